@@ -1,0 +1,1 @@
+//! What can be asked of the system: one transaction each, over `store` and `queue`, with its audit entries.

@@ -1,0 +1,105 @@
+//! `triage.email`: what one mail means and what should be done about it.
+
+use crate::domain::{ApprovalId, MessageId};
+use crate::queue::{JobKind, RetryPolicy};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The kind of job; see [`Args`] and [`Output`].
+pub struct Triage;
+
+impl JobKind for Triage {
+    const NAME: &'static str = "triage.email";
+    const QUEUE: &'static str = "triage";
+    const TIMEOUT: Duration = Duration::from_secs(180);
+
+    type Args = Args;
+    type Output = Output;
+
+    fn retry_policy() -> RetryPolicy {
+        RetryPolicy {
+            max_attempts: 5,
+            base: Duration::from_secs(2),
+            cap: Duration::from_secs(600),
+            floor: Duration::from_millis(200),
+        }
+    }
+}
+
+/// Which means may decide.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    #[default]
+    RulesThenLlm,
+    RulesOnly,
+    LlmOnly,
+}
+
+/// What the job carries. The mail itself lies in `messages`: arguments stay small, and so does the hot table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Args {
+    pub message_id: MessageId,
+    pub mode: Mode,
+    pub dry_run: bool,
+    /// Judge again although this mail was already judged by the active rule set.
+    pub force: bool,
+    /// The rule set that was active when the job was submitted; 0 = none. The attempt uses exactly this version.
+    pub ruleset_version: i32,
+}
+
+/// One proposed action in the job's output.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ActionOutput {
+    pub id: uuid::Uuid,
+    pub r#type: String,
+    pub risk: String,
+    /// auto | approval | denied
+    pub gate: String,
+    pub confidence: f32,
+    pub approval_id: Option<ApprovalId>,
+    pub payload: serde_json::Value,
+}
+
+/// What the model calls of a job cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LlmUsage {
+    pub calls: u32,
+    /// Input and output together.
+    pub tokens: u64,
+    pub ms: u64,
+}
+
+/// The job's result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Output {
+    pub category: String,
+    pub disposition: String,
+    pub priority: String,
+    pub sla: String,
+    pub confidence: f32,
+    pub rationale: String,
+    /// rule | learned | llm | fallback | guard
+    pub source: String,
+    pub rules_applied: Vec<String>,
+    pub actions: Vec<ActionOutput>,
+    pub thread_status: String,
+    /// The model could not be used although it should have been.
+    pub degraded: bool,
+    pub injection_suspected: bool,
+    pub dry_run: bool,
+    pub llm: LlmUsage,
+    pub ruleset_version: i32,
+    pub message: MessageSummary,
+}
+
+/// Enough of the mail to recognise it in a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MessageSummary {
+    pub id: MessageId,
+    /// `Name <address>` or the address alone; empty if the mail names no sender.
+    pub from: String,
+    pub subject: String,
+}

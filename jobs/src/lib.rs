@@ -1,0 +1,17 @@
+//! What work is and where it is kept: entities, job kinds, the queue engine and every SQL statement of Postroom.
+//!
+//! Data flows one way: `commands` run one transaction each, over `store` (one file per table) and `queue` (the engine);
+//! `kinds` say what a job carries; `domain` holds data and invariants and does no IO.
+//! Does *not* speak HTTP, call a model or touch the outside world.
+
+pub mod clock;
+pub mod commands;
+pub mod db;
+pub mod domain;
+pub mod env;
+pub mod kinds;
+pub mod queue;
+pub mod store;
+pub mod telemetry;
+
+pub use db::MIGRATOR;

@@ -1,0 +1,22 @@
+//! The engine: enqueue, claim, lease, settle, rescue. Holds the SQL of the queue's own tables and nothing of any job kind.
+//!
+//! Start with [`Job`] and [`settle`]. Knows nothing of tenants' data, HTTP or models; imports only ids and the clock.
+
+pub mod claim;
+pub mod enqueue;
+pub mod job;
+pub mod kind;
+pub mod lease;
+pub mod listen;
+pub mod notify;
+pub mod outcome;
+pub mod read;
+pub mod rescue;
+pub mod retry_policy;
+pub mod settle;
+pub mod stats;
+
+pub use job::{Job, JobState, Lease};
+pub use kind::JobKind;
+pub use outcome::{Failure, FailureClass, Outcome};
+pub use retry_policy::RetryPolicy;

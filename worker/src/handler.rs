@@ -1,0 +1,123 @@
+//! What a kind of job must bring, and the one place where a kind's name becomes code.
+
+use async_trait::async_trait;
+use jobs::queue::{Failure, Job, JobKind, RetryPolicy};
+use sqlx::PgConnection;
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// What a handler knows of the attempt it runs in.
+#[derive(Clone)]
+pub struct JobContext {
+    pub job: Job,
+    /// Set when the lease is lost, the job is cancelled or the worker stops: return soon.
+    pub cancelled: CancellationToken,
+}
+
+/// The good end of an attempt: the job's output, and the writes that commit with it.
+pub struct Settlement {
+    pub output: serde_json::Value,
+    pub writes: Box<dyn Writes>,
+}
+
+/// Domain writes of a settlement. Applied inside the settling transaction, after the lease was checked there; may be
+/// applied again in a new transaction if the first could not commit, so it must not change `self` or touch anything else.
+#[async_trait]
+pub trait Writes: Send + Sync {
+    async fn apply(&self, conn: &mut PgConnection, job: &Job) -> Result<(), sqlx::Error>;
+}
+
+/// Work on jobs of one kind.
+#[async_trait]
+pub trait Handler: Send + Sync + 'static {
+    type Kind: JobKind;
+
+    /// Runs one attempt. Holds no transaction and no connection over an outbound call.
+    ///
+    /// # Errors
+    /// A [`Failure`] says whether another attempt may succeed, and what user and operator may read of it.
+    async fn run(
+        &self,
+        ctx: &JobContext,
+        args: <Self::Kind as JobKind>::Args,
+    ) -> Result<Settlement, Failure>;
+}
+
+#[async_trait]
+trait ErasedHandler: Send + Sync {
+    async fn run(&self, ctx: &JobContext) -> Result<Settlement, Failure>;
+}
+
+struct Decode<H>(H);
+
+#[async_trait]
+impl<H: Handler> ErasedHandler for Decode<H> {
+    async fn run(&self, ctx: &JobContext) -> Result<Settlement, Failure> {
+        let args = serde_json::from_value(ctx.job.args.clone()).map_err(|error| {
+            Failure::permanent(
+                "undecodable_args",
+                "The job's arguments cannot be read by this version of the worker.",
+                error.to_string(),
+            )
+        })?;
+        self.0.run(ctx, args).await
+    }
+}
+
+/// A registered kind.
+#[derive(Clone)]
+pub struct Registered {
+    pub queue: &'static str,
+    pub timeout: Duration,
+    pub retry_policy: RetryPolicy,
+    handler: Arc<dyn ErasedHandler>,
+}
+
+impl Registered {
+    /// See [`Handler::run`].
+    ///
+    /// # Errors
+    /// As [`Handler::run`]; arguments that do not decode are a permanent failure.
+    pub async fn run(&self, ctx: &JobContext) -> Result<Settlement, Failure> {
+        self.handler.run(ctx).await
+    }
+}
+
+/// Kind name → handler: the only dynamic dispatch on the way of a job.
+#[derive(Clone, Default)]
+pub struct Registry {
+    kinds: HashMap<&'static str, Registered>,
+}
+
+impl Registry {
+    /// # Panics
+    /// If the kind is registered already: two handlers for one kind is a mistake in `main`.
+    #[must_use]
+    pub fn with<H: Handler>(mut self, handler: H) -> Self {
+        let registered = Registered {
+            queue: H::Kind::QUEUE,
+            timeout: H::Kind::TIMEOUT,
+            retry_policy: H::Kind::retry_policy(),
+            handler: Arc::new(Decode(handler)),
+        };
+        let former = self.kinds.insert(H::Kind::NAME, registered);
+        assert!(
+            former.is_none(),
+            "kind {} is registered twice",
+            H::Kind::NAME
+        );
+        self
+    }
+
+    pub fn get(&self, kind: &str) -> Option<&Registered> {
+        self.kinds.get(kind)
+    }
+
+    /// The queues that have a handler, each once, in alphabetical order.
+    pub fn queues(&self) -> Vec<&'static str> {
+        let mut queues: Vec<_> = self.kinds.values().map(|kind| kind.queue).collect();
+        queues.sort_unstable();
+        queues.dedup();
+        queues
+    }
+}

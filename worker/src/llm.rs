@@ -1,0 +1,4 @@
+//! Model calls. [`Model`] is what handlers use; a [`LlmProvider`] is one wire protocol behind it.
+//!
+//! Trusted and untrusted prompt parts are types apart. Retries, deadlines, metrics and the one log event per attempt live
+//! here, once for all providers. Never logs prompts, completions or keys.
