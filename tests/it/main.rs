@@ -1,1 +1,5 @@
-fn main() {}
+//! Everything that needs Postgres, HTTP or real processes: one module per promise, each test a sentence.
+//!
+//! Start with [`support`]: a database per test, the real binaries, a client, waiting for conditions.
+
+mod support;

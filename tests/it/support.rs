@@ -1,0 +1,10 @@
+//! What every integration test stands on. [`TestDb`] is a database of its own; [`eventually`] waits for a condition.
+//!
+//! Holds no assertion about Postroom itself, sleeps nowhere but inside [`eventually`], and never retries a test.
+
+pub(crate) mod cluster;
+pub(crate) mod db;
+pub(crate) mod wait;
+
+pub(crate) use db::TestDb;
+pub(crate) use wait::eventually;

@@ -1,0 +1,246 @@
+//! [`TestDb`]: a database of its own for each test, copied from a template that is migrated once.
+//!
+//! nextest runs every test in a process of its own, so the template is guarded in Postgres: an advisory lock, and a
+//! name that is a hash of the migrations. Does not start Postgres ([`super::cluster`] knows where it is).
+
+use super::cluster;
+use sqlx::{
+    AssertSqlSafe, Connection, PgConnection, PgPool, Row,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use std::{str::FromStr, time::Duration};
+
+/// "postroom" in a byte each: no other application of a developer's cluster takes this advisory lock.
+const TEMPLATE_LOCK: i64 = i64::from_be_bytes(*b"postroom");
+
+/// `object_in_use`: somebody is still connected to the template.
+const SOURCE_IN_USE: &str = "55006";
+
+/// A migrated, empty database. Dropped with the value, also while others are connected to it.
+pub(crate) struct TestDb {
+    name: String,
+    admin: PgConnectOptions,
+    pool: PgPool,
+}
+
+impl TestDb {
+    /// A fresh copy of the migrated template.
+    pub(crate) async fn new() -> Self {
+        Self::copy_of(Some(&template().await)).await
+    }
+
+    /// A database without any table: for the tests of migrating itself.
+    pub(crate) async fn unmigrated() -> Self {
+        Self::copy_of(None).await
+    }
+
+    async fn copy_of(template: Option<&str>) -> Self {
+        let admin = admin_options();
+        let name = format!("test_{}", uuid::Uuid::now_v7().simple());
+        let template = template.map_or_else(String::new, |name| format!(" template {name}"));
+        create(&admin, &format!("create database {name}{template}")).await;
+        let pool = PgPoolOptions::new()
+            .max_connections(5)
+            .acquire_timeout(Duration::from_secs(30))
+            .connect_lazy_with(admin.clone().database(&name));
+        Self { name, admin, pool }
+    }
+
+    /// Five connections of the test's own, apart from those of the processes under test.
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// What a process under test gets as `DATABASE_URL`.
+    pub(crate) fn url(&self) -> String {
+        use sqlx::ConnectOptions as _;
+        self.admin
+            .clone()
+            .database(&self.name)
+            .to_url_lossy()
+            .to_string()
+    }
+
+    /// The first column of the first row, such as a count.
+    pub(crate) async fn one<T>(&self, sql: &'static str) -> T
+    where
+        T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+    {
+        let mut conn = self
+            .pool
+            .acquire()
+            .await
+            .expect("a connection of the test's pool");
+        one(&mut conn, sql)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    /// Runs statements for their effect: rows that no command would write, faults to be survived.
+    pub(crate) async fn execute(&self, sql: &str) {
+        sqlx::raw_sql(AssertSqlSafe(sql))
+            .execute(&self.pool)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+}
+
+impl Drop for TestDb {
+    /// On a thread with a runtime of its own: a destructor cannot wait inside the test's runtime.
+    fn drop(&mut self) {
+        let (admin, name) = (self.admin.clone(), self.name.clone());
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            runtime.block_on(async {
+                let mut conn = PgConnection::connect_with(&admin).await?;
+                statement(
+                    &mut conn,
+                    &format!("drop database if exists {name} with (force)"),
+                )
+                .await
+            })
+        })
+        .join();
+        // A second panic would hide the first; a database that stays behind is gone with its cluster.
+        if !matches!(dropped, Ok(Ok(()))) && !std::thread::panicking() {
+            panic!("could not drop {}: {dropped:?}", self.name);
+        }
+    }
+}
+
+fn admin_options() -> PgConnectOptions {
+    PgConnectOptions::from_str(&cluster::admin_url())
+        .expect("POSTROOM_TEST_DATABASE_URL is a Postgres address")
+}
+
+/// The name of the migrated template; migrates it first when no test of this schema has done so.
+async fn template() -> String {
+    let name = format!("postroom_template_{:016x}", migrations_hash());
+    let admin = admin_options();
+    let mut conn = PgConnection::connect_with(&admin)
+        .await
+        .expect("connect to the tests' Postgres");
+    lock(&mut conn).await.expect("lock the template");
+    if !exists(&mut conn, &name)
+        .await
+        .expect("look for the template")
+    {
+        // Migrated under another name and renamed when it is complete: a killed run leaves no half template.
+        let draft = format!("{name}_draft");
+        statement(
+            &mut conn,
+            &format!("drop database if exists {draft} with (force)"),
+        )
+        .await
+        .expect("drop an old draft");
+        statement(&mut conn, &format!("create database {draft}"))
+            .await
+            .expect("create the template");
+        migrate(admin.database(&draft)).await;
+        statement(
+            &mut conn,
+            &format!("alter database {draft} rename to {name}"),
+        )
+        .await
+        .expect("name the template");
+    }
+    conn.close().await.expect("release the template's lock");
+    name
+}
+
+async fn migrate(options: PgConnectOptions) {
+    let mut conn = PgConnection::connect_with(&options)
+        .await
+        .expect("connect to the template");
+    jobs::MIGRATOR
+        .run(&mut conn)
+        .await
+        .expect("migrate the template");
+    // Waits for the server's goodbye, because a database in use can be neither renamed nor copied.
+    conn.close().await.expect("leave the template");
+}
+
+/// FNV-1a over the migrations' own checksums.
+fn migrations_hash() -> u64 {
+    jobs::MIGRATOR
+        .iter()
+        .flat_map(|migration| migration.checksum.iter())
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+}
+
+/// Copies the template; waits only for others who are copying it at this moment.
+async fn create(admin: &PgConnectOptions, sql: &str) {
+    let mut conn = PgConnection::connect_with(admin)
+        .await
+        .expect("connect to the tests' Postgres");
+    super::eventually(super::wait::SOON, async || {
+        match statement(&mut conn, sql).await {
+            Ok(()) => Ok(()),
+            Err(error)
+                if error.as_database_error().and_then(|e| e.code()).as_deref()
+                    == Some(SOURCE_IN_USE) =>
+            {
+                Err(error.to_string())
+            }
+            Err(error) => panic!("{sql}: {error}"),
+        }
+    })
+    .await;
+    conn.close().await.expect("close the connection");
+}
+
+async fn lock(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    statement(conn, &format!("select pg_advisory_lock({TEMPLATE_LOCK})")).await
+}
+
+async fn exists(conn: &mut PgConnection, name: &str) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("select exists(select from pg_database where datname = $1)")
+        .bind(name)
+        .fetch_one(conn)
+        .await
+}
+
+async fn statement(conn: &mut PgConnection, sql: &str) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(AssertSqlSafe(sql))
+        .execute(conn)
+        .await
+        .map(drop)
+}
+
+async fn one<T>(conn: &mut PgConnection, sql: &'static str) -> Result<T, sqlx::Error>
+where
+    T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+{
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test looks at the schema from outside, unchecked on purpose"
+    )]
+    sqlx::query(sql).fetch_one(conn).await?.try_get(0)
+}
+
+#[tokio::test]
+async fn each_test_has_a_migrated_database_of_its_own() {
+    let (first, second) = (TestDb::new().await, TestDb::new().await);
+    first
+        .execute("insert into tenants (id, slug) values (gen_random_uuid(), 'one')")
+        .await;
+    assert_eq!(first.one::<i64>("select count(*) from tenants").await, 1);
+    assert_eq!(second.one::<i64>("select count(*) from tenants").await, 0);
+}
+
+#[tokio::test]
+async fn a_database_is_gone_with_its_value() {
+    let keeper = TestDb::unmigrated().await;
+    let gone = TestDb::unmigrated().await.name.clone();
+    let left: bool =
+        sqlx::query_scalar("select exists(select from pg_database where datname = $1)")
+            .bind(gone)
+            .fetch_one(keeper.pool())
+            .await
+            .unwrap();
+    assert!(!left);
+}
