@@ -120,3 +120,13 @@ create table maintenance_duties (
     last_run_at timestamptz,
     last_worker_id uuid
 );
+
+-- The last count of the queue, taken by one worker for all: see queue::stats.
+create table queue_samples (
+    queue text not null,
+    state text not null,
+    jobs bigint not null,
+    oldest_run_at timestamptz,
+    sampled_at timestamptz not null default now(),
+    primary key (queue, state)
+);

@@ -1,4 +1,205 @@
 //! The pool, and the schema it expects.
+//!
+//! sqlx 0.9 can return a connection to the pool inside a stale transaction when a future is dropped during `begin()`;
+//! the next user's writes would be rolled back although they were acknowledged. [`connect`] therefore sends ROLLBACK
+//! whenever a connection comes back, and requests that write run where a disconnect cannot drop them.
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::{
+    Connection, Executor, PgPool,
+    migrate::{Migrate, Migrator},
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use std::{collections::HashSet, str::FromStr, time::Duration};
 
 /// Every migration, embedded: a binary brings the schema it was built for.
-pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
+pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
+
+/// How a process uses the database.
+#[derive(Clone, Debug)]
+pub struct PoolConfig {
+    pub url: SecretString,
+    pub max_connections: u32,
+    /// How long a caller waits for a free connection.
+    pub acquire_timeout: Duration,
+    pub statement_timeout: Duration,
+    /// Shown in `pg_stat_activity`.
+    pub application_name: &'static str,
+}
+
+/// The database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// The source is left out on purpose: it may quote the URL, and so a password.
+    #[error("DATABASE_URL is not a Postgres connection URL")]
+    Url,
+    #[error("could not connect to the database")]
+    Connect(#[source] sqlx::Error),
+}
+
+/// Opens a pool and proves that it can connect.
+///
+/// # Errors
+/// If the URL does not parse or no connection can be made within the acquire timeout.
+pub async fn connect(config: &PoolConfig) -> Result<PgPool, DbError> {
+    PgPoolOptions::new()
+        .max_connections(config.max_connections)
+        .acquire_timeout(config.acquire_timeout)
+        .idle_timeout(Duration::from_secs(60))
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                // Outside a transaction this is a warning from the server and nothing else.
+                connection.execute("rollback").await?;
+                Ok(true)
+            })
+        })
+        .connect_with(connect_options(config)?)
+        .await
+        .map_err(DbError::Connect)
+}
+
+/// The options of one connection, for those that live outside the pool.
+///
+/// # Errors
+/// If the URL does not parse.
+pub fn connect_options(config: &PoolConfig) -> Result<PgConnectOptions, DbError> {
+    let options =
+        PgConnectOptions::from_str(config.url.expose_secret()).map_err(|_| DbError::Url)?;
+    Ok(options.application_name(config.application_name).options([
+        (
+            "statement_timeout",
+            format!("{}ms", config.statement_timeout.as_millis()),
+        ),
+        ("lock_timeout", "2s".to_owned()),
+        ("idle_in_transaction_session_timeout", "10s".to_owned()),
+        // The after-release ROLLBACK would otherwise warn on every use.
+        ("client_min_messages", "error".to_owned()),
+    ]))
+}
+
+/// A migration did not run.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    #[error("could not connect to the database")]
+    Connect(#[source] sqlx::Error),
+    #[error("could not migrate the database")]
+    Migrate(#[source] sqlx::migrate::MigrateError),
+}
+
+/// Brings the schema up to date. Safe to run from many processes at once: an advisory lock lets one of them work.
+///
+/// Returns how many migrations this call applied.
+///
+/// # Errors
+/// If the database is newer than this binary, an applied migration was changed, or a statement failed.
+pub async fn migrate(options: &PgConnectOptions) -> Result<usize, MigrateError> {
+    // A connection of its own: migrations may take longer than any statement of the service may.
+    let options = options
+        .clone()
+        .options([("statement_timeout", "0"), ("lock_timeout", "60s")]);
+    let mut connection = sqlx::PgConnection::connect_with(&options)
+        .await
+        .map_err(MigrateError::Connect)?;
+    // The migrator takes this lock too, and it is re-entrant: taken here, the count is of this call alone.
+    connection.lock().await.map_err(MigrateError::Migrate)?;
+    let migrated = migrate_locked(&mut connection)
+        .await
+        .map_err(MigrateError::Migrate);
+    connection.unlock().await.map_err(MigrateError::Migrate)?;
+    connection.close().await.map_err(MigrateError::Connect)?;
+    migrated
+}
+
+async fn migrate_locked(
+    connection: &mut sqlx::PgConnection,
+) -> Result<usize, sqlx::migrate::MigrateError> {
+    let before = applied(connection).await?.len();
+    MIGRATOR.run_direct(None, connection, false).await?;
+    Ok(applied(connection).await?.len() - before)
+}
+
+/// The schema is not the one this binary was built for.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    #[error("could not read which migrations were applied")]
+    Read(#[source] sqlx::Error),
+    #[error(
+        "the database has migration {version}, which this binary does not know: the binary is older than the database; \
+         deploy the version that migrated it, or a newer one"
+    )]
+    DatabaseIsNewer { version: i64 },
+    #[error(
+        "the database lacks {count} migration(s), the first is {version}; run `postroom-api migrate`"
+    )]
+    Pending { version: i64, count: usize },
+}
+
+/// Whether the database has exactly the migrations that this binary was built with.
+///
+/// # Errors
+/// If it is newer, older, or cannot be asked.
+pub async fn check_schema(pool: &PgPool) -> Result<(), SchemaError> {
+    let mut connection = pool.acquire().await.map_err(SchemaError::Read)?;
+    let applied = match applied(&mut connection).await {
+        Ok(applied) => applied,
+        Err(sqlx::migrate::MigrateError::Execute(source)) => return Err(SchemaError::Read(source)),
+        Err(other) => return Err(SchemaError::Read(sqlx::Error::Migrate(Box::new(other)))),
+    };
+    let known: Vec<i64> = MIGRATOR.iter().map(|migration| migration.version).collect();
+    if let Some(version) = applied
+        .iter()
+        .copied()
+        .filter(|version| !known.contains(version))
+        .max()
+    {
+        return Err(SchemaError::DatabaseIsNewer { version });
+    }
+    let pending: Vec<i64> = known
+        .into_iter()
+        .filter(|version| !applied.contains(version))
+        .collect();
+    match pending.first() {
+        None => Ok(()),
+        Some(&version) => Err(SchemaError::Pending {
+            version,
+            count: pending.len(),
+        }),
+    }
+}
+
+/// The versions in the migrations table, which does not exist before the first migration ran.
+async fn applied(
+    connection: &mut sqlx::PgConnection,
+) -> Result<HashSet<i64>, sqlx::migrate::MigrateError> {
+    const UNDEFINED_TABLE: &str = "42P01";
+    match connection.list_applied_migrations("_sqlx_migrations").await {
+        Ok(applied) => Ok(applied
+            .into_iter()
+            .map(|migration| migration.version)
+            .collect()),
+        Err(sqlx::migrate::MigrateError::Execute(sqlx::Error::Database(error)))
+            if error.code().as_deref() == Some(UNDEFINED_TABLE) =>
+        {
+            Ok(HashSet::new())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the same statement may succeed when tried again: the connection or the server failed, or a conflict of
+/// transactions was resolved against us. Anything else would fail the same way.
+pub fn is_transient(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::Protocol(_) => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            // Connection exceptions, insufficient resources, operator intervention (a restart), system errors …
+            ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class))
+                // … serialization failure, deadlock, lock timeout, read-only (a replica about to be promoted).
+                || ["40001", "40P01", "55P03", "25006"].contains(&code.as_ref())
+        }),
+        _ => false,
+    }
+}

@@ -3,6 +3,7 @@
 //! Start with [`Job`] and [`settle`]. Knows nothing of tenants' data, HTTP or models; imports only ids and the clock.
 
 pub mod claim;
+pub mod duties;
 pub mod enqueue;
 pub mod job;
 pub mod kind;
@@ -12,11 +13,15 @@ pub mod notify;
 pub mod outcome;
 pub mod read;
 pub mod rescue;
+pub mod retention;
 pub mod retry_policy;
 pub mod settle;
 pub mod stats;
 
+pub use enqueue::{EnqueueError, Enqueued, ExternalId, NewJob};
 pub use job::{Job, JobState, Lease};
 pub use kind::JobKind;
 pub use outcome::{Failure, FailureClass, Outcome};
+pub use read::{JobError, JobView};
 pub use retry_policy::RetryPolicy;
+pub use settle::{SettleError, Settled, settle};

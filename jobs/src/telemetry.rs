@@ -1,1 +1,45 @@
-//! Tracing set-up and the names of fields.
+//! Tracing set-up: one JSON object per event on standard error, so that standard output stays for answers.
+//!
+//! Messages read alone; identifiers are in the fields. Never log a token, an address, mail text, a prompt or a completion.
+
+use tracing_subscriber::{EnvFilter, fmt};
+
+/// Starts logging for this process. `directives` as in `RUST_LOG`, for example `info,worker=debug`.
+///
+/// # Errors
+/// If the directives do not parse or logging was started already.
+pub fn init(directives: &str) -> Result<(), TelemetryError> {
+    let filter = EnvFilter::builder()
+        .parse(directives)
+        .map_err(TelemetryError::Directives)?;
+    fmt()
+        .json()
+        .flatten_event(true)
+        .with_current_span(true)
+        .with_span_list(false)
+        .with_writer(std::io::stderr)
+        .with_env_filter(filter)
+        .try_init()
+        .map_err(TelemetryError::Started)
+}
+
+/// Why logging could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    #[error("RUST_LOG does not parse")]
+    Directives(#[source] tracing_subscriber::filter::ParseError),
+    #[error("logging was started already")]
+    Started(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// An error and its causes, `outer: middle: root`, for the one log line that tells of it.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

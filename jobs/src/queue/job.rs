@@ -88,8 +88,8 @@ pub struct Job {
 }
 
 impl Job {
-    /// Whether a failure of this attempt would be the job's last.
+    /// Whether a failure of this attempt would be the job's last. Crashes are counted apart.
     pub fn is_last_attempt(&self) -> bool {
-        self.errors + self.crashes + 1 >= self.max_attempts
+        self.errors + 1 >= self.max_attempts
     }
 }

@@ -1,1 +1,91 @@
-//! (being written)
+//! Telling other processes that something happened: NOTIFY, coalesced, after the commit, on a connection of the pool
+//! that is held for one statement.
+//!
+//! A lost notification costs a poll interval, never a job: everything that listens also polls.
+
+use crate::domain::{JobId, SessionId};
+use sqlx::PgPool;
+use std::{collections::HashSet, time::Duration};
+use tokio::sync::mpsc;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// One channel for all signals: `<verb> <id>` in the payload. LISTEN on more of them would buy nothing.
+pub(super) const CHANNEL: &str = "postroom";
+
+/// While the queue is busy, workers look by themselves: at most one wake-up per queue and interval is worth its commit.
+const THROTTLE: Duration = Duration::from_millis(2);
+
+/// A handle for sending signals; cheap to clone, never blocks.
+#[derive(Clone)]
+pub struct Notifier {
+    signals: mpsc::UnboundedSender<String>,
+}
+
+impl Notifier {
+    /// Starts the sender. It ends when `stop` is set and what was handed in before is sent.
+    pub fn spawn(pool: PgPool, tracker: &TaskTracker, stop: CancellationToken) -> Self {
+        let (signals, inbox) = mpsc::unbounded_channel();
+        tracker.spawn(send_loop(pool, inbox, stop));
+        Self { signals }
+    }
+
+    /// A job of this queue may be claimed.
+    pub fn job_available(&self, queue: &str) {
+        self.send(format!("available {queue}"));
+    }
+
+    pub fn job_finished(&self, job: JobId) {
+        self.send(format!("finished {job}"));
+    }
+
+    pub fn session_revoked(&self, session: SessionId) {
+        self.send(format!("revoked {session}"));
+    }
+
+    fn send(&self, payload: String) {
+        // Nobody receives only once the process is stopping; the pollers of other processes will notice.
+        drop(self.signals.send(payload));
+    }
+}
+
+async fn send_loop(
+    pool: PgPool,
+    mut inbox: mpsc::UnboundedReceiver<String>,
+    stop: CancellationToken,
+) {
+    let mut batch = Vec::new();
+    loop {
+        tokio::select! {
+            biased;
+            received = inbox.recv_many(&mut batch, 1000) => if received == 0 { return },
+            () = stop.cancelled() => {
+                inbox.close();
+                if inbox.recv_many(&mut batch, 1000).await == 0 { return }
+            }
+        }
+        let payloads: Vec<String> = batch
+            .drain(..)
+            .collect::<HashSet<_>>()
+            .into_iter()
+            .collect();
+        if let Err(error) = notify(&pool, &payloads).await {
+            tracing::warn!(%error, signals = payloads.len(), "could not notify; listeners will notice at their next poll");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(THROTTLE) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+/// Sends all payloads with one statement and one commit.
+async fn notify(pool: &PgPool, payloads: &[String]) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "select pg_notify($1, payload) from unnest($2::text[]) as payload",
+        CHANNEL,
+        payloads
+    )
+    .fetch_all(pool)
+    .await
+    .map(|_| ())
+}

@@ -1,1 +1,91 @@
-//! (being written)
+//! A job as its owner sees it, wherever its row lies.
+
+use super::JobState;
+use crate::domain::{JobId, TenantId};
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+/// A job's state for a reader.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobView {
+    pub id: JobId,
+    pub tenant: TenantId,
+    pub kind: String,
+    pub queue: String,
+    pub state: JobState,
+    /// Attempts that counted, the running one included; 0 before the first. Interruptions and crashes do not count.
+    pub attempt: i32,
+    pub max_attempts: i32,
+    pub run_at: DateTime<Utc>,
+    pub created_at: DateTime<Utc>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub finished_at: Option<DateTime<Utc>>,
+    /// What the handler gave back, of a job that succeeded.
+    pub output: Option<serde_json::Value>,
+    /// Why it was discarded, or why its last attempt failed.
+    pub error: Option<JobError>,
+    pub request_id: Option<String>,
+}
+
+/// A failure as the user may read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobError {
+    pub code: String,
+    pub message: String,
+}
+
+/// The tenant's job; another tenant's is not found.
+///
+/// # Errors
+/// If the database cannot be asked, or holds a state this version does not know.
+pub async fn find(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: JobId,
+) -> Result<Option<JobView>, sqlx::Error> {
+    // One statement sees one snapshot, so a job that is being moved between the tables is found in exactly one of them.
+    let row = sqlx::query!(
+        r#"select kind as "kind!", queue as "queue!", state as "state!", attempts as "attempts!", max_attempts as "max_attempts!",
+                  run_at as "run_at!", created_at as "created_at!", started_at, finished_at, output, error_code,
+                  error_message, request_id
+           from (
+               select kind, queue, state, errors + (state = 'running')::int as attempts, max_attempts, run_at,
+                      created_at, started_at, null::timestamptz as finished_at, null::jsonb as output,
+                      last_error_code as error_code, last_error_message as error_message, request_id
+               from jobs where id = $1 and tenant_id = $2
+               union all
+               select kind, queue, state, errors + (state = 'succeeded')::int, max_attempts, run_at,
+                      created_at, started_at, finished_at, output, error_code, error_message, request_id
+               from finished_jobs where id = $1 and tenant_id = $2
+           ) job"#,
+        id.0,
+        tenant.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| {
+        let state = JobState::parse(&row.state).ok_or_else(|| {
+            sqlx::Error::Decode(format!("unknown job state {}", row.state).into())
+        })?;
+        Ok(JobView {
+            id,
+            tenant,
+            kind: row.kind,
+            queue: row.queue,
+            state,
+            attempt: row.attempts,
+            max_attempts: row.max_attempts,
+            run_at: row.run_at,
+            created_at: row.created_at,
+            started_at: row.started_at,
+            finished_at: row.finished_at,
+            output: row.output,
+            error: row.error_code.map(|code| JobError {
+                code,
+                message: row.error_message.unwrap_or_default(),
+            }),
+            request_id: row.request_id,
+        })
+    })
+    .transpose()
+}

@@ -1,1 +1,193 @@
-//! (being written)
+//! Writing how an attempt ended, in the transaction that holds whatever else must commit with it.
+//!
+//! Every statement matches on the attempt, not only the id: after a rescue two workers can believe they hold a job, and
+//! the older one must not write.
+
+use super::{Failure, Lease, Outcome};
+use crate::domain::JobId;
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+/// What the settle found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// Written now; goes with the transaction.
+    Now,
+    /// This very attempt was settled before: its COMMIT landed and the reply was lost. Write nothing more.
+    Before,
+}
+
+/// An attempt's end was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum SettleError {
+    /// Another worker owns the job now, or it was cancelled; the caller must drop its result.
+    #[error("lease on job {job} was lost at attempt {attempt}")]
+    LeaseLost { job: JobId, attempt: i32 },
+    #[error("could not record the outcome of job {job}")]
+    Database {
+        job: JobId,
+        #[source]
+        source: sqlx::Error,
+    },
+}
+
+/// Writes the outcome of the attempt that `lease` names. `failure` says why it did not succeed.
+///
+/// # Errors
+/// [`SettleError::LeaseLost`] if the lease does not hold any more.
+pub async fn settle(
+    conn: &mut PgConnection,
+    lease: Lease,
+    outcome: &Outcome,
+    failure: Option<&Failure>,
+) -> Result<Settled, SettleError> {
+    let database = |source| SettleError::Database {
+        job: lease.job,
+        source,
+    };
+    let written = match outcome {
+        Outcome::Succeeded { output } => finish(conn, lease, "succeeded", Some(output), None).await,
+        Outcome::Discarded => finish(conn, lease, "discarded", None, failure).await,
+        Outcome::Retried { delay } => {
+            let delay = super::claim::interval(*delay);
+            retry(conn, lease, delay, failure).await
+        }
+        Outcome::Snoozed { until } => hand_back(conn, lease, "scheduled", Some(*until)).await,
+        Outcome::Interrupted => hand_back(conn, lease, "available", None).await,
+    }
+    .map_err(database)?;
+    if written {
+        if !matches!(outcome, Outcome::Succeeded { .. }) {
+            record_attempt(conn, lease, outcome.as_str(), failure)
+                .await
+                .map_err(database)?;
+        }
+        return Ok(Settled::Now);
+    }
+    if was_settled(conn, lease, outcome).await.map_err(database)? {
+        Ok(Settled::Before)
+    } else {
+        Err(SettleError::LeaseLost {
+            job: lease.job,
+            attempt: lease.attempt,
+        })
+    }
+}
+
+/// Moves the job out of the hot table.
+async fn finish(
+    conn: &mut PgConnection,
+    lease: Lease,
+    state: &str,
+    output: Option<&serde_json::Value>,
+    failure: Option<&Failure>,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "with settled as (
+             delete from jobs where id = $1 and attempt = $2 and state = 'running' returning *
+         )
+         insert into finished_jobs (id, tenant_id, kind, queue, state, priority, attempt, errors, crashes, max_attempts,
+             args, worker_id, run_at, started_at, created_at, request_id, traceparent, output, error_code, error_message)
+         select id, tenant_id, kind, queue, $3, priority, attempt, errors + ($3 = 'discarded')::int, crashes, max_attempts,
+             args, worker_id, run_at, started_at, created_at, request_id, traceparent, $4, $5, $6
+         from settled",
+        lease.job.0,
+        lease.attempt,
+        state,
+        output,
+        failure.map(|failure| failure.code),
+        failure.map(|failure| failure.message.as_str()),
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+async fn retry(
+    conn: &mut PgConnection,
+    lease: Lease,
+    delay: sqlx::postgres::types::PgInterval,
+    failure: Option<&Failure>,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "update jobs
+         set state = 'retryable', errors = errors + 1, run_at = now() + $3, worker_id = null, lease_until = null,
+             last_error_code = $4, last_error_message = $5
+         where id = $1 and attempt = $2 and state = 'running'",
+        lease.job.0,
+        lease.attempt,
+        delay,
+        failure.map(|failure| failure.code),
+        failure.map(|failure| failure.message.as_str()),
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Gives the attempt back: nothing is counted.
+async fn hand_back(
+    conn: &mut PgConnection,
+    lease: Lease,
+    state: &str,
+    until: Option<DateTime<Utc>>,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "update jobs
+         set state = $3, run_at = coalesce($4, run_at), worker_id = null, lease_until = null
+         where id = $1 and attempt = $2 and state = 'running'",
+        lease.job.0,
+        lease.attempt,
+        state,
+        until,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+async fn record_attempt(
+    conn: &mut PgConnection,
+    lease: Lease,
+    outcome: &str,
+    failure: Option<&Failure>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into job_attempts (job_id, attempt, tenant_id, worker_id, started_at, outcome, error_code, error_message)
+         select id, $2, tenant_id, $3, started_at, $4, $5, $6
+         from (
+             select id, tenant_id, started_at from jobs where id = $1
+             union all
+             select id, tenant_id, started_at from finished_jobs where id = $1
+         ) job",
+        lease.job.0,
+        lease.attempt,
+        lease.worker.0,
+        outcome,
+        failure.map(|failure| failure.code),
+        failure.map(|failure| failure.message.as_str()),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn was_settled(
+    conn: &mut PgConnection,
+    lease: Lease,
+    outcome: &Outcome,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select (exists (
+               select from finished_jobs where id = $1 and attempt = $2 and worker_id = $3 and state = $4
+           ) or exists (
+               select from job_attempts where job_id = $1 and attempt = $2 and worker_id = $3 and outcome = $4
+           )) as "settled!""#,
+        lease.job.0,
+        lease.attempt,
+        lease.worker.0,
+        outcome.as_str(),
+    )
+    .fetch_one(conn)
+    .await
+}
