@@ -2,8 +2,11 @@
 //!
 //! Holds no assertion about Postroom itself, sleeps nowhere but inside [`eventually`], and never retries a test.
 
+pub(crate) mod binaries;
 pub(crate) mod cluster;
+pub(crate) mod corpus;
 pub(crate) mod db;
+pub(crate) mod process;
 pub(crate) mod wait;
 
 pub(crate) use db::TestDb;
