@@ -1,5 +1,13 @@
 //! Entities and their invariants: data, parsing and pure decisions. Does no IO and knows no SQL.
 
+pub mod audit;
 pub mod ids;
+pub mod session;
+pub mod token;
 
-pub use ids::{ApprovalId, InviteId, JobId, MessageId, SessionId, TenantId, UserId, WorkerId};
+pub use audit::{Action, Actor, AuditOutcome, Detail, NewAuditEntry};
+pub use ids::{
+    ApprovalId, AuditEntryId, InviteId, JobId, MessageId, SessionId, TenantId, UserId, WorkerId,
+};
+pub use session::{Role, Scope, Session};
+pub use token::{InviteToken, SessionToken};

@@ -27,6 +27,12 @@ macro_rules! id {
             }
         }
 
+        impl From<$name> for Uuid {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+
         impl FromStr for $name {
             type Err = uuid::Error;
             fn from_str(s: &str) -> Result<Self, Self::Err> {
@@ -52,3 +58,5 @@ id!(/// A decision that waits for a person.
     ApprovalId);
 id!(/// One worker process, from its start to its end.
     WorkerId);
+id!(/// One line of the audit log.
+    AuditEntryId);

@@ -1,0 +1,273 @@
+//! Who is asking: [`Session`], the roles a user can have and the scopes a role carries.
+//!
+//! Whether a session lives is decided in SQL, against one clock; this file only says what it may do.
+
+use super::{SessionId, TenantId, UserId};
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::{net::IpAddr, time::Duration};
+
+/// How many sessions a user may have; opening one more ends the oldest.
+pub const MAX_SESSIONS: i64 = 10;
+
+/// A session that was found alive when its token was presented.
+#[derive(Clone, Debug)]
+pub struct Session {
+    pub id: SessionId,
+    pub tenant: TenantId,
+    pub user: UserId,
+    pub role: Role,
+    pub auth_method: AuthMethod,
+    pub created_at: DateTime<Utc>,
+    /// The end that nothing postpones.
+    pub expires_at: DateTime<Utc>,
+    /// The end if it is not used again; precise to a minute.
+    pub idle_expires_at: DateTime<Utc>,
+}
+
+impl Session {
+    pub fn may(&self, scope: Scope) -> bool {
+        self.role.carries(scope)
+    }
+}
+
+/// What a user is to their tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    Owner,
+    Admin,
+    Operator,
+    Member,
+    /// Reads everything, the audit log too, and changes nothing.
+    Auditor,
+}
+
+/// What an operation of the API asks of the session that calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Only that there is a session: its own affairs.
+    OwnSessions,
+    JobsRead,
+    JobsWrite,
+    RulesRead,
+    RulesWrite,
+    InvitesManage,
+    AuditRead,
+}
+
+/// How a session came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthMethod {
+    Password,
+    Invite,
+    /// Opened by the `dev` package, on a developer's machine.
+    Dev,
+}
+
+/// Why a session was ended before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RevokeReason {
+    Logout,
+    /// From the user's list of sessions.
+    Revoked,
+    /// A token came back that its owner had already replaced.
+    Reuse,
+    /// The user opened more than [`MAX_SESSIONS`].
+    Excess,
+    Admin,
+}
+
+/// Which of their own sessions a user ends at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RevokeScope {
+    /// The one that asks.
+    Local,
+    /// All but the one that asks.
+    Others,
+    Global,
+}
+
+/// How long sessions live.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionLifetime {
+    /// Without a request.
+    pub idle: Duration,
+    /// In all, however often it is used or rotated.
+    pub absolute: Duration,
+}
+
+/// Where a request came from, as far as it is kept.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    pub ip: Option<IpAddr>,
+    /// At most 256 characters: see [`Origin::new`].
+    pub user_agent: Option<String>,
+    pub request_id: Option<String>,
+}
+
+impl Origin {
+    /// Cuts the user agent to what is stored, and drops characters that do not print.
+    pub fn new(ip: Option<IpAddr>, user_agent: Option<&str>, request_id: Option<String>) -> Self {
+        let user_agent =
+            user_agent.map(|ua| ua.chars().filter(|c| !c.is_control()).take(256).collect());
+        Self {
+            ip,
+            user_agent,
+            request_id,
+        }
+    }
+}
+
+impl Role {
+    pub const ALL: [Self; 5] = [
+        Self::Owner,
+        Self::Admin,
+        Self::Operator,
+        Self::Member,
+        Self::Auditor,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Admin => "admin",
+            Self::Operator => "operator",
+            Self::Member => "member",
+            Self::Auditor => "auditor",
+        }
+    }
+
+    pub fn parse(s: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.as_str() == s)
+    }
+
+    /// The one table of who may do what. Exhaustive, so that a new scope is refused until somebody decides.
+    pub const fn carries(self, scope: Scope) -> bool {
+        use Role::{Admin, Auditor, Member, Operator, Owner};
+        match scope {
+            Scope::OwnSessions | Scope::JobsRead | Scope::RulesRead => true,
+            Scope::JobsWrite => matches!(self, Owner | Admin | Operator | Member),
+            Scope::RulesWrite => matches!(self, Owner | Admin | Operator),
+            Scope::InvitesManage => matches!(self, Owner | Admin),
+            Scope::AuditRead => matches!(self, Owner | Admin | Auditor),
+        }
+    }
+
+    /// Whether this role may make somebody `other`: nobody hands out more than they have.
+    pub const fn may_grant(self, other: Self) -> bool {
+        match self {
+            Self::Owner => true,
+            Self::Admin => !matches!(other, Self::Owner),
+            Self::Operator | Self::Member | Self::Auditor => false,
+        }
+    }
+}
+
+impl Scope {
+    pub const ALL: [Self; 7] = [
+        Self::OwnSessions,
+        Self::JobsRead,
+        Self::JobsWrite,
+        Self::RulesRead,
+        Self::RulesWrite,
+        Self::InvitesManage,
+        Self::AuditRead,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OwnSessions => "sessions:own",
+            Self::JobsRead => "jobs:read",
+            Self::JobsWrite => "jobs:write",
+            Self::RulesRead => "rules:read",
+            Self::RulesWrite => "rules:write",
+            Self::InvitesManage => "invites:manage",
+            Self::AuditRead => "audit:read",
+        }
+    }
+}
+
+impl AuthMethod {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::Invite => "invite",
+            Self::Dev => "dev",
+        }
+    }
+
+    pub fn parse(s: &str) -> Option<Self> {
+        [Self::Password, Self::Invite, Self::Dev]
+            .into_iter()
+            .find(|method| method.as_str() == s)
+    }
+}
+
+impl RevokeReason {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Logout => "logout",
+            Self::Revoked => "revoked",
+            Self::Reuse => "reuse",
+            Self::Excess => "excess",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl RevokeScope {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Others => "others",
+            Self::Global => "global",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_owners_make_owners_and_only_owners_and_admins_make_anybody() {
+        for inviter in Role::ALL {
+            for invited in Role::ALL {
+                let allowed = match inviter {
+                    Role::Owner => true,
+                    Role::Admin => invited != Role::Owner,
+                    Role::Operator | Role::Member | Role::Auditor => false,
+                };
+                assert_eq!(
+                    inviter.may_grant(invited),
+                    allowed,
+                    "{inviter:?} {invited:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn auditors_change_nothing_but_their_own_sessions() {
+        for scope in [Scope::JobsWrite, Scope::RulesWrite, Scope::InvitesManage] {
+            assert!(!Role::Auditor.carries(scope));
+        }
+        assert!(Role::Auditor.carries(Scope::AuditRead));
+        assert!(
+            !Role::Operator.carries(Scope::AuditRead) && !Role::Member.carries(Scope::AuditRead)
+        );
+    }
+
+    #[test]
+    fn a_user_agent_is_cut_and_cleaned() {
+        let long = format!("a\r\nb{}", "é".repeat(400));
+        let origin = Origin::new(None, Some(&long), None);
+        let kept = origin.user_agent.unwrap();
+        assert_eq!(kept.chars().count(), 256);
+        assert!(kept.starts_with("abé"));
+    }
+}

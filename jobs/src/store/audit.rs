@@ -1,0 +1,144 @@
+//! `audit_entries`: added, read, and by no function of this crate changed.
+//!
+//! Start with [`insert`]. Entries of a change go into the transaction of the change; those of a refusal on a connection
+//! of their own, because the refused request's transaction is rolled back.
+
+pub use crate::domain::audit::NewAuditEntry;
+use crate::domain::{AuditEntryId, TenantId};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// One line of the audit log, as it was written.
+#[derive(Clone, Debug)]
+pub struct AuditEntry {
+    pub id: AuditEntryId,
+    pub at: DateTime<Utc>,
+    pub actor_kind: String,
+    pub actor_id: Option<Uuid>,
+    pub session_id: Option<Uuid>,
+    pub action: String,
+    pub resource_kind: String,
+    pub resource_id: String,
+    pub request_id: Option<String>,
+    pub trace_id: Option<String>,
+    pub job_id: Option<Uuid>,
+    pub attempt: Option<i32>,
+    pub outcome: String,
+    pub dry_run: bool,
+    pub error_code: Option<String>,
+    pub detail: Value,
+}
+
+/// Writes entries in their order, in one statement.
+///
+/// # Errors
+/// When the database refuses; the caller's transaction is then lost, on purpose: nothing happens unrecorded.
+pub async fn insert(conn: &mut PgConnection, entries: &[NewAuditEntry]) -> Result<(), sqlx::Error> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let column = |get: fn(&NewAuditEntry) -> String| entries.iter().map(get).collect::<Vec<_>>();
+    let optional =
+        |get: fn(&NewAuditEntry) -> Option<String>| entries.iter().map(get).collect::<Vec<_>>();
+    let optional_id =
+        |get: fn(&NewAuditEntry) -> Option<Uuid>| entries.iter().map(get).collect::<Vec<_>>();
+    // Ids are made here, one after the other: their order is the order of the slice.
+    let ids: Vec<Uuid> = entries.iter().map(|_| AuditEntryId::new().0).collect();
+    let tenants: Vec<Uuid> = entries.iter().map(|e| e.tenant.0).collect();
+    let attempts: Vec<Option<i32>> = entries.iter().map(|e| e.attempt.map(|a| a.1)).collect();
+    let dry_runs: Vec<bool> = entries.iter().map(|e| e.dry_run).collect();
+    let details: Vec<Value> = entries
+        .iter()
+        .map(|e| e.detail.clone().into_json())
+        .collect();
+    sqlx::query!(
+        r#"
+        insert into audit_entries (
+            tenant_id, id, actor_kind, actor_id, session_id, action, resource_kind, resource_id,
+            request_id, trace_id, job_id, attempt, outcome, dry_run, error_code, detail)
+        select *
+        from unnest(
+            $1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[],
+            $9::text[], $10::text[], $11::uuid[], $12::int[], $13::text[], $14::bool[], $15::text[], $16::jsonb[])
+        "#,
+        &tenants,
+        &ids,
+        &column(|e| e.actor.kind().to_owned()),
+        &optional_id(|e| e.actor.id()) as &[Option<Uuid>],
+        &optional_id(|e| e.actor.session()) as &[Option<Uuid>],
+        &column(|e| e.action.as_str().to_owned()),
+        &column(|e| e.resource.0.to_owned()),
+        &column(|e| e.resource.1.clone()),
+        &optional(|e| e.request_id.clone()) as &[Option<String>],
+        &optional(|e| e.trace_id.clone()) as &[Option<String>],
+        &optional_id(|e| e.attempt.map(|a| a.0.0)) as &[Option<Uuid>],
+        &attempts as &[Option<i32>],
+        &column(|e| e.outcome.as_str().to_owned()),
+        &dry_runs,
+        &optional(|e| e.error_code.clone()) as &[Option<String>],
+        &details,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// A tenant's entries in the order of their ids, after the entry `after`, at most `limit`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    after: Option<AuditEntryId>,
+    limit: i64,
+) -> Result<Vec<AuditEntry>, sqlx::Error> {
+    sqlx::query_as!(
+        AuditEntry,
+        r#"
+        select id as "id: AuditEntryId", at, actor_kind, actor_id, session_id, action, resource_kind, resource_id,
+            request_id, trace_id, job_id, attempt, outcome, dry_run, error_code, detail
+        from audit_entries
+        where tenant_id = $1 and id > $2
+        order by id
+        limit $3
+        "#,
+        tenant.0,
+        after.map_or(Uuid::nil(), |id| id.0),
+        limit,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// As [`list`], but only what one HTTP request caused: in the API, in its jobs and in their attempts.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn by_request_id(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    request_id: &str,
+    after: Option<AuditEntryId>,
+    limit: i64,
+) -> Result<Vec<AuditEntry>, sqlx::Error> {
+    sqlx::query_as!(
+        AuditEntry,
+        r#"
+        select id as "id: AuditEntryId", at, actor_kind, actor_id, session_id, action, resource_kind, resource_id,
+            request_id, trace_id, job_id, attempt, outcome, dry_run, error_code, detail
+        from audit_entries
+        where tenant_id = $1 and request_id = $2 and id > $3
+        order by id
+        limit $4
+        "#,
+        tenant.0,
+        request_id,
+        after.map_or(Uuid::nil(), |id| id.0),
+        limit,
+    )
+    .fetch_all(conn)
+    .await
+}
