@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod ids;
+pub mod mail;
 pub mod session;
 pub mod token;
 

@@ -1,0 +1,155 @@
+//! A mail as JSON, for callers that have parsed it already (a connector, a test, a form).
+
+use super::{Address, Attachment, Direction, Earlier, Mail, MailError, html, limits, text};
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The fields of a mail. All are optional, for real mail lacks any of them, but an envelope without a sender, a subject
+/// and a text says nothing and is refused.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Envelope {
+    /// `Message-ID`, with or without its angle brackets.
+    pub message_id: Option<String>,
+    pub from: Option<EnvelopeAddress>,
+    pub reply_to: Vec<EnvelopeAddress>,
+    pub to: Vec<EnvelopeAddress>,
+    pub cc: Vec<EnvelopeAddress>,
+    pub subject: String,
+    pub date: Option<DateTime<Utc>>,
+    pub received_at: Option<DateTime<Utc>>,
+    pub in_reply_to: Option<String>,
+    pub references: Vec<String>,
+    pub list_id: Option<String>,
+    pub list_unsubscribe: Option<String>,
+    pub auto_submitted: Option<String>,
+    /// `Authentication-Results` of the receiving server.
+    pub auth_results: Option<String>,
+    pub direction: Direction,
+    pub body_text: String,
+    /// Used when `body_text` is blank.
+    pub body_html: Option<String>,
+    pub attachments: Vec<EnvelopeAttachment>,
+    /// Earlier messages of the thread, oldest first.
+    pub thread: Vec<EnvelopeEarlier>,
+}
+
+/// A sender or recipient.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EnvelopeAddress {
+    #[serde(default)]
+    pub name: Option<String>,
+    pub addr: String,
+}
+
+/// What is known of an attachment; never its content.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EnvelopeAttachment {
+    pub name: Option<String>,
+    pub content_type: Option<String>,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// An earlier message of the thread.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EnvelopeEarlier {
+    pub from: Option<EnvelopeAddress>,
+    pub date: Option<DateTime<Utc>>,
+    pub direction: Direction,
+    pub body_text: String,
+}
+
+impl fmt::Debug for Envelope {
+    /// Says nothing of the mail: a request body that is logged by mistake must not leak it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Envelope").finish_non_exhaustive()
+    }
+}
+
+impl TryFrom<Envelope> for Mail {
+    type Error = MailError;
+
+    fn try_from(envelope: Envelope) -> Result<Self, MailError> {
+        let (mut body_text, mut truncated) = text::body(&envelope.body_text, limits::BODY);
+        if body_text.is_empty()
+            && let Some(html) = &envelope.body_html
+        {
+            (body_text, truncated) = text::body(&html::visible_text(html), limits::BODY);
+        }
+        let mail = Self {
+            message_id: envelope.message_id.as_deref().and_then(super::message_id),
+            from: envelope.from.and_then(address),
+            reply_to: addresses(envelope.reply_to),
+            to: addresses(envelope.to),
+            cc: addresses(envelope.cc),
+            subject: text::line(&envelope.subject, limits::SUBJECT),
+            date: envelope.date,
+            received_at: envelope.received_at,
+            in_reply_to: envelope.in_reply_to.as_deref().and_then(super::message_id),
+            references: super::references(envelope.references.iter().map(String::as_str)),
+            list_id: header(envelope.list_id),
+            list_unsubscribe: header(envelope.list_unsubscribe),
+            auto_submitted: header(envelope.auto_submitted),
+            auth_results: header(envelope.auth_results),
+            direction: envelope.direction,
+            body_text,
+            truncated,
+            attachments: envelope
+                .attachments
+                .into_iter()
+                .take(limits::ATTACHMENTS)
+                .map(attachment)
+                .collect(),
+            thread: earlier(envelope.thread),
+            headers: Vec::new(),
+        };
+        if mail.from.is_none() && mail.subject.is_empty() && mail.body_text.is_empty() {
+            return Err(MailError::Empty);
+        }
+        Ok(mail)
+    }
+}
+
+fn header(raw: Option<String>) -> Option<String> {
+    raw.map(|raw| text::line(&raw, limits::HEADER))
+        .filter(|value| !value.is_empty())
+}
+
+fn address(raw: EnvelopeAddress) -> Option<Address> {
+    Address::new(raw.name.as_deref(), Some(&raw.addr))
+}
+
+fn addresses(raw: Vec<EnvelopeAddress>) -> Vec<Address> {
+    raw.into_iter()
+        .take(limits::ADDRESSES)
+        .filter_map(address)
+        .collect()
+}
+
+fn attachment(raw: EnvelopeAttachment) -> Attachment {
+    Attachment {
+        name: header(raw.name),
+        content_type: header(raw.content_type).unwrap_or_else(|| "application/octet-stream".into()),
+        size: raw.size,
+    }
+}
+
+/// The newest messages are kept: they say most about what is open.
+fn earlier(raw: Vec<EnvelopeEarlier>) -> Vec<Earlier> {
+    let surplus = raw.len().saturating_sub(limits::THREAD);
+    raw.into_iter()
+        .skip(surplus)
+        .map(|message| Earlier {
+            from: message.from.and_then(address),
+            date: message.date,
+            direction: message.direction,
+            body_text: text::body(&message.body_text, limits::EARLIER_BODY).0,
+        })
+        .collect()
+}
