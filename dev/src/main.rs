@@ -1,1 +1,8 @@
-fn main() {}
+//! `postroom-dev`: placeholder of the command line.
+
+fn main() -> anyhow::Result<()> {
+    let cluster = dev::postgres::Cluster::start(dev::postgres::Durability::ThrowAway)?;
+    eprintln!("{cluster:?}");
+    cluster.stop()?;
+    Ok(())
+}

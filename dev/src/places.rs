@@ -1,0 +1,178 @@
+//! Where things lie on disk. See [`Places`]. Creates folders, never removes any.
+
+use nix::unistd::{Uid, User};
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// The folders of this workspace on this machine.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// The checkout itself.
+    pub workspace: PathBuf,
+    /// State and logs that belong to the checkout: `.dev/`.
+    pub dev: PathBuf,
+    /// Fetched copies of Postgres, shared by every checkout of a root user.
+    pub cache: PathBuf,
+    /// The clusters that are kept between runs.
+    pub clusters: PathBuf,
+    /// Where clusters lie that are thrown away.
+    pub throw_away: PathBuf,
+}
+
+/// Whom Postgres runs as. It refuses to run as root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunAs {
+    pub uid: u32,
+    pub gid: u32,
+}
+
+/// A folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceError {
+    #[error("could not make or read the folder {}", .path.display())]
+    Folder {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    /// The name is predictable and its parent is open to all, so a stranger may have been there first.
+    #[error("{} belongs to user {owner}, or others may write to it: remove it, then run again", .path.display())]
+    Foreign { path: PathBuf, owner: u32 },
+}
+
+impl RunAs {
+    /// `nobody` for root, nothing to change for anybody else.
+    pub fn for_this_user() -> Option<Self> {
+        if !Uid::effective().is_root() {
+            return None;
+        }
+        let nobody = User::from_name("nobody").ok().flatten();
+        Some(nobody.map_or(
+            Self {
+                uid: 65534,
+                gid: 65534,
+            },
+            |user| Self {
+                uid: user.uid.into(),
+                gid: user.gid.into(),
+            },
+        ))
+    }
+}
+
+impl Places {
+    /// The folders of the checkout that this program was built from, made if they are missing.
+    ///
+    /// Root's databases lie under `/var/tmp/postroom-0`, because `nobody` has to reach them and cannot see into
+    /// a private home. Everybody else's lie in the checkout.
+    ///
+    /// # Errors
+    /// When a folder cannot be made, or belongs to somebody else.
+    pub fn of_this_workspace() -> Result<Self, PlaceError> {
+        // Cargo sets the variable for `cargo run` and for tests; a binary that was copied falls back to its birthplace.
+        let manifest = std::env::var_os("CARGO_MANIFEST_DIR")
+            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+        let workspace = manifest.parent().unwrap_or(&manifest).to_owned();
+        let dev = workspace.join(".dev");
+        let places = if Uid::effective().is_root() {
+            let base = PathBuf::from("/var/tmp/postroom-0");
+            make_folder(&base, 0o755)?;
+            refuse_foreign(&base)?;
+            let clusters = base.join(own_name(&workspace));
+            Self {
+                cache: base.join("cache"),
+                clusters,
+                throw_away: base,
+                dev,
+                workspace,
+            }
+        } else {
+            let throw_away = std::env::temp_dir();
+            Self {
+                cache: dev.join("cache"),
+                clusters: dev.join("clusters"),
+                throw_away,
+                dev,
+                workspace,
+            }
+        };
+        for folder in [&places.dev, &places.cache, &places.clusters] {
+            make_folder(folder, 0o755)?;
+        }
+        Ok(places)
+    }
+}
+
+/// `name-1a2b3c4d`: two checkouts with the same last component keep apart.
+fn own_name(workspace: &Path) -> String {
+    let digest = Sha256::digest(workspace.as_os_str().as_encoded_bytes());
+    let short: String = digest
+        .iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let name = workspace.file_name().map_or_else(
+        || "workspace".into(),
+        |name| name.to_string_lossy().into_owned(),
+    );
+    format!("{name}-{short}")
+}
+
+/// Makes a folder and its parents.
+pub(crate) fn make_folder(path: &Path, mode: u32) -> Result<(), PlaceError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(path)
+        .map_err(|source| PlaceError::Folder {
+            path: path.to_owned(),
+            source,
+        })
+}
+
+fn refuse_foreign(path: &Path) -> Result<(), PlaceError> {
+    let meta = fs::symlink_metadata(path).map_err(|source| PlaceError::Folder {
+        path: path.to_owned(),
+        source,
+    })?;
+    let ours = meta.is_dir() && meta.uid() == Uid::effective().as_raw() && meta.mode() & 0o022 == 0;
+    if ours {
+        Ok(())
+    } else {
+        Err(PlaceError::Foreign {
+            path: path.to_owned(),
+            owner: meta.uid(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_checkouts_of_one_name_keep_apart() {
+        let (a, b) = (
+            own_name(Path::new("/a/postroom")),
+            own_name(Path::new("/b/postroom")),
+        );
+        assert!(a.starts_with("postroom-"), "{a}");
+        assert_ne!(a, b);
+    }
+
+    #[test]
+    fn a_folder_that_others_may_write_to_is_refused() {
+        let parent = tempfile::tempdir().unwrap();
+        let open = parent.path().join("open");
+        make_folder(&open, 0o755).unwrap();
+        assert!(refuse_foreign(&open).is_ok());
+        fs::set_permissions(&open, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        assert!(matches!(
+            refuse_foreign(&open),
+            Err(PlaceError::Foreign { .. })
+        ));
+    }
+}
