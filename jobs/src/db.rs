@@ -4,6 +4,7 @@
 //! the next user's writes would be rolled back although they were acknowledged. [`connect`] therefore sends ROLLBACK
 //! whenever a connection comes back, and requests that write run where a disconnect cannot drop them.
 
+use crate::env::Env;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
     Connection, Executor, PgPool,
@@ -26,6 +27,49 @@ pub struct PoolConfig {
     /// Shown in `pg_stat_activity`.
     pub application_name: &'static str,
 }
+
+impl PoolConfig {
+    /// Reads `DATABASE_URL`; the timeouts are the house's.
+    pub fn from_env(env: &mut Env, max_connections: u32, application_name: &'static str) -> Self {
+        if max_connections == 0 {
+            env.fault("DATABASE_MAX_CONNECTIONS", "is zero", "8");
+        }
+        let url = env.secret("DATABASE_URL", URL_EXAMPLE);
+        let config = Self {
+            url,
+            max_connections: max_connections.max(1),
+            acquire_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(5),
+            application_name,
+        };
+        config.check(env, "DATABASE_URL");
+        config
+    }
+
+    /// The same database by `DATABASE_LISTEN_URL`, where `DATABASE_URL` leads through a transaction pooler.
+    #[must_use]
+    pub fn for_listening(&self, env: &mut Env) -> Self {
+        match env.optional("DATABASE_LISTEN_URL", URL_EXAMPLE) {
+            None => self.clone(),
+            Some(url) => {
+                let config = Self {
+                    url: url.into(),
+                    ..self.clone()
+                };
+                config.check(env, "DATABASE_LISTEN_URL");
+                config
+            }
+        }
+    }
+
+    fn check(&self, env: &mut Env, name: &'static str) {
+        if !self.url.expose_secret().is_empty() && connect_options(self).is_err() {
+            env.fault(name, "is not a Postgres connection URL", URL_EXAMPLE);
+        }
+    }
+}
+
+const URL_EXAMPLE: &str = "postgres://postroom@localhost/postroom";
 
 /// The database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -201,5 +245,21 @@ pub fn is_transient(error: &sqlx::Error) -> bool {
                 || ["40001", "40P01", "55P03", "25006"].contains(&code.as_ref())
         }),
         _ => false,
+    }
+}
+
+/// Connections of a pool, for a gauge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connections {
+    pub idle: i64,
+    pub used: i64,
+}
+
+/// How many connections the pool has open.
+pub fn connections(pool: &PgPool) -> Connections {
+    let idle = i64::try_from(pool.num_idle()).unwrap_or(i64::MAX);
+    Connections {
+        idle,
+        used: (i64::from(pool.size()) - idle).max(0),
     }
 }

@@ -20,7 +20,13 @@ pub fn init(directives: &str) -> Result<(), TelemetryError> {
         .with_writer(std::io::stderr)
         .with_env_filter(filter)
         .try_init()
-        .map_err(TelemetryError::Started)
+        .map_err(TelemetryError::Started)?;
+    // The default hook prints the panic's message, which may quote what was being worked on.
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string);
+        tracing::error!(location, "a thread panicked");
+    }));
+    Ok(())
 }
 
 /// Why logging could not be started.
@@ -30,6 +36,14 @@ pub enum TelemetryError {
     Directives(#[source] tracing_subscriber::filter::ParseError),
     #[error("logging was started already")]
     Started(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// The trace id of a W3C `traceparent`, for the span that joins the request's trace.
+pub fn trace_id(traceparent: &str) -> Option<&str> {
+    let mut parts = traceparent.split('-');
+    let (_version, trace_id) = (parts.next()?, parts.next()?);
+    (trace_id.len() == 32 && trace_id.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        .then_some(trace_id)
 }
 
 /// An error and its causes, `outer: middle: root`, for the one log line that tells of it.

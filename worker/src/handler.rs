@@ -25,6 +25,9 @@ pub struct Settlement {
 #[async_trait]
 pub trait Writes: Send + Sync {
     async fn apply(&self, conn: &mut PgConnection, job: &Job) -> Result<(), sqlx::Error>;
+
+    /// Called once the transaction has committed: the place to count what was written.
+    fn committed(&self) {}
 }
 
 /// Work on jobs of one kind.
@@ -111,6 +114,16 @@ impl Registry {
 
     pub fn get(&self, kind: &str) -> Option<&Registered> {
         self.kinds.get(kind)
+    }
+
+    /// The kinds of a queue that have a handler.
+    pub fn kinds_of(&self, queue: &str) -> Vec<String> {
+        let of_queue = self.kinds.iter().filter(|(_, kind)| kind.queue == queue);
+        of_queue.map(|(name, _)| (*name).to_owned()).collect()
+    }
+
+    pub fn kinds(&self) -> Vec<&'static str> {
+        self.kinds.keys().copied().collect()
     }
 
     /// The queues that have a handler, each once, in alphabetical order.

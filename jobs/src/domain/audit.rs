@@ -30,7 +30,13 @@ impl Action {
     pub const INVITE_REVOKED: Self = Self("invite_revoked");
     pub const INVITE_ACCEPTED: Self = Self("invite_accepted");
     pub const JOB_SUBMITTED: Self = Self("job.submitted");
-    pub const JOB_ATTEMPTED: Self = Self("job.attempted");
+    pub const JOB_SUCCEEDED: Self = Self("job.succeeded");
+    pub const JOB_RETRIED: Self = Self("job.retried");
+    pub const JOB_SNOOZED: Self = Self("job.snoozed");
+    pub const JOB_INTERRUPTED: Self = Self("job.interrupted");
+    pub const JOB_DISCARDED: Self = Self("job.discarded");
+    /// A worker died with the job in its hands.
+    pub const JOB_RESCUED: Self = Self("job.rescued");
     pub const MODEL_CALLED: Self = Self("model.called");
     pub const TRIAGE_DECIDED: Self = Self("triage.decided");
     pub const APPROVAL_PROPOSED: Self = Self("approval.proposed");

@@ -2,7 +2,6 @@
 
 use super::{Job, Lease};
 use crate::domain::{JobId, TenantId, WorkerId};
-use chrono::{DateTime, Utc};
 use sqlx::{PgPool, postgres::types::PgInterval};
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ pub struct Claim<'a> {
 /// # Errors
 /// If the database cannot be asked. Claims whose reply was lost come back when their lease expires.
 pub async fn claim(pool: &PgPool, claim: &Claim<'_>) -> Result<Vec<Job>, sqlx::Error> {
-    let rows = sqlx::query!(
+    let mut rows = sqlx::query!(
         r#"with due as (
                select id from jobs
                where queue = $1 and state = 'available' and run_at <= now() and kind = any($2)
@@ -45,33 +44,29 @@ pub async fn claim(pool: &PgPool, claim: &Claim<'_>) -> Result<Vec<Job>, sqlx::E
     .fetch_all(pool)
     .await?;
     // An update returns rows in no order of its own.
-    let mut jobs: Vec<((i16, DateTime<Utc>, JobId), Job)> = rows
+    rows.sort_unstable_by_key(|row| (row.priority, row.run_at, row.id));
+    Ok(rows
         .into_iter()
-        .map(|row| {
-            let job = Job {
-                lease: Lease {
-                    job: row.id,
-                    attempt: row.attempt,
-                    worker: claim.worker,
-                },
-                tenant: row.tenant_id,
-                kind: row.kind,
-                queue: row.queue,
-                args: row.args,
-                errors: row.errors,
-                crashes: row.crashes,
-                max_attempts: row.max_attempts,
-                run_at: row.run_at,
-                created_at: row.created_at,
-                started_at: row.started_at,
-                request_id: row.request_id,
-                traceparent: row.traceparent,
-            };
-            ((row.priority, row.run_at, row.id), job)
+        .map(|row| Job {
+            lease: Lease {
+                job: row.id,
+                attempt: row.attempt,
+                worker: claim.worker,
+            },
+            tenant: row.tenant_id,
+            kind: row.kind,
+            queue: row.queue,
+            args: row.args,
+            errors: row.errors,
+            crashes: row.crashes,
+            max_attempts: row.max_attempts,
+            run_at: row.run_at,
+            created_at: row.created_at,
+            started_at: row.started_at,
+            request_id: row.request_id,
+            traceparent: row.traceparent,
         })
-        .collect();
-    jobs.sort_unstable_by_key(|(order, _)| *order);
-    Ok(jobs.into_iter().map(|(_, job)| job).collect())
+        .collect())
 }
 
 /// Makes jobs available whose time has come, scheduled or waiting for their next attempt; the earliest first.

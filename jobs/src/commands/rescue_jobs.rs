@@ -1,0 +1,40 @@
+//! Taking jobs back from dead workers, with the audit entry of each attempt that was lost.
+
+use crate::{
+    domain::audit::{Action, Actor, NewAuditEntry},
+    queue::rescue::{POISON, Rescued, rescue},
+    store::audit,
+    telemetry::trace_id,
+};
+use sqlx::PgPool;
+
+/// Rescues up to `limit` jobs whose lease has expired.
+///
+/// # Errors
+/// If the database cannot be asked; then nothing was rescued, or its reply was lost and the next call finds the rest.
+pub async fn rescue_jobs(pool: &PgPool, limit: u32) -> Result<Vec<Rescued>, sqlx::Error> {
+    let mut transaction = pool.begin().await?;
+    let rescued = rescue(&mut transaction, limit).await?;
+    let entries: Vec<NewAuditEntry> = rescued.iter().map(entry).collect();
+    audit::insert(&mut transaction, &entries).await?;
+    transaction.commit().await?;
+    Ok(rescued)
+}
+
+fn entry(rescued: &Rescued) -> NewAuditEntry {
+    let (action, code) = if rescued.poisoned {
+        (Action::JOB_DISCARDED, POISON)
+    } else {
+        (Action::JOB_RESCUED, "worker_lost")
+    };
+    let mut entry = NewAuditEntry::new(rescued.tenant, Actor::System, action, "job", rescued.job)
+        .failed(code)
+        .with_request(rescued.request_id.as_deref())
+        .with_attempt(rescued.job, rescued.attempt);
+    entry.trace_id = rescued
+        .traceparent
+        .as_deref()
+        .and_then(trace_id)
+        .map(str::to_owned);
+    entry
+}

@@ -1,0 +1,72 @@
+//! What the worker reads from its environment: all of it here, all faults reported together.
+
+use crate::llm::LlmConfig;
+use jobs::{
+    db::PoolConfig,
+    env::{ConfigError, Env},
+};
+use std::{net::SocketAddr, time::Duration};
+
+/// The worker's configuration; README.md has the table of variables.
+#[derive(Clone, Debug)]
+pub struct WorkerConfig {
+    pub pool: PoolConfig,
+    /// For LISTEN, which a transaction pooler breaks: a direct connection to the same database.
+    pub listen: PoolConfig,
+    pub ops_addr: SocketAddr,
+    /// Jobs of one queue that run at the same time.
+    pub slots: u32,
+    pub lease: Duration,
+    /// How long running jobs may go on after SIGTERM.
+    pub grace: Duration,
+    /// How often the queue is looked at without a notification.
+    pub poll: Duration,
+    /// How long finished jobs are kept.
+    pub retention: Duration,
+    pub llm: LlmConfig,
+    pub log: String,
+}
+
+impl WorkerConfig {
+    /// Reads and checks everything.
+    ///
+    /// # Errors
+    /// All faults together, each naming its variable.
+    pub fn from_env(mut env: Env) -> Result<Self, ConfigError> {
+        env.refuse_dev_mode();
+        let max_connections = env.parse_or(
+            "DATABASE_MAX_CONNECTIONS",
+            8,
+            "a number of connections",
+            "8",
+        );
+        let pool = PoolConfig::from_env(&mut env, max_connections, "postroom-worker");
+        let listen = pool.for_listening(&mut env);
+        let slots: u32 = env.parse_or("WORKER_SLOTS", 16, "a number of jobs", "16");
+        if !(1..=10_000).contains(&slots) {
+            env.fault("WORKER_SLOTS", "is not between 1 and 10000", "16");
+        }
+        let config = Self {
+            pool,
+            listen,
+            ops_addr: env.parse_or(
+                "WORKER_OPS_ADDR",
+                SocketAddr::from(([127, 0, 0, 1], 9102)),
+                "an address and port",
+                "127.0.0.1:9102",
+            ),
+            slots,
+            lease: env.seconds_or("WORKER_LEASE_SECONDS", Duration::from_secs(30), "30"),
+            grace: env.seconds_or("WORKER_GRACE_SECONDS", Duration::from_secs(25), "25"),
+            poll: env.seconds_or("WORKER_POLL_SECONDS", Duration::from_secs(1), "1"),
+            retention: env.seconds_or(
+                "JOB_RETENTION_SECONDS",
+                Duration::from_secs(30 * 24 * 3600),
+                "2592000",
+            ),
+            llm: LlmConfig::from_env(&mut env),
+            log: env.text_or("RUST_LOG", "info", "info,worker=debug"),
+        };
+        env.finish(config)
+    }
+}

@@ -1,0 +1,154 @@
+//! What the parts of a running worker share, and its loops: claim, lease, wake.
+//!
+//! See [`Engine`]. Each loop is a task of its own with a shutdown arm; none of them ends because the database is away.
+
+mod claim_loop;
+mod held;
+mod lease_loop;
+mod wake_loop;
+
+pub use held::Held;
+
+use crate::{config::WorkerConfig, handler::Registry, metrics::WorkerMetrics};
+use jobs::{
+    clock::Clock,
+    domain::WorkerId,
+    queue::{Job, listen::Listener, notify::Notifier},
+};
+use sqlx::PgPool;
+use std::{collections::HashMap, sync::Arc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// A worker process: one identity, one pool, one set of leases.
+pub struct Engine {
+    pub worker: WorkerId,
+    pub config: WorkerConfig,
+    pub pool: PgPool,
+    pub registry: Registry,
+    pub metrics: WorkerMetrics,
+    pub notifier: Notifier,
+    pub listener: Listener,
+    pub clock: Clock,
+    pub held: Held,
+    pub tracker: TaskTracker,
+    /// Stop claiming; what runs may go on.
+    pub stopping: CancellationToken,
+    /// The grace period is over: what still runs is handed back.
+    pub grace_over: CancellationToken,
+    /// Every attempt has ended: the loops that served them may end too.
+    pub drained: CancellationToken,
+    queues: HashMap<&'static str, Queue>,
+}
+
+struct Queue {
+    slots: Arc<Semaphore>,
+    /// Holds a permit when a signal came while the claim loop was busy, so that none is missed.
+    wake: Notify,
+}
+
+/// A claimed job on its way to its handler.
+pub struct Claimed {
+    pub job: Job,
+    /// Given back when the attempt is settled, which lets the next job be claimed.
+    pub slot: OwnedSemaphorePermit,
+    /// Set when the lease was taken over.
+    pub lost: CancellationToken,
+}
+
+/// What [`Engine::new`] is made of.
+pub struct Parts {
+    pub config: WorkerConfig,
+    pub pool: PgPool,
+    pub registry: Registry,
+    pub metrics: WorkerMetrics,
+    pub notifier: Notifier,
+    pub listener: Listener,
+    pub clock: Clock,
+    pub tracker: TaskTracker,
+}
+
+impl Engine {
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let Parts {
+            config,
+            pool,
+            registry,
+            metrics,
+            notifier,
+            listener,
+            clock,
+            tracker,
+        } = parts;
+        let slots = usize::try_from(config.slots).expect("a u32 fits into a usize");
+        let queues: HashMap<_, _> = registry
+            .queues()
+            .into_iter()
+            .map(|queue| {
+                (
+                    queue,
+                    Queue {
+                        slots: Arc::new(Semaphore::new(slots)),
+                        wake: Notify::new(),
+                    },
+                )
+            })
+            .collect();
+        for queue in queues.keys() {
+            metrics
+                .worker_slots
+                .with_label_values(&[queue])
+                .set(i64::from(config.slots));
+        }
+        Arc::new(Self {
+            worker: WorkerId::new(),
+            config,
+            pool,
+            registry,
+            metrics,
+            notifier,
+            listener,
+            clock,
+            held: Held::default(),
+            tracker,
+            stopping: CancellationToken::new(),
+            grace_over: CancellationToken::new(),
+            drained: CancellationToken::new(),
+            queues,
+        })
+    }
+
+    /// Starts the loops that serve all queues.
+    pub fn start(self: &Arc<Self>) {
+        self.tracker.spawn(lease_loop::run(self.clone()));
+        self.tracker.spawn(wake_loop::run(self.clone()));
+    }
+
+    /// Starts claiming jobs of one queue into the channel that is returned.
+    pub fn claim_from(self: &Arc<Self>, queue: &'static str) -> mpsc::Receiver<Claimed> {
+        // As many places as slots: the claim loop never waits for the channel while it holds leases.
+        let (jobs, claimed) = mpsc::channel(self.queue(queue).slots.available_permits().max(1));
+        self.tracker
+            .spawn(claim_loop::run(self.clone(), queue, jobs));
+        claimed
+    }
+
+    /// Makes the claim loop of a queue look again.
+    pub fn wake(&self, queue: &str) {
+        if let Some(queue) = self.queues.get(queue) {
+            queue.wake.notify_one();
+        }
+    }
+
+    pub fn wake_all(&self) {
+        for queue in self.queues.values() {
+            queue.wake.notify_one();
+        }
+    }
+
+    fn queue(&self, queue: &str) -> &Queue {
+        self.queues
+            .get(queue)
+            .expect("queues are those of the registry")
+    }
+}

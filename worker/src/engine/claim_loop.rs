@@ -1,0 +1,99 @@
+//! Claims as many jobs as there are free slots, at once when woken and every poll interval in any case.
+
+use super::{Claimed, Engine};
+use jobs::queue::claim::{Claim, claim};
+use rand::RngExt;
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::Instant,
+};
+
+/// Rows per statement: past some hundreds a larger claim gains nothing and holds its row locks longer.
+const BATCH: usize = 500;
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LAST_RETRY: Duration = Duration::from_secs(5);
+
+pub(super) async fn run(engine: Arc<Engine>, queue: &'static str, jobs: mpsc::Sender<Claimed>) {
+    let kinds = engine.registry.kinds_of(queue);
+    let mut retry = FIRST_RETRY;
+    loop {
+        let Some(mut slots) = free_slots(&engine, queue).await else {
+            return;
+        };
+        let asked = slots.len();
+        let claimed_at = Instant::now();
+        let request = Claim {
+            worker: engine.worker,
+            queue,
+            kinds: &kinds,
+            lease: engine.config.lease,
+            limit: u32::try_from(asked).expect("a batch fits into a u32"),
+        };
+        let count = |result| {
+            engine
+                .metrics
+                .claims_total
+                .with_label_values(&[queue, result])
+                .inc();
+        };
+        let claimed = match claim(&engine.pool, &request).await {
+            Ok(claimed) => claimed,
+            Err(error) => {
+                count("error");
+                tracing::warn!(%error, queue, retry_ms = retry.as_millis(), "could not claim; trying again");
+                drop(slots);
+                tokio::select! {
+                    () = engine.stopping.cancelled() => return,
+                    () = tokio::time::sleep(retry) => {}
+                }
+                retry = (retry * 2).min(LAST_RETRY);
+                continue;
+            }
+        };
+        retry = FIRST_RETRY;
+        count(if claimed.is_empty() { "empty" } else { "jobs" });
+        let exhausted = claimed.len() < asked;
+        for job in claimed {
+            let lost = engine.held.add(job.lease, claimed_at, engine.config.lease);
+            let slot = slots
+                .pop()
+                .expect("no more jobs are returned than were asked for");
+            if let Err(refused) = jobs.send(Claimed { job, slot, lost }).await {
+                // The runtime has stopped taking jobs; this one was never started.
+                crate::executor::hand_back(&engine, refused.0).await;
+            }
+        }
+        drop(slots);
+        if exhausted {
+            // Jittered, or the polls of a fleet that was started together stay together.
+            let poll = engine
+                .config
+                .poll
+                .mul_f64(rand::rng().random_range(0.75..1.25));
+            tokio::select! {
+                () = engine.stopping.cancelled() => return,
+                () = engine.queue(queue).wake.notified() => {}
+                () = tokio::time::sleep(poll) => {}
+            }
+        }
+    }
+}
+
+/// Waits for a free slot and takes it with all others that are free; `None` when the worker stops.
+async fn free_slots(engine: &Engine, queue: &str) -> Option<Vec<OwnedSemaphorePermit>> {
+    let semaphore: &Arc<Semaphore> = &engine.queue(queue).slots;
+    let first = tokio::select! {
+        biased;
+        () = engine.stopping.cancelled() => return None,
+        slot = semaphore.clone().acquire_owned() => slot.ok()?,
+    };
+    let mut slots = vec![first];
+    while slots.len() < BATCH {
+        match semaphore.clone().try_acquire_owned() {
+            Ok(slot) => slots.push(slot),
+            Err(_) => break,
+        }
+    }
+    Some(slots)
+}

@@ -1,0 +1,159 @@
+//! The leases this process holds, from the claim to the settle.
+
+use jobs::queue::Lease;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Mutex, MutexGuard},
+    time::Duration,
+};
+use tokio::{sync::Notify, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+/// Every lease with the moment it ends unless renewed, by this process's own clock.
+#[derive(Default)]
+pub struct Held {
+    leases: Mutex<HashMap<Lease, Entry>>,
+    emptied: Notify,
+}
+
+struct Entry {
+    until: Instant,
+    lost: CancellationToken,
+}
+
+impl Held {
+    /// Remembers a lease claimed at `claimed_at`, a moment before the claim was sent. The token is set when it is lost.
+    pub fn add(&self, lease: Lease, claimed_at: Instant, length: Duration) -> CancellationToken {
+        let lost = CancellationToken::new();
+        self.lock().insert(
+            lease,
+            Entry {
+                until: claimed_at + length,
+                lost: lost.clone(),
+            },
+        );
+        lost
+    }
+
+    /// Forgets a lease whose attempt ended.
+    pub fn remove(&self, lease: &Lease) {
+        let mut leases = self.lock();
+        leases.remove(lease);
+        if leases.is_empty() {
+            self.emptied.notify_waiters();
+        }
+    }
+
+    /// Waits until no lease is held: every attempt was settled or lost.
+    pub async fn drained(&self) {
+        loop {
+            // Registered before the look, or the last lease could go between the two.
+            let emptied = self.emptied.notified();
+            if self.lock().is_empty() {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    pub fn all(&self) -> Vec<Lease> {
+        self.lock().keys().copied().collect()
+    }
+
+    /// Takes in a renewal that was sent at `asked_at`: those asked for and not kept are lost.
+    pub fn renewed(
+        &self,
+        asked: &[Lease],
+        kept: &HashSet<Lease>,
+        asked_at: Instant,
+        length: Duration,
+    ) {
+        let mut leases = self.lock();
+        for lease in asked {
+            if kept.contains(lease) {
+                if let Some(entry) = leases.get_mut(lease) {
+                    entry.until = asked_at + length;
+                }
+            } else if let Some(entry) = leases.remove(lease) {
+                entry.lost.cancel();
+            }
+        }
+        if leases.is_empty() {
+            self.emptied.notify_waiters();
+        }
+    }
+
+    /// Gives up what nobody renewed in time, for example because the database was away: another worker may have it, and
+    /// an effect must not happen in two places.
+    pub fn expire(&self, now: Instant) {
+        let mut leases = self.lock();
+        leases.retain(|_, entry| {
+            let holds = entry.until > now;
+            if !holds {
+                entry.lost.cancel();
+            }
+            holds
+        });
+        if leases.is_empty() {
+            self.emptied.notify_waiters();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Lease, Entry>> {
+        self.leases
+            .lock()
+            .expect("no holder of this lock can panic")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jobs::domain::{JobId, WorkerId};
+
+    const LENGTH: Duration = Duration::from_secs(30);
+
+    fn lease() -> Lease {
+        Lease {
+            job: JobId::new(),
+            attempt: 1,
+            worker: WorkerId::new(),
+        }
+    }
+
+    #[test]
+    fn lease_that_was_not_renewed_in_time_is_given_up() {
+        let (held, lease, start) = (Held::default(), lease(), Instant::now());
+        let lost = held.add(lease, start, LENGTH);
+        held.expire(start + LENGTH - Duration::from_millis(1));
+        assert!(!lost.is_cancelled());
+        held.expire(start + LENGTH);
+        assert!(lost.is_cancelled() && held.all().is_empty());
+    }
+
+    #[test]
+    fn renewal_keeps_what_the_database_kept_and_loses_the_rest() {
+        let (held, kept, gone, start) = (Held::default(), lease(), lease(), Instant::now());
+        let kept_token = held.add(kept, start, LENGTH);
+        let gone_token = held.add(gone, start, LENGTH);
+        held.renewed(
+            &[kept, gone],
+            &HashSet::from([kept]),
+            start + LENGTH / 2,
+            LENGTH,
+        );
+        held.expire(start + LENGTH);
+        assert!(!kept_token.is_cancelled() && gone_token.is_cancelled());
+        assert_eq!(held.all(), [kept]);
+    }
+
+    #[test]
+    fn lease_added_during_a_renewal_is_not_touched_by_it() {
+        let (held, early, late, start) = (Held::default(), lease(), lease(), Instant::now());
+        held.add(early, start, LENGTH);
+        let asked = held.all();
+        let token = held.add(late, start, LENGTH);
+        held.renewed(&asked, &HashSet::new(), start, LENGTH);
+        assert!(!token.is_cancelled());
+    }
+}

@@ -1,0 +1,193 @@
+//! One attempt: span, timeout, panic, loss of the lease, shutdown → outcome → settle.
+//!
+//! See [`run_attempt`]. The handler runs in a task of its own, so that it uses all cores, a panic ends only it, and it
+//! can be aborted.
+
+use crate::{
+    engine::{Claimed, Engine},
+    handler::{JobContext, Registered, Settlement},
+    settle::{Unsettled, settle_attempt},
+};
+use chrono::TimeDelta;
+use jobs::{
+    queue::{Failure, Job, Outcome},
+    telemetry::{chain, trace_id},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::{task::JoinError, time::Instant};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
+
+/// How long a handler may take to heed its cancellation before it is aborted.
+const HEED: Duration = Duration::from_secs(2);
+
+/// Runs a claimed job to its settled end. Never fails: whatever happens is an outcome, or a lease that another has.
+pub async fn run_attempt(engine: Arc<Engine>, claimed: Claimed) {
+    let Claimed { job, slot, lost } = claimed;
+    let trace = job.traceparent.as_deref().and_then(trace_id);
+    let span = tracing::info_span!(
+        "job.attempt",
+        job.id = %job.lease.job,
+        job.kind = job.kind,
+        attempt = job.lease.attempt,
+        tenant.id = %job.tenant,
+        request_id = job.request_id,
+        trace_id = trace,
+    );
+    attempt(&engine, &job, &lost).instrument(span).await;
+    engine.held.remove(&job.lease);
+    drop(slot);
+}
+
+/// Gives back a job that was claimed and never started.
+pub(crate) async fn hand_back(engine: &Arc<Engine>, claimed: Claimed) {
+    let Claimed { job, slot, lost } = claimed;
+    let Some(kind) = engine.registry.get(&job.kind) else {
+        return;
+    };
+    let failure = Failure::interrupted();
+    match settle_attempt(engine, &job, Err(&failure), &kind.retry_policy, &lost).await {
+        Ok(_) => engine.notifier.job_available(&job.queue),
+        Err(error) => {
+            tracing::warn!(error = chain(&error), job.id = %job.lease.job, "could not hand a job back");
+        }
+    }
+    engine.held.remove(&job.lease);
+    drop(slot);
+}
+
+async fn attempt(engine: &Arc<Engine>, job: &Job, lost: &CancellationToken) {
+    let kind = engine
+        .registry
+        .get(&job.kind)
+        .expect("only kinds with a handler are claimed");
+    let metrics = &engine.metrics;
+    let labels = [job.kind.as_str()];
+    let running = metrics.jobs_running.with_label_values(&[kind.queue]);
+    let waited = (job.started_at - job.run_at).max(TimeDelta::zero());
+    metrics.jobs_started_total.with_label_values(&labels).inc();
+    metrics
+        .job_wait_seconds
+        .with_label_values(&labels)
+        .observe(waited.as_seconds_f64());
+    running.inc();
+    let started = Instant::now();
+    let ended = match run_handler(engine, kind, job, lost).await {
+        None => Err(Unsettled::LeaseLost),
+        Some(result) => settle_result(engine, kind, job, result, lost).await,
+    };
+    running.dec();
+    let duration = started.elapsed();
+    metrics
+        .job_run_seconds
+        .with_label_values(&labels)
+        .observe(duration.as_secs_f64());
+    match ended {
+        Ok(outcome) => {
+            metrics
+                .jobs_finished_total
+                .with_label_values(&[&job.kind, outcome.as_str()])
+                .inc();
+            match outcome {
+                Outcome::Succeeded { .. } | Outcome::Discarded => {
+                    engine.notifier.job_finished(job.lease.job);
+                }
+                Outcome::Interrupted => engine.notifier.job_available(&job.queue),
+                Outcome::Retried { .. } | Outcome::Snoozed { .. } => {}
+            }
+            let outcome = outcome.as_str();
+            tracing::info!(outcome, duration_ms = duration.as_millis(), "attempt ended");
+        }
+        Err(error) => {
+            metrics.lease_lost_total.with_label_values(&labels).inc();
+            tracing::warn!(
+                outcome = "lease_lost",
+                duration_ms = duration.as_millis(),
+                error = chain(&error),
+                "attempt ended without a lease; its result is dropped"
+            );
+        }
+    }
+}
+
+/// Runs the handler until it ends or must; `None` when the lease was lost.
+async fn run_handler(
+    engine: &Arc<Engine>,
+    kind: &Registered,
+    job: &Job,
+    lost: &CancellationToken,
+) -> Option<Result<Settlement, Failure>> {
+    let cancelled = CancellationToken::new();
+    let context = JobContext {
+        job: job.clone(),
+        cancelled: cancelled.clone(),
+    };
+    let handler = kind.clone();
+    let mut task = engine
+        .tracker
+        .spawn(async move { handler.run(&context).await }.instrument(Span::current()));
+    let stopped = tokio::select! {
+        // Its own end counts before anything that happened at the same moment.
+        biased;
+        ended = &mut task => return Some(ended.unwrap_or_else(panicked)),
+        () = lost.cancelled() => None,
+        () = engine.grace_over.cancelled() => Some(Failure::interrupted()),
+        () = tokio::time::sleep(kind.timeout) => Some(Failure::transient(
+            "timed_out",
+            "The job took longer than it may; it will be tried again.",
+            format!("no end after {} s", kind.timeout.as_secs()),
+        )),
+    };
+    // First a word, then force: a handler between two steps may end in order, but nothing of it is used any more.
+    cancelled.cancel();
+    if tokio::time::timeout(HEED, &mut task).await.is_err() {
+        task.abort();
+    }
+    stopped.map(Err)
+}
+
+fn panicked(error: JoinError) -> Result<Settlement, Failure> {
+    // The payload may quote what was being worked on; where it happened is in the log.
+    let detail = if error.is_panic() {
+        "the handler panicked"
+    } else {
+        "the handler was aborted"
+    };
+    Err(Failure::transient(
+        "internal_error",
+        "Something went wrong on our side; the job will be tried again.",
+        detail,
+    ))
+}
+
+/// Settles what the handler brought; if its writes are at fault, settles that as the failure it is.
+async fn settle_result(
+    engine: &Engine,
+    kind: &Registered,
+    job: &Job,
+    result: Result<Settlement, Failure>,
+    lost: &CancellationToken,
+) -> Result<Outcome, Unsettled> {
+    if let Err(failure) = &result {
+        tracing::warn!(
+            error_code = failure.code,
+            detail = failure.detail,
+            "attempt failed"
+        );
+    }
+    match settle_attempt(engine, job, result.as_ref(), &kind.retry_policy, lost).await {
+        Err(error @ Unsettled::Writes(_)) => {
+            tracing::error!(
+                error = chain(&error),
+                "the attempt's writes were refused by the database"
+            );
+            let failure = Failure::transient(
+                "internal_error",
+                "Something went wrong on our side; the job will be tried again.",
+                "the attempt's writes were refused",
+            );
+            settle_attempt(engine, job, Err(&failure), &kind.retry_policy, lost).await
+        }
+        settled => settled,
+    }
+}

@@ -1,0 +1,133 @@
+//! Writes the end of an attempt: outcome, domain writes and audit entry commit together or not at all.
+//!
+//! See [`settle_attempt`]. Tries again while the lease holds; whoever lost the lease writes nothing.
+
+use crate::{engine::Engine, handler::Settlement};
+use jobs::{
+    db,
+    domain::audit::{Action, Actor, NewAuditEntry},
+    queue::{Failure, Job, Outcome, RetryPolicy, SettleError, Settled, settle},
+    store::audit,
+    telemetry::{chain, trace_id},
+};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+const FIRST_RETRY: Duration = Duration::from_millis(50);
+const LAST_RETRY: Duration = Duration::from_secs(2);
+
+/// An attempt's end that could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum Unsettled {
+    #[error("the lease was lost")]
+    LeaseLost,
+    /// The handler's own writes failed in a way that will not pass.
+    #[error("could not apply the writes of the attempt")]
+    Writes(#[source] sqlx::Error),
+}
+
+/// Settles an attempt and returns what it ended in.
+///
+/// # Errors
+/// [`Unsettled::Writes`] if the handler's writes are at fault: settle the attempt as failed instead.
+pub async fn settle_attempt(
+    engine: &Engine,
+    job: &Job,
+    result: Result<&Settlement, &Failure>,
+    policy: &RetryPolicy,
+    lost: &CancellationToken,
+) -> Result<Outcome, Unsettled> {
+    let output = result.map(|settlement| settlement.output.clone());
+    let outcome = Outcome::from_attempt(output, job, policy, rand::random());
+    let _timer = engine.metrics.settle_seconds.start_timer();
+    let mut retry = FIRST_RETRY;
+    loop {
+        // Not raced against the loss of the lease: a commit under way must be waited for, or it would be taken for lost.
+        match try_settle(engine, job, &outcome, result).await {
+            Ok(()) => {
+                if let Ok(settlement) = result {
+                    settlement.writes.committed();
+                }
+                return Ok(outcome);
+            }
+            Err(TryError::Settle(SettleError::LeaseLost { .. })) => {
+                return Err(Unsettled::LeaseLost);
+            }
+            Err(TryError::Writes(error)) if !db::is_transient(&error) => {
+                return Err(Unsettled::Writes(error));
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error = chain(&error),
+                    retry_ms = retry.as_millis(),
+                    "could not settle; trying again"
+                );
+            }
+        }
+        tokio::select! {
+            () = lost.cancelled() => return Err(Unsettled::LeaseLost),
+            () = tokio::time::sleep(retry) => retry = (retry * 2).min(LAST_RETRY),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum TryError {
+    #[error("could not begin or commit")]
+    Transaction(#[source] sqlx::Error),
+    #[error("could not write the outcome")]
+    Settle(#[source] SettleError),
+    #[error("could not apply the handler's writes")]
+    Writes(#[source] sqlx::Error),
+    #[error("could not write the audit entry")]
+    Audit(#[source] sqlx::Error),
+}
+
+async fn try_settle(
+    engine: &Engine,
+    job: &Job,
+    outcome: &Outcome,
+    result: Result<&Settlement, &Failure>,
+) -> Result<(), TryError> {
+    let mut transaction = engine.pool.begin().await.map_err(TryError::Transaction)?;
+    let settled = settle(&mut transaction, job.lease, outcome, result.err())
+        .await
+        .map_err(TryError::Settle)?;
+    if settled == Settled::Now {
+        if let Ok(settlement) = result {
+            settlement
+                .writes
+                .apply(&mut transaction, job)
+                .await
+                .map_err(TryError::Writes)?;
+        }
+        let entry = audit_entry(job, outcome, result.err());
+        audit::insert(&mut transaction, &[entry])
+            .await
+            .map_err(TryError::Audit)?;
+    }
+    transaction.commit().await.map_err(TryError::Transaction)
+}
+
+fn audit_entry(job: &Job, outcome: &Outcome, failure: Option<&Failure>) -> NewAuditEntry {
+    let action = match outcome {
+        Outcome::Succeeded { .. } => Action::JOB_SUCCEEDED,
+        Outcome::Retried { .. } => Action::JOB_RETRIED,
+        Outcome::Snoozed { .. } => Action::JOB_SNOOZED,
+        Outcome::Interrupted => Action::JOB_INTERRUPTED,
+        Outcome::Discarded => Action::JOB_DISCARDED,
+    };
+    let actor = Actor::Worker(job.lease.worker);
+    let mut entry = NewAuditEntry::new(job.tenant, actor, action, "job", job.lease.job)
+        .with_request(job.request_id.as_deref())
+        .with_attempt(job.lease.job, job.lease.attempt);
+    entry.trace_id = job
+        .traceparent
+        .as_deref()
+        .and_then(trace_id)
+        .map(str::to_owned);
+    match failure {
+        Some(failure) => entry.failed(failure.code),
+        None => entry,
+    }
+}
