@@ -2,4 +2,5 @@
 //!
 //! Start with [`support`]: a database per test, the real binaries, a client, waiting for conditions.
 
+mod queue;
 mod support;

@@ -4,6 +4,7 @@ use crate::{
     backend,
     config::WorkerConfig,
     engine::{Engine, Parts},
+    handler::Registry,
     handlers, maintenance,
     metrics::WorkerMetrics,
     ops,
@@ -18,11 +19,20 @@ use std::{sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
+    task::JoinHandle,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// For the last notifications and the loops' ends, once all attempts are settled.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// A started worker: its loops run, its queues are not yet claimed from.
+pub struct Worker {
+    engine: Arc<Engine>,
+    /// Outlives the attempts: the last settled job is announced too.
+    signals: CancellationToken,
+    ops: JoinHandle<std::io::Result<()>>,
+}
 
 /// Runs until SIGTERM or SIGINT, then lets running jobs end within the grace period and hands the rest back.
 ///
@@ -32,58 +42,92 @@ pub async fn run(config: WorkerConfig) -> anyhow::Result<()> {
     let metrics = WorkerMetrics::new().context("could not register the metrics")?;
     let registry =
         handlers::registry(&config, &metrics).context("could not set up the handlers")?;
-    let pool = db::connect(&config.pool).await?;
-    db::check_schema(&pool).await?;
-    metrics.declare(&registry.kinds(), &registry.queues());
+    let worker = Worker::start(config, registry, metrics).await?;
+    stop_on_signals(worker.engine())?;
+    worker.work().await
+}
 
-    let tracker = TaskTracker::new();
-    // Signals outlive the attempts: the last settled job is announced too.
-    let signals = CancellationToken::new();
-    let notifier = Notifier::spawn(pool.clone(), &tracker, signals.clone());
-    let listener = Listener::spawn(&config.listen, &tracker, signals.clone())?;
-    let ops_listener = TcpListener::bind(config.ops_addr)
-        .await
-        .context("could not bind WORKER_OPS_ADDR")?;
-    tracing::info!(addr = %ops_listener.local_addr()?, listener = "ops", "listening");
+impl Worker {
+    /// Connects, checks the schema and starts the loops.
+    ///
+    /// # Errors
+    /// If the database, its schema or the ops address cannot be used.
+    pub async fn start(
+        config: WorkerConfig,
+        registry: Registry,
+        metrics: WorkerMetrics,
+    ) -> anyhow::Result<Self> {
+        let pool = db::connect(&config.pool).await?;
+        db::check_schema(&pool).await?;
+        metrics.declare(&registry.kinds(), &registry.queues());
 
-    let clock = Clock::System;
-    let parts = Parts {
-        config,
-        pool,
-        registry,
-        metrics,
-        notifier,
-        listener,
-        clock,
-        tracker,
-    };
-    let engine = Engine::new(parts);
-    stop_on_signals(&engine)?;
-    engine.start();
-    engine.tracker.spawn(maintenance::run(engine.clone()));
-    let ops = engine
-        .tracker
-        .spawn(ops::serve(engine.clone(), ops_listener));
-    tracing::info!(worker.id = %engine.worker, queues = ?engine.registry.queues(), "working");
+        let tracker = TaskTracker::new();
+        let signals = CancellationToken::new();
+        let notifier = Notifier::spawn(pool.clone(), &tracker, signals.clone());
+        let listener = Listener::spawn(&config.listen, &tracker, signals.clone())?;
+        let ops_listener = TcpListener::bind(config.ops_addr)
+            .await
+            .context("could not bind WORKER_OPS_ADDR")?;
+        tracing::info!(addr = %ops_listener.local_addr()?, listener = "ops", "listening");
 
-    let ran = backend::run(engine.clone()).await;
-    // Without its runtime the worker does nothing: the loops must not keep a process alive that looks well.
-    engine.stopping.cancel();
-    engine.held.drained().await;
-    engine.drained.cancel();
-    signals.cancel();
-    engine.tracker.close();
-    if tokio::time::timeout(LAST_WORDS, engine.tracker.wait())
-        .await
-        .is_err()
-    {
-        tracing::warn!("some tasks did not end in time");
+        let clock = Clock::System;
+        let parts = Parts {
+            config,
+            pool,
+            registry,
+            metrics,
+            notifier,
+            listener,
+            clock,
+            tracker,
+        };
+        let engine = Engine::new(parts);
+        engine.start();
+        engine.tracker.spawn(maintenance::run(engine.clone()));
+        let ops = engine
+            .tracker
+            .spawn(ops::serve(engine.clone(), ops_listener));
+        tracing::info!(worker.id = %engine.worker, queues = ?engine.registry.queues(), "working");
+        Ok(Self {
+            engine,
+            signals,
+            ops,
+        })
     }
-    ops.await
-        .context("the ops listener panicked")?
-        .context("the ops listener failed")?;
-    tracing::info!("stopped");
-    ran
+
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// Claims and runs jobs until the engine is told to stop, then ends in order.
+    ///
+    /// # Errors
+    /// If the runtime or the ops listener failed.
+    pub async fn work(self) -> anyhow::Result<()> {
+        let Self {
+            engine,
+            signals,
+            ops,
+        } = self;
+        let ran = backend::run(engine.clone()).await;
+        // Without its runtime the worker does nothing: the loops must not keep a process alive that looks well.
+        engine.stopping.cancel();
+        engine.held.drained().await;
+        engine.drained.cancel();
+        signals.cancel();
+        engine.tracker.close();
+        if tokio::time::timeout(LAST_WORDS, engine.tracker.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("some tasks did not end in time");
+        }
+        ops.await
+            .context("the ops listener panicked")?
+            .context("the ops listener failed")?;
+        tracing::info!("stopped");
+        ran
+    }
 }
 
 /// The first signal stops in order, the second at once: its jobs come back when their leases expire.

@@ -1,0 +1,403 @@
+//! The engine's statements against a real database: enqueue, claim, fence, settle, rescue, elect.
+
+use crate::support::TestDb;
+use jobs::{
+    commands::rescue_jobs,
+    domain::{JobId, TenantId, WorkerId},
+    queue::{
+        EnqueueError, Enqueued, ExternalId, Failure, Job, JobState, JobView, Lease, NewJob,
+        Outcome, SettleError, Settled,
+        claim::{Claim, claim, promote_due},
+        duties::take_due,
+        enqueue::enqueue,
+        lease, read, settle,
+    },
+};
+use serde_json::json;
+use std::{collections::HashSet, time::Duration};
+
+const LEASE: Duration = Duration::from_secs(30);
+
+fn new_job(tenant: TenantId) -> NewJob {
+    NewJob {
+        id: JobId::new(),
+        tenant,
+        kind: "test.noop",
+        queue: "test",
+        args: json!({}),
+        priority: 3,
+        run_at: None,
+        max_attempts: 3,
+        external: None,
+        request_id: Some("req-12345678".into()),
+        traceparent: None,
+    }
+}
+
+async fn put(db: &TestDb, job: &NewJob) -> Result<Enqueued, EnqueueError> {
+    let mut conn = db.pool().acquire().await.unwrap();
+    enqueue(&mut conn, job).await
+}
+
+async fn take(db: &TestDb, limit: u32) -> Vec<Job> {
+    take_for(db, limit, LEASE).await
+}
+
+async fn take_for(db: &TestDb, limit: u32, lease: Duration) -> Vec<Job> {
+    let kinds = ["test.noop".to_owned()];
+    let request = Claim {
+        worker: WorkerId::new(),
+        queue: "test",
+        kinds: &kinds,
+        lease,
+        limit,
+    };
+    claim(db.pool(), &request).await.unwrap()
+}
+
+async fn view(db: &TestDb, job: &NewJob) -> JobView {
+    let mut conn = db.pool().acquire().await.unwrap();
+    read::find(&mut conn, job.tenant, job.id)
+        .await
+        .unwrap()
+        .expect("the job exists")
+}
+
+async fn end(db: &TestDb, lease: Lease, outcome: &Outcome) -> Result<Settled, SettleError> {
+    let failure = Failure::transient("test_failure", "It failed.", "detail");
+    let failure = (!matches!(outcome, Outcome::Succeeded { .. })).then_some(&failure);
+    let mut conn = db.pool().acquire().await.unwrap();
+    settle(&mut conn, lease, outcome, failure).await
+}
+
+fn succeeded() -> Outcome {
+    Outcome::Succeeded {
+        output: json!({ "done": true }),
+    }
+}
+
+#[tokio::test]
+async fn jobs_are_claimed_by_priority_then_time_then_id() {
+    let db = TestDb::new().await;
+    let tenant = TenantId::new();
+    let (mut low, mut urgent) = (new_job(tenant), new_job(tenant));
+    (low.priority, urgent.priority) = (4, 1);
+    let (first, second) = (new_job(tenant), new_job(tenant));
+    for job in [&low, &first, &second, &urgent] {
+        put(&db, job).await.unwrap();
+    }
+    db.execute("update jobs set run_at = '2026-01-01' where state = 'available'")
+        .await;
+    let claimed: Vec<JobId> = take(&db, 10)
+        .await
+        .iter()
+        .map(|job| job.lease.job)
+        .collect();
+    assert_eq!(claimed, [urgent.id, first.id, second.id, low.id]);
+    assert!(
+        take(&db, 10).await.is_empty(),
+        "a claimed job is not claimed again"
+    );
+}
+
+#[tokio::test]
+async fn parallel_claims_never_share_a_job() {
+    let db = TestDb::new().await;
+    let tenant = TenantId::new();
+    for _ in 0..60 {
+        put(&db, &new_job(tenant)).await.unwrap();
+    }
+    let (a, b, c) = tokio::join!(take(&db, 30), take(&db, 30), take(&db, 30));
+    let all: Vec<JobId> = [a, b, c]
+        .into_iter()
+        .flatten()
+        .map(|job| job.lease.job)
+        .collect();
+    assert_eq!(all.len(), 60);
+    assert_eq!(all.iter().collect::<HashSet<_>>().len(), 60);
+}
+
+#[tokio::test]
+async fn job_for_later_is_not_claimed_before_its_time() {
+    let db = TestDb::new().await;
+    let mut later = new_job(TenantId::new());
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the database's clock is the one that counts here"
+    )]
+    let now = chrono::Utc::now();
+    later.run_at = Some(now + chrono::TimeDelta::hours(1));
+    put(&db, &later).await.unwrap();
+    assert_eq!(view(&db, &later).await.state, JobState::Scheduled);
+    assert!(promote_due(db.pool(), 10).await.unwrap().is_empty());
+    assert!(take(&db, 10).await.is_empty());
+    db.execute("update jobs set run_at = now()").await;
+    assert_eq!(promote_due(db.pool(), 10).await.unwrap(), ["test"]);
+    assert_eq!(take(&db, 10).await.len(), 1);
+}
+
+#[tokio::test]
+async fn same_external_id_and_request_is_the_same_job() {
+    let db = TestDb::new().await;
+    let tenant = TenantId::new();
+    let mut first = new_job(tenant);
+    first.external = Some(ExternalId {
+        id: "mail-1".into(),
+        fingerprint: [1; 32],
+    });
+    let mut again = NewJob {
+        id: JobId::new(),
+        ..first.clone()
+    };
+    assert_eq!(
+        put(&db, &first).await.unwrap(),
+        Enqueued::Inserted(first.id)
+    );
+    assert_eq!(
+        put(&db, &again).await.unwrap(),
+        Enqueued::Existing(first.id)
+    );
+
+    again.external = Some(ExternalId {
+        id: "mail-1".into(),
+        fingerprint: [2; 32],
+    });
+    let error = put(&db, &again).await.unwrap_err();
+    assert!(
+        matches!(error, EnqueueError::KeyReused { existing } if existing == first.id),
+        "{error}"
+    );
+
+    let elsewhere = NewJob {
+        id: JobId::new(),
+        tenant: TenantId::new(),
+        ..first.clone()
+    };
+    assert_eq!(
+        put(&db, &elsewhere).await.unwrap(),
+        Enqueued::Inserted(elsewhere.id)
+    );
+}
+
+#[tokio::test]
+async fn external_id_outlives_the_job_row() {
+    let db = TestDb::new().await;
+    let mut first = new_job(TenantId::new());
+    first.external = Some(ExternalId {
+        id: "mail-1".into(),
+        fingerprint: [1; 32],
+    });
+    put(&db, &first).await.unwrap();
+    let lease = take(&db, 1).await[0].lease;
+    end(&db, lease, &succeeded()).await.unwrap();
+    db.execute("update finished_jobs set finished_at = now() - interval '40 days'")
+        .await;
+    let month = Duration::from_secs(30 * 24 * 3600);
+    assert_eq!(
+        jobs::queue::retention::prune_finished(db.pool(), month, 10)
+            .await
+            .unwrap(),
+        1
+    );
+    let again = NewJob {
+        id: JobId::new(),
+        ..first.clone()
+    };
+    assert_eq!(
+        put(&db, &again).await.unwrap(),
+        Enqueued::Existing(first.id)
+    );
+}
+
+#[tokio::test]
+async fn enqueue_goes_with_the_callers_transaction() {
+    let db = TestDb::new().await;
+    let mut job = new_job(TenantId::new());
+    job.external = Some(ExternalId {
+        id: "mail-1".into(),
+        fingerprint: [1; 32],
+    });
+    let mut transaction = db.pool().begin().await.unwrap();
+    enqueue(&mut transaction, &job).await.unwrap();
+    transaction.rollback().await.unwrap();
+    assert!(take(&db, 1).await.is_empty());
+    assert_eq!(put(&db, &job).await.unwrap(), Enqueued::Inserted(job.id));
+}
+
+#[tokio::test]
+async fn settled_job_shows_its_output_and_is_gone_from_the_hot_table() {
+    let db = TestDb::new().await;
+    let job = new_job(TenantId::new());
+    put(&db, &job).await.unwrap();
+    let lease = take(&db, 1).await[0].lease;
+    assert_eq!(view(&db, &job).await.state, JobState::Running);
+    assert_eq!(end(&db, lease, &succeeded()).await.unwrap(), Settled::Now);
+    let seen = view(&db, &job).await;
+    assert_eq!(
+        (seen.state, seen.attempt, seen.output),
+        (JobState::Succeeded, 1, Some(json!({ "done": true })))
+    );
+    assert_eq!(db.one::<i64>("select count(*) from jobs").await, 0);
+}
+
+#[tokio::test]
+async fn settle_whose_reply_was_lost_is_recognised_when_repeated() {
+    let db = TestDb::new().await;
+    for outcome in [
+        succeeded(),
+        Outcome::Retried {
+            delay: Duration::ZERO,
+        },
+        Outcome::Interrupted,
+        Outcome::Discarded,
+    ] {
+        put(&db, &new_job(TenantId::new())).await.unwrap();
+        let lease = take(&db, 1).await[0].lease;
+        assert_eq!(end(&db, lease, &outcome).await.unwrap(), Settled::Now);
+        assert_eq!(
+            end(&db, lease, &outcome).await.unwrap(),
+            Settled::Before,
+            "{outcome:?}"
+        );
+        db.execute("delete from jobs").await;
+    }
+}
+
+#[tokio::test]
+async fn ghost_of_a_rescued_attempt_writes_nothing() {
+    let db = TestDb::new().await;
+    let job = new_job(TenantId::new());
+    put(&db, &job).await.unwrap();
+    let ghost = take(&db, 1).await[0].lease;
+    db.execute("update jobs set lease_until = now() - interval '1 second'")
+        .await;
+    let rescued = rescue_jobs(db.pool(), 10).await.unwrap();
+    assert_eq!(
+        (rescued.len(), rescued[0].attempt, rescued[0].poisoned),
+        (1, ghost.attempt, false)
+    );
+
+    for outcome in [
+        succeeded(),
+        Outcome::Retried {
+            delay: Duration::ZERO,
+        },
+        Outcome::Discarded,
+        Outcome::Interrupted,
+    ] {
+        let error = end(&db, ghost, &outcome).await.unwrap_err();
+        assert!(matches!(error, SettleError::LeaseLost { .. }), "{error}");
+    }
+    let owner = take(&db, 1).await[0].lease;
+    let error = end(&db, ghost, &succeeded()).await.unwrap_err();
+    assert!(matches!(error, SettleError::LeaseLost { .. }), "{error}");
+    let kept = lease::renew(db.pool(), &[ghost, owner], LEASE)
+        .await
+        .unwrap();
+    assert_eq!(kept, HashSet::from([owner]));
+    let mut conn = db.pool().acquire().await.unwrap();
+    assert!(!lease::hold(&mut conn, ghost).await.unwrap());
+    assert!(lease::hold(&mut conn, owner).await.unwrap());
+    assert_eq!(end(&db, owner, &succeeded()).await.unwrap(), Settled::Now);
+}
+
+#[tokio::test]
+async fn fence_is_not_reused_after_an_attempt_was_given_back() {
+    let db = TestDb::new().await;
+    let job = new_job(TenantId::new());
+    put(&db, &job).await.unwrap();
+    let first = take(&db, 1).await[0].lease;
+    end(&db, first, &Outcome::Interrupted).await.unwrap();
+    assert_eq!(
+        view(&db, &job).await.attempt,
+        0,
+        "an interruption does not count"
+    );
+    let second = take(&db, 1).await[0].lease;
+    assert!(second.attempt > first.attempt);
+    assert!(end(&db, first, &succeeded()).await.is_err());
+}
+
+#[tokio::test]
+async fn lease_that_still_runs_is_not_rescued() {
+    let db = TestDb::new().await;
+    put(&db, &new_job(TenantId::new())).await.unwrap();
+    take(&db, 1).await;
+    assert!(rescue_jobs(db.pool(), 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn job_that_kills_its_worker_three_times_is_discarded_as_poison() {
+    let db = TestDb::new().await;
+    let job = new_job(TenantId::new());
+    put(&db, &job).await.unwrap();
+    for crash in 1..=3 {
+        assert_eq!(take(&db, 1).await.len(), 1, "claim {crash}");
+        db.execute("update jobs set lease_until = now() - interval '1 second'")
+            .await;
+        assert_eq!(
+            rescue_jobs(db.pool(), 10).await.unwrap()[0].poisoned,
+            crash == 3
+        );
+    }
+    let seen = view(&db, &job).await;
+    assert_eq!(
+        (seen.state, seen.error.unwrap().code.as_str()),
+        (JobState::Discarded, "poison")
+    );
+    assert_eq!(
+        db.one::<i64>("select count(*) from job_attempts where outcome = 'crashed'")
+            .await,
+        3
+    );
+    assert_eq!(
+        db.one::<i64>("select count(*) from audit_entries where request_id = 'req-12345678'")
+            .await,
+        3,
+        "each lost attempt is audited under the request that started the job"
+    );
+}
+
+#[tokio::test]
+async fn retry_waits_counts_and_keeps_its_reason() {
+    let db = TestDb::new().await;
+    let job = new_job(TenantId::new());
+    put(&db, &job).await.unwrap();
+    let lease = take(&db, 1).await[0].lease;
+    end(
+        &db,
+        lease,
+        &Outcome::Retried {
+            delay: Duration::from_secs(60),
+        },
+    )
+    .await
+    .unwrap();
+    let seen = view(&db, &job).await;
+    assert_eq!((seen.state, seen.attempt), (JobState::Retryable, 1));
+    assert_eq!(seen.error.unwrap().message, "It failed.");
+    promote_due(db.pool(), 10).await.unwrap();
+    assert!(take(&db, 1).await.is_empty());
+    let wait: f64 = db
+        .one("select extract(epoch from run_at - now())::float8 from jobs")
+        .await;
+    assert!((55.0..=60.0).contains(&wait), "{wait}");
+}
+
+#[tokio::test]
+async fn duty_is_given_to_one_of_many_that_ask_and_not_again_before_its_time() {
+    let db = TestDb::new().await;
+    let hour = [("sweep", Duration::from_secs(3600))];
+    let ask = || async {
+        take_due(db.pool(), WorkerId::new(), &hour)
+            .await
+            .unwrap()
+            .len()
+    };
+    let (a, b, c, d) = tokio::join!(ask(), ask(), ask(), ask());
+    assert_eq!(a + b + c + d, 1);
+    db.execute("update maintenance_duties set due_at = now()")
+        .await;
+    let (a, b, c, d) = tokio::join!(ask(), ask(), ask(), ask());
+    assert_eq!(a + b + c + d, 1);
+}
