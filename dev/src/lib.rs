@@ -7,4 +7,6 @@ pub mod config;
 pub mod places;
 pub mod postgres;
 pub mod run;
+pub mod signals;
 pub mod supervised;
+pub mod test;

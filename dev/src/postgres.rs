@@ -20,24 +20,11 @@ use std::sync::OnceLock;
 /// Statics are never dropped; the supervisor stops the cluster and removes its folder when this process ends,
 /// however it ends.
 ///
-/// # Panics
-/// When no cluster can be started: no test could say anything then.
-pub fn shared_for_tests() -> &'static Cluster {
-    static SHARED: OnceLock<Cluster> = OnceLock::new();
-    SHARED.get_or_init(|| match Cluster::start(Durability::ThrowAway) {
-        Ok(cluster) => cluster,
-        Err(error) => std::panic::panic_any(format!("the tests need Postgres: {}", chain(&error))),
-    })
-}
-
-/// An error and all its sources, on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
+/// # Errors
+/// When no cluster can be started; every later call tells the same.
+pub fn shared_for_tests() -> Result<&'static Cluster, &'static ClusterError> {
+    static SHARED: OnceLock<Result<Cluster, ClusterError>> = OnceLock::new();
+    SHARED
+        .get_or_init(|| Cluster::start(Durability::ThrowAway))
+        .as_ref()
 }

@@ -6,9 +6,10 @@
 mod site;
 
 use super::resolve::{Binaries, ResolveError, resolve};
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
 use crate::places::{PlaceError, Places};
 use crate::run::RunError;
+use jobs::env::ConfigError;
 use nix::sys::signal::Signal;
 use site::{Running, Site};
 use std::fmt;

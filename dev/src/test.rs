@@ -1,0 +1,145 @@
+//! `cargo dev test`: all tests on a cluster that is thrown away. See [`run`].
+//!
+//! Everything that is said after the tests is the runner's own: its summary is the last line.
+
+use crate::config::Config;
+use crate::places::{PlaceError, Places};
+use crate::postgres::{Cluster, ClusterError, Durability};
+use crate::signals::Interrupts;
+use jobs::env::ConfigError;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::io::{self, IsTerminal};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use tokio::process::{Child, Command};
+
+/// The tests did not run. That a test failed is no error: it is the runner's exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum TestError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    #[error("could not catch signals")]
+    Signals(#[source] io::Error),
+    #[error("could not run cargo")]
+    Cargo(#[source] io::Error),
+    #[error("could not find the folder of this program")]
+    Folder(#[source] io::Error),
+}
+
+/// Builds everything, runs the runner with these arguments and returns its exit code.
+///
+/// `--full` is ours: it turns on the checks that need more than a Rust toolchain and Postgres.
+///
+/// # Errors
+/// When the tests could not be run at all.
+pub async fn run(mut args: Vec<String>) -> Result<u8, TestError> {
+    let config = Config::from_process()?;
+    let places = Places::of_this_workspace()?;
+    let given = args.len();
+    args.retain(|arg| arg != "--full");
+    let full = args.len() < given;
+    let mut interrupts = Interrupts::catch().map_err(TestError::Signals)?;
+    // Built with the tests, not apart from them: another selection of packages is another set of features,
+    // and half of the dependencies would be compiled twice.
+    let build = cargo(
+        &places.workspace,
+        &["build", "--workspace", "--all-targets"],
+    )
+    .spawn()
+    .map_err(TestError::Cargo)?;
+    let built = to_its_end(build, &mut interrupts).await?;
+    if !built.success() {
+        return Ok(code(built));
+    }
+    let cluster = match config.test_database_url {
+        Some(_) => None,
+        None => Some(started(&places).await?),
+    };
+    let mut runner = if has_nextest(&places.workspace).await {
+        cargo(&places.workspace, &["nextest", "run", "--workspace"])
+    } else {
+        eprintln!(
+            "cargo-nextest is not installed: using `cargo test` (to change that: cargo install cargo-nextest)"
+        );
+        cargo(&places.workspace, &["test", "--workspace"])
+    };
+    let here = std::env::current_exe().map_err(TestError::Folder)?;
+    runner
+        .args(args)
+        .env("POSTROOM_BIN_DIR", here.parent().unwrap_or(&here));
+    if let Some(cluster) = &cluster {
+        runner.env("POSTROOM_TEST_DATABASE_URL", cluster.url("postgres"));
+    }
+    if full {
+        runner.env("POSTROOM_FULL", "1");
+    }
+    let status = to_its_end(runner.spawn().map_err(TestError::Cargo)?, &mut interrupts).await?;
+    Ok(code(status))
+}
+
+async fn started(places: &Places) -> Result<Cluster, TestError> {
+    let started = tokio::task::spawn_blocking(|| Cluster::start(Durability::ThrowAway)).await;
+    let cluster = started.expect("starting a cluster does not panic")?;
+    let shown = cluster
+        .folder()
+        .strip_prefix(&places.workspace)
+        .unwrap_or(cluster.folder());
+    eprintln!("{} in {}", cluster.binaries(), shown.display());
+    Ok(cluster)
+}
+
+/// The cargo that runs us, without what it told us about our own package: build scripts would look at it.
+fn cargo(workspace: &Path, args: &[&str]) -> Command {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
+    command
+        .args(args)
+        .current_dir(workspace)
+        .stdin(Stdio::null());
+    command
+}
+
+async fn has_nextest(workspace: &Path) -> bool {
+    let mut asked = cargo(workspace, &["nextest", "--version"]);
+    let asked = asked.stdout(Stdio::null()).stderr(Stdio::null());
+    asked.status().await.is_ok_and(|status| status.success())
+}
+
+/// Waits for the child and hands it the signals that were meant for both of us.
+async fn to_its_end(
+    mut child: Child,
+    interrupts: &mut Interrupts,
+) -> Result<ExitStatus, TestError> {
+    loop {
+        tokio::select! {
+            status = child.wait() => return status.map_err(TestError::Cargo),
+            signal = interrupts.next() => {
+                // Ctrl-C reaches the whole foreground group, and a second one would tell nextest to drop everything.
+                let reached = signal == Signal::SIGINT && io::stdin().is_terminal();
+                if let Some(pid) = child.id().filter(|_| !reached) {
+                    let _ = kill(Pid::from_raw(pid.cast_signed()), signal);
+                }
+            }
+        }
+    }
+}
+
+/// As a shell would tell it: a child that a signal killed counts as 128 and the signal's number.
+fn code(status: ExitStatus) -> u8 {
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
+}
