@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
 /// How long a handler may take to heed its cancellation before it is aborted.
-const HEED: Duration = Duration::from_secs(2);
+const HEED: Duration = Duration::from_millis(500);
 
 /// Runs a claimed job to its settled end. Never fails: whatever happens is an outcome, or a lease that another has.
 pub async fn run_attempt(engine: Arc<Engine>, claimed: Claimed) {
