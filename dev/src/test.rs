@@ -62,13 +62,16 @@ pub async fn run(mut args: Vec<String>) -> Result<u8, TestError> {
         None => Some(started(&places).await?),
     };
     let mut runner = if has_nextest(&places.workspace).await {
-        cargo(&places.workspace, &["nextest", "run", "--workspace"])
+        cargo(&places.workspace, &["nextest", "run"])
     } else {
         eprintln!(
             "cargo-nextest is not installed: using `cargo test` (to change that: cargo install cargo-nextest)"
         );
-        cargo(&places.workspace, &["test", "--workspace"])
+        cargo(&places.workspace, &["test"])
     };
+    if !selects_packages(&args) {
+        runner.arg("--workspace");
+    }
     let here = std::env::current_exe().map_err(TestError::Folder)?;
     runner
         .args(args)
@@ -117,6 +120,13 @@ async fn has_nextest(workspace: &Path) -> bool {
     asked.status().await.is_ok_and(|status| status.success())
 }
 
+/// Whether the caller said which packages to test; `--workspace` beside it would win.
+fn selects_packages(args: &[String]) -> bool {
+    let own = args.iter().take_while(|arg| *arg != "--");
+    own.into_iter()
+        .any(|arg| arg.starts_with("-p") || arg == "--package" || arg.starts_with("--package="))
+}
+
 /// Waits for the child and hands it the signals that were meant for both of us.
 async fn to_its_end(
     mut child: Child,
@@ -142,4 +152,19 @@ fn code(status: ExitStatus) -> u8 {
         .code()
         .or_else(|| status.signal().map(|signal| 128 + signal));
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn selects(args: &[&str]) -> bool {
+        selects_packages(&args.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_package_asked_for_is_not_drowned_in_the_workspace() {
+        assert!(selects(&["-p", "jobs"]) && selects(&["--package=jobs"]));
+        assert!(!selects(&["settle"]) && !selects(&["--", "-p"]));
+    }
 }

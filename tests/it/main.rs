@@ -2,6 +2,12 @@
 //!
 //! Start with [`support`]: a database per test, the real binaries, a client, waiting for conditions.
 
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a helper of the tests fails the test that called it"
+)]
+
 mod queue;
 mod support;
 mod worker;

@@ -54,13 +54,20 @@ fn hostile() -> Vec<Mail> {
 )]
 fn package_dir(package: &str) -> PathBuf {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let output = Command::new(cargo)
-        .args(["metadata", "--format-version", "1", "--offline"])
-        .current_dir(root())
-        .output()
-        .expect("run cargo metadata");
+    let ask = |args: &[&str]| {
+        let output = Command::new(&cargo).args(args).current_dir(root()).output();
+        output.expect("run cargo").stdout
+    };
+    // Packages for other platforms were never downloaded, and would be asked for without the filter.
+    let version = String::from_utf8(ask(&["-vV"])).expect("cargo prints text");
+    let host = version
+        .lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .expect("cargo tells its host");
+    let filter = ["--offline", "--filter-platform", host];
+    let stdout = ask(&[&["metadata", "--format-version", "1"][..], &filter].concat());
     let metadata: serde_json::Value =
-        serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON");
+        serde_json::from_slice(&stdout).expect("cargo metadata prints JSON");
     let manifest = metadata["packages"]
         .as_array()
         .expect("cargo metadata lists packages")
