@@ -1,10 +1,15 @@
 //! Entities and their invariants: data, parsing and pure decisions. Does no IO and knows no SQL.
 
+pub mod action;
+pub mod approval;
 pub mod audit;
+pub mod gate;
 pub mod ids;
+pub mod judgement;
 pub mod mail;
 pub mod session;
 pub mod token;
+mod words;
 
 pub use audit::{Action, Actor, AuditOutcome, Detail, NewAuditEntry};
 pub use ids::{

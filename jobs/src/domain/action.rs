@@ -1,0 +1,179 @@
+//! Actions: what can be done about a mail ([`ActionType`]), what each needs ([`Params`]), and one that was proposed
+//! ([`Proposal`], [`ProposedAction`]). Executes nothing.
+
+mod params;
+
+pub use params::{Field, FieldKind, ParamFault, Params};
+
+use super::ApprovalId;
+use super::gate::{Confirmation, Gate, Risk};
+use super::words::words;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+words! {
+    /// Everything that triage may propose.
+    ActionType {
+        Label = "label",
+        Unlabel = "unlabel",
+        MarkRead = "mark_read",
+        Star = "star",
+        Notify = "notify",
+        DigestAdd = "digest_add",
+        Archive = "archive",
+        Move = "move",
+        SaveDraft = "save_draft",
+        CreateTask = "create_task",
+        UpdateTask = "update_task",
+        UpsertContact = "upsert_contact",
+        ScheduleBlock = "schedule_block",
+        Snooze = "snooze",
+        Reply = "reply",
+        Send = "send",
+        Forward = "forward",
+        CreateEvent = "create_event",
+        Trash = "trash",
+        Spam = "spam",
+        CallWebhook = "call_webhook",
+    }
+}
+
+impl ActionType {
+    /// What a model may propose: nothing that carries a recipient, an address or an id of its choosing.
+    pub const OPEN_TO_MODELS: &'static [Self] = &[
+        Self::Label,
+        Self::MarkRead,
+        Self::Star,
+        Self::Notify,
+        Self::DigestAdd,
+        Self::Archive,
+        Self::SaveDraft,
+        Self::CreateTask,
+        Self::Snooze,
+    ];
+
+    /// Whether something of the mail or about it reaches somebody else.
+    pub const fn leaves_the_house(self) -> bool {
+        matches!(
+            self,
+            Self::Reply | Self::Send | Self::Forward | Self::CallWebhook | Self::CreateEvent
+        )
+    }
+
+    /// Whether its effect arrives at the mail's sender.
+    pub const fn answers_the_sender(self) -> bool {
+        matches!(self, Self::Reply | Self::SaveDraft)
+    }
+
+    /// The noun a person reads on an approval.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Label => "Label the mail",
+            Self::Unlabel => "Remove a label",
+            Self::MarkRead => "Mark as read",
+            Self::Star => "Star the mail",
+            Self::Notify => "Notify you",
+            Self::DigestAdd => "Add to the digest",
+            Self::Archive => "Archive the mail",
+            Self::Move => "Move the mail",
+            Self::SaveDraft => "Draft a reply",
+            Self::CreateTask => "Create a task",
+            Self::UpdateTask => "Update a task",
+            Self::UpsertContact => "Save a contact",
+            Self::ScheduleBlock => "Block time",
+            Self::Snooze => "Snooze the mail",
+            Self::Reply => "Send a reply",
+            Self::Send => "Send a mail",
+            Self::Forward => "Forward the mail",
+            Self::CreateEvent => "Create an event",
+            Self::Trash => "Delete the mail",
+            Self::Spam => "Report as spam",
+            Self::CallWebhook => "Call a webhook",
+        }
+    }
+}
+
+/// An action somebody (a rule, the model, the fallback) wants done, before the gate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proposal {
+    pub kind: ActionType,
+    pub params: Params,
+    pub confirmation: Confirmation,
+    /// In [0, 1].
+    pub confidence: f32,
+    pub rationale: Option<String>,
+}
+
+impl Proposal {
+    /// sha256 over type and canonical parameters: two different tasks from one mail are two, the same twice is one.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        canonical_sha256(&serde_json::json!({ "type": self.kind, "params": self.params.as_json() }))
+    }
+}
+
+/// An action after the gate, as it is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProposedAction {
+    pub id: Uuid,
+    pub proposal: Proposal,
+    pub risk: Risk,
+    pub gate: Gate,
+    /// Present exactly if `gate` is [`Gate::Approval`].
+    pub approval: Option<ApprovalId>,
+}
+
+/// sha256 over RFC 8785 canonical JSON: equal values hash alike, whatever the order of their keys.
+pub fn canonical_sha256(value: &Value) -> [u8; 32] {
+    let canonical =
+        serde_json_canonicalizer::to_vec(value).expect("a JSON value has a canonical form");
+    Sha256::digest(canonical).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn task(params: Value) -> Proposal {
+        let Value::Object(params) = params else {
+            panic!("an object")
+        };
+        Proposal {
+            kind: ActionType::CreateTask,
+            params: Params::read(ActionType::CreateTask, &params).unwrap(),
+            confirmation: Confirmation::AsTrusted,
+            confidence: 0.9,
+            rationale: None,
+        }
+    }
+
+    #[test]
+    fn the_same_action_has_one_fingerprint_and_another_has_another() {
+        let one = task(json!({"title": "Pay", "notes": "soon"}));
+        let mut twin = task(json!({"notes": "soon", "title": "Pay"}));
+        twin.confidence = 0.1;
+        twin.rationale = Some("other words".into());
+        assert_eq!(one.fingerprint(), twin.fingerprint());
+        assert_ne!(
+            one.fingerprint(),
+            task(json!({"title": "Pay", "notes": "later"})).fingerprint()
+        );
+    }
+
+    #[test]
+    fn models_may_propose_nothing_that_leaves_the_house() {
+        assert!(
+            !ActionType::OPEN_TO_MODELS
+                .iter()
+                .any(|action| action.leaves_the_house())
+        );
+        for action in ActionType::OPEN_TO_MODELS {
+            assert!(
+                Params::fields(*action)
+                    .iter()
+                    .all(|field| field.kind != FieldKind::Recipient)
+            );
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! What each type of action needs to be told: one table, held against rules when they are saved and against a model's
+//! answer when it is read.
+
+use super::ActionType;
+use serde_json::{Map, Value};
+
+/// Checked parameters of an action: only known fields, all of them text within bounds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Params(Map<String, Value>);
+
+/// One field of an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    pub name: &'static str,
+    pub required: bool,
+    pub kind: FieldKind,
+}
+
+/// What a field may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldKind {
+    /// Text of at most so many characters; in a rule it may hold placeholders.
+    Text(usize),
+    /// Where something is sent: an address or a URL, always written out.
+    Recipient,
+}
+
+/// What is wrong with a field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParamFault {
+    pub field: String,
+    /// `unknown_field`, `missing_field`, `not_text`, `blank`, `too_long` or `bad_recipient`.
+    pub code: &'static str,
+    pub message: String,
+}
+
+const fn text(name: &'static str, max: usize) -> Field {
+    Field {
+        name,
+        required: true,
+        kind: FieldKind::Text(max),
+    }
+}
+
+const fn optional(name: &'static str, max: usize) -> Field {
+    Field {
+        name,
+        required: false,
+        kind: FieldKind::Text(max),
+    }
+}
+
+const fn recipient(name: &'static str) -> Field {
+    Field {
+        name,
+        required: true,
+        kind: FieldKind::Recipient,
+    }
+}
+
+impl Params {
+    /// The fields an action takes.
+    pub const fn fields(action: ActionType) -> &'static [Field] {
+        match action {
+            ActionType::Label | ActionType::Unlabel => const { &[text("label", 64)] },
+            ActionType::MarkRead
+            | ActionType::Star
+            | ActionType::DigestAdd
+            | ActionType::Archive
+            | ActionType::Trash
+            | ActionType::Spam => &[],
+            ActionType::Move => const { &[text("folder", 128)] },
+            ActionType::Notify => const { &[text("text", 300)] },
+            ActionType::SaveDraft | ActionType::Reply => {
+                const { &[optional("instructions", 1_000)] }
+            }
+            ActionType::CreateTask => {
+                const {
+                    &[
+                        text("title", 200),
+                        optional("project", 100),
+                        optional("due", 40),
+                        optional("priority", 10),
+                        optional("notes", 1_000),
+                    ]
+                }
+            }
+            ActionType::UpdateTask => const { &[text("task_id", 64), text("status", 20)] },
+            ActionType::UpsertContact => const { &[text("name", 200), optional("notes", 1_000)] },
+            ActionType::ScheduleBlock => const { &[text("title", 200), optional("minutes", 4)] },
+            ActionType::Snooze => const { &[text("until", 40)] },
+            ActionType::Send => {
+                const { &[recipient("to"), text("subject", 300), text("body", 5_000)] }
+            }
+            ActionType::Forward => const { &[recipient("to"), optional("note", 1_000)] },
+            ActionType::CreateEvent => {
+                const {
+                    &[
+                        text("title", 200),
+                        text("start", 40),
+                        optional("minutes", 4),
+                        optional("notes", 1_000),
+                    ]
+                }
+            }
+            ActionType::CallWebhook => const { &[recipient("url")] },
+        }
+    }
+
+    /// Checks raw parameters. A null is an absent field: strict model schemas must spell out every field.
+    ///
+    /// # Errors
+    /// All faults, in the order of the fields.
+    pub fn read(action: ActionType, raw: &Map<String, Value>) -> Result<Self, Vec<ParamFault>> {
+        let fields = Self::fields(action);
+        let mut faults = Vec::new();
+        let mut params = Map::new();
+        for field in fields {
+            match raw.get(field.name).filter(|value| !value.is_null()) {
+                Some(value) => match check(*field, value) {
+                    Ok(text) => {
+                        params.insert(field.name.to_owned(), Value::String(text));
+                    }
+                    Err(fault) => faults.push(fault),
+                },
+                None if field.required => faults.push(fault(
+                    field.name,
+                    "missing_field",
+                    format!("{action} needs `{}`", field.name),
+                )),
+                None => {}
+            }
+        }
+        for (name, value) in raw {
+            if !value.is_null() && !fields.iter().any(|field| field.name == name) {
+                let known: Vec<_> = fields.iter().map(|field| field.name).collect();
+                let known = if known.is_empty() {
+                    "nothing".into()
+                } else {
+                    known.join(", ")
+                };
+                faults.push(fault(
+                    name,
+                    "unknown_field",
+                    format!("{action} takes {known}"),
+                ));
+            }
+        }
+        if faults.is_empty() {
+            Ok(Self(params))
+        } else {
+            Err(faults)
+        }
+    }
+
+    pub fn get(&self, field: &str) -> Option<&str> {
+        self.0.get(field).and_then(Value::as_str)
+    }
+
+    pub fn as_json(&self) -> Value {
+        Value::Object(self.0.clone())
+    }
+
+    /// The same parameters with each text replaced by what `change` makes of it, cut to its field's bound; recipients
+    /// stay as they were written.
+    #[must_use]
+    pub fn map_text(&self, action: ActionType, change: impl Fn(&str) -> String) -> Self {
+        let mut changed = self.0.clone();
+        for field in Self::fields(action) {
+            if let (FieldKind::Text(max), Some(Value::String(text))) =
+                (field.kind, changed.get_mut(field.name))
+            {
+                *text = change(text).trim().chars().take(max).collect();
+            }
+        }
+        Self(changed)
+    }
+}
+
+fn check(field: Field, value: &Value) -> Result<String, ParamFault> {
+    // A bare number is what people write for minutes.
+    let text = match value {
+        Value::String(text) => text.trim().to_owned(),
+        Value::Number(number) => number.to_string(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
+            return Err(fault(
+                field.name,
+                "not_text",
+                format!("`{}` must be text", field.name),
+            ));
+        }
+    };
+    if text.is_empty() {
+        return Err(fault(
+            field.name,
+            "blank",
+            format!("`{}` must not be blank", field.name),
+        ));
+    }
+    match field.kind {
+        FieldKind::Text(max) if text.chars().count() > max => Err(fault(
+            field.name,
+            "too_long",
+            format!("`{}` may have {max} characters", field.name),
+        )),
+        FieldKind::Recipient if !is_recipient(&text) => Err(fault(
+            field.name,
+            "bad_recipient",
+            format!(
+                "`{}` must be one address or https URL, written out",
+                field.name
+            ),
+        )),
+        FieldKind::Text(_) | FieldKind::Recipient => Ok(text),
+    }
+}
+
+fn fault(field: &str, code: &'static str, message: String) -> ParamFault {
+    ParamFault {
+        field: field.to_owned(),
+        code,
+        message,
+    }
+}
+
+fn is_recipient(text: &str) -> bool {
+    let plain = text.len() <= 320
+        && !text.contains(|c: char| c.is_whitespace() || c.is_control() || "{}<>,;\"".contains(c));
+    let address = text.split_once('@').is_some_and(|(local, domain)| {
+        !local.is_empty() && domain.contains('.') && !domain.contains(['@', '/'])
+    });
+    plain
+        && (address
+            || text
+                .strip_prefix("https://")
+                .is_some_and(|rest| rest.contains('.')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn codes(action: ActionType, raw: Value) -> Vec<(String, &'static str)> {
+        let Value::Object(raw) = raw else {
+            panic!("an object")
+        };
+        Params::read(action, &raw)
+            .err()
+            .unwrap_or_default()
+            .into_iter()
+            .map(|fault| (fault.field, fault.code))
+            .collect()
+    }
+
+    #[test]
+    fn all_faults_are_reported_with_their_fields() {
+        let long = "x".repeat(201);
+        assert_eq!(
+            codes(
+                ActionType::CreateTask,
+                json!({"title": long, "due": " ", "project": [], "colour": "red"})
+            ),
+            [
+                ("title".into(), "too_long"),
+                ("project".into(), "not_text"),
+                ("due".into(), "blank"),
+                ("colour".into(), "unknown_field")
+            ]
+        );
+        assert_eq!(
+            codes(ActionType::Label, json!({})),
+            [("label".into(), "missing_field")]
+        );
+        assert_eq!(codes(ActionType::Archive, json!({})), []);
+    }
+
+    #[test]
+    fn a_null_is_an_absent_field() {
+        assert_eq!(codes(ActionType::Archive, json!({"title": null})), []);
+        assert_eq!(
+            codes(ActionType::Label, json!({"label": null})),
+            [("label".into(), "missing_field")]
+        );
+    }
+
+    #[test]
+    fn recipients_are_one_plain_address_or_https_url() {
+        for good in ["bob@example.org", "https://hooks.example.org/x?y=1"] {
+            assert!(is_recipient(good), "{good}");
+        }
+        for bad in [
+            "bob",
+            "a@b@c.d",
+            "a@b.c, d@e.f",
+            "{{from}}",
+            "a@b.c\nBcc: d@e.f",
+            "http://example.org",
+            "@x.y",
+        ] {
+            assert!(!is_recipient(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn replaced_text_is_cut_to_its_bound() {
+        let raw = json!({"title": "Pay {{subject}}"});
+        let params = Params::read(ActionType::CreateTask, raw.as_object().unwrap()).unwrap();
+        let filled = params.map_text(ActionType::CreateTask, |text| {
+            text.replace("{{subject}}", &"y".repeat(500))
+        });
+        assert_eq!(filled.get("title").unwrap().chars().count(), 200);
+    }
+}

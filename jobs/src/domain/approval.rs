@@ -1,0 +1,115 @@
+//! A decision that waits for a person: [`NewApproval`]. The life of an approval after that (approve, edit, skip) is not
+//! here yet.
+
+use super::action::{Proposal, canonical_sha256};
+use super::gate::Risk;
+use super::words::words;
+use super::{ApprovalId, MessageId};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+
+words! {
+    /// What a person may do with an approval.
+    Choice {
+        Approve = "approve",
+        Edit = "edit",
+        Skip = "skip",
+    }
+}
+
+/// How long a proposal stays open. Mail older than two weeks is settled some other way, and an approval given then
+/// would act on a world that has moved on.
+pub const OPEN_FOR: TimeDelta = TimeDelta::days(14);
+
+/// A proposal put before a person.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewApproval {
+    pub id: ApprovalId,
+    /// The type of the action.
+    pub kind: &'static str,
+    pub title: String,
+    pub summary: String,
+    pub choices: Vec<Choice>,
+    /// What is executed, byte for byte, if it is approved.
+    pub payload: Value,
+    pub payload_hash: [u8; 32],
+    pub risk: Risk,
+    pub rationale: Option<String>,
+    pub confidence: f32,
+    pub expires_at: DateTime<Utc>,
+}
+
+impl NewApproval {
+    /// Puts `proposal`, made from `message`, before a person.
+    pub fn of(proposal: &Proposal, message: MessageId, risk: Risk, now: DateTime<Utc>) -> Self {
+        let payload = json!({
+            "type": proposal.kind,
+            "params": proposal.params.as_json(),
+            "source_ids": { "email_message_id": message },
+        });
+        Self {
+            id: ApprovalId::new(),
+            kind: proposal.kind.as_str(),
+            title: proposal.kind.title().to_owned(),
+            summary: summary(proposal),
+            choices: Choice::ALL.to_vec(),
+            payload_hash: canonical_sha256(&payload),
+            payload,
+            risk,
+            rationale: proposal.rationale.clone(),
+            confidence: proposal.confidence,
+            expires_at: now + OPEN_FOR,
+        }
+    }
+}
+
+/// The parameter that says most, else the action's own name.
+fn summary(proposal: &Proposal) -> String {
+    [
+        "title",
+        "text",
+        "to",
+        "url",
+        "label",
+        "folder",
+        "until",
+        "instructions",
+        "name",
+    ]
+    .into_iter()
+    .find_map(|field| proposal.params.get(field))
+    .unwrap_or(proposal.kind.title())
+    .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::action::{ActionType, Params};
+    use crate::domain::gate::Confirmation;
+
+    #[test]
+    fn the_hash_is_over_what_will_be_executed() {
+        let proposal = |title: &str| Proposal {
+            kind: ActionType::CreateTask,
+            params: Params::read(
+                ActionType::CreateTask,
+                json!({"title": title}).as_object().unwrap(),
+            )
+            .unwrap(),
+            confirmation: Confirmation::AsTrusted,
+            confidence: 0.9,
+            rationale: None,
+        };
+        let (message, now) = (MessageId::new(), DateTime::UNIX_EPOCH);
+        let approval = NewApproval::of(&proposal("Pay"), message, Risk::Medium, now);
+        assert_eq!(approval.payload_hash, canonical_sha256(&approval.payload));
+        assert_eq!(
+            (approval.title.as_str(), approval.summary.as_str()),
+            ("Create a task", "Pay")
+        );
+        assert_eq!(approval.expires_at, now + TimeDelta::days(14));
+        let other = NewApproval::of(&proposal("Pay more"), message, Risk::Medium, now);
+        assert_ne!(approval.payload_hash, other.payload_hash);
+    }
+}

@@ -1,0 +1,309 @@
+//! May an action run by itself? Risk per action, and trust × risk → [`Gate`]; pure tables, no IO.
+//!
+//! Authorisation lives here and nowhere near a model: no text of a mail and no word of a completion reaches these
+//! functions, only facts that our own code has established ([`Circumstances`]).
+
+use super::action::ActionType;
+use super::words::words;
+
+words! {
+    /// What an action can cost; later is worse.
+    Risk {
+        /// Reversible and inside the mailbox.
+        Low = "low",
+        Medium = "medium",
+        /// Leaves the house or destroys.
+        High = "high",
+        /// Never without a person, whatever the trust.
+        Critical = "critical",
+    }
+}
+
+words! {
+    /// How far a tenant lets the assistant go; later is further.
+    TrustMode {
+        TrainingWheels = "training_wheels",
+        Supervised = "supervised",
+        Autonomous = "autonomous",
+    }
+}
+
+words! {
+    /// What becomes of a proposed action.
+    Gate {
+        Auto = "auto",
+        Approval = "approval",
+        Denied = "denied",
+    }
+}
+
+/// Whether autonomous tenants let high-risk actions run by themselves. Nobody does until tenants have such a setting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HighRiskPolicy {
+    #[default]
+    Ask,
+    Allow,
+}
+
+/// Facts about the mail and the action that raise its risk or forbid it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Circumstances {
+    /// The mail tries to give the model orders.
+    pub injection_suspected: bool,
+    /// The sender's domain disowns the mail.
+    pub dmarc_failed: bool,
+    /// A machine wrote the mail: answering it makes loops (RFC 3834 §2).
+    pub automatic_sender: bool,
+    /// How many things the action touches.
+    pub items: usize,
+}
+
+/// More than this many items at once is bulk.
+pub const BULK_ITEMS: usize = 20;
+
+/// The risk of an action by its type alone.
+pub const fn base_risk(action: ActionType) -> Risk {
+    match action {
+        ActionType::Label
+        | ActionType::Unlabel
+        | ActionType::MarkRead
+        | ActionType::Star
+        | ActionType::Notify
+        | ActionType::DigestAdd => Risk::Low,
+        ActionType::Archive
+        | ActionType::Move
+        | ActionType::SaveDraft
+        | ActionType::CreateTask
+        | ActionType::UpdateTask
+        | ActionType::UpsertContact
+        | ActionType::ScheduleBlock
+        | ActionType::Snooze => Risk::Medium,
+        ActionType::Reply
+        | ActionType::Send
+        | ActionType::Forward
+        | ActionType::CreateEvent
+        | ActionType::Trash
+        | ActionType::Spam
+        | ActionType::CallWebhook => Risk::High,
+    }
+}
+
+/// The risk of an action as things are.
+pub const fn risk(action: ActionType, facts: Circumstances) -> Risk {
+    let forged_and_leaving = facts.dmarc_failed && action.leaves_the_house();
+    if facts.injection_suspected || facts.items > BULK_ITEMS || forged_and_leaving {
+        Risk::Critical
+    } else {
+        base_risk(action)
+    }
+}
+
+/// Trust × risk.
+pub const fn by_trust(trust: TrustMode, risk: Risk, policy: HighRiskPolicy) -> Gate {
+    match (trust, risk) {
+        (TrustMode::TrainingWheels | TrustMode::Supervised | TrustMode::Autonomous, Risk::Low)
+        | (TrustMode::Supervised | TrustMode::Autonomous, Risk::Medium) => Gate::Auto,
+        (TrustMode::Autonomous, Risk::High) => match policy {
+            HighRiskPolicy::Allow => Gate::Auto,
+            HighRiskPolicy::Ask => Gate::Approval,
+        },
+        (TrustMode::TrainingWheels, Risk::Medium)
+        | (TrustMode::TrainingWheels | TrustMode::Supervised, Risk::High)
+        | (
+            TrustMode::TrainingWheels | TrustMode::Supervised | TrustMode::Autonomous,
+            Risk::Critical,
+        ) => Gate::Approval,
+    }
+}
+
+/// The whole decision: what the action is refused for, then whether its proposer wants a person, then trust × risk.
+///
+/// # Example
+/// A reply to a newsletter is [`Gate::Denied`] whatever the trust; a task that the fallback proposes waits for a person
+/// even under [`TrustMode::Autonomous`].
+pub const fn decide(
+    trust: TrustMode,
+    action: ActionType,
+    facts: Circumstances,
+    confirmation: Confirmation,
+    policy: HighRiskPolicy,
+) -> (Risk, Gate) {
+    let risk = risk(action, facts);
+    let gate = if facts.automatic_sender && action.answers_the_sender() {
+        Gate::Denied
+    } else {
+        match confirmation {
+            Confirmation::Required => Gate::Approval,
+            Confirmation::AsTrusted => by_trust(trust, risk, policy),
+        }
+    };
+    (risk, gate)
+}
+
+/// Whether the proposer of an action wants a person to confirm it in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Confirmation {
+    Required,
+    /// Trust × risk decides.
+    #[default]
+    AsTrusted,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CALM: Circumstances = Circumstances {
+        injection_suspected: false,
+        dmarc_failed: false,
+        automatic_sender: false,
+        items: 1,
+    };
+
+    #[test]
+    fn trust_times_risk_is_the_documented_table() {
+        use Gate::{Approval, Auto};
+        let table = [
+            (Risk::Low, [Auto, Auto, Auto]),
+            (Risk::Medium, [Approval, Auto, Auto]),
+            (Risk::High, [Approval, Approval, Approval]),
+            (Risk::Critical, [Approval, Approval, Approval]),
+        ];
+        for (risk, gates) in table {
+            for (trust, gate) in TrustMode::ALL.iter().zip(gates) {
+                assert_eq!(
+                    by_trust(*trust, risk, HighRiskPolicy::Ask),
+                    gate,
+                    "{trust} × {risk}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_policy_opens_high_risk_to_autonomous_tenants_only() {
+        for trust in TrustMode::ALL {
+            let gate = by_trust(*trust, Risk::High, HighRiskPolicy::Allow);
+            assert_eq!(gate == Gate::Auto, *trust == TrustMode::Autonomous);
+            assert_eq!(
+                by_trust(*trust, Risk::Critical, HighRiskPolicy::Allow),
+                Gate::Approval
+            );
+        }
+    }
+
+    #[test]
+    fn every_action_has_the_documented_base_risk() {
+        let of = |risk| {
+            ActionType::ALL
+                .iter()
+                .filter(|a| base_risk(**a) == risk)
+                .map(|a| a.as_str())
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert_eq!(
+            of(Risk::Low),
+            "label unlabel mark_read star notify digest_add"
+        );
+        assert_eq!(
+            of(Risk::Medium),
+            "archive move save_draft create_task update_task upsert_contact schedule_block snooze"
+        );
+        assert_eq!(
+            of(Risk::High),
+            "reply send forward create_event trash spam call_webhook"
+        );
+        assert_eq!(of(Risk::Critical), "");
+    }
+
+    #[test]
+    fn nothing_runs_by_itself_after_a_suspected_injection() {
+        for action in ActionType::ALL {
+            for trust in TrustMode::ALL {
+                let facts = Circumstances {
+                    injection_suspected: true,
+                    ..CALM
+                };
+                let decided = decide(
+                    *trust,
+                    *action,
+                    facts,
+                    Confirmation::AsTrusted,
+                    HighRiskPolicy::Allow,
+                );
+                assert_eq!(
+                    decided,
+                    (Risk::Critical, Gate::Approval),
+                    "{action} under {trust}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn forged_mail_makes_sending_critical_and_labelling_not() {
+        let facts = Circumstances {
+            dmarc_failed: true,
+            ..CALM
+        };
+        for action in ActionType::ALL {
+            assert_eq!(
+                risk(*action, facts) == Risk::Critical,
+                action.leaves_the_house(),
+                "{action}"
+            );
+        }
+    }
+
+    #[test]
+    fn bulk_is_critical_beyond_twenty_items() {
+        assert_eq!(
+            risk(ActionType::Label, Circumstances { items: 20, ..CALM }),
+            Risk::Low
+        );
+        assert_eq!(
+            risk(ActionType::Label, Circumstances { items: 21, ..CALM }),
+            Risk::Critical
+        );
+    }
+
+    #[test]
+    fn machines_are_never_answered() {
+        let facts = Circumstances {
+            automatic_sender: true,
+            ..CALM
+        };
+        for action in ActionType::ALL {
+            let (_, gate) = decide(
+                TrustMode::Autonomous,
+                *action,
+                facts,
+                Confirmation::Required,
+                HighRiskPolicy::Allow,
+            );
+            let expected = if action.answers_the_sender() {
+                Gate::Denied
+            } else {
+                Gate::Approval
+            };
+            assert_eq!(gate, expected, "{action}");
+        }
+    }
+
+    #[test]
+    fn a_wish_for_confirmation_is_stronger_than_trust() {
+        let decided = |confirmation| {
+            decide(
+                TrustMode::Autonomous,
+                ActionType::Label,
+                CALM,
+                confirmation,
+                HighRiskPolicy::Allow,
+            )
+            .1
+        };
+        assert_eq!(decided(Confirmation::Required), Gate::Approval);
+        assert_eq!(decided(Confirmation::AsTrusted), Gate::Auto);
+    }
+}
