@@ -1,5 +1,23 @@
 //! What can be asked of the system: one transaction each, over `store` and `queue`, with its audit entries.
 
+pub mod accept_invite;
+pub mod authenticate;
+pub mod bootstrap;
+pub mod end_session;
+pub mod grant;
+pub mod hashing;
+pub mod invite;
+pub mod log_in;
+pub mod open_session;
 pub mod rescue_jobs;
+pub mod rotate_session;
 
+pub use accept_invite::accept_invite;
+pub use authenticate::authenticate;
+pub use bootstrap::bootstrap;
+pub use grant::grant;
+pub use invite::invite;
+pub use log_in::log_in;
+pub use open_session::open_session;
 pub use rescue_jobs::rescue_jobs;
+pub use rotate_session::rotate_session;

@@ -1,0 +1,58 @@
+//! Beginning a session: the last step of a log-in, of an accepted invite, and of `cargo dev`.
+//!
+//! Runs inside the caller's transaction. Does not check who the user is: that is what the caller has just done.
+
+use crate::{
+    domain::{
+        Action, Actor, Detail, NewAuditEntry, Session, SessionId, SessionToken,
+        session::MAX_SESSIONS,
+    },
+    store::{audit, session_tokens, sessions, users},
+};
+use sqlx::PgConnection;
+
+pub use crate::store::sessions::NewSession;
+
+/// A new session, and the only copy of its token.
+#[derive(Debug)]
+pub struct Opened {
+    pub session: Session,
+    pub token: SessionToken,
+    /// Older sessions that had to end for it. Tell their streams by `Notifier::session_revoked`, after the commit.
+    pub ended: Vec<SessionId>,
+}
+
+/// Begins a session with its first token, and ends the user's oldest if there are now too many.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn open_session(
+    conn: &mut PgConnection,
+    new: &NewSession,
+) -> Result<Opened, sqlx::Error> {
+    users::lock(conn, new.tenant, new.user).await?;
+    let session = sessions::insert(conn, new).await?;
+    let token = SessionToken::generate();
+    session_tokens::insert(conn, session.id, 1, &token.hash()).await?;
+    let ended = sessions::revoke_excess(conn, new.tenant, new.user, MAX_SESSIONS).await?;
+
+    let entry = |action, about: SessionId| {
+        let actor = Actor::User {
+            user: new.user,
+            session: Some(session.id),
+        };
+        NewAuditEntry::new(new.tenant, actor, action, "session", about)
+            .with_request(new.origin.request_id.as_deref())
+    };
+    let mut entries = vec![
+        entry(Action::SESSION_CREATED, session.id)
+            .with_detail(Detail::new().word("method", new.auth_method.as_str())),
+    ];
+    entries.extend(ended.iter().map(|&id| entry(Action::EXCESS_SESSIONS, id)));
+    audit::insert(conn, &entries).await?;
+    Ok(Opened {
+        session,
+        token,
+        ended,
+    })
+}

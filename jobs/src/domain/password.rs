@@ -1,0 +1,163 @@
+//! Passwords: which are good enough, and what is stored of them.
+//!
+//! Hashing takes tens of milliseconds of a core and 19 MiB; call it through `commands::hashing`, which bounds how many run.
+
+use argon2::{
+    Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version,
+    password_hash::phc::PasswordHash,
+};
+use secrecy::{ExposeSecret, SecretString};
+
+pub const MIN_CHARS: usize = 8;
+pub const MAX_CHARS: usize = 128;
+
+/// The OWASP floor for argon2id: 19 MiB, two passes, one lane.
+const MEMORY_KIB: u32 = 19 * 1024;
+const PASSES: u32 = 2;
+const LANES: u32 = 1;
+
+/// Passwords that every guesser tries first, one a line, lower case.
+const COMMON: &str = include_str!("common_passwords.txt");
+
+/// A password somebody chose, long enough and not among the common ones.
+#[derive(Clone, Debug)]
+pub struct NewPassword(SecretString);
+
+/// A password that may not be chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WeakPassword {
+    #[error("has fewer than {MIN_CHARS} characters")]
+    TooShort,
+    #[error("has more than {MAX_CHARS} characters")]
+    TooLong,
+    #[error("is one of the most common passwords")]
+    TooCommon,
+}
+
+/// How a password compares with what is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verified {
+    Wrong,
+    Right,
+    /// Right, but stored under weaker parameters than today's.
+    RightButOutdated,
+}
+
+impl NewPassword {
+    /// # Errors
+    /// When its length is out of bounds or it is common; no rules about kinds of characters (ASVS 6.2.5).
+    pub fn parse(text: SecretString) -> Result<Self, WeakPassword> {
+        let chars = text.expose_secret().chars().count();
+        if chars < MIN_CHARS {
+            return Err(WeakPassword::TooShort);
+        }
+        if chars > MAX_CHARS {
+            return Err(WeakPassword::TooLong);
+        }
+        let lower = text.expose_secret().to_lowercase();
+        if COMMON.lines().any(|common| common == lower) {
+            return Err(WeakPassword::TooCommon);
+        }
+        Ok(Self(text))
+    }
+
+    pub(crate) fn into_secret(self) -> SecretString {
+        self.0
+    }
+}
+
+/// The PHC string to store: argon2id under today's parameters with a random salt.
+pub(crate) fn hash(password: &SecretString) -> String {
+    hash_with(&argon2(), password)
+}
+
+/// Compares a password with a stored PHC string, under the parameters of the string. An unreadable one matches nothing.
+pub(crate) fn verify(stored: &str, password: &SecretString) -> Verified {
+    let Ok(parsed) = PasswordHash::new(stored) else {
+        return Verified::Wrong;
+    };
+    let right = argon2().verify_password(password.expose_secret().as_bytes(), &parsed);
+    match right {
+        Err(_) => Verified::Wrong,
+        Ok(()) if is_current(&parsed) => Verified::Right,
+        Ok(()) => Verified::RightButOutdated,
+    }
+}
+
+fn is_current(parsed: &PasswordHash) -> bool {
+    parsed.algorithm == Algorithm::Argon2id.ident()
+        && Params::try_from(parsed).is_ok_and(|params| {
+            params.m_cost() >= MEMORY_KIB && params.t_cost() >= PASSES && params.p_cost() >= LANES
+        })
+}
+
+fn argon2() -> Argon2<'static> {
+    let params =
+        Params::new(MEMORY_KIB, PASSES, LANES, None).expect("the parameters are in argon2's range");
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+}
+
+fn hash_with(argon2: &Argon2<'_>, password: &SecretString) -> String {
+    argon2
+        .hash_password(password.expose_secret().as_bytes())
+        .expect("argon2 takes any password below 4 GiB, and the system has random numbers")
+        .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(text: &str) -> SecretString {
+        text.into()
+    }
+
+    #[test]
+    fn only_the_right_password_matches() {
+        let stored = hash(&secret("correct horse"));
+        assert!(
+            stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{stored}"
+        );
+        assert_eq!(verify(&stored, &secret("correct horse")), Verified::Right);
+        assert_eq!(verify(&stored, &secret("Correct horse")), Verified::Wrong);
+        assert_eq!(verify("", &secret("")), Verified::Wrong);
+        assert_eq!(verify("$argon2id$nonsense", &secret("")), Verified::Wrong);
+        assert_ne!(stored, hash(&secret("correct horse")), "the salt is random");
+    }
+
+    #[test]
+    fn weaker_parameters_are_noticed() {
+        for (m, t) in [(8 * 1024, 2), (19 * 1024, 1)] {
+            let params = Params::new(m, t, 1, None).unwrap();
+            let old = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+            let stored = hash_with(&old, &secret("correct horse"));
+            assert_eq!(
+                verify(&stored, &secret("correct horse")),
+                Verified::RightButOutdated
+            );
+            assert_eq!(verify(&stored, &secret("wrong horse!")), Verified::Wrong);
+        }
+    }
+
+    #[test]
+    fn short_long_and_common_passwords_may_not_be_chosen() {
+        let parse = |text: &str| NewPassword::parse(secret(text)).map(drop);
+        assert_eq!(parse("seven77"), Err(WeakPassword::TooShort));
+        assert_eq!(parse("ééééééé"), Err(WeakPassword::TooShort));
+        assert_eq!(parse(&"é".repeat(129)), Err(WeakPassword::TooLong));
+        assert_eq!(parse("PassWord1"), Err(WeakPassword::TooCommon));
+        assert_eq!(parse("a quiet owl"), Ok(()));
+        assert_eq!(parse(&"é".repeat(128)), Ok(()));
+    }
+
+    #[test]
+    fn the_common_list_holds_only_what_could_be_chosen() {
+        for line in COMMON.lines() {
+            assert!(
+                line.chars().count() >= MIN_CHARS && line == line.to_lowercase(),
+                "{line}"
+            );
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What the application's database role may do: [`grant_application`].
+//!
+//! The only statements of the crate that are put together at run time, because a role's name cannot be a parameter; a
+//! [`DbRole`] is an identifier and is quoted besides.
+
+use sqlx::{AssertSqlSafe, PgConnection};
+use std::{fmt, str::FromStr};
+
+/// Tables of which rows are only added. Their triggers refuse changes too, but a table's owner can drop a trigger.
+const APPEND_ONLY: [&str; 2] = ["audit_entries", "history_entries"];
+
+/// The migrator's own table, which the service only compares with what it was built for.
+const READ_ONLY: &str = "_sqlx_migrations";
+
+/// The name of a database role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DbRole(String);
+
+/// Not a name we grant to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "must be 1 to 63 lower-case letters, digits and underscores, not begin with a digit, and not with pg_"
+)]
+pub struct MalformedRole;
+
+impl FromStr for DbRole {
+    type Err = MalformedRole;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        let fits = (1..=63).contains(&text.len())
+            && text.chars().all(allowed)
+            && !text.starts_with(|c: char| c.is_ascii_digit())
+            && !text.starts_with("pg_")
+            // A keyword of GRANT, which quoting would turn into a role of that name.
+            && text != "public";
+        fits.then(|| Self(text.to_owned())).ok_or(MalformedRole)
+    }
+}
+
+impl fmt::Display for DbRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Whether privileges can bind a role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    Missing,
+    /// A superuser, or the owner of the tables: it may do everything, whatever is granted.
+    AboveGrants,
+    Bound,
+}
+
+/// How the role stands to the tables of this schema, memberships included.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn standing(conn: &mut PgConnection, role: &DbRole) -> Result<Standing, sqlx::Error> {
+    let above = sqlx::query_scalar!(
+        r#"
+        select r.rolsuper or pg_has_role(r.oid, c.relowner, 'member') as "above!"
+        from pg_roles r, pg_class c
+        where r.rolname = $1 and c.oid = 'audit_entries'::regclass
+        "#,
+        role.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(match above {
+        None => Standing::Missing,
+        Some(true) => Standing::AboveGrants,
+        Some(false) => Standing::Bound,
+    })
+}
+
+/// Lets the role read and write rows of every table, but only add rows to those that are append-only. What it had
+/// before is taken away, so that running it again narrows as well as widens.
+///
+/// # Errors
+/// When the database refuses, for example because the caller does not own the tables.
+pub async fn grant_application(conn: &mut PgConnection, role: &DbRole) -> Result<(), sqlx::Error> {
+    let append_only = APPEND_ONLY.join(", ");
+    // One string is one implicit transaction. A trigger's function needs no EXECUTE from whom it stops.
+    let sql = format!(
+        r#"
+        revoke all on all tables in schema public from "{role}";
+        revoke create on schema public from "{role}";
+        grant usage on schema public to "{role}";
+        grant select, insert, update, delete on all tables in schema public to "{role}";
+        grant usage on all sequences in schema public to "{role}";
+        revoke update, delete on {append_only} from "{role}";
+        revoke insert, update, delete on {READ_ONLY} from "{role}";
+        "#
+    );
+    sqlx::raw_sql(AssertSqlSafe(sql))
+        .execute(conn)
+        .await
+        .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_identifiers_are_roles() {
+        for good in ["app", "postroom_app", "_a1"] {
+            assert!(good.parse::<DbRole>().is_ok(), "{good}");
+        }
+        let long = "a".repeat(64);
+        for bad in [
+            "",
+            "App",
+            "1a",
+            "a-b",
+            "a\"; drop table users; --",
+            "a b",
+            "pg_write_all_data",
+            "public",
+            "a\0",
+            &long,
+        ] {
+            assert_eq!(bad.parse::<DbRole>(), Err(MalformedRole), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! `invites`: promises of an account, as hashes of the tokens that redeem them.
+//!
+//! [`accept`] is the one door: it can be passed once, whoever else tries at the same moment.
+
+use crate::domain::{
+    InviteId, TenantId, UserId,
+    invite::{EmailAddress, INVITE_LIFETIME},
+    session::Role,
+    token::TokenHash,
+};
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+/// An invite that can still be accepted, without its token.
+#[derive(Clone, Debug)]
+pub struct Invite {
+    pub id: InviteId,
+    pub email: EmailAddress,
+    pub role: Role,
+    /// Nobody for the first owner, who is invited from the command line.
+    pub invited_by: Option<UserId>,
+    pub created_at: DateTime<Utc>,
+    pub expires_at: DateTime<Utc>,
+}
+
+/// What an accepted invite entitles to.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    pub tenant: TenantId,
+    pub invite: InviteId,
+    pub email: EmailAddress,
+    pub role: Role,
+}
+
+/// Adds an invite.
+///
+/// # Errors
+/// When the database refuses: a pending invite for the address must be revoked first.
+pub async fn insert(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    email: &EmailAddress,
+    role: Role,
+    invited_by: Option<UserId>,
+    hash: &TokenHash,
+) -> Result<Invite, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"
+        insert into invites (tenant_id, id, email, role, token_hash, invited_by, expires_at)
+        values ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7::float8))
+        returning id as "id: InviteId", created_at, expires_at
+        "#,
+        tenant.0,
+        InviteId::new().0,
+        email.expose(),
+        role.as_str(),
+        hash.as_bytes(),
+        invited_by.map(|user| user.0),
+        INVITE_LIFETIME.as_secs_f64(),
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(Invite {
+        id: row.id,
+        email: email.clone(),
+        role,
+        invited_by,
+        created_at: row.created_at,
+        expires_at: row.expires_at,
+    })
+}
+
+/// Makes other invitations to this tenant wait until the transaction ends: two at once for one address would both find
+/// nothing to revoke.
+///
+/// # Errors
+/// When the database does not answer in time.
+pub async fn lock_tenant(conn: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "select pg_advisory_xact_lock(hashtextextended('invites ' || $1::uuid::text, 0))",
+        tenant.0
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(())
+}
+
+/// Revokes what is pending for an address.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn revoke_for(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    email: &EmailAddress,
+) -> Result<Vec<InviteId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        update invites set revoked_at = now()
+        where tenant_id = $1 and lower(email) = lower($2) and accepted_at is null and revoked_at is null
+        returning id as "id: InviteId"
+        "#,
+        tenant.0,
+        email.expose(),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Revokes what the command line has promised before: there is one first owner.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn revoke_first_owner(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+) -> Result<Vec<InviteId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        update invites set revoked_at = now()
+        where tenant_id = $1 and invited_by is null and accepted_at is null and revoked_at is null
+        returning id as "id: InviteId"
+        "#,
+        tenant.0,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Revokes one invite. False when there is no such pending invite.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn revoke(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    invite: InviteId,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "update invites set revoked_at = now()
+         where tenant_id = $1 and id = $2 and accepted_at is null and revoked_at is null",
+        tenant.0,
+        invite.0,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Whether the tenant ever had this invite.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn exists(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    invite: InviteId,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (select from invites where tenant_id = $1 and id = $2) as "exists!""#,
+        tenant.0,
+        invite.0,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// The tenant's invites that can still be accepted, the youngest first, at most `limit`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    limit: i64,
+) -> Result<Vec<Invite>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"
+        select id as "id: InviteId", email, role, invited_by as "invited_by: UserId", created_at, expires_at
+        from invites
+        where tenant_id = $1 and accepted_at is null and revoked_at is null and expires_at > now()
+        order by created_at desc, id desc
+        limit $2
+        "#,
+        tenant.0,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(Invite {
+                id: row.id,
+                email: EmailAddress::from_stored(row.email),
+                role: stored_role(&row.role)?,
+                invited_by: row.invited_by,
+                created_at: row.created_at,
+                expires_at: row.expires_at,
+            })
+        })
+        .collect()
+}
+
+/// Whether the token could be accepted now: asked before a password is hashed, so that guesses cost us little.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn is_open(conn: &mut PgConnection, hash: &TokenHash) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select exists (
+            select from invites
+            where token_hash = $1 and accepted_at is null and revoked_at is null and expires_at > now()) as "exists!"
+        "#,
+        hash.as_bytes(),
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Takes the invite. Of two callers at once the second waits for the first and then finds nothing.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn accept(
+    conn: &mut PgConnection,
+    hash: &TokenHash,
+) -> Result<Option<Accepted>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"
+        update invites set accepted_at = now()
+        where token_hash = $1 and accepted_at is null and revoked_at is null and expires_at > now()
+        returning tenant_id as "tenant: TenantId", id as "invite: InviteId", email, role
+        "#,
+        hash.as_bytes(),
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| {
+        Ok(Accepted {
+            tenant: row.tenant,
+            invite: row.invite,
+            email: EmailAddress::from_stored(row.email),
+            role: stored_role(&row.role)?,
+        })
+    })
+    .transpose()
+}
+
+fn stored_role(role: &str) -> Result<Role, sqlx::Error> {
+    Role::parse(role).ok_or_else(|| sqlx::Error::Decode("unknown value in role".into()))
+}

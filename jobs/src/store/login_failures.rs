@@ -1,0 +1,160 @@
+//! `login_failures`: how often a log-in failed lately, per account and per network address.
+//!
+//! An attempt is booked as a failure *before* its password is looked at, and forgiven if it was right: parallel guesses
+//! cannot overtake the count. Holds only hashes; decides nothing (see `commands::log_in`).
+
+use chrono::{DateTime, Utc};
+use sha2::{Digest, Sha256};
+use sqlx::PgConnection;
+use std::{net::IpAddr, time::Duration};
+
+/// Whose failures are counted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Subject([u8; 32]);
+
+impl Subject {
+    /// The account as it was typed, so that one that does not exist is counted like one that does.
+    pub fn account(tenant_slug: &str, email: &str) -> Self {
+        Self::of(
+            "account",
+            &format!("{tenant_slug}\0{}", email.to_lowercase()),
+        )
+    }
+
+    /// The address; of IPv6 the /64 network, since that is what one customer gets.
+    pub fn address(ip: IpAddr) -> Self {
+        let network = match ip.to_canonical() {
+            IpAddr::V4(v4) => v4.to_string(),
+            IpAddr::V6(v6) => format!("{:x?}", &v6.segments()[..4]),
+        };
+        Self::of("address", &network)
+    }
+
+    fn of(scope: &str, value: &str) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(scope);
+        hash.update([0]);
+        hash.update(value);
+        Self(hash.finalize().into())
+    }
+}
+
+/// The failures of a subject within a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recent {
+    /// Counted up to the limit and one more.
+    pub failures: i64,
+    /// When the first of the counted leaves the window.
+    pub first_leaves_in: Duration,
+}
+
+/// Books a failure of each subject; returns when, which names these rows for [`unbook`].
+///
+/// # Errors
+/// When the database refuses.
+pub async fn book(
+    conn: &mut PgConnection,
+    subjects: &[Subject],
+) -> Result<DateTime<Utc>, sqlx::Error> {
+    let rows = sqlx::query_scalar!(
+        "insert into login_failures (subject) select * from unnest($1::bytea[]) returning at",
+        &columns(subjects),
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.first().copied().ok_or(sqlx::Error::RowNotFound)
+}
+
+/// The subject's newest failures, at most `limit` and one more.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn recent(
+    conn: &mut PgConnection,
+    subject: Subject,
+    window: Duration,
+    limit: i64,
+) -> Result<Recent, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"
+        with newest as (
+            select at from login_failures
+            where subject = $1 and at > now() - make_interval(secs => $2::float8)
+            order by at desc
+            limit $3
+        )
+        select count(*) as "failures!",
+            coalesce(extract(epoch from min(at) - now())::float8 + $2, 0) as "first_leaves_in!"
+        from newest
+        "#,
+        &subject.0,
+        window.as_secs_f64(),
+        limit + 1,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(Recent {
+        failures: row.failures,
+        first_leaves_in: Duration::from_secs_f64(row.first_leaves_in.max(0.0)),
+    })
+}
+
+/// Takes a booking back: the attempt was not made, or was right.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn unbook(
+    conn: &mut PgConnection,
+    subjects: &[Subject],
+    booked_at: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "delete from login_failures where subject = any($1) and at = $2",
+        &columns(subjects),
+        booked_at,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Forgets all failures of a subject.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn forget(conn: &mut PgConnection, subject: Subject) -> Result<(), sqlx::Error> {
+    sqlx::query!("delete from login_failures where subject = $1", &subject.0)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Deletes failures that no window reaches any more; returns how many.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn purge(conn: &mut PgConnection) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query!("delete from login_failures where at < now() - interval '1 day'")
+        .execute(conn)
+        .await?;
+    Ok(done.rows_affected())
+}
+
+fn columns(subjects: &[Subject]) -> Vec<Vec<u8>> {
+    subjects.iter().map(|s| s.0.to_vec()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capitals_do_not_make_another_account_nor_a_mapped_address_another_network() {
+        let address = |ip: &str| Subject::address(ip.parse().unwrap());
+        assert!(Subject::account("a", "Ada@x.org") == Subject::account("a", "ada@X.org"));
+        assert!(Subject::account("a", "b\0c") != Subject::account("a\0b", "d"));
+        assert!(address("192.0.2.1") == address("::ffff:192.0.2.1"));
+        assert!(address("2001:db8::1") == address("2001:db8::ffff:1"));
+        assert!(address("2001:db8::1") != address("2001:db8:0:1::1"));
+    }
+}

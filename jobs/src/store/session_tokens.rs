@@ -1,0 +1,239 @@
+//! `session_tokens`: the generations of tokens that a session has been given, as hashes.
+//!
+//! Start with [`present`], which is every request's first statement. Whenever two generations are written in one
+//! transaction the newer comes first: requests that meet on a session then wait for each other in one order.
+
+use crate::domain::{
+    Session, SessionId, TenantId, UserId,
+    session::{AuthMethod, Role},
+    token::TokenHash,
+};
+use sqlx::PgConnection;
+
+/// What a token is worth at the moment it is presented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    Alive,
+    /// Logged out, or ended from elsewhere.
+    Revoked,
+    Expired,
+    /// Not used for too long.
+    Idle,
+    /// The user is suspended or the tenant closed.
+    Closed,
+    /// Its owner has replaced it, and its grace is over: two parties hold tokens of one session.
+    Reused,
+}
+
+/// A known token, and the session it belongs to.
+#[derive(Clone, Debug)]
+pub struct Presented {
+    pub session: Session,
+    pub standing: Standing,
+    pub generation: i32,
+    /// A successor was minted; this one still answers for a while.
+    pub superseded: bool,
+}
+
+/// Looks a token up, and, if it stands for a living session, notes that it was used.
+///
+/// The note is coalesced to a minute, so most calls write nothing. The first use of a token proves that its owner has
+/// it, and shortens the grace of its predecessor to 10 s, enough for requests already on their way.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn present(
+    conn: &mut PgConnection,
+    hash: &TokenHash,
+) -> Result<Option<Presented>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"
+        with presented as (
+            select t.token_hash, t.generation, t.first_used_at is null as unused, t.superseded_at is not null as superseded,
+                s.tenant_id, s.id, s.user_id, u.role, s.auth_method, s.created_at, s.expires_at, s.idle_expires_at,
+                -- A quarter of a short idle timeout, or an active session could expire between two notes.
+                s.last_used_at <= now() - least(interval '60 seconds', s.idle_timeout / 4) as stale,
+                case
+                    when s.revoked_at is not null then 'revoked'
+                    when s.expires_at <= now() then 'expired'
+                    when s.idle_expires_at <= now() then 'idle'
+                    when u.status <> 'active' or tenants.status = 'closed' then 'closed'
+                    when t.retired_at is not null or t.grace_until <= now() then 'reused'
+                    else 'alive'
+                end as standing
+            from session_tokens t
+            join sessions s on s.id = t.session_id
+            join users u on u.tenant_id = s.tenant_id and u.id = s.user_id
+            join tenants on tenants.id = s.tenant_id
+            where t.token_hash = $1
+        ), free as (
+            -- A rotation that holds the row is waited for by nobody: the note can be left to the next request.
+            select s.tenant_id, s.id from sessions s join presented p on p.tenant_id = s.tenant_id and p.id = s.id
+            where p.standing = 'alive' and p.stale and s.revoked_at is null
+            for no key update of s skip locked
+        ), noted as (
+            update sessions s
+            set last_used_at = now(), idle_expires_at = least(now() + s.idle_timeout, s.expires_at)
+            from free
+            where s.tenant_id = free.tenant_id and s.id = free.id
+            returning s.idle_expires_at
+        ), first_use as (
+            update session_tokens t set first_used_at = now()
+            from presented p
+            where p.standing = 'alive' and p.unused and t.token_hash = p.token_hash
+                and t.first_used_at is null and t.retired_at is null
+            returning t.session_id, t.generation
+        ), shortened as (
+            update session_tokens t set grace_until = least(t.grace_until, now() + interval '10 seconds')
+            from first_use
+            where t.session_id = first_use.session_id and t.generation = first_use.generation - 1
+                and t.superseded_at is not null
+        )
+        select token_hash, generation, superseded as "superseded!", standing as "standing!",
+            tenant_id as "tenant_id: TenantId", id as "id: SessionId", user_id as "user_id: UserId",
+            role, auth_method, created_at, expires_at,
+            coalesce((select idle_expires_at from noted), idle_expires_at) as "idle_expires_at!"
+        from presented
+        "#,
+        hash.as_bytes(),
+    )
+    .fetch_optional(conn)
+    .await?;
+    let Some(row) = row.filter(|row| hash.matches(&row.token_hash)) else {
+        return Ok(None);
+    };
+    Ok(Some(Presented {
+        session: Session {
+            id: row.id,
+            tenant: row.tenant_id,
+            user: row.user_id,
+            role: known("role", Role::parse(&row.role))?,
+            auth_method: known("auth_method", AuthMethod::parse(&row.auth_method))?,
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+            idle_expires_at: row.idle_expires_at,
+        },
+        standing: known("standing", Standing::parse(&row.standing))?,
+        generation: row.generation,
+        superseded: row.superseded,
+    }))
+}
+
+/// Adds a token to a session.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn insert(
+    conn: &mut PgConnection,
+    session: SessionId,
+    generation: i32,
+    hash: &TokenHash,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into session_tokens (token_hash, session_id, generation) values ($1, $2, $3)",
+        hash.as_bytes(),
+        session.0,
+        generation,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Begins the token's grace of five minutes, which never outlasts its session.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn supersede(conn: &mut PgConnection, hash: &TokenHash) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update session_tokens t
+         set superseded_at = now(), grace_until = least(now() + interval '5 minutes', s.expires_at)
+         from sessions s
+         where t.token_hash = $1 and s.id = t.session_id and t.superseded_at is null",
+        hash.as_bytes(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Ends the grace of all tokens before this generation: only the immediate predecessor of the newest may still answer.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn end_grace_before(
+    conn: &mut PgConnection,
+    session: SessionId,
+    generation: i32,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update session_tokens set grace_until = now()
+         where session_id = $1 and generation < $2 and grace_until > now()",
+        session.0,
+        generation,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Gives up the tokens of this generation that nobody has used: their answer was lost. Whoever uses one later is not
+/// the owner.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn retire_unused(
+    conn: &mut PgConnection,
+    session: SessionId,
+    generation: i32,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update session_tokens set retired_at = now()
+         where session_id = $1 and generation = $2 and first_used_at is null and retired_at is null",
+        session.0,
+        generation,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Whether the session has a token of a later generation that was not given up.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn has_heir(
+    conn: &mut PgConnection,
+    session: SessionId,
+    generation: i32,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select exists (
+            select from session_tokens where session_id = $1 and generation > $2 and retired_at is null) as "exists!"
+        "#,
+        session.0,
+        generation,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+impl Standing {
+    fn parse(s: &str) -> Option<Self> {
+        Some(match s {
+            "alive" => Self::Alive,
+            "revoked" => Self::Revoked,
+            "expired" => Self::Expired,
+            "idle" => Self::Idle,
+            "closed" => Self::Closed,
+            "reused" => Self::Reused,
+            _ => return None,
+        })
+    }
+}
+
+/// The tables' checks admit only words that we know; a newer schema may not.
+fn known<T>(column: &'static str, parsed: Option<T>) -> Result<T, sqlx::Error> {
+    parsed.ok_or_else(|| sqlx::Error::Decode(format!("unknown value in {column}").into()))
+}

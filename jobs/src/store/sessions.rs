@@ -1,0 +1,245 @@
+//! `sessions`: one row per signed-in client, whatever tokens it has been given since.
+//!
+//! The row alone says whether a session lives. Tokens are in [`super::session_tokens`].
+
+use crate::domain::{
+    Session, SessionId, TenantId, UserId,
+    session::{AuthMethod, Origin, RevokeReason, Role, SessionLifetime},
+};
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+/// A session to be.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    pub tenant: TenantId,
+    pub user: UserId,
+    pub role: Role,
+    pub auth_method: AuthMethod,
+    pub lifetime: SessionLifetime,
+    pub origin: Origin,
+}
+
+/// A living session in its user's list.
+#[derive(Clone, Debug)]
+pub struct ListedSession {
+    pub id: SessionId,
+    pub auth_method: String,
+    pub created_at: DateTime<Utc>,
+    /// Precise to a minute.
+    pub last_used_at: DateTime<Utc>,
+    pub expires_at: DateTime<Utc>,
+    pub idle_expires_at: DateTime<Utc>,
+    pub ip: Option<String>,
+    pub user_agent: Option<String>,
+}
+
+/// Begins a session; it has no token yet.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn insert(conn: &mut PgConnection, new: &NewSession) -> Result<Session, sqlx::Error> {
+    let id = SessionId::new();
+    let row = sqlx::query!(
+        r#"
+        insert into sessions (
+            tenant_id, id, user_id, auth_method, expires_at, idle_timeout, idle_expires_at, ip, user_agent)
+        select $1, $2, $3, $4, now() + life.absolute, life.idle, now() + least(life.idle, life.absolute), $7::text::inet, $8
+        from (select make_interval(secs => $5::float8) as absolute, make_interval(secs => $6::float8) as idle) as life
+        returning created_at, expires_at, idle_expires_at
+        "#,
+        new.tenant.0,
+        id.0,
+        new.user.0,
+        new.auth_method.as_str(),
+        new.lifetime.absolute.as_secs_f64(),
+        new.lifetime.idle.as_secs_f64(),
+        new.origin.ip.map(|ip| ip.to_string()),
+        new.origin.user_agent,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(Session {
+        id,
+        tenant: new.tenant,
+        user: new.user,
+        role: new.role,
+        auth_method: new.auth_method,
+        created_at: row.created_at,
+        expires_at: row.expires_at,
+        idle_expires_at: row.idle_expires_at,
+    })
+}
+
+/// Makes other rotations and revocations of the session wait until the transaction ends.
+///
+/// # Errors
+/// When the database does not answer, or somebody else holds the row for longer than the lock timeout.
+pub async fn lock(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    session: SessionId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "select id from sessions where tenant_id = $1 and id = $2 for update",
+        tenant.0,
+        session.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(())
+}
+
+/// Ends one of the user's sessions. False when there is no such living session.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn revoke(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+    session: SessionId,
+    reason: RevokeReason,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "update sessions set revoked_at = now(), revoke_reason = $4
+         where tenant_id = $1 and user_id = $2 and id = $3 and revoked_at is null",
+        tenant.0,
+        user.0,
+        session.0,
+        reason.as_str(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Whether the user ever had this session, as far as it is remembered.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn exists(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+    session: SessionId,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select exists (select from sessions where tenant_id = $1 and user_id = $2 and id = $3) as "exists!"
+        "#,
+        tenant.0,
+        user.0,
+        session.0,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Ends all of the user's sessions but `except`.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn revoke_all(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+    except: Option<SessionId>,
+    reason: RevokeReason,
+) -> Result<Vec<SessionId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        update sessions set revoked_at = now(), revoke_reason = $4
+        where tenant_id = $1 and user_id = $2 and id is distinct from $3 and revoked_at is null
+        returning id as "id: SessionId"
+        "#,
+        tenant.0,
+        user.0,
+        except.map(|id| id.0),
+        reason.as_str(),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Ends the user's oldest living sessions until `keep` are left. The caller holds the user's row, or two log-ins at
+/// once would each count without the other.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn revoke_excess(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+    keep: i64,
+) -> Result<Vec<SessionId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        with excess as (
+            select id from sessions
+            where tenant_id = $1 and user_id = $2 and revoked_at is null and expires_at > now() and idle_expires_at > now()
+            order by created_at desc, id desc
+            offset $3
+        )
+        update sessions set revoked_at = now(), revoke_reason = $4
+        from excess
+        where sessions.tenant_id = $1 and sessions.id = excess.id and sessions.revoked_at is null
+        returning sessions.id as "id: SessionId"
+        "#,
+        tenant.0,
+        user.0,
+        keep,
+        RevokeReason::Excess.as_str(),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The user's living sessions, the youngest first; there are at most [`crate::domain::session::MAX_SESSIONS`].
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+) -> Result<Vec<ListedSession>, sqlx::Error> {
+    sqlx::query_as!(
+        ListedSession,
+        r#"
+        select id as "id: SessionId", auth_method, created_at, last_used_at, expires_at, idle_expires_at,
+            host(ip) as ip, user_agent
+        from sessions
+        where tenant_id = $1 and user_id = $2 and revoked_at is null and expires_at > now() and idle_expires_at > now()
+        order by created_at desc, id desc
+        "#,
+        tenant.0,
+        user.0,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Deletes up to `limit` sessions that ended more than 30 days ago, with their tokens; returns how many.
+///
+/// Until then even a replaced token is known for what it is, so that its use can be told from a guess.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn purge(conn: &mut PgConnection, limit: i64) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query!(
+        "with ended as (
+             select tenant_id, id from sessions
+             where least(revoked_at, expires_at, idle_expires_at) < now() - interval '30 days'
+             order by tenant_id, id
+             limit $1
+             for update skip locked
+         )
+         delete from sessions using ended
+         where sessions.tenant_id = ended.tenant_id and sessions.id = ended.id",
+        limit,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}

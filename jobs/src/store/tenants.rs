@@ -1,0 +1,51 @@
+//! `tenants`: found by slug only where nobody is signed in yet; elsewhere the session says which tenant it is.
+
+use crate::domain::TenantId;
+use sqlx::PgConnection;
+
+/// Makes the tenant; `None` when its slug is taken.
+///
+/// # Errors
+/// When the database refuses, for example a malformed slug.
+pub async fn insert(conn: &mut PgConnection, slug: &str) -> Result<Option<TenantId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        insert into tenants (id, slug) values ($1, $2)
+        on conflict on constraint tenants_slug_key do nothing
+        returning id as "id: TenantId"
+        "#,
+        TenantId::new().0,
+        slug,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// The tenant of this slug, whatever its status.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find(conn: &mut PgConnection, slug: &str) -> Result<Option<TenantId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select id as "id: TenantId" from tenants where slug = $1"#,
+        slug
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// The tenant's slug, if the tenant is not closed.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn open_slug(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select slug from tenants where id = $1 and status <> 'closed'",
+        tenant.0
+    )
+    .fetch_optional(conn)
+    .await
+}
