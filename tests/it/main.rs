@@ -8,6 +8,7 @@
     reason = "a helper of the tests fails the test that called it"
 )]
 
+mod pool;
 mod queue;
 mod support;
 mod worker;

@@ -1,0 +1,73 @@
+//! The pool's hook: an acknowledged write is never inside somebody else's stale transaction.
+
+use crate::support::TestDb;
+use jobs::db::{PoolConfig, SchemaError, check_schema, connect, connect_options, migrate};
+use sqlx::Executor;
+use std::time::Duration;
+
+fn config(db: &TestDb) -> PoolConfig {
+    PoolConfig {
+        url: db.url().into(),
+        max_connections: 1,
+        acquire_timeout: Duration::from_secs(5),
+        statement_timeout: Duration::from_secs(5),
+        application_name: "postroom-test",
+    }
+}
+
+#[tokio::test]
+async fn connection_that_comes_back_inside_a_transaction_is_rolled_back_before_its_next_use() {
+    let db = TestDb::new().await;
+    let pool = connect(&config(&db)).await.unwrap();
+    let mut connection = pool.acquire().await.unwrap();
+    // What a future leaves behind that is dropped between BEGIN's being sent and its reply.
+    connection.execute("begin").await.unwrap();
+    drop(connection);
+    let written = "insert into queue_samples (queue, state, jobs) values ('kept', 'available', 1)";
+    pool.execute(written).await.unwrap();
+    assert_eq!(
+        db.one::<i64>("select count(*) from queue_samples").await,
+        1,
+        "seen from outside: committed"
+    );
+}
+
+#[tokio::test]
+async fn eight_migrations_at_once_apply_each_file_once() {
+    let db = TestDb::unmigrated().await;
+    let options = connect_options(&config(&db)).unwrap();
+    let applied = futures::future::join_all((0..8).map(|_| migrate(&options))).await;
+    let applied: usize = applied.into_iter().map(|count| count.unwrap()).sum();
+    assert_eq!(applied, jobs::MIGRATOR.iter().count());
+    let pool = connect(&config(&db)).await.unwrap();
+    check_schema(&pool).await.unwrap();
+}
+
+#[tokio::test]
+async fn schema_that_is_older_or_newer_than_the_binary_is_named() {
+    let db = TestDb::unmigrated().await;
+    let pool = connect(&config(&db)).await.unwrap();
+    assert!(matches!(
+        check_schema(&pool).await,
+        Err(SchemaError::Pending { version: 1, .. })
+    ));
+    migrate(&connect_options(&config(&db)).unwrap())
+        .await
+        .unwrap();
+    db.execute(
+        "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+         values (9999, 'of the future', true, '', 0)",
+    )
+    .await;
+    let error = check_schema(&pool).await.unwrap_err();
+    assert!(
+        matches!(error, SchemaError::DatabaseIsNewer { version: 9999 }),
+        "{error}"
+    );
+    assert!(
+        migrate(&connect_options(&config(&db)).unwrap())
+            .await
+            .is_err(),
+        "an old binary does not migrate a newer database"
+    );
+}
