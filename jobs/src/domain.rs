@@ -9,6 +9,7 @@ pub mod invite;
 pub mod judgement;
 pub mod mail;
 pub mod password;
+pub mod rules;
 pub mod session;
 pub mod token;
 mod words;

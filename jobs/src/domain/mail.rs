@@ -61,7 +61,7 @@ pub struct Mail {
     pub attachments: Vec<Attachment>,
     /// Earlier messages of the thread, oldest first; only an envelope brings them.
     pub thread: Vec<Earlier>,
-    /// All headers as sent, names in lower case; empty for an envelope.
+    /// All headers as sent, names in lower case; of an envelope, the few that it can name.
     pub headers: Vec<(String, String)>,
 }
 

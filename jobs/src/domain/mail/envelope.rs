@@ -82,7 +82,7 @@ impl TryFrom<Envelope> for Mail {
         {
             (body_text, truncated) = text::body(&html::visible_text(html), limits::BODY);
         }
-        let mail = Self {
+        let mut mail = Self {
             message_id: envelope.message_id.as_deref().and_then(super::message_id),
             from: envelope.from.and_then(address),
             reply_to: addresses(envelope.reply_to),
@@ -109,6 +109,16 @@ impl TryFrom<Envelope> for Mail {
             thread: earlier(envelope.thread),
             headers: Vec::new(),
         };
+        // Rules may look at headers; those that an envelope can name are there by their names.
+        for (name, value) in [
+            ("list-id", &mail.list_id),
+            ("list-unsubscribe", &mail.list_unsubscribe),
+            ("auto-submitted", &mail.auto_submitted),
+            ("authentication-results", &mail.auth_results),
+        ] {
+            mail.headers
+                .extend(value.clone().map(|value| (name.to_owned(), value)));
+        }
         if mail.from.is_none() && mail.subject.is_empty() && mail.body_text.is_empty() {
             return Err(MailError::Empty);
         }

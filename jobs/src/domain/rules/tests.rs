@@ -1,0 +1,384 @@
+//! The rule language from outside: what compiles, what is refused and where, what applies to which mail.
+
+use super::*;
+use proptest::prelude::*;
+
+fn faults(yaml: &str) -> Vec<(String, &'static str)> {
+    RuleSet::compile(yaml)
+        .err()
+        .unwrap_or_default()
+        .into_iter()
+        .map(|fault| (fault.pointer, fault.code))
+        .collect()
+}
+
+fn one(fields: &str) -> String {
+    format!("rules:\n  - {{name: r, {fields}}}")
+}
+
+fn mail(headers: &str, body: &str) -> Mail {
+    Mail::parse(format!("{headers}\n\n{body}").as_bytes()).unwrap()
+}
+
+fn applied(yaml: &str, mail: &Mail) -> (Vec<String>, Vec<String>) {
+    let rules = RuleSet::compile(yaml).unwrap();
+    let verdict = rules.evaluate(mail);
+    (
+        verdict
+            .hits
+            .iter()
+            .map(|hit| hit.rule.name.clone())
+            .collect(),
+        verdict
+            .candidates
+            .iter()
+            .map(|rule| rule.name.clone())
+            .collect(),
+    )
+}
+
+#[test]
+fn the_sample_compiles_and_does_what_it_says() {
+    let invoice = mail(
+        "From: Alice <alice@client.com>\nSubject: Invoice 42",
+        "Please pay.",
+    );
+    let rules = RuleSet::compile(SAMPLE_RULES).unwrap();
+    let verdict = rules.evaluate(&invoice);
+    assert!(!verdict.needs_model());
+    let proposals = verdict.hits[0].rule.proposals(&invoice);
+    assert_eq!(proposals[0].params.get("title"), Some("Pay: Invoice 42"));
+    assert!((proposals[0].confidence - 0.9).abs() < f32::EPSILON);
+    assert!(
+        rules
+            .evaluate(&mail("From: a@b.c\nSubject: Hi", "Hello"))
+            .needs_model()
+    );
+}
+
+#[test]
+fn an_empty_list_of_rules_is_a_rule_set() {
+    assert!(RuleSet::compile("rules: []").unwrap().rules().is_empty());
+}
+
+#[test]
+fn every_kind_of_fault_is_found_at_its_place() {
+    let at = |pointer: &str, code| vec![(pointer.to_owned(), code)];
+    for (yaml, expected) in [
+        (String::new(), at("", "wrong_type")),
+        ("a: [".into(), at("", "yaml_syntax")),
+        ("rules: {}".into(), at("/rules", "wrong_type")),
+        ("{}".into(), at("/rules", "missing_field")),
+        ("rules: []\nrule: []".into(), at("/rule", "unknown_field")),
+        (
+            "rules: [{match: {from: a@b.c}}]".into(),
+            at("/rules/0/name", "missing_field"),
+        ),
+        (
+            "rules: [{name: 'a b', match: {from: a@b.c}}]".into(),
+            at("/rules/0/name", "bad_name"),
+        ),
+        (one("match: {}"), at("/rules/0/match", "empty_match")),
+        (one("enabled: true"), at("/rules/0/match", "empty_match")),
+        (
+            one("match: {form: a@b.c}"),
+            at("/rules/0/match/form", "unknown_field"),
+        ),
+        (
+            one("match: {from: '*'}"),
+            at("/rules/0/match/from", "bad_pattern"),
+        ),
+        (
+            one("match: {from: [a@b.c, 'a@b@c']}"),
+            at("/rules/0/match/from/1", "bad_pattern"),
+        ),
+        (
+            one("match: {from: []}"),
+            at("/rules/0/match/from", "empty_list"),
+        ),
+        (
+            one("match: {from: 7}"),
+            at("/rules/0/match/from", "wrong_type"),
+        ),
+        (
+            one("match: {subject: ' '}"),
+            at("/rules/0/match/subject", "blank"),
+        ),
+        (
+            one("match: {subject: {}}"),
+            at("/rules/0/match/subject", "empty_match"),
+        ),
+        (
+            one("match: {subject: {regex: '('}}"),
+            at("/rules/0/match/subject/regex", "bad_regex"),
+        ),
+        (
+            one("match: {subject: {regex: 'x*'}}"),
+            at("/rules/0/match/subject/regex", "bad_regex"),
+        ),
+        (
+            one("match: {body: {regex: '(a{100}){100}'}}"),
+            at("/rules/0/match/body/regex", "bad_regex"),
+        ),
+        (
+            one("match: {header: {contains: x}}"),
+            at("/rules/0/match/header/name", "missing_field"),
+        ),
+        (
+            one("match: {is_reply: yes}"),
+            at("/rules/0/match/is_reply", "wrong_type"),
+        ),
+        (
+            one("match: {from: a@b.c}, op: XOR"),
+            at("/rules/0/op", "unknown_word"),
+        ),
+        (
+            one("match: {from: a@b.c}, priority: -1"),
+            at("/rules/0/priority", "out_of_range"),
+        ),
+        (
+            one("match: {from: a@b.c}, set: {category: taks}"),
+            at("/rules/0/set/category", "unknown_word"),
+        ),
+        (
+            one("match: {from: a@b.c}, actions: [{type: lable}]"),
+            at("/rules/0/actions/0/type", "unknown_word"),
+        ),
+        (
+            one("match: {from: a@b.c}, actions: [{}]"),
+            at("/rules/0/actions/0/type", "missing_field"),
+        ),
+        (
+            one("match: {from: a@b.c}, actions: [{type: label}]"),
+            at("/rules/0/actions/0/params/label", "missing_field"),
+        ),
+        (
+            one("match: {from: a@b.c}, actions: [{type: label, params: {label: '{{body}}'}}]"),
+            at("/rules/0/actions/0/params/label", "unknown_placeholder"),
+        ),
+        (
+            one("learned: {include: [{}]}"),
+            at("/rules/0/learned/include/0", "empty_match"),
+        ),
+        (
+            one("match: {from: a@b.c}, learned: {exclude: [{from: '*'}]}"),
+            at("/rules/0/learned/exclude/0/from", "bad_pattern"),
+        ),
+    ] {
+        let mut found = faults(&yaml);
+        // A learned include that is faulty leaves the rule with nothing to match as well.
+        found.retain(|fault| found_matters(fault, &expected));
+        assert_eq!(found, expected, "{yaml}");
+    }
+}
+
+fn found_matters(fault: &(String, &'static str), expected: &[(String, &'static str)]) -> bool {
+    expected.contains(fault) || fault.1 != "empty_match"
+}
+
+#[test]
+fn all_faults_are_told_at_once() {
+    let yaml = "rules:\n- {name: a, match: {form: x@y.z, subject: {regex: '['}}}\n- {name: A, match: {from: 'x y@'}, stop: 1}\n- 7";
+    assert_eq!(
+        faults(yaml),
+        [
+            ("/rules/0/match/form".into(), "unknown_field"),
+            ("/rules/0/match/subject/regex".into(), "bad_regex"),
+            ("/rules/1/stop".into(), "wrong_type"),
+            ("/rules/1/name".into(), "duplicate_name"),
+            ("/rules/2".into(), "wrong_type"),
+        ]
+    );
+}
+
+#[test]
+fn a_typo_gets_a_suggestion() {
+    let faults =
+        RuleSet::compile(&one("match: {form: a@b.c}, actions: [{type: lable}]")).unwrap_err();
+    assert!(
+        faults[0].message.contains("did you mean `from`"),
+        "{faults:?}"
+    );
+    assert!(
+        faults[1].message.contains("did you mean `label`"),
+        "{faults:?}"
+    );
+}
+
+#[test]
+fn size_and_count_are_bounded() {
+    assert_eq!(
+        faults(&" ".repeat(limits::YAML_BYTES + 1)),
+        [(String::new(), "too_large")]
+    );
+    let many: String = (0..=limits::RULES)
+        .map(|n| format!("- {{name: r{n}, match: {{from: a@b.c}}}}\n"))
+        .collect();
+    assert_eq!(
+        faults(&format!("rules:\n{many}")),
+        [("/rules".into(), "too_many")]
+    );
+    let bomb = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n\
+                d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n\
+                g: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f]\nrules: [*g,*g,*g,*g,*g,*g,*g,*g,*g]";
+    assert!(!faults(bomb).is_empty());
+}
+
+#[test]
+fn mail_is_never_sent_on_the_word_of_a_forgeable_sender() {
+    let reply = "actions: [{type: reply}]";
+    for (matched, refused) in [
+        ("match: {from: alice@client.com}", false),
+        (
+            "match: {from: [alice@client.com, bob@client.com], subject: x}",
+            false,
+        ),
+        ("match: {from: '*@client.com'}", true),
+        ("match: {from: Alice}", true),
+        ("match: {from: [alice@client.com, Alice]}", true),
+        ("match: {subject: x}", true),
+        ("llm_condition: is it nice", true),
+        ("op: OR, match: {from: alice@client.com, subject: x}", true),
+        (
+            "match: {from: alice@client.com}, learned: {include: [{from: '*@x.y'}]}",
+            true,
+        ),
+        (
+            "match: {from: alice@client.com}, learned: {include: [{from: a@x.y}]}",
+            false,
+        ),
+    ] {
+        let found = faults(&one(&format!("{matched}, {reply}")));
+        assert_eq!(
+            found == [("/rules/0/actions/0/type".into(), "spoofable_sender")],
+            refused,
+            "{matched}: {found:?}"
+        );
+        assert_eq!(found.is_empty(), !refused);
+    }
+    for action in [
+        "forward, params: {to: a@b.c}",
+        "call_webhook, params: {url: 'https://x.y'}",
+        "send, params: {to: a@b.c, subject: s, body: b}",
+    ] {
+        assert_eq!(
+            faults(&one(&format!(
+                "match: {{from: '*@c.d'}}, actions: [{{type: {action}}}]"
+            )))
+            .len(),
+            1
+        );
+    }
+}
+
+#[test]
+fn rules_run_by_priority_and_stop_when_told() {
+    let yaml = "rules:\n- {name: late, priority: 9, match: {subject: x}}\n- {name: first, priority: 1, match: {subject: x}}\n\
+                - {name: second, priority: 1, stop: true, match: {subject: x}}\n- {name: off, priority: 0, enabled: false, match: {subject: x}}";
+    assert_eq!(
+        applied(yaml, &mail("Subject: X", "")).0,
+        ["first", "second"]
+    );
+}
+
+#[test]
+fn and_asks_for_all_conditions_and_or_for_one() {
+    let rule = |op| {
+        one(&format!(
+            "op: {op}, match: {{from: '*@client.com', subject: [invoice, bill]}}"
+        ))
+    };
+    let both = mail("From: a@client.com\nSubject: Your BILL", "");
+    let half = mail("From: a@other.com\nSubject: Your bill", "");
+    let none = mail("From: a@other.com\nSubject: Hi", "");
+    let hits = |op, mail: &Mail| applied(&rule(op), mail).0.len();
+    assert_eq!(
+        [hits("AND", &both), hits("AND", &half), hits("AND", &none)],
+        [1, 0, 0]
+    );
+    assert_eq!(
+        [hits("OR", &both), hits("OR", &half), hits("OR", &none)],
+        [1, 1, 0]
+    );
+}
+
+#[test]
+fn every_field_matches_what_it_names() {
+    let full = mail(
+        "From: Ann <ann@x.org>\nTo: Me <me@y.org>\nCc: ops@y.org\nSubject: Build #7 failed\nIn-Reply-To: <a@b>\n\
+         List-Id: Builds <builds.y.org>\nX-Env: prod\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=q",
+        "--q\nContent-Type: text/plain\n\nThe log is attached.\n--q\nContent-Type: text/x-log\n\
+         Content-Disposition: attachment; filename=Build.LOG\n\nboom\n--q--",
+    );
+    let bare = mail("From: bob@x.org\nSubject: Hi", "Hello");
+    for condition in [
+        "from: Ann",
+        "to: 'me@*'",
+        "cc: ops@y.org",
+        "subject: {regex: '#\\d+ failed'}",
+        "subject: {contains: [zzz, FAILED]}",
+        "body: log is",
+        "header: {name: X-ENV, contains: prod}",
+        "header: {name: x-env}",
+        "header: {name: x-env, regex: '^p'}",
+        "list: true",
+        "list: builds.y.*",
+        "has_attachment: true",
+        "has_attachment: '*.log'",
+        "is_reply: true",
+    ] {
+        let yaml = one(&format!("match: {{{condition}}}"));
+        assert_eq!(applied(&yaml, &full).0, ["r"], "{condition}");
+        assert!(applied(&yaml, &bare).0.is_empty(), "{condition}");
+    }
+}
+
+#[test]
+fn rules_can_leave_replies_alone() {
+    let yaml = one("run_on_threads: false, match: {subject: x}");
+    assert_eq!(applied(&yaml, &mail("Subject: x", "")).0, ["r"]);
+    assert!(
+        applied(&yaml, &mail("Subject: Re: x\nIn-Reply-To: <a@b>", ""))
+            .0
+            .is_empty()
+    );
+}
+
+#[test]
+fn learned_patterns_come_before_conditions_and_excludes_before_includes() {
+    let yaml = "rules:\n- {name: ask, match: {subject: x}, llm_condition: is it so}\n\
+                - {name: r, match: {subject: zzz}, llm_condition: c, learned: {include: [{from: '*@x.org'}], exclude: [{from: bob@x.org, subject: no}]}}\n\
+                - {name: last, match: {subject: x}}";
+    let rules = RuleSet::compile(yaml).unwrap();
+    let included = mail("From: ann@x.org\nSubject: x", "");
+    let verdict = rules.evaluate(&included);
+    assert_eq!(verdict.hits.len(), 1);
+    assert!(verdict.hits[0].learned && verdict.candidates.is_empty() && !verdict.needs_model());
+    let excluded = applied(yaml, &mail("From: bob@x.org\nSubject: x no", ""));
+    assert_eq!(excluded, (vec!["last".to_owned()], vec!["ask".to_owned()]));
+}
+
+#[test]
+fn a_rule_with_a_question_is_a_candidate_only() {
+    let yaml = one("match: {subject: x}, llm_condition: is it urgent");
+    assert_eq!(
+        applied(&yaml, &mail("Subject: x", "")),
+        (vec![], vec!["r".to_owned()])
+    );
+    assert_eq!(applied(&yaml, &mail("Subject: y", "")), (vec![], vec![]));
+}
+
+proptest! {
+    #[test]
+    fn no_yaml_panics(yaml in "(rules:|- |name: |match: |from: |[{}\\[\\]:,'\"*&!|>\n -]|[\\s\\S]){0,60}") {
+        let _ = RuleSet::compile(&yaml);
+    }
+
+    #[test]
+    fn a_compiled_set_judges_any_mail(from in "[\\s\\S]{0,40}", subject in "[\\s\\S]{0,40}") {
+        let rules = RuleSet::compile(SAMPLE_RULES).unwrap();
+        if let Ok(mail) = Mail::parse(format!("From: {from}\nSubject: {subject}\n\nx").as_bytes()) {
+            rules.evaluate(&mail);
+        }
+    }
+}
