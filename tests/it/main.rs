@@ -8,7 +8,9 @@
     reason = "a helper of the tests fails the test that called it"
 )]
 
+mod dashboards;
 mod pool;
 mod queue;
 mod support;
+mod tidy;
 mod worker;

@@ -3,10 +3,12 @@
 //! Holds no assertion about Postroom itself, sleeps nowhere but inside [`eventually`], and never retries a test.
 
 pub(crate) mod binaries;
+pub(crate) mod boards;
 pub(crate) mod cluster;
 pub(crate) mod corpus;
 pub(crate) mod db;
 pub(crate) mod process;
+pub(crate) mod sources;
 pub(crate) mod wait;
 
 pub(crate) use db::TestDb;

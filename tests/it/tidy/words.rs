@@ -1,0 +1,70 @@
+//! One word per thing: the states of a job are the same in the code, in the tables and on the boards.
+
+use crate::support::{TestDb, boards, sources};
+use jobs::queue::JobState;
+use std::collections::BTreeSet;
+
+fn states() -> BTreeSet<String> {
+    JobState::ALL
+        .iter()
+        .map(|state| state.as_str().to_owned())
+        .collect()
+}
+
+/// The quoted words of a check constraint's definition.
+fn quoted(text: &str) -> BTreeSet<String> {
+    text.split('\'')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
+}
+
+#[tokio::test]
+async fn tables_take_exactly_the_states_of_the_code() {
+    let db = TestDb::new().await;
+    let checks: String = db
+        .one(
+            "select string_agg(pg_get_constraintdef(oid), ' ') from pg_constraint
+             where conname in ('jobs_state_check', 'finished_jobs_state_check')",
+        )
+        .await;
+    assert_eq!(quoted(&checks), states());
+}
+
+#[test]
+fn boards_and_rules_select_only_states_that_exist() {
+    let mut selected = BTreeSet::new();
+    for query in boards::queries() {
+        // The pool's connections have states of their own.
+        let of_jobs = query
+            .matchers()
+            .into_iter()
+            .filter(|m| m.label == "state" && m.metric == "queue_depth");
+        selected.extend(of_jobs.flat_map(|m| m.values()));
+    }
+    assert!(!selected.is_empty(), "no board selects by state any more");
+    let known = states();
+    let unknown: Vec<_> = selected.difference(&known).collect();
+    assert!(unknown.is_empty(), "no job is ever {unknown:?}");
+}
+
+#[test]
+fn migrations_are_numbered_without_gaps() {
+    let mut numbers: Vec<u32> = sources::all()
+        .iter()
+        .filter_map(|source| {
+            source
+                .path
+                .strip_prefix("migrations/")?
+                .strip_suffix(".sql")?
+                .split('_')
+                .next()?
+                .parse()
+                .ok()
+        })
+        .collect();
+    numbers.sort_unstable();
+    let expected: Vec<u32> = (1..).take(numbers.len()).collect();
+    assert_eq!(numbers, expected);
+}
