@@ -65,7 +65,7 @@ pub(crate) fn binary(name: &str) -> PathBuf {
 fn build(release: bool) {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let output = Command::new(cargo)
-        .args(["build", "--quiet", "-p", "api", "-p", "worker", "--bins"])
+        .args(["build", "--quiet", "--workspace", "--bins"])
         .args(release.then_some("--release"))
         .current_dir(root())
         .output()
