@@ -130,3 +130,11 @@ create table queue_samples (
     sampled_at timestamptz not null default now(),
     primary key (queue, state)
 );
+
+-- Queues from which nothing is claimed, on any worker. Resuming deletes the row.
+create table queue_pauses (
+    queue text primary key check (length(queue) between 1 and 100),
+    paused_at timestamptz not null default now(),
+    -- Why, for whoever finds it paused.
+    reason text not null check (length(reason) <= 500)
+);

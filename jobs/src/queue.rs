@@ -11,6 +11,7 @@ pub mod lease;
 pub mod listen;
 pub mod notify;
 pub mod outcome;
+pub mod pause;
 pub mod read;
 pub mod rescue;
 pub mod retention;

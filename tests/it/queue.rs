@@ -10,7 +10,7 @@ use jobs::{
         claim::{Claim, claim, promote_due},
         duties::take_due,
         enqueue::enqueue,
-        lease, read, settle,
+        lease, pause, read, settle,
     },
 };
 use serde_json::json;
@@ -400,4 +400,38 @@ async fn duty_is_given_to_one_of_many_that_ask_and_not_again_before_its_time() {
         .await;
     let (a, b, c, d) = tokio::join!(ask(), ask(), ask(), ask());
     assert_eq!(a + b + c + d, 1);
+}
+
+#[tokio::test]
+async fn paused_queue_accepts_jobs_and_gives_none_out_until_it_is_resumed() {
+    let db = TestDb::new().await;
+    put(&db, &new_job(TenantId::new())).await.unwrap();
+    let running = take(&db, 1).await[0].lease;
+    pause::pause(db.pool(), "test", "the provider is down")
+        .await
+        .unwrap();
+    put(&db, &new_job(TenantId::new())).await.unwrap();
+    let (a, b, c) = tokio::join!(take(&db, 1), take(&db, 1), take(&db, 1));
+    assert!(
+        a.is_empty() && b.is_empty() && c.is_empty(),
+        "no worker is given a job"
+    );
+    assert_eq!(pause::running(db.pool(), "test").await.unwrap(), 1);
+    assert_eq!(
+        end(&db, running, &succeeded()).await.unwrap(),
+        Settled::Now,
+        "what runs goes on"
+    );
+    assert_eq!(pause::running(db.pool(), "test").await.unwrap(), 0);
+    let pauses = pause::paused(db.pool()).await.unwrap();
+    assert_eq!(
+        (pauses[0].queue.as_str(), pauses[0].reason.as_str()),
+        ("test", "the provider is down")
+    );
+    assert!(pause::resume(db.pool(), "test").await.unwrap());
+    assert!(
+        !pause::resume(db.pool(), "test").await.unwrap(),
+        "it was not paused any more"
+    );
+    assert_eq!(take(&db, 1).await.len(), 1);
 }

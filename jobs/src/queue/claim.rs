@@ -25,6 +25,7 @@ pub async fn claim(pool: &PgPool, claim: &Claim<'_>) -> Result<Vec<Job>, sqlx::E
         r#"with due as (
                select id from jobs
                where queue = $1 and state = 'available' and run_at <= now() and kind = any($2)
+                 and not exists (select from queue_pauses where queue_pauses.queue = $1)
                order by priority, run_at, id
                limit $3
                for update skip locked
