@@ -6,6 +6,7 @@ use crate::engine::Engine;
 use jobs::{
     commands::rescue_jobs,
     queue::{duties, retention, stats},
+    store::{login_failures, sessions},
     telemetry::chain,
 };
 use std::{sync::Arc, time::Duration};
@@ -24,16 +25,24 @@ enum Duty {
     Sample,
     /// Finished jobs age out.
     PruneJobs,
+    /// Sessions that ended long ago age out, and failed logins that no longer count.
+    PurgeSessions,
 }
 
 impl Duty {
-    const ALL: [Self; 3] = [Self::Rescue, Self::Sample, Self::PruneJobs];
+    const ALL: [Self; 4] = [
+        Self::Rescue,
+        Self::Sample,
+        Self::PruneJobs,
+        Self::PurgeSessions,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Rescue => "rescue",
             Self::Sample => "sample",
             Self::PruneJobs => "prune_jobs",
+            Self::PurgeSessions => "purge_sessions",
         }
     }
 
@@ -42,7 +51,7 @@ impl Duty {
             // With a lease of 30 s a dead worker's jobs run again within 40 s.
             Self::Rescue => lease / 3,
             Self::Sample => Duration::from_secs(5),
-            Self::PruneJobs => MINUTE,
+            Self::PruneJobs | Self::PurgeSessions => MINUTE,
         }
     }
 }
@@ -102,7 +111,18 @@ async fn fulfil(engine: &Engine, duty: Duty) -> Result<(), sqlx::Error> {
             stats::sample(pool, &queues).await
         }
         Duty::PruneJobs => {
-            in_batches(|| retention::prune_finished(pool, engine.config.retention, BATCH)).await
+            in_batches(async || {
+                retention::prune_finished(pool, engine.config.retention, BATCH).await
+            })
+            .await
+        }
+        Duty::PurgeSessions => {
+            let batch =
+                async || sessions::purge(&mut *pool.acquire().await?, i64::from(BATCH)).await;
+            in_batches(batch).await?;
+            login_failures::purge(&mut *pool.acquire().await?)
+                .await
+                .map(|_| ())
         }
     }
 }
@@ -132,10 +152,7 @@ async fn rescue(engine: &Engine) -> Result<(), sqlx::Error> {
 }
 
 /// Repeats until a batch was not full.
-async fn in_batches<F>(mut batch: impl FnMut() -> F) -> Result<(), sqlx::Error>
-where
-    F: Future<Output = Result<u64, sqlx::Error>>,
-{
+async fn in_batches(batch: impl AsyncFn() -> Result<u64, sqlx::Error>) -> Result<(), sqlx::Error> {
     while batch().await? >= u64::from(BATCH) {}
     Ok(())
 }
