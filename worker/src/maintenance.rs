@@ -111,15 +111,13 @@ async fn fulfil(engine: &Engine, duty: Duty) -> Result<(), sqlx::Error> {
             stats::sample(pool, &queues).await
         }
         Duty::PruneJobs => {
-            in_batches(async || {
-                retention::prune_finished(pool, engine.config.retention, BATCH).await
-            })
-            .await
+            in_batches(|| retention::prune_finished(pool, engine.config.retention, BATCH)).await
         }
         Duty::PurgeSessions => {
-            let batch =
-                async || sessions::purge(&mut *pool.acquire().await?, i64::from(BATCH)).await;
-            in_batches(batch).await?;
+            in_batches(|| async {
+                sessions::purge(&mut *pool.acquire().await?, i64::from(BATCH)).await
+            })
+            .await?;
             login_failures::purge(&mut *pool.acquire().await?)
                 .await
                 .map(|_| ())
@@ -152,7 +150,10 @@ async fn rescue(engine: &Engine) -> Result<(), sqlx::Error> {
 }
 
 /// Repeats until a batch was not full.
-async fn in_batches(batch: impl AsyncFn() -> Result<u64, sqlx::Error>) -> Result<(), sqlx::Error> {
+async fn in_batches<F>(mut batch: impl FnMut() -> F) -> Result<(), sqlx::Error>
+where
+    F: Future<Output = Result<u64, sqlx::Error>>,
+{
     while batch().await? >= u64::from(BATCH) {}
     Ok(())
 }
