@@ -55,7 +55,11 @@ create table triage_results (
     tenant_id uuid not null,
     job_id uuid not null,
     message_id uuid not null,
+    -- That of the message: copies of one mail are judged once.
+    content_hash bytea not null check (octet_length(content_hash) = 32),
     ruleset_version int not null,
+    -- Asked for although the mail had been judged by this rule set.
+    forced boolean not null,
     prompt_version text,
     category text not null check (category in ('needs_response', 'needs_approval', 'fyi', 'scheduling', 'task',
         'newsletter', 'notification', 'cold', 'spam', 'unknown')),
@@ -74,6 +78,10 @@ create table triage_results (
     foreign key (tenant_id, message_id) references messages (tenant_id, id)
 );
 create index triage_results_message on triage_results (tenant_id, message_id);
+-- Two jobs that judge one mail at the same time meet here: the second waits for the first and is refused.
+create unique index triage_results_once_key on triage_results (tenant_id, content_hash, ruleset_version)
+    where not forced;
+create index triage_results_content on triage_results (tenant_id, content_hash, ruleset_version, created_at);
 
 create table proposed_actions (
     tenant_id uuid not null,
@@ -124,11 +132,12 @@ create index llm_calls_job on llm_calls (tenant_id, job_id);
 
 -- The answer to a model call, kept until its job ends: a crash after the answer must not pay for it twice.
 create table llm_checkpoints (
+    tenant_id uuid not null,
     job_id uuid not null,
     step text not null,
     request_hash bytea not null check (octet_length(request_hash) = 32),
     completion jsonb not null,
     created_at timestamptz not null default now(),
-    primary key (job_id, step, request_hash)
+    primary key (tenant_id, job_id, step, request_hash)
 );
 create index llm_checkpoints_created_at on llm_checkpoints (created_at);

@@ -9,6 +9,7 @@ pub mod hashing;
 pub mod invite;
 pub mod log_in;
 pub mod open_session;
+pub mod put_rules;
 pub mod rescue_jobs;
 pub mod rotate_session;
 
@@ -19,5 +20,6 @@ pub use grant::grant;
 pub use invite::invite;
 pub use log_in::log_in;
 pub use open_session::open_session;
+pub use put_rules::put_rules;
 pub use rescue_jobs::rescue_jobs;
 pub use rotate_session::rotate_session;

@@ -37,10 +37,13 @@ impl Action {
     pub const JOB_DISCARDED: Self = Self("job.discarded");
     /// A worker died with the job in its hands.
     pub const JOB_RESCUED: Self = Self("job.rescued");
-    pub const MODEL_CALLED: Self = Self("model.called");
-    pub const TRIAGE_DECIDED: Self = Self("triage.decided");
-    pub const APPROVAL_PROPOSED: Self = Self("approval.proposed");
-    pub const RULES_REPLACED: Self = Self("rules.replaced");
+    pub const LLM_CALLED: Self = Self("llm.called");
+    pub const TRIAGE_RECEIVED: Self = Self("triage.received");
+    pub const TRIAGE_RULE_MATCHED: Self = Self("triage.rule_matched");
+    pub const TRIAGE_COMPLETED: Self = Self("triage.completed");
+    pub const ACTION_PROPOSED: Self = Self("action.proposed");
+    pub const APPROVAL_CREATED: Self = Self("approval.created");
+    pub const RULES_UPDATED: Self = Self("rules.updated");
 
     pub const fn as_str(self) -> &'static str {
         self.0

@@ -1,6 +1,6 @@
 //! `tenants`: found by slug only where nobody is signed in yet; elsewhere the session says which tenant it is.
 
-use crate::domain::TenantId;
+use crate::domain::{TenantId, gate::TrustMode};
 use sqlx::PgConnection;
 
 /// Makes the tenant; `None` when its slug is taken.
@@ -48,4 +48,25 @@ pub async fn open_slug(
     )
     .fetch_optional(conn)
     .await
+}
+
+/// How far the assistant may go for this tenant; `None` when the tenant is closed.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn trust_mode(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+) -> Result<Option<TrustMode>, sqlx::Error> {
+    let mode = sqlx::query_scalar!(
+        "select trust_mode from tenants where id = $1 and status <> 'closed'",
+        tenant.0
+    )
+    .fetch_optional(conn)
+    .await?;
+    mode.map(|mode| {
+        TrustMode::parse(&mode)
+            .ok_or_else(|| sqlx::Error::Decode("unknown value in trust_mode".into()))
+    })
+    .transpose()
 }

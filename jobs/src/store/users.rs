@@ -163,3 +163,47 @@ pub async fn owner_exists(conn: &mut PgConnection, tenant: TenantId) -> Result<b
     .fetch_one(conn)
     .await
 }
+
+/// Those of `addresses` (in lower case) that belong to people of the tenant.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn own_addresses(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    addresses: &[String],
+) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select lower(email) as "address!" from users
+        where tenant_id = $1 and lower(email) = any ($2)
+        order by 1
+        "#,
+        tenant.0,
+        addresses,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Whether somebody of the tenant has an address of this domain (in lower case).
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn is_own_domain(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    domain: &str,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select exists (
+            select from users where tenant_id = $1 and split_part(lower(email), '@', 2) = $2
+        ) as "exists!"
+        "#,
+        tenant.0,
+        domain,
+    )
+    .fetch_one(conn)
+    .await
+}

@@ -1,0 +1,39 @@
+//! `history_entries`: the user-facing story. Append-only, like the audit log beside it.
+
+use crate::domain::{JobId, TenantId};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// One line of the story.
+pub struct NewHistoryEntry<'a> {
+    /// What happened, in the past tense: `triaged`, `proposed`.
+    pub verb: &'static str,
+    pub object_kind: &'static str,
+    pub object: Uuid,
+    pub job: Option<JobId>,
+    /// Why, for the user.
+    pub rationale: &'a str,
+}
+
+/// # Errors
+/// When the database refuses.
+pub async fn insert(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    entry: &NewHistoryEntry<'_>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into history_entries (tenant_id, id, verb, object_kind, object_id, job_id, rationale)
+         values ($1, $2, $3, $4, $5, $6, $7)",
+        tenant.0,
+        Uuid::now_v7(),
+        entry.verb,
+        entry.object_kind,
+        entry.object,
+        entry.job.map(|job| job.0),
+        entry.rationale,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

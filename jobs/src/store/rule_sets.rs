@@ -1,0 +1,148 @@
+//! `rule_sets`: every version a tenant ever had; at most one is active, which an index sees to.
+
+use crate::domain::{TenantId, UserId};
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+/// One version of a tenant's rules.
+#[derive(Clone, Debug)]
+pub struct StoredRuleSet {
+    /// From 1.
+    pub version: i32,
+    pub yaml: String,
+    pub active: bool,
+    pub created_by: UserId,
+    pub created_at: DateTime<Utc>,
+}
+
+/// The active version's number; 0 if the tenant has no rules.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn active_version(conn: &mut PgConnection, tenant: TenantId) -> Result<i32, sqlx::Error> {
+    let version = sqlx::query_scalar!(
+        "select version from rule_sets where tenant_id = $1 and active",
+        tenant.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(version.unwrap_or(0))
+}
+
+/// # Errors
+/// When the database does not answer.
+pub async fn active(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+) -> Result<Option<StoredRuleSet>, sqlx::Error> {
+    sqlx::query_as!(
+        StoredRuleSet,
+        r#"
+        select version, yaml, active, created_by as "created_by: UserId", created_at
+        from rule_sets
+        where tenant_id = $1 and active
+        "#,
+        tenant.0,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// # Errors
+/// When the database does not answer.
+pub async fn by_version(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    version: i32,
+) -> Result<Option<StoredRuleSet>, sqlx::Error> {
+    sqlx::query_as!(
+        StoredRuleSet,
+        r#"
+        select version, yaml, active, created_by as "created_by: UserId", created_at
+        from rule_sets
+        where tenant_id = $1 and version = $2
+        "#,
+        tenant.0,
+        version,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// The newest versions first, at most `limit`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    limit: i64,
+) -> Result<Vec<StoredRuleSet>, sqlx::Error> {
+    sqlx::query_as!(
+        StoredRuleSet,
+        r#"
+        select version, yaml, active, created_by as "created_by: UserId", created_at
+        from rule_sets
+        where tenant_id = $1
+        order by version desc
+        limit $2
+        "#,
+        tenant.0,
+        limit,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Makes other writers of this tenant's rules wait until the transaction ends; the first version has no row to lock.
+///
+/// # Errors
+/// When the database does not answer in time.
+pub async fn lock(conn: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "select pg_advisory_xact_lock(hashtextextended('rule_sets ' || $1::uuid::text, 0))",
+        tenant.0,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(())
+}
+
+/// Makes way for another active version.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn deactivate(conn: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update rule_sets set active = false where tenant_id = $1 and active",
+        tenant.0,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Adds the next version, active from the start. The caller holds [`lock`] and has deactivated the former one.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn insert_next(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    yaml: &str,
+    created_by: UserId,
+) -> Result<StoredRuleSet, sqlx::Error> {
+    sqlx::query_as!(
+        StoredRuleSet,
+        r#"
+        insert into rule_sets (tenant_id, version, yaml, active, created_by)
+        select $1, coalesce(max(version), 0) + 1, $2, true, $3 from rule_sets where tenant_id = $1
+        returning version, yaml, active, created_by as "created_by: UserId", created_at
+        "#,
+        tenant.0,
+        yaml,
+        created_by.0,
+    )
+    .fetch_one(conn)
+    .await
+}

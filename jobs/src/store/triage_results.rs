@@ -1,0 +1,119 @@
+//! `triage_results`: what was found of each mail, by which rules and which prompt. A dry run writes nothing here, or the
+//! real run after it would find the mail judged already.
+
+use crate::domain::{
+    JobId, MessageId, TenantId,
+    judgement::{Category, Disposition, Judgement, Priority, Sla, Source, ThreadStatus},
+};
+use sqlx::PgConnection;
+
+/// A judgement to keep.
+pub struct NewTriageResult<'a> {
+    pub job: JobId,
+    pub message: MessageId,
+    pub content_hash: [u8; 32],
+    pub ruleset_version: i32,
+    /// Asked for although the mail had been judged.
+    pub forced: bool,
+    /// Present if a model was asked.
+    pub prompt_version: Option<&'a str>,
+    pub judgement: &'a Judgement,
+}
+
+/// What an earlier job found of the same mail with the same rules.
+pub struct FormerResult {
+    pub job: JobId,
+    pub judgement: Judgement,
+}
+
+/// Waits for another job that judges the same mail, and is then refused by `triage_results_once_key`.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn insert(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    result: &NewTriageResult<'_>,
+) -> Result<(), sqlx::Error> {
+    let judgement = result.judgement;
+    sqlx::query!(
+        r#"
+        insert into triage_results (
+            tenant_id, job_id, message_id, content_hash, ruleset_version, forced, prompt_version, category, disposition,
+            priority, sla, confidence, rationale, source, rules_applied, injection_suspected, degraded, thread_status)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+        "#,
+        tenant.0,
+        result.job.0,
+        result.message.0,
+        &result.content_hash,
+        result.ruleset_version,
+        result.forced,
+        result.prompt_version,
+        judgement.category.as_str(),
+        judgement.disposition.as_str(),
+        judgement.priority.as_str(),
+        judgement.sla.as_str(),
+        judgement.confidence,
+        &judgement.rationale,
+        judgement.source.as_str(),
+        &judgement.rules_applied,
+        judgement.injection_suspected,
+        judgement.degraded,
+        judgement.thread_status.as_str(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The latest judgement of a mail by one version of the rules.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn former(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    content_hash: &[u8; 32],
+    ruleset_version: i32,
+) -> Result<Option<FormerResult>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"
+        select job_id as "job: JobId", category, disposition, priority, sla, confidence, rationale, source,
+            rules_applied, injection_suspected, degraded, thread_status
+        from triage_results
+        where tenant_id = $1 and content_hash = $2 and ruleset_version = $3
+        order by created_at desc, job_id desc
+        limit 1
+        "#,
+        tenant.0,
+        content_hash,
+        ruleset_version,
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| {
+        Ok(FormerResult {
+            job: row.job,
+            judgement: Judgement {
+                category: known(Category::parse(&row.category))?,
+                disposition: known(Disposition::parse(&row.disposition))?,
+                priority: known(Priority::parse(&row.priority))?,
+                sla: known(Sla::parse(&row.sla))?,
+                confidence: row.confidence,
+                rationale: row.rationale,
+                source: known(Source::parse(&row.source))?,
+                rules_applied: row.rules_applied,
+                injection_suspected: row.injection_suspected,
+                degraded: row.degraded,
+                thread_status: known(ThreadStatus::parse(&row.thread_status))?,
+            },
+        })
+    })
+    .transpose()
+}
+
+/// The table's checks and the enums hold the same words; a difference is a mistake in a migration.
+fn known<T>(word: Option<T>) -> Result<T, sqlx::Error> {
+    word.ok_or_else(|| sqlx::Error::Decode("unknown word in triage_results".into()))
+}
