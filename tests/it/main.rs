@@ -8,9 +8,12 @@
     reason = "a helper of the tests fails the test that called it"
 )]
 
+mod audit;
 mod dashboards;
+mod onboarding;
 mod pool;
 mod queue;
+mod sessions;
 mod support;
 mod tidy;
 mod worker;

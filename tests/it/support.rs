@@ -7,6 +7,7 @@ pub(crate) mod boards;
 pub(crate) mod cluster;
 pub(crate) mod corpus;
 pub(crate) mod db;
+pub(crate) mod people;
 pub(crate) mod process;
 pub(crate) mod sources;
 pub(crate) mod wait;

@@ -1,0 +1,293 @@
+//! How people come in: the first owner from the command line, the others by invite, each invite once.
+
+use crate::support::{
+    TestDb,
+    people::{LIFETIME, Office, PASSWORD},
+};
+use jobs::{
+    commands::{
+        accept_invite,
+        accept_invite::AcceptError,
+        bootstrap,
+        bootstrap::BootstrapError,
+        hashing::PasswordHasher,
+        invite,
+        invite::{InviteError, Invited, revoke_invite},
+        open_session::Opened,
+    },
+    domain::{
+        InviteId, InviteToken,
+        invite::{EmailAddress, TenantSlug},
+        password::NewPassword,
+        session::{Origin, Role},
+    },
+    store::invites,
+};
+use sqlx::PgPool;
+
+fn email(text: &str) -> EmailAddress {
+    text.parse().unwrap()
+}
+
+fn acme() -> TenantSlug {
+    "acme".parse().unwrap()
+}
+
+async fn accept(pool: &PgPool, token: &InviteToken) -> Result<Opened, AcceptError> {
+    let password = NewPassword::parse(PASSWORD.into()).unwrap();
+    accept_invite(
+        pool,
+        &PasswordHasher::new(),
+        LIFETIME,
+        token,
+        password,
+        &Origin::default(),
+    )
+    .await
+    .map(|accepted| accepted.opened)
+}
+
+async fn invite_as(office: &Office, whom: &str, role: Role) -> Result<Invited, InviteError> {
+    let request = Some("req-invite");
+    invite(office.db.pool(), &office.owner, &email(whom), role, request).await
+}
+
+#[tokio::test]
+async fn a_new_database_lets_nobody_in() {
+    let db = TestDb::new().await;
+    let rows: i64 = db
+        .one("select (select count(*) from users) + (select count(*) from tenants) + (select count(*) from invites)")
+        .await;
+    assert_eq!(rows, 0);
+}
+
+#[tokio::test]
+async fn the_first_owner_comes_by_one_invite_and_then_there_is_no_second() {
+    let db = TestDb::new().await;
+    let lost = bootstrap(db.pool(), &acme(), &email("ada@acme.example"))
+        .await
+        .unwrap();
+    let invited = bootstrap(db.pool(), &acme(), &email("eve@acme.example"))
+        .await
+        .unwrap();
+    assert!(
+        matches!(accept(db.pool(), &lost.token).await, Err(AcceptError::Gone)),
+        "it was replaced"
+    );
+    let opened = accept(db.pool(), &invited.token).await.unwrap();
+    assert_eq!(opened.session.role, Role::Owner);
+    let refused = bootstrap(db.pool(), &acme(), &email("ada@acme.example"))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(refused, BootstrapError::OwnerExists(_)),
+        "{refused}"
+    );
+    let trail: String = db
+        .one("select string_agg(actor_kind || ':' || action, ' ' order by id) from audit_entries")
+        .await;
+    assert_eq!(
+        trail,
+        "cli:tenant_created cli:invite_created cli:invite_revoked cli:invite_created \
+         user:session_created user:invite_accepted user:user_created"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_bootstraps_at_once_one_invite_is_left() {
+    let db = TestDb::new().await;
+    let (slug, pool) = (acme(), db.pool());
+    let addresses: Vec<_> = (0..8)
+        .map(|n| email(&format!("owner{n}@acme.example")))
+        .collect();
+    let invited = futures::future::join_all(
+        addresses
+            .iter()
+            .map(|address| bootstrap(pool, &slug, address)),
+    )
+    .await;
+    let mut owners = 0;
+    for invited in invited {
+        owners += usize::from(accept(pool, &invited.unwrap().token).await.is_ok());
+    }
+    assert_eq!(owners, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_invite_is_accepted_once_whoever_else_tries() {
+    let office = Office::open().await;
+    let invited = invite_as(&office, "ada@acme.example", Role::Member)
+        .await
+        .unwrap();
+    let racers = (0..10).map(|_| accept(office.db.pool(), &invited.token));
+    let results = futures::future::join_all(racers).await;
+    let gone = results
+        .iter()
+        .filter(|r| matches!(r, Err(AcceptError::Gone)))
+        .count();
+    assert_eq!((results.len() - gone, gone), (1, 9), "{results:?}");
+    let users: i64 = office
+        .db
+        .one("select count(*) from users where email = 'ada@acme.example'")
+        .await;
+    assert_eq!(users, 1);
+}
+
+#[tokio::test]
+async fn every_dead_invite_is_gone_alike() {
+    let office = Office::open().await;
+    let unknown = InviteToken::generate();
+    let expired = invite_as(&office, "expired@acme.example", Role::Member)
+        .await
+        .unwrap();
+    office
+        .db
+        .execute("update invites set expires_at = now() where email = 'expired@acme.example'")
+        .await;
+    let revoked = invite_as(&office, "revoked@acme.example", Role::Member)
+        .await
+        .unwrap();
+    revoke_invite(office.db.pool(), &office.owner, revoked.invite.id, None)
+        .await
+        .unwrap();
+    let resent = invite_as(&office, "resent@acme.example", Role::Member)
+        .await
+        .unwrap();
+    invite_as(&office, "Resent@ACME.example", Role::Member)
+        .await
+        .unwrap();
+    let existing = invite_as(&office, "OWNER@acme.example", Role::Member)
+        .await
+        .unwrap();
+    for token in [
+        &unknown,
+        &expired.token,
+        &revoked.token,
+        &resent.token,
+        &existing.token,
+    ] {
+        let refused = accept(office.db.pool(), token).await.unwrap_err();
+        assert!(matches!(refused, AcceptError::Gone), "{refused}");
+    }
+    let users: i64 = office.db.one("select count(*) from users").await;
+    assert_eq!(users, 1);
+    let closed = invite_as(&office, "closed@acme.example", Role::Member)
+        .await
+        .unwrap();
+    office
+        .db
+        .execute("update tenants set status = 'closed'")
+        .await;
+    assert!(matches!(
+        accept(office.db.pool(), &closed.token).await,
+        Err(AcceptError::Gone)
+    ));
+}
+
+#[tokio::test]
+async fn an_invite_stands_for_three_days() {
+    let office = Office::open().await;
+    let invited = invite_as(&office, "ada@acme.example", Role::Member)
+        .await
+        .unwrap();
+    let stands = invited.invite.expires_at - invited.invite.created_at;
+    assert_eq!(stands, chrono::TimeDelta::hours(72));
+    office
+        .db
+        .execute("update invites set expires_at = now() + interval '1 s' where accepted_at is null")
+        .await;
+    assert!(accept(office.db.pool(), &invited.token).await.is_ok());
+}
+
+#[tokio::test]
+async fn nobody_hands_out_more_than_they_have() {
+    let office = Office::open().await;
+    let (admin, _) = office.join("admin@acme.example", Role::Admin).await;
+    let (member, _) = office.join("member@acme.example", Role::Member).await;
+    for (session, role, allowed) in [
+        (&office.owner, Role::Owner, true),
+        (&admin, Role::Admin, true),
+        (&admin, Role::Owner, false),
+        (&member, Role::Auditor, false),
+    ] {
+        let invited = invite(
+            office.db.pool(),
+            session,
+            &email("new@acme.example"),
+            role,
+            None,
+        )
+        .await;
+        match invited {
+            Ok(_) => assert!(allowed, "{role:?}"),
+            Err(InviteError::RoleTooHigh { .. }) => assert!(!allowed, "{role:?}"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let denials: i64 = office
+        .db
+        .one(
+            "select count(*) from audit_entries where action = 'authz_fail' and outcome = 'denied'",
+        )
+        .await;
+    assert_eq!(denials, 2);
+}
+
+#[tokio::test]
+async fn invites_of_another_tenant_are_not_there() {
+    let office = Office::open().await;
+    let invited = invite_as(&office, "ada@acme.example", Role::Member)
+        .await
+        .unwrap();
+    let other = bootstrap(
+        office.db.pool(),
+        &"other".parse().unwrap(),
+        &email("o@other.example"),
+    )
+    .await
+    .unwrap();
+    let stranger = accept(office.db.pool(), &other.token)
+        .await
+        .unwrap()
+        .session;
+    for id in [invited.invite.id, InviteId::new()] {
+        let refused = revoke_invite(office.db.pool(), &stranger, id, None).await;
+        assert!(matches!(refused, Err(InviteError::NotFound)));
+    }
+    let mut conn = office.db.pool().acquire().await.unwrap();
+    assert!(
+        invites::list(&mut conn, stranger.tenant, 50)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(
+        invites::list(&mut conn, office.owner.tenant, 50)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+    assert!(
+        accept(office.db.pool(), &invited.token).await.is_ok(),
+        "it still stands"
+    );
+}
+
+#[tokio::test]
+async fn taking_an_invite_back_twice_is_as_good_as_once() {
+    let office = Office::open().await;
+    let invited = invite_as(&office, "ada@acme.example", Role::Member)
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        revoke_invite(office.db.pool(), &office.owner, invited.invite.id, None)
+            .await
+            .unwrap();
+    }
+    let entries: i64 = office
+        .db
+        .one("select count(*) from audit_entries where action = 'invite_revoked'")
+        .await;
+    assert_eq!(entries, 1);
+}

@@ -1,0 +1,5 @@
+//! Sessions: they open, are used, replaced and ended, and nothing else opens a door.
+
+mod lifetime;
+mod log_in;
+mod rotation;

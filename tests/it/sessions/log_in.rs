@@ -1,0 +1,256 @@
+//! Logging in with a password: one answer to every mistake, and not too many of them.
+
+use crate::support::people::{LIFETIME, Office, PASSWORD};
+use jobs::{
+    commands::{
+        log_in,
+        log_in::{LogIn, LogInError},
+        open_session::Opened,
+    },
+    domain::session::Origin,
+};
+use std::time::{Duration, Instant};
+
+async fn attempt_from(
+    office: &Office,
+    ip: &str,
+    (tenant, email, password): (&str, &str, &str),
+) -> Result<Opened, LogInError> {
+    let typed = LogIn {
+        tenant: tenant.into(),
+        email: email.into(),
+        password: password.into(),
+        origin: Origin::new(Some(ip.parse().unwrap()), None, Some("req-login".into())),
+    };
+    let (pool, notifier) = (office.db.pool(), &office.notifier);
+    log_in(pool, notifier, &office.hasher, LIFETIME, &typed).await
+}
+
+async fn attempt(
+    office: &Office,
+    tenant: &str,
+    email: &str,
+    password: &str,
+) -> Result<Opened, LogInError> {
+    attempt_from(office, "192.0.2.1", (tenant, email, password)).await
+}
+
+const OWNER: &str = "owner@acme.example";
+
+/// [`PASSWORD`] under argon2id with 8 MiB and one pass.
+const OUTDATED: &str = "$argon2id$v=19$m=8192,t=1,p=1$6+prH6O3OqIxXRXcpwJPVQ$9+ICawKKYLEmuwKlWnNcwuNTHajtSaTLU0EwivNdlns";
+
+#[tokio::test]
+async fn the_right_password_opens_a_session() {
+    let office = Office::open().await;
+    let opened = attempt(&office, "acme", "Owner@ACME.example", PASSWORD)
+        .await
+        .unwrap();
+    assert_eq!(opened.session.user, office.owner.user);
+    assert_eq!(
+        office.present(&opened.token).await.unwrap().id,
+        opened.session.id
+    );
+    assert_eq!(
+        office
+            .db
+            .one::<i64>("select count(*) from login_failures")
+            .await,
+        0
+    );
+    let entries: String = office
+        .db
+        .one("select string_agg(action, ' ' order by id) from audit_entries where request_id = 'req-login'")
+        .await;
+    assert_eq!(entries, "session_created authn_login_success");
+}
+
+#[tokio::test]
+async fn every_mistake_is_refused_alike_and_names_nobody_in_the_audit() {
+    let office = Office::open().await;
+    for (tenant, email, password) in [
+        ("acme", OWNER, "not the password"),
+        ("acme", "nobody@acme.example", PASSWORD),
+        ("nowhere", OWNER, PASSWORD),
+        ("acme", "", ""),
+    ] {
+        let refused = attempt(&office, tenant, email, password).await.unwrap_err();
+        assert!(
+            matches!(refused, LogInError::Refused),
+            "{tenant} {email}: {refused}"
+        );
+    }
+    office
+        .db
+        .execute("update users set status = 'suspended'")
+        .await;
+    let refused = attempt(&office, "acme", OWNER, PASSWORD).await.unwrap_err();
+    assert!(matches!(refused, LogInError::Refused), "{refused}");
+
+    let written: String = office
+        .db
+        .one("select string_agg(a::text, ' ') from audit_entries a where action = 'authn_login_fail'")
+        .await;
+    assert_eq!(written.matches("authn_login_fail").count(), 4, "{written}");
+    assert!(
+        !written.contains("example") && !written.contains("password"),
+        "{written}"
+    );
+}
+
+#[tokio::test]
+async fn an_unknown_user_takes_as_long_as_a_wrong_password() {
+    let office = Office::open().await;
+    let (mut known, mut unknown) = (Duration::MAX, Duration::MAX);
+    // The fastest of several: what the machine does besides only adds.
+    for n in 0..5 {
+        let ip = format!("192.0.2.{n}");
+        let started = Instant::now();
+        attempt_from(&office, &ip, ("acme", OWNER, "not the password"))
+            .await
+            .unwrap_err();
+        known = known.min(started.elapsed());
+        let started = Instant::now();
+        attempt_from(
+            &office,
+            &ip,
+            ("acme", "nobody@acme.example", "not the password"),
+        )
+        .await
+        .unwrap_err();
+        unknown = unknown.min(started.elapsed());
+    }
+    let ratio = known.as_secs_f64() / unknown.as_secs_f64();
+    assert!((0.5..2.0).contains(&ratio), "{known:?} against {unknown:?}");
+}
+
+#[tokio::test]
+async fn ten_failures_close_the_account_for_a_while_whether_it_exists_or_not() {
+    for email in [OWNER, "nobody@acme.example"] {
+        let office = Office::open().await;
+        for n in 0..10 {
+            let ip = format!("192.0.2.{n}");
+            let refused = attempt_from(&office, &ip, ("acme", email, "not the password"))
+                .await
+                .unwrap_err();
+            assert!(matches!(refused, LogInError::Refused), "{n}: {refused}");
+        }
+        let throttled = attempt_from(&office, "198.51.100.1", ("acme", email, PASSWORD))
+            .await
+            .unwrap_err();
+        let LogInError::Throttled { retry_after } = throttled else {
+            panic!("{throttled}");
+        };
+        assert!(
+            retry_after > Duration::from_secs(800) && retry_after <= Duration::from_secs(900),
+            "{retry_after:?}"
+        );
+        let locks: i64 = office
+            .db
+            .one("select count(*) from audit_entries where action = 'authn_login_lock'")
+            .await;
+        assert_eq!(locks, 1);
+    }
+}
+
+#[tokio::test]
+async fn hammering_does_not_lengthen_the_wait() {
+    let office = Office::open().await;
+    for _ in 0..10 {
+        attempt(&office, "acme", OWNER, "not the password")
+            .await
+            .unwrap_err();
+    }
+    for _ in 0..30 {
+        let throttled = attempt(&office, "acme", OWNER, "not the password")
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(throttled, LogInError::Throttled { .. }),
+            "{throttled}"
+        );
+    }
+    office
+        .db
+        .execute("update login_failures set at = at - interval '15 minutes'")
+        .await;
+    attempt(&office, "acme", OWNER, PASSWORD).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_address_cannot_try_many_accounts() {
+    let office = Office::open().await;
+    attempt(&office, "acme", "a0@acme.example", "not the password")
+        .await
+        .unwrap_err();
+    // As if 99 more had failed just before: real ones would take the test a while.
+    office
+        .db
+        .execute(
+            "insert into login_failures (subject, at)
+             select subject, now() - n * interval '1 ms'
+             from (select subject from login_failures order by at desc, subject limit 2) s, generate_series(1, 99) n",
+        )
+        .await;
+    let throttled = attempt(&office, "acme", "fresh@acme.example", PASSWORD)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(throttled, LogInError::Throttled { .. }),
+        "{throttled}"
+    );
+    assert!(
+        attempt_from(&office, "198.51.100.1", ("acme", OWNER, PASSWORD))
+            .await
+            .is_ok()
+    );
+}
+
+#[tokio::test]
+async fn a_good_log_in_does_not_cover_guesses_at_other_accounts() {
+    let office = Office::open().await;
+    attempt(&office, "acme", "ada@acme.example", "not the password")
+        .await
+        .unwrap_err();
+    let before: i64 = office.db.one("select count(*) from login_failures").await;
+    attempt(&office, "acme", OWNER, PASSWORD).await.unwrap();
+    assert_eq!(
+        office
+            .db
+            .one::<i64>("select count(*) from login_failures")
+            .await,
+        before
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn parallel_guesses_do_not_overtake_the_count() {
+    let office = Office::open().await;
+    let guesses = (0..40).map(|_| attempt(&office, "acme", OWNER, "not the password"));
+    let tried = futures::future::join_all(guesses)
+        .await
+        .into_iter()
+        .filter(|guess| matches!(guess, Err(LogInError::Refused)))
+        .count();
+    assert!(tried <= 10, "{tried} passwords were compared");
+}
+
+#[tokio::test]
+async fn a_password_under_old_parameters_is_hashed_anew() {
+    let office = Office::open().await;
+    office
+        .db
+        .execute(&format!("update users set password_hash = '{OUTDATED}'"))
+        .await;
+    attempt(&office, "acme", OWNER, PASSWORD).await.unwrap();
+    let now: String = office.db.one("select password_hash from users").await;
+    assert!(now.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{now}");
+    attempt(&office, "acme", OWNER, PASSWORD).await.unwrap();
+    assert_eq!(
+        office
+            .db
+            .one::<String>("select password_hash from users")
+            .await,
+        now
+    );
+}
