@@ -4,12 +4,15 @@
 
 pub(crate) mod binaries;
 pub(crate) mod boards;
+pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod corpus;
 pub(crate) mod db;
+pub(crate) mod model;
 pub(crate) mod people;
 pub(crate) mod process;
 pub(crate) mod sources;
+pub(crate) mod system;
 pub(crate) mod wait;
 
 pub(crate) use db::TestDb;

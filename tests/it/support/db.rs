@@ -26,16 +26,25 @@ pub(crate) struct TestDb {
 impl TestDb {
     /// A fresh copy of the migrated template.
     pub(crate) async fn new() -> Self {
-        Self::copy_of(Some(&template().await)).await
+        let admin = admin_options();
+        let template = template(&admin).await;
+        Self::copy_of(Some(&template), admin).await
+    }
+
+    /// A migrated database on another cluster, given by a superuser's address: one that a test may stop.
+    pub(crate) async fn on(admin_url: &str) -> Self {
+        let admin = PgConnectOptions::from_str(admin_url).expect("a Postgres address");
+        let db = Self::copy_of(None, admin).await;
+        migrate(db.admin.clone().database(&db.name)).await;
+        db
     }
 
     /// A database without any table: for the tests of migrating itself.
     pub(crate) async fn unmigrated() -> Self {
-        Self::copy_of(None).await
+        Self::copy_of(None, admin_options()).await
     }
 
-    async fn copy_of(template: Option<&str>) -> Self {
-        let admin = admin_options();
+    async fn copy_of(template: Option<&str>, admin: PgConnectOptions) -> Self {
         let name = format!("test_{}", uuid::Uuid::now_v7().simple());
         let template = template.map_or_else(String::new, |name| format!(" template {name}"));
         create(&admin, &format!("create database {name}{template}")).await;
@@ -116,10 +125,9 @@ fn admin_options() -> PgConnectOptions {
 }
 
 /// The name of the migrated template; migrates it first when no test of this schema has done so.
-async fn template() -> String {
+async fn template(admin: &PgConnectOptions) -> String {
     let name = format!("postroom_template_{:016x}", migrations_hash());
-    let admin = admin_options();
-    let mut conn = PgConnection::connect_with(&admin)
+    let mut conn = PgConnection::connect_with(admin)
         .await
         .expect("connect to the tests' Postgres");
     lock(&mut conn).await.expect("lock the template");
@@ -138,7 +146,7 @@ async fn template() -> String {
         statement(&mut conn, &format!("create database {draft}"))
             .await
             .expect("create the template");
-        migrate(admin.database(&draft)).await;
+        migrate(admin.clone().database(&draft)).await;
         statement(
             &mut conn,
             &format!("alter database {draft} rename to {name}"),

@@ -1,0 +1,173 @@
+//! [`Client`]: a user with a session, talking HTTP to whichever API process it is pointed at.
+//!
+//! Asserts nothing but that HTTP works; answers are looked at by the tests.
+
+use super::{TestDb, eventually, wait::SOON};
+use jobs::{
+    commands::{open_session, open_session::NewSession},
+    domain::{
+        TenantId, UserId,
+        session::{AuthMethod, Origin, Role, SessionLifetime},
+    },
+};
+use reqwest::{
+    Method, RequestBuilder, StatusCode,
+    header::{HeaderMap, RETRY_AFTER},
+};
+use serde_json::Value;
+use std::{net::SocketAddr, time::Duration};
+
+/// Ends of a job; the other states are on the way there.
+const TERMINAL: [&str; 3] = ["succeeded", "discarded", "cancelled"];
+
+/// A signed-in user.
+#[derive(Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base: String,
+    token: String,
+    pub(crate) tenant: TenantId,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    /// Null if there was no JSON.
+    pub(crate) body: Value,
+}
+
+impl Client {
+    /// A tenant of its own with one owner, who has a session; talks to nobody yet.
+    pub(crate) async fn owner_of_new_tenant(db: &TestDb) -> Self {
+        let (tenant, user) = (TenantId::new(), UserId::new());
+        // Not by an invite: hashing a password costs more than the rest of most tests.
+        db.execute(&format!(
+            "insert into tenants (id, slug) values ('{tenant}', 't-{}');
+             insert into users (tenant_id, id, email, role, password_hash)
+             values ('{tenant}', '{user}', 'mira@postroom.example', 'owner', 'no password opens this')",
+            tenant.0.simple()
+        ))
+        .await;
+        let new = NewSession {
+            tenant,
+            user,
+            role: Role::Owner,
+            auth_method: AuthMethod::Dev,
+            lifetime: SessionLifetime {
+                idle: Duration::from_secs(1800),
+                absolute: Duration::from_secs(43_200),
+            },
+            origin: Origin::new(None, Some("tests"), None),
+        };
+        let mut tx = db.pool().begin().await.expect("begin");
+        let opened = open_session(&mut tx, &new).await.expect("open a session");
+        tx.commit().await.expect("commit the session");
+        let token = opened.token.expose().to_owned();
+        Self {
+            http: http(),
+            base: String::new(),
+            token,
+            tenant,
+        }
+    }
+
+    /// The same user at this address.
+    pub(crate) fn at(mut self, addr: SocketAddr) -> Self {
+        self.base = format!("http://{addr}");
+        self
+    }
+
+    /// A request with the session's token, to be completed and given to [`send`].
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http
+            .request(method, format!("{}{path}", self.base))
+            .bearer_auth(&self.token)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        send(self.request(Method::GET, path)).await
+    }
+
+    /// A request that hands in a mail, not sent yet.
+    pub(crate) fn submission(&self, mail: &[u8], key: &str) -> RequestBuilder {
+        self.request(Method::POST, "/v1/jobs/triage")
+            .header("Content-Type", "message/rfc822")
+            .header("Idempotency-Key", key)
+            .body(mail.to_vec())
+    }
+
+    /// Hands in a mail.
+    pub(crate) async fn submit(&self, mail: &[u8], key: &str) -> Answer {
+        send(self.submission(mail, key)).await
+    }
+
+    /// Hands in a mail that must be accepted; the id of its job.
+    pub(crate) async fn submitted(&self, mail: &[u8], key: &str) -> String {
+        let answer = self.submit(mail, key).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+        answer.body["id"]
+            .as_str()
+            .expect("an accepted job has an id")
+            .to_owned()
+    }
+
+    /// The job as the API shows it.
+    pub(crate) async fn job(&self, id: &str) -> Value {
+        let answer = self.get(&format!("/v1/jobs/{id}")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        answer.body
+    }
+
+    /// The job in its terminal state, waited for by long polls as a client would.
+    pub(crate) async fn finished(&self, id: &str) -> Value {
+        eventually(SOON * 2, async || {
+            let request = self
+                .request(Method::GET, &format!("/v1/jobs/{id}"))
+                .header("Prefer", "wait=5");
+            // A process under test may be away for a moment.
+            let answer = request.send().await.map_err(|error| error.to_string())?;
+            let job: Value = answer.json().await.map_err(|error| error.to_string())?;
+            let state = job["state"].as_str().unwrap_or_default();
+            if TERMINAL.contains(&state) {
+                Ok(job)
+            } else {
+                Err(job.to_string())
+            }
+        })
+        .await
+    }
+}
+
+/// A client of HTTP without TLS.
+pub(crate) fn http() -> reqwest::Client {
+    // reqwest comes without a TLS provider of its own and asks for one even where none is used; a second
+    // installation in this process changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
+}
+
+/// Sends a request and reads all of its answer.
+pub(crate) async fn send(request: RequestBuilder) -> Answer {
+    let response = request.send().await.expect("the API answers");
+    let (status, headers) = (response.status(), response.headers().clone());
+    let text = response.text().await.expect("the answer is complete");
+    let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+    Answer {
+        status,
+        headers,
+        body,
+    }
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Seconds until the client should ask again.
+    pub(crate) fn retry_after(&self) -> Option<u64> {
+        self.header(RETRY_AFTER.as_str())?.parse().ok()
+    }
+}

@@ -1,0 +1,167 @@
+//! [`FakeModel`]: an OpenAI-compatible server on loopback that behaves as it is told, call by call.
+//!
+//! It counts what it was asked and can hold an answer back, so that a test knows that a job is running. It checks
+//! nothing of the requests: that is what the tests of the model client do.
+
+use super::eventually;
+use axum::{
+    Json, Router,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use serde_json::{Value, json};
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+
+/// What becomes of one call.
+#[derive(Clone, Debug)]
+pub(crate) enum Reply {
+    /// A complete answer with this content.
+    Says(String),
+    /// As [`Reply::Says`], once the test lets go.
+    Holds(String),
+    /// This status, with `retry-after` if there are seconds.
+    Refuses(u16, Option<u32>),
+}
+
+/// A model server; stops with its value.
+pub(crate) struct FakeModel {
+    addr: SocketAddr,
+    shared: Arc<Shared>,
+    server: JoinHandle<()>,
+}
+
+struct Shared {
+    /// The next calls' replies; the last one stays for all that follow.
+    script: Mutex<VecDeque<Reply>>,
+    asked: Mutex<Vec<Value>>,
+    released: watch::Sender<bool>,
+}
+
+impl FakeModel {
+    /// Replies in this order; the last reply is given for ever.
+    pub(crate) async fn start(script: impl IntoIterator<Item = Reply>) -> Self {
+        let shared = Arc::new(Shared {
+            script: Mutex::new(script.into_iter().collect()),
+            asked: Mutex::default(),
+            released: watch::Sender::new(false),
+        });
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("bind a free port");
+        let addr = listener.local_addr().expect("a bound address");
+        // Wherever the base URL ends: providers differ in it, and this is about behaviour.
+        let router = Router::new()
+            .fallback(post(answer))
+            .with_state(Arc::clone(&shared));
+        let server = tokio::spawn(async move {
+            axum::serve(listener, router)
+                .await
+                .expect("serve until dropped");
+        });
+        Self {
+            addr,
+            shared,
+            server,
+        }
+    }
+
+    /// The variables of a worker that asks this model.
+    pub(crate) fn variables(&self) -> Vec<(String, String)> {
+        [
+            ("LLM_PROVIDER", "openai".to_owned()),
+            ("LLM_MODEL", "fake-1".to_owned()),
+            ("LLM_BASE_URL", format!("http://{}/v1", self.addr)),
+            ("LLM_API_KEY", "key-of-the-tests".to_owned()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+    }
+
+    /// How often it was asked.
+    pub(crate) fn calls(&self) -> usize {
+        self.shared
+            .asked
+            .lock()
+            .expect("no panic with the lock")
+            .len()
+    }
+
+    /// Waits until it was asked this often.
+    pub(crate) async fn asked(&self, calls: usize) {
+        eventually(super::wait::SOON, async || match self.calls() {
+            n if n >= calls => Ok(()),
+            n => Err(format!("the model was asked {n} times, not yet {calls}")),
+        })
+        .await;
+    }
+
+    /// Lets go of every answer that is held back, now and later.
+    pub(crate) fn release(&self) {
+        self.shared.released.send_replace(true);
+    }
+}
+
+impl Drop for FakeModel {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn answer(State(shared): State<Arc<Shared>>, Json(request): Json<Value>) -> Response {
+    shared
+        .asked
+        .lock()
+        .expect("no panic with the lock")
+        .push(request);
+    let reply = {
+        let mut script = shared.script.lock().expect("no panic with the lock");
+        match script.len() {
+            0 | 1 => script.front().cloned().unwrap_or(Reply::Refuses(500, None)),
+            _ => script.pop_front().expect("more than one"),
+        }
+    };
+    match reply {
+        Reply::Says(content) => completion(&content),
+        Reply::Holds(content) => {
+            let mut released = shared.released.subscribe();
+            released
+                .wait_for(|released| *released)
+                .await
+                .expect("the sender lives as long");
+            completion(&content)
+        }
+        Reply::Refuses(status, retry_after) => {
+            let status = StatusCode::from_u16(status).expect("a status code");
+            let body =
+                Json(json!({ "error": { "message": "refused", "type": "test", "code": null } }));
+            match retry_after {
+                Some(seconds) => {
+                    (status, [("retry-after", seconds.to_string())], body).into_response()
+                }
+                None => (status, body).into_response(),
+            }
+        }
+    }
+}
+
+fn completion(content: &str) -> Response {
+    Json(json!({
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "model": "fake-1",
+        "choices": [{
+            "index": 0,
+            "finish_reason": "stop",
+            "message": { "role": "assistant", "content": content, "refusal": null },
+        }],
+        "usage": { "prompt_tokens": 400, "completion_tokens": 40, "total_tokens": 440 },
+    }))
+    .into_response()
+}

@@ -1,0 +1,99 @@
+//! The whole system as real processes on one database: [`Api`] and [`Worker`], any number of each.
+//!
+//! Each is configured for a test: free ports, and a lease short enough to be waited for.
+
+use super::{
+    TestDb,
+    client::{Client, http},
+    process::Process,
+};
+use std::net::SocketAddr;
+
+/// Variables by name; a later one wins.
+pub(crate) type Variables<'a> = &'a [(&'a str, &'a str)];
+
+/// A running `postroom-api serve`.
+pub(crate) struct Api {
+    pub(crate) process: Process,
+    pub(crate) addr: SocketAddr,
+    pub(crate) ops: SocketAddr,
+}
+
+/// A running `postroom-worker`.
+pub(crate) struct Worker {
+    pub(crate) process: Process,
+    pub(crate) ops: SocketAddr,
+}
+
+impl Api {
+    /// Ready for requests when this returns.
+    pub(crate) async fn spawn(db: &TestDb) -> Self {
+        Self::spawn_at(&db.url()).await
+    }
+
+    /// On a database that is reached another way than directly.
+    pub(crate) async fn spawn_at(url: &str) -> Self {
+        let mut process = Process::spawn(
+            "postroom-api",
+            &["serve"],
+            &[
+                ("DATABASE_URL", url),
+                ("API_ADDR", "127.0.0.1:0"),
+                ("API_OPS_ADDR", "127.0.0.1:0"),
+            ],
+        );
+        let (addr, ops) = (process.addr("api").await, process.addr("ops").await);
+        Self { process, addr, ops }
+    }
+
+    /// The owner of a new tenant, signed in and talking to this process.
+    pub(crate) async fn sign_in(&self, db: &TestDb) -> Client {
+        Client::owner_of_new_tenant(db).await.at(self.addr)
+    }
+}
+
+impl Worker {
+    /// In testing mode: answers come from the fixtures.
+    pub(crate) async fn spawn(db: &TestDb) -> Self {
+        Self::spawn_with(db, &[("LLM_TESTING_MODE", "true")]).await
+    }
+
+    /// With the model and whatever else is given.
+    pub(crate) async fn spawn_with(db: &TestDb, variables: Variables<'_>) -> Self {
+        let url = db.url();
+        let mut all = vec![
+            ("DATABASE_URL", url.as_str()),
+            ("WORKER_OPS_ADDR", "127.0.0.1:0"),
+            ("WORKER_LEASE_SECONDS", "2"),
+            ("WORKER_POLL_SECONDS", "0.2"),
+        ];
+        all.extend(variables);
+        let mut process = Process::spawn("postroom-worker", &[], &all);
+        let ops = process.addr("ops").await;
+        Self { process, ops }
+    }
+}
+
+/// One number of a process's `/metrics`: the sum over all series of the metric that carry all these labels.
+pub(crate) async fn metric(ops: SocketAddr, name: &str, labels: &[(&str, &str)]) -> f64 {
+    let text = metrics(ops).await;
+    let series = text.lines().filter(|line| {
+        line.split(['{', ' ']).next() == Some(name)
+            && labels
+                .iter()
+                .all(|(label, value)| line.contains(&format!("{label}=\"{value}\"")))
+    });
+    series
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum()
+}
+
+/// All of a process's `/metrics`.
+pub(crate) async fn metrics(ops: SocketAddr) -> String {
+    let response = http()
+        .get(format!("http://{ops}/metrics"))
+        .send()
+        .await
+        .expect("scrape a process");
+    response.text().await.expect("read the metrics")
+}
