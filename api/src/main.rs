@@ -1,1 +1,17 @@
-fn main() {}
+//! `postroom-api`: reads its command line and carries it out.
+
+use api::cli::{self, Cli};
+use clap::Parser;
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match cli::run(Cli::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Before logging started, or a person at a terminal: the chain in plain words.
+            eprintln!("postroom-api: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

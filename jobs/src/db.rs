@@ -4,10 +4,13 @@
 //! the next user's writes would be rolled back although they were acknowledged. [`connect`] therefore sends ROLLBACK
 //! whenever a connection comes back, and requests that write run where a disconnect cannot drop them.
 
+/// For callers that hold a pool and hand its errors on, and write no SQL themselves.
+pub use sqlx::{Error as SqlError, PgPool};
+
 use crate::env::Env;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    Connection, Executor, PgPool,
+    Connection, Executor,
     migrate::{Migrate, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
 };

@@ -1,0 +1,55 @@
+//! The command line: [`Cli`]. Each command is a function elsewhere; this file only names them.
+
+use crate::{config::ApiConfig, serve};
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use jobs::{
+    db::{self, PoolConfig},
+    env::Env,
+    telemetry,
+};
+use std::io::Write;
+
+/// The HTTP API of Postroom.
+#[derive(Debug, Parser)]
+#[command(name = "postroom-api", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Answers HTTP until SIGTERM.
+    Serve,
+    /// Brings the database's schema up to this binary; safe to run from many processes at once.
+    Migrate,
+}
+
+/// Carries the command out.
+///
+/// # Errors
+/// What kept it from being done, with its causes.
+pub async fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Command::Serve => {
+            let config = ApiConfig::from_env(Env::from_process())?;
+            telemetry::init(&config.log).context("could not start logging")?;
+            serve::serve(config).await
+        }
+        Command::Migrate => migrate(Env::from_process()).await,
+    }
+}
+
+/// Needs nothing but `DATABASE_URL`: a release phase has no other configuration yet.
+async fn migrate(mut env: Env) -> anyhow::Result<()> {
+    let database = PoolConfig::from_env(&mut env, 1, "postroom-migrate");
+    let database = env.finish(database)?;
+    let applied = db::migrate(&db::connect_options(&database)?).await?;
+    let mut out = std::io::stdout();
+    match applied {
+        0 => writeln!(out, "the schema is up to date; nothing to apply")?,
+        n => writeln!(out, "applied {n} migration(s); the schema is up to date")?,
+    }
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! What the API reads from its environment: all of it here, all faults reported together.
+
+use jobs::{
+    db::PoolConfig,
+    domain::session::SessionLifetime,
+    env::{ConfigError, Env},
+};
+use std::{net::SocketAddr, time::Duration};
+
+/// The API's configuration; README.md has the table of variables.
+#[derive(Clone, Debug)]
+pub struct ApiConfig {
+    pub pool: PoolConfig,
+    /// For LISTEN, which a transaction pooler breaks: a direct connection to the same database.
+    pub listen: PoolConfig,
+    pub addr: SocketAddr,
+    pub ops_addr: SocketAddr,
+    pub sessions: SessionLifetime,
+    pub log: String,
+}
+
+impl ApiConfig {
+    /// Reads and checks everything.
+    ///
+    /// # Errors
+    /// All faults together, each naming its variable.
+    pub fn from_env(mut env: Env) -> Result<Self, ConfigError> {
+        env.refuse_dev_mode();
+        let max_connections = env.parse_or(
+            "DATABASE_MAX_CONNECTIONS",
+            8,
+            "a number of connections",
+            "8",
+        );
+        let pool = PoolConfig::from_env(&mut env, max_connections, "postroom-api");
+        let listen = pool.for_listening(&mut env);
+        let sessions = SessionLifetime {
+            idle: env.seconds_or(
+                "SESSION_IDLE_SECONDS",
+                Duration::from_secs(24 * 3600),
+                "86400",
+            ),
+            absolute: env.seconds_or(
+                "SESSION_ABSOLUTE_SECONDS",
+                Duration::from_secs(14 * 24 * 3600),
+                "1209600",
+            ),
+        };
+        if sessions.idle > sessions.absolute {
+            env.fault(
+                "SESSION_IDLE_SECONDS",
+                "is longer than SESSION_ABSOLUTE_SECONDS",
+                "86400",
+            );
+        }
+        let config = Self {
+            pool,
+            listen,
+            addr: env.parse_or(
+                "API_ADDR",
+                SocketAddr::from(([127, 0, 0, 1], 8080)),
+                "an address and port",
+                "127.0.0.1:8080",
+            ),
+            ops_addr: env.parse_or(
+                "API_OPS_ADDR",
+                SocketAddr::from(([127, 0, 0, 1], 9101)),
+                "an address and port",
+                "127.0.0.1:9101",
+            ),
+            sessions,
+            log: env.text_or("RUST_LOG", "info", "info,api=debug"),
+        };
+        env.finish(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_is_reported_at_once_and_no_value_is_printed() {
+        let env = Env::from_vars([
+            ("API_ADDR", "sekret"),
+            ("API_OPS_ADDR", "sekret"),
+            ("DEV_MODE", "1"),
+            ("SESSION_IDLE_SECONDS", "900"),
+            ("SESSION_ABSOLUTE_SECONDS", "600"),
+        ]);
+        let error = ApiConfig::from_env(env).unwrap_err();
+        let names: Vec<&str> = error.faults.iter().map(|fault| fault.name).collect();
+        assert_eq!(
+            names,
+            [
+                "DEV_MODE",
+                "DATABASE_URL",
+                "SESSION_IDLE_SECONDS",
+                "API_ADDR",
+                "API_OPS_ADDR"
+            ]
+        );
+        assert!(!error.to_string().contains("sekret"));
+    }
+}

@@ -1,0 +1,159 @@
+//! What is known of a request before anything of it is believed: [`RequestContext`].
+//!
+//! The request id and the trace context go into logs, jobs and audit rows, so a client's own are taken only in the
+//! exact form we would write ourselves. Decides nothing about access.
+
+use crate::AppState;
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, request::Parts},
+};
+use jobs::{domain::session::Origin, telemetry};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+use uuid::Uuid;
+
+pub const REQUEST_ID: &str = "x-request-id";
+const TRACEPARENT: &str = "traceparent";
+
+/// The other end of the connection, as the socket names it. `X-Forwarded-For` is anybody's word and not read.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+/// Identifies one request through API, queue, worker and audit.
+#[derive(Clone, Debug)]
+pub struct RequestContext {
+    pub request_id: Arc<str>,
+    /// W3C trace context: the caller's, or one that begins here.
+    pub traceparent: Arc<str>,
+    pub origin: Origin,
+}
+
+impl RequestContext {
+    pub fn new(headers: &HeaderMap, peer: Option<Peer>) -> Self {
+        let given = |name: &str| {
+            let mut values = headers.get_all(name).iter();
+            let only = values.next()?.to_str().ok()?;
+            values.next().is_none().then_some(only)
+        };
+        let request_id: Arc<str> = given(REQUEST_ID)
+            .filter(|id| is_request_id(id))
+            .map_or_else(|| Uuid::now_v7().to_string().into(), Into::into);
+        let traceparent: Arc<str> = given(TRACEPARENT)
+            .filter(|value| is_traceparent(value))
+            .map_or_else(|| new_traceparent().into(), Into::into);
+        let origin = Origin::new(
+            peer.map(|peer| peer.0.ip()),
+            given("user-agent"),
+            Some(request_id.to_string()),
+        );
+        Self {
+            request_id,
+            traceparent,
+            origin,
+        }
+    }
+
+    pub fn trace_id(&self) -> &str {
+        telemetry::trace_id(&self.traceparent).unwrap_or_default()
+    }
+}
+
+impl FromRequestParts<AppState> for RequestContext {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Self::Rejection> {
+        Ok(parts
+            .extensions
+            .get::<Self>()
+            .expect("the pipeline gives every request its context")
+            .clone())
+    }
+}
+
+/// `[A-Za-z0-9_-]{8,64}`: nothing that could break a log line or a query.
+fn is_request_id(id: &str) -> bool {
+    (8..=64).contains(&id.len())
+        && id
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+/// Version 00 exactly: ids of lower-case hex, neither of them all zeroes.
+fn is_traceparent(value: &str) -> bool {
+    let hex = |part: &str, len: usize| {
+        part.len() == len
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    let set = |part: &str| part.bytes().any(|b| b != b'0');
+    match value.split('-').collect::<Vec<_>>()[..] {
+        ["00", trace, span, flags] => {
+            hex(trace, 32) && set(trace) && hex(span, 16) && set(span) && hex(flags, 2)
+        }
+        _ => false,
+    }
+}
+
+fn new_traceparent() -> String {
+    let trace = Uuid::now_v7().simple();
+    let span = &Uuid::now_v7().simple().to_string()[16..];
+    format!("00-{trace}-{span}-01")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    fn context(headers: &[(&'static str, &str)]) -> RequestContext {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        RequestContext::new(&map, None)
+    }
+
+    #[test]
+    fn a_well_formed_request_id_is_kept_and_any_other_replaced() {
+        assert_eq!(
+            &*context(&[(REQUEST_ID, "abc_DEF-123")]).request_id,
+            "abc_DEF-123"
+        );
+        let long = "a".repeat(65);
+        for bad in [
+            "short",
+            "with blank in it",
+            "semi;colon;here",
+            "ünïcödé-12",
+            &long,
+            "",
+        ] {
+            let id = context(&[(REQUEST_ID, bad)]).request_id;
+            assert_ne!(&*id, bad);
+            assert!(is_request_id(&id));
+        }
+        let two = context(&[(REQUEST_ID, "abcdefgh1"), (REQUEST_ID, "abcdefgh2")]).request_id;
+        assert!(!two.starts_with("abcdefgh"));
+    }
+
+    #[test]
+    fn only_a_valid_trace_context_is_joined() {
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let joined = context(&[(TRACEPARENT, good)]);
+        assert_eq!(&*joined.traceparent, good);
+        assert_eq!(joined.trace_id(), "0af7651916cd43dd8448eb211c80319c");
+        for bad in [
+            "",
+            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
+        ] {
+            let fresh = context(&[(TRACEPARENT, bad)]);
+            assert_ne!(&*fresh.traceparent, bad);
+            assert!(is_traceparent(&fresh.traceparent), "{}", fresh.traceparent);
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Parsing at the edge: what a handler gets from here needs no further check.
+//!
+//! Every rejection is an [`ApiError`](crate::error::ApiError) with a pointer to what is wrong.
+
+pub mod body;
+pub mod current_session;
+pub mod idempotency_key;
+pub mod json;
+pub mod prefer;
+pub mod query;
+
+pub use current_session::CurrentSession;
+pub use idempotency_key::IdempotencyKey;
+pub use json::StrictJson;
+pub use prefer::Wait;
+pub use query::StrictQuery;

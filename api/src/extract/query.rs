@@ -1,0 +1,38 @@
+//! The query string: [`StrictQuery`] refuses parameters that nobody reads.
+
+use crate::{
+    AppState,
+    error::{ApiError, Code},
+};
+use axum::{
+    extract::{FromRequestParts, Query},
+    http::request::Parts,
+};
+use serde::de::DeserializeOwned;
+
+/// Parameters of type `T`, which denies unknown fields. A token in a query string is one of them.
+#[derive(Clone, Debug)]
+pub struct StrictQuery<T>(pub T);
+
+impl<T: DeserializeOwned> StrictQuery<T> {
+    /// # Errors
+    /// 400 if a parameter is unknown, given twice or cannot be read. The value is not repeated.
+    pub fn parse(parts: &Parts) -> Result<Self, ApiError> {
+        let Query(query) = Query::try_from_uri(&parts.uri).map_err(|_| {
+            // The rejection is dropped, not logged: it may quote a value that should never have been in a URL.
+            ApiError::new(
+                Code::InvalidParameter,
+                "A query parameter is unknown, repeated or cannot be read. Check them against /openapi.json.",
+            )
+        })?;
+        Ok(Self(query))
+    }
+}
+
+impl<T: DeserializeOwned> FromRequestParts<AppState> for StrictQuery<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, ApiError> {
+        Self::parse(parts)
+    }
+}

@@ -1,0 +1,68 @@
+//! The operators' listener: `/metrics`, `/livez`, `/readyz`. Not for users, so it has an address of its own.
+
+use crate::AppState;
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use jobs::{db, telemetry::chain};
+use prometheus::{Encoder, TextEncoder};
+use std::time::Duration;
+use tokio::{net::TcpListener, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+/// A probe that waits longer than this is a failed probe.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Serves until `drained`: a process that is stopping is still scraped, and says that it is not ready.
+///
+/// # Errors
+/// If the listener fails.
+pub async fn serve(
+    app: AppState,
+    listener: TcpListener,
+    drained: CancellationToken,
+) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .with_state(app);
+    axum::serve(listener, router)
+        .with_graceful_shutdown(async move { drained.cancelled().await })
+        .await
+}
+
+async fn metrics(State(app): State<AppState>) -> Response {
+    app.metrics.refresh(&app.pool, &app.listener);
+    let mut text = Vec::new();
+    match TextEncoder::new().encode(&app.metrics.registry.gather(), &mut text) {
+        Ok(()) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
+        Err(error) => {
+            tracing::error!(error = chain(&error), "could not encode the metrics");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+async fn readyz(State(app): State<AppState>) -> Response {
+    let refuse = |why: &'static str| (StatusCode::SERVICE_UNAVAILABLE, why).into_response();
+    if app.stopping.is_cancelled() {
+        return refuse("draining\n");
+    }
+    match timeout(PROBE_TIMEOUT, db::check_schema(&app.pool)).await {
+        // A deaf listener is no reason to refuse requests (waiting ones poll), but whoever looks should see it.
+        Ok(Ok(())) if !app.listener.is_alive() => {
+            "ok, but notifications are not heard\n".into_response()
+        }
+        Ok(Ok(())) => "ok\n".into_response(),
+        Ok(Err(error)) => {
+            tracing::warn!(error = chain(&error), "not ready");
+            refuse("the database cannot be used\n")
+        }
+        Err(_) => refuse("the database does not answer\n"),
+    }
+}

@@ -1,0 +1,201 @@
+//! What happens to every request, in one place: [`handle`] is wrapped around the whole router.
+//!
+//! Context → admission → the operation's access → the handler, under the operation's timeout → one answer, one log
+//! line, one count. **A request that may write runs in a task of its own**: hyper drops a request's future when the
+//! client disconnects, and a future dropped inside a transaction can lose acknowledged writes (`jobs::db`).
+
+use crate::{
+    AppState,
+    context::{Peer, REQUEST_ID, RequestContext},
+    error::{ApiError, Code},
+    extract::current_session,
+    route_table::{Access, Operation},
+};
+use axum::{
+    body::Body,
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use futures::FutureExt;
+use jobs::telemetry::chain;
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use tracing::Instrument;
+
+/// Names and values together. hyper reads a little more, so that this refusal is a problem document and not a bare 431.
+const HEADER_BYTES: usize = 16 * 1024;
+
+const SECURITY_HEADERS: [(HeaderName, &str); 3] = [
+    (header::CACHE_CONTROL, "no-store"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; frame-ancestors 'none'",
+    ),
+];
+
+/// The middleware.
+pub async fn handle(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let peer = request.extensions().get::<Peer>().copied();
+    let context = RequestContext::new(request.headers(), peer);
+    request.extensions_mut().insert(context.clone());
+
+    let path = request.uri().path().to_owned();
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let operation = matched
+        .as_ref()
+        .and_then(|matched| app.table.find(request.method(), matched.as_str()));
+    // A path that is not served must not become a label: there is no end of them.
+    let name = operation.as_ref().map_or("unmatched", |found| found.name);
+    let span = tracing::info_span!(
+        "http.request",
+        operation = name,
+        request_id = &*context.request_id,
+        trace_id = context.trace_id(),
+    );
+
+    app.metrics.http_requests_in_flight.inc();
+    let mut response = answer(&app, operation.as_ref(), request, next)
+        .instrument(span.clone())
+        .await;
+    app.metrics.http_requests_in_flight.dec();
+
+    span.in_scope(|| {
+        if let Some(error) = ApiError::of(&response) {
+            log_cause(&error);
+            response = error.render(&context.request_id, &path);
+            if error.code() == Code::MethodNotAllowed
+                && let Some(allowed) = matched.map(|matched| app.table.allowed(matched.as_str()))
+                && let Ok(allowed) = HeaderValue::from_str(&allowed)
+            {
+                response.headers_mut().insert(header::ALLOW, allowed);
+            }
+        }
+        finish(&app, name, &context, &mut response, started);
+    });
+    response
+}
+
+/// The handler's answer, or why it was not asked.
+async fn answer(
+    app: &AppState,
+    operation: Option<&Arc<Operation>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if header_bytes(request.headers()) > HEADER_BYTES {
+        return ApiError::new(
+            Code::HeadersTooLarge,
+            "Send at most 16 KiB of request headers.",
+        )
+        .into_response();
+    }
+    let Ok(_permit) = app.admission.clone().try_acquire_owned() else {
+        return ApiError::new(
+            Code::Overloaded,
+            "Too many requests are being worked on. Try again in a moment.",
+        )
+        .retry_after(1)
+        .into_response();
+    };
+    let Some(operation) = operation.cloned() else {
+        // The router's own fallbacks: 404 and 405.
+        return next.run(request).await;
+    };
+    request.extensions_mut().insert(operation.clone());
+    if operation.is_mutation() {
+        let task = run(app.clone(), operation, request, next).in_current_span();
+        match app.tracker.spawn(task).await {
+            Ok(response) => response,
+            Err(error) => ApiError::internal(error).into_response(),
+        }
+    } else {
+        run(app.clone(), operation, request, next).await
+    }
+}
+
+async fn run(app: AppState, operation: Arc<Operation>, request: Request, next: Next) -> Response {
+    let timeout = operation.timeout;
+    let work = async move {
+        match authorise(&app, &operation, request).await {
+            Ok(request) => next.run(request).await,
+            Err(error) => error.into_response(),
+        }
+    };
+    match tokio::time::timeout(timeout, AssertUnwindSafe(work).catch_unwind()).await {
+        Ok(Ok(response)) => response,
+        // The panic hook has logged where; the payload may quote what was being worked on.
+        Ok(Err(_)) => ApiError::internal("a handler panicked").into_response(),
+        Err(elapsed) => ApiError::new(
+            Code::Timeout,
+            "The request took too long and may or may not have been carried out. Repeat it with the same Idempotency-Key.",
+        )
+        .caused_by(elapsed)
+        .into_response(),
+    }
+}
+
+/// Refuses what the route table does not allow; handlers find the session in the request.
+async fn authorise(
+    app: &AppState,
+    operation: &Operation,
+    request: Request,
+) -> Result<Request, ApiError> {
+    match operation.access {
+        Access::Public => Ok(request),
+        Access::Session(scope) => {
+            let (mut parts, body) = request.into_parts();
+            current_session::establish(app, &mut parts, scope).await?;
+            Ok(Request::from_parts(parts, body))
+        }
+    }
+}
+
+fn header_bytes(headers: &HeaderMap) -> usize {
+    headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum()
+}
+
+/// The operator's half of an error, told once, here.
+fn log_cause(error: &ApiError) {
+    let Some(cause) = error.cause() else { return };
+    let (code, cause) = (error.code().as_str(), chain(cause));
+    if error.code() == Code::Internal {
+        tracing::error!(code, cause, "a request failed by our fault");
+    } else {
+        tracing::warn!(code, cause, "a request could not be served");
+    }
+}
+
+fn finish(
+    app: &AppState,
+    operation: &str,
+    context: &RequestContext,
+    response: &mut Response<Body>,
+    started: Instant,
+) {
+    for (name, value) in SECURITY_HEADERS {
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
+    }
+    let id = HeaderValue::from_str(&context.request_id).expect("a request id is visible ASCII");
+    response.headers_mut().insert(REQUEST_ID, id);
+
+    let elapsed = started.elapsed();
+    let status = response.status();
+    app.metrics
+        .http_requests_total
+        .with_label_values(&[operation, status.as_str()])
+        .inc();
+    app.metrics
+        .http_request_duration_seconds
+        .with_label_values(&[operation])
+        .observe(elapsed.as_secs_f64());
+    let duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(status = status.as_u16(), duration_ms, "answered");
+}

@@ -1,0 +1,171 @@
+//! An API process from its configuration to its orderly end: [`serve`].
+
+use crate::{
+    App, AppState,
+    config::ApiConfig,
+    metrics::ApiMetrics,
+    ops,
+    route_table::RouteTable,
+    router, routes,
+    server::{self, Limits},
+};
+use anyhow::Context;
+use jobs::{
+    clock::Clock,
+    db,
+    kinds::triage::Triage,
+    queue::{JobKind, listen::Listener, notify::Notifier},
+};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::Semaphore,
+    task::JoinHandle,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Requests worked on at the same time; more are answered with 503. Waiting requests count: they hold memory too.
+const IN_FLIGHT: usize = 2048;
+
+/// For the last notifications and the loops' ends, once all requests are answered.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// A started API: it answers on both listeners.
+pub struct Api {
+    pub app: AppState,
+    pub addr: SocketAddr,
+    pub ops_addr: SocketAddr,
+    /// Outlives the requests: what the last of them committed is announced too.
+    signals: CancellationToken,
+    drained: CancellationToken,
+    users: JoinHandle<()>,
+    operators: JoinHandle<std::io::Result<()>>,
+    loops: TaskTracker,
+}
+
+/// Serves until SIGTERM or SIGINT, then answers what is open and ends.
+///
+/// # Errors
+/// If the API cannot start: the database, its schema or an address cannot be used.
+pub async fn serve(config: ApiConfig) -> anyhow::Result<()> {
+    let api = Api::start(config, Limits::default()).await?;
+    stop_on_signals(&api)?;
+    api.run().await
+}
+
+impl Api {
+    /// Connects, checks the schema and answers.
+    ///
+    /// # Errors
+    /// If the database, its schema or an address cannot be used.
+    pub async fn start(config: ApiConfig, limits: Limits) -> anyhow::Result<Self> {
+        let (table, operations) = RouteTable::build(routes::all());
+        let metrics = ApiMetrics::new().context("could not register the metrics")?;
+        metrics.declare(&table, &[Triage::NAME]);
+        let pool = db::connect(&config.pool).await?;
+        db::check_schema(&pool).await?;
+
+        let loops = TaskTracker::new();
+        let signals = CancellationToken::new();
+        let users_listener = bind(config.addr, "API_ADDR").await?;
+        let ops_listener = bind(config.ops_addr, "API_OPS_ADDR").await?;
+        let (addr, ops_addr) = (users_listener.local_addr()?, ops_listener.local_addr()?);
+        let app = Arc::new(App {
+            notifier: Notifier::spawn(pool.clone(), &loops, signals.clone()),
+            listener: Listener::spawn(&config.listen, &loops, signals.clone())?,
+            config,
+            pool,
+            metrics,
+            clock: Clock::System,
+            table,
+            tracker: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            admission: Arc::new(Semaphore::new(IN_FLIGHT)),
+        });
+        let router = router(app.clone(), operations);
+        let drained = CancellationToken::new();
+        let users = loops.spawn(server::serve(
+            users_listener,
+            router,
+            limits,
+            app.stopping.clone(),
+        ));
+        let operators = loops.spawn(ops::serve(app.clone(), ops_listener, drained.clone()));
+        tracing::info!(%addr, listener = "api", "listening");
+        tracing::info!(addr = %ops_addr, listener = "ops", "listening");
+        Ok(Self {
+            app,
+            addr,
+            ops_addr,
+            signals,
+            drained,
+            users,
+            operators,
+            loops,
+        })
+    }
+
+    /// Answers until `app.stopping` is set, then ends in order.
+    ///
+    /// # Errors
+    /// If a listener failed.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let ended = self.users.await.context("the users' listener panicked");
+        // Requests that write go on without their client; they end within their own timeout.
+        self.app.stopping.cancel();
+        self.app.tracker.close();
+        self.app.tracker.wait().await;
+        self.signals.cancel();
+        self.drained.cancel();
+        self.loops.close();
+        if tokio::time::timeout(LAST_WORDS, self.loops.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("some tasks did not end in time");
+        }
+        self.operators
+            .await
+            .context("the operators' listener panicked")?
+            .context("the operators' listener failed")?;
+        tracing::info!("stopped");
+        ended
+    }
+}
+
+async fn bind(addr: SocketAddr, variable: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(addr)
+        .await
+        .with_context(|| format!("{variable}: could not listen on {addr}"))
+}
+
+/// The first signal stops in order, the second at once: what was committed is kept, what was not was never promised.
+fn stop_on_signals(api: &Api) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("could not listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("could not listen for SIGINT")?;
+    let (stopping, drained) = (api.app.stopping.clone(), api.drained.clone());
+    api.loops.spawn(async move {
+        tokio::select! {
+            () = next(&mut terminate, &mut interrupt) => {}
+            () = stopping.cancelled() => return,
+        }
+        tracing::info!("stopping");
+        stopping.cancel();
+        tokio::select! {
+            () = next(&mut terminate, &mut interrupt) => {
+                tracing::warn!("second signal: stopping at once");
+                std::process::exit(130);
+            }
+            () = drained.cancelled() => {}
+        }
+    });
+    Ok(())
+}
+
+async fn next(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
