@@ -2,6 +2,7 @@
 //!
 //! Start with [`Job`] and [`settle`]. Knows nothing of tenants' data, HTTP or models; imports only ids and the clock.
 
+pub mod bulk;
 pub mod claim;
 pub mod duties;
 pub mod enqueue;
