@@ -1,12 +1,25 @@
 //! How a person tries Postroom: `cargo dev up | triage | test | psql | session`.
 //!
-//! Finds or fetches Postgres ([`postgres`]), runs the two real binaries and talks to them over HTTP as any client would.
-//! Everything that makes a developer's life easy lives here and nowhere else: nothing links this crate but the tests.
+//! Finds or fetches Postgres ([`postgres`]), runs the two real binaries ([`stack`]) and talks to them over HTTP as any
+//! client would ([`client`]). Everything that makes a developer's life easy lives here and nowhere else: nothing links
+//! this crate but the tests.
 
+pub mod cargo;
+pub mod client;
 pub mod config;
+pub mod database;
+pub mod mailbox;
 pub mod places;
 pub mod postgres;
 pub mod run;
+pub mod say;
+pub mod session;
 pub mod signals;
+pub mod stack;
+pub mod state;
+pub mod submission;
 pub mod supervised;
+pub mod table;
 pub mod test;
+pub mod triage;
+pub mod up;

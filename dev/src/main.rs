@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use dev::{database, test, triage, up};
 use std::process::ExitCode;
 
 /// Try Postroom on this machine: nothing has to be installed or set up before.
@@ -14,6 +15,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Start Postgres, the API and a worker, send sample mails through them and show the results.
+    Up(up::UpArgs),
+    /// Send your own mail through: .eml files, mbox files, Maildirs, folders.
+    Triage(triage::TriageArgs),
     /// Run all tests on a Postgres that is thrown away afterwards.
     #[command(disable_help_flag = true)]
     Test {
@@ -21,6 +26,15 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Open psql on the running system's database, or on the kept one.
+    #[command(disable_help_flag = true)]
+    Psql {
+        /// For psql.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Print the token of a new development session.
+    Session,
 }
 
 #[tokio::main]
@@ -35,7 +49,11 @@ async fn main() -> ExitCode {
 }
 
 async fn run(command: Command) -> anyhow::Result<u8> {
-    match command {
-        Command::Test { args } => dev::test::run(args).await.context("the tests did not run"),
-    }
+    Ok(match command {
+        Command::Up(args) => Box::pin(up::run(args)).await?,
+        Command::Triage(args) => Box::pin(triage::run(args)).await?,
+        Command::Test { args } => test::run(args).await.context("the tests did not run")?,
+        Command::Psql { args } => database::psql(args).await?,
+        Command::Session => database::session().await?,
+    })
 }

@@ -2,6 +2,7 @@
 //!
 //! Everything that is said after the tests is the runner's own: its summary is the last line.
 
+use crate::cargo;
 use crate::config::Config;
 use crate::places::{PlaceError, Places};
 use crate::postgres::{Cluster, ClusterError, Durability};
@@ -11,9 +12,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::{self, IsTerminal};
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
 use std::process::{ExitStatus, Stdio};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 /// The tests did not run. That a test failed is no error: it is the runner's exit code.
 #[derive(Debug, thiserror::Error)]
@@ -28,8 +28,6 @@ pub enum TestError {
     Signals(#[source] io::Error),
     #[error("could not run cargo")]
     Cargo(#[source] io::Error),
-    #[error("could not find the folder of this program")]
-    Folder(#[source] io::Error),
 }
 
 /// Builds everything, runs the runner with these arguments and returns its exit code.
@@ -47,12 +45,9 @@ pub async fn run(mut args: Vec<String>) -> Result<u8, TestError> {
     let mut interrupts = Interrupts::catch().map_err(TestError::Signals)?;
     // Built with the tests, not apart from them: another selection of packages is another set of features,
     // and half of the dependencies would be compiled twice.
-    let build = cargo(
-        &places.workspace,
-        &["build", "--workspace", "--all-targets"],
-    )
-    .spawn()
-    .map_err(TestError::Cargo)?;
+    let build = cargo::command(&places, &["build", "--workspace", "--all-targets"])
+        .spawn()
+        .map_err(TestError::Cargo)?;
     let built = to_its_end(build, &mut interrupts).await?;
     if !built.success() {
         return Ok(code(built));
@@ -61,21 +56,20 @@ pub async fn run(mut args: Vec<String>) -> Result<u8, TestError> {
         Some(_) => None,
         None => Some(started(&places).await?),
     };
-    let mut runner = if has_nextest(&places.workspace).await {
-        cargo(&places.workspace, &["nextest", "run"])
+    let mut runner = if has_nextest(&places).await {
+        cargo::command(&places, &["nextest", "run"])
     } else {
         eprintln!(
             "cargo-nextest is not installed: using `cargo test` (to change that: cargo install cargo-nextest)"
         );
-        cargo(&places.workspace, &["test"])
+        cargo::command(&places, &["test"])
     };
     if !selects_packages(&args) {
         runner.arg("--workspace");
     }
-    let here = std::env::current_exe().map_err(TestError::Folder)?;
     runner
         .args(args)
-        .env("POSTROOM_BIN_DIR", here.parent().unwrap_or(&here));
+        .env("POSTROOM_BIN_DIR", cargo::binaries(&places));
     if let Some(cluster) = &cluster {
         runner.env("POSTROOM_TEST_DATABASE_URL", cluster.url("postgres"));
     }
@@ -97,25 +91,8 @@ async fn started(places: &Places) -> Result<Cluster, TestError> {
     Ok(cluster)
 }
 
-/// The cargo that runs us, without what it told us about our own package: build scripts would look at it.
-fn cargo(workspace: &Path, args: &[&str]) -> Command {
-    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(program);
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
-            command.env_remove(&name);
-        }
-    }
-    command
-        .args(args)
-        .current_dir(workspace)
-        .stdin(Stdio::null());
-    command
-}
-
-async fn has_nextest(workspace: &Path) -> bool {
-    let mut asked = cargo(workspace, &["nextest", "--version"]);
+async fn has_nextest(places: &Places) -> bool {
+    let mut asked = cargo::command(places, &["nextest", "--version"]);
     let asked = asked.stdout(Stdio::null()).stderr(Stdio::null());
     asked.status().await.is_ok_and(|status| status.success())
 }

@@ -1,0 +1,31 @@
+//! Running cargo from a program that cargo runs. See [`command`].
+
+use crate::places::Places;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use tokio::process::Command;
+
+/// The cargo that runs us, without what it told us about our own package: build scripts would look at it.
+pub fn command(places: &Places, args: &[&str]) -> Command {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
+    command
+        .args(args)
+        .current_dir(&places.workspace)
+        .stdin(Stdio::null());
+    command
+}
+
+/// Where cargo puts our binaries: beside this one.
+pub fn binaries(places: &Places) -> PathBuf {
+    let here = std::env::current_exe().ok();
+    here.as_deref()
+        .and_then(Path::parent)
+        .map_or_else(|| places.workspace.join("target/debug"), Path::to_owned)
+}

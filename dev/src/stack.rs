@@ -1,0 +1,335 @@
+//! The whole system on this machine: Postgres, the API and a worker as real processes. See [`Stack`].
+//!
+//! Knows nothing of mail; [`crate::client`] talks to what is started here.
+
+use crate::cargo;
+use crate::config::Config;
+use crate::places::{PlaceError, Places};
+use crate::postgres::{Cluster, ClusterError, DATABASE, Durability};
+use crate::state::{Published, Reach, StateError};
+use crate::supervised::{Spec, Supervised};
+use jobs::env::ConfigError;
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tokio::process::Command;
+
+/// Longer than the grace that the worker gives its running jobs.
+const STOPPED_IN: Duration = Duration::from_secs(40);
+const LISTENS_IN: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(20);
+
+/// A running system. Dropping it stops it: the worker, then the API, then Postgres.
+pub struct Stack {
+    worker: Service,
+    api: Service,
+    /// None when `DATABASE_URL` named a server of somebody else's.
+    cluster: Option<Cluster>,
+    reach: Reach,
+    _published: Published,
+}
+
+/// One of the two processes.
+struct Service {
+    name: &'static str,
+    process: Supervised,
+    log: PathBuf,
+}
+
+/// The system cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StackError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    #[error("could not run cargo")]
+    Cargo(#[source] io::Error),
+    #[error("the binaries could not be built")]
+    Build,
+    #[error("could not run {name}")]
+    Spawn {
+        name: &'static str,
+        #[source]
+        source: io::Error,
+    },
+    #[error("could not write {}", .path.display())]
+    Log {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{name} failed; the end of {}:\n{tail}", .log.display())]
+    Failed {
+        name: &'static str,
+        log: PathBuf,
+        tail: String,
+    },
+}
+
+impl Stack {
+    /// Builds the binaries, finds or starts the database, migrates it and starts both processes.
+    ///
+    /// # Errors
+    /// When any step fails; nothing is left running.
+    pub async fn start(places: &Places, api_addr: Option<SocketAddr>) -> Result<Self, StackError> {
+        let config = Config::from_process()?;
+        let mut published = Published::claim(places)?;
+        build(places).await?;
+        let cluster = match &config.database_url {
+            Some(_) => {
+                eprintln!("Postgres: the one that DATABASE_URL names");
+                None
+            }
+            None => Some(kept_cluster(places).await?),
+        };
+        let database_url = match (&cluster, config.database_url) {
+            (Some(cluster), _) => cluster.url(DATABASE),
+            (None, given) => given.unwrap_or_default(),
+        };
+        if let Some(cluster) = &cluster {
+            eprintln!("{}, port {}", cluster.binaries(), cluster.port());
+        }
+        migrate(places, &database_url).await?;
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        let api_addr = api_addr.unwrap_or(free).to_string();
+        let free = free.to_string();
+        let api = [
+            ("DATABASE_URL", database_url.as_str()),
+            ("API_ADDR", &api_addr),
+            ("API_OPS_ADDR", &free),
+        ];
+        let worker = [
+            ("DATABASE_URL", database_url.as_str()),
+            ("WORKER_OPS_ADDR", &free),
+        ];
+        let mut api = Service::spawn(places, "postroom-api", &["serve"], &api)?;
+        let testing = [("LLM_TESTING_MODE", "true")];
+        let worker = if config.has_model_key {
+            Service::spawn(places, "postroom-worker", &[], &worker)?
+        } else {
+            eprintln!(
+                "No LLM_API_KEY or OPENAI_API_KEY: the model's answers are canned (LLM_TESTING_MODE=true)."
+            );
+            Service::spawn(
+                places,
+                "postroom-worker",
+                &[],
+                &[&worker[..], &testing].concat(),
+            )?
+        };
+        let mut worker = worker;
+        let address = api.listens("api").await?;
+        for (service, listener) in [(&mut api, "ops"), (&mut worker, "ops")] {
+            let ops = service.listens(listener).await?;
+            service.is_ready(ops).await?;
+        }
+        let reach = Reach {
+            pid: std::process::id(),
+            api: format!("http://{address}"),
+            database_url,
+            bin: cluster.as_ref().map(|cluster| cluster.bin_dir().to_owned()),
+        };
+        published.tell(places, &reach)?;
+        Ok(Self {
+            worker,
+            api,
+            cluster,
+            reach,
+            _published: published,
+        })
+    }
+
+    pub fn reach(&self) -> &Reach {
+        &self.reach
+    }
+
+    /// Waits until one of the processes has ended by itself, which it should not.
+    ///
+    /// # Errors
+    /// Always: what the process wrote last.
+    pub async fn broken(&mut self) -> StackError {
+        loop {
+            for service in [&mut self.api, &mut self.worker] {
+                if !matches!(service.process.try_wait(), Ok(None)) {
+                    return service.failure();
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Stops everything: both processes finish what they are at, then the database goes.
+    ///
+    /// # Errors
+    /// When the end of Postgres cannot be waited for.
+    pub async fn stop(mut self) -> Result<(), StackError> {
+        let stopped = tokio::task::spawn_blocking(move || {
+            // Asked at once, waited for in turn: the two graces run side by side.
+            for service in [&mut self.api, &mut self.worker] {
+                service.process.signal(Signal::SIGTERM);
+            }
+            for service in [&mut self.api, &mut self.worker] {
+                // A process that cannot be waited for is dropped, and so killed, below.
+                drop(service.process.end(Signal::SIGTERM, STOPPED_IN));
+            }
+            self.cluster.as_ref().map_or(Ok(()), Cluster::stop)
+        });
+        Ok(stopped.await.expect("stopping does not panic")?)
+    }
+}
+
+impl Service {
+    fn spawn(
+        places: &Places,
+        name: &'static str,
+        args: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Result<Self, StackError> {
+        let folder = places.dev.join("logs");
+        let log = folder.join(format!("{name}.log"));
+        // One log for one run, so that what is read from it is of this run.
+        fs::create_dir_all(&folder)
+            .and_then(|()| fs::write(&log, ""))
+            .map_err(|source| StackError::Log {
+                path: log.clone(),
+                source,
+            })?;
+        let program = cargo::binaries(places).join(name);
+        let spec = Spec {
+            program: &program,
+            log: &log,
+            stop: Signal::SIGTERM,
+            trash: None,
+        };
+        let process = Supervised::spawn(&spec, |command| {
+            command.args(args).envs(variables.iter().copied());
+            // Ours, and both binaries rightly refuse it.
+            command.env_remove("DEV_MODE");
+        });
+        let process = process.map_err(|source| StackError::Spawn { name, source })?;
+        Ok(Self { name, process, log })
+    }
+
+    /// The address that the process says it listens on.
+    async fn listens(&mut self, listener: &str) -> Result<SocketAddr, StackError> {
+        let deadline = Instant::now() + LISTENS_IN;
+        loop {
+            let log = fs::read_to_string(&self.log).unwrap_or_default();
+            if let Some(address) = bound(&log, listener) {
+                return Ok(address);
+            }
+            let ended = !matches!(self.process.try_wait(), Ok(None));
+            if ended || Instant::now() > deadline {
+                return Err(self.failure());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    async fn is_ready(&mut self, ops: SocketAddr) -> Result<(), StackError> {
+        let deadline = Instant::now() + LISTENS_IN;
+        let url = format!("http://{ops}/readyz");
+        loop {
+            let answer = crate::client::http().get(&url).send().await;
+            if answer.is_ok_and(|answer| answer.status().is_success()) {
+                return Ok(());
+            }
+            let ended = !matches!(self.process.try_wait(), Ok(None));
+            if ended || Instant::now() > deadline {
+                return Err(self.failure());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    fn failure(&self) -> StackError {
+        StackError::Failed {
+            name: self.name,
+            log: self.log.clone(),
+            tail: tail(&self.log),
+        }
+    }
+}
+
+/// The cluster whose data stays between runs.
+///
+/// # Errors
+/// When it cannot be started.
+pub async fn kept_cluster(places: &Places) -> Result<Cluster, ClusterError> {
+    let kept = Durability::Kept(places.clusters.clone());
+    let started = tokio::task::spawn_blocking(|| Cluster::start(kept)).await;
+    started.expect("starting a cluster does not panic")
+}
+
+async fn build(places: &Places) -> Result<(), StackError> {
+    let mut build = cargo::command(places, &["build", "--quiet", "--workspace", "--bins"]);
+    let built = build.status().await.map_err(StackError::Cargo)?;
+    if built.success() {
+        Ok(())
+    } else {
+        Err(StackError::Build)
+    }
+}
+
+async fn migrate(places: &Places, database_url: &str) -> Result<(), StackError> {
+    let name = "postroom-api migrate";
+    let output = Command::new(cargo::binaries(places).join("postroom-api"))
+        .arg("migrate")
+        .env("DATABASE_URL", database_url)
+        .env_remove("DEV_MODE")
+        .kill_on_drop(true)
+        .output()
+        .await
+        .map_err(|source| StackError::Spawn { name, source })?;
+    let log = places.dev.join("logs/migrate.log");
+    let written = fs::create_dir_all(places.dev.join("logs"));
+    written
+        .and_then(|()| fs::write(&log, [output.stdout, output.stderr].concat()))
+        .map_err(|source| StackError::Log {
+            path: log.clone(),
+            source,
+        })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let tail = tail(&log);
+    Err(StackError::Failed { name, log, tail })
+}
+
+/// The address in the log line `listening` of this listener.
+fn bound(log: &str, listener: &str) -> Option<SocketAddr> {
+    log.lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|event| event["message"] == "listening" && event["listener"] == listener)
+        .find_map(|event| event["addr"].as_str()?.parse().ok())
+}
+
+fn tail(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(8)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_read_from_the_log_line_of_the_listener() {
+        let log = r#"{"message":"starting"}
+not JSON
+{"level":"INFO","message":"listening","listener":"ops","addr":"127.0.0.1:2"}
+{"level":"INFO","message":"listening","listener":"api","addr":"127.0.0.1:3"}"#;
+        assert_eq!(bound(log, "api"), Some(([127, 0, 0, 1], 3).into()));
+        assert_eq!(bound(log, "grpc"), None);
+    }
+}

@@ -1,0 +1,116 @@
+//! Results for a person to read. See [`table`].
+
+use crate::submission::Outcome;
+use comfy_table::{Cell, CellAlignment, Table, presets};
+use jobs::kinds::triage::Output;
+
+const SENDER: usize = 26;
+const SUBJECT: usize = 38;
+
+/// One row for each mail, in the order they were handed in.
+pub fn table(outcomes: &[Outcome]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header([
+        "sender",
+        "subject",
+        "category",
+        "disposition",
+        "priority",
+        "conf.",
+        "actions",
+        "source",
+        "ms",
+    ]);
+    let mut sorted: Vec<&Outcome> = outcomes.iter().collect();
+    sorted.sort_by_key(|outcome| outcome.index);
+    for outcome in sorted {
+        table.add_row(row(outcome));
+    }
+    table
+}
+
+fn row(outcome: &Outcome) -> Vec<Cell> {
+    let ms = Cell::new(outcome.took.as_millis()).set_alignment(CellAlignment::Right);
+    let why = match &outcome.job {
+        Ok(job) => match &job.result {
+            Some(result) => return judged(result, ms),
+            None => job.error.as_ref().map_or_else(
+                || job.state.clone(),
+                |error| format!("{}: {}", job.state, error.message),
+            ),
+        },
+        Err(reason) => reason.clone(),
+    };
+    let name = outcome.label.rsplit('/').next().unwrap_or_default();
+    let mut cells = vec![
+        Cell::new("—"),
+        Cell::new(cut(name, SUBJECT)),
+        Cell::new(cut(&why, 60)),
+    ];
+    cells.extend((0..5).map(|_| Cell::new("—")));
+    cells.push(ms);
+    cells
+}
+
+fn judged(result: &Output, ms: Cell) -> Vec<Cell> {
+    let actions: Vec<String> = result
+        .actions
+        .iter()
+        .map(|action| format!("{} ({})", action.r#type, action.gate))
+        .collect();
+    let actions = if actions.is_empty() {
+        "—".to_owned()
+    } else {
+        actions.join(", ")
+    };
+    vec![
+        Cell::new(cut(&result.message.from, SENDER)),
+        Cell::new(cut(&result.message.subject, SUBJECT)),
+        Cell::new(&result.category),
+        Cell::new(&result.disposition),
+        Cell::new(&result.priority),
+        Cell::new(format!("{:.2}", result.confidence)),
+        Cell::new(actions),
+        Cell::new(&result.source),
+        ms,
+    ]
+}
+
+/// The beginning of a text, safe for a terminal: mail may hold anything.
+fn cut(text: &str, width: usize) -> String {
+    let mut chars = text.chars().filter(|c| !c.is_control());
+    let mut start: String = chars.by_ref().take(width).collect();
+    if chars.next().is_some() {
+        start.pop();
+        start.push('…');
+    }
+    start
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn texts_are_cut_and_cannot_steer_the_terminal() {
+        assert_eq!(cut("abcdef", 4), "abc…");
+        assert_eq!(cut("a\u{1b}[31mb", 9), "a[31mb");
+    }
+
+    #[test]
+    fn a_mail_without_a_result_says_why() {
+        let outcome = Outcome {
+            index: 0,
+            label: "x/broken.eml".into(),
+            job: Err("the API answered 422".into()),
+            took: Duration::from_millis(7),
+        };
+        let text = table(&[outcome]).to_string();
+        assert!(
+            text.contains("broken.eml") && text.contains("the API answered 422"),
+            "{text}"
+        );
+    }
+}

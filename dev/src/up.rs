@@ -1,0 +1,154 @@
+//! `cargo dev up`: the whole system, sample mails through it, and what to try next. See [`run`].
+
+use crate::client::{Client, ClientError, Options};
+use crate::mailbox;
+use crate::places::{PlaceError, Places};
+use crate::say;
+use crate::session::{self, MintError};
+use crate::signals::Interrupts;
+use crate::stack::{Stack, StackError};
+use crate::state::Reach;
+use crate::submission::{Outcome, submit_all};
+use crate::table::table;
+use clap::Args;
+use jobs::domain::SessionToken;
+use jobs::domain::rules::SAMPLE_RULES;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+#[derive(Args, Debug)]
+pub struct UpArgs {
+    /// Exit after the samples instead of staying up; with 1 if one did not succeed.
+    #[arg(long)]
+    once: bool,
+    /// Do not submit the sample mails.
+    #[arg(long)]
+    no_samples: bool,
+    /// Where the API listens; a free port of 127.0.0.1 if not given.
+    #[arg(long, value_name = "ADDR:PORT")]
+    api_addr: Option<SocketAddr>,
+}
+
+/// The system could not be brought up, or broke.
+#[derive(Debug, thiserror::Error)]
+pub enum UpError {
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    #[error("could not catch signals")]
+    Signals(#[source] io::Error),
+    #[error(transparent)]
+    Stack(#[from] StackError),
+    #[error("could not open a development session")]
+    Mint(#[from] MintError),
+    #[error("could not save the sample rules")]
+    Rules(#[source] ClientError),
+}
+
+/// Brings everything up, submits the samples, prints their results and stays until it is told to stop.
+///
+/// # Errors
+/// When a step fails or one of the processes ends by itself; nothing is left running.
+pub async fn run(args: UpArgs) -> Result<u8, UpError> {
+    let places = Places::of_this_workspace()?;
+    let mut interrupts = Interrupts::catch().map_err(UpError::Signals)?;
+    let started = tokio::select! {
+        started = Stack::start(&places, args.api_addr) => started,
+        signal = interrupts.next() => {
+            eprintln!("{signal}: stopped while starting");
+            return Ok(130);
+        }
+    };
+    let mut stack = started?;
+    let reach = stack.reach().clone();
+    let ended = tokio::select! {
+        ended = show(&places, &reach, &args) => ended,
+        error = stack.broken() => Err(error.into()),
+        signal = interrupts.next() => {
+            eprintln!("{signal}: stopping …");
+            Ok(Some(130))
+        }
+    };
+    let code = match ended {
+        Ok(Some(code)) => Ok(code),
+        Ok(None) => tokio::select! {
+            error = stack.broken() => Err(error.into()),
+            signal = interrupts.next() => {
+                eprintln!("{signal}: stopping …");
+                Ok(0)
+            }
+        },
+        Err(error) => Err(error),
+    };
+    let stopped = stack.stop().await;
+    let code = code?;
+    stopped?;
+    Ok(code)
+}
+
+/// The samples and their results. An exit code, or none if the system is to stay up.
+async fn show(places: &Places, reach: &Reach, args: &UpArgs) -> Result<Option<u8>, UpError> {
+    let token = Arc::new(session::mint(&reach.database_url).await?);
+    let client = Client::new(&reach.api, Arc::clone(&token));
+    if client
+        .put_rules_if_none(SAMPLE_RULES)
+        .await
+        .map_err(UpError::Rules)?
+    {
+        eprintln!("Saved the sample rules for the tenant (GET /v1/rules shows them).");
+    }
+    let samples = places.workspace.join("dev/samples");
+    let mut good = true;
+    if !args.no_samples {
+        let outcomes = submit(&client, &samples).await;
+        say::line(table(&outcomes));
+        good = outcomes.iter().all(Outcome::succeeded);
+        let count = outcomes
+            .iter()
+            .filter(|outcome| outcome.succeeded())
+            .count();
+        say::line(format!(
+            "{count} of {} sample mails succeeded.",
+            outcomes.len()
+        ));
+    }
+    if args.once {
+        return Ok(Some(u8::from(!good)));
+    }
+    say::line(try_next(&reach.api, &token, &samples));
+    eprintln!("Logs: .dev/logs/*.log. Ctrl-C stops everything; the data stays.");
+    Ok(None)
+}
+
+async fn submit(client: &Client, samples: &Path) -> Vec<Outcome> {
+    let (entries, _) = mailbox::find(&[samples.to_owned()]);
+    let entries = entries
+        .into_iter()
+        .filter(|entry| entry.path.extension().is_some_and(|it| it == "eml"));
+    // The second run would be shown what the first one found; it is to be worked out again.
+    let options = Options {
+        force: true,
+        ..Options::default()
+    };
+    let mut outcomes = Vec::new();
+    submit_all(client, entries.collect(), options, |outcome| {
+        outcomes.push(outcome);
+    })
+    .await;
+    outcomes
+}
+
+/// Three lines for a shell, each working as it stands.
+fn try_next(api: &str, token: &SessionToken, samples: &Path) -> String {
+    let mail = samples.join("question.eml");
+    format!(
+        "\nTry it yourself: submit a mail, wait for its result, read what was recorded of it.\n\
+         \x20 export TOKEN={}\n\
+         \x20 curl -sS -D .dev/headers -o .dev/job.json -H \"Authorization: Bearer $TOKEN\" -H \"Idempotency-Key: $(date +%s%N)\" -H 'Content-Type: message/rfc822' --data-binary @'{}' {api}/v1/jobs/triage && cat .dev/job.json\n\
+         \x20 curl -sS -H \"Authorization: Bearer $TOKEN\" -H 'Prefer: wait=25' {api}/v1/jobs/$(sed -E 's/.*\"id\": ?\"([^\"]+)\".*/\\1/' .dev/job.json)\n\
+         \x20 curl -sS -H \"Authorization: Bearer $TOKEN\" \"{api}/v1/audit?request_id=$(sed -nE 's/^x-request-id: ([A-Za-z0-9_-]+).*/\\1/p' .dev/headers)\"",
+        token.expose(),
+        mail.display(),
+    )
+}
