@@ -9,6 +9,7 @@ pub mod config;
 pub mod context;
 pub mod error;
 pub mod extract;
+pub mod fingerprint;
 pub mod metrics;
 pub mod openapi;
 pub mod ops;

@@ -12,6 +12,7 @@ pub mod open_session;
 pub mod put_rules;
 pub mod rescue_jobs;
 pub mod rotate_session;
+pub mod submit_triage;
 
 pub use accept_invite::accept_invite;
 pub use authenticate::authenticate;
@@ -23,3 +24,4 @@ pub use open_session::open_session;
 pub use put_rules::put_rules;
 pub use rescue_jobs::rescue_jobs;
 pub use rotate_session::rotate_session;
+pub use submit_triage::submit_triage;

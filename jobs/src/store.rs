@@ -11,6 +11,7 @@ pub mod llm_checkpoints;
 pub mod login_failures;
 pub mod messages;
 pub mod proposed_actions;
+pub mod request_keys;
 pub mod rule_sets;
 pub mod session_tokens;
 pub mod sessions;

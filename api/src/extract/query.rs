@@ -6,7 +6,7 @@ use crate::{
 };
 use axum::{
     extract::{FromRequestParts, Query},
-    http::request::Parts,
+    http::{Uri, request::Parts},
 };
 use serde::de::DeserializeOwned;
 
@@ -17,8 +17,8 @@ pub struct StrictQuery<T>(pub T);
 impl<T: DeserializeOwned> StrictQuery<T> {
     /// # Errors
     /// 400 if a parameter is unknown, given twice or cannot be read. The value is not repeated.
-    pub fn parse(parts: &Parts) -> Result<Self, ApiError> {
-        let Query(query) = Query::try_from_uri(&parts.uri).map_err(|_| {
+    pub fn parse(uri: &Uri) -> Result<Self, ApiError> {
+        let Query(query) = Query::try_from_uri(uri).map_err(|_| {
             // The rejection is dropped, not logged: it may quote a value that should never have been in a URL.
             ApiError::new(
                 Code::InvalidParameter,
@@ -33,6 +33,6 @@ impl<T: DeserializeOwned> FromRequestParts<AppState> for StrictQuery<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, ApiError> {
-        Self::parse(parts)
+        Self::parse(&parts.uri)
     }
 }

@@ -1,0 +1,94 @@
+//! Jobs: asking for one ([`submit`]) and looking at one ([`poll`]). What a job looks like is [`JobBody`].
+
+mod poll;
+mod submit;
+
+use crate::route_table::Route;
+use chrono::{DateTime, Utc};
+use jobs::{
+    domain::JobId,
+    kinds::triage,
+    queue::{JobState, JobView},
+};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+pub fn routes() -> Vec<Route> {
+    vec![submit::route(), poll::route()]
+}
+
+/// A job as its owner sees it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Job")]
+struct JobBody {
+    id: JobId,
+    /// `triage.email`
+    kind: String,
+    state: JobState,
+    /// Attempts that counted, the running one included; 0 before the first.
+    attempt: i32,
+    max_attempts: i32,
+    created_at: DateTime<Utc>,
+    /// Not before then.
+    run_at: DateTime<Utc>,
+    started_at: Option<DateTime<Utc>>,
+    finished_at: Option<DateTime<Utc>>,
+    /// The result of a job that succeeded.
+    #[schemars(with = "Option<triage::Output>")]
+    output: Option<Value>,
+    /// Why it was given up, or why its last attempt failed.
+    error: Option<JobFailure>,
+    /// The request that asked for it.
+    request_id: Option<String>,
+    links: JobLinks,
+}
+
+/// Why a job failed, for its owner.
+#[derive(Debug, Serialize, JsonSchema)]
+struct JobFailure {
+    /// Stable and machine-readable.
+    code: String,
+    message: String,
+}
+
+/// Where to go from here.
+#[derive(Debug, Serialize, JsonSchema)]
+struct JobLinks {
+    #[serde(rename = "self")]
+    this: String,
+    /// Answers when the job has ended, or after 30 s.
+    wait: String,
+}
+
+impl JobBody {
+    fn to_bytes(job: &JobView) -> Vec<u8> {
+        let path = path(job.id);
+        let body = Self {
+            id: job.id,
+            kind: job.kind.clone(),
+            state: job.state,
+            attempt: job.attempt,
+            max_attempts: job.max_attempts,
+            created_at: job.created_at,
+            run_at: job.run_at,
+            started_at: job.started_at,
+            finished_at: job.finished_at,
+            output: job.output.clone(),
+            error: job.error.as_ref().map(|error| JobFailure {
+                code: error.code.clone(),
+                message: error.message.clone(),
+            }),
+            request_id: job.request_id.clone(),
+            links: JobLinks {
+                wait: format!("{path}?wait=30"),
+                this: path,
+            },
+        };
+        serde_json::to_vec(&body).expect("a job has only string keys")
+    }
+}
+
+fn path(job: JobId) -> String {
+    format!("/v1/jobs/{job}")
+}

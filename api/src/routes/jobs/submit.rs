@@ -1,0 +1,320 @@
+//! `POST /v1/jobs/triage`: a mail, raw or as an envelope, becomes a job.
+
+use super::{JobBody, path};
+use crate::{
+    AppState,
+    context::RequestContext,
+    error::{ApiError, Code, success},
+    extract::{CurrentSession, IdempotencyKey, StrictQuery, body, json},
+    fingerprint::{self, Content},
+    route_table::{Access, Operation, Place, Route},
+};
+use axum::{
+    Extension,
+    extract::{Request, State},
+    http::{HeaderName, HeaderValue, Method, header},
+    response::{IntoResponse, Response},
+};
+use jobs::{
+    commands::submit_triage::{How, SubmitError, SubmitTriage, Submitted, submit_triage},
+    domain::{
+        mail::{Envelope, Mail, MailError, MailFormat},
+        session::Scope,
+    },
+    kinds::triage::{Mode, Triage},
+    queue::JobKind,
+    store::request_keys::StoredAnswer,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::sync::Arc;
+
+const RFC822: &str = "message/rfc822";
+const JSON: &str = "application/json";
+const MAIL_BYTES: usize = 1024 * 1024;
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+pub(super) fn route() -> Route {
+    Route::new(
+        Method::POST,
+        "/v1/jobs/triage",
+        "submit_triage",
+        Access::Session(Scope::JobsWrite),
+        submit,
+    )
+    .summary("Have a mail triaged")
+    .idempotent()
+    .body_limit(MAIL_BYTES)
+    .body::<TriageBody>(JSON)
+    .body::<String>(RFC822)
+    .parameter::<Mode>(
+        Place::Query,
+        "mode",
+        false,
+        "Which means may decide; with a raw mail only",
+    )
+    .parameter::<bool>(
+        Place::Query,
+        "dry_run",
+        false,
+        "Decide and write nothing; with a raw mail only",
+    )
+    .parameter::<bool>(
+        Place::Query,
+        "force",
+        false,
+        "Judge again; with a raw mail only",
+    )
+    .parameter::<String>(
+        Place::Query,
+        "external_id",
+        false,
+        "Your name for this work; with a raw mail only",
+    )
+    .answer::<JobBody>(202, "A new job")
+    .answer::<JobBody>(200, "The job that already does or did this work")
+}
+
+/// What is asked of the triage, beside the mail.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Options {
+    /// Which means may decide.
+    mode: Mode,
+    /// Decide, and write nothing but the job's output.
+    dry_run: bool,
+    /// Judge again although this mail was judged by the present rules.
+    force: bool,
+    /// Your name for this work, 1 to 255 characters: the same name with the same mail and mode is the same job.
+    external_id: Option<String>,
+}
+
+/// A mail that was taken apart by the caller.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct TriageBody {
+    message: Envelope,
+    #[serde(default)]
+    mode: Mode,
+    /// Decide, and write nothing but the job's output.
+    #[serde(default)]
+    dry_run: bool,
+    /// Judge again although this mail was judged by the present rules.
+    #[serde(default)]
+    force: bool,
+    /// Your name for this work, 1 to 255 characters: the same name with the same mail and mode is the same job.
+    #[serde(default)]
+    external_id: Option<String>,
+}
+
+/// Nothing but its parameters may come in the query of a JSON request.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoParameters {}
+
+/// The request, understood.
+struct Submission {
+    options: Options,
+    format: MailFormat,
+    source: Vec<u8>,
+    fingerprint: [u8; 32],
+}
+
+async fn submit(
+    State(app): State<AppState>,
+    Extension(operation): Extension<Arc<Operation>>,
+    CurrentSession(session): CurrentSession,
+    context: RequestContext,
+    key: IdempotencyKey,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let submission = understand(&operation, request).await?;
+    let (submission, content_hash) = read_mail(submission).await?;
+    let Submission {
+        options,
+        format,
+        source,
+        fingerprint,
+    } = submission;
+    let request = SubmitTriage {
+        session: &session,
+        operation: operation.name,
+        key: key.as_str(),
+        fingerprint,
+        format,
+        source: &source,
+        content_hash,
+        mode: options.mode,
+        dry_run: options.dry_run,
+        force: options.force,
+        external_id: options.external_id.as_deref(),
+        request_id: &context.request_id,
+        traceparent: &context.traceparent,
+    };
+    let submitted = submit_triage(&app.pool, &app.notifier, &request, |job, how| {
+        StoredAnswer {
+            status: match how {
+                How::Inserted => success::ACCEPTED,
+                How::Existing | How::Replayed => success::OK,
+            }
+            .as_u16(),
+            location: Some(path(job.id)),
+            body: JobBody::to_bytes(job),
+        }
+    })
+    .await?;
+    count(&app, submitted.how);
+    Ok(respond(submitted))
+}
+
+async fn understand(operation: &Operation, request: Request) -> Result<Submission, ApiError> {
+    let uri = request.uri().clone();
+    let media_type = body::media_type(request.headers());
+    let submission = match media_type.as_str() {
+        RFC822 => {
+            let StrictQuery(options) = StrictQuery::<Options>::parse(&uri)?;
+            let source = body::read(request).await?;
+            Submission {
+                fingerprint: fingerprint::of_request(operation, &uri, Content::Bytes(&source))
+                    .map_err(ApiError::internal)?,
+                options,
+                format: MailFormat::Rfc822,
+                source,
+            }
+        }
+        JSON => {
+            StrictQuery::<NoParameters>::parse(&uri)?;
+            let value = json::parse(&body::read(request).await?)?;
+            let fingerprint = fingerprint::of_request(operation, &uri, Content::Json(&value))
+                .map_err(ApiError::internal)?;
+            let body: TriageBody = json::into_type(value)?;
+            Submission {
+                fingerprint,
+                source: serde_json::to_vec(&body.message).map_err(ApiError::internal)?,
+                format: MailFormat::Envelope,
+                options: Options {
+                    mode: body.mode,
+                    dry_run: body.dry_run,
+                    force: body.force,
+                    external_id: body.external_id,
+                },
+            }
+        }
+        _ => return Err(body::unsupported("message/rfc822 or application/json")),
+    };
+    let external_id = submission.options.external_id.as_deref();
+    if external_id.is_some_and(|id| !is_external_id(id)) {
+        return Err(ApiError::new(
+            Code::InvalidBody,
+            "Use an external_id of 1 to 255 characters, none of them a control character.",
+        )
+        .at(
+            "/external_id",
+            "INVALID_VALUE",
+            "The value does not fit this field.",
+        ));
+    }
+    Ok(submission)
+}
+
+fn is_external_id(id: &str) -> bool {
+    (1..=255).contains(&id.chars().count()) && !id.chars().any(char::is_control)
+}
+
+/// Parses the mail away from the threads that serve others: a megabyte of nested MIME takes its time.
+async fn read_mail(submission: Submission) -> Result<(Submission, [u8; 32]), ApiError> {
+    let read = tokio::task::spawn_blocking(move || {
+        Mail::from_source(submission.format, &submission.source)
+            .map(|mail| mail.content_hash())
+            .map(|hash| (submission, hash))
+    });
+    read.await.map_err(ApiError::internal)?.map_err(not_a_mail)
+}
+
+fn not_a_mail(error: MailError) -> ApiError {
+    let code = match error {
+        MailError::Empty => "EMPTY",
+        MailError::NoHeader => "NO_HEADER",
+        MailError::TooLarge { .. } => "TOO_LARGE",
+        MailError::Envelope { .. } => "INVALID_VALUE",
+    };
+    let detail = error.user_message();
+    ApiError::new(Code::NotAMail, detail).at("/message", code, detail)
+}
+
+fn count(app: &AppState, how: How) {
+    let metrics = &app.metrics;
+    let enqueued = |outcome| {
+        metrics
+            .jobs_enqueued_total
+            .with_label_values(&[Triage::NAME, outcome])
+            .inc();
+    };
+    let suppressed = |layer| {
+        metrics
+            .duplicates_suppressed_total
+            .with_label_values(&[layer])
+            .inc();
+    };
+    match how {
+        How::Inserted => enqueued("inserted"),
+        How::Existing => {
+            enqueued("existing");
+            suppressed("job");
+        }
+        How::Replayed => suppressed("request"),
+    }
+}
+
+/// The stored answer, byte for byte, whether it was stored now or long ago.
+fn respond(submitted: Submitted) -> Response {
+    let Submitted { answer, how } = submitted;
+    let mut response = answer.body.into_response();
+    // The status was stored from one of ours.
+    if let Ok(status) = answer.status.try_into() {
+        *response.status_mut() = status;
+    }
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
+    if let Some(location) = answer.location
+        && let Ok(location) = HeaderValue::try_from(location)
+    {
+        headers.insert(header::LOCATION, location);
+    }
+    if how == How::Replayed {
+        headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    response
+}
+
+impl From<SubmitError> for ApiError {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::KeyReused => Self::new(
+                Code::IdempotencyKeyReused,
+                "This Idempotency-Key was used for another request. Use a new key for a new request.",
+            ),
+            SubmitError::InFlight(_) => Self::new(
+                Code::IdempotencyKeyInFlight,
+                "The same request is being worked on. Repeat it in a moment with the same key.",
+            )
+            .retry_after(1)
+            .caused_by(error),
+            SubmitError::ExternalIdReused { existing } => Self::new(
+                Code::ExternalIdReused,
+                format!("This external_id names other work: see {}.", path(existing)),
+            )
+            .at(
+                "/external_id",
+                "REUSED",
+                "It was used for another mail or mode.",
+            ),
+            SubmitError::Purged { .. } => Self::new(
+                Code::Gone,
+                "This mail was triaged before and the result is no longer kept. Send `force` to have it triaged again.",
+            ),
+            SubmitError::Args(_) => Self::internal(error),
+            SubmitError::Database(source) => source.into(),
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! A tenant's triage rules: read, and replaced as a whole. The version is the ETag, and replacing needs it, so that of
+//! two people who edit at once one learns of the other.
+
+use crate::{
+    AppState,
+    context::RequestContext,
+    error::{ApiError, Code},
+    extract::{CurrentSession, body, json},
+    route_table::{Access, Place, Route},
+};
+use axum::{
+    Json,
+    extract::{Request, State},
+    http::{HeaderMap, HeaderName, Method, header},
+};
+use chrono::{DateTime, Utc};
+use jobs::{
+    commands::put_rules::{PutRulesError, put_rules},
+    domain::session::Scope,
+    store::rule_sets::{self, StoredRuleSet},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+const YAML: &str = "application/yaml";
+const JSON: &str = "application/json";
+
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::new(
+            Method::GET,
+            "/v1/rules",
+            "get_rules",
+            Access::Session(Scope::RulesRead),
+            get_rules,
+        )
+        .summary("The active rules; version 0 if there are none")
+        .answer::<RulesBody>(200, "The rules, their version as ETag"),
+        Route::new(
+            Method::PUT,
+            "/v1/rules",
+            "put_rules",
+            Access::Session(Scope::RulesWrite),
+            replace_rules,
+        )
+        .summary("Replace the rules")
+        .parameter::<String>(
+            Place::Header,
+            "If-Match",
+            true,
+            "The ETag of the rules you mean to replace: \"0\" if there are none, * for any",
+        )
+        .body::<String>(YAML)
+        .body::<NewRules>(JSON)
+        .answer::<RulesBody>(200, "The rules as they are now"),
+    ]
+}
+
+/// A tenant's rules.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Rules")]
+struct RulesBody {
+    /// Grows with every change; 0 before the first.
+    version: i32,
+    /// As it was written; empty before the first.
+    yaml: String,
+    changed_at: Option<DateTime<Utc>>,
+}
+
+/// Rules to be, for clients that speak JSON only.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewRules {
+    yaml: String,
+}
+
+type Versioned = ([(HeaderName, String); 1], Json<RulesBody>);
+
+async fn get_rules(
+    State(app): State<AppState>,
+    CurrentSession(session): CurrentSession,
+) -> Result<Versioned, ApiError> {
+    let mut conn = app.pool.acquire().await?;
+    let active = rule_sets::active(&mut conn, session.tenant).await?;
+    Ok(versioned(active))
+}
+
+async fn replace_rules(
+    State(app): State<AppState>,
+    CurrentSession(session): CurrentSession,
+    context: RequestContext,
+    request: Request,
+) -> Result<Versioned, ApiError> {
+    let expected = expected_version(request.headers())?;
+    let yaml = yaml(request).await?;
+    let stored = put_rules(
+        &app.pool,
+        &session,
+        expected,
+        &yaml,
+        Some(&context.request_id),
+    )
+    .await?;
+    Ok(versioned(Some(stored)))
+}
+
+fn versioned(stored: Option<StoredRuleSet>) -> Versioned {
+    let body = stored.map_or(
+        RulesBody {
+            version: 0,
+            yaml: String::new(),
+            changed_at: None,
+        },
+        |stored| RulesBody {
+            version: stored.version,
+            yaml: stored.yaml,
+            changed_at: Some(stored.created_at),
+        },
+    );
+    (
+        [(header::ETAG, format!("\"{}\"", body.version))],
+        Json(body),
+    )
+}
+
+/// The version in `If-Match`; `None` is `*`.
+fn expected_version(headers: &HeaderMap) -> Result<Option<i32>, ApiError> {
+    let value = headers.get(header::IF_MATCH).ok_or_else(|| {
+        ApiError::new(
+            Code::PreconditionRequired,
+            "Send If-Match with the ETag that GET /v1/rules gave you, so that nobody's change is lost.",
+        )
+    })?;
+    let text = value.to_str().map(str::trim).unwrap_or_default();
+    if text == "*" {
+        return Ok(None);
+    }
+    text.strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'))
+        .and_then(|version| version.parse().ok())
+        .map(Some)
+        .ok_or_else(stale)
+}
+
+/// No version we gave out, or no longer the active one.
+fn stale() -> ApiError {
+    ApiError::new(
+        Code::PreconditionFailed,
+        "The rules were changed since you read them. Read them again and make your change on top.",
+    )
+}
+
+async fn yaml(request: Request) -> Result<String, ApiError> {
+    let media_type = body::media_type(request.headers());
+    match media_type.as_str() {
+        YAML => {
+            let text = String::from_utf8(body::read(request).await?)
+                .map_err(|_| ApiError::new(Code::MalformedRequest, "Send the rules as UTF-8."))?;
+            if text.contains('\0') {
+                return Err(ApiError::new(
+                    Code::MalformedRequest,
+                    "Remove U+0000 from the rules: it cannot be stored.",
+                ));
+            }
+            Ok(text)
+        }
+        JSON => {
+            let value = json::parse(&body::read(request).await?)?;
+            Ok(json::into_type::<NewRules>(value)?.yaml)
+        }
+        _ => Err(body::unsupported("application/yaml or application/json")),
+    }
+}
+
+impl From<PutRulesError> for ApiError {
+    fn from(error: PutRulesError) -> Self {
+        match error {
+            PutRulesError::Faulty(faults) => faults.into_iter().fold(
+                Self::new(
+                    Code::InvalidRules,
+                    "The rules were not changed: correct what is listed in `errors`.",
+                ),
+                |refusal, fault| refusal.at(fault.pointer, fault.code, fault.message),
+            ),
+            PutRulesError::Stale { .. } => stale(),
+            PutRulesError::Database(source) => source.into(),
+        }
+    }
+}

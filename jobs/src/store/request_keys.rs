@@ -1,0 +1,119 @@
+//! `request_keys`: one HTTP request is answered once. A key is claimed, and its answer stored, in the transaction that
+//! does the work; whoever comes second waits for that transaction and finds the answer.
+//!
+//! Start with [`claim`]. READ COMMITTED is needed: under REPEATABLE READ the second would fail instead of waiting.
+
+use crate::domain::{TenantId, UserId};
+use sqlx::PgConnection;
+
+/// Whose key, for what. Two tenants, users or operations never meet.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestKey<'a> {
+    pub tenant: TenantId,
+    /// The user and not the session: a key survives a new log-in.
+    pub actor: UserId,
+    pub operation: &'a str,
+    /// 1 to 255 characters.
+    pub key: &'a str,
+}
+
+/// An answer as it was given, byte for byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredAnswer {
+    pub status: u16,
+    pub location: Option<String>,
+    pub body: Vec<u8>,
+}
+
+/// What a key was used for before.
+#[derive(Clone, Debug)]
+pub struct StoredRequest {
+    pub fingerprint: Vec<u8>,
+    pub answer: StoredAnswer,
+}
+
+/// Claims the key for 7 days, an expired one too. False if it is taken.
+///
+/// Waits, at most the connection's lock timeout of 2 s, while another transaction is claiming the same key: if that one
+/// is rolled back, this one has it.
+///
+/// # Errors
+/// When the wait was too long (`55P03`) or the database refuses.
+pub async fn claim(
+    conn: &mut PgConnection,
+    key: &RequestKey<'_>,
+    fingerprint: &[u8; 32],
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "insert into request_keys (tenant_id, actor_id, operation, key, fingerprint, expires_at)
+         values ($1, $2, $3, $4, $5, now() + interval '7 days')
+         on conflict (tenant_id, actor_id, operation, key) do update
+             set fingerprint = excluded.fingerprint, status = null, location = null, body = null,
+                 created_at = now(), expires_at = excluded.expires_at
+             where request_keys.expires_at <= now()",
+        key.tenant.0,
+        key.actor.0,
+        key.operation,
+        key.key,
+        &fingerprint[..],
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// What a taken key was used for.
+///
+/// # Errors
+/// When the database does not answer, or the row has no answer, which no committed row is without.
+pub async fn find(
+    conn: &mut PgConnection,
+    key: &RequestKey<'_>,
+) -> Result<StoredRequest, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"select fingerprint, status as "status!", location, body as "body!"
+           from request_keys where tenant_id = $1 and actor_id = $2 and operation = $3 and key = $4"#,
+        key.tenant.0,
+        key.actor.0,
+        key.operation,
+        key.key,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(StoredRequest {
+        fingerprint: row.fingerprint,
+        answer: StoredAnswer {
+            status: u16::try_from(row.status)
+                .map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+            location: row.location,
+            body: row.body,
+        },
+    })
+}
+
+/// Stores the answer under a key that this transaction claimed.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn complete(
+    conn: &mut PgConnection,
+    key: &RequestKey<'_>,
+    answer: &StoredAnswer,
+) -> Result<(), sqlx::Error> {
+    let status =
+        i16::try_from(answer.status).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+    sqlx::query!(
+        "update request_keys set status = $5, location = $6, body = $7
+         where tenant_id = $1 and actor_id = $2 and operation = $3 and key = $4",
+        key.tenant.0,
+        key.actor.0,
+        key.operation,
+        key.key,
+        status,
+        answer.location,
+        &answer.body,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
