@@ -32,8 +32,8 @@ pub enum DatabaseError {
 struct Database {
     url: String,
     bin: Option<PathBuf>,
-    /// Started for this command alone.
-    _cluster: Option<Cluster>,
+    /// Started for this command alone; stops when it is dropped.
+    own: Option<Cluster>,
 }
 
 /// Opens `psql` with these arguments and returns its exit code.
@@ -73,6 +73,10 @@ pub async fn psql(args: Vec<String>) -> Result<u8, DatabaseError> {
 /// When there is no database, or it refuses.
 pub async fn session() -> Result<u8, DatabaseError> {
     let database = find().await?;
+    if database.own.is_some() {
+        // Nothing else may have been done with it yet.
+        session::migrate(&database.url).await?;
+    }
     let token = session::mint(&database.url).await?;
     say::line(token.expose());
     Ok(0)
@@ -84,14 +88,14 @@ async fn find() -> Result<Database, DatabaseError> {
         return Ok(Database {
             url: reach.database_url,
             bin: reach.bin,
-            _cluster: None,
+            own: None,
         });
     }
     if let Some(url) = config.database_url {
         return Ok(Database {
             url,
             bin: None,
-            _cluster: None,
+            own: None,
         });
     }
     let cluster = kept_cluster(&places).await?;
@@ -99,7 +103,7 @@ async fn find() -> Result<Database, DatabaseError> {
     Ok(Database {
         url,
         bin,
-        _cluster: Some(cluster),
+        own: Some(cluster),
     })
 }
 

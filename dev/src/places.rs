@@ -1,6 +1,6 @@
 //! Where things lie on disk. See [`Places`]. Creates folders, never removes any.
 
-use nix::unistd::{Uid, User};
+use nix::unistd::{Gid, Uid, User, chown};
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::io;
@@ -82,10 +82,14 @@ impl Places {
             make_folder(&base, 0o755)?;
             refuse_foreign(&base)?;
             let clusters = base.join(own_name(&workspace));
+            let throw_away = base.join("throw-away");
+            make_folder(&throw_away, 0o700)?;
+            // The supervisor that removes what a killed process left behind is `nobody`, too.
+            hand_over(&throw_away).map_err(at(&throw_away))?;
             Self {
                 cache: base.join("cache"),
                 clusters,
-                throw_away: base,
+                throw_away,
                 dev,
                 workspace,
             }
@@ -127,17 +131,30 @@ pub(crate) fn make_folder(path: &Path, mode: u32) -> Result<(), PlaceError> {
         .recursive(true)
         .mode(mode)
         .create(path)
-        .map_err(|source| PlaceError::Folder {
-            path: path.to_owned(),
-            source,
-        })
+        .map_err(at(path))
+}
+
+/// Gives a file or folder to the user that Postgres runs as.
+pub(crate) fn hand_over(path: &Path) -> io::Result<()> {
+    match RunAs::for_this_user() {
+        Some(RunAs { uid, gid }) => Ok(chown(
+            path,
+            Some(Uid::from_raw(uid)),
+            Some(Gid::from_raw(gid)),
+        )?),
+        None => Ok(()),
+    }
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> PlaceError {
+    move |source| PlaceError::Folder {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 fn refuse_foreign(path: &Path) -> Result<(), PlaceError> {
-    let meta = fs::symlink_metadata(path).map_err(|source| PlaceError::Folder {
-        path: path.to_owned(),
-        source,
-    })?;
+    let meta = fs::symlink_metadata(path).map_err(at(path))?;
     let ours = meta.is_dir() && meta.uid() == Uid::effective().as_raw() && meta.mode() & 0o022 == 0;
     if ours {
         Ok(())

@@ -8,7 +8,7 @@ use jobs::commands::bootstrap::BootstrapError;
 use jobs::commands::hashing::PasswordHasher;
 use jobs::commands::open_session::NewSession;
 use jobs::commands::{accept_invite, bootstrap, open_session};
-use jobs::db::{self, DbError, PoolConfig};
+use jobs::db::{self, DbError, MigrateError, PoolConfig};
 use jobs::domain::SessionToken;
 use jobs::domain::invite::{EmailAddress, TenantSlug};
 use jobs::domain::password::NewPassword;
@@ -31,6 +31,8 @@ const LIFETIME: SessionLifetime = SessionLifetime {
 pub enum MintError {
     #[error(transparent)]
     Connect(#[from] DbError),
+    #[error(transparent)]
+    Migrate(#[from] MigrateError),
     #[error("could not make the development tenant")]
     Bootstrap(#[source] BootstrapError),
     #[error("could not make its owner")]
@@ -46,14 +48,7 @@ pub enum MintError {
 /// # Errors
 /// When the database refuses, or the tenant belongs to somebody else.
 pub async fn mint(database_url: &str) -> Result<SessionToken, MintError> {
-    let pool = db::connect(&PoolConfig {
-        url: database_url.into(),
-        max_connections: 2,
-        acquire_timeout: Duration::from_secs(10),
-        statement_timeout: Duration::from_secs(10),
-        application_name: "postroom-dev",
-    })
-    .await?;
+    let pool = db::connect(&pool_config(database_url)).await?;
     make_owner(&pool).await?;
     let mut transaction = pool.begin().await?;
     let owner = users::credentials(&mut transaction, TENANT, OWNER).await?;
@@ -70,6 +65,26 @@ pub async fn mint(database_url: &str) -> Result<SessionToken, MintError> {
     transaction.commit().await?;
     pool.close().await;
     Ok(opened.token)
+}
+
+/// Brings the schema of a database of our own to what this checkout expects.
+///
+/// # Errors
+/// When a migration fails.
+pub async fn migrate(database_url: &str) -> Result<(), MintError> {
+    let config = pool_config(database_url);
+    db::migrate(&db::connect_options(&config)?).await?;
+    Ok(())
+}
+
+fn pool_config(database_url: &str) -> PoolConfig {
+    PoolConfig {
+        url: database_url.into(),
+        max_connections: 2,
+        acquire_timeout: Duration::from_secs(10),
+        statement_timeout: Duration::from_secs(10),
+        application_name: "postroom-dev",
+    }
 }
 
 async fn make_owner(pool: &PgPool) -> Result<(), MintError> {

@@ -10,6 +10,7 @@
 
 mod audit;
 mod dashboards;
+mod dev;
 mod onboarding;
 mod pool;
 mod queue;

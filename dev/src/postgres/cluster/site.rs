@@ -2,12 +2,12 @@
 //! Does not know how long a cluster lives; that is [`Cluster`](super::Cluster).
 
 use super::{ClusterError, DATABASE, Durability};
-use crate::places::{Places, RunAs, make_folder};
+use crate::places::{Places, RunAs, hand_over, make_folder};
 use crate::postgres::Binaries;
 use crate::run::run;
 use crate::supervised::{Spec, Supervised};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Gid, Pid, Uid, chown};
+use nix::unistd::Pid;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
@@ -328,18 +328,6 @@ fn lock(folder: &Path) -> Result<File, ClusterError> {
             folder: folder.to_owned(),
         }),
         Err(TryLockError::Error(error)) => Err(at(&path)(error)),
-    }
-}
-
-/// Gives a file or folder to the user that Postgres runs as.
-fn hand_over(path: &Path) -> io::Result<()> {
-    match RunAs::for_this_user() {
-        Some(RunAs { uid, gid }) => Ok(chown(
-            path,
-            Some(Uid::from_raw(uid)),
-            Some(Gid::from_raw(gid)),
-        )?),
-        None => Ok(()),
     }
 }
 
