@@ -1,6 +1,10 @@
 //! The command line: [`Cli`]. Each command is a function elsewhere; this file only names them.
 
-use crate::{config::ApiConfig, serve};
+use crate::{
+    admin::{self, AdminCommand},
+    config::ApiConfig,
+    serve,
+};
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use jobs::{
@@ -24,6 +28,9 @@ enum Command {
     Serve,
     /// Brings the database's schema up to this binary; safe to run from many processes at once.
     Migrate,
+    /// What only a person with a shell on the server may do.
+    #[command(subcommand)]
+    Admin(AdminCommand),
 }
 
 /// Carries the command out.
@@ -38,6 +45,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
             serve::serve(config).await
         }
         Command::Migrate => migrate(Env::from_process()).await,
+        Command::Admin(command) => admin::run(command, Env::from_process()).await,
     }
 }
 

@@ -35,22 +35,18 @@ impl ApiConfig {
         let pool = PoolConfig::from_env(&mut env, max_connections, "postroom-api");
         let listen = pool.for_listening(&mut env);
         let sessions = SessionLifetime {
-            idle: env.seconds_or(
-                "SESSION_IDLE_SECONDS",
-                Duration::from_secs(24 * 3600),
-                "86400",
-            ),
+            idle: env.seconds_or("SESSION_IDLE_SECONDS", Duration::from_secs(1800), "1800"),
             absolute: env.seconds_or(
                 "SESSION_ABSOLUTE_SECONDS",
-                Duration::from_secs(14 * 24 * 3600),
-                "1209600",
+                Duration::from_secs(12 * 3600),
+                "43200",
             ),
         };
         if sessions.idle > sessions.absolute {
             env.fault(
                 "SESSION_IDLE_SECONDS",
                 "is longer than SESSION_ABSOLUTE_SECONDS",
-                "86400",
+                "1800",
             );
         }
         let config = Self {

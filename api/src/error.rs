@@ -59,6 +59,7 @@ codes! {
     IdempotencyKeyMissing "IDEMPOTENCY_KEY_MISSING" BAD_REQUEST "This operation needs an Idempotency-Key";
     IdempotencyKeyInvalid "IDEMPOTENCY_KEY_INVALID" BAD_REQUEST "The Idempotency-Key cannot be used";
     Unauthenticated "UNAUTHENTICATED" UNAUTHORIZED "A valid session is needed";
+    LoginRefused "LOGIN_REFUSED" UNAUTHORIZED "The log-in was refused";
     Forbidden "FORBIDDEN" FORBIDDEN "Your role does not allow this";
     NotFound "NOT_FOUND" NOT_FOUND "There is nothing here";
     MethodNotAllowed "METHOD_NOT_ALLOWED" METHOD_NOT_ALLOWED "This method is not offered here";

@@ -9,7 +9,7 @@ pub mod json;
 pub mod prefer;
 pub mod query;
 
-pub use current_session::CurrentSession;
+pub use current_session::{CurrentSession, PresentedToken};
 pub use idempotency_key::IdempotencyKey;
 pub use json::StrictJson;
 pub use prefer::Wait;

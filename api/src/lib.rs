@@ -4,9 +4,11 @@
 //! `extract` parses at the edge, `error` is every failure. Serving is `server` (users) and `ops` (operators).
 //! Never calls a model, touches no mailbox, holds no SQL: work is handed to `jobs` and done by the worker.
 
+pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod context;
+pub mod cursor;
 pub mod error;
 pub mod extract;
 pub mod fingerprint;
@@ -23,6 +25,7 @@ use crate::{config::ApiConfig, error::ApiError, metrics::ApiMetrics, route_table
 use axum::{Router, middleware};
 use jobs::{
     clock::Clock,
+    commands::{hashing::PasswordHasher, record_denial::Denials},
     db::PgPool,
     queue::{listen::Listener, notify::Notifier},
 };
@@ -39,6 +42,9 @@ pub struct App {
     pub metrics: ApiMetrics,
     pub clock: Clock,
     pub table: RouteTable,
+    pub hasher: PasswordHasher,
+    /// Keeps refused requests from filling the audit log.
+    pub denials: Denials,
     /// Requests that write, and whatever else must end before the process does.
     pub tracker: TaskTracker,
     /// Set when the process is to stop: nothing new is accepted and waiting requests answer with what they know.

@@ -1,15 +1,25 @@
 //! Every operation, one module per resource: [`all`]. A module gives its [`Route`]s; nothing is served that is not in this list.
 
+pub mod audit;
 pub mod jobs;
 pub mod meta;
+pub mod onboarding;
 pub mod rules;
+pub mod sessions;
 
 use crate::route_table::Route;
 
 /// The whole surface, in the order of the OpenAPI document.
 pub fn all() -> Vec<Route> {
-    [jobs::routes(), rules::routes(), meta::routes()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        sessions::routes(),
+        onboarding::routes(),
+        jobs::routes(),
+        rules::routes(),
+        audit::routes(),
+        meta::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

@@ -12,6 +12,7 @@ use crate::{
 use anyhow::Context;
 use jobs::{
     clock::Clock,
+    commands::{hashing::PasswordHasher, record_denial::Denials},
     db,
     kinds::triage::Triage,
     queue::{JobKind, listen::Listener, notify::Notifier},
@@ -79,6 +80,8 @@ impl Api {
             metrics,
             clock: Clock::System,
             table,
+            hasher: PasswordHasher::new(),
+            denials: Denials::default(),
             tracker: TaskTracker::new(),
             stopping: CancellationToken::new(),
             admission: Arc::new(Semaphore::new(IN_FLIGHT)),

@@ -1,27 +1,188 @@
 //! The session that a request speaks for: [`CurrentSession`].
+//!
+//! Tokens are taken from `Authorization: Bearer` and from nowhere else: what stands in a URL ends up in logs and
+//! histories. Who the token belongs to is decided in `jobs::commands::authenticate`.
 
 use crate::{
     AppState,
+    context::RequestContext,
     error::{ApiError, Code},
+    route_table::Operation,
 };
-use axum::{extract::FromRequestParts, http::request::Parts};
-use jobs::domain::session::{Scope, Session};
-use std::convert::Infallible;
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, header, request::Parts},
+};
+use jobs::{
+    commands::{
+        authenticate,
+        authenticate::{AuthenticateError, Refusal},
+        record_denial,
+    },
+    domain::{
+        SessionToken,
+        session::{Origin, Scope, Session},
+    },
+};
+use std::{convert::Infallible, sync::Arc};
+use tracing::Instrument;
 
 /// A living session whose role carries the operation's scope: [`establish`] has seen to that before the handler runs.
 #[derive(Clone, Debug)]
 pub struct CurrentSession(pub Session);
 
+/// The token of the [`CurrentSession`], for the operation that replaces it.
+#[derive(Clone, Debug)]
+pub struct PresentedToken(pub Arc<SessionToken>);
+
 /// Puts the [`CurrentSession`] into the request.
 ///
 /// # Errors
 /// 401 without a living session, 403 if its role does not carry `scope`, 503 if the database cannot be asked.
-#[expect(
-    clippy::unused_async,
-    reason = "the look-up lands with the session commands"
-)]
-pub async fn establish(_: &AppState, _: &mut Parts, _: Scope) -> Result<(), ApiError> {
-    Err(ApiError::new(Code::Unauthenticated, "Sign in first."))
+pub async fn establish(app: &AppState, parts: &mut Parts, scope: Scope) -> Result<(), ApiError> {
+    let token = match presented(&parts.headers, parts.uri.query()) {
+        Ok(token) => Arc::new(token),
+        Err(refusal) => return Err(refusal.counted(app)),
+    };
+    let origin = parts
+        .extensions
+        .get::<RequestContext>()
+        .expect("the pipeline gives every request its context")
+        .origin
+        .clone();
+    let session = look_up(app, token.clone(), origin.clone()).await?;
+    if !session.may(scope) {
+        let operation = parts
+            .extensions
+            .get::<Arc<Operation>>()
+            .expect("the pipeline names every request's operation")
+            .name;
+        let recorded =
+            record_denial(&app.pool, &app.denials, &session, operation, scope, &origin).await;
+        if let Err(error) = recorded {
+            tracing::error!(%error, operation, "could not write a denial to the audit log");
+        }
+        return Err(ApiError::new(
+            Code::Forbidden,
+            "Your role does not carry the scope this operation needs. Ask an owner or an admin.",
+        ));
+    }
+    parts.extensions.insert(CurrentSession(session));
+    parts.extensions.insert(PresentedToken(token));
+    Ok(())
+}
+
+async fn look_up(
+    app: &AppState,
+    token: Arc<SessionToken>,
+    origin: Origin,
+) -> Result<Session, ApiError> {
+    // In a task of its own: a thief who hangs up at once must not undo the end of the session whose token they reused.
+    let task = {
+        let app = app.clone();
+        async move { authenticate(&app.pool, &app.notifier, &token, &origin).await }
+    };
+    let found = app.tracker.spawn(task.in_current_span()).await;
+    match found.map_err(ApiError::internal)? {
+        Ok(session) => Ok(session),
+        Err(AuthenticateError::Refused(refusal)) => Err(refused(app, refusal)),
+        Err(AuthenticateError::LookUp(source) | AuthenticateError::EndReused(source)) => {
+            Err(source.into())
+        }
+    }
+}
+
+/// What a client whose token does not open a session is told, whatever the reason.
+pub(crate) fn refused(app: &AppState, refusal: Refusal) -> ApiError {
+    count(app, refusal.as_str());
+    if refusal == Refusal::Reused {
+        tracing::warn!("a replaced token came back; its session was ended");
+    }
+    ApiError::new(
+        Code::Unauthenticated,
+        "The session has ended or the token is not valid. Sign in again.",
+    )
+}
+
+fn count(app: &AppState, reason: &str) {
+    app.metrics
+        .auth_failures_total
+        .with_label_values(&[reason])
+        .inc();
+}
+
+/// Why a request shows no token that could be looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NoToken {
+    Missing,
+    /// Not `Bearer`, or not a token of ours.
+    Malformed,
+    InQuery,
+    /// Two credentials: nobody can say which the client means.
+    Ambiguous,
+}
+
+impl NoToken {
+    fn counted(self, app: &AppState) -> ApiError {
+        let (reason, code, detail) = match self {
+            Self::Missing => (
+                "missing",
+                Code::Unauthenticated,
+                "Send a session token: Authorization: Bearer pr_s_…",
+            ),
+            Self::Malformed => (
+                "malformed",
+                Code::Unauthenticated,
+                "The Authorization header holds no session token. Send: Authorization: Bearer pr_s_…",
+            ),
+            Self::InQuery => (
+                "in_query",
+                Code::Unauthenticated,
+                "Tokens are not accepted in the URL, and this one should be considered known to others. \
+                 End its session and send the next one in the Authorization header.",
+            ),
+            Self::Ambiguous => (
+                "ambiguous",
+                Code::MalformedRequest,
+                "Send one Authorization header.",
+            ),
+        };
+        count(app, reason);
+        ApiError::new(code, detail)
+    }
+}
+
+fn presented(headers: &HeaderMap, query: Option<&str>) -> Result<SessionToken, NoToken> {
+    if query.is_some_and(names_a_token) {
+        return Err(NoToken::InQuery);
+    }
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = values.next().ok_or(NoToken::Missing)?;
+    if values.next().is_some() {
+        return Err(NoToken::Ambiguous);
+    }
+    let (scheme, token) = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.split_once(' '))
+        .ok_or(NoToken::Malformed)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(NoToken::Malformed);
+    }
+    SessionToken::parse(token).map_err(|_| NoToken::Malformed)
+}
+
+/// Whether a query string holds one of our tokens, or a parameter that by its name should hold one.
+fn names_a_token(query: &str) -> bool {
+    query.split('&').any(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        matches!(
+            name,
+            "token" | "access_token" | "session_token" | "authorization"
+        ) || ["pr_s_", "pr_i_"]
+            .iter()
+            .any(|prefix| value.contains(prefix))
+    })
 }
 
 impl FromRequestParts<AppState> for CurrentSession {
@@ -33,5 +194,76 @@ impl FromRequestParts<AppState> for CurrentSession {
             .get::<Self>()
             .expect("only operations that need a session ask for it")
             .clone())
+    }
+}
+
+impl FromRequestParts<AppState> for PresentedToken {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Self::Rejection> {
+        Ok(parts
+            .extensions
+            .get::<Self>()
+            .expect("only operations that need a session ask for its token")
+            .clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    fn read(values: &[&str], query: Option<&str>) -> Result<String, NoToken> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+        }
+        presented(&headers, query).map(|token| token.expose().to_owned())
+    }
+
+    #[test]
+    fn a_token_is_read_from_one_bearer_header_and_nowhere_else() {
+        let token = SessionToken::generate().expose().to_owned();
+        let good = format!("Bearer {token}");
+        assert_eq!(read(&[&good], None), Ok(token.clone()));
+        assert_eq!(
+            read(&[&format!("bEARER {token}")], Some("limit=5")),
+            Ok(token.clone())
+        );
+        assert_eq!(read(&[], None), Err(NoToken::Missing));
+        assert_eq!(read(&[&good, &good], None), Err(NoToken::Ambiguous));
+        for bad in [
+            "",
+            "Bearer",
+            "Bearer ",
+            &token,
+            &format!("Bearer  {token}"),
+            &format!("Basic {token}"),
+            &format!("Bearer {token},{token}"),
+            &good.replace("pr_s_", "pr_i_"),
+            "Bearer ünïcödé",
+        ] {
+            assert_eq!(read(&[bad], None), Err(NoToken::Malformed), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_token_in_the_query_is_refused_even_beside_a_good_header() {
+        let token = SessionToken::generate().expose().to_owned();
+        let good = format!("Bearer {token}");
+        for query in [
+            format!("token={token}"),
+            format!("limit=5&x={token}"),
+            "access_token=anything".to_owned(),
+            "token".to_owned(),
+        ] {
+            assert_eq!(
+                read(&[&good], Some(&query)),
+                Err(NoToken::InQuery),
+                "{query}"
+            );
+            assert_eq!(read(&[], Some(&query)), Err(NoToken::InQuery), "{query}");
+        }
     }
 }

@@ -1,0 +1,119 @@
+//! `postroom-api admin …`: what only a person with a shell on the server may do. See [`AdminCommand`].
+//!
+//! The results go to stdout, for people or with `--json` for programs; each command is audited with actor `cli`.
+
+use anyhow::Context;
+use clap::Subcommand;
+use jobs::{
+    commands::{bootstrap, end_session, grant},
+    db::{self, PgPool, PoolConfig},
+    domain::invite::{EmailAddress, TenantSlug},
+    env::Env,
+    queue::notify::Notifier,
+    store::grants::DbRole,
+};
+use serde_json::json;
+use std::io::Write;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+#[derive(Debug, Subcommand)]
+pub enum AdminCommand {
+    /// Invites the first owner of a tenant and prints the invite's token; makes the tenant if there is none.
+    Bootstrap {
+        /// The tenant's short name: lower-case letters, digits and hyphens.
+        #[arg(long)]
+        tenant: TenantSlug,
+        #[arg(long)]
+        email: EmailAddress,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ends all sessions of a user.
+    RevokeSessions {
+        #[arg(long)]
+        tenant: TenantSlug,
+        #[arg(long)]
+        email: EmailAddress,
+    },
+    /// Gives a database role what the API and the worker need and no more: of the audit log only the adding.
+    Grant {
+        #[arg(long)]
+        role: DbRole,
+    },
+}
+
+/// Carries the command out; needs nothing but `DATABASE_URL`.
+///
+/// # Errors
+/// What kept it from being done, with its causes.
+pub async fn run(command: AdminCommand, mut env: Env) -> anyhow::Result<()> {
+    let database = PoolConfig::from_env(&mut env, 2, "postroom-admin");
+    let pool = db::connect(&env.finish(database)?).await?;
+    db::check_schema(&pool).await?;
+    match command {
+        AdminCommand::Bootstrap {
+            tenant,
+            email,
+            json,
+        } => invite_owner(&pool, &tenant, &email, json).await,
+        AdminCommand::RevokeSessions { tenant, email } => {
+            revoke_sessions(&pool, &tenant, &email).await
+        }
+        AdminCommand::Grant { role } => {
+            grant(&pool, &role).await?;
+            print(&format!(
+                "{role} may read and write; of the audit log it may only add and read"
+            ))
+        }
+    }
+}
+
+async fn invite_owner(
+    pool: &PgPool,
+    tenant: &TenantSlug,
+    email: &EmailAddress,
+    as_json: bool,
+) -> anyhow::Result<()> {
+    let invited = bootstrap(pool, tenant, email).await?;
+    let token = invited.token.expose();
+    if as_json {
+        let object = json!({
+            "tenant": tenant.as_str(),
+            "email": email.expose(),
+            "role": invited.invite.role,
+            "token": token,
+            "expires_at": invited.invite.expires_at,
+        });
+        return print(&object.to_string());
+    }
+    // The token alone goes to stdout, so that `$(…)` takes it; the rest is for the person.
+    eprintln!(
+        "Invite for the first owner of {}, valid until {}. Accept it with POST /v1/onboarding/accept:",
+        tenant.as_str(),
+        invited.invite.expires_at.format("%Y-%m-%d %H:%M UTC"),
+    );
+    print(token)
+}
+
+async fn revoke_sessions(
+    pool: &PgPool,
+    tenant: &TenantSlug,
+    email: &EmailAddress,
+) -> anyhow::Result<()> {
+    let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
+    let notifier = Notifier::spawn(pool.clone(), &tracker, stop.clone());
+    let ended = end_session::end_sessions_of(pool, &notifier, tenant, email).await;
+    // What was ended is announced before the process goes.
+    stop.cancel();
+    tracker.close();
+    tracker.wait().await;
+    let ended = ended
+        .context("could not end the sessions")?
+        .with_context(|| format!("tenant {} has no such user", tenant.as_str()))?;
+    print(&format!("{ended} session(s) ended"))
+}
+
+fn print(line: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{line}").context("could not write to stdout")
+}

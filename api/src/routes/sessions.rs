@@ -1,0 +1,317 @@
+//! Sessions over HTTP: log in, see where one is logged in, replace the token, log out.
+//!
+//! Tokens appear in two answers, once each: of the log-in and of the rotation. What a session is worth is decided in
+//! `jobs::commands`; this file only speaks HTTP.
+
+use crate::{
+    AppState,
+    context::RequestContext,
+    error::{ApiError, Code, success},
+    extract::{CurrentSession, PresentedToken, StrictJson, current_session},
+    route_table::{Access, Route},
+};
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::{HeaderName, Method},
+    response::{IntoResponse, NoContent},
+};
+use chrono::{DateTime, Utc};
+use jobs::{
+    commands::{
+        end_session::{self, EndSessionError},
+        hashing::HashingError,
+        log_in::{self, LogIn, LogInError},
+        rotate_session::{RotateError, rotate_session},
+    },
+    domain::{
+        Session, SessionId, SessionToken, TenantId, UserId,
+        session::{AuthMethod, RevokeScope, Role, Scope},
+    },
+    store::sessions,
+};
+use schemars::JsonSchema;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+/// A browser forgets what it kept of the user who leaves, or of the one who was there before.
+const CLEAR_SITE_DATA: (HeaderName, &str) = (
+    HeaderName::from_static("clear-site-data"),
+    r#""cache", "cookies", "storage""#,
+);
+
+pub fn routes() -> Vec<Route> {
+    let own = Access::Session(Scope::OwnSessions);
+    vec![
+        Route::new(
+            Method::POST,
+            "/v1/sessions",
+            "open_session",
+            Access::Public,
+            open,
+        )
+        .summary("Log in with a password")
+        .body::<LogInBody>("application/json")
+        .answer::<OpenedSession>(201, "The session and its token, which is not shown again"),
+        Route::new(Method::GET, "/v1/sessions", "list_sessions", own, list)
+            .summary("List your sessions, the youngest first")
+            .answer::<SessionList>(200, "Your living sessions"),
+        Route::new(
+            Method::POST,
+            "/v1/sessions/current/rotate",
+            "rotate_session",
+            own,
+            rotate,
+        )
+        .summary("Replace this session's token; the old one answers for a short while")
+        .answer::<OpenedSession>(
+            200,
+            "The session and its new token, which is not shown again",
+        ),
+        Route::new(
+            Method::DELETE,
+            "/v1/sessions/current",
+            "end_current_session",
+            own,
+            log_out,
+        )
+        .summary("Log out")
+        .empty_answer(204, "The session has ended"),
+        Route::new(Method::DELETE, "/v1/sessions/{id}", "end_session", own, end)
+            .summary("End one of your sessions")
+            .empty_answer(204, "The session has ended"),
+        Route::new(
+            Method::POST,
+            "/v1/sessions/revoke",
+            "end_sessions",
+            own,
+            end_several,
+        )
+        .summary("End this session, all others, or all")
+        .body::<RevokeBody>("application/json")
+        .empty_answer(204, "They have ended"),
+    ]
+}
+
+/// A user's tenant, address and password.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct LogInBody {
+    /// The tenant's short name.
+    tenant: String,
+    email: String,
+    #[schemars(with = "String")]
+    password: SecretString,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RevokeBody {
+    scope: RevokeScope,
+}
+
+/// A session with the only copy of its token.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct OpenedSession {
+    /// Send it as `Authorization: Bearer …`.
+    token: String,
+    session: SessionView,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct SessionView {
+    id: SessionId,
+    tenant_id: TenantId,
+    user_id: UserId,
+    role: Role,
+    auth_method: AuthMethod,
+    created_at: DateTime<Utc>,
+    /// The end that nothing postpones.
+    expires_at: DateTime<Utc>,
+    /// The end if the session is not used.
+    idle_expires_at: DateTime<Utc>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct SessionList {
+    items: Vec<ListedSession>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct ListedSession {
+    id: SessionId,
+    /// Whether it is the one that asks.
+    current: bool,
+    auth_method: String,
+    created_at: DateTime<Utc>,
+    /// Precise to a minute.
+    last_used_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+    idle_expires_at: DateTime<Utc>,
+    /// Where it was opened from.
+    ip: Option<String>,
+    user_agent: Option<String>,
+}
+
+impl OpenedSession {
+    pub(super) fn new(token: &SessionToken, session: &Session) -> Self {
+        Self {
+            token: token.expose().to_owned(),
+            session: SessionView {
+                id: session.id,
+                tenant_id: session.tenant,
+                user_id: session.user,
+                role: session.role,
+                auth_method: session.auth_method,
+                created_at: session.created_at,
+                expires_at: session.expires_at,
+                idle_expires_at: session.idle_expires_at,
+            },
+        }
+    }
+}
+
+async fn open(
+    State(app): State<AppState>,
+    context: RequestContext,
+    StrictJson(body): StrictJson<LogInBody>,
+) -> Result<impl IntoResponse, ApiError> {
+    let typed = LogIn {
+        tenant: body.tenant,
+        email: body.email,
+        password: body.password,
+        origin: context.origin,
+    };
+    let lifetime = app.config.sessions;
+    let opened = log_in::log_in(&app.pool, &app.notifier, &app.hasher, lifetime, &typed)
+        .await
+        .map_err(|error| not_logged_in(&app, error))?;
+    app.metrics
+        .sessions_opened_total
+        .with_label_values(&[AuthMethod::Password.as_str()])
+        .inc();
+    let body = OpenedSession::new(&opened.token, &opened.session);
+    Ok((success::CREATED, [CLEAR_SITE_DATA], Json(body)))
+}
+
+fn not_logged_in(app: &AppState, error: LogInError) -> ApiError {
+    let count = |reason| {
+        app.metrics
+            .auth_failures_total
+            .with_label_values(&[reason])
+            .inc();
+    };
+    match error {
+        LogInError::Refused => {
+            count("login_refused");
+            ApiError::new(
+                Code::LoginRefused,
+                "Tenant, e-mail address or password is wrong. Check all three and try again.",
+            )
+        }
+        LogInError::Throttled { retry_after } => {
+            count("login_throttled");
+            let seconds = u32::try_from(retry_after.as_secs()).unwrap_or(u32::MAX);
+            ApiError::new(
+                Code::TooManyRequests,
+                "Too many log-ins failed lately. Wait as long as Retry-After says.",
+            )
+            // Rounded up: a retry at the very second must not come too early.
+            .retry_after(seconds.saturating_add(1))
+        }
+        LogInError::Hashing(error) => not_hashed(error),
+        LogInError::Database(error) => error.into(),
+    }
+}
+
+pub(super) fn not_hashed(error: HashingError) -> ApiError {
+    let (code, detail) = match error {
+        HashingError::Busy => (
+            Code::Overloaded,
+            "Too many people are logging in right now. Try again in a moment.",
+        ),
+        HashingError::Stopping => (
+            Code::Unavailable,
+            "The service is restarting. Try again in a moment.",
+        ),
+    };
+    ApiError::new(code, detail).retry_after(1).caused_by(error)
+}
+
+async fn list(
+    State(app): State<AppState>,
+    CurrentSession(session): CurrentSession,
+) -> Result<Json<SessionList>, ApiError> {
+    let mut conn = app.pool.acquire().await?;
+    let listed = sessions::list(&mut conn, session.tenant, session.user).await?;
+    let items = listed
+        .into_iter()
+        .map(|listed| ListedSession {
+            current: listed.id == session.id,
+            id: listed.id,
+            auth_method: listed.auth_method,
+            created_at: listed.created_at,
+            last_used_at: listed.last_used_at,
+            expires_at: listed.expires_at,
+            idle_expires_at: listed.idle_expires_at,
+            ip: listed.ip,
+            user_agent: listed.user_agent,
+        })
+        .collect();
+    Ok(Json(SessionList { items }))
+}
+
+async fn rotate(
+    State(app): State<AppState>,
+    context: RequestContext,
+    CurrentSession(session): CurrentSession,
+    PresentedToken(token): PresentedToken,
+) -> Result<Json<OpenedSession>, ApiError> {
+    let rotated = rotate_session(&app.pool, &app.notifier, &session, &token, &context.origin)
+        .await
+        .map_err(|error| match error {
+            RotateError::AlreadyRotated => ApiError::new(
+                Code::Conflict,
+                "This token was replaced before, and its successor is in use. Use that one.",
+            ),
+            RotateError::Refused(refusal) => current_session::refused(&app, refusal),
+            RotateError::Database(error) => error.into(),
+        })?;
+    Ok(Json(OpenedSession::new(&rotated.token, &rotated.session)))
+}
+
+async fn log_out(
+    State(app): State<AppState>,
+    context: RequestContext,
+    CurrentSession(session): CurrentSession,
+) -> Result<impl IntoResponse, ApiError> {
+    end_session::log_out(&app.pool, &app.notifier, &session, &context.origin).await?;
+    Ok(([CLEAR_SITE_DATA], NoContent))
+}
+
+async fn end(
+    State(app): State<AppState>,
+    context: RequestContext,
+    CurrentSession(session): CurrentSession,
+    Path(id): Path<String>,
+) -> Result<NoContent, ApiError> {
+    let id: SessionId = id.parse().map_err(|_| ApiError::not_found())?;
+    end_session::end_session(&app.pool, &app.notifier, &session, id, &context.origin)
+        .await
+        .map_err(|error| match error {
+            EndSessionError::NotFound => ApiError::not_found(),
+            EndSessionError::Database(error) => error.into(),
+        })?;
+    Ok(NoContent)
+}
+
+async fn end_several(
+    State(app): State<AppState>,
+    context: RequestContext,
+    CurrentSession(session): CurrentSession,
+    StrictJson(body): StrictJson<RevokeBody>,
+) -> Result<NoContent, ApiError> {
+    let (pool, notifier) = (&app.pool, &app.notifier);
+    end_session::end_sessions(pool, notifier, &session, body.scope, &context.origin).await?;
+    Ok(NoContent)
+}

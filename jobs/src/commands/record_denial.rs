@@ -1,0 +1,102 @@
+//! Writing down that somebody asked for what their role does not allow: [`record_denial`].
+//!
+//! On a connection of its own, since the refused request has no transaction. Capped per user, or a client that repeats
+//! a refused request all day would fill the audit log, which nothing can empty.
+
+use crate::{
+    domain::{
+        Action, Actor, Detail, NewAuditEntry, Session, UserId,
+        session::{Origin, Scope},
+    },
+    store::audit,
+};
+use sqlx::PgPool;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+const WINDOW: Duration = Duration::from_secs(60);
+const PER_WINDOW: u32 = 20;
+/// Above that many users, those whose window is over are forgotten.
+const MANY: usize = 10_000;
+
+/// How many denials of each user this process has written lately.
+#[derive(Debug, Default)]
+pub struct Denials {
+    recent: Mutex<HashMap<UserId, (Instant, u32)>>,
+}
+
+/// Writes that the session's user was refused `operation` for want of `scope`, unless they were refused too often in
+/// the last minute. The last entry before that says so.
+///
+/// # Errors
+/// When the database does not answer; the request is refused all the same.
+pub async fn record_denial(
+    pool: &PgPool,
+    denials: &Denials,
+    session: &Session,
+    operation: &'static str,
+    scope: Scope,
+    origin: &Origin,
+) -> Result<(), sqlx::Error> {
+    let nth = denials.count(session.user, Instant::now());
+    if nth > PER_WINDOW {
+        return Ok(());
+    }
+    let actor = Actor::User {
+        user: session.user,
+        session: Some(session.id),
+    };
+    let entry = NewAuditEntry::new(
+        session.tenant,
+        actor,
+        Action::AUTHZ_FAIL,
+        "operation",
+        operation,
+    )
+    .denied("FORBIDDEN")
+    .with_request(origin.request_id.as_deref())
+    .with_detail(
+        Detail::new()
+            .word("scope", scope.as_str())
+            .word("role", session.role.as_str())
+            .flag("more_are_left_out", nth == PER_WINDOW),
+    );
+    audit::insert(&mut *pool.acquire().await?, &[entry]).await
+}
+
+impl Denials {
+    /// Which denial of this user within the window this one is, from 1.
+    fn count(&self, user: UserId, now: Instant) -> u32 {
+        // A panic elsewhere leaves at worst a count that is one off.
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent.len() > MANY {
+            recent.retain(|_, (began, _)| now.duration_since(*began) < WINDOW);
+        }
+        let (began, count) = recent.entry(user).or_insert((now, 0));
+        if now.duration_since(*began) >= WINDOW {
+            (*began, *count) = (now, 0);
+        }
+        *count = count.saturating_add(1);
+        *count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn denials_are_counted_per_user_and_window() {
+        let denials = Denials::default();
+        let (ada, eve) = (UserId::new(), UserId::new());
+        let start = Instant::now();
+        for nth in 1..=30 {
+            assert_eq!(denials.count(ada, start), nth);
+        }
+        assert_eq!(denials.count(eve, start), 1);
+        assert_eq!(denials.count(ada, start + WINDOW), 1);
+    }
+}
