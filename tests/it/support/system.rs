@@ -1,4 +1,5 @@
-//! The whole system as real processes on one database: [`Api`] and [`Worker`], any number of each.
+//! The whole system as real processes on one database: [`Api`] and [`Worker`], any number of each. [`TestApi`] is the
+//! same API inside the test.
 //!
 //! Each is configured for a test: free ports, and a lease short enough to be waited for.
 
@@ -7,6 +8,8 @@ use super::{
     client::{Client, http},
     process::Process,
 };
+use api::{config::ApiConfig, server::Limits};
+use jobs::env::Env;
 use std::net::SocketAddr;
 
 /// Variables by name; a later one wins.
@@ -74,6 +77,50 @@ impl Worker {
     }
 }
 
+/// The API inside the test's own process: quicker than a process, for tests that kill nothing.
+pub(crate) struct TestApi {
+    pub(crate) app: api::AppState,
+    pub(crate) addr: SocketAddr,
+    pub(crate) ops: SocketAddr,
+}
+
+impl TestApi {
+    /// The real router on free ports; it stops with the value.
+    pub(crate) async fn start(db: &TestDb) -> Self {
+        Self::start_with(db, &[]).await
+    }
+
+    /// With further variables.
+    pub(crate) async fn start_with(db: &TestDb, variables: Variables<'_>) -> Self {
+        let url = db.url();
+        let mut all = vec![
+            ("DATABASE_URL", url.as_str()),
+            ("API_ADDR", "127.0.0.1:0"),
+            ("API_OPS_ADDR", "127.0.0.1:0"),
+        ];
+        all.extend(variables);
+        let config =
+            ApiConfig::from_env(Env::from_vars(all)).expect("the configuration is complete");
+        let api = api::serve::Api::start(config, Limits::default())
+            .await
+            .expect("start the API");
+        let (app, addr, ops) = (api.app.clone(), api.addr, api.ops_addr);
+        tokio::spawn(api.run());
+        Self { app, addr, ops }
+    }
+
+    /// The owner of a new tenant, signed in and talking to this API.
+    pub(crate) async fn sign_in(&self, db: &TestDb) -> Client {
+        Client::owner_of_new_tenant(db).await.at(self.addr)
+    }
+}
+
+impl Drop for TestApi {
+    fn drop(&mut self) {
+        self.app.stopping.cancel();
+    }
+}
+
 /// One number of a process's `/metrics`: the sum over all series of the metric that carry all these labels.
 pub(crate) async fn metric(ops: SocketAddr, name: &str, labels: &[(&str, &str)]) -> f64 {
     let text = metrics(ops).await;
@@ -96,4 +143,13 @@ pub(crate) async fn metrics(ops: SocketAddr) -> String {
         .await
         .expect("scrape a process");
     response.text().await.expect("read the metrics")
+}
+
+#[tokio::test]
+async fn api_in_the_test_answers_where_it_says() {
+    let db = TestDb::new().await;
+    let api = TestApi::start(&db).await;
+    let client = api.sign_in(&db).await;
+    assert_eq!(client.get("/nowhere").await.status, 404);
+    assert!(metric(api.ops, "http_requests_in_flight", &[]).await < 1.0);
 }
