@@ -33,7 +33,7 @@ pub struct Options {
 pub struct Job {
     pub id: String,
     pub state: String,
-    pub result: Option<Output>,
+    pub output: Option<Output>,
     pub error: Option<JobError>,
 }
 
@@ -149,20 +149,20 @@ impl Client {
     /// # Errors
     /// When the API refuses the rules or cannot be reached.
     pub async fn put_rules_if_none(&self, yaml: &str) -> Result<bool, ClientError> {
-        let rules = format!("{}/v1/rules", self.api);
-        match self.send(http().get(&rules)).await {
-            Ok(_) => return Ok(false),
-            Err(ClientError::Refused {
-                status: StatusCode::NOT_FOUND,
-                ..
-            }) => {}
-            Err(error) => return Err(error),
-        }
         let put = http()
-            .put(&rules)
+            .put(format!("{}/v1/rules", self.api))
             .header("content-type", "application/yaml")
+            // The version before the first: whoever has rules keeps them.
+            .header("if-match", "\"0\"")
             .body(yaml.to_owned());
-        self.send(put).await.map(|_| true)
+        match self.send(put).await {
+            Ok(_) => Ok(true),
+            Err(ClientError::Refused {
+                status: StatusCode::PRECONDITION_FAILED,
+                ..
+            }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Sends with the session's token, and again as often as the API says that it is only busy.

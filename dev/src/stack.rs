@@ -212,8 +212,10 @@ impl Service {
         };
         let process = Supervised::spawn(&spec, |command| {
             command.args(args).envs(variables.iter().copied());
-            // Ours, and both binaries rightly refuse it.
-            command.env_remove("DEV_MODE");
+            // Both binaries rightly refuse the first; the second would lead to another database than the one above.
+            command
+                .env_remove("DEV_MODE")
+                .env_remove("DATABASE_LISTEN_URL");
         });
         let process = process.map_err(|source| StackError::Spawn { name, source })?;
         Ok(Self { name, process, log })

@@ -33,7 +33,7 @@ pub fn table(outcomes: &[Outcome]) -> Table {
 fn row(outcome: &Outcome) -> Vec<Cell> {
     let ms = Cell::new(outcome.took.as_millis()).set_alignment(CellAlignment::Right);
     let why = match &outcome.job {
-        Ok(job) => match &job.result {
+        Ok(job) => match &job.output {
             Some(result) => return judged(result, ms),
             None => job.error.as_ref().map_or_else(
                 || job.state.clone(),

@@ -154,7 +154,7 @@ fn as_json(outcome: &Outcome) -> Value {
             "path": outcome.label,
             "job": job.id,
             "state": job.state,
-            "result": job.result,
+            "result": job.output,
             "error": job.error.as_ref().map(|error| json!({ "code": error.code, "message": error.message })),
         }),
         Err(reason) => {

@@ -17,6 +17,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use uuid::Uuid;
 
 #[derive(Args, Debug)]
 pub struct UpArgs {
@@ -116,7 +117,7 @@ async fn show(places: &Places, reach: &Reach, args: &UpArgs) -> Result<Option<u8
     if args.once {
         return Ok(Some(u8::from(!good)));
     }
-    say::line(try_next(&reach.api, &token, &samples));
+    say::line(try_next(places, &reach.api, &token));
     eprintln!("Logs: .dev/logs/*.log. Ctrl-C stops everything; the data stays.");
     Ok(None)
 }
@@ -140,15 +141,23 @@ async fn submit(client: &Client, samples: &Path) -> Vec<Outcome> {
 }
 
 /// Three lines for a shell, each working as it stands.
-fn try_next(api: &str, token: &SessionToken, samples: &Path) -> String {
-    let mail = samples.join("question.eml");
+///
+/// The request is named here, so that the third line can ask for it; the job's id is only known when the first line
+/// has been run.
+fn try_next(places: &Places, api: &str, token: &SessionToken) -> String {
+    let (id, mail, job) = (
+        Uuid::now_v7().simple(),
+        places.workspace.join("dev/samples/question.eml"),
+        places.dev.join("job.json"),
+    );
+    let (mail, job, token) = (mail.display(), job.display(), token.expose());
     format!(
-        "\nTry it yourself: submit a mail, wait for its result, read what was recorded of it.\n\
-         \x20 export TOKEN={}\n\
-         \x20 curl -sS -D .dev/headers -o .dev/job.json -H \"Authorization: Bearer $TOKEN\" -H \"Idempotency-Key: $(date +%s%N)\" -H 'Content-Type: message/rfc822' --data-binary @'{}' {api}/v1/jobs/triage && cat .dev/job.json\n\
-         \x20 curl -sS -H \"Authorization: Bearer $TOKEN\" -H 'Prefer: wait=25' {api}/v1/jobs/$(sed -E 's/.*\"id\": ?\"([^\"]+)\".*/\\1/' .dev/job.json)\n\
-         \x20 curl -sS -H \"Authorization: Bearer $TOKEN\" \"{api}/v1/audit?request_id=$(sed -nE 's/^x-request-id: ([A-Za-z0-9_-]+).*/\\1/p' .dev/headers)\"",
-        token.expose(),
-        mail.display(),
+        "
+Try it: submit a mail, wait for what becomes of it, read what was recorded about it.
+
+curl -sS -X POST '{api}/v1/jobs/triage?force=true' -H 'Authorization: Bearer {token}' -H 'Idempotency-Key: {id}' -H 'X-Request-Id: {id}' -H 'Content-Type: message/rfc822' --data-binary '@{mail}' -w '\\n' | tee '{job}'
+curl -sS \"{api}/v1/jobs/$(sed -E 's/^\\{{\"id\":\"([^\"]*)\".*/\\1/' '{job}')\" -H 'Authorization: Bearer {token}' -H 'Prefer: wait=25' -w '\\n'
+curl -sS '{api}/v1/audit?request_id={id}' -H 'Authorization: Bearer {token}' -w '\\n'
+"
     )
 }
