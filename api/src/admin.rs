@@ -2,6 +2,8 @@
 //!
 //! The results go to stdout, for people or with `--json` for programs; each command is audited with actor `cli`.
 
+mod queues;
+
 use anyhow::Context;
 use clap::Subcommand;
 use jobs::{
@@ -12,6 +14,7 @@ use jobs::{
     queue::notify::Notifier,
     store::grants::DbRole,
 };
+use queues::QueueCommand;
 use serde_json::json;
 use std::io::Write;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -36,6 +39,8 @@ pub enum AdminCommand {
         #[arg(long)]
         email: EmailAddress,
     },
+    #[command(flatten)]
+    Queue(QueueCommand),
     /// Gives a database role what the API and the worker need and no more: of the audit log only the adding.
     Grant {
         #[arg(long)]
@@ -60,6 +65,7 @@ pub async fn run(command: AdminCommand, mut env: Env) -> anyhow::Result<()> {
         AdminCommand::RevokeSessions { tenant, email } => {
             revoke_sessions(&pool, &tenant, &email).await
         }
+        AdminCommand::Queue(command) => queues::run(&pool, command).await,
         AdminCommand::Grant { role } => {
             grant(&pool, &role).await?;
             print(&format!(
@@ -101,17 +107,24 @@ async fn revoke_sessions(
     tenant: &TenantSlug,
     email: &EmailAddress,
 ) -> anyhow::Result<()> {
+    let ended = announced(pool, async |notifier| {
+        end_session::end_sessions_of(pool, notifier, tenant, email).await
+    })
+    .await
+    .context("could not end the sessions")?
+    .with_context(|| format!("tenant {} has no such user", tenant.as_str()))?;
+    print(&format!("{ended} session(s) ended"))
+}
+
+/// Runs `work`; what it announces is sent before the process goes.
+async fn announced<T>(pool: &PgPool, work: impl AsyncFnOnce(&Notifier) -> T) -> T {
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
     let notifier = Notifier::spawn(pool.clone(), &tracker, stop.clone());
-    let ended = end_session::end_sessions_of(pool, &notifier, tenant, email).await;
-    // What was ended is announced before the process goes.
+    let done = work(&notifier).await;
     stop.cancel();
     tracker.close();
     tracker.wait().await;
-    let ended = ended
-        .context("could not end the sessions")?
-        .with_context(|| format!("tenant {} has no such user", tenant.as_str()))?;
-    print(&format!("{ended} session(s) ended"))
+    done
 }
 
 fn print(line: &str) -> anyhow::Result<()> {

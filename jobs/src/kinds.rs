@@ -1,3 +1,8 @@
 //! The kinds of job: what each carries, gives back, and how it is retried. One file per kind; no IO.
 
 pub mod triage;
+
+use crate::queue::JobKind;
+
+/// Every queue that a kind of job waits in.
+pub const QUEUES: [&str; 1] = [triage::Triage::QUEUE];

@@ -1,4 +1,4 @@
-//! Strict JSON: [`StrictJson`]. Refuses what serde_json lets pass: repeated keys (it keeps the last), nesting beyond
+//! Strict JSON: [`StrictJson`]. Refuses what `serde_json` lets pass: repeated keys (it keeps the last), nesting beyond
 //! any use, U+0000 (which Postgres cannot store), and fields that nobody reads.
 
 use super::body;

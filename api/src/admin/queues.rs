@@ -1,0 +1,129 @@
+//! Holding a queue still on all workers, and letting it go on: `admin queues`, `admin pause`, `admin resume`.
+
+use super::{announced, print};
+use anyhow::{Context, ensure};
+use clap::Subcommand;
+use jobs::{
+    db::PgPool,
+    kinds::QUEUES,
+    queue::{pause, stats},
+};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// How often a drain looks whether the last job has ended.
+const LOOK: Duration = Duration::from_millis(200);
+
+#[derive(Debug, Subcommand)]
+pub enum QueueCommand {
+    /// Lists the queues: whether they are paused, and how many jobs were in each state at the last count.
+    Queues,
+    /// Holds a queue still: jobs are accepted, what runs goes on, nothing more is started on any worker.
+    Pause {
+        queue: String,
+        /// Why, for whoever finds it paused.
+        #[arg(long)]
+        reason: String,
+        /// Return when no job of the queue runs any more, or fail after so many seconds.
+        #[arg(long, value_name = "SECONDS")]
+        drain: Option<u64>,
+    },
+    /// Lets a paused queue go on.
+    Resume { queue: String },
+}
+
+pub(super) async fn run(pool: &PgPool, command: QueueCommand) -> anyhow::Result<()> {
+    match command {
+        QueueCommand::Queues => list(pool).await,
+        QueueCommand::Pause {
+            queue,
+            reason,
+            drain,
+        } => {
+            known(&queue)?;
+            pause::pause(pool, &queue, &reason)
+                .await
+                .context("could not pause the queue")?;
+            print(&format!("{queue} is paused"))?;
+            match drain {
+                None => Ok(()),
+                Some(seconds) => drained(pool, &queue, Duration::from_secs(seconds)).await,
+            }
+        }
+        QueueCommand::Resume { queue } => {
+            known(&queue)?;
+            let resumed = announced(pool, async |notifier| {
+                let resumed = pause::resume(pool, &queue).await;
+                notifier.job_available(&queue);
+                resumed
+            })
+            .await
+            .context("could not resume the queue")?;
+            print(&if resumed {
+                format!("{queue} goes on")
+            } else {
+                format!("{queue} was not paused")
+            })
+        }
+    }
+}
+
+/// A mistyped name would pause nothing and say that it did.
+fn known(queue: &str) -> anyhow::Result<()> {
+    ensure!(
+        QUEUES.contains(&queue),
+        "there is no queue {queue}; there is: {}",
+        QUEUES.join(", ")
+    );
+    Ok(())
+}
+
+async fn list(pool: &PgPool) -> anyhow::Result<()> {
+    let paused = pause::paused(pool)
+        .await
+        .context("could not read the pauses")?;
+    let sample = stats::read_sample(pool)
+        .await
+        .context("could not read the queue's sample")?;
+    for queue in QUEUES {
+        let counts: Vec<String> = sample
+            .iter()
+            .filter(|depth| depth.queue == queue)
+            .map(|depth| format!("{} {}", depth.jobs, depth.state))
+            .collect();
+        let counts = if counts.is_empty() {
+            "not counted yet".to_owned()
+        } else {
+            counts.join(", ")
+        };
+        let pause = paused
+            .iter()
+            .find(|pause| pause.queue == queue)
+            .map_or_else(String::new, |pause| {
+                format!(
+                    ", paused since {}: {}",
+                    pause.paused_at.format("%Y-%m-%d %H:%M UTC"),
+                    pause.reason
+                )
+            });
+        print(&format!("{queue}: {counts}{pause}"))?;
+    }
+    Ok(())
+}
+
+async fn drained(pool: &PgPool, queue: &str, at_most: Duration) -> anyhow::Result<()> {
+    let deadline = Instant::now() + at_most;
+    loop {
+        let running = pause::running(pool, queue)
+            .await
+            .context("could not count running jobs")?;
+        if running == 0 {
+            return print(&format!("{queue} is drained: no job of it runs"));
+        }
+        ensure!(
+            Instant::now() < deadline,
+            "{running} job(s) of {queue} still run; it stays paused"
+        );
+        sleep(LOOK).await;
+    }
+}
