@@ -3,7 +3,9 @@
 use crate::{
     admin::{self, AdminCommand},
     config::ApiConfig,
-    serve,
+    openapi,
+    route_table::RouteTable,
+    routes, serve,
 };
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -31,6 +33,8 @@ enum Command {
     /// What only a person with a shell on the server may do.
     #[command(subcommand)]
     Admin(AdminCommand),
+    /// Prints the OpenAPI document.
+    Openapi,
 }
 
 /// Carries the command out.
@@ -46,6 +50,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Migrate => migrate(Env::from_process()).await,
         Command::Admin(command) => admin::run(command, Env::from_process()).await,
+        Command::Openapi => print_openapi(),
     }
 }
 
@@ -59,5 +64,12 @@ async fn migrate(mut env: Env) -> anyhow::Result<()> {
         0 => writeln!(out, "the schema is up to date; nothing to apply")?,
         n => writeln!(out, "applied {n} migration(s); the schema is up to date")?,
     }
+    Ok(())
+}
+
+fn print_openapi() -> anyhow::Result<()> {
+    let (table, _) = RouteTable::build(routes::all());
+    let document = serde_json::to_string_pretty(&openapi::document(&table))?;
+    writeln!(std::io::stdout(), "{document}")?;
     Ok(())
 }

@@ -11,10 +11,15 @@
 mod audit;
 mod dashboards;
 mod dev;
+mod http_surface;
 mod onboarding;
+mod poll;
 mod pool;
 mod queue;
+mod routes;
+mod rules;
 mod sessions;
+mod submit;
 mod support;
 mod tidy;
 mod worker;

@@ -15,5 +15,6 @@ pub(crate) mod sources;
 pub(crate) mod system;
 pub(crate) mod wait;
 
+pub(crate) use client::Client;
 pub(crate) use db::TestDb;
 pub(crate) use wait::eventually;

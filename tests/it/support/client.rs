@@ -1,12 +1,12 @@
 //! [`Client`]: a user with a session, talking HTTP to whichever API process it is pointed at.
 //!
-//! Asserts nothing but that HTTP works; answers are looked at by the tests.
+//! Asserts that HTTP works and what a refusal looks like; all else is looked at by the tests.
 
 use super::{TestDb, eventually, wait::SOON};
 use jobs::{
     commands::{open_session, open_session::NewSession},
     domain::{
-        TenantId, UserId,
+        SessionId, TenantId, UserId,
         session::{AuthMethod, Origin, Role, SessionLifetime},
     },
 };
@@ -27,6 +27,7 @@ pub(crate) struct Client {
     base: String,
     token: String,
     pub(crate) tenant: TenantId,
+    pub(crate) session: SessionId,
 }
 
 /// What came back.
@@ -36,24 +37,45 @@ pub(crate) struct Answer {
     pub(crate) headers: HeaderMap,
     /// Null if there was no JSON.
     pub(crate) body: Value,
+    /// As it came.
+    pub(crate) text: String,
 }
 
 impl Client {
     /// A tenant of its own with one owner, who has a session; talks to nobody yet.
     pub(crate) async fn owner_of_new_tenant(db: &TestDb) -> Self {
-        let (tenant, user) = (TenantId::new(), UserId::new());
+        let tenant = TenantId::new();
+        db.execute(&format!(
+            "insert into tenants (id, slug) values ('{tenant}', 't-{}')",
+            tenant.0.simple()
+        ))
+        .await;
+        Self::sign_in(db, tenant, Role::Owner).await
+    }
+
+    /// A new user of the same tenant, talking to the same process.
+    pub(crate) async fn colleague(&self, db: &TestDb, role: Role) -> Self {
+        let base = self.base.clone();
+        Self {
+            base,
+            ..Self::sign_in(db, self.tenant, role).await
+        }
+    }
+
+    async fn sign_in(db: &TestDb, tenant: TenantId, role: Role) -> Self {
+        let user = UserId::new();
         // Not by an invite: hashing a password costs more than the rest of most tests.
         db.execute(&format!(
-            "insert into tenants (id, slug) values ('{tenant}', 't-{}');
-             insert into users (tenant_id, id, email, role, password_hash)
-             values ('{tenant}', '{user}', 'mira@postroom.example', 'owner', 'no password opens this')",
-            tenant.0.simple()
+            "insert into users (tenant_id, id, email, role, password_hash)
+             values ('{tenant}', '{user}', '{}@postroom.example', '{}', 'no password opens this')",
+            user.0.simple(),
+            role.as_str()
         ))
         .await;
         let new = NewSession {
             tenant,
             user,
-            role: Role::Owner,
+            role,
             auth_method: AuthMethod::Dev,
             lifetime: SessionLifetime {
                 idle: Duration::from_secs(1800),
@@ -70,6 +92,7 @@ impl Client {
             base: String::new(),
             token,
             tenant,
+            session: opened.session.id,
         }
     }
 
@@ -77,6 +100,11 @@ impl Client {
     pub(crate) fn at(mut self, addr: SocketAddr) -> Self {
         self.base = format!("http://{addr}");
         self
+    }
+
+    /// What goes into the `Authorization` header, for clients that write their own bytes.
+    pub(crate) fn authorization(&self) -> String {
+        format!("Bearer {}", self.token)
     }
 
     /// A request with the session's token, to be completed and given to [`send`].
@@ -158,10 +186,23 @@ pub(crate) async fn send(request: RequestBuilder) -> Answer {
         status,
         headers,
         body,
+        text,
     }
 }
 
 impl Answer {
+    /// A refusal in the one form that every refusal has.
+    #[track_caller]
+    pub(crate) fn assert_problem(&self, status: u16, code: &str, about: &str) {
+        assert_eq!(self.status, status, "{about}: {}", self.text);
+        let media_type = self.header("content-type");
+        assert_eq!(media_type, Some("application/problem+json"), "{about}");
+        assert_eq!(self.body["code"], code, "{about}: {}", self.text);
+        assert_eq!(self.body["status"], status, "{about}");
+        let request_id = self.header("x-request-id");
+        assert_eq!(self.body["request_id"].as_str(), request_id, "{about}");
+    }
+
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }

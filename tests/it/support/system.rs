@@ -11,6 +11,7 @@ use super::{
 use api::{config::ApiConfig, server::Limits};
 use jobs::env::Env;
 use std::net::SocketAddr;
+use tokio::task::JoinHandle;
 
 /// Variables by name; a later one wins.
 pub(crate) type Variables<'a> = &'a [(&'a str, &'a str)];
@@ -82,6 +83,8 @@ pub(crate) struct TestApi {
     pub(crate) app: api::AppState,
     pub(crate) addr: SocketAddr,
     pub(crate) ops: SocketAddr,
+    /// Taken by [`TestApi::stop`].
+    running: Option<JoinHandle<anyhow::Result<()>>>,
 }
 
 impl TestApi {
@@ -92,6 +95,15 @@ impl TestApi {
 
     /// With further variables.
     pub(crate) async fn start_with(db: &TestDb, variables: Variables<'_>) -> Self {
+        Self::start_limited(db, variables, Limits::default()).await
+    }
+
+    /// With limits that a test can reach.
+    pub(crate) async fn start_limited(
+        db: &TestDb,
+        variables: Variables<'_>,
+        limits: Limits,
+    ) -> Self {
         let url = db.url();
         let mut all = vec![
             ("DATABASE_URL", url.as_str()),
@@ -101,12 +113,27 @@ impl TestApi {
         all.extend(variables);
         let config =
             ApiConfig::from_env(Env::from_vars(all)).expect("the configuration is complete");
-        let api = api::serve::Api::start(config, Limits::default())
+        let api = api::serve::Api::start(config, limits)
             .await
             .expect("start the API");
         let (app, addr, ops) = (api.app.clone(), api.addr, api.ops_addr);
-        tokio::spawn(api.run());
-        Self { app, addr, ops }
+        let running = Some(tokio::spawn(api.run()));
+        Self {
+            app,
+            addr,
+            ops,
+            running,
+        }
+    }
+
+    /// Stops as at SIGTERM and waits for the end.
+    pub(crate) async fn stop(mut self) {
+        self.app.stopping.cancel();
+        let running = self.running.take().expect("stopped once");
+        running
+            .await
+            .expect("the API does not panic")
+            .expect("an orderly end");
     }
 
     /// The owner of a new tenant, signed in and talking to this API.
