@@ -1,5 +1,7 @@
 //! The audit log: everything that matters is in it, and nothing that is in it changes.
 
+mod http;
+
 use crate::support::{TestDb, people::Office};
 use jobs::{
     commands::{grant, grant::GrantError},

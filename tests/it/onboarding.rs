@@ -1,5 +1,7 @@
 //! How people come in: the first owner from the command line, the others by invite, each invite once.
 
+mod http;
+
 use crate::support::{
     TestDb,
     people::{LIFETIME, Office, PASSWORD},

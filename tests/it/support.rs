@@ -4,10 +4,12 @@
 
 pub(crate) mod binaries;
 pub(crate) mod boards;
+pub(crate) mod caller;
 pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod corpus;
 pub(crate) mod db;
+pub(crate) mod gate;
 pub(crate) mod model;
 pub(crate) mod people;
 pub(crate) mod process;

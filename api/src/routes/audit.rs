@@ -69,6 +69,7 @@ struct AuditPage {
 }
 
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AuditEntry")]
 struct AuditEntryView {
     id: AuditEntryId,
     at: DateTime<Utc>,

@@ -97,6 +97,7 @@ struct CreatedInvite {
 }
 
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Invite")]
 struct InviteView {
     id: InviteId,
     email: String,

@@ -119,6 +119,7 @@ pub(super) struct OpenedSession {
 }
 
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Session")]
 struct SessionView {
     id: SessionId,
     tenant_id: TenantId,

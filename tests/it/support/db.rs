@@ -85,6 +85,26 @@ impl TestDb {
             .unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
+    /// All rows of all tables as text: what somebody who steals the database can read.
+    pub(crate) async fn dump(&self) -> String {
+        let tables = "select table_name::text from information_schema.tables
+                      where table_schema = 'public' and table_type = 'BASE TABLE'";
+        let tables: Vec<String> = sqlx::query_scalar(tables)
+            .fetch_all(&self.pool)
+            .await
+            .expect("list the tables");
+        let mut dump = String::new();
+        for table in tables {
+            let rows = format!("select to_jsonb(t)::text from \"{table}\" t");
+            let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(rows))
+                .fetch_all(&self.pool)
+                .await
+                .expect("dump a table");
+            dump.push_str(&rows.join("\n"));
+        }
+        dump
+    }
+
     /// Runs statements for their effect: rows that no command would write, faults to be survived.
     pub(crate) async fn execute(&self, sql: &str) {
         sqlx::raw_sql(AssertSqlSafe(sql))
