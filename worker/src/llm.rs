@@ -4,17 +4,25 @@
 //! here, once for all providers. Never logs prompts, completions or keys, and never judges what a model proposes.
 
 pub mod completion;
+pub mod config;
 pub mod error;
+pub mod fixtures;
 pub mod metrics;
+pub mod openai;
 pub mod prompt;
+pub mod prompts;
 pub mod provider;
 pub mod retry;
 
+mod classify;
 mod log;
+mod retry_after;
 
 pub use completion::{Completion, FinishReason, InvalidReason, TokenUsage};
+pub use config::LlmConfig;
 pub use error::LlmError;
 pub use metrics::LlmMetrics;
+pub use openai::OpenAiChat;
 pub use prompt::{Prompt, Trusted, Untrusted};
 pub use provider::LlmProvider;
 pub use retry::RetryConfig;
@@ -238,14 +246,5 @@ impl From<LlmError> for Tried<LlmError> {
             client_request_id: Uuid::nil(),
             duration: Duration::ZERO,
         }
-    }
-}
-
-/// stub
-#[derive(Clone, Debug)]
-pub struct LlmConfig;
-impl LlmConfig {
-    pub fn from_env(_: &mut jobs::env::Env) -> Self {
-        Self
     }
 }

