@@ -102,34 +102,26 @@ impl Stack {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let api_addr = api_addr.unwrap_or(free).to_string();
         let free = free.to_string();
-        let api = [
-            ("DATABASE_URL", database_url.as_str()),
-            ("API_ADDR", &api_addr),
-            ("API_OPS_ADDR", &free),
-        ];
-        let worker = [
-            ("DATABASE_URL", database_url.as_str()),
-            ("WORKER_OPS_ADDR", &free),
-        ];
-        let mut api = Service::spawn(places, "postroom-api", &["serve"], &api)?;
-        let testing = [("LLM_TESTING_MODE", "true")];
-        let worker = if config.has_model_key {
-            Service::spawn(places, "postroom-worker", &[], &worker)?
-        } else {
+        // A variable that lies around may lead elsewhere; beside a DATABASE_URL of the caller's it stays.
+        let listen = cluster
+            .is_some()
+            .then_some(("DATABASE_LISTEN_URL", database_url.as_str()));
+        let url = ("DATABASE_URL", database_url.as_str());
+        let mut api = vec![url, ("API_ADDR", &api_addr), ("API_OPS_ADDR", &free)];
+        let mut worker = vec![url, ("WORKER_OPS_ADDR", &free)];
+        api.extend(listen);
+        worker.extend(listen);
+        if !config.has_model_key {
             eprintln!(
                 "No LLM_API_KEY or OPENAI_API_KEY: the model's answers are canned (LLM_TESTING_MODE=true)."
             );
-            Service::spawn(
-                places,
-                "postroom-worker",
-                &[],
-                &[&worker[..], &testing].concat(),
-            )?
-        };
-        let mut worker = worker;
+            worker.push(("LLM_TESTING_MODE", "true"));
+        }
+        let mut api = Service::spawn(places, "postroom-api", &["serve"], &api)?;
+        let mut worker = Service::spawn(places, "postroom-worker", &[], &worker)?;
         let address = api.listens("api").await?;
-        for (service, listener) in [(&mut api, "ops"), (&mut worker, "ops")] {
-            let ops = service.listens(listener).await?;
+        for service in [&mut api, &mut worker] {
+            let ops = service.listens("ops").await?;
             service.is_ready(ops).await?;
         }
         let reach = Reach {
@@ -212,10 +204,8 @@ impl Service {
         };
         let process = Supervised::spawn(&spec, |command| {
             command.args(args).envs(variables.iter().copied());
-            // Both binaries rightly refuse the first; the second would lead to another database than the one above.
-            command
-                .env_remove("DEV_MODE")
-                .env_remove("DATABASE_LISTEN_URL");
+            // Ours, and both binaries rightly refuse it.
+            command.env_remove("DEV_MODE");
         });
         let process = process.map_err(|source| StackError::Spawn { name, source })?;
         Ok(Self { name, process, log })
