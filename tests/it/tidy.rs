@@ -2,6 +2,7 @@
 //!
 //! The rules are those of ARCHITECTURE.md; a message names the file and the rule, so that a newcomer can mend it.
 
+mod docs;
 mod imports;
 mod words;
 
@@ -35,6 +36,24 @@ fn only_in(folders: &[&str], allowed: &[&str], needles: &[&str], rule: &str) -> 
         breaches.extend(found.map(|needle| format!("{}: `{needle}`: {rule}", source.path)));
     }
     breaches
+}
+
+#[test]
+fn every_rust_file_is_short_and_says_what_it_is_for() {
+    let mut breaches = Vec::new();
+    for Source { path, text } in sources::rust() {
+        let lines = text.lines().count();
+        if lines > MAX_LINES {
+            breaches.push(format!("{path}: {lines} lines, {MAX_LINES} are the limit"));
+        }
+        if !text.starts_with("//!") {
+            breaches.push(format!("{path}: does not open with `//!`"));
+        }
+        if path.ends_with("/mod.rs") {
+            breaches.push(format!("{path}: modules are `foo.rs` beside `foo/`"));
+        }
+    }
+    hold(breaches);
 }
 
 #[test]

@@ -18,7 +18,6 @@ pub(crate) struct Query {
     /// Panel or alert, for messages.
     pub(crate) owner: String,
     /// Without Grafana's variables.
-    pub(crate) expr: String,
     pub(crate) parsed: Expr,
 }
 
@@ -96,11 +95,7 @@ impl Query {
             .fold(expr, |expr, name| expr.replace(name, ".*"));
         let parsed =
             parser::parse(&expr).unwrap_or_else(|error| panic!("{owner}: {error}\n{expr}"));
-        Self {
-            owner,
-            expr,
-            parsed,
-        }
+        Self { owner, parsed }
     }
 
     /// The metrics asked for, with the suffixes of a histogram's series taken off.

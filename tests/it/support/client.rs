@@ -107,6 +107,11 @@ impl Client {
         format!("Bearer {}", self.token)
     }
 
+    /// The session's secret.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
     /// A request with the session's token, to be completed and given to [`send`].
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http

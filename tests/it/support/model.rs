@@ -3,7 +3,10 @@
 //! It counts what it was asked and can hold an answer back, so that a test knows that a job is running. It checks
 //! nothing of the requests: that is what the tests of the model client do.
 
-use super::eventually;
+use super::{
+    TestDb, eventually,
+    system::{Variables, Worker},
+};
 use axum::{
     Json, Router,
     extract::State,
@@ -18,6 +21,15 @@ use std::{
     sync::{Arc, Mutex},
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+
+/// What a model says of a mail that asks for an answer: one task, which a new tenant's trust leaves to a person.
+pub(crate) const VERDICT: &str = r#"{
+    "reasoning": "A person asks for an answer.", "disposition": "respond", "category": "scheduling",
+    "priority": "medium", "sla": "<72h", "matched_rule": null, "confidence": 0.9,
+    "actions": [{"type": "create_task", "params": {"title": "Answer the sender"},
+        "rationale": "They wait for it.", "confidence": 0.8}],
+    "entities": {"people": [], "amounts": [], "dates": []}, "injection_suspected": false
+}"#;
 
 /// What becomes of one call.
 #[derive(Clone, Debug)]
@@ -72,16 +84,17 @@ impl FakeModel {
         }
     }
 
-    /// The variables of a worker that asks this model.
-    pub(crate) fn variables(&self) -> Vec<(String, String)> {
-        [
-            ("LLM_PROVIDER", "openai".to_owned()),
-            ("LLM_MODEL", "fake-1".to_owned()),
-            ("LLM_BASE_URL", format!("http://{}/v1", self.addr)),
-            ("LLM_API_KEY", "key-of-the-tests".to_owned()),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into()
+    /// A worker process that asks this model.
+    pub(crate) async fn worker(&self, db: &TestDb, variables: Variables<'_>) -> Worker {
+        let base = format!("http://{}/v1", self.addr);
+        let mut all = vec![
+            ("LLM_PROVIDER", "openai"),
+            ("LLM_MODEL", "fake-1"),
+            ("LLM_BASE_URL", base.as_str()),
+            ("LLM_API_KEY", "key-of-the-tests"),
+        ];
+        all.extend(variables);
+        Worker::spawn_with(db, &all).await
     }
 
     /// How often it was asked.
