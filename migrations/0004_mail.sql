@@ -58,6 +58,8 @@ create table triage_results (
     -- That of the message: copies of one mail are judged once.
     content_hash bytea not null check (octet_length(content_hash) = 32),
     ruleset_version int not null,
+    -- Which means were allowed to decide.
+    mode text not null check (mode in ('rules_then_llm', 'rules_only', 'llm_only')),
     -- Asked for although the mail had been judged by this rule set.
     forced boolean not null,
     prompt_version text,
@@ -79,9 +81,9 @@ create table triage_results (
 );
 create index triage_results_message on triage_results (tenant_id, message_id);
 -- Two jobs that judge one mail at the same time meet here: the second waits for the first and is refused.
-create unique index triage_results_once_key on triage_results (tenant_id, content_hash, ruleset_version)
+create unique index triage_results_once_key on triage_results (tenant_id, content_hash, ruleset_version, mode)
     where not forced;
-create index triage_results_content on triage_results (tenant_id, content_hash, ruleset_version, created_at);
+create index triage_results_content on triage_results (tenant_id, content_hash, ruleset_version, mode, created_at);
 
 create table proposed_actions (
     tenant_id uuid not null,

@@ -162,7 +162,7 @@ async fn enqueue_triage(
 
 /// What makes two requests the same work; `None` makes this one work of its own.
 fn external_id(request: &SubmitTriage<'_>, ruleset_version: i32) -> Option<ExternalId> {
-    let mode = mode_name(request.mode);
+    let mode = request.mode.as_str();
     match request.external_id {
         // A dry run must not stand in the way of the real one, so it never takes the caller's id.
         Some(_) if request.dry_run => None,
@@ -192,14 +192,6 @@ fn external_id(request: &SubmitTriage<'_>, ruleset_version: i32) -> Option<Exter
     }
 }
 
-const fn mode_name(mode: Mode) -> &'static str {
-    match mode {
-        Mode::RulesThenLlm => "rules_then_llm",
-        Mode::RulesOnly => "rules_only",
-        Mode::LlmOnly => "llm_only",
-    }
-}
-
 fn submitted(request: &SubmitTriage<'_>, job: JobId, how: How) -> NewAuditEntry {
     let actor = Actor::User {
         user: request.session.user,
@@ -216,7 +208,7 @@ fn submitted(request: &SubmitTriage<'_>, job: JobId, how: How) -> NewAuditEntry 
     .with_detail(
         Detail::new()
             .word("kind", Triage::NAME)
-            .word("mode", mode_name(request.mode))
+            .word("mode", request.mode.as_str())
             .flag("force", request.force)
             .flag("existing", how == How::Existing),
     );

@@ -37,6 +37,16 @@ pub enum Mode {
     LlmOnly,
 }
 
+impl Mode {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RulesThenLlm => "rules_then_llm",
+            Self::RulesOnly => "rules_only",
+            Self::LlmOnly => "llm_only",
+        }
+    }
+}
+
 /// What the job carries. The mail itself lies in `messages`: arguments stay small, and so does the hot table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

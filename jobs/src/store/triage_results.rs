@@ -13,6 +13,8 @@ pub struct NewTriageResult<'a> {
     pub message: MessageId,
     pub content_hash: [u8; 32],
     pub ruleset_version: i32,
+    /// Which means were allowed to decide.
+    pub mode: &'a str,
     /// Asked for although the mail had been judged.
     pub forced: bool,
     /// Present if a model was asked.
@@ -39,15 +41,17 @@ pub async fn insert(
     sqlx::query!(
         r#"
         insert into triage_results (
-            tenant_id, job_id, message_id, content_hash, ruleset_version, forced, prompt_version, category, disposition,
-            priority, sla, confidence, rationale, source, rules_applied, injection_suspected, degraded, thread_status)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+            tenant_id, job_id, message_id, content_hash, ruleset_version, mode, forced, prompt_version, category,
+            disposition, priority, sla, confidence, rationale, source, rules_applied, injection_suspected, degraded,
+            thread_status)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
         "#,
         tenant.0,
         result.job.0,
         result.message.0,
         &result.content_hash,
         result.ruleset_version,
+        result.mode,
         result.forced,
         result.prompt_version,
         judgement.category.as_str(),
@@ -67,7 +71,7 @@ pub async fn insert(
     Ok(())
 }
 
-/// The latest judgement of a mail by one version of the rules.
+/// The latest judgement of a mail by one version of the rules with the same means.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -76,19 +80,21 @@ pub async fn former(
     tenant: TenantId,
     content_hash: &[u8; 32],
     ruleset_version: i32,
+    mode: &str,
 ) -> Result<Option<FormerResult>, sqlx::Error> {
     let row = sqlx::query!(
         r#"
         select job_id as "job: JobId", category, disposition, priority, sla, confidence, rationale, source,
             rules_applied, injection_suspected, degraded, thread_status
         from triage_results
-        where tenant_id = $1 and content_hash = $2 and ruleset_version = $3
+        where tenant_id = $1 and content_hash = $2 and ruleset_version = $3 and mode = $4
         order by created_at desc, job_id desc
         limit 1
         "#,
         tenant.0,
         content_hash,
         ruleset_version,
+        mode,
     )
     .fetch_optional(conn)
     .await?;
