@@ -120,6 +120,8 @@ async fn run_handler(
     let cancelled = CancellationToken::new();
     let context = JobContext {
         job: job.clone(),
+        pool: engine.pool.clone(),
+        clock: engine.clock.clone(),
         cancelled: cancelled.clone(),
     };
     let handler = kind.clone();

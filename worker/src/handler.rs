@@ -1,8 +1,9 @@
 //! What a kind of job must bring, and the one place where a kind's name becomes code.
 
 use async_trait::async_trait;
+use jobs::clock::Clock;
 use jobs::queue::{Failure, Job, JobKind, RetryPolicy};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
@@ -10,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 #[derive(Clone)]
 pub struct JobContext {
     pub job: Job,
+    pub pool: PgPool,
+    pub clock: Clock,
     /// Set when the lease is lost, the job is cancelled or the worker stops: return soon.
     pub cancelled: CancellationToken,
 }

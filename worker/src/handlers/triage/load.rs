@@ -1,0 +1,186 @@
+//! Everything triage needs to know before it decides: [`Case`]. Holds no connection while it parses.
+
+use super::guards::Correspondents;
+use jobs::{
+    db,
+    domain::{
+        MessageId, TenantId,
+        gate::TrustMode,
+        mail::{Mail, MailError},
+        rules::RuleSet,
+    },
+    kinds::triage::Args,
+    queue::Failure,
+    store::{
+        messages,
+        proposed_actions::{self, StoredAction},
+        rule_sets, tenants,
+        triage_results::{self, FormerResult},
+        users,
+    },
+    telemetry::chain,
+};
+use sqlx::{PgConnection, PgPool};
+
+/// One mail and what there is to judge it by.
+pub(super) struct Case {
+    pub(super) message: MessageId,
+    pub(super) mail: Mail,
+    pub(super) content_hash: [u8; 32],
+    pub(super) correspondents: Correspondents,
+    pub(super) trust: TrustMode,
+    /// Empty if the tenant had no rules when the job was submitted.
+    pub(super) rules: RuleSet,
+    /// What was found of this mail before, by the same rules.
+    pub(super) former: Option<(FormerResult, Vec<StoredAction>)>,
+}
+
+pub(super) async fn load(pool: &PgPool, tenant: TenantId, args: &Args) -> Result<Case, Failure> {
+    let mut conn = pool.acquire().await.map_err(|error| unavailable(&error))?;
+    let trust = tenants::trust_mode(&mut conn, tenant)
+        .await
+        .map_err(|error| unavailable(&error))?;
+    let Some(trust) = trust else {
+        return Err(Failure::permanent(
+            "tenant_closed",
+            "This account is closed.",
+            "the tenant is closed",
+        ));
+    };
+    let rules = load_rules(&mut conn, tenant, args.ruleset_version).await?;
+    let stored = messages::find(&mut conn, tenant, args.message_id)
+        .await
+        .map_err(|error| unavailable(&error))?
+        .ok_or_else(|| {
+            Failure::permanent(
+                "message_missing",
+                "This mail is not kept any more. Submit it again.",
+                "no row in messages",
+            )
+        })?;
+    drop(conn);
+    // A mail may have many megabytes: parsing it would hold up every other job of this thread.
+    let parsed = tokio::task::spawn_blocking(move || {
+        let mail = Mail::from_source(stored.format, &stored.source)?;
+        let content_hash = mail.content_hash();
+        Ok::<_, MailError>((mail, content_hash))
+    })
+    .await
+    .map_err(|_| {
+        // What a panic says may quote the mail.
+        Failure::permanent(
+            "unparsable_mail",
+            "This mail cannot be read.",
+            "the parser panicked",
+        )
+    })?;
+    let (mail, content_hash) = parsed.map_err(|error| {
+        // The error's source may quote the mail; its name is all that a log may have.
+        Failure::permanent("unparsable_mail", error.user_message(), error.to_string())
+    })?;
+    let mut conn = pool.acquire().await.map_err(|error| unavailable(&error))?;
+    let correspondents = load_correspondents(&mut conn, tenant, &mail)
+        .await
+        .map_err(|error| unavailable(&error))?;
+    let former = match args.force {
+        true => None,
+        false => load_former(&mut conn, tenant, &content_hash, args)
+            .await
+            .map_err(|error| unavailable(&error))?,
+    };
+    Ok(Case {
+        message: args.message_id,
+        mail,
+        content_hash,
+        correspondents,
+        trust,
+        rules,
+        former,
+    })
+}
+
+async fn load_rules(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    version: i32,
+) -> Result<RuleSet, Failure> {
+    if version == 0 {
+        return Ok(RuleSet::default());
+    }
+    let stored = rule_sets::by_version(conn, tenant, version)
+        .await
+        .map_err(|error| unavailable(&error))?
+        .ok_or_else(|| {
+            Failure::permanent(
+                "unknown_ruleset",
+                "The rules this mail was to be judged by do not exist.",
+                format!("no rule set of version {version}"),
+            )
+        })?;
+    // It compiled when it was saved; only a newer worker with a stricter language can refuse it now.
+    RuleSet::compile(&stored.yaml).map_err(|faults| {
+        let first = faults.first().map(|fault| format!("{} at {}", fault.code, fault.pointer)).unwrap_or_default();
+        Failure::permanent(
+            "unreadable_ruleset",
+            "Your rules cannot be read by this version of Postroom. Save them again to see what to change.",
+            format!("version {version} has {} faults, the first: {first}", faults.len()),
+        )
+    })
+}
+
+async fn load_correspondents(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    mail: &Mail,
+) -> Result<Correspondents, sqlx::Error> {
+    let lower = |address: &jobs::domain::mail::Address| address.addr.to_lowercase();
+    let sender = mail.from.as_ref().map(lower);
+    let recipients: Vec<String> = mail.to.iter().chain(&mail.cc).map(lower).collect();
+    let asked: Vec<String> = sender.iter().chain(&recipients).cloned().collect();
+    let own = users::own_addresses(conn, tenant, &asked).await?;
+    let own_domain = match mail.from.as_ref().and_then(|from| from.domain()) {
+        Some(domain) => users::is_own_domain(conn, tenant, &domain).await?,
+        None => false,
+    };
+    Ok(Correspondents {
+        own_sender: sender.is_some_and(|sender| own.contains(&sender)),
+        own_recipient: recipients.iter().any(|recipient| own.contains(recipient)),
+        own_domain,
+    })
+}
+
+async fn load_former(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    content_hash: &[u8; 32],
+    args: &Args,
+) -> Result<Option<(FormerResult, Vec<StoredAction>)>, sqlx::Error> {
+    let Some(former) = triage_results::former(
+        conn,
+        tenant,
+        content_hash,
+        args.ruleset_version,
+        args.mode.as_str(),
+    )
+    .await?
+    else {
+        return Ok(None);
+    };
+    let actions = proposed_actions::of_job(conn, tenant, former.job).await?;
+    Ok(Some((former, actions)))
+}
+
+/// The database's own fault, for both audiences. Worth another attempt even if it looks permanent: a statement that the
+/// schema refuses is mended by a deployment, not by giving the mail up.
+pub(super) fn unavailable(error: &sqlx::Error) -> Failure {
+    let code = if db::is_transient(error) {
+        "database_unavailable"
+    } else {
+        "internal_error"
+    };
+    Failure::transient(
+        code,
+        "Something went wrong on our side; the job will be tried again.",
+        chain(error),
+    )
+}

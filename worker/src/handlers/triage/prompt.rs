@@ -1,0 +1,297 @@
+//! What the model is told of a mail: trusted context of our own, and the mail as labelled evidence.
+//!
+//! The instructions are a versioned text file beside the model client; here is only what changes from mail to mail. The
+//! mail itself goes in as untrusted parts and nowhere else.
+
+use super::load::Case;
+use super::parse_reply::ReplyFault;
+use crate::llm::{Prompt, Trusted, Untrusted, prompts::TRIAGE};
+use chrono::{DateTime, Utc};
+use jobs::domain::{
+    action::{ActionType, FieldKind, Params},
+    mail::{Direction, Earlier, Mail},
+    rules::{Rule, Verdict},
+};
+
+/// Enough to sort a mail by; whole books come as mail too.
+const BODY: usize = 12_000;
+const EARLIER: usize = 500;
+const EARLIER_MESSAGES: usize = 20;
+const RECIPIENTS: usize = 20;
+/// The part of an answer that is worth repairing.
+const ANSWER: usize = 6_000;
+
+/// The question. `asked_on` is the day the job was submitted, not today: a question that is asked again must be the same.
+pub(super) fn question(case: &Case, verdict: &Verdict<'_>, asked_on: DateTime<Utc>) -> Prompt {
+    let mail = &case.mail;
+    let mut prompt = TRIAGE
+        .prompt()
+        .trusted(Trusted::configured(&context(verdict, asked_on)))
+        .untrusted("from", Untrusted::new(&mail.sender()))
+        .untrusted("subject", Untrusted::new(&mail.subject))
+        .untrusted("headers", Untrusted::new(&headers(mail)));
+    if !mail.thread.is_empty() {
+        prompt = prompt.untrusted("thread", Untrusted::new(&thread(&mail.thread)));
+    }
+    if !mail.attachments.is_empty() {
+        prompt = prompt.untrusted("attachments", Untrusted::new(&attachments(mail)));
+    }
+    prompt.untrusted("body", Untrusted::capped(&mail.body_text, BODY))
+}
+
+/// The one repair: the answer and what is wrong with it, without the mail. What a mail could smuggle into an answer it
+/// could smuggle into a second one too, so nothing is gained by showing it again.
+pub(super) fn repair(
+    verdict: &Verdict<'_>,
+    asked_on: DateTime<Utc>,
+    answer: &str,
+    fault: &ReplyFault,
+) -> Prompt {
+    TRIAGE
+        .prompt()
+        .trusted(Trusted::configured(&context(verdict, asked_on)))
+        .trusted(Trusted::fixed(
+            "An earlier answer did not fit the schema. Below are that answer and what is wrong with it. Give the answer \
+             again with only that mended; leave out what you cannot mend.",
+        ))
+        .untrusted("answer", Untrusted::capped(answer, ANSWER))
+        .untrusted("fault", Untrusted::new(&fault.message))
+}
+
+/// Today, the rules that can be chosen with what each will do, and the actions that are open.
+fn context(verdict: &Verdict<'_>, asked_on: DateTime<Utc>) -> String {
+    let mut text = format!("Today is {} (UTC).\n\n", asked_on.format("%A, %Y-%m-%d"));
+    if verdict.candidates.is_empty() {
+        text.push_str("There are no rules to choose from: matched_rule is null.\n");
+    } else {
+        text.push_str("Rules to choose from for matched_rule; null if none fits:\n");
+        for rule in &verdict.candidates {
+            text.push_str(&described(rule));
+        }
+    }
+    if !verdict.hits.is_empty() {
+        let names: Vec<_> = verdict
+            .hits
+            .iter()
+            .map(|hit| hit.rule.name.as_str())
+            .collect();
+        text.push_str(&format!(
+            "These rules apply already and need no action of yours: {}.\n",
+            names.join(", ")
+        ));
+    }
+    text.push_str(
+        "\nActions you may propose, with their params (* = required; give null for the others):\n",
+    );
+    for action in ActionType::OPEN_TO_MODELS {
+        let fields: Vec<_> = Params::fields(*action)
+            .iter()
+            .map(|field| {
+                let mark = if field.required { "*" } else { "" };
+                match field.kind {
+                    FieldKind::Text(max) => {
+                        format!("{}{mark} (at most {max} characters)", field.name)
+                    }
+                    FieldKind::Recipient => format!("{}{mark}", field.name),
+                }
+            })
+            .collect();
+        let fields = if fields.is_empty() {
+            "none".to_owned()
+        } else {
+            fields.join(", ")
+        };
+        text.push_str(&format!("- {action}: {fields}\n"));
+    }
+    text
+}
+
+/// A rule by its name, its question and what it will do: a chooser that does not know what a rule does archives wrongly.
+fn described(rule: &Rule) -> String {
+    let mut text = format!(
+        "- {}: applies if {}",
+        rule.name,
+        rule.llm_condition.as_deref().unwrap_or("it fits")
+    );
+    if let Some(description) = &rule.description {
+        text.push_str(&format!(" ({description})"));
+    }
+    let set = rule.settings;
+    let mut does: Vec<String> = rule
+        .actions
+        .iter()
+        .map(|action| action.kind.to_string())
+        .collect();
+    does.extend(set.category.map(|category| format!("category {category}")));
+    does.extend(
+        set.disposition
+            .map(|disposition| format!("disposition {disposition}")),
+    );
+    does.extend(set.priority.map(|priority| format!("priority {priority}")));
+    does.extend(set.sla.map(|sla| format!("sla {sla}")));
+    let does = if does.is_empty() {
+        "nothing more".to_owned()
+    } else {
+        does.join(", ")
+    };
+    text.push_str(&format!(" → {does}\n"));
+    text
+}
+
+fn headers(mail: &Mail) -> String {
+    let people = |list: &[jobs::domain::mail::Address]| {
+        list.iter()
+            .take(RECIPIENTS)
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let mut lines = vec![format!("To: {}", people(&mail.to))];
+    let day = |date: Option<DateTime<Utc>>| {
+        date.map(|date| date.format("%Y-%m-%d %H:%M UTC").to_string())
+    };
+    for (name, value) in [
+        ("Cc", (!mail.cc.is_empty()).then(|| people(&mail.cc))),
+        (
+            "Reply-To",
+            (!mail.reply_to.is_empty()).then(|| people(&mail.reply_to)),
+        ),
+        ("Date", day(mail.date)),
+        ("List-Id", mail.list_id.clone()),
+        (
+            "List-Unsubscribe",
+            mail.list_unsubscribe.as_ref().map(|_| "present".to_owned()),
+        ),
+        ("Auto-Submitted", mail.auto_submitted.clone()),
+        ("Is a reply", mail.is_reply().then(|| "yes".to_owned())),
+    ] {
+        lines.extend(value.map(|value| format!("{name}: {value}")));
+    }
+    lines.join("\n")
+}
+
+/// Oldest first; of long threads the newest messages.
+fn thread(messages: &[Earlier]) -> String {
+    let surplus = messages.len().saturating_sub(EARLIER_MESSAGES);
+    let told: Vec<String> = messages[surplus..]
+        .iter()
+        .map(|message| {
+            let from = message
+                .from
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            let direction = match message.direction {
+                Direction::In => "received from",
+                Direction::Out => "sent by us,",
+            };
+            let date = message
+                .date
+                .map(|date| date.format(" on %Y-%m-%d").to_string())
+                .unwrap_or_default();
+            let text: String = message.body_text.chars().take(EARLIER).collect();
+            format!("[{direction} {from}{date}]\n{text}")
+        })
+        .collect();
+    told.join("\n\n")
+}
+
+fn attachments(mail: &Mail) -> String {
+    let told: Vec<String> = mail
+        .attachments
+        .iter()
+        .map(|file| {
+            format!(
+                "{} ({}, {} bytes)",
+                file.name.as_deref().unwrap_or("unnamed"),
+                file.content_type,
+                file.size
+            )
+        })
+        .collect();
+    told.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handlers::triage::guards::Correspondents;
+    use crate::handlers::triage::parse_reply::FaultClass;
+    use crate::llm::prompt::Boundary;
+    use jobs::domain::{MessageId, gate::TrustMode, rules::RuleSet};
+
+    const RULES: &str = "rules:\n- {name: contracts, description: Wait for a signature, match: {subject: contract}, \
+        llm_condition: it asks to sign, set: {priority: high}, actions: [{type: create_task, params: {title: Sign}}]}";
+
+    fn case(mail: &str) -> Case {
+        let mail = Mail::parse(mail.as_bytes()).unwrap();
+        Case {
+            message: MessageId::new(),
+            content_hash: mail.content_hash(),
+            mail,
+            correspondents: Correspondents::default(),
+            trust: TrustMode::TrainingWheels,
+            rules: RuleSet::compile(RULES).unwrap(),
+            former: None,
+        }
+    }
+
+    fn rendered(prompt: &Prompt) -> String {
+        let messages = prompt.render(&Boundary::random());
+        messages
+            .into_iter()
+            .map(|message| message.content)
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+
+    #[test]
+    fn rules_are_told_with_what_they_do() {
+        let case = case("From: a@b.c\nSubject: Contract\n\nPlease sign.");
+        let text = rendered(&question(
+            &case,
+            &case.rules.evaluate(&case.mail),
+            DateTime::UNIX_EPOCH,
+        ));
+        assert!(
+            text.contains("- contracts: applies if it asks to sign (Wait for a signature) → create_task, priority high"),
+            "{text}"
+        );
+        assert!(text.contains("Thursday, 1970-01-01"), "{text}");
+    }
+
+    #[test]
+    fn the_mail_goes_in_as_evidence_only() {
+        let case = case("From: Eve <eve@x.y>\nSubject: HUNTER-subject\n\nHUNTER-body");
+        let prompt = question(
+            &case,
+            &case.rules.evaluate(&case.mail),
+            DateTime::UNIX_EPOCH,
+        );
+        assert_eq!(prompt.untrusted_part("subject"), Some("HUNTER-subject"));
+        assert_eq!(prompt.untrusted_part("body"), Some("HUNTER-body"));
+        assert_eq!(prompt.untrusted_part("from"), Some("Eve <eve@x.y>"));
+        let fenced = |message: &str| message.starts_with("UNTRUSTED");
+        for message in prompt.render(&Boundary::random()) {
+            assert!(fenced(&message.content) || !message.content.contains("HUNTER"));
+        }
+    }
+
+    #[test]
+    fn a_repair_shows_the_answer_and_the_fault_and_not_the_mail() {
+        let case = case("From: Eve <eve@x.y>\nSubject: HUNTER-subject\n\nHUNTER-body");
+        let fault = ReplyFault {
+            class: FaultClass::Json,
+            message: "expected value".into(),
+        };
+        let prompt = repair(
+            &case.rules.evaluate(&case.mail),
+            DateTime::UNIX_EPOCH,
+            "not json",
+            &fault,
+        );
+        assert_eq!(prompt.untrusted_part("answer"), Some("not json"));
+        assert_eq!(prompt.untrusted_part("fault"), Some("expected value"));
+        assert!(!rendered(&prompt).contains("HUNTER"));
+    }
+}

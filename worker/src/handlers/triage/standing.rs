@@ -1,0 +1,162 @@
+//! Two things that are read off the mail and its thread, and that no model decides: whose turn it is, and whether the
+//! sender may be a stranger.
+
+use super::guards::Correspondents;
+use jobs::domain::{
+    judgement::{Category, Disposition, ThreadStatus},
+    mail::{Direction, Mail},
+};
+
+/// Whose turn it is once the mail is judged. `Fyi` is never said of a thread in which our side spoke last.
+pub(super) fn thread_status(
+    mail: &Mail,
+    category: Category,
+    disposition: Disposition,
+) -> ThreadStatus {
+    if mail.direction == Direction::Out {
+        return ThreadStatus::Awaiting;
+    }
+    let answered = mail.date.is_some_and(|received| {
+        mail.thread.iter().any(|earlier| {
+            earlier.direction == Direction::Out && earlier.date.is_some_and(|sent| sent > received)
+        })
+    });
+    if answered {
+        return ThreadStatus::Actioned;
+    }
+    let wants_an_answer = matches!(
+        category,
+        Category::NeedsResponse | Category::NeedsApproval | Category::Scheduling
+    );
+    match disposition {
+        Disposition::Respond => ThreadStatus::ToReply,
+        Disposition::Notify if wants_an_answer => ThreadStatus::ToReply,
+        Disposition::Notify | Disposition::Ignore => ThreadStatus::Fyi,
+    }
+}
+
+/// What is known of earlier contact with the sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Contact {
+    /// A colleague.
+    Internal,
+    /// The thread shows that we spoke before.
+    Known,
+    /// Nothing is known. Until a mailbox is connected nothing can be, so contact is assumed: to treat a customer as a
+    /// cold caller costs more than the reverse.
+    Assumed,
+}
+
+impl Contact {
+    pub(super) fn with(mail: &Mail, correspondents: &Correspondents) -> Self {
+        let answered = mail
+            .thread
+            .iter()
+            .any(|earlier| earlier.direction == Direction::Out);
+        match () {
+            () if correspondents.own_sender || correspondents.own_domain => Self::Internal,
+            () if answered || mail.is_reply() => Self::Known,
+            () => Self::Assumed,
+        }
+    }
+
+    /// Whether a model may call the mail cold.
+    pub(super) const fn may_be_cold(self) -> bool {
+        match self {
+            Self::Internal | Self::Known | Self::Assumed => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::{DateTime, TimeDelta, Utc};
+    use jobs::domain::mail::Earlier;
+
+    fn mail() -> Mail {
+        Mail::parse(b"From: a@b.c\nDate: Mon, 23 Nov 2026 10:00:00 +0000\n\nhello").unwrap()
+    }
+
+    fn earlier(direction: Direction, date: Option<DateTime<Utc>>) -> Earlier {
+        Earlier {
+            from: None,
+            date,
+            direction,
+            body_text: String::new(),
+        }
+    }
+
+    #[test]
+    fn the_turn_follows_from_direction_answer_and_judgement() {
+        let sent = Mail {
+            direction: Direction::Out,
+            ..mail()
+        };
+        let later = mail().date.map(|date| date + TimeDelta::hours(1));
+        let answered = Mail {
+            thread: vec![earlier(Direction::Out, later)],
+            ..mail()
+        };
+        for (mail, category, disposition, expected) in [
+            (
+                &mail(),
+                Category::NeedsResponse,
+                Disposition::Respond,
+                ThreadStatus::ToReply,
+            ),
+            (
+                &mail(),
+                Category::Scheduling,
+                Disposition::Notify,
+                ThreadStatus::ToReply,
+            ),
+            (
+                &mail(),
+                Category::Newsletter,
+                Disposition::Ignore,
+                ThreadStatus::Fyi,
+            ),
+            (
+                &mail(),
+                Category::Task,
+                Disposition::Notify,
+                ThreadStatus::Fyi,
+            ),
+            (
+                &sent,
+                Category::Fyi,
+                Disposition::Ignore,
+                ThreadStatus::Awaiting,
+            ),
+            (
+                &answered,
+                Category::NeedsResponse,
+                Disposition::Respond,
+                ThreadStatus::Actioned,
+            ),
+        ] {
+            assert_eq!(
+                thread_status(mail, category, disposition),
+                expected,
+                "{category} {disposition}"
+            );
+        }
+    }
+
+    #[test]
+    fn contact_is_found_in_the_order_of_certainty() {
+        let stranger = Correspondents::default();
+        let colleague = Correspondents {
+            own_domain: true,
+            ..Correspondents::default()
+        };
+        let thread = Mail {
+            thread: vec![earlier(Direction::Out, None)],
+            ..mail()
+        };
+        assert_eq!(Contact::with(&thread, &colleague), Contact::Internal);
+        assert_eq!(Contact::with(&thread, &stranger), Contact::Known);
+        assert_eq!(Contact::with(&mail(), &stranger), Contact::Assumed);
+    }
+}

@@ -1,0 +1,208 @@
+//! What a triage leaves behind, in the transaction that settles its job: result, actions, approvals, history, audit.
+
+use super::metrics::TriageMetrics;
+use super::plan::Plan;
+use crate::handler::Writes;
+use async_trait::async_trait;
+use jobs::{
+    domain::{
+        Action, Actor, Detail, JobId, MessageId, NewAuditEntry,
+        judgement::{Judgement, Source},
+    },
+    kinds::triage::Mode,
+    queue::Job,
+    store::{
+        approvals, audit,
+        history::{self, NewHistoryEntry},
+        llm_checkpoints, proposed_actions,
+        triage_results::{self, NewTriageResult},
+    },
+    telemetry::trace_id,
+};
+use sqlx::PgConnection;
+
+/// The writes of one triage.
+pub(super) struct TriageWrites {
+    pub(super) message: MessageId,
+    pub(super) ruleset_version: i32,
+    pub(super) kept: Kept,
+    pub(super) metrics: TriageMetrics,
+}
+
+/// How much is kept.
+pub(super) enum Kept {
+    All(Box<NewFinding>),
+    /// A dry run: nothing but the job's output and the audit log, or the real run after it would find the mail judged.
+    AuditOnly(Plan),
+    /// The mail was judged before: everything is there.
+    Former {
+        job: JobId,
+        judgement: Judgement,
+    },
+}
+
+/// A finding that is written down.
+pub(super) struct NewFinding {
+    pub(super) plan: Plan,
+    pub(super) content_hash: [u8; 32],
+    pub(super) mode: Mode,
+    pub(super) forced: bool,
+    pub(super) prompt_version: Option<&'static str>,
+}
+
+#[async_trait]
+impl Writes for TriageWrites {
+    async fn apply(&self, conn: &mut PgConnection, job: &Job) -> Result<(), sqlx::Error> {
+        if let Kept::All(finding) = &self.kept {
+            self.write_finding(conn, job, finding).await?;
+        }
+        llm_checkpoints::delete_of_job(conn, job.tenant, job.lease.job).await?;
+        audit::insert(conn, &self.audit_entries(job)).await
+    }
+
+    fn committed(&self) {
+        match &self.kept {
+            Kept::All(finding) => {
+                self.count(&finding.plan.judgement);
+                for approval in &finding.plan.approvals {
+                    self.metrics.approval_created(approval.risk);
+                }
+            }
+            Kept::AuditOnly(plan) => self.count(&plan.judgement),
+            Kept::Former { judgement, .. } => {
+                self.metrics.decided(Source::Guard, judgement.disposition)
+            }
+        }
+    }
+}
+
+impl TriageWrites {
+    async fn write_finding(
+        &self,
+        conn: &mut PgConnection,
+        job: &Job,
+        finding: &NewFinding,
+    ) -> Result<(), sqlx::Error> {
+        let (tenant, id, plan) = (job.tenant, job.lease.job, &finding.plan);
+        // First, because it is what two jobs that judge the same mail meet at.
+        let result = NewTriageResult {
+            job: id,
+            message: self.message,
+            content_hash: finding.content_hash,
+            ruleset_version: self.ruleset_version,
+            mode: finding.mode.as_str(),
+            forced: finding.forced,
+            prompt_version: finding.prompt_version,
+            judgement: &plan.judgement,
+        };
+        triage_results::insert(conn, tenant, &result).await?;
+        for approval in &plan.approvals {
+            approvals::insert(conn, tenant, id, approval).await?;
+        }
+        proposed_actions::insert(conn, tenant, id, self.message, &plan.actions).await?;
+        let judged = NewHistoryEntry {
+            verb: "triaged",
+            object_kind: "message",
+            object: self.message.0,
+            job: Some(id),
+            rationale: &plan.judgement.rationale,
+        };
+        history::insert(conn, tenant, &judged).await?;
+        for approval in &plan.approvals {
+            let asked = NewHistoryEntry {
+                verb: "proposed",
+                object_kind: "approval",
+                object: approval.id.0,
+                job: Some(id),
+                rationale: approval.rationale.as_deref().unwrap_or(&approval.title),
+            };
+            history::insert(conn, tenant, &asked).await?;
+        }
+        Ok(())
+    }
+
+    fn audit_entries(&self, job: &Job) -> Vec<NewAuditEntry> {
+        let entry = |action, kind, id: String, detail| {
+            let actor = Actor::Worker(job.lease.worker);
+            let mut entry = NewAuditEntry::new(job.tenant, actor, action, kind, id)
+                .with_request(job.request_id.as_deref())
+                .with_attempt(job.lease.job, job.lease.attempt)
+                .with_detail(detail);
+            entry.trace_id = job
+                .traceparent
+                .as_deref()
+                .and_then(trace_id)
+                .map(str::to_owned);
+            entry.dry_run = matches!(self.kept, Kept::AuditOnly(_));
+            entry
+        };
+        let message = self.message.to_string();
+        let mut entries = vec![entry(
+            Action::TRIAGE_RECEIVED,
+            "message",
+            message.clone(),
+            Detail::new(),
+        )];
+        let (judgement, actions) = match &self.kept {
+            Kept::All(finding) => (&finding.plan.judgement, finding.plan.actions.as_slice()),
+            Kept::AuditOnly(plan) => (&plan.judgement, plan.actions.as_slice()),
+            Kept::Former { judgement, .. } => (judgement, [].as_slice()),
+        };
+        let mut outcome = Detail::new()
+            .word("category", judgement.category.as_str())
+            .word("disposition", judgement.disposition.as_str())
+            .word("priority", judgement.priority.as_str())
+            .word("source", judgement.source.as_str())
+            .flag("degraded", judgement.degraded)
+            .flag("injection_suspected", judgement.injection_suspected)
+            .count("actions", i64::try_from(actions.len()).unwrap_or(i64::MAX))
+            .count("ruleset_version", self.ruleset_version);
+        if let Kept::Former { job: former, .. } = &self.kept {
+            outcome = outcome.id("judged_by_job", former.0);
+        } else {
+            for rule in &judgement.rules_applied {
+                let detail = Detail::new()
+                    .name("rule", rule)
+                    .count("ruleset_version", self.ruleset_version);
+                entries.push(entry(
+                    Action::TRIAGE_RULE_MATCHED,
+                    "message",
+                    message.clone(),
+                    detail,
+                ));
+            }
+        }
+        for action in actions {
+            let detail = Detail::new()
+                .word("type", action.proposal.kind.as_str())
+                .word("risk", action.risk.as_str())
+                .word("gate", action.gate.as_str());
+            entries.push(entry(
+                Action::ACTION_PROPOSED,
+                "action",
+                action.id.to_string(),
+                detail,
+            ));
+        }
+        if let Kept::All(finding) = &self.kept {
+            for approval in &finding.plan.approvals {
+                let detail = Detail::new()
+                    .word("type", approval.kind)
+                    .word("risk", approval.risk.as_str());
+                entries.push(entry(
+                    Action::APPROVAL_CREATED,
+                    "approval",
+                    approval.id.to_string(),
+                    detail,
+                ));
+            }
+        }
+        entries.push(entry(Action::TRIAGE_COMPLETED, "message", message, outcome));
+        entries
+    }
+
+    fn count(&self, judgement: &Judgement) {
+        self.metrics
+            .decided(judgement.source, judgement.disposition);
+    }
+}
