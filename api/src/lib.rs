@@ -21,10 +21,7 @@ pub mod routes;
 pub mod serve;
 pub mod server;
 
-use crate::{
-    config::ApiConfig, error::ApiError, metrics::ApiMetrics, route_table::RouteTable,
-    server::Limits,
-};
+use crate::{config::ApiConfig, error::ApiError, metrics::ApiMetrics, route_table::RouteTable};
 use axum::{Router, middleware};
 use jobs::{
     clock::Clock,
@@ -45,7 +42,6 @@ pub struct App {
     pub metrics: ApiMetrics,
     pub clock: Clock,
     pub table: RouteTable,
-    pub limits: Limits,
     pub hasher: PasswordHasher,
     /// Keeps refused requests from filling the audit log.
     pub denials: Denials,

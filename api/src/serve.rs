@@ -5,7 +5,7 @@ use crate::{
     config::ApiConfig,
     metrics::ApiMetrics,
     ops,
-    route_table::{Route, RouteTable},
+    route_table::RouteTable,
     router, routes,
     server::{self, Limits},
 };
@@ -25,6 +25,9 @@ use tokio::{
     task::JoinHandle,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Requests worked on at the same time; more are answered with 503. Waiting requests count: they hold memory too.
+const IN_FLIGHT: usize = 2048;
 
 /// For the last notifications and the loops' ends, once all requests are answered.
 const LAST_WORDS: Duration = Duration::from_secs(3);
@@ -47,7 +50,7 @@ pub struct Api {
 /// # Errors
 /// If the API cannot start: the database, its schema or an address cannot be used.
 pub async fn serve(config: ApiConfig) -> anyhow::Result<()> {
-    let api = Api::start(config, Limits::default(), routes::all()).await?;
+    let api = Api::start(config, Limits::default()).await?;
     stop_on_signals(&api)?;
     api.run().await
 }
@@ -57,12 +60,8 @@ impl Api {
     ///
     /// # Errors
     /// If the database, its schema or an address cannot be used.
-    pub async fn start(
-        config: ApiConfig,
-        limits: Limits,
-        routes: Vec<Route>,
-    ) -> anyhow::Result<Self> {
-        let (table, operations) = RouteTable::build(routes);
+    pub async fn start(config: ApiConfig, limits: Limits) -> anyhow::Result<Self> {
+        let (table, operations) = RouteTable::build(routes::all());
         let metrics = ApiMetrics::new().context("could not register the metrics")?;
         metrics.declare(&table, &[Triage::NAME]);
         let pool = db::connect(&config.pool).await?;
@@ -81,12 +80,11 @@ impl Api {
             metrics,
             clock: Clock::System,
             table,
-            limits,
             hasher: PasswordHasher::new(),
             denials: Denials::default(),
             tracker: TaskTracker::new(),
             stopping: CancellationToken::new(),
-            admission: Arc::new(Semaphore::new(limits.in_flight)),
+            admission: Arc::new(Semaphore::new(IN_FLIGHT)),
         });
         let router = router(app.clone(), operations);
         let drained = CancellationToken::new();

@@ -22,4 +22,5 @@ mod sessions;
 mod submit;
 mod support;
 mod tidy;
+mod triage;
 mod worker;

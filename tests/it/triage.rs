@@ -1,0 +1,487 @@
+//! Triage keeps its promises on a real database: who decides, what is written, and that nothing is paid for or proposed
+//! twice. The worker around it is another module's matter.
+
+mod desk;
+
+use desk::{Desk, Turn};
+use jobs::{
+    commands::{put_rules, put_rules::PutRulesError},
+    kinds::triage::Mode,
+    queue::FailureClass,
+    store::rule_sets,
+};
+use serde_json::{Value, json};
+use worker::llm::LlmError;
+
+const INVOICE: &[u8] =
+    b"Message-ID: <1@client.com>\nFrom: Alice <alice@client.com>\nTo: owner@acme.example\n\
+    Subject: Invoice 42\nDate: Mon, 23 Nov 2026 10:00:00 +0000\n\nPlease pay EUR 12.50 by Friday.";
+
+const RULES: &str = "rules:\n- name: client-invoices\n  match: {from: '*@client.com', subject: invoice}\n  \
+    set: {priority: high}\n  actions: [{type: create_task, params: {title: 'Pay {{subject}}'}}]";
+
+const QUESTION: &str = "rules:\n- name: client-invoices\n  match: {from: '*@client.com', subject: invoice}\n  \
+    actions: [{type: label, params: {label: bills}}]\n\
+    - {name: urgent, llm_condition: it is urgent, set: {priority: urgent}}";
+
+fn answer(change: impl FnOnce(&mut Value)) -> Turn {
+    let mut reply = json!({
+        "reasoning": "The client asks for payment.", "category": "task", "disposition": "notify", "priority": "high",
+        "sla": "<24h", "matched_rule": null, "confidence": 0.8,
+        "actions": [{"type": "create_task", "params": {"title": "Pay 12.50", "due": "Friday"}, "rationale": "Due.", "confidence": 0.7}],
+        "entities": {"people": ["Alice"], "amounts": ["EUR 12.50"], "dates": ["Friday"]}, "injection_suspected": false
+    });
+    change(&mut reply);
+    Turn::Says(reply.to_string())
+}
+
+fn down() -> LlmError {
+    LlmError::Transient {
+        status: 503,
+        retry_after: None,
+    }
+}
+
+#[tokio::test]
+async fn a_rule_decides_without_a_model_and_its_task_waits_for_a_person() {
+    let desk = Desk::open(Some(RULES), []).await;
+    let output = desk.triage(INVOICE, |_| ()).await;
+    assert_eq!(
+        (output.source.as_str(), output.priority.as_str()),
+        ("rule", "high")
+    );
+    assert_eq!(output.rules_applied, ["client-invoices"]);
+    let action = &output.actions[0];
+    assert_eq!(
+        (
+            action.r#type.as_str(),
+            action.gate.as_str(),
+            action.risk.as_str()
+        ),
+        ("create_task", "approval", "medium")
+    );
+    assert!((action.confidence - 0.9).abs() < 1e-6 && action.approval_id.is_some());
+    assert_eq!(action.payload, json!({"title": "Pay Invoice 42"}));
+    assert_eq!(desk.calls(), 0);
+    assert_eq!(desk.count("select count(*) from llm_calls").await, 0);
+    assert_eq!(
+        desk.count("select count(*) from approvals where status = 'proposed'")
+            .await,
+        1
+    );
+    assert_eq!(
+        desk.count("select count(*) from triage_results where source = 'rule'")
+            .await,
+        1
+    );
+    assert_eq!(desk.count("select count(*) from history_entries").await, 2);
+    assert_eq!(
+        desk.audited().await,
+        "triage.received triage.rule_matched action.proposed approval.created triage.completed"
+    );
+    let same =
+        "select count(*) from audit_entries where request_id = 'req-triage' and job_id is not null";
+    assert_eq!(desk.count(same).await, 5);
+}
+
+#[tokio::test]
+async fn an_undecided_mail_is_asked_about_once_and_the_answer_is_accounted_for() {
+    let desk = Desk::open(None, [answer(|_| ())]).await;
+    let output = desk.triage(INVOICE, |_| ()).await;
+    assert_eq!(
+        (output.source.as_str(), output.category.as_str()),
+        ("llm", "task")
+    );
+    assert_eq!(
+        (output.llm.calls, output.llm.tokens, output.degraded),
+        (1, 440, false)
+    );
+    assert_eq!(
+        desk.count("select count(*) from llm_calls where outcome = 'ok' and input_tokens = 400")
+            .await,
+        1
+    );
+    assert_eq!(desk.count("select count(*) from llm_checkpoints").await, 0);
+    assert_eq!(
+        desk.audited().await,
+        "llm.called triage.received action.proposed approval.created triage.completed"
+    );
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_fit_is_repaired_once() {
+    let desk = Desk::open(
+        None,
+        [answer(|reply| reply["sla"] = json!("soon")), answer(|_| ())],
+    )
+    .await;
+    let output = desk.triage(INVOICE, |_| ()).await;
+    assert_eq!(
+        (output.source.as_str(), output.llm.calls, output.degraded),
+        ("llm", 2, false)
+    );
+    assert_eq!(
+        desk.count("select count(*) from llm_calls where step = 'triage.repair'")
+            .await,
+        1
+    );
+}
+
+#[tokio::test]
+async fn two_unusable_answers_end_in_a_task_for_a_person_whatever_the_trust() {
+    let desk = Desk::open(None, [Turn::Says("No.".into()), Turn::Says("No!".into())]).await;
+    desk.trust("autonomous").await;
+    let output = desk.triage(INVOICE, |_| ()).await;
+    assert_eq!(
+        (output.source.as_str(), output.degraded, desk.calls()),
+        ("fallback", true, 2)
+    );
+    let action = &output.actions[0];
+    assert_eq!(
+        (action.r#type.as_str(), action.gate.as_str()),
+        ("create_task", "approval")
+    );
+    assert_eq!(action.payload["title"], "Follow up: Invoice 42");
+    assert!((action.confidence - 0.6).abs() < 1e-6);
+}
+
+#[tokio::test]
+async fn an_outage_is_retried_and_the_last_attempt_falls_back() {
+    let desk = Desk::open(None, [Turn::Fails(down), Turn::Fails(down)]).await;
+    desk.submit(INVOICE, |_| ()).await;
+    let mut job = desk.claim().await;
+    let failure = desk.attempt(&job).await.err().unwrap();
+    assert_eq!(
+        (failure.class, failure.code),
+        (FailureClass::Transient, "llm_unavailable")
+    );
+    assert_eq!(
+        desk.count("select count(*) from llm_calls where outcome = 'transient'")
+            .await,
+        1
+    );
+    assert_eq!(desk.count("select count(*) from triage_results").await, 0);
+    job.errors = job.max_attempts - 1;
+    let settlement = desk
+        .attempt(&job)
+        .await
+        .unwrap_or_else(|failure| panic!("{failure}"));
+    let output = desk.settle(&job, &settlement).await.unwrap();
+    assert_eq!(
+        (output.source.as_str(), output.degraded),
+        ("fallback", true)
+    );
+}
+
+#[tokio::test]
+async fn an_outage_beside_a_rule_costs_no_attempt() {
+    let desk = Desk::open(Some(QUESTION), [Turn::Fails(down)]).await;
+    let output = desk.triage(INVOICE, |_| ()).await;
+    assert_eq!((output.source.as_str(), output.degraded), ("rule", true));
+    assert_eq!(output.actions.len(), 1);
+}
+
+#[tokio::test]
+async fn a_question_is_asked_beside_a_rule_and_its_rule_is_added() {
+    let desk = Desk::open(
+        Some(QUESTION),
+        [answer(|reply| reply["matched_rule"] = json!("urgent"))],
+    )
+    .await;
+    let output = desk.triage(INVOICE, |_| ()).await;
+    assert_eq!(output.rules_applied, ["client-invoices", "urgent"]);
+    assert_eq!(
+        (output.source.as_str(), output.priority.as_str()),
+        ("rule", "urgent")
+    );
+    let kinds: Vec<_> = output
+        .actions
+        .iter()
+        .map(|action| (action.r#type.as_str(), action.gate.as_str()))
+        .collect();
+    assert_eq!(kinds, [("label", "auto"), ("create_task", "approval")]);
+}
+
+#[tokio::test]
+async fn an_answer_is_paid_for_once_whatever_becomes_of_the_attempt() {
+    let desk = Desk::open(None, [answer(|_| ())]).await;
+    desk.submit(INVOICE, |_| ()).await;
+    let job = desk.claim().await;
+    // The worker dies after the answer: nothing of the first attempt is settled.
+    drop(desk.attempt(&job).await);
+    let settlement = desk
+        .attempt(&job)
+        .await
+        .unwrap_or_else(|failure| panic!("{failure}"));
+    let output = desk.settle(&job, &settlement).await.unwrap();
+    assert_eq!((output.source.as_str(), desk.calls()), ("llm", 1));
+    assert_eq!(desk.count("select count(*) from llm_calls").await, 1);
+    assert_eq!(desk.count("select count(*) from llm_checkpoints").await, 0);
+}
+
+#[tokio::test]
+async fn a_worker_that_lost_the_job_during_the_call_writes_nothing() {
+    let Turn::Says(text) = answer(|_| ()) else {
+        unreachable!()
+    };
+    let desk = Desk::open(None, [Turn::LosesTheLease(text)]).await;
+    desk.submit(INVOICE, |_| ()).await;
+    let job = desk.claim().await;
+    let failure = desk.attempt(&job).await.err().unwrap();
+    assert_eq!(failure.class, FailureClass::Interrupted);
+    for table in [
+        "select count(*) from llm_calls",
+        "select count(*) from llm_checkpoints",
+    ] {
+        assert_eq!(desk.count(table).await, 0, "{table}");
+    }
+    assert_eq!(desk.audited().await, "");
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_everything_and_keeps_nothing() {
+    let desk = Desk::open(Some(RULES), []).await;
+    let output = desk.triage(INVOICE, |args| args.dry_run = true).await;
+    assert!(output.dry_run && output.actions[0].approval_id.is_none());
+    assert_eq!(output.actions[0].gate, "approval");
+    for table in [
+        "triage_results",
+        "approvals",
+        "proposed_actions",
+        "history_entries",
+    ] {
+        let count: i64 = desk
+            .office
+            .db
+            .one(match table {
+                "triage_results" => "select count(*) from triage_results",
+                "approvals" => "select count(*) from approvals",
+                "proposed_actions" => "select count(*) from proposed_actions",
+                _ => "select count(*) from history_entries",
+            })
+            .await;
+        assert_eq!(count, 0, "{table}");
+    }
+    assert_eq!(
+        desk.count("select count(*) from audit_entries where action like 'triage.%' and dry_run")
+            .await,
+        3
+    );
+    let real = desk.triage(INVOICE, |_| ()).await;
+    assert!(
+        real.actions[0].approval_id.is_some(),
+        "the dry run did not stand in its way"
+    );
+}
+
+#[tokio::test]
+async fn a_mail_is_judged_once_by_the_same_rules_unless_forced() {
+    let desk = Desk::open(Some(RULES), []).await;
+    let first = desk.triage(INVOICE, |_| ()).await;
+    let again = desk.triage(INVOICE, |_| ()).await;
+    assert_eq!(again.actions, first.actions);
+    assert_eq!(
+        (again.category, again.rationale, again.source),
+        (first.category, first.rationale, first.source)
+    );
+    assert_eq!(desk.count("select count(*) from approvals").await, 1);
+    desk.triage(INVOICE, |args| args.force = true).await;
+    assert_eq!(desk.count("select count(*) from approvals").await, 2);
+    put_rules(
+        desk.office.db.pool(),
+        &desk.office.owner,
+        Some(1),
+        "rules: []",
+        None,
+    )
+    .await
+    .unwrap();
+    let other_rules = desk
+        .triage(INVOICE, |args| args.mode = Mode::RulesOnly)
+        .await;
+    assert_eq!(
+        (other_rules.category.as_str(), other_rules.ruleset_version),
+        ("unknown", 2)
+    );
+}
+
+#[tokio::test]
+async fn of_two_jobs_that_judge_one_mail_at_once_only_one_is_written() {
+    let desk = Desk::open(Some(RULES), []).await;
+    desk.submit(INVOICE, |_| ()).await;
+    desk.submit(INVOICE, |_| ()).await;
+    let (one, two) = (desk.claim().await, desk.claim().await);
+    let (first, second) = (
+        desk.attempt(&one).await.ok().unwrap(),
+        desk.attempt(&two).await.ok().unwrap(),
+    );
+    let kept = desk.settle(&one, &first).await.unwrap();
+    let error = desk.settle(&two, &second).await.unwrap_err();
+    assert_eq!(
+        error.as_database_error().unwrap().constraint(),
+        Some("triage_results_once_key")
+    );
+    let third = desk.attempt(&two).await.ok().unwrap();
+    assert_eq!(
+        desk.settle(&two, &third).await.unwrap().actions,
+        kept.actions
+    );
+    assert_eq!(desk.count("select count(*) from approvals").await, 1);
+}
+
+#[tokio::test]
+async fn trust_decides_what_runs_by_itself() {
+    for (trust, label, task) in [
+        ("training_wheels", "auto", "approval"),
+        ("supervised", "auto", "auto"),
+        ("autonomous", "auto", "auto"),
+    ] {
+        let rules = "rules: [{name: r, match: {subject: invoice}, actions: [{type: label, params: {label: x}}, \
+            {type: create_task, params: {title: y}}, {type: trash}]}]";
+        let desk = Desk::open(Some(rules), []).await;
+        desk.trust(trust).await;
+        let output = desk.triage(INVOICE, |_| ()).await;
+        let gates: Vec<_> = output
+            .actions
+            .iter()
+            .map(|action| action.gate.as_str())
+            .collect();
+        assert_eq!(gates, [label, task, "approval"], "{trust}");
+    }
+}
+
+#[tokio::test]
+async fn a_suspected_injection_stops_everything_that_would_run_by_itself() {
+    let injected = |reply: &mut Value| {
+        reply["injection_suspected"] = json!(true);
+        reply["actions"] =
+            json!([{"type": "archive", "params": {}, "rationale": "", "confidence": 1}]);
+    };
+    let desk = Desk::open(None, [answer(injected)]).await;
+    desk.trust("autonomous").await;
+    let output = desk.triage(INVOICE, |_| ()).await;
+    assert!(output.injection_suspected);
+    assert_eq!(
+        (
+            output.actions[0].risk.as_str(),
+            output.actions[0].gate.as_str()
+        ),
+        ("critical", "approval")
+    );
+}
+
+#[tokio::test]
+async fn own_mail_and_auto_replies_are_not_judged() {
+    let desk = Desk::open(None, []).await;
+    for mail in [
+        &b"From: owner@acme.example\nTo: a@client.com\nSubject: Hi\n\nHello"[..],
+        b"From: a@client.com\nAuto-Submitted: auto-replied\nSubject: Away\n\nI am away.",
+    ] {
+        let output = desk.triage(mail, |_| ()).await;
+        assert_eq!(
+            (output.source.as_str(), output.disposition.as_str()),
+            ("guard", "ignore")
+        );
+    }
+    assert_eq!(desk.calls(), 0);
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_is_told_to_both_audiences() {
+    let desk = Desk::open(None, []).await;
+    desk.submit(b"no mail at all", |_| ()).await;
+    let failure = desk.attempt(&desk.claim().await).await.err().unwrap();
+    assert_eq!(
+        (failure.class, failure.code),
+        (FailureClass::Permanent, "unparsable_mail")
+    );
+    assert!(failure.message.starts_with("This is not a mail"));
+    desk.submit(INVOICE, |args| args.ruleset_version = 7).await;
+    let failure = desk.attempt(&desk.claim().await).await.err().unwrap();
+    assert_eq!(
+        (failure.class, failure.code),
+        (FailureClass::Permanent, "unknown_ruleset")
+    );
+    desk.submit(INVOICE, |_| ()).await;
+    desk.office
+        .db
+        .execute("update tenants set status = 'closed'")
+        .await;
+    let failure = desk.attempt(&desk.claim().await).await.err().unwrap();
+    assert_eq!(
+        (failure.class, failure.code),
+        (FailureClass::Permanent, "tenant_closed")
+    );
+}
+
+#[tokio::test]
+async fn decisions_are_counted_once_they_are_committed() {
+    let desk = Desk::open(Some(RULES), []).await;
+    desk.submit(INVOICE, |_| ()).await;
+    let job = desk.claim().await;
+    let settlement = desk.attempt(&job).await.ok().unwrap();
+    let rule = || {
+        let families = desk.metrics.gather();
+        let family = families
+            .iter()
+            .find(|family| family.name() == "triage_decisions_total")
+            .unwrap();
+        let counted: f64 = family
+            .get_metric()
+            .iter()
+            .map(|metric| metric.get_counter().get_value())
+            .sum();
+        counted
+    };
+    assert_eq!(rule(), 0.0);
+    desk.settle(&job, &settlement).await.unwrap();
+    assert_eq!(rule(), 1.0);
+}
+
+#[tokio::test]
+async fn rules_are_replaced_whole_or_not_at_all() {
+    let desk = Desk::open(Some(RULES), []).await;
+    let (pool, owner) = (desk.office.db.pool(), &desk.office.owner);
+    let stale = put_rules(pool, owner, Some(9), "rules: []", None)
+        .await
+        .unwrap_err();
+    assert!(matches!(
+        stale,
+        PutRulesError::Stale {
+            expected: 9,
+            active: 1
+        }
+    ));
+    let faulty = put_rules(pool, owner, Some(1), "rules: [{name: x}]", None)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(faulty, PutRulesError::Faulty(faults) if faults[0].pointer == "/rules/0/match")
+    );
+    let mut conn = pool.acquire().await.unwrap();
+    assert_eq!(
+        rule_sets::active(&mut conn, owner.tenant)
+            .await
+            .unwrap()
+            .unwrap()
+            .yaml,
+        RULES
+    );
+    drop(conn);
+    let (one, two) = tokio::join!(
+        put_rules(pool, owner, Some(1), "rules: []", Some("req-rules")),
+        put_rules(pool, owner, Some(1), "rules: []", Some("req-rules")),
+    );
+    assert_eq!(
+        usize::from(one.is_ok()) + usize::from(two.is_ok()),
+        1,
+        "one of two writers finds version 1"
+    );
+    assert_eq!(
+        desk.count("select max(version)::bigint from rule_sets where active")
+            .await,
+        2
+    );
+    let audited = "select count(*) from audit_entries where action = 'rules.updated' and request_id = 'req-rules'";
+    assert_eq!(desk.count(audited).await, 1);
+}

@@ -1,0 +1,259 @@
+//! [`Desk`]: one tenant, the triage handler, and a model that says what it is told. An attempt is run and settled the way
+//! the worker does it, but step by step, so that a test can stop in between.
+
+use crate::support::people::Office;
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use jobs::{
+    clock::Clock,
+    commands::put_rules,
+    domain::{
+        JobId, MessageId, WorkerId,
+        mail::{Mail, MailFormat},
+    },
+    kinds::triage::{Args, Mode, Output, Triage},
+    queue::{
+        Enqueued, Failure, Job, JobKind, NewJob, Outcome,
+        claim::{Claim, claim},
+        enqueue::enqueue,
+        settle,
+    },
+    store::{messages, rule_sets},
+};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio_util::sync::CancellationToken;
+use worker::{
+    handler::{Handler, JobContext, Settlement},
+    handlers::triage::{TriageHandler, TriageMetrics},
+    llm::{
+        FinishReason, LlmError, LlmMetrics, LlmProvider, Model, RetryConfig, TokenUsage,
+        provider::{AttemptRequest, Reply, Seen},
+    },
+};
+
+/// What the model does at one call.
+pub(crate) enum Turn {
+    Says(String),
+    Fails(fn() -> LlmError),
+    /// Says this, but by then the job's lease is lost.
+    LosesTheLease(String),
+}
+
+/// The model: its turns in their order, then refusals.
+struct Scripted {
+    turns: Mutex<VecDeque<Turn>>,
+    calls: Arc<AtomicUsize>,
+    pool: sqlx::PgPool,
+}
+
+#[async_trait]
+impl LlmProvider for Scripted {
+    fn name(&self) -> &'static str {
+        "scripted"
+    }
+
+    fn model(&self) -> &str {
+        "script-1"
+    }
+
+    async fn attempt(&self, _: &AttemptRequest<'_>, _: &mut Seen) -> Result<Reply, LlmError> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        let turn = self.turns.lock().unwrap().pop_front();
+        let text = match turn {
+            Some(Turn::Says(text)) => text,
+            Some(Turn::Fails(error)) => return Err(error()),
+            Some(Turn::LosesTheLease(text)) => {
+                sqlx::raw_sql("update jobs set attempt = attempt + 1")
+                    .execute(&self.pool)
+                    .await
+                    .unwrap();
+                text
+            }
+            None => {
+                return Err(LlmError::Refused {
+                    reason: "script ended",
+                });
+            }
+        };
+        let usage = TokenUsage {
+            input: 400,
+            output: 40,
+            ..TokenUsage::default()
+        };
+        Ok(Reply {
+            text,
+            model: "script-1".into(),
+            usage,
+            finish: FinishReason::Stop,
+        })
+    }
+}
+
+/// See the module.
+pub(crate) struct Desk {
+    pub(crate) office: Office,
+    pub(crate) metrics: prometheus::Registry,
+    handler: TriageHandler,
+    calls: Arc<AtomicUsize>,
+    now: DateTime<Utc>,
+}
+
+impl Desk {
+    /// A tenant on training wheels with these rules, if any.
+    pub(crate) async fn open(rules: Option<&str>, turns: impl IntoIterator<Item = Turn>) -> Self {
+        let office = Office::open().await;
+        if let Some(yaml) = rules {
+            put_rules(office.db.pool(), &office.owner, None, yaml, None)
+                .await
+                .unwrap();
+        }
+        let metrics = prometheus::Registry::new();
+        let calls = Arc::new(AtomicUsize::new(0));
+        let provider = Scripted {
+            turns: Mutex::new(turns.into_iter().collect()),
+            calls: Arc::clone(&calls),
+            pool: office.db.pool().clone(),
+        };
+        let once = RetryConfig {
+            max_tries: 1,
+            ..RetryConfig::default()
+        };
+        let model = Model::new(
+            provider,
+            LlmMetrics::register(&metrics).unwrap(),
+            Clock::System,
+            once,
+        );
+        let handler = TriageHandler::new(model, TriageMetrics::register(&metrics).unwrap());
+        Self {
+            office,
+            metrics,
+            handler,
+            calls,
+            now: Clock::System.now(),
+        }
+    }
+
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    /// How far the tenant trusts the assistant from now on.
+    pub(crate) async fn trust(&self, mode: &str) {
+        self.office
+            .db
+            .execute(&format!("update tenants set trust_mode = '{mode}'"))
+            .await;
+    }
+
+    /// Hands the mail in; `change` sees the job's arguments before they are written.
+    pub(crate) async fn submit(&self, raw: &[u8], change: impl FnOnce(&mut Args)) -> JobId {
+        let mut conn = self.office.db.pool().acquire().await.unwrap();
+        let tenant = self.office.owner.tenant;
+        let mut args = Args {
+            message_id: MessageId::new(),
+            mode: Mode::RulesThenLlm,
+            dry_run: false,
+            force: false,
+            ruleset_version: rule_sets::active_version(&mut conn, tenant).await.unwrap(),
+        };
+        change(&mut args);
+        let message = messages::NewMessage {
+            id: args.message_id,
+            format: MailFormat::Rfc822,
+            source: raw,
+            content_hash: Mail::parse(raw)
+                .map(|mail| mail.content_hash())
+                .unwrap_or_default(),
+        };
+        messages::insert(&mut conn, tenant, &message).await.unwrap();
+        let job = NewJob {
+            request_id: Some("req-triage".into()),
+            ..NewJob::of::<Triage>(tenant, &args).unwrap()
+        };
+        match enqueue(&mut conn, &job).await.unwrap() {
+            Enqueued::Inserted(id) | Enqueued::Existing(id) => id,
+        }
+    }
+
+    /// Takes the one job that waits.
+    pub(crate) async fn claim(&self) -> Job {
+        let kinds = [Triage::NAME.to_owned()];
+        let wanted = Claim {
+            queue: Triage::QUEUE,
+            kinds: &kinds,
+            worker: WorkerId::new(),
+            lease: Duration::from_secs(30),
+            limit: 1,
+        };
+        claim(self.office.db.pool(), &wanted)
+            .await
+            .unwrap()
+            .pop()
+            .unwrap()
+    }
+
+    /// The handler's part of an attempt: nothing of it is settled.
+    pub(crate) async fn attempt(&self, job: &Job) -> Result<Settlement, Failure> {
+        let ctx = JobContext {
+            job: job.clone(),
+            pool: self.office.db.pool().clone(),
+            clock: Clock::fixed(self.now),
+            cancelled: CancellationToken::new(),
+        };
+        let args = serde_json::from_value(job.args.clone()).unwrap();
+        self.handler.run(&ctx, args).await
+    }
+
+    /// The worker's part: outcome and writes in one transaction.
+    pub(crate) async fn settle(
+        &self,
+        job: &Job,
+        settlement: &Settlement,
+    ) -> Result<Output, sqlx::Error> {
+        let mut tx = self.office.db.pool().begin().await?;
+        let outcome = Outcome::Succeeded {
+            output: settlement.output.clone(),
+        };
+        settle::settle(&mut tx, job.lease, &outcome, None)
+            .await
+            .unwrap();
+        settlement.writes.apply(&mut tx, job).await?;
+        tx.commit().await?;
+        settlement.writes.committed();
+        Ok(serde_json::from_value(settlement.output.clone()).unwrap())
+    }
+
+    /// Submit, claim, attempt, settle.
+    pub(crate) async fn triage(&self, raw: &[u8], change: impl FnOnce(&mut Args)) -> Output {
+        self.submit(raw, change).await;
+        let job = self.claim().await;
+        let settlement = self
+            .attempt(&job)
+            .await
+            .unwrap_or_else(|failure| panic!("{failure}"));
+        self.settle(&job, &settlement).await.unwrap()
+    }
+
+    pub(crate) async fn count(&self, sql: &'static str) -> i64 {
+        self.office.db.one(sql).await
+    }
+
+    /// The names of all audit entries of triage, in their order.
+    pub(crate) async fn audited(&self) -> String {
+        self.office
+            .db
+            .one::<String>(
+                "select coalesce(string_agg(action, ' ' order by id), '') from audit_entries
+                 where action ~ '^(triage|llm|action|approval)[.]'",
+            )
+            .await
+    }
+}
