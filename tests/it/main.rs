@@ -12,6 +12,7 @@ mod audit;
 mod dashboards;
 mod dev;
 mod http_surface;
+mod llm;
 mod onboarding;
 mod poll;
 mod pool;
