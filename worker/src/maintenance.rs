@@ -6,7 +6,7 @@ use crate::engine::Engine;
 use jobs::{
     commands::rescue_jobs,
     queue::{duties, retention, stats},
-    store::{login_failures, sessions},
+    store::{llm_checkpoints, login_failures, sessions},
     telemetry::chain,
 };
 use std::{sync::Arc, time::Duration};
@@ -23,7 +23,7 @@ enum Duty {
     Rescue,
     /// The queue is counted, for everybody's metrics.
     Sample,
-    /// Finished jobs age out.
+    /// Finished jobs age out, and model answers that jobs left behind.
     PruneJobs,
     /// Sessions that ended long ago age out, and failed logins that no longer count.
     PurgeSessions,
@@ -111,7 +111,10 @@ async fn fulfil(engine: &Engine, duty: Duty) -> Result<(), sqlx::Error> {
             stats::sample(pool, &queues).await
         }
         Duty::PruneJobs => {
-            in_batches(|| retention::prune_finished(pool, engine.config.retention, BATCH)).await
+            in_batches(|| retention::prune_finished(pool, engine.config.retention, BATCH)).await?;
+            llm_checkpoints::purge(&mut *pool.acquire().await?)
+                .await
+                .map(|_| ())
         }
         Duty::PurgeSessions => {
             in_batches(|| async {

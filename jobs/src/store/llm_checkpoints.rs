@@ -2,7 +2,6 @@
 //! between does not pay for them twice. The one table here that holds a model's words, for as short as can be.
 
 use crate::domain::{JobId, TenantId};
-use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
 
@@ -78,16 +77,15 @@ pub async fn delete_of_job(
     Ok(())
 }
 
-/// Forgets answers of jobs that ended without asking for it (discarded, cancelled): all tenants', by age.
+/// Forgets answers of jobs that ended without asking for it (discarded, cancelled), in every tenant. Three days are
+/// longer than any job waits for a model; one that waited longer would pay once more, and lose nothing else.
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn delete_before(
-    conn: &mut PgConnection,
-    before: DateTime<Utc>,
-) -> Result<u64, sqlx::Error> {
-    let deleted = sqlx::query!("delete from llm_checkpoints where created_at < $1", before)
-        .execute(conn)
-        .await?;
+pub async fn purge(conn: &mut PgConnection) -> Result<u64, sqlx::Error> {
+    let deleted =
+        sqlx::query!("delete from llm_checkpoints where created_at < now() - interval '3 days'")
+            .execute(conn)
+            .await?;
     Ok(deleted.rows_affected())
 }

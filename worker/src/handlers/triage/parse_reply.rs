@@ -381,7 +381,7 @@ mod tests {
             let kind = kind.to_owned();
             class(move |r| {
                 r["actions"][0] =
-                    json!({"type": kind, "params": params, "rationale": "", "confidence": 1})
+                    json!({"type": kind, "params": params, "rationale": "", "confidence": 1});
             })
         };
         assert_eq!(

@@ -70,7 +70,7 @@ impl Writes for TriageWrites {
             }
             Kept::AuditOnly(plan) => self.count(&plan.judgement),
             Kept::Former { judgement, .. } => {
-                self.metrics.decided(Source::Guard, judgement.disposition)
+                self.metrics.decided(Source::Guard, judgement.disposition);
             }
         }
     }
