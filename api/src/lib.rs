@@ -21,7 +21,10 @@ pub mod routes;
 pub mod serve;
 pub mod server;
 
-use crate::{config::ApiConfig, error::ApiError, metrics::ApiMetrics, route_table::RouteTable};
+use crate::{
+    config::ApiConfig, error::ApiError, metrics::ApiMetrics, route_table::RouteTable,
+    server::Limits,
+};
 use axum::{Router, middleware};
 use jobs::{
     clock::Clock,
@@ -42,6 +45,7 @@ pub struct App {
     pub metrics: ApiMetrics,
     pub clock: Clock,
     pub table: RouteTable,
+    pub limits: Limits,
     pub hasher: PasswordHasher,
     /// Keeps refused requests from filling the audit log.
     pub denials: Denials,

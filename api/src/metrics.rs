@@ -40,6 +40,23 @@ pub struct ApiMetrics {
     pub listener_alive: IntGauge,
 }
 
+/// Counts something as going on until it is dropped: by its end, by a panic, or by a client that left.
+#[derive(Debug)]
+pub struct Ongoing(IntGauge);
+
+impl Ongoing {
+    pub fn begin(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Ongoing {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 impl ApiMetrics {
     /// # Errors
     /// If a name is registered twice, which is a mistake in the code.

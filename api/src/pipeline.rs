@@ -9,6 +9,7 @@ use crate::{
     context::{Peer, REQUEST_ID, RequestContext},
     error::{ApiError, Code},
     extract::current_session,
+    metrics::Ongoing,
     route_table::{Access, Operation},
 };
 use axum::{
@@ -56,11 +57,11 @@ pub async fn handle(State(app): State<AppState>, mut request: Request, next: Nex
         trace_id = context.trace_id(),
     );
 
-    app.metrics.http_requests_in_flight.inc();
+    let ongoing = Ongoing::begin(&app.metrics.http_requests_in_flight);
     let mut response = answer(&app, operation.as_ref(), request, next)
         .instrument(span.clone())
         .await;
-    app.metrics.http_requests_in_flight.dec();
+    drop(ongoing);
 
     span.in_scope(|| {
         if let Some(error) = ApiError::of(&response) {

@@ -5,7 +5,7 @@ use crate::{
     config::ApiConfig,
     metrics::ApiMetrics,
     ops,
-    route_table::RouteTable,
+    route_table::{Route, RouteTable},
     router, routes,
     server::{self, Limits},
 };
@@ -25,9 +25,6 @@ use tokio::{
     task::JoinHandle,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-
-/// Requests worked on at the same time; more are answered with 503. Waiting requests count: they hold memory too.
-const IN_FLIGHT: usize = 2048;
 
 /// For the last notifications and the loops' ends, once all requests are answered.
 const LAST_WORDS: Duration = Duration::from_secs(3);
@@ -50,7 +47,7 @@ pub struct Api {
 /// # Errors
 /// If the API cannot start: the database, its schema or an address cannot be used.
 pub async fn serve(config: ApiConfig) -> anyhow::Result<()> {
-    let api = Api::start(config, Limits::default()).await?;
+    let api = Api::start(config, Limits::default(), routes::all()).await?;
     stop_on_signals(&api)?;
     api.run().await
 }
@@ -60,8 +57,12 @@ impl Api {
     ///
     /// # Errors
     /// If the database, its schema or an address cannot be used.
-    pub async fn start(config: ApiConfig, limits: Limits) -> anyhow::Result<Self> {
-        let (table, operations) = RouteTable::build(routes::all());
+    pub async fn start(
+        config: ApiConfig,
+        limits: Limits,
+        routes: Vec<Route>,
+    ) -> anyhow::Result<Self> {
+        let (table, operations) = RouteTable::build(routes);
         let metrics = ApiMetrics::new().context("could not register the metrics")?;
         metrics.declare(&table, &[Triage::NAME]);
         let pool = db::connect(&config.pool).await?;
@@ -80,11 +81,12 @@ impl Api {
             metrics,
             clock: Clock::System,
             table,
+            limits,
             hasher: PasswordHasher::new(),
             denials: Denials::default(),
             tracker: TaskTracker::new(),
             stopping: CancellationToken::new(),
-            admission: Arc::new(Semaphore::new(IN_FLIGHT)),
+            admission: Arc::new(Semaphore::new(limits.in_flight)),
         });
         let router = router(app.clone(), operations);
         let drained = CancellationToken::new();

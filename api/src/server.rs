@@ -21,10 +21,14 @@ use tower::ServiceExt;
 pub struct Limits {
     /// Open at the same time; the rest wait in the kernel's backlog.
     pub connections: usize,
+    /// Requests worked on at the same time; more are answered with 503. Those that wait count: they hold memory too.
+    pub in_flight: usize,
     /// From the first byte of a request's head, or from the last answer, to the head's end.
     pub head_timeout: Duration,
     /// Buffer for a head; more is answered with a bare 431.
     pub head_bytes: usize,
+    /// For the whole of a body.
+    pub body_timeout: Duration,
     /// How long requests may go on after the stop.
     pub grace: Duration,
 }
@@ -33,8 +37,10 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 4096,
+            in_flight: 2048,
             head_timeout: Duration::from_secs(10),
             head_bytes: 64 * 1024,
+            body_timeout: Duration::from_secs(10),
             grace: Duration::from_secs(25),
         }
     }

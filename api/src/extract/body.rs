@@ -1,6 +1,7 @@
 //! Reading a request's body: bounded in size and in time. See [`read`].
 
 use crate::{
+    App,
     error::{ApiError, Code},
     route_table::Operation,
 };
@@ -9,16 +10,13 @@ use axum::{
     http::{HeaderMap, header},
 };
 use futures::StreamExt;
-use std::{sync::Arc, time::Duration};
-
-/// A body that takes longer is a client that does not send one.
-const READ_TIMEOUT: Duration = Duration::from_secs(10);
+use std::sync::Arc;
 
 /// The whole body, at most as long as the operation allows.
 ///
 /// # Errors
 /// 413, 408, or 400 when the connection broke.
-pub async fn read(request: Request) -> Result<Vec<u8>, ApiError> {
+pub async fn read(app: &App, request: Request) -> Result<Vec<u8>, ApiError> {
     let limit = request
         .extensions()
         .get::<Arc<Operation>>()
@@ -28,12 +26,12 @@ pub async fn read(request: Request) -> Result<Vec<u8>, ApiError> {
     if content_length(request.headers()).is_some_and(|announced| announced > limit) {
         return Err(too_large(limit));
     }
-    tokio::time::timeout(READ_TIMEOUT, collect(request, limit))
+    tokio::time::timeout(app.limits.body_timeout, collect(request, limit))
         .await
         .map_err(|_| {
             ApiError::new(
                 Code::RequestTimeout,
-                "The body did not arrive within 10 seconds.",
+                "The body did not arrive in time. Send it again.",
             )
         })?
 }

@@ -24,11 +24,11 @@ pub struct StrictJson<T>(pub T);
 impl<T: DeserializeOwned> FromRequest<AppState> for StrictJson<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, _: &AppState) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, app: &AppState) -> Result<Self, ApiError> {
         if body::media_type(request.headers()) != "application/json" {
             return Err(body::unsupported("application/json"));
         }
-        let bytes = body::read(request).await?;
+        let bytes = body::read(app, request).await?;
         into_type(parse(&bytes)?).map(Self)
     }
 }

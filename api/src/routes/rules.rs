@@ -2,7 +2,7 @@
 //! two people who edit at once one learns of the other.
 
 use crate::{
-    AppState,
+    App, AppState,
     context::RequestContext,
     error::{ApiError, Code},
     extract::{CurrentSession, body, json},
@@ -92,7 +92,7 @@ async fn replace_rules(
     request: Request,
 ) -> Result<Versioned, ApiError> {
     let expected = expected_version(request.headers())?;
-    let yaml = yaml(request).await?;
+    let yaml = yaml(&app, request).await?;
     let stored = put_rules(
         &app.pool,
         &session,
@@ -150,11 +150,11 @@ fn stale() -> ApiError {
     )
 }
 
-async fn yaml(request: Request) -> Result<String, ApiError> {
+async fn yaml(app: &App, request: Request) -> Result<String, ApiError> {
     let media_type = body::media_type(request.headers());
     match media_type.as_str() {
         YAML => {
-            let text = String::from_utf8(body::read(request).await?)
+            let text = String::from_utf8(body::read(app, request).await?)
                 .map_err(|_| ApiError::new(Code::MalformedRequest, "Send the rules as UTF-8."))?;
             if text.contains('\0') {
                 return Err(ApiError::new(
@@ -165,7 +165,7 @@ async fn yaml(request: Request) -> Result<String, ApiError> {
             Ok(text)
         }
         JSON => {
-            let value = json::parse(&body::read(request).await?)?;
+            let value = json::parse(&body::read(app, request).await?)?;
             Ok(json::into_type::<NewRules>(value)?.yaml)
         }
         _ => Err(body::unsupported("application/yaml or application/json")),

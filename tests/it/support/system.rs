@@ -8,7 +8,7 @@ use super::{
     client::{Client, http},
     process::Process,
 };
-use api::{config::ApiConfig, server::Limits};
+use api::{config::ApiConfig, route_table::Route, server::Limits};
 use jobs::env::Env;
 use std::net::SocketAddr;
 use tokio::task::JoinHandle;
@@ -87,6 +87,14 @@ pub(crate) struct TestApi {
     running: Option<JoinHandle<anyhow::Result<()>>>,
 }
 
+/// What a test wants otherwise than in service.
+#[derive(Default)]
+pub(crate) struct Setup<'a> {
+    pub(crate) variables: Variables<'a>,
+    pub(crate) limits: Limits,
+    pub(crate) more_routes: Vec<Route>,
+}
+
 impl TestApi {
     /// The real router on free ports; it stops with the value.
     pub(crate) async fn start(db: &TestDb) -> Self {
@@ -95,25 +103,27 @@ impl TestApi {
 
     /// With further variables.
     pub(crate) async fn start_with(db: &TestDb, variables: Variables<'_>) -> Self {
-        Self::start_limited(db, variables, Limits::default()).await
+        let setup = Setup {
+            variables,
+            ..Setup::default()
+        };
+        Self::start_as(db, setup).await
     }
 
-    /// With limits that a test can reach.
-    pub(crate) async fn start_limited(
-        db: &TestDb,
-        variables: Variables<'_>,
-        limits: Limits,
-    ) -> Self {
+    /// With limits that a test can reach, and routes that behave as no real one does.
+    pub(crate) async fn start_as(db: &TestDb, setup: Setup<'_>) -> Self {
         let url = db.url();
         let mut all = vec![
             ("DATABASE_URL", url.as_str()),
             ("API_ADDR", "127.0.0.1:0"),
             ("API_OPS_ADDR", "127.0.0.1:0"),
         ];
-        all.extend(variables);
+        all.extend(setup.variables);
         let config =
             ApiConfig::from_env(Env::from_vars(all)).expect("the configuration is complete");
-        let api = api::serve::Api::start(config, limits)
+        let mut routes = api::routes::all();
+        routes.extend(setup.more_routes);
+        let api = api::serve::Api::start(config, setup.limits, routes)
             .await
             .expect("start the API");
         let (app, addr, ops) = (api.app.clone(), api.addr, api.ops_addr);

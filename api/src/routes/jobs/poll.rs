@@ -8,6 +8,7 @@ use crate::{
     AppState,
     error::{ApiError, Code, success},
     extract::{CurrentSession, StrictQuery, Wait, prefer::PREFERENCE_APPLIED},
+    metrics::Ongoing,
     route_table::{Access, Place, Route},
 };
 use axum::{
@@ -19,7 +20,6 @@ use jobs::{
     domain::{JobId, Session, session::Scope},
     queue::{JobState, JobView, listen::Signal, read},
 };
-use prometheus::IntGauge;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
@@ -87,7 +87,7 @@ async fn get_job(
     let signals = app.listener.subscribe();
     let mut job = find(&app, &session, id).await?;
     if wait.seconds > 0 && !job.state.is_terminal() {
-        let _waiting = Waiting::begin(&app.metrics.long_polls_waiting);
+        let _waiting = Ongoing::begin(&app.metrics.long_polls_waiting);
         job = ended(&app, &session, job, signals, wait.duration()).await?;
     }
     Ok(respond(&app, &job, wait, &headers))
@@ -155,22 +155,6 @@ async fn announced(signals: &mut Receiver<Signal>, job: JobId, session: &Session
             // The listener ended with the process; the other arms of the wait go on.
             Err(RecvError::Closed) => std::future::pending().await,
         }
-    }
-}
-
-/// Counts a waiting request until it is dropped, also by a disconnect.
-struct Waiting<'a>(&'a IntGauge);
-
-impl<'a> Waiting<'a> {
-    fn begin(gauge: &'a IntGauge) -> Self {
-        gauge.inc();
-        Self(gauge)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }
 

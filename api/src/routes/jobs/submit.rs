@@ -2,7 +2,7 @@
 
 use super::{JobBody, path};
 use crate::{
-    AppState,
+    App, AppState,
     context::RequestContext,
     error::{ApiError, Code, success},
     extract::{CurrentSession, IdempotencyKey, StrictQuery, body, json},
@@ -128,7 +128,7 @@ async fn submit(
     key: IdempotencyKey,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let submission = understand(&operation, request).await?;
+    let submission = understand(&app, &operation, request).await?;
     let (submission, content_hash) = read_mail(submission).await?;
     let Submission {
         options,
@@ -167,13 +167,17 @@ async fn submit(
     Ok(respond(submitted))
 }
 
-async fn understand(operation: &Operation, request: Request) -> Result<Submission, ApiError> {
+async fn understand(
+    app: &App,
+    operation: &Operation,
+    request: Request,
+) -> Result<Submission, ApiError> {
     let uri = request.uri().clone();
     let media_type = body::media_type(request.headers());
     let submission = match media_type.as_str() {
         RFC822 => {
             let StrictQuery(options) = StrictQuery::<Options>::parse(&uri)?;
-            let source = body::read(request).await?;
+            let source = body::read(app, request).await?;
             Submission {
                 fingerprint: fingerprint::of_request(operation, &uri, Content::Bytes(&source))
                     .map_err(ApiError::internal)?,
@@ -184,7 +188,7 @@ async fn understand(operation: &Operation, request: Request) -> Result<Submissio
         }
         JSON => {
             StrictQuery::<NoParameters>::parse(&uri)?;
-            let value = json::parse(&body::read(request).await?)?;
+            let value = json::parse(&body::read(app, request).await?)?;
             let fingerprint = fingerprint::of_request(operation, &uri, Content::Json(&value))
                 .map_err(ApiError::internal)?;
             let body: TriageBody = json::into_type(value)?;
@@ -242,7 +246,7 @@ fn not_a_mail(error: MailError) -> ApiError {
     ApiError::new(Code::NotAMail, detail).at("/message", code, detail)
 }
 
-fn count(app: &AppState, how: How) {
+fn count(app: &App, how: How) {
     let metrics = &app.metrics;
     let enqueued = |outcome| {
         metrics
