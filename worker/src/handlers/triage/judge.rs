@@ -80,7 +80,10 @@ pub(super) async fn judge(
     );
     let again = match ask(ctx, model, again).await {
         Ok(completion) => completion,
-        Err(error) => return without(&ctx.job, error, decided, now, usage),
+        Err(error) => {
+            tell_of_invalid(model, &fault, false);
+            return without(&ctx.job, error, decided, now, usage);
+        }
     };
     add(&mut usage, &again);
     let repaired = parse_reply(&again.text, &case.mail, &candidates);

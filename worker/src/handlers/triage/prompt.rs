@@ -61,27 +61,8 @@ pub(super) fn repair(
 /// Today, the rules that can be chosen with what each will do, and the actions that are open.
 fn context(verdict: &Verdict<'_>, asked_on: DateTime<Utc>) -> String {
     let mut text = format!("Today is {} (UTC).\n\n", asked_on.format("%A, %Y-%m-%d"));
-    if verdict.candidates.is_empty() {
-        text.push_str("There are no rules to choose from: matched_rule is null.\n");
-    } else {
-        text.push_str("Rules to choose from for matched_rule; null if none fits:\n");
-        for rule in &verdict.candidates {
-            text.push_str(&described(rule));
-        }
-    }
-    if !verdict.hits.is_empty() {
-        let names: Vec<_> = verdict
-            .hits
-            .iter()
-            .map(|hit| hit.rule.name.as_str())
-            .collect();
-        text.push_str(&format!(
-            "These rules apply already and need no action of yours: {}.\n",
-            names.join(", ")
-        ));
-    }
     text.push_str(
-        "\nActions you may propose, with their params (* = required; give null for the others):\n",
+        "Actions you may propose, with their params (* = required; give null for the others):\n",
     );
     for action in ActionType::OPEN_TO_MODELS {
         let fields: Vec<_> = Params::fields(*action)
@@ -102,6 +83,27 @@ fn context(verdict: &Verdict<'_>, asked_on: DateTime<Utc>) -> String {
             fields.join(", ")
         };
         text.push_str(&format!("- {action}: {fields}\n"));
+    }
+    // Last, for a long list is cut at its end: what is not shown is not chosen, and nothing else is lost.
+    text.push('\n');
+    if verdict.candidates.is_empty() {
+        text.push_str("There are no rules to choose from: matched_rule is null.\n");
+    } else {
+        text.push_str("Rules to choose from for matched_rule; null if none fits:\n");
+        for rule in &verdict.candidates {
+            text.push_str(&described(rule));
+        }
+    }
+    if !verdict.hits.is_empty() {
+        let names: Vec<_> = verdict
+            .hits
+            .iter()
+            .map(|hit| hit.rule.name.as_str())
+            .collect();
+        text.push_str(&format!(
+            "These rules apply already and need no action of yours: {}.\n",
+            names.join(", ")
+        ));
     }
     text
 }
