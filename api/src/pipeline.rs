@@ -20,7 +20,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures::FutureExt;
-use jobs::telemetry::chain;
+use jobs::telemetry::{chain, millis};
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 use tracing::Instrument;
 
@@ -197,6 +197,6 @@ fn finish(
         .http_request_duration_seconds
         .with_label_values(&[operation])
         .observe(elapsed.as_secs_f64());
-    let duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    let duration_ms = millis(elapsed);
     tracing::info!(status = status.as_u16(), duration_ms, "answered");
 }

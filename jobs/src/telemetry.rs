@@ -2,6 +2,7 @@
 //!
 //! Messages read alone; identifiers are in the fields. Never log a token, an address, mail text, a prompt or a completion.
 
+use std::time::Duration;
 use tracing_subscriber::{EnvFilter, fmt};
 
 /// Starts logging for this process. `directives` as in `RUST_LOG`, for example `info,worker=debug`.
@@ -44,6 +45,11 @@ pub fn trace_id(traceparent: &str) -> Option<&str> {
     let (_version, trace_id) = (parts.next()?, parts.next()?);
     (trace_id.len() == 32 && trace_id.bytes().all(|byte| byte.is_ascii_hexdigit()))
         .then_some(trace_id)
+}
+
+/// A duration for a field in milliseconds: a number, where `as_millis` would be logged as text.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// An error and its causes, `outer: middle: root`, for the one log line that tells of it.

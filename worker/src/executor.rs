@@ -11,7 +11,7 @@ use crate::{
 use chrono::TimeDelta;
 use jobs::{
     queue::{Failure, Job, Outcome},
-    telemetry::{chain, trace_id},
+    telemetry::{chain, millis, trace_id},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinError, time::Instant};
@@ -96,13 +96,13 @@ async fn attempt(engine: &Arc<Engine>, job: &Job, lost: &CancellationToken) {
                 Outcome::Retried { .. } | Outcome::Snoozed { .. } => {}
             }
             let outcome = outcome.as_str();
-            tracing::info!(outcome, duration_ms = duration.as_millis(), "attempt ended");
+            tracing::info!(outcome, duration_ms = millis(duration), "attempt ended");
         }
         Err(error) => {
             metrics.lease_lost_total.with_label_values(&labels).inc();
             tracing::warn!(
                 outcome = "lease_lost",
-                duration_ms = duration.as_millis(),
+                duration_ms = millis(duration),
                 error = chain(&error),
                 "attempt ended without a lease; its result is dropped"
             );

@@ -8,7 +8,7 @@ use jobs::{
     domain::audit::{Action, Actor, NewAuditEntry},
     queue::{Failure, Job, Outcome, RetryPolicy, SettleError, Settled, settle},
     store::audit,
-    telemetry::{chain, trace_id},
+    telemetry::{chain, millis, trace_id},
 };
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -59,7 +59,7 @@ pub async fn settle_attempt(
             Err(error) => {
                 tracing::warn!(
                     error = chain(&error),
-                    retry_ms = retry.as_millis(),
+                    retry_ms = millis(retry),
                     "could not settle; trying again"
                 );
             }

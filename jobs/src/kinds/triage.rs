@@ -60,6 +60,11 @@ pub struct Args {
     pub ruleset_version: i32,
 }
 
+/// A confidence as it is shown: a single-precision 0.83 would be written as 0.8299999833106995.
+pub fn shown(confidence: f32) -> f64 {
+    (f64::from(confidence) * 1000.0).round() / 1000.0
+}
+
 /// One proposed action in the job's output.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ActionOutput {
@@ -68,7 +73,8 @@ pub struct ActionOutput {
     pub risk: String,
     /// auto | approval | denied
     pub gate: String,
-    pub confidence: f32,
+    /// 0 to 1, in thousandths.
+    pub confidence: f64,
     pub approval_id: Option<ApprovalId>,
     pub payload: serde_json::Value,
 }
@@ -89,7 +95,8 @@ pub struct Output {
     pub disposition: String,
     pub priority: String,
     pub sla: String,
-    pub confidence: f32,
+    /// 0 to 1, in thousandths.
+    pub confidence: f64,
     pub rationale: String,
     /// rule | learned | llm | fallback | guard
     pub source: String,

@@ -1,7 +1,10 @@
 //! Claims as many jobs as there are free slots, at once when woken and every poll interval in any case.
 
 use super::{Claimed, Engine};
-use jobs::queue::claim::{Claim, claim};
+use jobs::{
+    queue::claim::{Claim, claim},
+    telemetry::millis,
+};
 use rand::RngExt;
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -41,7 +44,7 @@ pub(super) async fn run(engine: Arc<Engine>, queue: &'static str, jobs: mpsc::Se
             Ok(claimed) => claimed,
             Err(error) => {
                 count("error");
-                tracing::warn!(%error, queue, retry_ms = retry.as_millis(), "could not claim; trying again");
+                tracing::warn!(%error, queue, retry_ms = millis(retry), "could not claim; trying again");
                 drop(slots);
                 tokio::select! {
                     () = engine.stopping.cancelled() => return,

@@ -1,7 +1,7 @@
 //! The one log event per attempt: [`CallLog`]. The same fields whatever happened; sizes and hashes, never text.
 
 use super::{Call, LlmError, Tried, metrics::Of, provider::Reply, retry::Verdict};
-use jobs::telemetry;
+use jobs::telemetry::{self, millis};
 
 /// What all events of one call share.
 pub(super) struct CallLog<'a> {
@@ -103,8 +103,4 @@ impl<'a> CallLog<'a> {
             attempt_event!(warn, "the model did not answer", self, tried, end);
         }
     }
-}
-
-fn millis(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -13,7 +13,7 @@ use jobs::{
     domain::rules::Verdict,
     kinds::triage::LlmUsage,
     queue::{Failure, Job},
-    telemetry::chain,
+    telemetry::{chain, millis},
 };
 use std::time::Duration;
 use tokio::time::Instant;
@@ -203,7 +203,7 @@ fn meaning(error: &LlmError, job: &Job, decided: bool, now: DateTime<Utc>) -> Me
 fn add(usage: &mut LlmUsage, completion: &Completion) {
     usage.calls += 1;
     usage.tokens += completion.usage.total();
-    usage.ms += u64::try_from(completion.duration.as_millis()).unwrap_or(u64::MAX);
+    usage.ms += millis(completion.duration);
 }
 
 #[cfg(test)]
