@@ -77,8 +77,8 @@ pub async fn session() -> Result<u8, DatabaseError> {
         // Nothing else may have been done with it yet.
         session::migrate(&database.url).await?;
     }
-    let token = session::mint(&database.url).await?;
-    say::line(token.expose());
+    let minted = session::mint(&database.url).await?;
+    say::line(minted.token.expose());
     Ok(0)
 }
 

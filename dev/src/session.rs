@@ -13,6 +13,7 @@ use jobs::domain::SessionToken;
 use jobs::domain::invite::{EmailAddress, TenantSlug};
 use jobs::domain::password::NewPassword;
 use jobs::domain::session::{AuthMethod, Origin, SessionLifetime};
+use jobs::queue::read;
 use jobs::store::users;
 use sqlx::PgPool;
 use std::time::Duration;
@@ -43,11 +44,18 @@ pub enum MintError {
     Database(#[from] sqlx::Error),
 }
 
-/// A token of a new session of the development tenant's owner; makes both at the first call.
+/// A session of the development tenant's owner.
+pub struct Minted {
+    pub token: SessionToken,
+    /// How many jobs the tenant had before.
+    pub jobs: i64,
+}
+
+/// Opens a session of the development tenant's owner; makes both at the first call.
 ///
 /// # Errors
 /// When the database refuses, or the tenant belongs to somebody else.
-pub async fn mint(database_url: &str) -> Result<SessionToken, MintError> {
+pub async fn mint(database_url: &str) -> Result<Minted, MintError> {
     let pool = db::connect(&pool_config(database_url)).await?;
     make_owner(&pool).await?;
     let mut transaction = pool.begin().await?;
@@ -62,9 +70,13 @@ pub async fn mint(database_url: &str) -> Result<SessionToken, MintError> {
         origin: Origin::new(None, Some("cargo dev"), None),
     };
     let opened = open_session(&mut transaction, &new).await?;
+    let jobs = read::count(&mut transaction, owner.tenant).await?;
     transaction.commit().await?;
     pool.close().await;
-    Ok(opened.token)
+    Ok(Minted {
+        token: opened.token,
+        jobs,
+    })
 }
 
 /// Brings the schema of a database of our own to what this checkout expects.

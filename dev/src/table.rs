@@ -1,16 +1,21 @@
 //! Results for a person to read. See [`table`].
 
 use crate::submission::Outcome;
-use comfy_table::{Cell, CellAlignment, Table, presets};
+use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
 use jobs::kinds::triage::Output;
 
-const SENDER: usize = 26;
-const SUBJECT: usize = 38;
+const RULED_HEADER: TableStyle =
+    TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+const SENDER: usize = 20;
+const SUBJECT: usize = 32;
+
+/// What the marks behind an action mean.
+pub const LEGEND: &str = "Actions: ? waits for a person's approval, ✗ is not allowed.";
 
 /// One row for each mail, in the order they were handed in.
 pub fn table(outcomes: &[Outcome]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(RULED_HEADER);
     table.set_header([
         "sender",
         "subject",
@@ -54,27 +59,45 @@ fn row(outcome: &Outcome) -> Vec<Cell> {
 }
 
 fn judged(result: &Output, ms: Cell) -> Vec<Cell> {
-    let actions: Vec<String> = result
-        .actions
-        .iter()
-        .map(|action| format!("{} ({})", action.r#type, action.gate))
-        .collect();
-    let actions = if actions.is_empty() {
-        "—".to_owned()
-    } else {
-        actions.join(", ")
+    let actions = result.actions.iter().map(|action| {
+        let mark = match action.gate.as_str() {
+            "auto" => "",
+            "approval" => "?",
+            _ => "✗",
+        };
+        format!("{}{mark}", action.r#type)
+    });
+    let actions: Vec<String> = actions.collect();
+    let actions = match actions.as_slice() {
+        [] => "—".to_owned(),
+        several => several.join(", "),
     };
+    let mut source = result.source.clone();
+    for (holds, what) in [
+        (result.injection_suspected, "injection?"),
+        (result.degraded, "degraded"),
+    ] {
+        if holds {
+            source = format!("{source}, {what}");
+        }
+    }
     vec![
-        Cell::new(cut(&result.message.from, SENDER)),
+        Cell::new(cut(name(&result.message.from), SENDER)),
         Cell::new(cut(&result.message.subject, SUBJECT)),
         Cell::new(&result.category),
         Cell::new(&result.disposition),
         Cell::new(&result.priority),
         Cell::new(format!("{:.2}", result.confidence)),
         Cell::new(actions),
-        Cell::new(&result.source),
+        Cell::new(source),
         ms,
     ]
+}
+
+/// The name in `Name <address>`, or the address if there is no name.
+fn name(from: &str) -> &str {
+    let name = from.split_once('<').map_or(from, |(name, _)| name.trim());
+    if name.is_empty() { from } else { name }
 }
 
 /// The beginning of a text, safe for a terminal: mail may hold anything.
@@ -92,6 +115,13 @@ fn cut(text: &str, width: usize) -> String {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn the_sender_is_shown_by_name_if_there_is_one() {
+        assert_eq!(name("Ana Sousa <ana@x.example>"), "Ana Sousa");
+        assert_eq!(name("<ana@x.example>"), "<ana@x.example>");
+        assert_eq!(name("ana@x.example"), "ana@x.example");
+    }
 
     #[test]
     fn texts_are_cut_and_cannot_steer_the_terminal() {

@@ -9,7 +9,7 @@ use crate::signals::Interrupts;
 use crate::stack::{Stack, StackError};
 use crate::state;
 use crate::submission::{Outcome, submit_all};
-use crate::table::table;
+use crate::table::{LEGEND, table};
 use clap::{Args, ValueEnum};
 use jobs::kinds::triage::Mode;
 use serde_json::{Value, json};
@@ -89,7 +89,7 @@ pub async fn run(args: TriageArgs) -> Result<u8, TriageError> {
             return start_and_submit(&args, &places, entries).await;
         };
         eprintln!("Using the running system at {}.", reach.api);
-        let token = Arc::new(session::mint(&reach.database_url).await?);
+        let token = Arc::new(session::mint(&reach.database_url).await?.token);
         Ok(submit(&args, &Client::new(&reach.api, token), entries).await)
     };
     let outcomes = tokio::select! {
@@ -101,6 +101,7 @@ pub async fn run(args: TriageArgs) -> Result<u8, TriageError> {
     };
     if !args.json {
         say::line(table(&outcomes));
+        say::line(LEGEND);
     }
     let good = outcomes
         .iter()
@@ -120,7 +121,7 @@ async fn start_and_submit(
     entries: Vec<mailbox::Entry>,
 ) -> Result<Vec<Outcome>, TriageError> {
     let mut stack = Stack::start(places, None).await?;
-    let token = Arc::new(session::mint(&stack.reach().database_url).await?);
+    let token = Arc::new(session::mint(&stack.reach().database_url).await?.token);
     let client = Client::new(&stack.reach().api, token);
     let outcomes: Result<_, TriageError> = tokio::select! {
         outcomes = submit(args, &client, entries) => Ok(outcomes),

@@ -4,12 +4,12 @@ use crate::client::{Client, ClientError, Options};
 use crate::mailbox;
 use crate::places::{PlaceError, Places};
 use crate::say;
-use crate::session::{self, MintError};
+use crate::session::{self, MintError, Minted};
 use crate::signals::Interrupts;
 use crate::stack::{Stack, StackError};
 use crate::state::Reach;
 use crate::submission::{Outcome, submit_all};
-use crate::table::table;
+use crate::table::{LEGEND, table};
 use clap::Args;
 use jobs::domain::SessionToken;
 use jobs::domain::rules::SAMPLE_RULES;
@@ -90,7 +90,13 @@ pub async fn run(args: UpArgs) -> Result<u8, UpError> {
 
 /// The samples and their results. An exit code, or none if the system is to stay up.
 async fn show(places: &Places, reach: &Reach, args: &UpArgs) -> Result<Option<u8>, UpError> {
-    let token = Arc::new(session::mint(&reach.database_url).await?);
+    let Minted { token, jobs } = session::mint(&reach.database_url).await?;
+    if jobs > 0 {
+        eprintln!(
+            "Found {jobs} jobs of earlier runs; the samples are judged again (new keys, force=true)."
+        );
+    }
+    let token = Arc::new(token);
     let client = Client::new(&reach.api, Arc::clone(&token));
     if client
         .put_rules_if_none(SAMPLE_RULES)
@@ -104,6 +110,7 @@ async fn show(places: &Places, reach: &Reach, args: &UpArgs) -> Result<Option<u8
     if !args.no_samples {
         let outcomes = submit(&client, &samples).await;
         say::line(table(&outcomes));
+        say::line(LEGEND);
         good = outcomes.iter().all(Outcome::succeeded);
         let count = outcomes
             .iter()

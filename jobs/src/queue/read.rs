@@ -34,6 +34,20 @@ pub struct JobError {
     pub message: String,
 }
 
+/// How many jobs the tenant has, waiting, running or ended. Counts rows: for `cargo dev`, not for a busy house.
+///
+/// # Errors
+/// If the database cannot be asked.
+pub async fn count(conn: &mut PgConnection, tenant: TenantId) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select (select count(*) from jobs where tenant_id = $1)
+                + (select count(*) from finished_jobs where tenant_id = $1) as "count!""#,
+        tenant.0,
+    )
+    .fetch_one(conn)
+    .await
+}
+
 /// The tenant's job; another tenant's is not found.
 ///
 /// # Errors
