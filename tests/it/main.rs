@@ -19,6 +19,7 @@ mod pool;
 mod queue;
 mod routes;
 mod rules;
+mod serve;
 mod sessions;
 mod submit;
 mod support;

@@ -9,7 +9,7 @@ use crate::support::{
     system::{TestApi, metric},
 };
 use futures::future::join_all;
-use jobs::domain::session::Role;
+use jobs::{domain::session::Role, store::request_keys};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -247,6 +247,9 @@ async fn an_expired_key_may_be_used_again() {
         .one("select extract(epoch from expires_at - created_at)::bigint / 86400 from request_keys")
         .await;
     assert_eq!(days, 7);
+    let mut conn = db.pool().acquire().await.unwrap();
+    let purged = request_keys::purge(&mut conn, 10).await.unwrap();
+    assert_eq!(purged, 0, "it may still be replayed");
     db.execute("update request_keys set expires_at = now()")
         .await;
     let second = client.submit(&mail("New"), "k").await;
@@ -254,6 +257,9 @@ async fn an_expired_key_may_be_used_again() {
     assert_ne!(first.body["id"], second.body["id"]);
     let replay = client.submit(&mail("New"), "k").await;
     assert_eq!(replay.text, second.text);
+    db.execute("update request_keys set expires_at = now()")
+        .await;
+    assert_eq!(request_keys::purge(&mut conn, 10).await.unwrap(), 1);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use crate::engine::Engine;
 use jobs::{
     commands::rescue_jobs,
     queue::{duties, retention, stats},
-    store::{llm_checkpoints, login_failures, sessions},
+    store::{llm_checkpoints, login_failures, request_keys, sessions},
     telemetry::chain,
 };
 use std::{sync::Arc, time::Duration};
@@ -27,14 +27,17 @@ enum Duty {
     PruneJobs,
     /// Sessions that ended long ago age out, and failed logins that no longer count.
     PurgeSessions,
+    /// Answers that are no longer replayed age out.
+    PurgeRequestKeys,
 }
 
 impl Duty {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 5] = [
         Self::Rescue,
         Self::Sample,
         Self::PruneJobs,
         Self::PurgeSessions,
+        Self::PurgeRequestKeys,
     ];
 
     const fn name(self) -> &'static str {
@@ -43,6 +46,7 @@ impl Duty {
             Self::Sample => "sample",
             Self::PruneJobs => "prune_jobs",
             Self::PurgeSessions => "purge_sessions",
+            Self::PurgeRequestKeys => "purge_request_keys",
         }
     }
 
@@ -51,7 +55,7 @@ impl Duty {
             // With a lease of 30 s a dead worker's jobs run again within 40 s.
             Self::Rescue => lease / 3,
             Self::Sample => Duration::from_secs(5),
-            Self::PruneJobs | Self::PurgeSessions => MINUTE,
+            Self::PruneJobs | Self::PurgeSessions | Self::PurgeRequestKeys => MINUTE,
         }
     }
 }
@@ -124,6 +128,12 @@ async fn fulfil(engine: &Engine, duty: Duty) -> Result<(), sqlx::Error> {
             login_failures::purge(&mut *pool.acquire().await?)
                 .await
                 .map(|_| ())
+        }
+        Duty::PurgeRequestKeys => {
+            in_batches(|| async {
+                request_keys::purge(&mut *pool.acquire().await?, i64::from(BATCH)).await
+            })
+            .await
         }
     }
 }

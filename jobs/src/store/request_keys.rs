@@ -117,3 +117,24 @@ pub async fn complete(
     .await?;
     Ok(())
 }
+
+/// Deletes up to `limit` keys that have expired; claiming does not wait for it.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn purge(conn: &mut PgConnection, limit: i64) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query!(
+        "with expired as (
+             select tenant_id, actor_id, operation, key from request_keys
+             where expires_at <= now()
+             order by expires_at, tenant_id, actor_id, operation, key limit $1 for update skip locked
+         )
+         delete from request_keys using expired
+         where request_keys.tenant_id = expired.tenant_id and request_keys.actor_id = expired.actor_id
+             and request_keys.operation = expired.operation and request_keys.key = expired.key",
+        limit,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}

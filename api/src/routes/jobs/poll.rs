@@ -22,7 +22,7 @@ use jobs::{
 };
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 use tokio::{
     sync::broadcast::{Receiver, error::RecvError},
     time::{Instant, sleep_until},
@@ -200,7 +200,7 @@ fn etag(body: &[u8]) -> String {
     let digest = Sha256::digest(body);
     let mut etag = String::from("\"");
     for byte in &digest[..16] {
-        etag.push_str(&format!("{byte:02x}"));
+        let _ = write!(etag, "{byte:02x}");
     }
     etag.push('"');
     etag
