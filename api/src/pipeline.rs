@@ -55,6 +55,8 @@ pub async fn handle(State(app): State<AppState>, mut request: Request, next: Nex
         operation = name,
         request_id = &*context.request_id,
         trace_id = context.trace_id(),
+        tenant.id = tracing::field::Empty,
+        session.id = tracing::field::Empty,
     );
 
     let ongoing = Ongoing::begin(&app.metrics.http_requests_in_flight);

@@ -136,6 +136,19 @@ async fn an_invite_is_accepted_once_whoever_else_tries() {
 }
 
 #[tokio::test]
+async fn an_invite_is_taken_once_whatever_becomes_of_its_user() {
+    let office = Office::open().await;
+    let invited = invite_as(&office, "ada@acme.example", Role::Member)
+        .await
+        .unwrap();
+    let hash = invited.token.hash();
+    // The statement alone, without the unique address that would stop a second user too.
+    let mut conn = office.db.pool().acquire().await.unwrap();
+    assert!(invites::accept(&mut conn, &hash).await.unwrap().is_some());
+    assert!(invites::accept(&mut conn, &hash).await.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn every_dead_invite_is_gone_alike() {
     let office = Office::open().await;
     let unknown = InviteToken::generate();

@@ -51,6 +51,10 @@ pub async fn establish(app: &AppState, parts: &mut Parts, scope: Scope) -> Resul
         .origin
         .clone();
     let session = look_up(app, token.clone(), origin.clone()).await?;
+    // Ids only: neither the token nor who the user is.
+    tracing::Span::current()
+        .record("tenant.id", tracing::field::display(session.tenant))
+        .record("session.id", tracing::field::display(session.id));
     if !session.may(scope) {
         let operation = parts
             .extensions
