@@ -27,7 +27,32 @@ pub enum RegistryError {
 pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Registry, RegistryError> {
     let model = Model::from_config(&config.llm, &metrics.registry, Clock::System)
         .map_err(RegistryError::Model)?;
+    for mode in ["live", "testing"] {
+        let on = i64::from(mode == config.llm.mode());
+        metrics.llm_mode.with_label_values(&[mode]).set(on);
+    }
     let triage =
         TriageMetrics::register(&metrics.registry).map_err(RegistryError::TriageMetrics)?;
     Ok(Registry::default().with(TriageHandler::new(model, triage)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jobs::env::Env;
+
+    #[test]
+    fn the_mode_of_the_model_is_shown_as_one_of_two() {
+        for (name, value, live) in [("LLM_TESTING_MODE", "true", 0), ("LLM_API_KEY", "k7", 1)] {
+            let vars = [
+                ("DATABASE_URL", "postgres://127.0.0.1/postroom"),
+                (name, value),
+            ];
+            let config = WorkerConfig::from_env(Env::from_vars(vars)).unwrap();
+            let metrics = WorkerMetrics::new().unwrap();
+            registry(&config, &metrics).unwrap();
+            let shown = |mode| metrics.llm_mode.with_label_values(&[mode]).get();
+            assert_eq!((shown("live"), shown("testing")), (live, 1 - live));
+        }
+    }
 }

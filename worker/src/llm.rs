@@ -18,7 +18,7 @@ mod classify;
 mod log;
 mod retry_after;
 
-pub use completion::{Completion, FinishReason, InvalidReason, TokenUsage};
+pub use completion::{Completion, FinishReason, InvalidReason, Spent, TokenUsage};
 pub use config::LlmConfig;
 pub use error::LlmError;
 pub use metrics::LlmMetrics;
@@ -121,6 +121,14 @@ impl Model {
     /// # Errors
     /// The last attempt's failure; its methods say what the queue should do with the job.
     pub async fn complete(&self, call: &Call<'_>) -> Result<Completion, LlmError> {
+        self.complete_counting(call).await.0
+    }
+
+    /// As [`Model::complete`], and what it cost even if there is no answer.
+    pub async fn complete_counting(
+        &self,
+        call: &Call<'_>,
+    ) -> (Result<Completion, LlmError>, Spent) {
         let Inner { metrics, retry, .. } = &*self.inner;
         let of = self.labels(call);
         let messages = call.prompt.render(&Boundary::random());
@@ -132,7 +140,10 @@ impl Model {
         metrics.prompt(of, prompt_bytes);
 
         let started = Instant::now();
-        let mut tries = 0;
+        let mut spent = Spent {
+            prompt_bytes,
+            ..Spent::default()
+        };
         let limits = Limits {
             deadline: call.deadline,
             cancelled: call.cancelled,
@@ -140,11 +151,9 @@ impl Model {
         let answered = retry::run(
             retry,
             limits,
-            || {
-                tries += 1;
-                self.try_once(call, &messages, limits)
-            },
+            || self.try_once(call, &messages, limits),
             |failed: &Tried<LlmError>, verdict| {
+                spent.add(&failed.seen);
                 if let retry::Verdict::Retry { .. } = verdict {
                     metrics.retry(of, &failed.result);
                 }
@@ -152,26 +161,27 @@ impl Model {
             },
         )
         .await;
-        let duration = started.elapsed();
-        metrics.call(of, answered.as_ref().err().map(AsRef::as_ref), duration);
-        let answered = answered.map_err(|failed| failed.result)?;
-        log.answered(&answered);
-        let Reply {
-            text,
-            model,
-            usage,
-            finish,
-        } = answered.result;
-        Ok(Completion {
-            text,
-            usage,
-            model,
-            finish,
-            tries,
-            duration,
-            prompt_bytes,
-            response_bytes: answered.seen.response_bytes,
-        })
+        spent.duration = started.elapsed();
+        metrics.call(
+            of,
+            answered.as_ref().err().map(AsRef::as_ref),
+            spent.duration,
+        );
+        let answered = answered.map(|tried| {
+            log.answered(&tried);
+            spent.add(&tried.seen);
+            Completion {
+                text: tried.result.text,
+                usage: tried.result.usage,
+                model: tried.result.model,
+                finish: tried.result.finish,
+                tries: spent.tries,
+                duration: spent.duration,
+                prompt_bytes,
+                response_bytes: tried.seen.response_bytes,
+            }
+        });
+        (answered.map_err(|failed| failed.result), spent)
     }
 
     async fn try_once(
@@ -202,6 +212,9 @@ impl Model {
             let _inflight = metrics.inflight(of);
             retry::bounded(retry, limits, provider.attempt(&request, &mut seen)).await
         };
+        if let Ok(reply) = &result {
+            (seen.usage, seen.finish) = (Some(reply.usage), Some(reply.finish));
+        }
         metrics.attempt(of, result.as_ref().err(), seen.response_bytes);
         // Counted whatever the attempt's end: a refused or truncated answer is billed too.
         metrics.tokens(of, seen.usage.unwrap_or_default());
@@ -228,6 +241,15 @@ impl Model {
             model: self.inner.provider.model(),
             task: call.label,
         }
+    }
+}
+
+impl Spent {
+    /// Adds one more try.
+    fn add(&mut self, seen: &Seen) {
+        self.tries += 1;
+        self.usage += seen.usage.unwrap_or_default();
+        self.response_bytes = self.response_bytes.saturating_add(seen.response_bytes);
     }
 }
 

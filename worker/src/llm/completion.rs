@@ -23,6 +23,18 @@ pub struct Completion {
     pub response_bytes: u64,
 }
 
+/// What a call cost, whatever became of it: failed tries and useless answers are billed too.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Spent {
+    /// Of all tries, as far as the provider told.
+    pub usage: TokenUsage,
+    pub tries: u32,
+    pub duration: Duration,
+    pub prompt_bytes: u64,
+    /// Of all tries.
+    pub response_bytes: u64,
+}
+
 /// Tokens of one request. `input` includes those read from or written to a cache, `output` includes reasoning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenUsage {
@@ -99,6 +111,27 @@ impl TokenUsage {
     /// Input and output together.
     pub fn total(&self) -> u64 {
         self.input.saturating_add(self.output)
+    }
+}
+
+impl std::ops::AddAssign for TokenUsage {
+    fn add_assign(&mut self, other: Self) {
+        let Self {
+            input,
+            output,
+            cache_read,
+            cache_write,
+            reasoning,
+        } = self;
+        for (sum, more) in [
+            (input, other.input),
+            (output, other.output),
+            (cache_read, other.cache_read),
+            (cache_write, other.cache_write),
+            (reasoning, other.reasoning),
+        ] {
+            *sum = sum.saturating_add(more);
+        }
     }
 }
 

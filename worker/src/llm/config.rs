@@ -55,7 +55,7 @@ pub enum ModelError {
     Metrics(#[source] prometheus::Error),
     #[error("could not set up the connection to the model")]
     Client(#[source] ClientError),
-    #[error("could not load the fixtures of testing mode")]
+    #[error("could not load the fixtures of testing mode ({FIXTURES})")]
     Fixtures(#[source] FixtureError),
 }
 

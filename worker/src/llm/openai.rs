@@ -216,6 +216,9 @@ fn completions_url(base: &Url) -> Url {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::llm::{Prompt, prompts::TRIAGE};
+    use jobs::clock::Clock;
+    use uuid::Uuid;
 
     #[test]
     fn the_address_is_the_base_and_the_operation_with_or_without_a_slash() {
@@ -225,6 +228,30 @@ mod tests {
         }
         let root = completions_url(&"http://127.0.0.1:8080".parse().unwrap());
         assert_eq!(root.as_str(), "http://127.0.0.1:8080/chat/completions");
+    }
+
+    #[test]
+    fn the_limit_on_tokens_has_the_name_that_the_server_knows() {
+        let named = |base: &str| {
+            let chat = OpenAiChat::new(&base.parse().unwrap(), "m".into(), "k".into()).unwrap();
+            let request = AttemptRequest {
+                label: "triage",
+                prompt: &Prompt::new("test.v1"),
+                messages: &[],
+                schema: &TRIAGE.schema(),
+                max_output_tokens: 700,
+                client_request_id: Uuid::nil(),
+                clock: &Clock::System,
+            };
+            let body = serde_json::to_value(chat.body(&request)).unwrap();
+            ["max_completion_tokens", "max_tokens"].map(|name| body[name].as_u64())
+        };
+        assert_eq!(named("https://api.openai.com/v1"), [Some(700), None]);
+        assert_eq!(named("http://127.0.0.1:8080/v1"), [None, Some(700)]);
+        assert_eq!(
+            named("https://api.openai.com.evil.example/v1"),
+            [None, Some(700)]
+        );
     }
 
     #[test]

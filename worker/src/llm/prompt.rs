@@ -9,8 +9,8 @@ use std::{borrow::Cow, fmt};
 
 /// Untrusted text is cut here unless told otherwise: about 6,000 tokens.
 const UNTRUSTED_CHARS: usize = 24_000;
-/// Trusted values from configuration are names and short descriptions.
-const CONFIGURED_CHARS: usize = 8_000;
+/// Room for a tenant's whole rule set with its descriptions.
+const CONFIGURED_CHARS: usize = 100_000;
 
 /// A versioned prompt; the version names the text file it is made from, for example `triage.v1`.
 #[derive(Clone)]

@@ -51,6 +51,7 @@ pub struct Seen {
     /// The provider's name for the request.
     pub request_id: Option<String>,
     pub response_bytes: u64,
+    /// Of an answer that turned out to be no use; a [`Reply`] brings its own.
     pub usage: Option<TokenUsage>,
     pub finish: Option<FinishReason>,
 }

@@ -147,6 +147,10 @@ pub async fn bounded<T>(
 ) -> Result<T, LlmError> {
     let left = limits.deadline.saturating_duration_since(Instant::now());
     let timeout = config.attempt_timeout.min(left);
+    if timeout.is_zero() {
+        // Polling the attempt even once would open a connection.
+        return Err(LlmError::Timeout { after: timeout });
+    }
     tokio::select! {
         biased;
         () = limits.cancelled.cancelled() => Err(LlmError::Cancelled),

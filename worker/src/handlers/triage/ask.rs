@@ -5,7 +5,7 @@
 //! are written beside it, also for a call that failed: what was spent is known whatever becomes of the attempt.
 
 use crate::handler::JobContext;
-use crate::llm::{Call, Completion, LlmError, Model, OutputSchema, Prompt};
+use crate::llm::{Call, Completion, LlmError, Model, OutputSchema, Prompt, Spent};
 use jobs::{
     domain::{Action, Actor, Detail, NewAuditEntry},
     queue::{Job, lease},
@@ -17,7 +17,6 @@ use jobs::{
     telemetry::trace_id,
 };
 use sqlx::PgConnection;
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// The label of all calls of this kind of job.
@@ -73,11 +72,10 @@ pub(super) async fn ask(
         attempt: job.lease.attempt,
         cancelled: &ctx.cancelled,
     };
-    let started = Instant::now();
-    let answered = model.complete(&call).await;
+    let (answered, spent) = model.complete_counting(&call).await;
     let ended = Ended {
         version,
-        duration: started.elapsed(),
+        spent,
         answered: answered.as_ref(),
     };
     record(ctx, model, key, &ended).await?;
@@ -94,7 +92,7 @@ async fn kept_answer(ctx: &JobContext, key: CheckpointKey) -> Result<Option<Comp
 /// How a call ended.
 struct Ended<'a> {
     version: &'static str,
-    duration: Duration,
+    spent: Spent,
     answered: Result<&'a Completion, &'a LlmError>,
 }
 
@@ -130,9 +128,13 @@ async fn record_call(
     ended: &Ended<'_>,
 ) -> Result<(), sqlx::Error> {
     let completion = ended.answered.ok();
-    let usage = completion
-        .map(|completion| completion.usage)
-        .unwrap_or_default();
+    let Spent {
+        usage,
+        tries,
+        duration,
+        prompt_bytes,
+        response_bytes,
+    } = ended.spent;
     let outcome = ended.answered.map_or_else(LlmError::class, |_| "ok");
     let call = NewLlmCall {
         job: key.job,
@@ -142,13 +144,13 @@ async fn record_call(
         model: completion.map_or(model.model_name(), |completion| &completion.model),
         prompt_version: ended.version,
         prompt_sha256: key.request_hash,
-        prompt_bytes: small(completion.map_or(0, |completion| completion.prompt_bytes)),
-        response_bytes: small(completion.map_or(0, |completion| completion.response_bytes)),
+        prompt_bytes: small(prompt_bytes),
+        response_bytes: small(response_bytes),
         input_tokens: large(usage.input),
         output_tokens: large(usage.output),
         cached_tokens: large(usage.cache_read),
-        tries: completion.map_or(0, |completion| small(completion.tries.into())),
-        duration_ms: i64::try_from(ended.duration.as_millis()).unwrap_or(i64::MAX),
+        tries: small(tries.into()),
+        duration_ms: i64::try_from(duration.as_millis()).unwrap_or(i64::MAX),
         outcome,
     };
     let id = llm_calls::insert(conn, job.tenant, &call).await?;
