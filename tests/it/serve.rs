@@ -24,6 +24,9 @@ fn variables(url: &str) -> [(&str, &str); 3] {
     ]
 }
 
+/// The variables given, and words of what is said about them.
+type Refusal<'a> = (Vec<(&'a str, &'a str)>, &'a [&'a str]);
+
 #[tokio::test]
 async fn eight_migrating_processes_apply_each_file_once_and_say_so() {
     let db = TestDb::unmigrated().await;
@@ -61,7 +64,7 @@ async fn an_api_that_cannot_serve_ends_and_says_why() {
     let (fresh_url, newer_url) = (fresh.url(), newer.url());
     let mut dev_mode = variables(&newer_url).to_vec();
     dev_mode.push(("DEV_MODE", "true"));
-    let cases: [(Vec<(&str, &str)>, &[&str]); 6] = [
+    let cases: [Refusal<'_>; 6] = [
         (vec![], &["DATABASE_URL: is not set", "example"]),
         (
             vec![("API_ADDR", "sekret"), ("SESSION_IDLE_SECONDS", "-1")],
