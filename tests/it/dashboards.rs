@@ -2,6 +2,8 @@
 //!
 //! Whether every expression also *answers* is asked of a real Prometheus in [`live`].
 
+mod live;
+
 use crate::support::{
     boards::{self, BOARDS},
     sources,
@@ -30,6 +32,51 @@ fn literals(declarations_only: bool) -> BTreeSet<String> {
                 .collect::<Vec<_>>()
         })
         .collect()
+}
+
+#[test]
+fn every_expression_asks_for_metrics_and_labels_that_exist() {
+    let declared = literals(true);
+    let mut unknown = Vec::new();
+    for query in boards::queries() {
+        for metric in query.metrics() {
+            if !declared.contains(&metric) && !OF_PROMETHEUS.contains(&metric.as_str()) {
+                unknown.push(format!("{}: metric {metric}", query.owner));
+            }
+        }
+        let selected = query
+            .matchers()
+            .into_iter()
+            .map(|selection| selection.label);
+        for label in selected.chain(query.grouped_by()) {
+            if !declared.contains(&label) && !COMMON_LABELS.contains(&label.as_str()) {
+                unknown.push(format!("{}: label {label}", query.owner));
+            }
+        }
+    }
+    assert!(unknown.is_empty(), "{}", unknown.join("\n"));
+}
+
+#[test]
+fn every_selected_label_value_occurs_in_the_code() {
+    let known = literals(false);
+    let mut unknown = Vec::new();
+    for query in boards::queries() {
+        for selection in query
+            .matchers()
+            .iter()
+            .filter(|selection| selection.label != "job")
+        {
+            let values = selection
+                .values()
+                .into_iter()
+                .filter(|value| !known.contains(value));
+            unknown.extend(
+                values.map(|value| format!("{}: {}={value}", query.owner, selection.label)),
+            );
+        }
+    }
+    assert!(unknown.is_empty(), "{}", unknown.join("\n"));
 }
 
 #[test]

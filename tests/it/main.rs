@@ -9,6 +9,9 @@
 )]
 
 mod audit;
+mod canary;
+mod corpus;
+mod crash;
 mod dashboards;
 mod dev;
 mod http_surface;
@@ -21,6 +24,7 @@ mod routes;
 mod rules;
 mod serve;
 mod sessions;
+mod startup;
 mod submit;
 mod support;
 mod tidy;

@@ -60,6 +60,12 @@ impl Worker {
         let pool = db::connect(&config.pool).await?;
         db::check_schema(&pool).await?;
         metrics.declare(&registry.kinds(), &registry.queues());
+        let mode = config.llm.mode();
+        // Both series, so that an alert on one of them has something to look at.
+        for known in ["live", "testing"] {
+            let is_it = i64::from(known == mode);
+            metrics.llm_mode.with_label_values(&[known]).set(is_it);
+        }
 
         let tracker = TaskTracker::new();
         let signals = CancellationToken::new();
@@ -87,7 +93,7 @@ impl Worker {
         let ops = engine
             .tracker
             .spawn(ops::serve(engine.clone(), ops_listener));
-        tracing::info!(worker.id = %engine.worker, queues = ?engine.registry.queues(), "working");
+        tracing::info!(worker.id = %engine.worker, queues = ?engine.registry.queues(), llm.mode = mode, "working");
         Ok(Self {
             engine,
             signals,

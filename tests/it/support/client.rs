@@ -107,6 +107,11 @@ impl Client {
         format!("Bearer {}", self.token)
     }
 
+    /// The address of a path, for requests without this user's session.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
     /// The session's secret.
     pub(crate) fn token(&self) -> &str {
         &self.token
@@ -115,7 +120,7 @@ impl Client {
     /// A request with the session's token, to be completed and given to [`send`].
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http
-            .request(method, format!("{}{path}", self.base))
+            .request(method, self.url(path))
             .bearer_auth(&self.token)
     }
 

@@ -16,6 +16,9 @@ use std::{
     thread::JoinHandle,
 };
 
+/// How much of a process's log a failed test shows.
+const LAST_LINES: usize = 40;
+
 /// A running binary of Postroom.
 pub(crate) struct Process {
     name: String,
@@ -145,7 +148,14 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("--- log of {} ---\n{}", self.name, self.log());
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let end = &lines[lines.len().saturating_sub(LAST_LINES)..];
+            eprintln!(
+                "--- end of the log of {} ---\n{}",
+                self.name,
+                end.join("\n")
+            );
         }
     }
 }

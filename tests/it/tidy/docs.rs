@@ -12,6 +12,9 @@ const DOCUMENTS: [&str; 4] = [
     "migrations/README.md",
 ];
 
+/// What is found in every file that reads variables, and in no other.
+const OF_READERS: [&str; 4] = ["Env::", "&mut Env", "mut env: Env", "impl Env {"];
+
 /// The variables that the shipped code of these folders reads: what looks like one in a file that is handed an `Env`.
 fn variables_read(folders: &[&str]) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
@@ -20,7 +23,7 @@ fn variables_read(folders: &[&str]) -> BTreeSet<String> {
         .filter(|source| source.is_below(folders))
     {
         let code = source.code();
-        if code.contains("Env") {
+        if OF_READERS.iter().any(|mark| code.contains(mark)) {
             names.extend(literals(&code).filter(|word| is_variable(word)));
         }
     }
@@ -65,6 +68,48 @@ fn variables_documented() -> BTreeSet<String> {
     let rows = section.lines().filter(|line| line.starts_with("| `"));
     rows.flat_map(|row| quoted(row.split('|').nth(1).unwrap_or_default()))
         .collect()
+}
+
+#[test]
+fn readme_documents_exactly_the_variables_that_are_read() {
+    let (read, documented) = (
+        variables_read(&["api/src", "jobs/src", "worker/src"]),
+        variables_documented(),
+    );
+    let missing: Vec<_> = read.difference(&documented).collect();
+    assert!(
+        missing.is_empty(),
+        "README's configuration table lacks {missing:?}"
+    );
+    let unknown: Vec<_> = documented.difference(&read).collect();
+    assert!(
+        unknown.is_empty(),
+        "README documents {unknown:?}, which nothing reads"
+    );
+}
+
+#[test]
+fn documents_name_only_variables_that_are_read() {
+    let read = variables_read(&["api/src", "jobs/src", "worker/src", "dev/src"]);
+    // Read by the tests alone, and by tools that are not ours.
+    let others = [
+        "POSTROOM_FULL",
+        "POSTROOM_TEST_DATABASE_URL",
+        "POSTROOM_BIN_DIR",
+        "SQLX_OFFLINE",
+        "SQLX_OFFLINE_DIR",
+    ];
+    let mut breaches = Vec::new();
+    for document in DOCUMENTS {
+        let named = quoted(&sources::read(document))
+            .into_iter()
+            .map(|word| word.split('=').next().unwrap_or_default().to_owned());
+        let unknown = named.filter(|word| {
+            is_variable(word) && !read.contains(word) && !others.contains(&word.as_str())
+        });
+        breaches.extend(unknown.map(|word| format!("{document}: `{word}` is read by nothing")));
+    }
+    hold(breaches);
 }
 
 #[test]
@@ -123,7 +168,8 @@ fn looks_like_a_file(word: &str) -> bool {
     ];
     let plain = !word.is_empty()
         && !word.contains([' ', '*', '{', '<', '$', ':', '=', '('])
-        && !word.starts_with('/');
+        && !word.starts_with('/')
+        && !extensions.contains(&word);
     plain
         && (extensions.iter().any(|end| word.ends_with(end))
             || folders.iter().any(|start| word.starts_with(start)))

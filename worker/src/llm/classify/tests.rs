@@ -1,3 +1,5 @@
+//! Every failure that providers and the proxies before them send, and the class it falls into.
+
 use super::*;
 use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::json;

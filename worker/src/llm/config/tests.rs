@@ -1,3 +1,5 @@
+//! What the model's variables accept, what they refuse, and that no key is ever shown.
+
 use super::*;
 use secrecy::ExposeSecret;
 

@@ -1,3 +1,5 @@
+//! Untrusted text stays untrusted: what is stripped, cut and fenced, and what the hash covers.
+
 use super::*;
 
 const MARK: &str = "0123456789abcdef";

@@ -1,3 +1,5 @@
+//! When a call is tried again, after how long, and when it is given up.
+
 use super::*;
 use crate::llm::error::RetryAfter;
 use chrono::DateTime;

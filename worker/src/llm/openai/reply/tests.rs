@@ -1,3 +1,5 @@
+//! Answers as providers and compatible servers send them, and what is read from them.
+
 use super::*;
 use crate::llm::{Prompt, prompts::TRIAGE};
 use jobs::clock::Clock;

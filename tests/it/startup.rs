@@ -1,0 +1,213 @@
+//! A process that cannot do its work says why and ends, before it binds a port or claims a job.
+
+use crate::support::{
+    TestDb,
+    process::{Ended, Process},
+};
+
+/// A value that must appear nowhere.
+const SECRET: &str = "hunter2-canary";
+
+/// Starts a binary that must refuse; all that it wrote.
+async fn refused(name: &str, variables: &[(&str, &str)]) -> String {
+    let args: &[&str] = if name == "postroom-api" {
+        &["serve"]
+    } else {
+        &[]
+    };
+    let Ended {
+        status,
+        stdout,
+        stderr,
+    } = Process::spawn(name, args, variables).ended().await;
+    assert!(!status.success(), "{name} ended with {status}:\n{stderr}");
+    assert_eq!(
+        status.code(),
+        Some(1),
+        "{name} did not end by itself:\n{stderr}"
+    );
+    assert!(
+        !stderr.contains("\"listening\""),
+        "{name} bound a port first:\n{stderr}"
+    );
+    assert!(
+        !stderr.contains(SECRET),
+        "{name} printed a secret:\n{stderr}"
+    );
+    assert_eq!(stdout, "", "{name} wrote to stdout");
+    stderr
+}
+
+/// All that a binary needs to start; addresses are free ports.
+fn complete<'a>(name: &str, url: &'a str) -> Vec<(&'static str, &'a str)> {
+    let of_api = [("API_ADDR", "127.0.0.1:0"), ("API_OPS_ADDR", "127.0.0.1:0")];
+    let of_worker = [
+        ("WORKER_OPS_ADDR", "127.0.0.1:0"),
+        ("LLM_PROVIDER", "openai"),
+        ("LLM_MODEL", "gpt-test"),
+        ("LLM_API_KEY", "a-real-looking-key-0123456789"),
+    ];
+    let mut variables = vec![("DATABASE_URL", url)];
+    match name {
+        "postroom-api" => variables.extend(of_api),
+        _ => variables.extend(of_worker),
+    }
+    variables
+}
+
+fn without<'a>(variables: &[(&'a str, &'a str)], name: &str) -> Vec<(&'a str, &'a str)> {
+    variables
+        .iter()
+        .copied()
+        .filter(|(known, _)| *known != name)
+        .collect()
+}
+
+#[tokio::test]
+async fn each_missing_variable_is_named() {
+    let db = TestDb::new().await;
+    let url = db.url();
+    let required = [
+        ("postroom-api", "DATABASE_URL"),
+        ("postroom-worker", "DATABASE_URL"),
+        ("postroom-worker", "LLM_API_KEY"),
+    ];
+    for (binary, variable) in required {
+        let said = refused(binary, &without(&complete(binary, &url), variable)).await;
+        assert!(
+            said.contains(variable),
+            "{binary} does not name {variable}:\n{said}"
+        );
+        assert!(
+            said.contains("example"),
+            "{binary} gives no example:\n{said}"
+        );
+        // Set to nothing is not set.
+        let mut blank = without(&complete(binary, &url), variable);
+        blank.push((variable, " "));
+        let said = refused(binary, &blank).await;
+        assert!(
+            said.contains(variable),
+            "{binary} takes a blank {variable}:\n{said}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn placeholder_is_no_credential() {
+    let db = TestDb::new().await;
+    let url = db.url();
+    for placeholder in ["changeme", "sk-xxx", "your-api-key"] {
+        let mut variables = without(&complete("postroom-worker", &url), "LLM_API_KEY");
+        variables.push(("LLM_API_KEY", placeholder));
+        let said = refused("postroom-worker", &variables).await;
+        assert!(said.contains("LLM_API_KEY"), "{placeholder}:\n{said}");
+    }
+}
+
+#[tokio::test]
+async fn dev_mode_is_refused_by_both_binaries() {
+    let db = TestDb::new().await;
+    let url = db.url();
+    for binary in ["postroom-api", "postroom-worker"] {
+        let mut variables = complete(binary, &url);
+        variables.push(("DEV_MODE", "true"));
+        let said = refused(binary, &variables).await;
+        assert!(said.contains("DEV_MODE"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn testing_mode_is_true_or_false_and_not_guessed() {
+    let db = TestDb::new().await;
+    let url = db.url();
+    for unclear in ["yes", "on", "TRUE!", "2"] {
+        let mut variables = complete("postroom-worker", &url);
+        variables.push(("LLM_TESTING_MODE", unclear));
+        let said = refused("postroom-worker", &variables).await;
+        assert!(said.contains("LLM_TESTING_MODE"), "{unclear}:\n{said}");
+    }
+}
+
+#[tokio::test]
+async fn all_faults_are_reported_together_and_no_value_is_printed() {
+    let variables = [
+        (
+            "DATABASE_URL",
+            "postgres://postroom:hunter2-canary@localhost:notaport/x",
+        ),
+        ("DEV_MODE", "1"),
+        ("WORKER_OPS_ADDR", SECRET),
+        ("WORKER_SLOTS", SECRET),
+        ("WORKER_LEASE_SECONDS", "-1"),
+        ("LLM_TESTING_MODE", SECRET),
+    ];
+    let said = refused("postroom-worker", &variables).await;
+    for (name, _) in variables {
+        assert!(said.contains(name), "{name} is not named:\n{said}");
+    }
+    let variables = [
+        ("LLM_PROVIDER", SECRET),
+        ("LLM_BASE_URL", SECRET),
+        ("LLM_API_KEY", "changeme"),
+    ];
+    let said = refused("postroom-worker", &variables).await;
+    for name in [
+        "DATABASE_URL",
+        "LLM_PROVIDER",
+        "LLM_BASE_URL",
+        "LLM_API_KEY",
+    ] {
+        assert!(said.contains(name), "{name} is not named:\n{said}");
+    }
+    let variables = [
+        ("API_ADDR", SECRET),
+        ("API_OPS_ADDR", SECRET),
+        ("SESSION_IDLE_SECONDS", SECRET),
+    ];
+    let said = refused("postroom-api", &variables).await;
+    for name in [
+        "DATABASE_URL",
+        "API_ADDR",
+        "API_OPS_ADDR",
+        "SESSION_IDLE_SECONDS",
+    ] {
+        assert!(said.contains(name), "{name} is not named:\n{said}");
+    }
+}
+
+#[tokio::test]
+async fn unreachable_database_ends_the_start_without_its_password() {
+    for binary in ["postroom-api", "postroom-worker"] {
+        // Port 1 on loopback: nobody listens there.
+        let url = "postgres://postroom:hunter2-canary@127.0.0.1:1/postroom";
+        let said = refused(binary, &complete(binary, url)).await;
+        assert!(said.contains("could not connect to the database"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn schema_that_does_not_fit_is_refused_with_what_to_do() {
+    let (unmigrated, newer) = (TestDb::unmigrated().await, TestDb::new().await);
+    newer
+        .execute(
+            "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+             values (9999, 'from the future', true, '\\x00', 0)",
+        )
+        .await;
+    for binary in ["postroom-api", "postroom-worker"] {
+        let said = refused(binary, &complete(binary, &unmigrated.url())).await;
+        assert!(said.contains("postroom-api migrate"), "{said}");
+        let said = refused(binary, &complete(binary, &newer.url())).await;
+        assert!(
+            said.contains("9999") && said.contains("older than the database"),
+            "{said}"
+        );
+    }
+    let url = newer.url();
+    let migrate = Process::spawn("postroom-api", &["migrate"], &[("DATABASE_URL", &url)]);
+    assert!(
+        !migrate.ended().await.status.success(),
+        "an older binary migrated a newer database"
+    );
+}
