@@ -152,15 +152,10 @@ fn base_url(env: &mut Env) -> Url {
 /// The credential from the first variable that holds a real one.
 fn key(env: &mut Env) -> SecretString {
     let found = [KEY, OPENAI_KEY].map(|name| env.optional(name, KEY_EXAMPLE));
-    let was_set = found.iter().flatten().next().is_some();
     let Some(key) = found.into_iter().flatten().find(|key| !is_placeholder(key)) else {
-        let problem = if was_set {
-            format!(
-                "holds a placeholder and so does or is missing {OPENAI_KEY}; set either, or {MODE}=true"
-            )
-        } else {
-            format!("is not set and neither is {OPENAI_KEY}; set either, or {MODE}=true")
-        };
+        let problem = format!(
+            "is missing or a placeholder, and so is {OPENAI_KEY}; set either, or {MODE}=true"
+        );
         env.fault(KEY, problem, KEY_EXAMPLE);
         return SecretString::default();
     };
