@@ -31,18 +31,48 @@ struct Probe;
 impl JobKind for Probe {
     const NAME: &'static str = "test.probe";
     const QUEUE: &'static str = "test";
-    const TIMEOUT: Duration = Duration::from_millis(700);
+    const TIMEOUT: Duration = SOON;
     type Args = String;
     type Output = ();
 
     fn retry_policy() -> RetryPolicy {
-        let floor = Duration::from_millis(10);
-        RetryPolicy {
-            max_attempts: 3,
-            base: floor,
-            cap: Duration::from_millis(50),
-            floor,
-        }
+        quick_retries()
+    }
+}
+
+/// A kind whose attempts may take no time to speak of.
+struct Brief;
+
+impl JobKind for Brief {
+    const NAME: &'static str = "test.brief";
+    const QUEUE: &'static str = "test";
+    const TIMEOUT: Duration = Duration::from_millis(50);
+    type Args = ();
+    type Output = ();
+
+    fn retry_policy() -> RetryPolicy {
+        quick_retries()
+    }
+}
+
+fn quick_retries() -> RetryPolicy {
+    let floor = Duration::from_millis(10);
+    RetryPolicy {
+        max_attempts: 3,
+        base: floor,
+        cap: Duration::from_millis(50),
+        floor,
+    }
+}
+
+struct Stuck;
+
+#[async_trait]
+impl Handler for Stuck {
+    type Kind = Brief;
+
+    async fn run(&self, _: &JobContext, (): ()) -> Result<Settlement, Failure> {
+        std::future::pending().await
     }
 }
 
@@ -96,7 +126,6 @@ impl Handler for ProbeHandler {
                 "detail",
             )),
             "panics" => panic!("a secret in a panic"),
-            "stuck" => std::future::pending().await,
             "refused" => done("refused"),
             "waits" => {
                 self.release.notified().await;
@@ -131,7 +160,7 @@ async fn start(db: &TestDb, variables: &[(&str, &str)]) -> Running {
     let config = WorkerConfig::from_env(Env::from_vars(all)).unwrap();
     let handler = ProbeHandler::default();
     let metrics = WorkerMetrics::new().unwrap();
-    let registry = Registry::default().with(handler.clone());
+    let registry = Registry::default().with(handler.clone()).with(Stuck);
     let worker = Worker::start(config, registry, metrics.clone())
         .await
         .unwrap();
@@ -163,7 +192,18 @@ impl Running {
 }
 
 async fn put(db: &TestDb, args: &str) -> NewJob {
-    let job = NewJob::of::<Probe>(TenantId::new(), &args.to_owned()).unwrap();
+    insert(
+        db,
+        NewJob::of::<Probe>(TenantId::new(), &args.to_owned()).unwrap(),
+    )
+    .await
+}
+
+async fn put_brief(db: &TestDb) -> NewJob {
+    insert(db, NewJob::of::<Brief>(TenantId::new(), &()).unwrap()).await
+}
+
+async fn insert(db: &TestDb, job: NewJob) -> NewJob {
     let mut conn = db.pool().acquire().await.unwrap();
     enqueue(&mut conn, &job).await.unwrap();
     job
@@ -247,7 +287,7 @@ async fn job_is_discarded_when_its_attempts_are_spent_or_its_error_is_permanent(
 async fn panic_and_timeout_are_failures_of_the_job_and_not_of_the_worker() {
     let db = TestDb::new().await;
     let running = start(&db, &[]).await;
-    let (panics, stuck) = (put(&db, "panics").await, put(&db, "stuck").await);
+    let (panics, stuck) = (put(&db, "panics").await, put_brief(&db).await);
     let (panics, stuck) = (finished(&db, &panics).await, finished(&db, &stuck).await);
     assert_eq!(
         (panics.state, panics.error.unwrap().code.as_str()),

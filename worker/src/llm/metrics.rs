@@ -1,6 +1,6 @@
 //! What model calls count. A field's comment is its HELP text.
 //!
-//! Names follow OTel's conventions for generative AI (v1.41) where those have one, as Prometheus spells them. Labels come
+//! Names follow OpenTelemetry's conventions for generative AI (v1.41) where those have one, as Prometheus spells them. Labels come
 //! from closed sets: never a job, a tenant, a message or a hash of a prompt.
 
 use super::{LlmError, TokenUsage, completion::InvalidReason};
