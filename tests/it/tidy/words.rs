@@ -2,6 +2,7 @@
 
 use crate::support::{TestDb, boards, sources};
 use jobs::queue::JobState;
+use serde_json::Value;
 use std::collections::BTreeSet;
 
 fn states() -> BTreeSet<String> {
@@ -30,6 +31,29 @@ async fn tables_take_exactly_the_states_of_the_code() {
         )
         .await;
     assert_eq!(quoted(&checks), states());
+}
+
+#[test]
+fn the_openapi_document_lists_exactly_the_states_of_the_code() {
+    fn constants(value: &Value, found: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(map) => map
+                .iter()
+                .for_each(|(key, value)| match (key.as_str(), value) {
+                    ("const", Value::String(state)) => drop(found.insert(state.clone())),
+                    ("enum", Value::Array(states)) => {
+                        found.extend(states.iter().filter_map(Value::as_str).map(str::to_owned));
+                    }
+                    (_, value) => constants(value, found),
+                }),
+            Value::Array(values) => values.iter().for_each(|value| constants(value, found)),
+            _ => {}
+        }
+    }
+    let document: Value = serde_json::from_str(&sources::read("api/openapi.json")).unwrap();
+    let mut listed = BTreeSet::new();
+    constants(&document["components"]["schemas"]["JobState"], &mut listed);
+    assert_eq!(listed, states());
 }
 
 #[test]
