@@ -4,7 +4,7 @@ use super::*;
 use std::{
     collections::BTreeSet,
     io,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Once},
 };
 use tracing::instrument::WithSubscriber;
 use tracing_subscriber::fmt::MakeWriter;
@@ -55,6 +55,13 @@ impl<'a> MakeWriter<'a> for Kept {
 
 /// The call's result and everything that was logged meanwhile, down to the finest level.
 async fn logged(asked: &Asked) -> (Result<Completion, LlmError>, Kept) {
+    // tracing remembers per call site whether anybody listens. Under `cargo test` other tests reach the same sites in
+    // this process without a subscriber; one that always listens keeps them open.
+    static LISTENING: Once = Once::new();
+    LISTENING.call_once(|| {
+        tracing::subscriber::set_global_default(tracing_subscriber::registry())
+            .expect("no other test sets a global subscriber");
+    });
     let kept = Kept::default();
     let subscriber = tracing_subscriber::fmt()
         .json()
