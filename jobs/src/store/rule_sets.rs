@@ -69,31 +69,6 @@ pub async fn by_version(
     .await
 }
 
-/// The newest versions first, at most `limit`.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn list(
-    conn: &mut PgConnection,
-    tenant: TenantId,
-    limit: i64,
-) -> Result<Vec<StoredRuleSet>, sqlx::Error> {
-    sqlx::query_as!(
-        StoredRuleSet,
-        r#"
-        select version, yaml, active, created_by as "created_by: UserId", created_at
-        from rule_sets
-        where tenant_id = $1
-        order by version desc
-        limit $2
-        "#,
-        tenant.0,
-        limit,
-    )
-    .fetch_all(conn)
-    .await
-}
-
 /// Makes other writers of this tenant's rules wait until the transaction ends; the first version has no row to lock.
 ///
 /// # Errors
