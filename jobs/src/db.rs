@@ -105,6 +105,29 @@ pub async fn connect(config: &PoolConfig) -> Result<PgPool, DbError> {
         .map_err(DbError::Connect)
 }
 
+/// Opens a pool for single statements that commit by themselves, and for nothing else: never begin a transaction on it.
+///
+/// A use of a [`connect`] pool costs four round trips: a test, the statement, ROLLBACK, and sqlx's test on release. Here
+/// it is two. No ROLLBACK is needed, because without BEGIN a dropped future leaves no transaction behind; and nothing is
+/// tested first, so that after a restart of the server each connection fails one statement before it is replaced:
+/// callers try again what [`is_transient`].
+///
+/// # Errors
+/// If the URL does not parse or no connection can be made within the acquire timeout.
+pub async fn connect_autocommit(
+    config: &PoolConfig,
+    max_connections: u32,
+) -> Result<PgPool, DbError> {
+    PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(config.acquire_timeout)
+        .idle_timeout(Duration::from_secs(60))
+        .test_before_acquire(false)
+        .connect_with(connect_options(config)?)
+        .await
+        .map_err(DbError::Connect)
+}
+
 /// The options of one connection, for those that live outside the pool.
 ///
 /// # Errors
