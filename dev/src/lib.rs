@@ -1,9 +1,10 @@
-//! How a person tries Postroom: `cargo dev up | triage | test | psql | session`.
+//! How a person tries Postroom: `cargo dev up | triage | test | bench | psql | session`.
 //!
 //! Finds or fetches Postgres ([`postgres`]), runs the two real binaries ([`stack`]) and talks to them over HTTP as any
 //! client would ([`client`]). Everything that makes a developer's life easy lives here and nowhere else: nothing links
 //! this crate but the tests.
 
+pub mod bench;
 pub mod cargo;
 pub mod client;
 pub mod config;

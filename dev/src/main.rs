@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use dev::{database, test, triage, up};
+use dev::{bench, database, test, triage, up};
 use std::process::ExitCode;
 
 /// Try Postroom on this machine: nothing has to be installed or set up before.
@@ -26,6 +26,11 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Measure the queue beside bare SQL on a Postgres that is thrown away afterwards.
+    Bench(bench::BenchArgs),
+    /// The worker that `bench` measures, in a process of its own.
+    #[command(name = bench::WORKER_COMMAND, hide = true)]
+    BenchWorker,
     /// Open psql on the running system's database, or on the kept one.
     #[command(disable_help_flag = true)]
     Psql {
@@ -53,6 +58,8 @@ async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Up(args) => Box::pin(up::run(args)).await?,
         Command::Triage(args) => Box::pin(triage::run(args)).await?,
         Command::Test { args } => test::run(args).await.context("the tests did not run")?,
+        Command::Bench(args) => Box::pin(bench::run(args)).await?,
+        Command::BenchWorker => bench::serve_worker().await.map(|()| 0)?,
         Command::Psql { args } => database::psql(args).await?,
         Command::Session => database::session().await?,
     })

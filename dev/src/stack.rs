@@ -34,7 +34,7 @@ pub struct Stack {
 }
 
 /// One of the two processes.
-struct Service {
+pub(crate) struct Service {
     name: &'static str,
     process: Supervised,
     log: PathBuf,
@@ -180,7 +180,7 @@ impl Stack {
 }
 
 impl Service {
-    fn spawn(
+    pub(crate) fn spawn(
         places: &Places,
         name: &'static str,
         args: &[&str],
@@ -211,8 +211,17 @@ impl Service {
         Ok(Self { name, process, log })
     }
 
+    pub(crate) fn pid(&self) -> i32 {
+        self.process.pid()
+    }
+
+    /// Ends it at once, whatever it is at.
+    pub(crate) fn kill(&mut self) {
+        self.process.signal(Signal::SIGKILL);
+    }
+
     /// The address that the process says it listens on.
-    async fn listens(&mut self, listener: &str) -> Result<SocketAddr, StackError> {
+    pub(crate) async fn listens(&mut self, listener: &str) -> Result<SocketAddr, StackError> {
         let deadline = Instant::now() + LISTENS_IN;
         loop {
             let log = fs::read_to_string(&self.log).unwrap_or_default();
@@ -227,7 +236,7 @@ impl Service {
         }
     }
 
-    async fn is_ready(&mut self, ops: SocketAddr) -> Result<(), StackError> {
+    pub(crate) async fn is_ready(&mut self, ops: SocketAddr) -> Result<(), StackError> {
         let deadline = Instant::now() + LISTENS_IN;
         let url = format!("http://{ops}/readyz");
         loop {

@@ -88,7 +88,8 @@ fn only_the_queue_and_the_store_hold_sql() {
         "sqlx::query_scalar(",
         "raw_sql(",
     ];
-    let allowed = ["jobs/src/queue/", "jobs/src/store/"];
+    // The yardsticks of `cargo dev bench` are Postgres without our queue: tables of nobody's, in no migration.
+    let allowed = ["jobs/src/queue/", "jobs/src/store/", "dev/src/bench/"];
     let crates = ["api/", "jobs/", "worker/", "dev/"];
     hold(only_in(
         &crates,

@@ -30,6 +30,8 @@ pub enum Durability {
     Kept(PathBuf),
     /// Gone with the cluster. Survives a crash of Postgres, not one of the machine: fsync is off.
     ThrowAway,
+    /// Gone with the cluster, but run as Postgres comes: its own settings, fsync on. For measuring.
+    Measured,
 }
 
 /// A running Postgres of our own. Dropping it stops it.

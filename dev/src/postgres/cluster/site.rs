@@ -38,11 +38,11 @@ pub(super) struct Site {
 /// What keeps the folder ours, and what becomes of it.
 enum Keeping {
     /// Held as long as we use a kept folder.
-    Kept {
-        _lock: File,
-    },
+    Kept { _lock: File },
     ThrownAway {
         _folder: TempDir,
+        /// Postgres' own settings instead of those that suit tests.
+        measured: bool,
     },
 }
 
@@ -59,6 +59,7 @@ impl Site {
         durability: Durability,
         places: &Places,
     ) -> Result<Self, ClusterError> {
+        let measured = durability == Durability::Measured;
         let (folder, keeping) = match durability {
             Durability::Kept(root) => {
                 // A major version cannot read another's files.
@@ -67,7 +68,7 @@ impl Site {
                 let lock = lock(&folder)?;
                 (folder, Keeping::Kept { _lock: lock })
             }
-            Durability::ThrowAway => {
+            Durability::ThrowAway | Durability::Measured => {
                 let mut builder = tempfile::Builder::new();
                 let folder = builder
                     .prefix("postroom-")
@@ -75,7 +76,10 @@ impl Site {
                     .map_err(at(&places.throw_away))?;
                 (
                     folder.path().to_owned(),
-                    Keeping::ThrownAway { _folder: folder },
+                    Keeping::ThrownAway {
+                        _folder: folder,
+                        measured,
+                    },
                 )
             }
         };
@@ -139,7 +143,7 @@ impl Site {
             ]);
             if self.is_kept() {
                 command.args(["-c", "max_connections=200"]);
-            } else {
+            } else if !self.is_measured() {
                 // Without fsync full-page images buy nothing, and many tests run at once.
                 command.args([
                     "-c",
@@ -268,6 +272,10 @@ impl Site {
 
     fn is_kept(&self) -> bool {
         matches!(self.keeping, Keeping::Kept { .. })
+    }
+
+    fn is_measured(&self) -> bool {
+        matches!(self.keeping, Keeping::ThrownAway { measured: true, .. })
     }
 
     fn command(&self, program: &Path) -> Command {

@@ -1,0 +1,89 @@
+//! What one claim costs with 1,000, 100,000 and 1,000,000 jobs waiting: [`measure`], beside a claim in bare SQL.
+
+use super::fill::fill;
+use super::noop::Noop;
+use super::report::Finding;
+use super::stand::{Bed, Stand};
+use super::statistics::median;
+use super::{BenchError, Settings, progress, raw};
+use jobs::domain::WorkerId;
+use jobs::queue::JobKind;
+use jobs::queue::claim::{Claim, claim};
+use sqlx::PgPool;
+use std::time::{Duration, Instant};
+
+const BACKLOGS: [(&str, u64); 3] = [
+    ("backlog.1000", 1_000),
+    ("backlog.100000", 100_000),
+    ("backlog.1000000", 1_000_000),
+];
+/// Jobs per claim, and claims per run: all runs together leave most of the smallest backlog waiting.
+const LIMIT: u32 = 10;
+const CLAIMS: usize = 12;
+
+pub(super) async fn measure(
+    stand: &Stand,
+    settings: &Settings,
+) -> Result<Vec<Finding>, BenchError> {
+    let sizes = if settings.quick {
+        &BACKLOGS[..2]
+    } else {
+        &BACKLOGS[..]
+    };
+    let mut beds = Vec::new();
+    for (_, waiting) in sizes {
+        let bed = stand.bed().await?;
+        raw::prepare(&bed).await?;
+        raw::fill(&bed, *waiting).await?;
+        fill(&bed, *waiting).await?;
+        beds.push(bed);
+    }
+    let mut times = vec![(Vec::new(), Vec::new()); beds.len()];
+    for run in 0..settings.runs {
+        for (bed, (ours, yardstick)) in beds.iter().zip(&mut times) {
+            ours.push(claims(bed).await?);
+            yardstick.push(raw::claims(bed, CLAIMS, i64::from(LIMIT)).await?);
+        }
+        let latest = times
+            .iter()
+            .map(|(ours, yardstick)| format!("{:.2} ms (raw {:.2})", ours[run], yardstick[run]));
+        progress("backlog", run, latest.collect::<Vec<_>>().join(", "));
+    }
+    for bed in beds {
+        bed.clear().await?;
+    }
+    let least = median(&times[0].0);
+    let findings = sizes.iter().zip(times);
+    Ok(findings
+        .map(|((name, _), (ours, yardstick))| {
+            let of_least = median(&ours) / least;
+            Finding::new(name, "ms/claim", ours)
+                .raw(yardstick)
+                .detail("× of 1,000", of_least)
+        })
+        .collect())
+}
+
+/// The median time of a claim, in milliseconds. The first prepares the statement and is not counted.
+async fn claims(bed: &Bed) -> Result<f64, BenchError> {
+    let pool = PgPool::connect(&bed.url).await?;
+    let kinds = [Noop::NAME.to_owned()];
+    let request = Claim {
+        worker: WorkerId::new(),
+        queue: Noop::QUEUE,
+        kinds: &kinds,
+        lease: Duration::from_secs(600),
+        limit: LIMIT,
+    };
+    let mut times = Vec::with_capacity(CLAIMS);
+    for _ in 0..CLAIMS {
+        let started = Instant::now();
+        let jobs = claim(&pool, &request).await?;
+        times.push(started.elapsed().as_secs_f64() * 1000.0);
+        if jobs.is_empty() {
+            return Err(BenchError::Unsound("nothing was left to claim".into()));
+        }
+    }
+    pool.close().await;
+    Ok(median(&times[1..]))
+}

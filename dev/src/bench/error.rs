@@ -1,0 +1,53 @@
+//! Why a bench has no figure: [`BenchError`].
+
+use crate::places::PlaceError;
+use crate::postgres::ClusterError;
+use crate::run::RunError;
+use crate::session::MintError;
+use crate::stack::StackError;
+use jobs::queue::EnqueueError;
+use std::io;
+use std::path::PathBuf;
+
+/// A bench was not measured.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    #[error(transparent)]
+    Stack(#[from] StackError),
+    #[error("could not set up the schema")]
+    Schema(#[from] MintError),
+    #[error("the database refused a statement of the bench")]
+    Database(#[from] sqlx::Error),
+    #[error("could not enqueue")]
+    Enqueue(#[from] EnqueueError),
+    #[error("a job could not be written as JSON")]
+    Args(#[from] serde_json::Error),
+    #[error("could not run cargo")]
+    Cargo(#[source] io::Error),
+    #[error("the release build failed")]
+    Build,
+    #[error("could not run {program}")]
+    Spawn {
+        program: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("could not read or write {}", .path.display())]
+    File {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{program} ended or went silent; the end of its log:\n{log}")]
+    Process { program: String, log: String },
+    #[error("could not fetch a peer")]
+    Peer(#[from] RunError),
+    #[error("a request over HTTP failed")]
+    Http(#[source] io::Error),
+    #[error("{0}: the figure would mean nothing")]
+    Unsound(String),
+}
