@@ -10,7 +10,7 @@ use jobs::{
         EnqueueError, Enqueued, ExternalId, Failure, Job, JobState, JobView, Lease, NewJob,
         Outcome, SettleError, Settled,
         bulk::enqueue_many,
-        claim::{Claim, claim, promote_due},
+        claim::{Claim, Turn, claim, promote_due},
         duties::take_due,
         enqueue::enqueue,
         lease, pause, read, settle,
@@ -54,8 +54,9 @@ async fn take_for(db: &TestDb, limit: u32, lease: Duration) -> Vec<Job> {
         kinds: &kinds,
         lease,
         limit,
+        turn: Turn::default(),
     };
-    claim(db.pool(), &request).await.unwrap()
+    claim(db.pool(), &request).await.unwrap().jobs
 }
 
 async fn view(db: &TestDb, job: &NewJob) -> JobView {

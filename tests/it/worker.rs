@@ -111,12 +111,8 @@ impl Handler for ProbeHandler {
 
     async fn run(&self, ctx: &JobContext, args: String) -> Result<Settlement, Failure> {
         let start = self.starts.fetch_add(1, Ordering::SeqCst) + 1;
-        let done = |trace| {
-            Ok(Settlement {
-                output: json!({ "start": start }),
-                writes: Box::new(Trace(trace)),
-            })
-        };
+        let output = Settlement::of(json!({ "start": start }));
+        let done = |trace| Ok(output.with(Trace(trace)));
         match args.as_str() {
             "flaky" if start < 3 => Err(Failure::transient("flaky", "It was flaky.", "detail")),
             "fails" => Err(Failure::transient("fails", "It failed.", "detail")),

@@ -9,7 +9,9 @@ mod wake_loop;
 
 pub use held::Held;
 
-use crate::{config::WorkerConfig, handler::Registry, metrics::WorkerMetrics};
+use crate::{
+    config::WorkerConfig, handler::Registry, metrics::WorkerMetrics, settle_batch::Batcher,
+};
 use jobs::{
     clock::Clock,
     domain::WorkerId,
@@ -31,6 +33,7 @@ pub struct Engine {
     pub listener: Listener,
     pub clock: Clock,
     pub held: Held,
+    pub batcher: Batcher,
     pub tracker: TaskTracker,
     /// Stop claiming; what runs may go on.
     pub stopping: CancellationToken,
@@ -100,6 +103,7 @@ impl Engine {
                 .with_label_values(&[queue])
                 .set(i64::from(config.slots));
         }
+        let batcher = Batcher::spawn(pool.clone(), &tracker);
         Arc::new(Self {
             worker: WorkerId::new(),
             config,
@@ -110,6 +114,7 @@ impl Engine {
             listener,
             clock,
             held: Held::default(),
+            batcher,
             tracker,
             stopping: CancellationToken::new(),
             grace_over: CancellationToken::new(),

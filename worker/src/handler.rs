@@ -20,7 +20,24 @@ pub struct JobContext {
 /// The good end of an attempt: the job's output, and the writes that commit with it.
 pub struct Settlement {
     pub output: serde_json::Value,
-    pub writes: Box<dyn Writes>,
+    /// `None` lets the outcome be settled together with others.
+    pub writes: Option<Box<dyn Writes>>,
+}
+
+impl Settlement {
+    /// Nothing but an output.
+    pub fn of(output: serde_json::Value) -> Self {
+        Self {
+            output,
+            writes: None,
+        }
+    }
+
+    #[must_use]
+    pub fn with(mut self, writes: impl Writes + 'static) -> Self {
+        self.writes = Some(Box::new(writes));
+        self
+    }
 }
 
 /// Domain writes of a settlement. Applied inside the settling transaction, after the lease was checked there; may be

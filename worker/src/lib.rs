@@ -15,3 +15,4 @@ pub mod metrics;
 pub mod ops;
 pub mod run;
 pub mod settle;
+pub mod settle_batch;

@@ -2,7 +2,10 @@
 //!
 //! See [`settle_attempt`]. Tries again while the lease holds; whoever lost the lease writes nothing.
 
-use crate::{engine::Engine, handler::Settlement};
+use crate::{
+    engine::Engine,
+    handler::{Settlement, Writes},
+};
 use jobs::{
     db,
     domain::audit::{Action, Actor, NewAuditEntry},
@@ -37,6 +40,14 @@ pub async fn settle_attempt(
     policy: &RetryPolicy,
     lost: &CancellationToken,
 ) -> Result<Outcome, Unsettled> {
+    if let Ok(settlement) = result
+        && settlement.writes.is_none()
+        && engine.batcher.settle(job, &settlement.output).await
+    {
+        let output = settlement.output.clone();
+        return Ok(Outcome::Succeeded { output });
+    }
+    // Alone: what has writes, what failed, and what a batch could not settle, to learn why.
     let output = result.map(|settlement| settlement.output.clone());
     let outcome = Outcome::from_attempt(output, job, policy, rand::random());
     let _timer = engine.metrics.settle_seconds.start_timer();
@@ -45,15 +56,19 @@ pub async fn settle_attempt(
         // Not raced against the loss of the lease: a commit under way must be waited for, or it would be taken for lost.
         match try_settle(engine, job, &outcome, result).await {
             Ok(()) => {
-                if let Ok(settlement) = result {
-                    settlement.writes.committed();
+                if let Some(writes) = writes_of(result) {
+                    writes.committed();
                 }
                 return Ok(outcome);
             }
             Err(TryError::Settle(SettleError::LeaseLost { .. })) => {
                 return Err(Unsettled::LeaseLost);
             }
-            Err(TryError::Writes(error)) if !db::is_transient(&error) => {
+            // An output that Postgres refuses (a NUL in a string) is as much the handler's fault as a write.
+            Err(
+                TryError::Writes(error)
+                | TryError::Settle(SettleError::Database { source: error, .. }),
+            ) if !db::is_transient(&error) => {
                 return Err(Unsettled::Writes(error));
             }
             Err(error) => {
@@ -94,9 +109,8 @@ async fn try_settle(
         .await
         .map_err(TryError::Settle)?;
     if settled == Settled::Now {
-        if let Ok(settlement) = result {
-            settlement
-                .writes
+        if let Some(writes) = writes_of(result) {
+            writes
                 .apply(&mut transaction, job)
                 .await
                 .map_err(TryError::Writes)?;
@@ -107,6 +121,10 @@ async fn try_settle(
             .map_err(TryError::Audit)?;
     }
     transaction.commit().await.map_err(TryError::Transaction)
+}
+
+fn writes_of<'a>(result: Result<&'a Settlement, &Failure>) -> Option<&'a dyn Writes> {
+    result.ok()?.writes.as_deref()
 }
 
 fn audit_entry(job: &Job, outcome: &Outcome, failure: Option<&Failure>) -> NewAuditEntry {

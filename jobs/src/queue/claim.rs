@@ -2,8 +2,9 @@
 
 use super::{Job, Lease};
 use crate::domain::{JobId, TenantId, WorkerId};
-use sqlx::{PgPool, postgres::types::PgInterval};
+use sqlx::{PgExecutor, PgPool, postgres::types::PgInterval};
 use std::time::Duration;
+use uuid::Uuid;
 
 /// Who claims, what, and for how long it is theirs without a renewal.
 #[derive(Clone, Debug)]
@@ -14,42 +15,131 @@ pub struct Claim<'a> {
     pub kinds: &'a [String],
     pub lease: Duration,
     pub limit: u32,
+    pub turn: Turn,
 }
 
-/// Claims up to `limit` jobs, the most urgent first, then the longest due.
+/// Whose turn it is: claims go round the tenants, and now and then the least urgent jobs come first.
+///
+/// Kept by whoever claims, one per queue; a worker that starts anew starts a new round, which costs nobody more than one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Turn {
+    claims: u32,
+    after: Option<TenantId>,
+}
+
+impl Turn {
+    /// Every so many claims go through the priorities from the least urgent: none of them waits for ever.
+    const REVERSED: u32 = 8;
+
+    fn priorities(self) -> [i16; 4] {
+        if self.claims % Self::REVERSED == Self::REVERSED - 1 {
+            [4, 3, 2, 1]
+        } else {
+            [1, 2, 3, 4]
+        }
+    }
+
+    /// The turn after a claim that brought jobs, the last of them of this tenant.
+    fn next(self, last: Option<TenantId>) -> Self {
+        Self {
+            claims: self.claims.wrapping_add(1),
+            after: last.or(self.after),
+        }
+    }
+}
+
+/// What a claim brought.
+#[derive(Debug)]
+pub struct Claimed {
+    /// In the order in which they should start.
+    pub jobs: Vec<Job>,
+    /// For the next claim.
+    pub turn: Turn,
+}
+
+/// Claims up to `limit` jobs: by priority, then one tenant after another, and of each the longest due first.
+///
+/// A tenant gets an equal share of the limit, so fewer than `limit` may come although more wait: an empty claim alone says
+/// that there is nothing (for these kinds, in this queue, now).
 ///
 /// # Errors
 /// If the database cannot be asked. Claims whose reply was lost come back when their lease expires.
-pub async fn claim(pool: &PgPool, claim: &Claim<'_>) -> Result<Vec<Job>, sqlx::Error> {
+pub async fn claim<'c>(
+    executor: impl PgExecutor<'c>,
+    claim: &Claim<'_>,
+) -> Result<Claimed, sqlx::Error> {
+    // The index steps from one tenant to the next by a look-up each, 64 of them at most, starting after the one that was
+    // served last. The laterals are pulled in order and no further than the limit, so only rows that are taken get
+    // locked. Rows are found again by ctid: they are locked and cannot have moved.
     let mut rows = sqlx::query!(
-        r#"with due as (
-               select id from jobs
-               where queue = $1 and state = 'available' and run_at <= now() and kind = any($2)
-                 and not exists (select from queue_pauses where queue_pauses.queue = $1)
-               order by priority, run_at, id
+        r#"with picked as (
+               select job.ctid, p.rank * 1000 + tenant.place as turn
+               from unnest($6::smallint[]) with ordinality as p (priority, rank)
+               cross join lateral (
+                   with recursive later as (
+                       (select tenant_id, 1 as place from jobs
+                        where queue = $1 and priority = p.priority and state = 'available' and tenant_id > $7
+                        order by tenant_id limit 1)
+                       union all
+                       select next.tenant_id, place + 1 from later cross join lateral (
+                           select tenant_id from jobs
+                           where queue = $1 and priority = p.priority and state = 'available' and tenant_id > later.tenant_id
+                           order by tenant_id limit 1
+                       ) next
+                       where place < 64
+                   ), earlier as (
+                       (select tenant_id, 101 as place from jobs
+                        where queue = $1 and priority = p.priority and state = 'available' and tenant_id <= $7
+                        order by tenant_id limit 1)
+                       union all
+                       select next.tenant_id, place + 1 from earlier cross join lateral (
+                           select tenant_id from jobs
+                           where queue = $1 and priority = p.priority and state = 'available'
+                             and tenant_id > earlier.tenant_id and tenant_id <= $7
+                           order by tenant_id limit 1
+                       ) next
+                       where place < 164
+                   )
+                   select tenant_id, place, count(*) over () as tenants
+                   from (select * from later union all select * from earlier) both_ways
+                   order by place
+               ) tenant
+               cross join lateral (
+                   select ctid from jobs
+                   where queue = $1 and priority = p.priority and state = 'available'
+                     and tenant_id = tenant.tenant_id and kind = any($2)
+                   order by run_at, id
+                   limit ($3 + tenant.tenants - 1) / tenant.tenants
+                   for update skip locked
+               ) job
+               where not exists (select from queue_pauses where queue_pauses.queue = $1)
                limit $3
-               for update skip locked
            )
            update jobs
            set state = 'running', attempt = attempt + 1, worker_id = $4, lease_until = now() + $5, started_at = now()
-           from due
-           where jobs.id = due.id
-           returning jobs.id as "id: JobId", tenant_id as "tenant_id: TenantId", kind, queue, priority, args, attempt,
-                     errors, crashes, max_attempts, run_at, created_at, started_at as "started_at!", request_id, traceparent"#,
+           from picked
+           where jobs.ctid = picked.ctid and state = 'available'
+           returning turn as "turn!", jobs.id as "id: JobId", tenant_id as "tenant_id: TenantId", kind, queue, priority, args,
+                     attempt, errors, crashes, max_attempts, run_at, created_at, started_at as "started_at!",
+                     request_id, traceparent, parent_id as "parent_id: JobId""#,
         claim.queue,
         claim.kinds,
         i64::from(claim.limit),
         claim.worker.0,
         interval(claim.lease),
+        &claim.turn.priorities()[..],
+        claim.turn.after.map_or(Uuid::nil(), |tenant| tenant.0),
     )
-    .fetch_all(pool)
+    .fetch_all(executor)
     .await?;
     // An update returns rows in no order of its own.
-    rows.sort_unstable_by_key(|row| (row.priority, row.run_at, row.id));
-    Ok(rows
+    rows.sort_unstable_by_key(|row| (row.turn, row.run_at, row.id));
+    let last = rows.last().map(|row| row.tenant_id);
+    let jobs = rows
         .into_iter()
         .map(|row| Job {
             lease: Lease {
+                tenant: row.tenant_id,
                 job: row.id,
                 attempt: row.attempt,
                 worker: claim.worker,
@@ -57,7 +147,9 @@ pub async fn claim(pool: &PgPool, claim: &Claim<'_>) -> Result<Vec<Job>, sqlx::E
             tenant: row.tenant_id,
             kind: row.kind,
             queue: row.queue,
+            priority: row.priority,
             args: row.args,
+            parent: row.parent_id,
             errors: row.errors,
             crashes: row.crashes,
             max_attempts: row.max_attempts,
@@ -67,7 +159,11 @@ pub async fn claim(pool: &PgPool, claim: &Claim<'_>) -> Result<Vec<Job>, sqlx::E
             request_id: row.request_id,
             traceparent: row.traceparent,
         })
-        .collect())
+        .collect();
+    Ok(Claimed {
+        jobs,
+        turn: claim.turn.next(last),
+    })
 }
 
 /// Makes jobs available whose time has come, scheduled or waiting for their next attempt; the earliest first.
@@ -79,13 +175,13 @@ pub async fn claim(pool: &PgPool, claim: &Claim<'_>) -> Result<Vec<Job>, sqlx::E
 pub async fn promote_due(pool: &PgPool, limit: u32) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query_scalar!(
         "with due as (
-             select id from jobs
+             select ctid from jobs
              where state in ('scheduled', 'retryable') and run_at <= now()
              order by run_at, id
              limit $1
              for update skip locked
          )
-         update jobs set state = 'available' from due where jobs.id = due.id
+         update jobs set state = 'available' from due where jobs.ctid = due.ctid
          returning queue",
         i64::from(limit),
     )

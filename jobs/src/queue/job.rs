@@ -60,6 +60,8 @@ impl JobState {
 /// The right to work on a job and to write its outcome: `attempt` is the fence that every write is guarded by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Lease {
+    /// Keys start with the tenant.
+    pub tenant: TenantId,
     pub job: JobId,
     /// Grows with every claim of the job and is never given back.
     pub attempt: i32,
@@ -73,7 +75,11 @@ pub struct Job {
     pub tenant: TenantId,
     pub kind: String,
     pub queue: String,
+    /// 1 is the most urgent, 4 the least.
+    pub priority: i16,
     pub args: serde_json::Value,
+    /// The job that enqueued this one.
+    pub parent: Option<JobId>,
     /// Attempts that already counted against `max_attempts`.
     pub errors: i32,
     pub crashes: i32,

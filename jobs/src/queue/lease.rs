@@ -16,16 +16,18 @@ pub async fn renew(
     held: &[Lease],
     lease: Duration,
 ) -> Result<HashSet<Lease>, sqlx::Error> {
+    let tenants: Vec<_> = held.iter().map(|lease| lease.tenant.0).collect();
     let ids: Vec<_> = held.iter().map(|lease| lease.job.0).collect();
     let attempts: Vec<_> = held.iter().map(|lease| lease.attempt).collect();
     let kept: HashSet<(JobId, i32)> = sqlx::query!(
         r#"update jobs set lease_until = now() + $3
-           from unnest($1::uuid[], $2::int[]) as held (id, attempt)
-           where jobs.id = held.id and jobs.attempt = held.attempt and jobs.state = 'running'
+           from unnest($4::uuid[], $1::uuid[], $2::int[]) as held (tenant_id, id, attempt)
+           where jobs.tenant_id = held.tenant_id and jobs.id = held.id and jobs.attempt = held.attempt and jobs.state = 'running'
            returning jobs.id as "id: JobId", jobs.attempt"#,
         &ids,
         &attempts,
         interval(lease),
+        &tenants,
     )
     .fetch_all(pool)
     .await?
@@ -46,9 +48,11 @@ pub async fn renew(
 /// If the database cannot be asked.
 pub async fn hold(conn: &mut PgConnection, lease: Lease) -> Result<bool, sqlx::Error> {
     let row = sqlx::query_scalar!(
-        r#"select true as "held!" from jobs where id = $1 and attempt = $2 and state = 'running' for update"#,
+        r#"select true as "held!" from jobs
+           where tenant_id = $3 and id = $1 and attempt = $2 and state = 'running' for update"#,
         lease.job.0,
         lease.attempt,
+        lease.tenant.0,
     )
     .fetch_optional(conn)
     .await?;

@@ -34,7 +34,7 @@ pub async fn rescue(conn: &mut PgConnection, limit: u32) -> Result<Vec<Rescued>,
         Rescued,
         r#"with expired as (
                select * from jobs
-               where state = 'running' and lease_until < now()
+               where lease_until < now()
                order by lease_until, id
                limit $1
                for update skip locked
@@ -43,17 +43,17 @@ pub async fn rescue(conn: &mut PgConnection, limit: u32) -> Result<Vec<Rescued>,
                set state = 'available', crashes = jobs.crashes + 1, worker_id = null, lease_until = null,
                    last_error_code = 'worker_lost', last_error_message = 'The worker stopped; the job goes on by itself.'
                from expired
-               where jobs.id = expired.id and expired.crashes + 1 < expired.max_crashes
+               where jobs.tenant_id = expired.tenant_id and jobs.id = expired.id and expired.crashes + 1 < expired.max_crashes
            ), removed as (
                delete from jobs using expired
-               where jobs.id = expired.id and expired.crashes + 1 >= expired.max_crashes
+               where jobs.tenant_id = expired.tenant_id and jobs.id = expired.id and expired.crashes + 1 >= expired.max_crashes
            ), discarded as (
                insert into finished_jobs (id, tenant_id, kind, queue, state, priority, attempt, errors, crashes,
                    max_attempts, args, worker_id, run_at, started_at, created_at, request_id, traceparent,
-                   error_code, error_message)
+                   dedupe_key, parent_id, children, error_code, error_message)
                select id, tenant_id, kind, queue, 'discarded', priority, attempt, errors, crashes + 1,
                    max_attempts, args, worker_id, run_at, started_at, created_at, request_id, traceparent,
-                   $2, 'The job stopped its worker several times and was given up.'
+                   dedupe_key, parent_id, children, $2, 'The job stopped its worker several times and was given up.'
                from expired
                where crashes + 1 >= max_crashes
            ), recorded as (

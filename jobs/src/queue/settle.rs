@@ -7,6 +7,7 @@ use super::{Failure, Lease, Outcome};
 use crate::domain::JobId;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use std::collections::HashSet;
 
 /// What the settle found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +75,42 @@ pub async fn settle(
     }
 }
 
+/// Settles attempts that succeeded and have nothing else to write, with one statement. Returns the jobs whose end was
+/// written now; of the others the lease was lost, or this very call was committed before and its reply lost.
+///
+/// # Errors
+/// If the database cannot be asked, or refuses an output (a NUL in a string): then nothing was written.
+pub async fn settle_succeeded(
+    conn: &mut PgConnection,
+    succeeded: &[(Lease, &serde_json::Value)],
+) -> Result<HashSet<JobId>, sqlx::Error> {
+    let written = sqlx::query_scalar!(
+        r#"with settled as (
+               delete from jobs
+               using unnest($1::uuid[], $2::uuid[], $3::int[], $4::jsonb[]) as ended (tenant_id, id, attempt, output)
+               where jobs.tenant_id = ended.tenant_id and jobs.id = ended.id and jobs.attempt = ended.attempt
+                 and state = 'running'
+               returning jobs.*, ended.output
+           ), finished as (
+               insert into finished_jobs (id, tenant_id, kind, queue, state, priority, attempt, errors, crashes, max_attempts,
+                   args, worker_id, run_at, started_at, created_at, request_id, traceparent, dedupe_key, parent_id, children,
+                   output)
+               select id, tenant_id, kind, queue, 'succeeded', priority, attempt, errors, crashes, max_attempts,
+                   args, worker_id, run_at, started_at, created_at, request_id, traceparent, dedupe_key, parent_id, children,
+                   output
+               from settled
+           )
+           select id as "id: JobId" from settled"#,
+        &succeeded.iter().map(|(lease, _)| lease.tenant.0).collect::<Vec<_>>(),
+        &succeeded.iter().map(|(lease, _)| lease.job.0).collect::<Vec<_>>(),
+        &succeeded.iter().map(|(lease, _)| lease.attempt).collect::<Vec<_>>(),
+        &succeeded.iter().map(|(_, output)| (*output).clone()).collect::<Vec<_>>(),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(written.into_iter().collect())
+}
+
 /// Moves the job out of the hot table.
 async fn finish(
     conn: &mut PgConnection,
@@ -84,12 +121,14 @@ async fn finish(
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
         "with settled as (
-             delete from jobs where id = $1 and attempt = $2 and state = 'running' returning *
+             delete from jobs
+             where tenant_id = $7 and id = $1 and attempt = $2 and state = 'running' returning *
          )
          insert into finished_jobs (id, tenant_id, kind, queue, state, priority, attempt, errors, crashes, max_attempts,
-             args, worker_id, run_at, started_at, created_at, request_id, traceparent, output, error_code, error_message)
+             args, worker_id, run_at, started_at, created_at, request_id, traceparent, dedupe_key, parent_id, children,
+             output, error_code, error_message)
          select id, tenant_id, kind, queue, $3, priority, attempt, errors + ($3 = 'discarded')::int, crashes, max_attempts,
-             args, worker_id, run_at, started_at, created_at, request_id, traceparent, $4, $5, $6
+             args, worker_id, run_at, started_at, created_at, request_id, traceparent, dedupe_key, parent_id, children, $4, $5, $6
          from settled",
         lease.job.0,
         lease.attempt,
@@ -97,6 +136,7 @@ async fn finish(
         output,
         failure.map(|failure| failure.code),
         failure.map(|failure| failure.message.as_str()),
+        lease.tenant.0,
     )
     .execute(conn)
     .await?;
@@ -113,12 +153,13 @@ async fn retry(
         "update jobs
          set state = 'retryable', errors = errors + 1, run_at = now() + $3, worker_id = null, lease_until = null,
              last_error_code = $4, last_error_message = $5
-         where id = $1 and attempt = $2 and state = 'running'",
+         where tenant_id = $6 and id = $1 and attempt = $2 and state = 'running'",
         lease.job.0,
         lease.attempt,
         delay,
         failure.map(|failure| failure.code),
         failure.map(|failure| failure.message.as_str()),
+        lease.tenant.0,
     )
     .execute(conn)
     .await?;
@@ -135,11 +176,12 @@ async fn hand_back(
     let done = sqlx::query!(
         "update jobs
          set state = $3, run_at = coalesce($4, run_at), worker_id = null, lease_until = null
-         where id = $1 and attempt = $2 and state = 'running'",
+         where tenant_id = $5 and id = $1 and attempt = $2 and state = 'running'",
         lease.job.0,
         lease.attempt,
         state,
         until,
+        lease.tenant.0,
     )
     .execute(conn)
     .await?;
@@ -156,9 +198,9 @@ async fn record_attempt(
         "insert into job_attempts (job_id, attempt, tenant_id, worker_id, started_at, outcome, error_code, error_message)
          select id, $2, tenant_id, $3, started_at, $4, $5, $6
          from (
-             select id, tenant_id, started_at from jobs where id = $1
+             select id, tenant_id, started_at from jobs where tenant_id = $7 and id = $1
              union all
-             select id, tenant_id, started_at from finished_jobs where id = $1
+             select id, tenant_id, started_at from finished_jobs where tenant_id = $7 and id = $1
          ) job",
         lease.job.0,
         lease.attempt,
@@ -166,6 +208,7 @@ async fn record_attempt(
         outcome,
         failure.map(|failure| failure.code),
         failure.map(|failure| failure.message.as_str()),
+        lease.tenant.0,
     )
     .execute(conn)
     .await?;
@@ -179,7 +222,7 @@ async fn was_settled(
 ) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select (exists (
-               select from finished_jobs where id = $1 and attempt = $2 and worker_id = $3 and state = $4
+               select from finished_jobs where tenant_id = $5 and id = $1 and attempt = $2 and worker_id = $3 and state = $4
            ) or exists (
                select from job_attempts where job_id = $1 and attempt = $2 and worker_id = $3 and outcome = $4
            )) as "settled!""#,
@@ -187,6 +230,7 @@ async fn was_settled(
         lease.attempt,
         lease.worker.0,
         outcome.as_str(),
+        lease.tenant.0,
     )
     .fetch_one(conn)
     .await

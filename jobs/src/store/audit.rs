@@ -4,7 +4,10 @@
 //! of their own, because the refused request's transaction is rolled back.
 
 pub use crate::domain::audit::NewAuditEntry;
-use crate::domain::{AuditEntryId, TenantId};
+use crate::domain::{
+    AuditEntryId, JobId, TenantId, WorkerId,
+    audit::{Action, Actor},
+};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -70,7 +73,7 @@ pub async fn insert(conn: &mut PgConnection, entries: &[NewAuditEntry]) -> Resul
         &optional_id(|e| e.actor.session()) as &[Option<Uuid>],
         &column(|e| e.action.as_str().to_owned()),
         &column(|e| e.resource.0.to_owned()),
-        &column(|e| e.resource.1.clone()),
+        &optional(resource_id) as &[Option<String>],
         &optional(|e| e.request_id.clone()) as &[Option<String>],
         &optional(|e| e.trace_id.clone()) as &[Option<String>],
         &optional_id(|e| e.attempt.map(|a| a.0.0)) as &[Option<Uuid>],
@@ -83,6 +86,57 @@ pub async fn insert(conn: &mut PgConnection, entries: &[NewAuditEntry]) -> Resul
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// An attempt that ended well, for [`insert_succeeded`].
+#[derive(Clone, Copy, Debug)]
+pub struct SucceededAttempt<'a> {
+    pub tenant: TenantId,
+    pub job: JobId,
+    pub attempt: i32,
+    pub request_id: Option<&'a str>,
+    pub trace_id: Option<&'a str>,
+}
+
+/// As [`insert`], for the most frequent entry there is: with six columns sent where sixteen would say the same.
+///
+/// # Errors
+/// As [`insert`].
+pub async fn insert_succeeded(
+    conn: &mut PgConnection,
+    worker: WorkerId,
+    attempts: &[SucceededAttempt<'_>],
+) -> Result<(), sqlx::Error> {
+    let text = |get: fn(&SucceededAttempt<'_>) -> Option<String>| {
+        attempts.iter().map(get).collect::<Vec<_>>()
+    };
+    let actor = Actor::Worker(worker);
+    sqlx::query!(
+        "insert into audit_entries (
+             tenant_id, id, actor_kind, actor_id, action, resource_kind, request_id, trace_id, job_id, attempt, outcome)
+         select tenant_id, id, $1, $2, $3, 'job', request_id, trace_id, job_id, attempt, 'ok'
+         from unnest($4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::uuid[], $9::int[])
+             as ended (tenant_id, id, request_id, trace_id, job_id, attempt)",
+        actor.kind(),
+        actor.id(),
+        Action::JOB_SUCCEEDED.as_str(),
+        &attempts.iter().map(|a| a.tenant.0).collect::<Vec<_>>(),
+        &attempts.iter().map(|_| AuditEntryId::new().0).collect::<Vec<_>>(),
+        &text(|a| a.request_id.map(str::to_owned)) as &[Option<String>],
+        &text(|a| a.trace_id.map(str::to_owned)) as &[Option<String>],
+        &attempts.iter().map(|a| a.job.0).collect::<Vec<_>>(),
+        &attempts.iter().map(|a| a.attempt).collect::<Vec<_>>(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// An attempt names its job once: half of all entries are about a job, and the log is the largest table of the house.
+fn resource_id(entry: &NewAuditEntry) -> Option<String> {
+    let (kind, id) = &entry.resource;
+    let is_job = *kind == "job" && entry.attempt.is_some_and(|(job, _)| job.to_string() == *id);
+    (!is_job).then(|| id.clone())
 }
 
 /// A tenant's entries in the order of their ids, after the entry `after`, at most `limit`.
@@ -98,8 +152,9 @@ pub async fn list(
     sqlx::query_as!(
         AuditEntry,
         r#"
-        select id as "id: AuditEntryId", at, actor_kind, actor_id, session_id, action, resource_kind, resource_id,
-            request_id, trace_id, job_id, attempt, outcome, dry_run, error_code, detail
+        select id as "id: AuditEntryId", at, actor_kind, actor_id, session_id, action, resource_kind,
+            coalesce(resource_id, job_id::text) as "resource_id!", request_id, trace_id, job_id, attempt, outcome, dry_run,
+            error_code, detail
         from audit_entries
         where tenant_id = $1 and id > $2
         order by id
@@ -127,8 +182,9 @@ pub async fn by_request_id(
     sqlx::query_as!(
         AuditEntry,
         r#"
-        select id as "id: AuditEntryId", at, actor_kind, actor_id, session_id, action, resource_kind, resource_id,
-            request_id, trace_id, job_id, attempt, outcome, dry_run, error_code, detail
+        select id as "id: AuditEntryId", at, actor_kind, actor_id, session_id, action, resource_kind,
+            coalesce(resource_id, job_id::text) as "resource_id!", request_id, trace_id, job_id, attempt, outcome, dry_run,
+            error_code, detail
         from audit_entries
         where tenant_id = $1 and request_id = $2 and id > $3
         order by id

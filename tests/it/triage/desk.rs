@@ -14,7 +14,7 @@ use jobs::{
     kinds::triage::{Args, Mode, Output, Triage},
     queue::{
         Enqueued, Failure, Job, JobKind, NewJob, Outcome,
-        claim::{Claim, claim},
+        claim::{self, Claim},
         enqueue::enqueue,
         settle,
     },
@@ -192,10 +192,12 @@ impl Desk {
             worker: WorkerId::new(),
             lease: Duration::from_secs(30),
             limit: 1,
+            turn: claim::Turn::default(),
         };
-        claim(self.office.db.pool(), &wanted)
+        claim::claim(self.office.db.pool(), &wanted)
             .await
             .unwrap()
+            .jobs
             .pop()
             .unwrap()
     }
@@ -225,9 +227,10 @@ impl Desk {
         settle::settle(&mut tx, job.lease, &outcome, None)
             .await
             .unwrap();
-        settlement.writes.apply(&mut tx, job).await?;
+        let writes = settlement.writes.as_deref().expect("a triage writes");
+        writes.apply(&mut tx, job).await?;
         tx.commit().await?;
-        settlement.writes.committed();
+        writes.committed();
         Ok(serde_json::from_value(settlement.output.clone()).unwrap())
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Claimed, Engine};
 use jobs::{
-    queue::claim::{Claim, claim},
+    queue::claim::{Claim, Turn, claim},
     telemetry::millis,
 };
 use rand::RngExt;
@@ -20,6 +20,7 @@ const LAST_RETRY: Duration = Duration::from_secs(5);
 pub(super) async fn run(engine: Arc<Engine>, queue: &'static str, jobs: mpsc::Sender<Claimed>) {
     let kinds = engine.registry.kinds_of(queue);
     let mut retry = FIRST_RETRY;
+    let mut turn = Turn::default();
     loop {
         let Some(mut slots) = free_slots(&engine, queue).await else {
             return;
@@ -32,6 +33,7 @@ pub(super) async fn run(engine: Arc<Engine>, queue: &'static str, jobs: mpsc::Se
             kinds: &kinds,
             lease: engine.config.lease,
             limit: u32::try_from(asked).expect("a batch fits into a u32"),
+            turn,
         };
         let count = |result| {
             engine
@@ -41,7 +43,10 @@ pub(super) async fn run(engine: Arc<Engine>, queue: &'static str, jobs: mpsc::Se
                 .inc();
         };
         let claimed = match claim(&engine.pool, &request).await {
-            Ok(claimed) => claimed,
+            Ok(claimed) => {
+                turn = claimed.turn;
+                claimed.jobs
+            }
             Err(error) => {
                 count("error");
                 tracing::warn!(%error, queue, retry_ms = millis(retry), "could not claim; trying again");
@@ -56,7 +61,7 @@ pub(super) async fn run(engine: Arc<Engine>, queue: &'static str, jobs: mpsc::Se
         };
         retry = FIRST_RETRY;
         count(if claimed.is_empty() { "empty" } else { "jobs" });
-        let exhausted = claimed.len() < asked;
+        let exhausted = claimed.is_empty();
         for job in claimed {
             let lost = engine.held.add(job.lease, claimed_at, engine.config.lease);
             let slot = slots

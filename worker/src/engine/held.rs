@@ -109,13 +109,14 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jobs::domain::{JobId, WorkerId};
+    use jobs::domain::{JobId, TenantId, WorkerId};
 
     const LENGTH: Duration = Duration::from_secs(30);
 
     fn lease() -> Lease {
         Lease {
             job: JobId::new(),
+            tenant: TenantId::new(),
             attempt: 1,
             worker: WorkerId::new(),
         }

@@ -158,14 +158,11 @@ impl TriageHandler {
                 error.to_string(),
             )
         })?;
-        Ok(Settlement {
-            output,
-            writes: Box::new(TriageWrites {
-                message: case.message,
-                ruleset_version: args.ruleset_version,
-                kept,
-                metrics: self.metrics.clone(),
-            }),
-        })
+        Ok(Settlement::of(output).with(TriageWrites {
+            message: case.message,
+            ruleset_version: args.ruleset_version,
+            kept,
+            metrics: self.metrics.clone(),
+        }))
     }
 }

@@ -219,6 +219,7 @@ mod tests {
         let at = DateTime::UNIX_EPOCH;
         Job {
             lease: Lease {
+                tenant: TenantId::new(),
                 job: JobId::new(),
                 attempt: errors + 1,
                 worker: WorkerId::new(),
@@ -226,6 +227,8 @@ mod tests {
             tenant: TenantId::new(),
             kind: "triage.email".into(),
             queue: "triage".into(),
+            priority: 3,
+            parent: None,
             args: serde_json::Value::Null,
             errors,
             crashes: 0,
