@@ -15,6 +15,7 @@ mod crash;
 mod dashboards;
 mod dev;
 mod http_surface;
+mod lease_model;
 mod llm;
 mod onboarding;
 mod poll;

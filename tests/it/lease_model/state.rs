@@ -1,0 +1,245 @@
+//! What the model remembers: the job's row, two workers and what is on its way between them. See [`State`].
+
+/// Renewed leases last this many ticks. One is enough: a lease that has run out is a thing of its own until somebody
+/// rescues the job, or gives the lease up, or renews it after all. Two show nothing more and cost ten times as much.
+pub(super) const LEASE: u8 = 1;
+
+/// A worker process: its place in the fleet, and which of the lives under that name it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Identity {
+    pub(super) name: u8,
+    pub(super) life: u8,
+}
+
+/// The right that a claim gave out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Claim {
+    /// What the protocol knows it by.
+    pub(super) attempt: u8,
+    /// What it is: the n-th claim of the job. No rule may look at it, only the properties do.
+    pub(super) serial: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Outcome {
+    Succeeded,
+    Discarded,
+    Retried,
+    Interrupted,
+    /// Written by the rescue.
+    Crashed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Row {
+    Available,
+    Retryable,
+    /// `left` ticks of the lease, after `age` ticks of work.
+    Running {
+        left: u8,
+        age: u8,
+    },
+    /// In `finished_jobs`.
+    Ended,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Power {
+    Up,
+    Frozen,
+    Dead,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Phase {
+    Working,
+    /// The handler has ended, and its outcome must be written; it is asked again until there is an answer.
+    Settling(Outcome),
+}
+
+/// A lease as the worker knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Hold {
+    pub(super) claim: Claim,
+    /// Ticks until the worker gives the lease up, by its own clock.
+    pub(super) left: u8,
+    pub(super) lost: bool,
+    pub(super) phase: Phase,
+    /// One write in the middle of the work (a checkpoint, progress) is enough.
+    pub(super) wrote: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Worker {
+    pub(super) life: u8,
+    pub(super) power: Power,
+    pub(super) hold: Option<Hold>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Request {
+    Claim,
+    Renew(Option<Claim>),
+    Write(Claim),
+    Settle(Claim, Outcome),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Answer {
+    Claimed(Claim),
+    NothingDue,
+    Kept,
+    Written,
+    /// Written now or before; the worker need not know which.
+    Settled,
+    LeaseLost,
+}
+
+/// A statement on its way to Postgres, or its answer on its way back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Message {
+    pub(super) from: Identity,
+    pub(super) request: Request,
+    pub(super) answer: Option<Answer>,
+    /// Ticks since it was sent, as far as somebody looks at them.
+    pub(super) age: u8,
+    /// Nobody waits for the answer any more, but Postgres may still carry it out.
+    pub(super) orphan: bool,
+}
+
+/// What no run may show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Broken {
+    /// The job reached a terminal state twice.
+    EndedTwice,
+    /// A write of an attempt landed that was not the newest claim of a running job.
+    WrittenByStaleAttempt,
+    /// A settle whose first try had landed was told that its lease was lost.
+    DoneReportedAsLost,
+    /// Two workers believed at the same time that they hold the job.
+    TwoBelieve,
+    /// The job does not end even if nothing fails any more.
+    NeverEnds,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct State {
+    pub(super) row: Row,
+    pub(super) attempt: u8,
+    pub(super) holder: Option<Identity>,
+    pub(super) errors: u8,
+    pub(super) crashes: u8,
+    /// `job_attempts` and the finished row: how an attempt ended, and by whose word, as long as anybody may ask.
+    pub(super) history: Vec<(u8, Identity, Outcome)>,
+    /// Claims given out so far.
+    pub(super) claims: u8,
+    /// A bit for each claim whose own settle landed.
+    pub(super) settled: u8,
+    pub(super) workers: [Worker; 2],
+    /// Sorted, so that the order of sending makes no difference.
+    pub(super) network: Vec<Message>,
+    pub(super) faults_left: u8,
+    pub(super) broken: Option<Broken>,
+}
+
+impl State {
+    pub(super) fn identity(&self, name: usize) -> Identity {
+        let index = u8::try_from(name).expect("two workers");
+        Identity {
+            name: index,
+            life: self.workers[name].life,
+        }
+    }
+
+    /// Whether a statement of this worker's is under way that it waits for.
+    pub(super) fn waits_for(&self, name: usize, is: impl Fn(&Request) -> bool) -> bool {
+        let from = self.identity(name);
+        self.network
+            .iter()
+            .any(|message| !message.orphan && message.from == from && is(&message.request))
+    }
+
+    pub(super) fn send(&mut self, name: usize, request: Request) {
+        let from = self.identity(name);
+        self.network.push(Message {
+            from,
+            request,
+            answer: None,
+            age: 0,
+            orphan: false,
+        });
+    }
+
+    /// A tick of everybody's clock; also that of a frozen process goes on.
+    pub(super) fn tick(&mut self, counts_age: bool) {
+        if let Row::Running { left, age } = &mut self.row {
+            *left = left.saturating_sub(1);
+            *age = (*age + u8::from(counts_age)).min(LEASE + 1);
+        }
+        for hold in self.workers.iter_mut().filter_map(|w| w.hold.as_mut()) {
+            hold.left = hold.left.saturating_sub(1);
+        }
+        for message in &mut self.network {
+            if matches!(message.answer, Some(Answer::Claimed(_) | Answer::Kept)) {
+                message.age = (message.age + 1).min(LEASE);
+            }
+        }
+    }
+
+    /// Leaves one form to states that nobody can tell apart, ever.
+    pub(super) fn forget(&mut self) {
+        for name in 0..self.workers.len() {
+            // Lost, and whether the settle landed will never be heard.
+            if self.workers[name].hold.is_some_and(|hold| hold.lost) {
+                self.lose(name);
+            }
+        }
+        let mut history = std::mem::take(&mut self.history);
+        history.retain(|(attempt, ..)| self.may_settle(|claim| claim.attempt == *attempt));
+        self.history = history;
+        for serial in 1..=self.claims {
+            let settled = self.settled & (1 << serial) != 0;
+            if settled && !self.may_settle(|claim| claim.serial == serial) {
+                self.settled &= !(1 << serial);
+            }
+        }
+        if self.workers[1] < self.workers[0] {
+            self.workers.swap(0, 1);
+            let names = self.network.iter_mut().map(|message| &mut message.from);
+            let names = names.chain(&mut self.holder);
+            let history = self.history.iter_mut().map(|(_, by, _)| by);
+            for identity in names.chain(history) {
+                identity.name = 1 - identity.name;
+            }
+        }
+        self.network.sort_unstable();
+        self.network.dedup();
+    }
+
+    /// Whether somebody may ask to settle under such a claim.
+    fn may_settle(&self, is: impl Fn(&Claim) -> bool) -> bool {
+        let held = self.workers.iter().filter_map(|w| w.hold.map(|h| h.claim));
+        let sent = self
+            .network
+            .iter()
+            .filter_map(|m| match (m.request, m.answer) {
+                (Request::Settle(claim, _), _) | (_, Some(Answer::Claimed(claim))) => Some(claim),
+                _ => None,
+            });
+        held.chain(sent).any(|claim| is(&claim))
+    }
+
+    /// The worker hears that its lease is gone: work is aborted, but a settle under way is waited for.
+    pub(super) fn lose(&mut self, name: usize) {
+        let settling = self.waits_for(name, |request| matches!(request, Request::Settle(..)));
+        let hold = &mut self.workers[name].hold;
+        if settling {
+            if let Some(hold) = hold {
+                hold.lost = true;
+                hold.left = 0;
+            }
+        } else {
+            *hold = None;
+        }
+    }
+}
