@@ -2,13 +2,12 @@
 
 use async_trait::async_trait;
 use jobs::domain::TenantId;
-use jobs::queue::{Failure, Job, JobKind, NewJob, RetryPolicy};
+use jobs::queue::{Failure, JobKind, NewJob, RetryPolicy};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::PgConnection;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc;
-use worker::handler::{Handler, JobContext, Settlement, Writes};
+use worker::handler::{Handler, JobContext, Settlement};
 
 pub(super) struct Noop;
 
@@ -51,19 +50,7 @@ impl Handler for NoopHandler {
             // Nobody reads any more only while the process ends.
             let _ = self.pickups.send(now_us().saturating_sub(sent));
         }
-        Ok(Settlement {
-            output: Value::Null,
-            writes: Box::new(NoWrites),
-        })
-    }
-}
-
-struct NoWrites;
-
-#[async_trait]
-impl Writes for NoWrites {
-    async fn apply(&self, _: &mut PgConnection, _: &Job) -> Result<(), sqlx::Error> {
-        Ok(())
+        Ok(Settlement::of(Value::Null))
     }
 }
 
