@@ -1,6 +1,8 @@
 //! The engine's statements against a real database: enqueue, claim, fence, settle, rescue, elect.
 
 mod bulk;
+mod fairness;
+mod limits;
 
 use crate::support::TestDb;
 use jobs::{
@@ -10,10 +12,12 @@ use jobs::{
         EnqueueError, Enqueued, ExternalId, Failure, Job, JobState, JobView, Lease, NewJob,
         Outcome, SettleError, Settled,
         bulk::enqueue_many,
-        claim::{Claim, Turn, claim, promote_due},
+        claim::{Claim, Room, Turn, claim},
         duties::take_due,
         enqueue::enqueue,
-        lease, pause, read, settle,
+        lease,
+        look::look,
+        pause, read, settle,
     },
 };
 use serde_json::json;
@@ -55,8 +59,15 @@ async fn take_for(db: &TestDb, limit: u32, lease: Duration) -> Vec<Job> {
         lease,
         limit,
         turn: Turn::default(),
+        priorities: &[1, 2, 3, 4],
+        room: &Room::UNLIMITED,
     };
     claim(db.pool(), &request).await.unwrap().jobs
+}
+
+/// The queues in which due jobs became available.
+async fn promote(db: &TestDb) -> Vec<String> {
+    look(db.pool(), &[], &[], LEASE).await.unwrap().promoted
 }
 
 async fn view(db: &TestDb, job: &NewJob) -> JobView {
@@ -133,10 +144,10 @@ async fn job_for_later_is_not_claimed_before_its_time() {
     later.run_at = Some(now + chrono::TimeDelta::hours(1));
     put(&db, &later).await.unwrap();
     assert_eq!(view(&db, &later).await.state, JobState::Scheduled);
-    assert!(promote_due(db.pool(), 10).await.unwrap().is_empty());
+    assert!(promote(&db).await.is_empty());
     assert!(take(&db, 10).await.is_empty());
     db.execute("update jobs set run_at = now()").await;
-    assert_eq!(promote_due(db.pool(), 10).await.unwrap(), ["test"]);
+    assert_eq!(promote(&db).await, ["test"]);
     assert_eq!(take(&db, 10).await.len(), 1);
 }
 
@@ -380,7 +391,7 @@ async fn retry_waits_counts_and_keeps_its_reason() {
     let seen = view(&db, &job).await;
     assert_eq!((seen.state, seen.attempt), (JobState::Retryable, 1));
     assert_eq!(seen.error.unwrap().message, "It failed.");
-    promote_due(db.pool(), 10).await.unwrap();
+    promote(&db).await;
     assert!(take(&db, 1).await.is_empty());
     let wait: f64 = db
         .one("select extract(epoch from run_at - now())::float8 from jobs")

@@ -58,7 +58,7 @@ impl WorkerConfig {
             slots,
             lease: env.seconds_or("WORKER_LEASE_SECONDS", Duration::from_secs(30), "30"),
             grace: env.seconds_or("WORKER_GRACE_SECONDS", Duration::from_secs(25), "25"),
-            poll: env.seconds_or("WORKER_POLL_SECONDS", Duration::from_secs(1), "1"),
+            poll: env.seconds_or("WORKER_POLL_SECONDS", Duration::from_secs(2), "2"),
             retention: env.seconds_or(
                 "JOB_RETENTION_SECONDS",
                 Duration::from_secs(30 * 24 * 3600),

@@ -18,7 +18,13 @@ use jobs::{
     queue::{Job, listen::Listener, notify::Notifier},
 };
 use sqlx::PgPool;
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -27,6 +33,8 @@ pub struct Engine {
     pub worker: WorkerId,
     pub config: WorkerConfig,
     pub pool: PgPool,
+    /// For single statements on the queue itself, which must not wait behind the handlers' work.
+    pub queue_pool: PgPool,
     pub registry: Registry,
     pub metrics: WorkerMetrics,
     pub notifier: Notifier,
@@ -41,6 +49,14 @@ pub struct Engine {
     pub grace_over: CancellationToken,
     /// Every attempt has ended: the loops that served them may end too.
     pub drained: CancellationToken,
+    /// An attempt was put off: the next look at the queue may have to come sooner.
+    pub rescheduled: Notify,
+    /// Some lease has expired.
+    pub expired: Notify,
+    /// Some maintenance duty is due.
+    pub duty_due: Notify,
+    /// Whether limits on running jobs are in force, as of the last look.
+    limited: AtomicBool,
     queues: HashMap<&'static str, Queue>,
 }
 
@@ -63,6 +79,8 @@ pub struct Claimed {
 pub struct Parts {
     pub config: WorkerConfig,
     pub pool: PgPool,
+    /// For single statements on the queue itself, which must not wait behind the handlers' work.
+    pub queue_pool: PgPool,
     pub registry: Registry,
     pub metrics: WorkerMetrics,
     pub notifier: Notifier,
@@ -76,6 +94,7 @@ impl Engine {
         let Parts {
             config,
             pool,
+            queue_pool,
             registry,
             metrics,
             notifier,
@@ -108,6 +127,7 @@ impl Engine {
             worker: WorkerId::new(),
             config,
             pool,
+            queue_pool,
             registry,
             metrics,
             notifier,
@@ -119,6 +139,10 @@ impl Engine {
             stopping: CancellationToken::new(),
             grace_over: CancellationToken::new(),
             drained: CancellationToken::new(),
+            rescheduled: Notify::new(),
+            expired: Notify::new(),
+            duty_due: Notify::new(),
+            limited: AtomicBool::new(false),
             queues,
         })
     }
@@ -145,10 +169,13 @@ impl Engine {
         }
     }
 
-    pub fn wake_all(&self) {
-        for queue in self.queues.values() {
-            queue.wake.notify_one();
-        }
+    /// Whether claims have to heed limits.
+    pub fn is_limited(&self) -> bool {
+        self.limited.load(Ordering::Relaxed)
+    }
+
+    fn set_limited(&self, limited: bool) {
+        self.limited.store(limited, Ordering::Relaxed);
     }
 
     fn queue(&self, queue: &str) -> &Queue {

@@ -93,7 +93,9 @@ async fn attempt(engine: &Arc<Engine>, job: &Job, lost: &CancellationToken) {
                     engine.notifier.job_finished(job.lease.job);
                 }
                 Outcome::Interrupted => engine.notifier.job_available(&job.queue),
-                Outcome::Retried { .. } | Outcome::Snoozed { .. } => {}
+                Outcome::Retried { .. } | Outcome::Snoozed { .. } => {
+                    engine.rescheduled.notify_one();
+                }
             }
             let outcome = outcome.as_str();
             tracing::info!(outcome, duration_ms = millis(duration), "attempt ended");

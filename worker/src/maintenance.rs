@@ -10,17 +10,14 @@ use jobs::{
     telemetry::chain,
 };
 use std::{sync::Arc, time::Duration};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 
 const BATCH: u32 = 500;
 /// No duty may hold up the others for longer.
 const DUTY_TIMEOUT: Duration = Duration::from_secs(30);
-const MINUTE: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Duty {
-    /// Jobs of dead workers go back into the queue.
-    Rescue,
     /// The queue is counted, for everybody's metrics.
     Sample,
     /// Finished jobs age out, and model answers that jobs left behind.
@@ -32,8 +29,7 @@ enum Duty {
 }
 
 impl Duty {
-    const ALL: [Self; 5] = [
-        Self::Rescue,
+    const ALL: [Self; 4] = [
         Self::Sample,
         Self::PruneJobs,
         Self::PurgeSessions,
@@ -42,7 +38,6 @@ impl Duty {
 
     const fn name(self) -> &'static str {
         match self {
-            Self::Rescue => "rescue",
             Self::Sample => "sample",
             Self::PruneJobs => "prune_jobs",
             Self::PurgeSessions => "purge_sessions",
@@ -50,27 +45,38 @@ impl Duty {
         }
     }
 
-    fn every(self, lease: Duration) -> Duration {
+    const fn every(self) -> Duration {
         match self {
-            // With a lease of 30 s a dead worker's jobs run again within 40 s.
-            Self::Rescue => lease / 3,
-            Self::Sample => Duration::from_secs(5),
-            Self::PruneJobs | Self::PurgeSessions | Self::PurgeRequestKeys => MINUTE,
+            // As often as Prometheus asks by default.
+            Self::Sample => Duration::from_secs(15),
+            Self::PruneJobs | Self::PurgeSessions | Self::PurgeRequestKeys => {
+                Duration::from_secs(300)
+            }
         }
     }
 }
 
-/// Offers this worker for every duty until it stops.
+/// The duties' names, as the look at the queue asks for them.
+pub(crate) fn names() -> Vec<String> {
+    Duty::ALL.map(|duty| duty.name().to_owned()).to_vec()
+}
+
+/// Takes jobs back from dead workers, and offers this worker for every duty, when the look at the queue finds some to do.
 pub async fn run(engine: Arc<Engine>) {
-    let lease = engine.config.lease;
-    let duties = Duty::ALL.map(|duty| (duty.name(), duty.every(lease)));
-    // Often enough that an election is late by a quarter of the shortest interval at most.
-    let mut tick = interval((lease / 12).clamp(Duration::from_millis(50), Duration::from_secs(2)));
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let duties = Duty::ALL.map(|duty| (duty.name(), duty.every()));
     loop {
         tokio::select! {
             () = engine.stopping.cancelled() => return,
-            _ = tick.tick() => {}
+            // Not elected: rows that another worker is rescuing are skipped.
+            () = engine.expired.notified() => {
+                match timeout(DUTY_TIMEOUT, rescue(&engine)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::warn!(error = chain(&error), "could not rescue jobs; trying again"),
+                    Err(_) => tracing::warn!("rescuing jobs took too long; trying again"),
+                }
+                continue;
+            }
+            () = engine.duty_due.notified() => {}
         }
         let elected = match duties::take_due(&engine.pool, engine.worker, &duties).await {
             Ok(elected) => elected,
@@ -104,7 +110,6 @@ pub async fn run(engine: Arc<Engine>) {
 async fn fulfil(engine: &Engine, duty: Duty) -> Result<(), sqlx::Error> {
     let pool = &engine.pool;
     match duty {
-        Duty::Rescue => rescue(engine).await,
         Duty::Sample => {
             let queues: Vec<String> = engine
                 .registry

@@ -23,6 +23,8 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+/// For claims, renewals, looks and notifications: two of them at most are under way at the same time but for a moment.
+const QUEUE_CONNECTIONS: u32 = 2;
 /// For the last notifications and the loops' ends, once all attempts are settled.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -59,6 +61,7 @@ impl Worker {
     ) -> anyhow::Result<Self> {
         let pool = db::connect(&config.pool).await?;
         db::check_schema(&pool).await?;
+        let queue_pool = db::connect_autocommit(&config.pool, QUEUE_CONNECTIONS).await?;
         metrics.declare(&registry.kinds(), &registry.queues());
         let mode = config.llm.mode();
         // Both series, so that an alert on one of them has something to look at.
@@ -69,7 +72,7 @@ impl Worker {
 
         let tracker = TaskTracker::new();
         let signals = CancellationToken::new();
-        let notifier = Notifier::spawn(pool.clone(), &tracker, signals.clone());
+        let notifier = Notifier::spawn(queue_pool.clone(), &tracker, signals.clone());
         let listener = Listener::spawn(&config.listen, &tracker, signals.clone())?;
         let ops_listener = TcpListener::bind(config.ops_addr)
             .await
@@ -80,6 +83,7 @@ impl Worker {
         let parts = Parts {
             config,
             pool,
+            queue_pool,
             registry,
             metrics,
             notifier,

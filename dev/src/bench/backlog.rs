@@ -8,7 +8,7 @@ use super::statistics::median;
 use super::{BenchError, Settings, progress, raw};
 use jobs::domain::WorkerId;
 use jobs::queue::JobKind;
-use jobs::queue::claim::{Claim, Turn, claim};
+use jobs::queue::claim::{Claim, Room, Turn, claim};
 use sqlx::PgPool;
 use std::time::{Duration, Instant};
 
@@ -68,23 +68,26 @@ pub(super) async fn measure(
 async fn claims(bed: &Bed) -> Result<f64, BenchError> {
     let pool = PgPool::connect(&bed.url).await?;
     let kinds = [Noop::NAME.to_owned()];
-    let mut request = Claim {
-        worker: WorkerId::new(),
-        queue: Noop::QUEUE,
-        kinds: &kinds,
-        lease: Duration::from_secs(600),
-        limit: LIMIT,
-        turn: Turn::default(),
-    };
+    let mut turn = Turn::default();
     let mut times = Vec::with_capacity(CLAIMS);
     for _ in 0..CLAIMS {
+        let request = Claim {
+            worker: WorkerId::new(),
+            queue: Noop::QUEUE,
+            kinds: &kinds,
+            lease: Duration::from_secs(600),
+            limit: LIMIT,
+            turn,
+            priorities: &turn.priorities(),
+            room: &Room::UNLIMITED,
+        };
         let started = Instant::now();
         let claimed = claim(&pool, &request).await?;
         times.push(started.elapsed().as_secs_f64() * 1000.0);
+        turn = claimed.turn;
         if claimed.jobs.is_empty() {
             return Err(BenchError::Unsound("nothing was left to claim".into()));
         }
-        request.turn = claimed.turn;
     }
     pool.close().await;
     Ok(median(&times[1..]))

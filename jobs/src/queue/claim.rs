@@ -2,7 +2,7 @@
 
 use super::{Job, Lease};
 use crate::domain::{JobId, TenantId, WorkerId};
-use sqlx::{PgExecutor, PgPool, postgres::types::PgInterval};
+use sqlx::{PgExecutor, postgres::types::PgInterval};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -16,6 +16,9 @@ pub struct Claim<'a> {
     pub lease: Duration,
     pub limit: u32,
     pub turn: Turn,
+    /// In the order in which they are served: [`Turn::priorities`], or a part of it.
+    pub priorities: &'a [i16],
+    pub room: &'a Room,
 }
 
 /// Whose turn it is: claims go round the tenants, and now and then the least urgent jobs come first.
@@ -31,7 +34,8 @@ impl Turn {
     /// Every so many claims go through the priorities from the least urgent: none of them waits for ever.
     const REVERSED: u32 = 8;
 
-    fn priorities(self) -> [i16; 4] {
+    /// 1 is the most urgent.
+    pub fn priorities(self) -> [i16; 4] {
         if self.claims % Self::REVERSED == Self::REVERSED - 1 {
             [4, 3, 2, 1]
         } else {
@@ -40,12 +44,27 @@ impl Turn {
     }
 
     /// The turn after a claim that brought jobs, the last of them of this tenant.
-    fn next(self, last: Option<TenantId>) -> Self {
+    pub(super) fn next(self, last: Option<TenantId>) -> Self {
         Self {
             claims: self.claims.wrapping_add(1),
             after: last.or(self.after),
         }
     }
+}
+
+/// How many jobs of a tenant may be claimed now; without limits, any number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Tenants for which something else than for all others holds.
+    pub tenants: Vec<(TenantId, i32)>,
+    pub each_other: i32,
+}
+
+impl Room {
+    pub const UNLIMITED: Self = Self {
+        tenants: Vec::new(),
+        each_other: i32::MAX,
+    };
 }
 
 /// What a claim brought.
@@ -109,7 +128,10 @@ pub async fn claim<'c>(
                    where queue = $1 and priority = p.priority and state = 'available'
                      and tenant_id = tenant.tenant_id and kind = any($2)
                    order by run_at, id
-                   limit ($3 + tenant.tenants - 1) / tenant.tenants
+                   limit least(
+                       ($3 + tenant.tenants - 1) / tenant.tenants,
+                       coalesce((select room from unnest($8::uuid[], $9::int[]) as known (tenant_id, room)
+                                 where known.tenant_id = tenant.tenant_id), $10))
                    for update skip locked
                ) job
                where not exists (select from queue_pauses where queue_pauses.queue = $1)
@@ -127,8 +149,11 @@ pub async fn claim<'c>(
         i64::from(claim.limit),
         claim.worker.0,
         interval(claim.lease),
-        &claim.turn.priorities()[..],
+        claim.priorities,
         claim.turn.after.map_or(Uuid::nil(), |tenant| tenant.0),
+        &claim.room.tenants.iter().map(|(tenant, _)| tenant.0).collect::<Vec<_>>(),
+        &claim.room.tenants.iter().map(|(_, room)| *room).collect::<Vec<_>>(),
+        claim.room.each_other,
     )
     .fetch_all(executor)
     .await?;
@@ -164,29 +189,6 @@ pub async fn claim<'c>(
         jobs,
         turn: claim.turn.next(last),
     })
-}
-
-/// Makes jobs available whose time has come, scheduled or waiting for their next attempt; the earliest first.
-///
-/// Returns the queue of each.
-///
-/// # Errors
-/// If the database cannot be asked.
-pub async fn promote_due(pool: &PgPool, limit: u32) -> Result<Vec<String>, sqlx::Error> {
-    sqlx::query_scalar!(
-        "with due as (
-             select ctid from jobs
-             where state in ('scheduled', 'retryable') and run_at <= now()
-             order by run_at, id
-             limit $1
-             for update skip locked
-         )
-         update jobs set state = 'available' from due where jobs.ctid = due.ctid
-         returning queue",
-        i64::from(limit),
-    )
-    .fetch_all(pool)
-    .await
 }
 
 /// Postgres counts microseconds; a lease of longer than a year is refused by the configuration.

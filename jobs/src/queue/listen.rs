@@ -27,9 +27,11 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-const HEARTBEAT: Duration = Duration::from_secs(5);
+const HEARTBEAT: Duration = Duration::from_secs(10);
 /// Without any notification for this long, the heartbeat's own included, the connection counts as deaf.
-const DEAF_AFTER: Duration = Duration::from_secs(12);
+const DEAF_AFTER: Duration = Duration::from_secs(22);
+/// For a connection, and for its own voice.
+const PATIENCE: Duration = Duration::from_secs(5);
 const RECONNECT: Duration = Duration::from_millis(500);
 
 /// Something that another process (or this one) committed.
@@ -38,6 +40,8 @@ pub enum Signal {
     JobAvailable {
         queue: String,
     },
+    /// A job was enqueued for later.
+    JobScheduled,
     JobFinished {
         job: JobId,
     },
@@ -55,6 +59,7 @@ impl Signal {
             "available" => Some(Self::JobAvailable {
                 queue: id.to_owned(),
             }),
+            "scheduled" => Some(Self::JobScheduled),
             "finished" => Some(Self::JobFinished {
                 job: id.parse().ok()?,
             }),
@@ -135,7 +140,7 @@ async fn listen(options: &PgConnectOptions, listener: &Listener) -> Result<(), s
     // PgListener wants a pool; one connection, and none kept for later.
     let pool = PgPoolOptions::new()
         .max_connections(1)
-        .acquire_timeout(HEARTBEAT)
+        .acquire_timeout(PATIENCE)
         .connect_with(options.clone())
         .await?;
     let mut connection = PgListener::connect_with(&pool).await?;
@@ -162,7 +167,7 @@ async fn listen(options: &PgConnectOptions, listener: &Listener) -> Result<(), s
                 if last_heard.elapsed() > DEAF_AFTER {
                     return Ok(());
                 }
-                let spoken = timeout(HEARTBEAT, send(&mut connection, &voice)).await;
+                let spoken = timeout(PATIENCE, send(&mut connection, &voice)).await;
                 if !matches!(spoken, Ok(Ok(()))) {
                     return Ok(());
                 }

@@ -5,7 +5,7 @@
 
 use crate::domain::{JobId, SessionId};
 use sqlx::PgPool;
-use std::{collections::HashSet, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -14,6 +14,11 @@ pub(super) const CHANNEL: &str = "postroom";
 
 /// While the queue is busy, workers look by themselves: at most one wake-up per queue and interval is worth its commit.
 const THROTTLE: Duration = Duration::from_millis(2);
+
+/// Signals per statement, and so at most 8,000 a second: every one of them is work for every listener.
+const AT_ONCE: usize = 16;
+/// Signals that may wait for their statement; of a greater flood the ends of jobs are not told.
+const WAITING: usize = 512;
 
 /// A handle for sending signals; cheap to clone, never blocks.
 #[derive(Clone)]
@@ -32,6 +37,11 @@ impl Notifier {
     /// A job of this queue may be claimed.
     pub fn job_available(&self, queue: &str) {
         self.send(format!("available {queue}"));
+    }
+
+    /// A job of this queue was enqueued for later: workers learn until when they may sleep.
+    pub fn job_scheduled(&self, queue: &str) {
+        self.send(format!("scheduled {queue}"));
     }
 
     pub fn job_finished(&self, job: JobId) {
@@ -53,21 +63,34 @@ async fn send_loop(
     mut inbox: mpsc::UnboundedReceiver<String>,
     stop: CancellationToken,
 ) {
-    let mut batch = Vec::new();
+    let mut received = Vec::new();
+    let mut waiting: BTreeSet<String> = BTreeSet::new();
     loop {
-        tokio::select! {
-            biased;
-            received = inbox.recv_many(&mut batch, 1000) => if received == 0 { return },
-            () = stop.cancelled() => {
-                inbox.close();
-                if inbox.recv_many(&mut batch, 1000).await == 0 { return }
+        if waiting.is_empty() {
+            tokio::select! {
+                biased;
+                count = inbox.recv_many(&mut received, 1000) => if count == 0 { return },
+                () = stop.cancelled() => {
+                    inbox.close();
+                    if inbox.recv_many(&mut received, 1000).await == 0 { return }
+                }
             }
         }
-        let payloads: Vec<String> = batch
-            .drain(..)
-            .collect::<HashSet<_>>()
-            .into_iter()
-            .collect();
+        while let Ok(payload) = inbox.try_recv() {
+            received.push(payload);
+        }
+        for payload in received.drain(..) {
+            // Ends of jobs alone come in floods; beyond what can be told, those who wait will look for themselves.
+            if waiting.len() < WAITING || !payload.starts_with("finished") {
+                waiting.insert(payload);
+            }
+        }
+        let mut payloads: Vec<String> = Vec::with_capacity(AT_ONCE);
+        while payloads.len() < AT_ONCE
+            && let Some(payload) = waiting.pop_first()
+        {
+            payloads.push(payload);
+        }
         if let Err(error) = notify(&pool, &payloads).await {
             tracing::warn!(%error, signals = payloads.len(), "could not notify; listeners will notice at their next poll");
         }

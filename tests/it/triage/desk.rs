@@ -193,6 +193,8 @@ impl Desk {
             lease: Duration::from_secs(30),
             limit: 1,
             turn: claim::Turn::default(),
+            priorities: &[1, 2, 3, 4],
+            room: &claim::Room::UNLIMITED,
         };
         claim::claim(self.office.db.pool(), &wanted)
             .await

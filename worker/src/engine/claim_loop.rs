@@ -1,11 +1,15 @@
-//! Claims as many jobs as there are free slots, at once when woken and every poll interval in any case.
+//! Claims as many jobs as there are free slots, until a claim brings nothing; then waits to be woken.
+//!
+//! Woken by a notification and by the look at the queue that does not need one (`wake_loop`).
 
 use super::{Claimed, Engine};
 use jobs::{
-    queue::claim::{Claim, Turn, claim},
+    queue::{
+        claim::{Claim, Claimed as Batch, Room, Turn, claim},
+        limited::claim_limited,
+    },
     telemetry::millis,
 };
-use rand::RngExt;
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
@@ -14,6 +18,8 @@ use tokio::{
 
 /// Rows per statement: past some hundreds a larger claim gains nothing and holds its row locks longer.
 const BATCH: usize = 500;
+/// Under limits a slot may become free on another worker, of which nobody tells.
+const LIMITED_POLL: Duration = Duration::from_millis(200);
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
 
@@ -34,6 +40,8 @@ pub(super) async fn run(engine: Arc<Engine>, queue: &'static str, jobs: mpsc::Se
             lease: engine.config.lease,
             limit: u32::try_from(asked).expect("a batch fits into a u32"),
             turn,
+            priorities: &turn.priorities(),
+            room: &Room::UNLIMITED,
         };
         let count = |result| {
             engine
@@ -42,7 +50,7 @@ pub(super) async fn run(engine: Arc<Engine>, queue: &'static str, jobs: mpsc::Se
                 .with_label_values(&[queue, result])
                 .inc();
         };
-        let claimed = match claim(&engine.pool, &request).await {
+        let claimed = match look_and_claim(&engine, &request).await {
             Ok(claimed) => {
                 turn = claimed.turn;
                 claimed.jobs
@@ -74,17 +82,20 @@ pub(super) async fn run(engine: Arc<Engine>, queue: &'static str, jobs: mpsc::Se
         }
         drop(slots);
         if exhausted {
-            // Jittered, or the polls of a fleet that was started together stay together.
-            let poll = engine
-                .config
-                .poll
-                .mul_f64(rand::rng().random_range(0.75..1.25));
             tokio::select! {
                 () = engine.stopping.cancelled() => return,
                 () = engine.queue(queue).wake.notified() => {}
-                () = tokio::time::sleep(poll) => {}
+                () = tokio::time::sleep(LIMITED_POLL), if engine.is_limited() => {}
             }
         }
+    }
+}
+
+async fn look_and_claim(engine: &Engine, request: &Claim<'_>) -> Result<Batch, sqlx::Error> {
+    if engine.is_limited() {
+        claim_limited(&engine.pool, request).await
+    } else {
+        claim(&engine.queue_pool, request).await
     }
 }
 

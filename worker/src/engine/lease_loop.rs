@@ -19,7 +19,7 @@ pub(super) async fn run(engine: Arc<Engine>) {
         if !held.is_empty() {
             // By the process's own clock and from before the statement was sent: never longer than the database's lease.
             let asked_at = Instant::now();
-            match timeout(every, lease::renew(&engine.pool, &held, length)).await {
+            match timeout(every, lease::renew(&engine.queue_pool, &held, length)).await {
                 Ok(Ok(kept)) => engine.held.renewed(&held, &kept, asked_at, length),
                 Ok(Err(error)) => {
                     tracing::warn!(%error, leases = held.len(), "could not renew leases; trying again");

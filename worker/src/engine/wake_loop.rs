@@ -1,53 +1,76 @@
-//! Turns signals of other processes into looks at the queue, and makes due jobs available.
+//! Turns signals of other processes into claims, and looks for itself at everything that may need doing.
+//!
+//! One statement per poll interval covers due jobs, lost notifications, dead workers and maintenance; an idle worker
+//! asks nothing else. What becomes due before the next poll is waited for to the millisecond.
 
 use super::Engine;
-use jobs::queue::{claim::promote_due, listen::Signal};
-use std::sync::Arc;
+use crate::maintenance;
+use jobs::queue::{listen::Signal, look::look};
+use rand::RngExt;
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::broadcast::error::RecvError,
-    time::{MissedTickBehavior, interval},
+    time::{Instant, sleep_until},
 };
 
-/// Due jobs per statement; what is left over is taken by the next one at once.
-const BATCH: u32 = 1000;
+/// Looks this close together are one: a burst of retries must not become a burst of looks.
+const CLOSEST: Duration = Duration::from_millis(20);
 
 pub(super) async fn run(engine: Arc<Engine>) {
     let mut signals = engine.listener.subscribe();
-    let mut tick = interval(engine.config.poll);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let duties = maintenance::names();
+    let queues: Vec<String> = engine
+        .registry
+        .queues()
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    let mut next = Instant::now();
     loop {
         tokio::select! {
             () = engine.stopping.cancelled() => return,
             signal = signals.recv() => match signal {
                 Ok(Signal::JobAvailable { queue }) => engine.wake(&queue),
-                Ok(Signal::Resumed) | Err(RecvError::Lagged(_)) => engine.wake_all(),
+                Ok(Signal::JobScheduled) => next = next.min(Instant::now() + CLOSEST),
+                Ok(Signal::Resumed) | Err(RecvError::Lagged(_)) => next = Instant::now(),
                 Ok(Signal::JobFinished { .. } | Signal::SessionRevoked { .. }) => {}
                 Err(RecvError::Closed) => return,
             },
-            _ = tick.tick() => promote(&engine).await,
+            () = engine.rescheduled.notified() => next = next.min(Instant::now() + CLOSEST),
+            () = sleep_until(next) => next = Instant::now() + look_around(&engine, &queues, &duties).await,
         }
     }
 }
 
-/// Every worker does this: rows that another one is promoting are skipped.
-async fn promote(engine: &Engine) {
-    loop {
-        let mut queues = match promote_due(&engine.pool, BATCH).await {
-            Ok(queues) => queues,
-            Err(error) => {
-                tracing::warn!(%error, "could not look for due jobs; trying again");
-                return;
-            }
-        };
-        let full = queues.len() == BATCH as usize;
-        queues.sort_unstable();
-        queues.dedup();
-        for queue in queues {
-            engine.wake(&queue);
-            engine.notifier.job_available(&queue);
+/// Looks once, sets in motion what there is to do, and returns when to look again.
+async fn look_around(engine: &Engine, queues: &[String], duties: &[String]) -> Duration {
+    // Often enough for a dead worker's jobs to be seen soon; jittered, or the polls of a fleet that was started together
+    // stay together.
+    let poll = engine.config.poll.min(engine.config.lease / 3);
+    let poll = poll.mul_f64(rand::rng().random_range(0.9..1.1));
+    let seen = match look(&engine.queue_pool, queues, duties, poll).await {
+        Ok(seen) => seen,
+        Err(error) => {
+            tracing::warn!(%error, "could not look at the queue; trying again");
+            return poll;
         }
-        if !full || engine.stopping.is_cancelled() {
-            return;
-        }
+    };
+    engine.set_limited(seen.limited);
+    for queue in &seen.promoted {
+        engine.wake(queue);
+        engine.notifier.job_available(queue);
     }
+    for queue in &seen.claimable {
+        engine.wake(queue);
+    }
+    if seen.expired {
+        engine.expired.notify_one();
+    }
+    if seen.duty_due {
+        engine.duty_due.notify_one();
+    }
+    if seen.more {
+        return CLOSEST;
+    }
+    seen.next_due.map_or(poll, |due| due.clamp(CLOSEST, poll))
 }

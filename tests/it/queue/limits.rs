@@ -1,0 +1,87 @@
+//! Limits on running jobs hold over all workers.
+
+use super::*;
+use jobs::queue::{
+    limited::claim_limited,
+    limits::{self, Limit, Scope},
+};
+
+async fn limit(db: &TestDb, scope: Scope, name: impl ToString, max_running: i32) {
+    let limit = Limit {
+        scope,
+        name: name.to_string(),
+        max_running,
+    };
+    limits::set(db.pool(), &limit).await.unwrap();
+}
+
+async fn take_limited(db: &TestDb, limit: u32) -> Vec<Job> {
+    let kinds = ["test.noop".to_owned(), "test.other".to_owned()];
+    let request = Claim {
+        worker: WorkerId::new(),
+        queue: "test",
+        kinds: &kinds,
+        lease: LEASE,
+        limit,
+        turn: Turn::default(),
+        priorities: &[1, 2, 3, 4],
+        room: &Room::UNLIMITED,
+    };
+    claim_limited(db.pool(), &request).await.unwrap().jobs
+}
+
+async fn fill(db: &TestDb, tenant: TenantId, kind: &'static str) {
+    for priority in [1, 3, 4] {
+        for _ in 0..10 {
+            let job = NewJob {
+                kind,
+                priority,
+                ..new_job(tenant)
+            };
+            put(db, &job).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn queue_limit_holds_under_parallel_claims_and_opens_when_a_job_ends() {
+    let db = TestDb::new().await;
+    fill(&db, TenantId::new(), "test.noop").await;
+    limit(&db, Scope::Queue, "test", 7).await;
+    let (a, b, c) = tokio::join!(
+        take_limited(&db, 5),
+        take_limited(&db, 5),
+        take_limited(&db, 5)
+    );
+    let running = [a, b, c].concat();
+    assert_eq!(running.len(), 7);
+    assert!(take_limited(&db, 5).await.is_empty());
+    end(&db, running[0].lease, &succeeded()).await.unwrap();
+    assert_eq!(take_limited(&db, 5).await.len(), 1);
+}
+
+#[tokio::test]
+async fn kind_limit_leaves_other_kinds_alone() {
+    let db = TestDb::new().await;
+    fill(&db, TenantId::new(), "test.noop").await;
+    fill(&db, TenantId::new(), "test.other").await;
+    limit(&db, Scope::Kind, "test.noop", 4).await;
+    let taken = take_limited(&db, 100).await;
+    let of = |kind| taken.iter().filter(|job| job.kind == kind).count();
+    assert_eq!((of("test.noop"), of("test.other")), (4, 30));
+}
+
+#[tokio::test]
+async fn tenant_limit_counts_over_all_priorities_and_a_tenants_own_goes_first() {
+    let db = TestDb::new().await;
+    let (plain, special) = (TenantId::new(), TenantId::new());
+    fill(&db, plain, "test.noop").await;
+    fill(&db, special, "test.noop").await;
+    limit(&db, Scope::Tenant, "*", 3).await;
+    limit(&db, Scope::Tenant, special.0, 12).await;
+    let taken = take_limited(&db, 100).await;
+    let of = |tenant| taken.iter().filter(|job| job.tenant == tenant).count();
+    assert_eq!((of(plain), of(special)), (3, 12));
+    assert!(limits::remove(db.pool(), Scope::Tenant, "*").await.unwrap());
+    assert_eq!(take_limited(&db, 100).await.len(), 27);
+}
