@@ -61,6 +61,7 @@ pub(super) fn now_us() -> u64 {
 }
 
 /// Jobs of several tenants in turn, as the claim must bear in production.
+#[derive(Clone)]
 pub(super) struct Jobs {
     tenants: Vec<TenantId>,
     next: u64,

@@ -1,7 +1,7 @@
 //! A soak while somebody else's transaction is held open, so that no dead row can be removed: [`measure`] compares the
 //! throughput of the first minute with that of the last.
 
-use super::fill::fill;
+use super::fill::{Filler, analyze};
 use super::report::Finding;
 use super::sql::{connect, execute};
 use super::stand::Stand;
@@ -25,7 +25,9 @@ pub(super) async fn measure(
     };
     let bed = stand.bed().await?;
     let mut enqueued = BACKLOG;
-    fill(&bed, BACKLOG).await?;
+    let mut filler = Filler::on(&bed).await?;
+    filler.add(BACKLOG).await?;
+    analyze(&bed).await?;
     let mut holder = connect(&bed.url).await?;
     execute(
         &mut holder,
@@ -39,7 +41,7 @@ pub(super) async fn measure(
         let (started, before) = (Instant::now(), worker.finished());
         while started.elapsed() < length {
             if enqueued < worker.finished() + BACKLOG {
-                fill(&bed, REFILL).await?;
+                filler.add(REFILL).await?;
                 enqueued += REFILL;
             } else {
                 sleep(Duration::from_millis(5)).await;
@@ -55,7 +57,7 @@ pub(super) async fn measure(
         );
     }
     execute(&mut holder, "commit").await?;
-    drop(holder);
+    drop((holder, filler));
     worker.stop().await?;
     bed.clear().await?;
     let first = rates.first().copied().unwrap_or_default();

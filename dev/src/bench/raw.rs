@@ -4,7 +4,7 @@
 
 use super::BenchError;
 use super::sql::{
-    RAW_BULK, RAW_CLAIM, RAW_DELETE, RAW_INSERT, RAW_TABLE, connect, execute, prepared,
+    RAW_BULK, RAW_CLAIM, RAW_DELETE, RAW_INSERT, RAW_NOTIFY, RAW_TABLE, connect, execute, prepared,
 };
 use super::stand::Bed;
 use super::statistics::median;
@@ -160,17 +160,37 @@ pub(super) async fn claims(bed: &Bed, claims: usize, limit: i64) -> Result<f64, 
     Ok(median(&times[1..]))
 }
 
-/// One batch from its claim to its deletion; how many rows there were.
-async fn claim_and_delete(connection: &mut PgConnection) -> Result<u64, sqlx::Error> {
+/// Inserts one row and then tells whoever listens.
+pub(super) async fn tell(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let row = json!({ "n": 1 });
+    prepared(RAW_INSERT)
+        .bind(row)
+        .execute(&mut *connection)
+        .await?;
+    prepared(RAW_NOTIFY).execute(connection).await?;
+    Ok(())
+}
+
+/// Claims up to so many rows.
+pub(super) async fn claim(
+    connection: &mut PgConnection,
+    limit: i64,
+) -> Result<Vec<i64>, sqlx::Error> {
     let rows = prepared(RAW_CLAIM)
-        .bind(BATCH)
-        .fetch_all(&mut *connection)
+        .bind(limit)
+        .fetch_all(connection)
         .await?;
     let mut ids = Vec::with_capacity(rows.len());
     for row in &rows {
         let (id, _): (i64, Value) = (row.try_get(0)?, row.try_get(1)?);
         ids.push(id);
     }
+    Ok(ids)
+}
+
+/// One batch from its claim to its deletion; how many rows there were.
+async fn claim_and_delete(connection: &mut PgConnection) -> Result<u64, sqlx::Error> {
+    let ids = claim(connection, BATCH).await?;
     if ids.is_empty() {
         return Ok(0);
     }

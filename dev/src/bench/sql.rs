@@ -20,6 +20,8 @@ pub(super) const RAW_TABLE: &str = "
 
 pub(super) const RAW_INSERT: &str = "insert into raw_jobs (payload) values ($1)";
 
+pub(super) const RAW_NOTIFY: &str = "select pg_notify('raw_jobs', '')";
+
 pub(super) const RAW_BULK: &str =
     "insert into raw_jobs (payload) select * from unnest($1::jsonb[])";
 
