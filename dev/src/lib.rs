@@ -1,4 +1,4 @@
-//! How a person tries Postroom: `cargo dev up | triage | test | bench | psql | session`.
+//! How a person tries Postroom: `cargo dev up | triage | test | bench | chaos | psql | session`.
 //!
 //! Finds or fetches Postgres ([`postgres`]), runs the two real binaries ([`stack`]) and talks to them over HTTP as any
 //! client would ([`client`]). Everything that makes a developer's life easy lives here and nowhere else: nothing links
@@ -6,6 +6,7 @@
 
 pub mod bench;
 pub mod cargo;
+pub mod chaos;
 pub mod client;
 pub mod config;
 pub mod database;

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use dev::{bench, database, test, triage, up};
+use dev::{bench, chaos, database, test, triage, up};
 use std::process::ExitCode;
 
 /// Try Postroom on this machine: nothing has to be installed or set up before.
@@ -31,6 +31,8 @@ enum Command {
     /// The worker that `bench` measures, in a process of its own.
     #[command(name = bench::WORKER_COMMAND, hide = true)]
     BenchWorker,
+    /// Raise a storm of kills, crashes and cut connections over the real binaries, and see whether every promise holds.
+    Chaos(chaos::ChaosArgs),
     /// Open psql on the running system's database, or on the kept one.
     #[command(disable_help_flag = true)]
     Psql {
@@ -60,6 +62,7 @@ async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Test { args } => test::run(args).await.context("the tests did not run")?,
         Command::Bench(args) => Box::pin(bench::run(args)).await?,
         Command::BenchWorker => bench::serve_worker().await.map(|()| 0)?,
+        Command::Chaos(args) => Box::pin(chaos::run(args)).await?,
         Command::Psql { args } => database::psql(args).await?,
         Command::Session => database::session().await?,
     })

@@ -37,7 +37,7 @@ fn check(protocol: &Protocol) -> Result<Searched, Broken> {
     search(protocol).map_err(|found| {
         // The way there, for whoever looks at the output of a failed test.
         for action in &found.trace {
-            println!("{action:?}");
+            eprintln!("{action:?}");
         }
         found.broken
     })

@@ -10,6 +10,7 @@
 
 mod audit;
 mod canary;
+mod chaos;
 mod corpus;
 mod crash;
 mod dashboards;

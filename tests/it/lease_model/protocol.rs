@@ -150,7 +150,7 @@ impl Protocol {
             let request = Request::Renew((!by_name).then_some(hold.claim));
             for age in 0..=LEASE {
                 steps.calm(Action::Renew(name, age), |s| {
-                    self.ask(s, name, request, age)
+                    self.ask(s, name, request, age);
                 });
             }
         }
@@ -280,14 +280,13 @@ impl Protocol {
             if self.rules.renew == Guard::NameAndRunning {
                 self.rules.renew(state, from, None);
             } else if let Some(hold) = hold.filter(|hold| !hold.lost) {
-                match self.rules.renew(state, from, Some(hold.claim)) {
-                    Answer::Kept => {
-                        state.workers[name].hold = Some(Hold {
-                            left: LEASE,
-                            ..hold
-                        })
-                    }
-                    _ => state.lose(name),
+                if self.rules.renew(state, from, Some(hold.claim)) == Answer::Kept {
+                    state.workers[name].hold = Some(Hold {
+                        left: LEASE,
+                        ..hold
+                    });
+                } else {
+                    state.lose(name);
                 }
             }
         }
