@@ -3,6 +3,7 @@
 pub mod accept_invite;
 pub mod authenticate;
 pub mod bootstrap;
+pub mod cancel_job;
 pub mod end_session;
 pub mod grant;
 pub mod hashing;
@@ -19,6 +20,7 @@ pub mod submit_triage;
 pub use accept_invite::accept_invite;
 pub use authenticate::authenticate;
 pub use bootstrap::bootstrap;
+pub use cancel_job::cancel_job;
 pub use grant::grant;
 pub use invite::invite;
 pub use log_in::log_in;

@@ -3,6 +3,7 @@
 //! Start with [`Job`] and [`settle`]. Knows nothing of tenants' data, HTTP or models; imports only ids and the clock.
 
 pub mod bulk;
+pub mod cancel;
 pub mod claim;
 pub mod duties;
 pub mod enqueue;

@@ -1,6 +1,7 @@
 //! The engine's statements against a real database: enqueue, claim, fence, settle, rescue, elect.
 
 mod bulk;
+mod cancel;
 mod fairness;
 mod limits;
 

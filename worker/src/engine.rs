@@ -2,12 +2,13 @@
 //!
 //! See [`Engine`]. Each loop is a task of its own with a shutdown arm; none of them ends because the database is away.
 
+mod cancel_loop;
 mod claim_loop;
 mod held;
 mod lease_loop;
 mod wake_loop;
 
-pub use held::Held;
+pub use held::{Held, Word};
 
 use crate::{
     config::WorkerConfig, handler::Registry, metrics::WorkerMetrics, settle_batch::Batcher,
@@ -71,8 +72,8 @@ pub struct Claimed {
     pub job: Job,
     /// Given back when the attempt is settled, which lets the next job be claimed.
     pub slot: OwnedSemaphorePermit,
-    /// Set when the lease was taken over.
-    pub lost: CancellationToken,
+    /// What may be heard of it while it is held.
+    pub word: Word,
 }
 
 /// What [`Engine::new`] is made of.
@@ -150,6 +151,7 @@ impl Engine {
     /// Starts the loops that serve all queues.
     pub fn start(self: &Arc<Self>) {
         self.tracker.spawn(lease_loop::run(self.clone()));
+        self.tracker.spawn(cancel_loop::run(self.clone()));
         self.tracker.spawn(wake_loop::run(self.clone()));
     }
 

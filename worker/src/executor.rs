@@ -4,7 +4,7 @@
 //! can be aborted.
 
 use crate::{
-    engine::{Claimed, Engine},
+    engine::{Claimed, Engine, Word},
     handler::{JobContext, Registered, Settlement},
     settle::{Unsettled, settle_attempt},
 };
@@ -14,16 +14,21 @@ use jobs::{
     telemetry::{chain, millis, trace_id},
 };
 use std::{sync::Arc, time::Duration};
-use tokio::{task::JoinError, time::Instant};
+use tokio::{
+    task::{JoinError, JoinHandle},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
 /// How long a handler may take to heed its cancellation before it is aborted.
 const HEED: Duration = Duration::from_millis(500);
+/// How long a handler may go on after its job was cancelled, to leave things in order.
+const CANCEL_GRACE: Duration = Duration::from_secs(5);
 
 /// Runs a claimed job to its settled end. Never fails: whatever happens is an outcome, or a lease that another has.
 pub async fn run_attempt(engine: Arc<Engine>, claimed: Claimed) {
-    let Claimed { job, slot, lost } = claimed;
+    let Claimed { job, slot, word } = claimed;
     let trace = job.traceparent.as_deref().and_then(trace_id);
     let span = tracing::info_span!(
         "job.attempt",
@@ -34,19 +39,19 @@ pub async fn run_attempt(engine: Arc<Engine>, claimed: Claimed) {
         request_id = job.request_id,
         trace_id = trace,
     );
-    attempt(&engine, &job, &lost).instrument(span).await;
+    attempt(&engine, &job, &word).instrument(span).await;
     engine.held.remove(&job.lease);
     drop(slot);
 }
 
 /// Gives back a job that was claimed and never started.
 pub(crate) async fn hand_back(engine: &Arc<Engine>, claimed: Claimed) {
-    let Claimed { job, slot, lost } = claimed;
+    let Claimed { job, slot, word } = claimed;
     let Some(kind) = engine.registry.get(&job.kind) else {
         return;
     };
     let failure = Failure::interrupted();
-    match settle_attempt(engine, &job, Err(&failure), &kind.retry_policy, &lost).await {
+    match settle_attempt(engine, &job, Err(&failure), &kind.retry_policy, &word.lost).await {
         Ok(_) => engine.notifier.job_available(&job.queue),
         Err(error) => {
             tracing::warn!(error = chain(&error), job.id = %job.lease.job, "could not hand a job back");
@@ -56,7 +61,7 @@ pub(crate) async fn hand_back(engine: &Arc<Engine>, claimed: Claimed) {
     drop(slot);
 }
 
-async fn attempt(engine: &Arc<Engine>, job: &Job, lost: &CancellationToken) {
+async fn attempt(engine: &Arc<Engine>, job: &Job, word: &Word) {
     let kind = engine
         .registry
         .get(&job.kind)
@@ -72,9 +77,9 @@ async fn attempt(engine: &Arc<Engine>, job: &Job, lost: &CancellationToken) {
         .observe(waited.as_seconds_f64());
     running.inc();
     let started = Instant::now();
-    let ended = match run_handler(engine, kind, job, lost).await {
+    let ended = match run_handler(engine, kind, job, word).await {
         None => Err(Unsettled::LeaseLost),
-        Some(result) => settle_result(engine, kind, job, result, lost).await,
+        Some(result) => settle_result(engine, kind, job, result, &word.lost).await,
     };
     running.dec();
     let duration = started.elapsed();
@@ -89,7 +94,7 @@ async fn attempt(engine: &Arc<Engine>, job: &Job, lost: &CancellationToken) {
                 .with_label_values(&[&job.kind, outcome.as_str()])
                 .inc();
             match outcome {
-                Outcome::Succeeded { .. } | Outcome::Discarded => {
+                Outcome::Succeeded { .. } | Outcome::Discarded | Outcome::Cancelled => {
                     engine.notifier.job_finished(job.lease.job);
                 }
                 Outcome::Interrupted => engine.notifier.job_available(&job.queue),
@@ -117,7 +122,7 @@ async fn run_handler(
     engine: &Arc<Engine>,
     kind: &Registered,
     job: &Job,
-    lost: &CancellationToken,
+    word: &Word,
 ) -> Option<Result<Settlement, Failure>> {
     let cancelled = CancellationToken::new();
     let context = JobContext {
@@ -134,7 +139,11 @@ async fn run_handler(
         // Its own end counts before anything that happened at the same moment.
         biased;
         ended = &mut task => return Some(ended.unwrap_or_else(panicked)),
-        () = lost.cancelled() => None,
+        () = word.lost.cancelled() => None,
+        () = word.cancelled.cancelled() => {
+            cancelled.cancel();
+            return Some(heed(&mut task).await);
+        }
         () = engine.grace_over.cancelled() => Some(Failure::interrupted()),
         () = tokio::time::sleep(kind.timeout) => Some(Failure::transient(
             "timed_out",
@@ -148,6 +157,19 @@ async fn run_handler(
         task.abort();
     }
     stopped.map(Err)
+}
+
+/// Gives a cancelled handler time to end as it sees fit: what it completes counts, or a mail that was sent would be told
+/// to have been cancelled.
+async fn heed(task: &mut JoinHandle<Result<Settlement, Failure>>) -> Result<Settlement, Failure> {
+    match tokio::time::timeout(CANCEL_GRACE, &mut *task).await {
+        Ok(Ok(Ok(settlement))) => Ok(settlement),
+        Ok(_) => Err(Failure::cancelled()),
+        Err(_) => {
+            task.abort();
+            Err(Failure::cancelled())
+        }
+    }
 }
 
 fn panicked(error: JoinError) -> Result<Settlement, Failure> {

@@ -165,6 +165,7 @@ impl WorkerMetrics {
                 "snoozed",
                 "interrupted",
                 "discarded",
+                "cancelled",
             ] {
                 self.jobs_finished_total.with_label_values(&[kind, outcome]);
             }

@@ -134,6 +134,7 @@ fn audit_entry(job: &Job, outcome: &Outcome, failure: Option<&Failure>) -> NewAu
         Outcome::Snoozed { .. } => Action::JOB_SNOOZED,
         Outcome::Interrupted => Action::JOB_INTERRUPTED,
         Outcome::Discarded => Action::JOB_DISCARDED,
+        Outcome::Cancelled => Action::JOB_CANCELLED,
     };
     let actor = Actor::Worker(job.lease.worker);
     let mut entry = NewAuditEntry::new(job.tenant, actor, action, "job", job.lease.job)

@@ -1,5 +1,6 @@
 //! Jobs: asking for one ([`submit`]) and looking at one ([`poll`]). What a job looks like is [`JobBody`].
 
+mod cancel;
 mod poll;
 mod submit;
 
@@ -15,7 +16,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub fn routes() -> Vec<Route> {
-    vec![submit::route(), poll::route()]
+    vec![submit::route(), poll::route(), cancel::route()]
 }
 
 /// A job as its owner sees it.

@@ -35,6 +35,8 @@ impl Action {
     pub const JOB_SNOOZED: Self = Self("job.snoozed");
     pub const JOB_INTERRUPTED: Self = Self("job.interrupted");
     pub const JOB_DISCARDED: Self = Self("job.discarded");
+    pub const JOB_CANCELLED: Self = Self("job.cancelled");
+    pub const JOB_CANCEL_REQUESTED: Self = Self("job.cancel_requested");
     /// A worker died with the job in its hands.
     pub const JOB_RESCUED: Self = Self("job.rescued");
     pub const LLM_CALLED: Self = Self("llm.called");

@@ -45,6 +45,10 @@ pub enum Signal {
     JobFinished {
         job: JobId,
     },
+    /// A running job is not wanted any more.
+    CancelRequested {
+        job: JobId,
+    },
     SessionRevoked {
         session: SessionId,
     },
@@ -61,6 +65,9 @@ impl Signal {
             }),
             "scheduled" => Some(Self::JobScheduled),
             "finished" => Some(Self::JobFinished {
+                job: id.parse().ok()?,
+            }),
+            "cancel" => Some(Self::CancelRequested {
                 job: id.parse().ok()?,
             }),
             "revoked" => Some(Self::SessionRevoked {

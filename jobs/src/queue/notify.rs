@@ -48,6 +48,11 @@ impl Notifier {
         self.send(format!("finished {job}"));
     }
 
+    /// A running job is not wanted any more.
+    pub fn cancel_requested(&self, job: JobId) {
+        self.send(format!("cancel {job}"));
+    }
+
     pub fn session_revoked(&self, session: SessionId) {
         self.send(format!("revoked {session}"));
     }

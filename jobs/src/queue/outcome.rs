@@ -15,6 +15,8 @@ pub enum FailureClass {
     Permanent,
     /// The worker is shutting down; does not count.
     Interrupted,
+    /// Nobody wants the job any more.
+    Cancelled,
 }
 
 /// A failed attempt, for two audiences.
@@ -71,6 +73,16 @@ impl Failure {
         }
     }
 
+    /// The job was cancelled while it ran.
+    pub fn cancelled() -> Self {
+        Self {
+            class: FailureClass::Cancelled,
+            code: super::cancel::CANCELLED,
+            message: "The job was cancelled while it ran.".into(),
+            detail: "cancellation was requested".into(),
+        }
+    }
+
     /// The attempt was given back because the worker is stopping.
     pub fn interrupted() -> Self {
         Self {
@@ -99,6 +111,7 @@ pub enum Outcome {
     /// Does not count, may be claimed at once.
     Interrupted,
     Discarded,
+    Cancelled,
 }
 
 impl Outcome {
@@ -110,6 +123,7 @@ impl Outcome {
             Self::Snoozed { .. } => "snoozed",
             Self::Interrupted => "interrupted",
             Self::Discarded => "discarded",
+            Self::Cancelled => "cancelled",
         }
     }
 
@@ -126,6 +140,7 @@ impl Outcome {
                 FailureClass::Permanent => Self::Discarded,
                 FailureClass::RateLimited { until } => Self::Snoozed { until },
                 FailureClass::Interrupted => Self::Interrupted,
+                FailureClass::Cancelled => Self::Cancelled,
                 FailureClass::Transient if job.is_last_attempt() => Self::Discarded,
                 FailureClass::Transient => Self::Retried {
                     delay: policy.delay(job.errors + 1, draw),

@@ -49,6 +49,7 @@ pub async fn settle(
     let written = match outcome {
         Outcome::Succeeded { output } => finish(conn, lease, "succeeded", Some(output), None).await,
         Outcome::Discarded => finish(conn, lease, "discarded", None, failure).await,
+        Outcome::Cancelled => finish(conn, lease, "cancelled", None, failure).await,
         Outcome::Retried { delay } => {
             let delay = super::claim::interval(*delay);
             retry(conn, lease, delay, failure).await

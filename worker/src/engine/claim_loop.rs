@@ -71,11 +71,11 @@ pub(super) async fn run(engine: Arc<Engine>, queue: &'static str, jobs: mpsc::Se
         count(if claimed.is_empty() { "empty" } else { "jobs" });
         let exhausted = claimed.is_empty();
         for job in claimed {
-            let lost = engine.held.add(job.lease, claimed_at, engine.config.lease);
+            let word = engine.held.add(job.lease, claimed_at, engine.config.lease);
             let slot = slots
                 .pop()
                 .expect("no more jobs are returned than were asked for");
-            if let Err(refused) = jobs.send(Claimed { job, slot, lost }).await {
+            if let Err(refused) = jobs.send(Claimed { job, slot, word }).await {
                 // The runtime has stopped taking jobs; this one was never started.
                 crate::executor::hand_back(&engine, refused.0).await;
             }

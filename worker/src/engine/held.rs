@@ -1,6 +1,6 @@
 //! The leases this process holds, from the claim to the settle.
 
-use jobs::queue::Lease;
+use jobs::{domain::JobId, queue::Lease};
 use std::{
     collections::{HashMap, HashSet},
     sync::{Mutex, MutexGuard},
@@ -18,21 +18,43 @@ pub struct Held {
 
 struct Entry {
     until: Instant,
-    lost: CancellationToken,
+    word: Word,
+}
+
+/// What a holder may hear while it works.
+#[derive(Clone, Debug, Default)]
+pub struct Word {
+    /// The lease was taken over: write nothing more.
+    pub lost: CancellationToken,
+    /// Nobody wants the job any more.
+    pub cancelled: CancellationToken,
 }
 
 impl Held {
-    /// Remembers a lease claimed at `claimed_at`, a moment before the claim was sent. The token is set when it is lost.
-    pub fn add(&self, lease: Lease, claimed_at: Instant, length: Duration) -> CancellationToken {
-        let lost = CancellationToken::new();
+    /// Remembers a lease claimed at `claimed_at`, a moment before the claim was sent.
+    pub fn add(&self, lease: Lease, claimed_at: Instant, length: Duration) -> Word {
+        let word = Word::default();
         self.lock().insert(
             lease,
             Entry {
                 until: claimed_at + length,
-                lost: lost.clone(),
+                word: word.clone(),
             },
         );
-        lost
+        word
+    }
+
+    /// Passes on that nobody wants the job any more; of a job that is not held it is no news.
+    pub fn cancel(&self, job: JobId) {
+        for (lease, entry) in self.lock().iter() {
+            if lease.job == job {
+                entry.word.cancelled.cancel();
+            }
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.lock().is_empty()
     }
 
     /// Forgets a lease whose attempt ended.
@@ -75,7 +97,7 @@ impl Held {
                     entry.until = asked_at + length;
                 }
             } else if let Some(entry) = leases.remove(lease) {
-                entry.lost.cancel();
+                entry.word.lost.cancel();
             }
         }
         if leases.is_empty() {
@@ -90,7 +112,7 @@ impl Held {
         leases.retain(|_, entry| {
             let holds = entry.until > now;
             if !holds {
-                entry.lost.cancel();
+                entry.word.lost.cancel();
             }
             holds
         });
@@ -125,7 +147,7 @@ mod tests {
     #[test]
     fn lease_that_was_not_renewed_in_time_is_given_up() {
         let (held, lease, start) = (Held::default(), lease(), Instant::now());
-        let lost = held.add(lease, start, LENGTH);
+        let lost = held.add(lease, start, LENGTH).lost;
         held.expire(start + LENGTH - Duration::from_millis(1));
         assert!(!lost.is_cancelled());
         held.expire(start + LENGTH);
@@ -135,8 +157,8 @@ mod tests {
     #[test]
     fn renewal_keeps_what_the_database_kept_and_loses_the_rest() {
         let (held, kept, gone, start) = (Held::default(), lease(), lease(), Instant::now());
-        let kept_token = held.add(kept, start, LENGTH);
-        let gone_token = held.add(gone, start, LENGTH);
+        let kept_token = held.add(kept, start, LENGTH).lost;
+        let gone_token = held.add(gone, start, LENGTH).lost;
         held.renewed(
             &[kept, gone],
             &HashSet::from([kept]),
@@ -153,7 +175,7 @@ mod tests {
         let (held, early, late, start) = (Held::default(), lease(), lease(), Instant::now());
         held.add(early, start, LENGTH);
         let asked = held.all();
-        let token = held.add(late, start, LENGTH);
+        let token = held.add(late, start, LENGTH).lost;
         held.renewed(&asked, &HashSet::new(), start, LENGTH);
         assert!(!token.is_cancelled());
     }

@@ -33,7 +33,7 @@ pub(super) async fn run(engine: Arc<Engine>) {
                 Ok(Signal::JobAvailable { queue }) => engine.wake(&queue),
                 Ok(Signal::JobScheduled) => next = next.min(Instant::now() + CLOSEST),
                 Ok(Signal::Resumed) | Err(RecvError::Lagged(_)) => next = Instant::now(),
-                Ok(Signal::JobFinished { .. } | Signal::SessionRevoked { .. }) => {}
+                Ok(Signal::JobFinished { .. } | Signal::CancelRequested { .. } | Signal::SessionRevoked { .. }) => {}
                 Err(RecvError::Closed) => return,
             },
             () = engine.rescheduled.notified() => next = next.min(Instant::now() + CLOSEST),

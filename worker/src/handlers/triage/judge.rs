@@ -248,7 +248,7 @@ mod tests {
                 FailureClass::Transient => format!("retry {}", failure.code),
                 FailureClass::RateLimited { .. } => format!("snooze {}", failure.code),
                 FailureClass::Permanent => format!("give up {}", failure.code),
-                FailureClass::Interrupted => "hand back".into(),
+                FailureClass::Interrupted | FailureClass::Cancelled => "hand back".into(),
             },
         }
     }

@@ -1,0 +1,117 @@
+//! Stopping a job that nobody wants any more: a waiting one at once, a running one by asking its worker.
+//!
+//! The request is written into the job's row, so that it outlives a lost notification and a dead worker: whoever holds the
+//! job next finds it there. Notify workers after the commit ([`super::notify::Notifier::cancel_requested`]).
+
+use super::JobState;
+use crate::domain::{JobId, TenantId, WorkerId};
+use sqlx::{PgConnection, PgExecutor};
+
+/// The code of a job that was cancelled.
+pub const CANCELLED: &str = "cancelled";
+
+/// What became of the wish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancelled {
+    /// It was waiting and is cancelled.
+    Now,
+    /// It runs: its worker will be told.
+    Requested,
+    /// It had ended before, in this state.
+    AlreadyEnded(JobState),
+    NotFound,
+}
+
+/// Cancels the tenant's job, or asks for it. To ask twice changes nothing.
+///
+/// # Errors
+/// If the database cannot be asked, or holds a state this version does not know.
+pub async fn cancel(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    job: JobId,
+) -> Result<Cancelled, sqlx::Error> {
+    // The lock decides between this and a claim that is under way; it is held to the end of the caller's transaction.
+    let running = sqlx::query_scalar!(
+        r#"select state = 'running' as "running!" from jobs where tenant_id = $1 and id = $2 for update"#,
+        tenant.0,
+        job.0,
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    match running {
+        Some(true) => {
+            sqlx::query!(
+                "update jobs set cancel_requested_at = coalesce(cancel_requested_at, now())
+                 where tenant_id = $1 and id = $2",
+                tenant.0,
+                job.0,
+            )
+            .execute(conn)
+            .await?;
+            Ok(Cancelled::Requested)
+        }
+        Some(false) => {
+            finish(conn, tenant, job).await?;
+            Ok(Cancelled::Now)
+        }
+        None => ended(conn, tenant, job).await,
+    }
+}
+
+async fn finish(conn: &mut PgConnection, tenant: TenantId, job: JobId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "with removed as (
+             delete from jobs where tenant_id = $1 and id = $2 returning *
+         )
+         insert into finished_jobs (id, tenant_id, kind, queue, state, priority, attempt, errors, crashes, max_attempts,
+             args, worker_id, run_at, started_at, created_at, request_id, traceparent, dedupe_key, parent_id, children,
+             error_code, error_message)
+         select id, tenant_id, kind, queue, 'cancelled', priority, attempt, errors, crashes, max_attempts,
+             args, worker_id, case when run_at = 'infinity' then now() else run_at end, started_at, created_at, request_id,
+             traceparent, dedupe_key, parent_id, children, $3, 'The job was cancelled before it ran.'
+         from removed",
+        tenant.0,
+        job.0,
+        CANCELLED,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn ended(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    job: JobId,
+) -> Result<Cancelled, sqlx::Error> {
+    let state = sqlx::query_scalar!(
+        "select state from finished_jobs where tenant_id = $1 and id = $2",
+        tenant.0,
+        job.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    let Some(state) = state else {
+        return Ok(Cancelled::NotFound);
+    };
+    JobState::parse(&state)
+        .map(Cancelled::AlreadyEnded)
+        .ok_or_else(|| sqlx::Error::Decode(format!("unknown job state {state}").into()))
+}
+
+/// The jobs that this worker runs and somebody wants stopped.
+///
+/// # Errors
+/// If the database cannot be asked.
+pub async fn requested<'c>(
+    executor: impl PgExecutor<'c>,
+    worker: WorkerId,
+) -> Result<Vec<JobId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select id as "id: JobId" from jobs where worker_id = $1 and cancel_requested_at is not null"#,
+        worker.0,
+    )
+    .fetch_all(executor)
+    .await
+}

@@ -1,0 +1,52 @@
+//! A job that nobody wants any more.
+
+use super::*;
+use jobs::queue::cancel::{Cancelled, cancel, requested};
+
+async fn stop(db: &TestDb, job: &NewJob) -> Cancelled {
+    let mut conn = db.pool().acquire().await.unwrap();
+    cancel(&mut conn, job.tenant, job.id).await.unwrap()
+}
+
+#[tokio::test]
+async fn waiting_job_is_cancelled_at_once_and_never_claimed() {
+    let db = TestDb::new().await;
+    let job = new_job(TenantId::new());
+    put(&db, &job).await.unwrap();
+    assert_eq!(stop(&db, &job).await, Cancelled::Now);
+    let seen = view(&db, &job).await;
+    assert_eq!(
+        (seen.state, seen.error.unwrap().code.as_str()),
+        (JobState::Cancelled, "cancelled")
+    );
+    assert!(take(&db, 10).await.is_empty());
+    let again = stop(&db, &job).await;
+    assert_eq!(again, Cancelled::AlreadyEnded(JobState::Cancelled));
+}
+
+#[tokio::test]
+async fn running_job_is_marked_for_its_worker_and_no_other() {
+    let db = TestDb::new().await;
+    let job = new_job(TenantId::new());
+    put(&db, &job).await.unwrap();
+    let lease = take(&db, 1).await[0].lease;
+    assert_eq!(stop(&db, &job).await, Cancelled::Requested);
+    assert_eq!(requested(db.pool(), lease.worker).await.unwrap(), [job.id]);
+    let other = requested(db.pool(), WorkerId::new()).await.unwrap();
+    assert!(other.is_empty());
+    end(&db, lease, &Outcome::Cancelled).await.unwrap();
+    assert_eq!(view(&db, &job).await.state, JobState::Cancelled);
+}
+
+#[tokio::test]
+async fn another_tenants_job_cannot_be_cancelled() {
+    let db = TestDb::new().await;
+    let job = new_job(TenantId::new());
+    put(&db, &job).await.unwrap();
+    let stranger = NewJob {
+        tenant: TenantId::new(),
+        ..job.clone()
+    };
+    assert_eq!(stop(&db, &stranger).await, Cancelled::NotFound);
+    assert_eq!(take(&db, 1).await.len(), 1);
+}
