@@ -1,5 +1,6 @@
 //! A real worker on a real database with handlers named by how they behave.
 
+mod fairness;
 mod stopping;
 
 use crate::support::{TestDb, eventually, wait::SOON};
@@ -132,6 +133,11 @@ impl Handler for ProbeHandler {
             "heeds" => {
                 ctx.cancelled.cancelled().await;
                 Err(Failure::interrupted())
+            }
+            // Work that takes its time.
+            "naps" => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                Ok(Settlement::of(json!(null)))
             }
             // No trace: what writes nothing is settled together with others.
             "plain" => Ok(Settlement::of(json!({ "start": start }))),
