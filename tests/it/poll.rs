@@ -28,6 +28,48 @@ async fn finish(db: &TestDb, state: &str, code: &str) {
     .await;
 }
 
+#[tokio::test]
+async fn a_job_is_cancelled_once_by_its_owner_and_by_nobody_else() {
+    let db = TestDb::new().await;
+    let api = TestApi::start(&db).await;
+    let client = api.sign_in(&db).await;
+    let stranger = api.sign_in(&db).await;
+    let id = submitted(&client).await;
+    let path = format!("/v1/jobs/{id}/cancel");
+
+    let foreign = send(stranger.request(Method::POST, &path)).await;
+    assert_eq!(foreign.status, 404);
+    for _ in 0..2 {
+        let cancelled = send(client.request(Method::POST, &path)).await;
+        assert_eq!(cancelled.status, 200);
+        assert_eq!(cancelled.body["state"], "cancelled");
+    }
+    let audited: i64 = db
+        .one("select count(*) from audit_entries where action = 'job.cancelled'")
+        .await;
+    assert_eq!(audited, 1);
+}
+
+#[tokio::test]
+async fn a_running_job_is_asked_to_stop_and_a_finished_one_is_not() {
+    let db = TestDb::new().await;
+    let api = TestApi::start(&db).await;
+    let client = api.sign_in(&db).await;
+    let id = submitted(&client).await;
+    let path = format!("/v1/jobs/{id}/cancel");
+
+    db.execute(
+        "update jobs set state = 'running', attempt = 1, worker_id = gen_random_uuid(), lease_until = now() + interval '1 h'",
+    )
+    .await;
+    let asked = send(client.request(Method::POST, &path)).await;
+    assert_eq!(asked.status, 202);
+    assert_eq!(asked.body["state"], "running");
+    finish(&db, "succeeded", "null").await;
+    let late = send(client.request(Method::POST, &path)).await;
+    late.assert_problem(409, "CONFLICT", "a job that has ended");
+}
+
 async fn waiting(api: &TestApi, polls: f64) {
     eventually(SOON, async || {
         let waiting = metric(api.ops, "long_polls_waiting", &[]).await;
