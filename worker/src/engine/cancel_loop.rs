@@ -24,10 +24,20 @@ pub(super) async fn run(engine: Arc<Engine>) {
                 Ok(_) | Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return,
             },
-            _ = tick.tick(), if !engine.held.is_empty() => match cancel::requested(&engine.queue_pool, engine.worker).await {
-                Ok(jobs) => jobs.into_iter().for_each(|job| engine.held.cancel(job)),
-                Err(error) => tracing::warn!(%error, "could not ask for cancelled jobs; trying again"),
-            },
+            _ = tick.tick() => look(&engine).await,
+        }
+    }
+}
+
+/// Asks only while jobs run: an idle worker has nothing to cancel.
+async fn look(engine: &Engine) {
+    if engine.held.is_empty() {
+        return;
+    }
+    match cancel::requested(&engine.queue_pool, engine.worker).await {
+        Ok(jobs) => jobs.into_iter().for_each(|job| engine.held.cancel(job)),
+        Err(error) => {
+            tracing::warn!(%error, "could not ask for cancelled jobs; trying again");
         }
     }
 }
