@@ -27,7 +27,7 @@ async fn tables_take_exactly_the_states_of_the_code() {
     let checks: String = db
         .one(
             "select string_agg(pg_get_constraintdef(oid), ' ') from pg_constraint
-             where conname in ('jobs_state_check', 'finished_jobs_state_check')",
+             where conname in ('jobs_check', 'finished_jobs_state_check')",
         )
         .await;
     assert_eq!(quoted(&checks), states());
