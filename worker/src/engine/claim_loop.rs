@@ -18,6 +18,9 @@ use tokio::{
 
 /// Rows per statement: past some hundreds a larger claim gains nothing and holds its row locks longer.
 const BATCH: usize = 500;
+/// While more waits than fits, freed slots are gathered this long: a settled batch frees hundreds, one after the other,
+/// and the first of them alone is not worth a statement.
+const GATHER: Duration = Duration::from_millis(1);
 /// Under limits a slot may become free on another worker, of which nobody tells.
 const LIMITED_POLL: Duration = Duration::from_millis(200);
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -27,8 +30,10 @@ pub(super) async fn run(engine: Arc<Engine>, queue: &'static str, jobs: mpsc::Se
     let kinds = engine.registry.kinds_of(queue);
     let mut retry = FIRST_RETRY;
     let mut turn = Turn::default();
+    let mut more_waits = false;
     loop {
-        let Some(mut slots) = free_slots(&engine, queue).await else {
+        let gather = if more_waits { GATHER } else { Duration::ZERO };
+        let Some(mut slots) = free_slots(&engine, queue, gather).await else {
             return;
         };
         let asked = slots.len();
@@ -70,6 +75,7 @@ pub(super) async fn run(engine: Arc<Engine>, queue: &'static str, jobs: mpsc::Se
         retry = FIRST_RETRY;
         count(if claimed.is_empty() { "empty" } else { "jobs" });
         let exhausted = claimed.is_empty();
+        more_waits = claimed.len() == asked;
         for job in claimed {
             let word = engine.held.add(job.lease, claimed_at, engine.config.lease);
             let slot = slots
@@ -99,8 +105,13 @@ async fn look_and_claim(engine: &Engine, request: &Claim<'_>) -> Result<Batch, s
     }
 }
 
-/// Waits for a free slot and takes it with all others that are free; `None` when the worker stops.
-async fn free_slots(engine: &Engine, queue: &str) -> Option<Vec<OwnedSemaphorePermit>> {
+/// Waits for a free slot and takes it with all others that are free, or become free while it gathers; `None` when the
+/// worker stops.
+async fn free_slots(
+    engine: &Engine,
+    queue: &str,
+    gather: Duration,
+) -> Option<Vec<OwnedSemaphorePermit>> {
     let semaphore: &Arc<Semaphore> = &engine.queue(queue).slots;
     let first = tokio::select! {
         biased;
@@ -108,6 +119,9 @@ async fn free_slots(engine: &Engine, queue: &str) -> Option<Vec<OwnedSemaphorePe
         slot = semaphore.clone().acquire_owned() => slot.ok()?,
     };
     let mut slots = vec![first];
+    if !gather.is_zero() && semaphore.available_permits() < BATCH {
+        tokio::time::sleep(gather).await;
+    }
     while slots.len() < BATCH {
         match semaphore.clone().try_acquire_owned() {
             Ok(slot) => slots.push(slot),
