@@ -12,6 +12,7 @@ pub mod log_in;
 pub mod open_session;
 pub mod put_rules;
 pub mod record_denial;
+pub mod requeue;
 pub mod rescue_jobs;
 pub mod rotate_session;
 pub mod settle_succeeded;

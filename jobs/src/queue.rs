@@ -2,16 +2,20 @@
 //!
 //! Start with [`Job`] and [`settle`]. Knows nothing of tenants' data, HTTP or models; imports only ids and the clock.
 
+pub mod attempts;
 pub mod bulk;
 pub mod cancel;
 pub mod claim;
+pub mod dead_letters;
 pub mod duties;
 pub mod enqueue;
+pub mod explain;
 pub mod job;
 pub mod kind;
 pub mod lease;
 pub mod limited;
 pub mod limits;
+pub mod list;
 pub mod listen;
 pub mod look;
 pub mod notify;

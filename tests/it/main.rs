@@ -17,6 +17,7 @@ mod dashboards;
 mod dev;
 mod http_surface;
 mod lease_model;
+mod listing;
 mod llm;
 mod onboarding;
 mod poll;

@@ -1,22 +1,36 @@
-//! Jobs: asking for one ([`submit`]) and looking at one ([`poll`]). What a job looks like is [`JobBody`].
+//! Jobs: asking for one ([`submit`]), looking at one ([`poll`], [`attempts`], [`explain`]) or at many ([`list`]),
+//! stopping ([`cancel`]) and trying again ([`retry`]). What a job looks like is [`JobBody`].
 
+mod attempts;
 mod cancel;
+mod explain;
+mod list;
 mod poll;
+mod retry;
 mod submit;
 
-use crate::route_table::Route;
+use crate::{App, error::ApiError, route_table::Route};
 use chrono::{DateTime, Utc};
 use jobs::{
-    domain::JobId,
+    domain::{JobId, Session},
     kinds::triage,
-    queue::{JobState, JobView},
+    queue::{JobState, JobView, read},
 };
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
 pub fn routes() -> Vec<Route> {
-    vec![submit::route(), poll::route(), cancel::route()]
+    let mut routes = vec![
+        submit::route(),
+        poll::route(),
+        cancel::route(),
+        attempts::route(),
+        explain::route(),
+    ];
+    routes.extend(list::routes());
+    routes.extend(retry::routes());
+    routes
 }
 
 /// A job as its owner sees it.
@@ -92,4 +106,16 @@ impl JobBody {
 
 fn path(job: JobId) -> String {
     format!("/v1/jobs/{job}")
+}
+
+/// What is no id names no job: the same answer as for a job of somebody else.
+fn job_id(text: &str) -> Result<JobId, ApiError> {
+    text.parse().map_err(|_| ApiError::not_found())
+}
+
+async fn find(app: &App, session: &Session, id: JobId) -> Result<JobView, ApiError> {
+    let mut conn = app.pool.acquire().await?;
+    read::find(&mut conn, session.tenant, id)
+        .await?
+        .ok_or_else(ApiError::not_found)
 }

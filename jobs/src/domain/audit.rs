@@ -34,6 +34,8 @@ impl Action {
     pub const JOB_RETRIED: Self = Self("job.retried");
     pub const JOB_SNOOZED: Self = Self("job.snoozed");
     pub const JOB_INTERRUPTED: Self = Self("job.interrupted");
+    /// A person put it back in line after it had ended without success.
+    pub const JOB_REQUEUED: Self = Self("job.requeued");
     pub const JOB_DISCARDED: Self = Self("job.discarded");
     pub const JOB_CANCELLED: Self = Self("job.cancelled");
     pub const JOB_CANCEL_REQUESTED: Self = Self("job.cancel_requested");

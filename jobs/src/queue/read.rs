@@ -58,17 +58,18 @@ pub async fn find(
     id: JobId,
 ) -> Result<Option<JobView>, sqlx::Error> {
     // One statement sees one snapshot, so a job that is being moved between the tables is found in exactly one of them.
-    let row = sqlx::query!(
-        r#"select kind as "kind!", queue as "queue!", state as "state!", attempts as "attempts!", max_attempts as "max_attempts!",
-                  run_at as "run_at!", created_at as "created_at!", started_at, finished_at, output, error_code,
-                  error_message, request_id
+    let row = sqlx::query_as!(
+        Row,
+        r#"select id as "id!: JobId", kind as "kind!", queue as "queue!", state as "state!", attempts as "attempts!",
+                  max_attempts as "max_attempts!", run_at as "run_at!", created_at as "created_at!", started_at, finished_at,
+                  output, error_code, error_message, request_id
            from (
-               select kind, queue, state, errors + (state = 'running')::int as attempts, max_attempts, run_at,
+               select id, kind, queue, state, errors + (state = 'running')::int as attempts, max_attempts, run_at,
                       created_at, started_at, null::timestamptz as finished_at, null::jsonb as output,
                       last_error_code as error_code, last_error_message as error_message, request_id
                from jobs where id = $1 and tenant_id = $2
                union all
-               select kind, queue, state, errors + (state = 'succeeded')::int, max_attempts, run_at,
+               select id, kind, queue, state, errors + (state = 'succeeded')::int, max_attempts, run_at,
                       created_at, started_at, finished_at, output, error_code, error_message, request_id
                from finished_jobs where id = $1 and tenant_id = $2
            ) job"#,
@@ -77,29 +78,51 @@ pub async fn find(
     )
     .fetch_optional(conn)
     .await?;
-    row.map(|row| {
-        let state = JobState::parse(&row.state).ok_or_else(|| {
-            sqlx::Error::Decode(format!("unknown job state {}", row.state).into())
+    row.map(|row| row.view(tenant)).transpose()
+}
+
+/// A job as it comes from either table.
+pub(super) struct Row {
+    pub(super) id: JobId,
+    pub(super) kind: String,
+    pub(super) queue: String,
+    pub(super) state: String,
+    pub(super) attempts: i32,
+    pub(super) max_attempts: i32,
+    pub(super) run_at: DateTime<Utc>,
+    pub(super) created_at: DateTime<Utc>,
+    pub(super) started_at: Option<DateTime<Utc>>,
+    pub(super) finished_at: Option<DateTime<Utc>>,
+    pub(super) output: Option<serde_json::Value>,
+    pub(super) error_code: Option<String>,
+    pub(super) error_message: Option<String>,
+    pub(super) request_id: Option<String>,
+}
+
+impl Row {
+    /// Fails on a state that this version does not know.
+    pub(super) fn view(self, tenant: TenantId) -> Result<JobView, sqlx::Error> {
+        let state = JobState::parse(&self.state).ok_or_else(|| {
+            sqlx::Error::Decode(format!("unknown job state {}", self.state).into())
         })?;
         Ok(JobView {
-            id,
+            id: self.id,
             tenant,
-            kind: row.kind,
-            queue: row.queue,
+            kind: self.kind,
+            queue: self.queue,
             state,
-            attempt: row.attempts,
-            max_attempts: row.max_attempts,
-            run_at: row.run_at,
-            created_at: row.created_at,
-            started_at: row.started_at,
-            finished_at: row.finished_at,
-            output: row.output,
-            error: row.error_code.map(|code| JobError {
+            attempt: self.attempts,
+            max_attempts: self.max_attempts,
+            run_at: self.run_at,
+            created_at: self.created_at,
+            started_at: self.started_at,
+            finished_at: self.finished_at,
+            output: self.output,
+            error: self.error_code.map(|code| JobError {
                 code,
-                message: row.error_message.unwrap_or_default(),
+                message: self.error_message.unwrap_or_default(),
             }),
-            request_id: row.request_id,
+            request_id: self.request_id,
         })
-    })
-    .transpose()
+    }
 }

@@ -3,7 +3,7 @@
 //! A waiting request holds a task and nothing else: no connection of the pool, no row. It looks again when the job's end
 //! is announced, and every second all the same, since an announcement may be lost.
 
-use super::{JobBody, path};
+use super::{JobBody, find, job_id, path};
 use crate::{
     AppState,
     error::{ApiError, Code, success},
@@ -18,7 +18,7 @@ use axum::{
 };
 use jobs::{
     domain::{JobId, Session, session::Scope},
-    queue::{JobState, JobView, listen::Signal, read},
+    queue::{JobState, JobView, listen::Signal},
 };
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -80,8 +80,7 @@ async fn get_job(
     StrictQuery(parameters): StrictQuery<Parameters>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    // What is no id names no job: the same answer as for a job of somebody else.
-    let id: JobId = id.parse().map_err(|_| ApiError::not_found())?;
+    let id = job_id(&id)?;
     let wait = Wait::of(&headers, parameters.wait);
     // Before the first look: what ends between look and subscription would be slept over.
     let signals = app.listener.subscribe();
@@ -91,13 +90,6 @@ async fn get_job(
         job = ended(&app, &session, job, signals, wait.duration()).await?;
     }
     Ok(respond(&app, &job, wait, &headers))
-}
-
-async fn find(app: &AppState, session: &Session, id: JobId) -> Result<JobView, ApiError> {
-    let mut conn = app.pool.acquire().await?;
-    read::find(&mut conn, session.tenant, id)
-        .await?
-        .ok_or_else(ApiError::not_found)
 }
 
 /// The job when it has ended, the wait is over or the process stops, as it stands then.

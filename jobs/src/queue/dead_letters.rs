@@ -1,0 +1,125 @@
+//! Jobs that were given up or cancelled, put back in line by a person: one, or the discarded ones by a filter.
+//!
+//! A job that comes back keeps its id and its count of claims, so the fence of a former worker stays shut.
+
+use crate::domain::{JobId, TenantId};
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+/// A job that waits again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requeued {
+    pub job: JobId,
+    pub queue: String,
+}
+
+/// Which discarded jobs; the default is all of the tenant's.
+#[derive(Clone, Debug, Default)]
+pub struct DeadLetterFilter {
+    pub kind: Option<String>,
+    pub error_code: Option<String>,
+    /// By when they were given up.
+    pub finished_from: Option<DateTime<Utc>>,
+    /// Not including this moment.
+    pub finished_before: Option<DateTime<Utc>>,
+}
+
+/// Counts of what is left stop here.
+pub const MOST_COUNTED: i64 = 10_000;
+
+/// Puts these discarded or cancelled jobs back in line, with no errors or crashes counted against them; ids that name
+/// anything else are passed over.
+///
+/// # Errors
+/// If the database cannot be asked.
+pub async fn requeue(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    jobs: &[JobId],
+) -> Result<Vec<Requeued>, sqlx::Error> {
+    // The dedupe key stays behind: a younger job may hold it by now, and this one was asked for by name.
+    sqlx::query_as!(
+        Requeued,
+        r#"with moved as (
+               delete from finished_jobs
+               where tenant_id = $1 and id = any($2) and state in ('discarded', 'cancelled')
+               returning *
+           ), returned as (
+               insert into jobs (tenant_id, id, created_at, priority, max_attempts, children, kind, queue, args, request_id,
+                   traceparent, parent_id, last_error_code, last_error_message, run_at, attempt, state)
+               select tenant_id, id, created_at, priority, max_attempts, children, kind, queue, args, request_id,
+                   traceparent, parent_id, error_code, error_message, now(), attempt, 'available'
+               from moved
+           ), told as (
+               insert into job_events (tenant_id, job_id, attempt, seq, kind)
+               select tenant_id, id, attempt, 1 + coalesce(
+                          (select max(seq) from job_events event
+                           where event.tenant_id = moved.tenant_id and event.job_id = moved.id
+                             and event.attempt = moved.attempt), 0), 'retried'
+               from moved
+           )
+           select id as "job: JobId", queue from moved order by id"#,
+        tenant.0,
+        &jobs.iter().map(|job| job.0).collect::<Vec<_>>(),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Up to `limit` discarded jobs, the oldest first, locked until the transaction ends; those that somebody else is
+/// putting back are passed over.
+///
+/// # Errors
+/// If the database cannot be asked.
+pub async fn lock(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    filter: &DeadLetterFilter,
+    limit: i64,
+) -> Result<Vec<JobId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select id as "id: JobId" from finished_jobs
+           where tenant_id = $1 and state = 'discarded'
+             and ($2::text is null or kind = $2) and ($3::text is null or error_code = $3)
+             and ($4::timestamptz is null or finished_at >= $4) and ($5::timestamptz is null or finished_at < $5)
+           order by id
+           limit $6
+           for update skip locked"#,
+        tenant.0,
+        filter.kind,
+        filter.error_code,
+        filter.finished_from,
+        filter.finished_before,
+        limit,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// How many discarded jobs there are, counted up to [`MOST_COUNTED`].
+///
+/// # Errors
+/// If the database cannot be asked.
+pub async fn count(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    filter: &DeadLetterFilter,
+) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from (
+               select from finished_jobs
+               where tenant_id = $1 and state = 'discarded'
+                 and ($2::text is null or kind = $2) and ($3::text is null or error_code = $3)
+                 and ($4::timestamptz is null or finished_at >= $4) and ($5::timestamptz is null or finished_at < $5)
+               limit $6
+           ) found"#,
+        tenant.0,
+        filter.kind,
+        filter.error_code,
+        filter.finished_from,
+        filter.finished_before,
+        MOST_COUNTED,
+    )
+    .fetch_one(conn)
+    .await
+}
