@@ -28,7 +28,9 @@ use crate::{
 use axum::{Router, middleware};
 use jobs::{
     clock::Clock,
-    commands::{hashing::PasswordHasher, record_denial::Denials},
+    commands::{
+        Submitter, authenticate::SessionReader, hashing::PasswordHasher, record_denial::Denials,
+    },
     db::PgPool,
     queue::{listen::Listener, notify::Notifier},
 };
@@ -41,6 +43,8 @@ pub struct App {
     pub config: ApiConfig,
     pub pool: PgPool,
     pub notifier: Notifier,
+    pub submitter: Submitter,
+    pub sessions: SessionReader,
     pub listener: Listener,
     pub metrics: ApiMetrics,
     pub clock: Clock,

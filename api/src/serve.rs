@@ -6,13 +6,16 @@ use crate::{
     metrics::ApiMetrics,
     ops,
     route_table::{Route, RouteTable},
-    router, routes,
+    router,
+    routes::{self, jobs::submit::answer_of},
     server::{self, Limits},
 };
 use anyhow::Context;
 use jobs::{
     clock::Clock,
-    commands::{hashing::PasswordHasher, record_denial::Denials},
+    commands::{
+        Submitter, authenticate::SessionReader, hashing::PasswordHasher, record_denial::Denials,
+    },
     db,
     kinds::triage::Triage,
     queue::{JobKind, listen::Listener, notify::Notifier},
@@ -73,8 +76,20 @@ impl Api {
         let users_listener = bind(config.addr, "API_ADDR").await?;
         let ops_listener = bind(config.ops_addr, "API_OPS_ADDR").await?;
         let (addr, ops_addr) = (users_listener.local_addr()?, ops_listener.local_addr()?);
+        let notifier = Notifier::spawn(pool.clone(), &loops, signals.clone());
+        let submitter = Submitter::spawn(
+            &config.pool,
+            pool.clone(),
+            notifier.clone(),
+            &loops,
+            &signals,
+            answer_of,
+        )
+        .await?;
         let app = Arc::new(App {
-            notifier: Notifier::spawn(pool.clone(), &loops, signals.clone()),
+            notifier,
+            submitter,
+            sessions: SessionReader::spawn(&config.pool, &loops, &signals).await?,
             listener: Listener::spawn(&config.listen, &loops, signals.clone())?,
             config,
             pool,

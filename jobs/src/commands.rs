@@ -31,4 +31,4 @@ pub use record_denial::record_denial;
 pub use rescue_jobs::rescue_jobs;
 pub use rotate_session::rotate_session;
 pub use settle_succeeded::settle_succeeded;
-pub use submit_triage::submit_triage;
+pub use submit_triage::Submitter;

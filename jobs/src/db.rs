@@ -89,8 +89,29 @@ pub enum DbError {
 /// # Errors
 /// If the URL does not parse or no connection can be made within the acquire timeout.
 pub async fn connect(config: &PoolConfig) -> Result<PgPool, DbError> {
+    open(config, config.max_connections, connect_options(config)?).await
+}
+
+/// As [`connect`], for transactions of many callers: they wait 50 ms for a lock and then fail, so that what one caller
+/// waits for holds up the others no longer.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_for_batches(
+    config: &PoolConfig,
+    max_connections: u32,
+) -> Result<PgPool, DbError> {
+    let options = connect_options(config)?.options([("lock_timeout", "50ms")]);
+    open(config, max_connections, options).await
+}
+
+async fn open(
+    config: &PoolConfig,
+    max_connections: u32,
+    options: PgConnectOptions,
+) -> Result<PgPool, DbError> {
     PgPoolOptions::new()
-        .max_connections(config.max_connections)
+        .max_connections(max_connections)
         .acquire_timeout(config.acquire_timeout)
         .idle_timeout(Duration::from_secs(60))
         .after_release(|connection, _| {
@@ -100,7 +121,7 @@ pub async fn connect(config: &PoolConfig) -> Result<PgPool, DbError> {
                 Ok(true)
             })
         })
-        .connect_with(connect_options(config)?)
+        .connect_with(options)
         .await
         .map_err(DbError::Connect)
 }
@@ -108,9 +129,9 @@ pub async fn connect(config: &PoolConfig) -> Result<PgPool, DbError> {
 /// Opens a pool for single statements that commit by themselves, and for nothing else: never begin a transaction on it.
 ///
 /// A use of a [`connect`] pool costs four round trips: a test, the statement, ROLLBACK, and sqlx's test on release. Here
-/// it is two. No ROLLBACK is needed, because without BEGIN a dropped future leaves no transaction behind; and nothing is
-/// tested first, so that after a restart of the server each connection fails one statement before it is replaced:
-/// callers try again what [`is_transient`].
+/// it is two. No ROLLBACK is needed, because without BEGIN a dropped future leaves no transaction behind; and only a
+/// connection that was idle for a second is tested first. One that broke since then fails a statement before it is
+/// replaced.
 ///
 /// # Errors
 /// If the URL does not parse or no connection can be made within the acquire timeout.
@@ -123,6 +144,14 @@ pub async fn connect_autocommit(
         .acquire_timeout(config.acquire_timeout)
         .idle_timeout(Duration::from_secs(60))
         .test_before_acquire(false)
+        .before_acquire(|connection, metadata| {
+            Box::pin(async move {
+                if metadata.idle_for > Duration::from_secs(1) {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .connect_with(connect_options(config)?)
         .await
         .map_err(DbError::Connect)

@@ -5,6 +5,7 @@
 //! Does *not* speak HTTP, call a model or touch the outside world.
 
 pub mod clock;
+pub mod coalesce;
 pub mod commands;
 pub mod db;
 pub mod domain;

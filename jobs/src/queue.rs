@@ -9,6 +9,7 @@ pub mod claim;
 pub mod dead_letters;
 pub mod duties;
 pub mod enqueue;
+pub mod enqueuer;
 pub mod explain;
 pub mod job;
 pub mod kind;

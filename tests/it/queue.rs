@@ -2,6 +2,7 @@
 
 mod bulk;
 mod cancel;
+mod enqueuer;
 mod fairness;
 mod limits;
 

@@ -7,7 +7,7 @@ mod explain;
 mod list;
 mod poll;
 mod retry;
-mod submit;
+pub(crate) mod submit;
 
 use crate::{App, error::ApiError, route_table::Route};
 use chrono::{DateTime, Utc};

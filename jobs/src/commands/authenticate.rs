@@ -1,7 +1,11 @@
 //! From a token to a session: what every request does first.
 //!
-//! Usually one statement. Only the return of a replaced token costs more: it ends the session, and that is committed
+//! Usually one statement, and that shared with other requests: see [`SessionReader`]. Only the return of a replaced token costs more: it ends the session, and that is committed
 //! although the request is refused.
+
+mod session_reader;
+
+pub use session_reader::SessionReader;
 
 use crate::{
     domain::{

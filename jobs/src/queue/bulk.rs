@@ -42,6 +42,11 @@ pub async fn enqueue_many(
         .collect())
 }
 
+/// Whether [`enqueue_many`] puts such jobs in with one statement, which needs no transaction around it.
+pub fn is_one_statement(job: &NewJob) -> bool {
+    job.external.is_none()
+}
+
 /// The job that an external id belongs to.
 struct Owner {
     job: JobId,

@@ -4,7 +4,10 @@
 //! cost more than the insert itself. Call [`super::notify::Notifier::job_available`] after the commit.
 
 use super::JobKind;
-use crate::domain::{JobId, TenantId};
+use crate::{
+    coalesce::Unanswered,
+    domain::{JobId, TenantId},
+};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
@@ -73,6 +76,11 @@ pub enum EnqueueError {
     KeyReused { existing: JobId },
     #[error("could not insert the job")]
     Database(#[source] sqlx::Error),
+    /// The connection broke while this job and others were being committed: they may be in or not.
+    #[error("could not insert a batch of jobs")]
+    Batch(#[source] std::sync::Arc<sqlx::Error>),
+    #[error("could not have the job inserted")]
+    Unanswered(#[from] Unanswered),
 }
 
 /// Inserts the job, or finds the one that its external id names.

@@ -1,6 +1,6 @@
 //! A job as its owner sees it, wherever its row lies.
 
-use super::JobState;
+use super::{JobState, NewJob};
 use crate::domain::{JobId, TenantId};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -32,6 +32,31 @@ pub struct JobView {
 pub struct JobError {
     pub code: String,
     pub message: String,
+}
+
+impl JobView {
+    /// A job that was inserted by a transaction that began at `at`, as it can be read from the commit on.
+    pub fn of_new(job: &NewJob, at: DateTime<Utc>) -> Self {
+        Self {
+            id: job.id,
+            tenant: job.tenant,
+            kind: job.kind.to_owned(),
+            queue: job.queue.to_owned(),
+            state: match job.run_at {
+                Some(run_at) if run_at > at => JobState::Scheduled,
+                _ => JobState::Available,
+            },
+            attempt: 0,
+            max_attempts: job.max_attempts,
+            run_at: job.run_at.unwrap_or(at),
+            created_at: at,
+            started_at: None,
+            finished_at: None,
+            output: None,
+            error: None,
+            request_id: job.request_id.clone(),
+        }
+    }
 }
 
 /// How many jobs the tenant has, waiting, running or ended. Counts rows: for `cargo dev`, not for a busy house.

@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 /// A mail to keep.
 pub struct NewMessage<'a> {
     pub id: MessageId,
+    pub tenant: TenantId,
     pub format: MailFormat,
     pub source: &'a [u8],
     /// [`Mail::content_hash`](crate::domain::mail::Mail::content_hash).
@@ -18,20 +19,31 @@ pub struct StoredMessage {
     pub source: Vec<u8>,
 }
 
+/// Keeps mails, in one statement.
+///
 /// # Errors
 /// When the database refuses.
 pub async fn insert(
     conn: &mut PgConnection,
-    tenant: TenantId,
-    message: &NewMessage<'_>,
+    messages: &[NewMessage<'_>],
 ) -> Result<(), sqlx::Error> {
+    if messages.is_empty() {
+        return Ok(());
+    }
     sqlx::query!(
-        "insert into messages (tenant_id, id, format, source, content_hash) values ($1, $2, $3, $4, $5)",
-        tenant.0,
-        message.id.0,
-        message.format.as_str(),
-        message.source,
-        &message.content_hash,
+        "insert into messages (tenant_id, id, format, source, content_hash)
+         select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[], $5::bytea[])",
+        &messages.iter().map(|m| m.tenant.0).collect::<Vec<_>>(),
+        &messages.iter().map(|m| m.id.0).collect::<Vec<_>>(),
+        &messages
+            .iter()
+            .map(|m| m.format.as_str().to_owned())
+            .collect::<Vec<_>>(),
+        &messages.iter().map(|m| m.source).collect::<Vec<_>>() as &[&[u8]],
+        &messages
+            .iter()
+            .map(|m| m.content_hash.to_vec())
+            .collect::<Vec<_>>(),
     )
     .execute(conn)
     .await?;

@@ -3,6 +3,8 @@
 //!
 //! Start with [`claim`]. READ COMMITTED is needed: under REPEATABLE READ the second would fail instead of waiting.
 
+pub mod many;
+
 use crate::domain::{TenantId, UserId};
 use sqlx::PgConnection;
 

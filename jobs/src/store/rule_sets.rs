@@ -3,6 +3,7 @@
 use crate::domain::{TenantId, UserId};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use std::collections::HashMap;
 
 /// One version of a tenant's rules.
 #[derive(Clone, Debug)]
@@ -27,6 +28,26 @@ pub async fn active_version(conn: &mut PgConnection, tenant: TenantId) -> Result
     .fetch_optional(conn)
     .await?;
     Ok(version.unwrap_or(0))
+}
+
+/// The number of each tenant's active version; a tenant without rules is not among them.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn active_versions(
+    conn: &mut PgConnection,
+    tenants: &[TenantId],
+) -> Result<HashMap<TenantId, i32>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select tenant_id as "tenant: TenantId", version from rule_sets where tenant_id = any($1) and active"#,
+        &tenants.iter().map(|tenant| tenant.0).collect::<Vec<_>>(),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.tenant, row.version))
+        .collect())
 }
 
 /// # Errors

@@ -119,6 +119,56 @@ pub async fn present(
     }))
 }
 
+/// The sessions of tokens that were used before, for which [`present`] would write nothing and say that they are alive;
+/// the answer's places are those of `hashes`. For all others it takes [`present`].
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find_in_use(
+    conn: &mut PgConnection,
+    hashes: &[TokenHash],
+) -> Result<Vec<Option<Session>>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"
+        select asked.place as "place!", t.token_hash, s.tenant_id as "tenant_id: TenantId", s.id as "id: SessionId",
+            s.user_id as "user_id: UserId", u.role, s.auth_method, s.created_at, s.expires_at, s.idle_expires_at
+        from unnest($1::bytea[]) with ordinality as asked (token_hash, place)
+        join session_tokens t on t.token_hash = asked.token_hash
+        join sessions s on s.id = t.session_id
+        join users u on u.tenant_id = s.tenant_id and u.id = s.user_id
+        join tenants on tenants.id = s.tenant_id
+        where s.revoked_at is null and s.expires_at > now() and s.idle_expires_at > now()
+            and u.status = 'active' and tenants.status <> 'closed'
+            and t.retired_at is null and (t.grace_until is null or t.grace_until > now())
+            and t.first_used_at is not null
+            and s.last_used_at > now() - least(interval '60 seconds', s.idle_timeout / 4)
+        "#,
+        &hashes.iter().map(|hash| hash.as_bytes().to_vec()).collect::<Vec<_>>(),
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut sessions = vec![None; hashes.len()];
+    for row in rows {
+        // Postgres counts from 1.
+        let place =
+            usize::try_from(row.place - 1).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        if !hashes[place].matches(&row.token_hash) {
+            continue;
+        }
+        sessions[place] = Some(Session {
+            id: row.id,
+            tenant: row.tenant_id,
+            user: row.user_id,
+            role: known("role", Role::parse(&row.role))?,
+            auth_method: known("auth_method", AuthMethod::parse(&row.auth_method))?,
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+            idle_expires_at: row.idle_expires_at,
+        });
+    }
+    Ok(sessions)
+}
+
 /// Adds a token to a session.
 ///
 /// # Errors

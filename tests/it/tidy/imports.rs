@@ -4,13 +4,17 @@ use super::hold;
 use crate::support::sources::{self, Source};
 
 /// The layers of `jobs`: what a folder or file may name of its own crate.
-const LAYERS: [(&str, &[&str]); 8] = [
+const LAYERS: [(&str, &[&str]); 9] = [
     ("jobs/src/clock.rs", &[]),
+    ("jobs/src/coalesce.rs", &[]),
     ("jobs/src/env.rs", &[]),
     ("jobs/src/telemetry.rs", &[]),
     ("jobs/src/domain", &["domain"]),
-    // The listener owns a connection outside the pool, made from the pool's configuration.
-    ("jobs/src/queue", &["queue", "domain", "clock", "db"]),
+    // The listener and the enqueuer own connections outside the pool, made from the pool's configuration.
+    (
+        "jobs/src/queue",
+        &["queue", "domain", "clock", "coalesce", "db"],
+    ),
     ("jobs/src/store", &["store", "domain"]),
     ("jobs/src/kinds", &["kinds", "domain", "queue"]),
     (
@@ -22,6 +26,8 @@ const LAYERS: [(&str, &[&str]); 8] = [
             "queue",
             "domain",
             "clock",
+            "coalesce",
+            "db",
             "telemetry",
         ],
     ),

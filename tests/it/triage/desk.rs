@@ -166,6 +166,7 @@ impl Desk {
         };
         change(&mut args);
         let message = messages::NewMessage {
+            tenant,
             id: args.message_id,
             format: MailFormat::Rfc822,
             source: raw,
@@ -173,7 +174,7 @@ impl Desk {
                 .map(|mail| mail.content_hash())
                 .unwrap_or_default(),
         };
-        messages::insert(&mut conn, tenant, &message).await.unwrap();
+        messages::insert(&mut conn, &[message]).await.unwrap();
         let job = NewJob {
             request_id: Some("req-triage".into()),
             ..NewJob::of::<Triage>(tenant, &args).unwrap()

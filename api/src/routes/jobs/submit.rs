@@ -16,13 +16,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use jobs::{
-    commands::submit_triage::{How, SubmitError, SubmitTriage, Submitted, submit_triage},
+    coalesce::Unanswered,
+    commands::submit_triage::{How, SubmitError, SubmitTriage, Submitted},
     domain::{
         mail::{Envelope, Mail, MailError, MailFormat},
         session::Scope,
     },
     kinds::triage::{Mode, Triage},
-    queue::JobKind,
+    queue::{JobKind, JobView},
     store::request_keys::StoredAnswer,
 };
 use schemars::JsonSchema;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 const RFC822: &str = "message/rfc822";
 const JSON: &str = "application/json";
 const MAIL_BYTES: usize = 1024 * 1024;
+const SMALL_MAIL_BYTES: usize = 16 * 1024;
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 pub(super) fn route() -> Route {
@@ -137,34 +139,36 @@ async fn submit(
         fingerprint,
     } = submission;
     let request = SubmitTriage {
-        session: &session,
+        session,
         operation: operation.name,
-        key: key.as_str(),
+        key: key.as_str().to_owned(),
         fingerprint,
         format,
-        source: &source,
+        source,
         content_hash,
         mode: options.mode,
         dry_run: options.dry_run,
         force: options.force,
-        external_id: options.external_id.as_deref(),
-        request_id: &context.request_id,
-        traceparent: &context.traceparent,
+        external_id: options.external_id,
+        request_id: context.request_id.clone(),
+        traceparent: context.traceparent.clone(),
     };
-    let submitted = submit_triage(&app.pool, &app.notifier, &request, |job, how| {
-        StoredAnswer {
-            status: match how {
-                How::Inserted => success::ACCEPTED,
-                How::Existing | How::Replayed => success::OK,
-            }
-            .as_u16(),
-            location: Some(path(job.id)),
-            body: JobBody::to_bytes(job),
-        }
-    })
-    .await?;
+    let submitted = app.submitter.submit(request).await?;
     count(&app, submitted.how);
     Ok(respond(submitted))
+}
+
+/// What is answered, now and whenever the request is repeated.
+pub(crate) fn answer_of(job: &JobView, how: How) -> StoredAnswer {
+    StoredAnswer {
+        status: match how {
+            How::Inserted => success::ACCEPTED,
+            How::Existing | How::Replayed => success::OK,
+        }
+        .as_u16(),
+        location: Some(path(job.id)),
+        body: JobBody::to_bytes(job),
+    }
 }
 
 async fn understand(
@@ -225,13 +229,18 @@ fn is_external_id(id: &str) -> bool {
     (1..=255).contains(&id.chars().count()) && !id.chars().any(char::is_control)
 }
 
-/// Parses the mail away from the threads that serve others: a megabyte of nested MIME takes its time.
+/// Parses a large mail away from the threads that serve others: a megabyte of nested MIME takes its time. A small one
+/// is parsed in less than it takes to hand it over.
 async fn read_mail(submission: Submission) -> Result<(Submission, [u8; 32]), ApiError> {
-    let read = tokio::task::spawn_blocking(move || {
+    let content_hash = |submission: Submission| {
         Mail::from_source(submission.format, &submission.source)
             .map(|mail| mail.content_hash())
             .map(|hash| (submission, hash))
-    });
+    };
+    if submission.source.len() <= SMALL_MAIL_BYTES {
+        return content_hash(submission).map_err(not_a_mail);
+    }
+    let read = tokio::task::spawn_blocking(move || content_hash(submission));
     read.await.map_err(ApiError::internal)?.map_err(not_a_mail)
 }
 
@@ -317,7 +326,13 @@ impl From<SubmitError> for ApiError {
                 Code::Gone,
                 "This mail was triaged before and the result is no longer kept. Send `force` to have it triaged again.",
             ),
-            SubmitError::Args(_) => Self::internal(error),
+            SubmitError::Unanswered(Unanswered::Overloaded) => Self::new(
+                Code::Overloaded,
+                "Too many requests are being worked on. Try again in a moment.",
+            )
+            .retry_after(1)
+            .caused_by(error),
+            SubmitError::Unanswered(Unanswered::Lost) => Self::internal(error),
             SubmitError::Database(source) => source.into(),
         }
     }

@@ -1,0 +1,174 @@
+//! The transaction of a batch of submissions: [`submit_all`]. One statement for each table, however many they are.
+
+use super::{AnswerOf, How, SubmitError, SubmitTriage, Submitted, external_id, submitted};
+use crate::{
+    domain::{MessageId, NewAuditEntry},
+    kinds::triage::{self, Triage},
+    queue::{EnqueueError, Enqueued, JobView, NewJob, bulk, read},
+    store::{
+        audit,
+        messages::{self, NewMessage},
+        request_keys::{self, RequestKey},
+        rule_sets,
+    },
+};
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgPool};
+use std::collections::HashMap;
+
+/// Carries out requests of which no two have the same key; the answers' places are those of `requests`. A refusal
+/// concerns its own place only. Returns after the commit.
+///
+/// # Errors
+/// If the database refuses the whole: then nothing was done, unless the connection broke, when all of it may be.
+pub(super) async fn submit_all(
+    pool: &PgPool,
+    requests: &[SubmitTriage],
+    answer_of: AnswerOf,
+) -> Result<Vec<Result<Submitted, SubmitError>>, sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    let keys: Vec<_> = requests.iter().map(|r| (r.key(), r.fingerprint)).collect();
+    let claimed = request_keys::many::claim(&mut tx, &keys).await?;
+    let (new, taken): (Vec<&SubmitTriage>, Vec<&SubmitTriage>) =
+        requests.iter().partition(|r| claimed.contains(&r.key()));
+    let mut replayed = replay(&mut tx, &taken).await?.into_iter();
+    let Some(at) = claimed.at else {
+        tx.rollback().await?;
+        return Ok(replayed.collect());
+    };
+    let mut done = carry_out(&mut tx, &new, at, answer_of).await?.into_iter();
+    tx.commit().await?;
+    requests
+        .iter()
+        .map(|request| {
+            let next = if claimed.contains(&request.key()) {
+                done.next()
+            } else {
+                replayed.next()
+            };
+            next.ok_or(sqlx::Error::RowNotFound)
+        })
+        .collect()
+}
+
+/// The answers of requests whose keys are taken.
+async fn replay(
+    conn: &mut PgConnection,
+    requests: &[&SubmitTriage],
+) -> Result<Vec<Result<Submitted, SubmitError>>, sqlx::Error> {
+    let keys: Vec<RequestKey<'_>> = requests.iter().map(|request| request.key()).collect();
+    let mut stored = request_keys::many::find(conn, &keys).await?;
+    (0..)
+        .zip(requests)
+        .map(|(place, request)| {
+            let stored = stored.remove(&place).ok_or(sqlx::Error::RowNotFound)?;
+            Ok(if stored.fingerprint == request.fingerprint {
+                Ok(Submitted {
+                    answer: stored.answer,
+                    how: How::Replayed,
+                })
+            } else {
+                Err(SubmitError::KeyReused)
+            })
+        })
+        .collect()
+}
+
+/// Does what requests ask for whose keys this transaction claimed, or gives the keys back.
+async fn carry_out(
+    conn: &mut PgConnection,
+    requests: &[&SubmitTriage],
+    at: DateTime<Utc>,
+    answer_of: AnswerOf,
+) -> Result<Vec<Result<Submitted, SubmitError>>, sqlx::Error> {
+    let outcomes = enqueue(conn, requests, at).await?;
+    let mut refused: Vec<RequestKey<'_>> = Vec::new();
+    let mut entries: Vec<NewAuditEntry> = Vec::new();
+    let mut done = Vec::new();
+    for (request, outcome) in requests.iter().zip(outcomes) {
+        done.push(match outcome {
+            Ok((job, how)) => {
+                entries.push(submitted(request, job.id, how));
+                let answer = answer_of(&job, how);
+                Ok(Submitted { answer, how })
+            }
+            Err(error) => {
+                refused.push(request.key());
+                Err(error)
+            }
+        });
+    }
+    let answered: Vec<_> = requests
+        .iter()
+        .zip(&done)
+        .filter_map(|(request, done)| Some((request.key(), &done.as_ref().ok()?.answer)))
+        .collect();
+    request_keys::many::complete(conn, &answered).await?;
+    request_keys::many::release(conn, &refused).await?;
+    audit::insert(conn, &entries).await?;
+    Ok(done)
+}
+
+/// The job of each request, new or found, with the mails of the new ones.
+async fn enqueue(
+    conn: &mut PgConnection,
+    requests: &[&SubmitTriage],
+    at: DateTime<Utc>,
+) -> Result<Vec<Result<(JobView, How), SubmitError>>, sqlx::Error> {
+    let tenants: Vec<_> = requests.iter().map(|r| r.session.tenant).collect();
+    let versions = rule_sets::active_versions(conn, &tenants).await?;
+    let mut jobs = Vec::with_capacity(requests.len());
+    let mut mails = HashMap::with_capacity(requests.len());
+    for request in requests {
+        let tenant = request.session.tenant;
+        let args = triage::Args {
+            message_id: MessageId::new(),
+            mode: request.mode,
+            dry_run: request.dry_run,
+            force: request.force,
+            ruleset_version: versions.get(&tenant).copied().unwrap_or(0),
+        };
+        let job = NewJob {
+            external: external_id(request, args.ruleset_version),
+            request_id: Some(request.request_id.to_string()),
+            traceparent: Some(request.traceparent.to_string()),
+            ..NewJob::of::<Triage>(tenant, &args)
+                .map_err(|error| sqlx::Error::Encode(Box::new(error)))?
+        };
+        mails.insert(
+            job.id,
+            NewMessage {
+                id: args.message_id,
+                tenant,
+                format: request.format,
+                source: &request.source,
+                content_hash: request.content_hash,
+            },
+        );
+        jobs.push(job);
+    }
+    let enqueued = bulk::enqueue_many(conn, &jobs).await?;
+    let mut outcomes = Vec::with_capacity(jobs.len());
+    let mut new_mails = Vec::with_capacity(jobs.len());
+    for (job, enqueued) in jobs.iter().zip(enqueued) {
+        outcomes.push(match enqueued {
+            Ok(Enqueued::Inserted(id)) => {
+                new_mails.extend(mails.remove(&id));
+                Ok((JobView::of_new(job, at), How::Inserted))
+            }
+            Ok(Enqueued::Existing(id)) => read::find(conn, job.tenant, id)
+                .await?
+                .map(|view| (view, How::Existing))
+                .ok_or(SubmitError::Purged { job: id }),
+            Err(EnqueueError::KeyReused { existing }) => {
+                Err(SubmitError::ExternalIdReused { existing })
+            }
+            Err(EnqueueError::Database(source)) => return Err(source),
+            Err(error @ (EnqueueError::Batch(_) | EnqueueError::Unanswered(_))) => {
+                return Err(sqlx::Error::Encode(Box::new(error)));
+            }
+        });
+    }
+    messages::insert(conn, &new_mails).await?;
+    Ok(outcomes)
+}
