@@ -16,7 +16,7 @@ const QUEUED: usize = 1024;
 /// The longest that a caller waits for a place in the queue.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How much one lane takes at a time. Larger batches were not faster, and the last of them waits for all.
+/// How much one lane takes at a time: the last of a batch waits for all. Not measured against other sizes.
 pub const BATCH: usize = 128;
 
 /// A handle for asking; cheap to clone.

@@ -12,7 +12,7 @@ use sqlx::PgPool;
 use std::collections::HashSet;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// While one batch commits the next is inserted; a third was no faster on two cores.
+/// While one batch commits the next is inserted. Not measured against other numbers of lanes.
 const LANES: usize = 2;
 
 /// A handle for enqueueing; cheap to clone.

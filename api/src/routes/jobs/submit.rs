@@ -229,8 +229,8 @@ fn is_external_id(id: &str) -> bool {
     (1..=255).contains(&id.chars().count()) && !id.chars().any(char::is_control)
 }
 
-/// Parses a large mail away from the threads that serve others: a megabyte of nested MIME takes its time. A small one
-/// is parsed in less than it takes to hand it over.
+/// Parses a large mail away from the threads that serve others: a megabyte of nested MIME takes its time. A small one,
+/// up to 16 KiB, is parsed on the spot.
 async fn read_mail(submission: Submission) -> Result<(Submission, [u8; 32]), ApiError> {
     let content_hash = |submission: Submission| {
         Mail::from_source(submission.format, &submission.source)
