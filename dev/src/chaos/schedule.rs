@@ -41,7 +41,7 @@ impl Fault {
     }
 }
 
-/// An endless row of faults, dealt from a shuffled deck: every nineteen faults hold the same mixture.
+/// An endless row of faults, dealt from a shuffled deck: every twenty faults hold the same mixture.
 #[derive(Debug)]
 pub(super) struct Schedule {
     random: Random,
@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn every_deck_crashes_postgres_once() {
-        for deck in first(1).chunks_exact(19) {
+        let size = Schedule::new(1, Duration::from_secs(3)).shuffled().len();
+        for deck in first(1).chunks_exact(size) {
             let crashes = deck
                 .iter()
                 .filter(|(_, fault)| *fault == Fault::CrashPostgres);
