@@ -1,4 +1,4 @@
-//! Where a client left off in a list: [`Cursor`], opaque to the client and bound to the list it came from.
+//! Where a client left off in a list ([`Cursor`], opaque to the client and bound to the list it came from), and how much of it comes at a time ([`page_limit`]).
 //!
 //! Holds an id, which is not a secret, and a digest of whose list it was and how it was filtered. The digest keeps a
 //! client from continuing one list with the cursor of another; what may be read is decided by the query itself.
@@ -10,6 +10,9 @@ use uuid::Uuid;
 
 /// Changes when the meaning of the rest does.
 const VERSION: &str = "c1_";
+
+const DEFAULT_LIMIT: i64 = 50;
+const MAX_LIMIT: i64 = 200;
 
 /// The last row that was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +40,24 @@ impl Cursor {
                 .at("?cursor", "INVALID_VALUE", "Not a cursor of this list.")
             })
     }
+}
+
+/// How many rows a page has, as asked for or by default.
+///
+/// # Errors
+/// 400 when it is out of range.
+pub fn page_limit(asked: Option<i64>) -> Result<i64, ApiError> {
+    let limit = asked.unwrap_or(DEFAULT_LIMIT);
+    if (1..=MAX_LIMIT).contains(&limit) {
+        return Ok(limit);
+    }
+    Err(
+        ApiError::new(Code::InvalidParameter, "The limit must be from 1 to 200.").at(
+            "?limit",
+            "OUT_OF_RANGE",
+            "1 to 200",
+        ),
+    )
 }
 
 fn digest(tenant: TenantId, list: &[&str]) -> String {

@@ -2,8 +2,8 @@
 
 use crate::{
     AppState,
-    cursor::Cursor,
-    error::{ApiError, Code},
+    cursor::{Cursor, page_limit},
+    error::ApiError,
     extract::{CurrentSession, StrictQuery},
     route_table::{Access, Place, Route},
 };
@@ -17,9 +17,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
-
-const DEFAULT_LIMIT: i64 = 50;
-const MAX_LIMIT: i64 = 200;
 
 pub fn routes() -> Vec<Route> {
     vec![
@@ -99,7 +96,7 @@ async fn list(
     StrictQuery(query): StrictQuery<AuditQuery>,
 ) -> Result<Json<AuditPage>, ApiError> {
     let tenant = session.tenant;
-    let limit = limit(query.limit)?;
+    let limit = page_limit(query.limit)?;
     let filters: Vec<&str> = std::iter::once("audit")
         .chain(query.request_id.as_deref())
         .collect();
@@ -128,20 +125,6 @@ async fn list(
         .map(|last| Cursor(last.id.0).encode(tenant, &filters));
     let items = entries.into_iter().map(AuditEntryView::from).collect();
     Ok(Json(AuditPage { items, next_cursor }))
-}
-
-fn limit(asked: Option<i64>) -> Result<i64, ApiError> {
-    let limit = asked.unwrap_or(DEFAULT_LIMIT);
-    if (1..=MAX_LIMIT).contains(&limit) {
-        return Ok(limit);
-    }
-    Err(
-        ApiError::new(Code::InvalidParameter, "The limit must be from 1 to 200.").at(
-            "?limit",
-            "OUT_OF_RANGE",
-            "1 to 200",
-        ),
-    )
 }
 
 impl From<AuditEntry> for AuditEntryView {

@@ -3,8 +3,8 @@
 use super::{JobFailure, path};
 use crate::{
     AppState,
-    cursor::Cursor,
-    error::{ApiError, Code},
+    cursor::{Cursor, page_limit},
+    error::ApiError,
     extract::{CurrentSession, StrictQuery},
     route_table::{Access, Place, Route},
 };
@@ -19,9 +19,6 @@ use jobs::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-const DEFAULT_LIMIT: i64 = 50;
-const MAX_LIMIT: i64 = 200;
 
 pub(super) fn routes() -> Vec<Route> {
     let jobs = Route::new(
@@ -159,7 +156,7 @@ async fn page(
     name: &str,
     query: JobsQuery,
 ) -> Result<Json<JobPage>, ApiError> {
-    let limit = limit(query.limit)?;
+    let limit = page_limit(query.limit)?;
     let filter = ListFilter {
         state: query.state,
         kind: query.kind,
@@ -188,20 +185,6 @@ async fn page(
         .map(|last| Cursor(last.id.0).encode(session.tenant, &bound));
     let items = jobs.into_iter().map(JobSummary::from).collect();
     Ok(Json(JobPage { items, next_cursor }))
-}
-
-fn limit(asked: Option<i64>) -> Result<i64, ApiError> {
-    let limit = asked.unwrap_or(DEFAULT_LIMIT);
-    if (1..=MAX_LIMIT).contains(&limit) {
-        return Ok(limit);
-    }
-    Err(
-        ApiError::new(Code::InvalidParameter, "The limit must be from 1 to 200.").at(
-            "?limit",
-            "OUT_OF_RANGE",
-            "1 to 200",
-        ),
-    )
 }
 
 impl From<JobView> for JobSummary {
