@@ -1,4 +1,5 @@
-//! Where a client left off in a list ([`Cursor`], opaque to the client and bound to the list it came from), and how much of it comes at a time ([`page_limit`]).
+//! Where a client left off in a list ([`Cursor`], opaque to the client and bound to the list it came from), how much of it
+//! comes at a time ([`page_limit`]), and both together ([`Page`]).
 //!
 //! Holds an id, which is not a secret, and a digest of whose list it was and how it was filtered. The digest keeps a
 //! client from continuing one list with the cursor of another; what may be read is decided by the query itself.
@@ -6,6 +7,7 @@
 use crate::error::{ApiError, Code};
 use jobs::domain::TenantId;
 use sha2::{Digest, Sha256};
+use std::fmt::Debug;
 use uuid::Uuid;
 
 /// Changes when the meaning of the rest does.
@@ -58,6 +60,62 @@ pub fn page_limit(asked: Option<i64>) -> Result<i64, ApiError> {
             "1 to 200",
         ),
     )
+}
+
+/// One page of a list as it was asked for.
+#[derive(Debug)]
+pub struct Page {
+    pub limit: i64,
+    /// What the last page ended with.
+    pub after: Option<Uuid>,
+    tenant: TenantId,
+    list: [String; 2],
+}
+
+impl Page {
+    /// `list` names the operation; the filter's `Debug` tells it from all others.
+    ///
+    /// # Errors
+    /// 400 when the limit is out of range or the cursor is not of this list.
+    pub fn asked(
+        tenant: TenantId,
+        list: &str,
+        filter: &impl Debug,
+        limit: Option<i64>,
+        cursor: Option<&str>,
+    ) -> Result<Self, ApiError> {
+        let limit = page_limit(limit)?;
+        let list = [list.to_owned(), format!("{filter:?}")];
+        let bound = [list[0].as_str(), list[1].as_str()];
+        let after = cursor
+            .map(|text| Cursor::decode(text, tenant, &bound))
+            .transpose()?
+            .map(|Cursor(id)| id);
+        Ok(Self {
+            limit,
+            after,
+            tenant,
+            list,
+        })
+    }
+
+    /// One row more than asked for tells whether there is a next page.
+    pub fn rows(&self) -> i64 {
+        self.limit + 1
+    }
+
+    /// The page's own rows of those found, and the cursor of the next page.
+    pub fn cut<T>(&self, mut found: Vec<T>, id: impl Fn(&T) -> Uuid) -> (Vec<T>, Option<String>) {
+        if i64::try_from(found.len()).is_ok_and(|found| found <= self.limit) {
+            return (found, None);
+        }
+        found.pop();
+        let bound = [self.list[0].as_str(), self.list[1].as_str()];
+        let next = found
+            .last()
+            .map(|last| Cursor(id(last)).encode(self.tenant, &bound));
+        (found, next)
+    }
 }
 
 fn digest(tenant: TenantId, list: &[&str]) -> String {

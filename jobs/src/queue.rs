@@ -28,6 +28,7 @@ pub mod retention;
 pub mod retry_policy;
 pub mod settle;
 pub mod stats;
+pub mod workers;
 
 pub use enqueue::{EnqueueError, Enqueued, ExternalId, NewJob};
 pub use job::{Job, JobState, Lease};

@@ -8,6 +8,7 @@
     reason = "a helper of the tests fails the test that called it"
 )]
 
+mod admin;
 mod audit;
 mod canary;
 mod chaos;

@@ -1,7 +1,8 @@
-//! What the parts of a running worker share, and its loops: claim, lease, wake.
+//! What the parts of a running worker share, and its loops: claim, lease, cancel, wake, beat.
 //!
 //! See [`Engine`]. Each loop is a task of its own with a shutdown arm; none of them ends because the database is away.
 
+mod beat_loop;
 mod cancel_loop;
 mod claim_loop;
 mod held;
@@ -153,6 +154,7 @@ impl Engine {
         self.tracker.spawn(lease_loop::run(self.clone()));
         self.tracker.spawn(cancel_loop::run(self.clone()));
         self.tracker.spawn(wake_loop::run(self.clone()));
+        self.tracker.spawn(beat_loop::run(self.clone()));
     }
 
     /// Starts claiming jobs of one queue into the channel that is returned.

@@ -5,7 +5,7 @@
 use crate::engine::Engine;
 use jobs::{
     commands::rescue_jobs,
-    queue::{duties, retention, stats},
+    queue::{duties, retention, stats, workers},
     store::{llm_checkpoints, login_failures, request_keys, sessions},
     telemetry::chain,
 };
@@ -20,7 +20,7 @@ const DUTY_TIMEOUT: Duration = Duration::from_secs(30);
 enum Duty {
     /// The queue is counted, for everybody's metrics.
     Sample,
-    /// Finished jobs age out, and model answers that jobs left behind.
+    /// Finished jobs age out, model answers that jobs left behind, and workers that were not heard of for long.
     PruneJobs,
     /// Sessions that ended long ago age out, and failed logins that no longer count.
     PurgeSessions,
@@ -121,9 +121,8 @@ async fn fulfil(engine: &Engine, duty: Duty) -> Result<(), sqlx::Error> {
         }
         Duty::PruneJobs => {
             in_batches(|| retention::prune_finished(pool, engine.config.retention, BATCH)).await?;
-            llm_checkpoints::purge(&mut *pool.acquire().await?)
-                .await
-                .map(|_| ())
+            llm_checkpoints::purge(&mut *pool.acquire().await?).await?;
+            workers::prune(pool).await.map(|_| ())
         }
         Duty::PurgeSessions => {
             in_batches(|| async {

@@ -1,7 +1,9 @@
-//! Jobs that were given up or cancelled, put back in line by a person: one, or the discarded ones by a filter.
+//! Jobs that were given up: seen by their tenant, and with those that were cancelled put back in line by a person, one or
+//! by a filter.
 //!
 //! A job that comes back keeps its id and its count of claims, so the fence of a former worker stays shut.
 
+use super::{JobView, read::Row};
 use crate::domain::{JobId, TenantId};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -17,7 +19,11 @@ pub struct Requeued {
 #[derive(Clone, Debug, Default)]
 pub struct DeadLetterFilter {
     pub kind: Option<String>,
+    pub queue: Option<String>,
     pub error_code: Option<String>,
+    pub created_from: Option<DateTime<Utc>>,
+    /// Not including this moment.
+    pub created_before: Option<DateTime<Utc>>,
     /// By when they were given up.
     pub finished_from: Option<DateTime<Utc>>,
     /// Not including this moment.
@@ -26,6 +32,47 @@ pub struct DeadLetterFilter {
 
 /// Counts of what is left stop here.
 pub const MOST_COUNTED: i64 = 10_000;
+
+/// Up to `limit` discarded jobs that are older than `before`, the youngest first.
+///
+/// # Errors
+/// If the database cannot be asked.
+pub async fn list(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    filter: &DeadLetterFilter,
+    before: Option<JobId>,
+    limit: i64,
+) -> Result<Vec<JobView>, sqlx::Error> {
+    // The state is no parameter: with one, a plan for every state could not use the index of the discarded.
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select id as "id: JobId", kind, queue, state, errors as attempts, max_attempts, run_at, created_at, started_at,
+                  finished_at as "finished_at?", null::jsonb as output, error_code, error_message, request_id
+           from finished_jobs
+           where tenant_id = $1 and state = 'discarded'
+             and ($2::text is null or kind = $2) and ($3::text is null or queue = $3)
+             and ($4::text is null or error_code = $4)
+             and ($5::timestamptz is null or created_at >= $5) and ($6::timestamptz is null or created_at < $6)
+             and ($7::timestamptz is null or finished_at >= $7) and ($8::timestamptz is null or finished_at < $8)
+             and id < coalesce($9, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
+           order by id desc
+           limit $10"#,
+        tenant.0,
+        filter.kind,
+        filter.queue,
+        filter.error_code,
+        filter.created_from,
+        filter.created_before,
+        filter.finished_from,
+        filter.finished_before,
+        before.map(|id| id.0),
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(|row| row.view(tenant)).collect()
+}
 
 /// Puts these discarded or cancelled jobs back in line, with no errors or crashes counted against them; ids that name
 /// anything else are passed over.
@@ -45,10 +92,10 @@ pub async fn requeue(
                where tenant_id = $1 and id = any($2) and state in ('discarded', 'cancelled')
                returning *
            ), returned as (
-               insert into jobs (tenant_id, id, created_at, priority, max_attempts, children, kind, queue, args, request_id,
-                   traceparent, parent_id, last_error_code, last_error_message, run_at, attempt, state)
-               select tenant_id, id, created_at, priority, max_attempts, children, kind, queue, args, request_id,
-                   traceparent, parent_id, error_code, error_message, now(), attempt, 'available'
+               insert into jobs (tenant_id, id, created_at, priority, max_attempts, children, kind, queue, args,
+                   request_id, traceparent, parent_id, last_error_code, last_error_message, run_at, attempt, state)
+               select tenant_id, id, created_at, priority, max_attempts, children, kind, queue, args,
+                   request_id, traceparent, parent_id, error_code, error_message, now(), attempt, 'available'
                from moved
            ), told as (
                insert into job_events (tenant_id, job_id, attempt, seq, kind)
@@ -80,14 +127,19 @@ pub async fn lock(
     sqlx::query_scalar!(
         r#"select id as "id: JobId" from finished_jobs
            where tenant_id = $1 and state = 'discarded'
-             and ($2::text is null or kind = $2) and ($3::text is null or error_code = $3)
-             and ($4::timestamptz is null or finished_at >= $4) and ($5::timestamptz is null or finished_at < $5)
+             and ($2::text is null or kind = $2) and ($3::text is null or queue = $3)
+             and ($4::text is null or error_code = $4)
+             and ($5::timestamptz is null or created_at >= $5) and ($6::timestamptz is null or created_at < $6)
+             and ($7::timestamptz is null or finished_at >= $7) and ($8::timestamptz is null or finished_at < $8)
            order by id
-           limit $6
+           limit $9
            for update skip locked"#,
         tenant.0,
         filter.kind,
+        filter.queue,
         filter.error_code,
+        filter.created_from,
+        filter.created_before,
         filter.finished_from,
         filter.finished_before,
         limit,
@@ -109,13 +161,18 @@ pub async fn count(
         r#"select count(*) as "count!" from (
                select from finished_jobs
                where tenant_id = $1 and state = 'discarded'
-                 and ($2::text is null or kind = $2) and ($3::text is null or error_code = $3)
-                 and ($4::timestamptz is null or finished_at >= $4) and ($5::timestamptz is null or finished_at < $5)
-               limit $6
+                 and ($2::text is null or kind = $2) and ($3::text is null or queue = $3)
+                 and ($4::text is null or error_code = $4)
+                 and ($5::timestamptz is null or created_at >= $5) and ($6::timestamptz is null or created_at < $6)
+                 and ($7::timestamptz is null or finished_at >= $7) and ($8::timestamptz is null or finished_at < $8)
+               limit $9
            ) found"#,
         tenant.0,
         filter.kind,
+        filter.queue,
         filter.error_code,
+        filter.created_from,
+        filter.created_before,
         filter.finished_from,
         filter.finished_before,
         MOST_COUNTED,

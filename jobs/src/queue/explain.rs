@@ -22,8 +22,8 @@ pub struct Facts {
     /// Why the last attempt was put off, if it was.
     pub snoozed_by: Option<String>,
     pub last_error_code: Option<String>,
-    /// Why the queue is paused, if it is.
-    pub pause_reason: Option<String>,
+    /// Whether the queue is held still. Why is the operators' affair.
+    pub is_paused: bool,
     /// The first limit on running jobs that leaves no room: `queue`, `kind` or `tenant`.
     pub limit_scope: Option<String>,
     pub limit_max: Option<i32>,
@@ -50,7 +50,7 @@ pub async fn facts(
                   (select error_code from job_attempts
                    where job_id = job.id and attempt = job.attempt and outcome = 'snoozed') as snoozed_by,
                   job.last_error_code,
-                  (select reason from queue_pauses where queue_pauses.queue = job.queue) as pause_reason,
+                  exists (select from queue_pauses where queue_pauses.queue = job.queue) as "is_paused!",
                   full_up.scope as "limit_scope?", full_up.max_running as "limit_max?",
                   (select count(*) from (
                        select from jobs other

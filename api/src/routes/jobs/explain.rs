@@ -104,8 +104,9 @@ fn reasons(state: JobState, facts: Facts) -> Vec<Reason> {
         return vec![Reason::new(ReasonCode::Running, "The job is running.")];
     }
     let mut reasons = Vec::new();
-    if let Some(why) = &facts.pause_reason {
-        let message = format!("The queue {} is paused: {why}", facts.queue);
+    if facts.is_paused {
+        // Not the reason: it was written for operators and may name another tenant.
+        let message = format!("The queue {} is held still for now.", facts.queue);
         reasons.push(Reason::new(ReasonCode::QueuePaused, message));
     }
     if facts.awaits_children {

@@ -3,7 +3,7 @@
 use super::{JobFailure, path};
 use crate::{
     AppState,
-    cursor::{Cursor, page_limit},
+    cursor::Page,
     error::ApiError,
     extract::{CurrentSession, StrictQuery},
     route_table::{Access, Place, Route},
@@ -11,9 +11,10 @@ use crate::{
 use axum::{Json, extract::State, http::Method};
 use chrono::{DateTime, Utc};
 use jobs::{
-    domain::{JobId, Session, session::Scope},
+    domain::{JobId, session::Scope},
     queue::{
         JobState, JobView,
+        dead_letters::{self, DeadLetterFilter},
         list::{ListFilter, list},
     },
 };
@@ -130,33 +131,6 @@ async fn list_jobs(
     CurrentSession(session): CurrentSession,
     StrictQuery(query): StrictQuery<JobsQuery>,
 ) -> Result<Json<JobPage>, ApiError> {
-    page(&app, &session, "jobs", query).await
-}
-
-async fn list_dead_letters(
-    State(app): State<AppState>,
-    CurrentSession(session): CurrentSession,
-    StrictQuery(query): StrictQuery<DeadLettersQuery>,
-) -> Result<Json<JobPage>, ApiError> {
-    let query = JobsQuery {
-        state: Some(JobState::Discarded),
-        kind: query.kind,
-        queue: query.queue,
-        created_from: query.created_from,
-        created_before: query.created_before,
-        limit: query.limit,
-        cursor: query.cursor,
-    };
-    page(&app, &session, "dead-letters", query).await
-}
-
-async fn page(
-    app: &AppState,
-    session: &Session,
-    name: &str,
-    query: JobsQuery,
-) -> Result<Json<JobPage>, ApiError> {
-    let limit = page_limit(query.limit)?;
     let filter = ListFilter {
         state: query.state,
         kind: query.kind,
@@ -164,27 +138,40 @@ async fn page(
         created_from: query.created_from,
         created_before: query.created_before,
     };
-    let digested = format!("{filter:?}");
-    let bound = [name, digested.as_str()];
-    let before = query
-        .cursor
-        .map(|text| Cursor::decode(&text, session.tenant, &bound))
-        .transpose()?
-        .map(|Cursor(id)| JobId(id));
-
+    let cursor = query.cursor.as_deref();
+    let page = Page::asked(session.tenant, "jobs", &filter, query.limit, cursor)?;
     let mut conn = app.pool.acquire().await?;
-    // One more than asked for tells whether there is a next page.
-    let mut jobs = list(&mut conn, session.tenant, &filter, before, limit + 1).await?;
-    let is_last = i64::try_from(jobs.len()).is_ok_and(|found| found <= limit);
-    if !is_last {
-        jobs.pop();
+    let before = page.after.map(JobId);
+    let found = list(&mut conn, session.tenant, &filter, before, page.rows()).await?;
+    Ok(Json(JobPage::of(&page, found)))
+}
+
+async fn list_dead_letters(
+    State(app): State<AppState>,
+    CurrentSession(session): CurrentSession,
+    StrictQuery(query): StrictQuery<DeadLettersQuery>,
+) -> Result<Json<JobPage>, ApiError> {
+    let filter = DeadLetterFilter {
+        kind: query.kind,
+        queue: query.queue,
+        created_from: query.created_from,
+        created_before: query.created_before,
+        ..DeadLetterFilter::default()
+    };
+    let cursor = query.cursor.as_deref();
+    let page = Page::asked(session.tenant, "dead-letters", &filter, query.limit, cursor)?;
+    let mut conn = app.pool.acquire().await?;
+    let before = page.after.map(JobId);
+    let found = dead_letters::list(&mut conn, session.tenant, &filter, before, page.rows()).await?;
+    Ok(Json(JobPage::of(&page, found)))
+}
+
+impl JobPage {
+    fn of(page: &Page, found: Vec<JobView>) -> Self {
+        let (jobs, next_cursor) = page.cut(found, |job| job.id.0);
+        let items = jobs.into_iter().map(JobSummary::from).collect();
+        Self { items, next_cursor }
     }
-    let next_cursor = jobs
-        .last()
-        .filter(|_| !is_last)
-        .map(|last| Cursor(last.id.0).encode(session.tenant, &bound));
-    let items = jobs.into_iter().map(JobSummary::from).collect();
-    Ok(Json(JobPage { items, next_cursor }))
 }
 
 impl From<JobView> for JobSummary {

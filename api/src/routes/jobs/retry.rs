@@ -105,6 +105,7 @@ async fn retry_dead_letters(
         error_code: asked.error_code,
         finished_from: asked.finished_from,
         finished_before: asked.finished_before,
+        ..DeadLetterFilter::default()
     };
     let request_id = Some(&*context.request_id);
     let done =
