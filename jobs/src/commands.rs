@@ -15,7 +15,6 @@ pub mod record_denial;
 pub mod requeue;
 pub mod rescue_jobs;
 pub mod rotate_session;
-pub mod settle_succeeded;
 pub mod submit_triage;
 
 pub use accept_invite::accept_invite;
@@ -30,5 +29,4 @@ pub use put_rules::put_rules;
 pub use record_denial::record_denial;
 pub use rescue_jobs::rescue_jobs;
 pub use rotate_session::rotate_session;
-pub use settle_succeeded::settle_succeeded;
 pub use submit_triage::Submitter;

@@ -1,6 +1,6 @@
 //! The engine: enqueue, claim, lease, settle, rescue. Holds the SQL of the queue's own tables and nothing of any job kind.
 //!
-//! Start with [`Job`] and [`settle`]. Knows nothing of tenants' data, HTTP or models; imports only ids and the clock.
+//! Start with [`Job`] and [`settle`]. Knows nothing of tenants' data, HTTP or models; imports only ids, the words of the audit log and the clock.
 
 pub mod attempts;
 pub mod bulk;
@@ -20,6 +20,7 @@ pub mod list;
 pub mod listen;
 pub mod look;
 pub mod notify;
+pub mod onward;
 pub mod outcome;
 pub mod pause;
 pub mod read;
@@ -36,4 +37,4 @@ pub use kind::JobKind;
 pub use outcome::{Failure, FailureClass, Outcome};
 pub use read::{JobError, JobView};
 pub use retry_policy::RetryPolicy;
-pub use settle::{SettleError, Settled, settle};
+pub use settle::{SettleError, Settled, settle, settle_succeeded};

@@ -5,6 +5,7 @@ mod cancel;
 mod enqueuer;
 mod fairness;
 mod limits;
+mod onward;
 
 use crate::support::TestDb;
 use jobs::{

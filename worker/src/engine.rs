@@ -70,7 +70,7 @@ struct Queue {
 
 /// A claimed job on its way to its handler.
 pub struct Claimed {
-    pub job: Job,
+    pub job: Arc<Job>,
     /// Given back when the attempt is settled, which lets the next job be claimed.
     pub slot: OwnedSemaphorePermit,
     /// What may be heard of it while it is held.
@@ -124,9 +124,10 @@ impl Engine {
                 .with_label_values(&[queue])
                 .set(i64::from(config.slots));
         }
-        let batcher = Batcher::spawn(pool.clone(), &tracker);
+        let worker = WorkerId::new();
+        let batcher = Batcher::spawn(worker, queue_pool.clone(), &tracker);
         Arc::new(Self {
-            worker: WorkerId::new(),
+            worker,
             config,
             pool,
             queue_pool,

@@ -1,7 +1,7 @@
 //! One attempt: span, timeout, panic, loss of the lease, shutdown → outcome → settle.
 //!
-//! See [`run_attempt`]. The handler runs in a task of its own, so that it uses all cores, a panic ends only it, and it
-//! can be aborted.
+//! See [`run_attempt`]. Every attempt is a task of its own, so that all cores are used; the handler runs inside of it,
+//! where its panic is caught, and is aborted by being dropped.
 
 use crate::{
     engine::{Claimed, Engine, Word},
@@ -9,17 +9,15 @@ use crate::{
     settle::{Unsettled, settle_attempt},
 };
 use chrono::TimeDelta;
+use futures::FutureExt;
 use jobs::{
     queue::{Failure, Job, Outcome},
     telemetry::{chain, millis, trace_id},
 };
-use std::{sync::Arc, time::Duration};
-use tokio::{
-    task::{JoinError, JoinHandle},
-    time::Instant,
-};
+use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, Span};
+use tracing::Instrument;
 
 /// How long a handler may take to heed its cancellation before it is aborted.
 const HEED: Duration = Duration::from_millis(500);
@@ -61,7 +59,7 @@ pub(crate) async fn hand_back(engine: &Arc<Engine>, claimed: Claimed) {
     drop(slot);
 }
 
-async fn attempt(engine: &Arc<Engine>, job: &Job, word: &Word) {
+async fn attempt(engine: &Arc<Engine>, job: &Arc<Job>, word: &Word) {
     let kind = engine
         .registry
         .get(&job.kind)
@@ -121,7 +119,7 @@ async fn attempt(engine: &Arc<Engine>, job: &Job, word: &Word) {
 async fn run_handler(
     engine: &Arc<Engine>,
     kind: &Registered,
-    job: &Job,
+    job: &Arc<Job>,
     word: &Word,
 ) -> Option<Result<Settlement, Failure>> {
     let cancelled = CancellationToken::new();
@@ -131,18 +129,15 @@ async fn run_handler(
         clock: engine.clock.clone(),
         cancelled: cancelled.clone(),
     };
-    let handler = kind.clone();
-    let mut task = engine
-        .tracker
-        .spawn(async move { handler.run(&context).await }.instrument(Span::current()));
+    let mut handler = pin!(AssertUnwindSafe(kind.run(&context)).catch_unwind());
     let stopped = tokio::select! {
         // Its own end counts before anything that happened at the same moment.
         biased;
-        ended = &mut task => return Some(ended.unwrap_or_else(panicked)),
+        ended = &mut handler => return Some(ended.unwrap_or_else(|_| Err(panicked()))),
         () = word.lost.cancelled() => None,
         () = word.cancelled.cancelled() => {
             cancelled.cancel();
-            return Some(heed(&mut task).await);
+            return Some(heed(handler).await);
         }
         () = engine.grace_over.cancelled() => Some(Failure::interrupted()),
         () = tokio::time::sleep(kind.timeout) => Some(Failure::transient(
@@ -153,55 +148,51 @@ async fn run_handler(
     };
     // First a word, then force: a handler between two steps may end in order, but nothing of it is used any more.
     cancelled.cancel();
-    if tokio::time::timeout(HEED, &mut task).await.is_err() {
-        task.abort();
-    }
+    let _used_by_nobody = tokio::time::timeout(HEED, handler).await;
     stopped.map(Err)
 }
 
 /// Gives a cancelled handler time to end as it sees fit: what it completes counts, or a mail that was sent would be told
 /// to have been cancelled.
-async fn heed(task: &mut JoinHandle<Result<Settlement, Failure>>) -> Result<Settlement, Failure> {
-    match tokio::time::timeout(CANCEL_GRACE, &mut *task).await {
+async fn heed(
+    handler: impl Future<Output = std::thread::Result<Result<Settlement, Failure>>>,
+) -> Result<Settlement, Failure> {
+    match tokio::time::timeout(CANCEL_GRACE, handler).await {
         Ok(Ok(Ok(settlement))) => Ok(settlement),
-        Ok(_) => Err(Failure::cancelled()),
-        Err(_) => {
-            task.abort();
-            Err(Failure::cancelled())
-        }
+        _ => Err(Failure::cancelled()),
     }
 }
 
-fn panicked(error: JoinError) -> Result<Settlement, Failure> {
+fn panicked() -> Failure {
     // The payload may quote what was being worked on; where it happened is in the log.
-    let detail = if error.is_panic() {
-        "the handler panicked"
-    } else {
-        "the handler was aborted"
-    };
-    Err(Failure::transient(
+    Failure::transient(
         "internal_error",
         "Something went wrong on our side; the job will be tried again.",
-        detail,
-    ))
+        "the handler panicked",
+    )
 }
 
 /// Settles what the handler brought; if its writes are at fault, settles that as the failure it is.
 async fn settle_result(
     engine: &Engine,
     kind: &Registered,
-    job: &Job,
+    job: &Arc<Job>,
     result: Result<Settlement, Failure>,
     lost: &CancellationToken,
 ) -> Result<Outcome, Unsettled> {
-    if let Err(failure) = &result {
-        tracing::warn!(
-            error_code = failure.code,
-            detail = failure.detail,
-            "attempt failed"
-        );
-    }
-    match settle_attempt(engine, job, result.as_ref(), &kind.retry_policy, lost).await {
+    let policy = &kind.retry_policy;
+    let settled = match result {
+        Ok(settlement) => settle_attempt(engine, job, Ok(settlement), policy, lost).await,
+        Err(failure) => {
+            tracing::warn!(
+                error_code = failure.code,
+                detail = failure.detail,
+                "attempt failed"
+            );
+            settle_attempt(engine, job, Err(&failure), policy, lost).await
+        }
+    };
+    match settled {
         Err(error @ Unsettled::Writes(_)) => {
             tracing::error!(
                 error = chain(&error),
@@ -212,7 +203,7 @@ async fn settle_result(
                 "Something went wrong on our side; the job will be tried again.",
                 "the attempt's writes were refused",
             );
-            settle_attempt(engine, job, Err(&failure), &kind.retry_policy, lost).await
+            settle_attempt(engine, job, Err(&failure), policy, lost).await
         }
         settled => settled,
     }

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use jobs::clock::Clock;
 use jobs::queue::{Failure, Job, JobKind, RetryPolicy};
+use serde::Deserialize;
 use sqlx::{PgConnection, PgPool};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -10,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 /// What a handler knows of the attempt it runs in.
 #[derive(Clone)]
 pub struct JobContext {
-    pub job: Job,
+    pub job: Arc<Job>,
     pub pool: PgPool,
     pub clock: Clock,
     /// Set when the lease is lost, the job is cancelled or the worker stops: return soon.
@@ -76,13 +77,14 @@ struct Decode<H>(H);
 #[async_trait]
 impl<H: Handler> ErasedHandler for Decode<H> {
     async fn run(&self, ctx: &JobContext) -> Result<Settlement, Failure> {
-        let args = serde_json::from_value(ctx.job.args.clone()).map_err(|error| {
-            Failure::permanent(
-                "undecodable_args",
-                "The job's arguments cannot be read by this version of the worker.",
-                error.to_string(),
-            )
-        })?;
+        let args =
+            Deserialize::deserialize(&ctx.job.args).map_err(|error: serde_json::Error| {
+                Failure::permanent(
+                    "undecodable_args",
+                    "The job's arguments cannot be read by this version of the worker.",
+                    error.to_string(),
+                )
+            })?;
         self.0.run(ctx, args).await
     }
 }

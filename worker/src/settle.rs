@@ -5,6 +5,7 @@
 use crate::{
     engine::Engine,
     handler::{Settlement, Writes},
+    settle_batch::Answer,
 };
 use jobs::{
     db,
@@ -13,7 +14,7 @@ use jobs::{
     store::audit,
     telemetry::{chain, millis, trace_id},
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 const FIRST_RETRY: Duration = Duration::from_millis(50);
@@ -24,6 +25,8 @@ const LAST_RETRY: Duration = Duration::from_secs(2);
 pub enum Unsettled {
     #[error("the lease was lost")]
     LeaseLost,
+    #[error("the process is ending")]
+    Ending,
     /// The handler's own writes failed in a way that will not pass.
     #[error("could not apply the writes of the attempt")]
     Writes(#[source] sqlx::Error),
@@ -35,19 +38,35 @@ pub enum Unsettled {
 /// [`Unsettled::Writes`] if the handler's writes are at fault: settle the attempt as failed instead.
 pub async fn settle_attempt(
     engine: &Engine,
-    job: &Job,
-    result: Result<&Settlement, &Failure>,
+    job: &Arc<Job>,
+    result: Result<Settlement, &Failure>,
     policy: &RetryPolicy,
     lost: &CancellationToken,
 ) -> Result<Outcome, Unsettled> {
-    if let Ok(settlement) = result
-        && settlement.writes.is_none()
-        && engine.batcher.settle(job, &settlement.output).await
-    {
-        let output = settlement.output.clone();
-        return Ok(Outcome::Succeeded { output });
-    }
-    // Alone: what has writes, what failed, and what a batch could not settle, to learn why.
+    let result = match result {
+        Ok(Settlement {
+            output,
+            writes: None,
+        }) => match engine.batcher.settle(job.clone(), output).await {
+            Some(Answer::Settled(output)) => return Ok(Outcome::Succeeded { output }),
+            Some(Answer::Alone(output)) => Ok(Settlement::of(output)),
+            None => return Err(Unsettled::Ending),
+        },
+        alone => alone,
+    };
+    // Alone: what has writes, what failed, and what a batch could not settle, to learn why. Boxed, because every attempt
+    // would otherwise carry the room for it: moving that about was a third of the worker's time.
+    Box::pin(settle_alone(engine, job, result.as_ref(), policy, lost)).await
+}
+
+async fn settle_alone(
+    engine: &Engine,
+    job: &Job,
+    result: Result<&Settlement, &&Failure>,
+    policy: &RetryPolicy,
+    lost: &CancellationToken,
+) -> Result<Outcome, Unsettled> {
+    let result = result.map_err(|failure| *failure);
     let output = result.map(|settlement| settlement.output.clone());
     let outcome = Outcome::from_attempt(output, job, policy, rand::random());
     let _timer = engine.metrics.settle_seconds.start_timer();

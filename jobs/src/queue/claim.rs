@@ -2,6 +2,7 @@
 
 use super::{Job, Lease};
 use crate::domain::{JobId, TenantId, WorkerId};
+use chrono::{DateTime, Utc};
 use sqlx::{PgExecutor, postgres::types::PgInterval};
 use std::time::Duration;
 use uuid::Uuid;
@@ -41,6 +42,11 @@ impl Turn {
         } else {
             [1, 2, 3, 4]
         }
+    }
+
+    /// Who was served last.
+    pub(super) fn after(self) -> Option<TenantId> {
+        self.after
     }
 
     /// The turn after a claim that brought jobs, the last of them of this tenant.
@@ -90,7 +96,8 @@ pub async fn claim<'c>(
     // The index steps from one tenant to the next by a look-up each, 64 of them at most, starting after the one that was
     // served last. The laterals are pulled in order and no further than the limit, so only rows that are taken get
     // locked. Rows are found again by ctid: they are locked and cannot have moved.
-    let mut rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        Row,
         r#"with picked as (
                select job.ctid, p.rank * 1000 + tenant.place as turn
                from unnest($6::smallint[]) with ordinality as p (priority, rank)
@@ -157,38 +164,65 @@ pub async fn claim<'c>(
     )
     .fetch_all(executor)
     .await?;
-    // An update returns rows in no order of its own.
-    rows.sort_unstable_by_key(|row| (row.turn, row.run_at, row.id));
-    let last = rows.last().map(|row| row.tenant_id);
-    let jobs = rows
-        .into_iter()
-        .map(|row| Job {
-            lease: Lease {
+    Ok(claim.claimed(rows))
+}
+
+/// A job as a claiming statement returns it.
+pub(super) struct Row {
+    pub(super) turn: i64,
+    pub(super) id: JobId,
+    pub(super) tenant_id: TenantId,
+    pub(super) kind: String,
+    pub(super) queue: String,
+    pub(super) priority: i16,
+    pub(super) args: serde_json::Value,
+    pub(super) attempt: i32,
+    pub(super) errors: i32,
+    pub(super) crashes: i32,
+    pub(super) max_attempts: i32,
+    pub(super) run_at: DateTime<Utc>,
+    pub(super) created_at: DateTime<Utc>,
+    pub(super) started_at: DateTime<Utc>,
+    pub(super) request_id: Option<String>,
+    pub(super) traceparent: Option<String>,
+    pub(super) parent_id: Option<JobId>,
+}
+
+impl Claim<'_> {
+    /// Puts what was claimed into the order in which it should start: an update returns rows in no order of its own.
+    pub(super) fn claimed(&self, mut rows: Vec<Row>) -> Claimed {
+        rows.sort_unstable_by_key(|row| (row.turn, row.run_at, row.id));
+        let last = rows.last().map(|row| row.tenant_id);
+        let jobs = rows
+            .into_iter()
+            .map(|row| Job {
+                lease: Lease {
+                    tenant: row.tenant_id,
+                    job: row.id,
+                    attempt: row.attempt,
+                    worker: self.worker,
+                },
                 tenant: row.tenant_id,
-                job: row.id,
-                attempt: row.attempt,
-                worker: claim.worker,
-            },
-            tenant: row.tenant_id,
-            kind: row.kind,
-            queue: row.queue,
-            priority: row.priority,
-            args: row.args,
-            parent: row.parent_id,
-            errors: row.errors,
-            crashes: row.crashes,
-            max_attempts: row.max_attempts,
-            run_at: row.run_at,
-            created_at: row.created_at,
-            started_at: row.started_at,
-            request_id: row.request_id,
-            traceparent: row.traceparent,
-        })
-        .collect();
-    Ok(Claimed {
-        jobs,
-        turn: claim.turn.next(last),
-    })
+                kind: row.kind,
+                queue: row.queue,
+                priority: row.priority,
+                args: row.args,
+                parent: row.parent_id,
+                errors: row.errors,
+                crashes: row.crashes,
+                max_attempts: row.max_attempts,
+                run_at: row.run_at,
+                created_at: row.created_at,
+                started_at: row.started_at,
+                request_id: row.request_id,
+                traceparent: row.traceparent,
+            })
+            .collect();
+        Claimed {
+            jobs,
+            turn: self.turn.next(last),
+        }
+    }
 }
 
 /// Postgres counts microseconds; a lease of longer than a year is refused by the configuration.

@@ -4,9 +4,12 @@
 //! the older one must not write.
 
 use super::{Failure, Lease, Outcome};
-use crate::domain::JobId;
+use crate::domain::{
+    AuditEntryId, JobId, WorkerId,
+    audit::{Action, Actor},
+};
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgExecutor};
 use std::collections::HashSet;
 
 /// What the settle found.
@@ -76,22 +79,29 @@ pub async fn settle(
     }
 }
 
-/// Settles attempts that succeeded and have nothing else to write, with one statement. Returns the jobs whose end was
-/// written now; of the others the lease was lost, or this very call was committed before and its reply lost.
+/// Settles attempts of one worker that succeeded and have nothing else to write, audit entries included, with one
+/// statement: no transaction is needed around it. Returns the jobs whose end was written now; of the others the lease was
+/// lost, or this very call was committed before and its reply lost.
 ///
 /// # Errors
-/// If the database cannot be asked, or refuses an output (a NUL in a string): then nothing was written.
-pub async fn settle_succeeded(
-    conn: &mut PgConnection,
+/// If the database cannot be asked, or refuses an output (a NUL in a string): then nothing was written. A lost reply may
+/// have been a commit: call again.
+pub async fn settle_succeeded<'c>(
+    executor: impl PgExecutor<'c>,
+    worker: WorkerId,
     succeeded: &[(Lease, &serde_json::Value)],
 ) -> Result<HashSet<JobId>, sqlx::Error> {
+    let actor = Actor::Worker(worker);
     let written = sqlx::query_scalar!(
         r#"with settled as (
                delete from jobs
-               using unnest($1::uuid[], $2::uuid[], $3::int[], $4::jsonb[]) as ended (tenant_id, id, attempt, output)
+               using unnest($1::uuid[], $2::uuid[], $3::int[], $4::jsonb[], $5::uuid[])
+                   as ended (tenant_id, id, attempt, output, entry_id)
                where jobs.tenant_id = ended.tenant_id and jobs.id = ended.id and jobs.attempt = ended.attempt
                  and state = 'running'
-               returning jobs.*, ended.output
+               returning jobs.id, jobs.tenant_id, kind, queue, priority, jobs.attempt, errors, crashes, max_attempts,
+                   args, worker_id, run_at, started_at, created_at, request_id, traceparent, dedupe_key, parent_id, children,
+                   ended.output, ended.entry_id
            ), finished as (
                insert into finished_jobs (id, tenant_id, kind, queue, state, priority, attempt, errors, crashes, max_attempts,
                    args, worker_id, run_at, started_at, created_at, request_id, traceparent, dedupe_key, parent_id, children,
@@ -100,14 +110,23 @@ pub async fn settle_succeeded(
                    args, worker_id, run_at, started_at, created_at, request_id, traceparent, dedupe_key, parent_id, children,
                    output
                from settled
+           ), audited as (
+               insert into audit_entries (tenant_id, id, actor_kind, actor_id, action, resource_kind, request_id, trace_id,
+                   job_id, attempt, outcome)
+               select tenant_id, entry_id, $6, $7, $8, 'job', request_id, split_part(traceparent, '-', 2), id, attempt, 'ok'
+               from settled
            )
            select id as "id: JobId" from settled"#,
         &succeeded.iter().map(|(lease, _)| lease.tenant.0).collect::<Vec<_>>(),
         &succeeded.iter().map(|(lease, _)| lease.job.0).collect::<Vec<_>>(),
         &succeeded.iter().map(|(lease, _)| lease.attempt).collect::<Vec<_>>(),
         &succeeded.iter().map(|(_, output)| (*output).clone()).collect::<Vec<_>>(),
+        &succeeded.iter().map(|_| AuditEntryId::new().0).collect::<Vec<_>>(),
+        actor.kind(),
+        actor.id(),
+        Action::JOB_SUCCEEDED.as_str(),
     )
-    .fetch_all(conn)
+    .fetch_all(executor)
     .await?;
     Ok(written.into_iter().collect())
 }

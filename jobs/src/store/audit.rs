@@ -4,10 +4,7 @@
 //! of their own, because the refused request's transaction is rolled back.
 
 pub use crate::domain::audit::NewAuditEntry;
-use crate::domain::{
-    AuditEntryId, JobId, TenantId, WorkerId,
-    audit::{Action, Actor},
-};
+use crate::domain::{AuditEntryId, TenantId};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -82,50 +79,6 @@ pub async fn insert(conn: &mut PgConnection, entries: &[NewAuditEntry]) -> Resul
         &dry_runs,
         &optional(|e| e.error_code.clone()) as &[Option<String>],
         &details,
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// An attempt that ended well, for [`insert_succeeded`].
-#[derive(Clone, Copy, Debug)]
-pub struct SucceededAttempt<'a> {
-    pub tenant: TenantId,
-    pub job: JobId,
-    pub attempt: i32,
-    pub request_id: Option<&'a str>,
-    pub trace_id: Option<&'a str>,
-}
-
-/// As [`insert`], for the most frequent entry there is: with six columns sent where sixteen would say the same.
-///
-/// # Errors
-/// As [`insert`].
-pub async fn insert_succeeded(
-    conn: &mut PgConnection,
-    worker: WorkerId,
-    attempts: &[SucceededAttempt<'_>],
-) -> Result<(), sqlx::Error> {
-    let text = |get: fn(&SucceededAttempt<'_>) -> Option<String>| {
-        attempts.iter().map(get).collect::<Vec<_>>()
-    };
-    let actor = Actor::Worker(worker);
-    sqlx::query!(
-        "insert into audit_entries (
-             tenant_id, id, actor_kind, actor_id, action, resource_kind, request_id, trace_id, job_id, attempt, outcome)
-         select tenant_id, id, $1, $2, $3, 'job', request_id, trace_id, job_id, attempt, 'ok'
-         from unnest($4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::uuid[], $9::int[])
-             as ended (tenant_id, id, request_id, trace_id, job_id, attempt)",
-        actor.kind(),
-        actor.id(),
-        Action::JOB_SUCCEEDED.as_str(),
-        &attempts.iter().map(|a| a.tenant.0).collect::<Vec<_>>(),
-        &attempts.iter().map(|_| AuditEntryId::new().0).collect::<Vec<_>>(),
-        &text(|a| a.request_id.map(str::to_owned)) as &[Option<String>],
-        &text(|a| a.trace_id.map(str::to_owned)) as &[Option<String>],
-        &attempts.iter().map(|a| a.job.0).collect::<Vec<_>>(),
-        &attempts.iter().map(|a| a.attempt).collect::<Vec<_>>(),
     )
     .execute(conn)
     .await?;

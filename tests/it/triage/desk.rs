@@ -208,7 +208,7 @@ impl Desk {
     /// The handler's part of an attempt: nothing of it is settled.
     pub(crate) async fn attempt(&self, job: &Job) -> Result<Settlement, Failure> {
         let ctx = JobContext {
-            job: job.clone(),
+            job: Arc::new(job.clone()),
             pool: self.office.db.pool().clone(),
             clock: Clock::fixed(self.now),
             cancelled: CancellationToken::new(),

@@ -5,8 +5,9 @@
 use super::{Claimed, Engine};
 use jobs::{
     queue::{
-        claim::{Claim, Claimed as Batch, Room, Turn, claim},
+        claim::{Claim, Claimed as Batch, Room, Turn},
         limited::claim_limited,
+        onward::{Marks, claim_onward},
     },
     telemetry::millis,
 };
@@ -30,6 +31,7 @@ pub(super) async fn run(engine: Arc<Engine>, queue: &'static str, jobs: mpsc::Se
     let kinds = engine.registry.kinds_of(queue);
     let mut retry = FIRST_RETRY;
     let mut turn = Turn::default();
+    let mut marks = Marks::default();
     let mut more_waits = false;
     loop {
         let gather = if more_waits { GATHER } else { Duration::ZERO };
@@ -55,7 +57,7 @@ pub(super) async fn run(engine: Arc<Engine>, queue: &'static str, jobs: mpsc::Se
                 .with_label_values(&[queue, result])
                 .inc();
         };
-        let claimed = match look_and_claim(&engine, &request).await {
+        let claimed = match look_and_claim(&engine, &request, &mut marks).await {
             Ok(claimed) => {
                 turn = claimed.turn;
                 claimed.jobs
@@ -77,6 +79,7 @@ pub(super) async fn run(engine: Arc<Engine>, queue: &'static str, jobs: mpsc::Se
         let exhausted = claimed.is_empty();
         more_waits = claimed.len() == asked;
         for job in claimed {
+            let job = Arc::new(job);
             let word = engine.held.add(job.lease, claimed_at, engine.config.lease);
             let slot = slots
                 .pop()
@@ -97,11 +100,15 @@ pub(super) async fn run(engine: Arc<Engine>, queue: &'static str, jobs: mpsc::Se
     }
 }
 
-async fn look_and_claim(engine: &Engine, request: &Claim<'_>) -> Result<Batch, sqlx::Error> {
+async fn look_and_claim(
+    engine: &Engine,
+    request: &Claim<'_>,
+    marks: &mut Marks,
+) -> Result<Batch, sqlx::Error> {
     if engine.is_limited() {
         claim_limited(&engine.pool, request).await
     } else {
-        claim(&engine.queue_pool, request).await
+        claim_onward(&engine.queue_pool, request, marks).await
     }
 }
 
