@@ -2,7 +2,7 @@
 
 use jobs::{
     db::PoolConfig,
-    domain::session::SessionLifetime,
+    domain::{invite::TenantSlug, session::SessionLifetime},
     env::{ConfigError, Env},
 };
 use std::{net::SocketAddr, time::Duration};
@@ -16,6 +16,8 @@ pub struct ApiConfig {
     pub addr: SocketAddr,
     pub ops_addr: SocketAddr,
     pub sessions: SessionLifetime,
+    /// Whose users look after the whole fleet; without it nobody does over HTTP.
+    pub operator_tenant: Option<TenantSlug>,
     pub log: String,
 }
 
@@ -49,6 +51,7 @@ impl ApiConfig {
                 "1800",
             );
         }
+        let operator_tenant = operator_tenant(&mut env);
         let config = Self {
             pool,
             listen,
@@ -65,10 +68,21 @@ impl ApiConfig {
                 "127.0.0.1:9101",
             ),
             sessions,
+            operator_tenant,
             log: env.text_or("RUST_LOG", "info", "info,api=debug"),
         };
         env.finish(config)
     }
+}
+
+fn operator_tenant(env: &mut Env) -> Option<TenantSlug> {
+    const NAME: &str = "OPERATOR_TENANT";
+    let slug = env.optional(NAME, "acme")?;
+    let parsed = TenantSlug::parse(&slug);
+    if parsed.is_err() {
+        env.fault(NAME, "is not a tenant's short name", "acme");
+    }
+    parsed.ok()
 }
 
 #[cfg(test)]
@@ -81,6 +95,7 @@ mod tests {
             ("API_ADDR", "sekret"),
             ("API_OPS_ADDR", "sekret"),
             ("DEV_MODE", "1"),
+            ("OPERATOR_TENANT", "Sekret Tenant"),
             ("SESSION_IDLE_SECONDS", "900"),
             ("SESSION_ABSOLUTE_SECONDS", "600"),
         ]);
@@ -92,10 +107,11 @@ mod tests {
                 "DEV_MODE",
                 "DATABASE_URL",
                 "SESSION_IDLE_SECONDS",
+                "OPERATOR_TENANT",
                 "API_ADDR",
                 "API_OPS_ADDR"
             ]
         );
-        assert!(!error.to_string().contains("sekret"));
+        assert!(!error.to_string().to_lowercase().contains("sekret"));
     }
 }

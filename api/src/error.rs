@@ -61,6 +61,7 @@ codes! {
     Unauthenticated "UNAUTHENTICATED" UNAUTHORIZED "A valid session is needed";
     LoginRefused "LOGIN_REFUSED" UNAUTHORIZED "The log-in was refused";
     Forbidden "FORBIDDEN" FORBIDDEN "Your role does not allow this";
+    NotOperator "NOT_OPERATOR" FORBIDDEN "Only operators of this installation may do this";
     NotFound "NOT_FOUND" NOT_FOUND "There is nothing here";
     MethodNotAllowed "METHOD_NOT_ALLOWED" METHOD_NOT_ALLOWED "This method is not offered here";
     RequestTimeout "REQUEST_TIMEOUT" REQUEST_TIMEOUT "The request did not arrive in time";

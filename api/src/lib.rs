@@ -4,6 +4,7 @@
 //! `extract` parses at the edge, `error` is every failure. Serving is `server` (users) and `ops` (operators).
 //! Never calls a model, touches no mailbox, holds no SQL: work is handed to `jobs` and done by the worker.
 
+pub mod access;
 pub mod admin;
 pub mod cli;
 pub mod config;

@@ -50,6 +50,11 @@ fn describe(operation: &Operation, schemas: &mut SchemaGenerator) -> Value {
             described["security"] = json!([{ "session": [] }]);
             described["x-scope"] = scope.as_str().into();
         }
+        Access::Fleet(scope) => {
+            described["security"] = json!([{ "session": [] }]);
+            described["x-scope"] = scope.as_str().into();
+            described["x-operators-only"] = true.into();
+        }
     }
     let mut parameters: Vec<Value> = path_parameters(operation.path);
     parameters.extend(

@@ -5,7 +5,7 @@
 //! client disconnects, and a future dropped inside a transaction can lose acknowledged writes (`jobs::db`).
 
 use crate::{
-    AppState,
+    AppState, access,
     context::{Peer, REQUEST_ID, RequestContext},
     error::{ApiError, Code},
     extract::current_session,
@@ -148,9 +148,15 @@ async fn authorise(
 ) -> Result<Request, ApiError> {
     match operation.access {
         Access::Public => Ok(request),
-        Access::Session(scope) => {
+        Access::Session(_) | Access::Fleet(_) => {
             let (mut parts, body) = request.into_parts();
-            current_session::establish(app, &mut parts, scope).await?;
+            let session = current_session::establish(app, &mut parts).await?;
+            let origin = &parts
+                .extensions
+                .get::<RequestContext>()
+                .expect("the pipeline gives every request its context")
+                .origin;
+            access::check(app, operation, &session, origin).await?;
             Ok(Request::from_parts(parts, body))
         }
     }

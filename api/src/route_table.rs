@@ -30,6 +30,8 @@ pub enum Access {
     Public,
     /// A session whose role carries this scope.
     Session(Scope),
+    /// As [`Access::Session`], and only for users of the operators' tenant: what concerns all tenants.
+    Fleet(Scope),
 }
 
 /// One operation: what it is, what it needs, what it takes and gives.

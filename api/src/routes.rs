@@ -1,6 +1,7 @@
 //! Every operation, one module per resource: [`all`]. A module gives its [`Route`]s; nothing is served that is not in this list.
 
 pub mod audit;
+pub mod fleet;
 pub mod jobs;
 pub mod meta;
 pub mod onboarding;
@@ -17,6 +18,7 @@ pub fn all() -> Vec<Route> {
         jobs::routes(),
         rules::routes(),
         audit::routes(),
+        fleet::routes(),
         meta::routes(),
     ]
     .into_iter()

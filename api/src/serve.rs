@@ -16,9 +16,10 @@ use jobs::{
     commands::{
         Submitter, authenticate::SessionReader, hashing::PasswordHasher, record_denial::Denials,
     },
-    db,
+    db::{self, PgPool},
     kinds::triage::Triage,
     queue::{JobKind, listen::Listener, notify::Notifier},
+    store::tenants,
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
@@ -70,6 +71,7 @@ impl Api {
         metrics.declare(&table, &[Triage::NAME]);
         let pool = db::connect(&config.pool).await?;
         db::check_schema(&pool).await?;
+        look_for_operators(&pool, &config).await?;
 
         let loops = TaskTracker::new();
         let signals = CancellationToken::new();
@@ -152,6 +154,20 @@ impl Api {
         tracing::info!("stopped");
         ended
     }
+}
+
+/// A name without a tenant is no fault: the tenant may be made later. But it may be a slip, and then nobody has access.
+async fn look_for_operators(pool: &PgPool, config: &ApiConfig) -> anyhow::Result<()> {
+    if let Some(slug) = &config.operator_tenant {
+        let found = tenants::find(&mut *pool.acquire().await?, slug.as_str()).await?;
+        if found.is_none() {
+            tracing::warn!(
+                tenant = slug.as_str(),
+                "OPERATOR_TENANT names no tenant: nobody can look after the fleet over HTTP until there is one"
+            );
+        }
+    }
+    Ok(())
 }
 
 async fn bind(addr: SocketAddr, variable: &str) -> anyhow::Result<TcpListener> {

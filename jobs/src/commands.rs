@@ -5,6 +5,7 @@ pub mod authenticate;
 pub mod bootstrap;
 pub mod cancel_job;
 pub mod end_session;
+pub mod fleet;
 pub mod grant;
 pub mod hashing;
 pub mod invite;

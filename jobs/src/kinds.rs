@@ -6,3 +6,6 @@ use crate::queue::JobKind;
 
 /// Every queue that a kind of job waits in.
 pub const QUEUES: [&str; 1] = [triage::Triage::QUEUE];
+
+/// Every kind of job.
+pub const KINDS: [&str; 1] = [triage::Triage::NAME];

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// Puts a job of the client's tenant where a worker that gave it up would have put it.
-async fn discarded(db: &TestDb, client: &Client, kind: &str, code: &str) -> String {
+pub(crate) async fn discarded(db: &TestDb, client: &Client, kind: &str, code: &str) -> String {
     let (id, tenant) = (Uuid::now_v7(), client.tenant);
     db.execute(&format!(
         "insert into finished_jobs (id, tenant_id, kind, queue, state, priority, attempt, errors, crashes, max_attempts,

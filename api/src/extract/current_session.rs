@@ -7,7 +7,6 @@ use crate::{
     AppState,
     context::RequestContext,
     error::{ApiError, Code},
-    route_table::Operation,
 };
 use axum::{
     extract::FromRequestParts,
@@ -17,17 +16,16 @@ use jobs::{
     commands::{
         authenticate,
         authenticate::{AuthenticateError, Refusal},
-        record_denial,
     },
     domain::{
         SessionToken,
-        session::{Origin, Scope, Session},
+        session::{Origin, Session},
     },
 };
 use std::{convert::Infallible, sync::Arc};
 use tracing::Instrument;
 
-/// A living session whose role carries the operation's scope: [`establish`] has seen to that before the handler runs.
+/// A living session that may call the operation: the pipeline has seen to that before the handler runs.
 #[derive(Clone, Debug)]
 pub struct CurrentSession(pub Session);
 
@@ -35,11 +33,11 @@ pub struct CurrentSession(pub Session);
 #[derive(Clone, Debug)]
 pub struct PresentedToken(pub Arc<SessionToken>);
 
-/// Puts the [`CurrentSession`] into the request.
+/// Puts the [`CurrentSession`] into the request. What it may do is asked by [`crate::access`].
 ///
 /// # Errors
-/// 401 without a living session, 403 if its role does not carry `scope`, 503 if the database cannot be asked.
-pub async fn establish(app: &AppState, parts: &mut Parts, scope: Scope) -> Result<(), ApiError> {
+/// 401 without a living session, 503 if the database cannot be asked.
+pub async fn establish(app: &AppState, parts: &mut Parts) -> Result<Session, ApiError> {
     let token = match presented(&parts.headers, parts.uri.query()) {
         Ok(token) => Arc::new(token),
         Err(refusal) => return Err(refusal.counted(app)),
@@ -50,30 +48,14 @@ pub async fn establish(app: &AppState, parts: &mut Parts, scope: Scope) -> Resul
         .expect("the pipeline gives every request its context")
         .origin
         .clone();
-    let session = look_up(app, token.clone(), origin.clone()).await?;
+    let session = look_up(app, token.clone(), origin).await?;
     // Ids only: neither the token nor who the user is.
     tracing::Span::current()
         .record("tenant.id", tracing::field::display(session.tenant))
         .record("session.id", tracing::field::display(session.id));
-    if !session.may(scope) {
-        let operation = parts
-            .extensions
-            .get::<Arc<Operation>>()
-            .expect("the pipeline names every request's operation")
-            .name;
-        let recorded =
-            record_denial(&app.pool, &app.denials, &session, operation, scope, &origin).await;
-        if let Err(error) = recorded {
-            tracing::error!(%error, operation, "could not write a denial to the audit log");
-        }
-        return Err(ApiError::new(
-            Code::Forbidden,
-            "Your role does not carry the scope this operation needs. Ask an owner or an admin.",
-        ));
-    }
-    parts.extensions.insert(CurrentSession(session));
+    parts.extensions.insert(CurrentSession(session.clone()));
     parts.extensions.insert(PresentedToken(token));
-    Ok(())
+    Ok(session)
 }
 
 async fn look_up(

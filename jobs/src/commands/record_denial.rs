@@ -28,8 +28,8 @@ pub struct Denials {
     recent: Mutex<HashMap<UserId, (Instant, u32)>>,
 }
 
-/// Writes that the session's user was refused `operation` for want of `scope`, unless they were refused too often in
-/// the last minute. The last entry before that says so.
+/// Writes that the session's user was refused `operation`, which asks for `scope`, for the reason of this `code`; unless
+/// they were refused too often in the last minute. The last entry before that says so.
 ///
 /// # Errors
 /// When the database does not answer; the request is refused all the same.
@@ -39,6 +39,7 @@ pub async fn record_denial(
     session: &Session,
     operation: &'static str,
     scope: Scope,
+    code: &'static str,
     origin: &Origin,
 ) -> Result<(), sqlx::Error> {
     let nth = denials.count(session.user, Instant::now());
@@ -56,7 +57,7 @@ pub async fn record_denial(
         "operation",
         operation,
     )
-    .denied("FORBIDDEN")
+    .denied(code)
     .with_request(origin.request_id.as_deref())
     .with_detail(
         Detail::new()

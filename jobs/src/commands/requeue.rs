@@ -1,9 +1,11 @@
-//! Putting jobs that ended without success back in line, with the audit entry of each.
+//! Putting jobs that ended without success back in line, with the audit entry of each: for their tenant, and for the
+//! operators of the fleet.
 
+use super::fleet;
 use crate::{
     domain::{
-        JobId, Session,
-        audit::{Action, Actor, NewAuditEntry},
+        JobId, Session, TenantId,
+        audit::{Action, Actor, Detail, NewAuditEntry},
     },
     queue::{
         dead_letters::{self, DeadLetterFilter, Requeued},
@@ -36,7 +38,13 @@ pub async fn requeue_job(
     request_id: Option<&str>,
 ) -> Result<bool, sqlx::Error> {
     let mut transaction = pool.begin().await?;
-    let requeued = requeue(&mut transaction, session, &[job], request_id).await?;
+    let requeued = requeue(
+        &mut transaction,
+        session,
+        &[(session.tenant, job)],
+        request_id,
+    )
+    .await?;
     transaction.commit().await?;
     announce(notifier, &requeued);
     Ok(!requeued.is_empty())
@@ -65,13 +73,55 @@ pub async fn requeue_dead_letters(
     })
 }
 
+/// As [`requeue_dead_letters`], of all tenants or the one named. The operators' own log says how many; each job's tenant
+/// reads in theirs, under the request that asked for the job, that it was put back.
+///
+/// # Errors
+/// If the database cannot be asked.
+pub async fn requeue_of_fleet(
+    pool: &PgPool,
+    notifier: &Notifier,
+    session: &Session,
+    (tenant, filter): (Option<TenantId>, &DeadLetterFilter),
+    request_id: &str,
+) -> Result<RequeuedSome, sqlx::Error> {
+    let mut transaction = pool.begin().await?;
+    let found = dead_letters::fleet::lock(&mut transaction, tenant, filter, MOST_AT_ONCE).await?;
+    let requeued = dead_letters::requeue(&mut transaction, &found).await?;
+    let mut entries: Vec<NewAuditEntry> = requeued
+        .iter()
+        .map(|back| {
+            let (tenant, job) = (back.tenant, back.job);
+            NewAuditEntry::new(tenant, Actor::System, Action::JOB_REQUEUED, "job", job)
+                .with_request(back.request_id.as_deref())
+        })
+        .collect();
+    if !requeued.is_empty() {
+        let action = Action::DEAD_LETTERS_REQUEUED;
+        let whose = tenant.map_or_else(|| "*".to_owned(), |tenant| tenant.to_string());
+        let count = i64::try_from(requeued.len()).unwrap_or(i64::MAX);
+        entries.push(
+            fleet::entry(session, action, "tenant", &whose, request_id)
+                .with_detail(Detail::new().count("jobs", count)),
+        );
+    }
+    audit::insert(&mut transaction, &entries).await?;
+    let left = dead_letters::fleet::count(&mut transaction, tenant, filter).await?;
+    transaction.commit().await?;
+    announce(notifier, &requeued);
+    Ok(RequeuedSome {
+        jobs: requeued.into_iter().map(|requeued| requeued.job).collect(),
+        left,
+    })
+}
+
 async fn requeue(
     conn: &mut PgConnection,
     session: &Session,
-    jobs: &[JobId],
+    jobs: &[(TenantId, JobId)],
     request_id: Option<&str>,
 ) -> Result<Vec<Requeued>, sqlx::Error> {
-    let requeued = dead_letters::requeue(conn, session.tenant, jobs).await?;
+    let requeued = dead_letters::requeue(conn, jobs).await?;
     let actor = Actor::User {
         user: session.user,
         session: Some(session.id),

@@ -48,6 +48,12 @@ impl Action {
     pub const ACTION_PROPOSED: Self = Self("action.proposed");
     pub const APPROVAL_CREATED: Self = Self("approval.created");
     pub const RULES_UPDATED: Self = Self("rules.updated");
+    pub const QUEUE_PAUSED: Self = Self("queue.paused");
+    pub const QUEUE_RESUMED: Self = Self("queue.resumed");
+    pub const LIMIT_SET: Self = Self("limit.set");
+    pub const LIMIT_REMOVED: Self = Self("limit.removed");
+    /// Jobs of any tenant were put back in line by the operators.
+    pub const DEAD_LETTERS_REQUEUED: Self = Self("dead_letters.requeued");
 
     pub const fn as_str(self) -> &'static str {
         self.0

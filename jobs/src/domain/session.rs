@@ -55,6 +55,9 @@ pub enum Scope {
     RulesWrite,
     InvitesManage,
     AuditRead,
+    /// Looking at the whole fleet; only together with the operators' own tenant.
+    FleetRead,
+    FleetWrite,
 }
 
 /// How a session came to be.
@@ -154,6 +157,7 @@ impl Role {
             Scope::RulesWrite => matches!(self, Owner | Admin | Operator),
             Scope::InvitesManage => matches!(self, Owner | Admin),
             Scope::AuditRead => matches!(self, Owner | Admin | Auditor),
+            Scope::FleetRead | Scope::FleetWrite => matches!(self, Owner | Admin | Operator),
         }
     }
 
@@ -168,7 +172,7 @@ impl Role {
 }
 
 impl Scope {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::OwnSessions,
         Self::JobsRead,
         Self::JobsWrite,
@@ -176,6 +180,8 @@ impl Scope {
         Self::RulesWrite,
         Self::InvitesManage,
         Self::AuditRead,
+        Self::FleetRead,
+        Self::FleetWrite,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -187,6 +193,8 @@ impl Scope {
             Self::RulesWrite => "rules:write",
             Self::InvitesManage => "invites:manage",
             Self::AuditRead => "audit:read",
+            Self::FleetRead => "fleet:read",
+            Self::FleetWrite => "fleet:write",
         }
     }
 }

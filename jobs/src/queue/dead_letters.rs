@@ -3,6 +3,8 @@
 //!
 //! A job that comes back keeps its id and its count of claims, so the fence of a former worker stays shut.
 
+pub mod fleet;
+
 use super::{JobView, read::Row};
 use crate::domain::{JobId, TenantId};
 use chrono::{DateTime, Utc};
@@ -11,8 +13,11 @@ use sqlx::PgConnection;
 /// A job that waits again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requeued {
+    pub tenant: TenantId,
     pub job: JobId,
     pub queue: String,
+    /// The request that once asked for the job.
+    pub request_id: Option<String>,
 }
 
 /// Which discarded jobs; the default is all of the tenant's.
@@ -81,16 +86,16 @@ pub async fn list(
 /// If the database cannot be asked.
 pub async fn requeue(
     conn: &mut PgConnection,
-    tenant: TenantId,
-    jobs: &[JobId],
+    jobs: &[(TenantId, JobId)],
 ) -> Result<Vec<Requeued>, sqlx::Error> {
     // The dedupe key stays behind: a younger job may hold it by now, and this one was asked for by name.
     sqlx::query_as!(
         Requeued,
         r#"with moved as (
-               delete from finished_jobs
-               where tenant_id = $1 and id = any($2) and state in ('discarded', 'cancelled')
-               returning *
+               delete from finished_jobs using unnest($1::uuid[], $2::uuid[]) as named (tenant_id, id)
+               where finished_jobs.tenant_id = named.tenant_id and finished_jobs.id = named.id
+                 and state in ('discarded', 'cancelled')
+               returning finished_jobs.*
            ), returned as (
                insert into jobs (tenant_id, id, created_at, priority, max_attempts, children, kind, queue, args,
                    request_id, traceparent, parent_id, last_error_code, last_error_message, run_at, attempt, state)
@@ -105,9 +110,9 @@ pub async fn requeue(
                              and event.attempt = moved.attempt), 0), 'retried'
                from moved
            )
-           select id as "job: JobId", queue from moved order by id"#,
-        tenant.0,
-        &jobs.iter().map(|job| job.0).collect::<Vec<_>>(),
+           select tenant_id as "tenant: TenantId", id as "job: JobId", queue, request_id from moved order by id"#,
+        &jobs.iter().map(|(tenant, _)| tenant.0).collect::<Vec<_>>(),
+        &jobs.iter().map(|(_, job)| job.0).collect::<Vec<_>>(),
     )
     .fetch_all(conn)
     .await
@@ -123,8 +128,8 @@ pub async fn lock(
     tenant: TenantId,
     filter: &DeadLetterFilter,
     limit: i64,
-) -> Result<Vec<JobId>, sqlx::Error> {
-    sqlx::query_scalar!(
+) -> Result<Vec<(TenantId, JobId)>, sqlx::Error> {
+    let found = sqlx::query_scalar!(
         r#"select id as "id: JobId" from finished_jobs
            where tenant_id = $1 and state = 'discarded'
              and ($2::text is null or kind = $2) and ($3::text is null or queue = $3)
@@ -145,7 +150,8 @@ pub async fn lock(
         limit,
     )
     .fetch_all(conn)
-    .await
+    .await?;
+    Ok(found.into_iter().map(|job: JobId| (tenant, job)).collect())
 }
 
 /// How many discarded jobs there are, counted up to [`MOST_COUNTED`].

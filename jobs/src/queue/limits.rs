@@ -2,10 +2,17 @@
 //!
 //! Set by operators, heeded by [`super::limited`]. A worker hears of the first limit with its next look at the queue.
 
-use sqlx::{PgConnection, PgPool};
+use schemars::JsonSchema;
+use serde::Serialize;
+use sqlx::{PgConnection, PgExecutor};
+
+/// What a limit may be set to.
+pub const RANGE: std::ops::RangeInclusive<i32> = 1..=100_000;
 
 /// What a limit is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "LimitScope")]
 pub enum Scope {
     Queue,
     Kind,
@@ -34,7 +41,7 @@ pub struct Limit {
     pub scope: Scope,
     /// A queue, a kind, a tenant's id, or `*` for every tenant without a limit of its own.
     pub name: String,
-    /// 1 to 100,000.
+    /// Within [`RANGE`].
     pub max_running: i32,
 }
 
@@ -65,7 +72,7 @@ pub async fn list(conn: &mut PgConnection) -> Result<Vec<Limit>, sqlx::Error> {
 ///
 /// # Errors
 /// If the database cannot be asked.
-pub async fn set(pool: &PgPool, limit: &Limit) -> Result<(), sqlx::Error> {
+pub async fn set<'c>(executor: impl PgExecutor<'c>, limit: &Limit) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into queue_limits (scope, name, max_running) values ($1, $2, $3)
          on conflict (scope, name) do update set max_running = excluded.max_running",
@@ -73,7 +80,7 @@ pub async fn set(pool: &PgPool, limit: &Limit) -> Result<(), sqlx::Error> {
         limit.name,
         limit.max_running,
     )
-    .execute(pool)
+    .execute(executor)
     .await?;
     Ok(())
 }
@@ -82,13 +89,17 @@ pub async fn set(pool: &PgPool, limit: &Limit) -> Result<(), sqlx::Error> {
 ///
 /// # Errors
 /// If the database cannot be asked.
-pub async fn remove(pool: &PgPool, scope: Scope, name: &str) -> Result<bool, sqlx::Error> {
+pub async fn remove<'c>(
+    executor: impl PgExecutor<'c>,
+    scope: Scope,
+    name: &str,
+) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
         "delete from queue_limits where scope = $1 and name = $2",
         scope.as_str(),
         name,
     )
-    .execute(pool)
+    .execute(executor)
     .await?;
     Ok(done.rows_affected() == 1)
 }

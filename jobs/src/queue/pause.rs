@@ -4,7 +4,7 @@
 //! later. Jobs are accepted all the while.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
+use sqlx::{PgExecutor, PgPool};
 
 /// A queue that is held still.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,14 +18,18 @@ pub struct Pause {
 ///
 /// # Errors
 /// If the database cannot be asked.
-pub async fn pause(pool: &PgPool, queue: &str, reason: &str) -> Result<(), sqlx::Error> {
+pub async fn pause<'c>(
+    executor: impl PgExecutor<'c>,
+    queue: &str,
+    reason: &str,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into queue_pauses (queue, reason) values ($1, $2)
          on conflict (queue) do update set reason = excluded.reason",
         queue,
         reason,
     )
-    .execute(pool)
+    .execute(executor)
     .await?;
     Ok(())
 }
@@ -34,9 +38,9 @@ pub async fn pause(pool: &PgPool, queue: &str, reason: &str) -> Result<(), sqlx:
 ///
 /// # Errors
 /// If the database cannot be asked.
-pub async fn resume(pool: &PgPool, queue: &str) -> Result<bool, sqlx::Error> {
+pub async fn resume<'c>(executor: impl PgExecutor<'c>, queue: &str) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!("delete from queue_pauses where queue = $1", queue)
-        .execute(pool)
+        .execute(executor)
         .await?;
     Ok(done.rows_affected() == 1)
 }
@@ -54,13 +58,15 @@ pub async fn paused(pool: &PgPool) -> Result<Vec<Pause>, sqlx::Error> {
     .await
 }
 
-/// How many jobs of the queue run on all workers: a paused queue is drained when none does.
+/// How many jobs of the queue run on all workers: a paused queue is drained when none does. A claim that was under way
+/// when the queue was paused may add a last few, within milliseconds.
 ///
 /// # Errors
 /// If the database cannot be asked.
 pub async fn running(pool: &PgPool, queue: &str) -> Result<i64, sqlx::Error> {
+    // By the lease and not by the state: what has one runs, and is found by an index.
     sqlx::query_scalar!(
-        r#"select count(*) as "running!" from jobs where queue = $1 and state = 'running'"#,
+        r#"select count(*) as "running!" from jobs where queue = $1 and lease_until is not null"#,
         queue,
     )
     .fetch_one(pool)

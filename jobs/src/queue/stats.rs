@@ -24,6 +24,7 @@ pub struct Depth {
     pub oldest_run_at: Option<DateTime<Utc>>,
     /// Seconds since then, at the moment of reading.
     pub oldest_age_seconds: Option<f64>,
+    pub sampled_at: DateTime<Utc>,
 }
 
 /// Counts the given queues; an empty one is counted as zero, so that a drained gauge reads 0.
@@ -57,7 +58,7 @@ pub async fn read_sample(pool: &PgPool) -> Result<Vec<Depth>, sqlx::Error> {
     sqlx::query_as!(
         Depth,
         r#"select queue, state, jobs, oldest_run_at,
-                  extract(epoch from now() - oldest_run_at)::float8 as oldest_age_seconds
+                  extract(epoch from now() - oldest_run_at)::float8 as oldest_age_seconds, sampled_at
            from queue_samples order by queue, state"#,
     )
     .fetch_all(pool)

@@ -1,0 +1,184 @@
+//! Limits on the jobs that run at the same time in the whole fleet, of a queue, a kind or a tenant.
+
+use super::known_queue;
+use crate::{
+    App, AppState,
+    context::RequestContext,
+    error::{ApiError, Code, success},
+    extract::{CurrentSession, StrictJson},
+    route_table::{Access, Route},
+};
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::{Method, StatusCode},
+};
+use jobs::{
+    commands::fleet::{remove_limit, set_limit},
+    domain::{TenantId, session},
+    kinds::KINDS,
+    queue::limits::{self, Limit, Scope},
+    store::tenants,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+const ONE: &str = "/v1/admin/limits/{scope}/{name}";
+/// For every tenant without a limit of its own.
+const EACH: &str = "*";
+
+pub(super) fn routes() -> Vec<Route> {
+    let read = Access::Fleet(session::Scope::FleetRead);
+    let write = Access::Fleet(session::Scope::FleetWrite);
+    vec![
+        Route::new(
+            Method::GET,
+            "/v1/admin/limits",
+            "list_limits",
+            read,
+            list_limits,
+        )
+        .summary("List the limits on running jobs")
+        .answer::<Limits>(200, "Every limit in force"),
+        Route::new(Method::GET, ONE, "get_limit", read, get_limit)
+            .summary("The limit of a queue, a kind or a tenant")
+            .answer::<LimitBody>(200, "The limit"),
+        Route::new(Method::PUT, ONE, "put_limit", write, put_limit)
+            .summary(
+                "Limit how many jobs of a queue, a kind or a tenant (`*`: of each) run at once",
+            )
+            .body::<NewLimit>("application/json")
+            .answer::<LimitBody>(200, "In force; what runs already goes on"),
+        Route::new(Method::DELETE, ONE, "delete_limit", write, delete_limit)
+            .summary("Lift a limit")
+            .empty_answer(204, "It is lifted"),
+    ]
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Limits {
+    items: Vec<LimitBody>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Limit")]
+struct LimitBody {
+    scope: Scope,
+    /// A queue, a kind, a tenant's id, or `*` for every tenant without a limit of its own.
+    name: String,
+    max_running: i32,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewLimit {
+    /// 1 to 100,000.
+    #[schemars(range(min = 1, max = 100_000))]
+    max_running: i32,
+}
+
+async fn list_limits(State(app): State<AppState>) -> Result<Json<Limits>, ApiError> {
+    let all = limits::list(&mut *app.pool.acquire().await?).await?;
+    let items = all.into_iter().map(LimitBody::from).collect();
+    Ok(Json(Limits { items }))
+}
+
+async fn get_limit(
+    State(app): State<AppState>,
+    Path((scope, name)): Path<(String, String)>,
+) -> Result<Json<LimitBody>, ApiError> {
+    let scope = Scope::parse(&scope).ok_or_else(ApiError::not_found)?;
+    let all = limits::list(&mut *app.pool.acquire().await?).await?;
+    all.into_iter()
+        .find(|limit| limit.scope == scope && limit.name == name)
+        .map(|limit| Json(limit.into()))
+        .ok_or_else(ApiError::not_found)
+}
+
+async fn put_limit(
+    State(app): State<AppState>,
+    CurrentSession(session): CurrentSession,
+    context: RequestContext,
+    Path((scope, name)): Path<(String, String)>,
+    StrictJson(asked): StrictJson<NewLimit>,
+) -> Result<Json<LimitBody>, ApiError> {
+    let (scope, name) = known(&app, &scope, &name).await?;
+    if !limits::RANGE.contains(&asked.max_running) {
+        return Err(
+            ApiError::new(Code::InvalidBody, "A limit lets 1 to 100,000 jobs run.").at(
+                "/max_running",
+                "OUT_OF_RANGE",
+                "1 to 100000",
+            ),
+        );
+    }
+    let limit = Limit {
+        scope,
+        name,
+        max_running: asked.max_running,
+    };
+    set_limit(
+        &app.pool,
+        &app.notifier,
+        &session,
+        &limit,
+        &context.request_id,
+    )
+    .await?;
+    Ok(Json(limit.into()))
+}
+
+/// Also of a name that does not exist any more: its limit must not stay for ever.
+async fn delete_limit(
+    State(app): State<AppState>,
+    CurrentSession(session): CurrentSession,
+    context: RequestContext,
+    Path((scope, name)): Path<(String, String)>,
+) -> Result<StatusCode, ApiError> {
+    let scope = Scope::parse(&scope).ok_or_else(ApiError::not_found)?;
+    let removed = remove_limit(
+        &app.pool,
+        &app.notifier,
+        &session,
+        (scope, &name),
+        &context.request_id,
+    )
+    .await?;
+    if removed {
+        Ok(success::NO_CONTENT)
+    } else {
+        Err(ApiError::not_found())
+    }
+}
+
+/// What the limit is about, if there is such a thing, under the one name that claims know it by.
+async fn known(app: &App, scope: &str, name: &str) -> Result<(Scope, String), ApiError> {
+    let scope = Scope::parse(scope).ok_or_else(ApiError::not_found)?;
+    let name = match scope {
+        Scope::Queue => known_queue(name)?.to_owned(),
+        Scope::Kind => KINDS
+            .into_iter()
+            .find(|kind| *kind == name)
+            .ok_or_else(ApiError::not_found)?
+            .to_owned(),
+        Scope::Tenant if name == EACH => EACH.to_owned(),
+        Scope::Tenant => {
+            let tenant: TenantId = name.parse().map_err(|_| ApiError::not_found())?;
+            tenants::open_slug(&mut *app.pool.acquire().await?, tenant)
+                .await?
+                .ok_or_else(ApiError::not_found)?;
+            tenant.to_string()
+        }
+    };
+    Ok((scope, name))
+}
+
+impl From<Limit> for LimitBody {
+    fn from(limit: Limit) -> Self {
+        Self {
+            scope: limit.scope,
+            name: limit.name,
+            max_running: limit.max_running,
+        }
+    }
+}
