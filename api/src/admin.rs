@@ -1,8 +1,10 @@
 //! `postroom-api admin …`: what only a person with a shell on the server may do. See [`AdminCommand`].
 //!
-//! The results go to stdout, for people or with `--json` for programs; each command is audited with actor `cli`.
+//! The results go to stdout, for people or with `--json` for programs; what concerns one tenant is audited with actor `cli`.
 
+mod limits;
 mod queues;
+mod workers;
 
 use anyhow::Context;
 use clap::Subcommand;
@@ -14,6 +16,7 @@ use jobs::{
     queue::notify::Notifier,
     store::grants::DbRole,
 };
+use limits::LimitCommand;
 use queues::QueueCommand;
 use serde_json::json;
 use std::io::Write;
@@ -41,6 +44,11 @@ pub enum AdminCommand {
     },
     #[command(flatten)]
     Queue(QueueCommand),
+    /// Lists the workers that were heard of in the last ten minutes.
+    Workers,
+    /// Limits on the jobs that run at the same time on all workers.
+    #[command(subcommand)]
+    Limits(LimitCommand),
     /// Gives a database role what the API and the worker need and no more: of the audit log only the adding.
     Grant {
         #[arg(long)]
@@ -66,6 +74,8 @@ pub async fn run(command: AdminCommand, mut env: Env) -> anyhow::Result<()> {
             revoke_sessions(&pool, &tenant, &email).await
         }
         AdminCommand::Queue(command) => queues::run(&pool, command).await,
+        AdminCommand::Workers => workers::list(&pool).await,
+        AdminCommand::Limits(command) => limits::run(&pool, command).await,
         AdminCommand::Grant { role } => {
             grant(&pool, &role).await?;
             print(&format!(

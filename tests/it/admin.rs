@@ -1,6 +1,7 @@
 //! Looking after the whole fleet: who works, what is held still, and who may see to it.
 
 mod access;
+mod command_line;
 mod dead_letters;
 mod limits;
 mod queues;

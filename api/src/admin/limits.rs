@@ -1,0 +1,130 @@
+//! Limits on running jobs from the command line: `admin limits list`, `set` and `remove`.
+
+use super::{announced, print};
+use anyhow::{Context, bail, ensure};
+use clap::Subcommand;
+use jobs::{
+    db::PgPool,
+    domain::invite::TenantSlug,
+    kinds::{KINDS, QUEUES},
+    queue::limits::{self, Limit, RANGE, Scope},
+    store::tenants,
+};
+
+#[derive(Debug, Subcommand)]
+pub enum LimitCommand {
+    /// Lists the limits on running jobs.
+    List,
+    /// Limits how many jobs of a queue, a kind or a tenant run at the same time, on all workers together.
+    Set {
+        #[arg(value_parser = scope)]
+        scope: Scope,
+        /// A queue, a kind, a tenant's short name, or `*` for every tenant without a limit of its own.
+        name: String,
+        max_running: i32,
+    },
+    /// Lifts a limit.
+    Remove {
+        #[arg(value_parser = scope)]
+        scope: Scope,
+        name: String,
+    },
+}
+
+pub(super) async fn run(pool: &PgPool, command: LimitCommand) -> anyhow::Result<()> {
+    match command {
+        LimitCommand::List => list(pool).await,
+        LimitCommand::Set {
+            scope,
+            name,
+            max_running,
+        } => {
+            ensure!(
+                RANGE.contains(&max_running),
+                "a limit lets {} to {} jobs run",
+                RANGE.start(),
+                RANGE.end()
+            );
+            let limit = Limit {
+                scope,
+                name: known(pool, scope, &name).await?,
+                max_running,
+            };
+            limits::set(pool, &limit)
+                .await
+                .context("could not set the limit")?;
+            print(&line(&limit))
+        }
+        LimitCommand::Remove { scope, name } => {
+            // A tenant may be named as in the list, also when it is closed by now.
+            let mut removed = limits::remove(pool, scope, &name).await;
+            if matches!(removed, Ok(false)) {
+                let name = known(pool, scope, &name).await?;
+                removed = limits::remove(pool, scope, &name).await;
+            }
+            ensure!(
+                removed.context("could not lift the limit")?,
+                "{} {name} has no limit",
+                scope.as_str()
+            );
+            announced(pool, async |notifier| {
+                for queue in QUEUES {
+                    notifier.job_available(queue);
+                }
+            })
+            .await;
+            print(&format!("{} {name} has no limit any more", scope.as_str()))
+        }
+    }
+}
+
+async fn list(pool: &PgPool) -> anyhow::Result<()> {
+    let mut conn = pool.acquire().await.context("no connection")?;
+    let all = limits::list(&mut conn)
+        .await
+        .context("could not read the limits")?;
+    if all.is_empty() {
+        return print("no limits");
+    }
+    all.iter().try_for_each(|limit| print(&line(limit)))
+}
+
+fn line(limit: &Limit) -> String {
+    let Limit {
+        scope,
+        name,
+        max_running,
+    } = limit;
+    format!("{} {name}: at most {max_running} running", scope.as_str())
+}
+
+fn scope(text: &str) -> Result<Scope, &'static str> {
+    Scope::parse(text).ok_or("is none of queue, kind and tenant")
+}
+
+/// The name that claims know it by. A mistyped one would limit nothing and say that it did.
+async fn known(pool: &PgPool, scope: Scope, name: &str) -> anyhow::Result<String> {
+    let among = |all: &[&str]| -> anyhow::Result<String> {
+        let what = scope.as_str();
+        ensure!(
+            all.contains(&name),
+            "there is no {what} {name}; there is: {}",
+            all.join(", ")
+        );
+        Ok(name.to_owned())
+    };
+    match scope {
+        Scope::Queue => among(&QUEUES),
+        Scope::Kind => among(&KINDS),
+        Scope::Tenant if name == "*" => Ok(name.to_owned()),
+        Scope::Tenant => {
+            let slug: TenantSlug = name.parse()?;
+            let mut conn = pool.acquire().await.context("no connection")?;
+            let found = tenants::find(&mut conn, slug.as_str()).await;
+            match found.context("could not look for the tenant")? {
+                Some(tenant) => Ok(tenant.to_string()),
+                None => bail!("there is no tenant {name}"),
+            }
+        }
+    }
+}

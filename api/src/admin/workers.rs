@@ -1,0 +1,32 @@
+//! The workers that were heard of lately: `admin workers`.
+
+use super::print;
+use anyhow::Context;
+use jobs::{db::PgPool, queue::workers};
+
+pub(super) async fn list(pool: &PgPool) -> anyhow::Result<()> {
+    let all = workers::list(pool)
+        .await
+        .context("could not read the workers")?;
+    if all.is_empty() {
+        return print("no worker was heard of in the last ten minutes");
+    }
+    for worker in all {
+        let standing = match (worker.silent, worker.stopping) {
+            (true, _) => "silent",
+            (false, true) => "stopping",
+            (false, false) => "working",
+        };
+        print(&format!(
+            "{} on {}, version {}: {standing}, {} running, {} slots for each of {}, heard of at {}",
+            worker.id,
+            worker.host,
+            worker.version,
+            worker.running,
+            worker.slots,
+            worker.queues.join(", "),
+            worker.seen_at.format("%Y-%m-%d %H:%M:%S UTC"),
+        ))?;
+    }
+    Ok(())
+}
