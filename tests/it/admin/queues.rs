@@ -89,6 +89,35 @@ async fn a_drained_queue_stands_still_on_three_workers_until_it_goes_on() {
 }
 
 #[tokio::test]
+async fn going_on_wakes_workers_that_would_look_much_later() {
+    let db = TestDb::new().await;
+    let (_api, operator) = with_operators(&db).await;
+    let seldom = [
+        ("LLM_TESTING_MODE", "true"),
+        ("WORKER_POLL_SECONDS", "600"),
+        ("WORKER_LEASE_SECONDS", "1800"),
+    ];
+    let worker = [Worker::spawn_with(&db, &seldom).await];
+    eventually(SOON, async || {
+        let alive = metric(worker[0].ops, "listener_alive", &[]).await;
+        (alive > 0.0)
+            .then_some(())
+            .ok_or_else(|| "hears nothing yet".to_owned())
+    })
+    .await;
+    let why = json!({"reason": "a pause"});
+    let paused = post(&operator, "/v1/admin/queues/triage/pause", &why).await;
+    assert_eq!(paused.status, 200, "{}", paused.text);
+    let before = empty_claims(&worker[0]).await;
+    let id = operator
+        .submitted(&fixture("meeting-request"), "wakes")
+        .await;
+    looked_in_vain(&worker, &[before]).await;
+    post(&operator, "/v1/admin/queues/triage/resume", &json!({})).await;
+    assert_eq!(operator.finished(&id).await["state"], "succeeded");
+}
+
+#[tokio::test]
 async fn queues_tell_how_full_they_are() {
     let db = TestDb::new().await;
     let (_api, operator) = with_operators(&db).await;
