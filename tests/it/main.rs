@@ -16,6 +16,7 @@ mod corpus;
 mod crash;
 mod dashboards;
 mod dev;
+mod events;
 mod http_surface;
 mod lease_model;
 mod listing;

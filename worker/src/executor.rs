@@ -6,6 +6,7 @@
 use crate::{
     engine::{Claimed, Engine, Word},
     handler::{JobContext, Registered, Settlement},
+    progress::Reporter,
     settle::{Unsettled, settle_attempt},
 };
 use chrono::TimeDelta;
@@ -127,6 +128,7 @@ async fn run_handler(
         job: job.clone(),
         pool: engine.pool.clone(),
         clock: engine.clock.clone(),
+        progress: Reporter::new(engine.queue_pool.clone(), job.lease, cancelled.clone()),
         cancelled: cancelled.clone(),
     };
     let mut handler = pin!(AssertUnwindSafe(kind.run(&context)).catch_unwind());

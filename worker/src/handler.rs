@@ -1,5 +1,6 @@
 //! What a kind of job must bring, and the one place where a kind's name becomes code.
 
+use crate::progress::{ReportError, Reporter};
 use async_trait::async_trait;
 use jobs::clock::Clock;
 use jobs::queue::{Failure, Job, JobKind, RetryPolicy};
@@ -16,6 +17,19 @@ pub struct JobContext {
     pub clock: Clock,
     /// Set when the lease is lost, the job is cancelled or the worker stops: return soon.
     pub cancelled: CancellationToken,
+    pub progress: Reporter,
+}
+
+impl JobContext {
+    /// Says how far the attempt is: a share of 0 to 1 and a note of at most 200 characters, for the job's owner.
+    ///
+    /// Waits for nothing; of reports that follow each other closely the last is written.
+    ///
+    /// # Errors
+    /// If the report is out of bounds, or an earlier one found the lease lost. A handler may ignore it.
+    pub fn report(&self, progress: f32, note: &str) -> Result<(), ReportError> {
+        self.progress.report(progress, note)
+    }
 }
 
 /// The good end of an attempt: the job's output, and the writes that commit with it.

@@ -13,6 +13,7 @@ pub mod llm;
 pub mod maintenance;
 pub mod metrics;
 pub mod ops;
+pub mod progress;
 pub mod run;
 pub mod settle;
 pub mod settle_batch;

@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 use jobs::{
     domain::{JobId, Session},
     kinds::triage,
-    queue::{JobState, JobView, read},
+    queue::{JobState, JobView, progress::Progress, read},
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -54,6 +54,8 @@ struct JobBody {
     output: Option<Value>,
     /// Why it was given up, or why its last attempt failed.
     error: Option<JobFailure>,
+    /// What the running attempt has reported.
+    progress: Option<JobProgress>,
     /// The request that asked for it.
     request_id: Option<String>,
     links: JobLinks,
@@ -67,6 +69,14 @@ struct JobFailure {
     message: String,
 }
 
+/// How far a running attempt says that it is.
+#[derive(Debug, Serialize, JsonSchema)]
+struct JobProgress {
+    /// From 0 to 1.
+    value: f32,
+    note: String,
+}
+
 /// Where to go from here.
 #[derive(Debug, Serialize, JsonSchema)]
 struct JobLinks {
@@ -74,6 +84,15 @@ struct JobLinks {
     this: String,
     /// Answers when the job has ended, or after 30 s.
     wait: String,
+}
+
+impl JobProgress {
+    fn of(progress: &Progress) -> Self {
+        Self {
+            value: progress.value(),
+            note: progress.note().to_owned(),
+        }
+    }
 }
 
 impl JobBody {
@@ -94,6 +113,7 @@ impl JobBody {
                 code: error.code.clone(),
                 message: error.message.clone(),
             }),
+            progress: job.progress.as_ref().map(JobProgress::of),
             request_id: job.request_id.clone(),
             links: JobLinks {
                 wait: format!("{path}?wait=30"),

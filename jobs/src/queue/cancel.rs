@@ -41,14 +41,7 @@ pub async fn cancel(
     .await?;
     match running {
         Some(true) => {
-            sqlx::query!(
-                "update jobs set cancel_requested_at = coalesce(cancel_requested_at, now())
-                 where tenant_id = $1 and id = $2",
-                tenant.0,
-                job.0,
-            )
-            .execute(conn)
-            .await?;
+            request(conn, tenant, job).await?;
             Ok(Cancelled::Requested)
         }
         Some(false) => {
@@ -57,6 +50,28 @@ pub async fn cancel(
         }
         None => ended(conn, tenant, job).await,
     }
+}
+
+/// Marks a running job; only the first wish is an event. The caller holds the row, so no report takes the same number.
+async fn request(conn: &mut PgConnection, tenant: TenantId, job: JobId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "with marked as (
+             update jobs set cancel_requested_at = now()
+             where tenant_id = $1 and id = $2 and cancel_requested_at is null
+             returning tenant_id, id, attempt
+         )
+         insert into job_events (tenant_id, job_id, attempt, seq, kind)
+         select tenant_id, id, attempt, 1 + coalesce(
+                    (select max(seq) from job_events event
+                     where event.tenant_id = $1 and event.job_id = $2 and event.attempt = marked.attempt), 0),
+                'cancel_requested'
+         from marked",
+        tenant.0,
+        job.0,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 async fn finish(conn: &mut PgConnection, tenant: TenantId, job: JobId) -> Result<(), sqlx::Error> {

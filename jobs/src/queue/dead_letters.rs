@@ -53,7 +53,8 @@ pub async fn list(
     let rows = sqlx::query_as!(
         Row,
         r#"select id as "id: JobId", kind, queue, state, errors as attempts, max_attempts, run_at, created_at, started_at,
-                  finished_at as "finished_at?", null::jsonb as output, error_code, error_message, request_id
+                  finished_at as "finished_at?", null::jsonb as output, error_code, error_message, null::real as progress,
+                  null::text as progress_note, request_id
            from finished_jobs
            where tenant_id = $1 and state = 'discarded'
              and ($2::text is null or kind = $2) and ($3::text is null or queue = $3)
@@ -88,6 +89,7 @@ pub async fn requeue(
     conn: &mut PgConnection,
     jobs: &[(TenantId, JobId)],
 ) -> Result<Vec<Requeued>, sqlx::Error> {
+    // The number before the return's was that of the end while it stood (queue::events): no event takes it again.
     // The dedupe key stays behind: a younger job may hold it by now, and this one was asked for by name.
     sqlx::query_as!(
         Requeued,
@@ -104,7 +106,7 @@ pub async fn requeue(
                from moved
            ), told as (
                insert into job_events (tenant_id, job_id, attempt, seq, kind)
-               select tenant_id, id, attempt, 1 + coalesce(
+               select tenant_id, id, attempt, 2 + coalesce(
                           (select max(seq) from job_events event
                            where event.tenant_id = moved.tenant_id and event.job_id = moved.id
                              and event.attempt = moved.attempt), 0), 'retried'

@@ -1,6 +1,6 @@
 //! A job as its owner sees it, wherever its row lies.
 
-use super::{JobState, NewJob};
+use super::{JobState, NewJob, progress::Progress};
 use crate::domain::{JobId, TenantId};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -24,6 +24,8 @@ pub struct JobView {
     pub output: Option<serde_json::Value>,
     /// Why it was discarded, or why its last attempt failed.
     pub error: Option<JobError>,
+    /// What the running attempt has reported.
+    pub progress: Option<Progress>,
     pub request_id: Option<String>,
 }
 
@@ -54,6 +56,7 @@ impl JobView {
             finished_at: None,
             output: None,
             error: None,
+            progress: None,
             request_id: job.request_id.clone(),
         }
     }
@@ -87,15 +90,15 @@ pub async fn find(
         Row,
         r#"select id as "id!: JobId", kind as "kind!", queue as "queue!", state as "state!", attempts as "attempts!",
                   max_attempts as "max_attempts!", run_at as "run_at!", created_at as "created_at!", started_at, finished_at,
-                  output, error_code, error_message, request_id
+                  output, error_code, error_message, progress, progress_note, request_id
            from (
                select id, kind, queue, state, errors + (state = 'running')::int as attempts, max_attempts, run_at,
                       created_at, started_at, null::timestamptz as finished_at, null::jsonb as output,
-                      last_error_code as error_code, last_error_message as error_message, request_id
+                      last_error_code as error_code, last_error_message as error_message, progress, progress_note, request_id
                from jobs where id = $1 and tenant_id = $2
                union all
                select id, kind, queue, state, errors + (state = 'succeeded')::int, max_attempts, run_at,
-                      created_at, started_at, finished_at, output, error_code, error_message, request_id
+                      created_at, started_at, finished_at, output, error_code, error_message, null, null, request_id
                from finished_jobs where id = $1 and tenant_id = $2
            ) job"#,
         id.0,
@@ -121,6 +124,8 @@ pub(super) struct Row {
     pub(super) output: Option<serde_json::Value>,
     pub(super) error_code: Option<String>,
     pub(super) error_message: Option<String>,
+    pub(super) progress: Option<f32>,
+    pub(super) progress_note: Option<String>,
     pub(super) request_id: Option<String>,
 }
 
@@ -147,6 +152,7 @@ impl Row {
                 code,
                 message: self.error_message.unwrap_or_default(),
             }),
+            progress: Progress::stored(self.progress, self.progress_note),
             request_id: self.request_id,
         })
     }

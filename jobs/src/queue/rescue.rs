@@ -41,7 +41,8 @@ pub async fn rescue(conn: &mut PgConnection, limit: u32) -> Result<Vec<Rescued>,
            ), returned as (
                update jobs
                set state = 'available', crashes = jobs.crashes + 1, worker_id = null, lease_until = null,
-                   last_error_code = 'worker_lost', last_error_message = 'The worker stopped; the job goes on by itself.'
+                   last_error_code = 'worker_lost', last_error_message = 'The worker stopped; the job goes on by itself.',
+                   progress = null, progress_note = null
                from expired
                where jobs.tenant_id = expired.tenant_id and jobs.id = expired.id and expired.crashes + 1 < expired.max_crashes
            ), removed as (

@@ -172,7 +172,7 @@ async fn retry(
     let done = sqlx::query!(
         "update jobs
          set state = 'retryable', errors = errors + 1, run_at = now() + $3, worker_id = null, lease_until = null,
-             last_error_code = $4, last_error_message = $5
+             last_error_code = $4, last_error_message = $5, progress = null, progress_note = null
          where tenant_id = $6 and id = $1 and attempt = $2 and state = 'running'",
         lease.job.0,
         lease.attempt,
@@ -195,7 +195,8 @@ async fn hand_back(
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
         "update jobs
-         set state = $3, run_at = coalesce($4, run_at), worker_id = null, lease_until = null
+         set state = $3, run_at = coalesce($4, run_at), worker_id = null, lease_until = null,
+             progress = null, progress_note = null
          where tenant_id = $5 and id = $1 and attempt = $2 and state = 'running'",
         lease.job.0,
         lease.attempt,

@@ -36,6 +36,7 @@ use worker::{
         FinishReason, LlmError, LlmMetrics, LlmProvider, Model, RetryConfig, TokenUsage,
         provider::{AttemptRequest, Reply, Seen},
     },
+    progress::Reporter,
 };
 
 /// What the model does at one call.
@@ -212,6 +213,11 @@ impl Desk {
             pool: self.office.db.pool().clone(),
             clock: Clock::fixed(self.now),
             cancelled: CancellationToken::new(),
+            progress: Reporter::new(
+                self.office.db.pool().clone(),
+                job.lease,
+                CancellationToken::new(),
+            ),
         };
         let args = serde_json::from_value(job.args.clone()).unwrap();
         self.handler.run(&ctx, args).await

@@ -59,6 +59,8 @@ pub(super) async fn judge(
     let mut usage = LlmUsage::default();
     let decided = !verdict.hits.is_empty();
 
+    // A report that is not taken is no reason to stop.
+    let _not_needed = ctx.report(0.3, "Asking the model.");
     let first = question("triage", prompt::question(case, verdict, asked_on));
     let first = match ask(ctx, model, first).await {
         Ok(completion) => completion,
@@ -74,6 +76,7 @@ pub(super) async fn judge(
         }
         Err(fault) => fault,
     };
+    let _not_needed = ctx.report(0.6, "Asking the model once more: its answer did not fit.");
     let again = question(
         "triage.repair",
         prompt::repair(verdict, asked_on, &first.text, &fault),
