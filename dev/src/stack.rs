@@ -6,6 +6,7 @@ use crate::cargo;
 use crate::config::Config;
 use crate::places::{PlaceError, Places};
 use crate::postgres::{Cluster, ClusterError, DATABASE, Durability};
+use crate::session::TENANT;
 use crate::state::{Published, Reach, StateError};
 use crate::supervised::{Spec, Supervised};
 use jobs::env::ConfigError;
@@ -107,7 +108,13 @@ impl Stack {
             .is_some()
             .then_some(("DATABASE_LISTEN_URL", database_url.as_str()));
         let url = ("DATABASE_URL", database_url.as_str());
-        let mut api = vec![url, ("API_ADDR", &api_addr), ("API_OPS_ADDR", &free)];
+        let mut api = vec![
+            url,
+            ("API_ADDR", &api_addr),
+            ("API_OPS_ADDR", &free),
+            // The developer looks after the fleet too.
+            ("OPERATOR_TENANT", TENANT),
+        ];
         let mut worker = vec![url, ("WORKER_OPS_ADDR", &free)];
         api.extend(listen);
         worker.extend(listen);

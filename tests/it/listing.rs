@@ -90,7 +90,13 @@ async fn jobs_of_both_tables_are_listed_once_the_youngest_first_page_by_page() {
     assert!(ids(&owner.get("/v1/jobs?kind=test.other").await.body).is_empty());
     let none = "/v1/jobs?created_before=2020-01-01T00:00:00Z";
     assert!(ids(&owner.get(none).await.body).is_empty());
-    for bad in ["limit=0", "limit=201", "state=lost", "nothing=1"] {
+    for bad in [
+        "limit=0",
+        "limit=201",
+        "state=lost",
+        "nothing=1",
+        "kind=%00",
+    ] {
         let refused = owner.get(&format!("/v1/jobs?{bad}")).await;
         refused.assert_problem(400, "INVALID_PARAMETER", bad);
     }

@@ -16,15 +16,20 @@ pub struct StrictQuery<T>(pub T);
 
 impl<T: DeserializeOwned> StrictQuery<T> {
     /// # Errors
-    /// 400 if a parameter is unknown, given twice or cannot be read. The value is not repeated.
+    /// 400 if a parameter is unknown, given twice or cannot be read, or holds U+0000, which Postgres cannot take. The
+    /// value is not repeated.
     pub fn parse(uri: &Uri) -> Result<Self, ApiError> {
-        let Query(query) = Query::try_from_uri(uri).map_err(|_| {
-            // The rejection is dropped, not logged: it may quote a value that should never have been in a URL.
+        let refusal = || {
             ApiError::new(
                 Code::InvalidParameter,
                 "A query parameter is unknown, repeated or cannot be read. Check them against /openapi.json.",
             )
-        })?;
+        };
+        if uri.query().is_some_and(|query| query.contains("%00")) {
+            return Err(refusal());
+        }
+        // The rejection is dropped, not logged: it may quote a value that should never have been in a URL.
+        let Query(query) = Query::try_from_uri(uri).map_err(|_| refusal())?;
         Ok(Self(query))
     }
 }

@@ -45,6 +45,8 @@ async fn a_limit_is_set_changed_seen_and_lifted() {
     assert_eq!(delete(&operator, "queue/triage").await.status, 204);
     let gone = delete(&operator, "queue/triage").await;
     gone.assert_problem(404, "NOT_FOUND", "lifted before");
+    let none = delete(&operator, "queue/%00").await;
+    none.assert_problem(404, "NOT_FOUND", "a name that no limit has");
     let gone = operator.get("/v1/admin/limits/queue/triage").await;
     gone.assert_problem(404, "NOT_FOUND", "lifted before");
     let log = audited(&db).await;

@@ -136,6 +136,10 @@ async fn delete_limit(
     Path((scope, name)): Path<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
     let scope = Scope::parse(&scope).ok_or_else(ApiError::not_found)?;
+    if name.contains('\0') {
+        // Postgres takes no such text, and no limit has such a name.
+        return Err(ApiError::not_found());
+    }
     let removed = remove_limit(
         &app.pool,
         &app.notifier,
