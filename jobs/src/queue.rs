@@ -7,6 +7,7 @@ pub mod bulk;
 pub mod cancel;
 pub mod claim;
 pub mod dead_letters;
+pub mod dedupe;
 pub mod duties;
 pub mod enqueue;
 pub mod enqueuer;
@@ -33,6 +34,7 @@ pub mod settle;
 pub mod stats;
 pub mod workers;
 
+pub use dedupe::{Dedupe, DedupePolicy};
 pub use enqueue::{EnqueueError, Enqueued, ExternalId, NewJob};
 pub use job::{Job, JobState, Lease};
 pub use kind::JobKind;

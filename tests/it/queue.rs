@@ -2,6 +2,7 @@
 
 mod bulk;
 mod cancel;
+mod dedupe;
 mod enqueuer;
 mod fairness;
 mod limits;
@@ -39,6 +40,7 @@ fn new_job(tenant: TenantId) -> NewJob {
         run_at: None,
         max_attempts: 3,
         external: None,
+        dedupe: None,
         request_id: Some("req-12345678".into()),
         traceparent: None,
     }

@@ -15,7 +15,10 @@ use crate::{
         Action, Actor, Detail, JobId, NewAuditEntry, Session, TenantId, UserId, mail::MailFormat,
     },
     kinds::triage::{Mode, Triage},
-    queue::{ExternalId, JobKind, JobView},
+    queue::{
+        ExternalId, JobKind, JobView,
+        dedupe::{Replaced, SUPERSEDED},
+    },
     store::request_keys::{RequestKey, StoredAnswer},
     telemetry,
 };
@@ -73,6 +76,8 @@ impl SubmitTriage {
 pub struct Submitted {
     pub answer: StoredAnswer,
     pub how: How,
+    /// Jobs that gave their places to the new one.
+    pub replaced: Replaced,
 }
 
 /// Why there is an answer.
@@ -137,27 +142,38 @@ fn external_id(request: &SubmitTriage, ruleset_version: i32) -> Option<ExternalI
 }
 
 fn submitted(request: &SubmitTriage, job: JobId, how: How) -> NewAuditEntry {
-    let actor = Actor::User {
-        user: request.session.user,
-        session: Some(request.session.id),
-    };
-    let mut entry = NewAuditEntry::new(
-        request.session.tenant,
-        actor,
-        Action::JOB_SUBMITTED,
-        "job",
-        job,
-    )
-    .with_request(Some(&request.request_id))
-    .with_detail(
+    let mut entry = entry(request, Action::JOB_SUBMITTED, job).with_detail(
         Detail::new()
             .word("kind", Triage::NAME)
             .word("mode", request.mode.as_str())
             .flag("force", request.force)
             .flag("existing", how == How::Existing),
     );
-    entry.trace_id = telemetry::trace_id(&request.traceparent).map(str::to_owned);
     entry.dry_run = request.dry_run;
+    entry
+}
+
+/// What the request did to jobs with its dedupe key.
+fn replacements(request: &SubmitTriage, replaced: &Replaced) -> Vec<NewAuditEntry> {
+    let ended = replaced.superseded.iter();
+    let asked = replaced.asked_to_stop.iter();
+    ended
+        .map(|job| (*job, Action::JOB_CANCELLED))
+        .chain(asked.map(|job| (*job, Action::JOB_CANCEL_REQUESTED)))
+        .map(|(job, action)| {
+            entry(request, action, job).with_detail(Detail::new().word("why", SUPERSEDED))
+        })
+        .collect()
+}
+
+fn entry(request: &SubmitTriage, action: Action, job: JobId) -> NewAuditEntry {
+    let actor = Actor::User {
+        user: request.session.user,
+        session: Some(request.session.id),
+    };
+    let mut entry = NewAuditEntry::new(request.session.tenant, actor, action, "job", job)
+        .with_request(Some(&request.request_id));
+    entry.trace_id = telemetry::trace_id(&request.traceparent).map(str::to_owned);
     entry
 }
 

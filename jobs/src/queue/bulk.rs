@@ -1,19 +1,46 @@
-//! Putting many jobs into the queue with three statements, however many they are.
+//! Putting many jobs into the queue with a handful of statements, however many they are.
 //!
 //! As [`super::enqueue::enqueue`], inside the caller's transaction; wake workers after the commit.
 
-use super::{EnqueueError, Enqueued, NewJob};
+use super::{EnqueueError, Enqueued, NewJob, dedupe};
 use crate::domain::JobId;
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 /// Inserts the jobs; the answer's places are those of `jobs`. Of two jobs with one external id the first is inserted
-/// and the second finds it. A conflict concerns its own place only.
+/// and the second finds it; jobs with one dedupe key meet in the order of their places. A conflict concerns its own
+/// place only.
 ///
 /// # Errors
 /// If the database refuses the whole; then nothing was inserted.
 pub async fn enqueue_many(
+    conn: &mut PgConnection,
+    jobs: &[NewJob],
+) -> Result<Vec<Result<Enqueued, EnqueueError>>, sqlx::Error> {
+    if jobs.iter().all(|job| job.dedupe.is_none()) {
+        return put(conn, jobs).await;
+    }
+    // The lock of a dedupe key lasts until the transaction ends: without one around it, it would guard nothing.
+    let mut transaction = conn.begin().await?;
+    let answers = put(&mut transaction, jobs).await?;
+    transaction.commit().await?;
+    Ok(answers)
+}
+
+/// As [`enqueue_many`], for one job.
+pub(super) async fn enqueue_one(
+    conn: &mut PgConnection,
+    job: &NewJob,
+) -> Result<Enqueued, EnqueueError> {
+    enqueue_many(conn, std::slice::from_ref(job))
+        .await
+        .map_err(EnqueueError::Database)?
+        .pop()
+        .ok_or(EnqueueError::Database(sqlx::Error::RowNotFound))?
+}
+
+async fn put(
     conn: &mut PgConnection,
     jobs: &[NewJob],
 ) -> Result<Vec<Result<Enqueued, EnqueueError>>, sqlx::Error> {
@@ -23,28 +50,46 @@ pub async fn enqueue_many(
     let taken: Vec<&NewJob> = keyed.into_iter().filter(|job| !is_new(job)).collect();
     let owners = find_keys(conn, &taken).await?;
     let new: Vec<&NewJob> = jobs.iter().filter(|job| is_new(job)).collect();
-    insert(conn, &new).await?;
-    Ok(jobs
-        .iter()
-        .map(|job| match owners.get(&job.id) {
-            None => Ok(Enqueued::Inserted(job.id)),
-            Some(Owner {
-                job: existing,
-                same_request: true,
-            }) => Ok(Enqueued::Existing(*existing)),
-            Some(Owner {
-                job: existing,
-                same_request: false,
-            }) => Err(EnqueueError::KeyReused {
-                existing: *existing,
-            }),
-        })
-        .collect())
+    let dedupe::Verdict {
+        outlived,
+        superseded,
+        inserted,
+        kept,
+        mut replaced,
+    } = dedupe::decide(conn, &new).await?;
+    // In line and out of it again, without their key: the last of them has it.
+    insert(conn, &outlived, false).await?;
+    dedupe::supersede(conn, &superseded).await?;
+    insert(conn, &inserted, true).await?;
+    let undone: Vec<&NewJob> = new
+        .into_iter()
+        .filter(|job| job.external.is_some() && kept.contains_key(&job.id))
+        .collect();
+    release_keys(conn, &undone).await?;
+    let answer = |job: &NewJob| match (owners.get(&job.id), kept.get(&job.id)) {
+        (Some(owner), _) => {
+            let existing = *kept.get(&owner.job).unwrap_or(&owner.job);
+            if owner.same_request {
+                Ok(Enqueued::Existing(existing))
+            } else {
+                Err(EnqueueError::KeyReused { existing })
+            }
+        }
+        (None, Some(waiting)) => Ok(Enqueued::Existing(*waiting)),
+        (None, None) => Ok(match replaced.remove(&job.id) {
+            Some(replaced) => Enqueued::Replacing {
+                job: job.id,
+                replaced,
+            },
+            None => Enqueued::Inserted(job.id),
+        }),
+    };
+    Ok(jobs.iter().map(answer).collect())
 }
 
 /// Whether [`enqueue_many`] puts such jobs in with one statement, which needs no transaction around it.
 pub fn is_one_statement(job: &NewJob) -> bool {
-    job.external.is_none()
+    job.external.is_none() && job.dedupe.is_none()
 }
 
 /// The job that an external id belongs to.
@@ -148,16 +193,49 @@ async fn find_keys(
         .collect())
 }
 
-async fn insert(conn: &mut PgConnection, jobs: &[&NewJob]) -> Result<(), sqlx::Error> {
+/// Gives back the external ids of jobs that were not inserted because another with their dedupe key waits: nothing was
+/// done under these names.
+async fn release_keys(conn: &mut PgConnection, jobs: &[&NewJob]) -> Result<(), sqlx::Error> {
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    let keys = Keys::of(jobs);
+    sqlx::query!(
+        "delete from job_keys
+         using unnest($1::uuid[], $2::text[], $3::text[]) as undone (tenant_id, kind, external_id)
+         where job_keys.tenant_id = undone.tenant_id and job_keys.kind = undone.kind
+           and job_keys.external_id = undone.external_id",
+        &keys.tenants,
+        &keys.kinds,
+        &keys.ids,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn insert(
+    conn: &mut PgConnection,
+    jobs: &[&NewJob],
+    with_dedupe_key: bool,
+) -> Result<(), sqlx::Error> {
+    if jobs.is_empty() {
+        return Ok(());
+    }
     let text =
         |get: fn(&NewJob) -> Option<String>| jobs.iter().map(|job| get(job)).collect::<Vec<_>>();
+    let dedupe_key = |job: &NewJob| {
+        let dedupe = job.dedupe.as_ref().filter(|_| with_dedupe_key)?;
+        Some(dedupe.key.clone())
+    };
     sqlx::query!(
-        "insert into jobs (id, tenant_id, kind, queue, state, priority, run_at, max_attempts, args, request_id, traceparent)
+        "insert into jobs (id, tenant_id, kind, queue, state, priority, run_at, max_attempts, args, request_id, traceparent,
+             dedupe_key)
          select id, tenant_id, kind, queue, case when run_at > now() then 'scheduled' else 'available' end,
-                priority, coalesce(run_at, now()), max_attempts, args, request_id, traceparent
+                priority, coalesce(run_at, now()), max_attempts, args, request_id, traceparent, dedupe_key
          from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::smallint[], $6::timestamptz[], $7::int[],
-                     $8::jsonb[], $9::text[], $10::text[])
-             as new (id, tenant_id, kind, queue, priority, run_at, max_attempts, args, request_id, traceparent)",
+                     $8::jsonb[], $9::text[], $10::text[], $11::text[])
+             as new (id, tenant_id, kind, queue, priority, run_at, max_attempts, args, request_id, traceparent, dedupe_key)",
         &jobs.iter().map(|job| job.id.0).collect::<Vec<_>>(),
         &jobs.iter().map(|job| job.tenant.0).collect::<Vec<_>>(),
         &jobs.iter().map(|job| job.kind.to_owned()).collect::<Vec<_>>(),
@@ -168,6 +246,7 @@ async fn insert(conn: &mut PgConnection, jobs: &[&NewJob]) -> Result<(), sqlx::E
         &jobs.iter().map(|job| job.args.clone()).collect::<Vec<_>>(),
         &text(|job| job.request_id.clone()) as &[Option<String>],
         &text(|job| job.traceparent.clone()) as &[Option<String>],
+        &jobs.iter().map(|job| dedupe_key(job)).collect::<Vec<_>>() as &[Option<String>],
     )
     .execute(conn)
     .await?;

@@ -3,7 +3,7 @@
 //! Does not wake workers: a NOTIFY inside the inserting transaction takes a global lock at commit and was measured to
 //! cost more than the insert itself. Call [`super::notify::Notifier::job_available`] after the commit.
 
-use super::JobKind;
+use super::{Dedupe, JobKind, bulk, dedupe::Replaced};
 use crate::{
     coalesce::Unanswered,
     domain::{JobId, TenantId},
@@ -26,6 +26,8 @@ pub struct NewJob {
     pub max_attempts: i32,
     /// Protects the work: one (tenant, kind, external id) is one job.
     pub external: Option<ExternalId>,
+    /// Keeps the line short: of the jobs with one (tenant, kind, key) at most one waits.
+    pub dedupe: Option<Dedupe>,
     pub request_id: Option<String>,
     pub traceparent: Option<String>,
 }
@@ -55,6 +57,7 @@ impl NewJob {
             run_at: None,
             max_attempts: K::retry_policy().max_attempts,
             external: None,
+            dedupe: None,
             request_id: None,
             traceparent: None,
         })
@@ -62,10 +65,16 @@ impl NewJob {
 }
 
 /// What became of an enqueue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Enqueued {
     Inserted(JobId),
-    /// The external id was used before, for the same request.
+    /// Inserted in the place of others: announce their ends and the wishes after the commit.
+    Replacing {
+        job: JobId,
+        replaced: Replaced,
+    },
+    /// The external id was used before, for the same request; or a job with the dedupe key waits, and does not start
+    /// before this transaction ends.
     Existing(JobId),
 }
 
@@ -85,11 +94,14 @@ pub enum EnqueueError {
 
 /// Inserts the job, or finds the one that its external id names.
 ///
-/// Of two transactions with one external id the second waits for the first to end, at most the connection's lock timeout.
+/// Of two transactions with one external id, or one dedupe key, the second waits for the first to end, at most the connection's lock timeout.
 ///
 /// # Errors
 /// [`EnqueueError::KeyReused`] if the external id was used with another fingerprint.
 pub async fn enqueue(conn: &mut PgConnection, job: &NewJob) -> Result<Enqueued, EnqueueError> {
+    if job.dedupe.is_some() {
+        return bulk::enqueue_one(conn, job).await;
+    }
     if let Some(external) = &job.external {
         let claimed = claim_key(conn, job, external)
             .await

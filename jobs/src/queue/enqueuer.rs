@@ -58,7 +58,7 @@ impl Enqueuer {
         Ok(Self { coalescer })
     }
 
-    /// Inserts the job, or finds the one that its external id names, and wakes its workers. It is committed when this
+    /// Inserts the job, or finds the one that its external id or dedupe key names, and wakes its workers. It is committed when this
     /// returns; when the future is dropped instead, it may or may not be.
     ///
     /// # Errors
@@ -128,13 +128,17 @@ async fn commit(
 }
 
 fn wake(notifier: &Notifier, jobs: &[NewJob], answers: &[Result<Enqueued, EnqueueError>]) {
-    let inserted = |answer: &&Result<_, _>| matches!(answer, Ok(Enqueued::Inserted(_)));
-    let queues: HashSet<&str> = jobs
-        .iter()
-        .zip(answers)
-        .filter(|(_, answer)| inserted(answer))
-        .map(|(job, _)| job.queue)
-        .collect();
+    let mut queues = HashSet::new();
+    for (job, answer) in jobs.iter().zip(answers) {
+        match answer {
+            Ok(Enqueued::Inserted(_)) => {}
+            Ok(Enqueued::Replacing { replaced, .. }) => replaced.announce(notifier),
+            // Claims passed over the waiting job while this transaction held it.
+            Ok(Enqueued::Existing(_)) if job.dedupe.is_some() => {}
+            Ok(Enqueued::Existing(_)) | Err(_) => continue,
+        }
+        queues.insert(job.queue);
+    }
     for queue in queues {
         notifier.job_available(queue);
     }

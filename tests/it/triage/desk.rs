@@ -181,7 +181,9 @@ impl Desk {
             ..NewJob::of::<Triage>(tenant, &args).unwrap()
         };
         match enqueue(&mut conn, &job).await.unwrap() {
-            Enqueued::Inserted(id) | Enqueued::Existing(id) => id,
+            Enqueued::Inserted(id)
+            | Enqueued::Existing(id)
+            | Enqueued::Replacing { job: id, .. } => id,
         }
     }
 

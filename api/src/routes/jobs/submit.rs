@@ -281,7 +281,7 @@ fn count(app: &App, how: How) {
 
 /// The stored answer, byte for byte, whether it was stored now or long ago.
 fn respond(submitted: Submitted) -> Response {
-    let Submitted { answer, how } = submitted;
+    let Submitted { answer, how, .. } = submitted;
     let mut response = answer.body.into_response();
     // The status was stored from one of ours.
     if let Ok(status) = answer.status.try_into() {

@@ -1,10 +1,12 @@
 //! The transaction of a batch of submissions: [`submit_all`]. One statement for each table, however many they are.
 
-use super::{AnswerOf, How, SubmitError, SubmitTriage, Submitted, external_id, submitted};
+use super::{
+    AnswerOf, How, SubmitError, SubmitTriage, Submitted, external_id, replacements, submitted,
+};
 use crate::{
     domain::{MessageId, NewAuditEntry},
     kinds::triage::{self, Triage},
-    queue::{EnqueueError, Enqueued, JobView, NewJob, bulk, read},
+    queue::{EnqueueError, Enqueued, JobView, NewJob, bulk, dedupe::Replaced, read},
     store::{
         audit,
         messages::{self, NewMessage},
@@ -66,6 +68,7 @@ async fn replay(
                 Ok(Submitted {
                     answer: stored.answer,
                     how: How::Replayed,
+                    replaced: Replaced::default(),
                 })
             } else {
                 Err(SubmitError::KeyReused)
@@ -87,10 +90,15 @@ async fn carry_out(
     let mut done = Vec::new();
     for (request, outcome) in requests.iter().zip(outcomes) {
         done.push(match outcome {
-            Ok((job, how)) => {
+            Ok(Done { job, how, replaced }) => {
                 entries.push(submitted(request, job.id, how));
+                entries.extend(replacements(request, &replaced));
                 let answer = answer_of(&job, how);
-                Ok(Submitted { answer, how })
+                Ok(Submitted {
+                    answer,
+                    how,
+                    replaced,
+                })
             }
             Err(error) => {
                 refused.push(request.key());
@@ -109,12 +117,19 @@ async fn carry_out(
     Ok(done)
 }
 
+/// The job that does the work of a request.
+struct Done {
+    job: JobView,
+    how: How,
+    replaced: Replaced,
+}
+
 /// The job of each request, new or found, with the mails of the new ones.
 async fn enqueue(
     conn: &mut PgConnection,
     requests: &[&SubmitTriage],
     at: DateTime<Utc>,
-) -> Result<Vec<Result<(JobView, How), SubmitError>>, sqlx::Error> {
+) -> Result<Vec<Result<Done, SubmitError>>, sqlx::Error> {
     let tenants: Vec<_> = requests.iter().map(|r| r.session.tenant).collect();
     let versions = rule_sets::active_versions(conn, &tenants).await?;
     let mut jobs = Vec::with_capacity(requests.len());
@@ -151,23 +166,27 @@ async fn enqueue(
     let mut outcomes = Vec::with_capacity(jobs.len());
     let mut new_mails = Vec::with_capacity(jobs.len());
     for (job, enqueued) in jobs.iter().zip(enqueued) {
-        outcomes.push(match enqueued {
-            Ok(Enqueued::Inserted(id)) => {
-                new_mails.extend(mails.remove(&id));
-                Ok((JobView::of_new(job, at), How::Inserted))
-            }
-            Ok(Enqueued::Existing(id)) => read::find(conn, job.tenant, id)
-                .await?
-                .map(|view| (view, How::Existing))
-                .ok_or(SubmitError::Purged { job: id }),
+        let (how, id, replaced) = match enqueued {
+            Ok(Enqueued::Inserted(id)) => (How::Inserted, id, Replaced::default()),
+            Ok(Enqueued::Replacing { job, replaced }) => (How::Inserted, job, replaced),
+            Ok(Enqueued::Existing(id)) => (How::Existing, id, Replaced::default()),
             Err(EnqueueError::KeyReused { existing }) => {
-                Err(SubmitError::ExternalIdReused { existing })
+                outcomes.push(Err(SubmitError::ExternalIdReused { existing }));
+                continue;
             }
             Err(EnqueueError::Database(source)) => return Err(source),
             Err(error @ (EnqueueError::Batch(_) | EnqueueError::Unanswered(_))) => {
                 return Err(sqlx::Error::Encode(Box::new(error)));
             }
-        });
+        };
+        let view = if how == How::Inserted {
+            new_mails.extend(mails.remove(&id));
+            Some(JobView::of_new(job, at))
+        } else {
+            read::find(conn, job.tenant, id).await?
+        };
+        let done = view.map(|job| Done { job, how, replaced });
+        outcomes.push(done.ok_or(SubmitError::Purged { job: id }));
     }
     messages::insert(conn, &new_mails).await?;
     Ok(outcomes)

@@ -5,7 +5,7 @@ use crate::{
     coalesce::{Asked, Coalescer, Reply},
     db::{self, DbError, PoolConfig},
     kinds::triage::Triage,
-    queue::{JobKind, notify::Notifier},
+    queue::{JobKind, dedupe::Replaced, notify::Notifier},
 };
 use sqlx::PgPool;
 use std::collections::HashMap;
@@ -117,10 +117,7 @@ async fn submit_round(tools: &Tools, groups: Vec<SameKey>) -> Vec<SameKey> {
             return Vec::new();
         }
     };
-    if answers.iter().any(is_inserted) {
-        // After the commit: a worker that is woken earlier finds nothing.
-        tools.notifier.job_available(Triage::QUEUE);
-    }
+    announce(&tools.notifier, &answers);
     let mut left = Vec::new();
     for ((first, answer), (reply, same_key)) in firsts.iter().zip(answers).zip(others) {
         match &answer {
@@ -144,6 +141,7 @@ fn replay(first: &SubmitTriage, submitted: &Submitted, request: &SubmitTriage) -
         Ok(Submitted {
             answer: submitted.answer.clone(),
             how: How::Replayed,
+            replaced: Replaced::default(),
         })
     } else {
         Err(SubmitError::KeyReused)
@@ -156,12 +154,17 @@ async fn submit_alone(tools: Tools, request: SubmitTriage, reply: Reply<Answer>)
         Ok(mut answers) => answers.remove(0),
         Err(error) => Err(error.into()),
     };
-    if is_inserted(&answer) {
-        tools.notifier.job_available(Triage::QUEUE);
-    }
+    announce(&tools.notifier, std::slice::from_ref(&answer));
     reply.send(answer);
 }
 
-fn is_inserted(answer: &Answer) -> bool {
-    matches!(answer, Ok(submitted) if submitted.how == How::Inserted)
+/// After the commit: a worker that is woken earlier finds nothing.
+fn announce(notifier: &Notifier, answers: &[Answer]) {
+    for submitted in answers.iter().flatten() {
+        submitted.replaced.announce(notifier);
+        if submitted.how == How::Inserted {
+            // Said twice, it is sent once.
+            notifier.job_available(Triage::QUEUE);
+        }
+    }
 }
