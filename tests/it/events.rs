@@ -101,6 +101,7 @@ async fn put(db: &TestDb, tenant: TenantId) -> JobId {
         run_at: None,
         max_attempts: 3,
         external: None,
+        dedupe: None,
         request_id: None,
         traceparent: None,
     };

@@ -5,7 +5,7 @@
 use crate::engine::Engine;
 use jobs::{
     commands::rescue_jobs,
-    queue::{duties, retention, stats, workers},
+    queue::{duties, rescue::Rescued, retention, stats, workers},
     store::{llm_checkpoints, login_failures, request_keys, sessions},
     telemetry::chain,
 };
@@ -146,14 +146,23 @@ async fn rescue(engine: &Engine) -> Result<(), sqlx::Error> {
     loop {
         let rescued = rescue_jobs(&engine.pool, BATCH).await?;
         for job in &rescued {
-            let outcome = if job.poisoned { "discarded" } else { "retried" };
+            let outcome = match job {
+                Rescued { poisoned: true, .. } => "discarded",
+                Rescued {
+                    superseded: true, ..
+                } => "cancelled",
+                _ => "retried",
+            };
             engine
                 .metrics
                 .jobs_rescued_total
                 .with_label_values(&[outcome])
                 .inc();
             tracing::warn!(job.id = %job.job, attempt = job.attempt, outcome, "took a job back from a worker that stopped");
-            if job.poisoned {
+            if let Some(older) = job.in_place_of {
+                engine.notifier.job_finished(older);
+            }
+            if job.poisoned || job.superseded {
                 engine.notifier.job_finished(job.job);
             } else {
                 engine.wake(&job.queue);

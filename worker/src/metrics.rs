@@ -170,7 +170,7 @@ impl WorkerMetrics {
                 self.jobs_finished_total.with_label_values(&[kind, outcome]);
             }
         }
-        for outcome in ["retried", "discarded"] {
+        for outcome in ["retried", "discarded", "cancelled"] {
             self.jobs_rescued_total.with_label_values(&[outcome]);
         }
         for queue in queues {

@@ -10,7 +10,7 @@ use crate::{
 use jobs::{
     db,
     domain::audit::{Action, Actor, NewAuditEntry},
-    queue::{Failure, Job, Outcome, RetryPolicy, SettleError, Settled, settle},
+    queue::{Failure, Job, Outcome, RetryPolicy, SettleError, Settled, dedupe::SUPERSEDED, settle},
     store::audit,
     telemetry::{chain, millis, trace_id},
 };
@@ -74,11 +74,18 @@ async fn settle_alone(
     loop {
         // Not raced against the loss of the lease: a commit under way must be waited for, or it would be taken for lost.
         match try_settle(engine, job, &outcome, result).await {
-            Ok(()) => {
+            Ok(settled) => {
                 if let Some(writes) = writes_of(result) {
                     writes.committed();
                 }
-                return Ok(outcome);
+                if let Settled::InPlaceOf(older) = settled {
+                    engine.notifier.job_finished(older);
+                }
+                return Ok(if settled == Settled::Superseded {
+                    Outcome::Cancelled
+                } else {
+                    outcome
+                });
             }
             Err(TryError::Settle(SettleError::LeaseLost { .. })) => {
                 return Err(Unsettled::LeaseLost);
@@ -122,24 +129,36 @@ async fn try_settle(
     job: &Job,
     outcome: &Outcome,
     result: Result<&Settlement, &Failure>,
-) -> Result<(), TryError> {
+) -> Result<Settled, TryError> {
     let mut transaction = engine.pool.begin().await.map_err(TryError::Transaction)?;
     let settled = settle(&mut transaction, job.lease, outcome, result.err())
         .await
         .map_err(TryError::Settle)?;
-    if settled == Settled::Now {
+    if settled != Settled::Before {
         if let Some(writes) = writes_of(result) {
             writes
                 .apply(&mut transaction, job)
                 .await
                 .map_err(TryError::Writes)?;
         }
-        let entry = audit_entry(job, outcome, result.err());
-        audit::insert(&mut transaction, &[entry])
+        let mut entries = vec![if settled == Settled::Superseded {
+            audit_entry(job, &Outcome::Cancelled, None).failed(SUPERSEDED)
+        } else {
+            audit_entry(job, outcome, result.err())
+        }];
+        if let Settled::InPlaceOf(older) = settled {
+            let actor = Actor::Worker(job.lease.worker);
+            let action = Action::JOB_CANCELLED;
+            entries.push(
+                NewAuditEntry::new(job.tenant, actor, action, "job", older).failed(SUPERSEDED),
+            );
+        }
+        audit::insert(&mut transaction, &entries)
             .await
             .map_err(TryError::Audit)?;
     }
-    transaction.commit().await.map_err(TryError::Transaction)
+    transaction.commit().await.map_err(TryError::Transaction)?;
+    Ok(settled)
 }
 
 fn writes_of<'a>(result: Result<&'a Settlement, &Failure>) -> Option<&'a dyn Writes> {

@@ -2,7 +2,10 @@
 
 use crate::{
     domain::audit::{Action, Actor, NewAuditEntry},
-    queue::rescue::{POISON, Rescued, rescue},
+    queue::{
+        dedupe::SUPERSEDED,
+        rescue::{POISON, Rescued, rescue},
+    },
     store::audit,
     telemetry::trace_id,
 };
@@ -15,15 +18,17 @@ use sqlx::PgPool;
 pub async fn rescue_jobs(pool: &PgPool, limit: u32) -> Result<Vec<Rescued>, sqlx::Error> {
     let mut transaction = pool.begin().await?;
     let rescued = rescue(&mut transaction, limit).await?;
-    let entries: Vec<NewAuditEntry> = rescued.iter().map(entry).collect();
+    let entries: Vec<NewAuditEntry> = rescued.iter().flat_map(entries).collect();
     audit::insert(&mut transaction, &entries).await?;
     transaction.commit().await?;
     Ok(rescued)
 }
 
-fn entry(rescued: &Rescued) -> NewAuditEntry {
+fn entries(rescued: &Rescued) -> Vec<NewAuditEntry> {
     let (action, code) = if rescued.poisoned {
         (Action::JOB_DISCARDED, POISON)
+    } else if rescued.superseded {
+        (Action::JOB_CANCELLED, SUPERSEDED)
     } else {
         (Action::JOB_RESCUED, "worker_lost")
     };
@@ -36,5 +41,9 @@ fn entry(rescued: &Rescued) -> NewAuditEntry {
         .as_deref()
         .and_then(trace_id)
         .map(str::to_owned);
-    entry
+    let older = rescued.in_place_of.map(|older| {
+        let action = Action::JOB_CANCELLED;
+        NewAuditEntry::new(rescued.tenant, Actor::System, action, "job", older).failed(SUPERSEDED)
+    });
+    std::iter::once(entry).chain(older).collect()
 }

@@ -2,7 +2,12 @@
 //! already be out of date.
 //!
 //! Whoever puts a job with a key in line first takes the lock of that key, which lasts until the transaction ends. The
-//! unique index `jobs_dedupe` alone would fail the second of two instead of letting it see the first.
+//! unique index `jobs_dedupe` alone would fail the second of two instead of letting it see the first. A running job that
+//! comes back, by a retry, a snooze, an interruption or a rescue, may find its place taken: see [`returning`].
+
+mod returning;
+
+pub(super) use returning::{Place, key_of, place, places, superseded};
 
 use super::{NewJob, notify::Notifier};
 use crate::domain::{JobId, TenantId};
@@ -12,6 +17,7 @@ use uuid::Uuid;
 
 /// The code of a cancelled job whose place a newer one took.
 pub const SUPERSEDED: &str = "superseded";
+pub(super) const MESSAGE: &str = "A newer job took the place of this one.";
 
 /// The caller's name for a place in line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -250,11 +256,12 @@ pub(super) async fn supersede(
              error_code, error_message)
          select id, tenant_id, kind, queue, 'cancelled', priority, attempt, errors, crashes, max_attempts,
              args, worker_id, run_at, started_at, created_at, request_id, traceparent, dedupe_key, parent_id, children,
-             $3, 'A newer job took the place of this one.'
+             $3, $4
          from removed",
         &jobs.iter().map(|(tenant, _)| tenant.0).collect::<Vec<_>>(),
         &jobs.iter().map(|(_, job)| job.0).collect::<Vec<_>>(),
         SUPERSEDED,
+        MESSAGE,
     )
     .execute(conn)
     .await?;

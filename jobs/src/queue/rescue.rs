@@ -3,6 +3,7 @@
 //! A crash is counted apart from errors: a job that kills its worker again and again is poison, and is discarded before
 //! it has killed the fleet.
 
+use super::dedupe::{self, Place, SUPERSEDED};
 use crate::domain::{JobId, TenantId};
 use sqlx::PgConnection;
 
@@ -18,23 +19,33 @@ pub struct Rescued {
     pub traceparent: Option<String>,
     /// It killed too many workers and was discarded; otherwise it is available again.
     pub poisoned: bool,
+    /// A newer job waits with its dedupe key, so it ended as cancelled.
+    pub superseded: bool,
+    /// The older job that waited with its dedupe key, and ended as cancelled.
+    pub in_place_of: Option<JobId>,
 }
 
 /// The code of a job that was discarded because its workers died.
 pub const POISON: &str = "poison";
 
-/// Makes up to `limit` jobs with an expired lease available again, or discards them as poison.
+/// Makes up to `limit` jobs with an expired lease available again, discards them as poison, or cancels
+/// them where a newer job waits with their dedupe key. In a transaction: the places of those with a key are held by it.
 ///
 /// # Errors
 /// If the database cannot be asked.
 pub async fn rescue(conn: &mut PgConnection, limit: u32) -> Result<Vec<Rescued>, sqlx::Error> {
-    // The two data-changing parts touch disjoint rows; `expired` locked them all first, so a late settle waits and then
+    let places = dedupe::places(conn, i64::from(limit)).await?;
+    let superseded = places
+        .iter()
+        .filter(|(_, place)| **place == Place::TakenByNewer);
+    let superseded: Vec<_> = superseded.map(|(job, _)| job.0).collect();
+    // The data-changing parts touch disjoint rows; `expired` locked them all first, so a late settle waits and then
     // finds another state. One statement, so that no reader sees a job in neither table.
-    sqlx::query_as!(
+    let mut rescued = sqlx::query_as!(
         Rescued,
         r#"with expired as (
-               select * from jobs
-               where lease_until < now()
+               select *, crashes + 1 >= max_crashes as poisoned, id = any($3::uuid[]) as superseded from jobs
+               where lease_until < now() and (dedupe_key is null or id = any($4::uuid[]))
                order by lease_until, id
                limit $1
                for update skip locked
@@ -44,30 +55,41 @@ pub async fn rescue(conn: &mut PgConnection, limit: u32) -> Result<Vec<Rescued>,
                    last_error_code = 'worker_lost', last_error_message = 'The worker stopped; the job goes on by itself.',
                    progress = null, progress_note = null
                from expired
-               where jobs.tenant_id = expired.tenant_id and jobs.id = expired.id and expired.crashes + 1 < expired.max_crashes
+               where jobs.tenant_id = expired.tenant_id and jobs.id = expired.id and not poisoned and not superseded
            ), removed as (
                delete from jobs using expired
-               where jobs.tenant_id = expired.tenant_id and jobs.id = expired.id and expired.crashes + 1 >= expired.max_crashes
-           ), discarded as (
+               where jobs.tenant_id = expired.tenant_id and jobs.id = expired.id and (poisoned or superseded)
+           ), ended as (
                insert into finished_jobs (id, tenant_id, kind, queue, state, priority, attempt, errors, crashes,
                    max_attempts, args, worker_id, run_at, started_at, created_at, request_id, traceparent,
                    dedupe_key, parent_id, children, error_code, error_message)
-               select id, tenant_id, kind, queue, 'discarded', priority, attempt, errors, crashes + 1,
-                   max_attempts, args, worker_id, run_at, started_at, created_at, request_id, traceparent,
-                   dedupe_key, parent_id, children, $2, 'The job stopped its worker several times and was given up.'
+               select id, tenant_id, kind, queue, case when poisoned then 'discarded' else 'cancelled' end, priority, attempt,
+                   errors, crashes + 1, max_attempts, args, worker_id, run_at, started_at, created_at, request_id, traceparent,
+                   dedupe_key, parent_id, children, case when poisoned then $2 else $5 end,
+                   case when poisoned then 'The job stopped its worker several times and was given up.' else $6 end
                from expired
-               where crashes + 1 >= max_crashes
+               where poisoned or superseded
            ), recorded as (
                insert into job_attempts (job_id, attempt, tenant_id, worker_id, started_at, outcome, error_code)
                select id, attempt, tenant_id, worker_id, started_at, 'crashed', 'worker_lost' from expired
            )
            select id as "job: JobId", tenant_id as "tenant: TenantId", queue, attempt, request_id, traceparent,
-                  crashes + 1 >= max_crashes as "poisoned!"
+                  poisoned as "poisoned!", superseded as "superseded!", null::uuid as "in_place_of: JobId"
            from expired
            order by lease_until, id"#,
         i64::from(limit),
         POISON,
+        &superseded,
+        &places.keys().map(|job| job.0).collect::<Vec<_>>(),
+        SUPERSEDED,
+        dedupe::MESSAGE,
     )
     .fetch_all(conn)
-    .await
+    .await?;
+    for job in &mut rescued {
+        if let Some(Place::TakenFrom(older)) = places.get(&job.job) {
+            job.in_place_of = Some(*older);
+        }
+    }
+    Ok(rescued)
 }

@@ -3,13 +3,13 @@
 //! Every statement matches on the attempt, not only the id: after a rescue two workers can believe they hold a job, and
 //! the older one must not write.
 
-use super::{Failure, Lease, Outcome};
+use super::{Failure, Lease, Outcome, dedupe};
 use crate::domain::{
     AuditEntryId, JobId, WorkerId,
     audit::{Action, Actor},
 };
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::{Connection, PgConnection, PgExecutor};
 use std::collections::HashSet;
 
 /// What the settle found.
@@ -17,6 +17,10 @@ use std::collections::HashSet;
 pub enum Settled {
     /// Written now; goes with the transaction.
     Now,
+    /// As `Now`; the older job that waited with its dedupe key has ended as cancelled: announce it.
+    InPlaceOf(JobId),
+    /// Not what was asked for: a newer job waits with its dedupe key, so this one has ended as cancelled.
+    Superseded,
     /// This very attempt was settled before: its COMMIT landed and the reply was lost. Write nothing more.
     Before,
 }
@@ -40,6 +44,43 @@ pub enum SettleError {
 /// # Errors
 /// [`SettleError::LeaseLost`] if the lease does not hold any more.
 pub async fn settle(
+    conn: &mut PgConnection,
+    lease: Lease,
+    outcome: &Outcome,
+    failure: Option<&Failure>,
+) -> Result<Settled, SettleError> {
+    let database = |source| SettleError::Database {
+        job: lease.job,
+        source,
+    };
+    if !matches!(
+        outcome,
+        Outcome::Retried { .. } | Outcome::Snoozed { .. } | Outcome::Interrupted
+    ) {
+        return write(conn, lease, outcome, failure).await;
+    }
+    let Some(key) = dedupe::key_of(conn, lease).await.map_err(database)? else {
+        return write(conn, lease, outcome, failure).await;
+    };
+    let mut transaction = conn.begin().await.map_err(database)?;
+    let place = dedupe::place(&mut transaction, lease, &key)
+        .await
+        .map_err(database)?;
+    let settled = if place == dedupe::Place::TakenByNewer {
+        let failure = dedupe::superseded();
+        write(&mut transaction, lease, &Outcome::Cancelled, Some(&failure)).await?
+    } else {
+        write(&mut transaction, lease, outcome, failure).await?
+    };
+    transaction.commit().await.map_err(database)?;
+    Ok(match (settled, place) {
+        (Settled::Now, dedupe::Place::TakenByNewer) => Settled::Superseded,
+        (Settled::Now, dedupe::Place::TakenFrom(older)) => Settled::InPlaceOf(older),
+        _ => settled,
+    })
+}
+
+async fn write(
     conn: &mut PgConnection,
     lease: Lease,
     outcome: &Outcome,
@@ -243,7 +284,9 @@ async fn was_settled(
 ) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select (exists (
-               select from finished_jobs where tenant_id = $5 and id = $1 and attempt = $2 and worker_id = $3 and state = $4
+               select from finished_jobs
+               where tenant_id = $5 and id = $1 and attempt = $2 and worker_id = $3
+                 and (state = $4 or error_code = 'superseded')
            ) or exists (
                select from job_attempts where job_id = $1 and attempt = $2 and worker_id = $3 and outcome = $4
            )) as "settled!""#,

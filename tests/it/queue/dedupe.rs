@@ -269,3 +269,133 @@ async fn job_that_gave_way_leaves_its_external_id_free() {
     );
     assert_eq!(view(&db, &first).await.state, JobState::Available);
 }
+
+/// The ways back into line of a job that ran.
+const WAYS: [&str; 4] = ["retry", "snooze", "interrupt", "rescue"];
+
+/// Puts a job in line and has it claimed, under a lease that has expired if it is to be rescued.
+async fn started(db: &TestDb, job: &NewJob, way: &str) -> Lease {
+    put(db, job).await.unwrap();
+    let lease = if way == "rescue" {
+        Duration::ZERO
+    } else {
+        LEASE
+    };
+    let taken = take_for(db, 1, lease).await;
+    assert_eq!(taken[0].lease.job, job.id);
+    taken[0].lease
+}
+
+async fn come_back(db: &TestDb, lease: Lease, way: &str) -> Option<Settled> {
+    let outcome = match way {
+        "retry" => Outcome::Retried {
+            delay: Duration::ZERO,
+        },
+        "snooze" => Outcome::Snoozed {
+            until: db.one("select now() + interval '1 hour'").await,
+        },
+        "interrupt" => Outcome::Interrupted,
+        _ => {
+            assert_eq!(rescue_jobs(db.pool(), 10).await.unwrap().len(), 1);
+            return None;
+        }
+    };
+    Some(end(db, lease, &outcome).await.unwrap())
+}
+
+#[tokio::test]
+async fn job_that_comes_back_ends_where_a_newer_one_waits() {
+    for way in WAYS {
+        let db = TestDb::new().await;
+        let tenant = TenantId::new();
+        let (older, newer) = (keyed(tenant, KeepWaiting), keyed(tenant, KeepWaiting));
+        let lease = started(&db, &older, way).await;
+        put(&db, &newer).await.unwrap();
+        let settled = come_back(&db, lease, way).await;
+        assert!(
+            settled.is_none_or(|settled| settled == Settled::Superseded),
+            "{way}: {settled:?}"
+        );
+        assert_superseded(&db, &older).await;
+        assert_eq!(view(&db, &newer).await.state, JobState::Available, "{way}");
+        let attempts: i64 = db.one("select count(*) from job_attempts").await;
+        assert_eq!(attempts, 1, "{way}");
+        let lost_reply = (way != "rescue").then_some(Settled::Before);
+        if lost_reply.is_some() {
+            assert_eq!(come_back(&db, lease, way).await, lost_reply, "{way}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn job_that_comes_back_takes_the_place_of_an_older_one() {
+    for way in WAYS {
+        let db = TestDb::new().await;
+        let tenant = TenantId::new();
+        let (older, newer) = (keyed(tenant, KeepWaiting), keyed(tenant, KeepWaiting));
+        let first = started(&db, &older, "retry").await;
+        let second = started(&db, &newer, way).await;
+        come_back(&db, first, "interrupt").await;
+        let settled = come_back(&db, second, way).await;
+        assert!(
+            settled.is_none_or(|settled| settled == Settled::InPlaceOf(older.id)),
+            "{way}: {settled:?}"
+        );
+        assert_superseded(&db, &older).await;
+        assert!(!view(&db, &newer).await.state.is_terminal(), "{way}");
+    }
+}
+
+#[tokio::test]
+async fn of_several_that_are_rescued_with_one_key_the_newest_goes_on() {
+    let db = TestDb::new().await;
+    let tenant = TenantId::new();
+    let jobs: Vec<NewJob> = (0..3).map(|_| keyed(tenant, KeepWaiting)).collect();
+    for job in &jobs {
+        started(&db, job, "rescue").await;
+    }
+    let other = named(tenant, "outbox", KeepWaiting);
+    started(&db, &other, "rescue").await;
+    let plain = new_job(tenant);
+    started(&db, &plain, "rescue").await;
+    assert_eq!(rescue_jobs(db.pool(), 10).await.unwrap().len(), 5);
+    assert_superseded(&db, &jobs[0]).await;
+    assert_superseded(&db, &jobs[1]).await;
+    for job in [&jobs[2], &other, &plain] {
+        assert_eq!(view(&db, job).await.state, JobState::Available);
+    }
+    let audited: Vec<String> = db
+        .one("select array_agg(action order by action) from audit_entries")
+        .await;
+    assert_eq!(
+        audited,
+        [
+            "job.cancelled",
+            "job.cancelled",
+            "job.rescued",
+            "job.rescued",
+            "job.rescued"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn jobs_that_come_back_while_others_arrive_never_share_the_place() {
+    let db = TestDb::new().await;
+    let tenant = TenantId::new();
+    for round in 0..8 {
+        let running = keyed(tenant, REPLACE);
+        let lease = started(&db, &running, "retry").await;
+        let arriving: Vec<NewJob> = (0..4)
+            .map(|n| keyed(tenant, if n % 2 == 0 { KeepWaiting } else { REPLACE }))
+            .collect();
+        let put_all = futures::future::join_all(arriving.iter().map(|job| put(&db, job)));
+        let (answers, settled) = tokio::join!(put_all, end(&db, lease, &Outcome::Interrupted));
+        assert!(answers.iter().all(Result::is_ok), "{round}: {answers:?}");
+        assert!(settled.is_ok(), "{round}: {settled:?}");
+        assert_eq!(waiting(&db).await, 1, "{round}");
+        for job in take(&db, 10).await {
+            end(&db, job.lease, &succeeded()).await.unwrap();
+        }
+    }
+}
