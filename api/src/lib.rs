@@ -21,10 +21,11 @@ pub mod route_table;
 pub mod routes;
 pub mod serve;
 pub mod server;
+pub mod streams;
 
 use crate::{
     config::ApiConfig, error::ApiError, metrics::ApiMetrics, route_table::RouteTable,
-    server::Limits,
+    server::Limits, streams::Streams,
 };
 use axum::{Router, middleware};
 use jobs::{
@@ -54,6 +55,8 @@ pub struct App {
     pub hasher: PasswordHasher,
     /// Keeps refused requests from filling the audit log.
     pub denials: Denials,
+    /// Who follows jobs.
+    pub streams: Streams,
     /// Requests that write, and whatever else must end before the process does.
     pub tracker: TaskTracker,
     /// Set when the process is to stop: nothing new is accepted and waiting requests answer with what they know.

@@ -34,6 +34,8 @@ pub struct ApiMetrics {
     pub auth_failures_total: IntCounterVec,
     /// Requests that wait for a job to end.
     pub long_polls_waiting: IntGauge,
+    /// Streams of events that are open.
+    pub event_streams_open: IntGauge,
     /// Connections of this process to the database.
     pub db_pool_connections: IntGaugeVec,
     /// Whether notifications are heard (1) or the process lives by polling (0).
@@ -121,6 +123,7 @@ impl ApiMetrics {
                 "long_polls_waiting",
                 "Requests that wait for a job to end.",
             )?,
+            event_streams_open: gauge("event_streams_open", "Streams of events that are open.")?,
             db_pool_connections,
             listener_alive: gauge(
                 "listener_alive",

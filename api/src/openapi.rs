@@ -82,8 +82,8 @@ fn responses(operation: &Operation, schemas: &mut SchemaGenerator) -> Value {
     let mut responses = Map::new();
     for answer in &operation.answers {
         let mut response = json!({ "description": answer.summary });
-        if let Some(schema) = answer.schema {
-            response["content"] = json!({ "application/json": content(schema, schemas) });
+        if let Some((media_type, schema)) = answer.content {
+            response["content"] = json!({ media_type: content(schema, schemas) });
         }
         responses.insert(answer.status.to_string(), response);
     }

@@ -75,7 +75,8 @@ pub enum Place {
 pub struct Answer {
     pub status: u16,
     pub summary: &'static str,
-    pub schema: Option<SchemaOf>,
+    /// The body's media type and schema.
+    pub content: Option<(&'static str, SchemaOf)>,
 }
 
 /// An operation with its handler.
@@ -179,11 +180,26 @@ impl Route {
 
     /// Answers with a JSON body.
     #[must_use]
-    pub fn answer<T: JsonSchema>(mut self, status: u16, summary: &'static str) -> Self {
+    pub fn answer<T: JsonSchema>(self, status: u16, summary: &'static str) -> Self {
+        self.answer_as::<T>("application/json", status, summary)
+    }
+
+    /// Answers with server-sent events, the data of each a JSON of this schema.
+    #[must_use]
+    pub fn streamed_answer<T: JsonSchema>(self, status: u16, summary: &'static str) -> Self {
+        self.answer_as::<T>("text/event-stream", status, summary)
+    }
+
+    fn answer_as<T: JsonSchema>(
+        mut self,
+        media_type: &'static str,
+        status: u16,
+        summary: &'static str,
+    ) -> Self {
         self.operation.answers.push(Answer {
             status,
             summary,
-            schema: Some(SchemaGenerator::subschema_for::<T>),
+            content: Some((media_type, SchemaGenerator::subschema_for::<T>)),
         });
         self
     }
@@ -194,7 +210,7 @@ impl Route {
         self.operation.answers.push(Answer {
             status,
             summary,
-            schema: None,
+            content: None,
         });
         self
     }

@@ -9,6 +9,7 @@ use crate::{
     router,
     routes::{self, jobs::submit::answer_of},
     server::{self, Limits},
+    streams::Streams,
 };
 use anyhow::Context;
 use jobs::{
@@ -101,6 +102,7 @@ impl Api {
             limits,
             hasher: PasswordHasher::new(),
             denials: Denials::default(),
+            streams: Streams::default(),
             tracker: TaskTracker::new(),
             stopping: CancellationToken::new(),
             admission: Arc::new(Semaphore::new(limits.in_flight)),

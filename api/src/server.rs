@@ -31,6 +31,12 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// How long requests may go on after the stop.
     pub grace: Duration,
+    /// Streams of events that one user may have open.
+    pub streams_per_user: usize,
+    /// Between two signs of life of a stream, and between two looks at its session.
+    pub heartbeat: Duration,
+    /// After this a stream ends, and its client comes back.
+    pub longest_stream: Duration,
 }
 
 impl Default for Limits {
@@ -42,6 +48,9 @@ impl Default for Limits {
             head_bytes: 64 * 1024,
             body_timeout: Duration::from_secs(10),
             grace: Duration::from_secs(25),
+            streams_per_user: 20,
+            heartbeat: Duration::from_secs(15),
+            longest_stream: Duration::from_secs(3600),
         }
     }
 }

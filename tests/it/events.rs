@@ -1,5 +1,6 @@
 //! What happened to a job, in one order that can be taken up after any event.
 
+mod http;
 mod log;
 mod reports;
 

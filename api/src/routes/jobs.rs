@@ -1,8 +1,9 @@
-//! Jobs: asking for one ([`submit`]), looking at one ([`poll`], [`attempts`], [`explain`]) or at many ([`list`]),
+//! Jobs: asking for one ([`submit`]), looking at one ([`poll`], [`attempts`], [`explain`]), following it ([`events`]) or at many ([`list`]),
 //! stopping ([`cancel`]) and trying again ([`retry`]). What a job looks like is [`JobBody`].
 
 mod attempts;
 mod cancel;
+mod events;
 mod explain;
 mod list;
 mod poll;
@@ -14,7 +15,7 @@ use chrono::{DateTime, Utc};
 use jobs::{
     domain::{JobId, Session},
     kinds::triage,
-    queue::{JobState, JobView, progress::Progress, read},
+    queue::{JobError, JobState, JobView, progress::Progress, read},
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -27,6 +28,7 @@ pub fn routes() -> Vec<Route> {
         cancel::route(),
         attempts::route(),
         explain::route(),
+        events::route(),
     ];
     routes.extend(list::routes());
     routes.extend(retry::routes());
@@ -84,6 +86,17 @@ struct JobLinks {
     this: String,
     /// Answers when the job has ended, or after 30 s.
     wait: String,
+    /// Tells what happens to it as it happens.
+    events: String,
+}
+
+impl JobFailure {
+    fn of(error: &JobError) -> Self {
+        Self {
+            code: error.code.clone(),
+            message: error.message.clone(),
+        }
+    }
 }
 
 impl JobProgress {
@@ -109,14 +122,12 @@ impl JobBody {
             started_at: job.started_at,
             finished_at: job.finished_at,
             output: job.output.clone(),
-            error: job.error.as_ref().map(|error| JobFailure {
-                code: error.code.clone(),
-                message: error.message.clone(),
-            }),
+            error: job.error.as_ref().map(JobFailure::of),
             progress: job.progress.as_ref().map(JobProgress::of),
             request_id: job.request_id.clone(),
             links: JobLinks {
                 wait: format!("{path}?wait=30"),
+                events: format!("{path}/events"),
                 this: path,
             },
         };

@@ -136,6 +136,33 @@ pub async fn exists(
     .await
 }
 
+/// Whether the session lives at this moment. No use of it: nothing is noted.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn is_alive(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    session: SessionId,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select exists (
+            select from sessions s
+            join users u on u.tenant_id = s.tenant_id and u.id = s.user_id
+            join tenants on tenants.id = s.tenant_id
+            where s.tenant_id = $1 and s.id = $2
+              and s.revoked_at is null and s.expires_at > now() and s.idle_expires_at > now()
+              and u.status = 'active' and tenants.status <> 'closed'
+        ) as "alive!"
+        "#,
+        tenant.0,
+        session.0,
+    )
+    .fetch_one(conn)
+    .await
+}
+
 /// Ends all of the user's sessions but `except`.
 ///
 /// # Errors

@@ -5,7 +5,7 @@ use jobs::queue::rescue::rescue;
 
 /// A job that went through all there is: retried, reported, cancelled while it ran, put back, cancelled while it waited,
 /// put back and discarded, put back and done.
-async fn eventful() -> Case {
+pub(super) async fn eventful() -> Case {
     let case = Case::new().await;
     let lease = case.claim().await;
     assert!(case.report(lease, 0.5, "half").await);

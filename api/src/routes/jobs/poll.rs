@@ -29,7 +29,7 @@ use tokio::{
 };
 
 /// Without an announcement, for it may be lost.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// The longest wait, and time for the answer.
 const TIMEOUT: Duration = Duration::from_secs(45);
 /// A client that is told to come back later than this would miss a retry that was moved forward.
@@ -129,13 +129,17 @@ async fn ended(
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Woken {
+pub(super) enum Woken {
     Look,
     Revoked,
 }
 
 /// Resolves when something was announced that concerns this wait, or may have been.
-async fn announced(signals: &mut Receiver<Signal>, job: JobId, session: &Session) -> Woken {
+pub(super) async fn announced(
+    signals: &mut Receiver<Signal>,
+    job: JobId,
+    session: &Session,
+) -> Woken {
     loop {
         match signals.recv().await {
             Ok(Signal::JobFinished { job: finished }) if finished == job => return Woken::Look,
