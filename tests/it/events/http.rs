@@ -251,6 +251,8 @@ async fn a_quiet_stream_says_that_it_is_there_and_ends_after_its_time() {
 async fn a_user_follows_only_so_many_jobs_at_a_time() {
     let limits = Limits {
         streams_per_user: 2,
+        // A third stream that is let in must end, for the test to see it.
+        longest_stream: SOON,
         ..Limits::default()
     };
     let (case, api, client) = followed(limits).await;
