@@ -1,6 +1,7 @@
 //! One request is one answer and one piece of work is one job, whatever is repeated, raced or cut off.
 
 mod crash;
+mod options;
 
 use crate::support::{
     Client, TestDb,

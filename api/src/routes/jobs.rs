@@ -46,6 +46,8 @@ struct JobBody {
     /// Attempts that counted, the running one included; 0 before the first.
     attempt: i32,
     max_attempts: i32,
+    /// 1 is the most urgent, 4 the least.
+    priority: i16,
     created_at: DateTime<Utc>,
     /// Not before then.
     run_at: DateTime<Utc>,
@@ -117,6 +119,7 @@ impl JobBody {
             state: job.state,
             attempt: job.attempt,
             max_attempts: job.max_attempts,
+            priority: job.priority,
             created_at: job.created_at,
             run_at: job.run_at,
             started_at: job.started_at,

@@ -16,12 +16,13 @@ use crate::{
     },
     kinds::triage::{Mode, Triage},
     queue::{
-        ExternalId, JobKind, JobView,
+        Dedupe, ExternalId, JobKind, JobView,
         dedupe::{Replaced, SUPERSEDED},
     },
     store::request_keys::{RequestKey, StoredAnswer},
     telemetry,
 };
+use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use std::{fmt::Write as _, sync::Arc};
 
@@ -42,8 +43,19 @@ pub struct SubmitTriage {
     pub force: bool,
     /// The caller's name for the work, 1 to 255 characters.
     pub external_id: Option<String>,
+    pub place: PlaceInLine,
     pub request_id: Arc<str>,
     pub traceparent: Arc<str>,
+}
+
+/// When it is the job's turn.
+#[derive(Clone, Debug)]
+pub struct PlaceInLine {
+    /// 1 is the most urgent, 4 the least.
+    pub priority: i16,
+    /// Not before then; `None` is now.
+    pub run_at: Option<DateTime<Utc>>,
+    pub dedupe: Option<Dedupe>,
 }
 
 /// Turns a job into the answer to store and give.

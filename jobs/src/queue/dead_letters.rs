@@ -52,7 +52,7 @@ pub async fn list(
     // The state is no parameter: with one, a plan for every state could not use the index of the discarded.
     let rows = sqlx::query_as!(
         Row,
-        r#"select id as "id: JobId", kind, queue, state, errors as attempts, max_attempts, run_at, created_at, started_at,
+        r#"select id as "id: JobId", kind, queue, state, errors as attempts, max_attempts, priority, run_at, created_at, started_at,
                   finished_at as "finished_at?", null::jsonb as output, error_code, error_message, null::real as progress,
                   null::text as progress_note, request_id
            from finished_jobs

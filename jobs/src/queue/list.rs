@@ -32,10 +32,10 @@ pub async fn list(
     let rows = sqlx::query_as!(
         Row,
         r#"select id as "id!: JobId", kind as "kind!", queue as "queue!", state as "state!", attempts as "attempts!",
-                  max_attempts as "max_attempts!", run_at as "run_at!", created_at as "created_at!", started_at, finished_at,
+                  max_attempts as "max_attempts!", priority as "priority!", run_at as "run_at!", created_at as "created_at!", started_at, finished_at,
                   null::jsonb as output, error_code, error_message, progress, progress_note, request_id
            from (
-               (select id, kind, queue, state, errors + (state = 'running')::int as attempts, max_attempts, run_at,
+               (select id, kind, queue, state, errors + (state = 'running')::int as attempts, max_attempts, priority, run_at,
                        created_at, started_at, null::timestamptz as finished_at,
                        last_error_code as error_code, last_error_message as error_message, progress, progress_note, request_id
                 from jobs
@@ -45,7 +45,7 @@ pub async fn list(
                   and ($6::timestamptz is null or created_at >= $6) and ($7::timestamptz is null or created_at < $7)
                 order by id desc limit $8)
                union all
-               (select id, kind, queue, state, errors + (state = 'succeeded')::int, max_attempts, run_at,
+               (select id, kind, queue, state, errors + (state = 'succeeded')::int, max_attempts, priority, run_at,
                        created_at, started_at, finished_at, error_code, error_message, null, null, request_id
                 from finished_jobs
                 where tenant_id = $1 and id < coalesce($2, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)

@@ -16,6 +16,8 @@ pub struct JobView {
     /// Attempts that counted, the running one included; 0 before the first. Interruptions and crashes do not count.
     pub attempt: i32,
     pub max_attempts: i32,
+    /// 1 is the most urgent, 4 the least.
+    pub priority: i16,
     pub run_at: DateTime<Utc>,
     pub created_at: DateTime<Utc>,
     pub started_at: Option<DateTime<Utc>>,
@@ -50,6 +52,7 @@ impl JobView {
             },
             attempt: 0,
             max_attempts: job.max_attempts,
+            priority: job.priority,
             run_at: job.run_at.unwrap_or(at),
             created_at: at,
             started_at: None,
@@ -89,15 +92,15 @@ pub async fn find(
     let row = sqlx::query_as!(
         Row,
         r#"select id as "id!: JobId", kind as "kind!", queue as "queue!", state as "state!", attempts as "attempts!",
-                  max_attempts as "max_attempts!", run_at as "run_at!", created_at as "created_at!", started_at, finished_at,
+                  max_attempts as "max_attempts!", priority as "priority!", run_at as "run_at!", created_at as "created_at!", started_at, finished_at,
                   output, error_code, error_message, progress, progress_note, request_id
            from (
-               select id, kind, queue, state, errors + (state = 'running')::int as attempts, max_attempts, run_at,
+               select id, kind, queue, state, errors + (state = 'running')::int as attempts, max_attempts, priority, run_at,
                       created_at, started_at, null::timestamptz as finished_at, null::jsonb as output,
                       last_error_code as error_code, last_error_message as error_message, progress, progress_note, request_id
                from jobs where id = $1 and tenant_id = $2
                union all
-               select id, kind, queue, state, errors + (state = 'succeeded')::int, max_attempts, run_at,
+               select id, kind, queue, state, errors + (state = 'succeeded')::int, max_attempts, priority, run_at,
                       created_at, started_at, finished_at, output, error_code, error_message, null, null, request_id
                from finished_jobs where id = $1 and tenant_id = $2
            ) job"#,
@@ -117,6 +120,7 @@ pub(super) struct Row {
     pub(super) state: String,
     pub(super) attempts: i32,
     pub(super) max_attempts: i32,
+    pub(super) priority: i16,
     pub(super) run_at: DateTime<Utc>,
     pub(super) created_at: DateTime<Utc>,
     pub(super) started_at: Option<DateTime<Utc>>,
@@ -143,6 +147,7 @@ impl Row {
             state,
             attempt: self.attempts,
             max_attempts: self.max_attempts,
+            priority: self.priority,
             run_at: self.run_at,
             created_at: self.created_at,
             started_at: self.started_at,

@@ -1,5 +1,9 @@
 //! `POST /v1/jobs/triage`: a mail, raw or as an envelope, becomes a job.
 
+mod options;
+
+use options::{OnDuplicate, Options, Priority, TriageBody};
+
 use super::{JobBody, path};
 use crate::{
     App, AppState,
@@ -15,18 +19,18 @@ use axum::{
     http::{HeaderName, HeaderValue, Method, header},
     response::{IntoResponse, Response},
 };
+use chrono::{DateTime, Utc};
 use jobs::{
     coalesce::Unanswered,
     commands::submit_triage::{How, SubmitError, SubmitTriage, Submitted},
     domain::{
-        mail::{Envelope, Mail, MailError, MailFormat},
+        mail::{Mail, MailError, MailFormat},
         session::Scope,
     },
     kinds::triage::{Mode, Triage},
     queue::{JobKind, JobView},
     store::request_keys::StoredAnswer,
 };
-use schemars::JsonSchema;
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -73,43 +77,34 @@ pub(super) fn route() -> Route {
         false,
         "Your name for this work; with a raw mail only",
     )
+    .parameter::<Priority>(
+        Place::Query,
+        "priority",
+        false,
+        "1 is the most urgent, 4 the least; with a raw mail only",
+    )
+    .parameter::<DateTime<Utc>>(
+        Place::Query,
+        "run_at",
+        false,
+        "Not before then, at most a year from now; with a raw mail only",
+    )
+    .parameter::<String>(
+        Place::Query,
+        "dedupe_key",
+        false,
+        "Of the jobs with one key at most one waits; with a raw mail only",
+    )
+    .parameter::<OnDuplicate>(
+        Place::Query,
+        "on_duplicate",
+        false,
+        "What becomes of a waiting job with the dedupe key; with a raw mail only",
+    )
     .answer::<JobBody>(202, "A new job")
     .answer::<JobBody>(200, "The job that already does or did this work")
 }
 
-/// What is asked of the triage, beside the mail.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-struct Options {
-    /// Which means may decide.
-    mode: Mode,
-    /// Decide, and write nothing but the job's output.
-    dry_run: bool,
-    /// Judge again although this mail was judged by the present rules.
-    force: bool,
-    /// Your name for this work, 1 to 255 characters: the same name with the same mail and mode is the same job.
-    external_id: Option<String>,
-}
-
-/// A mail that was taken apart by the caller.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct TriageBody {
-    message: Envelope,
-    #[serde(default)]
-    mode: Mode,
-    /// Decide, and write nothing but the job's output.
-    #[serde(default)]
-    dry_run: bool,
-    /// Judge again although this mail was judged by the present rules.
-    #[serde(default)]
-    force: bool,
-    /// Your name for this work, 1 to 255 characters: the same name with the same mail and mode is the same job.
-    #[serde(default)]
-    external_id: Option<String>,
-}
-
-/// Nothing but its parameters may come in the query of a JSON request.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NoParameters {}
@@ -146,6 +141,7 @@ async fn submit(
         format,
         source,
         content_hash,
+        place: options.place(app.clock.now())?,
         mode: options.mode,
         dry_run: options.dry_run,
         force: options.force,
@@ -200,33 +196,13 @@ async fn understand(
                 fingerprint,
                 source: serde_json::to_vec(&body.message).map_err(ApiError::internal)?,
                 format: MailFormat::Envelope,
-                options: Options {
-                    mode: body.mode,
-                    dry_run: body.dry_run,
-                    force: body.force,
-                    external_id: body.external_id,
-                },
+                options: body.options(),
             }
         }
         _ => return Err(body::unsupported("message/rfc822 or application/json")),
     };
-    let external_id = submission.options.external_id.as_deref();
-    if external_id.is_some_and(|id| !is_external_id(id)) {
-        return Err(ApiError::new(
-            Code::InvalidBody,
-            "Use an external_id of 1 to 255 characters, none of them a control character.",
-        )
-        .at(
-            "/external_id",
-            "INVALID_VALUE",
-            "The value does not fit this field.",
-        ));
-    }
+    submission.options.check()?;
     Ok(submission)
-}
-
-fn is_external_id(id: &str) -> bool {
-    (1..=255).contains(&id.chars().count()) && !id.chars().any(char::is_control)
 }
 
 /// Parses a large mail away from the threads that serve others: a megabyte of nested MIME takes its time. A small one,

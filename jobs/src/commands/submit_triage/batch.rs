@@ -145,6 +145,9 @@ async fn enqueue(
         };
         let job = NewJob {
             external: external_id(request, args.ruleset_version),
+            priority: request.place.priority,
+            run_at: request.place.run_at,
+            dedupe: request.place.dedupe.clone(),
             request_id: Some(request.request_id.to_string()),
             traceparent: Some(request.traceparent.to_string()),
             ..NewJob::of::<Triage>(tenant, &args)

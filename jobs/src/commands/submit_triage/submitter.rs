@@ -117,7 +117,7 @@ async fn submit_round(tools: &Tools, groups: Vec<SameKey>) -> Vec<SameKey> {
             return Vec::new();
         }
     };
-    announce(&tools.notifier, &answers);
+    announce(&tools.notifier, &firsts, &answers);
     let mut left = Vec::new();
     for ((first, answer), (reply, same_key)) in firsts.iter().zip(answers).zip(others) {
         match &answer {
@@ -150,21 +150,29 @@ fn replay(first: &SubmitTriage, submitted: &Submitted, request: &SubmitTriage) -
 
 /// The same transaction with one request in it, which waits for locks as long as a request may.
 async fn submit_alone(tools: Tools, request: SubmitTriage, reply: Reply<Answer>) {
-    let answer = match submit_all(&tools.pool, &[request], tools.answer_of).await {
+    let requests = [request];
+    let answer = match submit_all(&tools.pool, &requests, tools.answer_of).await {
         Ok(mut answers) => answers.remove(0),
         Err(error) => Err(error.into()),
     };
-    announce(&tools.notifier, std::slice::from_ref(&answer));
+    announce(&tools.notifier, &requests, std::slice::from_ref(&answer));
     reply.send(answer);
 }
 
-/// After the commit: a worker that is woken earlier finds nothing.
-fn announce(notifier: &Notifier, answers: &[Answer]) {
-    for submitted in answers.iter().flatten() {
+/// After the commit: a worker that is woken earlier finds nothing. What is said twice is sent once.
+fn announce(notifier: &Notifier, requests: &[SubmitTriage], answers: &[Answer]) {
+    for (request, answer) in requests.iter().zip(answers) {
+        let Ok(submitted) = answer else { continue };
         submitted.replaced.announce(notifier);
-        if submitted.how == How::Inserted {
-            // Said twice, it is sent once.
-            notifier.job_available(Triage::QUEUE);
+        let of_a_key = request.place.dedupe.is_some();
+        match submitted.how {
+            How::Inserted if request.place.run_at.is_some() => {
+                notifier.job_scheduled(Triage::QUEUE);
+            }
+            How::Inserted => notifier.job_available(Triage::QUEUE),
+            // Claims passed over the waiting job while the transaction held it.
+            How::Existing if of_a_key => notifier.job_available(Triage::QUEUE),
+            How::Existing | How::Replayed => {}
         }
     }
 }
