@@ -20,6 +20,7 @@ pub mod success {
     pub const OK: StatusCode = StatusCode::OK;
     pub const CREATED: StatusCode = StatusCode::CREATED;
     pub const ACCEPTED: StatusCode = StatusCode::ACCEPTED;
+    pub const MULTI_STATUS: StatusCode = StatusCode::MULTI_STATUS;
     pub const NO_CONTENT: StatusCode = StatusCode::NO_CONTENT;
     pub const NOT_MODIFIED: StatusCode = StatusCode::NOT_MODIFIED;
 }
@@ -216,19 +217,33 @@ impl ApiError {
         )))
     }
 
-    /// The whole answer. `instance` is a path without its query, which may hold what must not be repeated.
-    pub fn render(&self, request_id: &str, instance: &str) -> Response<Body> {
-        let status = self.code.status();
-        let problem = Problem {
+    /// The same faults as those of a part of the body, which lies at `pointer`.
+    #[must_use]
+    pub fn below(mut self, pointer: &str) -> Self {
+        for error in &mut self.errors {
+            error.pointer.insert_str(0, pointer);
+        }
+        self
+    }
+
+    /// What the client is told. `instance` is a path without its query, which may hold what must not be repeated.
+    pub fn problem(&self, request_id: &str, instance: &str) -> Problem {
+        Problem {
             r#type: format!("urn:postroom:problem:{}", self.code.as_str()),
             title: self.code.title().to_owned(),
-            status: status.as_u16(),
+            status: self.code.status().as_u16(),
             detail: self.detail.to_string(),
             instance: instance.to_owned(),
             code: self.code.as_str().to_owned(),
             request_id: request_id.to_owned(),
             errors: self.errors.clone(),
-        };
+        }
+    }
+
+    /// The whole answer.
+    pub fn render(&self, request_id: &str, instance: &str) -> Response<Body> {
+        let status = self.code.status();
+        let problem = self.problem(request_id, instance);
         let body = serde_json::to_vec(&problem).expect("a problem is plain strings");
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();

@@ -1,5 +1,6 @@
 //! One request is one answer and one piece of work is one job, whatever is repeated, raced or cut off.
 
+mod batch;
 mod crash;
 mod options;
 

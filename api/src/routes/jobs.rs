@@ -23,13 +23,13 @@ use serde_json::Value;
 
 pub fn routes() -> Vec<Route> {
     let mut routes = vec![
-        submit::route(),
         poll::route(),
         cancel::route(),
         attempts::route(),
         explain::route(),
         events::route(),
     ];
+    routes.extend(submit::routes());
     routes.extend(list::routes());
     routes.extend(retry::routes());
     routes

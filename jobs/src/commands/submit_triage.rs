@@ -5,8 +5,10 @@
 //! Two keys with two meanings: the request's key protects one HTTP request, the job's external id protects the work.
 
 mod batch;
+mod many;
 mod submitter;
 
+pub use many::{SubmitMany, submit_many};
 pub use submitter::Submitter;
 
 use crate::{

@@ -102,7 +102,7 @@ async fn of_the_jobs_with_one_dedupe_key_one_waits() {
     );
     let audited: Value = db
         .one(
-            "select jsonb_build_array(job_id, detail->>'why') from audit_entries where action = 'job.cancelled'",
+            "select jsonb_build_array(resource_id, detail->>'why') from audit_entries where action = 'job.cancelled'",
         )
         .await;
     assert_eq!(audited, json!([first.body["id"], "superseded"]));

@@ -115,6 +115,8 @@ struct JobSummary {
     /// Attempts that counted, the running one included; 0 before the first.
     attempt: i32,
     max_attempts: i32,
+    /// 1 is the most urgent, 4 the least.
+    priority: i16,
     created_at: DateTime<Utc>,
     run_at: DateTime<Utc>,
     started_at: Option<DateTime<Utc>>,
@@ -184,6 +186,7 @@ impl From<JobView> for JobSummary {
             state: job.state,
             attempt: job.attempt,
             max_attempts: job.max_attempts,
+            priority: job.priority,
             created_at: job.created_at,
             run_at: job.run_at,
             started_at: job.started_at,

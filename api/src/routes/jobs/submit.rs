@@ -1,5 +1,6 @@
 //! `POST /v1/jobs/triage`: a mail, raw or as an envelope, becomes a job.
 
+mod batch;
 mod options;
 
 use options::{OnDuplicate, Options, Priority, TriageBody};
@@ -24,6 +25,7 @@ use jobs::{
     coalesce::Unanswered,
     commands::submit_triage::{How, SubmitError, SubmitTriage, Submitted},
     domain::{
+        Session,
         mail::{Mail, MailError, MailFormat},
         session::Scope,
     },
@@ -40,7 +42,11 @@ const MAIL_BYTES: usize = 1024 * 1024;
 const SMALL_MAIL_BYTES: usize = 16 * 1024;
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
-pub(super) fn route() -> Route {
+pub(super) fn routes() -> Vec<Route> {
+    vec![route(), batch::route()]
+}
+
+fn route() -> Route {
     Route::new(
         Method::POST,
         "/v1/jobs/triage",
@@ -126,32 +132,62 @@ async fn submit(
     request: Request,
 ) -> Result<Response, ApiError> {
     let submission = understand(&app, &operation, request).await?;
-    let (submission, content_hash) = read_mail(submission).await?;
-    let Submission {
-        options,
-        format,
-        source,
-        fingerprint,
-    } = submission;
-    let request = SubmitTriage {
+    let asked = Asked {
         session,
-        operation: operation.name,
-        key: key.as_str().to_owned(),
-        fingerprint,
-        format,
-        source,
-        content_hash,
-        place: options.place(app.clock.now())?,
-        mode: options.mode,
-        dry_run: options.dry_run,
-        force: options.force,
-        external_id: options.external_id,
-        request_id: context.request_id.clone(),
-        traceparent: context.traceparent.clone(),
+        operation,
+        context,
+        key,
     };
+    let request = submission.into_request(&app, &asked).await?;
     let submitted = app.submitter.submit(request).await?;
     count(&app, submitted.how);
     Ok(respond(submitted))
+}
+
+/// Who asks, and under which key.
+struct Asked {
+    session: Session,
+    operation: Arc<Operation>,
+    context: RequestContext,
+    key: IdempotencyKey,
+}
+
+impl Submission {
+    fn of_body(body: &TriageBody, fingerprint: [u8; 32]) -> Result<Self, ApiError> {
+        Ok(Self {
+            fingerprint,
+            source: serde_json::to_vec(&body.message).map_err(ApiError::internal)?,
+            format: MailFormat::Envelope,
+            options: body.options(),
+        })
+    }
+
+    /// Checks what only the mail, or the time, can tell.
+    async fn into_request(self, app: &App, asked: &Asked) -> Result<SubmitTriage, ApiError> {
+        let (submission, content_hash) = read_mail(self).await?;
+        let Self {
+            options,
+            format,
+            source,
+            fingerprint,
+        } = submission;
+        Ok(SubmitTriage {
+            session: asked.session.clone(),
+            operation: asked.operation.name,
+            key: asked.key.as_str().to_owned(),
+            fingerprint,
+            format,
+            source,
+            content_hash,
+            place: options.place(app.clock.now())?,
+            mode: options.mode,
+            dry_run: options.dry_run,
+            force: options.force,
+            external_id: options.external_id,
+            request_id: asked.context.request_id.clone(),
+            traceparent: asked.context.traceparent.clone(),
+        })
+    }
 }
 
 /// What is answered, now and whenever the request is repeated.
@@ -191,13 +227,7 @@ async fn understand(
             let value = json::parse(&body::read(app, request).await?)?;
             let fingerprint = fingerprint::of_request(operation, &uri, Content::Json(&value))
                 .map_err(ApiError::internal)?;
-            let body: TriageBody = json::into_type(value)?;
-            Submission {
-                fingerprint,
-                source: serde_json::to_vec(&body.message).map_err(ApiError::internal)?,
-                format: MailFormat::Envelope,
-                options: body.options(),
-            }
+            Submission::of_body(&json::into_type(value)?, fingerprint)?
         }
         _ => return Err(body::unsupported("message/rfc822 or application/json")),
     };

@@ -84,37 +84,42 @@ async fn carry_out(
     at: DateTime<Utc>,
     answer_of: AnswerOf,
 ) -> Result<Vec<Result<Submitted, SubmitError>>, sqlx::Error> {
-    let outcomes = enqueue(conn, requests, at).await?;
-    let mut refused: Vec<RequestKey<'_>> = Vec::new();
-    let mut entries: Vec<NewAuditEntry> = Vec::new();
-    let mut done = Vec::new();
-    for (request, outcome) in requests.iter().zip(outcomes) {
-        done.push(match outcome {
-            Ok(Done { job, how, replaced }) => {
-                entries.push(submitted(request, job.id, how));
-                entries.extend(replacements(request, &replaced));
-                let answer = answer_of(&job, how);
-                Ok(Submitted {
-                    answer,
-                    how,
-                    replaced,
-                })
-            }
-            Err(error) => {
-                refused.push(request.key());
-                Err(error)
-            }
-        });
+    let (done, entries) = perform(conn, requests, at, answer_of).await?;
+    let (mut refused, mut answered) = (Vec::new(), Vec::new());
+    for (request, done) in requests.iter().zip(&done) {
+        match done {
+            Ok(submitted) => answered.push((request.key(), &submitted.answer)),
+            Err(_) => refused.push(request.key()),
+        }
     }
-    let answered: Vec<_> = requests
-        .iter()
-        .zip(&done)
-        .filter_map(|(request, done)| Some((request.key(), &done.as_ref().ok()?.answer)))
-        .collect();
     request_keys::many::complete(conn, &answered).await?;
     request_keys::many::release(conn, &refused).await?;
     audit::insert(conn, &entries).await?;
     Ok(done)
+}
+
+/// Does what requests ask for, and leaves their keys and the audit entries to be written.
+pub(super) async fn perform(
+    conn: &mut PgConnection,
+    requests: &[&SubmitTriage],
+    at: DateTime<Utc>,
+    answer_of: AnswerOf,
+) -> Result<(Vec<Result<Submitted, SubmitError>>, Vec<NewAuditEntry>), sqlx::Error> {
+    let outcomes = enqueue(conn, requests, at).await?;
+    let mut entries = Vec::new();
+    let mut done = Vec::with_capacity(requests.len());
+    for (request, outcome) in requests.iter().zip(outcomes) {
+        done.push(outcome.map(|Done { job, how, replaced }| {
+            entries.push(submitted(request, job.id, how));
+            entries.extend(replacements(request, &replaced));
+            Submitted {
+                answer: answer_of(&job, how),
+                how,
+                replaced,
+            }
+        }));
+    }
+    Ok((done, entries))
 }
 
 /// The job that does the work of a request.

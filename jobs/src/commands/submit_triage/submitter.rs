@@ -117,7 +117,7 @@ async fn submit_round(tools: &Tools, groups: Vec<SameKey>) -> Vec<SameKey> {
             return Vec::new();
         }
     };
-    announce(&tools.notifier, &firsts, &answers);
+    announce_all(&tools.notifier, &firsts, &answers);
     let mut left = Vec::new();
     for ((first, answer), (reply, same_key)) in firsts.iter().zip(answers).zip(others) {
         match &answer {
@@ -155,24 +155,28 @@ async fn submit_alone(tools: Tools, request: SubmitTriage, reply: Reply<Answer>)
         Ok(mut answers) => answers.remove(0),
         Err(error) => Err(error.into()),
     };
-    announce(&tools.notifier, &requests, std::slice::from_ref(&answer));
+    announce_all(&tools.notifier, &requests, std::slice::from_ref(&answer));
     reply.send(answer);
 }
 
-/// After the commit: a worker that is woken earlier finds nothing. What is said twice is sent once.
-fn announce(notifier: &Notifier, requests: &[SubmitTriage], answers: &[Answer]) {
+fn announce_all(notifier: &Notifier, requests: &[SubmitTriage], answers: &[Answer]) {
     for (request, answer) in requests.iter().zip(answers) {
-        let Ok(submitted) = answer else { continue };
-        submitted.replaced.announce(notifier);
-        let of_a_key = request.place.dedupe.is_some();
-        match submitted.how {
-            How::Inserted if request.place.run_at.is_some() => {
-                notifier.job_scheduled(Triage::QUEUE);
-            }
-            How::Inserted => notifier.job_available(Triage::QUEUE),
-            // Claims passed over the waiting job while the transaction held it.
-            How::Existing if of_a_key => notifier.job_available(Triage::QUEUE),
-            How::Existing | How::Replayed => {}
+        if let Ok(submitted) = answer {
+            announce(notifier, request, submitted.how, &submitted.replaced);
         }
+    }
+}
+
+/// After the commit: a worker that is woken earlier finds nothing. What is said twice is sent once.
+pub(super) fn announce(notifier: &Notifier, request: &SubmitTriage, how: How, replaced: &Replaced) {
+    replaced.announce(notifier);
+    match how {
+        How::Inserted if request.place.run_at.is_some() => notifier.job_scheduled(Triage::QUEUE),
+        How::Inserted => notifier.job_available(Triage::QUEUE),
+        // Claims passed over the waiting job while the transaction held it.
+        How::Existing if request.place.dedupe.is_some() => {
+            notifier.job_available(Triage::QUEUE);
+        }
+        How::Existing | How::Replayed => {}
     }
 }

@@ -1,0 +1,71 @@
+//! One request for many mails: [`submit_many`]. Its key covers them all, and so does its transaction.
+
+use super::{
+    AnswerOf, How, SubmitError, SubmitTriage, Submitted, batch::perform, submitter::announce,
+};
+use crate::{
+    queue::{dedupe::Replaced, notify::Notifier},
+    store::{
+        audit,
+        request_keys::{self, RequestKey, StoredAnswer},
+    },
+};
+use sqlx::PgPool;
+
+/// The request, with what it asks for one by one; the keys of the items do not count.
+pub struct SubmitMany<'a> {
+    pub key: RequestKey<'a>,
+    pub fingerprint: [u8; 32],
+    pub items: &'a [SubmitTriage],
+    pub answer_of: AnswerOf,
+}
+
+/// Enqueues all items in one transaction. `compose` makes the answer of theirs; a refusal concerns its own place only.
+///
+/// # Errors
+/// Then nothing was done, or only the reply was lost: repeat the request with the same key.
+pub async fn submit_many(
+    pool: &PgPool,
+    notifier: &Notifier,
+    request: SubmitMany<'_>,
+    compose: impl FnOnce(Vec<Result<Submitted, SubmitError>>) -> StoredAnswer,
+) -> Result<Submitted, SubmitError> {
+    let mut tx = pool.begin().await?;
+    let keys = [(request.key, request.fingerprint)];
+    let Some(at) = request_keys::many::claim(&mut tx, &keys).await?.at else {
+        let stored = request_keys::find(&mut tx, &request.key).await?;
+        tx.rollback().await?;
+        return if stored.fingerprint == request.fingerprint {
+            Ok(Submitted {
+                answer: stored.answer,
+                how: How::Replayed,
+                replaced: Replaced::default(),
+            })
+        } else {
+            Err(SubmitError::KeyReused)
+        };
+    };
+    let items: Vec<&SubmitTriage> = request.items.iter().collect();
+    let (done, entries) = perform(&mut tx, &items, at, request.answer_of).await?;
+    let told: Vec<_> = request
+        .items
+        .iter()
+        .zip(&done)
+        .filter_map(|(item, done)| {
+            let done = done.as_ref().ok()?;
+            Some((item, done.how, done.replaced.clone()))
+        })
+        .collect();
+    let answer = compose(done);
+    request_keys::complete(&mut tx, &request.key, &answer).await?;
+    audit::insert(&mut tx, &entries).await?;
+    tx.commit().await?;
+    for (item, how, replaced) in told {
+        announce(notifier, item, how, &replaced);
+    }
+    Ok(Submitted {
+        answer,
+        how: How::Inserted,
+        replaced: Replaced::default(),
+    })
+}
