@@ -139,7 +139,7 @@ async fn run_handler(
         () = word.lost.cancelled() => None,
         () = word.cancelled.cancelled() => {
             cancelled.cancel();
-            return Some(heed(handler).await);
+            return heed(engine, handler, word).await;
         }
         () = engine.grace_over.cancelled() => Some(Failure::interrupted()),
         () = tokio::time::sleep(kind.timeout) => Some(Failure::transient(
@@ -155,14 +155,23 @@ async fn run_handler(
 }
 
 /// Gives a cancelled handler time to end as it sees fit: what it completes counts, or a mail that was sent would be told
-/// to have been cancelled.
+/// to have been cancelled. `None` when the lease was lost meanwhile.
 async fn heed(
+    engine: &Engine,
     handler: impl Future<Output = std::thread::Result<Result<Settlement, Failure>>>,
-) -> Result<Settlement, Failure> {
-    match tokio::time::timeout(CANCEL_GRACE, handler).await {
-        Ok(Ok(Ok(settlement))) => Ok(settlement),
-        _ => Err(Failure::cancelled()),
+    word: &Word,
+) -> Option<Result<Settlement, Failure>> {
+    tokio::select! {
+        biased;
+        ended = handler => {
+            let settlement = ended.ok().and_then(Result::ok);
+            return Some(settlement.ok_or_else(Failure::cancelled));
+        }
+        () = word.lost.cancelled() => return None,
+        () = engine.grace_over.cancelled() => {}
+        () = tokio::time::sleep(CANCEL_GRACE) => {}
     }
+    Some(Err(Failure::cancelled()))
 }
 
 fn panicked() -> Failure {

@@ -150,7 +150,8 @@ async fn rescue(engine: &Engine) -> Result<(), sqlx::Error> {
                 Rescued { poisoned: true, .. } => "discarded",
                 Rescued {
                     superseded: true, ..
-                } => "cancelled",
+                }
+                | Rescued { unwanted: true, .. } => "cancelled",
                 _ => "retried",
             };
             engine
@@ -162,7 +163,7 @@ async fn rescue(engine: &Engine) -> Result<(), sqlx::Error> {
             if let Some(older) = job.in_place_of {
                 engine.notifier.job_finished(older);
             }
-            if job.poisoned || job.superseded {
+            if job.poisoned || job.superseded || job.unwanted {
                 engine.notifier.job_finished(job.job);
             } else {
                 engine.wake(&job.queue);

@@ -10,7 +10,10 @@ use crate::{
 use jobs::{
     db,
     domain::audit::{Action, Actor, NewAuditEntry},
-    queue::{Failure, Job, Outcome, RetryPolicy, SettleError, Settled, dedupe::SUPERSEDED, settle},
+    queue::{
+        Failure, Job, Outcome, RetryPolicy, SettleError, Settled, cancel::CANCELLED,
+        dedupe::SUPERSEDED, settle,
+    },
     store::audit,
     telemetry::{chain, millis, trace_id},
 };
@@ -81,11 +84,13 @@ async fn settle_alone(
                 if let Settled::InPlaceOf(older) = settled {
                     engine.notifier.job_finished(older);
                 }
-                return Ok(if settled == Settled::Superseded {
-                    Outcome::Cancelled
-                } else {
-                    outcome
-                });
+                return Ok(
+                    if matches!(settled, Settled::Superseded | Settled::Cancelled) {
+                        Outcome::Cancelled
+                    } else {
+                        outcome
+                    },
+                );
             }
             Err(TryError::Settle(SettleError::LeaseLost { .. })) => {
                 return Err(Unsettled::LeaseLost);
@@ -141,10 +146,12 @@ async fn try_settle(
                 .await
                 .map_err(TryError::Writes)?;
         }
-        let mut entries = vec![if settled == Settled::Superseded {
-            audit_entry(job, &Outcome::Cancelled, None).failed(SUPERSEDED)
-        } else {
-            audit_entry(job, outcome, result.err())
+        let mut entries = vec![match settled {
+            Settled::Superseded => audit_entry(job, &Outcome::Cancelled, None).failed(SUPERSEDED),
+            Settled::Cancelled => audit_entry(job, &Outcome::Cancelled, None).failed(CANCELLED),
+            Settled::Now | Settled::InPlaceOf(_) | Settled::Before => {
+                audit_entry(job, outcome, result.err())
+            }
         }];
         if let Settled::InPlaceOf(older) = settled {
             let actor = Actor::Worker(job.lease.worker);

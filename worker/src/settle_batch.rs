@@ -4,7 +4,7 @@
 
 use jobs::{
     db,
-    domain::WorkerId,
+    domain::{WorkerId, audit::Action},
     queue::{Job, settle_succeeded},
     telemetry::chain,
 };
@@ -60,13 +60,14 @@ impl Batcher {
 }
 
 async fn run(worker: WorkerId, pool: PgPool, mut inbox: mpsc::UnboundedReceiver<Ended>) {
+    let action = Action::JOB_SUCCEEDED.as_str();
     let mut batch = Vec::with_capacity(BATCH);
     while inbox.recv_many(&mut batch, BATCH).await > 0 {
         let succeeded: Vec<_> = batch
             .iter()
             .map(|ended| (ended.job.lease, &ended.output))
             .collect();
-        let settled = match settle_succeeded(&pool, worker, &succeeded).await {
+        let settled = match settle_succeeded(&pool, worker, action, &succeeded).await {
             Ok(settled) => settled,
             Err(error) => {
                 // Each is settled alone then: that path waits out a database that is away, and finds the one at fault.

@@ -3,6 +3,7 @@
 use crate::{
     domain::audit::{Action, Actor, NewAuditEntry},
     queue::{
+        cancel::CANCELLED,
         dedupe::SUPERSEDED,
         rescue::{POISON, Rescued, rescue},
     },
@@ -27,6 +28,8 @@ pub async fn rescue_jobs(pool: &PgPool, limit: u32) -> Result<Vec<Rescued>, sqlx
 fn entries(rescued: &Rescued) -> Vec<NewAuditEntry> {
     let (action, code) = if rescued.poisoned {
         (Action::JOB_DISCARDED, POISON)
+    } else if rescued.unwanted {
+        (Action::JOB_CANCELLED, CANCELLED)
     } else if rescued.superseded {
         (Action::JOB_CANCELLED, SUPERSEDED)
     } else {

@@ -127,6 +127,14 @@ impl Outcome {
         }
     }
 
+    /// Whether the job is put back into line.
+    pub const fn comes_back(&self) -> bool {
+        match self {
+            Self::Retried { .. } | Self::Snoozed { .. } | Self::Interrupted => true,
+            Self::Succeeded { .. } | Self::Discarded | Self::Cancelled => false,
+        }
+    }
+
     /// `draw` is uniform in [0, 1): the jitter.
     pub fn from_attempt(
         result: Result<serde_json::Value, &Failure>,

@@ -3,7 +3,10 @@
 //! A crash is counted apart from errors: a job that kills its worker again and again is poison, and is discarded before
 //! it has killed the fleet.
 
-use super::dedupe::{self, Place, SUPERSEDED};
+use super::{
+    cancel::CANCELLED,
+    dedupe::{self, Place, SUPERSEDED},
+};
 use crate::domain::{JobId, TenantId};
 use sqlx::PgConnection;
 
@@ -21,6 +24,8 @@ pub struct Rescued {
     pub poisoned: bool,
     /// A newer job waits with its dedupe key, so it ended as cancelled.
     pub superseded: bool,
+    /// Somebody wanted it stopped: it has ended as cancelled.
+    pub unwanted: bool,
     /// The older job that waited with its dedupe key, and ended as cancelled.
     pub in_place_of: Option<JobId>,
 }
@@ -28,8 +33,8 @@ pub struct Rescued {
 /// The code of a job that was discarded because its workers died.
 pub const POISON: &str = "poison";
 
-/// Makes up to `limit` jobs with an expired lease available again, discards them as poison, or cancels
-/// them where a newer job waits with their dedupe key. In a transaction: the places of those with a key are held by it.
+/// Makes up to `limit` jobs with an expired lease available again, discards them as poison, or cancels those that
+/// nobody wants any more or whose dedupe key a newer job waits with. In a transaction: the places of those with a key are held by it.
 ///
 /// # Errors
 /// If the database cannot be asked.
@@ -44,7 +49,10 @@ pub async fn rescue(conn: &mut PgConnection, limit: u32) -> Result<Vec<Rescued>,
     let mut rescued = sqlx::query_as!(
         Rescued,
         r#"with expired as (
-               select *, crashes + 1 >= max_crashes as poisoned, id = any($3::uuid[]) as superseded from jobs
+               select *, cancel_requested_at is not null as unwanted,
+                      crashes + 1 >= max_crashes and cancel_requested_at is null as poisoned,
+                      id = any($3::uuid[]) as superseded
+               from jobs
                where lease_until < now() and (dedupe_key is null or id = any($4::uuid[]))
                order by lease_until, id
                limit $1
@@ -55,26 +63,28 @@ pub async fn rescue(conn: &mut PgConnection, limit: u32) -> Result<Vec<Rescued>,
                    last_error_code = 'worker_lost', last_error_message = 'The worker stopped; the job goes on by itself.',
                    progress = null, progress_note = null
                from expired
-               where jobs.tenant_id = expired.tenant_id and jobs.id = expired.id and not poisoned and not superseded
+               where jobs.tenant_id = expired.tenant_id and jobs.id = expired.id and not (poisoned or superseded or unwanted)
            ), removed as (
                delete from jobs using expired
-               where jobs.tenant_id = expired.tenant_id and jobs.id = expired.id and (poisoned or superseded)
+               where jobs.tenant_id = expired.tenant_id and jobs.id = expired.id and (poisoned or superseded or unwanted)
            ), ended as (
                insert into finished_jobs (id, tenant_id, kind, queue, state, priority, attempt, errors, crashes,
                    max_attempts, args, worker_id, run_at, started_at, created_at, request_id, traceparent,
                    dedupe_key, parent_id, children, error_code, error_message)
                select id, tenant_id, kind, queue, case when poisoned then 'discarded' else 'cancelled' end, priority, attempt,
                    errors, crashes + 1, max_attempts, args, worker_id, run_at, started_at, created_at, request_id, traceparent,
-                   dedupe_key, parent_id, children, case when poisoned then $2 else $5 end,
-                   case when poisoned then 'The job stopped its worker several times and was given up.' else $6 end
+                   dedupe_key, parent_id, children, case when unwanted then $7 when poisoned then $2 else $5 end,
+                   case when unwanted then 'The job was cancelled while it ran.'
+                        when poisoned then 'The job stopped its worker several times and was given up.' else $6 end
                from expired
-               where poisoned or superseded
+               where poisoned or superseded or unwanted
            ), recorded as (
                insert into job_attempts (job_id, attempt, tenant_id, worker_id, started_at, outcome, error_code)
                select id, attempt, tenant_id, worker_id, started_at, 'crashed', 'worker_lost' from expired
            )
            select id as "job: JobId", tenant_id as "tenant: TenantId", queue, attempt, request_id, traceparent,
-                  poisoned as "poisoned!", superseded as "superseded!", null::uuid as "in_place_of: JobId"
+                  poisoned as "poisoned!", superseded and not unwanted as "superseded!",
+                  unwanted as "unwanted!", null::uuid as "in_place_of: JobId"
            from expired
            order by lease_until, id"#,
         i64::from(limit),
@@ -83,6 +93,7 @@ pub async fn rescue(conn: &mut PgConnection, limit: u32) -> Result<Vec<Rescued>,
         &places.keys().map(|job| job.0).collect::<Vec<_>>(),
         SUPERSEDED,
         dedupe::MESSAGE,
+        CANCELLED,
     )
     .fetch_all(conn)
     .await?;

@@ -4,13 +4,11 @@
 //! the older one must not write.
 
 use super::{Failure, Lease, Outcome, dedupe};
-use crate::domain::{
-    AuditEntryId, JobId, WorkerId,
-    audit::{Action, Actor},
-};
+use crate::domain::{JobId, WorkerId};
 use chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection, PgExecutor};
 use std::collections::HashSet;
+use uuid::Uuid;
 
 /// What the settle found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +19,8 @@ pub enum Settled {
     InPlaceOf(JobId),
     /// Not what was asked for: a newer job waits with its dedupe key, so this one has ended as cancelled.
     Superseded,
+    /// Not what was asked for: somebody wanted it stopped, so instead of coming back it has ended as cancelled.
+    Cancelled,
     /// This very attempt was settled before: its COMMIT landed and the reply was lost. Write nothing more.
     Before,
 }
@@ -53,10 +53,7 @@ pub async fn settle(
         job: lease.job,
         source,
     };
-    if !matches!(
-        outcome,
-        Outcome::Retried { .. } | Outcome::Snoozed { .. } | Outcome::Interrupted
-    ) {
+    if !outcome.comes_back() {
         return write(conn, lease, outcome, failure).await;
     }
     let Some(key) = dedupe::key_of(conn, lease).await.map_err(database)? else {
@@ -102,6 +99,19 @@ async fn write(
         Outcome::Interrupted => hand_back(conn, lease, "available", None).await,
     }
     .map_err(database)?;
+    if !written && outcome.comes_back() {
+        // Not held any more, or held and not wanted.
+        let cancelled = Failure::cancelled();
+        if finish(conn, lease, "cancelled", None, Some(&cancelled))
+            .await
+            .map_err(database)?
+        {
+            record_attempt(conn, lease, Outcome::Cancelled.as_str(), Some(&cancelled))
+                .await
+                .map_err(database)?;
+            return Ok(Settled::Cancelled);
+        }
+    }
     if written {
         if !matches!(outcome, Outcome::Succeeded { .. }) {
             record_attempt(conn, lease, outcome.as_str(), failure)
@@ -120,8 +130,8 @@ async fn write(
     }
 }
 
-/// Settles attempts of one worker that succeeded and have nothing else to write, audit entries included, with one
-/// statement: no transaction is needed around it. Returns the jobs whose end was written now; of the others the lease was
+/// Settles attempts of one worker that succeeded and have nothing else to write, with one statement, the audit entries of
+/// `action` included: no transaction is needed around it. Returns the jobs whose end was written now; of the others the lease was
 /// lost, or this very call was committed before and its reply lost.
 ///
 /// # Errors
@@ -130,9 +140,9 @@ async fn write(
 pub async fn settle_succeeded<'c>(
     executor: impl PgExecutor<'c>,
     worker: WorkerId,
+    action: &str,
     succeeded: &[(Lease, &serde_json::Value)],
 ) -> Result<HashSet<JobId>, sqlx::Error> {
-    let actor = Actor::Worker(worker);
     let written = sqlx::query_scalar!(
         r#"with settled as (
                delete from jobs
@@ -154,7 +164,7 @@ pub async fn settle_succeeded<'c>(
            ), audited as (
                insert into audit_entries (tenant_id, id, actor_kind, actor_id, action, resource_kind, request_id, trace_id,
                    job_id, attempt, outcome)
-               select tenant_id, entry_id, $6, $7, $8, 'job', request_id, split_part(traceparent, '-', 2), id, attempt, 'ok'
+               select tenant_id, entry_id, 'worker', $6, $7, 'job', request_id, split_part(traceparent, '-', 2), id, attempt, 'ok'
                from settled
            )
            select id as "id: JobId" from settled"#,
@@ -162,10 +172,9 @@ pub async fn settle_succeeded<'c>(
         &succeeded.iter().map(|(lease, _)| lease.job.0).collect::<Vec<_>>(),
         &succeeded.iter().map(|(lease, _)| lease.attempt).collect::<Vec<_>>(),
         &succeeded.iter().map(|(_, output)| (*output).clone()).collect::<Vec<_>>(),
-        &succeeded.iter().map(|_| AuditEntryId::new().0).collect::<Vec<_>>(),
-        actor.kind(),
-        actor.id(),
-        Action::JOB_SUCCEEDED.as_str(),
+        &succeeded.iter().map(|_| Uuid::now_v7()).collect::<Vec<_>>(),
+        worker.0,
+        action,
     )
     .fetch_all(executor)
     .await?;
@@ -214,7 +223,7 @@ async fn retry(
         "update jobs
          set state = 'retryable', errors = errors + 1, run_at = now() + $3, worker_id = null, lease_until = null,
              last_error_code = $4, last_error_message = $5, progress = null, progress_note = null
-         where tenant_id = $6 and id = $1 and attempt = $2 and state = 'running'",
+         where tenant_id = $6 and id = $1 and attempt = $2 and state = 'running' and cancel_requested_at is null",
         lease.job.0,
         lease.attempt,
         delay,
@@ -238,7 +247,7 @@ async fn hand_back(
         "update jobs
          set state = $3, run_at = coalesce($4, run_at), worker_id = null, lease_until = null,
              progress = null, progress_note = null
-         where tenant_id = $5 and id = $1 and attempt = $2 and state = 'running'",
+         where tenant_id = $5 and id = $1 and attempt = $2 and state = 'running' and cancel_requested_at is null",
         lease.job.0,
         lease.attempt,
         state,
@@ -286,7 +295,7 @@ async fn was_settled(
         r#"select (exists (
                select from finished_jobs
                where tenant_id = $5 and id = $1 and attempt = $2 and worker_id = $3
-                 and (state = $4 or error_code = 'superseded')
+                 and (state = $4 or state = 'cancelled')
            ) or exists (
                select from job_attempts where job_id = $1 and attempt = $2 and worker_id = $3 and outcome = $4
            )) as "settled!""#,

@@ -50,3 +50,55 @@ async fn another_tenants_job_cannot_be_cancelled() {
     assert_eq!(stop(&db, &stranger).await, Cancelled::NotFound);
     assert_eq!(take(&db, 1).await.len(), 1);
 }
+
+/// Cancelled while it ran, and then settled as something that would bring it back.
+async fn comes_back_as(outcome: Outcome) {
+    let db = TestDb::new().await;
+    let job = new_job(TenantId::new());
+    put(&db, &job).await.unwrap();
+    let lease = take(&db, 1).await[0].lease;
+    assert_eq!(stop(&db, &job).await, Cancelled::Requested);
+    let settled = end(&db, lease, &outcome).await.unwrap();
+    assert_eq!(settled, Settled::Cancelled);
+    let seen = view(&db, &job).await;
+    assert_eq!(seen.state, JobState::Cancelled);
+    assert_eq!(seen.error.unwrap().code, "cancelled");
+    let again = end(&db, lease, &outcome).await.unwrap();
+    assert_eq!(again, Settled::Before, "the reply was lost");
+}
+
+#[tokio::test]
+async fn job_that_fails_while_it_is_being_cancelled_does_not_run_again() {
+    let delay = Duration::from_secs(1);
+    comes_back_as(Outcome::Retried { delay }).await;
+}
+
+#[tokio::test]
+async fn job_that_is_put_off_while_it_is_being_cancelled_does_not_run_again() {
+    let until = chrono::Utc::now();
+    comes_back_as(Outcome::Snoozed { until }).await;
+}
+
+#[tokio::test]
+async fn job_that_is_handed_back_while_it_is_being_cancelled_does_not_run_again() {
+    comes_back_as(Outcome::Interrupted).await;
+}
+
+#[tokio::test]
+async fn job_whose_worker_dies_while_it_is_being_cancelled_does_not_run_again() {
+    let db = TestDb::new().await;
+    let job = new_job(TenantId::new());
+    put(&db, &job).await.unwrap();
+    take(&db, 1).await;
+    stop(&db, &job).await;
+    db.execute("update jobs set lease_until = now() - interval '1 second'")
+        .await;
+    let rescued = rescue_jobs(db.pool(), 10).await.unwrap();
+    assert!(rescued[0].unwanted && !rescued[0].poisoned);
+    assert_eq!(view(&db, &job).await.state, JobState::Cancelled);
+    assert_eq!(
+        db.one::<String>("select action from audit_entries order by id desc limit 1")
+            .await,
+        "job.cancelled"
+    );
+}

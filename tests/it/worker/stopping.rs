@@ -37,6 +37,18 @@ async fn cancellation_reaches_a_running_job_within_a_second_or_so_also_without_a
 }
 
 #[tokio::test]
+async fn announced_cancellation_reaches_a_running_job_without_a_poll() {
+    let db = TestDb::new().await;
+    let running = start(&db, &[]).await;
+    let job = put(&db, "heeds").await;
+    started(&running, 1).await;
+    // Only told, not written down: a poll would find nothing.
+    running.worker.notifier.cancel_requested(job.id);
+    assert_eq!(finished(&db, &job).await.state, JobState::Cancelled);
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn handler_that_ignores_its_cancellation_is_aborted_after_the_grace() {
     let db = TestDb::new().await;
     let running = start(&db, &[]).await;

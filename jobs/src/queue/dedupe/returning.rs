@@ -79,7 +79,7 @@ struct Expired {
     kind: String,
     key: String,
     /// It will not come back.
-    poisoned: bool,
+    ending: bool,
 }
 
 /// The places of up to `limit` jobs that have a key and whose leases have expired, made ready for them to come back. The
@@ -108,7 +108,7 @@ pub(in crate::queue) async fn places(
     let mut expired = sqlx::query_as!(
         Expired,
         r#"select id as "job: JobId", tenant_id as "tenant: TenantId", kind, dedupe_key as "key!",
-                  crashes + 1 >= max_crashes as "poisoned!"
+                  crashes + 1 >= max_crashes or cancel_requested_at is not null as "ending!"
            from jobs
            where (tenant_id, id) in (select * from unnest($1::uuid[], $2::uuid[]))
              and lease_until < now() and dedupe_key is not null
@@ -127,7 +127,7 @@ pub(in crate::queue) async fn places(
     for job in &expired {
         let key = (job.tenant, job.kind.as_str(), job.key.as_str());
         let holder = holders.get(&super::owned(key)).copied();
-        let place = if job.poisoned {
+        let place = if job.ending {
             Place::Free
         } else if newest.contains_key(&key) || holder.is_some_and(|holder| holder > job.job) {
             Place::TakenByNewer
