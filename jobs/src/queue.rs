@@ -5,6 +5,7 @@
 pub mod attempts;
 pub mod bulk;
 pub mod cancel;
+pub mod children;
 pub mod claim;
 pub mod dead_letters;
 pub mod dedupe;

@@ -103,6 +103,7 @@ async fn put(db: &TestDb, tenant: TenantId) -> JobId {
         max_attempts: 3,
         external: None,
         dedupe: None,
+        parent: None,
         request_id: None,
         traceparent: None,
     };

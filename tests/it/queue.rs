@@ -2,6 +2,7 @@
 
 mod bulk;
 mod cancel;
+mod children;
 mod dedupe;
 mod enqueuer;
 mod fairness;
@@ -41,6 +42,7 @@ fn new_job(tenant: TenantId) -> NewJob {
         max_attempts: 3,
         external: None,
         dedupe: None,
+        parent: None,
         request_id: Some("req-12345678".into()),
         traceparent: None,
     }

@@ -1,6 +1,7 @@
 //! A real worker on a real database with handlers named by how they behave.
 
 mod fairness;
+mod families;
 mod stopping;
 
 use crate::support::{TestDb, eventually, wait::SOON};
@@ -9,7 +10,8 @@ use jobs::{
     domain::TenantId,
     env::Env,
     queue::{
-        Failure, Job, JobKind, JobState, JobView, NewJob, RetryPolicy, enqueue::enqueue, read,
+        Failure, Job, JobKind, JobState, JobView, NewJob, RetryPolicy, children, enqueue::enqueue,
+        read,
     },
 };
 use serde_json::json;
@@ -141,10 +143,29 @@ impl Handler for ProbeHandler {
             }
             // No trace: what writes nothing is settled together with others.
             "plain" => Ok(Settlement::of(json!({ "start": start }))),
+            // The other words are what its children do.
+            family if family.starts_with("parent ") => raise(ctx, family).await,
             "unstorable" => Ok(Settlement::of(json!("\u{0}"))),
             _ => done("trace"),
         }
     }
+}
+
+/// Enqueues a child for each word, waits for them, and tells how they ended.
+async fn raise(ctx: &JobContext, family: &str) -> Result<Settlement, Failure> {
+    if ctx.job.children == 0 {
+        let children = family.split(' ').skip(1).map(|word| {
+            let word = if word == "nul" { "\u{0}" } else { word };
+            NewJob::of::<Probe>(ctx.job.tenant, &word.to_owned()).expect("a word is JSON")
+        });
+        return Ok(Settlement::wait_for(children.collect()));
+    }
+    let mut conn = ctx.pool.acquire().await.expect("the pool is open");
+    let ended = children::outcomes(&mut conn, ctx.job.tenant, ctx.job.lease.job)
+        .await
+        .expect("the database answers");
+    let states: Vec<_> = ended.iter().map(|child| child.state).collect();
+    Ok(Settlement::of(json!(states)))
 }
 
 struct Running {

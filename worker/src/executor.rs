@@ -12,7 +12,7 @@ use crate::{
 use chrono::TimeDelta;
 use futures::FutureExt;
 use jobs::{
-    queue::{Failure, Job, Outcome},
+    queue::{Failure, Job, Outcome, children},
     telemetry::{chain, millis, trace_id},
 };
 use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
@@ -96,10 +96,15 @@ async fn attempt(engine: &Arc<Engine>, job: &Arc<Job>, word: &Word) {
                 Outcome::Succeeded { .. } | Outcome::Discarded | Outcome::Cancelled => {
                     engine.notifier.job_finished(job.lease.job);
                 }
+                // Its children were announced with the settle.
+                Outcome::Waiting { .. } => {}
                 Outcome::Interrupted => engine.notifier.job_available(&job.queue),
                 Outcome::Retried { .. } | Outcome::Snoozed { .. } => {
                     engine.rescheduled.notify_one();
                 }
+            }
+            if !outcome.comes_back() {
+                wake_parent(engine, job).await;
             }
             let outcome = outcome.as_str();
             tracing::info!(outcome, duration_ms = millis(duration), "attempt ended");
@@ -112,6 +117,20 @@ async fn attempt(engine: &Arc<Engine>, job: &Arc<Job>, word: &Word) {
                 error = chain(&error),
                 "attempt ended without a lease; its result is dropped"
             );
+        }
+    }
+}
+
+/// Lets the parent go on if this was the last of its children. A worker that dies before has the next look do it.
+async fn wake_parent(engine: &Engine, job: &Job) {
+    let Some(parent) = job.parent else {
+        return;
+    };
+    match children::wake(&engine.queue_pool, job.tenant, parent).await {
+        Ok(Some(queue)) => engine.notifier.job_available(&queue),
+        Ok(None) => {}
+        Err(error) => {
+            tracing::warn!(%error, "could not wake a parent; it goes on with the next look");
         }
     }
 }

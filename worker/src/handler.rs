@@ -3,7 +3,7 @@
 use crate::progress::{ReportError, Reporter};
 use async_trait::async_trait;
 use jobs::clock::Clock;
-use jobs::queue::{Failure, Job, JobKind, RetryPolicy};
+use jobs::queue::{Failure, Job, JobKind, NewJob, RetryPolicy};
 use serde::Deserialize;
 use sqlx::{PgConnection, PgPool};
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -35,8 +35,12 @@ impl JobContext {
 /// The good end of an attempt: the job's output, and the writes that commit with it.
 pub struct Settlement {
     pub output: serde_json::Value,
-    /// `None` lets the outcome be settled together with others.
+    /// What else is to be written with the outcome.
     pub writes: Option<Box<dyn Writes>>,
+    /// Jobs to be enqueued with the outcome.
+    pub follow_ups: Vec<NewJob>,
+    /// The job has not ended: it waits for the follow-ups and then runs again.
+    pub waits: bool,
 }
 
 impl Settlement {
@@ -45,7 +49,32 @@ impl Settlement {
         Self {
             output,
             writes: None,
+            follow_ups: Vec::new(),
+            waits: false,
         }
+    }
+
+    /// Enqueues the jobs as children and lets this one wait for their ends, without a slot; then it runs again, with
+    /// [`Job::children`] to tell and [`jobs::queue::children::outcomes`] to read. A child whose external id names a job
+    /// that is there already is not waited for.
+    pub fn wait_for(children: Vec<NewJob>) -> Self {
+        Self {
+            follow_ups: children,
+            waits: true,
+            ..Self::of(serde_json::Value::Null)
+        }
+    }
+
+    /// Enqueues more work with the outcome, and waits for none of it.
+    #[must_use]
+    pub fn then(mut self, follow_ups: Vec<NewJob>) -> Self {
+        self.follow_ups = follow_ups;
+        self
+    }
+
+    /// Whether nothing commits with the outcome, so that it may be settled together with others.
+    pub fn is_plain(&self) -> bool {
+        self.writes.is_none() && self.follow_ups.is_empty() && !self.waits
     }
 
     #[must_use]

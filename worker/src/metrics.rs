@@ -163,6 +163,7 @@ impl WorkerMetrics {
                 "succeeded",
                 "retried",
                 "snoozed",
+                "waiting",
                 "interrupted",
                 "discarded",
                 "cancelled",

@@ -11,13 +11,14 @@ use jobs::{
     db,
     domain::audit::{Action, Actor, NewAuditEntry},
     queue::{
-        Failure, Job, Outcome, RetryPolicy, SettleError, Settled, cancel::CANCELLED,
-        dedupe::SUPERSEDED, settle,
+        EnqueueError, Failure, Job, NewJob, Outcome, RetryPolicy, SettleError, Settled,
+        bulk::enqueue_many, cancel::CANCELLED, dedupe::SUPERSEDED, settle,
     },
     store::audit,
     telemetry::{chain, millis, trace_id},
 };
-use std::{sync::Arc, time::Duration};
+use sqlx::PgConnection;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 const FIRST_RETRY: Duration = Duration::from_millis(50);
@@ -47,14 +48,13 @@ pub async fn settle_attempt(
     lost: &CancellationToken,
 ) -> Result<Outcome, Unsettled> {
     let result = match result {
-        Ok(Settlement {
-            output,
-            writes: None,
-        }) => match engine.batcher.settle(job.clone(), output).await {
-            Some(Answer::Settled(output)) => return Ok(Outcome::Succeeded { output }),
-            Some(Answer::Alone(output)) => Ok(Settlement::of(output)),
-            None => return Err(Unsettled::Ending),
-        },
+        Ok(settlement) if settlement.is_plain() => {
+            match engine.batcher.settle(job.clone(), settlement.output).await {
+                Some(Answer::Settled(output)) => return Ok(Outcome::Succeeded { output }),
+                Some(Answer::Alone(output)) => Ok(Settlement::of(output)),
+                None => return Err(Unsettled::Ending),
+            }
+        }
         alone => alone,
     };
     // Alone: what has writes, what failed, and what a batch could not settle, to learn why. Boxed, because every attempt
@@ -70,8 +70,19 @@ async fn settle_alone(
     lost: &CancellationToken,
 ) -> Result<Outcome, Unsettled> {
     let result = result.map_err(|failure| *failure);
-    let output = result.map(|settlement| settlement.output.clone());
-    let outcome = Outcome::from_attempt(output, job, policy, rand::random());
+    let outcome = match result {
+        Ok(Settlement {
+            follow_ups,
+            waits: true,
+            ..
+        }) => Outcome::Waiting {
+            children: i32::try_from(follow_ups.len()).unwrap_or(i32::MAX),
+        },
+        other => {
+            let output = other.map(|settlement| settlement.output.clone());
+            Outcome::from_attempt(output, job, policy, rand::random())
+        }
+    };
     let _timer = engine.metrics.settle_seconds.start_timer();
     let mut retry = FIRST_RETRY;
     loop {
@@ -81,6 +92,7 @@ async fn settle_alone(
                 if let Some(writes) = writes_of(result) {
                     writes.committed();
                 }
+                announce_follow_ups(engine, settled, result);
                 if let Settled::InPlaceOf(older) = settled {
                     engine.notifier.job_finished(older);
                 }
@@ -101,6 +113,9 @@ async fn settle_alone(
                 | TryError::Settle(SettleError::Database { source: error, .. }),
             ) if !db::is_transient(&error) => {
                 return Err(Unsettled::Writes(error));
+            }
+            Err(TryError::FollowUps(error)) => {
+                return Err(Unsettled::Writes(sqlx::Error::Encode(Box::new(error))));
             }
             Err(error) => {
                 tracing::warn!(
@@ -125,6 +140,8 @@ enum TryError {
     Settle(#[source] SettleError),
     #[error("could not apply the handler's writes")]
     Writes(#[source] sqlx::Error),
+    #[error("could not enqueue the jobs that follow")]
+    FollowUps(#[source] EnqueueError),
     #[error("could not write the audit entry")]
     Audit(#[source] sqlx::Error),
 }
@@ -140,6 +157,7 @@ async fn try_settle(
         .await
         .map_err(TryError::Settle)?;
     if settled != Settled::Before {
+        enqueue_follow_ups(&mut transaction, job, settled, result).await?;
         if let Some(writes) = writes_of(result) {
             writes
                 .apply(&mut transaction, job)
@@ -168,6 +186,51 @@ async fn try_settle(
     Ok(settled)
 }
 
+/// What follows commits with the outcome; of a job that was cancelled instead of waiting, nothing follows.
+async fn enqueue_follow_ups(
+    conn: &mut PgConnection,
+    job: &Job,
+    settled: Settled,
+    result: Result<&Settlement, &Failure>,
+) -> Result<(), TryError> {
+    let follow_ups: Vec<NewJob> = follow_ups_of(settled, result)
+        .iter()
+        .map(|follow_up| NewJob {
+            parent: Some(job.lease.job),
+            request_id: job.request_id.clone(),
+            traceparent: job.traceparent.clone(),
+            ..follow_up.clone()
+        })
+        .collect();
+    if follow_ups.is_empty() {
+        return Ok(());
+    }
+    let enqueued = enqueue_many(conn, &follow_ups)
+        .await
+        .map_err(TryError::Writes)?;
+    let refused = enqueued.into_iter().find_map(Result::err);
+    refused.map_or(Ok(()), |error| Err(TryError::FollowUps(error)))
+}
+
+fn follow_ups_of<'a>(settled: Settled, result: Result<&'a Settlement, &Failure>) -> &'a [NewJob] {
+    match (settled, result) {
+        (Settled::Superseded | Settled::Cancelled, _) | (_, Err(_)) => &[],
+        (Settled::Now | Settled::InPlaceOf(_) | Settled::Before, Ok(settlement)) => {
+            &settlement.follow_ups
+        }
+    }
+}
+
+fn announce_follow_ups(engine: &Engine, settled: Settled, result: Result<&Settlement, &Failure>) {
+    let queues: BTreeSet<&str> = follow_ups_of(settled, result)
+        .iter()
+        .map(|follow_up| follow_up.queue)
+        .collect();
+    for queue in queues {
+        engine.notifier.job_available(queue);
+    }
+}
+
 fn writes_of<'a>(result: Result<&'a Settlement, &Failure>) -> Option<&'a dyn Writes> {
     result.ok()?.writes.as_deref()
 }
@@ -177,6 +240,7 @@ fn audit_entry(job: &Job, outcome: &Outcome, failure: Option<&Failure>) -> NewAu
         Outcome::Succeeded { .. } => Action::JOB_SUCCEEDED,
         Outcome::Retried { .. } => Action::JOB_RETRIED,
         Outcome::Snoozed { .. } => Action::JOB_SNOOZED,
+        Outcome::Waiting { .. } => Action::JOB_WAITING,
         Outcome::Interrupted => Action::JOB_INTERRUPTED,
         Outcome::Discarded => Action::JOB_DISCARDED,
         Outcome::Cancelled => Action::JOB_CANCELLED,

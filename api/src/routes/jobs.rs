@@ -15,7 +15,11 @@ use chrono::{DateTime, Utc};
 use jobs::{
     domain::{JobId, Session},
     kinds::triage,
-    queue::{JobError, JobState, JobView, progress::Progress, read},
+    queue::{
+        JobError, JobState, JobView,
+        progress::Progress,
+        read::{self, Children},
+    },
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -62,6 +66,12 @@ struct JobBody {
     progress: Option<JobProgress>,
     /// The request that asked for it.
     request_id: Option<String>,
+    /// The job that enqueued this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<JobId>,
+    /// Of a job that waits, or waited, for others that it enqueued.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    children: Option<Children>,
     links: JobLinks,
 }
 
@@ -128,6 +138,8 @@ impl JobBody {
             error: job.error.as_ref().map(JobFailure::of),
             progress: job.progress.as_ref().map(JobProgress::of),
             request_id: job.request_id.clone(),
+            parent: job.parent,
+            children: job.children,
             links: JobLinks {
                 wait: format!("{path}?wait=30"),
                 events: format!("{path}/events"),

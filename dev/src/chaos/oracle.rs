@@ -96,7 +96,7 @@ const PROMISES: [(&str, &str); 10] = [
          ), told as (
              select job_id, attempt, count(*) as entries from audit_entries
              where resource_kind = 'job' and attempt is not null and action in ('job.succeeded', 'job.retried',
-                 'job.snoozed', 'job.interrupted', 'job.discarded', 'job.rescued', 'job.cancelled')
+                 'job.snoozed', 'job.waiting', 'job.interrupted', 'job.discarded', 'job.rescued', 'job.cancelled')
              group by job_id, attempt
          )
          select coalesce(attempts.job_id, told.job_id) || ' attempt ' || coalesce(attempts.attempt, told.attempt)

@@ -33,6 +33,8 @@ impl Action {
     pub const JOB_SUCCEEDED: Self = Self("job.succeeded");
     pub const JOB_RETRIED: Self = Self("job.retried");
     pub const JOB_SNOOZED: Self = Self("job.snoozed");
+    /// The attempt enqueued children and waits for them.
+    pub const JOB_WAITING: Self = Self("job.waiting");
     pub const JOB_INTERRUPTED: Self = Self("job.interrupted");
     /// A person put it back in line after it had ended without success.
     pub const JOB_REQUEUED: Self = Self("job.requeued");

@@ -13,7 +13,7 @@ pub struct AttemptView {
     pub started_at: Option<DateTime<Utc>>,
     /// None while it runs.
     pub ended_at: Option<DateTime<Utc>>,
-    /// `running`, `succeeded`, `retried`, `discarded`, `cancelled`, `interrupted`, `snoozed` or `crashed`.
+    /// `running`, `succeeded`, `retried`, `discarded`, `cancelled`, `interrupted`, `snoozed`, `waiting` or `crashed`.
     pub outcome: String,
     pub error_code: Option<String>,
     /// Safe for the user.

@@ -54,7 +54,8 @@ pub async fn list(
         Row,
         r#"select id as "id: JobId", kind, queue, state, errors as attempts, max_attempts, priority, run_at, created_at, started_at,
                   finished_at as "finished_at?", null::jsonb as output, error_code, error_message, null::real as progress,
-                  null::text as progress_note, request_id
+                  null::text as progress_note, request_id,
+                  parent_id as "parent_id: JobId", 0 as "children!", null::bigint as ended, null::bigint as failed
            from finished_jobs
            where tenant_id = $1 and state = 'discarded'
              and ($2::text is null or kind = $2) and ($3::text is null or queue = $3)

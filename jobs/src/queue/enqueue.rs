@@ -28,6 +28,8 @@ pub struct NewJob {
     pub external: Option<ExternalId>,
     /// Keeps the line short: of the jobs with one (tenant, kind, key) at most one waits.
     pub dedupe: Option<Dedupe>,
+    /// The job that enqueues this one.
+    pub parent: Option<JobId>,
     pub request_id: Option<String>,
     pub traceparent: Option<String>,
 }
@@ -58,6 +60,7 @@ impl NewJob {
             max_attempts: K::retry_policy().max_attempts,
             external: None,
             dedupe: None,
+            parent: None,
             request_id: None,
             traceparent: None,
         })
@@ -160,9 +163,10 @@ async fn find_key(
 
 async fn insert(conn: &mut PgConnection, job: &NewJob) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "insert into jobs (id, tenant_id, kind, queue, state, priority, run_at, max_attempts, args, request_id, traceparent)
+        "insert into jobs (id, tenant_id, kind, queue, state, priority, run_at, max_attempts, args, request_id, traceparent,
+             parent_id)
          values ($1, $2, $3, $4, case when $5::timestamptz > now() then 'scheduled' else 'available' end,
-                 $6, coalesce($5, now()), $7, $8, $9, $10)",
+                 $6, coalesce($5, now()), $7, $8, $9, $10, $11)",
         job.id.0,
         job.tenant.0,
         job.kind,
@@ -173,6 +177,7 @@ async fn insert(conn: &mut PgConnection, job: &NewJob) -> Result<(), sqlx::Error
         job.args,
         job.request_id,
         job.traceparent,
+        job.parent.map(|parent| parent.0),
     )
     .execute(conn)
     .await?;

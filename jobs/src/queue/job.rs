@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub enum JobState {
     /// May be claimed now.
     Available,
-    /// Waits for its `run_at`, for the first time or because it was snoozed.
+    /// Waits for its `run_at`, for the first time or because it was snoozed, or for its children.
     Scheduled,
     /// Held by a worker under a lease.
     Running,
@@ -80,6 +80,8 @@ pub struct Job {
     pub args: serde_json::Value,
     /// The job that enqueued this one.
     pub parent: Option<JobId>,
+    /// How many children it has enqueued and waited for.
+    pub children: i32,
     /// Attempts that already counted against `max_attempts`.
     pub errors: i32,
     pub crashes: i32,

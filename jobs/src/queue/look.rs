@@ -27,7 +27,8 @@ pub struct Look {
 /// Due jobs per look.
 const PROMOTED: i64 = 1000;
 
-/// Makes jobs available whose time has come, scheduled or waiting for their next attempt, and says what else there is.
+/// Makes jobs available whose time has come, scheduled or waiting for their next attempt, and those whose children have
+/// all ended, and says what else there is.
 ///
 /// Writes nothing when nothing is due.
 ///
@@ -42,12 +43,18 @@ pub async fn look<'c>(
     let row = sqlx::query!(
         r#"with due as (
                select ctid from jobs
-               where state in ('scheduled', 'retryable') and run_at <= now()
+               where state in ('scheduled', 'retryable') and run_at <= now() and not awaits_children
                order by run_at
                limit $1
                for update skip locked
            ), promoted as (
                update jobs set state = 'available' from due where jobs.ctid = due.ctid
+               returning queue
+           ), woken as (
+               update jobs set state = 'available', awaits_children = false
+               where awaits_children and state = 'scheduled'
+                 and not exists (
+                     select from jobs child where child.parent_id = jobs.id and child.tenant_id = jobs.tenant_id)
                returning queue
            )
            select array(
@@ -55,7 +62,7 @@ pub async fn look<'c>(
                       where exists (select from jobs where jobs.queue = asked.queue and state = 'available')
                         and not exists (select from queue_pauses where queue_pauses.queue = asked.queue)
                   ) as "claimable!",
-                  array(select distinct queue from promoted) as "promoted!",
+                  array(select queue from promoted union select queue from woken) as "promoted!",
                   (select count(*) = $1 from promoted) as "more!",
                   (select extract(epoch from min(run_at) - now())::float8 from jobs
                    where state in ('scheduled', 'retryable') and run_at > now() and run_at < now() + $4) as next_due,

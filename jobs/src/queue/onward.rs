@@ -133,12 +133,13 @@ async fn claim_after<'c>(
                limit $3
            )
            update jobs
-           set state = 'running', attempt = attempt + 1, worker_id = $4, lease_until = now() + $5, started_at = now()
+           set state = 'running', attempt = attempt + 1, worker_id = $4, lease_until = now() + $5,
+               started_at = clock_timestamp()
            from picked
            where jobs.ctid = picked.ctid and state = 'available'
            returning turn as "turn!", jobs.id as "id: JobId", tenant_id as "tenant_id: TenantId", kind, queue, priority, args,
                      attempt, errors, crashes, max_attempts, run_at, created_at, started_at as "started_at!",
-                     request_id, traceparent, parent_id as "parent_id: JobId""#,
+                     request_id, traceparent, parent_id as "parent_id: JobId", children"#,
         request.queue,
         request.kinds,
         i64::from(request.limit),

@@ -108,6 +108,10 @@ pub enum Outcome {
     Snoozed {
         until: DateTime<Utc>,
     },
+    /// Does not count; goes on when as many children as these have ended, which are enqueued with it.
+    Waiting {
+        children: i32,
+    },
     /// Does not count, may be claimed at once.
     Interrupted,
     Discarded,
@@ -121,6 +125,7 @@ impl Outcome {
             Self::Succeeded { .. } => "succeeded",
             Self::Retried { .. } => "retried",
             Self::Snoozed { .. } => "snoozed",
+            Self::Waiting { .. } => "waiting",
             Self::Interrupted => "interrupted",
             Self::Discarded => "discarded",
             Self::Cancelled => "cancelled",
@@ -130,7 +135,10 @@ impl Outcome {
     /// Whether the job is put back into line.
     pub const fn comes_back(&self) -> bool {
         match self {
-            Self::Retried { .. } | Self::Snoozed { .. } | Self::Interrupted => true,
+            Self::Retried { .. }
+            | Self::Snoozed { .. }
+            | Self::Waiting { .. }
+            | Self::Interrupted => true,
             Self::Succeeded { .. } | Self::Discarded | Self::Cancelled => false,
         }
     }

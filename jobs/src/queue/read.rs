@@ -3,6 +3,8 @@
 use super::{JobState, NewJob, progress::Progress};
 use crate::domain::{JobId, TenantId};
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::Serialize;
 use sqlx::PgConnection;
 
 /// A job's state for a reader.
@@ -28,7 +30,20 @@ pub struct JobView {
     pub error: Option<JobError>,
     /// What the running attempt has reported.
     pub progress: Option<Progress>,
+    /// The job that enqueued this one.
+    pub parent: Option<JobId>,
+    /// Of a job that enqueued others and waited for them.
+    pub children: Option<Children>,
     pub request_id: Option<String>,
+}
+
+/// How far the children of a job are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Children {
+    pub total: i32,
+    pub ended: i64,
+    /// Of those that ended, how many did not succeed.
+    pub failed: i64,
 }
 
 /// A failure as the user may read it.
@@ -60,6 +75,8 @@ impl JobView {
             output: None,
             error: None,
             progress: None,
+            parent: job.parent,
+            children: None,
             request_id: job.request_id.clone(),
         }
     }
@@ -93,17 +110,24 @@ pub async fn find(
         Row,
         r#"select id as "id!: JobId", kind as "kind!", queue as "queue!", state as "state!", attempts as "attempts!",
                   max_attempts as "max_attempts!", priority as "priority!", run_at as "run_at!", created_at as "created_at!", started_at, finished_at,
-                  output, error_code, error_message, progress, progress_note, request_id
+                  output, error_code, error_message, progress, progress_note, request_id,
+                  parent_id as "parent_id: JobId", children as "children!", ended."all" as ended, ended.failed
            from (
                select id, kind, queue, state, errors + (state = 'running')::int as attempts, max_attempts, priority, run_at,
                       created_at, started_at, null::timestamptz as finished_at, null::jsonb as output,
-                      last_error_code as error_code, last_error_message as error_message, progress, progress_note, request_id
+                      last_error_code as error_code, last_error_message as error_message, progress, progress_note, request_id,
+                      parent_id, children
                from jobs where id = $1 and tenant_id = $2
                union all
                select id, kind, queue, state, errors + (state = 'succeeded')::int, max_attempts, priority, run_at,
-                      created_at, started_at, finished_at, output, error_code, error_message, null, null, request_id
+                      created_at, started_at, finished_at, output, error_code, error_message, null, null, request_id,
+                      parent_id, children
                from finished_jobs where id = $1 and tenant_id = $2
-           ) job"#,
+           ) job
+           left join lateral (
+               select count(*) as "all", count(*) filter (where child.state <> 'succeeded') as failed
+               from finished_jobs child where child.parent_id = $1 and child.tenant_id = $2 and job.children > 0
+           ) ended on true"#,
         id.0,
         tenant.0,
     )
@@ -131,6 +155,10 @@ pub(super) struct Row {
     pub(super) progress: Option<f32>,
     pub(super) progress_note: Option<String>,
     pub(super) request_id: Option<String>,
+    pub(super) parent_id: Option<JobId>,
+    pub(super) children: i32,
+    pub(super) ended: Option<i64>,
+    pub(super) failed: Option<i64>,
 }
 
 impl Row {
@@ -158,6 +186,12 @@ impl Row {
                 message: self.error_message.unwrap_or_default(),
             }),
             progress: Progress::stored(self.progress, self.progress_note),
+            parent: self.parent_id,
+            children: (self.children > 0).then_some(Children {
+                total: self.children,
+                ended: self.ended.unwrap_or(0),
+                failed: self.failed.unwrap_or(0),
+            }),
             request_id: self.request_id,
         })
     }

@@ -96,6 +96,7 @@ async fn write(
             retry(conn, lease, delay, failure).await
         }
         Outcome::Snoozed { until } => hand_back(conn, lease, "scheduled", Some(*until)).await,
+        Outcome::Waiting { children } => wait(conn, lease, *children).await,
         Outcome::Interrupted => hand_back(conn, lease, "available", None).await,
     }
     .map_err(database)?;
@@ -252,6 +253,23 @@ async fn hand_back(
         lease.attempt,
         state,
         until,
+        lease.tenant.0,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Lets the job wait for its children: scheduled, and never due.
+async fn wait(conn: &mut PgConnection, lease: Lease, children: i32) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "update jobs
+         set state = 'scheduled', awaits_children = true, children = children + $3, worker_id = null, lease_until = null,
+             progress = null, progress_note = null
+         where tenant_id = $4 and id = $1 and attempt = $2 and state = 'running' and cancel_requested_at is null",
+        lease.job.0,
+        lease.attempt,
+        children,
         lease.tenant.0,
     )
     .execute(conn)

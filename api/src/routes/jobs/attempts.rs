@@ -49,7 +49,7 @@ struct AttemptBody {
     started_at: Option<DateTime<Utc>>,
     /// Null while it runs.
     ended_at: Option<DateTime<Utc>>,
-    /// `running`, `succeeded`, `retried`, `discarded`, `cancelled`, `interrupted`, `snoozed` or `crashed`.
+    /// `running`, `succeeded`, `retried`, `discarded`, `cancelled`, `interrupted`, `snoozed`, `waiting` or `crashed`.
     outcome: String,
     error: Option<JobFailure>,
 }

@@ -72,7 +72,7 @@ struct EventBody {
     /// Of `progress`.
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<JobProgress>,
-    /// Of `attempt_ended`: `succeeded`, `retried`, `discarded`, `cancelled`, `interrupted`, `snoozed` or `crashed`.
+    /// Of `attempt_ended`: `succeeded`, `retried`, `discarded`, `cancelled`, `interrupted`, `snoozed`, `waiting` or `crashed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<String>,
     /// Of `finished`.

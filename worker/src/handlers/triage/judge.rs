@@ -232,6 +232,7 @@ mod tests {
             queue: "triage".into(),
             priority: 3,
             parent: None,
+            children: 0,
             args: serde_json::Value::Null,
             errors,
             crashes: 0,

@@ -1,0 +1,82 @@
+//! Parents in the queue: what wakes them, and what does not.
+
+use super::*;
+use jobs::queue::{children, look::look};
+
+/// A claimed parent that waits for two children, which are enqueued.
+async fn family(db: &TestDb) -> (NewJob, [NewJob; 2]) {
+    let parent = new_job(TenantId::new());
+    put(db, &parent).await.unwrap();
+    let lease = take(db, 1).await[0].lease;
+    let child = || NewJob {
+        parent: Some(parent.id),
+        ..new_job(parent.tenant)
+    };
+    let children = [child(), child()];
+    for child in &children {
+        put(db, child).await.unwrap();
+    }
+    end(db, lease, &Outcome::Waiting { children: 2 })
+        .await
+        .unwrap();
+    (parent, children)
+}
+
+async fn is_awake(db: &TestDb, job: &NewJob) -> bool {
+    view(db, job).await.state == JobState::Available
+}
+
+#[tokio::test]
+async fn parent_is_woken_by_its_last_child_and_by_none_before() {
+    let db = TestDb::new().await;
+    let (parent, _) = family(&db).await;
+    for left in [1, 0] {
+        let lease = take(&db, 1).await[0].lease;
+        end(&db, lease, &succeeded()).await.unwrap();
+        let woken = children::wake(db.pool(), parent.tenant, parent.id)
+            .await
+            .unwrap();
+        assert_eq!(woken.is_some(), left == 0);
+        assert_eq!(is_awake(&db, &parent).await, left == 0);
+    }
+    let again = children::wake(db.pool(), parent.tenant, parent.id)
+        .await
+        .unwrap();
+    assert_eq!(again, None);
+}
+
+#[tokio::test]
+async fn parent_that_nobody_woke_is_found_by_the_next_look() {
+    let db = TestDb::new().await;
+    let (parent, _) = family(&db).await;
+    let queues = ["test".to_owned()];
+    let looked = async || {
+        look(db.pool(), &queues, &[], Duration::from_secs(10))
+            .await
+            .unwrap()
+    };
+    let first = take(&db, 1).await[0].lease;
+    end(&db, first, &succeeded()).await.unwrap();
+    looked().await;
+    assert!(!is_awake(&db, &parent).await, "one child is left");
+    let last = take(&db, 1).await[0].lease;
+    end(&db, last, &Outcome::Discarded).await.unwrap();
+    assert_eq!(looked().await.promoted, ["test"]);
+    assert!(is_awake(&db, &parent).await);
+    let again = &take(&db, 1).await[0];
+    assert_eq!((again.lease.job, again.children), (parent.id, 2));
+}
+
+#[tokio::test]
+async fn job_that_nobody_wants_does_not_begin_to_wait() {
+    let db = TestDb::new().await;
+    let job = new_job(TenantId::new());
+    put(&db, &job).await.unwrap();
+    let lease = take(&db, 1).await[0].lease;
+    let mut conn = db.pool().acquire().await.unwrap();
+    jobs::queue::cancel::cancel(&mut conn, job.tenant, job.id)
+        .await
+        .unwrap();
+    let settled = end(&db, lease, &Outcome::Waiting { children: 1 }).await;
+    assert_eq!(settled.unwrap(), Settled::Cancelled);
+}
