@@ -142,7 +142,9 @@ pub async fn connect_autocommit(
     PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(config.acquire_timeout)
-        .idle_timeout(Duration::from_secs(60))
+        // The pool hands its connections out in turn: one that is not needed every few seconds would be kept for ever.
+        .idle_timeout(Duration::from_secs(3))
+        .min_connections(1)
         .test_before_acquire(false)
         .before_acquire(|connection, metadata| {
             Box::pin(async move {

@@ -52,22 +52,38 @@ pub async fn cancel(
     }
 }
 
-/// Marks a running job; only the first wish is an event. The caller holds the row, so no report takes the same number.
+/// Marks a running job; only the first wish is an event. The caller holds the row.
 async fn request(conn: &mut PgConnection, tenant: TenantId, job: JobId) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "with marked as (
-             update jobs set cancel_requested_at = now()
-             where tenant_id = $1 and id = $2 and cancel_requested_at is null
-             returning tenant_id, id, attempt
-         )
-         insert into job_events (tenant_id, job_id, attempt, seq, kind)
-         select tenant_id, id, attempt, 1 + coalesce(
-                    (select max(seq) from job_events event
-                     where event.tenant_id = $1 and event.job_id = $2 and event.attempt = marked.attempt), 0),
-                'cancel_requested'
-         from marked",
+    let marked = sqlx::query!(
+        "update jobs set cancel_requested_at = now()
+         where tenant_id = $1 and id = $2 and cancel_requested_at is null",
         tenant.0,
         job.0,
+    )
+    .execute(&mut *conn)
+    .await?;
+    if marked.rows_affected() == 1 {
+        tell(conn, &[(tenant, job)]).await?;
+    }
+    Ok(())
+}
+
+/// Notes in the jobs' event logs that they are to stop. The caller holds their rows, so no report takes the same number.
+pub(super) async fn tell(
+    conn: &mut PgConnection,
+    jobs: &[(TenantId, JobId)],
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into job_events (tenant_id, job_id, attempt, seq, kind)
+         select jobs.tenant_id, jobs.id, jobs.attempt, 1 + coalesce(
+                    (select max(seq) from job_events event
+                     where event.tenant_id = jobs.tenant_id and event.job_id = jobs.id
+                       and event.attempt = jobs.attempt), 0),
+                'cancel_requested'
+         from jobs
+         join unnest($1::uuid[], $2::uuid[]) as told (tenant_id, id) using (tenant_id, id)",
+        &jobs.iter().map(|(tenant, _)| tenant.0).collect::<Vec<_>>(),
+        &jobs.iter().map(|(_, job)| job.0).collect::<Vec<_>>(),
     )
     .execute(conn)
     .await?;

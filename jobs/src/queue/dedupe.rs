@@ -9,7 +9,7 @@ mod returning;
 
 pub(super) use returning::{Place, key_of, place, places, superseded};
 
-use super::{NewJob, notify::Notifier};
+use super::{NewJob, cancel, notify::Notifier};
 use crate::domain::{JobId, TenantId};
 use sqlx::PgConnection;
 use std::collections::{HashMap, HashSet};
@@ -228,8 +228,12 @@ async fn stop<'a>(
         &columns.kinds,
         &columns.keys,
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
+    if !rows.is_empty() {
+        let asked: Vec<_> = rows.iter().map(|row| (row.tenant, row.id)).collect();
+        cancel::tell(conn, &asked).await?;
+    }
     Ok(rows
         .into_iter()
         .map(|row| (row.tenant, row.kind, row.key, row.id))

@@ -133,6 +133,10 @@ async fn running_job_is_asked_to_stop_only_if_wanted_and_only_once() {
         put(&db, &fourth).await.unwrap(),
         replacing(&fourth, Some(&third), &[])
     );
+    let told: i64 = db
+        .one("select count(*) from job_events where kind = 'cancel_requested'")
+        .await;
+    assert_eq!(told, 1, "the wish is in the job's log, once");
 }
 
 #[tokio::test]
