@@ -4,6 +4,10 @@ use api::cli::{self, Cli};
 use clap::Parser;
 use std::process::ExitCode;
 
+/// glibc's malloc and free were an eighth of what the API does for a request. See BENCHMARKS.md.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     match cli::run(Cli::parse()).await {

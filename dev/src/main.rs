@@ -5,6 +5,10 @@ use clap::{Parser, Subcommand};
 use dev::{bench, chaos, database, test, triage, up};
 use std::process::ExitCode;
 
+/// As in the services: the benches run the worker's engine in this binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Try Postroom on this machine: nothing has to be installed or set up before.
 #[derive(Parser)]
 #[command(name = "cargo dev", bin_name = "cargo dev")]

@@ -278,6 +278,10 @@ async fn two_copies_of_one_mail_that_differ_in_transport_are_one_job() {
         (second.status.as_u16(), &second.body["id"]),
         (200, &first.body["id"])
     );
+    // What is stored under a key is what was answered, also where it is not a new job.
+    let again = client.submit(&relayed, "k2").await;
+    assert_eq!((again.status, &again.text), (second.status, &second.text));
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
     // Another way of judging it is other work.
     let other = send(
         client

@@ -5,6 +5,10 @@ use jobs::{env::Env, telemetry};
 use std::process::ExitCode;
 use worker::{config::WorkerConfig, run::run};
 
+/// glibc's malloc and free were an eighth of what the API does for a request. See BENCHMARKS.md.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     match start().await {

@@ -106,10 +106,12 @@ async fn send_loop(
     }
 }
 
-/// Sends all payloads with one statement and one commit.
+/// Sends all payloads with one statement and one commit. The commit is told to everybody before it is on disk: what a
+/// crash of Postgres takes with it are signals, and every listener looks for itself when its connection comes back.
+/// Waiting for the disk was a third of the time from an enqueue to its handler.
 async fn notify(pool: &PgPool, payloads: &[String]) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "select pg_notify($1, payload) from unnest($2::text[]) as payload",
+        "select set_config('synchronous_commit', 'off', true), pg_notify($1, payload) from unnest($2::text[]) as payload",
         CHANNEL,
         payloads
     )

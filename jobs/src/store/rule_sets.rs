@@ -30,24 +30,36 @@ pub async fn active_version(conn: &mut PgConnection, tenant: TenantId) -> Result
     Ok(version.unwrap_or(0))
 }
 
-/// The number of each tenant's active version; a tenant without rules is not among them.
+/// What is active at one time.
+#[derive(Debug)]
+pub struct ActiveVersions {
+    /// A tenant without rules is not among them.
+    pub versions: HashMap<TenantId, i32>,
+    /// The transaction's time, that of everything it writes.
+    pub at: DateTime<Utc>,
+}
+
+/// The number of each tenant's active version.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn active_versions(
     conn: &mut PgConnection,
     tenants: &[TenantId],
-) -> Result<HashMap<TenantId, i32>, sqlx::Error> {
-    let rows = sqlx::query!(
-        r#"select tenant_id as "tenant: TenantId", version from rule_sets where tenant_id = any($1) and active"#,
+) -> Result<ActiveVersions, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"select now() as "at!", coalesce(array_agg(tenant_id), '{}') as "tenants!",
+                  coalesce(array_agg(version), '{}') as "versions!"
+           from rule_sets where tenant_id = any($1) and active"#,
         &tenants.iter().map(|tenant| tenant.0).collect::<Vec<_>>(),
     )
-    .fetch_all(conn)
+    .fetch_one(conn)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (row.tenant, row.version))
-        .collect())
+    let tenants = row.tenants.into_iter().map(TenantId);
+    Ok(ActiveVersions {
+        versions: tenants.zip(row.versions).collect(),
+        at: row.at,
+    })
 }
 
 /// # Errors

@@ -10,13 +10,11 @@ use crate::{
     store::{
         audit,
         messages::{self, NewMessage},
-        request_keys::{self, RequestKey},
+        request_keys::{self, RequestKey, StoredAnswer},
         rule_sets,
     },
 };
-use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
-use std::collections::HashMap;
 
 /// Carries out requests of which no two have the same key; the answers' places are those of `requests`. A refusal
 /// concerns its own place only. Returns after the commit.
@@ -29,16 +27,23 @@ pub(super) async fn submit_all(
     answer_of: AnswerOf,
 ) -> Result<Vec<Result<Submitted, SubmitError>>, sqlx::Error> {
     let mut tx = pool.begin().await?;
-    let keys: Vec<_> = requests.iter().map(|r| (r.key(), r.fingerprint)).collect();
+    let works = plan(&mut tx, requests, answer_of).await?;
+    let keys: Vec<_> = requests
+        .iter()
+        .zip(&works)
+        .map(|(request, work)| (request.key(), request.fingerprint, &work.answer))
+        .collect();
     let claimed = request_keys::many::claim(&mut tx, &keys).await?;
-    let (new, taken): (Vec<&SubmitTriage>, Vec<&SubmitTriage>) =
-        requests.iter().partition(|r| claimed.contains(&r.key()));
+    let (new, taken): (Vec<Work<'_>>, Vec<Work<'_>>) = works
+        .into_iter()
+        .partition(|work| claimed.contains(&work.request.key()));
+    let taken: Vec<&SubmitTriage> = taken.iter().map(|work| work.request).collect();
     let mut replayed = replay(&mut tx, &taken).await?.into_iter();
-    let Some(at) = claimed.at else {
+    if new.is_empty() {
         tx.rollback().await?;
         return Ok(replayed.collect());
-    };
-    let mut done = carry_out(&mut tx, &new, at, answer_of).await?.into_iter();
+    }
+    let mut done = carry_out(&mut tx, new, answer_of).await?.into_iter();
     tx.commit().await?;
     requests
         .iter()
@@ -77,19 +82,20 @@ async fn replay(
         .collect()
 }
 
-/// Does what requests ask for whose keys this transaction claimed, or gives the keys back.
+/// Does what requests ask for whose keys this transaction claimed with the answers of new jobs, or gives the keys back.
 async fn carry_out(
     conn: &mut PgConnection,
-    requests: &[&SubmitTriage],
-    at: DateTime<Utc>,
+    works: Vec<Work<'_>>,
     answer_of: AnswerOf,
 ) -> Result<Vec<Result<Submitted, SubmitError>>, sqlx::Error> {
-    let (done, entries) = perform(conn, requests, at, answer_of).await?;
+    let keys: Vec<RequestKey<'_>> = works.iter().map(|work| work.request.key()).collect();
+    let (done, entries) = perform(conn, works, answer_of).await?;
     let (mut refused, mut answered) = (Vec::new(), Vec::new());
-    for (request, done) in requests.iter().zip(&done) {
+    for (key, done) in keys.into_iter().zip(&done) {
         match done {
-            Ok(submitted) => answered.push((request.key(), &submitted.answer)),
-            Err(_) => refused.push(request.key()),
+            Ok(submitted) if submitted.how == How::Inserted => {}
+            Ok(submitted) => answered.push((key, &submitted.answer)),
+            Err(_) => refused.push(key),
         }
     }
     request_keys::many::complete(conn, &answered).await?;
@@ -98,55 +104,31 @@ async fn carry_out(
     Ok(done)
 }
 
-/// Does what requests ask for, and leaves their keys and the audit entries to be written.
-pub(super) async fn perform(
+/// What a request brings about if nobody has asked for it before.
+pub(super) struct Work<'a> {
+    request: &'a SubmitTriage,
+    job: NewJob,
+    message: MessageId,
+    /// What is answered then.
+    answer: StoredAnswer,
+}
+
+/// Says what the requests would bring about, and writes nothing.
+pub(super) async fn plan<'a>(
     conn: &mut PgConnection,
-    requests: &[&SubmitTriage],
-    at: DateTime<Utc>,
+    requests: &'a [SubmitTriage],
     answer_of: AnswerOf,
-) -> Result<(Vec<Result<Submitted, SubmitError>>, Vec<NewAuditEntry>), sqlx::Error> {
-    let outcomes = enqueue(conn, requests, at).await?;
-    let mut entries = Vec::new();
-    let mut done = Vec::with_capacity(requests.len());
-    for (request, outcome) in requests.iter().zip(outcomes) {
-        done.push(outcome.map(|Done { job, how, replaced }| {
-            entries.push(submitted(request, job.id, how));
-            entries.extend(replacements(request, &replaced));
-            Submitted {
-                answer: answer_of(&job, how),
-                how,
-                replaced,
-            }
-        }));
-    }
-    Ok((done, entries))
-}
-
-/// The job that does the work of a request.
-struct Done {
-    job: JobView,
-    how: How,
-    replaced: Replaced,
-}
-
-/// The job of each request, new or found, with the mails of the new ones.
-async fn enqueue(
-    conn: &mut PgConnection,
-    requests: &[&SubmitTriage],
-    at: DateTime<Utc>,
-) -> Result<Vec<Result<Done, SubmitError>>, sqlx::Error> {
+) -> Result<Vec<Work<'a>>, sqlx::Error> {
     let tenants: Vec<_> = requests.iter().map(|r| r.session.tenant).collect();
-    let versions = rule_sets::active_versions(conn, &tenants).await?;
-    let mut jobs = Vec::with_capacity(requests.len());
-    let mut mails = HashMap::with_capacity(requests.len());
-    for request in requests {
+    let active = rule_sets::active_versions(conn, &tenants).await?;
+    let work = |request: &'a SubmitTriage| {
         let tenant = request.session.tenant;
         let args = triage::Args {
             message_id: MessageId::new(),
             mode: request.mode,
             dry_run: request.dry_run,
             force: request.force,
-            ruleset_version: versions.get(&tenant).copied().unwrap_or(0),
+            ruleset_version: active.versions.get(&tenant).copied().unwrap_or(0),
         };
         let job = NewJob {
             external: external_id(request, args.ruleset_version),
@@ -158,28 +140,37 @@ async fn enqueue(
             ..NewJob::of::<Triage>(tenant, &args)
                 .map_err(|error| sqlx::Error::Encode(Box::new(error)))?
         };
-        mails.insert(
-            job.id,
-            NewMessage {
-                id: args.message_id,
-                tenant,
-                format: request.format,
-                source: &request.source,
-                content_hash: request.content_hash,
-            },
-        );
-        jobs.push(job);
+        Ok(Work {
+            answer: answer_of(&JobView::of_new(&job, active.at), How::Inserted),
+            request,
+            job,
+            message: args.message_id,
+        })
+    };
+    requests.iter().map(work).collect()
+}
+
+/// Does what is planned, and leaves keys and audit entries to be written.
+pub(super) async fn perform(
+    conn: &mut PgConnection,
+    works: Vec<Work<'_>>,
+    answer_of: AnswerOf,
+) -> Result<(Vec<Result<Submitted, SubmitError>>, Vec<NewAuditEntry>), sqlx::Error> {
+    let (mut jobs, mut rest) = (Vec::new(), Vec::new());
+    for work in works {
+        jobs.push(work.job);
+        rest.push((work.request, work.message, work.answer));
     }
+    let (mut entries, mut mails) = (Vec::new(), Vec::new());
+    let mut done = Vec::with_capacity(jobs.len());
     let enqueued = bulk::enqueue_many(conn, &jobs).await?;
-    let mut outcomes = Vec::with_capacity(jobs.len());
-    let mut new_mails = Vec::with_capacity(jobs.len());
-    for (job, enqueued) in jobs.iter().zip(enqueued) {
+    for ((job, enqueued), (request, message, answer)) in jobs.iter().zip(enqueued).zip(rest) {
         let (how, id, replaced) = match enqueued {
             Ok(Enqueued::Inserted(id)) => (How::Inserted, id, Replaced::default()),
             Ok(Enqueued::Replacing { job, replaced }) => (How::Inserted, job, replaced),
             Ok(Enqueued::Existing(id)) => (How::Existing, id, Replaced::default()),
             Err(EnqueueError::KeyReused { existing }) => {
-                outcomes.push(Err(SubmitError::ExternalIdReused { existing }));
+                done.push(Err(SubmitError::ExternalIdReused { existing }));
                 continue;
             }
             Err(EnqueueError::Database(source)) => return Err(source),
@@ -187,15 +178,29 @@ async fn enqueue(
                 return Err(sqlx::Error::Encode(Box::new(error)));
             }
         };
-        let view = if how == How::Inserted {
-            new_mails.extend(mails.remove(&id));
-            Some(JobView::of_new(job, at))
+        let answer = if how == How::Inserted {
+            mails.push(NewMessage {
+                id: message,
+                tenant: job.tenant,
+                format: request.format,
+                source: &request.source,
+                content_hash: request.content_hash,
+            });
+            answer
+        } else if let Some(existing) = read::find(conn, job.tenant, id).await? {
+            answer_of(&existing, how)
         } else {
-            read::find(conn, job.tenant, id).await?
+            done.push(Err(SubmitError::Purged { job: id }));
+            continue;
         };
-        let done = view.map(|job| Done { job, how, replaced });
-        outcomes.push(done.ok_or(SubmitError::Purged { job: id }));
+        entries.push(submitted(request, id, how));
+        entries.extend(replacements(request, &replaced));
+        done.push(Ok(Submitted {
+            answer,
+            how,
+            replaced,
+        }));
     }
-    messages::insert(conn, &new_mails).await?;
-    Ok(outcomes)
+    messages::insert(conn, &mails).await?;
+    Ok((done, entries))
 }

@@ -1,7 +1,9 @@
 //! One request for many mails: [`submit_many`]. Its key covers them all, and so does its transaction.
 
 use super::{
-    AnswerOf, How, SubmitError, SubmitTriage, Submitted, batch::perform, submitter::announce,
+    AnswerOf, How, SubmitError, SubmitTriage, Submitted,
+    batch::{perform, plan},
+    submitter::announce,
 };
 use crate::{
     queue::{dedupe::Replaced, notify::Notifier},
@@ -31,8 +33,7 @@ pub async fn submit_many(
     compose: impl FnOnce(Vec<Result<Submitted, SubmitError>>) -> StoredAnswer,
 ) -> Result<Submitted, SubmitError> {
     let mut tx = pool.begin().await?;
-    let keys = [(request.key, request.fingerprint)];
-    let Some(at) = request_keys::many::claim(&mut tx, &keys).await?.at else {
+    if !request_keys::claim(&mut tx, &request.key, &request.fingerprint).await? {
         let stored = request_keys::find(&mut tx, &request.key).await?;
         tx.rollback().await?;
         return if stored.fingerprint == request.fingerprint {
@@ -45,8 +46,8 @@ pub async fn submit_many(
             Err(SubmitError::KeyReused)
         };
     };
-    let items: Vec<&SubmitTriage> = request.items.iter().collect();
-    let (done, entries) = perform(&mut tx, &items, at, request.answer_of).await?;
+    let works = plan(&mut tx, request.items, request.answer_of).await?;
+    let (done, entries) = perform(&mut tx, works, request.answer_of).await?;
     let told: Vec<_> = request
         .items
         .iter()

@@ -1,9 +1,9 @@
-//! Many requests' keys with one statement each: [`claim`], then [`complete`] or [`release`].
+//! Many requests' keys with one statement each: [`claim`], and [`complete`] or [`release`] where it came otherwise than
+//! was thought.
 //!
 //! Keys are written in one order by everybody, so that two transactions that share keys do not wait crosswise.
 
 use super::{RequestKey, StoredAnswer, StoredRequest};
-use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
@@ -12,8 +12,6 @@ use uuid::Uuid;
 #[derive(Debug, Default)]
 pub struct Claimed {
     keys: HashSet<(Uuid, Uuid, String, String)>,
-    /// The transaction's time, that of everything it writes; `None` if no key was claimed.
-    pub at: Option<DateTime<Utc>>,
 }
 
 impl Claimed {
@@ -42,40 +40,69 @@ impl Columns {
     }
 }
 
-/// As [`super::claim`], for keys of which no two are the same.
+/// The columns of answers.
+struct Answers {
+    statuses: Vec<i16>,
+    locations: Vec<Option<String>>,
+    bodies: Vec<Vec<u8>>,
+}
+
+impl Answers {
+    fn of<'a>(
+        answers: impl Iterator<Item = &'a StoredAnswer> + Clone,
+    ) -> Result<Self, sqlx::Error> {
+        let statuses = answers.clone().map(|answer| i16::try_from(answer.status));
+        Ok(Self {
+            statuses: statuses
+                .collect::<Result<_, _>>()
+                .map_err(|error| sqlx::Error::Encode(Box::new(error)))?,
+            locations: answers
+                .clone()
+                .map(|answer| answer.location.clone())
+                .collect(),
+            bodies: answers.map(|answer| answer.body.clone()).collect(),
+        })
+    }
+}
+
+/// As [`super::claim`], for keys of which no two are the same, with the answer that each request will have got if all
+/// goes as it mostly does: most keys are written once.
 ///
 /// # Errors
 /// When the wait was too long (`55P03`) or the database refuses.
 pub async fn claim(
     conn: &mut PgConnection,
-    requests: &[(RequestKey<'_>, [u8; 32])],
+    requests: &[(RequestKey<'_>, [u8; 32], &StoredAnswer)],
 ) -> Result<Claimed, sqlx::Error> {
     let mut sorted: Vec<_> = requests.iter().collect();
-    sorted.sort_by_key(|(key, _)| (key.tenant.0, key.actor.0, key.operation, key.key));
-    let columns = Columns::of(sorted.iter().map(|(key, _)| key));
+    sorted.sort_by_key(|(key, ..)| (key.tenant.0, key.actor.0, key.operation, key.key));
+    let columns = Columns::of(sorted.iter().map(|(key, ..)| key));
+    let answers = Answers::of(sorted.iter().map(|(.., answer)| *answer))?;
     let rows = sqlx::query!(
-        r#"insert into request_keys (tenant_id, actor_id, operation, key, fingerprint, expires_at)
-           select tenant_id, actor_id, operation, key, fingerprint, now() + interval '7 days'
-           from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bytea[])
-               as asked (tenant_id, actor_id, operation, key, fingerprint)
+        r#"insert into request_keys (tenant_id, actor_id, operation, key, fingerprint, expires_at, status, location, body)
+           select tenant_id, actor_id, operation, key, fingerprint, now() + interval '7 days', status, location, body
+           from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bytea[], $6::smallint[], $7::text[], $8::bytea[])
+               as asked (tenant_id, actor_id, operation, key, fingerprint, status, location, body)
            on conflict (tenant_id, actor_id, operation, key) do update
-               set fingerprint = excluded.fingerprint, status = null, location = null, body = null,
-                   created_at = now(), expires_at = excluded.expires_at
+               set fingerprint = excluded.fingerprint, status = excluded.status, location = excluded.location,
+                   body = excluded.body, created_at = now(), expires_at = excluded.expires_at
                where request_keys.expires_at <= now()
-           returning tenant_id, actor_id, operation, key, now() as "now!""#,
+           returning tenant_id, actor_id, operation, key"#,
         &columns.tenants,
         &columns.actors,
         &columns.operations,
         &columns.keys,
         &sorted
             .iter()
-            .map(|(_, fingerprint)| fingerprint.to_vec())
+            .map(|(_, fingerprint, _)| fingerprint.to_vec())
             .collect::<Vec<_>>(),
+        &answers.statuses,
+        &answers.locations as &[Option<String>],
+        &answers.bodies,
     )
     .fetch_all(conn)
     .await?;
     Ok(Claimed {
-        at: rows.first().map(|row| row.now),
         keys: rows
             .into_iter()
             .map(|row| (row.tenant_id, row.actor_id, row.operation, row.key))
@@ -129,7 +156,7 @@ pub async fn find(
         .collect()
 }
 
-/// Stores the answers under keys that this transaction claimed.
+/// Stores other answers under keys that this transaction claimed.
 ///
 /// # Errors
 /// When the database refuses.
@@ -137,12 +164,11 @@ pub async fn complete(
     conn: &mut PgConnection,
     answered: &[(RequestKey<'_>, &StoredAnswer)],
 ) -> Result<(), sqlx::Error> {
+    if answered.is_empty() {
+        return Ok(());
+    }
     let columns = Columns::of(answered.iter().map(|(key, _)| key));
-    let statuses = answered
-        .iter()
-        .map(|(_, answer)| i16::try_from(answer.status))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+    let answers = Answers::of(answered.iter().map(|(_, answer)| *answer))?;
     sqlx::query!(
         "update request_keys k set status = answer.status, location = answer.location, body = answer.body
          from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::smallint[], $6::text[], $7::bytea[])
@@ -153,9 +179,9 @@ pub async fn complete(
         &columns.actors,
         &columns.operations,
         &columns.keys,
-        &statuses,
-        &answered.iter().map(|(_, answer)| answer.location.clone()).collect::<Vec<_>>() as &[Option<String>],
-        &answered.iter().map(|(_, answer)| answer.body.clone()).collect::<Vec<_>>(),
+        &answers.statuses,
+        &answers.locations as &[Option<String>],
+        &answers.bodies,
     )
     .execute(conn)
     .await?;
