@@ -5,12 +5,14 @@
 pub mod body;
 pub mod current_session;
 pub mod idempotency_key;
+pub mod if_match;
 pub mod json;
 pub mod prefer;
 pub mod query;
 
 pub use current_session::{CurrentSession, PresentedToken};
 pub use idempotency_key::IdempotencyKey;
+pub use if_match::IfMatch;
 pub use json::StrictJson;
 pub use prefer::Wait;
 pub use query::StrictQuery;

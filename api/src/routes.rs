@@ -1,5 +1,6 @@
 //! Every operation, one module per resource: [`all`]. A module gives its [`Route`]s; nothing is served that is not in this list.
 
+pub mod approvals;
 pub mod audit;
 pub mod fleet;
 pub mod jobs;
@@ -17,6 +18,7 @@ pub fn all() -> Vec<Route> {
         onboarding::routes(),
         jobs::routes(),
         rules::routes(),
+        approvals::routes(),
         audit::routes(),
         fleet::routes(),
         meta::routes(),

@@ -9,6 +9,7 @@
 )]
 
 mod admin;
+mod approvals;
 mod audit;
 mod canary;
 mod chaos;

@@ -4,7 +4,7 @@
 
 use crate::engine::Engine;
 use jobs::{
-    commands::rescue_jobs,
+    commands::{expire_approvals, rescue_jobs},
     queue::{duties, rescue::Rescued, retention, stats, workers},
     store::{llm_checkpoints, login_failures, request_keys, sessions},
     telemetry::chain,
@@ -26,14 +26,17 @@ enum Duty {
     PurgeSessions,
     /// Answers that are no longer replayed age out.
     PurgeRequestKeys,
+    /// Approvals that nobody decided in time lapse.
+    ExpireApprovals,
 }
 
 impl Duty {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 5] = [
         Self::Sample,
         Self::PruneJobs,
         Self::PurgeSessions,
         Self::PurgeRequestKeys,
+        Self::ExpireApprovals,
     ];
 
     const fn name(self) -> &'static str {
@@ -42,6 +45,7 @@ impl Duty {
             Self::PruneJobs => "prune_jobs",
             Self::PurgeSessions => "purge_sessions",
             Self::PurgeRequestKeys => "purge_request_keys",
+            Self::ExpireApprovals => "expire_approvals",
         }
     }
 
@@ -49,6 +53,8 @@ impl Duty {
         match self {
             // As often as Prometheus asks by default.
             Self::Sample => Duration::from_secs(15),
+            // A decision that comes too late is refused at once, whenever this runs.
+            Self::ExpireApprovals => Duration::from_secs(60),
             Self::PruneJobs | Self::PurgeSessions | Self::PurgeRequestKeys => {
                 Duration::from_secs(300)
             }
@@ -139,6 +145,7 @@ async fn fulfil(engine: &Engine, duty: Duty) -> Result<(), sqlx::Error> {
             })
             .await
         }
+        Duty::ExpireApprovals => in_batches(|| expire_approvals(pool, BATCH)).await,
     }
 }
 

@@ -105,7 +105,7 @@ fn pointer(path: &Path) -> String {
 }
 
 /// One step of a JSON pointer (RFC 6901). Keys are the client's own words: cut, so that an answer stays small.
-fn push(pointer: &mut String, key: &str) {
+pub fn push(pointer: &mut String, key: &str) {
     pointer.push('/');
     let short: String = key.chars().take(64).collect();
     pointer.push_str(&short.replace('~', "~0").replace('/', "~1"));

@@ -1,7 +1,13 @@
-//! A decision that waits for a person: [`NewApproval`]. The life of an approval after that (approve, edit, skip) is not
-//! here yet.
+//! A decision that waits for a person: how it comes to be ([`NewApproval`]), how it lives ([`Status`]) and how it is
+//! edited ([`patch()`]).
 
-use super::action::{Proposal, canonical_sha256};
+mod patch;
+mod status;
+
+pub use patch::{PatchFault, Patched, patch};
+pub use status::{Refused, Status, Step};
+
+use super::action::{ActionType, Params, Proposal, canonical_sha256};
 use super::gate::Risk;
 use super::words::words;
 use super::{ApprovalId, MessageId};
@@ -51,7 +57,7 @@ impl NewApproval {
             id: ApprovalId::new(),
             kind: proposal.kind.as_str(),
             title: proposal.kind.title().to_owned(),
-            summary: summary(proposal),
+            summary: summary(proposal.kind, &proposal.params),
             choices: Choice::ALL.to_vec(),
             payload_hash: canonical_sha256(&payload),
             payload,
@@ -64,7 +70,7 @@ impl NewApproval {
 }
 
 /// The parameter that says most, else the action's own name.
-fn summary(proposal: &Proposal) -> String {
+fn summary(kind: ActionType, params: &Params) -> String {
     [
         "title",
         "text",
@@ -77,15 +83,14 @@ fn summary(proposal: &Proposal) -> String {
         "name",
     ]
     .into_iter()
-    .find_map(|field| proposal.params.get(field))
-    .unwrap_or(proposal.kind.title())
+    .find_map(|field| params.get(field))
+    .unwrap_or(kind.title())
     .to_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::action::{ActionType, Params};
     use crate::domain::gate::Confirmation;
 
     #[test]

@@ -49,6 +49,12 @@ impl Action {
     pub const TRIAGE_COMPLETED: Self = Self("triage.completed");
     pub const ACTION_PROPOSED: Self = Self("action.proposed");
     pub const APPROVAL_CREATED: Self = Self("approval.created");
+    pub const APPROVAL_EDITED: Self = Self("approval.edited");
+    pub const APPROVAL_SKIPPED: Self = Self("approval.skipped");
+    /// A skip was taken back.
+    pub const APPROVAL_REOPENED: Self = Self("approval.reopened");
+    /// Nobody decided in time.
+    pub const APPROVAL_EXPIRED: Self = Self("approval.expired");
     pub const RULES_UPDATED: Self = Self("rules.updated");
     pub const QUEUE_PAUSED: Self = Self("queue.paused");
     pub const QUEUE_RESUMED: Self = Self("queue.resumed");

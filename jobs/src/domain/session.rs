@@ -53,6 +53,9 @@ pub enum Scope {
     JobsWrite,
     RulesRead,
     RulesWrite,
+    ApprovalsRead,
+    /// Approving, editing, skipping, and taking any of it back.
+    ApprovalsDecide,
     InvitesManage,
     AuditRead,
     /// Looking at the whole fleet; only together with the operators' own tenant.
@@ -152,8 +155,10 @@ impl Role {
     pub const fn carries(self, scope: Scope) -> bool {
         use Role::{Admin, Auditor, Member, Operator, Owner};
         match scope {
-            Scope::OwnSessions | Scope::JobsRead | Scope::RulesRead => true,
-            Scope::JobsWrite => matches!(self, Owner | Admin | Operator | Member),
+            Scope::OwnSessions | Scope::JobsRead | Scope::RulesRead | Scope::ApprovalsRead => true,
+            Scope::JobsWrite | Scope::ApprovalsDecide => {
+                matches!(self, Owner | Admin | Operator | Member)
+            }
             Scope::RulesWrite => matches!(self, Owner | Admin | Operator),
             Scope::InvitesManage => matches!(self, Owner | Admin),
             Scope::AuditRead => matches!(self, Owner | Admin | Auditor),
@@ -172,12 +177,14 @@ impl Role {
 }
 
 impl Scope {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::OwnSessions,
         Self::JobsRead,
         Self::JobsWrite,
         Self::RulesRead,
         Self::RulesWrite,
+        Self::ApprovalsRead,
+        Self::ApprovalsDecide,
         Self::InvitesManage,
         Self::AuditRead,
         Self::FleetRead,
@@ -191,6 +198,8 @@ impl Scope {
             Self::JobsWrite => "jobs:write",
             Self::RulesRead => "rules:read",
             Self::RulesWrite => "rules:write",
+            Self::ApprovalsRead => "approvals:read",
+            Self::ApprovalsDecide => "approvals:decide",
             Self::InvitesManage => "invites:manage",
             Self::AuditRead => "audit:read",
             Self::FleetRead => "fleet:read",
@@ -261,7 +270,12 @@ mod tests {
 
     #[test]
     fn auditors_change_nothing_but_their_own_sessions() {
-        for scope in [Scope::JobsWrite, Scope::RulesWrite, Scope::InvitesManage] {
+        for scope in [
+            Scope::JobsWrite,
+            Scope::RulesWrite,
+            Scope::ApprovalsDecide,
+            Scope::InvitesManage,
+        ] {
             assert!(!Role::Auditor.carries(scope));
         }
         assert!(Role::Auditor.carries(Scope::AuditRead));

@@ -1,6 +1,11 @@
-//! `approvals`: decisions that wait for a person. Deciding them is not here yet.
+//! `approvals`: decisions that wait for a person, and how they were decided.
 
-use crate::domain::{JobId, TenantId, approval::NewApproval};
+use crate::domain::{
+    ApprovalId, JobId, TenantId, UserId,
+    approval::{NewApproval, Patched, Status},
+};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
 use sqlx::PgConnection;
 
 /// # Errors
@@ -36,4 +41,262 @@ pub async fn insert(
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// An approval as it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredApproval {
+    pub id: ApprovalId,
+    pub kind: String,
+    pub title: String,
+    pub summary: String,
+    pub choices: Vec<String>,
+    pub source: String,
+    pub payload: Value,
+    pub risk: String,
+    pub status: Status,
+    /// Grows whenever it is put before a person anew.
+    pub version: i32,
+    pub rationale: Option<String>,
+    pub confidence: f32,
+    /// The job that proposed it.
+    pub job: JobId,
+    pub decided_by: Option<UserId>,
+    pub decided_at: Option<DateTime<Utc>>,
+    pub expires_at: DateTime<Utc>,
+    /// Whether the time to decide is over, by the database's clock.
+    pub lapsed: bool,
+    pub created_at: DateTime<Utc>,
+}
+
+/// Which approvals a list holds.
+#[derive(Clone, Debug, Default)]
+pub struct ApprovalFilter {
+    pub kind: Option<String>,
+    pub status: Option<Status>,
+}
+
+/// As the table has it; the status is still a word.
+struct Row {
+    id: ApprovalId,
+    kind: String,
+    title: String,
+    summary: String,
+    actions: Vec<String>,
+    source: String,
+    payload: Value,
+    risk: String,
+    status: String,
+    version: i32,
+    rationale: Option<String>,
+    confidence: f32,
+    job: JobId,
+    decided_by: Option<UserId>,
+    decided_at: Option<DateTime<Utc>>,
+    expires_at: DateTime<Utc>,
+    lapsed: bool,
+    created_at: DateTime<Utc>,
+}
+
+impl TryFrom<Row> for StoredApproval {
+    type Error = sqlx::Error;
+
+    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
+        let status = Status::parse(&row.status)
+            .ok_or_else(|| sqlx::Error::Decode(format!("status {}", row.status).into()))?;
+        Ok(Self {
+            id: row.id,
+            kind: row.kind,
+            title: row.title,
+            summary: row.summary,
+            choices: row.actions,
+            source: row.source,
+            payload: row.payload,
+            risk: row.risk,
+            status,
+            version: row.version,
+            rationale: row.rationale,
+            confidence: row.confidence,
+            job: row.job,
+            decided_by: row.decided_by,
+            decided_at: row.decided_at,
+            expires_at: row.expires_at,
+            lapsed: row.lapsed,
+            created_at: row.created_at,
+        })
+    }
+}
+
+/// # Errors
+/// When the database does not answer.
+pub async fn find(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: ApprovalId,
+) -> Result<Option<StoredApproval>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"
+        select id as "id: ApprovalId", kind, title, summary, actions, source, payload, risk, status, version, rationale,
+            confidence, job_id as "job: JobId", decided_by as "decided_by: UserId", decided_at, expires_at,
+            expires_at <= now() as "lapsed!", created_at
+        from approvals
+        where tenant_id = $1 and id = $2
+        "#,
+        tenant.0,
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(StoredApproval::try_from).transpose()
+}
+
+/// As [`find`]; whoever else wants to decide it waits until the transaction ends.
+///
+/// # Errors
+/// When the database does not answer in time.
+pub async fn lock(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: ApprovalId,
+) -> Result<Option<StoredApproval>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"
+        select id as "id: ApprovalId", kind, title, summary, actions, source, payload, risk, status, version, rationale,
+            confidence, job_id as "job: JobId", decided_by as "decided_by: UserId", decided_at, expires_at,
+            expires_at <= now() as "lapsed!", created_at
+        from approvals
+        where tenant_id = $1 and id = $2
+        for update
+        "#,
+        tenant.0,
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(StoredApproval::try_from).transpose()
+}
+
+/// The youngest first, those before `before`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    filter: &ApprovalFilter,
+    before: Option<ApprovalId>,
+    limit: i64,
+) -> Result<Vec<StoredApproval>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"
+        select id as "id: ApprovalId", kind, title, summary, actions, source, payload, risk, status, version, rationale,
+            confidence, job_id as "job: JobId", decided_by as "decided_by: UserId", decided_at, expires_at,
+            expires_at <= now() as "lapsed!", created_at
+        from approvals
+        where tenant_id = $1 and ($2::text is null or kind = $2) and ($3::text is null or status = $3)
+            and ($4::uuid is null or id < $4)
+        order by id desc
+        limit $5
+        "#,
+        tenant.0,
+        filter.kind.as_deref(),
+        filter.status.map(Status::as_str),
+        before.map(|id| id.0),
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(StoredApproval::try_from).collect()
+}
+
+/// Writes a decision down, or that it was taken back: without `by` nobody has decided. The caller holds [`lock`].
+///
+/// # Errors
+/// When the database refuses.
+pub async fn set_status(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: ApprovalId,
+    (status, version): (Status, i32),
+    by: Option<UserId>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update approvals
+         set status = $3, version = $4, decided_by = $5, decided_at = case when $5::uuid is null then null else now() end
+         where tenant_id = $1 and id = $2",
+        tenant.0,
+        id.0,
+        status.as_str(),
+        version,
+        by.map(|user| user.0),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Puts what was edited before a person as this version. The caller holds [`lock`].
+///
+/// # Errors
+/// When the database refuses.
+pub async fn set_payload(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: ApprovalId,
+    version: i32,
+    patched: &Patched,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update approvals set payload = $3, payload_hash = $4, summary = $5, version = $6
+         where tenant_id = $1 and id = $2",
+        tenant.0,
+        id.0,
+        patched.payload,
+        &patched.payload_hash,
+        patched.summary,
+        version,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// An approval whose time is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lapsed {
+    pub tenant: TenantId,
+    pub id: ApprovalId,
+    pub title: String,
+    pub job: JobId,
+}
+
+/// Ends up to `limit` approvals that nobody decided in time, those that have lapsed longest first. One that is being
+/// decided at the moment is left to whoever decides it.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn expire(conn: &mut PgConnection, limit: i64) -> Result<Vec<Lapsed>, sqlx::Error> {
+    sqlx::query_as!(
+        Lapsed,
+        r#"
+        with lapsed as (
+            select tenant_id, id from approvals
+            where status = 'proposed' and expires_at <= now()
+            order by expires_at
+            limit $1
+            for update skip locked
+        )
+        update approvals set status = 'expired'
+        from lapsed
+        where approvals.tenant_id = lapsed.tenant_id and approvals.id = lapsed.id
+        returning approvals.tenant_id as "tenant: TenantId", approvals.id as "id: ApprovalId", title,
+            job_id as "job: JobId"
+        "#,
+        limit,
+    )
+    .fetch_all(conn)
+    .await
 }

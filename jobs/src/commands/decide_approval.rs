@@ -1,0 +1,216 @@
+//! A person's word on an approval: [`decide_approval`]. The row is locked, the state machine asked, and what changes is
+//! written with its audit entry and its line of history, in one transaction.
+
+use crate::{
+    domain::{
+        Action, Actor, ApprovalId, Detail, NewAuditEntry, Session,
+        action::ParamFault,
+        approval::{PatchFault, Refused, Status, Step, patch},
+    },
+    store::{
+        approvals::{self, StoredApproval},
+        audit,
+        history::{self, NewHistoryEntry},
+    },
+};
+use serde_json::{Map, Value};
+use sqlx::{PgConnection, PgPool};
+
+/// What a person wants of an approval.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    Skip,
+    /// Puts these parameters over those that were proposed; a null removes one.
+    Edit(Map<String, Value>),
+    /// Takes a skip back.
+    Undo,
+}
+
+/// Which approval, as the person saw it, and what is to become of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ask {
+    pub approval: ApprovalId,
+    /// The version that was decided on.
+    pub version: i32,
+    pub decision: Decision,
+}
+
+/// Nothing was decided.
+#[derive(Debug, thiserror::Error)]
+pub enum DecideError {
+    #[error("there is no such approval")]
+    NotFound,
+    #[error("version {present} is before the person, not {asked}")]
+    Stale { asked: i32, present: i32 },
+    #[error("the time to decide is over")]
+    Lapsed,
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The approval does not offer this.
+    #[error("this approval cannot be {what}")]
+    NotOffered { what: &'static str },
+    #[error("{} parameters cannot be used", .0.len())]
+    Faulty(Vec<ParamFault>),
+    #[error("could not write the decision down")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Decides, and gives the approval back as it is then. An approval that is found lapsed is expired on the spot.
+///
+/// # Errors
+/// When the approval is not as the person believes, its state does not allow the decision, or the database refuses.
+pub async fn decide_approval(
+    pool: &PgPool,
+    session: &Session,
+    ask: Ask,
+    request_id: &str,
+) -> Result<StoredApproval, DecideError> {
+    let tenant = session.tenant;
+    let mut tx = pool.begin().await?;
+    let present = approvals::lock(&mut tx, tenant, ask.approval)
+        .await?
+        .ok_or(DecideError::NotFound)?;
+    if present.version != ask.version {
+        return Err(DecideError::Stale {
+            asked: ask.version,
+            present: present.version,
+        });
+    }
+    if present.status == Status::Expired {
+        return Err(DecideError::Lapsed);
+    }
+    if present.lapsed && present.status.after(Step::Expire).is_ok() {
+        expire(&mut tx, session, &present, request_id).await?;
+        tx.commit().await?;
+        return Err(DecideError::Lapsed);
+    }
+    let (action, verb) = match ask.decision {
+        Decision::Skip => {
+            skip(&mut tx, session, &present).await?;
+            (Action::APPROVAL_SKIPPED, "skipped")
+        }
+        Decision::Edit(changes) => {
+            edit(&mut tx, session, &present, &changes).await?;
+            (Action::APPROVAL_EDITED, "edited")
+        }
+        Decision::Undo => {
+            reopen(&mut tx, session, &present).await?;
+            (Action::APPROVAL_REOPENED, "reopened")
+        }
+    };
+    let decided = approvals::find(&mut tx, tenant, ask.approval)
+        .await?
+        .ok_or(DecideError::NotFound)?;
+    let told = NewHistoryEntry {
+        verb,
+        object_kind: "approval",
+        object: decided.id.0,
+        job: Some(decided.job),
+        rationale: &decided.title,
+    };
+    history::insert(&mut tx, tenant, &told).await?;
+    let actor = Actor::User {
+        user: session.user,
+        session: Some(session.id),
+    };
+    let entry = entry(session, actor, action, &decided, request_id);
+    audit::insert(&mut tx, &[entry]).await?;
+    tx.commit().await?;
+    Ok(decided)
+}
+
+async fn skip(
+    conn: &mut PgConnection,
+    session: &Session,
+    present: &StoredApproval,
+) -> Result<(), DecideError> {
+    let next = present.status.after(Step::Skip)?;
+    offers(present, "skip", "skipped")?;
+    let step = (next, present.version);
+    approvals::set_status(conn, session.tenant, present.id, step, Some(session.user)).await?;
+    Ok(())
+}
+
+/// A patch is begun and ended at once, so nobody sees the approval being edited.
+async fn edit(
+    conn: &mut PgConnection,
+    session: &Session,
+    present: &StoredApproval,
+    changes: &Map<String, Value>,
+) -> Result<(), DecideError> {
+    present
+        .status
+        .after(Step::BeginEdit)?
+        .after(Step::EndEdit)?;
+    offers(present, "edit", "edited")?;
+    let patched = patch(&present.payload, changes).map_err(|fault| match fault {
+        PatchFault::NoParams => DecideError::NotOffered { what: "patched" },
+        PatchFault::Params(faults) => DecideError::Faulty(faults),
+    })?;
+    let version = present.version + 1;
+    approvals::set_payload(conn, session.tenant, present.id, version, &patched).await?;
+    Ok(())
+}
+
+/// A new version: a decision about the first round must not land in the second.
+async fn reopen(
+    conn: &mut PgConnection,
+    session: &Session,
+    present: &StoredApproval,
+) -> Result<(), DecideError> {
+    let next = present.status.after(Step::Undo { compensable: false })?;
+    if present.lapsed {
+        return Err(DecideError::Lapsed);
+    }
+    let step = (next, present.version + 1);
+    approvals::set_status(conn, session.tenant, present.id, step, None).await?;
+    Ok(())
+}
+
+fn offers(present: &StoredApproval, choice: &str, what: &'static str) -> Result<(), DecideError> {
+    if present.choices.iter().any(|offered| offered == choice) {
+        Ok(())
+    } else {
+        Err(DecideError::NotOffered { what })
+    }
+}
+
+/// What the fleet's duty would have done a little later.
+async fn expire(
+    conn: &mut PgConnection,
+    session: &Session,
+    present: &StoredApproval,
+    request_id: &str,
+) -> Result<(), DecideError> {
+    let step = (Status::Expired, present.version);
+    approvals::set_status(conn, session.tenant, present.id, step, None).await?;
+    let told = NewHistoryEntry {
+        verb: "expired",
+        object_kind: "approval",
+        object: present.id.0,
+        job: Some(present.job),
+        rationale: &present.title,
+    };
+    history::insert(conn, session.tenant, &told).await?;
+    let action = Action::APPROVAL_EXPIRED;
+    let entry = entry(session, Actor::System, action, present, request_id);
+    audit::insert(conn, &[entry]).await?;
+    Ok(())
+}
+
+fn entry(
+    session: &Session,
+    actor: Actor,
+    action: Action,
+    approval: &StoredApproval,
+    request_id: &str,
+) -> NewAuditEntry {
+    NewAuditEntry::new(session.tenant, actor, action, "approval", approval.id)
+        .with_request(Some(request_id))
+        .with_detail(
+            Detail::new()
+                .name("type", &approval.kind)
+                .count("version", approval.version)
+                .id("proposed_by_job", approval.job),
+        )
+}

@@ -1,0 +1,160 @@
+//! The life of an approval: [`Status`], and what each [`Step`] makes of it. One table, and no other way from state to state.
+
+use crate::domain::words::words;
+
+words! {
+    /// Where an approval stands.
+    Status {
+        /// It waits for a person.
+        Proposed = "proposed",
+        /// A new payload is being made on a person's instructions.
+        Editing = "editing",
+        /// A person agreed; its job has not been claimed.
+        Approved = "approved",
+        Executing = "executing",
+        Executed = "executed",
+        Failed = "failed",
+        Skipped = "skipped",
+        /// Nobody decided in time.
+        Expired = "expired",
+        Undoing = "undoing",
+        Undone = "undone",
+    }
+}
+
+/// What can happen to an approval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Approve,
+    BeginEdit,
+    /// The new payload is there.
+    EndEdit,
+    Skip,
+    Expire,
+    /// The person takes it back before a worker has begun.
+    Revoke,
+    /// A worker has begun.
+    Claim,
+    Succeed,
+    Fail,
+    /// Of a skip always; of an execution only if what was done can be taken back.
+    Undo {
+        compensable: bool,
+    },
+    /// What was done has been taken back.
+    Compensate,
+}
+
+/// The state does not allow the step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot {} an approval that is {status}", step.verb())]
+pub struct Refused {
+    pub status: Status,
+    pub step: Step,
+}
+
+impl Step {
+    /// As it is said in a sentence.
+    pub const fn verb(self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::BeginEdit => "edit",
+            Self::EndEdit => "end the editing of",
+            Self::Skip => "skip",
+            Self::Expire => "expire",
+            Self::Revoke => "revoke",
+            Self::Claim => "begin",
+            Self::Succeed => "complete",
+            Self::Fail => "fail",
+            Self::Undo { .. } => "undo",
+            Self::Compensate => "end the undoing of",
+        }
+    }
+}
+
+impl Status {
+    /// The state after the step.
+    ///
+    /// # Errors
+    /// If this state does not allow it; the refusal names the state.
+    pub const fn after(self, step: Step) -> Result<Self, Refused> {
+        Ok(match (self, step) {
+            (Self::Proposed, Step::Approve) => Self::Approved,
+            (Self::Proposed, Step::BeginEdit) => Self::Editing,
+            (Self::Proposed, Step::Skip) => Self::Skipped,
+            (Self::Proposed, Step::Expire) => Self::Expired,
+            (Self::Editing, Step::EndEdit)
+            | (Self::Approved, Step::Revoke)
+            | (Self::Skipped, Step::Undo { .. }) => Self::Proposed,
+            (Self::Approved, Step::Claim) => Self::Executing,
+            (Self::Executing, Step::Succeed) => Self::Executed,
+            (Self::Executing, Step::Fail) => Self::Failed,
+            (Self::Executed, Step::Undo { compensable: true }) => Self::Undoing,
+            (Self::Undoing, Step::Compensate) => Self::Undone,
+            (status, step) => return Err(Refused { status, step }),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEPS: [Step; 12] = [
+        Step::Approve,
+        Step::BeginEdit,
+        Step::EndEdit,
+        Step::Skip,
+        Step::Expire,
+        Step::Revoke,
+        Step::Claim,
+        Step::Succeed,
+        Step::Fail,
+        Step::Undo { compensable: true },
+        Step::Undo { compensable: false },
+        Step::Compensate,
+    ];
+
+    #[test]
+    fn every_step_from_every_state_is_in_this_table_or_refused_with_the_state() {
+        let allowed = [
+            ("proposed", "approve", "approved"),
+            ("proposed", "edit", "editing"),
+            ("proposed", "skip", "skipped"),
+            ("proposed", "expire", "expired"),
+            ("editing", "end the editing of", "proposed"),
+            ("approved", "revoke", "proposed"),
+            ("approved", "begin", "executing"),
+            ("executing", "complete", "executed"),
+            ("executing", "fail", "failed"),
+            ("executed", "undo", "undoing"),
+            ("skipped", "undo", "proposed"),
+            ("undoing", "end the undoing of", "undone"),
+        ];
+        let (mut taken, mut refused) = (0, 0);
+        for status in Status::ALL.iter().copied() {
+            for step in STEPS {
+                let irrevocable =
+                    status == Status::Executed && step == (Step::Undo { compensable: false });
+                let expected = allowed
+                    .iter()
+                    .find(|(from, verb, _)| *from == status.as_str() && *verb == step.verb())
+                    .filter(|_| !irrevocable);
+                match (status.after(step), expected) {
+                    (Ok(next), Some((.., to))) => {
+                        assert_eq!(next.as_str(), *to);
+                        taken += 1;
+                    }
+                    (Err(refusal), None) => {
+                        assert_eq!(refusal, Refused { status, step });
+                        assert!(refusal.to_string().ends_with(status.as_str()));
+                        refused += 1;
+                    }
+                    (got, expected) => panic!("{status} {step:?}: {got:?}, not {expected:?}"),
+                }
+            }
+        }
+        // A skip is undone whether or not anything is compensable.
+        assert_eq!((taken, refused), (13, 10 * 12 - 13));
+    }
+}

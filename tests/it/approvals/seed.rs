@@ -1,0 +1,34 @@
+//! Approvals as triage leaves them.
+
+use crate::support::TestDb;
+use chrono::Utc;
+use jobs::{
+    clock::Clock,
+    domain::{
+        JobId, MessageId, TenantId,
+        action::{ActionType, Params, Proposal},
+        approval::NewApproval,
+        gate::{Confirmation, Risk},
+    },
+    store::approvals,
+};
+use serde_json::json;
+
+/// Puts a task of this title before the tenant; the id of the approval.
+pub(crate) async fn propose(db: &TestDb, tenant: TenantId, title: &str) -> String {
+    let params = json!({ "title": title });
+    let proposal = Proposal {
+        kind: ActionType::CreateTask,
+        params: Params::read(ActionType::CreateTask, params.as_object().unwrap()).unwrap(),
+        confirmation: Confirmation::AsTrusted,
+        confidence: 0.9,
+        rationale: None,
+    };
+    let now: chrono::DateTime<Utc> = Clock::System.now();
+    let approval = NewApproval::of(&proposal, MessageId::new(), Risk::Medium, now);
+    let mut conn = db.pool().acquire().await.unwrap();
+    approvals::insert(&mut conn, tenant, JobId::new(), &approval)
+        .await
+        .unwrap();
+    approval.id.to_string()
+}
