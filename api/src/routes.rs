@@ -2,6 +2,7 @@
 
 pub mod approvals;
 pub mod audit;
+pub mod effects;
 pub mod fleet;
 pub mod jobs;
 pub mod meta;
@@ -19,6 +20,7 @@ pub fn all() -> Vec<Route> {
         jobs::routes(),
         rules::routes(),
         approvals::routes(),
+        effects::routes(),
         audit::routes(),
         fleet::routes(),
         meta::routes(),

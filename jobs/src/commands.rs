@@ -5,6 +5,7 @@ pub mod authenticate;
 pub mod bootstrap;
 pub mod cancel_job;
 pub mod decide_approval;
+pub mod effect_ledger;
 pub mod end_session;
 pub mod expire_approvals;
 pub mod fleet;

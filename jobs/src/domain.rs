@@ -3,6 +3,7 @@
 pub mod action;
 pub mod approval;
 pub mod audit;
+pub mod effect;
 pub mod gate;
 pub mod ids;
 pub mod invite;
@@ -16,7 +17,8 @@ mod words;
 
 pub use audit::{Action, Actor, AuditOutcome, Detail, NewAuditEntry};
 pub use ids::{
-    ApprovalId, AuditEntryId, InviteId, JobId, MessageId, SessionId, TenantId, UserId, WorkerId,
+    ApprovalId, AuditEntryId, EffectId, InviteId, JobId, MessageId, SessionId, TenantId, UserId,
+    WorkerId,
 };
 pub use session::{Role, Scope, Session};
 pub use token::{InviteToken, SessionToken};

@@ -17,6 +17,7 @@ mod corpus;
 mod crash;
 mod dashboards;
 mod dev;
+mod effects;
 mod events;
 mod http_surface;
 mod lease_model;

@@ -4,7 +4,7 @@
 
 use crate::engine::Engine;
 use jobs::{
-    commands::{expire_approvals, rescue_jobs},
+    commands::{effect_ledger, expire_approvals, rescue_jobs},
     queue::{duties, rescue::Rescued, retention, stats, workers},
     store::{llm_checkpoints, login_failures, request_keys, sessions},
     telemetry::chain,
@@ -28,15 +28,18 @@ enum Duty {
     PurgeRequestKeys,
     /// Approvals that nobody decided in time lapse.
     ExpireApprovals,
+    /// Effects whose attempt died are told apart: not done, or unknown.
+    LoseEffects,
 }
 
 impl Duty {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Sample,
         Self::PruneJobs,
         Self::PurgeSessions,
         Self::PurgeRequestKeys,
         Self::ExpireApprovals,
+        Self::LoseEffects,
     ];
 
     const fn name(self) -> &'static str {
@@ -46,6 +49,7 @@ impl Duty {
             Self::PurgeSessions => "purge_sessions",
             Self::PurgeRequestKeys => "purge_request_keys",
             Self::ExpireApprovals => "expire_approvals",
+            Self::LoseEffects => "lose_effects",
         }
     }
 
@@ -53,6 +57,7 @@ impl Duty {
         match self {
             // As often as Prometheus asks by default.
             Self::Sample => Duration::from_secs(15),
+            Self::LoseEffects => Duration::from_secs(30),
             // A decision that comes too late is refused at once, whenever this runs.
             Self::ExpireApprovals => Duration::from_secs(60),
             Self::PruneJobs | Self::PurgeSessions | Self::PurgeRequestKeys => {
@@ -145,6 +150,7 @@ async fn fulfil(engine: &Engine, duty: Duty) -> Result<(), sqlx::Error> {
             })
             .await
         }
+        Duty::LoseEffects => in_batches(|| effect_ledger::lose(pool, BATCH)).await,
         Duty::ExpireApprovals => in_batches(|| expire_approvals(pool, BATCH)).await,
     }
 }

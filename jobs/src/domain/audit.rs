@@ -55,6 +55,13 @@ impl Action {
     pub const APPROVAL_REOPENED: Self = Self("approval.reopened");
     /// Nobody decided in time.
     pub const APPROVAL_EXPIRED: Self = Self("approval.expired");
+    /// Written down before anything is tried.
+    pub const EFFECT_INTENDED: Self = Self("effect.intended");
+    pub const EFFECT_BEGUN: Self = Self("effect.begun");
+    /// A try ended; the outcome says how.
+    pub const EFFECT_ENDED: Self = Self("effect.ended");
+    /// Whoever tried it died: it may have been done.
+    pub const EFFECT_LOST: Self = Self("effect.lost");
     pub const RULES_UPDATED: Self = Self("rules.updated");
     pub const QUEUE_PAUSED: Self = Self("queue.paused");
     pub const QUEUE_RESUMED: Self = Self("queue.resumed");

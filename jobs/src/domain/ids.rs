@@ -56,6 +56,8 @@ id!(/// A mail that was handed in.
     MessageId);
 id!(/// A decision that waits for a person.
     ApprovalId);
+id!(/// One thing done to the outside world.
+    EffectId);
 id!(/// One worker process, from its start to its end.
     WorkerId);
 id!(/// One line of the audit log.

@@ -1,0 +1,135 @@
+//! What is done to the outside world, once: its name ([`effect_key`]), the Message-ID of a mail ([`message_id`]) and the
+//! life of its row ([`EffectStatus`]).
+//!
+//! A row begins with the intent. What the gate stops, what waits for a person and what is only simulated never becomes
+//! one, so none of them takes a key from the real run.
+
+mod status;
+
+pub use status::{EffectRefused, EffectStatus, EffectStep};
+
+use super::{ApprovalId, TenantId, action::ActionType, action::canonical_sha256};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+
+/// What tells two effects of one type on one target apart.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Identity<'a> {
+    /// What is to be done, as it was resolved by our own code.
+    Payload(&'a Value),
+    /// The caller's own name for it.
+    External(&'a str),
+}
+
+/// The name of an effect. `target` is what our code has resolved it to, never a model's word.
+pub fn effect_key(
+    tenant: TenantId,
+    action: ActionType,
+    target: &str,
+    identity: Identity<'_>,
+) -> [u8; 32] {
+    let identity = match identity {
+        Identity::Payload(payload) => json!({ "payload": payload }),
+        Identity::External(id) => json!({ "external_id": id }),
+    };
+    canonical_sha256(&json!([tenant, action, target, identity]))
+}
+
+/// The Message-ID of the mail that this effect sends, however often it is tried.
+pub fn message_id(tenant: TenantId, key: &[u8; 32], domain: &str) -> String {
+    let hash = Sha256::new()
+        .chain_update(tenant.0)
+        .chain_update(key)
+        .finalize();
+    let mut id = String::with_capacity(36 + domain.len());
+    id.push('<');
+    for byte in &hash[..16] {
+        let _ = write!(id, "{byte:02x}");
+    }
+    let _ = write!(id, "@{domain}>");
+    id
+}
+
+/// An effect to be: written before anything is tried.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewEffect {
+    pub key: [u8; 32],
+    pub kind: ActionType,
+    pub rendered: Option<Vec<u8>>,
+    pub message_id: Option<String>,
+    pub approval: Option<ApprovalId>,
+}
+
+/// How a try ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EffectEnd {
+    Succeeded {
+        receipt: Value,
+        before_image: Option<Value>,
+    },
+    /// It was refused for good.
+    FailedPermanent { code: &'static str },
+    /// It was certainly not done, and may be tried again.
+    Retryable { code: &'static str },
+    /// It may have been done: nothing is tried again before that is known.
+    Unknown { code: &'static str },
+}
+
+impl EffectEnd {
+    pub const fn step(&self) -> EffectStep {
+        match self {
+            Self::Succeeded { .. } => EffectStep::Succeed,
+            Self::FailedPermanent { .. } => EffectStep::FailForGood,
+            Self::Retryable { .. } => EffectStep::FailForNow,
+            Self::Unknown { .. } => EffectStep::Lose,
+        }
+    }
+
+    pub const fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::Succeeded { .. } => None,
+            Self::FailedPermanent { code } | Self::Retryable { code } | Self::Unknown { code } => {
+                Some(code)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_of_what_is_done_is_part_of_its_name() {
+        let (tenant, other) = (TenantId::new(), TenantId::new());
+        let (pay, call) = (json!({"title": "Pay"}), json!({"title": "Call"}));
+        let (word, again) = (json!("Pay"), json!({"title": "Pay"}));
+        let of = |tenant, action, target, identity| effect_key(tenant, action, target, identity);
+        let task = ActionType::CreateTask;
+        let keys = [
+            of(tenant, task, "m1", Identity::Payload(&pay)),
+            of(other, task, "m1", Identity::Payload(&pay)),
+            of(tenant, ActionType::Label, "m1", Identity::Payload(&pay)),
+            of(tenant, task, "m2", Identity::Payload(&pay)),
+            of(tenant, task, "m1", Identity::Payload(&call)),
+            of(tenant, task, "m1", Identity::External("Pay")),
+            of(tenant, task, "m1", Identity::Payload(&word)),
+        ];
+        let different: std::collections::HashSet<_> = keys.iter().collect();
+        assert_eq!(different.len(), keys.len());
+        assert_eq!(keys[0], of(tenant, task, "m1", Identity::Payload(&again)));
+    }
+
+    #[test]
+    fn a_mail_has_one_message_id_and_another_mail_has_another() {
+        let tenant = TenantId::new();
+        let id = message_id(tenant, &[1; 32], "acme.example");
+        assert_eq!(id, message_id(tenant, &[1; 32], "acme.example"));
+        assert_ne!(id, message_id(tenant, &[2; 32], "acme.example"));
+        assert!(
+            id.starts_with('<') && id.ends_with("@acme.example>") && id.len() == 47,
+            "{id}"
+        );
+    }
+}

@@ -1,0 +1,131 @@
+//! The life of an effect: one table of what may follow what. From `unknown` no way leads to a second try but through
+//! finding out what happened.
+
+use crate::domain::words::words;
+
+words! {
+    /// Where an effect stands.
+    EffectStatus {
+        /// Written down; nothing was tried.
+        Intent = "intent",
+        InFlight = "in_flight",
+        Succeeded = "succeeded",
+        FailedPermanent = "failed_permanent",
+        /// Certainly not done.
+        Retryable = "retryable",
+        /// It may have been done.
+        Unknown = "unknown",
+        /// The other side is being asked.
+        Reconciling = "reconciling",
+        /// The other side could not say.
+        NeedsHuman = "needs_human",
+        Compensating = "compensating",
+        Compensated = "compensated",
+        CompensationFailed = "compensation_failed",
+    }
+}
+
+words! {
+    /// What can happen to an effect.
+    EffectStep {
+        Begin = "begin",
+        Succeed = "succeed",
+        FailForGood = "fail_for_good",
+        FailForNow = "fail_for_now",
+        /// Whoever tried it cannot say how it ended.
+        Lose = "lose",
+        /// What was certainly not done is asked for again.
+        Renew = "renew",
+        Reconcile = "reconcile",
+        AskAPerson = "ask_a_person",
+        Compensate = "compensate",
+        EndCompensation = "end_compensation",
+        FailCompensation = "fail_compensation",
+    }
+}
+
+/// The state does not allow the step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an effect that is {status} does not {step}")]
+pub struct EffectRefused {
+    pub status: EffectStatus,
+    pub step: EffectStep,
+}
+
+impl EffectStatus {
+    /// The state after the step.
+    ///
+    /// # Errors
+    /// If this state does not allow it; the refusal names the state.
+    pub const fn after(self, step: EffectStep) -> Result<Self, EffectRefused> {
+        use EffectStep as Step;
+        Ok(match (self, step) {
+            (Self::Intent, Step::Begin) => Self::InFlight,
+            (Self::InFlight | Self::Reconciling, Step::Succeed) => Self::Succeeded,
+            (Self::InFlight, Step::FailForGood) => Self::FailedPermanent,
+            (Self::Intent | Self::InFlight | Self::Reconciling, Step::FailForNow) => {
+                Self::Retryable
+            }
+            (Self::InFlight | Self::Reconciling, Step::Lose) => Self::Unknown,
+            (Self::Retryable | Self::FailedPermanent, Step::Renew) => Self::Intent,
+            (Self::Unknown, Step::Reconcile) => Self::Reconciling,
+            (Self::Reconciling, Step::AskAPerson) => Self::NeedsHuman,
+            (Self::Succeeded, Step::Compensate) => Self::Compensating,
+            (Self::Compensating, Step::EndCompensation) => Self::Compensated,
+            (Self::Compensating, Step::FailCompensation) => Self::CompensationFailed,
+            (status, step) => return Err(EffectRefused { status, step }),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_way_that_there_is_stands_here() {
+        let ways: Vec<String> = EffectStatus::ALL
+            .iter()
+            .flat_map(|from| EffectStep::ALL.iter().map(move |step| (*from, *step)))
+            .filter_map(|(from, step)| match from.after(step) {
+                Ok(to) => Some(format!("{from} {to}")),
+                Err(refused) => {
+                    assert_eq!(refused, EffectRefused { status: from, step });
+                    None
+                }
+            })
+            .collect();
+        assert_eq!(
+            ways,
+            [
+                "intent in_flight",
+                "intent retryable",
+                "in_flight succeeded",
+                "in_flight failed_permanent",
+                "in_flight retryable",
+                "in_flight unknown",
+                "succeeded compensating",
+                "failed_permanent intent",
+                "retryable intent",
+                "unknown reconciling",
+                "reconciling succeeded",
+                "reconciling retryable",
+                "reconciling unknown",
+                "reconciling needs_human",
+                "compensating compensated",
+                "compensating compensation_failed",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_may_have_been_done_is_not_tried_again_before_it_is_known() {
+        let status = EffectStatus::Unknown;
+        for step in EffectStep::ALL
+            .iter()
+            .filter(|step| **step != EffectStep::Reconcile)
+        {
+            assert!(status.after(*step).is_err(), "{step}");
+        }
+    }
+}
