@@ -1,6 +1,7 @@
 //! The kinds of job: what each carries, gives back, and how it is retried. One file per kind; no IO.
 
 pub mod triage;
+pub mod triage_batch;
 
 use crate::queue::JobKind;
 
@@ -8,4 +9,4 @@ use crate::queue::JobKind;
 pub const QUEUES: [&str; 1] = [triage::Triage::QUEUE];
 
 /// Every kind of job.
-pub const KINDS: [&str; 1] = [triage::Triage::NAME];
+pub const KINDS: [&str; 2] = [triage::Triage::NAME, triage_batch::TriageBatch::NAME];

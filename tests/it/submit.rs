@@ -2,6 +2,7 @@
 
 mod batch;
 mod crash;
+mod family;
 mod options;
 
 use crate::support::{

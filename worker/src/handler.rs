@@ -57,7 +57,11 @@ impl Settlement {
     /// Enqueues the jobs as children and lets this one wait for their ends, without a slot; then it runs again, with
     /// [`Job::children`] to tell and [`jobs::queue::children::outcomes`] to read. A child whose external id names a job
     /// that is there already is not waited for.
+    ///
+    /// # Panics
+    /// If there are none: nothing would tell the next run from the first.
     pub fn wait_for(children: Vec<NewJob>) -> Self {
+        assert!(!children.is_empty(), "a job that waits needs children");
         Self {
             follow_ups: children,
             waits: true,

@@ -1,6 +1,7 @@
 //! One handler per kind of job, and the registry that `main` works with.
 
 pub mod triage;
+pub mod triage_batch;
 
 use crate::{
     config::WorkerConfig,
@@ -10,6 +11,7 @@ use crate::{
 };
 use jobs::clock::Clock;
 use triage::{TriageHandler, TriageMetrics};
+use triage_batch::TriageBatchHandler;
 
 /// The handlers of a worker could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +35,9 @@ pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Regist
     }
     let triage =
         TriageMetrics::register(&metrics.registry).map_err(RegistryError::TriageMetrics)?;
-    Ok(Registry::default().with(TriageHandler::new(model, triage)))
+    Ok(Registry::default()
+        .with(TriageHandler::new(model, triage))
+        .with(TriageBatchHandler))
 }
 
 #[cfg(test)]

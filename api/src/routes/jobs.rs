@@ -14,7 +14,7 @@ use crate::{App, error::ApiError, route_table::Route};
 use chrono::{DateTime, Utc};
 use jobs::{
     domain::{JobId, Session},
-    kinds::triage,
+    kinds::{triage, triage_batch},
     queue::{
         JobError, JobState, JobView,
         progress::Progress,
@@ -44,7 +44,7 @@ pub fn routes() -> Vec<Route> {
 #[schemars(rename = "Job")]
 struct JobBody {
     id: JobId,
-    /// `triage.email`
+    /// `triage.email` or `triage.batch`.
     kind: String,
     state: JobState,
     /// Attempts that counted, the running one included; 0 before the first.
@@ -58,11 +58,11 @@ struct JobBody {
     started_at: Option<DateTime<Utc>>,
     finished_at: Option<DateTime<Utc>>,
     /// The result of a job that succeeded.
-    #[schemars(with = "Option<triage::Output>")]
+    #[schemars(with = "Option<AnyOutput>")]
     output: Option<Value>,
     /// Why it was given up, or why its last attempt failed.
     error: Option<JobFailure>,
-    /// What the running attempt has reported.
+    /// What the running attempt has reported, or how many of the children that it waits for have ended.
     progress: Option<JobProgress>,
     /// The request that asked for it.
     request_id: Option<String>,
@@ -75,6 +75,16 @@ struct JobBody {
     links: JobLinks,
 }
 
+/// What the kinds of job give back.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "Output")]
+#[expect(dead_code, reason = "describes what was stored as JSON")]
+enum AnyOutput {
+    Triage(triage::Output),
+    Batch(triage_batch::Output),
+}
+
 /// Why a job failed, for its owner.
 #[derive(Debug, Serialize, JsonSchema)]
 struct JobFailure {
@@ -83,7 +93,7 @@ struct JobFailure {
     message: String,
 }
 
-/// How far a running attempt says that it is.
+/// How far a job is.
 #[derive(Debug, Serialize, JsonSchema)]
 struct JobProgress {
     /// From 0 to 1.
@@ -120,6 +130,19 @@ impl JobProgress {
     }
 }
 
+impl JobProgress {
+    /// A job that waits for others is as far as they are.
+    fn of_children(job: &JobView) -> Option<Self> {
+        let children = job.children.filter(|_| !job.state.is_terminal())?;
+        let ended = children.ended.min(children.total.into());
+        let share = ended as f32 / children.total.max(1) as f32;
+        Some(Self {
+            value: share,
+            note: format!("{ended} of {} jobs have ended", children.total),
+        })
+    }
+}
+
 impl JobBody {
     fn to_bytes(job: &JobView) -> Vec<u8> {
         let path = path(job.id);
@@ -136,7 +159,11 @@ impl JobBody {
             finished_at: job.finished_at,
             output: job.output.clone(),
             error: job.error.as_ref().map(JobFailure::of),
-            progress: job.progress.as_ref().map(JobProgress::of),
+            progress: job
+                .progress
+                .as_ref()
+                .map(JobProgress::of)
+                .or_else(|| JobProgress::of_children(job)),
             request_id: job.request_id.clone(),
             parent: job.parent,
             children: job.children,

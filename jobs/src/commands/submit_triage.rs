@@ -5,9 +5,11 @@
 //! Two keys with two meanings: the request's key protects one HTTP request, the job's external id protects the work.
 
 mod batch;
+mod family;
 mod many;
 mod submitter;
 
+pub use family::{FamilyError, submit_family};
 pub use many::{SubmitMany, submit_many};
 pub use submitter::Submitter;
 

@@ -19,6 +19,29 @@ pub struct ChildOutcome {
     pub error: Option<JobError>,
 }
 
+/// Lets a job that was enqueued in this transaction wait for so many children, enqueued in it too, before its first
+/// attempt.
+///
+/// # Errors
+/// If the database cannot be asked.
+pub async fn await_from_the_start(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    parent: JobId,
+    children: i32,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update jobs set state = 'scheduled', awaits_children = true, children = $3
+         where tenant_id = $1 and id = $2 and state = 'available'",
+        tenant.0,
+        parent.0,
+        children,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Puts the parent back into line if all of its children have ended; returns its queue if this call did. To be asked
 /// after the commit that ended a child: of two children that end at once, the later commit sees both.
 ///
@@ -30,7 +53,7 @@ pub async fn wake<'c>(
     parent: JobId,
 ) -> Result<Option<String>, sqlx::Error> {
     sqlx::query_scalar!(
-        "update jobs set state = 'available', awaits_children = false
+        "update jobs set state = 'available', awaits_children = false, run_at = now()
          where tenant_id = $1 and id = $2 and awaits_children and state = 'scheduled'
            and not exists (select from jobs child where child.parent_id = jobs.id and child.tenant_id = jobs.tenant_id)
          returning queue",

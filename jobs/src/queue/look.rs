@@ -51,7 +51,7 @@ pub async fn look<'c>(
                update jobs set state = 'available' from due where jobs.ctid = due.ctid
                returning queue
            ), woken as (
-               update jobs set state = 'available', awaits_children = false
+               update jobs set state = 'available', awaits_children = false, run_at = now()
                where awaits_children and state = 'scheduled'
                  and not exists (
                      select from jobs child where child.parent_id = jobs.id and child.tenant_id = jobs.tenant_id)

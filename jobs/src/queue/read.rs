@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::PgConnection;
+use std::collections::HashMap;
 
 /// A job's state for a reader.
 #[derive(Clone, Debug, PartialEq)]
@@ -136,6 +137,55 @@ pub async fn find(
     row.map(|row| row.view(tenant)).transpose()
 }
 
+/// How far a job is, and what it left.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    pub state: JobState,
+    /// Of one that succeeded.
+    pub output: Option<serde_json::Value>,
+    /// Of one that ended otherwise.
+    pub error_code: Option<String>,
+}
+
+/// How far these jobs of the tenant are; those that are not kept any more are not among them.
+///
+/// # Errors
+/// As [`find`].
+pub async fn standings(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    jobs: &[JobId],
+) -> Result<HashMap<JobId, Standing>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select id as "id!: JobId", state as "state!", output, error_code
+           from (
+               select id, state, null::jsonb as output, null::text as error_code
+               from jobs where tenant_id = $1 and id = any($2)
+               union all
+               select id, state, output, error_code from finished_jobs where tenant_id = $1 and id = any($2)
+           ) job"#,
+        tenant.0,
+        &jobs.iter().map(|job| job.0).collect::<Vec<_>>(),
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let standing = Standing {
+                state: known(&row.state)?,
+                output: row.output,
+                error_code: row.error_code,
+            };
+            Ok((row.id, standing))
+        })
+        .collect()
+}
+
+fn known(state: &str) -> Result<JobState, sqlx::Error> {
+    JobState::parse(state)
+        .ok_or_else(|| sqlx::Error::Decode(format!("unknown job state {state}").into()))
+}
+
 /// A job as it comes from either table.
 pub(super) struct Row {
     pub(super) id: JobId,
@@ -164,9 +214,7 @@ pub(super) struct Row {
 impl Row {
     /// Fails on a state that this version does not know.
     pub(super) fn view(self, tenant: TenantId) -> Result<JobView, sqlx::Error> {
-        let state = JobState::parse(&self.state).ok_or_else(|| {
-            sqlx::Error::Decode(format!("unknown job state {}", self.state).into())
-        })?;
+        let state = known(&self.state)?;
         Ok(JobView {
             id: self.id,
             tenant,

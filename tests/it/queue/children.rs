@@ -65,6 +65,12 @@ async fn parent_that_nobody_woke_is_found_by_the_next_look() {
     assert!(is_awake(&db, &parent).await);
     let again = &take(&db, 1).await[0];
     assert_eq!((again.lease.job, again.children), (parent.id, 2));
+    let waited = again.started_at - again.run_at;
+    let since = again.started_at - again.created_at;
+    assert!(
+        waited < since,
+        "time spent waiting for children is no time in line"
+    );
 }
 
 #[tokio::test]

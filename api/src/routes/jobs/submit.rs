@@ -1,6 +1,7 @@
 //! `POST /v1/jobs/triage`: a mail, raw or as an envelope, becomes a job.
 
 mod batch;
+mod family;
 mod options;
 
 use options::{OnDuplicate, Options, Priority, TriageBody};
@@ -43,7 +44,7 @@ const SMALL_MAIL_BYTES: usize = 16 * 1024;
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![route(), batch::route()]
+    vec![route(), batch::route(), family::route()]
 }
 
 fn route() -> Route {

@@ -4,7 +4,7 @@ use super::{
     AnswerOf, How, SubmitError, SubmitTriage, Submitted, external_id, replacements, submitted,
 };
 use crate::{
-    domain::{MessageId, NewAuditEntry},
+    domain::{JobId, MessageId, NewAuditEntry},
     kinds::triage::{self, Triage},
     queue::{EnqueueError, Enqueued, JobView, NewJob, bulk, dedupe::Replaced, read},
     store::{
@@ -14,6 +14,7 @@ use crate::{
         rule_sets,
     },
 };
+use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 
 /// Carries out requests of which no two have the same key; the answers' places are those of `requests`. A refusal
@@ -27,7 +28,7 @@ pub(super) async fn submit_all(
     answer_of: AnswerOf,
 ) -> Result<Vec<Result<Submitted, SubmitError>>, sqlx::Error> {
     let mut tx = pool.begin().await?;
-    let works = plan(&mut tx, requests, answer_of).await?;
+    let works = plan(&mut tx, requests, None, answer_of).await?.works;
     let keys: Vec<_> = requests
         .iter()
         .zip(&works)
@@ -90,6 +91,10 @@ async fn carry_out(
 ) -> Result<Vec<Result<Submitted, SubmitError>>, sqlx::Error> {
     let keys: Vec<RequestKey<'_>> = works.iter().map(|work| work.request.key()).collect();
     let (done, entries) = perform(conn, works, answer_of).await?;
+    let done: Vec<_> = done
+        .into_iter()
+        .map(|done| done.map(|(_, submitted)| submitted))
+        .collect();
     let (mut refused, mut answered) = (Vec::new(), Vec::new());
     for (key, done) in keys.into_iter().zip(&done) {
         match done {
@@ -104,6 +109,13 @@ async fn carry_out(
     Ok(done)
 }
 
+/// What requests would bring about.
+pub(super) struct Plan<'a> {
+    pub(super) works: Vec<Work<'a>>,
+    /// The transaction's time, that of everything it writes.
+    pub(super) at: DateTime<Utc>,
+}
+
 /// What a request brings about if nobody has asked for it before.
 pub(super) struct Work<'a> {
     request: &'a SubmitTriage,
@@ -113,12 +125,13 @@ pub(super) struct Work<'a> {
     answer: StoredAnswer,
 }
 
-/// Says what the requests would bring about, and writes nothing.
+/// Says what the requests would bring about, as children of `parent` if there is one, and writes nothing.
 pub(super) async fn plan<'a>(
     conn: &mut PgConnection,
     requests: &'a [SubmitTriage],
+    parent: Option<JobId>,
     answer_of: AnswerOf,
-) -> Result<Vec<Work<'a>>, sqlx::Error> {
+) -> Result<Plan<'a>, sqlx::Error> {
     let tenants: Vec<_> = requests.iter().map(|r| r.session.tenant).collect();
     let active = rule_sets::active_versions(conn, &tenants).await?;
     let work = |request: &'a SubmitTriage| {
@@ -135,27 +148,34 @@ pub(super) async fn plan<'a>(
             priority: request.place.priority,
             run_at: request.place.run_at,
             dedupe: request.place.dedupe.clone(),
+            parent,
             request_id: Some(request.request_id.to_string()),
             traceparent: Some(request.traceparent.to_string()),
             ..NewJob::of::<Triage>(tenant, &args)
                 .map_err(|error| sqlx::Error::Encode(Box::new(error)))?
         };
-        Ok(Work {
+        Ok::<_, sqlx::Error>(Work {
             answer: answer_of(&JobView::of_new(&job, active.at), How::Inserted),
             request,
             job,
             message: args.message_id,
         })
     };
-    requests.iter().map(work).collect()
+    Ok(Plan {
+        works: requests.iter().map(work).collect::<Result<_, _>>()?,
+        at: active.at,
+    })
 }
+
+/// The job of a request, and its answer; or why there is none.
+pub(super) type Done = Result<(JobId, Submitted), SubmitError>;
 
 /// Does what is planned, and leaves keys and audit entries to be written.
 pub(super) async fn perform(
     conn: &mut PgConnection,
     works: Vec<Work<'_>>,
     answer_of: AnswerOf,
-) -> Result<(Vec<Result<Submitted, SubmitError>>, Vec<NewAuditEntry>), sqlx::Error> {
+) -> Result<(Vec<Done>, Vec<NewAuditEntry>), sqlx::Error> {
     let (mut jobs, mut rest) = (Vec::new(), Vec::new());
     for work in works {
         jobs.push(work.job);
@@ -195,11 +215,12 @@ pub(super) async fn perform(
         };
         entries.push(submitted(request, id, how));
         entries.extend(replacements(request, &replaced));
-        done.push(Ok(Submitted {
+        let submitted = Submitted {
             answer,
             how,
             replaced,
-        }));
+        };
+        done.push(Ok((id, submitted)));
     }
     messages::insert(conn, &mails).await?;
     Ok((done, entries))

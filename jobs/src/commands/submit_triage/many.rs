@@ -46,8 +46,14 @@ pub async fn submit_many(
             Err(SubmitError::KeyReused)
         };
     };
-    let works = plan(&mut tx, request.items, request.answer_of).await?;
+    let works = plan(&mut tx, request.items, None, request.answer_of)
+        .await?
+        .works;
     let (done, entries) = perform(&mut tx, works, request.answer_of).await?;
+    let done: Vec<_> = done
+        .into_iter()
+        .map(|done| done.map(|(_, submitted)| submitted))
+        .collect();
     let told: Vec<_> = request
         .items
         .iter()

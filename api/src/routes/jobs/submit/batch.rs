@@ -2,7 +2,7 @@
 
 use super::{Asked, JSON, NoParameters, Submission, TriageBody, answer_of, count, respond};
 use crate::{
-    AppState,
+    App, AppState,
     context::RequestContext,
     error::{ApiError, Code, Problem, success},
     extract::{CurrentSession, IdempotencyKey, StrictQuery, body, json},
@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 const PATH: &str = "/v1/jobs:batch";
 /// Forty kilobytes for each of a hundred mails.
-const BODY_BYTES: usize = 4 * 1024 * 1024;
+pub(super) const BODY_BYTES: usize = 4 * 1024 * 1024;
 const MOST_ITEMS: usize = 100;
 
 pub(super) fn route() -> Route {
@@ -53,7 +53,7 @@ pub(super) fn route() -> Route {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Batch")]
-struct BatchBody {
+pub(super) struct BatchBody {
     /// Each as for `POST /v1/jobs/triage`. One that cannot be used does not keep the others back.
     #[schemars(with = "Vec<TriageBody>", length(min = 1, max = 100))]
     items: Vec<Value>,
@@ -89,24 +89,7 @@ async fn submit(
     key: IdempotencyKey,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let uri = request.uri().clone();
-    if body::media_type(request.headers()) != JSON {
-        return Err(body::unsupported(JSON));
-    }
-    StrictQuery::<NoParameters>::parse(&uri)?;
-    let value = json::parse(&body::read(&app, request).await?)?;
-    let fingerprint = fingerprint::of_request(&operation, &uri, Content::Json(&value))
-        .map_err(ApiError::internal)?;
-    let BatchBody { items } = json::into_type(value)?;
-    if !(1..=MOST_ITEMS).contains(&items.len()) {
-        return Err(
-            ApiError::new(Code::InvalidBody, "Send 1 to 100 items with one request.").at(
-                "/items",
-                "INVALID_VALUE",
-                "There are too few or too many.",
-            ),
-        );
-    }
+    let (items, fingerprint) = read_items(&app, &operation, request).await?;
     let asked = Asked {
         session,
         operation,
@@ -149,7 +132,34 @@ async fn submit(
     Ok(respond(submitted))
 }
 
-fn understand(item: Value, fingerprint: [u8; 32]) -> Result<Submission, ApiError> {
+/// The items, with the fingerprint of the request.
+pub(super) async fn read_items(
+    app: &App,
+    operation: &Operation,
+    request: Request,
+) -> Result<(Vec<Value>, [u8; 32]), ApiError> {
+    let uri = request.uri().clone();
+    if body::media_type(request.headers()) != JSON {
+        return Err(body::unsupported(JSON));
+    }
+    StrictQuery::<NoParameters>::parse(&uri)?;
+    let value = json::parse(&body::read(app, request).await?)?;
+    let fingerprint = fingerprint::of_request(operation, &uri, Content::Json(&value))
+        .map_err(ApiError::internal)?;
+    let BatchBody { items } = json::into_type(value)?;
+    if !(1..=MOST_ITEMS).contains(&items.len()) {
+        return Err(
+            ApiError::new(Code::InvalidBody, "Send 1 to 100 items with one request.").at(
+                "/items",
+                "INVALID_VALUE",
+                "There are too few or too many.",
+            ),
+        );
+    }
+    Ok((items, fingerprint))
+}
+
+pub(super) fn understand(item: Value, fingerprint: [u8; 32]) -> Result<Submission, ApiError> {
     let body: TriageBody = json::into_type(item)?;
     let submission = Submission::of_body(&body, fingerprint)?;
     submission.options.check()?;

@@ -1,0 +1,69 @@
+//! `triage.batch`: many mails as one piece of work. Its children judge them; it waits for them and sums up.
+
+use super::triage::Triage;
+use crate::domain::JobId;
+use crate::queue::{JobKind, JobState, RetryPolicy};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, time::Duration};
+
+/// The kind of job; see [`Args`] and [`Output`].
+pub struct TriageBatch;
+
+impl JobKind for TriageBatch {
+    const NAME: &'static str = "triage.batch";
+    const QUEUE: &'static str = Triage::QUEUE;
+    /// It reads, once, what its children have left.
+    const TIMEOUT: Duration = Duration::from_secs(30);
+
+    type Args = Args;
+    type Output = Output;
+
+    fn retry_policy() -> RetryPolicy {
+        Triage::retry_policy()
+    }
+}
+
+/// What the job carries: the jobs that judge the mails, in the order in which these were handed in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Args {
+    pub items: Vec<Item>,
+}
+
+/// One mail's job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Item {
+    pub job: JobId,
+    /// The mail had been handed in before, so this is no child of the batch.
+    pub existing: bool,
+}
+
+/// The job's result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Output {
+    pub total: usize,
+    /// How many mails' jobs ended in each state.
+    pub outcomes: BTreeMap<String, usize>,
+    /// How many mails were found to be of each category; only those that were judged.
+    pub categories: BTreeMap<String, usize>,
+    pub items: Vec<ItemOutput>,
+}
+
+/// What became of one mail, at its place in the request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ItemOutput {
+    pub index: usize,
+    pub job: JobId,
+    /// The mail had been handed in before this batch.
+    pub existing: bool,
+    /// `null` if the job ended so long ago that it is no longer kept.
+    pub state: Option<JobState>,
+    /// Of a mail that was judged.
+    pub category: Option<String>,
+    pub disposition: Option<String>,
+    pub priority: Option<String>,
+    /// Why it was not, as a code.
+    pub error_code: Option<String>,
+}
