@@ -111,6 +111,8 @@ async fn every_operation_that_needs_a_session_refuses_whatever_is_not_a_living_o
     let api = Api::spawn(&office.db).await;
     let caller = Caller::at(api.addr);
     let living = office.owner_token.expose();
+    let another = if living.ends_with('x') { 'y' } else { 'x' };
+    let misspelt = format!("{}{another}", &living[..living.len() - 1]);
     let bad: Vec<(&str, Option<String>)> = vec![
         ("missing", None),
         ("garbage", Some("Bearer garbage".into())),
@@ -125,7 +127,7 @@ async fn every_operation_that_needs_a_session_refuses_whatever_is_not_a_living_o
         ),
         (
             "typing error",
-            Some(format!("Bearer {}x", &living[..living.len() - 1])),
+            Some(format!("Bearer {misspelt}")),
         ),
         ("ended", Some(format!("Bearer {}", ended_token.expose()))),
         (
