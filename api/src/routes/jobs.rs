@@ -81,7 +81,7 @@ struct JobBody {
 #[schemars(rename = "Output")]
 #[expect(dead_code, reason = "describes what was stored as JSON")]
 enum AnyOutput {
-    Triage(triage::Output),
+    Triage(Box<triage::Output>),
     Batch(triage_batch::Output),
 }
 

@@ -125,10 +125,7 @@ async fn every_operation_that_needs_a_session_refuses_whatever_is_not_a_living_o
             "invite",
             Some(format!("Bearer {}", InviteToken::generate().expose())),
         ),
-        (
-            "typing error",
-            Some(format!("Bearer {misspelt}")),
-        ),
+        ("typing error", Some(format!("Bearer {misspelt}"))),
         ("ended", Some(format!("Bearer {}", ended_token.expose()))),
         (
             "expired",
