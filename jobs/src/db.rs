@@ -113,7 +113,7 @@ async fn open(
     PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(config.acquire_timeout)
-        .idle_timeout(Duration::from_secs(60))
+        .idle_timeout(Duration::from_secs(20))
         .after_release(|connection, _| {
             Box::pin(async move {
                 // Outside a transaction this is a warning from the server and nothing else.

@@ -6,7 +6,7 @@ use crate::engine::Engine;
 use jobs::{
     commands::{effect_ledger, expire_approvals, rescue_jobs},
     queue::{duties, rescue::Rescued, retention, stats, workers},
-    store::{llm_checkpoints, login_failures, request_keys, sessions},
+    store::{approvals, effects, llm_checkpoints, login_failures, request_keys, sessions},
     telemetry::chain,
 };
 use std::{sync::Arc, time::Duration};
@@ -89,7 +89,7 @@ pub async fn run(engine: Arc<Engine>) {
             }
             () = engine.duty_due.notified() => {}
         }
-        let elected = match duties::take_due(&engine.pool, engine.worker, &duties).await {
+        let elected = match duties::take_due(&engine.queue_pool, engine.worker, &duties).await {
             Ok(elected) => elected,
             Err(error) => {
                 tracing::warn!(%error, "could not ask for maintenance duties; trying again");
@@ -128,7 +128,7 @@ async fn fulfil(engine: &Engine, duty: Duty) -> Result<(), sqlx::Error> {
                 .into_iter()
                 .map(str::to_owned)
                 .collect();
-            stats::sample(pool, &queues).await
+            stats::sample(&engine.queue_pool, &queues).await
         }
         Duty::PruneJobs => {
             in_batches(|| retention::prune_finished(pool, engine.config.retention, BATCH)).await?;
@@ -150,8 +150,14 @@ async fn fulfil(engine: &Engine, duty: Duty) -> Result<(), sqlx::Error> {
             })
             .await
         }
-        Duty::LoseEffects => in_batches(|| effect_ledger::lose(pool, BATCH)).await,
-        Duty::ExpireApprovals => in_batches(|| expire_approvals(pool, BATCH)).await,
+        // Asked first, for a transaction that finds nothing is four statements.
+        Duty::LoseEffects if effects::any_open(&engine.queue_pool).await? => {
+            in_batches(|| effect_ledger::lose(pool, BATCH)).await
+        }
+        Duty::ExpireApprovals if approvals::any_lapsed(&engine.queue_pool).await? => {
+            in_batches(|| expire_approvals(pool, BATCH)).await
+        }
+        Duty::LoseEffects | Duty::ExpireApprovals => Ok(()),
     }
 }
 

@@ -118,9 +118,9 @@ async fn claim_after<'c>(
     let rows = sqlx::query_as!(
         Row,
         r#"with picked as (
-               select job.ctid, known.place as turn
-               from unnest($6::smallint[], $7::uuid[], $8::timestamptz[], $9::uuid[], $10::bigint[]) with ordinality
-                   as known (priority, tenant_id, run_at, id, share, place)
+               select job.ctid
+               from unnest($6::smallint[], $7::uuid[], $8::timestamptz[], $9::uuid[], $10::bigint[])
+                   as known (priority, tenant_id, run_at, id, share)
                cross join lateral (
                    select ctid from jobs
                    where queue = $1 and priority = known.priority and state = 'available'
@@ -135,9 +135,8 @@ async fn claim_after<'c>(
            update jobs
            set state = 'running', attempt = attempt + 1, worker_id = $4, lease_until = now() + $5,
                started_at = clock_timestamp()
-           from picked
-           where jobs.ctid = picked.ctid and state = 'available'
-           returning turn as "turn!", jobs.id as "id: JobId", tenant_id as "tenant_id: TenantId", kind, queue, priority, args,
+           where ctid = any(array(select ctid from picked)) and state = 'available'
+           returning id as "id: JobId", tenant_id as "tenant_id: TenantId", kind, queue, priority, args,
                      attempt, errors, crashes, max_attempts, run_at, created_at, started_at as "started_at!",
                      request_id, traceparent, parent_id as "parent_id: JobId", children"#,
         request.queue,

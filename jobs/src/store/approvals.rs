@@ -6,7 +6,7 @@ use crate::domain::{
 };
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgExecutor};
 
 /// # Errors
 /// When the database refuses.
@@ -262,6 +262,18 @@ pub async fn set_payload(
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// Whether [`expire`] may find something.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn any_lapsed<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists(select from approvals where status = 'proposed' and expires_at <= now()) as "any!""#
+    )
+    .fetch_one(executor)
+    .await
 }
 
 /// An approval whose time is over.

@@ -6,7 +6,7 @@ use crate::domain::{
 };
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgExecutor};
 
 /// An effect as it is, without the bytes.
 #[derive(Clone, Debug, PartialEq)]
@@ -212,6 +212,18 @@ pub async fn end(
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Whether [`lose`] may find something.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn any_open<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists(select from effects where status in ('intent', 'in_flight')) as "any!""#
+    )
+    .fetch_one(executor)
+    .await
 }
 
 /// An effect whose holder is gone.
