@@ -1,12 +1,17 @@
 //! The kinds of job: what each carries, gives back, and how it is retried. One file per kind; no IO.
 
+pub mod action;
 pub mod triage;
 pub mod triage_batch;
 
 use crate::queue::JobKind;
 
 /// Every queue that a kind of job waits in.
-pub const QUEUES: [&str; 1] = [triage::Triage::QUEUE];
+pub const QUEUES: [&str; 2] = [triage::Triage::QUEUE, action::ActionExecute::QUEUE];
 
 /// Every kind of job.
-pub const KINDS: [&str; 2] = [triage::Triage::NAME, triage_batch::TriageBatch::NAME];
+pub const KINDS: [&str; 3] = [
+    triage::Triage::NAME,
+    triage_batch::TriageBatch::NAME,
+    action::ActionExecute::NAME,
+];

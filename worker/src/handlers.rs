@@ -1,5 +1,6 @@
 //! One handler per kind of job, and the registry that `main` works with.
 
+pub mod action;
 pub mod triage;
 pub mod triage_batch;
 
@@ -9,7 +10,8 @@ use crate::{
     llm::{Model, config::ModelError},
     metrics::WorkerMetrics,
 };
-use jobs::clock::Clock;
+use action::{ActionHandler, ActionMetrics};
+use jobs::{clock::Clock, db, queue::Failure, telemetry::chain};
 use triage::{TriageHandler, TriageMetrics};
 use triage_batch::TriageBatchHandler;
 
@@ -20,6 +22,8 @@ pub enum RegistryError {
     Model(#[source] ModelError),
     #[error("could not register the metrics of triage")]
     TriageMetrics(#[source] prometheus::Error),
+    #[error("could not register the metrics of actions")]
+    ActionMetrics(#[source] prometheus::Error),
 }
 
 /// The handlers of this worker.
@@ -35,9 +39,27 @@ pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Regist
     }
     let triage =
         TriageMetrics::register(&metrics.registry).map_err(RegistryError::TriageMetrics)?;
+    let action =
+        ActionMetrics::register(&metrics.registry).map_err(RegistryError::ActionMetrics)?;
     Ok(Registry::default()
         .with(TriageHandler::new(model, triage))
-        .with(TriageBatchHandler))
+        .with(TriageBatchHandler)
+        .with(ActionHandler::new(action)))
+}
+
+/// The database's own fault, for both audiences. Worth another attempt even if it looks permanent: a statement that the
+/// schema refuses is mended by a deployment, not by giving the mail up.
+fn unavailable(error: &sqlx::Error) -> Failure {
+    let code = if db::is_transient(error) {
+        "database_unavailable"
+    } else {
+        "internal_error"
+    };
+    Failure::transient(
+        code,
+        "Something went wrong on our side; the job will be tried again.",
+        chain(error),
+    )
 }
 
 #[cfg(test)]

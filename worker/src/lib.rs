@@ -5,6 +5,7 @@
 
 pub mod backend;
 pub mod config;
+pub mod effects;
 pub mod engine;
 pub mod executor;
 pub mod handler;

@@ -4,7 +4,7 @@
 
 use crate::engine::Engine;
 use jobs::{
-    commands::{effect_ledger, expire_approvals, rescue_jobs},
+    commands::{carry_out, effect_ledger, expire_approvals, rescue_jobs},
     queue::{duties, rescue::Rescued, retention, stats, workers},
     store::{approvals, effects, llm_checkpoints, login_failures, request_keys, sessions},
     telemetry::chain,
@@ -28,7 +28,7 @@ enum Duty {
     PurgeRequestKeys,
     /// Approvals that nobody decided in time lapse.
     ExpireApprovals,
-    /// Effects whose attempt died are told apart: not done, or unknown.
+    /// Effects whose attempt died are told apart: not done, or unknown; approvals whose job ended without a word are ended.
     LoseEffects,
 }
 
@@ -151,13 +151,19 @@ async fn fulfil(engine: &Engine, duty: Duty) -> Result<(), sqlx::Error> {
             .await
         }
         // Asked first, for a transaction that finds nothing is four statements.
-        Duty::LoseEffects if effects::any_open(&engine.queue_pool).await? => {
-            in_batches(|| effect_ledger::lose(pool, BATCH)).await
+        Duty::LoseEffects => {
+            if effects::any_open(&engine.queue_pool).await? {
+                in_batches(|| effect_ledger::lose(pool, BATCH)).await?;
+            }
+            if approvals::any_in_hand(&engine.queue_pool).await? {
+                in_batches(|| carry_out::abandon(pool, BATCH)).await?;
+            }
+            Ok(())
         }
         Duty::ExpireApprovals if approvals::any_lapsed(&engine.queue_pool).await? => {
             in_batches(|| expire_approvals(pool, BATCH)).await
         }
-        Duty::LoseEffects | Duty::ExpireApprovals => Ok(()),
+        Duty::ExpireApprovals => Ok(()),
     }
 }
 

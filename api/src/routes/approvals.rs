@@ -104,8 +104,21 @@ struct Approval {
     job_id: JobId,
     decided_by: Option<UserId>,
     decided_at: Option<DateTime<Utc>>,
+    /// The job that carries it out, or takes it back.
+    execution_job_id: Option<JobId>,
+    executed_at: Option<DateTime<Utc>>,
+    /// Why it could not be carried out, or taken back.
+    error: Option<ApprovalFailure>,
     expires_at: DateTime<Utc>,
     created_at: DateTime<Utc>,
+}
+
+/// Why an approval failed, for its owner.
+#[derive(Serialize, JsonSchema)]
+struct ApprovalFailure {
+    /// Stable and machine-readable.
+    code: String,
+    message: String,
 }
 
 type Versioned = ([(HeaderName, String); 1], Json<Approval>);
@@ -165,6 +178,12 @@ impl From<StoredApproval> for Approval {
             job_id: approval.job,
             decided_by: approval.decided_by,
             decided_at: approval.decided_at,
+            execution_job_id: approval.execution_job,
+            executed_at: approval.executed_at,
+            error: approval.failure_code.map(|code| ApprovalFailure {
+                code,
+                message: approval.failure_message.unwrap_or_default(),
+            }),
             expires_at: approval.expires_at,
             created_at: approval.created_at,
         }

@@ -1,28 +1,37 @@
 //! A person's word on an approval: [`decide_approval`]. The row is locked, the state machine asked, and what changes is
 //! written with its audit entry and its line of history, in one transaction.
 
+mod execution;
+
 use crate::{
     domain::{
         Action, Actor, ApprovalId, Detail, NewAuditEntry, Session,
         action::ParamFault,
         approval::{PatchFault, Refused, Status, Step, patch},
     },
+    queue::{EnqueueError, notify::Notifier},
     store::{
         approvals::{self, StoredApproval},
         audit,
         history::{self, NewHistoryEntry},
     },
 };
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
+use execution::Signal;
 use sqlx::{PgConnection, PgPool};
 
 /// What a person wants of an approval.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
     Skip,
+    /// It is carried out by a job. A mail is held back for `hold` before it goes, in which the agreement can be revoked.
+    Approve { hold: TimeDelta },
+    /// Takes an agreement back before a worker has begun.
+    Revoke,
     /// Puts these parameters over those that were proposed; a null removes one.
     Edit(Map<String, Value>),
-    /// Takes a skip back.
+    /// Takes a skip back, or what was done.
     Undo,
 }
 
@@ -33,6 +42,14 @@ pub struct Ask {
     /// The version that was decided on.
     pub version: i32,
     pub decision: Decision,
+}
+
+/// The request that decides.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking<'a> {
+    pub request_id: &'a str,
+    pub traceparent: &'a str,
+    pub at: DateTime<Utc>,
 }
 
 /// Nothing was decided.
@@ -51,6 +68,8 @@ pub enum DecideError {
     NotOffered { what: &'static str },
     #[error("{} parameters cannot be used", .0.len())]
     Faulty(Vec<ParamFault>),
+    #[error("could not enqueue what was decided")]
+    Enqueue(#[source] EnqueueError),
     #[error("could not write the decision down")]
     Database(#[from] sqlx::Error),
 }
@@ -61,10 +80,12 @@ pub enum DecideError {
 /// When the approval is not as the person believes, its state does not allow the decision, or the database refuses.
 pub async fn decide_approval(
     pool: &PgPool,
+    notifier: &Notifier,
     session: &Session,
     ask: Ask,
-    request_id: &str,
+    asking: Asking<'_>,
 ) -> Result<StoredApproval, DecideError> {
+    let request_id = asking.request_id;
     let tenant = session.tenant;
     let mut tx = pool.begin().await?;
     let present = approvals::lock(&mut tx, tenant, ask.approval)
@@ -84,14 +105,27 @@ pub async fn decide_approval(
         tx.commit().await?;
         return Err(DecideError::Lapsed);
     }
+    let mut signal = Signal::None;
     let (action, verb) = match ask.decision {
         Decision::Skip => {
             skip(&mut tx, session, &present).await?;
             (Action::APPROVAL_SKIPPED, "skipped")
         }
+        Decision::Approve { hold } => {
+            signal = execution::approve(&mut tx, session, &present, hold, asking).await?;
+            (Action::APPROVAL_APPROVED, "approved")
+        }
+        Decision::Revoke => {
+            signal = execution::revoke(&mut tx, session, &present).await?;
+            (Action::APPROVAL_REVOKED, "revoked")
+        }
         Decision::Edit(changes) => {
             edit(&mut tx, session, &present, &changes).await?;
             (Action::APPROVAL_EDITED, "edited")
+        }
+        Decision::Undo if present.status == Status::Executed => {
+            signal = execution::undo(&mut tx, session, &present, asking).await?;
+            (Action::APPROVAL_UNDO_ASKED, "undo_asked")
         }
         Decision::Undo => {
             reopen(&mut tx, session, &present).await?;
@@ -116,6 +150,7 @@ pub async fn decide_approval(
     let entry = entry(session, actor, action, &decided, request_id);
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
+    signal.send(notifier);
     Ok(decided)
 }
 

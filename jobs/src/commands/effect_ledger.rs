@@ -2,6 +2,8 @@
 //! audit entry, and nothing of the outside world is touched in any of them; whoever dies in between leaves a row that
 //! says how far it came, and [`lose`] finds it.
 
+pub mod local;
+
 use crate::{
     domain::{
         Action, Actor, Detail, EffectId, NewAuditEntry,
@@ -48,22 +50,25 @@ pub async fn reserve(
     effect: &NewEffect,
 ) -> Result<Reserved, LedgerError> {
     let mut tx = held(pool, job).await?;
+    let reserved = intend(&mut tx, job, effect).await?;
+    tx.commit().await?;
+    Ok(reserved)
+}
+
+/// The intent, written in the transaction of somebody who holds the job.
+async fn intend(
+    conn: &mut PgConnection,
+    job: &Job,
+    effect: &NewEffect,
+) -> Result<Reserved, LedgerError> {
     let holder = holder(job);
     let request_id = job.request_id.as_deref();
-    if let Some(id) = effects::insert(&mut tx, holder, effect, request_id).await? {
-        record(
-            &mut tx,
-            job,
-            Action::EFFECT_INTENDED,
-            id,
-            EffectStatus::Intent,
-            None,
-        )
-        .await?;
-        tx.commit().await?;
+    if let Some(id) = effects::insert(conn, holder, effect, request_id).await? {
+        let to = EffectStatus::Intent;
+        record(conn, job, Action::EFFECT_INTENDED, id, to, None).await?;
         return Ok(Reserved::Intended(id));
     }
-    let found = effects::lock_by_key(&mut tx, job.tenant, &effect.key).await?;
+    let found = effects::lock_by_key(conn, job.tenant, &effect.key).await?;
     let ours = found.job == job.lease.job;
     let next = match found.status {
         EffectStatus::Intent if ours => EffectStatus::Intent,
@@ -75,14 +80,14 @@ pub async fn reserve(
         }
         _ => return Ok(Reserved::Duplicate(Box::new(found))),
     };
-    effects::take(&mut tx, holder, found.id, (found.status, next)).await?;
     let action = if next == EffectStatus::Unknown {
+        effects::take(conn, holder, found.id, (found.status, next)).await?;
         Action::EFFECT_LOST
     } else {
+        effects::renew(conn, holder, found.id, effect).await?;
         Action::EFFECT_INTENDED
     };
-    record(&mut tx, job, action, found.id, next, None).await?;
-    tx.commit().await?;
+    record(conn, job, action, found.id, next, None).await?;
     Ok(if next == EffectStatus::Intent {
         Reserved::Intended(found.id)
     } else {

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 words! {
-    /// Everything that triage may propose.
+    /// Everything that can be done.
     ActionType {
         Label = "label",
         Unlabel = "unlabel",
@@ -26,9 +26,12 @@ words! {
         SaveDraft = "save_draft",
         CreateTask = "create_task",
         UpdateTask = "update_task",
+        Link = "link",
         UpsertContact = "upsert_contact",
         ScheduleBlock = "schedule_block",
         Snooze = "snooze",
+        Defer = "defer",
+        SendDraft = "send_draft",
         Reply = "reply",
         Send = "send",
         Forward = "forward",
@@ -53,11 +56,58 @@ impl ActionType {
         Self::Snooze,
     ];
 
+    /// What a rule may do: nothing that names a row by its id, for a rule is written before there is one.
+    pub const OPEN_TO_RULES: &'static [Self] = &[
+        Self::Label,
+        Self::Unlabel,
+        Self::MarkRead,
+        Self::Star,
+        Self::Notify,
+        Self::DigestAdd,
+        Self::Archive,
+        Self::Move,
+        Self::SaveDraft,
+        Self::CreateTask,
+        Self::UpdateTask,
+        Self::UpsertContact,
+        Self::ScheduleBlock,
+        Self::Snooze,
+        Self::Reply,
+        Self::Send,
+        Self::Forward,
+        Self::CreateEvent,
+        Self::Trash,
+        Self::Spam,
+        Self::CallWebhook,
+    ];
+
+    /// What this version can do; the rest can be proposed, and a person does it.
+    pub const EXECUTABLE: &'static [Self] = &[Self::Notify];
+
+    pub fn is_executable(self) -> bool {
+        Self::EXECUTABLE.contains(&self)
+    }
+
+    /// Whether what it did can be taken back.
+    pub const fn is_compensable(self) -> bool {
+        matches!(self, Self::CreateTask | Self::UpdateTask | Self::Link | Self::UpsertContact | Self::Snooze | Self::Defer)
+    }
+
+    /// Whether it is a mail that a person may still call back for a few seconds.
+    pub const fn is_mail(self) -> bool {
+        matches!(self, Self::SendDraft | Self::Reply | Self::Send | Self::Forward)
+    }
+
     /// Whether something of the mail or about it reaches somebody else.
     pub const fn leaves_the_house(self) -> bool {
         matches!(
             self,
-            Self::Reply | Self::Send | Self::Forward | Self::CallWebhook | Self::CreateEvent
+            Self::SendDraft
+                | Self::Reply
+                | Self::Send
+                | Self::Forward
+                | Self::CallWebhook
+                | Self::CreateEvent
         )
     }
 
@@ -80,9 +130,12 @@ impl ActionType {
             Self::SaveDraft => "Draft a reply",
             Self::CreateTask => "Create a task",
             Self::UpdateTask => "Update a task",
+            Self::Link => "Link a task",
             Self::UpsertContact => "Save a contact",
             Self::ScheduleBlock => "Block time",
             Self::Snooze => "Snooze the mail",
+            Self::Defer => "Put off an item",
+            Self::SendDraft => "Send a draft",
             Self::Reply => "Send a reply",
             Self::Send => "Send a mail",
             Self::Forward => "Forward the mail",

@@ -33,6 +33,8 @@ pub struct NewApproval {
     pub id: ApprovalId,
     /// The type of the action.
     pub kind: &'static str,
+    /// Which kind of job wants it.
+    pub source: &'static str,
     pub title: String,
     pub summary: String,
     pub choices: Vec<Choice>,
@@ -48,6 +50,17 @@ pub struct NewApproval {
 impl NewApproval {
     /// Puts `proposal`, made from `message`, before a person.
     pub fn of(proposal: &Proposal, message: MessageId, risk: Risk, now: DateTime<Utc>) -> Self {
+        Self::about(proposal, Some(message), "triage", risk, now)
+    }
+
+    /// The same for a proposal that may be about no mail.
+    pub fn about(
+        proposal: &Proposal,
+        message: Option<MessageId>,
+        source: &'static str,
+        risk: Risk,
+        now: DateTime<Utc>,
+    ) -> Self {
         let payload = json!({
             "type": proposal.kind,
             "params": proposal.params.as_json(),
@@ -56,6 +69,7 @@ impl NewApproval {
         Self {
             id: ApprovalId::new(),
             kind: proposal.kind.as_str(),
+            source,
             title: proposal.kind.title().to_owned(),
             summary: summary(proposal.kind, &proposal.params),
             choices: Choice::ALL.to_vec(),

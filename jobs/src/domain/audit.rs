@@ -48,8 +48,19 @@ impl Action {
     pub const TRIAGE_RULE_MATCHED: Self = Self("triage.rule_matched");
     pub const TRIAGE_COMPLETED: Self = Self("triage.completed");
     pub const ACTION_PROPOSED: Self = Self("action.proposed");
+    /// An action of a job came to an end; the detail says which.
+    pub const ACTION_ENDED: Self = Self("action.ended");
     pub const APPROVAL_CREATED: Self = Self("approval.created");
     pub const APPROVAL_EDITED: Self = Self("approval.edited");
+    pub const APPROVAL_APPROVED: Self = Self("approval.approved");
+    /// An agreement was taken back before a worker had begun.
+    pub const APPROVAL_REVOKED: Self = Self("approval.revoked");
+    /// A worker has begun to carry it out.
+    pub const APPROVAL_BEGUN: Self = Self("approval.begun");
+    /// It was carried out, or could not be.
+    pub const APPROVAL_ENDED: Self = Self("approval.ended");
+    /// What was done is to be taken back.
+    pub const APPROVAL_UNDO_ASKED: Self = Self("approval.undo_asked");
     pub const APPROVAL_SKIPPED: Self = Self("approval.skipped");
     /// A skip was taken back.
     pub const APPROVAL_REOPENED: Self = Self("approval.reopened");
@@ -62,6 +73,8 @@ impl Action {
     pub const EFFECT_ENDED: Self = Self("effect.ended");
     /// Whoever tried it died: it may have been done.
     pub const EFFECT_LOST: Self = Self("effect.lost");
+    /// What was done was taken back, or could not be.
+    pub const EFFECT_TAKEN_BACK: Self = Self("effect.taken_back");
     pub const RULES_UPDATED: Self = Self("rules.updated");
     pub const QUEUE_PAUSED: Self = Self("queue.paused");
     pub const QUEUE_RESUMED: Self = Self("queue.resumed");

@@ -56,6 +56,8 @@ pub fn message_id(tenant: TenantId, key: &[u8; 32], domain: &str) -> String {
 pub struct NewEffect {
     pub key: [u8; 32],
     pub kind: ActionType,
+    /// sha256 over what is to be done, whatever the key was made of.
+    pub payload_hash: [u8; 32],
     pub rendered: Option<Vec<u8>>,
     pub message_id: Option<String>,
     pub approval: Option<ApprovalId>,

@@ -75,10 +75,13 @@ pub const fn base_risk(action: ActionType) -> Risk {
         | ActionType::SaveDraft
         | ActionType::CreateTask
         | ActionType::UpdateTask
+        | ActionType::Link
         | ActionType::UpsertContact
         | ActionType::ScheduleBlock
-        | ActionType::Snooze => Risk::Medium,
-        ActionType::Reply
+        | ActionType::Snooze
+        | ActionType::Defer => Risk::Medium,
+        ActionType::SendDraft
+        | ActionType::Reply
         | ActionType::Send
         | ActionType::Forward
         | ActionType::CreateEvent

@@ -4,6 +4,7 @@
 //! Refuses only what is no mail at all; broken MIME, 8-bit headers and missing fields are everyday mail. Keeps no
 //! attachment's content and no HTML. Its `Debug` shows nothing of the text: bodies and addresses never reach a log.
 
+mod automatic;
 mod envelope;
 mod html;
 mod mime;
@@ -14,6 +15,7 @@ mod tests;
 
 pub use envelope::{Envelope, EnvelopeAddress, EnvelopeAttachment, EnvelopeEarlier};
 
+pub use automatic::{is_automatic, keyword};
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

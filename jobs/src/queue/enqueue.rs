@@ -161,7 +161,11 @@ async fn find_key(
     Ok((row.job_id, row.fingerprint))
 }
 
-async fn insert(conn: &mut PgConnection, job: &NewJob) -> Result<(), sqlx::Error> {
+/// Inserts a job that has no name which another could have.
+///
+/// # Errors
+/// When the database refuses.
+pub(crate) async fn insert(conn: &mut PgConnection, job: &NewJob) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into jobs (id, tenant_id, kind, queue, state, priority, run_at, max_attempts, args, request_id, traceparent,
              parent_id)

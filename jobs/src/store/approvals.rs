@@ -22,7 +22,7 @@ pub async fn insert(
         insert into approvals (
             tenant_id, id, kind, title, summary, actions, source, payload, payload_hash, risk, rationale, confidence,
             job_id, expires_at)
-        values ($1, $2, $3, $4, $5, $6, 'triage', $7, $8, $9, $10, $11, $12, $13)
+        values ($1, $2, $3, $4, $5, $6, $14, $7, $8, $9, $10, $11, $12, $13)
         "#,
         tenant.0,
         approval.id.0,
@@ -37,6 +37,7 @@ pub async fn insert(
         approval.confidence,
         job.0,
         approval.expires_at,
+        approval.source,
     )
     .execute(conn)
     .await?;
@@ -53,6 +54,7 @@ pub struct StoredApproval {
     pub choices: Vec<String>,
     pub source: String,
     pub payload: Value,
+    pub payload_hash: Vec<u8>,
     pub risk: String,
     pub status: Status,
     /// Grows whenever it is put before a person anew.
@@ -63,6 +65,11 @@ pub struct StoredApproval {
     pub job: JobId,
     pub decided_by: Option<UserId>,
     pub decided_at: Option<DateTime<Utc>>,
+    /// The job that carries it out, or takes it back.
+    pub execution_job: Option<JobId>,
+    pub executed_at: Option<DateTime<Utc>>,
+    pub failure_code: Option<String>,
+    pub failure_message: Option<String>,
     pub expires_at: DateTime<Utc>,
     /// Whether the time to decide is over, by the database's clock.
     pub lapsed: bool,
@@ -85,6 +92,7 @@ struct Row {
     actions: Vec<String>,
     source: String,
     payload: Value,
+    payload_hash: Vec<u8>,
     risk: String,
     status: String,
     version: i32,
@@ -93,6 +101,10 @@ struct Row {
     job: JobId,
     decided_by: Option<UserId>,
     decided_at: Option<DateTime<Utc>>,
+    execution_job: Option<JobId>,
+    executed_at: Option<DateTime<Utc>>,
+    failure_code: Option<String>,
+    failure_message: Option<String>,
     expires_at: DateTime<Utc>,
     lapsed: bool,
     created_at: DateTime<Utc>,
@@ -112,6 +124,7 @@ impl TryFrom<Row> for StoredApproval {
             choices: row.actions,
             source: row.source,
             payload: row.payload,
+            payload_hash: row.payload_hash,
             risk: row.risk,
             status,
             version: row.version,
@@ -120,6 +133,10 @@ impl TryFrom<Row> for StoredApproval {
             job: row.job,
             decided_by: row.decided_by,
             decided_at: row.decided_at,
+            execution_job: row.execution_job,
+            executed_at: row.executed_at,
+            failure_code: row.failure_code,
+            failure_message: row.failure_message,
             expires_at: row.expires_at,
             lapsed: row.lapsed,
             created_at: row.created_at,
@@ -137,8 +154,9 @@ pub async fn find(
     let row = sqlx::query_as!(
         Row,
         r#"
-        select id as "id: ApprovalId", kind, title, summary, actions, source, payload, risk, status, version, rationale,
-            confidence, job_id as "job: JobId", decided_by as "decided_by: UserId", decided_at, expires_at,
+        select id as "id: ApprovalId", kind, title, summary, actions, source, payload, payload_hash, risk, status, version, rationale,
+            confidence, job_id as "job: JobId", decided_by as "decided_by: UserId", decided_at,
+            execution_job as "execution_job: JobId", executed_at, failure_code, failure_message, expires_at,
             expires_at <= now() as "lapsed!", created_at
         from approvals
         where tenant_id = $1 and id = $2
@@ -163,8 +181,9 @@ pub async fn lock(
     let row = sqlx::query_as!(
         Row,
         r#"
-        select id as "id: ApprovalId", kind, title, summary, actions, source, payload, risk, status, version, rationale,
-            confidence, job_id as "job: JobId", decided_by as "decided_by: UserId", decided_at, expires_at,
+        select id as "id: ApprovalId", kind, title, summary, actions, source, payload, payload_hash, risk, status, version, rationale,
+            confidence, job_id as "job: JobId", decided_by as "decided_by: UserId", decided_at,
+            execution_job as "execution_job: JobId", executed_at, failure_code, failure_message, expires_at,
             expires_at <= now() as "lapsed!", created_at
         from approvals
         where tenant_id = $1 and id = $2
@@ -192,8 +211,9 @@ pub async fn list(
     let rows = sqlx::query_as!(
         Row,
         r#"
-        select id as "id: ApprovalId", kind, title, summary, actions, source, payload, risk, status, version, rationale,
-            confidence, job_id as "job: JobId", decided_by as "decided_by: UserId", decided_at, expires_at,
+        select id as "id: ApprovalId", kind, title, summary, actions, source, payload, payload_hash, risk, status, version, rationale,
+            confidence, job_id as "job: JobId", decided_by as "decided_by: UserId", decided_at,
+            execution_job as "execution_job: JobId", executed_at, failure_code, failure_message, expires_at,
             expires_at <= now() as "lapsed!", created_at
         from approvals
         where tenant_id = $1 and ($2::text is null or kind = $2) and ($3::text is null or status = $3)
@@ -273,6 +293,112 @@ pub async fn any_lapsed<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx:
         r#"select exists(select from approvals where status = 'proposed' and expires_at <= now()) as "any!""#
     )
     .fetch_one(executor)
+    .await
+}
+
+/// Whether [`abandon`] may find something.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn any_in_hand<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists(select from approvals where status in ('approved', 'executing', 'undoing')) as "any!""#
+    )
+    .fetch_one(executor)
+    .await
+}
+
+/// Says which job carries it out, or takes it back. The caller holds [`lock`].
+///
+/// # Errors
+/// When the database refuses.
+pub async fn assign(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: ApprovalId,
+    job: Option<JobId>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update approvals set execution_job = $3 where tenant_id = $1 and id = $2",
+        tenant.0,
+        id.0,
+        job.map(|job| job.0),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// A worker's word on an approval that was decided: who decided, and when, stays. With a failure, why. The caller holds
+/// [`lock`].
+///
+/// # Errors
+/// When the database refuses.
+pub async fn advance(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: ApprovalId,
+    status: Status,
+    failure: Option<(&str, &str)>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update approvals set status = $3, failure_code = $4, failure_message = $5,
+             executed_at = case when $3 in ('executed', 'failed') then coalesce(executed_at, now()) else executed_at end
+         where tenant_id = $1 and id = $2",
+        tenant.0,
+        id.0,
+        status.as_str(),
+        failure.map(|(code, _)| code),
+        failure.map(|(_, message)| message),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// An approval that its job has left behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Abandoned {
+    pub tenant: TenantId,
+    pub id: ApprovalId,
+    pub title: String,
+    /// What it is now.
+    pub status: String,
+}
+
+/// Takes up to `limit` approvals from jobs that ended without a word: what was not begun is before a person again, as the
+/// next version; what was begun has failed; what was to be taken back stands.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn abandon(conn: &mut PgConnection, limit: i64) -> Result<Vec<Abandoned>, sqlx::Error> {
+    sqlx::query_as!(
+        Abandoned,
+        r#"
+        with abandoned as (
+            select tenant_id, id from approvals
+            where status in ('approved', 'executing', 'undoing') and not exists (
+                select from jobs where jobs.tenant_id = approvals.tenant_id and jobs.id = approvals.execution_job)
+            order by decided_at
+            limit $1
+            for update skip locked
+        )
+        update approvals set
+            status = case status when 'approved' then 'proposed' when 'executing' then 'failed' else 'executed' end,
+            version = case status when 'approved' then version + 1 else version end,
+            decided_by = case status when 'approved' then null else decided_by end,
+            decided_at = case status when 'approved' then null else decided_at end,
+            executed_at = case status when 'executing' then now() else executed_at end,
+            failure_code = case status when 'approved' then null else 'job_ended' end,
+            failure_message = case status when 'approved' then null
+                else 'The job ended before it could say what came of it. See its effects.' end
+        from abandoned
+        where approvals.tenant_id = abandoned.tenant_id and approvals.id = abandoned.id
+        returning approvals.tenant_id as "tenant: TenantId", approvals.id as "id: ApprovalId", title, status
+        "#,
+        limit,
+    )
+    .fetch_all(conn)
     .await
 }
 

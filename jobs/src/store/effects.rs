@@ -19,8 +19,11 @@ pub struct StoredEffect {
     pub job: JobId,
     pub attempt: i32,
     pub receipt: Option<Value>,
+    pub before_image: Option<Value>,
     pub error_code: Option<String>,
     pub request_id: Option<String>,
+    /// What was to be done, as sha256.
+    pub payload_hash: Option<Vec<u8>>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
@@ -42,8 +45,10 @@ struct Row {
     job: JobId,
     attempt: i32,
     receipt: Option<Value>,
+    before_image: Option<Value>,
     error_code: Option<String>,
     request_id: Option<String>,
+    payload_hash: Option<Vec<u8>>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
 }
@@ -63,7 +68,9 @@ impl TryFrom<Row> for StoredEffect {
             job: row.job,
             attempt: row.attempt,
             receipt: row.receipt,
+            before_image: row.before_image,
             error_code: row.error_code,
+            payload_hash: row.payload_hash,
             request_id: row.request_id,
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -83,8 +90,9 @@ pub async fn insert(
 ) -> Result<Option<EffectId>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
-        insert into effects (tenant_id, id, effect_key, type, rendered, message_id, approval_id, job_id, attempt, request_id)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+        insert into effects (tenant_id, id, effect_key, type, rendered, message_id, approval_id, job_id, attempt, request_id,
+            payload_hash)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
         on conflict on constraint effects_key do nothing
         returning id as "id: EffectId"
         "#,
@@ -98,6 +106,7 @@ pub async fn insert(
         holder.job.0,
         holder.attempt,
         request_id,
+        &effect.payload_hash,
     )
     .fetch_optional(conn)
     .await
@@ -114,7 +123,8 @@ pub async fn find(
         Row,
         r#"
         select id as "id: EffectId", type as kind, message_id, approval_id as "approval: ApprovalId", status,
-            job_id as "job: JobId", attempt, receipt, error_code, request_id, created_at, updated_at
+            job_id as "job: JobId", attempt, receipt, before_image, error_code,
+            request_id, payload_hash, created_at, updated_at
         from effects
         where tenant_id = $1 and id = $2
         "#,
@@ -124,6 +134,60 @@ pub async fn find(
     .fetch_optional(conn)
     .await?;
     row.map(StoredEffect::try_from).transpose()
+}
+
+/// As [`find`]; whoever else wants to change it waits until the transaction ends.
+///
+/// # Errors
+/// When the database does not answer in time.
+pub async fn lock(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: EffectId,
+) -> Result<Option<StoredEffect>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"
+        select id as "id: EffectId", type as kind, message_id, approval_id as "approval: ApprovalId", status,
+            job_id as "job: JobId", attempt, receipt, before_image, error_code,
+            request_id, payload_hash, created_at, updated_at
+        from effects
+        where tenant_id = $1 and id = $2
+        for update
+        "#,
+        tenant.0,
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(StoredEffect::try_from).transpose()
+}
+
+/// What was done, or tried, for an approval, in that order.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn of_approval(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    approval: ApprovalId,
+) -> Result<Vec<StoredEffect>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"
+        select id as "id: EffectId", type as kind, message_id, approval_id as "approval: ApprovalId", status,
+            job_id as "job: JobId", attempt, receipt, before_image, error_code,
+            request_id, payload_hash, created_at, updated_at
+        from effects
+        where tenant_id = $1 and approval_id = $2
+        order by id
+        "#,
+        tenant.0,
+        approval.0,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(StoredEffect::try_from).collect()
 }
 
 /// The effect of this key, held until the transaction ends.
@@ -139,7 +203,8 @@ pub async fn lock_by_key(
         Row,
         r#"
         select id as "id: EffectId", type as kind, message_id, approval_id as "approval: ApprovalId", status,
-            job_id as "job: JobId", attempt, receipt, error_code, request_id, created_at, updated_at
+            job_id as "job: JobId", attempt, receipt, before_image, error_code,
+            request_id, payload_hash, created_at, updated_at
         from effects
         where tenant_id = $1 and effect_key = $2
         for update
@@ -175,6 +240,37 @@ pub async fn take(
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Puts an intent that was certainly not carried out into the hands of `holder`. What is asked for under the same name
+/// may be something else by now; the same is sent as it was rendered first.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn renew(
+    conn: &mut PgConnection,
+    holder: Holder,
+    id: EffectId,
+    effect: &NewEffect,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update effects set status = 'intent', job_id = $3, attempt = $4, error_code = null, updated_at = now(),
+             rendered = case when payload_hash = $5 then rendered else $6 end,
+             message_id = case when payload_hash = $5 then message_id else $7 end,
+             approval_id = $8, payload_hash = $5
+         where tenant_id = $1 and id = $2",
+        holder.tenant.0,
+        id.0,
+        holder.job.0,
+        holder.attempt,
+        &effect.payload_hash,
+        effect.rendered.as_deref(),
+        effect.message_id.as_deref(),
+        effect.approval.map(|id| id.0),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// Writes how a try ended. False when `holder` does not have it in flight any more: then nothing is written.

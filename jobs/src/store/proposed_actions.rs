@@ -8,6 +8,7 @@ use uuid::Uuid;
 /// A proposed action as it was written.
 pub struct StoredAction {
     pub id: Uuid,
+    pub message: MessageId,
     pub kind: String,
     pub payload: Value,
     pub risk: String,
@@ -111,7 +112,7 @@ pub async fn of_job(
     sqlx::query_as!(
         StoredAction,
         r#"
-        select id, type as kind, payload, risk, gate, confidence, approval_id as "approval: ApprovalId"
+        select id, message_id as "message: MessageId", type as kind, payload, risk, gate, confidence, approval_id as "approval: ApprovalId"
         from proposed_actions
         where tenant_id = $1 and job_id = $2
         order by id

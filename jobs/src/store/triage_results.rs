@@ -119,6 +119,25 @@ pub async fn former(
     .transpose()
 }
 
+/// Whether any judgement of this very mail found orders to the model in it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn injection_suspected(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    message: MessageId,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select coalesce(bool_or(injection_suspected), false) as "suspected!"
+           from triage_results where tenant_id = $1 and message_id = $2"#,
+        tenant.0,
+        message.0,
+    )
+    .fetch_one(conn)
+    .await
+}
+
 /// The table's checks and the enums hold the same words; a difference is a mistake in a migration.
 fn known<T>(word: Option<T>) -> Result<T, sqlx::Error> {
     word.ok_or_else(|| sqlx::Error::Decode("unknown word in triage_results".into()))

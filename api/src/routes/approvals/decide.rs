@@ -5,15 +5,16 @@ use crate::{
     App, AppState,
     context::RequestContext,
     error::{ApiError, Code},
-    extract::{CurrentSession, IfMatch, StrictJson, if_match, json},
+    extract::{CurrentSession, IfMatch, StrictJson, body, if_match, json},
     route_table::{Access, Place, Route},
 };
 use axum::{
-    extract::{Path, State},
+    extract::{Path, Request, State},
     http::Method,
 };
+use chrono::TimeDelta;
 use jobs::{
-    commands::decide_approval::{Ask, DecideError, Decision, decide_approval},
+    commands::decide_approval::{Ask, Asking, DecideError, Decision, decide_approval},
     domain::{Session, session::Scope},
 };
 use schemars::JsonSchema;
@@ -48,8 +49,27 @@ pub(super) fn routes() -> Vec<Route> {
         access,
         undo,
     )
-    .summary("Take a skip back, as the next version");
-    [edit, skip, undo].map(versioned_route).into()
+    .summary("Take a skip back, as the next version, or what was done");
+    let approve = Route::new(
+        Method::POST,
+        "/v1/approvals/{id}/approve",
+        "approve_approval",
+        access,
+        approve,
+    )
+    .summary("Agree to it: a job carries it out")
+    .body::<Approve>(JSON);
+    let revoke = Route::new(
+        Method::POST,
+        "/v1/approvals/{id}/revoke",
+        "revoke_approval",
+        access,
+        revoke,
+    )
+    .summary("Take an agreement back before a worker has begun, as the next version");
+    [approve, edit, skip, undo, revoke]
+        .map(versioned_route)
+        .into()
 }
 
 /// What all of them take and give.
@@ -63,6 +83,20 @@ fn versioned_route(route: Route) -> Route {
         )
         .answer::<Approval>(200, "The approval as it is now")
 }
+
+/// An agreement. The body may be left out.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "ApprovalApprove")]
+struct Approve {
+    /// How long a mail is held back before it goes, 0 to 60; until then the agreement can be revoked. 10 if it is left out.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 60))]
+    hold_seconds: Option<i64>,
+}
+
+const HOLD_SECONDS: i64 = 10;
+const LONGEST_HOLD_SECONDS: i64 = 60;
 
 /// A change of what is proposed.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -90,6 +124,46 @@ async fn edit(
         Decision::Edit(body.patch),
     )
     .await
+}
+
+async fn approve(
+    State(app): State<AppState>,
+    CurrentSession(session): CurrentSession,
+    context: RequestContext,
+    Path(id): Path<String>,
+    seen: IfMatch,
+    request: Request,
+) -> Result<Versioned, ApiError> {
+    let bytes = body::read(&app, request).await?;
+    let asked: Approve = if bytes.is_empty() {
+        Approve::default()
+    } else {
+        json::into_type(json::parse(&bytes)?)?
+    };
+    let hold = asked.hold_seconds.unwrap_or(HOLD_SECONDS);
+    if !(0..=LONGEST_HOLD_SECONDS).contains(&hold) {
+        return Err(
+            ApiError::new(Code::InvalidBody, "Hold a mail back for 0 to 60 seconds.").at(
+                "/hold_seconds",
+                "INVALID_VALUE",
+                "The value does not fit this field.",
+            ),
+        );
+    }
+    let decision = Decision::Approve {
+        hold: TimeDelta::seconds(hold),
+    };
+    decide(&app, &session, &context, &id, seen, decision).await
+}
+
+async fn revoke(
+    State(app): State<AppState>,
+    CurrentSession(session): CurrentSession,
+    context: RequestContext,
+    Path(id): Path<String>,
+    seen: IfMatch,
+) -> Result<Versioned, ApiError> {
+    decide(&app, &session, &context, &id, seen, Decision::Revoke).await
 }
 
 async fn skip(
@@ -125,7 +199,12 @@ async fn decide(
         version,
         decision,
     };
-    let decided = decide_approval(&app.pool, session, ask, &context.request_id).await?;
+    let asking = Asking {
+        request_id: &context.request_id,
+        traceparent: &context.traceparent,
+        at: app.clock.now(),
+    };
+    let decided = decide_approval(&app.pool, &app.notifier, session, ask, asking).await?;
     Ok(versioned(decided))
 }
 
@@ -161,6 +240,7 @@ impl From<DecideError> for ApiError {
                     refusal.at(pointer, fault.code.to_uppercase(), fault.message)
                 },
             ),
+            DecideError::Enqueue(source) => Self::internal(source),
             DecideError::Database(source) => source.into(),
         }
     }

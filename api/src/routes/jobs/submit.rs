@@ -1,5 +1,6 @@
 //! `POST /v1/jobs/triage`: a mail, raw or as an envelope, becomes a job.
 
+mod action;
 mod batch;
 mod family;
 mod options;
@@ -44,7 +45,7 @@ const SMALL_MAIL_BYTES: usize = 16 * 1024;
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![route(), batch::route(), family::route()]
+    vec![route(), batch::route(), family::route(), action::route()]
 }
 
 fn route() -> Route {
@@ -141,7 +142,7 @@ async fn submit(
     };
     let request = submission.into_request(&app, &asked).await?;
     let submitted = app.submitter.submit(request).await?;
-    count(&app, submitted.how);
+    count::<Triage>(&app, submitted.how);
     Ok(respond(submitted))
 }
 
@@ -262,12 +263,12 @@ fn not_a_mail(error: MailError) -> ApiError {
     ApiError::new(Code::NotAMail, detail).at("/message", code, detail)
 }
 
-fn count(app: &App, how: How) {
+fn count<K: JobKind>(app: &App, how: How) {
     let metrics = &app.metrics;
     let enqueued = |outcome| {
         metrics
             .jobs_enqueued_total
-            .with_label_values(&[Triage::NAME, outcome])
+            .with_label_values(&[K::NAME, outcome])
             .inc();
     };
     let suppressed = |layer| {

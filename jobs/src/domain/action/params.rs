@@ -2,10 +2,13 @@
 //! answer when it is read.
 
 use super::ActionType;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// Checked parameters of an action: only known fields, all of them text within bounds.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// Checked parameters of an action: only known fields, all of them text within bounds. What is deserialized was checked
+/// before it was stored.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Params(Map<String, Value>);
 
 /// One field of an action.
@@ -86,11 +89,20 @@ impl Params {
                 }
             }
             ActionType::UpdateTask => const { &[text("task_id", 64), text("status", 20)] },
-            ActionType::UpsertContact => const { &[text("name", 200), optional("notes", 1_000)] },
+            ActionType::Link => const { &[text("task_id", 36), optional("item_id", 36)] },
+            ActionType::Defer => {
+                const { &[text("item_id", 36), optional("until", 40), optional("bucket", 20)] }
+            }
+            ActionType::UpsertContact => {
+                const { &[text("name", 200), optional("email", 320), optional("notes", 1_000)] }
+            }
             ActionType::ScheduleBlock => const { &[text("title", 200), optional("minutes", 4)] },
             ActionType::Snooze => const { &[text("until", 40)] },
             ActionType::Send => {
                 const { &[recipient("to"), text("subject", 300), text("body", 5_000)] }
+            }
+            ActionType::SendDraft => {
+                const { &[text("draft_id", 36), text("version", 10), optional("content_hash", 64)] }
             }
             ActionType::Forward => const { &[recipient("to"), optional("note", 1_000)] },
             ActionType::CreateEvent => {

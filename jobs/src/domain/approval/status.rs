@@ -43,6 +43,8 @@ pub enum Step {
     },
     /// What was done has been taken back.
     Compensate,
+    /// What was done could not be taken back: it stands.
+    FailUndo,
 }
 
 /// The state does not allow the step.
@@ -68,6 +70,7 @@ impl Step {
             Self::Fail => "fail",
             Self::Undo { .. } => "undo",
             Self::Compensate => "end the undoing of",
+            Self::FailUndo => "give up undoing",
         }
     }
 }
@@ -87,7 +90,7 @@ impl Status {
             | (Self::Approved, Step::Revoke)
             | (Self::Skipped, Step::Undo { .. }) => Self::Proposed,
             (Self::Approved, Step::Claim) => Self::Executing,
-            (Self::Executing, Step::Succeed) => Self::Executed,
+            (Self::Executing, Step::Succeed) | (Self::Undoing, Step::FailUndo) => Self::Executed,
             (Self::Executing, Step::Fail) => Self::Failed,
             (Self::Executed, Step::Undo { compensable: true }) => Self::Undoing,
             (Self::Undoing, Step::Compensate) => Self::Undone,
@@ -100,7 +103,7 @@ impl Status {
 mod tests {
     use super::*;
 
-    const STEPS: [Step; 12] = [
+    const STEPS: [Step; 13] = [
         Step::Approve,
         Step::BeginEdit,
         Step::EndEdit,
@@ -113,6 +116,7 @@ mod tests {
         Step::Undo { compensable: true },
         Step::Undo { compensable: false },
         Step::Compensate,
+        Step::FailUndo,
     ];
 
     #[test]
@@ -130,6 +134,7 @@ mod tests {
             ("executed", "undo", "undoing"),
             ("skipped", "undo", "proposed"),
             ("undoing", "end the undoing of", "undone"),
+            ("undoing", "give up undoing", "executed"),
         ];
         let (mut taken, mut refused) = (0, 0);
         for status in Status::ALL.iter().copied() {
@@ -155,6 +160,6 @@ mod tests {
             }
         }
         // A skip is undone whether or not anything is compensable.
-        assert_eq!((taken, refused), (13, 10 * 12 - 13));
+        assert_eq!((taken, refused), (14, 10 * 13 - 14));
     }
 }

@@ -2,7 +2,8 @@
 //! failure means for the job.
 
 use super::ask::{AskError, Question, ask};
-use super::load::{Case, unavailable};
+use super::load::Case;
+use crate::handlers::unavailable;
 use super::merge::Answer;
 use super::parse_reply::{FaultClass, ReplyFault, parse_reply};
 use super::prompt;

@@ -1,8 +1,8 @@
 //! Everything triage needs to know before it decides: [`Case`]. Holds no connection while it parses.
 
 use super::guards::Correspondents;
+use crate::handlers::unavailable;
 use jobs::{
-    db,
     domain::{
         MessageId, TenantId,
         gate::TrustMode,
@@ -18,7 +18,6 @@ use jobs::{
         triage_results::{self, FormerResult},
         users,
     },
-    telemetry::chain,
 };
 use sqlx::{PgConnection, PgPool};
 
@@ -168,19 +167,4 @@ async fn load_former(
     };
     let actions = proposed_actions::of_job(conn, tenant, former.job).await?;
     Ok(Some((former, actions)))
-}
-
-/// The database's own fault, for both audiences. Worth another attempt even if it looks permanent: a statement that the
-/// schema refuses is mended by a deployment, not by giving the mail up.
-pub(super) fn unavailable(error: &sqlx::Error) -> Failure {
-    let code = if db::is_transient(error) {
-        "database_unavailable"
-    } else {
-        "internal_error"
-    };
-    Failure::transient(
-        code,
-        "Something went wrong on our side; the job will be tried again.",
-        chain(error),
-    )
 }

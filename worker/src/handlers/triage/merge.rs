@@ -238,7 +238,9 @@ fn natural(proposals: &[Proposal]) -> (Category, Disposition) {
         Some(ActionType::CreateTask | ActionType::UpdateTask) => {
             (Category::Task, Disposition::Notify)
         }
-        Some(ActionType::Reply | ActionType::SaveDraft | ActionType::Send) => {
+        Some(
+            ActionType::Reply | ActionType::SaveDraft | ActionType::Send | ActionType::SendDraft,
+        ) => {
             (Category::NeedsResponse, Disposition::Respond)
         }
         Some(ActionType::ScheduleBlock | ActionType::CreateEvent) => {
@@ -254,8 +256,10 @@ fn natural(proposals: &[Proposal]) -> (Category, Disposition) {
             | ActionType::Star
             | ActionType::Notify
             | ActionType::Move
+            | ActionType::Link
             | ActionType::UpsertContact
             | ActionType::Snooze
+            | ActionType::Defer
             | ActionType::Forward
             | ActionType::CallWebhook,
         )

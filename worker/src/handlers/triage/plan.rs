@@ -1,6 +1,5 @@
 //! A decision put through the gate: [`Plan`], which is what will be written. Pure, but for fresh ids.
 
-use super::guards::is_automatic;
 use super::load::Case;
 use super::merge::Decision;
 use chrono::{DateTime, Utc};
@@ -9,6 +8,7 @@ use jobs::domain::{
     approval::NewApproval,
     gate::{Circumstances, Gate, HighRiskPolicy, decide},
     judgement::Judgement,
+    mail::is_automatic,
 };
 use uuid::Uuid;
 

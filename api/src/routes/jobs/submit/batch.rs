@@ -127,7 +127,7 @@ async fn submit(
         hows.push(How::Replayed);
     }
     for how in hows {
-        count(&app, how);
+        count::<Triage>(&app, how);
     }
     Ok(respond(submitted))
 }

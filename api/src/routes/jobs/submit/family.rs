@@ -78,7 +78,7 @@ async fn submit(
             FamilyError::Item { index, source } => at(index, source.into()),
             FamilyError::Request(source) => source.into(),
         })?;
-    count(&app, submitted.how);
+    count::<Triage>(&app, submitted.how);
     Ok(respond(submitted))
 }
 

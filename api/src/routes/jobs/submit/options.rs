@@ -116,23 +116,12 @@ impl Options {
                 "Send on_duplicate together with a dedupe_key only.",
             ));
         }
-        if self.priority.is_some_and(|it| !(1..=4).contains(&it.0)) {
-            return Err(invalid(
-                "/priority",
-                "Use a priority from 1, the most urgent, to 4.",
-            ));
-        }
-        Ok(())
+        priority(self.priority).map(drop)
     }
 
     /// # Errors
     /// 422 if the time is too far ahead.
     pub(super) fn place(&self, now: DateTime<Utc>) -> Result<PlaceInLine, ApiError> {
-        if let Some(run_at) = self.run_at
-            && run_at - now > TimeDelta::days(FURTHEST_DAYS)
-        {
-            return Err(invalid("/run_at", "Use a run_at at most a year from now."));
-        }
         let policy = match self.on_duplicate {
             None | Some(OnDuplicate::Keep) => DedupePolicy::KeepWaiting,
             Some(OnDuplicate::Replace) => DedupePolicy::Replace {
@@ -143,22 +132,47 @@ impl Options {
             },
         };
         Ok(PlaceInLine {
-            priority: self.priority.map_or(DEFAULT_PRIORITY, |it| it.0),
-            // A time that has passed is now, or it would be a way to the head of the line. Postgres keeps microseconds.
-            run_at: self
-                .run_at
-                .filter(|run_at| *run_at > now)
-                .map(|run_at| run_at.trunc_subsecs(6)),
+            priority: priority(self.priority)?,
+            run_at: run_at(self.run_at, now)?,
             dedupe: self.dedupe_key.clone().map(|key| Dedupe { key, policy }),
         })
     }
 }
 
-fn is_name(text: &str) -> bool {
+/// # Errors
+/// 422 if there is no such priority.
+pub(super) fn priority(asked: Option<Priority>) -> Result<i16, ApiError> {
+    let priority = asked.map_or(DEFAULT_PRIORITY, |it| it.0);
+    if (1..=4).contains(&priority) {
+        return Ok(priority);
+    }
+    Err(invalid(
+        "/priority",
+        "Use a priority from 1, the most urgent, to 4.",
+    ))
+}
+
+/// A time that has passed is now, or it would be a way to the head of the line. Postgres keeps microseconds.
+///
+/// # Errors
+/// 422 if the time is too far ahead.
+pub(super) fn run_at(
+    asked: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>, ApiError> {
+    if asked.is_some_and(|run_at| run_at - now > TimeDelta::days(FURTHEST_DAYS)) {
+        return Err(invalid("/run_at", "Use a run_at at most a year from now."));
+    }
+    Ok(asked
+        .filter(|run_at| *run_at > now)
+        .map(|run_at| run_at.trunc_subsecs(6)))
+}
+
+pub(super) fn is_name(text: &str) -> bool {
     (1..=255).contains(&text.chars().count()) && !text.chars().any(char::is_control)
 }
 
-fn invalid(pointer: &'static str, detail: &'static str) -> ApiError {
+pub(super) fn invalid(pointer: &'static str, detail: &'static str) -> ApiError {
     ApiError::new(Code::InvalidBody, detail).at(
         pointer,
         "INVALID_VALUE",

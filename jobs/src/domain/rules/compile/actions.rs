@@ -39,7 +39,7 @@ fn read_action(node: &Node<'_>, faults: &mut Faults) -> Option<RuleAction> {
         );
         return None;
     };
-    let kind = kind.word(ActionType::ALL, ActionType::as_str, faults)?;
+    let kind = kind.word(ActionType::OPEN_TO_RULES, ActionType::as_str, faults)?;
     let pointer = format!("{}/params", node.pointer);
     let raw = match node
         .field("params")

@@ -1,0 +1,115 @@
+//! What a job of actions leaves behind in the transaction that settles it. Its effects stand in the ledger already.
+
+use super::metrics::ActionMetrics;
+use crate::handler::Writes;
+use async_trait::async_trait;
+use jobs::{
+    commands::carry_out::{Ending, end},
+    domain::{Action, Actor, ApprovalId, Detail, NewAuditEntry, approval::NewApproval},
+    kinds::action::{ActionOutcome, ActionResult, Output},
+    queue::Job,
+    store::{
+        approvals, audit,
+        history::{self, NewHistoryEntry},
+    },
+    telemetry::trace_id,
+};
+use sqlx::PgConnection;
+
+/// The writes of one job.
+pub(super) struct ActionWrites {
+    pub(super) output: Output,
+    /// Of the actions that wait for a person.
+    pub(super) approvals: Vec<NewApproval>,
+    /// The one that was carried out, or taken back.
+    pub(super) approval: Option<(ApprovalId, Ending)>,
+    pub(super) metrics: ActionMetrics,
+}
+
+#[async_trait]
+impl Writes for ActionWrites {
+    async fn apply(&self, conn: &mut PgConnection, job: &Job) -> Result<(), sqlx::Error> {
+        if let Some((approval, ending)) = &self.approval {
+            end(conn, job, *approval, ending).await?;
+        }
+        for approval in &self.approvals {
+            approvals::insert(conn, job.tenant, job.lease.job, approval).await?;
+            self.tell(conn, job, "proposed", "approval", approval.id.0, &approval.title)
+                .await?;
+        }
+        for outcome in &self.output.actions {
+            if let (ActionResult::Succeeded, Some(effect)) = (outcome.result, outcome.effect_id) {
+                let title = outcome.r#type.title();
+                self.tell(conn, job, "done", "effect", effect.0, title)
+                    .await?;
+            }
+        }
+        let entries: Vec<NewAuditEntry> = self
+            .output
+            .actions
+            .iter()
+            .map(|outcome| self.entry(job, outcome))
+            .collect();
+        audit::insert(conn, &entries).await
+    }
+
+    fn committed(&self) {
+        for outcome in &self.output.actions {
+            self.metrics.ended(outcome.r#type, outcome.result);
+        }
+    }
+}
+
+impl ActionWrites {
+    async fn tell(
+        &self,
+        conn: &mut PgConnection,
+        job: &Job,
+        verb: &'static str,
+        object_kind: &'static str,
+        object: uuid::Uuid,
+        rationale: &str,
+    ) -> Result<(), sqlx::Error> {
+        let told = NewHistoryEntry {
+            verb,
+            object_kind,
+            object,
+            job: Some(job.lease.job),
+            rationale,
+        };
+        history::insert(conn, job.tenant, &told).await
+    }
+
+    /// One for each action, whatever became of it.
+    fn entry(&self, job: &Job, outcome: &ActionOutcome) -> NewAuditEntry {
+        let actor = Actor::Worker(job.lease.worker);
+        let (action, kind, id) = match (outcome.result, outcome.approval_id, outcome.effect_id) {
+            (ActionResult::PendingApproval, Some(id), _) => {
+                (Action::APPROVAL_CREATED, "approval", id.to_string())
+            }
+            (_, _, Some(id)) => (Action::ACTION_ENDED, "effect", id.to_string()),
+            (_, _, None) => (Action::ACTION_ENDED, "job", job.lease.job.to_string()),
+        };
+        let mut entry = NewAuditEntry::new(job.tenant, actor, action, kind, id)
+            .with_request(job.request_id.as_deref())
+            .with_attempt(job.lease.job, job.lease.attempt)
+            .with_detail(
+                Detail::new()
+                    .word("type", outcome.r#type.as_str())
+                    .word("risk", outcome.risk.as_str())
+                    .word("gate", outcome.gate.as_str())
+                    .word("result", outcome.result.as_str()),
+            );
+        entry.trace_id = job
+            .traceparent
+            .as_deref()
+            .and_then(trace_id)
+            .map(str::to_owned);
+        entry.dry_run = self.output.dry_run;
+        match &outcome.error {
+            Some(error) if outcome.result == ActionResult::Denied => entry.denied(&error.code),
+            Some(error) => entry.failed(&error.code),
+            None => entry,
+        }
+    }
+}
