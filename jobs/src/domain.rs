@@ -13,7 +13,7 @@ pub mod password;
 pub mod rules;
 pub mod session;
 pub mod token;
-mod words;
+pub(crate) mod words;
 
 pub use audit::{Action, Actor, AuditOutcome, Detail, NewAuditEntry};
 pub use ids::{

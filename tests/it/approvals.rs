@@ -1,7 +1,7 @@
 //! Approvals over HTTP: every decision names the version it was made on, and no state is left but by the one table.
 
 mod expiry;
-mod seed;
+pub(crate) mod seed;
 
 use crate::support::{
     Client, TestDb,
@@ -15,14 +15,19 @@ use seed::propose;
 use serde_json::{Value, json};
 
 /// A decision about `version`, not sent yet.
-fn decision(client: &Client, id: &str, what: &str, version: i32) -> reqwest::RequestBuilder {
+pub(crate) fn decision(
+    client: &Client,
+    id: &str,
+    what: &str,
+    version: i32,
+) -> reqwest::RequestBuilder {
     let path = format!("/v1/approvals/{id}/{what}");
     client
         .request(Method::POST, &path)
         .header("If-Match", format!("\"{version}\""))
 }
 
-async fn decide(client: &Client, id: &str, what: &str, version: i32) -> Answer {
+pub(crate) async fn decide(client: &Client, id: &str, what: &str, version: i32) -> Answer {
     send(decision(client, id, what, version)).await
 }
 

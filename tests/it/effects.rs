@@ -6,7 +6,7 @@ use jobs::{
     commands::effect_ledger::{LedgerError, Reserved, begin, end, lose, reserve},
     domain::{
         EffectId, JobId, MessageId, TenantId, WorkerId,
-        action::ActionType,
+        action::{ActionType, canonical_sha256},
         effect::{EffectEnd, EffectStatus, Identity, NewEffect, effect_key},
     },
     kinds::triage::{Args, Mode, Triage},
@@ -75,6 +75,7 @@ fn task(tenant: TenantId, title: &str) -> NewEffect {
             Identity::Payload(&payload),
         ),
         kind: ActionType::CreateTask,
+        payload_hash: canonical_sha256(&payload),
         rendered: Some(b"secret bytes".to_vec()),
         message_id: None,
         approval: None,

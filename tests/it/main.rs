@@ -8,6 +8,7 @@
     reason = "a helper of the tests fails the test that called it"
 )]
 
+mod actions;
 mod admin;
 mod approvals;
 mod audit;

@@ -9,7 +9,12 @@ use jobs::domain::{rules::SAMPLE_RULES as RULES, session::Role};
 use reqwest::Method;
 use serde_json::json;
 
-async fn put(client: &Client, if_match: Option<&str>, media_type: &str, body: &str) -> Answer {
+pub(crate) async fn put(
+    client: &Client,
+    if_match: Option<&str>,
+    media_type: &str,
+    body: &str,
+) -> Answer {
     let mut request = client
         .request(Method::PUT, "/v1/rules")
         .header("Content-Type", media_type)

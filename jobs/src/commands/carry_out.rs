@@ -82,13 +82,7 @@ async fn held(
     pool: &PgPool,
     job: &Job,
     id: ApprovalId,
-) -> Result<
-    (
-        sqlx::Transaction<'static, sqlx::Postgres>,
-        StoredApproval,
-    ),
-    BeginError,
-> {
+) -> Result<(sqlx::Transaction<'static, sqlx::Postgres>, StoredApproval), BeginError> {
     let mut tx = pool.begin().await?;
     if !lease::hold(&mut tx, job.lease).await? {
         return Err(BeginError::NotHeld);

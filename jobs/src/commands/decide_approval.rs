@@ -17,8 +17,8 @@ use crate::{
     },
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::{Map, Value};
 use execution::Signal;
+use serde_json::{Map, Value};
 use sqlx::{PgConnection, PgPool};
 
 /// What a person wants of an approval.
@@ -26,7 +26,9 @@ use sqlx::{PgConnection, PgPool};
 pub enum Decision {
     Skip,
     /// It is carried out by a job. A mail is held back for `hold` before it goes, in which the agreement can be revoked.
-    Approve { hold: TimeDelta },
+    Approve {
+        hold: TimeDelta,
+    },
     /// Takes an agreement back before a worker has begun.
     Revoke,
     /// Puts these parameters over those that were proposed; a null removes one.

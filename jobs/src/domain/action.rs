@@ -90,12 +90,23 @@ impl ActionType {
 
     /// Whether what it did can be taken back.
     pub const fn is_compensable(self) -> bool {
-        matches!(self, Self::CreateTask | Self::UpdateTask | Self::Link | Self::UpsertContact | Self::Snooze | Self::Defer)
+        matches!(
+            self,
+            Self::CreateTask
+                | Self::UpdateTask
+                | Self::Link
+                | Self::UpsertContact
+                | Self::Snooze
+                | Self::Defer
+        )
     }
 
     /// Whether it is a mail that a person may still call back for a few seconds.
     pub const fn is_mail(self) -> bool {
-        matches!(self, Self::SendDraft | Self::Reply | Self::Send | Self::Forward)
+        matches!(
+            self,
+            Self::SendDraft | Self::Reply | Self::Send | Self::Forward
+        )
     }
 
     /// Whether something of the mail or about it reaches somebody else.

@@ -12,14 +12,29 @@ use jobs::{
     },
     store::approvals,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Puts a task of this title before the tenant; the id of the approval.
 pub(crate) async fn propose(db: &TestDb, tenant: TenantId, title: &str) -> String {
-    let params = json!({ "title": title });
+    propose_action(
+        db,
+        tenant,
+        ActionType::CreateTask,
+        &json!({ "title": title }),
+    )
+    .await
+}
+
+/// The same for any action.
+pub(crate) async fn propose_action(
+    db: &TestDb,
+    tenant: TenantId,
+    kind: ActionType,
+    params: &Value,
+) -> String {
     let proposal = Proposal {
-        kind: ActionType::CreateTask,
-        params: Params::read(ActionType::CreateTask, params.as_object().unwrap()).unwrap(),
+        kind,
+        params: Params::read(kind, params.as_object().unwrap()).unwrap(),
         confirmation: Confirmation::AsTrusted,
         confidence: 0.9,
         rationale: None,

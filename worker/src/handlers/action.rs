@@ -96,7 +96,8 @@ impl ActionHandler {
                     result: ActionResult::Denied,
                     error: Some(ActionError {
                         code: "gate_denied".into(),
-                        message: "A machine wrote this mail: answering it would make a loop.".into(),
+                        message: "A machine wrote this mail: answering it would make a loop."
+                            .into(),
                     }),
                     ..base
                 },

@@ -4,10 +4,11 @@
 //! [`plan`]) with at most one question to the model and one repair in between ([`judge`]), and leave everything to be
 //! written to the transaction that settles the job ([`writes`]).
 //!
-//! Executes nothing: actions that the gate lets through are recorded with `gate: auto`, and those that need a person have
-//! their approval; both are carried out by the `action.execute` kind, which comes with a later part.
+//! Executes nothing: what the gate lets through is done by a job of its own ([`follow_up`]), and what needs a person has its
+//! approval.
 
 mod ask;
+mod follow_up;
 mod guards;
 mod judge;
 mod load;
@@ -64,7 +65,7 @@ impl Handler for TriageHandler {
         if let Some(guard) = guards::guard(&case.mail, &case.correspondents) {
             tracing::debug!(guard = guard.as_str(), "nothing to judge");
             let plan = Plan::without_actions(guard.judgement());
-            return self.settle(&case, &args, plan, LlmUsage::default(), Asked::No);
+            return self.settle(ctx, &case, &args, plan, LlmUsage::default(), Asked::No);
         }
         let verdict = match args.mode {
             Mode::RulesThenLlm | Mode::RulesOnly => case.rules.evaluate(&case.mail),
@@ -93,7 +94,7 @@ impl Handler for TriageHandler {
         let contact = Contact::with(&case.mail, &case.correspondents);
         let decision = merge(&case.mail, &verdict, &answer, contact);
         let plan = Plan::gated(decision, &case, now);
-        self.settle(&case, &args, plan, usage, asked)
+        self.settle(ctx, &case, &args, plan, usage, asked)
     }
 }
 
@@ -107,6 +108,7 @@ enum Asked {
 impl TriageHandler {
     fn settle(
         &self,
+        ctx: &JobContext,
         case: &Case,
         args: &Args,
         plan: Plan,
@@ -114,6 +116,7 @@ impl TriageHandler {
         asked: Asked,
     ) -> Result<Settlement, Failure> {
         let output = output::of_plan(case, args, &plan, usage);
+        let follow_up = follow_up::of_plan(ctx, args, &plan)?;
         let kept = if args.dry_run {
             Kept::AuditOnly(plan)
         } else {
@@ -125,7 +128,7 @@ impl TriageHandler {
                 prompt_version: (asked == Asked::Yes).then_some(TRIAGE.version),
             }))
         };
-        self.settlement(case, args, &output, kept)
+        Ok(self.settlement(case, args, &output, kept)?.then(follow_up))
     }
 
     /// The same rules have judged this mail: their word stands, and nothing is done twice.

@@ -1,13 +1,8 @@
 //! Decisions that a job follows: to carry out what was agreed to, or to take back what was done.
 
-use super::{DecideError, Asking, offers};
+use super::{Asking, DecideError, offers};
 use crate::{
-    domain::{
-        JobId, Session,
-        action::ActionType,
-        approval::Step,
-        effect::EffectStatus,
-    },
+    domain::{JobId, Session, action::ActionType, approval::Step, effect::EffectStatus},
     kinds::action::{ActionExecute, Args, OnError, Work},
     queue::{
         Enqueued, ExternalId, JobKind, NewJob,

@@ -156,7 +156,11 @@ pub async fn take_back(
         }
         Err(Refusal::Refused { code, message }) => {
             inner.rollback().await?;
-            (Err((code, message)), EffectStep::FailCompensation, Some(code))
+            (
+                Err((code, message)),
+                EffectStep::FailCompensation,
+                Some(code),
+            )
         }
         Err(Refusal::Database(error)) => return Err(error.into()),
     };

@@ -91,10 +91,22 @@ impl Params {
             ActionType::UpdateTask => const { &[text("task_id", 64), text("status", 20)] },
             ActionType::Link => const { &[text("task_id", 36), optional("item_id", 36)] },
             ActionType::Defer => {
-                const { &[text("item_id", 36), optional("until", 40), optional("bucket", 20)] }
+                const {
+                    &[
+                        text("item_id", 36),
+                        optional("until", 40),
+                        optional("bucket", 20),
+                    ]
+                }
             }
             ActionType::UpsertContact => {
-                const { &[text("name", 200), optional("email", 320), optional("notes", 1_000)] }
+                const {
+                    &[
+                        text("name", 200),
+                        optional("email", 320),
+                        optional("notes", 1_000),
+                    ]
+                }
             }
             ActionType::ScheduleBlock => const { &[text("title", 200), optional("minutes", 4)] },
             ActionType::Snooze => const { &[text("until", 40)] },
@@ -102,7 +114,13 @@ impl Params {
                 const { &[recipient("to"), text("subject", 300), text("body", 5_000)] }
             }
             ActionType::SendDraft => {
-                const { &[text("draft_id", 36), text("version", 10), optional("content_hash", 64)] }
+                const {
+                    &[
+                        text("draft_id", 36),
+                        text("version", 10),
+                        optional("content_hash", 64),
+                    ]
+                }
             }
             ActionType::Forward => const { &[recipient("to"), optional("note", 1_000)] },
             ActionType::CreateEvent => {

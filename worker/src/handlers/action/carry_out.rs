@@ -58,9 +58,7 @@ pub(super) async fn carry_out(
                 .map_err(ledger)?;
             Ok(match performed {
                 Performed::Done(id, done) => succeeded(base, id, Some(done.receipt)),
-                Performed::Refused { id, code, message } => {
-                    refused(base, Some(id), code, &message)
-                }
+                Performed::Refused { id, code, message } => refused(base, Some(id), code, &message),
                 Performed::Duplicate(found) => duplicate(ctx, base, &new, &found),
             })
         }

@@ -6,7 +6,9 @@ use crate::handlers::unavailable;
 use jobs::{
     domain::{
         MessageId,
-        gate::{Circumstances, Confirmation, Gate, HighRiskPolicy, Risk, TrustMode, by_trust, decide},
+        gate::{
+            Circumstances, Confirmation, Gate, HighRiskPolicy, Risk, TrustMode, by_trust, decide,
+        },
         mail::{Mail, is_automatic},
     },
     kinds::action::Args,
@@ -89,7 +91,8 @@ async fn about(ctx: &JobContext, message: MessageId) -> Result<Circumstances, Fa
         .map_err(|error| unavailable(&error))?;
     drop(conn);
     // A mail may have many megabytes: parsing it would hold up every other job of this thread.
-    let parsed = tokio::task::spawn_blocking(move || Mail::from_source(stored.format, &stored.source));
+    let parsed =
+        tokio::task::spawn_blocking(move || Mail::from_source(stored.format, &stored.source));
     let mail = parsed.await.ok().and_then(Result::ok).ok_or_else(|| {
         Failure::permanent(
             "unparsable_mail",

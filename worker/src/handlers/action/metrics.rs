@@ -1,9 +1,6 @@
 //! What actions count, once their outcomes are committed.
 
-use jobs::{
-    domain::action::ActionType,
-    kinds::action::ActionResult,
-};
+use jobs::{domain::action::ActionType, kinds::action::ActionResult};
 use prometheus::{IntCounterVec, Opts, Registry};
 
 /// Counters of what was done.

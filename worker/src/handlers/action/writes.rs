@@ -34,8 +34,15 @@ impl Writes for ActionWrites {
         }
         for approval in &self.approvals {
             approvals::insert(conn, job.tenant, job.lease.job, approval).await?;
-            self.tell(conn, job, "proposed", "approval", approval.id.0, &approval.title)
-                .await?;
+            self.tell(
+                conn,
+                job,
+                "proposed",
+                "approval",
+                approval.id.0,
+                &approval.title,
+            )
+            .await?;
         }
         for outcome in &self.output.actions {
             if let (ActionResult::Succeeded, Some(effect)) = (outcome.result, outcome.effect_id) {

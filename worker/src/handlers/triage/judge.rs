@@ -3,11 +3,11 @@
 
 use super::ask::{AskError, Question, ask};
 use super::load::Case;
-use crate::handlers::unavailable;
 use super::merge::Answer;
 use super::parse_reply::{FaultClass, ReplyFault, parse_reply};
 use super::prompt;
 use crate::handler::JobContext;
+use crate::handlers::unavailable;
 use crate::llm::{Completion, InvalidReason, LlmError, Model, Prompt, prompts::TRIAGE};
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{

@@ -240,9 +240,7 @@ fn natural(proposals: &[Proposal]) -> (Category, Disposition) {
         }
         Some(
             ActionType::Reply | ActionType::SaveDraft | ActionType::Send | ActionType::SendDraft,
-        ) => {
-            (Category::NeedsResponse, Disposition::Respond)
-        }
+        ) => (Category::NeedsResponse, Disposition::Respond),
         Some(ActionType::ScheduleBlock | ActionType::CreateEvent) => {
             (Category::Scheduling, Disposition::Notify)
         }

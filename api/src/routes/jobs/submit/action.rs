@@ -161,11 +161,13 @@ fn work(body: ActionBody) -> Result<Work, ApiError> {
             }
             Ok(Work::Requested(read))
         }
-        (Some(_), None, None) => Err(ApiError::new(
-            Code::InvalidBody,
-            "Send 1 to 50 actions.",
-        )
-        .at("/actions", "INVALID_VALUE", "It holds none, or too many.")),
+        (Some(_), None, None) => Err(
+            ApiError::new(Code::InvalidBody, "Send 1 to 50 actions.").at(
+                "/actions",
+                "INVALID_VALUE",
+                "It holds none, or too many.",
+            ),
+        ),
         _ => Err(ApiError::new(
             Code::InvalidBody,
             "Send either `actions`, or `approval_id` with its `version` and without `dry_run`.",
@@ -184,7 +186,11 @@ fn understand(index: usize, action: ActionItemBody) -> Result<RequestedAction, A
             detail,
         ));
     }
-    if action.external_id.as_deref().is_some_and(|id| !options::is_name(id)) {
+    if action
+        .external_id
+        .as_deref()
+        .is_some_and(|id| !options::is_name(id))
+    {
         return Err(options::invalid(
             "/external_id",
             "Use an external_id of 1 to 255 characters, none of them a control character.",
@@ -218,7 +224,9 @@ impl From<SubmitActionError> for ApiError {
             SubmitActionError::NoApproval => Self::not_found(),
             SubmitActionError::NotApproved { status, version } => Self::new(
                 Code::Conflict,
-                format!("The approval is {status}, in version {version}: a person must approve it first."),
+                format!(
+                    "The approval is {status}, in version {version}: a person must approve it first."
+                ),
             ),
             SubmitActionError::Submit(error) => error.into(),
         }

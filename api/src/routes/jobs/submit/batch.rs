@@ -1,6 +1,6 @@
 //! `POST /v1/jobs:batch`: many mails with one request, one key and one transaction, answered one by one.
 
-use super::{Asked, JSON, NoParameters, Submission, TriageBody, answer_of, count, respond};
+use super::{Asked, JSON, NoParameters, Submission, Triage, TriageBody, answer_of, count, respond};
 use crate::{
     App, AppState,
     context::RequestContext,

@@ -1,6 +1,6 @@
 //! `POST /v1/jobs/triage:batch`: many mails as one job, which ends when all of them are judged.
 
-use super::{Asked, answer_of, batch, count, respond};
+use super::{Asked, Triage, answer_of, batch, count, respond};
 use crate::{
     AppState,
     context::RequestContext,
