@@ -4,6 +4,7 @@ use jobs::{
     db::PoolConfig,
     domain::{invite::TenantSlug, session::SessionLifetime},
     env::{ConfigError, Env},
+    secrets::KeyRing,
 };
 use std::{net::SocketAddr, time::Duration};
 
@@ -18,6 +19,8 @@ pub struct ApiConfig {
     pub sessions: SessionLifetime,
     /// Whose users look after the whole fleet; without it nobody does over HTTP.
     pub operator_tenant: Option<TenantSlug>,
+    /// Seal the secrets of connections; without them there are none.
+    pub keys: Option<KeyRing>,
     pub log: String,
 }
 
@@ -69,6 +72,7 @@ impl ApiConfig {
             ),
             sessions,
             operator_tenant,
+            keys: KeyRing::from_env(&mut env),
             log: env.text_or("RUST_LOG", "info", "info,api=debug"),
         };
         env.finish(config)

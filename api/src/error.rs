@@ -81,6 +81,7 @@ codes! {
     TooManyRequests "TOO_MANY_REQUESTS" TOO_MANY_REQUESTS "Too many requests";
     HeadersTooLarge "HEADERS_TOO_LARGE" REQUEST_HEADER_FIELDS_TOO_LARGE "The request's headers are too large";
     Internal "INTERNAL" INTERNAL_SERVER_ERROR "Something broke on our side";
+    NotConfigured "NOT_CONFIGURED" NOT_IMPLEMENTED "This installation does not offer this";
     Overloaded "OVERLOADED" SERVICE_UNAVAILABLE "Too much is going on right now";
     Unavailable "UNAVAILABLE" SERVICE_UNAVAILABLE "The service cannot answer right now";
     Timeout "TIMEOUT" GATEWAY_TIMEOUT "The request took too long";

@@ -2,6 +2,7 @@
 
 pub mod approvals;
 pub mod audit;
+pub mod connections;
 pub mod effects;
 pub mod fleet;
 pub mod jobs;
@@ -9,6 +10,7 @@ pub mod meta;
 pub mod onboarding;
 pub mod rules;
 pub mod sessions;
+pub mod settings;
 
 use crate::route_table::Route;
 
@@ -21,6 +23,8 @@ pub fn all() -> Vec<Route> {
         rules::routes(),
         approvals::routes(),
         effects::routes(),
+        connections::routes(),
+        settings::routes(),
         audit::routes(),
         fleet::routes(),
         meta::routes(),

@@ -15,10 +15,11 @@ use anyhow::Context;
 use jobs::{
     clock::Clock,
     commands::{
-        Submitter, authenticate::SessionReader, hashing::PasswordHasher, record_denial::Denials,
+        Submitter, authenticate::SessionReader, connect::check_keys, hashing::PasswordHasher,
+        record_denial::Denials,
     },
     db::{self, PgPool},
-    kinds::triage::Triage,
+    kinds::{action::ActionExecute, triage::Triage},
     queue::{JobKind, listen::Listener, notify::Notifier},
     store::tenants,
 };
@@ -69,9 +70,10 @@ impl Api {
     ) -> anyhow::Result<Self> {
         let (table, operations) = RouteTable::build(routes);
         let metrics = ApiMetrics::new().context("could not register the metrics")?;
-        metrics.declare(&table, &[Triage::NAME]);
+        metrics.declare(&table, &[Triage::NAME, ActionExecute::NAME]);
         let pool = db::connect(&config.pool).await?;
         db::check_schema(&pool).await?;
+        check_keys(&pool, config.keys.as_ref()).await?;
         look_for_operators(&pool, &config).await?;
 
         let loops = TaskTracker::new();

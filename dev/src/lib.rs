@@ -17,6 +17,7 @@ pub mod run;
 pub mod say;
 pub mod session;
 pub mod signals;
+pub mod smtp_sink;
 pub mod stack;
 pub mod state;
 pub mod submission;

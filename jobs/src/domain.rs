@@ -3,6 +3,7 @@
 pub mod action;
 pub mod approval;
 pub mod audit;
+pub mod connection;
 pub mod effect;
 pub mod gate;
 pub mod ids;
@@ -17,8 +18,8 @@ pub(crate) mod words;
 
 pub use audit::{Action, Actor, AuditOutcome, Detail, NewAuditEntry};
 pub use ids::{
-    ApprovalId, AuditEntryId, EffectId, InviteId, JobId, MessageId, SessionId, TenantId, UserId,
-    WorkerId,
+    ApprovalId, AuditEntryId, ConnectionId, EffectId, InviteId, JobId, MessageId, SessionId,
+    TenantId, UserId, WorkerId,
 };
 pub use session::{Role, Scope, Session};
 pub use token::{InviteToken, SessionToken};

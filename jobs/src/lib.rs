@@ -12,6 +12,7 @@ pub mod domain;
 pub mod env;
 pub mod kinds;
 pub mod queue;
+pub mod secrets;
 pub mod store;
 pub mod telemetry;
 

@@ -3,6 +3,7 @@
 
 pub mod approvals;
 pub mod audit;
+pub mod connections;
 pub mod effects;
 pub mod grants;
 pub mod history;

@@ -1,9 +1,10 @@
 //! What the worker reads from its environment: all of it here, all faults reported together.
 
-use crate::llm::LlmConfig;
+use crate::{llm::LlmConfig, providers::guard::Guard};
 use jobs::{
     db::PoolConfig,
     env::{ConfigError, Env},
+    secrets::KeyRing,
 };
 use std::{net::SocketAddr, time::Duration};
 
@@ -24,6 +25,10 @@ pub struct WorkerConfig {
     /// How long finished jobs are kept.
     pub retention: Duration,
     pub llm: LlmConfig,
+    /// Open the secrets of connections; without them there are none.
+    pub keys: Option<KeyRing>,
+    /// Where connections may go.
+    pub guard: Guard,
     pub log: String,
 }
 
@@ -65,6 +70,12 @@ impl WorkerConfig {
                 "2592000",
             ),
             llm: LlmConfig::from_env(&mut env),
+            keys: KeyRing::from_env(&mut env),
+            guard: if env.switch("OUTBOUND_ALLOW_PRIVATE") {
+                Guard::Anywhere
+            } else {
+                Guard::Public
+            },
             log: env.text_or("RUST_LOG", "info", "info,worker=debug"),
         };
         env.finish(config)

@@ -1,8 +1,10 @@
 //! What is done to the world, by type of action: [`way_of`]. Each file is one family; which of them may run is not decided
 //! here, and how often neither: that is the ledger's (`jobs::commands::effect_ledger`).
 
+pub(crate) mod mail;
 mod notify;
 
+use crate::handler::JobContext;
 use async_trait::async_trait;
 use jobs::{
     commands::effect_ledger::local::{Done, Refusal},
@@ -10,8 +12,9 @@ use jobs::{
         ApprovalId, JobId, MessageId, TenantId, UserId,
         action::{ActionType, Params},
     },
-    store::effects::StoredEffect,
+    store::{connections::StoredConnection, effects::StoredEffect},
 };
+use serde_json::Value;
 use sqlx::PgConnection;
 
 /// One action, allowed and about to be done.
@@ -27,6 +30,8 @@ pub struct Doing<'a> {
     /// The mail it is about.
     pub message: Option<MessageId>,
     pub approval: Option<ApprovalId>,
+    /// The name of the effect.
+    pub key: [u8; 32],
 }
 
 /// An effect on our own tables: it commits together with its line in the ledger.
@@ -49,15 +54,58 @@ pub trait LocalEffect: Send + Sync {
     ) -> Result<(), Refusal>;
 }
 
+/// Something that is ready to leave the house.
+#[derive(Debug)]
+pub struct Prepared {
+    pub connection: StoredConnection,
+    pub message_id: String,
+    /// All that is needed to send it, and to send the same again.
+    pub rendered: Vec<u8>,
+    /// What a dry run tells.
+    pub would: Value,
+}
+
+/// Why something did not get ready.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// It cannot be done as things are. The message is the user's.
+    #[error("{code}")]
+    Refused { code: &'static str, message: String },
+    #[error("the database refused")]
+    Database(#[from] sqlx::Error),
+}
+
+impl Trouble {
+    pub(crate) fn refused(code: &'static str, message: impl Into<String>) -> Self {
+        Self::Refused {
+            code,
+            message: message.into(),
+        }
+    }
+}
+
+/// An effect that leaves the house by a mail connection. [`prepare`](Self::prepare) touches nothing; sending what it gives
+/// is [`mail::send`].
+#[async_trait]
+pub trait Remote: Send + Sync {
+    /// Resolves what it is done to against what we hold, and renders it.
+    ///
+    /// # Errors
+    /// [`Trouble::Refused`] with what the user is told.
+    async fn prepare(&self, ctx: &JobContext, doing: &Doing<'_>) -> Result<Prepared, Trouble>;
+}
+
 /// How a type of action is done.
 #[derive(Clone, Copy)]
 pub enum Way {
     Local(&'static dyn LocalEffect),
+    Remote(&'static dyn Remote),
 }
 
 /// How it is done; `None` for what this version only proposes.
 pub fn way_of(kind: ActionType) -> Option<Way> {
     match kind {
+        ActionType::Send => Some(Way::Remote(&mail::Send)),
         ActionType::Notify => Some(Way::Local(&notify::Notify)),
         _ => None,
     }

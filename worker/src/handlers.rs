@@ -9,6 +9,7 @@ use crate::{
     handler::Registry,
     llm::{Model, config::ModelError},
     metrics::WorkerMetrics,
+    providers::Providers,
 };
 use action::{ActionHandler, ActionMetrics};
 use jobs::{clock::Clock, db, queue::Failure, telemetry::chain};
@@ -39,12 +40,13 @@ pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Regist
     }
     let triage =
         TriageMetrics::register(&metrics.registry).map_err(RegistryError::TriageMetrics)?;
+    let providers = Providers::new(config.keys.clone(), config.guard);
     let action =
         ActionMetrics::register(&metrics.registry).map_err(RegistryError::ActionMetrics)?;
     Ok(Registry::default()
         .with(TriageHandler::new(model, triage))
         .with(TriageBatchHandler)
-        .with(ActionHandler::new(action)))
+        .with(ActionHandler::new(providers, action)))
 }
 
 /// The database's own fault, for both audiences. Worth another attempt even if it looks permanent: a statement that the

@@ -15,6 +15,7 @@ pub mod maintenance;
 pub mod metrics;
 pub mod ops;
 pub mod progress;
+pub mod providers;
 pub mod run;
 pub mod settle;
 pub mod settle_batch;

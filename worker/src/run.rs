@@ -12,6 +12,7 @@ use crate::{
 use anyhow::Context;
 use jobs::{
     clock::Clock,
+    commands::connect::check_keys,
     db,
     queue::{listen::Listener, notify::Notifier},
 };
@@ -61,6 +62,7 @@ impl Worker {
     ) -> anyhow::Result<Self> {
         let pool = db::connect(&config.pool).await?;
         db::check_schema(&pool).await?;
+        check_keys(&pool, config.keys.as_ref()).await?;
         let queue_pool = db::connect_autocommit(&config.pool, QUEUE_CONNECTIONS).await?;
         metrics.declare(&registry.kinds(), &registry.queues());
         let mode = config.llm.mode();

@@ -2,8 +2,9 @@
 
 use crate::{
     AppState,
-    error::ApiError,
-    extract::CurrentSession,
+    context::RequestContext,
+    error::{ApiError, Code},
+    extract::{CurrentSession, StrictJson},
     route_table::{Access, Route},
 };
 use axum::{
@@ -13,11 +14,12 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use jobs::{
+    commands::effect_ledger::reconcile::{ResolveError, resolve},
     domain::{ApprovalId, EffectId, JobId, effect::EffectStatus, session::Scope},
     store::effects::{self, StoredEffect},
 };
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub fn routes() -> Vec<Route> {
@@ -31,6 +33,16 @@ pub fn routes() -> Vec<Route> {
         )
         .summary("What was done to the outside world, or may have been")
         .answer::<Effect>(200, "The effect"),
+        Route::new(
+            Method::POST,
+            "/v1/effects/{id}/resolve",
+            "resolve_effect",
+            Access::Session(Scope::ApprovalsDecide),
+            resolve_effect,
+        )
+        .summary("Say what became of an effect that nobody else could tell")
+        .body::<Resolution>("application/json")
+        .answer::<Effect>(200, "The effect as it is now"),
     ]
 }
 
@@ -65,6 +77,39 @@ async fn get(
     found
         .map(|effect| Json(effect.into()))
         .ok_or_else(ApiError::not_found)
+}
+
+/// What a person found.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "EffectResolution")]
+struct Resolution {
+    /// Whether it was done. If it was not, it may be asked for again.
+    done: bool,
+}
+
+async fn resolve_effect(
+    State(app): State<AppState>,
+    CurrentSession(session): CurrentSession,
+    context: RequestContext,
+    Path(id): Path<String>,
+    StrictJson(body): StrictJson<Resolution>,
+) -> Result<Json<Effect>, ApiError> {
+    let id: EffectId = id.parse().map_err(|_| ApiError::not_found())?;
+    resolve(&app.pool, &session, id, body.done, &context.request_id)
+        .await
+        .map(|effect| Json(effect.into()))
+        .map_err(|error| match error {
+            ResolveError::NotFound => ApiError::not_found(),
+            ResolveError::Refused(refused) => ApiError::new(
+                Code::Conflict,
+                format!(
+                    "The effect is {}: nobody waits for your word.",
+                    refused.status
+                ),
+            ),
+            ResolveError::Database(source) => source.into(),
+        })
 }
 
 impl From<StoredEffect> for Effect {

@@ -3,6 +3,8 @@
 //! says how far it came, and [`lose`] finds it.
 
 pub mod local;
+pub mod reconcile;
+pub mod sending;
 
 use crate::{
     domain::{

@@ -73,8 +73,18 @@ impl Action {
     pub const EFFECT_ENDED: Self = Self("effect.ended");
     /// Whoever tried it died: it may have been done.
     pub const EFFECT_LOST: Self = Self("effect.lost");
+    /// The other side was asked what became of it.
+    pub const EFFECT_RECONCILED: Self = Self("effect.reconciled");
+    /// A person has said what became of it.
+    pub const EFFECT_RESOLVED: Self = Self("effect.resolved");
     /// What was done was taken back, or could not be.
     pub const EFFECT_TAKEN_BACK: Self = Self("effect.taken_back");
+    pub const CONNECTION_CREATED: Self = Self("connection.created");
+    pub const CONNECTION_REAUTHENTICATED: Self = Self("connection.reauthenticated");
+    pub const CONNECTION_REVOKED: Self = Self("connection.revoked");
+    /// The provider refused its secret.
+    pub const CONNECTION_REFUSED: Self = Self("connection.refused");
+    pub const SETTINGS_CHANGED: Self = Self("settings.changed");
     pub const RULES_UPDATED: Self = Self("rules.updated");
     pub const QUEUE_PAUSED: Self = Self("queue.paused");
     pub const QUEUE_RESUMED: Self = Self("queue.resumed");

@@ -58,6 +58,8 @@ id!(/// A decision that waits for a person.
     ApprovalId);
 id!(/// One thing done to the outside world.
     EffectId);
+id!(/// A user's account at a provider.
+    ConnectionId);
 id!(/// One worker process, from its start to its end.
     WorkerId);
 id!(/// One line of the audit log.

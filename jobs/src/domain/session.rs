@@ -56,6 +56,9 @@ pub enum Scope {
     ApprovalsRead,
     /// Approving, editing, skipping, and taking any of it back.
     ApprovalsDecide,
+    /// One's own accounts at providers.
+    ConnectionsOwn,
+    SettingsWrite,
     InvitesManage,
     AuditRead,
     /// Looking at the whole fleet; only together with the operators' own tenant.
@@ -156,10 +159,10 @@ impl Role {
         use Role::{Admin, Auditor, Member, Operator, Owner};
         match scope {
             Scope::OwnSessions | Scope::JobsRead | Scope::RulesRead | Scope::ApprovalsRead => true,
-            Scope::JobsWrite | Scope::ApprovalsDecide => {
+            Scope::JobsWrite | Scope::ApprovalsDecide | Scope::ConnectionsOwn => {
                 matches!(self, Owner | Admin | Operator | Member)
             }
-            Scope::RulesWrite => matches!(self, Owner | Admin | Operator),
+            Scope::RulesWrite | Scope::SettingsWrite => matches!(self, Owner | Admin | Operator),
             Scope::InvitesManage => matches!(self, Owner | Admin),
             Scope::AuditRead => matches!(self, Owner | Admin | Auditor),
             Scope::FleetRead | Scope::FleetWrite => matches!(self, Owner | Admin | Operator),
@@ -177,7 +180,7 @@ impl Role {
 }
 
 impl Scope {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::OwnSessions,
         Self::JobsRead,
         Self::JobsWrite,
@@ -185,6 +188,8 @@ impl Scope {
         Self::RulesWrite,
         Self::ApprovalsRead,
         Self::ApprovalsDecide,
+        Self::ConnectionsOwn,
+        Self::SettingsWrite,
         Self::InvitesManage,
         Self::AuditRead,
         Self::FleetRead,
@@ -200,6 +205,8 @@ impl Scope {
             Self::RulesWrite => "rules:write",
             Self::ApprovalsRead => "approvals:read",
             Self::ApprovalsDecide => "approvals:decide",
+            Self::ConnectionsOwn => "connections:own",
+            Self::SettingsWrite => "settings:write",
             Self::InvitesManage => "invites:manage",
             Self::AuditRead => "audit:read",
             Self::FleetRead => "fleet:read",

@@ -1,7 +1,7 @@
 //! `effects`: what was meant to be done to the outside world, and what came of it. Rows are guarded by (job, attempt).
 
 use crate::domain::{
-    ApprovalId, EffectId, JobId, TenantId,
+    ApprovalId, ConnectionId, EffectId, JobId, TenantId,
     effect::{EffectEnd, EffectStatus, NewEffect},
 };
 use chrono::{DateTime, Utc};
@@ -273,6 +273,27 @@ pub async fn renew(
     Ok(())
 }
 
+/// Sets the status of an effect that the caller has locked.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn set_status(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: EffectId,
+    status: EffectStatus,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update effects set status = $3, updated_at = now() where tenant_id = $1 and id = $2",
+        tenant.0,
+        id.0,
+        status.as_str(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Writes how a try ended. False when `holder` does not have it in flight any more: then nothing is written.
 ///
 /// # Errors
@@ -308,6 +329,70 @@ pub async fn end(
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// A connection before something is sent by it.
+#[derive(Debug)]
+pub struct Line {
+    pub status: String,
+    /// When one more may be sent, if its hour is full.
+    pub full_until: Option<DateTime<Utc>>,
+    pub in_a_minute: DateTime<Utc>,
+}
+
+/// The connection, held until the transaction ends, and whether as much was sent by it within the hour as may be.
+///
+/// # Errors
+/// When the database does not answer in time.
+pub async fn lock_line(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    connection: ConnectionId,
+) -> Result<Option<Line>, sqlx::Error> {
+    sqlx::query_as!(
+        Line,
+        r#"
+        with line as (
+            select status, sends_per_hour from connections where tenant_id = $1 and id = $2 for update
+        )
+        select status, now() + interval '1 minute' as "in_a_minute!", (
+            select begun_at + interval '1 hour' from effects
+            where tenant_id = $1 and connection_id = $2 and begun_at > now() - interval '1 hour'
+            order by begun_at desc
+            offset line.sends_per_hour - 1 limit 1
+        ) as full_until
+        from line
+        "#,
+        tenant.0,
+        connection.0,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Moves an intent to `in_flight` and gives its bytes; `None` when it is no intent any more.
+///
+/// # Errors
+/// When the database refuses, or the intent has no bytes.
+pub async fn take_off(
+    conn: &mut PgConnection,
+    holder: Holder,
+    id: EffectId,
+    connection: ConnectionId,
+) -> Result<Option<Vec<u8>>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"update effects set status = 'in_flight', job_id = $3, attempt = $4, connection_id = $5, begun_at = now(),
+               updated_at = now()
+           where tenant_id = $1 and id = $2 and status = 'intent'
+           returning rendered as "rendered!""#,
+        holder.tenant.0,
+        id.0,
+        holder.job.0,
+        holder.attempt,
+        connection.0,
+    )
+    .fetch_optional(conn)
+    .await
 }
 
 /// Whether [`lose`] may find something.

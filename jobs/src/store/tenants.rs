@@ -70,3 +70,60 @@ pub async fn trust_mode(
     })
     .transpose()
 }
+
+/// Whether everything that leaves the house is stopped.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn sending_disabled(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select sending_disabled from tenants where id = $1",
+        tenant.0
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// What a tenant lets its assistant do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub trust_mode: TrustMode,
+    pub sending_disabled: bool,
+}
+
+/// # Errors
+/// When the database does not answer.
+pub async fn settings(conn: &mut PgConnection, tenant: TenantId) -> Result<Settings, sqlx::Error> {
+    let row = sqlx::query!(
+        "select trust_mode, sending_disabled from tenants where id = $1",
+        tenant.0
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(Settings {
+        trust_mode: TrustMode::parse(&row.trust_mode)
+            .ok_or_else(|| sqlx::Error::Decode("unknown value in trust_mode".into()))?,
+        sending_disabled: row.sending_disabled,
+    })
+}
+
+/// # Errors
+/// When the database refuses.
+pub async fn set_settings(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    settings: Settings,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update tenants set trust_mode = $2, sending_disabled = $3 where id = $1",
+        tenant.0,
+        settings.trust_mode.as_str(),
+        settings.sending_disabled,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

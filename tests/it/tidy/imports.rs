@@ -15,7 +15,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
         "jobs/src/queue",
         &["queue", "domain", "clock", "coalesce", "db"],
     ),
-    ("jobs/src/store", &["store", "domain"]),
+    ("jobs/src/store", &["store", "domain", "secrets"]),
     ("jobs/src/kinds", &["kinds", "domain", "queue"]),
     (
         "jobs/src/commands",
@@ -28,6 +28,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
             "clock",
             "coalesce",
             "db",
+            "secrets",
             "telemetry",
         ],
     ),

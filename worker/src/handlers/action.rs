@@ -8,12 +8,14 @@ mod carry_out;
 mod gate;
 mod load;
 mod metrics;
+mod remote;
 mod undo;
 mod writes;
 
 pub use metrics::ActionMetrics;
 
 use crate::handler::{Handler, JobContext, Settlement};
+use crate::providers::Providers;
 use async_trait::async_trait;
 use carry_out::carry_out;
 use gate::{Gated, gated};
@@ -30,12 +32,13 @@ use writes::ActionWrites;
 
 /// Has actions done.
 pub struct ActionHandler {
+    providers: Providers,
     metrics: ActionMetrics,
 }
 
 impl ActionHandler {
-    pub fn new(metrics: ActionMetrics) -> Self {
-        Self { metrics }
+    pub fn new(providers: Providers, metrics: ActionMetrics) -> Self {
+        Self { providers, metrics }
     }
 }
 
@@ -112,7 +115,10 @@ impl ActionHandler {
                 };
                 (outcome, Some(approval))
             }
-            Gate::Approval | Gate::Auto => (carry_out(ctx, args, action, base).await?, None),
+            Gate::Approval | Gate::Auto => (
+                carry_out(ctx, &self.providers, args, action, base).await?,
+                None,
+            ),
         })
     }
 

@@ -61,11 +61,14 @@ impl EffectStatus {
         use EffectStep as Step;
         Ok(match (self, step) {
             (Self::Intent, Step::Begin) => Self::InFlight,
-            (Self::InFlight | Self::Reconciling, Step::Succeed) => Self::Succeeded,
-            (Self::InFlight, Step::FailForGood) => Self::FailedPermanent,
-            (Self::Intent | Self::InFlight | Self::Reconciling, Step::FailForNow) => {
-                Self::Retryable
+            (Self::InFlight | Self::Reconciling | Self::NeedsHuman, Step::Succeed) => {
+                Self::Succeeded
             }
+            (Self::InFlight, Step::FailForGood) => Self::FailedPermanent,
+            (
+                Self::Intent | Self::InFlight | Self::Reconciling | Self::NeedsHuman,
+                Step::FailForNow,
+            ) => Self::Retryable,
             (Self::InFlight | Self::Reconciling, Step::Lose) => Self::Unknown,
             (Self::Retryable | Self::FailedPermanent, Step::Renew) => Self::Intent,
             (Self::Unknown, Step::Reconcile) => Self::Reconciling,
@@ -112,6 +115,8 @@ mod tests {
                 "reconciling retryable",
                 "reconciling unknown",
                 "reconciling needs_human",
+                "needs_human succeeded",
+                "needs_human retryable",
                 "compensating compensated",
                 "compensating compensation_failed",
             ]

@@ -1,9 +1,10 @@
 //! One allowed action, by way of the ledger: [`carry_out`].
 
-use super::load::Wanted;
+use super::{load::Wanted, remote};
 use crate::effects::{Doing, LocalEffect, Way, way_of};
 use crate::handler::JobContext;
 use crate::handlers::unavailable;
+use crate::providers::Providers;
 use async_trait::async_trait;
 use jobs::{
     commands::effect_ledger::{
@@ -26,11 +27,14 @@ use sqlx::PgConnection;
 /// Does it, or says what would happen; `base` is what is known of the outcome.
 pub(super) async fn carry_out(
     ctx: &JobContext,
+    providers: &Providers,
     args: &Args,
     action: &Wanted,
     base: ActionOutcome,
 ) -> Result<ActionOutcome, Failure> {
+    let new = new_effect(ctx, action);
     let doing = Doing {
+        key: new.key,
         tenant: ctx.job.tenant,
         job: ctx.job.lease.job,
         user: args.user,
@@ -52,7 +56,6 @@ pub(super) async fn carry_out(
                 let rehearsed = rehearse(&ctx.pool, &change).await;
                 return rehearsal(base, rehearsed);
             }
-            let new = new_effect(action, doing);
             let performed = perform(&ctx.pool, &ctx.job, &new, &change)
                 .await
                 .map_err(ledger)?;
@@ -61,6 +64,9 @@ pub(super) async fn carry_out(
                 Performed::Refused { id, code, message } => refused(base, Some(id), code, &message),
                 Performed::Duplicate(found) => duplicate(ctx, base, &new, &found),
             })
+        }
+        Some(Way::Remote(effect)) => {
+            remote::carry_out(ctx, providers, args.dry_run, (doing, effect), new, base).await
         }
     }
 }
@@ -79,7 +85,7 @@ impl Change for Bound<'_> {
 }
 
 /// The name of the effect is made of what our code knows: tenant, type, mail and parameters, or the caller's own name.
-fn new_effect(action: &Wanted, doing: Doing<'_>) -> NewEffect {
+fn new_effect(ctx: &JobContext, action: &Wanted) -> NewEffect {
     let payload = action.params.as_json();
     let target = action
         .message
@@ -89,7 +95,7 @@ fn new_effect(action: &Wanted, doing: Doing<'_>) -> NewEffect {
         None => Identity::Payload(&payload),
     };
     NewEffect {
-        key: effect_key(doing.tenant, action.kind, &target, identity),
+        key: effect_key(ctx.job.tenant, action.kind, &target, identity),
         kind: action.kind,
         payload_hash: canonical_sha256(&json!([action.message, payload])),
         rendered: None,
@@ -99,7 +105,7 @@ fn new_effect(action: &Wanted, doing: Doing<'_>) -> NewEffect {
 }
 
 /// What the ledger's row of the same name means for this job.
-fn duplicate(
+pub(super) fn duplicate(
     ctx: &JobContext,
     base: ActionOutcome,
     new: &NewEffect,
@@ -155,7 +161,11 @@ fn rehearsal(
     }
 }
 
-fn succeeded(base: ActionOutcome, id: EffectId, receipt: Option<Value>) -> ActionOutcome {
+pub(super) fn succeeded(
+    base: ActionOutcome,
+    id: EffectId,
+    receipt: Option<Value>,
+) -> ActionOutcome {
     ActionOutcome {
         result: ActionResult::Succeeded,
         effect_id: Some(id),
@@ -164,7 +174,12 @@ fn succeeded(base: ActionOutcome, id: EffectId, receipt: Option<Value>) -> Actio
     }
 }
 
-fn refused(base: ActionOutcome, id: Option<EffectId>, code: &str, message: &str) -> ActionOutcome {
+pub(super) fn refused(
+    base: ActionOutcome,
+    id: Option<EffectId>,
+    code: &str,
+    message: &str,
+) -> ActionOutcome {
     ActionOutcome {
         result: ActionResult::Failed,
         effect_id: id,

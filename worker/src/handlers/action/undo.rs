@@ -79,7 +79,8 @@ async fn one(
         error: None,
     };
     let refused = match way_of(kind).filter(|_| kind.is_compensable()) {
-        None => Some((
+        // What has left the house is not called back.
+        None | Some(Way::Remote(_)) => Some((
             "not_compensable".to_owned(),
             "This cannot be taken back.".to_owned(),
         )),

@@ -1,0 +1,83 @@
+//! What a tenant lets its assistant do: `/v1/settings`.
+
+use crate::{
+    AppState,
+    context::RequestContext,
+    error::ApiError,
+    extract::{CurrentSession, StrictJson},
+    route_table::{Access, Route},
+};
+use axum::{Json, extract::State, http::Method};
+use jobs::{
+    commands::put_settings,
+    domain::{gate::TrustMode, session::Scope},
+    store::tenants::{self, Settings},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::new(
+            Method::GET,
+            "/v1/settings",
+            "get_settings",
+            Access::Session(Scope::RulesRead),
+            get,
+        )
+        .summary("What your assistant may do by itself")
+        .answer::<SettingsBody>(200, "The settings"),
+        Route::new(
+            Method::PUT,
+            "/v1/settings",
+            "put_settings",
+            Access::Session(Scope::SettingsWrite),
+            put,
+        )
+        .summary("Say how far it may go, and stop or allow everything that leaves the house")
+        .body::<SettingsBody>("application/json")
+        .answer::<SettingsBody>(200, "In force for everything that is not under way"),
+    ]
+}
+
+/// All of them, always.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Settings")]
+struct SettingsBody {
+    trust_mode: TrustMode,
+    /// While it is set nothing is sent; jobs wait, and burn no attempts.
+    sending_disabled: bool,
+}
+
+async fn get(
+    State(app): State<AppState>,
+    CurrentSession(session): CurrentSession,
+) -> Result<Json<SettingsBody>, ApiError> {
+    let mut conn = app.pool.acquire().await?;
+    let settings = tenants::settings(&mut conn, session.tenant).await?;
+    Ok(Json(settings.into()))
+}
+
+async fn put(
+    State(app): State<AppState>,
+    CurrentSession(session): CurrentSession,
+    context: RequestContext,
+    StrictJson(body): StrictJson<SettingsBody>,
+) -> Result<Json<SettingsBody>, ApiError> {
+    let settings = Settings {
+        trust_mode: body.trust_mode,
+        sending_disabled: body.sending_disabled,
+    };
+    put_settings(&app.pool, &session, settings, &context.request_id).await?;
+    Ok(Json(settings.into()))
+}
+
+impl From<Settings> for SettingsBody {
+    fn from(settings: Settings) -> Self {
+        Self {
+            trust_mode: settings.trust_mode,
+            sending_disabled: settings.sending_disabled,
+        }
+    }
+}

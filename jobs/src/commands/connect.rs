@@ -1,0 +1,229 @@
+//! Users' accounts at providers: made, given new secrets, ended. Secrets come in and are sealed before anything is stored.
+
+use crate::{
+    domain::{
+        Action, Actor, ConnectionId, Detail, NewAuditEntry, Session,
+        connection::{MailSecret, MailSettings, Provider},
+    },
+    queue::Job,
+    secrets::{KeyRing, Place, Sealed, Unsealable},
+    store::{
+        audit,
+        connections::{self, NewConnection, StoredConnection},
+    },
+};
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::PgPool;
+
+/// An account as its user describes it.
+pub struct ConnectMail<'a> {
+    pub address: &'a str,
+    pub display_name: Option<&'a str>,
+    pub settings: &'a MailSettings,
+    pub secret: &'a MailSecret,
+    pub sends_per_hour: i32,
+    pub max_recipients: i32,
+}
+
+/// Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error("the user has a connection of this address")]
+    AddressTaken,
+    #[error("there is no such connection")]
+    NotFound,
+    #[error("version {present} is there, not {asked}")]
+    Stale { asked: i32, present: i32 },
+    #[error("could not write the connection")]
+    Database(#[from] sqlx::Error),
+}
+
+/// # Errors
+/// If the user has this address, or the database refuses.
+pub async fn connect_mail(
+    pool: &PgPool,
+    keys: &KeyRing,
+    session: &Session,
+    new: &ConnectMail<'_>,
+    request_id: &str,
+) -> Result<StoredConnection, ConnectError> {
+    let id = ConnectionId::new();
+    let secret = seal(keys, session, id, new.secret);
+    let row = NewConnection {
+        id,
+        user: session.user,
+        provider: Provider::ImapSmtp,
+        address: new.address,
+        display_name: new.display_name,
+        settings: new.settings,
+        secret: &secret,
+        sends_per_hour: new.sends_per_hour,
+        max_recipients: new.max_recipients,
+    };
+    let mut tx = pool.begin().await?;
+    if !connections::insert(&mut tx, session.tenant, &row).await? {
+        return Err(ConnectError::AddressTaken);
+    }
+    let entry = entry(session, Action::CONNECTION_CREATED, id, request_id);
+    audit::insert(&mut tx, &[entry]).await?;
+    let stored = connections::find(&mut tx, session.tenant, id)
+        .await?
+        .ok_or(ConnectError::NotFound)?;
+    tx.commit().await?;
+    Ok(stored)
+}
+
+/// Gives a connection a new secret; jobs that waited for one go on.
+///
+/// # Errors
+/// If it is not the user's, or was changed since it was read.
+pub async fn reauthenticate(
+    pool: &PgPool,
+    keys: &KeyRing,
+    session: &Session,
+    (id, version): (ConnectionId, i32),
+    secret: &MailSecret,
+    request_id: &str,
+) -> Result<StoredConnection, ConnectError> {
+    let mut tx = pool.begin().await?;
+    let present = own(&mut tx, session, id).await?;
+    let secret = seal(keys, session, id, secret);
+    if !connections::replace_secret(&mut tx, session.tenant, id, version, &secret).await? {
+        return Err(ConnectError::Stale {
+            asked: version,
+            present: present.version,
+        });
+    }
+    let entry = entry(session, Action::CONNECTION_REAUTHENTICATED, id, request_id);
+    audit::insert(&mut tx, &[entry]).await?;
+    let stored = own(&mut tx, session, id).await?;
+    tx.commit().await?;
+    Ok(stored)
+}
+
+/// Ends a connection and forgets its secret.
+///
+/// # Errors
+/// If it is not the user's, or has ended.
+pub async fn disconnect(
+    pool: &PgPool,
+    session: &Session,
+    id: ConnectionId,
+    request_id: &str,
+) -> Result<(), ConnectError> {
+    let mut tx = pool.begin().await?;
+    own(&mut tx, session, id).await?;
+    if !connections::revoke(&mut tx, session.tenant, id).await? {
+        return Err(ConnectError::NotFound);
+    }
+    let entry = entry(session, Action::CONNECTION_REVOKED, id, request_id);
+    audit::insert(&mut tx, &[entry]).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// A colleague's connection is not there.
+async fn own(
+    conn: &mut sqlx::PgConnection,
+    session: &Session,
+    id: ConnectionId,
+) -> Result<StoredConnection, ConnectError> {
+    connections::find(conn, session.tenant, id)
+        .await?
+        .filter(|found| found.user == session.user)
+        .ok_or(ConnectError::NotFound)
+}
+
+/// The provider refused the secret of this version: nothing is tried with it again.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn refuse(
+    pool: &PgPool,
+    job: &Job,
+    connection: &StoredConnection,
+    code: &'static str,
+) -> Result<(), sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    let (id, version) = (connection.id, connection.version);
+    if connections::require_reauth(&mut tx, job.tenant, id, version, code).await? {
+        let actor = Actor::Worker(job.lease.worker);
+        let action = Action::CONNECTION_REFUSED;
+        let entry = NewAuditEntry::new(job.tenant, actor, action, "connection", id)
+            .with_request(job.request_id.as_deref())
+            .with_attempt(job.lease.job, job.lease.attempt)
+            .failed(code);
+        audit::insert(&mut tx, &[entry]).await?;
+    }
+    tx.commit().await
+}
+
+fn place(tenant: crate::domain::TenantId, id: ConnectionId) -> Place<'static> {
+    Place {
+        table: "connections",
+        tenant: tenant.0,
+        row: id.0,
+        column: "secret",
+    }
+}
+
+/// User name and password in one: neither of them has a line break.
+fn seal(keys: &KeyRing, session: &Session, id: ConnectionId, secret: &MailSecret) -> Sealed {
+    let both = format!("{}\n{}", secret.username, secret.password.expose_secret());
+    keys.seal(place(session.tenant, id), &both.into())
+}
+
+/// Opens what [`connect_mail`] sealed.
+///
+/// # Errors
+/// If the key is missing, or the bytes were tampered with.
+pub fn open_mail_secret(
+    keys: &KeyRing,
+    tenant: crate::domain::TenantId,
+    id: ConnectionId,
+    sealed: &[u8],
+) -> Result<MailSecret, Unsealable> {
+    let both: SecretString = keys.open(place(tenant, id), sealed)?;
+    let (username, password) = both
+        .expose_secret()
+        .split_once('\n')
+        .ok_or(Unsealable::Malformed)?;
+    Ok(MailSecret {
+        username: username.to_owned(),
+        password: password.into(),
+    })
+}
+
+/// Why a process cannot work with the connections that are there.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    #[error(
+        "CREDENTIAL_KEYS: the connections in the database need the key {id}, which it does not hold"
+    )]
+    Missing { id: String },
+    #[error("could not read which keys the connections need")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Asked at start-up: whether every secret can be opened.
+///
+/// # Errors
+/// Names the key that is missing.
+pub async fn check_keys(pool: &PgPool, keys: Option<&KeyRing>) -> Result<(), KeysError> {
+    for id in connections::key_ids(pool).await? {
+        if !keys.is_some_and(|ring| ring.holds(&id)) {
+            return Err(KeysError::Missing { id });
+        }
+    }
+    Ok(())
+}
+
+fn entry(session: &Session, action: Action, id: ConnectionId, request_id: &str) -> NewAuditEntry {
+    let actor = Actor::User {
+        user: session.user,
+        session: Some(session.id),
+    };
+    NewAuditEntry::new(session.tenant, actor, action, "connection", id)
+        .with_request(Some(request_id))
+        .with_detail(Detail::new().word("provider", Provider::ImapSmtp.as_str()))
+}

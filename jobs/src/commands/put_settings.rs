@@ -1,0 +1,36 @@
+//! How far a tenant's assistant may go, with the audit entry of who said so.
+
+use crate::{
+    domain::{Action, Actor, Detail, NewAuditEntry, Session},
+    store::{
+        audit,
+        tenants::{self, Settings},
+    },
+};
+use sqlx::PgPool;
+
+/// # Errors
+/// If the database refuses; then nothing was changed.
+pub async fn put_settings(
+    pool: &PgPool,
+    session: &Session,
+    settings: Settings,
+    request_id: &str,
+) -> Result<(), sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    tenants::set_settings(&mut tx, session.tenant, settings).await?;
+    let actor = Actor::User {
+        user: session.user,
+        session: Some(session.id),
+    };
+    let tenant = session.tenant;
+    let entry = NewAuditEntry::new(tenant, actor, Action::SETTINGS_CHANGED, "tenant", tenant)
+        .with_request(Some(request_id))
+        .with_detail(
+            Detail::new()
+                .word("trust_mode", settings.trust_mode.as_str())
+                .flag("sending_disabled", settings.sending_disabled),
+        );
+    audit::insert(&mut tx, &[entry]).await?;
+    tx.commit().await
+}

@@ -1,0 +1,256 @@
+//! `connections`: users' accounts at providers. Their secrets leave this module sealed.
+
+use crate::domain::{
+    ConnectionId, TenantId, UserId,
+    connection::{ConnectionStatus, MailSettings, Provider},
+};
+use crate::secrets::Sealed;
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::{PgConnection, PgExecutor};
+
+/// A connection to be.
+#[derive(Debug)]
+pub struct NewConnection<'a> {
+    pub id: ConnectionId,
+    pub user: UserId,
+    pub provider: Provider,
+    pub address: &'a str,
+    pub display_name: Option<&'a str>,
+    pub settings: &'a MailSettings,
+    pub secret: &'a Sealed,
+    pub sends_per_hour: i32,
+    pub max_recipients: i32,
+}
+
+/// A connection as it is; its secret only where it is used.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredConnection {
+    pub id: ConnectionId,
+    pub user: UserId,
+    pub provider: Provider,
+    pub address: String,
+    pub display_name: Option<String>,
+    pub settings: MailSettings,
+    pub status: ConnectionStatus,
+    pub last_error: Option<String>,
+    pub sends_per_hour: i32,
+    pub max_recipients: i32,
+    /// Grows with every change.
+    pub version: i32,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+struct Row {
+    id: ConnectionId,
+    user: UserId,
+    provider: String,
+    address: String,
+    display_name: Option<String>,
+    settings: Value,
+    status: String,
+    last_error: Option<String>,
+    sends_per_hour: i32,
+    max_recipients: i32,
+    version: i32,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl TryFrom<Row> for StoredConnection {
+    type Error = sqlx::Error;
+
+    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
+        let unknown = |what: &str| sqlx::Error::Decode(format!("unknown {what}").into());
+        Ok(Self {
+            id: row.id,
+            user: row.user,
+            provider: Provider::parse(&row.provider).ok_or_else(|| unknown("provider"))?,
+            address: row.address,
+            display_name: row.display_name,
+            settings: serde_json::from_value(row.settings)
+                .map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+            status: ConnectionStatus::parse(&row.status).ok_or_else(|| unknown("status"))?,
+            last_error: row.last_error,
+            sends_per_hour: row.sends_per_hour,
+            max_recipients: row.max_recipients,
+            version: row.version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
+
+/// False if the user has this address already.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn insert(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    new: &NewConnection<'_>,
+) -> Result<bool, sqlx::Error> {
+    let settings =
+        serde_json::to_value(new.settings).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+    let done = sqlx::query!(
+        "insert into connections (
+             tenant_id, id, user_id, provider, address, display_name, settings, secret, key_id, sends_per_hour, max_recipients)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+         on conflict (tenant_id, user_id, lower(address)) where status <> 'revoked' do nothing",
+        tenant.0,
+        new.id.0,
+        new.user.0,
+        new.provider.as_str(),
+        new.address,
+        new.display_name,
+        settings,
+        &new.secret.bytes,
+        new.secret.key_id,
+        new.sends_per_hour,
+        new.max_recipients,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// # Errors
+/// When the database does not answer.
+pub async fn find(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: ConnectionId,
+) -> Result<Option<StoredConnection>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"select id as "id: ConnectionId", user_id as "user: UserId", provider, address, display_name, settings, status,
+               last_error, sends_per_hour, max_recipients, version, created_at, updated_at
+           from connections where tenant_id = $1 and id = $2"#,
+        tenant.0,
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(StoredConnection::try_from).transpose()
+}
+
+/// The user's own, the oldest first, without those that were revoked.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn of_user(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+) -> Result<Vec<StoredConnection>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select id as "id: ConnectionId", user_id as "user: UserId", provider, address, display_name, settings, status,
+               last_error, sends_per_hour, max_recipients, version, created_at, updated_at
+           from connections where tenant_id = $1 and user_id = $2 and status <> 'revoked' order by id"#,
+        tenant.0,
+        user.0,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(StoredConnection::try_from).collect()
+}
+
+/// The sealed secret.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn sealed_secret(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: ConnectionId,
+) -> Result<Option<Vec<u8>>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select secret from connections where tenant_id = $1 and id = $2",
+        tenant.0,
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Gives it a new secret, with which it is active again; of one that was not revoked, in the version that was seen.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn replace_secret(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: ConnectionId,
+    version: i32,
+    secret: &Sealed,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "update connections set secret = $4, key_id = $5, status = 'active', last_error = null, version = version + 1, updated_at = now()
+         where tenant_id = $1 and id = $2 and version = $3 and status <> 'revoked'",
+        tenant.0,
+        id.0,
+        version,
+        &secret.bytes,
+        secret.key_id,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Ends it and forgets its secret. False if it was not there, or had ended.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn revoke(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: ConnectionId,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "update connections set secret = '', status = 'revoked', last_error = null, version = version + 1, updated_at = now()
+         where tenant_id = $1 and id = $2 and status <> 'revoked'",
+        tenant.0,
+        id.0,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Notes that the provider refuses the secret that was used; one that was replaced meanwhile is left alone. True if this
+/// call did.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn require_reauth(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: ConnectionId,
+    version: i32,
+    code: &str,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "update connections set status = 'reauth_required', last_error = $4, version = version + 1, updated_at = now()
+         where tenant_id = $1 and id = $2 and version = $3 and status in ('active', 'degraded')",
+        tenant.0,
+        id.0,
+        version,
+        code,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The ids of the keys that secrets are sealed with: a process that lacks one of them cannot work.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn key_ids<'c>(executor: impl PgExecutor<'c>) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar!("select distinct key_id from connections where status <> 'revoked'")
+        .fetch_all(executor)
+        .await
+}

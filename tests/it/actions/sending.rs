@@ -1,0 +1,335 @@
+//! Mail that leaves the house, to a server that does as it is told: what the ledger says is what the server got, and it
+//! never gets a mail twice.
+
+mod kills;
+
+use super::{approved::approval_in, ask};
+use crate::{
+    approvals::decision,
+    support::{
+        Client, TestDb,
+        client::{Answer, send},
+        eventually,
+        system::{TestApi, Worker},
+        wait::SOON,
+    },
+};
+use dev::smtp_sink::{Fault, SmtpSink};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// 32 bytes as base64, twice.
+pub(crate) const KEYS: &str = "k1:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=,k0:AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=";
+
+/// A user with a mail account, and everything behind it.
+pub(crate) struct House {
+    pub(crate) db: TestDb,
+    pub(crate) _api: TestApi,
+    pub(crate) client: Client,
+    pub(crate) sink: SmtpSink,
+    pub(crate) connection: String,
+}
+
+impl House {
+    pub(crate) async fn open() -> Self {
+        let db = TestDb::new().await;
+        let api = TestApi::start_with(&db, &[("CREDENTIAL_KEYS", KEYS)]).await;
+        let client = api.sign_in(&db).await;
+        let sink = SmtpSink::start().await.expect("a free port");
+        let connected = connect(&client, &account(&sink)).await;
+        assert_eq!(connected.status, 201, "{}", connected.text);
+        let connection = connected.body["id"].as_str().unwrap().to_owned();
+        Self {
+            db,
+            _api: api,
+            client,
+            sink,
+            connection,
+        }
+    }
+
+    /// May reach the sink, which is on this machine.
+    pub(crate) async fn worker(&self) -> Worker {
+        let variables = [
+            ("LLM_TESTING_MODE", "true"),
+            ("CREDENTIAL_KEYS", KEYS),
+            ("OUTBOUND_ALLOW_PRIVATE", "true"),
+        ];
+        Worker::spawn_with(&self.db, &variables).await
+    }
+
+    /// A mail that waits for a person; the id of its approval.
+    pub(crate) async fn written(&self, subject: &str) -> String {
+        let asked = ask(&self.client, &json!({"actions": [letter(subject)]})).await;
+        let job = self
+            .client
+            .finished(asked.body["id"].as_str().unwrap())
+            .await;
+        let action = &job["output"]["actions"][0];
+        assert_eq!(action["result"], "pending_approval", "{job}");
+        action["approval_id"].as_str().unwrap().to_owned()
+    }
+
+    /// Agrees to it without a hold.
+    pub(crate) async fn agree(&self, approval: &str) {
+        let request = decision(&self.client, approval, "approve", 1);
+        let agreed = send(request.json(&json!({"hold_seconds": 0}))).await;
+        assert_eq!(agreed.status, 200, "{}", agreed.text);
+    }
+
+    /// The only effect there is.
+    pub(crate) async fn effect(&self) -> Value {
+        let id: String = self.db.one("select id::text from effects").await;
+        self.client.get(&format!("/v1/effects/{id}")).await.body
+    }
+}
+
+pub(crate) fn letter(subject: &str) -> Value {
+    json!({"type": "send", "payload": {"to": "bob@example.org", "subject": subject, "body": "Dear Bob,\n.\nyours"}})
+}
+
+fn account(sink: &SmtpSink) -> Value {
+    json!({
+        "provider": "imap_smtp", "address": "ada@acme.example", "display_name": "Ada",
+        "smtp": {"host": "127.0.0.1", "port": sink.addr.port(), "security": "none"},
+        "username": "ada", "password": "hunter2-marked"
+    })
+}
+
+async fn connect(client: &Client, account: &Value) -> Answer {
+    send(
+        client
+            .request(Method::POST, "/v1/connections")
+            .json(account),
+    )
+    .await
+}
+
+#[tokio::test]
+async fn a_mail_is_sent_when_a_person_has_agreed_and_not_before() {
+    let house = House::open().await;
+    let _worker = house.worker().await;
+    let approval = house.written("Hello").await;
+    assert_eq!(house.sink.received(), []);
+    house.agree(&approval).await;
+    let executed = approval_in(&house.client, &approval, "executed").await;
+    let received = house.sink.received();
+    assert_eq!(received.len(), 1);
+    let mail = &received[0];
+    assert_eq!(mail.from, "ada@acme.example");
+    assert_eq!(mail.to, ["bob@example.org"]);
+    assert_eq!(mail.header("subject").as_deref(), Some("Hello"));
+    assert_eq!(
+        mail.header("from").as_deref(),
+        Some("Ada <ada@acme.example>")
+    );
+    assert!(mail.text.ends_with("Dear Bob,\r\n.\r\nyours\r\n") || mail.text.contains("Dear Bob,"));
+    let effect = house.effect().await;
+    assert_eq!(effect["status"], "succeeded");
+    assert_eq!(effect["message_id"], mail.header("message-id").unwrap());
+    assert_eq!(effect["receipt"]["accepted"], json!(["bob@example.org"]));
+    assert_eq!(executed["error"], Value::Null);
+    let leaked: i64 = house
+        .db
+        .one("select count(*) from audit_entries a where a::text ~ 'bob@|hunter2|Dear Bob|ada@'")
+        .await;
+    assert_eq!(leaked, 0);
+}
+
+#[tokio::test]
+async fn what_the_server_says_is_what_the_ledger_says() {
+    for (fault, status, approval_status, code, copies) in [
+        (
+            vec![Fault::RefuseRecipients],
+            "failed_permanent",
+            "failed",
+            "recipients_refused",
+            0,
+        ),
+        (
+            vec![Fault::Defer, Fault::Defer],
+            "succeeded",
+            "executed",
+            "",
+            1,
+        ),
+        (
+            vec![Fault::DropReply],
+            "needs_human",
+            "failed",
+            "outcome_unknown",
+            1,
+        ),
+    ] {
+        let house = House::open().await;
+        let _worker = house.worker().await;
+        let approval = house.written("Hello").await;
+        house.sink.misbehave(fault.clone());
+        house.agree(&approval).await;
+        let ended = approval_in(&house.client, &approval, approval_status).await;
+        assert_eq!(ended["error"]["code"].as_str().unwrap_or_default(), code);
+        assert_eq!(house.effect().await["status"], status, "{fault:?}");
+        assert_eq!(house.sink.received().len(), copies, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_may_have_been_sent_is_not_sent_again_and_a_person_has_the_last_word() {
+    let house = House::open().await;
+    let _worker = house.worker().await;
+    let approval = house.written("Hello").await;
+    house.sink.misbehave([Fault::DropReply]);
+    house.agree(&approval).await;
+    approval_in(&house.client, &approval, "failed").await;
+    let effect = house.effect().await;
+    let path = format!("/v1/effects/{}/resolve", effect["id"].as_str().unwrap());
+    let resolve = async |client: &Client, done: bool| {
+        send(
+            client
+                .request(Method::POST, &path)
+                .json(&json!({"done": done})),
+        )
+        .await
+    };
+    // The same mail again is the same effect.
+    let again = house.written("Hello").await;
+    house.agree(&again).await;
+    let ended = approval_in(&house.client, &again, "failed").await;
+    assert_eq!(ended["error"]["code"], "unknown", "{ended}");
+    assert_eq!(house.sink.received().len(), 1);
+    let stranger = house._api.sign_in(&house.db).await;
+    resolve(&stranger, true)
+        .await
+        .assert_problem(404, "NOT_FOUND", "not theirs");
+    let resolved = resolve(&house.client, false).await;
+    assert_eq!(resolved.body["status"], "retryable", "{}", resolved.text);
+    resolve(&house.client, true)
+        .await
+        .assert_problem(409, "CONFLICT", "said before");
+    let third = house.written("Hello").await;
+    house.agree(&third).await;
+    approval_in(&house.client, &third, "executed").await;
+    let received = house.sink.received();
+    assert_eq!(received.len(), 2);
+    assert_eq!(
+        received[0].header("message-id"),
+        received[1].header("message-id"),
+        "one mail has one name"
+    );
+}
+
+#[tokio::test]
+async fn a_mail_can_be_called_back_while_it_is_held() {
+    let house = House::open().await;
+    let _worker = house.worker().await;
+    let approval = house.written("Hello").await;
+    for seconds in [-1, 61] {
+        let request = decision(&house.client, &approval, "approve", 1);
+        send(request.json(&json!({"hold_seconds": seconds})))
+            .await
+            .assert_problem(422, "INVALID_BODY", "out of bounds");
+    }
+    let agreed = send(decision(&house.client, &approval, "approve", 1)).await;
+    let job = agreed.body["execution_job_id"].as_str().unwrap().to_owned();
+    assert_eq!(house.client.job(&job).await["state"], "scheduled");
+    let revoked = send(decision(&house.client, &approval, "revoke", 1)).await;
+    assert_eq!(revoked.body["status"], "proposed", "{}", revoked.text);
+    assert_eq!(house.client.job(&job).await["state"], "cancelled");
+    assert_eq!(house.sink.received(), []);
+}
+
+#[tokio::test]
+async fn a_refused_password_burns_no_attempt_and_the_mail_goes_with_the_new_one() {
+    let house = House::open().await;
+    let worker = house.worker().await;
+    let approval = house.written("Hello").await;
+    house.sink.demand("other");
+    house.agree(&approval).await;
+    let path = format!("/v1/connections/{}", house.connection);
+    let refused = eventually(SOON, async || {
+        let found = house.client.get(&path).await.body;
+        if found["status"] == "reauth_required" {
+            Ok(found)
+        } else {
+            Err(found.to_string())
+        }
+    })
+    .await;
+    assert_eq!(refused["last_error"], "smtp_auth_refused");
+    assert!(!refused.to_string().contains("hunter2"));
+    let reauth = async |version: &Value| {
+        send(
+            house
+                .client
+                .request(Method::POST, &format!("{path}/reauth"))
+                .header("If-Match", format!("\"{version}\""))
+                .json(&json!({"username": "ada", "password": "other"})),
+        )
+        .await
+    };
+    reauth(&json!(1))
+        .await
+        .assert_problem(412, "PRECONDITION_FAILED", "an old version");
+    let active = reauth(&refused["version"]).await;
+    assert_eq!(active.body["status"], "active", "{}", active.text);
+    house
+        .db
+        .execute("update jobs set run_at = now() where state = 'scheduled'")
+        .await;
+    approval_in(&house.client, &approval, "executed").await;
+    assert_eq!(house.sink.received().len(), 1);
+    let errors: i32 = house
+        .db
+        .one("select max(errors) from finished_jobs where kind = 'action.execute'")
+        .await;
+    assert_eq!(errors, 0);
+    let log = worker.process.log();
+    assert!(!log.contains("hunter2") && !log.contains("bob@example.org"));
+}
+
+#[tokio::test]
+async fn nothing_leaves_while_sending_is_disabled_or_the_hour_is_full() {
+    let house = House::open().await;
+    let _worker = house.worker().await;
+    let switch = async |off: bool| {
+        let settings = json!({"trust_mode": "training_wheels", "sending_disabled": off});
+        let put = house.client.request(Method::PUT, "/v1/settings");
+        assert_eq!(send(put.json(&settings)).await.status, 200);
+    };
+    let held_back = async |code: &str| {
+        eventually(SOON, async || {
+            let seen: Option<String> = house
+                .db
+                .one("select max(error_code) from job_attempts where outcome = 'snoozed'")
+                .await;
+            (seen.as_deref() == Some(code))
+                .then_some(())
+                .ok_or(format!("{seen:?}"))
+        })
+        .await;
+    };
+    switch(true).await;
+    let approval = house.written("Hello").await;
+    house.agree(&approval).await;
+    held_back("sending_disabled").await;
+    assert_eq!(house.sink.received(), []);
+    switch(false).await;
+    let due = "update jobs set run_at = now() where state = 'scheduled'";
+    house.db.execute(due).await;
+    approval_in(&house.client, &approval, "executed").await;
+    house
+        .db
+        .execute("update connections set sends_per_hour = 1")
+        .await;
+    let second = house.written("Second").await;
+    house.agree(&second).await;
+    held_back("sending_rate").await;
+    assert_eq!(house.sink.received().len(), 1);
+    house
+        .db
+        .execute("update effects set begun_at = begun_at - interval '61 minutes'")
+        .await;
+    house.db.execute(due).await;
+    approval_in(&house.client, &second, "executed").await;
+    assert_eq!(house.sink.received().len(), 2);
+}

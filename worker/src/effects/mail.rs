@@ -1,0 +1,199 @@
+//! Mail that leaves the house: rendered once, with a Message-ID that stays, before anything is tried.
+
+use super::{Doing, Prepared, Remote, Trouble};
+use crate::handler::JobContext;
+use crate::providers::{OpenError, Outgoing, ProviderError, Providers};
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use jobs::{
+    commands::connect,
+    domain::effect::message_id,
+    store::connections::{self, StoredConnection},
+};
+use lettre::{
+    Message,
+    message::{Mailbox, header::ContentType},
+};
+use serde_json::{Value, json};
+
+/// What is to be written.
+pub(super) struct Letter {
+    pub(super) to: Vec<String>,
+    pub(super) cc: Vec<String>,
+    pub(super) subject: String,
+    pub(super) body: String,
+    pub(super) in_reply_to: Option<String>,
+    pub(super) references: Vec<String>,
+}
+
+/// `send`: a mail that was written out by whoever asked for it.
+pub(super) struct Send;
+
+#[async_trait]
+impl Remote for Send {
+    async fn prepare(&self, ctx: &JobContext, doing: &Doing<'_>) -> Result<Prepared, Trouble> {
+        let text = |name| doing.params.get(name).unwrap_or_default().to_owned();
+        let letter = Letter {
+            to: vec![text("to")],
+            cc: Vec::new(),
+            subject: text("subject"),
+            body: text("body"),
+            in_reply_to: None,
+            references: Vec::new(),
+        };
+        let connection = sending_connection(ctx, doing).await?;
+        prepare(doing, connection, &letter, ctx.clock.now())
+    }
+}
+
+/// The connection that the user's mail leaves by: the oldest of theirs.
+async fn sending_connection(
+    ctx: &JobContext,
+    doing: &Doing<'_>,
+) -> Result<StoredConnection, Trouble> {
+    let missing = || {
+        Trouble::refused(
+            "no_connection",
+            "There is no mail account to send from. Add one with POST /v1/connections.",
+        )
+    };
+    let user = doing.user.ok_or_else(missing)?;
+    let mut conn = ctx.pool.acquire().await?;
+    let own = connections::of_user(&mut conn, doing.tenant, user).await?;
+    own.into_iter().next().ok_or_else(missing)
+}
+
+/// Renders it. The same letter by the same connection under the same name is the same bytes but for its date, and only
+/// the first are kept.
+pub(super) fn prepare(
+    doing: &Doing<'_>,
+    connection: StoredConnection,
+    letter: &Letter,
+    now: DateTime<Utc>,
+) -> Result<Prepared, Trouble> {
+    let recipients: Vec<String> = letter.to.iter().chain(&letter.cc).cloned().collect();
+    let most = usize::try_from(connection.max_recipients).unwrap_or(usize::MAX);
+    if recipients.is_empty() || recipients.len() > most {
+        return Err(Trouble::refused(
+            "too_many_recipients",
+            format!("A mail of this account may have 1 to {most} recipients."),
+        ));
+    }
+    let domain = connection
+        .address
+        .rsplit_once('@')
+        .map_or("localhost", |(_, domain)| domain);
+    let id = message_id(doing.tenant, &doing.key, domain);
+    let bytes = render(&connection, letter, &id, now)?;
+    let envelope = json!({ "from": connection.address, "recipients": recipients });
+    Ok(Prepared {
+        would: json!({ "send_as": connection.address, "to": letter.to, "cc": letter.cc, "subject": letter.subject }),
+        connection,
+        message_id: id,
+        rendered: pack(&envelope, &bytes),
+    })
+}
+
+fn render(
+    connection: &StoredConnection,
+    letter: &Letter,
+    id: &str,
+    now: DateTime<Utc>,
+) -> Result<Vec<u8>, Trouble> {
+    let bad_address =
+        |_| Trouble::refused("bad_address", "An address of this mail cannot be used.");
+    let mailbox = |text: &String| text.parse::<Mailbox>().map_err(bad_address);
+    let from = Mailbox::new(
+        connection.display_name.clone(),
+        connection.address.parse().map_err(bad_address)?,
+    );
+    let mut mail = Message::builder()
+        .from(from)
+        .date(now.into())
+        .message_id(Some(id.to_owned()))
+        .subject(&letter.subject);
+    for to in &letter.to {
+        mail = mail.to(mailbox(to)?);
+    }
+    for cc in &letter.cc {
+        mail = mail.cc(mailbox(cc)?);
+    }
+    if let Some(parent) = &letter.in_reply_to {
+        mail = mail.in_reply_to(parent.clone());
+    }
+    if !letter.references.is_empty() {
+        mail = mail.references(letter.references.join(" "));
+    }
+    let mail = mail
+        .header(ContentType::TEXT_PLAIN)
+        .body(letter.body.clone())
+        .map_err(|_| Trouble::refused("unrenderable_mail", "This mail cannot be written."))?;
+    Ok(mail.formatted())
+}
+
+/// The envelope travels with the bytes, so that what is sent again goes to whom it went.
+fn pack(envelope: &Value, bytes: &[u8]) -> Vec<u8> {
+    let mut packed = envelope.to_string().into_bytes();
+    packed.push(b'\n');
+    packed.extend_from_slice(bytes);
+    packed
+}
+
+fn unpack(packed: Vec<u8>) -> Option<Outgoing> {
+    let end = packed.iter().position(|byte| *byte == b'\n')?;
+    let envelope: Value = serde_json::from_slice(&packed[..end]).ok()?;
+    Some(Outgoing {
+        from: envelope["from"].as_str()?.to_owned(),
+        recipients: serde_json::from_value(envelope["recipients"].clone()).ok()?,
+        bytes: packed[end + 1..].to_vec(),
+    })
+}
+
+/// Sends what was prepared, now that the ledger says so.
+pub(crate) async fn send(
+    ctx: &JobContext,
+    providers: &Providers,
+    connection: &StoredConnection,
+    packed: Vec<u8>,
+) -> Result<Value, ProviderError> {
+    let broken = |detail: &str| ProviderError::Retryable {
+        code: "internal_error",
+        detail: detail.to_owned(),
+    };
+    let sealed = async {
+        let mut conn = ctx.pool.acquire().await?;
+        connections::sealed_secret(&mut conn, ctx.job.tenant, connection.id).await
+    };
+    let sealed = sealed
+        .await
+        .map_err(|_| broken("the secret could not be read"))?
+        .ok_or_else(|| broken("the connection is gone"))?;
+    let mailer = providers
+        .mailer(ctx.job.tenant, connection, &sealed)
+        .map_err(|error| match error {
+            OpenError::NoKeys | OpenError::Sealed(_) => broken("the secret cannot be opened"),
+        })?;
+    let outgoing = unpack(packed).ok_or_else(|| broken("the stored mail cannot be read"))?;
+    let sent = mailer.send(&outgoing).await;
+    if let Err(ProviderError::Reauth { code }) = &sent {
+        connect::refuse(&ctx.pool, &ctx.job, connection, code)
+            .await
+            .map_err(|_| broken("the refusal could not be written down"))?;
+    }
+    sent
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_packed_is_unpacked() {
+        let envelope = json!({"from": "a@b.c", "recipients": ["d@e.f", "g@h.i"]});
+        let outgoing = unpack(pack(&envelope, b"Subject: x\r\n\r\nhello\n")).unwrap();
+        assert_eq!(outgoing.from, "a@b.c");
+        assert_eq!(outgoing.recipients, ["d@e.f", "g@h.i"]);
+        assert_eq!(outgoing.bytes, b"Subject: x\r\n\r\nhello\n");
+        assert!(unpack(b"no envelope".to_vec()).is_none());
+    }
+}

@@ -1,0 +1,99 @@
+//! The far side: one trait for each thing a provider can do, chosen per connection by [`Providers`]. Knows the wire and
+//! nothing of jobs, approvals or the ledger.
+//!
+//! A new provider is a file here and an arm in [`Providers::mailer`].
+
+pub mod guard;
+mod smtp;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use guard::Guard;
+use jobs::{
+    commands::connect::open_mail_secret,
+    domain::{TenantId, connection::Provider},
+    secrets::{KeyRing, Unsealable},
+    store::connections::StoredConnection,
+};
+use serde_json::Value;
+use smtp::Smtp;
+
+/// Why a provider did not do what it was asked, in terms of what may be done next.
+#[derive(Debug, thiserror::Error)]
+pub enum ProviderError {
+    /// Certainly not done, and worth another try.
+    #[error("{code}: {detail}")]
+    Retryable { code: &'static str, detail: String },
+    /// Refused for good. The message is the user's.
+    #[error("{code}")]
+    Permanent { code: &'static str, message: String },
+    /// It may have been done.
+    #[error("{code}: {detail}")]
+    Unknown { code: &'static str, detail: String },
+    /// The secret is not taken.
+    #[error("{code}")]
+    Reauth { code: &'static str },
+    /// Not before then.
+    #[error("rate limited")]
+    RateLimited { until: DateTime<Utc> },
+}
+
+/// A rendered mail and where it goes.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    pub from: String,
+    pub recipients: Vec<String>,
+    /// The whole mail, as it is sent and sent again.
+    pub bytes: Vec<u8>,
+}
+
+/// Sends mail.
+#[async_trait]
+pub trait Mailer: Send + Sync {
+    /// Hands the mail over; what comes back is what the other side said.
+    ///
+    /// # Errors
+    /// Classed by what it means for a second try.
+    async fn send(&self, mail: &Outgoing) -> Result<Value, ProviderError>;
+}
+
+/// A connection that cannot be used by this process.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("CREDENTIAL_KEYS is not set")]
+    NoKeys,
+    #[error("the secret cannot be opened")]
+    Sealed(#[from] Unsealable),
+}
+
+/// Opens connections.
+#[derive(Clone, Debug)]
+pub struct Providers {
+    keys: Option<KeyRing>,
+    guard: Guard,
+}
+
+impl Providers {
+    pub fn new(keys: Option<KeyRing>, guard: Guard) -> Self {
+        Self { keys, guard }
+    }
+
+    /// # Errors
+    /// If the secret cannot be opened.
+    pub fn mailer(
+        &self,
+        tenant: TenantId,
+        connection: &StoredConnection,
+        sealed: &[u8],
+    ) -> Result<Box<dyn Mailer>, OpenError> {
+        let keys = self.keys.as_ref().ok_or(OpenError::NoKeys)?;
+        let secret = open_mail_secret(keys, tenant, connection.id, sealed)?;
+        match connection.provider {
+            Provider::ImapSmtp => Ok(Box::new(Smtp {
+                server: connection.settings.smtp.clone(),
+                secret,
+                guard: self.guard,
+            })),
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Sending by SMTP. What an error means depends on how far the conversation had come: before the end of the data nothing
+//! was sent; once the final dot is out and no reply is there, nobody knows.
+
+use super::guard::Guard;
+use super::{Mailer, Outgoing, ProviderError};
+use async_trait::async_trait;
+use jobs::{
+    domain::connection::{MailSecret, Security, Server},
+    telemetry::chain,
+};
+use lettre::{
+    Address,
+    transport::smtp::{
+        Error,
+        authentication::{Credentials, Mechanism},
+        client::{AsyncSmtpConnection, TlsParameters},
+        commands::{Data, Mail, Rcpt},
+        extension::ClientId,
+    },
+};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// For connecting and each command (RFC 5321 §4.5.3.2 allows minutes; a job has five).
+const STEP: Duration = Duration::from_secs(30);
+/// From the final dot to the reply.
+const REPLY: Duration = Duration::from_secs(60);
+
+pub(super) struct Smtp {
+    pub(super) server: Server,
+    pub(super) secret: MailSecret,
+    pub(super) guard: Guard,
+}
+
+#[async_trait]
+impl Mailer for Smtp {
+    async fn send(&self, mail: &Outgoing) -> Result<Value, ProviderError> {
+        let mut line = self.open().await?;
+        let sent = converse(&mut line, mail).await;
+        // The outcome stands, whatever becomes of the farewell.
+        drop(timeout(Duration::from_secs(1), line.quit()).await);
+        sent
+    }
+}
+
+impl Smtp {
+    async fn open(&self) -> Result<AsyncSmtpConnection, ProviderError> {
+        let Server {
+            host,
+            port,
+            security,
+        } = &self.server;
+        if *security == Security::None && self.guard == Guard::Public {
+            return Err(ProviderError::Permanent {
+                code: "encryption_required",
+                message: "The server's line must be encrypted: use `tls` or `starttls`.".into(),
+            });
+        }
+        let addrs = self.guard.resolve(host, *port).await?;
+        let parameters = || {
+            TlsParameters::new(host.clone()).map_err(|error| ProviderError::Retryable {
+                code: "smtp_tls",
+                detail: chain(&error),
+            })
+        };
+        let wrapped = match security {
+            Security::Tls => Some(parameters()?),
+            Security::Starttls | Security::None => None,
+        };
+        let name = ClientId::default();
+        let connect =
+            AsyncSmtpConnection::connect_tokio1(&addrs[..], Some(STEP), &name, wrapped, None);
+        let mut line = step(connect).await?;
+        if *security == Security::Starttls {
+            if !line.can_starttls() {
+                return Err(ProviderError::Permanent {
+                    code: "encryption_not_offered",
+                    message: "The server offers no STARTTLS; nothing was sent to it.".into(),
+                });
+            }
+            step(line.starttls(parameters()?, &name)).await?;
+        }
+        if !self.secret.username.is_empty() {
+            let credentials = Credentials::new(
+                self.secret.username.clone(),
+                self.secret.password.expose_secret().to_owned(),
+            );
+            let mechanisms = [Mechanism::Plain, Mechanism::Login];
+            match timeout(STEP, line.auth(&mechanisms, &credentials)).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) if error.is_permanent() || error.is_client() => {
+                    return Err(ProviderError::Reauth {
+                        code: "smtp_auth_refused",
+                    });
+                }
+                Ok(Err(error)) => return Err(not_sent(&error)),
+                Err(_) => return Err(too_slow()),
+            }
+        }
+        Ok(line)
+    }
+}
+
+async fn converse(line: &mut AsyncSmtpConnection, mail: &Outgoing) -> Result<Value, ProviderError> {
+    let from = address(&mail.from)?;
+    step(line.command(Mail::new(Some(from), Vec::new()))).await?;
+    let (mut accepted, mut refused) = (Vec::new(), Vec::new());
+    for recipient in &mail.recipients {
+        let to = Rcpt::new(address(recipient)?, Vec::new());
+        match step(line.command(to)).await {
+            Ok(_) => accepted.push(recipient),
+            Err(ProviderError::Permanent { .. }) => refused.push(recipient),
+            // Nobody has it yet: all of them get it later.
+            Err(other) => return Err(other),
+        }
+    }
+    if accepted.is_empty() {
+        return Err(ProviderError::Permanent {
+            code: "recipients_refused",
+            message: "The server refuses every recipient.".into(),
+        });
+    }
+    step(line.command(Data)).await?;
+    let reply = match timeout(REPLY, line.message(&mail.bytes)).await {
+        Ok(Ok(reply)) => reply,
+        Ok(Err(error)) if error.is_transient() || error.is_permanent() => {
+            return Err(not_sent(&error));
+        }
+        Ok(Err(error)) => {
+            return Err(ProviderError::Unknown {
+                code: "smtp_reply_lost",
+                detail: chain(&error),
+            });
+        }
+        Err(_) => {
+            return Err(ProviderError::Unknown {
+                code: "smtp_reply_lost",
+                detail: "no reply to the data".into(),
+            });
+        }
+    };
+    Ok(json!({
+        "accepted": accepted,
+        "refused": refused,
+        "code": reply.code().to_string(),
+    }))
+}
+
+fn address(text: &str) -> Result<Address, ProviderError> {
+    text.parse().map_err(|_| ProviderError::Permanent {
+        code: "bad_address",
+        message: "An address of this mail cannot be used.".into(),
+    })
+}
+
+/// A step after which nothing has been sent yet.
+async fn step<T>(action: impl Future<Output = Result<T, Error>>) -> Result<T, ProviderError> {
+    match timeout(STEP, action).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(not_sent(&error)),
+        Err(_) => Err(too_slow()),
+    }
+}
+
+/// The server's words are not kept: they may quote addresses.
+fn not_sent(error: &Error) -> ProviderError {
+    if error.is_permanent() {
+        return ProviderError::Permanent {
+            code: "smtp_refused",
+            message: "The mail server refuses this mail.".into(),
+        };
+    }
+    let detail = match error.status() {
+        Some(status) => format!("the server says {status}"),
+        None => "the connection failed".into(),
+    };
+    ProviderError::Retryable {
+        code: if error.is_transient() {
+            "smtp_deferred"
+        } else {
+            "smtp_unreachable"
+        },
+        detail,
+    }
+}
+
+fn too_slow() -> ProviderError {
+    ProviderError::Retryable {
+        code: "smtp_timeout",
+        detail: "a step took too long".into(),
+    }
+}
