@@ -4,6 +4,7 @@ pub mod action;
 pub mod approval;
 pub mod audit;
 pub mod connection;
+pub mod draft;
 pub mod effect;
 pub mod gate;
 pub mod ids;
@@ -18,8 +19,8 @@ pub(crate) mod words;
 
 pub use audit::{Action, Actor, AuditOutcome, Detail, NewAuditEntry};
 pub use ids::{
-    ApprovalId, AuditEntryId, ConnectionId, EffectId, InviteId, JobId, MessageId, SessionId,
-    TenantId, UserId, WorkerId,
+    ApprovalId, AuditEntryId, ConnectionId, DraftId, EffectId, InviteId, JobId, MessageId,
+    SessionId, TenantId, UserId, WorkerId,
 };
 pub use session::{Role, Scope, Session};
 pub use token::{InviteToken, SessionToken};

@@ -4,6 +4,8 @@
 pub mod approvals;
 pub mod audit;
 pub mod connections;
+pub mod draft_versions;
+pub mod drafts;
 pub mod effects;
 pub mod grants;
 pub mod history;

@@ -18,6 +18,7 @@ mod corpus;
 mod crash;
 mod dashboards;
 mod dev;
+mod drafts;
 mod effects;
 mod events;
 mod http_surface;

@@ -66,6 +66,13 @@ impl Action {
     pub const APPROVAL_REOPENED: Self = Self("approval.reopened");
     /// Nobody decided in time.
     pub const APPROVAL_EXPIRED: Self = Self("approval.expired");
+    /// There is a new version of a draft.
+    pub const DRAFT_WRITTEN: Self = Self("draft.written");
+    /// Nothing was written: the model asks, or nothing is wanted.
+    pub const DRAFT_NOT_WRITTEN: Self = Self("draft.not_written");
+    /// A person wants the next version.
+    pub const DRAFT_REVISION_ASKED: Self = Self("draft.revision_asked");
+    pub const DRAFT_DISCARDED: Self = Self("draft.discarded");
     /// Written down before anything is tried.
     pub const EFFECT_INTENDED: Self = Self("effect.intended");
     pub const EFFECT_BEGUN: Self = Self("effect.begun");

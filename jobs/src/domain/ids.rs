@@ -56,6 +56,8 @@ id!(/// A mail that was handed in.
     MessageId);
 id!(/// A decision that waits for a person.
     ApprovalId);
+id!(/// A mail that is being written for a person.
+    DraftId);
 id!(/// One thing done to the outside world.
     EffectId);
 id!(/// A user's account at a provider.

@@ -302,7 +302,7 @@ pub async fn any_lapsed<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx:
 /// When the database does not answer.
 pub async fn any_in_hand<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
-        r#"select exists(select from approvals where status in ('approved', 'executing', 'undoing')) as "any!""#
+        r#"select exists(select from approvals where status in ('editing', 'approved', 'executing', 'undoing')) as "any!""#
     )
     .fetch_one(executor)
     .await
@@ -377,20 +377,21 @@ pub async fn abandon(conn: &mut PgConnection, limit: i64) -> Result<Vec<Abandone
         r#"
         with abandoned as (
             select tenant_id, id from approvals
-            where status in ('approved', 'executing', 'undoing') and not exists (
+            where status in ('editing', 'approved', 'executing', 'undoing') and not exists (
                 select from jobs where jobs.tenant_id = approvals.tenant_id and jobs.id = approvals.execution_job)
             order by decided_at
             limit $1
             for update skip locked
         )
         update approvals set
-            status = case status when 'approved' then 'proposed' when 'executing' then 'failed' else 'executed' end,
-            version = case status when 'approved' then version + 1 else version end,
-            decided_by = case status when 'approved' then null else decided_by end,
-            decided_at = case status when 'approved' then null else decided_at end,
+            status = case when status in ('editing', 'approved') then 'proposed' when status = 'executing' then 'failed'
+                else 'executed' end,
+            version = case when status in ('editing', 'approved') then version + 1 else version end,
+            decided_by = case when status in ('editing', 'approved') then null else decided_by end,
+            decided_at = case when status in ('editing', 'approved') then null else decided_at end,
             executed_at = case status when 'executing' then now() else executed_at end,
-            failure_code = case status when 'approved' then null else 'job_ended' end,
-            failure_message = case status when 'approved' then null
+            failure_code = case when status in ('editing', 'approved') then null else 'job_ended' end,
+            failure_message = case when status in ('editing', 'approved') then null
                 else 'The job ended before it could say what came of it. See its effects.' end
         from abandoned
         where approvals.tenant_id = abandoned.tenant_id and approvals.id = abandoned.id

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use std::{fmt, str::FromStr};
 
 /// Tables of which rows are only added. Their triggers refuse changes too, but a table's owner can drop a trigger.
-const APPEND_ONLY: [&str; 2] = ["audit_entries", "history_entries"];
+const APPEND_ONLY: [&str; 3] = ["audit_entries", "history_entries", "draft_versions"];
 
 /// The migrator's own table, which the service only compares with what it was built for.
 const READ_ONLY: &str = "_sqlx_migrations";

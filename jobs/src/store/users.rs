@@ -207,3 +207,54 @@ pub async fn is_own_domain(
     .fetch_one(conn)
     .await
 }
+
+/// Whose mail it is, and in whose day.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Correspondent {
+    pub user: UserId,
+    pub email: String,
+    /// An IANA name.
+    pub timezone: String,
+}
+
+/// The person of this id.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn correspondent(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+) -> Result<Option<Correspondent>, sqlx::Error> {
+    sqlx::query_as!(
+        Correspondent,
+        r#"select id as "user: UserId", email, timezone from users
+           where tenant_id = $1 and id = $2 and status = 'active'"#,
+        tenant.0,
+        user.0,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// The person to whom the first of `addresses` (in lower case) belongs that belongs to anybody.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn first_correspondent(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    addresses: &[String],
+) -> Result<Option<Correspondent>, sqlx::Error> {
+    sqlx::query_as!(
+        Correspondent,
+        r#"select id as "user: UserId", email, timezone from users
+           where tenant_id = $1 and lower(email) = any ($2) and status = 'active'
+           order by array_position($2, lower(email))
+           limit 1"#,
+        tenant.0,
+        addresses,
+    )
+    .fetch_optional(conn)
+    .await
+}

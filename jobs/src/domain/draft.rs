@@ -1,0 +1,206 @@
+//! A mail that is being written for a person: how it lives ([`DraftStatus`]), what a version of it holds ([`Letter`]), and
+//! what code decides about it: [`headers`], [`schedule`], [`check`], [`approval`].
+//!
+//! A model writes the text, and of a new mail the subject. Nothing else of a letter comes from one.
+
+pub mod approval;
+pub mod check;
+mod diff;
+pub mod headers;
+pub mod schedule;
+mod status;
+
+pub use diff::{DiffLine, DiffOp, diff};
+pub use status::{DraftRefused, DraftStatus, DraftStep};
+
+use super::words::words;
+use chrono::{DateTime, Utc};
+use sha2::{Digest, Sha256};
+use std::fmt;
+
+words! {
+    /// What kind of mail is wanted.
+    DraftMode {
+        /// To whom the mail wants its answer.
+        Reply = "reply",
+        /// The same, with a copy to everybody else who got the mail.
+        ReplyAll = "reply_all",
+        Compose = "compose",
+        Forward = "forward",
+        /// A reminder of a mail that has not been answered.
+        FollowUp = "follow_up",
+        /// The next version of a draft.
+        Revise = "revise",
+    }
+}
+
+impl DraftMode {
+    /// Whether it is about a mail.
+    pub const fn needs_message(self) -> bool {
+        matches!(
+            self,
+            Self::Reply | Self::ReplyAll | Self::Forward | Self::FollowUp
+        )
+    }
+
+    /// Whether the caller names the recipients.
+    pub const fn needs_recipients(self) -> bool {
+        matches!(self, Self::Compose | Self::Forward)
+    }
+
+    /// Whether it goes back to whoever wrote the mail.
+    pub const fn is_answer(self) -> bool {
+        matches!(self, Self::Reply | Self::ReplyAll | Self::FollowUp)
+    }
+}
+
+words! {
+    /// How the text is to sound.
+    Tone {
+        Brief = "brief",
+        Friendly = "friendly",
+        Detailed = "detailed",
+        Calm = "calm",
+        Formal = "formal",
+    }
+}
+
+words! {
+    /// Who wrote a version.
+    Origin {
+        Llm = "llm",
+        User = "user",
+        /// A model, on a person's instructions.
+        Revise = "revise",
+    }
+}
+
+words! {
+    /// How sure the model is; later is surer.
+    Confidence {
+        Low = "LOW",
+        Medium = "MEDIUM",
+        High = "HIGH",
+    }
+}
+
+impl Confidence {
+    /// As a number, for where numbers are compared.
+    pub const fn as_share(self) -> f32 {
+        match self {
+            Self::Low => 0.3,
+            Self::Medium => 0.6,
+            Self::High => 0.9,
+        }
+    }
+}
+
+/// Everything that is needed to render a mail, but for its date and its Message-ID.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Letter {
+    /// The address it is written as; without one, that of whoever sends it.
+    pub from: Option<String>,
+    /// Addresses alone, without names.
+    pub to: Vec<String>,
+    pub cc: Vec<String>,
+    pub bcc: Vec<String>,
+    pub subject: String,
+    /// In angle brackets.
+    pub in_reply_to: Option<String>,
+    /// In angle brackets, the oldest first.
+    pub references: Vec<String>,
+    pub body_text: String,
+    /// Not before then.
+    pub send_at: Option<DateTime<Utc>>,
+}
+
+impl Letter {
+    /// sha256 over every field: what is approved is what is sent.
+    pub fn content_hash(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        // Counts and lengths go in as well, so that nothing can move from one field into the next.
+        let mut list = |items: &[&str]| {
+            hash.update((items.len() as u64).to_be_bytes());
+            for item in items {
+                hash.update((item.len() as u64).to_be_bytes());
+                hash.update(item.as_bytes());
+            }
+        };
+        let all = |items: &'_ [String]| -> Vec<String> { items.to_vec() };
+        let send_at = self.send_at.map(|at| at.timestamp_micros().to_string());
+        for items in [
+            self.from.iter().cloned().collect(),
+            all(&self.to),
+            all(&self.cc),
+            all(&self.bcc),
+            vec![self.subject.clone()],
+            self.in_reply_to.iter().cloned().collect(),
+            all(&self.references),
+            vec![self.body_text.clone()],
+            send_at.into_iter().collect::<Vec<_>>(),
+        ] {
+            let items: Vec<&str> = items.iter().map(String::as_str).collect();
+            list(&items);
+        }
+        hash.finalize().into()
+    }
+}
+
+/// Says nothing of the mail: a body or an address must not reach a log.
+impl fmt::Debug for Letter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Letter")
+            .field(
+                "recipients",
+                &(self.to.len() + self.cc.len() + self.bcc.len()),
+            )
+            .field("body_chars", &self.body_text.chars().count())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Bytes as they are written in JSON: lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeDelta;
+
+    #[test]
+    fn every_field_of_a_letter_is_in_its_hash() {
+        let at = DateTime::UNIX_EPOCH;
+        let base = Letter {
+            to: vec!["a@b.c".into()],
+            subject: "Re: x".into(),
+            body_text: "Yes.".into(),
+            send_at: Some(at),
+            ..Letter::default()
+        };
+        let change = |change: fn(&mut Letter)| {
+            let mut letter = base.clone();
+            change(&mut letter);
+            letter.content_hash()
+        };
+        let others = [
+            change(|letter| letter.from = Some("me@b.c".into())),
+            change(|letter| letter.to.push("d@b.c".into())),
+            change(|letter| letter.cc = std::mem::take(&mut letter.to)),
+            change(|letter| letter.bcc = std::mem::take(&mut letter.to)),
+            change(|letter| letter.subject.push('x')),
+            change(|letter| letter.in_reply_to = Some("<1@b.c>".into())),
+            change(|letter| letter.references.push("<1@b.c>".into())),
+            change(|letter| letter.body_text.push('x')),
+            change(|letter| letter.send_at = letter.send_at.map(|at| at + TimeDelta::seconds(1))),
+        ];
+        let mut hashes = others.to_vec();
+        hashes.push(base.content_hash());
+        hashes.sort_unstable();
+        hashes.dedup();
+        assert_eq!(hashes.len(), others.len() + 1);
+        assert_eq!(base.content_hash(), base.clone().content_hash());
+        assert!(!format!("{base:?}").contains("Yes"));
+    }
+}

@@ -1,0 +1,108 @@
+//! A version of a draft before a person: [`approval_of`]. What is approved is a version and its content, by its hash.
+
+use super::hex;
+use crate::domain::{
+    DraftId, MessageId,
+    action::{ActionType, Params, Proposal, canonical_sha256},
+    approval::{NewApproval, Patched},
+    gate::{Confirmation, Risk},
+};
+use chrono::{DateTime, Utc};
+use serde_json::json;
+
+/// A version that is put before a person.
+#[derive(Clone, Debug)]
+pub struct Proposed<'a> {
+    pub draft: DraftId,
+    pub version: i32,
+    pub content_hash: [u8; 32],
+    pub subject: &'a str,
+    pub send_at: Option<DateTime<Utc>>,
+    /// The mail it answers.
+    pub message: Option<MessageId>,
+    pub risk: Risk,
+    /// In [0, 1].
+    pub confidence: f32,
+}
+
+/// The approval of a first version.
+pub fn approval_of(proposed: &Proposed<'_>, now: DateTime<Utc>) -> NewApproval {
+    let proposal = Proposal {
+        kind: ActionType::SendDraft,
+        params: params(proposed),
+        // A mail leaves in the person's name.
+        confirmation: Confirmation::Required,
+        confidence: proposed.confidence,
+        rationale: None,
+    };
+    let approval = NewApproval::about(&proposal, proposed.message, "draft", proposed.risk, now);
+    let Patched {
+        payload,
+        payload_hash,
+        summary,
+    } = payload_of(proposed);
+    NewApproval {
+        payload,
+        payload_hash,
+        summary,
+        ..approval
+    }
+}
+
+/// What an approval holds for this version.
+pub fn payload_of(proposed: &Proposed<'_>) -> Patched {
+    let payload = json!({
+        "type": ActionType::SendDraft,
+        "params": params(proposed).as_json(),
+        "source_ids": { "email_message_id": proposed.message },
+        "send_at": proposed.send_at,
+    });
+    Patched {
+        payload_hash: canonical_sha256(&payload),
+        payload,
+        summary: proposed.subject.to_owned(),
+    }
+}
+
+fn params(proposed: &Proposed<'_>) -> Params {
+    let raw = json!({
+        "draft_id": proposed.draft.to_string(),
+        "version": proposed.version.to_string(),
+        "content_hash": hex(&proposed.content_hash),
+    });
+    let fields = raw.as_object().cloned().unwrap_or_default();
+    Params::read(ActionType::SendDraft, &fields).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_approved_is_one_version_with_its_content() {
+        let proposed = Proposed {
+            draft: DraftId::new(),
+            version: 2,
+            content_hash: [7; 32],
+            subject: "Re: Plan",
+            send_at: Some(DateTime::UNIX_EPOCH),
+            message: None,
+            risk: Risk::High,
+            confidence: 0.9,
+        };
+        let approval = approval_of(&proposed, DateTime::UNIX_EPOCH);
+        assert_eq!(
+            approval.payload["params"],
+            json!({"draft_id": proposed.draft, "version": "2", "content_hash": "07".repeat(32)})
+        );
+        assert_eq!(approval.payload["send_at"], "1970-01-01T00:00:00Z");
+        assert_eq!(
+            approval.payload_hash,
+            canonical_sha256(&payload_of(&proposed).payload)
+        );
+        assert_eq!(
+            (approval.kind, approval.summary.as_str()),
+            ("send_draft", "Re: Plan")
+        );
+    }
+}

@@ -1,0 +1,60 @@
+//! What changed from one text to the next, line by line: [`diff`].
+
+use crate::domain::words::words;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use similar::{ChangeTag, TextDiff};
+
+words! {
+    /// What became of a line.
+    DiffOp {
+        Equal = "equal",
+        Delete = "delete",
+        Insert = "insert",
+    }
+}
+
+/// One line of a comparison.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DiffLine {
+    pub op: DiffOp,
+    /// Without its line end.
+    pub text: String,
+}
+
+/// All lines of both texts, in their order; what was taken away stands before what came in its place.
+pub fn diff(from: &str, to: &str) -> Vec<DiffLine> {
+    TextDiff::from_lines(from, to)
+        .iter_all_changes()
+        .map(|change| DiffLine {
+            op: match change.tag() {
+                ChangeTag::Equal => DiffOp::Equal,
+                ChangeTag::Delete => DiffOp::Delete,
+                ChangeTag::Insert => DiffOp::Insert,
+            },
+            text: change.value().trim_end_matches(['\r', '\n']).to_owned(),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_line_is_one_taken_away_and_one_put_in() {
+        let told: Vec<_> = diff("Hello,\nyes.\nAda", "Hello,\nno.\nAda")
+            .into_iter()
+            .map(|line| format!("{} {}", line.op, line.text))
+            .collect();
+        assert_eq!(
+            told,
+            ["equal Hello,", "delete yes.", "insert no.", "equal Ada"]
+        );
+        assert!(
+            diff("a\nb", "a\nb")
+                .iter()
+                .all(|line| line.op == DiffOp::Equal)
+        );
+    }
+}

@@ -1,0 +1,213 @@
+//! `draft_versions`: what a draft says, once for each version. Rows are added and never changed, and each holds everything
+//! that is needed to render the mail.
+
+use crate::domain::{
+    DraftId, JobId, TenantId,
+    draft::{Confidence, Letter, Origin, Tone},
+};
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// How a version came to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Making {
+    pub origin: Origin,
+    /// In the user's words.
+    pub instructions: Option<String>,
+    pub tone: Option<Tone>,
+    pub confidence: Confidence,
+    /// As the model calls it.
+    pub language: Option<String>,
+    pub assumptions: Vec<String>,
+    pub open_questions: Vec<String>,
+    pub memory_ids: Vec<Uuid>,
+    pub model: Option<String>,
+    pub prompt_version: Option<String>,
+    pub job: JobId,
+}
+
+/// One version.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredVersion {
+    pub draft: DraftId,
+    pub version: i32,
+    pub letter: Letter,
+    /// [`Letter::content_hash`], as it was when the version was added.
+    pub content_hash: Vec<u8>,
+    pub making: Making,
+    pub created_at: DateTime<Utc>,
+}
+
+struct Row {
+    draft: DraftId,
+    version: i32,
+    from_address: Option<String>,
+    to_addresses: Vec<String>,
+    cc_addresses: Vec<String>,
+    bcc_addresses: Vec<String>,
+    subject: String,
+    in_reply_to: Option<String>,
+    reference_ids: Vec<String>,
+    body_text: String,
+    send_at: Option<DateTime<Utc>>,
+    content_hash: Vec<u8>,
+    origin: String,
+    instructions: Option<String>,
+    tone: Option<String>,
+    confidence: String,
+    language: Option<String>,
+    assumptions: Vec<String>,
+    open_questions: Vec<String>,
+    memory_ids: Vec<Uuid>,
+    model: Option<String>,
+    prompt_version: Option<String>,
+    job: JobId,
+    created_at: DateTime<Utc>,
+}
+
+impl TryFrom<Row> for StoredVersion {
+    type Error = sqlx::Error;
+
+    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
+        let unknown = || sqlx::Error::Decode("unknown word in draft_versions".into());
+        Ok(Self {
+            draft: row.draft,
+            version: row.version,
+            letter: Letter {
+                from: row.from_address,
+                to: row.to_addresses,
+                cc: row.cc_addresses,
+                bcc: row.bcc_addresses,
+                subject: row.subject,
+                in_reply_to: row.in_reply_to,
+                references: row.reference_ids,
+                body_text: row.body_text,
+                send_at: row.send_at,
+            },
+            content_hash: row.content_hash,
+            making: Making {
+                origin: Origin::parse(&row.origin).ok_or_else(unknown)?,
+                instructions: row.instructions,
+                tone: row
+                    .tone
+                    .map(|tone| Tone::parse(&tone).ok_or_else(unknown))
+                    .transpose()?,
+                confidence: Confidence::parse(&row.confidence).ok_or_else(unknown)?,
+                language: row.language,
+                assumptions: row.assumptions,
+                open_questions: row.open_questions,
+                memory_ids: row.memory_ids,
+                model: row.model,
+                prompt_version: row.prompt_version,
+                job: row.job,
+            },
+            created_at: row.created_at,
+        })
+    }
+}
+
+/// # Errors
+/// When the database refuses, for example because the version is there.
+pub async fn insert(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    (draft, version): (DraftId, i32),
+    letter: &Letter,
+    making: &Making,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"
+        insert into draft_versions (
+            tenant_id, draft_id, version, from_address, to_addresses, cc_addresses, bcc_addresses, subject, in_reply_to,
+            reference_ids, body_text, send_at, content_hash, origin, instructions, tone, confidence, language, assumptions,
+            open_questions, memory_ids, model, prompt_version, job_id)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
+            $24)
+        "#,
+        tenant.0,
+        draft.0,
+        version,
+        letter.from.as_deref(),
+        &letter.to,
+        &letter.cc,
+        &letter.bcc,
+        letter.subject,
+        letter.in_reply_to.as_deref(),
+        &letter.references,
+        letter.body_text,
+        letter.send_at,
+        &letter.content_hash(),
+        making.origin.as_str(),
+        making.instructions.as_deref(),
+        making.tone.map(Tone::as_str),
+        making.confidence.as_str(),
+        making.language.as_deref(),
+        &making.assumptions,
+        &making.open_questions,
+        &making.memory_ids,
+        making.model.as_deref(),
+        making.prompt_version.as_deref(),
+        making.job.0,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// # Errors
+/// When the database does not answer.
+pub async fn find(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    draft: DraftId,
+    version: i32,
+) -> Result<Option<StoredVersion>, sqlx::Error> {
+    Ok(select(conn, tenant, draft, Some(version), i32::MAX, 1)
+        .await?
+        .pop())
+}
+
+/// The newest first, those before `before`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    draft: DraftId,
+    before: Option<i32>,
+    limit: i64,
+) -> Result<Vec<StoredVersion>, sqlx::Error> {
+    select(conn, tenant, draft, None, before.unwrap_or(i32::MAX), limit).await
+}
+
+async fn select(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    draft: DraftId,
+    version: Option<i32>,
+    before: i32,
+    limit: i64,
+) -> Result<Vec<StoredVersion>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"
+        select draft_id as "draft: DraftId", version, from_address, to_addresses, cc_addresses, bcc_addresses, subject,
+            in_reply_to, reference_ids, body_text, send_at, content_hash, origin, instructions, tone, confidence, language,
+            assumptions, open_questions, memory_ids, model, prompt_version, job_id as "job: JobId", created_at
+        from draft_versions
+        where tenant_id = $1 and draft_id = $2 and ($3::int is null or version = $3) and version < $4
+        order by version desc
+        limit $5
+        "#,
+        tenant.0,
+        draft.0,
+        version,
+        before,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(StoredVersion::try_from).collect()
+}

@@ -1,0 +1,266 @@
+//! `drafts`: mail that is being written for people. What each version of it says is in `draft_versions`.
+
+use crate::domain::{
+    ApprovalId, DraftId, MessageId, TenantId, UserId,
+    draft::{DraftMode, DraftStatus},
+};
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+/// A draft to be; its first version follows.
+#[derive(Clone, Copy, Debug)]
+pub struct NewDraft {
+    pub id: DraftId,
+    pub mode: DraftMode,
+    pub message: Option<MessageId>,
+    pub user: Option<UserId>,
+    pub approval: ApprovalId,
+}
+
+/// A draft as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredDraft {
+    pub id: DraftId,
+    pub mode: DraftMode,
+    pub message: Option<MessageId>,
+    pub user: Option<UserId>,
+    pub status: DraftStatus,
+    /// The newest.
+    pub version: i32,
+    /// What puts the newest version before a person.
+    pub approval: ApprovalId,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Which drafts a list holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DraftFilter {
+    pub status: Option<DraftStatus>,
+    pub message: Option<MessageId>,
+}
+
+struct Row {
+    id: DraftId,
+    mode: String,
+    message: Option<MessageId>,
+    user: Option<UserId>,
+    status: String,
+    version: i32,
+    approval: ApprovalId,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl TryFrom<Row> for StoredDraft {
+    type Error = sqlx::Error;
+
+    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
+        let unknown = || sqlx::Error::Decode("unknown word in drafts".into());
+        Ok(Self {
+            id: row.id,
+            mode: DraftMode::parse(&row.mode).ok_or_else(unknown)?,
+            message: row.message,
+            user: row.user,
+            status: DraftStatus::parse(&row.status).ok_or_else(unknown)?,
+            version: row.version,
+            approval: row.approval,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
+
+/// Its approval must be there.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn insert(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    draft: &NewDraft,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into drafts (tenant_id, id, mode, message_id, user_id, version, approval_id)
+         values ($1, $2, $3, $4, $5, 1, $6)",
+        tenant.0,
+        draft.id.0,
+        draft.mode.as_str(),
+        draft.message.map(|id| id.0),
+        draft.user.map(|id| id.0),
+        draft.approval.0,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// # Errors
+/// When the database does not answer.
+pub async fn find(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: DraftId,
+) -> Result<Option<StoredDraft>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"
+        select id as "id: DraftId", mode, message_id as "message: MessageId", user_id as "user: UserId", status, version,
+            approval_id as "approval: ApprovalId", created_at, updated_at
+        from drafts where tenant_id = $1 and id = $2
+        "#,
+        tenant.0,
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(StoredDraft::try_from).transpose()
+}
+
+/// As [`find`]; whoever else wants to change it waits until the transaction ends. Who locks its approval as well locks that
+/// first.
+///
+/// # Errors
+/// When the database does not answer in time.
+pub async fn lock(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: DraftId,
+) -> Result<Option<StoredDraft>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"
+        select id as "id: DraftId", mode, message_id as "message: MessageId", user_id as "user: UserId", status, version,
+            approval_id as "approval: ApprovalId", created_at, updated_at
+        from drafts where tenant_id = $1 and id = $2
+        for no key update
+        "#,
+        tenant.0,
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(StoredDraft::try_from).transpose()
+}
+
+/// The youngest first, those before `before`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    filter: DraftFilter,
+    before: Option<DraftId>,
+    limit: i64,
+) -> Result<Vec<StoredDraft>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"
+        select id as "id: DraftId", mode, message_id as "message: MessageId", user_id as "user: UserId", status, version,
+            approval_id as "approval: ApprovalId", created_at, updated_at
+        from drafts
+        where tenant_id = $1 and ($2::text is null or status = $2) and ($3::uuid is null or message_id = $3)
+            and ($4::uuid is null or id < $4)
+        order by id desc
+        limit $5
+        "#,
+        tenant.0,
+        filter.status.map(DraftStatus::as_str),
+        filter.message.map(|id| id.0),
+        before.map(|id| id.0),
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(StoredDraft::try_from).collect()
+}
+
+/// The draft whose newest version this approval puts before a person.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn of_approval(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    approval: ApprovalId,
+) -> Result<Option<DraftId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select id as "id: DraftId" from drafts where tenant_id = $1 and approval_id = $2"#,
+        tenant.0,
+        approval.0,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Makes the next version of one that is ready the newest: `false` if it is not ready, or not of version `base`.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn supersede(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: DraftId,
+    base: i32,
+    approval: ApprovalId,
+) -> Result<bool, sqlx::Error> {
+    let changed = sqlx::query!(
+        "update drafts set version = version + 1, approval_id = $4, updated_at = now()
+         where tenant_id = $1 and id = $2 and version = $3 and status = 'ready'",
+        tenant.0,
+        id.0,
+        base,
+        approval.0,
+    )
+    .execute(conn)
+    .await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+/// The caller holds [`lock`] and has asked [`DraftStatus::after`].
+///
+/// # Errors
+/// When the database refuses.
+pub async fn set_status(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: DraftId,
+    status: DraftStatus,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update drafts set status = $3, updated_at = now() where tenant_id = $1 and id = $2",
+        tenant.0,
+        id.0,
+        status.as_str(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Whether an answer to this mail, or to a copy of it, has left or may have left.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn answered(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    message: MessageId,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select exists (
+            select from messages m
+            join messages copy on copy.tenant_id = m.tenant_id and copy.content_hash = m.content_hash
+            join drafts d on d.tenant_id = copy.tenant_id and d.message_id = copy.id
+            where m.tenant_id = $1 and m.id = $2 and d.mode in ('reply', 'reply_all')
+                and d.status in ('sending', 'sent', 'send_unknown')
+        ) as "answered!"
+        "#,
+        tenant.0,
+        message.0,
+    )
+    .fetch_one(conn)
+    .await
+}

@@ -1,0 +1,4 @@
+//! Drafts: versions are only ever added, the newest is told from the others, and nobody sees another tenant's.
+
+pub(crate) mod seed;
+mod store;

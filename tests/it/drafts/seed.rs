@@ -1,0 +1,89 @@
+//! Drafts as `draft.generate` leaves them.
+
+use crate::support::TestDb;
+use jobs::{
+    clock::Clock,
+    domain::{
+        DraftId, JobId, TenantId, UserId,
+        draft::{
+            Confidence, DraftMode, Letter, Origin,
+            approval::{Proposed, approval_of},
+        },
+        gate::Risk,
+    },
+    store::{
+        approvals,
+        draft_versions::{self, Making},
+        drafts::{self, NewDraft},
+    },
+};
+
+/// A letter with this text.
+pub(crate) fn letter(text: &str) -> Letter {
+    Letter {
+        from: Some("owner@acme.example".into()),
+        to: vec!["ada@x.example".into()],
+        cc: vec!["bob@x.example".into()],
+        subject: "Re: Plan".into(),
+        in_reply_to: Some("<1@x.example>".into()),
+        references: vec!["<0@x.example>".into(), "<1@x.example>".into()],
+        body_text: text.into(),
+        ..Letter::default()
+    }
+}
+
+pub(crate) fn making(origin: Origin) -> Making {
+    Making {
+        origin,
+        instructions: None,
+        tone: None,
+        confidence: Confidence::High,
+        language: Some("en".into()),
+        assumptions: Vec::new(),
+        open_questions: Vec::new(),
+        memory_ids: Vec::new(),
+        model: Some("script-1".into()),
+        prompt_version: Some("draft.v1".into()),
+        job: JobId::new(),
+    }
+}
+
+/// A draft in its first version, with its approval.
+pub(crate) async fn draft(
+    db: &TestDb,
+    tenant: TenantId,
+    user: Option<UserId>,
+    text: &str,
+) -> DraftId {
+    let letter = letter(text);
+    let id = DraftId::new();
+    let proposed = Proposed {
+        draft: id,
+        version: 1,
+        content_hash: letter.content_hash(),
+        subject: &letter.subject,
+        send_at: None,
+        message: None,
+        risk: Risk::High,
+        confidence: 0.9,
+    };
+    let approval = approval_of(&proposed, Clock::System.now());
+    let mut tx = db.pool().begin().await.unwrap();
+    let making = making(Origin::Llm);
+    approvals::insert(&mut tx, tenant, making.job, &approval)
+        .await
+        .unwrap();
+    let new = NewDraft {
+        id,
+        mode: DraftMode::Reply,
+        message: None,
+        user,
+        approval: approval.id,
+    };
+    drafts::insert(&mut tx, tenant, &new).await.unwrap();
+    draft_versions::insert(&mut tx, tenant, (id, 1), &letter, &making)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    id
+}

@@ -1,0 +1,103 @@
+//! The tables of drafts.
+
+use super::seed::{draft, letter, making};
+use crate::support::people::Office;
+use jobs::{
+    domain::{
+        TenantId,
+        draft::{DraftStatus, Origin},
+    },
+    store::{
+        draft_versions,
+        drafts::{self, DraftFilter},
+    },
+};
+
+#[tokio::test]
+async fn a_version_comes_back_as_it_was_written_with_its_hash() {
+    let office = Office::open().await;
+    let tenant = office.owner.tenant;
+    let id = draft(&office.db, tenant, Some(office.owner.user), "Yes.").await;
+    let mut conn = office.db.pool().acquire().await.unwrap();
+    let stored = draft_versions::find(&mut conn, tenant, id, 1)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(stored.letter, letter("Yes."));
+    assert_eq!(stored.content_hash, letter("Yes.").content_hash());
+    assert_eq!(stored.making.origin, Origin::Llm);
+    let found = drafts::find(&mut conn, tenant, id).await.unwrap().unwrap();
+    assert_eq!((found.status, found.version), (DraftStatus::Ready, 1));
+    assert_eq!(
+        drafts::of_approval(&mut conn, tenant, found.approval)
+            .await
+            .unwrap(),
+        Some(id)
+    );
+}
+
+#[tokio::test]
+async fn versions_are_only_ever_added() {
+    let office = Office::open().await;
+    let tenant = office.owner.tenant;
+    let id = draft(&office.db, tenant, None, "Yes.").await;
+    for statement in [
+        "update draft_versions set body_text = 'No.'",
+        "delete from draft_versions",
+        "truncate draft_versions",
+    ] {
+        let refused = sqlx::raw_sql(statement).execute(office.db.pool()).await;
+        assert!(
+            refused.unwrap_err().to_string().contains("append-only"),
+            "{statement}"
+        );
+    }
+    let mut conn = office.db.pool().acquire().await.unwrap();
+    let twice = draft_versions::insert(
+        &mut conn,
+        tenant,
+        (id, 1),
+        &letter("No."),
+        &making(Origin::User),
+    )
+    .await;
+    assert!(twice.is_err(), "a version was written twice");
+}
+
+#[tokio::test]
+async fn of_two_that_build_on_one_version_the_second_is_refused() {
+    let office = Office::open().await;
+    let tenant = office.owner.tenant;
+    let id = draft(&office.db, tenant, None, "Yes.").await;
+    let mut conn = office.db.pool().acquire().await.unwrap();
+    let present = drafts::find(&mut conn, tenant, id).await.unwrap().unwrap();
+    for expected in [true, false] {
+        let done = drafts::supersede(&mut conn, tenant, id, 1, present.approval)
+            .await
+            .unwrap();
+        assert_eq!(done, expected);
+    }
+    drafts::set_status(&mut conn, tenant, id, DraftStatus::Discarded)
+        .await
+        .unwrap();
+    let done = drafts::supersede(&mut conn, tenant, id, 2, present.approval)
+        .await
+        .unwrap();
+    assert!(!done, "a discarded draft was revised");
+}
+
+#[tokio::test]
+async fn another_tenant_finds_nothing_of_it() {
+    let office = Office::open().await;
+    let id = draft(&office.db, office.owner.tenant, None, "Yes.").await;
+    let other = TenantId::new();
+    let mut conn = office.db.pool().acquire().await.unwrap();
+    assert_eq!(drafts::find(&mut conn, other, id).await.unwrap(), None);
+    assert_eq!(drafts::lock(&mut conn, other, id).await.unwrap(), None);
+    assert_eq!(
+        draft_versions::find(&mut conn, other, id, 1).await.unwrap(),
+        None
+    );
+    let listed = drafts::list(&mut conn, other, DraftFilter::default(), None, 10).await;
+    assert_eq!(listed.unwrap(), []);
+}
