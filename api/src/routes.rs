@@ -3,6 +3,7 @@
 pub mod approvals;
 pub mod audit;
 pub mod connections;
+pub mod desk;
 pub mod effects;
 pub mod fleet;
 pub mod jobs;
@@ -22,6 +23,7 @@ pub fn all() -> Vec<Route> {
         jobs::routes(),
         rules::routes(),
         approvals::routes(),
+        desk::routes(),
         effects::routes(),
         connections::routes(),
         settings::routes(),

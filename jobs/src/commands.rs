@@ -7,6 +7,7 @@ pub mod cancel_job;
 pub mod carry_out;
 pub mod connect;
 pub mod decide_approval;
+pub mod desk;
 pub mod effect_ledger;
 pub mod end_session;
 pub mod expire_approvals;

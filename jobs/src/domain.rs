@@ -4,6 +4,7 @@ pub mod action;
 pub mod approval;
 pub mod audit;
 pub mod connection;
+pub mod desk;
 pub mod draft;
 pub mod effect;
 pub mod gate;
@@ -19,8 +20,8 @@ pub(crate) mod words;
 
 pub use audit::{Action, Actor, AuditOutcome, Detail, NewAuditEntry};
 pub use ids::{
-    ApprovalId, AuditEntryId, ConnectionId, DraftId, EffectId, InviteId, JobId, MessageId,
-    SessionId, TenantId, UserId, WorkerId,
+    ApprovalId, AuditEntryId, ConnectionId, ContactId, DraftId, EffectId, InviteId, JobId,
+    MessageId, ProjectId, SessionId, TaskId, TenantId, UserId, WorkerId,
 };
 pub use session::{Role, Scope, Session};
 pub use token::{InviteToken, SessionToken};

@@ -4,6 +4,7 @@
 pub mod approvals;
 pub mod audit;
 pub mod connections;
+pub mod contacts;
 pub mod draft_versions;
 pub mod drafts;
 pub mod effects;
@@ -14,11 +15,19 @@ pub mod llm_calls;
 pub mod llm_checkpoints;
 pub mod login_failures;
 pub mod messages;
+pub mod projects;
 pub mod proposed_actions;
 pub mod request_keys;
 pub mod rule_sets;
 pub mod session_tokens;
 pub mod sessions;
+pub mod task_messages;
+pub mod tasks;
 pub mod tenants;
 pub mod triage_results;
 pub mod users;
+
+/// A column's word as the domain has it.
+fn word<T>(parsed: Option<T>, column: &'static str) -> Result<T, sqlx::Error> {
+    parsed.ok_or_else(|| sqlx::Error::Decode(format!("unknown value in {column}").into()))
+}

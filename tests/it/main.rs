@@ -17,6 +17,7 @@ mod chaos;
 mod corpus;
 mod crash;
 mod dashboards;
+mod desk;
 mod dev;
 mod drafts;
 mod effects;

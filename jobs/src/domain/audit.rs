@@ -92,6 +92,19 @@ impl Action {
     /// The provider refused its secret.
     pub const CONNECTION_REFUSED: Self = Self("connection.refused");
     pub const SETTINGS_CHANGED: Self = Self("settings.changed");
+    pub const TASK_CREATED: Self = Self("task.created");
+    pub const TASK_UPDATED: Self = Self("task.updated");
+    pub const TASK_DELETED: Self = Self("task.deleted");
+    pub const TASK_RESTORED: Self = Self("task.restored");
+    pub const PROJECT_CREATED: Self = Self("project.created");
+    pub const PROJECT_UPDATED: Self = Self("project.updated");
+    /// With the tasks in it.
+    pub const PROJECT_DELETED: Self = Self("project.deleted");
+    pub const PROJECT_RESTORED: Self = Self("project.restored");
+    pub const CONTACT_CREATED: Self = Self("contact.created");
+    pub const CONTACT_UPDATED: Self = Self("contact.updated");
+    pub const CONTACT_DELETED: Self = Self("contact.deleted");
+    pub const CONTACT_RESTORED: Self = Self("contact.restored");
     pub const RULES_UPDATED: Self = Self("rules.updated");
     pub const QUEUE_PAUSED: Self = Self("queue.paused");
     pub const QUEUE_RESUMED: Self = Self("queue.resumed");

@@ -66,3 +66,9 @@ id!(/// One worker process, from its start to its end.
     WorkerId);
 id!(/// One line of the audit log.
     AuditEntryId);
+id!(/// Something to be done.
+    TaskId);
+id!(/// What tasks are done for.
+    ProjectId);
+id!(/// Somebody the tenant deals with.
+    ContactId);

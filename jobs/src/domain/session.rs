@@ -59,6 +59,9 @@ pub enum Scope {
     /// One's own accounts at providers.
     ConnectionsOwn,
     SettingsWrite,
+    /// Tasks, projects, contacts and the queue of what waits for a person.
+    DeskRead,
+    DeskWrite,
     InvitesManage,
     AuditRead,
     /// Looking at the whole fleet; only together with the operators' own tenant.
@@ -158,8 +161,15 @@ impl Role {
     pub const fn carries(self, scope: Scope) -> bool {
         use Role::{Admin, Auditor, Member, Operator, Owner};
         match scope {
-            Scope::OwnSessions | Scope::JobsRead | Scope::RulesRead | Scope::ApprovalsRead => true,
-            Scope::JobsWrite | Scope::ApprovalsDecide | Scope::ConnectionsOwn => {
+            Scope::OwnSessions
+            | Scope::JobsRead
+            | Scope::RulesRead
+            | Scope::ApprovalsRead
+            | Scope::DeskRead => true,
+            Scope::JobsWrite
+            | Scope::ApprovalsDecide
+            | Scope::ConnectionsOwn
+            | Scope::DeskWrite => {
                 matches!(self, Owner | Admin | Operator | Member)
             }
             Scope::RulesWrite | Scope::SettingsWrite => matches!(self, Owner | Admin | Operator),
@@ -180,7 +190,7 @@ impl Role {
 }
 
 impl Scope {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::OwnSessions,
         Self::JobsRead,
         Self::JobsWrite,
@@ -190,6 +200,8 @@ impl Scope {
         Self::ApprovalsDecide,
         Self::ConnectionsOwn,
         Self::SettingsWrite,
+        Self::DeskRead,
+        Self::DeskWrite,
         Self::InvitesManage,
         Self::AuditRead,
         Self::FleetRead,
@@ -207,6 +219,8 @@ impl Scope {
             Self::ApprovalsDecide => "approvals:decide",
             Self::ConnectionsOwn => "connections:own",
             Self::SettingsWrite => "settings:write",
+            Self::DeskRead => "desk:read",
+            Self::DeskWrite => "desk:write",
             Self::InvitesManage => "invites:manage",
             Self::AuditRead => "audit:read",
             Self::FleetRead => "fleet:read",
@@ -281,6 +295,7 @@ mod tests {
             Scope::JobsWrite,
             Scope::RulesWrite,
             Scope::ApprovalsDecide,
+            Scope::DeskWrite,
             Scope::InvitesManage,
         ] {
             assert!(!Role::Auditor.carries(scope));

@@ -288,7 +288,7 @@ fn count<K: JobKind>(app: &App, how: How) {
 }
 
 /// The stored answer, byte for byte, whether it was stored now or long ago.
-fn respond(submitted: Submitted) -> Response {
+pub(crate) fn respond(submitted: Submitted) -> Response {
     let Submitted { answer, how, .. } = submitted;
     let mut response = answer.body.into_response();
     // The status was stored from one of ours.

@@ -1,0 +1,249 @@
+//! `projects`: what tasks are done for. A row that was deleted stays, hidden from lists and free of its name.
+
+use super::word;
+use crate::domain::{
+    ProjectId, TenantId, UserId,
+    desk::{Name, NewProject, Progress},
+};
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// A project as it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredProject {
+    pub id: ProjectId,
+    pub name: String,
+    pub status: Progress,
+    pub notes: Option<String>,
+    /// Grows with every change.
+    pub version: i32,
+    pub created_by: Option<UserId>,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+    pub deleted_at: Option<DateTime<Utc>>,
+    pub deletion: Option<Uuid>,
+}
+
+struct Row {
+    id: ProjectId,
+    name: String,
+    status: String,
+    notes: Option<String>,
+    version: i32,
+    created_by: Option<UserId>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    deleted_at: Option<DateTime<Utc>>,
+    deletion: Option<Uuid>,
+}
+
+impl TryFrom<Row> for StoredProject {
+    type Error = sqlx::Error;
+
+    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: row.id,
+            name: row.name,
+            status: word(Progress::parse(&row.status), "status")?,
+            notes: row.notes,
+            version: row.version,
+            created_by: row.created_by,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            deleted_at: row.deleted_at,
+            deletion: row.deletion,
+        })
+    }
+}
+
+/// Adds a project. `None` if the name is taken.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn insert(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    by: Option<UserId>,
+    new: &NewProject,
+) -> Result<Option<ProjectId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        insert into projects (tenant_id, id, name, name_key, status, notes, created_by)
+        values ($1, $2, $3, $4, $5, $6, $7)
+        on conflict (tenant_id, name_key) where deleted_at is null do nothing
+        returning id as "id: ProjectId"
+        "#,
+        tenant.0,
+        ProjectId::new().0,
+        new.name.as_str(),
+        new.name.key(),
+        new.status.as_str(),
+        new.notes.as_deref(),
+        by.map(|user| user.0),
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// A project, deleted or not.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: ProjectId,
+) -> Result<Option<StoredProject>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"
+        select id as "id: ProjectId", name, status, notes, version, created_by as "created_by: UserId", created_at,
+            updated_at, deleted_at, deletion_id as deletion
+        from projects
+        where tenant_id = $1 and id = $2
+        "#,
+        tenant.0,
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(StoredProject::try_from).transpose()
+}
+
+/// The live project of this name; it cannot be deleted before the transaction ends.
+///
+/// # Errors
+/// When the database does not answer in time.
+pub async fn named(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    name: &Name,
+) -> Result<Option<ProjectId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select id as "id: ProjectId" from projects
+           where tenant_id = $1 and name_key = $2 and deleted_at is null for share"#,
+        tenant.0,
+        name.key(),
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Whether it is there and live; if so, it cannot be deleted before the transaction ends.
+///
+/// # Errors
+/// When the database does not answer in time.
+pub async fn hold(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: ProjectId,
+) -> Result<bool, sqlx::Error> {
+    let found = sqlx::query!(
+        "select id from projects where tenant_id = $1 and id = $2 and deleted_at is null for share",
+        tenant.0,
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(found.is_some())
+}
+
+/// Makes whoever else wants to change it, or put a task into it, wait until the transaction ends. False if there is none.
+///
+/// # Errors
+/// When the database does not answer in time.
+pub async fn lock(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: ProjectId,
+) -> Result<bool, sqlx::Error> {
+    let found = sqlx::query!(
+        "select id from projects where tenant_id = $1 and id = $2 for update",
+        tenant.0,
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(found.is_some())
+}
+
+/// Live projects, the youngest first, from before `before`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    status: Option<Progress>,
+    before: Option<ProjectId>,
+    limit: i64,
+) -> Result<Vec<StoredProject>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"
+        select id as "id: ProjectId", name, status, notes, version, created_by as "created_by: UserId", created_at,
+            updated_at, deleted_at, deletion_id as deletion
+        from projects
+        where tenant_id = $1 and deleted_at is null and ($2::uuid is null or id < $2)
+            and ($3::text is null or status = $3)
+        order by id desc
+        limit $4
+        "#,
+        tenant.0,
+        before.map(|id| id.0),
+        status.map(Progress::as_str),
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(StoredProject::try_from).collect()
+}
+
+/// Writes everything of `project` that can change, as its next version. The caller holds [`lock`].
+///
+/// # Errors
+/// When the database refuses, for example because the name is taken (`projects_name_key`).
+pub async fn update(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    project: &StoredProject,
+    name: &Name,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update projects set name = $3, name_key = $4, status = $5, notes = $6, version = version + 1, updated_at = now()
+         where tenant_id = $1 and id = $2",
+        tenant.0,
+        project.id.0,
+        name.as_str(),
+        name.key(),
+        project.status.as_str(),
+        project.notes.as_deref(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Hides a live project under this deletion, or with `None` brings it back. The caller holds [`lock`].
+///
+/// # Errors
+/// When the database refuses, for example because the name was taken meanwhile (`projects_name_key`).
+pub async fn set_deletion(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: ProjectId,
+    deletion: Option<Uuid>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update projects set deletion_id = $3, deleted_at = case when $3::uuid is null then null else now() end,
+             version = version + 1, updated_at = now()
+         where tenant_id = $1 and id = $2",
+        tenant.0,
+        id.0,
+        deletion,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,48 @@
+//! `task_messages`: which mails a task is about.
+
+use crate::domain::{MessageId, TaskId, TenantId};
+use sqlx::PgConnection;
+
+/// Ties a mail to a task. False if it was tied to it before, or the tenant keeps no such mail.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn insert(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    task: TaskId,
+    message: MessageId,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "insert into task_messages (tenant_id, task_id, message_id)
+         select tenant_id, $2, id from messages where tenant_id = $1 and id = $3
+         on conflict do nothing",
+        tenant.0,
+        task.0,
+        message.0,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Unties it. False if it was not tied.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn delete(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    task: TaskId,
+    message: MessageId,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "delete from task_messages where tenant_id = $1 and task_id = $2 and message_id = $3",
+        tenant.0,
+        task.0,
+        message.0,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}

@@ -1,0 +1,331 @@
+//! `tasks`: what is to be done. A row that was deleted stays, hidden from lists and free of its title.
+
+use super::word;
+use crate::domain::{
+    MessageId, ProjectId, TaskId, TenantId, UserId,
+    desk::{Name, NewTask, Progress},
+    judgement::Priority,
+};
+use chrono::{DateTime, NaiveDate, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// A task as it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredTask {
+    pub id: TaskId,
+    pub project: Option<ProjectId>,
+    pub title: String,
+    pub status: Progress,
+    pub priority: Priority,
+    pub due_on: Option<NaiveDate>,
+    pub notes: Option<String>,
+    /// The mails it is about.
+    pub messages: Vec<MessageId>,
+    /// Grows with every change.
+    pub version: i32,
+    pub created_by: Option<UserId>,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+    pub deleted_at: Option<DateTime<Utc>>,
+    /// What it was deleted with.
+    pub deletion: Option<Uuid>,
+}
+
+/// Which tasks a list holds; only those that are not deleted.
+#[derive(Clone, Debug, Default)]
+pub struct TaskFilter {
+    pub project: Option<ProjectId>,
+    pub status: Option<Progress>,
+}
+
+struct Row {
+    id: TaskId,
+    project: Option<ProjectId>,
+    title: String,
+    status: String,
+    priority: String,
+    due_on: Option<NaiveDate>,
+    notes: Option<String>,
+    messages: Vec<MessageId>,
+    version: i32,
+    created_by: Option<UserId>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    deleted_at: Option<DateTime<Utc>>,
+    deletion: Option<Uuid>,
+}
+
+impl TryFrom<Row> for StoredTask {
+    type Error = sqlx::Error;
+
+    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: row.id,
+            project: row.project,
+            title: row.title,
+            status: word(Progress::parse(&row.status), "status")?,
+            priority: word(Priority::parse(&row.priority), "priority")?,
+            due_on: row.due_on,
+            notes: row.notes,
+            messages: row.messages,
+            version: row.version,
+            created_by: row.created_by,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            deleted_at: row.deleted_at,
+            deletion: row.deletion,
+        })
+    }
+}
+
+/// Adds a task. `None` if the title is taken in its project.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn insert(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    by: Option<UserId>,
+    project: Option<ProjectId>,
+    new: &NewTask,
+) -> Result<Option<TaskId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        insert into tasks (tenant_id, id, project_id, title, title_key, status, priority, due_on, notes, created_by)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+        on conflict (tenant_id, project_id, title_key) where deleted_at is null do nothing
+        returning id as "id: TaskId"
+        "#,
+        tenant.0,
+        TaskId::new().0,
+        project.map(|project| project.0),
+        new.title.as_str(),
+        new.title.key(),
+        new.status.as_str(),
+        new.priority.as_str(),
+        new.due_on,
+        new.notes.as_deref(),
+        by.map(|user| user.0),
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// A task, deleted or not.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: TaskId,
+) -> Result<Option<StoredTask>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"
+        select id as "id: TaskId", project_id as "project: ProjectId", title, status, priority, due_on, notes,
+            array(select message_id from task_messages m where m.tenant_id = t.tenant_id and m.task_id = t.id
+                  order by message_id) as "messages!: Vec<MessageId>",
+            version, created_by as "created_by: UserId", created_at, updated_at, deleted_at,
+            deletion_id as deletion
+        from tasks t
+        where tenant_id = $1 and id = $2
+        "#,
+        tenant.0,
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(StoredTask::try_from).transpose()
+}
+
+/// Makes whoever else wants to change it wait until the transaction ends. False if there is none.
+///
+/// # Errors
+/// When the database does not answer in time.
+pub async fn lock(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: TaskId,
+) -> Result<bool, sqlx::Error> {
+    let found = sqlx::query!(
+        "select id from tasks where tenant_id = $1 and id = $2 for update",
+        tenant.0,
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(found.is_some())
+}
+
+/// The live tasks of this title, in whichever project; two tell that the title is not enough.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn titled(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    title: &Name,
+) -> Result<Vec<TaskId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select id as "id: TaskId" from tasks
+           where tenant_id = $1 and title_key = $2 and deleted_at is null order by id limit 2"#,
+        tenant.0,
+        title.key(),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Live tasks, the youngest first, from before `before`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    filter: &TaskFilter,
+    before: Option<TaskId>,
+    limit: i64,
+) -> Result<Vec<StoredTask>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"
+        select id as "id: TaskId", project_id as "project: ProjectId", title, status, priority, due_on, notes,
+            array(select message_id from task_messages m where m.tenant_id = t.tenant_id and m.task_id = t.id
+                  order by message_id) as "messages!: Vec<MessageId>",
+            version, created_by as "created_by: UserId", created_at, updated_at, deleted_at,
+            deletion_id as deletion
+        from tasks t
+        where tenant_id = $1 and deleted_at is null and ($2::uuid is null or id < $2)
+            and ($3::uuid is null or project_id = $3) and ($4::text is null or status = $4)
+        order by id desc
+        limit $5
+        "#,
+        tenant.0,
+        before.map(|id| id.0),
+        filter.project.map(|project| project.0),
+        filter.status.map(Progress::as_str),
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(StoredTask::try_from).collect()
+}
+
+/// Writes everything of `task` that can change, as its next version. The caller holds [`lock`], and the title was a
+/// [`Name`].
+///
+/// # Errors
+/// When the database refuses, for example because the title is taken (`tasks_title_key`).
+pub async fn update(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    task: &StoredTask,
+    title: &Name,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update tasks set project_id = $3, title = $4, title_key = $5, status = $6, priority = $7, due_on = $8,
+             notes = $9, version = version + 1, updated_at = now()
+         where tenant_id = $1 and id = $2",
+        tenant.0,
+        task.id.0,
+        task.project.map(|project| project.0),
+        title.as_str(),
+        title.key(),
+        task.status.as_str(),
+        task.priority.as_str(),
+        task.due_on,
+        task.notes.as_deref(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Hides a live task under this deletion.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn delete(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: TaskId,
+    deletion: Uuid,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update tasks set deleted_at = now(), deletion_id = $3, version = version + 1, updated_at = now()
+         where tenant_id = $1 and id = $2 and deleted_at is null",
+        tenant.0,
+        id.0,
+        deletion,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Hides the live tasks of a project under its deletion, and says which they were.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn delete_of_project(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    project: ProjectId,
+    deletion: Uuid,
+) -> Result<Vec<TaskId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"update tasks set deleted_at = now(), deletion_id = $3, version = version + 1, updated_at = now()
+           where tenant_id = $1 and project_id = $2 and deleted_at is null
+           returning id as "id: TaskId""#,
+        tenant.0,
+        project.0,
+        deletion,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Brings one task back. The caller holds [`lock`].
+///
+/// # Errors
+/// When the database refuses, for example because the title was taken meanwhile (`tasks_title_key`).
+pub async fn restore_one(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: TaskId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update tasks set deleted_at = null, deletion_id = null, version = version + 1, updated_at = now()
+         where tenant_id = $1 and id = $2",
+        tenant.0,
+        id.0,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Brings back what went with its project under this deletion, and nothing that was deleted before it.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn restore_of_project(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    project: ProjectId,
+    deletion: Uuid,
+) -> Result<Vec<TaskId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"update tasks set deleted_at = null, deletion_id = null, version = version + 1, updated_at = now()
+           where tenant_id = $1 and project_id = $2 and deletion_id = $3
+           returning id as "id: TaskId""#,
+        tenant.0,
+        project.0,
+        deletion,
+    )
+    .fetch_all(conn)
+    .await
+}
