@@ -12,6 +12,7 @@ pub mod effect_ledger;
 pub mod end_session;
 pub mod expire_approvals;
 pub mod fleet;
+pub mod follow_draft;
 pub mod grant;
 pub mod hashing;
 pub mod invite;

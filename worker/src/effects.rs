@@ -105,6 +105,7 @@ pub enum Way {
 /// How it is done; `None` for what this version only proposes.
 pub fn way_of(kind: ActionType) -> Option<Way> {
     match kind {
+        ActionType::SendDraft => Some(Way::Remote(&mail::SendDraft)),
         ActionType::Send => Some(Way::Remote(&mail::Send)),
         ActionType::Notify => Some(Way::Local(&notify::Notify)),
         _ => None,

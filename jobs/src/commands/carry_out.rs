@@ -2,10 +2,12 @@
 //! [`abandon`] for those whose job ended without either.
 
 use crate::{
+    commands::follow_draft::{FollowError, follow, follow_if_it_may},
     domain::{
         Action, Actor, ApprovalId, Detail, NewAuditEntry,
         action::canonical_sha256,
         approval::{Refused, Status, Step},
+        draft::DraftStep,
     },
     queue::{Job, lease},
     store::{
@@ -54,6 +56,12 @@ pub async fn begin(
         .status
         .after(Step::Claim)
         .map_err(|_| BeginError::Changed)?;
+    match follow(&mut tx, job.tenant, id, DraftStep::Send).await {
+        Ok(()) => {}
+        // Discarded, or answered by the person with another program.
+        Err(FollowError::Refused(_)) => return Err(BeginError::Changed),
+        Err(FollowError::Database(error)) => return Err(error.into()),
+    }
     approvals::advance(&mut tx, job.tenant, id, next, None).await?;
     let entry = entry(job, Action::APPROVAL_BEGUN, &present);
     audit::insert(&mut tx, &[entry]).await?;
@@ -99,6 +107,8 @@ pub enum Ending {
     Executed,
     /// With a code, and what the person is told.
     Failed(String, String),
+    /// It may have been done; with a code, and what the person is told.
+    Unclear(String, String),
     Undone,
     /// What was done stands, for the reason given.
     NotUndone(String, String),
@@ -108,16 +118,26 @@ impl Ending {
     const fn step(&self) -> Step {
         match self {
             Self::Executed => Step::Succeed,
-            Self::Failed(..) => Step::Fail,
+            Self::Failed(..) | Self::Unclear(..) => Step::Fail,
             Self::Undone => Step::Compensate,
             Self::NotUndone(..) => Step::FailUndo,
+        }
+    }
+
+    /// What becomes of the draft that was sent, if one was.
+    const fn draft_step(&self) -> Option<DraftStep> {
+        match self {
+            Self::Executed => Some(DraftStep::Succeed),
+            Self::Unclear(..) => Some(DraftStep::Lose),
+            Self::Failed(..) => Some(DraftStep::Fail),
+            Self::Undone | Self::NotUndone(..) => None,
         }
     }
 
     const fn verb(&self) -> &'static str {
         match self {
             Self::Executed => "executed",
-            Self::Failed(..) => "failed",
+            Self::Failed(..) | Self::Unclear(..) => "failed",
             Self::Undone => "undone",
             Self::NotUndone(..) => "not_undone",
         }
@@ -126,9 +146,9 @@ impl Ending {
     const fn failure(&self) -> Option<(&str, &str)> {
         match self {
             Self::Executed | Self::Undone => None,
-            Self::Failed(code, message) | Self::NotUndone(code, message) => {
-                Some((code.as_str(), message.as_str()))
-            }
+            Self::Failed(code, message)
+            | Self::Unclear(code, message)
+            | Self::NotUndone(code, message) => Some((code.as_str(), message.as_str())),
         }
     }
 }
@@ -152,6 +172,9 @@ pub async fn end(
         return Ok(());
     };
     approvals::advance(conn, job.tenant, id, next, ending.failure()).await?;
+    if let Some(step) = ending.draft_step() {
+        follow_if_it_may(conn, job.tenant, id, step).await?;
+    }
     let told = NewHistoryEntry {
         verb: ending.verb(),
         object_kind: "approval",
@@ -189,6 +212,15 @@ pub async fn abandon(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Error> {
     let abandoned = approvals::abandon(&mut tx, i64::from(limit)).await?;
     let mut entries = Vec::with_capacity(abandoned.len());
     for approval in &abandoned {
+        let step = match Status::parse(&approval.status) {
+            Some(Status::Proposed) => Some(DraftStep::Cancel),
+            // Its effect tells more; until somebody has looked it may have been sent.
+            Some(Status::Failed) => Some(DraftStep::Lose),
+            _ => None,
+        };
+        if let Some(step) = step {
+            follow_if_it_may(&mut tx, approval.tenant, approval.id, step).await?;
+        }
         let told = NewHistoryEntry {
             verb: "abandoned",
             object_kind: "approval",

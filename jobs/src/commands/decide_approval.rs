@@ -4,10 +4,12 @@
 mod execution;
 
 use crate::{
+    commands::follow_draft::FollowError,
     domain::{
         Action, Actor, ApprovalId, Detail, NewAuditEntry, Session,
         action::ParamFault,
         approval::{PatchFault, Refused, Status, Step, patch},
+        draft::DraftRefused,
     },
     queue::{EnqueueError, notify::Notifier},
     store::{
@@ -70,10 +72,22 @@ pub enum DecideError {
     NotOffered { what: &'static str },
     #[error("{} parameters cannot be used", .0.len())]
     Faulty(Vec<ParamFault>),
+    /// The draft that it would send has gone elsewhere.
+    #[error(transparent)]
+    Draft(DraftRefused),
     #[error("could not enqueue what was decided")]
     Enqueue(#[source] EnqueueError),
     #[error("could not write the decision down")]
     Database(#[from] sqlx::Error),
+}
+
+impl From<FollowError> for DecideError {
+    fn from(error: FollowError) -> Self {
+        match error {
+            FollowError::Refused(refused) => Self::Draft(refused),
+            FollowError::Database(source) => Self::Database(source),
+        }
+    }
 }
 
 /// Decides, and gives the approval back as it is then. An approval that is found lapsed is expired on the spot.

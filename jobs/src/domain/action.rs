@@ -82,7 +82,7 @@ impl ActionType {
     ];
 
     /// What this version can do; the rest can be proposed, and a person does it.
-    pub const EXECUTABLE: &'static [Self] = &[Self::Notify, Self::Send];
+    pub const EXECUTABLE: &'static [Self] = &[Self::Notify, Self::Send, Self::SendDraft];
 
     pub fn is_executable(self) -> bool {
         Self::EXECUTABLE.contains(&self)

@@ -1,6 +1,7 @@
 //! Mail that leaves the house, to a server that does as it is told: what the ledger says is what the server got, and it
 //! never gets a mail twice.
 
+mod drafts;
 mod kills;
 
 use super::{approved::approval_in, ask};
@@ -90,7 +91,7 @@ pub(crate) fn letter(subject: &str) -> Value {
 
 fn account(sink: &SmtpSink) -> Value {
     json!({
-        "provider": "imap_smtp", "address": "ada@acme.example", "display_name": "Ada",
+        "provider": "imap_smtp", "address": "owner@acme.example", "display_name": "Ada",
         "smtp": {"host": "127.0.0.1", "port": sink.addr.port(), "security": "none"},
         "username": "ada", "password": "hunter2-marked"
     })
@@ -116,12 +117,12 @@ async fn a_mail_is_sent_when_a_person_has_agreed_and_not_before() {
     let received = house.sink.received();
     assert_eq!(received.len(), 1);
     let mail = &received[0];
-    assert_eq!(mail.from, "ada@acme.example");
+    assert_eq!(mail.from, "owner@acme.example");
     assert_eq!(mail.to, ["bob@example.org"]);
     assert_eq!(mail.header("subject").as_deref(), Some("Hello"));
     assert_eq!(
         mail.header("from").as_deref(),
-        Some("Ada <ada@acme.example>")
+        Some("Ada <owner@acme.example>")
     );
     assert!(mail.text.ends_with("Dear Bob,\r\n.\r\nyours\r\n") || mail.text.contains("Dear Bob,"));
     let effect = house.effect().await;
@@ -131,7 +132,7 @@ async fn a_mail_is_sent_when_a_person_has_agreed_and_not_before() {
     assert_eq!(executed["error"], Value::Null);
     let leaked: i64 = house
         .db
-        .one("select count(*) from audit_entries a where a::text ~ 'bob@|hunter2|Dear Bob|ada@'")
+        .one("select count(*) from audit_entries a where a::text ~ 'bob@|hunter2|Dear Bob|owner@'")
         .await;
     assert_eq!(leaked, 0);
 }

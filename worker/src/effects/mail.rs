@@ -7,24 +7,21 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use jobs::{
     commands::connect,
-    domain::effect::message_id,
-    store::connections::{self, StoredConnection},
+    domain::{
+        DraftId,
+        draft::{DraftStatus, Letter, hex},
+        effect::message_id,
+    },
+    store::{
+        connections::{self, StoredConnection},
+        draft_versions, drafts,
+    },
 };
 use lettre::{
     Message,
     message::{Mailbox, header::ContentType},
 };
 use serde_json::{Value, json};
-
-/// What is to be written.
-pub(super) struct Letter {
-    pub(super) to: Vec<String>,
-    pub(super) cc: Vec<String>,
-    pub(super) subject: String,
-    pub(super) body: String,
-    pub(super) in_reply_to: Option<String>,
-    pub(super) references: Vec<String>,
-}
 
 /// `send`: a mail that was written out by whoever asked for it.
 pub(super) struct Send;
@@ -35,21 +32,53 @@ impl Remote for Send {
         let text = |name| doing.params.get(name).unwrap_or_default().to_owned();
         let letter = Letter {
             to: vec![text("to")],
-            cc: Vec::new(),
             subject: text("subject"),
-            body: text("body"),
-            in_reply_to: None,
-            references: Vec::new(),
+            body_text: text("body"),
+            ..Letter::default()
         };
-        let connection = sending_connection(ctx, doing).await?;
+        let connection = sending_connection(ctx, doing, None).await?;
         prepare(doing, connection, &letter, ctx.clock.now())
     }
 }
 
-/// The connection that the user's mail leaves by: the oldest of theirs.
+/// `send_draft`: a version of a draft, exactly as it was put before a person.
+pub(super) struct SendDraft;
+
+#[async_trait]
+impl Remote for SendDraft {
+    async fn prepare(&self, ctx: &JobContext, doing: &Doing<'_>) -> Result<Prepared, Trouble> {
+        let changed = || {
+            Trouble::refused(
+                "draft_changed",
+                "The draft is not what was agreed to any more; nothing was sent.",
+            )
+        };
+        let text = |name| doing.params.get(name).unwrap_or_default();
+        let id: DraftId = text("draft_id").parse().map_err(|_| changed())?;
+        let number: i32 = text("version").parse().map_err(|_| changed())?;
+        let mut conn = ctx.pool.acquire().await?;
+        let draft = drafts::find(&mut conn, doing.tenant, id).await?;
+        let version = draft_versions::find(&mut conn, doing.tenant, id, number).await?;
+        drop(conn);
+        let (Some(draft), Some(version)) = (draft, version) else {
+            return Err(changed());
+        };
+        let hash = version.letter.content_hash();
+        let intact = hash == version.content_hash[..] && hex(&hash) == text("content_hash");
+        if draft.status != DraftStatus::Sending || draft.version != number || !intact {
+            return Err(changed());
+        }
+        let from = version.letter.from.as_deref();
+        let connection = sending_connection(ctx, doing, from).await?;
+        prepare(doing, connection, &version.letter, ctx.clock.now())
+    }
+}
+
+/// The connection that the user's mail leaves by: the one of this address, or the oldest of theirs.
 async fn sending_connection(
     ctx: &JobContext,
     doing: &Doing<'_>,
+    address: Option<&str>,
 ) -> Result<StoredConnection, Trouble> {
     let missing = || {
         Trouble::refused(
@@ -60,7 +89,10 @@ async fn sending_connection(
     let user = doing.user.ok_or_else(missing)?;
     let mut conn = ctx.pool.acquire().await?;
     let own = connections::of_user(&mut conn, doing.tenant, user).await?;
-    own.into_iter().next().ok_or_else(missing)
+    let wanted = |found: &StoredConnection| {
+        address.is_none_or(|address| found.address.eq_ignore_ascii_case(address))
+    };
+    own.into_iter().find(wanted).ok_or_else(missing)
 }
 
 /// Renders it. The same letter by the same connection under the same name is the same bytes but for its date, and only
@@ -71,7 +103,13 @@ pub(super) fn prepare(
     letter: &Letter,
     now: DateTime<Utc>,
 ) -> Result<Prepared, Trouble> {
-    let recipients: Vec<String> = letter.to.iter().chain(&letter.cc).cloned().collect();
+    let recipients: Vec<String> = letter
+        .to
+        .iter()
+        .chain(&letter.cc)
+        .chain(&letter.bcc)
+        .cloned()
+        .collect();
     let most = usize::try_from(connection.max_recipients).unwrap_or(usize::MAX);
     if recipients.is_empty() || recipients.len() > most {
         return Err(Trouble::refused(
@@ -126,7 +164,7 @@ fn render(
     }
     let mail = mail
         .header(ContentType::TEXT_PLAIN)
-        .body(letter.body.clone())
+        .body(letter.body_text.clone())
         .map_err(|_| Trouble::refused("unrenderable_mail", "This mail cannot be written."))?;
     Ok(mail.formatted())
 }

@@ -175,11 +175,15 @@ fn ending(outcomes: &[ActionOutcome]) -> Ending {
     let Some(bad) = bad else {
         return Ending::Executed;
     };
-    match &bad.error {
-        Some(error) => Ending::Failed(error.code.clone(), error.message.clone()),
-        None => Ending::Failed(
+    let (code, message) = match &bad.error {
+        Some(error) => (error.code.clone(), error.message.clone()),
+        None => (
             bad.result.to_string(),
-            "It was not done; see the job's output.".into(),
+            "See the job's output for what became of it.".into(),
         ),
+    };
+    match bad.result {
+        ActionResult::Unknown | ActionResult::InProgress => Ending::Unclear(code, message),
+        _ => Ending::Failed(code, message),
     }
 }

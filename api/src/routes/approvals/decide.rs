@@ -225,6 +225,13 @@ impl From<DecideError> for ApiError {
                     refused.step.verb()
                 ),
             ),
+            DecideError::Draft(refused) => Self::new(
+                Code::Conflict,
+                format!(
+                    "The draft is {}; one cannot {} it then.",
+                    refused.status, refused.step
+                ),
+            ),
             DecideError::NotOffered { what } => Self::new(
                 Code::Conflict,
                 format!("This approval cannot be {what}. See its `actions`."),

@@ -2,7 +2,10 @@
 
 use super::{Asking, DecideError, offers};
 use crate::{
-    domain::{JobId, Session, action::ActionType, approval::Step, effect::EffectStatus},
+    commands::follow_draft::follow,
+    domain::{
+        JobId, Session, action::ActionType, approval::Step, draft::DraftStep, effect::EffectStatus,
+    },
     kinds::action::{ActionExecute, Args, OnError, Work},
     queue::{
         Enqueued, ExternalId, JobKind, NewJob,
@@ -70,6 +73,12 @@ pub(super) async fn approve(
     let step = (next, present.version);
     approvals::set_status(conn, session.tenant, present.id, step, Some(session.user)).await?;
     approvals::assign(conn, session.tenant, present.id, Some(job)).await?;
+    let step = if send_at(present).is_some() {
+        DraftStep::Schedule
+    } else {
+        DraftStep::Approve
+    };
+    follow(conn, session.tenant, present.id, step).await?;
     Ok(if run_at.is_some() {
         Signal::Scheduled
     } else {
@@ -94,6 +103,7 @@ pub(super) async fn revoke(
     let step = (next, present.version + 1);
     approvals::set_status(conn, session.tenant, present.id, step, None).await?;
     approvals::assign(conn, session.tenant, present.id, None).await?;
+    follow(conn, session.tenant, present.id, DraftStep::Cancel).await?;
     let Some(job) = present.execution_job else {
         return Ok(Signal::None);
     };

@@ -3,8 +3,10 @@
 
 use super::{LedgerError, held, holder, record};
 use crate::{
+    commands::follow_draft::follow_if_it_may,
     domain::{
         Action, Actor, Detail, EffectId, NewAuditEntry, Session,
+        draft::DraftStep,
         effect::{EffectRefused, EffectStatus, EffectStep},
     },
     queue::Job,
@@ -93,6 +95,14 @@ pub async fn resolve(
         _ => return Err(EffectRefused { status, step }.into()),
     };
     effects::set_status(&mut tx, session.tenant, id, to).await?;
+    if let Some(approval) = found.approval {
+        let step = if done {
+            DraftStep::FindSent
+        } else {
+            DraftStep::FindUnsent
+        };
+        follow_if_it_may(&mut tx, session.tenant, approval, step).await?;
+    }
     let actor = Actor::User {
         user: session.user,
         session: Some(session.id),

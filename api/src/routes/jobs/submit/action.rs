@@ -178,8 +178,13 @@ fn work(body: ActionBody) -> Result<Work, ApiError> {
 
 fn understand(index: usize, action: ActionItemBody) -> Result<RequestedAction, ApiError> {
     let at = format!("/actions/{index}");
-    if !action.r#type.is_executable() {
-        let detail = format!("{} cannot be done by this version.", action.r#type);
+    let own_way = action.r#type == ActionType::SendDraft;
+    if own_way || !action.r#type.is_executable() {
+        let detail = if own_way {
+            "A draft is sent by approving its approval.".to_owned()
+        } else {
+            format!("{} cannot be done by this version.", action.r#type)
+        };
         return Err(ApiError::new(Code::InvalidBody, detail.clone()).at(
             format!("{at}/type"),
             "NOT_EXECUTABLE",

@@ -1,0 +1,57 @@
+//! A draft goes where its approval goes: [`follow`], in the transaction that decides or carries out the approval, whose row
+//! the caller holds.
+
+use crate::{
+    domain::{
+        ApprovalId, TenantId,
+        draft::{DraftRefused, DraftStep},
+    },
+    store::drafts,
+};
+use sqlx::PgConnection;
+
+/// The draft cannot go there.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    #[error(transparent)]
+    Refused(#[from] DraftRefused),
+    #[error("could not move the draft")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Moves the draft that this approval puts before a person. Most approvals have none: then nothing is done.
+///
+/// # Errors
+/// If the draft's state does not allow the step.
+pub async fn follow(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    approval: ApprovalId,
+    step: DraftStep,
+) -> Result<(), FollowError> {
+    let Some(id) = drafts::of_approval(conn, tenant, approval).await? else {
+        return Ok(());
+    };
+    let Some(draft) = drafts::lock(conn, tenant, id).await? else {
+        return Ok(());
+    };
+    let next = draft.status.after(step)?;
+    drafts::set_status(conn, tenant, id, next).await?;
+    Ok(())
+}
+
+/// As [`follow`], for what has happened already: a draft that has gone elsewhere meanwhile stays there.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn follow_if_it_may(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    approval: ApprovalId,
+    step: DraftStep,
+) -> Result<(), sqlx::Error> {
+    match follow(conn, tenant, approval, step).await {
+        Ok(()) | Err(FollowError::Refused(_)) => Ok(()),
+        Err(FollowError::Database(error)) => Err(error),
+    }
+}

@@ -1,0 +1,86 @@
+//! A draft is sent as it was agreed to, once, and goes where its approval goes.
+
+use super::{House, approval_in};
+use crate::{
+    approvals::{decide, decision},
+    drafts::seed,
+    support::client::send,
+};
+use dev::smtp_sink::Fault;
+use serde_json::json;
+
+/// A ready draft of this house's user; its id and that of its approval.
+async fn drafted(house: &House, text: &str) -> (String, String) {
+    let draft = seed::draft(&house.db, house.client.tenant, None, text).await;
+    let sql = format!("select approval_id::text from drafts where id = '{draft}'");
+    let approval: String = house.db.one(Box::leak(sql.into_boxed_str())).await;
+    (draft.to_string(), approval)
+}
+
+async fn status_of(house: &House, draft: &str) -> String {
+    let sql = format!("select status from drafts where id = '{draft}'");
+    house.db.one(Box::leak(sql.into_boxed_str())).await
+}
+
+#[tokio::test]
+async fn an_approved_draft_is_sent_once_in_its_thread() {
+    let house = House::open().await;
+    let _worker = house.worker().await;
+    let (draft, approval) = drafted(&house, "I will come.").await;
+    house.agree(&approval).await;
+    approval_in(&house.client, &approval, "executed").await;
+    let received = house.sink.received();
+    assert_eq!(received.len(), 1);
+    let mail = &received[0];
+    assert_eq!(mail.header("in-reply-to").as_deref(), Some("<1@x.example>"));
+    assert_eq!(
+        mail.header("references").as_deref(),
+        Some("<0@x.example> <1@x.example>")
+    );
+    assert_eq!(mail.text.matches("Re:").count(), 1, "{}", mail.text);
+    assert!(mail.text.contains("I will come."));
+    assert_eq!(status_of(&house, &draft).await, "sent");
+    decide(&house.client, &approval, "approve", 1)
+        .await
+        .assert_problem(409, "CONFLICT", "sent before");
+}
+
+#[tokio::test]
+async fn a_draft_that_may_have_been_sent_says_so_until_a_person_has_looked() {
+    let house = House::open().await;
+    let _worker = house.worker().await;
+    let (draft, approval) = drafted(&house, "I will come.").await;
+    house.sink.misbehave([Fault::DropReply]);
+    house.agree(&approval).await;
+    approval_in(&house.client, &approval, "failed").await;
+    assert_eq!(status_of(&house, &draft).await, "send_unknown");
+    let effect = house.effect().await;
+    let path = format!("/v1/effects/{}/resolve", effect["id"].as_str().unwrap());
+    let resolve = house.client.request(reqwest::Method::POST, &path);
+    assert_eq!(send(resolve.json(&json!({"done": true}))).await.status, 200);
+    assert_eq!(status_of(&house, &draft).await, "sent");
+    assert_eq!(house.sink.received().len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_called_back_is_ready_again_and_what_was_discarded_is_never_sent() {
+    let house = House::open().await;
+    let _worker = house.worker().await;
+    let (draft, approval) = drafted(&house, "I will come.").await;
+    let held = send(decision(&house.client, &approval, "approve", 1)).await;
+    assert_eq!(held.status, 200, "{}", held.text);
+    assert_eq!(status_of(&house, &draft).await, "approved");
+    assert_eq!(
+        decide(&house.client, &approval, "revoke", 1).await.status,
+        200
+    );
+    assert_eq!(status_of(&house, &draft).await, "ready");
+    house
+        .db
+        .execute("update drafts set status = 'discarded'")
+        .await;
+    decide(&house.client, &approval, "approve", 2)
+        .await
+        .assert_problem(409, "CONFLICT", "discarded");
+    assert_eq!(house.sink.received(), []);
+}
