@@ -7,6 +7,7 @@ pub mod desk;
 pub mod effects;
 pub mod fleet;
 pub mod jobs;
+pub mod memory;
 pub mod meta;
 pub mod onboarding;
 pub mod rules;
@@ -27,6 +28,7 @@ pub fn all() -> Vec<Route> {
         effects::routes(),
         connections::routes(),
         settings::routes(),
+        memory::routes(),
         audit::routes(),
         fleet::routes(),
         meta::routes(),

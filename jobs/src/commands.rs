@@ -16,6 +16,7 @@ pub mod follow_draft;
 pub mod grant;
 pub mod hashing;
 pub mod invite;
+pub mod keep_memory;
 pub mod log_in;
 pub mod open_session;
 pub mod put_rules;

@@ -12,6 +12,7 @@ pub mod ids;
 pub mod invite;
 pub mod judgement;
 pub mod mail;
+pub mod memory;
 pub mod password;
 pub mod rules;
 pub mod session;
@@ -21,7 +22,7 @@ pub(crate) mod words;
 pub use audit::{Action, Actor, AuditOutcome, Detail, NewAuditEntry};
 pub use ids::{
     ApprovalId, AuditEntryId, ConnectionId, ContactId, DraftId, EffectId, InviteId, JobId,
-    MessageId, ProjectId, SessionId, TaskId, TenantId, UserId, WorkerId,
+    MemoryId, MessageId, ProjectId, SessionId, TaskId, TenantId, UserId, WorkerId,
 };
 pub use session::{Role, Scope, Session};
 pub use token::{InviteToken, SessionToken};

@@ -14,6 +14,7 @@ pub mod invites;
 pub mod llm_calls;
 pub mod llm_checkpoints;
 pub mod login_failures;
+pub mod memory_items;
 pub mod messages;
 pub mod projects;
 pub mod proposed_actions;

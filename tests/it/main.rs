@@ -26,6 +26,7 @@ mod http_surface;
 mod lease_model;
 mod listing;
 mod llm;
+mod memory;
 mod onboarding;
 mod poll;
 mod pool;

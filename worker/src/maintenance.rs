@@ -4,9 +4,13 @@
 
 use crate::engine::Engine;
 use jobs::{
-    commands::{carry_out, effect_ledger, expire_approvals, rescue_jobs},
+    commands::{
+        carry_out, effect_ledger, expire_approvals, keep_memory::sweep_memory, rescue_jobs,
+    },
     queue::{duties, rescue::Rescued, retention, stats, workers},
-    store::{approvals, effects, llm_checkpoints, login_failures, request_keys, sessions},
+    store::{
+        approvals, effects, llm_checkpoints, login_failures, memory_items, request_keys, sessions,
+    },
     telemetry::chain,
 };
 use std::{sync::Arc, time::Duration};
@@ -30,16 +34,19 @@ enum Duty {
     ExpireApprovals,
     /// Effects whose attempt died are told apart: not done, or unknown; approvals whose job ended without a word are ended.
     LoseEffects,
+    /// Items of the memory expire, and are purged some time after they have ended.
+    SweepMemory,
 }
 
 impl Duty {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Sample,
         Self::PruneJobs,
         Self::PurgeSessions,
         Self::PurgeRequestKeys,
         Self::ExpireApprovals,
         Self::LoseEffects,
+        Self::SweepMemory,
     ];
 
     const fn name(self) -> &'static str {
@@ -50,6 +57,7 @@ impl Duty {
             Self::PurgeRequestKeys => "purge_request_keys",
             Self::ExpireApprovals => "expire_approvals",
             Self::LoseEffects => "lose_effects",
+            Self::SweepMemory => "sweep_memory",
         }
     }
 
@@ -60,7 +68,8 @@ impl Duty {
             Self::LoseEffects => Duration::from_secs(30),
             // A decision that comes too late is refused at once, whenever this runs.
             Self::ExpireApprovals => Duration::from_secs(60),
-            Self::PruneJobs | Self::PurgeSessions | Self::PurgeRequestKeys => {
+            // What has expired is not read any more, whenever this runs.
+            Self::PruneJobs | Self::PurgeSessions | Self::PurgeRequestKeys | Self::SweepMemory => {
                 Duration::from_secs(300)
             }
         }
@@ -163,7 +172,10 @@ async fn fulfil(engine: &Engine, duty: Duty) -> Result<(), sqlx::Error> {
         Duty::ExpireApprovals if approvals::any_lapsed(&engine.queue_pool).await? => {
             in_batches(|| expire_approvals(pool, BATCH)).await
         }
-        Duty::ExpireApprovals => Ok(()),
+        Duty::SweepMemory if memory_items::any_due(&engine.queue_pool).await? => {
+            in_batches(|| sweep_memory(pool, BATCH)).await
+        }
+        Duty::ExpireApprovals | Duty::SweepMemory => Ok(()),
     }
 }
 

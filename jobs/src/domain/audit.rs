@@ -105,6 +105,13 @@ impl Action {
     pub const CONTACT_UPDATED: Self = Self("contact.updated");
     pub const CONTACT_DELETED: Self = Self("contact.deleted");
     pub const CONTACT_RESTORED: Self = Self("contact.restored");
+    pub const MEMORY_STORED: Self = Self("memory.stored");
+    pub const MEMORY_PINNED: Self = Self("memory.pinned");
+    pub const MEMORY_UNPINNED: Self = Self("memory.unpinned");
+    pub const MEMORY_DELETED: Self = Self("memory.deleted");
+    /// Its level was full and it was used least recently.
+    pub const MEMORY_EVICTED: Self = Self("memory.evicted");
+    pub const MEMORY_EXPIRED: Self = Self("memory.expired");
     pub const RULES_UPDATED: Self = Self("rules.updated");
     pub const QUEUE_PAUSED: Self = Self("queue.paused");
     pub const QUEUE_RESUMED: Self = Self("queue.resumed");

@@ -64,6 +64,9 @@ pub enum Scope {
     DeskWrite,
     InvitesManage,
     AuditRead,
+    /// What is remembered for the user who asks.
+    MemoryRead,
+    MemoryWrite,
     /// Looking at the whole fleet; only together with the operators' own tenant.
     FleetRead,
     FleetWrite,
@@ -165,11 +168,13 @@ impl Role {
             | Scope::JobsRead
             | Scope::RulesRead
             | Scope::ApprovalsRead
-            | Scope::DeskRead => true,
+            | Scope::DeskRead
+            | Scope::MemoryRead => true,
             Scope::JobsWrite
             | Scope::ApprovalsDecide
             | Scope::ConnectionsOwn
-            | Scope::DeskWrite => {
+            | Scope::DeskWrite
+            | Scope::MemoryWrite => {
                 matches!(self, Owner | Admin | Operator | Member)
             }
             Scope::RulesWrite | Scope::SettingsWrite => matches!(self, Owner | Admin | Operator),
@@ -190,7 +195,7 @@ impl Role {
 }
 
 impl Scope {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::OwnSessions,
         Self::JobsRead,
         Self::JobsWrite,
@@ -204,6 +209,8 @@ impl Scope {
         Self::DeskWrite,
         Self::InvitesManage,
         Self::AuditRead,
+        Self::MemoryRead,
+        Self::MemoryWrite,
         Self::FleetRead,
         Self::FleetWrite,
     ];
@@ -223,6 +230,8 @@ impl Scope {
             Self::DeskWrite => "desk:write",
             Self::InvitesManage => "invites:manage",
             Self::AuditRead => "audit:read",
+            Self::MemoryRead => "memory:read",
+            Self::MemoryWrite => "memory:write",
             Self::FleetRead => "fleet:read",
             Self::FleetWrite => "fleet:write",
         }

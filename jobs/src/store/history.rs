@@ -1,6 +1,6 @@
 //! `history_entries`: the user-facing story. Append-only, like the audit log beside it.
 
-use crate::domain::{JobId, TenantId};
+use crate::domain::{JobId, TenantId, UserId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -15,6 +15,8 @@ pub struct NewHistoryEntry<'a> {
     pub rationale: &'a str,
 }
 
+/// A line that everybody of the tenant may read.
+///
 /// # Errors
 /// When the database refuses.
 pub async fn insert(
@@ -22,9 +24,31 @@ pub async fn insert(
     tenant: TenantId,
     entry: &NewHistoryEntry<'_>,
 ) -> Result<(), sqlx::Error> {
+    write(conn, tenant, None, entry).await
+}
+
+/// A line that only this user may read.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn insert_for(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+    entry: &NewHistoryEntry<'_>,
+) -> Result<(), sqlx::Error> {
+    write(conn, tenant, Some(user), entry).await
+}
+
+async fn write(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: Option<UserId>,
+    entry: &NewHistoryEntry<'_>,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "insert into history_entries (tenant_id, id, verb, object_kind, object_id, job_id, rationale)
-         values ($1, $2, $3, $4, $5, $6, $7)",
+        "insert into history_entries (tenant_id, id, verb, object_kind, object_id, job_id, rationale, user_id)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
         tenant.0,
         Uuid::now_v7(),
         entry.verb,
@@ -32,6 +56,7 @@ pub async fn insert(
         entry.object,
         entry.job.map(|job| job.0),
         entry.rationale,
+        user.map(|user| user.0),
     )
     .execute(conn)
     .await?;

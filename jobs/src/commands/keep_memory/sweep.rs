@@ -1,0 +1,32 @@
+//! Letting go of what is over, one small batch a call.
+
+use super::entry;
+use crate::{
+    domain::{Action, Actor, NewAuditEntry},
+    store::{
+        audit,
+        memory_items::{self, Swept},
+    },
+};
+use sqlx::{PgConnection, PgPool};
+
+/// Expires up to `limit` items and purges as many that ended long ago; says how many the greater of the two was.
+///
+/// # Errors
+/// If the database refuses; then none of them has.
+pub async fn sweep_memory(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    let expired = memory_items::expire(&mut tx, i64::from(limit)).await?;
+    tell(&mut tx, &expired).await?;
+    let purged = memory_items::purge(&mut tx, i64::from(limit)).await?;
+    tx.commit().await?;
+    Ok(purged.max(u64::try_from(expired.len()).unwrap_or(u64::MAX)))
+}
+
+pub(super) async fn tell(conn: &mut PgConnection, expired: &[Swept]) -> Result<(), sqlx::Error> {
+    let entries: Vec<NewAuditEntry> = expired
+        .iter()
+        .map(|item| entry(item.tenant, Actor::System, Action::MEMORY_EXPIRED, item.id))
+        .collect();
+    audit::insert(conn, &entries).await
+}

@@ -1,0 +1,437 @@
+//! `memory_items`: what is remembered for a user. Whoever writes a level of a user's holds [`lock`]; [`for_prompt`] reads.
+
+mod sweep;
+
+pub use sweep::{Swept, any_due, expire, expire_level, purge};
+
+use crate::domain::{
+    MemoryId, TenantId, UserId,
+    memory::{Level, MemoryScope, NewMemory, Provenance, ScopeKind, Status},
+};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+/// How many items of each level a prompt is given at most, and how many characters of them in all.
+const PER_LEVEL: i64 = 5;
+const PROMPT_CHARACTERS: i64 = 6_000;
+
+/// An item as it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredMemory {
+    pub id: MemoryId,
+    pub level: Level,
+    pub scope: ScopeKind,
+    /// Empty for a global scope.
+    pub scope_value: String,
+    pub key: String,
+    pub value: Value,
+    pub provenance: Provenance,
+    pub confidence: f32,
+    pub pinned: bool,
+    pub status: Status,
+    pub version: i32,
+    pub use_count: i64,
+    pub last_used_at: DateTime<Utc>,
+    pub expires_at: Option<DateTime<Utc>>,
+    pub created_at: DateTime<Utc>,
+}
+
+/// An item that a prompt is given.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recalled {
+    /// By which what was made of it cites it.
+    pub id: MemoryId,
+    pub level: Level,
+    pub key: String,
+    /// As it is stored: [`crate::domain::memory::for_prompt_at`] says what of it a prompt may hold.
+    pub value: Value,
+}
+
+/// Which items a list holds.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryFilter {
+    pub level: Option<Level>,
+    pub scope: Option<ScopeKind>,
+    pub scope_value: Option<String>,
+    pub pinned: Option<bool>,
+}
+
+/// As the table has it; closed vocabularies are still words.
+struct Row {
+    id: MemoryId,
+    level: String,
+    scope: String,
+    scope_value: String,
+    key: String,
+    value: Value,
+    provenance: String,
+    confidence: f32,
+    pinned: bool,
+    status: String,
+    version: i32,
+    use_count: i64,
+    last_used_at: DateTime<Utc>,
+    expires_at: Option<DateTime<Utc>>,
+    created_at: DateTime<Utc>,
+}
+
+fn known<T>(parsed: Option<T>, column: &str) -> Result<T, sqlx::Error> {
+    parsed.ok_or_else(|| sqlx::Error::Decode(format!("unknown value in {column}").into()))
+}
+
+impl TryFrom<Row> for StoredMemory {
+    type Error = sqlx::Error;
+
+    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: row.id,
+            level: known(Level::parse(&row.level), "level")?,
+            scope: known(ScopeKind::parse(&row.scope), "scope")?,
+            scope_value: row.scope_value,
+            key: row.key,
+            value: row.value,
+            provenance: known(Provenance::parse(&row.provenance), "provenance")?,
+            confidence: row.confidence,
+            pinned: row.pinned,
+            status: known(Status::parse(&row.status), "status")?,
+            version: row.version,
+            use_count: row.use_count,
+            last_used_at: row.last_used_at,
+            expires_at: row.expires_at,
+            created_at: row.created_at,
+        })
+    }
+}
+
+/// Makes other writers of this level of the user's memory wait until the transaction ends.
+///
+/// # Errors
+/// When the database does not answer in time.
+pub async fn lock(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+    level: Level,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "select pg_advisory_xact_lock(hashtextextended('memory ' || $1::uuid::text || $2::uuid::text || $3::text, 0))",
+        tenant.0,
+        user.0,
+        level.as_str(),
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(())
+}
+
+/// The item of this id, if it is remembered or has made way for another: what has expired or was deleted is not shown.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+    id: MemoryId,
+) -> Result<Option<StoredMemory>, sqlx::Error> {
+    sqlx::query_as!(
+        Row,
+        r#"
+        select id as "id: MemoryId", level, scope, scope_value, key, value, provenance, confidence, pinned, status,
+            version, use_count, last_used_at, expires_at, created_at
+        from memory_items
+        where tenant_id = $1 and user_id = $2 and id = $3 and status in ('active', 'superseded', 'evicted')
+            and (expires_at is null or expires_at > clock_timestamp())
+        "#,
+        tenant.0,
+        user.0,
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await?
+    .map(TryInto::try_into)
+    .transpose()
+}
+
+/// What is remembered under this key, as of now.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn live(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+    level: Level,
+    scope: &MemoryScope,
+    key: &str,
+) -> Result<Option<StoredMemory>, sqlx::Error> {
+    sqlx::query_as!(
+        Row,
+        r#"
+        select id as "id: MemoryId", level, scope, scope_value, key, value, provenance, confidence, pinned, status,
+            version, use_count, last_used_at, expires_at, created_at
+        from memory_items
+        where tenant_id = $1 and user_id = $2 and level = $3 and scope = $4 and scope_value = $5 and key = $6
+            and status = 'active' and (expires_at is null or expires_at > clock_timestamp())
+        "#,
+        tenant.0,
+        user.0,
+        level.as_str(),
+        scope.kind().as_str(),
+        scope.value(),
+        key,
+    )
+    .fetch_optional(conn)
+    .await?
+    .map(TryInto::try_into)
+    .transpose()
+}
+
+/// What is remembered, the youngest first, before the item `before`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+    filter: &MemoryFilter,
+    before: Option<MemoryId>,
+    limit: i64,
+) -> Result<Vec<StoredMemory>, sqlx::Error> {
+    sqlx::query_as!(
+        Row,
+        r#"
+        select id as "id: MemoryId", level, scope, scope_value, key, value, provenance, confidence, pinned, status,
+            version, use_count, last_used_at, expires_at, created_at
+        from memory_items
+        where tenant_id = $1 and user_id = $2
+            and status = 'active' and (expires_at is null or expires_at > clock_timestamp())
+            and ($3::text is null or level = $3) and ($4::text is null or scope = $4)
+            and ($5::text is null or scope_value = $5) and ($6::boolean is null or pinned = $6)
+            and ($7::uuid is null or id < $7)
+        order by id desc
+        limit $8
+        "#,
+        tenant.0,
+        user.0,
+        filter.level.map(Level::as_str),
+        filter.scope.map(ScopeKind::as_str),
+        filter.scope_value.as_deref(),
+        filter.pinned,
+        before.map(|id| id.0),
+        limit,
+    )
+    .fetch_all(conn)
+    .await?
+    .into_iter()
+    .map(TryInto::try_into)
+    .collect()
+}
+
+/// What a prompt about mail of these scopes is given: what holds everywhere or in one of them; of each level the youngest
+/// few, pinned ones first; and of these as many as fit. Says of each, in the same statement, that it was used.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn for_prompt(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+    scopes: &[MemoryScope],
+) -> Result<Vec<Recalled>, sqlx::Error> {
+    let kinds: Vec<String> = scopes.iter().map(|s| s.kind().to_string()).collect();
+    let values: Vec<String> = scopes.iter().map(|s| s.value().to_owned()).collect();
+    // Rows are locked in the order of their ids, and one that somebody else holds is not waited for: two prompts for one
+    // user must not block each other over a count.
+    let rows = sqlx::query!(
+        r#"
+        with in_scope as (
+            select id, level, key, value, pinned, created_at,
+                row_number() over (partition by level order by pinned desc, created_at desc, id desc) as place
+            from memory_items
+            where tenant_id = $1 and user_id = $2
+                and status = 'active' and (expires_at is null or expires_at > clock_timestamp())
+                and (scope = 'global' or (scope, scope_value) in (select * from unnest($3::text[], $4::text[])))
+        ),
+        fitting as (
+            select id, level, key, value, pinned, created_at,
+                sum(length(key) + length(value::text)) over (order by pinned desc, created_at desc, id desc) as characters
+            from in_scope where place <= $5
+        ),
+        used as (
+            update memory_items item set use_count = use_count + 1, last_used_at = clock_timestamp()
+            from (
+                select id from memory_items
+                where tenant_id = $1 and id in (select id from fitting where characters <= $6)
+                order by id
+                for no key update skip locked
+            ) as held
+            where item.tenant_id = $1 and item.id = held.id
+        )
+        select id as "id: MemoryId", level, key, value from fitting
+        where characters <= $6
+        order by pinned desc, created_at desc, id desc
+        "#,
+        tenant.0,
+        user.0,
+        &kinds,
+        &values,
+        PER_LEVEL,
+        PROMPT_CHARACTERS,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(Recalled {
+                id: row.id,
+                level: known(Level::parse(&row.level), "level")?,
+                key: row.key,
+                value: row.value,
+            })
+        })
+        .collect()
+}
+
+/// Adds an item. The caller holds [`lock`], has made room, and has ended what was there under its key.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn insert(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+    item: &NewMemory,
+    version: i32,
+    expires_at: Option<DateTime<Utc>>,
+) -> Result<StoredMemory, sqlx::Error> {
+    sqlx::query_as!(
+        Row,
+        r#"
+        insert into memory_items (
+            tenant_id, id, user_id, level, scope, scope_value, key, value, provenance, confidence, pinned, version,
+            expires_at)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+        returning id as "id: MemoryId", level, scope, scope_value, key, value, provenance, confidence, pinned, status,
+            version, use_count, last_used_at, expires_at, created_at
+        "#,
+        tenant.0,
+        MemoryId::new().0,
+        user.0,
+        item.level.as_str(),
+        item.scope.kind().as_str(),
+        item.scope.value(),
+        item.key,
+        item.value,
+        item.provenance.as_str(),
+        item.confidence,
+        item.pinned,
+        version,
+        expires_at,
+    )
+    .fetch_one(conn)
+    .await?
+    .try_into()
+}
+
+/// Ends an item. What a user deletes loses its content at once. The caller holds [`lock`].
+///
+/// # Errors
+/// When the database refuses.
+pub async fn end(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: MemoryId,
+    status: Status,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update memory_items set status = $3, ended_at = clock_timestamp(),
+             value = case $3 when 'deleted' then 'null' else value end
+         where tenant_id = $1 and id = $2 and status = 'active'",
+        tenant.0,
+        id.0,
+        status.as_str(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Pins an item or lets go of it, as the next version. The caller holds [`lock`].
+///
+/// # Errors
+/// When the database refuses.
+pub async fn set_pinned(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: MemoryId,
+    pinned: bool,
+    expires_at: Option<DateTime<Utc>>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update memory_items set pinned = $3, expires_at = $4, version = version + 1
+         where tenant_id = $1 and id = $2 and status = 'active'",
+        tenant.0,
+        id.0,
+        pinned,
+        expires_at,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// How many items of the level the user has. The caller holds [`lock`].
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn count(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+    level: Level,
+) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from memory_items
+           where tenant_id = $1 and user_id = $2 and level = $3 and status = 'active'"#,
+        tenant.0,
+        user.0,
+        level.as_str(),
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Evicts the `surplus` items of the level that were used least recently; pinned ones stay. The caller holds [`lock`].
+///
+/// # Errors
+/// When the database refuses.
+pub async fn evict(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+    level: Level,
+    surplus: i64,
+) -> Result<Vec<MemoryId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        update memory_items item set status = 'evicted', ended_at = clock_timestamp()
+        from (
+            select id from memory_items
+            where tenant_id = $1 and user_id = $2 and level = $3 and status = 'active' and not pinned
+            order by last_used_at, id
+            limit $4
+        ) as oldest
+        where item.tenant_id = $1 and item.id = oldest.id
+        returning item.id as "id: MemoryId"
+        "#,
+        tenant.0,
+        user.0,
+        level.as_str(),
+        surplus,
+    )
+    .fetch_all(conn)
+    .await
+}

@@ -1,0 +1,101 @@
+//! What ends without anybody's word: items expire, and are purged some time after they have ended.
+
+use crate::domain::{MemoryId, TenantId, UserId, memory::Level};
+use sqlx::{PgConnection, PgExecutor};
+
+/// An item that has expired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Swept {
+    pub tenant: TenantId,
+    pub id: MemoryId,
+}
+
+/// Whether [`expire`] or [`purge`] may find something.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn any_due<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select exists (select from memory_items where status = 'active' and expires_at <= now())
+            or exists (select from memory_items where status <> 'active' and ended_at <= now() - interval '7 days')
+            as "any!"
+        "#
+    )
+    .fetch_one(executor)
+    .await
+}
+
+/// Ends up to `limit` items whose time is over, those first whose time has been over longest. One that somebody is
+/// changing is left to the next call.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn expire(conn: &mut PgConnection, limit: i64) -> Result<Vec<Swept>, sqlx::Error> {
+    sqlx::query_as!(
+        Swept,
+        r#"
+        update memory_items item set status = 'expired', ended_at = clock_timestamp()
+        from (
+            select tenant_id, id from memory_items
+            where status = 'active' and expires_at <= now()
+            order by expires_at
+            limit $1
+            for update skip locked
+        ) as over
+        where item.tenant_id = over.tenant_id and item.id = over.id
+        returning item.tenant_id as "tenant: TenantId", item.id as "id: MemoryId"
+        "#,
+        limit,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The same for one level of a user's, so that what has expired neither counts nor holds its key. The caller holds
+/// [`super::lock`].
+///
+/// # Errors
+/// When the database refuses.
+pub async fn expire_level(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+    level: Level,
+) -> Result<Vec<Swept>, sqlx::Error> {
+    sqlx::query_as!(
+        Swept,
+        r#"
+        update memory_items item set status = 'expired', ended_at = clock_timestamp()
+        where tenant_id = $1 and user_id = $2 and level = $3 and status = 'active' and expires_at <= clock_timestamp()
+        returning item.tenant_id as "tenant: TenantId", item.id as "id: MemoryId"
+        "#,
+        tenant.0,
+        user.0,
+        level.as_str(),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Forgets up to `limit` items for good that ended seven days ago or earlier: until then what was made of them can cite
+/// them.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn purge(conn: &mut PgConnection, limit: i64) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query!(
+        "delete from memory_items using (
+             select tenant_id, id from memory_items
+             where status <> 'active' and ended_at <= now() - interval '7 days'
+             order by ended_at
+             limit $1
+             for update skip locked
+         ) as past
+         where memory_items.tenant_id = past.tenant_id and memory_items.id = past.id",
+        limit,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
