@@ -1,6 +1,7 @@
 //! Actions over HTTP with a real worker: each is done once, by whoever may have it done, and what came of it is told.
 
 mod approved;
+mod desk;
 mod sending;
 
 use crate::{

@@ -1,11 +1,13 @@
 //! What is done to the world, by type of action: [`way_of`]. Each file is one family; which of them may run is not decided
 //! here, and how often neither: that is the ledger's (`jobs::commands::effect_ledger`).
 
+mod desk;
 pub(crate) mod mail;
 mod notify;
 
 use crate::handler::JobContext;
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use jobs::{
     commands::effect_ledger::local::{Done, Refusal},
     domain::{
@@ -32,6 +34,7 @@ pub struct Doing<'a> {
     pub approval: Option<ApprovalId>,
     /// The name of the effect.
     pub key: [u8; 32],
+    pub now: DateTime<Utc>,
 }
 
 /// An effect on our own tables: it commits together with its line in the ledger.
@@ -107,6 +110,10 @@ pub fn way_of(kind: ActionType) -> Option<Way> {
     match kind {
         ActionType::SendDraft => Some(Way::Remote(&mail::SendDraft)),
         ActionType::Send => Some(Way::Remote(&mail::Send)),
+        ActionType::CreateTask => Some(Way::Local(&desk::CreateTask)),
+        ActionType::UpdateTask => Some(Way::Local(&desk::UpdateTask)),
+        ActionType::Link => Some(Way::Local(&desk::Link)),
+        ActionType::UpsertContact => Some(Way::Local(&desk::UpsertContact)),
         ActionType::Notify => Some(Way::Local(&notify::Notify)),
         _ => None,
     }

@@ -82,7 +82,15 @@ impl ActionType {
     ];
 
     /// What this version can do; the rest can be proposed, and a person does it.
-    pub const EXECUTABLE: &'static [Self] = &[Self::Notify, Self::Send, Self::SendDraft];
+    pub const EXECUTABLE: &'static [Self] = &[
+        Self::Notify,
+        Self::CreateTask,
+        Self::UpdateTask,
+        Self::Link,
+        Self::UpsertContact,
+        Self::Send,
+        Self::SendDraft,
+    ];
 
     pub fn is_executable(self) -> bool {
         Self::EXECUTABLE.contains(&self)
@@ -92,12 +100,7 @@ impl ActionType {
     pub const fn is_compensable(self) -> bool {
         matches!(
             self,
-            Self::CreateTask
-                | Self::UpdateTask
-                | Self::Link
-                | Self::UpsertContact
-                | Self::Snooze
-                | Self::Defer
+            Self::CreateTask | Self::UpdateTask | Self::Link | Self::UpsertContact
         )
     }
 

@@ -35,6 +35,7 @@ pub(super) async fn carry_out(
     let new = new_effect(ctx, action);
     let doing = Doing {
         key: new.key,
+        now: ctx.clock.now(),
         tenant: ctx.job.tenant,
         job: ctx.job.lease.job,
         user: args.user,
