@@ -24,7 +24,7 @@ async fn an_address_is_one_contact_s_and_names_may_meet() {
     made(&stranger, "contacts", &ada).await;
     assert_eq!(
         listed(&client, "/v1/contacts?email=ADA@example.com", "id").await,
-        [id.clone()]
+        std::slice::from_ref(&id)
     );
     assert_eq!(listed(&client, "/v1/contacts", "name").await.len(), 3);
     let path = format!("/v1/contacts/{id}");

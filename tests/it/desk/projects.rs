@@ -54,7 +54,7 @@ async fn a_project_goes_with_its_tasks_and_comes_back_with_exactly_those() {
     assert_eq!(gone.status, 200, "{}", gone.text);
     assert_eq!(
         listed(&client, "/v1/tasks", "id").await,
-        [elsewhere.clone()]
+        std::slice::from_ref(&elsewhere)
     );
     let with: i64 = db
         .one("select (detail ->> 'others')::bigint from audit_entries where action = 'project.deleted'")
