@@ -10,6 +10,7 @@ pub mod jobs;
 pub mod memory;
 pub mod meta;
 pub mod onboarding;
+pub mod queue;
 pub mod rules;
 pub mod sessions;
 pub mod settings;
@@ -25,6 +26,7 @@ pub fn all() -> Vec<Route> {
         rules::routes(),
         approvals::routes(),
         desk::routes(),
+        queue::routes(),
         effects::routes(),
         connections::routes(),
         settings::routes(),

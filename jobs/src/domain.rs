@@ -21,8 +21,8 @@ pub(crate) mod words;
 
 pub use audit::{Action, Actor, AuditOutcome, Detail, NewAuditEntry};
 pub use ids::{
-    ApprovalId, AuditEntryId, ConnectionId, ContactId, DraftId, EffectId, InviteId, JobId,
-    MemoryId, MessageId, ProjectId, SessionId, TaskId, TenantId, UserId, WorkerId,
+    ActionItemId, ApprovalId, AuditEntryId, ConnectionId, ContactId, DraftId, EffectId, InviteId,
+    JobId, MemoryId, MessageId, ProjectId, SessionId, TaskId, TenantId, UserId, WorkerId,
 };
 pub use session::{Role, Scope, Session};
 pub use token::{InviteToken, SessionToken};

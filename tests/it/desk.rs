@@ -4,6 +4,7 @@
 mod contacts;
 mod inside;
 mod projects;
+mod queue;
 mod tasks;
 
 use crate::support::{

@@ -2,6 +2,7 @@
 //! twice. The worker around it is another module's matter.
 
 mod desk;
+mod items;
 
 use desk::{Desk, Turn};
 use jobs::{
@@ -79,9 +80,10 @@ async fn a_rule_decides_without_a_model_and_its_task_waits_for_a_person() {
         desk.audited().await,
         "triage.received triage.rule_matched action.proposed approval.created triage.completed"
     );
+    // And the item in somebody's queue.
     let same =
         "select count(*) from audit_entries where request_id = 'req-triage' and job_id is not null";
-    assert_eq!(desk.count(same).await, 5);
+    assert_eq!(desk.count(same).await, 6);
 }
 
 #[tokio::test]

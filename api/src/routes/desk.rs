@@ -251,7 +251,18 @@ impl From<DeskError> for ApiError {
             DeskError::NotFound(_) => Self::not_found(),
             DeskError::Unknown(noun) => fields::unknown(noun),
             DeskError::Stale { .. } => if_match::stale(),
-            DeskError::Deleted(_)
+            DeskError::NotOffered(_) => Self::new(Code::InvalidParameter, error.user_message()).at(
+                "/bucket",
+                "NOT_OFFERED",
+                "Not at this hour.",
+            ),
+            DeskError::NotAhead => Self::new(Code::InvalidParameter, error.user_message()).at(
+                "/until",
+                "OUT_OF_RANGE",
+                "It is past, or more than a year ahead.",
+            ),
+            DeskError::NotNow { .. }
+            | DeskError::Deleted(_)
             | DeskError::NotDeleted(_)
             | DeskError::Taken { .. }
             | DeskError::Ambiguous { .. } => Self::new(Code::Conflict, error.user_message()),

@@ -92,6 +92,11 @@ impl Action {
     /// The provider refused its secret.
     pub const CONNECTION_REFUSED: Self = Self("connection.refused");
     pub const SETTINGS_CHANGED: Self = Self("settings.changed");
+    pub const ITEM_CREATED: Self = Self("action_item.created");
+    pub const ITEM_DEFERRED: Self = Self("action_item.deferred");
+    pub const ITEM_COMPLETED: Self = Self("action_item.completed");
+    pub const ITEM_DISMISSED: Self = Self("action_item.dismissed");
+    pub const ITEM_REOPENED: Self = Self("action_item.reopened");
     pub const TASK_CREATED: Self = Self("task.created");
     pub const TASK_UPDATED: Self = Self("task.updated");
     pub const TASK_DELETED: Self = Self("task.deleted");

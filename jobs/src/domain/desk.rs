@@ -1,9 +1,13 @@
-//! What people keep on their desk: tasks, the projects they belong to, and contacts. Pure: words, bounds and defaults.
+//! What people keep on their desk: tasks, the projects they belong to, contacts, and the queue of what waits for them. Pure: words, bounds and defaults.
 
+mod bucket;
 mod due;
+mod item;
 mod name;
 
+pub use bucket::Bucket;
 pub use due::due_on;
+pub use item::{ItemSource, ItemState, ItemStep, NewItem, Until, asks_for_action};
 pub use name::{Name, NameFault};
 
 use super::{MessageId, ProjectId, invite::EmailAddress, judgement::Priority, words::words};

@@ -74,3 +74,5 @@ id!(/// What tasks are done for.
     ProjectId);
 id!(/// Somebody the tenant deals with.
     ContactId);
+id!(/// Something that waits for a person.
+    ActionItemId);

@@ -98,7 +98,7 @@ async fn a_refused_request_does_not_use_its_key_up() {
 
 #[tokio::test]
 async fn a_title_is_its_own_in_its_project_however_it_is_written() {
-    let (_db, api, client) = open().await;
+    let (db, api, client) = open().await;
     let task = |title: &str, project: Option<&str>| json!({"title": title, "project": project});
     made(&client, "tasks", &task("Größe ändern", None)).await;
     made(&client, "tasks", &task("Größe ändern", Some("Web"))).await;
@@ -110,8 +110,8 @@ async fn a_title_is_its_own_in_its_project_however_it_is_written() {
     }
     made(&client, "tasks", &task("Größe ändern", Some("Print"))).await;
     // Nobody else's business.
-    let db_client = api.sign_in(&_db).await;
-    made(&db_client, "tasks", &task("Größe ändern", None)).await;
+    let stranger = api.sign_in(&db).await;
+    made(&stranger, "tasks", &task("Größe ändern", None)).await;
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@
 mod ask;
 mod follow_up;
 mod guards;
+mod item;
 mod judge;
 mod load;
 mod merge;
@@ -121,6 +122,7 @@ impl TriageHandler {
             Kept::AuditOnly(plan)
         } else {
             Kept::All(Box::new(NewFinding {
+                item: item::of(case, &plan.judgement),
                 plan,
                 content_hash: case.content_hash,
                 mode: args.mode,

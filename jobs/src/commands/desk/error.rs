@@ -1,6 +1,9 @@
 //! Why something on the desk was not changed, with what the person is told: [`DeskError`].
 
-use crate::commands::submit_triage::SubmitError;
+use crate::{
+    commands::submit_triage::SubmitError,
+    domain::desk::{Bucket, ItemState},
+};
 
 /// Nothing was changed, once the transaction is rolled back. `Display` holds no words of the user's; the
 /// [message](DeskError::user_message) does.
@@ -23,6 +26,15 @@ pub enum DeskError {
     /// Several would fit.
     #[error("more than one {noun} fits")]
     Ambiguous { noun: &'static str, name: String },
+    #[error("an item that is {state} cannot be {verb}")]
+    NotNow {
+        state: ItemState,
+        verb: &'static str,
+    },
+    #[error("{0} is not offered at this hour")]
+    NotOffered(Bucket),
+    #[error("the moment is not ahead, or too far")]
+    NotAhead,
     /// The request was not this one, or is still at work.
     #[error(transparent)]
     Request(#[from] SubmitError),
@@ -40,6 +52,9 @@ impl DeskError {
             Self::NotDeleted(_) => "not_deleted",
             Self::Taken { .. } => "name_taken",
             Self::Ambiguous { .. } => "ambiguous",
+            Self::NotNow { .. } => "not_now",
+            Self::NotOffered(_) => "not_offered",
+            Self::NotAhead => "not_ahead",
             Self::Request(_) | Self::Database(_) => "database",
         }
     }
@@ -57,6 +72,17 @@ impl DeskError {
             Self::Ambiguous { noun, name } => {
                 format!("More than one {noun} is called “{name}”. Say which one, by its id.")
             }
+            Self::NotNow { state, verb } => {
+                format!(
+                    "The item is {}; it cannot be {verb} then.",
+                    state.as_str().replace('_', " ")
+                )
+            }
+            Self::NotOffered(bucket) => format!(
+                "It cannot be put off to {} at this hour. See `defer_to` of the queue.",
+                bucket.as_str().replace('_', " ")
+            ),
+            Self::NotAhead => "Choose a moment that is ahead, at most a year.".to_owned(),
             Self::Request(_) | Self::Database(_) => {
                 "Something went wrong on our side. Try again.".to_owned()
             }

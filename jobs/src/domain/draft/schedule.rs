@@ -53,7 +53,8 @@ pub fn zone(name: &str) -> Tz {
     name.parse().unwrap_or(Tz::UTC)
 }
 
-fn local(zone: Tz, day: NaiveDate, time: NaiveTime) -> DateTime<Utc> {
+/// The moment at which it is so late on this day there.
+pub(in crate::domain) fn local(zone: Tz, day: NaiveDate, time: NaiveTime) -> DateTime<Utc> {
     let wanted = day.and_time(time);
     // Gaps are minutes to a day long (Samoa has skipped one).
     (0..=24 * 60)

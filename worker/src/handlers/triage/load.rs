@@ -4,7 +4,7 @@ use super::guards::Correspondents;
 use crate::handlers::unavailable;
 use jobs::{
     domain::{
-        MessageId, TenantId,
+        MessageId, TenantId, UserId,
         gate::TrustMode,
         mail::{Mail, MailError},
         rules::RuleSet,
@@ -27,6 +27,8 @@ pub(super) struct Case {
     pub(super) mail: Mail,
     pub(super) content_hash: [u8; 32],
     pub(super) correspondents: Correspondents,
+    /// Whose mail it is, if one of the recipients is a person of the tenant.
+    pub(super) owner: Option<UserId>,
     pub(super) trust: TrustMode,
     /// Empty if the tenant had no rules when the job was submitted.
     pub(super) rules: RuleSet,
@@ -81,6 +83,10 @@ pub(super) async fn load(pool: &PgPool, tenant: TenantId, args: &Args) -> Result
     let correspondents = load_correspondents(&mut conn, tenant, &mail)
         .await
         .map_err(|error| unavailable(&error))?;
+    let owner = users::first_correspondent(&mut conn, tenant, &recipients(&mail))
+        .await
+        .map_err(|error| unavailable(&error))?
+        .map(|person| person.user);
     let former = match args.force {
         true => None,
         false => load_former(&mut conn, tenant, &content_hash, args)
@@ -92,6 +98,7 @@ pub(super) async fn load(pool: &PgPool, tenant: TenantId, args: &Args) -> Result
         mail,
         content_hash,
         correspondents,
+        owner,
         trust,
         rules,
         former,
@@ -134,7 +141,7 @@ async fn load_correspondents(
 ) -> Result<Correspondents, sqlx::Error> {
     let lower = |address: &jobs::domain::mail::Address| address.addr.to_lowercase();
     let sender = mail.from.as_ref().map(lower);
-    let recipients: Vec<String> = mail.to.iter().chain(&mail.cc).map(lower).collect();
+    let recipients = recipients(mail);
     let asked: Vec<String> = sender.iter().chain(&recipients).cloned().collect();
     let own = users::own_addresses(conn, tenant, &asked).await?;
     let own_domain = match mail.from.as_ref().and_then(|from| from.domain()) {
@@ -146,6 +153,12 @@ async fn load_correspondents(
         own_recipient: recipients.iter().any(|recipient| own.contains(recipient)),
         own_domain,
     })
+}
+
+/// Those whom the mail names as its recipients, in lower case.
+fn recipients(mail: &Mail) -> Vec<String> {
+    let named = mail.to.iter().chain(&mail.cc);
+    named.map(|address| address.addr.to_lowercase()).collect()
 }
 
 async fn load_former(

@@ -6,13 +6,14 @@ use crate::handler::Writes;
 use async_trait::async_trait;
 use jobs::{
     domain::{
-        Action, Actor, Detail, JobId, MessageId, NewAuditEntry,
+        Action, ActionItemId, Actor, Detail, JobId, MessageId, NewAuditEntry,
+        desk::NewItem,
         judgement::{Judgement, Source},
     },
     kinds::triage::Mode,
     queue::Job,
     store::{
-        approvals, audit,
+        action_items, approvals, audit,
         history::{self, NewHistoryEntry},
         llm_checkpoints, proposed_actions,
         triage_results::{self, NewTriageResult},
@@ -44,6 +45,8 @@ pub(super) enum Kept {
 /// A finding that is written down.
 pub(super) struct NewFinding {
     pub(super) plan: Plan,
+    /// What waits for a person because of it.
+    pub(super) item: Option<NewItem>,
     pub(super) content_hash: [u8; 32],
     pub(super) mode: Mode,
     pub(super) forced: bool,
@@ -53,11 +56,12 @@ pub(super) struct NewFinding {
 #[async_trait]
 impl Writes for TriageWrites {
     async fn apply(&self, conn: &mut PgConnection, job: &Job) -> Result<(), sqlx::Error> {
-        if let Kept::All(finding) = &self.kept {
-            self.write_finding(conn, job, finding).await?;
-        }
+        let item = match &self.kept {
+            Kept::All(finding) => self.write_finding(conn, job, finding).await?,
+            Kept::AuditOnly(_) | Kept::Former { .. } => None,
+        };
         llm_checkpoints::delete_of_job(conn, job.tenant, job.lease.job).await?;
-        audit::insert(conn, &self.audit_entries(job)).await
+        audit::insert(conn, &self.audit_entries(job, item)).await
     }
 
     fn committed(&self) {
@@ -82,7 +86,7 @@ impl TriageWrites {
         conn: &mut PgConnection,
         job: &Job,
         finding: &NewFinding,
-    ) -> Result<(), sqlx::Error> {
+    ) -> Result<Option<ActionItemId>, sqlx::Error> {
         let (tenant, id, plan) = (job.tenant, job.lease.job, &finding.plan);
         // First, because it is what two jobs that judge the same mail meet at.
         let result = NewTriageResult {
@@ -118,10 +122,20 @@ impl TriageWrites {
             };
             history::insert(conn, tenant, &asked).await?;
         }
-        Ok(())
+        match &finding.item {
+            Some(item) => {
+                let item = NewItem {
+                    job: Some(id),
+                    ..item.clone()
+                };
+                action_items::insert(conn, tenant, &item).await
+            }
+            None => Ok(None),
+        }
     }
 
-    fn audit_entries(&self, job: &Job) -> Vec<NewAuditEntry> {
+    /// With the item that was added, if one was.
+    fn audit_entries(&self, job: &Job, item: Option<ActionItemId>) -> Vec<NewAuditEntry> {
         let entry = |action, kind, id: String, detail| {
             let actor = Actor::Worker(job.lease.worker);
             let mut entry = NewAuditEntry::new(job.tenant, actor, action, kind, id)
@@ -196,6 +210,15 @@ impl TriageWrites {
                     detail,
                 ));
             }
+        }
+        if let Some(item) = item {
+            let detail = Detail::new().word("priority", judgement.priority.as_str());
+            entries.push(entry(
+                Action::ITEM_CREATED,
+                "action_item",
+                item.to_string(),
+                detail,
+            ));
         }
         entries.push(entry(Action::TRIAGE_COMPLETED, "message", message, outcome));
         entries

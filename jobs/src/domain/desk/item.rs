@@ -1,0 +1,169 @@
+//! What waits for a person in the queue: its states ([`ItemState`]), one table of steps between them, and what brought it
+//! there.
+
+use super::{Bucket, Name};
+use crate::domain::{
+    JobId, MessageId, TaskId, UserId,
+    draft::schedule::SendAt,
+    judgement::{Category, Disposition, Judgement, Priority},
+    words::words,
+};
+use chrono::{DateTime, Utc};
+
+words! {
+    /// Where it stands. Something deferred is queued again by the clock alone.
+    ItemState {
+        Queued = "queued",
+        Deferred = "deferred",
+        Completed = "completed",
+        Dismissed = "dismissed",
+        ConvertedToTask = "converted_to_task",
+    }
+}
+
+words! {
+    /// Where it came from.
+    ItemSource {
+        Email = "email",
+        Teams = "teams",
+        Doc = "doc",
+        Calendar = "calendar",
+        Manual = "manual",
+    }
+}
+
+/// What is done with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ItemStep {
+    Defer(DateTime<Utc>),
+    Complete,
+    Dismiss,
+    Convert(TaskId),
+    /// Back into the queue, whatever was done with it.
+    Reopen,
+}
+
+impl ItemStep {
+    /// What was done, in the past tense.
+    pub const fn verb(self) -> &'static str {
+        match self {
+            Self::Defer(_) => "deferred",
+            Self::Complete => "completed",
+            Self::Dismiss => "dismissed",
+            Self::Convert(_) => "converted",
+            Self::Reopen => "reopened",
+        }
+    }
+}
+
+impl ItemState {
+    /// `None` if the step cannot be taken from here.
+    pub const fn after(self, step: ItemStep) -> Option<Self> {
+        match (self, step) {
+            (Self::Queued | Self::Deferred, ItemStep::Defer(_)) => Some(Self::Deferred),
+            (Self::Queued | Self::Deferred, ItemStep::Complete) => Some(Self::Completed),
+            (Self::Queued | Self::Deferred, ItemStep::Dismiss) => Some(Self::Dismissed),
+            (Self::Queued | Self::Deferred, ItemStep::Convert(_)) => Some(Self::ConvertedToTask),
+            (
+                Self::Deferred | Self::Completed | Self::Dismissed | Self::ConvertedToTask,
+                ItemStep::Reopen,
+            ) => Some(Self::Queued),
+            _ => None,
+        }
+    }
+}
+
+/// Until when, as it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    Bucket(Bucket),
+    Wish(SendAt),
+}
+
+impl Until {
+    /// A bucket's word, a moment in RFC 3339, `tomorrow 09:00` or `monday 09:00`.
+    pub fn parse(text: &str) -> Option<Self> {
+        match Bucket::parse(text.trim()) {
+            Some(bucket) => Some(Self::Bucket(bucket)),
+            None => SendAt::parse(text).map(Self::Wish),
+        }
+    }
+}
+
+/// Something that is to wait for a person.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewItem {
+    /// Everybody of the tenant if nobody in particular.
+    pub owner: Option<UserId>,
+    pub source: ItemSource,
+    /// The source's name for it: of two with the same, the second is not added.
+    pub dedupe_key: String,
+    pub title: Name,
+    /// Why it waits, for the user.
+    pub rationale: String,
+    pub priority: Priority,
+    pub message: Option<MessageId>,
+    pub job: Option<JobId>,
+}
+
+/// Whether a mail that was judged so waits for a person: an answer, a decision or a piece of work is asked for.
+pub fn asks_for_action(judgement: &Judgement) -> bool {
+    let asked = matches!(
+        judgement.category,
+        Category::NeedsResponse | Category::NeedsApproval | Category::Scheduling | Category::Task
+    );
+    match judgement.disposition {
+        Disposition::Ignore => false,
+        Disposition::Respond => true,
+        Disposition::Notify => asked,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ItemState::{Completed, ConvertedToTask, Deferred, Dismissed, Queued};
+
+    #[test]
+    fn the_table_of_steps_is_this_one() {
+        let steps = [
+            ItemStep::Defer(DateTime::UNIX_EPOCH),
+            ItemStep::Complete,
+            ItemStep::Dismiss,
+            ItemStep::Convert(TaskId::new()),
+            ItemStep::Reopen,
+        ];
+        let open = [
+            Some(Deferred),
+            Some(Completed),
+            Some(Dismissed),
+            Some(ConvertedToTask),
+        ];
+        for state in ItemState::ALL {
+            let found = steps.map(|step| state.after(step));
+            let expected = match state {
+                Queued => [open[0], open[1], open[2], open[3], None],
+                Deferred => [open[0], open[1], open[2], open[3], Some(Queued)],
+                Completed | Dismissed | ConvertedToTask => [None, None, None, None, Some(Queued)],
+            };
+            assert_eq!(found, expected, "{state}");
+        }
+    }
+
+    #[test]
+    fn until_is_a_bucket_or_a_moment() {
+        assert_eq!(
+            Until::parse("this_week"),
+            Some(Until::Bucket(Bucket::ThisWeek))
+        );
+        assert!(matches!(
+            Until::parse("tomorrow 09:00"),
+            Some(Until::Wish(_))
+        ));
+        assert!(matches!(
+            Until::parse("2026-12-01T09:00:00Z"),
+            Some(Until::Wish(_))
+        ));
+        assert_eq!(Until::parse("later"), None);
+    }
+}
