@@ -17,7 +17,7 @@ static PATTERN: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
         r"(?x)
         [\w.+-]+ @ [\w-]+ (?: \. [\w-]+ )+
-        | \+? \d (?: [\s()./-]? \d ){6,}
+        | \+? \d (?: [\s()./-]{0,3} \d ){6,}
         | [A-Za-z0-9_-]{24,}",
     )
     .expect("the pattern is written out here")
