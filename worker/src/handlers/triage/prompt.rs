@@ -232,6 +232,7 @@ mod tests {
             content_hash: mail.content_hash(),
             mail,
             correspondents: Correspondents::default(),
+            owner: None,
             trust: TrustMode::TrainingWheels,
             rules: RuleSet::compile(RULES).unwrap(),
             former: None,
