@@ -5,6 +5,7 @@ use jobs::kinds::triage::{Mode, Output};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
+use serde_json::Value;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -163,6 +164,39 @@ impl Client {
             }) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// # Errors
+    /// When the API refuses or cannot be reached.
+    pub async fn get(&self, path: &str) -> Result<Value, ClientError> {
+        let answer = self.send(http().get(format!("{}{path}", self.api))).await?;
+        answer.json().await.map_err(ClientError::Answer)
+    }
+
+    /// With the version that was seen, if the operation asks for one.
+    ///
+    /// # Errors
+    /// When the API refuses or cannot be reached.
+    pub async fn post(
+        &self,
+        path: &str,
+        seen: Option<i64>,
+        body: &Value,
+    ) -> Result<Value, ClientError> {
+        let mut request = http().post(format!("{}{path}", self.api)).json(body);
+        if let Some(version) = seen {
+            request = request.header("if-match", format!("\"{version}\""));
+        }
+        let answer = self.send(request).await?;
+        answer.json().await.map_err(ClientError::Answer)
+    }
+
+    /// # Errors
+    /// When the API refuses or cannot be reached.
+    pub async fn delete(&self, path: &str) -> Result<(), ClientError> {
+        self.send(http().delete(format!("{}{path}", self.api)))
+            .await
+            .map(drop)
     }
 
     /// Sends with the session's token, and again as often as the API says that it is only busy.

@@ -4,6 +4,7 @@
 //! client would ([`client`]). Everything that makes a developer's life easy lives here and nowhere else: nothing links
 //! this crate but the tests.
 
+pub mod approvals;
 pub mod bench;
 pub mod cargo;
 pub mod chaos;

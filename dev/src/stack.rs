@@ -9,8 +9,10 @@ use crate::postgres::{Cluster, ClusterError, DATABASE, Durability};
 use crate::session::TENANT;
 use crate::state::{Published, Reach, StateError};
 use crate::supervised::{Spec, Supervised};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jobs::env::ConfigError;
 use nix::sys::signal::Signal;
+use rand::RngExt as _;
 use serde_json::Value;
 use std::fs;
 use std::io;
@@ -115,7 +117,12 @@ impl Stack {
             // The developer looks after the fleet too.
             ("OPERATOR_TENANT", TENANT),
         ];
-        let mut worker = vec![url, ("WORKER_OPS_ADDR", &free)];
+        let keys = credential_keys(places)?;
+        let keys = ("CREDENTIAL_KEYS", keys.as_str());
+        api.push(keys);
+        // The mail server of a developer is on this machine.
+        let private = ("OUTBOUND_ALLOW_PRIVATE", "true");
+        let mut worker = vec![url, ("WORKER_OPS_ADDR", &free), keys, private];
         api.extend(listen);
         worker.extend(listen);
         if !config.has_model_key {
@@ -276,6 +283,26 @@ pub async fn kept_cluster(places: &Places) -> Result<Cluster, ClusterError> {
     let kept = Durability::Kept(places.clusters.clone());
     let started = tokio::task::spawn_blocking(|| Cluster::start(kept)).await;
     started.expect("starting a cluster does not panic")
+}
+
+/// The key that seals the secrets of connections: made once and kept, as long as the database is.
+fn credential_keys(places: &Places) -> Result<String, StackError> {
+    let path = places.dev.join("credential_keys");
+    let failed = |source| StackError::Log {
+        path: path.clone(),
+        source,
+    };
+    match fs::read_to_string(&path) {
+        Ok(keys) => Ok(keys.trim().to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let key: [u8; 32] = rand::rng().random();
+            let keys = format!("dev:{}", STANDARD.encode(key));
+            fs::create_dir_all(&places.dev).map_err(failed)?;
+            fs::write(&path, &keys).map_err(failed)?;
+            Ok(keys)
+        }
+        Err(error) => Err(failed(error)),
+    }
 }
 
 async fn build(places: &Places) -> Result<(), StackError> {

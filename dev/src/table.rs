@@ -4,7 +4,7 @@ use crate::submission::Outcome;
 use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
 use jobs::kinds::triage::Output;
 
-const RULED_HEADER: TableStyle =
+pub(crate) const RULED_HEADER: TableStyle =
     TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 const SENDER: usize = 20;
 const SUBJECT: usize = 32;

@@ -1,11 +1,13 @@
 //! `cargo dev up`: the whole system, sample mails through it, and what to try next. See [`run`].
 
+use crate::approvals;
 use crate::client::{Client, ClientError, Options};
 use crate::mailbox;
 use crate::places::{PlaceError, Places};
 use crate::say;
 use crate::session::{self, MintError, Minted};
 use crate::signals::Interrupts;
+use crate::smtp_sink::SmtpSink;
 use crate::stack::{Stack, StackError};
 use crate::state::Reach;
 use crate::submission::{Outcome, submit_all};
@@ -27,6 +29,9 @@ pub struct UpArgs {
     /// Do not submit the sample mails.
     #[arg(long)]
     no_samples: bool,
+    /// Agree to everything that waits for a person, and show what came of it.
+    #[arg(long)]
+    approve: bool,
     /// Where the API listens; a free port of 127.0.0.1 if not given.
     #[arg(long, value_name = "ADDR:PORT")]
     api_addr: Option<SocketAddr>,
@@ -45,6 +50,10 @@ pub enum UpError {
     Mint(#[from] MintError),
     #[error("could not save the sample rules")]
     Rules(#[source] ClientError),
+    #[error("could not open a mail server for the developer's mail")]
+    Sink(#[source] io::Error),
+    #[error("could not show what waits for a person")]
+    Approvals(#[source] ClientError),
 }
 
 /// Brings everything up, submits the samples, prints their results and stays until it is told to stop.
@@ -62,9 +71,10 @@ pub async fn run(args: UpArgs) -> Result<u8, UpError> {
         }
     };
     let mut stack = started?;
+    let sink = SmtpSink::start().await.map_err(UpError::Sink)?;
     let reach = stack.reach().clone();
     let ended = tokio::select! {
-        ended = show(&places, &reach, &args) => ended,
+        ended = show(&places, &reach, &args, &sink) => ended,
         error = stack.broken() => Err(error.into()),
         signal = interrupts.next() => {
             eprintln!("{signal}: stopping …");
@@ -89,7 +99,12 @@ pub async fn run(args: UpArgs) -> Result<u8, UpError> {
 }
 
 /// The samples and their results. An exit code, or none if the system is to stay up.
-async fn show(places: &Places, reach: &Reach, args: &UpArgs) -> Result<Option<u8>, UpError> {
+async fn show(
+    places: &Places,
+    reach: &Reach,
+    args: &UpArgs,
+    sink: &SmtpSink,
+) -> Result<Option<u8>, UpError> {
     let Minted { token, jobs } = session::mint(&reach.database_url).await?;
     if jobs > 0 {
         eprintln!(
@@ -106,6 +121,10 @@ async fn show(places: &Places, reach: &Reach, args: &UpArgs) -> Result<Option<u8
         eprintln!("Saved the sample rules for the tenant (GET /v1/rules shows them).");
     }
     let samples = places.workspace.join("dev/samples");
+    // It ends with this function's caller: mail that is approved by hand must still arrive.
+    approvals::connect(&client, sink, session::OWNER)
+        .await
+        .map_err(UpError::Approvals)?;
     let mut good = true;
     if !args.no_samples {
         let outcomes = submit(&client, &samples).await;
@@ -121,6 +140,9 @@ async fn show(places: &Places, reach: &Reach, args: &UpArgs) -> Result<Option<u8
             outcomes.len()
         ));
     }
+    approvals::show(&client, sink, args.approve)
+        .await
+        .map_err(UpError::Approvals)?;
     if args.once {
         return Ok(Some(u8::from(!good)));
     }
