@@ -128,10 +128,15 @@ async fn converse(line: &mut AsyncSmtpConnection, mail: &Outgoing) -> Result<Val
         Ok(Err(error)) if error.is_transient() || error.is_permanent() => {
             return Err(not_sent(&error));
         }
+        // Not the error's own text: of a reply that is none it quotes all.
         Ok(Err(error)) => {
             return Err(ProviderError::Unknown {
                 code: "smtp_reply_lost",
-                detail: chain(&error),
+                detail: if error.is_response() {
+                    "the reply to the data cannot be read".into()
+                } else {
+                    "the connection ended before the reply to the data".into()
+                },
             });
         }
         Err(_) => {
@@ -190,5 +195,60 @@ fn too_slow() -> ProviderError {
     ProviderError::Retryable {
         code: "smtp_timeout",
         detail: "a step took too long".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::{
+        io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+        net::TcpListener,
+    };
+
+    /// A server that takes a mail and answers its end with `last`.
+    async fn answering(last: &'static str) -> u16 {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let (read, mut write) = stream.into_split();
+            let mut lines = BufReader::new(read).lines();
+            write.write_all(b"220 ready\r\n").await.unwrap();
+            while let Ok(Some(line)) = lines.next_line().await {
+                let reply = match line.as_str() {
+                    "DATA" => "354 go on\r\n",
+                    "." => last,
+                    text if text.starts_with("Subject") || text.is_empty() => continue,
+                    _ => "250 ok\r\n",
+                };
+                write.write_all(reply.as_bytes()).await.unwrap();
+            }
+        });
+        port
+    }
+
+    #[tokio::test]
+    async fn a_reply_that_cannot_be_read_leaves_it_open_and_is_not_repeated() {
+        let smtp = Smtp {
+            server: Server {
+                host: "127.0.0.1".into(),
+                port: answering("kept for alice@example.org\r\n").await,
+                security: Security::None,
+            },
+            secret: MailSecret {
+                username: String::new(),
+                password: String::new().into(),
+            },
+            guard: Guard::Anywhere,
+        };
+        let mail = Outgoing {
+            from: "me@example.org".into(),
+            recipients: vec!["alice@example.org".into()],
+            bytes: b"Subject: x\r\n\r\n".to_vec(),
+        };
+        let error = smtp.send(&mail).await.unwrap_err();
+        assert!(matches!(error, ProviderError::Unknown { .. }), "{error:?}");
+        assert!(!format!("{error:?}").contains("alice"), "{error:?}");
     }
 }
