@@ -4,6 +4,7 @@ pub mod approvals;
 pub mod audit;
 pub mod connections;
 pub mod desk;
+pub mod drafts;
 pub mod effects;
 pub mod fleet;
 pub mod jobs;
@@ -27,6 +28,7 @@ pub fn all() -> Vec<Route> {
         approvals::routes(),
         desk::routes(),
         queue::routes(),
+        drafts::routes(),
         effects::routes(),
         connections::routes(),
         settings::routes(),

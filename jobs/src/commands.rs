@@ -8,6 +8,7 @@ pub mod carry_out;
 pub mod connect;
 pub mod decide_approval;
 pub mod desk;
+pub mod discard_draft;
 pub mod effect_ledger;
 pub mod end_session;
 pub mod expire_approvals;
@@ -24,8 +25,10 @@ pub mod put_settings;
 pub mod record_denial;
 pub mod requeue;
 pub mod rescue_jobs;
+pub mod revise_draft;
 pub mod rotate_session;
 pub mod submit_action;
+pub mod submit_draft;
 pub mod submit_triage;
 
 pub use accept_invite::accept_invite;

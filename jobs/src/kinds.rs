@@ -1,17 +1,23 @@
 //! The kinds of job: what each carries, gives back, and how it is retried. One file per kind; no IO.
 
 pub mod action;
+pub mod draft;
 pub mod triage;
 pub mod triage_batch;
 
 use crate::queue::JobKind;
 
 /// Every queue that a kind of job waits in.
-pub const QUEUES: [&str; 2] = [triage::Triage::QUEUE, action::ActionExecute::QUEUE];
+pub const QUEUES: [&str; 3] = [
+    triage::Triage::QUEUE,
+    draft::DraftGenerate::QUEUE,
+    action::ActionExecute::QUEUE,
+];
 
 /// Every kind of job.
-pub const KINDS: [&str; 3] = [
+pub const KINDS: [&str; 4] = [
     triage::Triage::NAME,
     triage_batch::TriageBatch::NAME,
+    draft::DraftGenerate::NAME,
     action::ActionExecute::NAME,
 ];

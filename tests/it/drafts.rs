@@ -2,3 +2,4 @@
 
 pub(crate) mod seed;
 mod store;
+mod written;

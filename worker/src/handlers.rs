@@ -1,6 +1,8 @@
 //! One handler per kind of job, and the registry that `main` works with.
 
 pub mod action;
+mod ask;
+pub mod draft;
 pub mod triage;
 pub mod triage_batch;
 
@@ -12,6 +14,7 @@ use crate::{
     providers::Providers,
 };
 use action::{ActionHandler, ActionMetrics};
+use draft::DraftHandler;
 use jobs::{clock::Clock, db, queue::Failure, telemetry::chain};
 use triage::{TriageHandler, TriageMetrics};
 use triage_batch::TriageBatchHandler;
@@ -44,8 +47,9 @@ pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Regist
     let action =
         ActionMetrics::register(&metrics.registry).map_err(RegistryError::ActionMetrics)?;
     Ok(Registry::default()
-        .with(TriageHandler::new(model, triage))
+        .with(TriageHandler::new(model.clone(), triage))
         .with(TriageBatchHandler)
+        .with(DraftHandler::new(model))
         .with(ActionHandler::new(providers, action)))
 }
 

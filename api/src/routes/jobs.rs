@@ -42,7 +42,7 @@ pub fn routes() -> Vec<Route> {
 /// A job as its owner sees it.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Job")]
-struct JobBody {
+pub(crate) struct JobBody {
     id: JobId,
     /// `triage.email` or `triage.batch`.
     kind: String,

@@ -2,12 +2,14 @@
 //! written with its audit entry and its line of history, in one transaction.
 
 mod execution;
+mod letter;
 
+use super::revise_draft::ReviseError;
 use crate::{
     commands::follow_draft::FollowError,
     domain::{
         Action, Actor, ApprovalId, Detail, NewAuditEntry, Session,
-        action::ParamFault,
+        action::{ActionType, ParamFault},
         approval::{PatchFault, Refused, Status, Step, patch},
         draft::DraftRefused,
     },
@@ -35,6 +37,8 @@ pub enum Decision {
     Revoke,
     /// Puts these parameters over those that were proposed; a null removes one.
     Edit(Map<String, Value>),
+    /// Has the draft written anew, in the person's words; until then nobody can approve it.
+    Revise(String),
     /// Takes a skip back, or what was done.
     Undo,
 }
@@ -70,6 +74,8 @@ pub enum DecideError {
     /// The approval does not offer this.
     #[error("this approval cannot be {what}")]
     NotOffered { what: &'static str },
+    #[error("the draft cannot be revised")]
+    Revise(#[source] ReviseError),
     #[error("{} parameters cannot be used", .0.len())]
     Faulty(Vec<ParamFault>),
     /// The draft that it would send has gone elsewhere.
@@ -139,6 +145,10 @@ pub async fn decide_approval(
             edit(&mut tx, session, &present, &changes).await?;
             (Action::APPROVAL_EDITED, "edited")
         }
+        Decision::Revise(instructions) => {
+            signal = letter::revise(&mut tx, session, &present, instructions, asking).await?;
+            (Action::APPROVAL_EDITED, "revision_asked")
+        }
         Decision::Undo if present.status == Status::Executed => {
             signal = execution::undo(&mut tx, session, &present, asking).await?;
             (Action::APPROVAL_UNDO_ASKED, "undo_asked")
@@ -194,6 +204,10 @@ async fn edit(
         .after(Step::BeginEdit)?
         .after(Step::EndEdit)?;
     offers(present, "edit", "edited")?;
+    if present.kind == ActionType::SendDraft.as_str() {
+        // Its parameters name a version and its content: another text is another version.
+        return Err(DecideError::NotOffered { what: "patched" });
+    }
     let patched = patch(&present.payload, changes).map_err(|fault| match fault {
         PatchFault::NoParams => DecideError::NotOffered { what: "patched" },
         PatchFault::Params(faults) => DecideError::Faulty(faults),

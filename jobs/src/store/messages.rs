@@ -73,3 +73,19 @@ pub async fn find(
     })
     .transpose()
 }
+
+/// # Errors
+/// When the database does not answer.
+pub async fn exists(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: MessageId,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (select from messages where tenant_id = $1 and id = $2) as "exists!""#,
+        tenant.0,
+        id.0,
+    )
+    .fetch_one(conn)
+    .await
+}

@@ -43,7 +43,7 @@ async fn a_worker_is_listed_from_its_start_to_its_orderly_end() {
     let found = listed(&db, "one worker", |found| found.len() == 1).await;
     let there = &found[0];
     assert!(!there.host.is_empty() && !there.stopping && !there.silent);
-    assert_eq!(there.queues, ["action", "triage"]);
+    assert_eq!(there.queues, ["action", "draft", "triage"]);
     assert_eq!((there.slots, there.running), (7, 0));
 
     client.submitted(&fixture("plain-question"), "beats").await;

@@ -7,7 +7,6 @@
 //! Executes nothing: what the gate lets through is done by a job of its own ([`follow_up`]), and what needs a person has its
 //! approval.
 
-mod ask;
 mod follow_up;
 mod guards;
 mod item;
@@ -16,7 +15,7 @@ mod load;
 mod merge;
 mod metrics;
 mod output;
-mod parse_reply;
+pub(super) mod parse_reply;
 mod plan;
 mod prompt;
 mod standing;

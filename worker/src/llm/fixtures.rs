@@ -58,6 +58,22 @@ const EMBEDDED: &[(&str, &str)] = &[
         "triage/catch_all.json",
         include_str!("fixtures/triage/catch_all.json"),
     ),
+    (
+        "draft/unclear.json",
+        include_str!("fixtures/draft/unclear.json"),
+    ),
+    (
+        "draft/revise.json",
+        include_str!("fixtures/draft/revise.json"),
+    ),
+    (
+        "draft/meeting.json",
+        include_str!("fixtures/draft/meeting.json"),
+    ),
+    (
+        "draft/catch_all.json",
+        include_str!("fixtures/draft/catch_all.json"),
+    ),
 ];
 
 /// What stands for the model's name in results and metrics.

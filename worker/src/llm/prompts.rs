@@ -22,6 +22,14 @@ pub const TRIAGE: PromptFile = PromptFile {
     schema: include_str!("prompts/triage.v1.schema.json"),
 };
 
+/// A mail in a person's name.
+pub const DRAFT: PromptFile = PromptFile {
+    version: "draft.v1",
+    text: include_str!("prompts/draft.v1.txt"),
+    schema_name: "draft_v1",
+    schema: include_str!("prompts/draft.v1.schema.json"),
+};
+
 impl PromptFile {
     /// The prompt so far: its instructions as the system message.
     pub fn prompt(&self) -> Prompt {
@@ -42,6 +50,7 @@ mod tests {
     use super::*;
     use jobs::domain::{
         action::{ActionType, Params},
+        draft::Confidence,
         judgement::{Category, Disposition, Priority, Sla},
     };
     use serde_json::{Value, json};
@@ -69,13 +78,22 @@ mod tests {
     }
 
     #[test]
-    fn the_triage_schema_is_strict() {
-        let OutputSchema { name, schema } = TRIAGE.schema();
-        assert!(
-            name.bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        );
-        assert_strict(&schema);
+    fn every_schema_is_strict() {
+        for file in [TRIAGE, DRAFT] {
+            let OutputSchema { name, schema } = file.schema();
+            assert!(
+                name.bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            );
+            assert_strict(&schema);
+        }
+    }
+
+    #[test]
+    fn the_draft_schema_has_the_words_of_the_domain() {
+        let schema = DRAFT.schema().schema;
+        let words: Vec<_> = Confidence::ALL.iter().map(|word| word.as_str()).collect();
+        assert_eq!(strings(&schema["properties"]["confidence"]["enum"]), words);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::{
     error::{ApiError, Code},
     extract::{CurrentSession, IfMatch, StrictJson, body, if_match, json},
     route_table::{Access, Place, Route},
+    routes::drafts::words,
 };
 use axum::{
     extract::{Path, Request, State},
@@ -98,13 +99,18 @@ struct Approve {
 const HOLD_SECONDS: i64 = 10;
 const LONGEST_HOLD_SECONDS: i64 = 60;
 
-/// A change of what is proposed.
-#[derive(Debug, Deserialize, JsonSchema)]
+/// A change of what is proposed: either a patch, or for a draft what is to be changed.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "ApprovalEdit")]
 struct Edit {
-    /// Parameters to put over those that are there; a null removes one.
-    patch: Map<String, Value>,
+    /// Parameters to put over those that are there; a null removes one. Not for drafts.
+    #[serde(default)]
+    patch: Option<Map<String, Value>>,
+    /// Of a draft: what is to be changed, 1 to 2,000 characters. A job writes the next version; until then the approval is
+    /// `editing`.
+    #[serde(default)]
+    instructions: Option<String>,
 }
 
 async fn edit(
@@ -115,15 +121,19 @@ async fn edit(
     seen: IfMatch,
     StrictJson(body): StrictJson<Edit>,
 ) -> Result<Versioned, ApiError> {
-    decide(
-        &app,
-        &session,
-        &context,
-        &id,
-        seen,
-        Decision::Edit(body.patch),
-    )
-    .await
+    let decision =
+        match (body.patch, body.instructions) {
+            (Some(patch), None) => Decision::Edit(patch),
+            (None, Some(said)) => Decision::Revise(words::instructions(&said)?),
+            _ => {
+                return Err(ApiError::new(
+                    Code::InvalidBody,
+                    "Send either `patch` or `instructions`.",
+                )
+                .at("", "INVALID_VALUE", "The fields do not go together."));
+            }
+        };
+    decide(&app, &session, &context, &id, seen, decision).await
 }
 
 async fn approve(
@@ -247,6 +257,7 @@ impl From<DecideError> for ApiError {
                     refusal.at(pointer, fault.code.to_uppercase(), fault.message)
                 },
             ),
+            DecideError::Revise(source) => source.into(),
             DecideError::Enqueue(source) => Self::internal(source),
             DecideError::Database(source) => source.into(),
         }

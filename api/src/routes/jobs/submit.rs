@@ -2,6 +2,7 @@
 
 mod action;
 mod batch;
+mod draft;
 mod family;
 mod options;
 
@@ -45,7 +46,13 @@ const SMALL_MAIL_BYTES: usize = 16 * 1024;
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![route(), batch::route(), family::route(), action::route()]
+    vec![
+        route(),
+        batch::route(),
+        family::route(),
+        action::route(),
+        draft::route(),
+    ]
 }
 
 fn route() -> Route {
@@ -263,7 +270,7 @@ fn not_a_mail(error: MailError) -> ApiError {
     ApiError::new(Code::NotAMail, detail).at("/message", code, detail)
 }
 
-fn count<K: JobKind>(app: &App, how: How) {
+pub(crate) fn count<K: JobKind>(app: &App, how: How) {
     let metrics = &app.metrics;
     let enqueued = |outcome| {
         metrics

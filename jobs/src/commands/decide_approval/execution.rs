@@ -6,7 +6,10 @@ use crate::{
     domain::{
         JobId, Session, action::ActionType, approval::Step, draft::DraftStep, effect::EffectStatus,
     },
-    kinds::action::{ActionExecute, Args, OnError, Work},
+    kinds::{
+        action::{ActionExecute, Args, OnError, Work},
+        draft::DraftGenerate,
+    },
     queue::{
         Enqueued, ExternalId, JobKind, NewJob,
         cancel::{Cancelled, cancel},
@@ -28,6 +31,8 @@ const UNDO_WINDOW: TimeDelta = TimeDelta::hours(24);
 /// What to tell other processes after the commit.
 pub(super) enum Signal {
     None,
+    /// A draft is to be written anew.
+    Drafting,
     Available,
     Scheduled,
     Finished(JobId),
@@ -38,6 +43,7 @@ impl Signal {
     pub(super) fn send(self, notifier: &Notifier) {
         match self {
             Self::None => {}
+            Self::Drafting => notifier.job_available(DraftGenerate::QUEUE),
             Self::Available => notifier.job_available(ActionExecute::QUEUE),
             Self::Scheduled => notifier.job_scheduled(ActionExecute::QUEUE),
             Self::Finished(job) => notifier.job_finished(job),

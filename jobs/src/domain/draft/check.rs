@@ -139,15 +139,21 @@ fn signed_twice(text: &str) -> bool {
     SIGNATURE.is_match(text) || CLOSING.find_iter(text).count() > 1
 }
 
+/// The English name of a text's language, where it is long enough to tell.
+pub fn language_name(text: &str) -> Option<&'static str> {
+    language(text).map(|language| language.eng_name())
+}
+
+fn language(text: &str) -> Option<whatlang::Lang> {
+    let letters = text.chars().filter(|c| c.is_alphabetic()).count();
+    whatlang::detect(text)
+        .filter(|found| letters >= LANGUAGE_LETTERS && found.is_reliable())
+        .map(|found| found.lang())
+}
+
 /// Only where both texts are long enough to tell.
 fn other_language(text: &str, answers: &str) -> bool {
-    let told = |text: &str| {
-        let letters = text.chars().filter(|c| c.is_alphabetic()).count();
-        whatlang::detect(text)
-            .filter(|found| letters >= LANGUAGE_LETTERS && found.is_reliable())
-            .map(|found| found.lang())
-    };
-    match (told(text), told(answers)) {
+    match (language(text), language(answers)) {
         (Some(written), Some(expected)) => written != expected,
         _ => false,
     }

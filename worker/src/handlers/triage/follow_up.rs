@@ -1,12 +1,14 @@
-//! The job that does what the gate let through: enqueued in the transaction that settles the triage, so that there is one
-//! for a triage that is kept and none for one that is not.
+//! The jobs that go on from a triage: one that does what the gate let through, and one that drafts the answer. They are
+//! enqueued in the transaction that settles the triage, so that there are some for a triage that is kept and none for one
+//! that is not.
 
 use super::plan::Plan;
 use crate::handler::JobContext;
 use jobs::{
-    domain::gate::Gate,
+    domain::{gate::Gate, judgement::Disposition},
     kinds::{
         action::{self, ActionExecute, OnError, Work},
+        draft::{self, DraftGenerate},
         triage::Args,
     },
     queue::{ExternalId, Failure, NewJob},
@@ -14,34 +16,49 @@ use jobs::{
 use sha2::{Digest, Sha256};
 
 pub(super) fn of_plan(ctx: &JobContext, args: &Args, plan: &Plan) -> Result<Vec<NewJob>, Failure> {
+    if args.dry_run {
+        return Ok(Vec::new());
+    }
+    let mut jobs = Vec::new();
     let any = plan
         .actions
         .iter()
         .any(|action| action.gate == Gate::Auto && action.proposal.kind.is_executable());
-    if args.dry_run || !any {
-        return Ok(Vec::new());
-    }
     let job_id = ctx.job.lease.job;
-    let args = action::Args {
-        work: Work::Triaged { job_id },
-        on_error: OnError::Continue,
-        dry_run: false,
-        trust: None,
-        user: None,
-    };
-    let new = NewJob::of::<ActionExecute>(ctx.job.tenant, &args).map_err(|error| {
+    if any {
+        let args = action::Args {
+            work: Work::Triaged { job_id },
+            on_error: OnError::Continue,
+            dry_run: false,
+            trust: None,
+            user: None,
+        };
+        let new = NewJob::of::<ActionExecute>(ctx.job.tenant, &args);
+        jobs.push(named(new, format!("{job_id}:auto"))?);
+    }
+    let judgement = &plan.judgement;
+    // Whoever tries to instruct the model gets no answer written by it unless a person asks for one.
+    if judgement.disposition == Disposition::Respond && !judgement.injection_suspected {
+        let reply = draft::Args::reply(args.message_id);
+        let new = NewJob::of::<DraftGenerate>(ctx.job.tenant, &reply);
+        jobs.push(named(new, format!("{job_id}:reply"))?);
+    }
+    Ok(jobs)
+}
+
+fn named(new: Result<NewJob, serde_json::Error>, name: String) -> Result<NewJob, Failure> {
+    let new = new.map_err(|error| {
         Failure::permanent(
             "internal_error",
             "Something went wrong on our side.",
             error.to_string(),
         )
     })?;
-    let name = format!("{job_id}:auto");
-    Ok(vec![NewJob {
+    Ok(NewJob {
         external: Some(ExternalId {
             fingerprint: Sha256::digest(&name).into(),
             id: name,
         }),
         ..new
-    }])
+    })
 }

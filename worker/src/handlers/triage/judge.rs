@@ -1,13 +1,15 @@
 //! Asks the model about a mail and makes the best of whatever comes: an answer, one repair, or a decision on what its
 //! failure means for the job.
 
-use super::ask::{AskError, Question, ask};
 use super::load::Case;
 use super::merge::Answer;
 use super::parse_reply::{FaultClass, ReplyFault, parse_reply};
 use super::prompt;
 use crate::handler::JobContext;
-use crate::handlers::unavailable;
+use crate::handlers::{
+    ask::{AskError, Question, ask},
+    unavailable,
+};
 use crate::llm::{Completion, InvalidReason, LlmError, Model, Prompt, prompts::TRIAGE};
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
@@ -51,6 +53,7 @@ pub(super) async fn judge(
         .map(|rule| rule.name.as_str())
         .collect();
     let question = |step, prompt: Prompt| Question {
+        label: "triage",
         step,
         prompt,
         schema: TRIAGE.schema(),

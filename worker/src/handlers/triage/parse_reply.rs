@@ -152,7 +152,7 @@ pub(super) fn parse_reply(
 }
 
 /// The object within: models wrap it in Markdown fences or a sentence, and asking again would cost a call.
-fn without_fences(text: &str) -> &str {
+pub(in crate::handlers) fn without_fences(text: &str) -> &str {
     match (text.find('{'), text.rfind('}')) {
         (Some(start), Some(end)) if start < end => &text[start..=end],
         _ => text,

@@ -19,22 +19,21 @@ use jobs::{
 use sqlx::PgConnection;
 use tokio::time::Instant;
 
-/// The label of all calls of this kind of job.
-const TASK: &str = "triage";
-
 /// A question to the model.
-pub(super) struct Question {
+pub(in crate::handlers) struct Question {
+    /// The label of all calls of the kind of job.
+    pub(in crate::handlers) label: &'static str,
     /// The name of its checkpoint: `triage`, `triage.repair`.
-    pub(super) step: &'static str,
-    pub(super) prompt: Prompt,
-    pub(super) schema: OutputSchema,
-    pub(super) max_output_tokens: u32,
-    pub(super) deadline: Instant,
+    pub(in crate::handlers) step: &'static str,
+    pub(in crate::handlers) prompt: Prompt,
+    pub(in crate::handlers) schema: OutputSchema,
+    pub(in crate::handlers) max_output_tokens: u32,
+    pub(in crate::handlers) deadline: Instant,
 }
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum AskError {
+pub(in crate::handlers) enum AskError {
     #[error("the model gave no answer")]
     Model(#[source] LlmError),
     /// Whatever the model said belongs to a job that somebody else runs now.
@@ -45,7 +44,7 @@ pub(super) enum AskError {
 }
 
 /// Asks, unless an earlier attempt of this job got an answer to the very same question.
-pub(super) async fn ask(
+pub(in crate::handlers) async fn ask(
     ctx: &JobContext,
     model: &Model,
     question: Question,
@@ -65,7 +64,7 @@ pub(super) async fn ask(
         prompt: question.prompt,
         schema: question.schema,
         max_output_tokens: question.max_output_tokens,
-        label: TASK,
+        label: question.label,
         deadline: question.deadline,
         tenant: job.tenant,
         job: job.lease.job,

@@ -1,0 +1,100 @@
+//! A person does not want a draft: it is never sent, and whatever would have sent it is skipped.
+
+use crate::{
+    domain::{
+        Action, Actor, Detail, DraftId, NewAuditEntry, Session,
+        approval::{Status, Step},
+        draft::{DraftRefused, DraftStep},
+    },
+    store::{
+        approvals, audit,
+        drafts::{self, StoredDraft},
+        history::{self, NewHistoryEntry},
+    },
+};
+use sqlx::PgPool;
+
+/// The draft stays as it is.
+#[derive(Debug, thiserror::Error)]
+pub enum DiscardError {
+    #[error("there is no such draft")]
+    NotFound,
+    #[error("version {present} is the newest, not {asked}")]
+    Stale { asked: i32, present: i32 },
+    #[error(transparent)]
+    Refused(#[from] DraftRefused),
+    /// A person has agreed to it, or a revision is under way: that is taken back first.
+    #[error("its approval is {0}")]
+    Decided(Status),
+    #[error("could not discard the draft")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Discards it, and gives it back as it is then.
+///
+/// # Errors
+/// When it is not as the person believes, its state does not allow it, or the database refuses.
+pub async fn discard_draft(
+    pool: &PgPool,
+    session: &Session,
+    id: DraftId,
+    version: i32,
+    request_id: &str,
+) -> Result<StoredDraft, DiscardError> {
+    let tenant = session.tenant;
+    let mut tx = pool.begin().await?;
+    let seen = drafts::find(&mut tx, tenant, id)
+        .await?
+        .ok_or(DiscardError::NotFound)?;
+    let approval = approvals::lock(&mut tx, tenant, seen.approval)
+        .await?
+        .ok_or(DiscardError::NotFound)?;
+    let draft = drafts::lock(&mut tx, tenant, id)
+        .await?
+        .ok_or(DiscardError::NotFound)?;
+    if draft.version != version {
+        return Err(DiscardError::Stale {
+            asked: version,
+            present: draft.version,
+        });
+    }
+    let status = draft.status.after(DraftStep::Discard)?;
+    match approval.status {
+        Status::Proposed => {
+            let skipped = approval
+                .status
+                .after(Step::Skip)
+                .map_err(|refused| DiscardError::Decided(refused.status))?;
+            let step = (skipped, approval.version);
+            approvals::set_status(&mut tx, tenant, approval.id, step, Some(session.user)).await?;
+        }
+        Status::Skipped | Status::Expired | Status::Failed | Status::Undone => {}
+        Status::Editing
+        | Status::Approved
+        | Status::Executing
+        | Status::Executed
+        | Status::Undoing => return Err(DiscardError::Decided(approval.status)),
+    }
+    drafts::set_status(&mut tx, tenant, id, status).await?;
+    let told = NewHistoryEntry {
+        verb: "discarded",
+        object_kind: "draft",
+        object: id.0,
+        job: Some(approval.job),
+        rationale: &approval.summary,
+    };
+    history::insert(&mut tx, tenant, &told).await?;
+    let actor = Actor::User {
+        user: session.user,
+        session: Some(session.id),
+    };
+    let entry = NewAuditEntry::new(tenant, actor, Action::DRAFT_DISCARDED, "draft", id)
+        .with_request(Some(request_id))
+        .with_detail(Detail::new().count("version", version));
+    audit::insert(&mut tx, &[entry]).await?;
+    let discarded = drafts::find(&mut tx, tenant, id)
+        .await?
+        .ok_or(DiscardError::NotFound)?;
+    tx.commit().await?;
+    Ok(discarded)
+}

@@ -1,0 +1,184 @@
+//! `draft.generate`: a mail written in a person's name, for that person to send or not.
+//!
+//! [`DraftHandler`] goes in one direction: [`load`] what is known, decide whether a mail is wanted and to whom it goes
+//! (pure: [`guards`], `jobs::domain::draft::headers`), have a model write the text with one repair ([`compose`]), and leave
+//! everything to be written to the transaction that settles the job ([`writes`]).
+//!
+//! Sends nothing: a version is put before a person, whatever the trust.
+
+mod compose;
+mod guards;
+mod load;
+mod output;
+mod parse_reply;
+mod prompt;
+mod writes;
+
+use crate::{
+    handler::{Handler, JobContext, Settlement},
+    llm::Model,
+};
+use async_trait::async_trait;
+use compose::{Composed, compose};
+use guards::Aim;
+use jobs::{
+    domain::{
+        DraftId,
+        draft::{
+            DraftMode, Letter, Origin,
+            approval::{Proposed, approval_of, payload_of},
+        },
+    },
+    kinds::draft::{Args, DraftGenerate, NotNeeded, Output},
+    queue::Failure,
+    store::{draft_versions::Making, drafts::NewDraft},
+};
+use load::{Case, load};
+use parse_reply::Reply;
+use writes::{DraftWrites, Kept, NewVersion};
+
+/// Writes mail.
+pub struct DraftHandler {
+    model: Model,
+}
+
+impl DraftHandler {
+    pub fn new(model: Model) -> Self {
+        Self { model }
+    }
+}
+
+#[async_trait]
+impl Handler for DraftHandler {
+    type Kind = DraftGenerate;
+
+    async fn run(&self, ctx: &JobContext, args: Args) -> Result<Settlement, Failure> {
+        let case = load(ctx, &args).await?;
+        let letter = match guards::aim(&case, &args, ctx.job.created_at) {
+            Aim::At(letter) => *letter,
+            Aim::Nowhere(why) => return not_needed(&args, why),
+        };
+        let Composed {
+            reply,
+            model,
+            usage,
+        } = compose(ctx, &self.model, &case, &args, &letter).await?;
+        if reply.asks() {
+            let output = Output {
+                llm: usage,
+                ..output::of_questions(&args, &reply)
+            };
+            let revised = case.base.as_ref().map(|base| base.draft.approval);
+            return settle(&output, Kept::Nothing { revised }, args.dry_run);
+        }
+        let letter = Letter {
+            subject: reply.subject.clone().unwrap_or(letter.subject),
+            body_text: reply.body_text.clone(),
+            ..letter
+        };
+        if args.dry_run {
+            let output = Output {
+                llm: usage,
+                ..output::of_preview(&args, &reply, &letter)
+            };
+            return settle(&output, Kept::Nothing { revised: None }, true);
+        }
+        let version = new_version(ctx, &case, &args, letter, &reply, model);
+        let output = Output {
+            llm: usage,
+            ..output::of_version(&args, &reply, &case, &version)
+        };
+        settle(&output, Kept::Version(Box::new(version)), false)
+    }
+}
+
+/// The version as it will be written, and what puts it before a person.
+fn new_version(
+    ctx: &JobContext,
+    case: &Case,
+    args: &Args,
+    letter: Letter,
+    reply: &Reply,
+    model: String,
+) -> NewVersion {
+    let base = case.base.as_ref();
+    let draft = base.map_or_else(DraftId::new, |base| base.draft.id);
+    let number = base.map_or(1, |base| base.draft.version + 1);
+    let proposed = Proposed {
+        draft,
+        version: number,
+        content_hash: letter.content_hash(),
+        subject: &letter.subject,
+        send_at: letter.send_at,
+        message: case.message(),
+        risk: case.risk(),
+        confidence: reply.confidence.as_share(),
+    };
+    let renewed = base.filter(|base| base.renews_its_approval());
+    let payload = payload_of(&proposed);
+    let approval = match renewed {
+        Some(_) => None,
+        None => Some(approval_of(&proposed, ctx.clock.now())),
+    };
+    let user = args.user.or(case.writer.as_ref().map(|writer| writer.user));
+    NewVersion {
+        new: match (base, &approval) {
+            (None, Some(approval)) => Some(NewDraft {
+                id: draft,
+                mode: args.mode,
+                message: case.message(),
+                user,
+                approval: approval.id,
+            }),
+            _ => None,
+        },
+        draft,
+        number,
+        former_approval: base.map(|base| base.draft.approval),
+        payload,
+        approval,
+        making: Making {
+            origin: match args.mode {
+                DraftMode::Revise => Origin::Revise,
+                DraftMode::Reply
+                | DraftMode::ReplyAll
+                | DraftMode::Compose
+                | DraftMode::Forward
+                | DraftMode::FollowUp => Origin::Llm,
+            },
+            instructions: args.instructions.clone(),
+            tone: args.tone,
+            confidence: reply.confidence,
+            language: reply.language.clone(),
+            assumptions: reply.assumptions.clone(),
+            open_questions: reply.open_questions.clone(),
+            memory_ids: reply.used_memory_ids.clone(),
+            model: Some(model),
+            prompt_version: Some(crate::llm::prompts::DRAFT.version.to_owned()),
+            job: ctx.job.lease.job,
+        },
+        letter,
+    }
+}
+
+fn not_needed(args: &Args, why: NotNeeded) -> Result<Settlement, Failure> {
+    tracing::debug!(why = why.as_str(), "no mail is wanted");
+    let kept = Kept::Nothing { revised: None };
+    settle(&output::of_not_needed(args, why), kept, args.dry_run)
+}
+
+fn settle(output: &Output, kept: Kept, dry_run: bool) -> Result<Settlement, Failure> {
+    let outcome = output.outcome;
+    let output = serde_json::to_value(output).map_err(|error| {
+        Failure::permanent(
+            "internal_error",
+            "Something went wrong on our side.",
+            error.to_string(),
+        )
+    })?;
+    Ok(Settlement::of(output).with(DraftWrites {
+        outcome,
+        kept,
+        dry_run,
+    }))
+}

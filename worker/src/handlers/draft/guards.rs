@@ -1,0 +1,233 @@
+//! Whether a mail is wanted, and to whom it goes: [`aim`]. Pure.
+
+use super::load::Case;
+use chrono::{DateTime, Utc};
+use jobs::{
+    domain::{
+        draft::{
+            DraftMode, Letter,
+            headers::{self, Headers},
+            schedule,
+        },
+        mail::{Direction, Mail, is_automatic},
+    },
+    kinds::draft::{Args, NotNeeded},
+};
+
+/// The mail but for its text, or why there is none.
+#[derive(Debug)]
+pub(super) enum Aim {
+    At(Box<Letter>),
+    Nowhere(NotNeeded),
+}
+
+/// `asked_at` is when the job was submitted: an attempt on the next day has the same tomorrow.
+pub(super) fn aim(case: &Case, args: &Args, asked_at: DateTime<Utc>) -> Aim {
+    let send_at = args.send_at.map(|wish| {
+        let zone = case
+            .writer
+            .as_ref()
+            .map_or("UTC", |writer| writer.timezone.as_str());
+        wish.resolve(schedule::zone(zone), asked_at)
+    });
+    if let Some(base) = &case.base {
+        let former = base.version.letter.clone();
+        return Aim::At(Box::new(Letter {
+            send_at: send_at.or(former.send_at),
+            ..former
+        }));
+    }
+    let own = case.own();
+    let built = match &case.mail {
+        Some((_, mail)) => {
+            if let Some(why) = unwanted(case, args.mode, mail, &own) {
+                return Aim::Nowhere(why);
+            }
+            headers::of_mode(args.mode, mail, args.recipients.clone(), &own)
+        }
+        None => headers::compose(String::new(), args.recipients.clone()),
+    };
+    let Ok(Headers {
+        to,
+        cc,
+        bcc,
+        subject,
+        in_reply_to,
+        references,
+    }) = built
+    else {
+        return Aim::Nowhere(NotNeeded::NobodyToAnswer);
+    };
+    Aim::At(Box::new(Letter {
+        from: case.writer.as_ref().map(|writer| writer.email.clone()),
+        to,
+        cc,
+        bcc,
+        subject,
+        in_reply_to,
+        references,
+        body_text: String::new(),
+        send_at,
+    }))
+}
+
+fn unwanted(case: &Case, mode: DraftMode, mail: &Mail, own: &[String]) -> Option<NotNeeded> {
+    if !mode.is_answer() {
+        return None;
+    }
+    if is_automatic(mail) {
+        return Some(NotNeeded::AutomaticSender);
+    }
+    let reminds = mode == DraftMode::FollowUp;
+    let by_the_writer = mail.direction == Direction::Out
+        || mail
+            .from
+            .as_ref()
+            .is_some_and(|from| own.contains(&from.addr.to_lowercase()));
+    // A reminder of a mail of their own is what it is for.
+    let answered = !reminds && (by_the_writer || case.answered || wrote_since(mail));
+    answered.then_some(NotNeeded::Answered)
+}
+
+/// The thread has a mail of the user's that is younger than this one.
+fn wrote_since(mail: &Mail) -> bool {
+    mail.thread.iter().any(|message| {
+        message.direction == Direction::Out
+            && message
+                .date
+                .zip(mail.date)
+                .is_some_and(|(theirs, this)| theirs > this)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeDelta;
+    use jobs::domain::{
+        MessageId, UserId,
+        draft::schedule::SendAt,
+        gate::TrustMode,
+        mail::{Envelope, EnvelopeAddress, EnvelopeEarlier},
+    };
+    use jobs::store::users::Correspondent;
+
+    fn case(change: impl FnOnce(&mut Envelope)) -> Case {
+        let address = |addr: &str| EnvelopeAddress {
+            name: None,
+            addr: addr.into(),
+        };
+        let mut envelope = Envelope {
+            from: Some(address("ada@x.example")),
+            to: vec![address("me@acme.example")],
+            subject: "Plan".into(),
+            date: Some(DateTime::UNIX_EPOCH),
+            body_text: "Which one?".into(),
+            ..Envelope::default()
+        };
+        change(&mut envelope);
+        Case {
+            trust: TrustMode::Supervised,
+            writer: Some(Correspondent {
+                user: UserId::new(),
+                email: "me@acme.example".into(),
+                timezone: "Europe/Berlin".into(),
+            }),
+            mail: Some((MessageId::new(), envelope.try_into().unwrap())),
+            answered: false,
+            injection_suspected: false,
+            base: None,
+        }
+    }
+
+    fn args(mode: DraftMode) -> Args {
+        Args {
+            mode,
+            ..Args::reply(MessageId::new())
+        }
+    }
+
+    fn why(case: &Case, mode: DraftMode) -> Option<NotNeeded> {
+        match aim(case, &args(mode), DateTime::UNIX_EPOCH) {
+            Aim::At(_) => None,
+            Aim::Nowhere(why) => Some(why),
+        }
+    }
+
+    #[test]
+    fn a_question_is_answered_in_the_writer_s_name_and_day() {
+        let wish = Args {
+            send_at: SendAt::parse("tomorrow 09:00"),
+            ..args(DraftMode::Reply)
+        };
+        let Aim::At(letter) = aim(&case(|_| ()), &wish, DateTime::UNIX_EPOCH) else {
+            panic!("not wanted")
+        };
+        assert_eq!(letter.from.as_deref(), Some("me@acme.example"));
+        assert_eq!(
+            (letter.to, letter.subject.as_str()),
+            (vec!["ada@x.example".to_owned()], "Re: Plan")
+        );
+        let nine = DateTime::UNIX_EPOCH + TimeDelta::hours(24 + 8);
+        assert_eq!(letter.send_at, Some(nine));
+    }
+
+    #[test]
+    fn what_was_answered_needs_no_answer() {
+        let answered = Case {
+            answered: true,
+            ..case(|_| ())
+        };
+        assert_eq!(why(&answered, DraftMode::Reply), Some(NotNeeded::Answered));
+        let wrote = |hours| {
+            case(|envelope| {
+                envelope.thread = vec![EnvelopeEarlier {
+                    date: Some(DateTime::UNIX_EPOCH + TimeDelta::hours(hours)),
+                    direction: Direction::Out,
+                    body_text: "This one.".into(),
+                    ..EnvelopeEarlier::default()
+                }];
+            })
+        };
+        assert_eq!(why(&wrote(1), DraftMode::Reply), Some(NotNeeded::Answered));
+        assert_eq!(why(&wrote(-1), DraftMode::Reply), None);
+        assert_eq!(why(&wrote(1), DraftMode::FollowUp), None);
+    }
+
+    #[test]
+    fn their_own_mail_is_reminded_of_and_not_answered() {
+        let own = case(|envelope| {
+            envelope.to = envelope
+                .from
+                .replace(envelope.to[0].clone())
+                .into_iter()
+                .collect();
+        });
+        assert_eq!(why(&own, DraftMode::Reply), Some(NotNeeded::Answered));
+        assert_eq!(why(&own, DraftMode::FollowUp), None);
+    }
+
+    #[test]
+    fn machines_are_not_answered_but_forwarded() {
+        let machine = case(|envelope| envelope.auto_submitted = Some("auto-generated".into()));
+        assert_eq!(
+            why(&machine, DraftMode::ReplyAll),
+            Some(NotNeeded::AutomaticSender)
+        );
+        let mut forward = args(DraftMode::Forward);
+        forward.recipients.to.push("dan@x.example".into());
+        assert!(matches!(
+            aim(&machine, &forward, DateTime::UNIX_EPOCH),
+            Aim::At(_)
+        ));
+    }
+
+    #[test]
+    fn without_anybody_to_get_it_there_is_no_mail() {
+        let nobody = case(|envelope| envelope.from = None);
+        assert_eq!(
+            why(&nobody, DraftMode::Reply),
+            Some(NotNeeded::NobodyToAnswer)
+        );
+    }
+}

@@ -1,0 +1,246 @@
+//! Everything that must be known before a mail is written: [`Case`]. Holds no connection while it parses.
+
+use crate::handler::JobContext;
+use crate::handlers::unavailable;
+use jobs::{
+    domain::{
+        MessageId,
+        action::ActionType,
+        approval::Status,
+        draft::{DraftMode, DraftStep},
+        gate::{Circumstances, Confirmation, HighRiskPolicy, Risk, TrustMode, decide},
+        mail::{Address, Mail, is_automatic},
+    },
+    kinds::draft::{Args, Base},
+    queue::Failure,
+    store::{
+        approvals,
+        draft_versions::{self, StoredVersion},
+        drafts::{self, StoredDraft},
+        messages, tenants, triage_results,
+        users::{self, Correspondent},
+    },
+};
+use sqlx::PgConnection;
+
+/// What there is to write from.
+pub(super) struct Case {
+    pub(super) trust: TrustMode,
+    /// In whose name the mail is written; nobody if the mail was to nobody that is known.
+    pub(super) writer: Option<Correspondent>,
+    pub(super) mail: Option<(MessageId, Mail)>,
+    /// An answer to it has left.
+    pub(super) answered: bool,
+    pub(super) injection_suspected: bool,
+    pub(super) base: Option<Former>,
+}
+
+/// What is revised.
+pub(super) struct Former {
+    pub(super) draft: StoredDraft,
+    pub(super) version: StoredVersion,
+    pub(super) approval: Status,
+}
+
+impl Former {
+    /// Whether its approval waits for the next version, or is over and done with.
+    pub(super) fn renews_its_approval(&self) -> bool {
+        self.approval == Status::Editing
+    }
+}
+
+impl Case {
+    pub(super) fn message(&self) -> Option<MessageId> {
+        self.mail.as_ref().map(|(id, _)| *id)
+    }
+
+    /// The addresses of whoever writes, in lower case.
+    pub(super) fn own(&self) -> Vec<String> {
+        self.writer
+            .iter()
+            .map(|writer| writer.email.to_lowercase())
+            .collect()
+    }
+
+    /// What it can cost to send a mail here.
+    pub(super) fn risk(&self) -> Risk {
+        let mail = self.mail.as_ref().map(|(_, mail)| mail);
+        let facts = Circumstances {
+            injection_suspected: self.injection_suspected,
+            dmarc_failed: mail.is_some_and(Mail::dmarc_failed),
+            automatic_sender: mail.is_some_and(is_automatic),
+            items: 1,
+        };
+        let kind = ActionType::SendDraft;
+        let policy = HighRiskPolicy::default();
+        decide(self.trust, kind, facts, Confirmation::Required, policy).0
+    }
+}
+
+pub(super) async fn load(ctx: &JobContext, args: &Args) -> Result<Case, Failure> {
+    let tenant = ctx.job.tenant;
+    let failed = |error: sqlx::Error| unavailable(&error);
+    let mut conn = ctx.pool.acquire().await.map_err(failed)?;
+    let trust = tenants::trust_mode(&mut conn, tenant)
+        .await
+        .map_err(failed)?
+        .ok_or_else(|| {
+            Failure::permanent(
+                "tenant_closed",
+                "This account is closed.",
+                "the tenant is closed",
+            )
+        })?;
+    let base = match args.base {
+        Some(base) => Some(load_base(&mut conn, ctx, args, base).await?),
+        None => None,
+    };
+    let message = base
+        .as_ref()
+        .map_or(args.message_id, |base| base.draft.message);
+    let stored = match message {
+        Some(id) => {
+            let stored = messages::find(&mut conn, tenant, id)
+                .await
+                .map_err(failed)?
+                .ok_or_else(missing)?;
+            Some((id, stored))
+        }
+        None => None,
+    };
+    drop(conn);
+    let mail = match stored {
+        Some((id, stored)) => {
+            // A mail may have many megabytes: parsing it would hold up every other job of this thread.
+            let parsed = tokio::task::spawn_blocking(move || {
+                Mail::from_source(stored.format, &stored.source)
+            });
+            let mail = parsed
+                .await
+                .ok()
+                .and_then(Result::ok)
+                .ok_or_else(unparsable)?;
+            Some((id, mail))
+        }
+        None => None,
+    };
+    let mut conn = ctx.pool.acquire().await.map_err(failed)?;
+    let writer = load_writer(&mut conn, ctx, args, mail.as_ref().map(|(_, mail)| mail))
+        .await
+        .map_err(failed)?;
+    let (mut answered, mut injection_suspected) = (false, false);
+    if let Some((id, _)) = &mail {
+        injection_suspected = triage_results::injection_suspected(&mut conn, tenant, *id)
+            .await
+            .map_err(failed)?;
+        answered = drafts::answered(&mut conn, tenant, *id)
+            .await
+            .map_err(failed)?;
+    }
+    Ok(Case {
+        trust,
+        writer,
+        mail,
+        answered,
+        injection_suspected,
+        base,
+    })
+}
+
+async fn load_base(
+    conn: &mut PgConnection,
+    ctx: &JobContext,
+    args: &Args,
+    base: Base,
+) -> Result<Former, Failure> {
+    let tenant = ctx.job.tenant;
+    let failed = |error: sqlx::Error| unavailable(&error);
+    let gone = || {
+        Failure::permanent(
+            "draft_missing",
+            "There is no such draft.",
+            "no row in drafts",
+        )
+    };
+    let draft = drafts::find(conn, tenant, base.draft_id)
+        .await
+        .map_err(failed)?
+        .ok_or_else(gone)?;
+    let approval = approvals::find(conn, tenant, draft.approval)
+        .await
+        .map_err(failed)?
+        .ok_or_else(gone)?;
+    let revisable = match approval.status {
+        // Only for this job: a dry run holds nothing.
+        Status::Editing => approval.execution_job == Some(ctx.job.lease.job) || args.dry_run,
+        Status::Proposed => args.dry_run,
+        Status::Skipped | Status::Expired | Status::Failed | Status::Undone => true,
+        Status::Approved | Status::Executing | Status::Executed | Status::Undoing => false,
+    };
+    if draft.version != base.version || draft.status.after(DraftStep::Revise).is_err() || !revisable
+    {
+        return Err(Failure::permanent(
+            "stale_draft",
+            "The draft was changed or decided on meanwhile. Look at it as it is now.",
+            format!(
+                "asked for version {}, found {} ({}), approval {}",
+                base.version, draft.version, draft.status, approval.status
+            ),
+        ));
+    }
+    let version = draft_versions::find(conn, tenant, draft.id, draft.version)
+        .await
+        .map_err(failed)?
+        .ok_or_else(gone)?;
+    Ok(Former {
+        draft,
+        version,
+        approval: approval.status,
+    })
+}
+
+/// Who asked; of a triage, the first recipient that is a person of the tenant, or the sender of a mail of their own.
+async fn load_writer(
+    conn: &mut PgConnection,
+    ctx: &JobContext,
+    args: &Args,
+    mail: Option<&Mail>,
+) -> Result<Option<Correspondent>, sqlx::Error> {
+    let tenant = ctx.job.tenant;
+    if let Some(user) = args.user {
+        return users::correspondent(conn, tenant, user).await;
+    }
+    let Some(mail) = mail else { return Ok(None) };
+    let lower = |address: &Address| address.addr.to_lowercase();
+    let addresses: Vec<String> = mail
+        .to
+        .iter()
+        .chain(&mail.cc)
+        .chain(&mail.from)
+        .map(lower)
+        .collect();
+    users::first_correspondent(conn, tenant, &addresses).await
+}
+
+fn missing() -> Failure {
+    Failure::permanent(
+        "message_missing",
+        "This mail is not kept any more. Submit it again.",
+        "no row in messages",
+    )
+}
+
+fn unparsable() -> Failure {
+    // What the parser says may quote the mail.
+    Failure::permanent(
+        "unparsable_mail",
+        "This mail cannot be read.",
+        "the parser refused",
+    )
+}
+
+/// Whether the mode answers the mail, so that guards and language apply.
+pub(super) fn answers(args: &Args, case: &Case) -> bool {
+    let mode = case.base.as_ref().map_or(args.mode, |base| base.draft.mode);
+    mode.is_answer() || (mode == DraftMode::Revise && case.mail.is_some())
+}

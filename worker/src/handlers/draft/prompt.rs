@@ -1,0 +1,235 @@
+//! What the model is told: what the user wants, as trusted text, and the mail as labelled evidence.
+//!
+//! The instructions are a versioned text file beside the model client; here is only what changes from draft to draft. The
+//! mail, and every text a model has written, goes in as untrusted parts and nowhere else.
+
+use super::load::{Case, answers};
+use super::parse_reply::ReplyFault;
+use crate::llm::{Prompt, Trusted, Untrusted, prompts::DRAFT};
+use chrono::{DateTime, Utc};
+use jobs::{
+    domain::{
+        draft::{DraftMode, Letter, Tone, check},
+        mail::{Direction, Earlier, Mail},
+    },
+    kinds::draft::Args,
+};
+
+const BODY: usize = 12_000;
+const EARLIER: usize = 3_000;
+/// All earlier messages together; the newest are kept.
+const THREAD: usize = 24_000;
+/// The part of an answer that is worth repairing.
+const ANSWER: usize = 8_000;
+
+/// The question. `asked_on` is the day the job was submitted, not today: a question that is asked again must be the same.
+pub(super) fn question(
+    case: &Case,
+    args: &Args,
+    letter: &Letter,
+    asked_on: DateTime<Utc>,
+) -> Prompt {
+    let mut prompt = DRAFT
+        .prompt()
+        .trusted(Trusted::configured(&context(case, args, letter, asked_on)));
+    if let Some((_, mail)) = &case.mail {
+        prompt = prompt
+            .untrusted("from", Untrusted::new(&mail.sender()))
+            .untrusted("subject", Untrusted::new(&mail.subject));
+        if !mail.thread.is_empty() {
+            prompt = prompt.untrusted("thread", Untrusted::new(&thread(mail)));
+        }
+        prompt = prompt.untrusted("body", Untrusted::capped(&mail.body_text, BODY));
+    }
+    match &case.base {
+        Some(base) => prompt.untrusted("draft", Untrusted::new(&base.version.letter.body_text)),
+        None => prompt,
+    }
+}
+
+/// The one repair: the answer and what is wrong with it, without the mail. What a mail could smuggle into an answer it
+/// could smuggle into a second one too, so nothing is gained by showing it again.
+pub(super) fn repair(
+    case: &Case,
+    args: &Args,
+    letter: &Letter,
+    asked_on: DateTime<Utc>,
+    answer: &str,
+    fault: &ReplyFault,
+) -> Prompt {
+    DRAFT
+        .prompt()
+        .trusted(Trusted::configured(&context(case, args, letter, asked_on)))
+        .trusted(Trusted::fixed(
+            "An earlier answer did not fit. Below are that answer and what is wrong with it. Give the whole answer again \
+             with only that mended; leave out what you cannot mend.",
+        ))
+        .untrusted("answer", Untrusted::capped(answer, ANSWER))
+        .untrusted("fault", Untrusted::new(&fault.message))
+}
+
+/// Today, the task, and what the user has said.
+fn context(case: &Case, args: &Args, letter: &Letter, asked_on: DateTime<Utc>) -> String {
+    let mut text = format!("Today is {} (UTC).\n", asked_on.format("%A, %Y-%m-%d"));
+    text.push_str(task(args.mode));
+    text.push_str(&format!("\nWrite at most {} words.\n", args.max_words));
+    if let Some(tone) = args.tone {
+        text.push_str(manner(tone));
+    }
+    if answers(args, case)
+        && let Some((_, mail)) = &case.mail
+        && let Some(language) = check::language_name(&mail.body_text)
+    {
+        text.push_str(&format!("The message is in {language}.\n"));
+    }
+    if matches!(args.mode, DraftMode::Compose | DraftMode::Forward) {
+        text.push_str(&format!("It goes to: {}\n", letter.to.join(", ")));
+    }
+    for (what, said) in [
+        ("What the mail is to achieve", &args.intent),
+        ("The owner's instructions", &args.instructions),
+    ] {
+        if let Some(said) = said {
+            text.push_str(&format!("{what}: {said}\n"));
+        }
+    }
+    text
+}
+
+const fn task(mode: DraftMode) -> &'static str {
+    match mode {
+        DraftMode::Reply => "Write a reply to the message, to its sender.",
+        DraftMode::ReplyAll => "Write a reply to the message, to everybody who got it.",
+        DraftMode::Compose => "Write a new mail. Give it a subject.",
+        DraftMode::Forward => {
+            "Write the note that goes with a forward of the message. The message itself is added by code."
+        }
+        DraftMode::FollowUp => {
+            "The owner wrote the message and has had no answer. Write a short, polite reminder."
+        }
+        DraftMode::Revise => {
+            "Change the draft as the owner's instructions say, and nothing else. Give the whole new text."
+        }
+    }
+}
+
+const fn manner(tone: Tone) -> &'static str {
+    match tone {
+        Tone::Brief => "Tone: brief, a few sentences.\n",
+        Tone::Friendly => "Tone: friendly and warm.\n",
+        Tone::Detailed => "Tone: detailed, every question answered.\n",
+        Tone::Calm => "Tone: calm and without blame, whatever the message's tone.\n",
+        Tone::Formal => "Tone: formal.\n",
+    }
+}
+
+/// Oldest first; of long threads the newest messages.
+fn thread(mail: &Mail) -> String {
+    let mut budget = THREAD;
+    let mut told: Vec<String> = Vec::new();
+    for message in mail.thread.iter().rev() {
+        let text = earlier(message);
+        let length = text.chars().count();
+        if length > budget {
+            break;
+        }
+        budget -= length;
+        told.push(text);
+    }
+    told.reverse();
+    told.join("\n\n")
+}
+
+fn earlier(message: &Earlier) -> String {
+    let from = message
+        .from
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let direction = match message.direction {
+        Direction::In => "received from",
+        Direction::Out => "sent by the owner,",
+    };
+    let date = message
+        .date
+        .map(|date| date.format(" on %Y-%m-%d").to_string())
+        .unwrap_or_default();
+    let text: String = message.body_text.chars().take(EARLIER).collect();
+    format!("[{direction} {from}{date}]\n{text}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llm::prompt::Boundary;
+    use jobs::domain::{MessageId, gate::TrustMode, mail::Envelope};
+
+    fn case() -> Case {
+        let envelope = Envelope {
+            subject: "HUNTER-subject".into(),
+            body_text:
+                "HUNTER-body Können Sie mir bitte sagen, welche Fassung der Zeichnung gültig ist?"
+                    .into(),
+            ..Envelope::default()
+        };
+        Case {
+            trust: TrustMode::Supervised,
+            writer: None,
+            mail: Some((MessageId::new(), envelope.try_into().unwrap())),
+            answered: false,
+            injection_suspected: false,
+            base: None,
+        }
+    }
+
+    #[test]
+    fn the_user_s_words_are_trusted_and_the_mail_s_are_evidence() {
+        let args = Args {
+            instructions: Some("Say yes.".into()),
+            tone: Some(Tone::Calm),
+            ..Args::reply(MessageId::new())
+        };
+        let prompt = question(&case(), &args, &Letter::default(), DateTime::UNIX_EPOCH);
+        assert_eq!(prompt.untrusted_part("subject"), Some("HUNTER-subject"));
+        let messages = prompt.render(&Boundary::random());
+        let trusted: String = messages
+            .iter()
+            .filter(|message| !message.content.starts_with("UNTRUSTED"))
+            .map(|message| message.content.as_str())
+            .collect();
+        for said in [
+            "Say yes.",
+            "calm",
+            "Thursday, 1970-01-01",
+            "The message is in German.",
+        ] {
+            assert!(trusted.contains(said), "{said}");
+        }
+        assert!(!trusted.contains("HUNTER"));
+    }
+
+    #[test]
+    fn a_repair_shows_the_answer_and_the_fault_and_not_the_mail() {
+        let fault = ReplyFault {
+            class: crate::handlers::draft::parse_reply::FaultClass::Json,
+            message: "expected value".into(),
+        };
+        let args = Args::reply(MessageId::new());
+        let letter = Letter::default();
+        let prompt = repair(
+            &case(),
+            &args,
+            &letter,
+            DateTime::UNIX_EPOCH,
+            "not json",
+            &fault,
+        );
+        assert_eq!(prompt.untrusted_part("answer"), Some("not json"));
+        let text: String = prompt
+            .render(&Boundary::random())
+            .into_iter()
+            .map(|message| message.content)
+            .collect();
+        assert!(!text.contains("HUNTER"));
+    }
+}

@@ -1,0 +1,204 @@
+//! What a draft leaves behind, in the transaction that settles its job: version, approval, history, audit.
+
+use crate::handler::Writes;
+use async_trait::async_trait;
+use jobs::{
+    domain::{
+        Action, Actor, ApprovalId, Detail, DraftId, NewAuditEntry,
+        approval::{NewApproval, Patched, Status, Step},
+        draft::Letter,
+    },
+    kinds::draft::DraftOutcome,
+    queue::Job,
+    store::{
+        approvals, audit,
+        draft_versions::{self, Making},
+        drafts::{self, NewDraft},
+        history::{self, NewHistoryEntry},
+        llm_checkpoints,
+    },
+    telemetry::trace_id,
+};
+use sqlx::PgConnection;
+
+/// The writes of one draft.
+pub(super) struct DraftWrites {
+    pub(super) outcome: DraftOutcome,
+    pub(super) kept: Kept,
+    pub(super) dry_run: bool,
+}
+
+/// How much is kept.
+pub(super) enum Kept {
+    Version(Box<NewVersion>),
+    /// An approval that waited for a revision is before the person again, as it was.
+    Nothing {
+        revised: Option<ApprovalId>,
+    },
+}
+
+/// A version that is written down.
+pub(super) struct NewVersion {
+    /// Present for the first version of a draft.
+    pub(super) new: Option<NewDraft>,
+    pub(super) draft: DraftId,
+    pub(super) number: i32,
+    /// What put the version before this one before a person.
+    pub(super) former_approval: Option<ApprovalId>,
+    /// What an approval of this version holds.
+    pub(super) payload: Patched,
+    /// Absent if the former approval goes on with the new payload.
+    pub(super) approval: Option<NewApproval>,
+    pub(super) letter: Letter,
+    pub(super) making: Making,
+}
+
+impl NewVersion {
+    pub(super) fn approval_id(&self) -> Option<ApprovalId> {
+        let new = self.approval.as_ref().map(|approval| approval.id);
+        new.or(self.former_approval)
+    }
+}
+
+#[async_trait]
+impl Writes for DraftWrites {
+    async fn apply(&self, conn: &mut PgConnection, job: &Job) -> Result<(), sqlx::Error> {
+        match &self.kept {
+            Kept::Version(version) => write_version(conn, job, version).await?,
+            Kept::Nothing {
+                revised: Some(approval),
+            } if !self.dry_run => return_unchanged(conn, job, *approval).await?,
+            Kept::Nothing { .. } => {}
+        }
+        llm_checkpoints::delete_of_job(conn, job.tenant, job.lease.job).await?;
+        audit::insert(conn, &self.audit_entries(job)).await
+    }
+}
+
+/// Somebody decided between the load and now: the attempt is made again and finds what there is.
+fn changed_meanwhile() -> sqlx::Error {
+    sqlx::Error::Protocol("the draft or its approval was changed meanwhile".into())
+}
+
+async fn write_version(
+    conn: &mut PgConnection,
+    job: &Job,
+    version: &NewVersion,
+) -> Result<(), sqlx::Error> {
+    let tenant = job.tenant;
+    let approval = version.approval_id().ok_or_else(changed_meanwhile)?;
+    if let Some(former) = version.former_approval {
+        // The approval first, then the draft: the order in which everybody locks them.
+        let locked = approvals::lock(conn, tenant, former)
+            .await?
+            .ok_or_else(changed_meanwhile)?;
+        let in_our_hand =
+            locked.status == Status::Editing && locked.execution_job == Some(job.lease.job);
+        let is_over = matches!(
+            locked.status,
+            Status::Skipped | Status::Expired | Status::Failed | Status::Undone
+        );
+        match &version.approval {
+            None if in_our_hand => {
+                let next = locked.version + 1;
+                approvals::set_payload(conn, tenant, former, next, &version.payload).await?;
+                propose_again(conn, job, former, next).await?;
+            }
+            Some(_) if is_over => {}
+            _ => return Err(changed_meanwhile()),
+        }
+    }
+    if let Some(new) = &version.approval {
+        approvals::insert(conn, tenant, job.lease.job, new).await?;
+    }
+    match &version.new {
+        Some(new) => drafts::insert(conn, tenant, new).await?,
+        None => {
+            let base = version.number - 1;
+            if !drafts::supersede(conn, tenant, version.draft, base, approval).await? {
+                return Err(changed_meanwhile());
+            }
+        }
+    }
+    let key = (version.draft, version.number);
+    draft_versions::insert(conn, tenant, key, &version.letter, &version.making).await?;
+    let told = NewHistoryEntry {
+        verb: if version.number == 1 {
+            "drafted"
+        } else {
+            "revised"
+        },
+        object_kind: "draft",
+        object: version.draft.0,
+        job: Some(job.lease.job),
+        rationale: &version.letter.subject,
+    };
+    history::insert(conn, tenant, &told).await
+}
+
+/// The next version all the same: a decision on what was withdrawn for the revision must not land here.
+async fn return_unchanged(
+    conn: &mut PgConnection,
+    job: &Job,
+    approval: ApprovalId,
+) -> Result<(), sqlx::Error> {
+    let Some(locked) = approvals::lock(conn, job.tenant, approval).await? else {
+        return Ok(());
+    };
+    if locked.status == Status::Editing && locked.execution_job == Some(job.lease.job) {
+        propose_again(conn, job, approval, locked.version + 1).await?;
+    }
+    Ok(())
+}
+
+async fn propose_again(
+    conn: &mut PgConnection,
+    job: &Job,
+    approval: ApprovalId,
+    version: i32,
+) -> Result<(), sqlx::Error> {
+    let proposed = Status::Editing
+        .after(Step::EndEdit)
+        .map_err(|refused| sqlx::Error::Protocol(refused.to_string()))?;
+    let step = (proposed, version);
+    approvals::set_status(conn, job.tenant, approval, step, None).await?;
+    approvals::assign(conn, job.tenant, approval, None).await
+}
+
+impl DraftWrites {
+    fn audit_entries(&self, job: &Job) -> Vec<NewAuditEntry> {
+        let entry = |action, kind, id: String, detail| {
+            let actor = Actor::Worker(job.lease.worker);
+            let mut entry = NewAuditEntry::new(job.tenant, actor, action, kind, id)
+                .with_request(job.request_id.as_deref())
+                .with_attempt(job.lease.job, job.lease.attempt)
+                .with_detail(detail);
+            entry.trace_id = job
+                .traceparent
+                .as_deref()
+                .and_then(trace_id)
+                .map(str::to_owned);
+            entry.dry_run = self.dry_run;
+            entry
+        };
+        let Kept::Version(version) = &self.kept else {
+            let detail = Detail::new().word("outcome", self.outcome.as_str());
+            let id = job.lease.job.to_string();
+            return vec![entry(Action::DRAFT_NOT_WRITTEN, "job", id, detail)];
+        };
+        let detail = Detail::new()
+            .count("version", version.number)
+            .word("origin", version.making.origin.as_str())
+            .word("confidence", version.making.confidence.as_str());
+        let id = version.draft.to_string();
+        let mut entries = vec![entry(Action::DRAFT_WRITTEN, "draft", id, detail)];
+        if let Some(approval) = &version.approval {
+            let detail = Detail::new()
+                .word("type", approval.kind)
+                .word("risk", approval.risk.as_str());
+            let id = approval.id.to_string();
+            entries.push(entry(Action::APPROVAL_CREATED, "approval", id, detail));
+        }
+        entries
+    }
+}
