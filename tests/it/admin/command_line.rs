@@ -46,7 +46,8 @@ async fn workers_are_listed_with_what_they_do() {
     let _worker = Worker::spawn(&db).await;
     eventually(SOON, async || {
         let listed = admin(&db.url(), &["workers"]).await.stdout;
-        let is_told = listed.contains(": working, 0 running, 16 slots for each of action, draft, triage");
+        let is_told =
+            listed.contains(": working, 0 running, 16 slots for each of action, draft, triage");
         is_told.then_some(()).ok_or(listed)
     })
     .await;
