@@ -211,11 +211,11 @@ mod tests {
         );
         assert_eq!(
             of(Risk::Medium),
-            "archive move save_draft create_task update_task upsert_contact schedule_block snooze"
+            "archive move save_draft create_task update_task link upsert_contact schedule_block snooze defer"
         );
         assert_eq!(
             of(Risk::High),
-            "reply send forward create_event trash spam call_webhook"
+            "send_draft reply send forward create_event trash spam call_webhook"
         );
         assert_eq!(of(Risk::Critical), "");
     }

@@ -24,7 +24,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 /// What a model says of a mail that asks for an answer: one task, which a new tenant's trust leaves to a person.
 pub(crate) const VERDICT: &str = r#"{
-    "reasoning": "A person asks for an answer.", "disposition": "respond", "category": "scheduling",
+    "reasoning": "A person asks for an appointment.", "disposition": "notify", "category": "scheduling",
     "priority": "medium", "sla": "<72h", "matched_rule": null, "confidence": 0.9,
     "actions": [{"type": "create_task", "params": {"title": "Answer the sender"},
         "rationale": "They wait for it.", "confidence": 0.8}],
