@@ -2,10 +2,13 @@
 //! here, and how often neither: that is the ledger's (`jobs::commands::effect_ledger`).
 
 mod desk;
-pub(crate) mod mail;
+mod far;
+mod mail;
 mod notify;
 
-use crate::handler::JobContext;
+pub use far::Far;
+
+use crate::providers::ProviderError;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use jobs::{
@@ -61,8 +64,9 @@ pub trait LocalEffect: Send + Sync {
 #[derive(Debug)]
 pub struct Prepared {
     pub connection: StoredConnection,
-    pub message_id: String,
-    /// All that is needed to send it, and to send the same again.
+    /// Of a mail.
+    pub message_id: Option<String>,
+    /// All that is needed to do it, and to do the same again.
     pub rendered: Vec<u8>,
     /// What a dry run tells.
     pub would: Value,
@@ -74,6 +78,11 @@ pub enum Trouble {
     /// It cannot be done as things are. The message is the user's.
     #[error("{code}")]
     Refused { code: &'static str, message: String },
+    #[error("the provider did not answer as it should")]
+    Provider {
+        connection: Box<StoredConnection>,
+        source: ProviderError,
+    },
     #[error("the database refused")]
     Database(#[from] sqlx::Error),
 }
@@ -87,15 +96,74 @@ impl Trouble {
     }
 }
 
-/// An effect that leaves the house by a mail connection. [`prepare`](Self::prepare) touches nothing; sending what it gives
-/// is [`mail::send`].
+/// What the other side says it did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Receipt {
+    /// By which it can be found there; the user sees it.
+    pub receipt: Value,
+    /// What was there before, if that is needed to take it back.
+    pub before_image: Option<Value>,
+}
+
+/// What the other side knows of something that may have been done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Found {
+    Done(Receipt),
+    /// Certainly not done, and doing it now does it once.
+    NotDone,
+    CannotSay,
+}
+
+/// An effect that leaves the house by a connection. In what order and how often these are asked is the ledger's.
 #[async_trait]
 pub trait Remote: Send + Sync {
-    /// Resolves what it is done to against what we hold, and renders it.
+    /// Resolves what it is done to, and renders it. May read from the provider; changes nothing there or here.
     ///
     /// # Errors
     /// [`Trouble::Refused`] with what the user is told.
-    async fn prepare(&self, ctx: &JobContext, doing: &Doing<'_>) -> Result<Prepared, Trouble>;
+    async fn prepare(&self, far: &Far<'_>, doing: &Doing<'_>) -> Result<Prepared, Trouble>;
+
+    /// Does it, now that the ledger says `in_flight`. `rendered` is what was prepared the first time it was tried.
+    ///
+    /// # Errors
+    /// Classed by what it means for a second try.
+    async fn perform(
+        &self,
+        far: &Far<'_>,
+        connection: &StoredConnection,
+        rendered: Vec<u8>,
+    ) -> Result<Receipt, ProviderError>;
+
+    /// Asks the provider what became of something that may have been done.
+    ///
+    /// # Errors
+    /// If it does not answer; then it is asked again.
+    async fn look(
+        &self,
+        _far: &Far<'_>,
+        _connection: &StoredConnection,
+        _effect: &StoredEffect,
+        _rendered: &[u8],
+    ) -> Result<Found, ProviderError> {
+        Ok(Found::CannotSay)
+    }
+
+    /// Takes it back; asked only of types that are
+    /// [compensable](jobs::domain::action::ActionType::is_compensable), and again after a crash.
+    ///
+    /// # Errors
+    /// [`ProviderError::Permanent`] if the world has moved on since.
+    async fn revert(
+        &self,
+        _far: &Far<'_>,
+        _connection: &StoredConnection,
+        _done: &StoredEffect,
+    ) -> Result<(), ProviderError> {
+        Err(ProviderError::Permanent {
+            code: "not_compensable",
+            message: NOT_COMPENSABLE.to_owned(),
+        })
+    }
 }
 
 /// How a type of action is done.
@@ -119,9 +187,11 @@ pub fn way_of(kind: ActionType) -> Option<Way> {
     }
 }
 
+const NOT_COMPENSABLE: &str = "This cannot be taken back.";
+
 /// What cannot be taken back says so.
 fn not_compensable() -> Refusal {
-    Refusal::refused("not_compensable", "This cannot be taken back.")
+    Refusal::refused("not_compensable", NOT_COMPENSABLE)
 }
 
 #[cfg(test)]

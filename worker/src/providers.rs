@@ -38,6 +38,19 @@ pub enum ProviderError {
     RateLimited { until: DateTime<Utc> },
 }
 
+impl ProviderError {
+    /// For the ledger.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Retryable { code, .. }
+            | Self::Permanent { code, .. }
+            | Self::Unknown { code, .. }
+            | Self::Reauth { code } => code,
+            Self::RateLimited { .. } => "provider_rate",
+        }
+    }
+}
+
 /// A rendered mail and where it goes.
 #[derive(Clone, Debug)]
 pub struct Outgoing {

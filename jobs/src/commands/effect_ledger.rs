@@ -2,6 +2,7 @@
 //! audit entry, and nothing of the outside world is touched in any of them; whoever dies in between leaves a row that
 //! says how far it came, and [`lose`] finds it.
 
+pub mod compensate;
 pub mod local;
 pub mod reconcile;
 pub mod sending;

@@ -1,5 +1,9 @@
 //! `effects`: what was meant to be done to the outside world, and what came of it. Rows are guarded by (job, attempt).
 
+mod line;
+
+pub use line::{Line, lock_line, take_off};
+
 use crate::domain::{
     ApprovalId, ConnectionId, EffectId, JobId, TenantId,
     effect::{EffectEnd, EffectStatus, NewEffect},
@@ -15,6 +19,8 @@ pub struct StoredEffect {
     pub kind: String,
     pub message_id: Option<String>,
     pub approval: Option<ApprovalId>,
+    /// By which it was begun, if it leaves the house.
+    pub connection: Option<ConnectionId>,
     pub status: EffectStatus,
     pub job: JobId,
     pub attempt: i32,
@@ -41,6 +47,7 @@ struct Row {
     kind: String,
     message_id: Option<String>,
     approval: Option<ApprovalId>,
+    connection: Option<ConnectionId>,
     status: String,
     job: JobId,
     attempt: i32,
@@ -64,6 +71,7 @@ impl TryFrom<Row> for StoredEffect {
             kind: row.kind,
             message_id: row.message_id,
             approval: row.approval,
+            connection: row.connection,
             status,
             job: row.job,
             attempt: row.attempt,
@@ -122,8 +130,8 @@ pub async fn find(
     let row = sqlx::query_as!(
         Row,
         r#"
-        select id as "id: EffectId", type as kind, message_id, approval_id as "approval: ApprovalId", status,
-            job_id as "job: JobId", attempt, receipt, before_image, error_code,
+        select id as "id: EffectId", type as kind, message_id, approval_id as "approval: ApprovalId",
+            connection_id as "connection: ConnectionId", status, job_id as "job: JobId", attempt, receipt, before_image, error_code,
             request_id, payload_hash, created_at, updated_at
         from effects
         where tenant_id = $1 and id = $2
@@ -148,8 +156,8 @@ pub async fn lock(
     let row = sqlx::query_as!(
         Row,
         r#"
-        select id as "id: EffectId", type as kind, message_id, approval_id as "approval: ApprovalId", status,
-            job_id as "job: JobId", attempt, receipt, before_image, error_code,
+        select id as "id: EffectId", type as kind, message_id, approval_id as "approval: ApprovalId",
+            connection_id as "connection: ConnectionId", status, job_id as "job: JobId", attempt, receipt, before_image, error_code,
             request_id, payload_hash, created_at, updated_at
         from effects
         where tenant_id = $1 and id = $2
@@ -175,8 +183,8 @@ pub async fn of_approval(
     let rows = sqlx::query_as!(
         Row,
         r#"
-        select id as "id: EffectId", type as kind, message_id, approval_id as "approval: ApprovalId", status,
-            job_id as "job: JobId", attempt, receipt, before_image, error_code,
+        select id as "id: EffectId", type as kind, message_id, approval_id as "approval: ApprovalId",
+            connection_id as "connection: ConnectionId", status, job_id as "job: JobId", attempt, receipt, before_image, error_code,
             request_id, payload_hash, created_at, updated_at
         from effects
         where tenant_id = $1 and approval_id = $2
@@ -202,8 +210,8 @@ pub async fn lock_by_key(
     sqlx::query_as!(
         Row,
         r#"
-        select id as "id: EffectId", type as kind, message_id, approval_id as "approval: ApprovalId", status,
-            job_id as "job: JobId", attempt, receipt, before_image, error_code,
+        select id as "id: EffectId", type as kind, message_id, approval_id as "approval: ApprovalId",
+            connection_id as "connection: ConnectionId", status, job_id as "job: JobId", attempt, receipt, before_image, error_code,
             request_id, payload_hash, created_at, updated_at
         from effects
         where tenant_id = $1 and effect_key = $2
@@ -255,7 +263,7 @@ pub async fn renew(
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update effects set status = 'intent', job_id = $3, attempt = $4, error_code = null, updated_at = now(),
-             rendered = case when payload_hash = $5 then rendered else $6 end,
+             rendered = case when payload_hash = $5 then coalesce(rendered, $6) else $6 end,
              message_id = case when payload_hash = $5 then message_id else $7 end,
              approval_id = $8, payload_hash = $5
          where tenant_id = $1 and id = $2",
@@ -331,68 +339,73 @@ pub async fn end(
     Ok(done.rows_affected() == 1)
 }
 
-/// A connection before something is sent by it.
-#[derive(Debug)]
-pub struct Line {
-    pub status: String,
-    /// When one more may be sent, if its hour is full.
-    pub full_until: Option<DateTime<Utc>>,
-    pub in_a_minute: DateTime<Utc>,
-}
-
-/// The connection, held until the transaction ends, and whether as much was sent by it within the hour as may be.
+/// Writes what the other side knows of an effect that the caller has locked.
 ///
 /// # Errors
-/// When the database does not answer in time.
-pub async fn lock_line(
-    conn: &mut PgConnection,
-    tenant: TenantId,
-    connection: ConnectionId,
-) -> Result<Option<Line>, sqlx::Error> {
-    sqlx::query_as!(
-        Line,
-        r#"
-        with line as (
-            select status, sends_per_hour from connections where tenant_id = $1 and id = $2 for update
-        )
-        select status, now() + interval '1 minute' as "in_a_minute!", (
-            select begun_at + interval '1 hour' from effects
-            where tenant_id = $1 and connection_id = $2 and begun_at > now() - interval '1 hour'
-            order by begun_at desc
-            offset line.sends_per_hour - 1 limit 1
-        ) as full_until
-        from line
-        "#,
-        tenant.0,
-        connection.0,
-    )
-    .fetch_optional(conn)
-    .await
-}
-
-/// Moves an intent to `in_flight` and gives its bytes; `None` when it is no intent any more.
-///
-/// # Errors
-/// When the database refuses, or the intent has no bytes.
-pub async fn take_off(
+/// When the database refuses.
+pub async fn acknowledge(
     conn: &mut PgConnection,
     holder: Holder,
     id: EffectId,
-    connection: ConnectionId,
-) -> Result<Option<Vec<u8>>, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"update effects set status = 'in_flight', job_id = $3, attempt = $4, connection_id = $5, begun_at = now(),
-               updated_at = now()
-           where tenant_id = $1 and id = $2 and status = 'intent'
-           returning rendered as "rendered!""#,
+    (receipt, before_image): (&Value, Option<&Value>),
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update effects set status = 'succeeded', job_id = $3, attempt = $4, receipt = $5, before_image = $6,
+             error_code = null, updated_at = now()
+         where tenant_id = $1 and id = $2",
         holder.tenant.0,
         id.0,
         holder.job.0,
         holder.attempt,
-        connection.0,
+        receipt,
+        before_image,
     )
-    .fetch_optional(conn)
-    .await
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The effect of this key, if there is one.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn status_of_key<'c>(
+    executor: impl PgExecutor<'c>,
+    tenant: TenantId,
+    key: &[u8; 32],
+) -> Result<Option<EffectStatus>, sqlx::Error> {
+    let found = sqlx::query_scalar!(
+        "select status from effects where tenant_id = $1 and effect_key = $2",
+        tenant.0,
+        key,
+    )
+    .fetch_optional(executor)
+    .await?;
+    found
+        .map(|status| {
+            EffectStatus::parse(&status)
+                .ok_or_else(|| sqlx::Error::Decode(format!("status {status}").into()))
+        })
+        .transpose()
+}
+
+/// The bytes that were to go out, if there were any.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn rendered<'c>(
+    executor: impl PgExecutor<'c>,
+    tenant: TenantId,
+    id: EffectId,
+) -> Result<Option<Vec<u8>>, sqlx::Error> {
+    let found = sqlx::query_scalar!(
+        "select rendered from effects where tenant_id = $1 and id = $2",
+        tenant.0,
+        id.0,
+    )
+    .fetch_optional(executor)
+    .await?;
+    Ok(found.flatten())
 }
 
 /// Whether [`lose`] may find something.

@@ -1,12 +1,11 @@
 //! Mail that leaves the house: rendered once, with a Message-ID that stays, before anything is tried.
 
-use super::{Doing, Prepared, Remote, Trouble};
+use super::{Doing, Far, Prepared, Receipt, Remote, Trouble, far::unready};
 use crate::handler::JobContext;
-use crate::providers::{OpenError, Outgoing, ProviderError, Providers};
+use crate::providers::{Outgoing, ProviderError};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use jobs::{
-    commands::connect,
     domain::{
         DraftId,
         draft::{DraftStatus, Letter, hex},
@@ -28,7 +27,7 @@ pub(super) struct Send;
 
 #[async_trait]
 impl Remote for Send {
-    async fn prepare(&self, ctx: &JobContext, doing: &Doing<'_>) -> Result<Prepared, Trouble> {
+    async fn prepare(&self, far: &Far<'_>, doing: &Doing<'_>) -> Result<Prepared, Trouble> {
         let text = |name| doing.params.get(name).unwrap_or_default().to_owned();
         let letter = Letter {
             to: vec![text("to")],
@@ -36,8 +35,17 @@ impl Remote for Send {
             body_text: text("body"),
             ..Letter::default()
         };
-        let connection = sending_connection(ctx, doing, None).await?;
-        prepare(doing, connection, &letter, ctx.clock.now())
+        let connection = sending_connection(far.ctx, doing, None).await?;
+        prepare(doing, connection, &letter, far.ctx.clock.now())
+    }
+
+    async fn perform(
+        &self,
+        far: &Far<'_>,
+        connection: &StoredConnection,
+        rendered: Vec<u8>,
+    ) -> Result<Receipt, ProviderError> {
+        send(far, connection, rendered).await
     }
 }
 
@@ -46,7 +54,7 @@ pub(super) struct SendDraft;
 
 #[async_trait]
 impl Remote for SendDraft {
-    async fn prepare(&self, ctx: &JobContext, doing: &Doing<'_>) -> Result<Prepared, Trouble> {
+    async fn prepare(&self, far: &Far<'_>, doing: &Doing<'_>) -> Result<Prepared, Trouble> {
         let changed = || {
             Trouble::refused(
                 "draft_changed",
@@ -56,7 +64,7 @@ impl Remote for SendDraft {
         let text = |name| doing.params.get(name).unwrap_or_default();
         let id: DraftId = text("draft_id").parse().map_err(|_| changed())?;
         let number: i32 = text("version").parse().map_err(|_| changed())?;
-        let mut conn = ctx.pool.acquire().await?;
+        let mut conn = far.ctx.pool.acquire().await?;
         let draft = drafts::find(&mut conn, doing.tenant, id).await?;
         let version = draft_versions::find(&mut conn, doing.tenant, id, number).await?;
         drop(conn);
@@ -69,8 +77,17 @@ impl Remote for SendDraft {
             return Err(changed());
         }
         let from = version.letter.from.as_deref();
-        let connection = sending_connection(ctx, doing, from).await?;
-        prepare(doing, connection, &version.letter, ctx.clock.now())
+        let connection = sending_connection(far.ctx, doing, from).await?;
+        prepare(doing, connection, &version.letter, far.ctx.clock.now())
+    }
+
+    async fn perform(
+        &self,
+        far: &Far<'_>,
+        connection: &StoredConnection,
+        rendered: Vec<u8>,
+    ) -> Result<Receipt, ProviderError> {
+        send(far, connection, rendered).await
     }
 }
 
@@ -127,7 +144,7 @@ pub(super) fn prepare(
     Ok(Prepared {
         would: json!({ "send_as": connection.address, "to": letter.to, "cc": letter.cc, "subject": letter.subject }),
         connection,
-        message_id: id,
+        message_id: Some(id),
         rendered: pack(&envelope, &bytes),
     })
 }
@@ -187,38 +204,18 @@ fn unpack(packed: Vec<u8>) -> Option<Outgoing> {
     })
 }
 
-/// Sends what was prepared, now that the ledger says so.
-pub(crate) async fn send(
-    ctx: &JobContext,
-    providers: &Providers,
+/// Sends what was prepared.
+async fn send(
+    far: &Far<'_>,
     connection: &StoredConnection,
     packed: Vec<u8>,
-) -> Result<Value, ProviderError> {
-    let broken = |detail: &str| ProviderError::Retryable {
-        code: "internal_error",
-        detail: detail.to_owned(),
-    };
-    let sealed = async {
-        let mut conn = ctx.pool.acquire().await?;
-        connections::sealed_secret(&mut conn, ctx.job.tenant, connection.id).await
-    };
-    let sealed = sealed
-        .await
-        .map_err(|_| broken("the secret could not be read"))?
-        .ok_or_else(|| broken("the connection is gone"))?;
-    let mailer = providers
-        .mailer(ctx.job.tenant, connection, &sealed)
-        .map_err(|error| match error {
-            OpenError::NoKeys | OpenError::Sealed(_) => broken("the secret cannot be opened"),
-        })?;
-    let outgoing = unpack(packed).ok_or_else(|| broken("the stored mail cannot be read"))?;
-    let sent = mailer.send(&outgoing).await;
-    if let Err(ProviderError::Reauth { code }) = &sent {
-        connect::refuse(&ctx.pool, &ctx.job, connection, code)
-            .await
-            .map_err(|_| broken("the refusal could not be written down"))?;
-    }
-    sent
+) -> Result<Receipt, ProviderError> {
+    let mailer = far.mailer(connection).await?;
+    let outgoing = unpack(packed).ok_or_else(|| unready("the stored mail cannot be read"))?;
+    Ok(Receipt {
+        receipt: mailer.send(&outgoing).await?,
+        before_image: None,
+    })
 }
 
 #[cfg(test)]

@@ -15,13 +15,17 @@ use crate::{
         effects::{self, StoredEffect},
     },
 };
+use serde_json::Value;
 use sqlx::PgPool;
 
 /// What the other side says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Finding {
     /// It is there.
-    Done,
+    Done {
+        receipt: Value,
+        before_image: Option<Value>,
+    },
     /// It is certainly not there.
     NotDone,
     /// It cannot say, or there is nobody to ask.
@@ -36,7 +40,7 @@ pub async fn settle_unknown(
     pool: &PgPool,
     job: &Job,
     id: EffectId,
-    finding: Finding,
+    finding: &Finding,
 ) -> Result<EffectStatus, LedgerError> {
     let mut tx = held(pool, job).await?;
     let found = effects::lock(&mut tx, job.tenant, id)
@@ -46,11 +50,20 @@ pub async fn settle_unknown(
         .status
         .after(EffectStep::Reconcile)?
         .after(match finding {
-            Finding::Done => EffectStep::Succeed,
+            Finding::Done { .. } => EffectStep::Succeed,
             Finding::NotDone => EffectStep::FailForNow,
             Finding::CannotSay => EffectStep::AskAPerson,
         })?;
-    effects::take(&mut tx, holder(job), id, (found.status, to)).await?;
+    if let Finding::Done {
+        receipt,
+        before_image,
+    } = finding
+    {
+        let known = (receipt, before_image.as_ref());
+        effects::acknowledge(&mut tx, holder(job), id, known).await?;
+    } else {
+        effects::take(&mut tx, holder(job), id, (found.status, to)).await?;
+    }
     record(&mut tx, job, Action::EFFECT_RECONCILED, id, to, None).await?;
     tx.commit().await?;
     Ok(to)

@@ -5,6 +5,7 @@ use super::{LedgerError, held, holder, record};
 use crate::{
     domain::{
         Action, ConnectionId, EffectId,
+        action::ActionType,
         connection::ConnectionStatus,
         effect::{EffectStatus, EffectStep},
     },
@@ -17,7 +18,7 @@ use sqlx::PgPool;
 /// Whether it may leave now.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Sending {
-    /// These bytes, which were rendered when it was first meant to be sent.
+    /// These bytes, which were rendered when it was first meant to be done.
     Go(Vec<u8>),
     /// Not before then; nothing was begun.
     Wait {
@@ -28,14 +29,14 @@ pub enum Sending {
     ConnectionGone,
 }
 
-/// Commits that it is about to be sent by this connection. Two that are begun at once are counted one after the other.
+/// Commits that it is about to be done by this connection; its hourly rate is one of mails. Two that are begun at once are counted one after the other.
 ///
 /// # Errors
 /// [`LedgerError::NotHeld`] if the lease is lost or the effect is not this attempt's to begin: then do nothing.
 pub async fn begin_sending(
     pool: &PgPool,
     job: &Job,
-    id: EffectId,
+    (id, kind): (EffectId, ActionType),
     connection: ConnectionId,
 ) -> Result<Sending, LedgerError> {
     let mut tx = held(pool, job).await?;
@@ -51,7 +52,7 @@ pub async fn begin_sending(
         Some(ConnectionStatus::ReauthRequired) => return wait(line.in_a_minute, "reauth_required"),
         Some(ConnectionStatus::Revoked) | None => return Ok(Sending::ConnectionGone),
     }
-    if let Some(until) = line.full_until {
+    if let Some(until) = line.full_until.filter(|_| kind.is_mail()) {
         return wait(until, "sending_rate");
     }
     let from = EffectStatus::Intent;

@@ -1,12 +1,12 @@
 //! One effect that leaves the house: intent, in flight, end, each committed before the next step. What may have been done is
-//! never done again; see `jobs::commands::effect_ledger`.
+//! asked after and never blindly done again; see `jobs::commands::effect_ledger`.
 
 use super::carry_out::{duplicate, ledger, refused, succeeded};
-use crate::effects::{Doing, Prepared, Remote, Trouble, mail};
+use super::halt::halt;
+use crate::effects::{Doing, Far, Found, Prepared, Receipt, Remote, Trouble};
 use crate::handler::JobContext;
 use crate::handlers::unavailable;
 use crate::providers::{ProviderError, Providers};
-use chrono::TimeDelta;
 use jobs::{
     commands::effect_ledger::{
         Reserved, end,
@@ -20,14 +20,16 @@ use jobs::{
     },
     kinds::action::{ActionError, ActionOutcome, ActionResult},
     queue::Failure,
+    store::{
+        connections,
+        effects::{self, StoredEffect},
+    },
 };
 use serde_json::json;
 
-/// How long a job waits for a new secret before it looks again. Waiting burns no attempt.
-const REAUTH_WAIT: TimeDelta = TimeDelta::seconds(30);
-
-const UNKNOWN: &str = "It may have been sent: the connection broke before the answer came. Look into your sent mail, then \
-                       say with POST /v1/effects/{id}/resolve what you found.";
+const UNKNOWN: &str = "It may have been done: the connection broke before the answer came. Look what the provider has (a sent \
+                       mail is among the sent ones), then say with POST /v1/effects/{id}/resolve what you found.";
+const NOT_DONE: &str = "It could not be done, however often it was tried. Nothing was done.";
 
 pub(super) async fn carry_out(
     ctx: &JobContext,
@@ -37,12 +39,27 @@ pub(super) async fn carry_out(
     new: NewEffect,
     base: ActionOutcome,
 ) -> Result<ActionOutcome, Failure> {
-    let prepared = match effect.prepare(ctx, &doing).await {
-        Ok(prepared) => prepared,
-        Err(Trouble::Refused { code, message }) => return Ok(refused(base, None, code, &message)),
-        Err(Trouble::Database(error)) => return Err(unavailable(&error)),
+    let far = Far { ctx, providers };
+    let known = effects::status_of_key(&ctx.pool, ctx.job.tenant, &new.key)
+        .await
+        .map_err(|error| unavailable(&error))?;
+    let prepared = if dry_run || known.is_none_or(may_begin) {
+        match effect.prepare(&far, &doing).await {
+            Ok(prepared) => Some(prepared),
+            Err(Trouble::Refused { code, message }) => {
+                return Ok(refused(base, None, code, &message));
+            }
+            Err(Trouble::Provider { connection, source }) => {
+                let (code, message) = halt(ctx, &connection, source).await?;
+                return Ok(refused(base, None, code, &message));
+            }
+            Err(Trouble::Database(error)) => return Err(unavailable(&error)),
+        }
+    } else {
+        // What may have been done has changed the world: it would not be found where it was.
+        None
     };
-    if dry_run {
+    if let (true, Some(prepared)) = (dry_run, &prepared) {
         return Ok(ActionOutcome {
             result: ActionResult::Simulated,
             receipt: Some(json!({ "would": prepared.would })),
@@ -50,34 +67,48 @@ pub(super) async fn carry_out(
         });
     }
     let new = NewEffect {
-        rendered: Some(prepared.rendered.clone()),
-        message_id: Some(prepared.message_id.clone()),
+        rendered: prepared.as_ref().map(|found| found.rendered.clone()),
+        message_id: prepared.as_ref().and_then(|found| found.message_id.clone()),
         ..new
     };
-    match reserve(&ctx.pool, &ctx.job, &new).await.map_err(ledger)? {
-        Reserved::Intended(id) => launch(ctx, providers, id, &prepared, base).await,
-        Reserved::Duplicate(found)
+    let reserved = reserve(&ctx.pool, &ctx.job, &new).await.map_err(ledger)?;
+    match (reserved, prepared) {
+        (Reserved::Intended(id), Some(prepared)) => launch(&far, effect, id, &prepared, base).await,
+        (Reserved::Intended(_), None) => Err(Failure::transient(
+            "effect_free_again",
+            "What was under way elsewhere was not done; the job will be tried again.",
+            "the key became free between two looks",
+        )),
+        (Reserved::Duplicate(found), _)
             if found.status == EffectStatus::Unknown && found.job == ctx.job.lease.job =>
         {
-            ask_a_person(ctx, found.id, base).await
+            ask(&far, effect, &found, base).await
         }
-        Reserved::Duplicate(found) => Ok(duplicate(ctx, base, &new, &found)),
+        (Reserved::Duplicate(found), _) => Ok(duplicate(ctx, base, &new, &found)),
     }
 }
 
+/// Whether [`reserve`] may give it out to be begun.
+const fn may_begin(status: EffectStatus) -> bool {
+    matches!(
+        status,
+        EffectStatus::Intent | EffectStatus::Retryable | EffectStatus::FailedPermanent
+    )
+}
+
 async fn launch(
-    ctx: &JobContext,
-    providers: &Providers,
+    far: &Far<'_>,
+    effect: &'static dyn Remote,
     id: EffectId,
     prepared: &Prepared,
     base: ActionOutcome,
 ) -> Result<ActionOutcome, Failure> {
-    let connection = &prepared.connection;
-    let begun = begin_sending(&ctx.pool, &ctx.job, id, connection.id)
+    let (ctx, connection) = (far.ctx, &prepared.connection);
+    let begun = begin_sending(&ctx.pool, &ctx.job, (id, base.r#type), connection.id)
         .await
         .map_err(ledger)?;
-    let packed = match begun {
-        Sending::Go(packed) => packed,
+    let rendered = match begun {
+        Sending::Go(rendered) => rendered,
         Sending::Wait { until, code } => {
             return Err(Failure::rate_limited(
                 until,
@@ -87,86 +118,131 @@ async fn launch(
             ));
         }
         Sending::ConnectionGone => {
-            return Ok(refused(
-                base,
-                Some(id),
-                "connection_revoked",
-                "The mail account was disconnected.",
-            ));
+            let message = "The account was disconnected.";
+            return Ok(refused(base, Some(id), "connection_revoked", message));
         }
     };
-    let sent = mail::send(ctx, providers, connection, packed).await;
     let ended = |outcome: EffectEnd| async move {
         end(&ctx.pool, &ctx.job, id, &outcome).await.map_err(ledger)
     };
-    match sent {
-        Ok(receipt) => {
-            let outcome = EffectEnd::Succeeded {
-                receipt: receipt.clone(),
-                before_image: None,
-            };
-            ended(outcome).await?;
-            Ok(succeeded(base, id, Some(receipt)))
+    match effect.perform(far, connection, rendered).await {
+        Ok(Receipt {
+            receipt,
+            before_image,
+        }) => {
+            let shown = Some(receipt.clone());
+            ended(EffectEnd::Succeeded {
+                receipt,
+                before_image,
+            })
+            .await?;
+            Ok(succeeded(base, id, shown))
         }
         Err(ProviderError::Permanent { code, message }) => {
             ended(EffectEnd::FailedPermanent { code }).await?;
             Ok(refused(base, Some(id), code, &message))
         }
-        Err(ProviderError::Retryable { code, detail }) => {
-            ended(EffectEnd::Retryable { code }).await?;
-            if ctx.job.is_last_attempt() {
-                let message = "It could not be done, however often it was tried. Nothing was sent.";
-                return Ok(refused(base, Some(id), code, message));
-            }
-            Err(Failure::transient(
-                code,
-                "The mail server could not take it; the job will be tried again.",
-                detail,
-            ))
-        }
         Err(ProviderError::Unknown { code, detail }) => {
-            tracing::warn!(effect.id = %id, code, detail, "it may have been sent");
+            tracing::warn!(effect.id = %id, code, detail, "it may have been done");
             ended(EffectEnd::Unknown { code }).await?;
-            ask_a_person(ctx, id, base).await
+            let found = again(ctx, id).await?;
+            ask(far, effect, &found, base).await
         }
-        Err(ProviderError::Reauth { code }) => {
+        Err(error) => {
+            let code = error.code();
             ended(EffectEnd::Retryable { code }).await?;
-            Err(Failure::rate_limited(
-                ctx.clock.now() + REAUTH_WAIT,
-                "reauth_required",
-                "The mail account asks for its password again; the job goes on when it has it.",
-                code,
-            ))
-        }
-        Err(ProviderError::RateLimited { until }) => {
-            let code = "provider_rate";
-            ended(EffectEnd::Retryable { code }).await?;
-            Err(Failure::rate_limited(
-                until,
-                code,
-                "The provider asks for a pause; the job goes on by itself.",
-                "rate limited by the provider",
-            ))
+            if matches!(error, ProviderError::Retryable { .. }) && ctx.job.is_last_attempt() {
+                return Ok(refused(base, Some(id), code, NOT_DONE));
+            }
+            let (code, message) = halt(ctx, connection, error).await?;
+            Ok(refused(base, Some(id), code, &message))
         }
     }
 }
 
-/// SMTP has nobody to ask.
-async fn ask_a_person(
-    ctx: &JobContext,
-    id: EffectId,
+/// The effect as the ledger has it now.
+async fn again(ctx: &JobContext, id: EffectId) -> Result<StoredEffect, Failure> {
+    let read = async {
+        let mut conn = ctx.pool.acquire().await?;
+        effects::find(&mut conn, ctx.job.tenant, id)
+            .await?
+            .ok_or(sqlx::Error::RowNotFound)
+    };
+    read.await.map_err(|error| unavailable(&error))
+}
+
+/// Asks the other side what became of it; if that cannot say, a person is asked.
+async fn ask(
+    far: &Far<'_>,
+    effect: &'static dyn Remote,
+    unknown: &StoredEffect,
     base: ActionOutcome,
 ) -> Result<ActionOutcome, Failure> {
-    settle_unknown(&ctx.pool, &ctx.job, id, Finding::CannotSay)
+    let ctx = far.ctx;
+    let found = match look(far, effect, unknown).await {
+        Ok(found) => found,
+        Err(failure) if !ctx.job.is_last_attempt() => return Err(failure),
+        Err(_) => Found::CannotSay,
+    };
+    let id = unknown.id;
+    let finding = match &found {
+        Found::Done(known) => Finding::Done {
+            receipt: known.receipt.clone(),
+            before_image: known.before_image.clone(),
+        },
+        Found::NotDone => Finding::NotDone,
+        Found::CannotSay => Finding::CannotSay,
+    };
+    settle_unknown(&ctx.pool, &ctx.job, id, &finding)
         .await
         .map_err(ledger)?;
-    Ok(ActionOutcome {
-        result: ActionResult::Unknown,
-        effect_id: Some(id),
-        error: Some(ActionError {
-            code: "outcome_unknown".into(),
-            message: UNKNOWN.replace("{id}", &id.to_string()),
+    match found {
+        Found::Done(known) => Ok(succeeded(base, id, Some(known.receipt))),
+        Found::NotDone if ctx.job.is_last_attempt() => {
+            Ok(refused(base, Some(id), "not_done", NOT_DONE))
+        }
+        Found::NotDone => Err(Failure::transient(
+            "not_done",
+            "The connection broke before it was done; the job will be tried again.",
+            "the other side does not have it",
+        )),
+        Found::CannotSay => Ok(ActionOutcome {
+            result: ActionResult::Unknown,
+            effect_id: Some(id),
+            error: Some(ActionError {
+                code: "outcome_unknown".into(),
+                message: UNKNOWN.replace("{id}", &id.to_string()),
+            }),
+            ..base
         }),
-        ..base
-    })
+    }
+}
+
+/// By the connection that it was begun by; one that has ended cannot be asked.
+async fn look(
+    far: &Far<'_>,
+    effect: &'static dyn Remote,
+    unknown: &StoredEffect,
+) -> Result<Found, Failure> {
+    let ctx = far.ctx;
+    let read = async {
+        let mut conn = ctx.pool.acquire().await?;
+        let tenant = ctx.job.tenant;
+        let connection = match unknown.connection {
+            Some(id) => connections::find(&mut conn, tenant, id).await?,
+            None => None,
+        };
+        let rendered = effects::rendered(&mut *conn, tenant, unknown.id).await?;
+        Ok(connection.zip(rendered))
+    };
+    let Some((connection, rendered)) = read.await.map_err(|error| unavailable(&error))? else {
+        return Ok(Found::CannotSay);
+    };
+    match effect.look(far, &connection, unknown, &rendered).await {
+        Ok(found) => Ok(found),
+        Err(error) => {
+            halt(ctx, &connection, error).await?;
+            Ok(Found::CannotSay)
+        }
+    }
 }

@@ -1,31 +1,41 @@
 //! What was done for an approval, taken back: the latest effect first.
 
 use super::carry_out::ledger;
+use super::halt::halt;
 use super::load::not_begun;
-use crate::effects::{LocalEffect, Way, way_of};
+use crate::effects::{Far, LocalEffect, Remote, Way, way_of};
 use crate::handler::JobContext;
 use crate::handlers::unavailable;
+use crate::providers::{ProviderError, Providers};
 use async_trait::async_trait;
 use jobs::{
     commands::{
         carry_out::{Ending, begin_undo},
-        effect_ledger::local::{Refusal, Reversal, take_back as take_back_locally},
+        effect_ledger::{
+            compensate::{begin_compensation, end_compensation},
+            local::{Refusal, Reversal, take_back as take_back_locally},
+        },
     },
     domain::{
-        ApprovalId, TenantId,
+        ApprovalId, EffectId, TenantId,
         action::ActionType,
+        connection::ConnectionStatus,
         effect::EffectStatus,
         gate::{Gate, base_risk},
     },
     kinds::action::{ActionError, ActionOutcome, ActionResult},
     queue::Failure,
-    store::effects::{self, StoredEffect},
+    store::{
+        connections,
+        effects::{self, StoredEffect},
+    },
 };
 use sqlx::PgConnection;
 
 /// Takes back what can be, and says what became of each effect.
 pub(super) async fn take_back(
     ctx: &JobContext,
+    providers: &Providers,
     approval: ApprovalId,
 ) -> Result<(Vec<ActionOutcome>, Ending), Failure> {
     begin_undo(&ctx.pool, &ctx.job, approval)
@@ -43,7 +53,7 @@ pub(super) async fn take_back(
     let mut outcomes = Vec::new();
     let mut ending = Ending::Undone;
     for (index, effect) in done.iter().rev().enumerate() {
-        let Some(outcome) = one(ctx, index, approval, effect).await? else {
+        let Some(outcome) = one(&Far { ctx, providers }, index, approval, effect).await? else {
             continue;
         };
         if let Some(error) = &outcome.error {
@@ -55,14 +65,14 @@ pub(super) async fn take_back(
 }
 
 async fn one(
-    ctx: &JobContext,
+    far: &Far<'_>,
     index: usize,
     approval: ApprovalId,
     effect: &StoredEffect,
 ) -> Result<Option<ActionOutcome>, Failure> {
     let standing = matches!(
         effect.status,
-        EffectStatus::Succeeded | EffectStatus::Compensated
+        EffectStatus::Succeeded | EffectStatus::Compensating | EffectStatus::Compensated
     );
     let (Some(kind), true) = (ActionType::parse(&effect.kind), standing) else {
         return Ok(None);
@@ -79,13 +89,14 @@ async fn one(
         error: None,
     };
     let refused = match way_of(kind).filter(|_| kind.is_compensable()) {
-        // What has left the house is not called back.
-        None | Some(Way::Remote(_)) => Some((
+        None => Some((
             "not_compensable".to_owned(),
             "This cannot be taken back.".to_owned(),
         )),
+        Some(Way::Remote(remote)) => remotely(far, remote, effect.id).await?,
         Some(Way::Local(local)) => {
             let reversal = Bound(local);
+            let ctx = far.ctx;
             take_back_locally(&ctx.pool, &ctx.job, effect.id, &reversal)
                 .await
                 .map_err(ledger)?
@@ -102,6 +113,59 @@ async fn one(
         },
     }))
 }
+
+/// Takes back what left the house by the connection that it left by; says what was in the way.
+async fn remotely(
+    far: &Far<'_>,
+    remote: &'static dyn Remote,
+    id: EffectId,
+) -> Result<Option<(String, String)>, Failure> {
+    let (ctx, tenant) = (far.ctx, far.ctx.job.tenant);
+    let Some(done) = begin_compensation(&ctx.pool, &ctx.job, id)
+        .await
+        .map_err(ledger)?
+    else {
+        return Ok(None);
+    };
+    let read = async {
+        let mut conn = ctx.pool.acquire().await?;
+        match done.connection {
+            Some(id) => connections::find(&mut conn, tenant, id).await,
+            None => Ok(None),
+        }
+    };
+    let connection = read
+        .await
+        .map_err(|error: sqlx::Error| unavailable(&error))?;
+    let standing = connection.filter(|found| found.status != ConnectionStatus::Revoked);
+    let refused = match standing {
+        None => Some((
+            "connection_revoked",
+            "The account was disconnected.".to_owned(),
+        )),
+        Some(connection) => match remote.revert(far, &connection, &done).await {
+            Ok(()) => None,
+            Err(error) if worn_out(ctx, &error) => Some((error.code(), NOT_UNDONE.to_owned())),
+            Err(error) => Some(halt(ctx, &connection, error).await?),
+        },
+    };
+    let code = refused.as_ref().map(|(code, _)| *code);
+    end_compensation(&ctx.pool, &ctx.job, id, code)
+        .await
+        .map_err(ledger)?;
+    Ok(refused.map(|(code, message)| (code.to_owned(), message)))
+}
+
+/// Whether there is no use in coming back for it.
+fn worn_out(ctx: &JobContext, error: &ProviderError) -> bool {
+    let lost = matches!(
+        error,
+        ProviderError::Retryable { .. } | ProviderError::Unknown { .. }
+    );
+    lost && ctx.job.is_last_attempt()
+}
+
+const NOT_UNDONE: &str = "It could not be taken back, however often it was tried.";
 
 struct Bound(&'static dyn LocalEffect);
 

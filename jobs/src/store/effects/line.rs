@@ -1,0 +1,77 @@
+//! The last look at a connection before something is done by it, and the step to `in_flight`.
+
+use super::Holder;
+use crate::domain::{ConnectionId, EffectId, TenantId, action::ActionType};
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+/// A connection before something is sent by it.
+#[derive(Debug)]
+pub struct Line {
+    pub status: String,
+    /// When one more may be sent, if its hour is full.
+    pub full_until: Option<DateTime<Utc>>,
+    pub in_a_minute: DateTime<Utc>,
+}
+
+/// The connection, held until the transaction ends, and whether as many mails were sent by it within the hour as may be.
+///
+/// # Errors
+/// When the database does not answer in time.
+pub async fn lock_line(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    connection: ConnectionId,
+) -> Result<Option<Line>, sqlx::Error> {
+    let mail: Vec<String> = ActionType::ALL
+        .iter()
+        .filter(|kind| kind.is_mail())
+        .map(ToString::to_string)
+        .collect();
+    sqlx::query_as!(
+        Line,
+        r#"
+        with line as (
+            select status, sends_per_hour from connections where tenant_id = $1 and id = $2 for update
+        )
+        select status, now() + interval '1 minute' as "in_a_minute!", (
+            select begun_at + interval '1 hour' from effects
+            where tenant_id = $1 and connection_id = $2 and begun_at > now() - interval '1 hour'
+                and type = any($3)
+            order by begun_at desc
+            offset line.sends_per_hour - 1 limit 1
+        ) as full_until
+        from line
+        "#,
+        tenant.0,
+        connection.0,
+        &mail,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Moves an intent to `in_flight` and gives its bytes; `None` when it is no intent any more.
+///
+/// # Errors
+/// When the database refuses, or the intent has no bytes.
+pub async fn take_off(
+    conn: &mut PgConnection,
+    holder: Holder,
+    id: EffectId,
+    connection: ConnectionId,
+) -> Result<Option<Vec<u8>>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"update effects set status = 'in_flight', job_id = $3, attempt = $4, connection_id = $5, begun_at = now(),
+               updated_at = now()
+           where tenant_id = $1 and id = $2 and status = 'intent'
+           returning rendered as "rendered!""#,
+        holder.tenant.0,
+        id.0,
+        holder.job.0,
+        holder.attempt,
+        connection.0,
+    )
+    .fetch_optional(conn)
+    .await
+}

@@ -1,0 +1,45 @@
+//! The far side as an effect sees it: [`Far`] opens the connection it goes by.
+
+use crate::handler::JobContext;
+use crate::providers::{Mailer, ProviderError, Providers};
+use jobs::store::connections::{self, StoredConnection};
+
+/// What it takes to reach the far side.
+#[derive(Clone, Copy)]
+pub struct Far<'a> {
+    pub ctx: &'a JobContext,
+    pub providers: &'a Providers,
+}
+
+impl Far<'_> {
+    /// # Errors
+    /// [`ProviderError::Retryable`] if the secret cannot be read or opened here.
+    pub async fn mailer(
+        &self,
+        connection: &StoredConnection,
+    ) -> Result<Box<dyn Mailer>, ProviderError> {
+        let sealed = self.sealed(connection).await?;
+        self.providers
+            .mailer(self.ctx.job.tenant, connection, &sealed)
+            .map_err(|_| unready("the secret cannot be opened"))
+    }
+
+    /// The secret of a connection, still sealed.
+    async fn sealed(&self, connection: &StoredConnection) -> Result<Vec<u8>, ProviderError> {
+        let read = async {
+            let mut conn = self.ctx.pool.acquire().await?;
+            connections::sealed_secret(&mut conn, self.ctx.job.tenant, connection.id).await
+        };
+        read.await
+            .map_err(|_| unready("the secret could not be read"))?
+            .ok_or_else(|| unready("the connection is gone"))
+    }
+}
+
+/// Our side is not ready: nothing was done.
+pub(super) fn unready(detail: &str) -> ProviderError {
+    ProviderError::Retryable {
+        code: "internal_error",
+        detail: detail.to_owned(),
+    }
+}
