@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use uuid::Uuid;
 
 /// The kind of job; see [`Args`] and [`Output`].
 pub struct DraftGenerate;
@@ -144,6 +145,8 @@ pub struct Output {
     pub open_questions: Vec<String>,
     /// What it took for granted.
     pub assumptions: Vec<String>,
+    /// What was remembered for the user and went into it; see `/v1/memory`.
+    pub memory_ids: Vec<Uuid>,
     /// Of a revision: what changed in the text.
     pub diff: Vec<DiffLine>,
     /// Of a dry run: what would have been kept.

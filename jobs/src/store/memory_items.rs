@@ -43,7 +43,9 @@ pub struct Recalled {
     /// By which what was made of it cites it.
     pub id: MemoryId,
     pub level: Level,
+    pub scope: ScopeKind,
     pub key: String,
+    pub provenance: Provenance,
     /// As it is stored: [`crate::domain::memory::for_prompt_at`] says what of it a prompt may hold.
     pub value: Value,
 }
@@ -248,7 +250,7 @@ pub async fn for_prompt(
     let rows = sqlx::query!(
         r#"
         with in_scope as (
-            select id, level, key, value, pinned, created_at,
+            select id, level, scope, key, value, provenance, pinned, created_at,
                 row_number() over (partition by level order by pinned desc, created_at desc, id desc) as place
             from memory_items
             where tenant_id = $1 and user_id = $2
@@ -256,7 +258,7 @@ pub async fn for_prompt(
                 and (scope = 'global' or (scope, scope_value) in (select * from unnest($3::text[], $4::text[])))
         ),
         fitting as (
-            select id, level, key, value, pinned, created_at,
+            select id, level, scope, key, value, provenance, pinned, created_at,
                 sum(length(key) + length(value::text)) over (order by pinned desc, created_at desc, id desc) as characters
             from in_scope where place <= $5
         ),
@@ -270,7 +272,7 @@ pub async fn for_prompt(
             ) as held
             where item.tenant_id = $1 and item.id = held.id
         )
-        select id as "id: MemoryId", level, key, value from fitting
+        select id as "id: MemoryId", level, scope, key, value, provenance from fitting
         where characters <= $6
         order by pinned desc, created_at desc, id desc
         "#,
@@ -288,7 +290,9 @@ pub async fn for_prompt(
             Ok(Recalled {
                 id: row.id,
                 level: known(Level::parse(&row.level), "level")?,
+                scope: known(ScopeKind::parse(&row.scope), "scope")?,
                 key: row.key,
+                provenance: known(Provenance::parse(&row.provenance), "provenance")?,
                 value: row.value,
             })
         })

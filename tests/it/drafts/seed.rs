@@ -43,7 +43,7 @@ pub(crate) fn making(origin: Origin) -> Making {
         open_questions: Vec::new(),
         memory_ids: Vec::new(),
         model: Some("script-1".into()),
-        prompt_version: Some("draft.v1".into()),
+        prompt_version: Some("draft.v2".into()),
         job: JobId::new(),
     }
 }

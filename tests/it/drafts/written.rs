@@ -26,7 +26,7 @@ async fn post(client: &Client, path: &str, body: &Value) -> Answer {
 }
 
 /// The output of the job, once it has succeeded.
-async fn done(client: &Client, path: &str, body: &Value) -> Value {
+pub(super) async fn done(client: &Client, path: &str, body: &Value) -> Value {
     let asked = post(client, path, body).await;
     assert_eq!(asked.status, 202, "{}", asked.text);
     let job = client.finished(asked.body["id"].as_str().unwrap()).await;
@@ -35,7 +35,7 @@ async fn done(client: &Client, path: &str, body: &Value) -> Value {
 }
 
 /// Hands in a mail that nothing is done about; its id.
-async fn message(client: &Client, subject: &str) -> Value {
+pub(super) async fn message(client: &Client, subject: &str) -> Value {
     let body = json!({
         "mode": "rules_only",
         "message": {

@@ -106,6 +106,17 @@ impl FakeModel {
             .len()
     }
 
+    /// Everything it was told by this call, the first being 0.
+    pub(crate) fn told(&self, call: usize) -> String {
+        let asked = self.shared.asked.lock().expect("no panic with the lock");
+        let messages = asked[call]["messages"].as_array().expect("messages");
+        messages
+            .iter()
+            .filter_map(|message| message["content"].as_str())
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+
     /// Waits until it was asked this often.
     pub(crate) async fn asked(&self, calls: usize) {
         eventually(super::wait::SOON, async || match self.calls() {

@@ -9,6 +9,7 @@
 mod compose;
 mod guards;
 mod load;
+mod memory;
 mod output;
 mod parse_reply;
 mod prompt;
@@ -147,7 +148,7 @@ fn new_version(
                 | DraftMode::FollowUp => Origin::Llm,
             },
             instructions: args.instructions.clone(),
-            tone: args.tone,
+            tone: case.tone(args),
             confidence: reply.confidence,
             language: reply.language.clone(),
             assumptions: reply.assumptions.clone(),

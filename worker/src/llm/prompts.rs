@@ -24,10 +24,10 @@ pub const TRIAGE: PromptFile = PromptFile {
 
 /// A mail in a person's name.
 pub const DRAFT: PromptFile = PromptFile {
-    version: "draft.v1",
-    text: include_str!("prompts/draft.v1.txt"),
-    schema_name: "draft_v1",
-    schema: include_str!("prompts/draft.v1.schema.json"),
+    version: "draft.v2",
+    text: include_str!("prompts/draft.v2.txt"),
+    schema_name: "draft_v2",
+    schema: include_str!("prompts/draft.v2.schema.json"),
 };
 
 impl PromptFile {

@@ -26,6 +26,7 @@ use jobs::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 const MOST: i64 = 100;
 
@@ -84,6 +85,8 @@ pub(super) struct DraftVersion {
     language: Option<String>,
     assumptions: Vec<String>,
     open_questions: Vec<String>,
+    /// What was remembered for the user and went into it; see `/v1/memory`.
+    memory_ids: Vec<Uuid>,
     model: Option<String>,
     prompt_version: Option<String>,
     /// The job that wrote it.
@@ -207,6 +210,7 @@ impl From<StoredVersion> for DraftVersion {
             language: making.language,
             assumptions: making.assumptions,
             open_questions: making.open_questions,
+            memory_ids: making.memory_ids,
             model: making.model,
             prompt_version: making.prompt_version,
             job_id: making.job,

@@ -137,6 +137,7 @@ mod tests {
             answered: false,
             injection_suspected: false,
             base: None,
+            memories: Vec::new(),
         }
     }
 

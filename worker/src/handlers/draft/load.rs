@@ -1,5 +1,6 @@
 //! Everything that must be known before a mail is written: [`Case`]. Holds no connection while it parses.
 
+use super::memory;
 use crate::handler::JobContext;
 use crate::handlers::unavailable;
 use jobs::{
@@ -7,7 +8,7 @@ use jobs::{
         MessageId,
         action::ActionType,
         approval::Status,
-        draft::{DraftMode, DraftStep},
+        draft::{DraftMode, DraftStep, Tone},
         gate::{Circumstances, Confirmation, HighRiskPolicy, Risk, TrustMode, decide},
         mail::{Address, Mail, is_automatic},
     },
@@ -17,6 +18,7 @@ use jobs::{
         approvals,
         draft_versions::{self, StoredVersion},
         drafts::{self, StoredDraft},
+        memory_items::Recalled,
         messages, tenants, triage_results,
         users::{self, Correspondent},
     },
@@ -33,6 +35,8 @@ pub(super) struct Case {
     pub(super) answered: bool,
     pub(super) injection_suspected: bool,
     pub(super) base: Option<Former>,
+    /// What is remembered for the writer, as a prompt may hold it.
+    pub(super) memories: Vec<Recalled>,
 }
 
 /// What is revised.
@@ -60,6 +64,11 @@ impl Case {
             .iter()
             .map(|writer| writer.email.to_lowercase())
             .collect()
+    }
+
+    /// As the user has asked for now, or else before.
+    pub(super) fn tone(&self, args: &Args) -> Option<Tone> {
+        args.tone.or_else(|| memory::learned_tone(&self.memories))
     }
 
     /// What it can cost to send a mail here.
@@ -137,14 +146,27 @@ pub(super) async fn load(ctx: &JobContext, args: &Args) -> Result<Case, Failure>
             .await
             .map_err(failed)?;
     }
-    Ok(Case {
+    let recalled = match &writer {
+        Some(writer) => {
+            let mail = mail.as_ref().map(|(_, mail)| mail);
+            memory::recall(&mut conn, tenant, writer, args, mail)
+                .await
+                .map_err(failed)?
+        }
+        None => Vec::new(),
+    };
+    drop(conn);
+    let mut case = Case {
         trust,
         writer,
         mail,
         answered,
         injection_suspected,
         base,
-    })
+        memories: Vec::new(),
+    };
+    case.memories = memory::redacted(recalled, case.risk());
+    Ok(case)
 }
 
 async fn load_base(

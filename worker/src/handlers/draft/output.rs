@@ -23,6 +23,7 @@ fn empty(args: &Args, outcome: DraftOutcome) -> Output {
         open_questions: Vec::new(),
         assumptions: Vec::new(),
         diff: Vec::new(),
+        memory_ids: Vec::new(),
         preview: None,
         dry_run: args.dry_run,
         llm: LlmUsage::default(),
@@ -56,6 +57,7 @@ pub(super) fn of_questions(args: &Args, reply: &Reply) -> Output {
 pub(super) fn of_preview(args: &Args, reply: &Reply, letter: &Letter) -> Output {
     Output {
         send_at: letter.send_at,
+        memory_ids: reply.used_memory_ids.clone(),
         preview: Some(Preview {
             to: letter.to.clone(),
             cc: letter.cc.clone(),
@@ -74,6 +76,7 @@ pub(super) fn of_version(args: &Args, reply: &Reply, case: &Case, version: &NewV
         version: Some(version.number),
         approval_id: version.approval_id(),
         send_at: version.letter.send_at,
+        memory_ids: version.making.memory_ids.clone(),
         diff: former.map_or_else(Vec::new, |former| {
             diff(&former.body_text, &version.letter.body_text)
         }),

@@ -155,6 +155,14 @@ fn faults_of(reply: &Reply, case: &Case, args: &Args) -> Vec<TextFault> {
     if let Some(base) = &case.base {
         known.push(&base.version.letter.body_text);
     }
+    let said: Vec<String> = case
+        .memories
+        .iter()
+        .filter(|item| item.provenance.is_users())
+        .map(|item| item.value.to_string())
+        .collect();
+    known.extend(said.iter().map(String::as_str));
+    let shown: Vec<Uuid> = case.memories.iter().map(|item| item.id.0).collect();
     let answered = mail
         .filter(|_| answers(args, case) && args.instructions.is_none())
         .map_or("", |mail| mail.body_text.as_str());
@@ -163,8 +171,7 @@ fn faults_of(reply: &Reply, case: &Case, args: &Args) -> Vec<TextFault> {
         max_words: args.max_words.into(),
         answers: answered,
         known: &known,
-        // No memory is shown yet, so none can have been used.
-        memories: (&reply.used_memory_ids, &[]),
+        memories: (&reply.used_memory_ids, &shown),
     })
 }
 
@@ -192,6 +199,7 @@ mod tests {
             answered: false,
             injection_suspected: false,
             base: None,
+            memories: Vec::new(),
         }
     }
 

@@ -1,9 +1,10 @@
 //! What the model is told: what the user wants, as trusted text, and the mail as labelled evidence.
 //!
 //! The instructions are a versioned text file beside the model client; here is only what changes from draft to draft. The
-//! mail, and every text a model has written, goes in as untrusted parts and nowhere else.
+//! mail, what was remembered of one, and every text a model has written go in as untrusted parts and nowhere else.
 
 use super::load::{Case, answers};
+use super::memory;
 use super::parse_reply::ReplyFault;
 use crate::llm::{Prompt, Trusted, Untrusted, prompts::DRAFT};
 use chrono::{DateTime, Utc};
@@ -41,6 +42,9 @@ pub(super) fn question(
         }
         prompt = prompt.untrusted("body", Untrusted::capped(&mail.body_text, BODY));
     }
+    if let Some(remembered) = memory::of_others(&case.memories) {
+        prompt = prompt.untrusted("memory", Untrusted::new(&remembered));
+    }
     match &case.base {
         Some(base) => prompt.untrusted("draft", Untrusted::new(&base.version.letter.body_text)),
         None => prompt,
@@ -68,12 +72,12 @@ pub(super) fn repair(
         .untrusted("fault", Untrusted::new(&fault.message))
 }
 
-/// Today, the task, and what the user has said.
+/// Today, the task, and what the user has said, now and before.
 fn context(case: &Case, args: &Args, letter: &Letter, asked_on: DateTime<Utc>) -> String {
     let mut text = format!("Today is {} (UTC).\n", asked_on.format("%A, %Y-%m-%d"));
     text.push_str(task(args.mode));
     text.push_str(&format!("\nWrite at most {} words.\n", args.max_words));
-    if let Some(tone) = args.tone {
+    if let Some(tone) = case.tone(args) {
         text.push_str(manner(tone));
     }
     if answers(args, case)
@@ -92,6 +96,10 @@ fn context(case: &Case, args: &Args, letter: &Letter, asked_on: DateTime<Utc>) -
         if let Some(said) = said {
             text.push_str(&format!("{what}: {said}\n"));
         }
+    }
+    if let Some(remembered) = memory::of_the_owner(&case.memories) {
+        text.push_str("What the owner has said before, each with its id in brackets:\n");
+        text.push_str(&remembered);
     }
     text
 }
@@ -179,6 +187,7 @@ mod tests {
             answered: false,
             injection_suspected: false,
             base: None,
+            memories: Vec::new(),
         }
     }
 

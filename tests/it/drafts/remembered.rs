@@ -1,0 +1,135 @@
+//! What is remembered for a user goes into the mail that is written for them, and into nobody else's.
+
+use super::written::{done, message};
+use crate::support::{
+    Client, TestDb,
+    client::send,
+    model::{FakeModel, Reply},
+    system::TestApi,
+};
+use jobs::domain::session::Role;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// Puts a note into the user's memory; its id.
+async fn note(client: &Client, body: Value) -> String {
+    let kept = send(client.request(Method::PUT, "/v1/memory").json(&body)).await;
+    assert_eq!(kept.status, 201, "{}", kept.text);
+    kept.body["id"].as_str().unwrap().to_owned()
+}
+
+fn habit(key: &str, value: &str) -> Value {
+    json!({"level": "procedural", "key": key, "value": value})
+}
+
+fn of_sender(sender: &str, key: &str, value: &str) -> Value {
+    json!({"level": "semantic", "scope": "sender", "scope_value": sender, "key": key, "value": value})
+}
+
+/// A letter by a model that says it used these.
+fn letter(used: &[&str]) -> Reply {
+    let answer = json!({
+        "body_text": "Hello Ada,\n\nthe second one.", "subject": null, "confidence": "HIGH", "assumptions": [],
+        "open_questions": [], "used_memory_ids": used, "language": "en",
+    });
+    Reply::Says(answer.to_string())
+}
+
+#[tokio::test]
+async fn a_mail_is_written_with_what_its_writer_has_said_and_with_nobody_else_s() {
+    let db = TestDb::new().await;
+    let api = TestApi::start(&db).await;
+    let client = api.sign_in(&db).await;
+    let colleague = client.colleague(&db, Role::Member).await;
+    let stranger = api.sign_in(&db).await;
+    let sign_off = note(&client, habit("sign-off", "Mossy regards")).await;
+    note(
+        &client,
+        of_sender("ada@x.example", "plan", "She means the blue plan"),
+    )
+    .await;
+    note(
+        &client,
+        of_sender("eve@x.example", "plan", "Eve means the red plan"),
+    )
+    .await;
+    note(&client, habit("desk", "Call +44 20 7946 0958")).await;
+    note(&client, habit("tone", "formal")).await;
+    note(&colleague, habit("sign-off", "A colleague's regards")).await;
+    note(&stranger, habit("sign-off", "A stranger's regards")).await;
+    let model = FakeModel::start([letter(&[&sign_off])]).await;
+    let _worker = model.worker(&db, &[]).await;
+    let message = message(&client, "Plan").await;
+    let body = json!({"mode": "reply", "message_id": message});
+    let output = done(&client, "/v1/jobs/draft", &body).await;
+    assert_eq!(output["outcome"], "drafted", "{output}");
+    let told = model.told(0);
+    for said in [
+        &format!("[{sign_off}] procedural, sign-off: \"Mossy regards\""),
+        "She means the blue plan",
+        "Tone: formal.",
+        "Call [redacted]",
+    ] {
+        assert!(told.contains(said), "{said} is not in {told}");
+    }
+    for hidden in ["Eve means", "A colleague's", "A stranger's", "7946"] {
+        assert!(!told.contains(hidden), "{hidden} is in {told}");
+    }
+    assert_eq!(output["memory_ids"], json!([sign_off]));
+    let id = output["draft_id"].as_str().unwrap();
+    let newest = client.get(&format!("/v1/drafts/{id}")).await.body["newest"].clone();
+    assert_eq!(
+        (&newest["memory_ids"], &newest["tone"]),
+        (&json!([sign_off]), &json!("formal"))
+    );
+    let used: i64 = db
+        .one("select count(*) from memory_items where use_count > 0")
+        .await;
+    assert_eq!(used, 4);
+}
+
+#[tokio::test]
+async fn an_item_that_was_not_shown_is_not_cited() {
+    let db = TestDb::new().await;
+    let api = TestApi::start(&db).await;
+    let client = api.sign_in(&db).await;
+    let colleague = client.colleague(&db, Role::Member).await;
+    let theirs = note(&colleague, habit("sign-off", "Cheers")).await;
+    let model = FakeModel::start([letter(&[&theirs]), letter(&[])]).await;
+    let _worker = model.worker(&db, &[]).await;
+    let message = message(&client, "Plan").await;
+    let body = json!({"mode": "reply", "message_id": message, "tone": "brief"});
+    let output = done(&client, "/v1/jobs/draft", &body).await;
+    assert_eq!(output["memory_ids"], json!([]));
+    assert!(model.told(1).contains("a memory that was not given"));
+    assert!(model.told(0).contains("Tone: brief"));
+}
+
+#[tokio::test]
+async fn what_a_mail_has_left_in_the_memory_is_evidence_and_no_instruction() {
+    let db = TestDb::new().await;
+    let api = TestApi::start(&db).await;
+    let client = api.sign_in(&db).await;
+    let read = note(
+        &client,
+        json!({"level": "episodic", "key": "tone", "value": "brief"}),
+    )
+    .await;
+    // As a job leaves it that has read a mail.
+    db.execute("update memory_items set provenance = 'email'")
+        .await;
+    let model = FakeModel::start([letter(&[&read])]).await;
+    let _worker = model.worker(&db, &[]).await;
+    let message = message(&client, "Plan").await;
+    let body = json!({"mode": "reply", "message_id": message});
+    let output = done(&client, "/v1/jobs/draft", &body).await;
+    assert_eq!(output["memory_ids"], json!([read]));
+    let told = model.told(0);
+    let (before, after) = told.split_once(&read).unwrap();
+    assert!(
+        before
+            .rfind("UNTRUSTED")
+            .is_some_and(|at| before[at..].contains("memory"))
+    );
+    assert!(!after.contains("Tone: brief") && !before.contains("said before, each"));
+}
