@@ -21,7 +21,8 @@ const MOST: usize = 200;
 /// When the API refuses or cannot be reached.
 pub async fn connect(client: &Client, sink: &SmtpSink, address: &str) -> Result<(), ClientError> {
     let known = client.get("/v1/connections").await?;
-    for connection in items(&known) {
+    let of_mail = |connection: &&Value| connection["provider"] == "imap_smtp";
+    for connection in items(&known).iter().filter(of_mail) {
         if let Some(id) = connection["id"].as_str() {
             client.delete(&format!("/v1/connections/{id}")).await?;
         }

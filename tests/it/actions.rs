@@ -2,7 +2,7 @@
 
 mod approved;
 mod desk;
-mod sending;
+pub(crate) mod sending;
 
 use crate::{
     rules::put,

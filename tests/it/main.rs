@@ -14,6 +14,7 @@ mod approvals;
 mod audit;
 mod canary;
 mod chaos;
+mod connections;
 mod corpus;
 mod crash;
 mod dashboards;

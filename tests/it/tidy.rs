@@ -118,15 +118,15 @@ fn only_one_file_reads_the_environment() {
 }
 
 #[test]
-fn only_model_and_effects_reach_the_outside() {
+fn only_model_and_providers_reach_the_outside() {
     let needles = ["reqwest", "TcpStream::connect"];
-    let allowed = ["worker/src/llm", "worker/src/effects"];
+    let allowed = ["worker/src/llm", "worker/src/providers"];
     let crates = ["api/", "jobs/", "worker/"];
     hold(only_in(
         &crates,
         &allowed,
         &needles,
-        "only worker::llm and worker::effects open connections",
+        "only worker::llm and worker::providers open connections",
     ));
 }
 

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use guard::Guard;
 use jobs::{
-    commands::connect::open_mail_secret,
-    domain::{TenantId, connection::Provider},
+    commands::connect::open_login,
+    domain::{TenantId, connection::Settings},
     secrets::{KeyRing, Unsealable},
     store::connections::StoredConnection,
 };
@@ -77,6 +77,8 @@ pub enum OpenError {
     NoKeys,
     #[error("the secret cannot be opened")]
     Sealed(#[from] Unsealable),
+    #[error("the connection is of another kind")]
+    OtherKind,
 }
 
 /// Opens connections.
@@ -100,13 +102,14 @@ impl Providers {
         sealed: &[u8],
     ) -> Result<Box<dyn Mailer>, OpenError> {
         let keys = self.keys.as_ref().ok_or(OpenError::NoKeys)?;
-        let secret = open_mail_secret(keys, tenant, connection.id, sealed)?;
-        match connection.provider {
-            Provider::ImapSmtp => Ok(Box::new(Smtp {
-                server: connection.settings.smtp.clone(),
-                secret,
-                guard: self.guard,
-            })),
-        }
+        let Settings::Mail(settings) = &connection.settings else {
+            return Err(OpenError::OtherKind);
+        };
+        let secret = open_login(keys, tenant, connection.id, sealed)?;
+        Ok(Box::new(Smtp {
+            server: settings.smtp.clone(),
+            secret,
+            guard: self.guard,
+        }))
     }
 }

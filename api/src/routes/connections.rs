@@ -1,4 +1,7 @@
-//! A user's accounts at providers: `/v1/connections`. Secrets go in and never come out.
+//! A user's accounts at providers: `/v1/connections`. Secrets go in and never come out, but for a signing secret that we
+//! made: it is shown once.
+
+mod body;
 
 use crate::{
     App, AppState,
@@ -12,20 +15,20 @@ use axum::{
     extract::{Path, State},
     http::{HeaderName, Method, StatusCode, header},
 };
+use body::{NewConnection, NewSecret, shown};
 use chrono::{DateTime, Utc};
 use jobs::{
-    commands::connect::{ConnectError, ConnectMail, connect_mail, disconnect, reauthenticate},
+    commands::connect::{ConnectError, connect, disconnect, reauthenticate},
     domain::{
         ConnectionId,
-        connection::{ConnectionStatus, MailSecret, MailSettings, Provider, Server},
+        connection::{ConnectionStatus, Provider, Server, Settings, WebUrl},
         session::Scope,
     },
     secrets::KeyRing,
     store::connections::{self, StoredConnection},
 };
 use schemars::JsonSchema;
-use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 const JSON: &str = "application/json";
 const ONE: &str = "/v1/connections/{id}";
@@ -57,7 +60,9 @@ pub fn routes() -> Vec<Route> {
             access,
             create,
         )
-        .summary("Connect a mail account, by which actions may send")
+        .summary(
+            "Connect a mail account, a calendar or a webhook, by which actions may leave the house",
+        )
         .body::<NewConnection>(JSON)
         .answer::<Connection>(201, "The connection, its version as ETag"),
         Route::new(Method::GET, ONE, "get_connection", access, get)
@@ -71,7 +76,7 @@ pub fn routes() -> Vec<Route> {
             reauth,
         ))
         .summary("Give a connection a new secret; jobs that waited for it go on")
-        .body::<Secret>(JSON)
+        .body::<NewSecret>(JSON)
         .answer::<Connection>(200, "The connection as it is now"),
         Route::new(Method::DELETE, ONE, "delete_connection", access, delete)
             .summary("Disconnect an account and forget its secret")
@@ -79,53 +84,21 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-/// A mail account to be.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct NewConnection {
-    #[expect(
-        dead_code,
-        reason = "there is one so far; naming it keeps room for more"
-    )]
-    provider: Provider,
-    /// What mail is sent as.
-    address: String,
-    /// Beside the address, up to 100 characters.
-    #[serde(default)]
-    display_name: Option<String>,
-    smtp: Server,
-    /// Up to 320 characters; empty if the server asks for none.
-    username: String,
-    #[schemars(with = "String")]
-    password: SecretString,
-    /// Mails an hour at most, 1 to 10,000; 60 if it is left out.
-    #[serde(default)]
-    #[schemars(range(min = 1, max = 10_000))]
-    sends_per_hour: Option<i32>,
-    /// Recipients of one mail at most, 1 to 1,000; 20 if it is left out.
-    #[serde(default)]
-    #[schemars(range(min = 1, max = 1_000))]
-    max_recipients: Option<i32>,
-}
-
-/// What opens an account.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "ConnectionSecret")]
-struct Secret {
-    username: String,
-    #[schemars(with = "String")]
-    password: SecretString,
-}
-
 /// An account without its secret.
 #[derive(Serialize, JsonSchema)]
 struct Connection {
     id: ConnectionId,
     provider: Provider,
+    /// What mail is sent as, or the URL.
     address: String,
     display_name: Option<String>,
-    smtp: Server,
+    /// Of a mail account.
+    smtp: Option<Server>,
+    /// Of a calendar or a webhook.
+    url: Option<WebUrl>,
+    /// Only in the answer to the request that had it made: it is not shown again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signing_secret: Option<String>,
     status: ConnectionStatus,
     /// Why it is not active, as a code.
     last_error: Option<String>,
@@ -163,7 +136,7 @@ async fn get(
     connections::find(&mut conn, session.tenant, id)
         .await?
         .filter(|found| found.user == session.user)
-        .map(versioned)
+        .map(|found| versioned(found.into()))
         .ok_or_else(ApiError::not_found)
 }
 
@@ -173,54 +146,21 @@ async fn create(
     context: RequestContext,
     StrictJson(body): StrictJson<NewConnection>,
 ) -> Result<(StatusCode, Versioned), ApiError> {
-    let secret = secret(body.username, body.password)?;
-    let (sends_per_hour, max_recipients) = (
-        body.sends_per_hour.unwrap_or(60),
-        body.max_recipients.unwrap_or(20),
-    );
-    let name = body.display_name.as_deref();
-    for (sound, pointer, detail) in [
-        (
-            is_address(&body.address),
-            "/address",
-            "Use one plain mail address.",
-        ),
-        (
-            name.is_none_or(|name| is_line(name, 1, 100)),
-            "/display_name",
-            "Use a name of 1 to 100 characters, none of them a control character.",
-        ),
-        (
-            body.smtp.is_sound(),
-            "/smtp",
-            "Name a host and a port from 1 to 65535.",
-        ),
-        (
-            (1..=10_000).contains(&sends_per_hour),
-            "/sends_per_hour",
-            "Use 1 to 10,000 mails an hour.",
-        ),
-        (
-            (1..=1_000).contains(&max_recipients),
-            "/max_recipients",
-            "Use 1 to 1,000 recipients.",
-        ),
-    ] {
-        if !sound {
-            return Err(invalid(pointer, detail));
-        }
-    }
-    let settings = MailSettings { smtp: body.smtp };
-    let new = ConnectMail {
-        address: &body.address,
-        display_name: name,
-        settings: &settings,
-        secret: &secret,
-        sends_per_hour,
-        max_recipients,
+    let keys = keys(&app)?;
+    let new = body.check()?;
+    let stored = connect(
+        &app.pool,
+        keys,
+        &session,
+        &new.as_command(),
+        &context.request_id,
+    )
+    .await?;
+    let answer = Connection {
+        signing_secret: shown(new.made, &new.secret),
+        ..stored.into()
     };
-    let stored = connect_mail(&app.pool, keys(&app)?, &session, &new, &context.request_id).await?;
-    Ok((success::CREATED, versioned(stored)))
+    Ok((success::CREATED, versioned(answer)))
 }
 
 async fn reauth(
@@ -229,15 +169,17 @@ async fn reauth(
     context: RequestContext,
     Path(id): Path<String>,
     IfMatch(version): IfMatch,
-    StrictJson(body): StrictJson<Secret>,
+    StrictJson(body): StrictJson<NewSecret>,
 ) -> Result<Versioned, ApiError> {
     let which = (connection_id(&id)?, version);
-    let secret = secret(body.username, body.password)?;
+    let (secret, made) = body.check()?;
     let request_id = &context.request_id;
-    reauthenticate(&app.pool, keys(&app)?, &session, which, &secret, request_id)
-        .await
-        .map(versioned)
-        .map_err(Into::into)
+    let stored =
+        reauthenticate(&app.pool, keys(&app)?, &session, which, &secret, request_id).await?;
+    Ok(versioned(Connection {
+        signing_secret: shown(made, &secret),
+        ..stored.into()
+    }))
 }
 
 async fn delete(
@@ -269,55 +211,26 @@ fn connection_id(text: &str) -> Result<ConnectionId, ApiError> {
     text.parse().map_err(|_| ApiError::not_found())
 }
 
-fn secret(username: String, password: SecretString) -> Result<MailSecret, ApiError> {
-    use secrecy::ExposeSecret;
-    if !is_line(&username, 0, 320) {
-        let detail = "Use a user name of at most 320 characters, none of them a control character.";
-        return Err(invalid("/username", detail));
-    }
-    if !is_line(password.expose_secret(), 0, 1_000) {
-        let detail =
-            "Use a password of at most 1,000 characters, none of them a control character.";
-        return Err(invalid("/password", detail));
-    }
-    Ok(MailSecret { username, password })
-}
-
-fn is_line(text: &str, least: usize, most: usize) -> bool {
-    (least..=most).contains(&text.chars().count()) && !text.chars().any(char::is_control)
-}
-
-fn is_address(text: &str) -> bool {
-    let plain = text.is_ascii()
-        && text.len() <= 320
-        && !text.contains(|c: char| c.is_whitespace() || c.is_control() || "<>,;\"()".contains(c));
-    plain
-        && text.split_once('@').is_some_and(|(local, domain)| {
-            !local.is_empty() && !domain.is_empty() && !domain.contains('@')
-        })
-}
-
-fn invalid(pointer: &'static str, detail: &'static str) -> ApiError {
-    ApiError::new(Code::InvalidBody, detail).at(
-        pointer,
-        "INVALID_VALUE",
-        "The value does not fit this field.",
-    )
-}
-
-fn versioned(connection: StoredConnection) -> Versioned {
+fn versioned(connection: Connection) -> Versioned {
     let etag = format!("\"{}\"", connection.version);
-    ([(header::ETAG, etag)], Json(connection.into()))
+    ([(header::ETAG, etag)], Json(connection))
 }
 
 impl From<StoredConnection> for Connection {
     fn from(stored: StoredConnection) -> Self {
+        let provider = stored.settings.provider();
+        let (smtp, url) = match stored.settings {
+            Settings::Mail(mail) => (Some(mail.smtp), None),
+            Settings::Calendar(web) | Settings::Webhook(web) => (None, Some(web.url)),
+        };
         Self {
             id: stored.id,
-            provider: stored.provider,
+            provider,
             address: stored.address,
             display_name: stored.display_name,
-            smtp: stored.settings.smtp,
+            smtp,
+            url,
+            signing_secret: None,
             status: stored.status,
             last_error: stored.last_error,
             sends_per_hour: stored.sends_per_hour,
@@ -334,9 +247,14 @@ impl From<ConnectError> for ApiError {
         match error {
             ConnectError::AddressTaken => Self::new(
                 Code::Conflict,
-                "You have a connection with this address. Give it a new secret, or disconnect it first.",
+                "You have a connection with this address or URL. Give it a new secret, or disconnect it first.",
             ),
             ConnectError::NotFound => Self::not_found(),
+            ConnectError::WrongSecret => Self::new(
+                Code::InvalidBody,
+                "A mail account or calendar is opened by `username` and `password`, a webhook by `signing_secret`.",
+            )
+            .at("", "INVALID_VALUE", "This is not what opens this connection."),
             ConnectError::Stale { .. } => if_match::stale(),
             ConnectError::Database(source) => source.into(),
         }

@@ -2,8 +2,8 @@
 
 use crate::{
     domain::{
-        Action, Actor, ConnectionId, Detail, NewAuditEntry, Session,
-        connection::{MailSecret, MailSettings, Provider},
+        Action, Actor, ConnectionId, Detail, NewAuditEntry, Session, TenantId,
+        connection::{MailSecret, Secret, Settings, SigningSecret},
     },
     queue::Job,
     secrets::{KeyRing, Place, Sealed, Unsealable},
@@ -12,15 +12,15 @@ use crate::{
         connections::{self, NewConnection, StoredConnection},
     },
 };
-use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgPool;
 
 /// An account as its user describes it.
-pub struct ConnectMail<'a> {
+pub struct Connect<'a> {
+    /// What mail is sent as, or the URL.
     pub address: &'a str,
     pub display_name: Option<&'a str>,
-    pub settings: &'a MailSettings,
-    pub secret: &'a MailSecret,
+    pub settings: &'a Settings,
+    pub secret: &'a Secret,
     pub sends_per_hour: i32,
     pub max_recipients: i32,
 }
@@ -32,6 +32,8 @@ pub enum ConnectError {
     AddressTaken,
     #[error("there is no such connection")]
     NotFound,
+    #[error("the secret is of another kind than the connection")]
+    WrongSecret,
     #[error("version {present} is there, not {asked}")]
     Stale { asked: i32, present: i32 },
     #[error("could not write the connection")]
@@ -40,11 +42,11 @@ pub enum ConnectError {
 
 /// # Errors
 /// If the user has this address, or the database refuses.
-pub async fn connect_mail(
+pub async fn connect(
     pool: &PgPool,
     keys: &KeyRing,
     session: &Session,
-    new: &ConnectMail<'_>,
+    new: &Connect<'_>,
     request_id: &str,
 ) -> Result<StoredConnection, ConnectError> {
     let id = ConnectionId::new();
@@ -52,7 +54,6 @@ pub async fn connect_mail(
     let row = NewConnection {
         id,
         user: session.user,
-        provider: Provider::ImapSmtp,
         address: new.address,
         display_name: new.display_name,
         settings: new.settings,
@@ -64,11 +65,9 @@ pub async fn connect_mail(
     if !connections::insert(&mut tx, session.tenant, &row).await? {
         return Err(ConnectError::AddressTaken);
     }
-    let entry = entry(session, Action::CONNECTION_CREATED, id, request_id);
+    let stored = own(&mut tx, session, id).await?;
+    let entry = entry(session, Action::CONNECTION_CREATED, &stored, request_id);
     audit::insert(&mut tx, &[entry]).await?;
-    let stored = connections::find(&mut tx, session.tenant, id)
-        .await?
-        .ok_or(ConnectError::NotFound)?;
     tx.commit().await?;
     Ok(stored)
 }
@@ -82,11 +81,20 @@ pub async fn reauthenticate(
     keys: &KeyRing,
     session: &Session,
     (id, version): (ConnectionId, i32),
-    secret: &MailSecret,
+    secret: &Secret,
     request_id: &str,
 ) -> Result<StoredConnection, ConnectError> {
     let mut tx = pool.begin().await?;
     let present = own(&mut tx, session, id).await?;
+    let fits = match (&present.settings, secret) {
+        (Settings::Mail(_) | Settings::Calendar(_), Secret::Login(_))
+        | (Settings::Webhook(_), Secret::Signing(_)) => true,
+        (Settings::Mail(_) | Settings::Calendar(_), Secret::Signing(_))
+        | (Settings::Webhook(_), Secret::Login(_)) => false,
+    };
+    if !fits {
+        return Err(ConnectError::WrongSecret);
+    }
     let secret = seal(keys, session, id, secret);
     if !connections::replace_secret(&mut tx, session.tenant, id, version, &secret).await? {
         return Err(ConnectError::Stale {
@@ -94,9 +102,14 @@ pub async fn reauthenticate(
             present: present.version,
         });
     }
-    let entry = entry(session, Action::CONNECTION_REAUTHENTICATED, id, request_id);
-    audit::insert(&mut tx, &[entry]).await?;
     let stored = own(&mut tx, session, id).await?;
+    let entry = entry(
+        session,
+        Action::CONNECTION_REAUTHENTICATED,
+        &stored,
+        request_id,
+    );
+    audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
     Ok(stored)
 }
@@ -112,11 +125,11 @@ pub async fn disconnect(
     request_id: &str,
 ) -> Result<(), ConnectError> {
     let mut tx = pool.begin().await?;
-    own(&mut tx, session, id).await?;
-    if !connections::revoke(&mut tx, session.tenant, id).await? {
+    let present = own(&mut tx, session, id).await?;
+    if !connections::revoke(&mut tx, session.tenant, id, None).await? {
         return Err(ConnectError::NotFound);
     }
-    let entry = entry(session, Action::CONNECTION_REVOKED, id, request_id);
+    let entry = entry(session, Action::CONNECTION_REVOKED, &present, request_id);
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
     Ok(())
@@ -147,18 +160,31 @@ pub async fn refuse(
     let mut tx = pool.begin().await?;
     let (id, version) = (connection.id, connection.version);
     if connections::require_reauth(&mut tx, job.tenant, id, version, code).await? {
-        let actor = Actor::Worker(job.lease.worker);
-        let action = Action::CONNECTION_REFUSED;
-        let entry = NewAuditEntry::new(job.tenant, actor, action, "connection", id)
-            .with_request(job.request_id.as_deref())
-            .with_attempt(job.lease.job, job.lease.attempt)
-            .failed(code);
+        let entry = by_worker(job, Action::CONNECTION_REFUSED, connection, code);
         audit::insert(&mut tx, &[entry]).await?;
     }
     tx.commit().await
 }
 
-fn place(tenant: crate::domain::TenantId, id: ConnectionId) -> Place<'static> {
+/// The other side says that it is gone for good: the connection ends, and its secret is forgotten.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn end_gone(
+    pool: &PgPool,
+    job: &Job,
+    connection: &StoredConnection,
+    code: &'static str,
+) -> Result<(), sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    if connections::revoke(&mut tx, job.tenant, connection.id, Some(code)).await? {
+        let entry = by_worker(job, Action::CONNECTION_REVOKED, connection, code);
+        audit::insert(&mut tx, &[entry]).await?;
+    }
+    tx.commit().await
+}
+
+fn place(tenant: TenantId, id: ConnectionId) -> Place<'static> {
     Place {
         table: "connections",
         tenant: tenant.0,
@@ -167,31 +193,36 @@ fn place(tenant: crate::domain::TenantId, id: ConnectionId) -> Place<'static> {
     }
 }
 
-/// User name and password in one: neither of them has a line break.
-fn seal(keys: &KeyRing, session: &Session, id: ConnectionId, secret: &MailSecret) -> Sealed {
-    let both = format!("{}\n{}", secret.username, secret.password.expose_secret());
-    keys.seal(place(session.tenant, id), &both.into())
+fn seal(keys: &KeyRing, session: &Session, id: ConnectionId, secret: &Secret) -> Sealed {
+    keys.seal(place(session.tenant, id), &secret.joined())
 }
 
-/// Opens what [`connect_mail`] sealed.
+/// Opens what [`connect`] sealed, of a mail account or a calendar.
 ///
 /// # Errors
 /// If the key is missing, or the bytes were tampered with.
-pub fn open_mail_secret(
+pub fn open_login(
     keys: &KeyRing,
-    tenant: crate::domain::TenantId,
+    tenant: TenantId,
     id: ConnectionId,
     sealed: &[u8],
 ) -> Result<MailSecret, Unsealable> {
-    let both: SecretString = keys.open(place(tenant, id), sealed)?;
-    let (username, password) = both
-        .expose_secret()
-        .split_once('\n')
-        .ok_or(Unsealable::Malformed)?;
-    Ok(MailSecret {
-        username: username.to_owned(),
-        password: password.into(),
-    })
+    let joined = keys.open(place(tenant, id), sealed)?;
+    MailSecret::split(&joined).ok_or(Unsealable::Malformed)
+}
+
+/// Opens what [`connect`] sealed, of a webhook.
+///
+/// # Errors
+/// If the key is missing, or the bytes were tampered with.
+pub fn open_signing_secret(
+    keys: &KeyRing,
+    tenant: TenantId,
+    id: ConnectionId,
+    sealed: &[u8],
+) -> Result<SigningSecret, Unsealable> {
+    let text = keys.open(place(tenant, id), sealed)?;
+    SigningSecret::parse(&text).ok_or(Unsealable::Malformed)
 }
 
 /// Why a process cannot work with the connections that are there.
@@ -218,12 +249,43 @@ pub async fn check_keys(pool: &PgPool, keys: Option<&KeyRing>) -> Result<(), Key
     Ok(())
 }
 
-fn entry(session: &Session, action: Action, id: ConnectionId, request_id: &str) -> NewAuditEntry {
+fn entry(
+    session: &Session,
+    action: Action,
+    connection: &StoredConnection,
+    request_id: &str,
+) -> NewAuditEntry {
     let actor = Actor::User {
         user: session.user,
         session: Some(session.id),
     };
-    NewAuditEntry::new(session.tenant, actor, action, "connection", id)
-        .with_request(Some(request_id))
-        .with_detail(Detail::new().word("provider", Provider::ImapSmtp.as_str()))
+    about(session.tenant, actor, action, connection).with_request(Some(request_id))
+}
+
+fn by_worker(
+    job: &Job,
+    action: Action,
+    connection: &StoredConnection,
+    code: &'static str,
+) -> NewAuditEntry {
+    about(
+        job.tenant,
+        Actor::Worker(job.lease.worker),
+        action,
+        connection,
+    )
+    .with_request(job.request_id.as_deref())
+    .with_attempt(job.lease.job, job.lease.attempt)
+    .failed(code)
+}
+
+fn about(
+    tenant: TenantId,
+    actor: Actor,
+    action: Action,
+    connection: &StoredConnection,
+) -> NewAuditEntry {
+    let provider = connection.settings.provider();
+    NewAuditEntry::new(tenant, actor, action, "connection", connection.id)
+        .with_detail(Detail::new().word("provider", provider.as_str()))
 }

@@ -1,15 +1,25 @@
 //! A user's account at a provider: what it is, where its servers are, and what opens it.
 
+mod secret;
+mod web_url;
+
+pub use secret::{MailSecret, Secret, SigningSecret};
+pub use web_url::{WebUrl, WebUrlFault};
+
 use super::words::words;
 use schemars::JsonSchema;
-use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 words! {
     /// How a connection speaks. Gmail, Graph and JMAP come later.
     Provider {
         /// SMTP to send.
         ImapSmtp = "imap_smtp",
+        /// A calendar collection, for events.
+        Caldav = "caldav",
+        /// An address that signed calls are posted to.
+        Webhook = "webhook",
     }
 }
 
@@ -54,11 +64,62 @@ pub struct MailSettings {
     pub smtp: Server,
 }
 
-/// What opens a mail account.
-#[derive(Clone, Debug)]
-pub struct MailSecret {
-    pub username: String,
-    pub password: SecretString,
+/// Where a connection leads, by its provider. A row holds the inner value alone: its provider says which it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settings {
+    Mail(MailSettings),
+    Calendar(WebSettings),
+    Webhook(WebSettings),
+}
+
+/// Of a connection that is one URL.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebSettings {
+    pub url: WebUrl,
+}
+
+impl Settings {
+    pub const fn provider(&self) -> Provider {
+        match self {
+            Self::Mail(_) => Provider::ImapSmtp,
+            Self::Calendar(_) => Provider::Caldav,
+            Self::Webhook(_) => Provider::Webhook,
+        }
+    }
+
+    pub const fn mail(&self) -> Option<&MailSettings> {
+        match self {
+            Self::Mail(mail) => Some(mail),
+            Self::Calendar(_) | Self::Webhook(_) => None,
+        }
+    }
+
+    /// Of a calendar or a webhook.
+    pub const fn url(&self) -> Option<&WebUrl> {
+        match self {
+            Self::Mail(_) => None,
+            Self::Calendar(web) | Self::Webhook(web) => Some(&web.url),
+        }
+    }
+
+    /// # Errors
+    /// If it is not of this provider.
+    pub fn read(provider: Provider, stored: Value) -> Result<Self, serde_json::Error> {
+        Ok(match provider {
+            Provider::ImapSmtp => Self::Mail(serde_json::from_value(stored)?),
+            Provider::Caldav => Self::Calendar(serde_json::from_value(stored)?),
+            Provider::Webhook => Self::Webhook(serde_json::from_value(stored)?),
+        })
+    }
+
+    /// # Errors
+    /// If it has no form as JSON.
+    pub fn stored(&self) -> Result<Value, serde_json::Error> {
+        match self {
+            Self::Mail(mail) => serde_json::to_value(mail),
+            Self::Calendar(web) | Self::Webhook(web) => serde_json::to_value(web),
+        }
+    }
 }
 
 impl Server {
@@ -75,6 +136,32 @@ impl Server {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_stored_is_read_by_its_provider() {
+        let mail = Settings::Mail(MailSettings {
+            smtp: Server {
+                host: "smtp.example.org".into(),
+                port: 465,
+                security: Security::Tls,
+            },
+        });
+        let web = WebSettings {
+            url: "https://cal.example.org/ada/".parse().unwrap(),
+        };
+        for settings in [
+            mail,
+            Settings::Calendar(web.clone()),
+            Settings::Webhook(web),
+        ] {
+            let stored = settings.stored().unwrap();
+            let read = Settings::read(settings.provider(), stored.clone()).unwrap();
+            assert_eq!(read, settings);
+            if settings.mail().is_none() {
+                assert!(Settings::read(Provider::ImapSmtp, stored).is_err());
+            }
+        }
+    }
 
     #[test]
     fn a_host_is_a_name_or_an_address_and_nothing_else() {

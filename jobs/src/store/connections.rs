@@ -2,7 +2,7 @@
 
 use crate::domain::{
     ConnectionId, TenantId, UserId,
-    connection::{ConnectionStatus, MailSettings, Provider},
+    connection::{ConnectionStatus, Provider, Settings},
 };
 use crate::secrets::Sealed;
 use chrono::{DateTime, Utc};
@@ -14,10 +14,9 @@ use sqlx::{PgConnection, PgExecutor};
 pub struct NewConnection<'a> {
     pub id: ConnectionId,
     pub user: UserId,
-    pub provider: Provider,
     pub address: &'a str,
     pub display_name: Option<&'a str>,
-    pub settings: &'a MailSettings,
+    pub settings: &'a Settings,
     pub secret: &'a Sealed,
     pub sends_per_hour: i32,
     pub max_recipients: i32,
@@ -28,10 +27,9 @@ pub struct NewConnection<'a> {
 pub struct StoredConnection {
     pub id: ConnectionId,
     pub user: UserId,
-    pub provider: Provider,
     pub address: String,
     pub display_name: Option<String>,
-    pub settings: MailSettings,
+    pub settings: Settings,
     pub status: ConnectionStatus,
     pub last_error: Option<String>,
     pub sends_per_hour: i32,
@@ -63,13 +61,13 @@ impl TryFrom<Row> for StoredConnection {
 
     fn try_from(row: Row) -> Result<Self, sqlx::Error> {
         let unknown = |what: &str| sqlx::Error::Decode(format!("unknown {what}").into());
+        let provider = Provider::parse(&row.provider).ok_or_else(|| unknown("provider"))?;
         Ok(Self {
             id: row.id,
             user: row.user,
-            provider: Provider::parse(&row.provider).ok_or_else(|| unknown("provider"))?,
             address: row.address,
             display_name: row.display_name,
-            settings: serde_json::from_value(row.settings)
+            settings: Settings::read(provider, row.settings)
                 .map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
             status: ConnectionStatus::parse(&row.status).ok_or_else(|| unknown("status"))?,
             last_error: row.last_error,
@@ -91,8 +89,10 @@ pub async fn insert(
     tenant: TenantId,
     new: &NewConnection<'_>,
 ) -> Result<bool, sqlx::Error> {
-    let settings =
-        serde_json::to_value(new.settings).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+    let settings = new
+        .settings
+        .stored()
+        .map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
     let done = sqlx::query!(
         "insert into connections (
              tenant_id, id, user_id, provider, address, display_name, settings, secret, key_id, sends_per_hour, max_recipients)
@@ -101,7 +101,7 @@ pub async fn insert(
         tenant.0,
         new.id.0,
         new.user.0,
-        new.provider.as_str(),
+        new.settings.provider().as_str(),
         new.address,
         new.display_name,
         settings,
@@ -200,7 +200,7 @@ pub async fn replace_secret(
     Ok(done.rows_affected() == 1)
 }
 
-/// Ends it and forgets its secret. False if it was not there, or had ended.
+/// Ends it and forgets its secret; `code` says why, if it was not its user's wish. False if it was not there, or had ended.
 ///
 /// # Errors
 /// When the database refuses.
@@ -208,12 +208,14 @@ pub async fn revoke(
     conn: &mut PgConnection,
     tenant: TenantId,
     id: ConnectionId,
+    code: Option<&str>,
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
-        "update connections set secret = '', status = 'revoked', last_error = null, version = version + 1, updated_at = now()
+        "update connections set secret = '', status = 'revoked', last_error = $3, version = version + 1, updated_at = now()
          where tenant_id = $1 and id = $2 and status <> 'revoked'",
         tenant.0,
         id.0,
+        code,
     )
     .execute(conn)
     .await?;

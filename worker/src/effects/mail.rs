@@ -107,7 +107,8 @@ async fn sending_connection(
     let mut conn = ctx.pool.acquire().await?;
     let own = connections::of_user(&mut conn, doing.tenant, user).await?;
     let wanted = |found: &StoredConnection| {
-        address.is_none_or(|address| found.address.eq_ignore_ascii_case(address))
+        found.settings.mail().is_some()
+            && address.is_none_or(|address| found.address.eq_ignore_ascii_case(address))
     };
     own.into_iter().find(wanted).ok_or_else(missing)
 }

@@ -1,0 +1,126 @@
+//! The URL of a calendar or a webhook: absolute, without a name and password in it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+use url::Url;
+
+const LONGEST: usize = 300;
+
+/// An `https` URL; `http` is used only where the worker may reach private addresses. Kept as the parser writes it, so that
+/// one place has one name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct WebUrl(Url);
+
+/// Why a text is no such URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WebUrlFault {
+    #[error("Use an absolute URL of at most {LONGEST} characters.")]
+    NotAUrl,
+    #[error("Use an https URL.")]
+    Scheme,
+    #[error("Leave name and password out of the URL: they have fields of their own.")]
+    UserInfo,
+    #[error("Leave out what follows the #.")]
+    Fragment,
+}
+
+impl WebUrl {
+    pub const fn url(&self) -> &Url {
+        &self.0
+    }
+
+    pub fn is_encrypted(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+
+    /// As a collection: what is joined to it lies inside.
+    #[must_use]
+    pub fn as_collection(mut self) -> Self {
+        if !self.0.path().ends_with('/') {
+            let path = format!("{}/", self.0.path());
+            self.0.set_path(&path);
+        }
+        self
+    }
+}
+
+impl FromStr for WebUrl {
+    type Err = WebUrlFault;
+
+    fn from_str(text: &str) -> Result<Self, WebUrlFault> {
+        if text.len() > LONGEST {
+            return Err(WebUrlFault::NotAUrl);
+        }
+        let url = Url::parse(text).map_err(|_| WebUrlFault::NotAUrl)?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(WebUrlFault::Scheme);
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(WebUrlFault::UserInfo);
+        }
+        if url.fragment().is_some() {
+            return Err(WebUrlFault::Fragment);
+        }
+        if url.as_str().len() > LONGEST {
+            return Err(WebUrlFault::NotAUrl);
+        }
+        Ok(Self(url))
+    }
+}
+
+impl TryFrom<String> for WebUrl {
+    type Error = WebUrlFault;
+
+    fn try_from(text: String) -> Result<Self, WebUrlFault> {
+        text.parse()
+    }
+}
+
+impl From<WebUrl> for String {
+    fn from(url: WebUrl) -> Self {
+        url.0.into()
+    }
+}
+
+impl fmt::Display for WebUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_absolute_plain_and_names_nobody() {
+        for (text, fault) in [
+            ("https://cal.example.org/ada/", None),
+            ("http://127.0.0.1:5232/ada/", None),
+            ("https://hooks.example.org/x?y=1", None),
+            ("/ada/", Some(WebUrlFault::NotAUrl)),
+            ("https://", Some(WebUrlFault::NotAUrl)),
+            ("ftp://example.org/", Some(WebUrlFault::Scheme)),
+            ("file:///etc/passwd", Some(WebUrlFault::Scheme)),
+            ("https://ada:pw@example.org/", Some(WebUrlFault::UserInfo)),
+            ("https://example.org/#x", Some(WebUrlFault::Fragment)),
+        ] {
+            assert_eq!(text.parse::<WebUrl>().err(), fault, "{text}");
+        }
+        let long = format!("https://example.org/{}", "x".repeat(300));
+        assert_eq!(long.parse::<WebUrl>(), Err(WebUrlFault::NotAUrl));
+    }
+
+    #[test]
+    fn one_place_has_one_name() {
+        let url = |text: &str| text.parse::<WebUrl>().unwrap();
+        assert_eq!(url("HTTPS://Example.org:443"), url("https://example.org/"));
+        assert_eq!(
+            url("https://example.org/ada").as_collection(),
+            url("https://example.org/ada/")
+        );
+    }
+}
