@@ -7,12 +7,14 @@ pub mod desk;
 pub mod drafts;
 pub mod effects;
 pub mod fleet;
+pub mod history;
 pub mod jobs;
 pub mod memory;
 pub mod meta;
 pub mod onboarding;
 pub mod queue;
 pub mod rules;
+pub mod schedule;
 pub mod sessions;
 pub mod settings;
 
@@ -33,6 +35,8 @@ pub fn all() -> Vec<Route> {
         connections::routes(),
         settings::routes(),
         memory::routes(),
+        schedule::routes(),
+        history::routes(),
         audit::routes(),
         fleet::routes(),
         meta::routes(),

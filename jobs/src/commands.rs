@@ -18,6 +18,7 @@ pub mod grant;
 pub mod hashing;
 pub mod invite;
 pub mod keep_memory;
+pub mod keep_schedule;
 pub mod log_in;
 pub mod open_session;
 pub mod put_rules;

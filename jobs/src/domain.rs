@@ -15,14 +15,15 @@ pub mod mail;
 pub mod memory;
 pub mod password;
 pub mod rules;
+pub mod schedule;
 pub mod session;
 pub mod token;
 pub(crate) mod words;
 
 pub use audit::{Action, Actor, AuditOutcome, Detail, NewAuditEntry};
 pub use ids::{
-    ActionItemId, ApprovalId, AuditEntryId, ConnectionId, ContactId, DraftId, EffectId, InviteId,
-    JobId, MemoryId, MessageId, ProjectId, SessionId, TaskId, TenantId, UserId, WorkerId,
+    ActionItemId, ApprovalId, AuditEntryId, BlockId, ConnectionId, ContactId, DraftId, EffectId,
+    InviteId, JobId, MemoryId, MessageId, ProjectId, SessionId, TaskId, TenantId, UserId, WorkerId,
 };
 pub use session::{Role, Scope, Session};
 pub use token::{InviteToken, SessionToken};

@@ -21,6 +21,7 @@ pub mod projects;
 pub mod proposed_actions;
 pub mod request_keys;
 pub mod rule_sets;
+pub mod schedule_blocks;
 pub mod session_tokens;
 pub mod sessions;
 pub mod task_messages;

@@ -5,11 +5,13 @@
 use crate::engine::Engine;
 use jobs::{
     commands::{
-        carry_out, effect_ledger, expire_approvals, keep_memory::sweep_memory, rescue_jobs,
+        carry_out, effect_ledger, expire_approvals, keep_memory::sweep_memory,
+        keep_schedule::expire_blocks, rescue_jobs,
     },
     queue::{duties, rescue::Rescued, retention, stats, workers},
     store::{
-        approvals, effects, llm_checkpoints, login_failures, memory_items, request_keys, sessions,
+        approvals, effects, llm_checkpoints, login_failures, memory_items, request_keys,
+        schedule_blocks, sessions,
     },
     telemetry::chain,
 };
@@ -36,10 +38,12 @@ enum Duty {
     LoseEffects,
     /// Items of the memory expire, and are purged some time after they have ended.
     SweepMemory,
+    /// Blocks of the day whose time passed before anybody decided lapse.
+    ExpireBlocks,
 }
 
 impl Duty {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Sample,
         Self::PruneJobs,
         Self::PurgeSessions,
@@ -47,6 +51,7 @@ impl Duty {
         Self::ExpireApprovals,
         Self::LoseEffects,
         Self::SweepMemory,
+        Self::ExpireBlocks,
     ];
 
     const fn name(self) -> &'static str {
@@ -58,6 +63,7 @@ impl Duty {
             Self::ExpireApprovals => "expire_approvals",
             Self::LoseEffects => "lose_effects",
             Self::SweepMemory => "sweep_memory",
+            Self::ExpireBlocks => "expire_blocks",
         }
     }
 
@@ -67,7 +73,7 @@ impl Duty {
             Self::Sample => Duration::from_secs(15),
             Self::LoseEffects => Duration::from_secs(30),
             // A decision that comes too late is refused at once, whenever this runs.
-            Self::ExpireApprovals => Duration::from_secs(60),
+            Self::ExpireApprovals | Self::ExpireBlocks => Duration::from_secs(60),
             // What has expired is not read any more, whenever this runs.
             Self::PruneJobs | Self::PurgeSessions | Self::PurgeRequestKeys | Self::SweepMemory => {
                 Duration::from_secs(300)
@@ -175,7 +181,10 @@ async fn fulfil(engine: &Engine, duty: Duty) -> Result<(), sqlx::Error> {
         Duty::SweepMemory if memory_items::any_due(&engine.queue_pool).await? => {
             in_batches(|| sweep_memory(pool, BATCH)).await
         }
-        Duty::ExpireApprovals | Duty::SweepMemory => Ok(()),
+        Duty::ExpireBlocks if schedule_blocks::any_past(&engine.queue_pool).await? => {
+            in_batches(|| expire_blocks(pool, BATCH)).await
+        }
+        Duty::ExpireApprovals | Duty::SweepMemory | Duty::ExpireBlocks => Ok(()),
     }
 }
 

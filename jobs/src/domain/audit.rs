@@ -117,6 +117,17 @@ impl Action {
     /// Its level was full and it was used least recently.
     pub const MEMORY_EVICTED: Self = Self("memory.evicted");
     pub const MEMORY_EXPIRED: Self = Self("memory.expired");
+    pub const BLOCK_PROPOSED: Self = Self("block.proposed");
+    pub const BLOCK_ACCEPTED: Self = Self("block.accepted");
+    pub const BLOCK_REJECTED: Self = Self("block.rejected");
+    pub const BLOCK_CHANGED: Self = Self("block.changed");
+    pub const BLOCK_BOOKED: Self = Self("block.booked");
+    /// The calendar changed under it.
+    pub const BLOCK_DISPLACED: Self = Self("block.displaced");
+    pub const BLOCK_CANCELLED: Self = Self("block.cancelled");
+    /// Another plan was chosen.
+    pub const BLOCK_SUPERSEDED: Self = Self("block.superseded");
+    pub const BLOCK_EXPIRED: Self = Self("block.expired");
     pub const RULES_UPDATED: Self = Self("rules.updated");
     pub const QUEUE_PAUSED: Self = Self("queue.paused");
     pub const QUEUE_RESUMED: Self = Self("queue.resumed");

@@ -58,6 +58,8 @@ id!(/// A decision that waits for a person.
     ApprovalId);
 id!(/// A mail that is being written for a person.
     DraftId);
+id!(/// Some time of a user's day.
+    BlockId);
 id!(/// One thing that is remembered.
     MemoryId);
 id!(/// One thing done to the outside world.

@@ -67,6 +67,11 @@ pub enum Scope {
     /// What is remembered for the user who asks.
     MemoryRead,
     MemoryWrite,
+    /// The user's own day.
+    ScheduleRead,
+    ScheduleWrite,
+    /// What was done, as it is told to people.
+    HistoryRead,
     /// Looking at the whole fleet; only together with the operators' own tenant.
     FleetRead,
     FleetWrite,
@@ -169,12 +174,15 @@ impl Role {
             | Scope::RulesRead
             | Scope::ApprovalsRead
             | Scope::DeskRead
-            | Scope::MemoryRead => true,
+            | Scope::MemoryRead
+            | Scope::ScheduleRead
+            | Scope::HistoryRead => true,
             Scope::JobsWrite
             | Scope::ApprovalsDecide
             | Scope::ConnectionsOwn
             | Scope::DeskWrite
-            | Scope::MemoryWrite => {
+            | Scope::MemoryWrite
+            | Scope::ScheduleWrite => {
                 matches!(self, Owner | Admin | Operator | Member)
             }
             Scope::RulesWrite | Scope::SettingsWrite => matches!(self, Owner | Admin | Operator),
@@ -195,7 +203,7 @@ impl Role {
 }
 
 impl Scope {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::OwnSessions,
         Self::JobsRead,
         Self::JobsWrite,
@@ -211,6 +219,9 @@ impl Scope {
         Self::AuditRead,
         Self::MemoryRead,
         Self::MemoryWrite,
+        Self::ScheduleRead,
+        Self::ScheduleWrite,
+        Self::HistoryRead,
         Self::FleetRead,
         Self::FleetWrite,
     ];
@@ -232,6 +243,9 @@ impl Scope {
             Self::AuditRead => "audit:read",
             Self::MemoryRead => "memory:read",
             Self::MemoryWrite => "memory:write",
+            Self::ScheduleRead => "schedule:read",
+            Self::ScheduleWrite => "schedule:write",
+            Self::HistoryRead => "history:read",
             Self::FleetRead => "fleet:read",
             Self::FleetWrite => "fleet:write",
         }

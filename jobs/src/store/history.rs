@@ -1,5 +1,9 @@
 //! `history_entries`: the user-facing story. Append-only, like the audit log beside it.
 
+mod read;
+
+pub use read::{HistoryEntry, HistoryFilter, list};
+
 use crate::domain::{JobId, TenantId, UserId};
 use sqlx::PgConnection;
 use uuid::Uuid;

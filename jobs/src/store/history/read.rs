@@ -1,0 +1,65 @@
+//! The story as a user reads it: their own lines and those of everybody in the tenant.
+
+use crate::domain::{JobId, TenantId, UserId};
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// One line as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryEntry {
+    pub id: Uuid,
+    pub at: DateTime<Utc>,
+    pub verb: String,
+    pub object_kind: String,
+    pub object: Uuid,
+    pub job: Option<JobId>,
+    pub rationale: String,
+}
+
+/// Which lines are told.
+#[derive(Clone, Debug, Default)]
+pub struct HistoryFilter {
+    pub object_kind: Option<String>,
+    pub object: Option<Uuid>,
+    pub verb: Option<String>,
+    /// At this moment or later.
+    pub since: Option<DateTime<Utc>>,
+}
+
+/// What this user may read, the youngest line first, before the line `before`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+    filter: &HistoryFilter,
+    before: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<HistoryEntry>, sqlx::Error> {
+    sqlx::query_as!(
+        HistoryEntry,
+        r#"
+        select id, at, verb, object_kind, object_id as object, job_id as "job: JobId", rationale
+        from history_entries
+        where tenant_id = $1 and (user_id is null or user_id = $2)
+            and ($3::text is null or object_kind = $3) and ($4::uuid is null or object_id = $4)
+            and ($5::text is null or verb = $5) and ($6::timestamptz is null or at >= $6)
+            and ($7::uuid is null or id < $7)
+        order by id desc
+        limit $8
+        "#,
+        tenant.0,
+        user.0,
+        filter.object_kind.as_deref(),
+        filter.object,
+        filter.verb.as_deref(),
+        filter.since,
+        before,
+        limit,
+    )
+    .fetch_all(conn)
+    .await
+}

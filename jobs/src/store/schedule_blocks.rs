@@ -1,0 +1,436 @@
+//! `schedule_blocks`: the blocks of a user's day. Whoever writes a user's holds [`lock`], also within a larger
+//! transaction; that no two agreed ones overlap is the table's own constraint besides.
+
+mod sweep;
+
+pub use sweep::{Past, any_past, expire, expire_own};
+
+use crate::domain::{
+    BlockId, TenantId, UserId,
+    schedule::{BlockKind, BlockSource, Span, Status},
+};
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// A block to be proposed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewBlock {
+    pub title: String,
+    pub kind: BlockKind,
+    pub source: BlockSource,
+    pub action_item: Option<Uuid>,
+    /// The set of alternatives and the plan's name in it.
+    pub plan: Option<(Uuid, String)>,
+    pub span: Span,
+    pub outside_hours: bool,
+}
+
+/// A block as it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredBlock {
+    pub id: BlockId,
+    pub title: String,
+    pub kind: BlockKind,
+    pub source: BlockSource,
+    pub action_item: Option<Uuid>,
+    pub alternatives: Option<Uuid>,
+    pub plan: Option<String>,
+    pub start_at: DateTime<Utc>,
+    pub end_at: DateTime<Utc>,
+    pub outside_hours: bool,
+    pub status: Status,
+    pub version: i32,
+    pub event_ref: Option<String>,
+    pub event_etag: Option<String>,
+    pub created_at: DateTime<Utc>,
+    pub decided_at: Option<DateTime<Utc>>,
+}
+
+/// Which blocks a list holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BlockFilter {
+    pub status: Option<Status>,
+    /// Ending after this moment.
+    pub from: Option<DateTime<Utc>>,
+    /// Starting before this moment.
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// As the table has it; closed vocabularies are still words.
+struct Row {
+    id: BlockId,
+    title: String,
+    kind: String,
+    source: String,
+    action_item: Option<Uuid>,
+    alternatives: Option<Uuid>,
+    plan: Option<String>,
+    start_at: DateTime<Utc>,
+    end_at: DateTime<Utc>,
+    outside_hours: bool,
+    status: String,
+    version: i32,
+    event_ref: Option<String>,
+    event_etag: Option<String>,
+    created_at: DateTime<Utc>,
+    decided_at: Option<DateTime<Utc>>,
+}
+
+fn known<T>(parsed: Option<T>, column: &str) -> Result<T, sqlx::Error> {
+    parsed.ok_or_else(|| sqlx::Error::Decode(format!("unknown value in {column}").into()))
+}
+
+impl TryFrom<Row> for StoredBlock {
+    type Error = sqlx::Error;
+
+    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: row.id,
+            title: row.title,
+            kind: known(BlockKind::parse(&row.kind), "kind")?,
+            source: known(BlockSource::parse(&row.source), "source")?,
+            action_item: row.action_item,
+            alternatives: row.alternatives,
+            plan: row.plan,
+            start_at: row.start_at,
+            end_at: row.end_at,
+            outside_hours: row.outside_hours,
+            status: known(Status::parse(&row.status), "status")?,
+            version: row.version,
+            event_ref: row.event_ref,
+            event_etag: row.event_etag,
+            created_at: row.created_at,
+            decided_at: row.decided_at,
+        })
+    }
+}
+
+/// Makes other writers of the user's blocks wait until the transaction ends.
+///
+/// # Errors
+/// When the database does not answer in time.
+pub async fn lock(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "select pg_advisory_xact_lock(hashtextextended('schedule ' || $1::uuid::text || $2::uuid::text, 0))",
+        tenant.0,
+        user.0,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(())
+}
+
+/// # Errors
+/// When the database does not answer.
+pub async fn find(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+    id: BlockId,
+) -> Result<Option<StoredBlock>, sqlx::Error> {
+    sqlx::query_as!(
+        Row,
+        r#"
+        select id as "id: BlockId", title, kind, source, action_item_id as action_item, alternatives_id as alternatives,
+            plan, start_at, end_at, outside_hours, status, version, event_ref, event_etag, created_at, decided_at
+        from schedule_blocks
+        where tenant_id = $1 and user_id = $2 and id = $3
+        "#,
+        tenant.0,
+        user.0,
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await?
+    .map(TryInto::try_into)
+    .transpose()
+}
+
+/// Holds a block's row until the transaction ends: [`expire`] does not wait for [`lock`].
+///
+/// # Errors
+/// When the database does not answer in time.
+pub async fn hold(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: BlockId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "select id from schedule_blocks where tenant_id = $1 and id = $2 for no key update",
+        tenant.0,
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(())
+}
+
+/// The user's blocks, the youngest first, before the block `before`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+    filter: BlockFilter,
+    before: Option<BlockId>,
+    limit: i64,
+) -> Result<Vec<StoredBlock>, sqlx::Error> {
+    sqlx::query_as!(
+        Row,
+        r#"
+        select id as "id: BlockId", title, kind, source, action_item_id as action_item, alternatives_id as alternatives,
+            plan, start_at, end_at, outside_hours, status, version, event_ref, event_etag, created_at, decided_at
+        from schedule_blocks
+        where tenant_id = $1 and user_id = $2
+            and ($3::text is null or status = $3)
+            and ($4::timestamptz is null or end_at > $4) and ($5::timestamptz is null or start_at < $5)
+            and ($6::uuid is null or id < $6)
+        order by id desc
+        limit $7
+        "#,
+        tenant.0,
+        user.0,
+        filter.status.map(Status::as_str),
+        filter.from,
+        filter.until,
+        before.map(|id| id.0),
+        limit,
+    )
+    .fetch_all(conn)
+    .await?
+    .into_iter()
+    .map(TryInto::try_into)
+    .collect()
+}
+
+/// The block that stands for the same thing already: for the action item if there is one, else of this title and, if a
+/// time was asked for, at this time. One that is over does not count.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn same(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+    (title, action_item): (&str, Option<Uuid>),
+    plan: Option<&(Uuid, String)>,
+    span: Option<Span>,
+    now: DateTime<Utc>,
+) -> Result<Option<BlockId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select id as "id: BlockId" from schedule_blocks
+        where tenant_id = $1 and user_id = $2
+            and status in ('proposed', 'conflicted', 'accepted', 'booked') and end_at > $9
+            and alternatives_id is not distinct from $5 and plan is not distinct from $6
+            and action_item_id is not distinct from $4
+            and ($4 is not null or (
+                title = $3 and ($7::timestamptz is null or (start_at = $7 and end_at = $8::timestamptz))))
+        order by id
+        limit 1
+        "#,
+        tenant.0,
+        user.0,
+        title,
+        action_item,
+        plan.map(|(set, _)| *set),
+        plan.map(|(_, name)| name.as_str()),
+        span.map(Span::start),
+        span.map(Span::end),
+        now,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// The time that is taken after `now`: what was agreed to, and what is proposed outside of alternatives.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn taken(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+    now: DateTime<Utc>,
+) -> Result<Vec<Span>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "select start_at, end_at from schedule_blocks
+         where tenant_id = $1 and user_id = $2 and end_at > $3
+             and (status in ('accepted', 'booked') or (status = 'proposed' and alternatives_id is null))
+         order by start_at, id",
+        tenant.0,
+        user.0,
+        now,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|row| Span::new(row.start_at, row.end_at).map_err(|no| sqlx::Error::Decode(no.into())))
+        .collect()
+}
+
+/// Proposes a block. The caller holds [`lock`].
+///
+/// # Errors
+/// When the database refuses.
+pub async fn insert(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+    block: &NewBlock,
+) -> Result<BlockId, sqlx::Error> {
+    let id = BlockId::new();
+    sqlx::query!(
+        "insert into schedule_blocks (
+             tenant_id, id, user_id, title, kind, source, action_item_id, alternatives_id, plan, start_at, end_at,
+             outside_hours)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        tenant.0,
+        id.0,
+        user.0,
+        block.title,
+        block.kind.as_str(),
+        block.source.as_str(),
+        block.action_item,
+        block.plan.as_ref().map(|(set, _)| *set),
+        block.plan.as_ref().map(|(_, name)| name.as_str()),
+        block.span.start(),
+        block.span.end(),
+        block.outside_hours,
+    )
+    .execute(conn)
+    .await?;
+    Ok(id)
+}
+
+/// Whether a block that was agreed to takes some of this time. The caller holds [`lock`].
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn is_taken(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+    span: Span,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (
+               select from schedule_blocks
+               where tenant_id = $1 and user_id = $2 and status in ('accepted', 'booked')
+                   and tstzrange(start_at, end_at) && tstzrange($3, $4)) as "taken!""#,
+        tenant.0,
+        user.0,
+        span.start(),
+        span.end(),
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Moves a block on to another state, as the next version. The caller holds [`lock`].
+///
+/// # Errors
+/// When the database refuses, for example because two agreed blocks would overlap.
+pub async fn set_status(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: BlockId,
+    status: Status,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update schedule_blocks set status = $3, version = version + 1, decided_at = now()
+         where tenant_id = $1 and id = $2",
+        tenant.0,
+        id.0,
+        status.as_str(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Says where in the calendar a block is, and what is there. The caller holds [`lock`].
+///
+/// # Errors
+/// When the database refuses.
+pub async fn set_booked(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: BlockId,
+    event_ref: &str,
+    event_etag: Option<&str>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update schedule_blocks set status = 'booked', version = version + 1, event_ref = $3, event_etag = $4
+         where tenant_id = $1 and id = $2",
+        tenant.0,
+        id.0,
+        event_ref,
+        event_etag,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Describes a block anew, or gives it another time; it is proposed then, as the next version. The caller holds [`lock`].
+///
+/// # Errors
+/// When the database refuses.
+pub async fn set_content(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: BlockId,
+    (title, kind): (&str, BlockKind),
+    span: Span,
+    outside_hours: bool,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update schedule_blocks set status = 'proposed', version = version + 1, title = $3, kind = $4, start_at = $5,
+             end_at = $6, outside_hours = $7, decided_at = null
+         where tenant_id = $1 and id = $2",
+        tenant.0,
+        id.0,
+        title,
+        kind.as_str(),
+        span.start(),
+        span.end(),
+        outside_hours,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Supersedes what is still proposed in the other plans of a set. The caller holds [`lock`].
+///
+/// # Errors
+/// When the database refuses.
+pub async fn supersede(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+    alternatives: Uuid,
+    chosen: &str,
+) -> Result<Vec<BlockId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        update schedule_blocks set status = 'superseded', version = version + 1, decided_at = now()
+        where tenant_id = $1 and user_id = $2 and alternatives_id = $3 and plan <> $4 and status = 'proposed'
+        returning id as "id: BlockId"
+        "#,
+        tenant.0,
+        user.0,
+        alternatives,
+        chosen,
+    )
+    .fetch_all(conn)
+    .await
+}

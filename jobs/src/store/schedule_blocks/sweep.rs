@@ -1,0 +1,81 @@
+//! Blocks whose time passed before anybody decided about them.
+
+use crate::domain::{BlockId, TenantId, UserId};
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgExecutor};
+
+/// Whether [`expire`] may find something.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn any_past<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (select from schedule_blocks
+               where status in ('proposed', 'conflicted') and end_at <= now()) as "any!""#
+    )
+    .fetch_one(executor)
+    .await
+}
+
+/// A block that nobody decided about before its time was over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Past {
+    pub tenant: TenantId,
+    pub user: UserId,
+    pub id: BlockId,
+    pub title: String,
+}
+
+/// Ends a user's own blocks whose time passed before anybody decided, so that they stand for nothing any more. The caller
+/// holds [`super::lock`].
+///
+/// # Errors
+/// When the database refuses.
+pub async fn expire_own(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+    now: DateTime<Utc>,
+) -> Result<Vec<Past>, sqlx::Error> {
+    sqlx::query_as!(
+        Past,
+        r#"
+        update schedule_blocks block set status = 'expired', version = version + 1
+        where tenant_id = $1 and user_id = $2 and status in ('proposed', 'conflicted') and end_at <= $3
+        returning block.tenant_id as "tenant: TenantId", block.user_id as "user: UserId", block.id as "id: BlockId",
+            block.title
+        "#,
+        tenant.0,
+        user.0,
+        now,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Ends up to `limit` blocks whose time passed before anybody decided, the oldest first. One that somebody is deciding
+/// about is left to them.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn expire(conn: &mut PgConnection, limit: i64) -> Result<Vec<Past>, sqlx::Error> {
+    sqlx::query_as!(
+        Past,
+        r#"
+        update schedule_blocks block set status = 'expired', version = version + 1
+        from (
+            select tenant_id, id from schedule_blocks
+            where status in ('proposed', 'conflicted') and end_at <= now()
+            order by end_at
+            limit $1
+            for update skip locked
+        ) as past
+        where block.tenant_id = past.tenant_id and block.id = past.id
+        returning block.tenant_id as "tenant: TenantId", block.user_id as "user: UserId", block.id as "id: BlockId",
+            block.title
+        "#,
+        limit,
+    )
+    .fetch_all(conn)
+    .await
+}
