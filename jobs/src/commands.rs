@@ -31,6 +31,7 @@ pub mod rotate_session;
 pub mod submit_action;
 pub mod submit_draft;
 pub mod submit_triage;
+pub mod supersede_drafts;
 
 pub use accept_invite::accept_invite;
 pub use authenticate::authenticate;
@@ -49,3 +50,4 @@ pub use rescue_jobs::rescue_jobs;
 pub use rotate_session::rotate_session;
 pub use submit_action::submit_action;
 pub use submit_triage::Submitter;
+pub use supersede_drafts::supersede_drafts;

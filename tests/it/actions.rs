@@ -1,6 +1,6 @@
 //! Actions over HTTP with a real worker: each is done once, by whoever may have it done, and what came of it is told.
 
-mod approved;
+pub(crate) mod approved;
 mod desk;
 pub(crate) mod sending;
 

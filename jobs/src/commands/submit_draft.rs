@@ -85,18 +85,22 @@ pub async fn submit_draft(
         return Err(SubmitDraftError::NoMessage(message));
     }
     let (view, how) = insert(&mut tx, &request).await?;
+    let mut stopped = None;
     if let (Some(base), How::Inserted, false) = (request.args.base, how, request.args.dry_run) {
         let asked = revise_draft::Asked {
             base,
             job: view.id,
             request_id: request.request_id,
         };
-        revise_draft::begin(&mut tx, request.session, asked).await?;
+        stopped = revise_draft::begin(&mut tx, request.session, asked).await?;
     }
     let answer = (request.answer_of)(&view, how);
     request_keys::complete(&mut tx, &request.key, &answer).await?;
     audit::insert(&mut tx, &[submitted(&request, view.id, how)]).await?;
     tx.commit().await?;
+    if let Some(stopped) = stopped {
+        stopped.tell(notifier);
+    }
     match how {
         How::Inserted if request.run_at.is_some() => notifier.job_scheduled(DraftGenerate::QUEUE),
         How::Inserted => notifier.job_available(DraftGenerate::QUEUE),

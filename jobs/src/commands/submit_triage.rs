@@ -16,7 +16,8 @@ pub use submitter::Submitter;
 use crate::{
     coalesce::Unanswered,
     domain::{
-        Action, Actor, Detail, JobId, NewAuditEntry, Session, TenantId, UserId, mail::MailFormat,
+        Action, Actor, Detail, JobId, NewAuditEntry, Session, TenantId, UserId,
+        mail::{MailFormat, Written},
     },
     kinds::triage::{Mode, Triage},
     queue::{
@@ -42,6 +43,8 @@ pub struct SubmitTriage {
     /// As it was handed in.
     pub source: Vec<u8>,
     pub content_hash: [u8; 32],
+    /// What places it in its thread, if it may be somebody's own answer.
+    pub written: Option<Written>,
     pub mode: Mode,
     pub dry_run: bool,
     pub force: bool,

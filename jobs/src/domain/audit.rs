@@ -73,6 +73,8 @@ impl Action {
     /// A person wants the next version.
     pub const DRAFT_REVISION_ASKED: Self = Self("draft.revision_asked");
     pub const DRAFT_DISCARDED: Self = Self("draft.discarded");
+    /// Its user has answered with another program.
+    pub const DRAFT_SUPERSEDED: Self = Self("draft.superseded");
     /// Written down before anything is tried.
     pub const EFFECT_INTENDED: Self = Self("effect.intended");
     pub const EFFECT_BEGUN: Self = Self("effect.begun");

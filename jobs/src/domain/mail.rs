@@ -9,6 +9,7 @@ mod envelope;
 mod html;
 mod mime;
 pub mod text;
+mod written;
 
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;
+pub use written::Written;
 
 /// Bounds on what is kept of a mail, in characters unless named otherwise. Generous for people, finite for attackers.
 pub mod limits {

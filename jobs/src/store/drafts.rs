@@ -15,6 +15,8 @@ pub struct NewDraft {
     pub message: Option<MessageId>,
     pub user: Option<UserId>,
     pub approval: ApprovalId,
+    /// When the mail was sent that it answers, if that is known.
+    pub answers_sent_at: Option<DateTime<Utc>>,
 }
 
 /// A draft as it is.
@@ -81,14 +83,15 @@ pub async fn insert(
     draft: &NewDraft,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "insert into drafts (tenant_id, id, mode, message_id, user_id, version, approval_id)
-         values ($1, $2, $3, $4, $5, 1, $6)",
+        "insert into drafts (tenant_id, id, mode, message_id, user_id, version, approval_id, answers_sent_at)
+         values ($1, $2, $3, $4, $5, 1, $6, $7)",
         tenant.0,
         draft.id.0,
         draft.mode.as_str(),
         draft.message.map(|id| id.0),
         draft.user.map(|id| id.0),
         draft.approval.0,
+        draft.answers_sent_at,
     )
     .execute(conn)
     .await?;

@@ -164,7 +164,7 @@ pub async fn owner_exists(conn: &mut PgConnection, tenant: TenantId) -> Result<b
     .await
 }
 
-/// Those of `addresses` (in lower case) that belong to people of the tenant.
+/// Those of `addresses` (in lower case) that belong to people of the tenant, by name or by a mail account.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -177,6 +177,9 @@ pub async fn own_addresses(
         r#"
         select lower(email) as "address!" from users
         where tenant_id = $1 and lower(email) = any ($2)
+        union
+        select lower(address) from connections
+        where tenant_id = $1 and lower(address) = any ($2) and status <> 'revoked'
         order by 1
         "#,
         tenant.0,

@@ -25,7 +25,7 @@ pub(crate) const KEYS: &str = "k1:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=,k
 /// A user with a mail account, and everything behind it.
 pub(crate) struct House {
     pub(crate) db: TestDb,
-    pub(crate) _api: TestApi,
+    pub(crate) api: TestApi,
     pub(crate) client: Client,
     pub(crate) sink: SmtpSink,
     pub(crate) connection: String,
@@ -42,7 +42,7 @@ impl House {
         let connection = connected.body["id"].as_str().unwrap().to_owned();
         Self {
             db,
-            _api: api,
+            api,
             client,
             sink,
             connection,
@@ -198,7 +198,7 @@ async fn what_may_have_been_sent_is_not_sent_again_and_a_person_has_the_last_wor
     let ended = approval_in(&house.client, &again, "failed").await;
     assert_eq!(ended["error"]["code"], "unknown", "{ended}");
     assert_eq!(house.sink.received().len(), 1);
-    let stranger = house._api.sign_in(&house.db).await;
+    let stranger = house.api.sign_in(&house.db).await;
     resolve(&stranger, true)
         .await
         .assert_problem(404, "NOT_FOUND", "not theirs");

@@ -13,7 +13,7 @@ use jobs::{
     },
     store::{
         connections::{self, StoredConnection},
-        draft_versions, drafts,
+        draft_versions, drafts, own_mails,
     },
 };
 use lettre::{
@@ -76,6 +76,14 @@ impl Remote for SendDraft {
         if draft.status != DraftStatus::Sending || draft.version != number || !intact {
             return Err(changed());
         }
+        let mut conn = far.ctx.pool.acquire().await?;
+        if own_mails::has_overtaken(&mut conn, doing.tenant, id).await? {
+            return Err(Trouble::refused(
+                "answered_by_user",
+                "You have answered this mail with another program meanwhile; nothing was sent.",
+            ));
+        }
+        drop(conn);
         let from = version.letter.from.as_deref();
         let connection = sending_connection(far.ctx, doing, from).await?;
         prepare(doing, connection, &version.letter, far.ctx.clock.now())

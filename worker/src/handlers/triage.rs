@@ -29,7 +29,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use jobs::{
-    domain::rules::Verdict,
+    domain::{mail::Direction, rules::Verdict},
     kinds::triage::{Args, LlmUsage, Mode, Output, Triage},
     queue::Failure,
     store::{proposed_actions::StoredAction, triage_results::FormerResult},
@@ -164,6 +164,7 @@ impl TriageHandler {
         })?;
         Ok(Settlement::of(output).with(TriageWrites {
             message: case.message,
+            own: case.correspondents.own_sender || case.mail.direction == Direction::Out,
             ruleset_version: args.ruleset_version,
             kept,
             metrics: self.metrics.clone(),

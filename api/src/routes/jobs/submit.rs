@@ -29,7 +29,7 @@ use jobs::{
     commands::submit_triage::{How, SubmitError, SubmitTriage, Submitted},
     domain::{
         Session,
-        mail::{Mail, MailError, MailFormat},
+        mail::{Mail, MailError, MailFormat, Written},
         session::Scope,
     },
     kinds::triage::{Mode, Triage},
@@ -173,7 +173,13 @@ impl Submission {
 
     /// Checks what only the mail, or the time, can tell.
     async fn into_request(self, app: &App, asked: &Asked) -> Result<SubmitTriage, ApiError> {
-        let (submission, content_hash) = read_mail(self).await?;
+        let (
+            submission,
+            Read {
+                content_hash,
+                written,
+            },
+        ) = read_mail(self).await?;
         let Self {
             options,
             format,
@@ -188,6 +194,7 @@ impl Submission {
             format,
             source,
             content_hash,
+            written,
             place: options.place(app.clock.now())?,
             mode: options.mode,
             dry_run: options.dry_run,
@@ -244,19 +251,31 @@ async fn understand(
     Ok(submission)
 }
 
+/// What is known of a mail without judging it.
+struct Read {
+    content_hash: [u8; 32],
+    written: Option<Written>,
+}
+
 /// Parses a large mail away from the threads that serve others: a megabyte of nested MIME takes its time. A small one,
 /// up to 16 KiB, is parsed on the spot.
-async fn read_mail(submission: Submission) -> Result<(Submission, [u8; 32]), ApiError> {
-    let content_hash = |submission: Submission| {
+async fn read_mail(submission: Submission) -> Result<(Submission, Read), ApiError> {
+    let read = |submission: Submission| {
         Mail::from_source(submission.format, &submission.source)
-            .map(|mail| mail.content_hash())
-            .map(|hash| (submission, hash))
+            .map(|mail| Read {
+                content_hash: mail.content_hash(),
+                written: Written::of(&mail),
+            })
+            .map(|read| (submission, read))
     };
     if submission.source.len() <= SMALL_MAIL_BYTES {
-        return content_hash(submission).map_err(not_a_mail);
+        return read(submission).map_err(not_a_mail);
     }
-    let read = tokio::task::spawn_blocking(move || content_hash(submission));
-    read.await.map_err(ApiError::internal)?.map_err(not_a_mail)
+    let reading = tokio::task::spawn_blocking(move || read(submission));
+    reading
+        .await
+        .map_err(ApiError::internal)?
+        .map_err(not_a_mail)
 }
 
 fn not_a_mail(error: MailError) -> ApiError {

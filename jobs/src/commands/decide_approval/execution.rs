@@ -2,7 +2,7 @@
 
 use super::{Asking, DecideError, offers};
 use crate::{
-    commands::follow_draft::follow,
+    commands::{follow_draft::follow, revise_draft::Stopped},
     domain::{
         JobId, Session, action::ActionType, approval::Step, draft::DraftStep, effect::EffectStatus,
     },
@@ -31,8 +31,10 @@ const UNDO_WINDOW: TimeDelta = TimeDelta::hours(24);
 /// What to tell other processes after the commit.
 pub(super) enum Signal {
     None,
-    /// A draft is to be written anew.
-    Drafting,
+    /// A draft is to be written anew, and its present version not sent.
+    Drafting {
+        stopped: Option<Stopped>,
+    },
     Available,
     Scheduled,
     Finished(JobId),
@@ -43,7 +45,12 @@ impl Signal {
     pub(super) fn send(self, notifier: &Notifier) {
         match self {
             Self::None => {}
-            Self::Drafting => notifier.job_available(DraftGenerate::QUEUE),
+            Self::Drafting { stopped } => {
+                notifier.job_available(DraftGenerate::QUEUE);
+                if let Some(stopped) = stopped {
+                    stopped.tell(notifier);
+                }
+            }
             Self::Available => notifier.job_available(ActionExecute::QUEUE),
             Self::Scheduled => notifier.job_scheduled(ActionExecute::QUEUE),
             Self::Finished(job) => notifier.job_finished(job),

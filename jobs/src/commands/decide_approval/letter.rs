@@ -43,12 +43,12 @@ pub(super) async fn revise(
         job: job.id,
         request_id: asking.request_id,
     };
-    revise_draft::begin(conn, session, asked)
+    let stopped = revise_draft::begin(conn, session, asked)
         .await
         .map_err(DecideError::Revise)?;
     // It has no name of its own: the approval lets one revision run at a time.
     enqueue::insert(conn, &job).await?;
-    Ok(Signal::Drafting)
+    Ok(Signal::Drafting { stopped })
 }
 
 async fn find(

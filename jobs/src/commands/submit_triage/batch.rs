@@ -10,6 +10,7 @@ use crate::{
     store::{
         audit,
         messages::{self, NewMessage},
+        own_mails::{self, NewOwnMail},
         request_keys::{self, RequestKey, StoredAnswer},
         rule_sets,
     },
@@ -181,7 +182,7 @@ pub(super) async fn perform(
         jobs.push(work.job);
         rest.push((work.request, work.message, work.answer));
     }
-    let (mut entries, mut mails) = (Vec::new(), Vec::new());
+    let (mut entries, mut mails, mut own) = (Vec::new(), Vec::new(), Vec::new());
     let mut done = Vec::with_capacity(jobs.len());
     let enqueued = bulk::enqueue_many(conn, &jobs).await?;
     for ((job, enqueued), (request, message, answer)) in jobs.iter().zip(enqueued).zip(rest) {
@@ -206,6 +207,13 @@ pub(super) async fn perform(
                 source: &request.source,
                 content_hash: request.content_hash,
             });
+            if let (Some(written), false) = (&request.written, request.dry_run) {
+                own.push(NewOwnMail {
+                    tenant: job.tenant,
+                    message,
+                    written,
+                });
+            }
             answer
         } else if let Some(existing) = read::find(conn, job.tenant, id).await? {
             answer_of(&existing, how)
@@ -223,5 +231,6 @@ pub(super) async fn perform(
         done.push(Ok((id, submitted)));
     }
     messages::insert(conn, &mails).await?;
+    own_mails::insert(conn, &own).await?;
     Ok((done, entries))
 }

@@ -82,7 +82,11 @@ impl DraftStatus {
             (Self::Sending, Step::Lose) => Self::SendUnknown,
             (Self::Ready | Self::Scheduled, Step::Discard) => Self::Discarded,
             (
-                Self::Generating | Self::Ready | Self::Approved | Self::Scheduled,
+                Self::Generating
+                | Self::Ready
+                | Self::Approved
+                | Self::Scheduled
+                | Self::SendFailed,
                 Step::Supersede,
             ) => Self::SupersededByUser,
             (status, step) => return Err(DraftRefused { status, step }),
@@ -121,6 +125,7 @@ mod tests {
             ("sending", "fail", "send_failed"),
             ("sending", "lose", "send_unknown"),
             ("send_failed", "send", "sending"),
+            ("send_failed", "supersede", "superseded_by_user"),
             ("send_unknown", "find sent", "sent"),
             ("send_unknown", "find unsent", "ready"),
         ];

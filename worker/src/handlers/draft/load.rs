@@ -3,9 +3,10 @@
 use super::memory;
 use crate::handler::JobContext;
 use crate::handlers::unavailable;
+use chrono::{DateTime, Utc};
 use jobs::{
     domain::{
-        MessageId,
+        MessageId, TenantId, UserId,
         action::ActionType,
         approval::Status,
         draft::{DraftMode, DraftStep, Tone},
@@ -19,7 +20,7 @@ use jobs::{
         draft_versions::{self, StoredVersion},
         drafts::{self, StoredDraft},
         memory_items::Recalled,
-        messages, tenants, triage_results,
+        messages, own_mails, tenants, triage_results,
         users::{self, Correspondent},
     },
 };
@@ -31,7 +32,7 @@ pub(super) struct Case {
     /// In whose name the mail is written; nobody if the mail was to nobody that is known.
     pub(super) writer: Option<Correspondent>,
     pub(super) mail: Option<(MessageId, Mail)>,
-    /// An answer to it has left.
+    /// An answer to it has left, by us or by another program of the user's.
     pub(super) answered: bool,
     pub(super) injection_suspected: bool,
     pub(super) base: Option<Former>,
@@ -64,6 +65,12 @@ impl Case {
             .iter()
             .map(|writer| writer.email.to_lowercase())
             .collect()
+    }
+
+    /// From when on a mail of the user's own in the thread is an answer; for a reminder only what follows the reminder is.
+    pub(super) fn answers_sent_at(&self, mode: DraftMode) -> Option<DateTime<Utc>> {
+        let (_, mail) = self.mail.as_ref()?;
+        mail.date.filter(|_| mode != DraftMode::FollowUp)
     }
 
     /// As the user has asked for now, or else before.
@@ -143,6 +150,11 @@ pub(super) async fn load(ctx: &JobContext, args: &Args) -> Result<Case, Failure>
             .await
             .map_err(failed)?;
         answered = drafts::answered(&mut conn, tenant, *id)
+            .await
+            .map_err(failed)?;
+    }
+    if let (Some((_, mail)), Some(writer), false) = (&mail, &writer, answered) {
+        answered = answered_elsewhere(&mut conn, tenant, mail, writer.user)
             .await
             .map_err(failed)?;
     }
@@ -242,6 +254,20 @@ async fn load_writer(
         .map(lower)
         .collect();
     users::first_correspondent(conn, tenant, &addresses).await
+}
+
+async fn answered_elsewhere(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    mail: &Mail,
+    user: UserId,
+) -> Result<bool, sqlx::Error> {
+    let bracketed = |id: &String| format!("<{id}>");
+    let Some(id) = mail.message_id.as_ref().map(bracketed) else {
+        return Ok(false);
+    };
+    let thread: Vec<String> = mail.references.iter().map(bracketed).collect();
+    own_mails::answered(conn, tenant, user, &id, &thread, mail.date).await
 }
 
 fn missing() -> Failure {

@@ -5,6 +5,7 @@ use super::plan::Plan;
 use crate::handler::Writes;
 use async_trait::async_trait;
 use jobs::{
+    commands::supersede_drafts,
     domain::{
         Action, ActionItemId, Actor, Detail, JobId, MessageId, NewAuditEntry,
         desk::NewItem,
@@ -25,6 +26,8 @@ use sqlx::PgConnection;
 /// The writes of one triage.
 pub(super) struct TriageWrites {
     pub(super) message: MessageId,
+    /// Somebody of the tenant wrote it.
+    pub(super) own: bool,
     pub(super) ruleset_version: i32,
     pub(super) kept: Kept,
     pub(super) metrics: TriageMetrics,
@@ -60,6 +63,9 @@ impl Writes for TriageWrites {
             Kept::All(finding) => self.write_finding(conn, job, finding).await?,
             Kept::AuditOnly(_) | Kept::Former { .. } => None,
         };
+        if self.own && !matches!(self.kept, Kept::AuditOnly(_)) {
+            supersede_drafts(conn, job, self.message).await?;
+        }
         llm_checkpoints::delete_of_job(conn, job.tenant, job.lease.job).await?;
         audit::insert(conn, &self.audit_entries(job, item)).await
     }

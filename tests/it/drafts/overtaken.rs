@@ -1,0 +1,243 @@
+//! What a user has answered by another program, or wants otherwise, is not sent, however late they say so.
+
+use super::written::{done, message};
+use crate::{
+    actions::{
+        approved::approval_in,
+        sending::{House, KEYS},
+    },
+    approvals::{decide, decision},
+    support::{
+        Client, TestDb,
+        client::send,
+        system::{TestApi, Worker},
+    },
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use jobs::clock::Clock;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// A house whose user writes by the address of their account.
+async fn house() -> House {
+    let house = House::open().await;
+    house
+        .db
+        .execute("update users set email = 'owner@acme.example'")
+        .await;
+    house
+}
+
+/// A draft that answers `<1@x.example>`; its path and that of its approval.
+struct Written {
+    id: String,
+    approval: String,
+}
+
+async fn written(client: &Client, subject: &str, wish: Value) -> Written {
+    let mut body = json!({"mode": "reply", "message_id": message(client, subject).await});
+    for (field, value) in wish.as_object().unwrap() {
+        body[field] = value.clone();
+    }
+    let output = done(client, "/v1/jobs/draft", &body).await;
+    assert_eq!(output["outcome"], "drafted", "{output}");
+    Written {
+        id: output["draft_id"].as_str().unwrap().into(),
+        approval: output["approval_id"].as_str().unwrap().into(),
+    }
+}
+
+fn hours(hours: i64) -> DateTime<Utc> {
+    Clock::System.now() + TimeDelta::hours(hours)
+}
+
+/// A mail of the user's own to `parent`'s writer.
+fn own(parent: &str, date: DateTime<Utc>) -> Value {
+    json!({
+        "mode": "rules_only",
+        "message": {
+            "message_id": format!("<own-{}@acme.example>", date.timestamp_micros()), "direction": "out",
+            "in_reply_to": parent, "references": ["<0@x.example>", parent], "date": date,
+            "from": {"addr": "Owner@acme.example"}, "to": [{"addr": "ada@x.example"}],
+            "subject": "Re: Plan", "body_text": "The second one.",
+        },
+    })
+}
+
+async fn draft(client: &Client, id: &str) -> Value {
+    client.get(&format!("/v1/drafts/{id}")).await.body
+}
+
+async fn agree(house: &House, approval: &str, hold: i64) {
+    let request = decision(&house.client, approval, "approve", 1);
+    let agreed = send(request.json(&json!({"hold_seconds": hold}))).await;
+    assert_eq!(agreed.status, 200, "{}", agreed.text);
+}
+
+/// How often this was written down about the object.
+async fn told(db: &TestDb, what: &str, id: &str) -> i64 {
+    let sql = format!("select count(*) from {what} = '{id}'");
+    db.one(Box::leak(sql.into_boxed_str())).await
+}
+
+#[tokio::test]
+async fn an_answer_by_another_program_takes_a_held_or_scheduled_one_back() {
+    let house = house().await;
+    let _worker = house.worker().await;
+    for (wish, hold, waits) in [
+        (json!({"schedule_send": hours(3)}), 0, "scheduled"),
+        (json!({}), 60, "approved"),
+    ] {
+        let Written { id, approval } = written(&house.client, waits, wish).await;
+        agree(&house, &approval, hold).await;
+        assert_eq!(draft(&house.client, &id).await["status"], waits);
+        let approved = house.client.get(&format!("/v1/approvals/{approval}")).await;
+        let job = approved.body["execution_job_id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        done(
+            &house.client,
+            "/v1/jobs/triage",
+            &own("<1@x.example>", hours(1)),
+        )
+        .await;
+        assert_eq!(
+            draft(&house.client, &id).await["status"],
+            "superseded_by_user"
+        );
+        let skipped = house.client.get(&format!("/v1/approvals/{approval}")).await;
+        assert_eq!(skipped.body["status"], "skipped");
+        assert_eq!(house.client.job(&job).await["state"], "cancelled");
+        let history = "history_entries where verb = 'superseded' and object_id";
+        let history = told(&house.db, history, &id).await;
+        let audit = "audit_entries where action = 'draft.superseded' and resource_id";
+        let audit = told(&house.db, audit, &id).await;
+        assert_eq!((history, audit), (1, 1), "{waits}");
+        let back = decide(&house.client, &approval, "undo", 2).await;
+        assert_eq!(back.status, 200, "{}", back.text);
+        decide(&house.client, &approval, "approve", 3)
+            .await
+            .assert_problem(409, "CONFLICT", "answered by another program");
+        // The thread has its answer now: the next round is about one that has none.
+        house.db.execute("delete from own_mails").await;
+    }
+    assert_eq!(house.sink.received(), []);
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_has_looked_at_yet_is_seen_before_a_draft_goes() {
+    let house = house().await;
+    let _worker = house.worker().await;
+    let Written { id, approval } = written(&house.client, "Plan", json!({})).await;
+    let mut later = own("<1@x.example>", hours(1));
+    later["run_at"] = json!(hours(5));
+    let kept = super::written::post(&house.client, "/v1/jobs/triage", &later).await;
+    assert_eq!(kept.status, 202, "{}", kept.text);
+    assert_eq!(draft(&house.client, &id).await["status"], "ready");
+    agree(&house, &approval, 0).await;
+    let failed = approval_in(&house.client, &approval, "failed").await;
+    assert_eq!(failed["error"]["code"], "answered_by_user", "{failed}");
+    assert_eq!(house.sink.received(), []);
+}
+
+#[tokio::test]
+async fn what_is_no_answer_to_this_thread_by_this_user_after_this_mail_stops_nothing() {
+    let house = house().await;
+    let worker = house.worker().await;
+    let Written { id, approval } = written(&house.client, "Plan", json!({})).await;
+    let mut by_somebody = own("<1@x.example>", hours(1));
+    by_somebody["message"]["from"]["addr"] = json!("ada@x.example");
+    let mut automatic = own("<1@x.example>", hours(2));
+    automatic["message"]["auto_submitted"] = json!("auto-replied");
+    let mut earlier = own("<0@x.example>", hours(-24 * 365));
+    earlier["message"]["references"] = json!(["<0@x.example>"]);
+    let mut dry = own("<1@x.example>", hours(3));
+    dry["dry_run"] = json!(true);
+    let mut elsewhere = own("<7@y.example>", hours(1));
+    elsewhere["message"]["references"] = json!([]);
+    for other in [elsewhere, by_somebody, automatic, earlier, dry] {
+        done(&house.client, "/v1/jobs/triage", &other).await;
+        assert_eq!(
+            draft(&house.client, &id).await["status"],
+            "ready",
+            "{other}"
+        );
+    }
+    // Another tenant's mail of the same address and thread.
+    let stranger = house.api.sign_in(&house.db).await;
+    done(
+        &stranger,
+        "/v1/jobs/triage",
+        &own("<1@x.example>", hours(4)),
+    )
+    .await;
+    agree(&house, &approval, 0).await;
+    approval_in(&house.client, &approval, "executed").await;
+    assert_eq!(house.sink.received().len(), 1);
+    // What we sent comes back with the sent folder: nobody's answer by another program.
+    let mut sent = own("<1@x.example>", hours(5));
+    sent["message"]["message_id"] = house.effect().await["message_id"].clone();
+    done(&house.client, "/v1/jobs/triage", &sent).await;
+    let kept: i64 = house
+        .db
+        .one("select count(*) from own_mails where refers_to = '<1@x.example>'")
+        .await;
+    assert_eq!(kept, 0);
+    drop(worker);
+}
+
+#[tokio::test]
+async fn a_mail_that_was_answered_by_another_program_needs_no_draft() {
+    let db = TestDb::new().await;
+    let api = TestApi::start_with(&db, &[("CREDENTIAL_KEYS", KEYS)]).await;
+    let client = api.sign_in(&db).await;
+    db.execute("update users set email = 'owner@acme.example'")
+        .await;
+    let _worker = Worker::spawn(&db).await;
+    done(&client, "/v1/jobs/triage", &own("<1@x.example>", hours(-1))).await;
+    let body = json!({"mode": "reply", "message_id": message(&client, "Plan").await});
+    let output = done(&client, "/v1/jobs/draft", &body).await;
+    assert_eq!(
+        (&output["outcome"], &output["not_needed"]),
+        (&json!("not_needed"), &json!("answered")),
+        "{output}"
+    );
+}
+
+#[tokio::test]
+async fn who_wants_an_agreed_draft_otherwise_takes_the_agreement_back() {
+    let house = house().await;
+    let _worker = house.worker().await;
+    let Written { id, approval } =
+        written(&house.client, "Plan", json!({"schedule_send": hours(3)})).await;
+    agree(&house, &approval, 0).await;
+    let agreed = house.client.get(&format!("/v1/approvals/{approval}")).await;
+    let job = agreed.body["execution_job_id"].as_str().unwrap().to_owned();
+    let body = json!({"base_version": 1, "instructions": "Shorter."});
+    let output = done(&house.client, &format!("/v1/drafts/{id}/revise"), &body).await;
+    assert_eq!(
+        (&output["version"], &output["approval_id"]),
+        (&json!(2), &json!(approval))
+    );
+    assert_eq!(house.client.job(&job).await["state"], "cancelled");
+    let again = house.client.get(&format!("/v1/approvals/{approval}")).await;
+    assert_eq!(
+        (&again.body["status"], &again.body["version"]),
+        (&json!("proposed"), &json!(3))
+    );
+    assert_eq!(draft(&house.client, &id).await["status"], "ready");
+    // The same in the person's words on the approval, while it is held.
+    let request = decision(&house.client, &approval, "approve", 3);
+    let held = send(request.json(&json!({"hold_seconds": 60}))).await;
+    assert_eq!(held.status, 200, "{}", held.text);
+    let edit = house
+        .client
+        .request(Method::POST, &format!("/v1/approvals/{approval}/edit"))
+        .header("If-Match", "\"3\"")
+        .json(&json!({"instructions": "More formal."}));
+    assert_eq!(send(edit).await.body["status"], "editing");
+    approval_in(&house.client, &approval, "proposed").await;
+    assert_eq!(draft(&house.client, &id).await["version"], 3);
+    assert_eq!(house.sink.received(), []);
+}
