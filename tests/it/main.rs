@@ -43,4 +43,5 @@ mod submit;
 mod support;
 mod tidy;
 mod triage;
+mod webhooks;
 mod worker;

@@ -5,6 +5,7 @@ mod desk;
 mod far;
 mod mail;
 mod notify;
+mod webhook;
 
 pub use far::Far;
 
@@ -178,6 +179,7 @@ pub fn way_of(kind: ActionType) -> Option<Way> {
     match kind {
         ActionType::SendDraft => Some(Way::Remote(&mail::SendDraft)),
         ActionType::Send => Some(Way::Remote(&mail::Send)),
+        ActionType::CallWebhook => Some(Way::Remote(&webhook::CallWebhook)),
         ActionType::CreateTask => Some(Way::Local(&desk::CreateTask)),
         ActionType::UpdateTask => Some(Way::Local(&desk::UpdateTask)),
         ActionType::Link => Some(Way::Local(&desk::Link)),

@@ -1,22 +1,26 @@
 //! The far side: one trait for each thing a provider can do, chosen per connection by [`Providers`]. Knows the wire and
 //! nothing of jobs, approvals or the ledger.
 //!
-//! A new provider is a file here and an arm in [`Providers::mailer`].
+//! A new provider is a file here, and a trait if it can do something new.
 
 pub mod guard;
 mod smtp;
+mod web;
+mod webhook;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use guard::Guard;
 use jobs::{
-    commands::connect::open_login,
+    commands::connect::{open_login, open_signing_secret},
     domain::{TenantId, connection::Settings},
     secrets::{KeyRing, Unsealable},
     store::connections::StoredConnection,
 };
 use serde_json::Value;
 use smtp::Smtp;
+use web::Web;
+use webhook::Webhook;
 
 /// Why a provider did not do what it was asked, in terms of what may be done next.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +74,17 @@ pub trait Mailer: Send + Sync {
     async fn send(&self, mail: &Outgoing) -> Result<Value, ProviderError>;
 }
 
+/// Calls a webhook.
+#[async_trait]
+pub trait Caller: Send + Sync {
+    /// Posts the body; what comes back is what the other side said. It knows a repetition by `id`.
+    ///
+    /// # Errors
+    /// Classed by what it means for a second try.
+    async fn call(&self, id: &str, body: &[u8], now: DateTime<Utc>)
+    -> Result<Value, ProviderError>;
+}
+
 /// A connection that cannot be used by this process.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -110,6 +125,25 @@ impl Providers {
             server: settings.smtp.clone(),
             secret,
             guard: self.guard,
+        }))
+    }
+
+    /// # Errors
+    /// If the secret cannot be opened.
+    pub fn caller(
+        &self,
+        tenant: TenantId,
+        connection: &StoredConnection,
+        sealed: &[u8],
+    ) -> Result<Box<dyn Caller>, OpenError> {
+        let keys = self.keys.as_ref().ok_or(OpenError::NoKeys)?;
+        let Settings::Webhook(settings) = &connection.settings else {
+            return Err(OpenError::OtherKind);
+        };
+        Ok(Box::new(Webhook {
+            url: settings.url.clone(),
+            secret: open_signing_secret(keys, tenant, connection.id, sealed)?,
+            web: Web(self.guard),
         }))
     }
 }

@@ -90,6 +90,7 @@ impl ActionType {
         Self::UpsertContact,
         Self::Send,
         Self::SendDraft,
+        Self::CallWebhook,
     ];
 
     pub fn is_executable(self) -> bool {
@@ -239,7 +240,7 @@ mod tests {
             assert!(
                 Params::fields(*action)
                     .iter()
-                    .all(|field| field.kind != FieldKind::Recipient)
+                    .all(|field| !matches!(field.kind, FieldKind::Recipient | FieldKind::Url))
             );
         }
     }

@@ -61,7 +61,13 @@ impl House {
 
     /// A mail that waits for a person; the id of its approval.
     pub(crate) async fn written(&self, subject: &str) -> String {
-        let asked = ask(&self.client, &json!({"actions": [letter(subject)]})).await;
+        self.proposed(&letter(subject)).await
+    }
+
+    /// An action that waits for a person; the id of its approval.
+    pub(crate) async fn proposed(&self, action: &Value) -> String {
+        let asked = ask(&self.client, &json!({"actions": [action]})).await;
+        assert_eq!(asked.status, 202, "{}", asked.text);
         let job = self
             .client
             .finished(asked.body["id"].as_str().unwrap())

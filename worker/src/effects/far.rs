@@ -1,7 +1,7 @@
 //! The far side as an effect sees it: [`Far`] opens the connection it goes by.
 
 use crate::handler::JobContext;
-use crate::providers::{Mailer, ProviderError, Providers};
+use crate::providers::{Caller, Mailer, ProviderError, Providers};
 use jobs::store::connections::{self, StoredConnection};
 
 /// What it takes to reach the far side.
@@ -21,6 +21,18 @@ impl Far<'_> {
         let sealed = self.sealed(connection).await?;
         self.providers
             .mailer(self.ctx.job.tenant, connection, &sealed)
+            .map_err(|_| unready("the secret cannot be opened"))
+    }
+
+    /// # Errors
+    /// [`ProviderError::Retryable`] if the secret cannot be read or opened here.
+    pub async fn caller(
+        &self,
+        connection: &StoredConnection,
+    ) -> Result<Box<dyn Caller>, ProviderError> {
+        let sealed = self.sealed(connection).await?;
+        self.providers
+            .caller(self.ctx.job.tenant, connection, &sealed)
             .map_err(|_| unready("the secret cannot be opened"))
     }
 

@@ -1,6 +1,7 @@
 //! What each type of action needs to be told: one table, held against rules when they are saved and against a model's
 //! answer when it is read.
 
+use super::super::connection::WebUrl;
 use super::ActionType;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -24,15 +25,17 @@ pub struct Field {
 pub enum FieldKind {
     /// Text of at most so many characters; in a rule it may hold placeholders.
     Text(usize),
-    /// Where something is sent: an address or a URL, always written out.
+    /// Where something is sent: an address, always written out.
     Recipient,
+    /// Where something is posted, always written out.
+    Url,
 }
 
 /// What is wrong with a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParamFault {
     pub field: String,
-    /// `unknown_field`, `missing_field`, `not_text`, `blank`, `too_long` or `bad_recipient`.
+    /// `unknown_field`, `missing_field`, `not_text`, `blank`, `too_long`, `bad_recipient` or `bad_url`.
     pub code: &'static str,
     pub message: String,
 }
@@ -133,7 +136,15 @@ impl Params {
                     ]
                 }
             }
-            ActionType::CallWebhook => const { &[recipient("url")] },
+            ActionType::CallWebhook => {
+                const {
+                    &[Field {
+                        name: "url",
+                        required: true,
+                        kind: FieldKind::Url,
+                    }]
+                }
+            }
         }
     }
 
@@ -236,12 +247,14 @@ fn check(field: Field, value: &Value) -> Result<String, ParamFault> {
         FieldKind::Recipient if !is_recipient(&text) => Err(fault(
             field.name,
             "bad_recipient",
-            format!(
-                "`{}` must be one address or https URL, written out",
-                field.name
-            ),
+            format!("`{}` must be one address, written out", field.name),
         )),
-        FieldKind::Text(_) | FieldKind::Recipient => Ok(text),
+        FieldKind::Url if text.parse::<WebUrl>().is_err() => Err(fault(
+            field.name,
+            "bad_url",
+            format!("`{}` must be the URL of a webhook, written out", field.name),
+        )),
+        FieldKind::Text(_) | FieldKind::Recipient | FieldKind::Url => Ok(text),
     }
 }
 
@@ -256,14 +269,10 @@ fn fault(field: &str, code: &'static str, message: String) -> ParamFault {
 fn is_recipient(text: &str) -> bool {
     let plain = text.len() <= 320
         && !text.contains(|c: char| c.is_whitespace() || c.is_control() || "{}<>,;\"".contains(c));
-    let address = text.split_once('@').is_some_and(|(local, domain)| {
-        !local.is_empty() && domain.contains('.') && !domain.contains(['@', '/'])
-    });
     plain
-        && (address
-            || text
-                .strip_prefix("https://")
-                .is_some_and(|rest| rest.contains('.')))
+        && text.split_once('@').is_some_and(|(local, domain)| {
+            !local.is_empty() && domain.contains('.') && !domain.contains(['@', '/'])
+        })
 }
 
 #[cfg(test)]
@@ -315,20 +324,27 @@ mod tests {
     }
 
     #[test]
-    fn recipients_are_one_plain_address_or_https_url() {
-        for good in ["bob@example.org", "https://hooks.example.org/x?y=1"] {
-            assert!(is_recipient(good), "{good}");
-        }
+    fn recipients_are_one_plain_address() {
+        assert!(is_recipient("bob@example.org"));
         for bad in [
             "bob",
             "a@b@c.d",
             "a@b.c, d@e.f",
             "{{from}}",
             "a@b.c\nBcc: d@e.f",
-            "http://example.org",
+            "https://example.org",
             "@x.y",
         ] {
             assert!(!is_recipient(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_webhook_is_named_by_its_url_and_nothing_in_it_is_filled_in() {
+        let of = |url: &str| codes(ActionType::CallWebhook, json!({"url": url}));
+        assert_eq!(of("https://hooks.example.org/x?y=1"), []);
+        for bad in ["bob@example.org", "{{from}}", "https://a:b@example.org/"] {
+            assert_eq!(of(bad), [("url".into(), "bad_url")], "{bad}");
         }
     }
 

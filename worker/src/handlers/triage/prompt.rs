@@ -73,7 +73,7 @@ fn context(verdict: &Verdict<'_>, asked_on: DateTime<Utc>) -> String {
                     FieldKind::Text(max) => {
                         format!("{}{mark} (at most {max} characters)", field.name)
                     }
-                    FieldKind::Recipient => format!("{}{mark}", field.name),
+                    FieldKind::Recipient | FieldKind::Url => format!("{}{mark}", field.name),
                 }
             })
             .collect();
