@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 
 /// A mail as it arrived.
@@ -42,7 +43,7 @@ pub enum Fault {
     DropInData,
     /// The mail is kept, and the connection ends before the reply.
     DropReply,
-    /// The mail is kept, and no reply comes.
+    /// The mail is kept, and no reply comes; the connection ends with [`SmtpSink::hang_up`].
     Stall,
 }
 
@@ -59,6 +60,7 @@ struct State {
     faults: Mutex<VecDeque<Fault>>,
     /// What a client must say to be let in; anything if there is none.
     password: Mutex<Option<String>>,
+    hang_up: Notify,
 }
 
 impl SmtpSink {
@@ -91,6 +93,11 @@ impl SmtpSink {
     /// What goes wrong with the next connections, one each.
     pub fn misbehave(&self, faults: impl IntoIterator<Item = Fault>) {
         locked(&self.state.faults).extend(faults);
+    }
+
+    /// Ends one connection that was left without a reply.
+    pub fn hang_up(&self) {
+        self.state.hang_up.notify_one();
     }
 
     /// Lets in only who says this.
@@ -154,7 +161,10 @@ async fn converse(stream: TcpStream, state: &State) -> std::io::Result<()> {
                 });
                 match fault {
                     Some(Fault::DropReply) => return Ok(()),
-                    Some(Fault::Stall) => std::future::pending().await,
+                    Some(Fault::Stall) => {
+                        state.hang_up.notified().await;
+                        return Ok(());
+                    }
                     _ => line.say("250 kept").await?,
                 }
             }

@@ -28,6 +28,7 @@ mod http_surface;
 mod lease_model;
 mod listing;
 mod llm;
+mod mailbox;
 mod memory;
 mod onboarding;
 mod poll;

@@ -9,6 +9,7 @@ pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod corpus;
 pub(crate) mod db;
+pub(crate) mod dovecot;
 pub(crate) mod gate;
 pub(crate) mod model;
 pub(crate) mod people;

@@ -221,7 +221,7 @@ async fn our_own_network_is_not_called_and_nothing_goes_in_the_clear() {
 async fn only_a_webhook_that_the_tenant_has_connected_is_called() {
     let house = House::open().await;
     let receiver = answering(ResponseTemplate::new(200)).await;
-    let stranger = house._api.sign_in(&house.db).await;
+    let stranger = house.api.sign_in(&house.db).await;
     let theirs = json!({"provider": "webhook", "url": receiver.uri()});
     assert_eq!(connect(&stranger, &theirs).await.status, 201);
     let _worker = house.worker().await;

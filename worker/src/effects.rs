@@ -5,6 +5,7 @@ mod desk;
 mod far;
 mod mail;
 mod notify;
+mod sent;
 mod webhook;
 
 pub use far::Far;

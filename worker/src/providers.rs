@@ -4,6 +4,8 @@
 //! A new provider is a file here, and a trait if it can do something new.
 
 pub mod guard;
+mod imap;
+pub mod mailbox;
 mod smtp;
 mod web;
 mod webhook;
@@ -11,6 +13,7 @@ mod webhook;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use guard::Guard;
+use imap::Imap;
 use jobs::{
     commands::connect::{open_login, open_signing_secret},
     domain::{TenantId, connection::Settings},
@@ -123,6 +126,31 @@ impl Providers {
         let secret = open_login(keys, tenant, connection.id, sealed)?;
         Ok(Box::new(Smtp {
             server: settings.smtp.clone(),
+            secret,
+            guard: self.guard,
+        }))
+    }
+
+    /// Where the account's mailbox is; `None` for one that only sends.
+    ///
+    /// # Errors
+    /// If the secret cannot be opened.
+    pub fn mailbox(
+        &self,
+        tenant: TenantId,
+        connection: &StoredConnection,
+        sealed: &[u8],
+    ) -> Result<Option<Imap>, OpenError> {
+        let keys = self.keys.as_ref().ok_or(OpenError::NoKeys)?;
+        let Settings::Mail(settings) = &connection.settings else {
+            return Err(OpenError::OtherKind);
+        };
+        let Some(server) = settings.imap.clone() else {
+            return Ok(None);
+        };
+        let secret = open_login(keys, tenant, connection.id, sealed)?;
+        Ok(Some(Imap {
+            server,
             secret,
             guard: self.guard,
         }))

@@ -94,6 +94,8 @@ struct Connection {
     display_name: Option<String>,
     /// Of a mail account.
     smtp: Option<Server>,
+    /// Of a mail account that has a mailbox.
+    imap: Option<Server>,
     /// Of a calendar or a webhook.
     url: Option<WebUrl>,
     /// Only in the answer to the request that had it made: it is not shown again.
@@ -219,9 +221,9 @@ fn versioned(connection: Connection) -> Versioned {
 impl From<StoredConnection> for Connection {
     fn from(stored: StoredConnection) -> Self {
         let provider = stored.settings.provider();
-        let (smtp, url) = match stored.settings {
-            Settings::Mail(mail) => (Some(mail.smtp), None),
-            Settings::Calendar(web) | Settings::Webhook(web) => (None, Some(web.url)),
+        let (smtp, imap, url) = match stored.settings {
+            Settings::Mail(mail) => (Some(mail.smtp), mail.imap, None),
+            Settings::Calendar(web) | Settings::Webhook(web) => (None, None, Some(web.url)),
         };
         Self {
             id: stored.id,
@@ -229,6 +231,7 @@ impl From<StoredConnection> for Connection {
             address: stored.address,
             display_name: stored.display_name,
             smtp,
+            imap,
             url,
             signing_secret: None,
             status: stored.status,

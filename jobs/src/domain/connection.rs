@@ -14,7 +14,7 @@ use serde_json::Value;
 words! {
     /// How a connection speaks. Gmail, Graph and JMAP come later.
     Provider {
-        /// SMTP to send.
+        /// SMTP to send, IMAP for the mailbox.
         ImapSmtp = "imap_smtp",
         /// A calendar collection, for events.
         Caldav = "caldav",
@@ -62,6 +62,9 @@ pub struct Server {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MailSettings {
     pub smtp: Server,
+    /// Where the mailbox is; without one, mail can only be sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imap: Option<Server>,
 }
 
 /// Where a connection leads, by its provider. A row holds the inner value alone: its provider says which it is.
@@ -145,6 +148,7 @@ mod tests {
                 port: 465,
                 security: Security::Tls,
             },
+            imap: None,
         });
         let web = WebSettings {
             url: "https://cal.example.org/ada/".parse().unwrap(),

@@ -33,11 +33,18 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) async fn open() -> Self {
+        Self::open_with(|_| {}).await
+    }
+
+    /// With an account that the test changes before it is connected.
+    pub(crate) async fn open_with(change: impl FnOnce(&mut Value)) -> Self {
         let db = TestDb::new().await;
         let api = TestApi::start_with(&db, &[("CREDENTIAL_KEYS", KEYS)]).await;
         let client = api.sign_in(&db).await;
         let sink = SmtpSink::start().await.expect("a free port");
-        let connected = connect(&client, &account(&sink)).await;
+        let mut account = account(&sink);
+        change(&mut account);
+        let connected = connect(&client, &account).await;
         assert_eq!(connected.status, 201, "{}", connected.text);
         let connection = connected.body["id"].as_str().unwrap().to_owned();
         Self {

@@ -1,7 +1,7 @@
 //! The far side as an effect sees it: [`Far`] opens the connection it goes by.
 
 use crate::handler::JobContext;
-use crate::providers::{Caller, Mailer, ProviderError, Providers};
+use crate::providers::{Caller, Mailer, ProviderError, Providers, mailbox::Mailbox};
 use jobs::store::connections::{self, StoredConnection};
 
 /// What it takes to reach the far side.
@@ -34,6 +34,25 @@ impl Far<'_> {
         self.providers
             .caller(self.ctx.job.tenant, connection, &sealed)
             .map_err(|_| unready("the secret cannot be opened"))
+    }
+
+    /// The account's mailbox, opened; `None` if it has none.
+    ///
+    /// # Errors
+    /// As [`mailer`](Self::mailer), and if the server does not let us in.
+    pub async fn mailbox(
+        &self,
+        connection: &StoredConnection,
+    ) -> Result<Option<Box<dyn Mailbox>>, ProviderError> {
+        let sealed = self.sealed(connection).await?;
+        let found = self
+            .providers
+            .mailbox(self.ctx.job.tenant, connection, &sealed)
+            .map_err(|_| unready("the secret cannot be opened"))?;
+        match found {
+            Some(mailbox) => mailbox.open().await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// The secret of a connection, still sealed.

@@ -1,6 +1,6 @@
 //! Mail that leaves the house: rendered once, with a Message-ID that stays, before anything is tried.
 
-use super::{Doing, Far, Prepared, Receipt, Remote, Trouble, far::unready};
+use super::{Doing, Far, Found, Prepared, Receipt, Remote, Trouble, far::unready, sent};
 use crate::handler::JobContext;
 use crate::providers::{Outgoing, ProviderError};
 use async_trait::async_trait;
@@ -13,7 +13,9 @@ use jobs::{
     },
     store::{
         connections::{self, StoredConnection},
-        draft_versions, drafts, own_mails,
+        draft_versions, drafts,
+        effects::StoredEffect,
+        own_mails,
     },
 };
 use lettre::{
@@ -46,6 +48,16 @@ impl Remote for Send {
         rendered: Vec<u8>,
     ) -> Result<Receipt, ProviderError> {
         send(far, connection, rendered).await
+    }
+
+    async fn look(
+        &self,
+        far: &Far<'_>,
+        connection: &StoredConnection,
+        effect: &StoredEffect,
+        _rendered: &[u8],
+    ) -> Result<Found, ProviderError> {
+        sent::look(far, connection, effect).await
     }
 }
 
@@ -96,6 +108,16 @@ impl Remote for SendDraft {
         rendered: Vec<u8>,
     ) -> Result<Receipt, ProviderError> {
         send(far, connection, rendered).await
+    }
+
+    async fn look(
+        &self,
+        far: &Far<'_>,
+        connection: &StoredConnection,
+        effect: &StoredEffect,
+        _rendered: &[u8],
+    ) -> Result<Found, ProviderError> {
+        sent::look(far, connection, effect).await
     }
 }
 
@@ -213,7 +235,7 @@ fn unpack(packed: Vec<u8>) -> Option<Outgoing> {
     })
 }
 
-/// Sends what was prepared.
+/// Sends what was prepared, and files a copy where its user looks for it.
 async fn send(
     far: &Far<'_>,
     connection: &StoredConnection,
@@ -221,8 +243,10 @@ async fn send(
 ) -> Result<Receipt, ProviderError> {
     let mailer = far.mailer(connection).await?;
     let outgoing = unpack(packed).ok_or_else(|| unready("the stored mail cannot be read"))?;
+    let mut receipt = mailer.send(&outgoing).await?;
+    receipt["sent_folder"] = json!(sent::file(far, connection, &outgoing.bytes).await);
     Ok(Receipt {
-        receipt: mailer.send(&outgoing).await?,
+        receipt,
         before_image: None,
     })
 }

@@ -26,6 +26,10 @@ pub(super) struct NewConnection {
     /// `imap_smtp`: the server that takes mail.
     #[serde(default)]
     smtp: Option<Server>,
+    /// `imap_smtp`: the server that has the mailbox, opened with the same name and password. Without it mail can only be
+    /// sent.
+    #[serde(default)]
+    imap: Option<Server>,
     /// `caldav`: the calendar collection. `webhook`: where calls are posted to. An https URL of up to 300 characters,
     /// without a name and password.
     #[serde(default)]
@@ -123,7 +127,9 @@ impl NewConnection {
                 sound(is_address(&address), "/address", detail)?;
                 let detail = "Name a host and a port from 1 to 65535.";
                 sound(smtp.is_sound(), "/smtp", detail)?;
-                (address, Settings::Mail(MailSettings { smtp }))
+                let imap = self.imap;
+                sound(imap.as_ref().is_none_or(Server::is_sound), "/imap", detail)?;
+                (address, Settings::Mail(MailSettings { smtp, imap }))
             }
             Provider::Caldav => {
                 let url = web_url(self.url.as_deref())?.as_collection();
@@ -156,6 +162,7 @@ impl NewConnection {
         for (given, belongs, pointer) in [
             (self.address.is_some(), mail, "/address"),
             (self.smtp.is_some(), mail, "/smtp"),
+            (self.imap.is_some(), mail, "/imap"),
             (self.url.is_some(), !mail, "/url"),
             (self.username.is_some(), !webhook, "/username"),
             (self.password.is_some(), !webhook, "/password"),

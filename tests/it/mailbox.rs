@@ -1,0 +1,48 @@
+//! What is done in a user's mailbox, seen from the files of a real Dovecot.
+
+mod sent;
+
+use crate::{
+    actions::sending::House,
+    support::{
+        client::send,
+        dovecot::{Dovecot, PASSWORD, USER},
+    },
+};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// A house whose account has a mailbox.
+pub(crate) async fn house_with(dovecot: &Dovecot) -> House {
+    house_at(dovecot.port).await
+}
+
+/// The same by way of a port that leads there.
+pub(crate) async fn house_at(port: u16) -> House {
+    let imap = json!({"host": "127.0.0.1", "port": port, "security": "none"});
+    House::open_with(|account| {
+        account["imap"] = imap;
+        account["username"] = Value::from(USER);
+        account["password"] = Value::from(PASSWORD);
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_account_says_where_its_mailbox_is_and_nothing_of_its_secret() {
+    let dovecot = Dovecot::start().await;
+    let house = house_with(&dovecot).await;
+    let path = format!("/v1/connections/{}", house.connection);
+    let read = house.client.get(&path).await;
+    assert_eq!(read.body["imap"]["port"], dovecot.port, "{}", read.text);
+    assert!(!read.text.contains(PASSWORD));
+    let wrong = json!({
+        "provider": "imap_smtp", "address": "other@acme.example", "username": "", "password": "",
+        "smtp": {"host": "127.0.0.1", "port": 25, "security": "none"},
+        "imap": {"host": "127.0.0.1/x", "port": 143, "security": "none"}
+    });
+    let connect = house.client.request(Method::POST, "/v1/connections");
+    let refused = send(connect.json(&wrong)).await;
+    refused.assert_problem(422, "INVALID_BODY", "no host");
+    assert!(refused.text.contains("/imap"), "{}", refused.text);
+}

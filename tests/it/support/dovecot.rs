@@ -1,0 +1,295 @@
+//! A real IMAP server for one test: [`Dovecot`] keeps one user's mail in a folder that the test reads as files, so that
+//! what is there is not told by the code under test.
+
+use super::{eventually, wait::SOON};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::{Pid, Uid, User},
+};
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+use tempfile::TempDir;
+use tokio::{io::AsyncReadExt, net::TcpStream};
+
+const INSTALL: &str = "apt-get install -y --no-install-recommends dovecot-imapd";
+
+/// The user, and what opens the account.
+pub(crate) const USER: &str = "ada";
+pub(crate) const PASSWORD: &str = "hunter2-marked";
+
+/// A running server; it ends with its value.
+pub(crate) struct Dovecot {
+    child: Child,
+    pub(crate) port: u16,
+    folder: TempDir,
+    owner: User,
+}
+
+/// A mail as it lies there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// `INBOX`, `Sent` and so on.
+    pub(crate) folder: String,
+    /// Letters of Maildir: `S` seen, `F` flagged; and its keywords.
+    pub(crate) flags: String,
+    pub(crate) keywords: Vec<String>,
+    pub(crate) text: String,
+}
+
+impl Dovecot {
+    /// With folders for sent mail and for what was thrown away, as most servers have them.
+    pub(crate) async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// With further settings.
+    pub(crate) async fn start_with(settings: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (root, owner) = (folder.path(), owner());
+        // Dovecot's processes are not all of one user.
+        fs::set_permissions(root, fs::Permissions::from_mode(0o755)).expect("open the folder");
+        let mail = root.join("mail");
+        fs::create_dir(&mail).expect("a folder for mail");
+        give(&mail, &owner);
+        fs::write(
+            root.join("users"),
+            format!("{USER}:{{PLAIN}}{PASSWORD}::::::\n"),
+        )
+        .expect("write the users");
+        // It does not say which port it was given, so it is given one that was free a moment ago.
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|free| free.local_addr())
+            .expect("a free port")
+            .port();
+        let config = root.join("dovecot.conf");
+        fs::write(&config, configuration(root, &owner, port) + settings)
+            .expect("write the configuration");
+        let child = Command::new(program())
+            .args(["-F", "-c"])
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(root.join("stderr")).expect("create the log"))
+            .spawn()
+            .expect("start dovecot");
+        let this = Self {
+            child,
+            port,
+            folder,
+            owner,
+        };
+        eventually(SOON, async || {
+            let greeted = async {
+                let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+                let mut greeting = [0; 4];
+                stream.read_exact(&mut greeting).await.map(|_| greeting)
+            };
+            match greeted.await {
+                Ok(greeting) if &greeting == b"* OK" => Ok(()),
+                other => Err(format!("{other:?}\n{}", this.log())),
+            }
+        })
+        .await;
+        this
+    }
+
+    /// Puts a mail into a folder, as a delivery would.
+    pub(crate) fn deliver(&self, folder: &str, text: &str) {
+        let maildir = self.maildir(folder);
+        for part in ["cur", "new", "tmp"] {
+            fs::create_dir_all(maildir.join(part)).expect("make a folder");
+        }
+        let name = format!("{}.test", jobs::domain::JobId::new());
+        let (tmp, new) = (
+            maildir.join("tmp").join(&name),
+            maildir.join("new").join(&name),
+        );
+        fs::write(&tmp, text.replace("\r\n", "\n")).expect("write a mail");
+        let mail = self.folder.path().join("mail");
+        for path in [&mail.join(USER), &maildir] {
+            give(path, &self.owner);
+            for part in ["cur", "new", "tmp"] {
+                if path.join(part).exists() {
+                    give(&path.join(part), &self.owner);
+                }
+            }
+        }
+        give(&tmp, &self.owner);
+        fs::rename(tmp, new).expect("deliver a mail");
+    }
+
+    /// All that is kept and was not deleted, by folder.
+    pub(crate) fn kept(&self) -> Vec<Kept> {
+        let home = self.maildir("INBOX");
+        let mut kept = mails_in("INBOX", &home);
+        for entry in fs::read_dir(&home).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if let Some(folder) = name.strip_prefix('.') {
+                kept.extend(mails_in(folder, &entry.path()));
+            }
+        }
+        kept.sort_by(|a, b| (&a.folder, &a.text).cmp(&(&b.folder, &b.text)));
+        kept
+    }
+
+    /// What it has written down.
+    pub(crate) fn log(&self) -> String {
+        ["stderr", "log"]
+            .iter()
+            .filter_map(|name| fs::read_to_string(self.folder.path().join(name)).ok())
+            .collect()
+    }
+
+    fn maildir(&self, folder: &str) -> PathBuf {
+        let home = self.folder.path().join("mail").join(USER);
+        if folder == "INBOX" {
+            home
+        } else {
+            home.join(format!(".{folder}"))
+        }
+    }
+}
+
+impl Drop for Dovecot {
+    fn drop(&mut self) {
+        // Not killed: it ends its own processes.
+        if let Ok(pid) = i32::try_from(self.child.id()) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        }
+        drop(self.child.wait());
+    }
+}
+
+/// Who the mail belongs to: root may not read mail, and whoever is not root can be nobody else.
+fn owner() -> User {
+    let found = if Uid::effective().is_root() {
+        User::from_name("mail")
+    } else {
+        User::from_uid(Uid::effective())
+    };
+    found.ok().flatten().expect("a user to keep mail")
+}
+
+fn give(path: &Path, owner: &User) {
+    if Uid::effective().is_root() {
+        nix::unistd::chown(path, Some(owner.uid), Some(owner.gid)).expect("give it away");
+    }
+}
+
+fn configuration(root: &Path, owner: &User, port: u16) -> String {
+    let (root, name) = (root.display(), &owner.name);
+    let internal = if Uid::effective().is_root() {
+        String::new()
+    } else {
+        let group = nix::unistd::Group::from_gid(owner.gid).ok().flatten();
+        let group = group.map_or_else(|| name.clone(), |group| group.name);
+        format!(
+            "default_internal_user = {name}\ndefault_internal_group = {group}\ndefault_login_user = {name}\n"
+        )
+    };
+    format!(
+        "{internal}protocols = imap
+listen = 127.0.0.1
+base_dir = {root}/base
+log_path = {root}/log
+ssl = no
+disable_plaintext_auth = no
+mail_location = maildir:{root}/mail/%u
+first_valid_uid = 1
+passdb {{
+  driver = passwd-file
+  args = scheme=PLAIN username_format=%u {root}/users
+}}
+userdb {{
+  driver = static
+  args = uid={uid} gid={gid} home={root}/mail/%u
+}}
+namespace inbox {{
+  inbox = yes
+  mailbox Sent {{
+    auto = create
+    special_use = \\Sent
+  }}
+  mailbox \"Deleted Things\" {{
+    auto = create
+    special_use = \\Trash
+  }}
+}}
+service imap-login {{
+  chroot =
+  inet_listener imap {{
+    port = {port}
+  }}
+  inet_listener imaps {{
+    port = 0
+  }}
+}}
+service anvil {{
+  chroot =
+}}
+service stats {{
+  chroot =
+}}
+",
+        uid = owner.uid,
+        gid = owner.gid,
+    )
+}
+
+fn mails_in(folder: &str, maildir: &Path) -> Vec<Kept> {
+    // Its line `0 label` says that the letter `a` stands for this keyword.
+    let listed = fs::read_to_string(maildir.join("dovecot-keywords")).unwrap_or_default();
+    let keyword = |letter: char| {
+        let index = (u32::from(letter) - u32::from('a')).to_string();
+        listed.lines().find_map(|line| {
+            let (number, name) = line.split_once(' ')?;
+            (number == index).then(|| name.to_owned())
+        })
+    };
+    let mut kept = Vec::new();
+    for part in ["cur", "new"] {
+        for entry in fs::read_dir(maildir.join(part))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let letters = name.rsplit_once(":2,").map_or("", |(_, letters)| letters);
+            // Renamed while we looked: the test looks again.
+            let Ok(text) = fs::read_to_string(entry.path()) else {
+                continue;
+            };
+            if letters.contains('T') {
+                continue;
+            }
+            kept.push(Kept {
+                folder: folder.to_owned(),
+                flags: letters.chars().filter(char::is_ascii_uppercase).collect(),
+                keywords: letters
+                    .chars()
+                    .filter(char::is_ascii_lowercase)
+                    .filter_map(keyword)
+                    .collect(),
+                text,
+            });
+        }
+    }
+    kept
+}
+
+/// The program, which is not in everybody's PATH.
+fn program() -> &'static str {
+    [
+        "/usr/sbin/dovecot",
+        "/usr/local/sbin/dovecot",
+        "/usr/bin/dovecot",
+    ]
+    .into_iter()
+    .find(|path| Path::new(path).exists())
+    .unwrap_or_else(|| panic!("the tests of mailboxes need Dovecot: {INSTALL}"))
+}

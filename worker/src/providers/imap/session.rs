@@ -1,0 +1,439 @@
+//! A conversation with an IMAP server that knows us: [`Mailbox`] in its commands.
+
+use super::{
+    super::{
+        ProviderError,
+        mailbox::{Among, Mailbox, Role, Spot, Target},
+    },
+    STEP,
+    line::Line,
+    names, too_slow, unreachable,
+};
+use async_imap::{
+    error::Error,
+    types::{Flag, NameAttribute},
+};
+use async_trait::async_trait;
+use futures::TryStreamExt;
+use std::{collections::BTreeSet, time::Duration};
+use tokio::time::timeout;
+
+/// How many folders are looked into for one mail.
+const MOST_FOLDERS: usize = 200;
+
+/// A session, and what it knows of the server.
+pub(super) struct Session {
+    inner: async_imap::Session<Line>,
+    can_move: bool,
+    can_expunge_one: bool,
+    /// Of one folder or of all, as the server lists them.
+    folders: Vec<Folder>,
+    delimiter: Option<String>,
+    selected: Option<Selected>,
+}
+
+#[derive(Clone, Debug)]
+struct Folder {
+    name: String,
+    role: Option<Role>,
+}
+
+#[derive(Clone, Debug)]
+struct Selected {
+    folder: String,
+    uid_validity: u32,
+    writable: bool,
+    takes_any_keyword: bool,
+    flags: BTreeSet<String>,
+}
+
+impl Session {
+    /// Asks what the server can do and which folders there are.
+    pub(super) async fn begin(mut inner: async_imap::Session<Line>) -> Result<Self, ProviderError> {
+        let able = asked(inner.capabilities()).await?;
+        let mut session = Self {
+            can_move: able.has_str("MOVE"),
+            can_expunge_one: able.has_str("UIDPLUS"),
+            folders: Vec::new(),
+            delimiter: None,
+            selected: None,
+            inner,
+        };
+        let pattern = if able.has_str("SPECIAL-USE") {
+            "\"*\" RETURN (SPECIAL-USE)"
+        } else {
+            "\"*\""
+        };
+        session.list(pattern).await?;
+        Ok(session)
+    }
+
+    async fn list(&mut self, pattern: &str) -> Result<(), ProviderError> {
+        let names = async {
+            let names = self.inner.list(None, Some(pattern)).await?;
+            names.try_collect::<Vec<_>>().await
+        };
+        for name in asked(names).await? {
+            if let Some(delimiter) = name.delimiter() {
+                self.delimiter = Some(delimiter.to_owned());
+            }
+            if !name.attributes().contains(&NameAttribute::NoSelect) {
+                self.folders.push(Folder {
+                    name: name.name().to_owned(),
+                    role: name.attributes().iter().find_map(role_of),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The folder for this, if there is one: by what the server says it is for, else by the names that are usual.
+    fn known(&self, role: Role) -> Option<&str> {
+        if role == Role::Inbox {
+            return Some("INBOX");
+        }
+        let marked = self.folders.iter().find(|folder| folder.role == Some(role));
+        let named = || {
+            usual_names(role).iter().find_map(|usual| {
+                self.folders.iter().find(|folder| {
+                    let last = match &self.delimiter {
+                        Some(delimiter) => folder.name.rsplit(delimiter.as_str()).next(),
+                        None => None,
+                    };
+                    folder.role.is_none()
+                        && last.unwrap_or(&folder.name).eq_ignore_ascii_case(usual)
+                })
+            })
+        };
+        marked.or_else(named).map(|folder| folder.name.as_str())
+    }
+
+    /// Where to look, in this order.
+    fn places(&self, among: Among) -> Vec<String> {
+        let known = |roles: &[Role]| -> Vec<String> {
+            roles
+                .iter()
+                .filter_map(|role| self.known(*role))
+                .map(str::to_owned)
+                .collect()
+        };
+        if among == Among::Sent {
+            return known(&[Role::Sent, Role::All]);
+        }
+        let mut places = known(&[Role::Inbox, Role::Archive]);
+        let last = known(&[Role::Junk, Role::All]);
+        let trash = known(&[Role::Trash]);
+        for folder in &self.folders {
+            let name = &folder.name;
+            let taken = name.eq_ignore_ascii_case("INBOX")
+                || places.contains(name)
+                || last.contains(name)
+                || trash.contains(name);
+            if !taken {
+                places.push(name.clone());
+            }
+        }
+        places.truncate(MOST_FOLDERS);
+        places.extend(last);
+        if among == Among::Anywhere {
+            places.extend(trash);
+        }
+        places
+    }
+
+    /// Opens a folder, to be changed or only looked into. False if it cannot be opened.
+    async fn select(&mut self, folder: &str, writable: bool) -> Result<bool, ProviderError> {
+        if let Some(selected) = &self.selected
+            && selected.folder == folder
+            && (selected.writable || !writable)
+        {
+            return Ok(true);
+        }
+        self.selected = None;
+        let opened = async {
+            if writable {
+                self.inner.select(folder).await
+            } else {
+                self.inner.examine(folder).await
+            }
+        };
+        let opened = match timeout(STEP, opened).await {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(Error::No(_) | Error::Validate(_))) => return Ok(false),
+            Ok(Err(error)) => return Err(not_told(&error)),
+            Err(_) => return Err(too_slow()),
+        };
+        // Without one, names of mails do not last; then they hold for this session only.
+        let uid_validity = opened.uid_validity.unwrap_or(0);
+        self.selected = Some(Selected {
+            folder: folder.to_owned(),
+            uid_validity,
+            writable,
+            takes_any_keyword: opened.permanent_flags.contains(&Flag::MayCreate),
+            flags: opened.permanent_flags.iter().filter_map(name_of).collect(),
+        });
+        Ok(true)
+    }
+
+    /// Opens the folder of a mail; `None` if its name does not hold any more.
+    async fn at(&mut self, spot: &Spot, writable: bool) -> Result<Option<Selected>, ProviderError> {
+        if !self.select(&spot.folder, writable).await? {
+            return Ok(None);
+        }
+        let selected = self.selected.clone();
+        Ok(selected.filter(|selected| selected.uid_validity == spot.uid_validity))
+    }
+
+    async fn store(&mut self, uid: u32, change: &str) -> Result<(), ProviderError> {
+        let stored = async {
+            let told = self.inner.uid_store(uid.to_string(), change).await?;
+            told.try_collect::<Vec<_>>().await
+        };
+        changed(stored).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl Mailbox for Session {
+    async fn folder(&mut self, target: &Target) -> Result<String, ProviderError> {
+        let name = match target {
+            Target::Role(role) => {
+                if let Some(name) = self.known(*role) {
+                    return Ok(name.to_owned());
+                }
+                usual_names(*role)
+                    .first()
+                    .map_or_else(|| "Archive".to_owned(), |name| (*name).to_owned())
+            }
+            Target::Named(name) if name.eq_ignore_ascii_case("INBOX") => "INBOX".to_owned(),
+            Target::Named(name) => {
+                let wire = names::encode(name);
+                // Users write a path with a slash, whatever their server parts it with.
+                match &self.delimiter {
+                    Some(delimiter) => wire.replace('/', delimiter),
+                    None => wire,
+                }
+            }
+        };
+        if self.folders.iter().any(|folder| folder.name == name) || name == "INBOX" {
+            return Ok(name);
+        }
+        match timeout(STEP, self.inner.create(&name)).await {
+            Ok(Ok(())) => {}
+            // Somebody else may have been as quick.
+            Ok(Err(Error::No(_) | Error::Bad(_) | Error::Validate(_))) => {
+                if !self.select(&name, false).await? {
+                    return Err(ProviderError::Permanent {
+                        code: "folder_refused",
+                        message: "The mail server has no such folder and makes none.".into(),
+                    });
+                }
+            }
+            Ok(Err(error)) => return Err(not_told(&error)),
+            Err(_) => return Err(too_slow()),
+        }
+        self.folders.push(Folder {
+            name: name.clone(),
+            role: None,
+        });
+        Ok(name)
+    }
+
+    async fn find(
+        &mut self,
+        message_id: &str,
+        among: Among,
+    ) -> Result<Option<Spot>, ProviderError> {
+        for folder in self.places(among) {
+            let found = self.find_in(message_id, &folder).await?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    async fn find_in(
+        &mut self,
+        message_id: &str,
+        folder: &str,
+    ) -> Result<Option<Spot>, ProviderError> {
+        let Some(search) = names::by_message_id(message_id) else {
+            return Ok(None);
+        };
+        // Afresh: what came into a folder that is open need not be told to us.
+        self.selected = None;
+        if !self.select(folder, false).await? {
+            return Ok(None);
+        }
+        let found = asked(self.inner.uid_search(format!("UNDELETED {search}"))).await?;
+        let uid_validity = self
+            .selected
+            .as_ref()
+            .map_or(0, |selected| selected.uid_validity);
+        Ok(found.into_iter().max().map(|uid| Spot {
+            folder: folder.to_owned(),
+            uid_validity,
+            uid,
+        }))
+    }
+
+    async fn flags(&mut self, spot: &Spot) -> Result<Option<BTreeSet<String>>, ProviderError> {
+        if self.at(spot, false).await?.is_none() {
+            return Ok(None);
+        }
+        let fetched = async {
+            let told = self
+                .inner
+                .uid_fetch(spot.uid.to_string(), "(FLAGS)")
+                .await?;
+            told.try_collect::<Vec<_>>().await
+        };
+        let fetched = asked(fetched).await?;
+        let ours = fetched.iter().find(|mail| mail.uid == Some(spot.uid));
+        Ok(ours.map(|mail| mail.flags().filter_map(|flag| name_of(&flag)).collect()))
+    }
+
+    async fn mark(&mut self, spot: &Spot, flag: &str, on: bool) -> Result<(), ProviderError> {
+        let selected = self.at(spot, true).await?.ok_or_else(gone)?;
+        let permitted = selected.takes_any_keyword
+            || selected
+                .flags
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(flag));
+        if on && !permitted {
+            return Err(ProviderError::Permanent {
+                code: "flag_not_kept",
+                message: "The mail server does not keep this mark on a mail.".into(),
+            });
+        }
+        let sign = if on { '+' } else { '-' };
+        self.store(spot.uid, &format!("{sign}FLAGS.SILENT ({flag})"))
+            .await
+    }
+
+    async fn move_to(
+        &mut self,
+        spot: &Spot,
+        message_id: &str,
+        folder: &str,
+    ) -> Result<(), ProviderError> {
+        if !self.can_move && !self.can_expunge_one {
+            return Err(ProviderError::Permanent {
+                code: "move_not_offered",
+                message: "The mail server can neither move a mail nor delete a single one.".into(),
+            });
+        }
+        // An earlier try may have got as far as the copy.
+        let copied = !self.can_move && self.find_in(message_id, folder).await?.is_some();
+        self.at(spot, true).await?.ok_or_else(gone)?;
+        let uid = spot.uid.to_string();
+        if self.can_move {
+            return changed(self.inner.uid_mv(&uid, folder)).await;
+        }
+        if !copied {
+            changed(self.inner.uid_copy(&uid, folder)).await?;
+        }
+        self.store(spot.uid, "+FLAGS.SILENT (\\Deleted)").await?;
+        let expunged = async {
+            let told = self.inner.uid_expunge(&uid).await?;
+            told.try_collect::<Vec<_>>().await
+        };
+        changed(expunged).await.map(drop)
+    }
+
+    async fn append(
+        &mut self,
+        folder: &str,
+        flags: &[&str],
+        bytes: &[u8],
+    ) -> Result<(), ProviderError> {
+        let flags = format!("({})", flags.join(" "));
+        changed(self.inner.append(folder, Some(&flags), None, bytes)).await
+    }
+
+    async fn close(mut self: Box<Self>) {
+        drop(timeout(Duration::from_secs(1), self.inner.logout()).await);
+    }
+}
+
+fn role_of(attribute: &NameAttribute<'_>) -> Option<Role> {
+    match attribute {
+        NameAttribute::Archive => Some(Role::Archive),
+        NameAttribute::Trash => Some(Role::Trash),
+        NameAttribute::Junk => Some(Role::Junk),
+        NameAttribute::Sent => Some(Role::Sent),
+        NameAttribute::Drafts => Some(Role::Drafts),
+        NameAttribute::All => Some(Role::All),
+        _ => None,
+    }
+}
+
+/// What folders are called where the server does not say what they are for; the first is made if there is none.
+const fn usual_names(role: Role) -> &'static [&'static str] {
+    match role {
+        Role::Inbox => &["INBOX"],
+        Role::Archive => &["Archive", "Archives"],
+        Role::Trash => &["Trash", "Deleted Items", "Deleted Messages"],
+        Role::Junk => &["Junk", "Spam", "Junk E-mail"],
+        Role::Sent => &["Sent", "Sent Items", "Sent Messages"],
+        Role::Drafts => &["Drafts"],
+        Role::All => &[],
+    }
+}
+
+fn name_of(flag: &Flag<'_>) -> Option<String> {
+    let name = match flag {
+        Flag::Seen => "\\Seen",
+        Flag::Answered => "\\Answered",
+        Flag::Flagged => "\\Flagged",
+        Flag::Deleted => "\\Deleted",
+        Flag::Draft => "\\Draft",
+        Flag::Recent | Flag::MayCreate => return None,
+        Flag::Custom(name) => name,
+    };
+    Some(name.to_owned())
+}
+
+fn gone() -> ProviderError {
+    ProviderError::Permanent {
+        code: "message_gone",
+        message: "The mail is not in the mailbox any more.".into(),
+    }
+}
+
+/// A command that changes nothing.
+async fn asked<T>(action: impl Future<Output = Result<T, Error>>) -> Result<T, ProviderError> {
+    match timeout(STEP, action).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(not_told(&error)),
+        Err(_) => Err(too_slow()),
+    }
+}
+
+fn not_told(error: &Error) -> ProviderError {
+    match error {
+        Error::No(_) | Error::Bad(_) => ProviderError::Retryable {
+            code: "imap_refused",
+            detail: "the server refuses a question".into(),
+        },
+        _ => unreachable("imap_unreachable"),
+    }
+}
+
+/// A command that changes something: it is done, or refused, or nobody knows.
+async fn changed<T>(action: impl Future<Output = Result<T, Error>>) -> Result<T, ProviderError> {
+    match timeout(STEP, action).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(Error::No(_) | Error::Bad(_) | Error::Append | Error::Validate(_))) => {
+            Err(ProviderError::Permanent {
+                code: "imap_refused",
+                message: "The mail server refuses this.".into(),
+            })
+        }
+        Ok(Err(_)) | Err(_) => Err(ProviderError::Unknown {
+            code: "imap_reply_lost",
+            detail: "no reply that can be read came to a change".into(),
+        }),
+    }
+}
