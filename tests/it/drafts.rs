@@ -4,4 +4,4 @@ mod overtaken;
 mod remembered;
 pub(crate) mod seed;
 mod store;
-mod written;
+pub(crate) mod written;

@@ -3,6 +3,7 @@
 
 mod passing;
 mod properties;
+mod today;
 
 use crate::support::{
     Client, TestDb,
@@ -10,7 +11,14 @@ use crate::support::{
     system::TestApi,
 };
 use futures::future::join_all;
-use jobs::domain::session::Role;
+use jobs::{
+    domain::{
+        desk::{ItemSource, Name, NewItem},
+        judgement::Priority,
+        session::Role,
+    },
+    store::action_items,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -24,17 +32,34 @@ async fn propose(client: &Client, body: &Value) -> Answer {
 }
 
 /// The id of a block from one time of that day to another.
-async fn block(client: &Client, title: &str, start: &str, end: &str) -> String {
+pub(crate) async fn block(client: &Client, title: &str, start: &str, end: &str) -> String {
     let body = json!({"title": title, "start_at": at(start), "end_at": at(end)});
     let answer = propose(client, &body).await;
     assert_eq!(answer.status, 201, "{}", answer.text);
     answer.body["id"].as_str().unwrap().to_owned()
 }
 
-async fn decide(client: &Client, id: &str, what: &str, version: i32) -> Answer {
+pub(crate) async fn decide(client: &Client, id: &str, what: &str, version: i32) -> Answer {
     let path = format!("/v1/schedule/{id}/{what}");
     let request = client.request(Method::POST, &path);
     send(request.header("If-Match", format!("\"{version}\""))).await
+}
+
+/// The id of something that waits in everybody's queue.
+pub(crate) async fn waiting(db: &TestDb, client: &Client, title: &str) -> String {
+    let item = NewItem {
+        owner: None,
+        source: ItemSource::Manual,
+        dedupe_key: title.to_owned(),
+        title: Name::parse(title, 200).unwrap(),
+        rationale: "Somebody asks.".to_owned(),
+        priority: Priority::Medium,
+        message: None,
+        job: None,
+    };
+    let mut conn = db.pool().acquire().await.unwrap();
+    let id = action_items::insert(&mut conn, client.tenant, &item).await;
+    id.unwrap().unwrap().to_string()
 }
 
 async fn patch(client: &Client, id: &str, version: i32, body: &Value) -> Answer {
@@ -117,7 +142,8 @@ async fn what_is_for_one_action_item_is_one_block_while_it_is_open_however_often
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
-    let body = json!({"title": "Pay Ada", "minutes": 30, "action_item_id": uuid::Uuid::now_v7()});
+    let item = waiting(&db, &client, "Pay Ada").await;
+    let body = json!({"title": "Pay Ada", "minutes": 30, "action_item_id": item});
     let answers = join_all((0..12).map(|_| propose(&client, &body))).await;
     let created = answers.iter().filter(|answer| answer.status == 201).count();
     let same = answers.iter().filter(|answer| answer.status == 200).count();
@@ -184,7 +210,7 @@ async fn choosing_one_plan_supersedes_the_others() {
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
     let set = uuid::Uuid::now_v7();
-    let item = uuid::Uuid::now_v7();
+    let item = waiting(&db, &client, "Write").await;
     let mut ids = Vec::new();
     for (plan, start, end) in [
         ("focus", "09:00", "11:00"),

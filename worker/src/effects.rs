@@ -5,6 +5,8 @@ mod desk;
 mod far;
 mod mail;
 mod notify;
+mod queue;
+mod schedule;
 mod sent;
 mod webhook;
 
@@ -185,6 +187,9 @@ pub fn way_of(kind: ActionType) -> Option<Way> {
         ActionType::UpdateTask => Some(Way::Local(&desk::UpdateTask)),
         ActionType::Link => Some(Way::Local(&desk::Link)),
         ActionType::UpsertContact => Some(Way::Local(&desk::UpsertContact)),
+        ActionType::ScheduleBlock => Some(Way::Local(&schedule::ScheduleBlock)),
+        ActionType::Snooze => Some(Way::Local(&queue::Snooze)),
+        ActionType::Defer => Some(Way::Local(&queue::Defer)),
         ActionType::Notify => Some(Way::Local(&notify::Notify)),
         _ => None,
     }

@@ -1,6 +1,7 @@
 //! The blocks of the day of the user who asks: `/v1/schedule`. The version is the ETag; see [`write`] for what becomes of
 //! a block.
 
+mod today;
 mod write;
 
 use crate::{
@@ -18,7 +19,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use jobs::{
     domain::{
-        BlockId,
+        ActionItemId, BlockId,
         schedule::{BlockKind, BlockSource, Status},
         session::Scope,
     },
@@ -63,7 +64,10 @@ pub fn routes() -> Vec<Route> {
             .summary("One block")
             .answer::<Block>(200, "The block, its version as ETag"),
     ];
-    read.into_iter().chain(write::routes()).collect()
+    read.into_iter()
+        .chain(write::routes())
+        .chain(today::routes())
+        .collect()
 }
 
 #[derive(Debug, Deserialize)]
@@ -91,7 +95,7 @@ struct Block {
     title: String,
     kind: BlockKind,
     source: BlockSource,
-    action_item_id: Option<Uuid>,
+    action_item_id: Option<ActionItemId>,
     /// The set of alternative plans it belongs to, and the plan's name.
     alternatives_id: Option<Uuid>,
     plan: Option<String>,

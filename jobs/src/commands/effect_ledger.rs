@@ -9,13 +9,15 @@ pub mod sending;
 
 use crate::{
     domain::{
-        Action, Actor, Detail, EffectId, NewAuditEntry,
+        Action, Actor, Detail, EffectId, JobId, NewAuditEntry, TenantId,
+        action::ActionType,
         effect::{EffectEnd, EffectRefused, EffectStatus, EffectStep, NewEffect},
     },
     queue::{Job, lease},
     store::{
         audit,
         effects::{self, Holder, StoredEffect},
+        history::{self, NewHistoryEntry},
     },
 };
 use sqlx::{PgConnection, PgPool};
@@ -145,6 +147,13 @@ pub async fn end(
 pub async fn lose(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Error> {
     let mut tx = pool.begin().await?;
     let lost = effects::lose(&mut tx, i64::from(limit)).await?;
+    for effect in &lost {
+        // What was certainly not done is no news.
+        if effect.status == EffectStatus::Unknown.as_str() {
+            let what = (effect.id, effect.kind.as_str());
+            tell(&mut tx, effect.tenant, "lost_sight_of", what, effect.job).await?;
+        }
+    }
     let entries: Vec<NewAuditEntry> = lost
         .iter()
         .map(|effect| {
@@ -180,6 +189,28 @@ fn holder(job: &Job) -> Holder {
         job: job.lease.job,
         attempt: job.lease.attempt,
     }
+}
+
+/// The line of history, for everybody of the tenant: the noun that people know the action by.
+async fn tell(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    verb: &'static str,
+    (id, kind): (EffectId, &str),
+    job: JobId,
+) -> Result<(), sqlx::Error> {
+    let rationale = match ActionType::parse(kind) {
+        Some(known) => known.title(),
+        None => kind,
+    };
+    let told = NewHistoryEntry {
+        verb,
+        object_kind: "effect",
+        object: id.0,
+        job: Some(job),
+        rationale,
+    };
+    history::insert(conn, tenant, &told).await
 }
 
 async fn record(

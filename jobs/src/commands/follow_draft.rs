@@ -6,7 +6,10 @@ use crate::{
         ApprovalId, TenantId,
         draft::{DraftRefused, DraftStep},
     },
-    store::drafts,
+    store::{
+        approvals, drafts,
+        history::{self, NewHistoryEntry},
+    },
 };
 use sqlx::PgConnection;
 
@@ -37,7 +40,28 @@ pub async fn follow(
     };
     let next = draft.status.after(step)?;
     drafts::set_status(conn, tenant, id, next).await?;
+    if let Some(verb) = told(step) {
+        let approval = approvals::find(conn, tenant, approval).await?;
+        let told = NewHistoryEntry {
+            verb,
+            object_kind: "draft",
+            object: id.0,
+            job: approval.as_ref().map(|approval| approval.job),
+            rationale: approval.as_ref().map_or("", |it| it.summary.as_str()),
+        };
+        history::insert(conn, tenant, &told).await?;
+    }
     Ok(())
+}
+
+/// What is told of the draft itself; the rest is told of its approval.
+const fn told(step: DraftStep) -> Option<&'static str> {
+    match step {
+        DraftStep::Succeed | DraftStep::FindSent => Some("sent"),
+        DraftStep::Lose => Some("lost_sight_of"),
+        DraftStep::Fail | DraftStep::FindUnsent => Some("not_sent"),
+        _ => None,
+    }
 }
 
 /// As [`follow`], for what has happened already: a draft that has gone elsewhere meanwhile stays there.

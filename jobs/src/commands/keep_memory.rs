@@ -180,6 +180,10 @@ async fn make_room(
     if i64::try_from(evicted.len()).unwrap_or(i64::MAX) < surplus {
         return Err(MemoryError::Full { cap });
     }
+    for id in &evicted {
+        let what = (*id, item.level.as_str());
+        tell_end(conn, (tenant, user), "evicted", what).await?;
+    }
     let entries: Vec<NewAuditEntry> = evicted
         .iter()
         .map(|id| {
@@ -229,6 +233,23 @@ async fn tell(
         );
     audit::insert(conn, &[entry]).await?;
     Ok(())
+}
+
+/// The user's line of what ended by itself.
+async fn tell_end(
+    conn: &mut PgConnection,
+    (tenant, user): (TenantId, UserId),
+    verb: &'static str,
+    (id, level): (MemoryId, &str),
+) -> Result<(), sqlx::Error> {
+    let told = NewHistoryEntry {
+        verb,
+        object_kind: "memory",
+        object: id.0,
+        job: None,
+        rationale: &format!("{level} memory"),
+    };
+    history::insert_for(conn, tenant, user, &told).await
 }
 
 fn entry(tenant: TenantId, actor: Actor, action: Action, id: MemoryId) -> NewAuditEntry {

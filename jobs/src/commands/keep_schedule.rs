@@ -2,12 +2,15 @@
 //! turns, so that of blocks that want the same time one is agreed to and the others are told.
 
 mod decide;
+mod today;
 
 pub use decide::{Wish, decide_block, expire_blocks, step_block};
+pub use today::add_to_today;
 
 use crate::{
     domain::{
-        Action, Actor, BlockId, Detail, NewAuditEntry, TenantId, UserId,
+        Action, ActionItemId, Actor, BlockId, Detail, NewAuditEntry, TenantId, UserId,
+        desk::ItemState,
         draft::schedule::zone,
         schedule::{
             BlockKind, BlockSource, Refused, Span,
@@ -15,7 +18,7 @@ use crate::{
         },
     },
     store::{
-        audit,
+        action_items, audit,
         history::{self, NewHistoryEntry},
         schedule_blocks::{self, NewBlock, StoredBlock},
         users,
@@ -48,7 +51,7 @@ pub struct Proposal {
     pub title: String,
     pub kind: BlockKind,
     pub source: BlockSource,
-    pub action_item: Option<Uuid>,
+    pub action_item: Option<ActionItemId>,
     /// The set of alternatives and the plan's name in it.
     pub plan: Option<(Uuid, String)>,
     pub when: When,
@@ -59,6 +62,12 @@ pub struct Proposal {
 pub enum ScheduleError {
     #[error("there is no such block")]
     NotFound,
+    /// The user sees no item that it could be for.
+    #[error("there is no such action item")]
+    NoItem,
+    /// What it is for does not wait any more.
+    #[error("the action item is {0}")]
+    Settled(ItemState),
     #[error("the block is not as the caller has seen it")]
     Stale,
     #[error(transparent)]
@@ -111,6 +120,11 @@ pub async fn propose_block(
     };
     let past = schedule_blocks::expire_own(conn, tenant, user, occasion.at).await?;
     decide::tell_expired(conn, &past).await?;
+    if let Some(item) = proposal.action_item {
+        action_items::find(conn, tenant, Some(user), item)
+            .await?
+            .ok_or(ScheduleError::NoItem)?;
+    }
     let what = (proposal.title.as_str(), proposal.action_item);
     let plan = proposal.plan.as_ref();
     let same = schedule_blocks::same(conn, tenant, user, what, plan, asked, occasion.at).await?;

@@ -12,7 +12,10 @@ use crate::{
         cancel::{Cancelled, cancel},
         notify::Notifier,
     },
-    store::{approvals, audit, drafts},
+    store::{
+        approvals, audit, drafts,
+        history::{self, NewHistoryEntry},
+    },
 };
 use sqlx::PgConnection;
 
@@ -104,6 +107,14 @@ pub(super) async fn begin(
             return Err(ReviseError::Decided(approval.status));
         }
     }
+    let told = NewHistoryEntry {
+        verb: "revision_asked",
+        object_kind: "draft",
+        object: draft_id.0,
+        job: Some(asked.job),
+        rationale: &approval.summary,
+    };
+    history::insert(conn, tenant, &told).await?;
     let actor = Actor::User {
         user: session.user,
         session: Some(session.id),

@@ -88,6 +88,9 @@ impl ActionType {
         Self::UpdateTask,
         Self::Link,
         Self::UpsertContact,
+        Self::ScheduleBlock,
+        Self::Snooze,
+        Self::Defer,
         Self::Send,
         Self::SendDraft,
         Self::CallWebhook,
@@ -101,7 +104,13 @@ impl ActionType {
     pub const fn is_compensable(self) -> bool {
         matches!(
             self,
-            Self::CreateTask | Self::UpdateTask | Self::Link | Self::UpsertContact
+            Self::CreateTask
+                | Self::UpdateTask
+                | Self::Link
+                | Self::UpsertContact
+                | Self::ScheduleBlock
+                | Self::Snooze
+                | Self::Defer
         )
     }
 

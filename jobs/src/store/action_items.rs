@@ -134,6 +134,31 @@ pub async fn find(
     row.map(StoredItem::try_from).transpose()
 }
 
+/// The item that a mail left in the queue of this user, or in anybody's without one.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn of_message(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: Option<UserId>,
+    message: MessageId,
+) -> Result<Option<ActionItemId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select id as "id: ActionItemId" from action_items
+        where tenant_id = $1 and message_id = $3 and ($2::uuid is null or owner_id is null or owner_id = $2)
+        order by id
+        limit 1
+        "#,
+        tenant.0,
+        user.map(|user| user.0),
+        message.0,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
 /// Makes whoever else wants to change it wait until the transaction ends.
 ///
 /// # Errors

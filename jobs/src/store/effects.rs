@@ -427,6 +427,7 @@ pub struct Lost {
     pub id: EffectId,
     pub job: JobId,
     pub attempt: i32,
+    pub kind: String,
     /// What it is now.
     pub status: String,
     pub request_id: Option<String>,
@@ -456,7 +457,7 @@ pub async fn lose(conn: &mut PgConnection, limit: i64) -> Result<Vec<Lost>, sqlx
         from lost
         where effects.tenant_id = lost.tenant_id and effects.id = lost.id
         returning effects.tenant_id as "tenant: TenantId", effects.id as "id: EffectId", job_id as "job: JobId", attempt,
-            status, request_id
+            type as kind, status, request_id
         "#,
         limit,
     )

@@ -44,6 +44,19 @@ pub async fn insert_for(
     write(conn, tenant, Some(user), entry).await
 }
 
+/// A line about something that may have an owner: theirs, or everybody's if it has none.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn insert_about(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    owner: Option<UserId>,
+    entry: &NewHistoryEntry<'_>,
+) -> Result<(), sqlx::Error> {
+    write(conn, tenant, owner, entry).await
+}
+
 async fn write(
     conn: &mut PgConnection,
     tenant: TenantId,

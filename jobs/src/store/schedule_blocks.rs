@@ -6,7 +6,7 @@ mod sweep;
 pub use sweep::{Past, any_past, expire, expire_own};
 
 use crate::domain::{
-    BlockId, TenantId, UserId,
+    ActionItemId, BlockId, TenantId, UserId,
     schedule::{BlockKind, BlockSource, Span, Status},
 };
 use chrono::{DateTime, Utc};
@@ -19,7 +19,7 @@ pub struct NewBlock {
     pub title: String,
     pub kind: BlockKind,
     pub source: BlockSource,
-    pub action_item: Option<Uuid>,
+    pub action_item: Option<ActionItemId>,
     /// The set of alternatives and the plan's name in it.
     pub plan: Option<(Uuid, String)>,
     pub span: Span,
@@ -33,7 +33,7 @@ pub struct StoredBlock {
     pub title: String,
     pub kind: BlockKind,
     pub source: BlockSource,
-    pub action_item: Option<Uuid>,
+    pub action_item: Option<ActionItemId>,
     pub alternatives: Option<Uuid>,
     pub plan: Option<String>,
     pub start_at: DateTime<Utc>,
@@ -63,7 +63,7 @@ struct Row {
     title: String,
     kind: String,
     source: String,
-    action_item: Option<Uuid>,
+    action_item: Option<ActionItemId>,
     alternatives: Option<Uuid>,
     plan: Option<String>,
     start_at: DateTime<Utc>,
@@ -136,7 +136,7 @@ pub async fn find(
     sqlx::query_as!(
         Row,
         r#"
-        select id as "id: BlockId", title, kind, source, action_item_id as action_item, alternatives_id as alternatives,
+        select id as "id: BlockId", title, kind, source, action_item_id as "action_item: ActionItemId", alternatives_id as alternatives,
             plan, start_at, end_at, outside_hours, status, version, event_ref, event_etag, created_at, decided_at
         from schedule_blocks
         where tenant_id = $1 and user_id = $2 and id = $3
@@ -185,7 +185,7 @@ pub async fn list(
     sqlx::query_as!(
         Row,
         r#"
-        select id as "id: BlockId", title, kind, source, action_item_id as action_item, alternatives_id as alternatives,
+        select id as "id: BlockId", title, kind, source, action_item_id as "action_item: ActionItemId", alternatives_id as alternatives,
             plan, start_at, end_at, outside_hours, status, version, event_ref, event_etag, created_at, decided_at
         from schedule_blocks
         where tenant_id = $1 and user_id = $2
@@ -219,7 +219,7 @@ pub async fn same(
     conn: &mut PgConnection,
     tenant: TenantId,
     user: UserId,
-    (title, action_item): (&str, Option<Uuid>),
+    (title, action_item): (&str, Option<ActionItemId>),
     plan: Option<&(Uuid, String)>,
     span: Option<Span>,
     now: DateTime<Utc>,
@@ -239,7 +239,7 @@ pub async fn same(
         tenant.0,
         user.0,
         title,
-        action_item,
+        action_item.map(|item| item.0),
         plan.map(|(set, _)| *set),
         plan.map(|(_, name)| name.as_str()),
         span.map(Span::start),
@@ -298,7 +298,7 @@ pub async fn insert(
         block.title,
         block.kind.as_str(),
         block.source.as_str(),
-        block.action_item,
+        block.action_item.map(|item| item.0),
         block.plan.as_ref().map(|(set, _)| *set),
         block.plan.as_ref().map(|(_, name)| name.as_str()),
         block.span.start(),

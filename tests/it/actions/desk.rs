@@ -12,7 +12,7 @@ use crate::{
 use reqwest::Method;
 use serde_json::{Value, json};
 
-async fn trust(client: &Client, mode: &str) {
+pub(super) async fn trust(client: &Client, mode: &str) {
     let settings = json!({"trust_mode": mode, "sending_disabled": false});
     let put = client.request(Method::PUT, "/v1/settings").json(&settings);
     assert_eq!(send(put).await.status, 200);
@@ -174,7 +174,7 @@ async fn somebody_known_by_their_address_is_one_contact() {
     );
     let refused = ask(
         &client,
-        &json!({"actions": [{"type": "defer", "payload": {"item_id": "x"}}]}),
+        &json!({"actions": [{"type": "digest_add", "payload": {}}]}),
     )
     .await;
     refused.assert_problem(422, "INVALID_BODY", "not done yet");

@@ -223,6 +223,8 @@ async fn what_may_have_been_sent_is_not_sent_again_and_a_person_has_the_last_wor
     let third = house.written("Hello").await;
     house.agree(&third).await;
     approval_in(&house.client, &third, "executed").await;
+    let of_effect = "select count(*) from history_entries where object_kind = 'effect' and verb = 'found_not_done'";
+    assert_eq!(house.db.one::<i64>(of_effect).await, 1);
     let received = house.sink.received();
     assert_eq!(received.len(), 2);
     assert_eq!(

@@ -162,6 +162,10 @@ async fn an_item_is_its_owner_s_or_everybody_s_and_never_another_tenant_s() {
         act(&colleague, private, "complete", 1, None).await.status,
         200
     );
+    for (client, lines) in [(&owner, 0), (&colleague, 1)] {
+        let told = client.get("/v1/history?object_kind=action_item").await;
+        assert_eq!(told.body["items"].as_array().unwrap().len(), lines);
+    }
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ pub(super) async fn done(client: &Client, path: &str, body: &Value) -> Value {
 }
 
 /// Hands in a mail that nothing is done about; its id.
-pub(super) async fn message(client: &Client, subject: &str) -> Value {
+pub(crate) async fn message(client: &Client, subject: &str) -> Value {
     let body = json!({
         "mode": "rules_only",
         "message": {
@@ -142,6 +142,12 @@ async fn a_revision_is_a_version_that_voids_the_approval_of_the_one_before() {
         .map(|item| item["version"].clone())
         .collect();
     assert_eq!(told, [3, 2, 1]);
+    let asked = client
+        .get(&format!(
+            "/v1/history?object_kind=draft&verb=revision_asked&object_id={id}"
+        ))
+        .await;
+    assert_eq!(asked.body["items"].as_array().unwrap().len(), 2);
     let same = client.get(&format!("{path}/diff?from=2&to=3")).await;
     assert_eq!(same.status, 200, "{}", same.text);
 }

@@ -32,6 +32,13 @@ async fn items_expire_each_once_and_in_batches() {
         .one("select string_agg(key, ' ') from memory_items where status = 'active'")
         .await;
     assert_eq!((audited, twice, alive.as_str()), (7, 0, "present"));
+    let told: String = db
+        .one(
+            "select count(distinct object_id) || ' ' || bool_and(user_id is not null) || ' ' || min(rationale)
+             from history_entries where verb = 'expired'",
+        )
+        .await;
+    assert_eq!(told, "7 true episodic memory");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use jobs::{
         Occasion, Proposal, ScheduleError, When, Wish, expire_blocks, propose_block, step_block,
     },
     domain::{
-        Actor, BlockId, TenantId, UserId,
+        ActionItemId, Actor, BlockId, TenantId, UserId,
         schedule::{BlockKind, BlockSource, Span},
     },
     store::schedule_blocks::{self, BlockFilter},
@@ -135,7 +135,8 @@ impl Day<'_> {
                     title: format!("Item {item}"),
                     kind: BlockKind::Focus,
                     source: BlockSource::Assistant,
-                    action_item: (item > 2).then(|| Uuid::from_u128(u128::from(item))),
+                    action_item: (item > 2)
+                        .then(|| ActionItemId(Uuid::from_u128(u128::from(item)))),
                     plan: plan.map(|first| {
                         (
                             self.set,
@@ -235,6 +236,14 @@ fn no_sequence_of_operations_lets_two_agreed_blocks_overlap() {
                     user.0.simple()
                 ))
                 .await;
+                for item in 3..6 {
+                    let id = Uuid::from_u128(item);
+                    db.execute(&format!(
+                        "insert into action_items (tenant_id, id, source, dedupe_key, title, rationale, priority)
+                         values ('{tenant}', '{id}', 'manual', '{id}', 'Item', '', 'low')"
+                    ))
+                    .await;
+                }
                 let midnight = Clock::System.now();
                 let day = Day {
                     db: &db,

@@ -21,6 +21,10 @@ async fn a_mail_that_asks_for_something_leaves_one_item_for_its_recipient() {
     assert_eq!(item, "Invoice 42 / high queued email t t t");
     let audited = "select count(*) from audit_entries where action = 'action_item.created'";
     assert_eq!(desk.count(audited).await, 1);
+    // Told once, to whom it is for.
+    let told = "select count(*) from history_entries
+                where verb = 'queued' and object_kind = 'action_item' and user_id = (select id from users)";
+    assert_eq!(desk.count(told).await, 1);
 }
 
 #[tokio::test]

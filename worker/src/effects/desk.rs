@@ -23,7 +23,7 @@ use sqlx::{Acquire, PgConnection};
 use uuid::Uuid;
 
 /// The desk's refusal as the ledger's.
-fn told(error: DeskError) -> Refusal {
+pub(super) fn told(error: DeskError) -> Refusal {
     match error {
         DeskError::Database(error) => Refusal::Database(error),
         other => Refusal::refused(other.code(), other.user_message()),
@@ -31,24 +31,28 @@ fn told(error: DeskError) -> Refusal {
 }
 
 /// Taken back is what nobody has touched since.
-fn moved_on(error: DeskError) -> Refusal {
+pub(super) fn moved_on(error: DeskError) -> Refusal {
     match error {
         DeskError::Database(error) => Refusal::Database(error),
-        _ => Refusal::refused("moved_on", "It was changed since; nothing was taken back."),
+        _ => touched(),
     }
 }
 
-fn unreadable() -> Refusal {
+pub(super) fn touched() -> Refusal {
+    Refusal::refused("moved_on", "It was changed since; nothing was taken back.")
+}
+
+pub(super) fn unreadable() -> Refusal {
     Refusal::refused("moved_on", "What was done cannot be read any more.")
 }
 
-fn name(doing: &Doing<'_>, field: &str, most: usize) -> Result<Name, Refusal> {
+pub(super) fn name(doing: &Doing<'_>, field: &str, most: usize) -> Result<Name, Refusal> {
     let text = doing.params.get(field).unwrap_or_default();
     Name::parse(text, most).map_err(|fault| Refusal::refused("bad_name", fault.to_string()))
 }
 
 /// What was done: the thing's id and the version that it was left in.
-fn place(done: &StoredEffect) -> Result<(Uuid, i32), Refusal> {
+pub(super) fn place(done: &StoredEffect) -> Result<(Uuid, i32), Refusal> {
     let receipt = done.receipt.as_ref().ok_or_else(unreadable)?;
     let id = receipt["id"].as_str().and_then(|id| id.parse().ok());
     let version = receipt["version"].as_i64().map(i32::try_from);
@@ -58,7 +62,7 @@ fn place(done: &StoredEffect) -> Result<(Uuid, i32), Refusal> {
     }
 }
 
-fn text_before<'a>(done: &'a StoredEffect, field: &str) -> Option<&'a str> {
+pub(super) fn text_before<'a>(done: &'a StoredEffect, field: &str) -> Option<&'a str> {
     done.before_image.as_ref()?.get(field)?.as_str()
 }
 

@@ -19,7 +19,7 @@ use jobs::{
         Occasion, Proposal, ScheduleError, When, Wish, decide_block, propose_block,
     },
     domain::{
-        Actor, Session,
+        ActionItemId, Actor, Session,
         schedule::{BlockKind, BlockSource, MAX_TITLE, Span},
         session::Scope,
     },
@@ -28,7 +28,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use uuid::Uuid;
 
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 
 pub(super) fn routes() -> Vec<Route> {
     let access = Access::Session(Scope::ScheduleWrite);
@@ -104,7 +104,7 @@ struct NewBlock {
     kind: BlockKind,
     /// What it is for; while a block for it is open there is no second.
     #[serde(default)]
-    action_item_id: Option<Uuid>,
+    action_item_id: Option<ActionItemId>,
     #[serde(default)]
     start_at: Option<DateTime<Utc>>,
     #[serde(default)]
@@ -152,10 +152,7 @@ impl NewBlock {
             (Some(start), Some(end), None) => {
                 When::At(Span::new(start, end).map_err(|_| no_span())?)
             }
-            (None, None, Some(minutes)) if (5..=480).contains(&minutes) => {
-                When::Next(TimeDelta::minutes(minutes))
-            }
-            (None, None, Some(_)) => return Err(refusal("/minutes", "From 5 to 480.")),
+            (None, None, Some(asked)) => When::Next(minutes(asked)?),
             _ => {
                 let message = "Give start_at and end_at, or minutes alone.";
                 return Err(refusal("/start_at", message));
@@ -173,6 +170,15 @@ impl NewBlock {
             plan: plan.transpose()?,
             when,
         })
+    }
+}
+
+/// So much of a day as one may ask for.
+pub(super) fn minutes(asked: i64) -> Result<TimeDelta, ApiError> {
+    if (5..=480).contains(&asked) {
+        Ok(TimeDelta::minutes(asked))
+    } else {
+        Err(refusal("/minutes", "From 5 to 480."))
     }
 }
 
@@ -287,6 +293,16 @@ impl From<ScheduleError> for ApiError {
     fn from(error: ScheduleError) -> Self {
         match error {
             ScheduleError::NotFound => Self::not_found(),
+            ScheduleError::NoItem => {
+                refusal("/action_item_id", "There is no such item in your queue.")
+            }
+            ScheduleError::Settled(state) => Self::new(
+                Code::Conflict,
+                format!(
+                    "The item is {}; it needs no time then.",
+                    state.as_str().replace('_', " ")
+                ),
+            ),
             ScheduleError::Stale => if_match::stale(),
             ScheduleError::Refused(refused) => Self::new(
                 Code::Conflict,

@@ -3,7 +3,7 @@
 use super::{Changed, DeskError, asked::Asking};
 use crate::{
     domain::{
-        Action, ActionItemId, Actor, Detail, NewAuditEntry, TenantId, UserId,
+        Action, ActionItemId, Actor, Detail, JobId, NewAuditEntry, TenantId, UserId,
         desk::{ItemStep, Until},
         draft::schedule::zone,
     },
@@ -72,6 +72,27 @@ async fn find(
         .ok_or(DeskError::NotFound(NOUN))
 }
 
+/// The line of history about an item, for those who see the item.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn tell(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    item: &StoredItem,
+    verb: &'static str,
+    job: Option<JobId>,
+) -> Result<(), sqlx::Error> {
+    let told = NewHistoryEntry {
+        verb,
+        object_kind: "action_item",
+        object: item.id.0,
+        job,
+        rationale: &item.title,
+    };
+    history::insert_about(conn, tenant, item.owner, &told).await
+}
+
 /// The moment that is meant by somebody who says it at `now`, in their own zone.
 ///
 /// # Errors
@@ -136,14 +157,7 @@ pub async fn wish(
     let after = advance(&mut tx, tenant, user, id, Some(seen), step)
         .await?
         .after;
-    let told = NewHistoryEntry {
-        verb: step.verb(),
-        object_kind: "action_item",
-        object: id.0,
-        job: None,
-        rationale: &after.title,
-    };
-    history::insert(&mut tx, tenant, &told).await?;
+    tell(&mut tx, tenant, &after, step.verb(), None).await?;
     let actor = Actor::User {
         user: session.user,
         session: Some(session.id),

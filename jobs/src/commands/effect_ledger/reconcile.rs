@@ -1,7 +1,7 @@
 //! Finding out what became of an effect that may have been done: [`settle_unknown`] writes what the other side said, and
 //! [`resolve`] what a person found.
 
-use super::{LedgerError, held, holder, record};
+use super::{LedgerError, held, holder, record, tell};
 use crate::{
     commands::follow_draft::follow_if_it_may,
     domain::{
@@ -65,6 +65,13 @@ pub async fn settle_unknown(
         effects::take(&mut tx, holder(job), id, (found.status, to)).await?;
     }
     record(&mut tx, job, Action::EFFECT_RECONCILED, id, to, None).await?;
+    let verb = match finding {
+        Finding::Done { .. } => "found_done",
+        Finding::NotDone => "found_not_done",
+        Finding::CannotSay => "left_to_you",
+    };
+    let what = (id, found.kind.as_str());
+    tell(&mut tx, job.tenant, verb, what, job.lease.job).await?;
     tx.commit().await?;
     Ok(to)
 }
@@ -116,6 +123,9 @@ pub async fn resolve(
         };
         follow_if_it_may(&mut tx, session.tenant, approval, step).await?;
     }
+    let verb = if done { "found_done" } else { "found_not_done" };
+    let what = (id, found.kind.as_str());
+    tell(&mut tx, session.tenant, verb, what, found.job).await?;
     let actor = Actor::User {
         user: session.user,
         session: Some(session.id),

@@ -1,6 +1,6 @@
 //! Letting go of what is over, one small batch a call.
 
-use super::entry;
+use super::{entry, tell_end};
 use crate::{
     domain::{Action, Actor, NewAuditEntry},
     store::{
@@ -24,6 +24,10 @@ pub async fn sweep_memory(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Error>
 }
 
 pub(super) async fn tell(conn: &mut PgConnection, expired: &[Swept]) -> Result<(), sqlx::Error> {
+    for item in expired {
+        let what = (item.id, item.level.as_str());
+        tell_end(conn, (item.tenant, item.user), "expired", what).await?;
+    }
     let entries: Vec<NewAuditEntry> = expired
         .iter()
         .map(|item| entry(item.tenant, Actor::System, Action::MEMORY_EXPIRED, item.id))

@@ -1,7 +1,7 @@
 //! What waits for a person in the queue: its states ([`ItemState`]), one table of steps between them, and what brought it
 //! there.
 
-use super::{Bucket, Name};
+use super::{Bucket, Name, TITLE_CHARS};
 use crate::domain::{
     JobId, MessageId, TaskId, UserId,
     draft::schedule::SendAt,
@@ -9,6 +9,7 @@ use crate::domain::{
     words::words,
 };
 use chrono::{DateTime, Utc};
+use std::fmt::Write as _;
 
 words! {
     /// Where it stands. Something deferred is queued again by the clock alone.
@@ -106,6 +107,37 @@ pub struct NewItem {
     pub job: Option<JobId>,
 }
 
+impl NewItem {
+    /// What a mail leaves in the queue, of middling priority. It is named by what the mail says, so that a copy does not
+    /// ask again.
+    pub fn of_mail(subject: &str, content_hash: &[u8; 32], message: MessageId) -> Option<Self> {
+        let mut dedupe_key = String::with_capacity(64);
+        for byte in content_hash {
+            let _ = write!(dedupe_key, "{byte:02x}");
+        }
+        Some(Self {
+            owner: None,
+            source: ItemSource::Email,
+            dedupe_key,
+            title: title(subject)?,
+            rationale: String::new(),
+            priority: Priority::Medium,
+            message: Some(message),
+            job: None,
+        })
+    }
+}
+
+/// As much of the subject as a title may have.
+fn title(subject: &str) -> Option<Name> {
+    let plain = subject.replace(char::is_control, " ");
+    let words = plain.split_whitespace().collect::<Vec<_>>().join(" ");
+    let short: String = words.chars().take(TITLE_CHARS).collect();
+    Name::parse(&short, TITLE_CHARS)
+        .or_else(|_| Name::parse("A mail without a subject", TITLE_CHARS))
+        .ok()
+}
+
 /// Whether a mail that was judged so waits for a person: an answer, a decision or a piece of work is asked for.
 pub fn asks_for_action(judgement: &Judgement) -> bool {
     let asked = matches!(
@@ -148,6 +180,14 @@ mod tests {
             };
             assert_eq!(found, expected, "{state}");
         }
+    }
+
+    #[test]
+    fn any_subject_makes_a_title() {
+        let text = |subject: &str| title(subject).unwrap().as_str().to_owned();
+        assert_eq!(text(" Pay\u{0}\r\n Ada "), "Pay Ada");
+        assert_eq!(text(" \n"), "A mail without a subject");
+        assert_eq!(text(&"ü ".repeat(300)).chars().count(), 199);
     }
 
     #[test]

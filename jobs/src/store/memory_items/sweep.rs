@@ -4,10 +4,12 @@ use crate::domain::{MemoryId, TenantId, UserId, memory::Level};
 use sqlx::{PgConnection, PgExecutor};
 
 /// An item that has expired.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Swept {
     pub tenant: TenantId,
+    pub user: UserId,
     pub id: MemoryId,
+    pub level: String,
 }
 
 /// Whether [`expire`] or [`purge`] may find something.
@@ -44,7 +46,8 @@ pub async fn expire(conn: &mut PgConnection, limit: i64) -> Result<Vec<Swept>, s
             for update skip locked
         ) as over
         where item.tenant_id = over.tenant_id and item.id = over.id
-        returning item.tenant_id as "tenant: TenantId", item.id as "id: MemoryId"
+        returning item.tenant_id as "tenant: TenantId", item.user_id as "user: UserId", item.id as "id: MemoryId",
+            level
         "#,
         limit,
     )
@@ -68,7 +71,8 @@ pub async fn expire_level(
         r#"
         update memory_items item set status = 'expired', ended_at = clock_timestamp()
         where tenant_id = $1 and user_id = $2 and level = $3 and status = 'active' and expires_at <= clock_timestamp()
-        returning item.tenant_id as "tenant: TenantId", item.id as "id: MemoryId"
+        returning item.tenant_id as "tenant: TenantId", item.user_id as "user: UserId", item.id as "id: MemoryId",
+            level
         "#,
         tenant.0,
         user.0,

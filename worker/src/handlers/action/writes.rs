@@ -45,9 +45,14 @@ impl Writes for ActionWrites {
             .await?;
         }
         for outcome in &self.output.actions {
-            if let (ActionResult::Succeeded, Some(effect)) = (outcome.result, outcome.effect_id) {
+            let verb = match outcome.result {
+                ActionResult::Succeeded => "done",
+                ActionResult::Failed => "failed",
+                _ => continue,
+            };
+            if let Some(effect) = outcome.effect_id {
                 let title = outcome.r#type.title();
-                self.tell(conn, job, "done", "effect", effect.0, title)
+                self.tell(conn, job, verb, "effect", effect.0, title)
                     .await?;
             }
         }

@@ -134,7 +134,18 @@ impl TriageWrites {
                     job: Some(id),
                     ..item.clone()
                 };
-                action_items::insert(conn, tenant, &item).await
+                let added = action_items::insert(conn, tenant, &item).await?;
+                if let Some(added) = added {
+                    let told = NewHistoryEntry {
+                        verb: "queued",
+                        object_kind: "action_item",
+                        object: added.0,
+                        job: Some(id),
+                        rationale: item.title.as_str(),
+                    };
+                    history::insert_about(conn, tenant, item.owner, &told).await?;
+                }
+                Ok(added)
             }
             None => Ok(None),
         }
