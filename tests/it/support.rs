@@ -8,6 +8,7 @@ pub(crate) mod caller;
 pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod corpus;
+pub(crate) mod cutter;
 pub(crate) mod db;
 pub(crate) mod dovecot;
 pub(crate) mod gate;

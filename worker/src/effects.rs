@@ -4,6 +4,7 @@
 mod desk;
 mod far;
 mod mail;
+mod mailbox;
 mod notify;
 mod queue;
 mod schedule;
@@ -183,6 +184,14 @@ pub fn way_of(kind: ActionType) -> Option<Way> {
         ActionType::SendDraft => Some(Way::Remote(&mail::SendDraft)),
         ActionType::Send => Some(Way::Remote(&mail::Send)),
         ActionType::CallWebhook => Some(Way::Remote(&webhook::CallWebhook)),
+        ActionType::Label
+        | ActionType::Unlabel
+        | ActionType::MarkRead
+        | ActionType::Star
+        | ActionType::Archive
+        | ActionType::Move
+        | ActionType::Trash
+        | ActionType::Spam => Some(Way::Remote(&mailbox::InMailbox)),
         ActionType::CreateTask => Some(Way::Local(&desk::CreateTask)),
         ActionType::UpdateTask => Some(Way::Local(&desk::UpdateTask)),
         ActionType::Link => Some(Way::Local(&desk::Link)),

@@ -94,6 +94,14 @@ impl ActionType {
         Self::Send,
         Self::SendDraft,
         Self::CallWebhook,
+        Self::Label,
+        Self::Unlabel,
+        Self::MarkRead,
+        Self::Star,
+        Self::Archive,
+        Self::Move,
+        Self::Trash,
+        Self::Spam,
     ];
 
     pub fn is_executable(self) -> bool {
@@ -111,6 +119,14 @@ impl ActionType {
                 | Self::ScheduleBlock
                 | Self::Snooze
                 | Self::Defer
+                | Self::Label
+                | Self::Unlabel
+                | Self::MarkRead
+                | Self::Star
+                | Self::Archive
+                | Self::Move
+                | Self::Trash
+                | Self::Spam
         )
     }
 

@@ -157,6 +157,29 @@ pub async fn of_user(
     rows.into_iter().map(StoredConnection::try_from).collect()
 }
 
+/// Anybody's of the tenant with one of these addresses, which are in lower case, the oldest first, without those that were
+/// revoked.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn of_addresses(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    addresses: &[String],
+) -> Result<Vec<StoredConnection>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select id as "id: ConnectionId", user_id as "user: UserId", provider, address, display_name, settings, status,
+               last_error, sends_per_hour, max_recipients, version, created_at, updated_at
+           from connections where tenant_id = $1 and lower(address) = any ($2) and status <> 'revoked' order by id"#,
+        tenant.0,
+        addresses,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(StoredConnection::try_from).collect()
+}
+
 /// All of a tenant's that go by this address, the oldest first, without those that were revoked.
 ///
 /// # Errors

@@ -32,6 +32,17 @@ pub(crate) async fn propose_action(
     kind: ActionType,
     params: &Value,
 ) -> String {
+    propose_about(db, tenant, kind, params, MessageId::new()).await
+}
+
+/// The same about a mail.
+pub(crate) async fn propose_about(
+    db: &TestDb,
+    tenant: TenantId,
+    kind: ActionType,
+    params: &Value,
+    message: MessageId,
+) -> String {
     let proposal = Proposal {
         kind,
         params: Params::read(kind, params.as_object().unwrap()).unwrap(),
@@ -40,7 +51,7 @@ pub(crate) async fn propose_action(
         rationale: None,
     };
     let now: chrono::DateTime<Utc> = Clock::System.now();
-    let approval = NewApproval::of(&proposal, MessageId::new(), Risk::Medium, now);
+    let approval = NewApproval::of(&proposal, message, Risk::Medium, now);
     let mut conn = db.pool().acquire().await.unwrap();
     approvals::insert(&mut conn, tenant, JobId::new(), &approval)
         .await

@@ -123,6 +123,19 @@ impl Dovecot {
         fs::rename(tmp, new).expect("deliver a mail");
     }
 
+    /// Deletes the mails of a folder that hold this text, as another program of its user would.
+    pub(crate) fn remove(&self, folder: &str, text: &str) {
+        for part in ["cur", "new"] {
+            let mails = fs::read_dir(self.maildir(folder).join(part));
+            for entry in mails.into_iter().flatten().flatten() {
+                let held = fs::read_to_string(entry.path()).unwrap_or_default();
+                if held.contains(text) {
+                    fs::remove_file(entry.path()).expect("delete a mail");
+                }
+            }
+        }
+    }
+
     /// All that is kept and was not deleted, by folder.
     pub(crate) fn kept(&self) -> Vec<Kept> {
         let home = self.maildir("INBOX");

@@ -7,6 +7,8 @@ mod line;
 mod names;
 mod session;
 
+pub use names::keyword;
+
 use super::{ProviderError, guard::Guard, mailbox::Mailbox};
 use async_imap::{Client, error::Error};
 use jobs::domain::connection::{MailSecret, Security, Server};

@@ -3,10 +3,14 @@
 
 use super::ProviderError;
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+pub use super::imap::keyword;
 use std::collections::BTreeSet;
 
 /// A folder by what it is for; its name is the server's business.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Role {
     Inbox,
     Archive,
@@ -30,7 +34,8 @@ pub enum Among {
 }
 
 /// Where to put a mail.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Target {
     Role(Role),
     /// A folder as its user calls it.
@@ -38,7 +43,7 @@ pub enum Target {
 }
 
 /// A mail in its folder.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spot {
     /// The server's name of the folder.
     pub folder: String,

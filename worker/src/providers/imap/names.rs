@@ -1,4 +1,4 @@
-//! Names on the wire: folders in IMAP's own UTF-7 (RFC 3501 §5.1.3), a Message-ID as something to
+//! Names on the wire: folders in IMAP's own UTF-7 (RFC 3501 §5.1.3), labels as keywords, a Message-ID as something to
 //! search for.
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
@@ -34,6 +34,20 @@ fn flush(wire: &mut String, foreign: &mut Vec<u8>) {
     }
 }
 
+/// A keyword for a label: what a keyword may not hold becomes `_`.
+pub fn keyword(label: &str) -> String {
+    encode(label)
+        .chars()
+        .map(|c| {
+            if c.is_ascii_graphic() && !"(){%*\"\\]".contains(c) {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect()
+}
+
 /// The search for a Message-ID; `None` if no sound mail can have it.
 pub(super) fn by_message_id(id: &str) -> Option<String> {
     let id = id.trim().trim_start_matches('<').trim_end_matches('>');
@@ -61,6 +75,13 @@ mod tests {
         ] {
             assert_eq!(encode(name), wire);
         }
+    }
+
+    #[test]
+    fn a_label_becomes_a_keyword_that_ends_no_command() {
+        assert_eq!(keyword("Needs reply"), "Needs_reply");
+        assert_eq!(keyword("a)\r\nb \\Deleted"), "a_&AA0ACg-b__Deleted");
+        assert_eq!(keyword("größer"), "gr&APYA3w-er");
     }
 
     #[test]

@@ -73,7 +73,10 @@ impl Session {
             let names = self.inner.list(None, Some(pattern)).await?;
             names.try_collect::<Vec<_>>().await
         };
-        for name in asked(names).await? {
+        let names = asked(names).await?;
+        // A list that was cut off looks like a short one.
+        asked(self.inner.noop()).await?;
+        for name in names {
             if let Some(delimiter) = name.delimiter() {
                 self.delimiter = Some(delimiter.to_owned());
             }
@@ -185,11 +188,9 @@ impl Session {
     }
 
     async fn store(&mut self, uid: u32, change: &str) -> Result<(), ProviderError> {
-        let stored = async {
-            let told = self.inner.uid_store(uid.to_string(), change).await?;
-            told.try_collect::<Vec<_>>().await
-        };
-        changed(stored).await.map(drop)
+        // Not by a stream of answers: that one ends as quietly when the connection does.
+        let command = format!("UID STORE {uid} {change}");
+        changed(self.inner.run_command_and_check_ok(command)).await
     }
 }
 
@@ -290,6 +291,8 @@ impl Mailbox for Session {
             told.try_collect::<Vec<_>>().await
         };
         let fetched = asked(fetched).await?;
+        // An answer that was cut off looks like none.
+        asked(self.inner.noop()).await?;
         let ours = fetched.iter().find(|mail| mail.uid == Some(spot.uid));
         Ok(ours.map(|mail| mail.flags().filter_map(|flag| name_of(&flag)).collect()))
     }
@@ -335,11 +338,8 @@ impl Mailbox for Session {
             changed(self.inner.uid_copy(&uid, folder)).await?;
         }
         self.store(spot.uid, "+FLAGS.SILENT (\\Deleted)").await?;
-        let expunged = async {
-            let told = self.inner.uid_expunge(&uid).await?;
-            told.try_collect::<Vec<_>>().await
-        };
-        changed(expunged).await.map(drop)
+        let command = format!("UID EXPUNGE {uid}");
+        changed(self.inner.run_command_and_check_ok(command)).await
     }
 
     async fn append(
