@@ -10,7 +10,7 @@ use crate::{
 use axum::{Json, extract::State, http::Method};
 use jobs::{
     commands::put_settings,
-    domain::{gate::TrustMode, session::Scope},
+    domain::{effect::UnknownSends, gate::TrustMode, session::Scope},
     store::tenants::{self, Settings},
 };
 use schemars::JsonSchema;
@@ -48,6 +48,14 @@ struct SettingsBody {
     trust_mode: TrustMode,
     /// While it is set nothing is sent; jobs wait, and burn no attempts.
     sending_disabled: bool,
+    /// What becomes of a mail that may have been sent when the provider cannot say: `ask` leaves it to a person (also if
+    /// this is absent), `resend` sends it again after a minute under its old Message-ID, which some providers deliver twice.
+    #[serde(default = "ask")]
+    unknown_sends: UnknownSends,
+}
+
+const fn ask() -> UnknownSends {
+    UnknownSends::Ask
 }
 
 async fn get(
@@ -68,6 +76,7 @@ async fn put(
     let settings = Settings {
         trust_mode: body.trust_mode,
         sending_disabled: body.sending_disabled,
+        unknown_sends: body.unknown_sends,
     };
     put_settings(&app.pool, &session, settings, &context.request_id).await?;
     Ok(Json(settings.into()))
@@ -78,6 +87,7 @@ impl From<Settings> for SettingsBody {
         Self {
             trust_mode: settings.trust_mode,
             sending_disabled: settings.sending_disabled,
+            unknown_sends: settings.unknown_sends,
         }
     }
 }

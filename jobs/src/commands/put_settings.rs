@@ -29,7 +29,8 @@ pub async fn put_settings(
         .with_detail(
             Detail::new()
                 .word("trust_mode", settings.trust_mode.as_str())
-                .flag("sending_disabled", settings.sending_disabled),
+                .flag("sending_disabled", settings.sending_disabled)
+                .word("unknown_sends", settings.unknown_sends.as_str()),
         );
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await

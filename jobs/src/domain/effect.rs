@@ -8,10 +8,20 @@ mod status;
 
 pub use status::{EffectRefused, EffectStatus, EffectStep};
 
-use super::{ApprovalId, TenantId, action::ActionType, action::canonical_sha256};
+use super::{ApprovalId, TenantId, action::ActionType, action::canonical_sha256, words::words};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
+
+words! {
+    /// What becomes of a mail that may have been sent when the provider cannot say.
+    UnknownSends {
+        /// A person looks.
+        Ask = "ask",
+        /// After a minute it is sent again under its old Message-ID: some providers deliver both.
+        Resend = "resend",
+    }
+}
 
 /// What tells two effects of one type on one target apart.
 #[derive(Clone, Copy, Debug, PartialEq)]

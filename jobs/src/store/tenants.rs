@@ -1,6 +1,6 @@
 //! `tenants`: found by slug only where nobody is signed in yet; elsewhere the session says which tenant it is.
 
-use crate::domain::{TenantId, gate::TrustMode};
+use crate::domain::{TenantId, effect::UnknownSends, gate::TrustMode};
 use sqlx::PgConnection;
 
 /// Makes the tenant; `None` when its slug is taken.
@@ -92,13 +92,14 @@ pub async fn sending_disabled(
 pub struct Settings {
     pub trust_mode: TrustMode,
     pub sending_disabled: bool,
+    pub unknown_sends: UnknownSends,
 }
 
 /// # Errors
 /// When the database does not answer.
 pub async fn settings(conn: &mut PgConnection, tenant: TenantId) -> Result<Settings, sqlx::Error> {
     let row = sqlx::query!(
-        "select trust_mode, sending_disabled from tenants where id = $1",
+        "select trust_mode, sending_disabled, unknown_sends from tenants where id = $1",
         tenant.0
     )
     .fetch_one(conn)
@@ -107,6 +108,8 @@ pub async fn settings(conn: &mut PgConnection, tenant: TenantId) -> Result<Setti
         trust_mode: TrustMode::parse(&row.trust_mode)
             .ok_or_else(|| sqlx::Error::Decode("unknown value in trust_mode".into()))?,
         sending_disabled: row.sending_disabled,
+        unknown_sends: UnknownSends::parse(&row.unknown_sends)
+            .ok_or_else(|| sqlx::Error::Decode("unknown value in unknown_sends".into()))?,
     })
 }
 
@@ -118,10 +121,11 @@ pub async fn set_settings(
     settings: Settings,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update tenants set trust_mode = $2, sending_disabled = $3 where id = $1",
+        "update tenants set trust_mode = $2, sending_disabled = $3, unknown_sends = $4 where id = $1",
         tenant.0,
         settings.trust_mode.as_str(),
         settings.sending_disabled,
+        settings.unknown_sends.as_str(),
     )
     .execute(conn)
     .await?;

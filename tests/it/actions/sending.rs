@@ -3,6 +3,7 @@
 
 mod drafts;
 mod kills;
+mod unknown;
 
 use super::{approved::approval_in, ask};
 use crate::{

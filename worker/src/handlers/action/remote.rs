@@ -7,6 +7,7 @@ use crate::effects::{Doing, Far, Found, Prepared, Receipt, Remote, Trouble};
 use crate::handler::JobContext;
 use crate::handlers::unavailable;
 use crate::providers::{ProviderError, Providers};
+use chrono::TimeDelta;
 use jobs::{
     commands::effect_ledger::{
         Reserved, end,
@@ -16,16 +17,20 @@ use jobs::{
     },
     domain::{
         EffectId,
-        effect::{EffectEnd, EffectStatus, NewEffect},
+        effect::{EffectEnd, EffectStatus, NewEffect, UnknownSends},
     },
     kinds::action::{ActionError, ActionOutcome, ActionResult},
     queue::Failure,
     store::{
         connections,
         effects::{self, StoredEffect},
+        tenants,
     },
 };
 use serde_json::json;
+
+/// How long a provider has for showing a mail before it is sent again.
+const RESEND_AFTER: TimeDelta = TimeDelta::seconds(60);
 
 const UNKNOWN: &str = "It may have been done: the connection broke before the answer came. Look what the provider has (a sent \
                        mail is among the sent ones), then say with POST /v1/effects/{id}/resolve what you found.";
@@ -184,6 +189,10 @@ async fn ask(
         Err(failure) if !ctx.job.is_last_attempt() => return Err(failure),
         Err(_) => Found::CannotSay,
     };
+    let found = match found {
+        Found::CannotSay if base.r#type.is_mail() => by_policy(ctx, unknown).await?,
+        found => found,
+    };
     let id = unknown.id;
     let finding = match &found {
         Found::Done(known) => Finding::Done {
@@ -215,6 +224,26 @@ async fn ask(
             }),
             ..base
         }),
+    }
+}
+
+/// What the tenant wants done about a mail of which nobody can say whether it was sent.
+async fn by_policy(ctx: &JobContext, unknown: &StoredEffect) -> Result<Found, Failure> {
+    let read = async {
+        let mut conn = ctx.pool.acquire().await?;
+        tenants::settings(&mut conn, ctx.job.tenant).await
+    };
+    let settings = read.await.map_err(|error| unavailable(&error))?;
+    let patience_ends = unknown.updated_at + RESEND_AFTER;
+    match settings.unknown_sends {
+        UnknownSends::Ask => Ok(Found::CannotSay),
+        UnknownSends::Resend if ctx.clock.now() < patience_ends => Err(Failure::rate_limited(
+            patience_ends,
+            "outcome_unknown",
+            "It may have been sent; the job looks again, and sends it again only if nothing is found.",
+            "waits before it sends again",
+        )),
+        UnknownSends::Resend => Ok(Found::NotDone),
     }
 }
 
