@@ -23,6 +23,7 @@ mod dev;
 mod drafts;
 mod effects;
 mod events;
+mod harness;
 mod history;
 mod http_surface;
 mod lease_model;

@@ -1,0 +1,237 @@
+//! What is struck: each kind of work with the peers it needs, and what must be there once.
+
+use super::{Case, strike};
+use crate::{
+    actions::{
+        ask,
+        sending::{House, KEYS, letter},
+    },
+    approvals::decision,
+    support::{
+        Client, TestDb,
+        client::send,
+        corpus::fixture,
+        system::{TestApi, Worker},
+    },
+};
+use jobs::domain::JobId;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+const WORKER: [(&str, &str); 4] = [
+    ("LLM_TESTING_MODE", "true"),
+    ("CREDENTIAL_KEYS", KEYS),
+    ("OUTBOUND_ALLOW_PRIVATE", "true"),
+    ("WORKER_LEASE_SECONDS", "1"),
+];
+
+/// A user and the API, with nothing outside.
+struct Desk {
+    db: TestDb,
+    _api: TestApi,
+    client: Client,
+}
+
+impl Desk {
+    async fn open() -> Self {
+        let db = TestDb::new().await;
+        let api = TestApi::start(&db).await;
+        let client = api.sign_in(&db).await;
+        Self {
+            db,
+            _api: api,
+            client,
+        }
+    }
+}
+
+async fn count(db: &TestDb, sql: &'static str) -> usize {
+    usize::try_from(db.one::<i64>(sql).await).expect("a count")
+}
+
+struct Triage(Desk);
+
+impl Case for Triage {
+    fn db(&self) -> &TestDb {
+        &self.0.db
+    }
+
+    fn client(&self) -> &Client {
+        &self.0.client
+    }
+
+    async fn worker(&self) -> Worker {
+        Worker::spawn_with(self.db(), &WORKER).await
+    }
+
+    async fn submit(&self, n: usize) -> String {
+        let mail = String::from_utf8(fixture("plain-question")).expect("the fixture is ASCII");
+        let mail = mail
+            .replace("Thursday", &format!("day {n}"))
+            .replace("7f3a1b60", &format!("7f3a1b60-{n}"));
+        let key = format!("mail-{n}");
+        self.client().submitted(mail.as_bytes(), &key).await
+    }
+
+    async fn assert_once(&self, n: usize, _job: &Value) {
+        let db = self.db();
+        assert_eq!(count(db, "select count(*) from triage_results").await, n);
+        let twice = "select count(*) from (
+                         select from drafts group by message_id having count(*) > 1) as twice";
+        assert_eq!(count(db, twice).await, 0);
+    }
+}
+
+#[tokio::test]
+async fn triage_and_what_follows_it_is_done_once_wherever_a_worker_is_struck() {
+    strike(&Triage(Desk::open().await)).await;
+}
+
+struct Draft(Desk);
+
+impl Case for Draft {
+    fn db(&self) -> &TestDb {
+        &self.0.db
+    }
+
+    fn client(&self) -> &Client {
+        &self.0.client
+    }
+
+    async fn worker(&self) -> Worker {
+        Worker::spawn_with(self.db(), &WORKER).await
+    }
+
+    async fn submit(&self, n: usize) -> String {
+        let body = json!({
+            "mode": "compose", "to": ["bob@example.org"],
+            "intent": format!("Tell him that I come, for the {n}th time."),
+        });
+        let request = self.client().request(Method::POST, "/v1/jobs/draft");
+        let key = JobId::new().to_string();
+        let asked = send(request.header("Idempotency-Key", key).json(&body)).await;
+        assert_eq!(asked.status, 202, "{}", asked.text);
+        asked.body["id"].as_str().expect("an id").to_owned()
+    }
+
+    async fn assert_once(&self, n: usize, job: &Value) {
+        assert_eq!(job["output"]["outcome"], "drafted", "{job}");
+        for sql in [
+            "select count(*) from drafts",
+            "select count(*) from draft_versions",
+            "select count(*) from approvals",
+        ] {
+            assert_eq!(count(self.db(), sql).await, n, "{sql}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_draft_is_written_once_wherever_its_worker_is_struck() {
+    strike(&Draft(Desk::open().await)).await;
+}
+
+struct Told(Desk);
+
+impl Case for Told {
+    fn db(&self) -> &TestDb {
+        &self.0.db
+    }
+
+    fn client(&self) -> &Client {
+        &self.0.client
+    }
+
+    async fn worker(&self) -> Worker {
+        Worker::spawn_with(self.db(), &WORKER).await
+    }
+
+    async fn submit(&self, n: usize) -> String {
+        let action = json!({"type": "notify", "payload": {"text": format!("The {n}th")}});
+        let asked = ask(self.client(), &json!({"actions": [action]})).await;
+        asked.body["id"].as_str().expect("an id").to_owned()
+    }
+
+    async fn assert_once(&self, n: usize, job: &Value) {
+        assert_eq!(job["output"]["actions"][0]["result"], "succeeded", "{job}");
+        for sql in [
+            "select count(*) from effects where status = 'succeeded'",
+            "select count(*) from effects",
+            "select count(*) from history_entries where verb = 'notified'",
+        ] {
+            assert_eq!(count(self.db(), sql).await, n, "{sql}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_done_on_our_own_tables_is_done_once_wherever_its_worker_is_struck() {
+    strike(&Told(Desk::open().await)).await;
+}
+
+/// Mails that somebody has written, one approval each.
+struct Sent {
+    house: House,
+    written: Vec<String>,
+}
+
+impl Sent {
+    async fn open() -> Self {
+        let house = House::open().await;
+        house
+            .db
+            .execute("update connections set sends_per_hour = 1000")
+            .await;
+        let _worker = house.worker().await;
+        let letters: Vec<Value> = (0..50).map(|n| letter(&format!("Mail {n}"))).collect();
+        let asked = ask(&house.client, &json!({ "actions": letters })).await;
+        let id = asked.body["id"].as_str().expect("an id");
+        let job = house.client.finished(id).await;
+        let actions = job["output"]["actions"].as_array().expect("all of them");
+        let approval = |action: &Value| action["approval_id"].as_str().map(str::to_owned);
+        let written = actions.iter().filter_map(approval).collect();
+        Self { house, written }
+    }
+}
+
+impl Case for Sent {
+    fn db(&self) -> &TestDb {
+        &self.house.db
+    }
+
+    fn client(&self) -> &Client {
+        &self.house.client
+    }
+
+    async fn worker(&self) -> Worker {
+        Worker::spawn_with(self.db(), &WORKER).await
+    }
+
+    async fn submit(&self, n: usize) -> String {
+        let request = decision(self.client(), &self.written[n], "approve", 1);
+        let agreed = send(request.json(&json!({"hold_seconds": 0}))).await;
+        let job = &agreed.body["execution_job_id"];
+        job.as_str().expect("an id").to_owned()
+    }
+
+    async fn assert_once(&self, n: usize, job: &Value) {
+        let subject = format!("Mail {n}");
+        let received = self.house.sink.received();
+        let copies = received
+            .iter()
+            .filter(|mail| mail.header("subject").as_deref() == Some(&subject))
+            .count();
+        let result = job["output"]["actions"][0]["result"].as_str();
+        match result {
+            Some("succeeded") => assert_eq!(copies, 1, "{job}"),
+            // SMTP cannot be asked: a person is.
+            Some("unknown") => assert!(copies <= 1, "{job}"),
+            _ => panic!("{copies} copies, {job}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_mail_is_sent_once_or_a_person_asked_wherever_its_worker_is_struck() {
+    strike(&Sent::open().await).await;
+}
