@@ -2,6 +2,7 @@
 
 pub(crate) mod approved;
 mod desk;
+mod letters;
 mod schedule;
 pub(crate) mod sending;
 

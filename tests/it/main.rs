@@ -37,6 +37,7 @@ mod pool;
 mod queue;
 mod routes;
 mod rules;
+mod scenarios;
 mod schedule;
 mod serve;
 mod sessions;

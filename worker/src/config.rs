@@ -3,6 +3,7 @@
 use crate::{llm::LlmConfig, providers::guard::Guard};
 use jobs::{
     db::PoolConfig,
+    domain::draft::Confidence,
     env::{ConfigError, Env},
     secrets::KeyRing,
 };
@@ -25,6 +26,8 @@ pub struct WorkerConfig {
     /// How long finished jobs are kept.
     pub retention: Duration,
     pub llm: LlmConfig,
+    /// What a model is less sure of than this is asked of the person instead of written.
+    pub draft_floor: Confidence,
     /// Open the secrets of connections; without them there are none.
     pub keys: Option<KeyRing>,
     /// Where connections may go.
@@ -70,6 +73,7 @@ impl WorkerConfig {
                 "2592000",
             ),
             llm: LlmConfig::from_env(&mut env),
+            draft_floor: draft_floor(&mut env),
             keys: KeyRing::from_env(&mut env),
             guard: if env.switch("OUTBOUND_ALLOW_PRIVATE") {
                 Guard::Anywhere
@@ -79,5 +83,18 @@ impl WorkerConfig {
             log: env.text_or("RUST_LOG", "info", "info,worker=debug"),
         };
         env.finish(config)
+    }
+}
+
+fn draft_floor(env: &mut Env) -> Confidence {
+    const NAME: &str = "DRAFT_MIN_CONFIDENCE";
+    let word = env.text_or(NAME, "medium", "medium");
+    match word.as_str() {
+        "medium" => Confidence::Medium,
+        "high" => Confidence::High,
+        _ => {
+            env.fault(NAME, "is neither medium nor high", "medium");
+            Confidence::Medium
+        }
     }
 }

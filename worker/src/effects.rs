@@ -1,6 +1,7 @@
 //! What is done to the world, by type of action: [`way_of`]. Each file is one family; which of them may run is not decided
 //! here, and how often neither: that is the ledger's (`jobs::commands::effect_ledger`).
 
+mod about;
 mod desk;
 mod far;
 mod mail;
@@ -10,6 +11,7 @@ mod queue;
 mod schedule;
 mod sent;
 mod webhook;
+mod written;
 
 pub use far::Far;
 
@@ -43,6 +45,9 @@ pub struct Doing<'a> {
     /// The name of the effect.
     pub key: [u8; 32],
     pub now: DateTime<Utc>,
+    /// The request that caused it, however many steps ago, for jobs that go on from it.
+    pub request_id: Option<&'a str>,
+    pub traceparent: Option<&'a str>,
 }
 
 /// An effect on our own tables: it commits together with its line in the ledger.
@@ -192,6 +197,9 @@ pub fn way_of(kind: ActionType) -> Option<Way> {
         | ActionType::Move
         | ActionType::Trash
         | ActionType::Spam => Some(Way::Remote(&mailbox::InMailbox)),
+        ActionType::Reply => Some(Way::Remote(&about::Reply)),
+        ActionType::Forward => Some(Way::Remote(&about::Forward)),
+        ActionType::SaveDraft => Some(Way::Local(&written::HaveWritten)),
         ActionType::CreateTask => Some(Way::Local(&desk::CreateTask)),
         ActionType::UpdateTask => Some(Way::Local(&desk::UpdateTask)),
         ActionType::Link => Some(Way::Local(&desk::Link)),
@@ -202,6 +210,14 @@ pub fn way_of(kind: ActionType) -> Option<Way> {
         ActionType::Notify => Some(Way::Local(&notify::Notify)),
         _ => None,
     }
+}
+
+/// As [`way_of`], for these parameters: an answer without a text is written first.
+pub fn way_for(kind: ActionType, params: &Params) -> Option<Way> {
+    if kind == ActionType::Reply && params.get("body").is_none() {
+        return Some(Way::Local(&written::HaveWritten));
+    }
+    way_of(kind)
 }
 
 const NOT_COMPENSABLE: &str = "This cannot be taken back.";

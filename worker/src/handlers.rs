@@ -14,7 +14,7 @@ use crate::{
     providers::Providers,
 };
 use action::{ActionHandler, ActionMetrics};
-use draft::DraftHandler;
+use draft::{DraftHandler, DraftMetrics};
 use jobs::{clock::Clock, db, queue::Failure, telemetry::chain};
 use triage::{TriageHandler, TriageMetrics};
 use triage_batch::TriageBatchHandler;
@@ -26,6 +26,8 @@ pub enum RegistryError {
     Model(#[source] ModelError),
     #[error("could not register the metrics of triage")]
     TriageMetrics(#[source] prometheus::Error),
+    #[error("could not register the metrics of drafts")]
+    DraftMetrics(#[source] prometheus::Error),
     #[error("could not register the metrics of actions")]
     ActionMetrics(#[source] prometheus::Error),
 }
@@ -46,10 +48,11 @@ pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Regist
     let providers = Providers::new(config.keys.clone(), config.guard);
     let action =
         ActionMetrics::register(&metrics.registry).map_err(RegistryError::ActionMetrics)?;
+    let draft = DraftMetrics::register(&metrics.registry).map_err(RegistryError::DraftMetrics)?;
     Ok(Registry::default()
         .with(TriageHandler::new(model.clone(), triage))
         .with(TriageBatchHandler)
-        .with(DraftHandler::new(model))
+        .with(DraftHandler::new(model, config.draft_floor, draft))
         .with(ActionHandler::new(providers, action)))
 }
 

@@ -102,6 +102,9 @@ impl ActionType {
         Self::Move,
         Self::Trash,
         Self::Spam,
+        Self::SaveDraft,
+        Self::Reply,
+        Self::Forward,
     ];
 
     pub fn is_executable(self) -> bool {

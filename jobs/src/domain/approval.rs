@@ -94,6 +94,7 @@ fn summary(kind: ActionType, params: &Params) -> String {
         "folder",
         "until",
         "instructions",
+        "body",
         "name",
     ]
     .into_iter()

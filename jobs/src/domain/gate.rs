@@ -83,11 +83,12 @@ pub const fn base_risk(action: ActionType) -> Risk {
         ActionType::SendDraft
         | ActionType::Reply
         | ActionType::Send
-        | ActionType::Forward
         | ActionType::CreateEvent
         | ActionType::Trash
         | ActionType::Spam
         | ActionType::CallWebhook => Risk::High,
+        // A whole mail goes to somebody who was no part of it.
+        ActionType::Forward => Risk::Critical,
     }
 }
 
@@ -215,9 +216,9 @@ mod tests {
         );
         assert_eq!(
             of(Risk::High),
-            "send_draft reply send forward create_event trash spam call_webhook"
+            "send_draft reply send create_event trash spam call_webhook"
         );
-        assert_eq!(of(Risk::Critical), "");
+        assert_eq!(of(Risk::Critical), "forward");
     }
 
     #[test]

@@ -122,7 +122,7 @@ impl Remote for SendDraft {
 }
 
 /// The connection that the user's mail leaves by: the one of this address, or the oldest of theirs.
-async fn sending_connection(
+pub(super) async fn sending_connection(
     ctx: &JobContext,
     doing: &Doing<'_>,
     address: Option<&str>,
@@ -236,7 +236,7 @@ fn unpack(packed: Vec<u8>) -> Option<Outgoing> {
 }
 
 /// Sends what was prepared, and files a copy where its user looks for it.
-async fn send(
+pub(super) async fn send(
     far: &Far<'_>,
     connection: &StoredConnection,
     packed: Vec<u8>,

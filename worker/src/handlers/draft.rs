@@ -10,10 +10,14 @@ mod compose;
 mod guards;
 mod load;
 mod memory;
+mod metrics;
 mod output;
 mod parse_reply;
 mod prompt;
+mod question;
 mod writes;
+
+pub use metrics::DraftMetrics;
 
 use crate::{
     handler::{Handler, JobContext, Settlement},
@@ -26,7 +30,7 @@ use jobs::{
     domain::{
         DraftId,
         draft::{
-            DraftMode, Letter, Origin,
+            Confidence, DraftMode, Letter, Origin,
             approval::{Proposed, approval_of, payload_of},
         },
     },
@@ -41,11 +45,18 @@ use writes::{DraftWrites, Kept, NewVersion};
 /// Writes mail.
 pub struct DraftHandler {
     model: Model,
+    /// What is less sure than this is asked instead of written.
+    floor: Confidence,
+    metrics: DraftMetrics,
 }
 
 impl DraftHandler {
-    pub fn new(model: Model) -> Self {
-        Self { model }
+    pub fn new(model: Model, floor: Confidence, metrics: DraftMetrics) -> Self {
+        Self {
+            model,
+            floor,
+            metrics,
+        }
     }
 }
 
@@ -57,20 +68,24 @@ impl Handler for DraftHandler {
         let case = load(ctx, &args).await?;
         let letter = match guards::aim(&case, &args, ctx.job.created_at) {
             Aim::At(letter) => *letter,
-            Aim::Nowhere(why) => return not_needed(&args, why),
+            Aim::Nowhere(why) => return self.not_needed(&args, why),
         };
         let Composed {
             reply,
             model,
             usage,
         } = compose(ctx, &self.model, &case, &args, &letter).await?;
-        if reply.asks() {
+        if reply.asks() || reply.confidence < self.floor {
+            let reply = reply.asking();
             let output = Output {
                 llm: usage,
                 ..output::of_questions(&args, &reply)
             };
-            let revised = case.base.as_ref().map(|base| base.draft.approval);
-            return settle(&output, Kept::Nothing { revised }, args.dry_run);
+            let questions = Kept::Questions {
+                item: question::item(&case, &reply, ctx.job.lease.job),
+                revised: case.base.as_ref().map(|base| base.draft.approval),
+            };
+            return self.settle(&output, questions, args.dry_run);
         }
         let letter = Letter {
             subject: reply.subject.clone().unwrap_or(letter.subject),
@@ -82,14 +97,14 @@ impl Handler for DraftHandler {
                 llm: usage,
                 ..output::of_preview(&args, &reply, &letter)
             };
-            return settle(&output, Kept::Nothing { revised: None }, true);
+            return self.settle(&output, Kept::Nothing, true);
         }
         let version = new_version(ctx, &case, &args, letter, &reply, model);
         let output = Output {
             llm: usage,
             ..output::of_version(&args, &reply, &case, &version)
         };
-        settle(&output, Kept::Version(Box::new(version)), false)
+        self.settle(&output, Kept::Version(Box::new(version)), false)
     }
 }
 
@@ -163,24 +178,27 @@ fn new_version(
     }
 }
 
-fn not_needed(args: &Args, why: NotNeeded) -> Result<Settlement, Failure> {
-    tracing::debug!(why = why.as_str(), "no mail is wanted");
-    let kept = Kept::Nothing { revised: None };
-    settle(&output::of_not_needed(args, why), kept, args.dry_run)
-}
+impl DraftHandler {
+    fn not_needed(&self, args: &Args, why: NotNeeded) -> Result<Settlement, Failure> {
+        tracing::debug!(why = why.as_str(), "no mail is wanted");
+        let output = output::of_not_needed(args, why);
+        self.settle(&output, Kept::Nothing, args.dry_run)
+    }
 
-fn settle(output: &Output, kept: Kept, dry_run: bool) -> Result<Settlement, Failure> {
-    let outcome = output.outcome;
-    let output = serde_json::to_value(output).map_err(|error| {
-        Failure::permanent(
-            "internal_error",
-            "Something went wrong on our side.",
-            error.to_string(),
-        )
-    })?;
-    Ok(Settlement::of(output).with(DraftWrites {
-        outcome,
-        kept,
-        dry_run,
-    }))
+    fn settle(&self, output: &Output, kept: Kept, dry_run: bool) -> Result<Settlement, Failure> {
+        let outcome = output.outcome;
+        let output = serde_json::to_value(output).map_err(|error| {
+            Failure::permanent(
+                "internal_error",
+                "Something went wrong on our side.",
+                error.to_string(),
+            )
+        })?;
+        Ok(Settlement::of(output).with(DraftWrites {
+            outcome,
+            kept,
+            dry_run,
+            metrics: self.metrics.clone(),
+        }))
+    }
 }

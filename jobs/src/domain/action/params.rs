@@ -77,8 +77,9 @@ impl Params {
             | ActionType::Spam => &[],
             ActionType::Move => const { &[text("folder", 128)] },
             ActionType::Notify => const { &[text("text", 300)] },
-            ActionType::SaveDraft | ActionType::Reply => {
-                const { &[optional("instructions", 1_000)] }
+            ActionType::SaveDraft => const { &[optional("instructions", 1_000)] },
+            ActionType::Reply => {
+                const { &[optional("instructions", 1_000), optional("body", 5_000)] }
             }
             ActionType::CreateTask => {
                 const {

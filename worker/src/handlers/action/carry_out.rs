@@ -1,7 +1,7 @@
 //! One allowed action, by way of the ledger: [`carry_out`].
 
 use super::{load::Wanted, remote};
-use crate::effects::{Doing, LocalEffect, Way, way_of};
+use crate::effects::{Doing, LocalEffect, Way, way_for};
 use crate::handler::JobContext;
 use crate::handlers::unavailable;
 use crate::providers::Providers;
@@ -43,8 +43,10 @@ pub(super) async fn carry_out(
         params: &action.params,
         message: action.message,
         approval: action.approval,
+        request_id: ctx.job.request_id.as_deref(),
+        traceparent: ctx.job.traceparent.as_deref(),
     };
-    match way_of(action.kind) {
+    match way_for(action.kind, &action.params) {
         None => Ok(refused(
             base,
             None,

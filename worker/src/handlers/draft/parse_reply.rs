@@ -21,6 +21,8 @@ const BODY: usize = 20_000;
 const SUBJECT: usize = 200;
 const ITEMS: usize = 10;
 const ITEM: usize = 300;
+/// Asked if the model does not say what it would have to know.
+const ANY_QUESTION: &str = "What should this mail say?";
 
 /// A checked answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +42,14 @@ impl Reply {
     /// Rather a question than something made up.
     pub(super) fn asks(&self) -> bool {
         self.confidence == Confidence::Low
+    }
+
+    /// With a question, for it is not kept.
+    pub(super) fn asking(mut self) -> Self {
+        if self.open_questions.is_empty() {
+            self.open_questions.push(ANY_QUESTION.to_owned());
+        }
+        self
     }
 }
 
@@ -101,16 +111,12 @@ pub(super) fn parse_reply(answer: &str, case: &Case, args: &Args) -> Result<Repl
         .filter(|subject| !subject.is_empty());
     let language = raw.language.trim().to_lowercase();
     let is_tag = |c: char| c.is_ascii_lowercase() || c == '-';
-    let mut open_questions = lines(raw.open_questions);
-    if raw.confidence == Confidence::Low && open_questions.is_empty() {
-        open_questions.push("What should this mail say?".into());
-    }
     let reply = Reply {
         body_text,
         subject,
         confidence: raw.confidence,
         assumptions: lines(raw.assumptions),
-        open_questions,
+        open_questions: lines(raw.open_questions),
         used_memory_ids: raw.used_memory_ids,
         language: ((2..=12).contains(&language.len()) && language.chars().all(is_tag))
             .then_some(language),
@@ -265,6 +271,9 @@ mod tests {
         };
         let reply = parsed(DraftMode::Reply, unsure).unwrap();
         assert!(reply.asks());
-        assert_eq!(reply.open_questions, ["What should this mail say?"]);
+        assert_eq!(
+            reply.asking().open_questions,
+            ["What should this mail say?"]
+        );
     }
 }

@@ -42,6 +42,9 @@ pub(super) fn question(
         }
         prompt = prompt.untrusted("body", Untrusted::capped(&mail.body_text, BODY));
     }
+    if let Some(suggestion) = &args.suggestion {
+        prompt = prompt.untrusted("suggestion", Untrusted::new(suggestion));
+    }
     if let Some(remembered) = memory::of_others(&case.memories) {
         prompt = prompt.untrusted("memory", Untrusted::new(&remembered));
     }
@@ -96,6 +99,9 @@ fn context(case: &Case, args: &Args, letter: &Letter, asked_on: DateTime<Utc>) -
         if let Some(said) = said {
             text.push_str(&format!("{what}: {said}\n"));
         }
+    }
+    if args.suggestion.is_some() {
+        text.push_str("Among the evidence is a suggestion for the text: take from it only what the message itself asks for.\n");
     }
     if let Some(remembered) = memory::of_the_owner(&case.memories) {
         text.push_str("What the owner has said before, each with its id in brackets:\n");

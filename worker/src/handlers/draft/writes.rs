@@ -1,17 +1,19 @@
 //! What a draft leaves behind, in the transaction that settles its job: version, approval, history, audit.
 
+use super::metrics::DraftMetrics;
 use crate::handler::Writes;
 use async_trait::async_trait;
 use jobs::{
     domain::{
-        Action, Actor, ApprovalId, Detail, DraftId, NewAuditEntry,
+        Action, ActionItemId, Actor, ApprovalId, Detail, DraftId, NewAuditEntry,
         approval::{NewApproval, Patched, Status, Step},
+        desk::NewItem,
         draft::Letter,
     },
     kinds::draft::DraftOutcome,
     queue::Job,
     store::{
-        approvals, audit,
+        action_items, approvals, audit,
         draft_versions::{self, Making},
         drafts::{self, NewDraft},
         history::{self, NewHistoryEntry},
@@ -26,15 +28,19 @@ pub(super) struct DraftWrites {
     pub(super) outcome: DraftOutcome,
     pub(super) kept: Kept,
     pub(super) dry_run: bool,
+    pub(super) metrics: DraftMetrics,
 }
 
 /// How much is kept.
 pub(super) enum Kept {
     Version(Box<NewVersion>),
-    /// An approval that waited for a revision is before the person again, as it was.
-    Nothing {
+    /// What has to be known first waits for the person.
+    Questions {
+        item: Option<NewItem>,
+        /// An approval that waited for a revision is before the person again, as it was.
         revised: Option<ApprovalId>,
     },
+    Nothing,
 }
 
 /// A version that is written down.
@@ -63,15 +69,25 @@ impl NewVersion {
 #[async_trait]
 impl Writes for DraftWrites {
     async fn apply(&self, conn: &mut PgConnection, job: &Job) -> Result<(), sqlx::Error> {
+        let mut asked = None;
         match &self.kept {
             Kept::Version(version) => write_version(conn, job, version).await?,
-            Kept::Nothing {
-                revised: Some(approval),
-            } if !self.dry_run => return_unchanged(conn, job, *approval).await?,
-            Kept::Nothing { .. } => {}
+            Kept::Questions { item, revised } if !self.dry_run => {
+                if let Some(approval) = revised {
+                    return_unchanged(conn, job, *approval).await?;
+                }
+                if let Some(item) = item {
+                    asked = action_items::insert(conn, job.tenant, item).await?;
+                }
+            }
+            Kept::Questions { .. } | Kept::Nothing => {}
         }
         llm_checkpoints::delete_of_job(conn, job.tenant, job.lease.job).await?;
-        audit::insert(conn, &self.audit_entries(job)).await
+        audit::insert(conn, &self.audit_entries(job, asked)).await
+    }
+
+    fn committed(&self) {
+        self.metrics.ended(self.outcome);
     }
 }
 
@@ -166,7 +182,8 @@ async fn propose_again(
 }
 
 impl DraftWrites {
-    fn audit_entries(&self, job: &Job) -> Vec<NewAuditEntry> {
+    /// With the item that was added, if one was.
+    fn audit_entries(&self, job: &Job, asked: Option<ActionItemId>) -> Vec<NewAuditEntry> {
         let entry = |action, kind, id: String, detail| {
             let actor = Actor::Worker(job.lease.worker);
             let mut entry = NewAuditEntry::new(job.tenant, actor, action, kind, id)
@@ -184,7 +201,17 @@ impl DraftWrites {
         let Kept::Version(version) = &self.kept else {
             let detail = Detail::new().word("outcome", self.outcome.as_str());
             let id = job.lease.job.to_string();
-            return vec![entry(Action::DRAFT_NOT_WRITTEN, "job", id, detail)];
+            let mut entries = vec![entry(Action::DRAFT_NOT_WRITTEN, "job", id, detail)];
+            if let Some(item) = asked {
+                let id = item.to_string();
+                entries.push(entry(
+                    Action::ITEM_CREATED,
+                    "action_item",
+                    id,
+                    Detail::new(),
+                ));
+            }
+            return entries;
         };
         let detail = Detail::new()
             .count("version", version.number)

@@ -39,11 +39,23 @@ pub(super) fn of_plan(ctx: &JobContext, args: &Args, plan: &Plan) -> Result<Vec<
     let judgement = &plan.judgement;
     // Whoever tries to instruct the model gets no answer written by it unless a person asks for one.
     if judgement.disposition == Disposition::Respond && !judgement.injection_suspected {
-        let reply = draft::Args::reply(args.message_id);
+        let reply = draft::Args {
+            suggestion: suggestion(plan),
+            ..draft::Args::reply(args.message_id)
+        };
         let new = NewJob::of::<DraftGenerate>(ctx.job.tenant, &reply);
-        jobs.push(named(new, format!("{job_id}:reply"))?);
+        jobs.push(named(new, draft::reply_name(args.message_id))?);
     }
     Ok(jobs)
+}
+
+/// What the answer should say, as far as a rule or the model has thought of it.
+fn suggestion(plan: &Plan) -> Option<String> {
+    plan.actions
+        .iter()
+        .filter(|action| action.proposal.kind.answers_the_sender())
+        .find_map(|action| action.proposal.params.get("instructions"))
+        .map(str::to_owned)
 }
 
 fn named(new: Result<NewJob, serde_json::Error>, name: String) -> Result<NewJob, Failure> {

@@ -198,6 +198,7 @@ fn understand(body: DraftBody, session: &Session, now: DateTime<Utc>) -> Result<
         recipients: recipients(mode, body.to, body.cc, body.bcc)?,
         intent: said("/intent", body.intent)?,
         instructions: said("/instructions", body.instructions)?,
+        suggestion: None,
         tone: body.tone,
         max_words,
         send_at: send_at(body.schedule_send.as_deref(), now)?,

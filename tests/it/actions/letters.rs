@@ -1,0 +1,149 @@
+//! Answers and forwards as actions: written first and decided on, or sent as they were put before a person.
+
+use super::{approved::approval_in, done, sending::House};
+use crate::support::{Client, client::send};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// Hands in a mail of Ada's; its id.
+async fn handed_in(client: &Client) -> String {
+    let body = json!({
+        "mode": "rules_only",
+        "message": {
+            "message_id": "<1@x.example>", "in_reply_to": "<0@x.example>", "references": ["<0@x.example>"],
+            "from": {"addr": "ada@x.example"}, "to": [{"addr": "owner@acme.example"}],
+            "subject": "AW: Re: Plan", "body_text": "Which one is it?",
+        },
+    });
+    let request = client
+        .request(Method::POST, "/v1/jobs/triage")
+        .header("Idempotency-Key", "a-mail-of-ada")
+        .json(&body);
+    let asked = send(request).await;
+    let job = client.finished(asked.body["id"].as_str().unwrap()).await;
+    job["output"]["message"]["id"].as_str().unwrap().to_owned()
+}
+
+fn action(kind: &str, message: &str, payload: Value) -> Value {
+    json!({"actions": [{"type": kind, "message_id": message, "payload": payload}]})
+}
+
+/// The outcome of the one action, under a tenant that trusts us with everything.
+async fn outcome(house: &House, kind: &str, message: &str, payload: Value) -> Value {
+    done(&house.client, &action(kind, message, payload)).await["actions"][0].clone()
+}
+
+async fn house() -> House {
+    let house = House::open().await;
+    house
+        .db
+        .execute("update tenants set trust_mode = 'autonomous'")
+        .await;
+    house
+}
+
+#[tokio::test]
+async fn a_reply_goes_as_it_was_agreed_to_in_its_thread_and_to_nobody_else() {
+    let house = house().await;
+    let _worker = house.worker().await;
+    let message = handed_in(&house.client).await;
+    let asked = outcome(
+        &house,
+        "reply",
+        &message,
+        json!({"body": "The second one."}),
+    )
+    .await;
+    assert_eq!(
+        (&asked["result"], &asked["risk"]),
+        (&json!("pending_approval"), &json!("high")),
+        "{asked}"
+    );
+    assert_eq!(house.sink.received(), []);
+    let approval = asked["approval_id"].as_str().unwrap();
+    house.agree(approval).await;
+    approval_in(&house.client, approval, "executed").await;
+    let received = house.sink.received();
+    assert_eq!(received.len(), 1);
+    let mail = &received[0];
+    assert_eq!(mail.to, ["ada@x.example"]);
+    assert_eq!(mail.header("subject").as_deref(), Some("Re: Plan"));
+    assert_eq!(mail.header("in-reply-to").as_deref(), Some("<1@x.example>"));
+    assert_eq!(
+        mail.header("references").as_deref(),
+        Some("<0@x.example> <1@x.example>")
+    );
+    assert!(mail.text.contains("The second one."));
+}
+
+#[tokio::test]
+async fn a_forward_is_critical_and_passes_on_the_mail_as_we_hold_it() {
+    let house = house().await;
+    let _worker = house.worker().await;
+    let message = handed_in(&house.client).await;
+    let payload = json!({"to": "dan@y.example", "note": "For you, Dan."});
+    let asked = outcome(&house, "forward", &message, payload).await;
+    assert_eq!(
+        (&asked["result"], &asked["risk"]),
+        (&json!("pending_approval"), &json!("critical")),
+        "{asked}"
+    );
+    let approval = asked["approval_id"].as_str().unwrap();
+    house.agree(approval).await;
+    approval_in(&house.client, approval, "executed").await;
+    let received = house.sink.received();
+    assert_eq!(received.len(), 1);
+    let mail = &received[0];
+    assert_eq!(mail.to, ["dan@y.example"]);
+    assert_eq!(mail.header("subject").as_deref(), Some("Fwd: Plan"));
+    assert_eq!(mail.header("in-reply-to"), None);
+    for part in ["For you, Dan.", "Forwarded message", "Which one is it?"] {
+        assert!(mail.text.contains(part), "{part}: {}", mail.text);
+    }
+}
+
+#[tokio::test]
+async fn a_draft_that_is_asked_for_is_a_job_that_sends_nothing() {
+    let house = house().await;
+    let _worker = house.worker().await;
+    let message = handed_in(&house.client).await;
+    let wish = json!({"instructions": "Say that it is the second one."});
+    let first = outcome(&house, "save_draft", &message, wish.clone()).await;
+    assert_eq!(first["result"], "succeeded", "{first}");
+    let job = first["receipt"]["job_id"].as_str().unwrap();
+    let drafting = house.client.finished(job).await;
+    assert_eq!(
+        (&drafting["kind"], &drafting["output"]["outcome"]),
+        (&json!("draft.generate"), &json!("drafted")),
+        "{drafting}"
+    );
+    let draft = drafting["output"]["draft_id"].as_str().unwrap();
+    let draft = house.client.get(&format!("/v1/drafts/{draft}")).await.body;
+    assert_eq!(
+        (&draft["status"], &draft["newest"]["instructions"]),
+        (&json!("ready"), &wish["instructions"])
+    );
+    let again = outcome(&house, "save_draft", &message, wish).await;
+    assert_eq!(
+        (&again["result"], &again["receipt"]),
+        (&json!("skipped_duplicate"), &first["receipt"])
+    );
+    assert_eq!(house.sink.received(), []);
+}
+
+#[tokio::test]
+async fn an_answer_without_a_mail_or_with_two_texts_is_refused() {
+    let house = house().await;
+    let _worker = house.worker().await;
+    let message = handed_in(&house.client).await;
+    let alone = json!({"actions": [{"type": "save_draft", "payload": {}}]});
+    let alone = done(&house.client, &alone).await["actions"][0].clone();
+    assert_eq!(alone["error"]["code"], "no_message", "{alone}");
+    let both = json!({"body": "Yes.", "instructions": "Say yes."});
+    let asked = outcome(&house, "reply", &message, both).await;
+    let approval = asked["approval_id"].as_str().unwrap();
+    house.agree(approval).await;
+    let failed = approval_in(&house.client, approval, "failed").await;
+    assert_eq!(failed["error"]["code"], "two_texts", "{failed}");
+    assert_eq!(house.sink.received(), []);
+}

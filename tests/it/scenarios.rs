@@ -1,0 +1,3 @@
+//! What must hold from end to end, whatever is underneath.
+
+mod injection;
