@@ -186,8 +186,8 @@ pub enum Way {
 /// How it is done; `None` for what this version only proposes.
 pub fn way_of(kind: ActionType) -> Option<Way> {
     match kind {
-        ActionType::SendDraft => Some(Way::Remote(&mail::SendDraft)),
-        ActionType::Send => Some(Way::Remote(&mail::Send)),
+        ActionType::SendDraft => Some(Way::Remote(&mail::ByMail(mail::SendDraft))),
+        ActionType::Send => Some(Way::Remote(&mail::ByMail(mail::Send))),
         ActionType::CallWebhook => Some(Way::Remote(&webhook::CallWebhook)),
         ActionType::Label
         | ActionType::Unlabel
@@ -197,8 +197,8 @@ pub fn way_of(kind: ActionType) -> Option<Way> {
         | ActionType::Move
         | ActionType::Trash
         | ActionType::Spam => Some(Way::Remote(&mailbox::InMailbox)),
-        ActionType::Reply => Some(Way::Remote(&about::Reply)),
-        ActionType::Forward => Some(Way::Remote(&about::Forward)),
+        ActionType::Reply => Some(Way::Remote(&mail::ByMail(about::Reply))),
+        ActionType::Forward => Some(Way::Remote(&mail::ByMail(about::Forward))),
         ActionType::SaveDraft => Some(Way::Local(&written::HaveWritten)),
         ActionType::CreateTask => Some(Way::Local(&desk::CreateTask)),
         ActionType::UpdateTask => Some(Way::Local(&desk::UpdateTask)),

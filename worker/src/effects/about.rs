@@ -2,10 +2,9 @@
 //! code; the text is the person's.
 
 use super::{
-    Doing, Far, Prepared, Receipt, Remote, Trouble,
-    mail::{prepare, send, sending_connection},
+    Doing, Far, Prepared, Trouble,
+    mail::{Write, prepare, sending_connection},
 };
-use crate::providers::ProviderError;
 use async_trait::async_trait;
 use jobs::{
     domain::{
@@ -23,7 +22,7 @@ use std::fmt::Write as _;
 pub(super) struct Reply;
 
 #[async_trait]
-impl Remote for Reply {
+impl Write for Reply {
     async fn prepare(&self, far: &Far<'_>, doing: &Doing<'_>) -> Result<Prepared, Trouble> {
         if doing.params.get("instructions").is_some() {
             return Err(Trouble::refused(
@@ -40,22 +39,13 @@ impl Remote for Reply {
         let letter = letter(headers, body);
         prepare(doing, connection, &letter, far.ctx.clock.now())
     }
-
-    async fn perform(
-        &self,
-        far: &Far<'_>,
-        connection: &StoredConnection,
-        rendered: Vec<u8>,
-    ) -> Result<Receipt, ProviderError> {
-        send(far, connection, rendered).await
-    }
 }
 
 /// Passes the mail on, as we hold it, to one address.
 pub(super) struct Forward;
 
 #[async_trait]
-impl Remote for Forward {
+impl Write for Forward {
     async fn prepare(&self, far: &Far<'_>, doing: &Doing<'_>) -> Result<Prepared, Trouble> {
         let mail = held(far, doing).await?;
         let to = Recipients {
@@ -72,15 +62,6 @@ impl Remote for Forward {
         let letter = letter(headers, quoted(&mail, doing.params.get("note")));
         let connection = sending_connection(far.ctx, doing, None).await?;
         prepare(doing, connection, &letter, far.ctx.clock.now())
-    }
-
-    async fn perform(
-        &self,
-        far: &Far<'_>,
-        connection: &StoredConnection,
-        rendered: Vec<u8>,
-    ) -> Result<Receipt, ProviderError> {
-        send(far, connection, rendered).await
     }
 }
 

@@ -24,21 +24,20 @@ use lettre::{
 };
 use serde_json::{Value, json};
 
-/// `send`: a mail that was written out by whoever asked for it.
-pub(super) struct Send;
+/// What becomes a mail: each kind is written in its own way, and sent and looked for as all are.
+#[async_trait]
+pub(super) trait Write: std::marker::Send + Sync {
+    /// Renders the mail, as [`Remote::prepare`].
+    async fn prepare(&self, far: &Far<'_>, doing: &Doing<'_>) -> Result<Prepared, Trouble>;
+}
+
+/// A kind of mail as it leaves the house.
+pub(super) struct ByMail<W>(pub(super) W);
 
 #[async_trait]
-impl Remote for Send {
+impl<W: Write> Remote for ByMail<W> {
     async fn prepare(&self, far: &Far<'_>, doing: &Doing<'_>) -> Result<Prepared, Trouble> {
-        let text = |name| doing.params.get(name).unwrap_or_default().to_owned();
-        let letter = Letter {
-            to: vec![text("to")],
-            subject: text("subject"),
-            body_text: text("body"),
-            ..Letter::default()
-        };
-        let connection = sending_connection(far.ctx, doing, None).await?;
-        prepare(doing, connection, &letter, far.ctx.clock.now())
+        self.0.prepare(far, doing).await
     }
 
     async fn perform(
@@ -61,11 +60,29 @@ impl Remote for Send {
     }
 }
 
+/// `send`: a mail that was written out by whoever asked for it.
+pub(super) struct Send;
+
+#[async_trait]
+impl Write for Send {
+    async fn prepare(&self, far: &Far<'_>, doing: &Doing<'_>) -> Result<Prepared, Trouble> {
+        let text = |name| doing.params.get(name).unwrap_or_default().to_owned();
+        let letter = Letter {
+            to: vec![text("to")],
+            subject: text("subject"),
+            body_text: text("body"),
+            ..Letter::default()
+        };
+        let connection = sending_connection(far.ctx, doing, None).await?;
+        prepare(doing, connection, &letter, far.ctx.clock.now())
+    }
+}
+
 /// `send_draft`: a version of a draft, exactly as it was put before a person.
 pub(super) struct SendDraft;
 
 #[async_trait]
-impl Remote for SendDraft {
+impl Write for SendDraft {
     async fn prepare(&self, far: &Far<'_>, doing: &Doing<'_>) -> Result<Prepared, Trouble> {
         let changed = || {
             Trouble::refused(
@@ -99,25 +116,6 @@ impl Remote for SendDraft {
         let from = version.letter.from.as_deref();
         let connection = sending_connection(far.ctx, doing, from).await?;
         prepare(doing, connection, &version.letter, far.ctx.clock.now())
-    }
-
-    async fn perform(
-        &self,
-        far: &Far<'_>,
-        connection: &StoredConnection,
-        rendered: Vec<u8>,
-    ) -> Result<Receipt, ProviderError> {
-        send(far, connection, rendered).await
-    }
-
-    async fn look(
-        &self,
-        far: &Far<'_>,
-        connection: &StoredConnection,
-        effect: &StoredEffect,
-        _rendered: &[u8],
-    ) -> Result<Found, ProviderError> {
-        sent::look(far, connection, effect).await
     }
 }
 
@@ -236,7 +234,7 @@ fn unpack(packed: Vec<u8>) -> Option<Outgoing> {
 }
 
 /// Sends what was prepared, and files a copy where its user looks for it.
-pub(super) async fn send(
+async fn send(
     far: &Far<'_>,
     connection: &StoredConnection,
     packed: Vec<u8>,
