@@ -75,7 +75,8 @@ async fn a_rule_decides_without_a_model_and_its_task_waits_for_a_person() {
             .await,
         1
     );
-    assert_eq!(desk.count("select count(*) from history_entries").await, 2);
+    // The verdict, the question, and the item in somebody's queue.
+    assert_eq!(desk.count("select count(*) from history_entries").await, 3);
     assert_eq!(
         desk.audited().await,
         "triage.received triage.rule_matched action.proposed approval.created triage.completed"
