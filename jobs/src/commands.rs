@@ -32,6 +32,7 @@ pub mod submit_action;
 pub mod submit_draft;
 pub mod submit_triage;
 pub mod supersede_drafts;
+pub mod test_connection;
 
 pub use accept_invite::accept_invite;
 pub use authenticate::authenticate;

@@ -7,6 +7,7 @@ pub mod connection;
 pub mod desk;
 pub mod draft;
 pub mod effect;
+pub mod event;
 pub mod gate;
 pub mod ids;
 pub mod invite;

@@ -1,6 +1,7 @@
 //! The kinds of job: what each carries, gives back, and how it is retried. One file per kind; no IO.
 
 pub mod action;
+pub mod connection_test;
 pub mod draft;
 pub mod triage;
 pub mod triage_batch;
@@ -15,9 +16,10 @@ pub const QUEUES: [&str; 3] = [
 ];
 
 /// Every kind of job.
-pub const KINDS: [&str; 4] = [
+pub const KINDS: [&str; 5] = [
     triage::Triage::NAME,
     triage_batch::TriageBatch::NAME,
     draft::DraftGenerate::NAME,
     action::ActionExecute::NAME,
+    connection_test::ConnectionTest::NAME,
 ];

@@ -1,5 +1,7 @@
 //! What a user says of an account is checked field by field, its secret is kept sealed, and a colleague sees none of it.
 
+mod tested;
+
 use crate::{
     actions::sending::KEYS,
     support::{

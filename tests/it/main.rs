@@ -12,6 +12,7 @@ mod actions;
 mod admin;
 mod approvals;
 mod audit;
+mod calendar;
 mod canary;
 mod chaos;
 mod connections;

@@ -15,6 +15,7 @@ pub(crate) mod gate;
 pub(crate) mod model;
 pub(crate) mod people;
 pub(crate) mod process;
+pub(crate) mod radicale;
 pub(crate) mod sources;
 pub(crate) mod system;
 pub(crate) mod wait;

@@ -2,6 +2,7 @@
 //! here, and how often neither: that is the ledger's (`jobs::commands::effect_ledger`).
 
 mod about;
+mod calendar;
 mod desk;
 mod far;
 mod mail;
@@ -188,6 +189,7 @@ pub fn way_of(kind: ActionType) -> Option<Way> {
     match kind {
         ActionType::SendDraft => Some(Way::Remote(&mail::ByMail(mail::SendDraft))),
         ActionType::Send => Some(Way::Remote(&mail::ByMail(mail::Send))),
+        ActionType::CreateEvent => Some(Way::Remote(&calendar::CreateEvent)),
         ActionType::CallWebhook => Some(Way::Remote(&webhook::CallWebhook)),
         ActionType::Label
         | ActionType::Unlabel
@@ -208,7 +210,7 @@ pub fn way_of(kind: ActionType) -> Option<Way> {
         ActionType::Snooze => Some(Way::Local(&queue::Snooze)),
         ActionType::Defer => Some(Way::Local(&queue::Defer)),
         ActionType::Notify => Some(Way::Local(&notify::Notify)),
-        _ => None,
+        ActionType::DigestAdd => None,
     }
 }
 

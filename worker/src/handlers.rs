@@ -2,6 +2,7 @@
 
 pub mod action;
 mod ask;
+pub mod connection_test;
 pub mod draft;
 pub mod triage;
 pub mod triage_batch;
@@ -14,6 +15,7 @@ use crate::{
     providers::Providers,
 };
 use action::{ActionHandler, ActionMetrics};
+use connection_test::ConnectionTestHandler;
 use draft::{DraftHandler, DraftMetrics};
 use jobs::{clock::Clock, db, queue::Failure, telemetry::chain};
 use triage::{TriageHandler, TriageMetrics};
@@ -53,6 +55,7 @@ pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Regist
         .with(TriageHandler::new(model.clone(), triage))
         .with(TriageBatchHandler)
         .with(DraftHandler::new(model, config.draft_floor, draft))
+        .with(ConnectionTestHandler::new(providers.clone()))
         .with(ActionHandler::new(providers, action)))
 }
 

@@ -3,6 +3,7 @@
 //!
 //! A new provider is a file here, and a trait if it can do something new.
 
+mod caldav;
 pub mod guard;
 mod imap;
 pub mod mailbox;
@@ -11,6 +12,7 @@ mod web;
 mod webhook;
 
 use async_trait::async_trait;
+use caldav::CalDav;
 use chrono::{DateTime, Utc};
 use guard::Guard;
 use imap::Imap;
@@ -75,6 +77,12 @@ pub trait Mailer: Send + Sync {
     /// # Errors
     /// Classed by what it means for a second try.
     async fn send(&self, mail: &Outgoing) -> Result<Value, ProviderError>;
+
+    /// Connects and signs in, and sends nothing.
+    ///
+    /// # Errors
+    /// As a mail would get them.
+    async fn check(&self) -> Result<(), ProviderError>;
 }
 
 /// Calls a webhook.
@@ -86,6 +94,68 @@ pub trait Caller: Send + Sync {
     /// Classed by what it means for a second try.
     async fn call(&self, id: &str, body: &[u8], now: DateTime<Utc>)
     -> Result<Value, ProviderError>;
+}
+
+/// What is in a calendar under a name.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Changes whenever it does.
+    pub etag: Option<String>,
+    pub event: Vec<u8>,
+}
+
+/// What became of putting something in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// With the ETag, if the server says it.
+    Made(Option<String>),
+    /// Something was there; nothing was changed.
+    Taken,
+}
+
+/// What became of taking something out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It is there no more, or was not.
+    Gone,
+    /// It is not what it was; nothing was changed.
+    Changed,
+}
+
+/// Keeps events.
+#[async_trait]
+pub trait Calendar: Send + Sync {
+    /// Puts it under a name that nothing has yet.
+    ///
+    /// # Errors
+    /// Classed by what it means for a second try.
+    async fn put_new(
+        &self,
+        name: &str,
+        event: &[u8],
+        now: DateTime<Utc>,
+    ) -> Result<Put, ProviderError>;
+
+    /// Asks whether it is there.
+    ///
+    /// # Errors
+    /// [`ProviderError::Permanent`] if what is there is no calendar.
+    async fn check(&self, now: DateTime<Utc>) -> Result<(), ProviderError>;
+
+    /// # Errors
+    /// If the server does not say.
+    async fn get(&self, name: &str, now: DateTime<Utc>) -> Result<Option<Entry>, ProviderError>;
+
+    /// Takes it out as long as it is the one of this ETag.
+    ///
+    /// # Errors
+    /// Classed by what it means for a second try, which does no harm.
+    async fn delete(
+        &self,
+        name: &str,
+        etag: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Taken, ProviderError>;
 }
 
 /// A connection that cannot be used by this process.
@@ -153,6 +223,25 @@ impl Providers {
             server,
             secret,
             guard: self.guard,
+        }))
+    }
+
+    /// # Errors
+    /// If the secret cannot be opened.
+    pub fn calendar(
+        &self,
+        tenant: TenantId,
+        connection: &StoredConnection,
+        sealed: &[u8],
+    ) -> Result<Box<dyn Calendar>, OpenError> {
+        let keys = self.keys.as_ref().ok_or(OpenError::NoKeys)?;
+        let Settings::Calendar(settings) = &connection.settings else {
+            return Err(OpenError::OtherKind);
+        };
+        Ok(Box::new(CalDav {
+            collection: settings.url.clone(),
+            secret: open_login(keys, tenant, connection.id, sealed)?,
+            web: Web(self.guard),
         }))
     }
 

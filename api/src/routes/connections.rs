@@ -9,21 +9,29 @@ use crate::{
     error::{ApiError, Code, success},
     extract::{CurrentSession, IfMatch, StrictJson, if_match},
     route_table::{Access, Place, Route},
+    routes::jobs::{JobBody, submit},
 };
 use axum::{
     Json,
     extract::{Path, State},
     http::{HeaderName, Method, StatusCode, header},
+    response::Response,
 };
 use body::{NewConnection, NewSecret, shown};
 use chrono::{DateTime, Utc};
 use jobs::{
-    commands::connect::{ConnectError, connect, disconnect, reauthenticate},
+    commands::{
+        connect::{ConnectError, connect, disconnect, reauthenticate},
+        submit_triage::Submitted,
+        test_connection::{TestConnection, TestError, test_connection},
+    },
     domain::{
         ConnectionId,
         connection::{ConnectionStatus, Provider, Server, Settings, WebUrl},
         session::Scope,
     },
+    kinds::connection_test::ConnectionTest,
+    queue::dedupe::Replaced,
     secrets::KeyRing,
     store::connections::{self, StoredConnection},
 };
@@ -78,6 +86,16 @@ pub fn routes() -> Vec<Route> {
         .summary("Give a connection a new secret; jobs that waited for it go on")
         .body::<NewSecret>(JSON)
         .answer::<Connection>(200, "The connection as it is now"),
+        Route::new(
+            Method::POST,
+            "/v1/connections/{id}/test",
+            "test_connection",
+            access,
+            test,
+        )
+        .summary("Have a worker find out whether a connection works")
+        .answer::<JobBody>(202, "A job; its result says what was tried and what failed")
+        .answer::<JobBody>(200, "The job that waits already to do it"),
         Route::new(Method::DELETE, ONE, "delete_connection", access, delete)
             .summary("Disconnect an account and forget its secret")
             .empty_answer(204, "It is disconnected"),
@@ -184,6 +202,28 @@ async fn reauth(
     }))
 }
 
+async fn test(
+    State(app): State<AppState>,
+    CurrentSession(session): CurrentSession,
+    context: RequestContext,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let request = TestConnection {
+        session: &session,
+        connection: connection_id(&id)?,
+        request_id: &context.request_id,
+        traceparent: &context.traceparent,
+        at: app.clock.now(),
+    };
+    let (view, how) = test_connection(&app.pool, &app.notifier, &request).await?;
+    submit::count::<ConnectionTest>(&app, how);
+    Ok(submit::respond(Submitted {
+        answer: submit::answer_of(&view, how),
+        how,
+        replaced: Replaced::default(),
+    }))
+}
+
 async fn delete(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
@@ -241,6 +281,16 @@ impl From<StoredConnection> for Connection {
             version: stored.version,
             created_at: stored.created_at,
             updated_at: stored.updated_at,
+        }
+    }
+}
+
+impl From<TestError> for ApiError {
+    fn from(error: TestError) -> Self {
+        match error {
+            TestError::NotFound => Self::not_found(),
+            TestError::Database(source) => source.into(),
+            TestError::Enqueue(source) => Self::internal(source),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::{App, error::ApiError, route_table::Route};
 use chrono::{DateTime, Utc};
 use jobs::{
     domain::{JobId, Session},
-    kinds::{triage, triage_batch},
+    kinds::{action, connection_test, draft, triage, triage_batch},
     queue::{
         JobError, JobState, JobView,
         progress::Progress,
@@ -44,7 +44,7 @@ pub fn routes() -> Vec<Route> {
 #[schemars(rename = "Job")]
 pub(crate) struct JobBody {
     id: JobId,
-    /// `triage.email` or `triage.batch`.
+    /// `triage.email`, `triage.batch`, `draft.generate`, `action.execute` or `connection.test`.
     kind: String,
     state: JobState,
     /// Attempts that counted, the running one included; 0 before the first.
@@ -83,6 +83,9 @@ pub(crate) struct JobBody {
 enum AnyOutput {
     Triage(Box<triage::Output>),
     Batch(triage_batch::Output),
+    Draft(Box<draft::Output>),
+    Action(action::Output),
+    ConnectionTest(connection_test::Output),
 }
 
 /// Why a job failed, for its owner.

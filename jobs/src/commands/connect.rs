@@ -166,6 +166,24 @@ pub async fn refuse(
     tx.commit().await
 }
 
+/// The provider took the secret of this version: what waited for a new one goes on with it.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn restore(
+    pool: &PgPool,
+    job: &Job,
+    connection: &StoredConnection,
+) -> Result<(), sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    let (id, version) = (connection.id, connection.version);
+    if connections::restore(&mut tx, job.tenant, id, version).await? {
+        let entry = on_attempt(job, Action::CONNECTION_RESTORED, connection);
+        audit::insert(&mut tx, &[entry]).await?;
+    }
+    tx.commit().await
+}
+
 /// The other side says that it is gone for good: the connection ends, and its secret is forgotten.
 ///
 /// # Errors
@@ -268,15 +286,14 @@ fn by_worker(
     connection: &StoredConnection,
     code: &'static str,
 ) -> NewAuditEntry {
-    about(
-        job.tenant,
-        Actor::Worker(job.lease.worker),
-        action,
-        connection,
-    )
-    .with_request(job.request_id.as_deref())
-    .with_attempt(job.lease.job, job.lease.attempt)
-    .failed(code)
+    on_attempt(job, action, connection).failed(code)
+}
+
+fn on_attempt(job: &Job, action: Action, connection: &StoredConnection) -> NewAuditEntry {
+    let worker = Actor::Worker(job.lease.worker);
+    about(job.tenant, worker, action, connection)
+        .with_request(job.request_id.as_deref())
+        .with_attempt(job.lease.job, job.lease.attempt)
 }
 
 fn about(

@@ -93,6 +93,7 @@ impl ActionType {
         Self::Defer,
         Self::Send,
         Self::SendDraft,
+        Self::CreateEvent,
         Self::CallWebhook,
         Self::Label,
         Self::Unlabel,
@@ -130,6 +131,7 @@ impl ActionType {
                 | Self::Move
                 | Self::Trash
                 | Self::Spam
+                | Self::CreateEvent
         )
     }
 

@@ -93,6 +93,8 @@ impl Action {
     pub const CONNECTION_REVOKED: Self = Self("connection.revoked");
     /// The provider refused its secret.
     pub const CONNECTION_REFUSED: Self = Self("connection.refused");
+    /// Its secret was taken again.
+    pub const CONNECTION_RESTORED: Self = Self("connection.restored");
     pub const SETTINGS_CHANGED: Self = Self("settings.changed");
     pub const ITEM_CREATED: Self = Self("action_item.created");
     pub const ITEM_DEFERRED: Self = Self("action_item.deferred");

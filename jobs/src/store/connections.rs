@@ -292,6 +292,28 @@ pub async fn require_reauth(
     Ok(done.rows_affected() == 1)
 }
 
+/// Notes that the provider takes the secret of this version after all. True if it was said not to.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn restore(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: ConnectionId,
+    version: i32,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "update connections set status = 'active', last_error = null, version = version + 1, updated_at = now()
+         where tenant_id = $1 and id = $2 and version = $3 and status in ('reauth_required', 'degraded')",
+        tenant.0,
+        id.0,
+        version,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// The ids of the keys that secrets are sealed with: a process that lacks one of them cannot work.
 ///
 /// # Errors

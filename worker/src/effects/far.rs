@@ -1,7 +1,7 @@
 //! The far side as an effect sees it: [`Far`] opens the connection it goes by.
 
 use crate::handler::JobContext;
-use crate::providers::{Caller, Mailer, ProviderError, Providers, mailbox::Mailbox};
+use crate::providers::{Calendar, Caller, Mailer, ProviderError, Providers, mailbox::Mailbox};
 use jobs::store::connections::{self, StoredConnection};
 
 /// What it takes to reach the far side.
@@ -53,6 +53,18 @@ impl Far<'_> {
             Some(mailbox) => mailbox.open().await.map(Some),
             None => Ok(None),
         }
+    }
+
+    /// # Errors
+    /// [`ProviderError::Retryable`] if the secret cannot be read or opened here.
+    pub async fn calendar(
+        &self,
+        connection: &StoredConnection,
+    ) -> Result<Box<dyn Calendar>, ProviderError> {
+        let sealed = self.sealed(connection).await?;
+        self.providers
+            .calendar(self.ctx.job.tenant, connection, &sealed)
+            .map_err(|_| unready("the secret cannot be opened"))
     }
 
     /// The secret of a connection, still sealed.

@@ -43,6 +43,12 @@ impl Mailer for Smtp {
         drop(timeout(Duration::from_secs(1), line.quit()).await);
         sent
     }
+
+    async fn check(&self) -> Result<(), ProviderError> {
+        let mut line = self.open().await?;
+        drop(timeout(Duration::from_secs(1), line.quit()).await);
+        Ok(())
+    }
 }
 
 impl Smtp {

@@ -5,7 +5,7 @@ use super::{ProviderError, guard::Guard};
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::domain::connection::WebUrl;
 use reqwest::{
-    Client, Method,
+    Client, Method, Response,
     header::{HeaderMap, HeaderName, HeaderValue},
     redirect::Policy,
 };
@@ -13,6 +13,8 @@ use std::time::Duration;
 
 const CONNECT: Duration = Duration::from_secs(10);
 const WHOLE: Duration = Duration::from_secs(30);
+/// More of an answer is not read.
+const MOST: usize = 256 * 1024;
 /// Longer waits are cut to this.
 const LONGEST_WAIT: TimeDelta = TimeDelta::days(1);
 
@@ -33,6 +35,7 @@ pub(super) struct Question<'a> {
 pub(super) struct Answer {
     pub(super) status: u16,
     headers: HeaderMap,
+    response: Response,
 }
 
 /// Why there is no answer.
@@ -66,6 +69,7 @@ impl Web {
             Ok(response) => Ok(Answer {
                 status: response.status().as_u16(),
                 headers: response.headers().clone(),
+                response,
             }),
             Err(error) if error.is_connect() || error.is_builder() => {
                 Err(Lost::Unasked(unreachable()))
@@ -106,6 +110,22 @@ impl Web {
 impl Answer {
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The beginning of the body, up to our bound.
+    pub(super) async fn body(mut self) -> Result<Vec<u8>, Lost> {
+        let mut body = Vec::new();
+        loop {
+            match self.response.chunk().await {
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => return Ok(body),
+                Err(_) => return Err(Lost::Unanswered("the answer was cut short")),
+            }
+            if body.len() >= MOST {
+                body.truncate(MOST);
+                return Ok(body);
+            }
+        }
     }
 
     /// When the server wants to be asked again, if it says so.

@@ -36,6 +36,15 @@ impl WebUrl {
         self.0.scheme() == "https"
     }
 
+    /// What lies under this name beside or, if it is a collection, in it.
+    ///
+    /// # Errors
+    /// If that is no such URL.
+    pub fn join(&self, name: &str) -> Result<Self, WebUrlFault> {
+        let joined = self.0.join(name).map_err(|_| WebUrlFault::NotAUrl)?;
+        joined.as_str().parse()
+    }
+
     /// As a collection: what is joined to it lies inside.
     #[must_use]
     pub fn as_collection(mut self) -> Self {
@@ -121,6 +130,10 @@ mod tests {
         assert_eq!(
             url("https://example.org/ada").as_collection(),
             url("https://example.org/ada/")
+        );
+        assert_eq!(
+            url("https://example.org/ada/").join("x.ics"),
+            Ok(url("https://example.org/ada/x.ics"))
         );
     }
 }

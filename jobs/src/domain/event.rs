@@ -1,0 +1,99 @@
+//! When an event begins and how long it lasts, as people write it: [`Start`] and [`minutes`]. Pure.
+
+use super::draft::schedule::local;
+use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono_tz::Tz;
+
+/// How long an event lasts of which nobody says it.
+const USUAL: i64 = 30;
+/// A day.
+const LONGEST: i64 = 24 * 60;
+
+/// A beginning as it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    Moment(DateTime<Utc>),
+    /// By the clocks of whoever says it.
+    Local(NaiveDateTime),
+}
+
+impl Start {
+    /// Reads RFC 3339, or the same without an offset and, if need be, seconds.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        if let Ok(moment) = DateTime::parse_from_rfc3339(text) {
+            return Some(Self::Moment(moment.to_utc()));
+        }
+        [
+            "%Y-%m-%dT%H:%M",
+            "%Y-%m-%d %H:%M",
+            "%Y-%m-%dT%H:%M:%S",
+            "%Y-%m-%d %H:%M:%S",
+        ]
+        .iter()
+        .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
+        .map(Self::Local)
+    }
+
+    /// For somebody in `zone`. A time that the clocks skip is the first moment after the gap; one that they show twice is
+    /// the first of the two.
+    pub fn moment(self, zone: Tz) -> DateTime<Utc> {
+        match self {
+            Self::Moment(moment) => moment,
+            Self::Local(when) => local(zone, when.date(), when.time()),
+        }
+    }
+}
+
+/// How many minutes; `None` for what is no such number.
+pub fn minutes(text: Option<&str>) -> Option<i64> {
+    match text {
+        None => Some(USUAL),
+        Some(text) => text
+            .trim()
+            .parse()
+            .ok()
+            .filter(|minutes| (1..=LONGEST).contains(minutes)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_is_a_moment_or_a_time_on_the_users_clocks() {
+        let zone = chrono_tz::Europe::Berlin;
+        for (text, moment) in [
+            ("2026-11-24T09:30:00+02:00", Some("2026-11-24T07:30:00Z")),
+            ("2026-11-24T09:30:00Z", Some("2026-11-24T09:30:00Z")),
+            ("2026-11-24T09:30", Some("2026-11-24T08:30:00Z")),
+            (" 2026-07-24 09:30 ", Some("2026-07-24T07:30:00Z")),
+            ("2026-07-24T09:30:15", Some("2026-07-24T07:30:15Z")),
+            // Skipped, and shown twice.
+            ("2026-03-29T02:30", Some("2026-03-29T01:00:00Z")),
+            ("2026-10-25T02:30", Some("2026-10-25T00:30:00Z")),
+            ("2026-11-24", None),
+            ("tomorrow", None),
+            ("2026-02-30T10:00", None),
+        ] {
+            let read = Start::parse(text).map(|start| start.moment(zone));
+            let wanted = moment.map(|moment| moment.parse::<DateTime<Utc>>().unwrap());
+            assert_eq!(read, wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_event_lasts_between_a_minute_and_a_day() {
+        for (text, wanted) in [
+            (None, Some(30)),
+            (Some("45"), Some(45)),
+            (Some("1440"), Some(1440)),
+            (Some("0"), None),
+            (Some("1441"), None),
+            (Some("an hour"), None),
+        ] {
+            assert_eq!(minutes(text), wanted, "{text:?}");
+        }
+    }
+}

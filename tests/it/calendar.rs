@@ -1,0 +1,207 @@
+//! Events in a real calendar: there once, however often they are asked for or tried, at the right time, and taken back as long
+//! as nobody has touched them.
+
+mod lost;
+
+use crate::{
+    actions::{
+        approved::approval_in,
+        done,
+        sending::{House, KEYS},
+    },
+    approvals::decision,
+    connections::connect,
+    support::{
+        client::send,
+        eventually,
+        radicale::{PASSWORD, Radicale, USER},
+        system::Worker,
+        wait::SOON,
+    },
+};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+async fn connected(house: &House, url: &str, password: &str) -> Value {
+    let account = json!({"provider": "caldav", "url": url, "username": USER, "password": password});
+    let made = connect(&house.client, &account).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    made.body
+}
+
+fn event(title: &str) -> Value {
+    json!({"type": "create_event", "payload": {
+        "title": title, "start": "2026-11-24T09:30", "minutes": 45, "notes": "Bring, the; papers"
+    }})
+}
+
+/// Made, and its approval.
+async fn made(house: &House, title: &str) -> String {
+    let approval = house.proposed(&event(title)).await;
+    house.agree(&approval).await;
+    approval_in(&house.client, &approval, "executed").await;
+    approval
+}
+
+/// The file of the event that was made last.
+async fn latest(house: &House) -> String {
+    let newest = "select receipt->>'file' from effects order by id desc limit 1";
+    house.db.one(newest).await
+}
+
+async fn undone(house: &House, approval: &str) -> Value {
+    let request = decision(&house.client, approval, "undo", 1);
+    let asked = send(request).await;
+    assert_eq!(asked.status, 200, "{}", asked.text);
+    eventually(SOON, async || {
+        let found = house.client.get(&format!("/v1/approvals/{approval}")).await;
+        match found.body["status"].as_str() {
+            Some("executed" | "undoing") if found.body["error"].is_null() => Err(found.text),
+            _ => Ok(found.body),
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_event_is_in_the_calendar_once_at_the_time_on_the_users_clocks() {
+    let (house, radicale) = (House::open().await, Radicale::start().await);
+    connected(&house, &radicale.calendar, PASSWORD).await;
+    house
+        .db
+        .execute("update users set timezone = 'Europe/Berlin'")
+        .await;
+    let worker = house.worker().await;
+    made(&house, "Lunch, with Bob").await;
+    // The same again is the same event.
+    made(&house, "Lunch, with Bob").await;
+    let all = radicale.all().await;
+    assert_eq!(all.matches("BEGIN:VEVENT").count(), 1, "{all}");
+    for line in [
+        "DTSTART:20261124T083000Z",
+        "DTEND:20261124T091500Z",
+        "SUMMARY:Lunch\\, with Bob",
+        "DESCRIPTION:Bring\\, the\\; papers",
+    ] {
+        assert!(all.contains(line), "{line}\n{all}");
+    }
+    let effect = house.effect().await;
+    assert_eq!(effect["status"], "succeeded", "{effect}");
+    let file = effect["receipt"]["file"].as_str().unwrap();
+    let there = radicale.get(file).await;
+    assert_eq!(
+        there.headers()["etag"],
+        effect["receipt"]["etag"].as_str().unwrap()
+    );
+    let log = worker.process.log();
+    assert!(!log.contains(PASSWORD) && !log.contains("Lunch"));
+}
+
+#[tokio::test]
+async fn an_event_is_taken_back_unless_somebody_has_changed_it() {
+    let (house, radicale) = (House::open().await, Radicale::start().await);
+    connected(&house, &radicale.calendar, PASSWORD).await;
+    let _worker = house.worker().await;
+    let first = made(&house, "First").await;
+    let file = latest(&house).await;
+    let ended = undone(&house, &first).await;
+    assert_eq!(ended["status"], "undone", "{ended}");
+    assert_eq!(radicale.get(&file).await.status(), 404);
+    let second = made(&house, "Second").await;
+    let file = latest(&house).await;
+    let ours = radicale.get(&file).await.text().await.unwrap();
+    let put = radicale
+        .request(Method::PUT, &file)
+        .header("content-type", "text/calendar")
+        .body(ours.replace("SUMMARY:Second", "SUMMARY:Moved by hand"));
+    assert!(put.send().await.unwrap().status().is_success());
+    let ended = undone(&house, &second).await;
+    assert_eq!(ended["error"]["code"], "moved_on", "{ended}");
+    assert!(radicale.all().await.contains("Moved by hand"));
+}
+
+#[tokio::test]
+async fn a_refused_password_waits_for_the_new_one_and_the_event_is_made() {
+    let (house, radicale) = (House::open().await, Radicale::start().await);
+    let calendar = connected(&house, &radicale.calendar, "wrong").await;
+    let _worker = house.worker().await;
+    let approval = house.proposed(&event("Lunch")).await;
+    house.agree(&approval).await;
+    let path = format!("/v1/connections/{}", calendar["id"].as_str().unwrap());
+    let refused = eventually(SOON, async || {
+        let found = house.client.get(&path).await.body;
+        match found["status"].as_str() {
+            Some("reauth_required") => Ok(found),
+            _ => Err(found.to_string()),
+        }
+    })
+    .await;
+    assert_eq!(refused["last_error"], "calendar_auth_refused");
+    let renewed = house
+        .client
+        .request(Method::POST, &format!("{path}/reauth"))
+        .header("If-Match", format!("\"{}\"", refused["version"]))
+        .json(&json!({"username": USER, "password": PASSWORD}));
+    assert_eq!(send(renewed).await.status, 200);
+    house
+        .db
+        .execute("update jobs set run_at = now() where state = 'scheduled'")
+        .await;
+    approval_in(&house.client, &approval, "executed").await;
+    assert!(radicale.all().await.contains("SUMMARY:Lunch"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_is_refused_before_anything_is_asked() {
+    let house = House::open().await;
+    let _worker = house.worker().await;
+    let failed = async |action: Value| {
+        let dry = json!({"actions": [action], "dry_run": true});
+        let output = done(&house.client, &dry).await;
+        output["actions"][0]["error"]["code"].clone()
+    };
+    assert_eq!(failed(event("x")).await, "no_calendar");
+    connected(&house, "http://127.0.0.1:1/ada/", PASSWORD).await;
+    for (field, value, code) in [
+        ("start", "tomorrow", "bad_start"),
+        ("minutes", "0", "bad_minutes"),
+        ("minutes", "9999", "bad_minutes"),
+    ] {
+        let mut action = event("x");
+        action["payload"][field] = json!(value);
+        assert_eq!(failed(action).await, code, "{field}");
+    }
+    assert_eq!(failed(event("x")).await, Value::Null, "this one would be");
+}
+
+#[tokio::test]
+async fn a_calendar_in_our_own_network_is_not_asked_and_one_that_is_missing_is_told() {
+    for (url, variables, code) in [
+        (
+            "https://127.0.0.1:1/ada/".to_owned(),
+            vec![("LLM_TESTING_MODE", "true"), ("CREDENTIAL_KEYS", KEYS)],
+            "host_not_allowed",
+        ),
+        (
+            "http://127.0.0.1:1/ada/".to_owned(),
+            vec![("LLM_TESTING_MODE", "true"), ("CREDENTIAL_KEYS", KEYS)],
+            "encryption_required",
+        ),
+    ] {
+        let house = House::open().await;
+        connected(&house, &url, PASSWORD).await;
+        let _worker = Worker::spawn_with(&house.db, &variables).await;
+        let approval = house.proposed(&event("x")).await;
+        house.agree(&approval).await;
+        let ended = approval_in(&house.client, &approval, "failed").await;
+        assert_eq!(ended["error"]["code"], code, "{ended}");
+    }
+    let (house, radicale) = (House::open().await, Radicale::start().await);
+    let nowhere = radicale.calendar.replace("/work/", "/nowhere/");
+    connected(&house, &nowhere, PASSWORD).await;
+    let _worker = house.worker().await;
+    let approval = house.proposed(&event("x")).await;
+    house.agree(&approval).await;
+    let ended = approval_in(&house.client, &approval, "failed").await;
+    assert_eq!(ended["error"]["code"], "calendar_not_found", "{ended}");
+}
