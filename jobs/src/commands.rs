@@ -13,6 +13,7 @@ pub mod effect_ledger;
 pub mod end_session;
 pub mod expire_approvals;
 pub mod fleet;
+mod follow_block;
 pub mod follow_draft;
 pub mod grant;
 pub mod hashing;

@@ -22,7 +22,7 @@ use crate::{
 use reqwest::Method;
 use serde_json::{Value, json};
 
-async fn connected(house: &House, url: &str, password: &str) -> Value {
+pub(crate) async fn connected(house: &House, url: &str, password: &str) -> Value {
     let account = json!({"provider": "caldav", "url": url, "username": USER, "password": password});
     let made = connect(&house.client, &account).await;
     assert_eq!(made.status, 201, "{}", made.text);

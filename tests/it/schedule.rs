@@ -1,6 +1,7 @@
 //! Blocks of the day over HTTP: what was agreed to never overlaps, whoever agrees at the same moment and in whatever order
 //! things are done.
 
+mod booked;
 mod passing;
 mod properties;
 mod today;

@@ -100,7 +100,7 @@ struct Approval {
     rationale: Option<String>,
     /// 0 to 1, in thousandths.
     confidence: f64,
-    /// The job that proposed it.
+    /// The job that proposed it; of what a person did not have proposed, the one that carries it out.
     job_id: JobId,
     decided_by: Option<UserId>,
     decided_at: Option<DateTime<Utc>>,

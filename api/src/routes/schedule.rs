@@ -1,6 +1,7 @@
 //! The blocks of the day of the user who asks: `/v1/schedule`. The version is the ETag; see [`write`] for what becomes of
 //! a block.
 
+mod book;
 mod today;
 mod write;
 
@@ -19,7 +20,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use jobs::{
     domain::{
-        ActionItemId, BlockId,
+        ActionItemId, ApprovalId, BlockId,
         schedule::{BlockKind, BlockSource, Status},
         session::Scope,
     },
@@ -67,6 +68,7 @@ pub fn routes() -> Vec<Route> {
     read.into_iter()
         .chain(write::routes())
         .chain(today::routes())
+        .chain(book::routes())
         .collect()
 }
 
@@ -108,6 +110,8 @@ struct Block {
     version: i32,
     /// The event in the calendar.
     event_ref: Option<String>,
+    /// The approval by which it is put into the calendar: it says how that goes.
+    approval_id: Option<ApprovalId>,
     created_at: DateTime<Utc>,
     decided_at: Option<DateTime<Utc>>,
 }
@@ -169,6 +173,7 @@ impl From<StoredBlock> for Block {
             status: block.status,
             version: block.version,
             event_ref: block.event_ref,
+            approval_id: block.approval,
             created_at: block.created_at,
             decided_at: block.decided_at,
         }

@@ -2,7 +2,10 @@
 //! [`abandon`] for those whose job ended without either.
 
 use crate::{
-    commands::follow_draft::{FollowError, follow, follow_if_it_may},
+    commands::{
+        follow_block::{self, Happened},
+        follow_draft::{FollowError, follow, follow_if_it_may},
+    },
     domain::{
         Action, Actor, ApprovalId, Detail, NewAuditEntry,
         action::canonical_sha256,
@@ -61,6 +64,9 @@ pub async fn begin(
         // Discarded, or answered by the person with another program.
         Err(FollowError::Refused(_)) => return Err(BeginError::Changed),
         Err(FollowError::Database(error)) => return Err(error.into()),
+    }
+    if !follow_block::may_begin(&mut tx, job.tenant, id).await? {
+        return Err(BeginError::Changed);
     }
     approvals::advance(&mut tx, job.tenant, id, next, None).await?;
     let entry = entry(job, Action::APPROVAL_BEGUN, &present);
@@ -134,6 +140,15 @@ impl Ending {
         }
     }
 
+    /// What became of the event of a block, if it was for one.
+    const fn happened(&self) -> Option<Happened> {
+        match self {
+            Self::Executed => Some(Happened::Made),
+            Self::Undone => Some(Happened::TakenBack),
+            Self::Failed(..) | Self::Unclear(..) | Self::NotUndone(..) => None,
+        }
+    }
+
     const fn verb(&self) -> &'static str {
         match self {
             Self::Executed => "executed",
@@ -174,6 +189,9 @@ pub async fn end(
     approvals::advance(conn, job.tenant, id, next, ending.failure()).await?;
     if let Some(step) = ending.draft_step() {
         follow_if_it_may(conn, job.tenant, id, step).await?;
+    }
+    if let Some(happened) = ending.happened() {
+        follow_block::follow(conn, job, id, happened).await?;
     }
     let told = NewHistoryEntry {
         verb: ending.verb(),

@@ -21,7 +21,7 @@ use crate::{
     },
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use execution::Signal;
+pub(in crate::commands) use execution::Signal;
 use serde_json::{Map, Value};
 use sqlx::{PgConnection, PgPool};
 
@@ -127,38 +127,68 @@ pub async fn decide_approval(
         tx.commit().await?;
         return Err(DecideError::Lapsed);
     }
+    if ask.decision == Decision::Undo && present.status == Status::Executed {
+        execution::in_time(&present, asking.at)?;
+    }
+    let (decided, signal) = decide(&mut tx, session, &present, ask.decision, asking).await?;
+    tx.commit().await?;
+    signal.send(notifier);
+    Ok(decided)
+}
+
+/// Decides on an approval that the caller holds, and says what to tell other processes after the commit.
+pub(in crate::commands) async fn decide(
+    conn: &mut PgConnection,
+    session: &Session,
+    present: &StoredApproval,
+    decision: Decision,
+    asking: Asking<'_>,
+) -> Result<(StoredApproval, Signal), DecideError> {
     let mut signal = Signal::None;
-    let (action, verb) = match ask.decision {
+    let told = match decision {
         Decision::Skip => {
-            skip(&mut tx, session, &present).await?;
+            skip(conn, session, present).await?;
             (Action::APPROVAL_SKIPPED, "skipped")
         }
         Decision::Approve { hold } => {
-            signal = execution::approve(&mut tx, session, &present, hold, asking).await?;
+            signal = execution::approve(conn, session, present, hold, asking).await?;
             (Action::APPROVAL_APPROVED, "approved")
         }
         Decision::Revoke => {
-            signal = execution::revoke(&mut tx, session, &present).await?;
+            signal = execution::revoke(conn, session, present).await?;
             (Action::APPROVAL_REVOKED, "revoked")
         }
         Decision::Edit(changes) => {
-            edit(&mut tx, session, &present, &changes).await?;
+            edit(conn, session, present, &changes).await?;
             (Action::APPROVAL_EDITED, "edited")
         }
         Decision::Revise(instructions) => {
-            signal = letter::revise(&mut tx, session, &present, instructions, asking).await?;
+            signal = letter::revise(conn, session, present, instructions, asking).await?;
             (Action::APPROVAL_EDITED, "revision_asked")
         }
         Decision::Undo if present.status == Status::Executed => {
-            signal = execution::undo(&mut tx, session, &present, asking).await?;
+            signal = execution::undo(conn, session, present, asking).await?;
             (Action::APPROVAL_UNDO_ASKED, "undo_asked")
         }
         Decision::Undo => {
-            reopen(&mut tx, session, &present).await?;
+            reopen(conn, session, present).await?;
             (Action::APPROVAL_REOPENED, "reopened")
         }
     };
-    let decided = approvals::find(&mut tx, tenant, ask.approval)
+    let decided = tell_decided(conn, session, present.id, told, asking.request_id).await?;
+    Ok((decided, signal))
+}
+
+/// Writes down that a person decided: the approval as it is now.
+pub(in crate::commands) async fn tell_decided(
+    conn: &mut PgConnection,
+    session: &Session,
+    id: ApprovalId,
+    (action, verb): (Action, &'static str),
+    request_id: &str,
+) -> Result<StoredApproval, DecideError> {
+    let tenant = session.tenant;
+    let decided = approvals::find(conn, tenant, id)
         .await?
         .ok_or(DecideError::NotFound)?;
     let told = NewHistoryEntry {
@@ -168,15 +198,13 @@ pub async fn decide_approval(
         job: Some(decided.job),
         rationale: &decided.title,
     };
-    history::insert(&mut tx, tenant, &told).await?;
+    history::insert(conn, tenant, &told).await?;
     let actor = Actor::User {
         user: session.user,
         session: Some(session.id),
     };
     let entry = entry(session, actor, action, &decided, request_id);
-    audit::insert(&mut tx, &[entry]).await?;
-    tx.commit().await?;
-    signal.send(notifier);
+    audit::insert(conn, &[entry]).await?;
     Ok(decided)
 }
 

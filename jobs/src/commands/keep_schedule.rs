@@ -1,9 +1,12 @@
 //! A user's day: [`propose_block`], and what becomes of it ([`decide::step_block`]). All writers of one user's blocks take
-//! turns, so that of blocks that want the same time one is agreed to and the others are told.
+//! turns, so that of blocks that want the same time one is agreed to and the others are told. [`book_block`] has one put into
+//! the calendar.
 
+mod book;
 mod decide;
 mod today;
 
+pub use book::{BookError, book_block, cancel_block};
 pub use decide::{Wish, decide_block, expire_blocks, step_block};
 pub use today::add_to_today;
 

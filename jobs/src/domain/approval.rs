@@ -83,6 +83,16 @@ impl NewApproval {
     }
 }
 
+impl NewApproval {
+    /// With the caller's name for the effect: under one name it is done once.
+    #[must_use]
+    pub fn under(mut self, external_id: &str) -> Self {
+        self.payload["external_id"] = external_id.into();
+        self.payload_hash = canonical_sha256(&self.payload);
+        self
+    }
+}
+
 /// The parameter that says most, else the action's own name.
 fn summary(kind: ActionType, params: &Params) -> String {
     [

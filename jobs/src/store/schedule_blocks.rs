@@ -6,7 +6,7 @@ mod sweep;
 pub use sweep::{Past, any_past, expire, expire_own};
 
 use crate::domain::{
-    ActionItemId, BlockId, TenantId, UserId,
+    ActionItemId, ApprovalId, BlockId, TenantId, UserId,
     schedule::{BlockKind, BlockSource, Span, Status},
 };
 use chrono::{DateTime, Utc};
@@ -43,6 +43,8 @@ pub struct StoredBlock {
     pub version: i32,
     pub event_ref: Option<String>,
     pub event_etag: Option<String>,
+    /// By which it is, or was to be, put into the calendar.
+    pub approval: Option<ApprovalId>,
     pub created_at: DateTime<Utc>,
     pub decided_at: Option<DateTime<Utc>>,
 }
@@ -73,6 +75,7 @@ struct Row {
     version: i32,
     event_ref: Option<String>,
     event_etag: Option<String>,
+    approval: Option<ApprovalId>,
     created_at: DateTime<Utc>,
     decided_at: Option<DateTime<Utc>>,
 }
@@ -100,6 +103,7 @@ impl TryFrom<Row> for StoredBlock {
             version: row.version,
             event_ref: row.event_ref,
             event_etag: row.event_etag,
+            approval: row.approval,
             created_at: row.created_at,
             decided_at: row.decided_at,
         })
@@ -137,7 +141,8 @@ pub async fn find(
         Row,
         r#"
         select id as "id: BlockId", title, kind, source, action_item_id as "action_item: ActionItemId", alternatives_id as alternatives,
-            plan, start_at, end_at, outside_hours, status, version, event_ref, event_etag, created_at, decided_at
+            plan, start_at, end_at, outside_hours, status, version, event_ref, event_etag,
+            approval_id as "approval: ApprovalId", created_at, decided_at
         from schedule_blocks
         where tenant_id = $1 and user_id = $2 and id = $3
         "#,
@@ -149,6 +154,30 @@ pub async fn find(
     .await?
     .map(TryInto::try_into)
     .transpose()
+}
+
+/// The block that this approval puts into its user's calendar.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn of_approval(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    approval: ApprovalId,
+) -> Result<Option<(UserId, StoredBlock)>, sqlx::Error> {
+    let found = sqlx::query!(
+        r#"select user_id as "user: UserId", id as "id: BlockId" from schedule_blocks
+           where tenant_id = $1 and approval_id = $2"#,
+        tenant.0,
+        approval.0,
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    let Some(found) = found else {
+        return Ok(None);
+    };
+    let block = find(conn, tenant, found.user, found.id).await?;
+    Ok(block.map(|block| (found.user, block)))
 }
 
 /// Holds a block's row until the transaction ends: [`expire`] does not wait for [`lock`].
@@ -186,7 +215,8 @@ pub async fn list(
         Row,
         r#"
         select id as "id: BlockId", title, kind, source, action_item_id as "action_item: ActionItemId", alternatives_id as alternatives,
-            plan, start_at, end_at, outside_hours, status, version, event_ref, event_etag, created_at, decided_at
+            plan, start_at, end_at, outside_hours, status, version, event_ref, event_etag,
+            approval_id as "approval: ApprovalId", created_at, decided_at
         from schedule_blocks
         where tenant_id = $1 and user_id = $2
             and ($3::text is null or status = $3)
@@ -374,6 +404,27 @@ pub async fn set_booked(
         id.0,
         event_ref,
         event_etag,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Says by which approval a block is put into the calendar. The caller holds [`lock`].
+///
+/// # Errors
+/// When the database refuses.
+pub async fn set_approval(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: BlockId,
+    approval: ApprovalId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update schedule_blocks set approval_id = $3 where tenant_id = $1 and id = $2",
+        tenant.0,
+        id.0,
+        approval.0,
     )
     .execute(conn)
     .await?;

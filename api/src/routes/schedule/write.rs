@@ -81,14 +81,6 @@ pub(super) fn routes() -> Vec<Route> {
             reject,
         ))
         .summary("Decide against a block"),
-        seen(Route::new(
-            Method::POST,
-            "/v1/schedule/{id}/cancel",
-            "cancel_block",
-            access,
-            cancel,
-        ))
-        .summary("Give the time of a block free that was agreed to"),
     ]
 }
 
@@ -264,16 +256,6 @@ async fn reject(
     seen: IfMatch,
 ) -> Result<Versioned, ApiError> {
     decide(&app, &session, &context, (&id, seen), Wish::Reject).await
-}
-
-async fn cancel(
-    State(app): State<AppState>,
-    CurrentSession(session): CurrentSession,
-    context: RequestContext,
-    Path(id): Path<String>,
-    seen: IfMatch,
-) -> Result<Versioned, ApiError> {
-    decide(&app, &session, &context, (&id, seen), Wish::Cancel).await
 }
 
 async fn decide(

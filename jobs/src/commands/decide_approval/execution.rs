@@ -29,7 +29,7 @@ use sqlx::PgConnection;
 const UNDO_WINDOW: TimeDelta = TimeDelta::hours(24);
 
 /// What to tell other processes after the commit.
-pub(super) enum Signal {
+pub(in crate::commands) enum Signal {
     None,
     /// A draft is to be written anew, and its present version not sent.
     Drafting {
@@ -42,7 +42,7 @@ pub(super) enum Signal {
 }
 
 impl Signal {
-    pub(super) fn send(self, notifier: &Notifier) {
+    pub(in crate::commands) fn send(self, notifier: &Notifier) {
         match self {
             Self::None => {}
             Self::Drafting { stopped } => {
@@ -128,7 +128,15 @@ pub(super) async fn revoke(
     })
 }
 
-/// Only what can be taken back, and only for a while.
+/// Whether it was done so lately that a person may have it taken back.
+pub(super) fn in_time(present: &StoredApproval, at: DateTime<Utc>) -> Result<(), DecideError> {
+    match present.executed_at {
+        Some(done) if at <= done + UNDO_WINDOW => Ok(()),
+        _ => Err(DecideError::Lapsed),
+    }
+}
+
+/// Only what can be taken back.
 pub(super) async fn undo(
     conn: &mut PgConnection,
     session: &Session,
@@ -137,16 +145,12 @@ pub(super) async fn undo(
 ) -> Result<Signal, DecideError> {
     let done = effects::of_approval(conn, session.tenant, present.id).await?;
     let compensable = done.iter().any(|effect| {
-        effect.status == EffectStatus::Succeeded
-            && ActionType::parse(&effect.kind).is_some_and(ActionType::is_compensable)
+        matches!(
+            effect.status,
+            EffectStatus::Succeeded | EffectStatus::CompensationFailed
+        ) && ActionType::parse(&effect.kind).is_some_and(ActionType::is_compensable)
     });
     let next = present.status.after(Step::Undo { compensable })?;
-    if present
-        .executed_at
-        .is_none_or(|at| at + UNDO_WINDOW < asking.at)
-    {
-        return Err(DecideError::Lapsed);
-    }
     let work = Work::Undo {
         approval_id: present.id,
     };

@@ -76,10 +76,7 @@ pub async fn decide_block(
     at: DateTime<Utc>,
 ) -> Result<StoredBlock, ScheduleError> {
     let occasion = Occasion {
-        actor: Actor::User {
-            user: session.user,
-            session: Some(session.id),
-        },
+        actor: by(session),
         request_id: Some(request_id),
         at,
     };
@@ -88,6 +85,13 @@ pub async fn decide_block(
     let block = step_block(&mut tx, whose, id, Some(version), wish, occasion).await?;
     tx.commit().await?;
     Ok(block)
+}
+
+pub(super) const fn by(session: &Session) -> Actor {
+    Actor::User {
+        user: session.user,
+        session: Some(session.id),
+    }
 }
 
 /// The same within the caller's transaction, and without a version for those who act on the block as it is.

@@ -73,7 +73,7 @@ impl EffectStatus {
             (Self::Retryable | Self::FailedPermanent, Step::Renew) => Self::Intent,
             (Self::Unknown, Step::Reconcile) => Self::Reconciling,
             (Self::Reconciling, Step::AskAPerson) => Self::NeedsHuman,
-            (Self::Succeeded, Step::Compensate) => Self::Compensating,
+            (Self::Succeeded | Self::CompensationFailed, Step::Compensate) => Self::Compensating,
             (Self::Compensating, Step::EndCompensation) => Self::Compensated,
             (Self::Compensating, Step::FailCompensation) => Self::CompensationFailed,
             (status, step) => return Err(EffectRefused { status, step }),
@@ -119,6 +119,7 @@ mod tests {
                 "needs_human retryable",
                 "compensating compensated",
                 "compensating compensation_failed",
+                "compensation_failed compensating",
             ]
         );
     }

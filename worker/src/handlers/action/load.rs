@@ -46,7 +46,11 @@ impl Wanted {
             confidence: 1.0,
             rationale: None,
         };
-        NewApproval::about(&proposal, self.message, "action", risk, now)
+        let about = NewApproval::about(&proposal, self.message, "action", risk, now);
+        match &self.external_id {
+            Some(id) => about.under(id),
+            None => about,
+        }
     }
 }
 

@@ -72,7 +72,10 @@ async fn one(
 ) -> Result<Option<ActionOutcome>, Failure> {
     let standing = matches!(
         effect.status,
-        EffectStatus::Succeeded | EffectStatus::Compensating | EffectStatus::Compensated
+        EffectStatus::Succeeded
+            | EffectStatus::Compensating
+            | EffectStatus::Compensated
+            | EffectStatus::CompensationFailed
     );
     let (Some(kind), true) = (ActionType::parse(&effect.kind), standing) else {
         return Ok(None);
