@@ -3,6 +3,7 @@
 
 mod drafts;
 mod kills;
+mod server;
 mod unknown;
 
 use super::{approved::approval_in, ask};

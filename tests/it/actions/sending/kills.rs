@@ -1,8 +1,8 @@
 //! Workers die in the middle of sending, again and again, wherever they happen to be: the server never has a mail twice, and
 //! the ledger never says something else than the server.
 
-use super::{House, ask, letter};
-use crate::support::{eventually, wait::SOON};
+use super::{House, ask, letter, server::house_by};
+use crate::support::{aiosmtpd::Aiosmtpd, eventually, wait::SOON};
 use rand::{RngExt as _, SeedableRng, rngs::StdRng};
 use serde_json::json;
 use std::collections::HashMap;
@@ -20,7 +20,8 @@ async fn steps(house: &House) -> i64 {
 
 #[tokio::test]
 async fn two_hundred_killed_workers_send_no_mail_twice() {
-    let house = House::open().await;
+    let server = Aiosmtpd::start();
+    let house = house_by(&server).await;
     house
         .db
         .execute("update connections set sends_per_hour = 10000")
@@ -71,7 +72,7 @@ async fn two_hundred_killed_workers_send_no_mail_twice() {
     })
     .await;
     let mut copies: HashMap<String, i64> = HashMap::new();
-    for mail in house.sink.received() {
+    for mail in server.received() {
         *copies
             .entry(mail.header("message-id").unwrap())
             .or_default() += 1;

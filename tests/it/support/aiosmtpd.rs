@@ -1,0 +1,85 @@
+//! A real mail server for one test: [`Aiosmtpd`] keeps what it gets as files, which the test reads, and misbehaves as told.
+
+use dev::smtp_sink::Received;
+use serde_json::Value;
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+use tempfile::TempDir;
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/it/support/keep_mail.py");
+
+/// A running server; it ends with its value.
+pub(crate) struct Aiosmtpd {
+    child: Child,
+    pub(crate) port: u16,
+    folder: TempDir,
+}
+
+impl Aiosmtpd {
+    pub(crate) fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the mails");
+        let mut child = Command::new("python3")
+            .arg(SCRIPT)
+            .arg(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("start python3: these tests need it, and `pip install aiosmtpd`");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("it was piped");
+        BufReader::new(stdout)
+            .read_line(&mut line)
+            .expect("its port");
+        let port = line.trim().parse();
+        let port = port.expect("a port: is aiosmtpd installed? `pip install aiosmtpd`");
+        Self {
+            child,
+            port,
+            folder,
+        }
+    }
+
+    /// What goes wrong with the next connections, one word for each; see the script.
+    pub(crate) fn misbehave(&self, faults: &[&str]) {
+        fs::write(self.folder.path().join("faults"), faults.join("\n")).expect("write the faults");
+    }
+
+    /// The mails that it has, in the order in which they came.
+    pub(crate) fn received(&self) -> Vec<Received> {
+        let files = fs::read_dir(self.folder.path()).expect("read the folder");
+        let mut names: Vec<_> = files
+            .map(|file| file.expect("a file").path())
+            .filter(|path| path.extension().is_some_and(|end| end == "json"))
+            .collect();
+        names.sort();
+        names.iter().map(|name| read(name)).collect()
+    }
+}
+
+fn read(file: &Path) -> Received {
+    let text = fs::read_to_string(file).expect("read a mail");
+    let mail: Value = serde_json::from_str(&text).expect("as the script wrote it");
+    let word = |value: &Value| value.as_str().expect("a text").to_owned();
+    Received {
+        from: word(&mail["from"]),
+        to: mail["to"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(word)
+            .collect(),
+        text: word(&mail["text"]),
+    }
+}
+
+impl Drop for Aiosmtpd {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
