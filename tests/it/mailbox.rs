@@ -1,6 +1,6 @@
 //! What is done in a user's mailbox, seen from the files of a real Dovecot.
 
-mod changes;
+pub(crate) mod changes;
 mod sent;
 
 use crate::{

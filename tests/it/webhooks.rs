@@ -21,7 +21,7 @@ const CONTENT: &[u8] = b"From: Bob <bob@client.example>\r\nTo: owner@acme.exampl
     Date: Mon, 23 Nov 2026 09:00:00 +0000\r\nMessage-ID: <7@client.example>\r\n\r\nThe-secret-content\r\n";
 
 /// Connects the URL; the secret that its calls are signed with.
-async fn hooked(house: &House, url: &str) -> String {
+pub(crate) async fn hooked(house: &House, url: &str) -> String {
     let made = connect(&house.client, &json!({"provider": "webhook", "url": url})).await;
     assert_eq!(made.status, 201, "{}", made.text);
     made.body["signing_secret"].as_str().unwrap().to_owned()
@@ -31,7 +31,7 @@ fn call(url: &str) -> Value {
     json!({"type": "call_webhook", "payload": {"url": url}})
 }
 
-async fn answering(answer: ResponseTemplate) -> MockServer {
+pub(crate) async fn answering(answer: ResponseTemplate) -> MockServer {
     let receiver = MockServer::start().await;
     Mock::given(any())
         .respond_with(answer)

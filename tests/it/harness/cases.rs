@@ -18,7 +18,7 @@ use jobs::domain::JobId;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-const WORKER: [(&str, &str); 4] = [
+pub(super) const WORKER: [(&str, &str); 4] = [
     ("LLM_TESTING_MODE", "true"),
     ("CREDENTIAL_KEYS", KEYS),
     ("OUTBOUND_ALLOW_PRIVATE", "true"),
