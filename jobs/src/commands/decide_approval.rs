@@ -2,9 +2,10 @@
 //! written with its audit entry and its line of history, in one transaction.
 
 mod execution;
+mod foresight;
 mod letter;
 
-use super::revise_draft::ReviseError;
+use super::{desk::DeskError, revise_draft::ReviseError};
 use crate::{
     commands::follow_draft::FollowError,
     domain::{
@@ -81,6 +82,9 @@ pub enum DecideError {
     /// The draft that it would send has gone elsewhere.
     #[error(transparent)]
     Draft(DraftRefused),
+    /// It would certainly fail: the approval has ended so.
+    #[error("what was agreed to cannot be done")]
+    Foreseen(#[source] DeskError),
     #[error("could not enqueue what was decided")]
     Enqueue(#[source] EnqueueError),
     #[error("could not write the decision down")]
@@ -126,6 +130,13 @@ pub async fn decide_approval(
         expire(&mut tx, session, &present, request_id).await?;
         tx.commit().await?;
         return Err(DecideError::Lapsed);
+    }
+    if matches!(ask.decision, Decision::Approve { .. })
+        && let Some(why) = foresight::foresee(&mut tx, session, &present).await?
+    {
+        let refused = foresight::fail(&mut tx, session, &present, why, request_id).await?;
+        tx.commit().await?;
+        return Err(refused);
     }
     if ask.decision == Decision::Undo && present.status == Status::Executed {
         execution::in_time(&present, asking.at)?;

@@ -178,6 +178,30 @@ pub async fn titled(
     .await
 }
 
+/// Whether a live task of the project that is called so, or of none, has this title.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn is_taken(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    project: Option<&Name>,
+    title: &Name,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (
+               select from tasks task
+               left join projects project on project.tenant_id = task.tenant_id and project.id = task.project_id
+               where task.tenant_id = $1 and task.title_key = $2 and task.deleted_at is null
+                   and project.name_key is not distinct from $3) as "taken!""#,
+        tenant.0,
+        title.key(),
+        project.map(Name::key),
+    )
+    .fetch_one(conn)
+    .await
+}
+
 /// Live tasks, the youngest first, from before `before`.
 ///
 /// # Errors

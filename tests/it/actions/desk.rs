@@ -2,13 +2,19 @@
 
 use super::{approved::approval_in, ask, done};
 use crate::{
-    approvals::{decide, seed::propose},
+    approvals::{
+        decide,
+        seed::{propose, propose_action},
+    },
     support::{
         Client, TestDb,
         client::send,
+        eventually,
         system::{TestApi, Worker},
+        wait::SOON,
     },
 };
+use jobs::domain::action::ActionType;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -109,14 +115,64 @@ async fn a_title_that_is_taken_fails_the_approval_and_tells_why() {
         propose(&db, client.tenant, "Pay").await,
         propose(&db, client.tenant, "PAY").await,
     );
-    for (id, status) in [(&first, "executed"), (&second, "failed")] {
-        assert_eq!(decide(&client, id, "approve", 1).await.status, 200);
-        approval_in(&client, id, status).await;
-    }
-    let failed = client.get(&format!("/v1/approvals/{second}")).await.body;
+    assert_eq!(decide(&client, &first, "approve", 1).await.status, 200);
+    approval_in(&client, &first, "executed").await;
+    let refused = decide(&client, &second, "approve", 1).await;
+    refused.assert_problem(409, "CONFLICT", "it would fail");
+    assert!(refused.text.contains("PAY"), "{}", refused.text);
+    let failed = approval_in(&client, &second, "failed").await;
     assert_eq!(failed["error"]["code"], "name_taken");
     assert!(failed["error"]["message"].as_str().unwrap().contains("PAY"));
-    assert_eq!(titles(&client).await, ["Pay"]);
+    assert_eq!(failed["execution_job_id"], Value::Null);
+    // In a project it is another title.
+    let elsewhere = json!({"title": "Pay", "project": "Home"});
+    let third = propose_action(&db, client.tenant, ActionType::CreateTask, &elsewhere).await;
+    assert_eq!(decide(&client, &third, "approve", 1).await.status, 200);
+    approval_in(&client, &third, "executed").await;
+    assert_eq!(titles(&client).await, ["Pay", "Pay"]);
+}
+
+#[tokio::test]
+async fn of_two_that_were_agreed_to_under_one_title_the_second_fails_and_tells_why() {
+    let db = TestDb::new().await;
+    let api = TestApi::start(&db).await;
+    let client = api.sign_in(&db).await;
+    let (first, second) = (
+        propose(&db, client.tenant, "Pay").await,
+        propose(&db, client.tenant, "PAY").await,
+    );
+    for id in [&first, &second] {
+        assert_eq!(decide(&client, id, "approve", 1).await.status, 200);
+    }
+    let _worker = Worker::spawn(&db).await;
+    let ended = eventually(SOON, async || {
+        let mut ends = Vec::new();
+        for id in [&first, &second] {
+            let found = client.get(&format!("/v1/approvals/{id}")).await.body;
+            ends.push((
+                found["status"].as_str().unwrap().to_owned(),
+                found["error"]["code"].clone(),
+            ));
+        }
+        ends.sort_by(|a, b| a.0.cmp(&b.0));
+        if ends
+            .iter()
+            .all(|(status, _)| status != "approved" && status != "executing")
+        {
+            Ok(ends)
+        } else {
+            Err(format!("{ends:?}"))
+        }
+    })
+    .await;
+    assert_eq!(
+        ended,
+        [
+            ("executed".to_owned(), Value::Null),
+            ("failed".to_owned(), json!("name_taken"))
+        ]
+    );
+    assert_eq!(titles(&client).await.len(), 1);
 }
 
 #[tokio::test]

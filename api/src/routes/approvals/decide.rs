@@ -242,6 +242,7 @@ impl From<DecideError> for ApiError {
                     refused.status, refused.step
                 ),
             ),
+            DecideError::Foreseen(why) => Self::new(Code::Conflict, why.user_message()),
             DecideError::NotOffered { what } => Self::new(
                 Code::Conflict,
                 format!("This approval cannot be {what}. See its `actions`."),

@@ -68,7 +68,7 @@ impl Kept for Tasks {
         };
         let id = tasks::insert(conn, tenant, by, project, new)
             .await?
-            .ok_or_else(|| taken(&new.title))?;
+            .ok_or_else(|| Self::taken(&new.title))?;
         if let Some(message) = new.message
             && !task_messages::insert(conn, tenant, id, message).await?
         {
@@ -135,6 +135,13 @@ impl Kept for Tasks {
 }
 
 impl Tasks {
+    pub(in crate::commands) fn taken(title: &Name) -> DeskError {
+        DeskError::Taken {
+            noun: Self::NOUN,
+            name: title.as_str().to_owned(),
+        }
+    }
+
     /// The live task that is meant by its id or its title.
     ///
     /// # Errors
@@ -233,13 +240,6 @@ async fn found_or_made(
     projects::named(conn, tenant, name)
         .await?
         .ok_or(DeskError::Unknown(Projects::NOUN))
-}
-
-fn taken(title: &Name) -> DeskError {
-    DeskError::Taken {
-        noun: Tasks::NOUN,
-        name: title.as_str().to_owned(),
-    }
 }
 
 /// A name that was one when it was written.
