@@ -15,6 +15,18 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// As many as one page holds.
 const MOST: usize = 200;
 
+/// What is done in a mailbox: the sink has none.
+const IN_MAILBOX: [&str; 8] = [
+    "label",
+    "unlabel",
+    "mark_read",
+    "star",
+    "archive",
+    "move",
+    "trash",
+    "spam",
+];
+
 /// Connects the developer's mail account to the sink, in the place of the one of an earlier run.
 ///
 /// # Errors
@@ -58,10 +70,13 @@ pub async fn show(client: &Client, sink: &SmtpSink, approve: bool) -> Result<(),
     table.load_style(RULED_HEADER);
     table.set_header(["approval", "what", "about", "risk", "became"]);
     for approval in &waiting {
-        let became = if approve {
-            agree(client, approval).await?
-        } else {
-            "waits".to_owned()
+        let in_mailbox = approval["kind"]
+            .as_str()
+            .is_some_and(|kind| IN_MAILBOX.contains(&kind));
+        let became = match (approve, in_mailbox) {
+            (true, false) => agree(client, approval).await?,
+            (true, true) => "waits: the sample account has no mailbox (`imap`)".to_owned(),
+            (false, _) => "waits".to_owned(),
         };
         let text = |field: &str| approval[field].as_str().unwrap_or_default().to_owned();
         let about: String = text("summary").chars().take(50).collect();
