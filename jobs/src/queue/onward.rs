@@ -21,6 +21,13 @@ use std::{
 const LOOK_BACK: Duration = Duration::from_millis(100);
 /// … unless looking takes long: a tenth of the time may go into it.
 const LOOK_BACK_SHARE: u32 = 10;
+/// Looking from the start may be had at any time as long as it takes no longer. When it does twice running, it is not the
+/// disk's mood: the index is full of entries that vacuum may not remove, and then even an empty queue is only looked through
+/// now and then.
+const CHEAP: Duration = Duration::from_millis(20);
+const RUNNING: u8 = 2;
+/// Tenants and priorities whose marks outlive a look from the start.
+const MOST: usize = 256;
 
 /// How far a queue's backlog has been claimed, tenant by tenant. Kept by whoever claims, one per queue.
 #[derive(Debug, Default)]
@@ -29,6 +36,8 @@ pub struct Marks {
     reached: BTreeMap<(i16, TenantId), (DateTime<Utc>, JobId)>,
     /// When the next claim has to look from the start; `None` is now.
     look_back: Option<Instant>,
+    /// How many looks from the start running took long.
+    slow: u8,
 }
 
 impl Marks {
@@ -45,15 +54,45 @@ impl Marks {
 
     /// Forgets what was reached: there is no backlog any more.
     fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self {
+            slow: self.slow,
+            ..Self::default()
+        };
+    }
+
+    /// Of tenants that were served it is known how far; of all others what was known before.
+    fn pass_anew(&mut self, jobs: &[Job]) {
+        for job in jobs {
+            self.reached.remove(&(job.priority, job.tenant));
+        }
+        if self.reached.len() > MOST {
+            self.reached.clear();
+        }
+        self.pass(jobs);
     }
 
     fn put_off_look_back(&mut self, took: Duration) {
         self.look_back = Some(Instant::now() + LOOK_BACK.max(took * LOOK_BACK_SHARE));
+        self.slow = if took > CHEAP {
+            self.slow.saturating_add(1)
+        } else {
+            0
+        };
+    }
+
+    const fn is_costly(&self) -> bool {
+        self.slow >= RUNNING
+    }
+
+    /// How long an empty claim says nothing about jobs that a look from the start would find; `None` if it was one.
+    pub fn put_off(&self) -> Option<Duration> {
+        let look_back = self.look_back.filter(|_| self.is_costly())?;
+        Some(look_back.saturating_duration_since(Instant::now()))
     }
 }
 
-/// As [`claim`], from where the marks are; from the start when nothing is there, and from time to time.
+/// As [`claim`], from where the marks are; from the start when nothing is there, and from time to time. When that takes
+/// long it happens seldom, and until then an empty claim means little: see [`Marks::put_off`].
 ///
 /// # Errors
 /// As [`claim`].
@@ -67,10 +106,10 @@ where
 {
     if marks.look_back.is_some_and(|at| Instant::now() < at) {
         let claimed = claim_after(executor, request, marks).await?;
-        if !is_full(&claimed, request) {
+        if !is_full(&claimed, request) && !marks.is_costly() {
             marks.clear();
         }
-        if !claimed.jobs.is_empty() {
+        if !claimed.jobs.is_empty() || marks.is_costly() {
             marks.pass(&claimed.jobs);
             return Ok(claimed);
         }
@@ -79,8 +118,10 @@ where
     let claimed = claim(executor, request).await;
     marks.put_off_look_back(started.elapsed());
     let claimed = claimed?;
-    marks.reached.clear();
-    if is_full(&claimed, request) {
+    if marks.is_costly() {
+        marks.pass_anew(&claimed.jobs);
+    } else if is_full(&claimed, request) {
+        marks.reached.clear();
         marks.pass(&claimed.jobs);
     } else {
         marks.clear();

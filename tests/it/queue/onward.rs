@@ -3,6 +3,7 @@
 use super::*;
 use crate::support::wait::{SOON, eventually};
 use jobs::queue::onward::{Marks, claim_onward};
+use sqlx::{Connection, PgConnection};
 
 /// A worker's claims, one after the other.
 struct Claims {
@@ -115,4 +116,57 @@ async fn empty_claim_means_that_there_is_nothing_also_behind_the_marks() {
     put(&db, &late).await.unwrap();
     assert_eq!(claims.next(&db, 10).await[0].lease.job, late.id);
     assert!(claims.next(&db, 10).await.is_empty());
+}
+
+/// Makes a claim from the start take long, once.
+async fn slow_claim(db: &TestDb, claims: &mut Claims, limit: u32) -> Vec<Job> {
+    let mut holder = PgConnection::connect(&db.url()).await.unwrap();
+    let lock = sqlx::raw_sql("begin; lock table queue_pauses in access exclusive mode");
+    lock.execute(&mut holder).await.unwrap();
+    let waited = async {
+        eventually(SOON, async || {
+            let long: bool = db
+                .one(
+                    "select coalesce(bool_or(now() - query_start > interval '300 ms'), false) from pg_stat_activity
+                     where datname = current_database() and wait_event_type = 'Lock'",
+                )
+                .await;
+            long.then_some(()).ok_or_else(|| "it does not wait".to_owned())
+        })
+        .await;
+        sqlx::raw_sql("commit").execute(&mut holder).await.unwrap();
+    };
+    tokio::join!(claims.next(db, limit), waited).0
+}
+
+#[tokio::test]
+async fn looks_from_the_start_that_take_long_are_had_seldom_and_hide_nothing_for_ever() {
+    let db = TestDb::new().await;
+    let (known, new) = (TenantId::new(), TenantId::new());
+    let mut claims = Claims::new();
+    for _ in 0..2 {
+        backlog(&db, known, 1).await;
+        assert_eq!(slow_claim(&db, &mut claims, 10).await.len(), 1);
+    }
+    assert!(claims.marks.put_off().is_some());
+    let hidden = new_job(new);
+    put(&db, &hidden).await.unwrap();
+    assert!(claims.next(&db, 10).await.is_empty(), "it has looked");
+    backlog(&db, known, 1).await;
+    let next = claims.next(&db, 10).await;
+    assert_eq!(
+        next.len(),
+        1,
+        "whose jobs were seen before is found at once"
+    );
+    assert_eq!(next[0].tenant, known);
+    eventually(SOON, async || {
+        let jobs = claims.next(&db, 10).await;
+        let found = jobs.iter().any(|job| job.lease.job == hidden.id);
+        found
+            .then_some(())
+            .ok_or_else(|| "not claimed yet".to_owned())
+    })
+    .await;
+    assert!(claims.marks.put_off().is_none(), "it was quick again");
 }

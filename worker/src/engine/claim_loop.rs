@@ -91,10 +91,12 @@ pub(super) async fn run(engine: Arc<Engine>, queue: &'static str, jobs: mpsc::Se
         }
         drop(slots);
         if exhausted {
+            let put_off = marks.put_off();
             tokio::select! {
                 () = engine.stopping.cancelled() => return,
                 () = engine.queue(queue).wake.notified() => {}
                 () = tokio::time::sleep(LIMITED_POLL), if engine.is_limited() => {}
+                () = tokio::time::sleep(put_off.unwrap_or_default()), if put_off.is_some() => {}
             }
         }
     }

@@ -15,6 +15,8 @@ use tokio::{
 
 /// Looks this close together are one: a burst of retries must not become a burst of looks.
 const CLOSEST: Duration = Duration::from_millis(20);
+/// A look that takes long steps over what vacuum may not remove: no more than a tenth of the time may go into it.
+const SHARE: u32 = 10;
 
 pub(super) async fn run(engine: Arc<Engine>) {
     let mut signals = engine.listener.subscribe();
@@ -48,6 +50,7 @@ async fn look_around(engine: &Engine, queues: &[String], duties: &[String]) -> D
     // stay together.
     let poll = engine.config.poll.min(engine.config.lease / 3);
     let poll = poll.mul_f64(rand::rng().random_range(0.9..1.1));
+    let started = Instant::now();
     let seen = match look(&engine.queue_pool, queues, duties, poll).await {
         Ok(seen) => seen,
         Err(error) => {
@@ -55,6 +58,7 @@ async fn look_around(engine: &Engine, queues: &[String], duties: &[String]) -> D
             return poll;
         }
     };
+    let rest = started.elapsed() * SHARE;
     engine.set_limited(seen.limited);
     for queue in &seen.promoted {
         engine.wake(queue);
@@ -70,7 +74,8 @@ async fn look_around(engine: &Engine, queues: &[String], duties: &[String]) -> D
         engine.duty_due.notify_one();
     }
     if seen.more {
-        return CLOSEST;
+        return rest.max(CLOSEST);
     }
-    seen.next_due.map_or(poll, |due| due.clamp(CLOSEST, poll))
+    let next = seen.next_due.map_or(poll, |due| due.clamp(CLOSEST, poll));
+    next.max(rest)
 }
