@@ -2,16 +2,31 @@
 
 use crate::route_table::RouteTable;
 use jobs::{
+    commands::decide_approval::Made,
     db::{self, PgPool},
     queue::listen::Listener,
 };
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
 /// Most answers take milliseconds; a long poll takes up to half a minute.
 const SECONDS: [f64; 13] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 45.0,
+];
+
+/// People decide within minutes or within days; after two weeks nobody does.
+const DECISIONS: [f64; 10] = [
+    10.0,
+    60.0,
+    300.0,
+    900.0,
+    3_600.0,
+    14_400.0,
+    43_200.0,
+    86_400.0,
+    345_600.0,
+    1_209_600.0,
 ];
 
 /// The API's metrics, registered in one registry.
@@ -32,6 +47,10 @@ pub struct ApiMetrics {
     pub sessions_opened_total: IntCounterVec,
     /// Requests refused for want of a valid session or credential.
     pub auth_failures_total: IntCounterVec,
+    /// Decisions of people about approvals.
+    pub approvals_total: IntCounterVec,
+    /// Time from a proposal to a person's yes or no, in seconds.
+    pub approval_latency_seconds: Histogram,
     /// Requests that wait for a job to end.
     pub long_polls_waiting: IntGauge,
     /// Streams of events that are open.
@@ -91,6 +110,14 @@ impl ApiMetrics {
             &["state"],
         )?;
         registry.register(Box::new(db_pool_connections.clone()))?;
+        let approval_latency_seconds = Histogram::with_opts(
+            HistogramOpts::new(
+                "approval_latency_seconds",
+                "Time from a proposal to a person's yes or no, in seconds.",
+            )
+            .buckets(DECISIONS.to_vec()),
+        )?;
+        registry.register(Box::new(approval_latency_seconds.clone()))?;
         Ok(Self {
             http_requests_total: counters(
                 "http_requests_total",
@@ -119,6 +146,12 @@ impl ApiMetrics {
                 "Requests refused for want of a valid session or credential.",
                 &["reason"],
             )?,
+            approvals_total: counters(
+                "approvals_total",
+                "Decisions of people about approvals.",
+                &["decision"],
+            )?,
+            approval_latency_seconds,
             long_polls_waiting: gauge(
                 "long_polls_waiting",
                 "Requests that wait for a job to end.",
@@ -143,6 +176,9 @@ impl ApiMetrics {
             for outcome in ["inserted", "existing"] {
                 self.jobs_enqueued_total.with_label_values(&[kind, outcome]);
             }
+        }
+        for decision in Made::ALL {
+            self.approvals_total.with_label_values(&[decision.as_str()]);
         }
         for layer in ["request", "job"] {
             self.duplicates_suppressed_total.with_label_values(&[layer]);

@@ -1,3 +1,4 @@
 //! What must hold from end to end, whatever is underneath.
 
 mod injection;
+mod overload;

@@ -6,6 +6,7 @@ use jobs::{
         listen::Listener,
         stats::{self, LIVE_STATES},
     },
+    store::effects,
 };
 use prometheus::{
     GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
@@ -46,6 +47,8 @@ pub struct WorkerMetrics {
     pub queue_depth: IntGaugeVec,
     /// Since when the longest waiting job could have been claimed, in seconds; 0 if none waits.
     pub queue_oldest_available_age_seconds: GaugeVec,
+    /// Effects that may have been done, and nobody knows: all workers report the same number.
+    pub effects_unknown: IntGauge,
     /// Connections of this process to the database.
     pub db_pool_connections: IntGaugeVec,
     /// Whether notifications are heard (1) or the process lives by polling (0).
@@ -85,6 +88,11 @@ impl WorkerMetrics {
             .buckets(SECONDS.to_vec()),
         )?;
         registry.register(Box::new(settle_seconds.clone()))?;
+        let effects_unknown = IntGauge::new(
+            "effects_unknown",
+            "Effects that may have been done, and nobody knows: all workers report the same number.",
+        )?;
+        registry.register(Box::new(effects_unknown.clone()))?;
         let listener_alive = IntGauge::new(
             "listener_alive",
             "Whether notifications are heard (1) or the process lives by polling (0).",
@@ -143,6 +151,7 @@ impl WorkerMetrics {
                 "Connections of this process to the database.",
                 &["state"],
             )?,
+            effects_unknown,
             listener_alive,
             llm_mode: gauges(
                 "llm_mode",
@@ -200,6 +209,8 @@ impl WorkerMetrics {
             .with_label_values(&["used"])
             .set(connections.used);
         self.listener_alive.set(i64::from(listener.is_alive()));
+        self.effects_unknown
+            .set(effects::count_unknown(pool).await?);
         let sample = stats::read_sample(pool).await?;
         for queue in queues {
             for state in LIVE_STATES {

@@ -13,6 +13,7 @@ use crate::{
         action::{ActionType, ParamFault},
         approval::{PatchFault, Refused, Status, Step, patch},
         draft::DraftRefused,
+        words::words,
     },
     queue::{EnqueueError, notify::Notifier},
     store::{
@@ -42,6 +43,29 @@ pub enum Decision {
     Revise(String),
     /// Takes a skip back, or what was done.
     Undo,
+}
+
+words! {
+    /// What a person has decided, as it is counted.
+    Made {
+        Approved = "approved",
+        Skipped = "skipped",
+        Edited = "edited",
+        Revoked = "revoked",
+        Undone = "undone",
+    }
+}
+
+impl Decision {
+    pub const fn made(&self) -> Made {
+        match self {
+            Self::Approve { .. } => Made::Approved,
+            Self::Skip => Made::Skipped,
+            Self::Edit(_) | Self::Revise(_) => Made::Edited,
+            Self::Revoke => Made::Revoked,
+            Self::Undo => Made::Undone,
+        }
+    }
 }
 
 /// Which approval, as the person saw it, and what is to become of it.

@@ -198,6 +198,18 @@ pub async fn of_approval(
     rows.into_iter().map(StoredEffect::try_from).collect()
 }
 
+/// How many may have been done and wait to be found out, of all tenants.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn count_unknown<'c>(executor: impl PgExecutor<'c>) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from effects where status in ('unknown', 'reconciling', 'needs_human')"#
+    )
+    .fetch_one(executor)
+    .await
+}
+
 /// The effect of this key, held until the transaction ends.
 ///
 /// # Errors

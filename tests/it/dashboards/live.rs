@@ -6,6 +6,8 @@
 
 mod prometheus;
 
+use crate::actions::done;
+use crate::approvals::decision;
 use crate::support::{
     TestDb,
     boards::{self, Query},
@@ -167,6 +169,7 @@ async fn traffic(client: &Client) {
         client.submit(&mail.bytes, &key).await;
         client.submit(&mail.bytes, &key).await;
     }
+    decided(client).await;
     client.submit(b"", "empty").await;
     let stranger = http()
         .get(client.url("/v1/audit"))
@@ -175,6 +178,22 @@ async fn traffic(client: &Client) {
     client
         .get("/v1/jobs/00000000-0000-7000-8000-000000000000")
         .await;
+}
+
+/// Says no to something that was proposed, and has something done.
+async fn decided(client: &Client) {
+    let proposed = eventually(SOON, async || {
+        let page = client.get("/v1/approvals?status=proposed&limit=1").await;
+        page.body["items"][0]["id"]
+            .as_str()
+            .map(str::to_owned)
+            .ok_or_else(|| page.text.clone())
+    })
+    .await;
+    let skipped = send(decision(client, &proposed, "skip", 1)).await;
+    assert_eq!(skipped.status, 200, "{}", skipped.text);
+    let action = json!({"type": "notify", "payload": {"text": "Hello"}});
+    done(client, &json!({"actions": [action]})).await;
 }
 
 /// The expression whose data must be there. An alert that must not fire compares: asked is what it compares.

@@ -87,6 +87,51 @@ async fn triage_and_what_follows_it_is_done_once_wherever_a_worker_is_struck() {
     strike(&Triage(Desk::open().await)).await;
 }
 
+/// Two mails as one job that waits for theirs.
+struct Batch(Desk);
+
+impl Case for Batch {
+    fn db(&self) -> &TestDb {
+        &self.0.db
+    }
+
+    fn client(&self) -> &Client {
+        &self.0.client
+    }
+
+    async fn worker(&self) -> Worker {
+        Worker::spawn_with(self.db(), &WORKER).await
+    }
+
+    async fn submit(&self, n: usize) -> String {
+        let item = |which: &str| {
+            json!({"mode": "rules_only", "message": {
+                "from": {"addr": "nora@client.example"},
+                "subject": format!("The {n}th {which}"), "body_text": "Have a look.",
+            }})
+        };
+        let request = self
+            .client()
+            .request(Method::POST, "/v1/jobs/triage:batch")
+            .header("Idempotency-Key", JobId::new().to_string());
+        let items = json!({"items": [item("one"), item("other")]});
+        let asked = send(request.json(&items)).await;
+        assert_eq!(asked.status, 202, "{}", asked.text);
+        asked.body["id"].as_str().expect("an id").to_owned()
+    }
+
+    async fn assert_once(&self, n: usize, job: &Value) {
+        assert_eq!(job["output"]["outcomes"], json!({"succeeded": 2}), "{job}");
+        let judged = "select count(*) from triage_results";
+        assert_eq!(count(self.db(), judged).await, 2 * n);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_is_summed_up_once_wherever_a_worker_is_struck() {
+    strike(&Batch(Desk::open().await)).await;
+}
+
 struct Draft(Desk);
 
 impl Case for Draft {

@@ -13,9 +13,9 @@ use axum::{
     extract::{Path, Request, State},
     http::Method,
 };
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
-    commands::decide_approval::{Ask, Asking, DecideError, Decision, decide_approval},
+    commands::decide_approval::{Ask, Asking, DecideError, Decision, Made, decide_approval},
     domain::{Session, session::Scope},
 };
 use schemars::JsonSchema;
@@ -214,8 +214,22 @@ async fn decide(
         traceparent: &context.traceparent,
         at: app.clock.now(),
     };
+    let (made, now) = (ask.decision.made(), asking.at);
     let decided = decide_approval(&app.pool, &app.notifier, session, ask, asking).await?;
+    count(app, made, decided.created_at, now);
     Ok(versioned(decided))
+}
+
+fn count(app: &App, made: Made, proposed: DateTime<Utc>, now: DateTime<Utc>) {
+    let metrics = &app.metrics;
+    metrics
+        .approvals_total
+        .with_label_values(&[made.as_str()])
+        .inc();
+    if matches!(made, Made::Approved | Made::Skipped) {
+        let took = (now - proposed).to_std().unwrap_or_default();
+        metrics.approval_latency_seconds.observe(took.as_secs_f64());
+    }
 }
 
 impl From<DecideError> for ApiError {
