@@ -1,5 +1,7 @@
 //! The ledger of effects: one row for one effect, begun by one attempt, and never tried again while nobody knows.
 
+mod sending;
+
 use crate::support::{Client, TestDb, system::TestApi};
 use futures::future::join_all;
 use jobs::{

@@ -2,7 +2,7 @@
 
 mod line;
 
-pub use line::{Line, lock_line, take_off};
+pub use line::{Line, full_until, lock_line, take_off};
 
 use crate::domain::{
     ApprovalId, ConnectionId, EffectId, JobId, TenantId,

@@ -71,7 +71,8 @@ pub async fn trust_mode(
     .transpose()
 }
 
-/// Whether everything that leaves the house is stopped.
+/// Whether everything that leaves the house is stopped. Who wants to stop it waits until the transaction ends, so that
+/// nothing is begun after they were told that it is.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -80,7 +81,7 @@ pub async fn sending_disabled(
     tenant: TenantId,
 ) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
-        "select sending_disabled from tenants where id = $1",
+        "select sending_disabled from tenants where id = $1 for share",
         tenant.0
     )
     .fetch_one(conn)

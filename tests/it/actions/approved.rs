@@ -107,14 +107,26 @@ async fn what_was_agreed_to_is_what_is_done_or_nothing_is() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
-    let id = proposed(&db, &client, "a").await;
-    let agreed = decide(&client, &id, "approve", 1).await;
-    let job = agreed.body["execution_job_id"].as_str().unwrap();
-    db.execute("update approvals set payload = jsonb_set(payload, '{params,text}', '\"forged\"')")
-        .await;
+    let mut jobs = Vec::new();
+    for change in [
+        r#"payload = jsonb_set(payload, '{params,text}', '"forged"')"#,
+        "version = 2",
+        "execution_job = gen_random_uuid()",
+        "status = 'proposed'",
+    ] {
+        let id = proposed(&db, &client, change).await;
+        let agreed = decide(&client, &id, "approve", 1).await;
+        let job = agreed.body["execution_job_id"].as_str().unwrap();
+        db.execute(&format!("update approvals set {change} where id = '{id}'"))
+            .await;
+        jobs.push((job.to_owned(), change));
+    }
     let _worker = Worker::spawn(&db).await;
-    let ended = client.finished(job).await;
-    assert_eq!(ended["error"]["code"], "approval_changed", "{ended}");
+    for (job, change) in jobs {
+        let ended = client.finished(&job).await;
+        let code = &ended["error"]["code"];
+        assert_eq!(code, "approval_changed", "{change}: {ended}");
+    }
     assert_eq!(told(&db).await, 0);
 }
 

@@ -351,3 +351,23 @@ async fn nothing_leaves_while_sending_is_disabled_or_the_hour_is_full() {
     approval_in(&house.client, &second, "executed").await;
     assert_eq!(house.sink.received().len(), 2);
 }
+
+#[tokio::test]
+async fn a_mail_that_no_try_could_send_is_told_as_not_sent() {
+    let house = House::open().await;
+    let worker = house.worker().await;
+    let approval = house.written("Hello").await;
+    drop(worker);
+    house.agree(&approval).await;
+    house
+        .db
+        .execute("update jobs set errors = max_attempts - 1")
+        .await;
+    house.sink.misbehave([Fault::Defer]);
+    let _worker = house.worker().await;
+    let ended = approval_in(&house.client, &approval, "failed").await;
+    assert_eq!(ended["error"]["code"], "smtp_deferred", "{ended}");
+    assert!(ended.to_string().contains("Nothing was done"), "{ended}");
+    assert_eq!(house.effect().await["status"], "retryable");
+    assert_eq!(house.sink.received(), []);
+}

@@ -52,7 +52,10 @@ pub async fn begin_sending(
         Some(ConnectionStatus::ReauthRequired) => return wait(line.in_a_minute, "reauth_required"),
         Some(ConnectionStatus::Revoked) | None => return Ok(Sending::ConnectionGone),
     }
-    if let Some(until) = line.full_until.filter(|_| kind.is_mail()) {
+    if kind.is_mail()
+        && let Some(until) =
+            effects::full_until(&mut tx, job.tenant, connection, line.sends_per_hour).await?
+    {
         return wait(until, "sending_rate");
     }
     let from = EffectStatus::Intent;

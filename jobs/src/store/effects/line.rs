@@ -9,12 +9,11 @@ use sqlx::PgConnection;
 #[derive(Debug)]
 pub struct Line {
     pub status: String,
-    /// When one more may be sent, if its hour is full.
-    pub full_until: Option<DateTime<Utc>>,
+    pub sends_per_hour: i32,
     pub in_a_minute: DateTime<Utc>,
 }
 
-/// The connection, held until the transaction ends, and whether as many mails were sent by it within the hour as may be.
+/// The connection, held until the transaction ends.
 ///
 /// # Errors
 /// When the database does not answer in time.
@@ -23,29 +22,42 @@ pub async fn lock_line(
     tenant: TenantId,
     connection: ConnectionId,
 ) -> Result<Option<Line>, sqlx::Error> {
+    sqlx::query_as!(
+        Line,
+        r#"select status, sends_per_hour, now() + interval '1 minute' as "in_a_minute!"
+           from connections where tenant_id = $1 and id = $2 for update"#,
+        tenant.0,
+        connection.0,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// When one more mail may be sent by a connection, if as many were sent within the hour as may be. A statement of its own,
+/// after [`lock_line`]: one that waits for the lock would not see what the former holder has committed.
+///
+/// # Errors
+/// When the database does not answer in time.
+pub async fn full_until(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    connection: ConnectionId,
+    sends_per_hour: i32,
+) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
     let mail: Vec<String> = ActionType::ALL
         .iter()
         .filter(|kind| kind.is_mail())
         .map(ToString::to_string)
         .collect();
-    sqlx::query_as!(
-        Line,
-        r#"
-        with line as (
-            select status, sends_per_hour from connections where tenant_id = $1 and id = $2 for update
-        )
-        select status, now() + interval '1 minute' as "in_a_minute!", (
-            select begun_at + interval '1 hour' from effects
-            where tenant_id = $1 and connection_id = $2 and begun_at > now() - interval '1 hour'
-                and type = any($3)
-            order by begun_at desc
-            offset line.sends_per_hour - 1 limit 1
-        ) as full_until
-        from line
-        "#,
+    sqlx::query_scalar!(
+        r#"select begun_at + interval '1 hour' as "until!" from effects
+           where tenant_id = $1 and connection_id = $2 and begun_at > now() - interval '1 hour' and type = any($3)
+           order by begun_at desc
+           offset $4 - 1 limit 1"#,
         tenant.0,
         connection.0,
         &mail,
+        sends_per_hour,
     )
     .fetch_optional(conn)
     .await

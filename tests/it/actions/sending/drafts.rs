@@ -86,3 +86,18 @@ async fn what_is_called_back_is_ready_again_and_what_was_discarded_is_never_sent
         .assert_problem(409, "CONFLICT", "discarded");
     assert_eq!(house.sink.received(), []);
 }
+
+#[tokio::test]
+async fn a_draft_that_went_elsewhere_after_the_agreement_is_not_sent() {
+    let house = House::open().await;
+    let (draft, approval) = drafted(&house, "I will come.").await;
+    house.agree(&approval).await;
+    let elsewhere = format!("update drafts set status = 'discarded' where id = '{draft}'");
+    house.db.execute(&elsewhere).await;
+    let found = house.client.get(&format!("/v1/approvals/{approval}")).await;
+    let job = found.body["execution_job_id"].as_str().unwrap();
+    let _worker = house.worker().await;
+    let ended = house.client.finished(job).await;
+    assert_eq!(ended["error"]["code"], "approval_changed", "{ended}");
+    assert_eq!(house.sink.received(), []);
+}

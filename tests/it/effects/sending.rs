@@ -1,0 +1,179 @@
+//! The last look before something leaves the house: connection, rate and holder, in the transaction that says `in_flight`.
+
+use super::*;
+use crate::support::{eventually, wait::SOON};
+use chrono::{DateTime, TimeDelta, Utc};
+use jobs::{
+    commands::effect_ledger::sending::{Sending, begin_sending},
+    domain::ConnectionId,
+};
+use sqlx::{Connection, PgConnection};
+
+/// A connection of the tenant's, in this state, by which so many mails may leave in an hour.
+async fn connection(db: &TestDb, tenant: TenantId, status: &str, per_hour: i32) -> ConnectionId {
+    let id = ConnectionId::new();
+    db.execute(&format!(
+        "insert into connections (tenant_id, id, user_id, provider, address, settings, secret, key_id, status, sends_per_hour)
+         select tenant_id, '{id}', id, 'imap_smtp', '{id}@acme.example', '{{}}', '', 'k1', '{status}', {per_hour}
+         from users where tenant_id = '{tenant}'"
+    ))
+    .await;
+    id
+}
+
+fn mail(tenant: TenantId, subject: &str) -> NewEffect {
+    let payload = json!({ "subject": subject });
+    NewEffect {
+        key: effect_key(tenant, ActionType::Send, "m1", Identity::Payload(&payload)),
+        kind: ActionType::Send,
+        payload_hash: canonical_sha256(&payload),
+        rendered: Some(b"secret bytes".to_vec()),
+        message_id: Some(format!("<{subject}@acme.example>")),
+        approval: None,
+    }
+}
+
+fn bytes() -> Sending {
+    Sending::Go(b"secret bytes".to_vec())
+}
+
+#[tokio::test]
+async fn of_many_mails_that_are_begun_at_once_as_many_leave_as_the_hour_allows() {
+    let db = TestDb::new().await;
+    let tenant = Client::owner_of_new_tenant(&db).await.tenant;
+    let line = connection(&db, tenant, "active", 2).await;
+    let mut mails = Vec::new();
+    for subject in ["a", "b", "c", "d", "e"] {
+        let job = running(&db, tenant).await;
+        let id = intended(&db, &job, &mail(tenant, subject)).await;
+        mails.push((job, id));
+    }
+    let begun = mails
+        .iter()
+        .map(|(job, id)| begin_sending(db.pool(), job, (*id, ActionType::Send), line));
+    let said: Vec<Sending> = join_all(begun)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    let gone = said.iter().filter(|said| **said == bytes());
+    assert_eq!(gone.count(), 2, "{said:?}");
+    let now: DateTime<Utc> = db.one("select now()").await;
+    for said in said.iter().filter(|said| **said != bytes()) {
+        let Sending::Wait { until, code } = said else {
+            panic!("{said:?}");
+        };
+        assert_eq!(*code, "sending_rate");
+        let minutes = (*until - now).num_minutes();
+        assert!((58..=60).contains(&minutes), "{minutes} minutes");
+    }
+    let of_them = "select count(*) from effects where status = 'intent'";
+    assert_eq!(db.one::<i64>(of_them).await, 3);
+}
+
+#[tokio::test]
+async fn what_is_no_mail_takes_nothing_of_the_hour_and_is_not_kept_back_by_it() {
+    let db = TestDb::new().await;
+    let tenant = Client::owner_of_new_tenant(&db).await.tenant;
+    let line = connection(&db, tenant, "active", 1).await;
+    let job = running(&db, tenant).await;
+    let label = |payload: Value| NewEffect {
+        key: effect_key(tenant, ActionType::Label, "m1", Identity::Payload(&payload)),
+        kind: ActionType::Label,
+        message_id: None,
+        ..mail(tenant, "label")
+    };
+    let begin = async |effect: &NewEffect| {
+        let id = intended(&db, &job, effect).await;
+        begin_sending(db.pool(), &job, (id, effect.kind), line)
+            .await
+            .unwrap()
+    };
+    assert_eq!(begin(&label(json!("before"))).await, bytes());
+    assert_eq!(begin(&mail(tenant, "a")).await, bytes());
+    assert_eq!(begin(&label(json!("after"))).await, bytes());
+    assert!(matches!(
+        begin(&mail(tenant, "b")).await,
+        Sending::Wait { .. }
+    ));
+    db.execute("update effects set begun_at = begun_at - interval '61 minutes'")
+        .await;
+    assert_eq!(begin(&mail(tenant, "c")).await, bytes());
+}
+
+#[tokio::test]
+async fn nothing_leaves_by_a_connection_that_was_refused_or_is_gone() {
+    let db = TestDb::new().await;
+    let tenant = Client::owner_of_new_tenant(&db).await.tenant;
+    let other = Client::owner_of_new_tenant(&db).await.tenant;
+    let job = running(&db, tenant).await;
+    let id = intended(&db, &job, &mail(tenant, "a")).await;
+    let begin = async |line| {
+        begin_sending(db.pool(), &job, (id, ActionType::Send), line)
+            .await
+            .unwrap()
+    };
+    let refused = connection(&db, tenant, "reauth_required", 60).await;
+    let Sending::Wait { until, code } = begin(refused).await else {
+        panic!("it left");
+    };
+    assert_eq!(code, "reauth_required");
+    let now: DateTime<Utc> = db.one("select now()").await;
+    assert!((until - now - TimeDelta::minutes(1)).abs() < TimeDelta::seconds(30));
+    let revoked = connection(&db, tenant, "revoked", 60).await;
+    let theirs = connection(&db, other, "active", 60).await;
+    for line in [revoked, theirs, ConnectionId::new()] {
+        assert_eq!(begin(line).await, Sending::ConnectionGone);
+    }
+    let found = effects::find(&mut db.pool().acquire().await.unwrap(), tenant, id).await;
+    assert_eq!(found.unwrap().unwrap().status, EffectStatus::Intent);
+    let degraded = connection(&db, tenant, "degraded", 60).await;
+    assert_eq!(begin(degraded).await, bytes());
+}
+
+#[tokio::test]
+async fn whoever_stops_all_sending_is_told_when_nothing_more_is_begun() {
+    let db = TestDb::new().await;
+    let tenant = Client::owner_of_new_tenant(&db).await.tenant;
+    let line = connection(&db, tenant, "active", 60).await;
+    let job = running(&db, tenant).await;
+    let id = intended(&db, &job, &mail(tenant, "a")).await;
+    let mut switch = PgConnection::connect(&db.url()).await.unwrap();
+    let off = format!("begin; update tenants set sending_disabled = true where id = '{tenant}'");
+    let off = sqlx::raw_sql(sqlx::AssertSqlSafe(off));
+    off.execute(&mut switch).await.unwrap();
+    let told = async {
+        eventually(SOON, async || {
+            let waits: i64 = db
+                .one("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
+                .await;
+            (waits == 1)
+                .then_some(())
+                .ok_or_else(|| "it does not wait".to_owned())
+        })
+        .await;
+        sqlx::raw_sql("commit").execute(&mut switch).await.unwrap();
+    };
+    let begun = begin_sending(db.pool(), &job, (id, ActionType::Send), line);
+    let (begun, ()) = tokio::join!(begun, told);
+    let said = begun.unwrap();
+    assert!(
+        matches!(&said, Sending::Wait { code, .. } if *code == "sending_disabled"),
+        "{said:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_attempt_that_lost_its_job_sends_nothing_and_nothing_is_begun_twice() {
+    let db = TestDb::new().await;
+    let tenant = Client::owner_of_new_tenant(&db).await.tenant;
+    let line = connection(&db, tenant, "active", 60).await;
+    let ghost = running(&db, tenant).await;
+    let id = intended(&db, &ghost, &mail(tenant, "a")).await;
+    let job = next_attempt(&db).await;
+    let begin = async |job: &Job| begin_sending(db.pool(), job, (id, ActionType::Send), line).await;
+    assert!(matches!(begin(&ghost).await, Err(LedgerError::NotHeld)));
+    assert_eq!(intended(&db, &job, &mail(tenant, "a")).await, id);
+    assert_eq!(begin(&job).await.unwrap(), bytes());
+    assert!(matches!(begin(&job).await, Err(LedgerError::NotHeld)));
+}
