@@ -305,6 +305,13 @@ pub fn is_transient(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Whether the statement took longer than its time, and was stopped.
+pub fn is_cut_off(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .is_some_and(|error| error.code().as_deref() == Some("57014"))
+}
+
 /// Connections of a pool, for a gauge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connections {

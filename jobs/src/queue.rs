@@ -21,6 +21,7 @@ pub mod limited;
 pub mod limits;
 pub mod list;
 pub mod listen;
+pub mod litter;
 pub mod look;
 pub mod notify;
 pub mod onward;

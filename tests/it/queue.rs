@@ -7,6 +7,7 @@ mod dedupe;
 mod enqueuer;
 mod fairness;
 mod limits;
+mod look;
 mod onward;
 
 use crate::support::TestDb;
@@ -21,7 +22,7 @@ use jobs::{
         duties::take_due,
         enqueue::enqueue,
         lease,
-        look::look,
+        look::{Since, look},
         pause, read, settle,
     },
 };
@@ -74,7 +75,10 @@ async fn take_for(db: &TestDb, limit: u32, lease: Duration) -> Vec<Job> {
 
 /// The queues in which due jobs became available.
 async fn promote(db: &TestDb) -> Vec<String> {
-    look(db.pool(), &[], &[], LEASE).await.unwrap().promoted
+    look(db.pool(), &[], &[], LEASE, Since::Ever)
+        .await
+        .unwrap()
+        .promoted
 }
 
 async fn view(db: &TestDb, job: &NewJob) -> JobView {
@@ -293,7 +297,7 @@ async fn ghost_of_a_rescued_attempt_writes_nothing() {
     let ghost = take(&db, 1).await[0].lease;
     db.execute("update jobs set lease_until = now() - interval '1 second'")
         .await;
-    let rescued = rescue_jobs(db.pool(), 10).await.unwrap();
+    let rescued = rescue_jobs(db.pool(), None, 10).await.unwrap();
     assert_eq!(
         (rescued.len(), rescued[0].attempt, rescued[0].poisoned),
         (1, ghost.attempt, false)
@@ -345,7 +349,7 @@ async fn lease_that_still_runs_is_not_rescued() {
     let db = TestDb::new().await;
     put(&db, &new_job(TenantId::new())).await.unwrap();
     take(&db, 1).await;
-    assert!(rescue_jobs(db.pool(), 10).await.unwrap().is_empty());
+    assert!(rescue_jobs(db.pool(), None, 10).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -358,7 +362,7 @@ async fn job_that_kills_its_worker_three_times_is_discarded_as_poison() {
         db.execute("update jobs set lease_until = now() - interval '1 second'")
             .await;
         assert_eq!(
-            rescue_jobs(db.pool(), 10).await.unwrap()[0].poisoned,
+            rescue_jobs(db.pool(), None, 10).await.unwrap()[0].poisoned,
             crash == 3
         );
     }

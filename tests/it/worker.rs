@@ -2,6 +2,7 @@
 
 mod fairness;
 mod families;
+mod litter;
 mod stopping;
 
 use crate::support::{TestDb, eventually, wait::SOON};

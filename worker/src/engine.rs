@@ -14,6 +14,7 @@ pub use held::{Held, Word};
 use crate::{
     config::WorkerConfig, handler::Registry, metrics::WorkerMetrics, settle_batch::Batcher,
 };
+use chrono::{DateTime, Utc};
 use jobs::{
     clock::Clock,
     domain::WorkerId,
@@ -27,7 +28,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// A worker process: one identity, one pool, one set of leases.
@@ -53,8 +54,8 @@ pub struct Engine {
     pub drained: CancellationToken,
     /// An attempt was put off: the next look at the queue may have to come sooner.
     pub rescheduled: Notify,
-    /// Some lease has expired.
-    pub expired: Notify,
+    /// The first lease that was seen to have expired.
+    pub expired: watch::Sender<Option<DateTime<Utc>>>,
     /// Some maintenance duty is due.
     pub duty_due: Notify,
     /// Whether limits on running jobs are in force, as of the last look.
@@ -66,6 +67,9 @@ struct Queue {
     slots: Arc<Semaphore>,
     /// Holds a permit when a signal came while the claim loop was busy, so that none is missed.
     wake: Notify,
+    /// Its claims look for jobs themselves from time to time, because looking is costly; so it is taken to be until the first
+    /// claim.
+    looks_itself: AtomicBool,
 }
 
 /// A claimed job on its way to its handler.
@@ -114,6 +118,7 @@ impl Engine {
                     Queue {
                         slots: Arc::new(Semaphore::new(slots)),
                         wake: Notify::new(),
+                        looks_itself: AtomicBool::new(true),
                     },
                 )
             })
@@ -143,7 +148,7 @@ impl Engine {
             grace_over: CancellationToken::new(),
             drained: CancellationToken::new(),
             rescheduled: Notify::new(),
-            expired: Notify::new(),
+            expired: watch::Sender::default(),
             duty_due: Notify::new(),
             limited: AtomicBool::new(false),
             queues,

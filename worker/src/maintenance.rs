@@ -3,12 +3,13 @@
 //! A duty does one small batch after another and bears being cut short. What it could not do is left to its next tick.
 
 use crate::engine::Engine;
+use chrono::{DateTime, Utc};
 use jobs::{
     commands::{
         carry_out, effect_ledger, expire_approvals, keep_memory::sweep_memory,
         keep_schedule::expire_blocks, rescue_jobs,
     },
-    queue::{duties, rescue::Rescued, retention, stats, workers},
+    queue::{duties, litter, rescue::Rescued, retention, stats, workers},
     store::{
         approvals, effects, llm_checkpoints, login_failures, memory_items, request_keys,
         schedule_blocks, sessions,
@@ -16,7 +17,7 @@ use jobs::{
     telemetry::chain,
 };
 use std::{sync::Arc, time::Duration};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 const BATCH: u32 = 500;
 /// No duty may hold up the others for longer.
@@ -90,12 +91,14 @@ pub(crate) fn names() -> Vec<String> {
 /// Takes jobs back from dead workers, and offers this worker for every duty, when the look at the queue finds some to do.
 pub async fn run(engine: Arc<Engine>) {
     let duties = Duty::ALL.map(|duty| (duty.name(), duty.every()));
+    let mut expired = engine.expired.subscribe();
     loop {
         tokio::select! {
             () = engine.stopping.cancelled() => return,
             // Not elected: rows that another worker is rescuing are skipped.
-            () = engine.expired.notified() => {
-                match timeout(DUTY_TIMEOUT, rescue(&engine)).await {
+            Ok(()) = expired.changed() => {
+                let since = *expired.borrow_and_update();
+                match timeout(DUTY_TIMEOUT, rescue(&engine, since)).await {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => tracing::warn!(error = chain(&error), "could not rescue jobs; trying again"),
                     Err(_) => tracing::warn!("rescuing jobs took too long; trying again"),
@@ -115,7 +118,10 @@ pub async fn run(engine: Arc<Engine>) {
             .into_iter()
             .filter(|duty| elected.iter().any(|name| name == duty.name()))
         {
-            match timeout(DUTY_TIMEOUT, fulfil(&engine, duty)).await {
+            let started = Instant::now();
+            let fulfilled = timeout(DUTY_TIMEOUT, fulfil(&engine, duty)).await;
+            rest_after(&engine, duty, started.elapsed()).await;
+            match fulfilled {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
                     tracing::warn!(
@@ -130,6 +136,17 @@ pub async fn run(engine: Arc<Engine>) {
                 ),
             }
         }
+    }
+}
+
+/// Counting the queue takes long where vacuum may not remove what is gone: it is done the more seldom.
+async fn rest_after(engine: &Engine, duty: Duty, took: Duration) {
+    let rest = litter::rest(took);
+    if duty == Duty::Sample
+        && rest > duty.every()
+        && let Err(error) = duties::put_off(&engine.queue_pool, duty.name(), rest).await
+    {
+        tracing::warn!(%error, duty = duty.name(), "could not put a maintenance duty off");
     }
 }
 
@@ -188,9 +205,9 @@ async fn fulfil(engine: &Engine, duty: Duty) -> Result<(), sqlx::Error> {
     }
 }
 
-async fn rescue(engine: &Engine) -> Result<(), sqlx::Error> {
+async fn rescue(engine: &Engine, since: Option<DateTime<Utc>>) -> Result<(), sqlx::Error> {
     loop {
-        let rescued = rescue_jobs(&engine.pool, BATCH).await?;
+        let rescued = rescue_jobs(&engine.pool, since, BATCH).await?;
         for job in &rescued {
             let outcome = match job {
                 Rescued { poisoned: true, .. } => "discarded",

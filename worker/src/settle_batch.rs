@@ -63,6 +63,8 @@ async fn run(worker: WorkerId, pool: PgPool, mut inbox: mpsc::UnboundedReceiver<
     let action = Action::JOB_SUCCEEDED.as_str();
     let mut batch = Vec::with_capacity(BATCH);
     while inbox.recv_many(&mut batch, BATCH).await > 0 {
+        // In the order in which leases are renewed: neither waits for a job that the other has while having one it waits for.
+        batch.sort_unstable_by_key(|ended| (ended.job.lease.tenant, ended.job.lease.job));
         let succeeded: Vec<_> = batch
             .iter()
             .map(|ended| (ended.job.lease, &ended.output))

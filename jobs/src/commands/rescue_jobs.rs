@@ -10,15 +10,20 @@ use crate::{
     store::audit,
     telemetry::trace_id,
 };
+use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
-/// Rescues up to `limit` jobs whose lease has expired.
+/// Rescues up to `limit` jobs whose lease has expired, not before `since`.
 ///
 /// # Errors
 /// If the database cannot be asked; then nothing was rescued, or its reply was lost and the next call finds the rest.
-pub async fn rescue_jobs(pool: &PgPool, limit: u32) -> Result<Vec<Rescued>, sqlx::Error> {
+pub async fn rescue_jobs(
+    pool: &PgPool,
+    since: Option<DateTime<Utc>>,
+    limit: u32,
+) -> Result<Vec<Rescued>, sqlx::Error> {
     let mut transaction = pool.begin().await?;
-    let rescued = rescue(&mut transaction, limit).await?;
+    let rescued = rescue(&mut transaction, since, limit).await?;
     let entries: Vec<NewAuditEntry> = rescued.iter().flat_map(entries).collect();
     audit::insert(&mut transaction, &entries).await?;
     transaction.commit().await?;

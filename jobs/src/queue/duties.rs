@@ -34,3 +34,18 @@ pub async fn take_due(
     .fetch_all(pool)
     .await
 }
+
+/// Puts a duty off that took long, for so long at least.
+///
+/// # Errors
+/// If the database cannot be asked; then it is due as if it had been quick.
+pub async fn put_off(pool: &PgPool, duty: &str, rest: Duration) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update maintenance_duties set due_at = greatest(due_at, now() + $2) where name = $1",
+        duty,
+        interval(rest),
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}

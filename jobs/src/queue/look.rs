@@ -1,9 +1,14 @@
 //! One look at everything that may need doing, in one statement: the heartbeat of an idle worker, and the poll that
 //! covers every notification that was lost.
 
-use super::claim::interval;
-use sqlx::PgExecutor;
-use std::time::Duration;
+use super::{
+    claim::interval,
+    litter::{Survey, table_blocks},
+};
+use crate::db::is_cut_off;
+use chrono::{DateTime, Utc};
+use sqlx::{PgExecutor, PgPool};
+use std::time::{Duration, Instant};
 
 /// What there is to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,12 +21,42 @@ pub struct Look {
     pub more: bool,
     /// When the next job becomes due, if that is before the horizon.
     pub next_due: Option<Duration>,
-    /// Some lease has expired.
-    pub expired: bool,
+    /// The first lease that has expired, of those looked at.
+    pub expired: Option<DateTime<Utc>>,
     /// Some maintenance duty is due.
     pub duty_due: bool,
     /// Limits on running jobs are in force.
     pub limited: bool,
+    /// When it was looked, by the database's clock.
+    pub at: DateTime<Utc>,
+}
+
+/// From when on leases are looked at whether they have expired.
+///
+/// Those of jobs that are gone litter the index until vacuum may remove them. A lease only ever ends after the moment it was
+/// given or renewed: what had not expired at one look expires after it, but for the time that a commit takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    Ever,
+    /// So long ago.
+    Lately(Duration),
+    At(DateTime<Utc>),
+}
+
+impl Since {
+    fn moment(self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::At(moment) => Some(moment),
+            Self::Ever | Self::Lately(_) => None,
+        }
+    }
+
+    fn ago(self) -> Duration {
+        match self {
+            Self::Lately(ago) => ago,
+            Self::Ever | Self::At(_) => Duration::from_hours(24 * 36525),
+        }
+    }
 }
 
 /// Due jobs per look.
@@ -39,6 +74,7 @@ pub async fn look<'c>(
     queues: &[String],
     duties: &[String],
     horizon: Duration,
+    leases: Since,
 ) -> Result<Look, sqlx::Error> {
     let row = sqlx::query!(
         r#"with due as (
@@ -66,18 +102,22 @@ pub async fn look<'c>(
                   (select count(*) = $1 from promoted) as "more!",
                   (select extract(epoch from min(run_at) - now())::float8 from jobs
                    where state in ('scheduled', 'retryable') and run_at > now() and run_at < now() + $4) as next_due,
-                  exists (select from jobs where lease_until < now()) as "expired!",
+                  (select min(lease_until) from jobs
+                   where lease_until >= coalesce($5, now() - $6::interval) and lease_until < now()) as expired,
                   exists (
                       select from unnest($3::text[]) as asked (name)
                       where not exists (
                           select from maintenance_duties duty where duty.name = asked.name and duty.due_at > now()
                       )
                   ) as "duty_due!",
-                  exists (select from queue_limits) as "limited!""#,
+                  exists (select from queue_limits) as "limited!",
+                  now() as "at!""#,
         PROMOTED,
         queues,
         duties,
         interval(horizon),
+        leases.moment(),
+        interval(leases.ago()),
     )
     .fetch_one(executor)
     .await?;
@@ -91,5 +131,47 @@ pub async fn look<'c>(
         expired: row.expired,
         duty_due: row.duty_due,
         limited: row.limited,
+        at: row.at,
     })
+}
+
+/// Looks for leases that have expired in the stretch of the table that is due, if one is: the first of them.
+///
+/// # Errors
+/// If the database cannot be asked.
+pub async fn survey_leases(
+    pool: &PgPool,
+    survey: &mut Survey,
+) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
+    if !survey.put_off().is_zero() {
+        return Ok(None);
+    }
+    let Some(stretch) = survey.next(table_blocks(pool).await?) else {
+        return Ok(None);
+    };
+    let started = Instant::now();
+    // Nothing is added in fact: it keeps the planner from the index over leases.
+    let found = sqlx::query_scalar!(
+        "select min(lease_until) from jobs
+         where ctid >= format('(%s,0)', $1::bigint)::tid and ctid < format('(%s,0)', $2::bigint)::tid
+           and lease_until + interval '0' < now()",
+        stretch.start(),
+        stretch.end(),
+    )
+    .fetch_one(pool)
+    .await;
+    match found {
+        Ok(found) => {
+            survey.looked(&stretch, started.elapsed(), found.is_some());
+            Ok(found)
+        }
+        Err(error) => {
+            survey.failed(&stretch, started.elapsed());
+            if is_cut_off(&error) {
+                Ok(None)
+            } else {
+                Err(error)
+            }
+        }
+    }
 }

@@ -2,42 +2,62 @@
 //!
 //! The index keeps an entry of every claimed job until vacuum has removed it, and vacuum cannot as long as any older
 //! transaction is open. A claim that looks from the start steps over all of them: at 100,000 jobs a fifth of its time, with
-//! a transaction open for minutes nearly all of it. See [`claim_onward`].
+//! a transaction open for minutes nearly all of it. See [`claim_onward`] and [`super::litter`].
+
+mod after;
+mod strays;
 
 use super::{
     Job,
-    claim::{Claim, Claimed, Row, claim, interval},
+    claim::{Claim, Claimed, claim},
+    litter::{Survey, TRIAL, is_cheap, rest, table_blocks},
 };
-use crate::domain::{JobId, TenantId};
+use crate::{
+    db::is_cut_off,
+    domain::{JobId, TenantId},
+};
+use after::claim_after;
 use chrono::{DateTime, Utc};
-use sqlx::PgExecutor;
+use sqlx::PgPool;
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
+use strays::claim_strays;
 
-/// What lies behind the marks is looked for this often at least: jobs that were handed back, that were committed late, of
-/// tenants that had none, more urgent ones.
-const LOOK_BACK: Duration = Duration::from_millis(100);
-/// … unless looking takes long: a tenth of the time may go into it.
-const LOOK_BACK_SHARE: u32 = 10;
-/// Looking from the start may be had at any time as long as it takes no longer. When it does twice running, it is not the
-/// disk's mood: the index is full of entries that vacuum may not remove, and then even an empty queue is only looked through
-/// now and then.
-const CHEAP: Duration = Duration::from_millis(20);
+/// Looks from the start that took long, running, make litter of what is the disk's mood otherwise.
 const RUNNING: u8 = 2;
-/// Tenants and priorities whose marks outlive a look from the start.
+/// Tenants and priorities whose marks are kept when they do not come from one claim.
 const MOST: usize = 256;
 
+/// A job's place in its tenant's queue.
+type Place = (DateTime<Utc>, JobId);
+
 /// How far a queue's backlog has been claimed, tenant by tenant. Kept by whoever claims, one per queue.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Marks {
     /// The last job taken of each priority and tenant.
-    reached: BTreeMap<(i16, TenantId), (DateTime<Utc>, JobId)>,
-    /// When the next claim has to look from the start; `None` is now.
+    reached: BTreeMap<(i16, TenantId), Place>,
+    /// When the next claim has to look from the start; `None` is now. Jobs that were handed back are found so, that were
+    /// committed late, of tenants that had none, more urgent ones.
     look_back: Option<Instant>,
-    /// How many looks from the start running took long.
+    /// How many looks from the start running took long. Nothing is known of the first: it is watched.
     slow: u8,
+    survey: Survey,
+    /// The last claim went to strays: now it is the turn of what lies after the marks.
+    strayed: bool,
+}
+
+impl Default for Marks {
+    fn default() -> Self {
+        Self {
+            reached: BTreeMap::new(),
+            look_back: None,
+            slow: 1,
+            survey: Survey::default(),
+            strayed: false,
+        }
+    }
 }
 
 impl Marks {
@@ -50,82 +70,80 @@ impl Marks {
                 .or_insert(place);
             *reached = place.max(*reached);
         }
+        if self.reached.len() > MOST && self.is_amid_litter() {
+            // Those who had something last are the likeliest to have more.
+            let mut places: Vec<Place> = self.reached.values().copied().collect();
+            places.sort_unstable();
+            let oldest = places[places.len() - MOST];
+            self.reached.retain(|_, place| *place >= oldest);
+        }
     }
 
     /// Forgets what was reached: there is no backlog any more.
     fn clear(&mut self) {
-        *self = Self {
-            slow: self.slow,
-            ..Self::default()
-        };
+        self.reached.clear();
+        self.look_back = None;
     }
 
-    /// Of tenants that were served it is known how far; of all others what was known before.
-    fn pass_anew(&mut self, jobs: &[Job]) {
-        for job in jobs {
-            self.reached.remove(&(job.priority, job.tenant));
-        }
-        if self.reached.len() > MOST {
-            self.reached.clear();
-        }
-        self.pass(jobs);
-    }
-
-    fn put_off_look_back(&mut self, took: Duration) {
-        self.look_back = Some(Instant::now() + LOOK_BACK.max(took * LOOK_BACK_SHARE));
-        self.slow = if took > CHEAP {
-            self.slow.saturating_add(1)
+    /// Takes in how long a look from the start took. It is put off by that, and amid litter the table is surveyed meanwhile.
+    fn looked_back(&mut self, took: Duration, cut_off: bool) {
+        self.look_back = Some(Instant::now() + rest(took));
+        if cut_off {
+            self.slow = RUNNING;
+        } else if !is_cheap(took) {
+            self.slow = self.slow.saturating_add(1);
         } else {
-            0
-        };
+            self.slow = 0;
+            self.survey = Survey::default();
+        }
     }
 
-    const fn is_costly(&self) -> bool {
+    const fn is_amid_litter(&self) -> bool {
         self.slow >= RUNNING
     }
 
-    /// How long an empty claim says nothing about jobs that a look from the start would find; `None` if it was one.
+    /// How long an empty claim says nothing about jobs that do not lie after a mark; `None` if it says that there are none.
     pub fn put_off(&self) -> Option<Duration> {
-        let look_back = self.look_back.filter(|_| self.is_costly())?;
-        Some(look_back.saturating_duration_since(Instant::now()))
+        let look_back = self.look_back.filter(|_| self.is_amid_litter())?;
+        let look_back = look_back.saturating_duration_since(Instant::now());
+        Some(look_back.min(self.survey.put_off()))
     }
 }
 
-/// As [`claim`], from where the marks are; from the start when nothing is there, and from time to time. When that takes
-/// long it happens seldom, and until then an empty claim means little: see [`Marks::put_off`].
+/// As [`claim`], from where the marks are; from the start when nothing is there, and from time to time. Amid litter looks
+/// from the start are cut off, what they would find is found by surveying the table, and an empty claim means little:
+/// see [`Marks::put_off`].
 ///
 /// # Errors
 /// As [`claim`].
-pub async fn claim_onward<'c, E>(
-    executor: E,
+pub async fn claim_onward(
+    pool: &PgPool,
     request: &Claim<'_>,
     marks: &mut Marks,
-) -> Result<Claimed, sqlx::Error>
-where
-    E: PgExecutor<'c> + Copy,
-{
-    if marks.look_back.is_some_and(|at| Instant::now() < at) {
-        let claimed = claim_after(executor, request, marks).await?;
-        if !is_full(&claimed, request) && !marks.is_costly() {
+) -> Result<Claimed, sqlx::Error> {
+    let put_off = marks.look_back.is_some_and(|at| Instant::now() < at);
+    if put_off && !marks.is_amid_litter() {
+        let claimed = claim_after(pool, request, marks).await?;
+        if !is_full(&claimed, request) {
             marks.clear();
         }
-        if !claimed.jobs.is_empty() || marks.is_costly() {
+        if !claimed.jobs.is_empty() {
             marks.pass(&claimed.jobs);
             return Ok(claimed);
         }
     }
-    let started = Instant::now();
-    let claimed = claim(executor, request).await;
-    marks.put_off_look_back(started.elapsed());
-    let claimed = claimed?;
-    if marks.is_costly() {
-        marks.pass_anew(&claimed.jobs);
-    } else if is_full(&claimed, request) {
-        marks.reached.clear();
-        marks.pass(&claimed.jobs);
-    } else {
-        marks.clear();
+    if !(put_off && marks.is_amid_litter())
+        && let Some(claimed) = look_back(pool, request, marks).await?
+    {
+        return Ok(claimed);
     }
+    let strays = survey(pool, request, marks).await?;
+    marks.strayed = strays.is_some();
+    let claimed = match strays {
+        Some(strays) => strays,
+        None => claim_after(pool, request, marks).await?,
+    };
+    marks.pass(&claimed.jobs);
     Ok(claimed)
 }
 
@@ -133,65 +151,92 @@ fn is_full(claimed: &Claimed, request: &Claim<'_>) -> bool {
     u32::try_from(claimed.jobs.len()).is_ok_and(|jobs| jobs >= request.limit)
 }
 
-async fn claim_after<'c>(
-    executor: impl PgExecutor<'c>,
+/// Claims from the start; `None` if that took too long and was cut off.
+async fn look_back(
+    pool: &PgPool,
     request: &Claim<'_>,
-    marks: &Marks,
-) -> Result<Claimed, sqlx::Error> {
-    let mut known = Vec::with_capacity(marks.reached.len());
-    for priority in request.priorities {
-        let of_it = marks
-            .reached
-            .range((*priority, TenantId(uuid::Uuid::nil()))..);
-        let of_it = of_it.take_while(|((other, _), _)| other == priority);
-        let mut tenants: Vec<_> = of_it.collect();
-        let served =
-            tenants.partition_point(|((_, tenant), _)| Some(*tenant) <= request.turn.after());
-        tenants.rotate_left(served);
-        let count = u32::try_from(tenants.len().max(1)).unwrap_or(u32::MAX);
-        let share = i64::from(request.limit.div_ceil(count));
-        known.extend(
-            tenants
-                .into_iter()
-                .map(|(key, place)| (*key, *place, share)),
-        );
+    marks: &mut Marks,
+) -> Result<Option<Claimed>, sqlx::Error> {
+    let started = Instant::now();
+    let (result, took) = if marks.slow == 0 {
+        let claimed = claim(pool, request).await;
+        (claimed, started.elapsed())
+    } else {
+        claim_for_a_while(pool, request).await
+    };
+    let cut_off = result.as_ref().is_err_and(is_cut_off);
+    marks.looked_back(took, cut_off);
+    if cut_off {
+        return Ok(None);
     }
-    let rows = sqlx::query_as!(
-        Row,
-        r#"with picked as (
-               select job.ctid
-               from unnest($6::smallint[], $7::uuid[], $8::timestamptz[], $9::uuid[], $10::bigint[])
-                   as known (priority, tenant_id, run_at, id, share)
-               cross join lateral (
-                   select ctid from jobs
-                   where queue = $1 and priority = known.priority and state = 'available'
-                     and tenant_id = known.tenant_id and (run_at, id) > (known.run_at, known.id) and kind = any($2)
-                   order by run_at, id
-                   limit known.share
-                   for update skip locked
-               ) job
-               where not exists (select from queue_pauses where queue_pauses.queue = $1)
-               limit $3
-           )
-           update jobs
-           set state = 'running', attempt = attempt + 1, worker_id = $4, lease_until = now() + $5,
-               started_at = clock_timestamp()
-           where ctid = any(array(select ctid from picked)) and state = 'available'
-           returning id as "id: JobId", tenant_id as "tenant_id: TenantId", kind, queue, priority, args,
-                     attempt, errors, crashes, max_attempts, run_at, created_at, started_at as "started_at!",
-                     request_id, traceparent, parent_id as "parent_id: JobId", children"#,
-        request.queue,
-        request.kinds,
-        i64::from(request.limit),
-        request.worker.0,
-        interval(request.lease),
-        &known.iter().map(|((priority, _), _, _)| *priority).collect::<Vec<_>>(),
-        &known.iter().map(|((_, tenant), _, _)| tenant.0).collect::<Vec<_>>(),
-        &known.iter().map(|(_, (run_at, _), _)| *run_at).collect::<Vec<_>>(),
-        &known.iter().map(|(_, (_, id), _)| id.0).collect::<Vec<_>>(),
-        &known.iter().map(|(_, _, share)| *share).collect::<Vec<_>>(),
-    )
-    .fetch_all(executor)
-    .await?;
-    Ok(request.claimed(rows))
+    let claimed = result?;
+    if marks.is_amid_litter() {
+        // Of tenants that were served it is known how far; of all others what was known before.
+        for job in &claimed.jobs {
+            marks.reached.remove(&(job.priority, job.tenant));
+        }
+        marks.pass(&claimed.jobs);
+    } else if is_full(&claimed, request) {
+        marks.reached.clear();
+        marks.pass(&claimed.jobs);
+    } else {
+        marks.clear();
+    }
+    Ok(Some(claimed))
+}
+
+/// As [`claim`], cut off after [`TRIAL`]; and how long it took without its commit, which waits for the disk.
+async fn claim_for_a_while(
+    pool: &PgPool,
+    request: &Claim<'_>,
+) -> (Result<Claimed, sqlx::Error>, Duration) {
+    let mut took = Duration::ZERO;
+    let claimed = async {
+        let mut transaction = pool.begin().await?;
+        sqlx::query!(
+            "select set_config('statement_timeout', $1, true)",
+            TRIAL.as_millis().to_string()
+        )
+        .fetch_one(&mut *transaction)
+        .await?;
+        let started = Instant::now();
+        let claimed = claim(&mut *transaction, request).await;
+        took = started.elapsed();
+        let claimed = claimed?;
+        transaction.commit().await?;
+        Ok(claimed)
+    }
+    .await;
+    (claimed, took)
+}
+
+/// Claims what strays in the stretch of the table that is due, if one is; `None` if nothing came of it.
+async fn survey(
+    pool: &PgPool,
+    request: &Claim<'_>,
+    marks: &mut Marks,
+) -> Result<Option<Claimed>, sqlx::Error> {
+    if marks.strayed || !marks.survey.put_off().is_zero() {
+        return Ok(None);
+    }
+    let blocks = table_blocks(pool).await?;
+    let Some(stretch) = marks.survey.next(blocks) else {
+        return Ok(None);
+    };
+    let started = Instant::now();
+    match claim_strays(pool, request, marks, &stretch).await {
+        Ok(claimed) => {
+            let full = is_full(&claimed, request);
+            marks.survey.looked(&stretch, started.elapsed(), full);
+            Ok(Some(claimed).filter(|claimed| !claimed.jobs.is_empty()))
+        }
+        Err(error) => {
+            marks.survey.failed(&stretch, started.elapsed());
+            if is_cut_off(&error) {
+                Ok(None)
+            } else {
+                Err(error)
+            }
+        }
+    }
 }

@@ -8,6 +8,7 @@ use super::{
     dedupe::{self, Place, SUPERSEDED},
 };
 use crate::domain::{JobId, TenantId};
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 /// A job whose lease had expired.
@@ -33,13 +34,17 @@ pub struct Rescued {
 /// The code of a job that was discarded because its workers died.
 pub const POISON: &str = "poison";
 
-/// Makes up to `limit` jobs with an expired lease available again, discards them as poison, or cancels those that
+/// Makes up to `limit` jobs whose lease has expired, not before `since`, available again, discards them as poison, or cancels those that
 /// nobody wants any more or whose dedupe key a newer job waits with. In a transaction: the places of those with a key are held by it.
 ///
 /// # Errors
 /// If the database cannot be asked.
-pub async fn rescue(conn: &mut PgConnection, limit: u32) -> Result<Vec<Rescued>, sqlx::Error> {
-    let places = dedupe::places(conn, i64::from(limit)).await?;
+pub async fn rescue(
+    conn: &mut PgConnection,
+    since: Option<DateTime<Utc>>,
+    limit: u32,
+) -> Result<Vec<Rescued>, sqlx::Error> {
+    let places = dedupe::places(conn, since, i64::from(limit)).await?;
     let superseded = places
         .iter()
         .filter(|(_, place)| **place == Place::TakenByNewer);
@@ -53,7 +58,8 @@ pub async fn rescue(conn: &mut PgConnection, limit: u32) -> Result<Vec<Rescued>,
                       crashes + 1 >= max_crashes and cancel_requested_at is null as poisoned,
                       id = any($3::uuid[]) as superseded
                from jobs
-               where lease_until < now() and (dedupe_key is null or id = any($4::uuid[]))
+               where lease_until >= coalesce($8::timestamptz, '-infinity') and lease_until < now()
+                 and (dedupe_key is null or id = any($4::uuid[]))
                order by lease_until, id
                limit $1
                for update skip locked
@@ -94,6 +100,7 @@ pub async fn rescue(conn: &mut PgConnection, limit: u32) -> Result<Vec<Rescued>,
         SUPERSEDED,
         dedupe::MESSAGE,
         CANCELLED,
+        since,
     )
     .fetch_all(conn)
     .await?;

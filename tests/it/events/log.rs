@@ -121,7 +121,7 @@ async fn a_poisoned_job_s_log_ends_with_its_crash_and_its_end() {
         .execute("update jobs set lease_until = now() - interval '1 s', crashes = 2")
         .await;
     let mut conn = case.db.pool().acquire().await.unwrap();
-    assert_eq!(rescue(&mut conn, 10).await.unwrap().len(), 1);
+    assert_eq!(rescue(&mut conn, None, 10).await.unwrap().len(), 1);
     drop(conn);
     assert_eq!(
         told(&case.all().await),

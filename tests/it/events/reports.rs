@@ -18,7 +18,7 @@ impl Case {
             .execute("update jobs set lease_until = now() - interval '1 s'")
             .await;
         let mut conn = self.db.pool().acquire().await.unwrap();
-        assert_eq!(rescue(&mut conn, 10).await.unwrap().len(), 1);
+        assert_eq!(rescue(&mut conn, None, 10).await.unwrap().len(), 1);
     }
 
     fn reporter(&self, lease: Lease) -> (Reporter, CancellationToken) {

@@ -1,7 +1,10 @@
 //! Parents in the queue: what wakes them, and what does not.
 
 use super::*;
-use jobs::queue::{children, look::look};
+use jobs::queue::{
+    children,
+    look::{Since, look},
+};
 
 /// A claimed parent that waits for two children, which are enqueued.
 async fn family(db: &TestDb) -> (NewJob, [NewJob; 2]) {
@@ -51,9 +54,15 @@ async fn parent_that_nobody_woke_is_found_by_the_next_look() {
     let (parent, _) = family(&db).await;
     let queues = ["test".to_owned()];
     let looked = async || {
-        look(db.pool(), &queues, &[], Duration::from_secs(10))
-            .await
-            .unwrap()
+        look(
+            db.pool(),
+            &queues,
+            &[],
+            Duration::from_secs(10),
+            Since::Ever,
+        )
+        .await
+        .unwrap()
     };
     let first = take(&db, 1).await[0].lease;
     end(&db, first, &succeeded()).await.unwrap();

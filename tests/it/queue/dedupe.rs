@@ -300,7 +300,7 @@ async fn come_back(db: &TestDb, lease: Lease, way: &str) -> Option<Settled> {
         },
         "interrupt" => Outcome::Interrupted,
         _ => {
-            assert_eq!(rescue_jobs(db.pool(), 10).await.unwrap().len(), 1);
+            assert_eq!(rescue_jobs(db.pool(), None, 10).await.unwrap().len(), 1);
             return None;
         }
     };
@@ -362,7 +362,7 @@ async fn of_several_that_are_rescued_with_one_key_the_newest_goes_on() {
     started(&db, &other, "rescue").await;
     let plain = new_job(tenant);
     started(&db, &plain, "rescue").await;
-    assert_eq!(rescue_jobs(db.pool(), 10).await.unwrap().len(), 5);
+    assert_eq!(rescue_jobs(db.pool(), None, 10).await.unwrap().len(), 5);
     assert_superseded(&db, &jobs[0]).await;
     assert_superseded(&db, &jobs[1]).await;
     for job in [&jobs[2], &other, &plain] {

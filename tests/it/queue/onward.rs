@@ -118,55 +118,142 @@ async fn empty_claim_means_that_there_is_nothing_also_behind_the_marks() {
     assert!(claims.next(&db, 10).await.is_empty());
 }
 
-/// Makes a claim from the start take long, once.
-async fn slow_claim(db: &TestDb, claims: &mut Claims, limit: u32) -> Vec<Job> {
+/// Makes a look from the start take so long that it is cut off, as litter does.
+async fn cut_off(db: &TestDb, claims: &mut Claims) {
     let mut holder = PgConnection::connect(&db.url()).await.unwrap();
     let lock = sqlx::raw_sql("begin; lock table queue_pauses in access exclusive mode");
     lock.execute(&mut holder).await.unwrap();
-    let waited = async {
+    claims.marks = Marks::default();
+    let look = claims.next(db, 10);
+    let release = async {
         eventually(SOON, async || {
-            let long: bool = db
+            let waits: bool = db
                 .one(
-                    "select coalesce(bool_or(now() - query_start > interval '300 ms'), false) from pg_stat_activity
+                    "select coalesce(bool_or(now() - query_start > interval '500 ms'), false) from pg_stat_activity
                      where datname = current_database() and wait_event_type = 'Lock'",
                 )
                 .await;
-            long.then_some(()).ok_or_else(|| "it does not wait".to_owned())
+            waits.then_some(()).ok_or_else(|| "it does not wait".to_owned())
         })
         .await;
         sqlx::raw_sql("commit").execute(&mut holder).await.unwrap();
     };
-    tokio::join!(claims.next(db, limit), waited).0
+    let (jobs, ()) = tokio::join!(look, release);
+    assert!(jobs.is_empty(), "nothing waits yet");
+    assert!(claims.marks.put_off().is_some(), "it is not amid litter");
 }
 
-#[tokio::test]
-async fn looks_from_the_start_that_take_long_are_had_seldom_and_hide_nothing_for_ever() {
-    let db = TestDb::new().await;
-    let (known, new) = (TenantId::new(), TenantId::new());
-    let mut claims = Claims::new();
-    for _ in 0..2 {
-        backlog(&db, known, 1).await;
-        assert_eq!(slow_claim(&db, &mut claims, 10).await.len(), 1);
-    }
-    assert!(claims.marks.put_off().is_some());
-    let hidden = new_job(new);
-    put(&db, &hidden).await.unwrap();
-    assert!(claims.next(&db, 10).await.is_empty(), "it has looked");
-    backlog(&db, known, 1).await;
-    let next = claims.next(&db, 10).await;
-    assert_eq!(
-        next.len(),
-        1,
-        "whose jobs were seen before is found at once"
-    );
-    assert_eq!(next[0].tenant, known);
+/// Claims until the job comes, without another look from the start.
+async fn comes_amid_litter(db: &TestDb, claims: &mut Claims, job: &NewJob) {
     eventually(SOON, async || {
-        let jobs = claims.next(&db, 10).await;
-        let found = jobs.iter().any(|job| job.lease.job == hidden.id);
+        let jobs = claims.next(db, 10).await;
+        assert!(claims.marks.put_off().is_some(), "it looked from the start");
+        let found = jobs.iter().any(|found| found.lease.job == job.id);
         found
             .then_some(())
             .ok_or_else(|| "not claimed yet".to_owned())
     })
     .await;
-    assert!(claims.marks.put_off().is_none(), "it was quick again");
+}
+
+#[tokio::test]
+async fn amid_litter_a_tenant_is_found_that_had_nothing_before_and_then_served_at_once() {
+    let db = TestDb::new().await;
+    let mut claims = Claims::new();
+    cut_off(&db, &mut claims).await;
+    let tenant = TenantId::new();
+    let first = new_job(tenant);
+    put(&db, &first).await.unwrap();
+    comes_amid_litter(&db, &mut claims, &first).await;
+    let second = new_job(tenant);
+    put(&db, &second).await.unwrap();
+    let next = claims.next(&db, 10).await;
+    assert_eq!(
+        next.len(),
+        1,
+        "whose jobs were seen before waits for nothing"
+    );
+    assert_eq!(next[0].lease.job, second.id);
+}
+
+#[tokio::test]
+async fn amid_litter_a_job_is_found_that_was_committed_late() {
+    let db = TestDb::new().await;
+    let mut claims = Claims::new();
+    cut_off(&db, &mut claims).await;
+    let tenant = TenantId::new();
+    let first = new_job(tenant);
+    put(&db, &first).await.unwrap();
+    comes_amid_litter(&db, &mut claims, &first).await;
+    let late = new_job(tenant);
+    put(&db, &late).await.unwrap();
+    db.execute("update jobs set run_at = run_at - interval '1 hour' where state = 'available'")
+        .await;
+    comes_amid_litter(&db, &mut claims, &late).await;
+}
+
+#[tokio::test]
+async fn amid_litter_jobs_are_found_in_every_part_of_the_table_and_claimed_once() {
+    let db = TestDb::new().await;
+    let (mut one, mut other) = (Claims::new(), Claims::new());
+    cut_off(&db, &mut one).await;
+    cut_off(&db, &mut other).await;
+    // More than the smallest look at the end of the table goes through: 256 blocks.
+    let tenants: Vec<TenantId> = (0..300).map(|_| TenantId::new()).collect();
+    let jobs: Vec<NewJob> = (0..9000).map(|n| new_job(tenants[n % 300])).collect();
+    let mut conn = db.pool().acquire().await.unwrap();
+    for batch in jobs.chunks(1000) {
+        enqueue_many(&mut conn, batch).await.unwrap();
+    }
+    drop(conn);
+    let mut seen = HashSet::new();
+    eventually(SOON, async || {
+        let jobs = [one.next(&db, 100).await, other.next(&db, 100).await].concat();
+        for job in jobs {
+            assert!(seen.insert(job.lease.job), "claimed twice");
+        }
+        (seen.len() == 9000)
+            .then_some(())
+            .ok_or_else(|| format!("{} were claimed", seen.len()))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn paused_queue_is_paused_amid_litter() {
+    let db = TestDb::new().await;
+    let mut claims = Claims::new();
+    cut_off(&db, &mut claims).await;
+    let job = new_job(TenantId::new());
+    put(&db, &job).await.unwrap();
+    pause::pause(db.pool(), "test", "the provider is down")
+        .await
+        .unwrap();
+    for _ in 0..5 {
+        assert!(claims.next(&db, 10).await.is_empty());
+    }
+    assert!(pause::resume(db.pool(), "test").await.unwrap());
+    eventually(SOON, async || {
+        let jobs = claims.next(&db, 10).await;
+        (jobs.len() == 1)
+            .then_some(())
+            .ok_or_else(|| "not claimed yet".to_owned())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn look_from_the_start_that_is_quick_again_ends_the_litter() {
+    let db = TestDb::new().await;
+    let mut claims = Claims::new();
+    cut_off(&db, &mut claims).await;
+    eventually(SOON, async || {
+        claims.next(&db, 10).await;
+        let over = claims.marks.put_off().is_none();
+        over.then_some(())
+            .ok_or_else(|| "it is amid litter still".to_owned())
+    })
+    .await;
+    put(&db, &new_job(TenantId::new())).await.unwrap();
+    assert_eq!(claims.next(&db, 10).await.len(), 1);
 }

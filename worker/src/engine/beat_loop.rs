@@ -38,7 +38,7 @@ pub(super) async fn run(engine: Arc<Engine>) {
             host: &host,
             queues: &queues,
             slots: i32::try_from(engine.config.slots).unwrap_or(i32::MAX),
-            running: i32::try_from(engine.held.all().len()).unwrap_or(i32::MAX),
+            running: i32::try_from(engine.held.count()).unwrap_or(i32::MAX),
             stopping: engine.stopping.is_cancelled(),
             version: env!("CARGO_PKG_VERSION"),
             uptime: started.elapsed(),

@@ -11,7 +11,10 @@ use jobs::{
     },
     telemetry::millis,
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::Instant,
@@ -75,6 +78,9 @@ pub(super) async fn run(engine: Arc<Engine>, queue: &'static str, jobs: mpsc::Se
             }
         };
         retry = FIRST_RETRY;
+        let put_off = marks.put_off();
+        let looks_itself = &engine.queue(queue).looks_itself;
+        looks_itself.store(put_off.is_some(), Ordering::Relaxed);
         count(if claimed.is_empty() { "empty" } else { "jobs" });
         let exhausted = claimed.is_empty();
         more_waits = claimed.len() == asked;
@@ -91,7 +97,6 @@ pub(super) async fn run(engine: Arc<Engine>, queue: &'static str, jobs: mpsc::Se
         }
         drop(slots);
         if exhausted {
-            let put_off = marks.put_off();
             tokio::select! {
                 () = engine.stopping.cancelled() => return,
                 () = engine.queue(queue).wake.notified() => {}

@@ -78,8 +78,17 @@ impl Held {
         }
     }
 
-    pub fn all(&self) -> Vec<Lease> {
-        self.lock().keys().copied().collect()
+    pub fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// The leases that end before then, in the order in which settles take their jobs, too.
+    pub fn due(&self, then: Instant) -> Vec<Lease> {
+        let leases = self.lock();
+        let due = leases.iter().filter(|(_, entry)| entry.until < then);
+        let mut due: Vec<Lease> = due.map(|(lease, _)| *lease).collect();
+        due.sort_unstable_by_key(|lease| (lease.tenant, lease.job));
+        due
     }
 
     /// Takes in a renewal that was sent at `asked_at`: those asked for and not kept are lost.
@@ -151,7 +160,7 @@ mod tests {
         held.expire(start + LENGTH - Duration::from_millis(1));
         assert!(!lost.is_cancelled());
         held.expire(start + LENGTH);
-        assert!(lost.is_cancelled() && held.all().is_empty());
+        assert!(lost.is_cancelled() && held.is_empty());
     }
 
     #[test]
@@ -167,14 +176,27 @@ mod tests {
         );
         held.expire(start + LENGTH);
         assert!(!kept_token.is_cancelled() && gone_token.is_cancelled());
-        assert_eq!(held.all(), [kept]);
+        assert_eq!(held.due(start + LENGTH * 2), [kept]);
+    }
+
+    #[test]
+    fn young_lease_is_not_due_and_those_that_are_come_in_the_order_of_their_jobs() {
+        let (held, start) = (Held::default(), Instant::now());
+        let mut old = [lease(), lease(), lease()];
+        for lease in old {
+            held.add(lease, start, LENGTH);
+        }
+        held.add(lease(), start + LENGTH / 2, LENGTH);
+        old.sort_by_key(|lease| (lease.tenant, lease.job));
+        assert_eq!(held.due(start + LENGTH + LENGTH / 2), old);
+        assert_eq!(held.count(), 4);
     }
 
     #[test]
     fn lease_added_during_a_renewal_is_not_touched_by_it() {
         let (held, early, late, start) = (Held::default(), lease(), lease(), Instant::now());
         held.add(early, start, LENGTH);
-        let asked = held.all();
+        let asked = held.due(start + LENGTH * 2);
         let token = held.add(late, start, LENGTH).lost;
         held.renewed(&asked, &HashSet::new(), start, LENGTH);
         assert!(!token.is_cancelled());

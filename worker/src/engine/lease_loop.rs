@@ -1,4 +1,7 @@
-//! Renews every lease of this process with one statement, three times per lease, and gives up what ran out.
+//! Renews the leases of this process with one statement, each about three times while it lasts, and gives up what ran out.
+//!
+//! Most jobs end before a quarter of their lease has passed. Renewing those too wrote each of them once more, and met the
+//! settles of the same jobs: 13 deadlocks in five minutes at 20,000 jobs a second.
 
 use super::Engine;
 use jobs::queue::lease;
@@ -7,7 +10,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 
 pub(super) async fn run(engine: Arc<Engine>) {
     let length = engine.config.lease;
-    let mut tick = ticks(length / 3);
+    let mut tick = ticks(length / 6);
     // By a clock of its own: while the database hangs, a renewal waits, and a lease must not be believed in meanwhile.
     let mut expiry = ticks(length / 20);
     loop {
@@ -36,7 +39,7 @@ fn ticks(period: Duration) -> Interval {
 
 async fn renew(engine: &Engine) {
     let length = engine.config.lease;
-    let held = engine.held.all();
+    let held = engine.held.due(Instant::now() + length * 3 / 4);
     if held.is_empty() {
         return;
     }

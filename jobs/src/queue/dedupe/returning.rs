@@ -5,6 +5,7 @@ use crate::{
     domain::{JobId, TenantId},
     queue::{Failure, FailureClass, Lease},
 };
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use std::collections::HashMap;
 
@@ -82,18 +83,20 @@ struct Expired {
     ending: bool,
 }
 
-/// The places of up to `limit` jobs that have a key and whose leases have expired, made ready for them to come back. The
+/// The places of up to `limit` jobs that have a key and whose leases have expired, not before `since`, made ready for them to come back. The
 /// jobs are locked.
 pub(in crate::queue) async fn places(
     conn: &mut PgConnection,
+    since: Option<DateTime<Utc>>,
     limit: i64,
 ) -> Result<HashMap<JobId, Place>, sqlx::Error> {
     let seen = sqlx::query!(
         r#"select id as "id: JobId", tenant_id as "tenant: TenantId", kind, dedupe_key as "key!" from jobs
-           where lease_until < now() and dedupe_key is not null
+           where lease_until >= coalesce($2::timestamptz, '-infinity') and lease_until < now() and dedupe_key is not null
            order by lease_until, id
            limit $1"#,
         limit,
+        since,
     )
     .fetch_all(&mut *conn)
     .await?;
