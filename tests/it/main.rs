@@ -47,5 +47,6 @@ mod submit;
 mod support;
 mod tidy;
 mod triage;
+mod versions;
 mod webhooks;
 mod worker;

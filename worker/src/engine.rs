@@ -188,6 +188,20 @@ impl Engine {
         self.limited.store(limited, Ordering::Relaxed);
     }
 
+    /// Takes in whether a queue's claims look for jobs themselves from time to time.
+    fn set_looks_itself(&self, queue: &str, looks: bool) {
+        let looks_itself = &self.queue(queue).looks_itself;
+        looks_itself.store(looks, Ordering::Relaxed);
+        let shown = self.metrics.claims_amid_litter.with_label_values(&[queue]);
+        if looks && shown.get() == 0 {
+            tracing::warn!(
+                queue,
+                "claims step around what vacuum may not remove: is a transaction open for long?"
+            );
+        }
+        shown.set(i64::from(looks));
+    }
+
     fn queue(&self, queue: &str) -> &Queue {
         self.queues
             .get(queue)

@@ -193,7 +193,13 @@ async fn fulfil(engine: &Engine, duty: Duty) -> Result<(), sqlx::Error> {
             Ok(())
         }
         Duty::ExpireApprovals if approvals::any_lapsed(&engine.queue_pool).await? => {
-            in_batches(|| expire_approvals(pool, BATCH)).await
+            let expired = &engine.metrics.approvals_expired_total;
+            in_batches(|| async {
+                expire_approvals(pool, BATCH)
+                    .await
+                    .inspect(|count| expired.inc_by(*count))
+            })
+            .await
         }
         Duty::SweepMemory if memory_items::any_due(&engine.queue_pool).await? => {
             in_batches(|| sweep_memory(pool, BATCH)).await

@@ -9,8 +9,8 @@ use jobs::{
     store::effects,
 };
 use prometheus::{
-    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry,
+    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry,
 };
 use sqlx::PgPool;
 
@@ -41,6 +41,10 @@ pub struct WorkerMetrics {
     pub jobs_rescued_total: IntCounterVec,
     /// Looks into the queue, by what they brought.
     pub claims_total: IntCounterVec,
+    /// Whether claims have to step around what vacuum may not remove (1).
+    pub claims_amid_litter: IntGaugeVec,
+    /// Approvals that nobody decided in time.
+    pub approvals_expired_total: IntCounter,
     /// Time it took to write an attempt's end, retries included, in seconds.
     pub settle_seconds: Histogram,
     /// Jobs in the queue by state, as one worker counted them for all.
@@ -93,6 +97,11 @@ impl WorkerMetrics {
             "Effects that may have been done, and nobody knows: all workers report the same number.",
         )?;
         registry.register(Box::new(effects_unknown.clone()))?;
+        let approvals_expired_total = IntCounter::new(
+            "approvals_expired_total",
+            "Approvals that nobody decided in time.",
+        )?;
+        registry.register(Box::new(approvals_expired_total.clone()))?;
         let listener_alive = IntGauge::new(
             "listener_alive",
             "Whether notifications are heard (1) or the process lives by polling (0).",
@@ -139,6 +148,12 @@ impl WorkerMetrics {
                 "Looks into the queue, by what they brought.",
                 &["queue", "result"],
             )?,
+            claims_amid_litter: gauges(
+                "claims_amid_litter",
+                "Whether claims have to step around what vacuum may not remove (1).",
+                &["queue"],
+            )?,
+            approvals_expired_total,
             settle_seconds,
             queue_depth: gauges(
                 "queue_depth",
@@ -185,6 +200,7 @@ impl WorkerMetrics {
         }
         for queue in queues {
             self.jobs_running.with_label_values(&[queue]);
+            self.claims_amid_litter.with_label_values(&[queue]);
             for result in ["jobs", "empty", "error"] {
                 self.claims_total.with_label_values(&[queue, result]);
             }

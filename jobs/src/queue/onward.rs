@@ -70,6 +70,23 @@ impl Marks {
                 .or_insert(place);
             *reached = place.max(*reached);
         }
+        self.forget_the_oldest();
+    }
+
+    /// Who had no mark gets one at the first of theirs, so that the next claim goes on from there in their order; strays of
+    /// the others lie before their marks.
+    fn pass_strays(&mut self, jobs: &[Job]) {
+        let mut jobs: Vec<&Job> = jobs.iter().collect();
+        jobs.sort_unstable_by_key(|job| (job.run_at, job.lease.job));
+        for job in jobs {
+            let place = (job.run_at, job.lease.job);
+            let key = (job.priority, job.tenant);
+            self.reached.entry(key).or_insert(place);
+        }
+        self.forget_the_oldest();
+    }
+
+    fn forget_the_oldest(&mut self) {
         if self.reached.len() > MOST && self.is_amid_litter() {
             // Those who had something last are the likeliest to have more.
             let mut places: Vec<Place> = self.reached.values().copied().collect();
@@ -139,12 +156,24 @@ pub async fn claim_onward(
     }
     let strays = survey(pool, request, marks).await?;
     marks.strayed = strays.is_some();
-    let claimed = match strays {
-        Some(strays) => strays,
-        None => claim_after(pool, request, marks).await?,
-    };
-    marks.pass(&claimed.jobs);
-    Ok(claimed)
+    if let Some(strays) = strays {
+        marks.pass_strays(&strays.jobs);
+        return Ok(strays);
+    }
+    let started = Instant::now();
+    let claimed = claim_after(pool, request, marks).await;
+    if started.elapsed() > TRIAL {
+        // Others have gone on from these marks for long, and what they left lies behind them now, too.
+        marks.reached.clear();
+    }
+    match claimed {
+        Ok(claimed) => {
+            marks.pass(&claimed.jobs);
+            Ok(claimed)
+        }
+        Err(error) if is_cut_off(&error) => Ok(request.claimed(Vec::new())),
+        Err(error) => Err(error),
+    }
 }
 
 fn is_full(claimed: &Claimed, request: &Claim<'_>) -> bool {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::support::wait::{SOON, eventually};
 use jobs::queue::onward::{Marks, claim_onward};
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, PgPool, postgres::PgPoolOptions};
 
 /// A worker's claims, one after the other.
 struct Claims {
@@ -20,6 +20,10 @@ impl Claims {
     }
 
     async fn next(&mut self, db: &TestDb, limit: u32) -> Vec<Job> {
+        self.next_of(db.pool(), limit).await
+    }
+
+    async fn next_of(&mut self, pool: &PgPool, limit: u32) -> Vec<Job> {
         let kinds = ["test.noop".to_owned()];
         let request = Claim {
             worker: WorkerId::new(),
@@ -31,9 +35,7 @@ impl Claims {
             priorities: &self.turn.priorities(),
             room: &Room::UNLIMITED,
         };
-        let claimed = claim_onward(db.pool(), &request, &mut self.marks)
-            .await
-            .unwrap();
+        let claimed = claim_onward(pool, &request, &mut self.marks).await.unwrap();
         self.turn = claimed.turn;
         claimed.jobs
     }
@@ -215,6 +217,47 @@ async fn amid_litter_jobs_are_found_in_every_part_of_the_table_and_claimed_once(
         (seen.len() == 9000)
             .then_some(())
             .ok_or_else(|| format!("{} were claimed", seen.len()))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn amid_litter_marks_that_became_costly_are_forgotten_and_their_jobs_found_all_the_same() {
+    let db = TestDb::new().await;
+    let mut claims = Claims::new();
+    cut_off(&db, &mut claims).await;
+    let tenant = TenantId::new();
+    let first = new_job(tenant);
+    put(&db, &first).await.unwrap();
+    comes_amid_litter(&db, &mut claims, &first).await;
+    let mut holder = PgConnection::connect(&db.url()).await.unwrap();
+    let lock = sqlx::raw_sql("begin; lock table queue_pauses in access exclusive mode");
+    lock.execute(&mut holder).await.unwrap();
+    let hasty = PgPoolOptions::new().after_connect(|conn, _| {
+        Box::pin(async move {
+            let timeout = sqlx::raw_sql("set statement_timeout = 300");
+            timeout.execute(conn).await.map(|_| ())
+        })
+    });
+    let hasty = hasty.connect(&db.url()).await.unwrap();
+    eventually(SOON, async || {
+        let jobs = claims.next_of(&hasty, 10).await;
+        assert!(jobs.is_empty(), "nothing waits");
+        let forgotten = format!("{:?}", claims.marks).contains("reached: {}");
+        forgotten
+            .then_some(())
+            .ok_or_else(|| "it goes on from its marks".to_owned())
+    })
+    .await;
+    sqlx::raw_sql("commit").execute(&mut holder).await.unwrap();
+    let second = new_job(tenant);
+    put(&db, &second).await.unwrap();
+    eventually(SOON, async || {
+        let jobs = claims.next(&db, 10).await;
+        let found = jobs.iter().any(|found| found.lease.job == second.id);
+        found
+            .then_some(())
+            .ok_or_else(|| "not claimed yet".to_owned())
     })
     .await;
 }

@@ -55,3 +55,25 @@ async fn job_of_a_worker_that_died_long_ago_is_taken_back_although_looks_at_all_
     assert_eq!(finished(&db, &lost).await.state, JobState::Succeeded);
     running.stop().await;
 }
+
+#[tokio::test]
+async fn worker_whose_claims_are_cut_off_says_so_serves_its_jobs_and_says_when_it_is_over() {
+    let db = TestDb::new().await;
+    let mut holder = PgConnection::connect(&db.url()).await.unwrap();
+    let lock = sqlx::raw_sql("begin; lock table queue_pauses in access exclusive mode");
+    lock.execute(&mut holder).await.unwrap();
+    let running = start(&db, &[]).await;
+    let said = |amid: i64| {
+        let gauge = running
+            .metrics
+            .claims_amid_litter
+            .with_label_values(&["test"]);
+        until("it is said", async move || gauge.get() == amid)
+    };
+    said(1).await;
+    sqlx::raw_sql("commit").execute(&mut holder).await.unwrap();
+    let job = put(&db, "plain").await;
+    assert_eq!(finished(&db, &job).await.state, JobState::Succeeded);
+    said(0).await;
+    running.stop().await;
+}

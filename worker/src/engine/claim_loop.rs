@@ -11,10 +11,7 @@ use jobs::{
     },
     telemetry::millis,
 };
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::Instant,
@@ -79,8 +76,7 @@ pub(super) async fn run(engine: Arc<Engine>, queue: &'static str, jobs: mpsc::Se
         };
         retry = FIRST_RETRY;
         let put_off = marks.put_off();
-        let looks_itself = &engine.queue(queue).looks_itself;
-        looks_itself.store(put_off.is_some(), Ordering::Relaxed);
+        engine.set_looks_itself(queue, put_off.is_some());
         count(if claimed.is_empty() { "empty" } else { "jobs" });
         let exhausted = claimed.is_empty();
         more_waits = claimed.len() == asked;
