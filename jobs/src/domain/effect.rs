@@ -8,7 +8,9 @@ mod status;
 
 pub use status::{EffectRefused, EffectStatus, EffectStep};
 
-use super::{ApprovalId, TenantId, action::ActionType, action::canonical_sha256, words::words};
+use super::{
+    ApprovalId, MessageId, TenantId, action::ActionType, action::canonical_sha256, words::words,
+};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -66,6 +68,8 @@ pub fn message_id(tenant: TenantId, key: &[u8; 32], domain: &str) -> String {
 pub struct NewEffect {
     pub key: [u8; 32],
     pub kind: ActionType,
+    /// The mail that it is about.
+    pub about: Option<MessageId>,
     /// sha256 over what is to be done, whatever the key was made of.
     pub payload_hash: [u8; 32],
     pub rendered: Option<Vec<u8>>,

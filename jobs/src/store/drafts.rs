@@ -242,7 +242,7 @@ pub async fn set_status(
     Ok(())
 }
 
-/// Whether an answer to this mail, or to a copy of it, has left or may have left.
+/// Whether an answer to this mail, or to a copy of it, has left or may have left: a draft, or an action's own text.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -256,9 +256,15 @@ pub async fn answered(
         select exists (
             select from messages m
             join messages copy on copy.tenant_id = m.tenant_id and copy.content_hash = m.content_hash
-            join drafts d on d.tenant_id = copy.tenant_id and d.message_id = copy.id
-            where m.tenant_id = $1 and m.id = $2 and d.mode in ('reply', 'reply_all')
-                and d.status in ('sending', 'sent', 'send_unknown')
+            where m.tenant_id = $1 and m.id = $2
+                and (exists (
+                        select from drafts d
+                        where d.tenant_id = $1 and d.message_id = copy.id and d.mode in ('reply', 'reply_all')
+                            and d.status in ('sending', 'sent', 'send_unknown'))
+                    or exists (
+                        select from effects e
+                        where e.tenant_id = $1 and e.about = copy.id and e.type = 'reply' and e.message_id is not null
+                            and e.status in ('in_flight', 'succeeded', 'unknown', 'reconciling', 'needs_human')))
         ) as "answered!"
         "#,
         tenant.0,

@@ -99,8 +99,8 @@ pub async fn insert(
     sqlx::query_scalar!(
         r#"
         insert into effects (tenant_id, id, effect_key, type, rendered, message_id, approval_id, job_id, attempt, request_id,
-            payload_hash)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+            payload_hash, about)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
         on conflict on constraint effects_key do nothing
         returning id as "id: EffectId"
         "#,
@@ -115,6 +115,7 @@ pub async fn insert(
         holder.attempt,
         request_id,
         &effect.payload_hash,
+        effect.about.map(|id| id.0),
     )
     .fetch_optional(conn)
     .await
@@ -277,7 +278,7 @@ pub async fn renew(
         "update effects set status = 'intent', job_id = $3, attempt = $4, error_code = null, updated_at = now(),
              rendered = case when payload_hash = $5 then coalesce(rendered, $6) else $6 end,
              message_id = case when payload_hash = $5 then message_id else $7 end,
-             approval_id = $8, payload_hash = $5
+             approval_id = $8, about = $9, payload_hash = $5
          where tenant_id = $1 and id = $2",
         holder.tenant.0,
         id.0,
@@ -287,6 +288,7 @@ pub async fn renew(
         effect.rendered.as_deref(),
         effect.message_id.as_deref(),
         effect.approval.map(|id| id.0),
+        effect.about.map(|id| id.0),
     )
     .execute(conn)
     .await?;

@@ -74,6 +74,25 @@ async fn a_reply_goes_as_it_was_agreed_to_in_its_thread_and_to_nobody_else() {
         Some("<0@x.example> <1@x.example>")
     );
     assert!(mail.text.contains("The second one."));
+    let body = json!({"mode": "reply", "message_id": message});
+    let request = house
+        .client
+        .request(Method::POST, "/v1/jobs/draft")
+        .header("Idempotency-Key", "a-second-answer")
+        .json(&body);
+    let asked = send(request).await;
+    let drafting = house
+        .client
+        .finished(asked.body["id"].as_str().unwrap())
+        .await;
+    assert_eq!(
+        (
+            &drafting["output"]["outcome"],
+            &drafting["output"]["not_needed"]
+        ),
+        (&json!("not_needed"), &json!("answered")),
+        "{drafting}"
+    );
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ fn mail(tenant: TenantId, subject: &str) -> NewEffect {
     NewEffect {
         key: effect_key(tenant, ActionType::Send, "m1", Identity::Payload(&payload)),
         kind: ActionType::Send,
+        about: None,
         payload_hash: canonical_sha256(&payload),
         rendered: Some(b"secret bytes".to_vec()),
         message_id: Some(format!("<{subject}@acme.example>")),
