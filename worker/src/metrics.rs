@@ -2,11 +2,12 @@
 
 use jobs::{
     db,
+    domain::connection::{ConnectionStatus, Provider},
     queue::{
         listen::Listener,
         stats::{self, LIVE_STATES},
     },
-    store::effects,
+    store::{connections, effects},
 };
 use prometheus::{
     GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
@@ -53,6 +54,8 @@ pub struct WorkerMetrics {
     pub queue_oldest_available_age_seconds: GaugeVec,
     /// Effects that may have been done, and nobody knows: all workers report the same number.
     pub effects_unknown: IntGauge,
+    /// Accounts of users by whether they can be used: all workers report the same numbers.
+    pub connections: IntGaugeVec,
     /// Connections of this process to the database.
     pub db_pool_connections: IntGaugeVec,
     /// Whether notifications are heard (1) or the process lives by polling (0).
@@ -166,6 +169,11 @@ impl WorkerMetrics {
                 "Connections of this process to the database.",
                 &["state"],
             )?,
+            connections: gauges(
+                "connections",
+                "Accounts of users by whether they can be used: all workers report the same numbers.",
+                &["provider", "status"],
+            )?,
             effects_unknown,
             listener_alive,
             llm_mode: gauges(
@@ -227,6 +235,18 @@ impl WorkerMetrics {
         self.listener_alive.set(i64::from(listener.is_alive()));
         self.effects_unknown
             .set(effects::count_unknown(pool).await?);
+        let counted = connections::count(pool).await?;
+        for provider in Provider::ALL {
+            for status in ConnectionStatus::ALL {
+                let count = counted
+                    .iter()
+                    .find(|(of, is, _)| (of, is) == (provider, status))
+                    .map_or(0, |(_, _, count)| *count);
+                self.connections
+                    .with_label_values(&[provider.as_str(), status.as_str()])
+                    .set(count);
+            }
+        }
         let sample = stats::read_sample(pool).await?;
         for queue in queues {
             for state in LIVE_STATES {

@@ -19,8 +19,6 @@ pub(super) const WORKERS: usize = 3;
 const LOOK: Duration = Duration::from_millis(100);
 /// How far the clock of each worker is off, where it can be.
 const SKEWS: [Option<&str>; WORKERS] = [None, Some("+90s"), Some("-45s")];
-/// Where Debian's package `libfaketime` puts it.
-const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 
 /// The APIs first, then the workers.
 pub(super) struct Fleet {
@@ -68,8 +66,8 @@ impl Fleet {
                 variables.push(("WORKER_LEASE_SECONDS", plan.lease.as_secs().to_string()));
                 variables.push(("WORKER_POLL_SECONDS", "0.5".to_owned()));
                 variables.push(("LLM_TESTING_MODE", "true".to_owned()));
-                if let (Some(skew), true) = (SKEWS[place - APIS], can_skew()) {
-                    variables.push(("LD_PRELOAD", FAKETIME.to_owned()));
+                if let (Some(skew), Some(library)) = (SKEWS[place - APIS], faketime()) {
+                    variables.push(("LD_PRELOAD", library));
                     variables.push(("FAKETIME", skew.to_owned()));
                     // Clocks on the wall differ; those that measure durations run as they do everywhere.
                     variables.push(("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()));
@@ -166,9 +164,11 @@ impl Member {
     }
 }
 
-/// Whether clocks can be skewed on this machine.
-pub(super) fn can_skew() -> bool {
-    Path::new(FAKETIME).is_file()
+/// What skews clocks, where Debian's package `libfaketime` puts it; `None` if it is not installed.
+pub(super) fn faketime() -> Option<String> {
+    let arch = std::env::consts::ARCH;
+    let path = format!("/usr/lib/{arch}-linux-gnu/faketime/libfaketimeMT.so.1");
+    Path::new(&path).is_file().then_some(path)
 }
 
 /// An address that stays the API's through all its lives.

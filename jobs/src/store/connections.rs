@@ -314,6 +314,33 @@ pub async fn restore(
     Ok(done.rows_affected() == 1)
 }
 
+/// How many there are of each provider in each status, of all tenants; what there is none of is not named.
+///
+/// # Errors
+/// When the database does not answer, or holds a word this version does not know.
+pub async fn count<'c>(
+    executor: impl PgExecutor<'c>,
+) -> Result<Vec<(Provider, ConnectionStatus, i64)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select provider, status, count(*) as "count!" from connections group by provider, status"#
+    )
+    .fetch_all(executor)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let provider = Provider::parse(&row.provider);
+            let status = ConnectionStatus::parse(&row.status);
+            provider
+                .zip(status)
+                .map(|(provider, status)| (provider, status, row.count))
+                .ok_or_else(|| {
+                    let words = format!("connection {} {}", row.provider, row.status);
+                    sqlx::Error::Decode(words.into())
+                })
+        })
+        .collect()
+}
+
 /// The ids of the keys that secrets are sealed with: a process that lacks one of them cannot work.
 ///
 /// # Errors
