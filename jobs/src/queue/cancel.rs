@@ -99,8 +99,8 @@ async fn finish(conn: &mut PgConnection, tenant: TenantId, job: JobId) -> Result
              args, worker_id, run_at, started_at, created_at, request_id, traceparent, dedupe_key, parent_id, children,
              error_code, error_message)
          select id, tenant_id, kind, queue, 'cancelled', priority, attempt, errors, crashes, max_attempts,
-             args, worker_id, case when run_at = 'infinity' then now() else run_at end, started_at, created_at, request_id,
-             traceparent, dedupe_key, parent_id, children, $3, 'The job was cancelled while it waited.'
+             args, worker_id, run_at, started_at, created_at, request_id, traceparent,
+             dedupe_key, parent_id, children, $3, 'The job was cancelled while it waited.'
          from removed",
         tenant.0,
         job.0,
