@@ -1,5 +1,6 @@
 //! What a user says of an account is checked field by field, its secret is kept sealed, and a colleague sees none of it.
 
+mod encrypted;
 mod tested;
 
 use crate::{

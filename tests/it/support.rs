@@ -6,6 +6,7 @@ pub(crate) mod aiosmtpd;
 pub(crate) mod binaries;
 pub(crate) mod boards;
 pub(crate) mod caller;
+pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod corpus;

@@ -13,7 +13,7 @@ use crate::{
         Client, TestDb,
         client::{Answer, send},
         eventually,
-        system::{TestApi, Worker, metric},
+        system::{TestApi, Variables, Worker, metric},
         wait::SOON,
     },
 };
@@ -60,11 +60,17 @@ impl House {
 
     /// May reach the sink, which is on this machine.
     pub(crate) async fn worker(&self) -> Worker {
-        let variables = [
+        self.worker_with(&[]).await
+    }
+
+    /// The same with further variables.
+    pub(crate) async fn worker_with(&self, more: Variables<'_>) -> Worker {
+        let mut variables = vec![
             ("LLM_TESTING_MODE", "true"),
             ("CREDENTIAL_KEYS", KEYS),
             ("OUTBOUND_ALLOW_PRIVATE", "true"),
         ];
+        variables.extend(more);
         Worker::spawn_with(&self.db, &variables).await
     }
 

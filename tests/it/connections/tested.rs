@@ -22,7 +22,7 @@ async fn ask(client: &Client, connection: &str) -> Answer {
 }
 
 /// What the test of it finds.
-async fn tested(house: &House, connection: &str) -> Value {
+pub(super) async fn tested(house: &House, connection: &str) -> Value {
     let asked = ask(&house.client, connection).await;
     assert_eq!(asked.status, 202, "{}", asked.text);
     assert_eq!(asked.body["kind"], "connection.test");
@@ -41,7 +41,7 @@ async fn status(house: &House, connection: &str) -> String {
     found.body["status"].as_str().unwrap().to_owned()
 }
 
-fn found(what: &str, code: Option<&str>) -> Value {
+pub(super) fn found(what: &str, code: Option<&str>) -> Value {
     json!({"what": what, "ok": code.is_none(), "code": code})
 }
 

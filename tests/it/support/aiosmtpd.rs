@@ -1,8 +1,10 @@
 //! A real mail server for one test: [`Aiosmtpd`] keeps what it gets as files, which the test reads, and misbehaves as told.
 
+use super::certificates::Certificates;
 use dev::smtp_sink::Received;
 use serde_json::Value;
 use std::{
+    ffi::OsStr,
     fs,
     io::{BufRead, BufReader},
     path::Path,
@@ -21,10 +23,21 @@ pub(crate) struct Aiosmtpd {
 
 impl Aiosmtpd {
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Speaks encrypted only, in the one way or the other.
+    pub(crate) fn start_encrypted(security: &str, certificates: &Certificates) -> Self {
+        let (certificate, key) = (certificates.certificate(), certificates.key());
+        Self::start_with(&[security.as_ref(), certificate.as_os_str(), key.as_os_str()])
+    }
+
+    fn start_with(args: &[&OsStr]) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the mails");
         let mut child = Command::new("python3")
             .arg(SCRIPT)
             .arg(folder.path())
+            .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -1,5 +1,6 @@
 """A real mail server for one test. Keeps each mail as a file in the folder given, and misbehaves as the folder's file `faults`
-says: a line for a connection. Writes its port to stdout.
+says: a line for a connection. Writes its port to stdout. Given `tls` or `starttls`, a certificate and its key, it speaks
+encrypted only.
 
 refuse: every recipient is refused; defer: come back later; drop: kept, and hung up before the reply; stall: kept, and no reply.
 """
@@ -7,6 +8,7 @@ refuse: every recipient is refused; defer: come back later; drop: kept, and hung
 import asyncio
 import json
 import pathlib
+import ssl
 import sys
 
 from aiosmtpd.smtp import SMTP, AuthResult
@@ -63,6 +65,13 @@ def let_in(server, session, envelope, mechanism, data):
 
 
 async def main():
+    security, context = "none", None
+    if len(sys.argv) > 2:
+        security = sys.argv[2]
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(sys.argv[3], sys.argv[4])
+    later = context if security == "starttls" else None
+
     def greet():
         return SMTP(
             Keeper(),
@@ -70,9 +79,12 @@ async def main():
             timeout=600,
             authenticator=let_in,
             auth_require_tls=False,
+            tls_context=later,
+            require_starttls=later is not None,
         )
 
-    server = await asyncio.get_running_loop().create_server(greet, "127.0.0.1", 0)
+    at_once = context if security == "tls" else None
+    server = await asyncio.get_running_loop().create_server(greet, "127.0.0.1", 0, ssl=at_once)
     print(server.sockets[0].getsockname()[1], flush=True)
     await asyncio.Event().wait()
 

@@ -1,0 +1,121 @@
+//! Lines to mail servers are encrypted as the account says, and to nobody else: seen from a real Dovecot and aiosmtpd with
+//! certificates of their own.
+
+use super::tested::{found, tested};
+use crate::{
+    actions::{approved::approval_in, sending::House},
+    support::{
+        aiosmtpd::Aiosmtpd,
+        certificates::Certificates,
+        dovecot::{Dovecot, PASSWORD, USER},
+    },
+};
+use serde_json::{Value, json};
+use std::net::TcpListener;
+
+/// Servers that speak encrypted only, and an account there.
+struct Servers {
+    certificates: Certificates,
+    dovecot: Dovecot,
+    aiosmtpd: Aiosmtpd,
+    house: House,
+}
+
+impl Servers {
+    async fn start(security: &str) -> Self {
+        let certificates = Certificates::new();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|free| free.local_addr())
+            .expect("a free port")
+            .port();
+        let dovecot = Dovecot::start_with(&format!(
+            "ssl = required\nssl_cert = <{}\nssl_key = <{}\n\
+            service imap-login {{\n  inet_listener imaps {{\n    port = {port}\n    ssl = yes\n  }}\n}}\n",
+            certificates.certificate().display(),
+            certificates.key().display(),
+        ))
+        .await;
+        let aiosmtpd = Aiosmtpd::start_encrypted(security, &certificates);
+        let at = |port: u16| json!({"host": "localhost", "port": port, "security": security});
+        let imap = if security == "tls" {
+            port
+        } else {
+            dovecot.port
+        };
+        let house = House::open_with(|account| {
+            account["smtp"] = at(aiosmtpd.port);
+            account["imap"] = at(imap);
+            account["username"] = Value::from(USER);
+            account["password"] = Value::from(PASSWORD);
+        })
+        .await;
+        Self {
+            certificates,
+            dovecot,
+            aiosmtpd,
+            house,
+        }
+    }
+}
+
+#[tokio::test]
+async fn mail_is_sent_and_filed_over_encrypted_lines_from_the_first_byte_or_by_starttls() {
+    for security in ["tls", "starttls"] {
+        let servers = Servers::start(security).await;
+        let authority = servers.certificates.authority();
+        let _worker = servers
+            .house
+            .worker_with(&[("SSL_CERT_FILE", &authority)])
+            .await;
+        let approval = servers.house.written("Hello").await;
+        servers.house.agree(&approval).await;
+        approval_in(&servers.house.client, &approval, "executed").await;
+        let received = servers.aiosmtpd.received();
+        assert_eq!(received.len(), 1, "{security}");
+        let kept = servers.dovecot.kept();
+        let folders: Vec<&str> = kept.iter().map(|mail| mail.folder.as_str()).collect();
+        assert_eq!(folders, ["Sent"], "{security}: {}", servers.dovecot.log());
+        let log = servers.dovecot.log();
+        let logins: Vec<&str> = log.lines().filter(|line| line.contains("Login:")).collect();
+        assert!(!logins.is_empty(), "{log}");
+        assert!(logins.iter().all(|line| line.contains("TLS")), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_nobody_vouches_for_learns_no_password() {
+    for security in ["tls", "starttls"] {
+        let servers = Servers::start(security).await;
+        let somebody = Certificates::new();
+        let _worker = servers
+            .house
+            .worker_with(&[("SSL_CERT_FILE", &somebody.authority())])
+            .await;
+        let output = tested(&servers.house, &servers.house.connection).await;
+        let both = json!([
+            found("smtp", Some("smtp_unreachable")),
+            found("imap", Some("imap_tls")),
+        ]);
+        assert_eq!(output["tried"], both, "{security}");
+        assert!(!servers.dovecot.log().contains("Login:"));
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_offers_no_starttls_is_told_nothing_in_the_clear() {
+    let dovecot = Dovecot::start().await;
+    let house = House::open_with(|account| {
+        account["smtp"]["security"] = Value::from("starttls");
+        account["imap"] =
+            json!({"host": "127.0.0.1", "port": dovecot.port, "security": "starttls"});
+        account["username"] = Value::from(USER);
+        account["password"] = Value::from(PASSWORD);
+    })
+    .await;
+    let _worker = house.worker().await;
+    let output = tested(&house, &house.connection).await;
+    let neither = Some("encryption_not_offered");
+    let both = json!([found("smtp", neither), found("imap", neither)]);
+    assert_eq!(output["tried"], both);
+    assert!(!dovecot.log().contains("Login:"));
+}
