@@ -2,7 +2,10 @@
 
 use super::{approved::approval_in, desk::trust, done};
 use crate::{
-    approvals::{decide, seed::propose_action},
+    approvals::{
+        decide,
+        seed::{propose_about, propose_action},
+    },
     drafts::written::message,
     schedule::{self, waiting},
     support::{
@@ -188,4 +191,36 @@ async fn a_snoozed_mail_waits_in_the_queue_even_if_it_asked_for_nothing() {
     let nowhere = json!({"actions": [{"type": "snooze", "payload": {"until": "next_week"}}]});
     let output = done(&client, &nowhere).await;
     assert_eq!(output["actions"][0]["error"]["code"], "no_mail", "{output}");
+}
+
+#[tokio::test]
+async fn a_snooze_is_taken_back_and_what_it_had_put_into_the_queue_is_gone() {
+    let db = TestDb::new().await;
+    let api = TestApi::start(&db).await;
+    let client = api.sign_in(&db).await;
+    let _worker = Worker::spawn(&db).await;
+    for (subject, asked_for_something, state) in
+        [("Plan", false, "dismissed"), ("Lunch", true, "queued")]
+    {
+        let mail = message(&client, subject).await;
+        let mail = mail.as_str().unwrap();
+        db.execute("delete from action_items").await;
+        if asked_for_something {
+            waiting(&db, &client, subject).await;
+            db.execute(&format!("update action_items set message_id = '{mail}'"))
+                .await;
+        }
+        let until = json!({"until": "next_week"});
+        let kind = ActionType::Snooze;
+        let approval = propose_about(&db, client.tenant, kind, &until, mail.parse().unwrap()).await;
+        assert_eq!(decide(&client, &approval, "approve", 1).await.status, 200);
+        approval_in(&client, &approval, "executed").await;
+        let is = async || -> String {
+            db.one("select string_agg(concat_ws(' ', state, defer_until is null), ', ') from action_items")
+                .await
+        };
+        assert_eq!(is().await, "deferred f", "{subject}");
+        undone(&client, &approval).await;
+        assert_eq!(is().await, format!("{state} t"), "{subject}");
+    }
 }
