@@ -44,20 +44,20 @@ pub(crate) async fn handed_in(db: &TestDb, tenant: TenantId, text: &str) -> Mess
 }
 
 /// A house, the mail in its mailbox with another beside it, and its name with us.
-async fn with_mail(dovecot: &Dovecot, house: &House) -> MessageId {
+pub(super) async fn with_mail(dovecot: &Dovecot, house: &House) -> MessageId {
     dovecot.deliver("INBOX", MAIL);
     dovecot.deliver("INBOX", OTHER);
     handed_in(&house.db, house.client.tenant, MAIL).await
 }
 
-fn offer(dovecot: &Dovecot) -> Vec<Kept> {
+pub(super) fn offer(dovecot: &Dovecot) -> Vec<Kept> {
     let all = dovecot.kept();
     all.into_iter()
         .filter(|kept| kept.text.contains("<offer.1@"))
         .collect()
 }
 
-fn other(dovecot: &Dovecot) -> Kept {
+pub(super) fn other(dovecot: &Dovecot) -> Kept {
     let all = dovecot.kept();
     let mut others = all
         .into_iter()
@@ -68,14 +68,19 @@ fn other(dovecot: &Dovecot) -> Kept {
 }
 
 /// One action, agreed to by a person and carried out; the id of its approval.
-async fn agreed(house: &House, kind: ActionType, params: &Value, message: MessageId) -> String {
+pub(super) async fn agreed(
+    house: &House,
+    kind: ActionType,
+    params: &Value,
+    message: MessageId,
+) -> String {
     let tenant = house.client.tenant;
     let id = propose_about(&house.db, tenant, kind, params, message).await;
     house.agree(&id).await;
     id
 }
 
-async fn undone(house: &House, approval: &str, status: &str) -> Value {
+pub(super) async fn undone(house: &House, approval: &str, status: &str) -> Value {
     let asked = decide(&house.client, approval, "undo", 1).await;
     assert_eq!(asked.status, 200, "{}", asked.text);
     approval_in(&house.client, approval, status).await
