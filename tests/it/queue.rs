@@ -23,7 +23,7 @@ use jobs::{
         enqueue::enqueue,
         lease,
         look::{Since, look},
-        pause, read, settle,
+        pause, read, settle, settle_succeeded,
     },
 };
 use serde_json::json;
@@ -303,20 +303,33 @@ async fn ghost_of_a_rescued_attempt_writes_nothing() {
         (1, ghost.attempt, false)
     );
 
-    for outcome in [
-        succeeded(),
-        Outcome::Retried {
-            delay: Duration::ZERO,
-        },
-        Outcome::Discarded,
-        Outcome::Interrupted,
-    ] {
-        let error = end(&db, ghost, &outcome).await.unwrap_err();
-        assert!(matches!(error, SettleError::LeaseLost { .. }), "{error}");
-    }
+    let refused = async || {
+        for outcome in [
+            succeeded(),
+            Outcome::Retried {
+                delay: Duration::ZERO,
+            },
+            Outcome::Discarded,
+            Outcome::Interrupted,
+        ] {
+            let error = end(&db, ghost, &outcome).await.unwrap_err();
+            assert!(matches!(error, SettleError::LeaseLost { .. }), "{error}");
+        }
+    };
+    refused().await;
     let owner = take(&db, 1).await[0].lease;
-    let error = end(&db, ghost, &succeeded()).await.unwrap_err();
-    assert!(matches!(error, SettleError::LeaseLost { .. }), "{error}");
+    refused().await;
+    let output = json!("of the ghost");
+    let together = [(ghost, &output)];
+    let written = settle_succeeded(db.pool(), ghost.worker, "job.succeeded", &together)
+        .await
+        .unwrap();
+    assert_eq!(written, HashSet::new());
+    db.execute("update jobs set lease_until = 'tomorrow'").await;
+    let kept = lease::renew(db.pool(), &[ghost], LEASE).await.unwrap();
+    assert_eq!(kept, HashSet::new());
+    let untouched: bool = db.one("select lease_until = 'tomorrow' from jobs").await;
+    assert!(untouched, "a ghost keeps the lease of its follower alive");
     let kept = lease::renew(db.pool(), &[ghost, owner], LEASE)
         .await
         .unwrap();
