@@ -72,7 +72,7 @@ create table sessions (
     idle_timeout interval not null check (idle_timeout > interval '0'),
     idle_expires_at timestamptz not null,
     revoked_at timestamptz,
-    revoke_reason text check (revoke_reason in ('logout', 'revoked', 'reuse', 'excess', 'password', 'admin')),
+    revoke_reason text check (revoke_reason in ('logout', 'revoked', 'reuse', 'excess', 'admin')),
     ip inet,
     user_agent text check (length(user_agent) <= 256),
     primary key (tenant_id, id),
