@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use dev::{bench, chaos, database, test, triage, up};
+use dev::{bench, chaos, database, schema, test, triage, up};
 use std::process::ExitCode;
 
 /// As in the services: the benches run the worker's engine in this binary.
@@ -46,6 +46,8 @@ enum Command {
     },
     /// Print the token of a new development session.
     Session,
+    /// Write migrations/schema.sql: the schema as the migrations leave it.
+    Schema,
 }
 
 #[tokio::main]
@@ -69,5 +71,6 @@ async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Chaos(args) => Box::pin(chaos::run(args)).await?,
         Command::Psql { args } => database::psql(args).await?,
         Command::Session => database::session().await?,
+        Command::Schema => schema::run().await?,
     })
 }
