@@ -50,7 +50,7 @@ impl ApiConfig {
             ),
         };
         if sessions.idle > sessions.absolute {
-            env.fault(
+            env.reject(
                 "SESSION_IDLE_SECONDS",
                 "is longer than SESSION_ABSOLUTE_SECONDS",
                 "1800",
@@ -86,7 +86,7 @@ fn operator_tenant(env: &mut Env) -> Option<TenantSlug> {
     let slug = env.optional(NAME, "acme")?;
     let parsed = TenantSlug::parse(&slug);
     if parsed.is_err() {
-        env.fault(NAME, "is not a tenant's short name", "acme");
+        env.reject(NAME, "is not a tenant's short name", "acme");
     }
     parsed.ok()
 }
@@ -106,7 +106,7 @@ mod tests {
             ("SESSION_ABSOLUTE_SECONDS", "600"),
         ]);
         let error = ApiConfig::from_env(env).unwrap_err();
-        let names: Vec<&str> = error.faults.iter().map(|fault| fault.name).collect();
+        let names: Vec<&str> = error.invalid.iter().map(|variable| variable.name).collect();
         assert_eq!(
             names,
             [

@@ -34,7 +34,7 @@ impl Config {
         let forced = forced.and_then(|value| {
             value
                 .parse()
-                .map_err(|problem: String| env.fault("POSTROOM_POSTGRES", problem, "pip"))
+                .map_err(|problem: String| env.reject("POSTROOM_POSTGRES", problem, "pip"))
                 .ok()
         });
         let url = "postgres://postroom@localhost/postroom";

@@ -70,7 +70,7 @@ impl KeyRing {
         match Self::parse(&text) {
             Ok(ring) => Some(ring),
             Err(problem) => {
-                env.fault(NAME, problem, EXAMPLE);
+                env.reject(NAME, problem, EXAMPLE);
                 None
             }
         }

@@ -47,7 +47,7 @@ impl WorkerConfig {
         let listen = pool.for_listening(&mut env);
         let slots: u32 = env.parse_or("WORKER_SLOTS", 16, "a number of jobs", "16");
         if !(1..=10_000).contains(&slots) {
-            env.fault("WORKER_SLOTS", "is not between 1 and 10000", "16");
+            env.reject("WORKER_SLOTS", "is not between 1 and 10000", "16");
         }
         let config = Self {
             pool,
@@ -90,7 +90,7 @@ fn draft_floor(env: &mut Env) -> Confidence {
         "medium" => Confidence::Medium,
         "high" => Confidence::High,
         _ => {
-            env.fault(NAME, "is neither medium nor high", "medium");
+            env.reject(NAME, "is neither medium nor high", "medium");
             Confidence::Medium
         }
     }

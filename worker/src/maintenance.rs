@@ -14,10 +14,7 @@ use jobs::{
     },
 };
 use prometheus::IntCounter;
-use queue::runtime::{
-    duty::{Duty, PruneFinished, SampleQueues, in_batches},
-    engine::Engine,
-};
+use queue::runtime::duty::{Duty, DutyContext, PruneFinished, SampleQueues, in_batches};
 use std::time::Duration;
 
 const BATCH: u32 = 500;
@@ -99,8 +96,8 @@ impl Duty for Maintenance {
         }
     }
 
-    async fn run(&self, engine: &Engine) -> Result<(), sqlx::Error> {
-        let pool = &engine.pool;
+    async fn run(&self, context: &DutyContext) -> Result<(), sqlx::Error> {
+        let pool = &context.pool;
         match self.task {
             Task::PurgeCheckpoints => llm_checkpoints::purge(&mut *pool.acquire().await?)
                 .await
@@ -122,15 +119,15 @@ impl Duty for Maintenance {
             }
             // Asked first, for a transaction that finds nothing is four statements.
             Task::LoseEffects => {
-                if effects::any_open(&engine.queue_pool).await? {
+                if effects::any_open(&context.queue_pool).await? {
                     in_batches(BATCH, || effect_commands::lose(pool, BATCH)).await?;
                 }
-                if approvals::any_in_hand(&engine.queue_pool).await? {
+                if approvals::any_in_hand(&context.queue_pool).await? {
                     in_batches(BATCH, || execute::abandon(pool, BATCH)).await?;
                 }
                 Ok(())
             }
-            Task::ExpireApprovals if approvals::any_lapsed(&engine.queue_pool).await? => {
+            Task::ExpireApprovals if approvals::any_lapsed(&context.queue_pool).await? => {
                 in_batches(BATCH, || async {
                     expire_approvals(pool, BATCH)
                         .await
@@ -138,10 +135,10 @@ impl Duty for Maintenance {
                 })
                 .await
             }
-            Task::SweepMemory if memory_items::any_due(&engine.queue_pool).await? => {
+            Task::SweepMemory if memory_items::any_due(&context.queue_pool).await? => {
                 in_batches(BATCH, || sweep_memory(pool, BATCH)).await
             }
-            Task::ExpireBlocks if schedule_blocks::any_past(&engine.queue_pool).await? => {
+            Task::ExpireBlocks if schedule_blocks::any_past(&context.queue_pool).await? => {
                 in_batches(BATCH, || expire_blocks(pool, BATCH)).await
             }
             Task::ExpireApprovals | Task::SweepMemory | Task::ExpireBlocks => Ok(()),

@@ -107,7 +107,7 @@ fn stop_on_signals(engine: &Arc<Engine>) -> anyhow::Result<()> {
         let grace = engine.config.grace;
         tracing::info!(
             grace_seconds = grace.as_secs_f64(),
-            running = engine.held.count(),
+            running = engine.leases.count(),
             "stopping"
         );
         engine.stopping.cancel();

@@ -1,42 +1,42 @@
-//! Typed reads of environment variables. Every fault is collected, so that one start names them all.
+//! [`Env`]: typed reads of environment variables, which report all invalid variables together.
 //!
-//! See [`Env`]. Never prints a value: a secret in the wrong variable must not end up in a log.
+//! Never prints a value: a secret in the wrong variable must not end up in a log.
 
 use secrecy::SecretString;
 use std::{collections::HashMap, fmt, str::FromStr, time::Duration};
 
-/// The variables of one process and the faults found in them so far.
+/// The variables of a process, and those found invalid so far.
 ///
-/// Readers return a stand-in after a fault, so that the remaining variables are read too; [`Env::finish`] turns any
-/// fault into an error, so a stand-in is never used.
+/// A reader returns a placeholder for an invalid variable, so that the remaining variables are read too. [`Env::finish`] then
+/// fails, so a placeholder is never used.
 pub struct Env {
     vars: HashMap<String, Option<String>>,
-    faults: Vec<Fault>,
+    invalid: Vec<InvalidVariable>,
 }
 
-/// One variable that cannot be used.
+/// A variable that is missing or invalid.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct InvalidVariable {
     pub name: &'static str,
-    /// What is wrong, without the value.
+    /// Completes the sentence that starts with the name, without the value: "is not set".
     pub problem: String,
     pub example: &'static str,
 }
 
-/// All faults of a configuration.
+/// All invalid variables of a process.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigError {
-    pub faults: Vec<Fault>,
+    pub invalid: Vec<InvalidVariable>,
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the configuration cannot be used:")?;
-        for Fault {
+        write!(f, "the configuration is invalid:")?;
+        for InvalidVariable {
             name,
             problem,
             example,
-        } in &self.faults
+        } in &self.invalid
         {
             write!(f, "\n  {name}: {problem} (example: {name}={example})")?;
         }
@@ -45,18 +45,18 @@ impl fmt::Display for ConfigError {
 }
 
 impl Env {
-    /// The variables of this process.
+    /// Reads the variables of this process.
     pub fn from_process() -> Self {
         let vars = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok())))
             .collect();
         Self {
             vars,
-            faults: Vec::new(),
+            invalid: Vec::new(),
         }
     }
 
-    /// Given variables, for tests.
+    /// Takes the given variables, for tests.
     pub fn from_vars<'a>(vars: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let vars = vars
             .into_iter()
@@ -64,45 +64,47 @@ impl Env {
             .collect();
         Self {
             vars,
-            faults: Vec::new(),
+            invalid: Vec::new(),
         }
     }
 
-    /// The variable's value; unset and blank are the same.
+    /// Returns the trimmed value; `None` if it is unset or blank.
     pub fn optional(&mut self, name: &'static str, example: &'static str) -> Option<String> {
         match self.vars.get(name) {
             None => None,
             Some(Some(value)) if value.trim().is_empty() => None,
             Some(Some(value)) => Some(value.trim().to_owned()),
             Some(None) => {
-                self.fault(name, "is not UTF-8", example);
+                self.reject(name, "is not UTF-8", example);
                 None
             }
         }
     }
 
+    /// Returns the value, or the default if it is unset.
     pub fn text_or(&mut self, name: &'static str, default: &str, example: &'static str) -> String {
         self.optional(name, example)
             .unwrap_or_else(|| default.to_owned())
     }
 
-    /// A value that must be there.
+    /// Returns a value that must be set.
     pub fn required(&mut self, name: &'static str, example: &'static str) -> String {
-        let faults = self.faults.len();
+        let invalid = self.invalid.len();
         self.optional(name, example).unwrap_or_else(|| {
-            if self.faults.len() == faults {
-                self.fault(name, "is not set", example);
+            if self.invalid.len() == invalid {
+                self.reject(name, "is not set", example);
             }
             String::new()
         })
     }
 
-    /// A value that must be there and must never be printed.
+    /// Returns a value that must be set and must never be printed.
     pub fn secret(&mut self, name: &'static str, example: &'static str) -> SecretString {
         self.required(name, example).into()
     }
 
-    /// `what` completes the sentence "is not …", for example "a socket address".
+    /// Parses the value, or returns the default if it is unset. `what` completes the sentence "is not …", for example "a
+    /// socket address".
     pub fn parse_or<T: FromStr>(
         &mut self,
         name: &'static str,
@@ -114,12 +116,12 @@ impl Env {
             return default;
         };
         value.parse().unwrap_or_else(|_| {
-            self.fault(name, format!("is not {what}"), example);
+            self.reject(name, format!("is not {what}"), example);
             default
         })
     }
 
-    /// A span of time in seconds, fractions allowed, above zero and at most a year.
+    /// Reads a duration in seconds, with fractions, above zero and at most a year.
     pub fn seconds_or(
         &mut self,
         name: &'static str,
@@ -130,7 +132,7 @@ impl Env {
         if seconds.is_finite() && seconds > 0.0 && seconds <= 31_536_000.0 {
             Duration::from_secs_f64(seconds)
         } else {
-            self.fault(
+            self.reject(
                 name,
                 "is not a number of seconds above zero and at most a year",
                 example,
@@ -139,30 +141,36 @@ impl Env {
         }
     }
 
-    /// A switch: `true`, `false`, `1` or `0`; unset is off. Anything else is a fault, not a guess.
+    /// Reads a switch: `true`, `false`, `1` or `0`; unset is off, and any other value is invalid.
     pub fn switch(&mut self, name: &'static str) -> bool {
         match self.optional(name, "true").as_deref() {
             None | Some("false" | "0") => false,
             Some("true" | "1") => true,
             Some(_) => {
-                self.fault(name, "is neither true nor false", "true");
+                self.reject(name, "is neither true nor false", "true");
                 false
             }
         }
     }
 
-    pub fn fault(&mut self, name: &'static str, problem: impl Into<String>, example: &'static str) {
-        self.faults.push(Fault {
+    /// Reports a variable as invalid; `problem` is as in [`InvalidVariable`].
+    pub fn reject(
+        &mut self,
+        name: &'static str,
+        problem: impl Into<String>,
+        example: &'static str,
+    ) {
+        self.invalid.push(InvalidVariable {
             name,
             problem: problem.into(),
             example,
         });
     }
 
-    /// Refuses `DEV_MODE`: what makes a developer's life easy lives in `cargo dev` and is not linked in here.
+    /// Rejects `DEV_MODE`: development helpers are part of `cargo dev` and are not linked into the other binaries.
     pub fn refuse_dev_mode(&mut self) {
         if self.switch("DEV_MODE") {
-            self.fault(
+            self.reject(
                 "DEV_MODE",
                 "is only for `cargo dev`; this binary has no development helpers",
                 "false",
@@ -170,16 +178,16 @@ impl Env {
         }
     }
 
-    /// `value`, unless any variable was at fault.
+    /// Returns `value` if all variables are valid.
     ///
     /// # Errors
-    /// All the faults together.
+    /// All invalid variables together.
     pub fn finish<T>(self, value: T) -> Result<T, ConfigError> {
-        if self.faults.is_empty() {
+        if self.invalid.is_empty() {
             Ok(value)
         } else {
             Err(ConfigError {
-                faults: self.faults,
+                invalid: self.invalid,
             })
         }
     }
@@ -190,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_faults_are_reported_together_without_values() {
+    fn invalid_variables_are_reported_together_without_their_values() {
         let mut env = Env::from_vars([
             ("PORT", "hunter2"),
             ("LEASE", "-1"),
@@ -204,7 +212,7 @@ mod tests {
         let text = env.finish(()).unwrap_err().to_string();
         assert_eq!(
             text,
-            "the configuration cannot be used:\
+            "the configuration is invalid:\
              \n  PORT: is not a port (example: PORT=8080)\
              \n  LEASE: is not a number of seconds above zero and at most a year (example: LEASE=30)\
              \n  SWITCH: is neither true nor false (example: SWITCH=true)\
@@ -213,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_stand_where_nothing_is_set() {
+    fn unset_variables_have_their_defaults() {
         let mut env = Env::from_vars([("LEASE", "0.5")]);
         assert_eq!(
             env.seconds_or("LEASE", Duration::from_secs(30), "30"),

@@ -1,6 +1,4 @@
-//! What every part stands on: identifiers, the clock, the environment, the database pool, logging.
-//!
-//! Start with [`db::connect`] and [`env::Env`]. Knows nothing of queues, email or HTTP.
+#![doc = include_str!("../README.md")]
 
 pub mod clock;
 pub mod db;

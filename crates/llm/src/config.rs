@@ -73,7 +73,7 @@ impl LlmConfig {
             }
             Some(_) => {
                 // Neither guess is safe: one sends mail to a provider, the other answers it from files.
-                env.fault(MODE, "is neither true nor false", "true");
+                env.reject(MODE, "is neither true nor false", "true");
                 Self::Testing { fixtures: None }
             }
         }
@@ -91,7 +91,7 @@ impl LlmConfig {
 fn refuse_in_production(env: &mut Env) {
     let environment = env.optional(ENVIRONMENT, "production");
     if environment.is_some_and(|name| matches!(&*name.to_lowercase(), "production" | "prod")) {
-        env.fault(
+        env.reject(
             MODE,
             format!("answers mail from files, which {ENVIRONMENT}=production rules out"),
             "false",
@@ -103,14 +103,14 @@ impl LiveConfig {
     fn from_env(env: &mut Env) -> Self {
         let provider = env.text_or(PROVIDER, "openai", "openai");
         if provider != "openai" {
-            env.fault(PROVIDER, "is not a known provider: openai", "openai");
+            env.reject(PROVIDER, "is not a known provider: openai", "openai");
         }
         let base_url = base_url(env);
         let model = match env.optional(MODEL, OPENAI_MODEL) {
             Some(model) => model,
             None if base_url.host_str() == Some(OPENAI_HOST) => OPENAI_MODEL.to_owned(),
             None => {
-                env.fault(
+                env.reject(
                     MODEL,
                     format!("is not set, and a server at {BASE_URL} has models of its own"),
                     "llama3.1:8b",
@@ -145,7 +145,7 @@ fn base_url(env: &mut Env) -> Url {
         Ok(url) => return url,
         Err(_) => "is not a URL",
     };
-    env.fault(BASE_URL, problem, OPENAI_BASE_URL);
+    env.reject(BASE_URL, problem, OPENAI_BASE_URL);
     standard
 }
 
@@ -156,11 +156,11 @@ fn key(env: &mut Env) -> SecretString {
         let problem = format!(
             "is missing or a placeholder, and so is {OPENAI_KEY}; set either, or {MODE}=true"
         );
-        env.fault(KEY, problem, KEY_EXAMPLE);
+        env.reject(KEY, problem, KEY_EXAMPLE);
         return SecretString::default();
     };
     if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-        env.fault(KEY, "holds characters that no credential has", KEY_EXAMPLE);
+        env.reject(KEY, "holds characters that no credential has", KEY_EXAMPLE);
     }
     key.into()
 }

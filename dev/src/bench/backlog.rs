@@ -8,7 +8,7 @@ use super::statistics::median;
 use super::{BenchError, Settings, progress, raw};
 use base::WorkerId;
 use queue::JobKind;
-use queue::claim::{Claim, Room, Turn, claim};
+use queue::claim::{Capacity, Claim, FairnessTurn, claim};
 use sqlx::PgPool;
 use std::time::{Duration, Instant};
 
@@ -68,7 +68,7 @@ pub(super) async fn measure(
 async fn claims(bed: &Bed) -> Result<f64, BenchError> {
     let pool = PgPool::connect(&bed.url).await?;
     let kinds = [Noop::NAME.to_owned()];
-    let mut turn = Turn::default();
+    let mut turn = FairnessTurn::default();
     let mut times = Vec::with_capacity(CLAIMS);
     for _ in 0..CLAIMS {
         let request = Claim {
@@ -79,7 +79,7 @@ async fn claims(bed: &Bed) -> Result<f64, BenchError> {
             limit: LIMIT,
             turn,
             priorities: &turn.priorities(),
-            room: &Room::UNLIMITED,
+            capacity: &Capacity::UNLIMITED,
         };
         let started = Instant::now();
         let claimed = claim(&pool, &request).await?;

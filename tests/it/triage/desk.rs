@@ -196,9 +196,9 @@ impl Desk {
             worker: WorkerId::new(),
             lease: Duration::from_secs(30),
             limit: 1,
-            turn: claim::Turn::default(),
+            turn: claim::FairnessTurn::default(),
             priorities: &[1, 2, 3, 4],
-            room: &claim::Room::UNLIMITED,
+            capacity: &claim::Capacity::UNLIMITED,
         };
         claim::claim(self.office.db.pool(), &wanted)
             .await

@@ -106,7 +106,7 @@ async fn record(
     }
     let job = &ctx.job;
     let mut tx = ctx.pool.begin().await?;
-    if !lease::hold(&mut tx, job.lease).await? {
+    if !lease::lock_if_held(&mut tx, job.lease).await? {
         return Err(AskError::LeaseLost);
     }
     if let Ok(completion) = ended.answered {

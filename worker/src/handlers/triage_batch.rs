@@ -10,7 +10,7 @@ use jobs::kinds::triage_batch::{Args, ItemOutput, Output, TriageBatch};
 use queue::runtime::handler::{Handler, JobContext, Settlement};
 use queue::{
     Failure,
-    view::{self, Standing},
+    view::{self, JobStatus},
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
@@ -49,10 +49,10 @@ impl Handler for TriageBatchHandler {
     }
 }
 
-async fn load(ctx: &JobContext, args: &Args) -> Result<HashMap<JobId, Standing>, sqlx::Error> {
+async fn load(ctx: &JobContext, args: &Args) -> Result<HashMap<JobId, JobStatus>, sqlx::Error> {
     let jobs: Vec<JobId> = args.items.iter().map(|item| item.job).collect();
     let mut conn = ctx.pool.acquire().await?;
-    view::standings(&mut conn, ctx.job.tenant, &jobs).await
+    view::statuses(&mut conn, ctx.job.tenant, &jobs).await
 }
 
 fn unavailable(error: &sqlx::Error) -> Failure {
@@ -63,7 +63,7 @@ fn unavailable(error: &sqlx::Error) -> Failure {
     )
 }
 
-fn sum_up(args: &Args, standings: &HashMap<JobId, Standing>) -> Output {
+fn sum_up(args: &Args, standings: &HashMap<JobId, JobStatus>) -> Output {
     let (mut outcomes, mut categories) = (BTreeMap::new(), BTreeMap::new());
     let items: Vec<ItemOutput> = args
         .items
@@ -118,7 +118,7 @@ mod tests {
         let args = Args {
             items: vec![item(false), item(true), item(false), item(true)],
         };
-        let standing = |state, output, code: Option<&str>| Standing {
+        let standing = |state, output, code: Option<&str>| JobStatus {
             state,
             output,
             error_code: code.map(str::to_owned),

@@ -34,7 +34,7 @@ use jobs::{
     kinds::triage::{Mode, Triage},
     store::request_keys::StoredAnswer,
 };
-use queue::{JobKind, JobView, coalesce::Unanswered};
+use queue::{JobKind, JobView, coalesce::CoalesceError};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -359,13 +359,13 @@ impl From<SubmitError> for ApiError {
                 Code::Gone,
                 "This mail was triaged before and the result is no longer kept. Send `force` to have it triaged again.",
             ),
-            SubmitError::Unanswered(Unanswered::Overloaded) => Self::new(
+            SubmitError::Unanswered(CoalesceError::Overloaded) => Self::new(
                 Code::Overloaded,
                 "Too many requests are being worked on. Try again in a moment.",
             )
             .retry_after(1)
             .caused_by(error),
-            SubmitError::Unanswered(Unanswered::Lost) => Self::internal(error),
+            SubmitError::Unanswered(CoalesceError::Lost) => Self::internal(error),
             SubmitError::Database(source) => source.into(),
         }
     }

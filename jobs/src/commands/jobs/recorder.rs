@@ -6,7 +6,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use base::{WorkerId, telemetry::trace_id};
-use queue::runtime::recorder::{AttemptRecorder, End, EndedAttempt, Recorder};
+use queue::runtime::recorder::{AttemptEnd, AttemptRecorder, EndedAttempt, Recorder};
 use sqlx::PgConnection;
 use std::sync::Arc;
 
@@ -38,20 +38,20 @@ impl AttemptRecorder for AuditRecorder {
 
 fn worker_of_successes(ended: &[EndedAttempt]) -> Option<WorkerId> {
     let worker = ended.first()?.worker?;
-    let plain = |end: &EndedAttempt| end.end == End::Succeeded && end.worker == Some(worker);
+    let plain = |end: &EndedAttempt| end.end == AttemptEnd::Succeeded && end.worker == Some(worker);
     ended.iter().all(plain).then_some(worker)
 }
 
 fn entry(ended: &EndedAttempt) -> NewAuditEntry {
     let action = match ended.end {
-        End::Succeeded => Action::JOB_SUCCEEDED,
-        End::Retried => Action::JOB_RETRIED,
-        End::Snoozed => Action::JOB_SNOOZED,
-        End::Waiting => Action::JOB_WAITING,
-        End::Interrupted => Action::JOB_INTERRUPTED,
-        End::Discarded => Action::JOB_DISCARDED,
-        End::Cancelled => Action::JOB_CANCELLED,
-        End::Rescued => Action::JOB_RESCUED,
+        AttemptEnd::Succeeded => Action::JOB_SUCCEEDED,
+        AttemptEnd::Retried => Action::JOB_RETRIED,
+        AttemptEnd::Snoozed => Action::JOB_SNOOZED,
+        AttemptEnd::Waiting => Action::JOB_WAITING,
+        AttemptEnd::Interrupted => Action::JOB_INTERRUPTED,
+        AttemptEnd::Discarded => Action::JOB_DISCARDED,
+        AttemptEnd::Cancelled => Action::JOB_CANCELLED,
+        AttemptEnd::Rescued => Action::JOB_RESCUED,
     };
     let actor = ended.worker.map_or(Actor::System, Actor::Worker);
     let mut entry = NewAuditEntry::new(ended.tenant, actor, action, "job", ended.job)

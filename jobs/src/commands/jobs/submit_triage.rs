@@ -24,9 +24,8 @@ use crate::{
 use base::{JobId, TenantId, telemetry};
 use chrono::{DateTime, Utc};
 use queue::{
-    Dedupe, ExternalId, JobKind, JobView,
-    coalesce::Unanswered,
-    enqueue::dedupe::{Replaced, SUPERSEDED},
+    Dedupe, ExternalId, JobKind, JobView, Replaced, coalesce::CoalesceError,
+    enqueue::dedupe::SUPERSEDED,
 };
 use sha2::{Digest, Sha256};
 use std::{fmt::Write as _, sync::Arc};
@@ -123,7 +122,7 @@ pub enum SubmitError {
     #[error("job {job} did this work and was removed since")]
     Purged { job: JobId },
     #[error("could not have the request carried out")]
-    Unanswered(#[from] Unanswered),
+    Unanswered(#[from] CoalesceError),
     #[error("could not submit the job")]
     Database(#[source] sqlx::Error),
 }
@@ -175,7 +174,7 @@ fn submitted(request: &SubmitTriage, job: JobId, how: How) -> NewAuditEntry {
 /// What the request did to jobs with its dedupe key.
 fn replacements(request: &SubmitTriage, replaced: &Replaced) -> Vec<NewAuditEntry> {
     let ended = replaced.superseded.iter();
-    let asked = replaced.asked_to_stop.iter();
+    let asked = replaced.cancel_requested.iter();
     ended
         .map(|job| (*job, Action::JOB_CANCELLED))
         .chain(asked.map(|job| (*job, Action::JOB_CANCEL_REQUESTED)))

@@ -13,7 +13,7 @@ use jobs::{
     },
 };
 use queue::Job;
-use queue::runtime::handler::Writes;
+use queue::runtime::handler::SettleWrites;
 use sqlx::PgConnection;
 
 /// The writes of one job.
@@ -27,7 +27,7 @@ pub(super) struct ActionWrites {
 }
 
 #[async_trait]
-impl Writes for ActionWrites {
+impl SettleWrites for ActionWrites {
     async fn apply(&self, conn: &mut PgConnection, job: &Job) -> Result<(), sqlx::Error> {
         if let Some((approval, ending)) = &self.approval {
             end(conn, job, *approval, ending).await?;

@@ -20,7 +20,7 @@ use jobs::{
     },
 };
 use queue::Job;
-use queue::runtime::handler::Writes;
+use queue::runtime::handler::SettleWrites;
 use sqlx::PgConnection;
 
 /// The writes of one draft.
@@ -67,7 +67,7 @@ impl NewVersion {
 }
 
 #[async_trait]
-impl Writes for DraftWrites {
+impl SettleWrites for DraftWrites {
     async fn apply(&self, conn: &mut PgConnection, job: &Job) -> Result<(), sqlx::Error> {
         let mut asked = None;
         match &self.kept {

@@ -20,7 +20,7 @@ use jobs::{
     },
 };
 use queue::Job;
-use queue::runtime::handler::Writes;
+use queue::runtime::handler::SettleWrites;
 use sqlx::PgConnection;
 
 /// The writes of one triage.
@@ -57,7 +57,7 @@ pub(super) struct NewFinding {
 }
 
 #[async_trait]
-impl Writes for TriageWrites {
+impl SettleWrites for TriageWrites {
     async fn apply(&self, conn: &mut PgConnection, job: &Job) -> Result<(), sqlx::Error> {
         let item = match &self.kept {
             Kept::All(finding) => self.write_finding(conn, job, finding).await?,

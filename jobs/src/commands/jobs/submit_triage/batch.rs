@@ -16,11 +16,7 @@ use crate::{
 };
 use base::JobId;
 use chrono::{DateTime, Utc};
-use queue::{
-    EnqueueError, Enqueued, JobView, NewJob,
-    enqueue::{bulk, dedupe::Replaced},
-    view,
-};
+use queue::{EnqueueError, Enqueued, JobView, NewJob, Replaced, enqueue::bulk, view};
 use sqlx::{PgConnection, PgPool};
 
 /// Carries out requests of which no two have the same key; the answers' places are those of `requests`. A refusal
@@ -200,7 +196,7 @@ pub(super) async fn perform(
                 continue;
             }
             Err(EnqueueError::Database(source)) => return Err(source),
-            Err(error @ (EnqueueError::Batch(_) | EnqueueError::Unanswered(_))) => {
+            Err(error @ (EnqueueError::Batch(_) | EnqueueError::Coalesce(_))) => {
                 return Err(sqlx::Error::Encode(Box::new(error)));
             }
         };

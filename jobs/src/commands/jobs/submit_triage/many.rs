@@ -9,7 +9,7 @@ use crate::store::{
     audit,
     request_keys::{self, RequestKey, StoredAnswer},
 };
-use queue::{enqueue::dedupe::Replaced, signals::notifier::Notifier};
+use queue::{Replaced, signals::notifier::Notifier};
 use sqlx::PgPool;
 
 /// The request, with what it asks for one by one; the keys of the items do not count.
