@@ -5,6 +5,7 @@ mod cancel;
 mod children;
 mod dedupe;
 mod enqueuer;
+mod examples;
 mod fairness;
 mod limits;
 mod poll;
