@@ -12,6 +12,8 @@ pub mod text;
 mod written;
 
 #[cfg(test)]
+mod cases;
+#[cfg(test)]
 mod tests;
 
 pub use envelope::{Envelope, EnvelopeAddress, EnvelopeAttachment, EnvelopeEarlier};
@@ -35,6 +37,8 @@ pub mod limits {
     pub const ADDRESSES: usize = 500;
     pub const ADDRESS: usize = 320;
     pub const ATTACHMENTS: usize = 100;
+    pub const ATTACHMENT_TEXT: usize = 4_000;
+    pub const DELIVERIES: usize = 20;
     pub const REFERENCES: usize = 100;
     pub const THREAD: usize = 50;
     pub const EARLIER_BODY: usize = 10_000;
@@ -46,9 +50,17 @@ pub struct Mail {
     /// Without angle brackets.
     pub message_id: Option<String>,
     pub from: Option<Address>,
+    /// Who else wrote it, if From names several.
+    pub other_authors: Vec<Address>,
     pub reply_to: Vec<Address>,
     pub to: Vec<Address>,
     pub cc: Vec<Address>,
+    /// Delivered-To, X-Original-To and their kin: into whose mailbox it was put, whatever To says.
+    pub delivered_to: Vec<Address>,
+    /// Mail-Followup-To: where an answer to all is wanted.
+    pub followup_to: Vec<Address>,
+    /// List-Post: where the list takes posts.
+    pub list_post: Option<Address>,
     pub subject: String,
     pub date: Option<DateTime<Utc>>,
     pub received_at: Option<DateTime<Utc>>,
@@ -58,6 +70,8 @@ pub struct Mail {
     pub list_unsubscribe: Option<String>,
     pub auto_submitted: Option<String>,
     pub auth_results: Option<String>,
+    /// `multipart/report`: a bounce, a read receipt, a complaint.
+    pub is_report: bool,
     pub direction: Direction,
     pub body_text: String,
     /// The body was longer than [`limits::BODY`].
@@ -93,6 +107,8 @@ pub struct Attachment {
     pub content_type: String,
     /// Bytes.
     pub size: u64,
+    /// What a text file says, at most [`limits::ATTACHMENT_TEXT`] characters. As untrusted as the body.
+    pub text: Option<String>,
 }
 
 /// An earlier message of the same thread.

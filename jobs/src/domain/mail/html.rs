@@ -270,12 +270,18 @@ mod tests {
                 "<span style='width:0;height:0;overflow:hidden'>a</span>",
                 "a",
             ),
-            ("<table><td height=0 style='height:0;overflow:hidden'>a</table>", "a"),
+            (
+                "<table><td height=0 style='height:0;overflow:hidden'>a</table>",
+                "a",
+            ),
             (
                 "<div style='background:url(x.png)'><p style='color:#fff'>a</p></div>",
                 "a",
             ),
-            ("<table><td bgcolor=#000000><p style='color:#fff'>a</p></table>", "a"),
+            (
+                "<table><td bgcolor=#000000><p style='color:#fff'>a</p></table>",
+                "a",
+            ),
             (
                 "<style>@media (max-width:600px){p{display:none}}@media print{p{display:none}}</style><p>a",
                 "a",
