@@ -4,8 +4,10 @@
 //! Refuses only what is no mail at all; broken MIME, 8-bit headers and missing fields are everyday mail. Keeps no
 //! attachment's content and no HTML. Its `Debug` shows nothing of the text: bodies and addresses never reach a log.
 
+mod authentication;
 mod automatic;
 mod envelope;
+mod excerpt;
 mod html;
 mod mime;
 pub mod text;
@@ -18,8 +20,9 @@ mod tests;
 
 pub use envelope::{Envelope, EnvelopeAddress, EnvelopeAttachment, EnvelopeEarlier};
 
-pub use automatic::{is_automatic, keyword};
+pub use automatic::{answered, is_automatic, is_machine, is_machine_address, keyword};
 use chrono::{DateTime, Utc};
+pub use excerpt::excerpt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -226,14 +229,11 @@ impl Mail {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Whether the receiving server said that the sender's domain disowns this mail.
+    /// Whether a receiving server said that the sender's domain disowns this message.
     pub fn dmarc_failed(&self) -> bool {
-        self.auth_results.as_deref().is_some_and(|results| {
-            let results = results.to_ascii_lowercase();
-            results
-                .split([';', ' '])
-                .any(|result| result.trim() == "dmarc=fail")
-        })
+        let fields = self.headers.iter();
+        let results = fields.filter(|(name, _)| name == "authentication-results");
+        authentication::dmarc_failed(results.map(|(_, value)| value.as_str()))
     }
 }
 
