@@ -303,6 +303,17 @@ impl MailFormat {
     }
 }
 
+/// `ada+shop@x.example` → `ada@x.example`: what follows a plus is the owner's to choose (RFC 5233).
+pub fn without_tag(addr: &str) -> String {
+    match addr
+        .rsplit_once('@')
+        .map(|(local, domain)| (local.split_once('+'), domain))
+    {
+        Some((Some((user, _)), domain)) if !user.is_empty() => format!("{user}@{domain}"),
+        _ => addr.to_owned(),
+    }
+}
+
 /// A Message-ID without blanks and angle brackets; `None` if nothing is left.
 fn message_id(raw: &str) -> Option<String> {
     let id = text::line(raw, limits::HEADER);
