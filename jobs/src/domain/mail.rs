@@ -229,6 +229,25 @@ impl Mail {
             .map(|(_, value)| value.as_str())
     }
 
+    /// The addresses that it was delivered or sent to, in lower case, the most certain first: what servers noted, To, Cc. A
+    /// tagged one is followed by its owner's.
+    pub fn recipient_addresses(&self) -> Vec<String> {
+        let named = self.delivered_to.iter().chain(&self.to).chain(&self.cc);
+        lookup_addresses(named)
+    }
+
+    /// Which of these mail accounts it came to; of an email of the owner's own, which one it left from.
+    pub fn account_among<'a>(&self, accounts: &'a [String]) -> Option<&'a str> {
+        let mut addresses = self.recipient_addresses();
+        addresses.extend(lookup_addresses(&self.from));
+        addresses.iter().find_map(|address| {
+            let mut accounts = accounts.iter();
+            accounts
+                .find(|account| account.eq_ignore_ascii_case(address))
+                .map(String::as_str)
+        })
+    }
+
     /// Whether a receiving server said that the sender's domain disowns this message.
     pub fn dmarc_failed(&self) -> bool {
         let fields = self.headers.iter();
@@ -301,6 +320,20 @@ impl MailFormat {
             .into_iter()
             .find(|format| format.as_str() == s)
     }
+}
+
+/// The addresses in lower case, each once, a tagged one followed by the same without its tag.
+pub fn lookup_addresses<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for address in addresses {
+        let addr = address.addr.to_lowercase();
+        for addr in [without_tag(&addr), addr].into_iter().rev() {
+            if !addr.is_empty() && !found.contains(&addr) {
+                found.push(addr);
+            }
+        }
+    }
+    found
 }
 
 /// `ada+shop@x.example` → `ada@x.example`: what follows a plus is the owner's to choose (RFC 5233).
