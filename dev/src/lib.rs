@@ -1,4 +1,4 @@
-//! How a person tries Postroom: `cargo dev up | triage | test | bench | chaos | docs | psql | session`.
+//! How a person tries Postroom: `cargo dev up | triage | test | bench | chaos | docs | lint | psql | session`.
 //!
 //! Finds or fetches Postgres ([`postgres`]), runs the two real binaries ([`stack`]) and talks to them over HTTP as any
 //! client would ([`client`]). Everything that makes a developer's life easy lives here and nowhere else: nothing links
@@ -12,6 +12,7 @@ pub mod client;
 pub mod config;
 pub mod database;
 pub mod docs;
+pub mod lint;
 pub mod mailbox;
 pub mod places;
 pub mod postgres;
