@@ -126,7 +126,7 @@ fn documents_name_only_files_that_exist() {
         .collect();
     let exists = |folder: &str, name: &str| {
         let name = name.trim_end_matches('/').trim_start_matches("./");
-        let beside = format!("{folder}{name}");
+        let beside = resolved(folder, name);
         files.iter().any(|path| {
             [name, beside.as_str()]
                 .iter()
@@ -156,9 +156,23 @@ fn documents_name_only_files_that_exist() {
     hold(breaches);
 }
 
+/// A path relative to a folder, from the root: `docs/` and `../README.md` are `README.md`.
+fn resolved(folder: &str, name: &str) -> String {
+    let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
+    for part in name.split('/') {
+        match part {
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
 /// A relative path: not a route, an address, a media type, a pattern or something with blanks.
 fn looks_like_a_file(word: &str) -> bool {
-    let extensions = [".rs", ".md", ".json", ".yml", ".toml", ".sql", ".eml"];
+    let extensions = [
+        ".rs", ".md", ".json", ".yml", ".toml", ".sql", ".eml", ".svg",
+    ];
     let folders = [
         "api/",
         "jobs/",
@@ -170,6 +184,9 @@ fn looks_like_a_file(word: &str) -> bool {
         ".ci/",
         ".sqlx/",
         ".config/",
+        "crates/",
+        "docs/",
+        ".github/",
     ];
     let plain = !word.is_empty()
         && !word.contains([' ', '*', '{', '<', '$', ':', '=', '('])
