@@ -1,9 +1,11 @@
-//! `cargo dev docs`: prints the pages that come from the code: four of `docs/`, and `api/openapi.json`. See [`pages`].
+//! `cargo dev docs`: prints the pages that come from the code: four of `docs/`, the boards' panels, and
+//! `api/openapi.json`. See [`pages`].
 //!
 //! Each page is a pure function of a table that the binaries use themselves, so a page cannot say what the code does
 //! not do. A test compares the files with what would be printed now.
 
 mod actions;
+mod boards;
 pub mod configuration;
 mod errors;
 mod routes;
@@ -93,6 +95,10 @@ pub fn pages() -> Vec<Page> {
         Page {
             path: "docs/configuration.md",
             text: configuration::page(),
+        },
+        Page {
+            path: "dashboards/panels.md",
+            text: boards::page(),
         },
         Page {
             path: "api/openapi.json",
