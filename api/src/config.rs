@@ -1,11 +1,13 @@
 //! What the API reads from its environment: all of it here, all faults reported together.
 
-use jobs::{
+use base::{
     db::PoolConfig,
-    domain::{invite::TenantSlug, session::SessionLifetime},
     env::{ConfigError, Env, Variable},
-    secrets::KeyRing,
     telemetry,
+};
+use jobs::{
+    domain::{invite::TenantSlug, session::SessionLifetime},
+    secrets::KeyRing,
 };
 use std::net::SocketAddr;
 

@@ -5,7 +5,7 @@
 //! client from continuing one list with the cursor of another; what may be read is decided by the query itself.
 
 use crate::error::{ApiError, Code};
-use jobs::domain::TenantId;
+use base::TenantId;
 use sha2::{Digest, Sha256};
 use std::fmt::Debug;
 use uuid::Uuid;

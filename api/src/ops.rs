@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use jobs::{db, telemetry::chain};
+use base::telemetry::chain;
 use prometheus::{Encoder, TextEncoder};
 use std::time::Duration;
 use tokio::{net::TcpListener, time::timeout};
@@ -53,7 +53,7 @@ async fn readyz(State(app): State<AppState>) -> Response {
     if app.stopping.is_cancelled() {
         return refuse("draining\n");
     }
-    match timeout(PROBE_TIMEOUT, db::check_schema(&app.pool)).await {
+    match timeout(PROBE_TIMEOUT, jobs::schema::check_schema(&app.pool)).await {
         // A deaf listener is no reason to refuse requests (waiting ones poll), but whoever looks should see it.
         Ok(Ok(())) if !app.listener.is_alive() => {
             "ok, but notifications are not heard\n".into_response()

@@ -1,6 +1,7 @@
 //! How many streams each user has open: [`Streams`]. Per process, for it bounds what one user costs a process.
 
-use jobs::domain::{Session, TenantId, UserId};
+use base::TenantId;
+use jobs::domain::{Session, UserId};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard},

@@ -1,7 +1,7 @@
 //! The variables that `cargo dev` reads, each read here and nowhere else. See [`Config`].
 
 use crate::postgres::Way;
-use jobs::env::{ConfigError, Env, Variable};
+use base::env::{ConfigError, Env, Variable};
 use std::path::PathBuf;
 
 const URL_EXAMPLE: &str = "postgres://postroom@localhost/postroom";

@@ -101,7 +101,7 @@ fn only_the_queue_and_the_store_hold_sql() {
         &crates,
         &allowed,
         &needles,
-        "only jobs::queue and jobs::store hold SQL",
+        "only queue and jobs::store hold SQL",
     ));
 }
 
@@ -113,7 +113,7 @@ fn only_one_file_reads_the_environment() {
         &crates,
         &["jobs/src/env.rs"],
         &needles,
-        "variables are read through jobs::env",
+        "variables are read through base::env",
     ));
 }
 
@@ -126,7 +126,7 @@ fn only_model_and_providers_reach_the_outside() {
         &crates,
         &allowed,
         &needles,
-        "only worker::llm and worker::providers open connections",
+        "only llm and worker::providers open connections",
     ));
 }
 

@@ -1,13 +1,14 @@
 //! What the worker reads from its environment: all of it here, all faults reported together.
 
-use crate::{llm::LlmConfig, providers::guard::Guard};
-use jobs::{
+use crate::providers::guard::Guard;
+use base::{
     db::PoolConfig,
-    domain::draft::Confidence,
     env::{ConfigError, Env, Variable},
-    secrets::KeyRing,
     telemetry,
 };
+use jobs::{domain::draft::Confidence, secrets::KeyRing};
+use llm::LlmConfig;
+use queue::runtime::RuntimeConfig;
 use std::{net::SocketAddr, time::Duration};
 
 const OPS_ADDR: Variable = Variable::with_default(
@@ -69,13 +70,7 @@ pub struct WorkerConfig {
     /// For LISTEN, which a transaction pooler breaks: a direct connection to the same database.
     pub listen: PoolConfig,
     pub ops_addr: SocketAddr,
-    /// Jobs of one queue that run at the same time.
-    pub slots: u32,
-    pub lease: Duration,
-    /// How long running jobs may go on after SIGTERM.
-    pub grace: Duration,
-    /// How often the queue is looked at without a notification.
-    pub poll: Duration,
+    pub runtime: RuntimeConfig,
     /// How long finished jobs are kept.
     pub retention: Duration,
     pub llm: LlmConfig,
@@ -105,10 +100,12 @@ impl WorkerConfig {
             pool,
             listen,
             ops_addr: env.parse(OPS_ADDR, "an address and port"),
-            slots,
-            lease: env.seconds(LEASE),
-            grace: env.seconds(GRACE),
-            poll: env.seconds(POLL),
+            runtime: RuntimeConfig {
+                slots,
+                lease: env.seconds(LEASE),
+                grace: env.seconds(GRACE),
+                poll: env.seconds(POLL),
+            },
             retention: env.seconds(RETENTION),
             llm: LlmConfig::from_env(&mut env),
             draft_floor: draft_floor(&mut env),

@@ -1,7 +1,7 @@
 //! The session that a request speaks for: [`CurrentSession`].
 //!
 //! Tokens are taken from `Authorization: Bearer` and from nowhere else: what stands in a URL ends up in logs and
-//! histories. Who the token belongs to is decided in `jobs::commands::authenticate`.
+//! histories. Who the token belongs to is decided in `jobs::commands::sessions::authenticate`.
 
 use crate::{
     AppState,
@@ -13,7 +13,7 @@ use axum::{
     http::{HeaderMap, header, request::Parts},
 };
 use jobs::{
-    commands::{
+    commands::sessions::{
         authenticate,
         authenticate::{AuthenticateError, Refusal},
     },

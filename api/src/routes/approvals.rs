@@ -15,9 +15,10 @@ use axum::{
     extract::{Path, State},
     http::{HeaderName, Method, header},
 };
+use base::JobId;
 use chrono::{DateTime, Utc};
 use jobs::{
-    domain::{ApprovalId, JobId, UserId, approval::Status, session::Scope},
+    domain::{ApprovalId, UserId, approval::Status, session::Scope},
     kinds::triage::shown,
     store::approvals::{self, ApprovalFilter, StoredApproval},
 };

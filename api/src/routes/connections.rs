@@ -21,9 +21,11 @@ use body::{NewConnection, NewSecret, shown};
 use chrono::{DateTime, Utc};
 use jobs::{
     commands::{
-        connect::{ConnectError, connect, disconnect, reauthenticate},
-        submit_triage::Submitted,
-        test_connection::{TestConnection, TestError, test_connection},
+        connections::{
+            connect::{ConnectError, connect, disconnect, reauthenticate},
+            test::{TestConnection, TestError, test_connection},
+        },
+        jobs::submit_triage::Submitted,
     },
     domain::{
         ConnectionId,
@@ -31,10 +33,10 @@ use jobs::{
         session::Scope,
     },
     kinds::connection_test::ConnectionTest,
-    queue::dedupe::Replaced,
     secrets::KeyRing,
     store::connections::{self, StoredConnection},
 };
+use queue::enqueue::dedupe::Replaced;
 use schemars::JsonSchema;
 use serde::Serialize;
 

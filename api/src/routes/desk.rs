@@ -22,9 +22,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use jobs::{
-    commands::desk::{
+    commands::record::{
         DeskError, Kept,
-        asked::{self, Asking, Making, Wish},
+        command::{self, Asking, Making, Wish},
     },
     domain::{Session, session::Scope},
     store::request_keys::{RequestKey, StoredAnswer},
@@ -144,7 +144,7 @@ async fn make<T: OnDesk>(
         new: T::understand(json::into_type(value)?)?,
         answer_of: answer_of::<T>,
     };
-    let mut response = respond(asked::create(&app.pool, making).await?);
+    let mut response = respond(command::create(&app.pool, making).await?);
     // What was made has its first version, however often the answer is given.
     let first = HeaderValue::from_static("\"1\"");
     response.headers_mut().insert(header::ETAG, first);
@@ -225,7 +225,7 @@ async fn wish<T: OnDesk>(
     IfMatch(version): IfMatch,
     wish: Wish<T>,
 ) -> Result<Versioned<T>, ApiError> {
-    let changed = asked::wish::<T>(&app.pool, asking, read_id(id)?, version, wish).await?;
+    let changed = command::wish::<T>(&app.pool, asking, read_id(id)?, version, wish).await?;
     Ok(versioned::<T>(changed.after))
 }
 

@@ -12,10 +12,11 @@ use axum::{
     extract::{Path, State},
     http::Method,
 };
+use base::JobId;
 use chrono::{DateTime, Utc};
 use jobs::{
-    commands::effect_ledger::reconcile::{ResolveError, resolve},
-    domain::{ApprovalId, EffectId, JobId, effect::EffectStatus, session::Scope},
+    commands::effects::reconcile::{ResolveError, resolve},
+    domain::{ApprovalId, EffectId, effect::EffectStatus, session::Scope},
     store::effects::{self, StoredEffect},
 };
 use schemars::JsonSchema;

@@ -11,15 +11,16 @@ mod retry;
 pub(crate) mod submit;
 
 use crate::{App, error::ApiError, route_table::Route};
+use base::JobId;
 use chrono::{DateTime, Utc};
 use jobs::{
-    domain::{JobId, Session},
+    domain::Session,
     kinds::{action, connection_test, draft, triage, triage_batch},
-    queue::{
-        JobError, JobState, JobView,
-        progress::Progress,
-        read::{self, Children},
-    },
+};
+use queue::{
+    JobError, JobState, JobView,
+    run::progress::Progress,
+    view::{self, Children},
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -191,7 +192,7 @@ fn job_id(text: &str) -> Result<JobId, ApiError> {
 
 async fn find(app: &App, session: &Session, id: JobId) -> Result<JobView, ApiError> {
     let mut conn = app.pool.acquire().await?;
-    read::find(&mut conn, session.tenant, id)
+    view::find(&mut conn, session.tenant, id)
         .await?
         .ok_or_else(ApiError::not_found)
 }

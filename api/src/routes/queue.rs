@@ -12,14 +12,15 @@ use axum::{
     extract::{Path, State},
     http::{HeaderName, Method, header},
 };
+use base::JobId;
 use chrono::{DateTime, Utc};
 use jobs::{
-    commands::desk::{
-        asked::Asking,
-        items::{self, ItemWish},
+    commands::{
+        inbox::{self, ItemWish},
+        record::command::Asking,
     },
     domain::{
-        ActionItemId, JobId, MessageId, Session, TaskId,
+        ActionItemId, MessageId, Session, TaskId,
         desk::{Bucket, ItemSource, ItemState, Until},
         draft::schedule::zone,
         judgement::Priority,
@@ -265,7 +266,7 @@ async fn wish(
         request_id: &context.request_id,
     };
     let (id, now) = (read_id(id)?, app.clock.now());
-    let item = items::wish(&app.pool, asking, id, version, wish, now).await?;
+    let item = inbox::wish(&app.pool, asking, id, version, wish, now).await?;
     Ok(versioned(item))
 }
 

@@ -2,11 +2,12 @@
 
 use super::{head, table};
 use crate::config;
-use jobs::{
+use base::{
     db,
     env::{self, Unset, Variable},
-    secrets, telemetry,
+    telemetry,
 };
+use jobs::secrets;
 
 /// A heading and the tables below it.
 type Section = (&'static str, &'static [&'static [Variable]]);
@@ -23,7 +24,7 @@ const SECTIONS: [Section; 5] = [
     ),
     ("API", &[api::config::VARIABLES]),
     ("Worker", &[worker::config::VARIABLES]),
-    ("Worker: the model", &[worker::llm::config::VARIABLES]),
+    ("Worker: the model", &[llm::config::VARIABLES]),
     ("`cargo dev`", &[config::VARIABLES]),
 ];
 

@@ -1,7 +1,7 @@
 //! `triage.email`: what one mail means and what should be done about it.
 
 use crate::domain::{ApprovalId, MessageId};
-use crate::queue::{JobKind, RetryPolicy};
+use queue::{JobKind, RetryPolicy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! `triage.batch`: many mails as one piece of work. Its children judge them; it waits for them and sums up.
 
 use super::triage::Triage;
-use crate::domain::JobId;
-use crate::queue::{JobKind, JobState, RetryPolicy};
+use base::JobId;
+use queue::{JobKind, JobState, RetryPolicy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};

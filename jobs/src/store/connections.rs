@@ -1,10 +1,11 @@
 //! `connections`: users' accounts at providers. Their secrets leave this module sealed.
 
 use crate::domain::{
-    ConnectionId, TenantId, UserId,
+    ConnectionId, UserId,
     connection::{ConnectionStatus, Provider, Settings},
 };
 use crate::secrets::Sealed;
+use base::TenantId;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};

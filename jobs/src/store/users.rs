@@ -1,6 +1,7 @@
 //! `users`: the people of a tenant. Password hashes leave this file only as [`Credentials`].
 
-use crate::domain::{TenantId, UserId, invite::EmailAddress, session::Role};
+use crate::domain::{UserId, invite::EmailAddress, session::Role};
+use base::TenantId;
 use sqlx::PgConnection;
 use std::fmt;
 

@@ -8,7 +8,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
     ("jobs/src/clock.rs", &[]),
     ("jobs/src/coalesce.rs", &[]),
     ("jobs/src/env.rs", &[]),
-    ("jobs/src/telemetry.rs", &["env"]),
+    ("jobs/src/telemetry.rs", &[]),
     ("jobs/src/domain", &["domain"]),
     // The listener and the enqueuer own connections outside the pool, made from the pool's configuration.
     (

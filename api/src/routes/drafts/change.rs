@@ -18,9 +18,11 @@ use axum::{
 };
 use jobs::{
     commands::{
-        discard_draft::{DiscardError, discard_draft},
-        revise_draft::ReviseError,
-        submit_draft::{SubmitDraft, submit_draft},
+        drafts::{
+            discard::{DiscardError, discard_draft},
+            revise::ReviseError,
+        },
+        jobs::submit_draft::{SubmitDraft, submit_draft},
     },
     domain::{draft::Tone, session::Scope},
     kinds::draft::{Args, Base, DraftGenerate},

@@ -12,10 +12,10 @@ use axum::{
     extract::{Path, State},
     http::Method,
 };
+use base::JobId;
 use chrono::{DateTime, Utc};
 use jobs::{
     domain::{
-        JobId,
         draft::{Confidence, DiffLine, Origin, Tone, diff, hex},
         session::Scope,
     },

@@ -6,8 +6,10 @@ use crate::{
     route_table::{Access, Route},
 };
 use axum::{Json, extract::State, http::Method};
+use base::WorkerId;
 use chrono::{DateTime, Utc};
-use jobs::{domain::WorkerId, domain::session::Scope, queue::workers};
+use jobs::domain::session::Scope;
+use queue::operate::workers;
 use schemars::JsonSchema;
 use serde::Serialize;
 

@@ -12,11 +12,10 @@ use axum::{
     extract::{Path, State},
     http::Method,
 };
+use base::WorkerId;
 use chrono::{DateTime, Utc};
-use jobs::{
-    domain::{WorkerId, session::Scope},
-    queue::attempts::{AttemptView, attempts},
-};
+use jobs::domain::session::Scope;
+use queue::view::attempts::{AttemptView, attempts};
 use schemars::JsonSchema;
 use serde::Serialize;
 

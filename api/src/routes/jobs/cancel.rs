@@ -13,11 +13,9 @@ use axum::{
     http::{HeaderValue, Method, header},
     response::{IntoResponse, Response},
 };
-use jobs::{
-    commands::cancel_job,
-    domain::{JobId, session::Scope},
-    queue::{JobState, cancel::Cancelled, read},
-};
+use base::JobId;
+use jobs::{commands::jobs::cancel_job, domain::session::Scope};
+use queue::{JobState, run::cancel::Cancelled, view};
 
 pub(super) fn route() -> Route {
     Route::new(
@@ -52,7 +50,7 @@ async fn cancel(
         Cancelled::NotFound => return Err(ApiError::not_found()),
     };
     let mut conn = app.pool.acquire().await?;
-    let job = read::find(&mut conn, session.tenant, id)
+    let job = view::find(&mut conn, session.tenant, id)
         .await?
         .ok_or_else(ApiError::not_found)?;
     let mut response = JobBody::to_bytes(&job).into_response();

@@ -21,14 +21,13 @@ use axum::{
         sse::{KeepAlive, Sse},
     },
 };
+use base::WorkerId;
 use chrono::{DateTime, Utc};
 use follow::Follow;
-use jobs::{
-    domain::{WorkerId, session::Scope},
-    queue::{
-        JobState,
-        events::{Event, What},
-    },
+use jobs::domain::session::Scope;
+use queue::{
+    JobState,
+    view::events::{Event, What},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

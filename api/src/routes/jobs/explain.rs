@@ -13,12 +13,10 @@ use axum::{
     http::Method,
 };
 use chrono::{DateTime, SecondsFormat, Utc};
-use jobs::{
-    domain::session::Scope,
-    queue::{
-        JobState,
-        explain::{Facts, facts},
-    },
+use jobs::domain::session::Scope;
+use queue::{
+    JobState,
+    view::explain::{Facts, facts},
 };
 use schemars::JsonSchema;
 use serde::Serialize;

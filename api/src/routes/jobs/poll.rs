@@ -16,10 +16,12 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, header},
     response::{IntoResponse, Response},
 };
+use base::JobId;
 use jobs::{
-    domain::{JobId, Session, session::Scope},
-    queue::{JobState, JobView, listen::Signal},
+    commands::sessions::signals::revoked,
+    domain::{Session, session::Scope},
 };
+use queue::{JobState, JobView, signals::listener::Signal};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::{fmt::Write as _, time::Duration};
@@ -143,7 +145,7 @@ pub(super) async fn announced(
     loop {
         match signals.recv().await {
             Ok(Signal::JobFinished { job: finished }) if finished == job => return Woken::Look,
-            Ok(Signal::SessionRevoked { session: revoked }) if revoked == session.id => {
+            Ok(signal) if revoked(&signal) == Some(session.id) => {
                 return Woken::Revoked;
             }
             Ok(Signal::Resumed) | Err(RecvError::Lagged(_)) => return Woken::Look,

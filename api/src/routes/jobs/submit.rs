@@ -25,17 +25,16 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use jobs::{
-    coalesce::Unanswered,
-    commands::submit_triage::{How, SubmitError, SubmitTriage, Submitted},
+    commands::jobs::submit_triage::{How, SubmitError, SubmitTriage, Submitted},
     domain::{
         Session,
         mail::{Mail, MailError, MailFormat, Written},
         session::Scope,
     },
     kinds::triage::{Mode, Triage},
-    queue::{JobKind, JobView},
     store::request_keys::StoredAnswer,
 };
+use queue::{JobKind, JobView, coalesce::Unanswered};
 use serde::Deserialize;
 use std::sync::Arc;
 

@@ -1,12 +1,12 @@
 //! Everything that must be known before a mail is written: [`Case`]. Holds no connection while it parses.
 
 use super::memory;
-use crate::handler::JobContext;
 use crate::handlers::unavailable;
+use base::TenantId;
 use chrono::{DateTime, Utc};
 use jobs::{
     domain::{
-        MessageId, TenantId, UserId,
+        MessageId, UserId,
         action::ActionType,
         approval::Status,
         draft::{DraftMode, DraftStep, Tone},
@@ -14,7 +14,6 @@ use jobs::{
         mail::{Address, Mail, is_automatic},
     },
     kinds::draft::{Args, Base},
-    queue::Failure,
     store::{
         approvals,
         draft_versions::{self, StoredVersion},
@@ -24,6 +23,8 @@ use jobs::{
         users::{self, Correspondent},
     },
 };
+use queue::Failure;
+use queue::runtime::handler::JobContext;
 use sqlx::PgConnection;
 
 /// What there is to write from.

@@ -6,7 +6,7 @@
 use super::load::{Case, answers};
 use super::memory;
 use super::parse_reply::ReplyFault;
-use crate::llm::{Prompt, Trusted, Untrusted, prompts::DRAFT};
+use crate::prompts::DRAFT;
 use chrono::{DateTime, Utc};
 use jobs::{
     domain::{
@@ -15,6 +15,7 @@ use jobs::{
     },
     kinds::draft::Args,
 };
+use llm::{Prompt, Trusted, Untrusted};
 
 const BODY: usize = 12_000;
 const EARLIER: usize = 3_000;
@@ -175,8 +176,8 @@ fn earlier(message: &Earlier) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::llm::prompt::Boundary;
     use jobs::domain::{MessageId, gate::TrustMode, mail::Envelope};
+    use llm::prompt::Boundary;
 
     fn case() -> Case {
         let envelope = Envelope {

@@ -2,15 +2,15 @@
 
 use super::guards::Correspondents;
 use crate::handlers::unavailable;
+use base::TenantId;
 use jobs::{
     domain::{
-        MessageId, TenantId, UserId,
+        MessageId, UserId,
         gate::TrustMode,
         mail::{Mail, MailError},
         rules::RuleSet,
     },
     kinds::triage::Args,
-    queue::Failure,
     store::{
         messages,
         proposed_actions::{self, StoredAction},
@@ -19,6 +19,7 @@ use jobs::{
         users,
     },
 };
+use queue::Failure;
 use sqlx::{PgConnection, PgPool};
 
 /// One mail and what there is to judge it by.

@@ -5,13 +5,14 @@
 
 use super::load::Case;
 use super::parse_reply::ReplyFault;
-use crate::llm::{Prompt, Trusted, Untrusted, prompts::TRIAGE};
+use crate::prompts::TRIAGE;
 use chrono::{DateTime, Utc};
 use jobs::domain::{
     action::{ActionType, FieldKind, Params},
     mail::{Direction, Earlier, Mail},
     rules::{Rule, Verdict},
 };
+use llm::{Prompt, Trusted, Untrusted};
 
 /// Enough to sort a mail by; whole books come as mail too.
 const BODY: usize = 12_000;
@@ -219,8 +220,8 @@ mod tests {
     use super::*;
     use crate::handlers::triage::guards::Correspondents;
     use crate::handlers::triage::parse_reply::FaultClass;
-    use crate::llm::prompt::Boundary;
     use jobs::domain::{MessageId, gate::TrustMode, rules::RuleSet};
+    use llm::prompt::Boundary;
 
     const RULES: &str = "rules:\n- {name: contracts, description: Wait for a signature, match: {subject: contract}, \
         llm_condition: it asks to sign, set: {priority: high}, actions: [{type: create_task, params: {title: Sign}}]}";

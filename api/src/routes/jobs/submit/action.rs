@@ -19,7 +19,7 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use jobs::{
-    commands::submit_action::{SubmitAction, SubmitActionError, submit_action},
+    commands::jobs::submit_action::{SubmitAction, SubmitActionError, submit_action},
     domain::{
         ApprovalId, MessageId,
         action::{ActionType, Params},

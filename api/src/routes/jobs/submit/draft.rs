@@ -18,7 +18,7 @@ use axum::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
-    commands::submit_draft::{SubmitDraft, SubmitDraftError, submit_draft},
+    commands::jobs::submit_draft::{SubmitDraft, SubmitDraftError, submit_draft},
     domain::{
         DraftId, MessageId, Session,
         draft::{
