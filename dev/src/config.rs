@@ -1,5 +1,6 @@
 //! The variables that `cargo dev` reads, each read here and nowhere else. See [`Config`].
 
+use crate::peers::way::Way as PeerWay;
 use crate::postgres::Way;
 use jobs::env::{ConfigError, Env};
 use std::path::PathBuf;
@@ -9,6 +10,10 @@ use std::path::PathBuf;
 pub struct Config {
     /// `POSTROOM_POSTGRES`: the one way of finding Postgres to use, instead of the first that works.
     pub forced: Option<Way>,
+    /// `POSTROOM_PEERS`: the one way of getting the tests' peers to use, for every peer that has it.
+    pub forced_peers: Option<PeerWay>,
+    /// `CI` is set: a peer that is missing is a failure, where a person's tests are left out.
+    pub is_ci: bool,
     /// `PGBIN`: a folder of Postgres binaries, looked at before the usual ones.
     pub pgbin: Option<PathBuf>,
     /// `DATABASE_URL`: a server that runs already. `up` uses it unless a way is forced; tests never do, because a
@@ -37,6 +42,14 @@ impl Config {
                 .map_err(|problem: String| env.fault("POSTROOM_POSTGRES", problem, "pip"))
                 .ok()
         });
+        let forced_peers = env.optional("POSTROOM_PEERS", "deb");
+        let forced_peers = forced_peers.and_then(|value| {
+            value
+                .parse()
+                .map_err(|problem: String| env.fault("POSTROOM_PEERS", problem, "deb"))
+                .ok()
+        });
+        let ci = env.optional("CI", "true");
         let url = "postgres://postroom@localhost/postroom";
         let database_url = env.optional("DATABASE_URL", url);
         let key = ["LLM_API_KEY", "OPENAI_API_KEY"];
@@ -48,6 +61,8 @@ impl Config {
             test_database_url: env.optional("POSTROOM_TEST_DATABASE_URL", url),
             has_model_key: key.iter().any(|name| env.optional(name, "sk-…").is_some()),
             forced,
+            forced_peers,
+            is_ci: ci.is_some_and(|value| value != "false"),
         };
         env.finish(config)
     }
@@ -67,10 +82,24 @@ mod tests {
     }
 
     #[test]
+    fn ci_is_set_unless_it_is_false() {
+        let is_ci = |vars: &[(&str, &str)]| {
+            let env = Env::from_vars(vars.iter().copied());
+            Config::read(env).unwrap().is_ci
+        };
+        assert!(is_ci(&[("CI", "true")]) && is_ci(&[("CI", "1")]));
+        assert!(!is_ci(&[]) && !is_ci(&[("CI", "false")]));
+    }
+
+    #[test]
     fn an_unknown_way_names_the_variable() {
         let error = Config::read(Env::from_vars([("POSTROOM_POSTGRES", "docker")])).unwrap_err();
         assert!(error.to_string().contains(
             "POSTROOM_POSTGRES: is none of system, pip, npm, apt (example: POSTROOM_POSTGRES=pip)"
+        ));
+        let error = Config::read(Env::from_vars([("POSTROOM_PEERS", "docker")])).unwrap_err();
+        assert!(error.to_string().contains(
+            "POSTROOM_PEERS: is none of system, pip, apt, deb (example: POSTROOM_PEERS=deb)"
         ));
     }
 }

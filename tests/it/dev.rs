@@ -1,5 +1,7 @@
 //! Postgres on a fresh machine: each way of finding it works, and no cluster outlives whoever started it.
 
+mod peers;
+
 use crate::support::eventually;
 use crate::support::wait::SOON;
 use dev::config::Config;
@@ -57,14 +59,16 @@ async fn postgres_of_the_system_runs() {
 
 #[tokio::test]
 async fn postgres_from_pip_runs() {
-    if asks_registries("pip") {
+    if asks_registries("Postgres from pip") {
         works(Way::Pip).await;
     }
 }
 
 #[tokio::test]
 async fn postgres_from_npm_runs() {
-    if asks_registries("npm") {
+    if Command::new("npm").arg("--version").output().is_err() {
+        eprintln!("not run, this machine has no npm");
+    } else if asks_registries("Postgres from npm") {
         works(Way::Npm).await;
     }
 }
@@ -74,10 +78,10 @@ async fn postgres_from_npm_runs() {
     clippy::disallowed_methods,
     reason = "the tests' own switch, set by `cargo dev test --full`"
 )]
-fn asks_registries(way: &str) -> bool {
+fn asks_registries(what: &str) -> bool {
     let full = std::env::var("POSTROOM_FULL").is_ok();
     if !full {
-        eprintln!("not run: Postgres from {way} asks a registry; `cargo dev test --full` runs it");
+        eprintln!("not run: {what} asks a registry; `cargo dev test --full` runs it");
     }
     full
 }

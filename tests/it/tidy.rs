@@ -4,6 +4,7 @@
 
 mod docs;
 mod imports;
+mod peers;
 mod words;
 
 use crate::support::sources::{self, Source};
