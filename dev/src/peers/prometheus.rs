@@ -69,7 +69,7 @@ impl Resolve for Prometheus {
             }
             Way::Deb => {
                 let archive = fetcher.archive()?;
-                announce(Self::PEER, "fetching the Debian package (40 MB)");
+                announce(Self::PEER, "fetching the Debian package (20 MB)");
                 archive.unpack(&PACKAGES, &place(fetcher.cache), |_| Ok(()))?;
                 Self::in_cache(fetcher.cache)
             }

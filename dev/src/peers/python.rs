@@ -55,7 +55,7 @@ impl Servers {
     /// Finds the modules without running them, which would take longer than the rest of the start.
     fn checked(self) -> Result<Self, Failure> {
         let check = "import importlib.util as u, sys; \
-             sys.exit(', '.join(m for m in ('aiosmtpd', 'radicale') if not u.find_spec(m)))";
+             sys.exit(', '.join(m for m in ('aiosmtpd', 'radicale') if not u.find_spec(m)) or None)";
         run(self.command().args(["-c", check]))
             .map_err(|error| Failure(format!("Python packages are missing: {error}")))?;
         Ok(self)
