@@ -39,8 +39,9 @@ impl Configuration<'_> {
 
     fn of_2_3(&self, root: &Path, owner: &User) -> String {
         let (root, uid, gid) = (root.display(), owner.uid, owner.gid);
+        let tls_only = if self.tls.is_some() { "yes" } else { "no" };
         let mut text = format!(
-            "disable_plaintext_auth = no
+            "disable_plaintext_auth = {tls_only}
 mail_location = maildir:{root}/mail/%u
 passdb {{
   driver = passwd-file
@@ -64,11 +65,12 @@ userdb {{
 
     fn of_2_4(&self, root: &Path, owner: &User) -> String {
         let (root, uid, gid) = (root.display(), owner.uid, owner.gid);
+        let cleartext = if self.tls.is_some() { "no" } else { "yes" };
         // The versions have to come first. They are the oldest that name these settings so.
         let mut text = format!(
             "dovecot_config_version = 2.4.0
 dovecot_storage_version = 2.4.0
-auth_allow_cleartext = yes
+auth_allow_cleartext = {cleartext}
 mail_driver = maildir
 mail_path = {root}/mail/%{{user}}
 passdb passwd-file {{
