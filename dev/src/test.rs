@@ -85,7 +85,7 @@ pub async fn run(args: Vec<String>) -> Result<u8, TestError> {
         return Err(TestError::Peers(missing));
     }
     for peer in &missing {
-        eprintln!("test: {peer}");
+        eprintln!("test: {peer}. Its tests run once it is installed.");
     }
     if asked.only_fetch {
         eprintln!("test: {}", postgres::resolve(&config, &places)?);

@@ -2,6 +2,7 @@
 
 mod peers;
 
+use crate::support::binaries::binary;
 use crate::support::eventually;
 use crate::support::wait::SOON;
 use dev::config::Config;
@@ -84,6 +85,22 @@ fn asks_registries(what: &str) -> bool {
         eprintln!("not run: {what} asks a registry; `cargo dev test --full` runs it");
     }
     full
+}
+
+/// With an empty path there is no Python, so that it is missing on every machine.
+#[test]
+fn missing_peer_is_a_failure_where_ci_is_set() {
+    let output = Command::new(binary("postroom-dev"))
+        .args(["test", "--fetch"])
+        .env("CI", "true")
+        .env("POSTROOM_PEERS", "system")
+        .env("PATH", "/nowhere")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let expected = "no test is left out where CI is set: aiosmtpd and Radicale not found (system: ";
+    assert!(said.contains(expected), "{said}");
 }
 
 fn forced(way: Way) -> Config {
