@@ -6,6 +6,7 @@ mod circles;
 mod docs;
 mod graph;
 mod imports;
+mod peers;
 mod words;
 
 use crate::support::sources::{self, Source};
