@@ -17,7 +17,7 @@ const PEERS: Variable = Variable::optional(
     "POSTROOM_PEERS",
     "deb",
     "the first that works",
-    "The one way of getting the tests' peers to use: `system`, `apt` or `deb`",
+    "The one way of getting the tests' peers to use: `system`, `pip`, `apt` or `deb`",
 );
 const CI: Variable = Variable::optional(
     "CI",

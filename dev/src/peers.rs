@@ -21,7 +21,7 @@ pub use way::Way;
 use crate::config::Config;
 use crate::fetch;
 use crate::places::{PlaceError, Places};
-use jobs::env::ConfigError;
+use base::env::ConfigError;
 use resolve::{Fetcher, Resolve};
 use std::fmt;
 use std::path::Path;
