@@ -1,4 +1,4 @@
-//! How a person tries Postroom: `cargo dev up | triage | test | bench | chaos | docs | lint | psql | session`.
+//! How a person tries Postroom: `cargo dev up | triage | test | bench | chaos | docs | lint | psql | session | schema`.
 //!
 //! Finds or fetches Postgres ([`postgres`]) and what the tests speak with ([`peers`]), runs the two real binaries ([`stack`]) and talks to them over HTTP as any
 //! client would ([`client`]). Everything that makes a developer's life easy lives here and nowhere else: nothing links
@@ -20,6 +20,7 @@ pub mod places;
 pub mod postgres;
 pub mod run;
 pub mod say;
+pub mod schema;
 pub mod session;
 pub mod signals;
 pub mod smtp_sink;

@@ -18,6 +18,7 @@ pub mod password;
 pub mod rules;
 pub mod schedule;
 pub mod session;
+pub mod tenant;
 pub mod token;
 pub(crate) mod words;
 

@@ -284,6 +284,8 @@ impl Actor {
 }
 
 impl AuditOutcome {
+    pub const ALL: [Self; 3] = [Self::Ok, Self::Denied, Self::Failed];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",

@@ -1,10 +1,11 @@
--- What people have to do (tasks), what for (projects) and with whom (contacts). Deleting hides a row and can be taken back.
+-- Users' tasks, projects and contacts, and the inbox of what needs their attention.
+-- Deleting a record hides its row and can be undone.
 
 create table projects (
     tenant_id uuid not null references tenants (id),
     id uuid not null,
     name text not null check (char_length(name) between 1 and 100),
-    -- The name as names are compared: made by us, because lower() depends on the database's locale.
+    -- The name folded for comparison. Folded by us, because lower() depends on the database's locale.
     name_key text not null,
     status text not null check (status in ('backlog', 'ready', 'doing', 'blocked', 'done')),
     notes text check (char_length(notes) <= 1000),
@@ -13,7 +14,7 @@ create table projects (
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     deleted_at timestamptz,
-    -- Names the deletion: what went with it comes back with it, and nothing else.
+    -- Shared by all rows that one deletion hid: undoing it restores exactly these.
     deletion_id uuid,
     primary key (tenant_id, id),
     check ((deleted_at is null) = (deletion_id is null))
@@ -31,7 +32,7 @@ create table tasks (
     due_on date,
     notes text check (char_length(notes) <= 1000),
     version int not null default 1 check (version > 0),
-    -- Nobody if a rule made it.
+    -- Null if a rule created it.
     created_by uuid,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
@@ -44,10 +45,10 @@ create table tasks (
 -- Tasks without a project share one list.
 create unique index tasks_title_key on tasks (tenant_id, project_id, title_key) nulls not distinct
     where deleted_at is null;
--- For taking a deletion back, and for the key to projects.
+-- For undoing a project's deletion, and for the foreign key.
 create index tasks_project on tasks (tenant_id, project_id) where project_id is not null;
 
--- The mails that a task is about.
+-- The messages that a task is about.
 create table task_messages (
     tenant_id uuid not null,
     task_id uuid not null,
@@ -75,6 +76,38 @@ create table contacts (
     check ((deleted_at is null) = (deletion_id is null)),
     check ((email is null) = (email_key is null))
 );
--- One address is one person; names may meet.
+-- An address belongs to one contact; two contacts may have the same name.
 create unique index contacts_email_key on contacts (tenant_id, email_key) where deleted_at is null;
 create index contacts_name on contacts (tenant_id, name_key) where deleted_at is null;
+
+create table action_items (
+    tenant_id uuid not null references tenants (id),
+    id uuid not null,
+    -- Null: every user of the tenant sees it.
+    owner_id uuid,
+    source text not null check (source in ('email', 'teams', 'doc', 'calendar', 'manual')),
+    -- The source's name for it.
+    dedupe_key text not null check (char_length(dedupe_key) between 1 and 255),
+    title text not null check (char_length(title) between 1 and 200),
+    rationale text not null,
+    priority text not null check (priority in ('low', 'medium', 'high', 'urgent')),
+    state text not null default 'queued'
+        check (state in ('queued', 'deferred', 'completed', 'dismissed', 'converted_to_task')),
+    defer_until timestamptz,
+    task_id uuid,
+    message_id uuid,
+    job_id uuid,
+    version int not null default 1 check (version > 0),
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    primary key (tenant_id, id),
+    foreign key (tenant_id, task_id) references tasks (tenant_id, id),
+    foreign key (tenant_id, message_id) references messages (tenant_id, id),
+    check ((state = 'deferred') = (defer_until is not null)),
+    check ((state = 'converted_to_task') = (task_id is not null))
+);
+-- A finished item keeps its name, so that the same message does not come back.
+create unique index action_items_source_key on action_items (tenant_id, owner_id, source, dedupe_key)
+    nulls not distinct;
+create index action_items_open on action_items (tenant_id, owner_id) where state in ('queued', 'deferred');
+create index action_items_message on action_items (tenant_id, message_id) where message_id is not null;

@@ -1,17 +1,33 @@
--- Mail that was handed in, the rules that judge it, and what triage found.
+-- Messages that were submitted, the rules that triage them, the results, and the model calls behind them.
 
 create table messages (
     tenant_id uuid not null references tenants (id),
     id uuid not null,
-    -- Which of the two ways it came in; `source` holds it unchanged until retention takes it.
+    -- How the message was submitted; `source` holds it unchanged until retention deletes it.
     format text not null check (format in ('rfc822', 'envelope')),
     source bytea not null,
-    -- sha256 over Message-ID, sender, date, subject and text: two copies that differ only in transport are one mail.
+    -- sha256 over Message-ID, sender, date, subject and text: copies that differ only in transport are one message.
     content_hash bytea not null check (octet_length(content_hash) = 32),
     received_at timestamptz not null default now(),
     primary key (tenant_id, id)
 );
 create index messages_content_hash on messages (tenant_id, content_hash);
+
+-- Messages that a tenant's own users wrote in a thread, one row per message that such a message refers to. A draft for a
+-- thread that its user has written to since is not sent.
+create table own_mails (
+    tenant_id uuid not null,
+    message_id uuid not null,
+    -- The Message-ID that it refers to, in angle brackets.
+    refers_to text not null,
+    -- True for the message that it replies to, false for others of the thread.
+    answers boolean not null,
+    user_id uuid not null,
+    sent_at timestamptz not null,
+    primary key (tenant_id, refers_to, message_id, user_id),
+    foreign key (tenant_id, message_id) references messages (tenant_id, id)
+);
+create index own_mails_message on own_mails (tenant_id, message_id);
 
 create table rule_sets (
     tenant_id uuid not null references tenants (id),
@@ -24,43 +40,15 @@ create table rule_sets (
 );
 create unique index rule_sets_active_key on rule_sets (tenant_id) where active;
 
-create table approvals (
-    tenant_id uuid not null references tenants (id),
-    id uuid not null,
-    kind text not null,
-    title text not null,
-    summary text not null,
-    -- What a person may do with it: a subset of approve, edit, skip.
-    actions text[] not null,
-    source text not null,
-    payload jsonb not null,
-    -- sha256 over the canonical payload: what is approved is what is executed, byte for byte.
-    payload_hash bytea not null check (octet_length(payload_hash) = 32),
-    risk text not null check (risk in ('low', 'medium', 'high', 'critical')),
-    status text not null default 'proposed' check (status in (
-        'proposed', 'editing', 'approved', 'executing', 'executed', 'failed', 'skipped', 'expired', 'undoing', 'undone')),
-    version int not null default 1 check (version > 0),
-    rationale text,
-    confidence real not null check (confidence between 0 and 1),
-    job_id uuid not null,
-    decided_by uuid,
-    decided_at timestamptz,
-    expires_at timestamptz not null,
-    created_at timestamptz not null default now(),
-    primary key (tenant_id, id)
-);
-create index approvals_open on approvals (tenant_id, created_at, id) where status = 'proposed';
-
 create table triage_results (
     tenant_id uuid not null,
     job_id uuid not null,
     message_id uuid not null,
-    -- That of the message: copies of one mail are judged once.
+    -- The message's hash: copies of one message are triaged once.
     content_hash bytea not null check (octet_length(content_hash) = 32),
     ruleset_version int not null,
-    -- Which means were allowed to decide.
     mode text not null check (mode in ('rules_then_llm', 'rules_only', 'llm_only')),
-    -- Asked for although the mail had been judged by this rule set.
+    -- The caller asked for a new result although this rule set had triaged the message.
     forced boolean not null,
     prompt_version text,
     category text not null check (category in ('needs_response', 'needs_approval', 'fyi', 'scheduling', 'task',
@@ -80,35 +68,12 @@ create table triage_results (
     foreign key (tenant_id, message_id) references messages (tenant_id, id)
 );
 create index triage_results_message on triage_results (tenant_id, message_id);
--- Two jobs that judge one mail at the same time meet here: the second waits for the first and is refused.
+-- Of two jobs that triage one message at the same time, the second waits here for the first and is refused.
 create unique index triage_results_once_key on triage_results (tenant_id, content_hash, ruleset_version, mode)
     where not forced;
 create index triage_results_content on triage_results (tenant_id, content_hash, ruleset_version, mode, created_at);
 
-create table proposed_actions (
-    tenant_id uuid not null,
-    id uuid not null,
-    job_id uuid not null,
-    message_id uuid not null,
-    type text not null,
-    payload jsonb not null,
-    risk text not null check (risk in ('low', 'medium', 'high', 'critical')),
-    gate text not null check (gate in ('auto', 'approval', 'denied')),
-    requires_confirmation boolean not null,
-    confidence real not null check (confidence between 0 and 1),
-    rationale text,
-    -- sha256 over type and canonical payload: two tasks from one mail are two, the same task twice is one.
-    fingerprint bytea not null check (octet_length(fingerprint) = 32),
-    approval_id uuid,
-    created_at timestamptz not null default now(),
-    primary key (tenant_id, id),
-    constraint proposed_actions_fingerprint_key unique (tenant_id, job_id, fingerprint),
-    foreign key (tenant_id, message_id) references messages (tenant_id, id),
-    foreign key (tenant_id, approval_id) references approvals (tenant_id, id),
-    check ((gate = 'approval') = (approval_id is not null))
-);
-
--- One row per model call, without its text.
+-- One row per model call, without prompt or completion.
 create table llm_calls (
     tenant_id uuid not null,
     id uuid not null,
@@ -132,7 +97,7 @@ create table llm_calls (
 );
 create index llm_calls_job on llm_calls (tenant_id, job_id);
 
--- The answer to a model call, kept until its job ends: a crash after the answer must not pay for it twice.
+-- Completions, kept until their job ends: a crash after the answer must not pay for it twice.
 create table llm_checkpoints (
     tenant_id uuid not null,
     job_id uuid not null,

@@ -1,19 +1,21 @@
--- Mail that is being written for people: a draft, and its versions, each of which holds everything that is sent.
+-- Messages that the assistant writes for users: a draft, and its versions, each of which holds everything that is sent.
 
 create table drafts (
     tenant_id uuid not null references tenants (id),
     id uuid not null,
     mode text not null check (mode in ('reply', 'reply_all', 'compose', 'forward', 'follow_up')),
-    -- The mail it answers or forwards.
+    -- The message that it replies to or forwards.
     message_id uuid,
-    -- Whose mail it is; null if nobody of the tenant is known to be.
+    -- When that message was sent: what its user wrote in the thread since then is a reply.
+    answers_sent_at timestamptz,
+    -- The user who sends it; null if no user of the tenant matches.
     user_id uuid,
     status text not null default 'ready' check (status in (
         'generating', 'ready', 'approved', 'scheduled', 'sending', 'sent', 'send_failed', 'send_unknown', 'discarded',
         'superseded_by_user')),
     -- The newest version.
     version int not null check (version > 0),
-    -- What puts the newest version before a person.
+    -- The approval of the newest version.
     approval_id uuid not null,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
@@ -23,6 +25,7 @@ create table drafts (
 );
 create index drafts_message on drafts (tenant_id, message_id) where message_id is not null;
 create index drafts_approval on drafts (tenant_id, approval_id);
+create index drafts_unsent on drafts (tenant_id) where status in ('ready', 'approved', 'scheduled', 'sending', 'send_failed');
 
 create table draft_versions (
     tenant_id uuid not null,
@@ -37,7 +40,7 @@ create table draft_versions (
     reference_ids text[] not null,
     body_text text not null,
     send_at timestamptz,
-    -- sha256 over the columns above: what is approved is what is sent.
+    -- sha256 over the columns above: exactly what was approved is sent.
     content_hash bytea not null check (octet_length(content_hash) = 32),
     origin text not null check (origin in ('llm', 'user', 'revise')),
     instructions text,
@@ -61,7 +64,3 @@ create trigger draft_versions_no_truncate before truncate on draft_versions
     for each statement execute function refuse_change();
 alter table draft_versions enable always trigger draft_versions_append_only;
 alter table draft_versions enable always trigger draft_versions_no_truncate;
-
--- An approval that is being revised by a job is in hand as well.
-drop index approvals_in_hand;
-create index approvals_in_hand on approvals (decided_at) where status in ('editing', 'approved', 'executing', 'undoing');

@@ -1,4 +1,5 @@
--- What happened, by whom, at whose request. Rows are added and never changed.
+-- The audit log, for operators and auditors, and the history, which tells users the same events in their words.
+-- Both are append-only.
 
 create table audit_entries (
     tenant_id uuid not null,
@@ -10,7 +11,8 @@ create table audit_entries (
     -- OWASP Logging Vocabulary names for people, noun.verb for work.
     action text not null,
     resource_kind text not null,
-    resource_id text not null,
+    -- Null for an entry about a job, which job_id names: one id less in half of all rows.
+    resource_id text,
     request_id text,
     trace_id text,
     job_id uuid,
@@ -20,12 +22,12 @@ create table audit_entries (
     error_code text,
     -- Only values chosen by the code that writes the row: ids, counts, codes. Never a body, an address or a token.
     detail jsonb not null default '{}'::jsonb,
-    primary key (tenant_id, id)
+    primary key (tenant_id, id),
+    check (resource_id is not null or (resource_kind = 'job' and job_id is not null))
 );
-create index audit_entries_request on audit_entries (tenant_id, request_id, id);
-create index audit_entries_job on audit_entries (tenant_id, job_id, id);
+-- Every attempt writes a row. Most readers search by request, so rows without one are left out of the index.
+create index audit_entries_request on audit_entries (tenant_id, request_id, id) where request_id is not null;
 
--- The user-facing story of the same events.
 create table history_entries (
     tenant_id uuid not null,
     id uuid not null,
@@ -35,16 +37,19 @@ create table history_entries (
     object_id uuid not null,
     job_id uuid,
     rationale text not null,
+    -- Null: every user of the tenant sees the entry.
+    user_id uuid,
     primary key (tenant_id, id)
 );
+create index history_entries_object on history_entries (tenant_id, object_id, id);
 
 create function refuse_change() returns trigger language plpgsql as $$
 begin
     raise exception 'rows of % are append-only', tg_table_name using errcode = 'restrict_violation';
 end $$;
 
--- Grants keep the application's role from changing rows (postroom-api admin grant); the triggers keep everybody else
--- from doing it by accident. ENABLE ALWAYS, or `session_replication_role = replica` would walk past them.
+-- The application's role has no right to change rows (postroom-api admin grant); the triggers stop every other role from
+-- doing it by accident. ENABLE ALWAYS, because `session_replication_role = replica` disables ordinary triggers.
 create trigger audit_entries_append_only before update or delete on audit_entries
     for each row execute function refuse_change();
 create trigger audit_entries_no_truncate before truncate on audit_entries
