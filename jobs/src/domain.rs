@@ -24,7 +24,7 @@ pub(crate) mod words;
 
 pub use audit::{Action, Actor, AuditOutcome, Detail, NewAuditEntry};
 pub use ids::{
-    ActionItemId, ApprovalId, AuditEntryId, BlockId, ConnectionId, ContactId, DraftId, EffectId,
+    ApprovalId, AuditEntryId, BlockId, ConnectionId, ContactId, DraftId, EffectId, InboxItemId,
     InviteId, JobId, MemoryId, MessageId, ProjectId, SessionId, TaskId, TenantId, UserId, WorkerId,
 };
 pub use session::{Role, Scope, Session};
