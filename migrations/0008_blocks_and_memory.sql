@@ -11,7 +11,7 @@ create table schedule_blocks (
     kind text not null check (kind in ('focus', 'admin', 'meeting', 'break', 'travel', 'buffer')),
     source text not null check (source in ('assistant', 'user')),
     -- The inbox item that the time is for.
-    action_item_id uuid,
+    inbox_item_id uuid,
     -- Alternative plans for one item share an alternatives_id; one of the plans is chosen.
     alternatives_id uuid,
     plan text check (length(plan) between 1 and 40),
@@ -30,7 +30,7 @@ create table schedule_blocks (
     decided_at timestamptz,
     primary key (tenant_id, id),
     foreign key (tenant_id, user_id) references users (tenant_id, id),
-    foreign key (tenant_id, action_item_id) references action_items (tenant_id, id),
+    foreign key (tenant_id, inbox_item_id) references inbox_items (tenant_id, id),
     constraint schedule_blocks_approval foreign key (tenant_id, approval_id) references approvals (tenant_id, id),
     check (end_at > start_at),
     check ((alternatives_id is null) = (plan is null)),
@@ -42,8 +42,8 @@ create table schedule_blocks (
 );
 -- An item has one open block, or one in each of its alternative plans.
 create unique index schedule_blocks_open_item
-    on schedule_blocks (tenant_id, user_id, action_item_id, coalesce(alternatives_id::text || plan, ''))
-    where action_item_id is not null and status in ('proposed', 'conflicted');
+    on schedule_blocks (tenant_id, user_id, inbox_item_id, coalesce(alternatives_id::text || plan, ''))
+    where inbox_item_id is not null and status in ('proposed', 'conflicted');
 create index schedule_blocks_user on schedule_blocks (tenant_id, user_id, start_at);
 create index schedule_blocks_undecided on schedule_blocks (end_at) where status in ('proposed', 'conflicted');
 create unique index schedule_blocks_booking on schedule_blocks (tenant_id, approval_id) where approval_id is not null;

@@ -812,7 +812,7 @@ create table contacts (
 create unique index contacts_email_key on contacts (tenant_id, email_key) where (deleted_at is null);
 create index contacts_name on contacts (tenant_id, name_key) where (deleted_at is null);
 
-create table action_items (
+create table inbox_items (
     tenant_id uuid not null,
     id uuid not null,
     owner_id uuid,
@@ -821,7 +821,7 @@ create table action_items (
     title text not null,
     rationale text not null,
     priority text not null,
-    state text not null default 'queued',
+    state text not null default 'open',
     defer_until timestamptz,
     task_id uuid,
     message_id uuid,
@@ -829,24 +829,24 @@ create table action_items (
     version integer not null default 1,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
-    constraint action_items_pkey primary key (tenant_id, id),
-    constraint action_items_tenant_id_fkey foreign key (tenant_id) references tenants(id),
-    constraint action_items_tenant_id_message_id_fkey foreign key (tenant_id, message_id) references messages(tenant_id,
+    constraint inbox_items_pkey primary key (tenant_id, id),
+    constraint inbox_items_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint inbox_items_tenant_id_message_id_fkey foreign key (tenant_id, message_id) references messages(tenant_id,
         id),
-    constraint action_items_tenant_id_task_id_fkey foreign key (tenant_id, task_id) references tasks(tenant_id, id),
-    constraint action_items_check check ((state = 'deferred') = (defer_until is not null)),
-    constraint action_items_check1 check ((state = 'converted_to_task') = (task_id is not null)),
-    constraint action_items_dedupe_key_check check ((char_length(dedupe_key) >= 1) and (char_length(dedupe_key) <= 255)),
-    constraint action_items_priority_check check (priority in ('low', 'medium', 'high', 'urgent')),
-    constraint action_items_source_check check (source in ('email', 'teams', 'doc', 'calendar', 'manual')),
-    constraint action_items_state_check check (state in ('queued', 'deferred', 'completed', 'dismissed',
+    constraint inbox_items_tenant_id_task_id_fkey foreign key (tenant_id, task_id) references tasks(tenant_id, id),
+    constraint inbox_items_check check ((state = 'deferred') = (defer_until is not null)),
+    constraint inbox_items_check1 check ((state = 'converted_to_task') = (task_id is not null)),
+    constraint inbox_items_dedupe_key_check check ((char_length(dedupe_key) >= 1) and (char_length(dedupe_key) <= 255)),
+    constraint inbox_items_priority_check check (priority in ('low', 'medium', 'high', 'urgent')),
+    constraint inbox_items_source_check check (source in ('email', 'manual')),
+    constraint inbox_items_state_check check (state in ('open', 'deferred', 'completed', 'dismissed',
         'converted_to_task')),
-    constraint action_items_title_check check ((char_length(title) >= 1) and (char_length(title) <= 200)),
-    constraint action_items_version_check check (version > 0)
+    constraint inbox_items_title_check check ((char_length(title) >= 1) and (char_length(title) <= 200)),
+    constraint inbox_items_version_check check (version > 0)
 );
-create index action_items_message on action_items (tenant_id, message_id) where (message_id is not null);
-create index action_items_open on action_items (tenant_id, owner_id) where (state in ('queued', 'deferred'));
-create unique index action_items_source_key on action_items (tenant_id, owner_id, source, dedupe_key) nulls not distinct;
+create index inbox_items_message on inbox_items (tenant_id, message_id) where (message_id is not null);
+create index inbox_items_open on inbox_items (tenant_id, owner_id) where (state in ('open', 'deferred'));
+create unique index inbox_items_source_key on inbox_items (tenant_id, owner_id, source, dedupe_key) nulls not distinct;
 
 -- 0008_blocks_and_memory
 
@@ -857,7 +857,7 @@ create table schedule_blocks (
     title text not null,
     kind text not null,
     source text not null,
-    action_item_id uuid,
+    inbox_item_id uuid,
     alternatives_id uuid,
     plan text,
     start_at timestamptz not null,
@@ -872,9 +872,9 @@ create table schedule_blocks (
     decided_at timestamptz,
     constraint schedule_blocks_pkey primary key (tenant_id, id),
     constraint schedule_blocks_approval foreign key (tenant_id, approval_id) references approvals(tenant_id, id),
-    constraint schedule_blocks_tenant_id_action_item_id_fkey foreign key (tenant_id, action_item_id) references
-        action_items(tenant_id, id),
     constraint schedule_blocks_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint schedule_blocks_tenant_id_inbox_item_id_fkey foreign key (tenant_id, inbox_item_id) references
+        inbox_items(tenant_id, id),
     constraint schedule_blocks_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references users(tenant_id, id),
     constraint schedule_blocks_check check (end_at > start_at),
     constraint schedule_blocks_check1 check ((alternatives_id is null) = (plan is null)),
@@ -890,8 +890,8 @@ create table schedule_blocks (
         end_at) with &&) where ((status in ('accepted', 'booked')))
 );
 create unique index schedule_blocks_booking on schedule_blocks (tenant_id, approval_id) where (approval_id is not null);
-create unique index schedule_blocks_open_item on schedule_blocks (tenant_id, user_id, action_item_id,
-    coalesce(((alternatives_id)::text || plan), '')) where ((action_item_id is not null) and (status in ('proposed',
+create unique index schedule_blocks_open_item on schedule_blocks (tenant_id, user_id, inbox_item_id,
+    coalesce(((alternatives_id)::text || plan), '')) where ((inbox_item_id is not null) and (status in ('proposed',
     'conflicted')));
 create index schedule_blocks_undecided on schedule_blocks (end_at) where (status in ('proposed', 'conflicted'));
 create index schedule_blocks_user on schedule_blocks (tenant_id, user_id, start_at);

@@ -217,12 +217,12 @@ fn enums() -> BTreeMap<&'static str, Words> {
         ("tasks_status_check", progress()),
         ("tasks_priority_check", priority()),
         (
-            "action_items_source_check",
+            "inbox_items_source_check",
             words(desk::ItemSource::ALL, desk::ItemSource::as_str),
         ),
-        ("action_items_priority_check", priority()),
+        ("inbox_items_priority_check", priority()),
         (
-            "action_items_state_check",
+            "inbox_items_state_check",
             words(desk::ItemState::ALL, desk::ItemState::as_str),
         ),
         // 0008_blocks_and_memory

@@ -1,9 +1,9 @@
-//! `action_items`: what waits for a person. What was put off and is due again is queued, in every answer: the clock is the
-//! database's, and no row needs to be touched for it.
+//! `inbox_items`: what needs a user's attention. A deferred item whose time has come is read as open, by the database's
+//! clock; its row is not changed.
 
 use super::word;
 use crate::domain::{
-    ActionItemId, MessageId, TaskId, UserId,
+    InboxItemId, MessageId, TaskId, UserId,
     desk::{ItemSource, ItemState, NewItem},
     judgement::Priority,
 };
@@ -14,7 +14,7 @@ use sqlx::PgConnection;
 /// An item as it is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredItem {
-    pub id: ActionItemId,
+    pub id: InboxItemId,
     pub owner: Option<UserId>,
     pub source: ItemSource,
     pub title: String,
@@ -34,7 +34,7 @@ pub struct StoredItem {
 }
 
 struct Row {
-    id: ActionItemId,
+    id: InboxItemId,
     owner: Option<UserId>,
     source: String,
     title: String,
@@ -63,7 +63,7 @@ impl TryFrom<Row> for StoredItem {
             title: row.title,
             rationale: row.rationale,
             priority: word(Priority::parse(&row.priority), "priority")?,
-            state: if row.due { ItemState::Queued } else { stored },
+            state: if row.due { ItemState::Open } else { stored },
             defer_until: row.defer_until.filter(|_| !row.due),
             task: row.task,
             message: row.message,
@@ -83,17 +83,17 @@ pub async fn insert(
     conn: &mut PgConnection,
     tenant: TenantId,
     new: &NewItem,
-) -> Result<Option<ActionItemId>, sqlx::Error> {
+) -> Result<Option<InboxItemId>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
-        insert into action_items (
+        insert into inbox_items (
             tenant_id, id, owner_id, source, dedupe_key, title, rationale, priority, message_id, job_id)
         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
         on conflict (tenant_id, owner_id, source, dedupe_key) do nothing
-        returning id as "id: ActionItemId"
+        returning id as "id: InboxItemId"
         "#,
         tenant.0,
-        ActionItemId::new().0,
+        InboxItemId::new().0,
         new.owner.map(|user| user.0),
         new.source.as_str(),
         new.dedupe_key,
@@ -115,15 +115,15 @@ pub async fn find(
     conn: &mut PgConnection,
     tenant: TenantId,
     user: Option<UserId>,
-    id: ActionItemId,
+    id: InboxItemId,
 ) -> Result<Option<StoredItem>, sqlx::Error> {
     let row = sqlx::query_as!(
         Row,
         r#"
-        select id as "id: ActionItemId", owner_id as "owner: UserId", source, title, rationale, priority, state,
+        select id as "id: InboxItemId", owner_id as "owner: UserId", source, title, rationale, priority, state,
             defer_until, task_id as "task: TaskId", message_id as "message: MessageId", job_id as "job: JobId", version,
             created_at, updated_at, state = 'deferred' and defer_until <= now() as "due!"
-        from action_items
+        from inbox_items
         where tenant_id = $1 and id = $3 and ($2::uuid is null or owner_id is null or owner_id = $2)
         "#,
         tenant.0,
@@ -144,10 +144,10 @@ pub async fn of_message(
     tenant: TenantId,
     user: Option<UserId>,
     message: MessageId,
-) -> Result<Option<ActionItemId>, sqlx::Error> {
+) -> Result<Option<InboxItemId>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
-        select id as "id: ActionItemId" from action_items
+        select id as "id: InboxItemId" from inbox_items
         where tenant_id = $1 and message_id = $3 and ($2::uuid is null or owner_id is null or owner_id = $2)
         order by id
         limit 1
@@ -167,10 +167,10 @@ pub async fn of_message(
 pub async fn lock(
     conn: &mut PgConnection,
     tenant: TenantId,
-    id: ActionItemId,
+    id: InboxItemId,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "select id from action_items where tenant_id = $1 and id = $2 for update",
+        "select id from inbox_items where tenant_id = $1 and id = $2 for update",
         tenant.0,
         id.0,
     )
@@ -192,12 +192,12 @@ pub async fn waiting(
     let rows = sqlx::query_as!(
         Row,
         r#"
-        select id as "id: ActionItemId", owner_id as "owner: UserId", source, title, rationale, priority, state,
+        select id as "id: InboxItemId", owner_id as "owner: UserId", source, title, rationale, priority, state,
             defer_until, task_id as "task: TaskId", message_id as "message: MessageId", job_id as "job: JobId", version,
             created_at, updated_at, state = 'deferred' as "due!"
-        from action_items
+        from inbox_items
         where tenant_id = $1 and (owner_id is null or owner_id = $2)
-            and (state = 'queued' or (state = 'deferred' and defer_until <= now()))
+            and (state = 'open' or (state = 'deferred' and defer_until <= now()))
         order by array_position(array['urgent', 'high', 'medium', 'low'], priority), created_at, id
         limit $3
         "#,
@@ -221,10 +221,10 @@ pub async fn count(
 ) -> Result<(i64, i64), sqlx::Error> {
     let row = sqlx::query!(
         r#"
-        select count(*) filter (where state = 'queued' or defer_until <= now()) as "waiting!",
+        select count(*) filter (where state = 'open' or defer_until <= now()) as "waiting!",
             count(*) filter (where state = 'deferred' and defer_until > now()) as "deferred!"
-        from action_items
-        where tenant_id = $1 and (owner_id is null or owner_id = $2) and state in ('queued', 'deferred')
+        from inbox_items
+        where tenant_id = $1 and (owner_id is null or owner_id = $2) and state in ('open', 'deferred')
         "#,
         tenant.0,
         user.0,
@@ -241,13 +241,13 @@ pub async fn count(
 pub async fn set_state(
     conn: &mut PgConnection,
     tenant: TenantId,
-    id: ActionItemId,
+    id: InboxItemId,
     state: ItemState,
     defer_until: Option<DateTime<Utc>>,
     task: Option<TaskId>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update action_items
+        "update inbox_items
          set state = $3, defer_until = $4, task_id = $5, version = version + 1, updated_at = now()
          where tenant_id = $1 and id = $2",
         tenant.0,

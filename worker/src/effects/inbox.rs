@@ -1,4 +1,4 @@
-//! `defer` and `snooze`: what waits in the queue, put off by an action until a moment, and back before it.
+//! `defer` and `snooze`: an inbox item, deferred by an action and opened again by its undo.
 
 use super::{
     Doing, LocalEffect,
@@ -14,11 +14,11 @@ use jobs::{
         record::DeskError,
     },
     domain::{
-        ActionItemId, MessageId,
+        InboxItemId, MessageId,
         desk::{ItemState, ItemStep, NewItem, Until},
         mail::Mail,
     },
-    store::{action_items, effects::StoredEffect, messages},
+    store::{effects::StoredEffect, inbox_items, messages},
 };
 use serde_json::json;
 use sqlx::PgConnection;
@@ -27,7 +27,7 @@ use sqlx::PgConnection;
 async fn put_off(
     conn: &mut PgConnection,
     doing: &Doing<'_>,
-    id: ActionItemId,
+    id: InboxItemId,
     until: &str,
     made: bool,
 ) -> Result<Done, Refusal> {
@@ -68,11 +68,11 @@ async fn put_back(
             ItemStep::Defer(until)
         }
     };
-    match inbox::advance(conn, tenant, None, ActionItemId(id), Some(version), step).await {
+    match inbox::advance(conn, tenant, None, InboxItemId(id), Some(version), step).await {
         // It came back by itself.
         Ok(_)
         | Err(DeskError::NotNow {
-            state: ItemState::Queued,
+            state: ItemState::Open,
             ..
         }) => Ok(()),
         Err(error) => Err(moved_on(error)),
@@ -93,7 +93,7 @@ impl LocalEffect for Defer {
             }
         };
         let id = asked("item_id").and_then(|id| id.parse().ok());
-        let id = id.ok_or_else(|| told(DeskError::NotFound("action item")))?;
+        let id = id.ok_or_else(|| told(DeskError::NotFound("inbox item")))?;
         put_off(conn, doing, id, until, false).await
     }
 
@@ -111,7 +111,7 @@ pub(super) struct Snooze;
 
 #[async_trait]
 impl LocalEffect for Snooze {
-    /// The item that the mail left in the queue; one is made if it left none.
+    /// Defers the message's inbox item, and adds one first if it has none.
     async fn apply(&self, conn: &mut PgConnection, doing: &Doing<'_>) -> Result<Done, Refusal> {
         let message = doing.message.ok_or_else(|| {
             Refusal::refused(
@@ -120,7 +120,7 @@ impl LocalEffect for Snooze {
             )
         })?;
         let until = doing.params.get("until").unwrap_or_default();
-        let found = action_items::of_message(conn, doing.tenant, doing.user, message).await?;
+        let found = inbox_items::of_message(conn, doing.tenant, doing.user, message).await?;
         match found {
             Some(id) => put_off(conn, doing, id, until, false).await,
             None => {
@@ -144,7 +144,7 @@ async fn make(
     conn: &mut PgConnection,
     doing: &Doing<'_>,
     message: MessageId,
-) -> Result<ActionItemId, Refusal> {
+) -> Result<InboxItemId, Refusal> {
     let gone = || Refusal::refused("no_mail", "This mail is not kept, or not any more.");
     let stored = messages::find(conn, doing.tenant, message)
         .await?
@@ -161,7 +161,7 @@ async fn make(
         job: Some(doing.job),
         ..NewItem::of_mail(&subject, &hash, message).ok_or_else(gone)?
     };
-    action_items::insert(conn, doing.tenant, &new)
+    inbox_items::insert(conn, doing.tenant, &new)
         .await?
         .ok_or_else(|| {
             let message = "What this mail asked for was dealt with. Reopen its item to put it off.";

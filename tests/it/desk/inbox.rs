@@ -1,4 +1,4 @@
-//! The queue of what waits for a person: who sees what, in which order, and how it goes away and comes back.
+//! The inbox: who sees which items, in which order, and how an item leaves and returns.
 
 use super::seeing;
 use crate::support::{
@@ -16,12 +16,12 @@ use jobs::{
         record::{DeskError, command::Asking},
     },
     domain::{
-        ActionItemId, TaskId, UserId,
+        InboxItemId, TaskId, UserId,
         desk::{Bucket, ItemSource, ItemStep, Name, NewItem, Until},
         judgement::Priority,
         session::Role,
     },
-    store::action_items,
+    store::inbox_items,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -39,14 +39,14 @@ fn item(name: &str, priority: Priority, owner: Option<UserId>) -> NewItem {
     }
 }
 
-async fn put(db: &TestDb, tenant: TenantId, item: &NewItem) -> Option<ActionItemId> {
+async fn put(db: &TestDb, tenant: TenantId, item: &NewItem) -> Option<InboxItemId> {
     let mut conn = db.pool().acquire().await.unwrap();
-    action_items::insert(&mut conn, tenant, item).await.unwrap()
+    inbox_items::insert(&mut conn, tenant, item).await.unwrap()
 }
 
 async fn act(
     client: &Client,
-    id: ActionItemId,
+    id: InboxItemId,
     what: &str,
     seen: i32,
     body: Option<Value>,
@@ -54,7 +54,7 @@ async fn act(
     let request = seeing(
         client,
         Method::POST,
-        &format!("/v1/queue/{id}/{what}"),
+        &format!("/v1/inbox/{id}/{what}"),
         seen,
     );
     send(match body {
@@ -64,11 +64,11 @@ async fn act(
     .await
 }
 
-/// The titles of a part of the queue.
+/// The titles of a part of the inbox.
 async fn titles(client: &Client, part: &str) -> Vec<String> {
-    let queue = client.get("/v1/queue").await;
-    assert_eq!(queue.status, 200, "{}", queue.text);
-    let items = queue.body[part].as_array().unwrap();
+    let inbox = client.get("/v1/inbox").await;
+    assert_eq!(inbox.status, 200, "{}", inbox.text);
+    let items = inbox.body[part].as_array().unwrap();
     items
         .iter()
         .map(|item| item["title"].as_str().unwrap().to_owned())
@@ -100,12 +100,12 @@ async fn five_are_seen_the_next_ten_are_at_hand_and_the_most_urgent_come_first()
         (next.len(), next[0].as_str(), next[9].as_str()),
         (10, "m03", "m12")
     );
-    let queue = client.get("/v1/queue").await;
+    let inbox = client.get("/v1/inbox").await;
     assert_eq!(
-        (&queue.body["waiting"], &queue.body["deferred"]),
+        (&inbox.body["waiting"], &inbox.body["deferred"]),
         (&json!(19), &json!(0))
     );
-    let offered: Vec<_> = queue.body["defer_to"].as_array().unwrap().iter().collect();
+    let offered: Vec<_> = inbox.body["defer_to"].as_array().unwrap().iter().collect();
     assert!(offered.iter().any(|offer| offer["bucket"] == "next_week"));
 }
 
@@ -121,11 +121,11 @@ async fn a_source_brings_the_same_thing_once_whatever_became_of_it() {
     assert_eq!(act(&client, ids[0], "dismiss", 1, None).await.status, 200);
     assert_eq!(put(&db, client.tenant, &same).await, None);
     assert!(put(&db, stranger.tenant, &same).await.is_some());
-    let doc = NewItem {
-        source: ItemSource::Doc,
+    let manual = NewItem {
+        source: ItemSource::Manual,
         ..same
     };
-    assert!(put(&db, client.tenant, &doc).await.is_some());
+    assert!(put(&db, client.tenant, &manual).await.is_some());
 }
 
 #[tokio::test]
@@ -150,7 +150,7 @@ async fn an_item_is_its_owner_s_or_everybody_s_and_never_another_tenant_s() {
     assert_eq!(titles(&colleague, "visible").await, ["private", "shared"]);
     assert!(titles(&stranger, "visible").await.is_empty());
     for client in [&owner, &stranger] {
-        let read = client.get(&format!("/v1/queue/{private}")).await;
+        let read = client.get(&format!("/v1/inbox/{private}")).await;
         read.assert_problem(404, "NOT_FOUND", "read");
         let done = act(client, private, "complete", 1, None).await;
         done.assert_problem(404, "NOT_FOUND", "complete");
@@ -163,7 +163,7 @@ async fn an_item_is_its_owner_s_or_everybody_s_and_never_another_tenant_s() {
         200
     );
     for (client, lines) in [(&owner, 0), (&colleague, 1)] {
-        let told = client.get("/v1/history?object_kind=action_item").await;
+        let told = client.get("/v1/history?object_kind=inbox_item").await;
         assert_eq!(told.body["items"].as_array().unwrap().len(), lines);
     }
 }
@@ -194,21 +194,21 @@ async fn what_is_put_off_vanishes_and_comes_back_by_itself() {
     );
     assert!(deferred.body["defer_until"].is_string());
     assert!(titles(&client, "visible").await.is_empty());
-    assert_eq!(client.get("/v1/queue").await.body["deferred"], 1);
-    db.execute("update action_items set defer_until = now()")
+    assert_eq!(client.get("/v1/inbox").await.body["deferred"], 1);
+    db.execute("update inbox_items set defer_until = now()")
         .await;
     assert_eq!(titles(&client, "visible").await, ["pay"]);
-    let read = client.get(&format!("/v1/queue/{id}")).await;
+    let read = client.get(&format!("/v1/inbox/{id}")).await;
     assert_eq!(
         (&read.body["state"], &read.body["defer_until"]),
-        (&json!("queued"), &Value::Null)
+        (&json!("open"), &Value::Null)
     );
-    let queue = client.get("/v1/queue").await;
+    let inbox = client.get("/v1/inbox").await;
     assert_eq!(
-        (&queue.body["waiting"], &queue.body["deferred"]),
+        (&inbox.body["waiting"], &inbox.body["deferred"]),
         (&json!(1), &json!(0))
     );
-    // Queued again, so there is nothing to reopen.
+    // Open again, so there is nothing to reopen.
     let refused = act(&client, id, "reopen", 2, None).await;
     refused.assert_problem(409, "CONFLICT", "reopen");
     let again = act(
@@ -222,7 +222,7 @@ async fn what_is_put_off_vanishes_and_comes_back_by_itself() {
     assert_eq!(again.body["state"], "deferred");
     assert_eq!(
         act(&client, id, "reopen", 3, None).await.body["state"],
-        "queued"
+        "open"
     );
 }
 
@@ -234,7 +234,7 @@ async fn a_step_names_the_version_it_was_made_on_and_of_steps_at_once_one_is_tak
     let id = put(&db, client.tenant, &item("pay", Priority::High, None))
         .await
         .unwrap();
-    let request = client.request(Method::POST, &format!("/v1/queue/{id}/complete"));
+    let request = client.request(Method::POST, &format!("/v1/inbox/{id}/complete"));
     send(request)
         .await
         .assert_problem(428, "PRECONDITION_REQUIRED", "no If-Match");
@@ -251,11 +251,11 @@ async fn a_step_names_the_version_it_was_made_on_and_of_steps_at_once_one_is_tak
     let refused = act(&client, id, "complete", 2, None).await;
     refused.assert_problem(409, "CONFLICT", "it is done");
     let told: i64 = db
-        .one("select count(*) from history_entries where object_kind = 'action_item'")
+        .one("select count(*) from history_entries where object_kind = 'inbox_item'")
         .await;
     assert_eq!(told, 1);
     let audited: i64 = db
-        .one("select count(*) from audit_entries where action ~ '^action_item' and request_id is not null")
+        .one("select count(*) from audit_entries where action ~ '^inbox_item' and request_id is not null")
         .await;
     assert_eq!(audited, 1);
 }
@@ -297,7 +297,7 @@ async fn a_bad_moment_is_refused_with_a_pointer() {
         );
     }
     assert_eq!(
-        client.get(&format!("/v1/queue/{id}")).await.body["version"],
+        client.get(&format!("/v1/inbox/{id}")).await.body["version"],
         1
     );
 }
@@ -315,7 +315,7 @@ async fn a_bucket_is_meant_in_the_person_s_own_zone_and_refused_when_it_is_not_o
         .unwrap();
     let asking = Asking {
         session: &office.owner,
-        request_id: "req-queue",
+        request_id: "req-inbox",
     };
     let defer = async |bucket, seen, now: &str| {
         let now: DateTime<Utc> = now.parse().unwrap();

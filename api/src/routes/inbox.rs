@@ -1,4 +1,4 @@
-//! `/v1/queue`: what waits for a person, a few at a time, and what they do with it. The version is the ETag.
+//! `/v1/inbox`: what needs a user's attention, a few items at a time, and what they do with it. The version is the ETag.
 
 use crate::{
     App, AppState,
@@ -20,14 +20,14 @@ use jobs::{
         record::command::Asking,
     },
     domain::{
-        ActionItemId, MessageId, Session, TaskId,
+        InboxItemId, MessageId, Session, TaskId,
         desk::{Bucket, ItemSource, ItemState, Until},
         draft::schedule::zone,
         judgement::Priority,
         session::Scope,
     },
     store::{
-        action_items::{self, StoredItem},
+        inbox_items::{self, StoredItem},
         users,
     },
 };
@@ -38,54 +38,54 @@ const JSON: &str = "application/json";
 const READ: Access = Access::Session(Scope::DeskRead);
 const WRITE: Access = Access::Session(Scope::DeskWrite);
 
-/// More at once is no help to anybody.
+/// How many items are shown at once.
 const VISIBLE: usize = 5;
-/// What takes their places.
+/// How many follow.
 const PRELOADED: usize = 10;
 
 pub fn routes() -> Vec<Route> {
     let read = [
-        Route::new(Method::GET, "/v1/queue", "get_queue", READ, queue)
-            .summary("What waits for you, the most urgent first: five to see, the next ten to have at hand")
-            .answer::<Queue>(200, "The queue, and where it can be put off to now"),
-        Route::new(Method::GET, "/v1/queue/{id}", "get_queue_item", READ, get)
-            .summary("One item of the queue")
-            .answer::<Item>(200, "The item, its version as ETag"),
+        Route::new(Method::GET, "/v1/inbox", "get_inbox", READ, inbox)
+            .summary("Get the inbox, most urgent first: five items to show and the next ten")
+            .answer::<Inbox>(200, "The inbox, and when its items can be put off to now"),
+        Route::new(Method::GET, "/v1/inbox/{id}", "get_inbox_item", READ, get)
+            .summary("Get an inbox item")
+            .answer::<Item>(200, "The item, with its version as the ETag"),
     ];
     let write = [
         Route::new(
             Method::POST,
-            "/v1/queue/{id}/defer",
-            "defer_queue_item",
+            "/v1/inbox/{id}/defer",
+            "defer_inbox_item",
             WRITE,
             defer,
         )
-        .summary("Put an item off; it is back by itself")
+        .summary("Snooze an inbox item")
         .body::<Deferral>(JSON),
         Route::new(
             Method::POST,
-            "/v1/queue/{id}/complete",
-            "complete_queue_item",
+            "/v1/inbox/{id}/complete",
+            "complete_inbox_item",
             WRITE,
             complete,
         )
-        .summary("Say that an item is done"),
+        .summary("Complete an inbox item"),
         Route::new(
             Method::POST,
-            "/v1/queue/{id}/dismiss",
-            "dismiss_queue_item",
+            "/v1/inbox/{id}/dismiss",
+            "dismiss_inbox_item",
             WRITE,
             dismiss,
         )
-        .summary("Say that nothing is to be done about an item"),
+        .summary("Dismiss an inbox item"),
         Route::new(
             Method::POST,
-            "/v1/queue/{id}/reopen",
-            "reopen_queue_item",
+            "/v1/inbox/{id}/reopen",
+            "reopen_inbox_item",
             WRITE,
             reopen,
         )
-        .summary("Put an item back into the queue, whatever was done with it"),
+        .summary("Reopen an inbox item"),
     ]
     .map(|route| {
         route
@@ -93,52 +93,52 @@ pub fn routes() -> Vec<Route> {
                 Place::Header,
                 "If-Match",
                 true,
-                "The ETag of the item as you have seen it",
+                "The ETag of the item as you last read it",
             )
-            .answer::<Item>(200, "The item as it is now")
+            .answer::<Item>(200, "The item after the change")
     });
     read.into_iter().chain(write).collect()
 }
 
-/// What waits for a person.
+/// What needs a user's attention.
 #[derive(Serialize, JsonSchema)]
-struct Queue {
-    /// To be seen now, at most five.
+struct Inbox {
+    /// The items to show, at most five.
     visible: Vec<Item>,
-    /// What takes their places, at most ten.
+    /// The items that follow, at most ten.
     next: Vec<Item>,
-    /// How many wait in all.
+    /// How many items are open.
     waiting: i64,
-    /// How many are put off.
+    /// How many items are deferred.
     deferred: i64,
-    /// Where an item can be put off to at this hour.
+    /// When an item can be deferred to at this hour.
     defer_to: Vec<Offer>,
 }
 
-/// A moment to put something off to.
+/// A time that an item can be deferred to.
 #[derive(Serialize, JsonSchema)]
 struct Offer {
     bucket: Bucket,
     until: DateTime<Utc>,
 }
 
-/// Something that waits for a person.
+/// Something that needs a user's attention.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "QueueItem")]
+#[schemars(rename = "InboxItem")]
 struct Item {
-    id: ActionItemId,
+    id: InboxItemId,
     source: ItemSource,
     title: String,
-    /// Why it waits.
+    /// Why it needs attention.
     rationale: String,
     priority: Priority,
     state: ItemState,
     defer_until: Option<DateTime<Utc>>,
     /// The task that it became.
     task_id: Option<TaskId>,
-    /// The mail it came from.
+    /// The message it came from.
     message_id: Option<MessageId>,
-    /// The job that put it here.
+    /// The job that added it.
     job_id: Option<JobId>,
     /// Grows with every change.
     version: i32,
@@ -146,7 +146,7 @@ struct Item {
     updated_at: DateTime<Utc>,
 }
 
-/// Until when: a bucket or a moment.
+/// Give exactly one of `bucket` and `until`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Deferral {
@@ -159,19 +159,19 @@ struct Deferral {
 
 type Versioned = ([(HeaderName, String); 1], Json<Item>);
 
-async fn queue(
+async fn inbox(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
-) -> Result<Json<Queue>, ApiError> {
+) -> Result<Json<Inbox>, ApiError> {
     let (tenant, user) = (session.tenant, session.user);
     let mut conn = app.pool.acquire().await?;
     let limit = i64::try_from(VISIBLE + PRELOADED).map_err(ApiError::internal)?;
-    let found = action_items::waiting(&mut conn, tenant, user, limit).await?;
-    let (waiting, deferred) = action_items::count(&mut conn, tenant, user).await?;
+    let found = inbox_items::waiting(&mut conn, tenant, user, limit).await?;
+    let (waiting, deferred) = inbox_items::count(&mut conn, tenant, user).await?;
     let person = users::correspondent(&mut conn, tenant, user).await?;
     let zone = zone(person.as_ref().map_or("UTC", |person| &person.timezone));
     let mut items = found.into_iter().map(Item::from);
-    Ok(Json(Queue {
+    Ok(Json(Inbox {
         visible: items.by_ref().take(VISIBLE).collect(),
         next: items.collect(),
         waiting,
@@ -190,7 +190,7 @@ async fn get(
 ) -> Result<Versioned, ApiError> {
     let mut conn = app.pool.acquire().await?;
     let (tenant, user) = (session.tenant, Some(session.user));
-    action_items::find(&mut conn, tenant, user, read_id(&id)?)
+    inbox_items::find(&mut conn, tenant, user, read_id(&id)?)
         .await?
         .map(versioned)
         .ok_or_else(ApiError::not_found)
@@ -212,12 +212,12 @@ async fn defer(
     let until = until.ok_or_else(|| {
         ApiError::new(
             Code::InvalidBody,
-            "Send either a `bucket` or a moment as `until`.",
+            "Give exactly one of `bucket` and `until`.",
         )
         .at(
             "/until",
             "INVALID_VALUE",
-            "It is no moment, or there are two.",
+            "Must be RFC 3339, `tomorrow 09:00` or `monday 09:00`.",
         )
     })?;
     wish(&app, &session, &context, &id, seen, ItemWish::Defer(until)).await
@@ -270,7 +270,7 @@ async fn wish(
     Ok(versioned(item))
 }
 
-fn read_id(id: &str) -> Result<ActionItemId, ApiError> {
+fn read_id(id: &str) -> Result<InboxItemId, ApiError> {
     id.parse().map_err(|_| ApiError::not_found())
 }
 
