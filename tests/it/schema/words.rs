@@ -3,9 +3,10 @@
 //! A new check needs its line here, and so does a new enum that a column holds.
 
 use crate::support::TestDb;
+use base::WorkerId;
 use jobs::{
     domain::{
-        Actor, AuditOutcome, UserId, WorkerId, approval, connection, desk,
+        Actor, AuditOutcome, UserId, approval, connection, desk,
         draft::{Confidence, DraftMode, DraftStatus, Origin, Tone},
         effect::{EffectStatus, UnknownSends},
         gate::{Gate, Risk, TrustMode},
@@ -17,8 +18,8 @@ use jobs::{
         tenant::{TenantStatus, UserStatus},
     },
     kinds::triage::Mode,
-    queue::{JobState, Outcome, limits::Scope},
 };
+use queue::{JobState, Outcome, operate::limits::Scope};
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
