@@ -90,7 +90,7 @@ impl Seen {
 
     fn take_number(&mut self, word: &str) {
         match word.len() {
-            1 | 2 if self.day.is_none() => self.day = word.parse().ok(),
+            1..=3 if self.day.is_none() => self.day = word.parse().ok(),
             2..=4 if self.year.is_none() => self.year = full_year(word),
             8 if self.year.is_none() => {
                 self.year = full_year(&word[..4]);
@@ -245,6 +245,7 @@ mod tests {
             "11/23/2026 9:00:00 AM",
             "Mon, 23 Nov 2026 10:00:00+0100",
             "Mon, 23 Nov 126 09:00:00 GMT",
+            "Mon, 023 Nov 2026 09:00:00 +0000",
         ] {
             let expected = "2026-11-23T09:00:00+00:00";
             assert_eq!(
