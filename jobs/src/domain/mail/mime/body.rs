@@ -124,7 +124,7 @@ impl Reader {
                     shown = self.read(child);
                 }
                 false if child.kind.main == "multipart" => {
-                    shown = joined([shown, self.read(child)])
+                    shown = joined([shown, self.read(child)]);
                 }
                 false => self.attach_file(child),
             }

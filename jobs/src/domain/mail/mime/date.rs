@@ -160,11 +160,11 @@ fn month(name: &str) -> Option<u32> {
         "december",
     ];
     let name = name.to_ascii_lowercase();
-    let named = |month: &&str| {
+    let named = |month: &str| {
         name.len() >= 3
             && (month.starts_with(name.as_str()) || name == "sept" && month.starts_with("sep"))
     };
-    let at = MONTHS.iter().position(|month| named(&month))?;
+    let at = MONTHS.iter().position(|month| named(month))?;
     u32::try_from(at + 1).ok()
 }
 

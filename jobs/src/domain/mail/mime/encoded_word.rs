@@ -43,7 +43,7 @@ pub(super) fn decode(value: &str) -> String {
         match piece {
             Piece::Plain(plain) => text.push_str(plain),
             Piece::Word { charset, bytes } => {
-                text.push_str(&charset::decode(&bytes, Some(charset)))
+                text.push_str(&charset::decode(&bytes, Some(charset)));
             }
         }
     }
