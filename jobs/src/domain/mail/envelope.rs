@@ -1,4 +1,4 @@
-//! A mail as JSON, for callers that have parsed it already (a connector, a test, a form).
+//! An email as JSON, for callers that have parsed it already (a connector, a test, a form).
 
 use super::{Address, Attachment, Direction, Earlier, Mail, MailError, html, limits, text};
 use chrono::{DateTime, Utc};
@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The fields of a mail. All are optional, for real mail lacks any of them, but an envelope without a sender, a subject
+/// The fields of an email. All are optional, for real email lacks any of them, but an envelope without a sender, a subject
 /// and a text says nothing and is refused.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -66,7 +66,7 @@ pub struct EnvelopeEarlier {
 }
 
 impl fmt::Debug for Envelope {
-    /// Says nothing of the mail: a request body that is logged by mistake must not leak it.
+    /// Says nothing of the email: a request body that is logged by mistake must not leak it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Envelope").finish_non_exhaustive()
     }

@@ -1,4 +1,4 @@
-//! Whether a mail is wanted, and to whom it goes: [`aim`]. Pure.
+//! Whether an email is wanted, and to whom it goes: [`aim`]. Pure.
 
 use super::load::Case;
 use chrono::{DateTime, Utc};
@@ -14,7 +14,7 @@ use jobs::{
     kinds::draft::{Args, NotNeeded},
 };
 
-/// The mail but for its text, or why there is none.
+/// The email but for its text, or why there is none.
 #[derive(Debug)]
 pub(super) enum Aim {
     At(Box<Letter>),
@@ -84,12 +84,12 @@ fn unwanted(case: &Case, mode: DraftMode, mail: &Mail, own: &[String]) -> Option
             .from
             .as_ref()
             .is_some_and(|from| own.contains(&from.addr.to_lowercase()));
-    // A reminder of a mail of their own is what it is for.
+    // A reminder of an email of their own is what it is for.
     let answered = !reminds && (by_the_writer || case.answered || wrote_since(mail));
     answered.then_some(NotNeeded::Answered)
 }
 
-/// The thread has a mail of the user's that is younger than this one.
+/// The thread has an email of the user's that is younger than this one.
 fn wrote_since(mail: &Mail) -> bool {
     mail.thread.iter().any(|message| {
         message.direction == Direction::Out
