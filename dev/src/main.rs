@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use dev::{bench, chaos, database, docs, lint, test, triage, up};
+use dev::{bench, chaos, database, docs, lint, schema, test, triage, up};
 use std::process::ExitCode;
 
 /// As in the services: the benches run the worker's engine in this binary.
@@ -50,6 +50,8 @@ enum Command {
     },
     /// Print the token of a new development session.
     Session,
+    /// Write migrations/schema.sql: the schema as the migrations leave it.
+    Schema,
 }
 
 #[tokio::main]
@@ -75,5 +77,6 @@ async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Lint => lint::run()?,
         Command::Psql { args } => database::psql(args).await?,
         Command::Session => database::session().await?,
+        Command::Schema => schema::run().await?,
     })
 }
