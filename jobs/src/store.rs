@@ -3,6 +3,7 @@
 
 pub mod approvals;
 pub mod audit;
+pub mod blocks;
 pub mod connections;
 pub mod contacts;
 pub mod draft_versions;
@@ -22,7 +23,6 @@ pub mod projects;
 pub mod proposed_actions;
 pub mod request_keys;
 pub mod rule_sets;
-pub mod schedule_blocks;
 pub mod session_tokens;
 pub mod sessions;
 pub mod task_messages;

@@ -11,8 +11,8 @@ use jobs::{
     },
     queue::{duties, litter, rescue::Rescued, retention, stats, workers},
     store::{
-        approvals, effects, llm_checkpoints, login_failures, memory_items, request_keys,
-        schedule_blocks, sessions,
+        approvals, blocks, effects, llm_checkpoints, login_failures, memory_items, request_keys,
+        sessions,
     },
     telemetry::chain,
 };
@@ -204,7 +204,7 @@ async fn fulfil(engine: &Engine, duty: Duty) -> Result<(), sqlx::Error> {
         Duty::SweepMemory if memory_items::any_due(&engine.queue_pool).await? => {
             in_batches(|| sweep_memory(pool, BATCH)).await
         }
-        Duty::ExpireBlocks if schedule_blocks::any_past(&engine.queue_pool).await? => {
+        Duty::ExpireBlocks if blocks::any_past(&engine.queue_pool).await? => {
             in_batches(|| expire_blocks(pool, BATCH)).await
         }
         Duty::ExpireApprovals | Duty::SweepMemory | Duty::ExpireBlocks => Ok(()),

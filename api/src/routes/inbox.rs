@@ -21,7 +21,7 @@ use jobs::{
     domain::{
         InboxItemId, JobId, MessageId, Session, TaskId,
         desk::{Bucket, ItemSource, ItemState, Until},
-        draft::schedule::zone,
+        draft::send_at::zone,
         judgement::Priority,
         session::Scope,
     },

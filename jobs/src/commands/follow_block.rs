@@ -1,11 +1,11 @@
 //! A block goes where its booking goes: [`may_begin`] and [`follow`], in the transactions that carry out the approval, whose
 //! row the caller holds.
 
-use super::keep_schedule::{Occasion, ScheduleError, Wish, step_block};
+use super::keep_schedule::{BlockError, Occasion, Wish, step_block};
 use crate::{
-    domain::{Actor, ApprovalId, TenantId, effect::EffectStatus, schedule::Step},
+    domain::{Actor, ApprovalId, TenantId, blocks::Step, effect::EffectStatus},
     queue::Job,
-    store::{effects, schedule_blocks},
+    store::{blocks, effects},
 };
 use sqlx::PgConnection;
 
@@ -18,7 +18,7 @@ pub(super) async fn may_begin(
     tenant: TenantId,
     approval: ApprovalId,
 ) -> Result<bool, sqlx::Error> {
-    let found = schedule_blocks::of_approval(conn, tenant, approval).await?;
+    let found = blocks::of_approval(conn, tenant, approval).await?;
     Ok(found.is_none_or(|(_, block)| block.status.after(Step::Book).is_ok()))
 }
 
@@ -39,8 +39,7 @@ pub(super) async fn follow(
     approval: ApprovalId,
     happened: Happened,
 ) -> Result<(), sqlx::Error> {
-    let Some((user, block)) = schedule_blocks::of_approval(conn, job.tenant, approval).await?
-    else {
+    let Some((user, block)) = blocks::of_approval(conn, job.tenant, approval).await? else {
         return Ok(());
     };
     let done = effects::of_approval(conn, job.tenant, approval).await?;
@@ -66,7 +65,7 @@ pub(super) async fn follow(
     };
     let whose = (job.tenant, user);
     match step_block(conn, whose, block.id, None, wish, occasion).await {
-        Err(ScheduleError::Database(error)) => Err(error),
+        Err(BlockError::Database(error)) => Err(error),
         Ok(_) | Err(_) => Ok(()),
     }
 }

@@ -85,7 +85,7 @@ async fn an_answer_by_another_program_takes_a_held_or_scheduled_one_back() {
     let house = house().await;
     let _worker = house.worker().await;
     for (wish, hold, waits) in [
-        (json!({"schedule_send": hours(3)}), 0, "scheduled"),
+        (json!({"send_at": hours(3)}), 0, "scheduled"),
         (json!({}), 60, "approved"),
     ] {
         let Written { id, approval } = written(&house.client, waits, wish).await;
@@ -210,7 +210,7 @@ async fn who_wants_an_agreed_draft_otherwise_takes_the_agreement_back() {
     let house = house().await;
     let _worker = house.worker().await;
     let Written { id, approval } =
-        written(&house.client, "Plan", json!({"schedule_send": hours(3)})).await;
+        written(&house.client, "Plan", json!({"send_at": hours(3)})).await;
     agree(&house, &approval, 0).await;
     let agreed = house.client.get(&format!("/v1/approvals/{approval}")).await;
     let job = agreed.body["execution_job_id"].as_str().unwrap().to_owned();

@@ -3,7 +3,7 @@
 use super::{Bucket, Name, TITLE_CHARS};
 use crate::domain::{
     JobId, MessageId, TaskId, UserId,
-    draft::schedule::SendAt,
+    draft::send_at::SendAt,
     judgement::{Category, Disposition, Judgement, Priority},
     words::words,
 };

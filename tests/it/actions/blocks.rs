@@ -6,8 +6,8 @@ use crate::{
         decide,
         seed::{propose_about, propose_action},
     },
+    blocks::{self, waiting},
     drafts::written::message,
-    schedule::{self, waiting},
     support::{
         Client, TestDb,
         system::{TestApi, Worker},
@@ -36,7 +36,7 @@ async fn stands(client: &Client, approval: &str) {
 }
 
 async fn blocks(client: &Client, status: &str) -> Vec<Value> {
-    let page = client.get(&format!("/v1/schedule?status={status}")).await;
+    let page = client.get(&format!("/v1/blocks?status={status}")).await;
     page.body["items"].as_array().unwrap().clone()
 }
 
@@ -63,7 +63,7 @@ async fn an_approved_block_is_in_the_day_of_who_agreed_and_given_free_when_it_is
     let second = agreed(&db, &client, ActionType::ScheduleBlock, &params).await;
     let block = blocks(&client, "accepted").await.remove(0);
     let id = block["id"].as_str().unwrap();
-    let cancelled = schedule::decide(&client, id, "cancel", 2).await;
+    let cancelled = blocks::decide(&client, id, "cancel", 2).await;
     assert_eq!(cancelled.status, 200, "{}", cancelled.text);
     stands(&client, &second).await;
 }
@@ -74,11 +74,8 @@ async fn a_block_that_one_has_agreed_to_before_is_not_an_action_s_to_take_back()
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
     let _worker = Worker::spawn(&db).await;
-    let own = schedule::block(&client, "Write the plan", "09:00", "10:00").await;
-    assert_eq!(
-        schedule::decide(&client, &own, "accept", 1).await.status,
-        200
-    );
+    let own = blocks::block(&client, "Write the plan", "09:00", "10:00").await;
+    assert_eq!(blocks::decide(&client, &own, "accept", 1).await.status, 200);
     let params = json!({"title": "Write the plan"});
     let approval = agreed(&db, &client, ActionType::ScheduleBlock, &params).await;
     undone(&client, &approval).await;

@@ -29,7 +29,7 @@ fn at(time: &str) -> String {
 }
 
 async fn propose(client: &Client, body: &Value) -> Answer {
-    send(client.request(Method::POST, "/v1/schedule").json(body)).await
+    send(client.request(Method::POST, "/v1/blocks").json(body)).await
 }
 
 /// The id of a block from one time of that day to another.
@@ -41,7 +41,7 @@ pub(crate) async fn block(client: &Client, title: &str, start: &str, end: &str) 
 }
 
 pub(crate) async fn decide(client: &Client, id: &str, what: &str, version: i32) -> Answer {
-    let path = format!("/v1/schedule/{id}/{what}");
+    let path = format!("/v1/blocks/{id}/{what}");
     let request = client.request(Method::POST, &path);
     send(request.header("If-Match", format!("\"{version}\""))).await
 }
@@ -64,7 +64,7 @@ pub(crate) async fn waiting(db: &TestDb, client: &Client, title: &str) -> String
 }
 
 async fn patch(client: &Client, id: &str, version: i32, body: &Value) -> Answer {
-    let request = client.request(Method::PATCH, &format!("/v1/schedule/{id}"));
+    let request = client.request(Method::PATCH, &format!("/v1/blocks/{id}"));
     send(
         request
             .header("If-Match", format!("\"{version}\""))
@@ -74,7 +74,7 @@ async fn patch(client: &Client, id: &str, version: i32, body: &Value) -> Answer 
 }
 
 async fn status(client: &Client, id: &str) -> String {
-    let answer = client.get(&format!("/v1/schedule/{id}")).await;
+    let answer = client.get(&format!("/v1/blocks/{id}")).await;
     answer.body["status"].as_str().unwrap().to_owned()
 }
 
@@ -102,7 +102,7 @@ async fn of_twenty_accepts_of_overlapping_blocks_at_once_exactly_those_win_that_
     assert_eq!(won, 4);
     let overlaps: i64 = db
         .one(
-            "select count(*) from schedule_blocks a join schedule_blocks b
+            "select count(*) from blocks a join blocks b
                  on a.id < b.id and tstzrange(a.start_at, a.end_at) && tstzrange(b.start_at, b.end_at)
              where a.status = 'accepted' and b.status = 'accepted'",
         )
@@ -127,7 +127,7 @@ async fn the_table_refuses_an_overlap_whatever_the_code_believes() {
         assert_eq!(decide(client, id, "accept", 1).await.status, 200);
     }
     let mut conn = db.pool().acquire().await.unwrap();
-    let sql = format!("update schedule_blocks set status = 'accepted' where id = '{second}'");
+    let sql = format!("update blocks set status = 'accepted' where id = '{second}'");
     let refused = sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
         .execute(&mut *conn)
         .await
@@ -135,7 +135,7 @@ async fn the_table_refuses_an_overlap_whatever_the_code_believes() {
     let constraint = refused
         .as_database_error()
         .and_then(|error| error.constraint());
-    assert_eq!(constraint, Some("schedule_blocks_no_overlap"));
+    assert_eq!(constraint, Some("blocks_no_overlap"));
 }
 
 #[tokio::test]
@@ -197,7 +197,7 @@ async fn working_hours_are_those_of_the_user_s_zone() {
         .await;
     let outside = async |start: &str, end: &str| {
         let id = block(&client, start, start, end).await;
-        client.get(&format!("/v1/schedule/{id}")).await.body["outside_hours"].clone()
+        client.get(&format!("/v1/blocks/{id}")).await.body["outside_hours"].clone()
     };
     assert_eq!(outside("12:30", "13:30").await, true);
     assert_eq!(outside("13:00", "14:00").await, false);
@@ -244,7 +244,7 @@ async fn a_decision_names_the_version_it_was_made_on_and_a_wrong_state_is_named(
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
     let id = block(&client, "Write", "09:00", "10:00").await;
-    let path = format!("/v1/schedule/{id}/accept");
+    let path = format!("/v1/blocks/{id}/accept");
     send(client.request(Method::POST, &path))
         .await
         .assert_problem(428, "PRECONDITION_REQUIRED", "unseen");
@@ -367,18 +367,18 @@ async fn a_list_is_paged_filtered_and_the_user_s_own() {
             .map(|item| item["id"].as_str().unwrap().to_owned())
             .collect()
     };
-    let first = client.get("/v1/schedule?limit=2").await;
+    let first = client.get("/v1/blocks?limit=2").await;
     assert_eq!(seen(&first), ids[..2]);
     let cursor = first.body["next_cursor"].as_str().unwrap();
     let second = client
-        .get(&format!("/v1/schedule?limit=2&cursor={cursor}"))
+        .get(&format!("/v1/blocks?limit=2&cursor={cursor}"))
         .await;
     assert_eq!(
         (seen(&second), &second.body["next_cursor"]),
         (ids[2..].to_vec(), &Value::Null)
     );
     let middle = format!(
-        "/v1/schedule?status=proposed&from={}&until={}",
+        "/v1/blocks?status=proposed&from={}&until={}",
         at("10:00"),
         at("11:00")
     );
@@ -387,9 +387,9 @@ async fn a_list_is_paged_filtered_and_the_user_s_own() {
         client.colleague(&db, Role::Owner).await,
         api.sign_in(&db).await,
     ] {
-        assert!(seen(&other.get("/v1/schedule").await).is_empty());
+        assert!(seen(&other.get("/v1/blocks").await).is_empty());
         other
-            .get(&format!("/v1/schedule/{}", ids[0]))
+            .get(&format!("/v1/blocks/{}", ids[0]))
             .await
             .assert_problem(404, "NOT_FOUND", "read");
         for what in ["accept", "reject", "cancel"] {

@@ -1,4 +1,4 @@
-//! `schedule_blocks`: the blocks of a user's day. Whoever writes a user's holds [`lock`], also within a larger
+//! `blocks`: the blocks of a user's day. Whoever writes a user's holds [`lock`], also within a larger
 //! transaction; that no two agreed ones overlap is the table's own constraint besides.
 
 mod sweep;
@@ -7,7 +7,7 @@ pub use sweep::{Past, any_past, expire, expire_own};
 
 use crate::domain::{
     ApprovalId, BlockId, InboxItemId, TenantId, UserId,
-    schedule::{BlockKind, BlockSource, Span, Status},
+    blocks::{BlockKind, BlockSource, Span, Status},
 };
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -120,7 +120,7 @@ pub async fn lock(
     user: UserId,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "select pg_advisory_xact_lock(hashtextextended('schedule ' || $1::uuid::text || $2::uuid::text, 0))",
+        "select pg_advisory_xact_lock(hashtextextended('blocks ' || $1::uuid::text || $2::uuid::text, 0))",
         tenant.0,
         user.0,
     )
@@ -143,7 +143,7 @@ pub async fn find(
         select id as "id: BlockId", title, kind, source, inbox_item_id as "inbox_item: InboxItemId", alternatives_id as alternatives,
             plan, start_at, end_at, outside_hours, status, version, event_ref, event_etag,
             approval_id as "approval: ApprovalId", created_at, decided_at
-        from schedule_blocks
+        from blocks
         where tenant_id = $1 and user_id = $2 and id = $3
         "#,
         tenant.0,
@@ -166,7 +166,7 @@ pub async fn of_approval(
     approval: ApprovalId,
 ) -> Result<Option<(UserId, StoredBlock)>, sqlx::Error> {
     let found = sqlx::query!(
-        r#"select user_id as "user: UserId", id as "id: BlockId" from schedule_blocks
+        r#"select user_id as "user: UserId", id as "id: BlockId" from blocks
            where tenant_id = $1 and approval_id = $2"#,
         tenant.0,
         approval.0,
@@ -190,7 +190,7 @@ pub async fn hold(
     id: BlockId,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "select id from schedule_blocks where tenant_id = $1 and id = $2 for no key update",
+        "select id from blocks where tenant_id = $1 and id = $2 for no key update",
         tenant.0,
         id.0,
     )
@@ -217,7 +217,7 @@ pub async fn list(
         select id as "id: BlockId", title, kind, source, inbox_item_id as "inbox_item: InboxItemId", alternatives_id as alternatives,
             plan, start_at, end_at, outside_hours, status, version, event_ref, event_etag,
             approval_id as "approval: ApprovalId", created_at, decided_at
-        from schedule_blocks
+        from blocks
         where tenant_id = $1 and user_id = $2
             and ($3::text is null or status = $3)
             and ($4::timestamptz is null or end_at > $4) and ($5::timestamptz is null or start_at < $5)
@@ -256,7 +256,7 @@ pub async fn same(
 ) -> Result<Option<BlockId>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
-        select id as "id: BlockId" from schedule_blocks
+        select id as "id: BlockId" from blocks
         where tenant_id = $1 and user_id = $2
             and status in ('proposed', 'conflicted', 'accepted', 'booked') and end_at > $9
             and alternatives_id is not distinct from $5 and plan is not distinct from $6
@@ -291,7 +291,7 @@ pub async fn taken(
     now: DateTime<Utc>,
 ) -> Result<Vec<Span>, sqlx::Error> {
     let rows = sqlx::query!(
-        "select start_at, end_at from schedule_blocks
+        "select start_at, end_at from blocks
          where tenant_id = $1 and user_id = $2 and end_at > $3
              and (status in ('accepted', 'booked') or (status = 'proposed' and alternatives_id is null))
          order by start_at, id",
@@ -318,7 +318,7 @@ pub async fn insert(
 ) -> Result<BlockId, sqlx::Error> {
     let id = BlockId::new();
     sqlx::query!(
-        "insert into schedule_blocks (
+        "insert into blocks (
              tenant_id, id, user_id, title, kind, source, inbox_item_id, alternatives_id, plan, start_at, end_at,
              outside_hours)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
@@ -352,7 +352,7 @@ pub async fn is_taken(
 ) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select exists (
-               select from schedule_blocks
+               select from blocks
                where tenant_id = $1 and user_id = $2 and status in ('accepted', 'booked')
                    and tstzrange(start_at, end_at) && tstzrange($3, $4)) as "taken!""#,
         tenant.0,
@@ -375,7 +375,7 @@ pub async fn set_status(
     status: Status,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update schedule_blocks set status = $3, version = version + 1, decided_at = now()
+        "update blocks set status = $3, version = version + 1, decided_at = now()
          where tenant_id = $1 and id = $2",
         tenant.0,
         id.0,
@@ -398,7 +398,7 @@ pub async fn set_booked(
     event_etag: Option<&str>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update schedule_blocks set status = 'booked', version = version + 1, event_ref = $3, event_etag = $4
+        "update blocks set status = 'booked', version = version + 1, event_ref = $3, event_etag = $4
          where tenant_id = $1 and id = $2",
         tenant.0,
         id.0,
@@ -421,7 +421,7 @@ pub async fn set_approval(
     approval: ApprovalId,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update schedule_blocks set approval_id = $3 where tenant_id = $1 and id = $2",
+        "update blocks set approval_id = $3 where tenant_id = $1 and id = $2",
         tenant.0,
         id.0,
         approval.0,
@@ -444,7 +444,7 @@ pub async fn set_content(
     outside_hours: bool,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update schedule_blocks set status = 'proposed', version = version + 1, title = $3, kind = $4, start_at = $5,
+        "update blocks set status = 'proposed', version = version + 1, title = $3, kind = $4, start_at = $5,
              end_at = $6, outside_hours = $7, decided_at = null
          where tenant_id = $1 and id = $2",
         tenant.0,
@@ -473,7 +473,7 @@ pub async fn supersede(
 ) -> Result<Vec<BlockId>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
-        update schedule_blocks set status = 'superseded', version = version + 1, decided_at = now()
+        update blocks set status = 'superseded', version = version + 1, decided_at = now()
         where tenant_id = $1 and user_id = $2 and alternatives_id = $3 and plan <> $4 and status = 'proposed'
         returning id as "id: BlockId"
         "#,

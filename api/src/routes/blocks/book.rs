@@ -19,40 +19,43 @@ use jobs::{
         decide_approval::Asking,
         keep_schedule::{BookError, book_block, cancel_block},
     },
-    domain::{BlockId, schedule::Status, session::Scope},
+    domain::{BlockId, blocks::Status, session::Scope},
 };
 
 pub(super) fn routes() -> Vec<Route> {
-    let access = Access::Session(Scope::ScheduleWrite);
+    let access = Access::Session(Scope::BlocksWrite);
     let seen = |route: Route| {
         route.parameter::<String>(
             Place::Header,
             "If-Match",
             true,
-            "The ETag of the block as you have seen it",
+            "The ETag of the block as you last read it",
         )
     };
     vec![
         seen(Route::new(
             Method::POST,
-            "/v1/schedule/{id}/book",
+            "/v1/blocks/{id}/book",
             "book_block",
             access,
             book,
         ))
-        .summary("Have a block that was agreed to put into your calendar")
-        .answer::<Block>(202, "The block; it is `booked` when its event is there")
-        .answer::<Block>(200, "The block, which is there already"),
+        .summary("Book an accepted block in your calendar")
+        .answer::<Block>(202, "The block; it becomes `booked` when its event exists")
+        .answer::<Block>(200, "The block, which was booked before"),
         seen(Route::new(
             Method::POST,
-            "/v1/schedule/{id}/cancel",
+            "/v1/blocks/{id}/cancel",
             "cancel_block",
             access,
             cancel,
         ))
-        .summary("Give the time of a block free that was agreed to; its event is taken out of the calendar")
-        .answer::<Block>(200, "The block as it is now")
-        .answer::<Block>(202, "The block; it is `cancelled` when its event is gone"),
+        .summary("Cancel an accepted block and remove its calendar event")
+        .answer::<Block>(200, "The block after the change")
+        .answer::<Block>(
+            202,
+            "The block; it becomes `cancelled` when its event is removed",
+        ),
     ]
 }
 
@@ -105,7 +108,7 @@ fn asking(context: &RequestContext, at: DateTime<Utc>) -> Asking<'_> {
 impl From<BookError> for ApiError {
     fn from(error: BookError) -> Self {
         match error {
-            BookError::Schedule(error) => error.into(),
+            BookError::Block(error) => error.into(),
             BookError::Decide(error) => error.into(),
             BookError::NoCalendar => Self::new(
                 Code::Conflict,

@@ -51,9 +51,9 @@ async fn twenty_who_add_an_item_at_once_have_one_block_that_is_told_and_audited_
     );
     let written: String = db
         .one(
-            "select (select count(*) from schedule_blocks) || ' ' ||
+            "select (select count(*) from blocks) || ' ' ||
                  (select count(*) from audit_entries where action = 'block.proposed' and request_id is not null)
-                 || ' ' || (select count(*) from history_entries where object_kind = 'schedule_block')",
+                 || ' ' || (select count(*) from history_entries where object_kind = 'block')",
         )
         .await;
     assert_eq!(written, "1 1 1");
@@ -112,6 +112,6 @@ async fn an_item_that_is_settled_hidden_or_another_tenant_s_gets_no_time() {
     let settled = add(&colleague, &id, &json!({})).await;
     settled.assert_problem(409, "CONFLICT", "it is done");
     assert!(settled.text.contains("completed"), "{}", settled.text);
-    let blocks: i64 = db.one("select count(*) from schedule_blocks").await;
+    let blocks: i64 = db.one("select count(*) from blocks").await;
     assert_eq!(blocks, 0);
 }

@@ -25,7 +25,7 @@ async fn accepted(house: &House, title: &str, start: &str, end: &str) -> String 
 }
 
 async fn read(house: &House, id: &str) -> Value {
-    house.client.get(&format!("/v1/schedule/{id}")).await.body
+    house.client.get(&format!("/v1/blocks/{id}")).await.body
 }
 
 /// The block, once it is so.

@@ -10,25 +10,25 @@ use jobs::{
     clock::Clock,
     commands::{
         effect_ledger::local::{Done, Refusal},
-        keep_schedule::{Occasion, Proposal, ScheduleError, When, Wish, propose_block, step_block},
+        keep_schedule::{BlockError, Occasion, Proposal, When, Wish, propose_block, step_block},
     },
     domain::{
         Actor, BlockId, TenantId, UserId,
-        schedule::{BlockKind, BlockSource, MAX_TITLE, Status},
+        blocks::{BlockKind, BlockSource, MAX_TITLE, Status},
     },
     store::effects::StoredEffect,
 };
 use serde_json::json;
 use sqlx::PgConnection;
 
-fn told(error: ScheduleError) -> Refusal {
+fn told(error: BlockError) -> Refusal {
     let (code, message) = match error {
-        ScheduleError::Database(error) => return Refusal::Database(error),
-        ScheduleError::NoRoom => (
+        BlockError::Database(error) => return Refusal::Database(error),
+        BlockError::NoRoom => (
             "no_room",
             "No working time of the next two weeks is free for so long.",
         ),
-        ScheduleError::Taken => ("time_taken", "Its time is taken by now."),
+        BlockError::Taken => ("time_taken", "Its time is taken by now."),
         _ => ("not_now", "The block is not one to agree to any more."),
     };
     Refusal::refused(code, message)
@@ -117,7 +117,7 @@ impl LocalEffect for ScheduleBlock {
         let (id, seen) = (BlockId(id), Some(version));
         match step_block(conn, (tenant, user), id, seen, Wish::Cancel, occasion).await {
             Ok(_) => Ok(()),
-            Err(ScheduleError::Database(error)) => Err(Refusal::Database(error)),
+            Err(BlockError::Database(error)) => Err(Refusal::Database(error)),
             Err(_) => Err(touched()),
         }
     }

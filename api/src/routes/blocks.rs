@@ -1,5 +1,4 @@
-//! The blocks of the day of the user who asks: `/v1/schedule`. The version is the ETag; see [`write`] for what becomes of
-//! a block.
+//! The blocks of the user's day: `/v1/blocks`. The version is the ETag; see [`write`] for changes.
 
 mod book;
 mod today;
@@ -21,49 +20,54 @@ use chrono::{DateTime, Utc};
 use jobs::{
     domain::{
         ApprovalId, BlockId, InboxItemId,
-        schedule::{BlockKind, BlockSource, Status},
+        blocks::{BlockKind, BlockSource, Status},
         session::Scope,
     },
-    store::schedule_blocks::{self, BlockFilter, StoredBlock},
+    store::blocks::{self, BlockFilter, StoredBlock},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub fn routes() -> Vec<Route> {
-    let access = Access::Session(Scope::ScheduleRead);
+    let access = Access::Session(Scope::BlocksRead);
     let read = [
-        Route::new(Method::GET, "/v1/schedule", "list_schedule", access, list)
-            .summary("The blocks of your days, the youngest first")
-            .parameter::<Status>(Place::Query, "status", false, "Only with this status")
+        Route::new(Method::GET, "/v1/blocks", "list_blocks", access, list)
+            .summary("List your blocks, newest first")
+            .parameter::<Status>(
+                Place::Query,
+                "status",
+                false,
+                "Only blocks with this status",
+            )
             .parameter::<DateTime<Utc>>(
                 Place::Query,
                 "from",
                 false,
-                "Only what ends after this moment",
+                "Only blocks that end after this time",
             )
             .parameter::<DateTime<Utc>>(
                 Place::Query,
                 "until",
                 false,
-                "Only what starts before this moment",
+                "Only blocks that start before this time",
             )
             .parameter::<u8>(
                 Place::Query,
                 "limit",
                 false,
-                "How many blocks at most, 1 to 200; 50 if not given",
+                "The page size, 1 to 200; default 50",
             )
             .parameter::<String>(
                 Place::Query,
                 "cursor",
                 false,
-                "`next_cursor` of the page before, with the same filters",
+                "`next_cursor` of the previous page, with the same filters",
             )
             .answer::<BlockPage>(200, "A page of blocks"),
-        Route::new(Method::GET, "/v1/schedule/{id}", "get_block", access, get)
-            .summary("One block")
-            .answer::<Block>(200, "The block, its version as ETag"),
+        Route::new(Method::GET, "/v1/blocks/{id}", "get_block", access, get)
+            .summary("Get a block")
+            .answer::<Block>(200, "The block, with its version as the ETag"),
     ];
     read.into_iter()
         .chain(write::routes())
@@ -74,7 +78,7 @@ pub fn routes() -> Vec<Route> {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ScheduleQuery {
+struct BlockQuery {
     status: Option<Status>,
     from: Option<DateTime<Utc>>,
     until: Option<DateTime<Utc>>,
@@ -85,13 +89,13 @@ struct ScheduleQuery {
 #[derive(Serialize, JsonSchema)]
 struct BlockPage {
     items: Vec<Block>,
-    /// Give it back for what follows; null at the end.
+    /// Pass it as `cursor` for the next page; null on the last page.
     next_cursor: Option<String>,
 }
 
-/// Some time of a user's day.
+/// A block of a user's day.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "ScheduleBlock")]
+#[schemars(rename = "Block")]
 struct Block {
     id: BlockId,
     title: String,
@@ -103,14 +107,14 @@ struct Block {
     plan: Option<String>,
     start_at: DateTime<Utc>,
     end_at: DateTime<Utc>,
-    /// Some of it lies outside Monday to Friday, nine to five, in the user's zone.
+    /// Whether part of it is outside Monday to Friday, 9:00 to 17:00, in the user's zone.
     outside_hours: bool,
     status: Status,
-    /// Grows with every change.
+    /// Incremented by every change.
     version: i32,
-    /// The event in the calendar.
+    /// The calendar event.
     event_ref: Option<String>,
-    /// The approval by which it is put into the calendar: it says how that goes.
+    /// The approval that books it, which shows the progress.
     approval_id: Option<ApprovalId>,
     created_at: DateTime<Utc>,
     decided_at: Option<DateTime<Utc>>,
@@ -121,7 +125,7 @@ type Versioned = ([(HeaderName, String); 1], Json<Block>);
 async fn list(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
-    StrictQuery(query): StrictQuery<ScheduleQuery>,
+    StrictQuery(query): StrictQuery<BlockQuery>,
 ) -> Result<Json<BlockPage>, ApiError> {
     let filter = BlockFilter {
         status: query.status,
@@ -130,10 +134,10 @@ async fn list(
     };
     let (tenant, user) = (session.tenant, session.user);
     let cursor = query.cursor.as_deref();
-    let page = Page::asked(tenant, "schedule", &(user, filter), query.limit, cursor)?;
+    let page = Page::asked(tenant, "blocks", &(user, filter), query.limit, cursor)?;
     let mut conn = app.pool.acquire().await?;
     let before = page.after.map(BlockId);
-    let found = schedule_blocks::list(&mut conn, tenant, user, filter, before, page.rows()).await?;
+    let found = blocks::list(&mut conn, tenant, user, filter, before, page.rows()).await?;
     let (found, next_cursor) = page.cut(found, |block| block.id.0);
     let items = found.into_iter().map(Block::from).collect();
     Ok(Json(BlockPage { items, next_cursor }))
@@ -146,7 +150,7 @@ async fn get(
 ) -> Result<Versioned, ApiError> {
     let id: BlockId = id.parse().map_err(|_| ApiError::not_found())?;
     let mut conn = app.pool.acquire().await?;
-    schedule_blocks::find(&mut conn, session.tenant, session.user, id)
+    blocks::find(&mut conn, session.tenant, session.user, id)
         .await?
         .map(versioned)
         .ok_or_else(ApiError::not_found)

@@ -5,13 +5,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
     clock::Clock,
     commands::keep_schedule::{
-        Occasion, Proposal, ScheduleError, When, Wish, expire_blocks, propose_block, step_block,
+        BlockError, Occasion, Proposal, When, Wish, expire_blocks, propose_block, step_block,
     },
     domain::{
         Actor, BlockId, InboxItemId, TenantId, UserId,
-        schedule::{BlockKind, BlockSource, Span},
+        blocks::{BlockKind, BlockSource, Span},
     },
-    store::schedule_blocks::{self, BlockFilter},
+    store::blocks::{self, BlockFilter},
 };
 use proptest::{
     prelude::*,
@@ -93,7 +93,7 @@ impl Day<'_> {
 
     async fn blocks(&self) -> Vec<(BlockId, String)> {
         let mut conn = self.db.pool().acquire().await.unwrap();
-        schedule_blocks::list(
+        blocks::list(
             &mut conn,
             self.tenant,
             self.user,
@@ -117,7 +117,7 @@ impl Day<'_> {
         let whose = (self.tenant, self.user);
         match step_block(&mut tx, whose, *id, None, wish, self.occasion()).await {
             Ok(_) => tx.commit().await.unwrap(),
-            Err(ScheduleError::Refused(_) | ScheduleError::Taken | ScheduleError::Past) => {}
+            Err(BlockError::Refused(_) | BlockError::Taken | BlockError::Past) => {}
             Err(error) => panic!("{error:?}"),
         }
     }
@@ -169,7 +169,7 @@ impl Day<'_> {
                 if let Some((id, _)) = blocks.get(which % blocks.len().max(1)) {
                     self.db
                         .execute(&format!(
-                            "update schedule_blocks set start_at = now() - interval '3 hours',
+                            "update blocks set start_at = now() - interval '3 hours',
                                  end_at = now() - interval '2 hours'
                              where id = '{id}' and status in ('proposed', 'conflicted')"
                         ))
@@ -185,7 +185,7 @@ async fn hold(day: &Day<'_>, ended: &mut HashMap<BlockId, String>) {
     let overlaps: i64 = day
         .db
         .one(
-            "select count(*) from schedule_blocks a join schedule_blocks b
+            "select count(*) from blocks a join blocks b
                  on a.user_id = b.user_id and a.id < b.id
                  and a.start_at < b.end_at and b.start_at < a.end_at
              where a.status in ('accepted', 'booked') and b.status in ('accepted', 'booked')",
@@ -196,7 +196,7 @@ async fn hold(day: &Day<'_>, ended: &mut HashMap<BlockId, String>) {
         .db
         .one(
             "select count(*) from (
-                 select from schedule_blocks
+                 select from blocks
                  where inbox_item_id is not null and status in ('proposed', 'conflicted', 'accepted')
                  group by user_id, inbox_item_id, alternatives_id, plan having count(*) > 1) as twice",
         )

@@ -2,7 +2,7 @@
 //! time yet finds one inside.
 
 use super::Span;
-use crate::domain::draft::schedule::local;
+use crate::domain::draft::send_at::local;
 use chrono::{DateTime, Datelike, Days, DurationRound, NaiveTime, TimeDelta, Utc, Weekday};
 use chrono_tz::Tz;
 

@@ -23,7 +23,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(super) fn routes() -> Vec<Route> {
-    let access = Access::Session(Scope::ScheduleWrite);
+    let access = Access::Session(Scope::BlocksWrite);
     vec![
         Route::new(
             Method::POST,
@@ -32,14 +32,14 @@ pub(super) fn routes() -> Vec<Route> {
             access,
             add,
         )
-        .summary("Propose a block for an item, in your next free working time; while one is open, it is that one")
+        .summary("Propose a block for an inbox item in your next free working time. Idempotent")
         .body::<AddToToday>(JSON)
-        .answer::<Block>(201, "The block, proposed")
-        .answer::<Block>(200, "The block that is there for it already"),
+        .answer::<Block>(201, "The proposed block")
+        .answer::<Block>(200, "The item's open block"),
     ]
 }
 
-/// How much time an item is to have.
+/// How long the block is, in minutes.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct AddToToday {

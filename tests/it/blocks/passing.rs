@@ -9,21 +9,22 @@ use crate::support::{
 use futures::future::join_all;
 use jobs::{
     clock::Clock,
-    commands::keep_schedule::{Occasion, ScheduleError, Wish, expire_blocks, step_block},
+    commands::keep_schedule::{BlockError, Occasion, Wish, expire_blocks, step_block},
     domain::{Actor, BlockId, UserId},
 };
 use serde_json::json;
 
-const PASS: &str = "update schedule_blocks set start_at = now() - interval '2 hours', end_at = now() - interval '1 hour'
+const PASS: &str =
+    "update blocks set start_at = now() - interval '2 hours', end_at = now() - interval '1 hour'
                     where title like 'past%'";
 
 async fn user_of(db: &TestDb, client: &Client) -> UserId {
     let _ = client;
-    UserId(db.one("select user_id from schedule_blocks limit 1").await)
+    UserId(db.one("select user_id from blocks limit 1").await)
 }
 
 /// What a worker does to a block as it is.
-async fn step(db: &TestDb, client: &Client, id: &str, wish: Wish) -> Result<(), ScheduleError> {
+async fn step(db: &TestDb, client: &Client, id: &str, wish: Wish) -> Result<(), BlockError> {
     let user = user_of(db, client).await;
     let occasion = Occasion {
         actor: Actor::System,
@@ -92,10 +93,10 @@ async fn an_accepted_block_is_booked_keeps_its_time_and_is_cancelled() {
         event_etag: Some("\"7\"".into()),
     };
     let early = step(&db, &client, &id, book.clone()).await;
-    assert!(matches!(early, Err(ScheduleError::Refused(_))), "{early:?}");
+    assert!(matches!(early, Err(BlockError::Refused(_))), "{early:?}");
     assert_eq!(decide(&client, &id, "accept", 1).await.status, 200);
     step(&db, &client, &id, book).await.unwrap();
-    let booked = client.get(&format!("/v1/schedule/{id}")).await;
+    let booked = client.get(&format!("/v1/blocks/{id}")).await;
     assert_eq!(
         (
             &booked.body["status"],
@@ -108,7 +109,7 @@ async fn an_accepted_block_is_booked_keeps_its_time_and_is_cancelled() {
             Some("\"3\"")
         )
     );
-    let etag: String = db.one("select event_etag from schedule_blocks").await;
+    let etag: String = db.one("select event_etag from blocks").await;
     assert_eq!(etag, "\"7\"");
     let rival = block(&client, "Rival", "09:30", "10:30").await;
     decide(&client, &rival, "accept", 1)

@@ -10,7 +10,7 @@ use sqlx::{PgConnection, PgExecutor};
 /// When the database does not answer.
 pub async fn any_past<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
-        r#"select exists (select from schedule_blocks
+        r#"select exists (select from blocks
                where status in ('proposed', 'conflicted') and end_at <= now()) as "any!""#
     )
     .fetch_one(executor)
@@ -40,7 +40,7 @@ pub async fn expire_own(
     sqlx::query_as!(
         Past,
         r#"
-        update schedule_blocks block set status = 'expired', version = version + 1
+        update blocks block set status = 'expired', version = version + 1
         where tenant_id = $1 and user_id = $2 and status in ('proposed', 'conflicted') and end_at <= $3
         returning block.tenant_id as "tenant: TenantId", block.user_id as "user: UserId", block.id as "id: BlockId",
             block.title
@@ -62,9 +62,9 @@ pub async fn expire(conn: &mut PgConnection, limit: i64) -> Result<Vec<Past>, sq
     sqlx::query_as!(
         Past,
         r#"
-        update schedule_blocks block set status = 'expired', version = version + 1
+        update blocks block set status = 'expired', version = version + 1
         from (
-            select tenant_id, id from schedule_blocks
+            select tenant_id, id from blocks
             where status in ('proposed', 'conflicted') and end_at <= now()
             order by end_at
             limit $1

@@ -16,11 +16,11 @@ use axum::{
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
     commands::keep_schedule::{
-        Occasion, Proposal, ScheduleError, When, Wish, decide_block, propose_block,
+        BlockError, Occasion, Proposal, When, Wish, decide_block, propose_block,
     },
     domain::{
         Actor, InboxItemId, Session,
-        schedule::{BlockKind, BlockSource, MAX_TITLE, Span},
+        blocks::{BlockKind, BlockSource, MAX_TITLE, Span},
         session::Scope,
     },
 };
@@ -31,70 +31,62 @@ use uuid::Uuid;
 pub(super) const JSON: &str = "application/json";
 
 pub(super) fn routes() -> Vec<Route> {
-    let access = Access::Session(Scope::ScheduleWrite);
+    let access = Access::Session(Scope::BlocksWrite);
     let seen = |route: Route| {
         route
             .parameter::<String>(
                 Place::Header,
                 "If-Match",
                 true,
-                "The ETag of the block as you have seen it",
+                "The ETag of the block as you last read it",
             )
-            .answer::<Block>(200, "The block as it is now")
+            .answer::<Block>(200, "The block after the change")
     };
     vec![
-        Route::new(
-            Method::POST,
-            "/v1/schedule",
-            "propose_block",
-            access,
-            propose,
-        )
-        .summary("Propose a block; the same thing twice is one block")
-        .body::<NewBlock>(JSON)
-        .answer::<Block>(201, "The block, proposed")
-        .answer::<Block>(200, "The block that stands for it already"),
+        Route::new(Method::POST, "/v1/blocks", "propose_block", access, propose)
+            .summary("Propose a block. Idempotent")
+            .body::<NewBlock>(JSON)
+            .answer::<Block>(201, "The proposed block")
+            .answer::<Block>(200, "The open block for the same purpose"),
         seen(Route::new(
             Method::PATCH,
-            "/v1/schedule/{id}",
+            "/v1/blocks/{id}",
             "patch_block",
             access,
             patch,
         ))
-        .summary("Describe a proposed block anew, or give it another time")
+        .summary("Change a proposed block's content or time")
         .body::<BlockPatch>(JSON),
         seen(Route::new(
             Method::POST,
-            "/v1/schedule/{id}/accept",
+            "/v1/blocks/{id}/accept",
             "accept_block",
             access,
             accept,
         ))
-        .summary(
-            "Agree to a block, if its time is free; the other plans of its set are superseded",
-        ),
+        .summary("Accept a block, if its time is free, and supersede the other plans of its set"),
         seen(Route::new(
             Method::POST,
-            "/v1/schedule/{id}/reject",
+            "/v1/blocks/{id}/reject",
             "reject_block",
             access,
             reject,
         ))
-        .summary("Decide against a block"),
+        .summary("Reject a block"),
     ]
 }
 
-/// A block to be proposed: from `start_at` to `end_at`, or for so many `minutes` in the next free working time.
+/// A block to propose: from `start_at` to `end_at`, or `minutes` long in the next free working time.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "NewScheduleBlock")]
+#[schemars(rename = "NewBlock")]
 struct NewBlock {
     /// At most 200 characters.
     #[schemars(length(min = 1, max = 200))]
     title: String,
     #[serde(default = "focus")]
     kind: BlockKind,
-    /// What it is for; while a block for it is open there is no second.
+    /// The inbox item that it is for. An item has one open block at a time.
     #[serde(default)]
     inbox_item_id: Option<InboxItemId>,
     #[serde(default)]
@@ -104,12 +96,12 @@ struct NewBlock {
     #[serde(default)]
     #[schemars(range(min = 5, max = 480))]
     minutes: Option<i64>,
-    /// One of several plans between which the user chooses.
+    /// Set for one of several plans between which the user chooses.
     #[serde(default)]
     alternative: Option<Alternative>,
 }
 
-/// Which plan of which set.
+/// A plan and the set that it belongs to.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Alternative {
@@ -119,10 +111,10 @@ struct Alternative {
     plan: String,
 }
 
-/// A change; what is left out stays. With a new start alone the block stays as long as it was.
+/// A change. Fields that are left out keep their values; with a new start alone the block keeps its length.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "ScheduleBlockPatch")]
+#[schemars(rename = "BlockPatch")]
 struct BlockPatch {
     #[serde(default)]
     title: Option<String>,
@@ -271,41 +263,41 @@ async fn decide(
     Ok(versioned(block))
 }
 
-impl From<ScheduleError> for ApiError {
-    fn from(error: ScheduleError) -> Self {
+impl From<BlockError> for ApiError {
+    fn from(error: BlockError) -> Self {
         match error {
-            ScheduleError::NotFound => Self::not_found(),
-            ScheduleError::NoItem => refusal("/inbox_item_id", "No such item in your inbox."),
-            ScheduleError::Settled(state) => Self::new(
+            BlockError::NotFound => Self::not_found(),
+            BlockError::NoItem => refusal("/inbox_item_id", "No such item in your inbox."),
+            BlockError::Settled(state) => Self::new(
                 Code::Conflict,
                 format!(
-                    "The item is {}; it needs no time then.",
+                    "The inbox item is {}: it needs no block.",
                     state.as_str().replace('_', " ")
                 ),
             ),
-            ScheduleError::Stale => if_match::stale(),
-            ScheduleError::Refused(refused) => Self::new(
+            BlockError::Stale => if_match::stale(),
+            BlockError::Refused(refused) => Self::new(
                 Code::Conflict,
                 format!(
-                    "The block is {}; one cannot {} it then.",
+                    "The block is {}: you cannot {} it.",
                     refused.status,
                     refused.step.verb()
                 ),
             ),
-            ScheduleError::Taken => Self::new(
+            BlockError::Taken => Self::new(
                 Code::Conflict,
-                "A block that you agreed to takes some of this time. Give this one another.",
+                "An accepted block overlaps this time. Choose another time.",
             ),
-            ScheduleError::NoRoom => Self::new(
+            BlockError::NoRoom => Self::new(
                 Code::Conflict,
-                "No working time of the next two weeks is free for so long. Give a start and an end.",
+                "No free working time of this length in the next two weeks. Give `start_at` and `end_at`.",
             ),
-            ScheduleError::NotASpan => no_span(),
-            ScheduleError::Past => Self::new(
+            BlockError::NotASpan => no_span(),
+            BlockError::Past => Self::new(
                 Code::Conflict,
-                "The block lies in the past. Give it another time.",
+                "The block is in the past. Choose another time.",
             ),
-            ScheduleError::Database(source) => source.into(),
+            BlockError::Database(source) => source.into(),
         }
     }
 }
