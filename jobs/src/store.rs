@@ -18,7 +18,7 @@ pub mod llm_checkpoints;
 pub mod login_failures;
 pub mod memory_items;
 pub mod messages;
-pub mod own_mails;
+pub mod own_messages;
 pub mod projects;
 pub mod proposed_actions;
 pub mod request_keys;

@@ -12,7 +12,7 @@ use crate::{
         approvals::{self, StoredApproval},
         audit, drafts,
         history::{self, NewHistoryEntry},
-        own_mails::{self, Overtaken},
+        own_messages::{self, Overtaken},
     },
     telemetry::trace_id,
 };
@@ -28,7 +28,7 @@ pub async fn supersede_drafts(
     job: &Job,
     message: MessageId,
 ) -> Result<(), sqlx::Error> {
-    for overtaken in own_mails::overtaken_by(conn, job.tenant, message).await? {
+    for overtaken in own_messages::overtaken_by(conn, job.tenant, message).await? {
         supersede(conn, job, message, overtaken).await?;
     }
     Ok(())

@@ -156,7 +156,7 @@ pub async fn find(
         r#"
         select id as "id: ApprovalId", kind, title, summary, actions, source, payload, payload_hash, risk, status, version, rationale,
             confidence, job_id as "job: JobId", decided_by as "decided_by: UserId", decided_at,
-            execution_job as "execution_job: JobId", executed_at, failure_code, failure_message, expires_at,
+            execution_job_id as "execution_job: JobId", executed_at, failure_code, failure_message, expires_at,
             expires_at <= now() as "lapsed!", created_at
         from approvals
         where tenant_id = $1 and id = $2
@@ -183,7 +183,7 @@ pub async fn lock(
         r#"
         select id as "id: ApprovalId", kind, title, summary, actions, source, payload, payload_hash, risk, status, version, rationale,
             confidence, job_id as "job: JobId", decided_by as "decided_by: UserId", decided_at,
-            execution_job as "execution_job: JobId", executed_at, failure_code, failure_message, expires_at,
+            execution_job_id as "execution_job: JobId", executed_at, failure_code, failure_message, expires_at,
             expires_at <= now() as "lapsed!", created_at
         from approvals
         where tenant_id = $1 and id = $2
@@ -213,7 +213,7 @@ pub async fn list(
         r#"
         select id as "id: ApprovalId", kind, title, summary, actions, source, payload, payload_hash, risk, status, version, rationale,
             confidence, job_id as "job: JobId", decided_by as "decided_by: UserId", decided_at,
-            execution_job as "execution_job: JobId", executed_at, failure_code, failure_message, expires_at,
+            execution_job_id as "execution_job: JobId", executed_at, failure_code, failure_message, expires_at,
             expires_at <= now() as "lapsed!", created_at
         from approvals
         where tenant_id = $1 and ($2::text is null or kind = $2) and ($3::text is null or status = $3)
@@ -319,7 +319,7 @@ pub async fn assign(
     job: Option<JobId>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update approvals set execution_job = $3 where tenant_id = $1 and id = $2",
+        "update approvals set execution_job_id = $3 where tenant_id = $1 and id = $2",
         tenant.0,
         id.0,
         job.map(|job| job.0),
@@ -378,7 +378,7 @@ pub async fn abandon(conn: &mut PgConnection, limit: i64) -> Result<Vec<Abandone
         with abandoned as (
             select tenant_id, id from approvals
             where status in ('editing', 'approved', 'executing', 'undoing') and not exists (
-                select from jobs where jobs.tenant_id = approvals.tenant_id and jobs.id = approvals.execution_job)
+                select from jobs where jobs.tenant_id = approvals.tenant_id and jobs.id = approvals.execution_job_id)
             order by decided_at
             limit $1
             for update skip locked

@@ -16,7 +16,7 @@ pub struct NewDraft {
     pub user: Option<UserId>,
     pub approval: ApprovalId,
     /// When the mail was sent that it answers, if that is known.
-    pub answers_sent_at: Option<DateTime<Utc>>,
+    pub original_sent_at: Option<DateTime<Utc>>,
 }
 
 /// A draft as it is.
@@ -83,7 +83,7 @@ pub async fn insert(
     draft: &NewDraft,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "insert into drafts (tenant_id, id, mode, message_id, user_id, version, approval_id, answers_sent_at)
+        "insert into drafts (tenant_id, id, mode, message_id, user_id, version, approval_id, original_sent_at)
          values ($1, $2, $3, $4, $5, 1, $6, $7)",
         tenant.0,
         draft.id.0,
@@ -91,7 +91,7 @@ pub async fn insert(
         draft.message.map(|id| id.0),
         draft.user.map(|id| id.0),
         draft.approval.0,
-        draft.answers_sent_at,
+        draft.original_sent_at,
     )
     .execute(conn)
     .await?;
@@ -263,7 +263,8 @@ pub async fn answered(
                             and d.status in ('sending', 'sent', 'send_unknown'))
                     or exists (
                         select from effects e
-                        where e.tenant_id = $1 and e.about = copy.id and e.type = 'reply' and e.message_id is not null
+                        where e.tenant_id = $1 and e.message_id = copy.id and e.type = 'reply'
+                            and e.rfc_message_id is not null
                             and e.status in ('in_flight', 'succeeded', 'unknown', 'reconciling', 'needs_human')))
         ) as "answered!"
         "#,

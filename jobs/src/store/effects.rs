@@ -98,8 +98,8 @@ pub async fn insert(
 ) -> Result<Option<EffectId>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
-        insert into effects (tenant_id, id, effect_key, type, rendered, message_id, approval_id, job_id, attempt, request_id,
-            payload_hash, about)
+        insert into effects (tenant_id, id, effect_key, type, rendered, rfc_message_id, approval_id, job_id, attempt,
+            request_id, payload_hash, message_id)
         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
         on conflict on constraint effects_key do nothing
         returning id as "id: EffectId"
@@ -115,7 +115,7 @@ pub async fn insert(
         holder.attempt,
         request_id,
         &effect.payload_hash,
-        effect.about.map(|id| id.0),
+        effect.message.map(|id| id.0),
     )
     .fetch_optional(conn)
     .await
@@ -131,7 +131,7 @@ pub async fn find(
     let row = sqlx::query_as!(
         Row,
         r#"
-        select id as "id: EffectId", type as kind, message_id, approval_id as "approval: ApprovalId",
+        select id as "id: EffectId", type as kind, rfc_message_id as message_id, approval_id as "approval: ApprovalId",
             connection_id as "connection: ConnectionId", status, job_id as "job: JobId", attempt, receipt, before_image, error_code,
             request_id, payload_hash, created_at, updated_at
         from effects
@@ -157,7 +157,7 @@ pub async fn lock(
     let row = sqlx::query_as!(
         Row,
         r#"
-        select id as "id: EffectId", type as kind, message_id, approval_id as "approval: ApprovalId",
+        select id as "id: EffectId", type as kind, rfc_message_id as message_id, approval_id as "approval: ApprovalId",
             connection_id as "connection: ConnectionId", status, job_id as "job: JobId", attempt, receipt, before_image, error_code,
             request_id, payload_hash, created_at, updated_at
         from effects
@@ -184,7 +184,7 @@ pub async fn of_approval(
     let rows = sqlx::query_as!(
         Row,
         r#"
-        select id as "id: EffectId", type as kind, message_id, approval_id as "approval: ApprovalId",
+        select id as "id: EffectId", type as kind, rfc_message_id as message_id, approval_id as "approval: ApprovalId",
             connection_id as "connection: ConnectionId", status, job_id as "job: JobId", attempt, receipt, before_image, error_code,
             request_id, payload_hash, created_at, updated_at
         from effects
@@ -223,7 +223,7 @@ pub async fn lock_by_key(
     sqlx::query_as!(
         Row,
         r#"
-        select id as "id: EffectId", type as kind, message_id, approval_id as "approval: ApprovalId",
+        select id as "id: EffectId", type as kind, rfc_message_id as message_id, approval_id as "approval: ApprovalId",
             connection_id as "connection: ConnectionId", status, job_id as "job: JobId", attempt, receipt, before_image, error_code,
             request_id, payload_hash, created_at, updated_at
         from effects
@@ -277,8 +277,8 @@ pub async fn renew(
     sqlx::query!(
         "update effects set status = 'intent', job_id = $3, attempt = $4, error_code = null, updated_at = now(),
              rendered = case when payload_hash = $5 then coalesce(rendered, $6) else $6 end,
-             message_id = case when payload_hash = $5 then message_id else $7 end,
-             approval_id = $8, about = $9, payload_hash = $5
+             rfc_message_id = case when payload_hash = $5 then rfc_message_id else $7 end,
+             approval_id = $8, message_id = $9, payload_hash = $5
          where tenant_id = $1 and id = $2",
         holder.tenant.0,
         id.0,
@@ -288,7 +288,7 @@ pub async fn renew(
         effect.rendered.as_deref(),
         effect.message_id.as_deref(),
         effect.approval.map(|id| id.0),
-        effect.about.map(|id| id.0),
+        effect.message.map(|id| id.0),
     )
     .execute(conn)
     .await?;

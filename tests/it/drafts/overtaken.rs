@@ -120,7 +120,7 @@ async fn an_answer_by_another_program_takes_a_held_or_scheduled_one_back() {
             .await
             .assert_problem(409, "CONFLICT", "answered by another program");
         // The thread has its answer now: the next round is about one that has none.
-        house.db.execute("delete from own_mails").await;
+        house.db.execute("delete from own_messages").await;
     }
     assert_eq!(house.sink.received(), []);
 }
@@ -181,7 +181,7 @@ async fn what_is_no_answer_to_this_thread_by_this_user_after_this_mail_stops_not
     done(&house.client, "/v1/jobs/triage", &sent).await;
     let kept: i64 = house
         .db
-        .one("select count(*) from own_mails where refers_to = '<1@x.example>'")
+        .one("select count(*) from own_messages where refers_to = '<1@x.example>'")
         .await;
     assert_eq!(kept, 0);
     drop(worker);

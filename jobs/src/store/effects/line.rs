@@ -50,9 +50,9 @@ pub async fn full_until(
         .map(ToString::to_string)
         .collect();
     sqlx::query_scalar!(
-        r#"select begun_at + interval '1 hour' as "until!" from effects
-           where tenant_id = $1 and connection_id = $2 and begun_at > now() - interval '1 hour' and type = any($3)
-           order by begun_at desc
+        r#"select last_tried_at + interval '1 hour' as "until!" from effects
+           where tenant_id = $1 and connection_id = $2 and last_tried_at > now() - interval '1 hour' and type = any($3)
+           order by last_tried_at desc
            offset $4 - 1 limit 1"#,
         tenant.0,
         connection.0,
@@ -74,7 +74,7 @@ pub async fn take_off(
     connection: ConnectionId,
 ) -> Result<Option<Vec<u8>>, sqlx::Error> {
     sqlx::query_scalar!(
-        r#"update effects set status = 'in_flight', job_id = $3, attempt = $4, connection_id = $5, begun_at = now(),
+        r#"update effects set status = 'in_flight', job_id = $3, attempt = $4, connection_id = $5, last_tried_at = now(),
                updated_at = now()
            where tenant_id = $1 and id = $2 and status = 'intent'
            returning rendered as "rendered!""#,

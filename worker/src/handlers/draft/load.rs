@@ -20,7 +20,7 @@ use jobs::{
         draft_versions::{self, StoredVersion},
         drafts::{self, StoredDraft},
         memory_items::Recalled,
-        messages, own_mails, tenants, triage_results,
+        messages, own_messages, tenants, triage_results,
         users::{self, Correspondent},
     },
 };
@@ -68,7 +68,7 @@ impl Case {
     }
 
     /// From when on a mail of the user's own in the thread is an answer; for a reminder only what follows the reminder is.
-    pub(super) fn answers_sent_at(&self, mode: DraftMode) -> Option<DateTime<Utc>> {
+    pub(super) fn original_sent_at(&self, mode: DraftMode) -> Option<DateTime<Utc>> {
         let (_, mail) = self.mail.as_ref()?;
         mail.date.filter(|_| mode != DraftMode::FollowUp)
     }
@@ -267,7 +267,7 @@ async fn answered_elsewhere(
         return Ok(false);
     };
     let thread: Vec<String> = mail.references.iter().map(bracketed).collect();
-    own_mails::answered(conn, tenant, user, &id, &thread, mail.date).await
+    own_messages::answered(conn, tenant, user, &id, &thread, mail.date).await
 }
 
 fn missing() -> Failure {

@@ -1,4 +1,4 @@
-//! `own_mails`: which threads the people of a tenant have written to by themselves, and when.
+//! `own_messages`: which threads the people of a tenant have written to by themselves, and when.
 
 use crate::domain::{ApprovalId, DraftId, MessageId, TenantId, UserId, mail::Written};
 use chrono::{DateTime, Utc};
@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 /// A kept mail that may be somebody's own.
 #[derive(Clone, Copy, Debug)]
-pub struct NewOwnMail<'a> {
+pub struct NewOwnMessage<'a> {
     pub tenant: TenantId,
     pub message: MessageId,
     pub written: &'a Written,
@@ -16,8 +16,11 @@ pub struct NewOwnMail<'a> {
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn insert(conn: &mut PgConnection, mails: &[NewOwnMail<'_>]) -> Result<(), sqlx::Error> {
-    let rows: Vec<(&NewOwnMail<'_>, &String, bool)> = mails
+pub async fn insert(
+    conn: &mut PgConnection,
+    mails: &[NewOwnMessage<'_>],
+) -> Result<(), sqlx::Error> {
+    let rows: Vec<(&NewOwnMessage<'_>, &String, bool)> = mails
         .iter()
         .flat_map(|mail| {
             let written = mail.written;
@@ -31,7 +34,7 @@ pub async fn insert(conn: &mut PgConnection, mails: &[NewOwnMail<'_>]) -> Result
     }
     let of = |text: &str| text.to_owned();
     sqlx::query!(
-        "insert into own_mails (tenant_id, message_id, refers_to, answers, user_id, sent_at)
+        "insert into own_messages (tenant_id, message_id, refers_to, answers, user_id, sent_at)
          select mail.tenant_id, mail.message_id, mail.refers_to, mail.answers, person.id,
              coalesce(mail.sent_at, now())
          from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::boolean[], $7::timestamptz[])
@@ -41,7 +44,7 @@ pub async fn insert(conn: &mut PgConnection, mails: &[NewOwnMail<'_>]) -> Result
              union
              select user_id from connections where tenant_id = mail.tenant_id and lower(address) = mail.written_by
          ) as person
-         where not exists (select from effects where tenant_id = mail.tenant_id and message_id = mail.own_id)",
+         where not exists (select from effects where tenant_id = mail.tenant_id and rfc_message_id = mail.own_id)",
         &rows.iter().map(|(m, ..)| m.tenant.0).collect::<Vec<_>>(),
         &rows.iter().map(|(m, ..)| m.message.0).collect::<Vec<_>>(),
         &rows.iter().map(|(m, ..)| of(&m.written.by)).collect::<Vec<_>>(),
@@ -105,11 +108,11 @@ async fn overtaken(
             and d.status in ('ready', 'approved', 'scheduled', 'sending', 'send_failed')
             and ($3::uuid is null or d.id = $3)
             and exists (
-                select from own_mails own
+                select from own_messages own
                 where own.tenant_id = $1 and own.refers_to = any (v.reference_ids || v.in_reply_to)
                     and ($2::uuid is null or own.message_id = $2)
                     and (d.user_id is null or own.user_id = d.user_id)
-                    and (own.sent_at > coalesce(d.answers_sent_at, d.created_at)
+                    and (own.sent_at > coalesce(d.original_sent_at, d.created_at)
                         or (own.answers and own.refers_to = v.in_reply_to and d.mode <> 'follow_up')))
         order by d.approval_id
         "#,
@@ -137,7 +140,7 @@ pub async fn answered(
     sqlx::query_scalar!(
         r#"
         select exists (
-            select from own_mails
+            select from own_messages
             where tenant_id = $1 and user_id = $2
                 and ((answers and refers_to = $3)
                     or ((refers_to = $3 or refers_to = any ($4)) and sent_at > $5))
