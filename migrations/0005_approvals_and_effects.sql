@@ -7,7 +7,7 @@ create table approvals (
     kind text not null,
     title text not null,
     summary text not null,
-    -- What a person may do with it: a subset of approve, edit, skip.
+    -- What a person may do with it: a subset of approve, edit, reject.
     actions text[] not null,
     source text not null,
     payload jsonb not null,
@@ -15,7 +15,7 @@ create table approvals (
     payload_hash bytea not null check (octet_length(payload_hash) = 32),
     risk text not null check (risk in ('low', 'medium', 'high', 'critical')),
     status text not null default 'proposed' check (status in (
-        'proposed', 'editing', 'approved', 'executing', 'executed', 'failed', 'skipped', 'expired', 'undoing', 'undone')),
+        'proposed', 'editing', 'approved', 'executing', 'executed', 'failed', 'rejected', 'expired', 'undoing', 'undone')),
     version int not null default 1 check (version > 0),
     rationale text,
     confidence real not null check (confidence between 0 and 1),

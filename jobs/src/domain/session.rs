@@ -54,7 +54,7 @@ pub enum Scope {
     RulesRead,
     RulesWrite,
     ApprovalsRead,
-    /// Approving, editing, skipping, and taking any of it back.
+    /// Approving, editing, rejecting, and taking any of it back.
     ApprovalsDecide,
     /// One's own accounts at providers.
     ConnectionsOwn,

@@ -97,7 +97,7 @@ async fn what_is_cancelled_before_a_worker_comes_is_never_put_into_the_calendar(
     let cancelled = decide(&house.client, &id, "cancel", 2).await;
     assert_eq!(cancelled.status, 200, "{}", cancelled.text);
     assert_eq!(cancelled.body["status"], "cancelled");
-    approval_in(&house.client, &approval, "skipped").await;
+    approval_in(&house.client, &approval, "rejected").await;
     // Who agrees to it after all agrees to an event for a block that is none any more.
     for (what, version) in [("undo", 2), ("approve", 3)] {
         let decided = send(decision(&house.client, &approval, what, version)).await;

@@ -106,8 +106,8 @@ async fn an_answer_by_another_program_takes_a_held_or_scheduled_one_back() {
             draft(&house.client, &id).await["status"],
             "superseded_by_user"
         );
-        let skipped = house.client.get(&format!("/v1/approvals/{approval}")).await;
-        assert_eq!(skipped.body["status"], "skipped");
+        let rejected = house.client.get(&format!("/v1/approvals/{approval}")).await;
+        assert_eq!(rejected.body["status"], "rejected");
         assert_eq!(house.client.job(&job).await["state"], "cancelled");
         let history = "history_entries where verb = 'superseded' and object_id";
         let history = told(&house.db, history, &id).await;

@@ -235,7 +235,7 @@ async fn what_is_discarded_is_skipped_and_never_revised() {
     assert_eq!(discarded.body["status"], "discarded", "{}", discarded.text);
     let approval = output["approval_id"].as_str().unwrap();
     let approval = client.get(&format!("/v1/approvals/{approval}")).await.body;
-    assert_eq!(approval["status"], "skipped");
+    assert_eq!(approval["status"], "rejected");
     let body = json!({"base_version": 1, "instructions": "Shorter."});
     post(&client, &format!("/v1/drafts/{id}/revise"), &body)
         .await

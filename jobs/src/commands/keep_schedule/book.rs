@@ -84,7 +84,7 @@ pub async fn book_block(
         return Err(BookError::NoCalendar);
     }
     if let Some(revoked) = approval.filter(|it| it.status == approval::Status::Proposed) {
-        decide(&mut tx, session, &revoked, Decision::Skip, asking).await?;
+        decide(&mut tx, session, &revoked, Decision::Reject, asking).await?;
     }
     agree(&mut tx, session, &block, asking).await?;
     let block = find(&mut tx, session.tenant, session.user, block.id).await?;
@@ -122,12 +122,12 @@ pub async fn cancel_block(
         (_, approval::Status::Approved) => {
             let (open, signal) =
                 decide(&mut tx, session, &approval, Decision::Revoke, asking).await?;
-            decide(&mut tx, session, &open, Decision::Skip, asking).await?;
+            decide(&mut tx, session, &open, Decision::Reject, asking).await?;
             step(&mut tx, session, &block, asking).await?;
             signal
         }
         (_, approval::Status::Proposed) => {
-            decide(&mut tx, session, &approval, Decision::Skip, asking).await?;
+            decide(&mut tx, session, &approval, Decision::Reject, asking).await?;
             step(&mut tx, session, &block, asking).await?;
             Signal::None
         }
@@ -248,7 +248,7 @@ fn event_of(block: &StoredBlock, asking: Asking<'_>) -> Result<NewApproval, Book
     };
     let about = NewApproval::about(&proposal, None, "block", base_risk(kind), asking.at);
     Ok(NewApproval {
-        choices: vec![Choice::Approve, Choice::Skip],
+        choices: vec![Choice::Approve, Choice::Reject],
         ..about.under(&format!("block:{}", block.id))
     })
 }

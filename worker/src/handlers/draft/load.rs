@@ -208,7 +208,7 @@ async fn load_base(
         // Only for this job: a dry run holds nothing.
         Status::Editing => approval.execution_job == Some(ctx.job.lease.job) || args.dry_run,
         Status::Proposed => args.dry_run,
-        Status::Skipped | Status::Expired | Status::Failed | Status::Undone => true,
+        Status::Rejected | Status::Expired | Status::Failed | Status::Undone => true,
         Status::Approved | Status::Executing | Status::Executed | Status::Undoing => false,
     };
     if draft.version != base.version || draft.status.after(DraftStep::Revise).is_err() || !revisable
