@@ -210,7 +210,6 @@ pub fn way_of(kind: ActionType) -> Option<Way> {
         ActionType::Snooze => Some(Way::Local(&inbox::Snooze)),
         ActionType::Defer => Some(Way::Local(&inbox::Defer)),
         ActionType::Notify => Some(Way::Local(&notify::Notify)),
-        ActionType::DigestAdd => None,
     }
 }
 
