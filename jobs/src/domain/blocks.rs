@@ -1,5 +1,5 @@
-//! Blocks of a user's day: what they are for, [`Status`] and what each [`Step`] makes of it, and the time they take
-//! ([`Span`]). See [`hours`] for the working day.
+//! Blocks of a user's day: their kinds, [`Status`] and its [`Step`]s, and the time they take ([`Span`]). See [`hours`]
+//! for the working day.
 
 pub mod hours;
 
@@ -7,9 +7,9 @@ use super::words::words;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-/// Of a title.
+/// The longest title, in characters.
 pub const MAX_TITLE: usize = 200;
-/// Nothing is longer than a day.
+/// The longest block.
 const MAX_LENGTH: TimeDelta = TimeDelta::days(1);
 
 words! {
@@ -25,7 +25,7 @@ words! {
 }
 
 words! {
-    /// Whose idea a block was.
+    /// Who proposed a block.
     BlockSource {
         Assistant = "assistant",
         User = "user",
@@ -33,16 +33,16 @@ words! {
 }
 
 words! {
-    /// Where a block stands. Accepted and booked ones of one user never overlap.
+    /// The status of a block. Accepted and booked blocks of one user never overlap.
     Status {
         Proposed = "proposed",
         Accepted = "accepted",
         /// It is in the user's calendar.
         Booked = "booked",
-        /// Something else took its time; it waits for another.
+        /// Something else takes its time; it needs another.
         Conflicted = "conflicted",
         Rejected = "rejected",
-        /// Its time passed before anybody decided.
+        /// It ended undecided.
         Expired = "expired",
         /// Another plan was chosen.
         Superseded = "superseded",
@@ -57,11 +57,11 @@ pub enum Step {
     Reject,
     Expire,
     Supersede,
-    /// It was put into the calendar.
+    /// Its calendar event was created.
     Book,
-    /// The calendar changed under it.
+    /// Its calendar event changed.
     Conflict,
-    /// It is described anew, or gets another time.
+    /// Its content or time was changed.
     Change,
     Cancel,
 }
@@ -86,7 +86,7 @@ impl Step {
         Self::Cancel,
     ];
 
-    /// As it is said in a sentence.
+    /// The verb for messages.
     pub const fn verb(self) -> &'static str {
         match self {
             Self::Accept => "accept",
@@ -102,10 +102,10 @@ impl Step {
 }
 
 impl Status {
-    /// The state after the step.
+    /// Returns the status after the step.
     ///
     /// # Errors
-    /// If this state does not allow it; the refusal names the state.
+    /// If this status does not allow it; the refusal names the status.
     pub const fn after(self, step: Step) -> Result<Self, Refused> {
         Ok(match (self, step) {
             (Self::Proposed, Step::Accept) => Self::Accepted,
@@ -121,14 +121,14 @@ impl Status {
     }
 }
 
-/// From a moment until before another.
+/// A time span, without its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Span {
     start: DateTime<Utc>,
     end: DateTime<Utc>,
 }
 
-/// No span.
+/// Not a span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the end must lie after the start, by a day at most")]
 pub struct NoSpan;
@@ -149,7 +149,7 @@ impl Span {
         self.end
     }
 
-    /// Whether they have a moment in common; one may begin when the other ends.
+    /// Whether the spans overlap; one may begin when the other ends.
     pub fn overlaps(self, other: Self) -> bool {
         self.start < other.end && other.start < self.end
     }

@@ -1,5 +1,5 @@
-//! `blocks`: the blocks of a user's day. Whoever writes a user's holds [`lock`], also within a larger
-//! transaction; that no two agreed ones overlap is the table's own constraint besides.
+//! `blocks`: the blocks of a user's day. Writers of a user's blocks hold [`lock`], also within a larger transaction; an
+//! exclusion constraint keeps accepted blocks from overlapping as well.
 
 mod sweep;
 
@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// A block to be proposed.
+/// A block to insert.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewBlock {
     pub title: String,
@@ -26,7 +26,7 @@ pub struct NewBlock {
     pub outside_hours: bool,
 }
 
-/// A block as it is.
+/// A stored block.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredBlock {
     pub id: BlockId,
@@ -43,23 +43,23 @@ pub struct StoredBlock {
     pub version: i32,
     pub event_ref: Option<String>,
     pub event_etag: Option<String>,
-    /// By which it is, or was to be, put into the calendar.
+    /// The approval that books it.
     pub approval: Option<ApprovalId>,
     pub created_at: DateTime<Utc>,
     pub decided_at: Option<DateTime<Utc>>,
 }
 
-/// Which blocks a list holds.
+/// Filters for [`list`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BlockFilter {
     pub status: Option<Status>,
-    /// Ending after this moment.
+    /// Ends after this time.
     pub from: Option<DateTime<Utc>>,
-    /// Starting before this moment.
+    /// Starts before this time.
     pub until: Option<DateTime<Utc>>,
 }
 
-/// As the table has it; closed vocabularies are still words.
+/// The row, with its enums still as text.
 struct Row {
     id: BlockId,
     title: String,
@@ -110,7 +110,7 @@ impl TryFrom<Row> for StoredBlock {
     }
 }
 
-/// Makes other writers of the user's blocks wait until the transaction ends.
+/// Locks the user's blocks against other writers until the transaction ends.
 ///
 /// # Errors
 /// When the database does not answer in time.
@@ -156,7 +156,7 @@ pub async fn find(
     .transpose()
 }
 
-/// The block that this approval puts into its user's calendar.
+/// Finds the block that this approval books.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -180,7 +180,7 @@ pub async fn of_approval(
     Ok(block.map(|block| (found.user, block)))
 }
 
-/// Holds a block's row until the transaction ends: [`expire`] does not wait for [`lock`].
+/// Locks a block's row until the transaction ends: [`expire`] does not wait for [`lock`].
 ///
 /// # Errors
 /// When the database does not answer in time.
@@ -199,7 +199,7 @@ pub async fn hold(
     Ok(())
 }
 
-/// The user's blocks, the youngest first, before the block `before`.
+/// Lists the user's blocks, newest first, starting after `before`.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -240,8 +240,8 @@ pub async fn list(
     .collect()
 }
 
-/// The block that stands for the same thing already: for the inbox item if there is one, else of this title and, if a
-/// time was asked for, at this time. One that is over does not count.
+/// Finds an open block for the same purpose: for the inbox item if there is one, else with this title and, if a time
+/// was requested, at this time. A block that is over does not count.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -280,7 +280,7 @@ pub async fn same(
     .await
 }
 
-/// The time that is taken after `now`: what was agreed to, and what is proposed outside of alternatives.
+/// Lists the occupied time after `now`: accepted blocks, and proposed ones outside of alternatives.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -306,7 +306,7 @@ pub async fn taken(
         .collect()
 }
 
-/// Proposes a block. The caller holds [`lock`].
+/// Inserts a proposed block. The caller holds [`lock`].
 ///
 /// # Errors
 /// When the database refuses.
@@ -340,7 +340,7 @@ pub async fn insert(
     Ok(id)
 }
 
-/// Whether a block that was agreed to takes some of this time. The caller holds [`lock`].
+/// Whether an accepted block overlaps this time. The caller holds [`lock`].
 ///
 /// # Errors
 /// When the database does not answer.
@@ -364,10 +364,10 @@ pub async fn is_taken(
     .await
 }
 
-/// Moves a block on to another state, as the next version. The caller holds [`lock`].
+/// Sets a block's status, as the next version. The caller holds [`lock`].
 ///
 /// # Errors
-/// When the database refuses, for example because two agreed blocks would overlap.
+/// When the database refuses, for example because two accepted blocks would overlap.
 pub async fn set_status(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -386,7 +386,7 @@ pub async fn set_status(
     Ok(())
 }
 
-/// Says where in the calendar a block is, and what is there. The caller holds [`lock`].
+/// Writes a booked block's calendar event and its ETag. The caller holds [`lock`].
 ///
 /// # Errors
 /// When the database refuses.
@@ -410,7 +410,7 @@ pub async fn set_booked(
     Ok(())
 }
 
-/// Says by which approval a block is put into the calendar. The caller holds [`lock`].
+/// Sets the approval that books a block. The caller holds [`lock`].
 ///
 /// # Errors
 /// When the database refuses.
@@ -431,7 +431,7 @@ pub async fn set_approval(
     Ok(())
 }
 
-/// Describes a block anew, or gives it another time; it is proposed then, as the next version. The caller holds [`lock`].
+/// Changes a block's content or time, and proposes it again as the next version. The caller holds [`lock`].
 ///
 /// # Errors
 /// When the database refuses.
@@ -460,7 +460,7 @@ pub async fn set_content(
     Ok(())
 }
 
-/// Supersedes what is still proposed in the other plans of a set. The caller holds [`lock`].
+/// Supersedes the proposed blocks in the other plans of a set. The caller holds [`lock`].
 ///
 /// # Errors
 /// When the database refuses.

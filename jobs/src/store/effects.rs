@@ -1,8 +1,8 @@
-//! `effects`: what was meant to be done to the outside world, and what came of it. Rows are guarded by (job, attempt).
+//! `effects`: the ledger of effects on the outside world. Rows are guarded by (job, attempt).
 
-mod line;
+mod sending;
 
-pub use line::{Line, full_until, lock_line, take_off};
+pub use sending::{LockedConnection, begin, limited_until, lock_connection};
 
 use crate::domain::{
     ApprovalId, ConnectionId, EffectId, JobId, TenantId,
@@ -12,14 +12,14 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
 
-/// An effect as it is, without the bytes.
+/// A stored effect, without its bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredEffect {
     pub id: EffectId,
     pub kind: String,
     pub message_id: Option<String>,
     pub approval: Option<ApprovalId>,
-    /// By which it was begun, if it leaves the house.
+    /// The connection of the last try, if the effect is external.
     pub connection: Option<ConnectionId>,
     pub status: EffectStatus,
     pub job: JobId,
@@ -28,13 +28,13 @@ pub struct StoredEffect {
     pub before_image: Option<Value>,
     pub error_code: Option<String>,
     pub request_id: Option<String>,
-    /// What was to be done, as sha256.
+    /// sha256 over the payload.
     pub payload_hash: Option<Vec<u8>>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
 
-/// The attempt that holds an effect, and nobody else may write its outcome.
+/// The attempt that holds an effect; only it may write the outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Holder {
     pub tenant: TenantId,
@@ -86,7 +86,7 @@ impl TryFrom<Row> for StoredEffect {
     }
 }
 
-/// Writes the intent down; `None` if the key is taken. Waits for whoever is writing the same key at the moment.
+/// Inserts an intent; `None` if the key is taken. Waits for a transaction that is inserting the same key.
 ///
 /// # Errors
 /// When the database refuses.
@@ -145,7 +145,7 @@ pub async fn find(
     row.map(StoredEffect::try_from).transpose()
 }
 
-/// As [`find`]; whoever else wants to change it waits until the transaction ends.
+/// Like [`find`], and locks the row until the transaction ends.
 ///
 /// # Errors
 /// When the database does not answer in time.
@@ -172,7 +172,7 @@ pub async fn lock(
     row.map(StoredEffect::try_from).transpose()
 }
 
-/// What was done, or tried, for an approval, in that order.
+/// Lists the effects of an approval, oldest first.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -199,7 +199,7 @@ pub async fn of_approval(
     rows.into_iter().map(StoredEffect::try_from).collect()
 }
 
-/// How many may have been done and wait to be found out, of all tenants.
+/// Counts the unknown effects of all tenants.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -211,7 +211,7 @@ pub async fn count_unknown<'c>(executor: impl PgExecutor<'c>) -> Result<i64, sql
     .await
 }
 
-/// The effect of this key, held until the transaction ends.
+/// Locks the effect with this key until the transaction ends.
 ///
 /// # Errors
 /// When the database does not answer in time.
@@ -238,7 +238,7 @@ pub async fn lock_by_key(
     .try_into()
 }
 
-/// Moves an effect that is `from` to `to`, into the hands of `holder`. False when it is not `from` any more.
+/// Moves an effect from `from` to `to` and gives it to `holder`. False if it is not `from` any more.
 ///
 /// # Errors
 /// When the database refuses.
@@ -263,8 +263,8 @@ pub async fn take(
     Ok(done.rows_affected() == 1)
 }
 
-/// Puts an intent that was certainly not carried out into the hands of `holder`. What is asked for under the same name
-/// may be something else by now; the same is sent as it was rendered first.
+/// Gives an intent that was certainly not executed to `holder`. Another payload under the same key replaces the former
+/// one; the same payload keeps its rendered bytes.
 ///
 /// # Errors
 /// When the database refuses.
@@ -316,7 +316,7 @@ pub async fn set_status(
     Ok(())
 }
 
-/// Writes how a try ended. False when `holder` does not have it in flight any more: then nothing is written.
+/// Writes the outcome of a try. False, and nothing is written, if `holder` does not have it in flight any more.
 ///
 /// # Errors
 /// When the database refuses.
@@ -353,7 +353,7 @@ pub async fn end(
     Ok(done.rows_affected() == 1)
 }
 
-/// Writes what the other side knows of an effect that the caller has locked.
+/// Writes the provider's answer about an effect that the caller has locked.
 ///
 /// # Errors
 /// When the database refuses.
@@ -379,7 +379,7 @@ pub async fn acknowledge(
     Ok(())
 }
 
-/// The effect of this key, if there is one.
+/// Finds the effect with this key.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -403,7 +403,7 @@ pub async fn status_of_key<'c>(
         .transpose()
 }
 
-/// The bytes that were to go out, if there were any.
+/// Finds the rendered bytes, if there are any.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -442,13 +442,13 @@ pub struct Lost {
     pub job: JobId,
     pub attempt: i32,
     pub kind: String,
-    /// What it is now.
+    /// Its new status.
     pub status: String,
     pub request_id: Option<String>,
 }
 
-/// Takes up to `limit` effects from holders that are gone. What is in flight although its attempt does not run any more
-/// may have been done and is unknown; an intent whose job has ended was certainly not done and may be asked for again.
+/// Takes up to `limit` effects from holders that are gone. An effect in flight whose attempt no longer runs becomes
+/// unknown; an intent whose job has ended was certainly not executed and becomes retryable.
 ///
 /// # Errors
 /// When the database refuses.

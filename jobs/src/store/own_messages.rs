@@ -1,10 +1,10 @@
-//! `own_messages`: which threads the people of a tenant have written to by themselves, and when.
+//! `own_messages`: the threads that a tenant's users wrote to themselves, and when.
 
 use crate::domain::{ApprovalId, DraftId, MessageId, TenantId, UserId, mail::Written};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-/// A kept mail that may be somebody's own.
+/// A stored message that may be a user's own.
 #[derive(Clone, Copy, Debug)]
 pub struct NewOwnMessage<'a> {
     pub tenant: TenantId,
@@ -12,7 +12,7 @@ pub struct NewOwnMessage<'a> {
     pub written: &'a Written,
 }
 
-/// Keeps those that people of their tenant wrote, in one statement. What we sent for them ourselves is left out.
+/// Inserts those that a user of their tenant wrote, in one statement. Messages that we sent for them are left out.
 ///
 /// # Errors
 /// When the database refuses.
@@ -58,15 +58,15 @@ pub async fn insert(
     Ok(())
 }
 
-/// A draft whose user has answered by another program.
+/// A draft whose user replied with another program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overtaken {
     pub draft: DraftId,
-    /// What puts it before a person.
+    /// Its approval.
     pub approval: ApprovalId,
 }
 
-/// The unsent answers that this mail makes superfluous, in the order in which their approvals are locked.
+/// Lists the unsent drafts that this message makes unnecessary, in the order in which their approvals are locked.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -78,7 +78,7 @@ pub async fn overtaken_by(
     overtaken(conn, tenant, Some(message), None).await
 }
 
-/// Whether the user of this draft has answered by another program since the mail came that it answers.
+/// Whether the draft's user replied with another program after the original message was sent.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -97,7 +97,8 @@ async fn overtaken(
     message: Option<MessageId>,
     draft: Option<DraftId>,
 ) -> Result<Vec<Overtaken>, sqlx::Error> {
-    // A direct answer is one whatever the clocks say; a reminder is only overtaken by what is younger than itself.
+    // A direct reply counts whatever the clocks say; a follow-up is only superseded by messages that are newer than
+    // itself.
     sqlx::query_as!(
         Overtaken,
         r#"
@@ -124,7 +125,7 @@ async fn overtaken(
     .await
 }
 
-/// Whether this user has answered the mail of this Message-ID, or has written to its thread after it. Message-IDs are in
+/// Whether this user replied to the message with this Message-ID, or wrote to its thread after it. Message-IDs are in
 /// angle brackets.
 ///
 /// # Errors

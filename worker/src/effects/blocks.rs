@@ -1,4 +1,4 @@
-//! `schedule_block`: time of somebody's day, agreed to.
+//! `schedule_block`: a block of the user's day, accepted with the action.
 
 use super::{
     Doing, LocalEffect,
@@ -34,7 +34,7 @@ fn told(error: BlockError) -> Refusal {
     Refusal::refused(code, message)
 }
 
-/// How long it is to be: half an hour, if nothing is said.
+/// Its length; half an hour by default.
 fn length(doing: &Doing<'_>) -> Result<TimeDelta, Refusal> {
     let asked = doing.params.get("minutes").unwrap_or("30");
     asked
@@ -49,7 +49,7 @@ pub(super) struct ScheduleBlock;
 
 #[async_trait]
 impl LocalEffect for ScheduleBlock {
-    /// Who asked for the action, or agreed to it, agrees to the block with that.
+    /// The user who requested or approved the action accepts the block with it.
     async fn apply(&self, conn: &mut PgConnection, doing: &Doing<'_>) -> Result<Done, Refusal> {
         let user = doing.user.ok_or_else(|| {
             Refusal::refused("nobody", "It is nobody's day: a person must agree to it.")
@@ -73,7 +73,7 @@ impl LocalEffect for ScheduleBlock {
         let (found, _) = propose_block(conn, doing.tenant, user, proposal, occasion)
             .await
             .map_err(told)?;
-        // One of this name that they had agreed to before is not this action's to take back.
+        // A block with this title that they had accepted before is not this action's to undo.
         let agreed = matches!(found.status, Status::Accepted | Status::Booked);
         let block = if agreed {
             found

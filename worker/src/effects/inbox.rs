@@ -21,7 +21,7 @@ use jobs::{
 use serde_json::json;
 use sqlx::PgConnection;
 
-/// Puts an item off that the person may see, or any of the tenant's for a rule. `made` says that it was not there before.
+/// Defers an item that the user may see, or for a rule any of the tenant's. `made` says that this action added it.
 async fn put_off(
     conn: &mut PgConnection,
     doing: &Doing<'_>,
@@ -67,7 +67,7 @@ async fn put_back(
         }
     };
     match items::advance(conn, tenant, None, InboxItemId(id), Some(version), step).await {
-        // It came back by itself.
+        // It is open again already.
         Ok(_)
         | Err(DeskError::NotNow {
             state: ItemState::Open,

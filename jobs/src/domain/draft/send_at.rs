@@ -1,10 +1,10 @@
-//! When a mail is to go: "tomorrow 09:00" in the user's zone, or a moment, made a moment: [`SendAt`].
+//! When to send a message: a time, or `tomorrow 09:00` in the user's zone, resolved to a time: [`SendAt`].
 
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc, Weekday};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-/// A wish as it was read. Always in the future of the moment it was made in.
+/// A requested time. Always in the future when it was requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SendAt {
@@ -32,8 +32,8 @@ impl SendAt {
         (day.len() > 3).then_some(Self::On(weekday, time))
     }
 
-    /// The moment it means, for somebody in `zone` who says it at `now`. A time that the clocks skip is the first moment
-    /// after the gap; one that they show twice is the first of the two.
+    /// Resolves it for a user in `zone` at `now`. A local time that a clock change skips is the first moment after the
+    /// gap; one that occurs twice is the first of the two.
     pub fn resolve(self, zone: Tz, now: DateTime<Utc>) -> DateTime<Utc> {
         let today = now.with_timezone(&zone).date_naive();
         match self {
@@ -48,12 +48,12 @@ impl SendAt {
     }
 }
 
-/// A zone by its IANA name; UTC for a name that is none.
+/// The zone with this IANA name, or UTC if there is none.
 pub fn zone(name: &str) -> Tz {
     name.parse().unwrap_or(Tz::UTC)
 }
 
-/// The moment at which it is so late on this day there.
+/// Resolves a local time on this day.
 pub(in crate::domain) fn local(zone: Tz, day: NaiveDate, time: NaiveTime) -> DateTime<Utc> {
     let wanted = day.and_time(time);
     // Gaps are minutes to a day long (Samoa has skipped one).

@@ -1,4 +1,4 @@
-//! Blocks whose time passed before anybody decided about them.
+//! Expiry of blocks that ended undecided.
 
 use crate::domain::{BlockId, TenantId, UserId};
 use chrono::{DateTime, Utc};
@@ -17,7 +17,7 @@ pub async fn any_past<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx::E
     .await
 }
 
-/// A block that nobody decided about before its time was over.
+/// A block that ended undecided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Past {
     pub tenant: TenantId,
@@ -26,8 +26,8 @@ pub struct Past {
     pub title: String,
 }
 
-/// Ends a user's own blocks whose time passed before anybody decided, so that they stand for nothing any more. The caller
-/// holds [`super::lock`].
+/// Expires a user's blocks that ended undecided, so that they no longer block their item. The caller holds
+/// [`super::lock`].
 ///
 /// # Errors
 /// When the database refuses.
@@ -53,8 +53,7 @@ pub async fn expire_own(
     .await
 }
 
-/// Ends up to `limit` blocks whose time passed before anybody decided, the oldest first. One that somebody is deciding
-/// about is left to them.
+/// Expires up to `limit` blocks that ended undecided, oldest first. Locked ones are skipped.
 ///
 /// # Errors
 /// When the database refuses.

@@ -1,29 +1,29 @@
-//! The last look at a connection before something is done by it, and the step to `in_flight`.
+//! The last check of a connection before it is used, and the step to `in_flight`.
 
 use super::Holder;
 use crate::domain::{ConnectionId, EffectId, TenantId, action::ActionType};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-/// A connection before something is sent by it.
+/// A locked connection, about to be used.
 #[derive(Debug)]
-pub struct Line {
+pub struct LockedConnection {
     pub status: String,
     pub sends_per_hour: i32,
     pub in_a_minute: DateTime<Utc>,
 }
 
-/// The connection, held until the transaction ends.
+/// Locks the connection until the transaction ends.
 ///
 /// # Errors
 /// When the database does not answer in time.
-pub async fn lock_line(
+pub async fn lock_connection(
     conn: &mut PgConnection,
     tenant: TenantId,
     connection: ConnectionId,
-) -> Result<Option<Line>, sqlx::Error> {
+) -> Result<Option<LockedConnection>, sqlx::Error> {
     sqlx::query_as!(
-        Line,
+        LockedConnection,
         r#"select status, sends_per_hour, now() + interval '1 minute' as "in_a_minute!"
            from connections where tenant_id = $1 and id = $2 for update"#,
         tenant.0,
@@ -33,12 +33,12 @@ pub async fn lock_line(
     .await
 }
 
-/// When one more mail may be sent by a connection, if as many were sent within the hour as may be. A statement of its own,
-/// after [`lock_line`]: one that waits for the lock would not see what the former holder has committed.
+/// When the hourly limit lets the connection send one more message; `None` if it may now. A statement of its own after
+/// [`lock_connection`]: a statement that waits for the lock does not see what the former holder committed.
 ///
 /// # Errors
 /// When the database does not answer in time.
-pub async fn full_until(
+pub async fn limited_until(
     conn: &mut PgConnection,
     tenant: TenantId,
     connection: ConnectionId,
@@ -63,11 +63,11 @@ pub async fn full_until(
     .await
 }
 
-/// Moves an intent to `in_flight` and gives its bytes; `None` when it is no intent any more.
+/// Moves an intent to `in_flight` and returns its bytes; `None` if it is no longer an intent.
 ///
 /// # Errors
 /// When the database refuses, or the intent has no bytes.
-pub async fn take_off(
+pub async fn begin(
     conn: &mut PgConnection,
     holder: Holder,
     id: EffectId,
