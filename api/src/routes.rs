@@ -2,6 +2,7 @@
 
 pub mod approvals;
 pub mod audit;
+pub mod blocks;
 pub mod connections;
 pub mod desk;
 pub mod drafts;
@@ -14,7 +15,6 @@ pub mod memory;
 pub mod meta;
 pub mod onboarding;
 pub mod rules;
-pub mod schedule;
 pub mod sessions;
 pub mod settings;
 
@@ -35,7 +35,7 @@ pub fn all() -> Vec<Route> {
         connections::routes(),
         settings::routes(),
         memory::routes(),
-        schedule::routes(),
+        blocks::routes(),
         history::routes(),
         audit::routes(),
         fleet::routes(),

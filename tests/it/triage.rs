@@ -1,6 +1,7 @@
 //! Triage keeps its promises on a real database: who decides, what is written, and that nothing is paid for or proposed
 //! twice. The worker around it is another module's matter.
 
+mod cold;
 mod desk;
 mod items;
 

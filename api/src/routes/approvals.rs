@@ -88,7 +88,7 @@ struct Approval {
     kind: String,
     title: String,
     summary: String,
-    /// What can be done with it while it is proposed: approve, edit, skip.
+    /// What can be done with it while it is proposed: approve, edit, reject.
     actions: Vec<String>,
     source: String,
     /// What is executed if it is approved.

@@ -22,7 +22,7 @@ use jobs::{
     domain::{
         InboxItemId, MessageId, Session, TaskId,
         desk::{Bucket, ItemSource, ItemState, Until},
-        draft::schedule::zone,
+        draft::send_at::zone,
         judgement::Priority,
         session::Scope,
     },

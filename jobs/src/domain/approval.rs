@@ -19,7 +19,7 @@ words! {
     Choice {
         Approve = "approve",
         Edit = "edit",
-        Skip = "skip",
+        Reject = "reject",
     }
 }
 

@@ -1,5 +1,5 @@
 //! A mail that is being written for a person: how it lives ([`DraftStatus`]), what a version of it holds ([`Letter`]), and
-//! what code decides about it: [`headers`], [`schedule`], [`check`], [`approval`].
+//! what code decides about it: [`headers`], [`send_at`], [`check`], [`approval`].
 //!
 //! A model writes the text, and of a new mail the subject. Nothing else of a letter comes from one.
 
@@ -7,7 +7,7 @@ pub mod approval;
 pub mod check;
 mod diff;
 pub mod headers;
-pub mod schedule;
+pub mod send_at;
 mod status;
 
 pub use diff::{DiffLine, DiffOp, diff};

@@ -71,11 +71,12 @@ pub fn message_id(tenant: TenantId, key: &[u8; 32], domain: &str) -> String {
 pub struct NewEffect {
     pub key: [u8; 32],
     pub kind: ActionType,
-    /// The mail that it is about.
-    pub about: Option<MessageId>,
+    /// The message that it is about.
+    pub message: Option<MessageId>,
     /// sha256 over what is to be done, whatever the key was made of.
     pub payload_hash: [u8; 32],
     pub rendered: Option<Vec<u8>>,
+    /// The RFC 5322 Message-ID of the message that it sends.
     pub message_id: Option<String>,
     pub approval: Option<ApprovalId>,
 }

@@ -68,8 +68,7 @@ pub const fn base_risk(action: ActionType) -> Risk {
         | ActionType::Unlabel
         | ActionType::MarkRead
         | ActionType::Star
-        | ActionType::Notify
-        | ActionType::DigestAdd => Risk::Low,
+        | ActionType::Notify => Risk::Low,
         ActionType::Archive
         | ActionType::Move
         | ActionType::SaveDraft
@@ -206,10 +205,7 @@ mod tests {
                 .collect::<Vec<_>>()
                 .join(" ")
         };
-        assert_eq!(
-            of(Risk::Low),
-            "label unlabel mark_read star notify digest_add"
-        );
+        assert_eq!(of(Risk::Low), "label unlabel mark_read star notify");
         assert_eq!(
             of(Risk::Medium),
             "archive move save_draft create_task update_task link upsert_contact schedule_block snooze defer"

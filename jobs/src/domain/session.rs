@@ -55,7 +55,7 @@ pub enum Scope {
     RulesRead,
     RulesWrite,
     ApprovalsRead,
-    /// Approving, editing, skipping, and taking any of it back.
+    /// Approving, editing, rejecting, and taking any of it back.
     ApprovalsDecide,
     /// One's own accounts at providers.
     ConnectionsOwn,
@@ -69,8 +69,8 @@ pub enum Scope {
     MemoryRead,
     MemoryWrite,
     /// The user's own day.
-    ScheduleRead,
-    ScheduleWrite,
+    BlocksRead,
+    BlocksWrite,
     /// What was done, as it is told to people.
     HistoryRead,
     /// Looking at the whole fleet; only together with the operators' own tenant.
@@ -176,14 +176,14 @@ impl Role {
             | Scope::ApprovalsRead
             | Scope::DeskRead
             | Scope::MemoryRead
-            | Scope::ScheduleRead
+            | Scope::BlocksRead
             | Scope::HistoryRead => true,
             Scope::JobsWrite
             | Scope::ApprovalsDecide
             | Scope::ConnectionsOwn
             | Scope::DeskWrite
             | Scope::MemoryWrite
-            | Scope::ScheduleWrite => {
+            | Scope::BlocksWrite => {
                 matches!(self, Owner | Admin | Operator | Member)
             }
             Scope::RulesWrite | Scope::SettingsWrite => matches!(self, Owner | Admin | Operator),
@@ -220,8 +220,8 @@ impl Scope {
         Self::AuditRead,
         Self::MemoryRead,
         Self::MemoryWrite,
-        Self::ScheduleRead,
-        Self::ScheduleWrite,
+        Self::BlocksRead,
+        Self::BlocksWrite,
         Self::HistoryRead,
         Self::FleetRead,
         Self::FleetWrite,
@@ -244,8 +244,8 @@ impl Scope {
             Self::AuditRead => "audit:read",
             Self::MemoryRead => "memory:read",
             Self::MemoryWrite => "memory:write",
-            Self::ScheduleRead => "schedule:read",
-            Self::ScheduleWrite => "schedule:write",
+            Self::BlocksRead => "blocks:read",
+            Self::BlocksWrite => "blocks:write",
             Self::HistoryRead => "history:read",
             Self::FleetRead => "fleet:read",
             Self::FleetWrite => "fleet:write",

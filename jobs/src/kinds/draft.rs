@@ -3,7 +3,7 @@
 use super::triage::LlmUsage;
 use crate::domain::{
     ApprovalId, DraftId, MessageId, UserId,
-    draft::{Confidence, DiffLine, DraftMode, Tone, headers::Recipients, schedule::SendAt},
+    draft::{Confidence, DiffLine, DraftMode, Tone, headers::Recipients, send_at::SendAt},
     words::words,
 };
 use chrono::{DateTime, Utc};

@@ -13,7 +13,6 @@ use jobs::{
         judgement::{Category, Disposition, Priority, Sla, Source, ThreadStatus},
         mail::MailFormat,
         memory,
-        schedule::{self, BlockKind, BlockSource},
         session::{AuthMethod, RevokeReason, Role},
         tenant::{TenantStatus, UserStatus},
     },
@@ -228,16 +227,16 @@ fn enums() -> BTreeMap<&'static str, Words> {
         ),
         // 0008_blocks_and_memory
         (
-            "schedule_blocks_kind_check",
+            "blocks_kind_check",
             words(BlockKind::ALL, BlockKind::as_str),
         ),
         (
-            "schedule_blocks_source_check",
+            "blocks_source_check",
             words(BlockSource::ALL, BlockSource::as_str),
         ),
         (
-            "schedule_blocks_status_check",
-            words(schedule::Status::ALL, schedule::Status::as_str),
+            "blocks_status_check",
+            words(blocks::Status::ALL, blocks::Status::as_str),
         ),
         (
             "memory_items_level_check",

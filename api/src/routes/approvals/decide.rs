@@ -35,14 +35,14 @@ pub(super) fn routes() -> Vec<Route> {
     )
     .summary("Change what is proposed, as the next version")
     .body::<Edit>(JSON);
-    let skip = Route::new(
+    let reject = Route::new(
         Method::POST,
-        "/v1/approvals/{id}/skip",
-        "skip_approval",
+        "/v1/approvals/{id}/reject",
+        "reject_approval",
         access,
-        skip,
+        reject,
     )
-    .summary("Decide against it");
+    .summary("Reject an approval");
     let undo = Route::new(
         Method::POST,
         "/v1/approvals/{id}/undo",
@@ -50,7 +50,7 @@ pub(super) fn routes() -> Vec<Route> {
         access,
         undo,
     )
-    .summary("Take a skip back, as the next version, or what was done");
+    .summary("Undo a rejection, as the next version, or an execution");
     let approve = Route::new(
         Method::POST,
         "/v1/approvals/{id}/approve",
@@ -68,7 +68,7 @@ pub(super) fn routes() -> Vec<Route> {
         revoke,
     )
     .summary("Take an agreement back before a worker has begun, as the next version");
-    [approve, edit, skip, undo, revoke]
+    [approve, edit, reject, undo, revoke]
         .map(versioned_route)
         .into()
 }
@@ -176,14 +176,14 @@ async fn revoke(
     decide(&app, &session, &context, &id, seen, Decision::Revoke).await
 }
 
-async fn skip(
+async fn reject(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
     Path(id): Path<String>,
     seen: IfMatch,
 ) -> Result<Versioned, ApiError> {
-    decide(&app, &session, &context, &id, seen, Decision::Skip).await
+    decide(&app, &session, &context, &id, seen, Decision::Reject).await
 }
 
 async fn undo(
@@ -226,7 +226,7 @@ fn count(app: &App, made: Made, proposed: DateTime<Utc>, now: DateTime<Utc>) {
         .approvals_total
         .with_label_values(&[made.as_str()])
         .inc();
-    if matches!(made, Made::Approved | Made::Skipped) {
+    if matches!(made, Made::Approved | Made::Rejected) {
         let took = (now - proposed).to_std().unwrap_or_default();
         metrics.approval_latency_seconds.observe(took.as_secs_f64());
     }

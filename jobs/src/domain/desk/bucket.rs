@@ -1,6 +1,6 @@
 //! Where something is put off to: [`Bucket`], a moment in the user's day. Pure: the moment it is now is handed in.
 
-use crate::domain::{draft::schedule::local, words::words};
+use crate::domain::{draft::send_at::local, words::words};
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, Timelike, Utc, Weekday};
 use chrono_tz::Tz;
 

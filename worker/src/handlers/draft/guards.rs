@@ -7,7 +7,7 @@ use jobs::{
         draft::{
             DraftMode, Letter,
             headers::{self, Headers},
-            schedule,
+            send_at,
         },
         mail::{Direction, Mail, is_automatic},
     },
@@ -28,7 +28,7 @@ pub(super) fn aim(case: &Case, args: &Args, asked_at: DateTime<Utc>) -> Aim {
             .writer
             .as_ref()
             .map_or("UTC", |writer| writer.timezone.as_str());
-        wish.resolve(schedule::zone(zone), asked_at)
+        wish.resolve(send_at::zone(zone), asked_at)
     });
     if let Some(base) = &case.base {
         let former = base.version.letter.clone();
@@ -106,7 +106,7 @@ mod tests {
     use chrono::TimeDelta;
     use jobs::domain::{
         MessageId, UserId,
-        draft::schedule::SendAt,
+        draft::send_at::SendAt,
         gate::TrustMode,
         mail::{Envelope, EnvelopeAddress, EnvelopeEarlier},
     };

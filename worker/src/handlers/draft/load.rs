@@ -19,7 +19,7 @@ use jobs::{
         draft_versions::{self, StoredVersion},
         drafts::{self, StoredDraft},
         memory_items::Recalled,
-        messages, own_mails, tenants, triage_results,
+        messages, own_messages, tenants, triage_results,
         users::{self, Correspondent},
     },
 };
@@ -82,7 +82,7 @@ impl Case {
     }
 
     /// From when on an email of the user's own in the thread is an answer; for a reminder only what follows the reminder is.
-    pub(super) fn answers_sent_at(&self, mode: DraftMode) -> Option<DateTime<Utc>> {
+    pub(super) fn original_sent_at(&self, mode: DraftMode) -> Option<DateTime<Utc>> {
         let (_, mail) = self.mail.as_ref()?;
         mail.date.filter(|_| mode != DraftMode::FollowUp)
     }
@@ -229,7 +229,7 @@ async fn load_base(
         // Only for this job: a dry run holds nothing.
         Status::Editing => approval.execution_job == Some(ctx.job.lease.job) || args.dry_run,
         Status::Proposed => args.dry_run,
-        Status::Skipped | Status::Expired | Status::Failed | Status::Undone => true,
+        Status::Rejected | Status::Expired | Status::Failed | Status::Undone => true,
         Status::Approved | Status::Executing | Status::Executed | Status::Undoing => false,
     };
     if draft.version != base.version || draft.status.after(DraftStep::Revise).is_err() || !revisable
@@ -282,7 +282,7 @@ async fn answered_elsewhere(
         return Ok(false);
     };
     let thread: Vec<String> = mail.references.iter().map(bracketed).collect();
-    own_mails::answered(conn, tenant, user, &id, &thread, mail.date).await
+    own_messages::answered(conn, tenant, user, &id, &thread, mail.date).await
 }
 
 fn missing() -> Failure {

@@ -7,12 +7,13 @@ use jobs::{
     domain::{
         MessageId, UserId,
         gate::TrustMode,
+        invite::EmailAddress,
         mail::{Mail, MailError},
         rules::RuleSet,
     },
     kinds::triage::Args,
     store::{
-        messages,
+        contacts, messages,
         proposed_actions::{self, StoredAction},
         rule_sets, tenants,
         triage_results::{self, FormerResult},
@@ -149,10 +150,19 @@ async fn load_correspondents(
         Some(domain) => users::is_own_domain(conn, tenant, &domain).await?,
         None => false,
     };
+    let known_sender = match mail
+        .from
+        .as_ref()
+        .map(|from| EmailAddress::parse(&from.addr))
+    {
+        Some(Ok(sender)) => contacts::addressed(conn, tenant, &sender).await?.is_some(),
+        Some(Err(_)) | None => false,
+    };
     Ok(Correspondents {
         own_sender: sender.is_some_and(|sender| own.contains(&sender)),
         own_recipient: recipients.iter().any(|recipient| own.contains(recipient)),
         own_domain,
+        known_sender,
     })
 }
 

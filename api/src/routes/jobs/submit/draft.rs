@@ -24,7 +24,7 @@ use jobs::{
         draft::{
             DraftMode, Tone,
             headers::{Recipients, is_address},
-            schedule::SendAt,
+            send_at::SendAt,
         },
         session::Scope,
     },
@@ -84,7 +84,7 @@ pub(super) struct DraftBody {
     max_words: Option<u16>,
     /// RFC 3339, `tomorrow 09:00` or `monday 09:00` in your time zone: it goes then, once it is approved.
     #[serde(default)]
-    schedule_send: Option<String>,
+    send_at: Option<String>,
     /// What is revised, with `base_version`.
     #[serde(default)]
     draft_id: Option<DraftId>,
@@ -201,7 +201,7 @@ fn understand(body: DraftBody, session: &Session, now: DateTime<Utc>) -> Result<
         suggestion: None,
         tone: body.tone,
         max_words,
-        send_at: send_at(body.schedule_send.as_deref(), now)?,
+        send_at: send_at(body.send_at.as_deref(), now)?,
         base,
         dry_run: body.dry_run,
         user: Some(session.user),
@@ -245,7 +245,7 @@ fn send_at(asked: Option<&str>, now: DateTime<Utc>) -> Result<Option<SendAt>, Ap
     });
     wish.map(Some).ok_or_else(|| {
         options::invalid(
-            "/schedule_send",
+            "/send_at",
             "Use a moment within the next year as RFC 3339, or `tomorrow 09:00`, or `monday 09:00`.",
         )
     })
