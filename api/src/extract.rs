@@ -4,15 +4,21 @@
 
 pub mod body;
 pub mod current_session;
+pub mod id;
 pub mod idempotency_key;
+pub mod idempotent;
 pub mod if_match;
 pub mod json;
+pub mod paged;
 pub mod prefer;
 pub mod query;
 
 pub use current_session::{CurrentSession, PresentedToken};
+pub use id::Id;
 pub use idempotency_key::IdempotencyKey;
+pub use idempotent::{Idempotent, KeyedRequest};
 pub use if_match::IfMatch;
 pub use json::StrictJson;
+pub use paged::{List, Paged, PagedList};
 pub use prefer::Wait;
-pub use query::StrictQuery;
+pub use query::{NoQuery, StrictQuery};

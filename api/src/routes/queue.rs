@@ -4,14 +4,11 @@ use crate::{
     App, AppState,
     context::RequestContext,
     error::{ApiError, Code},
-    extract::{CurrentSession, IfMatch, StrictJson},
-    route_table::{Access, Place, Route},
+    etag::{Versioned, has_version},
+    extract::{CurrentSession, Id, IfMatch, StrictJson},
+    route_table::{Access, Route},
 };
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::{HeaderName, Method, header},
-};
+use axum::{Json, extract::State, http::Method};
 use chrono::{DateTime, Utc};
 use jobs::{
     commands::desk::{
@@ -49,7 +46,7 @@ pub fn routes() -> Vec<Route> {
             .answer::<Queue>(200, "The queue, and where it can be put off to now"),
         Route::new(Method::GET, "/v1/queue/{id}", "get_queue_item", READ, get)
             .summary("One item of the queue")
-            .answer::<Item>(200, "The item, its version as ETag"),
+            .versioned::<Item>(200, "The item"),
     ];
     let write = [
         Route::new(
@@ -88,13 +85,9 @@ pub fn routes() -> Vec<Route> {
     ]
     .map(|route| {
         route
-            .parameter::<String>(
-                Place::Header,
-                "If-Match",
-                true,
-                "The ETag of the item as you have seen it",
-            )
-            .answer::<Item>(200, "The item as it is now")
+            .if_match()
+            .versioned::<Item>(200, "The item as it is now")
+            .errors(&[Code::Conflict, Code::InvalidParameter])
     });
     read.into_iter().chain(write).collect()
 }
@@ -107,8 +100,10 @@ struct Queue {
     /// What takes their places, at most ten.
     next: Vec<Item>,
     /// How many wait in all.
+    #[schemars(range(min = 0))]
     waiting: i64,
     /// How many are put off.
+    #[schemars(range(min = 0))]
     deferred: i64,
     /// Where an item can be put off to at this hour.
     defer_to: Vec<Offer>,
@@ -116,6 +111,7 @@ struct Queue {
 
 /// A moment to put something off to.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeferOption")]
 struct Offer {
     bucket: Bucket,
     until: DateTime<Utc>,
@@ -140,6 +136,7 @@ struct Item {
     /// The job that put it here.
     job_id: Option<JobId>,
     /// Grows with every change.
+    #[schemars(range(min = 1))]
     version: i32,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -148,15 +145,18 @@ struct Item {
 /// Until when: a bucket or a moment.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{ "required": ["bucket"] }, { "required": ["until"] }]))]
 struct Deferral {
     #[serde(default)]
+    #[schemars(with = "Bucket")]
     bucket: Option<Bucket>,
     /// RFC 3339, `tomorrow 09:00` or `monday 09:00` in your zone; at most a year ahead.
     #[serde(default)]
+    #[schemars(with = "String")]
     until: Option<String>,
 }
 
-type Versioned = ([(HeaderName, String); 1], Json<Item>);
+has_version!(Item);
 
 async fn queue(
     State(app): State<AppState>,
@@ -185,13 +185,13 @@ async fn queue(
 async fn get(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
-    Path(id): Path<String>,
-) -> Result<Versioned, ApiError> {
+    Id(id): Id<ActionItemId>,
+) -> Result<Versioned<Item>, ApiError> {
     let mut conn = app.pool.acquire().await?;
     let (tenant, user) = (session.tenant, Some(session.user));
-    action_items::find(&mut conn, tenant, user, read_id(&id)?)
+    action_items::find(&mut conn, tenant, user, id)
         .await?
-        .map(versioned)
+        .map(|item| Versioned(item.into()))
         .ok_or_else(ApiError::not_found)
 }
 
@@ -199,10 +199,10 @@ async fn defer(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Path(id): Path<String>,
+    Id(id): Id<ActionItemId>,
     seen: IfMatch,
     StrictJson(body): StrictJson<Deferral>,
-) -> Result<Versioned, ApiError> {
+) -> Result<Versioned<Item>, ApiError> {
     let until = match (body.bucket, body.until.as_deref()) {
         (Some(bucket), None) => Some(Until::Bucket(bucket)),
         (None, Some(text)) => Until::parse(text),
@@ -211,71 +211,61 @@ async fn defer(
     let until = until.ok_or_else(|| {
         ApiError::new(
             Code::InvalidBody,
-            "Send either a `bucket` or a moment as `until`.",
+            "Give exactly one of `bucket` and `until`.",
         )
         .at(
             "/until",
             "INVALID_VALUE",
-            "It is no moment, or there are two.",
+            "Must be a time, without a `bucket` beside it.",
         )
     })?;
-    wish(&app, &session, &context, &id, seen, ItemWish::Defer(until)).await
+    wish(&app, &session, &context, id, seen, ItemWish::Defer(until)).await
 }
 
 async fn complete(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Path(id): Path<String>,
+    Id(id): Id<ActionItemId>,
     seen: IfMatch,
-) -> Result<Versioned, ApiError> {
-    wish(&app, &session, &context, &id, seen, ItemWish::Complete).await
+) -> Result<Versioned<Item>, ApiError> {
+    wish(&app, &session, &context, id, seen, ItemWish::Complete).await
 }
 
 async fn dismiss(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Path(id): Path<String>,
+    Id(id): Id<ActionItemId>,
     seen: IfMatch,
-) -> Result<Versioned, ApiError> {
-    wish(&app, &session, &context, &id, seen, ItemWish::Dismiss).await
+) -> Result<Versioned<Item>, ApiError> {
+    wish(&app, &session, &context, id, seen, ItemWish::Dismiss).await
 }
 
 async fn reopen(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Path(id): Path<String>,
+    Id(id): Id<ActionItemId>,
     seen: IfMatch,
-) -> Result<Versioned, ApiError> {
-    wish(&app, &session, &context, &id, seen, ItemWish::Reopen).await
+) -> Result<Versioned<Item>, ApiError> {
+    wish(&app, &session, &context, id, seen, ItemWish::Reopen).await
 }
 
 async fn wish(
     app: &App,
     session: &Session,
     context: &RequestContext,
-    id: &str,
+    id: ActionItemId,
     IfMatch(version): IfMatch,
     wish: ItemWish,
-) -> Result<Versioned, ApiError> {
+) -> Result<Versioned<Item>, ApiError> {
     let asking = Asking {
         session,
         request_id: &context.request_id,
     };
-    let (id, now) = (read_id(id)?, app.clock.now());
-    let item = items::wish(&app.pool, asking, id, version, wish, now).await?;
-    Ok(versioned(item))
-}
-
-fn read_id(id: &str) -> Result<ActionItemId, ApiError> {
-    id.parse().map_err(|_| ApiError::not_found())
-}
-
-fn versioned(item: StoredItem) -> Versioned {
-    let etag = format!("\"{}\"", item.version);
-    ([(header::ETAG, etag)], Json(item.into()))
+    let item = items::wish(&app.pool, asking, id, version, wish, app.clock.now()).await?;
+    Ok(Versioned(item.into()))
 }
 
 impl From<StoredItem> for Item {

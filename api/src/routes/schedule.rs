@@ -7,16 +7,12 @@ mod write;
 
 use crate::{
     AppState,
-    cursor::Page,
     error::ApiError,
-    extract::{CurrentSession, StrictQuery},
-    route_table::{Access, Place, Route},
+    etag::{Versioned, has_version},
+    extract::{CurrentSession, Id, Paged, PagedList},
+    route_table::{Access, Route},
 };
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::{HeaderName, Method, header},
-};
+use axum::{Json, extract::State, http::Method};
 use chrono::{DateTime, Utc};
 use jobs::{
     domain::{
@@ -35,35 +31,11 @@ pub fn routes() -> Vec<Route> {
     let read = [
         Route::new(Method::GET, "/v1/schedule", "list_schedule", access, list)
             .summary("The blocks of your days, the youngest first")
-            .parameter::<Status>(Place::Query, "status", false, "Only with this status")
-            .parameter::<DateTime<Utc>>(
-                Place::Query,
-                "from",
-                false,
-                "Only what ends after this moment",
-            )
-            .parameter::<DateTime<Utc>>(
-                Place::Query,
-                "until",
-                false,
-                "Only what starts before this moment",
-            )
-            .parameter::<u8>(
-                Place::Query,
-                "limit",
-                false,
-                "How many blocks at most, 1 to 200; 50 if not given",
-            )
-            .parameter::<String>(
-                Place::Query,
-                "cursor",
-                false,
-                "`next_cursor` of the page before, with the same filters",
-            )
-            .answer::<BlockPage>(200, "A page of blocks"),
+            .paged::<ScheduleQuery>()
+            .answer::<PagedList<Block>>(200, "A page of blocks"),
         Route::new(Method::GET, "/v1/schedule/{id}", "get_block", access, get)
             .summary("One block")
-            .answer::<Block>(200, "The block, its version as ETag"),
+            .versioned::<Block>(200, "The block"),
     ];
     read.into_iter()
         .chain(write::routes())
@@ -72,21 +44,15 @@ pub fn routes() -> Vec<Route> {
         .collect()
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ScheduleQuery {
+    /// Only blocks with this status.
     status: Option<Status>,
+    /// Only blocks that end after this time.
     from: Option<DateTime<Utc>>,
+    /// Only blocks that start before this time.
     until: Option<DateTime<Utc>>,
-    limit: Option<i64>,
-    cursor: Option<String>,
-}
-
-#[derive(Serialize, JsonSchema)]
-struct BlockPage {
-    items: Vec<Block>,
-    /// Give it back for what follows; null at the end.
-    next_cursor: Option<String>,
 }
 
 /// Some time of a user's day.
@@ -107,6 +73,7 @@ struct Block {
     outside_hours: bool,
     status: Status,
     /// Grows with every change.
+    #[schemars(range(min = 1))]
     version: i32,
     /// The event in the calendar.
     event_ref: Option<String>,
@@ -116,45 +83,35 @@ struct Block {
     decided_at: Option<DateTime<Utc>>,
 }
 
-type Versioned = ([(HeaderName, String); 1], Json<Block>);
+has_version!(Block);
 
 async fn list(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
-    StrictQuery(query): StrictQuery<ScheduleQuery>,
-) -> Result<Json<BlockPage>, ApiError> {
+    Paged { filter, page }: Paged<ScheduleQuery>,
+) -> Result<Json<PagedList<Block>>, ApiError> {
     let filter = BlockFilter {
-        status: query.status,
-        from: query.from,
-        until: query.until,
+        status: filter.status,
+        from: filter.from,
+        until: filter.until,
     };
     let (tenant, user) = (session.tenant, session.user);
-    let cursor = query.cursor.as_deref();
-    let page = Page::asked(tenant, "schedule", &(user, filter), query.limit, cursor)?;
     let mut conn = app.pool.acquire().await?;
     let before = page.after.map(BlockId);
     let found = schedule_blocks::list(&mut conn, tenant, user, filter, before, page.rows()).await?;
-    let (found, next_cursor) = page.cut(found, |block| block.id.0);
-    let items = found.into_iter().map(Block::from).collect();
-    Ok(Json(BlockPage { items, next_cursor }))
+    Ok(page.list(found, |block| block.id.0))
 }
 
 async fn get(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
-    Path(id): Path<String>,
-) -> Result<Versioned, ApiError> {
-    let id: BlockId = id.parse().map_err(|_| ApiError::not_found())?;
+    Id(id): Id<BlockId>,
+) -> Result<Versioned<Block>, ApiError> {
     let mut conn = app.pool.acquire().await?;
     schedule_blocks::find(&mut conn, session.tenant, session.user, id)
         .await?
-        .map(versioned)
+        .map(|block| Versioned(block.into()))
         .ok_or_else(ApiError::not_found)
-}
-
-fn versioned(block: StoredBlock) -> Versioned {
-    let etag = format!("\"{}\"", block.version);
-    ([(header::ETAG, etag)], Json(block.into()))
 }
 
 impl From<StoredBlock> for Block {

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 words! {
     /// How a connection speaks. Gmail, Graph and JMAP come later.
+    #[schemars(rename = "ConnectionProvider")]
     Provider {
         /// SMTP to send, IMAP for the mailbox.
         ImapSmtp = "imap_smtp",
@@ -37,6 +38,7 @@ words! {
 
 words! {
     /// How the line to a server is encrypted.
+    #[schemars(rename = "ConnectionSecurity")]
     Security {
         /// From the first byte, usually on port 465.
         Tls = "tls",
@@ -50,8 +52,10 @@ words! {
 /// Where a server is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ConnectionServer")]
 pub struct Server {
-    /// A name or an address, 1 to 253 characters.
+    /// A name or an address.
+    #[schemars(length(min = 1, max = 253))]
     pub host: String,
     #[schemars(range(min = 1))]
     pub port: u16,

@@ -22,6 +22,7 @@ pub const NOTES_CHARS: usize = 1_000;
 
 words! {
     /// How far a task or a project is.
+    #[schemars(rename = "TaskStatus")]
     Progress {
         Backlog = "backlog",
         Ready = "ready",

@@ -56,6 +56,7 @@ impl DraftMode {
 
 words! {
     /// How the text is to sound.
+    #[schemars(rename = "DraftTone")]
     Tone {
         Brief = "brief",
         Friendly = "friendly",
@@ -67,6 +68,7 @@ words! {
 
 words! {
     /// Who wrote a version.
+    #[schemars(rename = "DraftOrigin")]
     Origin {
         Llm = "llm",
         User = "user",
@@ -77,6 +79,7 @@ words! {
 
 words! {
     /// How sure the model is; later is surer.
+    #[schemars(rename = "DraftConfidence")]
     Confidence {
         Low = "LOW",
         Medium = "MEDIUM",

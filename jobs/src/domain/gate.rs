@@ -8,6 +8,7 @@ use super::words::words;
 
 words! {
     /// What an action can cost; later is worse.
+    #[schemars(rename = "ActionRisk")]
     Risk {
         /// Reversible and inside the mailbox.
         Low = "low",
@@ -30,6 +31,7 @@ words! {
 
 words! {
     /// What becomes of a proposed action.
+    #[schemars(rename = "ActionGate")]
     Gate {
         Auto = "auto",
         Approval = "approval",

@@ -39,6 +39,7 @@ words! {
 
 words! {
     /// By when it should be dealt with.
+    #[schemars(rename = "TriageSla")]
     Sla {
         Day = "<24h",
         ThreeDays = "<72h",
@@ -48,6 +49,7 @@ words! {
 
 words! {
     /// Who decided.
+    #[schemars(rename = "TriageSource")]
     Source {
         Rule = "rule",
         Learned = "learned",

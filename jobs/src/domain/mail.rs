@@ -79,6 +79,7 @@ pub struct Address {
 
 /// Which way a mail went, seen from the mailbox's owner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "MessageDirection")]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
     #[default]

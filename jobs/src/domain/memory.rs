@@ -19,6 +19,7 @@ const MAX_VALUE: usize = 4_000;
 
 words! {
     /// What kind of knowledge it is, which decides how much of it is kept and for how long.
+    #[schemars(rename = "MemoryLevel")]
     Level {
         /// What happened.
         Episodic = "episodic",
@@ -33,6 +34,7 @@ words! {
 
 words! {
     /// What a scope is made of.
+    #[schemars(rename = "MemoryScope")]
     ScopeKind {
         /// It holds everywhere.
         Global = "global",
@@ -47,6 +49,7 @@ words! {
 
 words! {
     /// Who said so.
+    #[schemars(rename = "MemoryProvenance")]
     Provenance {
         /// The user, in so many words.
         User = "user",
@@ -61,6 +64,7 @@ words! {
 
 words! {
     /// Where an item stands.
+    #[schemars(rename = "MemoryStatus")]
     Status {
         Active = "active",
         /// Its time was over.

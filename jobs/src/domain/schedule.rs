@@ -34,6 +34,7 @@ words! {
 
 words! {
     /// Where a block stands. Accepted and booked ones of one user never overlap.
+    #[schemars(rename = "BlockStatus")]
     Status {
         Proposed = "proposed",
         Accepted = "accepted",

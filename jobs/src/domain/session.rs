@@ -72,9 +72,9 @@ pub enum Scope {
     ScheduleWrite,
     /// What was done, as it is told to people.
     HistoryRead,
-    /// Looking at the whole fleet; only together with the operators' own tenant.
-    FleetRead,
-    FleetWrite,
+    /// What concerns all tenants; only for users of the operators' tenant.
+    OperatorsRead,
+    OperatorsWrite,
 }
 
 /// How a session came to be.
@@ -188,7 +188,9 @@ impl Role {
             Scope::RulesWrite | Scope::SettingsWrite => matches!(self, Owner | Admin | Operator),
             Scope::InvitesManage => matches!(self, Owner | Admin),
             Scope::AuditRead => matches!(self, Owner | Admin | Auditor),
-            Scope::FleetRead | Scope::FleetWrite => matches!(self, Owner | Admin | Operator),
+            Scope::OperatorsRead | Scope::OperatorsWrite => {
+                matches!(self, Owner | Admin | Operator)
+            }
         }
     }
 
@@ -222,8 +224,8 @@ impl Scope {
         Self::ScheduleRead,
         Self::ScheduleWrite,
         Self::HistoryRead,
-        Self::FleetRead,
-        Self::FleetWrite,
+        Self::OperatorsRead,
+        Self::OperatorsWrite,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -246,8 +248,8 @@ impl Scope {
             Self::ScheduleRead => "schedule:read",
             Self::ScheduleWrite => "schedule:write",
             Self::HistoryRead => "history:read",
-            Self::FleetRead => "fleet:read",
-            Self::FleetWrite => "fleet:write",
+            Self::OperatorsRead => "operators:read",
+            Self::OperatorsWrite => "operators:write",
         }
     }
 }

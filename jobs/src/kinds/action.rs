@@ -35,6 +35,7 @@ impl JobKind for ActionExecute {
 
 words! {
     /// Whether an action that failed keeps the later ones from being done.
+    #[schemars(rename = "ActionOnError")]
     OnError {
         Stop = "stop",
         Continue = "continue",

@@ -30,6 +30,7 @@ impl JobKind for ConnectionTest {
 
 words! {
     /// What was tried.
+    #[schemars(rename = "ConnectionCheckKind")]
     Tried {
         /// Connecting, and signing in.
         Smtp = "smtp",
@@ -51,6 +52,7 @@ pub struct Args {
 
 /// The job's result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ConnectionTestOutput")]
 pub struct Output {
     pub connection_id: ConnectionId,
     /// Everything that was tried worked.
@@ -60,6 +62,7 @@ pub struct Output {
 
 /// What became of one try.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ConnectionCheck")]
 pub struct Finding {
     pub what: Tried,
     pub ok: bool,

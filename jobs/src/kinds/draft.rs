@@ -129,6 +129,7 @@ words! {
 
 words! {
     /// Why no mail is wanted.
+    #[schemars(rename = "DraftNotNeededReason")]
     NotNeeded {
         /// The user has answered already.
         Answered = "answered",

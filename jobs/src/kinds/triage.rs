@@ -1,6 +1,11 @@
 //! `triage.email`: what one mail means and what should be done about it.
 
 use crate::domain::{ApprovalId, MessageId};
+use crate::domain::{
+    action::ActionType,
+    gate::{Gate, Risk},
+    judgement::{Category, Disposition, Priority, Sla, Source, ThreadStatus},
+};
 use crate::queue::{JobKind, RetryPolicy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,6 +34,7 @@ impl JobKind for Triage {
 
 /// Which means may decide.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "TriageMode")]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     #[default]
@@ -69,11 +75,14 @@ pub fn shown(confidence: f32) -> f64 {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ActionOutput {
     pub id: uuid::Uuid,
+    #[schemars(with = "ActionType")]
     pub r#type: String,
+    #[schemars(with = "Risk")]
     pub risk: String,
-    /// auto | approval | denied
+    #[schemars(with = "Gate")]
     pub gate: String,
     /// 0 to 1, in thousandths.
+    #[schemars(range(min = 0, max = 1))]
     pub confidence: f64,
     pub approval_id: Option<ApprovalId>,
     pub payload: serde_json::Value,
@@ -90,24 +99,32 @@ pub struct LlmUsage {
 
 /// The job's result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "TriageOutput")]
 pub struct Output {
+    #[schemars(with = "Category")]
     pub category: String,
+    #[schemars(with = "Disposition")]
     pub disposition: String,
+    #[schemars(with = "Priority")]
     pub priority: String,
+    #[schemars(with = "Sla")]
     pub sla: String,
     /// 0 to 1, in thousandths.
+    #[schemars(range(min = 0, max = 1))]
     pub confidence: f64,
     pub rationale: String,
-    /// rule | learned | llm | fallback | guard
+    #[schemars(with = "Source")]
     pub source: String,
     pub rules_applied: Vec<String>,
     pub actions: Vec<ActionOutput>,
+    #[schemars(with = "ThreadStatus")]
     pub thread_status: String,
     /// The model could not be used although it should have been.
     pub degraded: bool,
     pub injection_suspected: bool,
     pub dry_run: bool,
     pub llm: LlmUsage,
+    #[schemars(range(min = 0))]
     pub ruleset_version: i32,
     pub message: MessageSummary,
 }

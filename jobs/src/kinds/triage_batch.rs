@@ -2,6 +2,7 @@
 
 use super::triage::Triage;
 use crate::domain::JobId;
+use crate::domain::judgement::{Category, Disposition, Priority};
 use crate::queue::{JobKind, JobState, RetryPolicy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,7 @@ pub struct Item {
 
 /// The job's result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "TriageBatchOutput")]
 pub struct Output {
     pub total: usize,
     /// How many mails' jobs ended in each state.
@@ -53,6 +55,7 @@ pub struct Output {
 
 /// What became of one mail, at its place in the request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "TriageBatchOutputItem")]
 pub struct ItemOutput {
     pub index: usize,
     pub job: JobId,
@@ -61,8 +64,11 @@ pub struct ItemOutput {
     /// `null` if the job ended so long ago that it is no longer kept.
     pub state: Option<JobState>,
     /// Of a mail that was judged.
+    #[schemars(with = "Option<Category>")]
     pub category: Option<String>,
+    #[schemars(with = "Option<Disposition>")]
     pub disposition: Option<String>,
+    #[schemars(with = "Option<Priority>")]
     pub priority: Option<String>,
     /// Why it was not, as a code.
     pub error_code: Option<String>,

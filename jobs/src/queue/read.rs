@@ -40,10 +40,14 @@ pub struct JobView {
 
 /// How far the children of a job are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "JobChildren")]
 pub struct Children {
+    #[schemars(range(min = 0))]
     pub total: i32,
+    #[schemars(range(min = 0))]
     pub ended: i64,
     /// Of those that ended, how many did not succeed.
+    #[schemars(range(min = 0))]
     pub failed: i64,
 }
 

@@ -1,22 +1,23 @@
 //! A person's word on an approval. Each operation names, with `If-Match`, the version that the person has seen.
 
-use super::{Approval, Versioned, versioned};
+use super::Approval;
 use crate::{
     App, AppState,
     context::RequestContext,
     error::{ApiError, Code},
-    extract::{CurrentSession, IfMatch, StrictJson, body, if_match, json},
-    route_table::{Access, Place, Route},
-    routes::drafts::words,
+    etag::Versioned,
+    extract::{CurrentSession, Id, IfMatch, StrictJson, body, if_match, json},
+    route_table::{Access, Route},
+    routes::drafts::instructions::instructions,
 };
 use axum::{
-    extract::{Path, Request, State},
+    extract::{Request, State},
     http::Method,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
     commands::decide_approval::{Ask, Asking, DecideError, Decision, Made, decide_approval},
-    domain::{Session, session::Scope},
+    domain::{ApprovalId, Session, session::Scope},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -59,7 +60,7 @@ pub(super) fn routes() -> Vec<Route> {
         approve,
     )
     .summary("Agree to it: a job carries it out")
-    .body::<Approve>(JSON);
+    .optional_body::<Approve>();
     let revoke = Route::new(
         Method::POST,
         "/v1/approvals/{id}/revoke",
@@ -76,13 +77,9 @@ pub(super) fn routes() -> Vec<Route> {
 /// What all of them take and give.
 fn versioned_route(route: Route) -> Route {
     route
-        .parameter::<String>(
-            Place::Header,
-            "If-Match",
-            true,
-            "The ETag of the approval as you have seen it",
-        )
-        .answer::<Approval>(200, "The approval as it is now")
+        .if_match()
+        .versioned::<Approval>(200, "The approval as it is now")
+        .errors(&[Code::Conflict, Code::Gone, Code::InvalidBody])
 }
 
 /// An agreement. The body may be left out.
@@ -102,14 +99,19 @@ const LONGEST_HOLD_SECONDS: i64 = 60;
 /// A change of what is proposed: either a patch, or for a draft what is to be changed.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "ApprovalEdit")]
+#[schemars(
+    rename = "ApprovalEdit",
+    extend("oneOf" = [{ "required": ["patch"] }, { "required": ["instructions"] }])
+)]
 struct Edit {
     /// Parameters to put over those that are there; a null removes one. Not for drafts.
     #[serde(default)]
+    #[schemars(with = "Map<String, Value>")]
     patch: Option<Map<String, Value>>,
     /// Of a draft: what is to be changed, 1 to 2,000 characters. A job writes the next version; until then the approval is
     /// `editing`.
     #[serde(default)]
+    #[schemars(with = "String", length(min = 1, max = 2000))]
     instructions: Option<String>,
 }
 
@@ -117,14 +119,14 @@ async fn edit(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Path(id): Path<String>,
+    Id(id): Id<ApprovalId>,
     seen: IfMatch,
     StrictJson(body): StrictJson<Edit>,
-) -> Result<Versioned, ApiError> {
+) -> Result<Versioned<Approval>, ApiError> {
     let decision =
         match (body.patch, body.instructions) {
             (Some(patch), None) => Decision::Edit(patch),
-            (None, Some(said)) => Decision::Revise(words::instructions(&said)?),
+            (None, Some(said)) => Decision::Revise(instructions(&said)?),
             _ => {
                 return Err(ApiError::new(
                     Code::InvalidBody,
@@ -133,17 +135,17 @@ async fn edit(
                 .at("", "INVALID_VALUE", "The fields do not go together."));
             }
         };
-    decide(&app, &session, &context, &id, seen, decision).await
+    decide(&app, &session, &context, id, seen, decision).await
 }
 
 async fn approve(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Path(id): Path<String>,
+    Id(id): Id<ApprovalId>,
     seen: IfMatch,
     request: Request,
-) -> Result<Versioned, ApiError> {
+) -> Result<Versioned<Approval>, ApiError> {
     let bytes = body::read(&app, request).await?;
     let asked: Approve = if bytes.is_empty() {
         Approve::default()
@@ -163,49 +165,49 @@ async fn approve(
     let decision = Decision::Approve {
         hold: TimeDelta::seconds(hold),
     };
-    decide(&app, &session, &context, &id, seen, decision).await
+    decide(&app, &session, &context, id, seen, decision).await
 }
 
 async fn revoke(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Path(id): Path<String>,
+    Id(id): Id<ApprovalId>,
     seen: IfMatch,
-) -> Result<Versioned, ApiError> {
-    decide(&app, &session, &context, &id, seen, Decision::Revoke).await
+) -> Result<Versioned<Approval>, ApiError> {
+    decide(&app, &session, &context, id, seen, Decision::Revoke).await
 }
 
 async fn skip(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Path(id): Path<String>,
+    Id(id): Id<ApprovalId>,
     seen: IfMatch,
-) -> Result<Versioned, ApiError> {
-    decide(&app, &session, &context, &id, seen, Decision::Skip).await
+) -> Result<Versioned<Approval>, ApiError> {
+    decide(&app, &session, &context, id, seen, Decision::Skip).await
 }
 
 async fn undo(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Path(id): Path<String>,
+    Id(id): Id<ApprovalId>,
     seen: IfMatch,
-) -> Result<Versioned, ApiError> {
-    decide(&app, &session, &context, &id, seen, Decision::Undo).await
+) -> Result<Versioned<Approval>, ApiError> {
+    decide(&app, &session, &context, id, seen, Decision::Undo).await
 }
 
 async fn decide(
     app: &App,
     session: &Session,
     context: &RequestContext,
-    id: &str,
+    id: ApprovalId,
     IfMatch(version): IfMatch,
     decision: Decision,
-) -> Result<Versioned, ApiError> {
+) -> Result<Versioned<Approval>, ApiError> {
     let ask = Ask {
-        approval: id.parse().map_err(|_| ApiError::not_found())?,
+        approval: id,
         version,
         decision,
     };
@@ -217,7 +219,7 @@ async fn decide(
     let (made, now) = (ask.decision.made(), asking.at);
     let decided = decide_approval(&app.pool, &app.notifier, session, ask, asking).await?;
     count(app, made, decided.created_at, now);
-    Ok(versioned(decided))
+    Ok(Versioned(decided.into()))
 }
 
 fn count(app: &App, made: Made, proposed: DateTime<Utc>, now: DateTime<Utc>) {

@@ -1,18 +1,19 @@
 //! Time for something that waits in the queue: `POST /v1/queue/{id}/add-to-today`.
 
 use super::{
-    Block, Versioned, versioned,
+    Block,
     write::{JSON, minutes},
 };
 use crate::{
     AppState,
     context::RequestContext,
-    error::{ApiError, success},
-    extract::{CurrentSession, StrictJson},
+    error::{ApiError, Code, success},
+    etag::Versioned,
+    extract::{CurrentSession, Id, StrictJson},
     route_table::{Access, Route},
 };
 use axum::{
-    extract::{Path, State},
+    extract::State,
     http::{Method, StatusCode},
 };
 use jobs::{
@@ -34,8 +35,9 @@ pub(super) fn routes() -> Vec<Route> {
         )
         .summary("Propose a block for an item, in your next free working time; while one is open, it is that one")
         .body::<AddToToday>(JSON)
-        .answer::<Block>(201, "The block, proposed")
-        .answer::<Block>(200, "The block that is there for it already"),
+        .versioned::<Block>(201, "The proposed block")
+        .versioned::<Block>(200, "The block that already exists for the item")
+        .errors(&[Code::Conflict]),
     ]
 }
 
@@ -56,13 +58,12 @@ async fn add(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Path(id): Path<String>,
+    Id(id): Id<ActionItemId>,
     StrictJson(body): StrictJson<AddToToday>,
-) -> Result<(StatusCode, Versioned), ApiError> {
-    let id: ActionItemId = id.parse().map_err(|_| ApiError::not_found())?;
+) -> Result<(StatusCode, Versioned<Block>), ApiError> {
     let length = minutes(body.minutes)?;
     let (request_id, now) = (&context.request_id, app.clock.now());
     let (block, new) = add_to_today(&app.pool, &session, id, length, request_id, now).await?;
     let status = if new { success::CREATED } else { success::OK };
-    Ok((status, versioned(block)))
+    Ok((status, Versioned(block.into())))
 }

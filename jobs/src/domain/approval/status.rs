@@ -4,6 +4,7 @@ use crate::domain::words::words;
 
 words! {
     /// Where an approval stands.
+    #[schemars(rename = "ApprovalStatus")]
     Status {
         /// It waits for a person.
         Proposed = "proposed",

@@ -6,6 +6,7 @@ use chrono_tz::Tz;
 
 words! {
     /// When it is to be seen again.
+    #[schemars(rename = "DeferBucket")]
     Bucket {
         /// 13:00; from then on that of the next workday. Not offered from 16:00.
         Afternoon = "afternoon",

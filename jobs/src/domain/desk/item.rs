@@ -13,6 +13,7 @@ use std::fmt::Write as _;
 
 words! {
     /// Where it stands. Something deferred is queued again by the clock alone.
+    #[schemars(rename = "InboxItemState")]
     ItemState {
         Queued = "queued",
         Deferred = "deferred",
@@ -24,6 +25,7 @@ words! {
 
 words! {
     /// Where it came from.
+    #[schemars(rename = "InboxItemSource")]
     ItemSource {
         Email = "email",
         Teams = "teams",

@@ -58,6 +58,7 @@ pub struct EnvelopeAttachment {
 /// An earlier message of the thread.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "EnvelopeThreadMessage")]
 pub struct EnvelopeEarlier {
     pub from: Option<EnvelopeAddress>,
     pub date: Option<DateTime<Utc>>,
