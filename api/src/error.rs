@@ -163,7 +163,7 @@ impl ApiError {
             });
         Some(Arc::new(Self::new(
             code,
-            "The request was not accepted. Check it against /openapi.json.",
+            "The request was refused. Check it against /docs.",
         )))
     }
 

@@ -1,6 +1,6 @@
-//! Parsing at the edge: what a handler gets from here needs no further check.
+//! Extractors: what a handler gets from here is parsed and checked.
 //!
-//! Every rejection is an [`ApiError`](crate::error::ApiError) with a pointer to what is wrong.
+//! Every rejection is an [`ApiError`](crate::error::ApiError) with a pointer to the fault.
 
 pub mod body;
 pub mod current_session;

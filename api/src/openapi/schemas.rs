@@ -23,11 +23,11 @@ impl Schemas {
     }
 
     pub(super) fn request(&mut self, schema: SchemaOf) -> Value {
-        schema(&mut self.requests).to_value()
+        tidied(schema(&mut self.requests).to_value())
     }
 
     pub(super) fn response(&mut self, schema: SchemaOf) -> Value {
-        schema(&mut self.responses).to_value()
+        tidied(schema(&mut self.responses).to_value())
     }
 
     /// All named schemas, sorted.
@@ -41,6 +41,7 @@ impl Schemas {
             );
             all.insert(name, schema);
         }
+        all.values_mut().for_each(tidy);
         for name in all.keys() {
             // The generator numbers the second type of a name.
             assert!(
@@ -50,6 +51,28 @@ impl Schemas {
         }
         all.sort_keys();
         all
+    }
+}
+
+fn tidied(mut schema: Value) -> Value {
+    tidy(&mut schema);
+    schema
+}
+
+/// Removes what the generator adds of Rust: `null` as the default of what may be left out, and the line breaks of comments.
+fn tidy(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            if members.get("default") == Some(&Value::Null) {
+                members.remove("default");
+            }
+            if let Some(Value::String(text)) = members.get_mut("description") {
+                *text = text.replace('\n', " ");
+            }
+            members.values_mut().for_each(tidy);
+        }
+        Value::Array(items) => items.iter_mut().for_each(tidy),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
@@ -85,6 +108,15 @@ mod tests {
         assert_eq!(
             without_null(json!({ "anyOf": [{ "$ref": "#/x" }, { "type": "null" }] })),
             json!({ "$ref": "#/x" })
+        );
+    }
+
+    #[test]
+    fn schema_has_neither_null_defaults_nor_line_breaks() {
+        let schema = json!({ "properties": { "a": { "default": null, "description": "one\ntwo" }, "b": { "default": 1 } } });
+        assert_eq!(
+            tidied(schema),
+            json!({ "properties": { "a": { "description": "one two" }, "b": { "default": 1 } } })
         );
     }
 

@@ -77,7 +77,7 @@ pub struct Address {
     pub addr: String,
 }
 
-/// Which way a mail went, seen from the mailbox's owner.
+/// Whether an email was received or sent by the mailbox's owner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "MessageDirection")]
 #[serde(rename_all = "snake_case")]
@@ -92,7 +92,7 @@ pub enum Direction {
 pub struct Attachment {
     pub name: Option<String>,
     pub content_type: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
 }
 

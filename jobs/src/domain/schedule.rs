@@ -13,7 +13,7 @@ pub const MAX_TITLE: usize = 200;
 const MAX_LENGTH: TimeDelta = TimeDelta::days(1);
 
 words! {
-    /// What a block is for.
+    /// The purpose of a block.
     BlockKind {
         Focus = "focus",
         Admin = "admin",
@@ -25,7 +25,7 @@ words! {
 }
 
 words! {
-    /// Whose idea a block was.
+    /// Who proposed a block.
     BlockSource {
         Assistant = "assistant",
         User = "user",
@@ -33,17 +33,17 @@ words! {
 }
 
 words! {
-    /// Where a block stands. Accepted and booked ones of one user never overlap.
+    /// The status of a block. Accepted and booked blocks of one user never overlap.
     #[schemars(rename = "BlockStatus")]
     Status {
         Proposed = "proposed",
         Accepted = "accepted",
         /// It is in the user's calendar.
         Booked = "booked",
-        /// Something else took its time; it waits for another.
+        /// Another event took its time; it needs a new one.
         Conflicted = "conflicted",
         Rejected = "rejected",
-        /// Its time passed before anybody decided.
+        /// Its time passed before a decision.
         Expired = "expired",
         /// Another plan was chosen.
         Superseded = "superseded",

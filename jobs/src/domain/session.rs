@@ -32,7 +32,7 @@ impl Session {
     }
 }
 
-/// What a user is to their tenant.
+/// The role of a user in a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -40,7 +40,7 @@ pub enum Role {
     Admin,
     Operator,
     Member,
-    /// Reads everything, the audit log too, and changes nothing.
+    /// Reads everything, including the audit log, and changes nothing.
     Auditor,
 }
 
@@ -77,7 +77,7 @@ pub enum Scope {
     OperatorsWrite,
 }
 
-/// How a session came to be.
+/// How a session was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AuthMethod {
@@ -100,13 +100,13 @@ pub enum RevokeReason {
     Admin,
 }
 
-/// Which of their own sessions a user ends at once.
+/// Which of a user's own sessions to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RevokeScope {
-    /// The one that asks.
+    /// The session of this request.
     Local,
-    /// All but the one that asks.
+    /// All but the session of this request.
     Others,
     Global,
 }

@@ -32,7 +32,7 @@ impl JobKind for Triage {
     }
 }
 
-/// Which means may decide.
+/// Whether rules, the model or both decide.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "TriageMode")]
 #[serde(rename_all = "snake_case")]
@@ -71,7 +71,7 @@ pub fn shown(confidence: f32) -> f64 {
     (f64::from(confidence) * 1000.0).round() / 1000.0
 }
 
-/// One proposed action in the job's output.
+/// One proposed action.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ActionOutput {
     pub id: uuid::Uuid,
@@ -88,16 +88,16 @@ pub struct ActionOutput {
     pub payload: serde_json::Value,
 }
 
-/// What the model calls of a job cost.
+/// The model calls of a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LlmUsage {
     pub calls: u32,
-    /// Input and output together.
+    /// Input and output tokens together.
     pub tokens: u64,
     pub ms: u64,
 }
 
-/// The job's result.
+/// The output of the job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "TriageOutput")]
 pub struct Output {
@@ -119,7 +119,7 @@ pub struct Output {
     pub actions: Vec<ActionOutput>,
     #[schemars(with = "ThreadStatus")]
     pub thread_status: String,
-    /// The model could not be used although it should have been.
+    /// Whether the model was needed and not available.
     pub degraded: bool,
     pub injection_suspected: bool,
     pub dry_run: bool,
@@ -129,11 +129,11 @@ pub struct Output {
     pub message: MessageSummary,
 }
 
-/// Enough of the mail to recognise it in a list.
+/// The email in short.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MessageSummary {
     pub id: MessageId,
-    /// `Name <address>` or the address alone; empty if the mail names no sender.
+    /// `Name <address>` or the address alone; empty if the email names no sender.
     pub from: String,
     pub subject: String,
 }

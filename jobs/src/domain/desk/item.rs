@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use std::fmt::Write as _;
 
 words! {
-    /// Where it stands. Something deferred is queued again by the clock alone.
+    /// The state of an item. A deferred item is queued again when its time comes.
     #[schemars(rename = "InboxItemState")]
     ItemState {
         Queued = "queued",
@@ -24,7 +24,7 @@ words! {
 }
 
 words! {
-    /// Where it came from.
+    /// The source of an item.
     #[schemars(rename = "InboxItemSource")]
     ItemSource {
         Email = "email",
