@@ -8,7 +8,7 @@ use crate::{
     route_table::{Access, Operation},
 };
 use jobs::{
-    commands::record_denial,
+    commands::sessions::record_denial,
     domain::session::{Origin, Scope, Session},
     store::tenants,
 };

@@ -7,16 +7,18 @@ mod queues;
 mod workers;
 
 use anyhow::Context;
+use base::{
+    db::{self, PgPool, PoolConfig},
+    env::Env,
+};
 use clap::Subcommand;
 use jobs::{
-    commands::{bootstrap, end_session, grant},
-    db::{self, PgPool, PoolConfig},
+    commands::{onboarding::bootstrap, operators::grant, sessions::end},
     domain::invite::{EmailAddress, TenantSlug},
-    env::Env,
-    queue::notify::Notifier,
     store::grants::DbRole,
 };
 use limits::LimitCommand;
+use queue::signals::notifier::Notifier;
 use queues::QueueCommand;
 use serde_json::json;
 use std::io::Write;
@@ -63,7 +65,7 @@ pub enum AdminCommand {
 pub async fn run(command: AdminCommand, mut env: Env) -> anyhow::Result<()> {
     let database = PoolConfig::from_env(&mut env, 2, "postroom-admin");
     let pool = db::connect(&env.finish(database)?).await?;
-    db::check_schema(&pool).await?;
+    jobs::schema::check_schema(&pool).await?;
     match command {
         AdminCommand::Bootstrap {
             tenant,
@@ -118,7 +120,7 @@ async fn revoke_sessions(
     email: &EmailAddress,
 ) -> anyhow::Result<()> {
     let ended = announced(pool, async |notifier| {
-        end_session::end_sessions_of(pool, notifier, tenant, email).await
+        end::end_sessions_of(pool, notifier, tenant, email).await
     })
     .await
     .context("could not end the sessions")?

@@ -8,12 +8,12 @@ use crate::{
     routes, serve,
 };
 use anyhow::Context;
-use clap::{Parser, Subcommand};
-use jobs::{
+use base::{
     db::{self, PoolConfig},
     env::Env,
     telemetry,
 };
+use clap::{Parser, Subcommand};
 use std::io::Write;
 
 /// The HTTP API of Postroom.
@@ -58,7 +58,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
 async fn migrate(mut env: Env) -> anyhow::Result<()> {
     let database = PoolConfig::from_env(&mut env, 1, "postroom-migrate");
     let database = env.finish(database)?;
-    let applied = db::migrate(&db::connect_options(&database)?).await?;
+    let applied = jobs::schema::migrate(&db::connect_options(&database)?).await?;
     let mut out = std::io::stdout();
     match applied {
         0 => writeln!(out, "the schema is up to date; nothing to apply")?,

@@ -1,9 +1,11 @@
 //! The API's configuration from the environment: read only here, all faults reported together.
 
-use jobs::{
+use base::{
     db::PoolConfig,
-    domain::{invite::TenantSlug, session::SessionLifetime},
     env::{ConfigError, Env},
+};
+use jobs::{
+    domain::{invite::TenantSlug, session::SessionLifetime},
     secrets::KeyRing,
 };
 use std::{net::SocketAddr, time::Duration};

@@ -8,7 +8,8 @@ use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, request::Parts},
 };
-use jobs::{domain::session::Origin, telemetry};
+use base::telemetry;
+use jobs::domain::session::Origin;
 use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 use uuid::Uuid;
 

@@ -4,7 +4,7 @@
 //! continuing one list with the cursor of another; the query itself decides what may be read.
 
 use crate::error::{ApiError, Code};
-use jobs::domain::TenantId;
+use base::TenantId;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 

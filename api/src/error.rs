@@ -12,7 +12,7 @@ use axum::{
     http::{HeaderValue, Response, StatusCode, header},
     response::IntoResponse,
 };
-use jobs::db::{self, SqlError};
+use base::db::{self, SqlError};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::{borrow::Cow, error::Error, sync::Arc};

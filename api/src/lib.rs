@@ -30,14 +30,12 @@ use crate::{
     route_table::RouteTable, server::Limits, streams::Streams,
 };
 use axum::{Router, middleware};
-use jobs::{
-    clock::Clock,
-    commands::{
-        Submitter, authenticate::SessionReader, hashing::PasswordHasher, record_denial::Denials,
-    },
-    db::PgPool,
-    queue::{listen::Listener, notify::Notifier},
+use base::{clock::Clock, db::PgPool};
+use jobs::commands::{
+    jobs::Submitter,
+    sessions::{authenticate::SessionReader, denials::Denials, hashing::PasswordHasher},
 };
+use queue::signals::{listener::Listener, notifier::Notifier};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};

@@ -1,14 +1,12 @@
 //! What this process counts. A field's comment is its HELP text; labels come from closed sets only.
 
 use crate::route_table::RouteTable;
-use jobs::{
-    commands::decide_approval::Made,
-    db::{self, PgPool},
-    queue::listen::Listener,
-};
+use base::db::{self, PgPool};
+use jobs::commands::approvals::decide::Made;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
+use queue::signals::listener::Listener;
 
 /// Most answers take milliseconds; a long poll takes up to half a minute.
 const SECONDS: [f64; 13] = [

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use jobs::{db, telemetry::chain};
+use base::telemetry::chain;
 use prometheus::{Encoder, TextEncoder};
 use std::time::Duration;
 use tokio::{net::TcpListener, time::timeout};
@@ -53,7 +53,7 @@ async fn readyz(State(app): State<AppState>) -> Response {
     if app.stopping.is_cancelled() {
         return refuse("draining\n");
     }
-    match timeout(PROBE_TIMEOUT, db::check_schema(&app.pool)).await {
+    match timeout(PROBE_TIMEOUT, jobs::schema::check_schema(&app.pool)).await {
         // Without notifications, waiting requests poll: the process is ready, but operators should see it.
         Ok(Ok(())) if !app.listener.is_alive() => "ok, but the listener is down\n".into_response(),
         Ok(Ok(())) => "ok\n".into_response(),

@@ -2,7 +2,7 @@
 //!
 //! Context → admission → the operation's access → the handler, under the operation's timeout → one response, one log
 //! line, one count. **A request that may write runs in a task of its own**: hyper drops a request's future when the
-//! client disconnects, and a future dropped inside a transaction can lose acknowledged writes (`jobs::db`).
+//! client disconnects, and a future dropped inside a transaction can lose acknowledged writes (`base::db`).
 
 use crate::{
     AppState, access,
@@ -19,8 +19,8 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use base::telemetry::{chain, millis};
 use futures::FutureExt;
-use jobs::telemetry::{chain, millis};
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 use tracing::Instrument;
 

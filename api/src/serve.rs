@@ -13,16 +13,22 @@ use crate::{
     streams::Streams,
 };
 use anyhow::Context;
-use jobs::{
+use base::{
     clock::Clock,
-    commands::{
-        Submitter, authenticate::SessionReader, connect::check_keys, hashing::PasswordHasher,
-        record_denial::Denials,
-    },
     db::{self, PgPool},
+};
+use jobs::{
+    commands::{
+        connections::connect::check_keys,
+        jobs::Submitter,
+        sessions::{authenticate::SessionReader, denials::Denials, hashing::PasswordHasher},
+    },
     kinds::{action::ActionExecute, triage::Triage},
-    queue::{JobKind, listen::Listener, notify::Notifier},
     store::tenants,
+};
+use queue::{
+    JobKind,
+    signals::{listener::Listener, notifier::Notifier},
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
@@ -73,7 +79,7 @@ impl Api {
         let metrics = ApiMetrics::new().context("could not register the metrics")?;
         metrics.declare(&table, &[Triage::NAME, ActionExecute::NAME]);
         let pool = db::connect(&config.pool).await?;
-        db::check_schema(&pool).await?;
+        jobs::schema::check_schema(&pool).await?;
         check_keys(&pool, config.keys.as_ref()).await?;
         check_operator_tenant(&pool, &config).await?;
 

@@ -1,6 +1,7 @@
 //! How many event streams each user has open: [`Streams`]. Counted per process: it bounds what one user costs a process.
 
-use jobs::domain::{Session, TenantId, UserId};
+use base::TenantId;
+use jobs::domain::{Session, UserId};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard},

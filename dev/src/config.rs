@@ -1,7 +1,7 @@
 //! The variables that `cargo dev` reads, each read here and nowhere else. See [`Config`].
 
 use crate::postgres::Way;
-use jobs::env::{ConfigError, Env};
+use base::env::{ConfigError, Env};
 use std::path::PathBuf;
 
 /// What the environment says.

@@ -7,7 +7,7 @@ use crate::say;
 use crate::session::{self, MintError};
 use crate::stack::kept_cluster;
 use crate::state;
-use jobs::env::ConfigError;
+use base::env::ConfigError;
 use reqwest::Url;
 use std::io;
 use std::path::PathBuf;

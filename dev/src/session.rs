@@ -3,18 +3,22 @@
 //! Whoever can reach the database's superuser may open a session without a password, and only through this crate:
 //! `postroom-api` and `postroom-worker` do not link it, and refuse to start with `DEV_MODE` set.
 
-use jobs::commands::accept_invite::AcceptError;
-use jobs::commands::bootstrap::BootstrapError;
-use jobs::commands::hashing::PasswordHasher;
-use jobs::commands::open_session::NewSession;
-use jobs::commands::{accept_invite, bootstrap, open_session};
-use jobs::db::{self, DbError, MigrateError, PoolConfig};
+use base::db::{self, DbError, PoolConfig};
+use jobs::commands::onboarding::accept::AcceptError;
+use jobs::commands::onboarding::bootstrap::BootstrapError;
+use jobs::commands::sessions::hashing::PasswordHasher;
+use jobs::commands::sessions::open::NewSession;
+use jobs::commands::{
+    onboarding::{accept_invite, bootstrap},
+    sessions::open_session,
+};
 use jobs::domain::SessionToken;
 use jobs::domain::invite::{EmailAddress, TenantSlug};
 use jobs::domain::password::NewPassword;
 use jobs::domain::session::{AuthMethod, Origin, SessionLifetime};
-use jobs::queue::read;
+use jobs::schema::MigrateError;
 use jobs::store::users;
+use queue::view;
 use sqlx::PgPool;
 use std::time::Duration;
 
@@ -70,7 +74,7 @@ pub async fn mint(database_url: &str) -> Result<Minted, MintError> {
         origin: Origin::new(None, Some("cargo dev"), None),
     };
     let opened = open_session(&mut transaction, &new).await?;
-    let jobs = read::count(&mut transaction, owner.tenant).await?;
+    let jobs = view::count(&mut transaction, owner.tenant).await?;
     transaction.commit().await?;
     pool.close().await;
     Ok(Minted {
@@ -85,7 +89,7 @@ pub async fn mint(database_url: &str) -> Result<Minted, MintError> {
 /// When a migration fails.
 pub async fn migrate(database_url: &str) -> Result<(), MintError> {
     let config = pool_config(database_url);
-    db::migrate(&db::connect_options(&config)?).await?;
+    jobs::schema::migrate(&db::connect_options(&config)?).await?;
     Ok(())
 }
 

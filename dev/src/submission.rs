@@ -2,8 +2,8 @@
 
 use crate::client::{Client, Job, Options};
 use crate::mailbox::Entry;
+use base::telemetry::chain;
 use indicatif::{ProgressBar, ProgressStyle};
-use jobs::telemetry::chain;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use uuid::Uuid;

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::places::{PlaceError, Places};
 use crate::postgres::{Cluster, ClusterError, Durability};
 use crate::signals::Interrupts;
-use jobs::env::ConfigError;
+use base::env::ConfigError;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::{self, IsTerminal};

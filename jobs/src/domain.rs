@@ -22,9 +22,10 @@ pub mod token;
 pub(crate) mod words;
 
 pub use audit::{Action, Actor, AuditOutcome, Detail, NewAuditEntry};
+pub use base::JobId;
 pub use ids::{
     ActionItemId, ApprovalId, AuditEntryId, BlockId, ConnectionId, ContactId, DraftId, EffectId,
-    InviteId, JobId, MemoryId, MessageId, ProjectId, SessionId, TaskId, TenantId, UserId, WorkerId,
+    InviteId, MemoryId, MessageId, ProjectId, SessionId, TaskId, UserId,
 };
 pub use session::{Role, Scope, Session};
 pub use token::{InviteToken, SessionToken};

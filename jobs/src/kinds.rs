@@ -6,7 +6,7 @@ pub mod draft;
 pub mod triage;
 pub mod triage_batch;
 
-use crate::queue::JobKind;
+use queue::JobKind;
 
 /// Every queue that a kind of job waits in.
 pub const QUEUES: [&str; 3] = [

@@ -4,16 +4,11 @@
 //! `kinds` say what a job carries; `domain` holds data and invariants and does no IO.
 //! Does *not* speak HTTP, call a model or touch the outside world.
 
-pub mod clock;
-pub mod coalesce;
 pub mod commands;
-pub mod db;
 pub mod domain;
-pub mod env;
 pub mod kinds;
-pub mod queue;
+pub mod schema;
 pub mod secrets;
 pub mod store;
-pub mod telemetry;
 
-pub use db::MIGRATOR;
+pub use schema::MIGRATOR;

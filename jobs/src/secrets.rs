@@ -1,7 +1,7 @@
 //! Secrets at rest: [`KeyRing`] seals them with a key of its own for each row, so that a row's secret is of no use in
 //! another row. Sealed: version, the key's id with its length, nonce, ciphertext.
 
-use crate::env::Env;
+use base::env::Env;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chacha20poly1305::{
     Key, KeyInit, XChaCha20Poly1305, XNonce,

@@ -16,7 +16,7 @@ use crate::{
         wait::SOON,
     },
 };
-use jobs::domain::JobId;
+use base::JobId;
 use reqwest::Method;
 use serde_json::{Value, json};
 

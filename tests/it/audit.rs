@@ -3,9 +3,10 @@
 mod http;
 
 use crate::support::{TestDb, people::Office};
+use base::{JobId, TenantId, WorkerId};
 use jobs::{
-    commands::{grant, grant::GrantError},
-    domain::{Action, Actor, Detail, JobId, NewAuditEntry, TenantId, WorkerId},
+    commands::operators::{grant, grant::GrantError},
+    domain::{Action, Actor, Detail, NewAuditEntry},
     store::{
         audit::{self, AuditEntry},
         grants::DbRole,
@@ -250,7 +251,7 @@ async fn an_entry_falls_with_the_change_it_describes() {
         .execute("alter table audit_entries add constraint is_full check (id is null) not valid")
         .await;
     let mut tx = office.db.pool().begin().await.unwrap();
-    let new = jobs::commands::open_session::NewSession {
+    let new = jobs::commands::sessions::open::NewSession {
         tenant: office.owner.tenant,
         user: office.owner.user,
         role: office.owner.role,
@@ -258,7 +259,11 @@ async fn an_entry_falls_with_the_change_it_describes() {
         lifetime: crate::support::people::LIFETIME,
         origin: office.origin.clone(),
     };
-    assert!(jobs::commands::open_session(&mut tx, &new).await.is_err());
+    assert!(
+        jobs::commands::sessions::open_session(&mut tx, &new)
+            .await
+            .is_err()
+    );
     drop(tx);
     assert_eq!(
         office.db.one::<i64>("select count(*) from sessions").await,

@@ -11,7 +11,7 @@ use crate::support::{
     Client,
     client::{Answer, send},
 };
-use jobs::domain::JobId;
+use base::JobId;
 use reqwest::Method;
 use serde_json::Value;
 

@@ -3,21 +3,22 @@
 mod sending;
 
 use crate::support::{Client, TestDb, system::TestApi};
+use base::{JobId, TenantId, WorkerId};
 use futures::future::join_all;
 use jobs::{
-    commands::effect_ledger::{LedgerError, Reserved, begin, end, lose, reserve},
+    commands::effects::{LedgerError, Reserved, begin, end, lose, reserve},
     domain::{
-        EffectId, JobId, MessageId, TenantId, WorkerId,
+        EffectId, MessageId,
         action::{ActionType, canonical_sha256},
         effect::{EffectEnd, EffectStatus, Identity, NewEffect, effect_key},
     },
     kinds::triage::{Args, Mode, Triage},
-    queue::{
-        Job, JobKind, NewJob,
-        claim::{self, Claim},
-        enqueue::enqueue,
-    },
     store::effects,
+};
+use queue::{
+    Job, JobKind, NewJob,
+    claim::{self, Claim},
+    enqueue::enqueue,
 };
 use serde_json::{Value, json};
 use std::time::Duration;

@@ -5,17 +5,19 @@ mod log;
 mod reports;
 
 use crate::support::TestDb;
-use jobs::{
-    domain::{JobId, TenantId, WorkerId},
-    queue::{
-        Failure, Job, Lease, NewJob, Outcome,
+use base::{JobId, TenantId, WorkerId};
+use queue::{
+    Failure, Job, Lease, NewJob, Outcome,
+    claim::{Claim, Room, Turn, claim},
+    enqueue::enqueue,
+    run::{
         cancel::{Cancelled, cancel},
-        claim::{Claim, Room, Turn, claim},
-        dead_letters::requeue,
-        enqueue::enqueue,
-        events::{self, Event, EventId, What},
         progress::{self, Progress},
-        settle,
+    },
+    settle,
+    view::{
+        dead_letters::requeue,
+        events::{self, Event, EventId, What},
     },
 };
 use serde_json::json;

@@ -7,12 +7,12 @@
 //!
 //! | model | code |
 //! |---|---|
-//! | `Request::Claim` | `jobs::queue::claim` (one statement), `worker::engine::claim_loop` (counts the lease from before it asked) |
-//! | `Request::Renew`, `Action::GiveUpLease` | `jobs::queue::lease::renew`, `worker::engine::lease_loop`, `Held::renewed` and `Held::expire` |
-//! | `Request::Write` | `jobs::queue::lease::hold` and what is written in its transaction |
-//! | `Request::Settle` | `jobs::queue::settle` with its transaction, `worker::settle` (asks again until it is answered) |
-//! | `Action::Rescue` | `jobs::queue::rescue`, with poison; any worker that is up may be elected |
-//! | `Action::Promote` | `jobs::queue::claim::promote_due` |
+//! | `Request::Claim` | `queue::claim` (one statement), `queue::runtime::engine::claim_loop` (counts the lease from before it asked) |
+//! | `Request::Renew`, `Action::GiveUpLease` | `queue::lease::renew`, `queue::runtime::engine::lease_loop`, `Held::renewed` and `Held::expire` |
+//! | `Request::Write` | `queue::lease::hold` and what is written in its transaction |
+//! | `Request::Settle` | `queue::settle` with its transaction, `queue::runtime::settle_attempt` (asks again until it is answered) |
+//! | `Action::Rescue` | `queue::settle::rescue`, with poison; any worker that is up may be elected |
+//! | `Action::Promote` | `queue::claim::promote_due` |
 //! | `Action::Restart` | a new process under the name of the old one: `WorkerId` is new, `Identity::life` |
 //! | `Action::CrashPostgres` | what was committed stays, what was under way is gone with every answer |
 //!

@@ -7,10 +7,11 @@ mod replies;
 mod retries;
 mod secrecy;
 
+use base::{JobId, TenantId, clock::Clock};
 use chrono::{DateTime, Utc};
-use jobs::{
-    clock::Clock,
-    domain::{JobId, TenantId},
+use llm::{Call, OutputSchema};
+use llm::{
+    Completion, LlmError, LlmMetrics, Model, OpenAiChat, Prompt, RetryConfig, Trusted, Untrusted,
 };
 use prometheus::{Registry, TextEncoder};
 use serde_json::{Value, json};
@@ -20,10 +21,6 @@ use tokio_util::sync::CancellationToken;
 use wiremock::{
     Mock, MockServer, Request, ResponseTemplate,
     matchers::{method, path},
-};
-use worker::llm::{Call, OutputSchema};
-use worker::llm::{
-    Completion, LlmError, LlmMetrics, Model, OpenAiChat, Prompt, RetryConfig, Trusted, Untrusted,
 };
 
 const KEY: &str = "sk-live-4711-do-not-tell";

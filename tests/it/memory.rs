@@ -7,15 +7,15 @@ mod properties;
 mod sweep;
 
 use crate::support::{Client, TestDb};
+use base::{TenantId, clock::Clock};
 use chrono::Utc;
 use futures::future::join_all;
 use jobs::{
-    clock::Clock,
-    commands::keep_memory::{
+    commands::memory::{
         Change, MemoryError, Occasion, Remembered, Seen, change_memory, put_note, remember,
     },
     domain::{
-        Actor, MemoryId, Session, SessionId, TenantId, UserId,
+        Actor, MemoryId, Session, SessionId, UserId,
         memory::{Level, MemoryScope, NewMemory, Provenance},
         session::{AuthMethod, Role},
     },

@@ -8,14 +8,14 @@ use crate::support::{
 };
 use jobs::{
     commands::{
-        accept_invite,
-        accept_invite::AcceptError,
-        bootstrap,
-        bootstrap::BootstrapError,
-        hashing::PasswordHasher,
-        invite,
-        invite::{InviteError, Invited, revoke_invite},
-        open_session::Opened,
+        onboarding::{
+            accept::AcceptError,
+            accept_invite, bootstrap,
+            bootstrap::BootstrapError,
+            invite,
+            invite::{InviteError, Invited, revoke_invite},
+        },
+        sessions::{hashing::PasswordHasher, open::Opened},
     },
     domain::{
         InviteId, InviteToken,

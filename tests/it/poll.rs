@@ -8,6 +8,7 @@ use crate::support::{
     wait::SOON,
 };
 use futures::future::join_all;
+use jobs::commands::sessions::signals::announce_revoked;
 use reqwest::Method;
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -325,7 +326,7 @@ async fn a_wait_ends_with_its_session() {
     waiting(&api, 1.0).await;
     // Announced until it is heard: the listener may still be connecting.
     eventually(SOON, async || {
-        api.app.notifier.session_revoked(client.session);
+        announce_revoked(&api.app.notifier, client.session);
         if poll.is_finished() {
             Ok(())
         } else {

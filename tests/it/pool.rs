@@ -1,7 +1,8 @@
 //! The pool's hook: an acknowledged write is never inside somebody else's stale transaction.
 
 use crate::support::TestDb;
-use jobs::db::{PoolConfig, SchemaError, check_schema, connect, connect_options, migrate};
+use base::db::{PoolConfig, connect, connect_options};
+use jobs::schema::{SchemaError, check_schema, migrate};
 use sqlx::Executor;
 use std::time::Duration;
 

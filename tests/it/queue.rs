@@ -11,20 +11,20 @@ mod look;
 mod onward;
 
 use crate::support::TestDb;
-use jobs::{
-    commands::rescue_jobs,
-    domain::{JobId, TenantId, WorkerId},
-    queue::{
-        EnqueueError, Enqueued, ExternalId, Failure, Job, JobState, JobView, Lease, NewJob,
-        Outcome, SettleError, Settled,
-        bulk::enqueue_many,
-        claim::{Claim, Room, Turn, claim},
-        duties::take_due,
-        enqueue::enqueue,
-        lease,
-        look::{Since, look},
-        pause, read, settle, settle_succeeded,
+use base::{JobId, TenantId, WorkerId};
+use jobs::commands::jobs::AuditRecorder;
+use queue::runtime::recorder::rescue_recorded;
+use queue::{
+    EnqueueError, Enqueued, ExternalId, Failure, Job, JobState, JobView, Lease, NewJob, Outcome,
+    SettleError, Settled,
+    claim::{
+        Claim, Room, Turn, claim,
+        poll::{Since, look},
     },
+    enqueue::{bulk::enqueue_many, enqueue},
+    lease,
+    operate::{duties::take_due, pause},
+    settle, settle_succeeded, view,
 };
 use serde_json::json;
 use std::{collections::HashSet, time::Duration};
@@ -83,7 +83,7 @@ async fn promote(db: &TestDb) -> Vec<String> {
 
 async fn view(db: &TestDb, job: &NewJob) -> JobView {
     let mut conn = db.pool().acquire().await.unwrap();
-    read::find(&mut conn, job.tenant, job.id)
+    view::find(&mut conn, job.tenant, job.id)
         .await
         .unwrap()
         .expect("the job exists")
@@ -220,7 +220,7 @@ async fn external_id_outlives_the_job_row() {
         .await;
     let month = Duration::from_secs(30 * 24 * 3600);
     assert_eq!(
-        jobs::queue::retention::prune_finished(db.pool(), month, 10)
+        queue::operate::retention::prune_finished(db.pool(), month, 10)
             .await
             .unwrap(),
         1
@@ -297,7 +297,9 @@ async fn ghost_of_a_rescued_attempt_writes_nothing() {
     let ghost = take(&db, 1).await[0].lease;
     db.execute("update jobs set lease_until = now() - interval '1 second'")
         .await;
-    let rescued = rescue_jobs(db.pool(), None, 10).await.unwrap();
+    let rescued = rescue_recorded(db.pool(), &AuditRecorder::shared(), None, 10)
+        .await
+        .unwrap();
     assert_eq!(
         (rescued.len(), rescued[0].attempt, rescued[0].poisoned),
         (1, ghost.attempt, false)
@@ -321,9 +323,7 @@ async fn ghost_of_a_rescued_attempt_writes_nothing() {
     refused().await;
     let output = json!("of the ghost");
     let together = [(ghost, &output)];
-    let written = settle_succeeded(db.pool(), ghost.worker, "job.succeeded", &together)
-        .await
-        .unwrap();
+    let written = settle_succeeded(db.pool(), &together).await.unwrap();
     assert_eq!(written, HashSet::new());
     db.execute("update jobs set lease_until = 'tomorrow'").await;
     let kept = lease::renew(db.pool(), &[ghost], LEASE).await.unwrap();
@@ -362,7 +362,12 @@ async fn lease_that_still_runs_is_not_rescued() {
     let db = TestDb::new().await;
     put(&db, &new_job(TenantId::new())).await.unwrap();
     take(&db, 1).await;
-    assert!(rescue_jobs(db.pool(), None, 10).await.unwrap().is_empty());
+    assert!(
+        rescue_recorded(db.pool(), &AuditRecorder::shared(), None, 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[tokio::test]
@@ -375,7 +380,10 @@ async fn job_that_kills_its_worker_three_times_is_discarded_as_poison() {
         db.execute("update jobs set lease_until = now() - interval '1 second'")
             .await;
         assert_eq!(
-            rescue_jobs(db.pool(), None, 10).await.unwrap()[0].poisoned,
+            rescue_recorded(db.pool(), &AuditRecorder::shared(), None, 10)
+                .await
+                .unwrap()[0]
+                .poisoned,
             crash == 3
         );
     }

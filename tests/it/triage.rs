@@ -6,13 +6,13 @@ mod items;
 
 use desk::{Desk, Turn};
 use jobs::{
-    commands::{put_rules, put_rules::PutRulesError},
+    commands::rules::{PutRulesError, put_rules},
     kinds::triage::Mode,
-    queue::FailureClass,
     store::rule_sets,
 };
+use llm::LlmError;
+use queue::FailureClass;
 use serde_json::{Value, json};
-use worker::llm::LlmError;
 
 const INVOICE: &[u8] =
     b"Message-ID: <1@client.com>\nFrom: Alice <alice@client.com>\nTo: owner@acme.example\n\

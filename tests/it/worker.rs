@@ -7,13 +7,11 @@ mod stopping;
 
 use crate::support::{TestDb, eventually, wait::SOON};
 use async_trait::async_trait;
-use jobs::{
-    domain::TenantId,
-    env::Env,
-    queue::{
-        Failure, Job, JobKind, JobState, JobView, NewJob, RetryPolicy, children, enqueue::enqueue,
-        read,
-    },
+use base::{TenantId, env::Env};
+use queue::runtime::handler::{Handler, JobContext, Registry, Settlement, Writes};
+use queue::{
+    Failure, Job, JobKind, JobState, JobView, NewJob, RetryPolicy, enqueue::enqueue, run::children,
+    view,
 };
 use serde_json::json;
 use sqlx::PgConnection;
@@ -25,12 +23,7 @@ use std::{
     time::Duration,
 };
 use tokio::{sync::Notify, task::JoinHandle};
-use worker::{
-    config::WorkerConfig,
-    handler::{Handler, JobContext, Registry, Settlement, Writes},
-    metrics::WorkerMetrics,
-    run::Worker,
-};
+use worker::{config::WorkerConfig, metrics::WorkerMetrics, run::Worker};
 
 struct Probe;
 
@@ -172,7 +165,7 @@ async fn raise(ctx: &JobContext, family: &str) -> Result<Settlement, Failure> {
 struct Running {
     handler: ProbeHandler,
     metrics: WorkerMetrics,
-    worker: Arc<worker::engine::Engine>,
+    worker: Arc<queue::runtime::engine::Engine>,
     ended: JoinHandle<anyhow::Result<()>>,
 }
 
@@ -210,6 +203,7 @@ impl Running {
 
     fn finished(&self, outcome: &str) -> u64 {
         self.metrics
+            .runtime
             .jobs_finished_total
             .with_label_values(&[Probe::NAME, outcome])
             .get()
@@ -240,7 +234,7 @@ async fn insert(db: &TestDb, job: NewJob) -> NewJob {
 
 async fn view(db: &TestDb, job: &NewJob) -> JobView {
     let mut conn = db.pool().acquire().await.unwrap();
-    read::find(&mut conn, job.tenant, job.id)
+    view::find(&mut conn, job.tenant, job.id)
         .await
         .unwrap()
         .expect("the job exists")
@@ -390,6 +384,7 @@ async fn handler_whose_lease_was_taken_over_is_stopped_and_writes_nothing() {
     db.execute("update jobs set attempt = attempt + 1").await;
     let lost = running
         .metrics
+        .runtime
         .lease_lost_total
         .with_label_values(&[Probe::NAME]);
     until("the loss is counted", async || lost.get() == 1).await;

@@ -1,12 +1,13 @@
 //! What the worker reads from its environment: all of it here, all faults reported together.
 
-use crate::{llm::LlmConfig, providers::guard::Guard};
-use jobs::{
+use crate::providers::guard::Guard;
+use base::{
     db::PoolConfig,
-    domain::draft::Confidence,
     env::{ConfigError, Env},
-    secrets::KeyRing,
 };
+use jobs::{domain::draft::Confidence, secrets::KeyRing};
+use llm::LlmConfig;
+use queue::runtime::RuntimeConfig;
 use std::{net::SocketAddr, time::Duration};
 
 /// The worker's configuration; README.md has the table of variables.
@@ -16,13 +17,7 @@ pub struct WorkerConfig {
     /// For LISTEN, which a transaction pooler breaks: a direct connection to the same database.
     pub listen: PoolConfig,
     pub ops_addr: SocketAddr,
-    /// Jobs of one queue that run at the same time.
-    pub slots: u32,
-    pub lease: Duration,
-    /// How long running jobs may go on after SIGTERM.
-    pub grace: Duration,
-    /// How often the queue is looked at without a notification.
-    pub poll: Duration,
+    pub runtime: RuntimeConfig,
     /// How long finished jobs are kept.
     pub retention: Duration,
     pub llm: LlmConfig,
@@ -63,10 +58,12 @@ impl WorkerConfig {
                 "an address and port",
                 "127.0.0.1:9102",
             ),
-            slots,
-            lease: env.seconds_or("WORKER_LEASE_SECONDS", Duration::from_secs(30), "30"),
-            grace: env.seconds_or("WORKER_GRACE_SECONDS", Duration::from_secs(25), "25"),
-            poll: env.seconds_or("WORKER_POLL_SECONDS", Duration::from_secs(2), "2"),
+            runtime: RuntimeConfig {
+                slots,
+                lease: env.seconds_or("WORKER_LEASE_SECONDS", Duration::from_secs(30), "30"),
+                grace: env.seconds_or("WORKER_GRACE_SECONDS", Duration::from_secs(25), "25"),
+                poll: env.seconds_or("WORKER_POLL_SECONDS", Duration::from_secs(2), "2"),
+            },
             retention: env.seconds_or(
                 "JOB_RETENTION_SECONDS",
                 Duration::from_secs(30 * 24 * 3600),

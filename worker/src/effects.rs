@@ -1,5 +1,5 @@
 //! What is done to the world, by type of action: [`way_of`]. Each file is one family; which of them may run is not decided
-//! here, and how often neither: that is the ledger's (`jobs::commands::effect_ledger`).
+//! here, and how often neither: that is the ledger's (`jobs::commands::effects`).
 
 mod about;
 mod calendar;
@@ -18,11 +18,12 @@ pub use far::Far;
 
 use crate::providers::ProviderError;
 use async_trait::async_trait;
+use base::{JobId, TenantId};
 use chrono::{DateTime, Utc};
 use jobs::{
-    commands::effect_ledger::local::{Done, Refusal},
+    commands::effects::local::{Done, Refusal},
     domain::{
-        ApprovalId, JobId, MessageId, TenantId, UserId,
+        ApprovalId, MessageId, UserId,
         action::{ActionType, Params},
     },
     store::{connections::StoredConnection, effects::StoredEffect},

@@ -7,17 +7,14 @@ pub mod draft;
 pub mod triage;
 pub mod triage_batch;
 
-use crate::{
-    config::WorkerConfig,
-    handler::Registry,
-    llm::{Model, config::ModelError},
-    metrics::WorkerMetrics,
-    providers::Providers,
-};
+use crate::{config::WorkerConfig, fixtures, metrics::WorkerMetrics, providers::Providers};
 use action::{ActionHandler, ActionMetrics};
+use base::{clock::Clock, db, telemetry::chain};
 use connection_test::ConnectionTestHandler;
 use draft::{DraftHandler, DraftMetrics};
-use jobs::{clock::Clock, db, queue::Failure, telemetry::chain};
+use llm::{Model, config::ModelError};
+use queue::Failure;
+use queue::runtime::handler::Registry;
 use triage::{TriageHandler, TriageMetrics};
 use triage_batch::TriageBatchHandler;
 
@@ -39,12 +36,14 @@ pub enum RegistryError {
 /// # Errors
 /// If a handler cannot be set up from the configuration.
 pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Registry, RegistryError> {
-    let model = Model::from_config(&config.llm, &metrics.registry, Clock::System)
-        .map_err(RegistryError::Model)?;
-    for mode in ["live", "testing"] {
-        let on = i64::from(mode == config.llm.mode());
-        metrics.llm_mode.with_label_values(&[mode]).set(on);
-    }
+    let model = Model::from_config(
+        &config.llm,
+        &metrics.registry,
+        Clock::System,
+        fixtures::SHIPPED,
+    )
+    .map_err(RegistryError::Model)?;
+    metrics.assistant.show_llm_mode(config.llm.mode());
     let triage =
         TriageMetrics::register(&metrics.registry).map_err(RegistryError::TriageMetrics)?;
     let providers = Providers::new(config.keys.clone(), config.guard);
@@ -77,7 +76,7 @@ fn unavailable(error: &sqlx::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jobs::env::Env;
+    use base::env::Env;
 
     #[test]
     fn the_mode_of_the_model_is_shown_as_one_of_two() {
@@ -89,7 +88,7 @@ mod tests {
             let config = WorkerConfig::from_env(Env::from_vars(vars)).unwrap();
             let metrics = WorkerMetrics::new().unwrap();
             registry(&config, &metrics).unwrap();
-            let shown = |mode| metrics.llm_mode.with_label_values(&[mode]).get();
+            let shown = |mode| metrics.assistant.llm_mode.with_label_values(&[mode]).get();
             assert_eq!((shown("live"), shown("testing")), (live, 1 - live));
         }
     }

@@ -1,7 +1,7 @@
 //! `postroom-worker`: reads its configuration, works until it is told to stop.
 
 use anyhow::Context;
-use jobs::{env::Env, telemetry};
+use base::{env::Env, telemetry};
 use std::process::ExitCode;
 use worker::{config::WorkerConfig, run::run};
 

@@ -1,6 +1,6 @@
 //! The operators' listener: `/metrics`, `/livez`, `/readyz`. Not for users, so it has an address of its own.
 
-use crate::engine::Engine;
+use crate::metrics::WorkerMetrics;
 use axum::{
     Router,
     extract::State,
@@ -8,8 +8,9 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use jobs::{db, telemetry::chain};
+use base::telemetry::chain;
 use prometheus::{Encoder, TextEncoder};
+use queue::runtime::engine::Engine;
 use std::{sync::Arc, time::Duration};
 use tokio::{net::TcpListener, time::timeout};
 
@@ -20,23 +21,38 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// If the listener fails.
-pub async fn serve(engine: Arc<Engine>, listener: TcpListener) -> std::io::Result<()> {
+pub async fn serve(
+    engine: Arc<Engine>,
+    metrics: WorkerMetrics,
+    listener: TcpListener,
+) -> std::io::Result<()> {
     let drained = engine.drained.clone();
     let router = Router::new()
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(show_metrics))
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))
-        .with_state(engine);
+        .with_state(Ops { engine, metrics });
     axum::serve(listener, router)
         .with_graceful_shutdown(async move { drained.cancelled().await })
         .await
 }
 
-async fn metrics(State(engine): State<Arc<Engine>>) -> Response {
+/// What the routes answer from.
+#[derive(Clone)]
+struct Ops {
+    engine: Arc<Engine>,
+    metrics: WorkerMetrics,
+}
+
+async fn show_metrics(State(Ops { engine, metrics }): State<Ops>) -> Response {
     let queues = engine.registry.queues();
-    let refreshed = engine
-        .metrics
-        .refresh(&engine.pool, &engine.listener, &queues);
+    let refreshed = async {
+        metrics
+            .runtime
+            .refresh(&engine.pool, &engine.listener, &queues)
+            .await?;
+        metrics.assistant.refresh(&engine.pool).await
+    };
     match timeout(PROBE_TIMEOUT, refreshed).await {
         Ok(Ok(())) => {}
         // The counters are still worth a scrape; the gauges keep their last values.
@@ -46,7 +62,7 @@ async fn metrics(State(engine): State<Arc<Engine>>) -> Response {
         Err(_) => tracing::warn!("reading the queue's sample for the metrics took too long"),
     }
     let mut text = Vec::new();
-    match TextEncoder::new().encode(&engine.metrics.registry.gather(), &mut text) {
+    match TextEncoder::new().encode(&metrics.registry.gather(), &mut text) {
         Ok(()) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => {
             tracing::error!(error = chain(&error), "could not encode the metrics");
@@ -55,11 +71,11 @@ async fn metrics(State(engine): State<Arc<Engine>>) -> Response {
     }
 }
 
-async fn readyz(State(engine): State<Arc<Engine>>) -> Response {
+async fn readyz(State(Ops { engine, .. }): State<Ops>) -> Response {
     if engine.stopping.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
     }
-    match timeout(PROBE_TIMEOUT, db::check_schema(&engine.pool)).await {
+    match timeout(PROBE_TIMEOUT, jobs::schema::check_schema(&engine.pool)).await {
         Ok(Ok(())) => "ok\n".into_response(),
         Ok(Err(error)) => {
             tracing::warn!(error = chain(&error), "not ready");

@@ -12,13 +12,14 @@ mod web;
 mod webhook;
 
 use async_trait::async_trait;
+use base::TenantId;
 use caldav::CalDav;
 use chrono::{DateTime, Utc};
 use guard::Guard;
 use imap::Imap;
 use jobs::{
-    commands::connect::{open_login, open_signing_secret},
-    domain::{TenantId, connection::Settings},
+    commands::connections::connect::{open_login, open_signing_secret},
+    domain::connection::Settings,
     secrets::{KeyRing, Unsealable},
     store::connections::StoredConnection,
 };

@@ -1,39 +1,23 @@
 //! A worker process from its configuration to its orderly end.
 
-use crate::{
-    backend,
-    config::WorkerConfig,
-    engine::{Engine, Parts},
-    handler::Registry,
-    handlers, maintenance,
-    metrics::WorkerMetrics,
-    ops,
-};
+use crate::{config::WorkerConfig, handlers, maintenance, metrics::WorkerMetrics, ops};
 use anyhow::Context;
+use base::db;
 use jobs::{
-    clock::Clock,
-    commands::connect::check_keys,
-    db,
-    queue::{listen::Listener, notify::Notifier},
+    commands::{connections::connect::check_keys, jobs::AuditRecorder},
+    schema::check_schema,
 };
-use std::{sync::Arc, time::Duration};
+use queue::runtime::{Registry, Setup, engine::Engine};
+use std::sync::Arc;
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
     task::JoinHandle,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
-
-/// For claims, renewals, looks and notifications: two of them at most are under way at the same time but for a moment.
-const QUEUE_CONNECTIONS: u32 = 2;
-/// For the last notifications and the loops' ends, once all attempts are settled.
-const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// A started worker: its loops run, its queues are not yet claimed from.
 pub struct Worker {
-    engine: Arc<Engine>,
-    /// Outlives the attempts: the last settled job is announced too.
-    signals: CancellationToken,
+    runtime: queue::runtime::Worker,
     ops: JoinHandle<std::io::Result<()>>,
 }
 
@@ -61,54 +45,38 @@ impl Worker {
         metrics: WorkerMetrics,
     ) -> anyhow::Result<Self> {
         let pool = db::connect(&config.pool).await?;
-        db::check_schema(&pool).await?;
+        check_schema(&pool).await?;
         check_keys(&pool, config.keys.as_ref()).await?;
-        let queue_pool = db::connect_autocommit(&config.pool, QUEUE_CONNECTIONS).await?;
-        metrics.declare(&registry.kinds(), &registry.queues());
-        let mode = config.llm.mode();
-        // Both series, so that an alert on one of them has something to look at.
-        for known in ["live", "testing"] {
-            let is_it = i64::from(known == mode);
-            metrics.llm_mode.with_label_values(&[known]).set(is_it);
-        }
-
-        let tracker = TaskTracker::new();
-        let signals = CancellationToken::new();
-        let notifier = Notifier::spawn(queue_pool.clone(), &tracker, signals.clone());
-        let listener = Listener::spawn(&config.listen, &tracker, signals.clone())?;
         let ops_listener = TcpListener::bind(config.ops_addr)
             .await
             .context("could not bind WORKER_OPS_ADDR")?;
         tracing::info!(addr = %ops_listener.local_addr()?, listener = "ops", "listening");
-
-        let clock = Clock::System;
-        let parts = Parts {
-            config,
+        let mode = config.llm.mode();
+        metrics.assistant.show_llm_mode(mode);
+        let runtime = queue::runtime::Worker::start(Setup {
+            config: config.runtime,
             pool,
-            queue_pool,
+            database: config.pool,
+            listen: config.listen,
             registry,
-            metrics,
-            notifier,
-            listener,
-            clock,
-            tracker,
-        };
-        let engine = Engine::new(parts);
-        engine.start();
-        engine.tracker.spawn(maintenance::run(engine.clone()));
+            metrics: metrics.runtime.clone(),
+            recorder: AuditRecorder::shared(),
+            duties: maintenance::duties(
+                config.retention,
+                &metrics.assistant.approvals_expired_total,
+            ),
+        })
+        .await?;
+        let engine = runtime.engine();
         let ops = engine
             .tracker
-            .spawn(ops::serve(engine.clone(), ops_listener));
+            .spawn(ops::serve(engine.clone(), metrics, ops_listener));
         tracing::info!(worker.id = %engine.worker, queues = ?engine.registry.queues(), llm.mode = mode, "working");
-        Ok(Self {
-            engine,
-            signals,
-            ops,
-        })
+        Ok(Self { runtime, ops })
     }
 
     pub fn engine(&self) -> &Arc<Engine> {
-        &self.engine
+        self.runtime.engine()
     }
 
     /// Claims and runs jobs until the engine is told to stop, then ends in order.
@@ -116,25 +84,9 @@ impl Worker {
     /// # Errors
     /// If the runtime or the ops listener failed.
     pub async fn work(self) -> anyhow::Result<()> {
-        let Self {
-            engine,
-            signals,
-            ops,
-        } = self;
-        let ran = backend::run(engine.clone()).await;
-        // Without its runtime the worker does nothing: the loops must not keep a process alive that looks well.
-        engine.stopping.cancel();
-        engine.held.drained().await;
-        engine.drained.cancel();
-        signals.cancel();
-        engine.tracker.close();
-        if tokio::time::timeout(LAST_WORDS, engine.tracker.wait())
+        let ran = self.runtime.work().await;
+        self.ops
             .await
-            .is_err()
-        {
-            tracing::warn!("some tasks did not end in time");
-        }
-        ops.await
             .context("the ops listener panicked")?
             .context("the ops listener failed")?;
         tracing::info!("stopped");

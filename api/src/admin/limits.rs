@@ -2,14 +2,14 @@
 
 use super::{announced, print};
 use anyhow::{Context, bail, ensure};
+use base::db::PgPool;
 use clap::Subcommand;
 use jobs::{
-    db::PgPool,
     domain::invite::TenantSlug,
     kinds::{KINDS, QUEUES},
-    queue::limits::{self, Limit, RANGE, Scope},
     store::tenants,
 };
+use queue::operate::limits::{self, Limit, RANGE, Scope};
 
 #[derive(Debug, Subcommand)]
 pub enum LimitCommand {

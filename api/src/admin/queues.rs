@@ -2,12 +2,10 @@
 
 use super::{announced, print};
 use anyhow::{Context, ensure};
+use base::db::PgPool;
 use clap::Subcommand;
-use jobs::{
-    db::PgPool,
-    kinds::QUEUES,
-    queue::{pause, stats},
-};
+use jobs::kinds::QUEUES;
+use queue::{operate::pause, view::stats};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 

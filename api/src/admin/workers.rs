@@ -2,7 +2,8 @@
 
 use super::print;
 use anyhow::Context;
-use jobs::{db::PgPool, queue::workers};
+use base::db::PgPool;
+use queue::operate::workers;
 
 pub(super) async fn list(pool: &PgPool) -> anyhow::Result<()> {
     let all = workers::list(pool)

@@ -1,7 +1,7 @@
 //! The session of a request: [`CurrentSession`].
 //!
 //! Reads tokens from `Authorization: Bearer` only: a URL ends up in logs and browser histories.
-//! `jobs::commands::authenticate` decides whose token it is.
+//! `jobs::commands::sessions::authenticate` decides whose token it is.
 
 use crate::{
     AppState,
@@ -13,7 +13,7 @@ use axum::{
     http::{HeaderMap, header, request::Parts},
 };
 use jobs::{
-    commands::{
+    commands::sessions::{
         authenticate,
         authenticate::{AuthenticateError, Refusal},
     },

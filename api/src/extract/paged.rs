@@ -12,7 +12,7 @@ use axum::{
     extract::FromRequestParts,
     http::{Uri, request::Parts},
 };
-use jobs::domain::TenantId;
+use base::TenantId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{fmt::Debug, sync::Arc};

@@ -11,10 +11,11 @@ use crate::{
     route_table::{Access, Route},
 };
 use axum::{Json, extract::State, http::Method};
+use base::JobId;
 use chrono::{DateTime, Utc};
 use jobs::{
     domain::{
-        ApprovalId, JobId, UserId,
+        ApprovalId, UserId,
         action::ActionType,
         approval::{Choice, Status},
         gate::Risk,

@@ -22,9 +22,11 @@ use body::{NewConnection, NewSecret, shown_once};
 use chrono::{DateTime, Utc};
 use jobs::{
     commands::{
-        connect::{ConnectError, connect, disconnect, reauthenticate},
-        submit_triage::Submitted,
-        test_connection::{TestConnection, TestError, test_connection},
+        connections::{
+            connect::{ConnectError, connect, disconnect, reauthenticate},
+            test::{TestConnection, TestError, test_connection},
+        },
+        jobs::submit_triage::Submitted,
     },
     domain::{
         ConnectionId,
@@ -32,10 +34,10 @@ use jobs::{
         session::Scope,
     },
     kinds::connection_test::ConnectionTest,
-    queue::dedupe::Replaced,
     secrets::KeyRing,
     store::connections::{self, StoredConnection},
 };
+use queue::enqueue::dedupe::Replaced;
 use schemars::JsonSchema;
 use serde::Serialize;
 

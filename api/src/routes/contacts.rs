@@ -11,7 +11,7 @@ use crate::{
 use axum::{Json, extract::State, http::Method};
 use chrono::{DateTime, Utc};
 use jobs::{
-    commands::desk::Contacts,
+    commands::contacts::Contacts,
     domain::{
         ContactId, UserId,
         desk::{ContactChange, NewContact, TITLE_CHARS},

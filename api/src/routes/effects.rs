@@ -8,12 +8,11 @@ use crate::{
     route_table::{Access, Route},
 };
 use axum::{Json, extract::State, http::Method};
+use base::JobId;
 use chrono::{DateTime, Utc};
 use jobs::{
-    commands::effect_ledger::reconcile::{ResolveError, resolve},
-    domain::{
-        ApprovalId, EffectId, JobId, action::ActionType, effect::EffectStatus, session::Scope,
-    },
+    commands::effects::reconcile::{ResolveError, resolve},
+    domain::{ApprovalId, EffectId, action::ActionType, effect::EffectStatus, session::Scope},
     store::effects::{self, StoredEffect},
 };
 use schemars::JsonSchema;

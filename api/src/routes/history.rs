@@ -8,9 +8,10 @@ use crate::{
     route_table::{Access, Route},
 };
 use axum::{Json, extract::State, http::Method};
+use base::JobId;
 use chrono::{DateTime, Utc};
 use jobs::{
-    domain::{JobId, session::Scope},
+    domain::session::Scope,
     store::history::{self, HistoryEntry, HistoryFilter},
 };
 use schemars::JsonSchema;

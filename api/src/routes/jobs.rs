@@ -15,15 +15,16 @@ pub(crate) use names::{JobKindName, QueueName};
 pub(crate) use retry::RetriedJobs;
 
 use crate::{App, error::ApiError, route_table::Route};
+use base::JobId;
 use chrono::{DateTime, Utc};
 use jobs::{
-    domain::{JobId, Session},
+    domain::Session,
     kinds::{action, connection_test, draft, triage, triage_batch},
-    queue::{
-        JobError, JobState, JobView,
-        progress::Progress,
-        read::{self, Children},
-    },
+};
+use queue::{
+    JobError, JobState, JobView,
+    run::progress::Progress,
+    view::{self, Children},
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -194,7 +195,7 @@ fn path(job: JobId) -> String {
 
 async fn find(app: &App, session: &Session, id: JobId) -> Result<JobView, ApiError> {
     let mut conn = app.pool.acquire().await?;
-    read::find(&mut conn, session.tenant, id)
+    view::find(&mut conn, session.tenant, id)
         .await?
         .ok_or_else(ApiError::not_found)
 }

@@ -18,8 +18,9 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use jobs::{
-    commands::{
-        accept_invite::{self, AcceptError},
+    commands::onboarding::{
+        accept::AcceptError,
+        accept_invite,
         invite::{self, InviteError, Invited},
     },
     domain::{
@@ -200,14 +201,13 @@ async fn accept(
     let password = NewPassword::parse(body.password).map_err(weak)?;
     let lifetime = app.config.sessions;
     let origin = &context.origin;
-    let accepted =
-        accept_invite::accept_invite(&app.pool, &app.hasher, lifetime, &token, password, origin)
-            .await
-            .map_err(|error| match error {
-                AcceptError::Gone => gone(),
-                AcceptError::Hashing(error) => not_hashed(error),
-                AcceptError::Database(error) => error.into(),
-            })?;
+    let accepted = accept_invite(&app.pool, &app.hasher, lifetime, &token, password, origin)
+        .await
+        .map_err(|error| match error {
+            AcceptError::Gone => gone(),
+            AcceptError::Hashing(error) => not_hashed(error),
+            AcceptError::Database(error) => error.into(),
+        })?;
     app.metrics
         .sessions_opened_total
         .with_label_values(&[AuthMethod::Invite.as_str()])

@@ -11,7 +11,7 @@ use crate::{
 use axum::{Json, extract::State, http::Method};
 use chrono::{DateTime, Utc};
 use jobs::{
-    commands::desk::Projects,
+    commands::projects::Projects,
     domain::{
         ProjectId, UserId,
         desk::{NewProject, PROJECT_CHARS, Progress, ProjectChange},

@@ -9,14 +9,15 @@ use crate::{
     route_table::{Access, Route},
 };
 use axum::{Json, extract::State, http::Method};
+use base::JobId;
 use chrono::{DateTime, Utc};
 use jobs::{
-    commands::desk::{
-        asked::Asking,
-        items::{self, ItemWish},
+    commands::{
+        inbox::{self, ItemWish},
+        record::command::Asking,
     },
     domain::{
-        ActionItemId, JobId, MessageId, Session, TaskId,
+        ActionItemId, MessageId, Session, TaskId,
         desk::{Bucket, ItemSource, ItemState, Until},
         draft::schedule::zone,
         judgement::Priority,
@@ -264,7 +265,7 @@ async fn wish(
         session,
         request_id: &context.request_id,
     };
-    let item = items::wish(&app.pool, asking, id, version, wish, app.clock.now()).await?;
+    let item = inbox::wish(&app.pool, asking, id, version, wish, app.clock.now()).await?;
     Ok(Versioned(item.into()))
 }
 

@@ -18,9 +18,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use jobs::{
-    commands::desk::{
+    commands::record::{
         DeskError, Kept,
-        asked::{self, Asking, Making, Wish},
+        command::{self, Asking, Making, Wish},
     },
     domain::{Session, session::Scope},
     store::request_keys::StoredAnswer,
@@ -110,7 +110,7 @@ async fn create_record<T: HttpRecord>(
         new: T::parse_new(body)?,
         answer_of: response_of::<T>,
     };
-    let mut response = respond(asked::create(&app.pool, making).await?);
+    let mut response = respond(command::create(&app.pool, making).await?);
     // A new record has its first version, however often the response is replayed.
     let first = HeaderValue::from_static("\"1\"");
     response.headers_mut().insert(header::ETAG, first);
@@ -177,9 +177,9 @@ async fn apply<T: HttpRecord>(
     asking: Asking<'_>,
     id: Uuid,
     IfMatch(version): IfMatch,
-    command: Wish<T>,
+    change: Wish<T>,
 ) -> Result<Versioned<T::Body>, ApiError> {
-    let changed = asked::wish::<T>(&app.pool, asking, id, version, command).await?;
+    let changed = command::wish::<T>(&app.pool, asking, id, version, change).await?;
     Ok(Versioned(changed.after.into()))
 }
 

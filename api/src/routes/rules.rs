@@ -15,7 +15,7 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use jobs::{
-    commands::put_rules::{PutRulesError, put_rules},
+    commands::rules::{PutRulesError, put_rules},
     domain::session::Scope,
     store::rule_sets::{self, StoredRuleSet},
 };

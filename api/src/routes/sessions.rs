@@ -16,16 +16,17 @@ use axum::{
     http::{HeaderName, Method},
     response::{IntoResponse, NoContent},
 };
+use base::TenantId;
 use chrono::{DateTime, Utc};
 use jobs::{
-    commands::{
-        end_session::{self, EndSessionError},
+    commands::sessions::{
+        end::{self, EndSessionError},
         hashing::HashingError,
         log_in::{self, LogIn, LogInError},
-        rotate_session::{RotateError, rotate_session},
+        rotate::{RotateError, rotate_session},
     },
     domain::{
-        Session, SessionId, SessionToken, TenantId, UserId,
+        Session, SessionId, SessionToken, UserId,
         session::{AuthMethod, RevokeScope, Role, Scope},
     },
     store::sessions,
@@ -292,7 +293,7 @@ async fn log_out(
     context: RequestContext,
     CurrentSession(session): CurrentSession,
 ) -> Result<impl IntoResponse, ApiError> {
-    end_session::log_out(&app.pool, &app.notifier, &session, &context.origin).await?;
+    end::log_out(&app.pool, &app.notifier, &session, &context.origin).await?;
     Ok(([CLEAR_SITE_DATA], NoContent))
 }
 
@@ -302,7 +303,7 @@ async fn end(
     CurrentSession(session): CurrentSession,
     Id(id): Id<SessionId>,
 ) -> Result<NoContent, ApiError> {
-    end_session::end_session(&app.pool, &app.notifier, &session, id, &context.origin)
+    end::end_session(&app.pool, &app.notifier, &session, id, &context.origin)
         .await
         .map_err(|error| match error {
             EndSessionError::NotFound => ApiError::not_found(),
@@ -318,6 +319,6 @@ async fn end_several(
     StrictJson(body): StrictJson<RevokeBody>,
 ) -> Result<NoContent, ApiError> {
     let (pool, notifier) = (&app.pool, &app.notifier);
-    end_session::end_sessions(pool, notifier, &session, body.scope, &context.origin).await?;
+    end::end_sessions(pool, notifier, &session, body.scope, &context.origin).await?;
     Ok(NoContent)
 }

@@ -9,7 +9,7 @@ use crate::{
 };
 use axum::{Json, extract::State, http::Method};
 use jobs::{
-    commands::put_settings,
+    commands::settings::put_settings,
     domain::{effect::UnknownSends, gate::TrustMode, session::Scope},
     store::tenants::{self, Settings},
 };

@@ -11,7 +11,7 @@ use crate::{
 use axum::{Json, extract::State, http::Method};
 use chrono::{DateTime, NaiveDate, Utc};
 use jobs::{
-    commands::desk::Tasks,
+    commands::tasks::Tasks,
     domain::{
         MessageId, ProjectId, TaskId, UserId,
         desk::{InProject, NewTask, PROJECT_CHARS, Progress, TITLE_CHARS, TaskChange},

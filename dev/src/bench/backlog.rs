@@ -6,9 +6,9 @@ use super::report::Finding;
 use super::stand::{Bed, Stand};
 use super::statistics::median;
 use super::{BenchError, Settings, progress, raw};
-use jobs::domain::WorkerId;
-use jobs::queue::JobKind;
-use jobs::queue::claim::{Claim, Room, Turn, claim};
+use base::WorkerId;
+use queue::JobKind;
+use queue::claim::{Claim, Room, Turn, claim};
 use sqlx::PgPool;
 use std::time::{Duration, Instant};
 

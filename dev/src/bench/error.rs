@@ -5,7 +5,7 @@ use crate::postgres::ClusterError;
 use crate::run::RunError;
 use crate::session::MintError;
 use crate::stack::StackError;
-use jobs::queue::EnqueueError;
+use queue::EnqueueError;
 use std::io;
 use std::path::PathBuf;
 

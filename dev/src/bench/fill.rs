@@ -4,7 +4,7 @@ use super::BenchError;
 use super::noop::Jobs;
 use super::sql::{connect, execute};
 use super::stand::Bed;
-use jobs::queue::bulk::enqueue_many;
+use queue::enqueue::bulk::enqueue_many;
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 

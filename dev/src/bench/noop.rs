@@ -1,13 +1,13 @@
 //! The kind of job that is measured: [`Noop`] does nothing, so that what remains is the queue.
 
 use async_trait::async_trait;
-use jobs::domain::TenantId;
-use jobs::queue::{Failure, JobKind, NewJob, RetryPolicy};
+use base::TenantId;
+use queue::runtime::handler::{Handler, JobContext, Settlement};
+use queue::{Failure, JobKind, NewJob, RetryPolicy};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc;
-use worker::handler::{Handler, JobContext, Settlement};
 
 pub(super) struct Noop;
 

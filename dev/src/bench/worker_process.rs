@@ -8,8 +8,9 @@ use super::noop::NoopHandler;
 use super::stand::Bed;
 use super::{BenchError, Settings};
 use crate::places::Places;
-use jobs::env::Env;
-use jobs::telemetry;
+use base::env::Env;
+use base::telemetry;
+use queue::runtime::handler::Registry;
 use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -20,7 +21,6 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use worker::config::WorkerConfig;
-use worker::handler::Registry;
 use worker::metrics::WorkerMetrics;
 use worker::run::Worker;
 
@@ -41,6 +41,7 @@ pub async fn serve() -> anyhow::Result<()> {
     telemetry::init(&config.log)?;
     let metrics = WorkerMetrics::new()?;
     let finished = metrics
+        .runtime
         .jobs_finished_total
         .with_label_values(&["bench.noop", "succeeded"]);
     let (pickups, mut told) = mpsc::unbounded_channel();

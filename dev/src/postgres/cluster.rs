@@ -9,7 +9,7 @@ use super::resolve::{Binaries, ResolveError, resolve};
 use crate::config::Config;
 use crate::places::{PlaceError, Places};
 use crate::run::RunError;
-use jobs::env::ConfigError;
+use base::env::ConfigError;
 use nix::sys::signal::Signal;
 use site::{Running, Site};
 use std::fmt;

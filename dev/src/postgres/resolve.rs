@@ -75,7 +75,7 @@ impl fmt::Display for ResolveError {
 
 impl Failure {
     pub(crate) fn from_error(error: &dyn std::error::Error) -> Self {
-        Self(jobs::telemetry::chain(error))
+        Self(base::telemetry::chain(error))
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! [`Detail`] takes ids, numbers and words chosen by code, and nothing a person or a mail has written.
 
-use super::{JobId, SessionId, TenantId, UserId, WorkerId};
+use super::{SessionId, UserId};
+use base::{JobId, TenantId, WorkerId};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 

@@ -9,8 +9,11 @@ mod status;
 pub use status::{EffectRefused, EffectStatus, EffectStep};
 
 use super::{
-    ApprovalId, MessageId, TenantId, action::ActionType, action::canonical_sha256, words::words,
+    ApprovalId, MessageId,
+    action::{ActionType, canonical_sha256},
+    words::words,
 };
+use base::TenantId;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;

@@ -2,7 +2,8 @@
 //!
 //! Whether a session lives is decided in SQL, against one clock; this file only says what it may do.
 
-use super::{SessionId, TenantId, UserId};
+use super::{SessionId, UserId};
+use base::TenantId;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,12 +1,13 @@
 //! `action.execute`: actions done in their order, each with its own line in the effect ledger and its own outcome.
 
 use crate::domain::{
-    ApprovalId, EffectId, JobId, MessageId, UserId,
+    ApprovalId, EffectId, MessageId, UserId,
     action::{ActionType, Params},
     gate::{Gate, Risk, TrustMode},
     words::words,
 };
-use crate::queue::{JobKind, RetryPolicy};
+use base::JobId;
+use queue::{JobKind, RetryPolicy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -3,7 +3,7 @@
 
 use super::action::ActionExecute;
 use crate::domain::{ConnectionId, words::words};
-use crate::queue::{JobKind, RetryPolicy};
+use queue::{JobKind, RetryPolicy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;

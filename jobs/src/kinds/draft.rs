@@ -6,8 +6,8 @@ use crate::domain::{
     draft::{Confidence, DiffLine, DraftMode, Tone, headers::Recipients, schedule::SendAt},
     words::words,
 };
-use crate::queue::{JobKind, RetryPolicy};
 use chrono::{DateTime, Utc};
+use queue::{JobKind, RetryPolicy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;

@@ -6,7 +6,7 @@ use crate::domain::{
     gate::{Gate, Risk},
     judgement::{Category, Disposition, Priority, Sla, Source, ThreadStatus},
 };
-use crate::queue::{JobKind, RetryPolicy};
+use queue::{JobKind, RetryPolicy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;

@@ -1,9 +1,9 @@
 //! `triage.batch`: many mails as one piece of work. Its children judge them; it waits for them and sums up.
 
 use super::triage::Triage;
-use crate::domain::JobId;
 use crate::domain::judgement::{Category, Disposition, Priority};
-use crate::queue::{JobKind, JobState, RetryPolicy};
+use base::JobId;
+use queue::{JobKind, JobState, RetryPolicy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};

@@ -3,10 +3,11 @@
 
 use super::word;
 use crate::domain::{
-    ActionItemId, JobId, MessageId, TaskId, TenantId, UserId,
+    ActionItemId, MessageId, TaskId, UserId,
     desk::{ItemSource, ItemState, NewItem},
     judgement::Priority,
 };
+use base::{JobId, TenantId};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 

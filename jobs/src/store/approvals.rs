@@ -1,9 +1,10 @@
 //! `approvals`: decisions that wait for a person, and how they were decided.
 
 use crate::domain::{
-    ApprovalId, JobId, TenantId, UserId,
+    ApprovalId, UserId,
     approval::{NewApproval, Patched, Status},
 };
+use base::{JobId, TenantId};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};

@@ -4,8 +4,10 @@
 //! of their own, because the refused request's transaction is rolled back.
 
 pub use crate::domain::audit::NewAuditEntry;
-use crate::domain::{AuditEntryId, TenantId};
+use crate::domain::{Action, AuditEntryId};
+use base::{TenantId, WorkerId, telemetry::trace_id};
 use chrono::{DateTime, Utc};
+use queue::runtime::recorder::EndedAttempt;
 use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -83,6 +85,44 @@ pub async fn insert(conn: &mut PgConnection, entries: &[NewAuditEntry]) -> Resul
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// Writes the entries of attempts that succeeded on one worker and did nothing else.
+///
+/// # Errors
+/// As [`insert`].
+pub async fn insert_succeeded(
+    conn: &mut PgConnection,
+    worker: WorkerId,
+    ended: &[EndedAttempt],
+) -> Result<(), sqlx::Error> {
+    let column = |get: fn(&EndedAttempt) -> Uuid| ended.iter().map(get).collect::<Vec<_>>();
+    sqlx::query!(
+        r#"
+        insert into audit_entries (
+            tenant_id, id, actor_kind, actor_id, action, resource_kind, request_id, trace_id, job_id, attempt, outcome)
+        select tenant_id, id, 'worker', $1, $2, 'job', request_id, trace_id, job_id, attempt, 'ok'
+        from unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::int[], $7::text[], $8::text[])
+            as ended (tenant_id, id, job_id, attempt, request_id, trace_id)
+        "#,
+        worker.0,
+        Action::JOB_SUCCEEDED.as_str(),
+        &column(|e| e.tenant.0),
+        &column(|_| AuditEntryId::new().0),
+        &column(|e| e.job.0),
+        &ended.iter().map(|e| e.attempt).collect::<Vec<_>>() as &[Option<i32>],
+        &ended
+            .iter()
+            .map(|e| e.request_id.as_deref())
+            .collect::<Vec<_>>() as &[Option<&str>],
+        &ended
+            .iter()
+            .map(|e| e.traceparent.as_deref().and_then(trace_id))
+            .collect::<Vec<_>>() as &[Option<&str>],
+    )
+    .execute(conn)
+    .await
+    .map(|_| ())
 }
 
 /// An attempt names its job once: half of all entries are about a job, and the log is the largest table of the house.

@@ -1,10 +1,11 @@
 //! `connections`: users' accounts at providers. Their secrets leave this module sealed.
 
 use crate::domain::{
-    ConnectionId, TenantId, UserId,
+    ConnectionId, UserId,
     connection::{ConnectionStatus, Provider, Settings},
 };
 use crate::secrets::Sealed;
+use base::TenantId;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
@@ -155,6 +156,22 @@ pub async fn of_user(
     .fetch_all(conn)
     .await?;
     rows.into_iter().map(StoredConnection::try_from).collect()
+}
+
+/// The addresses of the user's mail accounts, oldest first, without those that were revoked.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn mail_addresses(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+) -> Result<Vec<String>, sqlx::Error> {
+    let found = of_user(conn, tenant, user).await?;
+    let mail = found
+        .into_iter()
+        .filter(|one| one.settings.mail().is_some());
+    Ok(mail.map(|one| one.address).collect())
 }
 
 /// Anybody's of the tenant with one of these addresses, which are in lower case, the oldest first, without those that were

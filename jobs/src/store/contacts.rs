@@ -1,10 +1,11 @@
 //! `contacts`: whom the tenant deals with. A row that was deleted stays, hidden from lists and free of its address.
 
 use crate::domain::{
-    ContactId, TenantId, UserId,
+    ContactId, UserId,
     desk::{Name, NewContact, email_key},
     invite::EmailAddress,
 };
+use base::TenantId;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;

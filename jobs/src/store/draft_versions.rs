@@ -2,9 +2,10 @@
 //! that is needed to render the mail.
 
 use crate::domain::{
-    DraftId, JobId, TenantId,
+    DraftId,
     draft::{Confidence, Letter, Origin, Tone},
 };
+use base::{JobId, TenantId};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;

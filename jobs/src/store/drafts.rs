@@ -1,9 +1,10 @@
 //! `drafts`: mail that is being written for people. What each version of it says is in `draft_versions`.
 
 use crate::domain::{
-    ApprovalId, DraftId, MessageId, TenantId, UserId,
+    ApprovalId, DraftId, MessageId, UserId,
     draft::{DraftMode, DraftStatus},
 };
+use base::TenantId;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 

@@ -5,9 +5,10 @@ mod line;
 pub use line::{Line, full_until, lock_line, take_off};
 
 use crate::domain::{
-    ApprovalId, ConnectionId, EffectId, JobId, TenantId,
+    ApprovalId, ConnectionId, EffectId,
     effect::{EffectEnd, EffectStatus, NewEffect},
 };
+use base::{JobId, TenantId};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};

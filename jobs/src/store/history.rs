@@ -4,7 +4,8 @@ mod read;
 
 pub use read::{HistoryEntry, HistoryFilter, list};
 
-use crate::domain::{JobId, TenantId, UserId};
+use crate::domain::UserId;
+use base::{JobId, TenantId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 

@@ -3,11 +3,12 @@
 //! [`accept`] is the one door: it can be passed once, whoever else tries at the same moment.
 
 use crate::domain::{
-    InviteId, TenantId, UserId,
+    InviteId, UserId,
     invite::{EmailAddress, INVITE_LIFETIME},
     session::Role,
     token::TokenHash,
 };
+use base::TenantId;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 

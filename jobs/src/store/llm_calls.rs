@@ -1,6 +1,6 @@
 //! `llm_calls`: one row per model call, good or bad: what it cost, never what it said.
 
-use crate::domain::{JobId, TenantId};
+use base::{JobId, TenantId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 

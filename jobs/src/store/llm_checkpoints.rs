@@ -1,7 +1,7 @@
 //! `llm_checkpoints`: answers of a model, kept from the moment they arrive until their job ends, so that a crash in
 //! between does not pay for them twice. The one table here that holds a model's words, for as short as can be.
 
-use crate::domain::{JobId, TenantId};
+use base::{JobId, TenantId};
 use serde_json::Value;
 use sqlx::PgConnection;
 

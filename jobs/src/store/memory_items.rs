@@ -5,9 +5,10 @@ mod sweep;
 pub use sweep::{Swept, any_due, expire, expire_level, purge};
 
 use crate::domain::{
-    MemoryId, TenantId, UserId,
+    MemoryId, UserId,
     memory::{Level, MemoryScope, NewMemory, Provenance, ScopeKind, Status},
 };
+use base::TenantId;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;

@@ -1,6 +1,7 @@
 //! `messages`: mail as it was handed in, unchanged.
 
-use crate::domain::{MessageId, TenantId, mail::MailFormat};
+use crate::domain::{MessageId, mail::MailFormat};
+use base::TenantId;
 use sqlx::PgConnection;
 
 /// A mail to keep.

@@ -1,6 +1,7 @@
 //! `own_mails`: which threads the people of a tenant have written to by themselves, and when.
 
-use crate::domain::{ApprovalId, DraftId, MessageId, TenantId, UserId, mail::Written};
+use crate::domain::{ApprovalId, DraftId, MessageId, UserId, mail::Written};
+use base::TenantId;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 

@@ -2,9 +2,10 @@
 
 use super::word;
 use crate::domain::{
-    ProjectId, TenantId, UserId,
+    ProjectId, UserId,
     desk::{Name, NewProject, Progress},
 };
+use base::TenantId;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;

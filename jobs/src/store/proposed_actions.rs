@@ -1,6 +1,7 @@
 //! `proposed_actions`: what triage wants done, and what the gate made of it.
 
-use crate::domain::{ApprovalId, JobId, MessageId, TenantId, action::ProposedAction, gate::Gate};
+use crate::domain::{ApprovalId, MessageId, action::ProposedAction, gate::Gate};
+use base::{JobId, TenantId};
 use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;

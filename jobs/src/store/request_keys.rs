@@ -5,7 +5,8 @@
 
 pub mod many;
 
-use crate::domain::{TenantId, UserId};
+use crate::domain::UserId;
+use base::TenantId;
 use sqlx::PgConnection;
 
 /// Whose key, for what. Two tenants, users or operations never meet.

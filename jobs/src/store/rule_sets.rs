@@ -1,6 +1,7 @@
 //! `rule_sets`: every version a tenant ever had; at most one is active, which an index sees to.
 
-use crate::domain::{TenantId, UserId};
+use crate::domain::UserId;
+use base::TenantId;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use std::collections::HashMap;

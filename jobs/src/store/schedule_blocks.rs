@@ -6,9 +6,10 @@ mod sweep;
 pub use sweep::{Past, any_past, expire, expire_own};
 
 use crate::domain::{
-    ActionItemId, ApprovalId, BlockId, TenantId, UserId,
+    ActionItemId, ApprovalId, BlockId, UserId,
     schedule::{BlockKind, BlockSource, Span, Status},
 };
+use base::TenantId;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;

@@ -4,10 +4,11 @@
 //! transaction the newer comes first: requests that meet on a session then wait for each other in one order.
 
 use crate::domain::{
-    Session, SessionId, TenantId, UserId,
+    Session, SessionId, UserId,
     session::{AuthMethod, Role},
     token::TokenHash,
 };
+use base::TenantId;
 use sqlx::PgConnection;
 
 /// What a token is worth at the moment it is presented.

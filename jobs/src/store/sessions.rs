@@ -3,9 +3,10 @@
 //! The row alone says whether a session lives. Tokens are in [`super::session_tokens`].
 
 use crate::domain::{
-    Session, SessionId, TenantId, UserId,
+    Session, SessionId, UserId,
     session::{AuthMethod, Origin, RevokeReason, Role, SessionLifetime},
 };
+use base::TenantId;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 

@@ -1,6 +1,7 @@
 //! `task_messages`: which mails a task is about.
 
-use crate::domain::{MessageId, TaskId, TenantId};
+use crate::domain::{MessageId, TaskId};
+use base::TenantId;
 use sqlx::PgConnection;
 
 /// Ties a mail to a task. False if it was tied to it before, or the tenant keeps no such mail.

@@ -2,10 +2,11 @@
 
 use super::word;
 use crate::domain::{
-    MessageId, ProjectId, TaskId, TenantId, UserId,
+    MessageId, ProjectId, TaskId, UserId,
     desk::{Name, NewTask, Progress},
     judgement::Priority,
 };
+use base::TenantId;
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;

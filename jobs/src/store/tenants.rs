@@ -1,6 +1,7 @@
 //! `tenants`: found by slug only where nobody is signed in yet; elsewhere the session says which tenant it is.
 
-use crate::domain::{TenantId, effect::UnknownSends, gate::TrustMode};
+use crate::domain::{effect::UnknownSends, gate::TrustMode};
+use base::TenantId;
 use sqlx::PgConnection;
 
 /// Makes the tenant; `None` when its slug is taken.

@@ -2,9 +2,10 @@
 //! real run after it would find the mail judged already.
 
 use crate::domain::{
-    JobId, MessageId, TenantId,
+    MessageId,
     judgement::{Category, Disposition, Judgement, Priority, Sla, Source, ThreadStatus},
 };
+use base::{JobId, TenantId};
 use sqlx::PgConnection;
 
 /// A judgement to keep.

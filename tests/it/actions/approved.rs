@@ -10,7 +10,7 @@ use crate::{
     },
 };
 use futures::future::join_all;
-use jobs::{commands::carry_out::abandon, domain::action::ActionType};
+use jobs::{commands::approvals::execute::abandon, domain::action::ActionType};
 use serde_json::{Value, json};
 
 async fn proposed(db: &TestDb, client: &Client, text: &str) -> String {

@@ -134,7 +134,7 @@ async fn queues_tell_how_full_they_are() {
         .submitted(&fixture("meeting-request"), "waits")
         .await;
     let queues = ["triage".to_owned()];
-    jobs::queue::stats::sample(db.pool(), &queues)
+    queue::view::stats::sample(db.pool(), &queues)
         .await
         .unwrap();
     let counted = queue(&operator).await;

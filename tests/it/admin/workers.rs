@@ -8,8 +8,8 @@ use crate::support::{
     system::{Api, Worker},
     wait::SOON,
 };
-use jobs::queue::workers::{self, list};
 use nix::sys::signal::Signal;
+use queue::operate::workers::{self, list};
 
 /// The workers of the list, once it is as wanted.
 async fn listed(

@@ -3,7 +3,7 @@
 use super::{decide, edit, propose};
 use crate::support::{TestDb, system::TestApi};
 use futures::future::join_all;
-use jobs::commands::expire_approvals;
+use jobs::commands::approvals::expire_approvals;
 use serde_json::json;
 
 const LAPSE: &str = "update approvals set expires_at = now() - interval '1 second'";

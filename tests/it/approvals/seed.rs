@@ -1,11 +1,11 @@
 //! Approvals as triage leaves them.
 
 use crate::support::TestDb;
+use base::{JobId, TenantId, clock::Clock};
 use chrono::Utc;
 use jobs::{
-    clock::Clock,
     domain::{
-        JobId, MessageId, TenantId,
+        MessageId,
         action::{ActionType, Params, Proposal},
         approval::NewApproval,
         gate::{Confirmation, Risk},

@@ -2,10 +2,8 @@
 
 use super::entry;
 use crate::support::{caller::Caller, people::Office, system::Api};
-use jobs::{
-    domain::{TenantId, session::Role},
-    store::audit,
-};
+use base::TenantId;
+use jobs::{domain::session::Role, store::audit};
 use reqwest::{Method, StatusCode};
 
 const AUDIT: &str = "/v1/audit";

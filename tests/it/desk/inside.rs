@@ -2,7 +2,11 @@
 
 use crate::support::{Client, TestDb};
 use jobs::{
-    commands::desk::{self, Contacts, DeskError, Kept, Tasks, Upserted},
+    commands::{
+        contacts::{Contacts, Upserted},
+        record::{self, DeskError, Kept},
+        tasks::Tasks,
+    },
     domain::{
         MessageId, TaskId,
         desk::{InProject, Name, NewContact, NewTask, Progress, TaskChange},
@@ -73,7 +77,7 @@ async fn a_change_gives_back_what_taking_it_back_needs() {
         status: Some(Progress::Done),
         ..TaskChange::default()
     };
-    let changed = desk::change::<Tasks>(&mut conn, tenant, made.id.0, None, &change)
+    let changed = record::change::<Tasks>(&mut conn, tenant, made.id.0, None, &change)
         .await
         .unwrap();
     assert_eq!(changed.before, made);
@@ -82,7 +86,7 @@ async fn a_change_gives_back_what_taking_it_back_needs() {
         (Progress::Done, 2)
     );
     // Somebody was there meanwhile: what was seen is not there any more.
-    let stale = desk::delete::<Tasks>(&mut conn, tenant, made.id.0, Some(1)).await;
+    let stale = record::delete::<Tasks>(&mut conn, tenant, made.id.0, Some(1)).await;
     assert!(matches!(
         stale,
         Err(DeskError::Stale {

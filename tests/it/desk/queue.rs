@@ -7,16 +7,16 @@ use crate::support::{
     people::Office,
     system::TestApi,
 };
+use base::TenantId;
 use chrono::{DateTime, Utc};
 use futures::future::join_all;
 use jobs::{
-    commands::desk::{
-        DeskError,
-        asked::Asking,
-        items::{self, ItemWish},
+    commands::{
+        inbox::{self, ItemWish},
+        record::{DeskError, command::Asking},
     },
     domain::{
-        ActionItemId, TaskId, TenantId, UserId,
+        ActionItemId, TaskId, UserId,
         desk::{Bucket, ItemSource, ItemStep, Name, NewItem, Until},
         judgement::Priority,
         session::Role,
@@ -320,7 +320,7 @@ async fn a_bucket_is_meant_in_the_person_s_own_zone_and_refused_when_it_is_not_o
     let defer = async |bucket, seen, now: &str| {
         let now: DateTime<Utc> = now.parse().unwrap();
         let wish = ItemWish::Defer(Until::Bucket(bucket));
-        items::wish(office.db.pool(), asking, id, seen, wish, now).await
+        inbox::wish(office.db.pool(), asking, id, seen, wish, now).await
     };
     // 16:30 and Thursday, there.
     for (bucket, now) in [
@@ -364,7 +364,7 @@ async fn an_item_becomes_a_task_inside_another_transaction_and_can_be_put_back()
     ))
     .await;
     let mut tx = db.pool().begin().await.unwrap();
-    let changed = items::advance(&mut tx, tenant, None, id, None, ItemStep::Convert(task))
+    let changed = inbox::advance(&mut tx, tenant, None, id, None, ItemStep::Convert(task))
         .await
         .unwrap();
     assert_eq!(
@@ -373,9 +373,9 @@ async fn an_item_becomes_a_task_inside_another_transaction_and_can_be_put_back()
     );
     tx.commit().await.unwrap();
     let mut conn = db.pool().acquire().await.unwrap();
-    let refused = items::advance(&mut conn, tenant, None, id, None, ItemStep::Complete).await;
+    let refused = inbox::advance(&mut conn, tenant, None, id, None, ItemStep::Complete).await;
     assert!(matches!(refused, Err(DeskError::NotNow { .. })));
-    let back = items::advance(&mut conn, tenant, None, id, Some(2), ItemStep::Reopen)
+    let back = inbox::advance(&mut conn, tenant, None, id, Some(2), ItemStep::Reopen)
         .await
         .unwrap();
     assert_eq!(back.after.task, None);

@@ -13,8 +13,8 @@ use crate::{
         system::{TestApi, Worker},
     },
 };
+use base::clock::Clock;
 use chrono::{DateTime, TimeDelta, Utc};
-use jobs::clock::Clock;
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -1,10 +1,10 @@
 //! Drafts as `draft.generate` leaves them.
 
 use crate::support::TestDb;
+use base::{JobId, TenantId, clock::Clock};
 use jobs::{
-    clock::Clock,
     domain::{
-        DraftId, JobId, TenantId, UserId,
+        DraftId, UserId,
         draft::{
             Confidence, DraftMode, Letter, Origin,
             approval::{Proposed, approval_of},

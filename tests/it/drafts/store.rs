@@ -2,11 +2,9 @@
 
 use super::seed::{draft, letter, making};
 use crate::support::people::Office;
+use base::TenantId;
 use jobs::{
-    domain::{
-        TenantId,
-        draft::{DraftStatus, Origin},
-    },
+    domain::draft::{DraftStatus, Origin},
     store::{
         draft_versions,
         drafts::{self, DraftFilter},

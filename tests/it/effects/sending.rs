@@ -4,7 +4,7 @@ use super::*;
 use crate::support::{eventually, wait::SOON};
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
-    commands::effect_ledger::sending::{Sending, begin_sending},
+    commands::effects::sending::{Sending, begin_sending},
     domain::ConnectionId,
 };
 use sqlx::{Connection, PgConnection};

@@ -1,7 +1,7 @@
 //! The log as it is read from the tables.
 
 use super::*;
-use jobs::queue::rescue::rescue;
+use queue::settle::rescue::rescue;
 
 /// A job that went through all there is: retried, reported, cancelled while it ran, put back, cancelled while it waited,
 /// put back and discarded, put back and done.

@@ -2,14 +2,14 @@
 
 use super::*;
 use crate::support::{eventually, wait::SOON};
-use jobs::queue::{read, rescue::rescue};
+use queue::runtime::reporter::{ReportError, Reporter};
+use queue::{settle::rescue::rescue, view};
 use tokio_util::sync::CancellationToken;
-use worker::progress::{ReportError, Reporter};
 
 impl Case {
     async fn progress(&self) -> Option<Progress> {
         let mut conn = self.db.pool().acquire().await.unwrap();
-        let job = read::find(&mut conn, self.tenant, self.id).await.unwrap();
+        let job = view::find(&mut conn, self.tenant, self.id).await.unwrap();
         job.unwrap().progress
     }
 
@@ -114,7 +114,7 @@ async fn events_are_pruned_with_their_job() {
     };
     let lease = other.claim().await;
     assert!(other.report(lease, 0.5, "half").await);
-    let pruned = jobs::queue::retention::prune_finished(other.db.pool(), Duration::ZERO, 100)
+    let pruned = queue::operate::retention::prune_finished(other.db.pool(), Duration::ZERO, 100)
         .await
         .unwrap();
     assert_eq!((pruned, other.reports().await), (1, 1));

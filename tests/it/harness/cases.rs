@@ -14,7 +14,7 @@ use crate::{
         system::{TestApi, Worker},
     },
 };
-use jobs::domain::JobId;
+use base::JobId;
 use reqwest::Method;
 use serde_json::{Value, json};
 

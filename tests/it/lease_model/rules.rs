@@ -1,6 +1,6 @@
 //! What Postgres does with each statement, under the protocol's rules or under one that was broken on purpose.
 //!
-//! See [`Rules`]. Each landing is atomic, as each statement (or transaction, for a settle) of `jobs::queue` is.
+//! See [`Rules`]. Each landing is atomic, as each statement (or transaction, for a settle) of `queue` is.
 
 use super::state::{Answer, Broken, Claim, Identity, LEASE, Message, Outcome, Request, Row, State};
 
@@ -47,7 +47,7 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    /// Those of `jobs::queue`.
+    /// Those of `queue`.
     pub(super) const OURS: Self = Self {
         settle: Guard::AttemptAndRunning,
         write: Guard::AttemptAndRunning,

@@ -1,7 +1,7 @@
 //! One request, and what is made of its answer.
 
 use super::*;
-use worker::llm::InvalidReason;
+use llm::InvalidReason;
 
 /// The mark between which untrusted text stands; random, so it is taken out before comparing.
 fn boundary(body: &Value) -> String {

@@ -28,7 +28,7 @@ impl Kept {
             .filter(|event| {
                 event["target"]
                     .as_str()
-                    .is_some_and(|target| target.starts_with("worker::llm"))
+                    .is_some_and(|target| target.starts_with("llm"))
             })
             .collect()
     }
@@ -101,7 +101,7 @@ async fn what_a_provider_echoes_is_neither_logged_nor_kept() {
         let asked = Asked::script([reply]).await;
         let (result, kept) = logged(&asked).await;
         let error = result.map(|_| ()).unwrap_err();
-        let chain = jobs::telemetry::chain(&error);
+        let chain = base::telemetry::chain(&error);
         let all = format!(
             "{error} {error:?} {chain} {} {}",
             kept.text(),
@@ -183,7 +183,7 @@ async fn metrics_have_their_names_and_only_labels_from_closed_sets() {
     asked
         .model
         .metrics()
-        .output_invalid("triage", worker::llm::InvalidReason::Json, true);
+        .output_invalid("triage", llm::InvalidReason::Json, true);
     let names: Vec<_> = asked
         .registry
         .gather()

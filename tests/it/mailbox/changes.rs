@@ -12,9 +12,10 @@ use crate::{
         wait::SOON,
     },
 };
+use base::TenantId;
 use jobs::{
     domain::{
-        MessageId, TenantId,
+        MessageId,
         action::ActionType,
         mail::{Mail, MailFormat},
     },

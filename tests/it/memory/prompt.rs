@@ -4,7 +4,7 @@ use super::{change, colleague, item, learn, somebody, tell};
 use crate::support::TestDb;
 use futures::future::join_all;
 use jobs::{
-    commands::keep_memory::Change,
+    commands::memory::Change,
     domain::{
         Session,
         memory::{Level, MemoryScope, NewMemory, Provenance, ScopeKind},

@@ -2,9 +2,9 @@
 
 use super::{item, learn, somebody, tell};
 use crate::support::TestDb;
+use base::clock::Clock;
 use jobs::{
-    clock::Clock,
-    commands::keep_memory::{Change, MemoryError, change_memory, sweep_memory},
+    commands::memory::{Change, MemoryError, change_memory, sweep_memory},
     domain::{
         MemoryId, Session,
         memory::{Level, MemoryScope, NewMemory, Provenance, ScopeKind},

@@ -3,7 +3,7 @@
 use super::{colleague, somebody, tell};
 use crate::support::{TestDb, eventually, system::Worker, wait::SOON};
 use futures::future::join_all;
-use jobs::{commands::keep_memory::sweep_memory, domain::memory::Level};
+use jobs::{commands::memory::sweep_memory, domain::memory::Level};
 
 const OVER: &str =
     "update memory_items set expires_at = now() - interval '1 second' where key like 'past%'";

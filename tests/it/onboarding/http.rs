@@ -8,7 +8,7 @@ use crate::support::{
     people::{Office, PASSWORD},
     system::Api,
 };
-use jobs::{commands::bootstrap, domain::session::Role};
+use jobs::{commands::onboarding::bootstrap, domain::session::Role};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! A job that nobody wants any more.
 
 use super::*;
-use jobs::queue::cancel::{Cancelled, cancel, requested};
+use queue::run::cancel::{Cancelled, cancel, requested};
 
 async fn stop(db: &TestDb, job: &NewJob) -> Cancelled {
     let mut conn = db.pool().acquire().await.unwrap();
@@ -93,7 +93,9 @@ async fn job_whose_worker_dies_while_it_is_being_cancelled_does_not_run_again() 
     stop(&db, &job).await;
     db.execute("update jobs set lease_until = now() - interval '1 second'")
         .await;
-    let rescued = rescue_jobs(db.pool(), None, 10).await.unwrap();
+    let rescued = rescue_recorded(db.pool(), &AuditRecorder::shared(), None, 10)
+        .await
+        .unwrap();
     assert!(rescued[0].unwanted && !rescued[0].poisoned);
     assert_eq!(view(&db, &job).await.state, JobState::Cancelled);
     assert_eq!(

@@ -1,9 +1,9 @@
 //! Parents in the queue: what wakes them, and what does not.
 
 use super::*;
-use jobs::queue::{
-    children,
-    look::{Since, look},
+use queue::{
+    claim::poll::{Since, look},
+    run::children,
 };
 
 /// A claimed parent that waits for two children, which are enqueued.
@@ -89,7 +89,7 @@ async fn job_that_nobody_wants_does_not_begin_to_wait() {
     put(&db, &job).await.unwrap();
     let lease = take(&db, 1).await[0].lease;
     let mut conn = db.pool().acquire().await.unwrap();
-    jobs::queue::cancel::cancel(&mut conn, job.tenant, job.id)
+    queue::run::cancel::cancel(&mut conn, job.tenant, job.id)
         .await
         .unwrap();
     let settled = end(&db, lease, &Outcome::Waiting { children: 1 }).await;

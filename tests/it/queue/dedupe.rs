@@ -1,11 +1,11 @@
 //! At most one waiting job per dedupe key, whoever comes first, last or at the same time.
 
 use super::*;
-use jobs::queue::{
+use queue::{
     Dedupe,
     DedupePolicy::{self, KeepWaiting},
-    cancel::requested,
-    dedupe::Replaced,
+    enqueue::dedupe::Replaced,
+    run::cancel::requested,
 };
 
 const REPLACE: DedupePolicy = DedupePolicy::Replace {
@@ -300,7 +300,13 @@ async fn come_back(db: &TestDb, lease: Lease, way: &str) -> Option<Settled> {
         },
         "interrupt" => Outcome::Interrupted,
         _ => {
-            assert_eq!(rescue_jobs(db.pool(), None, 10).await.unwrap().len(), 1);
+            assert_eq!(
+                rescue_recorded(db.pool(), &AuditRecorder::shared(), None, 10)
+                    .await
+                    .unwrap()
+                    .len(),
+                1
+            );
             return None;
         }
     };
@@ -362,7 +368,13 @@ async fn of_several_that_are_rescued_with_one_key_the_newest_goes_on() {
     started(&db, &other, "rescue").await;
     let plain = new_job(tenant);
     started(&db, &plain, "rescue").await;
-    assert_eq!(rescue_jobs(db.pool(), None, 10).await.unwrap().len(), 5);
+    assert_eq!(
+        rescue_recorded(db.pool(), &AuditRecorder::shared(), None, 10)
+            .await
+            .unwrap()
+            .len(),
+        5
+    );
     assert_superseded(&db, &jobs[0]).await;
     assert_superseded(&db, &jobs[1]).await;
     for job in [&jobs[2], &other, &plain] {

@@ -2,10 +2,8 @@
 
 use super::*;
 use crate::support::{eventually, wait::SOON};
-use jobs::{
-    db::PoolConfig,
-    queue::{enqueuer::Enqueuer, notify::Notifier},
-};
+use base::db::PoolConfig;
+use queue::{enqueue::enqueuer::Enqueuer, signals::notifier::Notifier};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// An enqueuer and how to end it.
@@ -24,7 +22,7 @@ async fn start(db: &TestDb) -> Started {
         application_name: "postroom-test",
     };
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
-    let pool = jobs::db::connect(&config).await.unwrap();
+    let pool = base::db::connect(&config).await.unwrap();
     let notifier = Notifier::spawn(pool.clone(), &tracker, stop.clone());
     let enqueuer = Enqueuer::spawn(&config, pool, notifier, &tracker, &stop)
         .await

@@ -1,9 +1,9 @@
 //! Limits on running jobs hold over all workers.
 
 use super::*;
-use jobs::queue::{
-    limited::claim_limited,
-    limits::{self, Limit, Scope},
+use queue::{
+    claim::under_limits::claim_limited,
+    operate::limits::{self, Limit, Scope},
 };
 
 async fn limit(db: &TestDb, scope: Scope, name: impl ToString, max_running: i32) {

@@ -3,9 +3,9 @@
 use super::*;
 use crate::support::wait::{SOON, eventually};
 use chrono::TimeDelta;
-use jobs::queue::{
-    litter::Survey,
-    look::{Look, survey_leases},
+use queue::claim::{
+    dead_tuples::Survey,
+    poll::{Look, survey_leases},
 };
 
 async fn look_since(db: &TestDb, since: Since) -> Look {
@@ -43,9 +43,13 @@ async fn only_what_expired_since_then_is_rescued() {
     let lost = lost_job(&db).await;
     let end = look_since(&db, Since::Ever).await.expired.unwrap();
     let later = end + TimeDelta::seconds(1);
-    let rescued = rescue_jobs(db.pool(), Some(later), 10).await.unwrap();
+    let rescued = rescue_recorded(db.pool(), &AuditRecorder::shared(), Some(later), 10)
+        .await
+        .unwrap();
     assert!(rescued.is_empty());
-    let rescued = rescue_jobs(db.pool(), Some(end), 10).await.unwrap();
+    let rescued = rescue_recorded(db.pool(), &AuditRecorder::shared(), Some(end), 10)
+        .await
+        .unwrap();
     assert_eq!(rescued[0].job, lost.lease.job);
 }
 
@@ -57,7 +61,9 @@ async fn survey_of_the_table_finds_the_first_lease_that_expired() {
     let end = look_since(&db, Since::Ever).await.expired;
     let found = survey_leases(db.pool(), &mut survey).await.unwrap();
     assert_eq!(found, end);
-    rescue_jobs(db.pool(), end, 10).await.unwrap();
+    rescue_recorded(db.pool(), &AuditRecorder::shared(), end, 10)
+        .await
+        .unwrap();
     eventually(SOON, async || {
         let found = survey_leases(db.pool(), &mut survey).await.unwrap();
         assert_eq!(found, None, "it was rescued");

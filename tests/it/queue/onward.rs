@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::support::wait::{SOON, eventually};
-use jobs::queue::onward::{Marks, claim_onward};
+use queue::claim::resume::{Marks, claim_onward};
 use sqlx::{Connection, PgConnection, PgPool, postgres::PgPoolOptions};
 
 /// A worker's claims, one after the other.

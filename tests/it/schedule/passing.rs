@@ -6,10 +6,10 @@ use crate::support::{
     system::{TestApi, Worker},
     wait::SOON,
 };
+use base::clock::Clock;
 use futures::future::join_all;
 use jobs::{
-    clock::Clock,
-    commands::keep_schedule::{Occasion, ScheduleError, Wish, expire_blocks, step_block},
+    commands::blocks::{Occasion, ScheduleError, Wish, expire_blocks, step_block},
     domain::{Actor, BlockId, UserId},
 };
 use serde_json::json;

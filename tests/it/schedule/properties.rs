@@ -1,14 +1,14 @@
 //! Whatever is done in whatever order, no two blocks that were agreed to overlap, and what ended stays as it ended.
 
 use crate::support::{Client, TestDb};
+use base::{TenantId, clock::Clock};
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
-    clock::Clock,
-    commands::keep_schedule::{
+    commands::blocks::{
         Occasion, Proposal, ScheduleError, When, Wish, expire_blocks, propose_block, step_block,
     },
     domain::{
-        ActionItemId, Actor, BlockId, TenantId, UserId,
+        ActionItemId, Actor, BlockId, UserId,
         schedule::{BlockKind, BlockSource, Span},
     },
     store::schedule_blocks::{self, BlockFilter},

@@ -1,19 +1,20 @@
 //! How sessions begin, are noted as used, and end.
 
 use crate::support::{people::Office, wait::SOON};
+use base::db::PoolConfig;
+use jobs::commands::sessions::signals::revoked;
 use jobs::{
-    commands::{
+    commands::sessions::{
         authenticate::{AuthenticateError, Refusal},
-        end_session,
+        end,
     },
-    db::PoolConfig,
     domain::{
         Session, SessionToken,
         session::{MAX_SESSIONS, RevokeScope, Role},
     },
-    queue::listen::{Listener, Signal},
     store::{login_failures, sessions},
 };
+use queue::signals::listener::Listener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 fn refusal(result: Result<Session, AuthenticateError>) -> Option<Refusal> {
@@ -173,7 +174,7 @@ async fn logging_out_ends_one_session_and_may_be_repeated() {
     let (session, token) = office.sign_in().await;
     let (pool, notifier) = (office.db.pool(), &office.notifier);
     for _ in 0..2 {
-        end_session::log_out(pool, notifier, &session, &office.origin)
+        end::log_out(pool, notifier, &session, &office.origin)
             .await
             .unwrap();
     }
@@ -200,7 +201,7 @@ async fn scopes_end_what_they_say() {
         let (session, token) = office.sign_in().await;
         let (_, colleague) = office.join("ada@acme.example", Role::Member).await;
         let (pool, notifier) = (office.db.pool(), &office.notifier);
-        end_session::end_sessions(pool, notifier, &session, scope, &office.origin)
+        end::end_sessions(pool, notifier, &session, scope, &office.origin)
             .await
             .unwrap();
         for (token, lives) in [&token, &office.owner_token, &colleague]
@@ -217,12 +218,8 @@ async fn nobody_ends_the_session_of_somebody_else() {
     let office = Office::open().await;
     let (ada, _) = office.join("ada@acme.example", Role::Admin).await;
     let (pool, notifier) = (office.db.pool(), &office.notifier);
-    let refused =
-        end_session::end_session(pool, notifier, &ada, office.owner.id, &office.origin).await;
-    assert!(matches!(
-        refused,
-        Err(end_session::EndSessionError::NotFound)
-    ));
+    let refused = end::end_session(pool, notifier, &ada, office.owner.id, &office.origin).await;
+    assert!(matches!(refused, Err(end::EndSessionError::NotFound)));
     assert!(office.present(&office.owner_token).await.is_ok());
 }
 
@@ -243,7 +240,7 @@ async fn the_end_of_a_session_is_told_to_other_processes() {
         listener.is_alive().then_some(()).ok_or("deaf".into())
     })
     .await;
-    end_session::log_out(
+    end::log_out(
         office.db.pool(),
         &office.notifier,
         &office.owner,
@@ -253,7 +250,7 @@ async fn the_end_of_a_session_is_told_to_other_processes() {
     .unwrap();
     let heard = tokio::time::timeout(SOON, async {
         loop {
-            if let Ok(Signal::SessionRevoked { session }) = signals.recv().await {
+            if let Some(session) = signals.recv().await.ok().as_ref().and_then(revoked) {
                 return session;
             }
         }

@@ -2,10 +2,10 @@
 
 use crate::support::people::{LIFETIME, Office, PASSWORD};
 use jobs::{
-    commands::{
+    commands::sessions::{
         log_in,
         log_in::{LogIn, LogInError},
-        open_session::Opened,
+        open::Opened,
     },
     domain::session::Origin,
 };

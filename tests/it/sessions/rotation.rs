@@ -2,10 +2,10 @@
 
 use crate::support::people::Office;
 use jobs::{
-    commands::{
+    commands::sessions::{
         authenticate::{AuthenticateError, Refusal},
+        rotate::{RotateError, Rotated},
         rotate_session,
-        rotate_session::{RotateError, Rotated},
     },
     domain::{Session, SessionToken},
 };

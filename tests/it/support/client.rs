@@ -3,10 +3,11 @@
 //! Asserts that HTTP works and what a refusal looks like; all else is looked at by the tests.
 
 use super::{TestDb, contract, eventually, wait::SOON};
+use base::TenantId;
 use jobs::{
-    commands::{open_session, open_session::NewSession},
+    commands::sessions::{open::NewSession, open_session},
     domain::{
-        SessionId, TenantId, UserId,
+        SessionId, UserId,
         session::{AuthMethod, Origin, Role, SessionLifetime},
     },
 };

@@ -104,7 +104,7 @@ impl Dovecot {
         for part in ["cur", "new", "tmp"] {
             fs::create_dir_all(maildir.join(part)).expect("make a folder");
         }
-        let name = format!("{}.test", jobs::domain::JobId::new());
+        let name = format!("{}.test", base::JobId::new());
         let (tmp, new) = (
             maildir.join("tmp").join(&name),
             maildir.join("new").join(&name),

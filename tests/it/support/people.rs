@@ -5,16 +5,19 @@
 use super::TestDb;
 use jobs::{
     commands::{
-        accept_invite, authenticate, authenticate::AuthenticateError, bootstrap,
-        hashing::PasswordHasher, invite, open_session, open_session::NewSession,
+        onboarding::{accept_invite, bootstrap, invite},
+        sessions::{
+            authenticate, authenticate::AuthenticateError, hashing::PasswordHasher,
+            open::NewSession, open_session,
+        },
     },
     domain::{
         Session, SessionToken,
         password::NewPassword,
         session::{AuthMethod, Origin, Role, SessionLifetime},
     },
-    queue::notify::Notifier,
 };
+use queue::signals::notifier::Notifier;
 use std::time::Duration;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 

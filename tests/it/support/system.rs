@@ -9,7 +9,7 @@ use super::{
     process::Process,
 };
 use api::{config::ApiConfig, route_table::Route, server::Limits};
-use jobs::env::Env;
+use base::env::Env;
 use std::net::SocketAddr;
 use tokio::task::JoinHandle;
 

@@ -1,7 +1,7 @@
 //! One word per thing: the states of a job are the same in the code, in the tables and on the boards.
 
 use crate::support::{TestDb, boards, sources};
-use jobs::queue::JobState;
+use queue::JobState;
 use serde_json::Value;
 use std::collections::BTreeSet;
 

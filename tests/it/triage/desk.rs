@@ -3,22 +3,30 @@
 
 use crate::support::people::Office;
 use async_trait::async_trait;
+use base::{JobId, WorkerId, clock::Clock};
 use chrono::{DateTime, Utc};
 use jobs::{
-    clock::Clock,
-    commands::put_rules,
+    commands::rules::put_rules,
     domain::{
-        JobId, MessageId, WorkerId,
+        MessageId,
         mail::{Mail, MailFormat},
     },
     kinds::triage::{Args, Mode, Output, Triage},
-    queue::{
-        Enqueued, Failure, Job, JobKind, NewJob, Outcome,
-        claim::{self, Claim},
-        enqueue::enqueue,
-        settle,
-    },
     store::{messages, rule_sets},
+};
+use llm::{
+    FinishReason, LlmError, LlmMetrics, LlmProvider, Model, RetryConfig, TokenUsage,
+    provider::{AttemptRequest, Reply, Seen},
+};
+use queue::runtime::{
+    handler::{Handler, JobContext, Settlement},
+    reporter::Reporter,
+};
+use queue::{
+    Enqueued, Failure, Job, JobKind, NewJob, Outcome,
+    claim::{self, Claim},
+    enqueue::enqueue,
+    settle,
 };
 use std::{
     collections::VecDeque,
@@ -29,15 +37,7 @@ use std::{
     time::Duration,
 };
 use tokio_util::sync::CancellationToken;
-use worker::{
-    handler::{Handler, JobContext, Settlement},
-    handlers::triage::{TriageHandler, TriageMetrics},
-    llm::{
-        FinishReason, LlmError, LlmMetrics, LlmProvider, Model, RetryConfig, TokenUsage,
-        provider::{AttemptRequest, Reply, Seen},
-    },
-    progress::Reporter,
-};
+use worker::handlers::triage::{TriageHandler, TriageMetrics};
 
 /// What the model does at one call.
 pub(crate) enum Turn {

@@ -1,7 +1,7 @@
 //! One tenant's backlog and another tenant's single job.
 
 use super::*;
-use jobs::queue::bulk::enqueue_many;
+use queue::enqueue::bulk::enqueue_many;
 
 #[tokio::test]
 async fn job_of_a_second_tenant_starts_within_two_seconds_of_a_backlog_of_100_000() {

@@ -1,10 +1,8 @@
 //! A worker whose looks are cut off, as they are where vacuum may not remove what is gone.
 
 use super::*;
-use jobs::{
-    domain::WorkerId,
-    queue::claim::{Claim, Room, Turn, claim},
-};
+use base::WorkerId;
+use queue::claim::{Claim, Room, Turn, claim};
 use sqlx::Connection;
 
 /// A job of a worker that died two hours ago.
@@ -66,7 +64,8 @@ async fn worker_whose_claims_are_cut_off_says_so_serves_its_jobs_and_says_when_i
     let said = |amid: i64| {
         let gauge = running
             .metrics
-            .claims_amid_litter
+            .runtime
+            .claims_vacuum_blocked
             .with_label_values(&["test"]);
         until("it is said", async move || gauge.get() == amid)
     };

@@ -1,7 +1,7 @@
 //! Jobs that nobody wants any more, and workers that are told to stop, while jobs run.
 
 use super::*;
-use jobs::queue::cancel::{Cancelled, cancel};
+use queue::run::cancel::{Cancelled, cancel};
 use std::time::Instant;
 
 /// Asks without telling anybody: the worker must find out by itself.

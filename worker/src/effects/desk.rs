@@ -2,13 +2,16 @@
 
 use super::{Doing, LocalEffect};
 use async_trait::async_trait;
+use base::TenantId;
 use jobs::{
     commands::{
-        desk::{self, Contacts, DeskError, Kept, Tasks, Upserted},
-        effect_ledger::local::{Done, Refusal},
+        contacts::{Contacts, Upserted},
+        effects::local::{Done, Refusal},
+        record::{self, DeskError, Kept},
+        tasks::Tasks,
     },
     domain::{
-        TaskId, TenantId,
+        TaskId,
         desk::{
             ContactChange, InProject, Name, NewContact, NewTask, PROJECT_CHARS, Progress,
             TITLE_CHARS, TaskChange, due_on,
@@ -127,7 +130,7 @@ impl LocalEffect for CreateTask {
         done: &StoredEffect,
     ) -> Result<(), Refusal> {
         let (id, version) = place(done)?;
-        desk::delete::<Tasks>(conn, tenant, id, Some(version))
+        record::delete::<Tasks>(conn, tenant, id, Some(version))
             .await
             .map(drop)
             .map_err(moved_on)
@@ -153,7 +156,7 @@ impl LocalEffect for UpdateTask {
             status: Some(status),
             ..TaskChange::default()
         };
-        let changed = desk::change::<Tasks>(conn, doing.tenant, id.0, None, &change)
+        let changed = record::change::<Tasks>(conn, doing.tenant, id.0, None, &change)
             .await
             .map_err(told)?;
         Ok(Done {
@@ -174,7 +177,7 @@ impl LocalEffect for UpdateTask {
             status: Some(status.ok_or_else(unreadable)?),
             ..TaskChange::default()
         };
-        desk::change::<Tasks>(conn, tenant, id, Some(version), &change)
+        record::change::<Tasks>(conn, tenant, id, Some(version), &change)
             .await
             .map(drop)
             .map_err(moved_on)
@@ -266,7 +269,7 @@ impl LocalEffect for UpsertContact {
     ) -> Result<(), Refusal> {
         let (id, version) = place(done)?;
         if done.before_image.is_none() {
-            let gone = desk::delete::<Contacts>(conn, tenant, id, Some(version)).await;
+            let gone = record::delete::<Contacts>(conn, tenant, id, Some(version)).await;
             return gone.map(drop).map_err(moved_on);
         }
         let was = text_before(done, "name").unwrap_or_default();
@@ -275,7 +278,7 @@ impl LocalEffect for UpsertContact {
             email: None,
             notes: Some(text_before(done, "notes").map(str::to_owned)),
         };
-        desk::change::<Contacts>(conn, tenant, id, Some(version), &change)
+        record::change::<Contacts>(conn, tenant, id, Some(version), &change)
             .await
             .map(drop)
             .map_err(moved_on)

@@ -1,8 +1,8 @@
 //! The far side as an effect sees it: [`Far`] opens the connection it goes by.
 
-use crate::handler::JobContext;
 use crate::providers::{Calendar, Caller, Mailer, ProviderError, Providers, mailbox::Mailbox};
 use jobs::store::connections::{self, StoredConnection};
+use queue::runtime::handler::JobContext;
 
 /// What it takes to reach the far side.
 #[derive(Clone, Copy)]

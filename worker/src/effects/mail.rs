@@ -1,7 +1,6 @@
 //! Mail that leaves the house: rendered once, with a Message-ID that stays, before anything is tried.
 
 use super::{Doing, Far, Found, Prepared, Receipt, Remote, Trouble, far::unready, sent};
-use crate::handler::JobContext;
 use crate::providers::{Outgoing, ProviderError};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -22,6 +21,7 @@ use lettre::{
     Message,
     message::{Mailbox, header::ContentType},
 };
+use queue::runtime::handler::JobContext;
 use serde_json::{Value, json};
 
 /// What becomes a mail: each kind is written in its own way, and sent and looked for as all are.

@@ -2,9 +2,9 @@
 
 use super::{Doing, LocalEffect, not_compensable};
 use async_trait::async_trait;
+use base::TenantId;
 use jobs::{
-    commands::effect_ledger::local::{Done, Refusal},
-    domain::TenantId,
+    commands::effects::local::{Done, Refusal},
     store::{
         effects::StoredEffect,
         history::{self, NewHistoryEntry},

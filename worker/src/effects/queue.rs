@@ -5,14 +5,16 @@ use super::{
     desk::{moved_on, place, text_before, told, unreadable},
 };
 use async_trait::async_trait;
+use base::TenantId;
 use chrono::{DateTime, Utc};
 use jobs::{
     commands::{
-        desk::{DeskError, items},
-        effect_ledger::local::{Done, Refusal},
+        effects::local::{Done, Refusal},
+        inbox,
+        record::DeskError,
     },
     domain::{
-        ActionItemId, MessageId, TenantId,
+        ActionItemId, MessageId,
         desk::{ItemState, ItemStep, NewItem, Until},
         mail::Mail,
     },
@@ -34,14 +36,14 @@ async fn put_off(
         Refusal::refused("bad_moment", message)
     })?;
     let (tenant, user) = (doing.tenant, doing.user);
-    let moment = items::moment(conn, tenant, user, until, doing.now)
+    let moment = inbox::moment(conn, tenant, user, until, doing.now)
         .await
         .map_err(told)?;
     let step = ItemStep::Defer(moment);
-    let changed = items::advance(conn, tenant, user, id, None, step)
+    let changed = inbox::advance(conn, tenant, user, id, None, step)
         .await
         .map_err(told)?;
-    items::tell(conn, tenant, &changed.after, step.verb(), Some(doing.job)).await?;
+    inbox::tell(conn, tenant, &changed.after, step.verb(), Some(doing.job)).await?;
     let before = changed.before.defer_until.map(|until| until.to_rfc3339());
     Ok(Done {
         receipt: json!({ "id": id, "version": changed.after.version, "until": moment }),
@@ -66,7 +68,7 @@ async fn put_back(
             ItemStep::Defer(until)
         }
     };
-    match items::advance(conn, tenant, None, ActionItemId(id), Some(version), step).await {
+    match inbox::advance(conn, tenant, None, ActionItemId(id), Some(version), step).await {
         // It came back by itself.
         Ok(_)
         | Err(DeskError::NotNow {

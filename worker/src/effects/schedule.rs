@@ -5,15 +5,15 @@ use super::{
     desk::{name, place, text_before, touched, unreadable},
 };
 use async_trait::async_trait;
+use base::{TenantId, clock::Clock};
 use chrono::TimeDelta;
 use jobs::{
-    clock::Clock,
     commands::{
-        effect_ledger::local::{Done, Refusal},
-        keep_schedule::{Occasion, Proposal, ScheduleError, When, Wish, propose_block, step_block},
+        blocks::{Occasion, Proposal, ScheduleError, When, Wish, propose_block, step_block},
+        effects::local::{Done, Refusal},
     },
     domain::{
-        Actor, BlockId, TenantId, UserId,
+        Actor, BlockId, UserId,
         schedule::{BlockKind, BlockSource, MAX_TITLE, Status},
     },
     store::effects::StoredEffect,

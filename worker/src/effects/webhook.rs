@@ -4,11 +4,12 @@
 use super::{Doing, Far, Found, Prepared, Receipt, Remote, Trouble};
 use crate::providers::ProviderError;
 use async_trait::async_trait;
+use base::TenantId;
 use chrono::SecondsFormat;
 use jobs::{
-    commands::connect::end_gone,
+    commands::connections::connect::end_gone,
     domain::{
-        MessageId, TenantId,
+        MessageId,
         connection::{Settings, WebUrl},
         mail::Mail,
     },

@@ -2,13 +2,14 @@
 
 use super::{Doing, LocalEffect, not_compensable};
 use async_trait::async_trait;
+use base::TenantId;
 use jobs::{
-    commands::effect_ledger::local::{Done, Refusal},
-    domain::{TenantId, draft::hex},
+    commands::effects::local::{Done, Refusal},
+    domain::draft::hex,
     kinds::draft::{Args, DraftGenerate, reply_name},
-    queue::{EnqueueError, Enqueued, ExternalId, NewJob, enqueue::enqueue},
     store::effects::StoredEffect,
 };
+use queue::{EnqueueError, Enqueued, ExternalId, NewJob, enqueue::enqueue};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;

@@ -15,20 +15,20 @@ mod writes;
 
 pub use metrics::ActionMetrics;
 
-use crate::handler::{Handler, JobContext, Settlement};
 use crate::providers::Providers;
 use async_trait::async_trait;
 use carry_out::carry_out;
 use gate::{Gated, gated};
 use jobs::{
-    commands::carry_out::Ending,
+    commands::approvals::execute::Ending,
     domain::{ApprovalId, approval::NewApproval, gate::Gate},
     kinds::action::{
         ActionError, ActionExecute, ActionOutcome, ActionResult, Args, OnError, Output, Work,
     },
-    queue::Failure,
 };
 use load::{Wanted, load};
+use queue::Failure;
+use queue::runtime::handler::{Handler, JobContext, Settlement};
 use writes::ActionWrites;
 
 /// Has actions done.

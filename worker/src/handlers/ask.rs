@@ -4,18 +4,18 @@
 //! writes nothing, and one that died after the answer finds it at the next attempt. The call's row and its audit entry
 //! are written beside it, also for a call that failed: what was spent is known whatever becomes of the attempt.
 
-use crate::handler::JobContext;
-use crate::llm::{Call, Completion, LlmError, Model, OutputSchema, Prompt, Spent};
+use base::telemetry::trace_id;
 use jobs::{
     domain::{Action, Actor, Detail, NewAuditEntry},
-    queue::{Job, lease},
     store::{
         audit,
         llm_calls::{self, NewLlmCall},
         llm_checkpoints::{self, CheckpointKey},
     },
-    telemetry::trace_id,
 };
+use llm::{Call, Completion, LlmError, Model, OutputSchema, Prompt, Spent};
+use queue::runtime::handler::JobContext;
+use queue::{Job, lease};
 use sqlx::PgConnection;
 use tokio::time::Instant;
 

@@ -3,18 +3,18 @@
 use super::unavailable;
 use crate::{
     effects::Far,
-    handler::{Handler, JobContext, Settlement},
     providers::{ProviderError, Providers},
 };
 use async_trait::async_trait;
 use chrono::SecondsFormat;
 use jobs::{
-    commands::connect,
+    commands::connections::connect,
     domain::connection::{ConnectionStatus, Settings},
     kinds::connection_test::{Args, ConnectionTest, Finding, Output, Tried},
-    queue::Failure,
     store::connections::{self, StoredConnection},
 };
+use queue::Failure;
+use queue::runtime::handler::{Handler, JobContext, Settlement};
 use serde_json::json;
 
 /// Tests connections.

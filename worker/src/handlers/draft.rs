@@ -19,10 +19,6 @@ mod writes;
 
 pub use metrics::DraftMetrics;
 
-use crate::{
-    handler::{Handler, JobContext, Settlement},
-    llm::Model,
-};
 use async_trait::async_trait;
 use compose::{Composed, compose};
 use guards::Aim;
@@ -35,11 +31,13 @@ use jobs::{
         },
     },
     kinds::draft::{Args, DraftGenerate, NotNeeded, Output},
-    queue::Failure,
     store::{draft_versions::Making, drafts::NewDraft},
 };
+use llm::Model;
 use load::{Case, load};
 use parse_reply::Reply;
+use queue::Failure;
+use queue::runtime::handler::{Handler, JobContext, Settlement};
 use writes::{DraftWrites, Kept, NewVersion};
 
 /// Writes mail.
@@ -171,7 +169,7 @@ fn new_version(
             open_questions: reply.open_questions.clone(),
             memory_ids: reply.used_memory_ids.clone(),
             model: Some(model),
-            prompt_version: Some(crate::llm::prompts::DRAFT.version.to_owned()),
+            prompt_version: Some(crate::prompts::DRAFT.version.to_owned()),
             job: ctx.job.lease.job,
         },
         letter,

@@ -23,21 +23,20 @@ mod writes;
 
 pub use metrics::TriageMetrics;
 
-use crate::{
-    handler::{Handler, JobContext, Settlement},
-    llm::{Model, prompts::TRIAGE},
-};
+use crate::prompts::TRIAGE;
 use async_trait::async_trait;
 use jobs::{
     domain::{mail::Direction, rules::Verdict},
     kinds::triage::{Args, LlmUsage, Mode, Output, Triage},
-    queue::Failure,
     store::{proposed_actions::StoredAction, triage_results::FormerResult},
 };
 use judge::{Judged, judge};
+use llm::Model;
 use load::{Case, load};
 use merge::{Answer, merge};
 use plan::Plan;
+use queue::Failure;
+use queue::runtime::handler::{Handler, JobContext, Settlement};
 use standing::Contact;
 use writes::{Kept, NewFinding, TriageWrites};
 

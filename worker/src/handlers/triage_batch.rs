@@ -3,16 +3,14 @@
 //! Its children were enqueued with it, so it is claimed only when none of them is left. A mail that had been handed in
 //! before is judged by a job of somebody else's; if that one has not ended yet, this one looks again a little later.
 
-use crate::handler::{Handler, JobContext, Settlement};
 use async_trait::async_trait;
+use base::JobId;
 use chrono::TimeDelta;
-use jobs::{
-    domain::JobId,
-    kinds::triage_batch::{Args, ItemOutput, Output, TriageBatch},
-    queue::{
-        Failure,
-        read::{self, Standing},
-    },
+use jobs::kinds::triage_batch::{Args, ItemOutput, Output, TriageBatch};
+use queue::runtime::handler::{Handler, JobContext, Settlement};
+use queue::{
+    Failure,
+    view::{self, Standing},
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
@@ -54,7 +52,7 @@ impl Handler for TriageBatchHandler {
 async fn load(ctx: &JobContext, args: &Args) -> Result<HashMap<JobId, Standing>, sqlx::Error> {
     let jobs: Vec<JobId> = args.items.iter().map(|item| item.job).collect();
     let mut conn = ctx.pool.acquire().await?;
-    read::standings(&mut conn, ctx.job.tenant, &jobs).await
+    view::standings(&mut conn, ctx.job.tenant, &jobs).await
 }
 
 fn unavailable(error: &sqlx::Error) -> Failure {
@@ -107,7 +105,8 @@ fn sum_up(args: &Args, standings: &HashMap<JobId, Standing>) -> Output {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jobs::{kinds::triage_batch::Item, queue::JobState};
+    use jobs::kinds::triage_batch::Item;
+    use queue::JobState;
     use serde_json::json;
 
     #[test]

@@ -4,10 +4,8 @@
 use super::guard::Guard;
 use super::{Mailer, Outgoing, ProviderError};
 use async_trait::async_trait;
-use jobs::{
-    domain::connection::{MailSecret, Security, Server},
-    telemetry::chain,
-};
+use base::telemetry::chain;
+use jobs::domain::connection::{MailSecret, Security, Server};
 use lettre::{
     Address,
     transport::smtp::{

@@ -16,7 +16,7 @@ use axum::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
-    commands::decide_approval::{Ask, Asking, DecideError, Decision, Made, decide_approval},
+    commands::approvals::decide::{Ask, Asking, DecideError, Decision, Made, decide_approval},
     domain::{ApprovalId, Session, session::Scope},
 };
 use schemars::JsonSchema;

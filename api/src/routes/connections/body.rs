@@ -2,7 +2,7 @@
 
 use crate::error::{ApiError, Code};
 use jobs::{
-    commands::connect::Connect,
+    commands::connections::connect::Connect,
     domain::connection::{
         MailSecret, MailSettings, Provider, Secret, Server, Settings, SigningSecret, WebSettings,
         WebUrl,

@@ -13,9 +13,11 @@ use crate::{
 use axum::{extract::State, http::Method, response::Response};
 use jobs::{
     commands::{
-        discard_draft::{DiscardError, discard_draft},
-        revise_draft::ReviseError,
-        submit_draft::{SubmitDraft, submit_draft},
+        drafts::{
+            discard::{DiscardError, discard_draft},
+            revise::ReviseError,
+        },
+        jobs::submit_draft::{SubmitDraft, submit_draft},
     },
     domain::{DraftId, draft::Tone, session::Scope},
     kinds::draft::{Args, Base, DraftGenerate},

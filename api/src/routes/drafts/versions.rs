@@ -7,10 +7,11 @@ use crate::{
     route_table::{Access, Route},
 };
 use axum::{Json, extract::State, http::Method};
+use base::JobId;
 use chrono::{DateTime, Utc};
 use jobs::{
     domain::{
-        DraftId, JobId,
+        DraftId,
         draft::{Confidence, DiffLine, Origin, Tone, diff, hex},
         session::Scope,
     },

@@ -8,11 +8,10 @@ use crate::{
     route_table::{Access, Route},
 };
 use axum::{Json, extract::State, http::Method};
+use base::{JobId, WorkerId};
 use chrono::{DateTime, Utc};
-use jobs::{
-    domain::{JobId, WorkerId, session::Scope},
-    queue::attempts::{AttemptView, attempts},
-};
+use jobs::domain::session::Scope;
+use queue::view::attempts::{AttemptView, attempts};
 use schemars::JsonSchema;
 use serde::Serialize;
 

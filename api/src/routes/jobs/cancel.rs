@@ -13,11 +13,9 @@ use axum::{
     http::{HeaderValue, Method, header},
     response::{IntoResponse, Response},
 };
-use jobs::{
-    commands::cancel_job,
-    domain::{JobId, session::Scope},
-    queue::{JobState, cancel::Cancelled},
-};
+use base::JobId;
+use jobs::{commands::jobs::cancel_job, domain::session::Scope};
+use queue::{JobState, run::cancel::Cancelled};
 
 pub(super) fn route() -> Route {
     Route::new(

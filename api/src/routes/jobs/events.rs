@@ -21,13 +21,12 @@ use axum::{
         sse::{KeepAlive, Sse},
     },
 };
+use base::{JobId, WorkerId};
 use chrono::{DateTime, Utc};
-use jobs::{
-    domain::{JobId, WorkerId, session::Scope},
-    queue::{
-        JobState,
-        events::{Event, What},
-    },
+use jobs::domain::session::Scope;
+use queue::{
+    JobState,
+    view::events::{Event, What},
 };
 use schemars::JsonSchema;
 use serde::Serialize;

@@ -8,14 +8,13 @@ use crate::{
     route_table::{Access, Route},
 };
 use axum::{Json, extract::State, http::Method};
+use base::JobId;
 use chrono::{DateTime, SecondsFormat, Utc};
-use jobs::{
-    domain::{JobId, session::Scope},
-    queue::{
-        JobState,
-        explain::{Facts, facts},
-        limits::Scope as LimitScope,
-    },
+use jobs::domain::session::Scope;
+use queue::{
+    JobState,
+    operate::limits::Scope as LimitScope,
+    view::explain::{Facts, facts},
 };
 use schemars::JsonSchema;
 use serde::Serialize;

@@ -8,11 +8,12 @@ use crate::{
     route_table::{Access, Route},
 };
 use axum::{Json, extract::State, http::Method};
+use base::JobId;
 use chrono::{DateTime, Utc};
-use jobs::{
-    domain::{JobId, session::Scope},
-    queue::{
-        JobState, JobView,
+use jobs::domain::session::Scope;
+use queue::{
+    JobState, JobView,
+    view::{
         dead_letters::{self, DeadLetterFilter},
         list::{ListFilter, list},
     },

@@ -20,10 +20,12 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, header},
     response::{IntoResponse, Response},
 };
+use base::JobId;
 use jobs::{
-    domain::{JobId, Session, session::Scope},
-    queue::{JobState, JobView, listen::Signal},
+    commands::sessions::signals::revoked,
+    domain::{Session, session::Scope},
 };
+use queue::{JobState, JobView, signals::listener::Signal};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::time::Duration;
@@ -148,7 +150,7 @@ pub(super) async fn next_wake(
     loop {
         match signals.recv().await {
             Ok(Signal::JobFinished { job: finished }) if finished == job => return Wake::Poll,
-            Ok(Signal::SessionRevoked { session: revoked }) if revoked == session.id => {
+            Ok(signal) if revoked(&signal) == Some(session.id) => {
                 return Wake::Revoked;
             }
             Ok(Signal::Resumed) | Err(RecvError::Lagged(_)) => return Wake::Poll,

@@ -14,12 +14,13 @@ use axum::{
     http::{Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use base::JobId;
 use chrono::{DateTime, Utc};
 use jobs::{
-    commands::requeue::{requeue_dead_letters, requeue_job},
-    domain::{JobId, session::Scope},
-    queue::dead_letters::DeadLetterFilter,
+    commands::jobs::retry::{requeue_dead_letters, requeue_job},
+    domain::session::Scope,
 };
+use queue::view::dead_letters::DeadLetterFilter;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -22,16 +22,15 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use jobs::{
-    coalesce::Unanswered,
-    commands::submit_triage::{How, SubmitError, SubmitTriage, Submitted},
+    commands::jobs::submit_triage::{How, SubmitError, SubmitTriage, Submitted},
     domain::{
         mail::{Mail, MailError, MailFormat, Written},
         session::Scope,
     },
     kinds::triage::Triage,
-    queue::{JobKind, JobView},
     store::request_keys::StoredAnswer,
 };
+use queue::{JobKind, JobView, coalesce::Unanswered};
 
 const RFC822: &str = "message/rfc822";
 const JSON: &str = "application/json";

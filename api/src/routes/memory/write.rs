@@ -15,7 +15,7 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use jobs::{
-    commands::keep_memory::{Change, MemoryError, Remembered, change_memory, put_note},
+    commands::memory::{Change, MemoryError, Remembered, change_memory, put_note},
     domain::{
         MemoryId, Session,
         memory::{Level, MemoryFault, MemoryScope, NewMemory, Provenance, ScopeKind},

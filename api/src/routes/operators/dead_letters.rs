@@ -13,14 +13,12 @@ use axum::{
     extract::State,
     http::{Method, StatusCode},
 };
+use base::{JobId, TenantId};
 use chrono::{DateTime, Utc};
-use jobs::{
-    commands::requeue::requeue_of_fleet,
-    domain::{JobId, TenantId, session::Scope},
-    queue::dead_letters::{
-        DeadLetterFilter,
-        fleet::{DeadLetter, list},
-    },
+use jobs::{commands::jobs::retry::requeue_of_fleet, domain::session::Scope};
+use queue::view::dead_letters::{
+    DeadLetterFilter,
+    all_tenants::{DeadLetter, list},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

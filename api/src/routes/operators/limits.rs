@@ -13,13 +13,14 @@ use axum::{
     extract::{Path, State},
     http::{Method, StatusCode},
 };
+use base::TenantId;
 use jobs::{
-    commands::fleet::{remove_limit, set_limit},
-    domain::{TenantId, session},
+    commands::operators::{remove_limit, set_limit},
+    domain::session,
     kinds::KINDS,
-    queue::limits::{self, Limit, Scope},
     store::tenants,
 };
+use queue::operate::limits::{self, Limit, Scope};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -16,10 +16,13 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use jobs::{
-    commands::fleet::{pause_queue, resume_queue},
+    commands::operators::{pause_queue, resume_queue},
     domain::session::{Scope, Session},
     kinds::QUEUES,
-    queue::{limits, pause as pauses, stats},
+};
+use queue::{
+    operate::{limits, pause as pauses},
+    view::stats,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -8,12 +8,10 @@ use crate::{
     routes::jobs::QueueName,
 };
 use axum::{Json, extract::State, http::Method};
+use base::WorkerId;
 use chrono::{DateTime, Utc};
-use jobs::{
-    domain::WorkerId,
-    domain::session::Scope,
-    queue::workers::{self, Worker},
-};
+use jobs::domain::session::Scope;
+use queue::operate::workers::{self, Worker};
 use schemars::JsonSchema;
 use serde::Serialize;
 

@@ -17,8 +17,8 @@ use axum::{
 use chrono::{DateTime, Utc};
 use jobs::{
     commands::{
-        decide_approval::Asking,
-        keep_schedule::{BookError, book_block, cancel_block},
+        approvals::decide::Asking,
+        blocks::{BookError, book_block, cancel_block},
     },
     domain::{BlockId, schedule::Status, session::Scope},
 };

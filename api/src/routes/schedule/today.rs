@@ -17,7 +17,7 @@ use axum::{
     http::{Method, StatusCode},
 };
 use jobs::{
-    commands::keep_schedule::add_to_today,
+    commands::blocks::add_to_today,
     domain::{ActionItemId, session::Scope},
 };
 use schemars::JsonSchema;

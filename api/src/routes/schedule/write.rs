@@ -16,7 +16,7 @@ use axum::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
-    commands::keep_schedule::{
+    commands::blocks::{
         Occasion, Proposal, ScheduleError, When, Wish, decide_block, propose_block,
     },
     domain::{

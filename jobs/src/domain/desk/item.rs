@@ -3,11 +3,12 @@
 
 use super::{Bucket, Name, TITLE_CHARS};
 use crate::domain::{
-    JobId, MessageId, TaskId, UserId,
+    MessageId, TaskId, UserId,
     draft::schedule::SendAt,
     judgement::{Category, Disposition, Judgement, Priority},
     words::words,
 };
+use base::JobId;
 use chrono::{DateTime, Utc};
 use std::fmt::Write as _;
 

@@ -1,7 +1,8 @@
 //! The last look at a connection before something is done by it, and the step to `in_flight`.
 
 use super::Holder;
-use crate::domain::{ConnectionId, EffectId, TenantId, action::ActionType};
+use crate::domain::{ConnectionId, EffectId, action::ActionType};
+use base::TenantId;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 

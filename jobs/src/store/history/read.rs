@@ -1,6 +1,7 @@
 //! The story as a user reads it: their own lines and those of everybody in the tenant.
 
-use crate::domain::{JobId, TenantId, UserId};
+use crate::domain::UserId;
+use base::{JobId, TenantId};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;

@@ -1,6 +1,7 @@
 //! What ends without anybody's word: items expire, and are purged some time after they have ended.
 
-use crate::domain::{MemoryId, TenantId, UserId, memory::Level};
+use crate::domain::{MemoryId, UserId, memory::Level};
+use base::TenantId;
 use sqlx::{PgConnection, PgExecutor};
 
 /// An item that has expired.

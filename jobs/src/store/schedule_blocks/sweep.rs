@@ -1,6 +1,7 @@
 //! Blocks whose time passed before anybody decided about them.
 
-use crate::domain::{BlockId, TenantId, UserId};
+use crate::domain::{BlockId, UserId};
+use base::TenantId;
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 

@@ -1,9 +1,6 @@
 //! Which mail is meant, and whose mailbox it is in.
 
-use crate::{
-    effects::{Doing, Trouble},
-    handler::JobContext,
-};
+use crate::effects::{Doing, Trouble};
 use jobs::{
     domain::mail::Mail,
     store::{
@@ -11,6 +8,7 @@ use jobs::{
         messages,
     },
 };
+use queue::runtime::handler::JobContext;
 
 pub(super) const NO_MAILBOX: &str = "There is no mail account with a mailbox that this mail came to. Add one with POST /v1/connections, with `imap`.";
 

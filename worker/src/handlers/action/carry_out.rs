@@ -2,12 +2,12 @@
 
 use super::{load::Wanted, remote};
 use crate::effects::{Doing, LocalEffect, Way, way_for};
-use crate::handler::JobContext;
 use crate::handlers::unavailable;
 use crate::providers::Providers;
 use async_trait::async_trait;
+use base::telemetry::chain;
 use jobs::{
-    commands::effect_ledger::{
+    commands::effects::{
         LedgerError,
         local::{Change, Done, Performed, Refusal, perform, rehearse},
     },
@@ -17,10 +17,10 @@ use jobs::{
         effect::{EffectStatus, Identity, NewEffect, effect_key},
     },
     kinds::action::{ActionError, ActionOutcome, ActionResult, Args},
-    queue::Failure,
     store::effects::StoredEffect,
-    telemetry::chain,
 };
+use queue::Failure;
+use queue::runtime::handler::JobContext;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 

@@ -1,7 +1,6 @@
 //! Whether an action may run, by facts that our own code establishes: the tenant's trust at this moment, and the mail.
 
 use super::load::Wanted;
-use crate::handler::JobContext;
 use crate::handlers::unavailable;
 use jobs::{
     domain::{
@@ -12,9 +11,10 @@ use jobs::{
         mail::{Mail, is_automatic},
     },
     kinds::action::Args,
-    queue::Failure,
     store::{messages, tenants, triage_results},
 };
+use queue::Failure;
+use queue::runtime::handler::JobContext;
 
 /// The gate's word.
 pub(super) struct Gated {

@@ -1,10 +1,11 @@
 //! What a provider's refusal means for the job: [`halt`].
 
-use crate::handler::JobContext;
 use crate::handlers::unavailable;
 use crate::providers::ProviderError;
 use chrono::TimeDelta;
-use jobs::{commands::connect, queue::Failure, store::connections::StoredConnection};
+use jobs::{commands::connections::connect, store::connections::StoredConnection};
+use queue::Failure;
+use queue::runtime::handler::JobContext;
 
 /// How long a job waits for a new secret before it looks again. Waiting burns no attempt.
 const REAUTH_WAIT: TimeDelta = TimeDelta::seconds(30);

@@ -1,21 +1,21 @@
 //! What a job wants done: [`Wanted`], whoever asks for it.
 
-use crate::handler::JobContext;
 use crate::handlers::unavailable;
+use base::{JobId, telemetry::chain};
 use chrono::{DateTime, Utc};
 use jobs::{
-    commands::carry_out::{BeginError, begin},
+    commands::approvals::execute::{BeginError, begin},
     domain::{
-        ApprovalId, JobId, MessageId,
+        ApprovalId, MessageId,
         action::{ActionType, Params, Proposal},
         approval::NewApproval,
         gate::{Confirmation, Risk, base_risk},
     },
     kinds::action::{Args, Work},
-    queue::Failure,
     store::{approvals::StoredApproval, proposed_actions},
-    telemetry::chain,
 };
+use queue::Failure;
+use queue::runtime::handler::JobContext;
 
 /// One action that somebody wants done.
 #[derive(Clone, Debug, PartialEq)]

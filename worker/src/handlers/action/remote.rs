@@ -1,15 +1,14 @@
 //! One effect that leaves the house: intent, in flight, end, each committed before the next step. What may have been done is
-//! asked after and never blindly done again; see `jobs::commands::effect_ledger`.
+//! asked after and never blindly done again; see `jobs::commands::effects`.
 
 use super::carry_out::{duplicate, ledger, refused, succeeded};
 use super::halt::halt;
 use crate::effects::{Doing, Far, Found, Prepared, Receipt, Remote, Trouble};
-use crate::handler::JobContext;
 use crate::handlers::unavailable;
 use crate::providers::{ProviderError, Providers};
 use chrono::TimeDelta;
 use jobs::{
-    commands::effect_ledger::{
+    commands::effects::{
         Reserved, end,
         reconcile::{Finding, settle_unknown},
         reserve,
@@ -20,13 +19,14 @@ use jobs::{
         effect::{EffectEnd, EffectStatus, NewEffect, UnknownSends},
     },
     kinds::action::{ActionError, ActionOutcome, ActionResult},
-    queue::Failure,
     store::{
         connections,
         effects::{self, StoredEffect},
         tenants,
     },
 };
+use queue::Failure;
+use queue::runtime::handler::JobContext;
 use serde_json::json;
 
 /// How long a provider has for showing a mail before it is sent again.

@@ -4,32 +4,33 @@ use super::carry_out::ledger;
 use super::halt::halt;
 use super::load::not_begun;
 use crate::effects::{Far, LocalEffect, Remote, Way, way_of};
-use crate::handler::JobContext;
 use crate::handlers::unavailable;
 use crate::providers::{ProviderError, Providers};
 use async_trait::async_trait;
+use base::TenantId;
 use jobs::{
     commands::{
-        carry_out::{Ending, begin_undo},
-        effect_ledger::{
+        approvals::execute::{Ending, begin_undo},
+        effects::{
             compensate::{begin_compensation, end_compensation},
             local::{Refusal, Reversal, take_back as take_back_locally},
         },
     },
     domain::{
-        ApprovalId, EffectId, TenantId,
+        ApprovalId, EffectId,
         action::ActionType,
         connection::ConnectionStatus,
         effect::EffectStatus,
         gate::{Gate, base_risk},
     },
     kinds::action::{ActionError, ActionOutcome, ActionResult},
-    queue::Failure,
     store::{
         connections,
         effects::{self, StoredEffect},
     },
 };
+use queue::Failure;
+use queue::runtime::handler::JobContext;
 use sqlx::PgConnection;
 
 /// Takes back what can be, and says what became of each effect.

@@ -1,19 +1,19 @@
 //! What a job of actions leaves behind in the transaction that settles it. Its effects stand in the ledger already.
 
 use super::metrics::ActionMetrics;
-use crate::handler::Writes;
 use async_trait::async_trait;
+use base::telemetry::trace_id;
 use jobs::{
-    commands::carry_out::{Ending, end},
+    commands::approvals::execute::{Ending, end},
     domain::{Action, Actor, ApprovalId, Detail, NewAuditEntry, approval::NewApproval},
     kinds::action::{ActionOutcome, ActionResult, Output},
-    queue::Job,
     store::{
         approvals, audit,
         history::{self, NewHistoryEntry},
     },
-    telemetry::trace_id,
 };
+use queue::Job;
+use queue::runtime::handler::Writes;
 use sqlx::PgConnection;
 
 /// The writes of one job.

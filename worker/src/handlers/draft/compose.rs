@@ -3,19 +3,20 @@
 use super::load::Case;
 use super::parse_reply::{FaultClass, Reply, ReplyFault, parse_reply};
 use super::prompt;
-use crate::handler::JobContext;
 use crate::handlers::{
     ask::{AskError, Question, ask},
     unavailable,
 };
-use crate::llm::{Completion, InvalidReason, LlmError, Model, Prompt, prompts::DRAFT};
+use crate::prompts::DRAFT;
+use base::telemetry::{chain, millis};
 use chrono::TimeDelta;
 use jobs::{
     domain::draft::Letter,
     kinds::{draft::Args, triage::LlmUsage},
-    queue::Failure,
-    telemetry::{chain, millis},
 };
+use llm::{Completion, InvalidReason, LlmError, Model, Prompt};
+use queue::Failure;
+use queue::runtime::handler::JobContext;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -193,9 +194,9 @@ fn add(usage: &mut LlmUsage, completion: &Completion) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::llm::error::RetryAfter;
     use chrono::DateTime;
-    use jobs::queue::FailureClass;
+    use llm::error::RetryAfter;
+    use queue::FailureClass;
 
     #[test]
     fn each_failure_of_the_model_has_its_meaning_for_the_job() {

@@ -3,9 +3,9 @@
 //! What the owner has said is followed like the instructions of today. What a mail or a model has left in the memory is
 //! evidence like any mail: it goes into the prompt between the same marks, and names no link.
 
+use base::TenantId;
 use jobs::{
     domain::{
-        TenantId,
         draft::Tone,
         gate::Risk,
         mail::Mail,

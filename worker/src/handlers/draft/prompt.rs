@@ -6,15 +6,16 @@
 use super::load::{Case, answers};
 use super::memory;
 use super::parse_reply::ReplyFault;
-use crate::llm::{Prompt, Trusted, Untrusted, prompts::DRAFT};
+use crate::prompts::DRAFT;
 use chrono::{DateTime, Utc};
 use jobs::{
     domain::{
         draft::{DraftMode, Letter, Tone, check},
-        mail::{Direction, Earlier, Mail},
+        mail::{Direction, Earlier, Mail, excerpt},
     },
     kinds::draft::Args,
 };
+use llm::{Prompt, Trusted, Untrusted};
 
 const BODY: usize = 12_000;
 const EARLIER: usize = 3_000;
@@ -40,7 +41,7 @@ pub(super) fn question(
         if !mail.thread.is_empty() {
             prompt = prompt.untrusted("thread", Untrusted::new(&thread(mail)));
         }
-        prompt = prompt.untrusted("body", Untrusted::capped(&mail.body_text, BODY));
+        prompt = prompt.untrusted("body", Untrusted::new(&excerpt(&mail.body_text, BODY)));
     }
     if let Some(suggestion) = &args.suggestion {
         prompt = prompt.untrusted("suggestion", Untrusted::new(suggestion));
@@ -175,8 +176,8 @@ fn earlier(message: &Earlier) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::llm::prompt::Boundary;
     use jobs::domain::{MessageId, gate::TrustMode, mail::Envelope};
+    use llm::prompt::Boundary;
 
     fn case() -> Case {
         let envelope = Envelope {
@@ -189,6 +190,7 @@ mod tests {
         Case {
             trust: TrustMode::Supervised,
             writer: None,
+            accounts: Vec::new(),
             mail: Some((MessageId::new(), envelope.try_into().unwrap())),
             answered: false,
             injection_suspected: false,

@@ -2,8 +2,8 @@
 
 use super::load::Case;
 use super::parse_reply::Reply;
+use base::JobId;
 use jobs::domain::{
-    JobId,
     desk::{ItemSource, Name, NewItem, TITLE_CHARS},
     judgement::Priority,
 };

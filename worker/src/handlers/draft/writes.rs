@@ -1,8 +1,8 @@
 //! What a draft leaves behind, in the transaction that settles its job: version, approval, history, audit.
 
 use super::metrics::DraftMetrics;
-use crate::handler::Writes;
 use async_trait::async_trait;
+use base::telemetry::trace_id;
 use jobs::{
     domain::{
         Action, ActionItemId, Actor, ApprovalId, Detail, DraftId, NewAuditEntry,
@@ -11,7 +11,6 @@ use jobs::{
         draft::Letter,
     },
     kinds::draft::DraftOutcome,
-    queue::Job,
     store::{
         action_items, approvals, audit,
         draft_versions::{self, Making},
@@ -19,8 +18,9 @@ use jobs::{
         history::{self, NewHistoryEntry},
         llm_checkpoints,
     },
-    telemetry::trace_id,
 };
+use queue::Job;
+use queue::runtime::handler::Writes;
 use sqlx::PgConnection;
 
 /// The writes of one draft.

@@ -3,7 +3,6 @@
 //! that is not.
 
 use super::plan::Plan;
-use crate::handler::JobContext;
 use jobs::{
     domain::{gate::Gate, judgement::Disposition},
     kinds::{
@@ -11,8 +10,9 @@ use jobs::{
         draft::{self, DraftGenerate},
         triage::Args,
     },
-    queue::{ExternalId, Failure, NewJob},
 };
+use queue::runtime::handler::JobContext;
+use queue::{ExternalId, Failure, NewJob};
 use sha2::{Digest, Sha256};
 
 pub(super) fn of_plan(ctx: &JobContext, args: &Args, plan: &Plan) -> Result<Vec<NewJob>, Failure> {

@@ -5,19 +5,17 @@ use super::load::Case;
 use super::merge::Answer;
 use super::parse_reply::{FaultClass, ReplyFault, parse_reply};
 use super::prompt;
-use crate::handler::JobContext;
 use crate::handlers::{
     ask::{AskError, Question, ask},
     unavailable,
 };
-use crate::llm::{Completion, InvalidReason, LlmError, Model, Prompt, prompts::TRIAGE};
+use crate::prompts::TRIAGE;
+use base::telemetry::{chain, millis};
 use chrono::{DateTime, TimeDelta, Utc};
-use jobs::{
-    domain::rules::Verdict,
-    kinds::triage::LlmUsage,
-    queue::{Failure, Job},
-    telemetry::{chain, millis},
-};
+use jobs::{domain::rules::Verdict, kinds::triage::LlmUsage};
+use llm::{Completion, InvalidReason, LlmError, Model, Prompt};
+use queue::runtime::handler::JobContext;
+use queue::{Failure, Job};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -216,11 +214,9 @@ fn add(usage: &mut LlmUsage, completion: &Completion) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::llm::error::RetryAfter;
-    use jobs::{
-        domain::{JobId, TenantId, WorkerId},
-        queue::{FailureClass, Lease},
-    };
+    use base::{JobId, TenantId, WorkerId};
+    use llm::error::RetryAfter;
+    use queue::{FailureClass, Lease};
 
     fn job(errors: i32) -> Job {
         let at = DateTime::UNIX_EPOCH;

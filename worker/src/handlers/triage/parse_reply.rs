@@ -443,7 +443,7 @@ mod tests {
 
     #[test]
     fn every_shipped_fixture_is_an_answer() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/llm/fixtures/triage");
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/fixtures/triage");
         let files: Vec<_> = std::fs::read_dir(folder)
             .unwrap()
             .map(|file| file.unwrap().path())

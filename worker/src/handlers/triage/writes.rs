@@ -2,25 +2,25 @@
 
 use super::metrics::TriageMetrics;
 use super::plan::Plan;
-use crate::handler::Writes;
 use async_trait::async_trait;
+use base::{JobId, telemetry::trace_id};
 use jobs::{
-    commands::supersede_drafts,
+    commands::drafts::supersede_drafts,
     domain::{
-        Action, ActionItemId, Actor, Detail, JobId, MessageId, NewAuditEntry,
+        Action, ActionItemId, Actor, Detail, MessageId, NewAuditEntry,
         desk::NewItem,
         judgement::{Judgement, Source},
     },
     kinds::triage::Mode,
-    queue::Job,
     store::{
         action_items, approvals, audit,
         history::{self, NewHistoryEntry},
         llm_checkpoints, proposed_actions,
         triage_results::{self, NewTriageResult},
     },
-    telemetry::trace_id,
 };
+use queue::Job;
+use queue::runtime::handler::Writes;
 use sqlx::PgConnection;
 
 /// The writes of one triage.

@@ -2,7 +2,7 @@
 
 use crate::error::{ApiError, Code};
 use axum::http::HeaderMap;
-use jobs::queue::events::EventId;
+use queue::view::events::EventId;
 
 const LAST_EVENT_ID: &str = "Last-Event-ID";
 

@@ -13,15 +13,12 @@ use crate::{
     streams::StreamSlot,
 };
 use axum::response::sse;
+use base::{JobId, telemetry::chain};
 use futures::{Stream, stream};
-use jobs::{
-    domain::{JobId, Session},
-    queue::{
-        events::{self, Event, EventId, What},
-        listen::Signal,
-    },
-    store::sessions,
-    telemetry::chain,
+use jobs::{domain::Session, store::sessions};
+use queue::{
+    signals::listener::Signal,
+    view::events::{self, Event, EventId, What},
 };
 use std::{collections::VecDeque, convert::Infallible, time::Duration};
 use tokio::{

@@ -12,7 +12,7 @@ use crate::{
 use axum::{extract::State, http::Method, response::Response};
 use chrono::{DateTime, Utc};
 use jobs::{
-    commands::submit_action::{SubmitAction, SubmitActionError, submit_action},
+    commands::jobs::submit_action::{SubmitAction, SubmitActionError, submit_action},
     domain::{
         ApprovalId, MessageId,
         action::{ActionType, Params},

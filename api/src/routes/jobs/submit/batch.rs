@@ -14,7 +14,7 @@ use axum::{
     response::Response,
 };
 use jobs::{
-    commands::submit_triage::{How, SubmitError, SubmitMany, Submitted, submit_many},
+    commands::jobs::submit_triage::{How, SubmitError, SubmitMany, Submitted, submit_many},
     domain::session::Scope,
     store::request_keys::StoredAnswer,
 };

@@ -11,7 +11,7 @@ use crate::{
 use axum::{extract::State, http::Method, response::Response};
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
-    commands::submit_draft::{SubmitDraft, SubmitDraftError, submit_draft},
+    commands::jobs::submit_draft::{SubmitDraft, SubmitDraftError, submit_draft},
     domain::{
         DraftId, MessageId, Session,
         draft::{

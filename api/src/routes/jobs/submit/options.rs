@@ -3,11 +3,9 @@
 use crate::error::{ApiError, Code};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use jobs::{
-    commands::submit_triage::PlaceInLine,
-    domain::mail::Envelope,
-    kinds::triage::Mode,
-    queue::{Dedupe, DedupePolicy},
+    commands::jobs::submit_triage::PlaceInLine, domain::mail::Envelope, kinds::triage::Mode,
 };
+use queue::{Dedupe, DedupePolicy};
 use schemars::JsonSchema;
 use serde::Deserialize;
 

@@ -14,7 +14,7 @@ use axum::{
     response::Response,
 };
 use jobs::{
-    commands::submit_triage::{FamilyError, SubmitMany, submit_family},
+    commands::jobs::submit_triage::{FamilyError, SubmitMany, submit_family},
     domain::session::Scope,
 };
 

@@ -1,0 +1,216 @@
+//! The database pool, and which errors may pass.
+//!
+//! sqlx 0.9 can return a connection to the pool inside a stale transaction when a future is dropped during `begin()`;
+//! the next user's writes would be rolled back although they were acknowledged. [`connect`] therefore sends ROLLBACK
+//! whenever a connection comes back, and requests that write run where a disconnect cannot drop them.
+
+/// For callers that hold a pool and hand its errors on, and write no SQL themselves.
+pub use sqlx::{Error as SqlError, PgPool};
+
+use crate::env::Env;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::{
+    Connection, Executor,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use std::{str::FromStr, time::Duration};
+
+/// How a process uses the database.
+#[derive(Clone, Debug)]
+pub struct PoolConfig {
+    pub url: SecretString,
+    pub max_connections: u32,
+    /// How long a caller waits for a free connection.
+    pub acquire_timeout: Duration,
+    pub statement_timeout: Duration,
+    /// Shown in `pg_stat_activity`.
+    pub application_name: &'static str,
+}
+
+impl PoolConfig {
+    /// Reads `DATABASE_URL`; the timeouts are the house's.
+    pub fn from_env(env: &mut Env, max_connections: u32, application_name: &'static str) -> Self {
+        if max_connections == 0 {
+            env.fault("DATABASE_MAX_CONNECTIONS", "is zero", "8");
+        }
+        let url = env.secret("DATABASE_URL", URL_EXAMPLE);
+        let config = Self {
+            url,
+            max_connections: max_connections.max(1),
+            acquire_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(5),
+            application_name,
+        };
+        config.check(env, "DATABASE_URL");
+        config
+    }
+
+    /// The same database by `DATABASE_LISTEN_URL`, where `DATABASE_URL` leads through a transaction pooler.
+    #[must_use]
+    pub fn for_listening(&self, env: &mut Env) -> Self {
+        match env.optional("DATABASE_LISTEN_URL", URL_EXAMPLE) {
+            None => self.clone(),
+            Some(url) => {
+                let config = Self {
+                    url: url.into(),
+                    ..self.clone()
+                };
+                config.check(env, "DATABASE_LISTEN_URL");
+                config
+            }
+        }
+    }
+
+    fn check(&self, env: &mut Env, name: &'static str) {
+        if !self.url.expose_secret().is_empty() && connect_options(self).is_err() {
+            env.fault(name, "is not a Postgres connection URL", URL_EXAMPLE);
+        }
+    }
+}
+
+const URL_EXAMPLE: &str = "postgres://postroom@localhost/postroom";
+
+/// The database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// The source is left out on purpose: it may quote the URL, and so a password.
+    #[error("DATABASE_URL is not a Postgres connection URL")]
+    Url,
+    #[error("could not connect to the database")]
+    Connect(#[source] sqlx::Error),
+}
+
+/// Opens a pool and proves that it can connect.
+///
+/// # Errors
+/// If the URL does not parse or no connection can be made within the acquire timeout.
+pub async fn connect(config: &PoolConfig) -> Result<PgPool, DbError> {
+    open(config, config.max_connections, connect_options(config)?).await
+}
+
+/// As [`connect`], for transactions of many callers: they wait 50 ms for a lock and then fail, so that what one caller
+/// waits for holds up the others no longer.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_for_batches(
+    config: &PoolConfig,
+    max_connections: u32,
+) -> Result<PgPool, DbError> {
+    let options = connect_options(config)?.options([("lock_timeout", "50ms")]);
+    open(config, max_connections, options).await
+}
+
+async fn open(
+    config: &PoolConfig,
+    max_connections: u32,
+    options: PgConnectOptions,
+) -> Result<PgPool, DbError> {
+    PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(config.acquire_timeout)
+        .idle_timeout(Duration::from_secs(20))
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                // Outside a transaction this is a warning from the server and nothing else.
+                connection.execute("rollback").await?;
+                Ok(true)
+            })
+        })
+        .connect_with(options)
+        .await
+        .map_err(DbError::Connect)
+}
+
+/// Opens a pool for single statements that commit by themselves, and for nothing else: never begin a transaction on it.
+///
+/// A use of a [`connect`] pool costs four round trips: a test, the statement, ROLLBACK, and sqlx's test on release. Here
+/// it is two. No ROLLBACK is needed, because without BEGIN a dropped future leaves no transaction behind; and only a
+/// connection that was idle for a second is tested first. One that broke since then fails a statement before it is
+/// replaced.
+///
+/// # Errors
+/// If the URL does not parse or no connection can be made within the acquire timeout.
+pub async fn connect_autocommit(
+    config: &PoolConfig,
+    max_connections: u32,
+) -> Result<PgPool, DbError> {
+    PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(config.acquire_timeout)
+        // The pool hands its connections out in turn: one that is not needed every few seconds would be kept for ever.
+        .idle_timeout(Duration::from_secs(3))
+        .min_connections(1)
+        .test_before_acquire(false)
+        .before_acquire(|connection, metadata| {
+            Box::pin(async move {
+                if metadata.idle_for > Duration::from_secs(1) {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+        .connect_with(connect_options(config)?)
+        .await
+        .map_err(DbError::Connect)
+}
+
+/// The options of one connection, for those that live outside the pool.
+///
+/// # Errors
+/// If the URL does not parse.
+pub fn connect_options(config: &PoolConfig) -> Result<PgConnectOptions, DbError> {
+    let options =
+        PgConnectOptions::from_str(config.url.expose_secret()).map_err(|_| DbError::Url)?;
+    Ok(options.application_name(config.application_name).options([
+        (
+            "statement_timeout",
+            format!("{}ms", config.statement_timeout.as_millis()),
+        ),
+        ("lock_timeout", "2s".to_owned()),
+        ("idle_in_transaction_session_timeout", "10s".to_owned()),
+        // The after-release ROLLBACK would otherwise warn on every use.
+        ("client_min_messages", "error".to_owned()),
+    ]))
+}
+
+/// Whether the same statement may succeed when tried again: the connection or the server failed, or a conflict of
+/// transactions was resolved against us. Anything else would fail the same way.
+pub fn is_transient(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::Protocol(_) => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            // Connection exceptions, insufficient resources, operator intervention (a restart), system errors …
+            ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class))
+                // … serialization failure, deadlock, lock timeout, read-only (a replica about to be promoted).
+                || ["40001", "40P01", "55P03", "25006"].contains(&code.as_ref())
+        }),
+        _ => false,
+    }
+}
+
+/// Whether the statement took longer than its time, and was stopped.
+pub fn is_cut_off(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .is_some_and(|error| error.code().as_deref() == Some("57014"))
+}
+
+/// Connections of a pool, for a gauge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connections {
+    pub idle: i64,
+    pub used: i64,
+}
+
+/// How many connections the pool has open.
+pub fn connections(pool: &PgPool) -> Connections {
+    let idle = i64::try_from(pool.num_idle()).unwrap_or(i64::MAX);
+    Connections {
+        idle,
+        used: (i64::from(pool.size()) - idle).max(0),
+    }
+}

@@ -1,0 +1,49 @@
+//! [`PromptFile`]: a versioned prompt as it is shipped, a text file and the schema of its answers.
+//!
+//! A change of a word is a new version, because answers, checkpoints and metrics are compared by it.
+
+use super::{OutputSchema, Prompt, Trusted};
+
+/// A prompt file and the schema of its answer.
+pub struct PromptFile {
+    /// Names the file.
+    pub version: &'static str,
+    /// The instructions, the system message.
+    pub text: &'static str,
+    pub schema_name: &'static str,
+    /// JSON Schema, as text.
+    pub schema: &'static str,
+}
+
+impl PromptFile {
+    /// The prompt so far: its instructions as the system message.
+    pub fn prompt(&self) -> Prompt {
+        Prompt::new(self.version).system(Trusted::fixed(self.text.trim_ascii()))
+    }
+
+    /// The schema to ask for.
+    pub fn schema(&self) -> OutputSchema {
+        OutputSchema {
+            name: self.schema_name,
+            schema: serde_json::from_str(self.schema).expect("a test parses every shipped schema"),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::PromptFile;
+
+    /// A prompt for the tests of this crate.
+    pub(crate) const JUDGE: PromptFile = PromptFile {
+        version: "judge.v1",
+        text: "Judge the message.",
+        schema_name: "judge_v1",
+        schema: r#"{
+            "type": "object",
+            "properties": { "category": { "type": "string" } },
+            "required": ["category"],
+            "additionalProperties": false
+        }"#,
+    };
+}

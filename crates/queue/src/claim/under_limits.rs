@@ -1,0 +1,172 @@
+//! Claiming under limits on running jobs: of a queue, a kind or a tenant, over all workers.
+//!
+//! Whoever claims under limits counts first, alone: an advisory lock, held for the few statements of one claim, lets one
+//! worker count and claim at a time. Without limits nothing of this is paid for ([`crate::claim`]).
+
+use super::{Claim, Claimed, Room, claim};
+use crate::operate::limits::{Limit, Scope};
+use base::TenantId;
+use sqlx::{Connection, PgConnection, PgPool};
+use uuid::Uuid;
+
+/// As [`claim`], and never more than the limits leave room for.
+///
+/// # Errors
+/// If the database cannot be asked, or another worker claimed for longer than the lock timeout.
+pub async fn claim_limited(pool: &PgPool, asked: &Claim<'_>) -> Result<Claimed, sqlx::Error> {
+    let mut conn = pool.acquire().await?;
+    let mut transaction = conn.begin().await?;
+    // A statement of its own: the counting that follows must see what the former holder of the lock has committed.
+    sqlx::query!(
+        "select pg_advisory_xact_lock(hashtextextended('postroom: claim under limits', 0))"
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
+    let limits = crate::operate::limits::list(&mut transaction).await?;
+    let mut all = Claimed {
+        jobs: Vec::new(),
+        turn: asked.turn,
+    };
+    // One priority and one kind at a time, counted anew for each: a tenant's room is one for all of them.
+    for priority in asked.priorities {
+        for kind in asked.kinds {
+            let taken = u32::try_from(all.jobs.len()).unwrap_or(u32::MAX);
+            let running = running(&mut transaction).await?;
+            let (limit, room) = room(&limits, &running, asked.queue, kind);
+            let limit = limit.min(asked.limit.saturating_sub(taken));
+            if limit == 0 {
+                continue;
+            }
+            let part = Claim {
+                kinds: std::slice::from_ref(kind),
+                limit,
+                turn: all.turn,
+                priorities: std::slice::from_ref(priority),
+                room: &room,
+                ..asked.clone()
+            };
+            let claimed = claim(&mut *transaction, &part).await?;
+            if !claimed.jobs.is_empty() {
+                all.turn = claimed.turn;
+            }
+            all.jobs.extend(claimed.jobs);
+        }
+    }
+    if all.jobs.is_empty() {
+        all.turn = asked.turn.next(None);
+    }
+    transaction.commit().await?;
+    Ok(all)
+}
+
+/// Jobs that run now.
+#[derive(Clone, Debug)]
+struct Running {
+    tenant: TenantId,
+    kind: String,
+    queue: String,
+    jobs: i64,
+}
+
+async fn running(conn: &mut PgConnection) -> Result<Vec<Running>, sqlx::Error> {
+    sqlx::query_as!(
+        Running,
+        r#"select tenant_id as "tenant: TenantId", kind, queue, count(*) as "jobs!"
+           from jobs where lease_until is not null group by tenant_id, kind, queue"#,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// How many jobs of a kind the limits let run now, and how many of those for each tenant.
+fn room(limits: &[Limit], running: &[Running], queue: &str, kind: &str) -> (u32, Room) {
+    let left = |max: i32, counts: &dyn Fn(&Running) -> bool| {
+        let used: i64 = running
+            .iter()
+            .filter(|running| counts(running))
+            .map(|running| running.jobs)
+            .sum();
+        i32::try_from(i64::from(max) - used).unwrap_or(0).max(0)
+    };
+    let mut all = i32::MAX;
+    let mut each = None;
+    let mut tenants: Vec<(TenantId, i32)> = Vec::new();
+    for limit in limits {
+        match limit.scope {
+            Scope::Queue if limit.name == queue => {
+                all = all.min(left(limit.max_running, &|running| running.queue == queue));
+            }
+            Scope::Kind if limit.name == kind => {
+                all = all.min(left(limit.max_running, &|running| running.kind == kind));
+            }
+            Scope::Tenant if limit.name == "*" => each = Some(limit.max_running),
+            Scope::Tenant => {
+                if let Ok(id) = limit.name.parse::<Uuid>() {
+                    let of_it = |running: &Running| running.tenant.0 == id;
+                    tenants.push((TenantId(id), left(limit.max_running, &of_it)));
+                }
+            }
+            Scope::Queue | Scope::Kind => {}
+        }
+    }
+    if let Some(max) = each {
+        for busy in running {
+            if !tenants.iter().any(|(tenant, _)| *tenant == busy.tenant) {
+                let of_it = |running: &Running| running.tenant == busy.tenant;
+                tenants.push((busy.tenant, left(max, &of_it)));
+            }
+        }
+    }
+    let room = Room {
+        tenants,
+        each_other: each.unwrap_or(i32::MAX),
+    };
+    (u32::try_from(all).unwrap_or(0), room)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limit(scope: Scope, name: &str, max_running: i32) -> Limit {
+        Limit {
+            scope,
+            name: name.into(),
+            max_running,
+        }
+    }
+
+    fn running(tenant: TenantId, jobs: i64) -> Running {
+        Running {
+            tenant,
+            kind: "k".into(),
+            queue: "q".into(),
+            jobs,
+        }
+    }
+
+    #[test]
+    fn the_tightest_of_queue_and_kind_counts_and_never_falls_below_zero() {
+        let busy = [running(TenantId::new(), 7)];
+        let limits = [limit(Scope::Queue, "q", 10), limit(Scope::Kind, "k", 9)];
+        assert_eq!(room(&limits, &busy, "q", "k").0, 2);
+        assert_eq!(room(&limits, &busy, "q", "other").0, 3);
+        assert_eq!(room(&[limit(Scope::Queue, "q", 5)], &busy, "q", "k").0, 0);
+        assert_eq!(room(&limits, &busy, "other", "other").0, i32::MAX as u32);
+    }
+
+    #[test]
+    fn a_tenants_own_limit_goes_before_the_one_for_every_tenant() {
+        let (own, busy, idle) = (TenantId::new(), TenantId::new(), TenantId::new());
+        let limits = [
+            limit(Scope::Tenant, "*", 4),
+            limit(Scope::Tenant, &own.0.to_string(), 20),
+        ];
+        let (_, room) = room(&limits, &[running(own, 5), running(busy, 3)], "q", "k");
+        let of = |tenant| {
+            let known = room.tenants.iter().find(|(known, _)| *known == tenant);
+            known.map_or(room.each_other, |(_, room)| *room)
+        };
+        assert_eq!((of(own), of(busy), of(idle)), (15, 1, 4));
+    }
+}

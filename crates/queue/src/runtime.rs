@@ -1,0 +1,18 @@
+//! The worker side: claims jobs, runs their handlers, settles their outcomes. [`backend`] alone names apalis.
+
+pub mod backend;
+pub mod config;
+pub mod duty;
+pub mod engine;
+pub mod executor;
+pub mod handler;
+pub mod metrics;
+pub mod recorder;
+pub mod reporter;
+pub mod settle_attempt;
+pub mod settle_batch;
+pub mod worker;
+
+pub use config::RuntimeConfig;
+pub use handler::{Handler, JobContext, Registry, Settlement};
+pub use worker::{Setup, Worker};

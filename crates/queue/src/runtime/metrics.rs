@@ -1,0 +1,115 @@
+//! What the runtime counts. A field's comment is its HELP text; labels come from closed sets only.
+
+use crate::{
+    signals::listener::Listener,
+    view::stats::{self, LIVE_STATES},
+};
+use base::{db, metrics::SECONDS};
+use sqlx::PgPool;
+
+base::metrics! {
+    /// The runtime's metrics; the program that runs it adds its own to the same registry.
+    pub struct RuntimeMetrics {
+        /// Attempts begun.
+        jobs_started_total: IntCounterVec [kind],
+        /// Attempts ended, by their outcome.
+        jobs_finished_total: IntCounterVec [kind, outcome],
+        /// Time a job could have been claimed and was not, in seconds.
+        job_wait_seconds: HistogramVec [kind] = SECONDS,
+        /// Time an attempt took, in seconds.
+        job_run_seconds: HistogramVec [kind] = SECONDS,
+        /// Jobs running in this process.
+        jobs_running: IntGaugeVec [queue],
+        /// Jobs this process may run at the same time.
+        worker_slots: IntGaugeVec [queue],
+        /// Attempts whose lease another worker took over; their results were dropped.
+        lease_lost_total: IntCounterVec [kind],
+        /// Jobs found with an expired lease, by what they ended in.
+        jobs_rescued_total: IntCounterVec [outcome],
+        /// Claims, by their result.
+        claims_total: IntCounterVec [queue, result],
+        /// Whether claims have to step around dead tuples that vacuum may not remove (1).
+        claims_vacuum_blocked: IntGaugeVec [queue],
+        /// Time it took to write an attempt's outcome, retries included, in seconds.
+        settle_seconds: Histogram = SECONDS,
+        /// Jobs in the queue by state, as one worker counted them for all.
+        queue_depth: IntGaugeVec [queue, state],
+        /// Time since the oldest available job could have been claimed, in seconds; 0 if none waits.
+        queue_oldest_available_age_seconds: GaugeVec [queue],
+        /// Connections of this process to the database.
+        db_pool_connections: IntGaugeVec [state],
+        /// Whether notifications arrive (1) or the process lives by polling (0).
+        listener_alive: IntGauge,
+    }
+}
+
+impl RuntimeMetrics {
+    /// Creates the series that alerts watch before anything happened to them: a counter that appears with its first
+    /// fault shows no increase for it.
+    pub fn declare(&self, kinds: &[&str], queues: &[&str]) {
+        for kind in kinds {
+            self.jobs_started_total.with_label_values(&[kind]);
+            self.lease_lost_total.with_label_values(&[kind]);
+            for outcome in [
+                "succeeded",
+                "retried",
+                "snoozed",
+                "waiting",
+                "interrupted",
+                "discarded",
+                "cancelled",
+            ] {
+                self.jobs_finished_total.with_label_values(&[kind, outcome]);
+            }
+        }
+        for outcome in ["retried", "discarded", "cancelled"] {
+            self.jobs_rescued_total.with_label_values(&[outcome]);
+        }
+        for queue in queues {
+            self.jobs_running.with_label_values(&[queue]);
+            self.claims_vacuum_blocked.with_label_values(&[queue]);
+            for result in ["jobs", "empty", "error"] {
+                self.claims_total.with_label_values(&[queue, result]);
+            }
+        }
+    }
+
+    /// Brings the gauges up to date that are read rather than counted.
+    ///
+    /// # Errors
+    /// If the last sample cannot be read; the other gauges are set all the same.
+    pub async fn refresh(
+        &self,
+        pool: &PgPool,
+        listener: &Listener,
+        queues: &[&str],
+    ) -> Result<(), sqlx::Error> {
+        let connections = db::connections(pool);
+        self.db_pool_connections
+            .with_label_values(&["idle"])
+            .set(connections.idle);
+        self.db_pool_connections
+            .with_label_values(&["used"])
+            .set(connections.used);
+        self.listener_alive.set(i64::from(listener.is_alive()));
+        let sample = stats::read_sample(pool).await?;
+        for queue in queues {
+            for state in LIVE_STATES {
+                let depth = sample
+                    .iter()
+                    .find(|depth| depth.queue == *queue && depth.state == state.as_str());
+                self.queue_depth
+                    .with_label_values(&[queue, state.as_str()])
+                    .set(depth.map_or(0, |depth| depth.jobs));
+            }
+            let age = sample
+                .iter()
+                .filter(|depth| depth.queue == *queue)
+                .find_map(|depth| depth.oldest_age_seconds);
+            self.queue_oldest_available_age_seconds
+                .with_label_values(&[queue])
+                .set(age.unwrap_or(0.0).max(0.0));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,102 @@
+//! [`Reporter`]: how far a handler is, written now and then while it works.
+//!
+//! A report never waits for the database and holds no connection: a task writes the last one, at most twice a second, and
+//! only from the first report on. A handler that ends at once costs no statement; what is unwritten at its end is dropped.
+
+use crate::{
+    Lease,
+    run::progress::{self, InvalidProgress, Progress},
+};
+use sqlx::PgPool;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+use tokio::{sync::watch, time::sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+/// A handler that ends sooner is told by its end.
+const FIRST: Duration = Duration::from_millis(100);
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// A report was not taken. A handler may ignore this: if the lease was lost, it is told by its token too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReportError {
+    #[error("the report cannot be kept")]
+    Invalid(#[from] InvalidProgress),
+    #[error("the lease was lost")]
+    LeaseLost,
+}
+
+/// Reports of one attempt; its clones are the same.
+#[derive(Clone)]
+pub struct Reporter(Arc<Attempt>);
+
+struct Attempt {
+    pool: PgPool,
+    lease: Lease,
+    /// The handler's own.
+    cancelled: CancellationToken,
+    /// The writing task lives as long as this, or until the lease is lost.
+    latest: OnceLock<watch::Sender<Progress>>,
+}
+
+impl Reporter {
+    /// `cancelled` is set when a report finds the lease lost.
+    pub fn new(pool: PgPool, lease: Lease, cancelled: CancellationToken) -> Self {
+        Self(Arc::new(Attempt {
+            pool,
+            lease,
+            cancelled,
+            latest: OnceLock::new(),
+        }))
+    }
+
+    /// See [`crate::runtime::handler::JobContext::report`].
+    ///
+    /// # Errors
+    /// If the report is invalid, or an earlier one found the lease lost.
+    pub fn report(&self, value: f32, note: &str) -> Result<(), ReportError> {
+        let progress = Progress::new(value, note)?;
+        let attempt = &*self.0;
+        let latest = attempt.latest.get_or_init(|| {
+            let (latest, unwritten) = watch::channel(progress.clone());
+            let (pool, cancelled) = (attempt.pool.clone(), attempt.cancelled.clone());
+            let writer = write(pool, attempt.lease, cancelled, unwritten);
+            tokio::spawn(writer.in_current_span());
+            latest
+        });
+        latest.send(progress).map_err(|_| ReportError::LeaseLost)
+    }
+}
+
+/// Writes what comes until the attempt ends or its lease is lost.
+async fn write(
+    pool: PgPool,
+    lease: Lease,
+    cancelled: CancellationToken,
+    mut unwritten: watch::Receiver<Progress>,
+) {
+    sleep(FIRST).await;
+    loop {
+        if unwritten.changed().await.is_err() || unwritten.has_changed().is_err() {
+            return;
+        }
+        let progress = unwritten.borrow_and_update().clone();
+        match progress::report(&pool, lease, &progress).await {
+            Ok(true) => {}
+            Ok(false) => {
+                // Nobody receives any more once this is set: the next report is refused.
+                drop(unwritten);
+                cancelled.cancel();
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "could not write progress; trying again");
+                unwritten.mark_changed();
+            }
+        }
+        sleep(INTERVAL).await;
+    }
+}

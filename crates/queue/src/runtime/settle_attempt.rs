@@ -1,0 +1,251 @@
+//! Writes the end of an attempt: outcome, domain writes and the recorder's entries commit together or not at all.
+//!
+//! See [`settle_attempt`]. Tries again while the lease holds; whoever lost the lease writes nothing.
+
+use crate::runtime::{
+    engine::Engine,
+    handler::{Settlement, Writes},
+    recorder::EndedAttempt,
+    settle_batch::Answer,
+};
+use crate::{
+    EnqueueError, Failure, Job, NewJob, Outcome, RetryPolicy, SettleError, Settled,
+    enqueue::{bulk::enqueue_many, dedupe::SUPERSEDED},
+    run::cancel::CANCELLED,
+    settle,
+};
+use base::{
+    db,
+    telemetry::{chain, millis},
+};
+use sqlx::PgConnection;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+const FIRST_RETRY: Duration = Duration::from_millis(50);
+const LAST_RETRY: Duration = Duration::from_secs(2);
+
+/// An attempt's end that could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum Unsettled {
+    #[error("the lease was lost")]
+    LeaseLost,
+    #[error("the process is ending")]
+    Ending,
+    /// The handler's own writes failed in a way that will not pass.
+    #[error("could not apply the writes of the attempt")]
+    Writes(#[source] sqlx::Error),
+}
+
+/// Settles an attempt and returns what it ended in.
+///
+/// # Errors
+/// [`Unsettled::Writes`] if the handler's writes are at fault: settle the attempt as failed instead.
+pub async fn settle_attempt(
+    engine: &Engine,
+    job: &Arc<Job>,
+    result: Result<Settlement, &Failure>,
+    policy: &RetryPolicy,
+    lost: &CancellationToken,
+) -> Result<Outcome, Unsettled> {
+    let result = match result {
+        Ok(settlement) if settlement.is_plain() => {
+            match engine.batcher.settle(job.clone(), settlement.output).await {
+                Some(Answer::Settled(output)) => return Ok(Outcome::Succeeded { output }),
+                Some(Answer::Alone(output)) => Ok(Settlement::of(output)),
+                None => return Err(Unsettled::Ending),
+            }
+        }
+        alone => alone,
+    };
+    // Alone: what has writes, what failed, and what a batch could not settle, to learn why. Boxed, because every attempt
+    // would otherwise carry the room for it: moving that about was a third of the worker's time.
+    Box::pin(settle_alone(engine, job, result.as_ref(), policy, lost)).await
+}
+
+async fn settle_alone(
+    engine: &Engine,
+    job: &Job,
+    result: Result<&Settlement, &&Failure>,
+    policy: &RetryPolicy,
+    lost: &CancellationToken,
+) -> Result<Outcome, Unsettled> {
+    let result = result.map_err(|failure| *failure);
+    let outcome = match result {
+        Ok(Settlement {
+            follow_ups,
+            waits: true,
+            ..
+        }) => Outcome::Waiting {
+            children: i32::try_from(follow_ups.len()).unwrap_or(i32::MAX),
+        },
+        other => {
+            let output = other.map(|settlement| settlement.output.clone());
+            Outcome::from_attempt(output, job, policy, rand::random())
+        }
+    };
+    let _timer = engine.metrics.settle_seconds.start_timer();
+    let mut retry = FIRST_RETRY;
+    loop {
+        // Not raced against the loss of the lease: a commit under way must be waited for, or it would be taken for lost.
+        match try_settle(engine, job, &outcome, result).await {
+            Ok(settled) => {
+                if let Some(writes) = writes_of(result) {
+                    writes.committed();
+                }
+                announce_follow_ups(engine, settled, result);
+                if let Settled::InPlaceOf(older) = settled {
+                    engine.notifier.job_finished(older);
+                }
+                return Ok(
+                    if matches!(settled, Settled::Superseded | Settled::Cancelled) {
+                        Outcome::Cancelled
+                    } else {
+                        outcome
+                    },
+                );
+            }
+            Err(TryError::Settle(SettleError::LeaseLost { .. })) => {
+                return Err(Unsettled::LeaseLost);
+            }
+            // An output that Postgres refuses (a NUL in a string) is as much the handler's fault as a write.
+            Err(
+                TryError::Writes(error)
+                | TryError::Settle(SettleError::Database { source: error, .. }),
+            ) if !db::is_transient(&error) => {
+                return Err(Unsettled::Writes(error));
+            }
+            Err(TryError::FollowUps(error)) => {
+                return Err(Unsettled::Writes(sqlx::Error::Encode(Box::new(error))));
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error = chain(&error),
+                    retry_ms = millis(retry),
+                    "could not settle; trying again"
+                );
+            }
+        }
+        tokio::select! {
+            () = lost.cancelled() => return Err(Unsettled::LeaseLost),
+            () = tokio::time::sleep(retry) => retry = (retry * 2).min(LAST_RETRY),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum TryError {
+    #[error("could not begin or commit")]
+    Transaction(#[source] sqlx::Error),
+    #[error("could not write the outcome")]
+    Settle(#[source] SettleError),
+    #[error("could not apply the handler's writes")]
+    Writes(#[source] sqlx::Error),
+    #[error("could not enqueue the jobs that follow")]
+    FollowUps(#[source] EnqueueError),
+    #[error("could not record the attempt's end")]
+    Record(#[source] sqlx::Error),
+}
+
+async fn try_settle(
+    engine: &Engine,
+    job: &Job,
+    outcome: &Outcome,
+    result: Result<&Settlement, &Failure>,
+) -> Result<Settled, TryError> {
+    let mut transaction = engine.pool.begin().await.map_err(TryError::Transaction)?;
+    let settled = settle(&mut transaction, job.lease, outcome, result.err())
+        .await
+        .map_err(TryError::Settle)?;
+    if settled != Settled::Before {
+        enqueue_follow_ups(&mut transaction, job, settled, result).await?;
+        if let Some(writes) = writes_of(result) {
+            writes
+                .apply(&mut transaction, job)
+                .await
+                .map_err(TryError::Writes)?;
+        }
+        if let Some(recorder) = &engine.recorder {
+            recorder
+                .record(
+                    &mut transaction,
+                    &ended(job, outcome, settled, result.err()),
+                )
+                .await
+                .map_err(TryError::Record)?;
+        }
+    }
+    transaction.commit().await.map_err(TryError::Transaction)?;
+    Ok(settled)
+}
+
+/// What follows commits with the outcome; of a job that was cancelled instead of waiting, nothing follows.
+async fn enqueue_follow_ups(
+    conn: &mut PgConnection,
+    job: &Job,
+    settled: Settled,
+    result: Result<&Settlement, &Failure>,
+) -> Result<(), TryError> {
+    let follow_ups: Vec<NewJob> = follow_ups_of(settled, result)
+        .iter()
+        .map(|follow_up| NewJob {
+            parent: Some(job.lease.job),
+            request_id: job.request_id.clone(),
+            traceparent: job.traceparent.clone(),
+            ..follow_up.clone()
+        })
+        .collect();
+    if follow_ups.is_empty() {
+        return Ok(());
+    }
+    let enqueued = enqueue_many(conn, &follow_ups)
+        .await
+        .map_err(TryError::Writes)?;
+    let refused = enqueued.into_iter().find_map(Result::err);
+    refused.map_or(Ok(()), |error| Err(TryError::FollowUps(error)))
+}
+
+fn follow_ups_of<'a>(settled: Settled, result: Result<&'a Settlement, &Failure>) -> &'a [NewJob] {
+    match (settled, result) {
+        (Settled::Superseded | Settled::Cancelled, _) | (_, Err(_)) => &[],
+        (Settled::Now | Settled::InPlaceOf(_) | Settled::Before, Ok(settlement)) => {
+            &settlement.follow_ups
+        }
+    }
+}
+
+fn announce_follow_ups(engine: &Engine, settled: Settled, result: Result<&Settlement, &Failure>) {
+    let queues: BTreeSet<&str> = follow_ups_of(settled, result)
+        .iter()
+        .map(|follow_up| follow_up.queue)
+        .collect();
+    for queue in queues {
+        engine.notifier.job_available(queue);
+    }
+}
+
+fn writes_of<'a>(result: Result<&'a Settlement, &Failure>) -> Option<&'a dyn Writes> {
+    result.ok()?.writes.as_deref()
+}
+
+/// What this settle ended: the attempt, and the older job that it superseded, if there is one.
+fn ended(
+    job: &Job,
+    outcome: &Outcome,
+    settled: Settled,
+    failure: Option<&Failure>,
+) -> Vec<EndedAttempt> {
+    let cancelled = |code| EndedAttempt {
+        code: Some(code),
+        ..EndedAttempt::of(job, &Outcome::Cancelled, None)
+    };
+    match settled {
+        Settled::Superseded => vec![cancelled(SUPERSEDED)],
+        Settled::Cancelled => vec![cancelled(CANCELLED)],
+        Settled::Now | Settled::Before => vec![EndedAttempt::of(job, outcome, failure)],
+        Settled::InPlaceOf(older) => vec![
+            EndedAttempt::of(job, outcome, failure),
+            EndedAttempt::superseded(job.tenant, older, Some(job.lease.worker)),
+        ],
+    }
+}

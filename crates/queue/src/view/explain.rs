@@ -1,0 +1,84 @@
+//! Why a job is not running: the facts that hold it back, gathered in one statement. Words are left to who tells them.
+
+use base::{JobId, TenantId};
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+/// Positions are counted up to here.
+pub const MOST_AHEAD: i64 = 1000;
+
+/// What bears on a job that waits or runs.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    pub state: String,
+    pub queue: String,
+    pub kind: String,
+    pub run_at: DateTime<Utc>,
+    /// Whether `run_at` is yet to come, by the database's clock.
+    pub is_early: bool,
+    pub awaits_children: bool,
+    /// Children that have not ended, counted up to [`MOST_AHEAD`].
+    pub children_left: i64,
+    /// Why the last attempt was put off, if it was.
+    pub snoozed_by: Option<String>,
+    pub last_error_code: Option<String>,
+    /// Whether the queue is held still. Why is the operators' affair.
+    pub is_paused: bool,
+    /// The first limit on running jobs that leaves no room: `queue`, `kind` or `tenant`.
+    pub limit_scope: Option<String>,
+    pub limit_max: Option<i32>,
+    /// Jobs of the tenant that this one waits behind, in the same queue; counted up to [`MOST_AHEAD`].
+    pub ahead: i64,
+}
+
+/// The facts about the tenant's job; none when it has ended or is not theirs.
+///
+/// # Errors
+/// If the database cannot be asked.
+pub async fn facts(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    job: JobId,
+) -> Result<Option<Facts>, sqlx::Error> {
+    // What runs is found by the lease index, as the claim under limits counts it; only asked when a limit applies.
+    sqlx::query_as!(
+        Facts,
+        r#"select job.state, job.queue, job.kind, job.run_at, job.run_at > now() as "is_early!", job.awaits_children,
+                  (select count(*) from (
+                       select from jobs child where child.parent_id = job.id and child.tenant_id = job.tenant_id limit $3
+                   ) children) as "children_left!",
+                  (select error_code from job_attempts
+                   where job_id = job.id and attempt = job.attempt and outcome = 'snoozed') as snoozed_by,
+                  job.last_error_code,
+                  exists (select from queue_pauses where queue_pauses.queue = job.queue) as "is_paused!",
+                  full_up.scope as "limit_scope?", full_up.max_running as "limit_max?",
+                  (select count(*) from (
+                       select from jobs other
+                       where other.queue = job.queue and other.tenant_id = job.tenant_id and other.state = 'available'
+                         and job.state = 'available'
+                         and (other.priority, other.run_at, other.id) < (job.priority, job.run_at, job.id)
+                       limit $3
+                   ) ahead) as "ahead!"
+           from jobs job
+           left join lateral (
+               select scope, max_running from queue_limits
+               where ((scope = 'queue' and name = job.queue) or (scope = 'kind' and name = job.kind)
+                      or (scope = 'tenant' and name = job.tenant_id::text)
+                      or (scope = 'tenant' and name = '*' and not exists (
+                          select from queue_limits own where own.scope = 'tenant' and own.name = job.tenant_id::text)))
+                 and max_running <= (
+                     select count(*) from jobs busy
+                     where busy.lease_until is not null
+                       and case scope when 'queue' then busy.queue = job.queue when 'kind' then busy.kind = job.kind
+                           else busy.tenant_id = job.tenant_id end)
+               order by scope, name
+               limit 1
+           ) full_up on true
+           where job.tenant_id = $1 and job.id = $2"#,
+        tenant.0,
+        job.0,
+        MOST_AHEAD,
+    )
+    .fetch_optional(conn)
+    .await
+}

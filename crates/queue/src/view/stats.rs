@@ -1,0 +1,66 @@
+//! How full the queue is: counted once in the fleet by maintenance, read by everybody from the sample.
+//!
+//! Counting from every process at every scrape would make the metrics the queue's heaviest user.
+
+use crate::JobState;
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+
+/// The states a waiting or running job can be in.
+pub const LIVE_STATES: [JobState; 4] = [
+    JobState::Available,
+    JobState::Scheduled,
+    JobState::Running,
+    JobState::Retryable,
+];
+
+/// How many jobs of a queue are in a state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Depth {
+    pub queue: String,
+    pub state: String,
+    pub jobs: i64,
+    /// Since when the longest waiting job could have been claimed; only of available jobs.
+    pub oldest_run_at: Option<DateTime<Utc>>,
+    /// Seconds since then, at the moment of reading.
+    pub oldest_age_seconds: Option<f64>,
+    pub sampled_at: DateTime<Utc>,
+}
+
+/// Counts the given queues; an empty one is counted as zero, so that a drained gauge reads 0.
+///
+/// # Errors
+/// If the database cannot be asked.
+pub async fn sample(pool: &PgPool, queues: &[String]) -> Result<(), sqlx::Error> {
+    let states = LIVE_STATES.map(|state| state.as_str().to_owned());
+    sqlx::query!(
+        "insert into queue_samples (queue, state, jobs, oldest_run_at)
+         select queues.queue, states.state, count(jobs.id), min(jobs.run_at) filter (where jobs.state = 'available')
+         from unnest($1::text[]) as queues (queue)
+         cross join unnest($2::text[]) as states (state)
+         left join jobs on jobs.queue = queues.queue and jobs.state = states.state
+         group by queues.queue, states.state
+         on conflict (queue, state)
+         do update set jobs = excluded.jobs, oldest_run_at = excluded.oldest_run_at, sampled_at = now()",
+        queues,
+        &states,
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// The last sample.
+///
+/// # Errors
+/// If the database cannot be asked.
+pub async fn read_sample(pool: &PgPool) -> Result<Vec<Depth>, sqlx::Error> {
+    sqlx::query_as!(
+        Depth,
+        r#"select queue, state, jobs, oldest_run_at,
+                  extract(epoch from now() - oldest_run_at)::float8 as oldest_age_seconds, sampled_at
+           from queue_samples order by queue, state"#,
+    )
+    .fetch_all(pool)
+    .await
+}

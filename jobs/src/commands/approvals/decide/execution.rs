@@ -1,0 +1,196 @@
+//! Decisions that a job follows: to carry out what was agreed to, or to take back what was done.
+
+use super::{Asking, DecideError, offers};
+use crate::{
+    commands::{approvals::subject::draft::follow, drafts::revise::Stopped},
+    domain::{Session, action::ActionType, approval::Step, draft::DraftStep, effect::EffectStatus},
+    kinds::{
+        action::{ActionExecute, Args, OnError, Work},
+        draft::DraftGenerate,
+    },
+    store::{
+        approvals::{self, StoredApproval},
+        effects,
+    },
+};
+use base::JobId;
+use chrono::{DateTime, TimeDelta, Utc};
+use queue::{
+    Enqueued, ExternalId, JobKind, NewJob,
+    enqueue::enqueue,
+    run::cancel::{Cancelled, cancel},
+    signals::notifier::Notifier,
+};
+use sha2::{Digest, Sha256};
+use sqlx::PgConnection;
+
+/// How long what was done can be taken back.
+const UNDO_WINDOW: TimeDelta = TimeDelta::hours(24);
+
+/// What to tell other processes after the commit.
+pub(in crate::commands) enum Signal {
+    None,
+    /// A draft is to be written anew, and its present version not sent.
+    Drafting {
+        stopped: Option<Stopped>,
+    },
+    Available,
+    Scheduled,
+    Finished(JobId),
+    Cancel(JobId),
+}
+
+impl Signal {
+    pub(in crate::commands) fn send(self, notifier: &Notifier) {
+        match self {
+            Self::None => {}
+            Self::Drafting { stopped } => {
+                notifier.job_available(DraftGenerate::QUEUE);
+                if let Some(stopped) = stopped {
+                    stopped.tell(notifier);
+                }
+            }
+            Self::Available => notifier.job_available(ActionExecute::QUEUE),
+            Self::Scheduled => notifier.job_scheduled(ActionExecute::QUEUE),
+            Self::Finished(job) => notifier.job_finished(job),
+            Self::Cancel(job) => notifier.cancel_requested(job),
+        }
+    }
+}
+
+/// One (approval, version) is one job, whatever is lost or repeated on the way.
+pub(super) async fn approve(
+    conn: &mut PgConnection,
+    session: &Session,
+    present: &StoredApproval,
+    hold: TimeDelta,
+    asking: Asking<'_>,
+) -> Result<Signal, DecideError> {
+    let next = present.status.after(Step::Approve)?;
+    offers(present, "approve", "approved")?;
+    let kind = ActionType::parse(&present.kind).filter(|kind| kind.is_executable());
+    let Some(kind) = kind else {
+        return Err(DecideError::NotOffered {
+            what: "carried out by this version of Postroom",
+        });
+    };
+    let held_until = (kind.is_mail() && hold > TimeDelta::zero()).then(|| asking.at + hold);
+    let run_at = held_until.max(send_at(present));
+    let work = Work::Approval {
+        approval_id: present.id,
+        version: present.version,
+    };
+    let name = format!("{}:{}", present.id, present.version);
+    let job = follow_up(conn, session, asking, work, name, run_at).await?;
+    let step = (next, present.version);
+    approvals::set_status(conn, session.tenant, present.id, step, Some(session.user)).await?;
+    approvals::assign(conn, session.tenant, present.id, Some(job)).await?;
+    let step = if send_at(present).is_some() {
+        DraftStep::Schedule
+    } else {
+        DraftStep::Approve
+    };
+    follow(conn, session.tenant, present.id, step).await?;
+    Ok(if run_at.is_some() {
+        Signal::Scheduled
+    } else {
+        Signal::Available
+    })
+}
+
+/// When the payload says that it is to be sent.
+fn send_at(present: &StoredApproval) -> Option<DateTime<Utc>> {
+    present.payload["send_at"]
+        .as_str()
+        .and_then(|text| text.parse().ok())
+}
+
+/// The next version: an agreement to the former must not reach what comes now.
+pub(super) async fn revoke(
+    conn: &mut PgConnection,
+    session: &Session,
+    present: &StoredApproval,
+) -> Result<Signal, DecideError> {
+    let next = present.status.after(Step::Revoke)?;
+    let step = (next, present.version + 1);
+    approvals::set_status(conn, session.tenant, present.id, step, None).await?;
+    approvals::assign(conn, session.tenant, present.id, None).await?;
+    follow(conn, session.tenant, present.id, DraftStep::Cancel).await?;
+    let Some(job) = present.execution_job else {
+        return Ok(Signal::None);
+    };
+    // A worker that has the job, and not yet the approval, finds the approval changed.
+    Ok(match cancel(conn, session.tenant, job).await? {
+        Cancelled::Now => Signal::Finished(job),
+        Cancelled::Requested => Signal::Cancel(job),
+        Cancelled::AlreadyEnded(_) | Cancelled::NotFound => Signal::None,
+    })
+}
+
+/// Whether it was done so lately that a person may have it taken back.
+pub(super) fn in_time(present: &StoredApproval, at: DateTime<Utc>) -> Result<(), DecideError> {
+    match present.executed_at {
+        Some(done) if at <= done + UNDO_WINDOW => Ok(()),
+        _ => Err(DecideError::Lapsed),
+    }
+}
+
+/// Only what can be taken back.
+pub(super) async fn undo(
+    conn: &mut PgConnection,
+    session: &Session,
+    present: &StoredApproval,
+    asking: Asking<'_>,
+) -> Result<Signal, DecideError> {
+    let done = effects::of_approval(conn, session.tenant, present.id).await?;
+    let compensable = done.iter().any(|effect| {
+        matches!(
+            effect.status,
+            EffectStatus::Succeeded | EffectStatus::CompensationFailed
+        ) && ActionType::parse(&effect.kind).is_some_and(ActionType::is_compensable)
+    });
+    let next = present.status.after(Step::Undo { compensable })?;
+    let work = Work::Undo {
+        approval_id: present.id,
+    };
+    // Each wish is a job of its own: after one that failed another may succeed.
+    let name = format!("{}:{}:undo:{}", present.id, present.version, JobId::new());
+    let job = follow_up(conn, session, asking, work, name, None).await?;
+    approvals::advance(conn, session.tenant, present.id, next, None).await?;
+    approvals::assign(conn, session.tenant, present.id, Some(job)).await?;
+    Ok(Signal::Available)
+}
+
+async fn follow_up(
+    conn: &mut PgConnection,
+    session: &Session,
+    asking: Asking<'_>,
+    work: Work,
+    name: String,
+    run_at: Option<DateTime<Utc>>,
+) -> Result<JobId, DecideError> {
+    let args = Args {
+        work,
+        on_error: OnError::Stop,
+        dry_run: false,
+        trust: None,
+        user: Some(session.user),
+    };
+    let new = NewJob::of::<ActionExecute>(session.tenant, &args)
+        .map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+    let job = NewJob {
+        external: Some(ExternalId {
+            fingerprint: Sha256::digest(&name).into(),
+            id: name,
+        }),
+        run_at,
+        request_id: Some(asking.request_id.to_owned()),
+        traceparent: Some(asking.traceparent.to_owned()),
+        ..new
+    };
+    match enqueue(conn, &job).await.map_err(DecideError::Enqueue)? {
+        Enqueued::Inserted(job) | Enqueued::Replacing { job, .. } | Enqueued::Existing(job) => {
+            Ok(job)
+        }
+    }
+}

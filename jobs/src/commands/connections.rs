@@ -1,0 +1,4 @@
+//! Connections: accounts at providers, with their sealed secrets.
+
+pub mod connect;
+pub mod test;

@@ -1,0 +1,309 @@
+//! Users' accounts at providers: made, given new secrets, ended. Secrets come in and are sealed before anything is stored.
+
+use crate::{
+    domain::{
+        Action, Actor, ConnectionId, Detail, NewAuditEntry, Session,
+        connection::{MailSecret, Secret, Settings, SigningSecret},
+    },
+    secrets::{KeyRing, Place, Sealed, Unsealable},
+    store::{
+        audit,
+        connections::{self, NewConnection, StoredConnection},
+    },
+};
+use base::TenantId;
+use queue::Job;
+use sqlx::PgPool;
+
+/// An account as its user describes it.
+pub struct Connect<'a> {
+    /// What mail is sent as, or the URL.
+    pub address: &'a str,
+    pub display_name: Option<&'a str>,
+    pub settings: &'a Settings,
+    pub secret: &'a Secret,
+    pub sends_per_hour: i32,
+    pub max_recipients: i32,
+}
+
+/// Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error("the user has a connection of this address")]
+    AddressTaken,
+    #[error("there is no such connection")]
+    NotFound,
+    #[error("the secret is of another kind than the connection")]
+    WrongSecret,
+    #[error("version {present} is there, not {asked}")]
+    Stale { asked: i32, present: i32 },
+    #[error("could not write the connection")]
+    Database(#[from] sqlx::Error),
+}
+
+/// # Errors
+/// If the user has this address, or the database refuses.
+pub async fn connect(
+    pool: &PgPool,
+    keys: &KeyRing,
+    session: &Session,
+    new: &Connect<'_>,
+    request_id: &str,
+) -> Result<StoredConnection, ConnectError> {
+    let id = ConnectionId::new();
+    let secret = seal(keys, session, id, new.secret);
+    let row = NewConnection {
+        id,
+        user: session.user,
+        address: new.address,
+        display_name: new.display_name,
+        settings: new.settings,
+        secret: &secret,
+        sends_per_hour: new.sends_per_hour,
+        max_recipients: new.max_recipients,
+    };
+    let mut tx = pool.begin().await?;
+    if !connections::insert(&mut tx, session.tenant, &row).await? {
+        return Err(ConnectError::AddressTaken);
+    }
+    let stored = own(&mut tx, session, id).await?;
+    let entry = entry(session, Action::CONNECTION_CREATED, &stored, request_id);
+    audit::insert(&mut tx, &[entry]).await?;
+    tx.commit().await?;
+    Ok(stored)
+}
+
+/// Gives a connection a new secret; jobs that waited for one go on.
+///
+/// # Errors
+/// If it is not the user's, or was changed since it was read.
+pub async fn reauthenticate(
+    pool: &PgPool,
+    keys: &KeyRing,
+    session: &Session,
+    (id, version): (ConnectionId, i32),
+    secret: &Secret,
+    request_id: &str,
+) -> Result<StoredConnection, ConnectError> {
+    let mut tx = pool.begin().await?;
+    let present = own(&mut tx, session, id).await?;
+    let fits = match (&present.settings, secret) {
+        (Settings::Mail(_) | Settings::Calendar(_), Secret::Login(_))
+        | (Settings::Webhook(_), Secret::Signing(_)) => true,
+        (Settings::Mail(_) | Settings::Calendar(_), Secret::Signing(_))
+        | (Settings::Webhook(_), Secret::Login(_)) => false,
+    };
+    if !fits {
+        return Err(ConnectError::WrongSecret);
+    }
+    let secret = seal(keys, session, id, secret);
+    if !connections::replace_secret(&mut tx, session.tenant, id, version, &secret).await? {
+        return Err(ConnectError::Stale {
+            asked: version,
+            present: present.version,
+        });
+    }
+    let stored = own(&mut tx, session, id).await?;
+    let entry = entry(
+        session,
+        Action::CONNECTION_REAUTHENTICATED,
+        &stored,
+        request_id,
+    );
+    audit::insert(&mut tx, &[entry]).await?;
+    tx.commit().await?;
+    Ok(stored)
+}
+
+/// Ends a connection and forgets its secret.
+///
+/// # Errors
+/// If it is not the user's, or has ended.
+pub async fn disconnect(
+    pool: &PgPool,
+    session: &Session,
+    id: ConnectionId,
+    request_id: &str,
+) -> Result<(), ConnectError> {
+    let mut tx = pool.begin().await?;
+    let present = own(&mut tx, session, id).await?;
+    if !connections::revoke(&mut tx, session.tenant, id, None).await? {
+        return Err(ConnectError::NotFound);
+    }
+    let entry = entry(session, Action::CONNECTION_REVOKED, &present, request_id);
+    audit::insert(&mut tx, &[entry]).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// A colleague's connection is not there.
+async fn own(
+    conn: &mut sqlx::PgConnection,
+    session: &Session,
+    id: ConnectionId,
+) -> Result<StoredConnection, ConnectError> {
+    connections::find(conn, session.tenant, id)
+        .await?
+        .filter(|found| found.user == session.user)
+        .ok_or(ConnectError::NotFound)
+}
+
+/// The provider refused the secret of this version: nothing is tried with it again.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn refuse(
+    pool: &PgPool,
+    job: &Job,
+    connection: &StoredConnection,
+    code: &'static str,
+) -> Result<(), sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    let (id, version) = (connection.id, connection.version);
+    if connections::require_reauth(&mut tx, job.tenant, id, version, code).await? {
+        let entry = by_worker(job, Action::CONNECTION_REFUSED, connection, code);
+        audit::insert(&mut tx, &[entry]).await?;
+    }
+    tx.commit().await
+}
+
+/// The provider took the secret of this version: what waited for a new one goes on with it.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn restore(
+    pool: &PgPool,
+    job: &Job,
+    connection: &StoredConnection,
+) -> Result<(), sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    let (id, version) = (connection.id, connection.version);
+    if connections::restore(&mut tx, job.tenant, id, version).await? {
+        let entry = on_attempt(job, Action::CONNECTION_RESTORED, connection);
+        audit::insert(&mut tx, &[entry]).await?;
+    }
+    tx.commit().await
+}
+
+/// The other side says that it is gone for good: the connection ends, and its secret is forgotten.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn end_gone(
+    pool: &PgPool,
+    job: &Job,
+    connection: &StoredConnection,
+    code: &'static str,
+) -> Result<(), sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    if connections::revoke(&mut tx, job.tenant, connection.id, Some(code)).await? {
+        let entry = by_worker(job, Action::CONNECTION_REVOKED, connection, code);
+        audit::insert(&mut tx, &[entry]).await?;
+    }
+    tx.commit().await
+}
+
+fn place(tenant: TenantId, id: ConnectionId) -> Place<'static> {
+    Place {
+        table: "connections",
+        tenant: tenant.0,
+        row: id.0,
+        column: "secret",
+    }
+}
+
+fn seal(keys: &KeyRing, session: &Session, id: ConnectionId, secret: &Secret) -> Sealed {
+    keys.seal(place(session.tenant, id), &secret.joined())
+}
+
+/// Opens what [`connect`] sealed, of a mail account or a calendar.
+///
+/// # Errors
+/// If the key is missing, or the bytes were tampered with.
+pub fn open_login(
+    keys: &KeyRing,
+    tenant: TenantId,
+    id: ConnectionId,
+    sealed: &[u8],
+) -> Result<MailSecret, Unsealable> {
+    let joined = keys.open(place(tenant, id), sealed)?;
+    MailSecret::split(&joined).ok_or(Unsealable::Malformed)
+}
+
+/// Opens what [`connect`] sealed, of a webhook.
+///
+/// # Errors
+/// If the key is missing, or the bytes were tampered with.
+pub fn open_signing_secret(
+    keys: &KeyRing,
+    tenant: TenantId,
+    id: ConnectionId,
+    sealed: &[u8],
+) -> Result<SigningSecret, Unsealable> {
+    let text = keys.open(place(tenant, id), sealed)?;
+    SigningSecret::parse(&text).ok_or(Unsealable::Malformed)
+}
+
+/// Why a process cannot work with the connections that are there.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    #[error(
+        "CREDENTIAL_KEYS: the connections in the database need the key {id}, which it does not hold"
+    )]
+    Missing { id: String },
+    #[error("could not read which keys the connections need")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Asked at start-up: whether every secret can be opened.
+///
+/// # Errors
+/// Names the key that is missing.
+pub async fn check_keys(pool: &PgPool, keys: Option<&KeyRing>) -> Result<(), KeysError> {
+    for id in connections::key_ids(pool).await? {
+        if !keys.is_some_and(|ring| ring.holds(&id)) {
+            return Err(KeysError::Missing { id });
+        }
+    }
+    Ok(())
+}
+
+fn entry(
+    session: &Session,
+    action: Action,
+    connection: &StoredConnection,
+    request_id: &str,
+) -> NewAuditEntry {
+    let actor = Actor::User {
+        user: session.user,
+        session: Some(session.id),
+    };
+    about(session.tenant, actor, action, connection).with_request(Some(request_id))
+}
+
+fn by_worker(
+    job: &Job,
+    action: Action,
+    connection: &StoredConnection,
+    code: &'static str,
+) -> NewAuditEntry {
+    on_attempt(job, action, connection).failed(code)
+}
+
+fn on_attempt(job: &Job, action: Action, connection: &StoredConnection) -> NewAuditEntry {
+    let worker = Actor::Worker(job.lease.worker);
+    about(job.tenant, worker, action, connection)
+        .with_request(job.request_id.as_deref())
+        .with_attempt(job.lease.job, job.lease.attempt)
+}
+
+fn about(
+    tenant: TenantId,
+    actor: Actor,
+    action: Action,
+    connection: &StoredConnection,
+) -> NewAuditEntry {
+    let provider = connection.settings.provider();
+    NewAuditEntry::new(tenant, actor, action, "connection", connection.id)
+        .with_detail(Detail::new().word("provider", provider.as_str()))
+}

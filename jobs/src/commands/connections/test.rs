@@ -1,0 +1,101 @@
+//! Asking whether a connection works: a job finds out, for only workers reach out of the house.
+
+use crate::commands::jobs::submit_triage::How;
+use crate::{
+    domain::{
+        Action, Actor, ConnectionId, Detail, NewAuditEntry, Session, connection::ConnectionStatus,
+    },
+    kinds::connection_test::{Args, ConnectionTest},
+    store::{audit, connections},
+};
+use base::telemetry;
+use chrono::{DateTime, Utc};
+use queue::{
+    Dedupe, EnqueueError, Enqueued, JobKind, JobView, NewJob,
+    enqueue::{dedupe::DedupePolicy, enqueue},
+    signals::notifier::Notifier,
+    view,
+};
+use sqlx::PgPool;
+
+/// One request for a test.
+pub struct TestConnection<'a> {
+    pub session: &'a Session,
+    pub connection: ConnectionId,
+    pub request_id: &'a str,
+    pub traceparent: &'a str,
+    pub at: DateTime<Utc>,
+}
+
+/// Nothing was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum TestError {
+    #[error("there is no such connection")]
+    NotFound,
+    #[error("could not enqueue the test")]
+    Enqueue(#[from] EnqueueError),
+    #[error("could not ask for the test")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Enqueues the test, or finds the one that waits already.
+///
+/// # Errors
+/// If the connection is not the user's or has ended, or the database refuses.
+pub async fn test_connection(
+    pool: &PgPool,
+    notifier: &Notifier,
+    request: &TestConnection<'_>,
+) -> Result<(JobView, How), TestError> {
+    let session = request.session;
+    let mut tx = pool.begin().await?;
+    connections::find(&mut tx, session.tenant, request.connection)
+        .await?
+        .filter(|found| found.user == session.user && found.status != ConnectionStatus::Revoked)
+        .ok_or(TestError::NotFound)?;
+    let args = Args {
+        connection_id: request.connection,
+    };
+    let job = NewJob {
+        dedupe: Some(Dedupe {
+            key: request.connection.to_string(),
+            policy: DedupePolicy::KeepWaiting,
+        }),
+        request_id: Some(request.request_id.to_owned()),
+        traceparent: Some(request.traceparent.to_owned()),
+        ..NewJob::of::<ConnectionTest>(session.tenant, &args)
+            .map_err(|error| sqlx::Error::Encode(Box::new(error)))?
+    };
+    let (view, how) = match enqueue(&mut tx, &job).await? {
+        Enqueued::Inserted(_) | Enqueued::Replacing { .. } => {
+            (JobView::of_new(&job, request.at), How::Inserted)
+        }
+        Enqueued::Existing(waiting) => {
+            let view = view::find(&mut tx, session.tenant, waiting).await?;
+            (view.ok_or(sqlx::Error::RowNotFound)?, How::Existing)
+        }
+    };
+    audit::insert(&mut tx, &[submitted(request, &view, how)]).await?;
+    tx.commit().await?;
+    if how == How::Inserted {
+        notifier.job_available(ConnectionTest::QUEUE);
+    }
+    Ok((view, how))
+}
+
+fn submitted(request: &TestConnection<'_>, job: &JobView, how: How) -> NewAuditEntry {
+    let session = request.session;
+    let actor = Actor::User {
+        user: session.user,
+        session: Some(session.id),
+    };
+    let mut entry = NewAuditEntry::new(session.tenant, actor, Action::JOB_SUBMITTED, "job", job.id)
+        .with_request(Some(request.request_id))
+        .with_detail(
+            Detail::new()
+                .word("kind", ConnectionTest::NAME)
+                .flag("existing", how == How::Existing),
+        );
+    entry.trace_id = telemetry::trace_id(request.traceparent).map(str::to_owned);
+    entry
+}

@@ -1,0 +1,157 @@
+//! A person wants the next version of a draft: [`begin`] says so, and keeps the present version from being approved
+//! meanwhile; an agreement to it that no worker has taken up is taken back. The version itself is written by the job.
+
+use crate::{
+    domain::{
+        Action, Actor, Detail, NewAuditEntry, Session,
+        approval::{Status, Step},
+        draft::{DraftStatus, DraftStep},
+    },
+    kinds::draft::Base,
+    store::{
+        approvals, audit, drafts,
+        history::{self, NewHistoryEntry},
+    },
+};
+use base::JobId;
+use queue::{
+    run::cancel::{Cancelled, cancel},
+    signals::notifier::Notifier,
+};
+use sqlx::PgConnection;
+
+/// What is revised, by which job, at whose request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    pub(crate) base: Base,
+    pub(crate) job: JobId,
+    pub(crate) request_id: &'a str,
+}
+
+/// What became of the job that was to send the present version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stopped {
+    Ended(JobId),
+    /// It runs: its worker is told to stop.
+    Asked(JobId),
+}
+
+/// There will be no new version.
+#[derive(Debug, thiserror::Error)]
+pub enum ReviseError {
+    #[error("there is no such draft")]
+    NotFound,
+    #[error("version {present} is the newest, not {asked}")]
+    Stale { asked: i32, present: i32 },
+    #[error("the draft is {0}")]
+    NotReady(DraftStatus),
+    /// A worker is sending it, or another revision is under way.
+    #[error("its approval is {0}")]
+    Decided(Status),
+    #[error("could not ask for the next version")]
+    Database(#[from] sqlx::Error),
+}
+
+/// The approval first, then the draft: the order in which everybody locks them. Gives back the job that was to send the
+/// present version, if there was one.
+pub(crate) async fn begin(
+    conn: &mut PgConnection,
+    session: &Session,
+    asked: Asked<'_>,
+) -> Result<Option<Stopped>, ReviseError> {
+    let tenant = session.tenant;
+    let Base { draft_id, version } = asked.base;
+    let seen = drafts::find(conn, tenant, draft_id)
+        .await?
+        .ok_or(ReviseError::NotFound)?;
+    let approval = approvals::lock(conn, tenant, seen.approval)
+        .await?
+        .ok_or(ReviseError::NotFound)?;
+    let draft = drafts::lock(conn, tenant, draft_id)
+        .await?
+        .ok_or(ReviseError::NotFound)?;
+    if draft.version != version {
+        return Err(ReviseError::Stale {
+            asked: version,
+            present: draft.version,
+        });
+    }
+    let agreed = approval.status == Status::Approved;
+    let back = match agreed {
+        true => draft.status.after(DraftStep::Cancel),
+        false => Ok(draft.status),
+    };
+    let ready = back.and_then(|status| status.after(DraftStep::Revise));
+    let ready = ready.map_err(|_| ReviseError::NotReady(draft.status))?;
+    let mut stopped = None;
+    match approval.status {
+        Status::Proposed | Status::Approved => {
+            let open = match agreed {
+                true => approval.status.after(Step::Revoke),
+                false => Ok(approval.status),
+            };
+            let editing = open
+                .and_then(|status| status.after(Step::BeginEdit))
+                .map_err(|refused| ReviseError::Decided(refused.status))?;
+            // An agreement to the former version must not reach what comes now.
+            let step = (editing, approval.version + i32::from(agreed));
+            approvals::set_status(conn, tenant, approval.id, step, Some(session.user)).await?;
+            approvals::assign(conn, tenant, approval.id, Some(asked.job)).await?;
+            drafts::set_status(conn, tenant, draft_id, ready).await?;
+            if let (true, Some(sending)) = (agreed, approval.execution_job) {
+                stopped = Stopped::stop(conn, session, sending).await?;
+            }
+        }
+        // Nobody waits for that one: the next version gets an approval of its own.
+        Status::Skipped | Status::Expired | Status::Failed | Status::Undone => {}
+        Status::Editing | Status::Executing | Status::Executed | Status::Undoing => {
+            return Err(ReviseError::Decided(approval.status));
+        }
+    }
+    let told = NewHistoryEntry {
+        verb: "revision_asked",
+        object_kind: "draft",
+        object: draft_id.0,
+        job: Some(asked.job),
+        rationale: &approval.summary,
+    };
+    history::insert(conn, tenant, &told).await?;
+    let actor = Actor::User {
+        user: session.user,
+        session: Some(session.id),
+    };
+    let action = Action::DRAFT_REVISION_ASKED;
+    let entry = NewAuditEntry::new(tenant, actor, action, "draft", draft_id)
+        .with_request(Some(asked.request_id))
+        .with_detail(
+            Detail::new()
+                .count("base_version", version)
+                .id("by_job", asked.job)
+                .flag("agreement_taken_back", agreed),
+        );
+    audit::insert(conn, &[entry]).await?;
+    Ok(stopped)
+}
+
+impl Stopped {
+    async fn stop(
+        conn: &mut PgConnection,
+        session: &Session,
+        job: JobId,
+    ) -> Result<Option<Self>, sqlx::Error> {
+        // A worker that has the job, and not yet the approval, finds the approval changed.
+        Ok(match cancel(conn, session.tenant, job).await? {
+            Cancelled::Now => Some(Self::Ended(job)),
+            Cancelled::Requested => Some(Self::Asked(job)),
+            Cancelled::AlreadyEnded(_) | Cancelled::NotFound => None,
+        })
+    }
+
+    /// After the commit.
+    pub(crate) fn tell(self, notifier: &Notifier) {
+        match self {
+            Self::Ended(job) => notifier.job_finished(job),
+            Self::Asked(job) => notifier.cancel_requested(job),
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Effects on our own tables: the ledger's row and what it tells of commit together, so nothing is ever in flight.
+
+use super::{LedgerError, Reserved, held, holder, intend, record};
+use crate::{
+    domain::{
+        Action, EffectId,
+        effect::{EffectEnd, EffectStatus, EffectStep, NewEffect},
+    },
+    store::effects::{self, StoredEffect},
+};
+use async_trait::async_trait;
+use base::TenantId;
+use queue::Job;
+use serde_json::Value;
+use sqlx::{Acquire, PgConnection, PgPool};
+
+/// What an effect on our own tables left behind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Done {
+    /// By which it can be found.
+    pub receipt: Value,
+    /// What was there before, if that is needed to take it back.
+    pub before_image: Option<Value>,
+}
+
+/// Why nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// It cannot be done as things are. The message is the user's.
+    #[error("{code}")]
+    Refused { code: &'static str, message: String },
+    #[error("the database refused")]
+    Database(#[from] sqlx::Error),
+}
+
+impl Refusal {
+    pub fn refused(code: &'static str, message: impl Into<String>) -> Self {
+        Self::Refused {
+            code,
+            message: message.into(),
+        }
+    }
+}
+
+/// A change of our own tables, inside the transaction it is given.
+#[async_trait]
+pub trait Change: Send + Sync {
+    /// # Errors
+    /// [`Refusal::Refused`] if it cannot be done; what it has written by then is rolled back.
+    async fn apply(&self, conn: &mut PgConnection) -> Result<Done, Refusal>;
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub enum Performed {
+    Done(EffectId, Done),
+    Refused {
+        id: EffectId,
+        code: &'static str,
+        message: String,
+    },
+    /// The same was asked for before.
+    Duplicate(Box<StoredEffect>),
+}
+
+/// Does it, unless it was done before.
+///
+/// # Errors
+/// [`LedgerError::NotHeld`] if the job's lease is lost; then nothing was done.
+pub async fn perform(
+    pool: &PgPool,
+    job: &Job,
+    effect: &NewEffect,
+    change: &dyn Change,
+) -> Result<Performed, LedgerError> {
+    let mut tx = held(pool, job).await?;
+    let id = match intend(&mut tx, job, effect).await? {
+        Reserved::Intended(id) => id,
+        Reserved::Duplicate(found) => return Ok(Performed::Duplicate(found)),
+    };
+    let in_flight = EffectStatus::Intent.after(EffectStep::Begin)?;
+    let step = (EffectStatus::Intent, in_flight);
+    effects::take(&mut tx, holder(job), id, step).await?;
+    let mut inner = tx.begin().await?;
+    let (performed, end) = match change.apply(&mut inner).await {
+        Ok(done) => {
+            inner.commit().await?;
+            let end = EffectEnd::Succeeded {
+                receipt: done.receipt.clone(),
+                before_image: done.before_image.clone(),
+            };
+            (Performed::Done(id, done), end)
+        }
+        Err(Refusal::Refused { code, message }) => {
+            inner.rollback().await?;
+            let refused = Performed::Refused { id, code, message };
+            (refused, EffectEnd::FailedPermanent { code })
+        }
+        Err(Refusal::Database(error)) => return Err(error.into()),
+    };
+    let to = in_flight.after(end.step())?;
+    effects::end(&mut tx, holder(job), id, (to, &end)).await?;
+    record(&mut tx, job, Action::EFFECT_ENDED, id, to, end.code()).await?;
+    tx.commit().await?;
+    Ok(performed)
+}
+
+/// Does it in a transaction that is thrown away: what would happen. Touches no key.
+///
+/// # Errors
+/// As the change itself.
+pub async fn rehearse(pool: &PgPool, change: &dyn Change) -> Result<Done, Refusal> {
+    let mut tx = pool.begin().await?;
+    let done = change.apply(&mut tx).await;
+    tx.rollback().await?;
+    done
+}
+
+/// Takes back what was done, in one transaction with the ledger.
+#[async_trait]
+pub trait Reversal: Send + Sync {
+    /// # Errors
+    /// [`Refusal::Refused`] if the world has moved on.
+    async fn revert(
+        &self,
+        conn: &mut PgConnection,
+        tenant: TenantId,
+        done: &StoredEffect,
+    ) -> Result<(), Refusal>;
+}
+
+/// Takes an effect back that succeeded. `None` if it was taken back before.
+///
+/// # Errors
+/// [`LedgerError::NotHeld`] if the job's lease is lost; then nothing was done.
+pub async fn take_back(
+    pool: &PgPool,
+    job: &Job,
+    id: EffectId,
+    reversal: &dyn Reversal,
+) -> Result<Option<Result<(), (&'static str, String)>>, LedgerError> {
+    let mut tx = held(pool, job).await?;
+    let Some(found) = effects::lock(&mut tx, job.tenant, id).await? else {
+        return Ok(None);
+    };
+    if found.status == EffectStatus::Compensated {
+        return Ok(None);
+    }
+    let compensating = found.status.after(EffectStep::Compensate)?;
+    let step = (found.status, compensating);
+    effects::take(&mut tx, holder(job), id, step).await?;
+    let mut inner = tx.begin().await?;
+    let (answer, to, code) = match reversal.revert(&mut inner, job.tenant, &found).await {
+        Ok(()) => {
+            inner.commit().await?;
+            (Ok(()), EffectStep::EndCompensation, None)
+        }
+        Err(Refusal::Refused { code, message }) => {
+            inner.rollback().await?;
+            (
+                Err((code, message)),
+                EffectStep::FailCompensation,
+                Some(code),
+            )
+        }
+        Err(Refusal::Database(error)) => return Err(error.into()),
+    };
+    let to = compensating.after(to)?;
+    effects::take(&mut tx, holder(job), id, (compensating, to)).await?;
+    record(&mut tx, job, Action::EFFECT_TAKEN_BACK, id, to, code).await?;
+    tx.commit().await?;
+    Ok(Some(answer))
+}

@@ -1,0 +1,13 @@
+//! Jobs: submitted, cancelled, retried, rescued.
+
+pub mod cancel;
+pub mod recorder;
+pub mod retry;
+pub mod submit_action;
+pub mod submit_draft;
+pub mod submit_triage;
+
+pub use cancel::cancel_job;
+pub use recorder::AuditRecorder;
+pub use submit_action::submit_action;
+pub use submit_triage::Submitter;

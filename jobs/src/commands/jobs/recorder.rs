@@ -1,0 +1,71 @@
+//! [`AuditRecorder`]: the audit entry of each ended attempt, in the transaction that ends it.
+
+use crate::{
+    domain::audit::{Action, Actor, NewAuditEntry},
+    store::audit,
+};
+use async_trait::async_trait;
+use base::{WorkerId, telemetry::trace_id};
+use queue::runtime::recorder::{AttemptRecorder, End, EndedAttempt, Recorder};
+use sqlx::PgConnection;
+use std::sync::Arc;
+
+/// Writes ended attempts to the audit log.
+pub struct AuditRecorder;
+
+impl AuditRecorder {
+    /// As the queue's runtime takes it.
+    pub fn shared() -> Recorder {
+        Some(Arc::new(Self))
+    }
+}
+
+#[async_trait]
+impl AttemptRecorder for AuditRecorder {
+    async fn record(
+        &self,
+        conn: &mut PgConnection,
+        ended: &[EndedAttempt],
+    ) -> Result<(), sqlx::Error> {
+        // Batches of plain successes are the hot path: their entries differ in five columns only.
+        if let Some(worker) = worker_of_successes(ended) {
+            return audit::insert_succeeded(conn, worker, ended).await;
+        }
+        let entries: Vec<_> = ended.iter().map(entry).collect();
+        audit::insert(conn, &entries).await
+    }
+}
+
+fn worker_of_successes(ended: &[EndedAttempt]) -> Option<WorkerId> {
+    let worker = ended.first()?.worker?;
+    let plain = |end: &EndedAttempt| end.end == End::Succeeded && end.worker == Some(worker);
+    ended.iter().all(plain).then_some(worker)
+}
+
+fn entry(ended: &EndedAttempt) -> NewAuditEntry {
+    let action = match ended.end {
+        End::Succeeded => Action::JOB_SUCCEEDED,
+        End::Retried => Action::JOB_RETRIED,
+        End::Snoozed => Action::JOB_SNOOZED,
+        End::Waiting => Action::JOB_WAITING,
+        End::Interrupted => Action::JOB_INTERRUPTED,
+        End::Discarded => Action::JOB_DISCARDED,
+        End::Cancelled => Action::JOB_CANCELLED,
+        End::Rescued => Action::JOB_RESCUED,
+    };
+    let actor = ended.worker.map_or(Actor::System, Actor::Worker);
+    let mut entry = NewAuditEntry::new(ended.tenant, actor, action, "job", ended.job)
+        .with_request(ended.request_id.as_deref());
+    if let Some(attempt) = ended.attempt {
+        entry = entry.with_attempt(ended.job, attempt);
+    }
+    entry.trace_id = ended
+        .traceparent
+        .as_deref()
+        .and_then(trace_id)
+        .map(str::to_owned);
+    match ended.code {
+        Some(code) => entry.failed(code),
+        None => entry,
+    }
+}

@@ -1,0 +1,180 @@
+//! Asking for a draft, or for the next version of one: the request's key, the job, the audit entry and the answer in one
+//! transaction.
+
+use super::submit_triage::{AnswerOf, How, SubmitError, Submitted};
+use crate::commands::drafts::revise::{self, ReviseError};
+use crate::{
+    domain::{Action, Actor, Detail, MessageId, NewAuditEntry, Session},
+    kinds::draft::{Args, DraftGenerate},
+    store::{
+        audit, messages,
+        request_keys::{self, RequestKey},
+    },
+};
+use base::{JobId, telemetry};
+use chrono::{DateTime, Utc};
+use queue::{
+    EnqueueError, Enqueued, ExternalId, JobKind, JobView, NewJob,
+    enqueue::{dedupe::Replaced, enqueue},
+    signals::notifier::Notifier,
+    view,
+};
+use sha2::{Digest, Sha256};
+use sqlx::{PgConnection, PgPool};
+
+/// One request for a draft.
+pub struct SubmitDraft<'a> {
+    pub session: &'a Session,
+    pub key: RequestKey<'a>,
+    /// Over everything that makes the request what it is.
+    pub fingerprint: [u8; 32],
+    pub args: Args,
+    /// The caller's name for the work, 1 to 255 characters.
+    pub external_id: Option<String>,
+    pub run_at: Option<DateTime<Utc>>,
+    /// 1 is the most urgent, 4 the least.
+    pub priority: i16,
+    pub request_id: &'a str,
+    pub traceparent: &'a str,
+    pub at: DateTime<Utc>,
+    pub answer_of: AnswerOf,
+}
+
+/// Nothing was submitted.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitDraftError {
+    #[error("there is no message {0}")]
+    NoMessage(MessageId),
+    #[error(transparent)]
+    Revise(#[from] ReviseError),
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+}
+
+impl From<sqlx::Error> for SubmitDraftError {
+    fn from(source: sqlx::Error) -> Self {
+        Self::Submit(source.into())
+    }
+}
+
+/// Enqueues the job, or finds the one that its external id names.
+///
+/// # Errors
+/// Then nothing was done, or only the reply was lost: repeat the request with the same key.
+pub async fn submit_draft(
+    pool: &PgPool,
+    notifier: &Notifier,
+    request: SubmitDraft<'_>,
+) -> Result<Submitted, SubmitDraftError> {
+    let mut tx = pool.begin().await?;
+    if !request_keys::claim(&mut tx, &request.key, &request.fingerprint).await? {
+        let stored = request_keys::find(&mut tx, &request.key).await?;
+        return if stored.fingerprint == request.fingerprint {
+            Ok(Submitted {
+                answer: stored.answer,
+                how: How::Replayed,
+                replaced: Replaced::default(),
+            })
+        } else {
+            Err(SubmitError::KeyReused.into())
+        };
+    }
+    if let Some(message) = request.args.message_id
+        && !messages::exists(&mut tx, request.session.tenant, message).await?
+    {
+        return Err(SubmitDraftError::NoMessage(message));
+    }
+    let (view, how) = insert(&mut tx, &request).await?;
+    let mut stopped = None;
+    if let (Some(base), How::Inserted, false) = (request.args.base, how, request.args.dry_run) {
+        let asked = revise::Asked {
+            base,
+            job: view.id,
+            request_id: request.request_id,
+        };
+        stopped = revise::begin(&mut tx, request.session, asked).await?;
+    }
+    let answer = (request.answer_of)(&view, how);
+    request_keys::complete(&mut tx, &request.key, &answer).await?;
+    audit::insert(&mut tx, &[submitted(&request, view.id, how)]).await?;
+    tx.commit().await?;
+    if let Some(stopped) = stopped {
+        stopped.tell(notifier);
+    }
+    match how {
+        How::Inserted if request.run_at.is_some() => notifier.job_scheduled(DraftGenerate::QUEUE),
+        How::Inserted => notifier.job_available(DraftGenerate::QUEUE),
+        How::Existing | How::Replayed => {}
+    }
+    Ok(Submitted {
+        answer,
+        how,
+        replaced: Replaced::default(),
+    })
+}
+
+async fn insert(
+    conn: &mut PgConnection,
+    request: &SubmitDraft<'_>,
+) -> Result<(JobView, How), SubmitDraftError> {
+    let tenant = request.session.tenant;
+    let encode = |error| sqlx::Error::Encode(Box::new(error));
+    let new = NewJob::of::<DraftGenerate>(tenant, &request.args).map_err(encode)?;
+    // A dry run must not stand in the way of the real one, so it never takes the caller's id.
+    let external = request
+        .external_id
+        .clone()
+        .filter(|_| !request.args.dry_run)
+        .map(|id| ExternalId {
+            id,
+            fingerprint: Sha256::digest(new.args.to_string()).into(),
+        });
+    let job = NewJob {
+        external,
+        run_at: request.run_at,
+        priority: request.priority,
+        request_id: Some(request.request_id.to_owned()),
+        traceparent: Some(request.traceparent.to_owned()),
+        ..new
+    };
+    match enqueue(conn, &job).await {
+        Ok(Enqueued::Inserted(_) | Enqueued::Replacing { .. }) => {
+            Ok((JobView::of_new(&job, request.at), How::Inserted))
+        }
+        Ok(Enqueued::Existing(existing)) => {
+            let view = view::find(conn, tenant, existing)
+                .await?
+                .ok_or(SubmitError::Purged { job: existing })?;
+            Ok((view, How::Existing))
+        }
+        Err(error) => Err(refused(error).into()),
+    }
+}
+
+fn refused(error: EnqueueError) -> SubmitError {
+    match error {
+        EnqueueError::KeyReused { existing } => SubmitError::ExternalIdReused { existing },
+        EnqueueError::Database(source) => source.into(),
+        EnqueueError::Batch(source) => sqlx::Error::Protocol(source.to_string()).into(),
+        EnqueueError::Unanswered(source) => source.into(),
+    }
+}
+
+fn submitted(request: &SubmitDraft<'_>, job: JobId, how: How) -> NewAuditEntry {
+    let session = request.session;
+    let actor = Actor::User {
+        user: session.user,
+        session: Some(session.id),
+    };
+    let mut entry = NewAuditEntry::new(session.tenant, actor, Action::JOB_SUBMITTED, "job", job)
+        .with_request(Some(request.request_id))
+        .with_detail(
+            Detail::new()
+                .word("kind", DraftGenerate::NAME)
+                .word("mode", request.args.mode.as_str())
+                .flag("existing", how == How::Existing),
+        );
+    entry.trace_id = telemetry::trace_id(request.traceparent).map(str::to_owned);
+    entry.dry_run = request.args.dry_run;
+    entry
+}

@@ -1,0 +1,241 @@
+//! The transaction of a batch of submissions: [`submit_all`]. One statement for each table, however many they are.
+
+use super::{
+    AnswerOf, How, SubmitError, SubmitTriage, Submitted, external_id, replacements, submitted,
+};
+use crate::{
+    domain::{MessageId, NewAuditEntry},
+    kinds::triage::{self, Triage},
+    store::{
+        audit,
+        messages::{self, NewMessage},
+        own_mails::{self, NewOwnMail},
+        request_keys::{self, RequestKey, StoredAnswer},
+        rule_sets,
+    },
+};
+use base::JobId;
+use chrono::{DateTime, Utc};
+use queue::{
+    EnqueueError, Enqueued, JobView, NewJob,
+    enqueue::{bulk, dedupe::Replaced},
+    view,
+};
+use sqlx::{PgConnection, PgPool};
+
+/// Carries out requests of which no two have the same key; the answers' places are those of `requests`. A refusal
+/// concerns its own place only. Returns after the commit.
+///
+/// # Errors
+/// If the database refuses the whole: then nothing was done, unless the connection broke, when all of it may be.
+pub(super) async fn submit_all(
+    pool: &PgPool,
+    requests: &[SubmitTriage],
+    answer_of: AnswerOf,
+) -> Result<Vec<Result<Submitted, SubmitError>>, sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    let works = plan(&mut tx, requests, None, answer_of).await?.works;
+    let keys: Vec<_> = requests
+        .iter()
+        .zip(&works)
+        .map(|(request, work)| (request.key(), request.fingerprint, &work.answer))
+        .collect();
+    let claimed = request_keys::many::claim(&mut tx, &keys).await?;
+    let (new, taken): (Vec<Work<'_>>, Vec<Work<'_>>) = works
+        .into_iter()
+        .partition(|work| claimed.contains(&work.request.key()));
+    let taken: Vec<&SubmitTriage> = taken.iter().map(|work| work.request).collect();
+    let mut replayed = replay(&mut tx, &taken).await?.into_iter();
+    if new.is_empty() {
+        tx.rollback().await?;
+        return Ok(replayed.collect());
+    }
+    let mut done = carry_out(&mut tx, new, answer_of).await?.into_iter();
+    tx.commit().await?;
+    requests
+        .iter()
+        .map(|request| {
+            let next = if claimed.contains(&request.key()) {
+                done.next()
+            } else {
+                replayed.next()
+            };
+            next.ok_or(sqlx::Error::RowNotFound)
+        })
+        .collect()
+}
+
+/// The answers of requests whose keys are taken.
+async fn replay(
+    conn: &mut PgConnection,
+    requests: &[&SubmitTriage],
+) -> Result<Vec<Result<Submitted, SubmitError>>, sqlx::Error> {
+    let keys: Vec<RequestKey<'_>> = requests.iter().map(|request| request.key()).collect();
+    let mut stored = request_keys::many::find(conn, &keys).await?;
+    (0..)
+        .zip(requests)
+        .map(|(place, request)| {
+            let stored = stored.remove(&place).ok_or(sqlx::Error::RowNotFound)?;
+            Ok(if stored.fingerprint == request.fingerprint {
+                Ok(Submitted {
+                    answer: stored.answer,
+                    how: How::Replayed,
+                    replaced: Replaced::default(),
+                })
+            } else {
+                Err(SubmitError::KeyReused)
+            })
+        })
+        .collect()
+}
+
+/// Does what requests ask for whose keys this transaction claimed with the answers of new jobs, or gives the keys back.
+async fn carry_out(
+    conn: &mut PgConnection,
+    works: Vec<Work<'_>>,
+    answer_of: AnswerOf,
+) -> Result<Vec<Result<Submitted, SubmitError>>, sqlx::Error> {
+    let keys: Vec<RequestKey<'_>> = works.iter().map(|work| work.request.key()).collect();
+    let (done, entries) = perform(conn, works, answer_of).await?;
+    let done: Vec<_> = done
+        .into_iter()
+        .map(|done| done.map(|(_, submitted)| submitted))
+        .collect();
+    let (mut refused, mut answered) = (Vec::new(), Vec::new());
+    for (key, done) in keys.into_iter().zip(&done) {
+        match done {
+            Ok(submitted) if submitted.how == How::Inserted => {}
+            Ok(submitted) => answered.push((key, &submitted.answer)),
+            Err(_) => refused.push(key),
+        }
+    }
+    request_keys::many::complete(conn, &answered).await?;
+    request_keys::many::release(conn, &refused).await?;
+    audit::insert(conn, &entries).await?;
+    Ok(done)
+}
+
+/// What requests would bring about.
+pub(super) struct Plan<'a> {
+    pub(super) works: Vec<Work<'a>>,
+    /// The transaction's time, that of everything it writes.
+    pub(super) at: DateTime<Utc>,
+}
+
+/// What a request brings about if nobody has asked for it before.
+pub(super) struct Work<'a> {
+    request: &'a SubmitTriage,
+    job: NewJob,
+    message: MessageId,
+    /// What is answered then.
+    answer: StoredAnswer,
+}
+
+/// Says what the requests would bring about, as children of `parent` if there is one, and writes nothing.
+pub(super) async fn plan<'a>(
+    conn: &mut PgConnection,
+    requests: &'a [SubmitTriage],
+    parent: Option<JobId>,
+    answer_of: AnswerOf,
+) -> Result<Plan<'a>, sqlx::Error> {
+    let tenants: Vec<_> = requests.iter().map(|r| r.session.tenant).collect();
+    let active = rule_sets::active_versions(conn, &tenants).await?;
+    let work = |request: &'a SubmitTriage| {
+        let tenant = request.session.tenant;
+        let args = triage::Args {
+            message_id: MessageId::new(),
+            mode: request.mode,
+            dry_run: request.dry_run,
+            force: request.force,
+            ruleset_version: active.versions.get(&tenant).copied().unwrap_or(0),
+        };
+        let job = NewJob {
+            external: external_id(request, args.ruleset_version),
+            priority: request.place.priority,
+            run_at: request.place.run_at,
+            dedupe: request.place.dedupe.clone(),
+            parent,
+            request_id: Some(request.request_id.to_string()),
+            traceparent: Some(request.traceparent.to_string()),
+            ..NewJob::of::<Triage>(tenant, &args)
+                .map_err(|error| sqlx::Error::Encode(Box::new(error)))?
+        };
+        Ok::<_, sqlx::Error>(Work {
+            answer: answer_of(&JobView::of_new(&job, active.at), How::Inserted),
+            request,
+            job,
+            message: args.message_id,
+        })
+    };
+    Ok(Plan {
+        works: requests.iter().map(work).collect::<Result<_, _>>()?,
+        at: active.at,
+    })
+}
+
+/// The job of a request, and its answer; or why there is none.
+pub(super) type Done = Result<(JobId, Submitted), SubmitError>;
+
+/// Does what is planned, and leaves keys and audit entries to be written.
+pub(super) async fn perform(
+    conn: &mut PgConnection,
+    works: Vec<Work<'_>>,
+    answer_of: AnswerOf,
+) -> Result<(Vec<Done>, Vec<NewAuditEntry>), sqlx::Error> {
+    let (mut jobs, mut rest) = (Vec::new(), Vec::new());
+    for work in works {
+        jobs.push(work.job);
+        rest.push((work.request, work.message, work.answer));
+    }
+    let (mut entries, mut mails, mut own) = (Vec::new(), Vec::new(), Vec::new());
+    let mut done = Vec::with_capacity(jobs.len());
+    let enqueued = bulk::enqueue_many(conn, &jobs).await?;
+    for ((job, enqueued), (request, message, answer)) in jobs.iter().zip(enqueued).zip(rest) {
+        let (how, id, replaced) = match enqueued {
+            Ok(Enqueued::Inserted(id)) => (How::Inserted, id, Replaced::default()),
+            Ok(Enqueued::Replacing { job, replaced }) => (How::Inserted, job, replaced),
+            Ok(Enqueued::Existing(id)) => (How::Existing, id, Replaced::default()),
+            Err(EnqueueError::KeyReused { existing }) => {
+                done.push(Err(SubmitError::ExternalIdReused { existing }));
+                continue;
+            }
+            Err(EnqueueError::Database(source)) => return Err(source),
+            Err(error @ (EnqueueError::Batch(_) | EnqueueError::Unanswered(_))) => {
+                return Err(sqlx::Error::Encode(Box::new(error)));
+            }
+        };
+        let answer = if how == How::Inserted {
+            mails.push(NewMessage {
+                id: message,
+                tenant: job.tenant,
+                format: request.format,
+                source: &request.source,
+                content_hash: request.content_hash,
+            });
+            if let (Some(written), false) = (&request.written, request.dry_run) {
+                own.push(NewOwnMail {
+                    tenant: job.tenant,
+                    message,
+                    written,
+                });
+            }
+            answer
+        } else if let Some(existing) = view::find(conn, job.tenant, id).await? {
+            answer_of(&existing, how)
+        } else {
+            done.push(Err(SubmitError::Purged { job: id }));
+            continue;
+        };
+        entries.push(submitted(request, id, how));
+        entries.extend(replacements(request, &replaced));
+        let submitted = Submitted {
+            answer,
+            how,
+            replaced,
+        };
+        done.push(Ok((id, submitted)));
+    }
+    messages::insert(conn, &mails).await?;
+    own_mails::insert(conn, &own).await?;
+    Ok((done, entries))
+}

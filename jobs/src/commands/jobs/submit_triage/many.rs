@@ -1,0 +1,76 @@
+//! One request for many mails: [`submit_many`]. Its key covers them all, and so does its transaction.
+
+use super::{
+    AnswerOf, How, SubmitError, SubmitTriage, Submitted,
+    batch::{perform, plan},
+    submitter::announce,
+};
+use crate::store::{
+    audit,
+    request_keys::{self, RequestKey, StoredAnswer},
+};
+use queue::{enqueue::dedupe::Replaced, signals::notifier::Notifier};
+use sqlx::PgPool;
+
+/// The request, with what it asks for one by one; the keys of the items do not count.
+pub struct SubmitMany<'a> {
+    pub key: RequestKey<'a>,
+    pub fingerprint: [u8; 32],
+    pub items: &'a [SubmitTriage],
+    pub answer_of: AnswerOf,
+}
+
+/// Enqueues all items in one transaction. `compose` makes the answer of theirs; a refusal concerns its own place only.
+///
+/// # Errors
+/// Then nothing was done, or only the reply was lost: repeat the request with the same key.
+pub async fn submit_many(
+    pool: &PgPool,
+    notifier: &Notifier,
+    request: SubmitMany<'_>,
+    compose: impl FnOnce(Vec<Result<Submitted, SubmitError>>) -> StoredAnswer,
+) -> Result<Submitted, SubmitError> {
+    let mut tx = pool.begin().await?;
+    if !request_keys::claim(&mut tx, &request.key, &request.fingerprint).await? {
+        let stored = request_keys::find(&mut tx, &request.key).await?;
+        tx.rollback().await?;
+        return if stored.fingerprint == request.fingerprint {
+            Ok(Submitted {
+                answer: stored.answer,
+                how: How::Replayed,
+                replaced: Replaced::default(),
+            })
+        } else {
+            Err(SubmitError::KeyReused)
+        };
+    };
+    let works = plan(&mut tx, request.items, None, request.answer_of)
+        .await?
+        .works;
+    let (done, entries) = perform(&mut tx, works, request.answer_of).await?;
+    let done: Vec<_> = done
+        .into_iter()
+        .map(|done| done.map(|(_, submitted)| submitted))
+        .collect();
+    let told: Vec<_> = request
+        .items
+        .iter()
+        .zip(&done)
+        .filter_map(|(item, done)| {
+            let done = done.as_ref().ok()?;
+            Some((item, done.how, done.replaced.clone()))
+        })
+        .collect();
+    let answer = compose(done);
+    request_keys::complete(&mut tx, &request.key, &answer).await?;
+    audit::insert(&mut tx, &entries).await?;
+    tx.commit().await?;
+    for (item, how, replaced) in told {
+        announce(notifier, item, how, &replaced);
+    }
+    Ok(Submitted {
+        answer,
+        how: How::Inserted,
+        replaced: Replaced::default(),
+    })
+}

@@ -1,0 +1,184 @@
+//! Requests at the same time share a transaction: [`Submitter`].
+
+use super::{AnswerOf, How, SubmitError, SubmitTriage, Submitted, batch::submit_all};
+use crate::kinds::triage::Triage;
+use base::db::{self, DbError, PoolConfig};
+use queue::{
+    JobKind,
+    coalesce::{Asked, Coalescer, Reply},
+    enqueue::dedupe::Replaced,
+    signals::notifier::Notifier,
+};
+use sqlx::PgPool;
+use std::collections::HashMap;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// While one batch commits the next is written.
+const LANES: usize = 2;
+
+type Answer = Result<Submitted, SubmitError>;
+
+/// A handle for submitting; cheap to clone.
+#[derive(Clone)]
+pub struct Submitter {
+    coalescer: Coalescer<SubmitTriage, Answer>,
+}
+
+/// What a batch needs.
+#[derive(Clone)]
+struct Tools {
+    /// Gives a lock up soon.
+    lanes: PgPool,
+    /// Waits for a lock as long as any request may.
+    pool: PgPool,
+    notifier: Notifier,
+    tracker: TaskTracker,
+    answer_of: AnswerOf,
+}
+
+impl Submitter {
+    /// Opens two connections of its own and starts its tasks in `tracker`. They end when `stop` is set and what was
+    /// asked before is answered. `answer_of` turns a job into the answer to store and give.
+    ///
+    /// # Errors
+    /// If the database cannot be reached.
+    pub async fn spawn(
+        config: &PoolConfig,
+        pool: PgPool,
+        notifier: Notifier,
+        tracker: &TaskTracker,
+        stop: &CancellationToken,
+        answer_of: AnswerOf,
+    ) -> Result<Self, DbError> {
+        let connections = u32::try_from(LANES).expect("two lanes");
+        let tools = Tools {
+            lanes: db::connect_for_batches(config, connections).await?,
+            pool,
+            notifier,
+            tracker: tracker.clone(),
+            answer_of,
+        };
+        let coalescer = Coalescer::spawn(LANES, tracker, stop, move |batch| {
+            submit_batch(tools.clone(), batch)
+        });
+        Ok(Self { coalescer })
+    }
+
+    /// Enqueues the job, or finds what was answered before. It is committed when this returns.
+    ///
+    /// # Errors
+    /// The request may be repeated with the same key.
+    pub async fn submit(&self, request: SubmitTriage) -> Answer {
+        self.coalescer.ask(request).await?
+    }
+}
+
+/// Requests with one key, in the order in which they came.
+type SameKey = Vec<(SubmitTriage, Reply<Answer>)>;
+
+async fn submit_batch(tools: Tools, batch: Vec<Asked<SubmitTriage, Answer>>) {
+    let mut groups: Vec<SameKey> = Vec::new();
+    let mut places = HashMap::new();
+    for Asked { request, reply } in batch {
+        let place = *places.entry(request.own_key()).or_insert_with(|| {
+            groups.push(Vec::new());
+            groups.len() - 1
+        });
+        groups[place].push((request, reply));
+    }
+    while !groups.is_empty() {
+        groups = submit_round(&tools, groups).await;
+    }
+}
+
+/// Carries out the first of each group and answers those of the group that ask the same. Returns the groups whose first
+/// was refused, without it: it kept no key, so the next one is asked as if there had been none.
+async fn submit_round(tools: &Tools, groups: Vec<SameKey>) -> Vec<SameKey> {
+    let mut firsts = Vec::with_capacity(groups.len());
+    let mut others = Vec::with_capacity(groups.len());
+    for group in groups {
+        let mut group = group.into_iter();
+        if let Some((request, reply)) = group.next() {
+            firsts.push(request);
+            others.push((reply, group.collect::<SameKey>()));
+        }
+    }
+    let answers = match submit_all(&tools.lanes, &firsts, tools.answer_of).await {
+        Ok(answers) => answers,
+        Err(error) => {
+            // One of them is at fault, or waits for a lock that another process holds, or the connection broke: the
+            // others must not suffer. Their keys make it safe, whether or not the commit has landed.
+            tracing::debug!(%error, requests = firsts.len(), "a batch failed; its requests are tried one by one");
+            for (request, (reply, same_key)) in firsts.into_iter().zip(others) {
+                for (request, reply) in std::iter::once((request, reply)).chain(same_key) {
+                    tools
+                        .tracker
+                        .spawn(submit_alone(tools.clone(), request, reply));
+                }
+            }
+            return Vec::new();
+        }
+    };
+    announce_all(&tools.notifier, &firsts, &answers);
+    let mut left = Vec::new();
+    for ((first, answer), (reply, same_key)) in firsts.iter().zip(answers).zip(others) {
+        match &answer {
+            Ok(submitted) => {
+                for (request, reply) in same_key {
+                    reply.send(replay(first, submitted, &request));
+                }
+            }
+            Err(_) if same_key.is_empty() => {}
+            Err(_) => left.push(same_key),
+        }
+        reply.send(answer);
+    }
+    left
+}
+
+/// The answer of a request whose key was used by one that has just been answered.
+fn replay(first: &SubmitTriage, submitted: &Submitted, request: &SubmitTriage) -> Answer {
+    // The first may itself have been a replay; its fingerprint is that of the stored request either way.
+    if first.fingerprint == request.fingerprint {
+        Ok(Submitted {
+            answer: submitted.answer.clone(),
+            how: How::Replayed,
+            replaced: Replaced::default(),
+        })
+    } else {
+        Err(SubmitError::KeyReused)
+    }
+}
+
+/// The same transaction with one request in it, which waits for locks as long as a request may.
+async fn submit_alone(tools: Tools, request: SubmitTriage, reply: Reply<Answer>) {
+    let requests = [request];
+    let answer = match submit_all(&tools.pool, &requests, tools.answer_of).await {
+        Ok(mut answers) => answers.remove(0),
+        Err(error) => Err(error.into()),
+    };
+    announce_all(&tools.notifier, &requests, std::slice::from_ref(&answer));
+    reply.send(answer);
+}
+
+fn announce_all(notifier: &Notifier, requests: &[SubmitTriage], answers: &[Answer]) {
+    for (request, answer) in requests.iter().zip(answers) {
+        if let Ok(submitted) = answer {
+            announce(notifier, request, submitted.how, &submitted.replaced);
+        }
+    }
+}
+
+/// After the commit: a worker that is woken earlier finds nothing. What is said twice is sent once.
+pub(super) fn announce(notifier: &Notifier, request: &SubmitTriage, how: How, replaced: &Replaced) {
+    replaced.announce(notifier);
+    match how {
+        How::Inserted if request.place.run_at.is_some() => notifier.job_scheduled(Triage::QUEUE),
+        How::Inserted => notifier.job_available(Triage::QUEUE),
+        // Claims passed over the waiting job while the transaction held it.
+        How::Existing if request.place.dedupe.is_some() => {
+            notifier.job_available(Triage::QUEUE);
+        }
+        How::Existing | How::Replayed => {}
+    }
+}

@@ -1,0 +1,9 @@
+//! How people get in: the first owner of a tenant, invitations, their acceptance.
+
+pub mod accept;
+pub mod bootstrap;
+pub mod invite;
+
+pub use accept::accept_invite;
+pub use bootstrap::bootstrap;
+pub use invite::invite;

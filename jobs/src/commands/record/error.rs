@@ -1,0 +1,106 @@
+//! Why something on the desk was not changed, with what the person is told: [`DeskError`].
+
+use crate::{
+    commands::jobs::submit_triage::SubmitError,
+    domain::desk::{Bucket, ItemState},
+};
+
+/// Nothing was changed, once the transaction is rolled back. `Display` holds no words of the user's; the
+/// [message](DeskError::user_message) does.
+#[derive(Debug, thiserror::Error)]
+pub enum DeskError {
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    /// Something that the new state refers to.
+    #[error("the {0} it refers to is not there")]
+    Unknown(&'static str),
+    #[error("version {present} is there, not {asked}")]
+    Stale { asked: i32, present: i32 },
+    #[error("the {0} is deleted")]
+    Deleted(&'static str),
+    #[error("the {0} is not deleted")]
+    NotDeleted(&'static str),
+    /// Another one has the title, the name or the address.
+    #[error("what must be the {noun}'s own is another's")]
+    Taken { noun: &'static str, name: String },
+    /// Several would fit.
+    #[error("more than one {noun} fits")]
+    Ambiguous { noun: &'static str, name: String },
+    #[error("an item that is {state} cannot be {verb}")]
+    NotNow {
+        state: ItemState,
+        verb: &'static str,
+    },
+    #[error("{0} is not offered at this hour")]
+    NotOffered(Bucket),
+    #[error("the moment is not ahead, or too far")]
+    NotAhead,
+    /// The request was not this one, or is still at work.
+    #[error(transparent)]
+    Request(#[from] SubmitError),
+    #[error("the database refused")]
+    Database(#[from] sqlx::Error),
+}
+
+impl DeskError {
+    /// What kept it from being done, for programs.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound(_) | Self::Unknown(_) => "not_found",
+            Self::Stale { .. } => "changed_meanwhile",
+            Self::Deleted(_) => "deleted",
+            Self::NotDeleted(_) => "not_deleted",
+            Self::Taken { .. } => "name_taken",
+            Self::Ambiguous { .. } => "ambiguous",
+            Self::NotNow { .. } => "not_now",
+            Self::NotOffered(_) => "not_offered",
+            Self::NotAhead => "not_ahead",
+            Self::Request(_) | Self::Database(_) => "database",
+        }
+    }
+
+    /// What the person is told.
+    pub fn user_message(&self) -> String {
+        match self {
+            Self::NotFound(noun) | Self::Unknown(noun) => format!("There is no such {noun}."),
+            Self::Stale { .. } => "It was changed in the meantime.".to_owned(),
+            Self::Deleted(noun) => format!("The {noun} is deleted. Restore it first."),
+            Self::NotDeleted(noun) => format!("The {noun} is not deleted."),
+            Self::Taken { noun, name } => {
+                format!("There is a {noun} called “{name}” already. Use that one, or another name.")
+            }
+            Self::Ambiguous { noun, name } => {
+                format!("More than one {noun} is called “{name}”. Say which one, by its id.")
+            }
+            Self::NotNow { state, verb } => {
+                format!(
+                    "The item is {}; it cannot be {verb} then.",
+                    state.as_str().replace('_', " ")
+                )
+            }
+            Self::NotOffered(bucket) => format!(
+                "It cannot be put off to {} at this hour. See `defer_to` of the queue.",
+                bucket.as_str().replace('_', " ")
+            ),
+            Self::NotAhead => "Choose a moment that is ahead, at most a year.".to_owned(),
+            Self::Request(_) | Self::Database(_) => {
+                "Something went wrong on our side. Try again.".to_owned()
+            }
+        }
+    }
+
+    /// What a write says that met a unique index.
+    pub(crate) fn of_write(error: sqlx::Error, noun: &'static str, name: &str) -> Self {
+        let unique = error
+            .as_database_error()
+            .is_some_and(|error| error.is_unique_violation());
+        if unique {
+            Self::Taken {
+                noun,
+                name: name.to_owned(),
+            }
+        } else {
+            Self::Database(error)
+        }
+    }
+}

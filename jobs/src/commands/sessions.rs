@@ -1,0 +1,16 @@
+//! Sessions: opened by a password, read at each request, rotated, ended; refused requests are recorded.
+
+pub mod authenticate;
+pub mod denials;
+pub mod end;
+pub mod hashing;
+pub mod log_in;
+pub mod open;
+pub mod rotate;
+pub mod signals;
+
+pub use authenticate::authenticate;
+pub use denials::record_denial;
+pub use log_in::log_in;
+pub use open::open_session;
+pub use rotate::rotate_session;

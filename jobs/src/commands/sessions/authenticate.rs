@@ -1,0 +1,128 @@
+//! From a token to a session: what every request does first.
+//!
+//! Usually one statement, and that shared with other requests: see [`SessionReader`]. Only the return of a replaced token costs more: it ends the session, and that is committed
+//! although the request is refused.
+
+mod session_reader;
+
+use super::signals::announce_revoked;
+pub use session_reader::SessionReader;
+
+use crate::{
+    domain::{
+        Action, Actor, NewAuditEntry, Session, SessionToken,
+        session::{Origin, RevokeReason},
+    },
+    store::{
+        audit,
+        session_tokens::{self, Standing},
+        sessions,
+    },
+};
+use queue::signals::notifier::Notifier;
+use sqlx::{Connection, PgConnection, PgPool};
+
+/// Why a well-formed token does not open a session. The client learns only that it does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No such token; nothing was changed, so that nobody ends sessions by guessing.
+    Unknown,
+    Revoked,
+    Expired,
+    Idle,
+    /// The user is suspended or the tenant closed.
+    Closed,
+    /// The session was ended by this very request: see [`Standing::Reused`].
+    Reused,
+}
+
+/// The token was not exchanged for a session.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthenticateError {
+    #[error("the token was refused: {}", .0.as_str())]
+    Refused(Refusal),
+    #[error("could not look up the session")]
+    LookUp(#[source] sqlx::Error),
+    /// The next use of the token tries again.
+    #[error("could not end the session of a reused token")]
+    EndReused(#[source] sqlx::Error),
+}
+
+/// The living session of this token.
+///
+/// # Errors
+/// [`AuthenticateError::Refused`] says no; the others say that the database could not be asked, which is not a no.
+pub async fn authenticate(
+    pool: &PgPool,
+    notifier: &Notifier,
+    token: &SessionToken,
+    origin: &Origin,
+) -> Result<Session, AuthenticateError> {
+    let mut conn = pool.acquire().await.map_err(AuthenticateError::LookUp)?;
+    let presented = session_tokens::present(&mut conn, &token.hash())
+        .await
+        .map_err(AuthenticateError::LookUp)?
+        .ok_or(AuthenticateError::Refused(Refusal::Unknown))?;
+    let Some(refusal) = Refusal::of(presented.standing) else {
+        return Ok(presented.session);
+    };
+    if refusal == Refusal::Reused {
+        end_reused_alone(&mut conn, &presented.session, origin)
+            .await
+            .map_err(AuthenticateError::EndReused)?;
+        announce_revoked(notifier, presented.session.id);
+    }
+    Err(AuthenticateError::Refused(refusal))
+}
+
+async fn end_reused_alone(
+    conn: &mut PgConnection,
+    session: &Session,
+    origin: &Origin,
+) -> Result<(), sqlx::Error> {
+    let mut tx = conn.begin().await?;
+    end_reused(&mut tx, session, origin).await?;
+    tx.commit().await
+}
+
+/// Ends a session because two parties hold tokens of it; nobody can say which is the owner.
+pub(super) async fn end_reused(
+    conn: &mut PgConnection,
+    session: &Session,
+    origin: &Origin,
+) -> Result<(), sqlx::Error> {
+    let (tenant, user, id) = (session.tenant, session.user, session.id);
+    // Two such requests at once: the second finds it ended, and there is one entry.
+    if sessions::revoke(conn, tenant, user, id, RevokeReason::Reuse).await? {
+        let entry = NewAuditEntry::new(tenant, Actor::Stranger, Action::TOKEN_REUSE, "session", id)
+            .denied("TOKEN_REUSED")
+            .with_request(origin.request_id.as_deref());
+        audit::insert(conn, &[entry]).await?;
+    }
+    Ok(())
+}
+
+impl Refusal {
+    pub(super) const fn of(standing: Standing) -> Option<Self> {
+        match standing {
+            Standing::Alive => None,
+            Standing::Revoked => Some(Self::Revoked),
+            Standing::Expired => Some(Self::Expired),
+            Standing::Idle => Some(Self::Idle),
+            Standing::Closed => Some(Self::Closed),
+            Standing::Reused => Some(Self::Reused),
+        }
+    }
+
+    /// For logs and the label of a metric.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+            Self::Idle => "idle",
+            Self::Closed => "closed",
+            Self::Reused => "reused",
+        }
+    }
+}

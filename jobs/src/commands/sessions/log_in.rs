@@ -1,0 +1,237 @@
+//! Logging in with a password.
+//!
+//! Whether tenant, user or password is wrong makes no difference to the answer, nor to the time it takes. Repeated
+//! failures are slowed down per account and per network address, and nobody is locked out for good.
+
+use super::signals::announce_revoked;
+use super::{
+    hashing::{HashingError, PasswordHasher},
+    open::{NewSession, Opened, open_session},
+};
+use crate::{
+    domain::{
+        Action, Actor, Detail, NewAuditEntry, UserId,
+        password::Verified,
+        session::{AuthMethod, Origin, SessionLifetime},
+    },
+    store::{
+        audit,
+        login_failures::{self, Subject},
+        tenants,
+        users::{self, Credentials},
+    },
+};
+use chrono::{DateTime, Utc};
+use queue::signals::notifier::Notifier;
+use secrecy::SecretString;
+use sqlx::{PgConnection, PgPool};
+use std::time::Duration;
+
+/// Failures older than this are forgiven.
+const WINDOW: Duration = Duration::from_secs(15 * 60);
+/// Failures of one account within the window; 10 guesses in 15 minutes never find a password that is not common.
+const ACCOUNT_LIMIT: i64 = 10;
+/// Failures from one address; higher, since an office shares one.
+const ADDRESS_LIMIT: i64 = 100;
+
+/// What a person typed.
+#[derive(Clone, Debug)]
+pub struct LogIn {
+    pub tenant: String,
+    pub email: String,
+    pub password: SecretString,
+    pub origin: Origin,
+}
+
+/// Nobody was logged in.
+#[derive(Debug, thiserror::Error)]
+pub enum LogInError {
+    /// Tenant, address or password is wrong, or the account is suspended.
+    #[error("the log-in was refused")]
+    Refused,
+    #[error("too many log-ins failed; the next may be tried in {} s", retry_after.as_secs())]
+    Throttled { retry_after: Duration },
+    #[error("could not compare the password")]
+    Hashing(#[from] HashingError),
+    #[error("could not log in")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Opens a session for a user who knows their password.
+///
+/// # Errors
+/// See [`LogInError`]; a refusal is written to the tenant's audit log.
+pub async fn log_in(
+    pool: &PgPool,
+    notifier: &Notifier,
+    hasher: &PasswordHasher,
+    lifetime: SessionLifetime,
+    log_in: &LogIn,
+) -> Result<Opened, LogInError> {
+    let booking = Booking::make(pool, log_in).await?;
+    let credentials =
+        users::credentials(&mut *pool.acquire().await?, &log_in.tenant, &log_in.email).await?;
+    let stored = credentials
+        .as_ref()
+        .map(|found| found.password_hash.clone());
+    let verified = hasher.verify(stored, log_in.password.clone()).await;
+    let verified = match verified {
+        Ok(verified) => verified,
+        Err(error) => {
+            booking.cancel(pool).await?;
+            return Err(error.into());
+        }
+    };
+    let named = credentials.as_ref().map(|found| found.user);
+    let welcome = credentials.filter(|found| found.open && verified != Verified::Wrong);
+    let Some(credentials) = welcome else {
+        record_failure(pool, log_in, named, &booking).await?;
+        return Err(LogInError::Refused);
+    };
+    let renewed = match verified {
+        // If there is no turn for it now, the next log-in will do it.
+        Verified::RightButOutdated => hasher.rehash(log_in.password.clone()).await.ok(),
+        Verified::Right | Verified::Wrong => None,
+    };
+    let mut tx = pool.begin().await?;
+    if let Some(renewed) = renewed {
+        users::rehash(&mut tx, &credentials, &renewed).await?;
+    }
+    booking.forgive(&mut tx).await?;
+    let opened = welcome_in(&mut tx, &credentials, lifetime, &log_in.origin).await?;
+    tx.commit().await?;
+    for &ended in &opened.ended {
+        announce_revoked(notifier, ended);
+    }
+    Ok(opened)
+}
+
+async fn welcome_in(
+    conn: &mut PgConnection,
+    credentials: &Credentials,
+    lifetime: SessionLifetime,
+    origin: &Origin,
+) -> Result<Opened, sqlx::Error> {
+    let opened = open_session(
+        conn,
+        &NewSession {
+            tenant: credentials.tenant,
+            user: credentials.user,
+            role: credentials.role,
+            auth_method: AuthMethod::Password,
+            lifetime,
+            origin: origin.clone(),
+        },
+    )
+    .await?;
+    let actor = Actor::User {
+        user: credentials.user,
+        session: Some(opened.session.id),
+    };
+    let entry = NewAuditEntry::new(
+        credentials.tenant,
+        actor,
+        Action::LOGIN_SUCCESS,
+        "user",
+        credentials.user,
+    );
+    audit::insert(conn, &[entry.with_request(origin.request_id.as_deref())]).await?;
+    Ok(opened)
+}
+
+/// An attempt that counts as failed until it is shown to be right.
+struct Booking {
+    account: Subject,
+    address: Option<Subject>,
+    at: DateTime<Utc>,
+    /// How often the account has failed, this attempt included.
+    failures: i64,
+}
+
+impl Booking {
+    /// Books first and counts then: of any number of attempts at once, each sees all that were booked before it, so no
+    /// more than the limit go on.
+    async fn make(pool: &PgPool, log_in: &LogIn) -> Result<Self, LogInError> {
+        let account = Subject::account(&log_in.tenant, &log_in.email);
+        let address = log_in.origin.ip.map(Subject::address);
+        let mut conn = pool.acquire().await?;
+        let subjects: Vec<Subject> = [Some(account), address].into_iter().flatten().collect();
+        let at = login_failures::book(&mut conn, &subjects).await?;
+        let mut booking = Self {
+            account,
+            address,
+            at,
+            failures: 0,
+        };
+        let mut wait = None;
+        for subject in subjects {
+            let limit = if subject == account {
+                ACCOUNT_LIMIT
+            } else {
+                ADDRESS_LIMIT
+            };
+            let recent = login_failures::recent(&mut conn, subject, WINDOW, limit).await?;
+            if subject == account {
+                booking.failures = recent.failures;
+            }
+            if recent.failures > limit {
+                wait = wait.max(Some(recent.first_leaves_in));
+            }
+        }
+        match wait {
+            None => Ok(booking),
+            Some(retry_after) => {
+                // Attempts that were not made do not count, or hammering would lock the account for ever.
+                login_failures::unbook(&mut conn, &booking.subjects(), at).await?;
+                Err(LogInError::Throttled { retry_after })
+            }
+        }
+    }
+
+    fn subjects(&self) -> Vec<Subject> {
+        [Some(self.account), self.address]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    async fn cancel(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
+        let mut conn = pool.acquire().await?;
+        login_failures::unbook(&mut conn, &self.subjects(), self.at).await
+    }
+
+    /// Clears the account; the address keeps its other failures, or one good account would cover guesses at others.
+    async fn forgive(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+        login_failures::forget(conn, self.account).await?;
+        match self.address {
+            Some(address) => login_failures::unbook(conn, &[address], self.at).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// Writes the refusal to the audit log of the tenant, if there is one. The throttle bounds how many there can be, and
+/// the last before it says that it begins.
+async fn record_failure(
+    pool: &PgPool,
+    log_in: &LogIn,
+    named: Option<UserId>,
+    booking: &Booking,
+) -> Result<(), sqlx::Error> {
+    let mut conn = pool.acquire().await?;
+    let Some(tenant) = tenants::find(&mut conn, &log_in.tenant).await? else {
+        return Ok(());
+    };
+    let entry = |action| {
+        // Only a user who exists is named: what was typed may be anything, a password in the wrong field too.
+        let (kind, id) = named.map_or(("tenant", tenant.0), |user| ("user", user.0));
+        NewAuditEntry::new(tenant, Actor::Stranger, action, kind, id)
+            .with_request(log_in.origin.request_id.as_deref())
+            .with_detail(Detail::new().count("failures", booking.failures))
+    };
+    let mut entries = vec![entry(Action::LOGIN_FAIL).failed("LOGIN_REFUSED")];
+    if booking.failures == ACCOUNT_LIMIT {
+        entries.push(entry(Action::LOGIN_LOCK).denied("LOGIN_THROTTLED"));
+    }
+    audit::insert(&mut conn, &entries).await
+}

@@ -1,0 +1,113 @@
+//! The prompts as they are shipped: versioned text files and the schemas of their answers.
+//!
+//! A change of a word is a new version, because answers, checkpoints and metrics are compared by it. [`TRIAGE`] is the one to
+//! look at. Holds nothing that a tenant or a mail brings in.
+
+use llm::PromptFile;
+
+/// What one mail means and what should be done about it.
+pub const TRIAGE: PromptFile = PromptFile {
+    version: "triage.v1",
+    text: include_str!("prompts/triage.v1.txt"),
+    schema_name: "triage_v1",
+    schema: include_str!("prompts/triage.v1.schema.json"),
+};
+
+/// A mail in a person's name.
+pub const DRAFT: PromptFile = PromptFile {
+    version: "draft.v2",
+    text: include_str!("prompts/draft.v2.txt"),
+    schema_name: "draft_v2",
+    schema: include_str!("prompts/draft.v2.schema.json"),
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jobs::domain::{
+        action::{ActionType, Params},
+        draft::Confidence,
+        judgement::{Category, Disposition, Priority, Sla},
+    };
+    use serde_json::{Value, json};
+
+    fn strings(value: &Value) -> Vec<&str> {
+        let list = value.as_array().expect("a list of strings");
+        list.iter().map(|item| item.as_str().unwrap()).collect()
+    }
+
+    /// Strict providers refuse a schema in which any object is open or any property optional.
+    fn assert_strict(schema: &Value) {
+        if schema["type"] == "object" {
+            assert_eq!(schema["additionalProperties"], json!(false));
+            let properties = schema["properties"].as_object().unwrap();
+            let mut required = strings(&schema["required"]);
+            let mut names: Vec<_> = properties.keys().map(String::as_str).collect();
+            required.sort_unstable();
+            names.sort_unstable();
+            assert_eq!(required, names);
+            properties.values().for_each(assert_strict);
+        }
+        if schema["type"] == "array" {
+            assert_strict(&schema["items"]);
+        }
+    }
+
+    #[test]
+    fn every_schema_is_strict() {
+        for file in [TRIAGE, DRAFT] {
+            let llm::OutputSchema { name, schema } = file.schema();
+            assert!(
+                name.bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            );
+            assert_strict(&schema);
+        }
+    }
+
+    #[test]
+    fn the_draft_schema_has_the_words_of_the_domain() {
+        let schema = DRAFT.schema().schema;
+        let words: Vec<_> = Confidence::ALL.iter().map(|word| word.as_str()).collect();
+        assert_eq!(strings(&schema["properties"]["confidence"]["enum"]), words);
+    }
+
+    #[test]
+    fn the_triage_schema_has_the_words_of_the_domain() {
+        let schema = TRIAGE.schema().schema;
+        let words = |field: &str| strings(&schema["properties"][field]["enum"]);
+        let categories: Vec<_> = Category::ALL.iter().map(|word| word.as_str()).collect();
+        let dispositions: Vec<_> = Disposition::ALL.iter().map(|word| word.as_str()).collect();
+        let priorities: Vec<_> = Priority::ALL.iter().map(|word| word.as_str()).collect();
+        let slas: Vec<_> = Sla::ALL.iter().map(|word| word.as_str()).collect();
+        assert_eq!(words("category"), categories);
+        assert_eq!(words("disposition"), dispositions);
+        assert_eq!(words("priority"), priorities);
+        assert_eq!(words("sla"), slas);
+    }
+
+    #[test]
+    fn the_triage_schema_offers_the_actions_open_to_models_and_their_fields() {
+        let schema = TRIAGE.schema().schema;
+        let action = &schema["properties"]["actions"]["items"]["properties"];
+        let open = ActionType::OPEN_TO_MODELS;
+        let names: Vec<_> = open.iter().map(|kind| kind.as_str()).collect();
+        assert_eq!(strings(&action["type"]["enum"]), names);
+        let mut fields: Vec<_> = open
+            .iter()
+            .flat_map(|kind| Params::fields(*kind))
+            .map(|field| field.name)
+            .collect();
+        fields.sort_unstable();
+        fields.dedup();
+        let mut offered = strings(&action["params"]["required"]);
+        offered.sort_unstable();
+        assert_eq!(offered, fields);
+        for kind in open {
+            assert!(
+                TRIAGE.text.contains(kind.as_str()),
+                "the prompt explains {kind}"
+            );
+        }
+    }
+}
