@@ -55,7 +55,7 @@ impl Page {
             body: body.into(),
             headers: [
                 (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
-                // Stored by clients, and asked for again by its ETag.
+                // Clients store it and revalidate it by its ETag.
                 (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
                 (header::CONTENT_SECURITY_POLICY, value(policy)),
             ],

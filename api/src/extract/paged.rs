@@ -72,13 +72,13 @@ impl<F: DeserializeOwned + Debug> FromRequestParts<AppState> for Paged<F> {
         let operation = operation.expect("the pipeline names every request's operation");
         let (of_page, of_filter) = split(&parts.uri);
         let StrictQuery(filter) = StrictQuery::<F>::parse_text(&of_filter)?;
-        let StrictQuery(asked) = StrictQuery::<PageQuery>::parse_text(&of_page)?;
+        let StrictQuery(query) = StrictQuery::<PageQuery>::parse_text(&of_page)?;
         let list = [
             operation.name.to_owned(),
             session.user.to_string(),
             format!("{filter:?}"),
         ];
-        let page = Page::parse(session.tenant, list, &asked)?;
+        let page = Page::parse(session.tenant, list, &query)?;
         Ok(Self { filter, page })
     }
 }
@@ -92,8 +92,8 @@ fn split(uri: &Uri) -> (String, String) {
 }
 
 impl Page {
-    fn parse(tenant: TenantId, list: [String; 3], asked: &PageQuery) -> Result<Self, ApiError> {
-        let limit = asked.limit.unwrap_or(DEFAULT_LIMIT);
+    fn parse(tenant: TenantId, list: [String; 3], query: &PageQuery) -> Result<Self, ApiError> {
+        let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
         if !(1..=MAX_LIMIT).contains(&limit) {
             return Err(
                 ApiError::new(Code::InvalidParameter, "Use a limit from 1 to 200.").at(
@@ -103,7 +103,7 @@ impl Page {
                 ),
             );
         }
-        let cursor = asked.cursor.as_deref();
+        let cursor = query.cursor.as_deref();
         let after = cursor
             .map(|text| Cursor::decode(text, tenant, &list))
             .transpose()?
@@ -167,19 +167,19 @@ mod tests {
     #[test]
     fn page_is_cut_to_its_limit_and_names_the_next_one() {
         let list = ["jobs", "user", "{}"].map(str::to_owned);
-        let asked = PageQuery {
+        let query = PageQuery {
             limit: Some(2),
             cursor: None,
         };
-        let page = Page::parse(TenantId::new(), list.clone(), &asked).unwrap();
+        let page = Page::parse(TenantId::new(), list.clone(), &query).unwrap();
         let ids = [1, 2, 3].map(Uuid::from_u128);
         let Json(cut): Json<PagedList<Uuid>> = page.list(ids.to_vec(), |id| *id);
         assert_eq!(cut.items, ids[..2]);
-        let asked = PageQuery {
+        let query = PageQuery {
             limit: None,
             cursor: cut.next_cursor,
         };
-        let next = Page::parse(page.tenant, list, &asked).unwrap();
+        let next = Page::parse(page.tenant, list, &query).unwrap();
         assert_eq!((next.after, next.limit), (Some(ids[1]), DEFAULT_LIMIT));
         let Json(whole): Json<PagedList<Uuid>> = page.list(ids[..2].to_vec(), |id| *id);
         assert_eq!(whole.next_cursor, None);
@@ -188,12 +188,12 @@ mod tests {
     #[test]
     fn limit_must_be_from_1_to_200() {
         for (limit, fits) in [(0, false), (1, true), (200, true), (201, false)] {
-            let asked = PageQuery {
+            let query = PageQuery {
                 limit: Some(limit),
                 cursor: None,
             };
             let list = ["", "", ""].map(str::to_owned);
-            let page = Page::parse(TenantId::new(), list, &asked);
+            let page = Page::parse(TenantId::new(), list, &query);
             assert_eq!(page.is_ok(), fits, "{limit}");
         }
     }

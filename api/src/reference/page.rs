@@ -3,13 +3,13 @@
 use super::{
     curl::example,
     html::{escape, prose},
-    resolve::{Document, schema_name, text},
+    resolve::{Document, text},
     schema::{fields, type_of},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 const STYLE: &str = include_str!("page.css");
 
@@ -51,11 +51,12 @@ pub(super) fn render(document: &Value) -> String {
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>{title} API</title><style>{STYLE}</style></head>\
          <body><nav><h1>{title} API</h1><p>{version} · <a href=\"/openapi.json\">openapi.json</a></p>\
-         <ul>{navigation}<li><a href=\"#schemas\">schemas</a></ul></nav>\
-         <main><p>{description}</p>{sections}{schemas}</main></body></html>\n",
+         <ul>{navigation}<li><a href=\"#errors\">errors</a><li><a href=\"#schemas\">schemas</a></ul></nav>\
+         <main><p>{description}</p>{sections}{errors}{schemas}</main></body></html>\n",
         title = escape(text(info, "title")),
         version = escape(text(info, "version")),
         description = prose(&description),
+        errors = errors(document),
         schemas = schemas(document),
     )
 }
@@ -161,39 +162,79 @@ fn body(document: Document<'_>, operation: &Value) -> String {
 fn responses(document: Document<'_>, operation: &Value) -> String {
     let mut html =
         String::from("<h4>Responses</h4><table><tr><th>Status<th>Body<th>Description</tr>");
+    let mut failures = String::new();
     for (status, response) in operation["responses"].as_object().into_iter().flatten() {
         let response = document.resolve(response);
-        let content = response["content"].as_object().into_iter().flatten();
-        let bodies: Vec<String> = content
-            .map(|(media_type, content)| {
-                let schema = &content["schema"];
-                let problem = schema["allOf"].get(0).and_then(schema_name);
-                let schema = problem.map_or_else(
-                    || type_of(schema),
-                    |name| format!("<a href=\"#schema-{name}\">{name}</a>"),
-                );
-                format!("{schema} <small>{media_type}</small>")
-            })
-            .collect();
-        let headers = response["headers"].as_object().into_iter().flatten();
-        let headers: Vec<String> = headers
-            .map(|(name, _)| name)
-            .filter(|name| *name != "X-Request-Id")
-            .map(|name| format!("<code>{name}</code>"))
-            .collect();
-        let headers = if headers.is_empty() {
-            String::new()
+        if is_failure(status) {
+            let codes = codes(response).map(|(code, _)| format!("<a href=\"#{code}\">{code}</a>"));
+            let codes: Vec<String> = codes.collect();
+            let _ = write!(failures, "<li>{status} {}", codes.join(", "));
         } else {
-            format!("<br><small>{}</small>", headers.join(" "))
-        };
+            html.push_str(&success(status, response));
+        }
+    }
+    let _ = write!(
+        html,
+        "</table><details><summary>Failures, each a <a href=\"#schema-Problem\">Problem</a></summary>\
+         <ul>{failures}</ul></details>"
+    );
+    html
+}
+
+fn success(status: &str, response: &Value) -> String {
+    let content = response["content"].as_object().into_iter().flatten();
+    let bodies: Vec<String> = content
+        .map(|(media_type, content)| {
+            let schema = type_of(&content["schema"]);
+            format!("{schema} <small>{media_type}</small>")
+        })
+        .collect();
+    let headers = response["headers"].as_object().into_iter().flatten();
+    let headers: Vec<String> = headers
+        .map(|(name, _)| format!("<code>{name}</code>"))
+        .collect();
+    format!(
+        "<tr><td>{status}<td>{}<td>{}<br><small>{}</small></tr>",
+        bodies.join("<br>"),
+        prose(text(response, "description")),
+        headers.join(" ")
+    )
+}
+
+fn is_failure(status: &str) -> bool {
+    status.starts_with(['4', '5'])
+}
+
+/// The codes of a failure with their titles: the lines of its description.
+fn codes(response: &Value) -> impl Iterator<Item = (&str, &str)> {
+    let lines = text(response, "description").lines();
+    lines.filter_map(|line| line.strip_prefix('`')?.split_once("`: "))
+}
+
+/// Lists every code with its status and title.
+fn errors(document: &Value) -> String {
+    let mut all = BTreeMap::new();
+    let methods = document["paths"].as_object().into_iter().flatten();
+    let operations = methods.flat_map(|(_, methods)| methods.as_object().into_iter().flatten());
+    for (_, operation) in operations {
+        for (status, response) in operation["responses"].as_object().into_iter().flatten() {
+            if is_failure(status) {
+                let codes = codes(Document(document).resolve(response));
+                all.extend(codes.map(|(code, title)| ((status, code), title)));
+            }
+        }
+    }
+    let mut html = String::from(
+        "<section id=\"errors\"><h2>errors</h2><table><tr><th>Status<th>Code<th>Title</tr>",
+    );
+    for ((status, code), title) in all {
         let _ = write!(
             html,
-            "<tr><td>{status}<td>{}{headers}<td>{}</tr>",
-            bodies.join("<br>"),
-            prose(text(response, "description"))
+            "<tr id=\"{code}\"><td>{status}<td><code>{code}</code><td>{}</tr>",
+            prose(title)
         );
     }
-    html.push_str("</table>");
+    html.push_str("</table></section>");
     html
 }
 

@@ -119,7 +119,7 @@ fn form(form: &Value) -> String {
         let name = escape(name);
         if field == &Value::Bool(false) {
             forbidden.push(format!("<code>{name}</code>"));
-        } else {
+        } else if field.get("const").is_some() || field.get("enum").is_some() {
             parts.push(format!("<code>{name}</code> = {}", type_of(field)));
         }
     }

@@ -1,4 +1,4 @@
-//! [`Operation`]: what is asked for, what it takes, what it needs and how it can fail.
+//! [`Operation`]: what a request does, takes and needs, and how it can fail.
 
 use super::{SuccessResponse, Tag};
 use crate::error::Code;
@@ -61,7 +61,7 @@ pub struct Operation {
     /// Whether an `Idempotency-Key` must come with it.
     pub idempotent: bool,
     pub precondition: Precondition,
-    /// What the ETag of a precondition may be beside a version.
+    /// Whether `If-Match: *` stands for any version.
     pub any_version: bool,
     pub body_limit: usize,
     pub body_is_optional: bool,

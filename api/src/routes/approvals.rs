@@ -1,5 +1,4 @@
-//! What waits for a person, or was decided by one: `/v1/approvals`. The version is the ETag; see [`decide`] for what can
-//! be done with it.
+//! Proposed actions that need a person's decision: `/v1/approvals`. The version is the ETag; [`decide`] takes decisions.
 
 mod decide;
 
@@ -37,7 +36,7 @@ pub fn routes() -> Vec<Route> {
             Access::Session(Scope::ApprovalsRead),
             list,
         )
-        .summary("List the approvals, the youngest first")
+        .summary("List the approvals, newest first")
         .paged::<ApprovalsQuery>()
         .answer::<PagedList<Approval>>(200, "A page of approvals"),
         Route::new(
@@ -47,7 +46,7 @@ pub fn routes() -> Vec<Route> {
             Access::Session(Scope::ApprovalsRead),
             get,
         )
-        .summary("One approval")
+        .summary("Get an approval")
         .versioned::<Approval>(200, "The approval"),
     ];
     read.into_iter().chain(decide::routes()).collect()
@@ -63,7 +62,7 @@ struct ApprovalsQuery {
     status: Option<Status>,
 }
 
-/// A proposed action before a person.
+/// A proposed action and its decision.
 #[derive(Serialize, JsonSchema)]
 struct Approval {
     id: ApprovalId,
@@ -81,27 +80,27 @@ struct Approval {
     #[schemars(with = "Risk")]
     risk: String,
     status: Status,
-    /// Grows whenever it is put before a person anew.
+    /// Grows whenever it is proposed again.
     #[schemars(range(min = 1))]
     version: i32,
     rationale: Option<String>,
     /// 0 to 1, in thousandths.
     #[schemars(range(min = 0, max = 1))]
     confidence: f64,
-    /// The job that proposed it; of what a person did not have proposed, the one that carries it out.
+    /// The job that proposed it, or that executes it if no job proposed it.
     job_id: JobId,
     decided_by: Option<UserId>,
     decided_at: Option<DateTime<Utc>>,
-    /// The job that carries it out, or takes it back.
+    /// The job that executes or undoes it.
     execution_job_id: Option<JobId>,
     executed_at: Option<DateTime<Utc>>,
-    /// Why it could not be carried out, or taken back.
+    /// Why it could not be executed or undone.
     error: Option<ApprovalFailure>,
     expires_at: DateTime<Utc>,
     created_at: DateTime<Utc>,
 }
 
-/// Why an approval failed, for its owner.
+/// Why an approval failed.
 #[derive(Serialize, JsonSchema)]
 struct ApprovalFailure {
     /// Stable and machine-readable.

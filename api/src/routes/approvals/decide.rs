@@ -1,4 +1,4 @@
-//! A person's word on an approval. Each operation names, with `If-Match`, the version that the person has seen.
+//! Decisions on an approval. Each operation names the version that the person has read, as `If-Match`.
 
 use super::Approval;
 use crate::{
@@ -34,7 +34,7 @@ pub(super) fn routes() -> Vec<Route> {
         access,
         edit,
     )
-    .summary("Change what is proposed, as the next version")
+    .summary("Edit a proposed action, as the next version")
     .body::<Edit>(JSON);
     let skip = Route::new(
         Method::POST,
@@ -59,7 +59,7 @@ pub(super) fn routes() -> Vec<Route> {
         access,
         approve,
     )
-    .summary("Agree to it: a job carries it out")
+    .summary("Approve a proposed action, which a job then executes")
     .optional_body::<Approve>();
     let revoke = Route::new(
         Method::POST,
@@ -68,13 +68,13 @@ pub(super) fn routes() -> Vec<Route> {
         access,
         revoke,
     )
-    .summary("Take an agreement back before a worker has begun, as the next version");
+    .summary("Revoke an approval before a worker has started, as the next version");
     [approve, edit, skip, undo, revoke]
         .map(versioned_route)
         .into()
 }
 
-/// What all of them take and give.
+/// Declares what all decisions take and return.
 fn versioned_route(route: Route) -> Route {
     route
         .if_match()
@@ -82,21 +82,21 @@ fn versioned_route(route: Route) -> Route {
         .errors(&[Code::Conflict, Code::Gone, Code::InvalidBody])
 }
 
-/// An agreement. The body may be left out.
+/// An approval. The body may be left out.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "ApprovalApprove")]
 struct Approve {
-    /// How long a mail is held back before it goes, 0 to 60; until then the agreement can be revoked. 10 if it is left out.
+    /// How long an email is held before it is sent; until then the approval can be revoked. 10 by default.
     #[serde(default)]
     #[schemars(range(min = 0, max = 60))]
     hold_seconds: Option<i64>,
 }
 
 const HOLD_SECONDS: i64 = 10;
-const LONGEST_HOLD_SECONDS: i64 = 60;
+const MAX_HOLD_SECONDS: i64 = 60;
 
-/// A change of what is proposed: either a patch, or for a draft what is to be changed.
+/// A change of a proposed action: `patch`, or `instructions` for a draft.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(
@@ -104,12 +104,11 @@ const LONGEST_HOLD_SECONDS: i64 = 60;
     extend("oneOf" = [{ "required": ["patch"] }, { "required": ["instructions"] }])
 )]
 struct Edit {
-    /// Parameters to put over those that are there; a null removes one. Not for drafts.
+    /// Parameters that replace the current ones; null removes one. Not for drafts.
     #[serde(default)]
     #[schemars(with = "Map<String, Value>")]
     patch: Option<Map<String, Value>>,
-    /// Of a draft: what is to be changed, 1 to 2,000 characters. A job writes the next version; until then the approval is
-    /// `editing`.
+    /// Only for a draft: what to change. A job writes the next version; until then the approval is `editing`.
     #[serde(default)]
     #[schemars(with = "String", length(min = 1, max = 2000))]
     instructions: Option<String>,
@@ -123,18 +122,21 @@ async fn edit(
     seen: IfMatch,
     StrictJson(body): StrictJson<Edit>,
 ) -> Result<Versioned<Approval>, ApiError> {
-    let decision =
-        match (body.patch, body.instructions) {
-            (Some(patch), None) => Decision::Edit(patch),
-            (None, Some(said)) => Decision::Revise(instructions(&said)?),
-            _ => {
-                return Err(ApiError::new(
-                    Code::InvalidBody,
-                    "Send either `patch` or `instructions`.",
-                )
-                .at("", "INVALID_VALUE", "The fields do not go together."));
-            }
-        };
+    let decision = match (body.patch, body.instructions) {
+        (Some(patch), None) => Decision::Edit(patch),
+        (None, Some(said)) => Decision::Revise(instructions(&said)?),
+        _ => {
+            return Err(ApiError::new(
+                Code::InvalidBody,
+                "Send exactly one of `patch` and `instructions`.",
+            )
+            .at(
+                "",
+                "INVALID_VALUE",
+                "Must have exactly one of the two fields.",
+            ));
+        }
+    };
     decide(&app, &session, &context, id, seen, decision).await
 }
 
@@ -147,18 +149,18 @@ async fn approve(
     request: Request,
 ) -> Result<Versioned<Approval>, ApiError> {
     let bytes = body::read(&app, request).await?;
-    let asked: Approve = if bytes.is_empty() {
+    let body: Approve = if bytes.is_empty() {
         Approve::default()
     } else {
         json::into_type(json::parse(&bytes)?)?
     };
-    let hold = asked.hold_seconds.unwrap_or(HOLD_SECONDS);
-    if !(0..=LONGEST_HOLD_SECONDS).contains(&hold) {
+    let hold = body.hold_seconds.unwrap_or(HOLD_SECONDS);
+    if !(0..=MAX_HOLD_SECONDS).contains(&hold) {
         return Err(
-            ApiError::new(Code::InvalidBody, "Hold a mail back for 0 to 60 seconds.").at(
+            ApiError::new(Code::InvalidBody, "Use hold_seconds from 0 to 60.").at(
                 "/hold_seconds",
                 "INVALID_VALUE",
-                "The value does not fit this field.",
+                "Must be from 0 to 60.",
             ),
         );
     }
@@ -241,12 +243,12 @@ impl From<DecideError> for ApiError {
             DecideError::Stale { .. } => if_match::stale(),
             DecideError::Lapsed => Self::new(
                 Code::Gone,
-                "The time to decide is over: the approval has expired.",
+                "The approval has expired. It can no longer be decided.",
             ),
             DecideError::Refused(refused) => Self::new(
                 Code::Conflict,
                 format!(
-                    "The approval is {}; one cannot {} it then.",
+                    "The approval is {}, so you cannot {} it.",
                     refused.status,
                     refused.step.verb()
                 ),
@@ -254,7 +256,7 @@ impl From<DecideError> for ApiError {
             DecideError::Draft(refused) => Self::new(
                 Code::Conflict,
                 format!(
-                    "The draft is {}; one cannot {} it then.",
+                    "The draft is {}, so you cannot {} it.",
                     refused.status, refused.step
                 ),
             ),
@@ -266,7 +268,7 @@ impl From<DecideError> for ApiError {
             DecideError::Faulty(faults) => faults.into_iter().fold(
                 Self::new(
                     Code::InvalidBody,
-                    "The approval was not changed: correct what is listed in `errors`.",
+                    "The approval was not changed. Correct the fields that `errors` lists.",
                 ),
                 |refusal, fault| {
                     let mut pointer = "/patch".to_owned();

@@ -28,7 +28,7 @@ pub(super) fn route() -> Route {
     .summary("Cancel a job")
     .description("A waiting job is cancelled immediately, a running one within about a second.")
     .answer::<JobBody>(200, "The job is cancelled")
-    .answer::<JobBody>(202, "The job runs; its worker was told to stop")
+    .answer::<JobBody>(202, "The job runs; its worker is stopping it")
     .errors(&[Code::Conflict])
 }
 

@@ -65,12 +65,15 @@ pub(super) fn route() -> Route {
             "required": ["message_id"],
         },
         {
-            "properties": { "mode": { "const": "forward" }, "draft_id": false, "base_version": false },
+            "properties": {
+                "mode": { "const": "forward" }, "to": { "minItems": 1 }, "draft_id": false, "base_version": false,
+            },
             "required": ["message_id", "to"],
         },
         {
             "properties": {
-                "mode": { "const": "compose" }, "message_id": false, "draft_id": false, "base_version": false,
+                "mode": { "const": "compose" }, "to": { "minItems": 1 }, "message_id": false, "draft_id": false,
+                "base_version": false,
             },
             "required": ["to", "intent"],
         },
@@ -90,7 +93,7 @@ pub(super) struct DraftBody {
     message_id: Option<MessageId>,
     /// Addresses without names; at most 50 recipients in all.
     #[serde(default)]
-    #[schemars(length(min = 1, max = 50), inner(email, length(min = 3, max = 320)))]
+    #[schemars(length(max = 50), inner(email, length(min = 3, max = 320)))]
     to: Vec<String>,
     #[serde(default)]
     #[schemars(length(max = 49), inner(email, length(min = 3, max = 320)))]
@@ -260,8 +263,8 @@ fn recipients(
     Ok(Recipients { to, cc, bcc })
 }
 
-fn send_at(asked: Option<&str>, now: DateTime<Utc>) -> Result<Option<SendAt>, ApiError> {
-    let Some(text) = asked else { return Ok(None) };
+fn send_at(given: Option<&str>, now: DateTime<Utc>) -> Result<Option<SendAt>, ApiError> {
+    let Some(text) = given else { return Ok(None) };
     let send_at = SendAt::parse(text).filter(|send_at| match send_at {
         SendAt::Moment(at) => *at > now && *at - now <= TimeDelta::days(MAX_DAYS_AHEAD),
         SendAt::Tomorrow(_) | SendAt::On(..) => true,

@@ -152,8 +152,8 @@ impl Options {
 
 /// # Errors
 /// 422 if it is out of range.
-pub(super) fn priority(asked: Option<Priority>) -> Result<i16, ApiError> {
-    let priority = asked.map_or(DEFAULT_PRIORITY, |it| it.0);
+pub(super) fn priority(given: Option<Priority>) -> Result<i16, ApiError> {
+    let priority = given.map_or(DEFAULT_PRIORITY, |it| it.0);
     if (1..=4).contains(&priority) {
         return Ok(priority);
     }
@@ -168,13 +168,13 @@ pub(super) fn priority(asked: Option<Priority>) -> Result<i16, ApiError> {
 /// # Errors
 /// 422 if the time is too far ahead.
 pub(super) fn run_at(
-    asked: Option<DateTime<Utc>>,
+    given: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> Result<Option<DateTime<Utc>>, ApiError> {
-    if asked.is_some_and(|run_at| run_at - now > TimeDelta::days(MAX_DAYS_AHEAD)) {
+    if given.is_some_and(|run_at| run_at - now > TimeDelta::days(MAX_DAYS_AHEAD)) {
         return Err(invalid("/run_at", "Use a run_at within the next year."));
     }
-    Ok(asked
+    Ok(given
         .filter(|run_at| *run_at > now)
         .map(|run_at| run_at.trunc_subsecs(6)))
 }
