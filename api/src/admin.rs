@@ -63,7 +63,7 @@ pub enum AdminCommand {
 /// # Errors
 /// Why it failed, with its causes.
 pub async fn run(command: AdminCommand, mut env: Env) -> anyhow::Result<()> {
-    let database = PoolConfig::from_env(&mut env, 2, "postroom-admin");
+    let database = PoolConfig::with_connections(&mut env, 2, "postroom-admin");
     let pool = db::connect(&env.finish(database)?).await?;
     jobs::schema::check_schema(&pool).await?;
     match command {

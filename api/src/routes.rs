@@ -7,13 +7,13 @@ pub mod contacts;
 pub mod drafts;
 pub mod effects;
 pub mod history;
+pub mod inbox;
 pub mod jobs;
 pub mod memory;
 pub mod meta;
 pub mod onboarding;
 pub mod operators;
 pub mod projects;
-pub mod queue;
 mod records;
 pub mod rules;
 pub mod schedule;
@@ -32,7 +32,7 @@ pub fn all() -> Vec<Route> {
         (Tag::Rules, rules::routes()),
         (Tag::Approvals, approvals::routes()),
         (Tag::Drafts, drafts::routes()),
-        (Tag::Inbox, queue::routes()),
+        (Tag::Inbox, inbox::routes()),
         (Tag::Tasks, tasks::routes()),
         (Tag::Projects, projects::routes()),
         (Tag::Contacts, contacts::routes()),

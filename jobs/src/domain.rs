@@ -18,13 +18,14 @@ pub mod password;
 pub mod rules;
 pub mod schedule;
 pub mod session;
+pub mod tenant;
 pub mod token;
 pub(crate) mod words;
 
 pub use audit::{Action, Actor, AuditOutcome, Detail, NewAuditEntry};
 pub use base::JobId;
 pub use ids::{
-    ActionItemId, ApprovalId, AuditEntryId, BlockId, ConnectionId, ContactId, DraftId, EffectId,
+    ApprovalId, AuditEntryId, BlockId, ConnectionId, ContactId, DraftId, EffectId, InboxItemId,
     InviteId, MemoryId, MessageId, ProjectId, SessionId, TaskId, UserId,
 };
 pub use session::{Role, Scope, Session};

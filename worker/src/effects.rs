@@ -5,10 +5,10 @@ mod about;
 mod calendar;
 mod desk;
 mod far;
+mod inbox;
 mod mail;
 mod mailbox;
 mod notify;
-mod queue;
 mod schedule;
 mod sent;
 mod webhook;
@@ -208,8 +208,8 @@ pub fn way_of(kind: ActionType) -> Option<Way> {
         ActionType::Link => Some(Way::Local(&desk::Link)),
         ActionType::UpsertContact => Some(Way::Local(&desk::UpsertContact)),
         ActionType::ScheduleBlock => Some(Way::Local(&schedule::ScheduleBlock)),
-        ActionType::Snooze => Some(Way::Local(&queue::Snooze)),
-        ActionType::Defer => Some(Way::Local(&queue::Defer)),
+        ActionType::Snooze => Some(Way::Local(&inbox::Snooze)),
+        ActionType::Defer => Some(Way::Local(&inbox::Defer)),
         ActionType::Notify => Some(Way::Local(&notify::Notify)),
         ActionType::DigestAdd => None,
     }

@@ -30,8 +30,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 const JSON: &str = "application/json";
-pub(super) const READ: Access = Access::Session(Scope::DeskRead);
-const WRITE: Access = Access::Session(Scope::DeskWrite);
+pub(super) const READ: Access = Access::Session(Scope::RecordsRead);
+const WRITE: Access = Access::Session(Scope::RecordsWrite);
 
 /// A record as JSON.
 pub(super) trait HttpRecord: Kept + Sized {

@@ -12,7 +12,7 @@ pub use today::add_to_today;
 
 use crate::{
     domain::{
-        Action, ActionItemId, Actor, BlockId, Detail, NewAuditEntry, UserId,
+        Action, Actor, BlockId, Detail, InboxItemId, NewAuditEntry, UserId,
         desk::ItemState,
         draft::schedule::zone,
         schedule::{
@@ -21,8 +21,9 @@ use crate::{
         },
     },
     store::{
-        action_items, audit,
+        audit,
         history::{self, NewHistoryEntry},
+        inbox_items,
         schedule_blocks::{self, NewBlock, StoredBlock},
         users,
     },
@@ -55,7 +56,7 @@ pub struct Proposal {
     pub title: String,
     pub kind: BlockKind,
     pub source: BlockSource,
-    pub action_item: Option<ActionItemId>,
+    pub inbox_item: Option<InboxItemId>,
     /// The set of alternatives and the plan's name in it.
     pub plan: Option<(Uuid, String)>,
     pub when: When,
@@ -67,10 +68,10 @@ pub enum ScheduleError {
     #[error("there is no such block")]
     NotFound,
     /// The user sees no item that it could be for.
-    #[error("there is no such action item")]
+    #[error("there is no such inbox item")]
     NoItem,
     /// What it is for does not wait any more.
-    #[error("the action item is {0}")]
+    #[error("the inbox item is {0}")]
     Settled(ItemState),
     #[error("the block is not as the caller has seen it")]
     Stale,
@@ -124,12 +125,12 @@ pub async fn propose_block(
     };
     let past = schedule_blocks::expire_own(conn, tenant, user, occasion.at).await?;
     decide::tell_expired(conn, &past).await?;
-    if let Some(item) = proposal.action_item {
-        action_items::find(conn, tenant, Some(user), item)
+    if let Some(item) = proposal.inbox_item {
+        inbox_items::find(conn, tenant, Some(user), item)
             .await?
             .ok_or(ScheduleError::NoItem)?;
     }
-    let what = (proposal.title.as_str(), proposal.action_item);
+    let what = (proposal.title.as_str(), proposal.inbox_item);
     let plan = proposal.plan.as_ref();
     let same = schedule_blocks::same(conn, tenant, user, what, plan, asked, occasion.at).await?;
     if let Some(id) = same {
@@ -147,7 +148,7 @@ pub async fn propose_block(
         title: proposal.title,
         kind: proposal.kind,
         source: proposal.source,
-        action_item: proposal.action_item,
+        inbox_item: proposal.inbox_item,
         plan: proposal.plan,
         span,
         outside_hours: !is_working_time(zone, span),

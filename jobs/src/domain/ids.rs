@@ -31,4 +31,4 @@ id!(/// Id of a project.
 id!(/// Id of a contact.
     ContactId);
 id!(/// Id of an inbox item.
-    ActionItemId);
+    InboxItemId);

@@ -309,6 +309,8 @@ impl fmt::Debug for Earlier {
 }
 
 impl MailFormat {
+    pub const ALL: [Self; 2] = [Self::Rfc822, Self::Envelope];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Rfc822 => "rfc822",
@@ -317,9 +319,7 @@ impl MailFormat {
     }
 
     pub fn parse(s: &str) -> Option<Self> {
-        [Self::Rfc822, Self::Envelope]
-            .into_iter()
-            .find(|format| format.as_str() == s)
+        Self::ALL.into_iter().find(|format| format.as_str() == s)
     }
 }
 

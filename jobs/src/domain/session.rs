@@ -60,9 +60,9 @@ pub enum Scope {
     /// One's own accounts at providers.
     ConnectionsOwn,
     SettingsWrite,
-    /// Tasks, projects, contacts and the queue of what waits for a person.
-    DeskRead,
-    DeskWrite,
+    /// Tasks, projects, contacts and the inbox.
+    RecordsRead,
+    RecordsWrite,
     InvitesManage,
     AuditRead,
     /// What is remembered for the user who asks.
@@ -174,14 +174,14 @@ impl Role {
             | Scope::JobsRead
             | Scope::RulesRead
             | Scope::ApprovalsRead
-            | Scope::DeskRead
+            | Scope::RecordsRead
             | Scope::MemoryRead
             | Scope::ScheduleRead
             | Scope::HistoryRead => true,
             Scope::JobsWrite
             | Scope::ApprovalsDecide
             | Scope::ConnectionsOwn
-            | Scope::DeskWrite
+            | Scope::RecordsWrite
             | Scope::MemoryWrite
             | Scope::ScheduleWrite => {
                 matches!(self, Owner | Admin | Operator | Member)
@@ -216,8 +216,8 @@ impl Scope {
         Self::ApprovalsDecide,
         Self::ConnectionsOwn,
         Self::SettingsWrite,
-        Self::DeskRead,
-        Self::DeskWrite,
+        Self::RecordsRead,
+        Self::RecordsWrite,
         Self::InvitesManage,
         Self::AuditRead,
         Self::MemoryRead,
@@ -240,8 +240,8 @@ impl Scope {
             Self::ApprovalsDecide => "approvals:decide",
             Self::ConnectionsOwn => "connections:own",
             Self::SettingsWrite => "settings:write",
-            Self::DeskRead => "desk:read",
-            Self::DeskWrite => "desk:write",
+            Self::RecordsRead => "records:read",
+            Self::RecordsWrite => "records:write",
             Self::InvitesManage => "invites:manage",
             Self::AuditRead => "audit:read",
             Self::MemoryRead => "memory:read",
@@ -256,6 +256,8 @@ impl Scope {
 }
 
 impl AuthMethod {
+    pub const ALL: [Self; 3] = [Self::Password, Self::Invite, Self::Dev];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Password => "password",
@@ -265,13 +267,19 @@ impl AuthMethod {
     }
 
     pub fn parse(s: &str) -> Option<Self> {
-        [Self::Password, Self::Invite, Self::Dev]
-            .into_iter()
-            .find(|method| method.as_str() == s)
+        Self::ALL.into_iter().find(|method| method.as_str() == s)
     }
 }
 
 impl RevokeReason {
+    pub const ALL: [Self; 5] = [
+        Self::Logout,
+        Self::Revoked,
+        Self::Reuse,
+        Self::Excess,
+        Self::Admin,
+    ];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Logout => "logout",
@@ -321,7 +329,7 @@ mod tests {
             Scope::JobsWrite,
             Scope::RulesWrite,
             Scope::ApprovalsDecide,
-            Scope::DeskWrite,
+            Scope::RecordsWrite,
             Scope::InvitesManage,
         ] {
             assert!(!Role::Auditor.carries(scope));

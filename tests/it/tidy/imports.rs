@@ -23,7 +23,8 @@ const PACKAGES: [(&str, &[&str]); 7] = [
     ("jobs", &["base", "queue"]),
     ("api", &["base", "queue", "jobs"]),
     ("worker", &["base", "queue", "llm", "jobs"]),
-    // The worker is what `cargo dev bench` measures; nothing but the tests is built with `dev`.
+    // The worker is what `cargo dev bench` measures, and the documents are printed from both; nothing but the tests is
+    // built with `dev`.
     ("dev", &["base", "queue", "jobs", "worker", "api"]),
 ];
 

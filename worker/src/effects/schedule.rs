@@ -58,7 +58,7 @@ impl LocalEffect for ScheduleBlock {
             title: name(doing, "title", MAX_TITLE)?.as_str().to_owned(),
             kind: BlockKind::Focus,
             source: BlockSource::Assistant,
-            action_item: None,
+            inbox_item: None,
             plan: None,
             when: When::Next(length(doing)?),
         };

@@ -1,4 +1,4 @@
-//! Time for something that waits in the queue: `POST /v1/queue/{id}/add-to-today`.
+//! A block for an inbox item: `POST /v1/inbox/{id}/add-to-today`.
 
 use super::{
     Block,
@@ -18,7 +18,7 @@ use axum::{
 };
 use jobs::{
     commands::blocks::add_to_today,
-    domain::{ActionItemId, session::Scope},
+    domain::{InboxItemId, session::Scope},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -28,8 +28,8 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new(
             Method::POST,
-            "/v1/queue/{id}/add-to-today",
-            "add_queue_item_to_today",
+            "/v1/inbox/{id}/add-to-today",
+            "add_inbox_item_to_today",
             access,
             add,
         )
@@ -58,7 +58,7 @@ async fn add(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Id(id): Id<ActionItemId>,
+    Id(id): Id<InboxItemId>,
     StrictJson(body): StrictJson<AddToToday>,
 ) -> Result<(StatusCode, Versioned<Block>), ApiError> {
     let length = minutes(body.minutes)?;

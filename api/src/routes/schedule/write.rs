@@ -20,7 +20,7 @@ use jobs::{
         Occasion, Proposal, ScheduleError, When, Wish, decide_block, propose_block,
     },
     domain::{
-        ActionItemId, Actor, BlockId, Session,
+        Actor, BlockId, InboxItemId, Session,
         schedule::{BlockKind, BlockSource, MAX_TITLE, Span},
         session::Scope,
     },
@@ -100,7 +100,7 @@ struct NewBlock {
     kind: BlockKind,
     /// What it is for; while a block for it is open there is no second.
     #[serde(default)]
-    action_item_id: Option<ActionItemId>,
+    inbox_item_id: Option<InboxItemId>,
     #[serde(default)]
     #[schemars(with = "DateTime<Utc>")]
     start_at: Option<DateTime<Utc>>,
@@ -165,7 +165,7 @@ impl NewBlock {
             title: line("/title", &self.title, MAX_TITLE)?,
             kind: self.kind,
             source: BlockSource::User,
-            action_item: self.action_item_id,
+            inbox_item: self.inbox_item_id,
             plan: plan.transpose()?,
             when,
         })
@@ -281,9 +281,7 @@ impl From<ScheduleError> for ApiError {
     fn from(error: ScheduleError) -> Self {
         match error {
             ScheduleError::NotFound => Self::not_found(),
-            ScheduleError::NoItem => {
-                refusal("/action_item_id", "There is no such item in your queue.")
-            }
+            ScheduleError::NoItem => refusal("/inbox_item_id", "No such item in your inbox."),
             ScheduleError::Settled(state) => Self::new(
                 Code::Conflict,
                 format!(

@@ -1,5 +1,4 @@
-//! What waits for a person in the queue: its states ([`ItemState`]), one table of steps between them, and what brought it
-//! there.
+//! Inbox items: their states ([`ItemState`]), one table of steps between them, and what added them.
 
 use super::{Bucket, Name, TITLE_CHARS};
 use crate::domain::{
@@ -16,7 +15,7 @@ words! {
     /// The state of an item. A deferred item is queued again when its time comes.
     #[schemars(rename = "InboxItemState")]
     ItemState {
-        Queued = "queued",
+        Open = "open",
         Deferred = "deferred",
         Completed = "completed",
         Dismissed = "dismissed",
@@ -29,21 +28,18 @@ words! {
     #[schemars(rename = "InboxItemSource")]
     ItemSource {
         Email = "email",
-        Teams = "teams",
-        Doc = "doc",
-        Calendar = "calendar",
         Manual = "manual",
     }
 }
 
-/// What is done with it.
+/// What can be done with an inbox item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ItemStep {
     Defer(DateTime<Utc>),
     Complete,
     Dismiss,
     Convert(TaskId),
-    /// Back into the queue, whatever was done with it.
+    /// Opens it again after any other step.
     Reopen,
 }
 
@@ -64,14 +60,14 @@ impl ItemState {
     /// `None` if the step cannot be taken from here.
     pub const fn after(self, step: ItemStep) -> Option<Self> {
         match (self, step) {
-            (Self::Queued | Self::Deferred, ItemStep::Defer(_)) => Some(Self::Deferred),
-            (Self::Queued | Self::Deferred, ItemStep::Complete) => Some(Self::Completed),
-            (Self::Queued | Self::Deferred, ItemStep::Dismiss) => Some(Self::Dismissed),
-            (Self::Queued | Self::Deferred, ItemStep::Convert(_)) => Some(Self::ConvertedToTask),
+            (Self::Open | Self::Deferred, ItemStep::Defer(_)) => Some(Self::Deferred),
+            (Self::Open | Self::Deferred, ItemStep::Complete) => Some(Self::Completed),
+            (Self::Open | Self::Deferred, ItemStep::Dismiss) => Some(Self::Dismissed),
+            (Self::Open | Self::Deferred, ItemStep::Convert(_)) => Some(Self::ConvertedToTask),
             (
                 Self::Deferred | Self::Completed | Self::Dismissed | Self::ConvertedToTask,
                 ItemStep::Reopen,
-            ) => Some(Self::Queued),
+            ) => Some(Self::Open),
             _ => None,
         }
     }
@@ -94,7 +90,7 @@ impl Until {
     }
 }
 
-/// Something that is to wait for a person.
+/// An item to add to the inbox.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewItem {
     /// Everybody of the tenant if nobody in particular.
@@ -111,8 +107,8 @@ pub struct NewItem {
 }
 
 impl NewItem {
-    /// What a mail leaves in the queue, of middling priority. It is named by what the mail says, so that a copy does not
-    /// ask again.
+    /// The item of a message, with medium priority. Its dedupe key is the message's content hash, so that a copy adds no
+    /// second item.
     pub fn of_mail(subject: &str, content_hash: &[u8; 32], message: MessageId) -> Option<Self> {
         let mut dedupe_key = String::with_capacity(64);
         for byte in content_hash {
@@ -157,7 +153,7 @@ pub fn asks_for_action(judgement: &Judgement) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ItemState::{Completed, ConvertedToTask, Deferred, Dismissed, Queued};
+    use ItemState::{Completed, ConvertedToTask, Deferred, Dismissed, Open};
 
     #[test]
     fn the_table_of_steps_is_this_one() {
@@ -177,9 +173,9 @@ mod tests {
         for state in ItemState::ALL {
             let found = steps.map(|step| state.after(step));
             let expected = match state {
-                Queued => [open[0], open[1], open[2], open[3], None],
-                Deferred => [open[0], open[1], open[2], open[3], Some(Queued)],
-                Completed | Dismissed | ConvertedToTask => [None, None, None, None, Some(Queued)],
+                Open => [open[0], open[1], open[2], open[3], None],
+                Deferred => [open[0], open[1], open[2], open[3], Some(Open)],
+                Completed | Dismissed | ConvertedToTask => [None, None, None, None, Some(Open)],
             };
             assert_eq!(found, expected, "{state}");
         }
