@@ -34,6 +34,7 @@ mod llm;
 mod mailbox;
 mod memory;
 mod onboarding;
+mod openapi;
 mod poll;
 mod pool;
 mod queue;

@@ -6,16 +6,12 @@ mod write;
 
 use crate::{
     AppState,
-    cursor::Page,
     error::ApiError,
-    extract::{CurrentSession, StrictQuery},
-    route_table::{Access, Place, Route},
+    etag::{Versioned, has_version},
+    extract::{CurrentSession, Id, Paged, PagedList},
+    route_table::{Access, Route},
 };
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::{HeaderName, Method, header},
-};
+use axum::{Json, extract::State, http::Method};
 use chrono::{DateTime, Utc};
 use jobs::{
     domain::{
@@ -34,40 +30,11 @@ pub fn routes() -> Vec<Route> {
     let read = [
         Route::new(Method::GET, "/v1/blocks", "list_blocks", access, list)
             .summary("List your blocks, newest first")
-            .parameter::<Status>(
-                Place::Query,
-                "status",
-                false,
-                "Only blocks with this status",
-            )
-            .parameter::<DateTime<Utc>>(
-                Place::Query,
-                "from",
-                false,
-                "Only blocks that end after this time",
-            )
-            .parameter::<DateTime<Utc>>(
-                Place::Query,
-                "until",
-                false,
-                "Only blocks that start before this time",
-            )
-            .parameter::<u8>(
-                Place::Query,
-                "limit",
-                false,
-                "The page size, 1 to 200; default 50",
-            )
-            .parameter::<String>(
-                Place::Query,
-                "cursor",
-                false,
-                "`next_cursor` of the previous page, with the same filters",
-            )
-            .answer::<BlockPage>(200, "A page of blocks"),
+            .paged::<BlockQuery>()
+            .answer::<PagedList<Block>>(200, "A page of blocks"),
         Route::new(Method::GET, "/v1/blocks/{id}", "get_block", access, get)
             .summary("Get a block")
-            .answer::<Block>(200, "The block, with its version as the ETag"),
+            .versioned::<Block>(200, "The block"),
     ];
     read.into_iter()
         .chain(write::routes())
@@ -76,21 +43,15 @@ pub fn routes() -> Vec<Route> {
         .collect()
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct BlockQuery {
+    /// Only blocks with this status.
     status: Option<Status>,
+    /// Only blocks that end after this time.
     from: Option<DateTime<Utc>>,
+    /// Only blocks that start before this time.
     until: Option<DateTime<Utc>>,
-    limit: Option<i64>,
-    cursor: Option<String>,
-}
-
-#[derive(Serialize, JsonSchema)]
-struct BlockPage {
-    items: Vec<Block>,
-    /// Pass it as `cursor` for the next page; null on the last page.
-    next_cursor: Option<String>,
 }
 
 /// A block of a user's day.
@@ -110,7 +71,8 @@ struct Block {
     /// Whether part of it is outside Monday to Friday, 9:00 to 17:00, in the user's zone.
     outside_hours: bool,
     status: Status,
-    /// Incremented by every change.
+    /// Grows with every change.
+    #[schemars(range(min = 1))]
     version: i32,
     /// The calendar event.
     event_ref: Option<String>,
@@ -120,45 +82,35 @@ struct Block {
     decided_at: Option<DateTime<Utc>>,
 }
 
-type Versioned = ([(HeaderName, String); 1], Json<Block>);
+has_version!(Block);
 
 async fn list(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
-    StrictQuery(query): StrictQuery<BlockQuery>,
-) -> Result<Json<BlockPage>, ApiError> {
+    Paged { filter, page }: Paged<BlockQuery>,
+) -> Result<Json<PagedList<Block>>, ApiError> {
     let filter = BlockFilter {
-        status: query.status,
-        from: query.from,
-        until: query.until,
+        status: filter.status,
+        from: filter.from,
+        until: filter.until,
     };
     let (tenant, user) = (session.tenant, session.user);
-    let cursor = query.cursor.as_deref();
-    let page = Page::asked(tenant, "blocks", &(user, filter), query.limit, cursor)?;
     let mut conn = app.pool.acquire().await?;
     let before = page.after.map(BlockId);
     let found = blocks::list(&mut conn, tenant, user, filter, before, page.rows()).await?;
-    let (found, next_cursor) = page.cut(found, |block| block.id.0);
-    let items = found.into_iter().map(Block::from).collect();
-    Ok(Json(BlockPage { items, next_cursor }))
+    Ok(page.list(found, |block| block.id.0))
 }
 
 async fn get(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
-    Path(id): Path<String>,
-) -> Result<Versioned, ApiError> {
-    let id: BlockId = id.parse().map_err(|_| ApiError::not_found())?;
+    Id(id): Id<BlockId>,
+) -> Result<Versioned<Block>, ApiError> {
     let mut conn = app.pool.acquire().await?;
     blocks::find(&mut conn, session.tenant, session.user, id)
         .await?
-        .map(versioned)
+        .map(|block| Versioned(block.into()))
         .ok_or_else(ApiError::not_found)
-}
-
-fn versioned(block: StoredBlock) -> Versioned {
-    let etag = format!("\"{}\"", block.version);
-    ([(header::ETAG, etag)], Json(block.into()))
 }
 
 impl From<StoredBlock> for Block {

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 words! {
-    /// Everything that can be done.
+    /// The types of actions.
     ActionType {
         Label = "label",
         Unlabel = "unlabel",

@@ -13,7 +13,7 @@ pub const MAX_TITLE: usize = 200;
 const MAX_LENGTH: TimeDelta = TimeDelta::days(1);
 
 words! {
-    /// What a block is for.
+    /// The purpose of a block.
     BlockKind {
         Focus = "focus",
         Admin = "admin",
@@ -34,15 +34,16 @@ words! {
 
 words! {
     /// The status of a block. Accepted and booked blocks of one user never overlap.
+    #[schemars(rename = "BlockStatus")]
     Status {
         Proposed = "proposed",
         Accepted = "accepted",
         /// It is in the user's calendar.
         Booked = "booked",
-        /// Something else takes its time; it needs another.
+        /// Another event took its time; it needs a new one.
         Conflicted = "conflicted",
         Rejected = "rejected",
-        /// It ended undecided.
+        /// Its time passed before a decision.
         Expired = "expired",
         /// Another plan was chosen.
         Superseded = "superseded",

@@ -19,11 +19,11 @@ use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 
 words! {
-    /// What becomes of a mail that may have been sent when the provider cannot say.
+    /// What happens to an email that may have been sent when the provider cannot tell.
     UnknownSends {
-        /// A person looks.
+        /// A person decides.
         Ask = "ask",
-        /// After a minute it is sent again under its old Message-ID: some providers deliver both.
+        /// It is sent again after a minute with the same Message-ID; some providers deliver both.
         Resend = "resend",
     }
 }

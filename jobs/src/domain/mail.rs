@@ -94,8 +94,9 @@ pub struct Address {
     pub addr: String,
 }
 
-/// Which way an email went, seen from the mailbox's owner.
+/// Whether an email was received or sent by the mailbox's owner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "MessageDirection")]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
     #[default]
@@ -108,7 +109,7 @@ pub enum Direction {
 pub struct Attachment {
     pub name: Option<String>,
     pub content_type: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
     /// What a text file says, at most [`limits::ATTACHMENT_TEXT`] characters. As untrusted as the body.
     pub text: Option<String>,

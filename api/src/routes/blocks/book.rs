@@ -1,16 +1,17 @@
 //! Blocks in the user's calendar: putting one in, and giving its time free again. A worker does both; the block's approval
 //! says how it goes.
 
-use super::{Block, Versioned, versioned};
+use super::Block;
 use crate::{
     AppState,
     context::RequestContext,
     error::{ApiError, Code, success},
-    extract::{CurrentSession, IfMatch},
-    route_table::{Access, Place, Route},
+    etag::Versioned,
+    extract::{CurrentSession, Id, IfMatch},
+    route_table::{Access, Route},
 };
 use axum::{
-    extract::{Path, State},
+    extract::State,
     http::{Method, StatusCode},
 };
 use chrono::{DateTime, Utc};
@@ -24,14 +25,7 @@ use jobs::{
 
 pub(super) fn routes() -> Vec<Route> {
     let access = Access::Session(Scope::BlocksWrite);
-    let seen = |route: Route| {
-        route.parameter::<String>(
-            Place::Header,
-            "If-Match",
-            true,
-            "The ETag of the block as you last read it",
-        )
-    };
+    let seen = |route: Route| route.if_match().errors(&[Code::Conflict, Code::Gone]);
     vec![
         seen(Route::new(
             Method::POST,
@@ -41,8 +35,8 @@ pub(super) fn routes() -> Vec<Route> {
             book,
         ))
         .summary("Book an accepted block in your calendar")
-        .answer::<Block>(202, "The block; it becomes `booked` when its event exists")
-        .answer::<Block>(200, "The block, which was booked before"),
+        .versioned::<Block>(202, "The block; it is `booked` when its event is there")
+        .versioned::<Block>(200, "The block, which is there already"),
         seen(Route::new(
             Method::POST,
             "/v1/blocks/{id}/cancel",
@@ -51,11 +45,8 @@ pub(super) fn routes() -> Vec<Route> {
             cancel,
         ))
         .summary("Cancel an accepted block and remove its calendar event")
-        .answer::<Block>(200, "The block after the change")
-        .answer::<Block>(
-            202,
-            "The block; it becomes `cancelled` when its event is removed",
-        ),
+        .versioned::<Block>(200, "The block as it is now")
+        .versioned::<Block>(202, "The block; it is `cancelled` when its event is gone"),
     ]
 }
 
@@ -63,38 +54,34 @@ async fn book(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Path(id): Path<String>,
+    Id(id): Id<BlockId>,
     IfMatch(version): IfMatch,
-) -> Result<(StatusCode, Versioned), ApiError> {
-    let which = (block_id(&id)?, version);
+) -> Result<(StatusCode, Versioned<Block>), ApiError> {
+    let which = (id, version);
     let asking = asking(&context, app.clock.now());
     let block = book_block(&app.pool, &app.notifier, &session, which, asking).await?;
     let status = match block.status {
         Status::Booked => success::OK,
         _ => success::ACCEPTED,
     };
-    Ok((status, versioned(block)))
+    Ok((status, Versioned(block.into())))
 }
 
 async fn cancel(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Path(id): Path<String>,
+    Id(id): Id<BlockId>,
     IfMatch(version): IfMatch,
-) -> Result<(StatusCode, Versioned), ApiError> {
-    let which = (block_id(&id)?, version);
+) -> Result<(StatusCode, Versioned<Block>), ApiError> {
+    let which = (id, version);
     let asking = asking(&context, app.clock.now());
     let block = cancel_block(&app.pool, &app.notifier, &session, which, asking).await?;
     let status = match block.status {
         Status::Booked => success::ACCEPTED,
         _ => success::OK,
     };
-    Ok((status, versioned(block)))
-}
-
-fn block_id(text: &str) -> Result<BlockId, ApiError> {
-    text.parse().map_err(|_| ApiError::not_found())
+    Ok((status, Versioned(block.into())))
 }
 
 fn asking(context: &RequestContext, at: DateTime<Utc>) -> Asking<'_> {

@@ -1,18 +1,19 @@
 //! A block for an inbox item: `POST /v1/inbox/{id}/add-to-today`.
 
 use super::{
-    Block, Versioned, versioned,
+    Block,
     write::{JSON, minutes},
 };
 use crate::{
     AppState,
     context::RequestContext,
-    error::{ApiError, success},
-    extract::{CurrentSession, StrictJson},
+    error::{ApiError, Code, success},
+    etag::Versioned,
+    extract::{CurrentSession, Id, StrictJson},
     route_table::{Access, Route},
 };
 use axum::{
-    extract::{Path, State},
+    extract::State,
     http::{Method, StatusCode},
 };
 use jobs::{
@@ -34,8 +35,9 @@ pub(super) fn routes() -> Vec<Route> {
         )
         .summary("Propose a block for an inbox item in your next free working time. Idempotent")
         .body::<AddToToday>(JSON)
-        .answer::<Block>(201, "The proposed block")
-        .answer::<Block>(200, "The item's open block"),
+        .versioned::<Block>(201, "The proposed block")
+        .versioned::<Block>(200, "The block that already exists for the item")
+        .errors(&[Code::Conflict]),
     ]
 }
 
@@ -56,13 +58,12 @@ async fn add(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Path(id): Path<String>,
+    Id(id): Id<InboxItemId>,
     StrictJson(body): StrictJson<AddToToday>,
-) -> Result<(StatusCode, Versioned), ApiError> {
-    let id: InboxItemId = id.parse().map_err(|_| ApiError::not_found())?;
+) -> Result<(StatusCode, Versioned<Block>), ApiError> {
     let length = minutes(body.minutes)?;
     let (request_id, now) = (&context.request_id, app.clock.now());
     let (block, new) = add_to_today(&app.pool, &session, id, length, request_id, now).await?;
     let status = if new { success::CREATED } else { success::OK };
-    Ok((status, versioned(block)))
+    Ok((status, Versioned(block.into())))
 }

@@ -1,23 +1,24 @@
 //! Proposing a block, and a user's word on one. To decide, `If-Match` names the version that was seen; to propose the same
 //! thing again is answered with the block that stands for it.
 
-use super::{Block, Versioned, versioned};
+use super::Block;
 use crate::{
     App, AppState,
     context::RequestContext,
     error::{ApiError, Code, success},
-    extract::{CurrentSession, IfMatch, StrictJson, if_match},
-    route_table::{Access, Place, Route},
+    etag::Versioned,
+    extract::{CurrentSession, Id, IfMatch, StrictJson, if_match},
+    route_table::{Access, Route},
 };
 use axum::{
-    extract::{Path, State},
+    extract::State,
     http::{Method, StatusCode},
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
     commands::blocks::{BlockError, Occasion, Proposal, When, Wish, decide_block, propose_block},
     domain::{
-        Actor, InboxItemId, Session,
+        Actor, BlockId, InboxItemId, Session,
         blocks::{BlockKind, BlockSource, MAX_TITLE, Span},
         session::Scope,
     },
@@ -32,20 +33,17 @@ pub(super) fn routes() -> Vec<Route> {
     let access = Access::Session(Scope::BlocksWrite);
     let seen = |route: Route| {
         route
-            .parameter::<String>(
-                Place::Header,
-                "If-Match",
-                true,
-                "The ETag of the block as you last read it",
-            )
-            .answer::<Block>(200, "The block after the change")
+            .if_match()
+            .versioned::<Block>(200, "The block as it is now")
+            .errors(&[Code::Conflict, Code::InvalidBody])
     };
     vec![
         Route::new(Method::POST, "/v1/blocks", "propose_block", access, propose)
             .summary("Propose a block. Idempotent")
             .body::<NewBlock>(JSON)
-            .answer::<Block>(201, "The proposed block")
-            .answer::<Block>(200, "The open block for the same purpose"),
+            .versioned::<Block>(201, "The proposed block")
+            .versioned::<Block>(200, "The block that already exists for it")
+            .errors(&[Code::Conflict]),
         seen(Route::new(
             Method::PATCH,
             "/v1/blocks/{id}",
@@ -77,7 +75,13 @@ pub(super) fn routes() -> Vec<Route> {
 /// A block to propose: from `start_at` to `end_at`, or `minutes` long in the next free working time.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "NewBlock")]
+#[schemars(
+    rename = "NewBlock",
+    extend("oneOf" = [
+        { "required": ["start_at", "end_at"], "properties": { "minutes": false } },
+        { "required": ["minutes"], "properties": { "start_at": false, "end_at": false } },
+    ])
+)]
 struct NewBlock {
     /// At most 200 characters.
     #[schemars(length(min = 1, max = 200))]
@@ -88,11 +92,13 @@ struct NewBlock {
     #[serde(default)]
     inbox_item_id: Option<InboxItemId>,
     #[serde(default)]
+    #[schemars(with = "DateTime<Utc>")]
     start_at: Option<DateTime<Utc>>,
     #[serde(default)]
+    #[schemars(with = "DateTime<Utc>")]
     end_at: Option<DateTime<Utc>>,
     #[serde(default)]
-    #[schemars(range(min = 5, max = 480))]
+    #[schemars(with = "i64", range(min = 5, max = 480))]
     minutes: Option<i64>,
     /// Set for one of several plans between which the user chooses.
     #[serde(default)]
@@ -115,6 +121,7 @@ struct Alternative {
 #[schemars(rename = "BlockPatch")]
 struct BlockPatch {
     #[serde(default)]
+    #[schemars(length(min = 1, max = 200))]
     title: Option<String>,
     #[serde(default)]
     kind: Option<BlockKind>,
@@ -192,7 +199,7 @@ async fn propose(
     CurrentSession(session): CurrentSession,
     context: RequestContext,
     StrictJson(body): StrictJson<NewBlock>,
-) -> Result<(StatusCode, Versioned), ApiError> {
+) -> Result<(StatusCode, Versioned<Block>), ApiError> {
     let proposal = body.parse()?;
     let occasion = Occasion {
         actor: Actor::User {
@@ -207,17 +214,17 @@ async fn propose(
         propose_block(&mut tx, session.tenant, session.user, proposal, occasion).await?;
     tx.commit().await?;
     let status = if new { success::CREATED } else { success::OK };
-    Ok((status, versioned(block)))
+    Ok((status, Versioned(block.into())))
 }
 
 async fn patch(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Path(id): Path<String>,
+    Id(id): Id<BlockId>,
     seen: IfMatch,
     StrictJson(body): StrictJson<BlockPatch>,
-) -> Result<Versioned, ApiError> {
+) -> Result<Versioned<Block>, ApiError> {
     let title = body.title.map(|title| line("/title", &title, MAX_TITLE));
     let wish = Wish::Change {
         title: title.transpose()?,
@@ -225,40 +232,39 @@ async fn patch(
         start: body.start_at,
         end: body.end_at,
     };
-    decide(&app, &session, &context, (&id, seen), wish).await
+    decide(&app, &session, &context, (id, seen), wish).await
 }
 
 async fn accept(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Path(id): Path<String>,
+    Id(id): Id<BlockId>,
     seen: IfMatch,
-) -> Result<Versioned, ApiError> {
-    decide(&app, &session, &context, (&id, seen), Wish::Accept).await
+) -> Result<Versioned<Block>, ApiError> {
+    decide(&app, &session, &context, (id, seen), Wish::Accept).await
 }
 
 async fn reject(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Path(id): Path<String>,
+    Id(id): Id<BlockId>,
     seen: IfMatch,
-) -> Result<Versioned, ApiError> {
-    decide(&app, &session, &context, (&id, seen), Wish::Reject).await
+) -> Result<Versioned<Block>, ApiError> {
+    decide(&app, &session, &context, (id, seen), Wish::Reject).await
 }
 
 async fn decide(
     app: &App,
     session: &Session,
     context: &RequestContext,
-    (id, IfMatch(version)): (&str, IfMatch),
+    (id, IfMatch(version)): (BlockId, IfMatch),
     wish: Wish,
-) -> Result<Versioned, ApiError> {
-    let id = id.parse().map_err(|_| ApiError::not_found())?;
+) -> Result<Versioned<Block>, ApiError> {
     let (request_id, now) = (&context.request_id, app.clock.now());
     let block = decide_block(&app.pool, session, (id, version), wish, request_id, now).await?;
-    Ok(versioned(block))
+    Ok(Versioned(block.into()))
 }
 
 impl From<BlockError> for ApiError {

@@ -3,19 +3,20 @@
 use crate::domain::words::words;
 
 words! {
-    /// Where an approval stands.
+    /// The status of an approval.
+    #[schemars(rename = "ApprovalStatus")]
     Status {
-        /// It waits for a person.
+        /// It waits for a decision.
         Proposed = "proposed",
-        /// A new payload is being made on a person's instructions.
+        /// A job writes a new payload from a person's instructions.
         Editing = "editing",
-        /// A person agreed; its job has not been claimed.
+        /// A person approved it; its job has not started.
         Approved = "approved",
         Executing = "executing",
         Executed = "executed",
         Failed = "failed",
         Rejected = "rejected",
-        /// Nobody decided in time.
+        /// It was not decided in time.
         Expired = "expired",
         Undoing = "undoing",
         Undone = "undone",

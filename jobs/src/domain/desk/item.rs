@@ -12,7 +12,8 @@ use chrono::{DateTime, Utc};
 use std::fmt::Write as _;
 
 words! {
-    /// The state of an inbox item. A deferred item is open again when its time has come.
+    /// The state of an item. A deferred item is queued again when its time comes.
+    #[schemars(rename = "InboxItemState")]
     ItemState {
         Open = "open",
         Deferred = "deferred",
@@ -23,7 +24,8 @@ words! {
 }
 
 words! {
-    /// What an inbox item came from.
+    /// The source of an item.
+    #[schemars(rename = "InboxItemSource")]
     ItemSource {
         Email = "email",
         Manual = "manual",

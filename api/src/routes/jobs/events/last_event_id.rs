@@ -1,4 +1,4 @@
-//! The `Last-Event-ID` header: where a stream is taken up again.
+//! The `Last-Event-ID` header: where a stream is resumed.
 
 use crate::error::{ApiError, Code};
 use axum::http::HeaderMap;
@@ -7,8 +7,8 @@ use queue::view::events::EventId;
 const LAST_EVENT_ID: &str = "Last-Event-ID";
 
 /// # Errors
-/// 400 if it is given twice or is no id of ours: whoever lost their place must not be sent everything as if it were new.
-pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<EventId>, ApiError> {
+/// 400 if it is given twice or is no id of ours: a client that lost its place must not get old events as new ones.
+pub(super) fn parse(headers: &HeaderMap) -> Result<Option<EventId>, ApiError> {
     let mut values = headers.get_all(LAST_EVENT_ID).iter();
     let Some(value) = values.next() else {
         return Ok(None);
@@ -18,12 +18,12 @@ pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<EventId>, ApiE
         (Some(id), None) => Ok(Some(id)),
         _ => Err(ApiError::new(
             Code::InvalidParameter,
-            "Send the id of the last event you have received, as it came, or no Last-Event-ID for all events.",
+            "Send the id of the last event that you received as Last-Event-ID, or leave it out for all events.",
         )
         .at(
             LAST_EVENT_ID,
-            "invalid",
-            "Not the id of an event, or given twice.",
+            "INVALID_VALUE",
+            "Must be the id of one event.",
         )),
     }
 }

@@ -1,12 +1,12 @@
-//! `/v1/tasks`.
+//! Tasks: `/v1/tasks`.
 
-use super::{Named, OnDesk, READ, fields, routes_of};
+use super::records::{HttpRecord, Operations, READ, fields, routes_of};
 use crate::{
     AppState,
-    cursor::Page,
     error::ApiError,
-    extract::{CurrentSession, StrictQuery},
-    route_table::{Place, Route},
+    etag::has_version,
+    extract::{CurrentSession, Paged, PagedList},
+    route_table::Route,
 };
 use axum::{Json, extract::State, http::Method};
 use chrono::{DateTime, NaiveDate, Utc};
@@ -22,25 +22,12 @@ use jobs::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(super) fn routes() -> Vec<Route> {
+pub fn routes() -> Vec<Route> {
     let list = Route::new(Method::GET, Tasks::PATH, "list_tasks", READ, list)
-        .summary("List the tasks, the youngest first")
-        .parameter::<ProjectId>(Place::Query, "project", false, "Only those of this project")
-        .parameter::<Progress>(Place::Query, "status", false, "Only with this status")
-        .parameter::<u8>(
-            Place::Query,
-            "limit",
-            false,
-            "How many at most, 1 to 200; 50 if not given",
-        )
-        .parameter::<String>(
-            Place::Query,
-            "cursor",
-            false,
-            "`next_cursor` of the page before, with the same filters",
-        )
-        .answer::<TaskPage>(200, "A page of tasks that are not deleted");
-    let named = Named {
+        .summary("List the tasks, newest first")
+        .paged::<TasksQuery>()
+        .answer::<PagedList<TaskBody>>(200, "A page of tasks that are not deleted");
+    let operations = Operations {
         paths: ["/v1/tasks/{id}", "/v1/tasks/{id}/restore"],
         names: [
             "create_task",
@@ -50,36 +37,29 @@ pub(super) fn routes() -> Vec<Route> {
             "restore_task",
         ],
         summaries: [
-            "Make a task; its title is its own in its project",
-            "One task",
-            "Change a task; what is left out stays",
-            "Delete a task; it can be restored",
-            "Take the deletion of a task back",
+            "Create a task with a title that is unique in its project",
+            "Get a task",
+            "Change a task",
+            "Delete a task",
+            "Restore a deleted task",
         ],
     };
     [list]
         .into_iter()
-        .chain(routes_of::<Tasks>(&named))
+        .chain(routes_of::<Tasks>(&operations))
         .collect()
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct TasksQuery {
+    /// Only tasks of this project.
     project: Option<ProjectId>,
+    /// Only tasks with this status.
     status: Option<Progress>,
-    limit: Option<i64>,
-    cursor: Option<String>,
 }
 
-#[derive(Serialize, JsonSchema)]
-struct TaskPage {
-    items: Vec<TaskBody>,
-    /// Give it back for what follows; null at the end.
-    next_cursor: Option<String>,
-}
-
-/// Something to be done.
+/// A task.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Task")]
 pub(super) struct TaskBody {
@@ -90,98 +70,114 @@ pub(super) struct TaskBody {
     priority: Priority,
     due_on: Option<NaiveDate>,
     notes: Option<String>,
-    /// The mails it is about.
+    /// The emails it is about.
     message_ids: Vec<MessageId>,
     /// Grows with every change.
+    #[schemars(range(min = 1))]
     version: i32,
-    /// Null if a rule made it.
+    /// Null if a rule created it.
     created_by: Option<UserId>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     deleted_at: Option<DateTime<Utc>>,
 }
 
-/// A task to be.
+/// A new task.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "NewTask")]
+#[schemars(
+    rename = "NewTask",
+    extend("oneOf" = [
+        { "required": ["project_id"], "properties": { "project": false } },
+        { "required": ["project"], "properties": { "project_id": false } },
+        { "properties": { "project_id": false, "project": false } },
+    ])
+)]
 pub(super) struct NewTaskBody {
-    /// At most 200 characters.
+    #[schemars(length(min = 1, max = 200))]
     title: String,
     #[serde(default)]
+    #[schemars(with = "ProjectId")]
     project_id: Option<ProjectId>,
-    /// The name of the project, instead of its id; it is made if there is none.
+    /// Name of the project instead of its id; the project is created if there is none.
     #[serde(default)]
+    #[schemars(with = "String", length(min = 1, max = 100))]
     project: Option<String>,
-    /// backlog | ready (or todo) | doing | blocked | done; ready if not given.
+    /// `ready` by default.
     #[serde(default)]
+    #[schemars(with = "Option<fields::ProgressInput>")]
     status: Option<String>,
-    /// Medium if not given.
+    /// `medium` by default.
     #[serde(default)]
     priority: Option<Priority>,
     #[serde(default)]
     due_on: Option<NaiveDate>,
-    /// At most 1000 characters.
     #[serde(default)]
+    #[schemars(length(max = 1000))]
     notes: Option<String>,
-    /// The mail it is about.
+    /// The email it is about.
     #[serde(default)]
     message_id: Option<MessageId>,
 }
 
-/// What is to change; what is left out stays, and null takes a value away.
+/// A change: fields that are left out stay, null clears a value.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "TaskChange")]
 pub(super) struct TaskChangeBody {
     #[serde(default)]
+    #[schemars(length(min = 1, max = 200))]
     title: Option<String>,
     #[serde(default, deserialize_with = "fields::present")]
     project_id: Option<Option<ProjectId>>,
     #[serde(default)]
+    #[schemars(with = "Option<fields::ProgressInput>")]
     status: Option<String>,
     #[serde(default)]
     priority: Option<Priority>,
     #[serde(default, deserialize_with = "fields::present")]
     due_on: Option<Option<NaiveDate>>,
     #[serde(default, deserialize_with = "fields::present")]
+    #[schemars(length(max = 1000))]
     notes: Option<Option<String>>,
 }
 
-impl OnDesk for Tasks {
+has_version!(TaskBody);
+
+impl HttpRecord for Tasks {
     const PATH: &'static str = "/v1/tasks";
 
     type Body = TaskBody;
     type NewBody = NewTaskBody;
     type ChangeBody = TaskChangeBody;
 
-    fn understand(body: NewTaskBody) -> Result<NewTask, ApiError> {
+    fn parse_new(body: NewTaskBody) -> Result<NewTask, ApiError> {
         let title = fields::name("/title", &body.title, TITLE_CHARS)?;
         let project = match (body.project_id, body.project) {
             (None, None) => InProject::None,
             (Some(id), None) => InProject::Id(id),
             (None, Some(name)) => InProject::Named(fields::name("/project", &name, PROJECT_CHARS)?),
             (Some(_), Some(_)) => {
-                let detail = "Send either project_id or project.".to_owned();
+                let detail = "Send either `project_id` or `project`.".to_owned();
                 return Err(fields::invalid("/project", "INVALID_VALUE", detail));
             }
         };
-        let usual = NewTask::titled(title);
+        let default = NewTask::titled(title);
         Ok(NewTask {
             project,
             status: match body.status {
                 Some(word) => fields::progress("/status", &word)?,
-                None => usual.status,
+                None => default.status,
             },
-            priority: body.priority.unwrap_or(usual.priority),
+            priority: body.priority.unwrap_or(default.priority),
             due_on: body.due_on,
             notes: fields::notes(body.notes)?,
             message: body.message_id,
-            ..usual
+            ..default
         })
     }
 
-    fn understand_change(body: TaskChangeBody) -> Result<TaskChange, ApiError> {
+    fn parse_change(body: TaskChangeBody) -> Result<TaskChange, ApiError> {
         let title = body.title.as_deref();
         let status = body.status.as_deref();
         Ok(TaskChange {
@@ -202,20 +198,16 @@ impl OnDesk for Tasks {
 async fn list(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
-    StrictQuery(query): StrictQuery<TasksQuery>,
-) -> Result<Json<TaskPage>, ApiError> {
+    Paged { filter, page }: Paged<TasksQuery>,
+) -> Result<Json<PagedList<TaskBody>>, ApiError> {
     let filter = TaskFilter {
-        project: query.project,
-        status: query.status,
+        project: filter.project,
+        status: filter.status,
     };
-    let cursor = query.cursor.as_deref();
-    let page = Page::asked(session.tenant, "tasks", &filter, query.limit, cursor)?;
     let mut conn = app.pool.acquire().await?;
     let before = page.after.map(TaskId);
     let found = tasks::list(&mut conn, session.tenant, &filter, before, page.rows()).await?;
-    let (found, next_cursor) = page.cut(found, |task| task.id.0);
-    let items = found.into_iter().map(TaskBody::from).collect();
-    Ok(Json(TaskPage { items, next_cursor }))
+    Ok(page.list(found, |task| task.id.0))
 }
 
 impl From<StoredTask> for TaskBody {

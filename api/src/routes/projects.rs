@@ -1,12 +1,12 @@
-//! `/v1/projects`.
+//! Projects: `/v1/projects`.
 
-use super::{Named, OnDesk, READ, fields, routes_of};
+use super::records::{HttpRecord, Operations, READ, fields, routes_of};
 use crate::{
     AppState,
-    cursor::Page,
     error::ApiError,
-    extract::{CurrentSession, StrictQuery},
-    route_table::{Place, Route},
+    etag::has_version,
+    extract::{CurrentSession, Paged, PagedList},
+    route_table::Route,
 };
 use axum::{Json, extract::State, http::Method};
 use chrono::{DateTime, Utc};
@@ -21,24 +21,12 @@ use jobs::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(super) fn routes() -> Vec<Route> {
+pub fn routes() -> Vec<Route> {
     let list = Route::new(Method::GET, Projects::PATH, "list_projects", READ, list)
-        .summary("List the projects, the youngest first")
-        .parameter::<Progress>(Place::Query, "status", false, "Only with this status")
-        .parameter::<u8>(
-            Place::Query,
-            "limit",
-            false,
-            "How many at most, 1 to 200; 50 if not given",
-        )
-        .parameter::<String>(
-            Place::Query,
-            "cursor",
-            false,
-            "`next_cursor` of the page before, with the same filters",
-        )
-        .answer::<ProjectPage>(200, "A page of projects that are not deleted");
-    let named = Named {
+        .summary("List the projects, newest first")
+        .paged::<ProjectsQuery>()
+        .answer::<PagedList<ProjectBody>>(200, "A page of projects that are not deleted");
+    let operations = Operations {
         paths: ["/v1/projects/{id}", "/v1/projects/{id}/restore"],
         names: [
             "create_project",
@@ -48,35 +36,27 @@ pub(super) fn routes() -> Vec<Route> {
             "restore_project",
         ],
         summaries: [
-            "Make a project; its name is its own",
-            "One project",
-            "Change a project; what is left out stays",
-            "Delete a project with its tasks; it can be restored",
-            "Take the deletion of a project back, with exactly the tasks that went with it",
+            "Create a project with a unique name",
+            "Get a project",
+            "Change a project",
+            "Delete a project with its tasks",
+            "Restore a deleted project with the tasks that were deleted with it",
         ],
     };
     [list]
         .into_iter()
-        .chain(routes_of::<Projects>(&named))
+        .chain(routes_of::<Projects>(&operations))
         .collect()
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ProjectsQuery {
+    /// Only projects with this status.
     status: Option<Progress>,
-    limit: Option<i64>,
-    cursor: Option<String>,
 }
 
-#[derive(Serialize, JsonSchema)]
-struct ProjectPage {
-    items: Vec<ProjectBody>,
-    /// Give it back for what follows; null at the end.
-    next_cursor: Option<String>,
-}
-
-/// What tasks are done for.
+/// A project.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Project")]
 pub(super) struct ProjectBody {
@@ -85,50 +65,57 @@ pub(super) struct ProjectBody {
     status: Progress,
     notes: Option<String>,
     /// Grows with every change.
+    #[schemars(range(min = 1))]
     version: i32,
-    /// Null if a rule made it.
+    /// Null if a rule created it.
     created_by: Option<UserId>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     deleted_at: Option<DateTime<Utc>>,
 }
 
-/// A project to be.
+/// A new project.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "NewProject")]
 pub(super) struct NewProjectBody {
-    /// At most 100 characters.
+    #[schemars(length(min = 1, max = 100))]
     name: String,
-    /// backlog | ready (or todo) | doing | blocked | done; ready if not given.
+    /// `ready` by default.
     #[serde(default)]
+    #[schemars(with = "Option<fields::ProgressInput>")]
     status: Option<String>,
-    /// At most 1000 characters.
     #[serde(default)]
+    #[schemars(length(max = 1000))]
     notes: Option<String>,
 }
 
-/// What is to change; what is left out stays, and null takes a value away.
+/// A change: fields that are left out stay, null clears a value.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "ProjectChange")]
 pub(super) struct ProjectChangeBody {
     #[serde(default)]
+    #[schemars(length(min = 1, max = 100))]
     name: Option<String>,
     #[serde(default)]
+    #[schemars(with = "Option<fields::ProgressInput>")]
     status: Option<String>,
     #[serde(default, deserialize_with = "fields::present")]
+    #[schemars(length(max = 1000))]
     notes: Option<Option<String>>,
 }
 
-impl OnDesk for Projects {
+has_version!(ProjectBody);
+
+impl HttpRecord for Projects {
     const PATH: &'static str = "/v1/projects";
 
     type Body = ProjectBody;
     type NewBody = NewProjectBody;
     type ChangeBody = ProjectChangeBody;
 
-    fn understand(body: NewProjectBody) -> Result<NewProject, ApiError> {
+    fn parse_new(body: NewProjectBody) -> Result<NewProject, ApiError> {
         Ok(NewProject {
             name: fields::name("/name", &body.name, PROJECT_CHARS)?,
             status: match body.status {
@@ -139,7 +126,7 @@ impl OnDesk for Projects {
         })
     }
 
-    fn understand_change(body: ProjectChangeBody) -> Result<ProjectChange, ApiError> {
+    fn parse_change(body: ProjectChangeBody) -> Result<ProjectChange, ApiError> {
         let name = body.name.as_deref();
         let status = body.status.as_deref();
         Ok(ProjectChange {
@@ -157,16 +144,13 @@ impl OnDesk for Projects {
 async fn list(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
-    StrictQuery(query): StrictQuery<ProjectsQuery>,
-) -> Result<Json<ProjectPage>, ApiError> {
-    let (status, cursor) = (query.status, query.cursor.as_deref());
-    let page = Page::asked(session.tenant, "projects", &status, query.limit, cursor)?;
+    Paged { filter, page }: Paged<ProjectsQuery>,
+) -> Result<Json<PagedList<ProjectBody>>, ApiError> {
+    let status = filter.status;
     let mut conn = app.pool.acquire().await?;
     let before = page.after.map(ProjectId);
     let found = projects::list(&mut conn, session.tenant, status, before, page.rows()).await?;
-    let (found, next_cursor) = page.cut(found, |project| project.id.0);
-    let items = found.into_iter().map(ProjectBody::from).collect();
-    Ok(Json(ProjectPage { items, next_cursor }))
+    Ok(page.list(found, |project| project.id.0))
 }
 
 impl From<StoredProject> for ProjectBody {

@@ -1,12 +1,12 @@
-//! `/v1/contacts`.
+//! Contacts: `/v1/contacts`.
 
-use super::{Named, OnDesk, READ, fields, routes_of};
+use super::records::{HttpRecord, Operations, READ, fields, routes_of};
 use crate::{
     AppState,
-    cursor::Page,
     error::{ApiError, Code},
-    extract::{CurrentSession, StrictQuery},
-    route_table::{Place, Route},
+    etag::has_version,
+    extract::{CurrentSession, Paged, PagedList},
+    route_table::Route,
 };
 use axum::{Json, extract::State, http::Method};
 use chrono::{DateTime, Utc};
@@ -14,7 +14,7 @@ use jobs::{
     commands::contacts::Contacts,
     domain::{
         ContactId, UserId,
-        desk::{ContactChange, NewContact, TITLE_CHARS, email_key},
+        desk::{ContactChange, NewContact, TITLE_CHARS},
         invite::EmailAddress,
     },
     store::contacts::{self, StoredContact},
@@ -22,24 +22,12 @@ use jobs::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(super) fn routes() -> Vec<Route> {
+pub fn routes() -> Vec<Route> {
     let list = Route::new(Method::GET, Contacts::PATH, "list_contacts", READ, list)
-        .summary("List the contacts, the youngest first")
-        .parameter::<String>(Place::Query, "email", false, "Only the one of this address")
-        .parameter::<u8>(
-            Place::Query,
-            "limit",
-            false,
-            "How many at most, 1 to 200; 50 if not given",
-        )
-        .parameter::<String>(
-            Place::Query,
-            "cursor",
-            false,
-            "`next_cursor` of the page before, with the same filters",
-        )
-        .answer::<ContactPage>(200, "A page of contacts that are not deleted");
-    let named = Named {
+        .summary("List the contacts, newest first")
+        .paged::<ContactsQuery>()
+        .answer::<PagedList<ContactBody>>(200, "A page of contacts that are not deleted");
+    let operations = Operations {
         paths: ["/v1/contacts/{id}", "/v1/contacts/{id}/restore"],
         names: [
             "create_contact",
@@ -49,35 +37,28 @@ pub(super) fn routes() -> Vec<Route> {
             "restore_contact",
         ],
         summaries: [
-            "Make a contact; its address is its own",
-            "One contact",
-            "Change a contact; what is left out stays",
-            "Delete a contact; it can be restored",
-            "Take the deletion of a contact back",
+            "Create a contact with a unique address",
+            "Get a contact",
+            "Change a contact",
+            "Delete a contact",
+            "Restore a deleted contact",
         ],
     };
     [list]
         .into_iter()
-        .chain(routes_of::<Contacts>(&named))
+        .chain(routes_of::<Contacts>(&operations))
         .collect()
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ContactsQuery {
+    /// Only the contact with this address.
+    #[schemars(email, length(min = 3, max = 320))]
     email: Option<String>,
-    limit: Option<i64>,
-    cursor: Option<String>,
 }
 
-#[derive(Serialize, JsonSchema)]
-struct ContactPage {
-    items: Vec<ContactBody>,
-    /// Give it back for what follows; null at the end.
-    next_cursor: Option<String>,
-}
-
-/// Somebody the tenant deals with.
+/// A person your tenant corresponds with.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Contact")]
 pub(super) struct ContactBody {
@@ -86,49 +67,56 @@ pub(super) struct ContactBody {
     email: Option<String>,
     notes: Option<String>,
     /// Grows with every change.
+    #[schemars(range(min = 1))]
     version: i32,
-    /// Null if a rule made it.
+    /// Null if a rule created it.
     created_by: Option<UserId>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     deleted_at: Option<DateTime<Utc>>,
 }
 
-/// A contact to be.
+/// A new contact.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "NewContact")]
 pub(super) struct NewContactBody {
-    /// At most 200 characters.
+    #[schemars(length(min = 1, max = 200))]
     name: String,
     #[serde(default)]
+    #[schemars(email, length(min = 3, max = 320))]
     email: Option<String>,
-    /// At most 1000 characters.
     #[serde(default)]
+    #[schemars(length(max = 1000))]
     notes: Option<String>,
 }
 
-/// What is to change; what is left out stays, and null takes a value away.
+/// A change: fields that are left out stay, null clears a value.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "ContactChange")]
 pub(super) struct ContactChangeBody {
     #[serde(default)]
+    #[schemars(length(min = 1, max = 200))]
     name: Option<String>,
     #[serde(default, deserialize_with = "fields::present")]
+    #[schemars(email, length(min = 3, max = 320))]
     email: Option<Option<String>>,
     #[serde(default, deserialize_with = "fields::present")]
+    #[schemars(length(max = 1000))]
     notes: Option<Option<String>>,
 }
 
-impl OnDesk for Contacts {
+has_version!(ContactBody);
+
+impl HttpRecord for Contacts {
     const PATH: &'static str = "/v1/contacts";
 
     type Body = ContactBody;
     type NewBody = NewContactBody;
     type ChangeBody = ContactChangeBody;
 
-    fn understand(body: NewContactBody) -> Result<NewContact, ApiError> {
+    fn parse_new(body: NewContactBody) -> Result<NewContact, ApiError> {
         Ok(NewContact {
             name: fields::name("/name", &body.name, TITLE_CHARS)?,
             email: body.email.as_deref().map(fields::email).transpose()?,
@@ -136,7 +124,7 @@ impl OnDesk for Contacts {
         })
     }
 
-    fn understand_change(body: ContactChangeBody) -> Result<ContactChange, ApiError> {
+    fn parse_change(body: ContactChangeBody) -> Result<ContactChange, ApiError> {
         let name = body.name.as_deref();
         let email = body
             .email
@@ -154,19 +142,16 @@ impl OnDesk for Contacts {
 async fn list(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
-    StrictQuery(query): StrictQuery<ContactsQuery>,
-) -> Result<Json<ContactPage>, ApiError> {
-    let email = query.email.as_deref().map(EmailAddress::parse).transpose();
+    Paged { filter, page }: Paged<ContactsQuery>,
+) -> Result<Json<PagedList<ContactBody>>, ApiError> {
+    let email = filter.email.as_deref().map(EmailAddress::parse).transpose();
     let email = email.map_err(|_| {
-        ApiError::new(Code::InvalidParameter, "The address cannot be one.").at(
+        ApiError::new(Code::InvalidParameter, "Use one plain email address.").at(
             "?email",
             "INVALID_VALUE",
-            "It is no address.",
+            "Must be an email address.",
         )
     })?;
-    let filter = email.as_ref().map(email_key);
-    let cursor = query.cursor.as_deref();
-    let page = Page::asked(session.tenant, "contacts", &filter, query.limit, cursor)?;
     let mut conn = app.pool.acquire().await?;
     let before = page.after.map(ContactId);
     let found = contacts::list(
@@ -177,9 +162,7 @@ async fn list(
         page.rows(),
     )
     .await?;
-    let (found, next_cursor) = page.cut(found, |contact| contact.id.0);
-    let items = found.into_iter().map(ContactBody::from).collect();
-    Ok(Json(ContactPage { items, next_cursor }))
+    Ok(page.list(found, |contact| contact.id.0))
 }
 
 impl From<StoredContact> for ContactBody {

@@ -1,5 +1,5 @@
-//! The whole fleet, for the operators of the installation: [`queues`] held still and let go, [`workers`] seen, [`limits`]
-//! set, and what any tenant's jobs died of ([`dead_letters`]). Never shows what a job carries.
+//! What the operators of an installation do for all tenants: pause and resume [`queues`], list [`workers`], set
+//! [`limits`], list and retry [`dead_letters`]. Never shows a job's arguments or output.
 
 mod dead_letters;
 mod limits;
@@ -21,7 +21,7 @@ pub fn routes() -> Vec<Route> {
     .collect()
 }
 
-/// A mistyped name would pause or limit nothing and say that it did.
+/// Refuses unknown names: a mistyped one would pause or limit nothing.
 fn known_queue(name: &str) -> Result<&'static str, ApiError> {
     QUEUES
         .into_iter()

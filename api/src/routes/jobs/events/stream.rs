@@ -1,16 +1,16 @@
-//! [`Follow`]: one client that follows one job.
+//! [`EventStream`]: the events of one job, sent to one client.
 //!
-//! Holds a task and nothing else between its looks: no connection of the pool, no row. Looks every second, since progress
-//! is not announced and an announcement may be lost. Ends with the job, with its session, with the process, or when it has
-//! gone on for long enough; the client comes back with the last id it has seen.
+//! Holds a task and nothing else between polls: no pool connection, no row. Polls every second, since progress is not
+//! announced and an announcement may be lost. Ends with the job, the session or the process, or at its maximum age; the
+//! client reconnects with the last id it received.
 
 use super::EventBody;
 use crate::{
     AppState,
     error::{ApiError, Code},
     metrics::Ongoing,
-    routes::jobs::poll::{LOOK_AGAIN, Woken, announced},
-    streams::Place,
+    routes::jobs::poll::{POLL_INTERVAL, Wake, next_wake},
+    streams::StreamSlot,
 };
 use axum::response::sse;
 use base::{JobId, telemetry::chain};
@@ -26,12 +26,12 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// Events per look.
+/// Events per poll.
 const PAGE: i64 = 200;
-/// When a client whose stream ended early should come back.
-const COME_BACK: Duration = Duration::from_secs(1);
+/// How soon a client whose stream ended early should reconnect.
+const RECONNECT_AFTER: Duration = Duration::from_secs(1);
 
-pub(super) struct Follow {
+pub(super) struct EventStream {
     app: AppState,
     session: Session,
     job: JobId,
@@ -39,53 +39,53 @@ pub(super) struct Follow {
     /// The last event that was read.
     after: Option<EventId>,
     unsent: VecDeque<Event>,
-    /// The last look did not come to the end of the log.
+    /// The last poll did not reach the end of the log.
     more: bool,
     /// The end of the job was read.
     finished: bool,
-    /// The client was told when to come back.
-    greeted: bool,
+    /// The client knows how soon to reconnect.
+    retry_is_sent: bool,
     check_at: Instant,
     until: Instant,
-    _place: Place,
+    _slot: StreamSlot,
     _ongoing: Ongoing,
 }
 
-impl Follow {
-    /// Looks for the first time.
+impl EventStream {
+    /// Opens a stream with its first poll.
     ///
     /// # Errors
-    /// If the database cannot be asked.
-    pub(super) async fn begin(
+    /// If the database does not answer.
+    pub(super) async fn open(
         app: AppState,
         session: Session,
         job: JobId,
         after: Option<EventId>,
-        place: Place,
+        slot: StreamSlot,
     ) -> Result<Self, ApiError> {
         let left = session.expires_at - app.clock.now();
         let longest = left
             .to_std()
             .unwrap_or_default()
             .min(app.limits.longest_stream);
-        let mut follow = Self {
-            // Before the first look: what ends between look and subscription would be noticed late.
+        let mut events = Self {
+            // Before the first poll: an end between poll and subscription would be noticed late.
             signals: app.listener.subscribe(),
             job,
             after,
             unsent: VecDeque::new(),
             more: false,
             finished: false,
-            greeted: false,
+            retry_is_sent: false,
             check_at: Instant::now() + app.limits.heartbeat,
             until: Instant::now() + longest,
-            _place: place,
+            _slot: slot,
             _ongoing: Ongoing::begin(&app.metrics.event_streams_open),
             session,
             app,
         };
-        follow.look().await?;
-        Ok(follow)
+        events.poll().await?;
+        Ok(events)
     }
 
     pub(super) fn has_nothing_new(&self) -> bool {
@@ -93,52 +93,52 @@ impl Follow {
     }
 
     pub(super) fn into_stream(self) -> impl Stream<Item = Result<sse::Event, Infallible>> {
-        stream::unfold(self, async |mut follow| {
-            let event = follow.next().await?;
-            Some((Ok(event), follow))
+        stream::unfold(self, async |mut events| {
+            let event = events.next().await?;
+            Some((Ok(event), events))
         })
     }
 
     async fn next(&mut self) -> Option<sse::Event> {
-        if !self.greeted {
-            self.greeted = true;
-            return Some(sse::Event::default().retry(COME_BACK));
+        if !self.retry_is_sent {
+            self.retry_is_sent = true;
+            return Some(sse::Event::default().retry(RECONNECT_AFTER));
         }
         loop {
             if let Some(event) = self.unsent.pop_front() {
-                return Some(written(event));
+                return Some(encode(event));
             }
             if self.finished || !(self.more || self.wait().await) {
                 return None;
             }
-            match self.may_look().await {
+            match self.poll_if_allowed().await {
                 Ok(true) => {}
                 Ok(false) => return None,
-                // A full pool or a database that restarts is no reason to send the client away.
+                // A full pool or a restarting database does not end the stream.
                 Err(error) if error.code() == Code::Unavailable => {}
                 Err(error) => {
                     let cause = error.cause().map(|cause| chain(cause));
-                    tracing::error!(cause, "a stream of events failed by our fault");
+                    tracing::error!(cause, "event stream failed");
                     return None;
                 }
             }
         }
     }
 
-    /// False when the stream is to end.
+    /// Waits for the next poll; false at the end of the stream.
     async fn wait(&mut self) -> bool {
-        let look_again = self.until.min(Instant::now() + LOOK_AGAIN);
-        let woken = tokio::select! {
-            woken = announced(&mut self.signals, self.job, &self.session) => woken,
-            () = sleep_until(look_again) => Woken::Look,
+        let next_poll = self.until.min(Instant::now() + POLL_INTERVAL);
+        let wake = tokio::select! {
+            wake = next_wake(&mut self.signals, self.job, &self.session) => wake,
+            () = sleep_until(next_poll) => Wake::Poll,
             () = self.app.stopping.cancelled() => return false,
         };
-        woken == Woken::Look && Instant::now() < self.until
+        wake == Wake::Poll && Instant::now() < self.until
     }
 
-    /// Looks, if the session may still see it; asked of the database now and then, for a revocation's announcement may be
-    /// lost, and nobody announces that a session expired. To follow a job is no use that keeps a session alive.
-    async fn may_look(&mut self) -> Result<bool, ApiError> {
+    /// Polls if the session is still alive, which it checks in the database every heartbeat: the notice of a revocation may
+    /// be lost, and there is none of an expiry. Streaming does not keep a session alive.
+    async fn poll_if_allowed(&mut self) -> Result<bool, ApiError> {
         if Instant::now() >= self.check_at {
             let mut conn = self.app.pool.acquire().await?;
             if !sessions::is_alive(&mut conn, self.session.tenant, self.session.id).await? {
@@ -146,11 +146,11 @@ impl Follow {
             }
             self.check_at = Instant::now() + self.app.limits.heartbeat;
         }
-        self.look().await?;
+        self.poll().await?;
         Ok(true)
     }
 
-    async fn look(&mut self) -> Result<(), ApiError> {
+    async fn poll(&mut self) -> Result<(), ApiError> {
         let mut conn = self.app.pool.acquire().await?;
         let tenant = self.session.tenant;
         let page = events::read(&mut conn, tenant, self.job, self.after, PAGE).await?;
@@ -165,7 +165,7 @@ impl Follow {
     }
 }
 
-fn written(event: Event) -> sse::Event {
+fn encode(event: Event) -> sse::Event {
     let id = event.id.to_string();
     let (name, body) = EventBody::of(event);
     let data = serde_json::to_string(&body).expect("an event has only string keys");

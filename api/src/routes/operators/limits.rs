@@ -1,11 +1,11 @@
-//! Limits on the jobs that run at the same time in the whole fleet, of a queue, a kind or a tenant.
+//! Limits on how many jobs of a queue, a kind or a tenant run at once, on all workers together.
 
 use super::known_queue;
 use crate::{
     App, AppState,
     context::RequestContext,
     error::{ApiError, Code, success},
-    extract::{CurrentSession, StrictJson},
+    extract::{CurrentSession, List, StrictJson},
     route_table::{Access, Route},
 };
 use axum::{
@@ -25,12 +25,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 const ONE: &str = "/v1/admin/limits/{scope}/{name}";
-/// For every tenant without a limit of its own.
+const NAME: &str =
+    "A queue, a kind, a tenant's id, or `*` for each tenant without a limit of its own.";
+/// For each tenant without a limit of its own.
 const EACH: &str = "*";
 
 pub(super) fn routes() -> Vec<Route> {
-    let read = Access::Fleet(session::Scope::FleetRead);
-    let write = Access::Fleet(session::Scope::FleetWrite);
+    let read = Access::Operators(session::Scope::OperatorsRead);
+    let write = Access::Operators(session::Scope::OperatorsWrite);
     vec![
         Route::new(
             Method::GET,
@@ -40,48 +42,52 @@ pub(super) fn routes() -> Vec<Route> {
             list_limits,
         )
         .summary("List the limits on running jobs")
-        .answer::<Limits>(200, "Every limit in force"),
-        Route::new(Method::GET, ONE, "get_limit", read, get_limit)
-            .summary("The limit of a queue, a kind or a tenant")
+        .answer::<List<LimitBody>>(200, "All limits"),
+        of_one(Route::new(Method::GET, ONE, "get_limit", read, get_limit))
+            .summary("Get the limit of a queue, a kind or a tenant")
             .answer::<LimitBody>(200, "The limit"),
-        Route::new(Method::PUT, ONE, "put_limit", write, put_limit)
-            .summary(
-                "Limit how many jobs of a queue, a kind or a tenant (`*`: of each) run at once",
-            )
+        of_one(Route::new(Method::PUT, ONE, "put_limit", write, put_limit))
+            .summary("Limit how many jobs of a queue, a kind or a tenant run at once")
             .body::<NewLimit>("application/json")
-            .answer::<LimitBody>(200, "In force; what runs already goes on"),
-        Route::new(Method::DELETE, ONE, "delete_limit", write, delete_limit)
-            .summary("Lift a limit")
-            .empty_answer(204, "It is lifted"),
+            .answer::<LimitBody>(200, "The limit; jobs that already run are not stopped"),
+        of_one(Route::new(
+            Method::DELETE,
+            ONE,
+            "delete_limit",
+            write,
+            delete_limit,
+        ))
+        .summary("Delete a limit")
+        .empty_answer(204, "The limit is deleted"),
     ]
 }
 
-#[derive(Serialize, JsonSchema)]
-struct Limits {
-    items: Vec<LimitBody>,
+fn of_one(route: Route) -> Route {
+    route
+        .path::<Scope>("scope", "What is limited.")
+        .path::<String>("name", NAME)
 }
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Limit")]
 struct LimitBody {
     scope: Scope,
-    /// A queue, a kind, a tenant's id, or `*` for every tenant without a limit of its own.
+    /// A queue, a kind, a tenant's id, or `*` for each tenant without a limit of its own.
     name: String,
+    #[schemars(range(min = 1, max = 100_000))]
     max_running: i32,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct NewLimit {
-    /// 1 to 100,000.
     #[schemars(range(min = 1, max = 100_000))]
     max_running: i32,
 }
 
-async fn list_limits(State(app): State<AppState>) -> Result<Json<Limits>, ApiError> {
+async fn list_limits(State(app): State<AppState>) -> Result<Json<List<LimitBody>>, ApiError> {
     let all = limits::list(&mut *app.pool.acquire().await?).await?;
-    let items = all.into_iter().map(LimitBody::from).collect();
-    Ok(Json(Limits { items }))
+    Ok(List::of(all))
 }
 
 async fn get_limit(
@@ -101,22 +107,20 @@ async fn put_limit(
     CurrentSession(session): CurrentSession,
     context: RequestContext,
     Path((scope, name)): Path<(String, String)>,
-    StrictJson(asked): StrictJson<NewLimit>,
+    StrictJson(body): StrictJson<NewLimit>,
 ) -> Result<Json<LimitBody>, ApiError> {
     let (scope, name) = known(&app, &scope, &name).await?;
-    if !limits::RANGE.contains(&asked.max_running) {
-        return Err(
-            ApiError::new(Code::InvalidBody, "A limit lets 1 to 100,000 jobs run.").at(
-                "/max_running",
-                "OUT_OF_RANGE",
-                "1 to 100000",
-            ),
-        );
+    if !limits::RANGE.contains(&body.max_running) {
+        return Err(ApiError::new(
+            Code::InvalidBody,
+            "Use a limit of 1 to 100,000 running jobs.",
+        )
+        .at("/max_running", "OUT_OF_RANGE", "Must be from 1 to 100,000."));
     }
     let limit = Limit {
         scope,
         name,
-        max_running: asked.max_running,
+        max_running: body.max_running,
     };
     set_limit(
         &app.pool,
@@ -129,7 +133,7 @@ async fn put_limit(
     Ok(Json(limit.into()))
 }
 
-/// Also of a name that does not exist any more: its limit must not stay for ever.
+/// Also deletes the limit of a name that no longer exists.
 async fn delete_limit(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
@@ -138,7 +142,7 @@ async fn delete_limit(
 ) -> Result<StatusCode, ApiError> {
     let scope = Scope::parse(&scope).ok_or_else(ApiError::not_found)?;
     if name.contains('\0') {
-        // Postgres takes no such text, and no limit has such a name.
+        // Postgres cannot store such text, so no limit has this name.
         return Err(ApiError::not_found());
     }
     let removed = remove_limit(
@@ -156,7 +160,7 @@ async fn delete_limit(
     }
 }
 
-/// What the limit is about, if there is such a thing, under the one name that claims know it by.
+/// Resolves what is limited to the one name that claims use.
 async fn known(app: &App, scope: &str, name: &str) -> Result<(Scope, String), ApiError> {
     let scope = Scope::parse(scope).ok_or_else(ApiError::not_found)?;
     let name = match scope {

@@ -1,12 +1,13 @@
-//! Queues over all workers: how full they are, holding one still, draining it and letting it go on.
+//! Queues on all workers: their depth, pausing, draining and resuming them.
 
 use super::known_queue;
 use crate::{
     App, AppState,
     context::RequestContext,
     error::{ApiError, Code},
-    extract::{CurrentSession, StrictJson},
+    extract::{CurrentSession, List, StrictJson},
     route_table::{Access, Route},
+    routes::jobs::QueueName,
 };
 use axum::{
     Json,
@@ -20,7 +21,7 @@ use jobs::{
     kinds::QUEUES,
 };
 use queue::{
-    operate::{limits, pause},
+    operate::{limits, pause as pauses},
     view::stats,
 };
 use schemars::JsonSchema;
@@ -28,113 +29,121 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 const JSON: &str = "application/json";
-/// As the table has it.
-const LONGEST_REASON: usize = 500;
+/// The same as in the table's check.
+const MAX_REASON: usize = 500;
 
 pub(super) fn routes() -> Vec<Route> {
-    let holding = |route: Route| {
+    let of_one = |route: Route| {
         route
-            .body::<WhyPaused>(JSON)
-            .answer::<QueueBody>(200, "The queue as it stands now")
+            .path::<QueueName>("queue", "The queue's name.")
+            .answer::<QueueBody>(200, "The queue as it is now")
     };
     vec![
         Route::new(
             Method::GET,
             "/v1/admin/queues",
             "list_queues",
-            Access::Fleet(Scope::FleetRead),
+            Access::Operators(Scope::OperatorsRead),
             list_queues,
         )
-        .summary("How full the queues are and whether they are held still")
-        .answer::<Queues>(200, "Every queue"),
-        holding(
+        .summary("List the queues with their depth and pauses")
+        .answer::<List<QueueBody>>(200, "All queues"),
+        of_one(
             Route::new(
                 Method::POST,
                 "/v1/admin/queues/{queue}/pause",
                 "pause_queue",
-                Access::Fleet(Scope::FleetWrite),
-                hold_still,
+                Access::Operators(Scope::OperatorsWrite),
+                pause,
             )
-            .summary("Hold a queue still on all workers; what runs goes on"),
+            .summary("Pause a queue on all workers")
+            .description("Workers claim no more of its jobs; jobs that already run go on.")
+            .body::<PauseQueue>(JSON),
         ),
-        holding(
+        of_one(
             Route::new(
                 Method::POST,
                 "/v1/admin/queues/{queue}/drain",
                 "drain_queue",
-                Access::Fleet(Scope::FleetWrite),
-                hold_still,
+                Access::Operators(Scope::OperatorsWrite),
+                pause,
             )
-            .summary("Hold a queue still and learn how many of its jobs still run"),
+            .summary("Pause a queue and count its running jobs")
+            .description(
+                "Poll `GET /v1/admin/queues` until `running` is 0: then the queue is drained.",
+            )
+            .body::<PauseQueue>(JSON),
         ),
-        Route::new(
-            Method::POST,
-            "/v1/admin/queues/{queue}/resume",
-            "resume_queue",
-            Access::Fleet(Scope::FleetWrite),
-            go_on,
-        )
-        .summary("Let a queue go on")
-        .answer::<QueueBody>(200, "The queue as it stands now"),
+        of_one(
+            Route::new(
+                Method::POST,
+                "/v1/admin/queues/{queue}/resume",
+                "resume_queue",
+                Access::Operators(Scope::OperatorsWrite),
+                resume,
+            )
+            .summary("Resume a queue"),
+        ),
     ]
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct WhyPaused {
-    /// For other operators, 1 to 500 characters; tenants do not see it.
+struct PauseQueue {
+    /// Why, for other operators; tenants do not see it.
+    #[schemars(length(min = 1, max = 500))]
     reason: String,
 }
 
+/// A queue on all workers.
 #[derive(Serialize, JsonSchema)]
-struct Queues {
-    items: Vec<QueueBody>,
-}
-
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Queue")]
+#[schemars(rename = "QueueStatus")]
 struct QueueBody {
+    #[schemars(with = "QueueName")]
     name: String,
-    /// Null while it goes on.
-    paused: Option<Paused>,
+    /// Null if it is not paused.
+    paused: Option<QueuePause>,
     /// Jobs that run now, on all workers; a paused queue is drained when this is 0.
+    #[schemars(range(min = 0))]
     running: i64,
-    /// Jobs by state at the last count, which is made every 15 seconds while workers run.
+    /// Jobs by state at the last count; workers count every 15 seconds.
     depth: BTreeMap<String, i64>,
-    /// When they were counted; null before the first time.
+    /// When the jobs were counted; null before the first count.
     counted_at: Option<DateTime<Utc>>,
-    /// How long the longest waiting job could have been claimed and was not.
+    /// The age of the oldest available job, in seconds.
+    #[schemars(range(min = 0))]
     oldest_available_seconds: Option<f64>,
-    /// The limit on its running jobs, if there is one.
+    /// The limit on its running jobs; null if there is none.
+    #[schemars(range(min = 1, max = 100_000))]
     max_running: Option<i32>,
 }
 
+/// Since when and why a queue is paused.
 #[derive(Serialize, JsonSchema)]
-struct Paused {
+struct QueuePause {
     at: DateTime<Utc>,
     reason: String,
 }
 
-async fn list_queues(State(app): State<AppState>) -> Result<Json<Queues>, ApiError> {
-    let items = look(&app).await?;
-    Ok(Json(Queues { items }))
+async fn list_queues(State(app): State<AppState>) -> Result<Json<List<QueueBody>>, ApiError> {
+    Ok(List::of(read_all(&app).await?))
 }
 
-/// Pauses; whoever drains looks at `running` until it is 0.
-async fn hold_still(
+/// Pauses, also to drain: the caller polls `running` until it is 0.
+async fn pause(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
     Path(queue): Path<String>,
-    StrictJson(asked): StrictJson<WhyPaused>,
+    StrictJson(body): StrictJson<PauseQueue>,
 ) -> Result<Json<QueueBody>, ApiError> {
     let queue = known_queue(&queue)?;
-    let reason = reason(&asked)?;
+    let reason = reason(&body)?;
     pause_queue(&app.pool, &session, queue, reason, &context.request_id).await?;
-    told(&app, &session, queue, "paused").await
+    log_and_read(&app, &session, queue, "paused").await
 }
 
-async fn go_on(
+async fn resume(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
@@ -149,40 +158,40 @@ async fn go_on(
         &context.request_id,
     )
     .await?;
-    told(&app, &session, queue, "resumed").await
+    log_and_read(&app, &session, queue, "resumed").await
 }
 
-async fn told(
+async fn log_and_read(
     app: &App,
     session: &Session,
     queue: &str,
     what: &'static str,
 ) -> Result<Json<QueueBody>, ApiError> {
-    tracing::info!(queue, user.id = %session.user, "a queue was {what}");
-    let mut all = look(app).await?;
+    tracing::info!(queue, user.id = %session.user, "queue {what}");
+    let mut all = read_all(app).await?;
     all.retain(|body| body.name == queue);
     all.pop().map(Json).ok_or_else(ApiError::not_found)
 }
 
-fn reason(asked: &WhyPaused) -> Result<&str, ApiError> {
-    let reason = asked.reason.trim();
-    let fits = (1..=LONGEST_REASON).contains(&reason.chars().count());
+fn reason(body: &PauseQueue) -> Result<&str, ApiError> {
+    let reason = body.reason.trim();
+    let fits = (1..=MAX_REASON).contains(&reason.chars().count());
     if fits && !reason.contains(char::is_control) {
         return Ok(reason);
     }
     Err(ApiError::new(
         Code::InvalidBody,
-        "Say in a line of at most 500 characters why, for whoever finds the queue paused.",
+        "Give a reason of 1 to 500 characters on one line, for the other operators.",
     )
     .at(
         "/reason",
         "INVALID_VALUE",
-        "1 to 500 characters without control characters",
+        "Must have 1 to 500 characters and no control characters.",
     ))
 }
 
-async fn look(app: &App) -> Result<Vec<QueueBody>, ApiError> {
-    let mut paused = pause::paused(&app.pool).await?;
+async fn read_all(app: &App) -> Result<Vec<QueueBody>, ApiError> {
+    let mut paused = pauses::paused(&app.pool).await?;
     let sample = stats::read_sample(&app.pool).await?;
     let limits = limits::list(&mut *app.pool.acquire().await?).await?;
     let mut all = Vec::with_capacity(QUEUES.len());
@@ -193,11 +202,11 @@ async fn look(app: &App) -> Result<Vec<QueueBody>, ApiError> {
             paused: paused
                 .extract_if(.., |pause| pause.queue == queue)
                 .next()
-                .map(|pause| Paused {
+                .map(|pause| QueuePause {
                     at: pause.paused_at,
                     reason: pause.reason,
                 }),
-            running: pause::running(&app.pool, queue).await?,
+            running: pauses::running(&app.pool, queue).await?,
             depth: counts
                 .clone()
                 .map(|depth| (depth.state.clone(), depth.jobs))
