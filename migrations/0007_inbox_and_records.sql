@@ -80,19 +80,19 @@ create table contacts (
 create unique index contacts_email_key on contacts (tenant_id, email_key) where deleted_at is null;
 create index contacts_name on contacts (tenant_id, name_key) where deleted_at is null;
 
-create table action_items (
+create table inbox_items (
     tenant_id uuid not null references tenants (id),
     id uuid not null,
     -- Null: every user of the tenant sees it.
     owner_id uuid,
-    source text not null check (source in ('email', 'teams', 'doc', 'calendar', 'manual')),
-    -- The source's name for it.
+    source text not null check (source in ('email', 'manual')),
+    -- The source's name for it: items with the same name are added once.
     dedupe_key text not null check (char_length(dedupe_key) between 1 and 255),
     title text not null check (char_length(title) between 1 and 200),
     rationale text not null,
     priority text not null check (priority in ('low', 'medium', 'high', 'urgent')),
-    state text not null default 'queued'
-        check (state in ('queued', 'deferred', 'completed', 'dismissed', 'converted_to_task')),
+    state text not null default 'open'
+        check (state in ('open', 'deferred', 'completed', 'dismissed', 'converted_to_task')),
     defer_until timestamptz,
     task_id uuid,
     message_id uuid,
@@ -107,7 +107,7 @@ create table action_items (
     check ((state = 'converted_to_task') = (task_id is not null))
 );
 -- A finished item keeps its name, so that the same message does not come back.
-create unique index action_items_source_key on action_items (tenant_id, owner_id, source, dedupe_key)
+create unique index inbox_items_source_key on inbox_items (tenant_id, owner_id, source, dedupe_key)
     nulls not distinct;
-create index action_items_open on action_items (tenant_id, owner_id) where state in ('queued', 'deferred');
-create index action_items_message on action_items (tenant_id, message_id) where message_id is not null;
+create index inbox_items_open on inbox_items (tenant_id, owner_id) where state in ('open', 'deferred');
+create index inbox_items_message on inbox_items (tenant_id, message_id) where message_id is not null;

@@ -5,13 +5,108 @@
 use secrecy::SecretString;
 use std::{collections::HashMap, fmt, str::FromStr, time::Duration};
 
+/// A variable of a process, declared beside the configuration that reads it. `cargo dev docs` prints it into
+/// docs/configuration.md.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Variable {
+    pub name: &'static str,
+    /// A phrase that explains it to the person who sets it.
+    pub meaning: &'static str,
+    pub unset: Unset,
+    /// A valid value, shown when the variable is invalid.
+    pub example: &'static str,
+}
+
+/// The meaning of a variable that is not set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unset {
+    /// The process does not start.
+    Refused,
+    /// This value is used.
+    Default(&'static str),
+    /// The process runs without it; the text says how, in a word or two for the documentation.
+    Means(&'static str),
+}
+
+impl Variable {
+    /// Declares a variable without which the process does not start.
+    pub const fn required(
+        name: &'static str,
+        example: &'static str,
+        meaning: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            meaning,
+            unset: Unset::Refused,
+            example,
+        }
+    }
+
+    /// Declares a variable with a default, which is written and parsed like a value that a user sets.
+    pub const fn with_default(
+        name: &'static str,
+        default: &'static str,
+        meaning: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            meaning,
+            unset: Unset::Default(default),
+            example: default,
+        }
+    }
+
+    /// Declares an optional variable; `unset` says in a word or two what it means if it is not set.
+    pub const fn optional(
+        name: &'static str,
+        example: &'static str,
+        unset: &'static str,
+        meaning: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            meaning,
+            unset: Unset::Means(unset),
+            example,
+        }
+    }
+
+    /// Declares a switch that is off unless it is set.
+    pub const fn switch(name: &'static str, meaning: &'static str) -> Self {
+        Self::optional(name, "true", "off", meaning)
+    }
+
+    /// Returns the same variable with an example other than its default.
+    #[must_use]
+    pub const fn example(mut self, example: &'static str) -> Self {
+        self.example = example;
+        self
+    }
+
+    const fn default(self) -> &'static str {
+        match self.unset {
+            Unset::Default(default) => default,
+            Unset::Refused | Unset::Means(_) => "",
+        }
+    }
+}
+
+/// The variables of every process.
+pub const VARIABLES: &[Variable] = &[DEV_MODE];
+
+const DEV_MODE: Variable = Variable::switch(
+    "DEV_MODE",
+    "Refused when on: development helpers live in `cargo dev`",
+);
+
 /// The variables of a process, and those found invalid so far.
 ///
 /// A reader returns a placeholder for an invalid variable, so that the remaining variables are read too. [`Env::finish`] then
 /// fails, so a placeholder is never used.
 pub struct Env {
     vars: HashMap<String, Option<String>>,
-    invalid: Vec<InvalidVariable>,
+    faults: Vec<InvalidVariable>,
 }
 
 /// A variable that is missing or invalid.
@@ -26,17 +121,17 @@ pub struct InvalidVariable {
 /// All invalid variables of a process.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigError {
-    pub invalid: Vec<InvalidVariable>,
+    pub faults: Vec<InvalidVariable>,
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the configuration is invalid:")?;
+        write!(f, "the configuration cannot be used:")?;
         for InvalidVariable {
             name,
             problem,
             example,
-        } in &self.invalid
+        } in &self.faults
         {
             write!(f, "\n  {name}: {problem} (example: {name}={example})")?;
         }
@@ -52,7 +147,7 @@ impl Env {
             .collect();
         Self {
             vars,
-            invalid: Vec::new(),
+            faults: Vec::new(),
         }
     }
 
@@ -64,116 +159,100 @@ impl Env {
             .collect();
         Self {
             vars,
-            invalid: Vec::new(),
+            faults: Vec::new(),
         }
     }
 
-    /// Returns the trimmed value; `None` if it is unset or blank.
-    pub fn optional(&mut self, name: &'static str, example: &'static str) -> Option<String> {
-        match self.vars.get(name) {
+    /// Returns the trimmed value, never the default; `None` if it is unset or blank.
+    pub fn optional(&mut self, variable: Variable) -> Option<String> {
+        match self.vars.get(variable.name) {
             None => None,
             Some(Some(value)) if value.trim().is_empty() => None,
             Some(Some(value)) => Some(value.trim().to_owned()),
             Some(None) => {
-                self.reject(name, "is not UTF-8", example);
+                self.fault(variable, "is not UTF-8");
                 None
             }
         }
     }
 
-    /// Returns the value, or the default if it is unset.
-    pub fn text_or(&mut self, name: &'static str, default: &str, example: &'static str) -> String {
-        self.optional(name, example)
-            .unwrap_or_else(|| default.to_owned())
-    }
-
-    /// Returns a value that must be set.
-    pub fn required(&mut self, name: &'static str, example: &'static str) -> String {
-        let invalid = self.invalid.len();
-        self.optional(name, example).unwrap_or_else(|| {
-            if self.invalid.len() == invalid {
-                self.reject(name, "is not set", example);
-            }
-            String::new()
-        })
+    /// Returns the value or the default.
+    pub fn text(&mut self, variable: Variable) -> String {
+        self.optional(variable)
+            .unwrap_or_else(|| variable.default().to_owned())
     }
 
     /// Returns a value that must be set and must never be printed.
-    pub fn secret(&mut self, name: &'static str, example: &'static str) -> SecretString {
-        self.required(name, example).into()
+    pub fn secret(&mut self, variable: Variable) -> SecretString {
+        let faults = self.faults.len();
+        let value = self.optional(variable).unwrap_or_else(|| {
+            if self.faults.len() == faults {
+                self.fault(variable, "is not set");
+            }
+            String::new()
+        });
+        value.into()
     }
 
-    /// Parses the value, or returns the default if it is unset. `what` completes the sentence "is not …", for example "a
-    /// socket address".
-    pub fn parse_or<T: FromStr>(
-        &mut self,
-        name: &'static str,
-        default: T,
-        what: &str,
-        example: &'static str,
-    ) -> T {
-        let Some(value) = self.optional(name, example) else {
-            return default;
-        };
-        value.parse().unwrap_or_else(|_| {
-            self.reject(name, format!("is not {what}"), example);
-            default
+    /// Parses the value or the default. `what` completes the sentence "is not …", for example "a socket address".
+    ///
+    /// # Panics
+    /// If the variable's default does not parse, which the first start of the process shows.
+    pub fn parse<T: FromStr>(&mut self, variable: Variable, what: &str) -> T {
+        let parsed = self.optional(variable).map(|value| value.parse().ok());
+        if let Some(None) = parsed {
+            self.fault(variable, format!("is not {what}"));
+        }
+        parsed.flatten().unwrap_or_else(|| {
+            let default = variable.default().parse().ok();
+            default.expect("the default of a variable parses")
         })
     }
 
     /// Reads a duration in seconds, with fractions, above zero and at most a year.
-    pub fn seconds_or(
-        &mut self,
-        name: &'static str,
-        default: Duration,
-        example: &'static str,
-    ) -> Duration {
-        let seconds = self.parse_or(name, default.as_secs_f64(), "a number of seconds", example);
+    ///
+    /// # Panics
+    /// As [`Env::parse`].
+    pub fn seconds(&mut self, variable: Variable) -> Duration {
+        let seconds: f64 = self.parse(variable, "a number of seconds");
         if seconds.is_finite() && seconds > 0.0 && seconds <= 31_536_000.0 {
             Duration::from_secs_f64(seconds)
         } else {
-            self.reject(
-                name,
+            self.fault(
+                variable,
                 "is not a number of seconds above zero and at most a year",
-                example,
             );
-            default
+            Duration::from_secs(1)
         }
     }
 
     /// Reads a switch: `true`, `false`, `1` or `0`; unset is off, and any other value is invalid.
-    pub fn switch(&mut self, name: &'static str) -> bool {
-        match self.optional(name, "true").as_deref() {
+    pub fn switch(&mut self, variable: Variable) -> bool {
+        match self.optional(variable).as_deref() {
             None | Some("false" | "0") => false,
             Some("true" | "1") => true,
             Some(_) => {
-                self.reject(name, "is neither true nor false", "true");
+                self.fault(variable, "is neither true nor false");
                 false
             }
         }
     }
 
     /// Reports a variable as invalid; `problem` is as in [`InvalidVariable`].
-    pub fn reject(
-        &mut self,
-        name: &'static str,
-        problem: impl Into<String>,
-        example: &'static str,
-    ) {
-        self.invalid.push(InvalidVariable {
-            name,
+    pub fn fault(&mut self, variable: Variable, problem: impl Into<String>) {
+        self.faults.push(InvalidVariable {
+            name: variable.name,
             problem: problem.into(),
-            example,
+            example: variable.example,
         });
     }
 
     /// Rejects `DEV_MODE`: development helpers are part of `cargo dev` and are not linked into the other binaries.
     pub fn refuse_dev_mode(&mut self) {
-        if self.switch("DEV_MODE") {
-            self.reject(
-                "DEV_MODE",
+        if self.switch(DEV_MODE) {
+            self.fault(
+                DEV_MODE.example("false"),
                 "is only for `cargo dev`; this binary has no development helpers",
-                "false",
             );
         }
     }
@@ -183,11 +262,11 @@ impl Env {
     /// # Errors
     /// All invalid variables together.
     pub fn finish<T>(self, value: T) -> Result<T, ConfigError> {
-        if self.invalid.is_empty() {
+        if self.faults.is_empty() {
             Ok(value)
         } else {
             Err(ConfigError {
-                invalid: self.invalid,
+                faults: self.faults,
             })
         }
     }
@@ -197,6 +276,12 @@ impl Env {
 mod tests {
     use super::*;
 
+    const PORT: Variable = Variable::with_default("PORT", "8080", "A port");
+    const LEASE: Variable = Variable::with_default("LEASE", "30", "A span of time");
+    const SWITCH: Variable = Variable::switch("SWITCH", "A switch");
+    const URL: Variable = Variable::required("URL", "postgres://localhost/postroom", "An address");
+    const NAME: Variable = Variable::with_default("NAME", "postroom", "A name");
+
     #[test]
     fn invalid_variables_are_reported_together_without_their_values() {
         let mut env = Env::from_vars([
@@ -205,14 +290,14 @@ mod tests {
             ("SWITCH", "maybe"),
             ("URL", "  "),
         ]);
-        env.parse_or("PORT", 1u16, "a port", "8080");
-        env.seconds_or("LEASE", Duration::from_secs(30), "30");
-        env.switch("SWITCH");
-        env.required("URL", "postgres://localhost/postroom");
+        assert_eq!(env.parse::<u16>(PORT, "a port"), 8080);
+        env.seconds(LEASE);
+        env.switch(SWITCH);
+        env.secret(URL);
         let text = env.finish(()).unwrap_err().to_string();
         assert_eq!(
             text,
-            "the configuration is invalid:\
+            "the configuration cannot be used:\
              \n  PORT: is not a port (example: PORT=8080)\
              \n  LEASE: is not a number of seconds above zero and at most a year (example: LEASE=30)\
              \n  SWITCH: is neither true nor false (example: SWITCH=true)\
@@ -223,12 +308,10 @@ mod tests {
     #[test]
     fn unset_variables_have_their_defaults() {
         let mut env = Env::from_vars([("LEASE", "0.5")]);
-        assert_eq!(
-            env.seconds_or("LEASE", Duration::from_secs(30), "30"),
-            Duration::from_millis(500)
-        );
-        assert_eq!(env.text_or("NAME", "postroom", "x"), "postroom");
-        assert!(!env.switch("SWITCH"));
+        assert_eq!(env.seconds(LEASE), Duration::from_millis(500));
+        assert_eq!(env.parse::<u16>(PORT, "a port"), 8080);
+        assert_eq!(env.text(NAME), "postroom");
+        assert!(!env.switch(SWITCH));
         assert_eq!(env.finish(7), Ok(7));
     }
 }

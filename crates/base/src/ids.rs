@@ -39,9 +39,9 @@ macro_rules! id {
     };
 }
 
-id!(/// A customer; every row of theirs has this id.
+id!(/// Id of a tenant.
     TenantId);
-id!(/// A job of the queue.
+id!(/// Id of a job.
     JobId);
-id!(/// A worker process, from its start to its end.
+id!(/// Id of a worker process.
     WorkerId);

@@ -3,8 +3,17 @@
 //! A message is readable alone, and identifiers are in the fields. Never log a token, an address, the text of a message, a
 //! prompt or a completion.
 
+use crate::env::Variable;
 use std::time::Duration;
 use tracing_subscriber::{EnvFilter, filter::Directive, fmt};
+
+/// The log events that a process writes.
+pub const LOG: Variable = Variable::with_default(
+    "RUST_LOG",
+    "info",
+    "Which log events are written, for example `info,worker=debug`",
+)
+.example("info,worker=debug");
 
 /// Silences a crate that logs all that it sends to a server, including passwords.
 const SILENT: &str = "async_imap=off";

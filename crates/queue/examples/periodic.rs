@@ -62,7 +62,7 @@ impl Handler for Reports {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let mut env = Env::from_process();
-    let config = PoolConfig::from_env(&mut env, 4, "queue-example");
+    let config = PoolConfig::with_connections(&mut env, 4, "queue-example");
     let config = env.finish(config)?;
     schema::create(&db::connect(&config).await?).await?;
     let enough = CancellationToken::new();

@@ -5,20 +5,20 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The state of a job. The crate's README has the diagram.
+/// The state of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
-    /// Due, and waiting to be claimed.
+    /// May be claimed now.
     Available,
-    /// Waiting for its `run_at` (the first, or after a snooze) or for its children.
+    /// Waits for its `run_at` or for its child jobs.
     Scheduled,
-    /// Claimed by a worker under a lease.
+    /// A worker holds it under a lease.
     Running,
-    /// Failed, and waiting for its next attempt.
+    /// Failed and waits for its next attempt.
     Retryable,
     Succeeded,
-    /// Failed for good: out of attempts, a permanent error, or poison.
+    /// Failed for good: out of attempts, a permanent error, or it crashed its workers.
     Discarded,
     Cancelled,
 }

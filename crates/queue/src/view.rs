@@ -45,12 +45,16 @@ pub struct JobView {
     pub request_id: Option<String>,
 }
 
-/// How many of a job's children have finished.
+/// The progress of a job's child jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "JobChildren")]
 pub struct Children {
+    #[schemars(range(min = 0))]
     pub total: i32,
+    #[schemars(range(min = 0))]
     pub ended: i64,
-    /// How many of the finished children did not succeed.
+    /// How many of those that ended did not succeed.
+    #[schemars(range(min = 0))]
     pub failed: i64,
 }
 

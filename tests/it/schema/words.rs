@@ -6,14 +6,15 @@ use crate::support::TestDb;
 use base::WorkerId;
 use jobs::{
     domain::{
-        Actor, AuditOutcome, UserId, approval, connection, desk,
+        Actor, AuditOutcome, UserId, approval,
+        blocks::{self, BlockKind, BlockSource},
+        connection, desk,
         draft::{Confidence, DraftMode, DraftStatus, Origin, Tone},
         effect::{EffectStatus, UnknownSends},
         gate::{Gate, Risk, TrustMode},
         judgement::{Category, Disposition, Priority, Sla, Source, ThreadStatus},
         mail::MailFormat,
         memory,
-        schedule::{self, BlockKind, BlockSource},
         session::{AuthMethod, RevokeReason, Role},
         tenant::{TenantStatus, UserStatus},
     },
@@ -218,26 +219,26 @@ fn enums() -> BTreeMap<&'static str, Words> {
         ("tasks_status_check", progress()),
         ("tasks_priority_check", priority()),
         (
-            "action_items_source_check",
+            "inbox_items_source_check",
             words(desk::ItemSource::ALL, desk::ItemSource::as_str),
         ),
-        ("action_items_priority_check", priority()),
+        ("inbox_items_priority_check", priority()),
         (
-            "action_items_state_check",
+            "inbox_items_state_check",
             words(desk::ItemState::ALL, desk::ItemState::as_str),
         ),
         // 0008_blocks_and_memory
         (
-            "schedule_blocks_kind_check",
+            "blocks_kind_check",
             words(BlockKind::ALL, BlockKind::as_str),
         ),
         (
-            "schedule_blocks_source_check",
+            "blocks_source_check",
             words(BlockSource::ALL, BlockSource::as_str),
         ),
         (
-            "schedule_blocks_status_check",
-            words(schedule::Status::ALL, schedule::Status::as_str),
+            "blocks_status_check",
+            words(blocks::Status::ALL, blocks::Status::as_str),
         ),
         (
             "memory_items_level_check",

@@ -1,4 +1,4 @@
-//! `reply` with a text, and `forward`: mail about a mail that we hold. Recipients of an answer, subject and thread come from
+//! `reply` with a text, and `forward`: mail about an email that we hold. Recipients of an answer, subject and thread come from
 //! code; the text is the person's.
 
 use super::{
@@ -14,11 +14,11 @@ use jobs::{
         },
         mail::Mail,
     },
-    store::{connections::StoredConnection, messages, users},
+    store::{connections, messages, users},
 };
 use std::fmt::Write as _;
 
-/// Answers the mail with what the person wrote.
+/// Answers the email with what the person wrote.
 pub(super) struct Reply;
 
 #[async_trait]
@@ -31,8 +31,10 @@ impl Write for Reply {
             ));
         }
         let mail = held(far, doing).await?;
-        let connection = sending_connection(far.ctx, doing, None).await?;
-        let own = own_addresses(far, doing, &connection).await?;
+        let accounts = accounts(far, doing).await?;
+        let account = mail.account_among(&accounts);
+        let connection = sending_connection(far.ctx, doing, account).await?;
+        let own = own_addresses(far, doing, &accounts).await?;
         let headers = headers::answer(&mail, false, &own)
             .map_err(|_| Trouble::refused("nobody_to_answer", "Nobody but you would get it."))?;
         let body = doing.params.get("body").unwrap_or_default().to_owned();
@@ -41,7 +43,7 @@ impl Write for Reply {
     }
 }
 
-/// Passes the mail on, as we hold it, to one address.
+/// Passes the email on, as we hold it, to one address.
 pub(super) struct Forward;
 
 #[async_trait]
@@ -92,22 +94,34 @@ async fn held(far: &Far<'_>, doing: &Doing<'_>) -> Result<Mail, Trouble> {
         .await?
         .ok_or_else(missing)?;
     drop(conn);
-    // A mail may have many megabytes: parsing it would hold up every other job of this thread.
+    // An email may have many megabytes: parsing it would hold up every other job of this thread.
     let parsed =
         tokio::task::spawn_blocking(move || Mail::from_source(stored.format, &stored.source));
     parsed
         .await
         .ok()
         .and_then(Result::ok)
-        .ok_or_else(|| Trouble::refused("unparsable_mail", "This mail cannot be read."))
+        .ok_or_else(|| Trouble::refused("unparsable_mail", "This email cannot be read."))
+}
+
+/// The addresses of the user's mail accounts, oldest first.
+async fn accounts(far: &Far<'_>, doing: &Doing<'_>) -> Result<Vec<String>, sqlx::Error> {
+    let Some(user) = doing.user else {
+        return Ok(Vec::new());
+    };
+    let mut conn = far.ctx.pool.acquire().await?;
+    connections::mail_addresses(&mut conn, doing.tenant, user).await
 }
 
 async fn own_addresses(
     far: &Far<'_>,
     doing: &Doing<'_>,
-    connection: &StoredConnection,
+    accounts: &[String],
 ) -> Result<Vec<String>, sqlx::Error> {
-    let mut own = vec![connection.address.to_lowercase()];
+    let mut own: Vec<String> = accounts
+        .iter()
+        .map(|account| account.to_lowercase())
+        .collect();
     if let Some(user) = doing.user {
         let mut conn = far.ctx.pool.acquire().await?;
         let person = users::correspondent(&mut conn, doing.tenant, user).await?;
@@ -116,7 +130,7 @@ async fn own_addresses(
     Ok(own)
 }
 
-/// The note, then the mail as mail programs show one that was passed on.
+/// The note, then the email as mail programs show one that was passed on.
 fn quoted(mail: &Mail, note: Option<&str>) -> String {
     let mut text = String::new();
     if let Some(note) = note {

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// Connects to `DATABASE_URL` and creates the queue's tables there.
 pub(crate) async fn database() -> anyhow::Result<(PoolConfig, PgPool)> {
     let mut env = Env::from_process();
-    let config = PoolConfig::from_env(&mut env, 4, "queue-example");
+    let config = PoolConfig::with_connections(&mut env, 4, "queue-example");
     let config = env.finish(config)?;
     let pool = db::connect(&config).await?;
     schema::create(&pool).await?;

@@ -1,4 +1,4 @@
-//! Whether a mail is wanted, and to whom it goes: [`aim`]. Pure.
+//! Whether an email is wanted, and to whom it goes: [`aim`]. Pure.
 
 use super::load::Case;
 use chrono::{DateTime, Utc};
@@ -7,14 +7,14 @@ use jobs::{
         draft::{
             DraftMode, Letter,
             headers::{self, Headers},
-            schedule,
+            send_at,
         },
         mail::{Direction, Mail, is_automatic},
     },
     kinds::draft::{Args, NotNeeded},
 };
 
-/// The mail but for its text, or why there is none.
+/// The email but for its text, or why there is none.
 #[derive(Debug)]
 pub(super) enum Aim {
     At(Box<Letter>),
@@ -28,7 +28,7 @@ pub(super) fn aim(case: &Case, args: &Args, asked_at: DateTime<Utc>) -> Aim {
             .writer
             .as_ref()
             .map_or("UTC", |writer| writer.timezone.as_str());
-        wish.resolve(schedule::zone(zone), asked_at)
+        wish.resolve(send_at::zone(zone), asked_at)
     });
     if let Some(base) = &case.base {
         let former = base.version.letter.clone();
@@ -59,7 +59,7 @@ pub(super) fn aim(case: &Case, args: &Args, asked_at: DateTime<Utc>) -> Aim {
         return Aim::Nowhere(NotNeeded::NobodyToAnswer);
     };
     Aim::At(Box::new(Letter {
-        from: case.writer.as_ref().map(|writer| writer.email.clone()),
+        from: case.sender(),
         to,
         cc,
         bcc,
@@ -84,12 +84,12 @@ fn unwanted(case: &Case, mode: DraftMode, mail: &Mail, own: &[String]) -> Option
             .from
             .as_ref()
             .is_some_and(|from| own.contains(&from.addr.to_lowercase()));
-    // A reminder of a mail of their own is what it is for.
+    // A reminder of an email of their own is what it is for.
     let answered = !reminds && (by_the_writer || case.answered || wrote_since(mail));
     answered.then_some(NotNeeded::Answered)
 }
 
-/// The thread has a mail of the user's that is younger than this one.
+/// The thread has an email of the user's that is younger than this one.
 fn wrote_since(mail: &Mail) -> bool {
     mail.thread.iter().any(|message| {
         message.direction == Direction::Out
@@ -106,7 +106,7 @@ mod tests {
     use chrono::TimeDelta;
     use jobs::domain::{
         MessageId, UserId,
-        draft::schedule::SendAt,
+        draft::send_at::SendAt,
         gate::TrustMode,
         mail::{Envelope, EnvelopeAddress, EnvelopeEarlier},
     };
@@ -133,6 +133,7 @@ mod tests {
                 email: "me@acme.example".into(),
                 timezone: "Europe/Berlin".into(),
             }),
+            accounts: Vec::new(),
             mail: Some((MessageId::new(), envelope.try_into().unwrap())),
             answered: false,
             injection_suspected: false,
@@ -206,6 +207,39 @@ mod tests {
         });
         assert_eq!(why(&own, DraftMode::Reply), Some(NotNeeded::Answered));
         assert_eq!(why(&own, DraftMode::FollowUp), None);
+    }
+
+    #[test]
+    fn a_draft_leaves_from_the_account_the_email_came_to_or_the_oldest() {
+        let from = |accounts: &[&str], to: &str| {
+            let mut case = case(|envelope| envelope.to[0].addr = to.into());
+            case.accounts = accounts.iter().map(|&account| account.into()).collect();
+            match aim(&case, &args(DraftMode::ReplyAll), DateTime::UNIX_EPOCH) {
+                Aim::At(letter) => (letter.from.unwrap(), letter.cc),
+                Aim::Nowhere(why) => panic!("{why:?}"),
+            }
+        };
+        let accounts = ["old@acme.example", "Desk@acme.example"];
+        for (to, sender) in [
+            ("desk@acme.example", "Desk@acme.example"),
+            ("desk+shop@acme.example", "Desk@acme.example"),
+            ("me@acme.example", "old@acme.example"),
+        ] {
+            assert_eq!(from(&accounts, to), (sender.to_owned(), vec![]), "{to}");
+        }
+        assert_eq!(from(&[], "me@acme.example").0, "me@acme.example");
+    }
+
+    #[test]
+    fn a_form_is_answered_to_the_customer_it_names() {
+        let form = case(|envelope| {
+            envelope.from.as_mut().unwrap().addr = "noreply@x.example".into();
+            envelope.reply_to.push(EnvelopeAddress {
+                name: None,
+                addr: "customer@mail.example".into(),
+            });
+        });
+        assert_eq!(why(&form, DraftMode::Reply), None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Everything that must be known before a mail is written: [`Case`]. Holds no connection while it parses.
+//! Everything that must be known before an email is written: [`Case`]. Holds no connection while it parses.
 
 use super::memory;
 use crate::handlers::unavailable;
@@ -11,15 +11,15 @@ use jobs::{
         approval::Status,
         draft::{DraftMode, DraftStep, Tone},
         gate::{Circumstances, Confirmation, HighRiskPolicy, Risk, TrustMode, decide},
-        mail::{Address, Mail, is_automatic},
+        mail::{Mail, is_automatic, lookup_addresses},
     },
     kinds::draft::{Args, Base},
     store::{
-        approvals,
+        approvals, connections,
         draft_versions::{self, StoredVersion},
         drafts::{self, StoredDraft},
         memory_items::Recalled,
-        messages, own_mails, tenants, triage_results,
+        messages, own_messages, tenants, triage_results,
         users::{self, Correspondent},
     },
 };
@@ -30,8 +30,10 @@ use sqlx::PgConnection;
 /// What there is to write from.
 pub(super) struct Case {
     pub(super) trust: TrustMode,
-    /// In whose name the mail is written; nobody if the mail was to nobody that is known.
+    /// In whose name the email is written; nobody if the email was to nobody that is known.
     pub(super) writer: Option<Correspondent>,
+    /// The addresses of the writer's mail accounts, oldest first.
+    pub(super) accounts: Vec<String>,
     pub(super) mail: Option<(MessageId, Mail)>,
     /// An answer to it has left, by us or by another program of the user's.
     pub(super) answered: bool,
@@ -60,16 +62,27 @@ impl Case {
         self.mail.as_ref().map(|(id, _)| *id)
     }
 
-    /// The addresses of whoever writes, in lower case.
+    /// The writer's addresses, in lower case.
     pub(super) fn own(&self) -> Vec<String> {
-        self.writer
-            .iter()
-            .map(|writer| writer.email.to_lowercase())
+        let login = self.writer.iter().map(|writer| &writer.email);
+        login
+            .chain(&self.accounts)
+            .map(|address| address.to_lowercase())
             .collect()
     }
 
-    /// From when on a mail of the user's own in the thread is an answer; for a reminder only what follows the reminder is.
-    pub(super) fn answers_sent_at(&self, mode: DraftMode) -> Option<DateTime<Utc>> {
+    /// The address that the draft is sent from: the account the email came to (or left from), else the writer's oldest.
+    /// Without an account it is the log-in's, so that the draft can be read before one is connected.
+    pub(super) fn sender(&self) -> Option<String> {
+        let mail = self.mail.as_ref().map(|(_, mail)| mail);
+        mail.and_then(|mail| mail.account_among(&self.accounts))
+            .map(str::to_owned)
+            .or_else(|| self.accounts.first().cloned())
+            .or_else(|| self.writer.as_ref().map(|writer| writer.email.clone()))
+    }
+
+    /// From when on an email of the user's own in the thread is an answer; for a reminder only what follows the reminder is.
+    pub(super) fn original_sent_at(&self, mode: DraftMode) -> Option<DateTime<Utc>> {
         let (_, mail) = self.mail.as_ref()?;
         mail.date.filter(|_| mode != DraftMode::FollowUp)
     }
@@ -79,7 +92,7 @@ impl Case {
         args.tone.or_else(|| memory::learned_tone(&self.memories))
     }
 
-    /// What it can cost to send a mail here.
+    /// What it can cost to send an email here.
     pub(super) fn risk(&self) -> Risk {
         let mail = self.mail.as_ref().map(|(_, mail)| mail);
         let facts = Circumstances {
@@ -128,7 +141,7 @@ pub(super) async fn load(ctx: &JobContext, args: &Args) -> Result<Case, Failure>
     drop(conn);
     let mail = match stored {
         Some((id, stored)) => {
-            // A mail may have many megabytes: parsing it would hold up every other job of this thread.
+            // An email may have many megabytes: parsing it would hold up every other job of this thread.
             let parsed = tokio::task::spawn_blocking(move || {
                 Mail::from_source(stored.format, &stored.source)
             });
@@ -145,6 +158,12 @@ pub(super) async fn load(ctx: &JobContext, args: &Args) -> Result<Case, Failure>
     let writer = load_writer(&mut conn, ctx, args, mail.as_ref().map(|(_, mail)| mail))
         .await
         .map_err(failed)?;
+    let accounts = match &writer {
+        Some(writer) => connections::mail_addresses(&mut conn, tenant, writer.user)
+            .await
+            .map_err(failed)?,
+        None => Vec::new(),
+    };
     let (mut answered, mut injection_suspected) = (false, false);
     if let Some((id, _)) = &mail {
         injection_suspected = triage_results::injection_suspected(&mut conn, tenant, *id)
@@ -172,6 +191,7 @@ pub(super) async fn load(ctx: &JobContext, args: &Args) -> Result<Case, Failure>
     let mut case = Case {
         trust,
         writer,
+        accounts,
         mail,
         answered,
         injection_suspected,
@@ -209,7 +229,7 @@ async fn load_base(
         // Only for this job: a dry run holds nothing.
         Status::Editing => approval.execution_job == Some(ctx.job.lease.job) || args.dry_run,
         Status::Proposed => args.dry_run,
-        Status::Skipped | Status::Expired | Status::Failed | Status::Undone => true,
+        Status::Rejected | Status::Expired | Status::Failed | Status::Undone => true,
         Status::Approved | Status::Executing | Status::Executed | Status::Undoing => false,
     };
     if draft.version != base.version || draft.status.after(DraftStep::Revise).is_err() || !revisable
@@ -234,7 +254,7 @@ async fn load_base(
     })
 }
 
-/// Who asked; of a triage, the first recipient that is a person of the tenant, or the sender of a mail of their own.
+/// Who asked; of a triage, the first recipient that is a person of the tenant, or the sender of an email of their own.
 async fn load_writer(
     conn: &mut PgConnection,
     ctx: &JobContext,
@@ -246,14 +266,8 @@ async fn load_writer(
         return users::correspondent(conn, tenant, user).await;
     }
     let Some(mail) = mail else { return Ok(None) };
-    let lower = |address: &Address| address.addr.to_lowercase();
-    let addresses: Vec<String> = mail
-        .to
-        .iter()
-        .chain(&mail.cc)
-        .chain(&mail.from)
-        .map(lower)
-        .collect();
+    let mut addresses = mail.recipient_addresses();
+    addresses.extend(lookup_addresses(&mail.from));
     users::first_correspondent(conn, tenant, &addresses).await
 }
 
@@ -268,27 +282,27 @@ async fn answered_elsewhere(
         return Ok(false);
     };
     let thread: Vec<String> = mail.references.iter().map(bracketed).collect();
-    own_mails::answered(conn, tenant, user, &id, &thread, mail.date).await
+    own_messages::answered(conn, tenant, user, &id, &thread, mail.date).await
 }
 
 fn missing() -> Failure {
     Failure::permanent(
         "message_missing",
-        "This mail is not kept any more. Submit it again.",
+        "This email is not kept any more. Submit it again.",
         "no row in messages",
     )
 }
 
 fn unparsable() -> Failure {
-    // What the parser says may quote the mail.
+    // What the parser says may quote the email.
     Failure::permanent(
         "unparsable_mail",
-        "This mail cannot be read.",
+        "This email cannot be read.",
         "the parser refused",
     )
 }
 
-/// Whether the mode answers the mail, so that guards and language apply.
+/// Whether the mode answers the email, so that guards and language apply.
 pub(super) fn answers(args: &Args, case: &Case) -> bool {
     let mode = case.base.as_ref().map_or(args.mode, |base| base.draft.mode);
     mode.is_answer() || (mode == DraftMode::Revise && case.mail.is_some())
