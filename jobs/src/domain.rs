@@ -3,6 +3,7 @@
 pub mod action;
 pub mod approval;
 pub mod audit;
+pub mod blocks;
 pub mod connection;
 pub mod desk;
 pub mod draft;
@@ -16,7 +17,6 @@ pub mod mail;
 pub mod memory;
 pub mod password;
 pub mod rules;
-pub mod schedule;
 pub mod session;
 pub mod tenant;
 pub mod token;

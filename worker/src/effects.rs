@@ -2,6 +2,7 @@
 //! here, and how often neither: that is the ledger's (`jobs::commands::effects`).
 
 mod about;
+mod blocks;
 mod calendar;
 mod desk;
 mod far;
@@ -9,7 +10,6 @@ mod inbox;
 mod mail;
 mod mailbox;
 mod notify;
-mod schedule;
 mod sent;
 mod webhook;
 mod written;
@@ -207,11 +207,10 @@ pub fn way_of(kind: ActionType) -> Option<Way> {
         ActionType::UpdateTask => Some(Way::Local(&desk::UpdateTask)),
         ActionType::Link => Some(Way::Local(&desk::Link)),
         ActionType::UpsertContact => Some(Way::Local(&desk::UpsertContact)),
-        ActionType::ScheduleBlock => Some(Way::Local(&schedule::ScheduleBlock)),
+        ActionType::ScheduleBlock => Some(Way::Local(&blocks::ScheduleBlock)),
         ActionType::Snooze => Some(Way::Local(&inbox::Snooze)),
         ActionType::Defer => Some(Way::Local(&inbox::Defer)),
         ActionType::Notify => Some(Way::Local(&notify::Notify)),
-        ActionType::DigestAdd => None,
     }
 }
 

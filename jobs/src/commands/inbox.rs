@@ -5,7 +5,7 @@ use crate::{
     domain::{
         Action, Actor, Detail, InboxItemId, NewAuditEntry, UserId,
         desk::{ItemStep, Until},
-        draft::schedule::zone,
+        draft::send_at::zone,
     },
     store::{
         audit,

@@ -62,8 +62,8 @@ impl Action {
     pub const APPROVAL_ENDED: Self = Self("approval.ended");
     /// What was done is to be taken back.
     pub const APPROVAL_UNDO_ASKED: Self = Self("approval.undo_asked");
-    pub const APPROVAL_SKIPPED: Self = Self("approval.skipped");
-    /// A skip was taken back.
+    pub const APPROVAL_REJECTED: Self = Self("approval.rejected");
+    /// A rejection was taken back.
     pub const APPROVAL_REOPENED: Self = Self("approval.reopened");
     /// Nobody decided in time.
     pub const APPROVAL_EXPIRED: Self = Self("approval.expired");

@@ -21,7 +21,8 @@ pub const PROJECT_CHARS: usize = 100;
 pub const NOTES_CHARS: usize = 1_000;
 
 words! {
-    /// How far a task or a project is.
+    /// The status of a task or a project.
+    #[schemars(rename = "TaskStatus")]
     Progress {
         Backlog = "backlog",
         Ready = "ready",

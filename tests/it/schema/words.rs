@@ -3,22 +3,22 @@
 //! A new check needs its line here, and so does a new enum that a column holds.
 
 use crate::support::TestDb;
+use base::WorkerId;
 use jobs::{
     domain::{
-        Actor, AuditOutcome, UserId, WorkerId, approval, connection, desk,
+        Actor, AuditOutcome, UserId, approval, connection, desk,
         draft::{Confidence, DraftMode, DraftStatus, Origin, Tone},
         effect::{EffectStatus, UnknownSends},
         gate::{Gate, Risk, TrustMode},
         judgement::{Category, Disposition, Priority, Sla, Source, ThreadStatus},
         mail::MailFormat,
         memory,
-        schedule::{self, BlockKind, BlockSource},
         session::{AuthMethod, RevokeReason, Role},
         tenant::{TenantStatus, UserStatus},
     },
     kinds::triage::Mode,
-    queue::{JobState, Outcome, limits::Scope},
 };
+use queue::{JobState, Outcome, operate::limits::Scope};
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -227,16 +227,16 @@ fn enums() -> BTreeMap<&'static str, Words> {
         ),
         // 0008_blocks_and_memory
         (
-            "schedule_blocks_kind_check",
+            "blocks_kind_check",
             words(BlockKind::ALL, BlockKind::as_str),
         ),
         (
-            "schedule_blocks_source_check",
+            "blocks_source_check",
             words(BlockSource::ALL, BlockSource::as_str),
         ),
         (
-            "schedule_blocks_status_check",
-            words(schedule::Status::ALL, schedule::Status::as_str),
+            "blocks_status_check",
+            words(blocks::Status::ALL, blocks::Status::as_str),
         ),
         (
             "memory_items_level_check",

@@ -3,7 +3,7 @@
 use super::{Bucket, Name, TITLE_CHARS};
 use crate::domain::{
     MessageId, TaskId, UserId,
-    draft::schedule::SendAt,
+    draft::send_at::SendAt,
     judgement::{Category, Disposition, Judgement, Priority},
     words::words,
 };
@@ -12,7 +12,8 @@ use chrono::{DateTime, Utc};
 use std::fmt::Write as _;
 
 words! {
-    /// The state of an inbox item. A deferred item is open again when its time has come.
+    /// The state of an item. A deferred item is queued again when its time comes.
+    #[schemars(rename = "InboxItemState")]
     ItemState {
         Open = "open",
         Deferred = "deferred",
@@ -23,7 +24,8 @@ words! {
 }
 
 words! {
-    /// What an inbox item came from.
+    /// The source of an item.
+    #[schemars(rename = "InboxItemSource")]
     ItemSource {
         Email = "email",
         Manual = "manual",
@@ -42,7 +44,7 @@ pub enum ItemStep {
 }
 
 impl ItemStep {
-    /// What was done, in the past tense.
+    /// The event, in the past tense.
     pub const fn verb(self) -> &'static str {
         match self {
             Self::Defer(_) => "deferred",
@@ -55,7 +57,7 @@ impl ItemStep {
 }
 
 impl ItemState {
-    /// `None` if the step cannot be taken from here.
+    /// Returns the state after the step; `None` if this state does not allow it.
     pub const fn after(self, step: ItemStep) -> Option<Self> {
         match (self, step) {
             (Self::Open | Self::Deferred, ItemStep::Defer(_)) => Some(Self::Deferred),
@@ -71,7 +73,7 @@ impl ItemState {
     }
 }
 
-/// Until when, as it was asked for.
+/// The requested time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
     Bucket(Bucket),
@@ -79,7 +81,7 @@ pub enum Until {
 }
 
 impl Until {
-    /// A bucket's word, a moment in RFC 3339, `tomorrow 09:00` or `monday 09:00`.
+    /// Reads a bucket, RFC 3339, `tomorrow 09:00` or `monday 09:00`.
     pub fn parse(text: &str) -> Option<Self> {
         match Bucket::parse(text.trim()) {
             Some(bucket) => Some(Self::Bucket(bucket)),
@@ -91,13 +93,13 @@ impl Until {
 /// An item to add to the inbox.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewItem {
-    /// Everybody of the tenant if nobody in particular.
+    /// `None`: every user of the tenant.
     pub owner: Option<UserId>,
     pub source: ItemSource,
-    /// The source's name for it: of two with the same, the second is not added.
+    /// The source's name for it: items with the same name are added once.
     pub dedupe_key: String,
     pub title: Name,
-    /// Why it waits, for the user.
+    /// The reason, for the user.
     pub rationale: String,
     pub priority: Priority,
     pub message: Option<MessageId>,
@@ -125,7 +127,7 @@ impl NewItem {
     }
 }
 
-/// As much of the subject as a title may have.
+/// The subject, cut to the length of a title.
 fn title(subject: &str) -> Option<Name> {
     let plain = subject.replace(char::is_control, " ");
     let words = plain.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -135,7 +137,7 @@ fn title(subject: &str) -> Option<Name> {
         .ok()
 }
 
-/// Whether a mail that was judged so waits for a person: an answer, a decision or a piece of work is asked for.
+/// Whether a message with this result needs a person: it asks for an answer, a decision or a piece of work.
 pub fn asks_for_action(judgement: &Judgement) -> bool {
     let asked = matches!(
         judgement.category,
