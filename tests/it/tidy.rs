@@ -6,6 +6,7 @@ mod circles;
 mod docs;
 mod graph;
 mod imports;
+mod language;
 mod peers;
 mod words;
 

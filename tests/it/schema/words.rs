@@ -6,7 +6,9 @@ use crate::support::TestDb;
 use base::WorkerId;
 use jobs::{
     domain::{
-        Actor, AuditOutcome, UserId, approval, connection, desk,
+        Actor, AuditOutcome, UserId, approval,
+        blocks::{self, BlockKind, BlockSource},
+        connection, desk,
         draft::{Confidence, DraftMode, DraftStatus, Origin, Tone},
         effect::{EffectStatus, UnknownSends},
         gate::{Gate, Risk, TrustMode},
