@@ -5,10 +5,12 @@ use icalendar::parser::{Component, read_calendar_simple, unfold};
 /// Calendars that nest deeper are told as they are written: the parser calls itself once per level.
 const DEPTH: usize = 8;
 const EVENTS: usize = 20;
+/// Longer ones are not invitations; the parser's time grows with the square of their lines.
+const BYTES: usize = 100_000;
 
 /// The events and tasks of a calendar, each as title, time and place. `None` if it cannot be read or has none.
 pub(super) fn told(source: &str) -> Option<String> {
-    if depth(source) > DEPTH {
+    if source.len() > BYTES || depth(source) > DEPTH {
         return None;
     }
     let unfolded = unfold(source);
