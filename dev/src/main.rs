@@ -23,10 +23,11 @@ enum Command {
     Up(up::UpArgs),
     /// Send your own mail through: .eml files, mbox files, Maildirs, folders.
     Triage(triage::TriageArgs),
-    /// Run all tests on a Postgres that is thrown away afterwards.
+    /// Run all tests, with the programs that they need, on a Postgres that is thrown away afterwards.
     #[command(disable_help_flag = true)]
     Test {
-        /// For the test runner; --full is ours and also runs the checks against a real Prometheus and the registries.
+        /// For the test runner; ours are --full, which also runs the checks against a real Prometheus and the
+        /// registries, and --fetch, which only fetches what the tests need.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },

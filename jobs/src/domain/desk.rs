@@ -1,4 +1,4 @@
-//! What people keep on their desk: tasks, the projects they belong to, contacts, and the queue of what waits for them. Pure: words, bounds and defaults.
+//! Users' tasks, projects, contacts and inbox items. Pure: words, bounds and defaults.
 
 mod bucket;
 mod due;

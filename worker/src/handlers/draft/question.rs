@@ -1,4 +1,4 @@
-//! What would have to be known waits for the person in the queue: [`item`]. Pure.
+//! The inbox item of a draft that lacks information: [`item`]. Pure.
 
 use super::load::Case;
 use super::parse_reply::Reply;
