@@ -88,9 +88,11 @@ async fn main() -> anyhow::Result<()> {
     println!("the job has {}: {output}", view.state.as_str());
     let mut conn = pool.acquire().await?;
     for attempt in attempts(&mut conn, job.tenant, job.id, 10).await? {
-        let reason = attempt.error_code.unwrap_or_default();
+        let reason = attempt
+            .error_code
+            .map_or_else(String::new, |code| format!(": {code}"));
         println!(
-            "history: attempt {} {} {reason}",
+            "history: attempt {} {}{reason}",
             attempt.attempt, attempt.outcome
         );
     }

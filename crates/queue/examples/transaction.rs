@@ -119,5 +119,5 @@ async fn count(pool: &PgPool, tenant: TenantId) -> anyhow::Result<String> {
         .fetch_one(pool)
         .await?;
     let jobs = queue::view::count(&mut *pool.acquire().await?, tenant).await?;
-    Ok(format!("{} orders, {jobs} jobs", orders.get::<i64, _>(0)))
+    Ok(format!("orders: {}, jobs: {jobs}", orders.get::<i64, _>(0)))
 }

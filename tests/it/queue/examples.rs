@@ -47,8 +47,8 @@ async fn transaction_example_enqueues_with_the_commit_and_once() {
     assert_eq!(
         lines("transaction").await,
         [
-            "after the rollback: 0 orders, 0 jobs",
-            "after the commit: 1 orders, 1 jobs",
+            "after the rollback: orders: 0, jobs: 0",
+            "after the commit: orders: 1, jobs: 1",
             "enqueued again: the same job: true",
             "shipped order 2",
             "the worker has stopped",
@@ -65,9 +65,9 @@ async fn retry_example_succeeds_at_the_third_attempt_and_shows_its_progress() {
             "attempt 2: out of paper",
             "attempt 3: printing",
             r#"the job has succeeded: {"pages":4}"#,
-            "history: attempt 1 retried out_of_paper",
-            "history: attempt 2 retried out_of_paper",
-            "history: attempt 3 succeeded ",
+            "history: attempt 1 retried: out_of_paper",
+            "history: attempt 2 retried: out_of_paper",
+            "history: attempt 3 succeeded",
             "progress: 0.5 printed page 2 of 4",
         ]
     );
