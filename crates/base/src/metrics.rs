@@ -2,6 +2,8 @@
 //!
 //! Every name starts with `postroom_`, so that a board of a shared Prometheus finds all of ours and none of others'.
 
+#[doc(hidden)]
+pub use prometheus;
 use prometheus::{
     GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, core::Collector,
@@ -103,7 +105,7 @@ macro_rules! metrics {
         pub struct $name {
             $(
                 $(#[doc = $help])+
-                pub $field: ::prometheus::$kind,
+                pub $field: $crate::metrics::prometheus::$kind,
             )*
         }
 
@@ -112,13 +114,13 @@ macro_rules! metrics {
             ///
             /// # Errors
             /// If a name is registered twice, which is a mistake in the code.
-            pub fn register(registry: &::prometheus::Registry) -> Result<Self, ::prometheus::Error> {
+            pub fn register(registry: &$crate::metrics::prometheus::Registry) -> Result<Self, $crate::metrics::prometheus::Error> {
                 Ok(Self {
                     $(
                         $field: {
                             let labels: &[&str] = &[$($(stringify!($label)),+)?];
                             let buckets: &[f64] = $crate::metrics!(@buckets $($buckets)?);
-                            let metric = <::prometheus::$kind as $crate::metrics::Metric>::make(
+                            let metric = <$crate::metrics::prometheus::$kind as $crate::metrics::Metric>::make(
                                 concat!("postroom_", stringify!($field)),
                                 concat!($($help),+).trim(),
                                 labels,
