@@ -24,7 +24,7 @@ async fn finish(db: &TestDb, state: &str, code: &str) {
          insert into finished_jobs (id, tenant_id, kind, queue, state, priority, attempt, errors, crashes, max_attempts,
              args, run_at, created_at, request_id, output, error_code, error_message)
          select id, tenant_id, kind, queue, '{state}', priority, 1, 0, 0, max_attempts,
-             args, run_at, created_at, request_id, '{{\"category\": \"fyi\"}}', {code}, 'What to do.' from ended"
+             args, run_at, created_at, request_id, '{{\"connection_id\": \"0198c1d2-0000-7000-8000-000000000000\", \"ok\": true, \"tried\": []}}', {code}, 'What to do.' from ended"
     ))
     .await;
 }
@@ -113,7 +113,7 @@ async fn job_is_shown_in_its_state_with_a_retry_after() {
     finish(&db, "succeeded", "null").await;
     let done = client.get(&path).await;
     assert_eq!(done.body["state"], "succeeded");
-    assert_eq!(done.body["output"]["category"], "fyi");
+    assert_eq!(done.body["output"]["ok"], true);
     assert_eq!(done.retry_after(), None);
     assert!(done.body["finished_at"].is_string());
 }
