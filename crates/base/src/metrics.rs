@@ -1,6 +1,7 @@
 //! Prometheus metrics declared once: [`metrics!`](crate::metrics!) makes a struct whose fields' doc comments are the HELP texts.
 //!
-//! Every name starts with `postroom_`, so that a board of a shared Prometheus finds all of ours and none of others'.
+//! Every name starts with `postroom_`, so that a dashboard on a shared Prometheus finds all of ours and no others. A name from a
+//! convention, such as OpenTelemetry's, is given in full with `#[name = "…"]`.
 
 use prometheus::{
     GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
@@ -84,6 +85,9 @@ impl Metric for HistogramVec {
 ///         messages_sent_total: IntCounterVec [result],
 ///         /// Time a message took, in seconds.
 ///         send_seconds: Histogram = SECONDS,
+///         /// Duration of requests, as OpenTelemetry names it, in seconds.
+///         #[name = "http_client_request_duration_seconds"]
+///         request_seconds: Histogram = SECONDS,
 ///     }
 /// }
 /// ```
@@ -94,6 +98,7 @@ macro_rules! metrics {
         pub struct $name:ident {
             $(
                 $(#[doc = $help:literal])+
+                $(#[name = $full_name:literal])?
                 $field:ident : $kind:ident $([$($label:ident),+])? $(= $buckets:expr)?
             ),* $(,)?
         }
@@ -119,7 +124,7 @@ macro_rules! metrics {
                             let labels: &[&str] = &[$($(stringify!($label)),+)?];
                             let buckets: &[f64] = $crate::metrics!(@buckets $($buckets)?);
                             let metric = <::prometheus::$kind as $crate::metrics::Metric>::make(
-                                concat!("postroom_", stringify!($field)),
+                                $crate::metrics!(@name $field $($full_name)?),
                                 concat!($($help),+).trim(),
                                 labels,
                                 buckets,
@@ -132,6 +137,8 @@ macro_rules! metrics {
             }
         }
     };
+    (@name $field:ident) => { concat!("postroom_", stringify!($field)) };
+    (@name $field:ident $full_name:literal) => { $full_name };
     (@buckets) => { &[] };
     (@buckets $buckets:expr) => { $buckets };
 }

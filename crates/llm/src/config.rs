@@ -1,12 +1,16 @@
-//! Which model answers, from the environment: [`LlmConfig`], and the one place where it becomes a [`Model`].
+//! Reads the model's configuration from the environment: [`LlmConfig`], and builds the [`Model`] from it.
 //!
-//! A worker never falls back from a model to fixtures or the other way: testing mode is switched on by name, and without it a
-//! missing or made-up credential keeps the process from starting.
+//! Never falls back from a provider to fixtures or back: testing mode must be switched on explicitly, and without it a
+//! missing or placeholder credential prevents the process from starting.
 
-use super::{
-    LlmMetrics, Model, OpenAiChat, RetryConfig,
-    fixtures::{FixtureError, Fixtures},
-    openai::{ClientError, OPENAI_HOST},
+use crate::{
+    metrics::LlmMetrics,
+    model::Model,
+    providers::{
+        fixtures::{FixtureError, Fixtures},
+        openai::{ClientError, OPENAI_HOST, OpenAiChat},
+    },
+    retry::RetryConfig,
 };
 use base::{clock::Clock, env::Env};
 use prometheus::Registry;
@@ -24,23 +28,23 @@ const FIXTURES: &str = "LLM_FIXTURES_DIR";
 const ENVIRONMENT: &str = "POSTROOM_ENV";
 
 const OPENAI_BASE_URL: &str = "https://api.openai.com/v1";
-/// Follows schemas, costs little, does not spend its output limit on reasoning.
+/// Follows schemas, is cheap, and does not use up its output limit by reasoning.
 const OPENAI_MODEL: &str = "gpt-4.1-mini";
 const KEY_EXAMPLE: &str = "sk-proj-7Qb2…";
 
-/// Which model answers.
+/// The configuration of the model.
 #[derive(Clone, Debug)]
 pub enum LlmConfig {
-    /// A provider, over the network.
+    /// A provider over the network.
     Live(LiveConfig),
-    /// Files. No network client is built.
+    /// Fixtures; no network client is built.
     Testing {
-        /// Instead of the files shipped with the binary.
+        /// Replaces the fixtures that the program ships.
         fixtures: Option<PathBuf>,
     },
 }
 
-/// A server that speaks OpenAI's chat completions.
+/// A server with OpenAI's chat completions API.
 #[derive(Clone, Debug)]
 pub struct LiveConfig {
     pub base_url: Url,
@@ -48,7 +52,7 @@ pub struct LiveConfig {
     pub key: SecretString,
 }
 
-/// Why there is no model.
+/// Why the model could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     #[error("could not register the model's metrics")]
@@ -60,7 +64,7 @@ pub enum ModelError {
 }
 
 impl LlmConfig {
-    /// Reads the variables; faults stay in `env`.
+    /// Reads the variables and records faults in `env`.
     pub fn from_env(env: &mut Env) -> Self {
         match env.optional(MODE, "true").as_deref() {
             None | Some("false" | "0") => Self::Live(LiveConfig::from_env(env)),
@@ -72,14 +76,14 @@ impl LlmConfig {
                 }
             }
             Some(_) => {
-                // Neither guess is safe: one sends mail to a provider, the other answers it from files.
+                // Neither guess is safe: one sends data to a provider, the other answers from fixtures.
                 env.fault(MODE, "is neither true nor false", "true");
                 Self::Testing { fixtures: None }
             }
         }
     }
 
-    /// The label value of `llm_mode`.
+    /// Returns the mode as a label value: `live` or `testing`.
     pub const fn mode(&self) -> &'static str {
         match self {
             Self::Live(_) => "live",
@@ -93,7 +97,7 @@ fn refuse_in_production(env: &mut Env) {
     if environment.is_some_and(|name| matches!(&*name.to_lowercase(), "production" | "prod")) {
         env.fault(
             MODE,
-            format!("answers mail from files, which {ENVIRONMENT}=production rules out"),
+            format!("answers from fixtures, which {ENVIRONMENT}=production forbids"),
             "false",
         );
     }
@@ -112,7 +116,7 @@ impl LiveConfig {
             None => {
                 env.fault(
                     MODEL,
-                    format!("is not set, and a server at {BASE_URL} has models of its own"),
+                    format!("is not set; a server at {BASE_URL} has its own model names"),
                     "llama3.1:8b",
                 );
                 String::new()
@@ -135,12 +139,12 @@ fn base_url(env: &mut Env) -> Url {
         Ok(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() => {
             "is not an http or https URL"
         }
-        // A credential belongs in its own variable: addresses are logged, printed and passed on.
+        // A credential belongs in its own variable, because addresses are logged.
         Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            "holds a user name or password"
+            "contains a user name or password"
         }
         Ok(url) if url.query().is_some() || url.fragment().is_some() => {
-            "holds more than an address and a path"
+            "contains more than an address and a path"
         }
         Ok(url) => return url,
         Err(_) => "is not a URL",
@@ -149,7 +153,7 @@ fn base_url(env: &mut Env) -> Url {
     standard
 }
 
-/// The credential from the first variable that holds a real one.
+/// Reads the credential from the first variable that contains a real one.
 fn key(env: &mut Env) -> SecretString {
     let found = [KEY, OPENAI_KEY].map(|name| env.optional(name, KEY_EXAMPLE));
     let Some(key) = found.into_iter().flatten().find(|key| !is_placeholder(key)) else {
@@ -160,12 +164,16 @@ fn key(env: &mut Env) -> SecretString {
         return SecretString::default();
     };
     if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-        env.fault(KEY, "holds characters that no credential has", KEY_EXAMPLE);
+        env.fault(
+            KEY,
+            "contains characters that no credential has",
+            KEY_EXAMPLE,
+        );
     }
     key.into()
 }
 
-/// Whether it is what sample files write where a credential belongs.
+/// Returns whether the key is a placeholder from a sample file.
 fn is_placeholder(key: &str) -> bool {
     let word = key.trim().to_lowercase().replace(['_', ' '], "-");
     let bare = word.trim_start_matches("sk-").trim_start_matches("proj-");
@@ -203,10 +211,10 @@ fn is_placeholder(key: &str) -> bool {
 }
 
 impl Model {
-    /// The model that the configuration asks for; testing mode answers from `shipped_fixtures` unless a folder is named.
+    /// Builds the configured model. Testing mode answers from `shipped_fixtures` unless the configuration names a folder.
     ///
     /// # Errors
-    /// If metrics are registered twice, certificates cannot be used, or a fixture is wrong.
+    /// If metrics are registered twice, the certificates are unusable, or a fixture is invalid.
     pub fn from_config(
         config: &LlmConfig,
         registry: &Registry,

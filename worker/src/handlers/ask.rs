@@ -13,7 +13,7 @@ use jobs::{
         llm_checkpoints::{self, CheckpointKey},
     },
 };
-use llm::{Call, Completion, LlmError, Model, OutputSchema, Prompt, Spent};
+use llm::{Call, CallCost, Completion, LlmError, Model, OutputSchema, Prompt};
 use queue::runtime::handler::JobContext;
 use queue::{Job, lease};
 use sqlx::PgConnection;
@@ -22,7 +22,7 @@ use tokio::time::Instant;
 /// A question to the model.
 pub(in crate::handlers) struct Question {
     /// The label of all calls of the kind of job.
-    pub(in crate::handlers) label: &'static str,
+    pub(in crate::handlers) task: &'static str,
     /// The name of its checkpoint: `triage`, `triage.repair`.
     pub(in crate::handlers) step: &'static str,
     pub(in crate::handlers) prompt: Prompt,
@@ -64,17 +64,17 @@ pub(in crate::handlers) async fn ask(
         prompt: question.prompt,
         schema: question.schema,
         max_output_tokens: question.max_output_tokens,
-        label: question.label,
+        task: question.task,
         deadline: question.deadline,
         tenant: job.tenant,
         job: job.lease.job,
         attempt: job.lease.attempt,
         cancelled: &ctx.cancelled,
     };
-    let (answered, spent) = model.complete_counting(&call).await;
+    let (answered, cost) = model.complete_with_cost(&call).await;
     let ended = Ended {
         version,
-        spent,
+        cost,
         answered: answered.as_ref(),
     };
     record(ctx, model, key, &ended).await?;
@@ -91,7 +91,7 @@ async fn kept_answer(ctx: &JobContext, key: CheckpointKey) -> Result<Option<Comp
 /// How a call ended.
 struct Ended<'a> {
     version: &'static str,
-    spent: Spent,
+    cost: CallCost,
     answered: Result<&'a Completion, &'a LlmError>,
 }
 
@@ -127,13 +127,13 @@ async fn record_call(
     ended: &Ended<'_>,
 ) -> Result<(), sqlx::Error> {
     let completion = ended.answered.ok();
-    let Spent {
+    let CallCost {
         usage,
         tries,
         duration,
         prompt_bytes,
         response_bytes,
-    } = ended.spent;
+    } = ended.cost;
     let outcome = ended.answered.map_or_else(LlmError::class, |_| "ok");
     let call = NewLlmCall {
         job: key.job,

@@ -48,7 +48,7 @@ pub(super) async fn compose(
 ) -> Result<Composed, Failure> {
     let deadline = Instant::now() + BUDGET;
     let question = |step, prompt: Prompt| Question {
-        label: TASK,
+        task: TASK,
         step,
         prompt,
         schema: DRAFT.schema(),

@@ -51,7 +51,7 @@ pub(super) async fn judge(
         .map(|rule| rule.name.as_str())
         .collect();
     let question = |step, prompt: Prompt| Question {
-        label: "triage",
+        task: "triage",
         step,
         prompt,
         schema: TRIAGE.schema(),
@@ -340,7 +340,7 @@ mod tests {
                 "go on",
             ),
             (
-                LlmError::UnknownFixture { label: "triage" },
+                LlmError::UnknownFixture { task: "triage" },
                 0,
                 true,
                 "give up unknown_fixture",
