@@ -1,8 +1,8 @@
 //! `defer` and `snooze`: what waits in the queue, put off by an action until a moment, and back before it.
 
 use super::{
-    Doing, LocalEffect,
-    desk::{moved_on, place, text_before, told, unreadable},
+    ActionContext, LocalEffect,
+    record::{id_and_version, moved_on, refusal, text_before, unreadable},
 };
 use async_trait::async_trait;
 use base::TenantId;
@@ -26,7 +26,7 @@ use sqlx::PgConnection;
 /// Puts an item off that the person may see, or any of the tenant's for a rule. `made` says that it was not there before.
 async fn put_off(
     conn: &mut PgConnection,
-    doing: &Doing<'_>,
+    doing: &ActionContext<'_>,
     id: ActionItemId,
     until: &str,
     made: bool,
@@ -38,11 +38,11 @@ async fn put_off(
     let (tenant, user) = (doing.tenant, doing.user);
     let moment = inbox::moment(conn, tenant, user, until, doing.now)
         .await
-        .map_err(told)?;
+        .map_err(refusal)?;
     let step = ItemStep::Defer(moment);
     let changed = inbox::advance(conn, tenant, user, id, None, step)
         .await
-        .map_err(told)?;
+        .map_err(refusal)?;
     inbox::tell(conn, tenant, &changed.after, step.verb(), Some(doing.job)).await?;
     let before = changed.before.defer_until.map(|until| until.to_rfc3339());
     Ok(Done {
@@ -59,7 +59,7 @@ async fn put_back(
     tenant: TenantId,
     done: &StoredEffect,
 ) -> Result<(), Refusal> {
-    let (id, version) = place(done)?;
+    let (id, version) = id_and_version(done)?;
     let step = match (text_before(done, "state"), text_before(done, "defer_until")) {
         (Some("none"), _) => ItemStep::Dismiss,
         (_, None) => ItemStep::Reopen,
@@ -83,7 +83,11 @@ pub(super) struct Defer;
 
 #[async_trait]
 impl LocalEffect for Defer {
-    async fn apply(&self, conn: &mut PgConnection, doing: &Doing<'_>) -> Result<Done, Refusal> {
+    async fn apply(
+        &self,
+        conn: &mut PgConnection,
+        doing: &ActionContext<'_>,
+    ) -> Result<Done, Refusal> {
         let asked = |field| doing.params.get(field);
         let until = match (asked("bucket"), asked("until")) {
             (Some(until), None) | (None, Some(until)) => until,
@@ -93,7 +97,7 @@ impl LocalEffect for Defer {
             }
         };
         let id = asked("item_id").and_then(|id| id.parse().ok());
-        let id = id.ok_or_else(|| told(DeskError::NotFound("action item")))?;
+        let id = id.ok_or_else(|| refusal(DeskError::NotFound("action item")))?;
         put_off(conn, doing, id, until, false).await
     }
 
@@ -112,7 +116,11 @@ pub(super) struct Snooze;
 #[async_trait]
 impl LocalEffect for Snooze {
     /// The item that the mail left in the queue; one is made if it left none.
-    async fn apply(&self, conn: &mut PgConnection, doing: &Doing<'_>) -> Result<Done, Refusal> {
+    async fn apply(
+        &self,
+        conn: &mut PgConnection,
+        doing: &ActionContext<'_>,
+    ) -> Result<Done, Refusal> {
         let message = doing.message.ok_or_else(|| {
             Refusal::refused(
                 "no_mail",
@@ -142,7 +150,7 @@ impl LocalEffect for Snooze {
 
 async fn make(
     conn: &mut PgConnection,
-    doing: &Doing<'_>,
+    doing: &ActionContext<'_>,
     message: MessageId,
 ) -> Result<ActionItemId, Refusal> {
     let gone = || Refusal::refused("no_mail", "This mail is not kept, or not any more.");
