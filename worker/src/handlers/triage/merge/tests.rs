@@ -1,4 +1,4 @@
-//! Rules win, the model adds, nobody removes: table by table.
+//! Merging of rules and answer: rules win, the model only adds.
 
 use super::*;
 use jobs::domain::{judgement::ThreadStatus, rules::RuleSet};
@@ -47,11 +47,11 @@ const QUESTION: &str =
     "{name: question, match: {subject: invoice}, llm_condition: c, set: {category: scheduling}}";
 
 #[test]
-fn a_rule_decides_without_a_model() {
+fn rule_decides_without_a_model() {
     let Decision {
         judgement,
         proposals,
-    } = decide(INVOICES, &Answer::NotAsked);
+    } = decide(INVOICES, &Answer::NotCalled);
     assert_eq!(
         (judgement.source, judgement.category, judgement.priority),
         (Source::Rule, Category::Task, Priority::Low)
@@ -62,7 +62,7 @@ fn a_rule_decides_without_a_model() {
 }
 
 #[test]
-fn the_model_adds_to_a_rule_and_overrides_nothing() {
+fn model_adds_to_a_rule_and_overrides_nothing() {
     let mut reply = reply();
     reply.proposals.push(task("Something else"));
     let yaml = format!("{INVOICES}, {QUESTION}");
@@ -88,7 +88,7 @@ fn the_model_adds_to_a_rule_and_overrides_nothing() {
 }
 
 #[test]
-fn a_question_answered_with_yes_brings_its_rule() {
+fn chosen_candidate_applies_its_rule() {
     let answer = Answer::Reply(Reply {
         matched_rule: Some("question".into()),
         ..reply()
@@ -110,7 +110,7 @@ fn a_question_answered_with_yes_brings_its_rule() {
 fn earlier_rules_win_over_later_ones() {
     let yaml = "{name: b, priority: 2, match: {subject: invoice}, set: {priority: urgent, sla: '<24h'}}, \
                 {name: a, priority: 1, match: {subject: invoice}, set: {priority: low}}";
-    let judgement = decide(yaml, &Answer::NotAsked).judgement;
+    let judgement = decide(yaml, &Answer::NotCalled).judgement;
     assert_eq!(
         (judgement.priority, judgement.sla),
         (Priority::Low, Sla::Day)
@@ -119,7 +119,7 @@ fn earlier_rules_win_over_later_ones() {
 }
 
 #[test]
-fn without_rule_and_answer_a_person_is_asked() {
+fn undecided_email_becomes_a_task_for_a_user() {
     let Decision {
         judgement,
         proposals,
@@ -158,7 +158,7 @@ fn without_rule_and_answer_a_person_is_asked() {
 }
 
 #[test]
-fn an_outage_beside_a_rule_is_told_and_does_no_harm() {
+fn model_outage_marks_the_rules_judgement_as_degraded() {
     let Decision {
         judgement,
         proposals,
@@ -170,11 +170,11 @@ fn an_outage_beside_a_rule_is_told_and_does_no_harm() {
 }
 
 #[test]
-fn rules_only_without_a_rule_says_so() {
+fn unmatched_rules_only_job_says_so() {
     let Decision {
         judgement,
         proposals,
-    } = decide("", &Answer::NotAsked);
+    } = decide("", &Answer::NotCalled);
     assert_eq!(
         (judgement.category, judgement.source),
         (Category::Unknown, Source::Rule)
@@ -183,7 +183,7 @@ fn rules_only_without_a_rule_says_so() {
 }
 
 #[test]
-fn a_model_cannot_make_a_cold_caller_of_an_assumed_contact() {
+fn model_cannot_call_an_assumed_contact_cold() {
     let cold = Reply {
         category: Category::Cold,
         disposition: Disposition::Ignore,
@@ -200,14 +200,14 @@ fn a_model_cannot_make_a_cold_caller_of_an_assumed_contact() {
     );
     let rule = decide(
         "{name: r, match: {subject: invoice}, set: {category: cold}}",
-        &Answer::NotAsked,
+        &Answer::NotCalled,
     )
     .judgement;
     assert_eq!(rule.category, Category::Cold);
 }
 
 #[test]
-fn a_suspected_injection_is_carried_and_the_thread_waits_for_us() {
+fn suspected_injection_is_kept_and_the_thread_needs_a_reply() {
     let judgement = decide(
         "",
         &Answer::Reply(Reply {
