@@ -5,7 +5,7 @@ use super::{
     ActionContext, Lookup, PrepareError, Prepared, ProviderContext, Receipt, RemoteEffect,
     provider_context::internal_error, webhook::effect_uuid,
 };
-use crate::providers::{Calendar, Entry, ProviderError, Put, Taken};
+use crate::providers::{Calendar, CalendarEntry, DeleteResult, ProviderError, PutResult};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use icalendar::{Component as _, EventLike as _};
@@ -55,7 +55,7 @@ impl Event {
         }
     }
 
-    fn is(&self, found: &Entry) -> bool {
+    fn is(&self, found: &CalendarEntry) -> bool {
         let line = format!("UID:{}", self.uid);
         let text = String::from_utf8_lossy(&found.event);
         text.lines().any(|found| found.trim_end() == line)
@@ -115,13 +115,13 @@ impl RemoteEffect for CreateEvent {
         let now = providers.ctx.clock.now();
         let file = event.file();
         match calendar.put_new(&file, event.ics.as_bytes(), now).await? {
-            Put::Made(Some(etag)) => Ok(event.receipt(Some(etag))),
+            PutResult::Created(Some(etag)) => Ok(event.receipt(Some(etag))),
             // The event exists even if its ETag cannot be read.
-            Put::Made(None) => Ok(event.receipt(match calendar.get(&file, now).await {
+            PutResult::Created(None) => Ok(event.receipt(match calendar.get(&file, now).await {
                 Ok(found) => found.and_then(|found| found.etag),
                 Err(_) => None,
             })),
-            Put::Taken => match find(&*calendar, &event, now).await? {
+            PutResult::Exists => match find(&*calendar, &event, now).await? {
                 Lookup::Done(receipt) => Ok(receipt),
                 Lookup::NotDone | Lookup::Unknown => Err(ProviderError::Permanent {
                     code: "calendar_refused",
@@ -162,8 +162,8 @@ impl RemoteEffect for CreateEvent {
             .delete(file, etag, providers.ctx.clock.now())
             .await?
         {
-            Taken::Gone => Ok(()),
-            Taken::Changed => Err(changed()),
+            DeleteResult::Deleted => Ok(()),
+            DeleteResult::Changed => Err(changed()),
         }
     }
 }
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn own_entry_is_recognised_by_its_uid() {
-        let entry = |uid: &str| Entry {
+        let entry = |uid: &str| CalendarEntry {
             etag: None,
             event: format!("BEGIN:VEVENT\r\nUID:{uid}\r\nEND:VEVENT\r\n").into_bytes(),
         };

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::providers::{
     ProviderError,
-    mailbox::{Among, Mailbox, Spot},
+    mailbox::{Mailbox, MessageLocation, SearchScope},
 };
 use account::{MailReference, account_of, mail_reference};
 use async_trait::async_trait;
@@ -139,7 +139,7 @@ async fn state_before(
     connection: &StoredConnection,
     mail: &MailReference,
     change: &Change,
-) -> Result<Option<(Spot, bool)>, ProviderError> {
+) -> Result<Option<(MessageLocation, bool)>, ProviderError> {
     let mut mailbox = open(providers, connection).await?;
     let found = async {
         let Some(spot) = mailbox.find(&mail.message_id, change.among()).await? else {
@@ -203,7 +203,10 @@ async fn execute(mailbox: &mut dyn Mailbox, plan: &Plan) -> Result<Done, Provide
 }
 
 /// Finds the email: in its previous folder, else in any other.
-async fn locate(mailbox: &mut dyn Mailbox, plan: &Plan) -> Result<Option<Spot>, ProviderError> {
+async fn locate(
+    mailbox: &mut dyn Mailbox,
+    plan: &Plan,
+) -> Result<Option<MessageLocation>, ProviderError> {
     let found = mailbox.find_in(&plan.message_id, &plan.spot.folder).await?;
     if found.is_some() {
         return Ok(found);
@@ -242,7 +245,7 @@ async fn undo(mailbox: &mut dyn Mailbox, done: &Done) -> Result<(), ProviderErro
     let plan = &done.plan;
     match &plan.change {
         Change::Mark { flag, on } => {
-            let spot = mailbox.find(&plan.message_id, Among::Kept).await?;
+            let spot = mailbox.find(&plan.message_id, SearchScope::Kept).await?;
             let spot = spot.ok_or_else(moved_on)?;
             let flags = mailbox.flags(&spot).await?.ok_or_else(moved_on)?;
             if plan::has(&flags, flag) == *on {

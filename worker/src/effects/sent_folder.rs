@@ -3,7 +3,7 @@
 use super::{Lookup, ProviderContext, Receipt};
 use crate::providers::{
     ProviderError,
-    mailbox::{Among, Mailbox, Role, Target},
+    mailbox::{Mailbox, Role, SearchScope, Target},
 };
 use jobs::store::{connections::StoredConnection, effects::StoredEffect};
 use serde_json::json;
@@ -81,7 +81,7 @@ pub(super) async fn look_up(
     let Some(mut mailbox) = providers.mailbox(connection).await? else {
         return Ok(Lookup::Unknown);
     };
-    let found = mailbox.find(id, Among::Sent).await;
+    let found = mailbox.find(id, SearchScope::Sent).await;
     mailbox.close().await;
     Ok(match found? {
         Some(_) => Lookup::Done(Receipt {

@@ -2,7 +2,7 @@
 
 use crate::{
     effects::{ActionContext, Receipt},
-    providers::mailbox::{Among, Role, Spot, Target, keyword},
+    providers::mailbox::{MessageLocation, Role, SearchScope, Target, keyword},
 };
 use jobs::domain::action::ActionType;
 use serde::{Deserialize, Serialize};
@@ -25,7 +25,7 @@ pub(super) struct Plan {
     pub(super) message_id: String,
     pub(super) change: Change,
     /// The place of the email before the change.
-    pub(super) spot: Spot,
+    pub(super) spot: MessageLocation,
     /// Whether the change was in place before.
     pub(super) was: bool,
 }
@@ -67,12 +67,12 @@ impl Change {
     }
 
     /// Returns the folders to search: the trash only for an action that moves there.
-    pub(super) fn among(&self) -> Among {
+    pub(super) fn among(&self) -> SearchScope {
         match self {
             Self::Put {
                 target: Target::Role(Role::Trash),
-            } => Among::Anywhere,
-            Self::Mark { .. } | Self::Put { .. } => Among::Kept,
+            } => SearchScope::Anywhere,
+            Self::Mark { .. } | Self::Put { .. } => SearchScope::Kept,
         }
     }
 
@@ -136,7 +136,7 @@ mod tests {
             let plan = Plan {
                 message_id: "a@b.c".into(),
                 change,
-                spot: Spot {
+                spot: MessageLocation {
                     folder: "INBOX".into(),
                     uid_validity: 7,
                     uid: 3,
@@ -160,7 +160,7 @@ mod tests {
         let put = |role| Change::Put {
             target: Target::Role(role),
         };
-        assert_eq!(put(Role::Trash).among(), Among::Anywhere);
-        assert_eq!(put(Role::Archive).among(), Among::Kept);
+        assert_eq!(put(Role::Trash).among(), SearchScope::Anywhere);
+        assert_eq!(put(Role::Archive).among(), SearchScope::Kept);
     }
 }
