@@ -1,32 +1,32 @@
-//! Which fault happens when, decided by the seed alone. See [`Schedule`].
+//! Decides which fault happens when, from the seed alone. See [`FaultPlan`].
 //!
-//! What the system is doing at that moment is not: a seed repeats the storm, not the interleaving.
+//! A seed repeats the faults, not the interleaving with the work.
 
-use super::fleet::{APIS, WORKERS};
+use super::processes::{APIS, WORKERS};
 use super::random::Random;
 use std::time::Duration;
 
-/// One thing that goes wrong. Processes are meant by their place in the fleet.
+/// One fault. Processes are given by their index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fault {
     KillWorker(usize),
     KillApi(usize),
-    /// SIGSTOP, and SIGCONT when its leases have long expired.
+    /// SIGSTOP, and SIGCONT after its leases have expired.
     FreezeWorker(usize, Duration),
-    /// Immediate shutdown and a new start: Postgres recovers from its write-ahead log.
+    /// Immediate shutdown and restart: Postgres recovers from its write-ahead log.
     CrashPostgres,
-    /// All connections of one process to Postgres are closed.
+    /// Closes all connections of one process to Postgres.
     Cut(usize),
-    /// They stay open and nothing comes through, as if a cable was pulled; then they are closed.
-    Hole(usize, Duration),
-    /// The next commit of this process lands, and its connection ends before the answer.
+    /// Keeps connections open without forwarding, as with a pulled cable, then closes them.
+    Blackhole(usize, Duration),
+    /// Closes the connection after the next commit of this process, before its reply.
     LoseReply(usize),
-    /// Every packet takes this much longer for a while.
+    /// Delays every packet for a while.
     Slow(usize, Duration),
 }
 
 impl Fault {
-    /// What the report counts it as.
+    /// Returns its name in the report.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::KillWorker(_) => "workers killed (SIGKILL)",
@@ -34,22 +34,22 @@ impl Fault {
             Self::FreezeWorker(..) => "workers frozen beyond their lease (SIGSTOP)",
             Self::CrashPostgres => "Postgres crashed and restarted",
             Self::Cut(_) => "connections cut",
-            Self::Hole(..) => "connections half-open",
-            Self::LoseReply(_) => "replies to be lost after a commit",
+            Self::Blackhole(..) => "connections half-open",
+            Self::LoseReply(_) => "replies to drop after a commit",
             Self::Slow(..) => "connections slowed down",
         }
     }
 }
 
-/// An endless row of faults, dealt from a shuffled deck: every twenty faults hold the same mixture.
+/// An endless sequence of faults, dealt from a shuffled deck, so that every twenty faults have the same mix.
 #[derive(Debug)]
-pub(super) struct Schedule {
+pub(super) struct FaultPlan {
     random: Random,
     lease: Duration,
     deck: Vec<Fault>,
 }
 
-impl Schedule {
+impl FaultPlan {
     pub(super) fn new(seed: u64, lease: Duration) -> Self {
         Self {
             random: Random::from_seed(seed),
@@ -58,7 +58,7 @@ impl Schedule {
         }
     }
 
-    /// The wait before the next fault, and the fault.
+    /// Returns the delay before the next fault, and the fault.
     pub(super) fn next(&mut self) -> (Duration, Fault) {
         let wait = Duration::from_millis(self.random.between(400, 2000));
         if self.deck.is_empty() {
@@ -87,7 +87,7 @@ impl Schedule {
             deck.push(Fault::LoseReply(random.index(APIS + WORKERS)));
         }
         let time = longer(random, Duration::from_secs(1));
-        deck.push(Fault::Hole(random.index(APIS + WORKERS), time));
+        deck.push(Fault::Blackhole(random.index(APIS + WORKERS), time));
         let delay = Duration::from_millis(random.between(5, 60));
         deck.push(Fault::Slow(random.index(APIS + WORKERS), delay));
         random.shuffle(&mut deck);
@@ -100,19 +100,19 @@ mod tests {
     use super::*;
 
     fn first(seed: u64) -> Vec<(Duration, Fault)> {
-        let mut schedule = Schedule::new(seed, Duration::from_secs(3));
-        (0..100).map(|_| schedule.next()).collect()
+        let mut plan = FaultPlan::new(seed, Duration::from_secs(3));
+        (0..100).map(|_| plan.next()).collect()
     }
 
     #[test]
-    fn a_seed_repeats_its_storm() {
+    fn seed_repeats_its_faults() {
         assert_eq!(first(7), first(7));
         assert_ne!(first(7), first(8));
     }
 
     #[test]
-    fn every_deck_crashes_postgres_once() {
-        let size = Schedule::new(1, Duration::from_secs(3)).shuffled().len();
+    fn deck_crashes_postgres_once() {
+        let size = FaultPlan::new(1, Duration::from_secs(3)).shuffled().len();
         for deck in first(1).chunks_exact(size) {
             let crashes = deck
                 .iter()
