@@ -1,22 +1,22 @@
-//! The variables that `cargo dev` reads, each read here and nowhere else. See [`Config`].
+//! The environment variables of `cargo dev`. See [`Config`].
 
 use crate::postgres::Way;
 use base::env::{ConfigError, Env};
 use std::path::PathBuf;
 
-/// What the environment says.
+/// The configuration from the environment.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
-    /// `POSTROOM_POSTGRES`: the one way of finding Postgres to use, instead of the first that works.
+    /// `POSTROOM_POSTGRES`: the source of Postgres to use, instead of the first that works.
     pub forced: Option<Way>,
-    /// `PGBIN`: a folder of Postgres binaries, looked at before the usual ones.
+    /// `PGBIN`: a folder of Postgres binaries, tried before the usual ones.
     pub pgbin: Option<PathBuf>,
-    /// `DATABASE_URL`: a server that runs already. `up` uses it unless a way is forced; tests never do, because a
-    /// variable that lies around may point at data that somebody needs.
+    /// `DATABASE_URL`: a running server. `up` uses it unless a source is forced; tests never do, because the variable may point
+    /// to real data.
     pub database_url: Option<String>,
-    /// `POSTROOM_TEST_DATABASE_URL`: a superuser's address on the cluster to test on, instead of one of our own.
+    /// `POSTROOM_TEST_DATABASE_URL`: a superuser's URL of the cluster for tests, instead of a temporary one.
     pub test_database_url: Option<String>,
-    /// `LLM_API_KEY` or `OPENAI_API_KEY` is there, so that a model can be asked.
+    /// Whether `LLM_API_KEY` or `OPENAI_API_KEY` is set.
     pub has_model_key: bool,
 }
 
@@ -24,7 +24,7 @@ impl Config {
     /// Reads the variables of this process.
     ///
     /// # Errors
-    /// When a value is set and cannot be used.
+    /// If a value is invalid.
     pub fn from_process() -> Result<Self, ConfigError> {
         Self::read(Env::from_process())
     }
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_forced_way_sets_database_url_aside() {
+    fn forced_source_overrides_database_url() {
         let url = ("DATABASE_URL", "postgres://localhost/x");
         let config = Config::read(Env::from_vars([url])).unwrap();
         assert_eq!(config.database_url.as_deref(), Some(url.1));
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_way_names_the_variable() {
+    fn unknown_source_names_the_variable() {
         let error = Config::read(Env::from_vars([("POSTROOM_POSTGRES", "docker")])).unwrap_err();
         assert!(error.to_string().contains(
             "POSTROOM_POSTGRES: is none of system, pip, npm, apt (example: POSTROOM_POSTGRES=pip)"

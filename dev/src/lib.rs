@@ -1,8 +1,7 @@
-//! How a person tries Postroom: `cargo dev up | triage | test | bench | chaos | psql | session`.
+//! The developer's command line: `cargo dev up | triage | test | bench | chaos | psql | session`.
 //!
-//! Finds or fetches Postgres ([`postgres`]), runs the two real binaries ([`stack`]) and talks to them over HTTP as any
-//! client would ([`client`]). Everything that makes a developer's life easy lives here and nowhere else: nothing links
-//! this crate but the tests.
+//! Finds or fetches Postgres ([`postgres`]), runs the two real binaries ([`stack`]) and calls them over HTTP like any client
+//! ([`client`]). All development helpers are here: only the tests link this crate.
 
 pub mod approvals;
 pub mod bench;

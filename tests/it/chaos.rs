@@ -15,7 +15,9 @@ async fn short_chaos_run_breaks_no_promise() {
         lease: Duration::from_secs(2),
         drain: Duration::from_secs(60),
     };
-    let report = chaos_run(&plan).await.unwrap_or_else(|error| panic!("{error}"));
+    let report = chaos_run(&plan)
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
     assert!(report.is_clean(), "{}", report.table());
     assert!(
         report.kills() > 0 && report.accepted > 50,

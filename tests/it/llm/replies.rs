@@ -82,7 +82,7 @@ async fn an_answer_comes_back_with_its_cost() {
         .map(|message| message["content"].as_str().unwrap().len() as u64);
     assert_eq!(completion.prompt_bytes, sizes.sum::<u64>());
     assert!(completion.response_bytes > 200);
-    let tokens = r#"llm_tokens_total{model="fake-1",provider="openai",type="input"}"#;
+    let tokens = r#"postroom_llm_tokens_total{model="fake-1",provider="openai",type="input"}"#;
     assert_eq!(asked.metric(tokens), Some(400.0));
 }
 
@@ -111,10 +111,10 @@ async fn half_an_answer_and_a_refusal_are_errors_and_cost_what_they_cost() {
         let asked = Asked::script([ResponseTemplate::new(200).set_body_json(body)]).await;
         assert_eq!(asked.refused().await.class(), class);
         assert_eq!(asked.tries().await, 1);
-        let tokens = r#"llm_tokens_total{model="fake-1",provider="openai",type="output"}"#;
+        let tokens = r#"postroom_llm_tokens_total{model="fake-1",provider="openai",type="output"}"#;
         assert_eq!(asked.metric(tokens), Some(40.0), "{class}");
         let outcome = format!(
-            r#"llm_requests_total{{model="fake-1",outcome="{class}",provider="openai",task="triage"}}"#
+            r#"postroom_llm_requests_total{{model="fake-1",outcome="{class}",provider="openai",task="triage"}}"#
         );
         assert_eq!(asked.metric(&outcome), Some(1.0));
     }
