@@ -134,7 +134,7 @@ async fn each_attempt_is_one_event_with_the_same_fields() {
     assert_eq!(told("status"), [429, 500, 200]);
     assert_eq!(
         told("why"),
-        ["the provider said when", "backoff with full jitter", ""]
+        ["requested by the provider", "backoff with full jitter", ""]
     );
     assert_eq!(told("attempt"), [2, 2, 2]);
     let delays: Vec<_> = events
