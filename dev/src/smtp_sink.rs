@@ -131,8 +131,8 @@ async fn converse(stream: TcpStream, state: &State) -> std::io::Result<()> {
                     .await?;
             }
             "HELO" | "NOOP" => line.say("250 ok").await?,
-            "AUTH" if is_let_in(state, rest) => line.say("235 come in").await?,
-            "AUTH" => line.say("535 not with this password").await?,
+            "AUTH" if is_let_in(state, rest) => line.say("235 ok").await?,
+            "AUTH" => line.say("535 wrong password").await?,
             "MAIL" if fault == Some(Fault::Defer) => line.say("451 later").await?,
             "MAIL" => {
                 from = path(rest);
@@ -140,14 +140,14 @@ async fn converse(stream: TcpStream, state: &State) -> std::io::Result<()> {
                 line.say("250 ok").await?;
             }
             "RCPT" if fault == Some(Fault::RefuseRecipients) => {
-                line.say("550 nobody of that name").await?;
+                line.say("550 no such user").await?;
             }
             "RCPT" => {
                 to.push(path(rest));
                 line.say("250 ok").await?;
             }
             "DATA" => {
-                line.say("354 go on").await?;
+                line.say("354 send the data").await?;
                 if fault == Some(Fault::DropInData) {
                     let mut some = [0; 8];
                     line.stream.read_exact(&mut some).await?;
@@ -173,7 +173,7 @@ async fn converse(stream: TcpStream, state: &State) -> std::io::Result<()> {
                 line.say("250 ok").await?;
             }
             "QUIT" => return line.say("221 bye").await,
-            _ => line.say("502 not here").await?,
+            _ => line.say("502 not supported").await?,
         }
     }
     Ok(())

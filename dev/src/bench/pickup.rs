@@ -99,8 +99,8 @@ async fn floor(database: &BenchDatabase, samples: usize) -> Result<Vec<f64>, Ben
             raw::claim(&mut consumer, 10).await?;
             Ok::<_, BenchError>(sent.elapsed())
         };
-        let (told, heard) = tokio::join!(raw::insert_and_notify(&mut producer), heard);
-        told?;
+        let (inserted, heard) = tokio::join!(raw::insert_and_notify(&mut producer), heard);
+        inserted?;
         if sample >= WARM_UP {
             times.push(heard?.as_secs_f64() * 1000.0);
         }

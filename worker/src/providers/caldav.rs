@@ -68,8 +68,8 @@ impl Calendar for CalDav {
         if response.status != 207 {
             return Err(refusal(&response, now));
         }
-        let told = response.body().await.map_err(read_error)?;
-        if is_calendar(&String::from_utf8_lossy(&told)) {
+        let body = response.body().await.map_err(read_error)?;
+        if is_calendar(&String::from_utf8_lossy(&body)) {
             Ok(())
         } else {
             Err(no_calendar())
@@ -219,16 +219,16 @@ mod tests {
 
     #[test]
     fn calendar_is_distinguished_from_other_collections_whatever_the_prefixes() {
-        let told = |types: &str| {
+        let xml = |types: &str| {
             format!(
                 r#"<a:multistatus xmlns:a="DAV:" xmlns:b="urn:ietf:params:xml:ns:caldav"><a:response><a:propstat><a:prop>
                    <a:resourcetype>{types}</a:resourcetype></a:prop></a:propstat></a:response></a:multistatus>"#
             )
         };
         for (text, is) in [
-            (told("<a:collection/><b:calendar/>"), true),
-            (told("<a:collection/>"), false),
-            (told("<a:calendar/>"), false),
+            (xml("<a:collection/><b:calendar/>"), true),
+            (xml("<a:collection/>"), false),
+            (xml("<a:calendar/>"), false),
             ("<html>".to_owned(), false),
         ] {
             assert_eq!(is_calendar(&text), is, "{text}");

@@ -227,9 +227,9 @@ mod tests {
 
     #[test]
     fn draft_without_a_recipient_is_not_needed() {
-        let nobody = case(|envelope| envelope.from = None);
+        let without_sender = case(|envelope| envelope.from = None);
         assert_eq!(
-            why(&nobody, DraftMode::Reply),
+            why(&without_sender, DraftMode::Reply),
             Some(NotNeeded::NobodyToAnswer)
         );
     }

@@ -273,7 +273,7 @@ fn probability(field: &str, number: f64) -> Result<f32, ReplyFault> {
     }
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "a number in [0, 1] loses digits nobody wrote"
+        reason = "a number in [0, 1] loses only insignificant digits"
     )]
     let narrow = number as f32;
     Ok(narrow)

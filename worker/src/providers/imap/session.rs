@@ -291,11 +291,11 @@ impl Mailbox for Session {
             return Ok(None);
         }
         let fetched = async {
-            let told = self
+            let stream = self
                 .inner
                 .uid_fetch(spot.uid.to_string(), "(FLAGS)")
                 .await?;
-            told.try_collect::<Vec<_>>().await
+            stream.try_collect::<Vec<_>>().await
         };
         let fetched = read(fetched).await?;
         // Detects a broken connection, which otherwise looks like an empty response.
