@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use dev::{bench, chaos, database, test, triage, up};
+use dev::{bench, chaos, database, docs, lint, schema, test, triage, up};
 use std::process::ExitCode;
 
 /// The allocator of the services, because benchmarks run the worker's engine in this binary.
@@ -23,10 +23,11 @@ enum Command {
     Up(up::UpArgs),
     /// Triage your own emails: .eml files, mbox files, Maildirs, folders.
     Triage(triage::TriageArgs),
-    /// Run all tests on a temporary Postgres.
+    /// Run all tests, with the programs that they need, on a temporary Postgres.
     #[command(disable_help_flag = true)]
     Test {
-        /// Arguments of the test runner; --full also runs the checks that need Prometheus and package registries.
+        /// Arguments of the test runner; --full also runs the checks that need Prometheus and package registries, --fetch
+        /// only fetches what the tests need.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
@@ -37,6 +38,10 @@ enum Command {
     BenchWorker,
     /// Kill, crash and disconnect the real binaries under load, then check that every promise was kept.
     Chaos(chaos::ChaosArgs),
+    /// Print the pages of docs/ that come from the code: routes, errors, actions, configuration.
+    Docs(docs::DocsArgs),
+    /// Check spelling, licences and sources of dependencies, and unused dependencies.
+    Lint,
     /// Open psql on the development database.
     #[command(disable_help_flag = true)]
     Psql {
@@ -46,6 +51,8 @@ enum Command {
     },
     /// Print the token of a new development session.
     Session,
+    /// Write migrations/schema.sql: the schema as the migrations leave it.
+    Schema,
 }
 
 #[tokio::main]
@@ -67,7 +74,10 @@ async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Bench(args) => Box::pin(bench::run(args)).await?,
         Command::BenchWorker => bench::serve_worker().await.map(|()| 0)?,
         Command::Chaos(args) => Box::pin(chaos::run(args)).await?,
+        Command::Docs(args) => docs::run(&args)?,
+        Command::Lint => lint::run()?,
         Command::Psql { args } => database::psql(args).await?,
         Command::Session => database::session().await?,
+        Command::Schema => schema::run().await?,
     })
 }

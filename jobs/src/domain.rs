@@ -3,6 +3,7 @@
 pub mod action;
 pub mod approval;
 pub mod audit;
+pub mod blocks;
 pub mod connection;
 pub mod desk;
 pub mod draft;
@@ -16,15 +17,15 @@ pub mod mail;
 pub mod memory;
 pub mod password;
 pub mod rules;
-pub mod schedule;
 pub mod session;
+pub mod tenant;
 pub mod token;
 pub(crate) mod words;
 
 pub use audit::{Action, Actor, AuditOutcome, Detail, NewAuditEntry};
 pub use base::JobId;
 pub use ids::{
-    ActionItemId, ApprovalId, AuditEntryId, BlockId, ConnectionId, ContactId, DraftId, EffectId,
+    ApprovalId, AuditEntryId, BlockId, ConnectionId, ContactId, DraftId, EffectId, InboxItemId,
     InviteId, MemoryId, MessageId, ProjectId, SessionId, TaskId, UserId,
 };
 pub use session::{Role, Scope, Session};

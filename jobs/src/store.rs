@@ -1,9 +1,9 @@
 //! Domain tables: one file per table, each function one statement, always filtered by tenant.
 //! Opens no transaction: functions take `&mut PgConnection`, `commands` decide what commits together.
 
-pub mod action_items;
 pub mod approvals;
 pub mod audit;
+pub mod blocks;
 pub mod connections;
 pub mod contacts;
 pub mod draft_versions;
@@ -11,18 +11,18 @@ pub mod drafts;
 pub mod effects;
 pub mod grants;
 pub mod history;
+pub mod inbox_items;
 pub mod invites;
 pub mod llm_calls;
 pub mod llm_checkpoints;
 pub mod login_failures;
 pub mod memory_items;
 pub mod messages;
-pub mod own_mails;
+pub mod own_messages;
 pub mod projects;
 pub mod proposed_actions;
 pub mod request_keys;
 pub mod rule_sets;
-pub mod schedule_blocks;
 pub mod session_tokens;
 pub mod sessions;
 pub mod task_messages;

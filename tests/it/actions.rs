@@ -1,9 +1,9 @@
 //! Actions over HTTP with a real worker: each is done once, by whoever may have it done, and what came of it is told.
 
 pub(crate) mod approved;
+mod blocks;
 mod desk;
 mod letters;
-mod schedule;
 pub(crate) mod sending;
 
 use crate::{
@@ -178,7 +178,7 @@ async fn what_cannot_be_done_is_refused_at_the_door_with_a_pointer() {
         ),
         (json!({"approval_id": id}), ""),
         (
-            json!({"actions": [{"type": "digest_add"}]}),
+            json!({"actions": [{"type": "send_draft"}]}),
             "/actions/0/type",
         ),
         (

@@ -6,11 +6,11 @@ mod blocks;
 mod calendar;
 mod contacts;
 mod draft_request;
+mod inbox;
 mod mail;
 mod mailbox;
 mod notify;
 mod provider_context;
-mod queue;
 mod record;
 mod reply;
 mod sent_folder;
@@ -220,10 +220,9 @@ pub fn effect_of(kind: ActionType) -> Option<Effect> {
         ActionType::Link => Some(Effect::Local(&tasks::Link)),
         ActionType::UpsertContact => Some(Effect::Local(&contacts::UpsertContact)),
         ActionType::ScheduleBlock => Some(Effect::Local(&blocks::ScheduleBlock)),
-        ActionType::Snooze => Some(Effect::Local(&queue::Snooze)),
-        ActionType::Defer => Some(Effect::Local(&queue::Defer)),
+        ActionType::Snooze => Some(Effect::Local(&inbox::Snooze)),
+        ActionType::Defer => Some(Effect::Local(&inbox::Defer)),
         ActionType::Notify => Some(Effect::Local(&notify::Notify)),
-        ActionType::DigestAdd => None,
     }
 }
 

@@ -15,15 +15,15 @@ use queue::operate::limits::{self, Limit, RANGE, Scope};
 pub enum LimitCommand {
     /// Lists the limits on running jobs.
     List,
-    /// Limits how many jobs of a queue, a kind or a tenant run at the same time, on all workers together.
+    /// Limits how many jobs of a queue, a kind or a tenant run at once, on all workers together.
     Set {
         #[arg(value_parser = scope)]
         scope: Scope,
-        /// A queue, a kind, a tenant's short name, or `*` for every tenant without a limit of its own.
+        /// A queue, a kind, a tenant's short name, or `*` for each tenant without a limit of its own.
         name: String,
         max_running: i32,
     },
-    /// Lifts a limit.
+    /// Deletes a limit.
     Remove {
         #[arg(value_parser = scope)]
         scope: Scope,
@@ -41,7 +41,7 @@ pub(super) async fn run(pool: &PgPool, command: LimitCommand) -> anyhow::Result<
         } => {
             ensure!(
                 RANGE.contains(&max_running),
-                "a limit lets {} to {} jobs run",
+                "use a limit of {} to {} running jobs",
                 RANGE.start(),
                 RANGE.end()
             );
@@ -56,14 +56,14 @@ pub(super) async fn run(pool: &PgPool, command: LimitCommand) -> anyhow::Result<
             print(&line(&limit))
         }
         LimitCommand::Remove { scope, name } => {
-            // A tenant may be named as in the list, also when it is closed by now.
+            // A tenant may be given by its id, as the list shows it, also after it was closed.
             let mut removed = limits::remove(pool, scope, &name).await;
             if matches!(removed, Ok(false)) {
                 let name = known(pool, scope, &name).await?;
                 removed = limits::remove(pool, scope, &name).await;
             }
             ensure!(
-                removed.context("could not lift the limit")?,
+                removed.context("could not delete the limit")?,
                 "{} {name} has no limit",
                 scope.as_str()
             );
@@ -73,13 +73,19 @@ pub(super) async fn run(pool: &PgPool, command: LimitCommand) -> anyhow::Result<
                 }
             })
             .await;
-            print(&format!("{} {name} has no limit any more", scope.as_str()))
+            print(&format!(
+                "the limit of {} {name} is deleted",
+                scope.as_str()
+            ))
         }
     }
 }
 
 async fn list(pool: &PgPool) -> anyhow::Result<()> {
-    let mut conn = pool.acquire().await.context("no connection")?;
+    let mut conn = pool
+        .acquire()
+        .await
+        .context("could not connect to the database")?;
     let all = limits::list(&mut conn)
         .await
         .context("could not read the limits")?;
@@ -99,16 +105,16 @@ fn line(limit: &Limit) -> String {
 }
 
 fn scope(text: &str) -> Result<Scope, &'static str> {
-    Scope::parse(text).ok_or("is none of queue, kind and tenant")
+    Scope::parse(text).ok_or("use queue, kind or tenant")
 }
 
-/// The name that claims know it by. A mistyped one would limit nothing and say that it did.
+/// Resolves the name to the one that claims use. A mistyped name would limit nothing.
 async fn known(pool: &PgPool, scope: Scope, name: &str) -> anyhow::Result<String> {
     let among = |all: &[&str]| -> anyhow::Result<String> {
         let what = scope.as_str();
         ensure!(
             all.contains(&name),
-            "there is no {what} {name}; there is: {}",
+            "there is no {what} {name}; use one of: {}",
             all.join(", ")
         );
         Ok(name.to_owned())
@@ -119,7 +125,10 @@ async fn known(pool: &PgPool, scope: Scope, name: &str) -> anyhow::Result<String
         Scope::Tenant if name == "*" => Ok(name.to_owned()),
         Scope::Tenant => {
             let slug: TenantSlug = name.parse()?;
-            let mut conn = pool.acquire().await.context("no connection")?;
+            let mut conn = pool
+                .acquire()
+                .await
+                .context("could not connect to the database")?;
             let found = tenants::find(&mut conn, slug.as_str()).await;
             match found.context("could not look for the tenant")? {
                 Some(tenant) => Ok(tenant.to_string()),

@@ -108,7 +108,7 @@ macro_rules! metrics {
         pub struct $name {
             $(
                 $(#[doc = $help])+
-                pub $field: ::prometheus::$kind,
+                pub $field: $crate::prometheus::$kind,
             )*
         }
 
@@ -117,13 +117,13 @@ macro_rules! metrics {
             ///
             /// # Errors
             /// If a name is registered twice, which is a mistake in the code.
-            pub fn register(registry: &::prometheus::Registry) -> Result<Self, ::prometheus::Error> {
+            pub fn register(registry: &$crate::prometheus::Registry) -> Result<Self, $crate::prometheus::Error> {
                 Ok(Self {
                     $(
                         $field: {
                             let labels: &[&str] = &[$($(stringify!($label)),+)?];
                             let buckets: &[f64] = $crate::metrics!(@buckets $($buckets)?);
-                            let metric = <::prometheus::$kind as $crate::metrics::Metric>::make(
+                            let metric = <$crate::prometheus::$kind as $crate::metrics::Metric>::make(
                                 $crate::metrics!(@name $field $($full_name)?),
                                 concat!($($help),+).trim(),
                                 labels,

@@ -4,6 +4,7 @@
 
 use super::proxy::Proxy;
 use super::{ChaosError, Plan};
+use crate::peers;
 use crate::supervised::{Spec, Supervised};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -167,11 +168,10 @@ impl ManagedProcess {
     }
 }
 
-/// Returns the library of Debian's package `libfaketime`, if it is installed.
+/// Returns the library that skews clocks, if this machine has it.
 pub(super) fn faketime() -> Option<String> {
-    let arch = std::env::consts::ARCH;
-    let path = format!("/usr/lib/{arch}-linux-gnu/faketime/libfaketimeMT.so.1");
-    Path::new(&path).is_file().then_some(path)
+    let found = peers::libfaketime().ok()?;
+    Some(found.library.display().to_string())
 }
 
 /// Returns a free address, which an API keeps across restarts.

@@ -84,7 +84,7 @@ impl Report {
         let skew = if self.clocks_skewed {
             "two workers' clocks were 90 s ahead and 45 s behind"
         } else {
-            "clocks were not skewed: install libfaketime for that (apt-get install libfaketime)"
+            "clocks were not skewed: libfaketime is missing; `cargo dev test --fetch --full` fetches it"
         };
         // Writing to a string cannot fail.
         let _ = write!(

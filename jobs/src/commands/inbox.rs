@@ -1,16 +1,16 @@
-//! The queue of what waits for a person: [`advance`] inside a transaction, [`wish`] as a person asks it.
+//! The inbox: [`advance`] inside a transaction, [`wish`] for a user's request.
 
 use super::record::{Changed, DeskError, command::Asking};
 use crate::{
     domain::{
-        Action, ActionItemId, Actor, Detail, NewAuditEntry, UserId,
+        Action, Actor, Detail, InboxItemId, NewAuditEntry, UserId,
         desk::{ItemStep, Until},
-        draft::schedule::zone,
+        draft::send_at::zone,
     },
     store::{
-        action_items::{self, StoredItem},
         audit,
         history::{self, NewHistoryEntry},
+        inbox_items::{self, StoredItem},
         users,
     },
 };
@@ -18,7 +18,7 @@ use base::{JobId, TenantId};
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, PgPool};
 
-const NOUN: &str = "action item";
+const NOUN: &str = "inbox item";
 
 /// Nobody means more.
 const LONGEST: TimeDelta = TimeDelta::days(366);
@@ -31,11 +31,11 @@ pub async fn advance(
     conn: &mut PgConnection,
     tenant: TenantId,
     user: Option<UserId>,
-    id: ActionItemId,
+    id: InboxItemId,
     seen: Option<i32>,
     step: ItemStep,
 ) -> Result<Changed<StoredItem>, DeskError> {
-    action_items::lock(conn, tenant, id).await?;
+    inbox_items::lock(conn, tenant, id).await?;
     let before = find(conn, tenant, user, id).await?;
     if let Some(asked) = seen.filter(|seen| *seen != before.version) {
         return Err(DeskError::Stale {
@@ -53,7 +53,7 @@ pub async fn advance(
         ItemStep::Convert(task) => (None, Some(task)),
         ItemStep::Complete | ItemStep::Dismiss | ItemStep::Reopen => (None, None),
     };
-    action_items::set_state(conn, tenant, id, next, until, task).await?;
+    inbox_items::set_state(conn, tenant, id, next, until, task).await?;
     let after = find(conn, tenant, user, id).await?;
     Ok(Changed {
         before,
@@ -66,9 +66,9 @@ async fn find(
     conn: &mut PgConnection,
     tenant: TenantId,
     user: Option<UserId>,
-    id: ActionItemId,
+    id: InboxItemId,
 ) -> Result<StoredItem, DeskError> {
-    action_items::find(conn, tenant, user, id)
+    inbox_items::find(conn, tenant, user, id)
         .await?
         .ok_or(DeskError::NotFound(NOUN))
 }
@@ -86,7 +86,7 @@ pub async fn tell(
 ) -> Result<(), sqlx::Error> {
     let told = NewHistoryEntry {
         verb,
-        object_kind: "action_item",
+        object_kind: "inbox_item",
         object: item.id.0,
         job,
         rationale: &item.title,
@@ -138,7 +138,7 @@ pub enum ItemWish {
 pub async fn wish(
     pool: &PgPool,
     asking: Asking<'_>,
-    id: ActionItemId,
+    id: InboxItemId,
     seen: i32,
     wish: ItemWish,
     now: DateTime<Utc>,
@@ -163,7 +163,7 @@ pub async fn wish(
         user: session.user,
         session: Some(session.id),
     };
-    let entry = NewAuditEntry::new(tenant, actor, action, "action_item", id)
+    let entry = NewAuditEntry::new(tenant, actor, action, "inbox_item", id)
         .with_request(Some(asking.request_id))
         .with_detail(Detail::new().count("version", after.version));
     audit::insert(&mut tx, &[entry]).await?;

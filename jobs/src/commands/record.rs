@@ -1,6 +1,6 @@
 //! Tasks, projects and contacts: what is [`Kept`] on the desk. The functions of each work inside the transaction they are
 //! given, so that an action's effect commits together with its line in the ledger; [`asked`] is what people ask for
-//! themselves, with audit, history and the answer to repeat. [`items`] is the queue of what waits for them.
+//! themselves, with audit, history and the answer to repeat. [`items`] is the inbox.
 
 pub mod command;
 mod error;

@@ -13,14 +13,13 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 words! {
-    /// Everything that can be done.
+    /// The types of actions.
     ActionType {
         Label = "label",
         Unlabel = "unlabel",
         MarkRead = "mark_read",
         Star = "star",
         Notify = "notify",
-        DigestAdd = "digest_add",
         Archive = "archive",
         Move = "move",
         SaveDraft = "save_draft",
@@ -49,7 +48,6 @@ impl ActionType {
         Self::MarkRead,
         Self::Star,
         Self::Notify,
-        Self::DigestAdd,
         Self::Archive,
         Self::SaveDraft,
         Self::CreateTask,
@@ -63,7 +61,6 @@ impl ActionType {
         Self::MarkRead,
         Self::Star,
         Self::Notify,
-        Self::DigestAdd,
         Self::Archive,
         Self::Move,
         Self::SaveDraft,
@@ -169,7 +166,6 @@ impl ActionType {
             Self::MarkRead => "Mark as read",
             Self::Star => "Star the mail",
             Self::Notify => "Notify you",
-            Self::DigestAdd => "Add to the digest",
             Self::Archive => "Archive the mail",
             Self::Move => "Move the mail",
             Self::SaveDraft => "Draft a reply",

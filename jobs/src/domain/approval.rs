@@ -16,10 +16,11 @@ use serde_json::{Value, json};
 
 words! {
     /// What a person may do with an approval.
+    #[schemars(rename = "ApprovalChoice")]
     Choice {
         Approve = "approve",
         Edit = "edit",
-        Skip = "skip",
+        Reject = "reject",
     }
 }
 

@@ -62,8 +62,8 @@ impl Action {
     pub const APPROVAL_ENDED: Self = Self("approval.ended");
     /// What was done is to be taken back.
     pub const APPROVAL_UNDO_ASKED: Self = Self("approval.undo_asked");
-    pub const APPROVAL_SKIPPED: Self = Self("approval.skipped");
-    /// A skip was taken back.
+    pub const APPROVAL_REJECTED: Self = Self("approval.rejected");
+    /// A rejection was taken back.
     pub const APPROVAL_REOPENED: Self = Self("approval.reopened");
     /// Nobody decided in time.
     pub const APPROVAL_EXPIRED: Self = Self("approval.expired");
@@ -97,11 +97,11 @@ impl Action {
     /// Its secret was taken again.
     pub const CONNECTION_RESTORED: Self = Self("connection.restored");
     pub const SETTINGS_CHANGED: Self = Self("settings.changed");
-    pub const ITEM_CREATED: Self = Self("action_item.created");
-    pub const ITEM_DEFERRED: Self = Self("action_item.deferred");
-    pub const ITEM_COMPLETED: Self = Self("action_item.completed");
-    pub const ITEM_DISMISSED: Self = Self("action_item.dismissed");
-    pub const ITEM_REOPENED: Self = Self("action_item.reopened");
+    pub const ITEM_CREATED: Self = Self("inbox_item.created");
+    pub const ITEM_DEFERRED: Self = Self("inbox_item.deferred");
+    pub const ITEM_COMPLETED: Self = Self("inbox_item.completed");
+    pub const ITEM_DISMISSED: Self = Self("inbox_item.dismissed");
+    pub const ITEM_REOPENED: Self = Self("inbox_item.reopened");
     pub const TASK_CREATED: Self = Self("task.created");
     pub const TASK_UPDATED: Self = Self("task.updated");
     pub const TASK_DELETED: Self = Self("task.deleted");
@@ -284,6 +284,8 @@ impl Actor {
 }
 
 impl AuditOutcome {
+    pub const ALL: [Self; 3] = [Self::Ok, Self::Denied, Self::Failed];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",

@@ -12,46 +12,50 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 words! {
-    /// How a connection speaks. Gmail, Graph and JMAP come later.
+    /// The protocol of a connection.
+    #[schemars(rename = "ConnectionProvider")]
     Provider {
         /// SMTP to send, IMAP for the mailbox.
         ImapSmtp = "imap_smtp",
         /// A calendar collection, for events.
         Caldav = "caldav",
-        /// An address that signed calls are posted to.
+        /// A URL that signed calls are posted to.
         Webhook = "webhook",
     }
 }
 
 words! {
-    /// Whether it can be used.
+    /// Whether a connection works.
     ConnectionStatus {
         Active = "active",
-        /// It works now and then.
+        /// It fails at times.
         Degraded = "degraded",
-        /// The provider refuses the secret: jobs wait until there is a new one.
+        /// The provider refuses the secret; jobs wait for a new one.
         ReauthRequired = "reauth_required",
         Revoked = "revoked",
     }
 }
 
 words! {
-    /// How the line to a server is encrypted.
+    /// How the connection to a server is encrypted.
+    #[schemars(rename = "ConnectionSecurity")]
     Security {
         /// From the first byte, usually on port 465.
         Tls = "tls",
-        /// After a greeting in the clear, usually on port 587; without it nothing is sent.
+        /// After a plaintext greeting, usually on port 587; nothing is sent if the server does not offer it.
         Starttls = "starttls",
-        /// Not at all: only where the worker may reach private addresses.
+        /// Not encrypted: only if the worker may reach private addresses.
         None = "none",
     }
 }
 
-/// Where a server is.
+/// The address of a server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ConnectionServer")]
 pub struct Server {
-    /// A name or an address, 1 to 253 characters.
+    /// A name or an address.
+    #[schemars(length(min = 1, max = 253))]
     pub host: String,
     #[schemars(range(min = 1))]
     pub port: u16,

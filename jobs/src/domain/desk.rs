@@ -1,4 +1,4 @@
-//! What people keep on their desk: tasks, the projects they belong to, contacts, and the queue of what waits for them. Pure: words, bounds and defaults.
+//! Users' tasks, projects, contacts and inbox items. Pure: words, bounds and defaults.
 
 mod bucket;
 mod due;
@@ -21,7 +21,8 @@ pub const PROJECT_CHARS: usize = 100;
 pub const NOTES_CHARS: usize = 1_000;
 
 words! {
-    /// How far a task or a project is.
+    /// The status of a task or a project.
+    #[schemars(rename = "TaskStatus")]
     Progress {
         Backlog = "backlog",
         Ready = "ready",

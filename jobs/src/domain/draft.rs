@@ -1,5 +1,5 @@
 //! A mail that is being written for a person: how it lives ([`DraftStatus`]), what a version of it holds ([`Letter`]), and
-//! what code decides about it: [`headers`], [`schedule`], [`check`], [`approval`].
+//! what code decides about it: [`headers`], [`send_at`], [`check`], [`approval`].
 //!
 //! A model writes the text, and of a new mail the subject. Nothing else of a letter comes from one.
 
@@ -7,7 +7,7 @@ pub mod approval;
 pub mod check;
 mod diff;
 pub mod headers;
-pub mod schedule;
+pub mod send_at;
 mod status;
 
 pub use diff::{DiffLine, DiffOp, diff};
@@ -19,15 +19,15 @@ use sha2::{Digest, Sha256};
 use std::fmt;
 
 words! {
-    /// What kind of mail is wanted.
+    /// The kind of email to write.
     DraftMode {
-        /// To whom the mail wants its answer.
+        /// To the reply address of the email.
         Reply = "reply",
-        /// The same, with a copy to everybody else who got the mail.
+        /// As `reply`, with copies to all other recipients.
         ReplyAll = "reply_all",
         Compose = "compose",
         Forward = "forward",
-        /// A reminder of a mail that has not been answered.
+        /// A reminder of an unanswered email.
         FollowUp = "follow_up",
         /// The next version of a draft.
         Revise = "revise",
@@ -55,7 +55,8 @@ impl DraftMode {
 }
 
 words! {
-    /// How the text is to sound.
+    /// The tone of the text.
+    #[schemars(rename = "DraftTone")]
     Tone {
         Brief = "brief",
         Friendly = "friendly",
@@ -66,17 +67,19 @@ words! {
 }
 
 words! {
-    /// Who wrote a version.
+    /// Who wrote a version of a draft.
+    #[schemars(rename = "DraftOrigin")]
     Origin {
         Llm = "llm",
         User = "user",
-        /// A model, on a person's instructions.
+        /// The model, from a person's instructions.
         Revise = "revise",
     }
 }
 
 words! {
-    /// How sure the model is; later is surer.
+    /// The model's confidence, in ascending order.
+    #[schemars(rename = "DraftConfidence")]
     Confidence {
         Low = "LOW",
         Medium = "MEDIUM",

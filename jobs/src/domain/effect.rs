@@ -19,11 +19,11 @@ use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 
 words! {
-    /// What becomes of a mail that may have been sent when the provider cannot say.
+    /// What happens to an email that may have been sent when the provider cannot tell.
     UnknownSends {
-        /// A person looks.
+        /// A person decides.
         Ask = "ask",
-        /// After a minute it is sent again under its old Message-ID: some providers deliver both.
+        /// It is sent again after a minute with the same Message-ID; some providers deliver both.
         Resend = "resend",
     }
 }
@@ -71,11 +71,12 @@ pub fn message_id(tenant: TenantId, key: &[u8; 32], domain: &str) -> String {
 pub struct NewEffect {
     pub key: [u8; 32],
     pub kind: ActionType,
-    /// The mail that it is about.
-    pub about: Option<MessageId>,
+    /// The message that it is about.
+    pub message: Option<MessageId>,
     /// sha256 over what is to be done, whatever the key was made of.
     pub payload_hash: [u8; 32],
     pub rendered: Option<Vec<u8>>,
+    /// The RFC 5322 Message-ID of the message that it sends.
     pub message_id: Option<String>,
     pub approval: Option<ApprovalId>,
 }

@@ -1,6 +1,6 @@
 //! When an event begins and how long it lasts, as people write it: [`Start`] and [`minutes`]. Pure.
 
-use super::draft::schedule::local;
+use super::draft::send_at::local;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use chrono_tz::Tz;
 

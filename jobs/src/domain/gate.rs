@@ -7,20 +7,21 @@ use super::action::ActionType;
 use super::words::words;
 
 words! {
-    /// What an action can cost; later is worse.
+    /// The damage that an action can do, in ascending order.
+    #[schemars(rename = "ActionRisk")]
     Risk {
         /// Reversible and inside the mailbox.
         Low = "low",
         Medium = "medium",
-        /// Leaves the house or destroys.
+        /// External or destructive.
         High = "high",
-        /// Never without a person, whatever the trust.
+        /// Never without an approval, in any trust mode.
         Critical = "critical",
     }
 }
 
 words! {
-    /// How far a tenant lets the assistant go; later is further.
+    /// What the assistant may do without asking, in ascending order.
     TrustMode {
         TrainingWheels = "training_wheels",
         Supervised = "supervised",
@@ -29,7 +30,8 @@ words! {
 }
 
 words! {
-    /// What becomes of a proposed action.
+    /// Whether a proposed action is executed, needs an approval or is denied.
+    #[schemars(rename = "ActionGate")]
     Gate {
         Auto = "auto",
         Approval = "approval",
@@ -68,8 +70,7 @@ pub const fn base_risk(action: ActionType) -> Risk {
         | ActionType::Unlabel
         | ActionType::MarkRead
         | ActionType::Star
-        | ActionType::Notify
-        | ActionType::DigestAdd => Risk::Low,
+        | ActionType::Notify => Risk::Low,
         ActionType::Archive
         | ActionType::Move
         | ActionType::SaveDraft
@@ -206,10 +207,7 @@ mod tests {
                 .collect::<Vec<_>>()
                 .join(" ")
         };
-        assert_eq!(
-            of(Risk::Low),
-            "label unlabel mark_read star notify digest_add"
-        );
+        assert_eq!(of(Risk::Low), "label unlabel mark_read star notify");
         assert_eq!(
             of(Risk::Medium),
             "archive move save_draft create_task update_task link upsert_contact schedule_block snooze defer"

@@ -3,7 +3,7 @@
 use super::words::words;
 
 words! {
-    /// What kind of mail it is.
+    /// The category of an email.
     Category {
         NeedsResponse = "needs_response",
         NeedsApproval = "needs_approval",
@@ -19,7 +19,7 @@ words! {
 }
 
 words! {
-    /// What the mail asks of its owner's attention.
+    /// How much attention an email needs.
     Disposition {
         Ignore = "ignore",
         Notify = "notify",
@@ -28,7 +28,7 @@ words! {
 }
 
 words! {
-    /// How urgent it is; later is more urgent.
+    /// The urgency, in ascending order.
     Priority {
         Low = "low",
         Medium = "medium",
@@ -38,7 +38,8 @@ words! {
 }
 
 words! {
-    /// By when it should be dealt with.
+    /// By when the email should be answered.
+    #[schemars(rename = "TriageSla")]
     Sla {
         Day = "<24h",
         ThreeDays = "<72h",
@@ -47,20 +48,21 @@ words! {
 }
 
 words! {
-    /// Who decided.
+    /// What decided.
+    #[schemars(rename = "TriageSource")]
     Source {
         Rule = "rule",
         Learned = "learned",
         Llm = "llm",
-        /// The model was needed and gave nothing usable.
+        /// The model was needed and returned nothing usable.
         Fallback = "fallback",
-        /// Nothing had to be judged: own mail, an auto-reply, an ignored sender.
+        /// No decision was needed: the user's own email, an auto-reply or an ignored sender.
         Guard = "guard",
     }
 }
 
 words! {
-    /// Whose turn it is.
+    /// Whether the user or the other side must act next.
     ThreadStatus {
         ToReply = "TO_REPLY",
         Awaiting = "AWAITING",
@@ -84,7 +86,7 @@ pub struct Judgement {
     /// Names of rules, the one that decided first.
     pub rules_applied: Vec<String>,
     pub injection_suspected: bool,
-    /// The model could not be used although it should have been.
+    /// Whether the model was needed and not available.
     pub degraded: bool,
     pub thread_status: ThreadStatus,
 }

@@ -1,32 +1,37 @@
-//! One mail, parsed and sanitised: [`Mail`]. The only way into it is [`Mail::parse`] (raw RFC 5322) or an [`Envelope`]
+//! One email, parsed and sanitised: [`Mail`]. The only way into it is [`Mail::parse`] (raw RFC 5322) or an [`Envelope`]
 //! (JSON), so that whoever holds one may show it, match rules on it and put it before a model.
 //!
-//! Refuses only what is no mail at all; broken MIME, 8-bit headers and missing fields are everyday mail. Keeps no
+//! Refuses only what is no email at all; broken MIME, 8-bit headers and missing fields are everyday email. Keeps no
 //! attachment's content and no HTML. Its `Debug` shows nothing of the text: bodies and addresses never reach a log.
 
+mod authentication;
 mod automatic;
 mod envelope;
+mod excerpt;
 mod html;
 mod mime;
 pub mod text;
 mod written;
 
 #[cfg(test)]
+mod cases;
+#[cfg(test)]
 mod tests;
 
 pub use envelope::{Envelope, EnvelopeAddress, EnvelopeAttachment, EnvelopeEarlier};
 
-pub use automatic::{is_automatic, keyword};
+pub use automatic::{answered, is_automatic, is_machine, is_machine_address, keyword};
 use chrono::{DateTime, Utc};
+pub use excerpt::excerpt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;
 pub use written::Written;
 
-/// Bounds on what is kept of a mail, in characters unless named otherwise. Generous for people, finite for attackers.
+/// Bounds on what is kept of an email, in characters unless named otherwise. Generous for people, finite for attackers.
 pub mod limits {
-    /// The largest mail that is read at all: the size at which big providers refuse a message.
+    /// The largest email that is read at all: the size at which big providers refuse a message.
     pub const SOURCE_BYTES: usize = 25 * 1024 * 1024;
     pub const BODY: usize = 100_000;
     pub const SUBJECT: usize = 998;
@@ -35,20 +40,30 @@ pub mod limits {
     pub const ADDRESSES: usize = 500;
     pub const ADDRESS: usize = 320;
     pub const ATTACHMENTS: usize = 100;
+    pub const ATTACHMENT_TEXT: usize = 4_000;
+    pub const DELIVERIES: usize = 20;
     pub const REFERENCES: usize = 100;
     pub const THREAD: usize = 50;
     pub const EARLIER_BODY: usize = 10_000;
 }
 
-/// A parsed and sanitised mail.
+/// A parsed and sanitised email.
 #[derive(Clone, PartialEq)]
 pub struct Mail {
     /// Without angle brackets.
     pub message_id: Option<String>,
     pub from: Option<Address>,
+    /// Who else wrote it, if From names several.
+    pub other_authors: Vec<Address>,
     pub reply_to: Vec<Address>,
     pub to: Vec<Address>,
     pub cc: Vec<Address>,
+    /// Delivered-To, X-Original-To and their kin: into whose mailbox it was put, whatever To says.
+    pub delivered_to: Vec<Address>,
+    /// Mail-Followup-To: where an answer to all is wanted.
+    pub followup_to: Vec<Address>,
+    /// List-Post: where the list takes posts.
+    pub list_post: Option<Address>,
     pub subject: String,
     pub date: Option<DateTime<Utc>>,
     pub received_at: Option<DateTime<Utc>>,
@@ -58,6 +73,8 @@ pub struct Mail {
     pub list_unsubscribe: Option<String>,
     pub auto_submitted: Option<String>,
     pub auth_results: Option<String>,
+    /// `multipart/report`: a bounce, a read receipt, a complaint.
+    pub is_report: bool,
     pub direction: Direction,
     pub body_text: String,
     /// The body was longer than [`limits::BODY`].
@@ -69,7 +86,7 @@ pub struct Mail {
     pub headers: Vec<(String, String)>,
 }
 
-/// A sender or recipient as the mail names them. Claims, not facts: anybody can write any name.
+/// A sender or recipient as the email names them. Claims, not facts: anybody can write any name.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
     pub name: Option<String>,
@@ -77,8 +94,9 @@ pub struct Address {
     pub addr: String,
 }
 
-/// Which way a mail went, seen from the mailbox's owner.
+/// Whether an email was received or sent by the mailbox's owner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "MessageDirection")]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
     #[default]
@@ -91,8 +109,10 @@ pub enum Direction {
 pub struct Attachment {
     pub name: Option<String>,
     pub content_type: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
+    /// What a text file says, at most [`limits::ATTACHMENT_TEXT`] characters. As untrusted as the body.
+    pub text: Option<String>,
 }
 
 /// An earlier message of the same thread.
@@ -104,22 +124,22 @@ pub struct Earlier {
     pub body_text: String,
 }
 
-/// How a stored mail is written down.
+/// How a stored email is written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MailFormat {
     Rfc822,
     Envelope,
 }
 
-/// Why something is not a mail.
+/// Why something is not an email.
 #[derive(Debug, thiserror::Error)]
 pub enum MailError {
-    #[error("the mail is empty")]
+    #[error("the email is empty")]
     Empty,
-    #[error("not one header of a mail was found")]
+    #[error("not one header of an email was found")]
     NoHeader,
     #[error(
-        "the mail has {bytes} bytes, more than the {} that are read",
+        "the email has {bytes} bytes, more than the {} that are read",
         limits::SOURCE_BYTES
     )]
     TooLarge { bytes: usize },
@@ -134,15 +154,15 @@ impl MailError {
     /// For the user: what happened and what to do.
     pub fn user_message(&self) -> &'static str {
         match self {
-            Self::Empty => "This mail is empty. Send it with its headers and text.",
+            Self::Empty => "This email is empty. Send it with its headers and text.",
             Self::NoHeader => {
-                "This is not a mail: it has no mail headers. Send the original message with its headers."
+                "This is not an email: it has no mail headers. Send the original message with its headers."
             }
             Self::TooLarge { .. } => {
-                "This mail is too large to read. Send it without its attachments."
+                "This email is too large to read. Send it without its attachments."
             }
             Self::Envelope { .. } => {
-                "This mail cannot be read. Check its fields against the API's description."
+                "This email cannot be read. Check its fields against the API's description."
             }
         }
     }
@@ -152,12 +172,12 @@ impl Mail {
     /// Reads raw RFC 5322 bytes.
     ///
     /// # Errors
-    /// Only if the bytes are no mail at all.
+    /// Only if the bytes are no email at all.
     pub fn parse(raw: &[u8]) -> Result<Self, MailError> {
         mime::parse(raw)
     }
 
-    /// Reads a mail the way it was stored.
+    /// Reads an email the way it was stored.
     ///
     /// # Errors
     /// As [`Mail::parse`]; an envelope's JSON may not fit.
@@ -170,7 +190,7 @@ impl Mail {
         }
     }
 
-    /// sha256 over Message-ID, sender, date, subject and text: two copies that differ only in transport are one mail.
+    /// sha256 over Message-ID, sender, date, subject and text: two copies that differ only in transport are one email.
     pub fn content_hash(&self) -> [u8; 32] {
         let date = self.date.map(|date| date.timestamp().to_string());
         let sender = self.from.as_ref().map(|from| from.addr.to_lowercase());
@@ -194,7 +214,7 @@ impl Mail {
         self.in_reply_to.is_some() || !self.references.is_empty()
     }
 
-    /// `Name <address>`, the address alone, or nothing: for people to recognise the mail by.
+    /// `Name <address>`, the address alone, or nothing: for people to recognise the email by.
     pub fn sender(&self) -> String {
         self.from
             .as_ref()
@@ -210,14 +230,30 @@ impl Mail {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Whether the receiving server said that the sender's domain disowns this mail.
-    pub fn dmarc_failed(&self) -> bool {
-        self.auth_results.as_deref().is_some_and(|results| {
-            let results = results.to_ascii_lowercase();
-            results
-                .split([';', ' '])
-                .any(|result| result.trim() == "dmarc=fail")
+    /// The addresses that it was delivered or sent to, in lower case, the most certain first: what servers noted, To, Cc. A
+    /// tagged one is followed by its owner's.
+    pub fn recipient_addresses(&self) -> Vec<String> {
+        let named = self.delivered_to.iter().chain(&self.to).chain(&self.cc);
+        lookup_addresses(named)
+    }
+
+    /// Which of these mail accounts it came to; of an email of the owner's own, which one it left from.
+    pub fn account_among<'a>(&self, accounts: &'a [String]) -> Option<&'a str> {
+        let mut addresses = self.recipient_addresses();
+        addresses.extend(lookup_addresses(&self.from));
+        addresses.iter().find_map(|address| {
+            let mut accounts = accounts.iter();
+            accounts
+                .find(|account| account.eq_ignore_ascii_case(address))
+                .map(String::as_str)
         })
+    }
+
+    /// Whether a receiving server said that the sender's domain disowns this message.
+    pub fn dmarc_failed(&self) -> bool {
+        let fields = self.headers.iter();
+        let results = fields.filter(|(name, _)| name == "authentication-results");
+        authentication::dmarc_failed(results.map(|(_, value)| value.as_str()))
     }
 }
 
@@ -273,6 +309,8 @@ impl fmt::Debug for Earlier {
 }
 
 impl MailFormat {
+    pub const ALL: [Self; 2] = [Self::Rfc822, Self::Envelope];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Rfc822 => "rfc822",
@@ -281,9 +319,32 @@ impl MailFormat {
     }
 
     pub fn parse(s: &str) -> Option<Self> {
-        [Self::Rfc822, Self::Envelope]
-            .into_iter()
-            .find(|format| format.as_str() == s)
+        Self::ALL.into_iter().find(|format| format.as_str() == s)
+    }
+}
+
+/// The addresses in lower case, each once, a tagged one followed by the same without its tag.
+pub fn lookup_addresses<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for address in addresses {
+        let addr = address.addr.to_lowercase();
+        for addr in [without_tag(&addr), addr].into_iter().rev() {
+            if !addr.is_empty() && !found.contains(&addr) {
+                found.push(addr);
+            }
+        }
+    }
+    found
+}
+
+/// `ada+shop@x.example` → `ada@x.example`: what follows a plus is the owner's to choose (RFC 5233).
+pub fn without_tag(addr: &str) -> String {
+    match addr
+        .rsplit_once('@')
+        .map(|(local, domain)| (local.split_once('+'), domain))
+    {
+        Some((Some((user, _)), domain)) if !user.is_empty() => format!("{user}@{domain}"),
+        _ => addr.to_owned(),
     }
 }
 

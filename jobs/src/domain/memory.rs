@@ -18,58 +18,62 @@ const MAX_SCOPE: usize = 320;
 const MAX_VALUE: usize = 4_000;
 
 words! {
-    /// What kind of knowledge it is, which decides how much of it is kept and for how long.
+    /// The kind of knowledge, which decides how much of it is stored and for how long.
+    #[schemars(rename = "MemoryLevel")]
     Level {
-        /// What happened.
+        /// Events.
         Episodic = "episodic",
-        /// What is so.
+        /// Facts.
         Semantic = "semantic",
-        /// How things are done.
+        /// Procedures.
         Procedural = "procedural",
-        /// How it came to be so, over a longer time.
+        /// Developments over a longer time.
         Narrative = "narrative",
     }
 }
 
 words! {
-    /// What a scope is made of.
+    /// What a memory applies to.
+    #[schemars(rename = "MemoryScope")]
     ScopeKind {
-        /// It holds everywhere.
+        /// Everything.
         Global = "global",
-        /// It holds for mail of one address.
+        /// Email of one address.
         Sender = "sender",
-        /// It holds for mail of one domain.
+        /// Email of one domain.
         Domain = "domain",
-        /// It holds for one subject matter.
+        /// One topic.
         Topic = "topic",
     }
 }
 
 words! {
-    /// Who said so.
+    /// Where a memory came from.
+    #[schemars(rename = "MemoryProvenance")]
     Provenance {
-        /// The user, in so many words.
+        /// The user stated it.
         User = "user",
-        /// The user, by changing what was proposed.
+        /// The user changed a proposal.
         UserEdit = "user_edit",
-        /// A model's conclusion.
+        /// A model concluded it.
         Llm = "llm",
-        /// A mail's text.
+        /// The text of an email.
         Email = "email",
     }
 }
 
 words! {
-    /// Where an item stands.
+    /// The status of a memory item.
+    #[schemars(rename = "MemoryStatus")]
     Status {
         Active = "active",
-        /// Its time was over.
+        /// Its time to live ended.
         Expired = "expired",
-        /// It was used least recently when its level was full.
+        /// It was the least recently used when its level was full.
         Evicted = "evicted",
-        /// Another took its place under the same key.
+        /// Another item replaced it under the same key.
         Superseded = "superseded",
-        /// By the user.
+        /// The user deleted it.
         Deleted = "deleted",
     }
 }

@@ -35,7 +35,8 @@ impl JobKind for ActionExecute {
 }
 
 words! {
-    /// Whether an action that failed keeps the later ones from being done.
+    /// Whether a failed action stops the later ones.
+    #[schemars(rename = "ActionOnError")]
     OnError {
         Stop = "stop",
         Continue = "continue",
@@ -86,30 +87,30 @@ pub struct RequestedAction {
 }
 
 words! {
-    /// What became of one action.
+    /// The result of one action.
     ActionResult {
         Succeeded = "succeeded",
-        /// A dry run: this is what would be done.
+        /// A dry run: `receipt` says what would be done.
         Simulated = "simulated",
-        /// It was done before, by another job; see `effect_id`.
+        /// Another job executed it before; see `effect_id`.
         SkippedDuplicate = "skipped_duplicate",
-        /// Another job is at it.
+        /// Another job is executing it.
         InProgress = "in_progress",
-        /// A person must agree; see `approval_id`.
+        /// A person must approve it; see `approval_id`.
         PendingApproval = "pending_approval",
-        /// The gate refuses it.
+        /// The gate denies it.
         Denied = "denied",
         Failed = "failed",
-        /// It may have been done. It is not tried again before a person has looked.
+        /// It may have happened. A person must check before it is tried again.
         Unknown = "unknown",
-        /// An action before it failed.
+        /// An earlier action failed.
         NotRun = "not_run",
-        /// What had been done was taken back.
+        /// It was executed and then undone.
         Undone = "undone",
     }
 }
 
-/// Why an action was not done.
+/// Why an action failed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "ActionError")]
 pub struct ActionError {
@@ -118,30 +119,30 @@ pub struct ActionError {
     pub message: String,
 }
 
-/// What became of one action.
+/// The result of one action.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "ActionOutcome")]
 pub struct ActionOutcome {
-    /// Its place in the list.
+    /// Its index in the list.
     pub index: usize,
     pub r#type: ActionType,
     pub risk: Risk,
     pub gate: Gate,
     pub result: ActionResult,
-    /// Its line in the ledger: `GET /v1/effects/{id}`.
+    /// Its effect: `GET /v1/effects/{id}`.
     pub effect_id: Option<EffectId>,
     pub approval_id: Option<ApprovalId>,
-    /// By which it can be found where it was done; of a dry run, what would be done.
+    /// What the provider returned, or of a dry run, what would be done.
     pub receipt: Option<Value>,
     pub error: Option<ActionError>,
 }
 
-/// The job's result.
+/// The output of the job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "ExecutionOutput")]
 pub struct Output {
     pub dry_run: bool,
-    /// The approval that was carried out or taken back.
+    /// The approval that was executed or undone.
     pub approval_id: Option<ApprovalId>,
     pub actions: Vec<ActionOutcome>,
 }

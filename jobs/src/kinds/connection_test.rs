@@ -29,13 +29,14 @@ impl JobKind for ConnectionTest {
 }
 
 words! {
-    /// What was tried.
+    /// What was checked.
+    #[schemars(rename = "ConnectionCheckKind")]
     Tried {
-        /// Connecting, and signing in.
+        /// Connect and log in.
         Smtp = "smtp",
-        /// Connecting, and signing in.
+        /// Connect and log in.
         Imap = "imap",
-        /// Asking whether there is a calendar.
+        /// Find the calendar.
         Caldav = "caldav",
         /// A signed call of the type `connection.test`.
         Webhook = "webhook",
@@ -49,20 +50,22 @@ pub struct Args {
     pub connection_id: ConnectionId,
 }
 
-/// The job's result.
+/// The output of the job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ConnectionTestOutput")]
 pub struct Output {
     pub connection_id: ConnectionId,
-    /// Everything that was tried worked.
+    /// Whether every check passed.
     pub ok: bool,
     pub tried: Vec<Finding>,
 }
 
-/// What became of one try.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ConnectionCheck")]
 pub struct Finding {
     pub what: Tried,
     pub ok: bool,
-    /// Why it did not work, as a code; `null` if it did.
+    /// The code of the failure; null if it worked.
     pub code: Option<String>,
 }

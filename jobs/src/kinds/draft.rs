@@ -3,7 +3,7 @@
 use super::triage::LlmUsage;
 use crate::domain::{
     ApprovalId, DraftId, MessageId, UserId,
-    draft::{Confidence, DiffLine, DraftMode, Tone, headers::Recipients, schedule::SendAt},
+    draft::{Confidence, DiffLine, DraftMode, Tone, headers::Recipients, send_at::SendAt},
     words::words,
 };
 use chrono::{DateTime, Utc};
@@ -116,30 +116,31 @@ pub fn reply_name(message: MessageId) -> String {
 }
 
 words! {
-    /// What came of it.
+    /// The outcome of a draft job.
     DraftOutcome {
-        /// There is a new version, and an approval for it.
+        /// A new version and its approval were written.
         Drafted = "drafted",
-        /// The model knew too little to write: see `open_questions`.
+        /// The model lacked information: see `open_questions`.
         OpenQuestions = "open_questions",
-        /// No mail is wanted: see `not_needed`.
+        /// No email was needed: see `not_needed`.
         NotNeeded = "not_needed",
     }
 }
 
 words! {
-    /// Why no mail is wanted.
+    /// Why no email was written.
+    #[schemars(rename = "DraftNotNeededReason")]
     NotNeeded {
         /// The user has answered already.
         Answered = "answered",
-        /// A machine wrote the mail: nobody would read an answer.
+        /// An automatic sender wrote the email and reads no answers.
         AutomaticSender = "automatic_sender",
-        /// Nobody but the user would get it.
+        /// The user would be the only recipient.
         NobodyToAnswer = "nobody_to_answer",
     }
 }
 
-/// The job's result.
+/// The output of the job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "DraftOutput")]
 pub struct Output {
@@ -148,24 +149,24 @@ pub struct Output {
     pub version: Option<i32>,
     pub approval_id: Option<ApprovalId>,
     pub confidence: Option<Confidence>,
-    /// When it is to go once it is approved.
+    /// When it is sent after its approval.
     pub send_at: Option<DateTime<Utc>>,
     pub not_needed: Option<NotNeeded>,
-    /// What the model would have to know, or to know better.
+    /// Information that the model lacked.
     pub open_questions: Vec<String>,
-    /// What it took for granted.
+    /// Assumptions that the model made.
     pub assumptions: Vec<String>,
-    /// What was remembered for the user and went into it; see `/v1/memory`.
+    /// The memory items in its prompt; see `/v1/memory`.
     pub memory_ids: Vec<Uuid>,
-    /// Of a revision: what changed in the text.
+    /// Only of a revision: the changes in the text.
     pub diff: Vec<DiffLine>,
-    /// Of a dry run: what would have been kept.
+    /// Only of a dry run: the email that would have been stored.
     pub preview: Option<Preview>,
     pub dry_run: bool,
     pub llm: LlmUsage,
 }
 
-/// A mail that was not kept.
+/// An email that was not stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "DraftPreview")]
 pub struct Preview {

@@ -1,6 +1,11 @@
 //! `triage.email`: what one mail means and what should be done about it.
 
 use crate::domain::{ApprovalId, MessageId};
+use crate::domain::{
+    action::ActionType,
+    gate::{Gate, Risk},
+    judgement::{Category, Disposition, Priority, Sla, Source, ThreadStatus},
+};
 use queue::{JobKind, RetryPolicy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,8 +32,9 @@ impl JobKind for Triage {
     }
 }
 
-/// Which means may decide.
+/// Whether rules, the model or both decide.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "TriageMode")]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     #[default]
@@ -38,6 +44,8 @@ pub enum Mode {
 }
 
 impl Mode {
+    pub const ALL: [Self; 3] = [Self::RulesThenLlm, Self::RulesOnly, Self::LlmOnly];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::RulesThenLlm => "rules_then_llm",
@@ -65,58 +73,69 @@ pub fn shown(confidence: f32) -> f64 {
     (f64::from(confidence) * 1000.0).round() / 1000.0
 }
 
-/// One proposed action in the job's output.
+/// One proposed action.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ActionOutput {
     pub id: uuid::Uuid,
+    #[schemars(with = "ActionType")]
     pub r#type: String,
+    #[schemars(with = "Risk")]
     pub risk: String,
-    /// auto | approval | denied
+    #[schemars(with = "Gate")]
     pub gate: String,
     /// 0 to 1, in thousandths.
+    #[schemars(range(min = 0, max = 1))]
     pub confidence: f64,
     pub approval_id: Option<ApprovalId>,
     pub payload: serde_json::Value,
 }
 
-/// What the model calls of a job cost.
+/// The model calls of a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LlmUsage {
     pub calls: u32,
-    /// Input and output together.
+    /// Input and output tokens together.
     pub tokens: u64,
     pub ms: u64,
 }
 
-/// The job's result.
+/// The output of the job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "TriageOutput")]
 pub struct Output {
+    #[schemars(with = "Category")]
     pub category: String,
+    #[schemars(with = "Disposition")]
     pub disposition: String,
+    #[schemars(with = "Priority")]
     pub priority: String,
+    #[schemars(with = "Sla")]
     pub sla: String,
     /// 0 to 1, in thousandths.
+    #[schemars(range(min = 0, max = 1))]
     pub confidence: f64,
     pub rationale: String,
-    /// rule | learned | llm | fallback | guard
+    #[schemars(with = "Source")]
     pub source: String,
     pub rules_applied: Vec<String>,
     pub actions: Vec<ActionOutput>,
+    #[schemars(with = "ThreadStatus")]
     pub thread_status: String,
-    /// The model could not be used although it should have been.
+    /// Whether the model was needed and not available.
     pub degraded: bool,
     pub injection_suspected: bool,
     pub dry_run: bool,
     pub llm: LlmUsage,
+    #[schemars(range(min = 0))]
     pub ruleset_version: i32,
     pub message: MessageSummary,
 }
 
-/// Enough of the mail to recognise it in a list.
+/// The email in short.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MessageSummary {
     pub id: MessageId,
-    /// `Name <address>` or the address alone; empty if the mail names no sender.
+    /// `Name <address>` or the address alone; empty if the email names no sender.
     pub from: String,
     pub subject: String,
 }

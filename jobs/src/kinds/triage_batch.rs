@@ -1,6 +1,7 @@
 //! `triage.batch`: many mails as one piece of work. Its children judge them; it waits for them and sums up.
 
 use super::triage::Triage;
+use crate::domain::judgement::{Category, Disposition, Priority};
 use base::JobId;
 use queue::{JobKind, JobState, RetryPolicy};
 use schemars::JsonSchema;
@@ -40,30 +41,35 @@ pub struct Item {
     pub existing: bool,
 }
 
-/// The job's result.
+/// The output of the job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "TriageBatchOutput")]
 pub struct Output {
     pub total: usize,
-    /// How many mails' jobs ended in each state.
+    /// How many of the emails' jobs ended in each state.
     pub outcomes: BTreeMap<String, usize>,
-    /// How many mails were found to be of each category; only those that were judged.
+    /// How many of the triaged emails are of each category.
     pub categories: BTreeMap<String, usize>,
     pub items: Vec<ItemOutput>,
 }
 
-/// What became of one mail, at its place in the request.
+/// The result of one email, in the order of the request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "TriageBatchOutputItem")]
 pub struct ItemOutput {
     pub index: usize,
     pub job: JobId,
-    /// The mail had been handed in before this batch.
+    /// Whether the email was submitted before this batch.
     pub existing: bool,
-    /// `null` if the job ended so long ago that it is no longer kept.
+    /// Null if the job ended so long ago that it is no longer stored.
     pub state: Option<JobState>,
-    /// Of a mail that was judged.
+    /// Null if the email was not triaged.
+    #[schemars(with = "Option<Category>")]
     pub category: Option<String>,
+    #[schemars(with = "Option<Disposition>")]
     pub disposition: Option<String>,
+    #[schemars(with = "Option<Priority>")]
     pub priority: Option<String>,
-    /// Why it was not, as a code.
+    /// The code of the failure; null if it was triaged.
     pub error_code: Option<String>,
 }

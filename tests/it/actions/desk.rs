@@ -233,5 +233,5 @@ async fn somebody_known_by_their_address_is_one_contact() {
         &json!({"actions": [{"type": "digest_add", "payload": {}}]}),
     )
     .await;
-    refused.assert_problem(422, "INVALID_BODY", "not done yet");
+    refused.assert_problem(422, "INVALID_BODY", "nothing builds a digest");
 }

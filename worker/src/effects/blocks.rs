@@ -9,26 +9,26 @@ use base::{TenantId, clock::Clock};
 use chrono::TimeDelta;
 use jobs::{
     commands::{
-        blocks::{Occasion, Proposal, ScheduleError, When, Wish, propose_block, step_block},
+        blocks::{BlockError, Occasion, Proposal, When, Wish, propose_block, step_block},
         effects::local::{Done, Refusal},
     },
     domain::{
         Actor, BlockId, UserId,
-        schedule::{BlockKind, BlockSource, MAX_TITLE, Status},
+        blocks::{BlockKind, BlockSource, MAX_TITLE, Status},
     },
     store::effects::StoredEffect,
 };
 use serde_json::json;
 use sqlx::PgConnection;
 
-fn refusal(error: ScheduleError) -> Refusal {
+fn refusal(error: BlockError) -> Refusal {
     let (code, message) = match error {
-        ScheduleError::Database(error) => return Refusal::Database(error),
-        ScheduleError::NoRoom => (
+        BlockError::Database(error) => return Refusal::Database(error),
+        BlockError::NoRoom => (
             "no_room",
             "No free working time of this length in the next two weeks.",
         ),
-        ScheduleError::Taken => ("time_taken", "The time is no longer free."),
+        BlockError::Taken => ("time_taken", "The time is no longer free."),
         _ => ("not_now", "The block can no longer be accepted."),
     };
     Refusal::refused(code, message)
@@ -65,7 +65,7 @@ impl LocalEffect for ScheduleBlock {
             title: name(action, "title", MAX_TITLE)?.as_str().to_owned(),
             kind: BlockKind::Focus,
             source: BlockSource::Assistant,
-            action_item: None,
+            inbox_item: None,
             plan: None,
             when: When::Next(length(action)?),
         };
@@ -124,7 +124,7 @@ impl LocalEffect for ScheduleBlock {
         let (id, seen) = (BlockId(id), Some(version));
         match step_block(conn, (tenant, user), id, seen, Wish::Cancel, occasion).await {
             Ok(_) => Ok(()),
-            Err(ScheduleError::Database(error)) => Err(Refusal::Database(error)),
+            Err(BlockError::Database(error)) => Err(Refusal::Database(error)),
             Err(_) => Err(touched()),
         }
     }

@@ -17,7 +17,7 @@ use jobs::{
         connections::{self, StoredConnection},
         draft_versions, drafts,
         effects::StoredEffect,
-        own_mails,
+        own_messages,
     },
 };
 use lettre::{
@@ -125,7 +125,7 @@ impl Compose for SendDraft {
             return Err(changed());
         }
         let mut conn = providers.ctx.pool.acquire().await?;
-        if own_mails::has_overtaken(&mut conn, action.tenant, id).await? {
+        if own_messages::has_overtaken(&mut conn, action.tenant, id).await? {
             return Err(PrepareError::refused(
                 "answered_by_user",
                 "You have already answered this email with another program; nothing was sent.",

@@ -14,7 +14,7 @@ use jobs::{
         },
         mail::Mail,
     },
-    store::{connections::StoredConnection, messages, users},
+    store::{connections, messages, users},
 };
 use std::fmt::Write as _;
 
@@ -35,8 +35,10 @@ impl Compose for Reply {
             ));
         }
         let mail = stored_mail(providers, action).await?;
-        let connection = sending_connection(providers.ctx, action, None).await?;
-        let own = own_addresses(providers, action, &connection).await?;
+        let accounts = accounts(providers, action).await?;
+        let account = mail.account_among(&accounts);
+        let connection = sending_connection(providers.ctx, action, account).await?;
+        let own = own_addresses(providers, action, &accounts).await?;
         let headers = headers::answer(&mail, false, &own).map_err(|_| {
             PrepareError::refused(
                 "nobody_to_answer",
@@ -117,12 +119,27 @@ async fn stored_mail(
         .ok_or_else(|| PrepareError::refused("unparsable_mail", "This email could not be parsed."))
 }
 
+/// Returns the addresses of the user's mail accounts, oldest first.
+async fn accounts(
+    providers: &ProviderContext<'_>,
+    action: &ActionContext<'_>,
+) -> Result<Vec<String>, sqlx::Error> {
+    let Some(user) = action.user else {
+        return Ok(Vec::new());
+    };
+    let mut conn = providers.ctx.pool.acquire().await?;
+    connections::mail_addresses(&mut conn, action.tenant, user).await
+}
+
 async fn own_addresses(
     providers: &ProviderContext<'_>,
     action: &ActionContext<'_>,
-    connection: &StoredConnection,
+    accounts: &[String],
 ) -> Result<Vec<String>, sqlx::Error> {
-    let mut own = vec![connection.address.to_lowercase()];
+    let mut own: Vec<String> = accounts
+        .iter()
+        .map(|account| account.to_lowercase())
+        .collect();
     if let Some(user) = action.user {
         let mut conn = providers.ctx.pool.acquire().await?;
         let person = users::correspondent(&mut conn, action.tenant, user).await?;

@@ -30,7 +30,7 @@ use sqlx::{PgConnection, PgPool};
 /// What a person wants of an approval.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
-    Skip,
+    Reject,
     /// It is carried out by a job. A mail is held back for `hold` before it goes, in which the agreement can be revoked.
     Approve {
         hold: TimeDelta,
@@ -41,7 +41,7 @@ pub enum Decision {
     Edit(Map<String, Value>),
     /// Has the draft written anew, in the person's words; until then nobody can approve it.
     Revise(String),
-    /// Takes a skip back, or what was done.
+    /// Undoes a rejection or an execution.
     Undo,
 }
 
@@ -49,7 +49,7 @@ words! {
     /// What a person has decided, as it is counted.
     Made {
         Approved = "approved",
-        Skipped = "skipped",
+        Rejected = "rejected",
         Edited = "edited",
         Revoked = "revoked",
         Undone = "undone",
@@ -60,7 +60,7 @@ impl Decision {
     pub const fn made(&self) -> Made {
         match self {
             Self::Approve { .. } => Made::Approved,
-            Self::Skip => Made::Skipped,
+            Self::Reject => Made::Rejected,
             Self::Edit(_) | Self::Revise(_) => Made::Edited,
             Self::Revoke => Made::Revoked,
             Self::Undo => Made::Undone,
@@ -181,9 +181,9 @@ pub(in crate::commands) async fn decide(
 ) -> Result<(StoredApproval, Signal), DecideError> {
     let mut signal = Signal::None;
     let told = match decision {
-        Decision::Skip => {
-            skip(conn, session, present).await?;
-            (Action::APPROVAL_SKIPPED, "skipped")
+        Decision::Reject => {
+            reject(conn, session, present).await?;
+            (Action::APPROVAL_REJECTED, "rejected")
         }
         Decision::Approve { hold } => {
             signal = execution::approve(conn, session, present, hold, asking).await?;
@@ -243,13 +243,13 @@ pub(in crate::commands) async fn tell_decided(
     Ok(decided)
 }
 
-async fn skip(
+async fn reject(
     conn: &mut PgConnection,
     session: &Session,
     present: &StoredApproval,
 ) -> Result<(), DecideError> {
-    let next = present.status.after(Step::Skip)?;
-    offers(present, "skip", "skipped")?;
+    let next = present.status.after(Step::Reject)?;
+    offers(present, "reject", "rejected")?;
     let step = (next, present.version);
     approvals::set_status(conn, session.tenant, present.id, step, Some(session.user)).await?;
     Ok(())

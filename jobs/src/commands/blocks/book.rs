@@ -1,22 +1,22 @@
 //! Blocks in the calendar. To book one is a person's word on an event of exactly this time: an approval, given, whose job
 //! makes the event. To cancel one that is booked takes the event back first.
 
-use super::{Occasion, ScheduleError, Wish, decide::by, decide_block, find, step_block};
+use super::{BlockError, Occasion, Wish, decide::by, decide_block, find, step_block};
 use crate::{
     commands::approvals::decide::{Asking, DecideError, Decision, Signal, decide, tell_decided},
     domain::{
         Action, ApprovalId, BlockId, Session,
         action::{ActionType, Params, Proposal},
         approval::{self, Choice, NewApproval},
+        blocks::{Status, Step},
         connection::Settings,
         gate::{Confirmation, base_risk},
-        schedule::{Status, Step},
     },
     kinds::action::{ActionExecute, Args, OnError, Work},
     store::{
         approvals::{self, StoredApproval},
+        blocks::{self, StoredBlock},
         connections,
-        schedule_blocks::{self, StoredBlock},
     },
 };
 use base::JobId;
@@ -29,7 +29,7 @@ use sqlx::{PgConnection, PgPool};
 #[derive(Debug, thiserror::Error)]
 pub enum BookError {
     #[error(transparent)]
-    Schedule(#[from] ScheduleError),
+    Block(#[from] BlockError),
     #[error(transparent)]
     Decide(#[from] DecideError),
     #[error("the user has no calendar")]
@@ -41,7 +41,7 @@ pub enum BookError {
 
 impl From<sqlx::Error> for BookError {
     fn from(source: sqlx::Error) -> Self {
-        Self::Schedule(source.into())
+        Self::Block(source.into())
     }
 }
 
@@ -73,12 +73,9 @@ pub async fn book_block(
     if approval.as_ref().is_some_and(|it| under_way(it.status)) {
         return Ok(block);
     }
-    block
-        .status
-        .after(Step::Book)
-        .map_err(ScheduleError::from)?;
+    block.status.after(Step::Book).map_err(BlockError::from)?;
     if block.end_at <= asking.at {
-        return Err(ScheduleError::Past.into());
+        return Err(BlockError::Past.into());
     }
     let own = connections::of_user(&mut tx, session.tenant, session.user).await?;
     if !own
@@ -88,7 +85,7 @@ pub async fn book_block(
         return Err(BookError::NoCalendar);
     }
     if let Some(revoked) = approval.filter(|it| it.status == approval::Status::Proposed) {
-        decide(&mut tx, session, &revoked, Decision::Skip, asking).await?;
+        decide(&mut tx, session, &revoked, Decision::Reject, asking).await?;
     }
     agree(&mut tx, session, &block, asking).await?;
     let block = find(&mut tx, session.tenant, session.user, block.id).await?;
@@ -126,12 +123,12 @@ pub async fn cancel_block(
         (_, approval::Status::Approved) => {
             let (open, signal) =
                 decide(&mut tx, session, &approval, Decision::Revoke, asking).await?;
-            decide(&mut tx, session, &open, Decision::Skip, asking).await?;
+            decide(&mut tx, session, &open, Decision::Reject, asking).await?;
             step(&mut tx, session, &block, asking).await?;
             signal
         }
         (_, approval::Status::Proposed) => {
-            decide(&mut tx, session, &approval, Decision::Skip, asking).await?;
+            decide(&mut tx, session, &approval, Decision::Reject, asking).await?;
             step(&mut tx, session, &block, asking).await?;
             Signal::None
         }
@@ -158,11 +155,11 @@ async fn held(
         Some(approval) => approvals::lock(conn, tenant, approval).await?,
         None => None,
     };
-    schedule_blocks::lock(conn, tenant, user).await?;
-    schedule_blocks::hold(conn, tenant, id).await?;
+    blocks::lock(conn, tenant, user).await?;
+    blocks::hold(conn, tenant, id).await?;
     let present = find(conn, tenant, user, id).await?;
     if present.version != version {
-        return Err(ScheduleError::Stale.into());
+        return Err(BlockError::Stale.into());
     }
     if present.approval != seen.approval {
         return Err(BookError::UnderWay);
@@ -175,7 +172,7 @@ async fn step(
     session: &Session,
     block: &StoredBlock,
     asking: Asking<'_>,
-) -> Result<(), ScheduleError> {
+) -> Result<(), BlockError> {
     let occasion = Occasion {
         actor: by(session),
         request_id: Some(asking.request_id),
@@ -200,7 +197,7 @@ async fn agree(
     let given = (approval::Status::Approved, 1);
     approvals::set_status(conn, tenant, new.id, given, Some(session.user)).await?;
     approvals::assign(conn, tenant, new.id, Some(job.id)).await?;
-    schedule_blocks::set_approval(conn, tenant, block.id, new.id).await?;
+    blocks::set_approval(conn, tenant, block.id, new.id).await?;
     enqueue::insert(conn, &job).await?;
     let told = (Action::APPROVAL_APPROVED, "approved");
     tell_decided(conn, session, new.id, told, asking.request_id).await?;
@@ -241,7 +238,7 @@ fn event_of(block: &StoredBlock, asking: Asking<'_>) -> Result<NewApproval, Book
     let params = match params {
         Some(Ok(params)) => params,
         Some(Err(faults)) => return Err(DecideError::Faulty(faults).into()),
-        None => return Err(ScheduleError::NotASpan.into()),
+        None => return Err(BlockError::NotASpan.into()),
     };
     let proposal = Proposal {
         kind,
@@ -250,9 +247,9 @@ fn event_of(block: &StoredBlock, asking: Asking<'_>) -> Result<NewApproval, Book
         confidence: 1.0,
         rationale: None,
     };
-    let about = NewApproval::about(&proposal, None, "schedule", base_risk(kind), asking.at);
+    let about = NewApproval::about(&proposal, None, "block", base_risk(kind), asking.at);
     Ok(NewApproval {
-        choices: vec![Choice::Approve, Choice::Skip],
-        ..about.under(&format!("schedule_block:{}", block.id))
+        choices: vec![Choice::Approve, Choice::Reject],
+        ..about.under(&format!("block:{}", block.id))
     })
 }

@@ -1,16 +1,16 @@
 //! What becomes of a block: [`step_block`] within a larger transaction, [`decide_block`] for a user who has seen it, and
 //! [`expire_blocks`] for those nobody decides about.
 
-use super::{Occasion, ScheduleError, entry, find, tell, zone_of};
+use super::{BlockError, Occasion, entry, find, tell, zone_of};
 use crate::{
     domain::{
         Action, Actor, BlockId, Session, UserId,
-        schedule::{BlockKind, Span, Status, Step, hours::is_working_time},
+        blocks::{BlockKind, Span, Status, Step, hours::is_working_time},
     },
     store::{
         audit,
+        blocks::{self, Past, StoredBlock},
         history::{self, NewHistoryEntry},
-        schedule_blocks::{self, Past, StoredBlock},
     },
 };
 use base::TenantId;
@@ -67,7 +67,7 @@ impl Wish {
 /// Does to a block of the session's user, as they have seen it, what they wish.
 ///
 /// # Errors
-/// See [`ScheduleError`]; nothing is changed then.
+/// See [`BlockError`]; nothing is changed then.
 pub async fn decide_block(
     pool: &PgPool,
     session: &Session,
@@ -75,7 +75,7 @@ pub async fn decide_block(
     wish: Wish,
     request_id: &str,
     at: DateTime<Utc>,
-) -> Result<StoredBlock, ScheduleError> {
+) -> Result<StoredBlock, BlockError> {
     let occasion = Occasion {
         actor: by(session),
         request_id: Some(request_id),
@@ -98,7 +98,7 @@ pub(super) const fn by(session: &Session) -> Actor {
 /// The same within the caller's transaction, and without a version for those who act on the block as it is.
 ///
 /// # Errors
-/// See [`ScheduleError`].
+/// See [`BlockError`].
 pub async fn step_block(
     conn: &mut PgConnection,
     (tenant, user): (TenantId, UserId),
@@ -106,27 +106,26 @@ pub async fn step_block(
     version: Option<i32>,
     wish: Wish,
     occasion: Occasion<'_>,
-) -> Result<StoredBlock, ScheduleError> {
-    schedule_blocks::lock(conn, tenant, user).await?;
-    schedule_blocks::hold(conn, tenant, id).await?;
+) -> Result<StoredBlock, BlockError> {
+    blocks::lock(conn, tenant, user).await?;
+    blocks::hold(conn, tenant, id).await?;
     let present = find(conn, tenant, user, id).await?;
     if version.is_some_and(|version| version != present.version) {
-        return Err(ScheduleError::Stale);
+        return Err(BlockError::Stale);
     }
     let next = present.status.after(wish.step())?;
     let told = wish.told();
     match wish {
         Wish::Accept => accept(conn, (tenant, user), &present, occasion).await?,
-        Wish::Displace if present.end_at <= occasion.at => return Err(ScheduleError::Past),
+        Wish::Displace if present.end_at <= occasion.at => return Err(BlockError::Past),
         Wish::Reject | Wish::Cancel | Wish::Displace => {
-            schedule_blocks::set_status(conn, tenant, id, next).await?;
+            blocks::set_status(conn, tenant, id, next).await?;
         }
         Wish::Book {
             event_ref,
             event_etag,
         } => {
-            schedule_blocks::set_booked(conn, tenant, id, &event_ref, event_etag.as_deref())
-                .await?;
+            blocks::set_booked(conn, tenant, id, &event_ref, event_etag.as_deref()).await?;
         }
         Wish::Change {
             title,
@@ -139,15 +138,15 @@ pub async fn step_block(
                 start,
                 end.unwrap_or(start + (present.end_at - present.start_at)),
             )
-            .map_err(|_| ScheduleError::NotASpan)?;
+            .map_err(|_| BlockError::NotASpan)?;
             if span.end() <= occasion.at {
-                return Err(ScheduleError::Past);
+                return Err(BlockError::Past);
             }
             let title = title.as_deref().unwrap_or(&present.title);
             let zone = zone_of(conn, tenant, user).await?;
             let outside = !is_working_time(zone, span);
             let what = (title, kind.unwrap_or(present.kind));
-            schedule_blocks::set_content(conn, tenant, id, what, span, outside).await?;
+            blocks::set_content(conn, tenant, id, what, span, outside).await?;
         }
     }
     let block = find(conn, tenant, user, id).await?;
@@ -161,19 +160,19 @@ async fn accept(
     (tenant, user): (TenantId, UserId),
     block: &StoredBlock,
     occasion: Occasion<'_>,
-) -> Result<(), ScheduleError> {
-    let span = Span::new(block.start_at, block.end_at).map_err(|_| ScheduleError::NotASpan)?;
+) -> Result<(), BlockError> {
+    let span = Span::new(block.start_at, block.end_at).map_err(|_| BlockError::NotASpan)?;
     if span.end() <= occasion.at {
-        return Err(ScheduleError::Past);
+        return Err(BlockError::Past);
     }
-    if schedule_blocks::is_taken(conn, tenant, user, span).await? {
-        return Err(ScheduleError::Taken);
+    if blocks::is_taken(conn, tenant, user, span).await? {
+        return Err(BlockError::Taken);
     }
-    schedule_blocks::set_status(conn, tenant, block.id, Status::Accepted).await?;
+    blocks::set_status(conn, tenant, block.id, Status::Accepted).await?;
     let (Some(set), Some(plan)) = (block.alternatives, &block.plan) else {
         return Ok(());
     };
-    let superseded = schedule_blocks::supersede(conn, tenant, user, set, plan).await?;
+    let superseded = blocks::supersede(conn, tenant, user, set, plan).await?;
     let entries: Vec<_> = superseded
         .iter()
         .map(|id| {
@@ -191,7 +190,7 @@ async fn accept(
 /// If the database refuses; then none of them has ended.
 pub async fn expire_blocks(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Error> {
     let mut tx = pool.begin().await?;
-    let past = schedule_blocks::expire(&mut tx, i64::from(limit)).await?;
+    let past = blocks::expire(&mut tx, i64::from(limit)).await?;
     tell_expired(&mut tx, &past).await?;
     tx.commit().await?;
     Ok(u64::try_from(past.len()).unwrap_or(u64::MAX))
@@ -205,7 +204,7 @@ pub(super) async fn tell_expired(
     for block in past {
         let told = NewHistoryEntry {
             verb: "expired",
-            object_kind: "schedule_block",
+            object_kind: "block",
             object: block.id.0,
             job: None,
             rationale: &block.title,

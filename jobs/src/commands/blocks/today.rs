@@ -1,15 +1,15 @@
 //! Time for something that waits in the queue: [`add_to_today`].
 
-use super::{Occasion, Proposal, ScheduleError, When, propose_block};
+use super::{BlockError, Occasion, Proposal, When, propose_block};
 use crate::{
     domain::{
-        ActionItemId, Actor, Session,
+        Actor, InboxItemId, Session,
+        blocks::{BlockKind, BlockSource},
         desk::ItemState,
-        schedule::{BlockKind, BlockSource},
     },
     store::{
-        action_items,
-        schedule_blocks::{self, StoredBlock},
+        blocks::{self, StoredBlock},
+        inbox_items,
     },
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -19,31 +19,31 @@ use sqlx::PgPool;
 /// new. While one for the item is open, it is that one.
 ///
 /// # Errors
-/// [`ScheduleError::NotFound`] if they see no such item, [`ScheduleError::Settled`] if it does not wait any more.
+/// [`BlockError::NotFound`] if they see no such item, [`BlockError::Settled`] if it does not wait any more.
 pub async fn add_to_today(
     pool: &PgPool,
     session: &Session,
-    id: ActionItemId,
+    id: InboxItemId,
     length: TimeDelta,
     request_id: &str,
     at: DateTime<Utc>,
-) -> Result<(StoredBlock, bool), ScheduleError> {
+) -> Result<(StoredBlock, bool), BlockError> {
     let (tenant, user) = (session.tenant, session.user);
     let mut tx = pool.begin().await?;
     // The day before the item: whoever writes a block for an item locks them in this order.
-    schedule_blocks::lock(&mut tx, tenant, user).await?;
-    action_items::lock(&mut tx, tenant, id).await?;
-    let item = action_items::find(&mut tx, tenant, Some(user), id)
+    blocks::lock(&mut tx, tenant, user).await?;
+    inbox_items::lock(&mut tx, tenant, id).await?;
+    let item = inbox_items::find(&mut tx, tenant, Some(user), id)
         .await?
-        .ok_or(ScheduleError::NotFound)?;
-    if !matches!(item.state, ItemState::Queued | ItemState::Deferred) {
-        return Err(ScheduleError::Settled(item.state));
+        .ok_or(BlockError::NotFound)?;
+    if !matches!(item.state, ItemState::Open | ItemState::Deferred) {
+        return Err(BlockError::Settled(item.state));
     }
     let proposal = Proposal {
         title: item.title,
         kind: BlockKind::Focus,
         source: BlockSource::User,
-        action_item: Some(id),
+        inbox_item: Some(id),
         plan: None,
         when: When::Next(length),
     };

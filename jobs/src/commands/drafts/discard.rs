@@ -1,4 +1,4 @@
-//! A person does not want a draft: it is never sent, and whatever would have sent it is skipped.
+//! A person does not want a draft: it is never sent, and its approval is rejected.
 
 use crate::{
     domain::{
@@ -61,14 +61,14 @@ pub async fn discard_draft(
     let status = draft.status.after(DraftStep::Discard)?;
     match approval.status {
         Status::Proposed => {
-            let skipped = approval
+            let rejected = approval
                 .status
-                .after(Step::Skip)
+                .after(Step::Reject)
                 .map_err(|refused| DiscardError::Decided(refused.status))?;
-            let step = (skipped, approval.version);
+            let step = (rejected, approval.version);
             approvals::set_status(&mut tx, tenant, approval.id, step, Some(session.user)).await?;
         }
-        Status::Skipped | Status::Expired | Status::Failed | Status::Undone => {}
+        Status::Rejected | Status::Expired | Status::Failed | Status::Undone => {}
         Status::Editing
         | Status::Approved
         | Status::Executing

@@ -103,7 +103,7 @@ pub(crate) async fn begin(
             }
         }
         // Nobody waits for that one: the next version gets an approval of its own.
-        Status::Skipped | Status::Expired | Status::Failed | Status::Undone => {}
+        Status::Rejected | Status::Expired | Status::Failed | Status::Undone => {}
         Status::Editing | Status::Executing | Status::Executed | Status::Undoing => {
             return Err(ReviseError::Decided(approval.status));
         }

@@ -11,7 +11,7 @@ use crate::{
         approvals::{self, StoredApproval},
         audit, drafts,
         history::{self, NewHistoryEntry},
-        own_mails::{self, Overtaken},
+        own_messages::{self, Overtaken},
     },
 };
 use base::telemetry::trace_id;
@@ -28,7 +28,7 @@ pub async fn supersede_drafts(
     job: &Job,
     message: MessageId,
 ) -> Result<(), sqlx::Error> {
-    for overtaken in own_mails::overtaken_by(conn, job.tenant, message).await? {
+    for overtaken in own_messages::overtaken_by(conn, job.tenant, message).await? {
         supersede(conn, job, message, overtaken).await?;
     }
     Ok(())
@@ -64,7 +64,7 @@ async fn supersede(
         rationale: "You have answered with another program.",
     };
     history::insert(conn, tenant, &told).await?;
-    let skipped = skip(conn, job, &approval).await?;
+    let rejected = reject(conn, job, &approval).await?;
     let entry = |action, kind, id: String| {
         let actor = Actor::Worker(job.lease.worker);
         let mut entry = NewAuditEntry::new(tenant, actor, action, kind, id)
@@ -79,15 +79,15 @@ async fn supersede(
         entry
     };
     let mut entries = vec![entry(Action::DRAFT_SUPERSEDED, "draft", draft.to_string())];
-    if skipped {
+    if rejected {
         let id = approval.id.to_string();
-        entries.push(entry(Action::APPROVAL_SKIPPED, "approval", id));
+        entries.push(entry(Action::APPROVAL_REJECTED, "approval", id));
     }
     audit::insert(conn, &entries).await
 }
 
 /// Nobody can agree to it any more, and an agreement that was given is taken back with the job that was to send it.
-async fn skip(
+async fn reject(
     conn: &mut PgConnection,
     job: &Job,
     approval: &StoredApproval,
@@ -97,10 +97,10 @@ async fn skip(
         Status::Editing => approval.status.after(Step::EndEdit),
         status => Ok(status),
     };
-    let Ok(skipped) = back.and_then(|status| status.after(Step::Skip)) else {
+    let Ok(rejected) = back.and_then(|status| status.after(Step::Reject)) else {
         return Ok(false);
     };
-    let step = (skipped, approval.version + 1);
+    let step = (rejected, approval.version + 1);
     approvals::set_status(conn, job.tenant, approval.id, step, None).await?;
     approvals::assign(conn, job.tenant, approval.id, None).await?;
     if let (Status::Approved, Some(sending)) = (approval.status, approval.execution_job) {

@@ -79,7 +79,7 @@ impl DeskError {
                 )
             }
             Self::NotOffered(bucket) => format!(
-                "It cannot be put off to {} at this hour. See `defer_to` of the queue.",
+                "It cannot be put off to {} at this hour. See `defer_to` of the inbox.",
                 bucket.as_str().replace('_', " ")
             ),
             Self::NotAhead => "Choose a moment that is ahead, at most a year.".to_owned(),

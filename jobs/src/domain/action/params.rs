@@ -71,7 +71,6 @@ impl Params {
             ActionType::Label | ActionType::Unlabel => const { &[text("label", 64)] },
             ActionType::MarkRead
             | ActionType::Star
-            | ActionType::DigestAdd
             | ActionType::Archive
             | ActionType::Trash
             | ActionType::Spam => &[],

@@ -1,13 +1,14 @@
 //! Where something is put off to: [`Bucket`], a moment in the user's day. Pure: the moment it is now is handed in.
 
-use crate::domain::{draft::schedule::local, words::words};
+use crate::domain::{draft::send_at::local, words::words};
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, Timelike, Utc, Weekday};
 use chrono_tz::Tz;
 
 words! {
-    /// When it is to be seen again.
+    /// When a deferred item returns.
+    #[schemars(rename = "DeferBucket")]
     Bucket {
-        /// 13:00; from then on that of the next workday. Not offered from 16:00.
+        /// 13:00, or after 13:00 that of the next workday. Not offered from 16:00 on.
         Afternoon = "afternoon",
         /// The morning of the next workday.
         Tomorrow = "tomorrow",

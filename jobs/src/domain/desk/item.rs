@@ -1,10 +1,9 @@
-//! What waits for a person in the queue: its states ([`ItemState`]), one table of steps between them, and what brought it
-//! there.
+//! Inbox items: their states ([`ItemState`]), one table of steps between them, and what added them.
 
 use super::{Bucket, Name, TITLE_CHARS};
 use crate::domain::{
     MessageId, TaskId, UserId,
-    draft::schedule::SendAt,
+    draft::send_at::SendAt,
     judgement::{Category, Disposition, Judgement, Priority},
     words::words,
 };
@@ -13,9 +12,10 @@ use chrono::{DateTime, Utc};
 use std::fmt::Write as _;
 
 words! {
-    /// Where it stands. Something deferred is queued again by the clock alone.
+    /// The state of an item. A deferred item is queued again when its time comes.
+    #[schemars(rename = "InboxItemState")]
     ItemState {
-        Queued = "queued",
+        Open = "open",
         Deferred = "deferred",
         Completed = "completed",
         Dismissed = "dismissed",
@@ -24,29 +24,27 @@ words! {
 }
 
 words! {
-    /// Where it came from.
+    /// The source of an item.
+    #[schemars(rename = "InboxItemSource")]
     ItemSource {
         Email = "email",
-        Teams = "teams",
-        Doc = "doc",
-        Calendar = "calendar",
         Manual = "manual",
     }
 }
 
-/// What is done with it.
+/// What can be done with an inbox item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ItemStep {
     Defer(DateTime<Utc>),
     Complete,
     Dismiss,
     Convert(TaskId),
-    /// Back into the queue, whatever was done with it.
+    /// Opens it again after any other step.
     Reopen,
 }
 
 impl ItemStep {
-    /// What was done, in the past tense.
+    /// The event, in the past tense.
     pub const fn verb(self) -> &'static str {
         match self {
             Self::Defer(_) => "deferred",
@@ -59,23 +57,23 @@ impl ItemStep {
 }
 
 impl ItemState {
-    /// `None` if the step cannot be taken from here.
+    /// Returns the state after the step; `None` if this state does not allow it.
     pub const fn after(self, step: ItemStep) -> Option<Self> {
         match (self, step) {
-            (Self::Queued | Self::Deferred, ItemStep::Defer(_)) => Some(Self::Deferred),
-            (Self::Queued | Self::Deferred, ItemStep::Complete) => Some(Self::Completed),
-            (Self::Queued | Self::Deferred, ItemStep::Dismiss) => Some(Self::Dismissed),
-            (Self::Queued | Self::Deferred, ItemStep::Convert(_)) => Some(Self::ConvertedToTask),
+            (Self::Open | Self::Deferred, ItemStep::Defer(_)) => Some(Self::Deferred),
+            (Self::Open | Self::Deferred, ItemStep::Complete) => Some(Self::Completed),
+            (Self::Open | Self::Deferred, ItemStep::Dismiss) => Some(Self::Dismissed),
+            (Self::Open | Self::Deferred, ItemStep::Convert(_)) => Some(Self::ConvertedToTask),
             (
                 Self::Deferred | Self::Completed | Self::Dismissed | Self::ConvertedToTask,
                 ItemStep::Reopen,
-            ) => Some(Self::Queued),
+            ) => Some(Self::Open),
             _ => None,
         }
     }
 }
 
-/// Until when, as it was asked for.
+/// The requested time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
     Bucket(Bucket),
@@ -83,7 +81,7 @@ pub enum Until {
 }
 
 impl Until {
-    /// A bucket's word, a moment in RFC 3339, `tomorrow 09:00` or `monday 09:00`.
+    /// Reads a bucket, RFC 3339, `tomorrow 09:00` or `monday 09:00`.
     pub fn parse(text: &str) -> Option<Self> {
         match Bucket::parse(text.trim()) {
             Some(bucket) => Some(Self::Bucket(bucket)),
@@ -92,16 +90,16 @@ impl Until {
     }
 }
 
-/// Something that is to wait for a person.
+/// An item to add to the inbox.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewItem {
-    /// Everybody of the tenant if nobody in particular.
+    /// `None`: every user of the tenant.
     pub owner: Option<UserId>,
     pub source: ItemSource,
-    /// The source's name for it: of two with the same, the second is not added.
+    /// The source's name for it: items with the same name are added once.
     pub dedupe_key: String,
     pub title: Name,
-    /// Why it waits, for the user.
+    /// The reason, for the user.
     pub rationale: String,
     pub priority: Priority,
     pub message: Option<MessageId>,
@@ -109,8 +107,8 @@ pub struct NewItem {
 }
 
 impl NewItem {
-    /// What a mail leaves in the queue, of middling priority. It is named by what the mail says, so that a copy does not
-    /// ask again.
+    /// The item of a message, with medium priority. Its dedupe key is the message's content hash, so that a copy adds no
+    /// second item.
     pub fn of_mail(subject: &str, content_hash: &[u8; 32], message: MessageId) -> Option<Self> {
         let mut dedupe_key = String::with_capacity(64);
         for byte in content_hash {
@@ -129,7 +127,7 @@ impl NewItem {
     }
 }
 
-/// As much of the subject as a title may have.
+/// The subject, cut to the length of a title.
 fn title(subject: &str) -> Option<Name> {
     let plain = subject.replace(char::is_control, " ");
     let words = plain.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -139,7 +137,7 @@ fn title(subject: &str) -> Option<Name> {
         .ok()
 }
 
-/// Whether a mail that was judged so waits for a person: an answer, a decision or a piece of work is asked for.
+/// Whether a message with this result needs a person: it asks for an answer, a decision or a piece of work.
 pub fn asks_for_action(judgement: &Judgement) -> bool {
     let asked = matches!(
         judgement.category,
@@ -155,7 +153,7 @@ pub fn asks_for_action(judgement: &Judgement) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ItemState::{Completed, ConvertedToTask, Deferred, Dismissed, Queued};
+    use ItemState::{Completed, ConvertedToTask, Deferred, Dismissed, Open};
 
     #[test]
     fn the_table_of_steps_is_this_one() {
@@ -175,9 +173,9 @@ mod tests {
         for state in ItemState::ALL {
             let found = steps.map(|step| state.after(step));
             let expected = match state {
-                Queued => [open[0], open[1], open[2], open[3], None],
-                Deferred => [open[0], open[1], open[2], open[3], Some(Queued)],
-                Completed | Dismissed | ConvertedToTask => [None, None, None, None, Some(Queued)],
+                Open => [open[0], open[1], open[2], open[3], None],
+                Deferred => [open[0], open[1], open[2], open[3], Some(Open)],
+                Completed | Dismissed | ConvertedToTask => [None, None, None, None, Some(Open)],
             };
             assert_eq!(found, expected, "{state}");
         }

@@ -4,25 +4,25 @@
 use crate::domain::words::words;
 
 words! {
-    /// Where a draft stands.
+    /// The status of a draft.
     DraftStatus {
-        /// Its first version is being written.
+        /// A job writes its first version.
         Generating = "generating",
-        /// Its newest version waits for a person.
+        /// Its newest version waits for a decision.
         Ready = "ready",
-        /// A person agreed to send it.
+        /// A person approved it.
         Approved = "approved",
-        /// A person agreed to send it later.
+        /// A person approved it to be sent later.
         Scheduled = "scheduled",
         /// A worker is sending it.
         Sending = "sending",
         Sent = "sent",
-        /// It was certainly not sent.
+        /// It was not sent.
         SendFailed = "send_failed",
         /// It may have been sent.
         SendUnknown = "send_unknown",
         Discarded = "discarded",
-        /// The person answered with another program: it is never sent.
+        /// The user answered with another program; it is never sent.
         SupersededByUser = "superseded_by_user",
     }
 }

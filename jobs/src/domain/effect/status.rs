@@ -4,20 +4,20 @@
 use crate::domain::words::words;
 
 words! {
-    /// Where an effect stands.
+    /// The status of an effect.
     EffectStatus {
-        /// Written down; nothing was tried.
+        /// Recorded; nothing was tried yet.
         Intent = "intent",
         InFlight = "in_flight",
         Succeeded = "succeeded",
         FailedPermanent = "failed_permanent",
-        /// Certainly not done.
+        /// It did not happen and is tried again.
         Retryable = "retryable",
-        /// It may have been done.
+        /// It may have happened.
         Unknown = "unknown",
-        /// The other side is being asked.
+        /// Postroom asks the provider.
         Reconciling = "reconciling",
-        /// The other side could not say.
+        /// The provider could not tell; a person must resolve it.
         NeedsHuman = "needs_human",
         Compensating = "compensating",
         Compensated = "compensated",

@@ -7,7 +7,7 @@ use jobs::{
         draft::{
             DraftMode, Letter,
             headers::{self, Headers},
-            schedule,
+            send_at,
         },
         mail::{Direction, Mail, is_automatic},
     },
@@ -25,12 +25,12 @@ pub(super) enum Target {
 ///
 /// `asked_at` is the time of submission, so that "tomorrow" is the same day for every attempt.
 pub(super) fn target(case: &Case, args: &Args, asked_at: DateTime<Utc>) -> Target {
-    let send_at = args.send_at.map(|send_at| {
+    let send_at = args.send_at.map(|requested| {
         let zone = case
             .writer
             .as_ref()
             .map_or("UTC", |writer| writer.timezone.as_str());
-        send_at.resolve(schedule::zone(zone), asked_at)
+        requested.resolve(send_at::zone(zone), asked_at)
     });
     if let Some(base) = &case.base {
         let former = base.version.letter.clone();
@@ -61,7 +61,7 @@ pub(super) fn target(case: &Case, args: &Args, asked_at: DateTime<Utc>) -> Targe
         return Target::NotNeeded(NotNeeded::NobodyToAnswer);
     };
     Target::Draft(Box::new(Letter {
-        from: case.writer.as_ref().map(|writer| writer.email.clone()),
+        from: case.sender(),
         to,
         cc,
         bcc,
@@ -108,7 +108,7 @@ mod tests {
     use chrono::TimeDelta;
     use jobs::domain::{
         MessageId, UserId,
-        draft::schedule::SendAt,
+        draft::send_at::SendAt,
         gate::TrustMode,
         mail::{Envelope, EnvelopeAddress, EnvelopeEarlier},
     };
@@ -135,6 +135,7 @@ mod tests {
                 email: "me@acme.example".into(),
                 timezone: "Europe/Berlin".into(),
             }),
+            accounts: Vec::new(),
             mail: Some((MessageId::new(), envelope.try_into().unwrap())),
             answered: false,
             injection_suspected: false,
@@ -208,6 +209,39 @@ mod tests {
         });
         assert_eq!(why(&own, DraftMode::Reply), Some(NotNeeded::Answered));
         assert_eq!(why(&own, DraftMode::FollowUp), None);
+    }
+
+    #[test]
+    fn draft_is_sent_from_the_receiving_account_or_the_oldest() {
+        let from = |accounts: &[&str], to: &str| {
+            let mut case = case(|envelope| envelope.to[0].addr = to.into());
+            case.accounts = accounts.iter().map(|&account| account.into()).collect();
+            match target(&case, &args(DraftMode::ReplyAll), DateTime::UNIX_EPOCH) {
+                Target::Draft(letter) => (letter.from.unwrap(), letter.cc),
+                Target::NotNeeded(why) => panic!("{why:?}"),
+            }
+        };
+        let accounts = ["old@acme.example", "Desk@acme.example"];
+        for (to, sender) in [
+            ("desk@acme.example", "Desk@acme.example"),
+            ("desk+shop@acme.example", "Desk@acme.example"),
+            ("me@acme.example", "old@acme.example"),
+        ] {
+            assert_eq!(from(&accounts, to), (sender.to_owned(), vec![]), "{to}");
+        }
+        assert_eq!(from(&[], "me@acme.example").0, "me@acme.example");
+    }
+
+    #[test]
+    fn form_is_answered_to_the_customer_it_names() {
+        let form = case(|envelope| {
+            envelope.from.as_mut().unwrap().addr = "noreply@x.example".into();
+            envelope.reply_to.push(EnvelopeAddress {
+                name: None,
+                addr: "customer@mail.example".into(),
+            });
+        });
+        assert_eq!(why(&form, DraftMode::Reply), None);
     }
 
     #[test]

@@ -11,15 +11,15 @@ use jobs::{
         approval::Status,
         draft::{DraftMode, DraftStep, Tone},
         gate::{Circumstances, Confirmation, HighRiskPolicy, Risk, TrustMode, decide},
-        mail::{Address, Mail, is_automatic},
+        mail::{Mail, is_automatic, lookup_addresses},
     },
     kinds::draft::{Args, Base},
     store::{
-        approvals,
+        approvals, connections,
         draft_versions::{self, StoredVersion},
         drafts::{self, StoredDraft},
         memory_items::Recalled,
-        messages, own_mails, tenants, triage_results,
+        messages, own_messages, tenants, triage_results,
         users::{self, Correspondent},
     },
 };
@@ -32,6 +32,8 @@ pub(super) struct Case {
     pub(super) trust: TrustMode,
     /// The user in whose name the draft is written; none if no recipient is a user.
     pub(super) writer: Option<Correspondent>,
+    /// The addresses of the writer's mail accounts, oldest first.
+    pub(super) accounts: Vec<String>,
     pub(super) mail: Option<(MessageId, Mail)>,
     /// The email was answered, by us or by another program of the user's.
     pub(super) answered: bool,
@@ -62,14 +64,25 @@ impl Case {
 
     /// Returns the writer's addresses in lower case.
     pub(super) fn own(&self) -> Vec<String> {
-        self.writer
-            .iter()
-            .map(|writer| writer.email.to_lowercase())
+        let login = self.writer.iter().map(|writer| &writer.email);
+        login
+            .chain(&self.accounts)
+            .map(|address| address.to_lowercase())
             .collect()
     }
 
+    /// Returns the address to send from: the account that received (or sent) the email, else the writer's oldest. Without an
+    /// account, returns the writer's own address, so that the draft is readable before an account is connected.
+    pub(super) fn sender(&self) -> Option<String> {
+        let mail = self.mail.as_ref().map(|(_, mail)| mail);
+        mail.and_then(|mail| mail.account_among(&self.accounts))
+            .map(str::to_owned)
+            .or_else(|| self.accounts.first().cloned())
+            .or_else(|| self.writer.as_ref().map(|writer| writer.email.clone()))
+    }
+
     /// Returns the time after which an email of the user's in the thread counts as a reply; none for a reminder.
-    pub(super) fn answers_sent_at(&self, mode: DraftMode) -> Option<DateTime<Utc>> {
+    pub(super) fn original_sent_at(&self, mode: DraftMode) -> Option<DateTime<Utc>> {
         let (_, mail) = self.mail.as_ref()?;
         mail.date.filter(|_| mode != DraftMode::FollowUp)
     }
@@ -149,6 +162,12 @@ pub(super) async fn load(ctx: &JobContext, args: &Args) -> Result<Case, Failure>
     let writer = load_writer(&mut conn, ctx, args, mail.as_ref().map(|(_, mail)| mail))
         .await
         .map_err(failed)?;
+    let accounts = match &writer {
+        Some(writer) => connections::mail_addresses(&mut conn, tenant, writer.user)
+            .await
+            .map_err(failed)?,
+        None => Vec::new(),
+    };
     let (mut answered, mut injection_suspected) = (false, false);
     if let Some((id, _)) = &mail {
         injection_suspected = triage_results::injection_suspected(&mut conn, tenant, *id)
@@ -176,6 +195,7 @@ pub(super) async fn load(ctx: &JobContext, args: &Args) -> Result<Case, Failure>
     let mut case = Case {
         trust,
         writer,
+        accounts,
         mail,
         answered,
         injection_suspected,
@@ -213,7 +233,7 @@ async fn load_base(
         // Only for this job; a dry run does not lock the approval.
         Status::Editing => approval.execution_job == Some(ctx.job.lease.job) || args.dry_run,
         Status::Proposed => args.dry_run,
-        Status::Skipped | Status::Expired | Status::Failed | Status::Undone => true,
+        Status::Rejected | Status::Expired | Status::Failed | Status::Undone => true,
         Status::Approved | Status::Executing | Status::Executed | Status::Undoing => false,
     };
     if draft.version != base.version || draft.status.after(DraftStep::Revise).is_err() || !revisable
@@ -250,14 +270,8 @@ async fn load_writer(
         return users::correspondent(conn, tenant, user).await;
     }
     let Some(mail) = mail else { return Ok(None) };
-    let lower = |address: &Address| address.addr.to_lowercase();
-    let addresses: Vec<String> = mail
-        .to
-        .iter()
-        .chain(&mail.cc)
-        .chain(&mail.from)
-        .map(lower)
-        .collect();
+    let mut addresses = mail.recipient_addresses();
+    addresses.extend(lookup_addresses(&mail.from));
     users::first_correspondent(conn, tenant, &addresses).await
 }
 
@@ -272,7 +286,7 @@ async fn answered_elsewhere(
         return Ok(false);
     };
     let thread: Vec<String> = mail.references.iter().map(bracketed).collect();
-    own_mails::answered(conn, tenant, user, &id, &thread, mail.date).await
+    own_messages::answered(conn, tenant, user, &id, &thread, mail.date).await
 }
 
 fn missing() -> Failure {

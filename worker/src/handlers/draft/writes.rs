@@ -5,18 +5,18 @@ use async_trait::async_trait;
 use base::telemetry::trace_id;
 use jobs::{
     domain::{
-        Action, ActionItemId, Actor, ApprovalId, Detail, DraftId, NewAuditEntry,
+        Action, Actor, ApprovalId, Detail, DraftId, InboxItemId, NewAuditEntry,
         approval::{NewApproval, Patched, Status, Step},
         desk::NewItem,
         draft::Letter,
     },
     kinds::draft::DraftOutcome,
     store::{
-        action_items, approvals, audit,
+        approvals, audit,
         draft_versions::{self, Making},
         drafts::{self, NewDraft},
         history::{self, NewHistoryEntry},
-        llm_checkpoints,
+        inbox_items, llm_checkpoints,
     },
 };
 use queue::Job;
@@ -77,7 +77,7 @@ impl Writes for DraftWrites {
                     return_unchanged(conn, job, *approval).await?;
                 }
                 if let Some(item) = item {
-                    item_id = action_items::insert(conn, job.tenant, item).await?;
+                    item_id = inbox_items::insert(conn, job.tenant, item).await?;
                 }
             }
             DraftResult::Questions { .. } | DraftResult::Nothing => {}
@@ -112,7 +112,7 @@ async fn write_version(
             locked.status == Status::Editing && locked.execution_job == Some(job.lease.job);
         let is_over = matches!(
             locked.status,
-            Status::Skipped | Status::Expired | Status::Failed | Status::Undone
+            Status::Rejected | Status::Expired | Status::Failed | Status::Undone
         );
         match &version.approval {
             None if is_held => {
@@ -183,7 +183,7 @@ async fn propose_again(
 
 impl DraftWrites {
     /// Builds the audit entries.
-    fn audit_entries(&self, job: &Job, item_id: Option<ActionItemId>) -> Vec<NewAuditEntry> {
+    fn audit_entries(&self, job: &Job, item_id: Option<InboxItemId>) -> Vec<NewAuditEntry> {
         let entry = |action, kind, id: String, detail| {
             let actor = Actor::Worker(job.lease.worker);
             let mut entry = NewAuditEntry::new(job.tenant, actor, action, kind, id)
@@ -204,12 +204,7 @@ impl DraftWrites {
             let mut entries = vec![entry(Action::DRAFT_NOT_WRITTEN, "job", id, detail)];
             if let Some(item) = item_id {
                 let id = item.to_string();
-                entries.push(entry(
-                    Action::ITEM_CREATED,
-                    "action_item",
-                    id,
-                    Detail::new(),
-                ));
+                entries.push(entry(Action::ITEM_CREATED, "inbox_item", id, Detail::new()));
             }
             return entries;
         };

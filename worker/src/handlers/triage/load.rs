@@ -7,12 +7,13 @@ use jobs::{
     domain::{
         MessageId, UserId,
         gate::TrustMode,
+        invite::EmailAddress,
         mail::{Mail, MailError},
         rules::RuleSet,
     },
     kinds::triage::Args,
     store::{
-        messages,
+        contacts, messages,
         proposed_actions::{self, StoredAction},
         rule_sets, tenants,
         triage_results::{self, FormerResult},
@@ -88,7 +89,7 @@ pub(super) async fn load(pool: &PgPool, tenant: TenantId, args: &Args) -> Result
     let correspondents = load_correspondents(&mut conn, tenant, &mail)
         .await
         .map_err(|error| unavailable(&error))?;
-    let owner = users::first_correspondent(&mut conn, tenant, &recipients(&mail))
+    let owner = users::first_correspondent(&mut conn, tenant, &mail.recipient_addresses())
         .await
         .map_err(|error| unavailable(&error))?
         .map(|person| person.user);
@@ -146,24 +147,27 @@ async fn load_correspondents(
 ) -> Result<Correspondents, sqlx::Error> {
     let lower = |address: &jobs::domain::mail::Address| address.addr.to_lowercase();
     let sender = mail.from.as_ref().map(lower);
-    let recipients = recipients(mail);
+    let recipients = mail.recipient_addresses();
     let addresses: Vec<String> = sender.iter().chain(&recipients).cloned().collect();
     let own = users::own_addresses(conn, tenant, &addresses).await?;
     let own_domain = match mail.from.as_ref().and_then(|from| from.domain()) {
         Some(domain) => users::is_own_domain(conn, tenant, &domain).await?,
         None => false,
     };
+    let known_sender = match mail
+        .from
+        .as_ref()
+        .map(|from| EmailAddress::parse(&from.addr))
+    {
+        Some(Ok(sender)) => contacts::addressed(conn, tenant, &sender).await?.is_some(),
+        Some(Err(_)) | None => false,
+    };
     Ok(Correspondents {
         own_sender: sender.is_some_and(|sender| own.contains(&sender)),
         own_recipient: recipients.iter().any(|recipient| own.contains(recipient)),
         own_domain,
+        known_sender,
     })
-}
-
-/// Returns the email's recipients, in lower case.
-fn recipients(mail: &Mail) -> Vec<String> {
-    let named = mail.to.iter().chain(&mail.cc);
-    named.map(|address| address.addr.to_lowercase()).collect()
 }
 
 async fn load_former(

@@ -245,7 +245,7 @@ fn implied(proposals: &[Proposal]) -> (Category, Disposition) {
         Some(ActionType::ScheduleBlock | ActionType::CreateEvent) => {
             (Category::Scheduling, Disposition::Notify)
         }
-        Some(ActionType::DigestAdd | ActionType::Archive | ActionType::MarkRead) => {
+        Some(ActionType::Archive | ActionType::MarkRead) => {
             (Category::Notification, Disposition::Ignore)
         }
         Some(ActionType::Spam | ActionType::Trash) => (Category::Spam, Disposition::Ignore),

@@ -9,7 +9,7 @@ use crate::prompts::TRIAGE;
 use chrono::{DateTime, Utc};
 use jobs::domain::{
     action::{ActionType, FieldKind, Params},
-    mail::{Direction, Earlier, Mail},
+    mail::{Direction, Earlier, Mail, excerpt},
     rules::{Rule, Verdict},
 };
 use llm::{Prompt, Trusted, Untrusted};
@@ -17,6 +17,8 @@ use llm::{Prompt, Trusted, Untrusted};
 /// Limit of the body, enough to judge an email by.
 const BODY: usize = 12_000;
 const EARLIER: usize = 500;
+/// Limit of the text of all attachments together.
+const ATTACHED: usize = 6_000;
 const EARLIER_MESSAGES: usize = 20;
 const RECIPIENTS: usize = 20;
 /// Limit of an answer to repair.
@@ -37,7 +39,7 @@ pub(super) fn question(case: &Case, verdict: &Verdict<'_>, asked_on: DateTime<Ut
     if !mail.attachments.is_empty() {
         prompt = prompt.untrusted("attachments", Untrusted::new(&attachments(mail)));
     }
-    prompt.untrusted("body", Untrusted::capped(&mail.body_text, BODY))
+    prompt.untrusted("body", Untrusted::new(&excerpt(&mail.body_text, BODY)))
 }
 
 /// Builds the repair: the answer and its fault, without the email, which could only inject text again.
@@ -198,17 +200,26 @@ fn thread(messages: &[Earlier]) -> String {
     lines.join("\n\n")
 }
 
+/// Renders the names, types and sizes of attachments, and the text of text files.
 fn attachments(mail: &Mail) -> String {
+    let mut room = ATTACHED;
     let lines: Vec<String> = mail
         .attachments
         .iter()
         .map(|file| {
-            format!(
+            let mut entry = format!(
                 "{} ({}, {} bytes)",
                 file.name.as_deref().unwrap_or("unnamed"),
                 file.content_type,
                 file.size
-            )
+            );
+            if let Some(text) = file.text.as_deref().filter(|_| room > 0) {
+                let text = excerpt(text, room);
+                room -= text.chars().count();
+                entry.push_str(":\n");
+                entry.push_str(&text);
+            }
+            entry
         })
         .collect();
     lines.join("\n")
@@ -278,6 +289,26 @@ mod tests {
         for message in prompt.render(&Boundary::random()) {
             assert!(fenced(&message.content) || !message.content.contains("HUNTER"));
         }
+    }
+
+    #[test]
+    fn answer_below_a_long_quote_and_text_of_a_file_are_shown() {
+        let quote = "> as you wrote before, the matter stands open\n".repeat(400);
+        let case = case(&format!(
+            "From: a@b.c\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n--x\n\n{quote}\nNo, cancel it.\n\
+             --x\nContent-Type: text/csv\nContent-Disposition: attachment; filename=rooms.csv\n\nroom,12\n--x--\n"
+        ));
+        let prompt = question(
+            &case,
+            &case.rules.evaluate(&case.mail),
+            DateTime::UNIX_EPOCH,
+        );
+        let body = prompt.untrusted_part("body").unwrap();
+        assert!(body.ends_with("No, cancel it.") && body.contains("quoted lines left out"));
+        assert_eq!(
+            prompt.untrusted_part("attachments"),
+            Some("rooms.csv (text/csv, 7 bytes):\nroom,12")
+        );
     }
 
     #[test]

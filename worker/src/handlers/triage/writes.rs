@@ -7,15 +7,15 @@ use base::{JobId, telemetry::trace_id};
 use jobs::{
     commands::drafts::supersede_drafts,
     domain::{
-        Action, ActionItemId, Actor, Detail, MessageId, NewAuditEntry,
+        Action, Actor, Detail, InboxItemId, MessageId, NewAuditEntry,
         desk::NewItem,
         judgement::{Judgement, Source},
     },
     kinds::triage::Mode,
     store::{
-        action_items, approvals, audit,
+        approvals, audit,
         history::{self, NewHistoryEntry},
-        llm_checkpoints, proposed_actions,
+        inbox_items, llm_checkpoints, proposed_actions,
         triage_results::{self, NewTriageResult},
     },
 };
@@ -92,7 +92,7 @@ impl TriageWrites {
         conn: &mut PgConnection,
         job: &Job,
         finding: &NewFinding,
-    ) -> Result<Option<ActionItemId>, sqlx::Error> {
+    ) -> Result<Option<InboxItemId>, sqlx::Error> {
         let (tenant, id, plan) = (job.tenant, job.lease.job, &finding.plan);
         // First, because its unique key serialises two jobs that judge the same email.
         let result = NewTriageResult {
@@ -134,11 +134,11 @@ impl TriageWrites {
                     job: Some(id),
                     ..item.clone()
                 };
-                let added = action_items::insert(conn, tenant, &item).await?;
+                let added = inbox_items::insert(conn, tenant, &item).await?;
                 if let Some(added) = added {
                     let entry = NewHistoryEntry {
-                        verb: "queued",
-                        object_kind: "action_item",
+                        verb: "added",
+                        object_kind: "inbox_item",
                         object: added.0,
                         job: Some(id),
                         rationale: item.title.as_str(),
@@ -152,7 +152,7 @@ impl TriageWrites {
     }
 
     /// Builds the audit entries.
-    fn audit_entries(&self, job: &Job, item: Option<ActionItemId>) -> Vec<NewAuditEntry> {
+    fn audit_entries(&self, job: &Job, item: Option<InboxItemId>) -> Vec<NewAuditEntry> {
         let entry = |action, kind, id: String, detail| {
             let actor = Actor::Worker(job.lease.worker);
             let mut entry = NewAuditEntry::new(job.tenant, actor, action, kind, id)
@@ -234,7 +234,7 @@ impl TriageWrites {
             let detail = Detail::new().word("priority", judgement.priority.as_str());
             entries.push(entry(
                 Action::ITEM_CREATED,
-                "action_item",
+                "inbox_item",
                 item.to_string(),
                 detail,
             ));

@@ -1,10 +1,10 @@
 //! A block goes where its booking goes: [`may_begin`] and [`follow`], in the transactions that carry out the approval, whose
 //! row the caller holds.
 
-use crate::commands::blocks::{Occasion, ScheduleError, Wish, step_block};
+use crate::commands::blocks::{BlockError, Occasion, Wish, step_block};
 use crate::{
-    domain::{Actor, ApprovalId, effect::EffectStatus, schedule::Step},
-    store::{effects, schedule_blocks},
+    domain::{Actor, ApprovalId, blocks::Step, effect::EffectStatus},
+    store::{blocks, effects},
 };
 use base::TenantId;
 use queue::Job;
@@ -19,7 +19,7 @@ pub(crate) async fn may_begin(
     tenant: TenantId,
     approval: ApprovalId,
 ) -> Result<bool, sqlx::Error> {
-    let found = schedule_blocks::of_approval(conn, tenant, approval).await?;
+    let found = blocks::of_approval(conn, tenant, approval).await?;
     Ok(found.is_none_or(|(_, block)| block.status.after(Step::Book).is_ok()))
 }
 
@@ -40,8 +40,7 @@ pub(crate) async fn follow(
     approval: ApprovalId,
     happened: Happened,
 ) -> Result<(), sqlx::Error> {
-    let Some((user, block)) = schedule_blocks::of_approval(conn, job.tenant, approval).await?
-    else {
+    let Some((user, block)) = blocks::of_approval(conn, job.tenant, approval).await? else {
         return Ok(());
     };
     let done = effects::of_approval(conn, job.tenant, approval).await?;
@@ -67,7 +66,7 @@ pub(crate) async fn follow(
     };
     let whose = (job.tenant, user);
     match step_block(conn, whose, block.id, None, wish, occasion).await {
-        Err(ScheduleError::Database(error)) => Err(error),
+        Err(BlockError::Database(error)) => Err(error),
         Ok(_) | Err(_) => Ok(()),
     }
 }
