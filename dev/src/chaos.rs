@@ -24,7 +24,7 @@ use crate::session::{self, MintError};
 use crate::signals::Interrupts;
 use clap::Args;
 use clients::Clients;
-use fault_plan::{Fault, FaultPlan};
+use fault_plan::{ChaosFault, FaultPlan};
 use jobs::domain::rules::SAMPLE_RULES;
 use nix::sys::signal::Signal;
 use processes::Processes;
@@ -255,17 +255,17 @@ async fn inject_faults(
 
 /// Injects a fault; a lasting one continues in the background. Returns false if its process was not running.
 async fn inject(
-    fault: Fault,
+    fault: ChaosFault,
     processes: &Arc<Processes>,
     cluster: &Arc<Cluster>,
     lasting: &mut JoinSet<()>,
 ) -> Result<bool, ChaosError> {
     match fault {
-        Fault::KillWorker(worker) => {
+        ChaosFault::KillWorker(worker) => {
             return Ok(processes.signal(Processes::worker(worker), Signal::SIGKILL));
         }
-        Fault::KillApi(api) => return Ok(processes.signal(api, Signal::SIGKILL)),
-        Fault::FreezeWorker(worker, time) => {
+        ChaosFault::KillApi(api) => return Ok(processes.signal(api, Signal::SIGKILL)),
+        ChaosFault::FreezeWorker(worker, time) => {
             let index = Processes::worker(worker);
             if !processes.signal(index, Signal::SIGSTOP) {
                 return Ok(false);
@@ -276,9 +276,9 @@ async fn inject(
                 processes.signal(index, Signal::SIGCONT);
             });
         }
-        Fault::CrashPostgres => crash(cluster.clone()).await?,
-        Fault::Cut(index) => processes.proxy(index).cut(),
-        Fault::Blackhole(index, time) => {
+        ChaosFault::CrashPostgres => crash(cluster.clone()).await?,
+        ChaosFault::Cut(index) => processes.proxy(index).cut(),
+        ChaosFault::Blackhole(index, time) => {
             processes.proxy(index).open_blackhole();
             let processes = processes.clone();
             lasting.spawn(async move {
@@ -286,8 +286,8 @@ async fn inject(
                 processes.proxy(index).close_blackhole();
             });
         }
-        Fault::LoseReply(index) => processes.proxy(index).lose_reply(),
-        Fault::Slow(index, delay) => {
+        ChaosFault::LoseReply(index) => processes.proxy(index).lose_reply(),
+        ChaosFault::Slow(index, delay) => {
             processes.proxy(index).delay(delay);
             let processes = processes.clone();
             lasting.spawn(async move {

@@ -34,7 +34,7 @@ impl Received {
 
 /// A fault of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum SinkFault {
     /// Rejects every recipient permanently.
     RefuseRecipients,
     /// Defers the email.
@@ -57,7 +57,7 @@ pub struct SmtpSink {
 #[derive(Default)]
 struct State {
     received: Mutex<Vec<Received>>,
-    faults: Mutex<VecDeque<Fault>>,
+    faults: Mutex<VecDeque<SinkFault>>,
     /// The required password; none accepts any.
     password: Mutex<Option<String>>,
     hang_up: Notify,
@@ -91,7 +91,7 @@ impl SmtpSink {
     }
 
     /// Sets the faults of the next connections, one each.
-    pub fn misbehave(&self, faults: impl IntoIterator<Item = Fault>) {
+    pub fn misbehave(&self, faults: impl IntoIterator<Item = SinkFault>) {
         locked(&self.state.faults).extend(faults);
     }
 
@@ -133,13 +133,13 @@ async fn converse(stream: TcpStream, state: &State) -> std::io::Result<()> {
             "HELO" | "NOOP" => line.say("250 ok").await?,
             "AUTH" if is_let_in(state, rest) => line.say("235 ok").await?,
             "AUTH" => line.say("535 wrong password").await?,
-            "MAIL" if fault == Some(Fault::Defer) => line.say("451 later").await?,
+            "MAIL" if fault == Some(SinkFault::Defer) => line.say("451 later").await?,
             "MAIL" => {
                 from = path(rest);
                 to.clear();
                 line.say("250 ok").await?;
             }
-            "RCPT" if fault == Some(Fault::RefuseRecipients) => {
+            "RCPT" if fault == Some(SinkFault::RefuseRecipients) => {
                 line.say("550 no such user").await?;
             }
             "RCPT" => {
@@ -148,7 +148,7 @@ async fn converse(stream: TcpStream, state: &State) -> std::io::Result<()> {
             }
             "DATA" => {
                 line.say("354 send the data").await?;
-                if fault == Some(Fault::DropInData) {
+                if fault == Some(SinkFault::DropInData) {
                     let mut some = [0; 8];
                     line.stream.read_exact(&mut some).await?;
                     return Ok(());
@@ -160,8 +160,8 @@ async fn converse(stream: TcpStream, state: &State) -> std::io::Result<()> {
                     text,
                 });
                 match fault {
-                    Some(Fault::DropReply) => return Ok(()),
-                    Some(Fault::Stall) => {
+                    Some(SinkFault::DropReply) => return Ok(()),
+                    Some(SinkFault::Stall) => {
                         state.hang_up.notified().await;
                         return Ok(());
                     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// One fault. Processes are given by their index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Fault {
+pub(super) enum ChaosFault {
     KillWorker(usize),
     KillApi(usize),
     /// SIGSTOP, and SIGCONT after its leases have expired.
@@ -25,7 +25,7 @@ pub(super) enum Fault {
     Slow(usize, Duration),
 }
 
-impl Fault {
+impl ChaosFault {
     /// Returns its name in the report.
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -46,7 +46,7 @@ impl Fault {
 pub(super) struct FaultPlan {
     random: Random,
     lease: Duration,
-    deck: Vec<Fault>,
+    deck: Vec<ChaosFault>,
 }
 
 impl FaultPlan {
@@ -59,7 +59,7 @@ impl FaultPlan {
     }
 
     /// Returns the delay before the next fault, and the fault.
-    pub(super) fn next(&mut self) -> (Duration, Fault) {
+    pub(super) fn next(&mut self) -> (Duration, ChaosFault) {
         let wait = Duration::from_millis(self.random.between(400, 2000));
         if self.deck.is_empty() {
             self.deck = self.shuffled();
@@ -68,28 +68,28 @@ impl FaultPlan {
         (wait, fault)
     }
 
-    fn shuffled(&mut self) -> Vec<Fault> {
+    fn shuffled(&mut self) -> Vec<ChaosFault> {
         let random = &mut self.random;
-        let mut deck = vec![Fault::CrashPostgres];
+        let mut deck = vec![ChaosFault::CrashPostgres];
         let longer = |random: &mut Random, least: Duration| {
             least + Duration::from_millis(random.between(300, 3000))
         };
         for _ in 0..6 {
-            deck.push(Fault::KillWorker(random.index(WORKERS)));
+            deck.push(ChaosFault::KillWorker(random.index(WORKERS)));
         }
         for _ in 0..2 {
-            deck.push(Fault::KillApi(random.index(APIS)));
+            deck.push(ChaosFault::KillApi(random.index(APIS)));
         }
         for _ in 0..3 {
             let time = longer(random, self.lease);
-            deck.push(Fault::FreezeWorker(random.index(WORKERS), time));
-            deck.push(Fault::Cut(random.index(APIS + WORKERS)));
-            deck.push(Fault::LoseReply(random.index(APIS + WORKERS)));
+            deck.push(ChaosFault::FreezeWorker(random.index(WORKERS), time));
+            deck.push(ChaosFault::Cut(random.index(APIS + WORKERS)));
+            deck.push(ChaosFault::LoseReply(random.index(APIS + WORKERS)));
         }
         let time = longer(random, Duration::from_secs(1));
-        deck.push(Fault::Blackhole(random.index(APIS + WORKERS), time));
+        deck.push(ChaosFault::Blackhole(random.index(APIS + WORKERS), time));
         let delay = Duration::from_millis(random.between(5, 60));
-        deck.push(Fault::Slow(random.index(APIS + WORKERS), delay));
+        deck.push(ChaosFault::Slow(random.index(APIS + WORKERS), delay));
         random.shuffle(&mut deck);
         deck
     }
@@ -99,7 +99,7 @@ impl FaultPlan {
 mod tests {
     use super::*;
 
-    fn first(seed: u64) -> Vec<(Duration, Fault)> {
+    fn first(seed: u64) -> Vec<(Duration, ChaosFault)> {
         let mut plan = FaultPlan::new(seed, Duration::from_secs(3));
         (0..100).map(|_| plan.next()).collect()
     }
@@ -116,7 +116,7 @@ mod tests {
         for deck in first(1).chunks_exact(size) {
             let crashes = deck
                 .iter()
-                .filter(|(_, fault)| *fault == Fault::CrashPostgres);
+                .filter(|(_, fault)| *fault == ChaosFault::CrashPostgres);
             assert_eq!(crashes.count(), 1);
         }
     }

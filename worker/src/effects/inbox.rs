@@ -157,7 +157,7 @@ async fn make(
     let stored = messages::find(conn, action.tenant, message)
         .await?
         .ok_or_else(gone)?;
-    // A mail may have many megabytes: parsing it would hold up every other job of this thread.
+    // Parsing may take long; it must not block the other jobs of this thread.
     let parsed = tokio::task::spawn_blocking(move || {
         let mail = Mail::from_source(stored.format, &stored.source).ok()?;
         Some((mail.subject.clone(), mail.content_hash()))

@@ -32,7 +32,7 @@ use jobs::{
 use judge::{Judged, judge};
 use llm::Model;
 use load::{Case, load};
-use merge::{Answer, merge};
+use merge::{ModelAnswer, merge};
 use plan::Plan;
 use queue::Failure;
 use queue::runtime::handler::{Handler, JobContext, Settlement};
@@ -91,7 +91,7 @@ impl Handler for TriageHandler {
             (
                 ModelUse::NotCalled,
                 Judged {
-                    answer: Answer::NotCalled,
+                    answer: ModelAnswer::NotCalled,
                     usage: LlmUsage::default(),
                 },
             )

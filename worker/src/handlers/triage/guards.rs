@@ -27,7 +27,7 @@ pub(super) enum Guard {
     Outbound,
     /// An out-of-office or other automatic reply.
     AutoReply,
-    /// A mail loop, recognised by its number of hops.
+    /// A loop between servers, recognised by the number of hops.
     Loop,
 }
 

@@ -1,7 +1,7 @@
 //! Calls the model about an email: one call, one repair, and what its failure means for the job.
 
 use super::load::Case;
-use super::merge::Answer;
+use super::merge::ModelAnswer;
 use super::parse_reply::{FaultClass, ReplyFault, parse_reply};
 use super::prompt;
 use crate::handlers::{
@@ -27,7 +27,7 @@ const TIMEOUT: TimeDelta = TimeDelta::hours(24);
 
 /// The answer and its cost.
 pub(super) struct Judged {
-    pub(super) answer: Answer,
+    pub(super) answer: ModelAnswer,
     pub(super) usage: LlmUsage,
 }
 
@@ -71,7 +71,7 @@ pub(super) async fn judge(
     let fault = match parse_reply(&first.text, &case.mail, &candidates) {
         Ok(reply) => {
             return Ok(Judged {
-                answer: Answer::Reply(reply),
+                answer: ModelAnswer::Reply(reply),
                 usage,
             });
         }
@@ -92,7 +92,7 @@ pub(super) async fn judge(
     add(&mut usage, &again);
     let repaired = parse_reply(&again.text, &case.mail, &candidates);
     record_invalid(model, &fault, repaired.is_ok());
-    let answer = repaired.map_or(Answer::Unusable, Answer::Reply);
+    let answer = repaired.map_or(ModelAnswer::Unusable, ModelAnswer::Reply);
     Ok(Judged { answer, usage })
 }
 
@@ -134,7 +134,7 @@ fn without_answer(
                     "deciding without the model"
                 );
                 Ok(Judged {
-                    answer: Answer::Unusable,
+                    answer: ModelAnswer::Unusable,
                     usage,
                 })
             }

@@ -20,7 +20,7 @@ const RATIONALE: usize = 600;
 
 /// The answer of the model.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Answer {
+pub(super) enum ModelAnswer {
     /// The rules decided, or the job allows no model.
     NotCalled,
     Reply(Reply),
@@ -39,26 +39,26 @@ pub(super) struct Decision {
 pub(super) fn merge(
     mail: &Mail,
     verdict: &Verdict<'_>,
-    answer: &Answer,
+    answer: &ModelAnswer,
     contact: Contact,
 ) -> Decision {
     let reply = match answer {
-        Answer::Reply(reply) => Some(reply),
-        Answer::NotCalled | Answer::Unusable => None,
+        ModelAnswer::Reply(reply) => Some(reply),
+        ModelAnswer::NotCalled | ModelAnswer::Unusable => None,
     };
     let rules = applied(verdict, reply);
     let proposals = proposals(mail, &rules, reply);
     let mut decision = match (rules.is_empty(), reply, answer) {
         (false, _, _) => by_rules(verdict, &rules, reply, proposals),
         (true, Some(reply), _) => by_model(reply, proposals),
-        (true, None, Answer::Unusable) => fallback(mail),
-        (true, None, Answer::NotCalled | Answer::Reply(_)) => undecided(),
+        (true, None, ModelAnswer::Unusable) => fallback(mail),
+        (true, None, ModelAnswer::NotCalled | ModelAnswer::Reply(_)) => undecided(),
     };
     if decision.judgement.source == Source::Llm {
         protect_known_contact(&mut decision, contact);
     }
     let judgement = &mut decision.judgement;
-    judgement.degraded = *answer == Answer::Unusable;
+    judgement.degraded = *answer == ModelAnswer::Unusable;
     judgement.thread_status = thread_status(mail, judgement.category, judgement.disposition);
     decision
 }
