@@ -1,4 +1,4 @@
-//! The maintenance of what the worker keeps for people: one [`Duty`] each, done by one worker of all per tick.
+//! Periodic maintenance: each task is a [`Duty`], which one worker runs per tick.
 
 use async_trait::async_trait;
 use jobs::{
@@ -19,7 +19,7 @@ use std::time::Duration;
 
 const BATCH: u32 = 500;
 
-/// Every duty of a worker: the queue's own and ours.
+/// Returns all duties of a worker: the queue's and the assistant's.
 pub fn duties(retention: Duration, approvals_expired: &IntCounter) -> Vec<Box<dyn Duty>> {
     let mut duties: Vec<Box<dyn Duty>> = vec![
         Box::new(SampleQueues),
@@ -41,19 +41,19 @@ struct Maintenance {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Task {
-    /// Deletes model answers that jobs left behind.
+    /// Deletes stored model answers of ended jobs.
     PurgeCheckpoints,
     /// Deletes sessions that ended long ago, and failed log-ins that no longer count.
     PurgeSessions,
-    /// Deletes answers that are no longer replayed.
+    /// Deletes stored HTTP responses after their retention.
     PurgeRequestKeys,
-    /// Expires approvals that nobody decided in time.
+    /// Expires approvals that were not decided in time.
     ExpireApprovals,
-    /// Ends effects whose attempt died, as not done or unknown, and approvals whose job ended without settling them.
+    /// Ends effects of crashed attempts, as not done or unknown, and approvals whose job ended without settling them.
     LoseEffects,
-    /// Expires memories, and deletes them some time after they have ended.
+    /// Expires memories and deletes them after their retention.
     SweepMemory,
-    /// Expires blocks whose time passed before anybody decided.
+    /// Expires proposed blocks whose time has passed.
     ExpireBlocks,
 }
 
@@ -86,9 +86,9 @@ impl Duty for Maintenance {
     fn every(&self) -> Duration {
         match self.task {
             Task::LoseEffects => Duration::from_secs(30),
-            // A decision that comes too late is refused at once, whenever this runs.
+            // A late decision is rejected in any case; this only updates the status.
             Task::ExpireApprovals | Task::ExpireBlocks => Duration::from_secs(60),
-            // What has expired is not read any more, whenever this runs.
+            // Expired rows are not read in any case; this only deletes them.
             Task::PurgeCheckpoints
             | Task::PurgeSessions
             | Task::PurgeRequestKeys
@@ -117,7 +117,7 @@ impl Duty for Maintenance {
                 })
                 .await
             }
-            // Asked first, for a transaction that finds nothing is four statements.
+            // Checks first, because a transaction that finds nothing costs four statements.
             Task::LoseEffects => {
                 if effects::any_open(&context.queue_pool).await? {
                     in_batches(BATCH, || effect_commands::lose(pool, BATCH)).await?;

@@ -8,3 +8,7 @@ pub mod metrics;
 pub mod telemetry;
 
 pub use ids::{JobId, TenantId, WorkerId};
+
+/// For [`metrics!`], so that a crate needs no dependency of its own to declare metrics.
+#[doc(hidden)]
+pub use prometheus;

@@ -1,9 +1,8 @@
 //! Prometheus metrics: [`metrics!`](crate::metrics!) declares a struct whose fields' doc comments are the HELP texts.
 //!
-//! Every name starts with `postroom_`, so that metrics of several programs can share a Prometheus.
+//! Every name starts with `postroom_`, so that a dashboard on a shared Prometheus finds all of ours and no others. A name from a
+//! convention, such as OpenTelemetry's, is given in full with `#[name = "…"]`.
 
-#[doc(hidden)]
-pub use prometheus;
 use prometheus::{
     GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, core::Collector,
@@ -86,6 +85,9 @@ impl Metric for HistogramVec {
 ///         messages_sent_total: IntCounterVec [result],
 ///         /// Time to send a message, in seconds.
 ///         send_seconds: Histogram = SECONDS,
+///         /// Duration of requests, as OpenTelemetry names it, in seconds.
+///         #[name = "http_client_request_duration_seconds"]
+///         request_seconds: Histogram = SECONDS,
 ///     }
 /// }
 /// ```
@@ -96,6 +98,7 @@ macro_rules! metrics {
         pub struct $name:ident {
             $(
                 $(#[doc = $help:literal])+
+                $(#[name = $full_name:literal])?
                 $field:ident : $kind:ident $([$($label:ident),+])? $(= $buckets:expr)?
             ),* $(,)?
         }
@@ -105,7 +108,7 @@ macro_rules! metrics {
         pub struct $name {
             $(
                 $(#[doc = $help])+
-                pub $field: $crate::metrics::prometheus::$kind,
+                pub $field: $crate::prometheus::$kind,
             )*
         }
 
@@ -113,15 +116,15 @@ macro_rules! metrics {
             /// Creates the metrics and adds them to the registry.
             ///
             /// # Errors
-            /// If a name is registered already.
-            pub fn register(registry: &$crate::metrics::prometheus::Registry) -> Result<Self, $crate::metrics::prometheus::Error> {
+            /// If a name is registered twice, which is a mistake in the code.
+            pub fn register(registry: &$crate::prometheus::Registry) -> Result<Self, $crate::prometheus::Error> {
                 Ok(Self {
                     $(
                         $field: {
                             let labels: &[&str] = &[$($(stringify!($label)),+)?];
                             let buckets: &[f64] = $crate::metrics!(@buckets $($buckets)?);
-                            let metric = <$crate::metrics::prometheus::$kind as $crate::metrics::Metric>::make(
-                                concat!("postroom_", stringify!($field)),
+                            let metric = <$crate::prometheus::$kind as $crate::metrics::Metric>::make(
+                                $crate::metrics!(@name $field $($full_name)?),
                                 concat!($($help),+).trim(),
                                 labels,
                                 buckets,
@@ -134,6 +137,8 @@ macro_rules! metrics {
             }
         }
     };
+    (@name $field:ident) => { concat!("postroom_", stringify!($field)) };
+    (@name $field:ident $full_name:literal) => { $full_name };
     (@buckets) => { &[] };
     (@buckets $buckets:expr) => { $buckets };
 }

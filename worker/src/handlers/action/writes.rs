@@ -1,4 +1,5 @@
-//! What a job of actions leaves behind in the transaction that settles it. Its effects stand in the ledger already.
+//! The writes of an action job in the transaction that settles it: approvals, history and audit. The ledger has its effects
+//! already.
 
 use super::metrics::ActionMetrics;
 use async_trait::async_trait;
@@ -19,9 +20,9 @@ use sqlx::PgConnection;
 /// The writes of one job.
 pub(super) struct ActionWrites {
     pub(super) output: Output,
-    /// Of the actions that wait for a person.
+    /// The approvals that its actions need.
     pub(super) approvals: Vec<NewApproval>,
-    /// The one that was carried out, or taken back.
+    /// The approval that was executed or undone.
     pub(super) approval: Option<(ApprovalId, Ending)>,
     pub(super) metrics: ActionMetrics,
 }
@@ -34,7 +35,7 @@ impl SettleWrites for ActionWrites {
         }
         for approval in &self.approvals {
             approvals::insert(conn, job.tenant, job.lease.job, approval).await?;
-            self.tell(
+            self.record(
                 conn,
                 job,
                 "proposed",
@@ -52,7 +53,7 @@ impl SettleWrites for ActionWrites {
             };
             if let Some(effect) = outcome.effect_id {
                 let title = outcome.r#type.title();
-                self.tell(conn, job, verb, "effect", effect.0, title)
+                self.record(conn, job, verb, "effect", effect.0, title)
                     .await?;
             }
         }
@@ -60,7 +61,7 @@ impl SettleWrites for ActionWrites {
             .output
             .actions
             .iter()
-            .map(|outcome| self.entry(job, outcome))
+            .map(|outcome| self.audit_entry(job, outcome))
             .collect();
         audit::insert(conn, &entries).await
     }
@@ -73,7 +74,7 @@ impl SettleWrites for ActionWrites {
 }
 
 impl ActionWrites {
-    async fn tell(
+    async fn record(
         &self,
         conn: &mut PgConnection,
         job: &Job,
@@ -82,18 +83,18 @@ impl ActionWrites {
         object: uuid::Uuid,
         rationale: &str,
     ) -> Result<(), sqlx::Error> {
-        let told = NewHistoryEntry {
+        let entry = NewHistoryEntry {
             verb,
             object_kind,
             object,
             job: Some(job.lease.job),
             rationale,
         };
-        history::insert(conn, job.tenant, &told).await
+        history::insert(conn, job.tenant, &entry).await
     }
 
-    /// One for each action, whatever became of it.
-    fn entry(&self, job: &Job, outcome: &ActionOutcome) -> NewAuditEntry {
+    /// Builds the audit entry of one action.
+    fn audit_entry(&self, job: &Job, outcome: &ActionOutcome) -> NewAuditEntry {
         let actor = Actor::Worker(job.lease.worker);
         let (action, kind, id) = match (outcome.result, outcome.approval_id, outcome.effect_id) {
             (ActionResult::PendingApproval, Some(id), _) => {

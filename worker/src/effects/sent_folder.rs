@@ -1,42 +1,49 @@
-//! The folder of sent mail: a copy of each mail is filed there, and by it one is found that may have been sent.
+//! The folder of sent mail: stores a copy of each sent email, and finds an email that may have been sent.
 
-use super::{Far, Found, Receipt};
+use super::{Lookup, ProviderContext, Receipt};
 use crate::providers::{
     ProviderError,
-    mailbox::{Among, Mailbox, Role, Target},
+    mailbox::{Mailbox, Role, SearchScope, Target},
 };
 use jobs::store::{connections::StoredConnection, effects::StoredEffect};
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// For all of the filing. The mail is out and nobody may wait long to hear so.
-const FILING: Duration = Duration::from_secs(20);
+/// Timeout of storing a copy. The email is sent already, and its job must end soon.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Files a mail that was sent, and says what became of that: `saved`, `failed`, or `none` if the account has no mailbox.
-/// Many servers file what they send themselves: it is there once, whoever does it.
-pub(super) async fn file(
-    far: &Far<'_>,
+/// Stores a copy of a sent email. Returns `saved`, `failed`, or `none` if the account has no mailbox.
+///
+/// Stores no second copy if the server has stored one itself.
+pub(super) async fn store(
+    providers: &ProviderContext<'_>,
     connection: &StoredConnection,
     bytes: &[u8],
 ) -> &'static str {
-    let filed = timeout(FILING, async {
-        let Some(mut mailbox) = far.mailbox(connection).await? else {
+    let stored = timeout(TIMEOUT, async {
+        let Some(mut mailbox) = providers.mailbox(connection).await? else {
             return Ok("none");
         };
         let saved = save(&mut *mailbox, bytes).await;
         mailbox.close().await;
         saved.map(|()| "saved")
     });
-    match filed.await {
-        Ok(Ok(word)) => word,
+    match stored.await {
+        Ok(Ok(result)) => result,
         Ok(Err(error)) => {
             let error: ProviderError = error;
-            tracing::warn!(code = error.code(), "a sent mail was not filed");
+            tracing::warn!(
+                code = error.code(),
+                "could not store a copy of a sent email in the sent folder"
+            );
             "failed"
         }
         Err(_) => {
-            tracing::warn!(code = "imap_timeout", "a sent mail was not filed");
+            tracing::warn!(
+                code = "imap_timeout",
+                "could not store a copy of a sent email in the sent folder"
+            );
             "failed"
         }
     }
@@ -52,7 +59,7 @@ async fn save(mailbox: &mut dyn Mailbox, bytes: &[u8]) -> Result<(), ProviderErr
     mailbox.append(&folder, &["\\Seen"], bytes).await
 }
 
-/// As our own renderer writes it.
+/// Reads the Message-ID as our renderer writes it.
 fn message_id_of(bytes: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(bytes).ok()?;
     let (head, _) = text.split_once("\r\n\r\n")?;
@@ -61,27 +68,27 @@ fn message_id_of(bytes: &[u8]) -> Option<&str> {
         .map(str::trim)
 }
 
-/// Whether a mail that may have been sent is among those that were. That it is not there proves nothing: not every server
-/// files what it sends, and none says when.
-pub(super) async fn look(
-    far: &Far<'_>,
+/// Looks for an email that may have been sent. Its absence proves nothing: not every server stores what it sends, and none
+/// says when.
+pub(super) async fn look_up(
+    providers: &ProviderContext<'_>,
     connection: &StoredConnection,
     effect: &StoredEffect,
-) -> Result<Found, ProviderError> {
+) -> Result<Lookup, ProviderError> {
     let Some(id) = &effect.message_id else {
-        return Ok(Found::CannotSay);
+        return Ok(Lookup::Unknown);
     };
-    let Some(mut mailbox) = far.mailbox(connection).await? else {
-        return Ok(Found::CannotSay);
+    let Some(mut mailbox) = providers.mailbox(connection).await? else {
+        return Ok(Lookup::Unknown);
     };
-    let found = mailbox.find(id, Among::Sent).await;
+    let found = mailbox.find(id, SearchScope::Sent).await;
     mailbox.close().await;
     Ok(match found? {
-        Some(_) => Found::Done(Receipt {
+        Some(_) => Lookup::Done(Receipt {
             receipt: json!({ "found": "among the sent mail", "sent_folder": "saved" }),
             before_image: None,
         }),
-        None => Found::CannotSay,
+        None => Lookup::Unknown,
     })
 }
 
@@ -90,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_of_a_mail_is_read_from_its_head_alone() {
+    fn message_id_is_read_from_the_header_only() {
         let mail = b"From: a@b.c\r\nMessage-ID: <1@b.c>\r\n\r\nMessage-ID: <2@b.c>\r\n";
         assert_eq!(message_id_of(mail), Some("<1@b.c>"));
         assert_eq!(

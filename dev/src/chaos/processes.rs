@@ -1,6 +1,6 @@
-//! The processes of the storm: two APIs and three workers, each with a way of its own to Postgres. See [`Fleet`].
+//! The processes of a chaos run: two APIs and three workers, each with its own proxy to Postgres. See [`Processes`].
 //!
-//! Whoever ends is started again, under the same addresses; the fleet never asks why.
+//! Restarts every process that ends, under the same address.
 
 use super::proxy::Proxy;
 use super::{ChaosError, Plan};
@@ -17,37 +17,37 @@ use tokio_util::sync::CancellationToken;
 
 pub(super) const APIS: usize = 2;
 pub(super) const WORKERS: usize = 3;
-const LOOK: Duration = Duration::from_millis(100);
-/// How far the clock of each worker is off, where it can be.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// The clock skew of each worker, if libfaketime is installed.
 const SKEWS: [Option<&str>; WORKERS] = [None, Some("+90s"), Some("-45s")];
 
 /// The APIs first, then the workers.
-pub(super) struct Fleet {
-    members: Vec<Member>,
+pub(super) struct Processes {
+    processes: Vec<ManagedProcess>,
     pub(super) apis: Vec<SocketAddr>,
 }
 
-struct Member {
+struct ManagedProcess {
     proxy: Proxy,
     program: PathBuf,
     args: &'static [&'static str],
     variables: Vec<(&'static str, String)>,
     log: PathBuf,
-    /// None between two lives that could not follow each other at once.
+    /// None while a restart is pending.
     process: Mutex<Option<Supervised>>,
 }
 
-impl Fleet {
-    /// Starts everybody. `database` tells the address for a port of Postgres'.
+impl Processes {
+    /// Starts all processes. `database` returns the URL for a port of Postgres.
     pub(super) async fn start(
         plan: &Plan,
         logs: &Path,
         port: u16,
         database: impl Fn(u16) -> String,
     ) -> Result<Self, ChaosError> {
-        let mut members = Vec::new();
+        let mut processes = Vec::new();
         let mut apis = Vec::new();
-        for place in 0..APIS + WORKERS {
+        for index in 0..APIS + WORKERS {
             let proxy = Proxy::to(port).await.map_err(ChaosError::Proxy)?;
             let url = database(proxy.port);
             let mut variables = vec![
@@ -56,7 +56,7 @@ impl Fleet {
                 ("RUST_LOG", "warn".to_owned()),
             ];
             let free = "127.0.0.1:0".to_owned();
-            let name = if place < APIS {
+            let name = if index < APIS {
                 let address = free_address().map_err(ChaosError::Proxy)?;
                 apis.push(address);
                 variables.push(("API_ADDR", address.to_string()));
@@ -67,83 +67,86 @@ impl Fleet {
                 variables.push(("WORKER_LEASE_SECONDS", plan.lease.as_secs().to_string()));
                 variables.push(("WORKER_POLL_SECONDS", "0.5".to_owned()));
                 variables.push(("LLM_TESTING_MODE", "true".to_owned()));
-                if let (Some(skew), Some(library)) = (SKEWS[place - APIS], faketime()) {
+                if let (Some(skew), Some(library)) = (SKEWS[index - APIS], faketime()) {
                     variables.push(("LD_PRELOAD", library));
                     variables.push(("FAKETIME", skew.to_owned()));
-                    // Clocks on the wall differ; those that measure durations run as they do everywhere.
+                    // Skews wall clocks only; monotonic clocks stay correct.
                     variables.push(("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()));
                 }
                 "postroom-worker"
             };
-            members.push(Member {
+            processes.push(ManagedProcess {
                 proxy,
                 program: plan.binaries.join(name),
-                args: if place < APIS { &["serve"] } else { &[] },
+                args: if index < APIS { &["serve"] } else { &[] },
                 variables,
-                log: logs.join(format!("{name}-{place}.log")),
+                log: logs.join(format!("{name}-{index}.log")),
                 process: Mutex::new(None),
             });
         }
-        for member in &members {
-            let started = member.start().map_err(ChaosError::Spawn)?;
-            *member.process() = Some(started);
+        for entry in &processes {
+            let started = entry.start().map_err(ChaosError::Spawn)?;
+            *entry.process() = Some(started);
         }
-        Ok(Self { members, apis })
+        Ok(Self { processes, apis })
     }
 
-    pub(super) fn worker(place: usize) -> usize {
-        APIS + place
+    pub(super) fn worker(index: usize) -> usize {
+        APIS + index
     }
 
-    pub(super) fn proxy(&self, place: usize) -> &Proxy {
-        &self.members[place].proxy
+    pub(super) fn proxy(&self, index: usize) -> &Proxy {
+        &self.processes[index].proxy
     }
 
-    /// Sends a signal to a process; false if it is not there.
-    pub(super) fn signal(&self, place: usize, signal: Signal) -> bool {
-        let mut process = self.members[place].process();
+    /// Sends a signal to a process; returns false if it is not running.
+    pub(super) fn signal(&self, index: usize, signal: Signal) -> bool {
+        let mut process = self.processes[index].process();
         let Some(process) = process.as_mut() else {
             return false;
         };
-        // Not by way of its supervisor: a stopped or killed process must not be told later.
+        // Bypasses the supervisor, which would deliver the signal to a stopped process later.
         let alive = matches!(process.try_wait(), Ok(None));
         alive && kill(Pid::from_raw(process.pid()), signal).is_ok()
     }
 
-    /// Starts again whoever has ended, until it is told to stop.
-    pub(super) async fn keep_up(&self, stop: &CancellationToken) {
+    /// Restarts ended processes until stopped.
+    pub(super) async fn restart_ended(&self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
-            for member in &self.members {
-                let mut process = member.process();
+            for entry in &self.processes {
+                let mut process = entry.process();
                 let runs = process
                     .as_mut()
                     .is_some_and(|process| matches!(process.try_wait(), Ok(None)));
                 if !runs {
-                    // The next look tries again.
-                    *process = member.start().ok();
+                    // A failed start is tried again in the next round.
+                    *process = entry.start().ok();
                 }
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(POLL_INTERVAL) => {}
             }
         }
     }
 
-    /// Nothing fails any more: everybody runs, and every way is open.
-    pub(super) fn calm(&self) {
-        for (place, member) in self.members.iter().enumerate() {
-            member.proxy.delay(Duration::ZERO);
-            self.signal(place, Signal::SIGCONT);
+    /// Ends all faults: every process runs and every proxy forwards.
+    pub(super) fn stop_faults(&self) {
+        for (index, entry) in self.processes.iter().enumerate() {
+            entry.proxy.delay(Duration::ZERO);
+            self.signal(index, Signal::SIGCONT);
         }
     }
 
     pub(super) fn replies_lost(&self) -> u64 {
-        self.members.iter().map(|m| m.proxy.replies_lost()).sum()
+        self.processes
+            .iter()
+            .map(|entry| entry.proxy.replies_lost())
+            .sum()
     }
 }
 
-impl Member {
+impl ManagedProcess {
     fn start(&self) -> io::Result<Supervised> {
         let spec = Spec {
             program: &self.program,
@@ -165,13 +168,13 @@ impl Member {
     }
 }
 
-/// The library that skews clocks, if it is on this machine.
+/// Returns the library that skews clocks, if this machine has it.
 pub(super) fn faketime() -> Option<String> {
     let found = peers::libfaketime().ok()?;
     Some(found.library.display().to_string())
 }
 
-/// An address that stays the API's through all its lives.
+/// Returns a free address, which an API keeps across restarts.
 fn free_address() -> io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }

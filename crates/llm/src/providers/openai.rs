@@ -1,14 +1,15 @@
-//! OpenAI's chat completions, and the many servers that speak them: [`OpenAiChat`].
+//! OpenAI's chat completions API and compatible servers: [`OpenAiChat`].
 //!
-//! The answer must follow a JSON schema. Reads no more of an answer than a limit, follows no redirect, uses no proxy from the
-//! environment. How an answer is read lives in [`reply`], so that fixtures go the same way.
+//! Requires an answer that follows a JSON schema. Limits the size of a response, follows no redirects and ignores proxy
+//! variables. [`reply`] reads the response; fixtures use it too.
 
 pub(super) mod reply;
 
-use super::{
-    LlmError, LlmProvider, OutputSchema, classify,
-    prompt::{Message, Role},
-    provider::{AttemptRequest, Reply, Seen},
+use crate::{
+    classify,
+    error::LlmError,
+    prompt::{Message, OutputSchema, Role},
+    provider::{AttemptInfo, AttemptRequest, LlmProvider, Reply},
 };
 use async_trait::async_trait;
 use reqwest::{
@@ -21,15 +22,15 @@ use serde::Serialize;
 use std::time::Duration;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Our answers are a few kilobytes; what is longer is a mistake or an attack.
+/// Answers have a few kilobytes; a longer one is an error or an attack.
 const MAX_REPLY_BYTES: usize = 1024 * 1024;
-/// OpenAI's own address, and the only server known to want the newer name of a parameter.
-pub(super) const OPENAI_HOST: &str = "api.openai.com";
+/// OpenAI's own host, the only one known to require `max_completion_tokens`.
+pub(crate) const OPENAI_HOST: &str = "api.openai.com";
 
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-id");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// A server that speaks OpenAI's chat completions.
+/// A server with OpenAI's chat completions API.
 pub struct OpenAiChat {
     client: Client,
     url: Url,
@@ -37,7 +38,7 @@ pub struct OpenAiChat {
     key: SecretString,
 }
 
-/// Why a client could not be built.
+/// The HTTP client could not be built.
 #[derive(Debug, thiserror::Error)]
 #[error("could not set up the HTTP client")]
 pub struct ClientError(#[source] reqwest::Error);
@@ -73,18 +74,18 @@ struct JsonSchema<'a> {
 }
 
 impl OpenAiChat {
-    /// `base` is the part before `/chat/completions`, for example `https://api.openai.com/v1`.
+    /// Builds a client. `base` is the part before `/chat/completions`, for example `https://api.openai.com/v1`.
     ///
     /// # Errors
-    /// If the system's certificates cannot be used.
+    /// If the system's certificates are unusable.
     pub fn new(base: &Url, model: String, key: SecretString) -> Result<Self, ClientError> {
-        // Fails if the process has a provider already, which then is used.
+        // Fails if the process has a crypto provider already, which is then used.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder()
             .user_agent(concat!("postroom/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
             .redirect(Policy::none())
-            // Repeating is the retry module's alone.
+            // Only `retry` retries.
             .retry(reqwest::retry::never())
             .no_proxy()
             .build()
@@ -143,7 +144,7 @@ impl LlmProvider for OpenAiChat {
     async fn attempt(
         &self,
         request: &AttemptRequest<'_>,
-        seen: &mut Seen,
+        info: &mut AttemptInfo,
     ) -> Result<Reply, LlmError> {
         let mut response = self
             .client
@@ -156,27 +157,32 @@ impl LlmProvider for OpenAiChat {
             .map_err(connection)?;
         let status = response.status();
         let headers = std::mem::take(response.headers_mut());
-        seen.status = Some(status.as_u16());
-        seen.request_id = request_id(&headers, &self.key);
-        let body = read_capped(&mut response, seen).await?;
+        info.status = Some(status.as_u16());
+        info.request_id = request_id(&headers, &self.key);
+        let body = read_capped(&mut response, info).await?;
         if status.is_success() {
-            reply::read(&body, &headers, request, seen)
+            reply::read(&body, &headers, request, info)
         } else {
             let now = request.clock.now();
-            Err(classify::refusal(status.as_u16(), &headers, &body, now))
+            Err(classify::error_response(
+                status.as_u16(),
+                &headers,
+                &body,
+                now,
+            ))
         }
     }
 }
 
-/// Reads in pieces and stops at the limit: a length is only announced, and not always.
-async fn read_capped(response: &mut Response, seen: &mut Seen) -> Result<Vec<u8>, LlmError> {
+/// Reads the body in chunks up to the limit; `Content-Length` may be missing or wrong.
+async fn read_capped(response: &mut Response, info: &mut AttemptInfo) -> Result<Vec<u8>, LlmError> {
     let mut body = Vec::new();
     loop {
         let chunk = response.chunk().await;
         let Some(chunk) = chunk.map_err(connection)? else {
             return Ok(body);
         };
-        seen.response_bytes += chunk.len() as u64;
+        info.response_bytes += chunk.len() as u64;
         if body.len() + chunk.len() > MAX_REPLY_BYTES {
             return Err(LlmError::ReplyTooLarge {
                 limit: MAX_REPLY_BYTES,
@@ -186,7 +192,7 @@ async fn read_capped(response: &mut Response, seen: &mut Seen) -> Result<Vec<u8>
     }
 }
 
-/// The provider's name for the request, if it is one that can stand in a log.
+/// Returns the provider's id of the request, if it is safe to log.
 fn request_id(headers: &HeaderMap, key: &SecretString) -> Option<String> {
     let id = headers.get(REQUEST_ID).map(HeaderValue::to_str)?.ok()?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
@@ -200,7 +206,7 @@ fn connection(error: reqwest::Error) -> LlmError {
             after: CONNECT_TIMEOUT,
         };
     }
-    // Without its address: that may name an internal host, and says nothing that the configuration does not.
+    // Omits the URL, which may name an internal host and repeats the configuration.
     LlmError::Connect {
         source: error.without_url().into(),
     }
@@ -222,7 +228,7 @@ mod tests {
     use uuid::Uuid;
 
     #[test]
-    fn the_address_is_the_base_and_the_operation_with_or_without_a_slash() {
+    fn url_is_base_and_operation_with_or_without_a_slash() {
         for base in ["https://host.example/v1", "https://host.example/v1/"] {
             let url = completions_url(&base.parse().unwrap());
             assert_eq!(url.as_str(), "https://host.example/v1/chat/completions");
@@ -232,11 +238,11 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_on_tokens_has_the_name_that_the_server_knows() {
+    fn token_limit_has_the_name_that_the_server_expects() {
         let named = |base: &str| {
             let chat = OpenAiChat::new(&base.parse().unwrap(), "m".into(), "k".into()).unwrap();
             let request = AttemptRequest {
-                label: "triage",
+                task: "summary",
                 prompt: &Prompt::new("test.v1"),
                 messages: &[],
                 schema: &JUDGE.schema(),
@@ -256,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_id_is_logged_only_if_it_looks_like_one() {
+    fn request_id_is_logged_only_if_it_looks_like_one() {
         let key = SecretString::from("sk-live-123");
         for (header, kept) in [
             ("req_01Hb-7.a:b", true),

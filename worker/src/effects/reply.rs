@@ -1,9 +1,9 @@
-//! `reply` with a text, and `forward`: mail about an email that we hold. Recipients of an answer, subject and thread come from
-//! code; the text is the person's.
+//! `reply` with a text, and `forward`: emails about a stored email. Code derives the recipients of a reply, the subject and the
+//! thread; the user gives the text.
 
 use super::{
-    Doing, Far, Prepared, Trouble,
-    mail::{Write, prepare, sending_connection},
+    ActionContext, PrepareError, Prepared, ProviderContext,
+    mail::{Compose, prepare, sending_connection},
 };
 use async_trait::async_trait;
 use jobs::{
@@ -18,40 +18,52 @@ use jobs::{
 };
 use std::fmt::Write as _;
 
-/// Answers the email with what the person wrote.
+/// Replies with the text that the user gave.
 pub(super) struct Reply;
 
 #[async_trait]
-impl Write for Reply {
-    async fn prepare(&self, far: &Far<'_>, doing: &Doing<'_>) -> Result<Prepared, Trouble> {
-        if doing.params.get("instructions").is_some() {
-            return Err(Trouble::refused(
+impl Compose for Reply {
+    async fn prepare(
+        &self,
+        providers: &ProviderContext<'_>,
+        action: &ActionContext<'_>,
+    ) -> Result<Prepared, PrepareError> {
+        if action.params.get("instructions").is_some() {
+            return Err(PrepareError::refused(
                 "two_texts",
-                "Give the text of the answer (`body`) or `instructions` for one, not both.",
+                "Give either the text of the reply (`body`) or `instructions` for one, not both.",
             ));
         }
-        let mail = held(far, doing).await?;
-        let accounts = accounts(far, doing).await?;
+        let mail = stored_mail(providers, action).await?;
+        let accounts = accounts(providers, action).await?;
         let account = mail.account_among(&accounts);
-        let connection = sending_connection(far.ctx, doing, account).await?;
-        let own = own_addresses(far, doing, &accounts).await?;
-        let headers = headers::answer(&mail, false, &own)
-            .map_err(|_| Trouble::refused("nobody_to_answer", "Nobody but you would get it."))?;
-        let body = doing.params.get("body").unwrap_or_default().to_owned();
+        let connection = sending_connection(providers.ctx, action, account).await?;
+        let own = own_addresses(providers, action, &accounts).await?;
+        let headers = headers::answer(&mail, false, &own).map_err(|_| {
+            PrepareError::refused(
+                "nobody_to_answer",
+                "The reply would have no recipient but you.",
+            )
+        })?;
+        let body = action.params.get("body").unwrap_or_default().to_owned();
         let letter = letter(headers, body);
-        prepare(doing, connection, &letter, far.ctx.clock.now())
+        prepare(action, connection, &letter, providers.ctx.clock.now())
     }
 }
 
-/// Passes the email on, as we hold it, to one address.
+/// Forwards the email, as stored, to one address.
 pub(super) struct Forward;
 
 #[async_trait]
-impl Write for Forward {
-    async fn prepare(&self, far: &Far<'_>, doing: &Doing<'_>) -> Result<Prepared, Trouble> {
-        let mail = held(far, doing).await?;
+impl Compose for Forward {
+    async fn prepare(
+        &self,
+        providers: &ProviderContext<'_>,
+        action: &ActionContext<'_>,
+    ) -> Result<Prepared, PrepareError> {
+        let mail = stored_mail(providers, action).await?;
         let to = Recipients {
-            to: doing
+            to: action
                 .params
                 .get("to")
                 .map(str::to_owned)
@@ -60,10 +72,10 @@ impl Write for Forward {
             ..Recipients::default()
         };
         let headers = headers::forward(&mail, to)
-            .map_err(|_| Trouble::refused("bad_address", "Say to whom it goes."))?;
-        let letter = letter(headers, quoted(&mail, doing.params.get("note")));
-        let connection = sending_connection(far.ctx, doing, None).await?;
-        prepare(doing, connection, &letter, far.ctx.clock.now())
+            .map_err(|_| PrepareError::refused("bad_address", "Give a valid address in `to`."))?;
+        let letter = letter(headers, quoted(&mail, action.params.get("note")));
+        let connection = sending_connection(providers.ctx, action, None).await?;
+        prepare(action, connection, &letter, providers.ctx.clock.now())
     }
 }
 
@@ -81,56 +93,62 @@ fn letter(headers: Headers, body_text: String) -> Letter {
     }
 }
 
-async fn held(far: &Far<'_>, doing: &Doing<'_>) -> Result<Mail, Trouble> {
+async fn stored_mail(
+    providers: &ProviderContext<'_>,
+    action: &ActionContext<'_>,
+) -> Result<Mail, PrepareError> {
     let missing = || {
-        Trouble::refused(
+        PrepareError::refused(
             "no_message",
-            "Say which mail it is about (`message_id`): one that is still kept.",
+            "Give `message_id`: an email that is still stored.",
         )
     };
-    let message = doing.message.ok_or_else(missing)?;
-    let mut conn = far.ctx.pool.acquire().await?;
-    let stored = messages::find(&mut conn, doing.tenant, message)
+    let message = action.message.ok_or_else(missing)?;
+    let mut conn = providers.ctx.pool.acquire().await?;
+    let stored = messages::find(&mut conn, action.tenant, message)
         .await?
         .ok_or_else(missing)?;
     drop(conn);
-    // An email may have many megabytes: parsing it would hold up every other job of this thread.
+    // Parsing may take long; it must not block the other jobs of this thread.
     let parsed =
         tokio::task::spawn_blocking(move || Mail::from_source(stored.format, &stored.source));
     parsed
         .await
         .ok()
         .and_then(Result::ok)
-        .ok_or_else(|| Trouble::refused("unparsable_mail", "This email cannot be read."))
+        .ok_or_else(|| PrepareError::refused("unparsable_mail", "This email could not be parsed."))
 }
 
-/// The addresses of the user's mail accounts, oldest first.
-async fn accounts(far: &Far<'_>, doing: &Doing<'_>) -> Result<Vec<String>, sqlx::Error> {
-    let Some(user) = doing.user else {
+/// Returns the addresses of the user's mail accounts, oldest first.
+async fn accounts(
+    providers: &ProviderContext<'_>,
+    action: &ActionContext<'_>,
+) -> Result<Vec<String>, sqlx::Error> {
+    let Some(user) = action.user else {
         return Ok(Vec::new());
     };
-    let mut conn = far.ctx.pool.acquire().await?;
-    connections::mail_addresses(&mut conn, doing.tenant, user).await
+    let mut conn = providers.ctx.pool.acquire().await?;
+    connections::mail_addresses(&mut conn, action.tenant, user).await
 }
 
 async fn own_addresses(
-    far: &Far<'_>,
-    doing: &Doing<'_>,
+    providers: &ProviderContext<'_>,
+    action: &ActionContext<'_>,
     accounts: &[String],
 ) -> Result<Vec<String>, sqlx::Error> {
     let mut own: Vec<String> = accounts
         .iter()
         .map(|account| account.to_lowercase())
         .collect();
-    if let Some(user) = doing.user {
-        let mut conn = far.ctx.pool.acquire().await?;
-        let person = users::correspondent(&mut conn, doing.tenant, user).await?;
+    if let Some(user) = action.user {
+        let mut conn = providers.ctx.pool.acquire().await?;
+        let person = users::correspondent(&mut conn, action.tenant, user).await?;
         own.extend(person.map(|person| person.email.to_lowercase()));
     }
     Ok(own)
 }
 
-/// The note, then the email as mail programs show one that was passed on.
+/// Renders the note and the email as mail programs show a forwarded one.
 fn quoted(mail: &Mail, note: Option<&str>) -> String {
     let mut text = String::new();
     if let Some(note) = note {
@@ -160,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mail_is_passed_on_under_its_own_headers_and_says_what_is_left_out() {
+    fn forwarded_email_shows_its_headers_and_names_omissions() {
         let mut mail = Mail::parse(
             b"From: Ada <ada@x.example>\nTo: me@acme.example\nSubject: Plan\nDate: Thu, 1 Jan 1970 00:00:00 +0000\n\nWhich one?",
         )

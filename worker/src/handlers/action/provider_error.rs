@@ -1,4 +1,4 @@
-//! What a provider's refusal means for the job: [`halt`].
+//! What a provider's error means for the job: [`refusal_or_failure`].
 
 use crate::handlers::unavailable;
 use crate::providers::ProviderError;
@@ -7,12 +7,13 @@ use jobs::{commands::connections::connect, store::connections::StoredConnection}
 use queue::Failure;
 use queue::runtime::handler::JobContext;
 
-/// How long a job waits for a new secret before it looks again. Waiting burns no attempt.
+/// How long a job waits for a new secret before it tries again. Waiting uses no attempt.
 const REAUTH_WAIT: TimeDelta = TimeDelta::seconds(30);
 
-/// The code and the user's message if it was refused for good; a failure if the job is to come back, which then burns an
-/// attempt only if the provider is at fault. A connection whose secret is refused asks for a new one from now on.
-pub(super) async fn halt(
+/// Returns the code and the user's message of a permanent refusal, else the failure that retries the job.
+///
+/// Only a fault of the provider uses an attempt. A rejected secret marks the connection, which then needs a new one.
+pub(super) async fn refusal_or_failure(
     ctx: &JobContext,
     connection: &StoredConnection,
     error: ProviderError,
@@ -22,7 +23,7 @@ pub(super) async fn halt(
         ProviderError::Retryable { code, detail } | ProviderError::Unknown { code, detail } => {
             Failure::transient(
                 code,
-                "The provider could not do it now; the job will be tried again.",
+                "The provider is unavailable at the moment; the job will be retried.",
                 detail,
             )
         }
@@ -33,14 +34,14 @@ pub(super) async fn halt(
             Failure::rate_limited(
                 ctx.clock.now() + REAUTH_WAIT,
                 "reauth_required",
-                "The account asks for its password again; the job goes on when it has it.",
+                "The account rejects its password; the job continues once you enter a new one.",
                 code,
             )
         }
         ProviderError::RateLimited { until } => Failure::rate_limited(
             until,
             "provider_rate",
-            "The provider asks for a pause; the job goes on by itself.",
+            "The provider limits the rate of requests; the job continues automatically.",
             "rate limited by the provider",
         ),
     })

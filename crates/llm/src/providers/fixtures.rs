@@ -1,18 +1,18 @@
-//! The model of testing mode: [`Fixtures`] answers from files and from nothing else.
+//! The provider of testing mode: [`Fixtures`] answers from files only.
 //!
-//! A file names its task, what it matches and the answer. A prompt that no file matches is an error, never a guess: the only
-//! answer for everything is a file that says `catch_all`. Answers are read by the same code as a real server's. Builds no
-//! network client.
+//! A file names its task, what it matches and the answer. A prompt that no file matches is an error; only a file with
+//! `catch_all` answers everything. Answers are read by the same code as a real server's. Builds no network client.
 //!
 //! ```json
-//! { "label": "triage", "match": { "part": "subject", "contains_any": ["invoice"] }, "answer": { "category": "task" } }
-//! { "label": "triage", "catch_all": true, "answer": { "category": "unknown" } }
+//! { "label": "summary", "match": { "part": "title", "contains_any": ["invoice"] }, "answer": { "category": "task" } }
+//! { "label": "summary", "catch_all": true, "answer": { "category": "unknown" } }
 //! ```
 
-use super::{
-    LlmError, LlmProvider, Prompt,
-    openai::reply,
-    provider::{AttemptRequest, Reply, Seen},
+use super::openai::reply;
+use crate::{
+    error::LlmError,
+    prompt::Prompt,
+    provider::{AttemptInfo, AttemptRequest, LlmProvider, Reply},
 };
 use async_trait::async_trait;
 use reqwest::header::HeaderMap;
@@ -24,10 +24,10 @@ use std::{
     time::Duration,
 };
 
-/// What stands for the model's name in results and metrics.
+/// The model name in results and metrics.
 const MODEL: &str = "fixtures";
 
-/// Answers from files, the special ones before those for everything.
+/// Fixtures in the order of their search: specific ones first, then those that match everything.
 #[derive(Clone, Debug)]
 pub struct Fixtures {
     fixtures: Vec<Fixture>,
@@ -36,19 +36,20 @@ pub struct Fixtures {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fixture {
+    /// The task of the call.
     label: String,
     #[serde(default, rename = "match")]
     pattern: Option<Pattern>,
     #[serde(default)]
     catch_all: bool,
-    /// How long the answer takes, for trying out slow models.
+    /// Delays the answer, to simulate a slow model.
     #[serde(default)]
     delay_ms: u64,
-    /// An object is an answer to a schema; text is sent as it stands, to try out answers that are none.
+    /// An object answers a schema; text is sent unchanged, to simulate invalid answers.
     answer: Value,
 }
 
-/// Matches if the part holds one of the words, in any capitals.
+/// Matches if the part contains one of the words, ignoring case.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Pattern {
@@ -57,7 +58,7 @@ struct Pattern {
     contains_any: Vec<String>,
 }
 
-/// Why fixtures cannot be used. Each names its file.
+/// An invalid fixture. Names its file.
 #[derive(Debug, thiserror::Error)]
 pub enum FixtureError {
     #[error("could not read fixtures from {}", path.display())]
@@ -66,35 +67,33 @@ pub enum FixtureError {
         #[source]
         source: io::Error,
     },
-    #[error("{file} is not a fixture")]
+    #[error("{file} is not a valid fixture")]
     Parse {
         file: String,
         #[source]
         source: serde_json::Error,
     },
-    #[error(
-        "{file} needs either `match` with words to look for, or `catch_all: true`, and not both"
-    )]
+    #[error("{file} needs exactly one of `match` with words to look for and `catch_all: true`")]
     MatchesNothing { file: String },
-    #[error("{file} is a second catch-all for {label}")]
+    #[error("{file} is the second catch-all fixture for {label}")]
     SecondCatchAll { file: String, label: String },
-    #[error("there is no .json file in {} or one folder below", path.display())]
+    #[error("no .json file found in {} or its direct subfolders", path.display())]
     Empty { path: PathBuf },
 }
 
 impl Fixtures {
-    /// Reads fixtures from the texts of named files, tried in this order: those that a program ships.
+    /// Parses fixtures from the texts of named files, for those that a program ships. Their order is the search order.
     ///
     /// # Errors
-    /// If a file is no fixture.
+    /// If a file is not a valid fixture.
     pub fn from_texts(files: &[(&str, &str)]) -> Result<Self, FixtureError> {
         Self::parse(files.iter().copied())
     }
 
-    /// Those of a folder and the folders in it, in the order of their paths; instead of the shipped ones.
+    /// Reads the fixtures of a folder and its direct subfolders, in path order.
     ///
     /// # Errors
-    /// If the folder or a file cannot be read, a file is no fixture, or there is none.
+    /// If the folder or a file cannot be read, a file is not a valid fixture, or no file is found.
     pub fn from_folder(folder: &Path) -> Result<Self, FixtureError> {
         let mut files = Vec::new();
         for entry in entries(folder)? {
@@ -147,21 +146,21 @@ impl Fixtures {
             if fixture.catch_all == has_words || fixture.catch_all == fixture.pattern.is_some() {
                 return Err(FixtureError::MatchesNothing { file });
             }
-            let twin = |other: &&Fixture| other.catch_all && other.label == fixture.label;
-            if fixture.catch_all && fixtures.iter().find(twin).is_some() {
+            let is_second = |other: &&Fixture| other.catch_all && other.label == fixture.label;
+            if fixture.catch_all && fixtures.iter().find(is_second).is_some() {
                 let label = fixture.label;
                 return Err(FixtureError::SecondCatchAll { file, label });
             }
             fixtures.push(fixture);
         }
-        // Stable: among the special ones the first file wins.
+        // A stable sort: among specific fixtures the first file wins.
         fixtures.sort_by_key(|fixture| fixture.catch_all);
         Ok(Self { fixtures })
     }
 
-    fn find(&self, label: &str, prompt: &Prompt) -> Option<&Fixture> {
+    fn find(&self, task: &str, prompt: &Prompt) -> Option<&Fixture> {
         let mut fixtures = self.fixtures.iter();
-        fixtures.find(|fixture| fixture.label == label && fixture.answers(prompt))
+        fixtures.find(|fixture| fixture.label == task && fixture.answers(prompt))
     }
 }
 
@@ -176,7 +175,7 @@ impl Fixture {
         words.any(|word| !word.is_empty() && part.contains(&word.to_lowercase()))
     }
 
-    /// The body a server would send with this answer.
+    /// Builds the response body that a server would send with this answer.
     fn body(&self, request: &AttemptRequest<'_>) -> Vec<u8> {
         let text = match &self.answer {
             Value::String(text) => text.clone(),
@@ -187,7 +186,7 @@ impl Fixture {
             .iter()
             .map(|message| message.content.len())
             .sum();
-        // Four bytes to a token is the usual rule of thumb; it gives the dashboards something to show.
+        // About four bytes per token, so that dashboards show plausible numbers in testing mode.
         let usage =
             json!({ "prompt_tokens": prompt_bytes / 4, "completion_tokens": text.len() / 4 });
         let message = json!({ "role": "assistant", "content": text });
@@ -210,16 +209,14 @@ impl LlmProvider for Fixtures {
     async fn attempt(
         &self,
         request: &AttemptRequest<'_>,
-        seen: &mut Seen,
+        info: &mut AttemptInfo,
     ) -> Result<Reply, LlmError> {
-        let fixture = self.find(request.label, request.prompt);
-        let fixture = fixture.ok_or(LlmError::UnknownFixture {
-            label: request.label,
-        })?;
+        let fixture = self.find(request.task, request.prompt);
+        let fixture = fixture.ok_or(LlmError::UnknownFixture { task: request.task })?;
         tokio::time::sleep(Duration::from_millis(fixture.delay_ms)).await;
         let body = fixture.body(request);
-        seen.response_bytes = body.len() as u64;
-        reply::read(&body, &HeaderMap::new(), request, seen)
+        info.response_bytes = body.len() as u64;
+        reply::read(&body, &HeaderMap::new(), request, info)
     }
 }
 

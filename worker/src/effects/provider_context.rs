@@ -1,19 +1,21 @@
-//! The far side as an effect sees it: [`Far`] opens the connection it goes by.
+//! Opens the connections of effects: [`ProviderContext`].
 
 use crate::providers::{Calendar, Caller, Mailer, ProviderError, Providers, mailbox::Mailbox};
 use jobs::store::connections::{self, StoredConnection};
 use queue::runtime::handler::JobContext;
 
-/// What it takes to reach the far side.
+/// The job and the providers that its effects use.
 #[derive(Clone, Copy)]
-pub struct Far<'a> {
+pub struct ProviderContext<'a> {
     pub ctx: &'a JobContext,
     pub providers: &'a Providers,
 }
 
-impl Far<'_> {
+impl ProviderContext<'_> {
+    /// Opens the outgoing mail server of an account.
+    ///
     /// # Errors
-    /// [`ProviderError::Retryable`] if the secret cannot be read or opened here.
+    /// [`ProviderError::Retryable`] if the secret cannot be read or decrypted.
     pub async fn mailer(
         &self,
         connection: &StoredConnection,
@@ -21,11 +23,13 @@ impl Far<'_> {
         let sealed = self.sealed(connection).await?;
         self.providers
             .mailer(self.ctx.job.tenant, connection, &sealed)
-            .map_err(|_| unready("the secret cannot be opened"))
+            .map_err(|_| internal_error("the secret cannot be decrypted"))
     }
 
+    /// Opens a webhook.
+    ///
     /// # Errors
-    /// [`ProviderError::Retryable`] if the secret cannot be read or opened here.
+    /// [`ProviderError::Retryable`] if the secret cannot be read or decrypted.
     pub async fn caller(
         &self,
         connection: &StoredConnection,
@@ -33,13 +37,13 @@ impl Far<'_> {
         let sealed = self.sealed(connection).await?;
         self.providers
             .caller(self.ctx.job.tenant, connection, &sealed)
-            .map_err(|_| unready("the secret cannot be opened"))
+            .map_err(|_| internal_error("the secret cannot be decrypted"))
     }
 
-    /// The account's mailbox, opened; `None` if it has none.
+    /// Opens the mailbox of an account; none if the account has none.
     ///
     /// # Errors
-    /// As [`mailer`](Self::mailer), and if the server does not let us in.
+    /// As [`mailer`](Self::mailer), and if the server rejects the login.
     pub async fn mailbox(
         &self,
         connection: &StoredConnection,
@@ -48,15 +52,17 @@ impl Far<'_> {
         let found = self
             .providers
             .mailbox(self.ctx.job.tenant, connection, &sealed)
-            .map_err(|_| unready("the secret cannot be opened"))?;
+            .map_err(|_| internal_error("the secret cannot be decrypted"))?;
         match found {
             Some(mailbox) => mailbox.open().await.map(Some),
             None => Ok(None),
         }
     }
 
+    /// Opens a calendar.
+    ///
     /// # Errors
-    /// [`ProviderError::Retryable`] if the secret cannot be read or opened here.
+    /// [`ProviderError::Retryable`] if the secret cannot be read or decrypted.
     pub async fn calendar(
         &self,
         connection: &StoredConnection,
@@ -64,23 +70,23 @@ impl Far<'_> {
         let sealed = self.sealed(connection).await?;
         self.providers
             .calendar(self.ctx.job.tenant, connection, &sealed)
-            .map_err(|_| unready("the secret cannot be opened"))
+            .map_err(|_| internal_error("the secret cannot be decrypted"))
     }
 
-    /// The secret of a connection, still sealed.
+    /// Reads the encrypted secret of a connection.
     async fn sealed(&self, connection: &StoredConnection) -> Result<Vec<u8>, ProviderError> {
         let read = async {
             let mut conn = self.ctx.pool.acquire().await?;
             connections::sealed_secret(&mut conn, self.ctx.job.tenant, connection.id).await
         };
         read.await
-            .map_err(|_| unready("the secret could not be read"))?
-            .ok_or_else(|| unready("the connection is gone"))
+            .map_err(|_| internal_error("the secret could not be read"))?
+            .ok_or_else(|| internal_error("the connection is gone"))
     }
 }
 
-/// Our side is not ready: nothing was done.
-pub(super) fn unready(detail: &str) -> ProviderError {
+/// A failure on our side, before anything was done.
+pub(super) fn internal_error(detail: &str) -> ProviderError {
     ProviderError::Retryable {
         code: "internal_error",
         detail: detail.to_owned(),

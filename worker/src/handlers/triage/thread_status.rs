@@ -1,5 +1,5 @@
-//! Two things that are read off the mail and its thread, and that no model decides: whose turn it is, and whether the
-//! sender may be a stranger.
+//! Facts from the email and its thread that no model decides: the status of the thread ([`thread_status`]) and the contact with
+//! the sender ([`Contact`]).
 
 use super::guards::Correspondents;
 use jobs::domain::{
@@ -7,7 +7,7 @@ use jobs::domain::{
     mail::{Direction, Mail},
 };
 
-/// Whose turn it is once the mail is judged. `Fyi` is never said of a thread in which our side spoke last.
+/// Returns the status of the thread after the judgement.
 pub(super) fn thread_status(
     mail: &Mail,
     category: Category,
@@ -24,29 +24,30 @@ pub(super) fn thread_status(
     if answered {
         return ThreadStatus::Actioned;
     }
-    let wants_an_answer = matches!(
+    let needs_reply = matches!(
         category,
         Category::NeedsResponse | Category::NeedsApproval | Category::Scheduling
     );
     match disposition {
         Disposition::Respond => ThreadStatus::ToReply,
-        Disposition::Notify if wants_an_answer => ThreadStatus::ToReply,
+        Disposition::Notify if needs_reply => ThreadStatus::ToReply,
         Disposition::Notify | Disposition::Ignore => ThreadStatus::Fyi,
     }
 }
 
-/// What is known of earlier contact with the sender.
+/// Earlier contact with the sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Contact {
     /// A colleague.
     Internal,
-    /// The sender is one of the tenant's contacts, or the thread shows that we wrote before.
+    /// The sender is a contact of the tenant, or the thread shows that we wrote before.
     Known,
-    /// Neither the thread nor the tenant's contacts show the sender.
+    /// Neither the thread nor the contacts of the tenant show the sender.
     Unknown,
 }
 
 impl Contact {
+    /// Reads the contact from addresses and thread.
     pub(super) fn with(mail: &Mail, correspondents: &Correspondents) -> Self {
         let answered = mail
             .thread
@@ -59,8 +60,8 @@ impl Contact {
         }
     }
 
-    /// Whether a model may say `cold`: only of an unknown sender, because to treat a customer as a cold caller costs more
-    /// than the reverse.
+    /// Returns whether a model may call the email cold: only for an unknown sender, because treating a customer as a cold sender
+    /// costs more than the reverse.
     pub(super) const fn may_be_cold(self) -> bool {
         match self {
             Self::Unknown => true,
@@ -89,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn the_turn_follows_from_direction_answer_and_judgement() {
+    fn thread_status_follows_from_direction_reply_and_judgement() {
         let sent = Mail {
             direction: Direction::Out,
             ..mail()
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn contact_is_found_in_the_order_of_certainty() {
+    fn contact_is_found_in_order_of_certainty() {
         let stranger = Correspondents::default();
         let colleague = Correspondents {
             own_domain: true,

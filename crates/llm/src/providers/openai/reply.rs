@@ -1,18 +1,19 @@
 //! Reads the body of a chat completion: [`read`].
 //!
-//! A success on the wire is not yet an answer: servers answer 200 with prose, with an error, with no choices, with half an
-//! answer. Each becomes an error of its own. The body is never quoted.
+//! Status 200 is not yet an answer: servers send 200 with prose, an error, no choices or half an answer. Each case has its
+//! own error. Never quotes the body.
 
 use crate::{
-    LlmError, classify,
+    classify,
     completion::{FinishReason, TokenUsage},
-    provider::{AttemptRequest, Reply, Seen},
+    error::LlmError,
+    provider::{AttemptInfo, AttemptRequest, Reply},
 };
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Names of models are logged and stored; a longer one is none.
+/// Maximum length of a model name, because it is logged and stored.
 const MODEL_NAME: usize = 128;
 
 #[derive(Deserialize)]
@@ -71,12 +72,12 @@ struct CompletionDetails {
     reasoning_tokens: Option<u64>,
 }
 
-/// The answer in the body of a success. What it cost is in `seen` even if it is no use.
+/// Reads the answer from a successful response. Puts its cost into `info` even if the answer is unusable.
 pub(crate) fn read(
     body: &[u8],
     headers: &HeaderMap,
     request: &AttemptRequest<'_>,
-    seen: &mut Seen,
+    info: &mut AttemptInfo,
 ) -> Result<Reply, LlmError> {
     let invalid = |what| LlmError::InvalidReply { what };
     let body: Value = serde_json::from_slice(body).map_err(|_| invalid("not JSON"))?;
@@ -85,7 +86,7 @@ pub(crate) fn read(
     }
     let completion = Completion::deserialize(body).map_err(|_| invalid("not a chat completion"))?;
     let usage = completion.usage.unwrap_or_default().into();
-    seen.usage = Some(usage);
+    info.usage = Some(usage);
     let choice = completion.choices.into_iter().next();
     let choice = choice.ok_or_else(|| invalid("no choices"))?;
     let message = choice.message.ok_or_else(|| invalid("no message"))?;
@@ -95,7 +96,7 @@ pub(crate) fn read(
     } else {
         finish_reason(choice.finish_reason.as_deref())
     };
-    seen.finish = Some(finish);
+    info.finish = Some(finish);
     match finish {
         FinishReason::Stop | FinishReason::Unstated => {}
         FinishReason::Length => {
@@ -130,7 +131,7 @@ pub(crate) fn read(
 fn finish_reason(word: Option<&str>) -> FinishReason {
     match word {
         None | Some("") => FinishReason::Unstated,
-        // Local servers say what ended the text: a stop word, or the end-of-sequence token.
+        // Local servers name what ended the text: a stop word or the end-of-sequence token.
         Some("stop" | "eos" | "eos_token" | "stop_sequence" | "end_turn") => FinishReason::Stop,
         Some("length" | "max_tokens") => FinishReason::Length,
         Some("content_filter") => FinishReason::ContentFilter,
@@ -139,7 +140,7 @@ fn finish_reason(word: Option<&str>) -> FinishReason {
     }
 }
 
-/// A name, and not something that must not stand in a log.
+/// Returns whether the text is a model name that is safe to log.
 fn is_plain(name: &str) -> bool {
     (1..=MODEL_NAME).contains(&name.len())
         && name

@@ -1,4 +1,4 @@
-//! The Postgres that is measured, and a fresh database on it for each measurement. See [`Stand`].
+//! The measured Postgres, with a new database for each measurement. See [`BenchCluster`].
 
 use super::BenchError;
 use super::sql::{connect, execute, number};
@@ -10,23 +10,23 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 const TEMPLATE: &str = "bench_template";
-const LEFT_IN: Duration = Duration::from_secs(10);
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A throw-away Postgres with its own settings, fsync on.
-pub(super) struct Stand {
+/// A temporary Postgres with default settings and fsync on.
+pub(super) struct BenchCluster {
     pub(super) cluster: Cluster,
     pub(super) places: Places,
     databases: AtomicU32,
 }
 
-/// A database with our schema and nothing in it.
-pub(super) struct Bed {
+/// A database with our schema and no rows.
+pub(super) struct BenchDatabase {
     pub(super) url: String,
     name: String,
     admin: String,
 }
 
-impl Stand {
+impl BenchCluster {
     pub(super) async fn start() -> Result<Self, BenchError> {
         let places = Places::of_this_workspace()?;
         let started = tokio::task::spawn_blocking(|| Cluster::start(Durability::Measured)).await;
@@ -35,7 +35,7 @@ impl Stand {
         execute(&mut admin, format!("create database {TEMPLATE}")).await?;
         session::migrate(&cluster.url(TEMPLATE)).await?;
         eprintln!(
-            "{}: a fresh cluster, fsync on, Postgres' default settings, {} cores shared by it and its clients",
+            "{}: new cluster, fsync on, default settings; {} cores shared by Postgres and its clients",
             cluster.binaries(),
             std::thread::available_parallelism().map_or(0, usize::from)
         );
@@ -46,8 +46,8 @@ impl Stand {
         })
     }
 
-    /// A fresh database, right after a checkpoint: none falls into a measurement by chance.
-    pub(super) async fn bed(&self) -> Result<Bed, BenchError> {
+    /// Creates a database, right after a checkpoint, so that none falls into the measurement by chance.
+    pub(super) async fn new_database(&self) -> Result<BenchDatabase, BenchError> {
         let name = format!("bench_{}", self.databases.fetch_add(1, Ordering::Relaxed));
         let admin = self.cluster.url("postgres");
         let mut connection = connect(&admin).await?;
@@ -58,27 +58,27 @@ impl Stand {
         .await?;
         execute(&mut connection, "checkpoint").await?;
         let url = self.cluster.url(&name);
-        Ok(Bed { url, name, admin })
+        Ok(BenchDatabase { url, name, admin })
     }
 }
 
-impl Bed {
-    /// Waits until everybody else has left: a backend's counters are complete once it is gone.
-    pub(super) async fn alone(&self) -> Result<(), BenchError> {
+impl BenchDatabase {
+    /// Waits until all other connections are closed: a backend's counters are complete only then.
+    pub(super) async fn wait_until_unused(&self) -> Result<(), BenchError> {
         let mut connection = connect(&self.url).await?;
-        let deadline = Instant::now() + LEFT_IN;
+        let deadline = Instant::now() + DISCONNECT_TIMEOUT;
         let others = "select count(*) from pg_stat_activity where datname = current_database()
              and pid <> pg_backend_pid() and backend_type = 'client backend'";
         while number(&mut connection, others).await? > 0 {
             if Instant::now() > deadline {
-                return Err(BenchError::Unsound("somebody stays connected".into()));
+                return Err(BenchError::Unsound("another connection stays open".into()));
             }
             sleep(Duration::from_millis(20)).await;
         }
         Ok(())
     }
 
-    /// Drops the database, so that its autovacuum and its pages do not weigh on the next measurement.
+    /// Drops the database, so that its autovacuum and pages do not affect the next measurement.
     pub(super) async fn clear(self) -> Result<(), BenchError> {
         let mut connection = connect(&self.admin).await?;
         let drop = format!("drop database {} with (force)", self.name);

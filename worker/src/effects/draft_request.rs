@@ -1,6 +1,6 @@
-//! `save_draft`, and `reply` without a text: a job writes the draft, and a person decides on that. Nothing is sent here.
+//! `save_draft`, and `reply` without a text: enqueues a job that writes a draft, which a user then approves. Sends nothing.
 
-use super::{Doing, LocalEffect, not_compensable};
+use super::{ActionContext, LocalEffect, not_compensable};
 use async_trait::async_trait;
 use base::TenantId;
 use jobs::{
@@ -14,45 +14,46 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
-pub(super) struct HaveWritten;
+pub(super) struct DraftEffect;
 
 #[async_trait]
-impl LocalEffect for HaveWritten {
-    async fn apply(&self, conn: &mut PgConnection, doing: &Doing<'_>) -> Result<Done, Refusal> {
-        let message = doing.message.ok_or_else(|| {
-            Refusal::refused(
-                "no_message",
-                "Say which mail is to be answered (`message_id`).",
-            )
+impl LocalEffect for DraftEffect {
+    async fn apply(
+        &self,
+        conn: &mut PgConnection,
+        action: &ActionContext<'_>,
+    ) -> Result<Done, Refusal> {
+        let message = action.message.ok_or_else(|| {
+            Refusal::refused("no_message", "Give `message_id`: the email to answer.")
         })?;
-        let said = doing.params.get("instructions").map(str::to_owned);
-        // One answer is enough: this is the job that a triage asks for too.
-        let name = match (&said, doing.user) {
-            (Some(_), Some(_)) => format!("{}:draft", hex(&doing.key)),
+        let instructions = action.params.get("instructions").map(str::to_owned);
+        // Triage uses the same external id, so that one email gets one reply.
+        let name = match (&instructions, action.user) {
+            (Some(_), Some(_)) => format!("{}:draft", hex(&action.key)),
             _ => reply_name(message),
         };
-        let args = match doing.user {
-            // Behind it stands a person who has seen the words.
+        let args = match action.user {
+            // A user requested or approved these instructions.
             Some(user) => Args {
-                instructions: said,
+                instructions,
                 user: Some(user),
                 ..Args::reply(message)
             },
-            // A rule's or a model's words may hold a mail's.
+            // Text of a rule or a model may contain text of an email.
             None => Args {
-                suggestion: said,
+                suggestion: instructions,
                 ..Args::reply(message)
             },
         };
-        let new = NewJob::of::<DraftGenerate>(doing.tenant, &args)
+        let new = NewJob::of::<DraftGenerate>(action.tenant, &args)
             .map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
         let new = NewJob {
             external: Some(ExternalId {
                 fingerprint: Sha256::digest(&name).into(),
                 id: name,
             }),
-            request_id: doing.request_id.map(str::to_owned),
-            traceparent: doing.traceparent.map(str::to_owned),
+            request_id: action.request_id.map(str::to_owned),
+            traceparent: action.traceparent.map(str::to_owned),
             ..new
         };
         let job = match enqueue(conn, &new).await {

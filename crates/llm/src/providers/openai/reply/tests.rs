@@ -1,20 +1,19 @@
-//! Answers as providers and compatible servers send them, and what is read from them.
+//! Responses of providers and compatible servers, and how they are read.
 
 use super::*;
-use crate::Prompt;
-use crate::prompt_file::tests::JUDGE;
+use crate::{prompt::Prompt, prompt_file::tests::JUDGE};
 use base::clock::Clock;
 use serde_json::json;
 use uuid::Uuid;
 
-fn read_value(body: &Value) -> (Result<Reply, LlmError>, Seen) {
+fn read_value(body: &Value) -> (Result<Reply, LlmError>, AttemptInfo) {
     read_bytes(body.to_string().as_bytes())
 }
 
-fn read_bytes(body: &[u8]) -> (Result<Reply, LlmError>, Seen) {
-    let mut seen = Seen::default();
+fn read_bytes(body: &[u8]) -> (Result<Reply, LlmError>, AttemptInfo) {
+    let mut info = AttemptInfo::default();
     let request = AttemptRequest {
-        label: "triage",
+        task: "summary",
         prompt: &Prompt::new("test.v1"),
         messages: &[],
         schema: &JUDGE.schema(),
@@ -22,8 +21,8 @@ fn read_bytes(body: &[u8]) -> (Result<Reply, LlmError>, Seen) {
         client_request_id: Uuid::nil(),
         clock: &Clock::System,
     };
-    let result = read(body, &HeaderMap::new(), &request, &mut seen);
-    (result, seen)
+    let result = read(body, &HeaderMap::new(), &request, &mut info);
+    (result, info)
 }
 
 fn answer(content: Value, finish_reason: Value) -> Value {
@@ -39,8 +38,8 @@ fn answer(content: Value, finish_reason: Value) -> Value {
 }
 
 #[test]
-fn a_complete_answer_is_read_with_its_cost() {
-    let (reply, seen) = read_value(&answer(json!("{}"), json!("stop")));
+fn complete_answer_is_read_with_its_cost() {
+    let (reply, info) = read_value(&answer(json!("{}"), json!("stop")));
     let reply = reply.unwrap_or_else(|error| panic!("{error}"));
     let usage = TokenUsage {
         input: 900,
@@ -52,13 +51,13 @@ fn a_complete_answer_is_read_with_its_cost() {
     assert_eq!((reply.text.as_str(), reply.usage), ("{}", usage));
     assert_eq!(reply.model, "gpt-4.1-mini-2025-04-14");
     assert_eq!(
-        (seen.usage, seen.finish),
+        (info.usage, info.finish),
         (Some(usage), Some(FinishReason::Stop))
     );
 }
 
 #[test]
-fn servers_that_say_less_are_understood() {
+fn sparse_response_is_understood() {
     let bare = json!({"choices": [{"message": {"content": [{"type": "text", "text": "{"}, {"text": "}"}]}}]});
     let (reply, _) = read_value(&bare);
     let reply = reply.unwrap_or_else(|error| panic!("{error}"));
@@ -71,7 +70,7 @@ fn servers_that_say_less_are_understood() {
 }
 
 #[test]
-fn half_an_answer_and_a_refusal_are_never_a_success_and_are_billed() {
+fn truncated_and_refused_answers_are_errors_with_a_cost() {
     let mut refusal = answer(Value::Null, json!("stop"));
     refusal["choices"][0]["message"]["refusal"] = json!("I cannot help with hunter2");
     for (body, class) in [
@@ -80,16 +79,16 @@ fn half_an_answer_and_a_refusal_are_never_a_success_and_are_billed() {
         (refusal, "refused"),
         (answer(json!("{}"), json!("tool_calls")), "invalid_reply"),
     ] {
-        let (result, seen) = read_value(&body);
+        let (result, info) = read_value(&body);
         let error = result.map(|_| ()).unwrap_err();
         assert_eq!(error.class(), class);
-        assert_eq!(seen.usage.map(|usage| usage.input), Some(900));
+        assert_eq!(info.usage.map(|usage| usage.input), Some(900));
         assert!(!format!("{error}{error:?}").contains("hunter2"));
     }
 }
 
 #[test]
-fn a_success_that_is_no_answer_is_an_error_of_its_own() {
+fn success_without_an_answer_is_an_invalid_reply() {
     for (body, what) in [
         (&b"<html>hunter2</html>"[..], "not JSON"),
         (b"", "not JSON"),
@@ -118,7 +117,7 @@ fn a_success_that_is_no_answer_is_an_error_of_its_own() {
 }
 
 #[test]
-fn an_error_that_comes_with_a_success_is_classified_by_its_code() {
+fn error_with_status_200_is_classified_by_its_code() {
     for (error, class) in [
         (json!("model runner has crashed"), "transient"),
         (json!({"message": "boom"}), "transient"),
@@ -155,7 +154,7 @@ fn an_error_that_comes_with_a_success_is_classified_by_its_code() {
 }
 
 #[test]
-fn a_model_name_that_is_none_is_not_kept() {
+fn unsafe_model_name_is_not_kept() {
     let mut body = answer(json!("{}"), json!("stop"));
     body["model"] = json!("dear user, your key is hunter2");
     let (reply, _) = read_value(&body);
