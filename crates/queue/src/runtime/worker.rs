@@ -64,7 +64,7 @@ impl Setup {
             listen: database.clone(),
             database,
             registry,
-            metrics: RuntimeMetrics::register(&base::metrics::prometheus::Registry::new())
+            metrics: RuntimeMetrics::register(&base::prometheus::Registry::new())
                 .expect("a new registry has no metrics yet"),
             recorder: None,
             duties: vec![
