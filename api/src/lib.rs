@@ -35,6 +35,7 @@ use jobs::commands::{
     jobs::Submitter,
     sessions::{authenticate::SessionReader, denials::Denials, hashing::PasswordHasher},
 };
+use prometheus::Registry;
 use queue::signals::{listener::Listener, notifier::Notifier};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -49,6 +50,8 @@ pub struct App {
     pub sessions: SessionReader,
     pub listener: Listener,
     pub metrics: ApiMetrics,
+    /// Where the metrics are registered, for the scrape.
+    pub registry: Registry,
     pub clock: Clock,
     pub table: RouteTable,
     pub reference: Reference,

@@ -3,9 +3,7 @@
 use crate::route_table::RouteTable;
 use base::db::{self, PgPool};
 use jobs::commands::approvals::decide::Made;
-use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-};
+use prometheus::IntGauge;
 use queue::signals::listener::Listener;
 
 /// Most answers take milliseconds; a long poll takes up to half a minute.
@@ -27,36 +25,37 @@ const DECISIONS: [f64; 10] = [
     1_209_600.0,
 ];
 
-/// The API's metrics, registered in one registry.
-#[derive(Clone, Debug)]
-pub struct ApiMetrics {
-    pub registry: Registry,
-    /// Requests answered.
-    pub http_requests_total: IntCounterVec,
-    /// Time from a request's head to its answer's head, in seconds.
-    pub http_request_duration_seconds: HistogramVec,
-    /// Requests being worked on.
-    pub http_requests_in_flight: IntGauge,
-    /// Jobs asked for, by whether they were new.
-    pub jobs_enqueued_total: IntCounterVec,
-    /// Requests that asked for what was asked before, by what noticed.
-    pub duplicates_suppressed_total: IntCounterVec,
-    /// Sessions opened.
-    pub sessions_opened_total: IntCounterVec,
-    /// Requests refused for want of a valid session or credential.
-    pub auth_failures_total: IntCounterVec,
-    /// Decisions of people about approvals.
-    pub approvals_total: IntCounterVec,
-    /// Time from a proposal to a person's yes or no, in seconds.
-    pub approval_latency_seconds: Histogram,
-    /// Requests that wait for a job to end.
-    pub long_polls_waiting: IntGauge,
-    /// Streams of events that are open.
-    pub event_streams_open: IntGauge,
-    /// Connections of this process to the database.
-    pub db_pool_connections: IntGaugeVec,
-    /// Whether notifications are heard (1) or the process lives by polling (0).
-    pub listener_alive: IntGauge,
+base::metrics! {
+    /// The API's metrics.
+    #[derive(Debug)]
+    pub struct ApiMetrics {
+        /// Requests answered.
+        http_requests_total: IntCounterVec [operation, status],
+        /// Time from a request's head to its response's head, in seconds.
+        http_request_duration_seconds: HistogramVec [operation] = &SECONDS,
+        /// Requests in progress.
+        http_requests_in_flight: IntGauge,
+        /// Jobs submitted, by whether they were new.
+        jobs_enqueued_total: IntCounterVec [kind, outcome],
+        /// Requests that repeated an earlier one, by the layer that noticed.
+        duplicates_suppressed_total: IntCounterVec [layer],
+        /// Sessions opened.
+        sessions_opened_total: IntCounterVec [method],
+        /// Requests refused for lack of a valid session or credential.
+        auth_failures_total: IntCounterVec [reason],
+        /// Approvals decided by people.
+        approvals_total: IntCounterVec [decision],
+        /// Time from a proposal to its decision, in seconds.
+        approval_latency_seconds: Histogram = &DECISIONS,
+        /// Requests that wait for a job to end.
+        long_polls_waiting: IntGauge,
+        /// Open event streams.
+        event_streams_open: IntGauge,
+        /// Connections of this process to the database.
+        db_pool_connections: IntGaugeVec [state],
+        /// Whether notifications arrive (1) or the process lives by polling (0).
+        listener_alive: IntGauge,
+    }
 }
 
 /// Counts something as going on until it is dropped: by its end, by a panic, or by a client that left.
@@ -77,93 +76,6 @@ impl Drop for Ongoing {
 }
 
 impl ApiMetrics {
-    /// # Errors
-    /// If a name is registered twice, which is a mistake in the code.
-    pub fn new() -> Result<Self, prometheus::Error> {
-        let registry = Registry::new();
-        let counters = |name: &str, help: &str, labels: &[&str]| {
-            let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok::<_, prometheus::Error>(metric)
-        };
-        let gauge = |name: &str, help: &str| {
-            let metric = IntGauge::new(name, help)?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok::<_, prometheus::Error>(metric)
-        };
-        let http_request_duration_seconds = HistogramVec::new(
-            HistogramOpts::new(
-                "http_request_duration_seconds",
-                "Time from a request's head to its answer's head, in seconds.",
-            )
-            .buckets(SECONDS.to_vec()),
-            &["operation"],
-        )?;
-        registry.register(Box::new(http_request_duration_seconds.clone()))?;
-        let db_pool_connections = IntGaugeVec::new(
-            Opts::new(
-                "db_pool_connections",
-                "Connections of this process to the database.",
-            ),
-            &["state"],
-        )?;
-        registry.register(Box::new(db_pool_connections.clone()))?;
-        let approval_latency_seconds = Histogram::with_opts(
-            HistogramOpts::new(
-                "approval_latency_seconds",
-                "Time from a proposal to a person's yes or no, in seconds.",
-            )
-            .buckets(DECISIONS.to_vec()),
-        )?;
-        registry.register(Box::new(approval_latency_seconds.clone()))?;
-        Ok(Self {
-            http_requests_total: counters(
-                "http_requests_total",
-                "Requests answered.",
-                &["operation", "status"],
-            )?,
-            http_request_duration_seconds,
-            http_requests_in_flight: gauge("http_requests_in_flight", "Requests being worked on.")?,
-            jobs_enqueued_total: counters(
-                "jobs_enqueued_total",
-                "Jobs asked for, by whether they were new.",
-                &["kind", "outcome"],
-            )?,
-            duplicates_suppressed_total: counters(
-                "duplicates_suppressed_total",
-                "Requests that asked for what was asked before, by what noticed.",
-                &["layer"],
-            )?,
-            sessions_opened_total: counters(
-                "sessions_opened_total",
-                "Sessions opened.",
-                &["method"],
-            )?,
-            auth_failures_total: counters(
-                "auth_failures_total",
-                "Requests refused for want of a valid session or credential.",
-                &["reason"],
-            )?,
-            approvals_total: counters(
-                "approvals_total",
-                "Decisions of people about approvals.",
-                &["decision"],
-            )?,
-            approval_latency_seconds,
-            long_polls_waiting: gauge(
-                "long_polls_waiting",
-                "Requests that wait for a job to end.",
-            )?,
-            event_streams_open: gauge("event_streams_open", "Streams of events that are open.")?,
-            db_pool_connections,
-            listener_alive: gauge(
-                "listener_alive",
-                "Whether notifications are heard (1) or the process lives by polling (0).",
-            )?,
-            registry,
-        })
-    }
-
     /// Creates the series that boards and alerts watch before anything happened to them.
     pub fn declare(&self, table: &RouteTable, kinds: &[&str]) {
         for operation in table.operations() {

@@ -39,7 +39,7 @@ pub async fn serve(
 async fn metrics(State(app): State<AppState>) -> Response {
     app.metrics.refresh(&app.pool, &app.listener);
     let mut text = Vec::new();
-    match TextEncoder::new().encode(&app.metrics.registry.gather(), &mut text) {
+    match TextEncoder::new().encode(&app.registry.gather(), &mut text) {
         Ok(()) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => {
             tracing::error!(error = chain(&error), "could not encode the metrics");

@@ -23,13 +23,10 @@ use jobs::{
         jobs::Submitter,
         sessions::{authenticate::SessionReader, denials::Denials, hashing::PasswordHasher},
     },
-    kinds::{action::ActionExecute, triage::Triage},
     store::tenants,
 };
-use queue::{
-    JobKind,
-    signals::{listener::Listener, notifier::Notifier},
-};
+use prometheus::Registry;
+use queue::signals::{listener::Listener, notifier::Notifier};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
@@ -76,8 +73,9 @@ impl Api {
         routes: Vec<Route>,
     ) -> anyhow::Result<Self> {
         let (table, operations) = RouteTable::build(routes);
-        let metrics = ApiMetrics::new().context("could not register the metrics")?;
-        metrics.declare(&table, &[Triage::NAME, ActionExecute::NAME]);
+        let registry = Registry::new();
+        let metrics = ApiMetrics::register(&registry).context("could not register the metrics")?;
+        metrics.declare(&table, &jobs::kinds::KINDS);
         let pool = db::connect(&config.pool).await?;
         jobs::schema::check_schema(&pool).await?;
         check_keys(&pool, config.keys.as_ref()).await?;
@@ -106,6 +104,7 @@ impl Api {
             config,
             pool,
             metrics,
+            registry,
             clock: Clock::System,
             reference: Reference::new(&table),
             table,

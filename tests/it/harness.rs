@@ -114,7 +114,7 @@ async fn ended(case: &impl Case, id: &str) -> Value {
 /// Waits until a worker that woke up has let go of what it lost.
 async fn settled_down(woken: &Worker) {
     eventually(SOON, async || {
-        let running = metric(woken.ops, "jobs_running", &[]).await;
+        let running = metric(woken.ops, "postroom_jobs_running", &[]).await;
         if running < 1.0 {
             Ok(())
         } else {

@@ -73,7 +73,7 @@ async fn cancellation_is_requested_of_a_running_job_and_refused_for_a_finished_o
 
 async fn waiting(api: &TestApi, polls: f64) {
     eventually(SOON, async || {
-        let waiting = metric(api.ops, "long_polls_waiting", &[]).await;
+        let waiting = metric(api.ops, "postroom_long_polls_waiting", &[]).await;
         ((waiting - polls).abs() < f64::EPSILON)
             .then_some(())
             .ok_or_else(|| format!("{waiting} wait"))
@@ -276,7 +276,14 @@ async fn twenty_waits_hold_no_connection_of_a_pool_of_two() {
     let id = submitted(&client).await;
     let polls: Vec<_> = (0..20).map(|_| wait_for(&client, &id, 30)).collect();
     waiting(&api, 20.0).await;
-    let used = async || metric(api.ops, "db_pool_connections", &[("state", "used")]).await;
+    let used = async || {
+        metric(
+            api.ops,
+            "postroom_db_pool_connections",
+            &[("state", "used")],
+        )
+        .await
+    };
     eventually(SOON, async || {
         let used = used().await;
         (used < 1.0)

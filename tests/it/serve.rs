@@ -110,7 +110,7 @@ async fn a_terminated_api_answers_who_waits_and_ends_well() {
     let poll = client.request(reqwest::Method::GET, &format!("/v1/jobs/{id}?wait=30"));
     let poll = tokio::spawn(send(poll));
     eventually(SOON, async || {
-        let waiting = metric(api.ops, "long_polls_waiting", &[]).await;
+        let waiting = metric(api.ops, "postroom_long_polls_waiting", &[]).await;
         (waiting > 0.0)
             .then_some(())
             .ok_or_else(|| "nobody waits".to_owned())

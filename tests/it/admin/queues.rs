@@ -19,7 +19,7 @@ async fn queue(operator: &Client) -> Value {
 
 /// Claims that brought nothing, of one worker.
 async fn empty_claims(worker: &Worker) -> f64 {
-    metric(worker.ops, "claims_total", &[("result", "empty")]).await
+    metric(worker.ops, "postroom_claims_total", &[("result", "empty")]).await
 }
 
 /// Waits until every worker has looked for work in vain more often than this.
@@ -99,7 +99,7 @@ async fn going_on_wakes_workers_that_would_look_much_later() {
     ];
     let worker = [Worker::spawn_with(&db, &seldom).await];
     eventually(SOON, async || {
-        let alive = metric(worker[0].ops, "listener_alive", &[]).await;
+        let alive = metric(worker[0].ops, "postroom_listener_alive", &[]).await;
         (alive > 0.0)
             .then_some(())
             .ok_or_else(|| "hears nothing yet".to_owned())

@@ -21,7 +21,12 @@ async fn frozen_worker_that_wakes_after_its_lease_writes_nothing() {
     model.release();
     frozen.process.signal(Signal::SIGCONT);
     eventually(SOON, async || {
-        let lost = metric(frozen.ops, "lease_lost_total", &[("kind", "triage.email")]).await;
+        let lost = metric(
+            frozen.ops,
+            "postroom_lease_lost_total",
+            &[("kind", "triage.email")],
+        )
+        .await;
         if lost > 0.0 {
             Ok(())
         } else {
@@ -102,7 +107,7 @@ async fn living_workers_never_run_a_job_twice() {
         40
     );
     for process in [&one, &two] {
-        assert!(metric(process.ops, "lease_lost_total", &[]).await < 1.0);
+        assert!(metric(process.ops, "postroom_lease_lost_total", &[]).await < 1.0);
     }
 }
 

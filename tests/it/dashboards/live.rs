@@ -25,12 +25,15 @@ use serde_json::json;
 /// Alerts whose own expression is empty in good times, and what must have data instead.
 const INSTEAD: [(&str, &str); 2] = [
     // A rate of answers that no traffic of a test can provoke without breaking the API.
-    ("PostroomApiErrors", "sum(rate(http_requests_total[5m]))"),
+    (
+        "PostroomApiErrors",
+        "sum(rate(postroom_http_requests_total[5m]))",
+    ),
     // Speaks only when one of these is absent.
     (
         "PostroomMetricsMissing",
-        "count(queue_oldest_available_age_seconds) and count(jobs_finished_total)
-         and count(lease_lost_total) and count(llm_mode)",
+        "count(postroom_queue_oldest_available_age_seconds) and count(postroom_jobs_finished_total)
+         and count(postroom_lease_lost_total) and count(postroom_llm_mode)",
     ),
 ];
 

@@ -239,7 +239,7 @@ async fn idle_stream_sends_keep_alives_and_ends_after_its_time_limit() {
     assert_eq!(following.block().await.unwrap(), ":");
     assert_eq!(following.next().await, None);
     eventually(SOON, async || {
-        let open = metric(api.ops, "event_streams_open", &[]).await;
+        let open = metric(api.ops, "postroom_event_streams_open", &[]).await;
         (open < 1.0)
             .then_some(())
             .ok_or_else(|| format!("{open} are open"))
@@ -266,7 +266,7 @@ async fn streams_per_user_are_limited() {
     let _others_are_not_counted = Following::of(&colleague, case.id, None).await;
     drop(first);
     eventually(SOON, async || {
-        let open = metric(api.ops, "event_streams_open", &[]).await;
+        let open = metric(api.ops, "postroom_event_streams_open", &[]).await;
         (open < 3.0)
             .then_some(())
             .ok_or_else(|| format!("{open} are open"))

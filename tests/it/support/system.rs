@@ -188,5 +188,5 @@ async fn api_in_the_test_answers_where_it_says() {
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
     assert_eq!(client.get("/nowhere").await.status, 404);
-    assert!(metric(api.ops, "http_requests_in_flight", &[]).await < 1.0);
+    assert!(metric(api.ops, "postroom_http_requests_in_flight", &[]).await < 1.0);
 }

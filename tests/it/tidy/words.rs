@@ -44,7 +44,7 @@ fn boards_and_rules_select_only_states_that_exist() {
         let of_jobs = query
             .matchers()
             .into_iter()
-            .filter(|m| m.label == "state" && m.metric == "queue_depth");
+            .filter(|m| m.label == "state" && m.metric == "postroom_queue_depth");
         selected.extend(of_jobs.flat_map(|m| m.values()));
     }
     assert!(!selected.is_empty(), "no board selects by state any more");
