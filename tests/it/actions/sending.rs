@@ -281,7 +281,7 @@ async fn a_refused_password_burns_no_attempt_and_the_mail_goes_with_the_new_one(
     .await;
     assert_eq!(refused["last_error"], "smtp_auth_refused");
     let waiting = [("provider", "imap_smtp"), ("status", "reauth_required")];
-    assert!((metric(worker.ops, "connections", &waiting).await - 1.0).abs() < 0.5);
+    assert!((metric(worker.ops, "postroom_accounts", &waiting).await - 1.0).abs() < 0.5);
     assert!(!refused.to_string().contains("hunter2"));
     let reauth = async |version: &Value| {
         send(

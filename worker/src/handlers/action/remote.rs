@@ -36,7 +36,7 @@ const RESEND_AFTER: TimeDelta = TimeDelta::seconds(60);
 
 const UNKNOWN: &str = "This may have been done: the connection broke before the provider answered. Check at the provider (for \
                        an email, in the sent folder), then report what you found with POST /v1/effects/{id}/resolve.";
-const NOT_DONE: &str = "All tries failed; nothing was done.";
+const NOT_DONE: &str = "All tries failed. Nothing was done.";
 
 /// Executes the effect or, in a dry run, describes it. `base` contains the known part of the outcome.
 pub(super) async fn execute_remote(
