@@ -364,12 +364,12 @@ async fn what_is_no_mail_is_refused_with_a_pointer_and_keeps_no_key() {
         (b"\0\x01\x02 no mail at all", "NO_HEADER"),
     ] {
         let answer = client.submit(bytes, "k").await;
-        answer.assert_problem(422, "NOT_A_MAIL", code);
+        answer.assert_problem(422, "NOT_AN_EMAIL", code);
         assert_eq!(answer.body["errors"][0]["pointer"], "/message");
         assert_eq!(answer.body["errors"][0]["code"], code);
     }
     let empty = submit_json(&client, "k", &json!({"message": {}})).await;
-    empty.assert_problem(422, "NOT_A_MAIL", "an empty envelope");
+    empty.assert_problem(422, "NOT_AN_EMAIL", "an empty envelope");
     assert_eq!(client.submit(&mail("A mail"), "k").await.status, 202);
 }
 
@@ -392,7 +392,7 @@ async fn every_mail_of_the_corpus_is_accepted_or_refused_but_breaks_nothing() {
             match answer.status.as_u16() {
                 202 => accepted += 1,
                 200 => {}
-                422 => assert_eq!(answer.body["code"], "NOT_A_MAIL", "{}", mail.name),
+                422 => assert_eq!(answer.body["code"], "NOT_AN_EMAIL", "{}", mail.name),
                 status => panic!("{}: {status} {}", mail.name, answer.text),
             }
         }

@@ -50,7 +50,7 @@ codes! {
     BodyTooLarge "BODY_TOO_LARGE" PAYLOAD_TOO_LARGE "The body is too large";
     UnsupportedMediaType "UNSUPPORTED_MEDIA_TYPE" UNSUPPORTED_MEDIA_TYPE "The media type is not supported";
     InvalidBody "INVALID_BODY" UNPROCESSABLE_ENTITY "The body is invalid";
-    NotAMail "NOT_A_MAIL" UNPROCESSABLE_ENTITY "The message is not an email";
+    NotAnEmail "NOT_AN_EMAIL" UNPROCESSABLE_ENTITY "The message is not an email";
     InvalidRules "INVALID_RULES" UNPROCESSABLE_ENTITY "The rule set is invalid";
     IdempotencyKeyReused "IDEMPOTENCY_KEY_REUSED" UNPROCESSABLE_ENTITY "The Idempotency-Key was used for another request";
     ExternalIdReused "EXTERNAL_ID_REUSED" UNPROCESSABLE_ENTITY "The external_id was used for other work";

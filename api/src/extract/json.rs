@@ -111,13 +111,13 @@ pub fn push(pointer: &mut String, key: &str) {
     pointer.push_str(&short.replace('~', "~0").replace('/', "~1"));
 }
 
-type Fault = (String, &'static str, &'static str);
+type JsonFault = (String, &'static str, &'static str);
 
 /// Reads one value below `path`.
 struct Strict<'a> {
     path: String,
     depth: usize,
-    fault: &'a RefCell<Option<Fault>>,
+    fault: &'a RefCell<Option<JsonFault>>,
 }
 
 impl Strict<'_> {

@@ -32,7 +32,7 @@ tags! {
     Inbox "inbox" "Work through the items that wait for you.";
     Drafts "drafts" "Read generated drafts, their versions and differences; revise and discard them.";
     Effects "effects" "Read what was done outside Postroom and resolve effects whose result is unknown.";
-    Connections "connections" "Connect mail accounts, calendars and webhooks.";
+    Connections "connections" "Connect email accounts, calendars and webhooks.";
     Settings "settings" "Read and replace what the assistant may do without asking.";
     Memory "memory" "Read, store and delete what the assistant remembers about you.";
     Blocks "blocks" "Plan time blocks and book them in your calendar.";

@@ -63,7 +63,7 @@ pub fn routes() -> Vec<Route> {
             access,
             create,
         )
-        .summary("Connect a mail account, a calendar or a webhook")
+        .summary("Connect an email account, a calendar or a webhook")
         .description("External actions are executed through your connections.")
         .body::<NewConnection>(JSON)
         .versioned::<Connection>(201, "The new connection")
@@ -288,7 +288,7 @@ impl From<ConnectError> for ApiError {
             ConnectError::NotFound => Self::not_found(),
             ConnectError::WrongSecret => Self::new(
                 Code::InvalidBody,
-                "Send `username` and `password` for a mail account or a calendar, `signing_secret` for a webhook.",
+                "Send `username` and `password` for an email account or a calendar, `signing_secret` for a webhook.",
             )
             .at("", "INVALID_VALUE", "Must be the secret of this provider."),
             ConnectError::Stale { .. } => if_match::stale(),

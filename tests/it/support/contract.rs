@@ -7,10 +7,14 @@ use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::Value;
 use std::sync::LazyLock;
 
-/// The document, and in it the kind and the queue of jobs that only tests have.
+/// The document, and in it the kinds and the queue of jobs that only tests have.
 static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     let mut document = openapi::document(&RouteTable::build(routes::all()).0);
-    for (schema, name) in [("JobKind", "test.noop"), ("QueueName", "test")] {
+    for (schema, name) in [
+        ("JobKind", "test.noop"),
+        ("JobKind", "test.other"),
+        ("QueueName", "test"),
+    ] {
         let names = &mut document["components"]["schemas"][schema]["enum"];
         let names = names.as_array_mut().expect("a closed set of names");
         names.push(name.into());

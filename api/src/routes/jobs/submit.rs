@@ -70,7 +70,7 @@ fn route() -> Route {
     .answer::<JobBody>(200, "The job that already does or did this work")
     .headers(&[ResponseHeader::Location])
     .errors(SUBMIT_ERRORS)
-    .errors(&[Code::Gone, Code::NotAMail])
+    .errors(&[Code::Gone, Code::NotAnEmail])
 }
 
 /// How a submission fails because of what was submitted before.
@@ -202,16 +202,16 @@ async fn read_mail(submission: Submission) -> Result<(Submission, ReadMail), Api
             .map(|read| (submission, read))
     };
     if submission.source.len() <= SMALL_MAIL_BYTES {
-        return read(submission).map_err(not_a_mail);
+        return read(submission).map_err(not_an_email);
     }
     let reading = tokio::task::spawn_blocking(move || read(submission));
     reading
         .await
         .map_err(ApiError::internal)?
-        .map_err(not_a_mail)
+        .map_err(not_an_email)
 }
 
-fn not_a_mail(error: MailError) -> ApiError {
+fn not_an_email(error: MailError) -> ApiError {
     let code = match error {
         MailError::Empty => "EMPTY",
         MailError::NoHeader => "NO_HEADER",
@@ -219,7 +219,7 @@ fn not_a_mail(error: MailError) -> ApiError {
         MailError::Envelope { .. } => "INVALID_VALUE",
     };
     let detail = error.user_message();
-    ApiError::new(Code::NotAMail, detail).at("/message", code, detail)
+    ApiError::new(Code::NotAnEmail, detail).at("/message", code, detail)
 }
 
 pub(crate) fn count<K: JobKind>(app: &App, how: How) {
