@@ -15,6 +15,8 @@ pub mod judgement;
 pub mod mail;
 pub mod memory;
 pub mod password;
+pub mod proposal;
+pub mod risk;
 pub mod rules;
 pub mod schedule;
 pub mod session;

@@ -178,7 +178,7 @@ async fn what_cannot_be_done_is_refused_at_the_door_with_a_pointer() {
         ),
         (json!({"approval_id": id}), ""),
         (
-            json!({"actions": [{"type": "digest_add"}]}),
+            json!({"actions": [{"type": "send_draft"}]}),
             "/actions/0/type",
         ),
         (

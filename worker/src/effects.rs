@@ -24,7 +24,7 @@ use jobs::{
     commands::effects::local::{Done, Refusal},
     domain::{
         ApprovalId, MessageId, UserId,
-        action::{ActionType, Params},
+        action::{ActionType, Executor, InboxChange, OutgoingMessage, Params, TaskChange},
     },
     store::{connections::StoredConnection, effects::StoredEffect},
 };
@@ -60,7 +60,7 @@ pub trait LocalEffect: Send + Sync {
     async fn apply(&self, conn: &mut PgConnection, doing: &Doing<'_>) -> Result<Done, Refusal>;
 
     /// Takes it back; asked only of types that are
-    /// [compensable](jobs::domain::action::ActionType::is_compensable).
+    /// [compensable](jobs::domain::action::ActionSpec::compensable).
     ///
     /// # Errors
     /// [`Refusal::Refused`] if the world has moved on since.
@@ -161,7 +161,7 @@ pub trait Remote: Send + Sync {
     }
 
     /// Takes it back; asked only of types that are
-    /// [compensable](jobs::domain::action::ActionType::is_compensable), and again after a crash.
+    /// [compensable](jobs::domain::action::ActionSpec::compensable), and again after a crash.
     ///
     /// # Errors
     /// [`ProviderError::Permanent`] if the world has moved on since.
@@ -185,42 +185,26 @@ pub enum Way {
     Remote(&'static dyn Remote),
 }
 
-/// How it is done; `None` for what this version only proposes.
-pub fn way_of(kind: ActionType) -> Option<Way> {
-    match kind {
-        ActionType::SendDraft => Some(Way::Remote(&mail::ByMail(mail::SendDraft))),
-        ActionType::Send => Some(Way::Remote(&mail::ByMail(mail::Send))),
-        ActionType::CreateEvent => Some(Way::Remote(&calendar::CreateEvent)),
-        ActionType::CallWebhook => Some(Way::Remote(&webhook::CallWebhook)),
-        ActionType::Label
-        | ActionType::Unlabel
-        | ActionType::MarkRead
-        | ActionType::Star
-        | ActionType::Archive
-        | ActionType::Move
-        | ActionType::Trash
-        | ActionType::Spam => Some(Way::Remote(&mailbox::InMailbox)),
-        ActionType::Reply => Some(Way::Remote(&mail::ByMail(about::Reply))),
-        ActionType::Forward => Some(Way::Remote(&mail::ByMail(about::Forward))),
-        ActionType::SaveDraft => Some(Way::Local(&written::HaveWritten)),
-        ActionType::CreateTask => Some(Way::Local(&desk::CreateTask)),
-        ActionType::UpdateTask => Some(Way::Local(&desk::UpdateTask)),
-        ActionType::Link => Some(Way::Local(&desk::Link)),
-        ActionType::UpsertContact => Some(Way::Local(&desk::UpsertContact)),
-        ActionType::ScheduleBlock => Some(Way::Local(&schedule::ScheduleBlock)),
-        ActionType::Snooze => Some(Way::Local(&queue::Snooze)),
-        ActionType::Defer => Some(Way::Local(&queue::Defer)),
-        ActionType::Notify => Some(Way::Local(&notify::Notify)),
-        ActionType::DigestAdd => None,
+/// Returns the code of an executor.
+pub fn way_of(executor: Executor) -> Way {
+    match executor {
+        Executor::Mailbox(_) => Way::Remote(&mailbox::InMailbox),
+        Executor::Message(OutgoingMessage::Draft) => Way::Remote(&mail::ByMail(mail::SendDraft)),
+        Executor::Message(OutgoingMessage::New) => Way::Remote(&mail::ByMail(mail::Send)),
+        Executor::Message(OutgoingMessage::Reply) => Way::Remote(&mail::ByMail(about::Reply)),
+        Executor::Message(OutgoingMessage::Forward) => Way::Remote(&mail::ByMail(about::Forward)),
+        Executor::CalendarEvent => Way::Remote(&calendar::CreateEvent),
+        Executor::Webhook => Way::Remote(&webhook::CallWebhook),
+        Executor::Draft => Way::Local(&written::HaveWritten),
+        Executor::Task(TaskChange::Create) => Way::Local(&desk::CreateTask),
+        Executor::Task(TaskChange::Update) => Way::Local(&desk::UpdateTask),
+        Executor::Task(TaskChange::Link) => Way::Local(&desk::Link),
+        Executor::Contact => Way::Local(&desk::UpsertContact),
+        Executor::Block => Way::Local(&schedule::ScheduleBlock),
+        Executor::Inbox(InboxChange::Snooze) => Way::Local(&queue::Snooze),
+        Executor::Inbox(InboxChange::Defer) => Way::Local(&queue::Defer),
+        Executor::Notification => Way::Local(&notify::Notify),
     }
-}
-
-/// As [`way_of`], for these parameters: an answer without a text is written first.
-pub fn way_for(kind: ActionType, params: &Params) -> Option<Way> {
-    if kind == ActionType::Reply && params.get("body").is_none() {
-        return Some(Way::Local(&written::HaveWritten));
-    }
-    way_of(kind)
 }
 
 const NOT_COMPENSABLE: &str = "This cannot be taken back.";
@@ -228,16 +212,4 @@ const NOT_COMPENSABLE: &str = "This cannot be taken back.";
 /// What cannot be taken back says so.
 fn not_compensable() -> Refusal {
     Refusal::refused("not_compensable", NOT_COMPENSABLE)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_accepted_at_the_door_is_what_can_be_done() {
-        for kind in ActionType::ALL {
-            assert_eq!(way_of(*kind).is_some(), kind.is_executable(), "{kind}");
-        }
-    }
 }

@@ -201,7 +201,7 @@ async fn tell(
     job: JobId,
 ) -> Result<(), sqlx::Error> {
     let rationale = match ActionType::parse(kind) {
-        Some(known) => known.title(),
+        Some(known) => known.spec().title,
         None => kind,
     };
     let told = NewHistoryEntry {

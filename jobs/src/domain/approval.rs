@@ -7,8 +7,9 @@ mod status;
 pub use patch::{PatchFault, Patched, patch};
 pub use status::{Refused, Status, Step};
 
-use super::action::{ActionType, Params, Proposal, canonical_sha256};
-use super::gate::Risk;
+use super::action::canonical_sha256;
+use super::proposal::Proposal;
+use super::risk::Risk;
 use super::words::words;
 use super::{ApprovalId, MessageId};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -70,8 +71,8 @@ impl NewApproval {
             id: ApprovalId::new(),
             kind: proposal.kind.as_str(),
             source,
-            title: proposal.kind.title().to_owned(),
-            summary: summary(proposal.kind, &proposal.params),
+            title: proposal.kind.spec().title.to_owned(),
+            summary: proposal.params.summary(proposal.kind).to_owned(),
             choices: Choice::ALL.to_vec(),
             payload_hash: canonical_sha256(&payload),
             payload,
@@ -93,30 +94,13 @@ impl NewApproval {
     }
 }
 
-/// The parameter that says most, else the action's own name.
-fn summary(kind: ActionType, params: &Params) -> String {
-    [
-        "title",
-        "text",
-        "to",
-        "url",
-        "label",
-        "folder",
-        "until",
-        "instructions",
-        "body",
-        "name",
-    ]
-    .into_iter()
-    .find_map(|field| params.get(field))
-    .unwrap_or(kind.title())
-    .to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::gate::Confirmation;
+    use crate::domain::{
+        action::{ActionType, Params},
+        gate::Confirmation,
+    };
 
     #[test]
     fn the_hash_is_over_what_will_be_executed() {

@@ -4,20 +4,8 @@
 //! functions, only facts that our own code has established ([`Circumstances`]).
 
 use super::action::ActionType;
+use super::risk::Risk;
 use super::words::words;
-
-words! {
-    /// What an action can cost; later is worse.
-    Risk {
-        /// Reversible and inside the mailbox.
-        Low = "low",
-        Medium = "medium",
-        /// Leaves the house or destroys.
-        High = "high",
-        /// Never without a person, whatever the trust.
-        Critical = "critical",
-    }
-}
 
 words! {
     /// How far a tenant lets the assistant go; later is further.
@@ -61,44 +49,13 @@ pub struct Circumstances {
 /// More than this many items at once is bulk.
 pub const BULK_ITEMS: usize = 20;
 
-/// The risk of an action by its type alone.
-pub const fn base_risk(action: ActionType) -> Risk {
-    match action {
-        ActionType::Label
-        | ActionType::Unlabel
-        | ActionType::MarkRead
-        | ActionType::Star
-        | ActionType::Notify
-        | ActionType::DigestAdd => Risk::Low,
-        ActionType::Archive
-        | ActionType::Move
-        | ActionType::SaveDraft
-        | ActionType::CreateTask
-        | ActionType::UpdateTask
-        | ActionType::Link
-        | ActionType::UpsertContact
-        | ActionType::ScheduleBlock
-        | ActionType::Snooze
-        | ActionType::Defer => Risk::Medium,
-        ActionType::SendDraft
-        | ActionType::Reply
-        | ActionType::Send
-        | ActionType::CreateEvent
-        | ActionType::Trash
-        | ActionType::Spam
-        | ActionType::CallWebhook => Risk::High,
-        // A whole mail goes to somebody who was no part of it.
-        ActionType::Forward => Risk::Critical,
-    }
-}
-
 /// The risk of an action as things are.
 pub const fn risk(action: ActionType, facts: Circumstances) -> Risk {
-    let forged_and_leaving = facts.dmarc_failed && action.leaves_the_house();
+    let forged_and_leaving = facts.dmarc_failed && action.spec().executor.is_external();
     if facts.injection_suspected || facts.items > BULK_ITEMS || forged_and_leaving {
         Risk::Critical
     } else {
-        base_risk(action)
+        action.spec().risk
     }
 }
 
@@ -133,7 +90,7 @@ pub const fn decide(
     policy: HighRiskPolicy,
 ) -> (Risk, Gate) {
     let risk = risk(action, facts);
-    let gate = if facts.automatic_sender && action.answers_the_sender() {
+    let gate = if facts.automatic_sender && action.spec().reaches_sender {
         Gate::Denied
     } else {
         match confirmation {
@@ -197,31 +154,6 @@ mod tests {
     }
 
     #[test]
-    fn every_action_has_the_documented_base_risk() {
-        let of = |risk| {
-            ActionType::ALL
-                .iter()
-                .filter(|a| base_risk(**a) == risk)
-                .map(|a| a.as_str())
-                .collect::<Vec<_>>()
-                .join(" ")
-        };
-        assert_eq!(
-            of(Risk::Low),
-            "label unlabel mark_read star notify digest_add"
-        );
-        assert_eq!(
-            of(Risk::Medium),
-            "archive move save_draft create_task update_task link upsert_contact schedule_block snooze defer"
-        );
-        assert_eq!(
-            of(Risk::High),
-            "send_draft reply send create_event trash spam call_webhook"
-        );
-        assert_eq!(of(Risk::Critical), "forward");
-    }
-
-    #[test]
     fn nothing_runs_by_itself_after_a_suspected_injection() {
         for action in ActionType::ALL {
             for trust in TrustMode::ALL {
@@ -254,7 +186,7 @@ mod tests {
         for action in ActionType::ALL {
             assert_eq!(
                 risk(*action, facts) == Risk::Critical,
-                action.leaves_the_house(),
+                action.spec().executor.is_external(),
                 "{action}"
             );
         }
@@ -286,7 +218,7 @@ mod tests {
                 Confirmation::Required,
                 HighRiskPolicy::Allow,
             );
-            let expected = if action.answers_the_sender() {
+            let expected = if action.spec().reaches_sender {
                 Gate::Denied
             } else {
                 Gate::Approval

@@ -17,10 +17,13 @@ mod tests;
 pub use condition::Op;
 pub use evaluate::{Hit, Verdict};
 
-use super::action::{ActionType, Params, Proposal};
 use super::gate::Confirmation;
 use super::judgement::{Category, Disposition, Priority, Sla};
 use super::mail::Mail;
+use super::{
+    action::{ActionType, Params},
+    proposal::Proposal,
+};
 use condition::{Learned, Match};
 
 /// A set to begin with; `cargo dev up` loads it and README explains it.

@@ -3,7 +3,8 @@
 use crate::domain::{
     ApprovalId, EffectId, MessageId, UserId,
     action::{ActionType, Params},
-    gate::{Gate, Risk, TrustMode},
+    gate::{Gate, TrustMode},
+    risk::Risk,
     words::words,
 };
 use base::JobId;

@@ -9,7 +9,7 @@ use jobs::{
             Confidence, DraftMode, Letter, Origin,
             approval::{Proposed, approval_of},
         },
-        gate::Risk,
+        risk::Risk,
     },
     store::{
         approvals,

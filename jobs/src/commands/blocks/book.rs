@@ -6,10 +6,11 @@ use crate::{
     commands::approvals::decide::{Asking, DecideError, Decision, Signal, decide, tell_decided},
     domain::{
         Action, ApprovalId, BlockId, Session,
-        action::{ActionType, Params, Proposal},
+        action::{ActionType, Params},
         approval::{self, Choice, NewApproval},
         connection::Settings,
-        gate::{Confirmation, base_risk},
+        gate::Confirmation,
+        proposal::Proposal,
         schedule::{Status, Step},
     },
     kinds::action::{ActionExecute, Args, OnError, Work},
@@ -250,7 +251,7 @@ fn event_of(block: &StoredBlock, asking: Asking<'_>) -> Result<NewApproval, Book
         confidence: 1.0,
         rationale: None,
     };
-    let about = NewApproval::about(&proposal, None, "schedule", base_risk(kind), asking.at);
+    let about = NewApproval::about(&proposal, None, "schedule", kind.spec().risk, asking.at);
     Ok(NewApproval {
         choices: vec![Choice::Approve, Choice::Skip],
         ..about.under(&format!("schedule_block:{}", block.id))

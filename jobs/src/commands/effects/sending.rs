@@ -52,7 +52,7 @@ pub async fn begin_sending(
         Some(ConnectionStatus::ReauthRequired) => return wait(line.in_a_minute, "reauth_required"),
         Some(ConnectionStatus::Revoked) | None => return Ok(Sending::ConnectionGone),
     }
-    if kind.is_mail()
+    if kind.spec().executor.is_message()
         && let Some(until) =
             effects::full_until(&mut tx, job.tenant, connection, line.sends_per_hour).await?
     {

@@ -1,8 +1,8 @@
-//! What each type of action needs to be told: one table, held against rules when they are saved and against a model's
-//! answer when it is read.
+//! The parameters of actions: [`Params`] are checked against the [`Field`]s of the action's type, for rules when they are
+//! saved and for a model's answer when it is read.
 
 use super::super::connection::WebUrl;
-use super::ActionType;
+use super::types::ActionType;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -18,6 +18,8 @@ pub struct Field {
     pub name: &'static str,
     pub required: bool,
     pub kind: FieldKind,
+    /// Whether it says most about the action; the first such field that is given is an approval's summary.
+    pub in_summary: bool,
 }
 
 /// What a field may hold.
@@ -40,121 +42,45 @@ pub struct ParamFault {
     pub message: String,
 }
 
-const fn text(name: &'static str, max: usize) -> Field {
-    Field {
-        name,
-        required: true,
-        kind: FieldKind::Text(max),
-    }
+pub(super) const fn text(name: &'static str, max: usize) -> Field {
+    Field::new(name, true, FieldKind::Text(max))
 }
 
-const fn optional(name: &'static str, max: usize) -> Field {
-    Field {
-        name,
-        required: false,
-        kind: FieldKind::Text(max),
-    }
+pub(super) const fn optional(name: &'static str, max: usize) -> Field {
+    Field::new(name, false, FieldKind::Text(max))
 }
 
-const fn recipient(name: &'static str) -> Field {
-    Field {
-        name,
-        required: true,
-        kind: FieldKind::Recipient,
+pub(super) const fn recipient(name: &'static str) -> Field {
+    Field::new(name, true, FieldKind::Recipient)
+}
+
+pub(super) const fn url(name: &'static str) -> Field {
+    Field::new(name, true, FieldKind::Url)
+}
+
+impl Field {
+    const fn new(name: &'static str, required: bool, kind: FieldKind) -> Self {
+        Self {
+            name,
+            required,
+            kind,
+            in_summary: false,
+        }
+    }
+
+    pub(super) const fn in_summary(mut self) -> Self {
+        self.in_summary = true;
+        self
     }
 }
 
 impl Params {
-    /// The fields an action takes.
-    pub const fn fields(action: ActionType) -> &'static [Field] {
-        match action {
-            ActionType::Label | ActionType::Unlabel => const { &[text("label", 64)] },
-            ActionType::MarkRead
-            | ActionType::Star
-            | ActionType::DigestAdd
-            | ActionType::Archive
-            | ActionType::Trash
-            | ActionType::Spam => &[],
-            ActionType::Move => const { &[text("folder", 128)] },
-            ActionType::Notify => const { &[text("text", 300)] },
-            ActionType::SaveDraft => const { &[optional("instructions", 1_000)] },
-            ActionType::Reply => {
-                const { &[optional("instructions", 1_000), optional("body", 5_000)] }
-            }
-            ActionType::CreateTask => {
-                const {
-                    &[
-                        text("title", 200),
-                        optional("project", 100),
-                        optional("due", 40),
-                        optional("priority", 10),
-                        optional("notes", 1_000),
-                    ]
-                }
-            }
-            ActionType::UpdateTask => const { &[text("task_id", 64), text("status", 20)] },
-            ActionType::Link => const { &[text("task_id", 36), optional("item_id", 36)] },
-            ActionType::Defer => {
-                const {
-                    &[
-                        text("item_id", 36),
-                        optional("until", 40),
-                        optional("bucket", 20),
-                    ]
-                }
-            }
-            ActionType::UpsertContact => {
-                const {
-                    &[
-                        text("name", 200),
-                        optional("email", 320),
-                        optional("notes", 1_000),
-                    ]
-                }
-            }
-            ActionType::ScheduleBlock => const { &[text("title", 200), optional("minutes", 4)] },
-            ActionType::Snooze => const { &[text("until", 40)] },
-            ActionType::Send => {
-                const { &[recipient("to"), text("subject", 300), text("body", 5_000)] }
-            }
-            ActionType::SendDraft => {
-                const {
-                    &[
-                        text("draft_id", 36),
-                        text("version", 10),
-                        optional("content_hash", 64),
-                    ]
-                }
-            }
-            ActionType::Forward => const { &[recipient("to"), optional("note", 1_000)] },
-            ActionType::CreateEvent => {
-                const {
-                    &[
-                        text("title", 200),
-                        text("start", 40),
-                        optional("minutes", 4),
-                        optional("notes", 1_000),
-                    ]
-                }
-            }
-            ActionType::CallWebhook => {
-                const {
-                    &[Field {
-                        name: "url",
-                        required: true,
-                        kind: FieldKind::Url,
-                    }]
-                }
-            }
-        }
-    }
-
     /// Checks raw parameters. A null is an absent field: strict model schemas must spell out every field.
     ///
     /// # Errors
     /// All faults, in the order of the fields.
     pub fn read(action: ActionType, raw: &Map<String, Value>) -> Result<Self, Vec<ParamFault>> {
-        let fields = Self::fields(action);
+        let fields = action.spec().parameters;
         let mut faults = Vec::new();
         let mut params = Map::new();
         for field in fields {
@@ -195,6 +121,16 @@ impl Params {
         }
     }
 
+    /// Returns the parameter that says most about the action, else the title of its type.
+    pub fn summary(&self, action: ActionType) -> &str {
+        let spec = action.spec();
+        spec.parameters
+            .iter()
+            .filter(|field| field.in_summary)
+            .find_map(|field| self.get(field.name))
+            .unwrap_or(spec.title)
+    }
+
     pub fn get(&self, field: &str) -> Option<&str> {
         self.0.get(field).and_then(Value::as_str)
     }
@@ -208,7 +144,7 @@ impl Params {
     #[must_use]
     pub fn map_text(&self, action: ActionType, change: impl Fn(&str) -> String) -> Self {
         let mut changed = self.0.clone();
-        for field in Self::fields(action) {
+        for field in action.spec().parameters {
             if let (FieldKind::Text(max), Some(Value::String(text))) =
                 (field.kind, changed.get_mut(field.name))
             {

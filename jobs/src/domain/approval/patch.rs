@@ -1,6 +1,5 @@
 //! A structured edit of what is to be approved: [`patch`].
 
-use super::summary;
 use crate::domain::action::{ActionType, ParamFault, Params, canonical_sha256};
 use serde_json::{Map, Value};
 
@@ -40,7 +39,7 @@ pub fn patch(payload: &Value, changes: &Map<String, Value>) -> Result<Patched, P
     Ok(Patched {
         payload_hash: canonical_sha256(&payload),
         payload,
-        summary: summary(kind, &params),
+        summary: params.summary(kind).to_owned(),
     })
 }
 

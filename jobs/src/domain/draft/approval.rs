@@ -3,9 +3,11 @@
 use super::hex;
 use crate::domain::{
     DraftId, MessageId,
-    action::{ActionType, Params, Proposal, canonical_sha256},
+    action::{ActionType, Params, canonical_sha256},
     approval::{NewApproval, Patched},
-    gate::{Confirmation, Risk},
+    gate::Confirmation,
+    proposal::Proposal,
+    risk::Risk,
 };
 use chrono::{DateTime, Utc};
 use serde_json::json;

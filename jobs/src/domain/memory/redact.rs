@@ -1,7 +1,7 @@
 //! What of an item may stand in a prompt: at high risk addresses, telephone numbers and tokens are blacked out, however
 //! deep they lie.
 
-use crate::domain::gate::Risk;
+use crate::domain::risk::Risk;
 use regex::Regex;
 use serde_json::Value;
 use std::sync::LazyLock;

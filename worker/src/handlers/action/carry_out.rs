@@ -1,7 +1,7 @@
 //! One allowed action, by way of the ledger: [`carry_out`].
 
 use super::{load::Wanted, remote};
-use crate::effects::{Doing, LocalEffect, Way, way_for};
+use crate::effects::{Doing, LocalEffect, Way, way_of};
 use crate::handlers::unavailable;
 use crate::providers::Providers;
 use async_trait::async_trait;
@@ -46,14 +46,8 @@ pub(super) async fn carry_out(
         request_id: ctx.job.request_id.as_deref(),
         traceparent: ctx.job.traceparent.as_deref(),
     };
-    match way_for(action.kind, &action.params) {
-        None => Ok(refused(
-            base,
-            None,
-            "not_executable",
-            "This version of Postroom cannot do this.",
-        )),
-        Some(Way::Local(effect)) => {
+    match way_of(action.kind.executor(&action.params)) {
+        Way::Local(effect) => {
             let change = Bound { effect, doing };
             if args.dry_run {
                 let rehearsed = rehearse(&ctx.pool, &change).await;
@@ -68,7 +62,7 @@ pub(super) async fn carry_out(
                 Performed::Duplicate(found) => duplicate(ctx, base, &new, &found),
             })
         }
-        Some(Way::Remote(effect)) => {
+        Way::Remote(effect) => {
             remote::carry_out(ctx, providers, args.dry_run, (doing, effect), new, base).await
         }
     }

@@ -7,9 +7,11 @@ use jobs::{
     commands::approvals::execute::{BeginError, begin},
     domain::{
         ApprovalId, MessageId,
-        action::{ActionType, Params, Proposal},
+        action::{ActionType, Params},
         approval::NewApproval,
-        gate::{Confirmation, Risk, base_risk},
+        gate::Confirmation,
+        proposal::Proposal,
+        risk::Risk,
     },
     kinds::action::{Args, Work},
     store::{approvals::StoredApproval, proposed_actions},
@@ -34,7 +36,7 @@ pub(super) struct Wanted {
 impl Wanted {
     /// By what was found before, or by the type alone.
     pub(super) fn risk(&self) -> Risk {
-        self.found.unwrap_or_else(|| base_risk(self.kind))
+        self.found.unwrap_or_else(|| self.kind.spec().risk)
     }
 
     /// Puts it before a person.
@@ -140,7 +142,7 @@ async fn of_triage(ctx: &JobContext, job: JobId) -> Result<Vec<Wanted>, Failure>
         .map_err(|error| unavailable(&error))?;
     let auto = stored.into_iter().filter(|action| action.gate == "auto");
     let read = auto.filter_map(|action| {
-        let kind = ActionType::parse(&action.kind).filter(|kind| kind.is_executable())?;
+        let kind = ActionType::parse(&action.kind)?;
         Some((kind, action))
     });
     read.map(|(kind, action)| {

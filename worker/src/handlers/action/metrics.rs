@@ -24,7 +24,7 @@ impl ActionMetrics {
         };
         registry.register(Box::new(metrics.actions_total.clone()))?;
         // A series that appears with its first event hides that event from `rate`.
-        for kind in ActionType::EXECUTABLE {
+        for kind in ActionType::ALL {
             for result in ActionResult::ALL {
                 metrics
                     .actions_total

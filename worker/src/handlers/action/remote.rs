@@ -190,7 +190,9 @@ async fn ask(
         Err(_) => Found::CannotSay,
     };
     let found = match found {
-        Found::CannotSay if base.r#type.is_mail() => by_policy(ctx, unknown).await?,
+        Found::CannotSay if base.r#type.spec().executor.is_message() => {
+            by_policy(ctx, unknown).await?
+        }
         found => found,
     };
     let id = unknown.id;

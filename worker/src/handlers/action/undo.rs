@@ -17,11 +17,8 @@ use jobs::{
         },
     },
     domain::{
-        ApprovalId, EffectId,
-        action::ActionType,
-        connection::ConnectionStatus,
-        effect::EffectStatus,
-        gate::{Gate, base_risk},
+        ApprovalId, EffectId, action::ActionType, connection::ConnectionStatus,
+        effect::EffectStatus, gate::Gate,
     },
     kinds::action::{ActionError, ActionOutcome, ActionResult},
     store::{
@@ -84,7 +81,7 @@ async fn one(
     let outcome = ActionOutcome {
         index,
         r#type: kind,
-        risk: base_risk(kind),
+        risk: kind.spec().risk,
         gate: Gate::Approval,
         result: ActionResult::Undone,
         effect_id: Some(effect.id),
@@ -92,7 +89,8 @@ async fn one(
         receipt: None,
         error: None,
     };
-    let refused = match way_of(kind).filter(|_| kind.is_compensable()) {
+    let spec = kind.spec();
+    let refused = match spec.compensable.then(|| way_of(spec.executor)) {
         None => Some((
             "not_compensable".to_owned(),
             "This cannot be taken back.".to_owned(),

@@ -51,7 +51,7 @@ impl Writes for ActionWrites {
                 _ => continue,
             };
             if let Some(effect) = outcome.effect_id {
-                let title = outcome.r#type.title();
+                let title = outcome.r#type.spec().title;
                 self.tell(conn, job, verb, "effect", effect.0, title)
                     .await?;
             }

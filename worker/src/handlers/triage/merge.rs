@@ -3,10 +3,11 @@
 use super::parse_reply::Reply;
 use super::standing::{Contact, thread_status};
 use jobs::domain::{
-    action::{ActionType, Params, Proposal},
+    action::{ActionType, Params},
     gate::Confirmation,
     judgement::{Category, Disposition, Judgement, Priority, Sla, Source},
     mail::Mail,
+    proposal::Proposal,
     rules::{RULE_CONFIDENCE, Rule, Settings, Verdict},
 };
 use serde_json::{Map, Value};
@@ -232,37 +233,13 @@ fn or(first: Settings, second: Settings) -> Settings {
     }
 }
 
-/// What a rule that says nothing of category and disposition most likely means, read off its first action.
+/// How a rule that sets neither category nor disposition most likely judges: its first action implies it.
 fn natural(proposals: &[Proposal]) -> (Category, Disposition) {
-    match proposals.first().map(|proposal| proposal.kind) {
-        Some(ActionType::CreateTask | ActionType::UpdateTask) => {
-            (Category::Task, Disposition::Notify)
-        }
-        Some(
-            ActionType::Reply | ActionType::SaveDraft | ActionType::Send | ActionType::SendDraft,
-        ) => (Category::NeedsResponse, Disposition::Respond),
-        Some(ActionType::ScheduleBlock | ActionType::CreateEvent) => {
-            (Category::Scheduling, Disposition::Notify)
-        }
-        Some(ActionType::DigestAdd | ActionType::Archive | ActionType::MarkRead) => {
-            (Category::Notification, Disposition::Ignore)
-        }
-        Some(ActionType::Spam | ActionType::Trash) => (Category::Spam, Disposition::Ignore),
-        Some(
-            ActionType::Label
-            | ActionType::Unlabel
-            | ActionType::Star
-            | ActionType::Notify
-            | ActionType::Move
-            | ActionType::Link
-            | ActionType::UpsertContact
-            | ActionType::Snooze
-            | ActionType::Defer
-            | ActionType::Forward
-            | ActionType::CallWebhook,
-        )
-        | None => (Category::Fyi, Disposition::Notify),
-    }
+    proposals
+        .first()
+        .map_or((Category::Fyi, Disposition::Notify), |proposal| {
+            proposal.kind.spec().implies
+        })
 }
 
 /// A model that calls somebody a cold caller is not believed against what is known of them, and what it would have done

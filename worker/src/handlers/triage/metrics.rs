@@ -1,8 +1,8 @@
 //! What triage counts, once its writes are committed.
 
 use jobs::domain::{
-    gate::Risk,
     judgement::{Disposition, Source},
+    risk::Risk,
 };
 use prometheus::{IntCounterVec, Opts, Registry};
 

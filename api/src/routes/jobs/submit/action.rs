@@ -22,7 +22,7 @@ use jobs::{
     commands::jobs::submit_action::{SubmitAction, SubmitActionError, submit_action},
     domain::{
         ApprovalId, MessageId,
-        action::{ActionType, Params},
+        action::{ActionType, OpenTo, Params},
         gate::TrustMode,
         session::Scope,
     },
@@ -178,14 +178,9 @@ fn work(body: ActionBody) -> Result<Work, ApiError> {
 
 fn understand(index: usize, action: ActionItemBody) -> Result<RequestedAction, ApiError> {
     let at = format!("/actions/{index}");
-    let own_way = action.r#type == ActionType::SendDraft;
-    if own_way || !action.r#type.is_executable() {
-        let detail = if own_way {
-            "A draft is sent by approving its approval.".to_owned()
-        } else {
-            format!("{} cannot be done by this version.", action.r#type)
-        };
-        return Err(ApiError::new(Code::InvalidBody, detail.clone()).at(
+    if !action.r#type.is_open_to(OpenTo::Requests) {
+        let detail = "A draft is sent by approving its approval.";
+        return Err(ApiError::new(Code::InvalidBody, detail).at(
             format!("{at}/type"),
             "NOT_EXECUTABLE",
             detail,

@@ -68,13 +68,14 @@ pub(super) async fn approve(
 ) -> Result<Signal, DecideError> {
     let next = present.status.after(Step::Approve)?;
     offers(present, "approve", "approved")?;
-    let kind = ActionType::parse(&present.kind).filter(|kind| kind.is_executable());
+    let kind = ActionType::parse(&present.kind);
     let Some(kind) = kind else {
         return Err(DecideError::NotOffered {
             what: "carried out by this version of Postroom",
         });
     };
-    let held_until = (kind.is_mail() && hold > TimeDelta::zero()).then(|| asking.at + hold);
+    let held_until =
+        (kind.spec().executor.is_message() && hold > TimeDelta::zero()).then(|| asking.at + hold);
     let run_at = held_until.max(send_at(present));
     let work = Work::Approval {
         approval_id: present.id,
@@ -147,7 +148,7 @@ pub(super) async fn undo(
         matches!(
             effect.status,
             EffectStatus::Succeeded | EffectStatus::CompensationFailed
-        ) && ActionType::parse(&effect.kind).is_some_and(ActionType::is_compensable)
+        ) && ActionType::parse(&effect.kind).is_some_and(|kind| kind.spec().compensable)
     });
     let next = present.status.after(Step::Undo { compensable })?;
     let work = Work::Undo {

@@ -1,0 +1,16 @@
+//! What an action can cost: [`Risk`].
+
+use super::words::words;
+
+words! {
+    /// What an action can cost; later is worse.
+    Risk {
+        /// Reversible, inside the mailbox.
+        Low = "low",
+        Medium = "medium",
+        /// Reaches others or destroys.
+        High = "high",
+        /// Always needs a person, whatever the trust.
+        Critical = "critical",
+    }
+}
