@@ -1,11 +1,13 @@
 //! `postroom-api admin …`: what only a person with a shell on the server may do. See [`AdminCommand`].
 //!
-//! The results go to stdout, for people or with `--json` for programs; what concerns one tenant is audited with actor `cli`.
+//! The results go to stdout, for people or with `--json` for programs. Changes are audited with actor `cli`: in the tenant
+//! that they concern, or in the operators' tenant if they concern all.
 
 mod limits;
 mod queues;
 mod workers;
 
+use crate::config::operator_tenant;
 use anyhow::Context;
 use base::{
     db::{self, PgPool, PoolConfig},
@@ -13,9 +15,13 @@ use base::{
 };
 use clap::Subcommand;
 use jobs::{
-    commands::{onboarding::bootstrap, operators::grant, sessions::end},
+    commands::{
+        onboarding::bootstrap,
+        operators::{Operator, grant},
+        sessions::end,
+    },
     domain::invite::{EmailAddress, TenantSlug},
-    store::grants::DbRole,
+    store::{grants::DbRole, tenants},
 };
 use limits::LimitCommand;
 use queue::signals::notifier::Notifier;
@@ -58,12 +64,13 @@ pub enum AdminCommand {
     },
 }
 
-/// Carries the command out; needs nothing but `DATABASE_URL`.
+/// Runs the command; needs only `DATABASE_URL`. With `OPERATOR_TENANT`, what concerns all tenants is audited there.
 ///
 /// # Errors
 /// What kept it from being done, with its causes.
 pub async fn run(command: AdminCommand, mut env: Env) -> anyhow::Result<()> {
     let database = PoolConfig::from_env(&mut env, 2, "postroom-admin");
+    let operators = operator_tenant(&mut env);
     let pool = db::connect(&env.finish(database)?).await?;
     jobs::schema::check_schema(&pool).await?;
     match command {
@@ -75,9 +82,15 @@ pub async fn run(command: AdminCommand, mut env: Env) -> anyhow::Result<()> {
         AdminCommand::RevokeSessions { tenant, email } => {
             revoke_sessions(&pool, &tenant, &email).await
         }
-        AdminCommand::Queue(command) => queues::run(&pool, command).await,
+        AdminCommand::Queue(command) => {
+            let operator = operator(&pool, operators.as_ref()).await?;
+            queues::run(&pool, operator, command).await
+        }
         AdminCommand::Workers => workers::list(&pool).await,
-        AdminCommand::Limits(command) => limits::run(&pool, command).await,
+        AdminCommand::Limits(command) => {
+            let operator = operator(&pool, operators.as_ref()).await?;
+            limits::run(&pool, operator, command).await
+        }
         AdminCommand::Grant { role } => {
             grant(&pool, &role).await?;
             print(&format!(
@@ -85,6 +98,20 @@ pub async fn run(command: AdminCommand, mut env: Env) -> anyhow::Result<()> {
             ))
         }
     }
+}
+
+/// Finds the tenant whose audit log the command's entry goes into.
+async fn operator(pool: &PgPool, slug: Option<&TenantSlug>) -> anyhow::Result<Operator<'static>> {
+    let tenant = match slug {
+        Some(slug) => {
+            let mut conn = pool.acquire().await.context("no connection")?;
+            tenants::find(&mut conn, slug.as_str())
+                .await
+                .context("could not look for the operators' tenant")?
+        }
+        None => None,
+    };
+    Ok(Operator::Shell { tenant })
 }
 
 async fn invite_owner(

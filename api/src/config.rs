@@ -81,7 +81,7 @@ impl ApiConfig {
     }
 }
 
-fn operator_tenant(env: &mut Env) -> Option<TenantSlug> {
+pub(crate) fn operator_tenant(env: &mut Env) -> Option<TenantSlug> {
     const NAME: &str = "OPERATOR_TENANT";
     let slug = env.optional(NAME, "acme")?;
     let parsed = TenantSlug::parse(&slug);

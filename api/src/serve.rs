@@ -22,13 +22,10 @@ use jobs::{
         jobs::Submitter,
         sessions::{authenticate::SessionReader, denials::Denials, hashing::PasswordHasher},
     },
-    kinds::{action::ActionExecute, triage::Triage},
+    kinds,
     store::tenants,
 };
-use queue::{
-    JobKind,
-    signals::{listener::Listener, notifier::Notifier},
-};
+use queue::signals::{listener::Listener, notifier::Notifier};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
@@ -76,7 +73,7 @@ impl Api {
     ) -> anyhow::Result<Self> {
         let (table, operations) = RouteTable::build(routes);
         let metrics = ApiMetrics::new().context("could not register the metrics")?;
-        metrics.declare(&table, &[Triage::NAME, ActionExecute::NAME]);
+        metrics.declare(&table, &kinds::names());
         let pool = db::connect(&config.pool).await?;
         jobs::schema::check_schema(&pool).await?;
         check_keys(&pool, config.keys.as_ref()).await?;

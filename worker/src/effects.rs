@@ -24,7 +24,7 @@ use jobs::{
     commands::effects::local::{Done, Refusal},
     domain::{
         ApprovalId, MessageId, UserId,
-        action::{ActionType, Executor, InboxChange, OutgoingMessage, Params, TaskChange},
+        action::{ActionType, Executor, InboxChange, MessageSource, Params, TaskChange},
     },
     store::{connections::StoredConnection, effects::StoredEffect},
 };
@@ -189,10 +189,10 @@ pub enum Way {
 pub fn way_of(executor: Executor) -> Way {
     match executor {
         Executor::Mailbox(_) => Way::Remote(&mailbox::InMailbox),
-        Executor::Message(OutgoingMessage::Draft) => Way::Remote(&mail::ByMail(mail::SendDraft)),
-        Executor::Message(OutgoingMessage::New) => Way::Remote(&mail::ByMail(mail::Send)),
-        Executor::Message(OutgoingMessage::Reply) => Way::Remote(&mail::ByMail(about::Reply)),
-        Executor::Message(OutgoingMessage::Forward) => Way::Remote(&mail::ByMail(about::Forward)),
+        Executor::Message(MessageSource::Draft) => Way::Remote(&mail::ByMail(mail::SendDraft)),
+        Executor::Message(MessageSource::New) => Way::Remote(&mail::ByMail(mail::Send)),
+        Executor::Message(MessageSource::Reply) => Way::Remote(&mail::ByMail(about::Reply)),
+        Executor::Message(MessageSource::Forward) => Way::Remote(&mail::ByMail(about::Forward)),
         Executor::CalendarEvent => Way::Remote(&calendar::CreateEvent),
         Executor::Webhook => Way::Remote(&webhook::CallWebhook),
         Executor::Draft => Way::Local(&written::HaveWritten),

@@ -79,6 +79,20 @@ mod tests {
     use base::env::Env;
 
     #[test]
+    fn every_kind_of_job_has_a_handler() {
+        let vars = [
+            ("DATABASE_URL", "postgres://127.0.0.1/postroom"),
+            ("LLM_TESTING_MODE", "true"),
+        ];
+        let config = WorkerConfig::from_env(Env::from_vars(vars)).unwrap();
+        let registry = registry(&config, &WorkerMetrics::new().unwrap()).unwrap();
+        for kind in jobs::kinds::ALL {
+            assert!(registry.get(kind.name).is_some(), "{}", kind.name);
+        }
+        assert_eq!(registry.kinds().len(), jobs::kinds::ALL.len());
+    }
+
+    #[test]
     fn the_mode_of_the_model_is_shown_as_one_of_two() {
         for (name, value, live) in [("LLM_TESTING_MODE", "true", 0), ("LLM_API_KEY", "k7", 1)] {
             let vars = [

@@ -123,7 +123,7 @@ impl Duty for Maintenance {
             // Asked first, for a transaction that finds nothing is four statements.
             Task::LoseEffects => {
                 if effects::any_open(&engine.queue_pool).await? {
-                    in_batches(BATCH, || effect_commands::lose(pool, BATCH)).await?;
+                    in_batches(BATCH, || effect_commands::mark_lost(pool, BATCH)).await?;
                 }
                 if approvals::any_in_hand(&engine.queue_pool).await? {
                     in_batches(BATCH, || execute::abandon(pool, BATCH)).await?;

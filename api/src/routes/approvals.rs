@@ -19,7 +19,7 @@ use base::JobId;
 use chrono::{DateTime, Utc};
 use jobs::{
     domain::{ApprovalId, UserId, approval::Status, session::Scope},
-    kinds::triage::shown,
+    kinds::triage::rounded,
     store::approvals::{self, ApprovalFilter, StoredApproval},
 };
 use schemars::JsonSchema;
@@ -175,7 +175,7 @@ impl From<StoredApproval> for Approval {
             status: approval.status,
             version: approval.version,
             rationale: approval.rationale,
-            confidence: shown(approval.confidence),
+            confidence: rounded(approval.confidence),
             job_id: approval.job,
             decided_by: approval.decided_by,
             decided_at: approval.decided_at,

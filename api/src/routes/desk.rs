@@ -23,8 +23,8 @@ use axum::{
 };
 use jobs::{
     commands::record::{
-        DeskError, Kept,
-        command::{self, Asking, Making, Wish},
+        Record, RecordError,
+        command::{self, Caller, Command, CreateRequest},
     },
     domain::{Session, session::Scope},
     store::request_keys::{RequestKey, StoredAnswer},
@@ -46,7 +46,7 @@ pub fn routes() -> Vec<Route> {
 }
 
 /// How something that is kept looks in JSON.
-trait OnDesk: Kept + Sized {
+trait OnDesk: Record + Sized {
     /// Where it lives, without the id.
     const PATH: &'static str;
 
@@ -132,8 +132,8 @@ async fn make<T: OnDesk>(
     let value = json::parse(&body::read(&app, request).await?)?;
     let fingerprint = fingerprint::of_request(&operation, &uri, Content::Json(&value))
         .map_err(ApiError::internal)?;
-    let making = Making::<T> {
-        asking: asking(&session, &context),
+    let making = CreateRequest::<T> {
+        caller: asking(&session, &context),
         key: RequestKey {
             tenant: session.tenant,
             actor: session.user,
@@ -180,7 +180,7 @@ async fn patch<T: OnDesk>(
     seen: IfMatch,
     StrictJson(body): StrictJson<T::ChangeBody>,
 ) -> Result<Versioned<T>, ApiError> {
-    let change = Wish::<T>::Change(T::understand_change(body)?);
+    let change = Command::<T>::Change(T::understand_change(body)?);
     wish(&app, asking(&session, &context), &id, seen, change).await
 }
 
@@ -196,7 +196,7 @@ async fn remove<T: OnDesk>(
         asking(&session, &context),
         &id,
         seen,
-        Wish::<T>::Delete,
+        Command::<T>::Delete,
     )
     .await
 }
@@ -213,24 +213,24 @@ async fn bring_back<T: OnDesk>(
         asking(&session, &context),
         &id,
         seen,
-        Wish::<T>::Restore,
+        Command::<T>::Restore,
     )
     .await
 }
 
 async fn wish<T: OnDesk>(
     app: &App,
-    asking: Asking<'_>,
+    asking: Caller<'_>,
     id: &str,
     IfMatch(version): IfMatch,
-    wish: Wish<T>,
+    wish: Command<T>,
 ) -> Result<Versioned<T>, ApiError> {
-    let changed = command::wish::<T>(&app.pool, asking, read_id(id)?, version, wish).await?;
+    let changed = command::execute::<T>(&app.pool, asking, read_id(id)?, version, wish).await?;
     Ok(versioned::<T>(changed.after))
 }
 
-fn asking<'a>(session: &'a Session, context: &'a RequestContext) -> Asking<'a> {
-    Asking {
+fn asking<'a>(session: &'a Session, context: &'a RequestContext) -> Caller<'a> {
+    Caller {
         session,
         request_id: &context.request_id,
     }
@@ -245,29 +245,26 @@ fn versioned<T: OnDesk>(stored: T::Stored) -> Versioned<T> {
     ([(header::ETAG, etag)], Json(stored.into()))
 }
 
-impl From<DeskError> for ApiError {
-    fn from(error: DeskError) -> Self {
+impl From<RecordError> for ApiError {
+    fn from(error: RecordError) -> Self {
         match error {
-            DeskError::NotFound(_) => Self::not_found(),
-            DeskError::Unknown(noun) => fields::unknown(noun),
-            DeskError::Stale { .. } => if_match::stale(),
-            DeskError::NotOffered(_) => Self::new(Code::InvalidParameter, error.user_message()).at(
-                "/bucket",
-                "NOT_OFFERED",
-                "Not at this hour.",
-            ),
-            DeskError::NotAhead => Self::new(Code::InvalidParameter, error.user_message()).at(
+            RecordError::NotFound(_) => Self::not_found(),
+            RecordError::Unknown(noun) => fields::unknown(noun),
+            RecordError::Stale { .. } => if_match::stale(),
+            RecordError::NotOffered(_) => Self::new(Code::InvalidParameter, error.user_message())
+                .at("/bucket", "NOT_OFFERED", "Not at this hour."),
+            RecordError::NotAhead => Self::new(Code::InvalidParameter, error.user_message()).at(
                 "/until",
                 "OUT_OF_RANGE",
                 "It is past, or more than a year ahead.",
             ),
-            DeskError::NotNow { .. }
-            | DeskError::Deleted(_)
-            | DeskError::NotDeleted(_)
-            | DeskError::Taken { .. }
-            | DeskError::Ambiguous { .. } => Self::new(Code::Conflict, error.user_message()),
-            DeskError::Request(source) => source.into(),
-            DeskError::Database(source) => source.into(),
+            RecordError::NotNow { .. }
+            | RecordError::Deleted(_)
+            | RecordError::NotDeleted(_)
+            | RecordError::Taken { .. }
+            | RecordError::Ambiguous { .. } => Self::new(Code::Conflict, error.user_message()),
+            RecordError::Request(source) => source.into(),
+            RecordError::Database(source) => source.into(),
         }
     }
 }

@@ -13,10 +13,7 @@ pub(crate) mod submit;
 use crate::{App, error::ApiError, route_table::Route};
 use base::JobId;
 use chrono::{DateTime, Utc};
-use jobs::{
-    domain::Session,
-    kinds::{action, connection_test, draft, triage, triage_batch},
-};
+use jobs::{domain::Session, kinds::JobOutput};
 use queue::{
     JobError, JobState, JobView,
     run::progress::Progress,
@@ -59,7 +56,7 @@ pub(crate) struct JobBody {
     started_at: Option<DateTime<Utc>>,
     finished_at: Option<DateTime<Utc>>,
     /// The result of a job that succeeded.
-    #[schemars(with = "Option<AnyOutput>")]
+    #[schemars(with = "Option<JobOutput>")]
     output: Option<Value>,
     /// Why it was given up, or why its last attempt failed.
     error: Option<JobFailure>,
@@ -74,19 +71,6 @@ pub(crate) struct JobBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     children: Option<Children>,
     links: JobLinks,
-}
-
-/// What the kinds of job give back.
-#[derive(JsonSchema)]
-#[serde(untagged)]
-#[schemars(rename = "Output")]
-#[expect(dead_code, reason = "describes what was stored as JSON")]
-enum AnyOutput {
-    Triage(Box<triage::Output>),
-    Batch(triage_batch::Output),
-    Draft(Box<draft::Output>),
-    Action(action::Output),
-    ConnectionTest(connection_test::Output),
 }
 
 /// Why a job failed, for its owner.

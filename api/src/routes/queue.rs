@@ -16,13 +16,13 @@ use base::JobId;
 use chrono::{DateTime, Utc};
 use jobs::{
     commands::{
-        inbox::{self, ItemWish},
-        record::command::Asking,
+        inbox::{self, ItemCommand},
+        record::command::Caller,
     },
     domain::{
         ActionItemId, MessageId, Session, TaskId,
-        desk::{Bucket, ItemSource, ItemState, Until},
         draft::schedule::zone,
+        inbox::{Bucket, ItemSource, ItemState, Until},
         judgement::Priority,
         session::Scope,
     },
@@ -220,7 +220,15 @@ async fn defer(
             "It is no moment, or there are two.",
         )
     })?;
-    wish(&app, &session, &context, &id, seen, ItemWish::Defer(until)).await
+    wish(
+        &app,
+        &session,
+        &context,
+        &id,
+        seen,
+        ItemCommand::Defer(until),
+    )
+    .await
 }
 
 async fn complete(
@@ -230,7 +238,7 @@ async fn complete(
     Path(id): Path<String>,
     seen: IfMatch,
 ) -> Result<Versioned, ApiError> {
-    wish(&app, &session, &context, &id, seen, ItemWish::Complete).await
+    wish(&app, &session, &context, &id, seen, ItemCommand::Complete).await
 }
 
 async fn dismiss(
@@ -240,7 +248,7 @@ async fn dismiss(
     Path(id): Path<String>,
     seen: IfMatch,
 ) -> Result<Versioned, ApiError> {
-    wish(&app, &session, &context, &id, seen, ItemWish::Dismiss).await
+    wish(&app, &session, &context, &id, seen, ItemCommand::Dismiss).await
 }
 
 async fn reopen(
@@ -250,7 +258,7 @@ async fn reopen(
     Path(id): Path<String>,
     seen: IfMatch,
 ) -> Result<Versioned, ApiError> {
-    wish(&app, &session, &context, &id, seen, ItemWish::Reopen).await
+    wish(&app, &session, &context, &id, seen, ItemCommand::Reopen).await
 }
 
 async fn wish(
@@ -259,14 +267,14 @@ async fn wish(
     context: &RequestContext,
     id: &str,
     IfMatch(version): IfMatch,
-    wish: ItemWish,
+    wish: ItemCommand,
 ) -> Result<Versioned, ApiError> {
-    let asking = Asking {
+    let asking = Caller {
         session,
         request_id: &context.request_id,
     };
     let (id, now) = (read_id(id)?, app.clock.now());
-    let item = inbox::wish(&app.pool, asking, id, version, wish, now).await?;
+    let item = inbox::execute(&app.pool, asking, id, version, wish, now).await?;
     Ok(versioned(item))
 }
 

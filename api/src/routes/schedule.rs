@@ -21,7 +21,7 @@ use chrono::{DateTime, Utc};
 use jobs::{
     domain::{
         ActionItemId, ApprovalId, BlockId,
-        schedule::{BlockKind, BlockSource, Status},
+        blocks::{BlockKind, BlockSource, Status},
         session::Scope,
     },
     store::schedule_blocks::{self, BlockFilter, StoredBlock},

@@ -1,13 +1,15 @@
 //! Actions: what can be done about a message ([`ActionType`]), what holds for each type ([`ActionSpec`]) and what each needs
 //! ([`Params`]). Executes nothing.
 
+mod field;
 mod params;
 mod spec;
 mod types;
 
-pub use params::{Field, FieldKind, ParamFault, Params};
+pub use field::{Field, FieldKind};
+pub use params::{ParamFault, Params};
 pub use spec::{
-    ActionSpec, Executor, InboxChange, MailboxChange, OpenTo, OutgoingMessage, TaskChange,
+    ActionSpec, Executor, InboxChange, MailboxChange, MessageSource, OpenTo, TaskChange,
 };
 pub use types::ActionType;
 

@@ -1,5 +1,4 @@
-//! A decision that waits for a person: how it comes to be ([`NewApproval`]), how it lives ([`Status`]) and how it is
-//! edited ([`patch()`]).
+//! Approvals: how they begin ([`NewApproval`]), their states ([`Status`]) and how they are edited ([`patch()`]).
 
 mod patch;
 mod status;
@@ -10,13 +9,13 @@ pub use status::{Refused, Status, Step};
 use super::action::canonical_sha256;
 use super::proposal::Proposal;
 use super::risk::Risk;
-use super::words::words;
 use super::{ApprovalId, MessageId};
+use base::str_enum;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-words! {
-    /// What a person may do with an approval.
+str_enum! {
+    /// The decisions that an approval offers.
     Choice {
         Approve = "approve",
         Edit = "edit",
@@ -24,22 +23,22 @@ words! {
     }
 }
 
-/// How long a proposal stays open. Mail older than two weeks is settled some other way, and an approval given then
-/// would act on a world that has moved on.
+/// How long an approval stays open. An email older than two weeks has been dealt with some other way, and a late
+/// approval would act on a state that has changed.
 pub const OPEN_FOR: TimeDelta = TimeDelta::days(14);
 
-/// A proposal put before a person.
+/// An approval to be inserted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewApproval {
     pub id: ApprovalId,
     /// The type of the action.
     pub kind: &'static str,
-    /// Which kind of job wants it.
+    /// The kind of job that asks for it.
     pub source: &'static str,
     pub title: String,
     pub summary: String,
     pub choices: Vec<Choice>,
-    /// What is executed, byte for byte, if it is approved.
+    /// The exact bytes that are executed if it is approved.
     pub payload: Value,
     pub payload_hash: [u8; 32],
     pub risk: Risk,
@@ -49,12 +48,12 @@ pub struct NewApproval {
 }
 
 impl NewApproval {
-    /// Puts `proposal`, made from `message`, before a person.
+    /// Builds the approval of a `proposal` made from `message`.
     pub fn of(proposal: &Proposal, message: MessageId, risk: Risk, now: DateTime<Utc>) -> Self {
         Self::about(proposal, Some(message), "triage", risk, now)
     }
 
-    /// The same for a proposal that may be about no mail.
+    /// Builds the approval of a proposal with or without a message.
     pub fn about(
         proposal: &Proposal,
         message: Option<MessageId>,
@@ -85,9 +84,9 @@ impl NewApproval {
 }
 
 impl NewApproval {
-    /// With the caller's name for the effect: under one name it is done once.
+    /// Sets the caller's name for the effect: under one name it happens once.
     #[must_use]
-    pub fn under(mut self, external_id: &str) -> Self {
+    pub fn with_external_id(mut self, external_id: &str) -> Self {
         self.payload["external_id"] = external_id.into();
         self.payload_hash = canonical_sha256(&self.payload);
         self

@@ -1,4 +1,4 @@
-//! A user's account at a provider: what it is, where its servers are, and what opens it.
+//! A user's account at a provider: its kind, its servers and its credentials.
 
 mod secret;
 mod web_url;
@@ -6,48 +6,48 @@ mod web_url;
 pub use secret::{MailSecret, Secret, SigningSecret};
 pub use web_url::{WebUrl, WebUrlFault};
 
-use super::words::words;
+use base::str_enum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-words! {
-    /// How a connection speaks. Gmail, Graph and JMAP come later.
+str_enum! {
+    /// The protocol of a connection. Gmail, Graph and JMAP come later.
     Provider {
         /// SMTP to send, IMAP for the mailbox.
         ImapSmtp = "imap_smtp",
         /// A calendar collection, for events.
         Caldav = "caldav",
-        /// An address that signed calls are posted to.
+        /// A URL that signed calls are posted to.
         Webhook = "webhook",
     }
 }
 
-words! {
-    /// Whether it can be used.
+str_enum! {
+    /// Whether a connection can be used.
     ConnectionStatus {
         Active = "active",
-        /// It works now and then.
+        /// It works, but not always.
         Degraded = "degraded",
-        /// The provider refuses the secret: jobs wait until there is a new one.
+        /// The provider refuses the credentials: jobs wait for new ones.
         ReauthRequired = "reauth_required",
         Revoked = "revoked",
     }
 }
 
-words! {
-    /// How the line to a server is encrypted.
+str_enum! {
+    /// The encryption of a connection to a server.
     Security {
-        /// From the first byte, usually on port 465.
+        /// TLS from the first byte, usually on port 465.
         Tls = "tls",
-        /// After a greeting in the clear, usually on port 587; without it nothing is sent.
+        /// STARTTLS after a greeting in the clear, usually on port 587; without TLS nothing is sent.
         Starttls = "starttls",
-        /// Not at all: only where the worker may reach private addresses.
+        /// None: only where the worker may reach private addresses.
         None = "none",
     }
 }
 
-/// Where a server is.
+/// The address of a server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Server {
@@ -62,12 +62,13 @@ pub struct Server {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MailSettings {
     pub smtp: Server,
-    /// Where the mailbox is; without one, mail can only be sent.
+    /// The server of the mailbox; without one, the account can only send.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imap: Option<Server>,
 }
 
-/// Where a connection leads, by its provider. A row holds the inner value alone: its provider says which it is.
+/// The settings of a connection, by its provider. A row stores the inner value alone: the provider column says which it
+/// is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settings {
     Mail(MailSettings),
@@ -75,7 +76,7 @@ pub enum Settings {
     Webhook(WebSettings),
 }
 
-/// Of a connection that is one URL.
+/// The settings of a connection that is one URL.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WebSettings {
     pub url: WebUrl,
@@ -97,7 +98,7 @@ impl Settings {
         }
     }
 
-    /// Of a calendar or a webhook.
+    /// Returns the URL of a calendar or a webhook.
     pub const fn url(&self) -> Option<&WebUrl> {
         match self {
             Self::Mail(_) => None,
@@ -106,7 +107,7 @@ impl Settings {
     }
 
     /// # Errors
-    /// If it is not of this provider.
+    /// If the settings are not of this provider.
     pub fn read(provider: Provider, stored: Value) -> Result<Self, serde_json::Error> {
         Ok(match provider {
             Provider::ImapSmtp => Self::Mail(serde_json::from_value(stored)?),
@@ -116,7 +117,7 @@ impl Settings {
     }
 
     /// # Errors
-    /// If it has no form as JSON.
+    /// If they have no form as JSON.
     pub fn stored(&self) -> Result<Value, serde_json::Error> {
         match self {
             Self::Mail(mail) => serde_json::to_value(mail),
@@ -126,7 +127,7 @@ impl Settings {
 }
 
 impl Server {
-    /// Whether the host can be one.
+    /// Reports whether the host could be a host.
     pub fn is_sound(&self) -> bool {
         let host = &self.host;
         let plain = host

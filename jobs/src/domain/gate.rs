@@ -1,14 +1,14 @@
-//! May an action run by itself? Risk per action, and trust × risk → [`Gate`]; pure tables, no IO.
+//! Decides whether an action runs by itself: trust × risk → [`Gate`]; pure tables, no IO.
 //!
-//! Authorisation lives here and nowhere near a model: no text of a mail and no word of a completion reaches these
+//! Authorisation lives here and nowhere near a model: no text of a message and no word of a completion reaches these
 //! functions, only facts that our own code has established ([`Circumstances`]).
 
 use super::action::ActionType;
 use super::risk::Risk;
-use super::words::words;
+use base::str_enum;
 
-words! {
-    /// How far a tenant lets the assistant go; later is further.
+str_enum! {
+    /// How far a tenant trusts the assistant; later is further.
     TrustMode {
         TrainingWheels = "training_wheels",
         Supervised = "supervised",
@@ -16,8 +16,8 @@ words! {
     }
 }
 
-words! {
-    /// What becomes of a proposed action.
+str_enum! {
+    /// What happens to a proposed action.
     Gate {
         Auto = "auto",
         Approval = "approval",
@@ -25,7 +25,7 @@ words! {
     }
 }
 
-/// Whether autonomous tenants let high-risk actions run by themselves. Nobody does until tenants have such a setting.
+/// Whether autonomous tenants let high-risk actions run by themselves. None does until there is such a setting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HighRiskPolicy {
     #[default]
@@ -33,23 +33,23 @@ pub enum HighRiskPolicy {
     Allow,
 }
 
-/// Facts about the mail and the action that raise its risk or forbid it.
+/// Facts about the message and the action that raise its risk or forbid it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Circumstances {
-    /// The mail tries to give the model orders.
+    /// The message tries to instruct the model.
     pub injection_suspected: bool,
-    /// The sender's domain disowns the mail.
+    /// The sender's domain disowns the message (DMARC).
     pub dmarc_failed: bool,
-    /// A machine wrote the mail: answering it makes loops (RFC 3834 §2).
+    /// A machine wrote the message: replying makes loops (RFC 3834 §2).
     pub automatic_sender: bool,
-    /// How many things the action touches.
+    /// The number of things that the action touches.
     pub items: usize,
 }
 
 /// More than this many items at once is bulk.
 pub const BULK_ITEMS: usize = 20;
 
-/// The risk of an action as things are.
+/// Returns the risk of an action under these circumstances.
 pub const fn risk(action: ActionType, facts: Circumstances) -> Risk {
     let forged_and_leaving = facts.dmarc_failed && action.spec().executor.is_external();
     if facts.injection_suspected || facts.items > BULK_ITEMS || forged_and_leaving {
@@ -59,7 +59,7 @@ pub const fn risk(action: ActionType, facts: Circumstances) -> Risk {
     }
 }
 
-/// Trust × risk.
+/// Returns the gate by trust × risk.
 pub const fn by_trust(trust: TrustMode, risk: Risk, policy: HighRiskPolicy) -> Gate {
     match (trust, risk) {
         (TrustMode::TrainingWheels | TrustMode::Supervised | TrustMode::Autonomous, Risk::Low)
@@ -77,10 +77,10 @@ pub const fn by_trust(trust: TrustMode, risk: Risk, policy: HighRiskPolicy) -> G
     }
 }
 
-/// The whole decision: what the action is refused for, then whether its proposer wants a person, then trust × risk.
+/// Decides: first what the action is denied for, then whether its proposer requires confirmation, then trust × risk.
 ///
 /// # Example
-/// A reply to a newsletter is [`Gate::Denied`] whatever the trust; a task that the fallback proposes waits for a person
+/// A reply to a newsletter is [`Gate::Denied`] whatever the trust; a task that the fallback proposes needs approval
 /// even under [`TrustMode::Autonomous`].
 pub const fn decide(
     trust: TrustMode,
@@ -101,7 +101,7 @@ pub const fn decide(
     (risk, gate)
 }
 
-/// Whether the proposer of an action wants a person to confirm it in any case.
+/// Whether the proposer of an action requires confirmation in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Confirmation {
     Required,

@@ -1,9 +1,9 @@
-//! What triage says of a mail: [`Judgement`] and the closed vocabularies it is written in.
+//! The result of triage: [`Judgement`] and its closed vocabularies.
 
-use super::words::words;
+use base::str_enum;
 
-words! {
-    /// What kind of mail it is.
+str_enum! {
+    /// The category of a message.
     Category {
         NeedsResponse = "needs_response",
         NeedsApproval = "needs_approval",
@@ -18,8 +18,8 @@ words! {
     }
 }
 
-words! {
-    /// What the mail asks of its owner's attention.
+str_enum! {
+    /// What the message asks of its owner's attention.
     Disposition {
         Ignore = "ignore",
         Notify = "notify",
@@ -27,7 +27,7 @@ words! {
     }
 }
 
-words! {
+str_enum! {
     /// How urgent it is; later is more urgent.
     Priority {
         Low = "low",
@@ -37,8 +37,8 @@ words! {
     }
 }
 
-words! {
-    /// By when it should be dealt with.
+str_enum! {
+    /// When it should be dealt with.
     Sla {
         Day = "<24h",
         ThreeDays = "<72h",
@@ -46,21 +46,21 @@ words! {
     }
 }
 
-words! {
-    /// Who decided.
+str_enum! {
+    /// What decided.
     Source {
         Rule = "rule",
         Learned = "learned",
         Llm = "llm",
-        /// The model was needed and gave nothing usable.
+        /// The model was needed and gave no usable answer.
         Fallback = "fallback",
-        /// Nothing had to be judged: own mail, an auto-reply, an ignored sender.
+        /// Nothing was judged: own message, automatic reply, ignored sender.
         Guard = "guard",
     }
 }
 
-words! {
-    /// Whose turn it is.
+str_enum! {
+    /// Whose turn it is in the thread.
     ThreadStatus {
         ToReply = "TO_REPLY",
         Awaiting = "AWAITING",
@@ -69,7 +69,7 @@ words! {
     }
 }
 
-/// The verdict on one mail.
+/// The judgement of one message.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judgement {
     pub category: Category,
@@ -78,10 +78,10 @@ pub struct Judgement {
     pub sla: Sla,
     /// In [0, 1].
     pub confidence: f32,
-    /// For the user, a sentence or two.
+    /// One or two sentences for the user.
     pub rationale: String,
     pub source: Source,
-    /// Names of rules, the one that decided first.
+    /// Names of rules, the deciding one first.
     pub rules_applied: Vec<String>,
     pub injection_suspected: bool,
     /// The model could not be used although it should have been.

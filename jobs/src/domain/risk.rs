@@ -1,8 +1,8 @@
 //! What an action can cost: [`Risk`].
 
-use super::words::words;
+use base::str_enum;
 
-words! {
+str_enum! {
     /// What an action can cost; later is worse.
     Risk {
         /// Reversible, inside the mailbox.

@@ -1,13 +1,13 @@
-//! `action.execute`: actions done in their order, each with its own line in the effect ledger and its own outcome.
+//! `action.execute`: actions executed in order, each with its own ledger row and its own outcome.
 
 use crate::domain::{
     ApprovalId, EffectId, MessageId, UserId,
     action::{ActionType, Params},
     gate::{Gate, TrustMode},
     risk::Risk,
-    words::words,
 };
 use base::JobId;
+use base::str_enum;
 use queue::{JobKind, RetryPolicy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -35,25 +35,25 @@ impl JobKind for ActionExecute {
     }
 }
 
-words! {
-    /// Whether an action that failed keeps the later ones from being done.
+str_enum! {
+    /// Whether a failed action stops the later ones.
     OnError {
         Stop = "stop",
         Continue = "continue",
     }
 }
 
-/// What the job carries.
+/// The job's arguments.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
     pub work: Work,
     pub on_error: OnError,
-    /// Says what would happen, and touches nothing.
+    /// Reports what would happen, and changes nothing.
     pub dry_run: bool,
     /// May only lower the tenant's own.
     pub trust: Option<TrustMode>,
-    /// Who asked for it, or approved it.
+    /// The user who requested or approved it.
     pub user: Option<UserId>,
 }
 
@@ -61,56 +61,56 @@ pub struct Args {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Work {
-    /// What a person has approved, as it was when they did.
+    /// An approval, in the version that was approved.
     Approval {
         approval_id: ApprovalId,
         version: i32,
     },
-    /// What a client asks for; the gate decides.
+    /// A client's request; the gate decides.
     Requested(Vec<RequestedAction>),
-    /// What a triage found and the gate let through.
+    /// What a triage proposed and the gate let through.
     Triaged { job_id: JobId },
-    /// What was done for an approval is taken back.
+    /// The effects of an approval are undone.
     Undo { approval_id: ApprovalId },
 }
 
-/// One action that a client asks for.
+/// An action that a client requests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RequestedAction {
     pub kind: ActionType,
     pub params: Params,
-    /// The mail it is about.
+    /// The message it is about.
     pub message_id: Option<MessageId>,
-    /// The caller's name for the effect: used twice, it is done once.
+    /// The caller's name for the effect: under one name it happens once.
     pub external_id: Option<String>,
 }
 
-words! {
-    /// What became of one action.
+str_enum! {
+    /// The result of one action.
     ActionResult {
         Succeeded = "succeeded",
-        /// A dry run: this is what would be done.
+        /// A dry run: this would happen.
         Simulated = "simulated",
-        /// It was done before, by another job; see `effect_id`.
+        /// Another job did it before; see `effect_id`.
         SkippedDuplicate = "skipped_duplicate",
-        /// Another job is at it.
+        /// Another job is doing it.
         InProgress = "in_progress",
-        /// A person must agree; see `approval_id`.
+        /// It needs approval; see `approval_id`.
         PendingApproval = "pending_approval",
-        /// The gate refuses it.
+        /// The gate denied it.
         Denied = "denied",
         Failed = "failed",
-        /// It may have been done. It is not tried again before a person has looked.
+        /// It may have happened. It is not tried again before a person has resolved it.
         Unknown = "unknown",
-        /// An action before it failed.
+        /// An earlier action failed.
         NotRun = "not_run",
-        /// What had been done was taken back.
+        /// It was undone.
         Undone = "undone",
     }
 }
 
-/// Why an action was not done.
+/// Why an action was not executed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "ActionError")]
 pub struct ActionError {
@@ -119,20 +119,20 @@ pub struct ActionError {
     pub message: String,
 }
 
-/// What became of one action.
+/// The outcome of one action.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "ActionOutcome")]
 pub struct ActionOutcome {
-    /// Its place in the list.
+    /// Its index in the request.
     pub index: usize,
     pub r#type: ActionType,
     pub risk: Risk,
     pub gate: Gate,
     pub result: ActionResult,
-    /// Its line in the ledger: `GET /v1/effects/{id}`.
+    /// Its effect: `GET /v1/effects/{id}`.
     pub effect_id: Option<EffectId>,
     pub approval_id: Option<ApprovalId>,
-    /// By which it can be found where it was done; of a dry run, what would be done.
+    /// What was created or changed; in a dry run, what would be.
     pub receipt: Option<Value>,
     pub error: Option<ActionError>,
 }
@@ -142,7 +142,7 @@ pub struct ActionOutcome {
 #[schemars(rename = "ExecutionOutput")]
 pub struct Output {
     pub dry_run: bool,
-    /// The approval that was carried out or taken back.
+    /// The approval that was executed or undone.
     pub approval_id: Option<ApprovalId>,
     pub actions: Vec<ActionOutcome>,
 }

@@ -1,8 +1,9 @@
-//! `connection.test`: whether a connection works, tried at the provider. The result says so server by server; the job fails
-//! only for reasons of our own.
+//! `connection.test`: tries a connection at its provider. The result has a finding per server; the job fails only for
+//! reasons of our own.
 
 use super::action::ActionExecute;
-use crate::domain::{ConnectionId, words::words};
+use crate::domain::ConnectionId;
+use base::str_enum;
 use queue::{JobKind, RetryPolicy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -28,21 +29,21 @@ impl JobKind for ConnectionTest {
     }
 }
 
-words! {
-    /// What was tried.
+str_enum! {
+    /// A step of the test.
     Tried {
-        /// Connecting, and signing in.
+        /// Connect and sign in.
         Smtp = "smtp",
-        /// Connecting, and signing in.
+        /// Connect and sign in.
         Imap = "imap",
-        /// Asking whether there is a calendar.
+        /// Find the calendar.
         Caldav = "caldav",
         /// A signed call of the type `connection.test`.
         Webhook = "webhook",
     }
 }
 
-/// What the job carries.
+/// The job's arguments.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
@@ -53,16 +54,16 @@ pub struct Args {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Output {
     pub connection_id: ConnectionId,
-    /// Everything that was tried worked.
+    /// Every step worked.
     pub ok: bool,
     pub tried: Vec<Finding>,
 }
 
-/// What became of one try.
+/// The result of one step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     pub what: Tried,
     pub ok: bool,
-    /// Why it did not work, as a code; `null` if it did.
+    /// The code of the failure; `null` if it worked.
     pub code: Option<String>,
 }

@@ -1,11 +1,11 @@
-//! `draft.generate`: a mail written for a person, who decides whether it goes.
+//! `draft.generate`: a message drafted for a person, who decides whether it is sent.
 
 use super::triage::LlmUsage;
 use crate::domain::{
     ApprovalId, DraftId, MessageId, UserId,
     draft::{Confidence, DiffLine, DraftMode, Tone, headers::Recipients, schedule::SendAt},
-    words::words,
 };
+use base::str_enum;
 use chrono::{DateTime, Utc};
 use queue::{JobKind, RetryPolicy};
 use schemars::JsonSchema;
@@ -34,37 +34,37 @@ impl JobKind for DraftGenerate {
     }
 }
 
-/// How long a text is to be, if nobody says.
+/// The longest text, in words, if the request gives none.
 pub const MAX_WORDS: u16 = 200;
 
-/// What the job carries.
+/// The job's arguments.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
     pub mode: DraftMode,
-    /// The mail it is about.
+    /// The message it is about.
     pub message_id: Option<MessageId>,
-    /// Of a new mail or a forward.
+    /// The recipients of a new message or a forward.
     pub recipients: Recipients,
-    /// What it is to achieve, in the user's words.
+    /// The purpose, in the user's words.
     pub intent: Option<String>,
-    /// How it is to be written, or what is to be changed, in the user's words.
+    /// The instructions for the text or the revision, in the user's words.
     pub instructions: Option<String>,
-    /// What a rule or a model thought that it should say. May hold a mail's words: it is evidence, and no instruction.
+    /// What a rule or a model suggested. May contain text of a message: it is evidence, not an instruction.
     #[serde(default)]
     pub suggestion: Option<String>,
     pub tone: Option<Tone>,
     pub max_words: u16,
     pub send_at: Option<SendAt>,
-    /// What is revised.
+    /// The version to revise.
     pub base: Option<Base>,
-    /// Writes nothing but the job's output.
+    /// Stores nothing but the job's output.
     pub dry_run: bool,
-    /// Who asked for it; null if a triage did.
+    /// The user who requested it; null if a triage did.
     pub user: Option<UserId>,
 }
 
-/// A version of a draft, as the person has seen it.
+/// A version of a draft, as the person saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Base {
@@ -73,7 +73,7 @@ pub struct Base {
 }
 
 impl Args {
-    /// A reply to a mail that triage found to want one.
+    /// Arguments for the reply to a message that needs one.
     pub fn reply(message_id: MessageId) -> Self {
         Self {
             mode: DraftMode::Reply,
@@ -91,7 +91,7 @@ impl Args {
         }
     }
 
-    /// The next version of a draft.
+    /// Arguments for the next version of a draft.
     pub fn revise(base: Base, instructions: String, user: UserId) -> Self {
         Self {
             mode: DraftMode::Revise,
@@ -110,31 +110,32 @@ impl Args {
     }
 }
 
-/// The name of the one job that answers a mail by itself, whoever found that it wants an answer.
+/// Returns the external id of the one job that replies to a message, whichever rule, model or person asked for the
+/// reply.
 pub fn reply_name(message: MessageId) -> String {
     format!("{message}:reply")
 }
 
-words! {
-    /// What came of it.
+str_enum! {
+    /// The outcome of a draft job.
     DraftOutcome {
-        /// There is a new version, and an approval for it.
+        /// A new version, with an approval for it.
         Drafted = "drafted",
-        /// The model knew too little to write: see `open_questions`.
+        /// The model lacks information: see `open_questions`.
         OpenQuestions = "open_questions",
-        /// No mail is wanted: see `not_needed`.
+        /// No message is needed: see `not_needed`.
         NotNeeded = "not_needed",
     }
 }
 
-words! {
-    /// Why no mail is wanted.
+str_enum! {
+    /// Why no message is needed.
     NotNeeded {
-        /// The user has answered already.
+        /// The user has replied already.
         Answered = "answered",
-        /// A machine wrote the mail: nobody would read an answer.
+        /// A machine wrote the message: no person would read a reply.
         AutomaticSender = "automatic_sender",
-        /// Nobody but the user would get it.
+        /// The user is the only recipient.
         NobodyToAnswer = "nobody_to_answer",
     }
 }
@@ -148,24 +149,24 @@ pub struct Output {
     pub version: Option<i32>,
     pub approval_id: Option<ApprovalId>,
     pub confidence: Option<Confidence>,
-    /// When it is to go once it is approved.
+    /// When it will be sent once it is approved.
     pub send_at: Option<DateTime<Utc>>,
     pub not_needed: Option<NotNeeded>,
-    /// What the model would have to know, or to know better.
+    /// Questions that the model could not answer.
     pub open_questions: Vec<String>,
-    /// What it took for granted.
+    /// Assumptions that the model made.
     pub assumptions: Vec<String>,
-    /// What was remembered for the user and went into it; see `/v1/memory`.
+    /// The memory items that were used; see `/v1/memory`.
     pub memory_ids: Vec<Uuid>,
-    /// Of a revision: what changed in the text.
+    /// The changes of the text, for a revision.
     pub diff: Vec<DiffLine>,
-    /// Of a dry run: what would have been kept.
+    /// The draft of a dry run, which is not stored.
     pub preview: Option<Preview>,
     pub dry_run: bool,
     pub llm: LlmUsage,
 }
 
-/// A mail that was not kept.
+/// A draft that was not stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "DraftPreview")]
 pub struct Preview {

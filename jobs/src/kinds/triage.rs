@@ -1,4 +1,4 @@
-//! `triage.email`: what one mail means and what should be done about it.
+//! `triage.email`: judges an email and proposes actions.
 
 use crate::domain::{ApprovalId, MessageId};
 use queue::{JobKind, RetryPolicy};
@@ -27,7 +27,7 @@ impl JobKind for Triage {
     }
 }
 
-/// Which means may decide.
+/// Whether rules, a model or both decide.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
@@ -47,31 +47,31 @@ impl Mode {
     }
 }
 
-/// What the job carries. The mail itself lies in `messages`: arguments stay small, and so does the hot table.
+/// The job's arguments. The message itself is in `messages`: arguments stay small, and so does the hot table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
     pub message_id: MessageId,
     pub mode: Mode,
     pub dry_run: bool,
-    /// Judge again although this mail was already judged by the active rule set.
+    /// Judge again although the active rule set has judged this message already.
     pub force: bool,
     /// The rule set that was active when the job was submitted; 0 = none. The attempt uses exactly this version.
     pub ruleset_version: i32,
 }
 
-/// A confidence as it is shown: a single-precision 0.83 would be written as 0.8299999833106995.
-pub fn shown(confidence: f32) -> f64 {
+/// Rounds a confidence to thousandths: a single-precision 0.83 would be shown as 0.8299999833106995.
+pub fn rounded(confidence: f32) -> f64 {
     (f64::from(confidence) * 1000.0).round() / 1000.0
 }
 
-/// One proposed action in the job's output.
+/// A proposed action.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ActionOutput {
     pub id: uuid::Uuid,
     pub r#type: String,
     pub risk: String,
-    /// auto | approval | denied
+    /// `auto`, `approval` or `denied`.
     pub gate: String,
     /// 0 to 1, in thousandths.
     pub confidence: f64,
@@ -79,11 +79,11 @@ pub struct ActionOutput {
     pub payload: serde_json::Value,
 }
 
-/// What the model calls of a job cost.
+/// The cost of the job's model calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LlmUsage {
     pub calls: u32,
-    /// Input and output together.
+    /// Input and output tokens together.
     pub tokens: u64,
     pub ms: u64,
 }
@@ -98,12 +98,12 @@ pub struct Output {
     /// 0 to 1, in thousandths.
     pub confidence: f64,
     pub rationale: String,
-    /// rule | learned | llm | fallback | guard
+    /// `rule`, `learned`, `llm`, `fallback` or `guard`.
     pub source: String,
     pub rules_applied: Vec<String>,
     pub actions: Vec<ActionOutput>,
     pub thread_status: String,
-    /// The model could not be used although it should have been.
+    /// The model was needed but could not be used.
     pub degraded: bool,
     pub injection_suspected: bool,
     pub dry_run: bool,
@@ -112,11 +112,11 @@ pub struct Output {
     pub message: MessageSummary,
 }
 
-/// Enough of the mail to recognise it in a list.
+/// The message's identity, for lists.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MessageSummary {
     pub id: MessageId,
-    /// `Name <address>` or the address alone; empty if the mail names no sender.
+    /// `Name <address>` or the address alone; empty if the message names no sender.
     pub from: String,
     pub subject: String,
 }

@@ -1,4 +1,4 @@
-//! `triage.batch`: many mails as one piece of work. Its children judge them; it waits for them and sums up.
+//! `triage.batch`: many emails as one job. It waits for its child jobs, which judge them, and sums up.
 
 use super::triage::Triage;
 use base::JobId;
@@ -13,7 +13,7 @@ pub struct TriageBatch;
 impl JobKind for TriageBatch {
     const NAME: &'static str = "triage.batch";
     const QUEUE: &'static str = Triage::QUEUE;
-    /// It reads, once, what its children have left.
+    /// It reads its children's results once.
     const TIMEOUT: Duration = Duration::from_secs(30);
 
     type Args = Args;
@@ -24,19 +24,19 @@ impl JobKind for TriageBatch {
     }
 }
 
-/// What the job carries: the jobs that judge the mails, in the order in which these were handed in.
+/// The job's arguments: the child jobs, in the order of the request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
     pub items: Vec<Item>,
 }
 
-/// One mail's job.
+/// The job of one email.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Item {
     pub job: JobId,
-    /// The mail had been handed in before, so this is no child of the batch.
+    /// The email was submitted before, so its job is not a child of the batch.
     pub existing: bool,
 }
 
@@ -44,26 +44,26 @@ pub struct Item {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Output {
     pub total: usize,
-    /// How many mails' jobs ended in each state.
+    /// The number of emails by the state of their jobs.
     pub outcomes: BTreeMap<String, usize>,
-    /// How many mails were found to be of each category; only those that were judged.
+    /// The number of judged emails by category.
     pub categories: BTreeMap<String, usize>,
     pub items: Vec<ItemOutput>,
 }
 
-/// What became of one mail, at its place in the request.
+/// The result of one email.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ItemOutput {
     pub index: usize,
     pub job: JobId,
-    /// The mail had been handed in before this batch.
+    /// The email was submitted before this batch.
     pub existing: bool,
     /// `null` if the job ended so long ago that it is no longer kept.
     pub state: Option<JobState>,
-    /// Of a mail that was judged.
+    /// Only of a judged email, as are the next two.
     pub category: Option<String>,
     pub disposition: Option<String>,
     pub priority: Option<String>,
-    /// Why it was not, as a code.
+    /// The code of the failure.
     pub error_code: Option<String>,
 }

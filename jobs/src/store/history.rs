@@ -4,7 +4,7 @@ mod read;
 
 pub use read::{HistoryEntry, HistoryFilter, list};
 
-use crate::domain::UserId;
+use crate::domain::{ResourceKind, UserId};
 use base::{JobId, TenantId};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 pub struct NewHistoryEntry<'a> {
     /// What happened, in the past tense: `triaged`, `proposed`.
     pub verb: &'static str,
-    pub object_kind: &'static str,
+    pub object_kind: ResourceKind,
     pub object: Uuid,
     pub job: Option<JobId>,
     /// Why, for the user.
@@ -70,7 +70,7 @@ async fn write(
         tenant.0,
         Uuid::now_v7(),
         entry.verb,
-        entry.object_kind,
+        entry.object_kind.as_str(),
         entry.object,
         entry.job.map(|job| job.0),
         entry.rationale,

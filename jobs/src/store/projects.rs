@@ -1,10 +1,7 @@
 //! `projects`: what tasks are done for. A row that was deleted stays, hidden from lists and free of its name.
 
 use super::word;
-use crate::domain::{
-    ProjectId, UserId,
-    desk::{Name, NewProject, Progress},
-};
+use crate::domain::{ProjectId, UserId, name::Name, projects::NewProject, tasks::Progress};
 use base::TenantId;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;

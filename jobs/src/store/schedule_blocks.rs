@@ -7,7 +7,7 @@ pub use sweep::{Past, any_past, expire, expire_own};
 
 use crate::domain::{
     ActionItemId, ApprovalId, BlockId, UserId,
-    schedule::{BlockKind, BlockSource, Span, Status},
+    blocks::{BlockKind, BlockSource, Span, Status},
 };
 use base::TenantId;
 use chrono::{DateTime, Utc};

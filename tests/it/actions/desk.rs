@@ -1,6 +1,6 @@
 //! Tasks and contacts by way of actions: one of a title, one of an address, taken back as long as nobody has touched them.
 
-use super::{approved::approval_in, ask, done};
+use super::{approved::approval_in, done};
 use crate::{
     approvals::{
         decide,

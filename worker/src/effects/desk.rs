@@ -7,17 +7,17 @@ use jobs::{
     commands::{
         contacts::{Contacts, Upserted},
         effects::local::{Done, Refusal},
-        record::{self, DeskError, Kept},
+        record::{self, Record, RecordError},
         tasks::Tasks,
     },
     domain::{
         TaskId,
-        desk::{
-            ContactChange, InProject, Name, NewContact, NewTask, PROJECT_CHARS, Progress,
-            TITLE_CHARS, TaskChange, due_on,
-        },
+        contacts::{ContactChange, NewContact},
         invite::EmailAddress,
         judgement::Priority,
+        name::{Name, TITLE_CHARS},
+        projects,
+        tasks::{NewTask, Progress, ProjectRef, TaskChange, due_on},
     },
     store::effects::StoredEffect,
 };
@@ -26,17 +26,17 @@ use sqlx::{Acquire, PgConnection};
 use uuid::Uuid;
 
 /// The desk's refusal as the ledger's.
-pub(super) fn told(error: DeskError) -> Refusal {
+pub(super) fn told(error: RecordError) -> Refusal {
     match error {
-        DeskError::Database(error) => Refusal::Database(error),
+        RecordError::Database(error) => Refusal::Database(error),
         other => Refusal::refused(other.code(), other.user_message()),
     }
 }
 
 /// Taken back is what nobody has touched since.
-pub(super) fn moved_on(error: DeskError) -> Refusal {
+pub(super) fn moved_on(error: RecordError) -> Refusal {
     match error {
-        DeskError::Database(error) => Refusal::Database(error),
+        RecordError::Database(error) => Refusal::Database(error),
         _ => touched(),
     }
 }
@@ -75,8 +75,8 @@ pub(super) struct CreateTask;
 impl LocalEffect for CreateTask {
     async fn apply(&self, conn: &mut PgConnection, doing: &Doing<'_>) -> Result<Done, Refusal> {
         let project = match doing.params.get("project") {
-            Some(_) => InProject::Named(name(doing, "project", PROJECT_CHARS)?),
-            None => InProject::None,
+            Some(_) => ProjectRef::Named(name(doing, "project", projects::NAME_CHARS)?),
+            None => ProjectRef::None,
         };
         let today = doing.now.date_naive();
         let asked = |field| doing.params.get(field);
@@ -101,7 +101,7 @@ impl LocalEffect for CreateTask {
         let mut inner = conn.begin().await?;
         let made = match Tasks::create(&mut inner, doing.tenant, doing.user, &new).await {
             // The mail may be gone by the time somebody agrees; the task is wanted all the same.
-            Err(DeskError::Unknown("mail")) => {
+            Err(RecordError::Unknown("mail")) => {
                 inner.rollback().await?;
                 let new = NewTask {
                     message: None,

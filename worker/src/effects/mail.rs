@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use jobs::{
     domain::{
         DraftId,
-        draft::{DraftStatus, Letter, hex},
+        draft::{DraftStatus, OutgoingMessage, hex},
         effect::message_id,
     },
     store::{
@@ -67,11 +67,11 @@ pub(super) struct Send;
 impl Write for Send {
     async fn prepare(&self, far: &Far<'_>, doing: &Doing<'_>) -> Result<Prepared, Trouble> {
         let text = |name| doing.params.get(name).unwrap_or_default().to_owned();
-        let letter = Letter {
+        let letter = OutgoingMessage {
             to: vec![text("to")],
             subject: text("subject"),
             body_text: text("body"),
-            ..Letter::default()
+            ..OutgoingMessage::default()
         };
         let connection = sending_connection(far.ctx, doing, None).await?;
         prepare(doing, connection, &letter, far.ctx.clock.now())
@@ -146,7 +146,7 @@ pub(super) async fn sending_connection(
 pub(super) fn prepare(
     doing: &Doing<'_>,
     connection: StoredConnection,
-    letter: &Letter,
+    letter: &OutgoingMessage,
     now: DateTime<Utc>,
 ) -> Result<Prepared, Trouble> {
     let recipients: Vec<String> = letter
@@ -180,7 +180,7 @@ pub(super) fn prepare(
 
 fn render(
     connection: &StoredConnection,
-    letter: &Letter,
+    letter: &OutgoingMessage,
     id: &str,
     now: DateTime<Utc>,
 ) -> Result<Vec<u8>, Trouble> {

@@ -3,6 +3,7 @@
 use super::{Doing, LocalEffect, not_compensable};
 use async_trait::async_trait;
 use base::TenantId;
+use jobs::domain::ResourceKind;
 use jobs::{
     commands::effects::local::{Done, Refusal},
     store::{
@@ -19,8 +20,8 @@ pub(super) struct Notify;
 impl LocalEffect for Notify {
     async fn apply(&self, conn: &mut PgConnection, doing: &Doing<'_>) -> Result<Done, Refusal> {
         let (object_kind, object) = match doing.message {
-            Some(message) => ("message", message.0),
-            None => ("job", doing.job.0),
+            Some(message) => (ResourceKind::Message, message.0),
+            None => (ResourceKind::Job, doing.job.0),
         };
         let told = NewHistoryEntry {
             verb: "notified",

@@ -11,11 +11,11 @@ use jobs::{
     commands::{
         effects::local::{Done, Refusal},
         inbox,
-        record::DeskError,
+        record::RecordError,
     },
     domain::{
         ActionItemId, MessageId,
-        desk::{ItemState, ItemStep, NewItem, Until},
+        inbox::{ItemState, ItemStep, NewItem, Until},
         mail::Mail,
     },
     store::{action_items, effects::StoredEffect, messages},
@@ -71,7 +71,7 @@ async fn put_back(
     match inbox::advance(conn, tenant, None, ActionItemId(id), Some(version), step).await {
         // It came back by itself.
         Ok(_)
-        | Err(DeskError::NotNow {
+        | Err(RecordError::NotNow {
             state: ItemState::Queued,
             ..
         }) => Ok(()),
@@ -93,7 +93,7 @@ impl LocalEffect for Defer {
             }
         };
         let id = asked("item_id").and_then(|id| id.parse().ok());
-        let id = id.ok_or_else(|| told(DeskError::NotFound("action item")))?;
+        let id = id.ok_or_else(|| told(RecordError::NotFound("action item")))?;
         put_off(conn, doing, id, until, false).await
     }
 

@@ -9,26 +9,28 @@ use base::{TenantId, clock::Clock};
 use chrono::TimeDelta;
 use jobs::{
     commands::{
-        blocks::{Occasion, Proposal, ScheduleError, When, Wish, propose_block, step_block},
+        blocks::{
+            BlockCommand, BlockError, BlockProposal, BlockTime, Cause, propose_block, step_block,
+        },
         effects::local::{Done, Refusal},
     },
     domain::{
         Actor, BlockId, UserId,
-        schedule::{BlockKind, BlockSource, MAX_TITLE, Status},
+        blocks::{BlockKind, BlockSource, MAX_TITLE, Status},
     },
     store::effects::StoredEffect,
 };
 use serde_json::json;
 use sqlx::PgConnection;
 
-fn told(error: ScheduleError) -> Refusal {
+fn told(error: BlockError) -> Refusal {
     let (code, message) = match error {
-        ScheduleError::Database(error) => return Refusal::Database(error),
-        ScheduleError::NoRoom => (
+        BlockError::Database(error) => return Refusal::Database(error),
+        BlockError::NoRoom => (
             "no_room",
             "No working time of the next two weeks is free for so long.",
         ),
-        ScheduleError::Taken => ("time_taken", "Its time is taken by now."),
+        BlockError::Taken => ("time_taken", "Its time is taken by now."),
         _ => ("not_now", "The block is not one to agree to any more."),
     };
     Refusal::refused(code, message)
@@ -54,15 +56,15 @@ impl LocalEffect for ScheduleBlock {
         let user = doing.user.ok_or_else(|| {
             Refusal::refused("nobody", "It is nobody's day: a person must agree to it.")
         })?;
-        let proposal = Proposal {
+        let proposal = BlockProposal {
             title: name(doing, "title", MAX_TITLE)?.as_str().to_owned(),
             kind: BlockKind::Focus,
             source: BlockSource::Assistant,
             action_item: None,
             plan: None,
-            when: When::Next(length(doing)?),
+            when: BlockTime::Next(length(doing)?),
         };
-        let occasion = Occasion {
+        let occasion = Cause {
             actor: Actor::User {
                 user,
                 session: None,
@@ -79,7 +81,7 @@ impl LocalEffect for ScheduleBlock {
             found
         } else {
             let whose = (doing.tenant, user);
-            step_block(conn, whose, found.id, None, Wish::Accept, occasion)
+            step_block(conn, whose, found.id, None, BlockCommand::Accept, occasion)
                 .await
                 .map_err(told)?
         };
@@ -109,15 +111,24 @@ impl LocalEffect for ScheduleBlock {
         let (id, version) = place(done)?;
         let user = text_before(done, "user_id").and_then(|id| id.parse().ok());
         let user: UserId = user.ok_or_else(unreadable)?;
-        let occasion = Occasion {
+        let occasion = Cause {
             actor: Actor::System,
             request_id: done.request_id.as_deref(),
             at: Clock::System.now(),
         };
         let (id, seen) = (BlockId(id), Some(version));
-        match step_block(conn, (tenant, user), id, seen, Wish::Cancel, occasion).await {
+        match step_block(
+            conn,
+            (tenant, user),
+            id,
+            seen,
+            BlockCommand::Cancel,
+            occasion,
+        )
+        .await
+        {
             Ok(_) => Ok(()),
-            Err(ScheduleError::Database(error)) => Err(Refusal::Database(error)),
+            Err(BlockError::Database(error)) => Err(Refusal::Database(error)),
             Err(_) => Err(touched()),
         }
     }

@@ -49,7 +49,7 @@ impl Handler for ActionHandler {
 
     async fn run(&self, ctx: &JobContext, args: Args) -> Result<Settlement, Failure> {
         if let Work::Undo { approval_id } = args.work {
-            let (actions, ending) = undo::take_back(ctx, &self.providers, approval_id).await?;
+            let (actions, ending) = undo::undo(ctx, &self.providers, approval_id).await?;
             let approval = Some((approval_id, ending));
             return self.settlement(&args, actions, Vec::new(), approval);
         }

@@ -15,7 +15,10 @@ use axum::{
 };
 use base::{JobId, TenantId};
 use chrono::{DateTime, Utc};
-use jobs::{commands::jobs::retry::requeue_of_fleet, domain::session::Scope};
+use jobs::{
+    commands::{jobs::retry::retry_dead_letters_of_all_tenants, operators::Operator},
+    domain::session::Scope,
+};
 use queue::view::dead_letters::{
     DeadLetterFilter,
     all_tenants::{DeadLetter, list},
@@ -180,12 +183,14 @@ async fn retry_dead_letters(
         ..DeadLetterFilter::default()
     };
     let which = (asked.tenant, &filter);
-    let done = requeue_of_fleet(
+    let done = retry_dead_letters_of_all_tenants(
         &app.pool,
         &app.notifier,
-        &session,
+        Operator::User {
+            session: &session,
+            request_id: &context.request_id,
+        },
         which,
-        &context.request_id,
     )
     .await?;
     let answer = Retried {

@@ -15,9 +15,9 @@ use axum::{
 };
 use base::TenantId;
 use jobs::{
-    commands::operators::{remove_limit, set_limit},
+    commands::operators::{Operator, remove_limit, set_limit},
     domain::session,
-    kinds::KINDS,
+    kinds,
     store::tenants,
 };
 use queue::operate::limits::{self, Limit, Scope};
@@ -118,14 +118,11 @@ async fn put_limit(
         name,
         max_running: asked.max_running,
     };
-    set_limit(
-        &app.pool,
-        &app.notifier,
-        &session,
-        &limit,
-        &context.request_id,
-    )
-    .await?;
+    let operator = Operator::User {
+        session: &session,
+        request_id: &context.request_id,
+    };
+    set_limit(&app.pool, &app.notifier, operator, &limit).await?;
     Ok(Json(limit.into()))
 }
 
@@ -141,14 +138,11 @@ async fn delete_limit(
         // Postgres takes no such text, and no limit has such a name.
         return Err(ApiError::not_found());
     }
-    let removed = remove_limit(
-        &app.pool,
-        &app.notifier,
-        &session,
-        (scope, &name),
-        &context.request_id,
-    )
-    .await?;
+    let operator = Operator::User {
+        session: &session,
+        request_id: &context.request_id,
+    };
+    let removed = remove_limit(&app.pool, &app.notifier, operator, (scope, &name)).await?;
     if removed {
         Ok(success::NO_CONTENT)
     } else {
@@ -161,7 +155,7 @@ async fn known(app: &App, scope: &str, name: &str) -> Result<(Scope, String), Ap
     let scope = Scope::parse(scope).ok_or_else(ApiError::not_found)?;
     let name = match scope {
         Scope::Queue => known_queue(name)?.to_owned(),
-        Scope::Kind => KINDS
+        Scope::Kind => kinds::names()
             .into_iter()
             .find(|kind| *kind == name)
             .ok_or_else(ApiError::not_found)?

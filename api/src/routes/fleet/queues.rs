@@ -15,9 +15,9 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use jobs::{
-    commands::operators::{pause_queue, resume_queue},
+    commands::operators::{Operator, pause_queue, resume_queue},
     domain::session::{Scope, Session},
-    kinds::QUEUES,
+    kinds::queues,
 };
 use queue::{
     operate::{limits, pause},
@@ -130,7 +130,11 @@ async fn hold_still(
 ) -> Result<Json<QueueBody>, ApiError> {
     let queue = known_queue(&queue)?;
     let reason = reason(&asked)?;
-    pause_queue(&app.pool, &session, queue, reason, &context.request_id).await?;
+    let operator = Operator::User {
+        session: &session,
+        request_id: &context.request_id,
+    };
+    pause_queue(&app.pool, operator, queue, reason).await?;
     told(&app, &session, queue, "paused").await
 }
 
@@ -141,14 +145,11 @@ async fn go_on(
     Path(queue): Path<String>,
 ) -> Result<Json<QueueBody>, ApiError> {
     let queue = known_queue(&queue)?;
-    resume_queue(
-        &app.pool,
-        &app.notifier,
-        &session,
-        queue,
-        &context.request_id,
-    )
-    .await?;
+    let operator = Operator::User {
+        session: &session,
+        request_id: &context.request_id,
+    };
+    resume_queue(&app.pool, &app.notifier, operator, queue).await?;
     told(&app, &session, queue, "resumed").await
 }
 
@@ -185,8 +186,8 @@ async fn look(app: &App) -> Result<Vec<QueueBody>, ApiError> {
     let mut paused = pause::paused(&app.pool).await?;
     let sample = stats::read_sample(&app.pool).await?;
     let limits = limits::list(&mut *app.pool.acquire().await?).await?;
-    let mut all = Vec::with_capacity(QUEUES.len());
-    for queue in QUEUES {
+    let mut all = Vec::new();
+    for queue in queues() {
         let counts = sample.iter().filter(|depth| depth.queue == queue);
         all.push(QueueBody {
             name: queue.to_owned(),

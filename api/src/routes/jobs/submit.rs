@@ -25,7 +25,7 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use jobs::{
-    commands::jobs::submit_triage::{How, SubmitError, SubmitTriage, Submitted},
+    commands::jobs::submit_triage::{SubmitError, SubmitOutcome, SubmitTriage, Submitted},
     domain::{
         Session,
         mail::{Mail, MailError, MailFormat, Written},
@@ -206,11 +206,11 @@ impl Submission {
 }
 
 /// What is answered, now and whenever the request is repeated.
-pub(crate) fn answer_of(job: &JobView, how: How) -> StoredAnswer {
+pub(crate) fn answer_of(job: &JobView, how: SubmitOutcome) -> StoredAnswer {
     StoredAnswer {
         status: match how {
-            How::Inserted => success::ACCEPTED,
-            How::Existing | How::Replayed => success::OK,
+            SubmitOutcome::Inserted => success::ACCEPTED,
+            SubmitOutcome::Existing | SubmitOutcome::Replayed => success::OK,
         }
         .as_u16(),
         location: Some(path(job.id)),
@@ -288,7 +288,7 @@ fn not_a_mail(error: MailError) -> ApiError {
     ApiError::new(Code::NotAMail, detail).at("/message", code, detail)
 }
 
-pub(crate) fn count<K: JobKind>(app: &App, how: How) {
+pub(crate) fn count<K: JobKind>(app: &App, how: SubmitOutcome) {
     let metrics = &app.metrics;
     let enqueued = |outcome| {
         metrics
@@ -303,12 +303,12 @@ pub(crate) fn count<K: JobKind>(app: &App, how: How) {
             .inc();
     };
     match how {
-        How::Inserted => enqueued("inserted"),
-        How::Existing => {
+        SubmitOutcome::Inserted => enqueued("inserted"),
+        SubmitOutcome::Existing => {
             enqueued("existing");
             suppressed("job");
         }
-        How::Replayed => suppressed("request"),
+        SubmitOutcome::Replayed => suppressed("request"),
     }
 }
 
@@ -327,7 +327,7 @@ pub(crate) fn respond(submitted: Submitted) -> Response {
     {
         headers.insert(header::LOCATION, location);
     }
-    if how == How::Replayed {
+    if how == SubmitOutcome::Replayed {
         headers.insert(REPLAYED, HeaderValue::from_static("true"));
     }
     response

@@ -16,10 +16,10 @@ use axum::{
 use chrono::{DateTime, Utc};
 use jobs::{
     commands::{
-        approvals::decide::Asking,
+        approvals::decide::RequestMeta,
         blocks::{BookError, book_block, cancel_block},
     },
-    domain::{BlockId, schedule::Status, session::Scope},
+    domain::{BlockId, blocks::Status, session::Scope},
 };
 
 pub(super) fn routes() -> Vec<Route> {
@@ -94,8 +94,8 @@ fn block_id(text: &str) -> Result<BlockId, ApiError> {
     text.parse().map_err(|_| ApiError::not_found())
 }
 
-fn asking(context: &RequestContext, at: DateTime<Utc>) -> Asking<'_> {
-    Asking {
+fn asking(context: &RequestContext, at: DateTime<Utc>) -> RequestMeta<'_> {
+    RequestMeta {
         request_id: &context.request_id,
         traceparent: &context.traceparent,
         at,

@@ -16,11 +16,11 @@ use axum::{
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
     commands::blocks::{
-        Occasion, Proposal, ScheduleError, When, Wish, decide_block, propose_block,
+        BlockCommand, BlockError, BlockProposal, BlockTime, Cause, decide_block, propose_block,
     },
     domain::{
         ActionItemId, Actor, Session,
-        schedule::{BlockKind, BlockSource, MAX_TITLE, Span},
+        blocks::{BlockKind, BlockSource, MAX_TITLE, Span},
         session::Scope,
     },
 };
@@ -139,12 +139,12 @@ const fn focus() -> BlockKind {
 }
 
 impl NewBlock {
-    fn parse(self) -> Result<Proposal, ApiError> {
+    fn parse(self) -> Result<BlockProposal, ApiError> {
         let when = match (self.start_at, self.end_at, self.minutes) {
             (Some(start), Some(end), None) => {
-                When::At(Span::new(start, end).map_err(|_| no_span())?)
+                BlockTime::At(Span::new(start, end).map_err(|_| no_span())?)
             }
-            (None, None, Some(asked)) => When::Next(minutes(asked)?),
+            (None, None, Some(asked)) => BlockTime::Next(minutes(asked)?),
             _ => {
                 let message = "Give start_at and end_at, or minutes alone.";
                 return Err(refusal("/start_at", message));
@@ -154,7 +154,7 @@ impl NewBlock {
             line("/alternative/plan", &alternative.plan, 40)
                 .map(|plan| (alternative.alternatives_id, plan))
         });
-        Ok(Proposal {
+        Ok(BlockProposal {
             title: line("/title", &self.title, MAX_TITLE)?,
             kind: self.kind,
             source: BlockSource::User,
@@ -204,7 +204,7 @@ async fn propose(
     StrictJson(body): StrictJson<NewBlock>,
 ) -> Result<(StatusCode, Versioned), ApiError> {
     let proposal = body.parse()?;
-    let occasion = Occasion {
+    let occasion = Cause {
         actor: Actor::User {
             user: session.user,
             session: Some(session.id),
@@ -229,7 +229,7 @@ async fn patch(
     StrictJson(body): StrictJson<BlockPatch>,
 ) -> Result<Versioned, ApiError> {
     let title = body.title.map(|title| line("/title", &title, MAX_TITLE));
-    let wish = Wish::Change {
+    let wish = BlockCommand::Change {
         title: title.transpose()?,
         kind: body.kind,
         start: body.start_at,
@@ -245,7 +245,7 @@ async fn accept(
     Path(id): Path<String>,
     seen: IfMatch,
 ) -> Result<Versioned, ApiError> {
-    decide(&app, &session, &context, (&id, seen), Wish::Accept).await
+    decide(&app, &session, &context, (&id, seen), BlockCommand::Accept).await
 }
 
 async fn reject(
@@ -255,7 +255,7 @@ async fn reject(
     Path(id): Path<String>,
     seen: IfMatch,
 ) -> Result<Versioned, ApiError> {
-    decide(&app, &session, &context, (&id, seen), Wish::Reject).await
+    decide(&app, &session, &context, (&id, seen), BlockCommand::Reject).await
 }
 
 async fn decide(
@@ -263,7 +263,7 @@ async fn decide(
     session: &Session,
     context: &RequestContext,
     (id, IfMatch(version)): (&str, IfMatch),
-    wish: Wish,
+    wish: BlockCommand,
 ) -> Result<Versioned, ApiError> {
     let id = id.parse().map_err(|_| ApiError::not_found())?;
     let (request_id, now) = (&context.request_id, app.clock.now());
@@ -271,22 +271,22 @@ async fn decide(
     Ok(versioned(block))
 }
 
-impl From<ScheduleError> for ApiError {
-    fn from(error: ScheduleError) -> Self {
+impl From<BlockError> for ApiError {
+    fn from(error: BlockError) -> Self {
         match error {
-            ScheduleError::NotFound => Self::not_found(),
-            ScheduleError::NoItem => {
+            BlockError::NotFound => Self::not_found(),
+            BlockError::NoItem => {
                 refusal("/action_item_id", "There is no such item in your queue.")
             }
-            ScheduleError::Settled(state) => Self::new(
+            BlockError::Settled(state) => Self::new(
                 Code::Conflict,
                 format!(
                     "The item is {}; it needs no time then.",
                     state.as_str().replace('_', " ")
                 ),
             ),
-            ScheduleError::Stale => if_match::stale(),
-            ScheduleError::Refused(refused) => Self::new(
+            BlockError::Stale => if_match::stale(),
+            BlockError::Refused(refused) => Self::new(
                 Code::Conflict,
                 format!(
                     "The block is {}; one cannot {} it then.",
@@ -294,20 +294,20 @@ impl From<ScheduleError> for ApiError {
                     refused.step.verb()
                 ),
             ),
-            ScheduleError::Taken => Self::new(
+            BlockError::Taken => Self::new(
                 Code::Conflict,
                 "A block that you agreed to takes some of this time. Give this one another.",
             ),
-            ScheduleError::NoRoom => Self::new(
+            BlockError::NoRoom => Self::new(
                 Code::Conflict,
                 "No working time of the next two weeks is free for so long. Give a start and an end.",
             ),
-            ScheduleError::NotASpan => no_span(),
-            ScheduleError::Past => Self::new(
+            BlockError::NotASpan => no_span(),
+            BlockError::Past => Self::new(
                 Code::Conflict,
                 "The block lies in the past. Give it another time.",
             ),
-            ScheduleError::Database(source) => source.into(),
+            BlockError::Database(source) => source.into(),
         }
     }
 }

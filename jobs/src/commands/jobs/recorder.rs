@@ -1,7 +1,8 @@
-//! [`AuditRecorder`]: the audit entry of each ended attempt, in the transaction that ends it.
+//! [`AuditRecorder`]: writes the audit entry of each ended attempt, in the transaction that ends it.
 
+use crate::domain::ResourceKind;
 use crate::{
-    domain::audit::{Action, Actor, NewAuditEntry},
+    domain::audit::{Actor, AuditAction, NewAuditEntry},
     store::audit,
 };
 use async_trait::async_trait;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 pub struct AuditRecorder;
 
 impl AuditRecorder {
-    /// As the queue's runtime takes it.
+    /// Returns the recorder for the queue's runtime.
     pub fn shared() -> Recorder {
         Some(Arc::new(Self))
     }
@@ -44,17 +45,17 @@ fn worker_of_successes(ended: &[EndedAttempt]) -> Option<WorkerId> {
 
 fn entry(ended: &EndedAttempt) -> NewAuditEntry {
     let action = match ended.end {
-        End::Succeeded => Action::JOB_SUCCEEDED,
-        End::Retried => Action::JOB_RETRIED,
-        End::Snoozed => Action::JOB_SNOOZED,
-        End::Waiting => Action::JOB_WAITING,
-        End::Interrupted => Action::JOB_INTERRUPTED,
-        End::Discarded => Action::JOB_DISCARDED,
-        End::Cancelled => Action::JOB_CANCELLED,
-        End::Rescued => Action::JOB_RESCUED,
+        End::Succeeded => AuditAction::JobSucceeded,
+        End::Retried => AuditAction::JobRetried,
+        End::Snoozed => AuditAction::JobSnoozed,
+        End::Waiting => AuditAction::JobWaiting,
+        End::Interrupted => AuditAction::JobInterrupted,
+        End::Discarded => AuditAction::JobDiscarded,
+        End::Cancelled => AuditAction::JobCancelled,
+        End::Rescued => AuditAction::JobRescued,
     };
     let actor = ended.worker.map_or(Actor::System, Actor::Worker);
-    let mut entry = NewAuditEntry::new(ended.tenant, actor, action, "job", ended.job)
+    let mut entry = NewAuditEntry::new(ended.tenant, actor, action, ResourceKind::Job, ended.job)
         .with_request(ended.request_id.as_deref());
     if let Some(attempt) = ended.attempt {
         entry = entry.with_attempt(ended.job, attempt);

@@ -1,8 +1,8 @@
-//! Letting go of what is over, one small batch a call.
+//! Deletes expired memory, in small batches.
 
 use super::{entry, tell_end};
 use crate::{
-    domain::{Action, Actor, NewAuditEntry},
+    domain::{Actor, AuditAction, NewAuditEntry},
     store::{
         audit,
         memory_items::{self, Swept},
@@ -10,10 +10,10 @@ use crate::{
 };
 use sqlx::{PgConnection, PgPool};
 
-/// Expires up to `limit` items and purges as many that ended long ago; says how many the greater of the two was.
+/// Expires up to `limit` items and purges as many that ended long ago; returns the larger number.
 ///
 /// # Errors
-/// If the database refuses; then none of them has.
+/// If the database refuses; then nothing was changed.
 pub async fn sweep_memory(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Error> {
     let mut tx = pool.begin().await?;
     let expired = memory_items::expire(&mut tx, i64::from(limit)).await?;
@@ -30,7 +30,14 @@ pub(super) async fn tell(conn: &mut PgConnection, expired: &[Swept]) -> Result<(
     }
     let entries: Vec<NewAuditEntry> = expired
         .iter()
-        .map(|item| entry(item.tenant, Actor::System, Action::MEMORY_EXPIRED, item.id))
+        .map(|item| {
+            entry(
+                item.tenant,
+                Actor::System,
+                AuditAction::MemoryExpired,
+                item.id,
+            )
+        })
         .collect();
     audit::insert(conn, &entries).await
 }

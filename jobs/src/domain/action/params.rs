@@ -1,77 +1,26 @@
-//! The parameters of actions: [`Params`] are checked against the [`Field`]s of the action's type, for rules when they are
-//! saved and for a model's answer when it is read.
+//! The parameters of an action: [`Params`] are checked against the [`Field`]s of its type, in rules when they are saved
+//! and in a model's answer when it is read.
 
 use super::super::connection::WebUrl;
+use super::field::{Field, FieldKind};
+use super::spec::{Executor, MessageSource};
 use super::types::ActionType;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// Checked parameters of an action: only known fields, all of them text within bounds. What is deserialized was checked
-/// before it was stored.
+/// Checked parameters of an action: only known fields, all of them text within bounds. Deserialized parameters were
+/// checked before they were stored.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Params(Map<String, Value>);
 
-/// One field of an action.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Field {
-    pub name: &'static str,
-    pub required: bool,
-    pub kind: FieldKind,
-    /// Whether it says most about the action; the first such field that is given is an approval's summary.
-    pub in_summary: bool,
-}
-
-/// What a field may hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FieldKind {
-    /// Text of at most so many characters; in a rule it may hold placeholders.
-    Text(usize),
-    /// Where something is sent: an address, always written out.
-    Recipient,
-    /// Where something is posted, always written out.
-    Url,
-}
-
-/// What is wrong with a field.
+/// A fault in one field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParamFault {
     pub field: String,
     /// `unknown_field`, `missing_field`, `not_text`, `blank`, `too_long`, `bad_recipient` or `bad_url`.
     pub code: &'static str,
     pub message: String,
-}
-
-pub(super) const fn text(name: &'static str, max: usize) -> Field {
-    Field::new(name, true, FieldKind::Text(max))
-}
-
-pub(super) const fn optional(name: &'static str, max: usize) -> Field {
-    Field::new(name, false, FieldKind::Text(max))
-}
-
-pub(super) const fn recipient(name: &'static str) -> Field {
-    Field::new(name, true, FieldKind::Recipient)
-}
-
-pub(super) const fn url(name: &'static str) -> Field {
-    Field::new(name, true, FieldKind::Url)
-}
-
-impl Field {
-    const fn new(name: &'static str, required: bool, kind: FieldKind) -> Self {
-        Self {
-            name,
-            required,
-            kind,
-            in_summary: false,
-        }
-    }
-
-    pub(super) const fn in_summary(mut self) -> Self {
-        self.in_summary = true;
-        self
-    }
 }
 
 impl Params {
@@ -139,8 +88,7 @@ impl Params {
         Value::Object(self.0.clone())
     }
 
-    /// The same parameters with each text replaced by what `change` makes of it, cut to its field's bound; recipients
-    /// stay as they were written.
+    /// Replaces each text by `change` of it, cut to its field's bound; recipients stay as they were written.
     #[must_use]
     pub fn map_text(&self, action: ActionType, change: impl Fn(&str) -> String) -> Self {
         let mut changed = self.0.clone();
@@ -210,6 +158,18 @@ fn is_recipient(text: &str) -> bool {
         && text.split_once('@').is_some_and(|(local, domain)| {
             !local.is_empty() && domain.contains('.') && !domain.contains(['@', '/'])
         })
+}
+
+impl ActionType {
+    /// Returns what executes an action of this type with these parameters: a reply without a text is drafted first.
+    pub fn executor(self, params: &Params) -> Executor {
+        match self.spec().executor {
+            Executor::Message(MessageSource::Reply) if params.get("body").is_none() => {
+                Executor::Draft
+            }
+            executor => executor,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -293,5 +253,18 @@ mod tests {
             text.replace("{{subject}}", &"y".repeat(500))
         });
         assert_eq!(filled.get("title").unwrap().chars().count(), 200);
+    }
+
+    #[test]
+    fn a_reply_without_a_text_is_drafted() {
+        let executor = |params: Value| {
+            let params = Params::read(ActionType::Reply, params.as_object().unwrap()).unwrap();
+            ActionType::Reply.executor(&params)
+        };
+        assert_eq!(executor(json!({})), Executor::Draft);
+        assert_eq!(
+            executor(json!({"body": "Yes."})),
+            Executor::Message(MessageSource::Reply)
+        );
     }
 }

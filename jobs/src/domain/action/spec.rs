@@ -1,11 +1,10 @@
 //! The shape of an action type's entry in the table: [`ActionSpec`], and the closed sets its fields are taken from.
 
-use super::params::{Field, Params};
-use super::types::ActionType;
+use super::field::Field;
 use crate::domain::judgement::{Category, Disposition};
 use crate::domain::risk::Risk;
 
-/// All that holds for one type of action; see [`ActionType::spec`].
+/// All that holds for one type of action; see [`ActionType::spec`](super::ActionType::spec).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ActionSpec {
     /// The name a person reads on an approval.
@@ -45,7 +44,7 @@ pub enum Executor {
     /// Changes the message in the user's mailbox, over IMAP.
     Mailbox(MailboxChange),
     /// Sends a message, over SMTP.
-    Message(OutgoingMessage),
+    Message(MessageSource),
     /// Creates an event in the user's calendar, over CalDAV.
     CalendarEvent,
     /// Posts to a webhook of the tenant's.
@@ -80,7 +79,7 @@ pub enum MailboxChange {
 
 /// Which message is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum OutgoingMessage {
+pub enum MessageSource {
     /// A version of a draft.
     Draft,
     New,
@@ -123,94 +122,5 @@ impl Executor {
     /// Whether it sends a message: those are held for a few seconds and counted against the account's hourly limit.
     pub const fn is_message(self) -> bool {
         matches!(self, Self::Message(_))
-    }
-}
-
-impl ActionType {
-    /// Lists the types that `proposer` may propose, in the order of [`ActionType::ALL`].
-    pub fn open_to(proposer: OpenTo) -> impl Iterator<Item = Self> {
-        Self::ALL
-            .iter()
-            .copied()
-            .filter(move |kind| kind.is_open_to(proposer))
-    }
-
-    pub fn is_open_to(self, proposer: OpenTo) -> bool {
-        self.spec().open_to >= proposer
-    }
-
-    /// Returns what executes an action of this type with these parameters: a reply without a text is drafted first.
-    pub fn executor(self, params: &Params) -> Executor {
-        match self.spec().executor {
-            Executor::Message(OutgoingMessage::Reply) if params.get("body").is_none() => {
-                Executor::Draft
-            }
-            executor => executor,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::action::FieldKind;
-    use serde_json::json;
-
-    fn listed(chosen: impl Fn(ActionSpec) -> bool) -> String {
-        let chosen = ActionType::ALL.iter().filter(|kind| chosen(kind.spec()));
-        let names: Vec<_> = chosen.map(|kind| kind.as_str()).collect();
-        names.join(" ")
-    }
-
-    #[test]
-    fn base_risks_are_the_documented_ones() {
-        let of = |risk| listed(|spec| spec.risk == risk);
-        assert_eq!(of(Risk::Low), "label unlabel mark_read star notify");
-        assert_eq!(
-            of(Risk::Medium),
-            "archive move save_draft create_task update_task link upsert_contact schedule_block snooze defer"
-        );
-        assert_eq!(
-            of(Risk::High),
-            "send_draft reply send create_event trash spam call_webhook"
-        );
-        assert_eq!(of(Risk::Critical), "forward");
-    }
-
-    #[test]
-    fn external_actions_are_high_risk_and_closed_to_models() {
-        for kind in ActionType::ALL {
-            let spec = kind.spec();
-            if spec.executor.is_external() {
-                assert!(spec.risk >= Risk::High, "{kind}");
-                assert!(!kind.is_open_to(OpenTo::Models), "{kind}");
-            }
-        }
-    }
-
-    #[test]
-    fn models_are_offered_no_recipient_and_no_url() {
-        for kind in ActionType::open_to(OpenTo::Models) {
-            for field in kind.spec().parameters {
-                assert!(
-                    matches!(field.kind, FieldKind::Text(_)),
-                    "{kind}: {}",
-                    field.name
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn a_reply_without_a_text_is_drafted() {
-        let executor = |params: serde_json::Value| {
-            let params = Params::read(ActionType::Reply, params.as_object().unwrap()).unwrap();
-            ActionType::Reply.executor(&params)
-        };
-        assert_eq!(executor(json!({})), Executor::Draft);
-        assert_eq!(
-            executor(json!({"body": "Yes."})),
-            Executor::Message(OutgoingMessage::Reply)
-        );
     }
 }

@@ -1,14 +1,14 @@
 //! Every type of action and what holds for it: [`ActionType::spec`]. A new type is one variant and one arm here.
 
-use super::params::{optional, recipient, text, url};
+use super::field::{optional, recipient, text, url};
 use super::spec::{
-    ActionSpec, Executor, InboxChange, MailboxChange, OpenTo, OutgoingMessage, TaskChange,
+    ActionSpec, Executor, InboxChange, MailboxChange, MessageSource, OpenTo, TaskChange,
 };
 use crate::domain::judgement::{Category, Disposition};
 use crate::domain::risk::Risk;
-use crate::domain::words::words;
+use base::str_enum;
 
-words! {
+str_enum! {
     /// What an action does.
     ActionType {
         Label = "label",
@@ -214,7 +214,7 @@ impl ActionType {
             Self::SendDraft => ActionSpec {
                 title: "Send a draft",
                 risk: Risk::High,
-                executor: Executor::Message(OutgoingMessage::Draft),
+                executor: Executor::Message(MessageSource::Draft),
                 compensable: false,
                 reaches_sender: false,
                 open_to: OpenTo::Approvals,
@@ -230,7 +230,7 @@ impl ActionType {
             Self::Reply => ActionSpec {
                 title: "Send a reply",
                 risk: Risk::High,
-                executor: Executor::Message(OutgoingMessage::Reply),
+                executor: Executor::Message(MessageSource::Reply),
                 compensable: false,
                 reaches_sender: true,
                 open_to: OpenTo::RulesWithExactSender,
@@ -245,7 +245,7 @@ impl ActionType {
             Self::Send => ActionSpec {
                 title: "Send a message",
                 risk: Risk::High,
-                executor: Executor::Message(OutgoingMessage::New),
+                executor: Executor::Message(MessageSource::New),
                 compensable: false,
                 reaches_sender: false,
                 open_to: OpenTo::RulesWithExactSender,
@@ -262,7 +262,7 @@ impl ActionType {
                 title: "Forward the message",
                 // A whole message goes to someone who took no part in it.
                 risk: Risk::Critical,
-                executor: Executor::Message(OutgoingMessage::Forward),
+                executor: Executor::Message(MessageSource::Forward),
                 compensable: false,
                 reaches_sender: false,
                 open_to: OpenTo::RulesWithExactSender,
@@ -316,6 +316,71 @@ impl ActionType {
                 implies: (Category::Fyi, Disposition::Notify),
                 parameters: const { &[url("url").in_summary()] },
             },
+        }
+    }
+}
+
+impl ActionType {
+    /// Lists the types that `proposer` may propose, in the order of [`ActionType::ALL`].
+    pub fn open_to(proposer: OpenTo) -> impl Iterator<Item = Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .filter(move |kind| kind.is_open_to(proposer))
+    }
+
+    pub fn is_open_to(self, proposer: OpenTo) -> bool {
+        self.spec().open_to >= proposer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::action::FieldKind;
+
+    fn listed(chosen: impl Fn(ActionSpec) -> bool) -> String {
+        let chosen = ActionType::ALL.iter().filter(|kind| chosen(kind.spec()));
+        let names: Vec<_> = chosen.map(|kind| kind.as_str()).collect();
+        names.join(" ")
+    }
+
+    #[test]
+    fn base_risks_are_the_documented_ones() {
+        let of = |risk| listed(|spec| spec.risk == risk);
+        assert_eq!(of(Risk::Low), "label unlabel mark_read star notify");
+        assert_eq!(
+            of(Risk::Medium),
+            "archive move save_draft create_task update_task link upsert_contact schedule_block snooze defer"
+        );
+        assert_eq!(
+            of(Risk::High),
+            "send_draft reply send create_event trash spam call_webhook"
+        );
+        assert_eq!(of(Risk::Critical), "forward");
+    }
+
+    #[test]
+    fn external_actions_are_high_risk_and_closed_to_models() {
+        for kind in ActionType::ALL {
+            let spec = kind.spec();
+            if spec.executor.is_external() {
+                assert!(spec.risk >= Risk::High, "{kind}");
+                assert!(!kind.is_open_to(OpenTo::Models), "{kind}");
+            }
+        }
+    }
+
+    #[test]
+    fn models_are_offered_no_recipient_and_no_url() {
+        for kind in ActionType::open_to(OpenTo::Models) {
+            for field in kind.spec().parameters {
+                assert!(
+                    matches!(field.kind, FieldKind::Text(_)),
+                    "{kind}: {}",
+                    field.name
+                );
+            }
         }
     }
 }

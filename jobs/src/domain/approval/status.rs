@@ -1,28 +1,28 @@
-//! The life of an approval: [`Status`], and what each [`Step`] makes of it. One table, and no other way from state to state.
+//! The states of an approval: [`Status`], and the one table of what each [`Step`] leads to.
 
-use crate::domain::words::words;
+use base::str_enum;
 
-words! {
-    /// Where an approval stands.
+str_enum! {
+    /// The state of an approval.
     Status {
-        /// It waits for a person.
+        /// It waits for a decision.
         Proposed = "proposed",
-        /// A new payload is being made on a person's instructions.
+        /// A job is revising its payload.
         Editing = "editing",
-        /// A person agreed; its job has not been claimed.
+        /// Approved; its job has not started.
         Approved = "approved",
         Executing = "executing",
         Executed = "executed",
         Failed = "failed",
         Skipped = "skipped",
-        /// Nobody decided in time.
+        /// Not decided in time.
         Expired = "expired",
         Undoing = "undoing",
         Undone = "undone",
     }
 }
 
-/// What can happen to an approval.
+/// A step in the life of an approval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     Approve,
@@ -31,19 +31,19 @@ pub enum Step {
     EndEdit,
     Skip,
     Expire,
-    /// The person takes it back before a worker has begun.
+    /// A person revokes it before a worker has begun.
     Revoke,
-    /// A worker has begun.
+    /// A worker begins.
     Claim,
     Succeed,
     Fail,
-    /// Of a skip always; of an execution only if what was done can be taken back.
+    /// Reopens a rejected approval; undoes an executed one if it is compensable.
     Undo {
         compensable: bool,
     },
-    /// What was done has been taken back.
+    /// The effects were undone.
     Compensate,
-    /// What was done could not be taken back: it stands.
+    /// The effects could not be undone and stand.
     FailUndo,
 }
 
@@ -56,7 +56,7 @@ pub struct Refused {
 }
 
 impl Step {
-    /// As it is said in a sentence.
+    /// Returns the verb for messages.
     pub const fn verb(self) -> &'static str {
         match self {
             Self::Approve => "approve",
@@ -76,10 +76,10 @@ impl Step {
 }
 
 impl Status {
-    /// The state after the step.
+    /// Returns the state after the step.
     ///
     /// # Errors
-    /// If this state does not allow it; the refusal names the state.
+    /// If this state does not allow the step.
     pub const fn after(self, step: Step) -> Result<Self, Refused> {
         Ok(match (self, step) {
             (Self::Proposed, Step::Approve) => Self::Approved,
@@ -159,7 +159,7 @@ mod tests {
                 }
             }
         }
-        // A skip is undone whether or not anything is compensable.
+        // A rejected approval can be reopened whether or not anything is compensable.
         assert_eq!((taken, refused), (14, 10 * 13 - 14));
     }
 }

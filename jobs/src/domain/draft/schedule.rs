@@ -1,10 +1,10 @@
-//! When a mail is to go: "tomorrow 09:00" in the user's zone, or a moment, made a moment: [`SendAt`].
+//! When to send a message: [`SendAt`], such as "tomorrow 09:00" in the user's zone, and the moment it resolves to.
 
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc, Weekday};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-/// A wish as it was read. Always in the future of the moment it was made in.
+/// A time of sending as the user wrote it. Resolves to a moment in the future.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SendAt {
@@ -27,13 +27,13 @@ impl SendAt {
         if day.eq_ignore_ascii_case("tomorrow") {
             return Some(Self::Tomorrow(time));
         }
-        // Whole names only: chrono also takes "mon".
+        // Whole names only: chrono also accepts "mon".
         let weekday: Weekday = day.parse().ok()?;
         (day.len() > 3).then_some(Self::On(weekday, time))
     }
 
-    /// The moment it means, for somebody in `zone` who says it at `now`. A time that the clocks skip is the first moment
-    /// after the gap; one that they show twice is the first of the two.
+    /// Resolves it in `zone` at `now`. A time that the clocks skip is the first moment after the gap; one that occurs
+    /// twice is the first of the two.
     pub fn resolve(self, zone: Tz, now: DateTime<Utc>) -> DateTime<Utc> {
         let today = now.with_timezone(&zone).date_naive();
         match self {
@@ -48,12 +48,12 @@ impl SendAt {
     }
 }
 
-/// A zone by its IANA name; UTC for a name that is none.
+/// Returns a zone by its IANA name; UTC for an unknown name.
 pub fn zone(name: &str) -> Tz {
     name.parse().unwrap_or(Tz::UTC)
 }
 
-/// The moment at which it is so late on this day there.
+/// Returns the moment of this local time.
 pub(in crate::domain) fn local(zone: Tz, day: NaiveDate, time: NaiveTime) -> DateTime<Utc> {
     let wanted = day.and_time(time);
     // Gaps are minutes to a day long (Samoa has skipped one).

@@ -1,23 +1,23 @@
-//! The life of an effect: one table of what may follow what. From `unknown` no way leads to a second try but through
-//! finding out what happened.
+//! The states of an effect in one table. From `unknown` the only way to a second try is to find out whether it
+//! happened.
 
-use crate::domain::words::words;
+use base::str_enum;
 
-words! {
-    /// Where an effect stands.
+str_enum! {
+    /// The state of an effect.
     EffectStatus {
-        /// Written down; nothing was tried.
+        /// Intent: nothing was tried.
         Intent = "intent",
         InFlight = "in_flight",
         Succeeded = "succeeded",
         FailedPermanent = "failed_permanent",
-        /// Certainly not done.
+        /// Certainly did not happen.
         Retryable = "retryable",
-        /// It may have been done.
+        /// May have happened.
         Unknown = "unknown",
-        /// The other side is being asked.
+        /// The provider is being asked.
         Reconciling = "reconciling",
-        /// The other side could not say.
+        /// The provider could not tell.
         NeedsHuman = "needs_human",
         Compensating = "compensating",
         Compensated = "compensated",
@@ -25,16 +25,16 @@ words! {
     }
 }
 
-words! {
-    /// What can happen to an effect.
+str_enum! {
+    /// A step in the life of an effect.
     EffectStep {
         Begin = "begin",
         Succeed = "succeed",
         FailForGood = "fail_for_good",
         FailForNow = "fail_for_now",
-        /// Whoever tried it cannot say how it ended.
+        /// The try ended without a known result.
         Lose = "lose",
-        /// What was certainly not done is asked for again.
+        /// An effect that certainly did not happen is requested again.
         Renew = "renew",
         Reconcile = "reconcile",
         AskAPerson = "ask_a_person",
@@ -53,10 +53,10 @@ pub struct EffectRefused {
 }
 
 impl EffectStatus {
-    /// The state after the step.
+    /// Returns the state after the step.
     ///
     /// # Errors
-    /// If this state does not allow it; the refusal names the state.
+    /// If this state does not allow the step.
     pub const fn after(self, step: EffectStep) -> Result<Self, EffectRefused> {
         use EffectStep as Step;
         Ok(match (self, step) {

@@ -50,7 +50,7 @@ impl Wanted {
         };
         let about = NewApproval::about(&proposal, self.message, "action", risk, now);
         match &self.external_id {
-            Some(id) => about.under(id),
+            Some(id) => about.with_external_id(id),
             None => about,
         }
     }

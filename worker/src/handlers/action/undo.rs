@@ -13,7 +13,7 @@ use jobs::{
         approvals::execute::{Ending, begin_undo},
         effects::{
             compensate::{begin_compensation, end_compensation},
-            local::{Refusal, Reversal, take_back as take_back_locally},
+            local::{Refusal, Reversal, undo as take_back_locally},
         },
     },
     domain::{
@@ -31,7 +31,7 @@ use queue::runtime::handler::JobContext;
 use sqlx::PgConnection;
 
 /// Takes back what can be, and says what became of each effect.
-pub(super) async fn take_back(
+pub(super) async fn undo(
     ctx: &JobContext,
     providers: &Providers,
     approval: ApprovalId,

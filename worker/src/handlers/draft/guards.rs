@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use jobs::{
     domain::{
         draft::{
-            DraftMode, Letter,
+            DraftMode, OutgoingMessage,
             headers::{self, Headers},
             schedule,
         },
@@ -17,7 +17,7 @@ use jobs::{
 /// The mail but for its text, or why there is none.
 #[derive(Debug)]
 pub(super) enum Aim {
-    At(Box<Letter>),
+    At(Box<OutgoingMessage>),
     Nowhere(NotNeeded),
 }
 
@@ -32,7 +32,7 @@ pub(super) fn aim(case: &Case, args: &Args, asked_at: DateTime<Utc>) -> Aim {
     });
     if let Some(base) = &case.base {
         let former = base.version.letter.clone();
-        return Aim::At(Box::new(Letter {
+        return Aim::At(Box::new(OutgoingMessage {
             send_at: send_at.or(former.send_at),
             ..former
         }));
@@ -58,7 +58,7 @@ pub(super) fn aim(case: &Case, args: &Args, asked_at: DateTime<Utc>) -> Aim {
     else {
         return Aim::Nowhere(NotNeeded::NobodyToAnswer);
     };
-    Aim::At(Box::new(Letter {
+    Aim::At(Box::new(OutgoingMessage {
         from: case.writer.as_ref().map(|writer| writer.email.clone()),
         to,
         cc,

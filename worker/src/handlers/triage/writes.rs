@@ -3,12 +3,14 @@
 use super::metrics::TriageMetrics;
 use super::plan::Plan;
 use async_trait::async_trait;
-use base::{JobId, telemetry::trace_id};
+use base::JobId;
+use jobs::commands::audit::JobAudit;
+use jobs::domain::ResourceKind;
 use jobs::{
     commands::drafts::supersede_drafts,
     domain::{
-        Action, ActionItemId, Actor, Detail, MessageId, NewAuditEntry,
-        desk::NewItem,
+        ActionItemId, AuditAction, Detail, MessageId, NewAuditEntry,
+        inbox::NewItem,
         judgement::{Judgement, Source},
     },
     kinds::triage::Mode,
@@ -112,7 +114,7 @@ impl TriageWrites {
         proposed_actions::insert(conn, tenant, id, self.message, &plan.actions).await?;
         let judged = NewHistoryEntry {
             verb: "triaged",
-            object_kind: "message",
+            object_kind: ResourceKind::Message,
             object: self.message.0,
             job: Some(id),
             rationale: &plan.judgement.rationale,
@@ -121,7 +123,7 @@ impl TriageWrites {
         for approval in &plan.approvals {
             let asked = NewHistoryEntry {
                 verb: "proposed",
-                object_kind: "approval",
+                object_kind: ResourceKind::Approval,
                 object: approval.id.0,
                 job: Some(id),
                 rationale: approval.rationale.as_deref().unwrap_or(&approval.title),
@@ -138,7 +140,7 @@ impl TriageWrites {
                 if let Some(added) = added {
                     let told = NewHistoryEntry {
                         verb: "queued",
-                        object_kind: "action_item",
+                        object_kind: ResourceKind::ActionItem,
                         object: added.0,
                         job: Some(id),
                         rationale: item.title.as_str(),
@@ -154,23 +156,14 @@ impl TriageWrites {
     /// With the item that was added, if one was.
     fn audit_entries(&self, job: &Job, item: Option<ActionItemId>) -> Vec<NewAuditEntry> {
         let entry = |action, kind, id: String, detail| {
-            let actor = Actor::Worker(job.lease.worker);
-            let mut entry = NewAuditEntry::new(job.tenant, actor, action, kind, id)
-                .with_request(job.request_id.as_deref())
-                .with_attempt(job.lease.job, job.lease.attempt)
-                .with_detail(detail);
-            entry.trace_id = job
-                .traceparent
-                .as_deref()
-                .and_then(trace_id)
-                .map(str::to_owned);
+            let mut entry = job.audit(action, kind, id).with_detail(detail);
             entry.dry_run = matches!(self.kept, Kept::AuditOnly(_));
             entry
         };
         let message = self.message.to_string();
         let mut entries = vec![entry(
-            Action::TRIAGE_RECEIVED,
-            "message",
+            AuditAction::TriageReceived,
+            ResourceKind::Message,
             message.clone(),
             Detail::new(),
         )];
@@ -196,8 +189,8 @@ impl TriageWrites {
                     .name("rule", rule)
                     .count("ruleset_version", self.ruleset_version);
                 entries.push(entry(
-                    Action::TRIAGE_RULE_MATCHED,
-                    "message",
+                    AuditAction::TriageRuleMatched,
+                    ResourceKind::Message,
                     message.clone(),
                     detail,
                 ));
@@ -209,8 +202,8 @@ impl TriageWrites {
                 .word("risk", action.risk.as_str())
                 .word("gate", action.gate.as_str());
             entries.push(entry(
-                Action::ACTION_PROPOSED,
-                "action",
+                AuditAction::ActionProposed,
+                ResourceKind::Action,
                 action.id.to_string(),
                 detail,
             ));
@@ -221,8 +214,8 @@ impl TriageWrites {
                     .word("type", approval.kind)
                     .word("risk", approval.risk.as_str());
                 entries.push(entry(
-                    Action::APPROVAL_CREATED,
-                    "approval",
+                    AuditAction::ApprovalCreated,
+                    ResourceKind::Approval,
                     approval.id.to_string(),
                     detail,
                 ));
@@ -231,13 +224,18 @@ impl TriageWrites {
         if let Some(item) = item {
             let detail = Detail::new().word("priority", judgement.priority.as_str());
             entries.push(entry(
-                Action::ITEM_CREATED,
-                "action_item",
+                AuditAction::ItemCreated,
+                ResourceKind::ActionItem,
                 item.to_string(),
                 detail,
             ));
         }
-        entries.push(entry(Action::TRIAGE_COMPLETED, "message", message, outcome));
+        entries.push(entry(
+            AuditAction::TriageCompleted,
+            ResourceKind::Message,
+            message,
+            outcome,
+        ));
         entries
     }
 

@@ -17,7 +17,9 @@ use axum::{
     response::Response,
 };
 use jobs::{
-    commands::jobs::submit_triage::{How, SubmitError, SubmitMany, Submitted, submit_many},
+    commands::jobs::submit_triage::{
+        SubmitError, SubmitMany, SubmitOutcome, Submitted, submit_many,
+    },
     domain::session::Scope,
     store::request_keys::{RequestKey, StoredAnswer},
 };
@@ -123,8 +125,8 @@ async fn submit(
         compose(places, done, &asked.context.request_id)
     };
     let submitted = submit_many(&app.pool, &app.notifier, request, compose).await?;
-    if submitted.how == How::Replayed {
-        hows.push(How::Replayed);
+    if submitted.how == SubmitOutcome::Replayed {
+        hows.push(SubmitOutcome::Replayed);
     }
     for how in hows {
         count::<Triage>(&app, how);

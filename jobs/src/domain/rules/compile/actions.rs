@@ -1,4 +1,4 @@
-//! The `actions` part of a rule, and what it may not hold.
+//! The `actions` of a rule.
 
 use super::super::condition::Op;
 use super::super::glob::Glob;
@@ -97,8 +97,8 @@ fn read_action(node: &Node<'_>, faults: &mut Faults) -> Option<RuleAction> {
     })
 }
 
-/// Anybody can write any name, and any address of a domain, into `From`. A rule that answers such mail by itself is a
-/// way to make this system send mail for strangers.
+/// Anyone can write any name, and any address of a domain, into `From`. A rule that replies to such messages by itself
+/// would let strangers make this system send.
 pub(super) fn refuse_mail_to_spoofable_senders(node: &Node<'_>, rule: &Rule, faults: &mut Faults) {
     let addresses = &rule.conditions.from;
     let learned = rule

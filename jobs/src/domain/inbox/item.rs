@@ -1,19 +1,19 @@
-//! What waits for a person in the queue: its states ([`ItemState`]), one table of steps between them, and what brought it
-//! there.
+//! Inbox items: their states ([`ItemState`]), the one table of steps between them, and their sources.
 
-use super::{Bucket, Name, TITLE_CHARS};
+use super::Bucket;
+use crate::domain::name::{Name, TITLE_CHARS};
 use crate::domain::{
     MessageId, TaskId, UserId,
     draft::schedule::SendAt,
     judgement::{Category, Disposition, Judgement, Priority},
-    words::words,
 };
 use base::JobId;
+use base::str_enum;
 use chrono::{DateTime, Utc};
 use std::fmt::Write as _;
 
-words! {
-    /// Where it stands. Something deferred is queued again by the clock alone.
+str_enum! {
+    /// The state of an item. A snoozed item returns by the clock alone.
     ItemState {
         Queued = "queued",
         Deferred = "deferred",
@@ -23,8 +23,8 @@ words! {
     }
 }
 
-words! {
-    /// Where it came from.
+str_enum! {
+    /// The source of an item.
     ItemSource {
         Email = "email",
         Teams = "teams",
@@ -34,19 +34,19 @@ words! {
     }
 }
 
-/// What is done with it.
+/// A step in the life of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ItemStep {
     Defer(DateTime<Utc>),
     Complete,
     Dismiss,
     Convert(TaskId),
-    /// Back into the queue, whatever was done with it.
+    /// Puts it back into the inbox.
     Reopen,
 }
 
 impl ItemStep {
-    /// What was done, in the past tense.
+    /// Returns the past tense, for history.
     pub const fn verb(self) -> &'static str {
         match self {
             Self::Defer(_) => "deferred",
@@ -59,7 +59,7 @@ impl ItemStep {
 }
 
 impl ItemState {
-    /// `None` if the step cannot be taken from here.
+    /// Returns `None` if the state does not allow the step.
     pub const fn after(self, step: ItemStep) -> Option<Self> {
         match (self, step) {
             (Self::Queued | Self::Deferred, ItemStep::Defer(_)) => Some(Self::Deferred),
@@ -75,7 +75,7 @@ impl ItemState {
     }
 }
 
-/// Until when, as it was asked for.
+/// When a snoozed item returns, as it was requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
     Bucket(Bucket),
@@ -83,7 +83,7 @@ pub enum Until {
 }
 
 impl Until {
-    /// A bucket's word, a moment in RFC 3339, `tomorrow 09:00` or `monday 09:00`.
+    /// Reads a bucket, a moment in RFC 3339, `tomorrow 09:00` or `monday 09:00`.
     pub fn parse(text: &str) -> Option<Self> {
         match Bucket::parse(text.trim()) {
             Some(bucket) => Some(Self::Bucket(bucket)),
@@ -92,16 +92,16 @@ impl Until {
     }
 }
 
-/// Something that is to wait for a person.
+/// An inbox item to be inserted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewItem {
-    /// Everybody of the tenant if nobody in particular.
+    /// `None` for everyone in the tenant.
     pub owner: Option<UserId>,
     pub source: ItemSource,
-    /// The source's name for it: of two with the same, the second is not added.
+    /// The source's name for it: a second item with the same name is not added.
     pub dedupe_key: String,
     pub title: Name,
-    /// Why it waits, for the user.
+    /// Why it is in the inbox, for the user.
     pub rationale: String,
     pub priority: Priority,
     pub message: Option<MessageId>,
@@ -109,8 +109,8 @@ pub struct NewItem {
 }
 
 impl NewItem {
-    /// What a mail leaves in the queue, of middling priority. It is named by what the mail says, so that a copy does not
-    /// ask again.
+    /// Builds the item of a message, of medium priority. It is named by the message's content, so that a copy does not
+    /// add another.
     pub fn of_mail(subject: &str, content_hash: &[u8; 32], message: MessageId) -> Option<Self> {
         let mut dedupe_key = String::with_capacity(64);
         for byte in content_hash {
@@ -129,7 +129,7 @@ impl NewItem {
     }
 }
 
-/// As much of the subject as a title may have.
+/// Cuts the subject to the length of a title.
 fn title(subject: &str) -> Option<Name> {
     let plain = subject.replace(char::is_control, " ");
     let words = plain.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -139,7 +139,7 @@ fn title(subject: &str) -> Option<Name> {
         .ok()
 }
 
-/// Whether a mail that was judged so waits for a person: an answer, a decision or a piece of work is asked for.
+/// Reports whether a message judged like this needs attention: it asks for a reply, a decision or work.
 pub fn asks_for_action(judgement: &Judgement) -> bool {
     let asked = matches!(
         judgement.category,

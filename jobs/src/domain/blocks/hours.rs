@@ -1,5 +1,5 @@
-//! The working day, Monday to Friday from nine to five in the user's zone: what lies outside is flagged, and what has no
-//! time yet finds one inside.
+//! The working day, Monday to Friday from nine to five in the user's zone. Blocks outside of it are flagged, and free
+//! time is looked for inside.
 
 use super::Span;
 use crate::domain::draft::schedule::local;
@@ -8,7 +8,7 @@ use chrono_tz::Tz;
 
 /// How far ahead a free time is looked for.
 const DAYS_AHEAD: u64 = 14;
-/// Between the end of what is there and the start of something new.
+/// The gap between the end of one block and the start of a new one.
 const PAUSE: TimeDelta = TimeDelta::minutes(5);
 
 const OPENS: NaiveTime = match NaiveTime::from_hms_opt(9, 0, 0) {
@@ -24,7 +24,7 @@ const fn is_workday(day: Weekday) -> bool {
     !matches!(day, Weekday::Sat | Weekday::Sun)
 }
 
-/// Whether all of it lies in one working day of somebody in this zone.
+/// Reports whether the whole span lies in one working day in this zone.
 pub fn is_working_time(zone: Tz, span: Span) -> bool {
     let (start, end) = (
         span.start().with_timezone(&zone),
@@ -36,7 +36,7 @@ pub fn is_working_time(zone: Tz, span: Span) -> bool {
         && end.time() <= CLOSES
 }
 
-/// The first working time of this length from `now` on that touches nothing of what is there, in the next two weeks.
+/// Finds the first free working time of this length from `now` on, in the next two weeks.
 pub fn next_free(zone: Tz, busy: &[Span], now: DateTime<Utc>, length: TimeDelta) -> Option<Span> {
     let grid = TimeDelta::minutes(5);
     let now = now

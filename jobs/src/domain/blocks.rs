@@ -1,19 +1,19 @@
-//! Blocks of a user's day: what they are for, [`Status`] and what each [`Step`] makes of it, and the time they take
+//! Blocks of a user's day: their kinds, the states ([`Status`]) with what each [`Step`] leads to, and their time
 //! ([`Span`]). See [`hours`] for the working day.
 
 pub mod hours;
 
-use super::words::words;
+use base::str_enum;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-/// Of a title.
+/// The longest title.
 pub const MAX_TITLE: usize = 200;
-/// Nothing is longer than a day.
+/// The longest block: a day.
 const MAX_LENGTH: TimeDelta = TimeDelta::days(1);
 
-words! {
-    /// What a block is for.
+str_enum! {
+    /// The purpose of a block.
     BlockKind {
         Focus = "focus",
         Admin = "admin",
@@ -24,44 +24,44 @@ words! {
     }
 }
 
-words! {
-    /// Whose idea a block was.
+str_enum! {
+    /// Who proposed a block.
     BlockSource {
         Assistant = "assistant",
         User = "user",
     }
 }
 
-words! {
-    /// Where a block stands. Accepted and booked ones of one user never overlap.
+str_enum! {
+    /// The state of a block. Accepted and booked blocks of one user never overlap.
     Status {
         Proposed = "proposed",
         Accepted = "accepted",
         /// It is in the user's calendar.
         Booked = "booked",
-        /// Something else took its time; it waits for another.
+        /// Another event took its time; it waits for a new time.
         Conflicted = "conflicted",
         Rejected = "rejected",
-        /// Its time passed before anybody decided.
+        /// Its time passed before a decision.
         Expired = "expired",
-        /// Another plan was chosen.
+        /// Another plan was accepted instead.
         Superseded = "superseded",
         Cancelled = "cancelled",
     }
 }
 
-/// What can happen to a block.
+/// A step in the life of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     Accept,
     Reject,
     Expire,
     Supersede,
-    /// It was put into the calendar.
+    /// Its event was created in the calendar.
     Book,
     /// The calendar changed under it.
     Conflict,
-    /// It is described anew, or gets another time.
+    /// Its title, kind or time changes.
     Change,
     Cancel,
 }
@@ -86,7 +86,7 @@ impl Step {
         Self::Cancel,
     ];
 
-    /// As it is said in a sentence.
+    /// Returns the verb for messages.
     pub const fn verb(self) -> &'static str {
         match self {
             Self::Accept => "accept",
@@ -102,10 +102,10 @@ impl Step {
 }
 
 impl Status {
-    /// The state after the step.
+    /// Returns the state after the step.
     ///
     /// # Errors
-    /// If this state does not allow it; the refusal names the state.
+    /// If this state does not allow the step.
     pub const fn after(self, step: Step) -> Result<Self, Refused> {
         Ok(match (self, step) {
             (Self::Proposed, Step::Accept) => Self::Accepted,
@@ -121,14 +121,14 @@ impl Status {
     }
 }
 
-/// From a moment until before another.
+/// A time span, without its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Span {
     start: DateTime<Utc>,
     end: DateTime<Utc>,
 }
 
-/// No span.
+/// The times make no span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the end must lie after the start, by a day at most")]
 pub struct NoSpan;
@@ -149,7 +149,7 @@ impl Span {
         self.end
     }
 
-    /// Whether they have a moment in common; one may begin when the other ends.
+    /// Reports whether two spans have a moment in common; one may begin when the other ends.
     pub fn overlaps(self, other: Self) -> bool {
         self.start < other.end && other.start < self.end
     }
