@@ -69,7 +69,7 @@ pub enum AdminCommand {
 /// # Errors
 /// What kept it from being done, with its causes.
 pub async fn run(command: AdminCommand, mut env: Env) -> anyhow::Result<()> {
-    let database = PoolConfig::from_env(&mut env, 2, "postroom-admin");
+    let database = PoolConfig::with_connections(&mut env, 2, "postroom-admin");
     let operators = operator_tenant(&mut env);
     let pool = db::connect(&env.finish(database)?).await?;
     jobs::schema::check_schema(&pool).await?;

@@ -56,7 +56,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
 
 /// Needs nothing but `DATABASE_URL`: a release phase has no other configuration yet.
 async fn migrate(mut env: Env) -> anyhow::Result<()> {
-    let database = PoolConfig::from_env(&mut env, 1, "postroom-migrate");
+    let database = PoolConfig::with_connections(&mut env, 1, "postroom-migrate");
     let database = env.finish(database)?;
     let applied = jobs::schema::migrate(&db::connect_options(&database)?).await?;
     let mut out = std::io::stdout();

@@ -2,15 +2,46 @@
 
 use base::{
     db::PoolConfig,
-    env::{ConfigError, Env},
+    env::{ConfigError, Env, Variable},
+    telemetry,
 };
 use jobs::{
     domain::{invite::TenantSlug, session::SessionLifetime},
     secrets::KeyRing,
 };
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
-/// The API's configuration; README.md has the table of variables.
+const ADDR: Variable = Variable::with_default(
+    "API_ADDR",
+    "127.0.0.1:8080",
+    "The address that serves users",
+);
+const OPS_ADDR: Variable = Variable::with_default(
+    "API_OPS_ADDR",
+    "127.0.0.1:9101",
+    "The address that serves operators: `/metrics`, `/livez`, `/readyz`",
+);
+const IDLE: Variable = Variable::with_default(
+    "SESSION_IDLE_SECONDS",
+    "1800",
+    "A session ends after this long without a request, precise to a minute",
+);
+const ABSOLUTE: Variable = Variable::with_default(
+    "SESSION_ABSOLUTE_SECONDS",
+    "43200",
+    "A session ends this long after it began, whatever happens",
+);
+const OPERATOR_TENANT: Variable = Variable::optional(
+    "OPERATOR_TENANT",
+    "acme",
+    "nobody",
+    "The short name of the tenant whose owners, admins and operators may use the routes under `/v1/admin`",
+);
+
+/// What only the API reads.
+pub const VARIABLES: &[Variable] = &[ADDR, OPS_ADDR, IDLE, ABSOLUTE, OPERATOR_TENANT];
+
+/// The API's configuration; docs/configuration.md has the table of variables.
 #[derive(Clone, Debug)]
 pub struct ApiConfig {
     pub pool: PoolConfig,
@@ -33,60 +64,35 @@ impl ApiConfig {
     /// All faults together, each naming its variable.
     pub fn from_env(mut env: Env) -> Result<Self, ConfigError> {
         env.refuse_dev_mode();
-        let max_connections = env.parse_or(
-            "DATABASE_MAX_CONNECTIONS",
-            8,
-            "a number of connections",
-            "8",
-        );
-        let pool = PoolConfig::from_env(&mut env, max_connections, "postroom-api");
+        let pool = PoolConfig::from_env(&mut env, "postroom-api");
         let listen = pool.for_listening(&mut env);
         let sessions = SessionLifetime {
-            idle: env.seconds_or("SESSION_IDLE_SECONDS", Duration::from_secs(1800), "1800"),
-            absolute: env.seconds_or(
-                "SESSION_ABSOLUTE_SECONDS",
-                Duration::from_secs(12 * 3600),
-                "43200",
-            ),
+            idle: env.seconds(IDLE),
+            absolute: env.seconds(ABSOLUTE),
         };
         if sessions.idle > sessions.absolute {
-            env.fault(
-                "SESSION_IDLE_SECONDS",
-                "is longer than SESSION_ABSOLUTE_SECONDS",
-                "1800",
-            );
+            env.fault(IDLE, "is longer than SESSION_ABSOLUTE_SECONDS");
         }
         let operator_tenant = operator_tenant(&mut env);
         let config = Self {
             pool,
             listen,
-            addr: env.parse_or(
-                "API_ADDR",
-                SocketAddr::from(([127, 0, 0, 1], 8080)),
-                "an address and port",
-                "127.0.0.1:8080",
-            ),
-            ops_addr: env.parse_or(
-                "API_OPS_ADDR",
-                SocketAddr::from(([127, 0, 0, 1], 9101)),
-                "an address and port",
-                "127.0.0.1:9101",
-            ),
+            addr: env.parse(ADDR, "an address and port"),
+            ops_addr: env.parse(OPS_ADDR, "an address and port"),
             sessions,
             operator_tenant,
             keys: KeyRing::from_env(&mut env),
-            log: env.text_or("RUST_LOG", "info", "info,api=debug"),
+            log: env.text(telemetry::LOG),
         };
         env.finish(config)
     }
 }
 
 pub(crate) fn operator_tenant(env: &mut Env) -> Option<TenantSlug> {
-    const NAME: &str = "OPERATOR_TENANT";
-    let slug = env.optional(NAME, "acme")?;
+    let slug = env.optional(OPERATOR_TENANT)?;
     let parsed = TenantSlug::parse(&slug);
     if parsed.is_err() {
-        env.fault(NAME, "is not a tenant's short name", "acme");
+        env.fault(OPERATOR_TENANT, "is not a tenant's short name");
     }
     parsed.ok()
 }

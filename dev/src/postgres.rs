@@ -11,7 +11,7 @@ mod resolve;
 mod system;
 
 pub use cluster::{Cluster, ClusterError, DATABASE, Durability};
-pub use resolve::{Binaries, Failure, ResolveError, Way, resolve};
+pub use resolve::{Binaries, ResolveError, Way, resolve};
 
 use std::sync::OnceLock;
 

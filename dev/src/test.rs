@@ -1,11 +1,13 @@
-//! `cargo dev test`: all tests on a cluster that is thrown away. See [`run`].
+//! `cargo dev test`: all tests, with the programs that they need, on a cluster that is thrown away. See [`run`].
 //!
 //! Everything that is said after the tests is the runner's own: its summary is the last line.
 
 use crate::cargo;
 use crate::config::Config;
+use crate::peers::left_out::Tests;
+use crate::peers::{self, Missing, Scope};
 use crate::places::{PlaceError, Places};
-use crate::postgres::{Cluster, ClusterError, Durability};
+use crate::postgres::{self, Cluster, ClusterError, Durability, ResolveError};
 use crate::signals::Interrupts;
 use base::env::ConfigError;
 use nix::sys::signal::{Signal, kill};
@@ -28,20 +30,67 @@ pub enum TestError {
     Signals(#[source] io::Error),
     #[error("could not run cargo")]
     Cargo(#[source] io::Error),
+    #[error(transparent)]
+    Postgres(#[from] ResolveError),
+    /// In CI a test that is left out would go unnoticed.
+    #[error("missing, and no test is left out where CI is set: {}", listed(.0))]
+    Peers(Vec<Missing>),
+    #[error("could not list the tests that need a missing peer")]
+    LeftOut(#[source] io::Error),
 }
 
-/// Builds everything, runs the runner with these arguments and returns its exit code.
+/// What `cargo dev test` was asked for; all else is for the test runner.
+struct Asked {
+    scope: Scope,
+    /// Fetch what the tests need, and run none.
+    only_fetch: bool,
+    args: Vec<String>,
+}
+
+impl Asked {
+    fn parse(mut args: Vec<String>) -> Self {
+        let mut take = |name: &str| {
+            let given = args.len();
+            args.retain(|arg| arg != name);
+            args.len() < given
+        };
+        let scope = if take("--full") {
+            Scope::Full
+        } else {
+            Scope::Usual
+        };
+        let only_fetch = take("--fetch");
+        Self {
+            scope,
+            only_fetch,
+            args,
+        }
+    }
+}
+
+/// Fetches what the tests need, builds everything, runs the runner with these arguments and returns its exit code.
 ///
-/// `--full` is ours: it turns on the checks that need more than a Rust toolchain and Postgres.
+/// `--full` is ours: it turns on the checks that need more than a Rust toolchain and Postgres. So is `--fetch`: it only
+/// fetches.
 ///
 /// # Errors
 /// When the tests could not be run at all.
-pub async fn run(mut args: Vec<String>) -> Result<u8, TestError> {
+pub async fn run(args: Vec<String>) -> Result<u8, TestError> {
     let config = Config::from_process()?;
     let places = Places::of_this_workspace()?;
-    let given = args.len();
-    args.retain(|arg| arg != "--full");
-    let full = args.len() < given;
+    let asked = Asked::parse(args);
+    // Before signals are caught: Ctrl-C ends a download at once.
+    let missing = peers::fetch_all(asked.scope.peers(), &places.cache, config.forced_peers);
+    if config.is_ci && !missing.is_empty() {
+        return Err(TestError::Peers(missing));
+    }
+    for peer in &missing {
+        eprintln!("test: {peer}. Its tests run once it is installed.");
+    }
+    if asked.only_fetch {
+        eprintln!("test: {}", postgres::resolve(&config, &places)?);
+        return Ok(u8::from(!missing.is_empty()));
+    }
     let mut interrupts = Interrupts::catch().map_err(TestError::Signals)?;
     // Built with the tests, not apart from them: another selection of packages is another set of features,
     // and half of the dependencies would be compiled twice.
@@ -52,6 +101,15 @@ pub async fn run(mut args: Vec<String>) -> Result<u8, TestError> {
     if !built.success() {
         return Ok(code(built));
     }
+    let args = if missing.is_empty() {
+        asked.args
+    } else {
+        let left_out = left_out(&places, &missing).await?;
+        for sentence in left_out.sentences() {
+            eprintln!("test: {sentence}");
+        }
+        with_skipped(asked.args, left_out.skip_args())
+    };
     let cluster = match config.test_database_url {
         Some(_) => None,
         None => Some(started(&places).await?),
@@ -73,7 +131,7 @@ pub async fn run(mut args: Vec<String>) -> Result<u8, TestError> {
     if let Some(cluster) = &cluster {
         runner.env("POSTROOM_TEST_DATABASE_URL", cluster.url("postgres"));
     }
-    if full {
+    if asked.scope == Scope::Full {
         runner.env("POSTROOM_FULL", "1");
     }
     let status = to_its_end(runner.spawn().map_err(TestError::Cargo)?, &mut interrupts).await?;
@@ -89,6 +147,37 @@ async fn started(places: &Places) -> Result<Cluster, TestError> {
         .unwrap_or(cluster.folder());
     eprintln!("{} in {}", cluster.binaries(), shown.display());
     Ok(cluster)
+}
+
+/// Asks the test binary for its tests, which are built by now, and selects those that need what is missing.
+async fn left_out(places: &Places, missing: &[Missing]) -> Result<Tests, TestError> {
+    let mut list = cargo::command(places, &["test", "--quiet", "--workspace", "--test", "it"]);
+    let output = list
+        .args(["--", "--list", "--format", "terse"])
+        .stderr(Stdio::inherit())
+        .output()
+        .await
+        .map_err(TestError::Cargo)?;
+    let listing = String::from_utf8_lossy(&output.stdout);
+    let peers = missing.iter().map(|missing| missing.peer);
+    Tests::that_need(peers, &places.workspace.join("tests/it"), &listing)
+        .map_err(TestError::LeftOut)
+}
+
+/// Adds arguments that stand behind `--`.
+fn with_skipped(mut args: Vec<String>, skip: Vec<String>) -> Vec<String> {
+    if !skip.is_empty() {
+        if !args.iter().any(|arg| arg == "--") {
+            args.push("--".to_owned());
+        }
+        args.extend(skip);
+    }
+    args
+}
+
+fn listed(missing: &[Missing]) -> String {
+    let texts: Vec<_> = missing.iter().map(ToString::to_string).collect();
+    texts.join("; ")
 }
 
 async fn has_nextest(places: &Places) -> bool {
@@ -135,8 +224,33 @@ fn code(status: ExitStatus) -> u8 {
 mod tests {
     use super::*;
 
+    fn owned(args: &[&str]) -> Vec<String> {
+        args.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn arguments_of_ours_are_not_handed_on() {
+        let asked = Asked::parse(owned(&["--full", "settle", "--fetch"]));
+        assert_eq!(asked.args, ["settle"]);
+        assert!(asked.scope == Scope::Full && asked.only_fetch);
+    }
+
+    #[test]
+    fn skipped_tests_follow_the_arguments_of_the_test_binary() {
+        let skip = || owned(&["--skip", "a::b"]);
+        assert_eq!(
+            with_skipped(owned(&["settle"]), skip()),
+            ["settle", "--", "--skip", "a::b"]
+        );
+        assert_eq!(
+            with_skipped(owned(&["--", "--exact"]), skip()),
+            ["--", "--exact", "--skip", "a::b"]
+        );
+        assert_eq!(with_skipped(owned(&["settle"]), Vec::new()), ["settle"]);
+    }
+
     fn selects(args: &[&str]) -> bool {
-        selects_packages(&args.iter().map(ToString::to_string).collect::<Vec<_>>())
+        selects_packages(&owned(args))
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod draft;
 pub mod effect;
 pub mod event;
 pub mod gate;
+pub mod history;
 pub mod ids;
 pub mod inbox;
 pub mod invite;
@@ -25,12 +26,13 @@ pub mod risk;
 pub mod rules;
 pub mod session;
 pub mod tasks;
+pub mod tenant;
 pub mod token;
 
 pub use audit::{Actor, AuditAction, AuditOutcome, Detail, NewAuditEntry, ResourceKind};
 pub use base::JobId;
 pub use ids::{
-    ActionItemId, ApprovalId, AuditEntryId, BlockId, ConnectionId, ContactId, DraftId, EffectId,
+    ApprovalId, AuditEntryId, BlockId, ConnectionId, ContactId, DraftId, EffectId, InboxItemId,
     InviteId, MemoryId, MessageId, ProjectId, SessionId, TaskId, UserId,
 };
 pub use session::{Role, Scope, Session};

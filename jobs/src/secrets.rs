@@ -1,7 +1,7 @@
 //! Secrets at rest: [`KeyRing`] seals each with a key of its own row, so that it opens in no other row. Sealed bytes:
 //! version, the key's id with its length, nonce, ciphertext.
 
-use base::env::Env;
+use base::env::{Env, Variable};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chacha20poly1305::{
     Key, KeyInit, XChaCha20Poly1305, XNonce,
@@ -13,8 +13,17 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-const NAME: &str = "CREDENTIAL_KEYS";
-const EXAMPLE: &str = "k1:<32 bytes as base64>";
+const KEYS: Variable = Variable::optional(
+    "CREDENTIAL_KEYS",
+    "k1:<32 bytes as base64>",
+    "no connections",
+    "Seal the secrets of connections: `id:key` with 32 bytes as base64 (`openssl rand -base64 32`), separated by commas; \
+     the first key seals, all of them open. Required as soon as a connection exists",
+);
+
+/// What a process that seals or opens secrets reads.
+pub const VARIABLES: &[Variable] = &[KEYS];
+
 const VERSION: u8 = 1;
 const NONCE: usize = 24;
 
@@ -66,11 +75,11 @@ impl KeyRing {
     /// Reads `CREDENTIAL_KEYS`: `id:base64` of 32 bytes each, separated by commas, the active one first. `None` if it
     /// is not set: then there can be no connections.
     pub fn from_env(env: &mut Env) -> Option<Self> {
-        let text = env.optional(NAME, EXAMPLE)?;
+        let text = env.optional(KEYS)?;
         match Self::parse(&text) {
             Ok(ring) => Some(ring),
             Err(problem) => {
-                env.fault(NAME, problem, EXAMPLE);
+                env.fault(KEYS, problem);
                 None
             }
         }

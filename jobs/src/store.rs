@@ -1,7 +1,6 @@
 //! Domain tables: one file per table, each function one statement, always filtered by tenant.
 //! Opens no transaction: functions take `&mut PgConnection`, `commands` decide what commits together.
 
-pub mod action_items;
 pub mod approvals;
 pub mod audit;
 pub mod connections;
@@ -11,6 +10,7 @@ pub mod drafts;
 pub mod effects;
 pub mod grants;
 pub mod history;
+pub mod inbox_items;
 pub mod invites;
 pub mod llm_calls;
 pub mod llm_checkpoints;

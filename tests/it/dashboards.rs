@@ -141,22 +141,8 @@ fn panels_of_a_board_do_not_overlap() {
 }
 
 #[test]
-fn handbook_lists_every_panel_and_has_a_runbook_for_every_alert() {
+fn handbook_has_a_runbook_for_every_alert() {
     let handbook = sources::read("dashboards/README.md");
-    for path in BOARDS {
-        for panel in boards::panels(path) {
-            let (title, description) = (&panel["title"], &panel["description"]);
-            let entry = format!(
-                "- **{}**: {}\n",
-                title.as_str().unwrap(),
-                description.as_str().unwrap()
-            );
-            assert!(
-                handbook.contains(&entry),
-                "dashboards/README.md lacks: {entry}"
-            );
-        }
-    }
     let runbook = handbook
         .split("# Runbook\n")
         .nth(1)

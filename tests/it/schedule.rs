@@ -19,7 +19,7 @@ use jobs::{
         name::Name,
         session::Role,
     },
-    store::action_items,
+    store::inbox_items,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -47,7 +47,7 @@ pub(crate) async fn decide(client: &Client, id: &str, what: &str, version: i32) 
     send(request.header("If-Match", format!("\"{version}\""))).await
 }
 
-/// The id of something that waits in everybody's queue.
+/// The id of an item in everybody's inbox.
 pub(crate) async fn waiting(db: &TestDb, client: &Client, title: &str) -> String {
     let item = NewItem {
         owner: None,
@@ -60,7 +60,7 @@ pub(crate) async fn waiting(db: &TestDb, client: &Client, title: &str) -> String
         job: None,
     };
     let mut conn = db.pool().acquire().await.unwrap();
-    let id = action_items::insert(&mut conn, client.tenant, &item).await;
+    let id = inbox_items::insert(&mut conn, client.tenant, &item).await;
     id.unwrap().unwrap().to_string()
 }
 
@@ -140,12 +140,12 @@ async fn the_table_refuses_an_overlap_whatever_the_code_believes() {
 }
 
 #[tokio::test]
-async fn what_is_for_one_action_item_is_one_block_while_it_is_open_however_often_it_is_asked_for() {
+async fn what_is_for_one_inbox_item_is_one_block_while_it_is_open_however_often_it_is_asked_for() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
     let item = waiting(&db, &client, "Pay Ada").await;
-    let body = json!({"title": "Pay Ada", "minutes": 30, "action_item_id": item});
+    let body = json!({"title": "Pay Ada", "minutes": 30, "inbox_item_id": item});
     let answers = join_all((0..12).map(|_| propose(&client, &body))).await;
     let created = answers.iter().filter(|answer| answer.status == 201).count();
     let same = answers.iter().filter(|answer| answer.status == 200).count();
@@ -222,7 +222,7 @@ async fn choosing_one_plan_supersedes_the_others() {
         let mut body = json!({"title": format!("{plan} {start}"), "start_at": at(start), "end_at": at(end),
             "alternative": {"alternatives_id": set, "plan": plan}});
         if start != "14:00" {
-            body["action_item_id"] = json!(item);
+            body["inbox_item_id"] = json!(item);
         }
         let answer = propose(&client, &body).await;
         assert_eq!(answer.status, 201, "{}", answer.text);
@@ -324,8 +324,8 @@ async fn a_bad_block_is_refused_with_a_pointer() {
             "/status",
         ),
         (
-            json!({"title": "x", "minutes": 30, "action_item_id": "7"}),
-            "/action_item_id",
+            json!({"title": "x", "minutes": 30, "inbox_item_id": "7"}),
+            "/inbox_item_id",
         ),
         (
             json!({"title": "x", "minutes": 30, "alternative": {"alternatives_id": uuid::Uuid::nil(), "plan": ""}}),

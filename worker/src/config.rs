@@ -3,14 +3,67 @@
 use crate::providers::guard::Guard;
 use base::{
     db::PoolConfig,
-    env::{ConfigError, Env},
+    env::{ConfigError, Env, Variable},
+    telemetry,
 };
 use jobs::{domain::draft::Confidence, secrets::KeyRing};
 use llm::LlmConfig;
 use queue::runtime::RuntimeConfig;
 use std::{net::SocketAddr, time::Duration};
 
-/// The worker's configuration; README.md has the table of variables.
+const OPS_ADDR: Variable = Variable::with_default(
+    "WORKER_OPS_ADDR",
+    "127.0.0.1:9102",
+    "The address that serves operators: `/metrics`, `/livez`, `/readyz`",
+);
+const SLOTS: Variable = Variable::with_default(
+    "WORKER_SLOTS",
+    "16",
+    "Jobs of one queue that run at the same time in this process, 1 to 10000",
+);
+const LEASE: Variable = Variable::with_default(
+    "WORKER_LEASE_SECONDS",
+    "30",
+    "How long a silent worker keeps its jobs; a lease is renewed about three times in that time",
+);
+const GRACE: Variable = Variable::with_default(
+    "WORKER_GRACE_SECONDS",
+    "25",
+    "How long running jobs may go on after SIGTERM",
+);
+const POLL: Variable = Variable::with_default(
+    "WORKER_POLL_SECONDS",
+    "2",
+    "How often the worker polls a queue without a notification",
+);
+const RETENTION: Variable = Variable::with_default(
+    "JOB_RETENTION_SECONDS",
+    "2592000",
+    "How long finished jobs are kept",
+);
+const DRAFT_FLOOR: Variable = Variable::with_default(
+    "DRAFT_MIN_CONFIDENCE",
+    "medium",
+    "The confidence (`medium`, `high`) below which a draft is not kept: its questions go to the inbox instead",
+);
+const ALLOW_PRIVATE: Variable = Variable::switch(
+    "OUTBOUND_ALLOW_PRIVATE",
+    "Connections may lead to private addresses and to this machine, and need not be encrypted",
+);
+
+/// What only the worker reads, beside the variables of its model.
+pub const VARIABLES: &[Variable] = &[
+    OPS_ADDR,
+    SLOTS,
+    LEASE,
+    GRACE,
+    POLL,
+    RETENTION,
+    DRAFT_FLOOR,
+    ALLOW_PRIVATE,
+];
+
+/// The worker's configuration; docs/configuration.md has the table of variables.
 #[derive(Clone, Debug)]
 pub struct WorkerConfig {
     pub pool: PoolConfig,
@@ -37,60 +90,43 @@ impl WorkerConfig {
     /// All faults together, each naming its variable.
     pub fn from_env(mut env: Env) -> Result<Self, ConfigError> {
         env.refuse_dev_mode();
-        let max_connections = env.parse_or(
-            "DATABASE_MAX_CONNECTIONS",
-            8,
-            "a number of connections",
-            "8",
-        );
-        let pool = PoolConfig::from_env(&mut env, max_connections, "postroom-worker");
+        let pool = PoolConfig::from_env(&mut env, "postroom-worker");
         let listen = pool.for_listening(&mut env);
-        let slots: u32 = env.parse_or("WORKER_SLOTS", 16, "a number of jobs", "16");
+        let slots: u32 = env.parse(SLOTS, "a number of jobs");
         if !(1..=10_000).contains(&slots) {
-            env.fault("WORKER_SLOTS", "is not between 1 and 10000", "16");
+            env.fault(SLOTS, "is not between 1 and 10000");
         }
         let config = Self {
             pool,
             listen,
-            ops_addr: env.parse_or(
-                "WORKER_OPS_ADDR",
-                SocketAddr::from(([127, 0, 0, 1], 9102)),
-                "an address and port",
-                "127.0.0.1:9102",
-            ),
+            ops_addr: env.parse(OPS_ADDR, "an address and port"),
             runtime: RuntimeConfig {
                 slots,
-                lease: env.seconds_or("WORKER_LEASE_SECONDS", Duration::from_secs(30), "30"),
-                grace: env.seconds_or("WORKER_GRACE_SECONDS", Duration::from_secs(25), "25"),
-                poll: env.seconds_or("WORKER_POLL_SECONDS", Duration::from_secs(2), "2"),
+                lease: env.seconds(LEASE),
+                grace: env.seconds(GRACE),
+                poll: env.seconds(POLL),
             },
-            retention: env.seconds_or(
-                "JOB_RETENTION_SECONDS",
-                Duration::from_secs(30 * 24 * 3600),
-                "2592000",
-            ),
+            retention: env.seconds(RETENTION),
             llm: LlmConfig::from_env(&mut env),
             draft_floor: draft_floor(&mut env),
             keys: KeyRing::from_env(&mut env),
-            guard: if env.switch("OUTBOUND_ALLOW_PRIVATE") {
+            guard: if env.switch(ALLOW_PRIVATE) {
                 Guard::Anywhere
             } else {
                 Guard::Public
             },
-            log: env.text_or("RUST_LOG", "info", "info,worker=debug"),
+            log: env.text(telemetry::LOG),
         };
         env.finish(config)
     }
 }
 
 fn draft_floor(env: &mut Env) -> Confidence {
-    const NAME: &str = "DRAFT_MIN_CONFIDENCE";
-    let word = env.text_or(NAME, "medium", "medium");
-    match word.as_str() {
+    match env.text(DRAFT_FLOOR).as_str() {
         "medium" => Confidence::Medium,
         "high" => Confidence::High,
         _ => {
-            env.fault(NAME, "is neither medium nor high", "medium");
+            env.fault(DRAFT_FLOOR, "is neither medium nor high");
             Confidence::Medium
         }
     }

@@ -5,10 +5,10 @@ mod about;
 mod calendar;
 mod desk;
 mod far;
+mod inbox;
 mod mail;
 mod mailbox;
 mod notify;
-mod queue;
 mod schedule;
 mod sent;
 mod webhook;
@@ -201,8 +201,8 @@ pub fn way_of(executor: Executor) -> Way {
         Executor::Task(TaskChange::Link) => Way::Local(&desk::Link),
         Executor::Contact => Way::Local(&desk::UpsertContact),
         Executor::Block => Way::Local(&schedule::ScheduleBlock),
-        Executor::Inbox(InboxChange::Snooze) => Way::Local(&queue::Snooze),
-        Executor::Inbox(InboxChange::Defer) => Way::Local(&queue::Defer),
+        Executor::Inbox(InboxChange::Snooze) => Way::Local(&inbox::Snooze),
+        Executor::Inbox(InboxChange::Defer) => Way::Local(&inbox::Defer),
         Executor::Notification => Way::Local(&notify::Notify),
     }
 }

@@ -12,7 +12,7 @@ use axum::{Json, extract::State, http::Method};
 use base::JobId;
 use chrono::{DateTime, Utc};
 use jobs::{
-    domain::session::Scope,
+    domain::{ResourceKind, history::HistoryVerb, recorded::Recorded, session::Scope},
     store::history::{self, HistoryEntry, HistoryFilter},
 };
 use schemars::JsonSchema;
@@ -83,8 +83,8 @@ struct HistoryLine {
     id: Uuid,
     at: DateTime<Utc>,
     /// What happened, in the past tense.
-    verb: String,
-    object_kind: String,
+    verb: Recorded<HistoryVerb>,
+    object_kind: Recorded<ResourceKind>,
     object_id: Uuid,
     /// The job that did it, or from which it came.
     job_id: Option<JobId>,
@@ -118,8 +118,8 @@ impl From<HistoryEntry> for HistoryLine {
         Self {
             id: entry.id,
             at: entry.at,
-            verb: entry.verb,
-            object_kind: entry.object_kind,
+            verb: Recorded::read(entry.verb, HistoryVerb::parse),
+            object_kind: Recorded::read(entry.object_kind, ResourceKind::parse),
             object_id: entry.object,
             job_id: entry.job,
             rationale: entry.rationale,

@@ -20,7 +20,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use jobs::{
     domain::{
-        ActionItemId, ApprovalId, BlockId,
+        ApprovalId, BlockId, InboxItemId,
         blocks::{BlockKind, BlockSource, Status},
         session::Scope,
     },
@@ -97,7 +97,7 @@ struct Block {
     title: String,
     kind: BlockKind,
     source: BlockSource,
-    action_item_id: Option<ActionItemId>,
+    inbox_item_id: Option<InboxItemId>,
     /// The set of alternative plans it belongs to, and the plan's name.
     alternatives_id: Option<Uuid>,
     plan: Option<String>,
@@ -164,7 +164,7 @@ impl From<StoredBlock> for Block {
             title: block.title,
             kind: block.kind,
             source: block.source,
-            action_item_id: block.action_item,
+            inbox_item_id: block.inbox_item,
             alternatives_id: block.alternatives,
             plan: block.plan,
             start_at: block.start_at,

@@ -7,13 +7,33 @@
 /// For callers that hold a pool and hand its errors on, and write no SQL themselves.
 pub use sqlx::{Error as SqlError, PgPool};
 
-use crate::env::Env;
+use crate::env::{Env, Variable};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
     Connection, Executor,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use std::{str::FromStr, time::Duration};
+
+const URL: Variable = Variable::required(
+    "DATABASE_URL",
+    "postgres://postroom@localhost/postroom",
+    "Postgres 15 or newer, `postgres://user:password@host/database`",
+);
+const LISTEN_URL: Variable = Variable::optional(
+    "DATABASE_LISTEN_URL",
+    "postgres://postroom@localhost/postroom",
+    "`DATABASE_URL`",
+    "A direct connection for LISTEN, where `DATABASE_URL` leads through a transaction pooler",
+);
+const MAX_CONNECTIONS: Variable = Variable::with_default(
+    "DATABASE_MAX_CONNECTIONS",
+    "8",
+    "Connections in the pool; one more listens, and the API keeps three for what requests share",
+);
+
+/// What a process that uses the database reads.
+pub const VARIABLES: &[Variable] = &[URL, LISTEN_URL, MAX_CONNECTIONS];
 
 /// How a process uses the database.
 #[derive(Clone, Debug)]
@@ -28,47 +48,54 @@ pub struct PoolConfig {
 }
 
 impl PoolConfig {
-    /// Reads `DATABASE_URL`; the timeouts are the house's.
-    pub fn from_env(env: &mut Env, max_connections: u32, application_name: &'static str) -> Self {
+    /// Reads `DATABASE_URL` and `DATABASE_MAX_CONNECTIONS`; the timeouts are fixed.
+    pub fn from_env(env: &mut Env, application_name: &'static str) -> Self {
+        let max_connections: u32 = env.parse(MAX_CONNECTIONS, "a number of connections");
         if max_connections == 0 {
-            env.fault("DATABASE_MAX_CONNECTIONS", "is zero", "8");
+            env.fault(MAX_CONNECTIONS, "is zero");
         }
-        let url = env.secret("DATABASE_URL", URL_EXAMPLE);
+        Self::with_connections(env, max_connections.max(1), application_name)
+    }
+
+    /// As [`PoolConfig::from_env`] with a given number of connections, for commands that end by themselves.
+    pub fn with_connections(
+        env: &mut Env,
+        max_connections: u32,
+        application_name: &'static str,
+    ) -> Self {
         let config = Self {
-            url,
-            max_connections: max_connections.max(1),
+            url: env.secret(URL),
+            max_connections,
             acquire_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(5),
             application_name,
         };
-        config.check(env, "DATABASE_URL");
+        config.check(env, URL);
         config
     }
 
     /// The same database by `DATABASE_LISTEN_URL`, where `DATABASE_URL` leads through a transaction pooler.
     #[must_use]
     pub fn for_listening(&self, env: &mut Env) -> Self {
-        match env.optional("DATABASE_LISTEN_URL", URL_EXAMPLE) {
+        match env.optional(LISTEN_URL) {
             None => self.clone(),
             Some(url) => {
                 let config = Self {
                     url: url.into(),
                     ..self.clone()
                 };
-                config.check(env, "DATABASE_LISTEN_URL");
+                config.check(env, LISTEN_URL);
                 config
             }
         }
     }
 
-    fn check(&self, env: &mut Env, name: &'static str) {
+    fn check(&self, env: &mut Env, variable: Variable) {
         if !self.url.expose_secret().is_empty() && connect_options(self).is_err() {
-            env.fault(name, "is not a Postgres connection URL", URL_EXAMPLE);
+            env.fault(variable, "is not a Postgres connection URL");
         }
     }
 }
-
-const URL_EXAMPLE: &str = "postgres://postroom@localhost/postroom";
 
 /// The database cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -1,9 +1,104 @@
 //! Typed reads of environment variables. Every fault is collected, so that one start names them all.
 //!
-//! See [`Env`]. Never prints a value: a secret in the wrong variable must not end up in a log.
+//! See [`Env`] and [`Variable`]. Never prints a value: a secret in the wrong variable must not end up in a log.
 
 use secrecy::SecretString;
 use std::{collections::HashMap, fmt, str::FromStr, time::Duration};
+
+/// One variable of a process: declared once beside the configuration that reads it, and printed into
+/// docs/configuration.md by `cargo dev docs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Variable {
+    pub name: &'static str,
+    /// One sentence for the person who sets it.
+    pub meaning: &'static str,
+    pub unset: Unset,
+    /// A value that would be accepted; shown with every fault.
+    pub example: &'static str,
+}
+
+/// What holds when a variable is not set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unset {
+    /// The process does not start.
+    Refused,
+    /// This value is used.
+    Default(&'static str),
+    /// The process goes without it; how, in a word or two for the documentation.
+    Means(&'static str),
+}
+
+impl Variable {
+    /// Without it the process does not start.
+    pub const fn required(
+        name: &'static str,
+        example: &'static str,
+        meaning: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            meaning,
+            unset: Unset::Refused,
+            example,
+        }
+    }
+
+    /// The default is written as a user would write it, and parsed like a value of theirs.
+    pub const fn with_default(
+        name: &'static str,
+        default: &'static str,
+        meaning: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            meaning,
+            unset: Unset::Default(default),
+            example: default,
+        }
+    }
+
+    /// May be left out; `unset` says in a word or two what holds then.
+    pub const fn optional(
+        name: &'static str,
+        example: &'static str,
+        unset: &'static str,
+        meaning: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            meaning,
+            unset: Unset::Means(unset),
+            example,
+        }
+    }
+
+    /// A switch that is off unless it is set.
+    pub const fn switch(name: &'static str, meaning: &'static str) -> Self {
+        Self::optional(name, "true", "off", meaning)
+    }
+
+    /// The same variable with an example that is not its default.
+    #[must_use]
+    pub const fn example(mut self, example: &'static str) -> Self {
+        self.example = example;
+        self
+    }
+
+    const fn default(self) -> &'static str {
+        match self.unset {
+            Unset::Default(default) => default,
+            Unset::Refused | Unset::Means(_) => "",
+        }
+    }
+}
+
+/// What every process reads.
+pub const VARIABLES: &[Variable] = &[DEV_MODE];
+
+const DEV_MODE: Variable = Variable::switch(
+    "DEV_MODE",
+    "Refused when on: development helpers live in `cargo dev`",
+);
 
 /// The variables of one process and the faults found in them so far.
 ///
@@ -68,104 +163,95 @@ impl Env {
         }
     }
 
-    /// The variable's value; unset and blank are the same.
-    pub fn optional(&mut self, name: &'static str, example: &'static str) -> Option<String> {
-        match self.vars.get(name) {
+    /// The variable's value; unset and blank are the same. Knows nothing of defaults.
+    pub fn optional(&mut self, variable: Variable) -> Option<String> {
+        match self.vars.get(variable.name) {
             None => None,
             Some(Some(value)) if value.trim().is_empty() => None,
             Some(Some(value)) => Some(value.trim().to_owned()),
             Some(None) => {
-                self.fault(name, "is not UTF-8", example);
+                self.fault(variable, "is not UTF-8");
                 None
             }
         }
     }
 
-    pub fn text_or(&mut self, name: &'static str, default: &str, example: &'static str) -> String {
-        self.optional(name, example)
-            .unwrap_or_else(|| default.to_owned())
-    }
-
-    /// A value that must be there.
-    pub fn required(&mut self, name: &'static str, example: &'static str) -> String {
-        let faults = self.faults.len();
-        self.optional(name, example).unwrap_or_else(|| {
-            if self.faults.len() == faults {
-                self.fault(name, "is not set", example);
-            }
-            String::new()
-        })
+    /// The variable's value or its default.
+    pub fn text(&mut self, variable: Variable) -> String {
+        self.optional(variable)
+            .unwrap_or_else(|| variable.default().to_owned())
     }
 
     /// A value that must be there and must never be printed.
-    pub fn secret(&mut self, name: &'static str, example: &'static str) -> SecretString {
-        self.required(name, example).into()
+    pub fn secret(&mut self, variable: Variable) -> SecretString {
+        let faults = self.faults.len();
+        let value = self.optional(variable).unwrap_or_else(|| {
+            if self.faults.len() == faults {
+                self.fault(variable, "is not set");
+            }
+            String::new()
+        });
+        value.into()
     }
 
-    /// `what` completes the sentence "is not …", for example "a socket address".
-    pub fn parse_or<T: FromStr>(
-        &mut self,
-        name: &'static str,
-        default: T,
-        what: &str,
-        example: &'static str,
-    ) -> T {
-        let Some(value) = self.optional(name, example) else {
-            return default;
-        };
-        value.parse().unwrap_or_else(|_| {
-            self.fault(name, format!("is not {what}"), example);
-            default
+    /// The value or the default, parsed. `what` completes the sentence "is not …", for example "a socket address".
+    ///
+    /// # Panics
+    /// If the variable's default does not parse: the first start of the process shows it.
+    pub fn parse<T: FromStr>(&mut self, variable: Variable, what: &str) -> T {
+        let parsed = self.optional(variable).map(|value| value.parse().ok());
+        if let Some(None) = parsed {
+            self.fault(variable, format!("is not {what}"));
+        }
+        parsed.flatten().unwrap_or_else(|| {
+            let default = variable.default().parse().ok();
+            default.expect("the default of a variable parses")
         })
     }
 
     /// A span of time in seconds, fractions allowed, above zero and at most a year.
-    pub fn seconds_or(
-        &mut self,
-        name: &'static str,
-        default: Duration,
-        example: &'static str,
-    ) -> Duration {
-        let seconds = self.parse_or(name, default.as_secs_f64(), "a number of seconds", example);
+    ///
+    /// # Panics
+    /// As [`Env::parse`].
+    pub fn seconds(&mut self, variable: Variable) -> Duration {
+        let seconds: f64 = self.parse(variable, "a number of seconds");
         if seconds.is_finite() && seconds > 0.0 && seconds <= 31_536_000.0 {
             Duration::from_secs_f64(seconds)
         } else {
             self.fault(
-                name,
+                variable,
                 "is not a number of seconds above zero and at most a year",
-                example,
             );
-            default
+            Duration::from_secs(1)
         }
     }
 
     /// A switch: `true`, `false`, `1` or `0`; unset is off. Anything else is a fault, not a guess.
-    pub fn switch(&mut self, name: &'static str) -> bool {
-        match self.optional(name, "true").as_deref() {
+    pub fn switch(&mut self, variable: Variable) -> bool {
+        match self.optional(variable).as_deref() {
             None | Some("false" | "0") => false,
             Some("true" | "1") => true,
             Some(_) => {
-                self.fault(name, "is neither true nor false", "true");
+                self.fault(variable, "is neither true nor false");
                 false
             }
         }
     }
 
-    pub fn fault(&mut self, name: &'static str, problem: impl Into<String>, example: &'static str) {
+    pub fn fault(&mut self, variable: Variable, problem: impl Into<String>) {
         self.faults.push(Fault {
-            name,
+            name: variable.name,
             problem: problem.into(),
-            example,
+            example: variable.example,
         });
     }
 
     /// Refuses `DEV_MODE`: what makes a developer's life easy lives in `cargo dev` and is not linked in here.
     pub fn refuse_dev_mode(&mut self) {
-        if self.switch("DEV_MODE") {
+        if self.switch(DEV_MODE) {
             self.fault(
-                "DEV_MODE",
+                DEV_MODE.example("false"),
                 "is only for `cargo dev`; this binary has no development helpers",
-                "false",
             );
         }
     }
@@ -189,6 +275,12 @@ impl Env {
 mod tests {
     use super::*;
 
+    const PORT: Variable = Variable::with_default("PORT", "8080", "A port");
+    const LEASE: Variable = Variable::with_default("LEASE", "30", "A span of time");
+    const SWITCH: Variable = Variable::switch("SWITCH", "A switch");
+    const URL: Variable = Variable::required("URL", "postgres://localhost/postroom", "An address");
+    const NAME: Variable = Variable::with_default("NAME", "postroom", "A name");
+
     #[test]
     fn all_faults_are_reported_together_without_values() {
         let mut env = Env::from_vars([
@@ -197,10 +289,10 @@ mod tests {
             ("SWITCH", "maybe"),
             ("URL", "  "),
         ]);
-        env.parse_or("PORT", 1u16, "a port", "8080");
-        env.seconds_or("LEASE", Duration::from_secs(30), "30");
-        env.switch("SWITCH");
-        env.required("URL", "postgres://localhost/postroom");
+        assert_eq!(env.parse::<u16>(PORT, "a port"), 8080);
+        env.seconds(LEASE);
+        env.switch(SWITCH);
+        env.secret(URL);
         let text = env.finish(()).unwrap_err().to_string();
         assert_eq!(
             text,
@@ -215,12 +307,10 @@ mod tests {
     #[test]
     fn defaults_stand_where_nothing_is_set() {
         let mut env = Env::from_vars([("LEASE", "0.5")]);
-        assert_eq!(
-            env.seconds_or("LEASE", Duration::from_secs(30), "30"),
-            Duration::from_millis(500)
-        );
-        assert_eq!(env.text_or("NAME", "postroom", "x"), "postroom");
-        assert!(!env.switch("SWITCH"));
+        assert_eq!(env.seconds(LEASE), Duration::from_millis(500));
+        assert_eq!(env.parse::<u16>(PORT, "a port"), 8080);
+        assert_eq!(env.text(NAME), "postroom");
+        assert!(!env.switch(SWITCH));
         assert_eq!(env.finish(7), Ok(7));
     }
 }

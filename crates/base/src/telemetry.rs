@@ -2,8 +2,17 @@
 //!
 //! Messages read alone; identifiers are in the fields. Never log a token, an address, mail text, a prompt or a completion.
 
+use crate::env::Variable;
 use std::time::Duration;
 use tracing_subscriber::{EnvFilter, filter::Directive, fmt};
+
+/// Which log events a process writes.
+pub const LOG: Variable = Variable::with_default(
+    "RUST_LOG",
+    "info",
+    "Which log events are written, for example `info,worker=debug`",
+)
+.example("info,worker=debug");
 
 /// Writes down all that it says to a server, passwords too, for whoever asks for every detail.
 const SILENT: &str = "async_imap=off";

@@ -8,25 +8,73 @@ use super::{
     fixtures::{FixtureError, Fixtures},
     openai::{ClientError, OPENAI_HOST},
 };
-use base::{clock::Clock, env::Env};
+use base::{
+    clock::Clock,
+    env::{Env, Variable},
+};
 use prometheus::Registry;
 use reqwest::Url;
 use secrecy::SecretString;
 use std::path::PathBuf;
 
-const MODE: &str = "LLM_TESTING_MODE";
-const PROVIDER: &str = "LLM_PROVIDER";
-const MODEL: &str = "LLM_MODEL";
-const BASE_URL: &str = "LLM_BASE_URL";
-const KEY: &str = "LLM_API_KEY";
-const OPENAI_KEY: &str = "OPENAI_API_KEY";
-const FIXTURES: &str = "LLM_FIXTURES_DIR";
-const ENVIRONMENT: &str = "POSTROOM_ENV";
-
-const OPENAI_BASE_URL: &str = "https://api.openai.com/v1";
+const PROVIDER: Variable = Variable::with_default(
+    "LLM_PROVIDER",
+    "openai",
+    "The wire protocol: `openai` is any server that speaks OpenAI's chat completions",
+);
 /// Follows schemas, costs little, does not spend its output limit on reasoning.
 const OPENAI_MODEL: &str = "gpt-4.1-mini";
+const MODEL: Variable = Variable::with_default(
+    "LLM_MODEL",
+    OPENAI_MODEL,
+    "The model's name; required for a server other than OpenAI's",
+)
+.example("llama3.1:8b");
+const BASE_URL: Variable = Variable::with_default(
+    "LLM_BASE_URL",
+    "https://api.openai.com/v1",
+    "The address of the model's API",
+);
 const KEY_EXAMPLE: &str = "sk-proj-7Qb2…";
+const KEY: Variable = Variable::required(
+    "LLM_API_KEY",
+    KEY_EXAMPLE,
+    "The credential, not needed in testing mode; empty and placeholder values count as missing",
+);
+const OPENAI_KEY: Variable = Variable::optional(
+    "OPENAI_API_KEY",
+    KEY_EXAMPLE,
+    "–",
+    "The provider's own name for the credential, used when `LLM_API_KEY` is not set",
+);
+const MODE: Variable = Variable::switch(
+    "LLM_TESTING_MODE",
+    "Answers come from fixture files only, no network client is built, no key is needed",
+);
+const FIXTURES: Variable = Variable::optional(
+    "LLM_FIXTURES_DIR",
+    "/srv/fixtures",
+    "shipped files",
+    "Other fixture files; an unknown fixture is an error, never a guess",
+);
+const ENVIRONMENT: Variable = Variable::optional(
+    "POSTROOM_ENV",
+    "production",
+    "–",
+    "`production` refuses testing mode",
+);
+
+/// What the process that calls a model reads.
+pub const VARIABLES: &[Variable] = &[
+    PROVIDER,
+    MODEL,
+    BASE_URL,
+    KEY,
+    OPENAI_KEY,
+    MODE,
+    FIXTURES,
+    ENVIRONMENT,
+];
 
 /// Which model answers.
 #[derive(Clone, Debug)]
@@ -55,25 +103,25 @@ pub enum ModelError {
     Metrics(#[source] prometheus::Error),
     #[error("could not set up the connection to the model")]
     Client(#[source] ClientError),
-    #[error("could not load the fixtures of testing mode ({FIXTURES})")]
+    #[error("could not load the fixtures of testing mode ({})", FIXTURES.name)]
     Fixtures(#[source] FixtureError),
 }
 
 impl LlmConfig {
     /// Reads the variables; faults stay in `env`.
     pub fn from_env(env: &mut Env) -> Self {
-        match env.optional(MODE, "true").as_deref() {
+        match env.optional(MODE).as_deref() {
             None | Some("false" | "0") => Self::Live(LiveConfig::from_env(env)),
             Some("true" | "1") => {
                 refuse_in_production(env);
-                let fixtures = env.optional(FIXTURES, "/srv/fixtures");
+                let fixtures = env.optional(FIXTURES);
                 Self::Testing {
                     fixtures: fixtures.map(PathBuf::from),
                 }
             }
             Some(_) => {
                 // Neither guess is safe: one sends mail to a provider, the other answers it from files.
-                env.fault(MODE, "is neither true nor false", "true");
+                env.fault(MODE, "is neither true nor false");
                 Self::Testing { fixtures: None }
             }
         }
@@ -89,31 +137,35 @@ impl LlmConfig {
 }
 
 fn refuse_in_production(env: &mut Env) {
-    let environment = env.optional(ENVIRONMENT, "production");
+    let environment = env.optional(ENVIRONMENT);
     if environment.is_some_and(|name| matches!(&*name.to_lowercase(), "production" | "prod")) {
         env.fault(
-            MODE,
-            format!("answers mail from files, which {ENVIRONMENT}=production rules out"),
-            "false",
+            MODE.example("false"),
+            format!(
+                "answers mail from files, which {}=production rules out",
+                ENVIRONMENT.name
+            ),
         );
     }
 }
 
 impl LiveConfig {
     fn from_env(env: &mut Env) -> Self {
-        let provider = env.text_or(PROVIDER, "openai", "openai");
+        let provider = env.text(PROVIDER);
         if provider != "openai" {
-            env.fault(PROVIDER, "is not a known provider: openai", "openai");
+            env.fault(PROVIDER, "is not a known provider: openai");
         }
         let base_url = base_url(env);
-        let model = match env.optional(MODEL, OPENAI_MODEL) {
+        let model = match env.optional(MODEL) {
             Some(model) => model,
             None if base_url.host_str() == Some(OPENAI_HOST) => OPENAI_MODEL.to_owned(),
             None => {
                 env.fault(
                     MODEL,
-                    format!("is not set, and a server at {BASE_URL} has models of its own"),
-                    "llama3.1:8b",
+                    format!(
+                        "is not set, and a server at {} has models of its own",
+                        BASE_URL.name
+                    ),
                 );
                 String::new()
             }
@@ -127,10 +179,7 @@ impl LiveConfig {
 }
 
 fn base_url(env: &mut Env) -> Url {
-    let standard = Url::parse(OPENAI_BASE_URL).expect("a constant URL parses");
-    let Some(text) = env.optional(BASE_URL, OPENAI_BASE_URL) else {
-        return standard;
-    };
+    let text = env.text(BASE_URL);
     let problem = match Url::parse(&text) {
         Ok(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() => {
             "is not an http or https URL"
@@ -145,22 +194,23 @@ fn base_url(env: &mut Env) -> Url {
         Ok(url) => return url,
         Err(_) => "is not a URL",
     };
-    env.fault(BASE_URL, problem, OPENAI_BASE_URL);
-    standard
+    env.fault(BASE_URL, problem);
+    Url::parse(BASE_URL.example).expect("a constant URL parses")
 }
 
 /// The credential from the first variable that holds a real one.
 fn key(env: &mut Env) -> SecretString {
-    let found = [KEY, OPENAI_KEY].map(|name| env.optional(name, KEY_EXAMPLE));
+    let found = [KEY, OPENAI_KEY].map(|variable| env.optional(variable));
     let Some(key) = found.into_iter().flatten().find(|key| !is_placeholder(key)) else {
         let problem = format!(
-            "is missing or a placeholder, and so is {OPENAI_KEY}; set either, or {MODE}=true"
+            "is missing or a placeholder, and so is {}; set either, or {}=true",
+            OPENAI_KEY.name, MODE.name
         );
-        env.fault(KEY, problem, KEY_EXAMPLE);
+        env.fault(KEY, problem);
         return SecretString::default();
     };
     if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-        env.fault(KEY, "holds characters that no credential has", KEY_EXAMPLE);
+        env.fault(KEY, "holds characters that no credential has");
     }
     key.into()
 }

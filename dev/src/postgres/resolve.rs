@@ -2,10 +2,10 @@
 
 use super::{apt, npm, pip, system};
 use crate::config::Config;
+use crate::fetch::{self, Failure};
 use crate::places::{Places, RunAs};
 use crate::run::run;
 use std::fmt;
-use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -39,11 +39,6 @@ pub struct Binaries {
     pub major: u32,
 }
 
-/// Why one way did not work.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Failure(pub String);
-
 /// No way worked.
 #[derive(Debug)]
 pub struct ResolveError {
@@ -70,12 +65,6 @@ impl fmt::Display for ResolveError {
             f,
             "Install it, then run this again:  {install}\n(or set DATABASE_URL to a server that runs already)"
         )
-    }
-}
-
-impl Failure {
-    pub(crate) fn from_error(error: &dyn std::error::Error) -> Self {
-        Self(base::telemetry::chain(error))
     }
 }
 
@@ -153,14 +142,12 @@ impl Binaries {
 /// # Errors
 /// When no way works; the error tells why for each, and what to do.
 pub fn resolve(config: &Config, places: &Places) -> Result<Binaries, ResolveError> {
-    // Two processes that find nothing would fetch the same files at once; the second waits and finds the first's.
-    let lock = File::create(places.cache.join("lock")).and_then(|file| file.lock().map(|()| file));
-    // What a killed fetch left behind; nobody else writes here while we hold the lock.
-    sweep(&places.cache);
+    // Without the lock two runs may fetch the same; each fetches into a folder of its own.
+    let lock = fetch::lock(&places.cache);
     let ways = config
         .forced
         .map_or_else(|| ORDER.to_vec(), |way| vec![way]);
-    let found = first_that_works(&ways, |way| match way {
+    let found = fetch::first_that_works(&ways, |way| match way {
         Way::Cached => pip::cached(&places.cache).or_else(|pip| {
             npm::cached(&places.cache).map_err(|npm| Failure(format!("{pip}; {npm}")))
         }),
@@ -170,32 +157,7 @@ pub fn resolve(config: &Config, places: &Places) -> Result<Binaries, ResolveErro
         Way::Apt => apt::install(),
     });
     drop(lock);
-    found
-}
-
-/// Folders that are being fetched into bear this prefix until they are whole.
-pub(super) const UNFINISHED: &str = "fetching-";
-
-fn sweep(cache: &Path) {
-    for entry in cache.read_dir().into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
-            drop(fs::remove_dir_all(entry.path()));
-        }
-    }
-}
-
-fn first_that_works(
-    ways: &[Way],
-    mut attempt: impl FnMut(Way) -> Result<Binaries, Failure>,
-) -> Result<Binaries, ResolveError> {
-    let mut tried = Vec::new();
-    for &way in ways {
-        match attempt(way) {
-            Ok(binaries) => return Ok(binaries),
-            Err(failure) => tried.push((way, failure)),
-        }
-    }
-    Err(ResolveError { tried })
+    found.map_err(|tried| ResolveError { tried })
 }
 
 /// From `postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)` to (`15.13`, 15); betas count as their release.
@@ -211,35 +173,13 @@ fn parse_version(said: &str) -> Option<(String, u32)> {
 mod tests {
     use super::*;
 
-    fn binaries(way: Way) -> Binaries {
-        Binaries {
-            bin: "/bin".into(),
-            way,
-            version: "18.6".into(),
-            major: 18,
-        }
-    }
-
-    #[test]
-    fn the_first_way_that_works_wins_and_later_ones_are_not_tried() {
-        let mut asked = Vec::new();
-        let found = first_that_works(&ORDER, |way| {
-            asked.push(way);
-            if way == Way::Pip {
-                Ok(binaries(way))
-            } else {
-                Err(Failure("no".into()))
-            }
-        });
-        assert_eq!(found.unwrap().way, Way::Pip);
-        assert_eq!(asked, [Way::Cached, Way::System, Way::Pip]);
-    }
-
     #[test]
     fn when_nothing_works_each_way_is_named_with_its_reason() {
-        let error =
-            first_that_works(&ORDER, |way| Err(Failure(format!("no {way} here")))).unwrap_err();
-        let text = error.to_string();
+        let tried = ORDER.map(|way| (way, Failure(format!("no {way} here"))));
+        let text = ResolveError {
+            tried: tried.into(),
+        }
+        .to_string();
         for way in ORDER {
             assert!(text.contains(&format!("no {way} here")), "{text}");
         }

@@ -1,6 +1,7 @@
 //! Postgres that is installed already. See [`find`]. Installs nothing.
 
-use super::resolve::{Binaries, Failure, OLDEST, Way};
+use super::resolve::{Binaries, OLDEST, Way};
+use crate::fetch::Failure;
 use crate::run::run;
 use std::path::{Path, PathBuf};
 use std::process::Command;

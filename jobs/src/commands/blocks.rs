@@ -10,9 +10,10 @@ pub use decide::{BlockCommand, decide_block, expire_blocks, step_block};
 pub use today::add_to_today;
 
 use crate::domain::ResourceKind;
+use crate::domain::history::HistoryVerb;
 use crate::{
     domain::{
-        ActionItemId, Actor, AuditAction, BlockId, Detail, NewAuditEntry, UserId,
+        Actor, AuditAction, BlockId, Detail, InboxItemId, NewAuditEntry, UserId,
         blocks::{
             BlockKind, BlockSource, Refused, Span,
             hours::{is_working_time, next_free},
@@ -21,8 +22,9 @@ use crate::{
         inbox::ItemState,
     },
     store::{
-        action_items, audit,
+        audit,
         history::{self, NewHistoryEntry},
+        inbox_items,
         schedule_blocks::{self, NewBlock, StoredBlock},
         users,
     },
@@ -55,7 +57,7 @@ pub struct BlockProposal {
     pub title: String,
     pub kind: BlockKind,
     pub source: BlockSource,
-    pub action_item: Option<ActionItemId>,
+    pub inbox_item: Option<InboxItemId>,
     /// The set of alternatives and the plan's name in it.
     pub plan: Option<(Uuid, String)>,
     pub when: BlockTime,
@@ -67,10 +69,10 @@ pub enum BlockError {
     #[error("there is no such block")]
     NotFound,
     /// The user sees no such inbox item.
-    #[error("there is no such action item")]
+    #[error("there is no such inbox item")]
     NoItem,
     /// The inbox item is no longer open.
-    #[error("the action item is {0}")]
+    #[error("the inbox item is {0}")]
     Settled(ItemState),
     #[error("the block is not as the caller has seen it")]
     Stale,
@@ -123,13 +125,13 @@ pub async fn propose_block(
         BlockTime::Next(_) => None,
     };
     let past = schedule_blocks::expire_own(conn, tenant, user, cause.at).await?;
-    decide::tell_expired(conn, &past).await?;
-    if let Some(item) = proposal.action_item {
-        action_items::find(conn, tenant, Some(user), item)
+    decide::record_expired(conn, &past).await?;
+    if let Some(item) = proposal.inbox_item {
+        inbox_items::find(conn, tenant, Some(user), item)
             .await?
             .ok_or(BlockError::NoItem)?;
     }
-    let what = (proposal.title.as_str(), proposal.action_item);
+    let what = (proposal.title.as_str(), proposal.inbox_item);
     let plan = proposal.plan.as_ref();
     let same = schedule_blocks::same(conn, tenant, user, what, plan, asked, cause.at).await?;
     if let Some(id) = same {
@@ -147,17 +149,17 @@ pub async fn propose_block(
         title: proposal.title,
         kind: proposal.kind,
         source: proposal.source,
-        action_item: proposal.action_item,
+        inbox_item: proposal.inbox_item,
         plan: proposal.plan,
         span,
         outside_hours: !is_working_time(zone, span),
     };
     let id = schedule_blocks::insert(conn, tenant, user, &new).await?;
     let block = find(conn, tenant, user, id).await?;
-    tell(
+    record_change(
         conn,
         (tenant, user),
-        ("proposed", AuditAction::BlockProposed),
+        (HistoryVerb::Proposed, AuditAction::BlockProposed),
         &block,
         cause,
     )
@@ -186,10 +188,10 @@ async fn zone_of(
 }
 
 /// Writes the audit entry, without the title, and the user's history entry.
-async fn tell(
+async fn record_change(
     conn: &mut PgConnection,
     (tenant, user): (TenantId, UserId),
-    (verb, action): (&'static str, AuditAction),
+    (verb, action): (HistoryVerb, AuditAction),
     block: &StoredBlock,
     cause: Cause<'_>,
 ) -> Result<(), sqlx::Error> {

@@ -9,6 +9,7 @@ pub mod sending;
 
 use crate::commands::audit::JobAudit;
 use crate::domain::ResourceKind;
+use crate::domain::history::HistoryVerb;
 use crate::{
     domain::{
         Actor, AuditAction, Detail, EffectId, NewAuditEntry,
@@ -153,7 +154,14 @@ pub async fn mark_lost(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Error> {
         // An effect that certainly did not happen needs no entry.
         if effect.status == EffectStatus::Unknown.as_str() {
             let what = (effect.id, effect.kind.as_str());
-            tell(&mut tx, effect.tenant, "lost_sight_of", what, effect.job).await?;
+            record_history(
+                &mut tx,
+                effect.tenant,
+                HistoryVerb::Unknown,
+                what,
+                effect.job,
+            )
+            .await?;
         }
     }
     let entries: Vec<NewAuditEntry> = lost
@@ -200,10 +208,10 @@ fn holder(job: &Job) -> Holder {
 }
 
 /// Writes the history entry for everyone in the tenant, with the title of the action.
-async fn tell(
+async fn record_history(
     conn: &mut PgConnection,
     tenant: TenantId,
-    verb: &'static str,
+    verb: HistoryVerb,
     (id, kind): (EffectId, &str),
     job: JobId,
 ) -> Result<(), sqlx::Error> {

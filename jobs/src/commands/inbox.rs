@@ -2,16 +2,17 @@
 
 use super::record::{Changed, RecordError, command::Caller};
 use crate::domain::ResourceKind;
+use crate::domain::history::HistoryVerb;
 use crate::{
     domain::{
-        ActionItemId, AuditAction, Detail, UserId,
+        AuditAction, Detail, InboxItemId, UserId,
         draft::schedule::zone,
         inbox::{ItemStep, Until},
     },
     store::{
-        action_items::{self, StoredItem},
         audit,
         history::{self, NewHistoryEntry},
+        inbox_items::{self, StoredItem},
         users,
     },
 };
@@ -19,7 +20,7 @@ use base::{JobId, TenantId};
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, PgPool};
 
-const NOUN: &str = "action item";
+const NOUN: &str = "inbox item";
 
 /// The latest time to which an item can be snoozed.
 const LONGEST: TimeDelta = TimeDelta::days(366);
@@ -33,11 +34,11 @@ pub async fn advance(
     conn: &mut PgConnection,
     tenant: TenantId,
     user: Option<UserId>,
-    id: ActionItemId,
+    id: InboxItemId,
     seen: Option<i32>,
     step: ItemStep,
 ) -> Result<Changed<StoredItem>, RecordError> {
-    action_items::lock(conn, tenant, id).await?;
+    inbox_items::lock(conn, tenant, id).await?;
     let before = find(conn, tenant, user, id).await?;
     if let Some(asked) = seen.filter(|seen| *seen != before.version) {
         return Err(RecordError::Stale {
@@ -55,7 +56,7 @@ pub async fn advance(
         ItemStep::Convert(task) => (None, Some(task)),
         ItemStep::Complete | ItemStep::Dismiss | ItemStep::Reopen => (None, None),
     };
-    action_items::set_state(conn, tenant, id, next, until, task).await?;
+    inbox_items::set_state(conn, tenant, id, next, until, task).await?;
     let after = find(conn, tenant, user, id).await?;
     Ok(Changed {
         before,
@@ -68,9 +69,9 @@ async fn find(
     conn: &mut PgConnection,
     tenant: TenantId,
     user: Option<UserId>,
-    id: ActionItemId,
+    id: InboxItemId,
 ) -> Result<StoredItem, RecordError> {
-    action_items::find(conn, tenant, user, id)
+    inbox_items::find(conn, tenant, user, id)
         .await?
         .ok_or(RecordError::NotFound(NOUN))
 }
@@ -79,16 +80,16 @@ async fn find(
 ///
 /// # Errors
 /// If the database refuses.
-pub async fn tell(
+pub async fn record_history(
     conn: &mut PgConnection,
     tenant: TenantId,
     item: &StoredItem,
-    verb: &'static str,
+    verb: HistoryVerb,
     job: Option<JobId>,
 ) -> Result<(), sqlx::Error> {
     let history_entry = NewHistoryEntry {
         verb,
-        object_kind: ResourceKind::ActionItem,
+        object_kind: ResourceKind::InboxItem,
         object: item.id.0,
         job,
         rationale: &item.title,
@@ -140,7 +141,7 @@ pub enum ItemCommand {
 pub async fn execute(
     pool: &PgPool,
     caller: Caller<'_>,
-    id: ActionItemId,
+    id: InboxItemId,
     seen: i32,
     command: ItemCommand,
     now: DateTime<Utc>,
@@ -160,9 +161,9 @@ pub async fn execute(
     let after = advance(&mut tx, tenant, user, id, Some(seen), step)
         .await?
         .after;
-    tell(&mut tx, tenant, &after, step.verb(), None).await?;
+    record_history(&mut tx, tenant, &after, step.verb(), None).await?;
     let entry = session
-        .audit(action, ResourceKind::ActionItem, id)
+        .audit(action, ResourceKind::InboxItem, id)
         .with_request(Some(caller.request_id))
         .with_detail(Detail::new().count("version", after.version));
     audit::insert(&mut tx, &[entry]).await?;

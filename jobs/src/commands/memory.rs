@@ -10,6 +10,7 @@ pub use change::{Change, change_memory};
 pub use sweep::sweep_memory;
 
 use crate::domain::ResourceKind;
+use crate::domain::history::HistoryVerb;
 use crate::{
     domain::{
         Actor, AuditAction, Detail, MemoryId, NewAuditEntry, Session, UserId,
@@ -114,7 +115,7 @@ pub async fn store(
     let level = item.level;
     memory_items::lock(conn, tenant, user, level).await?;
     let expired = memory_items::expire_level(conn, tenant, user, level).await?;
-    sweep::tell(conn, &expired).await?;
+    sweep::record_expired(conn, &expired).await?;
     let present = memory_items::live(conn, tenant, user, level, &item.scope, &item.key).await?;
     if let Some(present) = &present {
         if says_the_same(present, &item) {
@@ -146,7 +147,7 @@ pub async fn store(
     let version = present.as_ref().map_or(0, |present| present.version) + 1;
     let expires_at = item.ends_at(cause.at);
     let stored = memory_items::insert(conn, tenant, user, &item, version, expires_at).await?;
-    tell(
+    record_change(
         conn,
         tenant,
         user,
@@ -189,7 +190,7 @@ async fn make_room(
     }
     for id in &evicted {
         let what = (*id, item.level.as_str());
-        tell_end(conn, (tenant, user), "evicted", what).await?;
+        record_end(conn, (tenant, user), HistoryVerb::Evicted, what).await?;
     }
     let entries: Vec<NewAuditEntry> = evicted
         .iter()
@@ -204,7 +205,7 @@ async fn make_room(
 }
 
 /// Writes the audit entry and the user's history entry. Neither contains the item's value: both outlive it.
-async fn tell(
+async fn record_change(
     conn: &mut PgConnection,
     tenant: TenantId,
     user: UserId,
@@ -213,13 +214,13 @@ async fn tell(
     cause: Cause<'_>,
 ) -> Result<(), sqlx::Error> {
     let verb = if action == AuditAction::MemoryStored {
-        "remembered"
+        HistoryVerb::Stored
     } else if action == AuditAction::MemoryDeleted {
-        "forgotten"
+        HistoryVerb::Deleted
     } else if action == AuditAction::MemoryPinned {
-        "pinned"
+        HistoryVerb::Pinned
     } else {
-        "unpinned"
+        HistoryVerb::Unpinned
     };
     let history_entry = NewHistoryEntry {
         verb,
@@ -243,10 +244,10 @@ async fn tell(
 }
 
 /// Writes the user's history entry of an item that was evicted or expired.
-async fn tell_end(
+async fn record_end(
     conn: &mut PgConnection,
     (tenant, user): (TenantId, UserId),
-    verb: &'static str,
+    verb: HistoryVerb,
     (id, level): (MemoryId, &str),
 ) -> Result<(), sqlx::Error> {
     let history_entry = NewHistoryEntry {

@@ -31,4 +31,4 @@ id!(/// What tasks are done for.
 id!(/// Somebody the tenant deals with.
     ContactId);
 id!(/// Something that waits for a person.
-    ActionItemId);
+    InboxItemId);

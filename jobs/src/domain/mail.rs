@@ -4,20 +4,25 @@
 //! Refuses only what is no mail at all; broken MIME, 8-bit headers and missing fields are everyday mail. Keeps no
 //! attachment's content and no HTML. Its `Debug` shows nothing of the text: bodies and addresses never reach a log.
 
+mod authentication;
 mod automatic;
 mod envelope;
+mod excerpt;
 mod html;
 mod mime;
 pub mod text;
 mod written;
 
 #[cfg(test)]
+mod cases;
+#[cfg(test)]
 mod tests;
 
 pub use envelope::{Envelope, EnvelopeAddress, EnvelopeAttachment, EnvelopeEarlier};
 
-pub use automatic::{is_automatic, keyword};
+pub use automatic::{answered, is_automatic, is_machine, is_machine_address, keyword};
 use chrono::{DateTime, Utc};
+pub use excerpt::excerpt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -35,6 +40,8 @@ pub mod limits {
     pub const ADDRESSES: usize = 500;
     pub const ADDRESS: usize = 320;
     pub const ATTACHMENTS: usize = 100;
+    pub const ATTACHMENT_TEXT: usize = 4_000;
+    pub const DELIVERIES: usize = 20;
     pub const REFERENCES: usize = 100;
     pub const THREAD: usize = 50;
     pub const EARLIER_BODY: usize = 10_000;
@@ -46,9 +53,17 @@ pub struct Mail {
     /// Without angle brackets.
     pub message_id: Option<String>,
     pub from: Option<Address>,
+    /// Who else wrote it, if From names several.
+    pub other_authors: Vec<Address>,
     pub reply_to: Vec<Address>,
     pub to: Vec<Address>,
     pub cc: Vec<Address>,
+    /// Delivered-To, X-Original-To and their kin: into whose mailbox it was put, whatever To says.
+    pub delivered_to: Vec<Address>,
+    /// Mail-Followup-To: where an answer to all is wanted.
+    pub followup_to: Vec<Address>,
+    /// List-Post: where the list takes posts.
+    pub list_post: Option<Address>,
     pub subject: String,
     pub date: Option<DateTime<Utc>>,
     pub received_at: Option<DateTime<Utc>>,
@@ -58,6 +73,8 @@ pub struct Mail {
     pub list_unsubscribe: Option<String>,
     pub auto_submitted: Option<String>,
     pub auth_results: Option<String>,
+    /// `multipart/report`: a bounce, a read receipt, a complaint.
+    pub is_report: bool,
     pub direction: Direction,
     pub body_text: String,
     /// The body was longer than [`limits::BODY`].
@@ -93,6 +110,8 @@ pub struct Attachment {
     pub content_type: String,
     /// Bytes.
     pub size: u64,
+    /// What a text file says, at most [`limits::ATTACHMENT_TEXT`] characters. As untrusted as the body.
+    pub text: Option<String>,
 }
 
 /// An earlier message of the same thread.
@@ -210,14 +229,30 @@ impl Mail {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Whether the receiving server said that the sender's domain disowns this mail.
-    pub fn dmarc_failed(&self) -> bool {
-        self.auth_results.as_deref().is_some_and(|results| {
-            let results = results.to_ascii_lowercase();
-            results
-                .split([';', ' '])
-                .any(|result| result.trim() == "dmarc=fail")
+    /// The addresses that it was delivered or sent to, in lower case, the most certain first: what servers noted, To, Cc. A
+    /// tagged one is followed by its owner's.
+    pub fn recipient_addresses(&self) -> Vec<String> {
+        let named = self.delivered_to.iter().chain(&self.to).chain(&self.cc);
+        lookup_addresses(named)
+    }
+
+    /// Which of these mail accounts it came to; of an email of the owner's own, which one it left from.
+    pub fn account_among<'a>(&self, accounts: &'a [String]) -> Option<&'a str> {
+        let mut addresses = self.recipient_addresses();
+        addresses.extend(lookup_addresses(&self.from));
+        addresses.iter().find_map(|address| {
+            let mut accounts = accounts.iter();
+            accounts
+                .find(|account| account.eq_ignore_ascii_case(address))
+                .map(String::as_str)
         })
+    }
+
+    /// Whether a receiving server said that the sender's domain disowns this message.
+    pub fn dmarc_failed(&self) -> bool {
+        let fields = self.headers.iter();
+        let results = fields.filter(|(name, _)| name == "authentication-results");
+        authentication::dmarc_failed(results.map(|(_, value)| value.as_str()))
     }
 }
 
@@ -273,6 +308,8 @@ impl fmt::Debug for Earlier {
 }
 
 impl MailFormat {
+    pub const ALL: [Self; 2] = [Self::Rfc822, Self::Envelope];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Rfc822 => "rfc822",
@@ -281,9 +318,32 @@ impl MailFormat {
     }
 
     pub fn parse(s: &str) -> Option<Self> {
-        [Self::Rfc822, Self::Envelope]
-            .into_iter()
-            .find(|format| format.as_str() == s)
+        Self::ALL.into_iter().find(|format| format.as_str() == s)
+    }
+}
+
+/// The addresses in lower case, each once, a tagged one followed by the same without its tag.
+pub fn lookup_addresses<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for address in addresses {
+        let addr = address.addr.to_lowercase();
+        for addr in [without_tag(&addr), addr].into_iter().rev() {
+            if !addr.is_empty() && !found.contains(&addr) {
+                found.push(addr);
+            }
+        }
+    }
+    found
+}
+
+/// `ada+shop@x.example` → `ada@x.example`: what follows a plus is the owner's to choose (RFC 5233).
+pub fn without_tag(addr: &str) -> String {
+    match addr
+        .rsplit_once('@')
+        .map(|(local, domain)| (local.split_once('+'), domain))
+    {
+        Some((Some((user, _)), domain)) if !user.is_empty() => format!("{user}@{domain}"),
+        _ => addr.to_owned(),
     }
 }
 

@@ -254,6 +254,8 @@ impl Scope {
 }
 
 impl AuthMethod {
+    pub const ALL: [Self; 3] = [Self::Password, Self::Invite, Self::Dev];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Password => "password",
@@ -263,13 +265,19 @@ impl AuthMethod {
     }
 
     pub fn parse(s: &str) -> Option<Self> {
-        [Self::Password, Self::Invite, Self::Dev]
-            .into_iter()
-            .find(|method| method.as_str() == s)
+        Self::ALL.into_iter().find(|method| method.as_str() == s)
     }
 }
 
 impl RevokeReason {
+    pub const ALL: [Self; 5] = [
+        Self::Logout,
+        Self::Revoked,
+        Self::Reuse,
+        Self::Excess,
+        Self::Admin,
+    ];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Logout => "logout",

@@ -38,6 +38,8 @@ pub enum Mode {
 }
 
 impl Mode {
+    pub const ALL: [Self; 3] = [Self::RulesThenLlm, Self::RulesOnly, Self::LlmOnly];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::RulesThenLlm => "rules_then_llm",

@@ -158,6 +158,22 @@ pub async fn of_user(
     rows.into_iter().map(StoredConnection::try_from).collect()
 }
 
+/// The addresses of the user's mail accounts, oldest first, without those that were revoked.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn mail_addresses(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+) -> Result<Vec<String>, sqlx::Error> {
+    let found = of_user(conn, tenant, user).await?;
+    let mail = found
+        .into_iter()
+        .filter(|one| one.settings.mail().is_some());
+    Ok(mail.map(|one| one.address).collect())
+}
+
 /// Anybody's of the tenant with one of these addresses, which are in lower case, the oldest first, without those that were
 /// revoked.
 ///

@@ -4,7 +4,7 @@ mod read;
 
 pub use read::{HistoryEntry, HistoryFilter, list};
 
-use crate::domain::{ResourceKind, UserId};
+use crate::domain::{ResourceKind, UserId, history::HistoryVerb};
 use base::{JobId, TenantId};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 /// One line of the story.
 pub struct NewHistoryEntry<'a> {
     /// What happened, in the past tense: `triaged`, `proposed`.
-    pub verb: &'static str,
+    pub verb: HistoryVerb,
     pub object_kind: ResourceKind,
     pub object: Uuid,
     pub job: Option<JobId>,
@@ -69,7 +69,7 @@ async fn write(
          values ($1, $2, $3, $4, $5, $6, $7, $8)",
         tenant.0,
         Uuid::now_v7(),
-        entry.verb,
+        entry.verb.as_str(),
         entry.object_kind.as_str(),
         entry.object,
         entry.job.map(|job| job.0),

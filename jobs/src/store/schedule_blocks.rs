@@ -6,7 +6,7 @@ mod sweep;
 pub use sweep::{Past, any_past, expire, expire_own};
 
 use crate::domain::{
-    ActionItemId, ApprovalId, BlockId, UserId,
+    ApprovalId, BlockId, InboxItemId, UserId,
     blocks::{BlockKind, BlockSource, Span, Status},
 };
 use base::TenantId;
@@ -20,7 +20,7 @@ pub struct NewBlock {
     pub title: String,
     pub kind: BlockKind,
     pub source: BlockSource,
-    pub action_item: Option<ActionItemId>,
+    pub inbox_item: Option<InboxItemId>,
     /// The set of alternatives and the plan's name in it.
     pub plan: Option<(Uuid, String)>,
     pub span: Span,
@@ -34,7 +34,7 @@ pub struct StoredBlock {
     pub title: String,
     pub kind: BlockKind,
     pub source: BlockSource,
-    pub action_item: Option<ActionItemId>,
+    pub inbox_item: Option<InboxItemId>,
     pub alternatives: Option<Uuid>,
     pub plan: Option<String>,
     pub start_at: DateTime<Utc>,
@@ -66,7 +66,7 @@ struct Row {
     title: String,
     kind: String,
     source: String,
-    action_item: Option<ActionItemId>,
+    inbox_item: Option<InboxItemId>,
     alternatives: Option<Uuid>,
     plan: Option<String>,
     start_at: DateTime<Utc>,
@@ -94,7 +94,7 @@ impl TryFrom<Row> for StoredBlock {
             title: row.title,
             kind: known(BlockKind::parse(&row.kind), "kind")?,
             source: known(BlockSource::parse(&row.source), "source")?,
-            action_item: row.action_item,
+            inbox_item: row.inbox_item,
             alternatives: row.alternatives,
             plan: row.plan,
             start_at: row.start_at,
@@ -141,7 +141,7 @@ pub async fn find(
     sqlx::query_as!(
         Row,
         r#"
-        select id as "id: BlockId", title, kind, source, action_item_id as "action_item: ActionItemId", alternatives_id as alternatives,
+        select id as "id: BlockId", title, kind, source, inbox_item_id as "inbox_item: InboxItemId", alternatives_id as alternatives,
             plan, start_at, end_at, outside_hours, status, version, event_ref, event_etag,
             approval_id as "approval: ApprovalId", created_at, decided_at
         from schedule_blocks
@@ -215,7 +215,7 @@ pub async fn list(
     sqlx::query_as!(
         Row,
         r#"
-        select id as "id: BlockId", title, kind, source, action_item_id as "action_item: ActionItemId", alternatives_id as alternatives,
+        select id as "id: BlockId", title, kind, source, inbox_item_id as "inbox_item: InboxItemId", alternatives_id as alternatives,
             plan, start_at, end_at, outside_hours, status, version, event_ref, event_etag,
             approval_id as "approval: ApprovalId", created_at, decided_at
         from schedule_blocks
@@ -241,7 +241,7 @@ pub async fn list(
     .collect()
 }
 
-/// The block that stands for the same thing already: for the action item if there is one, else of this title and, if a
+/// The block that stands for the same thing already: for the inbox item if there is one, else of this title and, if a
 /// time was asked for, at this time. One that is over does not count.
 ///
 /// # Errors
@@ -250,7 +250,7 @@ pub async fn same(
     conn: &mut PgConnection,
     tenant: TenantId,
     user: UserId,
-    (title, action_item): (&str, Option<ActionItemId>),
+    (title, inbox_item): (&str, Option<InboxItemId>),
     plan: Option<&(Uuid, String)>,
     span: Option<Span>,
     now: DateTime<Utc>,
@@ -261,7 +261,7 @@ pub async fn same(
         where tenant_id = $1 and user_id = $2
             and status in ('proposed', 'conflicted', 'accepted', 'booked') and end_at > $9
             and alternatives_id is not distinct from $5 and plan is not distinct from $6
-            and action_item_id is not distinct from $4
+            and inbox_item_id is not distinct from $4
             and ($4 is not null or (
                 title = $3 and ($7::timestamptz is null or (start_at = $7 and end_at = $8::timestamptz))))
         order by id
@@ -270,7 +270,7 @@ pub async fn same(
         tenant.0,
         user.0,
         title,
-        action_item.map(|item| item.0),
+        inbox_item.map(|item| item.0),
         plan.map(|(set, _)| *set),
         plan.map(|(_, name)| name.as_str()),
         span.map(Span::start),
@@ -320,7 +320,7 @@ pub async fn insert(
     let id = BlockId::new();
     sqlx::query!(
         "insert into schedule_blocks (
-             tenant_id, id, user_id, title, kind, source, action_item_id, alternatives_id, plan, start_at, end_at,
+             tenant_id, id, user_id, title, kind, source, inbox_item_id, alternatives_id, plan, start_at, end_at,
              outside_hours)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         tenant.0,
@@ -329,7 +329,7 @@ pub async fn insert(
         block.title,
         block.kind.as_str(),
         block.source.as_str(),
-        block.action_item.map(|item| item.0),
+        block.inbox_item.map(|item| item.0),
         block.plan.as_ref().map(|(set, _)| *set),
         block.plan.as_ref().map(|(_, name)| name.as_str()),
         block.span.start(),

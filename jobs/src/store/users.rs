@@ -241,7 +241,8 @@ pub async fn correspondent(
     .await
 }
 
-/// The person to whom the first of `addresses` (in lower case) belongs that belongs to anybody.
+/// The person to whom the first of `addresses` (in lower case) belongs that belongs to anybody, by log-in or by a mail
+/// account.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -252,10 +253,20 @@ pub async fn first_correspondent(
 ) -> Result<Option<Correspondent>, sqlx::Error> {
     sqlx::query_as!(
         Correspondent,
-        r#"select id as "user: UserId", email, timezone from users
-           where tenant_id = $1 and lower(email) = any ($2) and status = 'active'
-           order by array_position($2, lower(email))
-           limit 1"#,
+        r#"
+        with owned as (
+            select lower(email) as address, id as user_id from users
+            where tenant_id = $1 and lower(email) = any ($2)
+            union
+            select lower(address), user_id from connections
+            where tenant_id = $1 and lower(address) = any ($2) and status <> 'revoked'
+        )
+        select u.id as "user: UserId", u.email, u.timezone
+        from owned
+        join users u on u.tenant_id = $1 and u.id = owned.user_id and u.status = 'active'
+        order by array_position($2, owned.address), lower(u.email) = owned.address desc, u.id
+        limit 1
+        "#,
         tenant.0,
         addresses,
     )

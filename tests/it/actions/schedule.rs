@@ -1,4 +1,4 @@
-//! Time and the queue by way of actions: agreed to, put off, and taken back as long as nobody has touched them.
+//! Blocks and inbox items by way of actions: accepted, deferred, and undone as long as nobody has changed them.
 
 use super::{approved::approval_in, desk::trust, done};
 use crate::{
@@ -104,7 +104,7 @@ async fn an_item_is_put_off_and_back_where_it_was_unless_somebody_has_touched_it
     let client = api.sign_in(&db).await;
     let _worker = Worker::spawn(&db).await;
     let id = waiting(&db, &client, "Pay Ada").await;
-    let item = async || client.get(&format!("/v1/queue/{id}")).await.body;
+    let item = async || client.get(&format!("/v1/inbox/{id}")).await.body;
     let week = json!({"item_id": id, "bucket": "next_week"});
     let first = agreed(&db, &client, ActionType::Defer, &week).await;
     let deferred = item().await;
@@ -129,13 +129,13 @@ async fn an_item_is_put_off_and_back_where_it_was_unless_somebody_has_touched_it
     let week = json!({"item_id": other, "bucket": "next_week"});
     let third = agreed(&db, &client, ActionType::Defer, &week).await;
     undone(&client, &third).await;
-    let read = client.get(&format!("/v1/queue/{other}")).await.body;
+    let read = client.get(&format!("/v1/inbox/{other}")).await.body;
     assert_eq!(
         (&read["state"], &read["defer_until"]),
-        (&json!("queued"), &Value::Null)
+        (&json!("open"), &Value::Null)
     );
     let told: i64 = db
-        .one("select count(*) from history_entries where object_kind = 'action_item' and verb = 'deferred' and job_id is not null")
+        .one("select count(*) from history_entries where object_kind = 'inbox_item' and verb = 'deferred' and job_id is not null")
         .await;
     assert_eq!(told, 3);
 }
@@ -161,31 +161,31 @@ async fn nobody_puts_off_what_they_cannot_see() {
         let output = done(&client, &json!({"actions": [action]})).await;
         assert_eq!(output["actions"][0]["error"]["code"], code, "{output}");
     }
-    let read = stranger.get(&format!("/v1/queue/{theirs}")).await.body;
-    assert_eq!(read["state"], "queued");
+    let read = stranger.get(&format!("/v1/inbox/{theirs}")).await.body;
+    assert_eq!(read["state"], "open");
 }
 
 #[tokio::test]
-async fn a_snoozed_mail_waits_in_the_queue_even_if_it_asked_for_nothing() {
+async fn a_snoozed_mail_waits_in_the_inbox_even_if_it_asked_for_nothing() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
     let _worker = Worker::spawn(&db).await;
     let mail = message(&client, "Plan").await;
     trust(&client, "supervised").await;
-    db.execute("delete from action_items").await;
+    db.execute("delete from inbox_items").await;
     let snooze = |until: &str| json!({"actions": [{"type": "snooze", "payload": {"until": until}, "message_id": mail}]});
     let output = done(&client, &snooze("next_week")).await;
     assert_eq!(output["actions"][0]["result"], "succeeded", "{output}");
     let items: String = db
-        .one("select string_agg(concat_ws(' ', title, state, owner_id is null, message_id is null), ', ') from action_items")
+        .one("select string_agg(concat_ws(' ', title, state, owner_id is null, message_id is null), ', ') from inbox_items")
         .await;
     assert_eq!(items, "Plan deferred f f");
     // The same mail again is the same item, put off anew.
     let output = done(&client, &snooze("tomorrow 09:00")).await;
     assert_eq!(output["actions"][0]["result"], "succeeded", "{output}");
     let items: String = db
-        .one("select count(*) || ' ' || max(version) from action_items")
+        .one("select count(*) || ' ' || max(version) from inbox_items")
         .await;
     assert_eq!(items, "1 3");
     let nowhere = json!({"actions": [{"type": "snooze", "payload": {"until": "next_week"}}]});
@@ -194,20 +194,20 @@ async fn a_snoozed_mail_waits_in_the_queue_even_if_it_asked_for_nothing() {
 }
 
 #[tokio::test]
-async fn a_snooze_is_taken_back_and_what_it_had_put_into_the_queue_is_gone() {
+async fn a_snooze_is_taken_back_and_what_it_had_added_to_the_inbox_is_gone() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
     let _worker = Worker::spawn(&db).await;
     for (subject, asked_for_something, state) in
-        [("Plan", false, "dismissed"), ("Lunch", true, "queued")]
+        [("Plan", false, "dismissed"), ("Lunch", true, "open")]
     {
         let mail = message(&client, subject).await;
         let mail = mail.as_str().unwrap();
-        db.execute("delete from action_items").await;
+        db.execute("delete from inbox_items").await;
         if asked_for_something {
             waiting(&db, &client, subject).await;
-            db.execute(&format!("update action_items set message_id = '{mail}'"))
+            db.execute(&format!("update inbox_items set message_id = '{mail}'"))
                 .await;
         }
         let until = json!({"until": "next_week"});
@@ -216,7 +216,7 @@ async fn a_snooze_is_taken_back_and_what_it_had_put_into_the_queue_is_gone() {
         assert_eq!(decide(&client, &approval, "approve", 1).await.status, 200);
         approval_in(&client, &approval, "executed").await;
         let is = async || -> String {
-            db.one("select string_agg(concat_ws(' ', state, defer_until is null), ', ') from action_items")
+            db.one("select string_agg(concat_ws(' ', state, defer_until is null), ', ') from inbox_items")
                 .await
         };
         assert_eq!(is().await, "deferred f", "{subject}");

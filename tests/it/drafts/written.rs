@@ -144,7 +144,7 @@ async fn a_revision_is_a_version_that_voids_the_approval_of_the_one_before() {
     assert_eq!(told, [3, 2, 1]);
     let asked = client
         .get(&format!(
-            "/v1/history?object_kind=draft&verb=revision_asked&object_id={id}"
+            "/v1/history?object_kind=draft&verb=revision_requested&object_id={id}"
         ))
         .await;
     assert_eq!(asked.body["items"].as_array().unwrap().len(), 2);
@@ -166,20 +166,20 @@ async fn who_does_not_know_asks_and_a_dry_run_keeps_nothing() {
         asked["open_questions"],
         json!(["What should the answer say?"])
     );
-    let queue = client.get("/v1/queue").await.body;
-    let item = &queue["visible"][0];
+    let inbox = client.get("/v1/inbox").await.body;
+    let item = &inbox["visible"][0];
     assert_eq!(
         (&item["title"], &item["message_id"]),
         (&json!("What should the answer say?"), &unclear),
-        "{queue}"
+        "{inbox}"
     );
     let written: i64 = db
-        .one("select count(*) from audit_entries where action in ('draft.not_written', 'action_item.created')")
+        .one("select count(*) from audit_entries where action in ('draft.not_written', 'inbox_item.created')")
         .await;
     assert_eq!(written, 2);
     let again = json!({"mode": "reply", "message_id": unclear, "dry_run": true});
     done(&client, "/v1/jobs/draft", &again).await;
-    let items: i64 = db.one("select count(*) from action_items").await;
+    let items: i64 = db.one("select count(*) from inbox_items").await;
     assert_eq!(items, 1);
     let body = json!({
         "mode": "compose", "to": ["dan@x.example"], "intent": "Say hello.", "schedule_send": "tomorrow 09:00",
@@ -213,8 +213,8 @@ async fn how_sure_a_model_must_be_is_for_the_operator_to_say() {
         (&output["outcome"], &output["confidence"]),
         (&json!("open_questions"), &json!("MEDIUM"))
     );
-    let queue = client.get("/v1/queue").await.body;
-    assert_eq!(queue["visible"][0]["title"], "What should this mail say?");
+    let inbox = client.get("/v1/inbox").await.body;
+    assert_eq!(inbox["visible"][0]["title"], "What should this mail say?");
     let kept: i64 = db.one("select count(*) from drafts").await;
     assert_eq!(kept, 0);
 }

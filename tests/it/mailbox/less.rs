@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_server_that_cannot_move_has_the_one_mail_copied_and_deleted() {
-    let dovecot = Dovecot::start_with("imap_capability = IMAP4rev1 UIDPLUS SPECIAL-USE\n").await;
+    let dovecot = Dovecot::start_with_capabilities("IMAP4rev1 UIDPLUS SPECIAL-USE").await;
     let house = house_with(&dovecot).await;
     let _worker = house.worker().await;
     let message = with_mail(&dovecot, &house).await;
@@ -37,7 +37,7 @@ async fn a_server_that_cannot_move_has_the_one_mail_copied_and_deleted() {
 
 #[tokio::test]
 async fn a_server_that_can_only_delete_all_that_is_marked_is_not_asked_to_move() {
-    let dovecot = Dovecot::start_with("imap_capability = IMAP4rev1 SPECIAL-USE\n").await;
+    let dovecot = Dovecot::start_with_capabilities("IMAP4rev1 SPECIAL-USE").await;
     let house = house_with(&dovecot).await;
     let _worker = house.worker().await;
     let message = with_mail(&dovecot, &house).await;

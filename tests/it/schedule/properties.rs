@@ -9,7 +9,7 @@ use jobs::{
         step_block,
     },
     domain::{
-        ActionItemId, Actor, BlockId, UserId,
+        Actor, BlockId, InboxItemId, UserId,
         blocks::{BlockKind, BlockSource, Span},
     },
     store::schedule_blocks::{self, BlockFilter},
@@ -136,8 +136,7 @@ impl Day<'_> {
                     title: format!("Item {item}"),
                     kind: BlockKind::Focus,
                     source: BlockSource::Assistant,
-                    action_item: (item > 2)
-                        .then(|| ActionItemId(Uuid::from_u128(u128::from(item)))),
+                    inbox_item: (item > 2).then(|| InboxItemId(Uuid::from_u128(u128::from(item)))),
                     plan: plan.map(|first| {
                         (
                             self.set,
@@ -199,11 +198,11 @@ async fn hold(day: &Day<'_>, ended: &mut HashMap<BlockId, String>) {
         .one(
             "select count(*) from (
                  select from schedule_blocks
-                 where action_item_id is not null and status in ('proposed', 'conflicted', 'accepted')
-                 group by user_id, action_item_id, alternatives_id, plan having count(*) > 1) as twice",
+                 where inbox_item_id is not null and status in ('proposed', 'conflicted', 'accepted')
+                 group by user_id, inbox_item_id, alternatives_id, plan having count(*) > 1) as twice",
         )
         .await;
-    assert_eq!(doubled, 0, "one action item has two open blocks");
+    assert_eq!(doubled, 0, "one inbox item has two open blocks");
     for (id, status) in day.blocks().await {
         if let Some(former) = ended.get(&id) {
             assert_eq!(former, &status, "{id} did not stay as it had ended");
@@ -240,7 +239,7 @@ fn no_sequence_of_operations_lets_two_agreed_blocks_overlap() {
                 for item in 3..6 {
                     let id = Uuid::from_u128(item);
                     db.execute(&format!(
-                        "insert into action_items (tenant_id, id, source, dedupe_key, title, rationale, priority)
+                        "insert into inbox_items (tenant_id, id, source, dedupe_key, title, rationale, priority)
                          values ('{tenant}', '{id}', 'manual', '{id}', 'Item', '', 'low')"
                     ))
                     .await;

@@ -1,4 +1,4 @@
-//! Time for what waits in the queue: however often and by whomever it is asked for, one block for each person.
+//! A block for an inbox item: one for each user, however often and by whom it is requested.
 
 use super::{decide, propose, waiting};
 use crate::support::{
@@ -12,7 +12,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 async fn add(client: &Client, id: &str, body: &Value) -> Answer {
-    let path = format!("/v1/queue/{id}/add-to-today");
+    let path = format!("/v1/inbox/{id}/add-to-today");
     send(client.request(Method::POST, &path).json(body)).await
 }
 
@@ -36,7 +36,7 @@ async fn twenty_who_add_an_item_at_once_have_one_block_that_is_told_and_audited_
     assert_eq!(
         (
             &block["title"],
-            &block["action_item_id"],
+            &block["inbox_item_id"],
             &block["status"],
             &block["outside_hours"],
             answers[0].header("etag")
@@ -87,14 +87,14 @@ async fn an_item_that_is_settled_hidden_or_another_tenant_s_gets_no_time() {
             .await
             .assert_problem(404, "NOT_FOUND", unknown);
     }
-    let body = json!({"title": "Theirs", "minutes": 30, "action_item_id": id});
+    let body = json!({"title": "Theirs", "minutes": 30, "inbox_item_id": id});
     let refused = propose(&stranger, &body).await;
     refused.assert_problem(422, "INVALID_BODY", "another tenant's item");
-    assert_eq!(refused.body["errors"][0]["pointer"], "/action_item_id");
+    assert_eq!(refused.body["errors"][0]["pointer"], "/inbox_item_id");
     // A colleague's own.
     let colleague = client.colleague(&db, Role::Member).await;
     db.execute(
-        "update action_items set owner_id = (select user_id from sessions order by created_at desc limit 1)",
+        "update inbox_items set owner_id = (select user_id from sessions order by created_at desc limit 1)",
     )
     .await;
     add(&client, &id, &json!({}))
@@ -107,7 +107,7 @@ async fn an_item_that_is_settled_hidden_or_another_tenant_s_gets_no_time() {
     add(&auditor, &id, &json!({}))
         .await
         .assert_problem(403, "FORBIDDEN", "an auditor");
-    db.execute("update action_items set state = 'completed'")
+    db.execute("update inbox_items set state = 'completed'")
         .await;
     let settled = add(&colleague, &id, &json!({})).await;
     settled.assert_problem(409, "CONFLICT", "it is done");

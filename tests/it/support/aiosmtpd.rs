@@ -8,7 +8,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
 };
 use tempfile::TempDir;
 
@@ -34,7 +34,9 @@ impl Aiosmtpd {
 
     fn start_with(args: &[&OsStr]) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the mails");
-        let mut child = Command::new("python3")
+        let python = dev::peers::python_servers().unwrap_or_else(|error| panic!("{error}"));
+        let mut child = python
+            .command()
             .arg(SCRIPT)
             .arg(folder.path())
             .args(args)
@@ -42,14 +44,13 @@ impl Aiosmtpd {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .expect("start python3: these tests need it, and `pip install aiosmtpd`");
+            .expect("start python3");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("it was piped");
         BufReader::new(stdout)
             .read_line(&mut line)
             .expect("its port");
-        let port = line.trim().parse();
-        let port = port.expect("a port: is aiosmtpd installed? `pip install aiosmtpd`");
+        let port = line.trim().parse().expect("a port");
         Self {
             child,
             port,

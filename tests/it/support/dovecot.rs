@@ -1,7 +1,10 @@
 //! A real IMAP server for one test: [`Dovecot`] keeps one user's mail in a folder that the test reads as files, so that
 //! what is there is not told by the code under test.
 
-use super::{eventually, wait::SOON};
+mod configuration;
+
+use super::{certificates::Certificates, eventually, wait::SOON};
+pub(crate) use configuration::Configuration;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::{Pid, Uid, User},
@@ -11,12 +14,10 @@ use std::{
     net::TcpListener,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
 };
 use tempfile::TempDir;
 use tokio::{io::AsyncReadExt, net::TcpStream};
-
-const INSTALL: &str = "apt-get install -y --no-install-recommends dovecot-imapd";
 
 /// The user, and what opens the account.
 pub(crate) const USER: &str = "ada";
@@ -44,11 +45,29 @@ pub(crate) struct Kept {
 impl Dovecot {
     /// With folders for sent mail and for what was thrown away, as most servers have them.
     pub(crate) async fn start() -> Self {
-        Self::start_with("").await
+        Self::start_configured(|_| {}).await
     }
 
-    /// With further settings.
-    pub(crate) async fn start_with(settings: &str) -> Self {
+    /// With only these capabilities.
+    pub(crate) async fn start_with_capabilities(capabilities: &str) -> Self {
+        Self::start_configured(|it| it.capabilities = Some(capabilities.to_owned())).await
+    }
+
+    /// Logs in over encrypted connections only: by STARTTLS on its port, and from the first byte on `tls_port`.
+    pub(crate) async fn start_encrypted(certificates: &Certificates, tls_port: u16) -> Self {
+        Self::start_configured(|it| it.tls = Some((certificates, tls_port))).await
+    }
+
+    async fn start_configured<'a>(configure: impl FnOnce(&mut Configuration<'a>)) -> Self {
+        let program = dev::peers::dovecot().unwrap_or_else(|error| panic!("{error}"));
+        Self::run(&program, configure).await
+    }
+
+    /// Runs this Dovecot and no other.
+    pub(crate) async fn run<'a>(
+        program: &dev::peers::Dovecot,
+        configure: impl FnOnce(&mut Configuration<'a>),
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (root, owner) = (folder.path(), owner());
         // Dovecot's processes are not all of one user.
@@ -66,10 +85,16 @@ impl Dovecot {
             .and_then(|free| free.local_addr())
             .expect("a free port")
             .port();
+        let mut configuration = Configuration::new(port);
+        configure(&mut configuration);
         let config = root.join("dovecot.conf");
-        fs::write(&config, configuration(root, &owner, port) + settings)
+        fs::write(&config, configuration.text(root, &owner, program))
             .expect("write the configuration");
-        let child = Command::new(program())
+        let sockets = root.join(configuration::SOCKETS);
+        fs::create_dir(&sockets).expect("a folder for sockets");
+        let child = program
+            .command(&sockets)
+            .expect("link its files")
             .args(["-F", "-c"])
             .arg(&config)
             .stdin(Stdio::null())
@@ -150,6 +175,13 @@ impl Dovecot {
         kept
     }
 
+    /// The lines of its log about users who logged in.
+    pub(crate) fn logins(&self) -> Vec<String> {
+        let log = self.log();
+        let is_login = |line: &&str| ["Login:", "Logged in:"].iter().any(|it| line.contains(it));
+        log.lines().filter(is_login).map(str::to_owned).collect()
+    }
+
     /// What it has written down.
     pub(crate) fn log(&self) -> String {
         ["stderr", "log"]
@@ -194,66 +226,6 @@ fn give(path: &Path, owner: &User) {
     }
 }
 
-fn configuration(root: &Path, owner: &User, port: u16) -> String {
-    let (root, name) = (root.display(), &owner.name);
-    let internal = if Uid::effective().is_root() {
-        String::new()
-    } else {
-        let group = nix::unistd::Group::from_gid(owner.gid).ok().flatten();
-        let group = group.map_or_else(|| name.clone(), |group| group.name);
-        format!(
-            "default_internal_user = {name}\ndefault_internal_group = {group}\ndefault_login_user = {name}\n"
-        )
-    };
-    format!(
-        "{internal}protocols = imap
-listen = 127.0.0.1
-base_dir = {root}/base
-log_path = {root}/log
-ssl = no
-disable_plaintext_auth = no
-mail_location = maildir:{root}/mail/%u
-first_valid_uid = 1
-passdb {{
-  driver = passwd-file
-  args = scheme=PLAIN username_format=%u {root}/users
-}}
-userdb {{
-  driver = static
-  args = uid={uid} gid={gid} home={root}/mail/%u
-}}
-namespace inbox {{
-  inbox = yes
-  mailbox Sent {{
-    auto = create
-    special_use = \\Sent
-  }}
-  mailbox \"Deleted Things\" {{
-    auto = create
-    special_use = \\Trash
-  }}
-}}
-service imap-login {{
-  chroot =
-  inet_listener imap {{
-    port = {port}
-  }}
-  inet_listener imaps {{
-    port = 0
-  }}
-}}
-service anvil {{
-  chroot =
-}}
-service stats {{
-  chroot =
-}}
-",
-        uid = owner.uid,
-        gid = owner.gid,
-    )
-}
-
 fn mails_in(folder: &str, maildir: &Path) -> Vec<Kept> {
     // Its line `0 label` says that the letter `a` stands for this keyword.
     let listed = fs::read_to_string(maildir.join("dovecot-keywords")).unwrap_or_default();
@@ -293,16 +265,4 @@ fn mails_in(folder: &str, maildir: &Path) -> Vec<Kept> {
         }
     }
     kept
-}
-
-/// The program, which is not in everybody's PATH.
-fn program() -> &'static str {
-    [
-        "/usr/sbin/dovecot",
-        "/usr/local/sbin/dovecot",
-        "/usr/bin/dovecot",
-    ]
-    .into_iter()
-    .find(|path| Path::new(path).exists())
-    .unwrap_or_else(|| panic!("the tests of mailboxes need Dovecot: {INSTALL}"))
 }

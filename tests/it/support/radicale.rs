@@ -6,14 +6,14 @@ use reqwest::{Method, Response};
 use std::{
     fs,
     net::TcpListener,
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
 };
 use tempfile::TempDir;
 
 pub(crate) const USER: &str = "ada";
 pub(crate) const PASSWORD: &str = "hunter2-marked";
 
-/// Version 3 of `radicale`, from the Python package index.
+/// A running server; it ends with its value.
 pub(crate) struct Radicale {
     child: Child,
     /// The user's calendar.
@@ -30,7 +30,9 @@ impl Radicale {
             .and_then(|listener| listener.local_addr())
             .expect("a free port")
             .port();
-        let child = Command::new("python3")
+        let python = dev::peers::python_servers().unwrap_or_else(|error| panic!("{error}"));
+        let child = python
+            .command()
             .args(["-m", "radicale", "--config", "", "--logging-level", "error"])
             .args(["--server-hosts", &format!("127.0.0.1:{port}")])
             .arg("--storage-filesystem-folder")
@@ -47,7 +49,7 @@ impl Radicale {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .expect("start python3: these tests need it, and `pip install radicale`");
+            .expect("start python3");
         let mut started = Self {
             child,
             calendar: format!("http://127.0.0.1:{port}/{USER}/work/"),
@@ -55,7 +57,7 @@ impl Radicale {
         };
         eventually(SOON, async || {
             if let Ok(Some(status)) = started.child.try_wait() {
-                panic!("radicale ended ({status}): is it installed? `pip install radicale`");
+                panic!("radicale ended ({status})");
             }
             let made = Method::from_bytes(b"MKCALENDAR").expect("a method");
             match started.request(made, "").send().await {

@@ -82,20 +82,6 @@ impl Source {
             .collect::<Vec<_>>()
             .join("\n")
     }
-
-    /// The modules of its own crate that the code names: `crate::x`, also inside braces.
-    pub(crate) fn imports(&self) -> BTreeSet<String> {
-        let code = self.code();
-        let mut found = BTreeSet::new();
-        for (at, _) in code.match_indices("crate::") {
-            let rest = &code[at + "crate::".len()..];
-            match rest.strip_prefix('{') {
-                Some(group) => found.extend(heads(group)),
-                None => found.extend(head(rest)),
-            }
-        }
-        found
-    }
 }
 
 /// Good enough for code without `//` in its string literals but URLs.
@@ -104,42 +90,4 @@ fn without_comment(line: &str) -> &str {
         .match_indices("//")
         .find(|(at, _)| *at == 0 || line[..*at].ends_with(' '));
     comment.map_or(line, |(at, _)| &line[..at])
-}
-
-fn head(path: &str) -> Option<String> {
-    let end = path
-        .find(|c: char| !(c.is_alphanumeric() || c == '_'))
-        .unwrap_or(path.len());
-    (end > 0).then(|| path[..end].to_owned())
-}
-
-/// The first segments of the paths in a braced group, whose opening brace has been read.
-fn heads(group: &str) -> Vec<String> {
-    let (mut depth, mut found, mut start) = (0_u32, Vec::new(), 0);
-    for (at, c) in group.char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' if depth > 0 => depth -= 1,
-            ',' | '}' if depth == 0 => {
-                found.extend(head(group[start..at].trim()));
-                start = at + 1;
-                if c == '}' {
-                    break;
-                }
-            }
-            _ => {}
-        }
-    }
-    found
-}
-
-#[test]
-fn imports_are_found_one_by_one_and_in_groups() {
-    let text = "use crate::{\n    db::{A, B},\n    domain, // crate::comment\n};\nuse crate::clock::Clock;\n\
-                #[cfg(test)]\nmod tests {\n use crate::tested;\n}";
-    let source = Source {
-        path: "x.rs".into(),
-        text: text.into(),
-    };
-    assert_eq!(Vec::from_iter(source.imports()), ["clock", "db", "domain"]);
 }

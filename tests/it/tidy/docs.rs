@@ -1,34 +1,46 @@
-//! README, ARCHITECTURE and the handbook name only what exists, and every variable the binaries read is documented.
+//! The documents name only what exists, and the pages that are printed from the code are up to date.
 
 use super::hold;
-use crate::support::sources::{self, Source};
+use crate::support::{
+    binaries::root,
+    sources::{self, Source},
+};
 use api::error::Code;
 use std::collections::BTreeSet;
 
-/// The documents a newcomer or an operator reads.
-const DOCUMENTS: [&str; 4] = [
-    "README.md",
-    "ARCHITECTURE.md",
-    "dashboards/README.md",
-    "migrations/README.md",
-];
+/// Every page a newcomer or an operator reads. Decisions are left out: they tell of what was, too.
+fn documents() -> Vec<Source> {
+    let mut sources = sources::all();
+    sources.retain(|source| {
+        source.path.ends_with(".md")
+            && !source.is_below(&["docs/adr/", ".github/"])
+            && !HISTORY.contains(&source.path.as_str())
+    });
+    sources
+}
 
-/// What is found in every file that reads variables, and in no other.
-const OF_READERS: [&str; 4] = ["Env::", "&mut Env", "mut env: Env", "impl Env {"];
+/// Written in the words of the day they tell of.
+const HISTORY: [&str; 2] = ["CHANGELOG.md", "BENCHMARKS.md"];
 
-/// The variables that the shipped code of these folders reads: what looks like one in a file that is handed an `Env`.
-fn variables_read(folders: &[&str]) -> BTreeSet<String> {
+/// What is found in every file that declares variables.
+const OF_DECLARATIONS: &str = "Variable::";
+
+/// The variables that the shipped code declares: what looks like one in a file that declares any.
+fn variables_declared() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for source in sources::rust()
-        .iter()
-        .filter(|source| source.is_below(folders))
-    {
+    for source in sources::rust() {
         let code = source.code();
-        if OF_READERS.iter().any(|mark| code.contains(mark)) {
+        if code.contains(OF_DECLARATIONS) {
             names.extend(literals(&code).filter(|word| is_variable(word)));
         }
     }
     names
+}
+
+/// The variables that docs/configuration.md is printed from.
+fn variables_listed() -> BTreeSet<String> {
+    let listed = dev::docs::configuration::names();
+    listed.map(str::to_owned).collect()
 }
 
 fn literals(code: &str) -> impl Iterator<Item = String> {
@@ -58,61 +70,50 @@ fn quoted(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The variables in the first column of README's configuration table.
-fn variables_documented() -> BTreeSet<String> {
-    let readme = sources::read("README.md");
-    let section = readme
-        .split("\n## Configuration")
-        .nth(1)
-        .expect("README has a section Configuration");
-    let section = section.split("\n## ").next().unwrap_or_default();
-    let rows = section.lines().filter(|line| line.starts_with("| `"));
-    rows.flat_map(|row| quoted(row.split('|').nth(1).unwrap_or_default()))
-        .collect()
+#[test]
+fn printed_pages_are_what_the_code_prints_now() {
+    let outdated = dev::docs::outdated(root());
+    let names: Vec<_> = outdated.iter().map(|page| page.path).collect();
+    assert!(names.is_empty(), "run `cargo dev docs`: {names:?}");
 }
 
 #[test]
-fn readme_documents_exactly_the_variables_that_are_read() {
-    let (read, documented) = (
-        variables_read(&["api/src", "jobs/src", "worker/src"]),
-        variables_documented(),
-    );
-    let missing: Vec<_> = read.difference(&documented).collect();
+fn configuration_lists_every_variable_that_is_declared() {
+    let listed = variables_listed();
+    let missing: Vec<_> = variables_declared()
+        .into_iter()
+        .filter(|name| !listed.contains(name))
+        .collect();
     assert!(
         missing.is_empty(),
-        "README's configuration table lacks {missing:?}"
-    );
-    let unknown: Vec<_> = documented.difference(&read).collect();
-    assert!(
-        unknown.is_empty(),
-        "README documents {unknown:?}, which nothing reads"
+        "add these to the VARIABLES of their file, and the file's table to dev::docs::configuration: {missing:?}"
     );
 }
 
 #[test]
 fn documents_name_only_variables_that_are_read() {
-    let read = variables_read(&["api/src", "jobs/src", "worker/src", "dev/src"]);
+    let read = variables_listed();
     // Read by the tests alone, and by tools that are not ours.
     let others = [
         "POSTROOM_FULL",
-        "POSTROOM_TEST_DATABASE_URL",
         "POSTROOM_BIN_DIR",
         "SQLX_OFFLINE",
         "SQLX_OFFLINE_DIR",
     ];
     let mut breaches = Vec::new();
-    for document in DOCUMENTS {
-        let named = quoted(&sources::read(document))
+    for document in documents() {
+        let named = quoted(&document.text)
             .into_iter()
             .map(|word| word.split('=').next().unwrap_or_default().to_owned());
         let unknown = named.filter(|word| {
             is_variable(word)
                 && !read.contains(word)
                 && !others.contains(&word.as_str())
-                // Codes look like variables; `routes` holds them against the code.
+                // Codes look like variables; docs/errors.md is printed from them.
                 && !Code::ALL.iter().any(|code| code.as_str() == word)
         });
-        breaches.extend(unknown.map(|word| format!("{document}: `{word}` is read by nothing")));
+        breaches
+            .extend(unknown.map(|word| format!("{}: `{word}` is read by nothing", document.path)));
     }
     hold(breaches);
 }
@@ -125,7 +126,7 @@ fn documents_name_only_files_that_exist() {
         .collect();
     let exists = |folder: &str, name: &str| {
         let name = name.trim_end_matches('/').trim_start_matches("./");
-        let beside = format!("{folder}{name}");
+        let beside = resolved(folder, name);
         files.iter().any(|path| {
             [name, beside.as_str()]
                 .iter()
@@ -133,11 +134,10 @@ fn documents_name_only_files_that_exist() {
         })
     };
     let mut breaches = Vec::new();
-    for document in DOCUMENTS {
-        let folder = document
+    for Source { path, text } in documents() {
+        let folder = path
             .rsplit_once('/')
             .map_or(String::new(), |(folder, _)| format!("{folder}/"));
-        let text = sources::read(document);
         let linked = text
             .split("](")
             .skip(1)
@@ -150,15 +150,29 @@ fn documents_name_only_files_that_exist() {
         breaches.extend(
             named
                 .filter(|word| !exists(&folder, word))
-                .map(|word| format!("{document}: {word}")),
+                .map(|word| format!("{path}: {word}")),
         );
     }
     hold(breaches);
 }
 
+/// A path relative to a folder, from the root: `docs/` and `../README.md` are `README.md`.
+fn resolved(folder: &str, name: &str) -> String {
+    let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
+    for part in name.split('/') {
+        match part {
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
 /// A relative path: not a route, an address, a media type, a pattern or something with blanks.
 fn looks_like_a_file(word: &str) -> bool {
-    let extensions = [".rs", ".md", ".json", ".yml", ".toml", ".sql", ".eml"];
+    let extensions = [
+        ".rs", ".md", ".json", ".yml", ".toml", ".sql", ".eml", ".svg",
+    ];
     let folders = [
         "api/",
         "jobs/",
@@ -170,6 +184,9 @@ fn looks_like_a_file(word: &str) -> bool {
         ".ci/",
         ".sqlx/",
         ".config/",
+        "crates/",
+        "docs/",
+        ".github/",
     ];
     let plain = !word.is_empty()
         && !word.contains([' ', '*', '{', '<', '$', ':', '=', '('])
@@ -197,8 +214,8 @@ fn documents_name_only_metrics_that_are_declared() {
         "_slots",
     ];
     let mut breaches = Vec::new();
-    for document in DOCUMENTS {
-        let named = quoted(&sources::read(document)).into_iter();
+    for Source { path, text } in documents() {
+        let named = quoted(&text).into_iter();
         let metrics = named.filter(|word| {
             word.chars().all(|c| c.is_ascii_lowercase() || c == '_')
                 && endings.iter().any(|end| word.ends_with(end))
@@ -206,7 +223,7 @@ fn documents_name_only_metrics_that_are_declared() {
         breaches.extend(
             metrics
                 .filter(|word| !declared.contains(word))
-                .map(|word| format!("{document}: {word}")),
+                .map(|word| format!("{path}: {word}")),
         );
     }
     hold(breaches);

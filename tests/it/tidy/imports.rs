@@ -1,157 +1,120 @@
-//! Who may import whom: `api → jobs ← worker`, everything → nothing of `dev`, and the layers inside `jobs`.
+//! Who may import whom: `base ← queue ← jobs ← {api, worker}`, `base ← llm ← worker`, nothing names `dev`; and the layers inside `jobs`.
 
-use super::hold;
-use crate::support::sources::{self, Source};
+use super::{graph, hold};
+use crate::support::sources;
 
 /// The layers of `jobs`: what a folder or file may name of its own crate.
-const LAYERS: [(&str, &[&str]); 9] = [
-    ("jobs/src/clock.rs", &[]),
-    ("jobs/src/coalesce.rs", &[]),
-    ("jobs/src/env.rs", &[]),
-    ("jobs/src/telemetry.rs", &[]),
-    ("jobs/src/domain", &["domain"]),
-    // The listener and the enqueuer own connections outside the pool, made from the pool's configuration.
+const LAYERS: [(&str, &[&str]); 5] = [
+    ("domain", &["domain"]),
+    ("secrets", &[]),
+    ("store", &["store", "domain", "secrets"]),
+    ("kinds", &["kinds", "domain"]),
     (
-        "jobs/src/queue",
-        &["queue", "domain", "clock", "coalesce", "db"],
-    ),
-    ("jobs/src/store", &["store", "domain", "secrets"]),
-    ("jobs/src/kinds", &["kinds", "domain", "queue"]),
-    (
-        "jobs/src/commands",
-        &[
-            "commands",
-            "kinds",
-            "store",
-            "queue",
-            "domain",
-            "clock",
-            "coalesce",
-            "db",
-            "secrets",
-            "telemetry",
-        ],
+        "commands",
+        &["commands", "kinds", "store", "domain", "secrets"],
     ),
 ];
 
 /// The packages of ours that a package may be built with.
-const PACKAGES: [(&str, &[&str]); 4] = [
-    ("jobs/Cargo.toml", &[]),
-    ("api/Cargo.toml", &["jobs"]),
-    ("worker/Cargo.toml", &["jobs"]),
-    // The worker is what `cargo dev bench` measures; nothing but the tests is built with `dev`.
-    ("dev/Cargo.toml", &["jobs", "worker"]),
+const PACKAGES: [(&str, &[&str]); 7] = [
+    ("crates/base", &[]),
+    ("crates/queue", &["base"]),
+    ("crates/llm", &["base"]),
+    ("jobs", &["base", "queue"]),
+    ("api", &["base", "queue", "jobs"]),
+    ("worker", &["base", "queue", "llm", "jobs"]),
+    // The worker is what `cargo dev bench` measures, and the documents are printed from both; nothing but the tests is
+    // built with `dev`.
+    ("dev", &["base", "queue", "jobs", "worker", "api"]),
 ];
 
 /// What a package must not be built with, and why.
-const REFUSED: [(&str, &str, &str); 3] = [
-    ("api/Cargo.toml", "reqwest", "the API calls nobody"),
+const REFUSED: [(&str, &str, &str); 4] = [
+    ("api", "reqwest", "the API calls nobody"),
+    ("jobs", "reqwest", "work is described here, not done"),
+    ("jobs", "axum", "jobs do not know HTTP"),
     (
-        "jobs/Cargo.toml",
-        "reqwest",
-        "work is described here, not done",
+        "crates/queue",
+        "mail-parser",
+        "the queue knows nothing of email",
     ),
-    ("jobs/Cargo.toml", "axum", "jobs do not know HTTP"),
 ];
 
 #[test]
 fn layers_of_jobs_import_only_downwards() {
     let mut breaches = Vec::new();
-    for source in sources::rust() {
-        let Some((layer, allowed)) = LAYERS
-            .iter()
-            .find(|(layer, _)| source.path.starts_with(layer))
-        else {
+    for node in graph::nodes() {
+        let layer = LAYERS.iter().find(|(layer, _)| {
+            node.module
+                .starts_with(&["jobs".to_owned(), (*layer).to_owned()])
+        });
+        let Some((layer, allowed)) = layer else {
             continue;
         };
-        let upwards = source
-            .imports()
-            .into_iter()
-            .filter(|import| !allowed.contains(&import.as_str()));
-        breaches.extend(upwards.map(|import| {
-            format!(
-                "{}: names crate::{import}; {layer} may name {allowed:?}",
-                source.path
-            )
-        }));
+        for named in &node.names {
+            if named[0] == "jobs" && !named.get(1).is_some_and(|n| allowed.contains(&n.as_str())) {
+                breaches.push(format!(
+                    "{}: names {}; {layer} may name {allowed:?}",
+                    node.path,
+                    named.join("::")
+                ));
+            }
+        }
     }
     hold(breaches);
 }
 
 #[test]
-fn queue_knows_of_the_domain_only_identifiers() {
-    let ids = [
-        "ids",
-        "JobId",
-        "TenantId",
-        "WorkerId",
-        "SessionId",
-        "UserId",
-    ];
+fn domain_takes_only_identifiers_and_words_from_the_crates_below() {
+    // What has I/O in it: the pool, the environment, the queue's statements.
+    let refused = ["db", "env", "telemetry", "metrics"];
     let mut breaches = Vec::new();
-    for source in sources::rust()
-        .iter()
-        .filter(|source| source.is_below(&["jobs/src/queue"]))
-    {
-        let names = named_of(source, "domain")
-            .into_iter()
-            .filter(|name| !ids.contains(&name.as_str()));
-        breaches.extend(names.map(|name| format!("{}: names domain::{name}", source.path)));
+    for node in graph::nodes() {
+        if !node
+            .module
+            .starts_with(&["jobs".to_owned(), "domain".to_owned()])
+        {
+            continue;
+        }
+        for named in &node.names {
+            let does_io = named[0] == "base"
+                && named
+                    .get(1)
+                    .is_some_and(|name| refused.contains(&name.as_str()));
+            if does_io {
+                breaches.push(format!("{}: names {}", node.path, named.join("::")));
+            }
+        }
     }
     hold(breaches);
-}
-
-/// What the code names behind `module::`, one by one or in a flat group.
-fn named_of(source: &Source, module: &str) -> Vec<String> {
-    let code = source.code();
-    let prefix = format!("{module}::");
-    let mut names = Vec::new();
-    for (at, _) in code.match_indices(&prefix) {
-        let rest = &code[at + prefix.len()..];
-        let group = match rest.strip_prefix('{') {
-            Some(group) => group.split('}').next().unwrap_or_default(),
-            None => rest
-                .split(|c: char| !(c.is_alphanumeric() || c == '_'))
-                .next()
-                .unwrap_or_default(),
-        };
-        names.extend(
-            group
-                .split(',')
-                .map(|name| name.trim().to_owned())
-                .filter(|name| !name.is_empty()),
-        );
-    }
-    names
 }
 
 #[test]
 fn packages_are_built_with_what_they_may_know() {
     let mut breaches = Vec::new();
-    for (manifest, allowed) in PACKAGES {
-        let ours = ["api", "jobs", "worker", "dev", "tests"];
-        let known = dependencies(manifest)
-            .into_iter()
-            .filter(|name| ours.contains(&name.as_str()));
-        breaches.extend(
-            known
-                .filter(|name| !allowed.contains(&name.as_str()))
-                .map(|name| {
-                    format!("{manifest}: depends on {name}; it may depend on {allowed:?} of ours")
-                }),
-        );
+    let ours = [
+        "base", "queue", "llm", "jobs", "api", "worker", "dev", "tests",
+    ];
+    for (package, allowed) in PACKAGES {
+        for name in dependencies(package) {
+            if ours.contains(&name.as_str()) && !allowed.contains(&name.as_str()) {
+                breaches.push(format!(
+                    "{package}: depends on {name}; it may depend on {allowed:?} of ours"
+                ));
+            }
+        }
     }
-    for (manifest, refused, why) in REFUSED {
-        if dependencies(manifest).iter().any(|name| name == refused) {
-            breaches.push(format!("{manifest}: depends on {refused}; {why}"));
+    for (package, refused, why) in REFUSED {
+        if dependencies(package).iter().any(|name| name == refused) {
+            breaches.push(format!("{package}: depends on {refused}; {why}"));
         }
     }
     hold(breaches);
 }
 
 /// The names in `[dependencies]`, not those for its tests.
-fn dependencies(manifest: &str) -> Vec<String> {
-    let text = sources::read(manifest);
+fn dependencies(package: &str) -> Vec<String> {
+    let text = sources::read(&format!("{package}/Cargo.toml"));
     let table = text.split("[dependencies]\n").nth(1).unwrap_or_default();
     let names = table.lines().take_while(|line| !line.starts_with('['));
     names

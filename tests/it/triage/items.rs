@@ -1,4 +1,4 @@
-//! What triage leaves in the queue of what waits for a person.
+//! The inbox items that triage adds.
 
 use super::{Desk, INVOICE, RULES, answer};
 use serde_json::json;
@@ -15,15 +15,15 @@ async fn a_mail_that_asks_for_something_leaves_one_item_for_its_recipient() {
         .one(
             "select concat_ws(' ', title, '/', priority, state, source, owner_id = (select id from users),
                  message_id is not null, job_id is not null)
-             from action_items",
+             from inbox_items",
         )
         .await;
-    assert_eq!(item, "Invoice 42 / high queued email t t t");
-    let audited = "select count(*) from audit_entries where action = 'action_item.created'";
+    assert_eq!(item, "Invoice 42 / high open email t t t");
+    let audited = "select count(*) from audit_entries where action = 'inbox_item.created'";
     assert_eq!(desk.count(audited).await, 1);
     // Told once, to whom it is for.
     let told = "select count(*) from history_entries
-                where verb = 'queued' and object_kind = 'action_item' and user_id = (select id from users)";
+                where verb = 'added' and object_kind = 'inbox_item' and user_id = (select id from users)";
     assert_eq!(desk.count(told).await, 1);
 }
 
@@ -41,7 +41,7 @@ async fn a_dry_run_and_a_mail_that_asks_for_nothing_leave_none() {
         |_| (),
     )
     .await;
-    assert_eq!(desk.count("select count(*) from action_items").await, 0);
+    assert_eq!(desk.count("select count(*) from inbox_items").await, 0);
 }
 
 #[tokio::test]
@@ -50,6 +50,6 @@ async fn a_mail_to_nobody_of_the_tenant_is_everybody_s() {
     let mail =
         String::from_utf8_lossy(INVOICE).replace("owner@acme.example", "office@acme.example");
     desk.triage(mail.as_bytes(), |_| ()).await;
-    let shared = "select count(*) from action_items where owner_id is null";
+    let shared = "select count(*) from inbox_items where owner_id is null";
     assert_eq!(desk.count(shared).await, 1);
 }

@@ -14,7 +14,7 @@ use jobs::{
         },
         mail::Mail,
     },
-    store::{connections::StoredConnection, messages, users},
+    store::{connections, messages, users},
 };
 use std::fmt::Write as _;
 
@@ -31,8 +31,10 @@ impl Write for Reply {
             ));
         }
         let mail = held(far, doing).await?;
-        let connection = sending_connection(far.ctx, doing, None).await?;
-        let own = own_addresses(far, doing, &connection).await?;
+        let accounts = accounts(far, doing).await?;
+        let account = mail.account_among(&accounts);
+        let connection = sending_connection(far.ctx, doing, account).await?;
+        let own = own_addresses(far, doing, &accounts).await?;
         let headers = headers::answer(&mail, false, &own)
             .map_err(|_| Trouble::refused("nobody_to_answer", "Nobody but you would get it."))?;
         let body = doing.params.get("body").unwrap_or_default().to_owned();
@@ -102,12 +104,24 @@ async fn held(far: &Far<'_>, doing: &Doing<'_>) -> Result<Mail, Trouble> {
         .ok_or_else(|| Trouble::refused("unparsable_mail", "This mail cannot be read."))
 }
 
+/// The addresses of the user's mail accounts, oldest first.
+async fn accounts(far: &Far<'_>, doing: &Doing<'_>) -> Result<Vec<String>, sqlx::Error> {
+    let Some(user) = doing.user else {
+        return Ok(Vec::new());
+    };
+    let mut conn = far.ctx.pool.acquire().await?;
+    connections::mail_addresses(&mut conn, doing.tenant, user).await
+}
+
 async fn own_addresses(
     far: &Far<'_>,
     doing: &Doing<'_>,
-    connection: &StoredConnection,
+    accounts: &[String],
 ) -> Result<Vec<String>, sqlx::Error> {
-    let mut own = vec![connection.address.to_lowercase()];
+    let mut own: Vec<String> = accounts
+        .iter()
+        .map(|account| account.to_lowercase())
+        .collect();
     if let Some(user) = doing.user {
         let mut conn = far.ctx.pool.acquire().await?;
         let person = users::correspondent(&mut conn, doing.tenant, user).await?;

@@ -4,6 +4,7 @@ use super::{Doing, LocalEffect, not_compensable};
 use async_trait::async_trait;
 use base::TenantId;
 use jobs::domain::ResourceKind;
+use jobs::domain::history::HistoryVerb;
 use jobs::{
     commands::effects::local::{Done, Refusal},
     store::{
@@ -24,7 +25,7 @@ impl LocalEffect for Notify {
             None => (ResourceKind::Job, doing.job.0),
         };
         let told = NewHistoryEntry {
-            verb: "notified",
+            verb: HistoryVerb::Notified,
             object_kind,
             object,
             job: Some(doing.job),

@@ -60,7 +60,7 @@ impl LocalEffect for ScheduleBlock {
             title: name(doing, "title", MAX_TITLE)?.as_str().to_owned(),
             kind: BlockKind::Focus,
             source: BlockSource::Assistant,
-            action_item: None,
+            inbox_item: None,
             plan: None,
             when: BlockTime::Next(length(doing)?),
         };

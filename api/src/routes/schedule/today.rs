@@ -1,4 +1,4 @@
-//! Time for something that waits in the queue: `POST /v1/queue/{id}/add-to-today`.
+//! A block for an inbox item: `POST /v1/inbox/{id}/add-to-today`.
 
 use super::{
     Block, Versioned, versioned,
@@ -17,7 +17,7 @@ use axum::{
 };
 use jobs::{
     commands::blocks::add_to_today,
-    domain::{ActionItemId, session::Scope},
+    domain::{InboxItemId, session::Scope},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -27,8 +27,8 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new(
             Method::POST,
-            "/v1/queue/{id}/add-to-today",
-            "add_queue_item_to_today",
+            "/v1/inbox/{id}/add-to-today",
+            "add_inbox_item_to_today",
             access,
             add,
         )
@@ -59,7 +59,7 @@ async fn add(
     Path(id): Path<String>,
     StrictJson(body): StrictJson<AddToToday>,
 ) -> Result<(StatusCode, Versioned), ApiError> {
-    let id: ActionItemId = id.parse().map_err(|_| ApiError::not_found())?;
+    let id: InboxItemId = id.parse().map_err(|_| ApiError::not_found())?;
     let length = minutes(body.minutes)?;
     let (request_id, now) = (&context.request_id, app.clock.now());
     let (block, new) = add_to_today(&app.pool, &session, id, length, request_id, now).await?;

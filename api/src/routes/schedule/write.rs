@@ -19,7 +19,7 @@ use jobs::{
         BlockCommand, BlockError, BlockProposal, BlockTime, Cause, decide_block, propose_block,
     },
     domain::{
-        ActionItemId, Actor, Session,
+        Actor, InboxItemId, Session,
         blocks::{BlockKind, BlockSource, MAX_TITLE, Span},
         session::Scope,
     },
@@ -96,7 +96,7 @@ struct NewBlock {
     kind: BlockKind,
     /// What it is for; while a block for it is open there is no second.
     #[serde(default)]
-    action_item_id: Option<ActionItemId>,
+    inbox_item_id: Option<InboxItemId>,
     #[serde(default)]
     start_at: Option<DateTime<Utc>>,
     #[serde(default)]
@@ -158,7 +158,7 @@ impl NewBlock {
             title: line("/title", &self.title, MAX_TITLE)?,
             kind: self.kind,
             source: BlockSource::User,
-            action_item: self.action_item_id,
+            inbox_item: self.inbox_item_id,
             plan: plan.transpose()?,
             when,
         })
@@ -275,9 +275,7 @@ impl From<BlockError> for ApiError {
     fn from(error: BlockError) -> Self {
         match error {
             BlockError::NotFound => Self::not_found(),
-            BlockError::NoItem => {
-                refusal("/action_item_id", "There is no such item in your queue.")
-            }
+            BlockError::NoItem => refusal("/inbox_item_id", "No such item in your inbox."),
             BlockError::Settled(state) => Self::new(
                 Code::Conflict,
                 format!(

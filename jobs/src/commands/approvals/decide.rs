@@ -7,6 +7,7 @@ mod precheck;
 
 use crate::commands::{drafts::revise::ReviseError, record::RecordError};
 use crate::domain::ResourceKind;
+use crate::domain::history::HistoryVerb;
 use crate::{
     commands::approvals::subject::draft::SyncError,
     domain::{
@@ -184,31 +185,34 @@ pub(in crate::commands) async fn decide(
     let told = match decision {
         Decision::Skip => {
             skip(conn, session, present).await?;
-            (AuditAction::ApprovalSkipped, "skipped")
+            (AuditAction::ApprovalSkipped, HistoryVerb::Skipped)
         }
         Decision::Approve { hold } => {
             signal = execution::approve(conn, session, present, hold, meta).await?;
-            (AuditAction::ApprovalApproved, "approved")
+            (AuditAction::ApprovalApproved, HistoryVerb::Approved)
         }
         Decision::Revoke => {
             signal = execution::revoke(conn, session, present).await?;
-            (AuditAction::ApprovalRevoked, "revoked")
+            (AuditAction::ApprovalRevoked, HistoryVerb::Revoked)
         }
         Decision::Edit(changes) => {
             edit(conn, session, present, &changes).await?;
-            (AuditAction::ApprovalEdited, "edited")
+            (AuditAction::ApprovalEdited, HistoryVerb::Edited)
         }
         Decision::Revise(instructions) => {
             signal = outgoing_message::revise(conn, session, present, instructions, meta).await?;
-            (AuditAction::ApprovalEdited, "revision_asked")
+            (AuditAction::ApprovalEdited, HistoryVerb::RevisionRequested)
         }
         Decision::Undo if present.status == Status::Executed => {
             signal = execution::undo(conn, session, present, meta).await?;
-            (AuditAction::ApprovalUndoAsked, "undo_asked")
+            (
+                AuditAction::ApprovalUndoRequested,
+                HistoryVerb::UndoRequested,
+            )
         }
         Decision::Undo => {
             reopen(conn, session, present).await?;
-            (AuditAction::ApprovalReopened, "reopened")
+            (AuditAction::ApprovalReopened, HistoryVerb::Reopened)
         }
     };
     let decided = record_decision(conn, session, present.id, told, meta.request_id).await?;
@@ -220,7 +224,7 @@ pub(in crate::commands) async fn record_decision(
     conn: &mut PgConnection,
     session: &Session,
     id: ApprovalId,
-    (action, verb): (AuditAction, &'static str),
+    (action, verb): (AuditAction, HistoryVerb),
     request_id: &str,
 ) -> Result<StoredApproval, DecideError> {
     let tenant = session.tenant;
@@ -311,7 +315,7 @@ async fn expire(
     let step = (Status::Expired, present.version);
     approvals::set_status(conn, session.tenant, present.id, step, None).await?;
     let history_entry = NewHistoryEntry {
-        verb: "expired",
+        verb: HistoryVerb::Expired,
         object_kind: ResourceKind::Approval,
         object: present.id.0,
         job: Some(present.job),

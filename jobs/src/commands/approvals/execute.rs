@@ -3,6 +3,7 @@
 
 use crate::commands::audit::JobAudit;
 use crate::domain::ResourceKind;
+use crate::domain::history::HistoryVerb;
 use crate::{
     commands::approvals::subject::{
         block::{self, EventChange},
@@ -151,12 +152,12 @@ impl Ending {
         }
     }
 
-    const fn verb(&self) -> &'static str {
+    const fn verb(&self) -> HistoryVerb {
         match self {
-            Self::Executed => "executed",
-            Self::Failed(..) | Self::Unclear(..) => "failed",
-            Self::Undone => "undone",
-            Self::NotUndone(..) => "not_undone",
+            Self::Executed => HistoryVerb::Executed,
+            Self::Failed(..) | Self::Unclear(..) => HistoryVerb::Failed,
+            Self::Undone => HistoryVerb::Undone,
+            Self::NotUndone(..) => HistoryVerb::NotUndone,
         }
     }
 
@@ -239,7 +240,7 @@ pub async fn abandon(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Error> {
             sync_if_possible(&mut tx, approval.tenant, approval.id, step).await?;
         }
         let history_entry = NewHistoryEntry {
-            verb: "abandoned",
+            verb: HistoryVerb::Abandoned,
             object_kind: ResourceKind::Approval,
             object: approval.id.0,
             job: None,

@@ -1,6 +1,7 @@
 //! Expires approvals that were not decided in time, in small batches, each with its audit and history entries.
 
 use crate::domain::ResourceKind;
+use crate::domain::history::HistoryVerb;
 use crate::{
     domain::{Actor, AuditAction, Detail, NewAuditEntry},
     store::{
@@ -20,7 +21,7 @@ pub async fn expire_approvals(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Er
     let mut entries = Vec::with_capacity(lapsed.len());
     for approval in &lapsed {
         let history_entry = NewHistoryEntry {
-            verb: "expired",
+            verb: HistoryVerb::Expired,
             object_kind: ResourceKind::Approval,
             object: approval.id.0,
             job: Some(approval.job),

@@ -2,6 +2,7 @@
 //! Cancelling a booked block undoes the event first.
 
 use super::{BlockCommand, BlockError, Cause, decide_block, find, step_block};
+use crate::domain::history::HistoryVerb;
 use crate::{
     commands::approvals::decide::{
         DecideError, Decision, RequestMeta, Signal, decide, record_decision,
@@ -202,7 +203,7 @@ async fn agree(
     approvals::assign(conn, tenant, new.id, Some(job.id)).await?;
     schedule_blocks::set_approval(conn, tenant, block.id, new.id).await?;
     enqueue::insert(conn, &job).await?;
-    let told = (AuditAction::ApprovalApproved, "approved");
+    let told = (AuditAction::ApprovalApproved, HistoryVerb::Approved);
     record_decision(conn, session, new.id, told, meta.request_id).await?;
     Ok(())
 }

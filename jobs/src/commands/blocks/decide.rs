@@ -1,7 +1,8 @@
 //! Decisions on blocks: [`step_block`] in a larger transaction, [`decide_block`] for a user, and [`expire_blocks`].
 
-use super::{BlockError, Cause, entry, find, tell, zone_of};
+use super::{BlockError, Cause, entry, find, record_change, zone_of};
 use crate::domain::ResourceKind;
+use crate::domain::history::HistoryVerb;
 use crate::{
     domain::{
         Actor, AuditAction, BlockId, Session, UserId,
@@ -52,14 +53,14 @@ impl BlockCommand {
         }
     }
 
-    const fn told(&self) -> (&'static str, AuditAction) {
+    const fn names(&self) -> (HistoryVerb, AuditAction) {
         match self {
-            Self::Accept => ("accepted", AuditAction::BlockAccepted),
-            Self::Reject => ("rejected", AuditAction::BlockRejected),
-            Self::Cancel => ("cancelled", AuditAction::BlockCancelled),
-            Self::Book { .. } => ("booked", AuditAction::BlockBooked),
-            Self::Displace => ("displaced", AuditAction::BlockDisplaced),
-            Self::Change { .. } => ("changed", AuditAction::BlockChanged),
+            Self::Accept => (HistoryVerb::Accepted, AuditAction::BlockAccepted),
+            Self::Reject => (HistoryVerb::Rejected, AuditAction::BlockRejected),
+            Self::Cancel => (HistoryVerb::Cancelled, AuditAction::BlockCancelled),
+            Self::Book { .. } => (HistoryVerb::Booked, AuditAction::BlockBooked),
+            Self::Displace => (HistoryVerb::Displaced, AuditAction::BlockDisplaced),
+            Self::Change { .. } => (HistoryVerb::Changed, AuditAction::BlockChanged),
         }
     }
 }
@@ -107,7 +108,7 @@ pub async fn step_block(
         return Err(BlockError::Stale);
     }
     let next = present.status.after(command.step())?;
-    let told = command.told();
+    let names = command.names();
     match command {
         BlockCommand::Accept => accept(conn, (tenant, user), &present, cause).await?,
         BlockCommand::Displace if present.end_at <= cause.at => return Err(BlockError::Past),
@@ -144,7 +145,7 @@ pub async fn step_block(
         }
     }
     let block = find(conn, tenant, user, id).await?;
-    tell(conn, (tenant, user), told, &block, cause).await?;
+    record_change(conn, (tenant, user), names, &block, cause).await?;
     Ok(block)
 }
 
@@ -185,19 +186,19 @@ async fn accept(
 pub async fn expire_blocks(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Error> {
     let mut tx = pool.begin().await?;
     let past = schedule_blocks::expire(&mut tx, i64::from(limit)).await?;
-    tell_expired(&mut tx, &past).await?;
+    record_expired(&mut tx, &past).await?;
     tx.commit().await?;
     Ok(u64::try_from(past.len()).unwrap_or(u64::MAX))
 }
 
-pub(super) async fn tell_expired(
+pub(super) async fn record_expired(
     conn: &mut PgConnection,
     past: &[Past],
 ) -> Result<(), sqlx::Error> {
     let mut entries = Vec::with_capacity(past.len());
     for block in past {
         let history_entry = NewHistoryEntry {
-            verb: "expired",
+            verb: HistoryVerb::Expired,
             object_kind: ResourceKind::ScheduleBlock,
             object: block.id.0,
             job: None,

@@ -3,12 +3,12 @@
 use super::{BlockError, BlockProposal, BlockTime, Cause, propose_block};
 use crate::{
     domain::{
-        ActionItemId, Actor, Session,
+        Actor, InboxItemId, Session,
         blocks::{BlockKind, BlockSource},
         inbox::ItemState,
     },
     store::{
-        action_items,
+        inbox_items,
         schedule_blocks::{self, StoredBlock},
     },
 };
@@ -23,7 +23,7 @@ use sqlx::PgPool;
 pub async fn add_to_today(
     pool: &PgPool,
     session: &Session,
-    id: ActionItemId,
+    id: InboxItemId,
     length: TimeDelta,
     request_id: &str,
     at: DateTime<Utc>,
@@ -32,18 +32,18 @@ pub async fn add_to_today(
     let mut tx = pool.begin().await?;
     // The day before the item: every writer of a block for an item locks them in this order.
     schedule_blocks::lock(&mut tx, tenant, user).await?;
-    action_items::lock(&mut tx, tenant, id).await?;
-    let item = action_items::find(&mut tx, tenant, Some(user), id)
+    inbox_items::lock(&mut tx, tenant, id).await?;
+    let item = inbox_items::find(&mut tx, tenant, Some(user), id)
         .await?
         .ok_or(BlockError::NotFound)?;
-    if !matches!(item.state, ItemState::Queued | ItemState::Deferred) {
+    if !matches!(item.state, ItemState::Open | ItemState::Deferred) {
         return Err(BlockError::Settled(item.state));
     }
     let proposal = BlockProposal {
         title: item.title,
         kind: BlockKind::Focus,
         source: BlockSource::User,
-        action_item: Some(id),
+        inbox_item: Some(id),
         plan: None,
         when: BlockTime::Next(length),
     };

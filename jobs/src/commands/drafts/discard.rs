@@ -1,6 +1,7 @@
 //! Discarding a draft: it is never sent, and its approval is rejected.
 
 use crate::domain::ResourceKind;
+use crate::domain::history::HistoryVerb;
 use crate::{
     domain::{
         AuditAction, Detail, DraftId, Session,
@@ -78,7 +79,7 @@ pub async fn discard_draft(
     }
     drafts::set_status(&mut tx, tenant, id, status).await?;
     let history_entry = NewHistoryEntry {
-        verb: "discarded",
+        verb: HistoryVerb::Discarded,
         object_kind: ResourceKind::Draft,
         object: id.0,
         job: Some(approval.job),

@@ -2,6 +2,7 @@
 //! approval that no worker has begun. The job writes the version.
 
 use crate::domain::ResourceKind;
+use crate::domain::history::HistoryVerb;
 use crate::{
     domain::{
         AuditAction, Detail, Session,
@@ -110,14 +111,14 @@ pub(crate) async fn begin(
         }
     }
     let history_entry = NewHistoryEntry {
-        verb: "revision_asked",
+        verb: HistoryVerb::RevisionRequested,
         object_kind: ResourceKind::Draft,
         object: draft_id.0,
         job: Some(asked.job),
         rationale: &approval.summary,
     };
     history::insert(conn, tenant, &history_entry).await?;
-    let action = AuditAction::DraftRevisionAsked;
+    let action = AuditAction::DraftRevisionRequested;
     let entry = session
         .audit(action, ResourceKind::Draft, draft_id)
         .with_request(Some(asked.request_id))
@@ -146,7 +147,7 @@ impl StoppedSend {
     }
 
     /// Notifies other processes; call it after the commit.
-    pub(crate) fn tell(self, notifier: &Notifier) {
+    pub(crate) fn notify(self, notifier: &Notifier) {
         match self {
             Self::Ended(job) => notifier.job_finished(job),
             Self::CancelRequested(job) => notifier.cancel_requested(job),

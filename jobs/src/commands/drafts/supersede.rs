@@ -3,6 +3,7 @@
 
 use crate::commands::audit::JobAudit;
 use crate::domain::ResourceKind;
+use crate::domain::history::HistoryVerb;
 use crate::{
     domain::{
         AuditAction, Detail, MessageId,
@@ -57,7 +58,7 @@ async fn supersede(
     }
     drafts::set_status(conn, tenant, draft, next).await?;
     let history_entry = NewHistoryEntry {
-        verb: "superseded",
+        verb: HistoryVerb::Superseded,
         object_kind: ResourceKind::Draft,
         object: draft.0,
         job: Some(job.lease.job),

@@ -1,8 +1,9 @@
 //! Resolving effects that may have happened: [`settle_unknown`] records the provider's answer, and [`resolve`] a
 //! person's.
 
-use super::{LedgerError, held, holder, record, tell};
+use super::{LedgerError, held, holder, record, record_history};
 use crate::domain::ResourceKind;
+use crate::domain::history::HistoryVerb;
 use crate::{
     commands::approvals::subject::draft::sync_if_possible,
     domain::{
@@ -67,12 +68,12 @@ pub async fn settle_unknown(
     }
     record(&mut tx, job, AuditAction::EffectReconciled, id, to, None).await?;
     let verb = match finding {
-        Finding::Done { .. } => "found_done",
-        Finding::NotDone => "found_not_done",
-        Finding::CannotSay => "left_to_you",
+        Finding::Done { .. } => HistoryVerb::FoundDone,
+        Finding::NotDone => HistoryVerb::FoundNotDone,
+        Finding::CannotSay => HistoryVerb::NeedsResolution,
     };
     let what = (id, found.kind.as_str());
-    tell(&mut tx, job.tenant, verb, what, job.lease.job).await?;
+    record_history(&mut tx, job.tenant, verb, what, job.lease.job).await?;
     tx.commit().await?;
     Ok(to)
 }
@@ -124,9 +125,13 @@ pub async fn resolve(
         };
         sync_if_possible(&mut tx, session.tenant, approval, step).await?;
     }
-    let verb = if done { "found_done" } else { "found_not_done" };
+    let verb = if done {
+        HistoryVerb::FoundDone
+    } else {
+        HistoryVerb::FoundNotDone
+    };
     let what = (id, found.kind.as_str());
-    tell(&mut tx, session.tenant, verb, what, found.job).await?;
+    record_history(&mut tx, session.tenant, verb, what, found.job).await?;
     let action = AuditAction::EffectResolved;
     let entry = session
         .audit(action, ResourceKind::Effect, id)

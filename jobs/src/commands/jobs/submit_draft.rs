@@ -101,7 +101,7 @@ pub async fn submit_draft(
     audit::insert(&mut tx, &[submitted(&request, view.id, how)]).await?;
     tx.commit().await?;
     if let Some(stopped) = stopped {
-        stopped.tell(notifier);
+        stopped.notify(notifier);
     }
     match how {
         SubmitOutcome::Inserted if request.run_at.is_some() => {

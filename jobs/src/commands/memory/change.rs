@@ -1,6 +1,6 @@
 //! Pinning, unpinning and deleting a memory item.
 
-use super::{Cause, MemoryError, tell};
+use super::{Cause, MemoryError, record_change};
 use crate::{
     domain::{Actor, AuditAction, MemoryId, Session, memory::Status},
     store::memory_items::{self, StoredMemory},
@@ -80,7 +80,7 @@ pub async fn change_memory(
             .await?
             .ok_or(MemoryError::NotFound)?
     };
-    tell(&mut tx, tenant, user, action, &changed, cause).await?;
+    record_change(&mut tx, tenant, user, action, &changed, cause).await?;
     tx.commit().await?;
     Ok(changed)
 }

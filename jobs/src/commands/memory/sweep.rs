@@ -1,6 +1,7 @@
 //! Deletes expired memory, in small batches.
 
-use super::{entry, tell_end};
+use super::{entry, record_end};
+use crate::domain::history::HistoryVerb;
 use crate::{
     domain::{Actor, AuditAction, NewAuditEntry},
     store::{
@@ -17,16 +18,19 @@ use sqlx::{PgConnection, PgPool};
 pub async fn sweep_memory(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Error> {
     let mut tx = pool.begin().await?;
     let expired = memory_items::expire(&mut tx, i64::from(limit)).await?;
-    tell(&mut tx, &expired).await?;
+    record_expired(&mut tx, &expired).await?;
     let purged = memory_items::purge(&mut tx, i64::from(limit)).await?;
     tx.commit().await?;
     Ok(purged.max(u64::try_from(expired.len()).unwrap_or(u64::MAX)))
 }
 
-pub(super) async fn tell(conn: &mut PgConnection, expired: &[Swept]) -> Result<(), sqlx::Error> {
+pub(super) async fn record_expired(
+    conn: &mut PgConnection,
+    expired: &[Swept],
+) -> Result<(), sqlx::Error> {
     for item in expired {
         let what = (item.id, item.level.as_str());
-        tell_end(conn, (item.tenant, item.user), "expired", what).await?;
+        record_end(conn, (item.tenant, item.user), HistoryVerb::Expired, what).await?;
     }
     let entries: Vec<NewAuditEntry> = expired
         .iter()

@@ -2,6 +2,7 @@
 //! request's key; every other command names the version that the person saw.
 
 use super::{Changed, Record, RecordError};
+use crate::domain::history::HistoryVerb;
 use crate::{
     commands::jobs::submit_triage::{SubmitError, SubmitOutcome, Submitted},
     domain::{AuditAction, Detail, Session},
@@ -54,7 +55,15 @@ pub async fn create<T: Record>(
     }
     let session = request.caller.session;
     let made = T::create(&mut tx, session.tenant, Some(session.user), &request.new).await?;
-    record::<T>(&mut tx, request.caller, T::CREATED, "created", &made, 0).await?;
+    record::<T>(
+        &mut tx,
+        request.caller,
+        T::CREATED,
+        HistoryVerb::Created,
+        &made,
+        0,
+    )
+    .await?;
     let answer = (request.answer_of)(made);
     request_keys::complete(&mut tx, &request.key, &answer).await?;
     tx.commit().await?;
@@ -93,17 +102,17 @@ pub async fn execute<T: Record>(
         Command::Change(change) => (
             super::change::<T>(&mut tx, tenant, id, seen, &change).await?,
             T::UPDATED,
-            "updated",
+            HistoryVerb::Updated,
         ),
         Command::Delete => (
             super::delete::<T>(&mut tx, tenant, id, seen).await?,
             T::DELETED,
-            "deleted",
+            HistoryVerb::Deleted,
         ),
         Command::Restore => (
             super::restore::<T>(&mut tx, tenant, id, seen).await?,
             T::RESTORED,
-            "restored",
+            HistoryVerb::Restored,
         ),
     };
     record::<T>(
@@ -123,7 +132,7 @@ async fn record<T: Record>(
     conn: &mut PgConnection,
     caller: Caller<'_>,
     action: AuditAction,
-    verb: &'static str,
+    verb: HistoryVerb,
     stored: &T::Stored,
     others: usize,
 ) -> Result<(), sqlx::Error> {

@@ -1,5 +1,6 @@
 //! Why a record was not changed, with the message for the person: [`RecordError`].
 
+use crate::domain::history::HistoryVerb;
 use crate::{
     commands::jobs::submit_triage::SubmitError,
     domain::inbox::{Bucket, ItemState},
@@ -27,10 +28,7 @@ pub enum RecordError {
     #[error("more than one {noun} fits")]
     Ambiguous { noun: &'static str, name: String },
     #[error("an item that is {state} cannot be {verb}")]
-    NotNow {
-        state: ItemState,
-        verb: &'static str,
-    },
+    NotNow { state: ItemState, verb: HistoryVerb },
     #[error("{0} is not offered at this hour")]
     NotOffered(Bucket),
     #[error("the moment is not ahead, or too far")]
@@ -79,7 +77,7 @@ impl RecordError {
                 )
             }
             Self::NotOffered(bucket) => format!(
-                "It cannot be put off to {} at this hour. See `defer_to` of the queue.",
+                "It cannot be put off to {} at this hour. See `defer_to` of the inbox.",
                 bucket.as_str().replace('_', " ")
             ),
             Self::NotAhead => "Choose a moment that is ahead, at most a year.".to_owned(),

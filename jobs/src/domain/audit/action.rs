@@ -54,7 +54,7 @@ str_enum! {
         /// It was executed, or execution failed.
         ApprovalEnded = "approval.ended",
         /// A person asked to undo an executed approval.
-        ApprovalUndoAsked = "approval.undo_asked",
+        ApprovalUndoRequested = "approval.undo_requested",
         ApprovalSkipped = "approval.skipped",
         /// A rejection was undone.
         ApprovalReopened = "approval.reopened",
@@ -65,7 +65,7 @@ str_enum! {
         /// No draft was written: the model has questions, or no reply is needed.
         DraftNotWritten = "draft.not_written",
         /// A person asked for a revision.
-        DraftRevisionAsked = "draft.revision_asked",
+        DraftRevisionRequested = "draft.revision_requested",
         DraftDiscarded = "draft.discarded",
         /// Its user has replied with another program.
         DraftSuperseded = "draft.superseded",
@@ -90,11 +90,11 @@ str_enum! {
         /// The provider accepted the credentials again.
         ConnectionRestored = "connection.restored",
         SettingsChanged = "settings.changed",
-        ItemCreated = "action_item.created",
-        ItemDeferred = "action_item.deferred",
-        ItemCompleted = "action_item.completed",
-        ItemDismissed = "action_item.dismissed",
-        ItemReopened = "action_item.reopened",
+        ItemCreated = "inbox_item.created",
+        ItemDeferred = "inbox_item.deferred",
+        ItemCompleted = "inbox_item.completed",
+        ItemDismissed = "inbox_item.dismissed",
+        ItemReopened = "inbox_item.reopened",
         TaskCreated = "task.created",
         TaskUpdated = "task.updated",
         TaskDeleted = "task.deleted",

@@ -6,7 +6,7 @@ str_enum! {
     /// The kind of a resource that an audit or history entry is about.
     ResourceKind {
         Action = "action",
-        ActionItem = "action_item",
+        InboxItem = "inbox_item",
         Approval = "approval",
         Connection = "connection",
         Contact = "contact",

@@ -1,15 +1,26 @@
 //! To whom a mail goes, under which subject and in which thread: built by code from the mail it answers, never by a model.
 
 use super::DraftMode;
-use crate::domain::mail::{Address, Mail, limits};
+use crate::domain::mail::{Address, Mail, is_machine, limits, without_tag};
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 use std::sync::LazyLock;
 
-/// Marks of answers and forwards in the languages of common mail programs, with or without a count.
+/// Marks of answers and forwards as mail programs of the larger languages write them, with or without a count.
 static MARK: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?i)^(re|aw|antw|sv|vs|ref|rif|res|odp|ynt|fwd?|wg|tr|rv|enc|doorst)(\[\d+\]|\(\d+\)|\^\d+)?\s*[::]\s*")
-        .expect("a regular expression that compiles")
+    Regex::new(
+        r"(?ix)^(
+            re|fwd?|r|i|aw|wg|antw|doorst|sv|vs|vb|vl|ref|tr|rv|enc|res|rif|odp|pd|ynt|i̇lt|ilt|atb|továbbítás|továbbítva|
+            válasz|vá|fs|bls|trs|απ|απάντηση|πρθ|σχετ|отв|ответ|пересл|нa|на|re|השב|הועבר|تحويل|رد|إعادة\ توجيه|
+            trả\ lời|chuyển\ tiếp|ตอบ|ตอบกลับ|ส่งต่อ|回复|回覆|答复|答覆|转发|轉寄|轉發|返信|転送|답장|회신|전달
+        )\s*(\[\d+\]|\(\d+\)|\^\d+)?\s*[:\u{ff1a}]\s*",
+    )
+    .expect("a regular expression that compiles")
+});
+
+/// The name of a list or a warning of a mail server in front of a subject: `[team]`, `[EXT]`.
+static TAG: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^\[[^\[\]]{1,60}\]\s*").expect("a regular expression that compiles")
 });
 
 /// So that a chain of references stays within what mail servers take.
@@ -41,41 +52,37 @@ pub struct Recipients {
 pub struct NoRecipient;
 
 /// The headers of an answer to `mail`, written by somebody with the addresses `own` (in lower case). To goes to Reply-To,
-/// else to the sender; of a mail of their own, to those it went to.
+/// else to all authors; of an email of their own, to those it went to. An answer to all goes where Mail-Followup-To asks for,
+/// and to the list that List-Post names. Addresses that no person reads are left out.
 ///
 /// # Errors
 /// If nobody but the writer would get it.
 pub fn answer(mail: &Mail, all: bool, own: &[String]) -> Result<Headers, NoRecipient> {
-    let is_own = |addr: &str| own.iter().any(|own| own.eq_ignore_ascii_case(addr));
-    let others = |addresses: &[Address], taken: &[String]| {
-        let mut kept: Vec<String> = Vec::new();
-        for address in addresses {
-            let addr = address.addr.trim();
-            let known = |list: &[String]| list.iter().any(|seen| seen.eq_ignore_ascii_case(addr));
-            if is_address(addr) && !is_own(addr) && !known(taken) && !known(&kept) {
-                kept.push(addr.to_owned());
-            }
-        }
-        kept
-    };
-    let by_themselves = mail.from.as_ref().is_some_and(|from| is_own(&from.addr));
-    let sender: Vec<Address> = mail.from.iter().cloned().collect();
-    let to = if by_themselves {
-        others(&mail.to, &[])
+    let by_themselves = mail
+        .from
+        .as_ref()
+        .is_some_and(|from| is_own(&from.addr, own));
+    let to = if all && !mail.followup_to.is_empty() {
+        others(&mail.followup_to, own, &[])
+    } else if by_themselves {
+        others(&mail.to, own, &[])
     } else {
-        let asked = others(&mail.reply_to, &[]);
-        if asked.is_empty() {
-            others(&sender, &[])
-        } else {
-            asked
+        match others(&mail.reply_to, own, &[]) {
+            asked if asked.is_empty() => {
+                others(mail.from.iter().chain(&mail.other_authors), own, &[])
+            }
+            asked => asked,
         }
     };
     if to.is_empty() {
         return Err(NoRecipient);
     }
-    let cc = if all {
-        let copied: Vec<Address> = mail.to.iter().chain(&mail.cc).cloned().collect();
-        others(&copied, &to)
+    let cc = if all && mail.followup_to.is_empty() {
+        others(
+            mail.to.iter().chain(&mail.cc).chain(&mail.list_post),
+            own,
+            &to,
+        )
     } else {
         Vec::new()
     };
@@ -87,6 +94,35 @@ pub fn answer(mail: &Mail, all: bool, own: &[String]) -> Result<Headers, NoRecip
         in_reply_to: mail.message_id.as_deref().map(bracketed),
         references: references(mail),
     })
+}
+
+/// Those of the addresses that a person other than the writer reads, each once, without those in `taken`.
+fn others<'a>(
+    addresses: impl IntoIterator<Item = &'a Address>,
+    own: &[String],
+    taken: &[String],
+) -> Vec<String> {
+    let mut kept: Vec<String> = Vec::new();
+    for address in addresses {
+        let addr = address.addr.trim();
+        let known = |list: &[String]| list.iter().any(|seen| seen.eq_ignore_ascii_case(addr));
+        if is_address(addr)
+            && !is_own(addr, own)
+            && !is_machine(address)
+            && !known(taken)
+            && !known(&kept)
+        {
+            kept.push(addr.to_owned());
+        }
+    }
+    kept
+}
+
+/// Whether it is one of the writer's own addresses, with or without a +tag.
+fn is_own(addr: &str, own: &[String]) -> bool {
+    let untagged = without_tag(addr);
+    own.iter()
+        .any(|own| own.eq_ignore_ascii_case(addr) || own.eq_ignore_ascii_case(&untagged))
 }
 
 /// The headers of a forward of `mail`: a thread of its own.
@@ -133,13 +169,25 @@ pub fn of_mode(
     }
 }
 
-/// One mark, however many there were, in whatever language.
+/// One mark, however many there were, in whatever language and behind whatever list's name; the names stay, each once.
 fn subject(mark: &str, former: &str) -> String {
     let mut rest = former.trim();
-    while let Some(found) = MARK.find(rest) {
-        rest = &rest[found.end()..];
+    let mut tags: Vec<&str> = Vec::new();
+    loop {
+        if let Some(found) = MARK.find(rest) {
+            rest = &rest[found.end()..];
+        } else if let Some(found) = TAG.find(rest) {
+            let tag = found.as_str().trim();
+            if !tags.contains(&tag) {
+                tags.push(tag);
+            }
+            rest = &rest[found.end()..];
+        } else {
+            break;
+        }
     }
-    let marked = format!("{mark}: {rest}");
+    let parts: Vec<&str> = tags.into_iter().chain([rest]).collect();
+    let marked = format!("{mark}: {}", parts.join(" "));
     marked.trim_end().chars().take(limits::SUBJECT).collect()
 }
 
@@ -210,6 +258,67 @@ mod tests {
         let mail =
             mail("From: a@x.example\nReply-To: desk@x.example\nTo: me@acme.example\nSubject: x");
         assert_eq!(answer(&mail, false, &own()).unwrap().to, ["desk@x.example"]);
+    }
+
+    #[test]
+    fn marks_of_all_languages_are_never_doubled_and_names_of_lists_stay_once() {
+        for (former, marked) in [
+            ("Plan", "Re: Plan"),
+            ("AW: Re[2]: Fwd: Plan", "Re: Plan"),
+            ("回复: 转发：计划", "Re: 计划"),
+            ("Отв: План", "Re: План"),
+            ("Odp: SV: VS: Plan", "Re: Plan"),
+            ("[list] Re: Plan", "Re: [list] Plan"),
+            ("Re: [list] Re: [list] Plan", "Re: [list] Plan"),
+            ("[list] Plan", "Re: [list] Plan"),
+            ("[EXT] AW: [team] Plan", "Re: [EXT] [team] Plan"),
+            ("Rescue: now", "Re: Rescue: now"),
+            ("Re : Plan", "Re: Plan"),
+            ("", "Re:"),
+        ] {
+            assert_eq!(subject("Re", former), marked, "{former}");
+        }
+    }
+
+    #[test]
+    fn all_authors_are_answered_and_no_machine_is() {
+        let two = mail("From: a@x.example, b@x.example\nTo: me@acme.example\nSubject: x");
+        assert_eq!(
+            answer(&two, false, &own()).unwrap().to,
+            ["a@x.example", "b@x.example"]
+        );
+        let form = mail("From: noreply@x.example\nReply-To: c@mail.example\nSubject: x");
+        assert_eq!(answer(&form, true, &own()).unwrap().to, ["c@mail.example"]);
+        let machine = mail("From: no.reply@x.example\nReply-To: me+form@acme.example\nSubject: x");
+        assert_eq!(answer(&machine, false, &own()), Err(NoRecipient));
+    }
+
+    #[test]
+    fn an_answer_to_a_list_goes_where_the_list_asks_for() {
+        let list = "From: a@x.example\nTo: me@acme.example\nList-Post: <mailto:team@lists.example>\nSubject: x";
+        let headers = answer(&mail(list), true, &own()).unwrap();
+        assert_eq!(
+            (headers.to, headers.cc),
+            (
+                vec!["a@x.example".into()],
+                vec!["team@lists.example".into()]
+            )
+        );
+        assert!(answer(&mail(list), false, &own()).unwrap().cc.is_empty());
+        let followup = mail(&format!(
+            "Mail-Followup-To: team@lists.example, me@acme.example\n{list}"
+        ));
+        let headers = answer(&followup, true, &own()).unwrap();
+        assert_eq!(
+            (headers.to, headers.cc),
+            (vec!["team@lists.example".to_owned()], vec![])
+        );
+        assert_eq!(
+            answer(&followup, false, &own()).unwrap().to,
+            ["a@x.example"]
+        );
+        let none = mail("From: a@x.example\nList-Post: NO (announcements)\nSubject: x");
+        assert!(answer(&none, true, &own()).unwrap().cc.is_empty());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Inbox items: their states ([`ItemState`]), the one table of steps between them, and their sources.
 
 use super::Bucket;
+use crate::domain::history::HistoryVerb;
 use crate::domain::name::{Name, TITLE_CHARS};
 use crate::domain::{
     MessageId, TaskId, UserId,
@@ -15,7 +16,7 @@ use std::fmt::Write as _;
 str_enum! {
     /// The state of an item. A snoozed item returns by the clock alone.
     ItemState {
-        Queued = "queued",
+        Open = "open",
         Deferred = "deferred",
         Completed = "completed",
         Dismissed = "dismissed",
@@ -27,9 +28,6 @@ str_enum! {
     /// The source of an item.
     ItemSource {
         Email = "email",
-        Teams = "teams",
-        Doc = "doc",
-        Calendar = "calendar",
         Manual = "manual",
     }
 }
@@ -47,13 +45,13 @@ pub enum ItemStep {
 
 impl ItemStep {
     /// Returns the past tense, for history.
-    pub const fn verb(self) -> &'static str {
+    pub const fn verb(self) -> HistoryVerb {
         match self {
-            Self::Defer(_) => "deferred",
-            Self::Complete => "completed",
-            Self::Dismiss => "dismissed",
-            Self::Convert(_) => "converted",
-            Self::Reopen => "reopened",
+            Self::Defer(_) => HistoryVerb::Deferred,
+            Self::Complete => HistoryVerb::Completed,
+            Self::Dismiss => HistoryVerb::Dismissed,
+            Self::Convert(_) => HistoryVerb::Converted,
+            Self::Reopen => HistoryVerb::Reopened,
         }
     }
 }
@@ -62,14 +60,14 @@ impl ItemState {
     /// Returns `None` if the state does not allow the step.
     pub const fn after(self, step: ItemStep) -> Option<Self> {
         match (self, step) {
-            (Self::Queued | Self::Deferred, ItemStep::Defer(_)) => Some(Self::Deferred),
-            (Self::Queued | Self::Deferred, ItemStep::Complete) => Some(Self::Completed),
-            (Self::Queued | Self::Deferred, ItemStep::Dismiss) => Some(Self::Dismissed),
-            (Self::Queued | Self::Deferred, ItemStep::Convert(_)) => Some(Self::ConvertedToTask),
+            (Self::Open | Self::Deferred, ItemStep::Defer(_)) => Some(Self::Deferred),
+            (Self::Open | Self::Deferred, ItemStep::Complete) => Some(Self::Completed),
+            (Self::Open | Self::Deferred, ItemStep::Dismiss) => Some(Self::Dismissed),
+            (Self::Open | Self::Deferred, ItemStep::Convert(_)) => Some(Self::ConvertedToTask),
             (
                 Self::Deferred | Self::Completed | Self::Dismissed | Self::ConvertedToTask,
                 ItemStep::Reopen,
-            ) => Some(Self::Queued),
+            ) => Some(Self::Open),
             _ => None,
         }
     }
@@ -155,7 +153,7 @@ pub fn asks_for_action(judgement: &Judgement) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ItemState::{Completed, ConvertedToTask, Deferred, Dismissed, Queued};
+    use ItemState::{Completed, ConvertedToTask, Deferred, Dismissed, Open};
 
     #[test]
     fn the_table_of_steps_is_this_one() {
@@ -175,9 +173,9 @@ mod tests {
         for state in ItemState::ALL {
             let found = steps.map(|step| state.after(step));
             let expected = match state {
-                Queued => [open[0], open[1], open[2], open[3], None],
-                Deferred => [open[0], open[1], open[2], open[3], Some(Queued)],
-                Completed | Dismissed | ConvertedToTask => [None, None, None, None, Some(Queued)],
+                Open => [open[0], open[1], open[2], open[3], None],
+                Deferred => [open[0], open[1], open[2], open[3], Some(Open)],
+                Completed | Dismissed | ConvertedToTask => [None, None, None, None, Some(Open)],
             };
             assert_eq!(found, expected, "{state}");
         }

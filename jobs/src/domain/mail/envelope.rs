@@ -85,9 +85,13 @@ impl TryFrom<Envelope> for Mail {
         let mut mail = Self {
             message_id: envelope.message_id.as_deref().and_then(super::message_id),
             from: envelope.from.and_then(address),
+            other_authors: Vec::new(),
             reply_to: addresses(envelope.reply_to),
             to: addresses(envelope.to),
             cc: addresses(envelope.cc),
+            delivered_to: Vec::new(),
+            followup_to: Vec::new(),
+            list_post: None,
             subject: text::line(&envelope.subject, limits::SUBJECT),
             date: envelope.date,
             received_at: envelope.received_at,
@@ -97,6 +101,7 @@ impl TryFrom<Envelope> for Mail {
             list_unsubscribe: header(envelope.list_unsubscribe),
             auto_submitted: header(envelope.auto_submitted),
             auth_results: header(envelope.auth_results),
+            is_report: false,
             direction: envelope.direction,
             body_text,
             truncated,
@@ -147,6 +152,7 @@ fn attachment(raw: EnvelopeAttachment) -> Attachment {
         name: header(raw.name),
         content_type: header(raw.content_type).unwrap_or_else(|| "application/octet-stream".into()),
         size: raw.size,
+        text: None,
     }
 }
 

@@ -1,231 +1,182 @@
 //! HTML → the text that a person would see.
 //!
-//! Works on the token stream of `html5ever`, without building a tree: one pass, no recursion, so that neither size nor
-//! nesting of hostile markup can hurt. Follows inline styles and the `hidden` attribute; does *not* evaluate style
-//! sheets. Where an unclosed hidden element leaves doubt about what follows, that text is dropped too.
+//! The document's tree is built as the HTML standard says (`tree`), styles are inherited from element to element (`style`,
+//! with the email's own style sheets), and the text of every element that can be seen is written in document order. The
+//! walk does not recurse, so that nesting cannot hurt. What is hidden is left out: no mail program shows it.
 
-use html5ever::tendril::StrTendril;
-use html5ever::tokenizer::states::RawKind;
-use html5ever::tokenizer::{
-    BufferQueue, Tag, TagKind, Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts,
-};
-use html5ever::{Attribute, LocalName};
-use std::cell::RefCell;
-use std::collections::HashMap;
+mod css;
+mod sheet;
+mod style;
+mod tree;
+mod values;
+mod writer;
+
+use ego_tree::iter::Edge;
+use html5ever::tree_builder::QuirksMode;
+use scraper::{ElementRef, Node, node::Element};
+use sheet::StyleSheet;
+use style::{Cascade, Style};
+use writer::{Gap, Writer};
 
 /// The visible text, blocks on lines of their own. Not yet sanitised: that is [`super::text::body`]'s part.
 pub(super) fn visible_text(html: &str) -> String {
-    let tokenizer = Tokenizer::new(Collector::default(), TokenizerOpts::default());
-    let input = BufferQueue::default();
-    input.push_back(StrTendril::from_slice(html));
-    // The sink never asks for a script to be run, which is the only reason to stop early.
-    let _ = tokenizer.feed(&input);
-    tokenizer.end();
-    tokenizer.sink.0.into_inner().text
-}
-
-/// The tokenizer hands out `&self`, hence the cell.
-#[derive(Default)]
-struct Collector(RefCell<State>);
-
-#[derive(Default)]
-struct State {
-    text: String,
-    /// Open elements, outermost first, each with whether it hides its content.
-    open: Vec<(LocalName, bool)>,
-    /// How often each name occurs in `open`: a stray end tag is known without a search, which keeps the pass linear.
-    open_by_name: HashMap<LocalName, usize>,
-    hidden: usize,
-}
-
-impl TokenSink for Collector {
-    type Handle = ();
-
-    fn process_token(&self, token: Token, _line: u64) -> TokenSinkResult<()> {
-        let mut state = self.0.borrow_mut();
-        match token {
-            Token::TagToken(tag) if tag.kind == TagKind::StartTag => return state.start(&tag),
-            Token::TagToken(tag) => state.end(&tag.name),
-            Token::CharacterTokens(text) if state.hidden == 0 => state.text.push_str(&text),
-            Token::CharacterTokens(_)
-            | Token::DoctypeToken(_)
-            | Token::CommentToken(_)
-            | Token::NullCharacterToken
-            | Token::EOFToken
-            | Token::ParseError(_) => {}
-        }
-        TokenSinkResult::Continue
-    }
-}
-
-impl State {
-    fn start(&mut self, tag: &Tag) -> TokenSinkResult<()> {
-        let name = &*tag.name;
-        if closes_its_like(name) && self.open.last().is_some_and(|(top, _)| *top == tag.name) {
-            self.end(&tag.name);
-        }
-        self.break_at(name);
-        if is_void(name) {
-            return TokenSinkResult::Continue;
-        }
-        let hides = is_never_shown(name) || tag.attrs.iter().any(hides);
-        self.hidden += usize::from(hides);
-        *self.open_by_name.entry(tag.name.clone()).or_default() += 1;
-        self.open.push((tag.name.clone(), hides));
-        match name {
-            "script" | "style" | "noembed" | "noframes" | "iframe" | "xmp" => {
-                TokenSinkResult::RawData(RawKind::Rawtext)
+    let document = tree::parse(html);
+    let sheet = StyleSheet::of(&document);
+    let quirks = document.quirks_mode == QuirksMode::Quirks;
+    let mut writer = Writer::default();
+    // Each open element's style, and where the text stood when it was opened.
+    let mut open = vec![(Style::initial(), 0)];
+    for edge in document.tree.root().traverse() {
+        match edge {
+            Edge::Open(node) => {
+                let Some((style, _)) = open.last() else { break };
+                match node.value() {
+                    Node::Element(element) => {
+                        let style = styled(style, ElementRef::wrap(node), &sheet, quirks);
+                        if style.is_rendered() {
+                            start(&mut writer, element, &style);
+                        }
+                        open.push((style, writer.position()));
+                    }
+                    Node::Text(text) if style.shows_text() => match style.preserves_lines {
+                        true => writer.lines(text),
+                        false => writer.words(text),
+                    },
+                    _ => {}
+                }
             }
-            "title" | "textarea" => TokenSinkResult::RawData(RawKind::Rcdata),
-            _ => TokenSinkResult::Continue,
-        }
-    }
-
-    fn end(&mut self, name: &LocalName) {
-        self.break_at(name);
-        if self.open_by_name.get(name).is_none_or(|count| *count == 0) {
-            return;
-        }
-        while let Some((open, hid)) = self.open.pop() {
-            self.hidden -= usize::from(hid);
-            if let Some(count) = self.open_by_name.get_mut(&open) {
-                *count -= 1;
-            }
-            if open == *name {
-                break;
+            Edge::Close(node) => {
+                if let Node::Element(element) = node.value()
+                    && let Some((style, position)) = open.pop()
+                    && style.is_rendered()
+                {
+                    end(&mut writer, element, &style, position);
+                }
             }
         }
     }
+    writer.finish()
+}
 
-    fn break_at(&mut self, name: &str) {
-        if self.hidden > 0 {
-            return;
+fn styled(
+    parent: &Style,
+    element: Option<ElementRef<'_>>,
+    sheet: &StyleSheet,
+    quirks: bool,
+) -> Style {
+    let mut cascade = Cascade::default();
+    let Some(element) = element else {
+        return parent.clone();
+    };
+    if parent.is_rendered() {
+        cascade.hints(element.value());
+        for (specificity, order, declaration) in sheet.matching(&element) {
+            cascade.sheet(specificity, order, declaration);
         }
-        match name {
-            "td" | "th" => self.text.push(' '),
-            "p" | "blockquote" | "table" | "ul" | "ol" | "h1" | "h2" | "h3" | "h4" | "h5"
-            | "h6" => {
-                self.text.push_str("\n\n");
+        if let Some(style) = element.attr("style") {
+            for declaration in css::inline(style) {
+                cascade.inline(&declaration);
             }
-            "br" | "div" | "tr" | "li" | "hr" | "section" | "article" | "header" | "footer"
-            | "dt" | "dd" | "pre" | "center" | "address" | "title" | "body" => self.text.push('\n'),
-            _ => {}
         }
+    }
+    parent.child(element.value(), &cascade, quirks)
+}
+
+fn start(writer: &mut Writer, element: &Element, style: &Style) {
+    match element.name() {
+        "br" => writer.line_break(),
+        _ if is_quote(element) => writer.open_quote(),
+        _ => writer.gap(gap(element, style)),
     }
 }
 
-/// Elements whose start tag closes an open one of the same name.
-fn closes_its_like(name: &str) -> bool {
+fn end(writer: &mut Writer, element: &Element, style: &Style, position: usize) {
+    if let Some(href) = element.attr("href").filter(|_| element.name() == "a") {
+        writer.link(position, href);
+    }
+    match element.name() {
+        "br" => {}
+        _ if is_quote(element) => writer.close_quote(),
+        _ => writer.gap(gap(element, style)),
+    }
+}
+
+/// What sets an element's text off from what is around it.
+fn gap(element: &Element, style: &Style) -> Gap {
+    match (element.name(), style.display.as_deref()) {
+        (_, Some("inline" | "contents")) => Gap::None,
+        ("td" | "th", _) | (_, Some("inline-block" | "inline-table" | "table-cell")) => Gap::Blank,
+        (
+            "p" | "blockquote" | "table" | "ul" | "ol" | "dl" | "h1" | "h2" | "h3" | "h4" | "h5"
+            | "h6",
+            _,
+        ) => Gap::Paragraph,
+        (name, display) if is_block_by_default(name) || display.is_some() => Gap::Line,
+        ("button" | "textarea", _) => Gap::Blank,
+        _ => Gap::None,
+    }
+}
+
+/// A block that quotes an earlier message, as mail programs mark it.
+fn is_quote(element: &Element) -> bool {
+    element.name() == "blockquote"
+        && (element
+            .attr("type")
+            .is_some_and(|kind| kind.eq_ignore_ascii_case("cite"))
+            || element
+                .attr("class")
+                .is_some_and(|class| class.contains("quote")))
+}
+
+/// Elements that are blocks unless a style says otherwise.
+fn is_block_by_default(name: &str) -> bool {
     matches!(
         name,
-        "p" | "li" | "td" | "th" | "tr" | "dt" | "dd" | "option"
-    )
-}
-
-fn is_void(name: &str) -> bool {
-    matches!(
-        name,
-        "area"
-            | "base"
-            | "basefont"
-            | "bgsound"
-            | "br"
-            | "col"
-            | "embed"
-            | "frame"
+        "address"
+            | "article"
+            | "aside"
+            | "blockquote"
+            | "body"
+            | "center"
+            | "dd"
+            | "details"
+            | "dir"
+            | "div"
+            | "dl"
+            | "dt"
+            | "fieldset"
+            | "figcaption"
+            | "figure"
+            | "footer"
+            | "form"
+            | "h1"
+            | "h2"
+            | "h3"
+            | "h4"
+            | "h5"
+            | "h6"
+            | "header"
             | "hr"
-            | "img"
-            | "input"
-            | "keygen"
-            | "link"
-            | "meta"
-            | "param"
-            | "source"
-            | "track"
-            | "wbr"
+            | "html"
+            | "legend"
+            | "li"
+            | "listing"
+            | "main"
+            | "menu"
+            | "nav"
+            | "ol"
+            | "p"
+            | "pre"
+            | "section"
+            | "summary"
+            | "table"
+            | "tbody"
+            | "tfoot"
+            | "thead"
+            | "tr"
+            | "ul"
+            | "xmp"
     )
-}
-
-fn is_never_shown(name: &str) -> bool {
-    matches!(
-        name,
-        "script"
-            | "style"
-            | "head"
-            | "title"
-            | "template"
-            | "noscript"
-            | "noembed"
-            | "noframes"
-            | "iframe"
-            | "object"
-            | "svg"
-            | "math"
-            | "select"
-            | "datalist"
-            | "textarea"
-            | "audio"
-            | "video"
-            | "canvas"
-    )
-}
-
-fn hides(attribute: &Attribute) -> bool {
-    match &*attribute.name.local {
-        "hidden" => true,
-        "aria-hidden" => attribute.value.trim().eq_ignore_ascii_case("true"),
-        "style" => style_hides(&attribute.value),
-        _ => false,
-    }
-}
-
-fn style_hides(style: &str) -> bool {
-    let style = without_comments(style).to_ascii_lowercase();
-    style.split(';').any(|declaration| {
-        let Some((property, value)) = declaration.split_once(':') else {
-            return false;
-        };
-        let value = value.trim().trim_end_matches("!important").trim();
-        match property.trim() {
-            "display" => value == "none",
-            "visibility" => matches!(value, "hidden" | "collapse"),
-            "opacity" => is_zero(value),
-            // 1px and below is as good as invisible; senders of hidden preheaders use both.
-            "font-size" => length(value).is_some_and(|size| size <= 1.0),
-            "mso-hide" => value == "all",
-            _ => false,
-        }
-    })
-}
-
-fn is_zero(value: &str) -> bool {
-    length(value) == Some(0.0)
-}
-
-/// The number in front of an absolute unit (or none).
-fn length(value: &str) -> Option<f64> {
-    let digits = value.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == '%');
-    let number: f64 = digits.trim().parse().ok()?;
-    match value[digits.len()..].trim() {
-        "" | "px" | "pt" => Some(number),
-        // 1em is full size: only nothing at all is invisible.
-        _ => (number == 0.0).then_some(0.0),
-    }
-}
-
-/// CSS comments may be put between any two tokens (`display:/**/none`).
-fn without_comments(style: &str) -> String {
-    let mut out = String::with_capacity(style.len());
-    let mut rest = style;
-    while let Some(start) = rest.find("/*") {
-        out.push_str(&rest[..start]);
-        match rest[start + 2..].find("*/") {
-            Some(end) => rest = &rest[start + 2 + end + 2..],
-            None => return out,
-        }
-    }
-    out.push_str(rest);
-    out
 }
 
 #[cfg(test)]
@@ -250,10 +201,29 @@ mod tests {
             "<span style='font-size:0'>x</span>",
             "<span style='font-size:0px'>x</span>",
             "<span style='font-size:1px'>x</span>",
+            "<span style='font:1px Arial'>x</span>",
             "<span style='font-size: 0.0em'>x</span>",
             "<span style='opacity:0'>x</span>",
             "<span hidden>x</span>",
-            "<span aria-hidden=true>x</span>",
+            "<style>.pre{display:none}</style><div class=pre>x</div>",
+            "<style>@media screen{#a p,.z{visibility:hidden!important}}</style><i id=a style='visibility:visible'><p>x</p></i>",
+            "<style><!-- div.pre > span { max-height:0; overflow:hidden; display:block } --></style><div class=pre><span>x</span></div>",
+            "<div style='height:0;overflow:hidden'>x</div>",
+            "<div style='max-height:0px;max-width:0px;overflow:hidden'><b>x</b></div>",
+            "<div style='width:1px;height:1px;overflow:hidden'>x</div>",
+            "<div style='position:absolute;left:-9999px'>x</div>",
+            "<div style='text-indent:-9999px'>x</div>",
+            "<div style='margin-left:-9999px'>x</div>",
+            "<div style='position:absolute;clip:rect(0,0,0,0)'>x</div>",
+            "<div style='clip-path:inset(100%)'>x</div>",
+            "<div style='transform:scale(0)'>x</div>",
+            "<div style='color:#fff'>x</div>",
+            "<div style='color:#fefefe;background:#ffffff'>x</div>",
+            "<table bgcolor=#123456><td><font color=#123456>x</font></table>",
+            "<div style='background-color:rgb(10, 10, 10)'><p style='color:#0a0a0a'>x</p></div>",
+            "<div style='color:transparent'>x</div>",
+            "<div style='color:rgba(0,0,0,0)'>x</div>",
+            "<div style='filter:opacity(0)'>x</div>",
             "<!-- x -->",
             "<!--[if mso]>x<![endif]-->",
             "<script>x</script>",
@@ -280,6 +250,52 @@ mod tests {
             ("<span style='font-size:12px'>a</span>", "a"),
             ("<span style='font-size:0.9em'>a</span>", "a"),
             ("<span style='display:block'>a</span>", "a"),
+            (
+                "<table><td style='font-size:0px'><div style='font-size:13px'>a</div></table>",
+                "a",
+            ),
+            (
+                "<div style='visibility:hidden'><b style='visibility:visible'>a</b>b</div>",
+                "a",
+            ),
+            ("<head><title>t</title><body><p>a", "a"),
+            ("<span aria-hidden=true>a</span>", "a"),
+            (
+                "<a style='mso-hide:all'>a</a><!--[if mso]>a<![endif]-->",
+                "a",
+            ),
+            ("<!--[if !mso]><!-->a<!--<![endif]-->", "a"),
+            ("<noscript>a</noscript>", "a"),
+            (
+                "<span style='width:0;height:0;overflow:hidden'>a</span>",
+                "a",
+            ),
+            (
+                "<table><td height=0 style='height:0;overflow:hidden'>a</table>",
+                "a",
+            ),
+            (
+                "<div style='background:url(x.png)'><p style='color:#fff'>a</p></div>",
+                "a",
+            ),
+            (
+                "<table><td bgcolor=#000000><p style='color:#fff'>a</p></table>",
+                "a",
+            ),
+            (
+                "<style>@media (max-width:600px){p{display:none}}@media print{p{display:none}}</style><p>a",
+                "a",
+            ),
+            (
+                "<style>p{display:none}p.b{display:block}</style><p class=b>a",
+                "a",
+            ),
+            ("<style>p:hover{display:none}</style><p>a", "a"),
+            ("<div hidden style='display:block'>a</div>", "a"),
+            (
+                "<p>Your booking 8841\n was <b>moved</b>.</p>",
+                "Your booking 8841 was moved.",
+            ),
             ("<p style='display:none'>secret<p>shown", "shown"),
             ("<table><tr><td>a<td>b<tr><td>c</table>", "a b c"),
             ("a<br>b", "a b"),
@@ -289,6 +305,41 @@ mod tests {
         ] {
             assert_eq!(seen(html), text, "{html}");
         }
+    }
+
+    #[test]
+    fn the_targets_of_links_follow_their_block_and_only_if_the_link_is_seen() {
+        for (html, text) in [
+            (
+                "<p><a href='https://x.example/a?b=1'>Pay</a> today.</p><p>Bye</p>",
+                "Pay today. <https://x.example/a?b=1>\n\nBye",
+            ),
+            ("<a href='https://x.example/'>x.example</a>", "x.example"),
+            (
+                "<a href='MAILTO:ada@x.example?subject=Hi'>Write</a>",
+                "Write <ada@x.example>",
+            ),
+            ("<a href='javascript:alert(1)'>No</a>", "No"),
+            (
+                "<a style='display:none' href='https://x.example'>No</a>",
+                "",
+            ),
+            ("<a href='https://x.example'><img alt=logo></a>", ""),
+        ] {
+            assert_eq!(visible_text(html), text, "{html}");
+        }
+        let long = format!("<a href='https://x.example/a?{}'>Pay</a>", "t".repeat(300));
+        assert_eq!(visible_text(&long), "Pay <https://x.example/a…>");
+    }
+
+    #[test]
+    fn lines_and_quotes_are_as_people_see_them() {
+        let html = "<div>One\n two<br><br>three</div><table><tr><td>a</td><td>b</td></tr><tr><td>c</td></tr></table>\
+            <blockquote type=cite>Old<div>older</div></blockquote><pre>x\n y</pre>";
+        assert_eq!(
+            visible_text(html),
+            "One two\n\nthree\n\na b\nc\n\n> Old\n> older\n\nx\ny"
+        );
     }
 
     #[test]

@@ -1,10 +1,36 @@
-//! Raw RFC 5322 bytes → [`Mail`], over `mail-parser`. Lenient: broken MIME loses what cannot be read, nothing else.
+//! Raw RFC 5322 bytes → [`Mail`]. Lenient: broken MIME loses what cannot be read, nothing else.
+//!
+//! | what | standard | module |
+//! |---|---|---|
+//! | header fields | RFC 5322 §2.2, §4 | `fields` |
+//! | addresses, dates | RFC 5322 §3.3, §3.4, §4.3; ISO 8601 | `addresses`, `date` |
+//! | encoded words | RFC 2047, RFC 2231 §5 | `encoded_word` |
+//! | parts, types, file names | RFC 2045, 2046, 2183, 2231 | `part` |
+//! | base64, quoted-printable | RFC 2045 §6 | `transfer` |
+//! | charsets | WHATWG Encoding | `charset` |
+//! | what is shown | RFC 2046 §5.1, RFC 8621 §4.1.4 | `body` |
+//! | other texts | RFC 3676, RFC 1896, RFC 5545 | `flowed`, `enriched`, `calendar` |
 
-use super::{Address, Attachment, Direction, Mail, MailError, html, limits, text};
-use chrono::{DateTime, Utc};
-use mail_parser::{
-    HeaderName, HeaderValue, Message, MessageParser, MessagePart, MimeHeaders, PartType,
-};
+mod addresses;
+mod body;
+mod calendar;
+mod charset;
+mod date;
+mod encoded_word;
+mod enriched;
+mod fields;
+mod flowed;
+mod part;
+mod transfer;
+
+use super::{Address, Direction, Mail, MailError, limits, text};
+use body::Reader;
+use fields::Fields;
+use part::Part;
+use std::borrow::Cow;
+
+/// Longer values are cut before they are looked into.
+const VALUE: usize = 200_000;
 
 pub(super) fn parse(raw: &[u8]) -> Result<Mail, MailError> {
     if raw.iter().all(u8::is_ascii_whitespace) {
@@ -13,199 +39,189 @@ pub(super) fn parse(raw: &[u8]) -> Result<Mail, MailError> {
     if raw.len() > limits::SOURCE_BYTES {
         return Err(MailError::TooLarge { bytes: raw.len() });
     }
-    let message = Dismantled(
-        MessageParser::default()
-            .parse(raw)
-            .ok_or(MailError::NoHeader)?,
-    );
-    let message = &message.0;
+    let raw = with_line_feeds(raw);
+    let message = Part::read(&raw, "text/plain");
+    let fields = &message.fields;
     // `{"a": 1}` and `Note: milk` have something like a header too: ask for one that only mail has.
-    if !message
-        .headers()
-        .iter()
-        .any(|header| is_mail_header(&header.name))
-    {
+    if !fields.iter().any(|(name, _)| is_mail_header(name)) {
         return Err(MailError::NoHeader);
     }
-    let (body_text, truncated) = body(message);
+    let mut reader = Reader::default();
+    let shown = reader.read(&message);
+    let (body_text, truncated) = text::body(&shown, limits::BODY);
+    let mut authors = authors(fields).into_iter();
     Ok(Mail {
-        message_id: message.message_id().and_then(super::message_id),
-        from: message
-            .from()
-            .and_then(|from| from.iter().find_map(address)),
-        reply_to: addresses(message, &HeaderName::ReplyTo),
-        to: addresses(message, &HeaderName::To),
-        cc: addresses(message, &HeaderName::Cc),
-        subject: text::line(message.subject().unwrap_or_default(), limits::SUBJECT),
-        date: message.date().and_then(date),
-        received_at: message
-            .received()
-            .and_then(|received| received.date())
-            .as_ref()
-            .and_then(date),
-        in_reply_to: ids(message.in_reply_to()).pop(),
-        references: ids(message.references()),
-        list_id: raw_header(message, "List-ID"),
-        list_unsubscribe: raw_header(message, "List-Unsubscribe"),
-        auto_submitted: raw_header(message, "Auto-Submitted"),
-        auth_results: raw_header(message, "Authentication-Results"),
+        message_id: fields
+            .text("message-id")
+            .and_then(|id| super::message_id(&id)),
+        from: authors.next(),
+        other_authors: authors.collect(),
+        reply_to: list(fields, "reply-to"),
+        to: list(fields, "to"),
+        cc: list(fields, "cc"),
+        delivered_to: delivered_to(fields),
+        followup_to: list(fields, "mail-followup-to"),
+        list_post: list_post(fields),
+        subject: subject(fields),
+        date: fields.text("date").and_then(|value| date::read(&value)),
+        received_at: received_at(fields),
+        in_reply_to: ids(fields, "in-reply-to").pop(),
+        references: ids(fields, "references"),
+        list_id: single(fields, "list-id"),
+        list_unsubscribe: single(fields, "list-unsubscribe"),
+        auto_submitted: single(fields, "auto-submitted"),
+        auth_results: single(fields, "authentication-results"),
+        is_report: message.kind.is("multipart", "report"),
         direction: Direction::In,
         body_text,
         truncated,
-        attachments: message
-            .attachments()
-            .take(limits::ATTACHMENTS)
-            .map(attachment)
-            .collect(),
+        attachments: reader.attachments,
         thread: Vec::new(),
-        headers: message
-            .headers()
+        headers: fields
             .iter()
             .take(limits::HEADERS)
-            .filter_map(|h| header(message, h))
+            .map(|(name, value)| {
+                (
+                    name.to_owned(),
+                    text::line(&charset::header(value), limits::HEADER),
+                )
+            })
             .collect(),
     })
 }
 
-/// Takes a message apart part by part when it is dropped. The derived drop would call itself once per level of nested
-/// `message/rfc822`, and a mail of a few hundred kilobytes can nest deep enough to overflow the stack.
-struct Dismantled<'x>(Message<'x>);
-
-impl Drop for Dismantled<'_> {
-    fn drop(&mut self) {
-        let mut parts = std::mem::take(&mut self.0.parts);
-        while let Some(part) = parts.pop() {
-            if let PartType::Message(mut nested) = part.body {
-                parts.append(&mut nested.parts);
-            }
-        }
+/// Very old programs end lines with a carriage return alone.
+fn with_line_feeds(raw: &[u8]) -> Cow<'_, [u8]> {
+    match raw.contains(&b'\n') {
+        true => Cow::Borrowed(raw),
+        false => Cow::Owned(
+            raw.iter()
+                .map(|byte| if *byte == b'\r' { b'\n' } else { *byte })
+                .collect(),
+        ),
     }
 }
 
-fn is_mail_header(name: &HeaderName<'_>) -> bool {
+/// Whether only mail has a header of this lower-case name.
+fn is_mail_header(name: &str) -> bool {
     matches!(
         name,
-        HeaderName::From
-            | HeaderName::Sender
-            | HeaderName::ReplyTo
-            | HeaderName::To
-            | HeaderName::Cc
-            | HeaderName::Bcc
-            | HeaderName::Subject
-            | HeaderName::Date
-            | HeaderName::MessageId
-            | HeaderName::InReplyTo
-            | HeaderName::References
-            | HeaderName::Received
-            | HeaderName::ReturnPath
-            | HeaderName::MimeVersion
-            | HeaderName::ContentType
-            | HeaderName::ContentTransferEncoding
-            | HeaderName::ResentFrom
-            | HeaderName::ResentTo
-            | HeaderName::ResentDate
-            | HeaderName::DkimSignature
+        "from"
+            | "sender"
+            | "reply-to"
+            | "to"
+            | "cc"
+            | "bcc"
+            | "subject"
+            | "date"
+            | "message-id"
+            | "in-reply-to"
+            | "references"
+            | "received"
+            | "return-path"
+            | "delivered-to"
+            | "mime-version"
+            | "content-type"
+            | "content-transfer-encoding"
+            | "resent-from"
+            | "resent-to"
+            | "resent-date"
+            | "dkim-signature"
     )
 }
 
-fn address(raw: &mail_parser::Addr<'_>) -> Option<Address> {
-    Address::new(raw.name(), raw.address())
+fn value<'a>(raw: &'a [u8]) -> Cow<'a, str> {
+    charset::header(&raw[..raw.len().min(VALUE)])
 }
 
-/// A header may be repeated, against RFC 5322; all its addresses count.
-fn addresses(message: &Message<'_>, name: &HeaderName<'static>) -> Vec<Address> {
-    message
-        .header_values(name.clone())
-        .filter_map(HeaderValue::as_address)
-        .flat_map(|list| list.iter())
+/// The first From field that names anybody. Of several the first is what mail programs show.
+fn authors(fields: &Fields<'_>) -> Vec<Address> {
+    let lists = fields.all("from").map(|raw| addresses::read(&value(raw)));
+    let mut lists = lists.filter(|list| !list.is_empty()).peekable();
+    let first = lists.peek().cloned().unwrap_or_default();
+    let reachable = |list: &Vec<Address>| list.iter().any(|author| author.addr.contains('@'));
+    let mut authors = lists.find(reachable).unwrap_or(first);
+    authors.truncate(limits::ADDRESSES);
+    authors
+}
+
+/// The addresses of all fields of this name: one may be repeated, against RFC 5322.
+fn list(fields: &Fields<'_>, name: &str) -> Vec<Address> {
+    fields
+        .all(name)
+        .flat_map(|raw| addresses::read(&value(raw)))
         .take(limits::ADDRESSES)
-        .filter_map(address)
         .collect()
 }
 
-fn ids(value: &HeaderValue<'_>) -> Vec<String> {
-    match value {
-        HeaderValue::Text(id) => super::references([id.as_ref()]),
-        HeaderValue::TextList(ids) => super::references(ids.iter().map(AsRef::as_ref)),
-        _ => Vec::new(),
-    }
+/// Into whose mailbox servers on the way put it, the last server's word first.
+fn delivered_to(fields: &Fields<'_>) -> Vec<Address> {
+    [
+        "delivered-to",
+        "x-original-to",
+        "x-delivered-to",
+        "envelope-to",
+        "x-envelope-to",
+        "x-forwarded-to",
+    ]
+    .into_iter()
+    .flat_map(|name| list(fields, name))
+    .take(limits::DELIVERIES)
+    .collect()
 }
 
-fn date(raw: &mail_parser::DateTime) -> Option<DateTime<Utc>> {
-    raw.is_valid()
-        .then(|| DateTime::from_timestamp(raw.to_timestamp(), 0))
-        .flatten()
-}
-
-/// A header's text as sent: for values whose structure does not matter here.
-fn raw_header(message: &Message<'_>, name: &str) -> Option<String> {
-    let found = message
-        .headers()
-        .iter()
-        .find(|header| header.name().eq_ignore_ascii_case(name))?;
-    header(message, found)
-        .map(|(_, value)| value)
-        .filter(|value| !value.is_empty())
-}
-
-fn header(message: &Message<'_>, header: &mail_parser::Header<'_>) -> Option<(String, String)> {
-    let range =
-        usize::try_from(header.offset_start()).ok()?..usize::try_from(header.offset_end()).ok()?;
-    let raw = String::from_utf8_lossy(message.raw_message.get(range)?);
-    Some((
-        header.name().to_ascii_lowercase(),
-        text::line(&raw, limits::HEADER),
-    ))
-}
-
-/// The text parts; where they are blank (many senders put nothing but an empty line there), the HTML parts.
-fn body(message: &Message<'_>) -> (String, bool) {
-    let plain = joined(message.text_bodies(), |body| match body {
-        PartType::Text(text) => Some(text.to_string()),
-        PartType::Html(html) => Some(html::visible_text(html)),
-        _ => None,
+/// RFC 2369 §3.4: `<mailto:list@host>`, or `NO` for a list that takes no posts.
+fn list_post(fields: &Fields<'_>) -> Option<Address> {
+    let value = fields.text("list-post")?;
+    let uris = value.split(['<', '>']).map(str::trim);
+    let mut posts = uris.filter(|uri| {
+        uri.get(..7)
+            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("mailto:"))
     });
-    if !plain.0.is_empty() {
-        return plain;
-    }
-    joined(message.html_bodies(), |body| match body {
-        PartType::Html(html) => Some(html::visible_text(html)),
-        _ => None,
-    })
+    addresses::read(posts.next()?).into_iter().next()
 }
 
-fn joined<'a>(
-    parts: impl Iterator<Item = &'a MessagePart<'a>>,
-    read: impl Fn(&PartType<'a>) -> Option<String>,
-) -> (String, bool) {
-    let mut raw = String::new();
-    for part in parts {
-        if let Some(text) = read(&part.body) {
-            raw.push_str(&text);
-            raw.push_str("\n\n");
-        }
-        // Enough for the cap whatever is dropped later; a mail of ten thousand parts stops here.
-        if raw.len() > limits::BODY * 8 {
-            break;
-        }
-    }
-    text::body(&raw, limits::BODY)
+/// The first subject, decoded.
+fn subject(fields: &Fields<'_>) -> String {
+    let raw = fields.first("subject").map(value).unwrap_or_default();
+    text::line(&encoded_word::decode(&raw), limits::SUBJECT)
 }
 
-fn attachment(part: &MessagePart<'_>) -> Attachment {
-    let content_type = part.content_type().map_or_else(
-        || "application/octet-stream".to_owned(),
-        |kind| match kind.subtype() {
-            Some(subtype) => format!("{}/{subtype}", kind.ctype()),
-            None => kind.ctype().to_owned(),
-        },
-    );
-    Attachment {
-        name: part
-            .attachment_name()
-            .map(|name| text::line(name, limits::HEADER))
-            .filter(|name| !name.is_empty()),
-        content_type: text::line(&content_type, limits::HEADER),
-        size: part.len() as u64,
+/// The people of a field as text.
+fn people(fields: &Fields<'_>, name: &str) -> String {
+    let people: Vec<String> = list(fields, name)
+        .iter()
+        .take(20)
+        .map(ToString::to_string)
+        .collect();
+    people.join(", ")
+}
+
+/// The Message-IDs of a field, or what stands there if none has its brackets.
+fn ids(fields: &Fields<'_>, name: &str) -> Vec<String> {
+    let Some(value) = fields.text(name) else {
+        return Vec::new();
+    };
+    let bracketed: Vec<&str> = value
+        .split('<')
+        .skip(1)
+        .filter_map(|rest| rest.split_once('>').map(|(id, _)| id))
+        .collect();
+    match bracketed.is_empty() {
+        true => super::references(value.split_whitespace().filter(|word| word.contains('@'))),
+        false => super::references(bracketed),
     }
+}
+
+/// When the last server had it: RFC 5321 §4.4 puts the date behind the last semicolon.
+fn received_at(fields: &Fields<'_>) -> Option<chrono::DateTime<chrono::Utc>> {
+    let value = fields.text("received")?;
+    let (_, date) = value.rsplit_once(';')?;
+    date::read(date)
+}
+
+/// A field's first value as sent: for values whose structure does not matter here.
+fn single(fields: &Fields<'_>, name: &str) -> Option<String> {
+    let value = text::line(&fields.text(name)?, limits::HEADER);
+    (!value.is_empty()).then_some(value)
 }

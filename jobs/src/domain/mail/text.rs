@@ -7,7 +7,7 @@ pub fn line(raw: &str, max: usize) -> String {
     let mut out = String::new();
     let mut budget = max;
     for word in raw.split(|c: char| c.is_whitespace() || c.is_control()) {
-        let mut visible = word.chars().filter(|c| !is_invisible(*c)).peekable();
+        let mut visible = visible(word).peekable();
         if visible.peek().is_none() {
             continue;
         }
@@ -26,40 +26,82 @@ pub fn line(raw: &str, max: usize) -> String {
     out
 }
 
-/// A body: lines trimmed, runs of blanks made one, at most one empty line in a row, at most `max` characters.
+/// A body: lines trimmed, runs of blanks made one, at most one empty line in a row, at most `max` characters. A longer one
+/// keeps its head and its tail, as [`super::excerpt`] does.
 ///
-/// Whether something was cut off is the second value, so that readers can be told.
+/// Whether something was left out is the second value, so that readers can be told.
 pub fn body(raw: &str, max: usize) -> (String, bool) {
-    let mut out = String::with_capacity(raw.len().min(max));
-    let mut budget = max;
+    let text = tidied(raw);
+    match text.chars().count() > max {
+        true => (super::excerpt(&text, max), true),
+        false => (text, false),
+    }
+}
+
+fn tidied(raw: &str) -> String {
+    let mut out = String::with_capacity(raw.len());
     let mut empty_lines = 0;
     for raw_line in raw.split(is_line_end) {
-        // The rest of the budget bounds the work on one line, however long it is.
-        let text = line(raw_line, budget.saturating_add(1));
+        let text = line(raw_line, usize::MAX);
         if text.is_empty() {
             empty_lines += 1;
             continue;
         }
-        let breaks = match (out.is_empty(), empty_lines) {
-            (true, _) => 0,
-            (false, 0) => 1,
-            (false, _) => 2,
-        };
+        out.push_str(match (out.is_empty(), empty_lines) {
+            (true, _) => "",
+            (false, 0) => "\n",
+            (false, _) => "\n\n",
+        });
         empty_lines = 0;
-        if breaks >= budget {
-            return (out, true);
-        }
-        out.extend(std::iter::repeat_n('\n', breaks));
-        budget -= breaks;
-        let length = text.chars().count();
-        if length > budget {
-            out.extend(text.chars().take(budget));
-            return (out, true);
-        }
         out.push_str(&text);
-        budget -= length;
     }
-    (out, false)
+    out
+}
+
+/// The characters of a word but for those that show nothing. Joiners stay where they shape what is seen: a zero-width
+/// non-joiner between letters of Persian or an Indic script, a joiner there and between two emoji.
+fn visible(word: &str) -> impl Iterator<Item = char> {
+    let mut before = None;
+    let mut rest = word.chars().peekable();
+    std::iter::from_fn(move || {
+        loop {
+            let c = rest.next()?;
+            if is_joiner(c) {
+                // What stands between two joiners or selectors is looked through.
+                while rest.peek().is_some_and(|next| is_invisible(*next)) {
+                    rest.next();
+                }
+                if before
+                    .zip(rest.peek().copied())
+                    .is_some_and(|(before, after)| joins(before, c, after))
+                {
+                    return Some(c);
+                }
+            } else if !is_invisible(c) {
+                before = Some(c);
+                return Some(c);
+            }
+        }
+    })
+}
+
+pub(super) const fn is_joiner(c: char) -> bool {
+    matches!(c, '\u{200c}' | '\u{200d}')
+}
+
+fn joins(before: char, joiner: char, after: char) -> bool {
+    let both = |in_script: fn(char) -> bool| in_script(before) && in_script(after);
+    both(is_joined_script) || joiner == '\u{200d}' && both(is_emoji)
+}
+
+/// Scripts whose letters change with their neighbours: Arabic and its kin, the Indic scripts, Khmer, Mongolian.
+fn is_joined_script(c: char) -> bool {
+    matches!(c, '\u{600}'..='\u{8ff}' | '\u{900}'..='\u{dff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{18af}'
+        | '\u{fb50}'..='\u{fdff}' | '\u{fe70}'..='\u{fefe}')
+}
+
+fn is_emoji(c: char) -> bool {
+    matches!(c, '\u{2190}'..='\u{2bff}' | '\u{1f000}'..='\u{1faff}')
 }
 
 /// CRLF yields an empty line between its halves; [`body`] counts only lines that hold text, so LF decides and CR is a
@@ -88,6 +130,21 @@ mod tests {
     fn invisible_characters_are_dropped_and_the_words_stay() {
         let hostile = "Pay\u{200b}ment \u{202e}eur\u{2066}t\0 \u{e0041}\u{e0042}now\u{fe0f}\u{ad}";
         assert_eq!(line(hostile, 100), "Payment eurt now");
+    }
+
+    #[test]
+    fn joiners_stay_where_they_shape_what_is_seen() {
+        for text in ["می\u{200c}خواهم", "क्\u{200d}ष", "👩\u{200d}👧"] {
+            assert_eq!(line(text, 100), text);
+        }
+        for (hostile, text) in [
+            ("pay\u{200d}pal", "paypal"),
+            ("می\u{200c}", "می"),
+            ("می\u{200c}\u{200d}\u{200c}خ", "می\u{200c}خ"),
+            ("👁\u{fe0f}\u{200d}🗨\u{fe0f}", "👁\u{200d}🗨"),
+        ] {
+            assert_eq!(line(hostile, 100), text);
+        }
     }
 
     #[test]
@@ -120,10 +177,10 @@ mod tests {
         fn no_text_leaves_anything_invisible_or_breaks_its_bound(raw in "\\PC*|[\\s\\S]{0,200}", max in 0usize..80) {
             let (text, _) = body(&raw, max);
             prop_assert!(text.chars().count() <= max);
-            prop_assert!(!text.chars().any(|c| c != '\n' && is_invisible(c)));
+            prop_assert!(!text.chars().any(|c| c != '\n' && !is_joiner(c) && is_invisible(c)));
             let text = line(&raw, max);
             prop_assert!(text.chars().count() <= max);
-            prop_assert!(!text.chars().any(is_invisible));
+            prop_assert!(!text.chars().any(|c| !is_joiner(c) && is_invisible(c)));
         }
 
         #[test]

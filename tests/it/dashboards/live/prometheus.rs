@@ -6,13 +6,9 @@ use std::{
     fs,
     io::Write,
     net::{SocketAddr, TcpListener},
-    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 use tempfile::TempDir;
-
-/// Says how to get the two programs.
-const INSTALL: &str = "apt-get install -y --no-install-recommends prometheus";
 
 /// A running server; killed with its value.
 pub(super) struct Prometheus {
@@ -42,7 +38,7 @@ impl Prometheus {
         let addr = TcpListener::bind("127.0.0.1:0")
             .and_then(|free| free.local_addr())
             .expect("a free port");
-        let child = Command::new(program("prometheus"))
+        let child = Command::new(programs().server)
             .arg(format!("--config.file={}", config_file.display()))
             .arg(format!(
                 "--storage.tsdb.path={}",
@@ -133,7 +129,7 @@ impl Drop for Prometheus {
 
 /// Runs promtool in the workspace; it must be content.
 pub(super) fn promtool(args: &[&str], stdin: &str) {
-    let mut child = Command::new(program("promtool"))
+    let mut child = Command::new(programs().promtool)
         .args(args)
         .current_dir(root())
         .stdin(Stdio::piped())
@@ -156,15 +152,6 @@ pub(super) fn promtool(args: &[&str], stdin: &str) {
     );
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "PATH is searched, not configuration read"
-)]
-fn program(name: &str) -> PathBuf {
-    let path = std::env::var("PATH").unwrap_or_default();
-    let folders = path.split(':').chain(["/usr/bin", "/usr/local/bin"]);
-    let found = folders
-        .map(|folder| Path::new(folder).join(name))
-        .find(|path| path.is_file());
-    found.unwrap_or_else(|| panic!("{name} is not installed: {INSTALL}"))
+fn programs() -> dev::peers::Prometheus {
+    dev::peers::prometheus().unwrap_or_else(|error| panic!("{error}"))
 }

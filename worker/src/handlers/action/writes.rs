@@ -4,6 +4,7 @@ use super::metrics::ActionMetrics;
 use async_trait::async_trait;
 use jobs::commands::audit::JobAudit;
 use jobs::domain::ResourceKind;
+use jobs::domain::history::HistoryVerb;
 use jobs::{
     commands::approvals::execute::{Ending, end},
     domain::{ApprovalId, AuditAction, Detail, NewAuditEntry, approval::NewApproval},
@@ -35,10 +36,10 @@ impl Writes for ActionWrites {
         }
         for approval in &self.approvals {
             approvals::insert(conn, job.tenant, job.lease.job, approval).await?;
-            self.tell(
+            self.record_history(
                 conn,
                 job,
-                "proposed",
+                HistoryVerb::Proposed,
                 ResourceKind::Approval,
                 approval.id.0,
                 &approval.title,
@@ -47,13 +48,13 @@ impl Writes for ActionWrites {
         }
         for outcome in &self.output.actions {
             let verb = match outcome.result {
-                ActionResult::Succeeded => "done",
-                ActionResult::Failed => "failed",
+                ActionResult::Succeeded => HistoryVerb::Done,
+                ActionResult::Failed => HistoryVerb::Failed,
                 _ => continue,
             };
             if let Some(effect) = outcome.effect_id {
                 let title = outcome.r#type.spec().title;
-                self.tell(conn, job, verb, ResourceKind::Effect, effect.0, title)
+                self.record_history(conn, job, verb, ResourceKind::Effect, effect.0, title)
                     .await?;
             }
         }
@@ -74,11 +75,11 @@ impl Writes for ActionWrites {
 }
 
 impl ActionWrites {
-    async fn tell(
+    async fn record_history(
         &self,
         conn: &mut PgConnection,
         job: &Job,
-        verb: &'static str,
+        verb: HistoryVerb,
         object_kind: ResourceKind,
         object: uuid::Uuid,
         rationale: &str,

@@ -59,7 +59,7 @@ pub(super) fn aim(case: &Case, args: &Args, asked_at: DateTime<Utc>) -> Aim {
         return Aim::Nowhere(NotNeeded::NobodyToAnswer);
     };
     Aim::At(Box::new(OutgoingMessage {
-        from: case.writer.as_ref().map(|writer| writer.email.clone()),
+        from: case.sender(),
         to,
         cc,
         bcc,
@@ -133,6 +133,7 @@ mod tests {
                 email: "me@acme.example".into(),
                 timezone: "Europe/Berlin".into(),
             }),
+            accounts: Vec::new(),
             mail: Some((MessageId::new(), envelope.try_into().unwrap())),
             answered: false,
             injection_suspected: false,
@@ -206,6 +207,39 @@ mod tests {
         });
         assert_eq!(why(&own, DraftMode::Reply), Some(NotNeeded::Answered));
         assert_eq!(why(&own, DraftMode::FollowUp), None);
+    }
+
+    #[test]
+    fn a_draft_leaves_from_the_account_the_email_came_to_or_the_oldest() {
+        let from = |accounts: &[&str], to: &str| {
+            let mut case = case(|envelope| envelope.to[0].addr = to.into());
+            case.accounts = accounts.iter().map(|&account| account.into()).collect();
+            match aim(&case, &args(DraftMode::ReplyAll), DateTime::UNIX_EPOCH) {
+                Aim::At(letter) => (letter.from.unwrap(), letter.cc),
+                Aim::Nowhere(why) => panic!("{why:?}"),
+            }
+        };
+        let accounts = ["old@acme.example", "Desk@acme.example"];
+        for (to, sender) in [
+            ("desk@acme.example", "Desk@acme.example"),
+            ("desk+shop@acme.example", "Desk@acme.example"),
+            ("me@acme.example", "old@acme.example"),
+        ] {
+            assert_eq!(from(&accounts, to), (sender.to_owned(), vec![]), "{to}");
+        }
+        assert_eq!(from(&[], "me@acme.example").0, "me@acme.example");
+    }
+
+    #[test]
+    fn a_form_is_answered_to_the_customer_it_names() {
+        let form = case(|envelope| {
+            envelope.from.as_mut().unwrap().addr = "noreply@x.example".into();
+            envelope.reply_to.push(EnvelopeAddress {
+                name: None,
+                addr: "customer@mail.example".into(),
+            });
+        });
+        assert_eq!(why(&form, DraftMode::Reply), None);
     }
 
     #[test]

@@ -11,12 +11,12 @@ use jobs::{
         approval::Status,
         draft::{DraftMode, DraftStep, Tone},
         gate::{Circumstances, Confirmation, HighRiskPolicy, TrustMode, decide},
-        mail::{Address, Mail, is_automatic},
+        mail::{Mail, is_automatic, lookup_addresses},
         risk::Risk,
     },
     kinds::draft::{Args, Base},
     store::{
-        approvals,
+        approvals, connections,
         draft_versions::{self, StoredVersion},
         drafts::{self, StoredDraft},
         memory_items::Recalled,
@@ -33,6 +33,8 @@ pub(super) struct Case {
     pub(super) trust: TrustMode,
     /// In whose name the mail is written; nobody if the mail was to nobody that is known.
     pub(super) writer: Option<Correspondent>,
+    /// The addresses of the writer's mail accounts, oldest first.
+    pub(super) accounts: Vec<String>,
     pub(super) mail: Option<(MessageId, Mail)>,
     /// An answer to it has left, by us or by another program of the user's.
     pub(super) answered: bool,
@@ -61,12 +63,23 @@ impl Case {
         self.mail.as_ref().map(|(id, _)| *id)
     }
 
-    /// The addresses of whoever writes, in lower case.
+    /// The writer's addresses, in lower case.
     pub(super) fn own(&self) -> Vec<String> {
-        self.writer
-            .iter()
-            .map(|writer| writer.email.to_lowercase())
+        let login = self.writer.iter().map(|writer| &writer.email);
+        login
+            .chain(&self.accounts)
+            .map(|address| address.to_lowercase())
             .collect()
+    }
+
+    /// The address that the draft is sent from: the account the email came to (or left from), else the writer's oldest.
+    /// Without an account it is the log-in's, so that the draft can be read before one is connected.
+    pub(super) fn sender(&self) -> Option<String> {
+        let mail = self.mail.as_ref().map(|(_, mail)| mail);
+        mail.and_then(|mail| mail.account_among(&self.accounts))
+            .map(str::to_owned)
+            .or_else(|| self.accounts.first().cloned())
+            .or_else(|| self.writer.as_ref().map(|writer| writer.email.clone()))
     }
 
     /// From when on a mail of the user's own in the thread is an answer; for a reminder only what follows the reminder is.
@@ -146,6 +159,12 @@ pub(super) async fn load(ctx: &JobContext, args: &Args) -> Result<Case, Failure>
     let writer = load_writer(&mut conn, ctx, args, mail.as_ref().map(|(_, mail)| mail))
         .await
         .map_err(failed)?;
+    let accounts = match &writer {
+        Some(writer) => connections::mail_addresses(&mut conn, tenant, writer.user)
+            .await
+            .map_err(failed)?,
+        None => Vec::new(),
+    };
     let (mut answered, mut injection_suspected) = (false, false);
     if let Some((id, _)) = &mail {
         injection_suspected = triage_results::injection_suspected(&mut conn, tenant, *id)
@@ -173,6 +192,7 @@ pub(super) async fn load(ctx: &JobContext, args: &Args) -> Result<Case, Failure>
     let mut case = Case {
         trust,
         writer,
+        accounts,
         mail,
         answered,
         injection_suspected,
@@ -247,14 +267,8 @@ async fn load_writer(
         return users::correspondent(conn, tenant, user).await;
     }
     let Some(mail) = mail else { return Ok(None) };
-    let lower = |address: &Address| address.addr.to_lowercase();
-    let addresses: Vec<String> = mail
-        .to
-        .iter()
-        .chain(&mail.cc)
-        .chain(&mail.from)
-        .map(lower)
-        .collect();
+    let mut addresses = mail.recipient_addresses();
+    addresses.extend(lookup_addresses(&mail.from));
     users::first_correspondent(conn, tenant, &addresses).await
 }
 

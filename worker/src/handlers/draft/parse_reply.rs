@@ -201,6 +201,7 @@ mod tests {
         Case {
             trust: TrustMode::Supervised,
             writer: None,
+            accounts: Vec::new(),
             mail: Some((MessageId::new(), mail)),
             answered: false,
             injection_suspected: false,

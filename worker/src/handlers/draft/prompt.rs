@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use jobs::{
     domain::{
         draft::{DraftMode, OutgoingMessage, Tone, check},
-        mail::{Direction, Earlier, Mail},
+        mail::{Direction, Earlier, Mail, excerpt},
     },
     kinds::draft::Args,
 };
@@ -41,7 +41,7 @@ pub(super) fn question(
         if !mail.thread.is_empty() {
             prompt = prompt.untrusted("thread", Untrusted::new(&thread(mail)));
         }
-        prompt = prompt.untrusted("body", Untrusted::capped(&mail.body_text, BODY));
+        prompt = prompt.untrusted("body", Untrusted::new(&excerpt(&mail.body_text, BODY)));
     }
     if let Some(suggestion) = &args.suggestion {
         prompt = prompt.untrusted("suggestion", Untrusted::new(suggestion));
@@ -190,6 +190,7 @@ mod tests {
         Case {
             trust: TrustMode::Supervised,
             writer: None,
+            accounts: Vec::new(),
             mail: Some((MessageId::new(), envelope.try_into().unwrap())),
             answered: false,
             injection_suspected: false,

@@ -4,20 +4,21 @@ use super::metrics::DraftMetrics;
 use async_trait::async_trait;
 use jobs::commands::audit::JobAudit;
 use jobs::domain::ResourceKind;
+use jobs::domain::history::HistoryVerb;
 use jobs::{
     domain::{
-        ActionItemId, ApprovalId, AuditAction, Detail, DraftId, NewAuditEntry,
+        ApprovalId, AuditAction, Detail, DraftId, InboxItemId, NewAuditEntry,
         approval::{NewApproval, Patched, Status, Step},
         draft::OutgoingMessage,
         inbox::NewItem,
     },
     kinds::draft::DraftOutcome,
     store::{
-        action_items, approvals, audit,
+        approvals, audit,
         draft_versions::{self, Making},
         drafts::{self, NewDraft},
         history::{self, NewHistoryEntry},
-        llm_checkpoints,
+        inbox_items, llm_checkpoints,
     },
 };
 use queue::Job;
@@ -78,7 +79,7 @@ impl Writes for DraftWrites {
                     return_unchanged(conn, job, *approval).await?;
                 }
                 if let Some(item) = item {
-                    asked = action_items::insert(conn, job.tenant, item).await?;
+                    asked = inbox_items::insert(conn, job.tenant, item).await?;
                 }
             }
             Kept::Questions { .. } | Kept::Nothing => {}
@@ -141,9 +142,9 @@ async fn write_version(
     draft_versions::insert(conn, tenant, key, &version.letter, &version.making).await?;
     let told = NewHistoryEntry {
         verb: if version.number == 1 {
-            "drafted"
+            HistoryVerb::Drafted
         } else {
-            "revised"
+            HistoryVerb::Revised
         },
         object_kind: ResourceKind::Draft,
         object: version.draft.0,
@@ -184,7 +185,7 @@ async fn propose_again(
 
 impl DraftWrites {
     /// With the item that was added, if one was.
-    fn audit_entries(&self, job: &Job, asked: Option<ActionItemId>) -> Vec<NewAuditEntry> {
+    fn audit_entries(&self, job: &Job, asked: Option<InboxItemId>) -> Vec<NewAuditEntry> {
         let entry = |action, kind, id: String, detail| {
             let mut entry = job.audit(action, kind, id).with_detail(detail);
             entry.dry_run = self.dry_run;
@@ -203,7 +204,7 @@ impl DraftWrites {
                 let id = item.to_string();
                 entries.push(entry(
                     AuditAction::ItemCreated,
-                    ResourceKind::ActionItem,
+                    ResourceKind::InboxItem,
                     id,
                     Detail::new(),
                 ));

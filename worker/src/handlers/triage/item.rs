@@ -1,4 +1,4 @@
-//! What a mail leaves in somebody's queue: [`of`]. Pure.
+//! The inbox item of a message: [`of`]. Pure.
 
 use super::load::Case;
 use jobs::domain::{

@@ -84,7 +84,7 @@ pub(super) async fn load(pool: &PgPool, tenant: TenantId, args: &Args) -> Result
     let correspondents = load_correspondents(&mut conn, tenant, &mail)
         .await
         .map_err(|error| unavailable(&error))?;
-    let owner = users::first_correspondent(&mut conn, tenant, &recipients(&mail))
+    let owner = users::first_correspondent(&mut conn, tenant, &mail.recipient_addresses())
         .await
         .map_err(|error| unavailable(&error))?
         .map(|person| person.user);
@@ -142,7 +142,7 @@ async fn load_correspondents(
 ) -> Result<Correspondents, sqlx::Error> {
     let lower = |address: &jobs::domain::mail::Address| address.addr.to_lowercase();
     let sender = mail.from.as_ref().map(lower);
-    let recipients = recipients(mail);
+    let recipients = mail.recipient_addresses();
     let asked: Vec<String> = sender.iter().chain(&recipients).cloned().collect();
     let own = users::own_addresses(conn, tenant, &asked).await?;
     let own_domain = match mail.from.as_ref().and_then(|from| from.domain()) {
@@ -154,12 +154,6 @@ async fn load_correspondents(
         own_recipient: recipients.iter().any(|recipient| own.contains(recipient)),
         own_domain,
     })
-}
-
-/// Those whom the mail names as its recipients, in lower case.
-fn recipients(mail: &Mail) -> Vec<String> {
-    let named = mail.to.iter().chain(&mail.cc);
-    named.map(|address| address.addr.to_lowercase()).collect()
 }
 
 async fn load_former(

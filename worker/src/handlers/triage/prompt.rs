@@ -9,7 +9,7 @@ use crate::prompts::TRIAGE;
 use chrono::{DateTime, Utc};
 use jobs::domain::{
     action::{ActionType, FieldKind, OpenTo},
-    mail::{Direction, Earlier, Mail},
+    mail::{Direction, Earlier, Mail, excerpt},
     rules::{Rule, Verdict},
 };
 use llm::{Prompt, Trusted, Untrusted};
@@ -17,6 +17,8 @@ use llm::{Prompt, Trusted, Untrusted};
 /// Enough to sort a mail by; whole books come as mail too.
 const BODY: usize = 12_000;
 const EARLIER: usize = 500;
+/// The text of all attached files together.
+const ATTACHED: usize = 6_000;
 const EARLIER_MESSAGES: usize = 20;
 const RECIPIENTS: usize = 20;
 /// The part of an answer that is worth repairing.
@@ -37,7 +39,7 @@ pub(super) fn question(case: &Case, verdict: &Verdict<'_>, asked_on: DateTime<Ut
     if !mail.attachments.is_empty() {
         prompt = prompt.untrusted("attachments", Untrusted::new(&attachments(mail)));
     }
-    prompt.untrusted("body", Untrusted::capped(&mail.body_text, BODY))
+    prompt.untrusted("body", Untrusted::new(&excerpt(&mail.body_text, BODY)))
 }
 
 /// The one repair: the answer and what is wrong with it, without the mail. What a mail could smuggle into an answer it
@@ -201,17 +203,26 @@ fn thread(messages: &[Earlier]) -> String {
     told.join("\n\n")
 }
 
+/// Names, types and sizes, and of text files what they say.
 fn attachments(mail: &Mail) -> String {
+    let mut room = ATTACHED;
     let told: Vec<String> = mail
         .attachments
         .iter()
         .map(|file| {
-            format!(
+            let mut entry = format!(
                 "{} ({}, {} bytes)",
                 file.name.as_deref().unwrap_or("unnamed"),
                 file.content_type,
                 file.size
-            )
+            );
+            if let Some(text) = file.text.as_deref().filter(|_| room > 0) {
+                let text = excerpt(text, room);
+                room -= text.chars().count();
+                entry.push_str(":\n");
+                entry.push_str(&text);
+            }
+            entry
         })
         .collect();
     told.join("\n")
@@ -281,6 +292,26 @@ mod tests {
         for message in prompt.render(&Boundary::random()) {
             assert!(fenced(&message.content) || !message.content.contains("HUNTER"));
         }
+    }
+
+    #[test]
+    fn an_answer_below_a_long_quote_and_the_text_of_a_file_are_shown() {
+        let quote = "> as you wrote before, the matter stands open\n".repeat(400);
+        let case = case(&format!(
+            "From: a@b.c\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n--x\n\n{quote}\nNo, cancel it.\n\
+             --x\nContent-Type: text/csv\nContent-Disposition: attachment; filename=rooms.csv\n\nroom,12\n--x--\n"
+        ));
+        let prompt = question(
+            &case,
+            &case.rules.evaluate(&case.mail),
+            DateTime::UNIX_EPOCH,
+        );
+        let body = prompt.untrusted_part("body").unwrap();
+        assert!(body.ends_with("No, cancel it.") && body.contains("quoted lines left out"));
+        assert_eq!(
+            prompt.untrusted_part("attachments"),
+            Some("rooms.csv (text/csv, 7 bytes):\nroom,12")
+        );
     }
 
     #[test]

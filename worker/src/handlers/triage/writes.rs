@@ -6,18 +6,19 @@ use async_trait::async_trait;
 use base::JobId;
 use jobs::commands::audit::JobAudit;
 use jobs::domain::ResourceKind;
+use jobs::domain::history::HistoryVerb;
 use jobs::{
     commands::drafts::supersede_drafts,
     domain::{
-        ActionItemId, AuditAction, Detail, MessageId, NewAuditEntry,
+        AuditAction, Detail, InboxItemId, MessageId, NewAuditEntry,
         inbox::NewItem,
         judgement::{Judgement, Source},
     },
     kinds::triage::Mode,
     store::{
-        action_items, approvals, audit,
+        approvals, audit,
         history::{self, NewHistoryEntry},
-        llm_checkpoints, proposed_actions,
+        inbox_items, llm_checkpoints, proposed_actions,
         triage_results::{self, NewTriageResult},
     },
 };
@@ -94,7 +95,7 @@ impl TriageWrites {
         conn: &mut PgConnection,
         job: &Job,
         finding: &NewFinding,
-    ) -> Result<Option<ActionItemId>, sqlx::Error> {
+    ) -> Result<Option<InboxItemId>, sqlx::Error> {
         let (tenant, id, plan) = (job.tenant, job.lease.job, &finding.plan);
         // First, because it is what two jobs that judge the same mail meet at.
         let result = NewTriageResult {
@@ -113,7 +114,7 @@ impl TriageWrites {
         }
         proposed_actions::insert(conn, tenant, id, self.message, &plan.actions).await?;
         let judged = NewHistoryEntry {
-            verb: "triaged",
+            verb: HistoryVerb::Triaged,
             object_kind: ResourceKind::Message,
             object: self.message.0,
             job: Some(id),
@@ -122,7 +123,7 @@ impl TriageWrites {
         history::insert(conn, tenant, &judged).await?;
         for approval in &plan.approvals {
             let asked = NewHistoryEntry {
-                verb: "proposed",
+                verb: HistoryVerb::Proposed,
                 object_kind: ResourceKind::Approval,
                 object: approval.id.0,
                 job: Some(id),
@@ -136,11 +137,11 @@ impl TriageWrites {
                     job: Some(id),
                     ..item.clone()
                 };
-                let added = action_items::insert(conn, tenant, &item).await?;
+                let added = inbox_items::insert(conn, tenant, &item).await?;
                 if let Some(added) = added {
                     let told = NewHistoryEntry {
-                        verb: "queued",
-                        object_kind: ResourceKind::ActionItem,
+                        verb: HistoryVerb::Added,
+                        object_kind: ResourceKind::InboxItem,
                         object: added.0,
                         job: Some(id),
                         rationale: item.title.as_str(),
@@ -154,7 +155,7 @@ impl TriageWrites {
     }
 
     /// With the item that was added, if one was.
-    fn audit_entries(&self, job: &Job, item: Option<ActionItemId>) -> Vec<NewAuditEntry> {
+    fn audit_entries(&self, job: &Job, item: Option<InboxItemId>) -> Vec<NewAuditEntry> {
         let entry = |action, kind, id: String, detail| {
             let mut entry = job.audit(action, kind, id).with_detail(detail);
             entry.dry_run = matches!(self.kept, Kept::AuditOnly(_));
@@ -225,7 +226,7 @@ impl TriageWrites {
             let detail = Detail::new().word("priority", judgement.priority.as_str());
             entries.push(entry(
                 AuditAction::ItemCreated,
-                ResourceKind::ActionItem,
+                ResourceKind::InboxItem,
                 item.to_string(),
                 detail,
             ));

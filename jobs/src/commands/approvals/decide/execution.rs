@@ -47,7 +47,7 @@ impl Signal {
             Self::Drafting { stopped } => {
                 notifier.job_available(DraftGenerate::QUEUE);
                 if let Some(stopped) = stopped {
-                    stopped.tell(notifier);
+                    stopped.notify(notifier);
                 }
             }
             Self::Available => notifier.job_available(ActionExecute::QUEUE),

@@ -2,6 +2,7 @@
 
 use super::DecideError;
 use crate::domain::ResourceKind;
+use crate::domain::history::HistoryVerb;
 use crate::{
     commands::{record::RecordError, tasks::Tasks},
     domain::{
@@ -67,7 +68,7 @@ pub(super) async fn fail(
     approvals::set_status(conn, tenant, id, step, Some(session.user)).await?;
     approvals::advance(conn, tenant, id, failed, Some((why.code(), &message))).await?;
     let history_entry = NewHistoryEntry {
-        verb: "failed",
+        verb: HistoryVerb::Failed,
         object_kind: ResourceKind::Approval,
         object: id.0,
         job: Some(present.job),

@@ -2,6 +2,7 @@
 //! approval. The caller has locked its row.
 
 use crate::domain::ResourceKind;
+use crate::domain::history::HistoryVerb;
 use crate::{
     domain::{
         ApprovalId,
@@ -42,7 +43,7 @@ pub async fn sync_with_decision(
     };
     let next = draft.status.after(step)?;
     drafts::set_status(conn, tenant, id, next).await?;
-    if let Some(verb) = told(step) {
+    if let Some(verb) = history_verb(step) {
         let approval = approvals::find(conn, tenant, approval).await?;
         let history_entry = NewHistoryEntry {
             verb,
@@ -57,11 +58,11 @@ pub async fn sync_with_decision(
 }
 
 /// The verb of the draft's own history entry; the approval's entry covers the other steps.
-const fn told(step: DraftStep) -> Option<&'static str> {
+const fn history_verb(step: DraftStep) -> Option<HistoryVerb> {
     match step {
-        DraftStep::Succeed | DraftStep::FindSent => Some("sent"),
-        DraftStep::Lose => Some("lost_sight_of"),
-        DraftStep::Fail | DraftStep::FindUnsent => Some("not_sent"),
+        DraftStep::Succeed | DraftStep::FindSent => Some(HistoryVerb::Sent),
+        DraftStep::Lose => Some(HistoryVerb::Unknown),
+        DraftStep::Fail | DraftStep::FindUnsent => Some(HistoryVerb::NotSent),
         _ => None,
     }
 }

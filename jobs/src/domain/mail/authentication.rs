@@ -1,0 +1,93 @@
+//! What the receiving servers found out about the sender (RFC 8601): [`dmarc_failed`].
+
+/// Whether one of the results of a trusted server says that the sender's domain disowns the message.
+///
+/// Servers put their field on top, and RFC 8601 §5 has them remove what claims to be theirs. So the first field's server is
+/// ours, and so is every field under its name.
+pub(super) fn dmarc_failed<'a>(fields: impl IntoIterator<Item = &'a str>) -> bool {
+    let mut trusted: Option<String> = None;
+    fields.into_iter().any(|field| {
+        let field = without_comments(field).to_ascii_lowercase();
+        let server = server(&field);
+        let trusted = trusted.get_or_insert_with(|| server.clone());
+        *trusted == server && field.split(';').any(is_dmarc_failure)
+    })
+}
+
+/// The name of the server that speaks; empty where it was left out, as Microsoft does.
+fn server(field: &str) -> String {
+    let first = field.split(';').next().unwrap_or_default();
+    match first.contains('=') {
+        true => String::new(),
+        false => first
+            .split_whitespace()
+            .next()
+            .unwrap_or_default()
+            .to_owned(),
+    }
+}
+
+/// `dmarc=fail`, `dmarc/1 = fail header.from=…`.
+fn is_dmarc_failure(result: &str) -> bool {
+    let Some((method, rest)) = result.split_once('=') else {
+        return false;
+    };
+    // Where the server's name was left out, the first result may follow a blank.
+    let method = method.split_whitespace().last().unwrap_or_default();
+    let method = method.split('/').next().unwrap_or_default();
+    let value = rest.trim_start();
+    let end = value
+        .find(|c: char| !c.is_ascii_alphanumeric())
+        .unwrap_or(value.len());
+    method == "dmarc" && &value[..end] == "fail"
+}
+
+fn without_comments(field: &str) -> String {
+    let mut depth = 0_usize;
+    let mut kept = String::with_capacity(field.len());
+    for c in field.chars() {
+        match c {
+            '(' => {
+                depth += 1;
+                kept.push(' ');
+            }
+            ')' => depth = depth.saturating_sub(1),
+            _ if depth == 0 => kept.push(c),
+            _ => {}
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_found_however_it_is_written() {
+        for (fields, failed) in [
+            (&["mx.a.example; spf=pass; dmarc=fail (p=reject)"][..], true),
+            (&["mx.a.example; dmarc=fail(p=reject) header.from=x"], true),
+            (&["mx.a.example;dmarc/1 = FAIL"], true),
+            (&["mx.a.example (see) 1; dmarc=fail"], true),
+            (
+                &["spf=fail smtp.mailfrom=x; dkim=none;dmarc=fail(p=reject) action=oreject"],
+                true,
+            ),
+            (&["dmarc=fail action=none"], true),
+            (&["mx.a.example; dmarc=pass (was dmarc=fail)"], false),
+            (&["mx.a.example; dmarc=failure"], false),
+            (
+                &["mx.a.example; spf=pass", "mx.a.example; dmarc=fail"],
+                true,
+            ),
+            (
+                &["mx.a.example; dmarc=pass", "evil.example; dmarc=fail"],
+                false,
+            ),
+            (&[], false),
+        ] {
+            assert_eq!(dmarc_failed(fields.iter().copied()), failed, "{fields:?}");
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! The parts of a message → the text that a mail program shows, and what is attached: [`Reader`].
+//!
+//! Of alternatives the last one counts that can be shown, as RFC 2046 §5.1.4 says and every mail program does: what only a
+//! text part holds beside an HTML part is seen by nobody. Messages within the message are told by sender, subject and text.
+
+use super::part::Part;
+use super::{calendar, enriched, flowed};
+use crate::domain::mail::{Attachment, html, limits, text};
+
+/// Parts nested deeper are told as attachments.
+const DEPTH: usize = 64;
+/// Messages within messages that are opened.
+const MESSAGES: usize = 3;
+/// All text before it is tidied; a message of ten thousand parts stops here.
+const RAW: usize = limits::BODY * 8;
+
+/// Reads parts and keeps what is attached.
+#[derive(Default)]
+pub(super) struct Reader {
+    pub(super) attachments: Vec<Attachment>,
+    depth: usize,
+    messages: usize,
+    chars: usize,
+}
+
+impl Reader {
+    /// What is shown of the part. Not yet sanitised.
+    pub(super) fn read(&mut self, part: &Part<'_>) -> String {
+        if self.chars > RAW {
+            return String::new();
+        }
+        self.depth += 1;
+        let text = match part.kind.main.as_str() {
+            "multipart" if self.depth <= DEPTH => self.read_multipart(part),
+            "message" => self.read_message(part),
+            "text" => self.read_text(part),
+            "application" if is_smime(part) => {
+                self.attach(part, None);
+                smime(part).to_owned()
+            }
+            _ => {
+                self.attach_file(part);
+                String::new()
+            }
+        };
+        self.depth -= 1;
+        self.chars += text.len();
+        text
+    }
+
+    fn read_multipart(&mut self, part: &Part<'_>) -> String {
+        let Some(children) = part.children() else {
+            // Without its boundary the whole is the text, as far as one can be seen.
+            return part.text();
+        };
+        match part.kind.sub.as_str() {
+            "alternative" => self.read_alternatives(&children),
+            "related" => self.read_related(part, &children),
+            "signed" => self.read_first(&children),
+            "encrypted" => {
+                let text = self.read_all(&children);
+                let note = "[This email is encrypted (OpenPGP). Its text cannot be read here.]";
+                match text.trim().is_empty() {
+                    true => note.to_owned(),
+                    false => joined([note.to_owned(), text]),
+                }
+            }
+            _ => self.read_all(&children),
+        }
+    }
+
+    fn read_all(&mut self, parts: &[Part<'_>]) -> String {
+        joined(parts.iter().map(|part| self.read(part)))
+    }
+
+    /// The last alternative that shows something, and the calendars, which mail programs show beside it.
+    fn read_alternatives(&mut self, parts: &[Part<'_>]) -> String {
+        let (calendars, others): (Vec<_>, Vec<_>) = parts
+            .iter()
+            .partition(|part| part.kind.is("text", "calendar"));
+        let mut shown = String::new();
+        let mut files = Vec::new();
+        for part in others.into_iter().rev() {
+            // Made for one program each, and shown by no other.
+            let special = part.kind.is("text", "x-amp-html") || part.kind.is("text", "watch-html");
+            if special {
+                continue;
+            }
+            let known = self.attachments.len();
+            let text = self.read(part);
+            // The files stay in the order in which they were sent, though the alternatives are asked backwards.
+            files.splice(0..0, self.attachments.drain(known..));
+            if shown.is_empty() && !text.trim().is_empty() {
+                shown = text;
+            }
+        }
+        self.attachments.append(&mut files);
+        let calendars: Vec<String> = calendars.into_iter().map(|part| self.read(part)).collect();
+        joined([shown].into_iter().chain(calendars))
+    }
+
+    /// The root of `multipart/related`; the others are pictures for it, or files.
+    fn read_related(&mut self, part: &Part<'_>, children: &[Part<'_>]) -> String {
+        let start = part.kind.parameter("start");
+        let root = start.and_then(|start| {
+            children.iter().position(|child| {
+                let id = child.fields.text("content-id");
+                id.is_some_and(|id| id.trim() == start.trim())
+            })
+        });
+        let root = root.unwrap_or_default();
+        let mut shown = String::new();
+        for (n, child) in children.iter().enumerate() {
+            match n == root {
+                true => shown = self.read(child),
+                false if child.kind.main == "multipart" => {
+                    shown = joined([shown, self.read(child)])
+                }
+                false => self.attach_file(child),
+            }
+        }
+        shown
+    }
+
+    /// The first part is what was signed; the signature is a file.
+    fn read_first(&mut self, children: &[Part<'_>]) -> String {
+        let mut children = children.iter();
+        let shown = children
+            .next()
+            .map(|part| self.read(part))
+            .unwrap_or_default();
+        for part in children {
+            self.attach(part, None);
+        }
+        shown
+    }
+
+    fn read_text(&mut self, part: &Part<'_>) -> String {
+        let is_file = part.disposition.is_attachment
+            || matches!(part.kind.sub.as_str(), "vcard" | "x-vcard" | "directory" | "rfc822-headers" | "css" | "x-amp-html")
+            // RFC 8621 §4.1.4: a named text is a file unless it says that it is to be shown, or is all there is.
+            || self.depth > 1 && !part.disposition.is_inline && part.file_name().is_some() && !part.kind.is("text", "calendar");
+        if is_file {
+            self.attach_file(part);
+            return String::new();
+        }
+        if part.kind.is("text", "calendar") {
+            self.attach(part, None);
+        }
+        let shown = readable(part);
+        match part.footer() {
+            footer if footer.trim().is_empty() => shown,
+            footer => joined([shown, footer]),
+        }
+    }
+
+    /// A message within the message: who wrote it, about what, and what it says.
+    fn read_message(&mut self, part: &Part<'_>) -> String {
+        match part.kind.sub.as_str() {
+            "rfc822" | "global" | "news" => {}
+            "delivery-status"
+            | "global-delivery-status"
+            | "disposition-notification"
+            | "feedback-report" => {
+                self.attach(part, None);
+                return part.text();
+            }
+            _ => {
+                self.attach_file(part);
+                return String::new();
+            }
+        }
+        if self.messages >= MESSAGES || self.depth > DEPTH {
+            self.attach(part, None);
+            return String::new();
+        }
+        self.messages += 1;
+        let decoded = part.decoded();
+        let inner = Part::read(&decoded.bytes, "text/plain");
+        let subject = super::subject(&inner.fields);
+        let mut lines = vec!["[Attached email]".to_owned()];
+        for (name, value) in [
+            ("From", super::people(&inner.fields, "from")),
+            ("To", super::people(&inner.fields, "to")),
+            ("Subject", subject.clone()),
+        ] {
+            if !value.is_empty() {
+                lines.push(format!("{name}: {value}"));
+            }
+        }
+        self.attach_named(part, part.file_name().or(Some(subject)), None);
+        let text = self.read(&inner);
+        self.messages -= 1;
+        let (text, _) = text::body(&text, limits::EARLIER_BODY);
+        joined([lines.join("\n"), text])
+    }
+
+    /// Attaches a file, with its text if it is one.
+    fn attach_file(&mut self, part: &Part<'_>) {
+        let extension = part.file_name().and_then(|name| {
+            name.rsplit_once('.')
+                .map(|(_, extension)| extension.to_ascii_lowercase())
+        });
+        let calendar = part.kind.is("application", "ics") || extension.as_deref() == Some("ics");
+        let is_text = part.kind.main == "text"
+            || calendar
+            || matches!(
+                part.kind.sub.as_str(),
+                "json" | "xml" | "x-yaml" | "yaml" | "csv"
+            )
+            || part.kind.is("application", "octet-stream")
+                && matches!(
+                    extension.as_deref(),
+                    Some("txt" | "csv" | "md" | "json" | "xml" | "log" | "yaml" | "yml")
+                );
+        let raw = match (is_text, calendar) {
+            (false, _) => None,
+            (true, true) => Some(part.text()).and_then(|text| calendar::told(&text).or(Some(text))),
+            (true, false) => Some(readable(part)),
+        };
+        let text = raw.map(|raw| text::body(&raw, limits::ATTACHMENT_TEXT).0);
+        self.attach(part, text.filter(|text| !text.is_empty()));
+    }
+
+    fn attach(&mut self, part: &Part<'_>, text: Option<String>) {
+        self.attach_named(part, part.file_name(), text);
+    }
+
+    fn attach_named(&mut self, part: &Part<'_>, name: Option<String>, text: Option<String>) {
+        if self.attachments.len() >= limits::ATTACHMENTS {
+            return;
+        }
+        self.attachments.push(Attachment {
+            name: name.filter(|name| !name.is_empty()),
+            content_type: part.kind.name(),
+            size: part.decoded().bytes.len() as u64,
+            text,
+        });
+    }
+}
+
+/// A text part in words.
+fn readable(part: &Part<'_>) -> String {
+    let text = part.text();
+    match part.kind.sub.as_str() {
+        "html" | "xhtml" => html::visible_text(&text),
+        "enriched" | "richtext" => enriched::plain(&text),
+        "calendar" => calendar::told(&text).unwrap_or(text),
+        _ => {
+            let is = |name, value: &str| {
+                part.kind
+                    .parameter(name)
+                    .is_some_and(|said| said.trim().eq_ignore_ascii_case(value))
+            };
+            match is("format", "flowed") {
+                true => flowed::unfold(&text, is("delsp", "yes")),
+                false => text,
+            }
+        }
+    }
+}
+
+fn is_smime(part: &Part<'_>) -> bool {
+    matches!(part.kind.sub.as_str(), "pkcs7-mime" | "x-pkcs7-mime")
+}
+
+fn smime(part: &Part<'_>) -> &'static str {
+    match part.kind.parameter("smime-type") {
+        Some("signed-data") => {
+            "[This email is signed (S/MIME) in a form whose text cannot be read here.]"
+        }
+        _ => "[This email is encrypted (S/MIME). Its text cannot be read here.]",
+    }
+}
+
+/// Texts one below the other, with an empty line between two.
+fn joined(texts: impl IntoIterator<Item = String>) -> String {
+    let mut all = String::new();
+    for text in texts.into_iter().filter(|text| !text.trim().is_empty()) {
+        if !all.is_empty() {
+            all.push_str("\n\n");
+        }
+        all.push_str(&text);
+        if all.len() > RAW {
+            break;
+        }
+    }
+    all
+}

@@ -1,0 +1,175 @@
+//! Bytes → text: the WHATWG Encoding Standard (`encoding_rs`), with what mail programs do where a label lacks or lies.
+
+use encoding_rs::{Encoding, ISO_2022_JP, UTF_8, WINDOWS_1252};
+use mail_parser::decoders::charsets::map::charset_decoder;
+use std::borrow::Cow;
+
+/// How much of a document is searched for its `<meta charset>`; the standard asks for 1,024 bytes.
+const PRESCAN: usize = 4_096;
+
+/// Text in the charset of this label. Without one (or with one that says nothing) it is UTF-8 if it can be, else
+/// windows-1252. The same goes for `us-ascii`, which many programs write whatever they send.
+pub(super) fn decode<'a>(bytes: &'a [u8], label: Option<&str>) -> Cow<'a, str> {
+    let label =
+        label.map(|label| label.trim_matches(|c: char| c.is_whitespace() || c == '"' || c == '\''));
+    let Some(label) = label.filter(|label| !says_nothing(label)) else {
+        return guess(bytes);
+    };
+    if let Some(encoding) = encoding(label) {
+        return encoding.decode(bytes).0;
+    }
+    // UTF-7 and other old ones that the standard leaves out.
+    match charset_decoder(label.as_bytes()) {
+        Some(decode) => decode(bytes).into(),
+        None => guess(bytes),
+    }
+}
+
+/// As [`decode`]; a document without a label in its header may have one in itself.
+pub(super) fn decode_html<'a>(bytes: &'a [u8], label: Option<&str>) -> Cow<'a, str> {
+    match label.filter(|label| !says_nothing(label)) {
+        Some(label) => decode(bytes, Some(label)),
+        None => decode(bytes, meta_charset(bytes).as_deref()),
+    }
+}
+
+/// A header's value on one line: eight-bit characters are UTF-8, or else windows-1252.
+pub(super) fn header(bytes: &[u8]) -> Cow<'_, str> {
+    guess(bytes)
+}
+
+fn guess(bytes: &[u8]) -> Cow<'_, str> {
+    // ISO-2022-JP is seven-bit and would pass for UTF-8; its escapes mean nothing else in a text.
+    let escaped = [b"\x1b$B".as_slice(), b"\x1b$@", b"\x1b(J"];
+    let japanese = bytes.contains(&0x1b) && bytes.windows(3).any(|part| escaped.contains(&part));
+    if japanese && bytes.is_ascii() {
+        return ISO_2022_JP.decode(bytes).0;
+    }
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text.strip_prefix('\u{feff}').unwrap_or(text)),
+        Err(_) => match Encoding::for_bom(bytes) {
+            Some((encoding, _)) => encoding.decode(bytes).0,
+            None => WINDOWS_1252.decode_without_bom_handling(bytes).0,
+        },
+    }
+}
+
+fn says_nothing(label: &str) -> bool {
+    let label = label.trim();
+    label.is_empty()
+        || [
+            "us-ascii",
+            "ascii",
+            "ansi_x3.4-1968",
+            "unknown",
+            "unknown-8bit",
+            "x-unknown",
+            "default",
+            "8bit",
+            "7bit",
+            "binary",
+            "none",
+            "default_charset",
+        ]
+        .iter()
+        .any(|known| label.eq_ignore_ascii_case(known))
+}
+
+fn encoding(label: &str) -> Option<&'static Encoding> {
+    let alias = match label.to_ascii_lowercase().as_str() {
+        "cp932" => "shift_jis",
+        "cp936" => "gbk",
+        "cp949" => "euc-kr",
+        "cp950" => "big5",
+        "cp51932" | "eucjp" => "euc-jp",
+        "cp50220" | "cp50221" | "iso-2022-jp-1" | "iso-2022-jp-2" | "iso-2022-jp-ms" => {
+            "iso-2022-jp"
+        }
+        "latin-1" | "latin_1" => "latin1",
+        "utf_8" | "utf-8-sig" | "utf8mb4" => "utf-8",
+        "cp874" => "windows-874",
+        "macroman" | "mac-roman" => "macintosh",
+        _ => label,
+    };
+    // What the standard replaces by one mark is worth a try elsewhere.
+    Encoding::for_label(alias.as_bytes()).filter(|encoding| *encoding != encoding_rs::REPLACEMENT)
+}
+
+/// The label in the document's `<meta>`, as browsers look for it before they parse.
+fn meta_charset(bytes: &[u8]) -> Option<String> {
+    let head = String::from_utf8_lossy(&bytes[..bytes.len().min(PRESCAN)]).to_ascii_lowercase();
+    let mut rest = head.as_str();
+    while let Some(start) = rest.find("<meta") {
+        rest = &rest[start + 5..];
+        let tag = &rest[..rest.find('>').unwrap_or(rest.len())];
+        if let Some(at) = tag.find("charset") {
+            let value = tag[at + 7..]
+                .trim_start()
+                .strip_prefix('=')
+                .unwrap_or_default();
+            let value = value.trim_start().trim_start_matches(['"', '\'']);
+            let end = value.find(|c: char| !c.is_ascii_alphanumeric() && !"-_:.".contains(c));
+            let label = &value[..end.unwrap_or(value.len())];
+            // A document that can be read so far is not UTF-16, whatever it says.
+            return match encoding(label) {
+                Some(encoding) if !encoding.is_ascii_compatible() && encoding != ISO_2022_JP => {
+                    Some(UTF_8.name().to_owned())
+                }
+                _ => Some(label.to_owned()),
+            };
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_label_of_the_web_is_known_and_none_hurts() {
+        for (label, bytes, text) in [
+            (Some("gb2312"), &b"\xc4\xe3\xba\xc3"[..], "你好"),
+            (Some("GBK"), b"\xc4\xe3\xba\xc3", "你好"),
+            (Some("big5"), b"\xa7A\xa6n", "你好"),
+            (Some("\"shift_jis\""), b"\x82\xb1", "こ"),
+            (Some("cp932"), b"\x82\xb1", "こ"),
+            (Some("iso-2022-jp"), b"\x1b$B$3\x1b(B", "こ"),
+            (None, b"\x1b$B$3\x1b(B", "こ"),
+            (Some("euc-kr"), b"\xbe\xc8", "안"),
+            (Some("ks_c_5601-1987"), b"\xbe\xc8", "안"),
+            (Some("tis-620"), b"\xca", "ส"),
+            (Some("koi8-r"), b"\xf0", "П"),
+            (Some("iso-8859-1"), b"\x80", "€"),
+            (Some("us-ascii"), "ü".as_bytes(), "ü"),
+            (Some("us-ascii"), b"\xfc", "ü"),
+            (None, "ü".as_bytes(), "ü"),
+            (None, b"\xfc", "ü"),
+            (Some("x-no-such"), "ü".as_bytes(), "ü"),
+            (Some("utf-7"), b"+APw-", "ü"),
+            (Some("utf-8"), b"a\xffb", "a\u{fffd}b"),
+            (None, b"\xff\xfea\0", "a"),
+        ] {
+            assert_eq!(decode(bytes, label), text, "{label:?}");
+        }
+    }
+
+    #[test]
+    fn a_document_may_name_its_charset_itself() {
+        for (html, text) in [
+            (&b"<meta charset=windows-1251>\xc4"[..], "Д"),
+            (
+                b"<META content='text/html; charset=koi8-r' http-equiv=x>\xc4",
+                "д",
+            ),
+            (b"<meta charset=\"utf-16\">\xc3\xbc", "ü"),
+            (b"<p>\xfc", "ü"),
+        ] {
+            assert!(decode_html(html, None).ends_with(text), "{text}");
+        }
+        assert_eq!(
+            decode_html(b"<meta charset=koi8-r>\xfc", Some("latin1")),
+            "<meta charset=koi8-r>ü"
+        );
+    }
+}

@@ -1,0 +1,278 @@
+//! Dates as programs write them: RFC 5322 with its obsolete forms, ISO 8601, day-month-year.
+
+use chrono::{DateTime, FixedOffset, NaiveDate, NaiveTime, Utc};
+
+/// The parts of a date that have been seen.
+#[derive(Default)]
+struct Seen {
+    day: Option<u32>,
+    month: Option<u32>,
+    year: Option<i32>,
+    time: Option<NaiveTime>,
+    offset_minutes: Option<i32>,
+    afternoon: Option<bool>,
+}
+
+/// The moment, if there is a whole date. Without a zone it is taken for UTC, without a time for midnight.
+pub(super) fn read(value: &str) -> Option<DateTime<Utc>> {
+    let value = without_comments(value);
+    let mut seen = Seen::default();
+    for word in value.split(|c: char| c.is_whitespace() || c == ',') {
+        if !word.is_empty() {
+            seen.take(word);
+        }
+    }
+    seen.finish()
+}
+
+impl Seen {
+    fn take(&mut self, word: &str) {
+        // `2026-11-23T10:00:00.5+01:00`
+        if let Some((date, time)) = word.split_once(['T', 't'])
+            && self.year.is_none()
+            && date.len() >= 8
+            && date.starts_with(|c: char| c.is_ascii_digit())
+        {
+            self.take(date);
+            self.take(time);
+        } else if word.starts_with(['+', '-']) {
+            self.offset_minutes = self.offset_minutes.or_else(|| offset(word));
+        } else if word.contains(':') && word.starts_with(|c: char| c.is_ascii_digit()) {
+            self.take_time(word);
+        } else if word.contains(['-', '/', '.']) && word.starts_with(|c: char| c.is_ascii_digit()) {
+            self.take_date(word);
+        } else if word.bytes().all(|c| c.is_ascii_digit()) {
+            self.take_number(word);
+        } else {
+            self.take_name(word);
+        }
+    }
+
+    fn take_time(&mut self, word: &str) {
+        let zone = word
+            .find(|c: char| !c.is_ascii_digit() && !":.".contains(c))
+            .unwrap_or(word.len());
+        let (clock, zone) = word.split_at(zone);
+        let parts: Vec<u32> = clock
+            .split(':')
+            .map_while(|part| part.split('.').next()?.parse().ok())
+            .collect();
+        let second = parts.get(2).copied().unwrap_or_default();
+        if let [hour, minute, ..] = parts[..] {
+            // A leap second is the one before.
+            self.time = NaiveTime::from_hms_opt(hour, minute, second.min(59));
+        }
+        if !zone.is_empty() {
+            self.take(zone);
+        }
+    }
+
+    /// `23-Nov-2026`, `2026/11/23`, `23.11.2026`.
+    fn take_date(&mut self, word: &str) {
+        let parts: Vec<&str> = word
+            .split(['-', '/', '.'])
+            .filter(|part| !part.is_empty())
+            .collect();
+        let [first, second, third] = parts[..] else {
+            return;
+        };
+        let number = |part: &str| part.parse::<u32>().ok();
+        let (year, month, day) = match (first.len() == 4, month(second), number(second)) {
+            (true, named, numbered) => (first, named.or(numbered), number(third)),
+            (false, Some(named), _) => (third, Some(named), number(first)),
+            // The second number cannot be a month: it was written in the American order.
+            (false, None, Some(day)) if day > 12 => (third, number(first), Some(day)),
+            (false, None, numbered) => (third, numbered, number(first)),
+        };
+        self.year = full_year(year);
+        (self.month, self.day) = (month, day);
+    }
+
+    fn take_number(&mut self, word: &str) {
+        match word.len() {
+            1 | 2 if self.day.is_none() => self.day = word.parse().ok(),
+            2..=4 if self.year.is_none() => self.year = full_year(word),
+            8 if self.year.is_none() => {
+                self.year = full_year(&word[..4]);
+                (self.month, self.day) = (word[4..6].parse().ok(), word[6..].parse().ok());
+            }
+            _ => {}
+        }
+    }
+
+    fn take_name(&mut self, word: &str) {
+        let upper = word.to_ascii_uppercase();
+        match upper.trim_end_matches('.') {
+            "AM" | "A.M" => self.afternoon = Some(false),
+            "PM" | "P.M" => self.afternoon = Some(true),
+            name => {
+                if self.month.is_none()
+                    && let Some(month) = month(name)
+                {
+                    self.month = Some(month);
+                } else if self.time.is_some() && self.offset_minutes.is_none() {
+                    self.offset_minutes = zone(name);
+                }
+            }
+        }
+    }
+
+    fn finish(self) -> Option<DateTime<Utc>> {
+        let date = NaiveDate::from_ymd_opt(self.year?, self.month?, self.day?)?;
+        let mut time = self.time.unwrap_or_default();
+        let hour = chrono::Timelike::hour(&time);
+        time = match self.afternoon {
+            Some(true) if hour < 12 => chrono::Timelike::with_hour(&time, hour + 12)?,
+            Some(false) if hour == 12 => chrono::Timelike::with_hour(&time, 0)?,
+            _ => time,
+        };
+        let offset = FixedOffset::east_opt(self.offset_minutes.unwrap_or_default() * 60)?;
+        let local = date.and_time(time).and_local_timezone(offset).single()?;
+        Some(local.with_timezone(&Utc))
+    }
+}
+
+/// RFC 5322 §4.3: two digits are of this century up to 49, and three are counted from 1900.
+fn full_year(text: &str) -> Option<i32> {
+    let year: i32 = text.parse().ok()?;
+    Some(match text.len() {
+        1 | 2 if year < 50 => year + 2000,
+        1..=3 => year + 1900,
+        4 => year,
+        _ => return None,
+    })
+}
+
+/// A month's English name, or enough of it.
+fn month(name: &str) -> Option<u32> {
+    const MONTHS: [&str; 12] = [
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
+        "december",
+    ];
+    let name = name.to_ascii_lowercase();
+    let named = |month: &&str| {
+        name.len() >= 3
+            && (month.starts_with(name.as_str()) || name == "sept" && month.starts_with("sep"))
+    };
+    let at = MONTHS.iter().position(|month| named(&month))?;
+    u32::try_from(at + 1).ok()
+}
+
+/// `+0100`, `-05:30`, `+1`.
+fn offset(text: &str) -> Option<i32> {
+    let sign = if text.starts_with('-') { -1 } else { 1 };
+    let digits: String = text[1..].chars().filter(|c| *c != ':').collect();
+    if digits.is_empty() || !digits.bytes().all(|c| c.is_ascii_digit()) {
+        return None;
+    }
+    let number: i32 = digits.get(..digits.len().min(4))?.parse().ok()?;
+    let minutes = match digits.len() {
+        1 | 2 => number * 60,
+        _ => number / 100 * 60 + number % 100,
+    };
+    (minutes < 24 * 60).then_some(sign * minutes)
+}
+
+/// A zone's name, or one with an offset behind it (`GMT+0100`). Names that stand for several zones are left out.
+fn zone(name: &str) -> Option<i32> {
+    let hours = match name {
+        "Z" | "UT" | "UTC" | "GMT" | "WET" => 0,
+        "EDT" => -4,
+        "EST" | "CDT" => -5,
+        "CST" | "MDT" => -6,
+        "MST" | "PDT" => -7,
+        "PST" => -8,
+        "BST" | "CET" | "MEZ" | "WEST" => 1,
+        "CEST" | "MESZ" | "EET" => 2,
+        "EEST" | "MSK" => 3,
+        "JST" | "KST" => 9,
+        "AEST" => 10,
+        "AEDT" => 11,
+        _ => {
+            let sign = name.find(['+', '-'])?;
+            let base = zone(&name[..sign])?;
+            return Some(base + offset(&name[sign..])?);
+        }
+    };
+    Some(hours * 60)
+}
+
+fn without_comments(value: &str) -> String {
+    let mut depth = 0_usize;
+    let mut kept = String::with_capacity(value.len());
+    for c in value.chars() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            _ if depth == 0 => kept.push(c),
+            _ => {}
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_moment_is_read_in_all_its_ways_of_being_written() {
+        for value in [
+            "Mon, 23 Nov 2026 10:00:00 +0100",
+            "23 Nov 2026 10:00 +0100",
+            "Mon, 23 Nov 26 04:00:00 EST",
+            "Mon, 23 November 2026 10:00:00 GMT+0100",
+            "Mon, 23 Nov 2026 10:00:00 +0100 (CET (winter))",
+            "Mon Nov 23 10:00:00 2026 +01:00",
+            "Mon Nov 23 09:00:00 UTC 2026",
+            "2026-11-23T10:00:00+01:00",
+            "2026-11-23T09:00:00.123Z",
+            "2026-11-23 09:00:00",
+            "23-11-2026 10:00:00 +0100",
+            "23-Nov-2026 10:00:00 +0100",
+            "23.11.2026 09:00",
+            "11/23/2026 9:00:00 AM",
+            "Mon, 23 Nov 2026 10:00:00+0100",
+            "Mon, 23 Nov 126 09:00:00 GMT",
+        ] {
+            let expected = "2026-11-23T09:00:00+00:00";
+            assert_eq!(
+                read(value).map(|date| date.to_rfc3339()).as_deref(),
+                Some(expected),
+                "{value}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_date_is_none() {
+        for value in [
+            "",
+            "yesterday",
+            "10:00",
+            "Nov 2026",
+            "31 Feb 2026 10:00 +0000",
+            "0 Nov 2026",
+        ] {
+            assert_eq!(read(value), None, "{value}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_date_panics(value in "([0-9]{1,9}|[-+:/.,T() ]|Nov|GMT|[\\s\\S]){0,30}") {
+            let _ = read(&value);
+        }
+    }
+}

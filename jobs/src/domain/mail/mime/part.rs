@@ -1,0 +1,280 @@
+//! The parts of a message: [`Part`], one header section and its body, and how a multipart is split (RFC 2046 §5.1.1).
+
+use super::fields::{Fields, take_line};
+use super::{charset, encoded_word, transfer};
+use crate::domain::mail::{limits, text};
+use mail_parser::{HeaderValue, parsers::MessageStream};
+
+/// More parts than this of one multipart are not told apart.
+const PARTS: usize = 2_000;
+
+/// A message or a part of one.
+pub(super) struct Part<'a> {
+    pub(super) fields: Fields<'a>,
+    pub(super) kind: Kind,
+    pub(super) disposition: Disposition,
+    pub(super) body: &'a [u8],
+}
+
+/// A content type with the parameters that matter. Text unless said otherwise.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Kind {
+    /// In lower case.
+    pub(super) main: String,
+    pub(super) sub: String,
+    parameters: Vec<(String, String)>,
+}
+
+/// Where a part wants to be shown.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Disposition {
+    pub(super) is_attachment: bool,
+    pub(super) is_inline: bool,
+    file_name: Option<String>,
+}
+
+impl<'a> Part<'a> {
+    /// Reads a part; `default` is its type where it names none, or one that cannot be read.
+    pub(super) fn read(raw: &'a [u8], default: &str) -> Self {
+        let (fields, body) = Fields::split(raw);
+        let kind = Kind::of(&fields).unwrap_or_else(|| Kind::parse(default.as_bytes()));
+        let disposition = Disposition::of(&fields);
+        Self {
+            fields,
+            kind,
+            disposition,
+            body,
+        }
+    }
+
+    pub(super) fn decoded(&self) -> transfer::Decoded<'a> {
+        let encoding = self
+            .fields
+            .text("content-transfer-encoding")
+            .unwrap_or_default();
+        transfer::decode(self.body, &encoding)
+    }
+
+    /// The parts of a multipart; `None` if it has no boundary, or has none of it in its body.
+    pub(super) fn children(&self) -> Option<Vec<Part<'a>>> {
+        let boundary = self.kind.parameter("boundary")?;
+        let slices = split(self.body, boundary.trim_end().as_bytes());
+        let default = match self.kind.sub.as_str() {
+            "digest" => "message/rfc822",
+            _ => "text/plain",
+        };
+        let parts = slices.into_iter().map(|raw| Part::read(raw, default));
+        Some(parts.collect()).filter(|parts: &Vec<_>| !parts.is_empty())
+    }
+
+    /// The name that a mail program would save it under.
+    pub(super) fn file_name(&self) -> Option<String> {
+        let name = self
+            .disposition
+            .file_name
+            .as_deref()
+            .or_else(|| self.kind.parameter("name"))?;
+        let name = text::line(&encoded_word::decode(name), limits::HEADER);
+        (!name.is_empty()).then_some(name)
+    }
+
+    /// The text of a text part, in the charset that it or its document names.
+    pub(super) fn text(&self) -> String {
+        let decoded = self.decoded();
+        let label = self.kind.parameter("charset");
+        let text = match self.kind.is("text", "html") {
+            true => charset::decode_html(&decoded.bytes, label),
+            false => charset::decode(&decoded.bytes, label),
+        };
+        text.into_owned()
+    }
+
+    /// What a mailing list put behind the encoded text.
+    pub(super) fn footer(&self) -> String {
+        charset::decode(self.decoded().footer, None).into_owned()
+    }
+}
+
+impl Kind {
+    fn of(fields: &Fields<'_>) -> Option<Self> {
+        let kind = Self::parse(fields.first("content-type")?);
+        (!kind.main.is_empty()).then_some(kind)
+    }
+
+    fn parse(value: &[u8]) -> Self {
+        let (main, sub, parameters) = structured(value);
+        // RFC 2045 §5.2 has no type without a subtype; what wrote `text` meant plain text.
+        let sub = match (main.as_str(), sub) {
+            ("text", None) => "plain".to_owned(),
+            (_, sub) => sub.unwrap_or_default(),
+        };
+        Self {
+            main,
+            sub,
+            parameters,
+        }
+    }
+
+    pub(super) fn is(&self, main: &str, sub: &str) -> bool {
+        self.main == main && self.sub == sub
+    }
+
+    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// `main/sub`, or what there is of it.
+    pub(super) fn name(&self) -> String {
+        let name = match self.sub.as_str() {
+            "" => self.main.clone(),
+            sub => format!("{}/{sub}", self.main),
+        };
+        text::line(&name, limits::HEADER)
+    }
+}
+
+impl Disposition {
+    fn of(fields: &Fields<'_>) -> Self {
+        let Some(value) = fields.first("content-disposition") else {
+            return Self::default();
+        };
+        let (main, _, parameters) = structured(value);
+        let file_name = parameters
+            .into_iter()
+            .find(|(name, value)| name == "filename" && !value.trim().is_empty());
+        Self {
+            is_inline: main == "inline",
+            // RFC 2183 §2.8: an unknown disposition is an attachment.
+            is_attachment: !main.is_empty() && main != "inline",
+            file_name: file_name.map(|(_, value)| value),
+        }
+    }
+}
+
+type Parameters = Vec<(String, String)>;
+
+/// `main/sub; name=value` with the continuations and charsets of RFC 2231, in lower case but for the values.
+fn structured(value: &[u8]) -> (String, Option<String>, Parameters) {
+    let value = charset::header(value).replace(['\r', '\n'], " ");
+    let line = format!("{}\n", value.trim());
+    match MessageStream::new(line.as_bytes()).parse_content_type() {
+        HeaderValue::ContentType(kind) => {
+            let lower = |text: &str| text.trim().to_ascii_lowercase();
+            let parameters = kind.attributes().unwrap_or_default().iter();
+            let parameters =
+                parameters.map(|attribute| (lower(&attribute.name), attribute.value.to_string()));
+            (
+                lower(kind.ctype()),
+                kind.subtype().map(lower),
+                parameters.collect(),
+            )
+        }
+        _ => (String::new(), None, Vec::new()),
+    }
+}
+
+/// The slices between the delimiter lines. A delimiter starts a line and has nothing but blanks behind it, or the two
+/// hyphens of the last one; the line break before it is its own. A multipart that is never closed ends with its container.
+fn split<'a>(body: &'a [u8], boundary: &[u8]) -> Vec<&'a [u8]> {
+    let mut slices = Vec::new();
+    if boundary.is_empty() {
+        return slices;
+    }
+    let mut start = None;
+    let mut rest = body;
+    while !rest.is_empty() {
+        let offset = body.len() - rest.len();
+        let (line, after) = take_line(rest);
+        rest = after;
+        let Some(tail) = line
+            .strip_prefix(b"--")
+            .and_then(|line| line.strip_prefix(boundary))
+        else {
+            continue;
+        };
+        let closes = tail.starts_with(b"--");
+        if !closes && !tail.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        if let Some(start) = start {
+            slices.push(without_line_end(&body[start..offset.max(start)]));
+        }
+        start = Some(body.len() - rest.len());
+        if closes || slices.len() >= PARTS {
+            return slices;
+        }
+    }
+    slices.extend(start.map(|start| &body[start..]));
+    slices
+}
+
+fn without_line_end(slice: &[u8]) -> &[u8] {
+    let slice = slice.strip_suffix(b"\n").unwrap_or(slice);
+    slice.strip_suffix(b"\r").unwrap_or(slice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slices(body: &str) -> Vec<String> {
+        split(body.as_bytes(), b"b")
+            .into_iter()
+            .map(|slice| String::from_utf8_lossy(slice).into_owned())
+            .collect()
+    }
+
+    #[test]
+    fn a_delimiter_is_a_line_of_its_own() {
+        for (body, parts) in [
+            (
+                "pre\n--b\none\n--b  \r\ntwo\r\n--b--\nafter",
+                vec!["one", "two"],
+            ),
+            (
+                "--b\nflag --b here\n--bc\n--b--",
+                vec!["flag --b here\n--bc"],
+            ),
+            ("--b\nnever closed\n", vec!["never closed\n"]),
+            ("--b\n--b--", vec![""]),
+            ("nothing", vec![]),
+        ] {
+            assert_eq!(slices(body), parts, "{body:?}");
+        }
+    }
+
+    #[test]
+    fn types_are_read_leniently() {
+        for (value, name, charset) in [
+            ("text/HTML; charset=\"utf-8\"", "text/html", Some("utf-8")),
+            ("text; charset=latin1", "text/plain", Some("latin1")),
+            (
+                "text/plain;\r\n charset*0=utf;\r\n charset*1=-8",
+                "text/plain",
+                Some("utf-8"),
+            ),
+            ("application/pdf", "application/pdf", None),
+        ] {
+            let kind = Kind::parse(value.as_bytes());
+            assert_eq!(
+                (kind.name().as_str(), kind.parameter("charset")),
+                (name, charset),
+                "{value}"
+            );
+        }
+        let part = Part::read(
+            b"Content-Disposition: attachment;\n filename*=utf-8''%c3%bc.pdf\n\nx",
+            "text/plain",
+        );
+        assert_eq!(part.file_name().as_deref(), Some("ü.pdf"));
+        assert!(part.disposition.is_attachment);
+        let part = Part::read(
+            b"Content-Type: x; name=\"=?utf-8?q?=C3=BC?=.pdf\"\n\n",
+            "text/plain",
+        );
+        assert_eq!(part.file_name().as_deref(), Some("ü.pdf"));
+    }
+}

@@ -1,0 +1,129 @@
+//! Content transfer encodings (RFC 2045 §6), decoded leniently: [`decode`].
+
+use super::fields::take_line;
+use base64::{
+    Engine,
+    alphabet::STANDARD,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use std::borrow::Cow;
+
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// A decoded body.
+pub(super) struct Decoded<'a> {
+    pub(super) bytes: Cow<'a, [u8]>,
+    /// Plain text that a mailing list put behind encoded text.
+    pub(super) footer: &'a [u8],
+}
+
+/// Undoes the encoding that the field names; what was not encoded after all is left as it is.
+pub(super) fn decode<'a>(body: &'a [u8], encoding: &str) -> Decoded<'a> {
+    // `base64 (comment)` and `"base64"` occur.
+    let encoding = encoding.trim_matches(|c: char| c.is_whitespace() || c == '"');
+    let encoding = encoding.split([' ', ';', '(']).next().unwrap_or_default();
+    let whole = |bytes| Decoded { bytes, footer: b"" };
+    match encoding.to_ascii_lowercase().as_str() {
+        "base64" => {
+            let (data, footer) = split_footer(body);
+            let decoded = base64(data);
+            if decoded.is_empty() {
+                return whole(Cow::Borrowed(body));
+            }
+            Decoded {
+                bytes: Cow::Owned(decoded),
+                footer,
+            }
+        }
+        "quoted-printable" => {
+            match quoted_printable::decode(body, quoted_printable::ParseMode::Robust) {
+                Ok(decoded) => whole(Cow::Owned(decoded)),
+                Err(_) => whole(Cow::Borrowed(body)),
+            }
+        }
+        _ => whole(Cow::Borrowed(body)),
+    }
+}
+
+/// Decodes what is of the alphabet and ignores the rest, as RFC 2045 §6.8 asks for. An incomplete end is dropped.
+pub(super) fn base64(data: &[u8]) -> Vec<u8> {
+    let mut kept: Vec<u8> = data
+        .iter()
+        .copied()
+        .filter(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
+        .collect();
+    if kept.len() % 4 == 1 {
+        kept.pop();
+    }
+    LENIENT.decode(&kept).unwrap_or_default()
+}
+
+/// The lines of base64, and the text from the first line on that cannot be any.
+fn split_footer(body: &[u8]) -> (&[u8], &[u8]) {
+    let mut rest = body;
+    let mut padded = false;
+    while !rest.is_empty() {
+        let (line, after) = take_line(rest);
+        let line = line.trim_ascii();
+        let is_text = line.contains(&b' ')
+            || line.len() > 4 && line.iter().all(|byte| matches!(byte, b'_' | b'-' | b'='))
+            || padded && !line.is_empty() && !is_base64(line)
+            || line.starts_with(b"--");
+        if is_text {
+            return (&body[..body.len() - rest.len()], rest);
+        }
+        padded |= line.ends_with(b"=");
+        rest = after;
+    }
+    (body, b"")
+}
+
+fn is_base64(line: &[u8]) -> bool {
+    line.iter()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(body: &str, encoding: &str) -> (String, String) {
+        let decoded = decode(body.as_bytes(), encoding);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (text(&decoded.bytes), text(decoded.footer))
+    }
+
+    #[test]
+    fn bodies_are_decoded_however_badly_they_are_encoded() {
+        for (body, encoding, text, footer) in [
+            ("SGk=\r\n", "base64", "Hi", ""),
+            ("SG\nk", " Base64 (x)", "Hi", ""),
+            ("SG!k", "base64", "Hi", ""),
+            ("SGk=\n____\n", "base64", "Hi", "____\n"),
+            (
+                "SGk=\n\n_______\nteam list\n",
+                "base64",
+                "Hi",
+                "_______\nteam list\n",
+            ),
+            (
+                "SGk=\nteam@lists.example\n",
+                "base64",
+                "Hi",
+                "team@lists.example\n",
+            ),
+            ("Hello there", "base64", "Hello there", ""),
+            ("a=3Db=\nc =", "quoted-printable", "a=bc ", ""),
+            ("50% =ZZ", "quoted-printable", "50% =ZZ", ""),
+            ("a=3Db", "8bit", "a=3Db", ""),
+        ] {
+            let (found, rest) = read(body, encoding);
+            assert_eq!((found.as_str(), rest.as_str()), (text, footer), "{body:?}");
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Whether a tenant and its users may use the service: [`TenantStatus`], [`UserStatus`].
+//!
+//! The store's statements compare with these words; a test holds the tables' checks to them.
+
+use base::str_enum;
+
+str_enum! {
+    /// Only a closed tenant is refused; trial and pause are marks for the operators.
+    TenantStatus {
+        Trial = "trial",
+        Active = "active",
+        Paused = "paused",
+        Closed = "closed",
+    }
+}
+
+str_enum! {
+    /// Only an active user can log in; the sessions of others are refused at once.
+    UserStatus {
+        Active = "active",
+        Suspended = "suspended",
+        Deleted = "deleted",
+    }
+}

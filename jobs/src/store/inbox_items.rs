@@ -1,0 +1,262 @@
+//! `inbox_items`: what needs a user's attention. A deferred item whose time has come is read as open, by the database's
+//! clock; its row is not changed.
+
+use super::word;
+use crate::domain::{
+    InboxItemId, MessageId, TaskId, UserId,
+    inbox::{ItemSource, ItemState, NewItem},
+    judgement::Priority,
+};
+use base::{JobId, TenantId};
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+/// An item as it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredItem {
+    pub id: InboxItemId,
+    pub owner: Option<UserId>,
+    pub source: ItemSource,
+    pub title: String,
+    pub rationale: String,
+    pub priority: Priority,
+    pub state: ItemState,
+    /// Present exactly if it is deferred.
+    pub defer_until: Option<DateTime<Utc>>,
+    /// Present exactly if it became one.
+    pub task: Option<TaskId>,
+    pub message: Option<MessageId>,
+    pub job: Option<JobId>,
+    /// Grows with every change.
+    pub version: i32,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+struct Row {
+    id: InboxItemId,
+    owner: Option<UserId>,
+    source: String,
+    title: String,
+    rationale: String,
+    priority: String,
+    state: String,
+    defer_until: Option<DateTime<Utc>>,
+    task: Option<TaskId>,
+    message: Option<MessageId>,
+    job: Option<JobId>,
+    version: i32,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    due: bool,
+}
+
+impl TryFrom<Row> for StoredItem {
+    type Error = sqlx::Error;
+
+    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
+        let stored = word(ItemState::parse(&row.state), "state")?;
+        Ok(Self {
+            id: row.id,
+            owner: row.owner,
+            source: word(ItemSource::parse(&row.source), "source")?,
+            title: row.title,
+            rationale: row.rationale,
+            priority: word(Priority::parse(&row.priority), "priority")?,
+            state: if row.due { ItemState::Open } else { stored },
+            defer_until: row.defer_until.filter(|_| !row.due),
+            task: row.task,
+            message: row.message,
+            job: row.job,
+            version: row.version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
+
+/// Adds an item. `None` if its source has brought it before, whatever became of it.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn insert(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    new: &NewItem,
+) -> Result<Option<InboxItemId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        insert into inbox_items (
+            tenant_id, id, owner_id, source, dedupe_key, title, rationale, priority, message_id, job_id)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+        on conflict (tenant_id, owner_id, source, dedupe_key) do nothing
+        returning id as "id: InboxItemId"
+        "#,
+        tenant.0,
+        InboxItemId::new().0,
+        new.owner.map(|user| user.0),
+        new.source.as_str(),
+        new.dedupe_key,
+        new.title.as_str(),
+        new.rationale,
+        new.priority.as_str(),
+        new.message.map(|message| message.0),
+        new.job.map(|job| job.0),
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// An item that this user may see; without a user, any of the tenant's.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: Option<UserId>,
+    id: InboxItemId,
+) -> Result<Option<StoredItem>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"
+        select id as "id: InboxItemId", owner_id as "owner: UserId", source, title, rationale, priority, state,
+            defer_until, task_id as "task: TaskId", message_id as "message: MessageId", job_id as "job: JobId", version,
+            created_at, updated_at, state = 'deferred' and defer_until <= now() as "due!"
+        from inbox_items
+        where tenant_id = $1 and id = $3 and ($2::uuid is null or owner_id is null or owner_id = $2)
+        "#,
+        tenant.0,
+        user.map(|user| user.0),
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(StoredItem::try_from).transpose()
+}
+
+/// The item that a mail left in the queue of this user, or in anybody's without one.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn of_message(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: Option<UserId>,
+    message: MessageId,
+) -> Result<Option<InboxItemId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select id as "id: InboxItemId" from inbox_items
+        where tenant_id = $1 and message_id = $3 and ($2::uuid is null or owner_id is null or owner_id = $2)
+        order by id
+        limit 1
+        "#,
+        tenant.0,
+        user.map(|user| user.0),
+        message.0,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Makes whoever else wants to change it wait until the transaction ends.
+///
+/// # Errors
+/// When the database does not answer in time.
+pub async fn lock(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: InboxItemId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "select id from inbox_items where tenant_id = $1 and id = $2 for update",
+        tenant.0,
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(())
+}
+
+/// What waits for this user now, the most urgent first, of these the oldest.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn waiting(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+    limit: i64,
+) -> Result<Vec<StoredItem>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"
+        select id as "id: InboxItemId", owner_id as "owner: UserId", source, title, rationale, priority, state,
+            defer_until, task_id as "task: TaskId", message_id as "message: MessageId", job_id as "job: JobId", version,
+            created_at, updated_at, state = 'deferred' as "due!"
+        from inbox_items
+        where tenant_id = $1 and (owner_id is null or owner_id = $2)
+            and (state = 'open' or (state = 'deferred' and defer_until <= now()))
+        order by array_position(array['urgent', 'high', 'medium', 'low'], priority), created_at, id
+        limit $3
+        "#,
+        tenant.0,
+        user.0,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(StoredItem::try_from).collect()
+}
+
+/// How many wait for this user now, and how many are put off.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn count(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+) -> Result<(i64, i64), sqlx::Error> {
+    let row = sqlx::query!(
+        r#"
+        select count(*) filter (where state = 'open' or defer_until <= now()) as "waiting!",
+            count(*) filter (where state = 'deferred' and defer_until > now()) as "deferred!"
+        from inbox_items
+        where tenant_id = $1 and (owner_id is null or owner_id = $2) and state in ('open', 'deferred')
+        "#,
+        tenant.0,
+        user.0,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok((row.waiting, row.deferred))
+}
+
+/// Writes where it stands, as its next version. The caller holds [`lock`].
+///
+/// # Errors
+/// When the database refuses.
+pub async fn set_state(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: InboxItemId,
+    state: ItemState,
+    defer_until: Option<DateTime<Utc>>,
+    task: Option<TaskId>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update inbox_items
+         set state = $3, defer_until = $4, task_id = $5, version = version + 1, updated_at = now()
+         where tenant_id = $1 and id = $2",
+        tenant.0,
+        id.0,
+        state.as_str(),
+        defer_until,
+        task.map(|task| task.0),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,940 @@
+-- The schema as the migrations leave it, written by `cargo dev schema` and held by a test. For reading: change it
+-- by a new migration.
+
+create extension if not exists btree_gist;
+
+create or replace function refuse_change()
+ returns trigger
+ language plpgsql
+as $function$
+begin
+    raise exception 'rows of % are append-only', tg_table_name using errcode = 'restrict_violation';
+end $function$;
+
+-- 0001_queue
+
+-- Column order and fill factor were measured (BENCHMARKS.md): 31 µs of server time and 1,520 bytes of WAL per job before.
+-- The columns that a claim changes stand last, because an update that stays on its page logs only from the first changed
+-- byte to the last; pages are filled to 40 %, so that the new version of every claimed row fits on the same page.
+create table jobs (
+    tenant_id uuid not null,
+    id uuid not null,
+    created_at timestamptz not null default now(),
+    priority smallint not null default 3,
+    max_attempts integer not null,
+    max_crashes integer not null default 3,
+    children integer not null default 0,
+    awaits_children boolean not null default false,
+    kind text not null,
+    queue text not null,
+    args jsonb not null,
+    request_id text,
+    traceparent text,
+    dedupe_key text,
+    parent_id uuid,
+    last_error_code text,
+    last_error_message text,
+    progress real,
+    progress_note text,
+    cancel_requested_at timestamptz,
+    run_at timestamptz not null default now(),
+    errors integer not null default 0,
+    crashes integer not null default 0,
+    attempt integer not null default 0,
+    state text not null,
+    worker_id uuid,
+    lease_until timestamptz,
+    started_at timestamptz,
+    constraint jobs_pkey primary key (tenant_id, id),
+    constraint jobs_check check ((state in ('available', 'scheduled', 'running', 'retryable')) and ((state = 'running')
+        = (lease_until is not null)) and ((state = 'running') = (worker_id is not null)) and ((priority >= 1) and
+        (priority <= 4)) and ((max_attempts >= 1) and (max_attempts <= 100)) and ((max_crashes >= 1) and (max_crashes <=
+        100)) and (((length(dedupe_key) >= 1) and (length(dedupe_key) <= 255)) is not false) and (((progress >=
+        (0)::float8) and (progress <= (1)::float8)) is not false) and ((length(progress_note) <= 200) is not false))
+) with (
+    fillfactor = 40,
+    autovacuum_vacuum_scale_factor = 0,
+    autovacuum_vacuum_threshold = 20000,
+    autovacuum_vacuum_insert_scale_factor = 0,
+    autovacuum_vacuum_insert_threshold = 200000,
+    autovacuum_analyze_scale_factor = 0,
+    autovacuum_analyze_threshold = 50000,
+    autovacuum_vacuum_cost_delay = 0
+);
+create index jobs_awaiting on jobs (id) where awaits_children;
+create index jobs_cancel on jobs (worker_id) where (cancel_requested_at is not null);
+create index jobs_claim on jobs (queue, priority, tenant_id, run_at, id) where (state = 'available');
+create unique index jobs_dedupe on jobs (tenant_id, kind, dedupe_key) where ((dedupe_key is not null) and (state in
+    ('available', 'scheduled', 'retryable')));
+create index jobs_due on jobs (run_at) where (state in ('scheduled', 'retryable'));
+create index jobs_lease on jobs (lease_until) where (lease_until is not null);
+create index jobs_parent on jobs (parent_id) where (parent_id is not null);
+
+create table finished_jobs (
+    id uuid not null,
+    tenant_id uuid not null,
+    kind text not null,
+    queue text not null,
+    state text not null,
+    priority smallint not null,
+    attempt integer not null,
+    errors integer not null,
+    crashes integer not null,
+    max_attempts integer not null,
+    args jsonb not null,
+    worker_id uuid,
+    run_at timestamptz not null,
+    started_at timestamptz,
+    created_at timestamptz not null,
+    finished_at timestamptz not null default now(),
+    request_id text,
+    traceparent text,
+    output jsonb,
+    error_code text,
+    error_message text,
+    dedupe_key text,
+    parent_id uuid,
+    children integer not null default 0,
+    constraint finished_jobs_pkey primary key (tenant_id, id),
+    constraint finished_jobs_check check ((state = 'succeeded') = (error_code is null)),
+    constraint finished_jobs_state_check check (state in ('succeeded', 'discarded', 'cancelled'))
+) with (
+    autovacuum_vacuum_scale_factor = 0.02,
+    autovacuum_vacuum_insert_scale_factor = 0.05
+);
+create index finished_jobs_discarded on finished_jobs (tenant_id, id) where (state = 'discarded');
+create index finished_jobs_finished_at on finished_jobs using brin (finished_at) with (pages_per_range='32',
+    autosummarize='true');
+create index finished_jobs_parent on finished_jobs (parent_id) where (parent_id is not null);
+
+-- Attempts that did not succeed: why the job was retried, handed back or given up. The attempt that succeeded is in
+-- finished_jobs, so a job that succeeds at once writes nothing here.
+create table job_attempts (
+    job_id uuid not null,
+    attempt integer not null,
+    tenant_id uuid not null,
+    worker_id uuid,
+    started_at timestamptz,
+    ended_at timestamptz not null default now(),
+    outcome text not null,
+    error_code text,
+    error_message text,
+    constraint job_attempts_pkey primary key (job_id, attempt),
+    constraint job_attempts_outcome_check check (outcome in ('retried', 'discarded', 'cancelled', 'interrupted',
+        'snoozed', 'waiting', 'crashed'))
+);
+
+-- The part of a job's event log that cannot be derived from its row and its attempts.
+create table job_events (
+    tenant_id uuid not null,
+    job_id uuid not null,
+    attempt integer not null,
+    seq integer not null,
+    at timestamptz not null default now(),
+    kind text not null,
+    progress real,
+    note text,
+    constraint job_events_pkey primary key (tenant_id, job_id, attempt, seq),
+    constraint job_events_kind_check check (kind in ('progress', 'cancel_requested', 'retried')),
+    constraint job_events_note_check check (length(note) <= 200)
+);
+
+-- Maps the caller's name for a piece of work to its job. Kept longer than the job's row, so that work is not repeated.
+create table job_keys (
+    tenant_id uuid not null,
+    kind text not null,
+    external_id text not null,
+    fingerprint bytea not null,
+    job_id uuid not null,
+    created_at timestamptz not null default now(),
+    constraint job_keys_pkey primary key (tenant_id, kind, external_id),
+    constraint job_keys_external_id_check check ((length(external_id) >= 1) and (length(external_id) <= 255)),
+    constraint job_keys_fingerprint_check check (octet_length(fingerprint) = 32)
+);
+
+-- The most jobs that may run at the same time over all workers. `name` is a queue, a kind, a tenant's id, or '*' for
+-- every tenant that has no limit of its own.
+create table queue_limits (
+    scope text not null,
+    name text not null,
+    max_running integer not null,
+    constraint queue_limits_pkey primary key (scope, name),
+    constraint queue_limits_max_running_check check ((max_running >= 1) and (max_running <= 100000)),
+    constraint queue_limits_name_check check ((length(name) >= 1) and (length(name) <= 100)),
+    constraint queue_limits_scope_check check (scope in ('queue', 'kind', 'tenant'))
+);
+
+-- Queues from which no worker claims. Resuming deletes the row.
+create table queue_pauses (
+    queue text not null,
+    paused_at timestamptz not null default now(),
+    reason text not null,
+    constraint queue_pauses_pkey primary key (queue),
+    constraint queue_pauses_queue_check check ((length(queue) >= 1) and (length(queue) <= 100)),
+    constraint queue_pauses_reason_check check (length(reason) <= 500)
+);
+
+-- The latest job counts, taken by one worker for all.
+create table queue_samples (
+    queue text not null,
+    state text not null,
+    jobs bigint not null,
+    oldest_run_at timestamptz,
+    sampled_at timestamptz not null default now(),
+    constraint queue_samples_pkey primary key (queue, state)
+);
+
+-- Worker processes that sent a heartbeat recently. For people; leases never depend on it.
+create table workers (
+    id uuid not null,
+    host text not null,
+    queues text[] not null,
+    slots integer not null,
+    running integer not null,
+    stopping boolean not null default false,
+    version text not null,
+    started_at timestamptz not null,
+    seen_at timestamptz not null default now(),
+    constraint workers_pkey primary key (id)
+);
+
+-- Periodic duties, one row each. A worker claims a duty by updating its row.
+create table maintenance_duties (
+    name text not null,
+    due_at timestamptz not null,
+    last_run_at timestamptz,
+    last_worker_id uuid,
+    constraint maintenance_duties_pkey primary key (name)
+);
+
+-- 0002_people_and_sessions
+
+create table tenants (
+    id uuid not null,
+    slug text not null,
+    status text not null default 'active',
+    trust_mode text not null default 'training_wheels',
+    sending_disabled boolean not null default false,
+    unknown_sends text not null default 'ask',
+    created_at timestamptz not null default now(),
+    constraint tenants_pkey primary key (id),
+    constraint tenants_slug_key unique (slug),
+    constraint tenants_slug_check check (slug ~ '^[a-z0-9][a-z0-9-]{0,62}$'),
+    constraint tenants_status_check check (status in ('trial', 'active', 'paused', 'closed')),
+    constraint tenants_trust_mode_check check (trust_mode in ('training_wheels', 'supervised', 'autonomous')),
+    constraint tenants_unknown_sends_check check (unknown_sends in ('ask', 'resend'))
+);
+
+create table users (
+    tenant_id uuid not null,
+    id uuid not null,
+    email text not null,
+    role text not null,
+    status text not null default 'active',
+    password_hash text not null,
+    timezone text not null default 'UTC',
+    created_at timestamptz not null default now(),
+    constraint users_pkey primary key (tenant_id, id),
+    constraint users_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint users_email_check check ((length(email) >= 3) and (length(email) <= 320)),
+    constraint users_role_check check (role in ('owner', 'admin', 'operator', 'member', 'auditor')),
+    constraint users_status_check check (status in ('active', 'suspended', 'deleted'))
+);
+create unique index users_email_key on users (tenant_id, lower(email));
+
+create table invites (
+    tenant_id uuid not null,
+    id uuid not null,
+    email text not null,
+    role text not null,
+    token_hash bytea not null,
+    invited_by uuid,
+    created_at timestamptz not null default now(),
+    expires_at timestamptz not null,
+    accepted_at timestamptz,
+    revoked_at timestamptz,
+    constraint invites_pkey primary key (tenant_id, id),
+    constraint invites_token_hash_key unique (token_hash),
+    constraint invites_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint invites_check check ((accepted_at is null) or (revoked_at is null)),
+    constraint invites_email_check check ((length(email) >= 3) and (length(email) <= 320)),
+    constraint invites_role_check check (role in ('owner', 'admin', 'operator', 'member', 'auditor')),
+    constraint invites_token_hash_check check (octet_length(token_hash) = 32)
+);
+create unique index invites_pending_key on invites (tenant_id, lower(email)) where ((accepted_at is null) and
+    (revoked_at is null));
+
+-- Failed logins of the last minutes, per account and per address. Maintenance deletes old rows.
+create table login_failures (
+    subject bytea not null,
+    at timestamptz not null default now(),
+    constraint login_failures_subject_check check (octet_length(subject) = 32)
+);
+create index login_failures_at on login_failures (at);
+create index login_failures_subject on login_failures (subject, at);
+
+-- A session is a family of token generations. Only this row says whether it is alive: with a flag per token, a
+-- descendant of a revoked family could be refreshed.
+create table sessions (
+    tenant_id uuid not null,
+    id uuid not null,
+    user_id uuid not null,
+    auth_method text not null,
+    created_at timestamptz not null default now(),
+    last_used_at timestamptz not null default now(),
+    expires_at timestamptz not null,
+    idle_timeout interval not null,
+    idle_expires_at timestamptz not null,
+    revoked_at timestamptz,
+    revoke_reason text,
+    ip inet,
+    user_agent text,
+    constraint sessions_pkey primary key (tenant_id, id),
+    constraint sessions_id_key unique (id),
+    constraint sessions_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references users(tenant_id, id),
+    constraint sessions_auth_method_check check (auth_method in ('password', 'invite', 'dev')),
+    constraint sessions_check check ((revoked_at is null) = (revoke_reason is null)),
+    constraint sessions_idle_timeout_check check (idle_timeout > '00:00:00'::interval),
+    constraint sessions_revoke_reason_check check (revoke_reason in ('logout', 'revoked', 'reuse', 'excess', 'admin')),
+    constraint sessions_user_agent_check check (length(user_agent) <= 256)
+) with (
+    fillfactor = 80
+);
+create index sessions_of_user on sessions (tenant_id, user_id) where (revoked_at is null);
+
+create table session_tokens (
+    token_hash bytea not null,
+    session_id uuid not null,
+    generation integer not null,
+    issued_at timestamptz not null default now(),
+    first_used_at timestamptz,
+    superseded_at timestamptz,
+    grace_until timestamptz,
+    retired_at timestamptz,
+    constraint session_tokens_pkey primary key (token_hash),
+    constraint session_tokens_session_id_fkey foreign key (session_id) references sessions(id) on delete cascade,
+    constraint session_tokens_check check ((superseded_at is null) = (grace_until is null)),
+    constraint session_tokens_generation_check check (generation > 0),
+    constraint session_tokens_token_hash_check check (octet_length(token_hash) = 32)
+);
+create index session_tokens_session on session_tokens (session_id, generation);
+
+-- Idempotency keys. The answer is stored in the transaction that did the work, and replayed to repeated requests.
+create table request_keys (
+    tenant_id uuid not null,
+    actor_id uuid not null,
+    operation text not null,
+    key text not null,
+    fingerprint bytea not null,
+    status smallint,
+    location text,
+    body bytea,
+    created_at timestamptz not null default now(),
+    expires_at timestamptz not null,
+    constraint request_keys_pkey primary key (tenant_id, actor_id, operation, key),
+    constraint request_keys_fingerprint_check check (octet_length(fingerprint) = 32),
+    constraint request_keys_key_check check ((length(key) >= 1) and (length(key) <= 255))
+);
+create index request_keys_expires_at on request_keys (expires_at);
+
+-- 0003_audit
+
+create table audit_entries (
+    tenant_id uuid not null,
+    id uuid not null,
+    at timestamptz not null default now(),
+    actor_kind text not null,
+    actor_id uuid,
+    session_id uuid,
+    action text not null,
+    resource_kind text not null,
+    resource_id text,
+    request_id text,
+    trace_id text,
+    job_id uuid,
+    attempt integer,
+    outcome text not null,
+    dry_run boolean not null default false,
+    error_code text,
+    detail jsonb not null default '{}'::jsonb,
+    constraint audit_entries_pkey primary key (tenant_id, id),
+    constraint audit_entries_actor_kind_check check (actor_kind in ('user', 'worker', 'system', 'cli')),
+    constraint audit_entries_check check ((resource_id is not null) or ((resource_kind = 'job') and (job_id is not
+        null))),
+    constraint audit_entries_outcome_check check (outcome in ('ok', 'denied', 'failed'))
+);
+create index audit_entries_request on audit_entries (tenant_id, request_id, id) where (request_id is not null);
+create trigger audit_entries_append_only before delete or update on audit_entries for each row execute function
+    refuse_change();
+alter table audit_entries enable always trigger audit_entries_append_only;
+create trigger audit_entries_no_truncate before truncate on audit_entries for each statement execute function
+    refuse_change();
+alter table audit_entries enable always trigger audit_entries_no_truncate;
+
+create table history_entries (
+    tenant_id uuid not null,
+    id uuid not null,
+    at timestamptz not null default now(),
+    verb text not null,
+    object_kind text not null,
+    object_id uuid not null,
+    job_id uuid,
+    rationale text not null,
+    user_id uuid,
+    constraint history_entries_pkey primary key (tenant_id, id)
+);
+create index history_entries_object on history_entries (tenant_id, object_id, id);
+create trigger history_entries_append_only before delete or update on history_entries for each row execute function
+    refuse_change();
+alter table history_entries enable always trigger history_entries_append_only;
+create trigger history_entries_no_truncate before truncate on history_entries for each statement execute function
+    refuse_change();
+alter table history_entries enable always trigger history_entries_no_truncate;
+
+-- 0004_messages_and_triage
+
+create table messages (
+    tenant_id uuid not null,
+    id uuid not null,
+    format text not null,
+    source bytea not null,
+    content_hash bytea not null,
+    received_at timestamptz not null default now(),
+    constraint messages_pkey primary key (tenant_id, id),
+    constraint messages_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint messages_content_hash_check check (octet_length(content_hash) = 32),
+    constraint messages_format_check check (format in ('rfc822', 'envelope'))
+);
+create index messages_content_hash on messages (tenant_id, content_hash);
+
+-- Messages that a tenant's own users wrote in a thread, one row per message that such a message refers to. A draft for a
+-- thread that its user has written to since is not sent.
+create table own_mails (
+    tenant_id uuid not null,
+    message_id uuid not null,
+    refers_to text not null,
+    answers boolean not null,
+    user_id uuid not null,
+    sent_at timestamptz not null,
+    constraint own_mails_pkey primary key (tenant_id, refers_to, message_id, user_id),
+    constraint own_mails_tenant_id_message_id_fkey foreign key (tenant_id, message_id) references messages(tenant_id,
+        id)
+);
+create index own_mails_message on own_mails (tenant_id, message_id);
+
+create table rule_sets (
+    tenant_id uuid not null,
+    version integer not null,
+    yaml text not null,
+    active boolean not null,
+    created_by uuid not null,
+    created_at timestamptz not null default now(),
+    constraint rule_sets_pkey primary key (tenant_id, version),
+    constraint rule_sets_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint rule_sets_version_check check (version > 0)
+);
+create unique index rule_sets_active_key on rule_sets (tenant_id) where active;
+
+create table triage_results (
+    tenant_id uuid not null,
+    job_id uuid not null,
+    message_id uuid not null,
+    content_hash bytea not null,
+    ruleset_version integer not null,
+    mode text not null,
+    forced boolean not null,
+    prompt_version text,
+    category text not null,
+    disposition text not null,
+    priority text not null,
+    sla text not null,
+    confidence real not null,
+    rationale text not null,
+    source text not null,
+    rules_applied text[] not null,
+    injection_suspected boolean not null,
+    degraded boolean not null,
+    thread_status text not null,
+    created_at timestamptz not null default now(),
+    constraint triage_results_pkey primary key (tenant_id, job_id),
+    constraint triage_results_tenant_id_message_id_fkey foreign key (tenant_id, message_id) references
+        messages(tenant_id, id),
+    constraint triage_results_category_check check (category in ('needs_response', 'needs_approval', 'fyi',
+        'scheduling', 'task', 'newsletter', 'notification', 'cold', 'spam', 'unknown')),
+    constraint triage_results_confidence_check check ((confidence >= (0)::float8) and (confidence <= (1)::float8)),
+    constraint triage_results_content_hash_check check (octet_length(content_hash) = 32),
+    constraint triage_results_disposition_check check (disposition in ('ignore', 'notify', 'respond')),
+    constraint triage_results_mode_check check (mode in ('rules_then_llm', 'rules_only', 'llm_only')),
+    constraint triage_results_priority_check check (priority in ('low', 'medium', 'high', 'urgent')),
+    constraint triage_results_sla_check check (sla in ('<24h', '<72h', 'none')),
+    constraint triage_results_source_check check (source in ('rule', 'learned', 'llm', 'fallback', 'guard')),
+    constraint triage_results_thread_status_check check (thread_status in ('TO_REPLY', 'AWAITING', 'FYI', 'ACTIONED'))
+);
+create index triage_results_content on triage_results (tenant_id, content_hash, ruleset_version, mode, created_at);
+create index triage_results_message on triage_results (tenant_id, message_id);
+create unique index triage_results_once_key on triage_results (tenant_id, content_hash, ruleset_version, mode) where
+    (not forced);
+
+-- One row per model call, without prompt or completion.
+create table llm_calls (
+    tenant_id uuid not null,
+    id uuid not null,
+    job_id uuid not null,
+    attempt integer not null,
+    step text not null,
+    provider text not null,
+    model text not null,
+    prompt_version text not null,
+    prompt_sha256 bytea not null,
+    prompt_bytes integer not null,
+    response_bytes integer not null,
+    input_tokens bigint not null,
+    output_tokens bigint not null,
+    cached_tokens bigint not null,
+    tries integer not null,
+    duration_ms bigint not null,
+    outcome text not null,
+    created_at timestamptz not null default now(),
+    constraint llm_calls_pkey primary key (tenant_id, id),
+    constraint llm_calls_prompt_sha256_check check (octet_length(prompt_sha256) = 32)
+);
+create index llm_calls_job on llm_calls (tenant_id, job_id);
+
+-- Completions, kept until their job ends: a crash after the answer must not pay for it twice.
+create table llm_checkpoints (
+    tenant_id uuid not null,
+    job_id uuid not null,
+    step text not null,
+    request_hash bytea not null,
+    completion jsonb not null,
+    created_at timestamptz not null default now(),
+    constraint llm_checkpoints_pkey primary key (tenant_id, job_id, step, request_hash),
+    constraint llm_checkpoints_request_hash_check check (octet_length(request_hash) = 32)
+);
+create index llm_checkpoints_created_at on llm_checkpoints (created_at);
+
+-- 0005_approvals_and_effects
+
+create table approvals (
+    tenant_id uuid not null,
+    id uuid not null,
+    kind text not null,
+    title text not null,
+    summary text not null,
+    actions text[] not null,
+    source text not null,
+    payload jsonb not null,
+    payload_hash bytea not null,
+    risk text not null,
+    status text not null default 'proposed',
+    version integer not null default 1,
+    rationale text,
+    confidence real not null,
+    job_id uuid not null,
+    decided_by uuid,
+    decided_at timestamptz,
+    expires_at timestamptz not null,
+    execution_job uuid,
+    executed_at timestamptz,
+    failure_code text,
+    failure_message text,
+    created_at timestamptz not null default now(),
+    constraint approvals_pkey primary key (tenant_id, id),
+    constraint approvals_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint approvals_confidence_check check ((confidence >= (0)::float8) and (confidence <= (1)::float8)),
+    constraint approvals_payload_hash_check check (octet_length(payload_hash) = 32),
+    constraint approvals_risk_check check (risk in ('low', 'medium', 'high', 'critical')),
+    constraint approvals_status_check check (status in ('proposed', 'editing', 'approved', 'executing', 'executed',
+        'failed', 'skipped', 'expired', 'undoing', 'undone')),
+    constraint approvals_version_check check (version > 0)
+);
+create index approvals_in_hand on approvals (decided_at) where (status in ('editing', 'approved', 'executing',
+    'undoing'));
+create index approvals_lapsing on approvals (expires_at) where (status = 'proposed');
+create index approvals_open on approvals (tenant_id, created_at, id) where (status = 'proposed');
+
+create table proposed_actions (
+    tenant_id uuid not null,
+    id uuid not null,
+    job_id uuid not null,
+    message_id uuid not null,
+    type text not null,
+    payload jsonb not null,
+    risk text not null,
+    gate text not null,
+    requires_confirmation boolean not null,
+    confidence real not null,
+    rationale text,
+    fingerprint bytea not null,
+    approval_id uuid,
+    created_at timestamptz not null default now(),
+    constraint proposed_actions_pkey primary key (tenant_id, id),
+    constraint proposed_actions_fingerprint_key unique (tenant_id, job_id, fingerprint),
+    constraint proposed_actions_tenant_id_approval_id_fkey foreign key (tenant_id, approval_id) references
+        approvals(tenant_id, id),
+    constraint proposed_actions_tenant_id_message_id_fkey foreign key (tenant_id, message_id) references
+        messages(tenant_id, id),
+    constraint proposed_actions_check check ((gate = 'approval') = (approval_id is not null)),
+    constraint proposed_actions_confidence_check check ((confidence >= (0)::float8) and (confidence <= (1)::float8)),
+    constraint proposed_actions_fingerprint_check check (octet_length(fingerprint) = 32),
+    constraint proposed_actions_gate_check check (gate in ('auto', 'approval', 'denied')),
+    constraint proposed_actions_risk_check check (risk in ('low', 'medium', 'high', 'critical'))
+);
+
+-- Users' accounts at mail servers, calendars and webhooks. Their secrets are sealed with keys that only we hold.
+create table connections (
+    tenant_id uuid not null,
+    id uuid not null,
+    user_id uuid not null,
+    provider text not null,
+    address text not null,
+    display_name text,
+    settings jsonb not null,
+    secret bytea not null,
+    key_id text not null,
+    status text not null default 'active',
+    last_error text,
+    sends_per_hour integer not null default 60,
+    max_recipients integer not null default 20,
+    version integer not null default 1,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint connections_pkey primary key (tenant_id, id),
+    constraint connections_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint connections_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references users(tenant_id, id),
+    constraint connections_max_recipients_check check ((max_recipients >= 1) and (max_recipients <= 1000)),
+    constraint connections_provider_check check (provider in ('imap_smtp', 'caldav', 'webhook')),
+    constraint connections_sends_per_hour_check check ((sends_per_hour >= 1) and (sends_per_hour <= 10000)),
+    constraint connections_status_check check (status in ('active', 'degraded', 'reauth_required', 'revoked'))
+);
+create unique index connections_address_key on connections (tenant_id, user_id, lower(address)) where (status <>
+    'revoked');
+
+-- The ledger of effects on the outside world. An intent is committed before the first try, so that after a crash it is
+-- known what may have happened. A dry run leaves no row.
+create table effects (
+    tenant_id uuid not null,
+    id uuid not null,
+    effect_key bytea not null,
+    payload_hash bytea,
+    type text not null,
+    connection_id uuid,
+    approval_id uuid,
+    about uuid,
+    rendered bytea,
+    message_id text,
+    status text not null default 'intent',
+    job_id uuid not null,
+    attempt integer not null,
+    begun_at timestamptz,
+    receipt jsonb,
+    before_image jsonb,
+    error_code text,
+    request_id text,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint effects_pkey primary key (tenant_id, id),
+    constraint effects_key unique (tenant_id, effect_key),
+    constraint effects_tenant_id_approval_id_fkey foreign key (tenant_id, approval_id) references approvals(tenant_id,
+        id),
+    constraint effects_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint effects_effect_key_check check (octet_length(effect_key) = 32),
+    constraint effects_payload_hash_check check (octet_length(payload_hash) = 32),
+    constraint effects_status_check check (status in ('intent', 'in_flight', 'succeeded', 'failed_permanent',
+        'retryable', 'unknown', 'reconciling', 'needs_human', 'compensating', 'compensated', 'compensation_failed'))
+);
+create index effects_answers on effects (tenant_id, about) where ((type = 'reply') and (message_id is not null));
+create index effects_approval on effects (tenant_id, approval_id) where (approval_id is not null);
+create index effects_message_id on effects (tenant_id, message_id) where (message_id is not null);
+create index effects_open on effects (updated_at) where (status in ('intent', 'in_flight'));
+create index effects_sends on effects (tenant_id, connection_id, begun_at) where (connection_id is not null);
+create index effects_unknown on effects (updated_at) where (status in ('unknown', 'reconciling', 'needs_human'));
+
+-- 0006_drafts
+
+create table drafts (
+    tenant_id uuid not null,
+    id uuid not null,
+    mode text not null,
+    message_id uuid,
+    answers_sent_at timestamptz,
+    user_id uuid,
+    status text not null default 'ready',
+    version integer not null,
+    approval_id uuid not null,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint drafts_pkey primary key (tenant_id, id),
+    constraint drafts_tenant_id_approval_id_fkey foreign key (tenant_id, approval_id) references approvals(tenant_id,
+        id),
+    constraint drafts_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint drafts_tenant_id_message_id_fkey foreign key (tenant_id, message_id) references messages(tenant_id, id),
+    constraint drafts_mode_check check (mode in ('reply', 'reply_all', 'compose', 'forward', 'follow_up')),
+    constraint drafts_status_check check (status in ('generating', 'ready', 'approved', 'scheduled', 'sending', 'sent',
+        'send_failed', 'send_unknown', 'discarded', 'superseded_by_user')),
+    constraint drafts_version_check check (version > 0)
+);
+create index drafts_approval on drafts (tenant_id, approval_id);
+create index drafts_message on drafts (tenant_id, message_id) where (message_id is not null);
+create index drafts_unsent on drafts (tenant_id) where (status in ('ready', 'approved', 'scheduled', 'sending',
+    'send_failed'));
+
+create table draft_versions (
+    tenant_id uuid not null,
+    draft_id uuid not null,
+    version integer not null,
+    from_address text,
+    to_addresses text[] not null,
+    cc_addresses text[] not null,
+    bcc_addresses text[] not null,
+    subject text not null,
+    in_reply_to text,
+    reference_ids text[] not null,
+    body_text text not null,
+    send_at timestamptz,
+    content_hash bytea not null,
+    origin text not null,
+    instructions text,
+    tone text,
+    confidence text not null,
+    language text,
+    assumptions text[] not null,
+    open_questions text[] not null,
+    memory_ids uuid[] not null,
+    model text,
+    prompt_version text,
+    job_id uuid not null,
+    created_at timestamptz not null default now(),
+    constraint draft_versions_pkey primary key (tenant_id, draft_id, version),
+    constraint draft_versions_tenant_id_draft_id_fkey foreign key (tenant_id, draft_id) references drafts(tenant_id, id),
+    constraint draft_versions_confidence_check check (confidence in ('LOW', 'MEDIUM', 'HIGH')),
+    constraint draft_versions_content_hash_check check (octet_length(content_hash) = 32),
+    constraint draft_versions_origin_check check (origin in ('llm', 'user', 'revise')),
+    constraint draft_versions_tone_check check (tone in ('brief', 'friendly', 'detailed', 'calm', 'formal')),
+    constraint draft_versions_version_check check (version > 0)
+);
+create trigger draft_versions_append_only before delete or update on draft_versions for each row execute function
+    refuse_change();
+alter table draft_versions enable always trigger draft_versions_append_only;
+create trigger draft_versions_no_truncate before truncate on draft_versions for each statement execute function
+    refuse_change();
+alter table draft_versions enable always trigger draft_versions_no_truncate;
+
+-- 0007_inbox_and_records
+
+create table projects (
+    tenant_id uuid not null,
+    id uuid not null,
+    name text not null,
+    name_key text not null,
+    status text not null,
+    notes text,
+    version integer not null default 1,
+    created_by uuid,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    deleted_at timestamptz,
+    deletion_id uuid,
+    constraint projects_pkey primary key (tenant_id, id),
+    constraint projects_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint projects_check check ((deleted_at is null) = (deletion_id is null)),
+    constraint projects_name_check check ((char_length(name) >= 1) and (char_length(name) <= 100)),
+    constraint projects_notes_check check (char_length(notes) <= 1000),
+    constraint projects_status_check check (status in ('backlog', 'ready', 'doing', 'blocked', 'done')),
+    constraint projects_version_check check (version > 0)
+);
+create unique index projects_name_key on projects (tenant_id, name_key) where (deleted_at is null);
+
+create table tasks (
+    tenant_id uuid not null,
+    id uuid not null,
+    project_id uuid,
+    title text not null,
+    title_key text not null,
+    status text not null,
+    priority text not null,
+    due_on date,
+    notes text,
+    version integer not null default 1,
+    created_by uuid,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    deleted_at timestamptz,
+    deletion_id uuid,
+    constraint tasks_pkey primary key (tenant_id, id),
+    constraint tasks_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint tasks_tenant_id_project_id_fkey foreign key (tenant_id, project_id) references projects(tenant_id, id),
+    constraint tasks_check check ((deleted_at is null) = (deletion_id is null)),
+    constraint tasks_notes_check check (char_length(notes) <= 1000),
+    constraint tasks_priority_check check (priority in ('low', 'medium', 'high', 'urgent')),
+    constraint tasks_status_check check (status in ('backlog', 'ready', 'doing', 'blocked', 'done')),
+    constraint tasks_title_check check ((char_length(title) >= 1) and (char_length(title) <= 200)),
+    constraint tasks_version_check check (version > 0)
+);
+create index tasks_project on tasks (tenant_id, project_id) where (project_id is not null);
+create unique index tasks_title_key on tasks (tenant_id, project_id, title_key) nulls not distinct where (deleted_at is
+    null);
+
+-- The messages that a task is about.
+create table task_messages (
+    tenant_id uuid not null,
+    task_id uuid not null,
+    message_id uuid not null,
+    constraint task_messages_pkey primary key (tenant_id, task_id, message_id),
+    constraint task_messages_tenant_id_message_id_fkey foreign key (tenant_id, message_id) references
+        messages(tenant_id, id),
+    constraint task_messages_tenant_id_task_id_fkey foreign key (tenant_id, task_id) references tasks(tenant_id, id)
+);
+
+create table contacts (
+    tenant_id uuid not null,
+    id uuid not null,
+    name text not null,
+    name_key text not null,
+    email text,
+    email_key text,
+    notes text,
+    version integer not null default 1,
+    created_by uuid,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    deleted_at timestamptz,
+    deletion_id uuid,
+    constraint contacts_pkey primary key (tenant_id, id),
+    constraint contacts_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint contacts_check check ((deleted_at is null) = (deletion_id is null)),
+    constraint contacts_check1 check ((email is null) = (email_key is null)),
+    constraint contacts_email_check check ((char_length(email) >= 3) and (char_length(email) <= 320)),
+    constraint contacts_name_check check ((char_length(name) >= 1) and (char_length(name) <= 200)),
+    constraint contacts_notes_check check (char_length(notes) <= 1000),
+    constraint contacts_version_check check (version > 0)
+);
+create unique index contacts_email_key on contacts (tenant_id, email_key) where (deleted_at is null);
+create index contacts_name on contacts (tenant_id, name_key) where (deleted_at is null);
+
+create table inbox_items (
+    tenant_id uuid not null,
+    id uuid not null,
+    owner_id uuid,
+    source text not null,
+    dedupe_key text not null,
+    title text not null,
+    rationale text not null,
+    priority text not null,
+    state text not null default 'open',
+    defer_until timestamptz,
+    task_id uuid,
+    message_id uuid,
+    job_id uuid,
+    version integer not null default 1,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint inbox_items_pkey primary key (tenant_id, id),
+    constraint inbox_items_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint inbox_items_tenant_id_message_id_fkey foreign key (tenant_id, message_id) references messages(tenant_id,
+        id),
+    constraint inbox_items_tenant_id_task_id_fkey foreign key (tenant_id, task_id) references tasks(tenant_id, id),
+    constraint inbox_items_check check ((state = 'deferred') = (defer_until is not null)),
+    constraint inbox_items_check1 check ((state = 'converted_to_task') = (task_id is not null)),
+    constraint inbox_items_dedupe_key_check check ((char_length(dedupe_key) >= 1) and (char_length(dedupe_key) <= 255)),
+    constraint inbox_items_priority_check check (priority in ('low', 'medium', 'high', 'urgent')),
+    constraint inbox_items_source_check check (source in ('email', 'manual')),
+    constraint inbox_items_state_check check (state in ('open', 'deferred', 'completed', 'dismissed',
+        'converted_to_task')),
+    constraint inbox_items_title_check check ((char_length(title) >= 1) and (char_length(title) <= 200)),
+    constraint inbox_items_version_check check (version > 0)
+);
+create index inbox_items_message on inbox_items (tenant_id, message_id) where (message_id is not null);
+create index inbox_items_open on inbox_items (tenant_id, owner_id) where (state in ('open', 'deferred'));
+create unique index inbox_items_source_key on inbox_items (tenant_id, owner_id, source, dedupe_key) nulls not distinct;
+
+-- 0008_blocks_and_memory
+
+create table schedule_blocks (
+    tenant_id uuid not null,
+    id uuid not null,
+    user_id uuid not null,
+    title text not null,
+    kind text not null,
+    source text not null,
+    inbox_item_id uuid,
+    alternatives_id uuid,
+    plan text,
+    start_at timestamptz not null,
+    end_at timestamptz not null,
+    outside_hours boolean not null,
+    status text not null default 'proposed',
+    version integer not null default 1,
+    approval_id uuid,
+    event_ref text,
+    event_etag text,
+    created_at timestamptz not null default now(),
+    decided_at timestamptz,
+    constraint schedule_blocks_pkey primary key (tenant_id, id),
+    constraint schedule_blocks_approval foreign key (tenant_id, approval_id) references approvals(tenant_id, id),
+    constraint schedule_blocks_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint schedule_blocks_tenant_id_inbox_item_id_fkey foreign key (tenant_id, inbox_item_id) references
+        inbox_items(tenant_id, id),
+    constraint schedule_blocks_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references users(tenant_id, id),
+    constraint schedule_blocks_check check (end_at > start_at),
+    constraint schedule_blocks_check1 check ((alternatives_id is null) = (plan is null)),
+    constraint schedule_blocks_check2 check ((status <> 'booked') or (event_ref is not null)),
+    constraint schedule_blocks_kind_check check (kind in ('focus', 'admin', 'meeting', 'break', 'travel', 'buffer')),
+    constraint schedule_blocks_plan_check check ((length(plan) >= 1) and (length(plan) <= 40)),
+    constraint schedule_blocks_source_check check (source in ('assistant', 'user')),
+    constraint schedule_blocks_status_check check (status in ('proposed', 'accepted', 'booked', 'conflicted',
+        'rejected', 'expired', 'superseded', 'cancelled')),
+    constraint schedule_blocks_title_check check ((length(title) >= 1) and (length(title) <= 200)),
+    constraint schedule_blocks_version_check check (version > 0),
+    constraint schedule_blocks_no_overlap exclude using gist (tenant_id with =, user_id with =, tstzrange(start_at,
+        end_at) with &&) where ((status in ('accepted', 'booked')))
+);
+create unique index schedule_blocks_booking on schedule_blocks (tenant_id, approval_id) where (approval_id is not null);
+create unique index schedule_blocks_open_item on schedule_blocks (tenant_id, user_id, inbox_item_id,
+    coalesce(((alternatives_id)::text || plan), '')) where ((inbox_item_id is not null) and (status in ('proposed',
+    'conflicted')));
+create index schedule_blocks_undecided on schedule_blocks (end_at) where (status in ('proposed', 'conflicted'));
+create index schedule_blocks_user on schedule_blocks (tenant_id, user_id, start_at);
+
+create table memory_items (
+    tenant_id uuid not null,
+    id uuid not null,
+    user_id uuid not null,
+    level text not null,
+    scope text not null,
+    scope_value text not null,
+    key text not null,
+    value jsonb not null,
+    provenance text not null,
+    confidence real not null,
+    pinned boolean not null,
+    status text not null default 'active',
+    version integer not null,
+    use_count bigint not null default 0,
+    last_used_at timestamptz not null default clock_timestamp(),
+    expires_at timestamptz,
+    created_at timestamptz not null default clock_timestamp(),
+    ended_at timestamptz,
+    constraint memory_items_pkey primary key (tenant_id, id),
+    constraint memory_items_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint memory_items_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references users(tenant_id, id),
+    constraint memory_items_check check ((scope = 'global') = (scope_value = '')),
+    constraint memory_items_check1 check ((status = 'active') = (ended_at is null)),
+    constraint memory_items_check2 check ((status <> 'deleted') or (value = 'null'::jsonb)),
+    constraint memory_items_confidence_check check ((confidence >= (0)::float8) and (confidence <= (1)::float8)),
+    constraint memory_items_key_check check ((length(key) >= 1) and (length(key) <= 200)),
+    constraint memory_items_level_check check (level in ('episodic', 'semantic', 'procedural', 'narrative')),
+    constraint memory_items_poisoning check ((provenance in ('user', 'user_edit')) or (level in ('episodic',
+        'narrative'))),
+    constraint memory_items_provenance_check check (provenance in ('user', 'user_edit', 'llm', 'email')),
+    constraint memory_items_scope_check check (scope in ('global', 'sender', 'domain', 'topic')),
+    constraint memory_items_scope_value_check check (length(scope_value) <= 320),
+    constraint memory_items_status_check check (status in ('active', 'expired', 'evicted', 'superseded', 'deleted')),
+    constraint memory_items_value_check check (pg_column_size(value) <= 65536),
+    constraint memory_items_version_check check (version > 0)
+);
+create index memory_items_ended on memory_items (ended_at) where (status <> 'active');
+create index memory_items_expiring on memory_items (expires_at) where ((status = 'active') and (expires_at is not null));
+create index memory_items_live on memory_items (tenant_id, user_id, level, last_used_at) where (status = 'active');
+create unique index memory_items_live_key on memory_items (tenant_id, user_id, level, scope, scope_value, key) where
+    (status = 'active');

@@ -1,0 +1,170 @@
+//! `defer` and `snooze`: an inbox item, deferred by an action and opened again by its undo.
+
+use super::{
+    Doing, LocalEffect,
+    desk::{moved_on, place, text_before, told, unreadable},
+};
+use async_trait::async_trait;
+use base::TenantId;
+use chrono::{DateTime, Utc};
+use jobs::{
+    commands::{
+        effects::local::{Done, Refusal},
+        inbox,
+        record::RecordError,
+    },
+    domain::{
+        InboxItemId, MessageId,
+        inbox::{ItemState, ItemStep, NewItem, Until},
+        mail::Mail,
+    },
+    store::{effects::StoredEffect, inbox_items, messages},
+};
+use serde_json::json;
+use sqlx::PgConnection;
+
+/// Puts an item off that the person may see, or any of the tenant's for a rule. `made` says that it was not there before.
+async fn put_off(
+    conn: &mut PgConnection,
+    doing: &Doing<'_>,
+    id: InboxItemId,
+    until: &str,
+    made: bool,
+) -> Result<Done, Refusal> {
+    let until = Until::parse(until).ok_or_else(|| {
+        let message = "Use `tomorrow`, `next_week`, `monday 09:00` or a moment in RFC 3339.";
+        Refusal::refused("bad_moment", message)
+    })?;
+    let (tenant, user) = (doing.tenant, doing.user);
+    let moment = inbox::moment(conn, tenant, user, until, doing.now)
+        .await
+        .map_err(told)?;
+    let step = ItemStep::Defer(moment);
+    let changed = inbox::advance(conn, tenant, user, id, None, step)
+        .await
+        .map_err(told)?;
+    inbox::record_history(conn, tenant, &changed.after, step.verb(), Some(doing.job)).await?;
+    let before = changed.before.defer_until.map(|until| until.to_rfc3339());
+    Ok(Done {
+        receipt: json!({ "id": id, "version": changed.after.version, "until": moment }),
+        before_image: Some(json!({
+            "defer_until": before,
+            "state": if made { "none" } else { changed.before.state.as_str() },
+        })),
+    })
+}
+
+async fn put_back(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    done: &StoredEffect,
+) -> Result<(), Refusal> {
+    let (id, version) = place(done)?;
+    let step = match (text_before(done, "state"), text_before(done, "defer_until")) {
+        (Some("none"), _) => ItemStep::Dismiss,
+        (_, None) => ItemStep::Reopen,
+        (_, Some(until)) => {
+            let until: DateTime<Utc> = until.parse().map_err(|_| unreadable())?;
+            ItemStep::Defer(until)
+        }
+    };
+    match inbox::advance(conn, tenant, None, InboxItemId(id), Some(version), step).await {
+        // It came back by itself.
+        Ok(_)
+        | Err(RecordError::NotNow {
+            state: ItemState::Open,
+            ..
+        }) => Ok(()),
+        Err(error) => Err(moved_on(error)),
+    }
+}
+
+pub(super) struct Defer;
+
+#[async_trait]
+impl LocalEffect for Defer {
+    async fn apply(&self, conn: &mut PgConnection, doing: &Doing<'_>) -> Result<Done, Refusal> {
+        let asked = |field| doing.params.get(field);
+        let until = match (asked("bucket"), asked("until")) {
+            (Some(until), None) | (None, Some(until)) => until,
+            _ => {
+                let message = "Say until when, with either `bucket` or `until`.";
+                return Err(Refusal::refused("bad_moment", message));
+            }
+        };
+        let id = asked("item_id").and_then(|id| id.parse().ok());
+        let id = id.ok_or_else(|| told(RecordError::NotFound("action item")))?;
+        put_off(conn, doing, id, until, false).await
+    }
+
+    async fn revert(
+        &self,
+        conn: &mut PgConnection,
+        tenant: TenantId,
+        done: &StoredEffect,
+    ) -> Result<(), Refusal> {
+        put_back(conn, tenant, done).await
+    }
+}
+
+pub(super) struct Snooze;
+
+#[async_trait]
+impl LocalEffect for Snooze {
+    /// Defers the message's inbox item, and adds one first if it has none.
+    async fn apply(&self, conn: &mut PgConnection, doing: &Doing<'_>) -> Result<Done, Refusal> {
+        let message = doing.message.ok_or_else(|| {
+            Refusal::refused(
+                "no_mail",
+                "Say with `message_id` which mail is to be snoozed.",
+            )
+        })?;
+        let until = doing.params.get("until").unwrap_or_default();
+        let found = inbox_items::of_message(conn, doing.tenant, doing.user, message).await?;
+        match found {
+            Some(id) => put_off(conn, doing, id, until, false).await,
+            None => {
+                let id = make(conn, doing, message).await?;
+                put_off(conn, doing, id, until, true).await
+            }
+        }
+    }
+
+    async fn revert(
+        &self,
+        conn: &mut PgConnection,
+        tenant: TenantId,
+        done: &StoredEffect,
+    ) -> Result<(), Refusal> {
+        put_back(conn, tenant, done).await
+    }
+}
+
+async fn make(
+    conn: &mut PgConnection,
+    doing: &Doing<'_>,
+    message: MessageId,
+) -> Result<InboxItemId, Refusal> {
+    let gone = || Refusal::refused("no_mail", "This mail is not kept, or not any more.");
+    let stored = messages::find(conn, doing.tenant, message)
+        .await?
+        .ok_or_else(gone)?;
+    // A mail may have many megabytes: parsing it would hold up every other job of this thread.
+    let parsed = tokio::task::spawn_blocking(move || {
+        let mail = Mail::from_source(stored.format, &stored.source).ok()?;
+        Some((mail.subject.clone(), mail.content_hash()))
+    });
+    let (subject, hash) = parsed.await.ok().flatten().ok_or_else(gone)?;
+    let new = NewItem {
+        owner: doing.user,
+        rationale: "It was put off before anything was asked.".to_owned(),
+        job: Some(doing.job),
+        ..NewItem::of_mail(&subject, &hash, message).ok_or_else(gone)?
+    };
+    inbox_items::insert(conn, doing.tenant, &new)
+        .await?
+        .ok_or_else(|| {
+            let message = "What this mail asked for was dealt with. Reopen its item to put it off.";
+            Refusal::refused("not_now", message)
+        })
+}
