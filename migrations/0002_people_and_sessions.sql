@@ -79,7 +79,7 @@ create table sessions (
     foreign key (tenant_id, user_id) references users (tenant_id, id),
     check ((revoked_at is null) = (revoke_reason is null))
 ) with (fillfactor = 80); -- last_used_at is updated in place (HOT); no index may contain it
-create index sessions_of_user on sessions (tenant_id, user_id) where revoked_at is null;
+create index sessions_user on sessions (tenant_id, user_id) where revoked_at is null;
 
 create table session_tokens (
     -- sha256 over the kind of token and the token: a database dump holds nothing that opens a session.

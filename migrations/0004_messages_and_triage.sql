@@ -15,7 +15,7 @@ create index messages_content_hash on messages (tenant_id, content_hash);
 
 -- Messages that a tenant's own users wrote in a thread, one row per message that such a message refers to. A draft for a
 -- thread that its user has written to since is not sent.
-create table own_mails (
+create table own_messages (
     tenant_id uuid not null,
     message_id uuid not null,
     -- The Message-ID that it refers to, in angle brackets.
@@ -27,7 +27,7 @@ create table own_mails (
     primary key (tenant_id, refers_to, message_id, user_id),
     foreign key (tenant_id, message_id) references messages (tenant_id, id)
 );
-create index own_mails_message on own_mails (tenant_id, message_id);
+create index own_messages_message on own_messages (tenant_id, message_id);
 
 create table rule_sets (
     tenant_id uuid not null references tenants (id),

@@ -7,7 +7,7 @@ create table approvals (
     kind text not null,
     title text not null,
     summary text not null,
-    -- What a person may do with it: a subset of approve, edit, skip.
+    -- What a person may do with it: a subset of approve, edit, reject.
     actions text[] not null,
     source text not null,
     payload jsonb not null,
@@ -15,7 +15,7 @@ create table approvals (
     payload_hash bytea not null check (octet_length(payload_hash) = 32),
     risk text not null check (risk in ('low', 'medium', 'high', 'critical')),
     status text not null default 'proposed' check (status in (
-        'proposed', 'editing', 'approved', 'executing', 'executed', 'failed', 'skipped', 'expired', 'undoing', 'undone')),
+        'proposed', 'editing', 'approved', 'executing', 'executed', 'failed', 'rejected', 'expired', 'undoing', 'undone')),
     version int not null default 1 check (version > 0),
     rationale text,
     confidence real not null check (confidence between 0 and 1),
@@ -25,7 +25,7 @@ create table approvals (
     decided_at timestamptz,
     expires_at timestamptz not null,
     -- The job that executes the current version.
-    execution_job uuid,
+    execution_job_id uuid,
     executed_at timestamptz,
     failure_code text,
     failure_message text,
@@ -33,9 +33,9 @@ create table approvals (
     primary key (tenant_id, id)
 );
 create index approvals_open on approvals (tenant_id, created_at, id) where status = 'proposed';
-create index approvals_lapsing on approvals (expires_at) where status = 'proposed';
--- Approvals in progress, for finding the few whose job ended without settling them.
-create index approvals_in_hand on approvals (decided_at) where status in ('editing', 'approved', 'executing', 'undoing');
+create index approvals_expiring on approvals (expires_at) where status = 'proposed';
+-- For finding the few whose job ended without settling them.
+create index approvals_in_progress on approvals (decided_at) where status in ('editing', 'approved', 'executing', 'undoing');
 
 create table proposed_actions (
     tenant_id uuid not null,
@@ -101,10 +101,10 @@ create table effects (
     connection_id uuid,
     approval_id uuid,
     -- The message that it is about.
-    about uuid,
+    message_id uuid,
     -- The bytes that are sent, and their Message-ID; every try sends the same.
     rendered bytea,
-    message_id text,
+    rfc_message_id text,
     status text not null default 'intent' check (status in (
         'intent', 'in_flight', 'succeeded', 'failed_permanent', 'retryable', 'unknown', 'reconciling', 'needs_human',
         'compensating', 'compensated', 'compensation_failed')),
@@ -112,7 +112,7 @@ create table effects (
     job_id uuid not null,
     attempt int not null,
     -- When the last try began.
-    begun_at timestamptz,
+    last_tried_at timestamptz,
     -- The provider's answer, by which the effect can be found there.
     receipt jsonb,
     -- The state before the effect, for undoing it.
@@ -130,8 +130,8 @@ create index effects_open on effects (updated_at) where status in ('intent', 'in
 create index effects_unknown on effects (updated_at) where status in ('unknown', 'reconciling', 'needs_human');
 create index effects_approval on effects (tenant_id, approval_id) where approval_id is not null;
 -- For the limit of sends per hour.
-create index effects_sends on effects (tenant_id, connection_id, begun_at) where connection_id is not null;
+create index effects_sends on effects (tenant_id, connection_id, last_tried_at) where connection_id is not null;
 -- Finds our own messages when they come back in the sent folder: they are not a user's replies.
-create index effects_message_id on effects (tenant_id, message_id) where message_id is not null;
+create index effects_rfc_message_id on effects (tenant_id, rfc_message_id) where rfc_message_id is not null;
 -- Finds messages that an action already replied to. A reply that was sent has a Message-ID; a draft of one has none.
-create index effects_answers on effects (tenant_id, about) where type = 'reply' and message_id is not null;
+create index effects_replies on effects (tenant_id, message_id) where type = 'reply' and rfc_message_id is not null;

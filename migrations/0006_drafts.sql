@@ -7,7 +7,7 @@ create table drafts (
     -- The message that it replies to or forwards.
     message_id uuid,
     -- When that message was sent: what its user wrote in the thread since then is a reply.
-    answers_sent_at timestamptz,
+    original_sent_at timestamptz,
     -- The user who sends it; null if no user of the tenant matches.
     user_id uuid,
     status text not null default 'ready' check (status in (

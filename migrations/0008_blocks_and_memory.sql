@@ -3,7 +3,7 @@
 -- For equality beside an overlap in one constraint. Trusted since Postgres 13, so the database's owner may create it.
 create extension if not exists btree_gist;
 
-create table schedule_blocks (
+create table blocks (
     tenant_id uuid not null references tenants (id),
     id uuid not null,
     user_id uuid not null,
@@ -31,22 +31,22 @@ create table schedule_blocks (
     primary key (tenant_id, id),
     foreign key (tenant_id, user_id) references users (tenant_id, id),
     foreign key (tenant_id, inbox_item_id) references inbox_items (tenant_id, id),
-    constraint schedule_blocks_approval foreign key (tenant_id, approval_id) references approvals (tenant_id, id),
+    constraint blocks_approval foreign key (tenant_id, approval_id) references approvals (tenant_id, id),
     check (end_at > start_at),
     check ((alternatives_id is null) = (plan is null)),
     check (status <> 'booked' or event_ref is not null),
     -- Two blocks that were agreed to never overlap.
-    constraint schedule_blocks_no_overlap exclude using gist (
+    constraint blocks_no_overlap exclude using gist (
         tenant_id with =, user_id with =, tstzrange(start_at, end_at) with &&
     ) where (status in ('accepted', 'booked'))
 );
 -- An item has one open block, or one in each of its alternative plans.
-create unique index schedule_blocks_open_item
-    on schedule_blocks (tenant_id, user_id, inbox_item_id, coalesce(alternatives_id::text || plan, ''))
+create unique index blocks_open_item
+    on blocks (tenant_id, user_id, inbox_item_id, coalesce(alternatives_id::text || plan, ''))
     where inbox_item_id is not null and status in ('proposed', 'conflicted');
-create index schedule_blocks_user on schedule_blocks (tenant_id, user_id, start_at);
-create index schedule_blocks_undecided on schedule_blocks (end_at) where status in ('proposed', 'conflicted');
-create unique index schedule_blocks_booking on schedule_blocks (tenant_id, approval_id) where approval_id is not null;
+create index blocks_user on blocks (tenant_id, user_id, start_at);
+create index blocks_undecided on blocks (end_at) where status in ('proposed', 'conflicted');
+create unique index blocks_booking on blocks (tenant_id, approval_id) where approval_id is not null;
 
 create table memory_items (
     tenant_id uuid not null references tenants (id),

@@ -300,7 +300,7 @@ create table sessions (
 ) with (
     fillfactor = 80
 );
-create index sessions_of_user on sessions (tenant_id, user_id) where (revoked_at is null);
+create index sessions_user on sessions (tenant_id, user_id) where (revoked_at is null);
 
 create table session_tokens (
     token_hash bytea not null,
@@ -409,18 +409,18 @@ create index messages_content_hash on messages (tenant_id, content_hash);
 
 -- Messages that a tenant's own users wrote in a thread, one row per message that such a message refers to. A draft for a
 -- thread that its user has written to since is not sent.
-create table own_mails (
+create table own_messages (
     tenant_id uuid not null,
     message_id uuid not null,
     refers_to text not null,
     answers boolean not null,
     user_id uuid not null,
     sent_at timestamptz not null,
-    constraint own_mails_pkey primary key (tenant_id, refers_to, message_id, user_id),
-    constraint own_mails_tenant_id_message_id_fkey foreign key (tenant_id, message_id) references messages(tenant_id,
+    constraint own_messages_pkey primary key (tenant_id, refers_to, message_id, user_id),
+    constraint own_messages_tenant_id_message_id_fkey foreign key (tenant_id, message_id) references messages(tenant_id,
         id)
 );
-create index own_mails_message on own_mails (tenant_id, message_id);
+create index own_messages_message on own_messages (tenant_id, message_id);
 
 create table rule_sets (
     tenant_id uuid not null,
@@ -534,7 +534,7 @@ create table approvals (
     decided_by uuid,
     decided_at timestamptz,
     expires_at timestamptz not null,
-    execution_job uuid,
+    execution_job_id uuid,
     executed_at timestamptz,
     failure_code text,
     failure_message text,
@@ -545,12 +545,12 @@ create table approvals (
     constraint approvals_payload_hash_check check (octet_length(payload_hash) = 32),
     constraint approvals_risk_check check (risk in ('low', 'medium', 'high', 'critical')),
     constraint approvals_status_check check (status in ('proposed', 'editing', 'approved', 'executing', 'executed',
-        'failed', 'skipped', 'expired', 'undoing', 'undone')),
+        'failed', 'rejected', 'expired', 'undoing', 'undone')),
     constraint approvals_version_check check (version > 0)
 );
-create index approvals_in_hand on approvals (decided_at) where (status in ('editing', 'approved', 'executing',
+create index approvals_expiring on approvals (expires_at) where (status = 'proposed');
+create index approvals_in_progress on approvals (decided_at) where (status in ('editing', 'approved', 'executing',
     'undoing'));
-create index approvals_lapsing on approvals (expires_at) where (status = 'proposed');
 create index approvals_open on approvals (tenant_id, created_at, id) where (status = 'proposed');
 
 create table proposed_actions (
@@ -620,13 +620,13 @@ create table effects (
     type text not null,
     connection_id uuid,
     approval_id uuid,
-    about uuid,
+    message_id uuid,
     rendered bytea,
-    message_id text,
+    rfc_message_id text,
     status text not null default 'intent',
     job_id uuid not null,
     attempt integer not null,
-    begun_at timestamptz,
+    last_tried_at timestamptz,
     receipt jsonb,
     before_image jsonb,
     error_code text,
@@ -643,11 +643,12 @@ create table effects (
     constraint effects_status_check check (status in ('intent', 'in_flight', 'succeeded', 'failed_permanent',
         'retryable', 'unknown', 'reconciling', 'needs_human', 'compensating', 'compensated', 'compensation_failed'))
 );
-create index effects_answers on effects (tenant_id, about) where ((type = 'reply') and (message_id is not null));
 create index effects_approval on effects (tenant_id, approval_id) where (approval_id is not null);
-create index effects_message_id on effects (tenant_id, message_id) where (message_id is not null);
 create index effects_open on effects (updated_at) where (status in ('intent', 'in_flight'));
-create index effects_sends on effects (tenant_id, connection_id, begun_at) where (connection_id is not null);
+create index effects_replies on effects (tenant_id, message_id) where ((type = 'reply') and (rfc_message_id is not
+    null));
+create index effects_rfc_message_id on effects (tenant_id, rfc_message_id) where (rfc_message_id is not null);
+create index effects_sends on effects (tenant_id, connection_id, last_tried_at) where (connection_id is not null);
 create index effects_unknown on effects (updated_at) where (status in ('unknown', 'reconciling', 'needs_human'));
 
 -- 0006_drafts
@@ -657,7 +658,7 @@ create table drafts (
     id uuid not null,
     mode text not null,
     message_id uuid,
-    answers_sent_at timestamptz,
+    original_sent_at timestamptz,
     user_id uuid,
     status text not null default 'ready',
     version integer not null,
@@ -850,7 +851,7 @@ create unique index inbox_items_source_key on inbox_items (tenant_id, owner_id, 
 
 -- 0008_blocks_and_memory
 
-create table schedule_blocks (
+create table blocks (
     tenant_id uuid not null,
     id uuid not null,
     user_id uuid not null,
@@ -870,31 +871,30 @@ create table schedule_blocks (
     event_etag text,
     created_at timestamptz not null default now(),
     decided_at timestamptz,
-    constraint schedule_blocks_pkey primary key (tenant_id, id),
-    constraint schedule_blocks_approval foreign key (tenant_id, approval_id) references approvals(tenant_id, id),
-    constraint schedule_blocks_tenant_id_fkey foreign key (tenant_id) references tenants(id),
-    constraint schedule_blocks_tenant_id_inbox_item_id_fkey foreign key (tenant_id, inbox_item_id) references
+    constraint blocks_pkey primary key (tenant_id, id),
+    constraint blocks_approval foreign key (tenant_id, approval_id) references approvals(tenant_id, id),
+    constraint blocks_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint blocks_tenant_id_inbox_item_id_fkey foreign key (tenant_id, inbox_item_id) references
         inbox_items(tenant_id, id),
-    constraint schedule_blocks_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references users(tenant_id, id),
-    constraint schedule_blocks_check check (end_at > start_at),
-    constraint schedule_blocks_check1 check ((alternatives_id is null) = (plan is null)),
-    constraint schedule_blocks_check2 check ((status <> 'booked') or (event_ref is not null)),
-    constraint schedule_blocks_kind_check check (kind in ('focus', 'admin', 'meeting', 'break', 'travel', 'buffer')),
-    constraint schedule_blocks_plan_check check ((length(plan) >= 1) and (length(plan) <= 40)),
-    constraint schedule_blocks_source_check check (source in ('assistant', 'user')),
-    constraint schedule_blocks_status_check check (status in ('proposed', 'accepted', 'booked', 'conflicted',
-        'rejected', 'expired', 'superseded', 'cancelled')),
-    constraint schedule_blocks_title_check check ((length(title) >= 1) and (length(title) <= 200)),
-    constraint schedule_blocks_version_check check (version > 0),
-    constraint schedule_blocks_no_overlap exclude using gist (tenant_id with =, user_id with =, tstzrange(start_at,
-        end_at) with &&) where ((status in ('accepted', 'booked')))
+    constraint blocks_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references users(tenant_id, id),
+    constraint blocks_check check (end_at > start_at),
+    constraint blocks_check1 check ((alternatives_id is null) = (plan is null)),
+    constraint blocks_check2 check ((status <> 'booked') or (event_ref is not null)),
+    constraint blocks_kind_check check (kind in ('focus', 'admin', 'meeting', 'break', 'travel', 'buffer')),
+    constraint blocks_plan_check check ((length(plan) >= 1) and (length(plan) <= 40)),
+    constraint blocks_source_check check (source in ('assistant', 'user')),
+    constraint blocks_status_check check (status in ('proposed', 'accepted', 'booked', 'conflicted', 'rejected',
+        'expired', 'superseded', 'cancelled')),
+    constraint blocks_title_check check ((length(title) >= 1) and (length(title) <= 200)),
+    constraint blocks_version_check check (version > 0),
+    constraint blocks_no_overlap exclude using gist (tenant_id with =, user_id with =, tstzrange(start_at, end_at) with
+        &&) where ((status in ('accepted', 'booked')))
 );
-create unique index schedule_blocks_booking on schedule_blocks (tenant_id, approval_id) where (approval_id is not null);
-create unique index schedule_blocks_open_item on schedule_blocks (tenant_id, user_id, inbox_item_id,
-    coalesce(((alternatives_id)::text || plan), '')) where ((inbox_item_id is not null) and (status in ('proposed',
-    'conflicted')));
-create index schedule_blocks_undecided on schedule_blocks (end_at) where (status in ('proposed', 'conflicted'));
-create index schedule_blocks_user on schedule_blocks (tenant_id, user_id, start_at);
+create unique index blocks_booking on blocks (tenant_id, approval_id) where (approval_id is not null);
+create unique index blocks_open_item on blocks (tenant_id, user_id, inbox_item_id, coalesce(((alternatives_id)::text ||
+    plan), '')) where ((inbox_item_id is not null) and (status in ('proposed', 'conflicted')));
+create index blocks_undecided on blocks (end_at) where (status in ('proposed', 'conflicted'));
+create index blocks_user on blocks (tenant_id, user_id, start_at);
 
 create table memory_items (
     tenant_id uuid not null,

@@ -1,6 +1,6 @@
-//! Whether a session may call an operation: [`check`]. By its role, and for the whole fleet's affairs by its tenant too.
+//! Whether a session may call an operation: [`check`]. By its role, and for operators by its tenant too.
 //!
-//! Every refusal is written to the audit log of the one who was refused.
+//! Every denial is written to the audit log of the session's tenant.
 
 use crate::{
     AppState,
@@ -24,9 +24,9 @@ pub async fn check(
 ) -> Result<(), ApiError> {
     let (scope, refusal) = match operation.access {
         Access::Public => return Ok(()),
-        Access::Session(scope) => (scope, of_role(session, scope)),
-        Access::Fleet(scope) => match of_tenant(app, session).await? {
-            None => (scope, of_role(session, scope)),
+        Access::Session(scope) => (scope, check_role(session, scope)),
+        Access::Operators(scope) => match check_tenant(app, session).await? {
+            None => (scope, check_role(session, scope)),
             refusal => (scope, refusal),
         },
     };
@@ -41,21 +41,21 @@ pub async fn check(
     Err(refusal)
 }
 
-fn of_role(session: &Session, scope: Scope) -> Option<ApiError> {
+fn check_role(session: &Session, scope: Scope) -> Option<ApiError> {
     (!session.may(scope)).then(|| {
         ApiError::new(
             Code::Forbidden,
-            "Your role does not carry the scope this operation needs. Ask an owner or an admin.",
+            "Your role does not have the scope that this operation needs. Ask an owner or an admin.",
         )
     })
 }
 
-/// By the tenant's name and anew for each request: the operators' tenant may be made after the API has started.
-async fn of_tenant(app: &AppState, session: &Session) -> Result<Option<ApiError>, ApiError> {
+/// Looks up the tenant's name for each request: the operators' tenant may be created after the API has started.
+async fn check_tenant(app: &AppState, session: &Session) -> Result<Option<ApiError>, ApiError> {
     let Some(operators) = &app.config.operator_tenant else {
         return Ok(Some(ApiError::new(
             Code::NotOperator,
-            "This installation names no tenant of its operators: OPERATOR_TENANT is not set. Use `postroom-api admin`.",
+            "This installation has no operators' tenant: OPERATOR_TENANT is not set. Use `postroom-api admin`.",
         )));
     };
     let mut conn = app.pool.acquire().await?;
@@ -63,7 +63,7 @@ async fn of_tenant(app: &AppState, session: &Session) -> Result<Option<ApiError>
     Ok((slug.as_deref() != Some(operators.as_str())).then(|| {
         ApiError::new(
             Code::NotOperator,
-            "This concerns all tenants and is for the operators of this installation. Ask them.",
+            "This operation concerns all tenants. Ask the operators of this installation.",
         )
     }))
 }

@@ -1,7 +1,6 @@
-//! `postroom-api admin …`: what only a person with a shell on the server may do. See [`AdminCommand`].
+//! `postroom-api admin …`: commands for a person with a shell on the server. See [`AdminCommand`].
 //!
-//! The results go to stdout, for people or with `--json` for programs. Changes are audited with actor `cli`: in the tenant
-//! that they concern, or in the operators' tenant if they concern all.
+//! Results go to stdout, for people or with `--json` for programs. Commands about one tenant are audited with actor `cli`.
 
 mod limits;
 mod queues;
@@ -32,7 +31,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 #[derive(Debug, Subcommand)]
 pub enum AdminCommand {
-    /// Invites the first owner of a tenant and prints the invite's token; makes the tenant if there is none.
+    /// Invites the first owner of a tenant and prints the invite's token; creates the tenant if it does not exist.
     Bootstrap {
         /// The tenant's short name: lower-case letters, digits and hyphens.
         #[arg(long)]
@@ -52,22 +51,22 @@ pub enum AdminCommand {
     },
     #[command(flatten)]
     Queue(QueueCommand),
-    /// Lists the workers that were heard of in the last ten minutes.
+    /// Lists the workers that sent a heartbeat in the last ten minutes.
     Workers,
-    /// Limits on the jobs that run at the same time on all workers.
+    /// Limits how many jobs run at once on all workers together.
     #[command(subcommand)]
     Limits(LimitCommand),
-    /// Gives a database role what the API and the worker need and no more: of the audit log only the adding.
+    /// Grants a database role what the API and the worker need, and no more: in the audit log it may only read and add.
     Grant {
         #[arg(long)]
         role: DbRole,
     },
 }
 
-/// Runs the command; needs only `DATABASE_URL`. With `OPERATOR_TENANT`, what concerns all tenants is audited there.
+/// Runs the command; needs only `DATABASE_URL`.
 ///
 /// # Errors
-/// What kept it from being done, with its causes.
+/// Why it failed, with its causes.
 pub async fn run(command: AdminCommand, mut env: Env) -> anyhow::Result<()> {
     let database = PoolConfig::with_connections(&mut env, 2, "postroom-admin");
     let operators = operator_tenant(&mut env);
@@ -94,7 +93,7 @@ pub async fn run(command: AdminCommand, mut env: Env) -> anyhow::Result<()> {
         AdminCommand::Grant { role } => {
             grant(&pool, &role).await?;
             print(&format!(
-                "{role} may read and write; of the audit log it may only add and read"
+                "{role} may read and write; in the audit log it may only read and add"
             ))
         }
     }
@@ -132,7 +131,7 @@ async fn invite_owner(
         });
         return print(&object.to_string());
     }
-    // The token alone goes to stdout, so that `$(…)` takes it; the rest is for the person.
+    // Only the token goes to stdout, so that `$(…)` captures it; the rest is for the person.
     eprintln!(
         "Invite for the first owner of {}, valid until {}. Accept it with POST /v1/onboarding/accept:",
         tenant.as_str(),
@@ -151,11 +150,11 @@ async fn revoke_sessions(
     })
     .await
     .context("could not end the sessions")?
-    .with_context(|| format!("tenant {} has no such user", tenant.as_str()))?;
+    .with_context(|| format!("tenant {} has no user with this address", tenant.as_str()))?;
     print(&format!("{ended} session(s) ended"))
 }
 
-/// Runs `work`; what it announces is sent before the process goes.
+/// Runs `work` and sends its announcements before the process exits.
 async fn announced<T>(pool: &PgPool, work: impl AsyncFnOnce(&Notifier) -> T) -> T {
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
     let notifier = Notifier::spawn(pool.clone(), &tracker, stop.clone());

@@ -26,21 +26,21 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Answers HTTP until SIGTERM.
+    /// Serves HTTP until SIGTERM.
     Serve,
-    /// Brings the database's schema up to this binary; safe to run from many processes at once.
+    /// Migrates the database to this binary's schema; safe to run from many processes at once.
     Migrate,
-    /// What only a person with a shell on the server may do.
+    /// Commands for a person with a shell on the server.
     #[command(subcommand)]
     Admin(AdminCommand),
     /// Prints the OpenAPI document.
     Openapi,
 }
 
-/// Carries the command out.
+/// Runs the command.
 ///
 /// # Errors
-/// What kept it from being done, with its causes.
+/// Why it failed, with its causes.
 pub async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Serve => {
@@ -54,7 +54,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
-/// Needs nothing but `DATABASE_URL`: a release phase has no other configuration yet.
+/// Needs only `DATABASE_URL`: a release phase has no other configuration yet.
 async fn migrate(mut env: Env) -> anyhow::Result<()> {
     let database = PoolConfig::with_connections(&mut env, 1, "postroom-migrate");
     let database = env.finish(database)?;

@@ -1,4 +1,4 @@
-//! What the API reads from its environment: all of it here, all faults reported together.
+//! The API's configuration from the environment: read only here, all faults reported together.
 
 use base::{
     db::PoolConfig,
@@ -50,9 +50,9 @@ pub struct ApiConfig {
     pub addr: SocketAddr,
     pub ops_addr: SocketAddr,
     pub sessions: SessionLifetime,
-    /// Whose users look after the whole fleet; without it nobody does over HTTP.
+    /// The tenant whose users are operators; without it, nobody is over HTTP.
     pub operator_tenant: Option<TenantSlug>,
-    /// Seal the secrets of connections; without them there are none.
+    /// Encrypt the secrets of connections; without them no connection can be stored.
     pub keys: Option<KeyRing>,
     pub log: String,
 }
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_fault_is_reported_at_once_and_no_value_is_printed() {
+    fn faults_are_reported_together_and_without_values() {
         let env = Env::from_vars([
             ("API_ADDR", "sekret"),
             ("API_OPS_ADDR", "sekret"),

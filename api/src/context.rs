@@ -1,7 +1,7 @@
-//! What is known of a request before anything of it is believed: [`RequestContext`].
+//! What identifies a request before it is authenticated: [`RequestContext`].
 //!
-//! The request id and the trace context go into logs, jobs and audit rows, so a client's own are taken only in the
-//! exact form we would write ourselves. Decides nothing about access.
+//! The request id and the trace context go into logs, jobs and audit rows, so a client's own are accepted only in the
+//! exact form that we write. Decides nothing about access.
 
 use crate::AppState;
 use axum::{
@@ -16,7 +16,7 @@ use uuid::Uuid;
 pub const REQUEST_ID: &str = "x-request-id";
 const TRACEPARENT: &str = "traceparent";
 
-/// The other end of the connection, as the socket names it. `X-Forwarded-For` is anybody's word and not read.
+/// The peer of the connection, from the socket. `X-Forwarded-For` is not read: any client can send it.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
@@ -24,7 +24,7 @@ pub struct Peer(pub SocketAddr);
 #[derive(Clone, Debug)]
 pub struct RequestContext {
     pub request_id: Arc<str>,
-    /// W3C trace context: the caller's, or one that begins here.
+    /// W3C trace context: the caller's, or a new one.
     pub traceparent: Arc<str>,
     pub origin: Origin,
 }
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_well_formed_request_id_is_kept_and_any_other_replaced() {
+    fn request_id_is_kept_if_it_is_well_formed() {
         assert_eq!(
             &*context(&[(REQUEST_ID, "abc_DEF-123")]).request_id,
             "abc_DEF-123"
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_valid_trace_context_is_joined() {
+    fn trace_context_is_joined_if_it_is_valid() {
         let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         let joined = context(&[(TRACEPARENT, good)]);
         assert_eq!(&*joined.traceparent, good);

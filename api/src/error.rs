@@ -1,7 +1,11 @@
-//! Everything that goes wrong, as RFC 9457 problem JSON: [`ApiError`]. The only file that knows the status codes of failures.
+//! Every failure as RFC 9457 problem JSON: [`ApiError`]. The only module that knows the status codes of failures.
 //!
 //! A handler's error travels to the edge inside its response and is written there, where the request id is known:
 //! see [`ApiError::render`]. Two audiences: `detail` is for the user; the cause goes to the log, once, and nowhere else.
+
+mod code;
+
+pub use code::Code;
 
 use axum::{
     body::Body,
@@ -28,65 +32,6 @@ pub mod success {
 /// The media type of every failure.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
-macro_rules! codes {
-    ($($name:ident $code:literal $status:ident $title:literal;)*) => {
-        /// What went wrong, for programs: stable, and listed in the README.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum Code { $($name),* }
-
-        impl Code {
-            pub const ALL: &'static [Self] = &[$(Self::$name),*];
-
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$name => $code),* }
-            }
-
-            pub const fn status(self) -> StatusCode {
-                match self { $(Self::$name => StatusCode::$status),* }
-            }
-
-            /// The same for every occurrence; what is particular to one is its detail.
-            pub const fn title(self) -> &'static str {
-                match self { $(Self::$name => $title),* }
-            }
-        }
-    };
-}
-
-codes! {
-    MalformedRequest "MALFORMED_REQUEST" BAD_REQUEST "The request cannot be read";
-    MalformedJson "MALFORMED_JSON" BAD_REQUEST "The body is not strict JSON";
-    InvalidParameter "INVALID_PARAMETER" BAD_REQUEST "A parameter cannot be used";
-    IdempotencyKeyMissing "IDEMPOTENCY_KEY_MISSING" BAD_REQUEST "This operation needs an Idempotency-Key";
-    IdempotencyKeyInvalid "IDEMPOTENCY_KEY_INVALID" BAD_REQUEST "The Idempotency-Key cannot be used";
-    Unauthenticated "UNAUTHENTICATED" UNAUTHORIZED "A valid session is needed";
-    LoginRefused "LOGIN_REFUSED" UNAUTHORIZED "The log-in was refused";
-    Forbidden "FORBIDDEN" FORBIDDEN "Your role does not allow this";
-    NotOperator "NOT_OPERATOR" FORBIDDEN "Only operators of this installation may do this";
-    NotFound "NOT_FOUND" NOT_FOUND "There is nothing here";
-    MethodNotAllowed "METHOD_NOT_ALLOWED" METHOD_NOT_ALLOWED "This method is not offered here";
-    RequestTimeout "REQUEST_TIMEOUT" REQUEST_TIMEOUT "The request did not arrive in time";
-    Conflict "CONFLICT" CONFLICT "The present state does not allow this";
-    IdempotencyKeyInFlight "IDEMPOTENCY_KEY_IN_FLIGHT" CONFLICT "The first request with this key is still at work";
-    Gone "GONE" GONE "This is no longer available";
-    PreconditionFailed "PRECONDITION_FAILED" PRECONDITION_FAILED "It was changed in the meantime";
-    BodyTooLarge "BODY_TOO_LARGE" PAYLOAD_TOO_LARGE "The body is too large";
-    UnsupportedMediaType "UNSUPPORTED_MEDIA_TYPE" UNSUPPORTED_MEDIA_TYPE "This media type is not accepted here";
-    InvalidBody "INVALID_BODY" UNPROCESSABLE_ENTITY "The body does not fit this operation";
-    NotAMail "NOT_A_MAIL" UNPROCESSABLE_ENTITY "The message is not a mail";
-    InvalidRules "INVALID_RULES" UNPROCESSABLE_ENTITY "The rule set cannot be used";
-    IdempotencyKeyReused "IDEMPOTENCY_KEY_REUSED" UNPROCESSABLE_ENTITY "The Idempotency-Key was used for another request";
-    ExternalIdReused "EXTERNAL_ID_REUSED" UNPROCESSABLE_ENTITY "The external id names other work";
-    PreconditionRequired "PRECONDITION_REQUIRED" PRECONDITION_REQUIRED "This operation needs an If-Match header";
-    TooManyRequests "TOO_MANY_REQUESTS" TOO_MANY_REQUESTS "Too many requests";
-    HeadersTooLarge "HEADERS_TOO_LARGE" REQUEST_HEADER_FIELDS_TOO_LARGE "The request's headers are too large";
-    Internal "INTERNAL" INTERNAL_SERVER_ERROR "Something broke on our side";
-    NotConfigured "NOT_CONFIGURED" NOT_IMPLEMENTED "This installation does not offer this";
-    Overloaded "OVERLOADED" SERVICE_UNAVAILABLE "Too much is going on right now";
-    Unavailable "UNAVAILABLE" SERVICE_UNAVAILABLE "The service cannot answer right now";
-    Timeout "TIMEOUT" GATEWAY_TIMEOUT "The request took too long";
-}
-
 /// A refusal or a failure on its way to the client.
 #[derive(Debug)]
 pub struct ApiError {
@@ -97,35 +42,39 @@ pub struct ApiError {
     cause: Option<Box<dyn Error + Send + Sync>>,
 }
 
-/// One fault of a body or a parameter.
+/// One fault in a body, a parameter or a header.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FieldError {
-    /// JSON pointer into the body, or `?name` for a query parameter.
+    /// JSON pointer into the body, `?name` for a query parameter, or the name of a header.
     pub pointer: String,
+    /// Stable and machine-readable, such as `MISSING_FIELD`.
     pub code: String,
     pub detail: String,
 }
 
-/// The JSON of every failure (RFC 9457).
+/// The body of every failure (RFC 9457).
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Problem {
+    /// `urn:postroom:problem:` and the code.
     pub r#type: String,
+    /// The same for every occurrence of a code.
     pub title: String,
+    #[schemars(range(min = 400, max = 599))]
     pub status: u16,
     /// What happened and what to do.
     pub detail: String,
-    /// The path that was asked for.
+    /// The path of the request.
     pub instance: String,
     /// Stable and machine-readable.
-    pub code: String,
-    /// Names this request in the log, its jobs and the audit.
+    pub code: Code,
+    /// Names this request in logs, jobs and the audit log.
     pub request_id: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// What is wrong, field by field; empty if no field is at fault.
     pub errors: Vec<FieldError>,
 }
 
 impl ApiError {
-    /// `detail` is read by the user: what happened and what to do, no internals.
+    /// `detail` tells the user what happened and what to do, without internals.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             code,
@@ -136,24 +85,24 @@ impl ApiError {
         }
     }
 
-    /// Our fault; the user can only report the request id.
+    /// A fault of ours; the user can only report the request id.
     pub fn internal(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::new(
             Code::Internal,
-            "An unexpected fault occurred. Try again; if it stays, report the request id.",
+            "Something went wrong on our side. Try again; if it happens again, report the request id.",
         )
         .caused_by(cause)
     }
 
-    /// The same words whether it never existed or belongs to somebody else.
+    /// The same text whether it never existed or belongs to another tenant.
     pub fn not_found() -> Self {
         Self::new(
             Code::NotFound,
-            "Nothing was found at this address. Check the path and the id.",
+            "Nothing was found at this path. Check the path and the id.",
         )
     }
 
-    /// For the operator's log; the client never sees it.
+    /// Adds the cause for the operators' log; the client never sees it.
     #[must_use]
     pub fn caused_by(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.cause = Some(cause.into());
@@ -194,7 +143,7 @@ impl ApiError {
         self.cause.as_deref()
     }
 
-    /// The error that a response carries, or what its status says when a library made it.
+    /// Returns the error that a response carries, or one for its status if a library made the response.
     pub fn of<B>(response: &Response<B>) -> Option<Arc<Self>> {
         if let Some(error) = response.extensions().get::<Arc<Self>>() {
             return Some(error.clone());
@@ -214,11 +163,11 @@ impl ApiError {
             });
         Some(Arc::new(Self::new(
             code,
-            "The request was not accepted. Check it against /openapi.json.",
+            "The request was refused. Check it against /docs.",
         )))
     }
 
-    /// The same faults as those of a part of the body, which lies at `pointer`.
+    /// Moves all pointers below `pointer`, for faults in a part of the body.
     #[must_use]
     pub fn below(mut self, pointer: &str) -> Self {
         for error in &mut self.errors {
@@ -227,7 +176,7 @@ impl ApiError {
         self
     }
 
-    /// What the client is told. `instance` is a path without its query, which may hold what must not be repeated.
+    /// The body for the client. `instance` is a path without its query, which may hold secrets.
     pub fn problem(&self, request_id: &str, instance: &str) -> Problem {
         Problem {
             r#type: format!("urn:postroom:problem:{}", self.code.as_str()),
@@ -235,13 +184,13 @@ impl ApiError {
             status: self.code.status().as_u16(),
             detail: self.detail.to_string(),
             instance: instance.to_owned(),
-            code: self.code.as_str().to_owned(),
+            code: self.code,
             request_id: request_id.to_owned(),
             errors: self.errors.clone(),
         }
     }
 
-    /// The whole answer.
+    /// Writes the whole response.
     pub fn render(&self, request_id: &str, instance: &str) -> Response<Body> {
         let status = self.code.status();
         let problem = self.problem(request_id, instance);
@@ -274,7 +223,7 @@ impl IntoResponse for ApiError {
 impl From<SqlError> for ApiError {
     fn from(error: SqlError) -> Self {
         if db::is_transient(&error) {
-            // Never a 401 or 404 for a database that does not answer: clients would throw good tokens away.
+            // Never 401 or 404 while the database does not answer: clients would discard good tokens.
             Self::new(
                 Code::Unavailable,
                 "The service cannot reach its database. Try again in a moment.",
@@ -292,20 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_are_unique_and_in_screaming_snake_case() {
-        let mut seen = std::collections::HashSet::new();
-        for code in Code::ALL {
-            let text = code.as_str();
-            assert!(seen.insert(text), "{text} twice");
-            assert!(
-                text.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'),
-                "{text}"
-            );
-        }
-    }
-
-    #[test]
-    fn the_cause_is_not_in_the_answer() {
+    fn cause_is_not_in_the_response() {
         let error = ApiError::internal("secret cause");
         assert!(error.cause().is_some());
         let response = error.render("r-12345678", "/v1/jobs");
@@ -314,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_library_s_refusal_is_told_by_its_status() {
+    fn response_of_a_library_becomes_a_problem_by_its_status() {
         let response = Response::builder().status(413).body(()).unwrap();
         assert_eq!(ApiError::of(&response).unwrap().code(), Code::BodyTooLarge);
         let response = Response::builder().status(418).body(()).unwrap();

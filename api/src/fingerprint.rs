@@ -1,11 +1,11 @@
-//! What makes two HTTP requests the same request: [`of_request`].
+//! Whether two HTTP requests are the same request: [`of_request`].
 
 use crate::route_table::Operation;
 use axum::http::Uri;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// The body as far as it counts.
+/// The part of the body that counts.
 #[derive(Clone, Copy, Debug)]
 pub enum Content<'a> {
     /// Spacing and the order of keys make no difference (RFC 8785).
@@ -13,11 +13,10 @@ pub enum Content<'a> {
     Bytes(&'a [u8]),
 }
 
-/// SHA-256 over version, operation, path, query in sorted order, and body. Headers do not count: they are about the
-/// transport.
+/// Hashes version, operation, path, sorted query and body. Headers do not count: they concern the transport.
 ///
 /// # Errors
-/// If a number of the body has no canonical form.
+/// If a number in the body has no canonical form.
 pub fn of_request(
     operation: &Operation,
     uri: &Uri,
@@ -27,7 +26,7 @@ pub fn of_request(
     query.sort_unstable();
     let mut hash = Sha256::new();
     let mut field = |bytes: &[u8]| {
-        // With its length in front, no field can run into the next one.
+        // The length in front keeps fields apart.
         hash.update((bytes.len() as u64).to_be_bytes());
         hash.update(bytes);
     };
@@ -63,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn order_of_keys_and_of_parameters_makes_no_difference() {
+    fn fingerprint_ignores_the_order_of_keys_and_parameters() {
         assert_eq!(
             fingerprint("/a?x=1&y=2", Content::Json(&json!({"a": 1, "b": [2]}))),
             fingerprint("/a?y=2&x=1", Content::Json(&json!({"b": [2], "a": 1.0}))),
@@ -71,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_makes_another_request() {
+    fn fingerprint_differs_for_anything_else() {
         let all = [
             fingerprint("/a", Content::Json(&json!({"a": 1}))),
             fingerprint("/a", Content::Json(&json!({"a": 2}))),

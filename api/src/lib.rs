@@ -1,8 +1,8 @@
-//! How work is asked for and seen: the HTTP API of Postroom. Start with [`router`].
+//! The HTTP API of Postroom: accepts work and shows its results. Start with [`router`].
 //!
-//! `route_table` declares every operation, `routes` holds their handlers, `pipeline` is what happens to every request,
-//! `extract` parses at the edge, `error` is every failure. Serving is `server` (users) and `ops` (operators).
-//! Never calls a model, touches no mailbox, holds no SQL: work is handed to `jobs` and done by the worker.
+//! `route_table` declares every operation, `routes` holds their handlers, `pipeline` wraps every request, `extract` parses
+//! at the edge, `error` is every failure, `reference` the API's description of itself. `server` serves users, `ops` serves
+//! probes and metrics. Calls no model, touches no mailbox, holds no SQL: `jobs` stores the work and the worker executes it.
 
 pub mod access;
 pub mod admin;
@@ -11,12 +11,14 @@ pub mod config;
 pub mod context;
 pub mod cursor;
 pub mod error;
+pub mod etag;
 pub mod extract;
 pub mod fingerprint;
 pub mod metrics;
 pub mod openapi;
 pub mod ops;
 pub mod pipeline;
+pub mod reference;
 pub mod route_table;
 pub mod routes;
 pub mod serve;
@@ -24,8 +26,8 @@ pub mod server;
 pub mod streams;
 
 use crate::{
-    config::ApiConfig, error::ApiError, metrics::ApiMetrics, route_table::RouteTable,
-    server::Limits, streams::Streams,
+    config::ApiConfig, error::ApiError, metrics::ApiMetrics, reference::Reference,
+    route_table::RouteTable, server::Limits, streams::Streams,
 };
 use axum::{Router, middleware};
 use base::{clock::Clock, db::PgPool};
@@ -49,24 +51,25 @@ pub struct App {
     pub metrics: ApiMetrics,
     pub clock: Clock,
     pub table: RouteTable,
+    pub reference: Reference,
     pub limits: Limits,
     pub hasher: PasswordHasher,
     /// Keeps refused requests from filling the audit log.
     pub denials: Denials,
-    /// Who follows jobs.
+    /// The open event streams.
     pub streams: Streams,
-    /// Requests that write, and whatever else must end before the process does.
+    /// Requests that write, and other tasks that must end before the process.
     pub tracker: TaskTracker,
-    /// Set when the process is to stop: nothing new is accepted and waiting requests answer with what they know.
+    /// Set when the process stops: it accepts nothing new, and waiting requests respond with the present state.
     pub stopping: CancellationToken,
-    /// One permit per request being worked on; none left means 503.
+    /// One permit per request in progress; 503 when none is left.
     pub admission: Arc<Semaphore>,
 }
 
 /// Shared by all requests.
 pub type AppState = Arc<App>;
 
-/// The operations of the route table and nothing else.
+/// Serves the operations of the route table and nothing else.
 pub fn router(app: AppState, operations: Router<AppState>) -> Router {
     operations
         .fallback(async || ApiError::not_found())

@@ -1,4 +1,4 @@
-//! `postroom-api`: reads its command line and carries it out.
+//! `postroom-api`: parses the command line and runs the command.
 
 use api::cli::{self, Cli};
 use clap::Parser;
@@ -13,7 +13,7 @@ async fn main() -> ExitCode {
     match cli::run(Cli::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Before logging started, or a person at a terminal: the chain in plain words.
+            // Logging may not have started, or a person is at a terminal: print the chain of causes.
             eprintln!("postroom-api: {error:#}");
             ExitCode::FAILURE
         }

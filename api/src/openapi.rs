@@ -1,124 +1,63 @@
 //! The OpenAPI 3.1 document, written from the route table: [`document`]. Adds nothing that is not declared there.
 
-use crate::route_table::{Access, Operation, Parameter, Place, RouteTable, SchemaOf};
-use schemars::{SchemaGenerator, generate::SchemaSettings};
+mod components;
+mod operation;
+mod schemas;
+
+use crate::route_table::{RouteTable, Tag};
+use components::ErrorResponses;
+use schemas::Schemas;
 use serde_json::{Map, Value, json};
 
-/// The whole document.
+const DESCRIPTION: &str = "\
+Durable jobs that read email and act on it: submit work, then poll it, wait for it or stream its events.
+
+Send `Authorization: Bearer <token>` with every operation that is not public. Failures are `application/problem+json` \
+(RFC 9457) with a stable `code`, a `request_id` and a pointer to each field at fault. A change names the version it is \
+based on as `If-Match`; work is submitted with an `Idempotency-Key`, so that a repeated request is executed once.";
+
+/// Writes the whole document.
+///
+/// # Panics
+/// If two types claim one schema name: the process then fails at its start.
 pub fn document(table: &RouteTable) -> Value {
-    let mut schemas = SchemaSettings::draft2020_12()
-        .with(|settings| {
-            settings.definitions_path = "/components/schemas".into();
-            settings.meta_schema = None;
-        })
-        .into_generator();
+    let mut schemas = Schemas::new();
+    let mut errors = ErrorResponses::default();
     let mut paths = Map::new();
     for operation in table.operations() {
-        let described = describe(operation, &mut schemas);
+        let described = operation::describe(operation, &mut schemas, &mut errors);
         let at_path = paths
             .entry(operation.path)
             .or_insert_with(|| Value::Object(Map::new()));
         at_path[operation.method.as_str().to_lowercase()] = described;
     }
-    let mut definitions = schemas.take_definitions(true);
-    definitions.sort_keys();
+    let responses = errors.into_components();
+    let tags: Vec<Value> = Tag::ALL
+        .iter()
+        .map(|tag| json!({ "name": tag.as_str(), "description": tag.description() }))
+        .collect();
     json!({
         "openapi": "3.1.0",
         "info": {
             "title": "Postroom",
-            "description": "Durable jobs that read mail and act on it: submit work, then poll or wait for its result.",
+            "description": DESCRIPTION,
             "version": env!("CARGO_PKG_VERSION"),
-            "license": { "name": "MIT OR Apache-2.0" },
+            "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
+        "tags": tags,
         "paths": paths,
         "components": {
-            "schemas": definitions,
-            "securitySchemes": { "session": { "type": "http", "scheme": "bearer" } },
+            "schemas": schemas.into_components(),
+            "responses": responses,
+            "parameters": components::parameters(),
+            "headers": components::headers(),
+            "securitySchemes": {
+                "session": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "A session token, `pr_s_…`, from `POST /v1/sessions`.",
+                },
+            },
         },
-    })
-}
-
-fn describe(operation: &Operation, schemas: &mut SchemaGenerator) -> Value {
-    let mut described = json!({
-        "operationId": operation.name,
-        "summary": operation.summary,
-        "responses": responses(operation, schemas),
-    });
-    match operation.access {
-        Access::Public => described["security"] = json!([]),
-        Access::Session(scope) => {
-            described["security"] = json!([{ "session": [] }]);
-            described["x-scope"] = scope.as_str().into();
-        }
-        Access::Fleet(scope) => {
-            described["security"] = json!([{ "session": [] }]);
-            described["x-scope"] = scope.as_str().into();
-            described["x-operators-only"] = true.into();
-        }
-    }
-    let mut parameters: Vec<Value> = path_parameters(operation.path);
-    parameters.extend(
-        operation
-            .parameters
-            .iter()
-            .map(|given| parameter(given, schemas)),
-    );
-    if !parameters.is_empty() {
-        described["parameters"] = parameters.into();
-    }
-    if !operation.bodies.is_empty() {
-        let content: Map<String, Value> = operation
-            .bodies
-            .iter()
-            .map(|(media_type, schema)| ((*media_type).to_owned(), content(*schema, schemas)))
-            .collect();
-        described["requestBody"] = json!({ "required": true, "content": content });
-        described["x-body-limit"] = operation.body_limit.into();
-    }
-    described
-}
-
-fn responses(operation: &Operation, schemas: &mut SchemaGenerator) -> Value {
-    let mut responses = Map::new();
-    for answer in &operation.answers {
-        let mut response = json!({ "description": answer.summary });
-        if let Some((media_type, schema)) = answer.content {
-            response["content"] = json!({ media_type: content(schema, schemas) });
-        }
-        responses.insert(answer.status.to_string(), response);
-    }
-    let problem = content(Operation::problem_schema(), schemas);
-    responses.insert(
-        "default".into(),
-        json!({
-            "description": "A refusal or a failure; `code` says which.",
-            "content": { crate::error::PROBLEM_JSON: problem },
-        }),
-    );
-    Value::Object(responses)
-}
-
-fn content(schema: SchemaOf, schemas: &mut SchemaGenerator) -> Value {
-    json!({ "schema": schema(schemas) })
-}
-
-fn path_parameters(path: &str) -> Vec<Value> {
-    path.split('/')
-        .filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
-        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
-        .collect()
-}
-
-fn parameter(given: &Parameter, schemas: &mut SchemaGenerator) -> Value {
-    let place = match given.place {
-        Place::Query => "query",
-        Place::Header => "header",
-    };
-    json!({
-        "name": given.name,
-        "in": place,
-        "required": given.required,
-        "description": given.summary,
-        "schema": (given.schema)(schemas),
     })
 }

@@ -1,4 +1,4 @@
-//! The operators' listener: `/metrics`, `/livez`, `/readyz`. Not for users, so it has an address of its own.
+//! The operators' listener: `/metrics`, `/livez`, `/readyz`. Not for users, so it has its own address.
 
 use crate::AppState;
 use axum::{
@@ -14,10 +14,10 @@ use std::time::Duration;
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-/// A probe that waits longer than this is a failed probe.
+/// A probe that takes longer has failed.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Serves until `drained`: a process that is stopping is still scraped, and says that it is not ready.
+/// Serves until `drained`: a stopping process is still scraped and answers that it is not ready.
 ///
 /// # Errors
 /// If the listener fails.
@@ -54,10 +54,8 @@ async fn readyz(State(app): State<AppState>) -> Response {
         return refuse("draining\n");
     }
     match timeout(PROBE_TIMEOUT, jobs::schema::check_schema(&app.pool)).await {
-        // A deaf listener is no reason to refuse requests (waiting ones poll), but whoever looks should see it.
-        Ok(Ok(())) if !app.listener.is_alive() => {
-            "ok, but notifications are not heard\n".into_response()
-        }
+        // Without notifications, waiting requests poll: the process is ready, but operators should see it.
+        Ok(Ok(())) if !app.listener.is_alive() => "ok, but the listener is down\n".into_response(),
         Ok(Ok(())) => "ok\n".into_response(),
         Ok(Err(error)) => {
             tracing::warn!(error = chain(&error), "not ready");

@@ -1,6 +1,6 @@
 //! What happens to every request, in one place: [`handle`] is wrapped around the whole router.
 //!
-//! Context → admission → the operation's access → the handler, under the operation's timeout → one answer, one log
+//! Context → admission → the operation's access → the handler, under the operation's timeout → one response, one log
 //! line, one count. **A request that may write runs in a task of its own**: hyper drops a request's future when the
 //! client disconnects, and a future dropped inside a transaction can lose acknowledged writes (`base::db`).
 
@@ -24,7 +24,7 @@ use futures::FutureExt;
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 use tracing::Instrument;
 
-/// Names and values together. hyper reads a little more, so that this refusal is a problem document and not a bare 431.
+/// Names and values together. hyper reads a little more, so that this failure is a problem document and not a bare 431.
 const HEADER_BYTES: usize = 16 * 1024;
 
 const SECURITY_HEADERS: [(HeaderName, &str); 3] = [
@@ -48,7 +48,7 @@ pub async fn handle(State(app): State<AppState>, mut request: Request, next: Nex
     let operation = matched
         .as_ref()
         .and_then(|matched| app.table.find(request.method(), matched.as_str()));
-    // A path that is not served must not become a label: there is no end of them.
+    // A path that is not served must not become a label: there are infinitely many.
     let name = operation.as_ref().map_or("unmatched", |found| found.name);
     let span = tracing::info_span!(
         "http.request",
@@ -60,7 +60,7 @@ pub async fn handle(State(app): State<AppState>, mut request: Request, next: Nex
     );
 
     let ongoing = Ongoing::begin(&app.metrics.http_requests_in_flight);
-    let mut response = answer(&app, operation.as_ref(), request, next)
+    let mut response = respond(&app, operation.as_ref(), request, next)
         .instrument(span.clone())
         .await;
     drop(ongoing);
@@ -81,8 +81,8 @@ pub async fn handle(State(app): State<AppState>, mut request: Request, next: Nex
     response
 }
 
-/// The handler's answer, or why it was not asked.
-async fn answer(
+/// Responds with the handler's response, or with why the handler was not called.
+async fn respond(
     app: &AppState,
     operation: Option<&Arc<Operation>>,
     mut request: Request,
@@ -98,7 +98,7 @@ async fn answer(
     let Ok(_permit) = app.admission.clone().try_acquire_owned() else {
         return ApiError::new(
             Code::Overloaded,
-            "Too many requests are being worked on. Try again in a moment.",
+            "The service handles too many requests right now. Try again in a moment.",
         )
         .retry_after(1)
         .into_response();
@@ -129,18 +129,18 @@ async fn run(app: AppState, operation: Arc<Operation>, request: Request, next: N
     };
     match tokio::time::timeout(timeout, AssertUnwindSafe(work).catch_unwind()).await {
         Ok(Ok(response)) => response,
-        // The panic hook has logged where; the payload may quote what was being worked on.
+        // The panic hook has logged the place; the payload may quote user data.
         Ok(Err(_)) => ApiError::internal("a handler panicked").into_response(),
         Err(elapsed) => ApiError::new(
             Code::Timeout,
-            "The request took too long and may or may not have been carried out. Repeat it with the same Idempotency-Key.",
+            "The request took too long and may or may not have been executed. Check the state, or repeat it with the same Idempotency-Key.",
         )
         .caused_by(elapsed)
         .into_response(),
     }
 }
 
-/// Refuses what the route table does not allow; handlers find the session in the request.
+/// Denies what the route table does not allow; handlers find the session in the request.
 async fn authorise(
     app: &AppState,
     operation: &Operation,
@@ -148,7 +148,7 @@ async fn authorise(
 ) -> Result<Request, ApiError> {
     match operation.access {
         Access::Public => Ok(request),
-        Access::Session(_) | Access::Fleet(_) => {
+        Access::Session(_) | Access::Operators(_) => {
             let (mut parts, body) = request.into_parts();
             let session = current_session::establish(app, &mut parts).await?;
             let origin = &parts
@@ -169,14 +169,14 @@ fn header_bytes(headers: &HeaderMap) -> usize {
         .sum()
 }
 
-/// The operator's half of an error, told once, here.
+/// Logs the cause of an error, once, here.
 fn log_cause(error: &ApiError) {
     let Some(cause) = error.cause() else { return };
     let (code, cause) = (error.code().as_str(), chain(cause));
     if error.code() == Code::Internal {
-        tracing::error!(code, cause, "a request failed by our fault");
+        tracing::error!(code, cause, "request failed");
     } else {
-        tracing::warn!(code, cause, "a request could not be served");
+        tracing::warn!(code, cause, "request could not be served");
     }
 }
 
@@ -188,9 +188,11 @@ fn finish(
     started: Instant,
 ) {
     for (name, value) in SECURITY_HEADERS {
+        // The reference page has a policy of its own.
         response
             .headers_mut()
-            .insert(name, HeaderValue::from_static(value));
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
     }
     let id = HeaderValue::from_str(&context.request_id).expect("a request id is visible ASCII");
     response.headers_mut().insert(REQUEST_ID, id);

@@ -1,47 +1,53 @@
-//! Every operation, one module per resource: [`all`]. A module gives its [`Route`]s; nothing is served that is not in this list.
+//! Every operation, one module per noun: [`all`]. A module gives its [`Route`]s; nothing is served that is not in this list.
 
 pub mod approvals;
 pub mod audit;
+pub mod blocks;
 pub mod connections;
-pub mod desk;
+pub mod contacts;
 pub mod drafts;
 pub mod effects;
-pub mod fleet;
 pub mod history;
 pub mod inbox;
 pub mod jobs;
 pub mod memory;
 pub mod meta;
 pub mod onboarding;
+pub mod operators;
+pub mod projects;
+mod records;
 pub mod rules;
-pub mod schedule;
 pub mod sessions;
 pub mod settings;
+pub mod tasks;
 
-use crate::route_table::Route;
+use crate::route_table::{Route, Tag};
 
 /// The whole surface, in the order of the OpenAPI document.
 pub fn all() -> Vec<Route> {
-    [
-        sessions::routes(),
-        onboarding::routes(),
-        jobs::routes(),
-        rules::routes(),
-        approvals::routes(),
-        desk::routes(),
-        inbox::routes(),
-        drafts::routes(),
-        effects::routes(),
-        connections::routes(),
-        settings::routes(),
-        memory::routes(),
-        schedule::routes(),
-        history::routes(),
-        audit::routes(),
-        fleet::routes(),
-        meta::routes(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    let by_noun = [
+        (Tag::Sessions, sessions::routes()),
+        (Tag::Onboarding, onboarding::routes()),
+        (Tag::Jobs, jobs::routes()),
+        (Tag::Rules, rules::routes()),
+        (Tag::Approvals, approvals::routes()),
+        (Tag::Drafts, drafts::routes()),
+        (Tag::Inbox, inbox::routes()),
+        (Tag::Tasks, tasks::routes()),
+        (Tag::Projects, projects::routes()),
+        (Tag::Contacts, contacts::routes()),
+        (Tag::Blocks, blocks::routes()),
+        (Tag::Memory, memory::routes()),
+        (Tag::Effects, effects::routes()),
+        (Tag::Connections, connections::routes()),
+        (Tag::Settings, settings::routes()),
+        (Tag::History, history::routes()),
+        (Tag::Audit, audit::routes()),
+        (Tag::Operators, operators::routes()),
+        (Tag::Meta, meta::routes()),
+    ];
+    by_noun
+        .into_iter()
+        .flat_map(|(tag, routes)| routes.into_iter().map(move |route| route.tag(tag)))
+        .collect()
 }

@@ -5,6 +5,7 @@ use crate::{
     config::ApiConfig,
     metrics::ApiMetrics,
     ops,
+    reference::Reference,
     route_table::{Route, RouteTable},
     router,
     routes::{self, jobs::submit::answer_of},
@@ -35,15 +36,15 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// For the last notifications and the loops' ends, once all requests are answered.
-const LAST_WORDS: Duration = Duration::from_secs(3);
+/// For the last notifications and the end of the loops, after all requests.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A started API: it answers on both listeners.
+/// A started API that serves both listeners.
 pub struct Api {
     pub app: AppState,
     pub addr: SocketAddr,
     pub ops_addr: SocketAddr,
-    /// Outlives the requests: what the last of them committed is announced too.
+    /// Outlives the requests: what the last one committed is announced too.
     signals: CancellationToken,
     drained: CancellationToken,
     users: JoinHandle<()>,
@@ -51,7 +52,7 @@ pub struct Api {
     loops: TaskTracker,
 }
 
-/// Serves until SIGTERM or SIGINT, then answers what is open and ends.
+/// Serves until SIGTERM or SIGINT, then finishes the open requests and ends.
 ///
 /// # Errors
 /// If the API cannot start: the database, its schema or an address cannot be used.
@@ -62,7 +63,7 @@ pub async fn serve(config: ApiConfig) -> anyhow::Result<()> {
 }
 
 impl Api {
-    /// Connects, checks the schema and answers.
+    /// Connects, checks the schema and serves.
     ///
     /// # Errors
     /// If the database, its schema or an address cannot be used.
@@ -77,7 +78,7 @@ impl Api {
         let pool = db::connect(&config.pool).await?;
         jobs::schema::check_schema(&pool).await?;
         check_keys(&pool, config.keys.as_ref()).await?;
-        look_for_operators(&pool, &config).await?;
+        check_operator_tenant(&pool, &config).await?;
 
         let loops = TaskTracker::new();
         let signals = CancellationToken::new();
@@ -103,6 +104,7 @@ impl Api {
             pool,
             metrics,
             clock: Clock::System,
+            reference: Reference::new(&table),
             table,
             limits,
             hasher: PasswordHasher::new(),
@@ -135,24 +137,24 @@ impl Api {
         })
     }
 
-    /// Answers until `app.stopping` is set, then ends in order.
+    /// Serves until `app.stopping` is set, then ends in order.
     ///
     /// # Errors
     /// If a listener failed.
     pub async fn run(self) -> anyhow::Result<()> {
         let ended = self.users.await.context("the users' listener panicked");
-        // Requests that write go on without their client; they end within their own timeout.
+        // Requests that write continue without their client; they end within their own timeout.
         self.app.stopping.cancel();
         self.app.tracker.close();
         self.app.tracker.wait().await;
         self.signals.cancel();
         self.drained.cancel();
         self.loops.close();
-        if tokio::time::timeout(LAST_WORDS, self.loops.wait())
+        if tokio::time::timeout(SHUTDOWN_TIMEOUT, self.loops.wait())
             .await
             .is_err()
         {
-            tracing::warn!("some tasks did not end in time");
+            tracing::warn!("some tasks did not end within the shutdown timeout");
         }
         self.operators
             .await
@@ -163,14 +165,14 @@ impl Api {
     }
 }
 
-/// A name without a tenant is no fault: the tenant may be made later. But it may be a slip, and then nobody has access.
-async fn look_for_operators(pool: &PgPool, config: &ApiConfig) -> anyhow::Result<()> {
+/// Warns of a name without a tenant: it may be created later, but it may be a typo that locks all operators out.
+async fn check_operator_tenant(pool: &PgPool, config: &ApiConfig) -> anyhow::Result<()> {
     if let Some(slug) = &config.operator_tenant {
         let found = tenants::find(&mut *pool.acquire().await?, slug.as_str()).await?;
         if found.is_none() {
             tracing::warn!(
                 tenant = slug.as_str(),
-                "OPERATOR_TENANT names no tenant: nobody can look after the fleet over HTTP until there is one"
+                "OPERATOR_TENANT names no tenant: operator routes answer 403 until it exists"
             );
         }
     }
@@ -183,7 +185,7 @@ async fn bind(addr: SocketAddr, variable: &str) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("{variable}: could not listen on {addr}"))
 }
 
-/// The first signal stops in order, the second at once: what was committed is kept, what was not was never promised.
+/// Stops in order at the first signal and immediately at the second: what was committed is kept.
 fn stop_on_signals(api: &Api) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("could not listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("could not listen for SIGINT")?;
@@ -197,7 +199,7 @@ fn stop_on_signals(api: &Api) -> anyhow::Result<()> {
         stopping.cancel();
         tokio::select! {
             () = next(&mut terminate, &mut interrupt) => {
-                tracing::warn!("second signal: stopping at once");
+                tracing::warn!("second signal: stopping immediately");
                 std::process::exit(130);
             }
             () = drained.cancelled() => {}

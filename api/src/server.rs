@@ -1,7 +1,7 @@
-//! The users' listener: [`serve`]. An accept loop of our own, since `axum::serve` sets no timer and so no time for
-//! reading a request's head: a client that sends one byte a minute would hold its connection for ever.
+//! The users' listener: [`serve`]. It has its own accept loop, since `axum::serve` has no timeout for reading a request's
+//! head: a client that sends one byte a minute would hold its connection forever.
 //!
-//! Bounded: connections, size and time of the head. Drains: stop accepting, let requests end, cut what is left.
+//! Bounds connections and the size and time of the head. Drains: stops accepting, lets requests end, closes the rest.
 
 use crate::context::Peer;
 use axum::{Router, body::Body, extract::Request};
@@ -16,26 +16,26 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
-/// How much of clients' behaviour is put up with.
+/// Limits on what clients may use.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Open at the same time; the rest wait in the kernel's backlog.
+    /// Open connections; more wait in the kernel's backlog.
     pub connections: usize,
-    /// Requests worked on at the same time; more are answered with 503. Those that wait count: they hold memory too.
+    /// Requests in progress; more get 503. Waiting ones count: they hold memory too.
     pub in_flight: usize,
-    /// From the first byte of a request's head, or from the last answer, to the head's end.
+    /// From the first byte of a request's head, or the last response, to the end of the head.
     pub head_timeout: Duration,
-    /// Buffer for a head; more is answered with a bare 431.
+    /// Buffer for a head; a longer one gets a bare 431.
     pub head_bytes: usize,
     /// For the whole of a body.
     pub body_timeout: Duration,
-    /// How long requests may go on after the stop.
+    /// How long requests may continue after the stop.
     pub grace: Duration,
-    /// Streams of events that one user may have open.
+    /// Event streams that one user may have open.
     pub streams_per_user: usize,
-    /// Between two signs of life of a stream, and between two looks at its session.
+    /// Between two keep-alives of a stream, and between two checks of its session.
     pub heartbeat: Duration,
-    /// After this a stream ends, and its client comes back.
+    /// The maximum age of a stream; its client reconnects.
     pub longest_stream: Duration,
 }
 
@@ -64,7 +64,7 @@ pub async fn serve(
 ) {
     let slots = Arc::new(Semaphore::new(limits.connections));
     let connections = TaskTracker::new();
-    // Set when the grace is over: connections are dropped where they stand.
+    // Set when the grace period is over: open connections are dropped.
     let cut = CancellationToken::new();
     loop {
         let slot = tokio::select! {
@@ -90,14 +90,14 @@ pub async fn serve(
     if timeout(limits.grace, connections.wait()).await.is_err() {
         tracing::warn!(
             open = connections.len(),
-            "cutting connections that did not end in time"
+            "closing connections that did not end within the grace period"
         );
         cut.cancel();
         connections.wait().await;
     }
 }
 
-/// The next connection. Errors of accepting are the client's (gone again) or pass (no file descriptor left).
+/// Accepts the next connection. Errors are the client's (disconnected) or temporary (no file descriptor left).
 async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
@@ -127,7 +127,7 @@ async fn connection(
     limits: Limits,
     stopping: CancellationToken,
 ) {
-    // Answers are written whole: waiting for more to send would only delay them.
+    // Responses are written whole: waiting for more data would only delay them.
     drop(stream.set_nodelay(true));
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let mut request: Request = request.map(Body::new);
@@ -156,7 +156,7 @@ async fn connection(
         }
     };
     if let Err(error) = ended {
-        // Disconnects and time-outs: the client's business, of use only when looking for a fault.
-        tracing::debug!(%error, "a connection ended early");
+        // Disconnects and timeouts of clients: of use only for debugging.
+        tracing::debug!(%error, "connection ended early");
     }
 }

@@ -1,4 +1,4 @@
-//! How many streams each user has open: [`Streams`]. Per process, for it bounds what one user costs a process.
+//! How many event streams each user has open: [`Streams`]. Counted per process: it bounds what one user costs a process.
 
 use base::TenantId;
 use jobs::domain::{Session, UserId};
@@ -13,26 +13,26 @@ type User = (TenantId, UserId);
 #[derive(Clone, Debug, Default)]
 pub struct Streams(Arc<Mutex<HashMap<User, usize>>>);
 
-/// The right to one stream, given back by its end.
+/// The right to one stream, returned when dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct StreamSlot {
     streams: Streams,
     user: User,
 }
 
 impl Streams {
-    /// `None` if the session's user has `most` already.
-    pub fn enter(&self, session: &Session, most: usize) -> Option<Place> {
+    /// Takes a slot; `None` if the session's user has `max` already.
+    pub fn enter(&self, session: &Session, max: usize) -> Option<StreamSlot> {
         let user = (session.tenant, session.user);
         let mut open = self.lock();
         let count = open.entry(user).or_default();
-        if *count >= most {
+        if *count >= max {
             return None;
         }
         *count += 1;
         drop(open);
         let streams = self.clone();
-        Some(Place { streams, user })
+        Some(StreamSlot { streams, user })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<User, usize>> {
@@ -40,7 +40,7 @@ impl Streams {
     }
 }
 
-impl Drop for Place {
+impl Drop for StreamSlot {
     fn drop(&mut self) {
         let mut open = self.streams.lock();
         if let Some(count) = open.get_mut(&self.user) {

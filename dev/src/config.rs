@@ -11,7 +11,7 @@ const POSTGRES: Variable = Variable::optional(
     "POSTROOM_POSTGRES",
     "pip",
     "the first that works",
-    "The one way of finding Postgres to use: `system`, `pip`, `npm` or `apt`",
+    "Where Postgres comes from, and from nowhere else: `system`, `pip`, `npm` or `apt`",
 );
 const PEERS: Variable = Variable::optional(
     "POSTROOM_PEERS",

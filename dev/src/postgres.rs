@@ -4,14 +4,16 @@
 //! [`resolve`]. Speaks no SQL beyond creating the application's database.
 
 mod apt;
+mod binaries;
 mod cluster;
 mod npm;
 mod pip;
 mod resolve;
 mod system;
 
+pub use binaries::{Binaries, Way};
 pub use cluster::{Cluster, ClusterError, DATABASE, Durability};
-pub use resolve::{Binaries, ResolveError, Way, resolve};
+pub use resolve::{ResolveError, resolve};
 
 use std::sync::OnceLock;
 

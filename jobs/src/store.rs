@@ -3,6 +3,7 @@
 
 pub mod approvals;
 pub mod audit;
+pub mod blocks;
 pub mod connections;
 pub mod contacts;
 pub mod draft_versions;
@@ -17,12 +18,11 @@ pub mod llm_checkpoints;
 pub mod login_failures;
 pub mod memory_items;
 pub mod messages;
-pub mod own_mails;
+pub mod own_messages;
 pub mod projects;
 pub mod proposed_actions;
 pub mod request_keys;
 pub mod rule_sets;
-pub mod schedule_blocks;
 pub mod session_tokens;
 pub mod sessions;
 pub mod task_messages;

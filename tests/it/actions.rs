@@ -1,9 +1,9 @@
 //! Actions over HTTP with a real worker: each is done once, by whoever may have it done, and what came of it is told.
 
 pub(crate) mod approved;
+mod blocks;
 mod desk;
 mod letters;
-mod schedule;
 pub(crate) mod sending;
 
 use crate::{

@@ -62,7 +62,7 @@ async fn an_approval_is_read_with_everything_a_person_needs_to_decide() {
     );
     assert_eq!(read.body["payload"]["params"], json!({"title": "Pay Ada"}));
     assert_eq!(read.body["confidence"], 0.9);
-    assert_eq!(read.body["actions"], json!(["approve", "edit", "skip"]));
+    assert_eq!(read.body["actions"], json!(["approve", "edit", "reject"]));
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn a_list_is_paged_filtered_and_the_tenant_s_own() {
     }
     propose(&db, stranger.tenant, "Theirs").await;
     ids.reverse();
-    assert_eq!(decide(&client, &ids[1], "skip", 1).await.status, 200);
+    assert_eq!(decide(&client, &ids[1], "reject", 1).await.status, 200);
     let seen = |page: &Answer| -> Vec<String> {
         let items = page.body["items"].as_array().unwrap();
         items
@@ -93,13 +93,13 @@ async fn a_list_is_paged_filtered_and_the_tenant_s_own() {
         .await;
     assert_eq!(seen(&second), ids[3..]);
     assert_eq!(second.body["next_cursor"], Value::Null);
-    let skipped = client
-        .get("/v1/approvals?status=skipped&kind=create_task")
+    let rejected = client
+        .get("/v1/approvals?status=rejected&kind=create_task")
         .await;
-    assert_eq!(seen(&skipped), [ids[1].clone()]);
+    assert_eq!(seen(&rejected), [ids[1].clone()]);
     assert!(seen(&client.get("/v1/approvals?kind=send").await).is_empty());
     let refused = client
-        .get(&format!("/v1/approvals?status=skipped&cursor={cursor}"))
+        .get(&format!("/v1/approvals?status=rejected&cursor={cursor}"))
         .await;
     refused.assert_problem(400, "INVALID_PARAMETER", "the cursor of another list");
     let refused = client.get("/v1/approvals?status=done").await;
@@ -115,7 +115,7 @@ async fn another_tenant_s_approval_is_not_there() {
     let id = propose(&db, client.tenant, "Pay").await;
     let read = stranger.get(&format!("/v1/approvals/{id}")).await;
     read.assert_problem(404, "NOT_FOUND", "read");
-    for what in ["skip", "undo"] {
+    for what in ["reject", "undo"] {
         decide(&stranger, &id, what, 1)
             .await
             .assert_problem(404, "NOT_FOUND", what);
@@ -123,7 +123,7 @@ async fn another_tenant_s_approval_is_not_there() {
     let edited = edit(&stranger, &id, 1, json!({"title": "x"})).await;
     edited.assert_problem(404, "NOT_FOUND", "edit");
     for id in ["0198c1d2-0000-7000-8000-000000000000", "nonsense"] {
-        decide(&client, id, "skip", 1)
+        decide(&client, id, "reject", 1)
             .await
             .assert_problem(404, "NOT_FOUND", id);
     }
@@ -140,7 +140,7 @@ async fn a_decision_names_the_version_it_was_made_on() {
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
     let id = propose(&db, client.tenant, "Pay").await;
-    let path = format!("/v1/approvals/{id}/skip");
+    let path = format!("/v1/approvals/{id}/reject");
     for header in [None, Some("*")] {
         let mut request = client.request(Method::POST, &path);
         if let Some(value) = header {
@@ -169,12 +169,12 @@ async fn a_decision_names_the_version_it_was_made_on() {
         (&edited.body["summary"], &edited.body["status"]),
         (&json!("Pay Ada"), &json!("proposed"))
     );
-    decide(&client, &id, "skip", 1)
+    decide(&client, &id, "reject", 1)
         .await
         .assert_problem(412, "PRECONDITION_FAILED", "version 1");
     assert_eq!(
-        decide(&client, &id, "skip", 2).await.body["status"],
-        "skipped"
+        decide(&client, &id, "reject", 2).await.body["status"],
+        "rejected"
     );
 }
 
@@ -253,15 +253,18 @@ async fn what_was_skipped_is_only_undone_and_a_decision_on_the_first_round_is_st
     decide(&client, &id, "undo", 1)
         .await
         .assert_problem(409, "CONFLICT", "nothing to undo");
-    let skipped = decide(&client, &id, "skip", 1).await;
-    assert!(skipped.body["decided_by"].is_string() && skipped.body["decided_at"].is_string());
+    let rejected = decide(&client, &id, "reject", 1).await;
+    assert!(rejected.body["decided_by"].is_string() && rejected.body["decided_at"].is_string());
     for refused in [
-        decide(&client, &id, "skip", 1).await,
+        decide(&client, &id, "reject", 1).await,
         edit(&client, &id, 1, json!({})).await,
     ] {
-        refused.assert_problem(409, "CONFLICT", "after a skip");
+        refused.assert_problem(409, "CONFLICT", "after a rejection");
         assert!(
-            refused.body["detail"].as_str().unwrap().contains("skipped"),
+            refused.body["detail"]
+                .as_str()
+                .unwrap()
+                .contains("rejected"),
             "{}",
             refused.text
         );
@@ -275,10 +278,10 @@ async fn what_was_skipped_is_only_undone_and_a_decision_on_the_first_round_is_st
         (&back.body["decided_by"], &back.body["decided_at"]),
         (&Value::Null, &Value::Null)
     );
-    decide(&client, &id, "skip", 1)
+    decide(&client, &id, "reject", 1)
         .await
         .assert_problem(412, "PRECONDITION_FAILED", "round one");
-    assert_eq!(decide(&client, &id, "skip", 2).await.status, 200);
+    assert_eq!(decide(&client, &id, "reject", 2).await.status, 200);
 }
 
 #[tokio::test]
@@ -291,7 +294,7 @@ async fn of_decisions_at_the_same_moment_one_is_made() {
         let (client, id) = (&client, &id);
         async move {
             if n % 2 == 0 {
-                decide(client, id, "skip", 1).await
+                decide(client, id, "reject", 1).await
             } else {
                 edit(client, id, 1, json!({"title": format!("Task {n}")})).await
             }
@@ -305,7 +308,7 @@ async fn of_decisions_at_the_same_moment_one_is_made() {
         .filter(|answer| [409, 412].contains(&answer.status.as_u16()));
     assert_eq!(refusals.count(), 11);
     let told: i64 = db
-        .one("select count(*) from history_entries where verb in ('skipped', 'edited')")
+        .one("select count(*) from history_entries where verb in ('rejected', 'edited')")
         .await;
     assert_eq!(told, 1);
 }
@@ -319,7 +322,7 @@ async fn every_decision_is_in_the_audit_log_under_its_request_and_holds_no_words
     let mut requests = Vec::new();
     for answer in [
         edit(&client, &id, 1, json!({"title": "Pay Grace"})).await,
-        decide(&client, &id, "skip", 2).await,
+        decide(&client, &id, "reject", 2).await,
         decide(&client, &id, "undo", 2).await,
     ] {
         assert_eq!(answer.status, 200, "{}", answer.text);
@@ -328,7 +331,7 @@ async fn every_decision_is_in_the_audit_log_under_its_request_and_holds_no_words
     for (request, action) in
         requests
             .iter()
-            .zip(["approval.edited", "approval.skipped", "approval.reopened"])
+            .zip(["approval.edited", "approval.rejected", "approval.reopened"])
     {
         let log = client.get(&format!("/v1/audit?request_id={request}")).await;
         let entry = &log.body["items"][0];
@@ -345,7 +348,7 @@ async fn every_decision_is_in_the_audit_log_under_its_request_and_holds_no_words
     let told: String = db
         .one("select string_agg(verb, ' ' order by id) from history_entries")
         .await;
-    assert_eq!(told, "edited skipped reopened");
+    assert_eq!(told, "edited rejected reopened");
 }
 
 #[tokio::test]
@@ -360,10 +363,10 @@ async fn an_auditor_reads_approvals_and_decides_none() {
         auditor.get(&format!("/v1/approvals/{id}")).await.status,
         200
     );
-    decide(&auditor, &id, "skip", 1)
+    decide(&auditor, &id, "reject", 1)
         .await
         .assert_problem(403, "FORBIDDEN", "an auditor");
-    assert_eq!(decide(&member, &id, "skip", 1).await.status, 200);
+    assert_eq!(decide(&member, &id, "reject", 1).await.status, 200);
 }
 
 #[tokio::test]
@@ -374,9 +377,9 @@ async fn a_choice_that_is_not_offered_is_refused() {
     let id = propose(&db, client.tenant, "Pay").await;
     db.execute("update approvals set actions = '{approve}'")
         .await;
-    decide(&client, &id, "skip", 1)
+    decide(&client, &id, "reject", 1)
         .await
-        .assert_problem(409, "CONFLICT", "skip");
+        .assert_problem(409, "CONFLICT", "reject");
     edit(&client, &id, 1, json!({}))
         .await
         .assert_problem(409, "CONFLICT", "edit");

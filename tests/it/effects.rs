@@ -78,7 +78,7 @@ fn task(tenant: TenantId, title: &str) -> NewEffect {
             Identity::Payload(&payload),
         ),
         kind: ActionType::CreateTask,
-        about: None,
+        message: None,
         payload_hash: canonical_sha256(&payload),
         rendered: Some(b"secret bytes".to_vec()),
         message_id: None,

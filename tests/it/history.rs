@@ -39,12 +39,12 @@ async fn each_reads_their_own_lines_and_those_of_everybody_in_the_tenant() {
     let colleague = owner.colleague(&db, Role::Auditor).await;
     let stranger = api.sign_in(&db).await;
     let id = propose(&db, owner.tenant, "Pay Ada").await;
-    assert_eq!(decide(&owner, &id, "skip", 1).await.status, 200);
+    assert_eq!(decide(&owner, &id, "reject", 1).await.status, 200);
     remember(&owner).await;
     let own = owner.get("/v1/history").await;
     assert_eq!(
         told(&own),
-        [line("stored", "memory"), line("skipped", "approval")]
+        [line("remembered", "memory"), line("rejected", "approval")]
     );
     assert_eq!(
         (
@@ -55,7 +55,7 @@ async fn each_reads_their_own_lines_and_those_of_everybody_in_the_tenant() {
     );
     assert_eq!(
         told(&colleague.get("/v1/history").await),
-        [line("skipped", "approval")]
+        [line("rejected", "approval")]
     );
     assert!(told(&stranger.get("/v1/history").await).is_empty());
 }
@@ -70,9 +70,9 @@ async fn it_is_paged_and_filtered_by_object_verb_and_time() {
         propose(&db, client.tenant, "Two").await,
     );
     for (id, what, version) in [
-        (&first, "skip", 1),
+        (&first, "reject", 1),
         (&first, "undo", 1),
-        (&second, "skip", 1),
+        (&second, "reject", 1),
     ] {
         assert_eq!(decide(&client, id, what, version).await.status, 200);
     }
@@ -85,7 +85,7 @@ async fn it_is_paged_and_filtered_by_object_verb_and_time() {
         .await;
     assert_eq!(
         (told(&rest), &rest.body["next_cursor"]),
-        (vec![line("skipped", "approval")], &Value::Null)
+        (vec![line("rejected", "approval")], &Value::Null)
     );
     let of_first = client
         .get(&format!(
@@ -94,16 +94,19 @@ async fn it_is_paged_and_filtered_by_object_verb_and_time() {
         .await;
     assert_eq!(
         told(&of_first),
-        [line("reopened", "approval"), line("skipped", "approval")]
+        [line("reopened", "approval"), line("rejected", "approval")]
     );
-    assert_eq!(told(&client.get("/v1/history?verb=skipped").await).len(), 2);
+    assert_eq!(
+        told(&client.get("/v1/history?verb=rejected").await).len(),
+        2
+    );
     assert_eq!(
         told(&client.get("/v1/history?since=2020-01-01T00:00:00Z").await).len(),
         4
     );
     assert!(told(&client.get("/v1/history?since=2100-01-01T00:00:00Z").await).is_empty());
     for bad in [
-        format!("verb=skipped&cursor={cursor}"),
+        format!("verb=rejected&cursor={cursor}"),
         "object_id=7".into(),
         "since=monday".into(),
     ] {

@@ -444,13 +444,19 @@ async fn db_lock(tx: &mut sqlx::PgConnection) {
 }
 
 #[tokio::test]
-async fn every_answer_carries_the_headers_of_the_house() {
+async fn every_answer_carries_the_security_headers() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
-    for path in ["/v1/rules", "/openapi.json", "/nowhere", "/v1/jobs/no-id"] {
+    for (path, kept) in [
+        ("/v1/rules", "no-store"),
+        ("/nowhere", "no-store"),
+        ("/v1/jobs/no-id", "no-store"),
+        ("/openapi.json", "no-cache"),
+        ("/docs", "no-cache"),
+    ] {
         let answer = client.get(path).await;
-        assert_eq!(answer.header("cache-control"), Some("no-store"), "{path}");
+        assert_eq!(answer.header("cache-control"), Some(kept), "{path}");
         assert_eq!(
             answer.header("x-content-type-options"),
             Some("nosniff"),

@@ -52,7 +52,7 @@ async fn every_declared_operation_is_served_and_every_private_one_refuses_withou
     for operation in table().operations() {
         let answer = send(request(&api, operation)).await;
         match operation.access {
-            Access::Session(_) | Access::Fleet(_) => {
+            Access::Session(_) | Access::Operators(_) => {
                 answer.assert_problem(401, "UNAUTHENTICATED", operation.name);
             }
             Access::Public => assert!(
@@ -66,14 +66,19 @@ async fn every_declared_operation_is_served_and_every_private_one_refuses_withou
 }
 
 #[tokio::test]
-async fn only_logging_in_accepting_an_invite_and_the_document_are_public() {
+async fn only_logging_in_accepting_an_invite_and_the_description_are_public() {
     let public: BTreeSet<&str> = table()
         .operations()
         .filter(|operation| operation.access == Access::Public)
         .map(|operation| operation.path)
         .collect();
     // This list may only shrink: everything else asks for a session.
-    let allowed = BTreeSet::from(["/openapi.json", "/v1/onboarding/accept", "/v1/sessions"]);
+    let allowed = BTreeSet::from([
+        "/docs",
+        "/openapi.json",
+        "/v1/onboarding/accept",
+        "/v1/sessions",
+    ]);
     assert!(public.is_subset(&allowed), "{public:?}");
 }
 
@@ -106,7 +111,7 @@ async fn every_operation_refuses_the_roles_that_do_not_carry_its_scope() {
             let scope = match operation.access {
                 Access::Session(scope) => scope,
                 // Whose business that is, `admin::access` holds against every role of every tenant.
-                Access::Public | Access::Fleet(_) => continue,
+                Access::Public | Access::Operators(_) => continue,
             };
             // An operation that ends the session would end this test.
             if role.carries(scope) {
@@ -199,7 +204,7 @@ fn every_operation_says_what_it_does_takes_and_gives() {
     for operation in table().operations() {
         let name = operation.name;
         assert!(!operation.summary.is_empty(), "{name} has no summary");
-        assert!(!operation.answers.is_empty(), "{name} has no answer");
+        assert!(!operation.responses.is_empty(), "{name} has no response");
         let reads = operation.method == Method::GET;
         assert!(!reads || operation.bodies.is_empty(), "{name} reads a body");
     }

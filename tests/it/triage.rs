@@ -1,6 +1,7 @@
 //! Triage keeps its promises on a real database: who decides, what is written, and that nothing is paid for or proposed
 //! twice. The worker around it is another module's matter.
 
+mod cold;
 mod desk;
 mod items;
 
@@ -398,7 +399,7 @@ async fn what_cannot_be_done_is_told_to_both_audiences() {
         (failure.class, failure.code),
         (FailureClass::Permanent, "unparsable_mail")
     );
-    assert!(failure.message.starts_with("This is not a mail"));
+    assert!(failure.message.starts_with("This is not an email"));
     desk.submit(INVOICE, |args| args.ruleset_version = 7).await;
     let failure = desk.attempt(&desk.claim().await).await.err().unwrap();
     assert_eq!(

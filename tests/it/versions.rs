@@ -3,8 +3,8 @@
 
 use crate::{
     actions::sending::House,
+    blocks::block,
     drafts::seed,
-    schedule::block,
     support::{
         Client,
         client::{Answer, send},
@@ -111,7 +111,7 @@ async fn of_many_who_change_what_they_saw_in_one_version_one_is_taken() {
         ),
         Race::on(
             Method::PATCH,
-            format!("/v1/schedule/{block}"),
+            format!("/v1/blocks/{block}"),
             1,
             |n| json!({"title": format!("Write {n}")}),
         ),

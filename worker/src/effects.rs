@@ -2,6 +2,7 @@
 //! here, and how often neither: that is the ledger's (`jobs::commands::effects`).
 
 mod about;
+mod blocks;
 mod calendar;
 mod desk;
 mod far;
@@ -9,7 +10,6 @@ mod inbox;
 mod mail;
 mod mailbox;
 mod notify;
-mod schedule;
 mod sent;
 mod webhook;
 mod written;
@@ -200,7 +200,7 @@ pub fn way_of(executor: Executor) -> Way {
         Executor::Task(TaskChange::Update) => Way::Local(&desk::UpdateTask),
         Executor::Task(TaskChange::Link) => Way::Local(&desk::Link),
         Executor::Contact => Way::Local(&desk::UpsertContact),
-        Executor::Block => Way::Local(&schedule::ScheduleBlock),
+        Executor::Block => Way::Local(&blocks::ScheduleBlock),
         Executor::Inbox(InboxChange::Snooze) => Way::Local(&inbox::Snooze),
         Executor::Inbox(InboxChange::Defer) => Way::Local(&inbox::Defer),
         Executor::Notification => Way::Local(&notify::Notify),

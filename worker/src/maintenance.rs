@@ -9,8 +9,8 @@ use jobs::{
         memory::sweep_memory,
     },
     store::{
-        approvals, effects, llm_checkpoints, login_failures, memory_items, request_keys,
-        schedule_blocks, sessions,
+        approvals, blocks, effects, llm_checkpoints, login_failures, memory_items, request_keys,
+        sessions,
     },
 };
 use prometheus::IntCounter;
@@ -141,7 +141,7 @@ impl Duty for Maintenance {
             Task::SweepMemory if memory_items::any_due(&engine.queue_pool).await? => {
                 in_batches(BATCH, || sweep_memory(pool, BATCH)).await
             }
-            Task::ExpireBlocks if schedule_blocks::any_past(&engine.queue_pool).await? => {
+            Task::ExpireBlocks if blocks::any_past(&engine.queue_pool).await? => {
                 in_batches(BATCH, || expire_blocks(pool, BATCH)).await
             }
             Task::ExpireApprovals | Task::SweepMemory | Task::ExpireBlocks => Ok(()),

@@ -16,15 +16,15 @@ use queue::operate::limits::{self, Limit, RANGE, Scope};
 pub enum LimitCommand {
     /// Lists the limits on running jobs.
     List,
-    /// Limits how many jobs of a queue, a kind or a tenant run at the same time, on all workers together.
+    /// Limits how many jobs of a queue, a kind or a tenant run at once, on all workers together.
     Set {
         #[arg(value_parser = scope)]
         scope: Scope,
-        /// A queue, a kind, a tenant's short name, or `*` for every tenant without a limit of its own.
+        /// A queue, a kind, a tenant's short name, or `*` for each tenant without a limit of its own.
         name: String,
         max_running: i32,
     },
-    /// Lifts a limit.
+    /// Deletes a limit.
     Remove {
         #[arg(value_parser = scope)]
         scope: Scope,
@@ -46,7 +46,7 @@ pub(super) async fn run(
         } => {
             ensure!(
                 RANGE.contains(&max_running),
-                "a limit lets {} to {} jobs run",
+                "use a limit of {} to {} running jobs",
                 RANGE.start(),
                 RANGE.end()
             );
@@ -80,7 +80,10 @@ pub(super) async fn run(
 }
 
 async fn list(pool: &PgPool) -> anyhow::Result<()> {
-    let mut conn = pool.acquire().await.context("no connection")?;
+    let mut conn = pool
+        .acquire()
+        .await
+        .context("could not connect to the database")?;
     let all = limits::list(&mut conn)
         .await
         .context("could not read the limits")?;
@@ -100,16 +103,16 @@ fn line(limit: &Limit) -> String {
 }
 
 fn scope(text: &str) -> Result<Scope, &'static str> {
-    Scope::parse(text).ok_or("is none of queue, kind and tenant")
+    Scope::parse(text).ok_or("use queue, kind or tenant")
 }
 
-/// The name that claims know it by. A mistyped one would limit nothing and say that it did.
+/// Resolves the name to the one that claims use. A mistyped name would limit nothing.
 async fn known(pool: &PgPool, scope: Scope, name: &str) -> anyhow::Result<String> {
     let among = |all: &[&str]| -> anyhow::Result<String> {
         let what = scope.as_str();
         ensure!(
             all.contains(&name),
-            "there is no {what} {name}; there is: {}",
+            "there is no {what} {name}; use one of: {}",
             all.join(", ")
         );
         Ok(name.to_owned())
@@ -120,7 +123,10 @@ async fn known(pool: &PgPool, scope: Scope, name: &str) -> anyhow::Result<String
         Scope::Tenant if name == "*" => Ok(name.to_owned()),
         Scope::Tenant => {
             let slug: TenantSlug = name.parse()?;
-            let mut conn = pool.acquire().await.context("no connection")?;
+            let mut conn = pool
+                .acquire()
+                .await
+                .context("could not connect to the database")?;
             let found = tenants::find(&mut conn, slug.as_str()).await;
             match found.context("could not look for the tenant")? {
                 Some(tenant) => Ok(tenant.to_string()),

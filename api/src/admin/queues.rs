@@ -1,4 +1,4 @@
-//! Holding a queue still on all workers, and letting it go on: `admin queues`, `admin pause`, `admin resume`.
+//! Listing, pausing and resuming queues on all workers: `admin queues`, `admin pause`, `admin resume`.
 
 use super::{announced, print};
 use anyhow::{Context, ensure};
@@ -12,24 +12,24 @@ use queue::{operate::pause, view::stats};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// How often a drain looks whether the last job has ended.
-const LOOK: Duration = Duration::from_millis(200);
+/// How often a drain counts the running jobs.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Subcommand)]
 pub enum QueueCommand {
-    /// Lists the queues: whether they are paused, and how many jobs were in each state at the last count.
+    /// Lists the queues with their pauses and their jobs by state at the last count.
     Queues,
-    /// Holds a queue still: jobs are accepted, what runs goes on, nothing more is started on any worker.
+    /// Pauses a queue: jobs are accepted and running ones go on, but no worker claims more.
     Pause {
         queue: String,
-        /// Why, for whoever finds it paused.
+        /// Why, for other operators.
         #[arg(long)]
         reason: String,
-        /// Return when no job of the queue runs any more, or fail after so many seconds.
+        /// Waits until no job of the queue runs; fails after this many seconds.
         #[arg(long, value_name = "SECONDS")]
         drain: Option<u64>,
     },
-    /// Lets a paused queue go on.
+    /// Resumes a paused queue.
     Resume { queue: String },
 }
 
@@ -63,7 +63,7 @@ pub(super) async fn run(
             .await
             .context("could not resume the queue")?;
             print(&if resumed {
-                format!("{queue} goes on")
+                format!("{queue} is resumed")
             } else {
                 format!("{queue} was not paused")
             })
@@ -71,12 +71,12 @@ pub(super) async fn run(
     }
 }
 
-/// A mistyped name would pause nothing and say that it did.
+/// Refuses unknown names: a mistyped one would pause nothing.
 fn known(queue: &str) -> anyhow::Result<()> {
     let queues = queues();
     ensure!(
         queues.contains(&queue),
-        "there is no queue {queue}; there is: {}",
+        "there is no queue {queue}; use one of: {}",
         queues.join(", ")
     );
     Ok(())
@@ -88,7 +88,7 @@ async fn list(pool: &PgPool) -> anyhow::Result<()> {
         .context("could not read the pauses")?;
     let sample = stats::read_sample(pool)
         .await
-        .context("could not read the queue's sample")?;
+        .context("could not read the last count")?;
     for queue in queues() {
         let counts: Vec<String> = sample
             .iter()
@@ -122,12 +122,12 @@ async fn drained(pool: &PgPool, queue: &str, at_most: Duration) -> anyhow::Resul
             .await
             .context("could not count running jobs")?;
         if running == 0 {
-            return print(&format!("{queue} is drained: no job of it runs"));
+            return print(&format!("{queue} is drained: none of its jobs runs"));
         }
         ensure!(
             Instant::now() < deadline,
-            "{running} job(s) of {queue} still run; it stays paused"
+            "{running} job(s) of {queue} still run; the queue stays paused"
         );
-        sleep(LOOK).await;
+        sleep(POLL_INTERVAL).await;
     }
 }

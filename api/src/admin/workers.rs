@@ -1,4 +1,4 @@
-//! The workers that were heard of lately: `admin workers`.
+//! Workers by their heartbeats: `admin workers`.
 
 use super::print;
 use anyhow::Context;
@@ -10,16 +10,16 @@ pub(super) async fn list(pool: &PgPool) -> anyhow::Result<()> {
         .await
         .context("could not read the workers")?;
     if all.is_empty() {
-        return print("no worker was heard of in the last ten minutes");
+        return print("no worker sent a heartbeat in the last ten minutes");
     }
     for worker in all {
-        let standing = match (worker.silent, worker.stopping) {
+        let status = match (worker.silent, worker.stopping) {
             (true, _) => "silent",
             (false, true) => "stopping",
             (false, false) => "working",
         };
         print(&format!(
-            "{} on {}, version {}: {standing}, {} running, {} slots for each of {}, heard of at {}",
+            "{} on {}, version {}: {status}, {} running, {} slots for each of {}, last heartbeat {}",
             worker.id,
             worker.host,
             worker.version,

@@ -1,4 +1,4 @@
-//! Reading a request's body: bounded in size and in time. See [`read`].
+//! Reading a request's body within a size and a time: [`read`].
 
 use crate::{
     App,
@@ -12,7 +12,7 @@ use axum::{
 use futures::StreamExt;
 use std::sync::Arc;
 
-/// The whole body, at most as long as the operation allows.
+/// Reads the whole body, up to the operation's limit.
 ///
 /// # Errors
 /// 413, 408, or 400 when the connection broke.
@@ -22,7 +22,7 @@ pub async fn read(app: &App, request: Request) -> Result<Vec<u8>, ApiError> {
         .get::<Arc<Operation>>()
         .expect("the pipeline names every request's operation")
         .body_limit;
-    // Told before a byte is read, when the client says how much it means to send.
+    // Before a byte is read, if the client announces the size.
     if content_length(request.headers()).is_some_and(|announced| announced > limit) {
         return Err(too_large(limit));
     }
@@ -43,7 +43,7 @@ async fn collect(request: Request, limit: usize) -> Result<Vec<u8>, ApiError> {
         let chunk = chunk.map_err(|error| {
             ApiError::new(
                 Code::MalformedRequest,
-                "The body broke off before its end. Send it again.",
+                "The body ended early. Send it again.",
             )
             .caused_by(error)
         })?;
@@ -55,7 +55,7 @@ async fn collect(request: Request, limit: usize) -> Result<Vec<u8>, ApiError> {
     Ok(body)
 }
 
-/// The media type in lower case, without its parameters; empty if none was sent.
+/// Returns the media type in lower case, without parameters; empty if none was sent.
 pub fn media_type(headers: &HeaderMap) -> String {
     headers
         .get(header::CONTENT_TYPE)
@@ -65,7 +65,7 @@ pub fn media_type(headers: &HeaderMap) -> String {
         .unwrap_or_default()
 }
 
-/// 415, naming what is accepted.
+/// 415, with the accepted media types.
 pub fn unsupported(accepted: &str) -> ApiError {
     ApiError::new(
         Code::UnsupportedMediaType,

@@ -1,7 +1,7 @@
-//! The session that a request speaks for: [`CurrentSession`].
+//! The session of a request: [`CurrentSession`].
 //!
-//! Tokens are taken from `Authorization: Bearer` and from nowhere else: what stands in a URL ends up in logs and
-//! histories. Who the token belongs to is decided in `jobs::commands::sessions::authenticate`.
+//! Reads tokens from `Authorization: Bearer` only: a URL ends up in logs and browser histories.
+//! `jobs::commands::sessions::authenticate` decides whose token it is.
 
 use crate::{
     AppState,
@@ -25,7 +25,7 @@ use jobs::{
 use std::{convert::Infallible, sync::Arc};
 use tracing::Instrument;
 
-/// A living session that may call the operation: the pipeline has seen to that before the handler runs.
+/// An active session that may call the operation: the pipeline checks it before the handler runs.
 #[derive(Clone, Debug)]
 pub struct CurrentSession(pub Session);
 
@@ -33,10 +33,10 @@ pub struct CurrentSession(pub Session);
 #[derive(Clone, Debug)]
 pub struct PresentedToken(pub Arc<SessionToken>);
 
-/// Puts the [`CurrentSession`] into the request. What it may do is asked by [`crate::access`].
+/// Puts the [`CurrentSession`] into the request. [`crate::access`] checks what it may do.
 ///
 /// # Errors
-/// 401 without a living session, 503 if the database cannot be asked.
+/// 401 without an active session, 503 if the database does not answer.
 pub async fn establish(app: &AppState, parts: &mut Parts) -> Result<Session, ApiError> {
     let token = match presented(&parts.headers, parts.uri.query()) {
         Ok(token) => Arc::new(token),
@@ -49,7 +49,7 @@ pub async fn establish(app: &AppState, parts: &mut Parts) -> Result<Session, Api
         .origin
         .clone();
     let session = look_up(app, token.clone(), origin).await?;
-    // Ids only: neither the token nor who the user is.
+    // Only ids: neither the token nor the user's address.
     tracing::Span::current()
         .record("tenant.id", tracing::field::display(session.tenant))
         .record("session.id", tracing::field::display(session.id));
@@ -66,7 +66,7 @@ async fn look_up(
     if let Some(session) = app.sessions.read(&token).await {
         return Ok(session);
     }
-    // In a task of its own: a thief who hangs up at once must not undo the end of the session whose token they reused.
+    // In its own task: a thief who disconnects must not undo the end of the session whose token was reused.
     let task = {
         let app = app.clone();
         async move { authenticate(&app.pool, &app.notifier, &token, &origin).await }
@@ -81,15 +81,15 @@ async fn look_up(
     }
 }
 
-/// What a client whose token does not open a session is told, whatever the reason.
+/// 401 for a token that opens no session, with the same text for every reason.
 pub(crate) fn refused(app: &AppState, refusal: Refusal) -> ApiError {
     count(app, refusal.as_str());
     if refusal == Refusal::Reused {
-        tracing::warn!("a replaced token came back; its session was ended");
+        tracing::warn!("a rotated token was reused; its session was ended");
     }
     ApiError::new(
         Code::Unauthenticated,
-        "The session has ended or the token is not valid. Sign in again.",
+        "The session has ended or the token is invalid. Log in again.",
     )
 }
 
@@ -100,14 +100,14 @@ fn count(app: &AppState, reason: &str) {
         .inc();
 }
 
-/// Why a request shows no token that could be looked up.
+/// Why a request has no token to look up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum NoToken {
     Missing,
     /// Not `Bearer`, or not a token of ours.
     Malformed,
     InQuery,
-    /// Two credentials: nobody can say which the client means.
+    /// Two credentials: it is unclear which one counts.
     Ambiguous,
 }
 
@@ -122,13 +122,13 @@ impl NoToken {
             Self::Malformed => (
                 "malformed",
                 Code::Unauthenticated,
-                "The Authorization header holds no session token. Send: Authorization: Bearer pr_s_…",
+                "The Authorization header contains no session token. Send: Authorization: Bearer pr_s_…",
             ),
             Self::InQuery => (
                 "in_query",
                 Code::Unauthenticated,
-                "Tokens are not accepted in the URL, and this one should be considered known to others. \
-                 End its session and send the next one in the Authorization header.",
+                "Tokens are not accepted in the URL, where others can read them. \
+                 End this session, log in again and send the token in the Authorization header.",
             ),
             Self::Ambiguous => (
                 "ambiguous",
@@ -161,7 +161,7 @@ fn presented(headers: &HeaderMap, query: Option<&str>) -> Result<SessionToken, N
     SessionToken::parse(token).map_err(|_| NoToken::Malformed)
 }
 
-/// Whether a query string holds one of our tokens, or a parameter that by its name should hold one.
+/// Whether a query string contains one of our tokens, or a parameter with the name of one.
 fn names_a_token(query: &str) -> bool {
     query.split('&').any(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_read_from_one_bearer_header_and_nowhere_else() {
+    fn token_is_read_from_one_bearer_header_only() {
         let token = SessionToken::generate().expose().to_owned();
         let good = format!("Bearer {token}");
         assert_eq!(read(&[&good], None), Ok(token.clone()));
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_in_the_query_is_refused_even_beside_a_good_header() {
+    fn token_in_the_query_is_refused_even_beside_a_valid_header() {
         let token = SessionToken::generate().expose().to_owned();
         let good = format!("Bearer {token}");
         for query in [

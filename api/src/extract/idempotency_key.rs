@@ -10,9 +10,13 @@ use axum::{
 };
 
 const NAME: &str = "idempotency-key";
+/// Of a bare key, and with the quotes of a quoted one.
+pub const MAX_LENGTH: usize = 257;
+/// Accepts what [`IdempotencyKey::from_headers`] accepts.
+pub const PATTERN: &str = r#"^(?:"[!#-~]{1,255}"|[!#-~]{1,255})$"#;
 
-/// The name a client gave to one request: 1 to 255 visible ASCII characters. Quoted (as the IETF draft has it) and bare
-/// are the same key.
+/// The client's name for one request: 1 to 255 visible ASCII characters. Quoted (as in the IETF draft) and bare are the
+/// same key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey(String);
 
@@ -22,13 +26,13 @@ impl IdempotencyKey {
     }
 
     /// # Errors
-    /// 400 if it is missing, given twice, or not a key.
+    /// 400 if it is missing, given twice or invalid.
     pub fn from_headers(headers: &HeaderMap) -> Result<Self, ApiError> {
         let mut values = headers.get_all(NAME).iter();
         let value = values.next().ok_or_else(|| {
             ApiError::new(
                 Code::IdempotencyKeyMissing,
-                "Send an Idempotency-Key header, such as a new UUID, and the same one when you repeat this request.",
+                "Send an Idempotency-Key header, such as a new UUID, and send the same one when you repeat this request.",
             )
         })?;
         if values.next().is_some() {
@@ -76,13 +80,13 @@ mod tests {
     }
 
     #[test]
-    fn quoted_and_bare_are_one_key() {
+    fn key_is_the_same_quoted_and_bare() {
         assert_eq!(parse(&[b"abc-1"]), parse(&[b"\"abc-1\""]));
         assert_eq!(parse(&[b"abc-1"]).unwrap().as_str(), "abc-1");
     }
 
     #[test]
-    fn what_is_no_single_key_is_refused() {
+    fn key_is_refused_unless_it_is_one_and_visible() {
         assert_eq!(parse(&[]), Err(Code::IdempotencyKeyMissing));
         let long = [b'a'; 256];
         let bad: [&[&[u8]]; 8] = [

@@ -9,13 +9,13 @@ use axum::{
     http::{HeaderMap, header, request::Parts},
 };
 
-/// One version, as its ETag was given out. `*` is none: who decides says what they have seen.
+/// One version, as its ETag names it. `*` is refused: a decision names the version that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IfMatch(pub i32);
 
 impl IfMatch {
     /// # Errors
-    /// 428 if it is missing or names no version, 412 if it is no ETag that we give out.
+    /// 428 if it is missing or `*`, 412 if it is no ETag of ours.
     pub fn from_headers(headers: &HeaderMap) -> Result<Self, ApiError> {
         let value = headers.get(header::IF_MATCH).ok_or_else(required)?;
         let text = value.to_str().map(str::trim).unwrap_or_default();
@@ -33,15 +33,15 @@ impl IfMatch {
 fn required() -> ApiError {
     ApiError::new(
         Code::PreconditionRequired,
-        "Send If-Match with the ETag of what you have read, so that you change nothing you have not seen.",
+        "Send If-Match with the ETag of the version that you have read.",
     )
 }
 
-/// It was changed since the caller read it.
+/// 412: the resource was changed since the caller read it.
 pub fn stale() -> ApiError {
     ApiError::new(
         Code::PreconditionFailed,
-        "It was changed since you read it. Read it again and decide on what is there now.",
+        "The resource was changed since you read it. Read it again and repeat your change on the current version.",
     )
 }
 

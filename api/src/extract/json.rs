@@ -1,5 +1,5 @@
-//! Strict JSON: [`StrictJson`]. Refuses what `serde_json` lets pass: repeated keys (it keeps the last), nesting beyond
-//! any use, U+0000 (which Postgres cannot store), and fields that nobody reads.
+//! Strict JSON: [`StrictJson`]. Refuses what `serde_json` accepts: repeated keys (it keeps the last), deep nesting, U+0000
+//! (which Postgres cannot store), and unknown fields.
 
 use super::body;
 use crate::{
@@ -14,7 +14,7 @@ use serde_json::{Map, Number, Value};
 use serde_path_to_error::{Path, Segment};
 use std::{cell::RefCell, fmt};
 
-/// Nobody nests deeper by intention.
+/// Deeper nesting is an attack or a mistake.
 const MAX_DEPTH: usize = 32;
 
 /// A body of type `T`, which denies unknown fields, sent as `application/json`.
@@ -33,10 +33,10 @@ impl<T: DeserializeOwned> FromRequest<AppState> for StrictJson<T> {
     }
 }
 
-/// Any JSON value that is strict.
+/// Parses any JSON value strictly.
 ///
 /// # Errors
-/// 400 with a pointer to the fault, where there is one.
+/// 400, with a pointer to the fault if there is one.
 pub fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
     let fault = RefCell::new(None);
     let strict = Strict {
@@ -51,11 +51,11 @@ pub fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
     parsed.map_err(|error| {
         let refusal = ApiError::new(
             Code::MalformedJson,
-            "The body is not strict JSON. Check it with a JSON validator.",
+            "The body is not strict JSON. Correct what `errors` lists.",
         );
         match fault.take() {
             Some((pointer, code, detail)) => refusal.at(pointer, code, detail),
-            // Line and column only: serde_json's own words may quote the body.
+            // Only line and column: serde_json's message may quote the body.
             None => refusal.at(
                 "",
                 "SYNTAX",
@@ -65,10 +65,10 @@ pub fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
     })
 }
 
-/// The value as the type that the operation takes.
+/// Converts a value to the type that the operation takes.
 ///
 /// # Errors
-/// 422 with a pointer to the field that does not fit.
+/// 422 with a pointer to the invalid field.
 pub fn into_type<T: DeserializeOwned>(value: Value) -> Result<T, ApiError> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let code = if error.inner().to_string().starts_with("unknown field") {
@@ -79,13 +79,13 @@ pub fn into_type<T: DeserializeOwned>(value: Value) -> Result<T, ApiError> {
             "INVALID_VALUE"
         };
         let detail = match code {
-            "UNKNOWN_FIELD" => "There is no such field.",
-            "MISSING_FIELD" => "A required field is missing here.",
-            _ => "The value does not fit this field.",
+            "UNKNOWN_FIELD" => "Unknown field.",
+            "MISSING_FIELD" => "A required field is missing.",
+            _ => "Invalid value.",
         };
         ApiError::new(
             Code::InvalidBody,
-            "A field of the body does not fit. Check it against /openapi.json.",
+            "A field of the body is invalid. Check the fields in `errors` against /docs.",
         )
         .at(pointer(error.path()), code, detail)
     })
@@ -104,7 +104,7 @@ fn pointer(path: &Path) -> String {
     pointer
 }
 
-/// One step of a JSON pointer (RFC 6901). Keys are the client's own words: cut, so that an answer stays small.
+/// Appends one step to a JSON pointer (RFC 6901). Keys come from the client, so they are cut to keep the response small.
 pub fn push(pointer: &mut String, key: &str) {
     pointer.push('/');
     let short: String = key.chars().take(64).collect();
@@ -128,7 +128,7 @@ impl Strict<'_> {
 
     fn below<E: Error>(&self, key: &str) -> Result<Self, E> {
         if self.depth == MAX_DEPTH {
-            return Err(self.refuse("TOO_DEEP", "Values may be nested 32 deep."));
+            return Err(self.refuse("TOO_DEEP", "Must not be nested deeper than 32."));
         }
         let mut path = self.path.clone();
         push(&mut path, key);
@@ -141,7 +141,7 @@ impl Strict<'_> {
 
     fn text<E: Error>(&self, text: &str) -> Result<(), E> {
         if text.contains('\0') {
-            return Err(self.refuse("NUL", "U+0000 cannot be stored."));
+            return Err(self.refuse("NUL", "Must not contain U+0000."));
         }
         Ok(())
     }
@@ -208,7 +208,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
             let below = self.below(&key)?;
             below.text(&key)?;
             if map.contains_key(&key) {
-                return Err(below.refuse("DUPLICATE_KEY", "The key occurs twice."));
+                return Err(below.refuse("DUPLICATE_KEY", "Must not occur twice."));
             }
             map.insert(key, entries.next_value_seed(below)?);
         }
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn strict_json_reads_like_any_other() {
+    fn strict_json_is_read_like_any_other() {
         let text = r#"{"a":[1,-2,3.5,null,true,"x"],"b":{"c":"ü"}}"#;
         let read: Value = serde_json::from_str(text).unwrap();
         assert_eq!(parse(text.as_bytes()).unwrap(), read);
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_serde_json_lets_pass_is_refused_with_a_pointer() {
+    fn json_that_serde_json_accepts_is_refused_with_a_pointer() {
         let deep = format!("{}1{}", "[".repeat(33), "]".repeat(33));
         let at_depth = "/0".repeat(32);
         let cases = [
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_does_not_fit_is_pointed_at() {
+    fn field_that_is_invalid_is_pointed_at() {
         #[derive(Debug, Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Inner {

@@ -1,25 +1,25 @@
-//! How long a client is willing to wait: [`Wait`], from `Prefer: wait=N` (RFC 7240) or `?wait=N`.
+//! How long a client waits for a result: [`Wait`], from `Prefer: wait=N` (RFC 7240) or `?wait=N`.
 
 use axum::http::{HeaderMap, HeaderName};
 use std::time::Duration;
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
-/// The name of the header that says which preference was heeded.
+/// Names the preference that was applied.
 pub const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// Longer waits hit proxies' timeouts; the client asks again.
-const LONGEST: u64 = 30;
+/// Longer waits hit the timeouts of proxies; the client asks again.
+pub const MAX_WAIT_SECONDS: u64 = 30;
 
 /// At most 30 s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wait {
     pub seconds: u64,
-    /// It came as a preference, so the answer says what became of it.
+    /// It came as a preference, so the response names what was applied.
     pub preferred: bool,
 }
 
 impl Wait {
-    /// The query's wish comes first: it was written for this request, where a header may be a client's default.
+    /// The query comes first: it was written for this request, where a header may be a client's default.
     pub fn of(headers: &HeaderMap, query: Option<u64>) -> Self {
         let preferred = headers
             .get_all(PREFER)
@@ -33,7 +33,7 @@ impl Wait {
                     .then(|| value.trim().trim_matches('"').parse::<u64>().ok())?
             });
         Self {
-            seconds: query.or(preferred).unwrap_or(0).min(LONGEST),
+            seconds: query.or(preferred).unwrap_or(0).min(MAX_WAIT_SECONDS),
             preferred: query.is_none() && preferred.is_some(),
         }
     }
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn a_preference_is_found_among_others_and_capped() {
+    fn preference_is_found_among_others_and_capped() {
         assert_eq!(wait("wait=5", None), (5, true));
         assert_eq!(wait("respond-async, Wait = \"7\"", None), (7, true));
         assert_eq!(wait("wait=3600", None), (30, true));
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_preference_that_does_not_parse_is_ignored() {
+    fn preference_is_ignored_if_it_does_not_parse() {
         for prefer in ["wait", "wait=", "wait=-1", "wait=soon", "await=5"] {
             assert_eq!(wait(prefer, None), (0, false), "{prefer}");
         }

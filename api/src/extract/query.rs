@@ -1,4 +1,4 @@
-//! The query string: [`StrictQuery`] refuses parameters that nobody reads.
+//! The query string: [`StrictQuery`] refuses unknown parameters.
 
 use crate::{
     AppState,
@@ -8,9 +8,10 @@ use axum::{
     extract::{FromRequestParts, Query},
     http::{Uri, request::Parts},
 };
-use serde::de::DeserializeOwned;
+use schemars::JsonSchema;
+use serde::{Deserialize, de::DeserializeOwned};
 
-/// Parameters of type `T`, which denies unknown fields. A token in a query string is one of them.
+/// Parameters of type `T`, which denies unknown fields: a token in a query string is one.
 #[derive(Clone, Debug)]
 pub struct StrictQuery<T>(pub T);
 
@@ -19,17 +20,24 @@ impl<T: DeserializeOwned> StrictQuery<T> {
     /// 400 if a parameter is unknown, given twice or cannot be read, or holds U+0000, which Postgres cannot take. The
     /// value is not repeated.
     pub fn parse(uri: &Uri) -> Result<Self, ApiError> {
+        Self::parse_text(uri.query().unwrap_or_default())
+    }
+
+    /// # Errors
+    /// As [`StrictQuery::parse`].
+    pub fn parse_text(query: &str) -> Result<Self, ApiError> {
         let refusal = || {
             ApiError::new(
                 Code::InvalidParameter,
-                "A query parameter is unknown, repeated or cannot be read. Check them against /openapi.json.",
+                "A query parameter is unknown, repeated or invalid. Check the parameters against /docs.",
             )
         };
-        if uri.query().is_some_and(|query| query.contains("%00")) {
+        if query.contains("%00") {
             return Err(refusal());
         }
+        let uri: Uri = format!("/?{query}").parse().map_err(|_| refusal())?;
         // The rejection is dropped, not logged: it may quote a value that should never have been in a URL.
-        let Query(query) = Query::try_from_uri(uri).map_err(|_| refusal())?;
+        let Query(query) = Query::try_from_uri(&uri).map_err(|_| refusal())?;
         Ok(Self(query))
     }
 }
@@ -41,3 +49,8 @@ impl<T: DeserializeOwned> FromRequestParts<AppState> for StrictQuery<T> {
         Self::parse(&parts.uri)
     }
 }
+
+/// For operations that take no query parameters and refuse any.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoQuery {}

@@ -1,24 +1,25 @@
-//! What waits for a person, or was decided by one: `/v1/approvals`. The version is the ETag; see [`decide`] for what can
-//! be done with it.
+//! Proposed actions that need a person's decision: `/v1/approvals`. The version is the ETag; [`decide`] takes decisions.
 
 mod decide;
 
 use crate::{
     AppState,
-    cursor::Page,
     error::ApiError,
-    extract::{CurrentSession, StrictQuery},
-    route_table::{Access, Place, Route},
+    etag::{Versioned, has_version},
+    extract::{CurrentSession, Id, Paged, PagedList},
+    route_table::{Access, Route},
 };
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::{HeaderName, Method, header},
-};
+use axum::{Json, extract::State, http::Method};
 use base::JobId;
 use chrono::{DateTime, Utc};
 use jobs::{
-    domain::{ApprovalId, UserId, approval::Status, session::Scope},
+    domain::{
+        ApprovalId, UserId,
+        action::ActionType,
+        approval::{Choice, Status},
+        risk::Risk,
+        session::Scope,
+    },
     kinds::triage::rounded,
     store::approvals::{self, ApprovalFilter, StoredApproval},
 };
@@ -35,22 +36,9 @@ pub fn routes() -> Vec<Route> {
             Access::Session(Scope::ApprovalsRead),
             list,
         )
-        .summary("List the approvals, the youngest first")
-        .parameter::<String>(Place::Query, "kind", false, "Only for this type of action")
-        .parameter::<Status>(Place::Query, "status", false, "Only with this status")
-        .parameter::<u8>(
-            Place::Query,
-            "limit",
-            false,
-            "How many approvals at most, 1 to 200; 50 if not given",
-        )
-        .parameter::<String>(
-            Place::Query,
-            "cursor",
-            false,
-            "`next_cursor` of the page before, with the same filters",
-        )
-        .answer::<ApprovalPage>(200, "A page of approvals"),
+        .summary("List the approvals, newest first")
+        .paged::<ApprovalsQuery>()
+        .answer::<PagedList<Approval>>(200, "A page of approvals"),
         Route::new(
             Method::GET,
             "/v1/approvals/{id}",
@@ -58,63 +46,61 @@ pub fn routes() -> Vec<Route> {
             Access::Session(Scope::ApprovalsRead),
             get,
         )
-        .summary("One approval")
-        .answer::<Approval>(200, "The approval, its version as ETag"),
+        .summary("Get an approval")
+        .versioned::<Approval>(200, "The approval"),
     ];
     read.into_iter().chain(decide::routes()).collect()
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ApprovalsQuery {
+    /// Only approvals of this type of action.
+    #[schemars(with = "Option<ActionType>")]
     kind: Option<String>,
+    /// Only approvals with this status.
     status: Option<Status>,
-    limit: Option<i64>,
-    cursor: Option<String>,
 }
 
-#[derive(Serialize, JsonSchema)]
-struct ApprovalPage {
-    items: Vec<Approval>,
-    /// Give it back for what follows; null at the end.
-    next_cursor: Option<String>,
-}
-
-/// A proposed action before a person.
+/// A proposed action and its decision.
 #[derive(Serialize, JsonSchema)]
 struct Approval {
     id: ApprovalId,
     /// The type of the action.
+    #[schemars(with = "ActionType")]
     kind: String,
     title: String,
     summary: String,
-    /// What can be done with it while it is proposed: approve, edit, skip.
+    /// What can be done with it while it is proposed: approve, edit, reject.
+    #[schemars(with = "Vec<Choice>")]
     actions: Vec<String>,
     source: String,
     /// What is executed if it is approved.
     payload: Value,
-    /// low | medium | high | critical
+    #[schemars(with = "Risk")]
     risk: String,
     status: Status,
-    /// Grows whenever it is put before a person anew.
+    /// Grows whenever it is proposed again.
+    #[schemars(range(min = 1))]
     version: i32,
     rationale: Option<String>,
     /// 0 to 1, in thousandths.
+    #[schemars(range(min = 0, max = 1))]
     confidence: f64,
-    /// The job that proposed it; of what a person did not have proposed, the one that carries it out.
+    /// The job that proposed it, or that executes it if no job proposed it.
     job_id: JobId,
     decided_by: Option<UserId>,
     decided_at: Option<DateTime<Utc>>,
-    /// The job that carries it out, or takes it back.
+    /// The job that executes or undoes it.
     execution_job_id: Option<JobId>,
     executed_at: Option<DateTime<Utc>>,
-    /// Why it could not be carried out, or taken back.
+    /// Why it could not be executed or undone.
     error: Option<ApprovalFailure>,
     expires_at: DateTime<Utc>,
     created_at: DateTime<Utc>,
 }
 
-/// Why an approval failed, for its owner.
+/// Why an approval failed.
 #[derive(Serialize, JsonSchema)]
 struct ApprovalFailure {
     /// Stable and machine-readable.
@@ -122,43 +108,33 @@ struct ApprovalFailure {
     message: String,
 }
 
-type Versioned = ([(HeaderName, String); 1], Json<Approval>);
+has_version!(Approval);
 
 async fn list(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
-    StrictQuery(query): StrictQuery<ApprovalsQuery>,
-) -> Result<Json<ApprovalPage>, ApiError> {
+    Paged { filter, page }: Paged<ApprovalsQuery>,
+) -> Result<Json<PagedList<Approval>>, ApiError> {
     let filter = ApprovalFilter {
-        kind: query.kind,
-        status: query.status,
+        kind: filter.kind,
+        status: filter.status,
     };
-    let cursor = query.cursor.as_deref();
-    let page = Page::asked(session.tenant, "approvals", &filter, query.limit, cursor)?;
     let mut conn = app.pool.acquire().await?;
     let before = page.after.map(ApprovalId);
     let found = approvals::list(&mut conn, session.tenant, &filter, before, page.rows()).await?;
-    let (found, next_cursor) = page.cut(found, |approval| approval.id.0);
-    let items = found.into_iter().map(Approval::from).collect();
-    Ok(Json(ApprovalPage { items, next_cursor }))
+    Ok(page.list(found, |approval| approval.id.0))
 }
 
 async fn get(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
-    Path(id): Path<String>,
-) -> Result<Versioned, ApiError> {
-    let id: ApprovalId = id.parse().map_err(|_| ApiError::not_found())?;
+    Id(id): Id<ApprovalId>,
+) -> Result<Versioned<Approval>, ApiError> {
     let mut conn = app.pool.acquire().await?;
     approvals::find(&mut conn, session.tenant, id)
         .await?
-        .map(versioned)
+        .map(|approval| Versioned(approval.into()))
         .ok_or_else(ApiError::not_found)
-}
-
-fn versioned(approval: StoredApproval) -> Versioned {
-    let etag = format!("\"{}\"", approval.version);
-    ([(header::ETAG, etag)], Json(approval.into()))
 }
 
 impl From<StoredApproval> for Approval {

@@ -2,10 +2,9 @@
 
 use crate::{
     AppState,
-    cursor::{Cursor, page_limit},
     error::ApiError,
-    extract::{CurrentSession, StrictQuery},
-    route_table::{Access, Place, Route},
+    extract::{CurrentSession, Paged, PagedList},
+    route_table::{Access, Route},
 };
 use axum::{Json, extract::State, http::Method};
 use chrono::{DateTime, Utc};
@@ -27,42 +26,18 @@ pub fn routes() -> Vec<Route> {
             Access::Session(Scope::AuditRead),
             list,
         )
-        .summary("Read the audit log, the oldest entry first")
-        .parameter::<String>(
-            Place::Query,
-            "request_id",
-            false,
-            "Only what this request caused: in the API, in its jobs and in their attempts.",
-        )
-        .parameter::<u8>(
-            Place::Query,
-            "limit",
-            false,
-            "How many entries at most, 1 to 200; 50 if not given.",
-        )
-        .parameter::<String>(
-            Place::Query,
-            "cursor",
-            false,
-            "`next_cursor` of the page before, with the same `request_id`.",
-        )
-        .answer::<AuditPage>(200, "A page of the log"),
+        .summary("List the entries of the audit log, oldest first")
+        .paged::<AuditQuery>()
+        .answer::<PagedList<AuditEntryView>>(200, "A page of entries"),
     ]
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct AuditQuery {
+    /// Only entries that this request caused: in the API, in its jobs and in their attempts.
+    #[schemars(regex(pattern = "^[A-Za-z0-9_-]{8,64}$"))]
     request_id: Option<String>,
-    limit: Option<i64>,
-    cursor: Option<String>,
-}
-
-#[derive(Serialize, JsonSchema)]
-struct AuditPage {
-    items: Vec<AuditEntryView>,
-    /// Give it back for what follows; null at the end.
-    next_cursor: Option<String>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -70,9 +45,9 @@ struct AuditPage {
 struct AuditEntryView {
     id: AuditEntryId,
     at: DateTime<Utc>,
-    /// `user`, `worker`, `system` or `cli`.
+    #[schemars(with = "ActorKind")]
     actor_kind: String,
-    /// Null for somebody who had not shown who they are.
+    /// Null if nobody was authenticated.
     actor_id: Option<Uuid>,
     session_id: Option<Uuid>,
     action: Recorded<AuditAction>,
@@ -81,50 +56,53 @@ struct AuditEntryView {
     request_id: Option<String>,
     trace_id: Option<String>,
     job_id: Option<Uuid>,
+    #[schemars(range(min = 0))]
     attempt: Option<i32>,
-    /// `ok`, `denied` or `failed`.
+    #[schemars(with = "Outcome")]
     outcome: String,
-    /// Nothing was really done: the model or the effect was a stand-in.
+    /// Whether it was a rehearsal: no effect outside Postroom.
     dry_run: bool,
     error_code: Option<String>,
     detail: Value,
 }
 
+/// Who acted.
+#[derive(JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "AuditActorKind")]
+#[expect(dead_code, reason = "describes what was stored as text")]
+enum ActorKind {
+    User,
+    Worker,
+    System,
+    Cli,
+}
+
+/// How it ended.
+#[derive(JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "AuditOutcome")]
+#[expect(dead_code, reason = "describes what was stored as text")]
+enum Outcome {
+    Ok,
+    Denied,
+    Failed,
+}
+
 async fn list(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
-    StrictQuery(query): StrictQuery<AuditQuery>,
-) -> Result<Json<AuditPage>, ApiError> {
-    let tenant = session.tenant;
-    let limit = page_limit(query.limit)?;
-    let filters: Vec<&str> = std::iter::once("audit")
-        .chain(query.request_id.as_deref())
-        .collect();
-    let after = query
-        .cursor
-        .map(|text| Cursor::decode(&text, tenant, &filters))
-        .transpose()?
-        .map(|Cursor(id)| AuditEntryId(id));
-
+    Paged { filter, page }: Paged<AuditQuery>,
+) -> Result<Json<PagedList<AuditEntryView>>, ApiError> {
+    let (tenant, after, rows) = (session.tenant, page.after.map(AuditEntryId), page.rows());
     let mut conn = app.pool.acquire().await?;
-    // One more than asked for tells whether there is a next page.
-    let more = limit + 1;
-    let mut entries = match &query.request_id {
+    let entries = match &filter.request_id {
         Some(request_id) => {
-            audit::by_request_id(&mut conn, tenant, request_id, after, more).await?
+            audit::by_request_id(&mut conn, tenant, request_id, after, rows).await?
         }
-        None => audit::list(&mut conn, tenant, after, more).await?,
+        None => audit::list(&mut conn, tenant, after, rows).await?,
     };
-    let is_last = i64::try_from(entries.len()).is_ok_and(|found| found <= limit);
-    if !is_last {
-        entries.pop();
-    }
-    let next_cursor = entries
-        .last()
-        .filter(|_| !is_last)
-        .map(|last| Cursor(last.id.0).encode(tenant, &filters));
-    let items = entries.into_iter().map(AuditEntryView::from).collect();
-    Ok(Json(AuditPage { items, next_cursor }))
+    Ok(page.list(entries, |entry| entry.id.0))
 }
 
 impl From<AuditEntry> for AuditEntryView {

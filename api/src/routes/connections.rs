@@ -1,5 +1,5 @@
-//! A user's accounts at providers: `/v1/connections`. Secrets go in and never come out, but for a signing secret that we
-//! made: it is shown once.
+//! A user's accounts at providers: `/v1/connections`. Secrets go in and never come out, except a signing secret that we
+//! generated: it is shown once.
 
 mod body;
 
@@ -7,17 +7,18 @@ use crate::{
     App, AppState,
     context::RequestContext,
     error::{ApiError, Code, success},
-    extract::{CurrentSession, IfMatch, StrictJson, if_match},
-    route_table::{Access, Place, Route},
+    etag::{Versioned, has_version},
+    extract::{CurrentSession, Id, IfMatch, List, StrictJson, if_match},
+    route_table::{Access, ResponseHeader, Route},
     routes::jobs::{JobBody, submit},
 };
 use axum::{
     Json,
-    extract::{Path, State},
-    http::{HeaderName, Method, StatusCode, header},
+    extract::State,
+    http::{Method, StatusCode},
     response::Response,
 };
-use body::{NewConnection, NewSecret, shown};
+use body::{NewConnection, NewSecret, shown_once};
 use chrono::{DateTime, Utc};
 use jobs::{
     commands::{
@@ -45,14 +46,6 @@ const ONE: &str = "/v1/connections/{id}";
 
 pub fn routes() -> Vec<Route> {
     let access = Access::Session(Scope::ConnectionsOwn);
-    let if_match = |route: Route| {
-        route.parameter::<String>(
-            Place::Header,
-            "If-Match",
-            true,
-            "The ETag of the connection as you have seen it",
-        )
-    };
     vec![
         Route::new(
             Method::GET,
@@ -61,8 +54,8 @@ pub fn routes() -> Vec<Route> {
             access,
             list,
         )
-        .summary("List your accounts at providers, the oldest first")
-        .answer::<ConnectionList>(200, "Your connections"),
+        .summary("List your connections, oldest first")
+        .answer::<List<Connection>>(200, "Your connections"),
         Route::new(
             Method::POST,
             "/v1/connections",
@@ -70,24 +63,27 @@ pub fn routes() -> Vec<Route> {
             access,
             create,
         )
-        .summary(
-            "Connect a mail account, a calendar or a webhook, by which actions may leave the house",
-        )
+        .summary("Connect a mail account, a calendar or a webhook")
+        .description("External actions are executed through your connections.")
         .body::<NewConnection>(JSON)
-        .answer::<Connection>(201, "The connection, its version as ETag"),
+        .versioned::<Connection>(201, "The new connection")
+        .errors(&[Code::Conflict, Code::NotConfigured]),
         Route::new(Method::GET, ONE, "get_connection", access, get)
-            .summary("One of your connections")
-            .answer::<Connection>(200, "The connection, its version as ETag"),
-        if_match(Route::new(
+            .summary("Get a connection")
+            .versioned::<Connection>(200, "The connection"),
+        Route::new(
             Method::POST,
             "/v1/connections/{id}/reauth",
             "reauth_connection",
             access,
             reauth,
-        ))
-        .summary("Give a connection a new secret; jobs that waited for it go on")
+        )
+        .summary("Replace a connection's secret")
+        .description("Jobs that waited for the new secret are resumed.")
+        .if_match()
         .body::<NewSecret>(JSON)
-        .answer::<Connection>(200, "The connection as it is now"),
+        .versioned::<Connection>(200, "The connection as it is now")
+        .errors(&[Code::NotConfigured]),
         Route::new(
             Method::POST,
             "/v1/connections/{id}/test",
@@ -95,70 +91,70 @@ pub fn routes() -> Vec<Route> {
             access,
             test,
         )
-        .summary("Have a worker find out whether a connection works")
-        .answer::<JobBody>(202, "A job; its result says what was tried and what failed")
-        .answer::<JobBody>(200, "The job that waits already to do it"),
+        .summary("Test a connection")
+        .description("A worker connects and signs in; the job's output lists each check.")
+        .answer::<JobBody>(202, "A new job")
+        .headers(&[ResponseHeader::Location])
+        .answer::<JobBody>(200, "The job that already waits to test it")
+        .headers(&[ResponseHeader::Location]),
         Route::new(Method::DELETE, ONE, "delete_connection", access, delete)
-            .summary("Disconnect an account and forget its secret")
-            .empty_answer(204, "It is disconnected"),
+            .summary("Delete a connection and erase its secret")
+            .empty_answer(204, "The connection is deleted"),
     ]
 }
 
-/// An account without its secret.
+/// An account at a provider, without its secret.
 #[derive(Serialize, JsonSchema)]
 struct Connection {
     id: ConnectionId,
     provider: Provider,
-    /// What mail is sent as, or the URL.
+    /// The sender's address, or the URL.
     address: String,
     display_name: Option<String>,
-    /// Of a mail account.
+    /// Only for `imap_smtp`.
     smtp: Option<Server>,
-    /// Of a mail account that has a mailbox.
+    /// Only for `imap_smtp` with a mailbox.
     imap: Option<Server>,
-    /// Of a calendar or a webhook.
+    /// Only for `caldav` and `webhook`.
     url: Option<WebUrl>,
-    /// Only in the answer to the request that had it made: it is not shown again.
+    /// A generated secret, only in the response that created it: it is not shown again.
     #[serde(skip_serializing_if = "Option::is_none")]
     signing_secret: Option<String>,
     status: ConnectionStatus,
-    /// Why it is not active, as a code.
+    /// The code of the last failure; null while it is active.
     last_error: Option<String>,
+    #[schemars(range(min = 1, max = 10_000))]
     sends_per_hour: i32,
+    #[schemars(range(min = 1, max = 1_000))]
     max_recipients: i32,
+    /// Grows with every change.
+    #[schemars(range(min = 1))]
     version: i32,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
 }
 
-#[derive(Serialize, JsonSchema)]
-struct ConnectionList {
-    items: Vec<Connection>,
-}
-
-type Versioned = ([(HeaderName, String); 1], Json<Connection>);
+has_version!(Connection);
 
 async fn list(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
-) -> Result<Json<ConnectionList>, ApiError> {
+) -> Result<Json<List<Connection>>, ApiError> {
     let mut conn = app.pool.acquire().await?;
     let own = connections::of_user(&mut conn, session.tenant, session.user).await?;
-    let items = own.into_iter().map(Connection::from).collect();
-    Ok(Json(ConnectionList { items }))
+    Ok(List::of(own))
 }
 
 async fn get(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
-    Path(id): Path<String>,
-) -> Result<Versioned, ApiError> {
-    let id = connection_id(&id)?;
+    Id(id): Id<ConnectionId>,
+) -> Result<Versioned<Connection>, ApiError> {
     let mut conn = app.pool.acquire().await?;
     connections::find(&mut conn, session.tenant, id)
         .await?
         .filter(|found| found.user == session.user)
-        .map(|found| versioned(found.into()))
+        .map(|found| Versioned(found.into()))
         .ok_or_else(ApiError::not_found)
 }
 
@@ -167,7 +163,7 @@ async fn create(
     CurrentSession(session): CurrentSession,
     context: RequestContext,
     StrictJson(body): StrictJson<NewConnection>,
-) -> Result<(StatusCode, Versioned), ApiError> {
+) -> Result<(StatusCode, Versioned<Connection>), ApiError> {
     let keys = keys(&app)?;
     let new = body.check()?;
     let stored = connect(
@@ -178,28 +174,28 @@ async fn create(
         &context.request_id,
     )
     .await?;
-    let answer = Connection {
-        signing_secret: shown(new.made, &new.secret),
+    let connection = Connection {
+        signing_secret: shown_once(new.secret_is_generated, &new.secret),
         ..stored.into()
     };
-    Ok((success::CREATED, versioned(answer)))
+    Ok((success::CREATED, Versioned(connection)))
 }
 
 async fn reauth(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Path(id): Path<String>,
+    Id(id): Id<ConnectionId>,
     IfMatch(version): IfMatch,
     StrictJson(body): StrictJson<NewSecret>,
-) -> Result<Versioned, ApiError> {
-    let which = (connection_id(&id)?, version);
-    let (secret, made) = body.check()?;
+) -> Result<Versioned<Connection>, ApiError> {
+    let which = (id, version);
+    let (secret, is_generated) = body.check()?;
     let request_id = &context.request_id;
     let stored =
         reauthenticate(&app.pool, keys(&app)?, &session, which, &secret, request_id).await?;
-    Ok(versioned(Connection {
-        signing_secret: shown(made, &secret),
+    Ok(Versioned(Connection {
+        signing_secret: shown_once(is_generated, &secret),
         ..stored.into()
     }))
 }
@@ -208,11 +204,11 @@ async fn test(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Path(id): Path<String>,
+    Id(id): Id<ConnectionId>,
 ) -> Result<Response, ApiError> {
     let request = TestConnection {
         session: &session,
-        connection: connection_id(&id)?,
+        connection: id,
         request_id: &context.request_id,
         traceparent: &context.traceparent,
         at: app.clock.now(),
@@ -230,15 +226,9 @@ async fn delete(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Path(id): Path<String>,
+    Id(id): Id<ConnectionId>,
 ) -> Result<StatusCode, ApiError> {
-    disconnect(
-        &app.pool,
-        &session,
-        connection_id(&id)?,
-        &context.request_id,
-    )
-    .await?;
+    disconnect(&app.pool, &session, id, &context.request_id).await?;
     Ok(success::NO_CONTENT)
 }
 
@@ -246,18 +236,9 @@ fn keys(app: &App) -> Result<&KeyRing, ApiError> {
     app.config.keys.as_ref().ok_or_else(|| {
         ApiError::new(
             Code::NotConfigured,
-            "This installation keeps no secrets: its operators have not set CREDENTIAL_KEYS.",
+            "This installation stores no secrets. Ask its operators to set CREDENTIAL_KEYS.",
         )
     })
-}
-
-fn connection_id(text: &str) -> Result<ConnectionId, ApiError> {
-    text.parse().map_err(|_| ApiError::not_found())
-}
-
-fn versioned(connection: Connection) -> Versioned {
-    let etag = format!("\"{}\"", connection.version);
-    ([(header::ETAG, etag)], Json(connection))
 }
 
 impl From<StoredConnection> for Connection {
@@ -302,14 +283,14 @@ impl From<ConnectError> for ApiError {
         match error {
             ConnectError::AddressTaken => Self::new(
                 Code::Conflict,
-                "You have a connection with this address or URL. Give it a new secret, or disconnect it first.",
+                "You already have a connection with this address or URL. Replace its secret, or delete it first.",
             ),
             ConnectError::NotFound => Self::not_found(),
             ConnectError::WrongSecret => Self::new(
                 Code::InvalidBody,
-                "A mail account or calendar is opened by `username` and `password`, a webhook by `signing_secret`.",
+                "Send `username` and `password` for a mail account or a calendar, `signing_secret` for a webhook.",
             )
-            .at("", "INVALID_VALUE", "This is not what opens this connection."),
+            .at("", "INVALID_VALUE", "Must be the secret of this provider."),
             ConnectError::Stale { .. } => if_match::stale(),
             ConnectError::Database(source) => source.into(),
         }

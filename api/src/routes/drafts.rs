@@ -1,22 +1,18 @@
-//! Mail that is being written: `/v1/drafts`. The newest version is the ETag; a version is never changed, only followed by
-//! another. Sending one is the matter of its approval.
+//! Generated emails: `/v1/drafts`. The newest version is the ETag; a version is never changed, only followed by another.
+//! Approving a draft's approval sends it.
 
 mod change;
+pub(crate) mod instructions;
 mod versions;
-pub(crate) mod words;
 
 use crate::{
     AppState,
-    cursor::Page,
     error::ApiError,
-    extract::{CurrentSession, StrictQuery},
-    route_table::{Access, Place, Route},
+    etag::{HasVersion, Versioned, has_version},
+    extract::{CurrentSession, Id, Paged, PagedList},
+    route_table::{Access, Route},
 };
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::{HeaderName, Method, header},
-};
+use axum::{Json, extract::State, http::Method};
 use chrono::{DateTime, Utc};
 use jobs::{
     domain::{
@@ -42,22 +38,9 @@ pub fn routes() -> Vec<Route> {
             Access::Session(Scope::ApprovalsRead),
             list,
         )
-        .summary("List the drafts, the youngest first")
-        .parameter::<DraftStatus>(Place::Query, "status", false, "Only with this status")
-        .parameter::<MessageId>(Place::Query, "message_id", false, "Only about this mail")
-        .parameter::<u8>(
-            Place::Query,
-            "limit",
-            false,
-            "How many drafts at most, 1 to 200; 50 if not given",
-        )
-        .parameter::<String>(
-            Place::Query,
-            "cursor",
-            false,
-            "`next_cursor` of the page before, with the same filters",
-        )
-        .answer::<DraftPage>(200, "A page of drafts, without their texts"),
+        .summary("List the drafts, newest first")
+        .paged::<DraftsQuery>()
+        .answer::<PagedList<Draft>>(200, "A page of drafts, without their texts"),
         Route::new(
             Method::GET,
             "/v1/drafts/{id}",
@@ -65,8 +48,8 @@ pub fn routes() -> Vec<Route> {
             Access::Session(Scope::ApprovalsRead),
             get,
         )
-        .summary("One draft with its newest version")
-        .answer::<WholeDraft>(200, "The draft, its version as ETag"),
+        .summary("Get a draft with its newest version")
+        .versioned::<DraftDetail>(200, "The draft"),
     ];
     read.into_iter()
         .chain(versions::routes())
@@ -74,75 +57,70 @@ pub fn routes() -> Vec<Route> {
         .collect()
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct DraftsQuery {
+    /// Only drafts with this status.
     status: Option<DraftStatus>,
+    /// Only drafts about this email.
     message_id: Option<MessageId>,
-    limit: Option<i64>,
-    cursor: Option<String>,
 }
 
-#[derive(Serialize, JsonSchema)]
-struct DraftPage {
-    items: Vec<Draft>,
-    /// Give it back for what follows; null at the end.
-    next_cursor: Option<String>,
-}
-
-/// A mail that is being written.
+/// A generated email.
 #[derive(Serialize, JsonSchema)]
 struct Draft {
     id: DraftId,
     mode: DraftMode,
-    /// The mail it is about.
+    /// The email it is about.
     message_id: Option<MessageId>,
-    /// Whose mail it is.
+    /// The user it is written for.
     user_id: Option<UserId>,
     status: DraftStatus,
-    /// The newest.
+    /// The newest version.
+    #[schemars(range(min = 1))]
     version: i32,
-    /// What puts the newest version before a person.
+    /// The approval of the newest version.
     approval_id: ApprovalId,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
 }
 
-/// A draft and what it says now.
+/// A draft with its newest version.
 #[derive(Serialize, JsonSchema)]
-struct WholeDraft {
+struct DraftDetail {
     #[serde(flatten)]
     draft: Draft,
     newest: DraftVersion,
 }
 
-type Versioned = ([(HeaderName, String); 1], Json<WholeDraft>);
+has_version!(Draft);
+
+impl HasVersion for DraftDetail {
+    fn version(&self) -> i32 {
+        self.draft.version
+    }
+}
 
 async fn list(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
-    StrictQuery(query): StrictQuery<DraftsQuery>,
-) -> Result<Json<DraftPage>, ApiError> {
+    Paged { filter, page }: Paged<DraftsQuery>,
+) -> Result<Json<PagedList<Draft>>, ApiError> {
     let filter = DraftFilter {
-        status: query.status,
-        message: query.message_id,
+        status: filter.status,
+        message: filter.message_id,
     };
-    let cursor = query.cursor.as_deref();
-    let page = Page::asked(session.tenant, "drafts", &filter, query.limit, cursor)?;
     let mut conn = app.pool.acquire().await?;
     let before = page.after.map(DraftId);
     let found = drafts::list(&mut conn, session.tenant, filter, before, page.rows()).await?;
-    let (found, next_cursor) = page.cut(found, |draft| draft.id.0);
-    let items = found.into_iter().map(Draft::from).collect();
-    Ok(Json(DraftPage { items, next_cursor }))
+    Ok(page.list(found, |draft| draft.id.0))
 }
 
 async fn get(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
-    Path(id): Path<String>,
-) -> Result<Versioned, ApiError> {
-    let id = parse_id(&id)?;
+    Id(id): Id<DraftId>,
+) -> Result<Versioned<DraftDetail>, ApiError> {
     let mut conn = app.pool.acquire().await?;
     let draft = drafts::find(&mut conn, session.tenant, id)
         .await?
@@ -150,16 +128,10 @@ async fn get(
     let newest = draft_versions::find(&mut conn, session.tenant, id, draft.version)
         .await?
         .ok_or_else(ApiError::not_found)?;
-    let etag = format!("\"{}\"", draft.version);
-    let whole = WholeDraft {
+    Ok(Versioned(DraftDetail {
         draft: draft.into(),
         newest: newest.into(),
-    };
-    Ok(([(header::ETAG, etag)], Json(whole)))
-}
-
-fn parse_id(text: &str) -> Result<DraftId, ApiError> {
-    text.parse().map_err(|_| ApiError::not_found())
+    }))
 }
 
 impl From<StoredDraft> for Draft {

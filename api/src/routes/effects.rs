@@ -1,22 +1,18 @@
-//! What was done to the outside world: `GET /v1/effects/{id}`. The bytes that went out are not shown.
+//! Effects outside Postroom: `/v1/effects/{id}`. The bytes that were sent are not shown.
 
 use crate::{
     AppState,
     context::RequestContext,
     error::{ApiError, Code},
-    extract::{CurrentSession, StrictJson},
+    extract::{CurrentSession, Id, StrictJson},
     route_table::{Access, Route},
 };
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::Method,
-};
+use axum::{Json, extract::State, http::Method};
 use base::JobId;
 use chrono::{DateTime, Utc};
 use jobs::{
     commands::effects::reconcile::{ResolveError, resolve},
-    domain::{ApprovalId, EffectId, effect::EffectStatus, session::Scope},
+    domain::{ApprovalId, EffectId, action::ActionType, effect::EffectStatus, session::Scope},
     store::effects::{self, StoredEffect},
 };
 use schemars::JsonSchema;
@@ -32,7 +28,8 @@ pub fn routes() -> Vec<Route> {
             Access::Session(Scope::JobsRead),
             get,
         )
-        .summary("What was done to the outside world, or may have been")
+        .summary("Get an effect")
+        .description("An effect is something that was done outside Postroom, such as an email that was sent.")
         .answer::<Effect>(200, "The effect"),
         Route::new(
             Method::POST,
@@ -41,25 +38,29 @@ pub fn routes() -> Vec<Route> {
             Access::Session(Scope::ApprovalsDecide),
             resolve_effect,
         )
-        .summary("Say what became of an effect that nobody else could tell")
+        .summary("Resolve an unknown effect")
+        .description("Tells whether the effect happened, after neither Postroom nor the provider could.")
         .body::<Resolution>("application/json")
-        .answer::<Effect>(200, "The effect as it is now"),
+        .answer::<Effect>(200, "The effect as it is now")
+        .errors(&[Code::Conflict]),
     ]
 }
 
-/// One line of the ledger.
+/// One entry of the effect ledger.
 #[derive(Serialize, JsonSchema)]
 struct Effect {
     id: EffectId,
+    #[schemars(with = "ActionType")]
     r#type: String,
     status: EffectStatus,
-    /// Of the mail that is sent, the same for every try.
+    /// The Message-ID of the email, the same for every attempt.
     message_id: Option<String>,
     approval_id: Option<ApprovalId>,
-    /// The job that holds or held it.
+    /// The job that executes or executed it.
     job_id: JobId,
+    #[schemars(range(min = 1))]
     attempt: i32,
-    /// By which the other side can be asked.
+    /// What the provider returned; identifies the effect there.
     receipt: Option<Value>,
     error_code: Option<String>,
     request_id: Option<String>,
@@ -70,9 +71,8 @@ struct Effect {
 async fn get(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
-    Path(id): Path<String>,
+    Id(id): Id<EffectId>,
 ) -> Result<Json<Effect>, ApiError> {
-    let id: EffectId = id.parse().map_err(|_| ApiError::not_found())?;
     let mut conn = app.pool.acquire().await?;
     let found = effects::find(&mut conn, session.tenant, id).await?;
     found
@@ -80,12 +80,12 @@ async fn get(
         .ok_or_else(ApiError::not_found)
 }
 
-/// What a person found.
+/// What you found out about an unknown effect.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "EffectResolution")]
 struct Resolution {
-    /// Whether it was done. If it was not, it may be asked for again.
+    /// Whether it happened. If it did not, it may be requested again.
     done: bool,
 }
 
@@ -93,10 +93,9 @@ async fn resolve_effect(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Path(id): Path<String>,
+    Id(id): Id<EffectId>,
     StrictJson(body): StrictJson<Resolution>,
 ) -> Result<Json<Effect>, ApiError> {
-    let id: EffectId = id.parse().map_err(|_| ApiError::not_found())?;
     resolve(&app.pool, &session, id, body.done, &context.request_id)
         .await
         .map(|effect| Json(effect.into()))
@@ -105,7 +104,7 @@ async fn resolve_effect(
             ResolveError::Refused(refused) => ApiError::new(
                 Code::Conflict,
                 format!(
-                    "The effect is {}: nobody waits for your word.",
+                    "The effect is {}. Only an unknown effect can be resolved.",
                     refused.status
                 ),
             ),

@@ -4,14 +4,11 @@ use crate::{
     App, AppState,
     context::RequestContext,
     error::{ApiError, Code},
-    extract::{CurrentSession, IfMatch, StrictJson},
-    route_table::{Access, Place, Route},
+    etag::{Versioned, has_version},
+    extract::{CurrentSession, Id, IfMatch, StrictJson},
+    route_table::{Access, Route},
 };
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::{HeaderName, Method, header},
-};
+use axum::{Json, extract::State, http::Method};
 use base::JobId;
 use chrono::{DateTime, Utc};
 use jobs::{
@@ -21,7 +18,7 @@ use jobs::{
     },
     domain::{
         InboxItemId, MessageId, Session, TaskId,
-        draft::schedule::zone,
+        draft::send_at::zone,
         inbox::{Bucket, ItemSource, ItemState, Until},
         judgement::Priority,
         session::Scope,
@@ -35,8 +32,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 const JSON: &str = "application/json";
-const READ: Access = Access::Session(Scope::DeskRead);
-const WRITE: Access = Access::Session(Scope::DeskWrite);
+const READ: Access = Access::Session(Scope::RecordsRead);
+const WRITE: Access = Access::Session(Scope::RecordsWrite);
 
 /// How many items are shown at once.
 const VISIBLE: usize = 5;
@@ -47,10 +44,10 @@ pub fn routes() -> Vec<Route> {
     let read = [
         Route::new(Method::GET, "/v1/inbox", "get_inbox", READ, inbox)
             .summary("Get the inbox, most urgent first: five items to show and the next ten")
-            .answer::<Inbox>(200, "The inbox, and when its items can be put off to now"),
+            .answer::<Inbox>(200, "The inbox, and when its items can be deferred to now"),
         Route::new(Method::GET, "/v1/inbox/{id}", "get_inbox_item", READ, get)
             .summary("Get an inbox item")
-            .answer::<Item>(200, "The item, with its version as the ETag"),
+            .versioned::<Item>(200, "The item"),
     ];
     let write = [
         Route::new(
@@ -89,13 +86,9 @@ pub fn routes() -> Vec<Route> {
     ]
     .map(|route| {
         route
-            .parameter::<String>(
-                Place::Header,
-                "If-Match",
-                true,
-                "The ETag of the item as you last read it",
-            )
-            .answer::<Item>(200, "The item after the change")
+            .if_match()
+            .versioned::<Item>(200, "The item as it is now")
+            .errors(&[Code::Conflict, Code::InvalidParameter])
     });
     read.into_iter().chain(write).collect()
 }
@@ -108,8 +101,10 @@ struct Inbox {
     /// The items that follow, at most ten.
     next: Vec<Item>,
     /// How many items are open.
+    #[schemars(range(min = 0))]
     waiting: i64,
     /// How many items are deferred.
+    #[schemars(range(min = 0))]
     deferred: i64,
     /// When an item can be deferred to at this hour.
     defer_to: Vec<Offer>,
@@ -117,6 +112,7 @@ struct Inbox {
 
 /// A time that an item can be deferred to.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeferOption")]
 struct Offer {
     bucket: Bucket,
     until: DateTime<Utc>,
@@ -141,6 +137,7 @@ struct Item {
     /// The job that added it.
     job_id: Option<JobId>,
     /// Grows with every change.
+    #[schemars(range(min = 1))]
     version: i32,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -149,15 +146,18 @@ struct Item {
 /// Give exactly one of `bucket` and `until`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{ "required": ["bucket"] }, { "required": ["until"] }]))]
 struct Deferral {
     #[serde(default)]
+    #[schemars(with = "Bucket")]
     bucket: Option<Bucket>,
     /// RFC 3339, `tomorrow 09:00` or `monday 09:00` in your zone; at most a year ahead.
     #[serde(default)]
+    #[schemars(with = "String")]
     until: Option<String>,
 }
 
-type Versioned = ([(HeaderName, String); 1], Json<Item>);
+has_version!(Item);
 
 async fn inbox(
     State(app): State<AppState>,
@@ -186,13 +186,13 @@ async fn inbox(
 async fn get(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
-    Path(id): Path<String>,
-) -> Result<Versioned, ApiError> {
+    Id(id): Id<InboxItemId>,
+) -> Result<Versioned<Item>, ApiError> {
     let mut conn = app.pool.acquire().await?;
     let (tenant, user) = (session.tenant, Some(session.user));
-    inbox_items::find(&mut conn, tenant, user, read_id(&id)?)
+    inbox_items::find(&mut conn, tenant, user, id)
         .await?
-        .map(versioned)
+        .map(|item| Versioned(item.into()))
         .ok_or_else(ApiError::not_found)
 }
 
@@ -200,10 +200,10 @@ async fn defer(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Path(id): Path<String>,
+    Id(id): Id<InboxItemId>,
     seen: IfMatch,
     StrictJson(body): StrictJson<Deferral>,
-) -> Result<Versioned, ApiError> {
+) -> Result<Versioned<Item>, ApiError> {
     let until = match (body.bucket, body.until.as_deref()) {
         (Some(bucket), None) => Some(Until::Bucket(bucket)),
         (None, Some(text)) => Until::parse(text),
@@ -217,14 +217,14 @@ async fn defer(
         .at(
             "/until",
             "INVALID_VALUE",
-            "Must be RFC 3339, `tomorrow 09:00` or `monday 09:00`.",
+            "Must be a time, without a `bucket` beside it.",
         )
     })?;
     wish(
         &app,
         &session,
         &context,
-        &id,
+        id,
         seen,
         ItemCommand::Defer(until),
     )
@@ -235,56 +235,46 @@ async fn complete(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Path(id): Path<String>,
+    Id(id): Id<InboxItemId>,
     seen: IfMatch,
-) -> Result<Versioned, ApiError> {
-    wish(&app, &session, &context, &id, seen, ItemCommand::Complete).await
+) -> Result<Versioned<Item>, ApiError> {
+    wish(&app, &session, &context, id, seen, ItemCommand::Complete).await
 }
 
 async fn dismiss(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Path(id): Path<String>,
+    Id(id): Id<InboxItemId>,
     seen: IfMatch,
-) -> Result<Versioned, ApiError> {
-    wish(&app, &session, &context, &id, seen, ItemCommand::Dismiss).await
+) -> Result<Versioned<Item>, ApiError> {
+    wish(&app, &session, &context, id, seen, ItemCommand::Dismiss).await
 }
 
 async fn reopen(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Path(id): Path<String>,
+    Id(id): Id<InboxItemId>,
     seen: IfMatch,
-) -> Result<Versioned, ApiError> {
-    wish(&app, &session, &context, &id, seen, ItemCommand::Reopen).await
+) -> Result<Versioned<Item>, ApiError> {
+    wish(&app, &session, &context, id, seen, ItemCommand::Reopen).await
 }
 
 async fn wish(
     app: &App,
     session: &Session,
     context: &RequestContext,
-    id: &str,
+    id: InboxItemId,
     IfMatch(version): IfMatch,
     wish: ItemCommand,
-) -> Result<Versioned, ApiError> {
+) -> Result<Versioned<Item>, ApiError> {
     let asking = Caller {
         session,
         request_id: &context.request_id,
     };
-    let (id, now) = (read_id(id)?, app.clock.now());
-    let item = inbox::execute(&app.pool, asking, id, version, wish, now).await?;
-    Ok(versioned(item))
-}
-
-fn read_id(id: &str) -> Result<InboxItemId, ApiError> {
-    id.parse().map_err(|_| ApiError::not_found())
-}
-
-fn versioned(item: StoredItem) -> Versioned {
-    let etag = format!("\"{}\"", item.version);
-    ([(header::ETAG, etag)], Json(item.into()))
+    let item = inbox::execute(&app.pool, asking, id, version, wish, app.clock.now()).await?;
+    Ok(Versioned(item.into()))
 }
 
 impl From<StoredItem> for Item {

@@ -1,14 +1,18 @@
-//! Jobs: asking for one ([`submit`]), looking at one ([`poll`], [`attempts`], [`explain`]), following it ([`events`]) or at many ([`list`]),
-//! stopping ([`cancel`]) and trying again ([`retry`]). What a job looks like is [`JobBody`].
+//! Jobs: [`submit`] one, [`poll`] it, read its [`attempts`], [`explain`] why it waits, stream its [`events`], [`list`] many,
+//! [`cancel`] and [`retry`]. [`JobBody`] is a job as JSON.
 
 mod attempts;
 mod cancel;
 mod events;
 mod explain;
 mod list;
+mod names;
 mod poll;
 mod retry;
 pub(crate) mod submit;
+
+pub(crate) use names::{JobKindName, QueueName};
+pub(crate) use retry::RetriedJobs;
 
 use crate::{App, error::ApiError, route_table::Route};
 use base::JobId;
@@ -42,32 +46,35 @@ pub fn routes() -> Vec<Route> {
 #[schemars(rename = "Job")]
 pub(crate) struct JobBody {
     id: JobId,
-    /// `triage.email`, `triage.batch`, `draft.generate`, `action.execute` or `connection.test`.
+    #[schemars(with = "JobKindName")]
     kind: String,
     state: JobState,
     /// Attempts that counted, the running one included; 0 before the first.
+    #[schemars(range(min = 0))]
     attempt: i32,
+    #[schemars(range(min = 1))]
     max_attempts: i32,
     /// 1 is the most urgent, 4 the least.
+    #[schemars(range(min = 1, max = 4))]
     priority: i16,
     created_at: DateTime<Utc>,
-    /// Not before then.
+    /// The earliest start of the next attempt.
     run_at: DateTime<Utc>,
     started_at: Option<DateTime<Utc>>,
     finished_at: Option<DateTime<Utc>>,
     /// The result of a job that succeeded.
     #[schemars(with = "Option<JobOutput>")]
     output: Option<Value>,
-    /// Why it was given up, or why its last attempt failed.
+    /// Why it was discarded, or why its last attempt failed.
     error: Option<JobFailure>,
-    /// What the running attempt has reported, or how many of the children that it waits for have ended.
+    /// What the running attempt reported, or how many of its child jobs have ended.
     progress: Option<JobProgress>,
-    /// The request that asked for it.
+    /// The request that submitted it.
     request_id: Option<String>,
     /// The job that enqueued this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     parent: Option<JobId>,
-    /// Of a job that waits, or waited, for others that it enqueued.
+    /// Only of a job that enqueued others and waits, or waited, for them.
     #[serde(skip_serializing_if = "Option::is_none")]
     children: Option<Children>,
     links: JobLinks,
@@ -85,18 +92,19 @@ struct JobFailure {
 #[derive(Debug, Serialize, JsonSchema)]
 struct JobProgress {
     /// From 0 to 1.
+    #[schemars(range(min = 0, max = 1))]
     value: f32,
     note: String,
 }
 
-/// Where to go from here.
+/// Paths of this job.
 #[derive(Debug, Serialize, JsonSchema)]
 struct JobLinks {
     #[serde(rename = "self")]
     this: String,
-    /// Answers when the job has ended, or after 30 s.
+    /// Waits for the end of the job, at most 30 seconds.
     wait: String,
-    /// Tells what happens to it as it happens.
+    /// Streams its events.
     events: String,
 }
 
@@ -119,14 +127,14 @@ impl JobProgress {
 }
 
 impl JobProgress {
-    /// A job that waits for others is as far as they are.
+    /// The progress of a job that waits for its children.
     fn of_children(job: &JobView) -> Option<Self> {
         let children = job.children.filter(|_| !job.state.is_terminal())?;
         let ended = children.ended.min(children.total.into());
-        let share = ended as f32 / children.total.max(1) as f32;
+        let value = ended as f32 / children.total.max(1) as f32;
         Some(Self {
-            value: share,
-            note: format!("{ended} of {} jobs have ended", children.total),
+            value,
+            note: format!("{ended} of {} child jobs have ended", children.total),
         })
     }
 }
@@ -167,11 +175,6 @@ impl JobBody {
 
 fn path(job: JobId) -> String {
     format!("/v1/jobs/{job}")
-}
-
-/// What is no id names no job: the same answer as for a job of somebody else.
-fn job_id(text: &str) -> Result<JobId, ApiError> {
-    text.parse().map_err(|_| ApiError::not_found())
 }
 
 async fn find(app: &App, session: &Session, id: JobId) -> Result<JobView, ApiError> {

@@ -1,18 +1,18 @@
-//! How people come in: invites and their acceptance, apart from jobs and actions.
+//! Invites and their acceptance: `/v1/invites` and `/v1/onboarding/accept`.
 //!
-//! No answer tells whether an address has an account, and every invite that cannot be accepted is gone in the same words.
+//! No response tells whether an address has an account: every invite that cannot be accepted gets the same text.
 
 use super::sessions::{OpenedSession, not_hashed};
 use crate::{
     AppState,
     context::RequestContext,
     error::{ApiError, Code, success},
-    extract::{CurrentSession, StrictJson},
+    extract::{CurrentSession, Id, List, StrictJson},
     route_table::{Access, Route},
 };
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     http::{Method, StatusCode},
     response::NoContent,
 };
@@ -35,19 +35,20 @@ use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-/// More invites than a tenant has pending at once; the list has one page.
-const MOST_INVITES: i64 = 500;
+/// More than a tenant has pending at once; the list has one page.
+const MAX_INVITES: i64 = 500;
 
 pub fn routes() -> Vec<Route> {
     let manage = Access::Session(Scope::InvitesManage);
     vec![
         Route::new(Method::POST, "/v1/invites", "create_invite", manage, create)
-            .summary("Invite somebody; a pending invite for the address is revoked")
+            .summary("Invite a user")
+            .description("Revokes a pending invite for the same address.")
             .body::<InviteBody>("application/json")
-            .answer::<CreatedInvite>(201, "The invite and its token, which is not shown again"),
+            .answer::<CreatedInvite>(201, "The invite with its token, which is shown only once"),
         Route::new(Method::GET, "/v1/invites", "list_invites", manage, list)
-            .summary("List the invites that can still be accepted, the youngest first")
-            .answer::<InviteList>(200, "The pending invites"),
+            .summary("List the pending invites, newest first")
+            .answer::<List<InviteView>>(200, "The pending invites"),
         Route::new(
             Method::DELETE,
             "/v1/invites/{id}",
@@ -55,8 +56,8 @@ pub fn routes() -> Vec<Route> {
             manage,
             revoke,
         )
-        .summary("Take an invite back")
-        .empty_answer(204, "The invite cannot be accepted any more"),
+        .summary("Revoke an invite")
+        .empty_answer(204, "The invite is revoked"),
         Route::new(
             Method::POST,
             "/v1/onboarding/accept",
@@ -64,35 +65,39 @@ pub fn routes() -> Vec<Route> {
             Access::Public,
             accept,
         )
-        .summary("Accept an invite: choose a password and be logged in")
+        .summary("Accept an invite: choose a password and log in")
         .body::<AcceptBody>("application/json")
-        .answer::<AcceptedInvite>(201, "The first session of a new user"),
+        .answer::<AcceptedInvite>(201, "The first session of the new user")
+        .errors(&[Code::Gone]),
     ]
 }
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "NewInvite")]
 struct InviteBody {
+    #[schemars(email, length(min = 3, max = 320))]
     email: String,
-    /// At most the inviter's own.
+    /// At most your own role.
     role: Role,
 }
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "AcceptInvite")]
 struct AcceptBody {
     /// The invite's token, `pr_i_…`.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", regex(pattern = "^pr_i_[0-9A-Za-z]{49}$"))]
     token: SecretString,
-    /// 8 to 128 characters, and not a common one.
-    #[schemars(with = "String")]
+    /// Not one of the common ones.
+    #[schemars(with = "String", length(min = 8, max = 128))]
     password: SecretString,
 }
 
 /// An invite with the only copy of its token.
 #[derive(Serialize, JsonSchema)]
 struct CreatedInvite {
-    /// To be handed to the invited person, who accepts with it.
+    /// Give it to the invited person, who accepts with it.
     token: String,
     invite: InviteView,
 }
@@ -103,15 +108,10 @@ struct InviteView {
     id: InviteId,
     email: String,
     role: Role,
-    /// Nobody, if it came from the command line.
+    /// Null if it came from the command line.
     invited_by: Option<UserId>,
     created_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
-}
-
-#[derive(Serialize, JsonSchema)]
-struct InviteList {
-    items: Vec<InviteView>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -142,7 +142,7 @@ async fn create(
     StrictJson(body): StrictJson<InviteBody>,
 ) -> Result<(StatusCode, Json<CreatedInvite>), ApiError> {
     let email = EmailAddress::parse(&body.email).map_err(|error| {
-        ApiError::new(Code::InvalidBody, "The address cannot be used. Correct it.").at(
+        ApiError::new(Code::InvalidBody, "Use one plain email address.").at(
             "/email",
             "INVALID_VALUE",
             error.to_string(),
@@ -163,20 +163,18 @@ async fn create(
 async fn list(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
-) -> Result<Json<InviteList>, ApiError> {
+) -> Result<Json<List<InviteView>>, ApiError> {
     let mut conn = app.pool.acquire().await?;
-    let pending = invites::list(&mut conn, session.tenant, MOST_INVITES).await?;
-    let items = pending.into_iter().map(InviteView::from).collect();
-    Ok(Json(InviteList { items }))
+    let pending = invites::list(&mut conn, session.tenant, MAX_INVITES).await?;
+    Ok(List::of(pending))
 }
 
 async fn revoke(
     State(app): State<AppState>,
     context: RequestContext,
     CurrentSession(session): CurrentSession,
-    Path(id): Path<String>,
+    Id(id): Id<InviteId>,
 ) -> Result<NoContent, ApiError> {
-    let id: InviteId = id.parse().map_err(|_| ApiError::not_found())?;
     invite::revoke_invite(&app.pool, &session, id, Some(&*context.request_id))
         .await
         .map_err(not_invited)?;
@@ -187,7 +185,7 @@ fn not_invited(error: InviteError) -> ApiError {
     match error {
         InviteError::RoleTooHigh { .. } => ApiError::new(
             Code::Forbidden,
-            "You cannot give somebody a role above your own. Choose another, or ask an owner.",
+            "You cannot invite a user with a role above your own. Choose another role, or ask an owner.",
         ),
         InviteError::NotFound => ApiError::not_found(),
         InviteError::Database(error) => error.into(),
@@ -221,11 +219,11 @@ async fn accept(
     Ok((success::CREATED, Json(body)))
 }
 
-/// One answer, whether the invite never was, is used up, expired, revoked, or its address has an account.
+/// The same text whether the invite never existed, was used, expired or was revoked, or its address has an account.
 fn gone() -> ApiError {
     ApiError::new(
         Code::Gone,
-        "This invite cannot be accepted. Ask whoever invited you for a new one.",
+        "This invite cannot be accepted. Ask the person who invited you for a new one.",
     )
 }
 
@@ -237,7 +235,7 @@ fn weak(error: WeakPassword) -> ApiError {
     };
     ApiError::new(
         Code::InvalidBody,
-        "This password cannot be chosen. Take another.",
+        "This password cannot be used. Choose another.",
     )
     .at("/password", code, error.to_string())
 }

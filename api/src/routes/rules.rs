@@ -1,17 +1,17 @@
-//! A tenant's triage rules: read, and replaced as a whole. The version is the ETag, and replacing needs it, so that of
-//! two people who edit at once one learns of the other.
+//! A tenant's triage rules: `/v1/rules`. They are replaced as a whole; replacing needs the version as ETag, so that of two
+//! people who edit at once the second learns of the first.
 
 use crate::{
     App, AppState,
     context::RequestContext,
     error::{ApiError, Code},
+    etag::{Versioned, has_version},
     extract::{CurrentSession, body, json},
-    route_table::{Access, Place, Route},
+    route_table::{Access, Route},
 };
 use axum::{
-    Json,
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, Method, header},
+    http::{HeaderMap, Method, header},
 };
 use chrono::{DateTime, Utc};
 use jobs::{
@@ -34,8 +34,8 @@ pub fn routes() -> Vec<Route> {
             Access::Session(Scope::RulesRead),
             get_rules,
         )
-        .summary("The active rules; version 0 if there are none")
-        .answer::<RulesBody>(200, "The rules, their version as ETag"),
+        .summary("Get the active rules")
+        .versioned::<RulesBody>(200, "The rules; version 0 if there are none"),
         Route::new(
             Method::PUT,
             "/v1/rules",
@@ -44,15 +44,11 @@ pub fn routes() -> Vec<Route> {
             replace_rules,
         )
         .summary("Replace the rules")
-        .parameter::<String>(
-            Place::Header,
-            "If-Match",
-            true,
-            "The ETag of the rules you mean to replace: \"0\" if there are none, * for any",
-        )
+        .if_match_or_any()
         .body::<String>(YAML)
         .body::<NewRules>(JSON)
-        .answer::<RulesBody>(200, "The rules as they are now"),
+        .versioned::<RulesBody>(200, "The rules as they are now")
+        .errors(&[Code::InvalidRules]),
     ]
 }
 
@@ -61,25 +57,26 @@ pub fn routes() -> Vec<Route> {
 #[schemars(rename = "Rules")]
 struct RulesBody {
     /// Grows with every change; 0 before the first.
+    #[schemars(range(min = 0))]
     version: i32,
-    /// As it was written; empty before the first.
+    /// As it was written; empty before the first change.
     yaml: String,
     changed_at: Option<DateTime<Utc>>,
 }
 
-/// Rules to be, for clients that speak JSON only.
+/// New rules, for clients that send JSON only.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct NewRules {
     yaml: String,
 }
 
-type Versioned = ([(HeaderName, String); 1], Json<RulesBody>);
+has_version!(RulesBody);
 
 async fn get_rules(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
-) -> Result<Versioned, ApiError> {
+) -> Result<Versioned<RulesBody>, ApiError> {
     let mut conn = app.pool.acquire().await?;
     let active = rule_sets::active(&mut conn, session.tenant).await?;
     Ok(versioned(active))
@@ -90,7 +87,7 @@ async fn replace_rules(
     CurrentSession(session): CurrentSession,
     context: RequestContext,
     request: Request,
-) -> Result<Versioned, ApiError> {
+) -> Result<Versioned<RulesBody>, ApiError> {
     let expected = expected_version(request.headers())?;
     let yaml = yaml(&app, request).await?;
     let stored = put_rules(
@@ -104,8 +101,8 @@ async fn replace_rules(
     Ok(versioned(Some(stored)))
 }
 
-fn versioned(stored: Option<StoredRuleSet>) -> Versioned {
-    let body = stored.map_or(
+fn versioned(stored: Option<StoredRuleSet>) -> Versioned<RulesBody> {
+    Versioned(stored.map_or(
         RulesBody {
             version: 0,
             yaml: String::new(),
@@ -116,11 +113,7 @@ fn versioned(stored: Option<StoredRuleSet>) -> Versioned {
             yaml: stored.yaml,
             changed_at: Some(stored.created_at),
         },
-    );
-    (
-        [(header::ETAG, format!("\"{}\"", body.version))],
-        Json(body),
-    )
+    ))
 }
 
 /// The version in `If-Match`; `None` is `*`.
@@ -128,7 +121,7 @@ fn expected_version(headers: &HeaderMap) -> Result<Option<i32>, ApiError> {
     let value = headers.get(header::IF_MATCH).ok_or_else(|| {
         ApiError::new(
             Code::PreconditionRequired,
-            "Send If-Match with the ETag that GET /v1/rules gave you, so that nobody's change is lost.",
+            "Send If-Match with the ETag of GET /v1/rules, so that no change is lost.",
         )
     })?;
     let text = value.to_str().map(str::trim).unwrap_or_default();
@@ -142,11 +135,11 @@ fn expected_version(headers: &HeaderMap) -> Result<Option<i32>, ApiError> {
         .ok_or_else(stale)
 }
 
-/// No version we gave out, or no longer the active one.
+/// 412: not an ETag of ours, or no longer the active version.
 fn stale() -> ApiError {
     ApiError::new(
         Code::PreconditionFailed,
-        "The rules were changed since you read them. Read them again and make your change on top.",
+        "The rules were changed since you read them. Read them again and repeat your change.",
     )
 }
 
@@ -178,7 +171,7 @@ impl From<PutRulesError> for ApiError {
             PutRulesError::Faulty(faults) => faults.into_iter().fold(
                 Self::new(
                     Code::InvalidRules,
-                    "The rules were not changed: correct what is listed in `errors`.",
+                    "The rules were not changed. Correct the faults that `errors` lists.",
                 ),
                 |refusal, fault| refusal.at(fault.pointer, fault.code, fault.message),
             ),

@@ -1,18 +1,18 @@
-//! Sessions over HTTP: log in, see where one is logged in, replace the token, log out.
+//! Sessions over HTTP: log in, list sessions, rotate a token, log out.
 //!
-//! Tokens appear in two answers, once each: of the log-in and of the rotation. What a session is worth is decided in
-//! `jobs::commands`; this file only speaks HTTP.
+//! A token appears in two responses, once each: those of the log-in and of the rotation. `jobs::commands` decides what a
+//! session may do.
 
 use crate::{
     AppState,
     context::RequestContext,
     error::{ApiError, Code, success},
-    extract::{CurrentSession, PresentedToken, StrictJson, current_session},
-    route_table::{Access, Route},
+    extract::{CurrentSession, Id, List, PresentedToken, StrictJson, current_session},
+    route_table::{Access, ResponseHeader, Route},
 };
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     http::{HeaderName, Method},
     response::{IntoResponse, NoContent},
 };
@@ -35,7 +35,7 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-/// A browser forgets what it kept of the user who leaves, or of the one who was there before.
+/// Tells a browser to drop what it stored for the last user.
 const CLEAR_SITE_DATA: (HeaderName, &str) = (
     HeaderName::from_static("clear-site-data"),
     r#""cache", "cookies", "storage""#,
@@ -53,10 +53,12 @@ pub fn routes() -> Vec<Route> {
         )
         .summary("Log in with a password")
         .body::<LogInBody>("application/json")
-        .answer::<OpenedSession>(201, "The session and its token, which is not shown again"),
+        .answer::<OpenedSession>(201, "The session with its token, which is shown only once")
+        .headers(&[ResponseHeader::ClearSiteData])
+        .errors(&[Code::LoginRefused, Code::TooManyRequests]),
         Route::new(Method::GET, "/v1/sessions", "list_sessions", own, list)
-            .summary("List your sessions, the youngest first")
-            .answer::<SessionList>(200, "Your living sessions"),
+            .summary("List your sessions, newest first")
+            .answer::<List<ListedSession>>(200, "Your active sessions"),
         Route::new(
             Method::POST,
             "/v1/sessions/current/rotate",
@@ -64,11 +66,15 @@ pub fn routes() -> Vec<Route> {
             own,
             rotate,
         )
-        .summary("Replace this session's token; the old one answers for a short while")
+        .summary("Rotate this session's token")
+        .description(
+            "The old token stays valid for a short while, for requests that are under way.",
+        )
         .answer::<OpenedSession>(
             200,
-            "The session and its new token, which is not shown again",
-        ),
+            "The session with its new token, which is shown only once",
+        )
+        .errors(&[Code::Conflict]),
         Route::new(
             Method::DELETE,
             "/v1/sessions/current",
@@ -77,7 +83,8 @@ pub fn routes() -> Vec<Route> {
             log_out,
         )
         .summary("Log out")
-        .empty_answer(204, "The session has ended"),
+        .empty_answer(204, "The session has ended")
+        .headers(&[ResponseHeader::ClearSiteData]),
         Route::new(Method::DELETE, "/v1/sessions/{id}", "end_session", own, end)
             .summary("End one of your sessions")
             .empty_answer(204, "The session has ended"),
@@ -88,25 +95,29 @@ pub fn routes() -> Vec<Route> {
             own,
             end_several,
         )
-        .summary("End this session, all others, or all")
+        .summary("End this session, all others, or all of them")
         .body::<RevokeBody>("application/json")
-        .empty_answer(204, "They have ended"),
+        .empty_answer(204, "The sessions have ended"),
     ]
 }
 
 /// A user's tenant, address and password.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "LogIn")]
 struct LogInBody {
     /// The tenant's short name.
+    #[schemars(length(min = 1, max = 63))]
     tenant: String,
+    #[schemars(email, length(min = 3, max = 320))]
     email: String,
-    #[schemars(with = "String")]
+    #[schemars(with = "String", length(min = 1, max = 128))]
     password: SecretString,
 }
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "RevokeSessions")]
 struct RevokeBody {
     scope: RevokeScope,
 }
@@ -128,29 +139,27 @@ struct SessionView {
     role: Role,
     auth_method: AuthMethod,
     created_at: DateTime<Utc>,
-    /// The end that nothing postpones.
+    /// When it ends, however often it is used.
     expires_at: DateTime<Utc>,
-    /// The end if the session is not used.
+    /// When it ends if it is not used again.
     idle_expires_at: DateTime<Utc>,
 }
 
+/// One of your sessions.
 #[derive(Serialize, JsonSchema)]
-struct SessionList {
-    items: Vec<ListedSession>,
-}
-
-#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SessionSummary")]
 struct ListedSession {
     id: SessionId,
-    /// Whether it is the one that asks.
+    /// Whether it is the session of this request.
     current: bool,
+    #[schemars(with = "AuthMethod")]
     auth_method: String,
     created_at: DateTime<Utc>,
-    /// Precise to a minute.
+    /// To the minute.
     last_used_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
     idle_expires_at: DateTime<Utc>,
-    /// Where it was opened from.
+    /// The address it was opened from.
     ip: Option<String>,
     user_agent: Option<String>,
 }
@@ -208,7 +217,7 @@ fn not_logged_in(app: &AppState, error: LogInError) -> ApiError {
             count("login_refused");
             ApiError::new(
                 Code::LoginRefused,
-                "Tenant, e-mail address or password is wrong. Check all three and try again.",
+                "The tenant, the email address or the password is wrong. Check all three and try again.",
             )
         }
         LogInError::Throttled { retry_after } => {
@@ -216,9 +225,9 @@ fn not_logged_in(app: &AppState, error: LogInError) -> ApiError {
             let seconds = u32::try_from(retry_after.as_secs()).unwrap_or(u32::MAX);
             ApiError::new(
                 Code::TooManyRequests,
-                "Too many log-ins failed lately. Wait as long as Retry-After says.",
+                "Too many log-ins failed. Wait as long as Retry-After says, then try again.",
             )
-            // Rounded up: a retry at the very second must not come too early.
+            // Rounded up, so that a retry does not come too early.
             .retry_after(seconds.saturating_add(1))
         }
         LogInError::Hashing(error) => not_hashed(error),
@@ -230,7 +239,7 @@ pub(super) fn not_hashed(error: HashingError) -> ApiError {
     let (code, detail) = match error {
         HashingError::Busy => (
             Code::Overloaded,
-            "Too many people are logging in right now. Try again in a moment.",
+            "Too many log-ins are in progress. Try again in a moment.",
         ),
         HashingError::Stopping => (
             Code::Unavailable,
@@ -243,24 +252,21 @@ pub(super) fn not_hashed(error: HashingError) -> ApiError {
 async fn list(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
-) -> Result<Json<SessionList>, ApiError> {
+) -> Result<Json<List<ListedSession>>, ApiError> {
     let mut conn = app.pool.acquire().await?;
     let listed = sessions::list(&mut conn, session.tenant, session.user).await?;
-    let items = listed
-        .into_iter()
-        .map(|listed| ListedSession {
-            current: listed.id == session.id,
-            id: listed.id,
-            auth_method: listed.auth_method,
-            created_at: listed.created_at,
-            last_used_at: listed.last_used_at,
-            expires_at: listed.expires_at,
-            idle_expires_at: listed.idle_expires_at,
-            ip: listed.ip,
-            user_agent: listed.user_agent,
-        })
-        .collect();
-    Ok(Json(SessionList { items }))
+    let items = listed.into_iter().map(|listed| ListedSession {
+        current: listed.id == session.id,
+        id: listed.id,
+        auth_method: listed.auth_method,
+        created_at: listed.created_at,
+        last_used_at: listed.last_used_at,
+        expires_at: listed.expires_at,
+        idle_expires_at: listed.idle_expires_at,
+        ip: listed.ip,
+        user_agent: listed.user_agent,
+    });
+    Ok(List::of(items))
 }
 
 async fn rotate(
@@ -274,7 +280,7 @@ async fn rotate(
         .map_err(|error| match error {
             RotateError::AlreadyRotated => ApiError::new(
                 Code::Conflict,
-                "This token was replaced before, and its successor is in use. Use that one.",
+                "This token was already rotated, and the new token is in use. Use that one.",
             ),
             RotateError::Refused(refusal) => current_session::refused(&app, refusal),
             RotateError::Database(error) => error.into(),
@@ -295,9 +301,8 @@ async fn end(
     State(app): State<AppState>,
     context: RequestContext,
     CurrentSession(session): CurrentSession,
-    Path(id): Path<String>,
+    Id(id): Id<SessionId>,
 ) -> Result<NoContent, ApiError> {
-    let id: SessionId = id.parse().map_err(|_| ApiError::not_found())?;
     end::end_session(&app.pool, &app.notifier, &session, id, &context.origin)
         .await
         .map_err(|error| match error {

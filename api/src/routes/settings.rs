@@ -1,4 +1,4 @@
-//! What a tenant lets its assistant do: `/v1/settings`.
+//! What a tenant's assistant may do without asking: `/v1/settings`.
 
 use crate::{
     AppState,
@@ -25,7 +25,7 @@ pub fn routes() -> Vec<Route> {
             Access::Session(Scope::RulesRead),
             get,
         )
-        .summary("What your assistant may do by itself")
+        .summary("Get what the assistant may do without asking")
         .answer::<SettingsBody>(200, "The settings"),
         Route::new(
             Method::PUT,
@@ -34,22 +34,33 @@ pub fn routes() -> Vec<Route> {
             Access::Session(Scope::SettingsWrite),
             put,
         )
-        .summary("Say how far it may go, and stop or allow everything that leaves the house")
-        .body::<SettingsBody>("application/json")
-        .answer::<SettingsBody>(200, "In force for everything that is not under way"),
+        .summary("Replace what the assistant may do without asking")
+        .body::<NewSettings>("application/json")
+        .answer::<SettingsBody>(
+            200,
+            "The settings; running attempts finish under the old ones",
+        ),
     ]
 }
 
-/// All of them, always.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+/// The settings of a tenant.
+#[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Settings")]
 struct SettingsBody {
     trust_mode: TrustMode,
-    /// While it is set nothing is sent; jobs wait, and burn no attempts.
+    /// While set, nothing is sent: jobs wait and use up no attempts.
     sending_disabled: bool,
-    /// What becomes of a mail that may have been sent when the provider cannot say: `ask` leaves it to a person (also if
-    /// this is absent), `resend` sends it again after a minute under its old Message-ID, which some providers deliver twice.
+    unknown_sends: UnknownSends,
+}
+
+/// New settings, all of them.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewSettings {
+    trust_mode: TrustMode,
+    /// While set, nothing is sent: jobs wait and use up no attempts.
+    sending_disabled: bool,
+    /// `ask` by default.
     #[serde(default = "ask")]
     unknown_sends: UnknownSends,
 }
@@ -71,7 +82,7 @@ async fn put(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    StrictJson(body): StrictJson<SettingsBody>,
+    StrictJson(body): StrictJson<NewSettings>,
 ) -> Result<Json<SettingsBody>, ApiError> {
     let settings = Settings {
         trust_mode: body.trust_mode,

@@ -106,12 +106,12 @@ const DEV_MODE: Variable = Variable::switch(
 /// fault into an error, so a stand-in is never used.
 pub struct Env {
     vars: HashMap<String, Option<String>>,
-    faults: Vec<Fault>,
+    faults: Vec<InvalidVariable>,
 }
 
 /// One variable that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct InvalidVariable {
     pub name: &'static str,
     /// What is wrong, without the value.
     pub problem: String,
@@ -121,13 +121,13 @@ pub struct Fault {
 /// All faults of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigError {
-    pub faults: Vec<Fault>,
+    pub faults: Vec<InvalidVariable>,
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the configuration cannot be used:")?;
-        for Fault {
+        for InvalidVariable {
             name,
             problem,
             example,
@@ -239,7 +239,7 @@ impl Env {
     }
 
     pub fn fault(&mut self, variable: Variable, problem: impl Into<String>) {
-        self.faults.push(Fault {
+        self.faults.push(InvalidVariable {
             name: variable.name,
             problem: problem.into(),
             example: variable.example,

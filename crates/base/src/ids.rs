@@ -39,9 +39,9 @@ macro_rules! id {
     };
 }
 
-id!(/// One customer; every row of theirs carries it.
+id!(/// Id of a tenant.
     TenantId);
-id!(/// One piece of queued work.
+id!(/// Id of a job.
     JobId);
-id!(/// One worker process, from its start to its end.
+id!(/// Id of a worker process.
     WorkerId);

@@ -5,21 +5,22 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Where a job is in its life. `ARCHITECTURE.md` has the diagram; a tidy test holds this enum, the tables' checks,
-/// the OpenAPI document and the dashboards to one list.
+/// The state of a job.
+// `ARCHITECTURE.md` has the diagram; a tidy test compares this enum with the tables' checks, the OpenAPI document and the
+// dashboards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
     /// May be claimed now.
     Available,
-    /// Waits for its `run_at`, for the first time or because it was snoozed, or for its children.
+    /// Waits for its `run_at` or for its child jobs.
     Scheduled,
-    /// Held by a worker under a lease.
+    /// A worker holds it under a lease.
     Running,
     /// Failed and waits for its next attempt.
     Retryable,
     Succeeded,
-    /// Given up: attempts spent, a permanent error, or poison.
+    /// Failed for good: out of attempts, a permanent error, or it crashed its workers.
     Discarded,
     Cancelled,
 }

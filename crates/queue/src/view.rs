@@ -45,12 +45,16 @@ pub struct JobView {
     pub request_id: Option<String>,
 }
 
-/// How far the children of a job are.
+/// The progress of a job's child jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "JobChildren")]
 pub struct Children {
+    #[schemars(range(min = 0))]
     pub total: i32,
+    #[schemars(range(min = 0))]
     pub ended: i64,
-    /// Of those that ended, how many did not succeed.
+    /// How many of those that ended did not succeed.
+    #[schemars(range(min = 0))]
     pub failed: i64,
 }
 

@@ -4,36 +4,31 @@
 use super::{code_list, head, table};
 use api::{
     openapi,
-    route_table::{Access, Operation, Place, RouteTable},
+    route_table::{Access, Operation, RouteTable, Tag},
     routes,
 };
 use jobs::domain::session::Role;
+use serde_json::Value;
 
 /// Prints the page.
 pub(super) fn page() -> String {
     let (routes, _) = RouteTable::build(routes::all());
     let introduction = "\
 Every operation. Send `Authorization: Bearer <token>` with all but the public ones. Requests and responses are described
-in [`api/openapi.json`](../api/openapi.json), which a running API serves at `/openapi.json`; [api-guide.md](api-guide.md)
+in [`api/openapi.json`](../api/openapi.json), which a running API serves at `/openapi.json` and as a page at `/docs`; [api-guide.md](api-guide.md)
 explains how they work together, [errors.md](errors.md) lists the error codes.
 
 In the last column `*` marks what is required. `Idempotency-Key` makes a request safe to repeat for seven days;
 `If-Match` carries the version that was read, as its `ETag`.
 ";
     let mut text = head("API", introduction);
-    let mut nouns: Vec<&str> = Vec::new();
-    for operation in routes.operations() {
-        let noun = noun(operation);
-        if !nouns.contains(&noun) {
-            nouns.push(noun);
-        }
-    }
-    for wanted in nouns {
+    let document = openapi::document(&routes);
+    for tag in Tag::ALL {
         let rows = routes
             .operations()
-            .filter(|operation| noun(operation) == wanted)
-            .map(row);
-        text.push_str(&format!("\n## {wanted}\n\n"));
+            .filter(|operation| operation.tag == *tag)
+            .map(|operation| row(&document, operation));
+        text.push_str(&format!("\n## {}\n\n", tag.as_str()));
         text.push_str(&table(
             ["method, path", "what it does", "who", "takes"],
             rows,
@@ -49,21 +44,12 @@ pub(super) fn openapi() -> String {
     document.expect("a JSON value can be written") + "\n"
 }
 
-/// What an operation is filed under: the path's first segment behind the version.
-fn noun(operation: &Operation) -> &'static str {
-    let path = operation
-        .path
-        .strip_prefix("/v1/")
-        .unwrap_or(&operation.path[1..]);
-    path.split(['/', ':', '.']).next().unwrap_or(path)
-}
-
-fn row(operation: &Operation) -> [String; 4] {
+fn row(document: &Value, operation: &Operation) -> [String; 4] {
     [
         format!("`{} {}`", operation.method, operation.path),
         operation.summary.to_owned(),
         who(operation.access),
-        takes(operation),
+        takes(document, operation),
     ]
 }
 
@@ -82,25 +68,33 @@ fn who(access: Access) -> String {
                 roles.join(", ")
             }
         }
-        Access::Fleet(_) => "operators".to_owned(),
+        Access::Operators(_) => "operators".to_owned(),
     }
 }
 
 /// Query parameters and headers, the required ones marked.
-fn takes(operation: &Operation) -> String {
-    let named = |place: Place| {
-        let parameters = operation
-            .parameters
-            .iter()
-            .filter(move |parameter| parameter.place == place);
-        let names = parameters.map(|parameter| {
-            let mark = if parameter.required { "*" } else { "" };
-            format!("{}{mark}", parameter.name)
+fn takes(document: &Value, operation: &Operation) -> String {
+    let method = operation.method.as_str().to_lowercase();
+    let given = &document["paths"][operation.path][method]["parameters"];
+    let named = |place: &str| {
+        let parameters = given.as_array().into_iter().flatten().map(|parameter| {
+            let reference = parameter.get("$ref").and_then(Value::as_str);
+            let target = reference.and_then(|reference| document.pointer(&reference[1..]));
+            target.unwrap_or(parameter)
         });
+        let names = parameters
+            .filter(|parameter| parameter["in"] == place)
+            .map(|parameter| {
+                let mark = if parameter["required"] == true {
+                    "*"
+                } else {
+                    ""
+                };
+                format!("{}{mark}", parameter["name"].as_str().unwrap_or_default())
+            });
         names.collect::<Vec<_>>()
     };
-    let (query, headers) = (named(Place::Query), named(Place::Header));
-    let parts = [query, headers].map(|names| code_list(names.iter().map(String::as_str)));
+    let parts = ["query", "header"].map(|place| code_list(named(place).iter().map(String::as_str)));
     let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     parts.join("; ")
 }

@@ -1,7 +1,7 @@
 //! Postgres from the distribution's packages, the last resort: it changes the system. See [`install`].
 //! Only as root or where sudo asks for no password.
 
-use super::resolve::{Binaries, Way};
+use super::binaries::{Binaries, Way};
 use super::system;
 use crate::fetch::{Failure, apt};
 

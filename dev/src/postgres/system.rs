@@ -1,6 +1,6 @@
 //! Postgres that is installed already. See [`find`]. Installs nothing.
 
-use super::resolve::{Binaries, OLDEST, Way};
+use super::binaries::{Binaries, OLDEST, Way};
 use crate::fetch::Failure;
 use crate::run::run;
 use std::path::{Path, PathBuf};

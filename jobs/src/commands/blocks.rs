@@ -18,15 +18,14 @@ use crate::{
             BlockKind, BlockSource, Refused, Span,
             hours::{is_working_time, next_free},
         },
-        draft::schedule::zone,
+        draft::send_at::zone,
         inbox::ItemState,
     },
     store::{
         audit,
+        blocks::{self, NewBlock, StoredBlock},
         history::{self, NewHistoryEntry},
-        inbox_items,
-        schedule_blocks::{self, NewBlock, StoredBlock},
-        users,
+        inbox_items, users,
     },
 };
 use base::TenantId;
@@ -89,7 +88,7 @@ pub enum BlockError {
     Past,
     #[error("no working time of the next two weeks is free for so long")]
     NoRoom,
-    #[error("could not write the schedule")]
+    #[error("could not write the block")]
     Database(#[source] sqlx::Error),
 }
 
@@ -98,7 +97,7 @@ impl From<sqlx::Error> for BlockError {
         let constraint = source
             .as_database_error()
             .and_then(|error| error.constraint());
-        if constraint == Some("schedule_blocks_no_overlap") {
+        if constraint == Some("blocks_no_overlap") {
             Self::Taken
         } else {
             Self::Database(source)
@@ -118,13 +117,13 @@ pub async fn propose_block(
     proposal: BlockProposal,
     cause: Cause<'_>,
 ) -> Result<(StoredBlock, bool), BlockError> {
-    schedule_blocks::lock(conn, tenant, user).await?;
+    blocks::lock(conn, tenant, user).await?;
     let asked = match proposal.when {
         BlockTime::At(span) if span.end() <= cause.at => return Err(BlockError::Past),
         BlockTime::At(span) => Some(span),
         BlockTime::Next(_) => None,
     };
-    let past = schedule_blocks::expire_own(conn, tenant, user, cause.at).await?;
+    let past = blocks::expire_own(conn, tenant, user, cause.at).await?;
     decide::record_expired(conn, &past).await?;
     if let Some(item) = proposal.inbox_item {
         inbox_items::find(conn, tenant, Some(user), item)
@@ -133,7 +132,7 @@ pub async fn propose_block(
     }
     let what = (proposal.title.as_str(), proposal.inbox_item);
     let plan = proposal.plan.as_ref();
-    let same = schedule_blocks::same(conn, tenant, user, what, plan, asked, cause.at).await?;
+    let same = blocks::same(conn, tenant, user, what, plan, asked, cause.at).await?;
     if let Some(id) = same {
         return Ok((find(conn, tenant, user, id).await?, false));
     }
@@ -141,7 +140,7 @@ pub async fn propose_block(
     let span = match proposal.when {
         BlockTime::At(span) => span,
         BlockTime::Next(length) => {
-            let taken = schedule_blocks::taken(conn, tenant, user, cause.at).await?;
+            let taken = blocks::taken(conn, tenant, user, cause.at).await?;
             next_free(zone, &taken, cause.at, length).ok_or(BlockError::NoRoom)?
         }
     };
@@ -154,7 +153,7 @@ pub async fn propose_block(
         span,
         outside_hours: !is_working_time(zone, span),
     };
-    let id = schedule_blocks::insert(conn, tenant, user, &new).await?;
+    let id = blocks::insert(conn, tenant, user, &new).await?;
     let block = find(conn, tenant, user, id).await?;
     record_change(
         conn,
@@ -173,7 +172,7 @@ async fn find(
     user: UserId,
     id: BlockId,
 ) -> Result<StoredBlock, BlockError> {
-    schedule_blocks::find(conn, tenant, user, id)
+    blocks::find(conn, tenant, user, id)
         .await?
         .ok_or(BlockError::NotFound)
 }
@@ -197,7 +196,7 @@ async fn record_change(
 ) -> Result<(), sqlx::Error> {
     let history_entry = NewHistoryEntry {
         verb,
-        object_kind: ResourceKind::ScheduleBlock,
+        object_kind: ResourceKind::Block,
         object: block.id.0,
         job: None,
         rationale: &block.title,
@@ -215,5 +214,5 @@ async fn record_change(
 }
 
 fn entry(tenant: TenantId, actor: Actor, action: AuditAction, id: BlockId) -> NewAuditEntry {
-    NewAuditEntry::new(tenant, actor, action, ResourceKind::ScheduleBlock, id)
+    NewAuditEntry::new(tenant, actor, action, ResourceKind::Block, id)
 }

@@ -6,7 +6,7 @@ use crate::domain::history::HistoryVerb;
 use crate::{
     domain::{
         AuditAction, Detail, InboxItemId, UserId,
-        draft::schedule::zone,
+        draft::send_at::zone,
         inbox::{ItemStep, Until},
     },
     store::{

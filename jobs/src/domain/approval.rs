@@ -15,11 +15,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 str_enum! {
-    /// The decisions that an approval offers.
+    /// What a person may do with an approval.
+    #[schemars(rename = "ApprovalChoice")]
     Choice {
         Approve = "approve",
         Edit = "edit",
-        Skip = "skip",
+        Reject = "reject",
     }
 }
 
@@ -84,7 +85,7 @@ impl NewApproval {
 }
 
 impl NewApproval {
-    /// Sets the caller's name for the effect: under one name it happens once.
+    /// Sets the caller's name for the effect: with_external_id one name it happens once.
     #[must_use]
     pub fn with_external_id(mut self, external_id: &str) -> Self {
         self.payload["external_id"] = external_id.into();

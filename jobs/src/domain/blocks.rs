@@ -1,5 +1,5 @@
-//! Blocks of a user's day: their kinds, the states ([`Status`]) with what each [`Step`] leads to, and their time
-//! ([`Span`]). See [`hours`] for the working day.
+//! Blocks of a user's day: their kinds, [`Status`] and its [`Step`]s, and the time they take ([`Span`]). See [`hours`]
+//! for the working day.
 
 pub mod hours;
 
@@ -7,9 +7,9 @@ use base::str_enum;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-/// The longest title.
+/// The longest title, in characters.
 pub const MAX_TITLE: usize = 200;
-/// The longest block: a day.
+/// The longest block.
 const MAX_LENGTH: TimeDelta = TimeDelta::days(1);
 
 str_enum! {
@@ -33,13 +33,14 @@ str_enum! {
 }
 
 str_enum! {
-    /// The state of a block. Accepted and booked blocks of one user never overlap.
+    /// The status of a block. Accepted and booked blocks of one user never overlap.
+    #[schemars(rename = "BlockStatus")]
     Status {
         Proposed = "proposed",
         Accepted = "accepted",
         /// It is in the user's calendar.
         Booked = "booked",
-        /// Another event took its time; it waits for a new time.
+        /// Another event took its time; it needs a new one.
         Conflicted = "conflicted",
         Rejected = "rejected",
         /// Its time passed before a decision.
@@ -57,11 +58,11 @@ pub enum Step {
     Reject,
     Expire,
     Supersede,
-    /// Its event was created in the calendar.
+    /// Its calendar event was created.
     Book,
-    /// The calendar changed under it.
+    /// Its calendar event changed.
     Conflict,
-    /// Its title, kind or time changes.
+    /// Its content or time was changed.
     Change,
     Cancel,
 }
@@ -86,7 +87,7 @@ impl Step {
         Self::Cancel,
     ];
 
-    /// Returns the verb for messages.
+    /// The verb for messages.
     pub const fn verb(self) -> &'static str {
         match self {
             Self::Accept => "accept",
@@ -102,10 +103,10 @@ impl Step {
 }
 
 impl Status {
-    /// Returns the state after the step.
+    /// Returns the status after the step.
     ///
     /// # Errors
-    /// If this state does not allow the step.
+    /// If this status does not allow it; the refusal names the status.
     pub const fn after(self, step: Step) -> Result<Self, Refused> {
         Ok(match (self, step) {
             (Self::Proposed, Step::Accept) => Self::Accepted,
@@ -128,7 +129,7 @@ pub struct Span {
     end: DateTime<Utc>,
 }
 
-/// The times make no span.
+/// Not a span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the end must lie after the start, by a day at most")]
 pub struct NoSpan;
@@ -149,7 +150,7 @@ impl Span {
         self.end
     }
 
-    /// Reports whether two spans have a moment in common; one may begin when the other ends.
+    /// Whether the spans overlap; one may begin when the other ends.
     pub fn overlaps(self, other: Self) -> bool {
         self.start < other.end && other.start < self.end
     }

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 str_enum! {
-    /// The protocol of a connection. Gmail, Graph and JMAP come later.
+    /// The protocol of a connection.
+    #[schemars(rename = "ConnectionProvider")]
     Provider {
         /// SMTP to send, IMAP for the mailbox.
         ImapSmtp = "imap_smtp",
@@ -24,25 +25,26 @@ str_enum! {
 }
 
 str_enum! {
-    /// Whether a connection can be used.
+    /// Whether a connection works.
     ConnectionStatus {
         Active = "active",
-        /// It works, but not always.
+        /// It fails at times.
         Degraded = "degraded",
-        /// The provider refuses the credentials: jobs wait for new ones.
+        /// The provider refuses the secret; jobs wait for a new one.
         ReauthRequired = "reauth_required",
         Revoked = "revoked",
     }
 }
 
 str_enum! {
-    /// The encryption of a connection to a server.
+    /// How the connection to a server is encrypted.
+    #[schemars(rename = "ConnectionSecurity")]
     Security {
         /// TLS from the first byte, usually on port 465.
         Tls = "tls",
-        /// STARTTLS after a greeting in the clear, usually on port 587; without TLS nothing is sent.
+        /// After a plaintext greeting, usually on port 587; nothing is sent if the server does not offer it.
         Starttls = "starttls",
-        /// None: only where the worker may reach private addresses.
+        /// Not encrypted: only if the worker may reach private addresses.
         None = "none",
     }
 }
@@ -50,8 +52,10 @@ str_enum! {
 /// The address of a server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ConnectionServer")]
 pub struct Server {
-    /// A name or an address, 1 to 253 characters.
+    /// A name or an address.
+    #[schemars(length(min = 1, max = 253))]
     pub host: String,
     #[schemars(range(min = 1))]
     pub port: u16,

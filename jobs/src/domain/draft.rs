@@ -1,5 +1,5 @@
-//! Drafts: their states ([`DraftStatus`]), the content of a version ([`OutgoingMessage`]), and what our code decides
-//! about it: [`headers`], [`schedule`], [`check`], [`approval`].
+//! A mail that is being written for a person: how it lives ([`DraftStatus`]), what a version of it holds ([`OutgoingMessage`]), and
+//! what code decides about it: [`headers`], [`send_at`], [`check`], [`approval`].
 //!
 //! A model writes the text, and the subject of a new message. Everything else comes from our code.
 
@@ -7,7 +7,7 @@ pub mod approval;
 pub mod check;
 mod diff;
 pub mod headers;
-pub mod schedule;
+pub mod send_at;
 mod status;
 
 pub use diff::{DiffLine, DiffOp, diff};
@@ -19,15 +19,15 @@ use sha2::{Digest, Sha256};
 use std::fmt;
 
 str_enum! {
-    /// The kind of message that is drafted.
+    /// The kind of email to write.
     DraftMode {
-        /// A reply to the sender.
+        /// To the reply address of the email.
         Reply = "reply",
-        /// A reply with a copy to all other recipients.
+        /// As `reply`, with copies to all other recipients.
         ReplyAll = "reply_all",
         Compose = "compose",
         Forward = "forward",
-        /// A reminder of a message that was not answered.
+        /// A reminder of an unanswered email.
         FollowUp = "follow_up",
         /// The next version of a draft.
         Revise = "revise",
@@ -56,6 +56,7 @@ impl DraftMode {
 
 str_enum! {
     /// The tone of the text.
+    #[schemars(rename = "DraftTone")]
     Tone {
         Brief = "brief",
         Friendly = "friendly",
@@ -66,17 +67,19 @@ str_enum! {
 }
 
 str_enum! {
-    /// The author of a version.
+    /// Who wrote a version of a draft.
+    #[schemars(rename = "DraftOrigin")]
     Origin {
         Llm = "llm",
         User = "user",
-        /// A model, on a person's instructions.
+        /// The model, from a person's instructions.
         Revise = "revise",
     }
 }
 
 str_enum! {
-    /// How confident the model is; later is more confident.
+    /// The model's confidence, in ascending order.
+    #[schemars(rename = "DraftConfidence")]
     Confidence {
         Low = "LOW",
         Medium = "MEDIUM",

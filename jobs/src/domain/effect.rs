@@ -19,11 +19,11 @@ use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 
 str_enum! {
-    /// The policy for a message that may have been sent, if the provider cannot tell.
+    /// What happens to an email that may have been sent when the provider cannot tell.
     UnknownSends {
-        /// Ask a person.
+        /// A person decides.
         Ask = "ask",
-        /// Send it again after a minute, under its old Message-ID: some providers deliver both.
+        /// It is sent again after a minute with the same Message-ID; some providers deliver both.
         Resend = "resend",
     }
 }
@@ -72,10 +72,11 @@ pub struct NewEffect {
     pub key: [u8; 32],
     pub kind: ActionType,
     /// The message that it is about.
-    pub about: Option<MessageId>,
-    /// The sha256 of the payload, whatever the key is made of.
+    pub message: Option<MessageId>,
+    /// sha256 over what is to be done, whatever the key was made of.
     pub payload_hash: [u8; 32],
     pub rendered: Option<Vec<u8>>,
+    /// The RFC 5322 Message-ID of the message that it sends.
     pub message_id: Option<String>,
     pub approval: Option<ApprovalId>,
 }

@@ -1,6 +1,6 @@
 //! The start and the length of a calendar event, as people write them: [`Start`] and [`minutes`]. Pure.
 
-use super::draft::schedule::local;
+use super::draft::send_at::local;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use chrono_tz::Tz;
 

@@ -8,7 +8,7 @@ use super::risk::Risk;
 use base::str_enum;
 
 str_enum! {
-    /// How far a tenant trusts the assistant; later is further.
+    /// What the assistant may do without asking, in ascending order.
     TrustMode {
         TrainingWheels = "training_wheels",
         Supervised = "supervised",
@@ -17,7 +17,8 @@ str_enum! {
 }
 
 str_enum! {
-    /// What happens to a proposed action.
+    /// Whether a proposed action is executed, needs an approval or is denied.
+    #[schemars(rename = "ActionGate")]
     Gate {
         Auto = "auto",
         Approval = "approval",

@@ -43,7 +43,6 @@ str_enum! {
         Revised = "revised",
         Revoked = "revoked",
         Sent = "sent",
-        Skipped = "skipped",
         Stored = "stored",
         Superseded = "superseded",
         Triaged = "triaged",

@@ -2,33 +2,33 @@
 
 use base::id;
 
-id!(/// A person of a tenant.
+id!(/// Id of a user.
     UserId);
-id!(/// A family of session tokens; not a secret.
+id!(/// Id of a session; not a secret.
     SessionId);
-id!(/// An invitation to become a user.
+id!(/// Id of an invite.
     InviteId);
-id!(/// A mail that was handed in.
+id!(/// Id of an email.
     MessageId);
-id!(/// A decision that waits for a person.
+id!(/// Id of an approval.
     ApprovalId);
-id!(/// A mail that is being written for a person.
+id!(/// Id of a draft.
     DraftId);
-id!(/// Some time of a user's day.
+id!(/// Id of a block.
     BlockId);
-id!(/// One thing that is remembered.
+id!(/// Id of a memory item.
     MemoryId);
-id!(/// One thing done to the outside world.
+id!(/// Id of an effect.
     EffectId);
-id!(/// A user's account at a provider.
+id!(/// Id of a connection.
     ConnectionId);
-id!(/// One line of the audit log.
+id!(/// Id of an audit entry.
     AuditEntryId);
-id!(/// Something to be done.
+id!(/// Id of a task.
     TaskId);
-id!(/// What tasks are done for.
+id!(/// Id of a project.
     ProjectId);
-id!(/// Somebody the tenant deals with.
+id!(/// Id of a contact.
     ContactId);
-id!(/// Something that waits for a person.
+id!(/// Id of an inbox item.
     InboxItemId);

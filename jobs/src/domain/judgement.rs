@@ -3,7 +3,7 @@
 use base::str_enum;
 
 str_enum! {
-    /// The category of a message.
+    /// The category of an email.
     Category {
         NeedsResponse = "needs_response",
         NeedsApproval = "needs_approval",
@@ -19,7 +19,7 @@ str_enum! {
 }
 
 str_enum! {
-    /// What the message asks of its owner's attention.
+    /// SubmitOutcome much attention an email needs.
     Disposition {
         Ignore = "ignore",
         Notify = "notify",
@@ -28,7 +28,7 @@ str_enum! {
 }
 
 str_enum! {
-    /// How urgent it is; later is more urgent.
+    /// The urgency, in ascending order.
     Priority {
         Low = "low",
         Medium = "medium",
@@ -38,7 +38,8 @@ str_enum! {
 }
 
 str_enum! {
-    /// When it should be dealt with.
+    /// By when the email should be answered.
+    #[schemars(rename = "TriageSla")]
     Sla {
         Day = "<24h",
         ThreeDays = "<72h",
@@ -48,19 +49,20 @@ str_enum! {
 
 str_enum! {
     /// What decided.
+    #[schemars(rename = "TriageSource")]
     Source {
         Rule = "rule",
         Learned = "learned",
         Llm = "llm",
-        /// The model was needed and gave no usable answer.
+        /// The model was needed and returned nothing usable.
         Fallback = "fallback",
-        /// Nothing was judged: own message, automatic reply, ignored sender.
+        /// No decision was needed: the user's own email, an auto-reply or an ignored sender.
         Guard = "guard",
     }
 }
 
 str_enum! {
-    /// Whose turn it is in the thread.
+    /// Whether the user or the other side must act next.
     ThreadStatus {
         ToReply = "TO_REPLY",
         Awaiting = "AWAITING",
@@ -84,7 +86,7 @@ pub struct Judgement {
     /// Names of rules, the deciding one first.
     pub rules_applied: Vec<String>,
     pub injection_suspected: bool,
-    /// The model could not be used although it should have been.
+    /// Whether the model was needed and not available.
     pub degraded: bool,
     pub thread_status: ThreadStatus,
 }

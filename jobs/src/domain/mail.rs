@@ -1,7 +1,7 @@
-//! One mail, parsed and sanitised: [`Mail`]. The only way into it is [`Mail::parse`] (raw RFC 5322) or an [`Envelope`]
+//! One email, parsed and sanitised: [`Mail`]. The only way into it is [`Mail::parse`] (raw RFC 5322) or an [`Envelope`]
 //! (JSON), so that whoever holds one may show it, match rules on it and put it before a model.
 //!
-//! Refuses only what is no mail at all; broken MIME, 8-bit headers and missing fields are everyday mail. Keeps no
+//! Refuses only what is no email at all; broken MIME, 8-bit headers and missing fields are everyday email. Keeps no
 //! attachment's content and no HTML. Its `Debug` shows nothing of the text: bodies and addresses never reach a log.
 
 mod authentication;
@@ -29,9 +29,9 @@ use sha2::{Digest, Sha256};
 use std::fmt;
 pub use written::Written;
 
-/// Bounds on what is kept of a mail, in characters unless named otherwise. Generous for people, finite for attackers.
+/// Bounds on what is kept of an email, in characters unless named otherwise. Generous for people, finite for attackers.
 pub mod limits {
-    /// The largest mail that is read at all: the size at which big providers refuse a message.
+    /// The largest email that is read at all: the size at which big providers refuse a message.
     pub const SOURCE_BYTES: usize = 25 * 1024 * 1024;
     pub const BODY: usize = 100_000;
     pub const SUBJECT: usize = 998;
@@ -47,7 +47,7 @@ pub mod limits {
     pub const EARLIER_BODY: usize = 10_000;
 }
 
-/// A parsed and sanitised mail.
+/// A parsed and sanitised email.
 #[derive(Clone, PartialEq)]
 pub struct Mail {
     /// Without angle brackets.
@@ -86,7 +86,7 @@ pub struct Mail {
     pub headers: Vec<(String, String)>,
 }
 
-/// A sender or recipient as the mail names them. Claims, not facts: anybody can write any name.
+/// A sender or recipient as the email names them. Claims, not facts: anybody can write any name.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
     pub name: Option<String>,
@@ -94,8 +94,9 @@ pub struct Address {
     pub addr: String,
 }
 
-/// Which way a mail went, seen from the mailbox's owner.
+/// Whether an email was received or sent by the mailbox's owner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "MessageDirection")]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
     #[default]
@@ -108,7 +109,7 @@ pub enum Direction {
 pub struct Attachment {
     pub name: Option<String>,
     pub content_type: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
     /// What a text file says, at most [`limits::ATTACHMENT_TEXT`] characters. As untrusted as the body.
     pub text: Option<String>,
@@ -123,22 +124,22 @@ pub struct Earlier {
     pub body_text: String,
 }
 
-/// How a stored mail is written down.
+/// How a stored email is written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MailFormat {
     Rfc822,
     Envelope,
 }
 
-/// Why something is not a mail.
+/// Why something is not an email.
 #[derive(Debug, thiserror::Error)]
 pub enum MailError {
-    #[error("the mail is empty")]
+    #[error("the email is empty")]
     Empty,
-    #[error("not one header of a mail was found")]
+    #[error("not one header of an email was found")]
     NoHeader,
     #[error(
-        "the mail has {bytes} bytes, more than the {} that are read",
+        "the email has {bytes} bytes, more than the {} that are read",
         limits::SOURCE_BYTES
     )]
     TooLarge { bytes: usize },
@@ -153,15 +154,15 @@ impl MailError {
     /// For the user: what happened and what to do.
     pub fn user_message(&self) -> &'static str {
         match self {
-            Self::Empty => "This mail is empty. Send it with its headers and text.",
+            Self::Empty => "This email is empty. Send it with its headers and text.",
             Self::NoHeader => {
-                "This is not a mail: it has no mail headers. Send the original message with its headers."
+                "This is not an email: it has no mail headers. Send the original message with its headers."
             }
             Self::TooLarge { .. } => {
-                "This mail is too large to read. Send it without its attachments."
+                "This email is too large to read. Send it without its attachments."
             }
             Self::Envelope { .. } => {
-                "This mail cannot be read. Check its fields against the API's description."
+                "This email cannot be read. Check its fields against the API's description."
             }
         }
     }
@@ -171,12 +172,12 @@ impl Mail {
     /// Reads raw RFC 5322 bytes.
     ///
     /// # Errors
-    /// Only if the bytes are no mail at all.
+    /// Only if the bytes are no email at all.
     pub fn parse(raw: &[u8]) -> Result<Self, MailError> {
         mime::parse(raw)
     }
 
-    /// Reads a mail the way it was stored.
+    /// Reads an email the way it was stored.
     ///
     /// # Errors
     /// As [`Mail::parse`]; an envelope's JSON may not fit.
@@ -189,7 +190,7 @@ impl Mail {
         }
     }
 
-    /// sha256 over Message-ID, sender, date, subject and text: two copies that differ only in transport are one mail.
+    /// sha256 over Message-ID, sender, date, subject and text: two copies that differ only in transport are one email.
     pub fn content_hash(&self) -> [u8; 32] {
         let date = self.date.map(|date| date.timestamp().to_string());
         let sender = self.from.as_ref().map(|from| from.addr.to_lowercase());
@@ -213,7 +214,7 @@ impl Mail {
         self.in_reply_to.is_some() || !self.references.is_empty()
     }
 
-    /// `Name <address>`, the address alone, or nothing: for people to recognise the mail by.
+    /// `Name <address>`, the address alone, or nothing: for people to recognise the email by.
     pub fn sender(&self) -> String {
         self.from
             .as_ref()

@@ -19,57 +19,61 @@ const MAX_VALUE: usize = 4_000;
 
 str_enum! {
     /// The kind of knowledge, which decides how much of it is stored and for how long.
+    #[schemars(rename = "MemoryLevel")]
     Level {
-        /// What happened.
+        /// Events.
         Episodic = "episodic",
-        /// What is so.
+        /// Facts.
         Semantic = "semantic",
-        /// How things are done.
+        /// Procedures.
         Procedural = "procedural",
-        /// How it came to be so, over a longer time.
+        /// Developments over a longer time.
         Narrative = "narrative",
     }
 }
 
 str_enum! {
-    /// The kind of a scope.
+    /// What a memory applies to.
+    #[schemars(rename = "MemoryScope")]
     ScopeKind {
-        /// It holds everywhere.
+        /// Everything.
         Global = "global",
-        /// It holds for mail of one address.
+        /// Email of one address.
         Sender = "sender",
-        /// It holds for mail of one domain.
+        /// Email of one domain.
         Domain = "domain",
-        /// It holds for one subject matter.
+        /// One topic.
         Topic = "topic",
     }
 }
 
 str_enum! {
-    /// The origin of an item.
+    /// Where a memory came from.
+    #[schemars(rename = "MemoryProvenance")]
     Provenance {
-        /// The user said it.
+        /// The user stated it.
         User = "user",
-        /// The user corrected a proposal.
+        /// The user changed a proposal.
         UserEdit = "user_edit",
-        /// A model's conclusion.
+        /// A model concluded it.
         Llm = "llm",
-        /// The text of a message.
+        /// The text of an email.
         Email = "email",
     }
 }
 
 str_enum! {
-    /// The state of an item.
+    /// The status of a memory item.
+    #[schemars(rename = "MemoryStatus")]
     Status {
         Active = "active",
-        /// Its lifetime is over.
+        /// Its time to live ended.
         Expired = "expired",
         /// It was the least recently used when its level was full.
         Evicted = "evicted",
         /// Another item replaced it under the same key.
         Superseded = "superseded",
-        /// By the user.
+        /// The user deleted it.
         Deleted = "deleted",
     }
 }

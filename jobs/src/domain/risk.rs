@@ -3,14 +3,15 @@
 use base::str_enum;
 
 str_enum! {
-    /// What an action can cost; later is worse.
+    /// The damage that an action can do, in ascending order.
+    #[schemars(rename = "ActionRisk")]
     Risk {
-        /// Reversible, inside the mailbox.
+        /// Reversible and inside the mailbox.
         Low = "low",
         Medium = "medium",
-        /// Reaches others or destroys.
+        /// External or destructive.
         High = "high",
-        /// Always needs a person, whatever the trust.
+        /// Never without an approval, in any trust mode.
         Critical = "critical",
     }
 }

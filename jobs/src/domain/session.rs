@@ -33,7 +33,7 @@ impl Session {
     }
 }
 
-/// The role of a user in their tenant.
+/// The role of a user in a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -41,7 +41,7 @@ pub enum Role {
     Admin,
     Operator,
     Member,
-    /// Reads everything, the audit log too, and changes nothing.
+    /// Reads everything, including the audit log, and changes nothing.
     Auditor,
 }
 
@@ -55,27 +55,27 @@ pub enum Scope {
     RulesRead,
     RulesWrite,
     ApprovalsRead,
-    /// Deciding on approvals, and undoing.
+    /// Approving, editing, rejecting, and taking any of it back.
     ApprovalsDecide,
     /// The user's own accounts at providers.
     ConnectionsOwn,
     SettingsWrite,
     /// Tasks, projects, contacts and the inbox.
-    DeskRead,
-    DeskWrite,
+    RecordsRead,
+    RecordsWrite,
     InvitesManage,
     AuditRead,
     /// The user's memory.
     MemoryRead,
     MemoryWrite,
-    /// The user's blocks.
-    ScheduleRead,
-    ScheduleWrite,
-    /// The history of what was done.
+    /// The user's own day.
+    BlocksRead,
+    BlocksWrite,
+    /// What was done, as it is told to people.
     HistoryRead,
-    /// Operating the installation; only together with the operators' own tenant.
-    FleetRead,
-    FleetWrite,
+    /// What concerns all tenants; only for users of the operators' tenant.
+    OperatorsRead,
+    OperatorsWrite,
 }
 
 /// How a session was opened.
@@ -101,13 +101,13 @@ pub enum RevokeReason {
     Admin,
 }
 
-/// Which of their own sessions a user ends at once.
+/// Which of a user's own sessions to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RevokeScope {
-    /// The session of the request.
+    /// The session of this request.
     Local,
-    /// All others.
+    /// All but the session of this request.
     Others,
     Global,
 }
@@ -174,22 +174,24 @@ impl Role {
             | Scope::JobsRead
             | Scope::RulesRead
             | Scope::ApprovalsRead
-            | Scope::DeskRead
+            | Scope::RecordsRead
             | Scope::MemoryRead
-            | Scope::ScheduleRead
+            | Scope::BlocksRead
             | Scope::HistoryRead => true,
             Scope::JobsWrite
             | Scope::ApprovalsDecide
             | Scope::ConnectionsOwn
-            | Scope::DeskWrite
+            | Scope::RecordsWrite
             | Scope::MemoryWrite
-            | Scope::ScheduleWrite => {
+            | Scope::BlocksWrite => {
                 matches!(self, Owner | Admin | Operator | Member)
             }
             Scope::RulesWrite | Scope::SettingsWrite => matches!(self, Owner | Admin | Operator),
             Scope::InvitesManage => matches!(self, Owner | Admin),
             Scope::AuditRead => matches!(self, Owner | Admin | Auditor),
-            Scope::FleetRead | Scope::FleetWrite => matches!(self, Owner | Admin | Operator),
+            Scope::OperatorsRead | Scope::OperatorsWrite => {
+                matches!(self, Owner | Admin | Operator)
+            }
         }
     }
 
@@ -214,17 +216,17 @@ impl Scope {
         Self::ApprovalsDecide,
         Self::ConnectionsOwn,
         Self::SettingsWrite,
-        Self::DeskRead,
-        Self::DeskWrite,
+        Self::RecordsRead,
+        Self::RecordsWrite,
         Self::InvitesManage,
         Self::AuditRead,
         Self::MemoryRead,
         Self::MemoryWrite,
-        Self::ScheduleRead,
-        Self::ScheduleWrite,
+        Self::BlocksRead,
+        Self::BlocksWrite,
         Self::HistoryRead,
-        Self::FleetRead,
-        Self::FleetWrite,
+        Self::OperatorsRead,
+        Self::OperatorsWrite,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -238,17 +240,17 @@ impl Scope {
             Self::ApprovalsDecide => "approvals:decide",
             Self::ConnectionsOwn => "connections:own",
             Self::SettingsWrite => "settings:write",
-            Self::DeskRead => "desk:read",
-            Self::DeskWrite => "desk:write",
+            Self::RecordsRead => "records:read",
+            Self::RecordsWrite => "records:write",
             Self::InvitesManage => "invites:manage",
             Self::AuditRead => "audit:read",
             Self::MemoryRead => "memory:read",
             Self::MemoryWrite => "memory:write",
-            Self::ScheduleRead => "schedule:read",
-            Self::ScheduleWrite => "schedule:write",
+            Self::BlocksRead => "blocks:read",
+            Self::BlocksWrite => "blocks:write",
             Self::HistoryRead => "history:read",
-            Self::FleetRead => "fleet:read",
-            Self::FleetWrite => "fleet:write",
+            Self::OperatorsRead => "operators:read",
+            Self::OperatorsWrite => "operators:write",
         }
     }
 }
@@ -327,7 +329,7 @@ mod tests {
             Scope::JobsWrite,
             Scope::RulesWrite,
             Scope::ApprovalsDecide,
-            Scope::DeskWrite,
+            Scope::RecordsWrite,
             Scope::InvitesManage,
         ] {
             assert!(!Role::Auditor.carries(scope));

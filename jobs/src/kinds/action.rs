@@ -37,6 +37,7 @@ impl JobKind for ActionExecute {
 
 str_enum! {
     /// Whether a failed action stops the later ones.
+    #[schemars(rename = "ActionOnError")]
     OnError {
         Stop = "stop",
         Continue = "continue",
@@ -90,27 +91,27 @@ str_enum! {
     /// The result of one action.
     ActionResult {
         Succeeded = "succeeded",
-        /// A dry run: this would happen.
+        /// A dry run: `receipt` says what would be done.
         Simulated = "simulated",
-        /// Another job did it before; see `effect_id`.
+        /// Another job executed it before; see `effect_id`.
         SkippedDuplicate = "skipped_duplicate",
-        /// Another job is doing it.
+        /// Another job is executing it.
         InProgress = "in_progress",
-        /// It needs approval; see `approval_id`.
+        /// A person must approve it; see `approval_id`.
         PendingApproval = "pending_approval",
-        /// The gate denied it.
+        /// The gate denies it.
         Denied = "denied",
         Failed = "failed",
-        /// It may have happened. It is not tried again before a person has resolved it.
+        /// It may have happened. A person must check before it is tried again.
         Unknown = "unknown",
         /// An earlier action failed.
         NotRun = "not_run",
-        /// It was undone.
+        /// It was executed and then undone.
         Undone = "undone",
     }
 }
 
-/// Why an action was not executed.
+/// Why an action failed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "ActionError")]
 pub struct ActionError {
@@ -119,11 +120,11 @@ pub struct ActionError {
     pub message: String,
 }
 
-/// The outcome of one action.
+/// The result of one action.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "ActionOutcome")]
 pub struct ActionOutcome {
-    /// Its index in the request.
+    /// Its index in the list.
     pub index: usize,
     pub r#type: ActionType,
     pub risk: Risk,
@@ -132,12 +133,12 @@ pub struct ActionOutcome {
     /// Its effect: `GET /v1/effects/{id}`.
     pub effect_id: Option<EffectId>,
     pub approval_id: Option<ApprovalId>,
-    /// What was created or changed; in a dry run, what would be.
+    /// What the provider returned, or of a dry run, what would be done.
     pub receipt: Option<Value>,
     pub error: Option<ActionError>,
 }
 
-/// The job's result.
+/// The output of the job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "ExecutionOutput")]
 pub struct Output {

@@ -30,11 +30,12 @@ impl JobKind for ConnectionTest {
 }
 
 str_enum! {
-    /// A step of the test.
+    /// What was checked.
+    #[schemars(rename = "ConnectionCheckKind")]
     Tried {
-        /// Connect and sign in.
+        /// Connect and log in.
         Smtp = "smtp",
-        /// Connect and sign in.
+        /// Connect and log in.
         Imap = "imap",
         /// Find the calendar.
         Caldav = "caldav",
@@ -50,20 +51,22 @@ pub struct Args {
     pub connection_id: ConnectionId,
 }
 
-/// The job's result.
+/// The output of the job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ConnectionTestOutput")]
 pub struct Output {
     pub connection_id: ConnectionId,
-    /// Every step worked.
+    /// Whether every check passed.
     pub ok: bool,
     pub tried: Vec<Finding>,
 }
 
-/// The result of one step.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ConnectionCheck")]
 pub struct Finding {
     pub what: Tried,
     pub ok: bool,
-    /// The code of the failure; `null` if it worked.
+    /// The code of the failure; null if it worked.
     pub code: Option<String>,
 }

@@ -3,7 +3,7 @@
 use super::triage::LlmUsage;
 use crate::domain::{
     ApprovalId, DraftId, MessageId, UserId,
-    draft::{Confidence, DiffLine, DraftMode, Tone, headers::Recipients, schedule::SendAt},
+    draft::{Confidence, DiffLine, DraftMode, Tone, headers::Recipients, send_at::SendAt},
 };
 use base::str_enum;
 use chrono::{DateTime, Utc};
@@ -119,28 +119,29 @@ pub fn reply_name(message: MessageId) -> String {
 str_enum! {
     /// The outcome of a draft job.
     DraftOutcome {
-        /// A new version, with an approval for it.
+        /// A new version and its approval were written.
         Drafted = "drafted",
-        /// The model lacks information: see `open_questions`.
+        /// The model lacked information: see `open_questions`.
         OpenQuestions = "open_questions",
-        /// No message is needed: see `not_needed`.
+        /// No email was needed: see `not_needed`.
         NotNeeded = "not_needed",
     }
 }
 
 str_enum! {
-    /// Why no message is needed.
+    /// Why no email was written.
+    #[schemars(rename = "DraftNotNeededReason")]
     NotNeeded {
         /// The user has replied already.
         Answered = "answered",
-        /// A machine wrote the message: no person would read a reply.
+        /// An automatic sender wrote the email and reads no answers.
         AutomaticSender = "automatic_sender",
-        /// The user is the only recipient.
+        /// The user would be the only recipient.
         NobodyToAnswer = "nobody_to_answer",
     }
 }
 
-/// The job's result.
+/// The output of the job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "DraftOutput")]
 pub struct Output {
@@ -149,24 +150,24 @@ pub struct Output {
     pub version: Option<i32>,
     pub approval_id: Option<ApprovalId>,
     pub confidence: Option<Confidence>,
-    /// When it will be sent once it is approved.
+    /// When it is sent after its approval.
     pub send_at: Option<DateTime<Utc>>,
     pub not_needed: Option<NotNeeded>,
-    /// Questions that the model could not answer.
+    /// Information that the model lacked.
     pub open_questions: Vec<String>,
     /// Assumptions that the model made.
     pub assumptions: Vec<String>,
-    /// The memory items that were used; see `/v1/memory`.
+    /// The memory items in its prompt; see `/v1/memory`.
     pub memory_ids: Vec<Uuid>,
-    /// The changes of the text, for a revision.
+    /// Only of a revision: the changes in the text.
     pub diff: Vec<DiffLine>,
-    /// The draft of a dry run, which is not stored.
+    /// Only of a dry run: the email that would have been stored.
     pub preview: Option<Preview>,
     pub dry_run: bool,
     pub llm: LlmUsage,
 }
 
-/// A draft that was not stored.
+/// An email that was not stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "DraftPreview")]
 pub struct Preview {

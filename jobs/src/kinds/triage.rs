@@ -1,6 +1,12 @@
 //! `triage.email`: judges an email and proposes actions.
 
 use crate::domain::{ApprovalId, MessageId};
+use crate::domain::{
+    action::ActionType,
+    gate::Gate,
+    judgement::{Category, Disposition, Priority, Sla, Source, ThreadStatus},
+    risk::Risk,
+};
 use queue::{JobKind, RetryPolicy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,8 +33,9 @@ impl JobKind for Triage {
     }
 }
 
-/// Whether rules, a model or both decide.
+/// Whether rules, the model or both decide.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "TriageMode")]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     #[default]
@@ -62,26 +69,29 @@ pub struct Args {
     pub ruleset_version: i32,
 }
 
-/// Rounds a confidence to thousandths: a single-precision 0.83 would be shown as 0.8299999833106995.
+/// Rounds a confidence to thousandths: a single-precision 0.83 would be rounded as 0.8299999833106995.
 pub fn rounded(confidence: f32) -> f64 {
     (f64::from(confidence) * 1000.0).round() / 1000.0
 }
 
-/// A proposed action.
+/// One proposed action.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ActionOutput {
     pub id: uuid::Uuid,
+    #[schemars(with = "ActionType")]
     pub r#type: String,
+    #[schemars(with = "Risk")]
     pub risk: String,
-    /// `auto`, `approval` or `denied`.
+    #[schemars(with = "Gate")]
     pub gate: String,
     /// 0 to 1, in thousandths.
+    #[schemars(range(min = 0, max = 1))]
     pub confidence: f64,
     pub approval_id: Option<ApprovalId>,
     pub payload: serde_json::Value,
 }
 
-/// The cost of the job's model calls.
+/// The model calls of a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LlmUsage {
     pub calls: u32,
@@ -90,35 +100,43 @@ pub struct LlmUsage {
     pub ms: u64,
 }
 
-/// The job's result.
+/// The output of the job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "TriageOutput")]
 pub struct Output {
+    #[schemars(with = "Category")]
     pub category: String,
+    #[schemars(with = "Disposition")]
     pub disposition: String,
+    #[schemars(with = "Priority")]
     pub priority: String,
+    #[schemars(with = "Sla")]
     pub sla: String,
     /// 0 to 1, in thousandths.
+    #[schemars(range(min = 0, max = 1))]
     pub confidence: f64,
     pub rationale: String,
-    /// `rule`, `learned`, `llm`, `fallback` or `guard`.
+    #[schemars(with = "Source")]
     pub source: String,
     pub rules_applied: Vec<String>,
     pub actions: Vec<ActionOutput>,
+    #[schemars(with = "ThreadStatus")]
     pub thread_status: String,
-    /// The model was needed but could not be used.
+    /// Whether the model was needed and not available.
     pub degraded: bool,
     pub injection_suspected: bool,
     pub dry_run: bool,
     pub llm: LlmUsage,
+    #[schemars(range(min = 0))]
     pub ruleset_version: i32,
     pub message: MessageSummary,
 }
 
-/// The message's identity, for lists.
+/// The email in short.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MessageSummary {
     pub id: MessageId,
-    /// `Name <address>` or the address alone; empty if the message names no sender.
+    /// `Name <address>` or the address alone; empty if the email names no sender.
     pub from: String,
     pub subject: String,
 }

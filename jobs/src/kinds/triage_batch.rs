@@ -1,6 +1,7 @@
 //! `triage.batch`: many emails as one job. It waits for its child jobs, which judge them, and sums up.
 
 use super::triage::Triage;
+use crate::domain::judgement::{Category, Disposition, Priority};
 use base::JobId;
 use queue::{JobKind, JobState, RetryPolicy};
 use schemars::JsonSchema;
@@ -40,30 +41,35 @@ pub struct Item {
     pub existing: bool,
 }
 
-/// The job's result.
+/// The output of the job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "TriageBatchOutput")]
 pub struct Output {
     pub total: usize,
-    /// The number of emails by the state of their jobs.
+    /// SubmitOutcome many of the emails' jobs ended in each state.
     pub outcomes: BTreeMap<String, usize>,
-    /// The number of judged emails by category.
+    /// SubmitOutcome many of the triaged emails are of each category.
     pub categories: BTreeMap<String, usize>,
     pub items: Vec<ItemOutput>,
 }
 
-/// The result of one email.
+/// The result of one email, in the order of the request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "TriageBatchOutputItem")]
 pub struct ItemOutput {
     pub index: usize,
     pub job: JobId,
-    /// The email was submitted before this batch.
+    /// Whether the email was submitted before this batch.
     pub existing: bool,
-    /// `null` if the job ended so long ago that it is no longer kept.
+    /// Null if the job ended so long ago that it is no longer stored.
     pub state: Option<JobState>,
-    /// Only of a judged email, as are the next two.
+    /// Null if the email was not triaged.
+    #[schemars(with = "Option<Category>")]
     pub category: Option<String>,
+    #[schemars(with = "Option<Disposition>")]
     pub disposition: Option<String>,
+    #[schemars(with = "Option<Priority>")]
     pub priority: Option<String>,
-    /// The code of the failure.
+    /// The code of the failure; null if it was triaged.
     pub error_code: Option<String>,
 }

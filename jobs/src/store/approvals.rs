@@ -1,4 +1,4 @@
-//! `approvals`: decisions that wait for a person, and how they were decided.
+//! `approvals`: proposals that a person decides, and the decisions.
 
 use crate::domain::{
     ApprovalId, UserId,
@@ -45,7 +45,7 @@ pub async fn insert(
     Ok(())
 }
 
-/// An approval as it is.
+/// A stored approval.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredApproval {
     pub id: ApprovalId,
@@ -58,7 +58,7 @@ pub struct StoredApproval {
     pub payload_hash: Vec<u8>,
     pub risk: String,
     pub status: Status,
-    /// Grows whenever it is put before a person anew.
+    /// Incremented whenever it is proposed again.
     pub version: i32,
     pub rationale: Option<String>,
     pub confidence: f32,
@@ -66,25 +66,25 @@ pub struct StoredApproval {
     pub job: JobId,
     pub decided_by: Option<UserId>,
     pub decided_at: Option<DateTime<Utc>>,
-    /// The job that carries it out, or takes it back.
+    /// The job that executes or undoes it.
     pub execution_job: Option<JobId>,
     pub executed_at: Option<DateTime<Utc>>,
     pub failure_code: Option<String>,
     pub failure_message: Option<String>,
     pub expires_at: DateTime<Utc>,
-    /// Whether the time to decide is over, by the database's clock.
+    /// Whether it has expired, by the database's clock.
     pub lapsed: bool,
     pub created_at: DateTime<Utc>,
 }
 
-/// Which approvals a list holds.
+/// Filters for [`list`].
 #[derive(Clone, Debug, Default)]
 pub struct ApprovalFilter {
     pub kind: Option<String>,
     pub status: Option<Status>,
 }
 
-/// As the table has it; the status is still a word.
+/// The row, with its enums still as text.
 struct Row {
     id: ApprovalId,
     kind: String,
@@ -157,7 +157,7 @@ pub async fn find(
         r#"
         select id as "id: ApprovalId", kind, title, summary, actions, source, payload, payload_hash, risk, status, version, rationale,
             confidence, job_id as "job: JobId", decided_by as "decided_by: UserId", decided_at,
-            execution_job as "execution_job: JobId", executed_at, failure_code, failure_message, expires_at,
+            execution_job_id as "execution_job: JobId", executed_at, failure_code, failure_message, expires_at,
             expires_at <= now() as "lapsed!", created_at
         from approvals
         where tenant_id = $1 and id = $2
@@ -170,7 +170,7 @@ pub async fn find(
     row.map(StoredApproval::try_from).transpose()
 }
 
-/// As [`find`]; whoever else wants to decide it waits until the transaction ends.
+/// Like [`find`], and locks the row until the transaction ends.
 ///
 /// # Errors
 /// When the database does not answer in time.
@@ -184,7 +184,7 @@ pub async fn lock(
         r#"
         select id as "id: ApprovalId", kind, title, summary, actions, source, payload, payload_hash, risk, status, version, rationale,
             confidence, job_id as "job: JobId", decided_by as "decided_by: UserId", decided_at,
-            execution_job as "execution_job: JobId", executed_at, failure_code, failure_message, expires_at,
+            execution_job_id as "execution_job: JobId", executed_at, failure_code, failure_message, expires_at,
             expires_at <= now() as "lapsed!", created_at
         from approvals
         where tenant_id = $1 and id = $2
@@ -198,7 +198,7 @@ pub async fn lock(
     row.map(StoredApproval::try_from).transpose()
 }
 
-/// The youngest first, those before `before`.
+/// Lists approvals, newest first, starting after `before`.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -214,7 +214,7 @@ pub async fn list(
         r#"
         select id as "id: ApprovalId", kind, title, summary, actions, source, payload, payload_hash, risk, status, version, rationale,
             confidence, job_id as "job: JobId", decided_by as "decided_by: UserId", decided_at,
-            execution_job as "execution_job: JobId", executed_at, failure_code, failure_message, expires_at,
+            execution_job_id as "execution_job: JobId", executed_at, failure_code, failure_message, expires_at,
             expires_at <= now() as "lapsed!", created_at
         from approvals
         where tenant_id = $1 and ($2::text is null or kind = $2) and ($3::text is null or status = $3)
@@ -233,7 +233,7 @@ pub async fn list(
     rows.into_iter().map(StoredApproval::try_from).collect()
 }
 
-/// Writes a decision down, or that it was taken back: without `by` nobody has decided. The caller holds [`lock`].
+/// Writes a decision, or its withdrawal if `by` is `None`. The caller holds [`lock`].
 ///
 /// # Errors
 /// When the database refuses.
@@ -259,7 +259,7 @@ pub async fn set_status(
     Ok(())
 }
 
-/// Puts what was edited before a person as this version. The caller holds [`lock`].
+/// Writes an edit as this version. The caller holds [`lock`].
 ///
 /// # Errors
 /// When the database refuses.
@@ -309,7 +309,7 @@ pub async fn any_in_hand<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx
     .await
 }
 
-/// Says which job carries it out, or takes it back. The caller holds [`lock`].
+/// Sets the job that executes or undoes it. The caller holds [`lock`].
 ///
 /// # Errors
 /// When the database refuses.
@@ -320,7 +320,7 @@ pub async fn assign(
     job: Option<JobId>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update approvals set execution_job = $3 where tenant_id = $1 and id = $2",
+        "update approvals set execution_job_id = $3 where tenant_id = $1 and id = $2",
         tenant.0,
         id.0,
         job.map(|job| job.0),
@@ -330,8 +330,7 @@ pub async fn assign(
     Ok(())
 }
 
-/// A worker's word on an approval that was decided: who decided, and when, stays. With a failure, why. The caller holds
-/// [`lock`].
+/// Writes a worker's result, with the failure if it failed; who decided, and when, stays. The caller holds [`lock`].
 ///
 /// # Errors
 /// When the database refuses.
@@ -357,18 +356,18 @@ pub async fn advance(
     Ok(())
 }
 
-/// An approval that its job has left behind.
+/// An approval whose job ended without settling it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Abandoned {
     pub tenant: TenantId,
     pub id: ApprovalId,
     pub title: String,
-    /// What it is now.
+    /// Its new status.
     pub status: String,
 }
 
-/// Takes up to `limit` approvals from jobs that ended without a word: what was not begun is before a person again, as the
-/// next version; what was begun has failed; what was to be taken back stands.
+/// Takes up to `limit` approvals from jobs that ended without settling them: one that was not begun is proposed again
+/// as the next version, one that was executing has failed, and one that was undoing stays executed.
 ///
 /// # Errors
 /// When the database refuses.
@@ -379,7 +378,7 @@ pub async fn abandon(conn: &mut PgConnection, limit: i64) -> Result<Vec<Abandone
         with abandoned as (
             select tenant_id, id from approvals
             where status in ('editing', 'approved', 'executing', 'undoing') and not exists (
-                select from jobs where jobs.tenant_id = approvals.tenant_id and jobs.id = approvals.execution_job)
+                select from jobs where jobs.tenant_id = approvals.tenant_id and jobs.id = approvals.execution_job_id)
             order by decided_at
             limit $1
             for update skip locked
@@ -404,7 +403,7 @@ pub async fn abandon(conn: &mut PgConnection, limit: i64) -> Result<Vec<Abandone
     .await
 }
 
-/// An approval whose time is over.
+/// An expired approval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lapsed {
     pub tenant: TenantId,
@@ -413,8 +412,7 @@ pub struct Lapsed {
     pub job: JobId,
 }
 
-/// Ends up to `limit` approvals that nobody decided in time, those that have lapsed longest first. One that is being
-/// decided at the moment is left to whoever decides it.
+/// Expires up to `limit` undecided approvals, longest overdue first. Locked ones are skipped.
 ///
 /// # Errors
 /// When the database refuses.

@@ -1,7 +1,7 @@
-//! `audit_entries`: added, read, and by no function of this crate changed.
+//! `audit_entries`: inserted and read; no function of this crate changes them.
 //!
-//! Start with [`insert`]. Entries of a change go into the transaction of the change; those of a refusal on a connection
-//! of their own, because the refused request's transaction is rolled back.
+//! Start with [`insert`]. Entries about a change are written in its transaction; entries about a refusal on a
+//! connection of their own, because the refused request's transaction is rolled back.
 
 pub use crate::domain::audit::NewAuditEntry;
 use crate::domain::{AuditAction, AuditEntryId, ResourceKind};
@@ -12,7 +12,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// One line of the audit log, as it was written.
+/// A stored entry.
 #[derive(Clone, Debug)]
 pub struct AuditEntry {
     pub id: AuditEntryId,
@@ -33,10 +33,10 @@ pub struct AuditEntry {
     pub detail: Value,
 }
 
-/// Writes entries in their order, in one statement.
+/// Inserts entries in their order, in one statement.
 ///
 /// # Errors
-/// When the database refuses; the caller's transaction is then lost, on purpose: nothing happens unrecorded.
+/// When the database refuses. The caller's transaction is then lost on purpose: nothing happens unrecorded.
 pub async fn insert(conn: &mut PgConnection, entries: &[NewAuditEntry]) -> Result<(), sqlx::Error> {
     if entries.is_empty() {
         return Ok(());
@@ -46,7 +46,7 @@ pub async fn insert(conn: &mut PgConnection, entries: &[NewAuditEntry]) -> Resul
         |get: fn(&NewAuditEntry) -> Option<String>| entries.iter().map(get).collect::<Vec<_>>();
     let optional_id =
         |get: fn(&NewAuditEntry) -> Option<Uuid>| entries.iter().map(get).collect::<Vec<_>>();
-    // Ids are made here, one after the other: their order is the order of the slice.
+    // Ids are generated here one after the other: their order is the order of the slice.
     let ids: Vec<Uuid> = entries.iter().map(|_| AuditEntryId::new().0).collect();
     let tenants: Vec<Uuid> = entries.iter().map(|e| e.tenant.0).collect();
     let attempts: Vec<Option<i32>> = entries.iter().map(|e| e.attempt.map(|a| a.1)).collect();
@@ -133,7 +133,7 @@ fn resource_id(entry: &NewAuditEntry) -> Option<String> {
     (!is_job).then(|| id.clone())
 }
 
-/// A tenant's entries in the order of their ids, after the entry `after`, at most `limit`.
+/// Lists a tenant's entries in the order of their ids, after the entry `after`, at most `limit`.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -162,7 +162,7 @@ pub async fn list(
     .await
 }
 
-/// As [`list`], but only what one HTTP request caused: in the API, in its jobs and in their attempts.
+/// Like [`list`], but only what one HTTP request caused: in the API, in its jobs and in their attempts.
 ///
 /// # Errors
 /// When the database does not answer.

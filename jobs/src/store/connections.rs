@@ -1,4 +1,4 @@
-//! `connections`: users' accounts at providers. Their secrets leave this module sealed.
+//! `connections`: users' accounts at providers. Secrets leave this module only sealed.
 
 use crate::domain::{
     ConnectionId, UserId,
@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
 
-/// A connection to be.
+/// A connection to insert.
 #[derive(Debug)]
 pub struct NewConnection<'a> {
     pub id: ConnectionId,
@@ -23,7 +23,7 @@ pub struct NewConnection<'a> {
     pub max_recipients: i32,
 }
 
-/// A connection as it is; its secret only where it is used.
+/// A stored connection, without its secret.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredConnection {
     pub id: ConnectionId,
@@ -35,7 +35,7 @@ pub struct StoredConnection {
     pub last_error: Option<String>,
     pub sends_per_hour: i32,
     pub max_recipients: i32,
-    /// Grows with every change.
+    /// Incremented by every change.
     pub version: i32,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -81,7 +81,7 @@ impl TryFrom<Row> for StoredConnection {
     }
 }
 
-/// False if the user has this address already.
+/// Inserts a connection. False if the user has one with this address.
 ///
 /// # Errors
 /// When the database refuses.
@@ -136,7 +136,7 @@ pub async fn find(
     row.map(StoredConnection::try_from).transpose()
 }
 
-/// The user's own, the oldest first, without those that were revoked.
+/// Lists the user's connections, oldest first, without revoked ones.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -197,7 +197,7 @@ pub async fn of_addresses(
     rows.into_iter().map(StoredConnection::try_from).collect()
 }
 
-/// All of a tenant's that go by this address, the oldest first, without those that were revoked.
+/// Lists the tenant's connections with this address, oldest first, without revoked ones.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -219,7 +219,7 @@ pub async fn of_address(
     rows.into_iter().map(StoredConnection::try_from).collect()
 }
 
-/// The sealed secret.
+/// Finds the sealed secret.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -237,7 +237,7 @@ pub async fn sealed_secret(
     .await
 }
 
-/// Gives it a new secret, with which it is active again; of one that was not revoked, in the version that was seen.
+/// Replaces the secret of a connection that is still in this version and not revoked, and activates it.
 ///
 /// # Errors
 /// When the database refuses.
@@ -262,7 +262,8 @@ pub async fn replace_secret(
     Ok(done.rows_affected() == 1)
 }
 
-/// Ends it and forgets its secret; `code` says why, if it was not its user's wish. False if it was not there, or had ended.
+/// Revokes it and deletes its secret; `code` is the reason, unless its user revoked it. False if it did not exist or
+/// was revoked before.
 ///
 /// # Errors
 /// When the database refuses.
@@ -284,8 +285,8 @@ pub async fn revoke(
     Ok(done.rows_affected() == 1)
 }
 
-/// Notes that the provider refuses the secret that was used; one that was replaced meanwhile is left alone. True if this
-/// call did.
+/// Records that the provider refused the secret of this version; a secret that was replaced since is left alone. True
+/// if this call recorded it.
 ///
 /// # Errors
 /// When the database refuses.
@@ -309,7 +310,7 @@ pub async fn require_reauth(
     Ok(done.rows_affected() == 1)
 }
 
-/// Notes that the provider takes the secret of this version after all. True if it was said not to.
+/// Records that the provider accepted the secret of this version. True if it was recorded as refused.
 ///
 /// # Errors
 /// When the database refuses.
@@ -331,10 +332,10 @@ pub async fn restore(
     Ok(done.rows_affected() == 1)
 }
 
-/// How many there are of each provider in each status, of all tenants; what there is none of is not named.
+/// Counts the connections of all tenants per provider and status; combinations without any are left out.
 ///
 /// # Errors
-/// When the database does not answer, or holds a word this version does not know.
+/// When the database does not answer, or contains a word that this version does not know.
 pub async fn count<'c>(
     executor: impl PgExecutor<'c>,
 ) -> Result<Vec<(Provider, ConnectionStatus, i64)>, sqlx::Error> {
@@ -358,7 +359,7 @@ pub async fn count<'c>(
         .collect()
 }
 
-/// The ids of the keys that secrets are sealed with: a process that lacks one of them cannot work.
+/// Lists the ids of the keys that seal secrets: a process that lacks one of them cannot work.
 ///
 /// # Errors
 /// When the database does not answer.

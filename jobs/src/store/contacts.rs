@@ -1,4 +1,4 @@
-//! `contacts`: whom the tenant deals with. A row that was deleted stays, hidden from lists and free of its address.
+//! `contacts`: contacts of a tenant. A deleted row stays, hidden from lists, and its address is free.
 
 use crate::domain::{
     ContactId, UserId,
@@ -11,14 +11,14 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// A contact as it is.
+/// A stored contact.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredContact {
     pub id: ContactId,
     pub name: String,
     pub email: Option<EmailAddress>,
     pub notes: Option<String>,
-    /// Grows with every change.
+    /// Incremented by every change.
     pub version: i32,
     pub created_by: Option<UserId>,
     pub created_at: DateTime<Utc>,
@@ -57,7 +57,7 @@ impl From<Row> for StoredContact {
     }
 }
 
-/// Adds a contact. `None` if the address is another contact's.
+/// Inserts a contact. `None` if another contact has the address.
 ///
 /// # Errors
 /// When the database refuses.
@@ -87,7 +87,7 @@ pub async fn insert(
     .await
 }
 
-/// A contact, deleted or not.
+/// Finds a contact, also a deleted one.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -112,7 +112,7 @@ pub async fn find(
     Ok(row.map(StoredContact::from))
 }
 
-/// The live contact of this address.
+/// Finds the live contact with this address.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -130,7 +130,7 @@ pub async fn addressed(
     .await
 }
 
-/// The live contacts of this name; two tell that the name is not enough.
+/// Finds the live contacts with this name, at most two: a second one makes the name ambiguous.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -149,7 +149,7 @@ pub async fn named(
     .await
 }
 
-/// Makes whoever else wants to change it wait until the transaction ends. False if there is none.
+/// Locks the row until the transaction ends. False if there is none.
 ///
 /// # Errors
 /// When the database does not answer in time.
@@ -168,7 +168,7 @@ pub async fn lock(
     Ok(found.is_some())
 }
 
-/// Live contacts, the youngest first, from before `before`; with `email`, the one of this address.
+/// Lists live contacts, newest first, starting after `before`; with `email`, the one with this address.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -200,10 +200,10 @@ pub async fn list(
     Ok(rows.into_iter().map(StoredContact::from).collect())
 }
 
-/// Writes everything of `contact` that can change, as its next version. The caller holds [`lock`].
+/// Writes all fields of `contact` that can change, as its next version. The caller holds [`lock`].
 ///
 /// # Errors
-/// When the database refuses, for example because the address is another's (`contacts_email_key`).
+/// When the database refuses, for example because another contact has the address (`contacts_email_key`).
 pub async fn update(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -227,10 +227,10 @@ pub async fn update(
     Ok(())
 }
 
-/// Hides a live contact under this deletion, or with `None` brings it back. The caller holds [`lock`].
+/// Hides a live contact under this deletion, or with `None` restores it. The caller holds [`lock`].
 ///
 /// # Errors
-/// When the database refuses, for example because the address was taken meanwhile (`contacts_email_key`).
+/// When the database refuses, for example because the address is taken by now (`contacts_email_key`).
 pub async fn set_deletion(
     conn: &mut PgConnection,
     tenant: TenantId,

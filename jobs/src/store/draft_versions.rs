@@ -1,5 +1,4 @@
-//! `draft_versions`: what a draft says, once for each version. Rows are added and never changed, and each holds everything
-//! that is needed to render the mail.
+//! `draft_versions`: one append-only row per version of a draft, with everything that is needed to render the message.
 
 use crate::domain::{
     DraftId,
@@ -10,15 +9,15 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// How a version came to be.
+/// The origin of a version.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Making {
     pub origin: Origin,
-    /// In the user's words.
+    /// The user's instructions.
     pub instructions: Option<String>,
     pub tone: Option<Tone>,
     pub confidence: Confidence,
-    /// As the model calls it.
+    /// The language, as the model names it.
     pub language: Option<String>,
     pub assumptions: Vec<String>,
     pub open_questions: Vec<String>,
@@ -28,13 +27,13 @@ pub struct Making {
     pub job: JobId,
 }
 
-/// One version.
+/// A stored version.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredVersion {
     pub draft: DraftId,
     pub version: i32,
     pub letter: OutgoingMessage,
-    /// [`OutgoingMessage::content_hash`], as it was when the version was added.
+    /// [`OutgoingMessage::content_hash`] of the version when it was added.
     pub content_hash: Vec<u8>,
     pub making: Making,
     pub created_at: DateTime<Utc>,
@@ -109,7 +108,7 @@ impl TryFrom<Row> for StoredVersion {
 }
 
 /// # Errors
-/// When the database refuses, for example because the version is there.
+/// When the database refuses, for example because the version exists.
 pub async fn insert(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -169,7 +168,7 @@ pub async fn find(
         .pop())
 }
 
-/// The newest first, those before `before`.
+/// Lists versions, newest first, starting after `before`.
 ///
 /// # Errors
 /// When the database does not answer.

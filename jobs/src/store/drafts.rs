@@ -1,4 +1,4 @@
-//! `drafts`: mail that is being written for people. What each version of it says is in `draft_versions`.
+//! `drafts`: messages that are written for users. Their content is in `draft_versions`.
 
 use crate::domain::{
     ApprovalId, DraftId, MessageId, UserId,
@@ -8,7 +8,7 @@ use base::TenantId;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-/// A draft to be; its first version follows.
+/// A draft to insert, before its first version.
 #[derive(Clone, Copy, Debug)]
 pub struct NewDraft {
     pub id: DraftId,
@@ -16,11 +16,11 @@ pub struct NewDraft {
     pub message: Option<MessageId>,
     pub user: Option<UserId>,
     pub approval: ApprovalId,
-    /// When the mail was sent that it answers, if that is known.
-    pub answers_sent_at: Option<DateTime<Utc>>,
+    /// When the original message was sent, if known.
+    pub original_sent_at: Option<DateTime<Utc>>,
 }
 
-/// A draft as it is.
+/// A stored draft.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredDraft {
     pub id: DraftId,
@@ -28,15 +28,15 @@ pub struct StoredDraft {
     pub message: Option<MessageId>,
     pub user: Option<UserId>,
     pub status: DraftStatus,
-    /// The newest.
+    /// The newest version.
     pub version: i32,
-    /// What puts the newest version before a person.
+    /// The approval of the newest version.
     pub approval: ApprovalId,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
 
-/// Which drafts a list holds.
+/// Filters for [`list`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DraftFilter {
     pub status: Option<DraftStatus>,
@@ -74,7 +74,7 @@ impl TryFrom<Row> for StoredDraft {
     }
 }
 
-/// Its approval must be there.
+/// Inserts a draft; its approval must exist.
 ///
 /// # Errors
 /// When the database refuses.
@@ -84,7 +84,7 @@ pub async fn insert(
     draft: &NewDraft,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "insert into drafts (tenant_id, id, mode, message_id, user_id, version, approval_id, answers_sent_at)
+        "insert into drafts (tenant_id, id, mode, message_id, user_id, version, approval_id, original_sent_at)
          values ($1, $2, $3, $4, $5, 1, $6, $7)",
         tenant.0,
         draft.id.0,
@@ -92,7 +92,7 @@ pub async fn insert(
         draft.message.map(|id| id.0),
         draft.user.map(|id| id.0),
         draft.approval.0,
-        draft.answers_sent_at,
+        draft.original_sent_at,
     )
     .execute(conn)
     .await?;
@@ -121,7 +121,7 @@ pub async fn find(
     row.map(StoredDraft::try_from).transpose()
 }
 
-/// As [`find`]; whoever else wants to change it waits until the transaction ends. Who locks its approval as well locks that
+/// Like [`find`], and locks the row until the transaction ends. A caller that locks the approval as well locks it
 /// first.
 ///
 /// # Errors
@@ -147,7 +147,7 @@ pub async fn lock(
     row.map(StoredDraft::try_from).transpose()
 }
 
-/// The youngest first, those before `before`.
+/// Lists drafts, newest first, starting after `before`.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -180,7 +180,7 @@ pub async fn list(
     rows.into_iter().map(StoredDraft::try_from).collect()
 }
 
-/// The draft whose newest version this approval puts before a person.
+/// Finds the draft whose newest version this approval is about.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -198,7 +198,7 @@ pub async fn of_approval(
     .await
 }
 
-/// Makes the next version of one that is ready the newest: `false` if it is not ready, or not of version `base`.
+/// Sets the next version of a ready draft; `false` if it is not ready, or not at version `base`.
 ///
 /// # Errors
 /// When the database refuses.
@@ -222,7 +222,7 @@ pub async fn supersede(
     Ok(changed.rows_affected() == 1)
 }
 
-/// The caller holds [`lock`] and has asked [`DraftStatus::after`].
+/// Sets the status. The caller holds [`lock`] and has called [`DraftStatus::after`].
 ///
 /// # Errors
 /// When the database refuses.
@@ -243,7 +243,7 @@ pub async fn set_status(
     Ok(())
 }
 
-/// Whether an answer to this mail, or to a copy of it, has left or may have left: a draft, or an action's own text.
+/// Whether a reply to this message, or to a copy of it, was sent or may have been: a draft, or an action's own text.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -264,7 +264,8 @@ pub async fn answered(
                             and d.status in ('sending', 'sent', 'send_unknown'))
                     or exists (
                         select from effects e
-                        where e.tenant_id = $1 and e.about = copy.id and e.type = 'reply' and e.message_id is not null
+                        where e.tenant_id = $1 and e.message_id = copy.id and e.type = 'reply'
+                            and e.rfc_message_id is not null
                             and e.status in ('in_flight', 'succeeded', 'unknown', 'reconciling', 'needs_human')))
         ) as "answered!"
         "#,

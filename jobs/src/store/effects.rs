@@ -1,8 +1,8 @@
-//! `effects`: what was meant to be done to the outside world, and what came of it. Rows are guarded by (job, attempt).
+//! `effects`: the ledger of effects on the outside world. Rows are guarded by (job, attempt).
 
-mod line;
+mod sending;
 
-pub use line::{Line, full_until, lock_line, take_off};
+pub use sending::{LockedConnection, begin, limited_until, lock_connection};
 
 use crate::domain::{
     ApprovalId, ConnectionId, EffectId,
@@ -13,14 +13,14 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
 
-/// An effect as it is, without the bytes.
+/// A stored effect, without its bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredEffect {
     pub id: EffectId,
     pub kind: String,
     pub message_id: Option<String>,
     pub approval: Option<ApprovalId>,
-    /// By which it was begun, if it leaves the house.
+    /// The connection of the last try, if the effect is external.
     pub connection: Option<ConnectionId>,
     pub status: EffectStatus,
     pub job: JobId,
@@ -29,13 +29,13 @@ pub struct StoredEffect {
     pub before_image: Option<Value>,
     pub error_code: Option<String>,
     pub request_id: Option<String>,
-    /// What was to be done, as sha256.
+    /// sha256 over the payload.
     pub payload_hash: Option<Vec<u8>>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
 
-/// The attempt that holds an effect, and nobody else may write its outcome.
+/// The attempt that holds an effect; only it may write the outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Holder {
     pub tenant: TenantId,
@@ -87,7 +87,7 @@ impl TryFrom<Row> for StoredEffect {
     }
 }
 
-/// Writes the intent down; `None` if the key is taken. Waits for whoever is writing the same key at the moment.
+/// Inserts an intent; `None` if the key is taken. Waits for a transaction that is inserting the same key.
 ///
 /// # Errors
 /// When the database refuses.
@@ -99,8 +99,8 @@ pub async fn insert(
 ) -> Result<Option<EffectId>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
-        insert into effects (tenant_id, id, effect_key, type, rendered, message_id, approval_id, job_id, attempt, request_id,
-            payload_hash, about)
+        insert into effects (tenant_id, id, effect_key, type, rendered, rfc_message_id, approval_id, job_id, attempt,
+            request_id, payload_hash, message_id)
         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
         on conflict on constraint effects_key do nothing
         returning id as "id: EffectId"
@@ -116,7 +116,7 @@ pub async fn insert(
         holder.attempt,
         request_id,
         &effect.payload_hash,
-        effect.about.map(|id| id.0),
+        effect.message.map(|id| id.0),
     )
     .fetch_optional(conn)
     .await
@@ -132,7 +132,7 @@ pub async fn find(
     let row = sqlx::query_as!(
         Row,
         r#"
-        select id as "id: EffectId", type as kind, message_id, approval_id as "approval: ApprovalId",
+        select id as "id: EffectId", type as kind, rfc_message_id as message_id, approval_id as "approval: ApprovalId",
             connection_id as "connection: ConnectionId", status, job_id as "job: JobId", attempt, receipt, before_image, error_code,
             request_id, payload_hash, created_at, updated_at
         from effects
@@ -146,7 +146,7 @@ pub async fn find(
     row.map(StoredEffect::try_from).transpose()
 }
 
-/// As [`find`]; whoever else wants to change it waits until the transaction ends.
+/// Like [`find`], and locks the row until the transaction ends.
 ///
 /// # Errors
 /// When the database does not answer in time.
@@ -158,7 +158,7 @@ pub async fn lock(
     let row = sqlx::query_as!(
         Row,
         r#"
-        select id as "id: EffectId", type as kind, message_id, approval_id as "approval: ApprovalId",
+        select id as "id: EffectId", type as kind, rfc_message_id as message_id, approval_id as "approval: ApprovalId",
             connection_id as "connection: ConnectionId", status, job_id as "job: JobId", attempt, receipt, before_image, error_code,
             request_id, payload_hash, created_at, updated_at
         from effects
@@ -173,7 +173,7 @@ pub async fn lock(
     row.map(StoredEffect::try_from).transpose()
 }
 
-/// What was done, or tried, for an approval, in that order.
+/// Lists the effects of an approval, oldest first.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -185,7 +185,7 @@ pub async fn of_approval(
     let rows = sqlx::query_as!(
         Row,
         r#"
-        select id as "id: EffectId", type as kind, message_id, approval_id as "approval: ApprovalId",
+        select id as "id: EffectId", type as kind, rfc_message_id as message_id, approval_id as "approval: ApprovalId",
             connection_id as "connection: ConnectionId", status, job_id as "job: JobId", attempt, receipt, before_image, error_code,
             request_id, payload_hash, created_at, updated_at
         from effects
@@ -200,7 +200,7 @@ pub async fn of_approval(
     rows.into_iter().map(StoredEffect::try_from).collect()
 }
 
-/// How many may have been done and wait to be found out, of all tenants.
+/// Counts the unknown effects of all tenants.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -212,7 +212,7 @@ pub async fn count_unknown<'c>(executor: impl PgExecutor<'c>) -> Result<i64, sql
     .await
 }
 
-/// The effect of this key, held until the transaction ends.
+/// Locks the effect with this key until the transaction ends.
 ///
 /// # Errors
 /// When the database does not answer in time.
@@ -224,7 +224,7 @@ pub async fn lock_by_key(
     sqlx::query_as!(
         Row,
         r#"
-        select id as "id: EffectId", type as kind, message_id, approval_id as "approval: ApprovalId",
+        select id as "id: EffectId", type as kind, rfc_message_id as message_id, approval_id as "approval: ApprovalId",
             connection_id as "connection: ConnectionId", status, job_id as "job: JobId", attempt, receipt, before_image, error_code,
             request_id, payload_hash, created_at, updated_at
         from effects
@@ -239,7 +239,7 @@ pub async fn lock_by_key(
     .try_into()
 }
 
-/// Moves an effect that is `from` to `to`, into the hands of `holder`. False when it is not `from` any more.
+/// Moves an effect from `from` to `to` and gives it to `holder`. False if it is not `from` any more.
 ///
 /// # Errors
 /// When the database refuses.
@@ -264,8 +264,8 @@ pub async fn take(
     Ok(done.rows_affected() == 1)
 }
 
-/// Puts an intent that was certainly not carried out into the hands of `holder`. What is asked for under the same name
-/// may be something else by now; the same is sent as it was rendered first.
+/// Gives an intent that was certainly not executed to `holder`. Another payload under the same key replaces the former
+/// one; the same payload keeps its rendered bytes.
 ///
 /// # Errors
 /// When the database refuses.
@@ -278,8 +278,8 @@ pub async fn renew(
     sqlx::query!(
         "update effects set status = 'intent', job_id = $3, attempt = $4, error_code = null, updated_at = now(),
              rendered = case when payload_hash = $5 then coalesce(rendered, $6) else $6 end,
-             message_id = case when payload_hash = $5 then message_id else $7 end,
-             approval_id = $8, about = $9, payload_hash = $5
+             rfc_message_id = case when payload_hash = $5 then rfc_message_id else $7 end,
+             approval_id = $8, message_id = $9, payload_hash = $5
          where tenant_id = $1 and id = $2",
         holder.tenant.0,
         id.0,
@@ -289,7 +289,7 @@ pub async fn renew(
         effect.rendered.as_deref(),
         effect.message_id.as_deref(),
         effect.approval.map(|id| id.0),
-        effect.about.map(|id| id.0),
+        effect.message.map(|id| id.0),
     )
     .execute(conn)
     .await?;
@@ -317,7 +317,7 @@ pub async fn set_status(
     Ok(())
 }
 
-/// Writes how a try ended. False when `holder` does not have it in flight any more: then nothing is written.
+/// Writes the outcome of a try. False, and nothing is written, if `holder` does not have it in flight any more.
 ///
 /// # Errors
 /// When the database refuses.
@@ -354,7 +354,7 @@ pub async fn end(
     Ok(done.rows_affected() == 1)
 }
 
-/// Writes what the other side knows of an effect that the caller has locked.
+/// Writes the provider's answer about an effect that the caller has locked.
 ///
 /// # Errors
 /// When the database refuses.
@@ -380,7 +380,7 @@ pub async fn acknowledge(
     Ok(())
 }
 
-/// The effect of this key, if there is one.
+/// Finds the effect with this key.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -404,7 +404,7 @@ pub async fn status_of_key<'c>(
         .transpose()
 }
 
-/// The bytes that were to go out, if there were any.
+/// Finds the rendered bytes, if there are any.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -443,13 +443,13 @@ pub struct Lost {
     pub job: JobId,
     pub attempt: i32,
     pub kind: String,
-    /// What it is now.
+    /// Its new status.
     pub status: String,
     pub request_id: Option<String>,
 }
 
-/// Takes up to `limit` effects from holders that are gone. What is in flight although its attempt does not run any more
-/// may have been done and is unknown; an intent whose job has ended was certainly not done and may be asked for again.
+/// Takes up to `limit` effects from holders that are gone. An effect in flight whose attempt no longer runs becomes
+/// unknown; an intent whose job has ended was certainly not executed and becomes retryable.
 ///
 /// # Errors
 /// When the database refuses.

@@ -1,22 +1,22 @@
-//! What the application's database role may do: [`grant_application`].
+//! The rights of the application's database role: [`grant_application`].
 //!
-//! The only statements of the crate that are put together at run time, because a role's name cannot be a parameter; a
+//! The only statements of the crate that are built at run time, because a role's name cannot be a parameter; a
 //! [`DbRole`] is an identifier and is quoted besides.
 
 use sqlx::{AssertSqlSafe, PgConnection};
 use std::{fmt, str::FromStr};
 
-/// Tables of which rows are only added. Their triggers refuse changes too, but a table's owner can drop a trigger.
+/// Append-only tables. Their triggers refuse changes too, but a table's owner can drop a trigger.
 const APPEND_ONLY: [&str; 3] = ["audit_entries", "history_entries", "draft_versions"];
 
-/// The migrator's own table, which the service only compares with what it was built for.
+/// The migrator's own table, which the service only reads.
 const READ_ONLY: &str = "_sqlx_migrations";
 
 /// The name of a database role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DbRole(String);
 
-/// Not a name we grant to.
+/// Not the name of a role that can be granted to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "must be 1 to 63 lower-case letters, digits and underscores, not begin with a digit, and not with pg_"
@@ -44,16 +44,16 @@ impl fmt::Display for DbRole {
     }
 }
 
-/// Whether privileges can bind a role.
+/// Whether grants restrict a role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     Missing,
-    /// A superuser, or the owner of the tables: it may do everything, whatever is granted.
+    /// A superuser or the tables' owner: grants do not restrict it.
     AboveGrants,
     Bound,
 }
 
-/// How the role stands to the tables of this schema, memberships included.
+/// Classifies the role by its rights on the tables of this schema, memberships included.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -75,14 +75,14 @@ pub async fn standing(conn: &mut PgConnection, role: &DbRole) -> Result<Standing
     })
 }
 
-/// Lets the role read and write rows of every table, but only add rows to those that are append-only. What it had
-/// before is taken away, so that running it again narrows as well as widens.
+/// Grants the role to read and write rows of every table, but only to insert into those that are append-only. Revokes
+/// its former rights first, so that a repeated call narrows as well as widens.
 ///
 /// # Errors
 /// When the database refuses, for example because the caller does not own the tables.
 pub async fn grant_application(conn: &mut PgConnection, role: &DbRole) -> Result<(), sqlx::Error> {
     let append_only = APPEND_ONLY.join(", ");
-    // One string is one implicit transaction. A trigger's function needs no EXECUTE from whom it stops.
+    // One string is one implicit transaction. A trigger function needs no EXECUTE for the role that it stops.
     let sql = format!(
         r#"
         revoke all on all tables in schema public from "{role}";

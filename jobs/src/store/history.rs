@@ -1,4 +1,4 @@
-//! `history_entries`: the user-facing story. Append-only, like the audit log beside it.
+//! `history_entries`: the history that users see. Append-only, like the audit log.
 
 mod read;
 
@@ -9,18 +9,18 @@ use base::{JobId, TenantId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// One line of the story.
+/// An entry to insert.
 pub struct NewHistoryEntry<'a> {
     /// What happened, in the past tense: `triaged`, `proposed`.
     pub verb: HistoryVerb,
     pub object_kind: ResourceKind,
     pub object: Uuid,
     pub job: Option<JobId>,
-    /// Why, for the user.
+    /// The reason, for the user.
     pub rationale: &'a str,
 }
 
-/// A line that everybody of the tenant may read.
+/// Inserts an entry for all users of the tenant.
 ///
 /// # Errors
 /// When the database refuses.
@@ -32,7 +32,7 @@ pub async fn insert(
     write(conn, tenant, None, entry).await
 }
 
-/// A line that only this user may read.
+/// Inserts an entry for one user.
 ///
 /// # Errors
 /// When the database refuses.
@@ -45,7 +45,7 @@ pub async fn insert_for(
     write(conn, tenant, Some(user), entry).await
 }
 
-/// A line about something that may have an owner: theirs, or everybody's if it has none.
+/// Inserts an entry for the owner, or for all users if there is none.
 ///
 /// # Errors
 /// When the database refuses.

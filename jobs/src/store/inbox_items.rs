@@ -11,7 +11,7 @@ use base::{JobId, TenantId};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-/// An item as it is.
+/// A stored item.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredItem {
     pub id: InboxItemId,
@@ -21,13 +21,13 @@ pub struct StoredItem {
     pub rationale: String,
     pub priority: Priority,
     pub state: ItemState,
-    /// Present exactly if it is deferred.
+    /// Set exactly if it is deferred.
     pub defer_until: Option<DateTime<Utc>>,
-    /// Present exactly if it became one.
+    /// Set exactly if it became a task.
     pub task: Option<TaskId>,
     pub message: Option<MessageId>,
     pub job: Option<JobId>,
-    /// Grows with every change.
+    /// Incremented by every change.
     pub version: i32,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -75,7 +75,7 @@ impl TryFrom<Row> for StoredItem {
     }
 }
 
-/// Adds an item. `None` if its source has brought it before, whatever became of it.
+/// Inserts an item. `None` if its source has added it before, in whatever state it is now.
 ///
 /// # Errors
 /// When the database refuses.
@@ -107,7 +107,7 @@ pub async fn insert(
     .await
 }
 
-/// An item that this user may see; without a user, any of the tenant's.
+/// Finds an item that this user may see; without a user, any of the tenant's.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -135,7 +135,7 @@ pub async fn find(
     row.map(StoredItem::try_from).transpose()
 }
 
-/// The item that a mail left in the queue of this user, or in anybody's without one.
+/// Finds the message's item that this user may see; without a user, any of the tenant's.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -160,7 +160,7 @@ pub async fn of_message(
     .await
 }
 
-/// Makes whoever else wants to change it wait until the transaction ends.
+/// Locks the row until the transaction ends.
 ///
 /// # Errors
 /// When the database does not answer in time.
@@ -179,7 +179,7 @@ pub async fn lock(
     Ok(())
 }
 
-/// What waits for this user now, the most urgent first, of these the oldest.
+/// Lists the user's open items, most urgent first, then oldest first.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -210,7 +210,7 @@ pub async fn waiting(
     rows.into_iter().map(StoredItem::try_from).collect()
 }
 
-/// How many wait for this user now, and how many are put off.
+/// Counts the user's open and deferred items.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -234,7 +234,7 @@ pub async fn count(
     Ok((row.waiting, row.deferred))
 }
 
-/// Writes where it stands, as its next version. The caller holds [`lock`].
+/// Sets the state, as the next version. The caller holds [`lock`].
 ///
 /// # Errors
 /// When the database refuses.

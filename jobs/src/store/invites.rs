@@ -1,6 +1,6 @@
-//! `invites`: promises of an account, as hashes of the tokens that redeem them.
+//! `invites`: invitations to a tenant, with the hashes of the tokens that accept them.
 //!
-//! [`accept`] is the one door: it can be passed once, whoever else tries at the same moment.
+//! Only [`accept`] uses a token, and only once, also for concurrent callers.
 
 use crate::domain::{
     InviteId, UserId,
@@ -12,19 +12,19 @@ use base::TenantId;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-/// An invite that can still be accepted, without its token.
+/// A pending invite, without its token.
 #[derive(Clone, Debug)]
 pub struct Invite {
     pub id: InviteId,
     pub email: EmailAddress,
     pub role: Role,
-    /// Nobody for the first owner, who is invited from the command line.
+    /// `None` for the first owner, who is invited from the command line.
     pub invited_by: Option<UserId>,
     pub created_at: DateTime<Utc>,
     pub expires_at: DateTime<Utc>,
 }
 
-/// What an accepted invite entitles to.
+/// The account that an accepted invite entitles to.
 #[derive(Clone, Debug)]
 pub struct Accepted {
     pub tenant: TenantId,
@@ -33,7 +33,7 @@ pub struct Accepted {
     pub role: Role,
 }
 
-/// Adds an invite.
+/// Inserts an invite.
 ///
 /// # Errors
 /// When the database refuses: a pending invite for the address must be revoked first.
@@ -71,7 +71,7 @@ pub async fn insert(
     })
 }
 
-/// Makes other invitations to this tenant wait until the transaction ends: two at once for one address would both find
+/// Locks the tenant's invites until the transaction ends: two concurrent invites for one address would both find
 /// nothing to revoke.
 ///
 /// # Errors
@@ -86,7 +86,7 @@ pub async fn lock_tenant(conn: &mut PgConnection, tenant: TenantId) -> Result<()
     Ok(())
 }
 
-/// Revokes what is pending for an address.
+/// Revokes the pending invites for an address.
 ///
 /// # Errors
 /// When the database refuses.
@@ -108,7 +108,7 @@ pub async fn revoke_for(
     .await
 }
 
-/// Revokes what the command line has promised before: there is one first owner.
+/// Revokes the pending invites from the command line: there is one first owner.
 ///
 /// # Errors
 /// When the database refuses.
@@ -128,7 +128,7 @@ pub async fn revoke_first_owner(
     .await
 }
 
-/// Revokes one invite. False when there is no such pending invite.
+/// Revokes an invite. False if there is no such pending invite.
 ///
 /// # Errors
 /// When the database refuses.
@@ -166,7 +166,7 @@ pub async fn exists(
     .await
 }
 
-/// The tenant's invites that can still be accepted, the youngest first, at most `limit`.
+/// Lists the tenant's pending invites, newest first, at most `limit`.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -202,7 +202,7 @@ pub async fn list(
         .collect()
 }
 
-/// Whether the token could be accepted now: asked before a password is hashed, so that guesses cost us little.
+/// Whether the token can be accepted now. Checked before a password is hashed, so that guesses cost us little.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -219,7 +219,7 @@ pub async fn is_open(conn: &mut PgConnection, hash: &TokenHash) -> Result<bool, 
     .await
 }
 
-/// Takes the invite. Of two callers at once the second waits for the first and then finds nothing.
+/// Accepts the invite. Of two concurrent callers the second waits for the first and then finds nothing.
 ///
 /// # Errors
 /// When the database refuses.

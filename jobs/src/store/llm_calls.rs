@@ -1,10 +1,10 @@
-//! `llm_calls`: one row per model call, good or bad: what it cost, never what it said.
+//! `llm_calls`: one row per model call, also for failed ones: its cost, never its text.
 
 use base::{JobId, TenantId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// A call to record.
+/// A call to insert.
 pub struct NewLlmCall<'a> {
     pub job: JobId,
     pub attempt: i32,
@@ -19,14 +19,14 @@ pub struct NewLlmCall<'a> {
     pub input_tokens: i64,
     pub output_tokens: i64,
     pub cached_tokens: i64,
-    /// Requests sent, the repeated ones included.
+    /// Requests sent, including repeated ones.
     pub tries: i32,
     pub duration_ms: i64,
-    /// `ok`, or the class of the error.
+    /// `ok` or the class of the error.
     pub outcome: &'a str,
 }
 
-/// Returns the row's id.
+/// Inserts a call and returns its id.
 ///
 /// # Errors
 /// When the database refuses.

@@ -1,11 +1,11 @@
-//! `llm_checkpoints`: answers of a model, kept from the moment they arrive until their job ends, so that a crash in
-//! between does not pay for them twice. The one table here that holds a model's words, for as short as can be.
+//! `llm_checkpoints`: completions, stored from their arrival until their job ends, so that a crash in between does not
+//! pay twice. The only table here that holds a model's text, for as short as possible.
 
 use base::{JobId, TenantId};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-/// Which answer: the job's step and what was asked.
+/// The key of a completion: the job's step and the request.
 #[derive(Clone, Copy, Debug)]
 pub struct CheckpointKey {
     pub job: JobId,
@@ -13,7 +13,7 @@ pub struct CheckpointKey {
     pub request_hash: [u8; 32],
 }
 
-/// The kept answer, if any.
+/// Finds the stored completion.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -34,7 +34,7 @@ pub async fn find(
     .await
 }
 
-/// Keeps an answer; a second one to the same question is dropped. The caller holds the job's lease.
+/// Stores a completion; a second one for the same request is dropped. The caller holds the job's lease.
 ///
 /// # Errors
 /// When the database refuses.
@@ -58,7 +58,7 @@ pub async fn insert(
     Ok(())
 }
 
-/// Forgets a job's answers.
+/// Deletes a job's completions.
 ///
 /// # Errors
 /// When the database refuses.
@@ -77,8 +77,8 @@ pub async fn delete_of_job(
     Ok(())
 }
 
-/// Forgets answers of jobs that ended without asking for it (discarded, cancelled), in every tenant. Three days are
-/// longer than any job waits for a model; one that waited longer would pay once more, and lose nothing else.
+/// Deletes the completions of jobs that ended without deleting them (discarded, cancelled), in every tenant. Three days
+/// are longer than any job waits for a model; a job that waited longer would pay once more and lose nothing else.
 ///
 /// # Errors
 /// When the database refuses.

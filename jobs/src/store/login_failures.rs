@@ -1,14 +1,14 @@
-//! `login_failures`: how often a log-in failed lately, per account and per network address.
+//! `login_failures`: recent failed logins per account and per network address.
 //!
-//! An attempt is booked as a failure *before* its password is looked at, and forgiven if it was right: parallel guesses
-//! cannot overtake the count. Holds only hashes; decides nothing (see `commands::log_in`).
+//! An attempt is recorded as a failure *before* its password is checked, and removed if it was right: parallel guesses
+//! cannot overtake the count. Stores only hashes; decides nothing (see `commands::log_in`).
 
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 use std::{net::IpAddr, time::Duration};
 
-/// Whose failures are counted.
+/// The subject of a failure.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Subject([u8; 32]);
 
@@ -21,7 +21,7 @@ impl Subject {
         )
     }
 
-    /// The address; of IPv6 the /64 network, since that is what one customer gets.
+    /// The address; for IPv6 its /64 network, which one customer gets.
     pub fn address(ip: IpAddr) -> Self {
         let network = match ip.to_canonical() {
             IpAddr::V4(v4) => v4.to_string(),
@@ -42,13 +42,13 @@ impl Subject {
 /// The failures of a subject within a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recent {
-    /// Counted up to the limit and one more.
+    /// Counted up to the limit plus one.
     pub failures: i64,
-    /// When the first of the counted leaves the window.
+    /// When the oldest of them leaves the window.
     pub first_leaves_in: Duration,
 }
 
-/// Books a failure of each subject; returns when, which names these rows for [`unbook`].
+/// Records a failure of each subject; returns the time, which identifies these rows for [`unbook`].
 ///
 /// # Errors
 /// When the database refuses.
@@ -65,7 +65,7 @@ pub async fn book(
     rows.first().copied().ok_or(sqlx::Error::RowNotFound)
 }
 
-/// The subject's newest failures, at most `limit` and one more.
+/// Lists the subject's newest failures, at most `limit` plus one.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -99,7 +99,7 @@ pub async fn recent(
     })
 }
 
-/// Takes a booking back: the attempt was not made, or was right.
+/// Removes a record: the attempt was not made, or was right.
 ///
 /// # Errors
 /// When the database refuses.
@@ -118,7 +118,7 @@ pub async fn unbook(
     Ok(())
 }
 
-/// Forgets all failures of a subject.
+/// Deletes all failures of a subject.
 ///
 /// # Errors
 /// When the database refuses.
@@ -129,7 +129,7 @@ pub async fn forget(conn: &mut PgConnection, subject: Subject) -> Result<(), sql
     Ok(())
 }
 
-/// Deletes failures that no window reaches any more; returns how many.
+/// Deletes failures older than any window; returns how many.
 ///
 /// # Errors
 /// When the database refuses.

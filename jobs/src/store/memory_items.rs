@@ -1,4 +1,5 @@
-//! `memory_items`: what is remembered for a user. Whoever writes a level of a user's holds [`lock`]; [`for_prompt`] reads.
+//! `memory_items`: what the assistant remembers for a user. Writers of a level hold [`lock`]; [`for_prompt`] reads
+//! without it.
 
 mod sweep;
 
@@ -13,17 +14,17 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-/// How many items of each level a prompt is given at most, and how many characters of them in all.
+/// The most items of each level in a prompt, and the most characters of them in total.
 const PER_LEVEL: i64 = 5;
 const PROMPT_CHARACTERS: i64 = 6_000;
 
-/// An item as it is.
+/// A stored item.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredMemory {
     pub id: MemoryId,
     pub level: Level,
     pub scope: ScopeKind,
-    /// Empty for a global scope.
+    /// Empty for the global scope.
     pub scope_value: String,
     pub key: String,
     pub value: Value,
@@ -38,20 +39,20 @@ pub struct StoredMemory {
     pub created_at: DateTime<Utc>,
 }
 
-/// An item that a prompt is given.
+/// An item in a prompt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recalled {
-    /// By which what was made of it cites it.
+    /// The id by which drafts cite it.
     pub id: MemoryId,
     pub level: Level,
     pub scope: ScopeKind,
     pub key: String,
     pub provenance: Provenance,
-    /// As it is stored: [`crate::domain::memory::for_prompt_at`] says what of it a prompt may hold.
+    /// The stored value; [`crate::domain::memory::for_prompt_at`] decides how much of it a prompt may contain.
     pub value: Value,
 }
 
-/// Which items a list holds.
+/// Filters for [`list`].
 #[derive(Clone, Debug, Default)]
 pub struct MemoryFilter {
     pub level: Option<Level>,
@@ -60,7 +61,7 @@ pub struct MemoryFilter {
     pub pinned: Option<bool>,
 }
 
-/// As the table has it; closed vocabularies are still words.
+/// The row, with its enums still as text.
 struct Row {
     id: MemoryId,
     level: String,
@@ -107,7 +108,7 @@ impl TryFrom<Row> for StoredMemory {
     }
 }
 
-/// Makes other writers of this level of the user's memory wait until the transaction ends.
+/// Locks this level of the user's memory against other writers until the transaction ends.
 ///
 /// # Errors
 /// When the database does not answer in time.
@@ -128,7 +129,7 @@ pub async fn lock(
     Ok(())
 }
 
-/// The item of this id, if it is remembered or has made way for another: what has expired or was deleted is not shown.
+/// Finds an active or superseded item. Expired and deleted ones are not returned.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -157,7 +158,7 @@ pub async fn find(
     .transpose()
 }
 
-/// What is remembered under this key, as of now.
+/// Finds the active item under this key.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -191,7 +192,7 @@ pub async fn live(
     .transpose()
 }
 
-/// What is remembered, the youngest first, before the item `before`.
+/// Lists active items, newest first, starting after `before`.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -233,8 +234,8 @@ pub async fn list(
     .collect()
 }
 
-/// What a prompt about mail of these scopes is given: what holds everywhere or in one of them; of each level the youngest
-/// few, pinned ones first; and of these as many as fit. Says of each, in the same statement, that it was used.
+/// Selects the items for a prompt about messages of these scopes: of each level the newest few that are global or match
+/// a scope, pinned ones first, as many as fit. Counts the use of each in the same statement.
 ///
 /// # Errors
 /// When the database refuses.
@@ -246,8 +247,8 @@ pub async fn for_prompt(
 ) -> Result<Vec<Recalled>, sqlx::Error> {
     let kinds: Vec<String> = scopes.iter().map(|s| s.kind().to_string()).collect();
     let values: Vec<String> = scopes.iter().map(|s| s.value().to_owned()).collect();
-    // Rows are locked in the order of their ids, and one that somebody else holds is not waited for: two prompts for one
-    // user must not block each other over a count.
+    // Rows are locked in the order of their ids, and locked ones are skipped: two prompts for one user must not block
+    // each other over a counter.
     let rows = sqlx::query!(
         r#"
         with in_scope as (
@@ -300,7 +301,7 @@ pub async fn for_prompt(
         .collect()
 }
 
-/// Adds an item. The caller holds [`lock`], has made room, and has ended what was there under its key.
+/// Inserts an item. The caller holds [`lock`], has evicted to the cap, and has ended the former item under the key.
 ///
 /// # Errors
 /// When the database refuses.
@@ -341,7 +342,7 @@ pub async fn insert(
     .try_into()
 }
 
-/// Ends an item. What a user deletes loses its content at once. The caller holds [`lock`].
+/// Ends an item; a deletion erases its value at once. The caller holds [`lock`].
 ///
 /// # Errors
 /// When the database refuses.
@@ -364,7 +365,7 @@ pub async fn end(
     Ok(())
 }
 
-/// Pins an item or lets go of it, as the next version. The caller holds [`lock`].
+/// Pins or unpins an item, as the next version. The caller holds [`lock`].
 ///
 /// # Errors
 /// When the database refuses.
@@ -388,7 +389,7 @@ pub async fn set_pinned(
     Ok(())
 }
 
-/// How many items of the level the user has. The caller holds [`lock`].
+/// Counts the user's items of the level. The caller holds [`lock`].
 ///
 /// # Errors
 /// When the database does not answer.
@@ -409,7 +410,7 @@ pub async fn count(
     .await
 }
 
-/// Evicts the `surplus` items of the level that were used least recently; pinned ones stay. The caller holds [`lock`].
+/// Evicts the `surplus` least recently used items of the level, but no pinned ones. The caller holds [`lock`].
 ///
 /// # Errors
 /// When the database refuses.

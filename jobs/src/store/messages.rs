@@ -1,10 +1,10 @@
-//! `messages`: mail as it was handed in, unchanged.
+//! `messages`: messages as they were submitted.
 
 use crate::domain::{MessageId, mail::MailFormat};
 use base::TenantId;
 use sqlx::PgConnection;
 
-/// A mail to keep.
+/// A message to insert.
 pub struct NewMessage<'a> {
     pub id: MessageId,
     pub tenant: TenantId,
@@ -14,13 +14,13 @@ pub struct NewMessage<'a> {
     pub content_hash: [u8; 32],
 }
 
-/// A kept mail.
+/// A stored message.
 pub struct StoredMessage {
     pub format: MailFormat,
     pub source: Vec<u8>,
 }
 
-/// Keeps mails, in one statement.
+/// Inserts messages, in one statement.
 ///
 /// # Errors
 /// When the database refuses.

@@ -1,4 +1,4 @@
-//! `projects`: what tasks are done for. A row that was deleted stays, hidden from lists and free of its name.
+//! `projects`: projects of a tenant. A deleted row stays, hidden from lists, and its name is free.
 
 use super::word;
 use crate::domain::{ProjectId, UserId, name::Name, projects::NewProject, tasks::Progress};
@@ -7,14 +7,14 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// A project as it is.
+/// A stored project.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredProject {
     pub id: ProjectId,
     pub name: String,
     pub status: Progress,
     pub notes: Option<String>,
-    /// Grows with every change.
+    /// Incremented by every change.
     pub version: i32,
     pub created_by: Option<UserId>,
     pub created_at: DateTime<Utc>,
@@ -55,7 +55,7 @@ impl TryFrom<Row> for StoredProject {
     }
 }
 
-/// Adds a project. `None` if the name is taken.
+/// Inserts a project. `None` if the name is taken.
 ///
 /// # Errors
 /// When the database refuses.
@@ -84,7 +84,7 @@ pub async fn insert(
     .await
 }
 
-/// A project, deleted or not.
+/// Finds a project, also a deleted one.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -109,7 +109,7 @@ pub async fn find(
     row.map(StoredProject::try_from).transpose()
 }
 
-/// The live project of this name; it cannot be deleted before the transaction ends.
+/// Finds the live project with this name, and locks it against deletion until the transaction ends.
 ///
 /// # Errors
 /// When the database does not answer in time.
@@ -128,7 +128,7 @@ pub async fn named(
     .await
 }
 
-/// Whether it is there and live; if so, it cannot be deleted before the transaction ends.
+/// Whether it is live; locks it against deletion until the transaction ends.
 ///
 /// # Errors
 /// When the database does not answer in time.
@@ -147,7 +147,7 @@ pub async fn hold(
     Ok(found.is_some())
 }
 
-/// Makes whoever else wants to change it, or put a task into it, wait until the transaction ends. False if there is none.
+/// Locks the row against changes and new tasks until the transaction ends. False if there is none.
 ///
 /// # Errors
 /// When the database does not answer in time.
@@ -166,7 +166,7 @@ pub async fn lock(
     Ok(found.is_some())
 }
 
-/// Live projects, the youngest first, from before `before`.
+/// Lists live projects, newest first, starting after `before`.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -198,7 +198,7 @@ pub async fn list(
     rows.into_iter().map(StoredProject::try_from).collect()
 }
 
-/// Writes everything of `project` that can change, as its next version. The caller holds [`lock`].
+/// Writes all fields of `project` that can change, as its next version. The caller holds [`lock`].
 ///
 /// # Errors
 /// When the database refuses, for example because the name is taken (`projects_name_key`).
@@ -223,10 +223,10 @@ pub async fn update(
     Ok(())
 }
 
-/// Hides a live project under this deletion, or with `None` brings it back. The caller holds [`lock`].
+/// Hides a live project under this deletion, or with `None` restores it. The caller holds [`lock`].
 ///
 /// # Errors
-/// When the database refuses, for example because the name was taken meanwhile (`projects_name_key`).
+/// When the database refuses, for example because the name is taken by now (`projects_name_key`).
 pub async fn set_deletion(
     conn: &mut PgConnection,
     tenant: TenantId,

@@ -1,4 +1,4 @@
-//! `proposed_actions`: what triage wants done, and what the gate made of it.
+//! `proposed_actions`: the actions that triage proposes, with the gate's decision.
 
 use crate::domain::{ApprovalId, MessageId, gate::Gate, proposal::ProposedAction};
 use base::{JobId, TenantId};
@@ -6,7 +6,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// A proposed action as it was written.
+/// A stored action.
 pub struct StoredAction {
     pub id: Uuid,
     pub message: MessageId,
@@ -18,7 +18,7 @@ pub struct StoredAction {
     pub approval: Option<ApprovalId>,
 }
 
-/// Writes a job's actions in one statement; their approvals must be there.
+/// Inserts a job's actions in one statement; their approvals must exist.
 ///
 /// # Errors
 /// When the database refuses, for example the same action twice for one job.
@@ -101,7 +101,7 @@ pub async fn insert(
     Ok(())
 }
 
-/// The actions that a job proposed, in their order.
+/// Lists the actions that a job proposed, in their order.
 ///
 /// # Errors
 /// When the database does not answer.

@@ -1,7 +1,7 @@
-//! `request_keys`: one HTTP request is answered once. A key is claimed, and its answer stored, in the transaction that
-//! does the work; whoever comes second waits for that transaction and finds the answer.
+//! `request_keys`: idempotency keys. A key is claimed, and its answer stored, in the transaction that does the work; a
+//! second request waits for that transaction and finds the answer.
 //!
-//! Start with [`claim`]. READ COMMITTED is needed: under REPEATABLE READ the second would fail instead of waiting.
+//! Start with [`claim`]. READ COMMITTED is required: under REPEATABLE READ the second request fails instead of waiting.
 
 pub mod many;
 
@@ -9,18 +9,18 @@ use crate::domain::UserId;
 use base::TenantId;
 use sqlx::PgConnection;
 
-/// Whose key, for what. Two tenants, users or operations never meet.
+/// The scope of a key. Two tenants, users or operations never share one.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestKey<'a> {
     pub tenant: TenantId,
-    /// The user and not the session: a key survives a new log-in.
+    /// The user and not the session: a key outlives a new login.
     pub actor: UserId,
     pub operation: &'a str,
     /// 1 to 255 characters.
     pub key: &'a str,
 }
 
-/// An answer as it was given, byte for byte.
+/// A stored answer, byte for byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredAnswer {
     pub status: u16,
@@ -28,20 +28,20 @@ pub struct StoredAnswer {
     pub body: Vec<u8>,
 }
 
-/// What a key was used for before.
+/// The former use of a key.
 #[derive(Clone, Debug)]
 pub struct StoredRequest {
     pub fingerprint: Vec<u8>,
     pub answer: StoredAnswer,
 }
 
-/// Claims the key for 7 days, an expired one too. False if it is taken.
+/// Claims the key for 7 days, also if it has expired. False if it is taken.
 ///
-/// Waits, at most the connection's lock timeout of 2 s, while another transaction is claiming the same key: if that one
-/// is rolled back, this one has it.
+/// While another transaction claims the same key, waits for at most the connection's lock timeout of 2 s. If that
+/// transaction rolls back, this one gets the key.
 ///
 /// # Errors
-/// When the wait was too long (`55P03`) or the database refuses.
+/// When the lock timeout passed (`55P03`) or the database refuses.
 pub async fn claim(
     conn: &mut PgConnection,
     key: &RequestKey<'_>,
@@ -65,10 +65,10 @@ pub async fn claim(
     Ok(done.rows_affected() == 1)
 }
 
-/// What a taken key was used for.
+/// Finds the former use of a taken key.
 ///
 /// # Errors
-/// When the database does not answer, or the row has no answer, which no committed row is without.
+/// When the database does not answer, or the row has no answer, which every committed row has.
 pub async fn find(
     conn: &mut PgConnection,
     key: &RequestKey<'_>,
@@ -121,7 +121,7 @@ pub async fn complete(
     Ok(())
 }
 
-/// Deletes up to `limit` keys that have expired; claiming does not wait for it.
+/// Deletes up to `limit` expired keys; [`claim`] does not depend on it.
 ///
 /// # Errors
 /// When the database refuses.

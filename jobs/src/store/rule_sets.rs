@@ -1,4 +1,4 @@
-//! `rule_sets`: every version a tenant ever had; at most one is active, which an index sees to.
+//! `rule_sets`: every version of a tenant's rules; an index keeps at most one active.
 
 use crate::domain::UserId;
 use base::TenantId;
@@ -6,10 +6,10 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use std::collections::HashMap;
 
-/// One version of a tenant's rules.
+/// A version of a tenant's rules.
 #[derive(Clone, Debug)]
 pub struct StoredRuleSet {
-    /// From 1.
+    /// Counts from 1.
     pub version: i32,
     pub yaml: String,
     pub active: bool,
@@ -17,7 +17,7 @@ pub struct StoredRuleSet {
     pub created_at: DateTime<Utc>,
 }
 
-/// The active version's number; 0 if the tenant has no rules.
+/// Finds the active version's number; 0 if the tenant has no rules.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -31,16 +31,16 @@ pub async fn active_version(conn: &mut PgConnection, tenant: TenantId) -> Result
     Ok(version.unwrap_or(0))
 }
 
-/// What is active at one time.
+/// The active versions at one time.
 #[derive(Debug)]
 pub struct ActiveVersions {
-    /// A tenant without rules is not among them.
+    /// Tenants without rules are left out.
     pub versions: HashMap<TenantId, i32>,
-    /// The transaction's time, that of everything it writes.
+    /// The transaction's time, which everything it writes carries.
     pub at: DateTime<Utc>,
 }
 
-/// The number of each tenant's active version.
+/// Finds the number of each tenant's active version.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -103,7 +103,7 @@ pub async fn by_version(
     .await
 }
 
-/// Makes other writers of this tenant's rules wait until the transaction ends; the first version has no row to lock.
+/// Locks the tenant's rules against other writers until the transaction ends; the first version has no row to lock.
 ///
 /// # Errors
 /// When the database does not answer in time.
@@ -117,7 +117,7 @@ pub async fn lock(conn: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx:
     Ok(())
 }
 
-/// Makes way for another active version.
+/// Deactivates the active version.
 ///
 /// # Errors
 /// When the database refuses.
@@ -131,7 +131,7 @@ pub async fn deactivate(conn: &mut PgConnection, tenant: TenantId) -> Result<(),
     Ok(())
 }
 
-/// Adds the next version, active from the start. The caller holds [`lock`] and has deactivated the former one.
+/// Inserts the next version as the active one. The caller holds [`lock`] and has deactivated the former one.
 ///
 /// # Errors
 /// When the database refuses.

@@ -1,7 +1,7 @@
-//! `session_tokens`: the generations of tokens that a session has been given, as hashes.
+//! `session_tokens`: the generations of a session's tokens, as hashes.
 //!
-//! Start with [`present`], which is every request's first statement. Whenever two generations are written in one
-//! transaction the newer comes first: requests that meet on a session then wait for each other in one order.
+//! Start with [`present`], the first statement of every request. A transaction that writes two generations writes the
+//! newer one first, so that concurrent requests on one session lock in one order.
 
 use crate::domain::{
     Session, SessionId, UserId,
@@ -11,35 +11,35 @@ use crate::domain::{
 use base::TenantId;
 use sqlx::PgConnection;
 
-/// What a token is worth at the moment it is presented.
+/// The state of a token when it is presented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     Alive,
-    /// Logged out, or ended from elsewhere.
+    /// Logged out, or revoked from elsewhere.
     Revoked,
     Expired,
-    /// Not used for too long.
+    /// Idle for too long.
     Idle,
     /// The user is suspended or the tenant closed.
     Closed,
-    /// Its owner has replaced it, and its grace is over: two parties hold tokens of one session.
+    /// Superseded, and its grace is over: two parties hold tokens of one session.
     Reused,
 }
 
-/// A known token, and the session it belongs to.
+/// A known token and its session.
 #[derive(Clone, Debug)]
 pub struct Presented {
     pub session: Session,
     pub standing: Standing,
     pub generation: i32,
-    /// A successor was minted; this one still answers for a while.
+    /// A successor was issued; this token is accepted for a while.
     pub superseded: bool,
 }
 
-/// Looks a token up, and, if it stands for a living session, notes that it was used.
+/// Looks up a token and, if its session is alive, records the use.
 ///
-/// The note is coalesced to a minute, so most calls write nothing. The first use of a token proves that its owner has
-/// it, and shortens the grace of its predecessor to 10 s, enough for requests already on their way.
+/// Uses are recorded once a minute, so most calls write nothing. The first use of a token proves that its owner has
+/// received it, and shortens its predecessor's grace to 10 s, enough for requests in flight.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -120,8 +120,8 @@ pub async fn present(
     }))
 }
 
-/// The sessions of tokens that were used before, for which [`present`] would write nothing and say that they are alive;
-/// the answer's places are those of `hashes`. For all others it takes [`present`].
+/// Finds the sessions of tokens for which [`present`] would write nothing and answer that they are alive, by the
+/// positions of `hashes`. All others need [`present`].
 ///
 /// # Errors
 /// When the database does not answer.
@@ -170,7 +170,7 @@ pub async fn find_in_use(
     Ok(sessions)
 }
 
-/// Adds a token to a session.
+/// Inserts a token.
 ///
 /// # Errors
 /// When the database refuses.
@@ -191,7 +191,7 @@ pub async fn insert(
     Ok(())
 }
 
-/// Begins the token's grace of five minutes, which never outlasts its session.
+/// Starts the token's grace of five minutes, which never outlasts its session.
 ///
 /// # Errors
 /// When the database refuses.
@@ -208,7 +208,7 @@ pub async fn supersede(conn: &mut PgConnection, hash: &TokenHash) -> Result<(), 
     Ok(())
 }
 
-/// Ends the grace of all tokens before this generation: only the immediate predecessor of the newest may still answer.
+/// Ends the grace of all tokens before this generation: only the newest token's direct predecessor is still accepted.
 ///
 /// # Errors
 /// When the database refuses.
@@ -228,8 +228,7 @@ pub async fn end_grace_before(
     Ok(())
 }
 
-/// Gives up the tokens of this generation that nobody has used: their answer was lost. Whoever uses one later is not
-/// the owner.
+/// Retires the unused tokens of this generation, whose answer was lost. A later use of one counts as reuse.
 ///
 /// # Errors
 /// When the database refuses.
@@ -249,7 +248,7 @@ pub async fn retire_unused(
     Ok(())
 }
 
-/// Whether the session has a token of a later generation that was not given up.
+/// Whether the session has a token of a later generation that is not retired.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -284,7 +283,7 @@ impl Standing {
     }
 }
 
-/// The tables' checks admit only words that we know; a newer schema may not.
+/// The tables' checks allow only words that we know; a newer schema may not.
 fn known<T>(column: &'static str, parsed: Option<T>) -> Result<T, sqlx::Error> {
     parsed.ok_or_else(|| sqlx::Error::Decode(format!("unknown value in {column}").into()))
 }

@@ -1,6 +1,6 @@
-//! `sessions`: one row per signed-in client, whatever tokens it has been given since.
+//! `sessions`: one row per signed-in client, whatever the number of its tokens.
 //!
-//! The row alone says whether a session lives. Tokens are in [`super::session_tokens`].
+//! Only this row says whether a session is alive. Tokens are in [`super::session_tokens`].
 
 use crate::domain::{
     Session, SessionId, UserId,
@@ -10,7 +10,7 @@ use base::TenantId;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-/// A session to be.
+/// A session to insert.
 #[derive(Clone, Debug)]
 pub struct NewSession {
     pub tenant: TenantId,
@@ -21,13 +21,13 @@ pub struct NewSession {
     pub origin: Origin,
 }
 
-/// A living session in its user's list.
+/// A live session in its user's list.
 #[derive(Clone, Debug)]
 pub struct ListedSession {
     pub id: SessionId,
     pub auth_method: String,
     pub created_at: DateTime<Utc>,
-    /// Precise to a minute.
+    /// To the minute.
     pub last_used_at: DateTime<Utc>,
     pub expires_at: DateTime<Utc>,
     pub idle_expires_at: DateTime<Utc>,
@@ -35,7 +35,7 @@ pub struct ListedSession {
     pub user_agent: Option<String>,
 }
 
-/// Begins a session; it has no token yet.
+/// Inserts a session, without a token.
 ///
 /// # Errors
 /// When the database refuses.
@@ -72,10 +72,10 @@ pub async fn insert(conn: &mut PgConnection, new: &NewSession) -> Result<Session
     })
 }
 
-/// Makes other rotations and revocations of the session wait until the transaction ends.
+/// Locks the session against other rotations and revocations until the transaction ends.
 ///
 /// # Errors
-/// When the database does not answer, or somebody else holds the row for longer than the lock timeout.
+/// When the database does not answer, or the lock timeout passes.
 pub async fn lock(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -91,7 +91,7 @@ pub async fn lock(
     Ok(())
 }
 
-/// Ends one of the user's sessions. False when there is no such living session.
+/// Revokes one of the user's sessions. False if there is no such live session.
 ///
 /// # Errors
 /// When the database refuses.
@@ -115,7 +115,7 @@ pub async fn revoke(
     Ok(done.rows_affected() == 1)
 }
 
-/// Whether the user ever had this session, as far as it is remembered.
+/// Whether the user ever had this session, as far back as rows are kept.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -137,7 +137,7 @@ pub async fn exists(
     .await
 }
 
-/// Whether the session lives at this moment. No use of it: nothing is noted.
+/// Whether the session is alive now. Does not count as a use.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -164,7 +164,7 @@ pub async fn is_alive(
     .await
 }
 
-/// Ends all of the user's sessions but `except`.
+/// Revokes all of the user's sessions except `except`.
 ///
 /// # Errors
 /// When the database refuses.
@@ -190,8 +190,8 @@ pub async fn revoke_all(
     .await
 }
 
-/// Ends the user's oldest living sessions until `keep` are left. The caller holds the user's row, or two log-ins at
-/// once would each count without the other.
+/// Revokes the user's oldest live sessions until `keep` are left. The caller holds the user's row, or two concurrent
+/// logins would each count without the other.
 ///
 /// # Errors
 /// When the database refuses.
@@ -223,7 +223,7 @@ pub async fn revoke_excess(
     .await
 }
 
-/// The user's living sessions, the youngest first; there are at most [`crate::domain::session::MAX_SESSIONS`].
+/// Lists the user's live sessions, newest first; there are at most [`crate::domain::session::MAX_SESSIONS`].
 ///
 /// # Errors
 /// When the database does not answer.
@@ -250,7 +250,7 @@ pub async fn list(
 
 /// Deletes up to `limit` sessions that ended more than 30 days ago, with their tokens; returns how many.
 ///
-/// Until then even a replaced token is known for what it is, so that its use can be told from a guess.
+/// Until then a replaced token is still recognised, so that its use can be told from a guess.
 ///
 /// # Errors
 /// When the database refuses.

@@ -1,10 +1,10 @@
-//! `task_messages`: which mails a task is about.
+//! `task_messages`: the messages that a task is about.
 
 use crate::domain::{MessageId, TaskId};
 use base::TenantId;
 use sqlx::PgConnection;
 
-/// Ties a mail to a task. False if it was tied to it before, or the tenant keeps no such mail.
+/// Links a message to a task. False if it was linked before, or the tenant has no such message.
 ///
 /// # Errors
 /// When the database refuses.
@@ -27,7 +27,7 @@ pub async fn insert(
     Ok(done.rows_affected() == 1)
 }
 
-/// Unties it. False if it was not tied.
+/// Removes the link. False if there was none.
 ///
 /// # Errors
 /// When the database refuses.

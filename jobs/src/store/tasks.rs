@@ -1,4 +1,4 @@
-//! `tasks`: what is to be done. A row that was deleted stays, hidden from lists and free of its title.
+//! `tasks`: tasks of a tenant. A deleted row stays, hidden from lists, and its title is free.
 
 use super::word;
 use crate::domain::{
@@ -12,7 +12,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// A task as it is.
+/// A stored task.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredTask {
     pub id: TaskId,
@@ -22,19 +22,19 @@ pub struct StoredTask {
     pub priority: Priority,
     pub due_on: Option<NaiveDate>,
     pub notes: Option<String>,
-    /// The mails it is about.
+    /// The messages that it is about.
     pub messages: Vec<MessageId>,
-    /// Grows with every change.
+    /// Incremented by every change.
     pub version: i32,
     pub created_by: Option<UserId>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
     pub deleted_at: Option<DateTime<Utc>>,
-    /// What it was deleted with.
+    /// Shared by the rows of one deletion.
     pub deletion: Option<Uuid>,
 }
 
-/// Which tasks a list holds; only those that are not deleted.
+/// Filters for [`list`], which returns no deleted tasks.
 #[derive(Clone, Debug, Default)]
 pub struct TaskFilter {
     pub project: Option<ProjectId>,
@@ -81,7 +81,7 @@ impl TryFrom<Row> for StoredTask {
     }
 }
 
-/// Adds a task. `None` if the title is taken in its project.
+/// Inserts a task. `None` if its project has a task with this title.
 ///
 /// # Errors
 /// When the database refuses.
@@ -114,7 +114,7 @@ pub async fn insert(
     .await
 }
 
-/// A task, deleted or not.
+/// Finds a task, also a deleted one.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -142,7 +142,7 @@ pub async fn find(
     row.map(StoredTask::try_from).transpose()
 }
 
-/// Makes whoever else wants to change it wait until the transaction ends. False if there is none.
+/// Locks the row until the transaction ends. False if there is none.
 ///
 /// # Errors
 /// When the database does not answer in time.
@@ -161,7 +161,7 @@ pub async fn lock(
     Ok(found.is_some())
 }
 
-/// The live tasks of this title, in whichever project; two tell that the title is not enough.
+/// Finds the live tasks with this title in all projects, at most two: a second one makes the title ambiguous.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -180,7 +180,7 @@ pub async fn titled(
     .await
 }
 
-/// Whether a live task of the project that is called so, or of none, has this title.
+/// Whether a live task of the project with this name, or of none, has this title.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -204,7 +204,7 @@ pub async fn is_taken(
     .await
 }
 
-/// Live tasks, the youngest first, from before `before`.
+/// Lists live tasks, newest first, starting after `before`.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -240,8 +240,8 @@ pub async fn list(
     rows.into_iter().map(StoredTask::try_from).collect()
 }
 
-/// Writes everything of `task` that can change, as its next version. The caller holds [`lock`], and the title was a
-/// [`Name`].
+/// Writes all fields of `task` that can change, as its next version. The caller holds [`lock`], and the title was
+/// parsed as a [`Name`].
 ///
 /// # Errors
 /// When the database refuses, for example because the title is taken (`tasks_title_key`).
@@ -292,7 +292,7 @@ pub async fn delete(
     Ok(())
 }
 
-/// Hides the live tasks of a project under its deletion, and says which they were.
+/// Hides the live tasks of a project under its deletion, and returns them.
 ///
 /// # Errors
 /// When the database refuses.
@@ -314,10 +314,10 @@ pub async fn delete_of_project(
     .await
 }
 
-/// Brings one task back. The caller holds [`lock`].
+/// Restores a task. The caller holds [`lock`].
 ///
 /// # Errors
-/// When the database refuses, for example because the title was taken meanwhile (`tasks_title_key`).
+/// When the database refuses, for example because the title is taken by now (`tasks_title_key`).
 pub async fn restore_one(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -334,7 +334,7 @@ pub async fn restore_one(
     Ok(())
 }
 
-/// Brings back what went with its project under this deletion, and nothing that was deleted before it.
+/// Restores the tasks that were deleted with their project by this deletion, and no others.
 ///
 /// # Errors
 /// When the database refuses.

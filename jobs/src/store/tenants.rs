@@ -1,10 +1,10 @@
-//! `tenants`: found by slug only where nobody is signed in yet; elsewhere the session says which tenant it is.
+//! `tenants`: looked up by slug only before a login; afterwards the session names the tenant.
 
 use crate::domain::{effect::UnknownSends, gate::TrustMode};
 use base::TenantId;
 use sqlx::PgConnection;
 
-/// Makes the tenant; `None` when its slug is taken.
+/// Inserts a tenant; `None` if its slug is taken.
 ///
 /// # Errors
 /// When the database refuses, for example a malformed slug.
@@ -22,7 +22,7 @@ pub async fn insert(conn: &mut PgConnection, slug: &str) -> Result<Option<Tenant
     .await
 }
 
-/// The tenant of this slug, whatever its status.
+/// Finds the tenant with this slug, in any status.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -35,7 +35,7 @@ pub async fn find(conn: &mut PgConnection, slug: &str) -> Result<Option<TenantId
     .await
 }
 
-/// The tenant's slug, if the tenant is not closed.
+/// Finds the tenant's slug, unless the tenant is closed.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -51,7 +51,7 @@ pub async fn open_slug(
     .await
 }
 
-/// How far the assistant may go for this tenant; `None` when the tenant is closed.
+/// Finds the tenant's trust mode; `None` if the tenant is closed.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -72,8 +72,8 @@ pub async fn trust_mode(
     .transpose()
 }
 
-/// Whether everything that leaves the house is stopped. Who wants to stop it waits until the transaction ends, so that
-/// nothing is begun after they were told that it is.
+/// Whether sending is disabled. Locks the switch until the transaction ends, so that nothing external begins after
+/// disabling it has returned.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -89,7 +89,7 @@ pub async fn sending_disabled(
     .await
 }
 
-/// What a tenant lets its assistant do.
+/// The tenant's settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub trust_mode: TrustMode,

@@ -1,5 +1,5 @@
-//! `triage_results`: what was found of each mail, by which rules and which prompt. A dry run writes nothing here, or the
-//! real run after it would find the mail judged already.
+//! `triage_results`: the result for each message, with its rules and prompt version. A dry run writes nothing here, or
+//! the run after it would find the message triaged.
 
 use crate::domain::{
     MessageId,
@@ -8,28 +8,29 @@ use crate::domain::{
 use base::{JobId, TenantId};
 use sqlx::PgConnection;
 
-/// A judgement to keep.
+/// A result to insert.
 pub struct NewTriageResult<'a> {
     pub job: JobId,
     pub message: MessageId,
     pub content_hash: [u8; 32],
     pub ruleset_version: i32,
-    /// Which means were allowed to decide.
+    /// The means that were allowed to decide.
     pub mode: &'a str,
-    /// Asked for although the mail had been judged.
+    /// Requested although the message had been triaged.
     pub forced: bool,
-    /// Present if a model was asked.
+    /// Set if a model was called.
     pub prompt_version: Option<&'a str>,
     pub judgement: &'a Judgement,
 }
 
-/// What an earlier job found of the same mail with the same rules.
+/// The result of an earlier job for the same message with the same rules.
 pub struct FormerResult {
     pub job: JobId,
     pub judgement: Judgement,
 }
 
-/// Waits for another job that judges the same mail, and is then refused by `triage_results_once_key`.
+/// Inserts a result. Waits for a concurrent job that triages the same message, and is then refused by
+/// `triage_results_once_key`.
 ///
 /// # Errors
 /// When the database refuses.
@@ -72,7 +73,7 @@ pub async fn insert(
     Ok(())
 }
 
-/// The latest judgement of a mail by one version of the rules with the same means.
+/// Finds the latest result for a message with this version of the rules and the same means.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -120,7 +121,7 @@ pub async fn former(
     .transpose()
 }
 
-/// Whether any judgement of this very mail found orders to the model in it.
+/// Whether any result of this message suspects an injection.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -139,7 +140,7 @@ pub async fn injection_suspected(
     .await
 }
 
-/// The table's checks and the enums hold the same words; a difference is a mistake in a migration.
+/// The table's checks and the enums hold the same words (a test compares them).
 fn known<T>(word: Option<T>) -> Result<T, sqlx::Error> {
     word.ok_or_else(|| sqlx::Error::Decode("unknown word in triage_results".into()))
 }

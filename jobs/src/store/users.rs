@@ -1,11 +1,11 @@
-//! `users`: the people of a tenant. Password hashes leave this file only as [`Credentials`].
+//! `users`: the users of a tenant. Password hashes leave this file only as [`Credentials`].
 
 use crate::domain::{UserId, invite::EmailAddress, session::Role};
 use base::TenantId;
 use sqlx::PgConnection;
 use std::fmt;
 
-/// What a log-in is checked against.
+/// What a login is checked against.
 #[derive(Clone)]
 pub struct Credentials {
     pub tenant: TenantId,
@@ -26,7 +26,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// The user whom a log-in names.
+/// Finds the user of a login.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -61,7 +61,7 @@ pub async fn credentials(
     .transpose()
 }
 
-/// The user of this address, whatever their status.
+/// Finds the user with this address, in any status.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -85,7 +85,7 @@ pub async fn find(
     Ok(row.map(|row| (row.tenant, row.user)))
 }
 
-/// Makes a user; `None` when the tenant has one with this address.
+/// Inserts a user; `None` if the tenant has one with this address.
 ///
 /// # Errors
 /// When the database refuses.
@@ -112,10 +112,10 @@ pub async fn insert(
     .await
 }
 
-/// Holds the user's row until the transaction ends, so that two log-ins at once count each other's session.
+/// Locks the user's row until the transaction ends, so that concurrent logins count each other's session.
 ///
 /// # Errors
-/// When the database does not answer, or somebody else holds the row for longer than the lock timeout.
+/// When the database does not answer, or the lock timeout passes.
 pub async fn lock(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -131,7 +131,7 @@ pub async fn lock(
     Ok(())
 }
 
-/// Stores the password under new parameters, unless it was changed in the meantime.
+/// Stores the password hash under new parameters, unless it was changed in the meantime.
 ///
 /// # Errors
 /// When the database refuses.
@@ -165,7 +165,7 @@ pub async fn owner_exists(conn: &mut PgConnection, tenant: TenantId) -> Result<b
     .await
 }
 
-/// Those of `addresses` (in lower case) that belong to people of the tenant, by name or by a mail account.
+/// Filters `addresses` (in lower case) to those that belong to the tenant's users, as their login or as a mail account.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -190,7 +190,7 @@ pub async fn own_addresses(
     .await
 }
 
-/// Whether somebody of the tenant has an address of this domain (in lower case).
+/// Whether a user of the tenant has an address in this domain (in lower case).
 ///
 /// # Errors
 /// When the database does not answer.
@@ -212,7 +212,7 @@ pub async fn is_own_domain(
     .await
 }
 
-/// Whose mail it is, and in whose day.
+/// The user that a message belongs to, with their time zone.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Correspondent {
     pub user: UserId,
@@ -221,7 +221,7 @@ pub struct Correspondent {
     pub timezone: String,
 }
 
-/// The person of this id.
+/// Finds the active user with this id.
 ///
 /// # Errors
 /// When the database does not answer.

@@ -111,7 +111,7 @@ async fn what_was_agreed_to_is_what_is_done_or_nothing_is() {
     for change in [
         r#"payload = jsonb_set(payload, '{params,text}', '"forged"')"#,
         "version = 2",
-        "execution_job = gen_random_uuid()",
+        "execution_job_id = gen_random_uuid()",
         "status = 'proposed'",
     ] {
         let id = proposed(&db, &client, change).await;

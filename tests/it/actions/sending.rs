@@ -353,7 +353,7 @@ async fn nothing_leaves_while_sending_is_disabled_or_the_hour_is_full() {
     assert_eq!(house.sink.received().len(), 1);
     house
         .db
-        .execute("update effects set begun_at = begun_at - interval '61 minutes'")
+        .execute("update effects set last_tried_at = last_tried_at - interval '61 minutes'")
         .await;
     house.db.execute(due).await;
     approval_in(&house.client, &second, "executed").await;

@@ -13,7 +13,7 @@ fn operations() -> Vec<Operation> {
     let (table, _) = RouteTable::build(api::routes::all());
     let fleet: Vec<Operation> = table
         .operations()
-        .filter(|operation| matches!(operation.access, Access::Fleet(_)))
+        .filter(|operation| matches!(operation.access, Access::Operators(_)))
         .cloned()
         .collect();
     assert!(fleet.len() >= 11, "{}", fleet.len());

@@ -15,8 +15,8 @@ async fn a_decision_that_comes_too_late_is_gone_and_the_approval_expired() {
     let client = api.sign_in(&db).await;
     let id = propose(&db, client.tenant, "Pay").await;
     db.execute(LAPSE).await;
-    let late = decide(&client, &id, "skip", 1).await;
-    late.assert_problem(410, "GONE", "a late skip");
+    let late = decide(&client, &id, "reject", 1).await;
+    late.assert_problem(410, "GONE", "a late rejection");
     let now = client.get(&format!("/v1/approvals/{id}")).await;
     assert_eq!(now.body["status"], "expired");
     let request = late.header("x-request-id").unwrap();
@@ -40,13 +40,13 @@ async fn a_skip_is_not_undone_into_an_approval_that_has_lapsed() {
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
     let id = propose(&db, client.tenant, "Pay").await;
-    assert_eq!(decide(&client, &id, "skip", 1).await.status, 200);
+    assert_eq!(decide(&client, &id, "reject", 1).await.status, 200);
     db.execute(LAPSE).await;
     decide(&client, &id, "undo", 1)
         .await
         .assert_problem(410, "GONE", "a late undo");
     let now = client.get(&format!("/v1/approvals/{id}")).await;
-    assert_eq!(now.body["status"], "skipped");
+    assert_eq!(now.body["status"], "rejected");
 }
 
 #[tokio::test]
@@ -58,7 +58,7 @@ async fn only_what_has_lapsed_undecided_expires_each_once_and_in_batches() {
     for n in 0..7 {
         ids.push(propose(&db, client.tenant, &format!("Task {n}")).await);
     }
-    assert_eq!(decide(&client, &ids[0], "skip", 1).await.status, 200);
+    assert_eq!(decide(&client, &ids[0], "reject", 1).await.status, 200);
     db.execute(LAPSE).await;
     let open = propose(&db, client.tenant, "Still open").await;
     assert_eq!(expire_approvals(db.pool(), 2).await.unwrap(), 2);
@@ -75,7 +75,7 @@ async fn only_what_has_lapsed_undecided_expires_each_once_and_in_batches() {
         .one("select count(*) from history_entries where verb = 'expired'")
         .await;
     assert_eq!((expired, audited, told), (6, 6, 6));
-    for (id, status) in [(&ids[0], "skipped"), (&open, "proposed")] {
+    for (id, status) in [(&ids[0], "rejected"), (&open, "proposed")] {
         assert_eq!(
             client.get(&format!("/v1/approvals/{id}")).await.body["status"],
             status

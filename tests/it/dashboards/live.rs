@@ -190,8 +190,8 @@ async fn decided(client: &Client) {
             .ok_or_else(|| page.text.clone())
     })
     .await;
-    let skipped = send(decision(client, &proposed, "skip", 1)).await;
-    assert_eq!(skipped.status, 200, "{}", skipped.text);
+    let rejected = send(decision(client, &proposed, "reject", 1)).await;
+    assert_eq!(rejected.status, 200, "{}", rejected.text);
     let action = json!({"type": "notify", "payload": {"text": "Hello"}});
     done(client, &json!({"actions": [action]})).await;
 }

@@ -85,7 +85,7 @@ async fn an_answer_by_another_program_takes_a_held_or_scheduled_one_back() {
     let house = house().await;
     let _worker = house.worker().await;
     for (wish, hold, waits) in [
-        (json!({"schedule_send": hours(3)}), 0, "scheduled"),
+        (json!({"send_at": hours(3)}), 0, "scheduled"),
         (json!({}), 60, "approved"),
     ] {
         let Written { id, approval } = written(&house.client, waits, wish).await;
@@ -106,8 +106,8 @@ async fn an_answer_by_another_program_takes_a_held_or_scheduled_one_back() {
             draft(&house.client, &id).await["status"],
             "superseded_by_user"
         );
-        let skipped = house.client.get(&format!("/v1/approvals/{approval}")).await;
-        assert_eq!(skipped.body["status"], "skipped");
+        let rejected = house.client.get(&format!("/v1/approvals/{approval}")).await;
+        assert_eq!(rejected.body["status"], "rejected");
         assert_eq!(house.client.job(&job).await["state"], "cancelled");
         let history = "history_entries where verb = 'superseded' and object_id";
         let history = told(&house.db, history, &id).await;
@@ -120,7 +120,7 @@ async fn an_answer_by_another_program_takes_a_held_or_scheduled_one_back() {
             .await
             .assert_problem(409, "CONFLICT", "answered by another program");
         // The thread has its answer now: the next round is about one that has none.
-        house.db.execute("delete from own_mails").await;
+        house.db.execute("delete from own_messages").await;
     }
     assert_eq!(house.sink.received(), []);
 }
@@ -181,7 +181,7 @@ async fn what_is_no_answer_to_this_thread_by_this_user_after_this_mail_stops_not
     done(&house.client, "/v1/jobs/triage", &sent).await;
     let kept: i64 = house
         .db
-        .one("select count(*) from own_mails where refers_to = '<1@x.example>'")
+        .one("select count(*) from own_messages where refers_to = '<1@x.example>'")
         .await;
     assert_eq!(kept, 0);
     drop(worker);
@@ -210,7 +210,7 @@ async fn who_wants_an_agreed_draft_otherwise_takes_the_agreement_back() {
     let house = house().await;
     let _worker = house.worker().await;
     let Written { id, approval } =
-        written(&house.client, "Plan", json!({"schedule_send": hours(3)})).await;
+        written(&house.client, "Plan", json!({"send_at": hours(3)})).await;
     agree(&house, &approval, 0).await;
     let agreed = house.client.get(&format!("/v1/approvals/{approval}")).await;
     let job = agreed.body["execution_job_id"].as_str().unwrap().to_owned();

@@ -79,7 +79,7 @@ pub(crate) async fn draft(
         message: None,
         user,
         approval: approval.id,
-        answers_sent_at: None,
+        original_sent_at: None,
     };
     drafts::insert(&mut tx, tenant, &new).await.unwrap();
     draft_versions::insert(&mut tx, tenant, (id, 1), &letter, &making)

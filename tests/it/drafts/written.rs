@@ -182,7 +182,7 @@ async fn who_does_not_know_asks_and_a_dry_run_keeps_nothing() {
     let items: i64 = db.one("select count(*) from inbox_items").await;
     assert_eq!(items, 1);
     let body = json!({
-        "mode": "compose", "to": ["dan@x.example"], "intent": "Say hello.", "schedule_send": "tomorrow 09:00",
+        "mode": "compose", "to": ["dan@x.example"], "intent": "Say hello.", "send_at": "tomorrow 09:00",
         "dry_run": true,
     });
     let dry = done(&client, "/v1/jobs/draft", &body).await;
@@ -235,7 +235,7 @@ async fn what_is_discarded_is_skipped_and_never_revised() {
     assert_eq!(discarded.body["status"], "discarded", "{}", discarded.text);
     let approval = output["approval_id"].as_str().unwrap();
     let approval = client.get(&format!("/v1/approvals/{approval}")).await.body;
-    assert_eq!(approval["status"], "skipped");
+    assert_eq!(approval["status"], "rejected");
     let body = json!({"base_version": 1, "instructions": "Shorter."});
     post(&client, &format!("/v1/drafts/{id}/revise"), &body)
         .await
@@ -273,10 +273,7 @@ async fn a_wish_that_does_not_fit_is_refused_with_a_pointer() {
         (json!({"mode": "reply"}), "/message_id"),
         (reply("to", json!(["a@b.example"])), "/to"),
         (reply("max_words", json!(5)), "/max_words"),
-        (
-            reply("schedule_send", json!("2020-01-01T00:00:00Z")),
-            "/schedule_send",
-        ),
+        (reply("send_at", json!("2020-01-01T00:00:00Z")), "/send_at"),
         (reply("tone", json!("brief")), "/message_id"),
         (json!({"mode": "compose", "to": ["a@b.example"]}), "/intent"),
         (

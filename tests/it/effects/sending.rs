@@ -26,7 +26,7 @@ fn mail(tenant: TenantId, subject: &str) -> NewEffect {
     NewEffect {
         key: effect_key(tenant, ActionType::Send, "m1", Identity::Payload(&payload)),
         kind: ActionType::Send,
-        about: None,
+        message: None,
         payload_hash: canonical_sha256(&payload),
         rendered: Some(b"secret bytes".to_vec()),
         message_id: Some(format!("<{subject}@acme.example>")),
@@ -97,7 +97,7 @@ async fn what_is_no_mail_takes_nothing_of_the_hour_and_is_not_kept_back_by_it() 
         begin(&mail(tenant, "b")).await,
         Sending::Wait { .. }
     ));
-    db.execute("update effects set begun_at = begun_at - interval '61 minutes'")
+    db.execute("update effects set last_tried_at = last_tried_at - interval '61 minutes'")
         .await;
     assert_eq!(begin(&mail(tenant, "c")).await, bytes());
 }

@@ -99,7 +99,7 @@ async fn nothing_left_the_house(house: &House, mode: &str) {
                where type in ('send', 'send_draft', 'reply', 'forward', 'call_webhook', 'create_event')";
     assert_eq!(count(house, sql).await, 0, "{mode}");
     assert_eq!(count(house, "select count(*) from rule_sets").await, 0);
-    let agreed = "select count(*) from approvals where status not in ('proposed', 'skipped')";
+    let agreed = "select count(*) from approvals where status not in ('proposed', 'rejected')";
     assert_eq!(count(house, agreed).await, 0, "{mode}");
 }
 

@@ -20,7 +20,7 @@ async fn ten_times_two_hours_of_focus_are_proposed_and_none_is_taken_for_granted
     let mut spans = Vec::new();
     for n in 0..10 {
         let body = json!({"title": format!("Focus {n}"), "minutes": 120});
-        let request = house.client.request(Method::POST, "/v1/schedule");
+        let request = house.client.request(Method::POST, "/v1/blocks");
         let proposed = send(request.json(&body)).await;
         assert_eq!(proposed.status, 201, "{}", proposed.text);
         assert_eq!(proposed.body["status"], "proposed");

@@ -232,15 +232,15 @@ fn enums() -> BTreeMap<&'static str, Words> {
         ),
         // 0008_blocks_and_memory
         (
-            "schedule_blocks_kind_check",
+            "blocks_kind_check",
             words(BlockKind::ALL, BlockKind::as_str),
         ),
         (
-            "schedule_blocks_source_check",
+            "blocks_source_check",
             words(BlockSource::ALL, BlockSource::as_str),
         ),
         (
-            "schedule_blocks_status_check",
+            "blocks_status_check",
             words(blocks::Status::ALL, blocks::Status::as_str),
         ),
         (

@@ -2,7 +2,7 @@
 //!
 //! Asserts that HTTP works and what a refusal looks like; all else is looked at by the tests.
 
-use super::{TestDb, eventually, wait::SOON};
+use super::{TestDb, contract, eventually, wait::SOON};
 use base::TenantId;
 use jobs::{
     commands::sessions::{open::NewSession, open_session},
@@ -187,11 +187,15 @@ pub(crate) fn http() -> reqwest::Client {
     reqwest::Client::new()
 }
 
-/// Sends a request and reads all of its answer.
+/// Sends a request and reads all of its answer, which must be one that the document describes.
 pub(crate) async fn send(request: RequestBuilder) -> Answer {
-    let response = request.send().await.expect("the API answers");
+    let (client, request) = request.build_split();
+    let request = request.expect("a request that can be sent");
+    let (method, path) = (request.method().clone(), request.url().path().to_owned());
+    let response = client.execute(request).await.expect("the API answers");
     let (status, headers) = (response.status(), response.headers().clone());
     let text = response.text().await.expect("the answer is complete");
+    contract::check(&method, &path, status, &headers, &text);
     let body = serde_json::from_str(&text).unwrap_or(Value::Null);
     Answer {
         status,

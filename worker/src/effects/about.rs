@@ -1,4 +1,4 @@
-//! `reply` with a text, and `forward`: mail about a mail that we hold. Recipients of an answer, subject and thread come from
+//! `reply` with a text, and `forward`: mail about an email that we hold. Recipients of an answer, subject and thread come from
 //! code; the text is the person's.
 
 use super::{
@@ -18,7 +18,7 @@ use jobs::{
 };
 use std::fmt::Write as _;
 
-/// Answers the mail with what the person wrote.
+/// Answers the email with what the person wrote.
 pub(super) struct Reply;
 
 #[async_trait]
@@ -43,7 +43,7 @@ impl Write for Reply {
     }
 }
 
-/// Passes the mail on, as we hold it, to one address.
+/// Passes the email on, as we hold it, to one address.
 pub(super) struct Forward;
 
 #[async_trait]
@@ -94,14 +94,14 @@ async fn held(far: &Far<'_>, doing: &Doing<'_>) -> Result<Mail, Trouble> {
         .await?
         .ok_or_else(missing)?;
     drop(conn);
-    // A mail may have many megabytes: parsing it would hold up every other job of this thread.
+    // An email may have many megabytes: parsing it would hold up every other job of this thread.
     let parsed =
         tokio::task::spawn_blocking(move || Mail::from_source(stored.format, &stored.source));
     parsed
         .await
         .ok()
         .and_then(Result::ok)
-        .ok_or_else(|| Trouble::refused("unparsable_mail", "This mail cannot be read."))
+        .ok_or_else(|| Trouble::refused("unparsable_mail", "This email cannot be read."))
 }
 
 /// The addresses of the user's mail accounts, oldest first.
@@ -130,7 +130,7 @@ async fn own_addresses(
     Ok(own)
 }
 
-/// The note, then the mail as mail programs show one that was passed on.
+/// The note, then the email as mail programs show one that was passed on.
 fn quoted(mail: &Mail, note: Option<&str>) -> String {
     let mut text = String::new();
     if let Some(note) = note {

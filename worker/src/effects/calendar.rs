@@ -9,7 +9,7 @@ use icalendar::{Component as _, EventLike as _};
 use jobs::{
     domain::{
         connection::Settings,
-        draft::schedule::zone,
+        draft::send_at::zone,
         event::{Start, minutes},
     },
     store::{

@@ -23,7 +23,7 @@ use jobs::{
 use serde_json::json;
 use sqlx::PgConnection;
 
-/// Puts an item off that the person may see, or any of the tenant's for a rule. `made` says that it was not there before.
+/// Defers an item that the user may see, or for a rule any of the tenant's. `made` says that this action added it.
 async fn put_off(
     conn: &mut PgConnection,
     doing: &Doing<'_>,

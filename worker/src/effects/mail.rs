@@ -14,7 +14,7 @@ use jobs::{
         connections::{self, StoredConnection},
         draft_versions, drafts,
         effects::StoredEffect,
-        own_mails,
+        own_messages,
     },
 };
 use lettre::{
@@ -106,7 +106,7 @@ impl Write for SendDraft {
             return Err(changed());
         }
         let mut conn = far.ctx.pool.acquire().await?;
-        if own_mails::has_overtaken(&mut conn, doing.tenant, id).await? {
+        if own_messages::has_overtaken(&mut conn, doing.tenant, id).await? {
             return Err(Trouble::refused(
                 "answered_by_user",
                 "You have answered this mail with another program meanwhile; nothing was sent.",

@@ -143,7 +143,7 @@ fn new_version(
                 message: case.message(),
                 user,
                 approval: approval.id,
-                answers_sent_at: case.answers_sent_at(args.mode),
+                original_sent_at: case.original_sent_at(args.mode),
             }),
             _ => None,
         },

@@ -1,16 +1,17 @@
-//! A person's word on an approval. Each operation names, with `If-Match`, the version that the person has seen.
+//! Decisions on an approval. Each operation names the version that the person has read, as `If-Match`.
 
-use super::{Approval, Versioned, versioned};
+use super::Approval;
 use crate::{
     App, AppState,
     context::RequestContext,
     error::{ApiError, Code},
-    extract::{CurrentSession, IfMatch, StrictJson, body, if_match, json},
-    route_table::{Access, Place, Route},
-    routes::drafts::words,
+    etag::Versioned,
+    extract::{CurrentSession, Id, IfMatch, StrictJson, body, if_match, json},
+    route_table::{Access, Route},
+    routes::drafts::instructions::instructions,
 };
 use axum::{
-    extract::{Path, Request, State},
+    extract::{Request, State},
     http::Method,
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -18,7 +19,7 @@ use jobs::{
     commands::approvals::decide::{
         DecideError, Decision, DecisionKind, DecisionRequest, RequestMeta, decide_approval,
     },
-    domain::{Session, session::Scope},
+    domain::{ApprovalId, Session, session::Scope},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -35,16 +36,16 @@ pub(super) fn routes() -> Vec<Route> {
         access,
         edit,
     )
-    .summary("Change what is proposed, as the next version")
+    .summary("Edit a proposed action, as the next version")
     .body::<Edit>(JSON);
-    let skip = Route::new(
+    let reject = Route::new(
         Method::POST,
-        "/v1/approvals/{id}/skip",
-        "skip_approval",
+        "/v1/approvals/{id}/reject",
+        "reject_approval",
         access,
-        skip,
+        reject,
     )
-    .summary("Decide against it");
+    .summary("Reject an approval");
     let undo = Route::new(
         Method::POST,
         "/v1/approvals/{id}/undo",
@@ -52,7 +53,7 @@ pub(super) fn routes() -> Vec<Route> {
         access,
         undo,
     )
-    .summary("Take a skip back, as the next version, or what was done");
+    .summary("Undo a rejection, as the next version, or an execution");
     let approve = Route::new(
         Method::POST,
         "/v1/approvals/{id}/approve",
@@ -60,8 +61,8 @@ pub(super) fn routes() -> Vec<Route> {
         access,
         approve,
     )
-    .summary("Agree to it: a job carries it out")
-    .body::<Approve>(JSON);
+    .summary("Approve a proposed action, which a job then executes")
+    .optional_body::<Approve>();
     let revoke = Route::new(
         Method::POST,
         "/v1/approvals/{id}/revoke",
@@ -69,49 +70,49 @@ pub(super) fn routes() -> Vec<Route> {
         access,
         revoke,
     )
-    .summary("Take an agreement back before a worker has begun, as the next version");
-    [approve, edit, skip, undo, revoke]
+    .summary("Revoke an approval before a worker has started, as the next version");
+    [approve, edit, reject, undo, revoke]
         .map(versioned_route)
         .into()
 }
 
-/// What all of them take and give.
+/// Declares what all decisions take and return.
 fn versioned_route(route: Route) -> Route {
     route
-        .parameter::<String>(
-            Place::Header,
-            "If-Match",
-            true,
-            "The ETag of the approval as you have seen it",
-        )
-        .answer::<Approval>(200, "The approval as it is now")
+        .if_match()
+        .versioned::<Approval>(200, "The approval as it is now")
+        .errors(&[Code::Conflict, Code::Gone, Code::InvalidBody])
 }
 
-/// An agreement. The body may be left out.
+/// An approval. The body may be left out.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "ApprovalApprove")]
 struct Approve {
-    /// How long a mail is held back before it goes, 0 to 60; until then the agreement can be revoked. 10 if it is left out.
+    /// How long an email is held before it is sent; until then the approval can be revoked. 10 by default.
     #[serde(default)]
     #[schemars(range(min = 0, max = 60))]
     hold_seconds: Option<i64>,
 }
 
 const HOLD_SECONDS: i64 = 10;
-const LONGEST_HOLD_SECONDS: i64 = 60;
+const MAX_HOLD_SECONDS: i64 = 60;
 
-/// A change of what is proposed: either a patch, or for a draft what is to be changed.
+/// A change of a proposed action: `patch`, or `instructions` for a draft.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "ApprovalEdit")]
+#[schemars(
+    rename = "ApprovalEdit",
+    extend("oneOf" = [{ "required": ["patch"] }, { "required": ["instructions"] }])
+)]
 struct Edit {
-    /// Parameters to put over those that are there; a null removes one. Not for drafts.
+    /// Parameters that replace the current ones; null removes one. Not for drafts.
     #[serde(default)]
+    #[schemars(with = "Map<String, Value>")]
     patch: Option<Map<String, Value>>,
-    /// Of a draft: what is to be changed, 1 to 2,000 characters. A job writes the next version; until then the approval is
-    /// `editing`.
+    /// Only for a draft: what to change. A job writes the next version; until then the approval is `editing`.
     #[serde(default)]
+    #[schemars(with = "String", length(min = 1, max = 2000))]
     instructions: Option<String>,
 }
 
@@ -119,95 +120,98 @@ async fn edit(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Path(id): Path<String>,
+    Id(id): Id<ApprovalId>,
     seen: IfMatch,
     StrictJson(body): StrictJson<Edit>,
-) -> Result<Versioned, ApiError> {
-    let decision =
-        match (body.patch, body.instructions) {
-            (Some(patch), None) => Decision::Edit(patch),
-            (None, Some(said)) => Decision::Revise(words::instructions(&said)?),
-            _ => {
-                return Err(ApiError::new(
-                    Code::InvalidBody,
-                    "Send either `patch` or `instructions`.",
-                )
-                .at("", "INVALID_VALUE", "The fields do not go together."));
-            }
-        };
-    decide(&app, &session, &context, &id, seen, decision).await
+) -> Result<Versioned<Approval>, ApiError> {
+    let decision = match (body.patch, body.instructions) {
+        (Some(patch), None) => Decision::Edit(patch),
+        (None, Some(said)) => Decision::Revise(instructions(&said)?),
+        _ => {
+            return Err(ApiError::new(
+                Code::InvalidBody,
+                "Send exactly one of `patch` and `instructions`.",
+            )
+            .at(
+                "",
+                "INVALID_VALUE",
+                "Must have exactly one of the two fields.",
+            ));
+        }
+    };
+    decide(&app, &session, &context, id, seen, decision).await
 }
 
 async fn approve(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Path(id): Path<String>,
+    Id(id): Id<ApprovalId>,
     seen: IfMatch,
     request: Request,
-) -> Result<Versioned, ApiError> {
+) -> Result<Versioned<Approval>, ApiError> {
     let bytes = body::read(&app, request).await?;
-    let asked: Approve = if bytes.is_empty() {
+    let body: Approve = if bytes.is_empty() {
         Approve::default()
     } else {
         json::into_type(json::parse(&bytes)?)?
     };
-    let hold = asked.hold_seconds.unwrap_or(HOLD_SECONDS);
-    if !(0..=LONGEST_HOLD_SECONDS).contains(&hold) {
+    let hold = body.hold_seconds.unwrap_or(HOLD_SECONDS);
+    if !(0..=MAX_HOLD_SECONDS).contains(&hold) {
         return Err(
-            ApiError::new(Code::InvalidBody, "Hold a mail back for 0 to 60 seconds.").at(
+            ApiError::new(Code::InvalidBody, "Use hold_seconds from 0 to 60.").at(
                 "/hold_seconds",
                 "INVALID_VALUE",
-                "The value does not fit this field.",
+                "Must be from 0 to 60.",
             ),
         );
     }
     let decision = Decision::Approve {
         hold: TimeDelta::seconds(hold),
     };
-    decide(&app, &session, &context, &id, seen, decision).await
+    decide(&app, &session, &context, id, seen, decision).await
 }
 
 async fn revoke(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Path(id): Path<String>,
+    Id(id): Id<ApprovalId>,
     seen: IfMatch,
-) -> Result<Versioned, ApiError> {
-    decide(&app, &session, &context, &id, seen, Decision::Revoke).await
+) -> Result<Versioned<Approval>, ApiError> {
+    decide(&app, &session, &context, id, seen, Decision::Revoke).await
 }
 
-async fn skip(
+async fn reject(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Path(id): Path<String>,
+    Id(id): Id<ApprovalId>,
     seen: IfMatch,
-) -> Result<Versioned, ApiError> {
-    decide(&app, &session, &context, &id, seen, Decision::Skip).await
+) -> Result<Versioned<Approval>, ApiError> {
+    decide(&app, &session, &context, id, seen, Decision::Reject).await
 }
 
 async fn undo(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Path(id): Path<String>,
+    Id(id): Id<ApprovalId>,
     seen: IfMatch,
-) -> Result<Versioned, ApiError> {
-    decide(&app, &session, &context, &id, seen, Decision::Undo).await
+) -> Result<Versioned<Approval>, ApiError> {
+    decide(&app, &session, &context, id, seen, Decision::Undo).await
 }
 
 async fn decide(
     app: &App,
     session: &Session,
     context: &RequestContext,
-    id: &str,
+    id: ApprovalId,
     IfMatch(version): IfMatch,
     decision: Decision,
-) -> Result<Versioned, ApiError> {
+) -> Result<Versioned<Approval>, ApiError> {
     let ask = DecisionRequest {
-        approval: id.parse().map_err(|_| ApiError::not_found())?,
+        approval: id,
         version,
         decision,
     };
@@ -219,7 +223,7 @@ async fn decide(
     let (made, now) = (ask.decision.made(), asking.at);
     let decided = decide_approval(&app.pool, &app.notifier, session, ask, asking).await?;
     count(app, made, decided.created_at, now);
-    Ok(versioned(decided))
+    Ok(Versioned(decided.into()))
 }
 
 fn count(app: &App, made: DecisionKind, proposed: DateTime<Utc>, now: DateTime<Utc>) {
@@ -228,7 +232,7 @@ fn count(app: &App, made: DecisionKind, proposed: DateTime<Utc>, now: DateTime<U
         .approvals_total
         .with_label_values(&[made.as_str()])
         .inc();
-    if matches!(made, DecisionKind::Approved | DecisionKind::Skipped) {
+    if matches!(made, DecisionKind::Approved | DecisionKind::Rejected) {
         let took = (now - proposed).to_std().unwrap_or_default();
         metrics.approval_latency_seconds.observe(took.as_secs_f64());
     }
@@ -241,12 +245,12 @@ impl From<DecideError> for ApiError {
             DecideError::Stale { .. } => if_match::stale(),
             DecideError::Lapsed => Self::new(
                 Code::Gone,
-                "The time to decide is over: the approval has expired.",
+                "The approval has expired. It can no longer be decided.",
             ),
             DecideError::Refused(refused) => Self::new(
                 Code::Conflict,
                 format!(
-                    "The approval is {}; one cannot {} it then.",
+                    "The approval is {}, so you cannot {} it.",
                     refused.status,
                     refused.step.verb()
                 ),
@@ -254,7 +258,7 @@ impl From<DecideError> for ApiError {
             DecideError::Draft(refused) => Self::new(
                 Code::Conflict,
                 format!(
-                    "The draft is {}; one cannot {} it then.",
+                    "The draft is {}, so you cannot {} it.",
                     refused.status, refused.step
                 ),
             ),
@@ -266,7 +270,7 @@ impl From<DecideError> for ApiError {
             DecideError::Faulty(faults) => faults.into_iter().fold(
                 Self::new(
                     Code::InvalidBody,
-                    "The approval was not changed: correct what is listed in `errors`.",
+                    "The approval was not changed. Correct the fields that `errors` lists.",
                 ),
                 |refusal, fault| {
                     let mut pointer = "/patch".to_owned();

@@ -1,4 +1,4 @@
-//! What a user says of an account: [`NewConnection`] and [`NewSecret`], checked field by field.
+//! The bodies that describe an account: [`NewConnection`] and [`NewSecret`], checked field by field.
 
 use crate::error::{ApiError, Code};
 use jobs::{
@@ -12,78 +12,110 @@ use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-/// A connection to be. Each provider takes the fields that name it, and no others.
+/// A new connection. Each provider takes its own fields and no others.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [
+    {
+        "properties": { "provider": { "const": "imap_smtp" }, "url": false, "signing_secret": false },
+        "required": ["address", "smtp", "username", "password"],
+    },
+    {
+        "properties": {
+            "provider": { "const": "caldav" }, "address": false, "smtp": false, "imap": false, "signing_secret": false,
+            "sends_per_hour": false, "max_recipients": false,
+        },
+        "required": ["url", "username", "password"],
+    },
+    {
+        "properties": {
+            "provider": { "const": "webhook" }, "address": false, "smtp": false, "imap": false, "username": false,
+            "password": false, "sends_per_hour": false, "max_recipients": false,
+        },
+        "required": ["url"],
+    },
+]))]
 pub(super) struct NewConnection {
     provider: Provider,
-    /// `imap_smtp`: what mail is sent as.
+    /// `imap_smtp`: the sender's address.
     #[serde(default)]
+    #[schemars(with = "String", email, length(min = 3, max = 320))]
     address: Option<String>,
-    /// Beside the address, up to 100 characters.
+    /// Shown beside the address.
     #[serde(default)]
+    #[schemars(length(min = 1, max = 100))]
     display_name: Option<String>,
-    /// `imap_smtp`: the server that takes mail.
+    /// `imap_smtp`: the server that accepts email.
     #[serde(default)]
+    #[schemars(with = "Server")]
     smtp: Option<Server>,
-    /// `imap_smtp`: the server that has the mailbox, opened with the same name and password. Without it mail can only be
-    /// sent.
+    /// `imap_smtp`: the server of the mailbox, with the same user name and password. Without it, email can only be sent.
     #[serde(default)]
+    #[schemars(with = "Server")]
     imap: Option<Server>,
-    /// `caldav`: the calendar collection. `webhook`: where calls are posted to. An https URL of up to 300 characters,
-    /// without a name and password.
+    /// `caldav`: the calendar collection. `webhook`: the address that calls are posted to. An https URL without user name
+    /// and password.
     #[serde(default)]
+    #[schemars(with = "String", url, length(min = 8, max = 300))]
     url: Option<String>,
-    /// `imap_smtp` and `caldav`: up to 320 characters; empty if the server asks for none.
+    /// `imap_smtp` and `caldav`; empty if the server asks for none.
     #[serde(default)]
+    #[schemars(with = "String", length(max = 320))]
     username: Option<String>,
     /// `imap_smtp` and `caldav`.
     #[serde(default)]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "String", length(max = 1000))]
     password: Option<SecretString>,
-    /// `webhook`: what calls are signed with (Standard Webhooks), `whsec_` and 24 to 64 bytes as base64. If it is left
-    /// out, one is made and shown in the answer, once.
+    /// `webhook`: the key that signs calls (Standard Webhooks), `whsec_` and 24 to 64 bytes as base64. Without it, one is
+    /// generated and returned once.
     #[serde(default)]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "String", regex(pattern = "^whsec_[A-Za-z0-9+/]{32,86}={0,2}$"))]
     signing_secret: Option<SecretString>,
-    /// `imap_smtp`: mails an hour at most, 1 to 10,000; 60 if it is left out.
+    /// `imap_smtp`: the most emails per hour; 60 by default.
     #[serde(default)]
-    #[schemars(range(min = 1, max = 10_000))]
+    #[schemars(with = "i32", range(min = 1, max = 10_000))]
     sends_per_hour: Option<i32>,
-    /// `imap_smtp`: recipients of one mail at most, 1 to 1,000; 20 if it is left out.
+    /// `imap_smtp`: the most recipients of one email; 20 by default.
     #[serde(default)]
-    #[schemars(range(min = 1, max = 1_000))]
+    #[schemars(with = "i32", range(min = 1, max = 1_000))]
     max_recipients: Option<i32>,
 }
 
-/// What opens a connection: a name and password, or what a webhook's calls are signed with; one is made if nothing is given.
+/// A new secret: user name and password, or a webhook's signing secret, which is generated if nothing is sent.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "ConnectionSecret")]
+#[schemars(
+    rename = "NewConnectionSecret",
+    extend("oneOf" = [
+        { "properties": { "signing_secret": false }, "required": ["username", "password"] },
+        { "properties": { "username": false, "password": false } },
+    ])
+)]
 pub(super) struct NewSecret {
     #[serde(default)]
+    #[schemars(with = "String", length(max = 320))]
     username: Option<String>,
     #[serde(default)]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "String", length(max = 1000))]
     password: Option<SecretString>,
     #[serde(default)]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "String", regex(pattern = "^whsec_[A-Za-z0-9+/]{32,86}={0,2}$"))]
     signing_secret: Option<SecretString>,
 }
 
-/// What was found sound.
-pub(super) struct Checked {
+/// A new connection that passed every check.
+pub(super) struct CheckedConnection {
     address: String,
     display_name: Option<String>,
     settings: Settings,
     pub(super) secret: Secret,
-    /// Whether the secret is our own.
-    pub(super) made: bool,
+    /// Whether we generated the secret.
+    pub(super) secret_is_generated: bool,
     sends_per_hour: i32,
     max_recipients: i32,
 }
 
-impl Checked {
+impl CheckedConnection {
     pub(super) fn as_command(&self) -> Connect<'_> {
         Connect {
             address: &self.address,
@@ -99,22 +131,22 @@ impl Checked {
 impl NewConnection {
     /// # Errors
     /// 422 with a pointer to the first field that does not fit.
-    pub(super) fn check(self) -> Result<Checked, ApiError> {
-        self.only_its_own()?;
+    pub(super) fn check(self) -> Result<CheckedConnection, ApiError> {
+        self.check_fields_of_provider()?;
         let name = self.display_name.as_deref();
-        sound(
+        ensure(
             name.is_none_or(|name| is_line(name, 1, 100)),
             "/display_name",
-            "Use a name of 1 to 100 characters, none of them a control character.",
+            "Use a display_name of 1 to 100 characters without control characters.",
         )?;
         let sends_per_hour = self.sends_per_hour.unwrap_or(60);
-        sound(
+        ensure(
             (1..=10_000).contains(&sends_per_hour),
             "/sends_per_hour",
-            "Use 1 to 10,000 mails an hour.",
+            "Use 1 to 10,000 emails per hour.",
         )?;
         let max_recipients = self.max_recipients.unwrap_or(20);
-        sound(
+        ensure(
             (1..=1_000).contains(&max_recipients),
             "/max_recipients",
             "Use 1 to 1,000 recipients.",
@@ -123,12 +155,12 @@ impl NewConnection {
             Provider::ImapSmtp => {
                 let address = self.address.ok_or_else(|| missing("/address"))?;
                 let smtp = self.smtp.ok_or_else(|| missing("/smtp"))?;
-                let detail = "Use one plain mail address.";
-                sound(is_address(&address), "/address", detail)?;
-                let detail = "Name a host and a port from 1 to 65535.";
-                sound(smtp.is_sound(), "/smtp", detail)?;
+                let detail = "Use one plain email address, such as ada@example.com.";
+                ensure(is_address(&address), "/address", detail)?;
+                let detail = "Use a host of 1 to 253 characters and a port from 1 to 65535.";
+                ensure(smtp.is_sound(), "/smtp", detail)?;
                 let imap = self.imap;
-                sound(imap.as_ref().is_none_or(Server::is_sound), "/imap", detail)?;
+                ensure(imap.as_ref().is_none_or(Server::is_sound), "/imap", detail)?;
                 (address, Settings::Mail(MailSettings { smtp, imap }))
             }
             Provider::Caldav => {
@@ -140,23 +172,23 @@ impl NewConnection {
                 (url.to_string(), Settings::Webhook(WebSettings { url }))
             }
         };
-        let (secret, made) = match self.provider {
+        let (secret, secret_is_generated) = match self.provider {
             Provider::ImapSmtp | Provider::Caldav => (login(self.username, self.password)?, false),
             Provider::Webhook => signing(self.signing_secret)?,
         };
-        Ok(Checked {
+        Ok(CheckedConnection {
             address,
             display_name: self.display_name,
             settings,
             secret,
-            made,
+            secret_is_generated,
             sends_per_hour,
             max_recipients,
         })
     }
 
-    /// A field that nobody would read is a misunderstanding.
-    fn only_its_own(&self) -> Result<(), ApiError> {
+    /// Refuses fields of other providers: they would have no effect.
+    fn check_fields_of_provider(&self) -> Result<(), ApiError> {
         let mail = self.provider == Provider::ImapSmtp;
         let webhook = self.provider == Provider::Webhook;
         for (given, belongs, pointer) in [
@@ -171,8 +203,8 @@ impl NewConnection {
             (self.max_recipients.is_some(), mail, "/max_recipients"),
         ] {
             if given && !belongs {
-                let detail = "A connection of this provider has no such field.";
-                return Err(unfit(detail).at(pointer, "UNKNOWN_FIELD", detail));
+                let detail = "Remove this field: it belongs to another provider.";
+                return Err(invalid_body(detail).at(pointer, "UNKNOWN_FIELD", detail));
             }
         }
         Ok(())
@@ -180,7 +212,7 @@ impl NewConnection {
 }
 
 impl NewSecret {
-    /// The secret, and whether it is our own.
+    /// Returns the secret, and whether we generated it.
     ///
     /// # Errors
     /// 422 with a pointer to the field that does not fit.
@@ -188,16 +220,16 @@ impl NewSecret {
         if self.username.is_none() && self.password.is_none() {
             return signing(self.signing_secret);
         }
-        let detail = "Give a name and password, or a signing secret, not both.";
-        sound(self.signing_secret.is_none(), "/signing_secret", detail)?;
+        let detail = "Send either `username` and `password` or `signing_secret`.";
+        ensure(self.signing_secret.is_none(), "/signing_secret", detail)?;
         Ok((login(self.username, self.password)?, false))
     }
 }
 
-/// What is shown of a secret: only the one that nobody else knows.
-pub(super) fn shown(made: bool, secret: &Secret) -> Option<String> {
+/// Returns the text of a generated secret: only we know it, so the user reads it here.
+pub(super) fn shown_once(is_generated: bool, secret: &Secret) -> Option<String> {
     match secret {
-        Secret::Signing(secret) if made => Some(secret.text().expose_secret().to_owned()),
+        Secret::Signing(secret) if is_generated => Some(secret.text().expose_secret().to_owned()),
         Secret::Signing(_) | Secret::Login(_) => None,
     }
 }
@@ -207,26 +239,22 @@ fn web_url(text: Option<&str>) -> Result<WebUrl, ApiError> {
     text.parse()
         .map_err(|fault: jobs::domain::connection::WebUrlFault| {
             let detail = fault.to_string();
-            unfit(&detail).at(
-                "/url",
-                "INVALID_VALUE",
-                "The value does not fit this field.",
-            )
+            invalid_body(&detail).at("/url", "INVALID_VALUE", "Invalid value.")
         })
 }
 
 fn login(username: Option<String>, password: Option<SecretString>) -> Result<Secret, ApiError> {
     let username = username.ok_or_else(|| missing("/username"))?;
     let password = password.ok_or_else(|| missing("/password"))?;
-    sound(
+    ensure(
         is_line(&username, 0, 320),
         "/username",
-        "Use a user name of at most 320 characters, none of them a control character.",
+        "Use a username of at most 320 characters without control characters.",
     )?;
-    sound(
+    ensure(
         is_line(password.expose_secret(), 0, 1_000),
         "/password",
-        "Use a password of at most 1,000 characters, none of them a control character.",
+        "Use a password of at most 1,000 characters without control characters.",
     )?;
     Ok(Secret::Login(MailSecret { username, password }))
 }
@@ -235,13 +263,14 @@ fn signing(given: Option<SecretString>) -> Result<(Secret, bool), ApiError> {
     let Some(text) = given else {
         return Ok((Secret::Signing(SigningSecret::generate()), true));
     };
-    let detail = "Use `whsec_` and 24 to 64 bytes as base64, or leave it out.";
+    let detail =
+        "Use `whsec_` and 24 to 64 bytes as base64, or leave it out: one is generated then.";
     let secret = SigningSecret::parse(&text).ok_or_else(|| invalid("/signing_secret", detail))?;
     Ok((Secret::Signing(secret), false))
 }
 
-fn is_line(text: &str, least: usize, most: usize) -> bool {
-    (least..=most).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+fn is_line(text: &str, min: usize, max: usize) -> bool {
+    (min..=max).contains(&text.chars().count()) && !text.chars().any(char::is_control)
 }
 
 fn is_address(text: &str) -> bool {
@@ -254,8 +283,8 @@ fn is_address(text: &str) -> bool {
         })
 }
 
-fn sound(sound: bool, pointer: &'static str, detail: &str) -> Result<(), ApiError> {
-    if sound {
+fn ensure(is_valid: bool, pointer: &'static str, detail: &str) -> Result<(), ApiError> {
+    if is_valid {
         Ok(())
     } else {
         Err(invalid(pointer, detail))
@@ -263,21 +292,17 @@ fn sound(sound: bool, pointer: &'static str, detail: &str) -> Result<(), ApiErro
 }
 
 fn invalid(pointer: &'static str, detail: &str) -> ApiError {
-    unfit(detail).at(
-        pointer,
-        "INVALID_VALUE",
-        "The value does not fit this field.",
-    )
+    invalid_body(detail).at(pointer, "INVALID_VALUE", "Invalid value.")
 }
 
 fn missing(pointer: &'static str) -> ApiError {
-    unfit("A connection of this provider needs one more field.").at(
+    invalid_body("A required field of this provider is missing. Send it.").at(
         pointer,
         "MISSING_FIELD",
-        "A required field is missing here.",
+        "Must be set for this provider.",
     )
 }
 
-fn unfit(detail: &str) -> ApiError {
+fn invalid_body(detail: &str) -> ApiError {
     ApiError::new(Code::InvalidBody, detail.to_owned())
 }

@@ -1,21 +1,16 @@
-//! What a person does with a draft, beside approving it: have it changed, or not want it.
+//! Revising and discarding a draft.
 
-use super::{Draft, parse_id, words};
+use super::{Draft, instructions};
 use crate::{
     AppState,
     context::RequestContext,
     error::{ApiError, Code},
-    extract::{CurrentSession, IdempotencyKey, IfMatch, StrictJson, if_match},
-    fingerprint::{self, Content},
-    route_table::{Access, Operation, Place, Route},
+    etag::Versioned,
+    extract::{CurrentSession, Id, Idempotent, IfMatch, if_match},
+    route_table::{Access, ResponseHeader, Route},
     routes::jobs::{JobBody, submit},
 };
-use axum::{
-    Extension, Json,
-    extract::{OriginalUri, Path, State},
-    http::{HeaderName, Method, header},
-    response::Response,
-};
+use axum::{extract::State, http::Method, response::Response};
 use jobs::{
     commands::{
         drafts::{
@@ -24,13 +19,11 @@ use jobs::{
         },
         jobs::submit_draft::{SubmitDraft, submit_draft},
     },
-    domain::{draft::Tone, session::Scope},
+    domain::{DraftId, draft::Tone, session::Scope},
     kinds::draft::{Args, Base, DraftGenerate},
-    store::request_keys::RequestKey,
 };
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use serde::Deserialize;
 
 const JSON: &str = "application/json";
 const PRIORITY: i16 = 3;
@@ -44,10 +37,15 @@ pub(super) fn routes() -> Vec<Route> {
             Access::Session(Scope::ApprovalsDecide),
             revise,
         )
-        .summary("Have the next version of a draft written")
+        .summary("Revise a draft")
+        .description("A job writes the next version; an approval of this version is withdrawn.")
         .idempotent()
         .body::<Revise>(JSON)
-        .answer::<JobBody>(202, "The job that writes it"),
+        .answer::<JobBody>(202, "The job that writes the next version")
+        .headers(&[ResponseHeader::Location])
+        .answer::<JobBody>(200, "The job that already does or did this work")
+        .headers(&[ResponseHeader::Location])
+        .errors(&[Code::Conflict]),
         Route::new(
             Method::POST,
             "/v1/drafts/{id}/discard",
@@ -55,25 +53,23 @@ pub(super) fn routes() -> Vec<Route> {
             Access::Session(Scope::ApprovalsDecide),
             discard,
         )
-        .summary("Decide that a draft is never sent")
-        .parameter::<String>(
-            Place::Header,
-            "If-Match",
-            true,
-            "The ETag of the draft as you have seen it",
-        )
-        .answer::<Draft>(200, "The draft as it is now"),
+        .summary("Discard a draft, which is then never sent")
+        .if_match()
+        .versioned::<Draft>(200, "The draft as it is now")
+        .errors(&[Code::Conflict]),
     ]
 }
 
-/// What is to be changed.
-#[derive(Deserialize, Serialize, JsonSchema)]
+/// A revision of a draft.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "DraftRevise")]
+#[schemars(rename = "ReviseDraft")]
 struct Revise {
-    /// The version you have seen: an older one than the newest is refused with 409.
+    /// The version that you have read; 409 if it is not the newest.
+    #[schemars(range(min = 1))]
     base_version: i32,
-    /// 1 to 2,000 characters.
+    /// What to change.
+    #[schemars(length(min = 1, max = 2000))]
     instructions: String,
     #[serde(default)]
     tone: Option<Tone>,
@@ -81,40 +77,31 @@ struct Revise {
 
 async fn revise(
     State(app): State<AppState>,
-    Extension(operation): Extension<Arc<Operation>>,
-    CurrentSession(session): CurrentSession,
-    (context, OriginalUri(uri)): (RequestContext, OriginalUri),
-    Path(id): Path<String>,
-    key: IdempotencyKey,
-    StrictJson(body): StrictJson<Revise>,
+    Id(draft_id): Id<DraftId>,
+    Idempotent {
+        request: keyed,
+        fingerprint,
+        body,
+    }: Idempotent<Revise>,
 ) -> Result<Response, ApiError> {
-    let draft_id = parse_id(&id)?;
-    let value = serde_json::to_value(&body).map_err(ApiError::internal)?;
-    let fingerprint = fingerprint::of_request(&operation, &uri, Content::Json(&value))
-        .map_err(ApiError::internal)?;
     let base = Base {
         draft_id,
         version: body.base_version,
     };
-    let instructions = words::instructions(&body.instructions)?;
+    let instructions = instructions::instructions(&body.instructions)?;
     let request = SubmitDraft {
-        session: &session,
-        key: RequestKey {
-            tenant: session.tenant,
-            actor: session.user,
-            operation: operation.name,
-            key: key.as_str(),
-        },
+        session: &keyed.session,
+        key: keyed.request_key(),
         fingerprint,
         args: Args {
             tone: body.tone,
-            ..Args::revise(base, instructions, session.user)
+            ..Args::revise(base, instructions, keyed.session.user)
         },
         external_id: None,
         run_at: None,
         priority: PRIORITY,
-        request_id: &context.request_id,
-        traceparent: &context.traceparent,
+        request_id: &keyed.context.request_id,
+        traceparent: &keyed.context.traceparent,
         at: app.clock.now(),
         answer_of: submit::answer_of,
     };
@@ -123,20 +110,16 @@ async fn revise(
     Ok(submit::respond(submitted))
 }
 
-type Versioned = ([(HeaderName, String); 1], Json<Draft>);
-
 async fn discard(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Path(id): Path<String>,
+    Id(id): Id<DraftId>,
     IfMatch(version): IfMatch,
-) -> Result<Versioned, ApiError> {
-    let id = parse_id(&id)?;
+) -> Result<Versioned<Draft>, ApiError> {
     let request_id = &context.request_id;
     let draft = discard_draft(&app.pool, &session, id, version, request_id).await?;
-    let etag = format!("\"{}\"", draft.version);
-    Ok(([(header::ETAG, etag)], Json(draft.into())))
+    Ok(Versioned(draft.into()))
 }
 
 impl From<ReviseError> for ApiError {
@@ -145,15 +128,15 @@ impl From<ReviseError> for ApiError {
             ReviseError::NotFound => Self::not_found(),
             ReviseError::Stale { present, .. } => Self::new(
                 Code::Conflict,
-                format!("Version {present} is the newest. Read it and say what to change in it."),
+                format!("Version {present} is the newest. Read it and revise that one."),
             ),
             ReviseError::NotReady(status) => Self::new(
                 Code::Conflict,
-                format!("The draft is {status}; only one that is ready can be revised."),
+                format!("The draft is {status}. Only a draft that is ready can be revised."),
             ),
             ReviseError::Decided(status) => Self::new(
                 Code::Conflict,
-                format!("The draft's approval is {status}; one cannot revise it then."),
+                format!("The draft's approval is {status}, so the draft cannot be revised."),
             ),
             ReviseError::Database(source) => source.into(),
         }
@@ -167,11 +150,14 @@ impl From<DiscardError> for ApiError {
             DiscardError::Stale { .. } => if_match::stale(),
             DiscardError::Refused(refused) => Self::new(
                 Code::Conflict,
-                format!("The draft is {}; it cannot be discarded.", refused.status),
+                format!(
+                    "The draft is {}, so it cannot be discarded.",
+                    refused.status
+                ),
             ),
             DiscardError::Decided(status) => Self::new(
                 Code::Conflict,
-                format!("The draft's approval is {status}: take that back first."),
+                format!("The draft's approval is {status}. Undo or revoke that first."),
             ),
             DiscardError::Database(source) => source.into(),
         }

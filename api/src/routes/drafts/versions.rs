@@ -1,21 +1,17 @@
-//! What a draft says, and has said: its versions and what changed from one to the other.
+//! The versions of a draft and the difference between two of them.
 
-use super::parse_id;
 use crate::{
     AppState,
     error::{ApiError, Code},
-    extract::{CurrentSession, StrictQuery},
-    route_table::{Access, Place, Route},
+    extract::{CurrentSession, Id, StrictQuery},
+    route_table::{Access, Route},
 };
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::Method,
-};
+use axum::{Json, extract::State, http::Method};
 use base::JobId;
 use chrono::{DateTime, Utc};
 use jobs::{
     domain::{
+        DraftId,
         draft::{Confidence, DiffLine, Origin, Tone, diff, hex},
         session::Scope,
     },
@@ -28,7 +24,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-const MOST: i64 = 100;
+const PAGE_SIZE: i64 = 100;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -39,13 +35,8 @@ pub(super) fn routes() -> Vec<Route> {
             Access::Session(Scope::ApprovalsRead),
             list,
         )
-        .summary("The versions of a draft, the newest first")
-        .parameter::<i32>(
-            Place::Query,
-            "before",
-            false,
-            "`next_before` of the page before",
-        )
+        .summary("List the versions of a draft, newest first")
+        .query::<VersionsQuery>()
         .answer::<VersionPage>(200, "Up to 100 versions"),
         Route::new(
             Method::GET,
@@ -54,18 +45,18 @@ pub(super) fn routes() -> Vec<Route> {
             Access::Session(Scope::ApprovalsRead),
             compare,
         )
-        .summary("What changed from one version of a draft to another")
-        .parameter::<i32>(Place::Query, "from", true, "A version")
-        .parameter::<i32>(Place::Query, "to", true, "Another version")
-        .answer::<DraftDiff>(200, "All lines of both texts"),
+        .summary("Compare two versions of a draft")
+        .query::<DiffQuery>()
+        .answer::<DraftDiff>(200, "All lines of both versions"),
     ]
 }
 
 /// One version of a draft.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct DraftVersion {
+    #[schemars(range(min = 1))]
     version: i32,
-    /// The address it is written as; null: that of whoever sends it.
+    /// The sender's address; null for the default of the sending account.
     from: Option<String>,
     to: Vec<String>,
     cc: Vec<String>,
@@ -74,9 +65,10 @@ pub(super) struct DraftVersion {
     in_reply_to: Option<String>,
     references: Vec<String>,
     body_text: String,
-    /// It goes then, once it is approved; null: at once.
+    /// When it is sent after its approval; null for immediately.
     send_at: Option<DateTime<Utc>>,
-    /// sha256 of all of the above; what an approval holds.
+    /// SHA-256 of all fields above, as its approval holds it.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
     content_hash: String,
     origin: Origin,
     instructions: Option<String>,
@@ -85,7 +77,7 @@ pub(super) struct DraftVersion {
     language: Option<String>,
     assumptions: Vec<String>,
     open_questions: Vec<String>,
-    /// What was remembered for the user and went into it; see `/v1/memory`.
+    /// The memory items in its prompt; see `/v1/memory`.
     memory_ids: Vec<Uuid>,
     model: Option<String>,
     prompt_version: Option<String>,
@@ -95,37 +87,46 @@ pub(super) struct DraftVersion {
 }
 
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "DraftVersionPage")]
+#[schemars(rename = "DraftVersionList")]
 struct VersionPage {
     items: Vec<DraftVersion>,
-    /// Give it back as `before` for what follows; null at the end.
+    /// Send it as `before` to read the next page; null on the last page.
+    #[schemars(range(min = 2))]
     next_before: Option<i32>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct VersionsQuery {
+    /// The `next_before` of the previous page.
+    #[schemars(range(min = 2))]
     before: Option<i32>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct DiffQuery {
+    /// The version to compare from.
+    #[schemars(range(min = 1))]
     from: i32,
+    /// The version to compare to.
+    #[schemars(range(min = 1))]
     to: i32,
 }
 
-/// What changed from one version to another.
+/// The difference between two versions.
 #[derive(Serialize, JsonSchema)]
 struct DraftDiff {
+    #[schemars(range(min = 1))]
     from: i32,
+    #[schemars(range(min = 1))]
     to: i32,
-    /// `null` if it is the same in both.
+    /// Null if it is the same in both.
     subject: Option<SubjectChange>,
     lines: Vec<DiffLine>,
 }
 
-/// Two subjects.
+/// The subjects of both versions.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "DraftSubjectChange")]
 struct SubjectChange {
@@ -136,15 +137,15 @@ struct SubjectChange {
 async fn list(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
-    Path(id): Path<String>,
+    Id(id): Id<DraftId>,
     StrictQuery(query): StrictQuery<VersionsQuery>,
 ) -> Result<Json<VersionPage>, ApiError> {
-    let id = parse_id(&id)?;
     let mut conn = app.pool.acquire().await?;
     drafts::find(&mut conn, session.tenant, id)
         .await?
         .ok_or_else(ApiError::not_found)?;
-    let found = draft_versions::list(&mut conn, session.tenant, id, query.before, MOST).await?;
+    let found =
+        draft_versions::list(&mut conn, session.tenant, id, query.before, PAGE_SIZE).await?;
     // Versions are numbered without a gap, so the last one tells whether more follow.
     let next_before = found
         .last()
@@ -157,10 +158,9 @@ async fn list(
 async fn compare(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
-    Path(id): Path<String>,
+    Id(id): Id<DraftId>,
     StrictQuery(query): StrictQuery<DiffQuery>,
 ) -> Result<Json<DraftDiff>, ApiError> {
-    let id = parse_id(&id)?;
     let mut conn = app.pool.acquire().await?;
     drafts::find(&mut conn, session.tenant, id)
         .await?
@@ -169,11 +169,11 @@ async fn compare(
     for (pointer, version) in [("?from", query.from), ("?to", query.to)] {
         let found = draft_versions::find(&mut conn, session.tenant, id, version).await?;
         versions.push(found.ok_or_else(|| {
-            ApiError::new(Code::InvalidParameter, "The draft has no such version.").at(
-                pointer,
-                "NOT_FOUND",
-                "No version of this draft.",
+            ApiError::new(
+                Code::InvalidParameter,
+                "The draft has no such version. List its versions.",
             )
+            .at(pointer, "NOT_FOUND", "Must be a version of this draft.")
         })?);
     }
     let (from, to) = (&versions[0].letter, &versions[1].letter);

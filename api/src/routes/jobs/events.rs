@@ -1,38 +1,38 @@
-//! `GET /v1/jobs/{id}/events`: what happened to a job, and what happens to it, as server-sent events.
+//! The events of a job, as server-sent events: `GET /v1/jobs/{id}/events`.
 //!
-//! Every event carries an id; a client that comes back with it in `Last-Event-ID` is sent exactly the rest, by this
-//! process or another. [`follow`] is the stream.
+//! Every event carries an id; a client that reconnects with it as `Last-Event-ID` gets exactly the later ones, from this
+//! process or another. [`stream`] writes them.
 
-mod follow;
-mod resume;
+mod last_event_id;
+mod stream;
 
-use super::{JobFailure, JobProgress, find, job_id};
+use super::{JobFailure, JobProgress, attempts::AttemptOutcome, find};
 use crate::{
     AppState,
     error::{ApiError, Code, success},
-    extract::{CurrentSession, StrictQuery},
-    route_table::{Access, Place, Route},
+    extract::{CurrentSession, Id, NoQuery, StrictQuery},
+    route_table::{Access, Route},
 };
 use axum::{
-    extract::{Path, State},
+    extract::State,
     http::{HeaderMap, HeaderName, Method},
     response::{
         IntoResponse, Response,
         sse::{KeepAlive, Sse},
     },
 };
-use base::WorkerId;
+use base::{JobId, WorkerId};
 use chrono::{DateTime, Utc};
-use follow::Follow;
 use jobs::domain::session::Scope;
 use queue::{
     JobState,
     view::events::{Event, What},
 };
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use stream::EventStream;
 
-/// Tells nginx and those who follow it to pass on what comes when it comes.
+/// Tells nginx and compatible proxies not to buffer the stream.
 const UNBUFFERED: (HeaderName, &str) = (HeaderName::from_static("x-accel-buffering"), "no");
 
 pub(super) fn route() -> Route {
@@ -43,78 +43,75 @@ pub(super) fn route() -> Route {
         Access::Session(Scope::JobsRead),
         follow_job,
     )
-    .summary("Follow a job: what happened and what happens, as server-sent events")
-    .parameter::<String>(
-        Place::Header,
+    .summary("Stream a job's events")
+    .description(
+        "Sends past events, then new ones until the job has ended. Reconnect with `Last-Event-ID`.",
+    )
+    .query::<NoQuery>()
+    .header::<String>(
         "Last-Event-ID",
-        false,
-        "The id of the last event you know: only later ones are sent",
+        "The id of the last event that you received: only later ones are sent.",
     )
-    .streamed_answer::<EventBody>(
-        200,
-        "Events until the job has ended, named by what happened; this is the data of one",
-    )
-    .empty_answer(204, "The job has ended, and you know all of its events")
+    .streamed_answer::<EventBody>(200, "Server-sent events; this is the data of one")
+    .empty_answer(204, "The job has ended, and you received all of its events")
+    .errors(&[Code::TooManyRequests])
 }
 
-/// What happened to a job; the event's name says which: `created`, `attempt_started`, `progress`, `cancel_requested`,
-/// `attempt_ended`, `finished` or `retried`.
+/// An event of a job. Its name is `created`, `attempt_started`, `progress`, `cancel_requested`, `attempt_ended`, `finished`
+/// or `retried`.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "Event")]
+#[schemars(rename = "JobEvent")]
 struct EventBody {
     at: DateTime<Utc>,
     /// The attempt it belongs to; 0 before the first.
+    #[schemars(range(min = 0))]
     attempt: i32,
-    /// Of `attempt_started`.
+    /// Only of `attempt_started`.
     #[serde(skip_serializing_if = "Option::is_none")]
     worker_id: Option<WorkerId>,
-    /// Of `progress`.
+    /// Only of `progress`.
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<JobProgress>,
-    /// Of `attempt_ended`: `succeeded`, `retried`, `discarded`, `cancelled`, `interrupted`, `snoozed`, `waiting` or `crashed`.
+    /// Only of `attempt_ended`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<AttemptOutcome>")]
     outcome: Option<String>,
-    /// Of `finished`.
+    /// Only of `finished`.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<JobState>,
-    /// Why it ended so.
+    /// The error of a failed attempt or job.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<JobFailure>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NoParameters {}
-
 async fn follow_job(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
-    Path(id): Path<String>,
-    StrictQuery(NoParameters {}): StrictQuery<NoParameters>,
+    Id(id): Id<JobId>,
+    StrictQuery(NoQuery {}): StrictQuery<NoQuery>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let id = job_id(&id)?;
-    let after = resume::last_event_id(&headers)?;
+    let after = last_event_id::parse(&headers)?;
     let job = find(&app, &session, id).await?;
-    let Some(place) = app.streams.enter(&session, app.limits.streams_per_user) else {
+    let Some(slot) = app.streams.enter(&session, app.limits.streams_per_user) else {
         return Err(ApiError::new(
             Code::TooManyRequests,
-            "You follow as many jobs as one user may at the same time. End one of these streams first.",
+            "You have as many event streams open as one user may. Close one of them first.",
         )
         .retry_after(5));
     };
     let heartbeat = KeepAlive::new().interval(app.limits.heartbeat);
-    let follow = Follow::begin(app, session, id, after, place).await?;
-    if job.state.is_terminal() && follow.has_nothing_new() {
-        // This status tells an EventSource not to come back.
+    let events = EventStream::open(app, session, id, after, slot).await?;
+    if job.state.is_terminal() && events.has_nothing_new() {
+        // This status tells an EventSource not to reconnect.
         return Ok(success::NO_CONTENT.into_response());
     }
-    let stream = Sse::new(follow.into_stream()).keep_alive(heartbeat);
+    let stream = Sse::new(events.into_stream()).keep_alive(heartbeat);
     Ok(([UNBUFFERED], stream).into_response())
 }
 
 impl EventBody {
-    /// The event's name and data.
+    /// Returns the event's name and data.
     fn of(event: Event) -> (&'static str, Self) {
         let mut body = Self {
             at: event.at,

@@ -1,21 +1,19 @@
-//! `GET /v1/jobs/{id}/explain`: why a job is not running, for programs and for people.
+//! Why a job is not running, for programs and for people: `GET /v1/jobs/{id}/explain`.
 
-use super::{find, job_id};
+use super::find;
 use crate::{
     AppState,
     error::ApiError,
-    extract::CurrentSession,
+    extract::{CurrentSession, Id},
     route_table::{Access, Route},
 };
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::Method,
-};
+use axum::{Json, extract::State, http::Method};
+use base::JobId;
 use chrono::{DateTime, SecondsFormat, Utc};
 use jobs::domain::session::Scope;
 use queue::{
     JobState,
+    operate::limits::Scope as LimitScope,
     view::explain::{Facts, facts},
 };
 use schemars::JsonSchema;
@@ -29,45 +27,52 @@ pub(super) fn route() -> Route {
         Access::Session(Scope::JobsRead),
         explain_job,
     )
-    .summary("Why a job is not running")
-    .answer::<Explanation>(200, "Every reason that holds now")
+    .summary("Explain why a job is not running")
+    .answer::<Explanation>(200, "All reasons that apply now")
 }
 
+/// Why a job is not running.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "JobExplanation")]
 struct Explanation {
     state: JobState,
-    /// Never empty.
+    #[schemars(length(min = 1))]
     reasons: Vec<Reason>,
 }
 
-/// One thing that holds the job back, or where it is instead.
+/// One reason.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "JobExplanationReason")]
 struct Reason {
     code: ReasonCode,
     /// For people.
     message: String,
-    /// When it ends, if that is known.
+    /// When the reason ends, if that is known.
     until: Option<DateTime<Utc>>,
-    /// The limit that is reached: `queue`, `kind` or `tenant`.
+    /// What the reached limit is on.
+    #[schemars(with = "Option<LimitScope>")]
     scope: Option<String>,
+    #[schemars(range(min = 1, max = 100_000))]
     max_running: Option<i32>,
-    /// Your jobs ahead of this one in its queue; 1000 stands for more too.
+    /// Your jobs ahead of this one in its queue; 1000 stands for 1000 or more.
+    #[schemars(range(min = 0, max = 1000))]
     ahead: Option<i64>,
-    /// Why its last attempt was put off or failed.
+    /// Why its last attempt failed or was snoozed.
     error_code: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "JobExplanationCode")]
 enum ReasonCode {
     Ended,
     Running,
     QueuePaused,
-    /// For its first attempt.
+    /// Its first attempt is scheduled for later.
     WaitsForTime,
-    /// After a failure.
+    /// Its next attempt after a failure is scheduled.
     WaitsForRetry,
-    /// Put off, such as by a provider that asked to be left alone.
+    /// It was rescheduled without a failure, such as by a provider's rate limit.
     Snoozed,
     WaitsForChildren,
     LimitReached,
@@ -77,9 +82,8 @@ enum ReasonCode {
 async fn explain_job(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
-    Path(id): Path<String>,
+    Id(id): Id<JobId>,
 ) -> Result<Json<Explanation>, ApiError> {
-    let id = job_id(&id)?;
     let mut conn = app.pool.acquire().await?;
     let found = facts(&mut conn, session.tenant, id).await?;
     drop(conn);
@@ -88,7 +92,7 @@ async fn explain_job(
             state,
             reasons: reasons(state, facts),
         },
-        // Ended, or moved back in the moment between the two looks: either way as it stands now.
+        // Ended, or retried between the two reads: either way its present state.
         None => Explanation {
             state: find(&app, &session, id).await?.state,
             reasons: vec![Reason::new(ReasonCode::Ended, "The job has ended.")],
@@ -103,21 +107,18 @@ fn reasons(state: JobState, facts: Facts) -> Vec<Reason> {
     }
     let mut reasons = Vec::new();
     if facts.is_paused {
-        // Not the reason: it was written for operators and may name another tenant.
-        let message = format!("The queue {} is held still for now.", facts.queue);
+        // Without the reason of the pause: it is for operators and may name another tenant.
+        let message = format!("The queue {} is paused.", facts.queue);
         reasons.push(Reason::new(ReasonCode::QueuePaused, message));
     }
     if facts.awaits_children {
-        let message = format!(
-            "{} of the jobs it waits for have not ended.",
-            facts.children_left
-        );
+        let message = format!("It waits for {} child jobs to end.", facts.children_left);
         reasons.push(Reason::new(ReasonCode::WaitsForChildren, message));
     } else if facts.is_early {
         reasons.push(early(state, &facts));
     }
     if let (Some(scope), Some(max)) = (facts.limit_scope, facts.limit_max) {
-        let message = format!("As many jobs run as the limit of its {scope} allows: {max}.");
+        let message = format!("The limit of its {scope} is reached: {max} running jobs.");
         reasons.push(Reason {
             scope: Some(scope),
             max_running: Some(max),
@@ -125,7 +126,7 @@ fn reasons(state: JobState, facts: Facts) -> Vec<Reason> {
         });
     }
     if reasons.is_empty() {
-        let message = format!("It waits its turn behind {} jobs of yours.", facts.ahead);
+        let message = format!("It is queued behind {} of your jobs.", facts.ahead);
         reasons.push(Reason {
             ahead: Some(facts.ahead),
             ..Reason::new(ReasonCode::InLine, message)
@@ -134,21 +135,21 @@ fn reasons(state: JobState, facts: Facts) -> Vec<Reason> {
     reasons
 }
 
-/// Why the job has a time before which it is left alone.
+/// Why the job may not run before its time.
 fn early(state: JobState, facts: &Facts) -> Reason {
     let until = facts.run_at.to_rfc3339_opts(SecondsFormat::Secs, true);
     let (code, why, error_code) = match (state, &facts.snoozed_by) {
         (JobState::Retryable, _) => (
             ReasonCode::WaitsForRetry,
-            "Its last attempt failed; the next one begins",
+            "Its last attempt failed; it is retried",
             facts.last_error_code.clone(),
         ),
         (_, Some(snoozed_by)) => (
             ReasonCode::Snoozed,
-            "It was put off; it goes on",
+            "It was snoozed; it continues",
             Some(snoozed_by.clone()),
         ),
-        (_, None) => (ReasonCode::WaitsForTime, "It is to run", None),
+        (_, None) => (ReasonCode::WaitsForTime, "It is scheduled to run", None),
     };
     Reason {
         until: Some(facts.run_at),

@@ -1,12 +1,11 @@
-//! `GET /v1/jobs` and `GET /v1/dead-letters`: the tenant's jobs page by page, the youngest first. No totals.
+//! The tenant's jobs, newest first, page by page and without totals: `GET /v1/jobs` and `GET /v1/dead-letters`.
 
-use super::{JobFailure, path};
+use super::{JobFailure, JobKindName, QueueName, path};
 use crate::{
     AppState,
-    cursor::Page,
     error::ApiError,
-    extract::{CurrentSession, StrictQuery},
-    route_table::{Access, Place, Route},
+    extract::{CurrentSession, Paged, PagedList},
+    route_table::{Access, Route},
 };
 use axum::{Json, extract::State, http::Method};
 use base::JobId;
@@ -23,158 +22,125 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(super) fn routes() -> Vec<Route> {
-    let jobs = Route::new(
-        Method::GET,
-        "/v1/jobs",
-        "list_jobs",
-        Access::Session(Scope::JobsRead),
-        list_jobs,
-    )
-    .summary("List the jobs, the youngest first")
-    .parameter::<JobState>(Place::Query, "state", false, "Only jobs in this state");
-    let dead_letters = Route::new(
-        Method::GET,
-        "/v1/dead-letters",
-        "list_dead_letters",
-        Access::Session(Scope::JobsRead),
-        list_dead_letters,
-    )
-    .summary("List the jobs that were given up, the youngest first");
-    [jobs, dead_letters].map(paged).into()
+    vec![
+        Route::new(
+            Method::GET,
+            "/v1/jobs",
+            "list_jobs",
+            Access::Session(Scope::JobsRead),
+            list_jobs,
+        )
+        .summary("List the jobs, newest first")
+        .paged::<JobsQuery>()
+        .answer::<PagedList<JobSummary>>(200, "A page of jobs"),
+        Route::new(
+            Method::GET,
+            "/v1/dead-letters",
+            "list_dead_letters",
+            Access::Session(Scope::JobsRead),
+            list_dead_letters,
+        )
+        .summary("List the discarded jobs, newest first")
+        .paged::<DeadLettersQuery>()
+        .answer::<PagedList<JobSummary>>(200, "A page of jobs"),
+    ]
 }
 
-/// What both lists take and give.
-fn paged(route: Route) -> Route {
-    route
-        .parameter::<String>(Place::Query, "kind", false, "Only jobs of this kind")
-        .parameter::<String>(Place::Query, "queue", false, "Only jobs of this queue")
-        .parameter::<DateTime<Utc>>(
-            Place::Query,
-            "created_from",
-            false,
-            "Only jobs created at this time or later",
-        )
-        .parameter::<DateTime<Utc>>(
-            Place::Query,
-            "created_before",
-            false,
-            "Only jobs created before this time",
-        )
-        .parameter::<u8>(
-            Place::Query,
-            "limit",
-            false,
-            "How many jobs at most, 1 to 200; 50 if not given",
-        )
-        .parameter::<String>(
-            Place::Query,
-            "cursor",
-            false,
-            "`next_cursor` of the page before, with the same filters",
-        )
-        .answer::<JobPage>(200, "A page of jobs")
-}
-
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct JobsQuery {
+    /// Only jobs in this state.
     state: Option<JobState>,
+    /// Only jobs of this kind.
+    #[schemars(with = "Option<JobKindName>")]
     kind: Option<String>,
+    /// Only jobs of this queue.
+    #[schemars(with = "Option<QueueName>")]
     queue: Option<String>,
+    /// Only jobs created from this time on.
     created_from: Option<DateTime<Utc>>,
+    /// Only jobs created before this time.
     created_before: Option<DateTime<Utc>>,
-    limit: Option<i64>,
-    cursor: Option<String>,
 }
 
-/// As [`JobsQuery`], of one state.
-#[derive(Debug, Deserialize)]
+/// As [`JobsQuery`], without the state.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct DeadLettersQuery {
+    /// Only jobs of this kind.
+    #[schemars(with = "Option<JobKindName>")]
     kind: Option<String>,
+    /// Only jobs of this queue.
+    #[schemars(with = "Option<QueueName>")]
     queue: Option<String>,
+    /// Only jobs created from this time on.
     created_from: Option<DateTime<Utc>>,
+    /// Only jobs created before this time.
     created_before: Option<DateTime<Utc>>,
-    limit: Option<i64>,
-    cursor: Option<String>,
-}
-
-#[derive(Serialize, JsonSchema)]
-struct JobPage {
-    items: Vec<JobSummary>,
-    /// Give it back for what follows; null at the end.
-    next_cursor: Option<String>,
 }
 
 /// A job without its result.
 #[derive(Serialize, JsonSchema)]
 struct JobSummary {
     id: JobId,
+    #[schemars(with = "JobKindName")]
     kind: String,
+    #[schemars(with = "QueueName")]
     queue: String,
     state: JobState,
     /// Attempts that counted, the running one included; 0 before the first.
+    #[schemars(range(min = 0))]
     attempt: i32,
+    #[schemars(range(min = 1))]
     max_attempts: i32,
     /// 1 is the most urgent, 4 the least.
+    #[schemars(range(min = 1, max = 4))]
     priority: i16,
     created_at: DateTime<Utc>,
     run_at: DateTime<Utc>,
     started_at: Option<DateTime<Utc>>,
     finished_at: Option<DateTime<Utc>>,
-    /// Why it was given up, or why its last attempt failed.
+    /// Why it was discarded, or why its last attempt failed.
     error: Option<JobFailure>,
     request_id: Option<String>,
-    /// Where all of it is.
+    /// Path of the whole job.
     href: String,
 }
 
 async fn list_jobs(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
-    StrictQuery(query): StrictQuery<JobsQuery>,
-) -> Result<Json<JobPage>, ApiError> {
+    Paged { filter, page }: Paged<JobsQuery>,
+) -> Result<Json<PagedList<JobSummary>>, ApiError> {
     let filter = ListFilter {
-        state: query.state,
-        kind: query.kind,
-        queue: query.queue,
-        created_from: query.created_from,
-        created_before: query.created_before,
+        state: filter.state,
+        kind: filter.kind,
+        queue: filter.queue,
+        created_from: filter.created_from,
+        created_before: filter.created_before,
     };
-    let cursor = query.cursor.as_deref();
-    let page = Page::asked(session.tenant, "jobs", &filter, query.limit, cursor)?;
     let mut conn = app.pool.acquire().await?;
     let before = page.after.map(JobId);
     let found = list(&mut conn, session.tenant, &filter, before, page.rows()).await?;
-    Ok(Json(JobPage::of(&page, found)))
+    Ok(page.list(found, |job| job.id.0))
 }
 
 async fn list_dead_letters(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
-    StrictQuery(query): StrictQuery<DeadLettersQuery>,
-) -> Result<Json<JobPage>, ApiError> {
+    Paged { filter, page }: Paged<DeadLettersQuery>,
+) -> Result<Json<PagedList<JobSummary>>, ApiError> {
     let filter = DeadLetterFilter {
-        kind: query.kind,
-        queue: query.queue,
-        created_from: query.created_from,
-        created_before: query.created_before,
+        kind: filter.kind,
+        queue: filter.queue,
+        created_from: filter.created_from,
+        created_before: filter.created_before,
         ..DeadLetterFilter::default()
     };
-    let cursor = query.cursor.as_deref();
-    let page = Page::asked(session.tenant, "dead-letters", &filter, query.limit, cursor)?;
     let mut conn = app.pool.acquire().await?;
     let before = page.after.map(JobId);
     let found = dead_letters::list(&mut conn, session.tenant, &filter, before, page.rows()).await?;
-    Ok(Json(JobPage::of(&page, found)))
-}
-
-impl JobPage {
-    fn of(page: &Page, found: Vec<JobView>) -> Self {
-        let (jobs, next_cursor) = page.cut(found, |job| job.id.0);
-        let items = jobs.into_iter().map(JobSummary::from).collect();
-        Self { items, next_cursor }
-    }
+    Ok(page.list(found, |job| job.id.0))
 }
 
 impl From<JobView> for JobSummary {

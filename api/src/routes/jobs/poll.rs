@@ -1,18 +1,22 @@
-//! `GET /v1/jobs/{id}`: how a job stands, at once or when it has ended.
+//! A job, immediately or when it has ended: `GET /v1/jobs/{id}`.
 //!
-//! A waiting request holds a task and nothing else: no connection of the pool, no row. It looks again when the job's end
-//! is announced, and every second all the same, since an announcement may be lost.
+//! A waiting request holds a task and nothing else: no pool connection, no row. It polls when the job's end is announced,
+//! and every second as well, since an announcement may be lost.
 
-use super::{JobBody, find, job_id, path};
+use super::{JobBody, find, path};
 use crate::{
     AppState,
     error::{ApiError, Code, success},
-    extract::{CurrentSession, StrictQuery, Wait, prefer::PREFERENCE_APPLIED},
+    etag,
+    extract::{
+        CurrentSession, Id, StrictQuery, Wait,
+        prefer::{MAX_WAIT_SECONDS, PREFERENCE_APPLIED},
+    },
     metrics::Ongoing,
-    route_table::{Access, Place, Route},
+    route_table::{Access, ResponseHeader, Route},
 };
 use axum::{
-    extract::{Path, State},
+    extract::State,
     http::{HeaderMap, HeaderValue, Method, header},
     response::{IntoResponse, Response},
 };
@@ -22,20 +26,26 @@ use jobs::{
     domain::{Session, session::Scope},
 };
 use queue::{JobState, JobView, signals::listener::Signal};
+use schemars::JsonSchema;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
-use std::{fmt::Write as _, time::Duration};
+use std::time::Duration;
 use tokio::{
     sync::broadcast::{Receiver, error::RecvError},
     time::{Instant, sleep_until},
 };
 
-/// Without an announcement, for it may be lost.
-pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// The longest wait, and time for the answer.
+/// Between two polls without an announcement.
+pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// The longest wait, and time for the response.
 const TIMEOUT: Duration = Duration::from_secs(45);
-/// A client that is told to come back later than this would miss a retry that was moved forward.
-const LONGEST_RETRY_AFTER: i64 = 60;
+/// A client that polls less often would miss a retry that was moved forward.
+const MAX_RETRY_AFTER: i64 = 60;
+
+const HEADERS: &[ResponseHeader] = &[
+    ResponseHeader::ContentLocation,
+    ResponseHeader::PreferenceApplied,
+    ResponseHeader::RetryAfter,
+];
 
 pub(super) fn route() -> Route {
     Route::new(
@@ -45,57 +55,52 @@ pub(super) fn route() -> Route {
         Access::Session(Scope::JobsRead),
         get_job,
     )
-    .summary("How a job stands, and its result")
+    .summary("Get a job and its output, or wait for its end")
     .timeout(TIMEOUT)
-    .parameter::<u64>(
-        Place::Query,
-        "wait",
-        false,
-        "Answer when the job has ended, or after so many seconds; at most 30",
-    )
-    .parameter::<String>(
-        Place::Header,
+    .query::<Parameters>()
+    .header::<String>(
         "Prefer",
-        false,
-        "`wait=N`: the same, as a preference",
+        "`wait=N`: the same as `wait`, as a preference (RFC 7240).",
     )
-    .parameter::<String>(
-        Place::Header,
+    .header::<String>(
         "If-None-Match",
-        false,
-        "The ETag of the job as you know it",
+        "The ETag of the version that you have: 304 if it is the current one.",
     )
-    .answer::<JobBody>(200, "The job")
-    .empty_answer(304, "The job is as you know it")
+    .versioned::<JobBody>(200, "The job")
+    .headers(HEADERS)
+    .empty_answer(304, "The job is unchanged")
+    .headers(&[ResponseHeader::ETag])
+    .headers(HEADERS)
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Parameters {
+    /// Respond when the job has ended, or after this many seconds; more than 30 means 30.
+    #[schemars(range(min = 0, max = MAX_WAIT_SECONDS))]
     wait: Option<u64>,
 }
 
 async fn get_job(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
-    Path(id): Path<String>,
+    Id(id): Id<JobId>,
     StrictQuery(parameters): StrictQuery<Parameters>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let id = job_id(&id)?;
     let wait = Wait::of(&headers, parameters.wait);
-    // Before the first look: what ends between look and subscription would be slept over.
+    // Before the first read: an end between read and subscription would go unnoticed.
     let signals = app.listener.subscribe();
     let mut job = find(&app, &session, id).await?;
     if wait.seconds > 0 && !job.state.is_terminal() {
         let _waiting = Ongoing::begin(&app.metrics.long_polls_waiting);
-        job = ended(&app, &session, job, signals, wait.duration()).await?;
+        job = wait_for_end(&app, &session, job, signals, wait.duration()).await?;
     }
     Ok(respond(&app, &job, wait, &headers))
 }
 
-/// The job when it has ended, the wait is over or the process stops, as it stands then.
-async fn ended(
+/// Waits for the end of the job, of the wait or of the process, and reads the job then.
+async fn wait_for_end(
     app: &AppState,
     session: &Session,
     mut job: JobView,
@@ -104,21 +109,21 @@ async fn ended(
 ) -> Result<JobView, ApiError> {
     let deadline = Instant::now() + wait;
     loop {
-        let look_again = deadline.min(Instant::now() + LOOK_AGAIN);
+        let next_poll = deadline.min(Instant::now() + POLL_INTERVAL);
         let revoked = tokio::select! {
-            woken = announced(&mut signals, job.id, session) => woken == Woken::Revoked,
-            () = sleep_until(look_again) => false,
+            wake = next_wake(&mut signals, job.id, session) => wake == Wake::Revoked,
+            () = sleep_until(next_poll) => false,
             () = app.stopping.cancelled() => return find(app, session, job.id).await,
         };
         if revoked {
             return Err(ApiError::new(
                 Code::Unauthenticated,
-                "Your session has ended. Sign in again.",
+                "Your session has ended. Log in again.",
             ));
         }
         job = match find(app, session, job.id).await {
             Ok(job) => job,
-            // A full pool or a database that restarts is no reason to lose a wait that a later look may still fulfil.
+            // A full pool or a restarting database does not end the wait.
             Err(error) if error.code() == Code::Unavailable && Instant::now() < deadline => {
                 continue;
             }
@@ -131,26 +136,26 @@ async fn ended(
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Woken {
-    Look,
+pub(super) enum Wake {
+    Poll,
     Revoked,
 }
 
-/// Resolves when something was announced that concerns this wait, or may have been.
-pub(super) async fn announced(
+/// Resolves when an announcement concerns this wait, or may have been lost.
+pub(super) async fn next_wake(
     signals: &mut Receiver<Signal>,
     job: JobId,
     session: &Session,
-) -> Woken {
+) -> Wake {
     loop {
         match signals.recv().await {
-            Ok(Signal::JobFinished { job: finished }) if finished == job => return Woken::Look,
+            Ok(Signal::JobFinished { job: finished }) if finished == job => return Wake::Poll,
             Ok(signal) if revoked(&signal) == Some(session.id) => {
-                return Woken::Revoked;
+                return Wake::Revoked;
             }
-            Ok(Signal::Resumed) | Err(RecvError::Lagged(_)) => return Woken::Look,
+            Ok(Signal::Resumed) | Err(RecvError::Lagged(_)) => return Wake::Poll,
             Ok(_) => {}
-            // The listener ended with the process; the other arms of the wait go on.
+            // The listener ended with the process; the wait's other branches go on.
             Err(RecvError::Closed) => std::future::pending().await,
         }
     }
@@ -158,59 +163,37 @@ pub(super) async fn announced(
 
 fn respond(app: &AppState, job: &JobView, wait: Wait, headers: &HeaderMap) -> Response {
     let body = JobBody::to_bytes(job);
-    let etag = etag(&body);
-    let mut response = if is_known(headers, &etag) {
+    let etag = etag::strong(&body);
+    let mut response = if etag::is_known(headers, &etag) {
         success::NOT_MODIFIED.into_response()
     } else {
         ([(header::CONTENT_TYPE, "application/json")], body).into_response()
     };
-    let answered = response.headers_mut();
+    let headers = response.headers_mut();
     if let Ok(etag) = HeaderValue::try_from(etag) {
-        answered.insert(header::ETAG, etag);
+        headers.insert(header::ETAG, etag);
     }
     if !job.state.is_terminal() {
-        answered.insert(header::RETRY_AFTER, retry_after(app, job).into());
+        headers.insert(header::RETRY_AFTER, retry_after(app, job).into());
     }
     if wait.preferred
         && let Ok(applied) = HeaderValue::try_from(format!("wait={}", wait.seconds))
     {
-        answered.insert(PREFERENCE_APPLIED, applied);
+        headers.insert(PREFERENCE_APPLIED, applied);
     }
     if let Ok(location) = HeaderValue::try_from(path(job.id)) {
-        answered.insert(header::CONTENT_LOCATION, location);
+        headers.insert(header::CONTENT_LOCATION, location);
     }
     response
 }
 
-/// Seconds until looking again may be of use.
+/// Seconds until the next poll may see a change.
 fn retry_after(app: &AppState, job: &JobView) -> i64 {
     match job.state {
         JobState::Scheduled | JobState::Retryable => {
             let until = job.run_at - app.clock.now();
-            (until.num_seconds() + 1).clamp(1, LONGEST_RETRY_AFTER)
+            (until.num_seconds() + 1).clamp(1, MAX_RETRY_AFTER)
         }
         _ => 1,
     }
-}
-
-/// Strong: it names these bytes.
-fn etag(body: &[u8]) -> String {
-    let digest = Sha256::digest(body);
-    let mut etag = String::from("\"");
-    for byte in &digest[..16] {
-        let _ = write!(etag, "{byte:02x}");
-    }
-    etag.push('"');
-    etag
-}
-
-/// Whether the client has this very version, by weak comparison as RFC 9110 asks for.
-fn is_known(headers: &HeaderMap, etag: &str) -> bool {
-    headers
-        .get_all(header::IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|known| known.trim().trim_start_matches("W/"))
-        .any(|known| known == etag || known == "*")
 }

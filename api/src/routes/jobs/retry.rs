@@ -1,16 +1,16 @@
-//! Putting jobs back in line that ended without success: one by its id, the discarded ones by a filter.
+//! Retrying jobs that ended without success: one by its id, the discarded ones by a filter.
 
-use super::{JobBody, find, job_id};
+use super::{JobBody, JobKindName, find};
 use crate::{
     AppState,
     context::RequestContext,
     error::{ApiError, Code, success},
-    extract::{CurrentSession, body, json},
+    extract::{CurrentSession, Id, StrictJson},
     route_table::{Access, Route},
 };
 use axum::{
     Json,
-    extract::{Path, Request, State},
+    extract::State,
     http::{Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -32,8 +32,12 @@ pub(super) fn routes() -> Vec<Route> {
             Access::Session(Scope::JobsWrite),
             retry_job,
         )
-        .summary("Put a discarded or cancelled job back in line")
-        .answer::<JobBody>(202, "The job, waiting again with no failures counted"),
+        .summary("Retry a job")
+        .description(
+            "Makes a discarded or cancelled job available again, with no failures counted.",
+        )
+        .answer::<JobBody>(202, "The job, available again")
+        .errors(&[Code::Conflict]),
         Route::new(
             Method::POST,
             "/v1/dead-letters/retry",
@@ -41,46 +45,51 @@ pub(super) fn routes() -> Vec<Route> {
             Access::Session(Scope::JobsWrite),
             retry_dead_letters,
         )
-        .summary("Put discarded jobs back in line, at most 500 a call")
+        .summary("Retry discarded jobs, at most 500 per call")
         .body::<DeadLettersToRetry>(JSON)
-        .answer::<RetriedDeadLetters>(202, "What was put back, and how many are left"),
+        .answer::<RetriedJobs>(202, "The retried jobs, and how many are left"),
     ]
 }
 
-/// Which discarded jobs; `{}` is all.
+/// Filters of discarded jobs; `{}` stands for all of them.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "DeadLettersFilter")]
 struct DeadLettersToRetry {
+    /// Only jobs of this kind.
+    #[schemars(with = "Option<JobKindName>")]
     kind: Option<String>,
+    /// Only jobs that ended with this code.
     error_code: Option<String>,
-    /// Given up at this time or later.
+    /// Only jobs discarded from this time on.
     finished_from: Option<DateTime<Utc>>,
-    /// Given up before this time.
+    /// Only jobs discarded before this time.
     finished_before: Option<DateTime<Utc>>,
 }
 
+/// Jobs that were retried.
 #[derive(Serialize, JsonSchema)]
-struct RetriedDeadLetters {
-    /// The jobs that wait again, the oldest first.
-    jobs: Vec<JobId>,
-    /// Jobs that still fit the filter: call again. Counted up to 10,000.
-    left: i64,
+pub(crate) struct RetriedJobs {
+    /// The jobs that are available again, oldest first.
+    pub(crate) jobs: Vec<JobId>,
+    /// How many jobs still match the filter: call again. 10,000 stands for 10,000 or more.
+    #[schemars(range(min = 0, max = 10_000))]
+    pub(crate) left: i64,
 }
 
 async fn retry_job(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Path(id): Path<String>,
+    Id(id): Id<JobId>,
 ) -> Result<Response, ApiError> {
-    let id = job_id(&id)?;
     let request_id = Some(&*context.request_id);
     let requeued = retry::retry_job(&app.pool, &app.notifier, &session, id, request_id).await?;
     let job = find(&app, &session, id).await?;
     if !requeued {
         return Err(ApiError::new(
             Code::Conflict,
-            "Only a job that was discarded or cancelled can be retried. Look at its state.",
+            "Only a discarded or cancelled job can be retried. Check its state.",
         ));
     }
     let json = [(header::CONTENT_TYPE, JSON)];
@@ -91,26 +100,21 @@ async fn retry_dead_letters(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    request: Request,
-) -> Result<(StatusCode, Json<RetriedDeadLetters>), ApiError> {
-    if body::media_type(request.headers()) != JSON {
-        return Err(body::unsupported(JSON));
-    }
-    let asked: DeadLettersToRetry =
-        json::into_type(json::parse(&body::read(&app, request).await?)?)?;
+    StrictJson(body): StrictJson<DeadLettersToRetry>,
+) -> Result<(StatusCode, Json<RetriedJobs>), ApiError> {
     let filter = DeadLetterFilter {
-        kind: asked.kind,
-        error_code: asked.error_code,
-        finished_from: asked.finished_from,
-        finished_before: asked.finished_before,
+        kind: body.kind,
+        error_code: body.error_code,
+        finished_from: body.finished_from,
+        finished_before: body.finished_before,
         ..DeadLetterFilter::default()
     };
     let request_id = Some(&*context.request_id);
     let done =
         retry::retry_dead_letters(&app.pool, &app.notifier, &session, &filter, request_id).await?;
-    let answer = RetriedDeadLetters {
+    let retried = RetriedJobs {
         jobs: done.jobs,
         left: done.left,
     };
-    Ok((success::ACCEPTED, Json(answer)))
+    Ok((success::ACCEPTED, Json(retried)))
 }

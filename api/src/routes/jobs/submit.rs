@@ -1,42 +1,36 @@
-//! `POST /v1/jobs/triage`: a mail, raw or as an envelope, becomes a job.
+//! Submitting an email, raw or as an envelope, to be triaged: `POST /v1/jobs/triage`.
 
 mod action;
 mod batch;
 mod draft;
-mod family;
 mod options;
+mod triage_batch;
 
-use options::{OnDuplicate, Options, Priority, TriageBody};
+use options::{Options, TriageBody};
 
 use super::{JobBody, path};
 use crate::{
     App, AppState,
-    context::RequestContext,
     error::{ApiError, Code, success},
-    extract::{CurrentSession, IdempotencyKey, StrictQuery, body, json},
+    extract::{KeyedRequest, NoQuery, StrictQuery, body, idempotent, json},
     fingerprint::{self, Content},
-    route_table::{Access, Operation, Place, Route},
+    route_table::{Access, Operation, ResponseHeader, Route},
 };
 use axum::{
-    Extension,
     extract::{Request, State},
     http::{HeaderName, HeaderValue, Method, header},
     response::{IntoResponse, Response},
 };
-use chrono::{DateTime, Utc};
 use jobs::{
     commands::jobs::submit_triage::{SubmitError, SubmitOutcome, SubmitTriage, Submitted},
     domain::{
-        Session,
         mail::{Mail, MailError, MailFormat, Written},
         session::Scope,
     },
-    kinds::triage::{Mode, Triage},
+    kinds::triage::Triage,
     store::request_keys::StoredAnswer,
 };
 use queue::{JobKind, JobView, coalesce::Unanswered};
-use serde::Deserialize;
-use std::sync::Arc;
 
 const RFC822: &str = "message/rfc822";
 const JSON: &str = "application/json";
@@ -48,7 +42,7 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         route(),
         batch::route(),
-        family::route(),
+        triage_batch::route(),
         action::route(),
         draft::route(),
     ]
@@ -62,68 +56,27 @@ fn route() -> Route {
         Access::Session(Scope::JobsWrite),
         submit,
     )
-    .summary("Have a mail triaged")
+    .summary("Triage an email")
+    .description(
+        "The query parameters are for a raw email (`message/rfc822`); a JSON body has them as fields.",
+    )
     .idempotent()
     .body_limit(MAIL_BYTES)
     .body::<TriageBody>(JSON)
     .body::<String>(RFC822)
-    .parameter::<Mode>(
-        Place::Query,
-        "mode",
-        false,
-        "Which means may decide; with a raw mail only",
-    )
-    .parameter::<bool>(
-        Place::Query,
-        "dry_run",
-        false,
-        "Decide and write nothing; with a raw mail only",
-    )
-    .parameter::<bool>(
-        Place::Query,
-        "force",
-        false,
-        "Judge again; with a raw mail only",
-    )
-    .parameter::<String>(
-        Place::Query,
-        "external_id",
-        false,
-        "Your name for this work; with a raw mail only",
-    )
-    .parameter::<Priority>(
-        Place::Query,
-        "priority",
-        false,
-        "1 is the most urgent, 4 the least; with a raw mail only",
-    )
-    .parameter::<DateTime<Utc>>(
-        Place::Query,
-        "run_at",
-        false,
-        "Not before then, at most a year from now; with a raw mail only",
-    )
-    .parameter::<String>(
-        Place::Query,
-        "dedupe_key",
-        false,
-        "Of the jobs with one key at most one waits; with a raw mail only",
-    )
-    .parameter::<OnDuplicate>(
-        Place::Query,
-        "on_duplicate",
-        false,
-        "What becomes of a waiting job with the dedupe key; with a raw mail only",
-    )
+    .query::<Options>()
     .answer::<JobBody>(202, "A new job")
+    .headers(&[ResponseHeader::Location])
     .answer::<JobBody>(200, "The job that already does or did this work")
+    .headers(&[ResponseHeader::Location])
+    .errors(SUBMIT_ERRORS)
+    .errors(&[Code::Gone, Code::NotAMail])
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NoParameters {}
+/// How a submission fails because of what was submitted before.
+pub(super) const SUBMIT_ERRORS: &[Code] = &[Code::Conflict, Code::ExternalIdReused];
 
-/// The request, understood.
+/// A parsed request.
 struct Submission {
     options: Options,
     format: MailFormat,
@@ -133,31 +86,14 @@ struct Submission {
 
 async fn submit(
     State(app): State<AppState>,
-    Extension(operation): Extension<Arc<Operation>>,
-    CurrentSession(session): CurrentSession,
-    context: RequestContext,
-    key: IdempotencyKey,
+    keyed: KeyedRequest,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let submission = understand(&app, &operation, request).await?;
-    let asked = Asked {
-        session,
-        operation,
-        context,
-        key,
-    };
-    let request = submission.into_request(&app, &asked).await?;
+    let submission = parse(&app, &keyed.operation, request).await?;
+    let request = submission.into_request(&app, &keyed).await?;
     let submitted = app.submitter.submit(request).await?;
     count::<Triage>(&app, submitted.how);
     Ok(respond(submitted))
-}
-
-/// Who asks, and under which key.
-struct Asked {
-    session: Session,
-    operation: Arc<Operation>,
-    context: RequestContext,
-    key: IdempotencyKey,
 }
 
 impl Submission {
@@ -170,11 +106,11 @@ impl Submission {
         })
     }
 
-    /// Checks what only the mail, or the time, can tell.
-    async fn into_request(self, app: &App, asked: &Asked) -> Result<SubmitTriage, ApiError> {
+    /// Checks what depends on the email or the time.
+    async fn into_request(self, app: &App, keyed: &KeyedRequest) -> Result<SubmitTriage, ApiError> {
         let (
             submission,
-            Read {
+            ReadMail {
                 content_hash,
                 written,
             },
@@ -186,9 +122,9 @@ impl Submission {
             fingerprint,
         } = submission;
         Ok(SubmitTriage {
-            session: asked.session.clone(),
-            operation: asked.operation.name,
-            key: asked.key.as_str().to_owned(),
+            session: keyed.session.clone(),
+            operation: keyed.operation.name,
+            key: keyed.key.as_str().to_owned(),
             fingerprint,
             format,
             source,
@@ -199,13 +135,13 @@ impl Submission {
             dry_run: options.dry_run,
             force: options.force,
             external_id: options.external_id,
-            request_id: asked.context.request_id.clone(),
-            traceparent: asked.context.traceparent.clone(),
+            request_id: keyed.context.request_id.clone(),
+            traceparent: keyed.context.traceparent.clone(),
         })
     }
 }
 
-/// What is answered, now and whenever the request is repeated.
+/// Makes the response to a submission, which is stored and replayed.
 pub(crate) fn answer_of(job: &JobView, how: SubmitOutcome) -> StoredAnswer {
     StoredAnswer {
         status: match how {
@@ -218,8 +154,8 @@ pub(crate) fn answer_of(job: &JobView, how: SubmitOutcome) -> StoredAnswer {
     }
 }
 
-async fn understand(
-    app: &App,
+async fn parse(
+    app: &AppState,
     operation: &Operation,
     request: Request,
 ) -> Result<Submission, ApiError> {
@@ -238,10 +174,8 @@ async fn understand(
             }
         }
         JSON => {
-            StrictQuery::<NoParameters>::parse(&uri)?;
-            let value = json::parse(&body::read(app, request).await?)?;
-            let fingerprint = fingerprint::of_request(operation, &uri, Content::Json(&value))
-                .map_err(ApiError::internal)?;
+            StrictQuery::<NoQuery>::parse(&uri)?;
+            let (value, fingerprint) = idempotent::read_json(app, operation, request).await?;
             Submission::of_body(&json::into_type(value)?, fingerprint)?
         }
         _ => return Err(body::unsupported("message/rfc822 or application/json")),
@@ -250,18 +184,18 @@ async fn understand(
     Ok(submission)
 }
 
-/// What is known of a mail without judging it.
-struct Read {
+/// What is known of an email before it is triaged.
+struct ReadMail {
     content_hash: [u8; 32],
     written: Option<Written>,
 }
 
-/// Parses a large mail away from the threads that serve others: a megabyte of nested MIME takes its time. A small one,
-/// up to 16 KiB, is parsed on the spot.
-async fn read_mail(submission: Submission) -> Result<(Submission, Read), ApiError> {
+/// Parses a large email on a blocking thread: a megabyte of nested MIME takes a while. One of up to 16 KiB is parsed in
+/// place.
+async fn read_mail(submission: Submission) -> Result<(Submission, ReadMail), ApiError> {
     let read = |submission: Submission| {
         Mail::from_source(submission.format, &submission.source)
-            .map(|mail| Read {
+            .map(|mail| ReadMail {
                 content_hash: mail.content_hash(),
                 written: Written::of(&mail),
             })
@@ -312,7 +246,7 @@ pub(crate) fn count<K: JobKind>(app: &App, how: SubmitOutcome) {
     }
 }
 
-/// The stored answer, byte for byte, whether it was stored now or long ago.
+/// Responds with the stored response, byte for byte.
 pub(crate) fn respond(submitted: Submitted) -> Response {
     let Submitted { answer, how, .. } = submitted;
     let mut response = answer.body.into_response();
@@ -338,30 +272,30 @@ impl From<SubmitError> for ApiError {
         match error {
             SubmitError::KeyReused => Self::new(
                 Code::IdempotencyKeyReused,
-                "This Idempotency-Key was used for another request. Use a new key for a new request.",
+                "This Idempotency-Key was used for another request. Send a new key with a new request.",
             ),
             SubmitError::InFlight(_) => Self::new(
                 Code::IdempotencyKeyInFlight,
-                "The same request is being worked on. Repeat it in a moment with the same key.",
+                "The first request with this key is still running. Repeat it in a moment with the same key.",
             )
             .retry_after(1)
             .caused_by(error),
             SubmitError::ExternalIdReused { existing } => Self::new(
                 Code::ExternalIdReused,
-                format!("This external_id names other work: see {}.", path(existing)),
+                format!("This external_id was used for other work: see {}. Use another one.", path(existing)),
             )
             .at(
                 "/external_id",
                 "REUSED",
-                "It was used for another mail or mode.",
+                "Must not be the name of other work.",
             ),
             SubmitError::Purged { .. } => Self::new(
                 Code::Gone,
-                "This mail was triaged before and the result is no longer kept. Send `force` to have it triaged again.",
+                "This email was triaged before, and the result is no longer stored. Send `force` to triage it again.",
             ),
             SubmitError::Unanswered(Unanswered::Overloaded) => Self::new(
                 Code::Overloaded,
-                "Too many requests are being worked on. Try again in a moment.",
+                "The service handles too many requests right now. Try again in a moment.",
             )
             .retry_after(1)
             .caused_by(error),

@@ -1,23 +1,23 @@
-//! A user's own hand in their memory: notes, pins, and forgetting. To change what is there, `If-Match` names the version
-//! that was seen.
+//! Storing, pinning and deleting memory items. To change one, `If-Match` names the version that was read.
 
-use super::{MemoryBody, Versioned, versioned};
+use super::MemoryBody;
 use crate::{
     App, AppState,
     context::RequestContext,
     error::{ApiError, Code, success},
-    extract::{CurrentSession, IfMatch, StrictJson, if_match},
-    route_table::{Access, Place, Route},
+    etag::Versioned,
+    extract::{CurrentSession, Id, IfMatch, StrictJson, if_match},
+    route_table::{Access, Route},
 };
 use axum::{
-    extract::{Path, State},
+    extract::State,
     http::{HeaderMap, Method, StatusCode, header},
 };
 use chrono::{DateTime, Utc};
 use jobs::{
     commands::memory::{Change, MemoryError, StoreOutcome, change_memory, put_note},
     domain::{
-        Session,
+        MemoryId, Session,
         memory::{Level, MemoryFault, MemoryScope, NewMemory, Provenance, ScopeKind},
         session::Scope,
     },
@@ -31,79 +31,70 @@ const JSON: &str = "application/json";
 
 pub(super) fn routes() -> Vec<Route> {
     let access = Access::Session(Scope::MemoryWrite);
-    let if_match = |route: Route| {
-        route.parameter::<String>(
-            Place::Header,
-            "If-Match",
-            true,
-            "The ETag of the item as you have seen it",
-        )
-    };
     vec![
         Route::new(Method::PUT, "/v1/memory", "put_memory", access, put)
-            .summary("Have something remembered, under a key; what is there under it makes way")
-            .parameter::<String>(
-                Place::Header,
-                "If-Match",
-                false,
-                "The ETag of the item that is to make way; without it, only a new key is taken",
-            )
+            .summary("Store a memory under a key, replacing the current one")
+            .if_match_to_replace()
             .body::<Note>(JSON)
-            .answer::<MemoryBody>(201, "The item, under a new key")
-            .answer::<MemoryBody>(
-                200,
-                "The item, in the place of another or as it was already",
-            ),
-        if_match(Route::new(
+            .versioned::<MemoryBody>(201, "The item, under a new key")
+            .versioned::<MemoryBody>(200, "The item, replaced or unchanged")
+            .errors(&[Code::Conflict]),
+        Route::new(
             Method::POST,
             "/v1/memory/{id}/pin",
             "pin_memory",
             access,
             pin,
-        ))
-        .summary("Keep an item: it is not evicted and has no end")
-        .answer::<MemoryBody>(200, "The item as it is now"),
-        if_match(Route::new(
+        )
+        .summary("Pin a memory, so that it is neither evicted nor expires")
+        .if_match()
+        .versioned::<MemoryBody>(200, "The item as it is now")
+        .errors(&[Code::Conflict]),
+        Route::new(
             Method::POST,
             "/v1/memory/{id}/unpin",
             "unpin_memory",
             access,
             unpin,
-        ))
-        .summary("Let an item go when its time comes")
-        .answer::<MemoryBody>(200, "The item as it is now"),
-        if_match(Route::new(
+        )
+        .summary("Unpin a memory")
+        .if_match()
+        .versioned::<MemoryBody>(200, "The item as it is now")
+        .errors(&[Code::Conflict]),
+        Route::new(
             Method::DELETE,
             "/v1/memory/{id}",
             "delete_memory",
             access,
             delete,
-        ))
-        .summary("Forget an item, its content at once")
-        .empty_answer(204, "It is forgotten"),
+        )
+        .summary("Delete a memory and erase its content immediately")
+        .if_match()
+        .empty_answer(204, "The item is deleted"),
     ]
 }
 
-/// Something to be remembered.
+/// A memory to store.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "MemoryNote")]
 struct Note {
     level: Level,
-    /// Where it holds: everywhere, if it is left out.
+    /// What it applies to; `global` by default.
     #[serde(default = "everywhere")]
     scope: ScopeKind,
-    /// The sender's address, the domain or the topic.
+    /// The sender's address, the domain or the topic; not with `global`.
     #[serde(default)]
     scope_value: Option<String>,
-    /// Names it within its level and scope; at most 200 characters.
+    /// Its name within its level and scope.
     #[schemars(length(min = 1, max = 200))]
     key: String,
-    /// Any JSON but null, at most 4000 characters.
+    /// Any JSON but null, at most 4,000 characters.
+    #[schemars(extend("not" = { "type": "null" }))]
     value: Value,
     #[serde(default)]
     pinned: bool,
-    /// When it is to be forgotten; if it is left out, what is pinned stays, and the rest as long as its level says.
+    /// When it expires; by default a pinned item never does, and another after the time of its level.
     #[serde(default)]
     expires_at: Option<DateTime<Utc>>,
 }
@@ -120,7 +111,7 @@ impl Note {
             return Err(refusal(MemoryFault {
                 field: "expires_at",
                 code: "INVALID_VALUE",
-                message: "It must lie in the future.",
+                message: "Must be in the future.",
             }));
         }
         let note = NewMemory {
@@ -140,7 +131,7 @@ impl Note {
 fn refusal(fault: MemoryFault) -> ApiError {
     ApiError::new(
         Code::InvalidBody,
-        "This cannot be remembered: correct what is listed in `errors`.",
+        "Nothing was stored. Correct the fields that `errors` lists.",
     )
     .at(format!("/{}", fault.field), fault.code, fault.message)
 }
@@ -151,19 +142,19 @@ async fn put(
     context: RequestContext,
     headers: HeaderMap,
     StrictJson(note): StrictJson<Note>,
-) -> Result<(StatusCode, Versioned), ApiError> {
-    let seen = headers
+) -> Result<(StatusCode, Versioned<MemoryBody>), ApiError> {
+    let version = headers
         .contains_key(header::IF_MATCH)
         .then(|| IfMatch::from_headers(&headers))
         .transpose()?
         .map(|IfMatch(version)| version);
     let now = app.clock.now();
     let note = note.parse(now)?;
-    match put_note(&app.pool, &session, note, seen, &context.request_id, now).await? {
-        StoreOutcome::New(item) => Ok((success::CREATED, versioned(item))),
+    match put_note(&app.pool, &session, note, version, &context.request_id, now).await? {
+        StoreOutcome::New(item) => Ok((success::CREATED, Versioned(item.into()))),
         StoreOutcome::Replaced(item)
         | StoreOutcome::Unchanged(item)
-        | StoreOutcome::Outranked(item) => Ok((success::OK, versioned(item))),
+        | StoreOutcome::Outranked(item) => Ok((success::OK, Versioned(item.into()))),
     }
 }
 
@@ -171,32 +162,32 @@ async fn pin(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Path(id): Path<String>,
-    seen: IfMatch,
-) -> Result<Versioned, ApiError> {
-    let item = change(&app, &session, &context, (&id, seen), Change::Pin).await?;
-    Ok(versioned(item))
+    Id(id): Id<MemoryId>,
+    version: IfMatch,
+) -> Result<Versioned<MemoryBody>, ApiError> {
+    let item = change(&app, &session, &context, (id, version), Change::Pin).await?;
+    Ok(Versioned(item.into()))
 }
 
 async fn unpin(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Path(id): Path<String>,
-    seen: IfMatch,
-) -> Result<Versioned, ApiError> {
-    let item = change(&app, &session, &context, (&id, seen), Change::Unpin).await?;
-    Ok(versioned(item))
+    Id(id): Id<MemoryId>,
+    version: IfMatch,
+) -> Result<Versioned<MemoryBody>, ApiError> {
+    let item = change(&app, &session, &context, (id, version), Change::Unpin).await?;
+    Ok(Versioned(item.into()))
 }
 
 async fn delete(
     State(app): State<AppState>,
     CurrentSession(session): CurrentSession,
     context: RequestContext,
-    Path(id): Path<String>,
-    seen: IfMatch,
+    Id(id): Id<MemoryId>,
+    version: IfMatch,
 ) -> Result<StatusCode, ApiError> {
-    change(&app, &session, &context, (&id, seen), Change::Delete).await?;
+    change(&app, &session, &context, (id, version), Change::Delete).await?;
     Ok(success::NO_CONTENT)
 }
 
@@ -204,10 +195,9 @@ async fn change(
     app: &App,
     session: &Session,
     context: &RequestContext,
-    (id, IfMatch(version)): (&str, IfMatch),
+    (id, IfMatch(version)): (MemoryId, IfMatch),
     change: Change,
 ) -> Result<StoredMemory, ApiError> {
-    let id = id.parse().map_err(|_| ApiError::not_found())?;
     let (request_id, now) = (&context.request_id, app.clock.now());
     Ok(change_memory(&app.pool, session, (id, version), change, request_id, now).await?)
 }
@@ -219,11 +209,11 @@ impl From<MemoryError> for ApiError {
             MemoryError::Stale => if_match::stale(),
             MemoryError::Unseen => Self::new(
                 Code::PreconditionRequired,
-                "Something else is remembered under this key. Read it, and send If-Match with its ETag to replace it.",
+                "Another memory is stored under this key. Read it and send If-Match with its ETag to replace it.",
             ),
             MemoryError::Full { cap } => Self::new(
                 Code::Conflict,
-                format!("All {cap} items of this level are pinned. Let go of one first."),
+                format!("All {cap} items of this level are pinned. Unpin or delete one first."),
             ),
             MemoryError::Database(source) => source.into(),
         }

@@ -9,7 +9,7 @@ use sqlx::{PgConnection, PgExecutor};
 /// What a limit may be set to.
 pub const RANGE: std::ops::RangeInclusive<i32> = 1..=100_000;
 
-/// What a limit is about.
+/// What a limit applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(rename = "LimitScope")]

@@ -32,7 +32,7 @@ use sqlx::{PgConnection, PgPool};
 /// A decision on an approval.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
-    Skip,
+    Reject,
     /// Executes the action in a job. A message is held back for `hold`, in which the decision can be revoked.
     Approve {
         hold: TimeDelta,
@@ -43,7 +43,7 @@ pub enum Decision {
     Edit(Map<String, Value>),
     /// Revises the draft by these instructions; until then it cannot be approved.
     Revise(String),
-    /// Reopens a rejected approval, or undoes an executed one.
+    /// Undoes a rejection or an execution.
     Undo,
 }
 
@@ -51,7 +51,7 @@ str_enum! {
     /// The kind of a decision, as it is counted.
     DecisionKind {
         Approved = "approved",
-        Skipped = "skipped",
+        Rejected = "rejected",
         Edited = "edited",
         Revoked = "revoked",
         Undone = "undone",
@@ -62,7 +62,7 @@ impl Decision {
     pub const fn made(&self) -> DecisionKind {
         match self {
             Self::Approve { .. } => DecisionKind::Approved,
-            Self::Skip => DecisionKind::Skipped,
+            Self::Reject => DecisionKind::Rejected,
             Self::Edit(_) | Self::Revise(_) => DecisionKind::Edited,
             Self::Revoke => DecisionKind::Revoked,
             Self::Undo => DecisionKind::Undone,
@@ -183,9 +183,9 @@ pub(in crate::commands) async fn decide(
 ) -> Result<(StoredApproval, Signal), DecideError> {
     let mut signal = Signal::None;
     let told = match decision {
-        Decision::Skip => {
-            skip(conn, session, present).await?;
-            (AuditAction::ApprovalSkipped, HistoryVerb::Skipped)
+        Decision::Reject => {
+            reject(conn, session, present).await?;
+            (AuditAction::ApprovalRejected, HistoryVerb::Rejected)
         }
         Decision::Approve { hold } => {
             signal = execution::approve(conn, session, present, hold, meta).await?;
@@ -245,13 +245,13 @@ pub(in crate::commands) async fn record_decision(
     Ok(decided)
 }
 
-async fn skip(
+async fn reject(
     conn: &mut PgConnection,
     session: &Session,
     present: &StoredApproval,
 ) -> Result<(), DecideError> {
-    let next = present.status.after(Step::Skip)?;
-    offers(present, "skip", "skipped")?;
+    let next = present.status.after(Step::Reject)?;
+    offers(present, "reject", "rejected")?;
     let step = (next, present.version);
     approvals::set_status(conn, session.tenant, present.id, step, Some(session.user)).await?;
     Ok(())

@@ -19,8 +19,8 @@ use crate::{
     kinds::action::{ActionExecute, Args, OnError, Work},
     store::{
         approvals::{self, StoredApproval},
+        blocks::{self, StoredBlock},
         connections,
-        schedule_blocks::{self, StoredBlock},
     },
 };
 use base::JobId;
@@ -33,7 +33,7 @@ use sqlx::{PgConnection, PgPool};
 #[derive(Debug, thiserror::Error)]
 pub enum BookError {
     #[error(transparent)]
-    Schedule(#[from] BlockError),
+    Block(#[from] BlockError),
     #[error(transparent)]
     Decide(#[from] DecideError),
     #[error("the user has no calendar")]
@@ -45,7 +45,7 @@ pub enum BookError {
 
 impl From<sqlx::Error> for BookError {
     fn from(source: sqlx::Error) -> Self {
-        Self::Schedule(source.into())
+        Self::Block(source.into())
     }
 }
 
@@ -89,7 +89,7 @@ pub async fn book_block(
         return Err(BookError::NoCalendar);
     }
     if let Some(revoked) = approval.filter(|it| it.status == approval::Status::Proposed) {
-        decide(&mut tx, session, &revoked, Decision::Skip, meta).await?;
+        decide(&mut tx, session, &revoked, Decision::Reject, meta).await?;
     }
     agree(&mut tx, session, &block, meta).await?;
     let block = find(&mut tx, session.tenant, session.user, block.id).await?;
@@ -127,12 +127,12 @@ pub async fn cancel_block(
         (_, approval::Status::Approved) => {
             let (open, signal) =
                 decide(&mut tx, session, &approval, Decision::Revoke, meta).await?;
-            decide(&mut tx, session, &open, Decision::Skip, meta).await?;
+            decide(&mut tx, session, &open, Decision::Reject, meta).await?;
             step(&mut tx, session, &block, meta).await?;
             signal
         }
         (_, approval::Status::Proposed) => {
-            decide(&mut tx, session, &approval, Decision::Skip, meta).await?;
+            decide(&mut tx, session, &approval, Decision::Reject, meta).await?;
             step(&mut tx, session, &block, meta).await?;
             Signal::None
         }
@@ -159,8 +159,8 @@ async fn held(
         Some(approval) => approvals::lock(conn, tenant, approval).await?,
         None => None,
     };
-    schedule_blocks::lock(conn, tenant, user).await?;
-    schedule_blocks::hold(conn, tenant, id).await?;
+    blocks::lock(conn, tenant, user).await?;
+    blocks::hold(conn, tenant, id).await?;
     let present = find(conn, tenant, user, id).await?;
     if present.version != version {
         return Err(BlockError::Stale.into());
@@ -201,7 +201,7 @@ async fn agree(
     let given = (approval::Status::Approved, 1);
     approvals::set_status(conn, tenant, new.id, given, Some(session.user)).await?;
     approvals::assign(conn, tenant, new.id, Some(job.id)).await?;
-    schedule_blocks::set_approval(conn, tenant, block.id, new.id).await?;
+    blocks::set_approval(conn, tenant, block.id, new.id).await?;
     enqueue::insert(conn, &job).await?;
     let told = (AuditAction::ApprovalApproved, HistoryVerb::Approved);
     record_decision(conn, session, new.id, told, meta.request_id).await?;
@@ -256,9 +256,9 @@ fn event_of(block: &StoredBlock, meta: RequestMeta<'_>) -> Result<NewApproval, B
         confidence: 1.0,
         rationale: None,
     };
-    let about = NewApproval::about(&proposal, None, "schedule", kind.spec().risk, meta.at);
+    let about = NewApproval::about(&proposal, None, "block", kind.spec().risk, meta.at);
     Ok(NewApproval {
-        choices: vec![Choice::Approve, Choice::Skip],
-        ..about.with_external_id(&format!("schedule_block:{}", block.id))
+        choices: vec![Choice::Approve, Choice::Reject],
+        ..about.with_external_id(&format!("block:{}", block.id))
     })
 }

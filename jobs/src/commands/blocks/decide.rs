@@ -10,8 +10,8 @@ use crate::{
     },
     store::{
         audit,
+        blocks::{self, Past, StoredBlock},
         history::{self, NewHistoryEntry},
-        schedule_blocks::{self, Past, StoredBlock},
     },
 };
 use base::TenantId;
@@ -68,7 +68,7 @@ impl BlockCommand {
 /// Executes a command on a block of the session's user, in the version that they saw.
 ///
 /// # Errors
-/// See [`BlockError`]; then nothing was changed.
+/// See [`BlockError`]; nothing is changed then.
 pub async fn decide_block(
     pool: &PgPool,
     session: &Session,
@@ -101,8 +101,8 @@ pub async fn step_block(
     command: BlockCommand,
     cause: Cause<'_>,
 ) -> Result<StoredBlock, BlockError> {
-    schedule_blocks::lock(conn, tenant, user).await?;
-    schedule_blocks::hold(conn, tenant, id).await?;
+    blocks::lock(conn, tenant, user).await?;
+    blocks::hold(conn, tenant, id).await?;
     let present = find(conn, tenant, user, id).await?;
     if version.is_some_and(|version| version != present.version) {
         return Err(BlockError::Stale);
@@ -113,14 +113,13 @@ pub async fn step_block(
         BlockCommand::Accept => accept(conn, (tenant, user), &present, cause).await?,
         BlockCommand::Displace if present.end_at <= cause.at => return Err(BlockError::Past),
         BlockCommand::Reject | BlockCommand::Cancel | BlockCommand::Displace => {
-            schedule_blocks::set_status(conn, tenant, id, next).await?;
+            blocks::set_status(conn, tenant, id, next).await?;
         }
         BlockCommand::Book {
             event_ref,
             event_etag,
         } => {
-            schedule_blocks::set_booked(conn, tenant, id, &event_ref, event_etag.as_deref())
-                .await?;
+            blocks::set_booked(conn, tenant, id, &event_ref, event_etag.as_deref()).await?;
         }
         BlockCommand::Change {
             title,
@@ -141,7 +140,7 @@ pub async fn step_block(
             let zone = zone_of(conn, tenant, user).await?;
             let outside = !is_working_time(zone, span);
             let what = (title, kind.unwrap_or(present.kind));
-            schedule_blocks::set_content(conn, tenant, id, what, span, outside).await?;
+            blocks::set_content(conn, tenant, id, what, span, outside).await?;
         }
     }
     let block = find(conn, tenant, user, id).await?;
@@ -160,14 +159,14 @@ async fn accept(
     if span.end() <= cause.at {
         return Err(BlockError::Past);
     }
-    if schedule_blocks::is_taken(conn, tenant, user, span).await? {
+    if blocks::is_taken(conn, tenant, user, span).await? {
         return Err(BlockError::Taken);
     }
-    schedule_blocks::set_status(conn, tenant, block.id, Status::Accepted).await?;
+    blocks::set_status(conn, tenant, block.id, Status::Accepted).await?;
     let (Some(set), Some(plan)) = (block.alternatives, &block.plan) else {
         return Ok(());
     };
-    let superseded = schedule_blocks::supersede(conn, tenant, user, set, plan).await?;
+    let superseded = blocks::supersede(conn, tenant, user, set, plan).await?;
     let entries: Vec<_> = superseded
         .iter()
         .map(|id| {
@@ -185,7 +184,7 @@ async fn accept(
 /// If the database refuses; then none has expired.
 pub async fn expire_blocks(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Error> {
     let mut tx = pool.begin().await?;
-    let past = schedule_blocks::expire(&mut tx, i64::from(limit)).await?;
+    let past = blocks::expire(&mut tx, i64::from(limit)).await?;
     record_expired(&mut tx, &past).await?;
     tx.commit().await?;
     Ok(u64::try_from(past.len()).unwrap_or(u64::MAX))
@@ -199,7 +198,7 @@ pub(super) async fn record_expired(
     for block in past {
         let history_entry = NewHistoryEntry {
             verb: HistoryVerb::Expired,
-            object_kind: ResourceKind::ScheduleBlock,
+            object_kind: ResourceKind::Block,
             object: block.id.0,
             job: None,
             rationale: &block.title,

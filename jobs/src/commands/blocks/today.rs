@@ -8,8 +8,8 @@ use crate::{
         inbox::ItemState,
     },
     store::{
+        blocks::{self, StoredBlock},
         inbox_items,
-        schedule_blocks::{self, StoredBlock},
     },
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -19,7 +19,7 @@ use sqlx::PgPool;
 /// an open block, returns that one.
 ///
 /// # Errors
-/// [`BlockError::NotFound`] if the user sees no such item, [`BlockError::Settled`] if it is no longer open.
+/// [`BlockError::NotFound`] if they see no such item, [`BlockError::Settled`] if it does not wait any more.
 pub async fn add_to_today(
     pool: &PgPool,
     session: &Session,
@@ -31,7 +31,7 @@ pub async fn add_to_today(
     let (tenant, user) = (session.tenant, session.user);
     let mut tx = pool.begin().await?;
     // The day before the item: every writer of a block for an item locks them in this order.
-    schedule_blocks::lock(&mut tx, tenant, user).await?;
+    blocks::lock(&mut tx, tenant, user).await?;
     inbox_items::lock(&mut tx, tenant, id).await?;
     let item = inbox_items::find(&mut tx, tenant, Some(user), id)
         .await?

@@ -1,4 +1,4 @@
-//! Discarding a draft: it is never sent, and its approval is rejected.
+//! A person does not want a draft: it is never sent, and its approval is rejected.
 
 use crate::domain::ResourceKind;
 use crate::domain::history::HistoryVerb;
@@ -63,14 +63,14 @@ pub async fn discard_draft(
     let status = draft.status.after(DraftStep::Discard)?;
     match approval.status {
         Status::Proposed => {
-            let skipped = approval
+            let rejected = approval
                 .status
-                .after(Step::Skip)
+                .after(Step::Reject)
                 .map_err(|refused| DiscardError::Decided(refused.status))?;
-            let step = (skipped, approval.version);
+            let step = (rejected, approval.version);
             approvals::set_status(&mut tx, tenant, approval.id, step, Some(session.user)).await?;
         }
-        Status::Skipped | Status::Expired | Status::Failed | Status::Undone => {}
+        Status::Rejected | Status::Expired | Status::Failed | Status::Undone => {}
         Status::Editing
         | Status::Approved
         | Status::Executing

@@ -105,7 +105,7 @@ pub(crate) async fn begin(
             }
         }
         // Its approval has ended: the next version gets a new one.
-        Status::Skipped | Status::Expired | Status::Failed | Status::Undone => {}
+        Status::Rejected | Status::Expired | Status::Failed | Status::Undone => {}
         Status::Editing | Status::Executing | Status::Executed | Status::Undoing => {
             return Err(ReviseError::Decided(approval.status));
         }

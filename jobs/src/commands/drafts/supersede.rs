@@ -14,7 +14,7 @@ use crate::{
         approvals::{self, StoredApproval},
         audit, drafts,
         history::{self, NewHistoryEntry},
-        own_mails::{self, Overtaken},
+        own_messages::{self, Overtaken},
     },
 };
 use queue::{Job, run::cancel::cancel};
@@ -29,7 +29,7 @@ pub async fn supersede_drafts(
     job: &Job,
     message: MessageId,
 ) -> Result<(), sqlx::Error> {
-    for overtaken in own_mails::overtaken_by(conn, job.tenant, message).await? {
+    for overtaken in own_messages::overtaken_by(conn, job.tenant, message).await? {
         supersede(conn, job, message, overtaken).await?;
     }
     Ok(())
@@ -65,7 +65,7 @@ async fn supersede(
         rationale: "You have answered with another program.",
     };
     history::insert(conn, tenant, &history_entry).await?;
-    let skipped = skip(conn, job, &approval).await?;
+    let rejected = reject(conn, job, &approval).await?;
     let entry = |action, kind, id: String| {
         job.audit(action, kind, id)
             .with_detail(Detail::new().id("answered_by_message", message.0))
@@ -75,10 +75,10 @@ async fn supersede(
         ResourceKind::Draft,
         draft.to_string(),
     )];
-    if skipped {
+    if rejected {
         let id = approval.id.to_string();
         entries.push(entry(
-            AuditAction::ApprovalSkipped,
+            AuditAction::ApprovalRejected,
             ResourceKind::Approval,
             id,
         ));
@@ -87,7 +87,7 @@ async fn supersede(
 }
 
 /// Rejects the approval, or revokes it together with the job that was to send the draft.
-async fn skip(
+async fn reject(
     conn: &mut PgConnection,
     job: &Job,
     approval: &StoredApproval,
@@ -97,10 +97,10 @@ async fn skip(
         Status::Editing => approval.status.after(Step::EndEdit),
         status => Ok(status),
     };
-    let Ok(skipped) = back.and_then(|status| status.after(Step::Skip)) else {
+    let Ok(rejected) = back.and_then(|status| status.after(Step::Reject)) else {
         return Ok(false);
     };
-    let step = (skipped, approval.version + 1);
+    let step = (rejected, approval.version + 1);
     approvals::set_status(conn, job.tenant, approval.id, step, None).await?;
     approvals::assign(conn, job.tenant, approval.id, None).await?;
     if let (Status::Approved, Some(sending)) = (approval.status, approval.execution_job) {

@@ -41,27 +41,29 @@ pub async fn begin_sending(
     connection: ConnectionId,
 ) -> Result<Sending, LedgerError> {
     let mut tx = held(pool, job).await?;
-    let Some(line) = effects::lock_line(&mut tx, job.tenant, connection).await? else {
+    let Some(locked) = effects::lock_connection(&mut tx, job.tenant, connection).await? else {
         return Ok(Sending::ConnectionGone);
     };
     let wait = |until, code| Ok(Sending::Wait { until, code });
     if tenants::sending_disabled(&mut tx, job.tenant).await? {
-        return wait(line.in_a_minute, "sending_disabled");
+        return wait(locked.in_a_minute, "sending_disabled");
     }
-    match ConnectionStatus::parse(&line.status) {
+    match ConnectionStatus::parse(&locked.status) {
         Some(ConnectionStatus::Active | ConnectionStatus::Degraded) => {}
-        Some(ConnectionStatus::ReauthRequired) => return wait(line.in_a_minute, "reauth_required"),
+        Some(ConnectionStatus::ReauthRequired) => {
+            return wait(locked.in_a_minute, "reauth_required");
+        }
         Some(ConnectionStatus::Revoked) | None => return Ok(Sending::ConnectionGone),
     }
     if kind.spec().executor.is_message()
         && let Some(until) =
-            effects::full_until(&mut tx, job.tenant, connection, line.sends_per_hour).await?
+            effects::limited_until(&mut tx, job.tenant, connection, locked.sends_per_hour).await?
     {
         return wait(until, "sending_rate");
     }
     let from = EffectStatus::Intent;
     let to = from.after(EffectStep::Begin)?;
-    let Some(rendered) = effects::take_off(&mut tx, holder(job), id, connection).await? else {
+    let Some(rendered) = effects::begin(&mut tx, holder(job), id, connection).await? else {
         return Err(LedgerError::NotHeld);
     };
     record(&mut tx, job, AuditAction::EffectBegun, id, to, None).await?;

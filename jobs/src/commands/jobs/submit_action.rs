@@ -164,7 +164,7 @@ async fn of_approval(
         }
         Status::Proposed
         | Status::Editing
-        | Status::Skipped
+        | Status::Rejected
         | Status::Expired
         | Status::Undoing
         | Status::Undone => None,

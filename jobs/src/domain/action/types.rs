@@ -9,7 +9,7 @@ use crate::domain::risk::Risk;
 use base::str_enum;
 
 str_enum! {
-    /// What an action does.
+    /// The types of actions.
     ActionType {
         Label = "label",
         Unlabel = "unlabel",

@@ -3,19 +3,20 @@
 use base::str_enum;
 
 str_enum! {
-    /// The state of an approval.
+    /// The status of an approval.
+    #[schemars(rename = "ApprovalStatus")]
     Status {
         /// It waits for a decision.
         Proposed = "proposed",
-        /// A job is revising its payload.
+        /// A job writes a new payload from a person's instructions.
         Editing = "editing",
-        /// Approved; its job has not started.
+        /// A person approved it; its job has not started.
         Approved = "approved",
         Executing = "executing",
         Executed = "executed",
         Failed = "failed",
-        Skipped = "skipped",
-        /// Not decided in time.
+        Rejected = "rejected",
+        /// It was not decided in time.
         Expired = "expired",
         Undoing = "undoing",
         Undone = "undone",
@@ -29,7 +30,7 @@ pub enum Step {
     BeginEdit,
     /// The new payload is there.
     EndEdit,
-    Skip,
+    Reject,
     Expire,
     /// A person revokes it before a worker has begun.
     Revoke,
@@ -37,7 +38,7 @@ pub enum Step {
     Claim,
     Succeed,
     Fail,
-    /// Reopens a rejected approval; undoes an executed one if it is compensable.
+    /// Of a rejection always; of an execution only if what was done can be taken back.
     Undo {
         compensable: bool,
     },
@@ -62,7 +63,7 @@ impl Step {
             Self::Approve => "approve",
             Self::BeginEdit => "edit",
             Self::EndEdit => "end the editing of",
-            Self::Skip => "skip",
+            Self::Reject => "reject",
             Self::Expire => "expire",
             Self::Revoke => "revoke",
             Self::Claim => "begin",
@@ -84,11 +85,11 @@ impl Status {
         Ok(match (self, step) {
             (Self::Proposed, Step::Approve) => Self::Approved,
             (Self::Proposed, Step::BeginEdit) => Self::Editing,
-            (Self::Proposed, Step::Skip) => Self::Skipped,
+            (Self::Proposed, Step::Reject) => Self::Rejected,
             (Self::Proposed, Step::Expire) => Self::Expired,
             (Self::Editing, Step::EndEdit)
             | (Self::Approved, Step::Revoke)
-            | (Self::Skipped, Step::Undo { .. }) => Self::Proposed,
+            | (Self::Rejected, Step::Undo { .. }) => Self::Proposed,
             (Self::Approved, Step::Claim) => Self::Executing,
             (Self::Executing, Step::Succeed) | (Self::Undoing, Step::FailUndo) => Self::Executed,
             (Self::Executing, Step::Fail) => Self::Failed,
@@ -107,7 +108,7 @@ mod tests {
         Step::Approve,
         Step::BeginEdit,
         Step::EndEdit,
-        Step::Skip,
+        Step::Reject,
         Step::Expire,
         Step::Revoke,
         Step::Claim,
@@ -124,7 +125,7 @@ mod tests {
         let allowed = [
             ("proposed", "approve", "approved"),
             ("proposed", "edit", "editing"),
-            ("proposed", "skip", "skipped"),
+            ("proposed", "reject", "rejected"),
             ("proposed", "expire", "expired"),
             ("editing", "end the editing of", "proposed"),
             ("approved", "revoke", "proposed"),
@@ -132,7 +133,7 @@ mod tests {
             ("executing", "complete", "executed"),
             ("executing", "fail", "failed"),
             ("executed", "undo", "undoing"),
-            ("skipped", "undo", "proposed"),
+            ("rejected", "undo", "proposed"),
             ("undoing", "end the undoing of", "undone"),
             ("undoing", "give up undoing", "executed"),
         ];
@@ -159,7 +160,7 @@ mod tests {
                 }
             }
         }
-        // A rejected approval can be reopened whether or not anything is compensable.
+        // A rejection is undone whether or not anything is compensable.
         assert_eq!((taken, refused), (14, 10 * 13 - 14));
     }
 }

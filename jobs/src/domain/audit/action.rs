@@ -55,7 +55,7 @@ str_enum! {
         ApprovalEnded = "approval.ended",
         /// A person asked to undo an executed approval.
         ApprovalUndoRequested = "approval.undo_requested",
-        ApprovalSkipped = "approval.skipped",
+        ApprovalRejected = "approval.rejected",
         /// A rejection was undone.
         ApprovalReopened = "approval.reopened",
         /// It was not decided in time.

@@ -22,7 +22,7 @@ str_enum! {
         Project = "project",
         Queue = "queue",
         RuleSet = "rule_set",
-        ScheduleBlock = "schedule_block",
+        Block = "block",
         Session = "session",
         Task = "task",
         Tenant = "tenant",

@@ -1,14 +1,14 @@
-//! The working day, Monday to Friday from nine to five in the user's zone. Blocks outside of it are flagged, and free
-//! time is looked for inside.
+//! The working day, Monday to Friday from nine to five in the user's zone: blocks outside are flagged, and a block
+//! without a time gets one inside.
 
 use super::Span;
-use crate::domain::draft::schedule::local;
+use crate::domain::draft::send_at::local;
 use chrono::{DateTime, Datelike, Days, DurationRound, NaiveTime, TimeDelta, Utc, Weekday};
 use chrono_tz::Tz;
 
-/// How far ahead a free time is looked for.
+/// How far ahead a free time is searched.
 const DAYS_AHEAD: u64 = 14;
-/// The gap between the end of one block and the start of a new one.
+/// The pause between two blocks.
 const PAUSE: TimeDelta = TimeDelta::minutes(5);
 
 const OPENS: NaiveTime = match NaiveTime::from_hms_opt(9, 0, 0) {
@@ -24,7 +24,7 @@ const fn is_workday(day: Weekday) -> bool {
     !matches!(day, Weekday::Sat | Weekday::Sun)
 }
 
-/// Reports whether the whole span lies in one working day in this zone.
+/// Whether the whole span lies in one working day in this zone.
 pub fn is_working_time(zone: Tz, span: Span) -> bool {
     let (start, end) = (
         span.start().with_timezone(&zone),
@@ -36,7 +36,7 @@ pub fn is_working_time(zone: Tz, span: Span) -> bool {
         && end.time() <= CLOSES
 }
 
-/// Finds the first free working time of this length from `now` on, in the next two weeks.
+/// Finds the first free working time of this length after `now`, in the next two weeks.
 pub fn next_free(zone: Tz, busy: &[Span], now: DateTime<Utc>, length: TimeDelta) -> Option<Span> {
     let grid = TimeDelta::minutes(5);
     let now = now

@@ -7,8 +7,8 @@ use url::Url;
 
 const LONGEST: usize = 300;
 
-/// An `https` URL; `http` is used only where the worker may reach private addresses. Stored as the parser writes it, so
-/// that one address has one spelling.
+/// An `https` URL; `http` only if the worker may reach private addresses.
+// Kept as the parser writes it, so that one place has one name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]

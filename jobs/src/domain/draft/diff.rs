@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use similar::{ChangeTag, TextDiff};
 
 str_enum! {
-    /// The change of a line.
+    /// Whether a line was kept, deleted or inserted.
     DiffOp {
         Equal = "equal",
         Delete = "delete",
@@ -18,7 +18,7 @@ str_enum! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DiffLine {
     pub op: DiffOp,
-    /// Without its line end.
+    /// The line without its line break.
     pub text: String,
 }
 

@@ -1,4 +1,4 @@
-//! To whom a mail goes, under which subject and in which thread: built by code from the mail it answers, never by a model.
+//! To whom an email goes, under which subject and in which thread: built by code from the email it answers, never by a model.
 
 use super::DraftMode;
 use crate::domain::mail::{Address, Mail, is_machine, limits, without_tag};
@@ -26,7 +26,7 @@ static TAG: LazyLock<Regex> = LazyLock::new(|| {
 /// So that a chain of references stays within what mail servers take.
 const REFERENCES: usize = 30;
 
-/// Where a mail goes and which thread it belongs to.
+/// Where an email goes and which thread it belongs to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers {
     pub to: Vec<String>,
@@ -46,9 +46,9 @@ pub struct Recipients {
     pub bcc: Vec<String>,
 }
 
-/// Nobody would get the mail.
+/// Nobody would get the email.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("nobody would get this mail")]
+#[error("nobody would get this email")]
 pub struct NoRecipient;
 
 /// The headers of an answer to `mail`, written by somebody with the addresses `own` (in lower case). To goes to Reply-To,
@@ -133,7 +133,7 @@ pub fn forward(mail: &Mail, recipients: Recipients) -> Result<Headers, NoRecipie
     compose(subject("Fwd", &mail.subject), recipients)
 }
 
-/// The headers of a new mail.
+/// The headers of a new email.
 ///
 /// # Errors
 /// If nobody would get it.
@@ -151,7 +151,7 @@ pub fn compose(subject: String, recipients: Recipients) -> Result<Headers, NoRec
     })
 }
 
-/// The headers for a mail in this mode.
+/// The headers for an email in this mode.
 ///
 /// # Errors
 /// If nobody but the writer would get it.
@@ -191,7 +191,7 @@ fn subject(mark: &str, former: &str) -> String {
     marked.trim_end().chars().take(limits::SUBJECT).collect()
 }
 
-/// The mail's own chain and the mail: the first stays, for it names the thread, and of the others the newest.
+/// The email's own chain and the email: the first stays, for it names the thread, and of the others the newest.
 fn references(mail: &Mail) -> Vec<String> {
     let mut chain: Vec<String> = mail.references.iter().map(|id| bracketed(id)).collect();
     if chain.is_empty() {

@@ -3,25 +3,25 @@
 use base::str_enum;
 
 str_enum! {
-    /// The state of a draft.
+    /// The status of a draft.
     DraftStatus {
-        /// Its first version is being written.
+        /// A job writes its first version.
         Generating = "generating",
-        /// Its newest version waits for approval.
+        /// Its newest version waits for a decision.
         Ready = "ready",
-        /// Approved, to be sent now.
+        /// A person approved it.
         Approved = "approved",
-        /// Approved, to be sent later.
+        /// A person approved it to be sent later.
         Scheduled = "scheduled",
         /// A worker is sending it.
         Sending = "sending",
         Sent = "sent",
-        /// Certainly not sent.
+        /// It was not sent.
         SendFailed = "send_failed",
         /// Possibly sent.
         SendUnknown = "send_unknown",
         Discarded = "discarded",
-        /// The user replied with another program: it is never sent.
+        /// The user answered with another program; it is never sent.
         SupersededByUser = "superseded_by_user",
     }
 }

@@ -4,20 +4,20 @@
 use base::str_enum;
 
 str_enum! {
-    /// The state of an effect.
+    /// The status of an effect.
     EffectStatus {
-        /// Intent: nothing was tried.
+        /// Recorded; nothing was tried yet.
         Intent = "intent",
         InFlight = "in_flight",
         Succeeded = "succeeded",
         FailedPermanent = "failed_permanent",
-        /// Certainly did not happen.
+        /// It did not happen and is tried again.
         Retryable = "retryable",
-        /// May have happened.
+        /// It may have happened.
         Unknown = "unknown",
-        /// The provider is being asked.
+        /// Postroom asks the provider.
         Reconciling = "reconciling",
-        /// The provider could not tell.
+        /// The provider could not tell; a person must resolve it.
         NeedsHuman = "needs_human",
         Compensating = "compensating",
         Compensated = "compensated",

@@ -1,14 +1,15 @@
 //! When a snoozed item returns: [`Bucket`], a moment in the user's day. Pure: the caller passes the current time.
 
-use crate::domain::draft::schedule::local;
+use crate::domain::draft::send_at::local;
 use base::str_enum;
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, Timelike, Utc, Weekday};
 use chrono_tz::Tz;
 
 str_enum! {
-    /// When a snoozed item returns.
+    /// When a deferred item returns.
+    #[schemars(rename = "DeferBucket")]
     Bucket {
-        /// 13:00; from then on that of the next workday. Not offered from 16:00.
+        /// 13:00, or after 13:00 that of the next workday. Not offered from 16:00 on.
         Afternoon = "afternoon",
         /// The morning of the next workday.
         Tomorrow = "tomorrow",

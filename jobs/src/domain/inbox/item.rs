@@ -5,7 +5,7 @@ use crate::domain::history::HistoryVerb;
 use crate::domain::name::{Name, TITLE_CHARS};
 use crate::domain::{
     MessageId, TaskId, UserId,
-    draft::schedule::SendAt,
+    draft::send_at::SendAt,
     judgement::{Category, Disposition, Judgement, Priority},
 };
 use base::JobId;
@@ -14,7 +14,8 @@ use chrono::{DateTime, Utc};
 use std::fmt::Write as _;
 
 str_enum! {
-    /// The state of an item. A snoozed item returns by the clock alone.
+    /// The state of an item. A deferred item is queued again when its time comes.
+    #[schemars(rename = "InboxItemState")]
     ItemState {
         Open = "open",
         Deferred = "deferred",
@@ -26,6 +27,7 @@ str_enum! {
 
 str_enum! {
     /// The source of an item.
+    #[schemars(rename = "InboxItemSource")]
     ItemSource {
         Email = "email",
         Manual = "manual",
@@ -57,7 +59,7 @@ impl ItemStep {
 }
 
 impl ItemState {
-    /// Returns `None` if the state does not allow the step.
+    /// Returns the state after the step; `None` if this state does not allow it.
     pub const fn after(self, step: ItemStep) -> Option<Self> {
         match (self, step) {
             (Self::Open | Self::Deferred, ItemStep::Defer(_)) => Some(Self::Deferred),
@@ -73,7 +75,7 @@ impl ItemState {
     }
 }
 
-/// When a snoozed item returns, as it was requested.
+/// The requested time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
     Bucket(Bucket),
@@ -81,7 +83,7 @@ pub enum Until {
 }
 
 impl Until {
-    /// Reads a bucket, a moment in RFC 3339, `tomorrow 09:00` or `monday 09:00`.
+    /// Reads a bucket, RFC 3339, `tomorrow 09:00` or `monday 09:00`.
     pub fn parse(text: &str) -> Option<Self> {
         match Bucket::parse(text.trim()) {
             Some(bucket) => Some(Self::Bucket(bucket)),
@@ -93,13 +95,13 @@ impl Until {
 /// An inbox item to be inserted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewItem {
-    /// `None` for everyone in the tenant.
+    /// `None`: every user of the tenant.
     pub owner: Option<UserId>,
     pub source: ItemSource,
-    /// The source's name for it: a second item with the same name is not added.
+    /// The source's name for it: items with the same name are added once.
     pub dedupe_key: String,
     pub title: Name,
-    /// Why it is in the inbox, for the user.
+    /// The reason, for the user.
     pub rationale: String,
     pub priority: Priority,
     pub message: Option<MessageId>,
@@ -127,7 +129,7 @@ impl NewItem {
     }
 }
 
-/// Cuts the subject to the length of a title.
+/// The subject, cut to the length of a title.
 fn title(subject: &str) -> Option<Name> {
     let plain = subject.replace(char::is_control, " ");
     let words = plain.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -137,7 +139,7 @@ fn title(subject: &str) -> Option<Name> {
         .ok()
 }
 
-/// Reports whether a message judged like this needs attention: it asks for a reply, a decision or work.
+/// Whether a message with this result needs a person: it asks for an answer, a decision or a piece of work.
 pub fn asks_for_action(judgement: &Judgement) -> bool {
     let asked = matches!(
         judgement.category,

@@ -1,4 +1,4 @@
-//! A mail as JSON, for callers that have parsed it already (a connector, a test, a form).
+//! An email as JSON, for callers that have parsed it already (a connector, a test, a form).
 
 use super::{Address, Attachment, Direction, Earlier, Mail, MailError, html, limits, text};
 use chrono::{DateTime, Utc};
@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The fields of a mail. All are optional, for real mail lacks any of them, but an envelope without a sender, a subject
-/// and a text says nothing and is refused.
+/// The fields of an email. All are optional, since real email lacks any of them; an envelope without a sender, a subject and
+/// a text is refused.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Envelope {
@@ -29,7 +29,7 @@ pub struct Envelope {
     pub auth_results: Option<String>,
     pub direction: Direction,
     pub body_text: String,
-    /// Used when `body_text` is blank.
+    /// Used if `body_text` is blank.
     pub body_html: Option<String>,
     pub attachments: Vec<EnvelopeAttachment>,
     /// Earlier messages of the thread, oldest first.
@@ -45,19 +45,20 @@ pub struct EnvelopeAddress {
     pub addr: String,
 }
 
-/// What is known of an attachment; never its content.
+/// An attachment, without its content.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EnvelopeAttachment {
     pub name: Option<String>,
     pub content_type: Option<String>,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
 }
 
 /// An earlier message of the thread.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "EnvelopeThreadMessage")]
 pub struct EnvelopeEarlier {
     pub from: Option<EnvelopeAddress>,
     pub date: Option<DateTime<Utc>>,
@@ -66,7 +67,7 @@ pub struct EnvelopeEarlier {
 }
 
 impl fmt::Debug for Envelope {
-    /// Says nothing of the mail: a request body that is logged by mistake must not leak it.
+    /// Says nothing of the email: a request body that is logged by mistake must not leak it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Envelope").finish_non_exhaustive()
     }

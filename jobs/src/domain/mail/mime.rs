@@ -42,7 +42,7 @@ pub(super) fn parse(raw: &[u8]) -> Result<Mail, MailError> {
     let raw = with_line_feeds(raw);
     let message = Part::read(&raw, "text/plain");
     let fields = &message.fields;
-    // `{"a": 1}` and `Note: milk` have something like a header too: ask for one that only mail has.
+    // `{"a": 1}` and `Note: milk` have something like a header too: ask for one that only email has.
     if !fields.iter().any(|(name, _)| is_mail_header(name)) {
         return Err(MailError::NoHeader);
     }
@@ -102,7 +102,7 @@ fn with_line_feeds(raw: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// Whether only mail has a header of this lower-case name.
+/// Whether only email has a header of this lower-case name.
 fn is_mail_header(name: &str) -> bool {
     matches!(
         name,

@@ -1,4 +1,4 @@
-//! Everyday and hostile mail through the front door.
+//! Everyday and hostile email through the front door.
 
 use super::*;
 use proptest::prelude::*;
@@ -174,7 +174,7 @@ fn debug_output_shows_no_mail() {
     );
 }
 
-/// The parser's own collection of hostile and odd mail, read from its source: copied nowhere.
+/// The parser's own collection of hostile and odd email, read from its source: copied nowhere.
 fn hostile_mail() -> Vec<PathBuf> {
     let homes = [
         option_env!("CARGO_HOME").map(PathBuf::from),

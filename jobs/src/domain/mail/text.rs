@@ -105,7 +105,7 @@ fn is_emoji(c: char) -> bool {
 }
 
 /// CRLF yields an empty line between its halves; [`body`] counts only lines that hold text, so LF decides and CR is a
-/// blank. A lone CR is how very old mail ends its lines and is rare enough to become a blank too.
+/// blank. A lone CR is how very old email ends its lines and is rare enough to become a blank too.
 fn is_line_end(c: char) -> bool {
     matches!(c, '\n' | '\u{2028}' | '\u{2029}' | '\u{85}' | '\u{c}')
 }

@@ -1,19 +1,19 @@
-//! The place of a mail in its thread, for mail that may be a user's own answer: [`Written`].
+//! The place of an email in its thread, for email that may be a user's own answer: [`Written`].
 
 use super::{Mail, is_automatic};
 use chrono::{DateTime, Utc};
 use std::fmt;
 
-/// So that a forged chain stays small; the thread's first and its newest mails are what is asked for.
+/// So that a forged chain stays small; the thread's first and its newest emails are what is asked for.
 const REFERENCES: usize = 30;
 
-/// A mail that refers to others, and who says that they wrote it. Message-IDs are in angle brackets.
+/// An email that refers to others, and who says that they wrote it. Message-IDs are in angle brackets.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Written {
     /// In lower case. A claim, not a fact.
     pub by: String,
     pub message_id: Option<String>,
-    /// The mail that it answers.
+    /// The email that it answers.
     pub answers: Option<String>,
     /// The others of its thread, the newest first.
     pub thread: Vec<String>,
@@ -21,7 +21,7 @@ pub struct Written {
 }
 
 impl Written {
-    /// `None` for mail that refers to nothing, that a machine wrote, or that its sender's domain disowns.
+    /// `None` for email that refers to nothing, that a machine wrote, or that its sender's domain disowns.
     pub fn of(mail: &Mail) -> Option<Self> {
         let by = mail.from.as_ref()?.addr.to_lowercase();
         if by.is_empty() || is_automatic(mail) || mail.dmarc_failed() {
@@ -46,7 +46,7 @@ impl Written {
     }
 }
 
-/// Says nothing of the mail: an address must not reach a log.
+/// Says nothing of the email: an address must not reach a log.
 impl fmt::Debug for Written {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Written")

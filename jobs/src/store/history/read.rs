@@ -1,4 +1,4 @@
-//! The story as a user reads it: their own lines and those of everybody in the tenant.
+//! The history as a user sees it: their own entries and those for all users of the tenant.
 
 use crate::domain::UserId;
 use base::{JobId, TenantId};
@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// One line as it was written.
+/// A stored entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryEntry {
     pub id: Uuid,
@@ -18,17 +18,17 @@ pub struct HistoryEntry {
     pub rationale: String,
 }
 
-/// Which lines are told.
+/// Filters for [`list`].
 #[derive(Clone, Debug, Default)]
 pub struct HistoryFilter {
     pub object_kind: Option<String>,
     pub object: Option<Uuid>,
     pub verb: Option<String>,
-    /// At this moment or later.
+    /// At this time or later.
     pub since: Option<DateTime<Utc>>,
 }
 
-/// What this user may read, the youngest line first, before the line `before`.
+/// Lists the entries that this user may read, newest first, starting after `before`.
 ///
 /// # Errors
 /// When the database does not answer.

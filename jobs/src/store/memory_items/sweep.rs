@@ -1,10 +1,10 @@
-//! What ends without anybody's word: items expire, and are purged some time after they have ended.
+//! Expiry and purge of memory items.
 
 use crate::domain::{MemoryId, UserId, memory::Level};
 use base::TenantId;
 use sqlx::{PgConnection, PgExecutor};
 
-/// An item that has expired.
+/// An expired item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Swept {
     pub tenant: TenantId,
@@ -29,8 +29,7 @@ pub async fn any_due<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx::Er
     .await
 }
 
-/// Ends up to `limit` items whose time is over, those first whose time has been over longest. One that somebody is
-/// changing is left to the next call.
+/// Expires up to `limit` items, longest overdue first. Locked items are left to the next call.
 ///
 /// # Errors
 /// When the database refuses.
@@ -56,7 +55,7 @@ pub async fn expire(conn: &mut PgConnection, limit: i64) -> Result<Vec<Swept>, s
     .await
 }
 
-/// The same for one level of a user's, so that what has expired neither counts nor holds its key. The caller holds
+/// Expires items of one level of a user, so that they neither count nor hold their key. The caller holds
 /// [`super::lock`].
 ///
 /// # Errors
@@ -83,8 +82,7 @@ pub async fn expire_level(
     .await
 }
 
-/// Forgets up to `limit` items for good that ended seven days ago or earlier: until then what was made of them can cite
-/// them.
+/// Deletes up to `limit` items that ended at least seven days ago; until then drafts can cite them.
 ///
 /// # Errors
 /// When the database refuses.

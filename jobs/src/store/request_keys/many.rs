@@ -1,14 +1,14 @@
-//! Many requests' keys with one statement each: [`claim`], and [`complete`] or [`release`] where it came otherwise than
-//! was thought.
+//! The keys of many requests, one statement each: [`claim`], then [`complete`] or [`release`] for requests that ended
+//! differently than expected.
 //!
-//! Keys are written in one order by everybody, so that two transactions that share keys do not wait crosswise.
+//! All keys are written in one order, so that two transactions that share keys cannot deadlock.
 
 use super::{RequestKey, StoredAnswer, StoredRequest};
 use sqlx::PgConnection;
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
-/// Which keys the transaction has claimed.
+/// The keys that the transaction claimed.
 #[derive(Debug, Default)]
 pub struct Claimed {
     keys: HashSet<(Uuid, Uuid, String, String)>,
@@ -40,7 +40,7 @@ impl Columns {
     }
 }
 
-/// The columns of answers.
+/// Answers as columns.
 struct Answers {
     statuses: Vec<i16>,
     locations: Vec<Option<String>>,
@@ -65,11 +65,11 @@ impl Answers {
     }
 }
 
-/// As [`super::claim`], for keys of which no two are the same, with the answer that each request will have got if all
-/// goes as it mostly does: most keys are written once.
+/// Like [`super::claim`], for distinct keys, with the answer that each request gets if nothing goes wrong: most keys
+/// are written once.
 ///
 /// # Errors
-/// When the wait was too long (`55P03`) or the database refuses.
+/// When the lock timeout passed (`55P03`) or the database refuses.
 pub async fn claim(
     conn: &mut PgConnection,
     requests: &[(RequestKey<'_>, [u8; 32], &StoredAnswer)],
@@ -110,10 +110,10 @@ pub async fn claim(
     })
 }
 
-/// What taken keys were used for, by their places in `keys`.
+/// Finds the former uses of taken keys, by their positions in `keys`.
 ///
 /// # Errors
-/// When the database does not answer, or a row has no answer, which no committed row is without.
+/// When the database does not answer, or a row has no answer, which every committed row has.
 pub async fn find(
     conn: &mut PgConnection,
     keys: &[RequestKey<'_>],
@@ -156,7 +156,7 @@ pub async fn find(
         .collect()
 }
 
-/// Stores other answers under keys that this transaction claimed.
+/// Replaces the answers of keys that this transaction claimed.
 ///
 /// # Errors
 /// When the database refuses.
@@ -188,7 +188,7 @@ pub async fn complete(
     Ok(())
 }
 
-/// Gives keys back that this transaction claimed for requests which it refused.
+/// Releases keys that this transaction claimed for requests that it refused.
 ///
 /// # Errors
 /// When the database refuses.

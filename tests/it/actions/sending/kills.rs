@@ -81,7 +81,7 @@ async fn two_hundred_killed_workers_send_no_mail_twice() {
     assert!(twice.is_empty(), "{twice:?}");
     let ledger: String = house
         .db
-        .one("select string_agg(message_id || ' ' || status, e'\n') from effects")
+        .one("select string_agg(rfc_message_id || ' ' || status, e'\n') from effects")
         .await;
     let mut ends: HashMap<String, i64> = HashMap::new();
     for line in ledger.lines() {

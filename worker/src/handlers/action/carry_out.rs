@@ -94,7 +94,7 @@ fn new_effect(ctx: &JobContext, action: &Wanted) -> NewEffect {
     NewEffect {
         key: effect_key(ctx.job.tenant, action.kind, &target, identity),
         kind: action.kind,
-        about: action.message,
+        message: action.message,
         payload_hash: canonical_sha256(&json!([action.message, payload])),
         rendered: None,
         message_id: None,

@@ -1,4 +1,4 @@
-//! Whether a mail is wanted, and to whom it goes: [`aim`]. Pure.
+//! Whether an email is wanted, and to whom it goes: [`aim`]. Pure.
 
 use super::load::Case;
 use chrono::{DateTime, Utc};
@@ -7,14 +7,14 @@ use jobs::{
         draft::{
             DraftMode, OutgoingMessage,
             headers::{self, Headers},
-            schedule,
+            send_at,
         },
         mail::{Direction, Mail, is_automatic},
     },
     kinds::draft::{Args, NotNeeded},
 };
 
-/// The mail but for its text, or why there is none.
+/// The email but for its text, or why there is none.
 #[derive(Debug)]
 pub(super) enum Aim {
     At(Box<OutgoingMessage>),
@@ -28,7 +28,7 @@ pub(super) fn aim(case: &Case, args: &Args, asked_at: DateTime<Utc>) -> Aim {
             .writer
             .as_ref()
             .map_or("UTC", |writer| writer.timezone.as_str());
-        wish.resolve(schedule::zone(zone), asked_at)
+        wish.resolve(send_at::zone(zone), asked_at)
     });
     if let Some(base) = &case.base {
         let former = base.version.letter.clone();
@@ -84,12 +84,12 @@ fn unwanted(case: &Case, mode: DraftMode, mail: &Mail, own: &[String]) -> Option
             .from
             .as_ref()
             .is_some_and(|from| own.contains(&from.addr.to_lowercase()));
-    // A reminder of a mail of their own is what it is for.
+    // A reminder of an email of their own is what it is for.
     let answered = !reminds && (by_the_writer || case.answered || wrote_since(mail));
     answered.then_some(NotNeeded::Answered)
 }
 
-/// The thread has a mail of the user's that is younger than this one.
+/// The thread has an email of the user's that is younger than this one.
 fn wrote_since(mail: &Mail) -> bool {
     mail.thread.iter().any(|message| {
         message.direction == Direction::Out
@@ -106,7 +106,7 @@ mod tests {
     use chrono::TimeDelta;
     use jobs::domain::{
         MessageId, UserId,
-        draft::schedule::SendAt,
+        draft::send_at::SendAt,
         gate::TrustMode,
         mail::{Envelope, EnvelopeAddress, EnvelopeEarlier},
     };

@@ -1,4 +1,4 @@
-//! Everything that must be known before a mail is written: [`Case`]. Holds no connection while it parses.
+//! Everything that must be known before an email is written: [`Case`]. Holds no connection while it parses.
 
 use super::memory;
 use crate::handlers::unavailable;
@@ -20,7 +20,7 @@ use jobs::{
         draft_versions::{self, StoredVersion},
         drafts::{self, StoredDraft},
         memory_items::Recalled,
-        messages, own_mails, tenants, triage_results,
+        messages, own_messages, tenants, triage_results,
         users::{self, Correspondent},
     },
 };
@@ -31,7 +31,7 @@ use sqlx::PgConnection;
 /// What there is to write from.
 pub(super) struct Case {
     pub(super) trust: TrustMode,
-    /// In whose name the mail is written; nobody if the mail was to nobody that is known.
+    /// In whose name the email is written; nobody if the email was to nobody that is known.
     pub(super) writer: Option<Correspondent>,
     /// The addresses of the writer's mail accounts, oldest first.
     pub(super) accounts: Vec<String>,
@@ -82,8 +82,8 @@ impl Case {
             .or_else(|| self.writer.as_ref().map(|writer| writer.email.clone()))
     }
 
-    /// From when on a mail of the user's own in the thread is an answer; for a reminder only what follows the reminder is.
-    pub(super) fn answers_sent_at(&self, mode: DraftMode) -> Option<DateTime<Utc>> {
+    /// From when on an email of the user's own in the thread is an answer; for a reminder only what follows the reminder is.
+    pub(super) fn original_sent_at(&self, mode: DraftMode) -> Option<DateTime<Utc>> {
         let (_, mail) = self.mail.as_ref()?;
         mail.date.filter(|_| mode != DraftMode::FollowUp)
     }
@@ -93,7 +93,7 @@ impl Case {
         args.tone.or_else(|| memory::learned_tone(&self.memories))
     }
 
-    /// What it can cost to send a mail here.
+    /// What it can cost to send an email here.
     pub(super) fn risk(&self) -> Risk {
         let mail = self.mail.as_ref().map(|(_, mail)| mail);
         let facts = Circumstances {
@@ -142,7 +142,7 @@ pub(super) async fn load(ctx: &JobContext, args: &Args) -> Result<Case, Failure>
     drop(conn);
     let mail = match stored {
         Some((id, stored)) => {
-            // A mail may have many megabytes: parsing it would hold up every other job of this thread.
+            // An email may have many megabytes: parsing it would hold up every other job of this thread.
             let parsed = tokio::task::spawn_blocking(move || {
                 Mail::from_source(stored.format, &stored.source)
             });
@@ -230,7 +230,7 @@ async fn load_base(
         // Only for this job: a dry run holds nothing.
         Status::Editing => approval.execution_job == Some(ctx.job.lease.job) || args.dry_run,
         Status::Proposed => args.dry_run,
-        Status::Skipped | Status::Expired | Status::Failed | Status::Undone => true,
+        Status::Rejected | Status::Expired | Status::Failed | Status::Undone => true,
         Status::Approved | Status::Executing | Status::Executed | Status::Undoing => false,
     };
     if draft.version != base.version || draft.status.after(DraftStep::Revise).is_err() || !revisable
@@ -255,7 +255,7 @@ async fn load_base(
     })
 }
 
-/// Who asked; of a triage, the first recipient that is a person of the tenant, or the sender of a mail of their own.
+/// Who asked; of a triage, the first recipient that is a person of the tenant, or the sender of an email of their own.
 async fn load_writer(
     conn: &mut PgConnection,
     ctx: &JobContext,
@@ -283,27 +283,27 @@ async fn answered_elsewhere(
         return Ok(false);
     };
     let thread: Vec<String> = mail.references.iter().map(bracketed).collect();
-    own_mails::answered(conn, tenant, user, &id, &thread, mail.date).await
+    own_messages::answered(conn, tenant, user, &id, &thread, mail.date).await
 }
 
 fn missing() -> Failure {
     Failure::permanent(
         "message_missing",
-        "This mail is not kept any more. Submit it again.",
+        "This email is not kept any more. Submit it again.",
         "no row in messages",
     )
 }
 
 fn unparsable() -> Failure {
-    // What the parser says may quote the mail.
+    // What the parser says may quote the email.
     Failure::permanent(
         "unparsable_mail",
-        "This mail cannot be read.",
+        "This email cannot be read.",
         "the parser refused",
     )
 }
 
-/// Whether the mode answers the mail, so that guards and language apply.
+/// Whether the mode answers the email, so that guards and language apply.
 pub(super) fn answers(args: &Args, case: &Case) -> bool {
     let mode = case.base.as_ref().map_or(args.mode, |base| base.draft.mode);
     mode.is_answer() || (mode == DraftMode::Revise && case.mail.is_some())

@@ -114,7 +114,7 @@ async fn write_version(
             locked.status == Status::Editing && locked.execution_job == Some(job.lease.job);
         let is_over = matches!(
             locked.status,
-            Status::Skipped | Status::Expired | Status::Failed | Status::Undone
+            Status::Rejected | Status::Expired | Status::Failed | Status::Undone
         );
         match &version.approval {
             None if in_our_hand => {

@@ -17,6 +17,8 @@ pub(super) struct Correspondents {
     pub(super) own_recipient: bool,
     /// Somebody of the tenant has an address of the sender's domain.
     pub(super) own_domain: bool,
+    /// The sender is one of the tenant's contacts.
+    pub(super) known_sender: bool,
 }
 
 /// Why a mail is not judged.
@@ -122,13 +124,14 @@ mod tests {
         let stranger = Correspondents::default();
         let own = Correspondents {
             own_sender: true,
-            own_recipient: false,
             own_domain: true,
+            ..Correspondents::default()
         };
         let among_us = Correspondents {
             own_sender: true,
             own_recipient: true,
             own_domain: true,
+            ..Correspondents::default()
         };
         let loops = "Received: from a by b\n".repeat(100) + "From: a@b.c";
         for (headers, correspondents, expected) in [

@@ -7,12 +7,13 @@ use jobs::{
     domain::{
         MessageId, UserId,
         gate::TrustMode,
+        invite::EmailAddress,
         mail::{Mail, MailError},
         rules::RuleSet,
     },
     kinds::triage::Args,
     store::{
-        messages,
+        contacts, messages,
         proposed_actions::{self, StoredAction},
         rule_sets, tenants,
         triage_results::{self, FormerResult},
@@ -22,18 +23,18 @@ use jobs::{
 use queue::Failure;
 use sqlx::{PgConnection, PgPool};
 
-/// One mail and what there is to judge it by.
+/// One email and what there is to judge it by.
 pub(super) struct Case {
     pub(super) message: MessageId,
     pub(super) mail: Mail,
     pub(super) content_hash: [u8; 32],
     pub(super) correspondents: Correspondents,
-    /// Whose mail it is, if one of the recipients is a person of the tenant.
+    /// Whose email it is, if one of the recipients is a person of the tenant.
     pub(super) owner: Option<UserId>,
     pub(super) trust: TrustMode,
     /// Empty if the tenant had no rules when the job was submitted.
     pub(super) rules: RuleSet,
-    /// What was found of this mail before, by the same rules.
+    /// What was found of this email before, by the same rules.
     pub(super) former: Option<(FormerResult, Vec<StoredAction>)>,
 }
 
@@ -56,12 +57,12 @@ pub(super) async fn load(pool: &PgPool, tenant: TenantId, args: &Args) -> Result
         .ok_or_else(|| {
             Failure::permanent(
                 "message_missing",
-                "This mail is not kept any more. Submit it again.",
+                "This email is not kept any more. Submit it again.",
                 "no row in messages",
             )
         })?;
     drop(conn);
-    // A mail may have many megabytes: parsing it would hold up every other job of this thread.
+    // An email may have many megabytes: parsing it would hold up every other job of this thread.
     let parsed = tokio::task::spawn_blocking(move || {
         let mail = Mail::from_source(stored.format, &stored.source)?;
         let content_hash = mail.content_hash();
@@ -69,15 +70,15 @@ pub(super) async fn load(pool: &PgPool, tenant: TenantId, args: &Args) -> Result
     })
     .await
     .map_err(|_| {
-        // What a panic says may quote the mail.
+        // What a panic says may quote the email.
         Failure::permanent(
             "unparsable_mail",
-            "This mail cannot be read.",
+            "This email cannot be read.",
             "the parser panicked",
         )
     })?;
     let (mail, content_hash) = parsed.map_err(|error| {
-        // The error's source may quote the mail; its name is all that a log may have.
+        // The error's source may quote the email; its name is all that a log may have.
         Failure::permanent("unparsable_mail", error.user_message(), error.to_string())
     })?;
     let mut conn = pool.acquire().await.map_err(|error| unavailable(&error))?;
@@ -120,7 +121,7 @@ async fn load_rules(
         .ok_or_else(|| {
             Failure::permanent(
                 "unknown_ruleset",
-                "The rules this mail was to be judged by do not exist.",
+                "The rules this email was to be judged by do not exist.",
                 format!("no rule set of version {version}"),
             )
         })?;
@@ -149,10 +150,19 @@ async fn load_correspondents(
         Some(domain) => users::is_own_domain(conn, tenant, &domain).await?,
         None => false,
     };
+    let known_sender = match mail
+        .from
+        .as_ref()
+        .map(|from| EmailAddress::parse(&from.addr))
+    {
+        Some(Ok(sender)) => contacts::addressed(conn, tenant, &sender).await?.is_some(),
+        Some(Err(_)) | None => false,
+    };
     Ok(Correspondents {
         own_sender: sender.is_some_and(|sender| own.contains(&sender)),
         own_recipient: recipients.iter().any(|recipient| own.contains(recipient)),
         own_domain,
+        known_sender,
     })
 }
 

@@ -1,6 +1,6 @@
-//! What the model is told of a mail: trusted context of our own, and the mail as labelled evidence.
+//! What the model is told of an email: trusted context of our own, and the email as labelled evidence.
 //!
-//! The instructions are a versioned text file beside the model client; here is only what changes from mail to mail. The
+//! The instructions are a versioned text file beside the model client; here is only what changes from email to email. The
 //! mail itself goes in as untrusted parts and nowhere else.
 
 use super::load::Case;
@@ -14,7 +14,7 @@ use jobs::domain::{
 };
 use llm::{Prompt, Trusted, Untrusted};
 
-/// Enough to sort a mail by; whole books come as mail too.
+/// Enough to sort an email by; whole books come as email too.
 const BODY: usize = 12_000;
 const EARLIER: usize = 500;
 /// The text of all attached files together.
@@ -42,7 +42,7 @@ pub(super) fn question(case: &Case, verdict: &Verdict<'_>, asked_on: DateTime<Ut
     prompt.untrusted("body", Untrusted::new(&excerpt(&mail.body_text, BODY)))
 }
 
-/// The one repair: the answer and what is wrong with it, without the mail. What a mail could smuggle into an answer it
+/// The one repair: the answer and what is wrong with it, without the email. What an email could smuggle into an answer it
 /// could smuggle into a second one too, so nothing is gained by showing it again.
 pub(super) fn repair(
     verdict: &Verdict<'_>,

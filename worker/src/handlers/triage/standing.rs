@@ -40,11 +40,10 @@ pub(super) fn thread_status(
 pub(super) enum Contact {
     /// A colleague.
     Internal,
-    /// The thread shows that we spoke before.
+    /// The sender is one of the tenant's contacts, or the thread shows that we wrote before.
     Known,
-    /// Nothing is known. Until a mailbox is connected nothing can be, so contact is assumed: to treat a customer as a
-    /// cold caller costs more than the reverse.
-    Assumed,
+    /// Neither the thread nor the tenant's contacts show the sender.
+    Unknown,
 }
 
 impl Contact {
@@ -55,15 +54,17 @@ impl Contact {
             .any(|earlier| earlier.direction == Direction::Out);
         match () {
             () if correspondents.own_sender || correspondents.own_domain => Self::Internal,
-            () if answered || mail.is_reply() => Self::Known,
-            () => Self::Assumed,
+            () if correspondents.known_sender || answered || mail.is_reply() => Self::Known,
+            () => Self::Unknown,
         }
     }
 
-    /// Whether a model may call the mail cold.
+    /// Whether a model may say `cold`: only of an unknown sender, because to treat a customer as a cold caller costs more
+    /// than the reverse.
     pub(super) const fn may_be_cold(self) -> bool {
         match self {
-            Self::Internal | Self::Known | Self::Assumed => false,
+            Self::Unknown => true,
+            Self::Internal | Self::Known => false,
         }
     }
 }
@@ -151,12 +152,23 @@ mod tests {
             own_domain: true,
             ..Correspondents::default()
         };
+        let customer = Correspondents {
+            known_sender: true,
+            ..Correspondents::default()
+        };
         let thread = Mail {
             thread: vec![earlier(Direction::Out, None)],
             ..mail()
         };
         assert_eq!(Contact::with(&thread, &colleague), Contact::Internal);
         assert_eq!(Contact::with(&thread, &stranger), Contact::Known);
-        assert_eq!(Contact::with(&mail(), &stranger), Contact::Assumed);
+        assert_eq!(Contact::with(&mail(), &customer), Contact::Known);
+        assert_eq!(Contact::with(&mail(), &stranger), Contact::Unknown);
+    }
+
+    #[test]
+    fn only_an_unknown_sender_may_be_cold() {
+        assert!(Contact::Unknown.may_be_cold());
+        assert!(!Contact::Known.may_be_cold() && !Contact::Internal.may_be_cold());
     }
 }

@@ -1,22 +1,15 @@
-//! `POST /v1/jobs/action`: actions become a job. What needs a person becomes an approval there; what a person has agreed to
-//! has its job already.
+//! Submitting actions: `POST /v1/jobs/action`. Actions that need a person become approvals in the job; an approved one
+//! already has its job.
 
-use super::{count, options, respond};
+use super::{SUBMIT_ERRORS, count, options, respond};
 use crate::{
     AppState,
-    context::RequestContext,
     error::{ApiError, Code},
-    extract::{CurrentSession, IdempotencyKey, body, json},
-    fingerprint::{self, Content},
-    route_table::{Access, Operation, Route},
+    extract::{Idempotent, json},
+    route_table::{Access, ResponseHeader, Route},
     routes::jobs::JobBody,
 };
-use axum::{
-    Extension,
-    extract::{Request, State},
-    http::Method,
-    response::Response,
-};
+use axum::{extract::State, http::Method, response::Response};
 use chrono::{DateTime, Utc};
 use jobs::{
     commands::jobs::submit_action::{SubmitAction, SubmitActionError, submit_action},
@@ -27,15 +20,13 @@ use jobs::{
         session::Scope,
     },
     kinds::action::{ActionExecute, Args, OnError, RequestedAction, Work},
-    store::request_keys::RequestKey,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use std::sync::Arc;
 
 const BODY_BYTES: usize = 256 * 1024;
-const MOST_ACTIONS: usize = 50;
+const MAX_ACTIONS: usize = 50;
 
 pub(super) fn route() -> Route {
     Route::new(
@@ -45,39 +36,58 @@ pub(super) fn route() -> Route {
         Access::Session(Scope::JobsWrite),
         submit,
     )
-    .summary("Have actions done, or find the job of an approval")
+    .summary("Execute actions")
+    .description("With `approval_id`, finds the job that executes an approval.")
     .idempotent()
     .body_limit(BODY_BYTES)
     .body::<ActionBody>(super::JSON)
     .answer::<JobBody>(202, "A new job")
-    .answer::<JobBody>(200, "The job that carries out the approval")
+    .headers(&[ResponseHeader::Location])
+    .answer::<JobBody>(200, "The job that executes the approval")
+    .headers(&[ResponseHeader::Location])
+    .errors(SUBMIT_ERRORS)
+    .errors(&[Code::NotFound, Code::Gone])
 }
 
-/// Either `actions`, or `approval_id` with `version`.
+/// Actions to execute: either `actions`, or `approval_id` with `version`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(
+    rename = "SubmitAction",
+    extend("oneOf" = [
+        { "required": ["actions"], "properties": { "approval_id": false, "version": false } },
+        {
+            "required": ["approval_id", "version"],
+            "properties": { "actions": false, "dry_run": { "const": false } },
+        },
+    ])
+)]
 pub(super) struct ActionBody {
-    /// 1 to 50, done in this order.
+    /// Executed in this order.
     #[serde(default)]
+    #[schemars(with = "Vec<ActionItemBody>", length(min = 1, max = 50))]
     actions: Option<Vec<ActionItemBody>>,
-    /// An approval that a person has agreed to.
+    /// An approved approval.
     #[serde(default)]
+    #[schemars(with = "ApprovalId")]
     approval_id: Option<ApprovalId>,
+    /// The version of the approval.
     #[serde(default)]
+    #[schemars(with = "i32", range(min = 1))]
     version: Option<i32>,
-    /// Say what would happen, and touch nothing.
+    /// Reports what would happen, without effects.
     #[serde(default)]
     dry_run: bool,
-    /// Whether an action that fails keeps the later ones from being done; `stop` if it is left out.
+    /// Whether a failed action stops the later ones; `stop` by default.
     #[serde(default)]
     on_error: Option<OnError>,
-    /// May only lower the trust that your account has set.
+    /// Lowers the trust mode of your settings for these actions; it cannot raise it.
     #[serde(default)]
     trust_mode: Option<TrustMode>,
-    /// 3 if it is left out.
+    /// 3 by default.
     #[serde(default)]
     priority: Option<options::Priority>,
-    /// Not before then, at most a year from now.
+    /// The earliest start, at most a year from now.
     #[serde(default)]
     run_at: Option<DateTime<Utc>>,
 }
@@ -88,34 +98,27 @@ pub(super) struct ActionBody {
 #[schemars(rename = "Action")]
 struct ActionItemBody {
     r#type: ActionType,
-    /// What it needs, by its type: see the README.
+    /// Its parameters, by its type.
     #[serde(default)]
     payload: Map<String, Value>,
-    /// The mail it is about.
+    /// The email it is about.
     #[serde(default)]
     message_id: Option<MessageId>,
-    /// Your name for what is done, 1 to 255 characters: used again, it is not done again. If it is left out, the same
-    /// type and payload about the same mail is the same.
+    /// Your name for this action, without control characters: an action with a used name is not executed again. Without
+    /// it, the same type and payload about the same email count as the same action.
     #[serde(default)]
+    #[schemars(length(min = 1, max = 255))]
     external_id: Option<String>,
 }
 
 async fn submit(
     State(app): State<AppState>,
-    Extension(operation): Extension<Arc<Operation>>,
-    CurrentSession(session): CurrentSession,
-    context: RequestContext,
-    key: IdempotencyKey,
-    request: Request,
+    Idempotent {
+        request: keyed,
+        fingerprint,
+        body,
+    }: Idempotent<ActionBody>,
 ) -> Result<Response, ApiError> {
-    let uri = request.uri().clone();
-    if body::media_type(request.headers()) != super::JSON {
-        return Err(body::unsupported(super::JSON));
-    }
-    let value = json::parse(&body::read(&app, request).await?)?;
-    let fingerprint = fingerprint::of_request(&operation, &uri, Content::Json(&value))
-        .map_err(ApiError::internal)?;
-    let body: ActionBody = json::into_type(value)?;
     let now = app.clock.now();
     let priority = options::priority(body.priority)?;
     let run_at = options::run_at(body.run_at, now)?;
@@ -123,23 +126,18 @@ async fn submit(
         on_error: body.on_error.unwrap_or(OnError::Stop),
         dry_run: body.dry_run,
         trust: body.trust_mode,
-        user: Some(session.user),
-        work: work(body)?,
+        user: Some(keyed.session.user),
+        work: parse_work(body)?,
     };
     let request = SubmitAction {
-        key: RequestKey {
-            tenant: session.tenant,
-            actor: session.user,
-            operation: operation.name,
-            key: key.as_str(),
-        },
-        session: &session,
+        key: keyed.request_key(),
+        session: &keyed.session,
         fingerprint,
         args,
         run_at,
         priority,
-        request_id: &context.request_id,
-        traceparent: &context.traceparent,
+        request_id: &keyed.context.request_id,
+        traceparent: &keyed.context.traceparent,
         at: now,
         answer_of: super::answer_of,
     };
@@ -148,38 +146,43 @@ async fn submit(
     Ok(respond(submitted))
 }
 
-fn work(body: ActionBody) -> Result<Work, ApiError> {
+fn parse_work(body: ActionBody) -> Result<Work, ApiError> {
     match (body.actions, body.approval_id, body.version) {
         (None, Some(approval_id), Some(version)) if !body.dry_run => Ok(Work::Approval {
             approval_id,
             version,
         }),
-        (Some(actions), None, None) if (1..=MOST_ACTIONS).contains(&actions.len()) => {
-            let mut read = Vec::with_capacity(actions.len());
-            for (index, action) in actions.into_iter().enumerate() {
-                read.push(understand(index, action)?);
-            }
-            Ok(Work::Requested(read))
+        (Some(actions), None, None) if (1..=MAX_ACTIONS).contains(&actions.len()) => {
+            let actions = actions.into_iter().enumerate();
+            let parsed: Result<_, _> = actions
+                .map(|(index, action)| parse_action(index, action))
+                .collect();
+            Ok(Work::Requested(parsed?))
         }
         (Some(_), None, None) => Err(
             ApiError::new(Code::InvalidBody, "Send 1 to 50 actions.").at(
                 "/actions",
                 "INVALID_VALUE",
-                "It holds none, or too many.",
+                "Must contain 1 to 50 actions.",
             ),
         ),
         _ => Err(ApiError::new(
             Code::InvalidBody,
             "Send either `actions`, or `approval_id` with its `version` and without `dry_run`.",
         )
-        .at("", "INVALID_VALUE", "The fields do not go together.")),
+        .at(
+            "",
+            "INVALID_VALUE",
+            "Must have exactly one of the two forms.",
+        )),
     }
 }
 
-fn understand(index: usize, action: ActionItemBody) -> Result<RequestedAction, ApiError> {
+fn parse_action(index: usize, action: ActionItemBody) -> Result<RequestedAction, ApiError> {
     let at = format!("/actions/{index}");
     if !action.r#type.is_open_to(OpenTo::Requests) {
-        let detail = "A draft is sent by approving its approval.";
+        let detail =
+            "A draft is sent by approving its approval. Use POST /v1/approvals/{id}/approve.";
         return Err(ApiError::new(Code::InvalidBody, detail).at(
             format!("{at}/type"),
             "NOT_EXECUTABLE",
@@ -193,7 +196,7 @@ fn understand(index: usize, action: ActionItemBody) -> Result<RequestedAction, A
     {
         return Err(options::invalid(
             "/external_id",
-            "Use an external_id of 1 to 255 characters, none of them a control character.",
+            "Use an external_id of 1 to 255 characters without control characters.",
         )
         .below(&at));
     }
@@ -201,7 +204,7 @@ fn understand(index: usize, action: ActionItemBody) -> Result<RequestedAction, A
         faults.into_iter().fold(
             ApiError::new(
                 Code::InvalidBody,
-                "Nothing was done: correct what is listed in `errors`.",
+                "Nothing was executed. Correct the fields that `errors` lists.",
             ),
             |refusal, fault| {
                 let mut pointer = format!("{at}/payload");
@@ -225,7 +228,7 @@ impl From<SubmitActionError> for ApiError {
             SubmitActionError::NotApproved { status, version } => Self::new(
                 Code::Conflict,
                 format!(
-                    "The approval is {status}, in version {version}: a person must approve it first."
+                    "The approval is {status}, in version {version}. A person must approve it first."
                 ),
             ),
             SubmitActionError::Submit(error) => error.into(),

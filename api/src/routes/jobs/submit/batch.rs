@@ -1,17 +1,14 @@
-//! `POST /v1/jobs:batch`: many mails with one request, one key and one transaction, answered one by one.
+//! Submitting many emails with one request, one key and one transaction, each with its own result: `POST /v1/jobs:batch`.
 
-use super::{Asked, JSON, NoParameters, Submission, Triage, TriageBody, answer_of, count, respond};
+use super::{JSON, Submission, Triage, TriageBody, answer_of, count, respond};
 use crate::{
-    App, AppState,
-    context::RequestContext,
+    AppState,
     error::{ApiError, Code, Problem, success},
-    extract::{CurrentSession, IdempotencyKey, StrictQuery, body, json},
-    fingerprint::{self, Content},
+    extract::{KeyedRequest, NoQuery, StrictQuery, idempotent, json},
     route_table::{Access, Operation, Route},
     routes::jobs::JobBody,
 };
 use axum::{
-    Extension,
     extract::{Request, State},
     http::Method,
     response::Response,
@@ -21,7 +18,7 @@ use jobs::{
         SubmitError, SubmitMany, SubmitOutcome, Submitted, submit_many,
     },
     domain::session::Scope,
-    store::request_keys::{RequestKey, StoredAnswer},
+    store::request_keys::StoredAnswer,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,12 +26,11 @@ use serde_json::{
     Value,
     value::{RawValue, to_raw_value},
 };
-use std::sync::Arc;
 
 const PATH: &str = "/v1/jobs:batch";
-/// Forty kilobytes for each of a hundred mails.
+/// 40 KiB for each of a hundred emails.
 pub(super) const BODY_BYTES: usize = 4 * 1024 * 1024;
-const MOST_ITEMS: usize = 100;
+const MAX_ITEMS: usize = 100;
 
 pub(super) fn route() -> Route {
     Route::new(
@@ -44,85 +40,78 @@ pub(super) fn route() -> Route {
         Access::Session(Scope::JobsWrite),
         submit,
     )
-    .summary("Have up to 100 mails triaged; each is answered for itself")
+    .summary("Triage up to 100 emails, each as a job of its own")
+    .description("An invalid item does not affect the others: each has its own status and body.")
     .idempotent()
     .body_limit(BODY_BYTES)
+    .query::<NoQuery>()
     .body::<BatchBody>(JSON)
-    .answer::<BatchAnswer>(207, "What became of each item, in their order")
+    .answer::<BatchResult>(207, "The result of each item, in their order")
 }
 
-/// Up to 100 mails. The request's `Idempotency-Key` covers them all.
+/// Up to 100 emails. The request's `Idempotency-Key` covers them all.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "Batch")]
+#[schemars(rename = "TriageBatch")]
 pub(super) struct BatchBody {
-    /// Each as for `POST /v1/jobs/triage`. One that cannot be used does not keep the others back.
+    /// Each as for `POST /v1/jobs/triage`.
     #[schemars(with = "Vec<TriageBody>", length(min = 1, max = 100))]
     items: Vec<Value>,
 }
 
+/// The result of a batch.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "BatchResult")]
-struct BatchAnswer {
-    items: Vec<ItemAnswer>,
+#[schemars(rename = "TriageBatchResult")]
+struct BatchResult {
+    items: Vec<ItemResult>,
 }
 
-/// What became of one item.
+/// The result of one item: either `job` or `problem`.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "BatchItem")]
-struct ItemAnswer {
+#[schemars(
+    rename = "TriageBatchItem",
+    extend("oneOf" = [{ "required": ["job"] }, { "required": ["problem"] }])
+)]
+struct ItemResult {
     /// Its place in the request, from 0.
     index: usize,
-    /// What the item alone would have been answered with.
+    /// The status that the item alone would have had.
+    #[schemars(range(min = 200, max = 599))]
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<JobBody>")]
+    #[schemars(with = "JobBody")]
     job: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<Problem>")]
+    #[schemars(with = "Problem")]
     problem: Option<Box<RawValue>>,
 }
 
 async fn submit(
     State(app): State<AppState>,
-    Extension(operation): Extension<Arc<Operation>>,
-    CurrentSession(session): CurrentSession,
-    context: RequestContext,
-    key: IdempotencyKey,
+    keyed: KeyedRequest,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let (items, fingerprint) = read_items(&app, &operation, request).await?;
-    let asked = Asked {
-        session,
-        operation,
-        context,
-        key,
-    };
-    let mut usable = Vec::with_capacity(items.len());
-    let mut places: Vec<Result<(), ApiError>> = Vec::with_capacity(items.len());
+    let (items, fingerprint) = read_items(&app, &keyed.operation, request).await?;
+    let mut valid = Vec::with_capacity(items.len());
+    let mut checks: Vec<Result<(), ApiError>> = Vec::with_capacity(items.len());
     for item in items {
-        let submission = understand(item, fingerprint);
+        let submission = parse_item(item, fingerprint);
         let request = match submission {
-            Ok(submission) => submission.into_request(&app, &asked).await,
+            Ok(submission) => submission.into_request(&app, &keyed).await,
             Err(error) => Err(error),
         };
-        places.push(request.map(|request| usable.push(request)));
+        checks.push(request.map(|request| valid.push(request)));
     }
     let request = SubmitMany {
-        key: RequestKey {
-            tenant: asked.session.tenant,
-            actor: asked.session.user,
-            operation: asked.operation.name,
-            key: asked.key.as_str(),
-        },
+        key: keyed.request_key(),
         fingerprint,
-        items: &usable,
+        items: &valid,
         answer_of,
     };
     let mut hows = Vec::new();
     let compose = |done: Vec<Result<Submitted, SubmitError>>| {
         hows.extend(done.iter().flatten().map(|submitted| submitted.how));
-        compose(places, done, &asked.context.request_id)
+        compose(checks, done, &keyed.context.request_id)
     };
     let submitted = submit_many(&app.pool, &app.notifier, request, compose).await?;
     if submitted.how == SubmitOutcome::Replayed {
@@ -134,54 +123,46 @@ async fn submit(
     Ok(respond(submitted))
 }
 
-/// The items, with the fingerprint of the request.
+/// Reads the items and the fingerprint of the request.
 pub(super) async fn read_items(
-    app: &App,
+    app: &AppState,
     operation: &Operation,
     request: Request,
 ) -> Result<(Vec<Value>, [u8; 32]), ApiError> {
-    let uri = request.uri().clone();
-    if body::media_type(request.headers()) != JSON {
-        return Err(body::unsupported(JSON));
-    }
-    StrictQuery::<NoParameters>::parse(&uri)?;
-    let value = json::parse(&body::read(app, request).await?)?;
-    let fingerprint = fingerprint::of_request(operation, &uri, Content::Json(&value))
-        .map_err(ApiError::internal)?;
+    StrictQuery::<NoQuery>::parse(request.uri())?;
+    let (value, fingerprint) = idempotent::read_json(app, operation, request).await?;
     let BatchBody { items } = json::into_type(value)?;
-    if !(1..=MOST_ITEMS).contains(&items.len()) {
-        return Err(
-            ApiError::new(Code::InvalidBody, "Send 1 to 100 items with one request.").at(
-                "/items",
-                "INVALID_VALUE",
-                "There are too few or too many.",
-            ),
-        );
+    if !(1..=MAX_ITEMS).contains(&items.len()) {
+        return Err(ApiError::new(Code::InvalidBody, "Send 1 to 100 items.").at(
+            "/items",
+            "INVALID_VALUE",
+            "Must contain 1 to 100 items.",
+        ));
     }
     Ok((items, fingerprint))
 }
 
-pub(super) fn understand(item: Value, fingerprint: [u8; 32]) -> Result<Submission, ApiError> {
+pub(super) fn parse_item(item: Value, fingerprint: [u8; 32]) -> Result<Submission, ApiError> {
     let body: TriageBody = json::into_type(item)?;
     let submission = Submission::of_body(&body, fingerprint)?;
     submission.options.check()?;
     Ok(submission)
 }
 
-/// The answers of all items: of those that could be used, in their order, `done`.
+/// Combines the results of all items; `done` holds those of the valid ones, in their order.
 fn compose(
-    places: Vec<Result<(), ApiError>>,
+    checks: Vec<Result<(), ApiError>>,
     done: Vec<Result<Submitted, SubmitError>>,
     request_id: &str,
 ) -> StoredAnswer {
     let mut done = done.into_iter();
-    let items = places.into_iter().enumerate().map(|(index, place)| {
-        let answered = place.and_then(|()| match done.next() {
+    let items = checks.into_iter().enumerate().map(|(index, check)| {
+        let result = check.and_then(|()| match done.next() {
             Some(done) => done.map_err(ApiError::from),
-            None => Err(ApiError::internal("an item was not answered")),
+            None => Err(ApiError::internal("an item has no result")),
         });
-        match answered {
-            Ok(Submitted { answer, .. }) => ItemAnswer {
+        match result {
+            Ok(Submitted { answer, .. }) => ItemResult {
                 index,
                 status: answer.status,
                 job: serde_json::from_slice(&answer.body).ok(),
@@ -191,7 +172,7 @@ fn compose(
                 let problem = error
                     .below(&format!("/items/{index}"))
                     .problem(request_id, PATH);
-                ItemAnswer {
+                ItemResult {
                     index,
                     status: problem.status,
                     job: None,
@@ -200,12 +181,12 @@ fn compose(
             }
         }
     });
-    let answer = BatchAnswer {
+    let result = BatchResult {
         items: items.collect(),
     };
     StoredAnswer {
         status: success::MULTI_STATUS.as_u16(),
         location: None,
-        body: serde_json::to_vec(&answer).expect("an answer has only string keys"),
+        body: serde_json::to_vec(&result).expect("a result has only string keys"),
     }
 }

@@ -1,21 +1,14 @@
-//! `POST /v1/jobs/draft`: a mail to be written becomes a job. Whether it is sent is decided with the approval of its version.
+//! Submitting an email to be written: `POST /v1/jobs/draft`. Its approval decides whether it is sent.
 
-use super::{count, options, respond};
+use super::{SUBMIT_ERRORS, count, options, respond};
 use crate::{
     AppState,
-    context::RequestContext,
     error::{ApiError, Code},
-    extract::{CurrentSession, IdempotencyKey, body, json},
-    fingerprint::{self, Content},
-    route_table::{Access, Operation, Route},
-    routes::{drafts::words, jobs::JobBody},
+    extract::Idempotent,
+    route_table::{Access, ResponseHeader, Route},
+    routes::{drafts::instructions::text_at, jobs::JobBody},
 };
-use axum::{
-    Extension,
-    extract::{Request, State},
-    http::Method,
-    response::Response,
-};
+use axum::{extract::State, http::Method, response::Response};
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
     commands::jobs::submit_draft::{SubmitDraft, SubmitDraftError, submit_draft},
@@ -24,20 +17,18 @@ use jobs::{
         draft::{
             DraftMode, Tone,
             headers::{Recipients, is_address},
-            schedule::SendAt,
+            send_at::SendAt,
         },
         session::Scope,
     },
     kinds::draft::{Args, Base, DraftGenerate, MAX_WORDS},
-    store::request_keys::RequestKey,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::sync::Arc;
 
 const BODY_BYTES: usize = 64 * 1024;
-const MOST_RECIPIENTS: usize = 50;
-const FURTHEST_DAYS: i64 = 366;
+const MAX_RECIPIENTS: usize = 50;
+const MAX_DAYS_AHEAD: i64 = 366;
 
 pub(super) fn route() -> Route {
     Route::new(
@@ -47,96 +38,128 @@ pub(super) fn route() -> Route {
         Access::Session(Scope::JobsWrite),
         submit,
     )
-    .summary("Have a mail written, or the next version of a draft")
+    .summary("Write an email, or revise a draft")
+    .description("Writes a draft with an approval; approving it sends the email.")
     .idempotent()
     .body_limit(BODY_BYTES)
     .body::<DraftBody>(super::JSON)
     .answer::<JobBody>(202, "A new job")
+    .headers(&[ResponseHeader::Location])
     .answer::<JobBody>(200, "The job that already does or did this work")
+    .headers(&[ResponseHeader::Location])
+    .errors(SUBMIT_ERRORS)
+    .errors(&[Code::NotFound, Code::Gone])
 }
 
-/// What is to be written.
+/// An email to write. Each mode takes its own fields and no others.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(
+    rename = "SubmitDraft",
+    extend("oneOf" = [
+        {
+            "properties": {
+                "mode": { "enum": ["reply", "reply_all", "follow_up"] }, "to": false, "cc": false, "bcc": false,
+                "draft_id": false, "base_version": false,
+            },
+            "required": ["message_id"],
+        },
+        {
+            "properties": {
+                "mode": { "const": "forward" }, "to": { "minItems": 1 }, "draft_id": false, "base_version": false,
+            },
+            "required": ["message_id", "to"],
+        },
+        {
+            "properties": {
+                "mode": { "const": "compose" }, "to": { "minItems": 1 }, "message_id": false, "draft_id": false,
+                "base_version": false,
+            },
+            "required": ["to", "intent"],
+        },
+        {
+            "properties": {
+                "mode": { "const": "revise" }, "message_id": false, "to": false, "cc": false, "bcc": false,
+            },
+            "required": ["draft_id", "base_version", "instructions"],
+        },
+    ])
+)]
 pub(super) struct DraftBody {
     mode: DraftMode,
-    /// The mail to answer, to forward or to remind of: the id that the result of its triage gives.
+    /// The email to answer, forward or follow up: the id in the output of its triage.
     #[serde(default)]
+    #[schemars(with = "MessageId")]
     message_id: Option<MessageId>,
-    /// Addresses, without names: of a new mail and of a forward, and of nothing else.
+    /// Addresses without names; at most 50 recipients in all.
     #[serde(default)]
+    #[schemars(length(max = 50), inner(email, length(min = 3, max = 320)))]
     to: Vec<String>,
     #[serde(default)]
+    #[schemars(length(max = 49), inner(email, length(min = 3, max = 320)))]
     cc: Vec<String>,
     #[serde(default)]
+    #[schemars(length(max = 49), inner(email, length(min = 3, max = 320)))]
     bcc: Vec<String>,
-    /// What the mail is to achieve, at most 2,000 characters; of a new mail it must be there.
+    /// What the email is to achieve.
     #[serde(default)]
+    #[schemars(with = "String", length(min = 1, max = 2000))]
     intent: Option<String>,
-    /// How it is to be written, or what is to be changed, at most 2,000 characters.
+    /// How to write it, or what to change.
     #[serde(default)]
+    #[schemars(with = "String", length(min = 1, max = 2000))]
     instructions: Option<String>,
     #[serde(default)]
     tone: Option<Tone>,
-    /// 10 to 2,000; 200 if it is left out.
+    /// 200 by default.
     #[serde(default)]
     #[schemars(range(min = 10, max = 2000))]
     max_words: Option<u16>,
-    /// RFC 3339, `tomorrow 09:00` or `monday 09:00` in your time zone: it goes then, once it is approved.
+    /// When to send it after its approval: RFC 3339, `tomorrow 09:00` or `monday 09:00` in your time zone.
     #[serde(default)]
-    schedule_send: Option<String>,
-    /// What is revised, with `base_version`.
+    send_at: Option<String>,
+    /// The draft to revise.
     #[serde(default)]
+    #[schemars(with = "DraftId")]
     draft_id: Option<DraftId>,
-    /// The version you have seen: an older one than the newest is refused with 409.
+    /// The version that you have read; 409 if it is not the newest.
     #[serde(default)]
+    #[schemars(with = "i32", range(min = 1))]
     base_version: Option<i32>,
-    /// Write nothing but the job's output.
+    /// Writes nothing but the job's output.
     #[serde(default)]
     dry_run: bool,
-    /// Your name for this work, 1 to 255 characters: the same name with the same wish is the same job.
+    /// Your name for this work, without control characters: the same name with the same body is the same job.
     #[serde(default)]
+    #[schemars(length(min = 1, max = 255))]
     external_id: Option<String>,
-    /// 3 if it is left out.
+    /// 3 by default.
     #[serde(default)]
     priority: Option<options::Priority>,
-    /// Not before then, at most a year from now.
+    /// The earliest start, at most a year from now.
     #[serde(default)]
     run_at: Option<DateTime<Utc>>,
 }
 
 async fn submit(
     State(app): State<AppState>,
-    Extension(operation): Extension<Arc<Operation>>,
-    CurrentSession(session): CurrentSession,
-    context: RequestContext,
-    key: IdempotencyKey,
-    request: Request,
+    Idempotent {
+        request: keyed,
+        fingerprint,
+        body,
+    }: Idempotent<DraftBody>,
 ) -> Result<Response, ApiError> {
-    let uri = request.uri().clone();
-    if body::media_type(request.headers()) != super::JSON {
-        return Err(body::unsupported(super::JSON));
-    }
-    let value = json::parse(&body::read(&app, request).await?)?;
-    let fingerprint = fingerprint::of_request(&operation, &uri, Content::Json(&value))
-        .map_err(ApiError::internal)?;
-    let body: DraftBody = json::into_type(value)?;
     let now = app.clock.now();
     let request = SubmitDraft {
-        key: RequestKey {
-            tenant: session.tenant,
-            actor: session.user,
-            operation: operation.name,
-            key: key.as_str(),
-        },
+        key: keyed.request_key(),
         fingerprint,
         priority: options::priority(body.priority)?,
         run_at: options::run_at(body.run_at, now)?,
         external_id: external_id(&body)?,
-        args: understand(body, &session, now)?,
-        session: &session,
-        request_id: &context.request_id,
-        traceparent: &context.traceparent,
+        args: parse_args(body, &keyed.session, now)?,
+        session: &keyed.session,
+        request_id: &keyed.context.request_id,
+        traceparent: &keyed.context.traceparent,
         at: now,
         answer_of: super::answer_of,
     };
@@ -150,18 +173,18 @@ fn external_id(body: &DraftBody) -> Result<Option<String>, ApiError> {
     if id.as_deref().is_some_and(|id| !options::is_name(id)) {
         return Err(options::invalid(
             "/external_id",
-            "Use an external_id of 1 to 255 characters, none of them a control character.",
+            "Use an external_id of 1 to 255 characters without control characters.",
         ));
     }
     Ok(id)
 }
 
-fn understand(body: DraftBody, session: &Session, now: DateTime<Utc>) -> Result<Args, ApiError> {
+fn parse_args(body: DraftBody, session: &Session, now: DateTime<Utc>) -> Result<Args, ApiError> {
     let mode = body.mode;
     if body.message_id.is_some() != mode.needs_message() {
         return Err(options::invalid(
             "/message_id",
-            "Send message_id for reply, reply_all, forward and follow_up, and for nothing else.",
+            "Send `message_id` with reply, reply_all, forward and follow_up, and with no other mode.",
         ));
     }
     let revises = mode == DraftMode::Revise;
@@ -171,37 +194,40 @@ fn understand(body: DraftBody, session: &Session, now: DateTime<Utc>) -> Result<
         _ => {
             return Err(options::invalid(
                 "/draft_id",
-                "Send draft_id and base_version for revise, and for nothing else.",
+                "Send `draft_id` and `base_version` with revise, and with no other mode.",
             ));
         }
     };
-    let needs_words = match mode {
+    let missing_text = match mode {
         DraftMode::Compose => body.intent.is_none().then_some("/intent"),
         DraftMode::Revise => body.instructions.is_none().then_some("/instructions"),
         DraftMode::Reply | DraftMode::ReplyAll | DraftMode::Forward | DraftMode::FollowUp => None,
     };
-    if let Some(pointer) = needs_words {
+    if let Some(pointer) = missing_text {
         return Err(options::invalid(
             pointer,
-            "Say what a new mail is to achieve (`intent`), or what is to be changed (`instructions`).",
+            "Send `intent` with compose, and `instructions` with revise.",
         ));
     }
     let max_words = body.max_words.unwrap_or(MAX_WORDS);
     if !(10..=2_000).contains(&max_words) {
-        return Err(options::invalid("/max_words", "Use 10 to 2,000 words."));
+        return Err(options::invalid(
+            "/max_words",
+            "Use max_words from 10 to 2,000.",
+        ));
     }
-    let said =
-        |pointer, text: Option<String>| text.map(|text| words::said(pointer, &text)).transpose();
+    let text_at =
+        |pointer, text: Option<String>| text.map(|text| text_at(pointer, &text)).transpose();
     Ok(Args {
         mode,
         message_id: body.message_id,
         recipients: recipients(mode, body.to, body.cc, body.bcc)?,
-        intent: said("/intent", body.intent)?,
-        instructions: said("/instructions", body.instructions)?,
+        intent: text_at("/intent", body.intent)?,
+        instructions: text_at("/instructions", body.instructions)?,
         suggestion: None,
         tone: body.tone,
         max_words,
-        send_at: send_at(body.schedule_send.as_deref(), now)?,
+        send_at: send_at(body.send_at.as_deref(), now)?,
         base,
         dry_run: body.dry_run,
         user: Some(session.user),
@@ -216,37 +242,37 @@ fn recipients(
 ) -> Result<Recipients, ApiError> {
     let all = to.len() + cc.len() + bcc.len();
     let fits = if mode.needs_recipients() {
-        !to.is_empty() && all <= MOST_RECIPIENTS
+        !to.is_empty() && all <= MAX_RECIPIENTS
     } else {
         all == 0
     };
     if !fits {
         return Err(options::invalid(
             "/to",
-            "Name 1 to 50 recipients for compose and forward, and none for anything else.",
+            "Send 1 to 50 recipients with compose and forward, and none with another mode.",
         ));
     }
     for (pointer, list) in [("/to", &to), ("/cc", &cc), ("/bcc", &bcc)] {
         if !list.iter().all(|address| is_address(address)) {
             return Err(options::invalid(
                 pointer,
-                "Write each recipient as an address alone, such as ada@example.com.",
+                "Send each recipient as a plain address, such as ada@example.com.",
             ));
         }
     }
     Ok(Recipients { to, cc, bcc })
 }
 
-fn send_at(asked: Option<&str>, now: DateTime<Utc>) -> Result<Option<SendAt>, ApiError> {
-    let Some(text) = asked else { return Ok(None) };
-    let wish = SendAt::parse(text).filter(|wish| match wish {
-        SendAt::Moment(at) => *at > now && *at - now <= TimeDelta::days(FURTHEST_DAYS),
+fn send_at(given: Option<&str>, now: DateTime<Utc>) -> Result<Option<SendAt>, ApiError> {
+    let Some(text) = given else { return Ok(None) };
+    let send_at = SendAt::parse(text).filter(|send_at| match send_at {
+        SendAt::Moment(at) => *at > now && *at - now <= TimeDelta::days(MAX_DAYS_AHEAD),
         SendAt::Tomorrow(_) | SendAt::On(..) => true,
     });
-    wish.map(Some).ok_or_else(|| {
+    send_at.map(Some).ok_or_else(|| {
         options::invalid(
-            "/schedule_send",
-            "Use a moment within the next year as RFC 3339, or `tomorrow 09:00`, or `monday 09:00`.",
+            "/send_at",
+            "Use a time within the next year as RFC 3339, or `tomorrow 09:00`, or `monday 09:00`.",
         )
     })
 }
@@ -256,9 +282,13 @@ impl From<SubmitDraftError> for ApiError {
         match error {
             SubmitDraftError::NoMessage(_) => Self::new(
                 Code::InvalidBody,
-                "There is no such message. Hand it in with POST /v1/jobs/triage first.",
+                "There is no such email. Submit it with POST /v1/jobs/triage first.",
             )
-            .at("/message_id", "NOT_FOUND", "No message has this id."),
+            .at(
+                "/message_id",
+                "NOT_FOUND",
+                "Must be the id of an email in your tenant.",
+            ),
             SubmitDraftError::Revise(error) => error.into(),
             SubmitDraftError::Submit(error) => error.into(),
         }

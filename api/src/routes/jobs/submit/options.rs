@@ -1,4 +1,4 @@
-//! What may be asked of a submission beside the mail: [`Options`], checked before anything is written.
+//! The options of a submission beside the email: [`Options`], checked before anything is written.
 
 use crate::error::{ApiError, Code};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
@@ -9,68 +9,81 @@ use queue::{Dedupe, DedupePolicy};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-const FURTHEST_DAYS: i64 = 366;
+const MAX_DAYS_AHEAD: i64 = 366;
 const DEFAULT_PRIORITY: i16 = 3;
 
 /// 1 is the most urgent, 4 the least.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(rename = "JobPriority")]
 pub(super) struct Priority(#[schemars(range(min = 1, max = 4))] i16);
 
-/// What becomes of a waiting job with the same dedupe key.
+/// What happens to a waiting job with the same dedupe key.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum OnDuplicate {
-    /// It stays, and is the answer.
+    /// It stays, and the response is that job.
     Keep,
     /// It is cancelled, and the new job waits.
     Replace,
-    /// As `replace`, and running ones are asked to stop.
+    /// As `replace`, and running jobs are cancelled too.
     ReplaceAndCancel,
 }
 
-/// What is asked of the triage, beside the mail.
-#[derive(Debug, Default, Deserialize)]
+/// The options of a triage.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Options {
+    /// Whether rules, the model or both decide.
     pub(super) mode: Mode,
+    /// Decides and writes nothing but the job's output.
     pub(super) dry_run: bool,
+    /// Triages again although the current rules have already triaged this email.
     pub(super) force: bool,
+    /// Your name for this work, without control characters: the same name with the same email and mode is the same job.
+    #[schemars(length(min = 1, max = 255))]
     pub(super) external_id: Option<String>,
+    /// 1 is the most urgent, 4 the least; 3 by default.
     priority: Option<Priority>,
+    /// The earliest start, at most a year from now.
     run_at: Option<DateTime<Utc>>,
+    /// At most one job with this key waits at a time. A job for the same external id or email is returned all the same.
+    #[schemars(length(min = 1, max = 255))]
     dedupe_key: Option<String>,
+    /// What happens to a waiting job with the same dedupe key; `keep` by default. Needs a dedupe key.
     on_duplicate: Option<OnDuplicate>,
 }
 
-/// A mail that was taken apart by the caller.
+/// An email that the caller has parsed.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "SubmitTriage", extend("dependentRequired" = { "on_duplicate": ["dedupe_key"] }))]
 pub(super) struct TriageBody {
     pub(super) message: Envelope,
-    /// Which means may decide.
+    /// Whether rules, the model or both decide.
     #[serde(default)]
     mode: Mode,
-    /// Decide, and write nothing but the job's output.
+    /// Decides and writes nothing but the job's output.
     #[serde(default)]
     dry_run: bool,
-    /// Judge again although this mail was judged by the present rules.
+    /// Triages again although the current rules have already triaged this email.
     #[serde(default)]
     force: bool,
-    /// Your name for this work, 1 to 255 characters: the same name with the same mail and mode is the same job.
+    /// Your name for this work, without control characters: the same name with the same email and mode is the same job.
     #[serde(default)]
+    #[schemars(length(min = 1, max = 255))]
     external_id: Option<String>,
-    /// 3 if it is left out.
+    /// 3 by default.
     #[serde(default)]
     priority: Option<Priority>,
-    /// Not before then, at most a year from now.
+    /// The earliest start, at most a year from now.
     #[serde(default)]
     run_at: Option<DateTime<Utc>>,
-    /// Your name for a place in line, 1 to 255 characters: of the jobs with one key at most one waits. Work that an
-    /// external id names, or that was done for this very mail, is answered with its job all the same.
+    /// At most one job with this key waits at a time. A job for the same external id or email is returned all the same.
     #[serde(default)]
+    #[schemars(length(min = 1, max = 255))]
     dedupe_key: Option<String>,
-    /// `keep` if it is left out.
+    /// `keep` by default. Needs a dedupe key.
     #[serde(default)]
     on_duplicate: Option<OnDuplicate>,
 }
@@ -91,7 +104,7 @@ impl TriageBody {
 }
 
 impl Options {
-    /// What the types cannot say, as far as it does not depend on the time.
+    /// Checks what the types do not, except what depends on the time.
     ///
     /// # Errors
     /// 422 with a pointer to the first fault.
@@ -99,19 +112,19 @@ impl Options {
         if self.external_id.as_deref().is_some_and(|id| !is_name(id)) {
             return Err(invalid(
                 "/external_id",
-                "Use an external_id of 1 to 255 characters, none of them a control character.",
+                "Use an external_id of 1 to 255 characters without control characters.",
             ));
         }
         if self.dedupe_key.as_deref().is_some_and(|key| !is_name(key)) {
             return Err(invalid(
                 "/dedupe_key",
-                "Use a dedupe_key of 1 to 255 characters, none of them a control character.",
+                "Use a dedupe_key of 1 to 255 characters without control characters.",
             ));
         }
         if self.on_duplicate.is_some() && self.dedupe_key.is_none() {
             return Err(invalid(
                 "/on_duplicate",
-                "Send on_duplicate together with a dedupe_key only.",
+                "Send `on_duplicate` only together with `dedupe_key`.",
             ));
         }
         priority(self.priority).map(drop)
@@ -138,9 +151,9 @@ impl Options {
 }
 
 /// # Errors
-/// 422 if there is no such priority.
-pub(super) fn priority(asked: Option<Priority>) -> Result<i16, ApiError> {
-    let priority = asked.map_or(DEFAULT_PRIORITY, |it| it.0);
+/// 422 if it is out of range.
+pub(super) fn priority(given: Option<Priority>) -> Result<i16, ApiError> {
+    let priority = given.map_or(DEFAULT_PRIORITY, |it| it.0);
     if (1..=4).contains(&priority) {
         return Ok(priority);
     }
@@ -150,18 +163,18 @@ pub(super) fn priority(asked: Option<Priority>) -> Result<i16, ApiError> {
     ))
 }
 
-/// A time that has passed is now, or it would be a way to the head of the line. Postgres keeps microseconds.
+/// Treats a past time as now: it would otherwise jump the queue. Postgres stores microseconds.
 ///
 /// # Errors
 /// 422 if the time is too far ahead.
 pub(super) fn run_at(
-    asked: Option<DateTime<Utc>>,
+    given: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> Result<Option<DateTime<Utc>>, ApiError> {
-    if asked.is_some_and(|run_at| run_at - now > TimeDelta::days(FURTHEST_DAYS)) {
-        return Err(invalid("/run_at", "Use a run_at at most a year from now."));
+    if given.is_some_and(|run_at| run_at - now > TimeDelta::days(MAX_DAYS_AHEAD)) {
+        return Err(invalid("/run_at", "Use a run_at within the next year."));
     }
-    Ok(asked
+    Ok(given
         .filter(|run_at| *run_at > now)
         .map(|run_at| run_at.trunc_subsecs(6)))
 }
@@ -171,9 +184,5 @@ pub(super) fn is_name(text: &str) -> bool {
 }
 
 pub(super) fn invalid(pointer: &'static str, detail: &'static str) -> ApiError {
-    ApiError::new(Code::InvalidBody, detail).at(
-        pointer,
-        "INVALID_VALUE",
-        "The value does not fit this field.",
-    )
+    ApiError::new(Code::InvalidBody, detail).at(pointer, "INVALID_VALUE", "Invalid value.")
 }

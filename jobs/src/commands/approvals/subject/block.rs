@@ -4,7 +4,7 @@
 use crate::commands::blocks::{BlockCommand, BlockError, Cause, step_block};
 use crate::{
     domain::{Actor, ApprovalId, blocks::Step, effect::EffectStatus},
-    store::{effects, schedule_blocks},
+    store::{blocks, effects},
 };
 use base::TenantId;
 use queue::Job;
@@ -19,7 +19,7 @@ pub(crate) async fn may_begin(
     tenant: TenantId,
     approval: ApprovalId,
 ) -> Result<bool, sqlx::Error> {
-    let found = schedule_blocks::of_approval(conn, tenant, approval).await?;
+    let found = blocks::of_approval(conn, tenant, approval).await?;
     Ok(found.is_none_or(|(_, block)| block.status.after(Step::Book).is_ok()))
 }
 
@@ -40,8 +40,7 @@ pub(crate) async fn sync_with_decision(
     approval: ApprovalId,
     happened: EventChange,
 ) -> Result<(), sqlx::Error> {
-    let Some((user, block)) = schedule_blocks::of_approval(conn, job.tenant, approval).await?
-    else {
+    let Some((user, block)) = blocks::of_approval(conn, job.tenant, approval).await? else {
         return Ok(());
     };
     let done = effects::of_approval(conn, job.tenant, approval).await?;

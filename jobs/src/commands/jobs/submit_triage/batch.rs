@@ -10,7 +10,7 @@ use crate::{
     store::{
         audit,
         messages::{self, NewMessage},
-        own_mails::{self, NewOwnMail},
+        own_messages::{self, NewOwnMessage},
         request_keys::{self, RequestKey, StoredAnswer},
         rule_sets,
     },
@@ -214,7 +214,7 @@ pub(super) async fn perform(
                 content_hash: request.content_hash,
             });
             if let (Some(written), false) = (&request.written, request.dry_run) {
-                own.push(NewOwnMail {
+                own.push(NewOwnMessage {
                     tenant: job.tenant,
                     message,
                     written,
@@ -237,6 +237,6 @@ pub(super) async fn perform(
         done.push(Ok((id, submitted)));
     }
     messages::insert(conn, &mails).await?;
-    own_mails::insert(conn, &own).await?;
+    own_messages::insert(conn, &own).await?;
     Ok((done, entries))
 }

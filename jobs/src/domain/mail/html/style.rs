@@ -208,7 +208,7 @@ impl Style {
                 self.preserves_lines = value.starts_with("pre") || value == "break-spaces";
             }
             ("pre" | "listing" | "xmp" | "textarea" | "plaintext", _) => {
-                self.preserves_lines = true
+                self.preserves_lines = true;
             }
             _ => {}
         }

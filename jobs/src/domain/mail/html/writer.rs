@@ -2,8 +2,8 @@
 //! are marked with `> `, and the targets of a block's links follow the block.
 
 /// A link's target is told up to this length; trackers make theirs much longer.
-const TARGET: usize = 120;
-const TARGETS: usize = 200;
+const TARGET: usize = 100;
+const TARGETS: usize = 60;
 
 /// Collects text.
 #[derive(Default)]

@@ -21,6 +21,8 @@ pub(super) struct Reader {
     depth: usize,
     messages: usize,
     chars: usize,
+    /// The next part is to be shown though it has a file's name: it comes first, or is an alternative.
+    shows_named: bool,
 }
 
 impl Reader {
@@ -30,10 +32,11 @@ impl Reader {
             return String::new();
         }
         self.depth += 1;
+        let shows_named = std::mem::take(&mut self.shows_named) || self.depth == 1;
         let text = match part.kind.main.as_str() {
             "multipart" if self.depth <= DEPTH => self.read_multipart(part),
             "message" => self.read_message(part),
-            "text" => self.read_text(part),
+            "text" => self.read_text(part, shows_named),
             "application" if is_smime(part) => {
                 self.attach(part, None);
                 smime(part).to_owned()
@@ -70,7 +73,10 @@ impl Reader {
     }
 
     fn read_all(&mut self, parts: &[Part<'_>]) -> String {
-        joined(parts.iter().map(|part| self.read(part)))
+        joined(parts.iter().enumerate().map(|(n, part)| {
+            self.shows_named = n == 0;
+            self.read(part)
+        }))
     }
 
     /// The last alternative that shows something, and the calendars, which mail programs show beside it.
@@ -87,6 +93,7 @@ impl Reader {
                 continue;
             }
             let known = self.attachments.len();
+            self.shows_named = true;
             let text = self.read(part);
             // The files stay in the order in which they were sent, though the alternatives are asked backwards.
             files.splice(0..0, self.attachments.drain(known..));
@@ -112,9 +119,12 @@ impl Reader {
         let mut shown = String::new();
         for (n, child) in children.iter().enumerate() {
             match n == root {
-                true => shown = self.read(child),
+                true => {
+                    self.shows_named = true;
+                    shown = self.read(child);
+                }
                 false if child.kind.main == "multipart" => {
-                    shown = joined([shown, self.read(child)])
+                    shown = joined([shown, self.read(child)]);
                 }
                 false => self.attach_file(child),
             }
@@ -135,11 +145,18 @@ impl Reader {
         shown
     }
 
-    fn read_text(&mut self, part: &Part<'_>) -> String {
-        let is_file = part.disposition.is_attachment
-            || matches!(part.kind.sub.as_str(), "vcard" | "x-vcard" | "directory" | "rfc822-headers" | "css" | "x-amp-html")
-            // RFC 8621 §4.1.4: a named text is a file unless it says that it is to be shown, or is all there is.
-            || self.depth > 1 && !part.disposition.is_inline && part.file_name().is_some() && !part.kind.is("text", "calendar");
+    fn read_text(&mut self, part: &Part<'_>, shows_named: bool) -> String {
+        let unread = matches!(
+            part.kind.sub.as_str(),
+            "vcard" | "x-vcard" | "directory" | "rfc822-headers" | "css" | "x-amp-html"
+        );
+        // RFC 8621 §4.1.4: a named text is a file unless it comes first or says that it is to be shown. What is all there is
+        // was sent to be read, whatever it says.
+        let named = !part.disposition.is_inline
+            && part.file_name().is_some()
+            && !part.kind.is("text", "calendar");
+        let is_file =
+            self.depth > 1 && (part.disposition.is_attachment || unread || named && !shows_named);
         if is_file {
             self.attach_file(part);
             return String::new();

@@ -16,7 +16,10 @@ pub(super) fn decode<'a>(bytes: &'a [u8], label: Option<&str>) -> Cow<'a, str> {
         return guess(bytes);
     };
     if let Some(encoding) = encoding(label) {
-        return encoding.decode(bytes).0;
+        return match encoding == ISO_2022_JP {
+            true => japanese(bytes).into(),
+            false => encoding.decode(bytes).0,
+        };
     }
     // UTF-7 and other old ones that the standard leaves out.
     match charset_decoder(label.as_bytes()) {
@@ -41,9 +44,9 @@ pub(super) fn header(bytes: &[u8]) -> Cow<'_, str> {
 fn guess(bytes: &[u8]) -> Cow<'_, str> {
     // ISO-2022-JP is seven-bit and would pass for UTF-8; its escapes mean nothing else in a text.
     let escaped = [b"\x1b$B".as_slice(), b"\x1b$@", b"\x1b(J"];
-    let japanese = bytes.contains(&0x1b) && bytes.windows(3).any(|part| escaped.contains(&part));
-    if japanese && bytes.is_ascii() {
-        return ISO_2022_JP.decode(bytes).0;
+    let is_japanese = bytes.contains(&0x1b) && bytes.windows(3).any(|part| escaped.contains(&part));
+    if is_japanese && bytes.is_ascii() {
+        return japanese(bytes).into();
     }
     match std::str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text.strip_prefix('\u{feff}').unwrap_or(text)),
@@ -52,6 +55,26 @@ fn guess(bytes: &[u8]) -> Cow<'_, str> {
             None => WINDOWS_1252.decode_without_bom_handling(bytes).0,
         },
     }
+}
+
+/// ISO-2022-JP. The standard marks an escape that another follows at once as an error; joined encoded words are full of them.
+fn japanese(bytes: &[u8]) -> String {
+    let mut kept: Vec<u8> = Vec::with_capacity(bytes.len());
+    for (at, byte) in bytes.iter().enumerate() {
+        let escape = kept
+            .len()
+            .checked_sub(3)
+            .filter(|start| kept[*start] == 0x1b);
+        if *byte == 0x1b
+            && bytes
+                .get(at + 1)
+                .is_some_and(|next| matches!(next, b'$' | b'('))
+        {
+            kept.truncate(escape.unwrap_or(kept.len()));
+        }
+        kept.push(*byte);
+    }
+    ISO_2022_JP.decode(&kept).0.into_owned()
 }
 
 fn says_nothing(label: &str) -> bool {
@@ -136,6 +159,7 @@ mod tests {
             (Some("cp932"), b"\x82\xb1", "こ"),
             (Some("iso-2022-jp"), b"\x1b$B$3\x1b(B", "こ"),
             (None, b"\x1b$B$3\x1b(B", "こ"),
+            (Some("iso-2022-jp"), b"\x1b$B$3\x1b(B\x1b$B$3\x1b(B", "ここ"),
             (Some("euc-kr"), b"\xbe\xc8", "안"),
             (Some("ks_c_5601-1987"), b"\xbe\xc8", "안"),
             (Some("tis-620"), b"\xca", "ส"),

@@ -90,7 +90,7 @@ impl Seen {
 
     fn take_number(&mut self, word: &str) {
         match word.len() {
-            1 | 2 if self.day.is_none() => self.day = word.parse().ok(),
+            1..=3 if self.day.is_none() => self.day = word.parse().ok(),
             2..=4 if self.year.is_none() => self.year = full_year(word),
             8 if self.year.is_none() => {
                 self.year = full_year(&word[..4]);
@@ -160,11 +160,11 @@ fn month(name: &str) -> Option<u32> {
         "december",
     ];
     let name = name.to_ascii_lowercase();
-    let named = |month: &&str| {
+    let named = |month: &str| {
         name.len() >= 3
             && (month.starts_with(name.as_str()) || name == "sept" && month.starts_with("sep"))
     };
-    let at = MONTHS.iter().position(|month| named(&month))?;
+    let at = MONTHS.iter().position(|month| named(month))?;
     u32::try_from(at + 1).ok()
 }
 
@@ -245,6 +245,7 @@ mod tests {
             "11/23/2026 9:00:00 AM",
             "Mon, 23 Nov 2026 10:00:00+0100",
             "Mon, 23 Nov 126 09:00:00 GMT",
+            "Mon, 023 Nov 2026 09:00:00 +0000",
         ] {
             let expected = "2026-11-23T09:00:00+00:00";
             assert_eq!(

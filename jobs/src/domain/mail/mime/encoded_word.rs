@@ -43,7 +43,7 @@ pub(super) fn decode(value: &str) -> String {
         match piece {
             Piece::Plain(plain) => text.push_str(plain),
             Piece::Word { charset, bytes } => {
-                text.push_str(&charset::decode(&bytes, Some(charset)))
+                text.push_str(&charset::decode(&bytes, Some(charset)));
             }
         }
     }
@@ -70,35 +70,34 @@ fn word(text: &str) -> Option<(&str, Vec<u8>, usize)> {
     }
     let bytes = match encoding {
         "B" | "b" => transfer::base64(payload.as_bytes()),
-        "Q" | "q" => q(payload),
+        "Q" | "q" => q(payload, charset),
         _ => return None,
     };
     let length = text.len() - after.len() + end + 2;
     Some((charset, bytes, length))
 }
 
-/// Like quoted-printable, with `_` for a blank and without line ends.
-fn q(payload: &str) -> Vec<u8> {
-    let raw = payload.as_bytes();
-    let mut bytes = Vec::with_capacity(raw.len());
-    let mut at = 0;
-    while let Some(byte) = raw.get(at) {
-        let pair = raw
-            .get(at + 1..at + 3)
-            .and_then(|pair| std::str::from_utf8(pair).ok());
-        match (
-            byte,
-            pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()),
-        ) {
-            (b'=', Some(decoded)) => {
-                bytes.push(decoded);
-                at += 3;
-                continue;
-            }
-            (b'_', _) => bytes.push(b' '),
-            _ => bytes.push(*byte),
+/// Like quoted-printable, with `_` for a blank and without line ends. Eight-bit characters that were not encoded are taken
+/// for bytes again, as they were before the header was read as text.
+fn q(payload: &str, charset: &str) -> Vec<u8> {
+    let is_utf8 = charset.eq_ignore_ascii_case("utf-8");
+    let mut bytes = Vec::with_capacity(payload.len());
+    let mut rest = payload;
+    while let Some(c) = rest.chars().next() {
+        let pair = rest
+            .get(1..3)
+            .filter(|pair| c == '=' && pair.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        if let Some(decoded) = pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()) {
+            bytes.push(decoded);
+            rest = &rest[3..];
+            continue;
         }
-        at += 1;
+        match (c, u8::try_from(u32::from(c))) {
+            ('_', _) => bytes.push(b' '),
+            (_, Ok(byte)) if byte.is_ascii() || !is_utf8 => bytes.push(byte),
+            _ => bytes.extend(c.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+        rest = &rest[c.len_utf8()..];
     }
     bytes
 }
@@ -124,6 +123,8 @@ mod tests {
             ("=?utf-8?q?open", "=?utf-8?q?open"),
             ("a =? b ?= c", "a =? b ?= c"),
             ("=?utf-8?q?=?=", "="),
+            ("=?iso-8859-1?q?Frö_=F6?=", "Frö ö"),
+            ("=?utf-8?q?Frö?=", "Frö"),
         ] {
             assert_eq!(decode(raw), text, "{raw}");
         }

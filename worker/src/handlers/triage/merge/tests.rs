@@ -37,8 +37,12 @@ fn reply() -> Reply {
 }
 
 fn decide(yaml: &str, answer: &Answer) -> Decision {
+    decide_about(Contact::Known, yaml, answer)
+}
+
+fn decide_about(contact: Contact, yaml: &str, answer: &Answer) -> Decision {
     let rules = RuleSet::compile(&format!("rules: [{yaml}]")).unwrap();
-    merge(&mail(), &rules.evaluate(&mail()), answer, Contact::Assumed)
+    merge(&mail(), &rules.evaluate(&mail()), answer, contact)
 }
 
 const INVOICES: &str = "{name: invoices, match: {subject: invoice}, set: {priority: low}, \
@@ -183,7 +187,7 @@ fn rules_only_without_a_rule_says_so() {
 }
 
 #[test]
-fn a_model_cannot_make_a_cold_caller_of_an_assumed_contact() {
+fn model_may_call_an_unknown_sender_cold_and_a_known_one_not() {
     let cold = Reply {
         category: Category::Cold,
         disposition: Disposition::Ignore,
@@ -192,11 +196,20 @@ fn a_model_cannot_make_a_cold_caller_of_an_assumed_contact() {
     let Decision {
         judgement,
         proposals,
-    } = decide("", &Answer::Reply(cold));
+    } = decide("", &Answer::Reply(cold.clone()));
     assert_eq!(proposals[0].confirmation, Confirmation::Required);
     assert_eq!(
         (judgement.category, judgement.disposition),
         (Category::Fyi, Disposition::Notify)
+    );
+    let Decision {
+        judgement,
+        proposals,
+    } = decide_about(Contact::Unknown, "", &Answer::Reply(cold));
+    assert_eq!(proposals[0].confirmation, Confirmation::AsTrusted);
+    assert_eq!(
+        (judgement.category, judgement.disposition),
+        (Category::Cold, Disposition::Ignore)
     );
     let rule = decide(
         "{name: r, match: {subject: invoice}, set: {category: cold}}",

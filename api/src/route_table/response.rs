@@ -1,0 +1,102 @@
+//! What an operation answers: [`SuccessResponse`] and the headers that it carries ([`ResponseHeader`]).
+
+use super::SchemaOf;
+use serde_json::{Value, json};
+
+/// A success; what can go wrong is in [`Operation::errors`](super::Operation::errors).
+#[derive(Clone, Debug)]
+pub struct SuccessResponse {
+    pub status: u16,
+    pub description: &'static str,
+    /// The body's media type and schema.
+    pub content: Option<(&'static str, SchemaOf)>,
+    pub headers: Vec<ResponseHeader>,
+}
+
+/// A header that a response carries beside those that every response has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ResponseHeader {
+    Allow,
+    ClearSiteData,
+    ContentLocation,
+    ETag,
+    IdempotentReplayed,
+    Location,
+    PreferenceApplied,
+    RequestId,
+    RetryAfter,
+    WwwAuthenticate,
+}
+
+impl ResponseHeader {
+    pub const ALL: [Self; 10] = [
+        Self::Allow,
+        Self::ClearSiteData,
+        Self::ContentLocation,
+        Self::ETag,
+        Self::IdempotentReplayed,
+        Self::Location,
+        Self::PreferenceApplied,
+        Self::RequestId,
+        Self::RetryAfter,
+        Self::WwwAuthenticate,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "Allow",
+            Self::ClearSiteData => "Clear-Site-Data",
+            Self::ContentLocation => "Content-Location",
+            Self::ETag => "ETag",
+            Self::IdempotentReplayed => "Idempotent-Replayed",
+            Self::Location => "Location",
+            Self::PreferenceApplied => "Preference-Applied",
+            Self::RequestId => "X-Request-Id",
+            Self::RetryAfter => "Retry-After",
+            Self::WwwAuthenticate => "WWW-Authenticate",
+        }
+    }
+
+    pub const fn description(self) -> &'static str {
+        match self {
+            Self::Allow => "The methods that this path offers.",
+            Self::ClearSiteData => "Tells a browser to drop what it stored for the last user.",
+            Self::ContentLocation => "Path of the resource in the body.",
+            Self::ETag => "Version of the resource. Send it as `If-Match` with a change.",
+            Self::IdempotentReplayed => {
+                "`true` if this is the stored response to an earlier request with the same key."
+            }
+            Self::Location => "Path of the job. Poll it.",
+            Self::PreferenceApplied => "The wait that was applied, if `Prefer: wait=N` was sent.",
+            Self::RequestId => {
+                "Names this request in logs, jobs and the audit log. Your own `X-Request-Id` is kept if it has \
+                 8 to 64 of the characters `A-Z a-z 0-9 _ -`."
+            }
+            Self::RetryAfter => "Seconds to wait before you ask again.",
+            Self::WwwAuthenticate => "The accepted scheme: `Bearer`.",
+        }
+    }
+
+    /// Whether each response that declares the header carries it.
+    pub const fn is_always_sent(self) -> bool {
+        !matches!(
+            self,
+            Self::IdempotentReplayed | Self::PreferenceApplied | Self::RetryAfter
+        )
+    }
+
+    pub fn schema(self) -> Value {
+        match self {
+            Self::ETag => json!({ "type": "string", "pattern": "^\"[!#-~]+\"$" }),
+            Self::IdempotentReplayed => json!({ "type": "string", "const": "true" }),
+            Self::PreferenceApplied => json!({ "type": "string", "pattern": "^wait=[0-9]+$" }),
+            Self::RequestId => json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{8,64}$" }),
+            Self::RetryAfter => json!({ "type": "integer", "minimum": 1 }),
+            Self::Allow
+            | Self::ClearSiteData
+            | Self::ContentLocation
+            | Self::Location
+            | Self::WwwAuthenticate => json!({ "type": "string" }),
+        }
+    }
+}
