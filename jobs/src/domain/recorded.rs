@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// A value that this version knows, or the text that another version of Postroom wrote. Rows of the logs are never
+/// A known value, or the text that another version of Postroom recorded. Rows of the logs are never
 /// changed, so a text that was dropped from an enum stays readable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(untagged)]

@@ -10,6 +10,7 @@ use chrono::NaiveDate;
 
 str_enum! {
     /// The status of a task or a project.
+    #[schemars(rename = "TaskStatus")]
     Progress {
         Backlog = "backlog",
         Ready = "ready",
