@@ -8,8 +8,8 @@ mod response;
 mod route;
 mod tag;
 
-pub use operation::{Access, Operation, Parameter, ParameterIn, Precondition, SchemaOf};
-pub use response::{ResponseHeader, SuccessResponse};
+pub use operation::{Access, Operation, Parameter, ParameterIn, Precondition};
+pub use response::{ResponseHeader, SchemaOf, SuccessResponse};
 pub use route::Route;
 pub use tag::Tag;
 

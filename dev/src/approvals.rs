@@ -1,4 +1,4 @@
-//! What waits for a person after the samples, and with `--approve` what came of agreeing to all of it: [`show`].
+//! Shows the approvals after the samples and, with `--approve`, approves them and shows the results: [`show`].
 
 use crate::client::{Client, ClientError};
 use crate::say;
@@ -9,13 +9,13 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// For the jobs that follow the samples, and for each approval.
-const PATIENCE: Duration = Duration::from_secs(60);
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
-/// As many as one page holds.
-const MOST: usize = 200;
+/// Time limit for the follow-up jobs, and for each approval.
+const TIMEOUT: Duration = Duration::from_secs(60);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// The maximum page size.
+const PAGE_SIZE: usize = 200;
 
-/// What is done in a mailbox: the sink has none.
+/// Actions that need a mailbox, which the sample account does not have.
 const IN_MAILBOX: [&str; 8] = [
     "label",
     "unlabel",
@@ -27,10 +27,10 @@ const IN_MAILBOX: [&str; 8] = [
     "spam",
 ];
 
-/// Connects the developer's mail account to the sink, in the place of the one of an earlier run.
+/// Connects the sample account to the local mail server, replacing that of an earlier run.
 ///
 /// # Errors
-/// When the API refuses or cannot be reached.
+/// If the API rejects a request or is unreachable.
 pub async fn connect(client: &Client, sink: &SmtpSink, address: &str) -> Result<(), ClientError> {
     let known = client.get("/v1/connections").await?;
     let of_mail = |connection: &&Value| connection["provider"] == "imap_smtp";
@@ -50,44 +50,46 @@ pub async fn connect(client: &Client, sink: &SmtpSink, address: &str) -> Result<
     Ok(())
 }
 
-/// Lists what waits for a person. With `approve` it agrees to all of it, waits for what becomes of it, and shows which
-/// mails have arrived.
+/// Lists the proposed approvals. With `approve`, approves them, waits for the results, and shows the received emails.
 ///
 /// # Errors
-/// When the API refuses or cannot be reached.
+/// If the API rejects a request or is unreachable.
 pub async fn show(client: &Client, sink: &SmtpSink, approve: bool) -> Result<(), ClientError> {
     settled(client).await?;
     let waiting = client
-        .get(&format!("/v1/approvals?status=proposed&limit={MOST}"))
+        .get(&format!("/v1/approvals?status=proposed&limit={PAGE_SIZE}"))
         .await?;
     let waiting = items(&waiting);
     if waiting.is_empty() {
-        say::line("Nothing waits for a person.");
+        say::line("Nothing needs approval.");
         return Ok(());
     }
     let before = sink.received().len();
     let mut table = Table::new();
     table.load_style(RULED_HEADER);
-    table.set_header(["approval", "what", "about", "risk", "became"]);
+    table.set_header(["approval", "action", "email", "risk", "status"]);
     for approval in &waiting {
         let in_mailbox = approval["kind"]
             .as_str()
             .is_some_and(|kind| IN_MAILBOX.contains(&kind));
-        let became = match (approve, in_mailbox) {
-            (true, false) => agree(client, approval).await?,
-            (true, true) => "waits: the sample account has no mailbox (`imap`)".to_owned(),
-            (false, _) => "waits".to_owned(),
+        let status = match (approve, in_mailbox) {
+            (true, false) => approve_and_wait(client, approval).await?,
+            (true, true) => {
+                "proposed: needs a mailbox (`imap`), which the sample account does not have"
+                    .to_owned()
+            }
+            (false, _) => "proposed".to_owned(),
         };
         let text = |field: &str| approval[field].as_str().unwrap_or_default().to_owned();
         let about: String = text("summary").chars().take(50).collect();
-        table.add_row([text("id"), text("title"), about, text("risk"), became]);
+        table.add_row([text("id"), text("title"), about, text("risk"), status]);
     }
     say::line(table);
     if approve {
         for mail in &sink.received()[before..] {
             let header = |name| mail.header(name).unwrap_or_default();
             say::line(format!(
-                "The mail server received: {} → {}: {} ({})",
+                "The local mail server received: {} → {}: {} ({})",
                 mail.from,
                 mail.to.join(", "),
                 header("subject"),
@@ -96,16 +98,16 @@ pub async fn show(client: &Client, sink: &SmtpSink, approve: bool) -> Result<(),
         }
     } else {
         say::line(format!(
-            "{} approvals wait for a person; `cargo dev up --approve` agrees to all of them.",
+            "{} actions need approval. To approve them all, run `cargo dev up --approve`.",
             waiting.len()
         ));
     }
     Ok(())
 }
 
-/// Waits until the jobs that followed the samples have ended.
+/// Waits until the follow-up jobs of the samples have ended.
 async fn settled(client: &Client) -> Result<(), ClientError> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     for state in ["available", "running", "retryable"] {
         loop {
             let page = client
@@ -114,14 +116,14 @@ async fn settled(client: &Client) -> Result<(), ClientError> {
             if items(&page).is_empty() || Instant::now() > deadline {
                 break;
             }
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
     Ok(())
 }
 
-/// Agrees, and tells what the approval became.
-async fn agree(client: &Client, approval: &Value) -> Result<String, ClientError> {
+/// Approves, waits for the result and returns the status.
+async fn approve_and_wait(client: &Client, approval: &Value) -> Result<String, ClientError> {
     let path = format!(
         "/v1/approvals/{}",
         approval["id"].as_str().unwrap_or_default()
@@ -133,13 +135,13 @@ async fn agree(client: &Client, approval: &Value) -> Result<String, ClientError>
         .await
     {
         Ok(_) => {}
-        // What this version only proposes is a person's to do.
+        // This version proposes the action but cannot execute it.
         Err(ClientError::Refused { status, .. }) if status == StatusCode::CONFLICT => {
-            return Ok("is yours to do".to_owned());
+            return Ok("not executable: do it yourself".to_owned());
         }
         Err(error) => return Err(error),
     }
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let found = client.get(&path).await?;
         let status = found["status"].as_str().unwrap_or_default();
@@ -151,7 +153,7 @@ async fn agree(client: &Client, approval: &Value) -> Result<String, ClientError>
             }
             _ => return Ok(status.to_owned()),
         }
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 

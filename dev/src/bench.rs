@@ -1,9 +1,11 @@
-//! `cargo dev bench`: what the queue does on this machine, beside what the same Postgres does without it.
+//! `cargo dev bench`: measures the queue on this machine, and bare SQL on the same Postgres as a baseline.
 //!
-//! Each bench is a module: it measures ours and the yardsticks in turn, in the same run, and returns [`report::Finding`]s.
-//! BENCHMARKS.md keeps the figures. Always measures release code, on a throw-away Postgres with its own settings.
+//! Each benchmark is a module: it measures the queue and its baselines in turn, in the same run, and returns
+//! [`report::Finding`]s. BENCHMARKS.md has the figures. Always measures release code, on a temporary Postgres with default
+//! settings.
 
 mod backlog;
+mod bench_cluster;
 mod costs;
 mod drain;
 mod enqueue;
@@ -22,7 +24,6 @@ mod raw;
 mod release;
 mod report;
 mod sql;
-mod stand;
 mod statistics;
 mod worker_process;
 mod workers;
@@ -31,60 +32,60 @@ pub use error::BenchError;
 pub use worker_process::{COMMAND as WORKER_COMMAND, serve as serve_worker};
 
 use crate::say;
+use bench_cluster::BenchCluster;
 use clap::{Args, ValueEnum};
 use report::{Finding, table};
-use stand::Stand;
 use std::time::Duration;
 
-/// What to measure, and how long.
+/// Which benchmarks to run, and how long.
 #[derive(Debug, Args)]
 pub struct BenchArgs {
-    /// All of them if none is named.
+    /// The benchmarks to run; all by default.
     #[arg(value_enum)]
     benches: Vec<Bench>,
-    /// Measurements of each figure; the median counts.
+    /// Number of measurements per figure; the median is reported.
     #[arg(long, default_value_t = 5)]
     runs: usize,
-    /// One line of JSON per figure on standard output; the tables go to standard error.
+    /// Print one line of JSON per figure; the tables go to standard error.
     #[arg(long)]
     json: bool,
-    /// Measures another queue beside ours in the same run; it is fetched if it is not there.
+    /// Measure another queue in the same run; it is fetched if missing.
     #[arg(long, value_enum)]
     peer: Option<Peer>,
-    /// A tenth of the work, three runs: shows that a bench works, and little else.
+    /// Do a tenth of the work in three runs: checks that the benchmarks work, without meaningful figures.
     #[arg(long)]
     quick: bool,
-    /// Slots of the worker under test (`WORKER_SLOTS`).
+    /// Slots of the measured worker (`WORKER_SLOTS`).
     #[arg(long, default_value_t = 2000)]
     slots: u32,
-    /// How long `pinned` holds the other transaction open.
+    /// How long `pinned` keeps the other transaction open.
     #[arg(long, default_value_t = 10)]
     minutes: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Bench {
-    /// A backlog of no-op jobs to its end, with its WAL bytes, commits and dead tuples per job.
+    /// Drain a backlog of no-op jobs; also reports WAL bytes, commits and dead tuples per job.
     Drain,
-    /// Jobs put in one by one at 1, 8 and 32 connections, and by the thousand.
+    /// Enqueue jobs one by one on 1, 8 and 32 connections, and in batches of a thousand.
     Enqueue,
-    /// From an enqueue into an idle queue to the start of the handler.
+    /// Time from the enqueue into an idle queue to the start of the handler.
     Pickup,
-    /// Statements and connections of a worker that has nothing to do.
+    /// Statements and connections of an idle worker.
     Idle,
-    /// Mails handed in over HTTP by 32 clients.
+    /// Submit emails over HTTP from 32 clients.
     Http,
-    /// Producers and a worker at the same time.
+    /// Enqueue and process at the same time.
     Mixed,
-    /// What a claim costs with 1,000 to 1,000,000 jobs waiting.
+    /// Time of a claim with 1,000 to 1,000,000 waiting jobs.
     Backlog,
-    /// The drain beside 5,000,000 finished rows.
+    /// Drain with 5,000,000 finished rows.
     Finished,
-    /// 1, 2 and 4 worker processes.
+    /// Drain with 1, 2 and 4 worker processes.
     Workers,
-    /// A worker with 1,000 jobs that wait for a model.
+    /// Memory of a worker with 1,000 jobs that wait for a model.
     Memory,
-    /// Ten minutes of load while another transaction is held open.
+    /// Ten minutes of load while a long transaction blocks vacuum.
     Pinned,
 }
 
@@ -93,13 +94,13 @@ enum Peer {
     GraphileWorker,
 }
 
-/// How much is measured.
+/// The settings of a run.
 #[derive(Clone, Copy, Debug)]
 struct Settings {
     runs: usize,
-    /// In a backlog to drain.
+    /// Jobs of a backlog to drain.
     jobs: u64,
-    /// Of one enqueue measurement.
+    /// Duration of one enqueue measurement.
     window: Duration,
     slots: u32,
     minutes: u64,
@@ -125,23 +126,23 @@ impl Settings {
     }
 }
 
-/// Measures and tells; returns the exit code.
+/// Runs the command and returns the exit code.
 ///
 /// # Errors
-/// When a bench cannot be measured, or what it measured would mean nothing.
+/// If a benchmark fails, or its figure would be meaningless.
 pub async fn run(args: BenchArgs) -> Result<u8, BenchError> {
     if cfg!(debug_assertions) {
         return release::again().await;
     }
     let settings = Settings::of(&args);
-    let stand = Stand::start().await?;
-    let asked = match args.benches.as_slice() {
+    let bench = BenchCluster::start().await?;
+    let benches = match args.benches.as_slice() {
         [] => Bench::value_variants(),
         some => some,
     };
     let mut findings = Vec::new();
-    for bench in asked {
-        let found = Box::pin(bench.measure(&stand, &settings)).await?;
+    for kind in benches {
+        let found = Box::pin(kind.measure(&bench, &settings)).await?;
         let shown = table(&found);
         if args.json {
             eprintln!("{shown}\n");
@@ -159,24 +160,28 @@ pub async fn run(args: BenchArgs) -> Result<u8, BenchError> {
 }
 
 impl Bench {
-    async fn measure(self, stand: &Stand, settings: &Settings) -> Result<Vec<Finding>, BenchError> {
+    async fn measure(
+        self,
+        bench: &BenchCluster,
+        settings: &Settings,
+    ) -> Result<Vec<Finding>, BenchError> {
         match self {
-            Self::Drain => drain::measure(stand, settings).await,
-            Self::Enqueue => enqueue::measure(stand, settings).await,
-            Self::Pickup => pickup::measure(stand, settings).await,
-            Self::Idle => idle::measure(stand, settings).await,
-            Self::Http => http::measure(stand, settings).await,
-            Self::Mixed => mixed::measure(stand, settings).await,
-            Self::Backlog => backlog::measure(stand, settings).await,
-            Self::Finished => finished::measure(stand, settings).await,
-            Self::Workers => workers::measure(stand, settings).await,
-            Self::Memory => memory::measure(stand, settings).await,
-            Self::Pinned => pinned::measure(stand, settings).await,
+            Self::Drain => drain::measure(bench, settings).await,
+            Self::Enqueue => enqueue::measure(bench, settings).await,
+            Self::Pickup => pickup::measure(bench, settings).await,
+            Self::Idle => idle::measure(bench, settings).await,
+            Self::Http => http::measure(bench, settings).await,
+            Self::Mixed => mixed::measure(bench, settings).await,
+            Self::Backlog => backlog::measure(bench, settings).await,
+            Self::Finished => finished::measure(bench, settings).await,
+            Self::Workers => workers::measure(bench, settings).await,
+            Self::Memory => memory::measure(bench, settings).await,
+            Self::Pinned => pinned::measure(bench, settings).await,
         }
     }
 }
 
-/// Says how far a bench is, for whoever waits.
+/// Prints the progress of a benchmark.
 fn progress(bench: &str, run: usize, said: impl std::fmt::Display) {
     eprintln!("{bench} {}: {said}", run + 1);
 }

@@ -1,11 +1,11 @@
-//! Running cargo from a program that cargo runs. See [`command`].
+//! Runs cargo from a program started by cargo. See [`command`].
 
 use crate::places::Places;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::process::Command;
 
-/// The cargo that runs us, without what it told us about our own package: build scripts would look at it.
+/// Returns the cargo that runs us, without its variables about our package, which would confuse build scripts.
 pub fn command(places: &Places, args: &[&str]) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
@@ -22,7 +22,7 @@ pub fn command(places: &Places, args: &[&str]) -> Command {
     command
 }
 
-/// Where cargo puts our binaries: beside this one.
+/// Returns the folder of our binaries: that of this program.
 pub fn binaries(places: &Places) -> PathBuf {
     let here = std::env::current_exe().ok();
     here.as_deref()

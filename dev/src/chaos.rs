@@ -1,15 +1,15 @@
-//! `cargo dev chaos`: a storm over the real binaries, and an oracle over what it left behind. See [`run`] and [`storm`].
+//! `cargo dev chaos`: a chaos run on the real binaries, checked by an oracle. See [`run`] and [`chaos_run`].
 //!
-//! Two APIs and three workers on a throw-away Postgres with fsync on, each behind a proxy of its own; clients hand in mail
-//! all the while. Then nothing fails any more, the queue runs dry, and [`Oracle`] looks for a promise that was broken.
+//! Runs two APIs and three workers on a temporary Postgres with fsync on, each behind its own proxy, while clients submit
+//! emails. Then the faults stop, the queue drains, and [`Oracle`] checks every promise.
 
 mod clients;
-mod fleet;
+mod fault_plan;
 mod oracle;
+mod processes;
 mod proxy;
 mod random;
 mod report;
-mod schedule;
 
 pub use clients::Log;
 pub use oracle::{Oracle, Verdict};
@@ -24,10 +24,10 @@ use crate::session::{self, MintError};
 use crate::signals::Interrupts;
 use clap::Args;
 use clients::Clients;
-use fleet::Fleet;
+use fault_plan::{ChaosFault, FaultPlan};
 use jobs::domain::rules::SAMPLE_RULES;
 use nix::sys::signal::Signal;
-use schedule::{Fault, Schedule};
+use processes::Processes;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -37,72 +37,72 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-const LOOK: Duration = Duration::from_millis(250);
-/// Postgres may find its port taken for a moment by somebody's outgoing connection.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// Another program's outgoing connection may hold the port of Postgres for a moment.
 const RESTARTS: u32 = 20;
 
 #[derive(Args, Debug)]
 pub struct ChaosArgs {
-    /// How long the storm lasts; the calm after it takes some seconds more.
+    /// Duration of the faults; draining the queue takes some seconds more.
     #[arg(long, default_value_t = 1.0)]
     minutes: f64,
-    /// Repeats the faults of another run.
+    /// Repeat the faults of an earlier run.
     #[arg(long)]
     seed: Option<u64>,
-    /// Mails handed in a second.
+    /// Emails submitted per second.
     #[arg(long, default_value_t = 60)]
     rate: u64,
-    /// End with one line of JSON on standard output; the table goes to standard error.
+    /// Print the report as one line of JSON; the table goes to standard error.
     #[arg(long)]
     json: bool,
 }
 
-/// A storm to be.
+/// The settings of a chaos run.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Where the binaries of the API and the worker are.
+    /// The folder with the binaries of the API and the worker.
     pub binaries: PathBuf,
     pub duration: Duration,
     pub seed: u64,
-    /// Mails a second.
+    /// Emails per second.
     pub rate: u64,
-    /// Whole seconds.
+    /// The lease of the workers, in whole seconds.
     pub lease: Duration,
-    /// How long the queue may take to run dry afterwards.
+    /// The time limit for draining the queue afterwards.
     pub drain: Duration,
 }
 
-/// The storm could not be raised, or not be judged.
+/// The chaos run failed before it had a result.
 #[derive(Debug, thiserror::Error)]
 pub enum ChaosError {
     #[error(transparent)]
     Place(#[from] PlaceError),
     #[error(transparent)]
     Cluster(#[from] ClusterError),
-    #[error("could not make the schema or a session")]
+    #[error("could not create the schema or a session")]
     Mint(#[from] MintError),
     #[error("could not save the rules")]
     Rules(#[source] ClientError),
     #[error("could not run cargo")]
     Cargo(#[source] io::Error),
-    #[error("the binaries could not be built")]
+    #[error("the build failed; see the compiler errors above")]
     Build,
     #[error("could not catch signals")]
     Signals(#[source] io::Error),
-    #[error("could not make a folder for the logs")]
+    #[error("could not create a folder for the logs")]
     Logs(#[source] io::Error),
     #[error("could not open a proxy")]
     Proxy(#[source] io::Error),
     #[error("could not start a process")]
     Spawn(#[source] io::Error),
-    #[error("could not ask the database")]
+    #[error("could not query the database")]
     Database(#[from] sqlx::Error),
 }
 
-/// Raises a storm and tells what it found; the exit code is 1 if a promise was broken.
+/// Runs the command: prints the report and returns exit code 1 if a promise was broken.
 ///
 /// # Errors
-/// When there could be no storm.
+/// If the run could not start or be checked.
 pub async fn run(args: ChaosArgs) -> Result<u8, ChaosError> {
     let places = Places::of_this_workspace()?;
     build(&places).await?;
@@ -116,7 +116,7 @@ pub async fn run(args: ChaosArgs) -> Result<u8, ChaosError> {
     };
     let mut interrupts = Interrupts::catch().map_err(ChaosError::Signals)?;
     let report = tokio::select! {
-        report = Box::pin(storm(&plan)) => report?,
+        report = Box::pin(chaos_run(&plan)) => report?,
         _ = interrupts.next() => return Ok(130),
     };
     if args.json {
@@ -128,11 +128,11 @@ pub async fn run(args: ChaosArgs) -> Result<u8, ChaosError> {
     Ok(u8::from(!report.is_clean()))
 }
 
-/// Raises the storm and judges what it left.
+/// Runs the faults, drains the queue and checks every promise.
 ///
 /// # Errors
-/// When there could be no storm, or the database cannot be asked afterwards.
-pub async fn storm(plan: &Plan) -> Result<Report, ChaosError> {
+/// If the run could not start, or the database fails afterwards.
+pub async fn chaos_run(plan: &Plan) -> Result<Report, ChaosError> {
     let cluster = tokio::task::spawn_blocking(|| Cluster::start(Durability::Measured)).await;
     let cluster = Arc::new(cluster.expect("starting a cluster does not panic")?);
     let url = cluster.url(DATABASE);
@@ -141,32 +141,32 @@ pub async fn storm(plan: &Plan) -> Result<Report, ChaosError> {
     let logs = tempfile::Builder::new().prefix("postroom-chaos-").tempdir();
     let logs = logs.map_err(ChaosError::Logs)?;
     let port = cluster.port();
-    let by_way_of = |own: u16| url.replacen(&format!(":{port}/"), &format!(":{own}/"), 1);
-    let fleet = Arc::new(Fleet::start(plan, logs.path(), port, by_way_of).await?);
+    let url_through = |own: u16| url.replacen(&format!(":{port}/"), &format!(":{own}/"), 1);
+    let processes = Arc::new(Processes::start(plan, logs.path(), port, url_through).await?);
     let stop = CancellationToken::new();
-    let keeper = tokio::spawn({
-        let (fleet, stop) = (fleet.clone(), stop.clone());
-        async move { fleet.keep_up(&stop).await }
+    let restarter = tokio::spawn({
+        let (processes, stop) = (processes.clone(), stop.clone());
+        async move { processes.restart_ended(&stop).await }
     });
-    save_rules(&fleet, token.clone()).await?;
-    let clients = Clients::start(&fleet.apis, token.expose(), plan.seed, plan.rate);
+    save_rules(&processes, token.clone()).await?;
+    let clients = Clients::start(&processes.apis, token.expose(), plan.seed, plan.rate);
     eprintln!(
-        "seed {}: the storm lasts {} s",
+        "Chaos run with seed {}: faults for {} s …",
         plan.seed,
         plan.duration.as_secs()
     );
-    let faults = rage(plan, &fleet, &cluster, &clients).await?;
-    fleet.calm();
+    let faults = inject_faults(plan, &processes, &cluster, &clients).await?;
+    processes.stop_faults();
     let log = clients.finish(plan.drain).await;
     let oracle = Oracle::at(&url).await?;
     let drained_in = drain(&oracle, plan.drain).await?;
     let verdicts = oracle.judge(&log).await?;
     let report = Report {
         seed: plan.seed,
-        storm: plan.duration,
+        duration: plan.duration,
         faults,
-        replies_lost: fleet.replies_lost(),
-        clocks_skewed: fleet::faketime().is_some(),
+        replies_lost: processes.replies_lost(),
+        clocks_skewed: processes::faketime().is_some(),
         accepted: log.answers.len(),
         retries: log.retries,
         ends: oracle.ends().await?,
@@ -175,14 +175,14 @@ pub async fn storm(plan: &Plan) -> Result<Report, ChaosError> {
         verdicts,
     };
     stop.cancel();
-    drop(keeper.await);
+    drop(restarter.await);
     if !report.is_clean() {
         let kept = logs.keep();
-        eprintln!("The logs of the processes are kept in {}", kept.display());
+        eprintln!("The logs of the processes are in {}", kept.display());
     }
-    // The processes go before their Postgres, and neither may hold up the runtime.
+    // Stops the processes before Postgres, off the async runtime.
     let ended = tokio::task::spawn_blocking(move || {
-        drop(fleet);
+        drop(processes);
         cluster.stop()
     });
     ended.await.expect("stopping does not panic")?;
@@ -203,93 +203,96 @@ async fn build(places: &Places) -> Result<(), ChaosError> {
     }
 }
 
-/// Asks until the API is there to take them.
+/// Saves the sample rules, waiting for the API to start.
 async fn save_rules(
-    fleet: &Fleet,
+    processes: &Processes,
     token: Arc<jobs::domain::SessionToken>,
 ) -> Result<(), ChaosError> {
-    let client = Client::new(&format!("http://{}", fleet.apis[0]), token);
+    let client = Client::new(&format!("http://{}", processes.apis[0]), token);
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         match client.put_rules_if_none(SAMPLE_RULES).await {
             Ok(_) => return Ok(()),
             Err(error) if Instant::now() > deadline => return Err(ChaosError::Rules(error)),
-            Err(_) => sleep(LOOK).await,
+            Err(_) => sleep(POLL_INTERVAL).await,
         }
     }
 }
 
-/// One fault after the other for as long as the plan says; counts them.
-async fn rage(
+/// Injects faults for the duration of the run and counts them.
+async fn inject_faults(
     plan: &Plan,
-    fleet: &Arc<Fleet>,
+    processes: &Arc<Processes>,
     cluster: &Arc<Cluster>,
     clients: &Clients,
 ) -> Result<BTreeMap<&'static str, u64>, ChaosError> {
-    let mut schedule = Schedule::new(plan.seed, plan.lease);
+    let mut faults = FaultPlan::new(plan.seed, plan.lease);
     let end = Instant::now() + plan.duration;
     let mut counts = BTreeMap::new();
     let mut lasting = JoinSet::new();
-    let mut told = Instant::now();
+    let mut reported_at = Instant::now();
     loop {
-        let (wait, fault) = schedule.next();
+        let (wait, fault) = faults.next();
         if Instant::now() + wait > end {
             break;
         }
         sleep(wait).await;
-        if strike(fault, fleet, cluster, &mut lasting).await? {
+        if inject(fault, processes, cluster, &mut lasting).await? {
             *counts.entry(fault.name()).or_insert(0) += 1;
         }
-        if told.elapsed() > Duration::from_secs(10) {
-            told = Instant::now();
-            let faults: u64 = counts.values().sum();
-            eprintln!("{faults} faults, {} jobs accepted", clients.accepted());
+        if reported_at.elapsed() > Duration::from_secs(10) {
+            reported_at = Instant::now();
+            let injected: u64 = counts.values().sum();
+            eprintln!(
+                "{injected} faults injected, {} jobs accepted",
+                clients.accepted()
+            );
         }
     }
     while lasting.join_next().await.is_some() {}
     Ok(counts)
 }
 
-/// Lets a fault happen; one that lasts goes on beside the next ones. False if its victim was not there.
-async fn strike(
-    fault: Fault,
-    fleet: &Arc<Fleet>,
+/// Injects a fault; a lasting one continues in the background. Returns false if its process was not running.
+async fn inject(
+    fault: ChaosFault,
+    processes: &Arc<Processes>,
     cluster: &Arc<Cluster>,
     lasting: &mut JoinSet<()>,
 ) -> Result<bool, ChaosError> {
     match fault {
-        Fault::KillWorker(worker) => {
-            return Ok(fleet.signal(Fleet::worker(worker), Signal::SIGKILL));
+        ChaosFault::KillWorker(worker) => {
+            return Ok(processes.signal(Processes::worker(worker), Signal::SIGKILL));
         }
-        Fault::KillApi(api) => return Ok(fleet.signal(api, Signal::SIGKILL)),
-        Fault::FreezeWorker(worker, time) => {
-            let place = Fleet::worker(worker);
-            if !fleet.signal(place, Signal::SIGSTOP) {
+        ChaosFault::KillApi(api) => return Ok(processes.signal(api, Signal::SIGKILL)),
+        ChaosFault::FreezeWorker(worker, time) => {
+            let index = Processes::worker(worker);
+            if !processes.signal(index, Signal::SIGSTOP) {
                 return Ok(false);
             }
-            let fleet = fleet.clone();
+            let processes = processes.clone();
             lasting.spawn(async move {
                 sleep(time).await;
-                fleet.signal(place, Signal::SIGCONT);
+                processes.signal(index, Signal::SIGCONT);
             });
         }
-        Fault::CrashPostgres => crash(cluster.clone()).await?,
-        Fault::Cut(place) => fleet.proxy(place).cut(),
-        Fault::Hole(place, time) => {
-            fleet.proxy(place).open_hole();
-            let fleet = fleet.clone();
+        ChaosFault::CrashPostgres => crash(cluster.clone()).await?,
+        ChaosFault::Cut(index) => processes.proxy(index).cut(),
+        ChaosFault::Blackhole(index, time) => {
+            processes.proxy(index).open_blackhole();
+            let processes = processes.clone();
             lasting.spawn(async move {
                 sleep(time).await;
-                fleet.proxy(place).close_hole();
+                processes.proxy(index).close_blackhole();
             });
         }
-        Fault::LoseReply(place) => fleet.proxy(place).lose_reply(),
-        Fault::Slow(place, delay) => {
-            fleet.proxy(place).delay(delay);
-            let fleet = fleet.clone();
+        ChaosFault::LoseReply(index) => processes.proxy(index).lose_reply(),
+        ChaosFault::Slow(index, delay) => {
+            processes.proxy(index).delay(delay);
+            let processes = processes.clone();
             lasting.spawn(async move {
                 sleep(Duration::from_secs(4)).await;
-                fleet.proxy(place).delay(Duration::ZERO);
+                processes.proxy(index).delay(Duration::ZERO);
             });
         }
     }
@@ -303,7 +306,7 @@ async fn crash(cluster: Arc<Cluster>) -> Result<(), ChaosError> {
         loop {
             left -= 1;
             match cluster.restart() {
-                Err(ClusterError::NotReady { .. }) if left > 0 => std::thread::sleep(LOOK),
+                Err(ClusterError::NotReady { .. }) if left > 0 => std::thread::sleep(POLL_INTERVAL),
                 ended => return ended,
             }
         }
@@ -311,16 +314,16 @@ async fn crash(cluster: Arc<Cluster>) -> Result<(), ChaosError> {
     Ok(crashed.await.expect("restarting does not panic")?)
 }
 
-/// Waits until no job is left; how long that took, or nothing if it did not come to that.
-async fn drain(oracle: &Oracle, patience: Duration) -> Result<Option<Duration>, ChaosError> {
+/// Waits until no job is left. Returns the time it took, or none at the time limit.
+async fn drain(oracle: &Oracle, limit: Duration) -> Result<Option<Duration>, ChaosError> {
     let start = Instant::now();
     loop {
         if oracle.unfinished().await? == 0 {
             return Ok(Some(start.elapsed()));
         }
-        if start.elapsed() > patience {
+        if start.elapsed() > limit {
             return Ok(None);
         }
-        sleep(LOOK).await;
+        sleep(POLL_INTERVAL).await;
     }
 }

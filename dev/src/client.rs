@@ -1,4 +1,4 @@
-//! The API as any client sees it. See [`Client`]. Knows nothing that is not in the OpenAPI document.
+//! A client of the HTTP API: [`Client`]. Uses only what the OpenAPI document describes.
 
 use jobs::domain::SessionToken;
 use jobs::kinds::triage::{Mode, Output};
@@ -9,9 +9,9 @@ use serde_json::Value;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-/// How long a job may take in all, with its retries.
-const PATIENCE: Duration = Duration::from_mins(15);
-/// The longest wait that the API grants to one request.
+/// Time limit of a job, including its retries.
+const TIMEOUT: Duration = Duration::from_mins(15);
+/// The longest wait that the API allows per request.
 const WAIT: &str = "wait=25";
 
 /// One client of one API; cheap to clone.
@@ -21,15 +21,15 @@ pub struct Client {
     token: Arc<SessionToken>,
 }
 
-/// What triage is asked to do, beside the mail.
+/// The options of a triage.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
     pub mode: Mode,
-    /// Judge again although this mail was already judged by the active rules.
+    /// Triage again even if the active rules have judged the email before.
     pub force: bool,
 }
 
-/// A job as `GET /v1/jobs/{id}` tells it.
+/// A job as `GET /v1/jobs/{id}` returns it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Job {
     pub id: String,
@@ -38,27 +38,27 @@ pub struct Job {
     pub error: Option<JobError>,
 }
 
-/// Why a job was given up.
+/// The error of a job.
 #[derive(Clone, Debug, Deserialize)]
 pub struct JobError {
     pub code: String,
     pub message: String,
 }
 
-/// The API did not do what it was asked.
+/// A request to the API failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    #[error("the API cannot be reached")]
+    #[error("the API is unreachable")]
     Unreachable(#[source] reqwest::Error),
     #[error("the API answered {status}: {said}")]
     Refused { status: StatusCode, said: String },
-    #[error("the API's answer cannot be read")]
+    #[error("the response of the API is unreadable")]
     Answer(#[source] reqwest::Error),
-    #[error("job {id} was still {state} after {} minutes", PATIENCE.as_secs() / 60)]
+    #[error("job {id} was still {state} after {} minutes", TIMEOUT.as_secs() / 60)]
     Unfinished { id: String, state: String },
 }
 
-/// What a problem document says to a person.
+/// The texts of a problem document.
 #[derive(Deserialize)]
 struct Problem {
     title: Option<String>,
@@ -69,7 +69,7 @@ struct Problem {
 pub fn http() -> &'static reqwest::Client {
     static HTTP: OnceLock<reqwest::Client> = OnceLock::new();
     HTTP.get_or_init(|| {
-        // The workspace's reqwest brings no provider of its own; it is an error only if there is one already.
+        // Installs the crypto provider; fails if there is one already, which is then used.
         drop(rustls::crypto::ring::default_provider().install_default());
         reqwest::Client::builder()
             .timeout(Duration::from_secs(60))
@@ -87,10 +87,10 @@ impl Client {
         }
     }
 
-    /// Hands in one mail; the key makes a repetition of the same request harmless.
+    /// Submits one email; the key makes repeats harmless.
     ///
     /// # Errors
-    /// When the API refuses the mail or cannot be reached.
+    /// If the API rejects the email or is unreachable.
     pub async fn submit(
         &self,
         mail: Vec<u8>,
@@ -116,12 +116,12 @@ impl Client {
             .map_err(ClientError::Answer)
     }
 
-    /// Waits until the job has ended, well or not.
+    /// Waits until the job has ended.
     ///
     /// # Errors
-    /// When the API cannot be reached, or the job takes far too long.
+    /// If the API is unreachable, or the job exceeds the time limit.
     pub async fn finished(&self, id: &str) -> Result<Job, ClientError> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let request = http()
                 .get(format!("{}/v1/jobs/{id}", self.api))
@@ -145,15 +145,15 @@ impl Client {
         }
     }
 
-    /// Saves the rule set if the tenant has none. Tells whether it did.
+    /// Saves the rules if the tenant has none. Returns whether it did.
     ///
     /// # Errors
-    /// When the API refuses the rules or cannot be reached.
+    /// If the API rejects the rules or is unreachable.
     pub async fn put_rules_if_none(&self, yaml: &str) -> Result<bool, ClientError> {
         let put = http()
             .put(format!("{}/v1/rules", self.api))
             .header("content-type", "application/yaml")
-            // The version before the first: whoever has rules keeps them.
+            // Version 0 means "no rules yet", so that existing rules are kept.
             .header("if-match", "\"0\"")
             .body(yaml.to_owned());
         match self.send(put).await {
@@ -167,16 +167,16 @@ impl Client {
     }
 
     /// # Errors
-    /// When the API refuses or cannot be reached.
+    /// If the API rejects the request or is unreachable.
     pub async fn get(&self, path: &str) -> Result<Value, ClientError> {
         let answer = self.send(http().get(format!("{}{path}", self.api))).await?;
         answer.json().await.map_err(ClientError::Answer)
     }
 
-    /// With the version that was seen, if the operation asks for one.
+    /// Posts a body, with the version in `If-Match` if given.
     ///
     /// # Errors
-    /// When the API refuses or cannot be reached.
+    /// If the API rejects the request or is unreachable.
     pub async fn post(
         &self,
         path: &str,
@@ -192,16 +192,16 @@ impl Client {
     }
 
     /// # Errors
-    /// When the API refuses or cannot be reached.
+    /// If the API rejects the request or is unreachable.
     pub async fn delete(&self, path: &str) -> Result<(), ClientError> {
         self.send(http().delete(format!("{}{path}", self.api)))
             .await
             .map(drop)
     }
 
-    /// Sends with the session's token, and again as often as the API says that it is only busy.
+    /// Sends with the session's token; retries while the API answers 429 or 503.
     async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let request = request.bearer_auth(self.token.expose());
         loop {
             let again = request.try_clone().expect("bodies here are bytes");
@@ -212,15 +212,15 @@ impl Client {
                 StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
             );
             if !busy || Instant::now() > deadline {
-                return told(answer).await;
+                return success_or_error(answer).await;
             }
             tokio::time::sleep(retry_after(answer.headers())).await;
         }
     }
 }
 
-/// The answer if it is a success, else what the problem document says.
-async fn told(answer: Response) -> Result<Response, ClientError> {
+/// Returns a successful response, else the text of the problem document.
+async fn success_or_error(answer: Response) -> Result<Response, ClientError> {
     let status = answer.status();
     if status.is_success() {
         return Ok(answer);
@@ -234,7 +234,7 @@ async fn told(answer: Response) -> Result<Response, ClientError> {
     })
 }
 
-/// The wait that the API asks for, a second if it names none, never more than a minute.
+/// Returns the delay of `Retry-After`, by default a second, at most a minute.
 fn retry_after(headers: &HeaderMap) -> Duration {
     let seconds = headers
         .get(RETRY_AFTER)
@@ -247,7 +247,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_wait_asked_for_is_honoured_within_reason() {
+    fn retry_after_is_honoured_up_to_a_minute() {
         let after = |value: Option<&'static str>| {
             let mut headers = HeaderMap::new();
             if let Some(value) = value {

@@ -1,4 +1,4 @@
-//! The variables that `cargo dev` reads, each read here and nowhere else. See [`Config`].
+//! The environment variables of `cargo dev`. See [`Config`].
 
 use crate::peers::way::Way as PeerWay;
 use crate::postgres::Way;
@@ -58,7 +58,7 @@ const MODEL_KEYS: [Variable; 2] = [
     ),
 ];
 
-/// What `cargo dev` reads for itself.
+/// The variables of `cargo dev`.
 pub const VARIABLES: &[Variable] = &[
     POSTGRES,
     PEERS,
@@ -70,23 +70,23 @@ pub const VARIABLES: &[Variable] = &[
     MODEL_KEYS[1],
 ];
 
-/// What the environment says.
+/// The configuration from the environment.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
-    /// `POSTROOM_POSTGRES`: the one way of finding Postgres to use, instead of the first that works.
+    /// `POSTROOM_POSTGRES`: the source of Postgres to use, instead of the first that works.
     pub forced: Option<Way>,
-    /// `POSTROOM_PEERS`: the one way of getting the tests' peers to use, for every peer that has it.
+    /// `POSTROOM_PEERS`: the source of the tests' peers to use, for every peer that has it.
     pub forced_peers: Option<PeerWay>,
-    /// `CI` is set: a peer that is missing is a failure, where a person's tests are left out.
+    /// `CI` is set: a missing peer is a failure; otherwise the tests that need it are left out.
     pub is_ci: bool,
-    /// `PGBIN`: a folder of Postgres binaries, looked at before the usual ones.
+    /// `PGBIN`: a folder of Postgres binaries, tried before the usual ones.
     pub pgbin: Option<PathBuf>,
-    /// `DATABASE_URL`: a server that runs already. `up` uses it unless a way is forced; tests never do, because a
-    /// variable that lies around may point at data that somebody needs.
+    /// `DATABASE_URL`: a running server. `up` uses it unless a source is forced; tests never do, because the variable may point
+    /// to real data.
     pub database_url: Option<String>,
-    /// `POSTROOM_TEST_DATABASE_URL`: a superuser's address on the cluster to test on, instead of one of our own.
+    /// `POSTROOM_TEST_DATABASE_URL`: a superuser's URL of the cluster for tests, instead of a temporary one.
     pub test_database_url: Option<String>,
-    /// `LLM_API_KEY` or `OPENAI_API_KEY` is there, so that a model can be asked.
+    /// Whether `LLM_API_KEY` or `OPENAI_API_KEY` is set.
     pub has_model_key: bool,
 }
 
@@ -94,7 +94,7 @@ impl Config {
     /// Reads the variables of this process.
     ///
     /// # Errors
-    /// When a value is set and cannot be used.
+    /// If a value is invalid.
     pub fn from_process() -> Result<Self, ConfigError> {
         Self::read(Env::from_process())
     }
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_forced_way_sets_database_url_aside() {
+    fn forced_source_overrides_database_url() {
         let url = ("DATABASE_URL", "postgres://localhost/x");
         let config = Config::read(Env::from_vars([url])).unwrap();
         assert_eq!(config.database_url.as_deref(), Some(url.1));
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_way_names_the_variable() {
+    fn unknown_source_names_the_variable() {
         let error = Config::read(Env::from_vars([("POSTROOM_POSTGRES", "docker")])).unwrap_err();
         assert!(error.to_string().contains(
             "POSTROOM_POSTGRES: is none of system, pip, npm, apt (example: POSTROOM_POSTGRES=pip)"

@@ -1,4 +1,4 @@
-//! `cargo dev psql` and `cargo dev session`: into the running system's database, or into the kept one.
+//! `cargo dev psql` and `cargo dev session`: open the database of the running system, else the development database.
 
 use crate::config::Config;
 use crate::places::{PlaceError, Places};
@@ -13,7 +13,7 @@ use std::io;
 use std::path::PathBuf;
 use tokio::process::Command;
 
-/// The database cannot be used.
+/// The database is unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     #[error(transparent)]
@@ -22,24 +22,26 @@ pub enum DatabaseError {
     Place(#[from] PlaceError),
     #[error(transparent)]
     Cluster(#[from] ClusterError),
-    #[error("there is no psql beside this Postgres nor in PATH: apt-get install postgresql-client")]
+    #[error(
+        "no psql found beside this Postgres or in PATH; install it, for example with apt-get install postgresql-client"
+    )]
     NoPsql(#[source] io::Error),
     #[error("could not open a development session")]
     Mint(#[from] MintError),
 }
 
-/// The database, and the cluster that has to live as long as it is used.
+/// The database and, if needed, its cluster.
 struct Database {
     url: String,
     bin: Option<PathBuf>,
-    /// Started for this command alone; stops when it is dropped.
+    /// A cluster started for this command; it stops on drop.
     own: Option<Cluster>,
 }
 
 /// Opens `psql` with these arguments and returns its exit code.
 ///
 /// # Errors
-/// When there is no database or no `psql`.
+/// If there is no database or no `psql`.
 pub async fn psql(args: Vec<String>) -> Result<u8, DatabaseError> {
     let database = find().await?;
     let beside = database
@@ -49,11 +51,11 @@ pub async fn psql(args: Vec<String>) -> Result<u8, DatabaseError> {
         .filter(|path| path.is_file());
     let mut psql = Command::new(beside.unwrap_or_else(|| "psql".into()));
     let (url, password) = without_password(&database.url);
-    // In the environment: arguments can be read by every user of the machine.
+    // In the environment, because every user of the machine can read arguments.
     if let Some(password) = password {
         psql.env("PGPASSWORD", password);
     }
-    // Ctrl-C cancels a query; it must not end us under psql's feet.
+    // Ctrl-C must cancel a query in psql without ending this process.
     let _interrupts = crate::signals::Interrupts::catch();
     let status = psql
         .arg(url)
@@ -70,11 +72,11 @@ pub async fn psql(args: Vec<String>) -> Result<u8, DatabaseError> {
 /// Prints a new token of the development tenant's owner.
 ///
 /// # Errors
-/// When there is no database, or it refuses.
+/// If there is no database, or it fails.
 pub async fn session() -> Result<u8, DatabaseError> {
     let database = find().await?;
     if database.own.is_some() {
-        // Nothing else may have been done with it yet.
+        // The database may be new.
         session::migrate(&database.url).await?;
     }
     let minted = session::mint(&database.url).await?;
@@ -84,10 +86,10 @@ pub async fn session() -> Result<u8, DatabaseError> {
 
 async fn find() -> Result<Database, DatabaseError> {
     let (config, places) = (Config::from_process()?, Places::of_this_workspace()?);
-    if let Some(reach) = state::running(&places) {
+    if let Some(endpoints) = state::running(&places) {
         return Ok(Database {
-            url: reach.database_url,
-            bin: reach.bin,
+            url: endpoints.database_url,
+            bin: endpoints.bin,
             own: None,
         });
     }
@@ -107,7 +109,7 @@ async fn find() -> Result<Database, DatabaseError> {
     })
 }
 
-/// Takes the password out of a connection URL; one that does not parse is left to psql to complain about.
+/// Removes the password from a connection URL. Returns an invalid URL unchanged, for psql to report.
 fn without_password(url: &str) -> (String, Option<String>) {
     let Ok(mut parsed) = Url::parse(url) else {
         return (url.to_owned(), None);
@@ -119,7 +121,7 @@ fn without_password(url: &str) -> (String, Option<String>) {
     (parsed.into(), password)
 }
 
-/// Undoes percent-encoding; what is no valid code stands for itself.
+/// Decodes percent-encoding; invalid codes stay unchanged.
 fn decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -138,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_password_does_not_stay_in_the_arguments() {
+    fn password_is_removed_from_the_arguments() {
         let (url, password) =
             without_password("postgres://me:p%40ss%2@127.0.0.1:5/x?sslmode=disable");
         assert_eq!(url, "postgres://me@127.0.0.1:5/x?sslmode=disable");

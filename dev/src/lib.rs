@@ -1,8 +1,7 @@
-//! How a person tries Postroom: `cargo dev up | triage | test | bench | chaos | docs | lint | psql | session | schema`.
+//! The developer's command line: `cargo dev up | triage | test | bench | chaos | docs | lint | psql | session | schema`.
 //!
-//! Finds or fetches Postgres ([`postgres`]) and what the tests speak with ([`peers`]), runs the two real binaries ([`stack`]) and talks to them over HTTP as any
-//! client would ([`client`]). Everything that makes a developer's life easy lives here and nowhere else: nothing links
-//! this crate but the tests.
+//! Finds or fetches Postgres ([`postgres`]) and the peers of the tests ([`peers`]), runs the two real binaries ([`stack`]) and
+//! calls them over HTTP like any client ([`client`]). All development helpers are here: only the tests link this crate.
 
 pub mod approvals;
 pub mod bench;

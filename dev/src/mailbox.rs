@@ -1,6 +1,6 @@
-//! Mail on disk: `.eml` files, mbox files and Maildirs, found by looking. See [`find`] and [`Entry`].
+//! Finds emails on disk: `.eml` files, mbox files and Maildirs. See [`find`] and [`Entry`].
 //!
-//! Finds where each message lies and reads it when asked, so that a mailbox of any size fits. Does not parse mail.
+//! Reads each message on demand, so that mailboxes of any size fit into memory. Does not parse messages.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub path: PathBuf,
-    /// The message's number from 1 and its place, if the file holds several.
+    /// The message's number from 1 and its byte range, if the file contains several.
     pub part: Option<(usize, Range<u64>)>,
 }
 
-/// A file that holds no mail, or cannot be read.
+/// A file without an email, or an unreadable one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     pub path: PathBuf,
@@ -23,7 +23,7 @@ pub struct Refused {
 }
 
 impl Entry {
-    /// The path, and `#3` for the third message of an mbox.
+    /// Returns the path, with `#3` for the third message of an mbox.
     pub fn label(&self) -> String {
         match &self.part {
             None => self.path.display().to_string(),
@@ -31,10 +31,10 @@ impl Entry {
         }
     }
 
-    /// The message as it was before it was put into an mbox.
+    /// Reads the message, without the escapes of an mbox.
     ///
     /// # Errors
-    /// When the file cannot be read.
+    /// If the file cannot be read.
     pub fn read(&self) -> io::Result<Vec<u8>> {
         let Some((_, range)) = &self.part else {
             return fs::read(&self.path);
@@ -47,10 +47,10 @@ impl Entry {
     }
 }
 
-/// Every message below the paths, in a stable order, and the files that hold none.
+/// Finds every message below the paths, in a stable order, and the files without one.
 ///
 /// A folder with `cur` or `new` is a Maildir, and each file in those two is a message. Elsewhere a file counts by its
-/// name (`.eml`) or by how it begins. Hidden files are passed over.
+/// name (`.eml`) or its first lines. Hidden files are skipped.
 pub fn find(paths: &[PathBuf]) -> (Vec<Entry>, Vec<Refused>) {
     let (mut entries, mut refused) = (Vec::new(), Vec::new());
     for path in paths {
@@ -68,7 +68,7 @@ fn walk(
 ) -> Result<(), (PathBuf, String)> {
     let at = |error: io::Error| (path.to_owned(), error.to_string());
     if !fs::metadata(path).map_err(at)?.is_dir() {
-        return look(path, entries).map_err(|reason| (path.to_owned(), reason));
+        return scan_file(path, entries).map_err(|reason| (path.to_owned(), reason));
     }
     let mut children: Vec<PathBuf> = fs::read_dir(path)
         .and_then(Iterator::collect::<io::Result<Vec<_>>>)
@@ -89,7 +89,7 @@ fn walk(
             entries.extend(messages(&child).map_err(at)?);
             continue;
         }
-        // A Maildir's own sub-folders (`.Archive`) are hidden folders; its other files are the server's indexes.
+        // Subfolders of a Maildir (`.Archive`) are hidden; its other files are indexes of the server.
         let passed_over = if is_maildir {
             name == "tmp" || !is_folder
         } else {
@@ -102,7 +102,7 @@ fn walk(
     Ok(())
 }
 
-/// The messages of `cur` or `new`.
+/// Lists the messages of `cur` or `new`.
 fn messages(folder: &Path) -> io::Result<Vec<Entry>> {
     let mut found = Vec::new();
     for child in fs::read_dir(folder)? {
@@ -118,8 +118,8 @@ fn messages(folder: &Path) -> io::Result<Vec<Entry>> {
     Ok(found)
 }
 
-/// What a single file holds.
-fn look(path: &Path, entries: &mut Vec<Entry>) -> Result<(), String> {
+/// Finds the messages of one file.
+fn scan_file(path: &Path, entries: &mut Vec<Entry>) -> Result<(), String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
     let mut head = Vec::new();
     let mut reader = BufReader::new(file);
@@ -149,10 +149,10 @@ fn look(path: &Path, entries: &mut Vec<Entry>) -> Result<(), String> {
         });
         return Ok(());
     }
-    Err("this is no mail: it begins with no mail header".to_owned())
+    Err("not an email: the file does not start with email headers".to_owned())
 }
 
-/// Whether the first lines are header fields, with one among them that every mail has some of.
+/// Returns whether the first lines are header fields, at least one of them a usual email header.
 fn begins_like_mail(head: &[u8]) -> bool {
     const TELLING: [&str; 7] = [
         "from",
@@ -186,7 +186,7 @@ fn begins_like_mail(head: &[u8]) -> bool {
     telling
 }
 
-/// Where the messages of an mbox lie: after each `From ` line that begins the file or follows an empty line.
+/// Returns the byte ranges of the messages of an mbox: each follows a `From ` line at the start or after an empty line.
 fn split(mut reader: impl BufRead) -> io::Result<Vec<Range<u64>>> {
     let mut ranges: Vec<Range<u64>> = Vec::new();
     let (mut at, mut after_empty) = (0u64, true);
@@ -210,7 +210,7 @@ fn split(mut reader: impl BufRead) -> io::Result<Vec<Range<u64>>> {
     Ok(ranges)
 }
 
-/// `>From ` at the beginning of a line was `From ` before the message was put into the mbox (mboxrd).
+/// Unescapes `>From ` at the start of a line (mboxrd).
 fn unescape(bytes: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(bytes.len());
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn an_mbox_falls_apart_into_its_messages() {
+    fn mbox_is_split_into_its_messages() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("inbox");
         let second =
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_maildir_is_its_cur_and_new_and_those_of_its_folders() {
+    fn maildir_includes_its_subfolders() {
         let root = tempfile::tempdir().unwrap();
         for name in [
             "cur/1:2,S",
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_mail_is_named_and_the_rest_go_on() {
+    fn file_without_an_email_is_reported_and_the_rest_is_read() {
         let root = tempfile::tempdir().unwrap();
         write(&root.path().join("a/one.eml"), MAIL);
         write(&root.path().join("a/exported mail"), MAIL);
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_told_from_prose() {
+    fn headers_are_distinguished_from_prose() {
         assert!(begins_like_mail(
             b"Received: by x\r\n\tfor y\r\nX-Odd: 1\r\n\r\nbody"
         ));

@@ -1,15 +1,15 @@
-//! `postroom-dev`, run as `cargo dev`: reads the command line and calls the command.
+//! `postroom-dev`, run as `cargo dev`: parses the command line and runs the command.
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use dev::{bench, chaos, database, docs, lint, schema, test, triage, up};
 use std::process::ExitCode;
 
-/// As in the services: the benches run the worker's engine in this binary.
+/// The allocator of the services, because benchmarks run the worker's engine in this binary.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Try Postroom on this machine: nothing has to be installed or set up before.
+/// Try Postroom on this machine, without installing or configuring anything first.
 #[derive(Parser)]
 #[command(name = "cargo dev", bin_name = "cargo dev")]
 struct Cli {
@@ -19,32 +19,33 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Start Postgres, the API and a worker, send sample mails through them and show the results.
+    /// Start Postgres, the API and a worker, triage sample emails and show the results.
     Up(up::UpArgs),
-    /// Send your own mail through: .eml files, mbox files, Maildirs, folders.
+    /// Triage your own emails: .eml files, mbox files, Maildirs, folders.
     Triage(triage::TriageArgs),
-    /// Run all tests on a Postgres that is thrown away afterwards.
+    /// Run all tests, with the programs that they need, on a temporary Postgres.
     #[command(disable_help_flag = true)]
     Test {
-        /// For the test runner; --full is ours and also runs the checks against a real Prometheus and the registries.
+        /// Arguments of the test runner; --full also runs the checks that need Prometheus and package registries, --fetch
+        /// only fetches what the tests need.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Measure the queue beside bare SQL on a Postgres that is thrown away afterwards.
+    /// Measure the queue on a temporary Postgres, with bare SQL as a baseline.
     Bench(bench::BenchArgs),
-    /// The worker that `bench` measures, in a process of its own.
+    /// Run the worker that `bench` measures.
     #[command(name = bench::WORKER_COMMAND, hide = true)]
     BenchWorker,
-    /// Raise a storm of kills, crashes and cut connections over the real binaries, and see whether every promise holds.
+    /// Kill, crash and disconnect the real binaries under load, then check that every promise was kept.
     Chaos(chaos::ChaosArgs),
     /// Print the pages of docs/ that come from the code: routes, errors, actions, configuration.
     Docs(docs::DocsArgs),
     /// Check spelling, licences and sources of dependencies, and unused dependencies.
     Lint,
-    /// Open psql on the running system's database, or on the kept one.
+    /// Open psql on the development database.
     #[command(disable_help_flag = true)]
     Psql {
-        /// For psql.
+        /// Arguments of psql.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
@@ -69,7 +70,7 @@ async fn run(command: Command) -> anyhow::Result<u8> {
     Ok(match command {
         Command::Up(args) => Box::pin(up::run(args)).await?,
         Command::Triage(args) => Box::pin(triage::run(args)).await?,
-        Command::Test { args } => test::run(args).await.context("the tests did not run")?,
+        Command::Test { args } => test::run(args).await.context("could not run the tests")?,
         Command::Bench(args) => Box::pin(bench::run(args)).await?,
         Command::BenchWorker => bench::serve_worker().await.map(|()| 0)?,
         Command::Chaos(args) => Box::pin(chaos::run(args)).await?,

@@ -1,4 +1,4 @@
-//! Where things lie on disk. See [`Places`]. Creates folders, never removes any.
+//! The folders of `cargo dev` on disk. See [`Places`]. Creates folders, never removes any.
 
 use nix::unistd::{Gid, Uid, User, chown};
 use sha2::{Digest, Sha256};
@@ -16,35 +16,35 @@ pub struct Places {
     pub dev: PathBuf,
     /// Fetched copies of Postgres, shared by every checkout of a root user.
     pub cache: PathBuf,
-    /// The clusters that are kept between runs.
+    /// Clusters that are kept between runs.
     pub clusters: PathBuf,
-    /// Where clusters lie that are thrown away.
+    /// Temporary clusters.
     pub throw_away: PathBuf,
 }
 
-/// Whom Postgres runs as. It refuses to run as root.
+/// The user that Postgres runs as; it refuses to run as root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunAs {
     pub uid: u32,
     pub gid: u32,
 }
 
-/// A folder cannot be used.
+/// A folder is unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
-    #[error("could not make or read the folder {}", .path.display())]
+    #[error("could not create or read the folder {}", .path.display())]
     Folder {
         path: PathBuf,
         #[source]
         source: io::Error,
     },
-    /// The name is predictable and its parent is open to all, so a stranger may have been there first.
-    #[error("{} belongs to user {owner}, or others may write to it: remove it, then run again", .path.display())]
+    /// The path is predictable in a shared folder, so that another user may have created it first.
+    #[error("{} belongs to user {owner}, or other users may write to it; remove it, then run again", .path.display())]
     Foreign { path: PathBuf, owner: u32 },
 }
 
 impl RunAs {
-    /// `nobody` for root, nothing to change for anybody else.
+    /// Returns `nobody` for root; none for other users.
     pub fn for_this_user() -> Option<Self> {
         if !Uid::effective().is_root() {
             return None;
@@ -64,15 +64,15 @@ impl RunAs {
 }
 
 impl Places {
-    /// The folders of the checkout that this program was built from, made if they are missing.
+    /// Returns the folders of the checkout that this program was built from; creates missing ones.
     ///
-    /// Root's databases lie under `/var/tmp/postroom-0`, because `nobody` has to reach them and cannot see into
-    /// a private home. Everybody else's lie in the checkout.
+    /// Databases of root are under `/var/tmp/postroom-0`, because `nobody` must be able to read them. Those of other users are
+    /// in the checkout.
     ///
     /// # Errors
-    /// When a folder cannot be made, or belongs to somebody else.
+    /// If a folder cannot be created, or belongs to another user.
     pub fn of_this_workspace() -> Result<Self, PlaceError> {
-        // Cargo sets the variable for `cargo run` and for tests; a binary that was copied falls back to its birthplace.
+        // Cargo sets the variable for `cargo run` and tests; a copied binary uses the path at build time.
         let manifest = std::env::var_os("CARGO_MANIFEST_DIR")
             .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
         let workspace = manifest.parent().unwrap_or(&manifest).to_owned();
@@ -84,7 +84,7 @@ impl Places {
             let clusters = base.join(own_name(&workspace));
             let throw_away = base.join("throw-away");
             make_folder(&throw_away, 0o700)?;
-            // The supervisor that removes what a killed process left behind is `nobody`, too.
+            // The supervisor that removes leftovers of a killed process runs as `nobody` too.
             hand_over(&throw_away).map_err(at(&throw_away))?;
             Self {
                 cache: base.join("cache"),
@@ -110,7 +110,7 @@ impl Places {
     }
 }
 
-/// `name-1a2b3c4d`: two checkouts with the same last component keep apart.
+/// Returns `name-1a2b3c4d`, which differs for checkouts with the same folder name.
 fn own_name(workspace: &Path) -> String {
     let digest = Sha256::digest(workspace.as_os_str().as_encoded_bytes());
     let short: String = digest
@@ -125,7 +125,7 @@ fn own_name(workspace: &Path) -> String {
     format!("{name}-{short}")
 }
 
-/// Makes a folder and its parents.
+/// Creates a folder and its parents.
 pub(crate) fn make_folder(path: &Path, mode: u32) -> Result<(), PlaceError> {
     fs::DirBuilder::new()
         .recursive(true)
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_checkouts_of_one_name_keep_apart() {
+    fn checkouts_with_the_same_name_have_separate_folders() {
         let (a, b) = (
             own_name(Path::new("/a/postroom")),
             own_name(Path::new("/b/postroom")),
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_others_may_write_to_is_refused() {
+    fn folder_that_others_may_write_to_is_rejected() {
         let parent = tempfile::tempdir().unwrap();
         let open = parent.path().join("open");
         make_folder(&open, 0o755).unwrap();

@@ -1,9 +1,9 @@
-//! Short-lived helper programs: run one to its end and keep what it said. See [`run`].
+//! Runs short-lived helper programs and returns their output. See [`run`].
 
 use std::io;
 use std::process::{Command, Output, Stdio};
 
-/// A helper program did not do its work.
+/// A helper program failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     #[error("could not start `{program}`")]
@@ -12,7 +12,7 @@ pub enum RunError {
         #[source]
         source: io::Error,
     },
-    #[error("`{program}` ended with {status}: {said}")]
+    #[error("`{program}` failed with {status}: {said}")]
     Failed {
         program: String,
         status: std::process::ExitStatus,
@@ -20,10 +20,10 @@ pub enum RunError {
     },
 }
 
-/// Runs the command to its end without a terminal to ask on, and returns its standard output.
+/// Runs the command without standard input and returns its standard output.
 ///
 /// # Errors
-/// When it cannot be started or does not exit with 0; the error holds the end of what it wrote.
+/// If it cannot be started or does not exit with 0; the error contains the end of its output.
 pub fn run(command: &mut Command) -> Result<String, RunError> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command
@@ -39,12 +39,12 @@ pub fn run(command: &mut Command) -> Result<String, RunError> {
     Err(RunError::Failed {
         program,
         status: output.status,
-        said: last_words(&output),
+        said: last_lines(&output),
     })
 }
 
-/// The end of what a program wrote, on one line.
-fn last_words(output: &Output) -> String {
+/// Returns the last lines of the output, joined.
+fn last_lines(output: &Output) -> String {
     let text = if output.stderr.is_empty() {
         &output.stdout
     } else {
@@ -64,12 +64,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_tells_the_last_lines_it_wrote() {
+    fn failure_contains_the_last_lines_of_output() {
         let script = "printf 'a\\nb\\n\\nc\\nd\\ne\\n' >&2; exit 3";
         let error = run(Command::new("sh").args(["-c", script])).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "`sh` ended with exit status: 3: b / c / d / e"
+            "`sh` failed with exit status: 3: b / c / d / e"
         );
     }
 }

@@ -1,9 +1,9 @@
-//! Answers on standard output. See [`line()`]; everything else is said on standard error.
+//! Writes results to standard output: [`line()`]. Progress goes to standard error.
 
 use std::fmt::Display;
 use std::io::{self, Write};
 
-/// Writes one line. A reader that has gone (`… | head`) has seen what it wanted.
+/// Writes one line. Ignores a closed pipe, as of `… | head`.
 pub fn line(text: impl Display) {
     drop(writeln!(io::stdout().lock(), "{text}"));
 }

@@ -1,7 +1,7 @@
-//! Development sessions: `DEV_MODE` of other systems is this module and nothing else. See [`mint`].
+//! Development sessions without a password. See [`mint`].
 //!
-//! Whoever can reach the database's superuser may open a session without a password, and only through this crate:
-//! `postroom-api` and `postroom-worker` do not link it, and refuse to start with `DEV_MODE` set.
+//! Needs superuser access to the database, and works only through this crate: `postroom-api` and `postroom-worker` do not
+//! link it, and refuse to start with `DEV_MODE` set.
 
 use base::db::{self, DbError, PoolConfig};
 use jobs::commands::onboarding::accept::AcceptError;
@@ -22,7 +22,7 @@ use queue::view;
 use sqlx::PgPool;
 use std::time::Duration;
 
-/// The tenant that `cargo dev` works in, and its owner. The domain is reserved: nobody gets mail there.
+/// The tenant of `cargo dev` and its owner. The domain is reserved, so that no email is ever delivered there.
 pub const TENANT: &str = "dev";
 pub const OWNER: &str = "owner@dev.example";
 
@@ -31,35 +31,37 @@ const LIFETIME: SessionLifetime = SessionLifetime {
     absolute: Duration::from_hours(30 * 24),
 };
 
-/// No session was opened.
+/// The session could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum MintError {
     #[error(transparent)]
     Connect(#[from] DbError),
     #[error(transparent)]
     Migrate(#[from] MigrateError),
-    #[error("could not make the development tenant")]
+    #[error("could not create the development tenant")]
     Bootstrap(#[source] BootstrapError),
-    #[error("could not make its owner")]
+    #[error("could not create the owner of the development tenant")]
     Accept(#[from] AcceptError),
-    #[error("tenant {TENANT} has an owner who is not {OWNER}: it is not ours to open a session in")]
+    #[error(
+        "tenant {TENANT} has an owner other than {OWNER}, so that it is not a development tenant; use another database"
+    )]
     NotOurs,
     #[error("could not open a session")]
     Database(#[from] sqlx::Error),
 }
 
 /// A session of the development tenant's owner.
-pub struct Minted {
+pub struct DevSession {
     pub token: SessionToken,
-    /// How many jobs the tenant had before.
+    /// The number of existing jobs.
     pub jobs: i64,
 }
 
-/// Opens a session of the development tenant's owner; makes both at the first call.
+/// Opens a session of the development tenant's owner; creates both on the first call.
 ///
 /// # Errors
-/// When the database refuses, or the tenant belongs to somebody else.
-pub async fn mint(database_url: &str) -> Result<Minted, MintError> {
+/// If the database fails, or the tenant is not a development tenant.
+pub async fn mint(database_url: &str) -> Result<DevSession, MintError> {
     let pool = db::connect(&pool_config(database_url)).await?;
     make_owner(&pool).await?;
     let mut transaction = pool.begin().await?;
@@ -77,16 +79,16 @@ pub async fn mint(database_url: &str) -> Result<Minted, MintError> {
     let jobs = view::count(&mut transaction, owner.tenant).await?;
     transaction.commit().await?;
     pool.close().await;
-    Ok(Minted {
+    Ok(DevSession {
         token: opened.token,
         jobs,
     })
 }
 
-/// Brings the schema of a database of our own to what this checkout expects.
+/// Migrates the schema of a development database.
 ///
 /// # Errors
-/// When a migration fails.
+/// If a migration fails.
 pub async fn migrate(database_url: &str) -> Result<(), MintError> {
     let config = pool_config(database_url);
     jobs::schema::migrate(&db::connect_options(&config)?).await?;
@@ -111,7 +113,7 @@ async fn make_owner(pool: &PgPool) -> Result<(), MintError> {
         Err(BootstrapError::OwnerExists(_)) => return Ok(()),
         Err(error) => return Err(MintError::Bootstrap(error)),
     };
-    // Nobody learns it: the owner comes in by sessions from here only.
+    // The password is never shown: the owner uses sessions from here only.
     let password = NewPassword::parse(SessionToken::generate().expose().into())
         .expect("a random token is a good password");
     let hasher = PasswordHasher::new();

@@ -1,10 +1,10 @@
-//! The signals that end us, as something to wait for. See [`Interrupts`].
+//! Waits for the signals that end a process. See [`Interrupts`].
 
 use nix::sys::signal::Signal;
 use std::io;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
-/// From its creation on, these signals do not kill this process any more: whoever holds it sees to the end.
+/// Catches the signals from its creation on: they no longer end the process by themselves.
 pub struct Interrupts {
     interrupt: Stream,
     terminate: Stream,
@@ -12,8 +12,10 @@ pub struct Interrupts {
 }
 
 impl Interrupts {
+    /// Installs the handlers.
+    ///
     /// # Errors
-    /// When the handlers cannot be installed.
+    /// If the handlers cannot be installed.
     pub fn catch() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -22,7 +24,7 @@ impl Interrupts {
         })
     }
 
-    /// The next signal.
+    /// Waits for the next signal.
     pub async fn next(&mut self) -> Signal {
         tokio::select! {
             _ = self.interrupt.recv() => Signal::SIGINT,

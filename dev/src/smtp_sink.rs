@@ -1,5 +1,5 @@
-//! A mail server that keeps what it is sent and sends it nowhere: [`SmtpSink`]. Speaks as much of RFC 5321 as a client needs,
-//! and misbehaves when told to, for tests of what a lost answer means.
+//! A mail server that stores emails and delivers none: [`SmtpSink`]. Supports the part of RFC 5321 that a client needs, and injects
+//! faults for tests.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 
-/// A mail as it arrived.
+/// A received email.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
     pub from: String,
@@ -19,7 +19,7 @@ pub struct Received {
 }
 
 impl Received {
-    /// The first header of this name.
+    /// Returns the first header with this name.
     pub fn header(&self, name: &str) -> Option<String> {
         let head = self.text.split("\r\n\r\n").next().unwrap_or_default();
         let unfolded = head.replace("\r\n ", " ").replace("\r\n\t", " ");
@@ -32,22 +32,22 @@ impl Received {
     }
 }
 
-/// What goes wrong with one connection.
+/// A fault of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// Every recipient is refused for good.
+pub enum SinkFault {
+    /// Rejects every recipient permanently.
     RefuseRecipients,
-    /// Come back later.
+    /// Defers the email.
     Defer,
-    /// The connection ends in the middle of the data.
+    /// Closes the connection in the middle of the data.
     DropInData,
-    /// The mail is kept, and the connection ends before the reply.
+    /// Stores the email and closes the connection before the reply.
     DropReply,
-    /// The mail is kept, and no reply comes; the connection ends with [`SmtpSink::hang_up`].
+    /// Stores the email and sends no reply; [`SmtpSink::hang_up`] closes the connection.
     Stall,
 }
 
-/// A running sink; it ends with the value.
+/// A running server; dropping it stops it.
 pub struct SmtpSink {
     pub addr: SocketAddr,
     state: Arc<State>,
@@ -57,8 +57,8 @@ pub struct SmtpSink {
 #[derive(Default)]
 struct State {
     received: Mutex<Vec<Received>>,
-    faults: Mutex<VecDeque<Fault>>,
-    /// What a client must say to be let in; anything if there is none.
+    faults: Mutex<VecDeque<SinkFault>>,
+    /// The required password; none accepts any.
     password: Mutex<Option<String>>,
     hang_up: Notify,
 }
@@ -67,7 +67,7 @@ impl SmtpSink {
     /// Listens on a free port of this machine.
     ///
     /// # Errors
-    /// If there is none.
+    /// If no port is free.
     pub async fn start() -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let addr = listener.local_addr()?;
@@ -77,7 +77,7 @@ impl SmtpSink {
             let mut open = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let state = serving.clone();
-                // A client that breaks off is its own affair.
+                // Ignores clients that disconnect.
                 open.spawn(async move { drop(converse(stream, &state).await) });
                 while open.try_join_next().is_some() {}
             }
@@ -85,22 +85,22 @@ impl SmtpSink {
         Ok(Self { addr, state, task })
     }
 
-    /// What has arrived so far, in that order.
+    /// Returns the received emails, oldest first.
     pub fn received(&self) -> Vec<Received> {
         locked(&self.state.received).clone()
     }
 
-    /// What goes wrong with the next connections, one each.
-    pub fn misbehave(&self, faults: impl IntoIterator<Item = Fault>) {
+    /// Sets the faults of the next connections, one each.
+    pub fn misbehave(&self, faults: impl IntoIterator<Item = SinkFault>) {
         locked(&self.state.faults).extend(faults);
     }
 
-    /// Ends one connection that was left without a reply.
+    /// Closes one connection that got no reply.
     pub fn hang_up(&self) {
         self.state.hang_up.notify_one();
     }
 
-    /// Lets in only who says this.
+    /// Requires this password.
     pub fn demand(&self, password: &str) {
         *locked(&self.state.password) = Some(password.to_owned());
     }
@@ -131,24 +131,24 @@ async fn converse(stream: TcpStream, state: &State) -> std::io::Result<()> {
                     .await?;
             }
             "HELO" | "NOOP" => line.say("250 ok").await?,
-            "AUTH" if is_let_in(state, rest) => line.say("235 come in").await?,
-            "AUTH" => line.say("535 not with this password").await?,
-            "MAIL" if fault == Some(Fault::Defer) => line.say("451 later").await?,
+            "AUTH" if is_let_in(state, rest) => line.say("235 ok").await?,
+            "AUTH" => line.say("535 wrong password").await?,
+            "MAIL" if fault == Some(SinkFault::Defer) => line.say("451 later").await?,
             "MAIL" => {
                 from = path(rest);
                 to.clear();
                 line.say("250 ok").await?;
             }
-            "RCPT" if fault == Some(Fault::RefuseRecipients) => {
-                line.say("550 nobody of that name").await?;
+            "RCPT" if fault == Some(SinkFault::RefuseRecipients) => {
+                line.say("550 no such user").await?;
             }
             "RCPT" => {
                 to.push(path(rest));
                 line.say("250 ok").await?;
             }
             "DATA" => {
-                line.say("354 go on").await?;
-                if fault == Some(Fault::DropInData) {
+                line.say("354 send the data").await?;
+                if fault == Some(SinkFault::DropInData) {
                     let mut some = [0; 8];
                     line.stream.read_exact(&mut some).await?;
                     return Ok(());
@@ -160,8 +160,8 @@ async fn converse(stream: TcpStream, state: &State) -> std::io::Result<()> {
                     text,
                 });
                 match fault {
-                    Some(Fault::DropReply) => return Ok(()),
-                    Some(Fault::Stall) => {
+                    Some(SinkFault::DropReply) => return Ok(()),
+                    Some(SinkFault::Stall) => {
                         state.hang_up.notified().await;
                         return Ok(());
                     }
@@ -173,7 +173,7 @@ async fn converse(stream: TcpStream, state: &State) -> std::io::Result<()> {
                 line.say("250 ok").await?;
             }
             "QUIT" => return line.say("221 bye").await,
-            _ => line.say("502 not here").await?,
+            _ => line.say("502 not supported").await?,
         }
     }
     Ok(())
@@ -217,7 +217,7 @@ impl Line {
         Ok((read > 0).then(|| text.trim_end().to_owned()))
     }
 
-    /// Up to the dot on a line of its own.
+    /// Reads up to the line with a single dot.
     async fn data(&mut self) -> std::io::Result<String> {
         let mut mail = String::new();
         loop {

@@ -1,13 +1,13 @@
-//! The whole system on this machine: Postgres, the API and a worker as real processes. See [`Stack`].
+//! Runs the whole system on this machine: Postgres, the API and a worker as real processes. See [`Stack`].
 //!
-//! Knows nothing of mail; [`crate::client`] talks to what is started here.
+//! Knows nothing of email; [`crate::client`] calls the API.
 
 use crate::cargo;
 use crate::config::Config;
 use crate::places::{PlaceError, Places};
 use crate::postgres::{Cluster, ClusterError, DATABASE, Durability};
 use crate::session::TENANT;
-use crate::state::{Published, Reach, StateError};
+use crate::state::{Endpoints, StateError, StateFile};
 use crate::supervised::{Spec, Supervised};
 use base::env::ConfigError;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -21,29 +21,29 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio::process::Command;
 
-/// Longer than the grace that the worker gives its running jobs.
-const STOPPED_IN: Duration = Duration::from_secs(40);
-const LISTENS_IN: Duration = Duration::from_secs(30);
+/// Longer than the grace period of the worker.
+const STOP_TIMEOUT: Duration = Duration::from_secs(40);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
 
 /// A running system. Dropping it stops it: the worker, then the API, then Postgres.
 pub struct Stack {
     worker: Service,
     api: Service,
-    /// None when `DATABASE_URL` named a server of somebody else's.
+    /// None if `DATABASE_URL` names another server.
     cluster: Option<Cluster>,
-    reach: Reach,
-    _published: Published,
+    endpoints: Endpoints,
+    _state_file: StateFile,
 }
 
-/// One of the two processes.
+/// The API or the worker as a process.
 pub(crate) struct Service {
     name: &'static str,
     process: Supervised,
     log: PathBuf,
 }
 
-/// The system cannot be started.
+/// The system could not be started or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum StackError {
     #[error(transparent)]
@@ -56,9 +56,9 @@ pub enum StackError {
     Cluster(#[from] ClusterError),
     #[error("could not run cargo")]
     Cargo(#[source] io::Error),
-    #[error("the binaries could not be built")]
+    #[error("the build failed; see the compiler errors above")]
     Build,
-    #[error("could not run {name}")]
+    #[error("could not start {name}")]
     Spawn {
         name: &'static str,
         #[source]
@@ -70,7 +70,7 @@ pub enum StackError {
         #[source]
         source: io::Error,
     },
-    #[error("{name} failed; the end of {}:\n{tail}", .log.display())]
+    #[error("{name} failed; the last lines of {}:\n{tail}", .log.display())]
     Failed {
         name: &'static str,
         log: PathBuf,
@@ -82,14 +82,14 @@ impl Stack {
     /// Builds the binaries, finds or starts the database, migrates it and starts both processes.
     ///
     /// # Errors
-    /// When any step fails; nothing is left running.
+    /// If a step fails; everything is stopped then.
     pub async fn start(places: &Places, api_addr: Option<SocketAddr>) -> Result<Self, StackError> {
         let config = Config::from_process()?;
-        let mut published = Published::claim(places)?;
+        let mut state_file = StateFile::claim(places)?;
         build(places).await?;
         let cluster = match &config.database_url {
             Some(_) => {
-                eprintln!("Postgres: the one that DATABASE_URL names");
+                eprintln!("Using the Postgres of DATABASE_URL.");
                 None
             }
             None => Some(kept_cluster(places).await?),
@@ -99,13 +99,13 @@ impl Stack {
             (None, given) => given.unwrap_or_default(),
         };
         if let Some(cluster) = &cluster {
-            eprintln!("{}, port {}", cluster.binaries(), cluster.port());
+            eprintln!("Started {}, port {}.", cluster.binaries(), cluster.port());
         }
         migrate(places, &database_url).await?;
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let api_addr = api_addr.unwrap_or(free).to_string();
         let free = free.to_string();
-        // A variable that lies around may lead elsewhere; beside a DATABASE_URL of the caller's it stays.
+        // Overrides DATABASE_LISTEN_URL of the environment, unless its DATABASE_URL is used too.
         let listen = cluster
             .is_some()
             .then_some(("DATABASE_LISTEN_URL", database_url.as_str()));
@@ -114,20 +114,20 @@ impl Stack {
             url,
             ("API_ADDR", &api_addr),
             ("API_OPS_ADDR", &free),
-            // The developer looks after the fleet too.
+            // The developer is an operator too.
             ("OPERATOR_TENANT", TENANT),
         ];
         let keys = credential_keys(places)?;
         let keys = ("CREDENTIAL_KEYS", keys.as_str());
         api.push(keys);
-        // The mail server of a developer is on this machine.
+        // The local mail server is on this machine.
         let private = ("OUTBOUND_ALLOW_PRIVATE", "true");
         let mut worker = vec![url, ("WORKER_OPS_ADDR", &free), keys, private];
         api.extend(listen);
         worker.extend(listen);
         if !config.has_model_key {
             eprintln!(
-                "No LLM_API_KEY or OPENAI_API_KEY: the model's answers are canned (LLM_TESTING_MODE=true)."
+                "Neither LLM_API_KEY nor OPENAI_API_KEY is set; the model's answers come from fixtures (LLM_TESTING_MODE=true)."
             );
             worker.push(("LLM_TESTING_MODE", "true"));
         }
@@ -138,30 +138,27 @@ impl Stack {
             let ops = service.listens("ops").await?;
             service.is_ready(ops).await?;
         }
-        let reach = Reach {
+        let endpoints = Endpoints {
             pid: std::process::id(),
             api: format!("http://{address}"),
             database_url,
             bin: cluster.as_ref().map(|cluster| cluster.bin_dir().to_owned()),
         };
-        published.tell(places, &reach)?;
+        state_file.publish(places, &endpoints)?;
         Ok(Self {
             worker,
             api,
             cluster,
-            reach,
-            _published: published,
+            endpoints,
+            _state_file: state_file,
         })
     }
 
-    pub fn reach(&self) -> &Reach {
-        &self.reach
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
     }
 
-    /// Waits until one of the processes has ended by itself, which it should not.
-    ///
-    /// # Errors
-    /// Always: what the process wrote last.
+    /// Waits until a process ends by itself, and returns the error with its last log lines.
     pub async fn broken(&mut self) -> StackError {
         loop {
             for service in [&mut self.api, &mut self.worker] {
@@ -173,19 +170,19 @@ impl Stack {
         }
     }
 
-    /// Stops everything: both processes finish what they are at, then the database goes.
+    /// Stops both processes gracefully, then Postgres.
     ///
     /// # Errors
-    /// When the end of Postgres cannot be waited for.
+    /// If Postgres does not stop.
     pub async fn stop(mut self) -> Result<(), StackError> {
         let stopped = tokio::task::spawn_blocking(move || {
-            // Asked at once, waited for in turn: the two graces run side by side.
+            // Signals both before waiting, so that their grace periods overlap.
             for service in [&mut self.api, &mut self.worker] {
                 service.process.signal(Signal::SIGTERM);
             }
             for service in [&mut self.api, &mut self.worker] {
-                // A process that cannot be waited for is dropped, and so killed, below.
-                drop(service.process.end(Signal::SIGTERM, STOPPED_IN));
+                // A process that cannot be waited for is killed on drop.
+                drop(service.process.end(Signal::SIGTERM, STOP_TIMEOUT));
             }
             self.cluster.as_ref().map_or(Ok(()), Cluster::stop)
         });
@@ -202,7 +199,7 @@ impl Service {
     ) -> Result<Self, StackError> {
         let folder = places.dev.join("logs");
         let log = folder.join(format!("{name}.log"));
-        // One log for one run, so that what is read from it is of this run.
+        // One log per run, so that it contains this run only.
         fs::create_dir_all(&folder)
             .and_then(|()| fs::write(&log, ""))
             .map_err(|source| StackError::Log {
@@ -218,7 +215,7 @@ impl Service {
         };
         let process = Supervised::spawn(&spec, |command| {
             command.args(args).envs(variables.iter().copied());
-            // Ours, and both binaries rightly refuse it.
+            // Both binaries refuse to start with DEV_MODE.
             command.env_remove("DEV_MODE");
         });
         let process = process.map_err(|source| StackError::Spawn { name, source })?;
@@ -229,14 +226,14 @@ impl Service {
         self.process.pid()
     }
 
-    /// Ends it at once, whatever it is at.
+    /// Kills the process.
     pub(crate) fn kill(&mut self) {
         self.process.signal(Signal::SIGKILL);
     }
 
-    /// The address that the process says it listens on.
+    /// Waits for the address of a listener in the log.
     pub(crate) async fn listens(&mut self, listener: &str) -> Result<SocketAddr, StackError> {
-        let deadline = Instant::now() + LISTENS_IN;
+        let deadline = Instant::now() + START_TIMEOUT;
         loop {
             let log = fs::read_to_string(&self.log).unwrap_or_default();
             if let Some(address) = bound(&log, listener) {
@@ -251,7 +248,7 @@ impl Service {
     }
 
     pub(crate) async fn is_ready(&mut self, ops: SocketAddr) -> Result<(), StackError> {
-        let deadline = Instant::now() + LISTENS_IN;
+        let deadline = Instant::now() + START_TIMEOUT;
         let url = format!("http://{ops}/readyz");
         loop {
             let answer = crate::client::http().get(&url).send().await;
@@ -275,17 +272,17 @@ impl Service {
     }
 }
 
-/// The cluster whose data stays between runs.
+/// Starts the cluster whose data is kept between runs.
 ///
 /// # Errors
-/// When it cannot be started.
+/// If it cannot be started.
 pub async fn kept_cluster(places: &Places) -> Result<Cluster, ClusterError> {
     let kept = Durability::Kept(places.clusters.clone());
     let started = tokio::task::spawn_blocking(|| Cluster::start(kept)).await;
     started.expect("starting a cluster does not panic")
 }
 
-/// The key that seals the secrets of connections: made once and kept, as long as the database is.
+/// Returns the key that encrypts the secrets of connections; it is created once and kept with the database.
 fn credential_keys(places: &Places) -> Result<String, StackError> {
     let path = places.dev.join("credential_keys");
     let failed = |source| StackError::Log {
@@ -340,7 +337,7 @@ async fn migrate(places: &Places, database_url: &str) -> Result<(), StackError> 
     Err(StackError::Failed { name, log, tail })
 }
 
-/// The address in the log line `listening` of this listener.
+/// Returns the address in the `listening` log line of this listener.
 fn bound(log: &str, listener: &str) -> Option<SocketAddr> {
     log.lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
@@ -359,7 +356,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_address_is_read_from_the_log_line_of_the_listener() {
+    fn address_is_read_from_the_log_line_of_the_listener() {
         let log = r#"{"message":"starting"}
 not JSON
 {"level":"INFO","message":"listening","listener":"ops","addr":"127.0.0.1:2"}

@@ -1,7 +1,7 @@
-//! What a running `cargo dev up` tells the other commands. See [`Published`] and [`running`].
+//! The state file by which other commands find a running `cargo dev up`. See [`StateFile`] and [`running`].
 //!
-//! The file is locked as long as its writer lives, so a stale one cannot be mistaken for a running system, whatever
-//! became of its process. It holds the database's password and is for its owner's eyes only.
+//! The file is locked while its writer lives, so that a stale one is never mistaken for a running system. It contains the
+//! database's password and is readable by its owner only.
 
 use crate::places::Places;
 use serde::{Deserialize, Serialize};
@@ -10,24 +10,24 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
-/// Where a running system is reached.
+/// The addresses of a running system.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Reach {
+pub struct Endpoints {
     pub pid: u32,
     /// For example `http://127.0.0.1:8080`.
     pub api: String,
     pub database_url: String,
-    /// The folder of the Postgres that serves it, if it is one of ours.
+    /// The folder of its Postgres binaries, if `cargo dev` started it.
     pub bin: Option<PathBuf>,
 }
 
-/// The right to be the one running system of this checkout, until it is dropped.
+/// The lock of the one running system of this checkout, until it is dropped.
 #[derive(Debug)]
-pub struct Published {
+pub struct StateFile {
     file: File,
 }
 
-/// The state file cannot be used.
+/// The state file is unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     #[error("could not read or write {}", .path.display())]
@@ -37,23 +37,23 @@ pub enum StateError {
         source: io::Error,
     },
     #[error(
-        "`cargo dev` is running already (process {pid}): stop it first, or use it: `cargo dev triage`, `psql` and `session` find it"
+        "`cargo dev` is already running (process {pid}); stop it first, or use it with `cargo dev triage`, `psql` or `session`"
     )]
     Running { pid: String },
 }
 
-impl Published {
-    /// Becomes the one running system of this checkout.
+impl StateFile {
+    /// Locks the state file for this process.
     ///
     /// # Errors
-    /// When another one is running.
+    /// If another system of this checkout is running.
     pub fn claim(places: &Places) -> Result<Self, StateError> {
         let path = path(places);
         let at = |source| StateError::File {
             path: path.clone(),
             source,
         };
-        // Not truncated: if another one runs, this is its file.
+        // Not truncated, because it may belong to a running system.
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -65,8 +65,10 @@ impl Published {
         match file.try_lock() {
             Ok(()) => file.set_len(0).map_err(at)?,
             Err(TryLockError::WouldBlock) => {
-                let pid = read(places)
-                    .map_or_else(|| "starting".to_owned(), |reach| reach.pid.to_string());
+                let pid = read(places).map_or_else(
+                    || "starting".to_owned(),
+                    |endpoints| endpoints.pid.to_string(),
+                );
                 return Err(StateError::Running { pid });
             }
             Err(TryLockError::Error(source)) => return Err(at(source)),
@@ -74,12 +76,12 @@ impl Published {
         Ok(Self { file })
     }
 
-    /// Tells the other commands where to find the system.
+    /// Writes the addresses for other commands.
     ///
     /// # Errors
-    /// When the file cannot be written.
-    pub fn tell(&mut self, places: &Places, reach: &Reach) -> Result<(), StateError> {
-        let text = serde_json::to_string(reach).expect("strings and numbers become JSON");
+    /// If the file cannot be written.
+    pub fn publish(&mut self, places: &Places, endpoints: &Endpoints) -> Result<(), StateError> {
+        let text = serde_json::to_string(endpoints).expect("strings and numbers become JSON");
         self.file
             .write_all(text.as_bytes())
             .map_err(|source| StateError::File {
@@ -89,8 +91,8 @@ impl Published {
     }
 }
 
-/// The running system of this checkout, if there is one and it is ready.
-pub fn running(places: &Places) -> Option<Reach> {
+/// Returns the running system of this checkout, if it is ready.
+pub fn running(places: &Places) -> Option<Endpoints> {
     let file = File::open(path(places)).ok()?;
     match file.try_lock_shared() {
         Err(TryLockError::WouldBlock) => read(places),
@@ -98,7 +100,7 @@ pub fn running(places: &Places) -> Option<Reach> {
     }
 }
 
-fn read(places: &Places) -> Option<Reach> {
+fn read(places: &Places) -> Option<Endpoints> {
     serde_json::from_slice(&fs::read(path(places)).ok()?).ok()
 }
 
@@ -123,8 +125,8 @@ mod tests {
         (root, places)
     }
 
-    fn reach() -> Reach {
-        Reach {
+    fn endpoints() -> Endpoints {
+        Endpoints {
             pid: 7,
             api: "http://127.0.0.1:1".into(),
             database_url: "postgres://x".into(),
@@ -133,23 +135,23 @@ mod tests {
     }
 
     #[test]
-    fn a_running_system_is_found_and_cannot_be_claimed_again() {
+    fn running_system_is_found_and_cannot_be_claimed_again() {
         let (_root, places) = places();
-        let mut published = Published::claim(&places).unwrap();
+        let mut state_file = StateFile::claim(&places).unwrap();
         assert!(running(&places).is_none(), "it is not ready yet");
-        published.tell(&places, &reach()).unwrap();
+        state_file.publish(&places, &endpoints()).unwrap();
         assert_eq!(running(&places).unwrap().pid, 7);
-        let second = Published::claim(&places).unwrap_err().to_string();
+        let second = StateFile::claim(&places).unwrap_err().to_string();
         assert!(second.contains("process 7"), "{second}");
     }
 
     #[test]
-    fn what_a_dead_system_left_behind_is_nobody() {
+    fn state_file_of_a_dead_system_is_ignored() {
         let (_root, places) = places();
-        let mut published = Published::claim(&places).unwrap();
-        published.tell(&places, &reach()).unwrap();
-        drop(published);
+        let mut state_file = StateFile::claim(&places).unwrap();
+        state_file.publish(&places, &endpoints()).unwrap();
+        drop(state_file);
         assert!(running(&places).is_none());
-        assert!(Published::claim(&places).is_ok());
+        assert!(StateFile::claim(&places).is_ok());
     }
 }

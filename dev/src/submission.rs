@@ -1,4 +1,4 @@
-//! Many mails through the API at once, with a progress bar. See [`submit_all`].
+//! Submits many emails in parallel, with a progress bar. See [`submit_all`].
 
 use crate::client::{Client, Job, Options};
 use crate::mailbox::Entry;
@@ -8,18 +8,18 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-/// Enough to keep a worker busy, few enough that nobody is starved.
-const AT_ONCE: usize = 8;
+/// Enough to keep a worker busy, few enough to leave the machine responsive.
+const PARALLEL: usize = 8;
 
-/// What became of one mail.
+/// The result of one email.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// The mail's number among those handed in.
+    /// The email's position in the order of submission.
     pub index: usize,
     pub label: String,
-    /// The job in its last state, or why there is none.
+    /// The job in its final state, or why there is none.
     pub job: Result<Job, String>,
-    /// From handing it in to its end, as a client sees it.
+    /// Time from submission to end, as a client sees it.
     pub took: Duration,
 }
 
@@ -29,7 +29,7 @@ impl Outcome {
     }
 }
 
-/// Hands in every mail and waits for its job; `each` is called as they end, in any order.
+/// Submits every email and waits for its job; calls `each` as jobs end, in any order.
 pub async fn submit_all(
     client: &Client,
     entries: Vec<Entry>,
@@ -37,19 +37,19 @@ pub async fn submit_all(
     mut each: impl FnMut(Outcome),
 ) {
     let bar = ProgressBar::new(entries.len() as u64);
-    let style = "{bar:32} {pos}/{len} mails  {msg}";
+    let style = "{bar:32} {pos}/{len} emails  {msg}";
     bar.set_style(ProgressStyle::with_template(style).expect("a template in our own code parses"));
     let (mut running, mut waiting) = (JoinSet::new(), entries.into_iter().enumerate());
     loop {
-        while running.len() < AT_ONCE
+        while running.len() < PARALLEL
             && let Some((index, entry)) = waiting.next()
         {
-            running.spawn(one(client.clone(), index, entry, options));
+            running.spawn(process(client.clone(), index, entry, options));
         }
         let Some(ended) = running.join_next().await else {
             break;
         };
-        let outcome = ended.expect("handing in a mail does not panic");
+        let outcome = ended.expect("submitting an email does not panic");
         bar.set_message(
             outcome
                 .label
@@ -64,11 +64,11 @@ pub async fn submit_all(
     bar.finish_and_clear();
 }
 
-async fn one(client: Client, index: usize, entry: Entry, options: Options) -> Outcome {
+async fn process(client: Client, index: usize, entry: Entry, options: Options) -> Outcome {
     let start = Instant::now();
     let job = match entry.read() {
         Err(error) => Err(error.to_string()),
-        Ok(mail) => through(&client, mail, options).await,
+        Ok(mail) => submit_and_wait(&client, mail, options).await,
     };
     Outcome {
         index,
@@ -78,8 +78,8 @@ async fn one(client: Client, index: usize, entry: Entry, options: Options) -> Ou
     }
 }
 
-async fn through(client: &Client, mail: Vec<u8>, options: Options) -> Result<Job, String> {
-    // A new key each time: a person who runs the command again wants to see it work again.
+async fn submit_and_wait(client: &Client, mail: Vec<u8>, options: Options) -> Result<Job, String> {
+    // A new key each time, so that running the command again submits the emails again.
     let key = format!("dev-{}", Uuid::now_v7());
     let job = client
         .submit(mail, &key, options)

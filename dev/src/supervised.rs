@@ -1,8 +1,8 @@
-//! Child processes that never outlive us, not even when we are killed with SIGKILL. See [`Supervised`].
+//! Child processes that never outlive this process, even after SIGKILL. See [`Supervised`].
 //!
-//! Between us and the program stands a few lines of `sh` that hold the read end of a pipe. A line in the pipe is a
-//! signal to pass on; its end means that we are gone, and the program is asked to stop. Linux's parent-death signal
-//! would need unsafe code, and would fire when the *thread* that spawned ends.
+//! A small `sh` supervisor holds the read end of a pipe. A line in the pipe is a signal to pass on; the end of the pipe means
+//! that this process is gone, and the supervisor stops the program. Linux's parent-death signal would need unsafe code, and
+//! fires when the spawning *thread* ends.
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -37,28 +37,28 @@ exit "$status"
 
 const POLL: Duration = Duration::from_millis(10);
 
-/// A running program in a process group of its own, so that Ctrl-C reaches us first and we decide the order.
+/// A running program in its own process group, so that Ctrl-C does not reach it directly.
 ///
-/// Dropping it stops the program and waits for it; one that does not stop in ten seconds is killed.
+/// Dropping it stops the program and waits; after ten seconds, it is killed.
 #[derive(Debug)]
 pub struct Supervised {
     shell: Child,
-    /// None once the supervisor was told that nobody will speak to it again.
+    /// None after the pipe was closed.
     orders: Option<ChildStdin>,
     pid: i32,
     ended: Option<ExitStatus>,
     last_order: Signal,
 }
 
-/// How the program is to be run.
+/// How to run the program.
 #[derive(Clone, Copy, Debug)]
 pub struct Spec<'a> {
     pub program: &'a Path,
     /// Receives standard output and error, appended.
     pub log: &'a Path,
-    /// What asks the program to stop: when it is dropped, and when this process is gone.
+    /// The signal that stops the program, on drop and when this process is gone.
     pub stop: Signal,
-    /// Removed when this process died without stopping the program.
+    /// A folder to remove if this process dies without stopping the program.
     pub trash: Option<&'a Path>,
 }
 
@@ -66,7 +66,7 @@ impl Supervised {
     /// Starts the program; `configure` adds arguments, variables and the user.
     ///
     /// # Errors
-    /// When `sh` cannot be started. A program that cannot be started shows as one that ended with 126 or 127.
+    /// If `sh` cannot be started. A program that cannot be started ends with 126 or 127.
     pub fn spawn(spec: &Spec<'_>, configure: impl FnOnce(&mut Command)) -> io::Result<Self> {
         let mut command = Command::new("/bin/sh");
         command
@@ -113,10 +113,10 @@ impl Supervised {
         self.pid
     }
 
-    /// How the program ended, if it did.
+    /// Returns the exit status, if the program has ended.
     ///
     /// # Errors
-    /// When the process table cannot be read.
+    /// If the process table cannot be read.
     pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
         if self.ended.is_none() {
             self.ended = self.shell.try_wait()?;
@@ -124,21 +124,21 @@ impl Supervised {
         Ok(self.ended)
     }
 
-    /// Sends a signal to the program alone. One that has ended already is no error.
+    /// Sends a signal to the program. Ignores a program that has ended.
     pub fn signal(&mut self, signal: Signal) {
         if let Some(orders) = &mut self.orders {
-            // The pipe breaks when the program has ended, and then there is nobody to tell.
+            // The pipe is broken if the program has ended.
             drop(writeln!(orders, "{}", name_of(signal)));
         }
     }
 
-    /// Sends the signal and waits; a program still there at the end of `patience` is killed.
+    /// Sends the signal and waits; kills the program at the time limit.
     ///
     /// # Errors
-    /// When the process table cannot be read.
-    pub fn end(&mut self, signal: Signal, patience: Duration) -> io::Result<ExitStatus> {
+    /// If the process table cannot be read.
+    pub fn end(&mut self, signal: Signal, limit: Duration) -> io::Result<ExitStatus> {
         self.signal(signal);
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + limit;
         loop {
             if let Some(status) = self.try_wait()? {
                 self.orders = None;
@@ -167,7 +167,7 @@ impl Drop for Supervised {
     }
 }
 
-/// `INT` for SIGINT: the only form that every `kill` accepts.
+/// Returns `INT` for SIGINT, the only form that every `kill` accepts.
 fn name_of(signal: Signal) -> &'static str {
     let name = signal.as_str();
     name.strip_prefix("SIG").unwrap_or(name)
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_ends_by_itself_tells_its_status() {
+    fn program_that_ends_by_itself_has_its_status() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
         let mut child = sh("echo hello; exit 3", &log);
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_program_is_gone() {
+    fn dropped_program_is_stopped() {
         let folder = tempfile::tempdir().unwrap();
         let child = sh("exec sleep 600", &folder.path().join("log"));
         let pid = child.pid();
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_ignores_the_signal_is_killed() {
+    fn program_that_ignores_the_signal_is_killed() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
         let mut child = sh(
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn an_orphan_is_stopped_and_its_folder_removed() {
+    fn orphan_is_stopped_and_its_folder_removed() {
         let folder = tempfile::tempdir().unwrap();
         let trash = folder.path().join("trash");
         fs::create_dir(&trash).unwrap();

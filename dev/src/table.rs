@@ -1,4 +1,4 @@
-//! Results for a person to read. See [`table`].
+//! The results as a table. See [`table`].
 
 use crate::submission::Outcome;
 use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
@@ -9,10 +9,10 @@ pub(crate) const RULED_HEADER: TableStyle =
 const SENDER: usize = 20;
 const SUBJECT: usize = 32;
 
-/// What the marks behind an action mean.
-pub const LEGEND: &str = "Actions: ? waits for a person's approval, ✗ is not allowed.";
+/// The legend of the marks after an action.
+pub const LEGEND: &str = "Actions: ? needs approval, ✗ is denied.";
 
-/// One row for each mail, in the order they were handed in.
+/// Returns one row per email, in order of submission.
 pub fn table(outcomes: &[Outcome]) -> Table {
     let mut table = Table::new();
     table.load_style(RULED_HEADER);
@@ -94,13 +94,13 @@ fn judged(result: &Output, ms: Cell) -> Vec<Cell> {
     ]
 }
 
-/// The name in `Name <address>`, or the address if there is no name.
+/// Returns the name in `Name <address>`, else the address.
 fn name(from: &str) -> &str {
     let name = from.split_once('<').map_or(from, |(name, _)| name.trim());
     if name.is_empty() { from } else { name }
 }
 
-/// The beginning of a text, safe for a terminal: mail may hold anything.
+/// Cuts a text and removes control characters, which could change the terminal.
 fn cut(text: &str, width: usize) -> String {
     let mut chars = text.chars().filter(|c| !c.is_control());
     let mut start: String = chars.by_ref().take(width).collect();
@@ -117,20 +117,20 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn the_sender_is_shown_by_name_if_there_is_one() {
+    fn sender_is_shown_by_name_if_there_is_one() {
         assert_eq!(name("Ana Sousa <ana@x.example>"), "Ana Sousa");
         assert_eq!(name("<ana@x.example>"), "<ana@x.example>");
         assert_eq!(name("ana@x.example"), "ana@x.example");
     }
 
     #[test]
-    fn texts_are_cut_and_cannot_steer_the_terminal() {
+    fn texts_are_cut_without_control_characters() {
         assert_eq!(cut("abcdef", 4), "abc…");
         assert_eq!(cut("a\u{1b}[31mb", 9), "a[31mb");
     }
 
     #[test]
-    fn a_mail_without_a_result_says_why() {
+    fn email_without_a_result_shows_the_reason() {
         let outcome = Outcome {
             index: 0,
             label: "x/broken.eml".into(),

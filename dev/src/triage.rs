@@ -1,4 +1,4 @@
-//! `cargo dev triage PATH…`: a person's own mail through the whole system. See [`run`].
+//! `cargo dev triage PATH…`: triages the developer's own emails. See [`run`].
 
 use crate::client::{Client, Options};
 use crate::mailbox::{self, Refused};
@@ -19,16 +19,16 @@ use std::sync::Arc;
 
 #[derive(Args, Debug)]
 pub struct TriageArgs {
-    /// Mail files (.eml), mbox files, Maildirs, or folders of any of them.
+    /// Email files (.eml), mbox files, Maildirs, or folders with any of them.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Print one JSON object a line instead of a table, as results come in.
+    /// Print one JSON object per line as results arrive, instead of a table.
     #[arg(long)]
     json: bool,
-    /// Which means may decide.
+    /// What decides: rules, the model, or both.
     #[arg(long, value_enum, default_value_t = ModeArg::RulesThenLlm)]
     mode: ModeArg,
-    /// Judge again what the same rules have judged before.
+    /// Triage again even if the same rules have judged the email before.
     #[arg(long)]
     force: bool,
 }
@@ -41,7 +41,7 @@ enum ModeArg {
     LlmOnly,
 }
 
-/// No mail could be handed in.
+/// The emails could not be submitted.
 #[derive(Debug, thiserror::Error)]
 pub enum TriageError {
     #[error(transparent)]
@@ -64,12 +64,12 @@ impl From<ModeArg> for Mode {
     }
 }
 
-/// Hands in every mail below the paths, to a running `up` or to a system started for it.
+/// Submits every email below the paths to a running `up`, else to a system started for it.
 ///
-/// The exit code is 1 if a file was refused or a job did not succeed.
+/// The exit code is 1 if a file was refused or a job failed.
 ///
 /// # Errors
-/// When the system cannot be started or breaks.
+/// If the system cannot be started, or fails.
 pub async fn run(args: TriageArgs) -> Result<u8, TriageError> {
     let places = Places::of_this_workspace()?;
     let (entries, refused) = mailbox::find(&args.paths);
@@ -80,22 +80,22 @@ pub async fn run(args: TriageArgs) -> Result<u8, TriageError> {
         }
     }
     if entries.is_empty() {
-        eprintln!("No mail found.");
+        eprintln!("No emails found.");
         return Ok(1);
     }
     let mut interrupts = Interrupts::catch().map_err(TriageError::Signals)?;
     let work = async {
-        let Some(reach) = state::running(&places) else {
+        let Some(endpoints) = state::running(&places) else {
             return start_and_submit(&args, &places, entries).await;
         };
-        eprintln!("Using the running system at {}.", reach.api);
-        let token = Arc::new(session::mint(&reach.database_url).await?.token);
-        Ok(submit(&args, &Client::new(&reach.api, token), entries).await)
+        eprintln!("Using the running system at {}.", endpoints.api);
+        let token = Arc::new(session::mint(&endpoints.database_url).await?.token);
+        Ok(submit(&args, &Client::new(&endpoints.api, token), entries).await)
     };
     let outcomes = tokio::select! {
         outcomes = work => outcomes?,
         signal = interrupts.next() => {
-            eprintln!("{signal}: stopped; what was handed in stays in the queue");
+            eprintln!("{signal} received; stopped. Submitted emails stay in the queue.");
             return Ok(130);
         }
     };
@@ -108,7 +108,7 @@ pub async fn run(args: TriageArgs) -> Result<u8, TriageError> {
         .filter(|outcome| outcome.succeeded())
         .count();
     eprintln!(
-        "{good} of {} mails succeeded, {} files refused.",
+        "{good} of {} emails succeeded, {} files refused.",
         outcomes.len(),
         refused.len()
     );
@@ -121,8 +121,8 @@ async fn start_and_submit(
     entries: Vec<mailbox::Entry>,
 ) -> Result<Vec<Outcome>, TriageError> {
     let mut stack = Stack::start(places, None).await?;
-    let token = Arc::new(session::mint(&stack.reach().database_url).await?.token);
-    let client = Client::new(&stack.reach().api, token);
+    let token = Arc::new(session::mint(&stack.endpoints().database_url).await?.token);
+    let client = Client::new(&stack.endpoints().api, token);
     let outcomes: Result<_, TriageError> = tokio::select! {
         outcomes = submit(args, &client, entries) => Ok(outcomes),
         error = stack.broken() => Err(error.into()),

@@ -1,15 +1,15 @@
-//! `cargo dev up`: the whole system, sample mails through it, and what to try next. See [`run`].
+//! `cargo dev up`: starts the whole system, triages sample emails and shows what to try next. See [`run`].
 
 use crate::approvals;
 use crate::client::{Client, ClientError, Options};
 use crate::mailbox;
 use crate::places::{PlaceError, Places};
 use crate::say;
-use crate::session::{self, MintError, Minted};
+use crate::session::{self, DevSession, MintError};
 use crate::signals::Interrupts;
 use crate::smtp_sink::SmtpSink;
 use crate::stack::{Stack, StackError};
-use crate::state::Reach;
+use crate::state::Endpoints;
 use crate::submission::{Outcome, submit_all};
 use crate::table::{LEGEND, table};
 use clap::Args;
@@ -23,21 +23,21 @@ use uuid::Uuid;
 
 #[derive(Args, Debug)]
 pub struct UpArgs {
-    /// Exit after the samples instead of staying up; with 1 if one did not succeed.
+    /// Exit after the samples, with code 1 if one failed, instead of staying up.
     #[arg(long)]
     once: bool,
-    /// Do not submit the sample mails.
+    /// Do not submit the sample emails.
     #[arg(long)]
     no_samples: bool,
-    /// Agree to everything that waits for a person, and show what came of it.
+    /// Approve everything that needs approval, and show the results.
     #[arg(long)]
     approve: bool,
-    /// Where the API listens; a free port of 127.0.0.1 if not given.
+    /// Address of the API; a free port of 127.0.0.1 by default.
     #[arg(long, value_name = "ADDR:PORT")]
     api_addr: Option<SocketAddr>,
 }
 
-/// The system could not be brought up, or broke.
+/// The system could not be started, or failed.
 #[derive(Debug, thiserror::Error)]
 pub enum UpError {
     #[error(transparent)]
@@ -50,34 +50,34 @@ pub enum UpError {
     Mint(#[from] MintError),
     #[error("could not save the sample rules")]
     Rules(#[source] ClientError),
-    #[error("could not open a mail server for the developer's mail")]
+    #[error("could not start the local mail server")]
     Sink(#[source] io::Error),
-    #[error("could not show what waits for a person")]
+    #[error("could not list or decide the approvals")]
     Approvals(#[source] ClientError),
 }
 
-/// Brings everything up, submits the samples, prints their results and stays until it is told to stop.
+/// Starts everything, submits the samples, prints their results and stays up until it is stopped.
 ///
 /// # Errors
-/// When a step fails or one of the processes ends by itself; nothing is left running.
+/// If a step fails or a process ends by itself; everything is stopped then.
 pub async fn run(args: UpArgs) -> Result<u8, UpError> {
     let places = Places::of_this_workspace()?;
     let mut interrupts = Interrupts::catch().map_err(UpError::Signals)?;
     let started = tokio::select! {
         started = Stack::start(&places, args.api_addr) => started,
         signal = interrupts.next() => {
-            eprintln!("{signal}: stopped while starting");
+            eprintln!("{signal} received while starting; stopped.");
             return Ok(130);
         }
     };
     let mut stack = started?;
     let sink = SmtpSink::start().await.map_err(UpError::Sink)?;
-    let reach = stack.reach().clone();
+    let endpoints = stack.endpoints().clone();
     let ended = tokio::select! {
-        ended = show(&places, &reach, &args, &sink) => ended,
+        ended = show(&places, &endpoints, &args, &sink) => ended,
         error = stack.broken() => Err(error.into()),
         signal = interrupts.next() => {
-            eprintln!("{signal}: stopping …");
+            eprintln!("{signal} received; stopping …");
             Ok(Some(130))
         }
     };
@@ -86,7 +86,7 @@ pub async fn run(args: UpArgs) -> Result<u8, UpError> {
         Ok(None) => tokio::select! {
             error = stack.broken() => Err(error.into()),
             signal = interrupts.next() => {
-                eprintln!("{signal}: stopping …");
+                eprintln!("{signal} received; stopping …");
                 Ok(0)
             }
         },
@@ -98,45 +98,45 @@ pub async fn run(args: UpArgs) -> Result<u8, UpError> {
     Ok(code)
 }
 
-/// The samples and their results. An exit code, or none if the system is to stay up.
+/// Triages the samples and prints the results. Returns an exit code, or none to stay up.
 async fn show(
     places: &Places,
-    reach: &Reach,
+    endpoints: &Endpoints,
     args: &UpArgs,
     sink: &SmtpSink,
 ) -> Result<Option<u8>, UpError> {
-    let Minted { token, jobs } = session::mint(&reach.database_url).await?;
+    let DevSession { token, jobs } = session::mint(&endpoints.database_url).await?;
     if jobs > 0 {
         eprintln!(
-            "Found {jobs} jobs of earlier runs; the samples are judged again (new keys, force=true)."
+            "Found {jobs} jobs of earlier runs; the samples are triaged again (new keys, force=true)."
         );
     }
     let token = Arc::new(token);
-    let client = Client::new(&reach.api, Arc::clone(&token));
+    let client = Client::new(&endpoints.api, Arc::clone(&token));
     if client
         .put_rules_if_none(SAMPLE_RULES)
         .await
         .map_err(UpError::Rules)?
     {
-        eprintln!("Saved the sample rules for the tenant (GET /v1/rules shows them).");
+        eprintln!("Saved the sample rules; read them with GET /v1/rules.");
     }
     let samples = places.workspace.join("dev/samples");
-    // It ends with this function's caller: mail that is approved by hand must still arrive.
+    // The server runs until the caller ends, so that emails approved by hand are received too.
     approvals::connect(&client, sink, session::OWNER)
         .await
         .map_err(UpError::Approvals)?;
-    let mut good = true;
+    let mut all_succeeded = true;
     if !args.no_samples {
         let outcomes = submit(&client, &samples).await;
         say::line(table(&outcomes));
         say::line(LEGEND);
-        good = outcomes.iter().all(Outcome::succeeded);
+        all_succeeded = outcomes.iter().all(Outcome::succeeded);
         let count = outcomes
             .iter()
             .filter(|outcome| outcome.succeeded())
             .count();
         say::line(format!(
-            "{count} of {} sample mails succeeded.",
+            "{count} of {} sample emails succeeded.",
             outcomes.len()
         ));
     }
@@ -144,10 +144,10 @@ async fn show(
         .await
         .map_err(UpError::Approvals)?;
     if args.once {
-        return Ok(Some(u8::from(!good)));
+        return Ok(Some(u8::from(!all_succeeded)));
     }
-    say::line(try_next(places, &reach.api, &token));
-    eprintln!("Logs: .dev/logs/*.log. Ctrl-C stops everything; the data stays.");
+    say::line(try_next(places, &endpoints.api, &token));
+    eprintln!("Logs are in .dev/logs/*.log. Press Ctrl-C to stop everything; the data is kept.");
     Ok(None)
 }
 
@@ -156,7 +156,7 @@ async fn submit(client: &Client, samples: &Path) -> Vec<Outcome> {
     let entries = entries
         .into_iter()
         .filter(|entry| entry.path.extension().is_some_and(|it| it == "eml"));
-    // The second run would be shown what the first one found; it is to be worked out again.
+    // A second run must triage again instead of showing the earlier results.
     let options = Options {
         force: true,
         ..Options::default()
@@ -169,10 +169,10 @@ async fn submit(client: &Client, samples: &Path) -> Vec<Outcome> {
     outcomes
 }
 
-/// Three lines for a shell, each working as it stands.
+/// Returns three shell commands that work unchanged.
 ///
-/// The request is named here, so that the third line can ask for it; the job's id is only known when the first line
-/// has been run.
+/// The request id is set here, so that the third command can use it; the second one reads the job's id from the output of
+/// the first.
 fn try_next(places: &Places, api: &str, token: &SessionToken) -> String {
     let (id, mail, job) = (
         Uuid::now_v7().simple(),
@@ -182,7 +182,7 @@ fn try_next(places: &Places, api: &str, token: &SessionToken) -> String {
     let (mail, job, token) = (mail.display(), job.display(), token.expose());
     format!(
         "
-Try it: submit a mail, wait for what becomes of it, read what was recorded about it.
+Try it: submit an email, wait for the result, read the audit log.
 
 curl -sS -X POST '{api}/v1/jobs/triage?force=true' -H 'Authorization: Bearer {token}' -H 'Idempotency-Key: {id}' -H 'X-Request-Id: {id}' -H 'Content-Type: message/rfc822' --data-binary '@{mail}' -w '\\n' | tee '{job}'
 curl -sS \"{api}/v1/jobs/$(sed -E 's/^\\{{\"id\":\"([^\"]*)\".*/\\1/' '{job}')\" -H 'Authorization: Bearer {token}' -H 'Prefer: wait=25' -w '\\n'

@@ -1,12 +1,12 @@
 //! `cargo dev chaos` in short, and that its oracle is not blind: each promise, broken by hand, is named.
 
 use crate::support::{TestDb, binaries::binary};
-use dev::chaos::{Log, Oracle, Plan, storm};
+use dev::chaos::{Log, Oracle, Plan, chaos_run};
 use std::{collections::HashMap, time::Duration};
 use uuid::Uuid;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_short_storm_breaks_no_promise() {
+async fn short_chaos_run_breaks_no_promise() {
     let plan = Plan {
         binaries: binary("postroom-api").parent().unwrap().to_owned(),
         duration: Duration::from_secs(15),
@@ -15,7 +15,9 @@ async fn a_short_storm_breaks_no_promise() {
         lease: Duration::from_secs(2),
         drain: Duration::from_secs(60),
     };
-    let report = storm(&plan).await.unwrap_or_else(|error| panic!("{error}"));
+    let report = chaos_run(&plan)
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
     assert!(report.is_clean(), "{}", report.table());
     assert!(
         report.kills() > 0 && report.accepted > 50,
@@ -84,41 +86,41 @@ async fn the_oracle_names_the_promise_that_a_table_breaks() {
     let entry = "insert into audit_entries
          (tenant_id, id, actor_kind, action, resource_kind, resource_id, job_id, attempt, outcome)";
     let damages = [
-        ("no acknowledged job is lost", "delete from finished_jobs".to_owned()),
+        ("no accepted job is lost", "delete from finished_jobs".to_owned()),
         (
-            "every accepted job has ended, exactly once",
+            "every accepted job ended exactly once",
             "insert into jobs (tenant_id, id, kind, queue, args, max_attempts, state)
              select tenant_id, id, kind, queue, args, max_attempts, 'available' from finished_jobs"
                 .to_owned(),
         ),
         (
-            "every accepted job has ended, exactly once",
+            "every accepted job ended exactly once",
             "alter table finished_jobs drop constraint finished_jobs_pkey;
              insert into finished_jobs select * from finished_jobs"
                 .to_owned(),
         ),
         (
-            "every end has exactly one entry in the audit log, and every such entry its end",
+            "every ended job has exactly one audit entry of its end, and the reverse",
             "delete from audit_entries where action = 'job.succeeded'".to_owned(),
         ),
         (
-            "every end has exactly one entry in the audit log, and every such entry its end",
+            "every ended job has exactly one audit entry of its end, and the reverse",
             format!("{entry} {again} 'job.succeeded'"),
         ),
         (
-            "every accepted job was submitted once, says the audit log",
+            "every accepted job has exactly one audit entry of its submission",
             "delete from audit_entries where action = 'job.submitted'".to_owned(),
         ),
         (
-            "every accepted job was submitted once, says the audit log",
+            "every accepted job has exactly one audit entry of its submission",
             format!("{entry} {again} 'job.submitted'"),
         ),
         (
-            "attempts are numbered without gaps, and the end is of the newest",
+            "attempts are numbered without gaps, and the last one ended the job",
             "delete from job_attempts".to_owned(),
         ),
         (
-            "attempts are numbered without gaps, and the end is of the newest",
+            "attempts are numbered without gaps, and the last one ended the job",
             "update job_attempts set attempt = 3".to_owned(),
         ),
         (
@@ -126,16 +128,16 @@ async fn the_oracle_names_the_promise_that_a_table_breaks() {
             "update job_attempts set ended_at = now() - interval '30 s'".to_owned(),
         ),
         (
-            "attempts and audit log agree",
+            "every ended attempt has exactly one audit entry",
             "delete from audit_entries where action = 'job.retried'".to_owned(),
         ),
-        ("attempts and audit log agree", format!("{entry} {again} 'job.retried'")),
+        ("every ended attempt has exactly one audit entry", format!("{entry} {again} 'job.retried'")),
         (
-            "only the attempt that ended the job left anything behind",
+            "only the attempt that ended the job wrote results",
             "update audit_entries set attempt = 1 where resource_kind = 'message'".to_owned(),
         ),
         (
-            "every effect is there at most once",
+            "every effect exists at most once",
             "insert into proposed_actions (tenant_id, id, job_id, message_id, type, payload, risk, gate,
                 requires_confirmation, confidence, fingerprint)
              select tenant_id, gen_random_uuid(), gen_random_uuid(), message_id, type, payload, risk, gate,
@@ -143,7 +145,7 @@ async fn the_oracle_names_the_promise_that_a_table_breaks() {
                 .to_owned(),
         ),
         (
-            "every job that succeeded left its effect, and no other did",
+            "exactly the succeeded jobs have a result",
             "delete from triage_results".to_owned(),
         ),
     ];
@@ -163,9 +165,9 @@ async fn the_oracle_names_the_promise_that_an_answer_breaks() {
     assert_eq!(
         found,
         [
-            "one key is always the same job",
-            "no acknowledged job is lost",
-            "every accepted job has ended, exactly once"
+            "one idempotency key always gives the same job",
+            "no accepted job is lost",
+            "every accepted job ended exactly once"
         ]
     );
     let two_keys = Log {
@@ -173,7 +175,7 @@ async fn the_oracle_names_the_promise_that_an_answer_breaks() {
         ..Log::default()
     };
     let found = broken("select 1", &two_keys).await;
-    assert_eq!(found, ["two mails are never the same job"]);
+    assert_eq!(found, ["two emails never share a job"]);
     let refused = Log {
         unanswered: 1,
         ..log()
@@ -181,6 +183,6 @@ async fn the_oracle_names_the_promise_that_an_answer_breaks() {
     let found = broken("select 1", &refused).await;
     assert_eq!(
         found,
-        ["every request was answered in the end, and none refused"]
+        ["every request was eventually answered, and none rejected"]
     );
 }

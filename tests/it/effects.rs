@@ -49,9 +49,9 @@ async fn claim_one(db: &TestDb) -> Job {
         worker: WorkerId::new(),
         lease: Duration::from_secs(30),
         limit: 1,
-        turn: claim::Turn::default(),
+        turn: claim::FairnessTurn::default(),
         priorities: &[1, 2, 3, 4],
-        room: &claim::Room::UNLIMITED,
+        capacity: &claim::Capacity::UNLIMITED,
     };
     claim::claim(db.pool(), &wanted)
         .await

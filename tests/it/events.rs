@@ -1,4 +1,4 @@
-//! What happened to a job, in one order that can be taken up after any event.
+//! The event log of a job: one sequence that a reader can resume after any event.
 
 mod http;
 mod log;
@@ -8,7 +8,7 @@ use crate::support::TestDb;
 use base::{JobId, TenantId, WorkerId};
 use queue::{
     Failure, Job, Lease, NewJob, Outcome,
-    claim::{Claim, Room, Turn, claim},
+    claim::{Capacity, Claim, FairnessTurn, claim},
     enqueue::enqueue,
     run::{
         cancel::{Cancelled, cancel},
@@ -17,7 +17,7 @@ use queue::{
     settle,
     view::{
         dead_letters::requeue,
-        events::{self, Event, EventId, What},
+        events::{self, Event, EventId, EventKind},
     },
 };
 use serde_json::json;
@@ -25,7 +25,7 @@ use std::time::Duration;
 
 const LEASE: Duration = Duration::from_secs(30);
 
-/// A job in a database of its own, and what can be done to it.
+/// A job in a database of its own, and the operations on it.
 struct Case {
     db: TestDb,
     tenant: TenantId,
@@ -47,9 +47,9 @@ impl Case {
             kinds: &kinds,
             lease: LEASE,
             limit: 1,
-            turn: Turn::default(),
+            turn: FairnessTurn::default(),
             priorities: &[1, 2, 3, 4],
-            room: &Room::UNLIMITED,
+            capacity: &Capacity::UNLIMITED,
         };
         let mut jobs: Vec<Job> = claim(self.db.pool(), &request).await.unwrap().jobs;
         jobs.pop().expect("the job waits").lease
@@ -114,22 +114,22 @@ async fn put(db: &TestDb, tenant: TenantId) -> JobId {
     job.id
 }
 
-/// Ids and kinds, as `1.2.3 progress 0.5 note`.
-fn told(events: &[Event]) -> Vec<String> {
-    let tell = |event: &Event| {
-        let what = match &event.what {
-            What::Created => "created".to_owned(),
-            What::AttemptStarted { worker } => {
+/// Returns ids and kinds as text, such as `1.2.3 0.5 note`.
+fn lines(events: &[Event]) -> Vec<String> {
+    let line = |event: &Event| {
+        let kind = match &event.kind {
+            EventKind::Created => "created".to_owned(),
+            EventKind::AttemptStarted { worker } => {
                 assert!(worker.is_some());
                 "started".to_owned()
             }
-            What::Progress(progress) => format!("{} {}", progress.value(), progress.note()),
-            What::CancelRequested => "cancel requested".to_owned(),
-            What::AttemptEnded { outcome, .. } => outcome.clone(),
-            What::Finished { state, .. } => format!("{}, the end", state.as_str()),
-            What::Retried => "retried".to_owned(),
+            EventKind::Progress(progress) => format!("{} {}", progress.value(), progress.note()),
+            EventKind::CancelRequested => "cancel requested".to_owned(),
+            EventKind::AttemptEnded { outcome, .. } => outcome.clone(),
+            EventKind::Finished { state, .. } => format!("{}, final", state.as_str()),
+            EventKind::Retried => "retried".to_owned(),
         };
-        format!("{} {what}", event.id)
+        format!("{} {kind}", event.id)
     };
-    events.iter().map(tell).collect()
+    events.iter().map(line).collect()
 }

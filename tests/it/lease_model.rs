@@ -1,24 +1,24 @@
-//! A model of the lease protocol, searched exhaustively: what holds in every order of everything that can happen.
+//! A model of the lease protocol, searched exhaustively: its properties hold in every order of events.
 //!
-//! The processes of `crash` and `cargo dev chaos` show what a storm happens to hit; the search shows that there is no
-//! order of events that hurts, within its bounds: one job (rows share nothing), two workers, leases of two ticks, so many
-//! faults. A statement is on its way, lands (atomically, as in Postgres), and its answer is on its way back; each of the
-//! three may take any time, and be cut off.
+//! The processes of `crash` and `cargo dev chaos` show the orders of events that a run happens to hit. The search shows that
+//! no order breaks the protocol, within its bounds: one job (rows share nothing), two workers, leases of two ticks, and a
+//! number of faults. A statement is sent, takes effect (atomically, as in Postgres), and its reply returns; each of the three
+//! may take any time or be lost.
 //!
 //! | model | code |
 //! |---|---|
-//! | `Request::Claim` | `queue::claim` (one statement), `queue::runtime::engine::claim_loop` (counts the lease from before it asked) |
-//! | `Request::Renew`, `Action::GiveUpLease` | `queue::lease::renew`, `queue::runtime::engine::lease_loop`, `Held::renewed` and `Held::expire` |
-//! | `Request::Write` | `queue::lease::hold` and what is written in its transaction |
-//! | `Request::Settle` | `queue::settle` with its transaction, `queue::runtime::settle_attempt` (asks again until it is answered) |
-//! | `Action::Rescue` | `queue::settle::rescue`, with poison; any worker that is up may be elected |
-//! | `Action::Promote` | `queue::claim::promote_due` |
-//! | `Action::Restart` | a new process under the name of the old one: `WorkerId` is new, `Identity::life` |
-//! | `Action::CrashPostgres` | what was committed stays, what was under way is gone with every answer |
+//! | `Request::Claim` | `queue::claim` (one statement), `queue::runtime::loops::claim` (counts the lease from before the request) |
+//! | `Request::Renew`, `Action::GiveUpLease` | `queue::lease::renew`, `queue::runtime::loops::lease`, `LeaseTable::renewed` and `LeaseTable::expire` |
+//! | `Request::Write` | `queue::lease::lock_if_held` and the writes of its transaction |
+//! | `Request::Settle` | `queue::settle` with its transaction, `queue::runtime::settle_attempt` (retries until there is a reply) |
+//! | `Action::Rescue` | `queue::settle::rescue`, with poison; any running worker may do it |
+//! | `Action::Promote` | `queue::claim::poll` |
+//! | `Action::Restart` | a new process under the old name: `WorkerId` is new, `Identity::life` |
+//! | `Action::CrashPostgres` | commits stay; statements in flight and replies are lost |
 //!
-//! Time in Postgres and in workers runs at one speed but is never compared: each side counts its own ticks, as the code
-//! does (`now()` there, `Instant` here), so the skew of clocks cannot matter and is not in the model. Not in it either:
-//! retries of dead letters by people, which begin a new life of a job.
+//! Time in Postgres and in workers runs at the same speed but is never compared: each side counts its own ticks, as the code
+//! does (`now()` and `Instant`), so clock skew has no effect and is not modelled. Retries of dead letters, which start a
+//! job anew, are not modelled either.
 
 mod protocol;
 mod rules;
@@ -30,12 +30,12 @@ use rules::{Guard, RescueBy, Rules};
 use search::{Searched, search};
 use state::Broken;
 
-/// Faults in one run. Two need ten times as many states, which only an optimised build visits in seconds.
+/// Faults per run. Two need ten times as many states, which only an optimised build visits in seconds.
 const FAULTS: u8 = if cfg!(debug_assertions) { 1 } else { 2 };
 
 fn check(protocol: &Protocol) -> Result<Searched, Broken> {
     search(protocol).map_err(|found| {
-        // The way there, for whoever looks at the output of a failed test.
+        // The counterexample, for the output of a failed test.
         for action in &found.trace {
             eprintln!("{action:?}");
         }
@@ -47,7 +47,7 @@ fn breaks(rules: Rules) -> Broken {
     breaks_at(2, rules)
 }
 
-/// A counterexample ends the search, so that more faults may be allowed where one is expected.
+/// Allows more faults where a counterexample is expected, because that ends the search.
 fn breaks_at(faults: u8, rules: Rules) -> Broken {
     let protocol = Protocol {
         rules,
@@ -58,7 +58,7 @@ fn breaks_at(faults: u8, rules: Rules) -> Broken {
 }
 
 #[test]
-fn every_order_of_events_keeps_the_promises_of_the_lease() {
+fn lease_promises_hold_in_every_order_of_events() {
     let protocol = Protocol {
         rules: Rules::OURS,
         faults: FAULTS,
@@ -70,7 +70,7 @@ fn every_order_of_events_keeps_the_promises_of_the_lease() {
 }
 
 #[test]
-fn every_order_of_delays_keeps_writes_in_the_middle_of_work_fenced() {
+fn writes_during_an_attempt_are_fenced_in_every_order_of_delays() {
     let protocol = Protocol {
         rules: Rules::OURS,
         faults: FAULTS - 1,
@@ -82,7 +82,7 @@ fn every_order_of_delays_keeps_writes_in_the_middle_of_work_fenced() {
 }
 
 #[test]
-fn settling_by_id_alone_lets_a_ghost_write() {
+fn settle_by_id_alone_lets_a_ghost_write() {
     let rules = Rules {
         settle: Guard::Running,
         ..Rules::OURS
@@ -91,7 +91,7 @@ fn settling_by_id_alone_lets_a_ghost_write() {
 }
 
 #[test]
-fn settling_whatever_state_the_row_is_in_ends_a_job_twice() {
+fn settle_in_any_state_ends_a_job_twice() {
     let rules = Rules {
         settle: Guard::Nothing,
         ..Rules::OURS
@@ -100,7 +100,7 @@ fn settling_whatever_state_the_row_is_in_ends_a_job_twice() {
 }
 
 #[test]
-fn writing_by_id_alone_lets_a_ghost_write() {
+fn write_by_id_alone_lets_a_ghost_write() {
     let rules = Rules {
         write: Guard::Running,
         ..Rules::OURS
@@ -109,7 +109,7 @@ fn writing_by_id_alone_lets_a_ghost_write() {
 }
 
 #[test]
-fn rescue_by_time_alone_takes_a_job_from_a_worker_that_lives() {
+fn rescue_by_time_alone_takes_a_job_from_a_live_worker() {
     let rules = Rules {
         rescue: RescueBy::Age,
         ..Rules::OURS
@@ -118,7 +118,7 @@ fn rescue_by_time_alone_takes_a_job_from_a_worker_that_lives() {
 }
 
 #[test]
-fn an_attempt_number_given_back_is_no_fence() {
+fn attempt_number_that_is_reused_is_no_fence() {
     let rules = Rules {
         attempts_only_grow: false,
         ..Rules::OURS
@@ -127,7 +127,7 @@ fn an_attempt_number_given_back_is_no_fence() {
 }
 
 #[test]
-fn a_heartbeat_for_a_name_keeps_the_job_of_a_dead_namesake_for_ever() {
+fn heartbeat_by_worker_name_keeps_the_job_of_a_dead_namesake() {
     let rules = Rules {
         renew: Guard::NameAndRunning,
         ..Rules::OURS
@@ -136,7 +136,7 @@ fn a_heartbeat_for_a_name_keeps_the_job_of_a_dead_namesake_for_ever() {
 }
 
 #[test]
-fn settling_by_name_lets_the_ghost_of_a_namesake_write() {
+fn settle_by_worker_name_lets_the_ghost_of_a_namesake_write() {
     let rules = Rules {
         settle: Guard::NameAndRunning,
         ..Rules::OURS
@@ -145,7 +145,7 @@ fn settling_by_name_lets_the_ghost_of_a_namesake_write() {
 }
 
 #[test]
-fn renewing_by_id_alone_lets_two_workers_believe() {
+fn renewal_by_id_alone_gives_two_workers_the_lease() {
     let rules = Rules {
         renew: Guard::Running,
         ..Rules::OURS
@@ -154,7 +154,7 @@ fn renewing_by_id_alone_lets_two_workers_believe() {
 }
 
 #[test]
-fn a_lease_counted_from_its_answer_is_longer_than_it_is() {
+fn lease_counted_from_its_reply_is_too_long() {
     let rules = Rules {
         counts_from_asking: false,
         ..Rules::OURS
@@ -163,7 +163,7 @@ fn a_lease_counted_from_its_answer_is_longer_than_it_is() {
 }
 
 #[test]
-fn a_settle_that_forgets_itself_reports_done_work_as_lost() {
+fn settle_that_does_not_recognise_itself_reports_done_work_as_lost() {
     let rules = Rules {
         recognises_its_own: false,
         ..Rules::OURS
@@ -172,7 +172,7 @@ fn a_settle_that_forgets_itself_reports_done_work_as_lost() {
 }
 
 #[test]
-fn without_a_rescue_a_dead_workers_job_never_ends() {
+fn job_of_a_dead_worker_never_ends_without_a_rescue() {
     let rules = Rules {
         rescue: RescueBy::Nobody,
         ..Rules::OURS

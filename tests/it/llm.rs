@@ -142,7 +142,7 @@ fn call(deadline: Instant, cancelled: &CancellationToken) -> Call<'_> {
             schema: json!({ "type": "object", "required": [], "properties": {}, "additionalProperties": false }),
         },
         max_output_tokens: 700,
-        label: "triage",
+        task: "triage",
         deadline,
         tenant: TenantId::new(),
         job: JobId::new(),

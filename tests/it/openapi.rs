@@ -199,7 +199,7 @@ fn body_with_several_forms_says_which_fields_go_together() {
         "Deferral",
         "NewConnection",
         "NewConnectionSecret",
-        "NewScheduleBlock",
+        "NewBlock",
         "NewTask",
         "SubmitAction",
         "SubmitDraft",

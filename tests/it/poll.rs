@@ -1,4 +1,4 @@
-//! Looking at a job: at once or when it has ended, without holding what others need, and only at one's own.
+//! Polling a job: at once or with a wait for its end, without holding connections, and only the tenant's own.
 
 use crate::support::{
     Client, TestDb,
@@ -17,20 +17,20 @@ async fn submitted(client: &Client) -> String {
     client.submitted(&corpus::generated(1).bytes, "k").await
 }
 
-/// Ends every job as a worker would, without telling anybody.
+/// Finishes every job as a worker would, without notifications.
 async fn finish(db: &TestDb, state: &str, code: &str) {
     db.execute(&format!(
         "with ended as (delete from jobs returning *)
          insert into finished_jobs (id, tenant_id, kind, queue, state, priority, attempt, errors, crashes, max_attempts,
              args, run_at, created_at, request_id, output, error_code, error_message)
          select id, tenant_id, kind, queue, '{state}', priority, 1, 0, 0, max_attempts,
-             args, run_at, created_at, request_id, '{{\"category\": \"fyi\"}}', {code}, 'What to do.' from ended"
+             args, run_at, created_at, request_id, '{{\"connection_id\": \"0198c1d2-0000-7000-8000-000000000000\", \"ok\": true, \"tried\": []}}', {code}, 'What to do.' from ended"
     ))
     .await;
 }
 
 #[tokio::test]
-async fn a_job_is_cancelled_once_by_its_owner_and_by_nobody_else() {
+async fn job_is_cancelled_once_and_only_by_its_owner() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -52,7 +52,7 @@ async fn a_job_is_cancelled_once_by_its_owner_and_by_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_running_job_is_asked_to_stop_and_a_finished_one_is_not() {
+async fn cancellation_is_requested_of_a_running_job_and_refused_for_a_finished_one() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -81,14 +81,14 @@ async fn waiting(api: &TestApi, polls: f64) {
     .await;
 }
 
-/// Starts to wait for the job in a task of its own.
+/// Starts waiting for the job in a task of its own.
 fn wait_for(client: &Client, id: &str, seconds: u32) -> tokio::task::JoinHandle<Answer> {
     let request = client.request(Method::GET, &format!("/v1/jobs/{id}?wait={seconds}"));
     tokio::spawn(send(request))
 }
 
 #[tokio::test]
-async fn a_job_is_shown_as_it_stands_with_a_time_to_come_back() {
+async fn job_is_shown_in_its_state_with_a_retry_after() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -113,13 +113,13 @@ async fn a_job_is_shown_as_it_stands_with_a_time_to_come_back() {
     finish(&db, "succeeded", "null").await;
     let done = client.get(&path).await;
     assert_eq!(done.body["state"], "succeeded");
-    assert_eq!(done.body["output"]["category"], "fyi");
+    assert_eq!(done.body["output"]["ok"], true);
     assert_eq!(done.retry_after(), None);
     assert!(done.body["finished_at"].is_string());
 }
 
 #[tokio::test]
-async fn a_failed_job_says_why_in_the_user_s_words() {
+async fn failed_job_shows_its_reason_to_the_user() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -134,7 +134,7 @@ async fn a_failed_job_says_why_in_the_user_s_words() {
 }
 
 #[tokio::test]
-async fn what_the_client_knows_is_not_sent_again() {
+async fn unchanged_job_is_not_sent_again() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -170,7 +170,7 @@ async fn what_the_client_knows_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn a_job_of_somebody_else_looks_like_one_that_never_was() {
+async fn job_of_another_tenant_looks_like_a_missing_one() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let owner = api.sign_in(&db).await;
@@ -194,7 +194,7 @@ async fn a_job_of_somebody_else_looks_like_one_that_never_was() {
             .filter(|(name, _)| *name != "date")
             .map(|(name, value)| format!("{name}: {value:?}"))
             .collect();
-        // The path that was asked for is repeated; nothing else may differ.
+        // The answer repeats the requested path; nothing else may differ.
         (headers, answer.text.replace(id, "ID"))
     };
     let foreign = ask(&id, "").await;
@@ -205,7 +205,7 @@ async fn a_job_of_somebody_else_looks_like_one_that_never_was() {
 }
 
 #[tokio::test]
-async fn a_wait_ends_when_the_job_does() {
+async fn wait_ends_when_the_job_does() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -226,7 +226,7 @@ async fn a_wait_ends_when_the_job_does() {
 }
 
 #[tokio::test]
-async fn a_wait_ends_although_nobody_announced_the_job_s_end() {
+async fn wait_ends_without_a_notification() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -244,7 +244,7 @@ async fn a_wait_ends_although_nobody_announced_the_job_s_end() {
 }
 
 #[tokio::test]
-async fn a_wait_that_is_over_answers_with_the_job_as_it_stands() {
+async fn wait_that_times_out_returns_the_job_in_its_state() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -284,7 +284,7 @@ async fn twenty_waits_hold_no_connection_of_a_pool_of_two() {
             .ok_or_else(|| format!("{used} connections are held"))
     })
     .await;
-    // Others are served meanwhile.
+    // Other requests are served meanwhile.
     let other = client.submit(&corpus::generated(2).bytes, "other").await;
     assert_eq!(other.status, 202, "{}", other.text);
     finish(&db, "succeeded", "null").await;
@@ -295,7 +295,7 @@ async fn twenty_waits_hold_no_connection_of_a_pool_of_two() {
 }
 
 #[tokio::test]
-async fn a_stopping_api_answers_those_who_wait() {
+async fn stopping_api_answers_its_waiting_requests() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -317,14 +317,14 @@ async fn a_stopping_api_answers_those_who_wait() {
 }
 
 #[tokio::test]
-async fn a_wait_ends_with_its_session() {
+async fn wait_ends_with_its_session() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
     let id = submitted(&client).await;
     let poll = wait_for(&client, &id, 30);
     waiting(&api, 1.0).await;
-    // Announced until it is heard: the listener may still be connecting.
+    // Notified until it is received: the listener may still be connecting.
     eventually(SOON, async || {
         announce_revoked(&api.app.notifier, client.session);
         if poll.is_finished() {

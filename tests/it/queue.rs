@@ -1,14 +1,15 @@
-//! The engine's statements against a real database: enqueue, claim, fence, settle, rescue, elect.
+//! The queue's statements on a real database: enqueue, claim, fence, settle, rescue, elect.
 
 mod bulk;
 mod cancel;
 mod children;
 mod dedupe;
 mod enqueuer;
+mod examples;
 mod fairness;
 mod limits;
-mod look;
-mod onward;
+mod poll;
+mod resume;
 
 use crate::support::TestDb;
 use base::{JobId, TenantId, WorkerId};
@@ -18,12 +19,12 @@ use queue::{
     EnqueueError, Enqueued, ExternalId, Failure, Job, JobState, JobView, Lease, NewJob, Outcome,
     SettleError, Settled,
     claim::{
-        Claim, Room, Turn, claim,
-        poll::{Since, look},
+        Capacity, Claim, FairnessTurn, claim,
+        poll::{LeaseWindow, poll},
     },
     enqueue::{bulk::enqueue_many, enqueue},
     lease,
-    operate::{duties::take_due, pause},
+    operate::{duties::claim_due, pause},
     settle, settle_succeeded, view,
 };
 use serde_json::json;
@@ -66,16 +67,16 @@ async fn take_for(db: &TestDb, limit: u32, lease: Duration) -> Vec<Job> {
         kinds: &kinds,
         lease,
         limit,
-        turn: Turn::default(),
+        turn: FairnessTurn::default(),
         priorities: &[1, 2, 3, 4],
-        room: &Room::UNLIMITED,
+        capacity: &Capacity::UNLIMITED,
     };
     claim(db.pool(), &request).await.unwrap().jobs
 }
 
-/// The queues in which due jobs became available.
+/// Polls once and returns the queues in which due jobs became available.
 async fn promote(db: &TestDb) -> Vec<String> {
-    look(db.pool(), &[], &[], LEASE, Since::Ever)
+    poll(db.pool(), &[], &[], LEASE, LeaseWindow::All)
         .await
         .unwrap()
         .promoted
@@ -144,12 +145,12 @@ async fn parallel_claims_never_share_a_job() {
 }
 
 #[tokio::test]
-async fn job_for_later_is_not_claimed_before_its_time() {
+async fn scheduled_job_is_not_claimed_before_its_time() {
     let db = TestDb::new().await;
     let mut later = new_job(TenantId::new());
     #[expect(
         clippy::disallowed_methods,
-        reason = "the database's clock is the one that counts here"
+        reason = "compared with the database's clock"
     )]
     let now = chrono::Utc::now();
     later.run_at = Some(now + chrono::TimeDelta::hours(1));
@@ -236,7 +237,7 @@ async fn external_id_outlives_the_job_row() {
 }
 
 #[tokio::test]
-async fn enqueue_goes_with_the_callers_transaction() {
+async fn enqueue_commits_with_the_callers_transaction() {
     let db = TestDb::new().await;
     let mut job = new_job(TenantId::new());
     job.external = Some(ExternalId {
@@ -251,23 +252,26 @@ async fn enqueue_goes_with_the_callers_transaction() {
 }
 
 #[tokio::test]
-async fn settled_job_shows_its_output_and_is_gone_from_the_hot_table() {
+async fn settled_job_shows_its_output_and_leaves_the_hot_table() {
     let db = TestDb::new().await;
     let job = new_job(TenantId::new());
     put(&db, &job).await.unwrap();
     let lease = take(&db, 1).await[0].lease;
     assert_eq!(view(&db, &job).await.state, JobState::Running);
-    assert_eq!(end(&db, lease, &succeeded()).await.unwrap(), Settled::Now);
-    let seen = view(&db, &job).await;
     assert_eq!(
-        (seen.state, seen.attempt, seen.output),
+        end(&db, lease, &succeeded()).await.unwrap(),
+        Settled::Written
+    );
+    let found = view(&db, &job).await;
+    assert_eq!(
+        (found.state, found.attempt, found.output),
         (JobState::Succeeded, 1, Some(json!({ "done": true })))
     );
     assert_eq!(db.one::<i64>("select count(*) from jobs").await, 0);
 }
 
 #[tokio::test]
-async fn settle_whose_reply_was_lost_is_recognised_when_repeated() {
+async fn settle_whose_reply_was_lost_is_recognised_on_retry() {
     let db = TestDb::new().await;
     for outcome in [
         succeeded(),
@@ -279,10 +283,10 @@ async fn settle_whose_reply_was_lost_is_recognised_when_repeated() {
     ] {
         put(&db, &new_job(TenantId::new())).await.unwrap();
         let lease = take(&db, 1).await[0].lease;
-        assert_eq!(end(&db, lease, &outcome).await.unwrap(), Settled::Now);
+        assert_eq!(end(&db, lease, &outcome).await.unwrap(), Settled::Written);
         assert_eq!(
             end(&db, lease, &outcome).await.unwrap(),
-            Settled::Before,
+            Settled::AlreadySettled,
             "{outcome:?}"
         );
         db.execute("delete from jobs").await;
@@ -329,19 +333,22 @@ async fn ghost_of_a_rescued_attempt_writes_nothing() {
     let kept = lease::renew(db.pool(), &[ghost], LEASE).await.unwrap();
     assert_eq!(kept, HashSet::new());
     let untouched: bool = db.one("select lease_until = 'tomorrow' from jobs").await;
-    assert!(untouched, "a ghost keeps the lease of its follower alive");
+    assert!(untouched, "a ghost extended the lease of its successor");
     let kept = lease::renew(db.pool(), &[ghost, owner], LEASE)
         .await
         .unwrap();
     assert_eq!(kept, HashSet::from([owner]));
     let mut conn = db.pool().acquire().await.unwrap();
-    assert!(!lease::hold(&mut conn, ghost).await.unwrap());
-    assert!(lease::hold(&mut conn, owner).await.unwrap());
-    assert_eq!(end(&db, owner, &succeeded()).await.unwrap(), Settled::Now);
+    assert!(!lease::lock_if_held(&mut conn, ghost).await.unwrap());
+    assert!(lease::lock_if_held(&mut conn, owner).await.unwrap());
+    assert_eq!(
+        end(&db, owner, &succeeded()).await.unwrap(),
+        Settled::Written
+    );
 }
 
 #[tokio::test]
-async fn fence_is_not_reused_after_an_attempt_was_given_back() {
+async fn attempt_number_is_not_reused_after_an_interruption() {
     let db = TestDb::new().await;
     let job = new_job(TenantId::new());
     put(&db, &job).await.unwrap();
@@ -358,7 +365,7 @@ async fn fence_is_not_reused_after_an_attempt_was_given_back() {
 }
 
 #[tokio::test]
-async fn lease_that_still_runs_is_not_rescued() {
+async fn job_with_a_valid_lease_is_not_rescued() {
     let db = TestDb::new().await;
     put(&db, &new_job(TenantId::new())).await.unwrap();
     take(&db, 1).await;
@@ -387,9 +394,9 @@ async fn job_that_kills_its_worker_three_times_is_discarded_as_poison() {
             crash == 3
         );
     }
-    let seen = view(&db, &job).await;
+    let found = view(&db, &job).await;
     assert_eq!(
-        (seen.state, seen.error.unwrap().code.as_str()),
+        (found.state, found.error.unwrap().code.as_str()),
         (JobState::Discarded, "poison")
     );
     assert_eq!(
@@ -406,7 +413,7 @@ async fn job_that_kills_its_worker_three_times_is_discarded_as_poison() {
 }
 
 #[tokio::test]
-async fn retry_waits_counts_and_keeps_its_reason() {
+async fn retried_job_waits_counts_its_error_and_shows_the_reason() {
     let db = TestDb::new().await;
     let job = new_job(TenantId::new());
     put(&db, &job).await.unwrap();
@@ -420,9 +427,9 @@ async fn retry_waits_counts_and_keeps_its_reason() {
     )
     .await
     .unwrap();
-    let seen = view(&db, &job).await;
-    assert_eq!((seen.state, seen.attempt), (JobState::Retryable, 1));
-    assert_eq!(seen.error.unwrap().message, "It failed.");
+    let found = view(&db, &job).await;
+    assert_eq!((found.state, found.attempt), (JobState::Retryable, 1));
+    assert_eq!(found.error.unwrap().message, "It failed.");
     promote(&db).await;
     assert!(take(&db, 1).await.is_empty());
     let wait: f64 = db
@@ -432,11 +439,11 @@ async fn retry_waits_counts_and_keeps_its_reason() {
 }
 
 #[tokio::test]
-async fn duty_is_given_to_one_of_many_that_ask_and_not_again_before_its_time() {
+async fn duty_is_claimed_by_one_of_many_workers_and_not_before_its_next_tick() {
     let db = TestDb::new().await;
     let hour = [("sweep", Duration::from_secs(3600))];
     let ask = || async {
-        take_due(db.pool(), WorkerId::new(), &hour)
+        claim_due(db.pool(), WorkerId::new(), &hour)
             .await
             .unwrap()
             .len()
@@ -450,7 +457,7 @@ async fn duty_is_given_to_one_of_many_that_ask_and_not_again_before_its_time() {
 }
 
 #[tokio::test]
-async fn paused_queue_accepts_jobs_and_gives_none_out_until_it_is_resumed() {
+async fn paused_queue_accepts_jobs_and_hands_out_none_until_it_is_resumed() {
     let db = TestDb::new().await;
     put(&db, &new_job(TenantId::new())).await.unwrap();
     let running = take(&db, 1).await[0].lease;
@@ -466,7 +473,7 @@ async fn paused_queue_accepts_jobs_and_gives_none_out_until_it_is_resumed() {
     assert_eq!(pause::running(db.pool(), "test").await.unwrap(), 1);
     assert_eq!(
         end(&db, running, &succeeded()).await.unwrap(),
-        Settled::Now,
+        Settled::Written,
         "what runs goes on"
     );
     assert_eq!(pause::running(db.pool(), "test").await.unwrap(), 0);

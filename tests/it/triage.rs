@@ -428,7 +428,7 @@ async fn decisions_are_counted_once_they_are_committed() {
         let families = desk.metrics.gather();
         let family = families
             .iter()
-            .find(|family| family.name() == "triage_decisions_total")
+            .find(|family| family.name() == "postroom_triage_decisions_total")
             .unwrap();
         let counted: f64 = family
             .get_metric()

@@ -1,14 +1,14 @@
-//! A real worker on a real database with handlers named by how they behave.
+//! A real worker on a real database; the job's argument selects the handler's behaviour.
 
 mod fairness;
 mod families;
-mod litter;
 mod stopping;
+mod vacuum_blocked;
 
 use crate::support::{TestDb, eventually, wait::SOON};
 use async_trait::async_trait;
 use base::{TenantId, env::Env};
-use queue::runtime::handler::{Handler, JobContext, Registry, Settlement, Writes};
+use queue::runtime::handler::{Handler, JobContext, Registry, SettleWrites, Settlement};
 use queue::{
     Failure, Job, JobKind, JobState, JobView, NewJob, RetryPolicy, enqueue::enqueue, run::children,
     view,
@@ -39,7 +39,7 @@ impl JobKind for Probe {
     }
 }
 
-/// A kind whose attempts may take no time to speak of.
+/// A kind with a timeout of almost nothing.
 struct Brief;
 
 impl JobKind for Brief {
@@ -82,11 +82,11 @@ struct ProbeHandler {
     release: Arc<Notify>,
 }
 
-/// Leaves a trace that only a committed settlement leaves.
+/// Writes a row that only a committed settlement leaves.
 struct Trace(&'static str);
 
 #[async_trait]
-impl Writes for Trace {
+impl SettleWrites for Trace {
     async fn apply(&self, conn: &mut PgConnection, job: &Job) -> Result<(), sqlx::Error> {
         let sql = match self.0 {
             "refused" => "select 1/0",
@@ -130,14 +130,14 @@ impl Handler for ProbeHandler {
                 ctx.cancelled.cancelled().await;
                 Err(Failure::interrupted())
             }
-            // Work that takes its time.
+            // Slow work.
             "naps" => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 Ok(Settlement::of(json!(null)))
             }
-            // No trace: what writes nothing is settled together with others.
+            // No trace: an attempt without writes is settled in a batch.
             "plain" => Ok(Settlement::of(json!({ "start": start }))),
-            // The other words are what its children do.
+            // The other words are the arguments of its children.
             family if family.starts_with("parent ") => raise(ctx, family).await,
             "unstorable" => Ok(Settlement::of(json!("\u{0}"))),
             _ => done("trace"),
@@ -145,7 +145,7 @@ impl Handler for ProbeHandler {
     }
 }
 
-/// Enqueues a child for each word, waits for them, and tells how they ended.
+/// Enqueues a child for each word, waits for them, and returns their states.
 async fn raise(ctx: &JobContext, family: &str) -> Result<Settlement, Failure> {
     if ctx.job.children == 0 {
         let children = family.split(' ').skip(1).map(|word| {
@@ -265,7 +265,7 @@ async fn traces(db: &TestDb) -> i64 {
 }
 
 #[tokio::test]
-async fn flaky_job_succeeds_at_its_third_attempt_and_tells_of_the_others() {
+async fn flaky_job_succeeds_at_its_third_attempt_and_shows_the_others() {
     let db = TestDb::new().await;
     let running = start(&db, &[]).await;
     let job = put(&db, "flaky").await;
@@ -292,7 +292,7 @@ async fn flaky_job_succeeds_at_its_third_attempt_and_tells_of_the_others() {
 }
 
 #[tokio::test]
-async fn job_is_discarded_when_its_attempts_are_spent_or_its_error_is_permanent() {
+async fn job_is_discarded_after_its_last_attempt_or_a_permanent_error() {
     let db = TestDb::new().await;
     let running = start(&db, &[]).await;
     let (spent, permanent) = (put(&db, "fails").await, put(&db, "permanent").await);
@@ -307,7 +307,7 @@ async fn job_is_discarded_when_its_attempts_are_spent_or_its_error_is_permanent(
 }
 
 #[tokio::test]
-async fn panic_and_timeout_are_failures_of_the_job_and_not_of_the_worker() {
+async fn panic_and_timeout_fail_the_job_and_not_the_worker() {
     let db = TestDb::new().await;
     let running = start(&db, &[]).await;
     let (panics, stuck) = (put(&db, "panics").await, put_brief(&db).await);
@@ -326,7 +326,7 @@ async fn panic_and_timeout_are_failures_of_the_job_and_not_of_the_worker() {
 }
 
 #[tokio::test]
-async fn writes_that_the_database_refuses_leave_nothing_and_fail_the_attempt() {
+async fn refused_writes_fail_the_attempt_and_leave_nothing() {
     let db = TestDb::new().await;
     let running = start(&db, &[]).await;
     let job = put(&db, "refused").await;
@@ -339,7 +339,7 @@ async fn writes_that_the_database_refuses_leave_nothing_and_fail_the_attempt() {
 }
 
 #[tokio::test]
-async fn undecodable_arguments_are_discarded_and_the_worker_lives_on() {
+async fn job_with_undecodable_arguments_is_discarded_and_the_worker_continues() {
     let db = TestDb::new().await;
     let running = start(&db, &[]).await;
     let mut poison = NewJob::of::<Probe>(TenantId::new(), &String::new()).unwrap();
@@ -375,12 +375,12 @@ async fn job_longer_than_its_lease_is_renewed_and_runs_once() {
 }
 
 #[tokio::test]
-async fn handler_whose_lease_was_taken_over_is_stopped_and_writes_nothing() {
+async fn handler_that_lost_its_lease_is_stopped_and_writes_nothing() {
     let db = TestDb::new().await;
     let running = start(&db, &[("WORKER_LEASE_SECONDS", "0.3")]).await;
     put(&db, "waits").await;
     until("the handler has started", async || running.starts() == 1).await;
-    // As if another worker had rescued and claimed it.
+    // As if another worker had rescued and claimed the job.
     db.execute("update jobs set attempt = attempt + 1").await;
     let lost = running
         .metrics
@@ -393,7 +393,7 @@ async fn handler_whose_lease_was_taken_over_is_stopped_and_writes_nothing() {
 }
 
 #[tokio::test]
-async fn shutdown_waits_for_running_jobs_and_burns_no_attempt() {
+async fn shutdown_waits_for_running_jobs_and_counts_no_attempt() {
     let db = TestDb::new().await;
     let running = start(
         &db,
@@ -433,7 +433,7 @@ async fn job_that_ends_within_the_grace_period_is_settled() {
 }
 
 #[tokio::test]
-async fn stopping_worker_claims_nothing_more() {
+async fn stopping_worker_claims_no_more_jobs() {
     let db = TestDb::new().await;
     let running = start(&db, &[("WORKER_SLOTS", "1")]).await;
     let (first, second) = (put(&db, "waits").await, put(&db, "good").await);
@@ -446,7 +446,7 @@ async fn stopping_worker_claims_nothing_more() {
 }
 
 #[tokio::test]
-async fn no_more_jobs_run_at_once_than_there_are_slots() {
+async fn running_jobs_never_exceed_the_slots() {
     let db = TestDb::new().await;
     let running = start(&db, &[("WORKER_SLOTS", "3")]).await;
     for _ in 0..10 {
@@ -472,7 +472,7 @@ async fn no_more_jobs_run_at_once_than_there_are_slots() {
 }
 
 #[tokio::test]
-async fn worker_outlives_the_loss_of_all_its_connections() {
+async fn worker_survives_the_loss_of_all_its_connections() {
     let db = TestDb::new().await;
     let running = start(&db, &[]).await;
     let first = put(&db, "waits").await;

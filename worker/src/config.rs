@@ -1,4 +1,4 @@
-//! What the worker reads from its environment: all of it here, all faults reported together.
+//! The worker's configuration from the environment: [`WorkerConfig`]. Reports all faults together.
 
 use crate::providers::guard::Guard;
 use base::{
@@ -67,24 +67,24 @@ pub const VARIABLES: &[Variable] = &[
 #[derive(Clone, Debug)]
 pub struct WorkerConfig {
     pub pool: PoolConfig,
-    /// For LISTEN, which a transaction pooler breaks: a direct connection to the same database.
+    /// A direct connection to the same database for LISTEN, which does not work through a transaction pooler.
     pub listen: PoolConfig,
     pub ops_addr: SocketAddr,
     pub runtime: RuntimeConfig,
-    /// How long finished jobs are kept.
+    /// Retention of finished jobs.
     pub retention: Duration,
     pub llm: LlmConfig,
-    /// What a model is less sure of than this is asked of the person instead of written.
+    /// Below this confidence, a draft becomes open questions.
     pub draft_floor: Confidence,
-    /// Open the secrets of connections; without them there are none.
+    /// Decrypt the secrets of connections; without keys, connections are unusable.
     pub keys: Option<KeyRing>,
-    /// Where connections may go.
+    /// The addresses that connections may reach.
     pub guard: Guard,
     pub log: String,
 }
 
 impl WorkerConfig {
-    /// Reads and checks everything.
+    /// Reads and checks all variables.
     ///
     /// # Errors
     /// All faults together, each naming its variable.

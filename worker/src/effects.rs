@@ -1,20 +1,23 @@
-//! What is done to the world, by type of action: [`way_of`]. Each file is one family; which of them may run is not decided
-//! here, and how often neither: that is the ledger's (`jobs::commands::effects`).
+//! The effect of each type of action: [`effect_of`]. Each file is one family of types.
+//!
+//! Does not decide whether an action may run (the gate does) or whether it runs again (`jobs::commands::effects` does).
 
-mod about;
 mod blocks;
 mod calendar;
-mod desk;
-mod far;
+mod contacts;
+mod draft_request;
 mod inbox;
 mod mail;
 mod mailbox;
 mod notify;
-mod sent;
+mod provider_context;
+mod record;
+mod reply;
+mod sent_folder;
+mod tasks;
 mod webhook;
-mod written;
 
-pub use far::Far;
+pub use provider_context::ProviderContext;
 
 use crate::providers::ProviderError;
 use async_trait::async_trait;
@@ -31,39 +34,44 @@ use jobs::{
 use serde_json::Value;
 use sqlx::PgConnection;
 
-/// One action, allowed and about to be done.
+/// One allowed action, about to be executed.
 #[derive(Clone, Copy, Debug)]
-pub struct Doing<'a> {
+pub struct ActionContext<'a> {
     pub tenant: TenantId,
-    /// The job that does it.
+    /// The job that executes it.
     pub job: JobId,
-    /// Who asked for it, or agreed to it; nobody if a rule did.
+    /// The user who requested or approved it; none for a rule.
     pub user: Option<UserId>,
     pub kind: ActionType,
     pub params: &'a Params,
-    /// The mail it is about.
+    /// The email it concerns.
     pub message: Option<MessageId>,
     pub approval: Option<ApprovalId>,
-    /// The name of the effect.
+    /// The key of the effect.
     pub key: [u8; 32],
     pub now: DateTime<Utc>,
-    /// The request that caused it, however many steps ago, for jobs that go on from it.
+    /// The HTTP request that caused it, directly or indirectly, for follow-up jobs.
     pub request_id: Option<&'a str>,
     pub traceparent: Option<&'a str>,
 }
 
-/// An effect on our own tables: it commits together with its line in the ledger.
+/// An effect on our own tables; it commits together with its ledger row.
 #[async_trait]
 pub trait LocalEffect: Send + Sync {
-    /// # Errors
-    /// [`Refusal::Refused`] with what the user is told; what was written by then is rolled back.
-    async fn apply(&self, conn: &mut PgConnection, doing: &Doing<'_>) -> Result<Done, Refusal>;
-
-    /// Takes it back; asked only of types that are
-    /// [compensable](jobs::domain::action::ActionSpec::compensable).
+    /// Applies the effect.
     ///
     /// # Errors
-    /// [`Refusal::Refused`] if the world has moved on since.
+    /// [`Refusal::Refused`] with the message for the user; the caller rolls back what was written so far.
+    async fn apply(
+        &self,
+        conn: &mut PgConnection,
+        action: &ActionContext<'_>,
+    ) -> Result<Done, Refusal>;
+
+    /// Reverts the effect; called for [compensable](jobs::domain::action::ActionSpec::compensable) types only.
+    ///
+    /// # Errors
+    /// [`Refusal::Refused`] if the data was changed since.
     async fn revert(
         &self,
         conn: &mut PgConnection,
@@ -72,34 +80,34 @@ pub trait LocalEffect: Send + Sync {
     ) -> Result<(), Refusal>;
 }
 
-/// Something that is ready to leave the house.
+/// A remote effect that is ready to be performed.
 #[derive(Debug)]
 pub struct Prepared {
     pub connection: StoredConnection,
-    /// Of a mail.
+    /// The Message-ID of an email.
     pub message_id: Option<String>,
-    /// All that is needed to do it, and to do the same again.
+    /// Everything needed to perform the effect, and to repeat exactly the same.
     pub rendered: Vec<u8>,
-    /// What a dry run tells.
+    /// The result of a dry run.
     pub would: Value,
 }
 
-/// Why something did not get ready.
+/// A remote effect could not be prepared.
 #[derive(Debug, thiserror::Error)]
-pub enum Trouble {
-    /// It cannot be done as things are. The message is the user's.
+pub enum PrepareError {
+    /// The action is not possible; the message is for the user.
     #[error("{code}")]
     Refused { code: &'static str, message: String },
-    #[error("the provider did not answer as it should")]
+    #[error("the provider failed")]
     Provider {
         connection: Box<StoredConnection>,
         source: ProviderError,
     },
-    #[error("the database refused")]
+    #[error("the database failed")]
     Database(#[from] sqlx::Error),
 }
 
-impl Trouble {
+impl PrepareError {
     pub(crate) fn refused(code: &'static str, message: impl Into<String>) -> Self {
         Self::Refused {
             code,
@@ -108,66 +116,70 @@ impl Trouble {
     }
 }
 
-/// What the other side says it did.
+/// The provider's confirmation of an effect.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Receipt {
-    /// By which it can be found there; the user sees it.
+    /// Identifies the effect at the provider; the user sees it.
     pub receipt: Value,
-    /// What was there before, if that is needed to take it back.
+    /// The state before the effect, if reverting needs it.
     pub before_image: Option<Value>,
 }
 
-/// What the other side knows of something that may have been done.
+/// The result of looking up an effect that may have happened.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Found {
+pub enum Lookup {
     Done(Receipt),
-    /// Certainly not done, and doing it now does it once.
+    /// Certainly not done; performing it now does it once.
     NotDone,
-    CannotSay,
+    Unknown,
 }
 
-/// An effect that leaves the house by a connection. In what order and how often these are asked is the ledger's.
+/// An effect at a provider, by a connection. The ledger decides the order and number of the calls.
 #[async_trait]
-pub trait Remote: Send + Sync {
-    /// Resolves what it is done to, and renders it. May read from the provider; changes nothing there or here.
+pub trait RemoteEffect: Send + Sync {
+    /// Resolves the target and renders the effect. May read from the provider; changes nothing.
     ///
     /// # Errors
-    /// [`Trouble::Refused`] with what the user is told.
-    async fn prepare(&self, far: &Far<'_>, doing: &Doing<'_>) -> Result<Prepared, Trouble>;
+    /// [`PrepareError::Refused`] with the message for the user.
+    async fn prepare(
+        &self,
+        providers: &ProviderContext<'_>,
+        action: &ActionContext<'_>,
+    ) -> Result<Prepared, PrepareError>;
 
-    /// Does it, now that the ledger says `in_flight`. `rendered` is what was prepared the first time it was tried.
+    /// Performs the effect after the ledger recorded it as `in_flight`. `rendered` comes from the first preparation.
     ///
     /// # Errors
-    /// Classed by what it means for a second try.
+    /// Classified by whether the effect may be tried again.
     async fn perform(
         &self,
-        far: &Far<'_>,
+        providers: &ProviderContext<'_>,
         connection: &StoredConnection,
         rendered: Vec<u8>,
     ) -> Result<Receipt, ProviderError>;
 
-    /// Asks the provider what became of something that may have been done.
+    /// Asks the provider whether an effect happened.
     ///
     /// # Errors
-    /// If it does not answer; then it is asked again.
-    async fn look(
+    /// If the provider does not answer; the caller asks again later.
+    async fn look_up(
         &self,
-        _far: &Far<'_>,
+        _providers: &ProviderContext<'_>,
         _connection: &StoredConnection,
         _effect: &StoredEffect,
         _rendered: &[u8],
-    ) -> Result<Found, ProviderError> {
-        Ok(Found::CannotSay)
+    ) -> Result<Lookup, ProviderError> {
+        Ok(Lookup::Unknown)
     }
 
-    /// Takes it back; asked only of types that are
-    /// [compensable](jobs::domain::action::ActionSpec::compensable), and again after a crash.
+    /// Reverts the effect; called for [compensable](jobs::domain::action::ActionSpec::compensable) types only, and again
+    /// after a crash.
     ///
     /// # Errors
-    /// [`ProviderError::Permanent`] if the world has moved on since.
+    /// [`ProviderError::Permanent`] if the data was changed since.
     async fn revert(
         &self,
-        _far: &Far<'_>,
+        _providers: &ProviderContext<'_>,
         _connection: &StoredConnection,
         _done: &StoredEffect,
     ) -> Result<(), ProviderError> {
@@ -178,38 +190,42 @@ pub trait Remote: Send + Sync {
     }
 }
 
-/// How a type of action is done.
+/// The code of an executor.
 #[derive(Clone, Copy)]
-pub enum Way {
+pub enum Effect {
     Local(&'static dyn LocalEffect),
-    Remote(&'static dyn Remote),
+    Remote(&'static dyn RemoteEffect),
 }
 
-/// Returns the code of an executor.
-pub fn way_of(executor: Executor) -> Way {
+/// Returns the effect of an executor.
+pub fn effect_of(executor: Executor) -> Effect {
     match executor {
-        Executor::Mailbox(_) => Way::Remote(&mailbox::InMailbox),
-        Executor::Message(MessageSource::Draft) => Way::Remote(&mail::ByMail(mail::SendDraft)),
-        Executor::Message(MessageSource::New) => Way::Remote(&mail::ByMail(mail::Send)),
-        Executor::Message(MessageSource::Reply) => Way::Remote(&mail::ByMail(about::Reply)),
-        Executor::Message(MessageSource::Forward) => Way::Remote(&mail::ByMail(about::Forward)),
-        Executor::CalendarEvent => Way::Remote(&calendar::CreateEvent),
-        Executor::Webhook => Way::Remote(&webhook::CallWebhook),
-        Executor::Draft => Way::Local(&written::HaveWritten),
-        Executor::Task(TaskChange::Create) => Way::Local(&desk::CreateTask),
-        Executor::Task(TaskChange::Update) => Way::Local(&desk::UpdateTask),
-        Executor::Task(TaskChange::Link) => Way::Local(&desk::Link),
-        Executor::Contact => Way::Local(&desk::UpsertContact),
-        Executor::Block => Way::Local(&blocks::ScheduleBlock),
-        Executor::Inbox(InboxChange::Snooze) => Way::Local(&inbox::Snooze),
-        Executor::Inbox(InboxChange::Defer) => Way::Local(&inbox::Defer),
-        Executor::Notification => Way::Local(&notify::Notify),
+        Executor::Mailbox(_) => Effect::Remote(&mailbox::MailboxEffect),
+        Executor::Message(MessageSource::Draft) => {
+            Effect::Remote(&mail::MailEffect(mail::SendDraft))
+        }
+        Executor::Message(MessageSource::New) => Effect::Remote(&mail::MailEffect(mail::Send)),
+        Executor::Message(MessageSource::Reply) => Effect::Remote(&mail::MailEffect(reply::Reply)),
+        Executor::Message(MessageSource::Forward) => {
+            Effect::Remote(&mail::MailEffect(reply::Forward))
+        }
+        Executor::CalendarEvent => Effect::Remote(&calendar::CreateEvent),
+        Executor::Webhook => Effect::Remote(&webhook::CallWebhook),
+        Executor::Draft => Effect::Local(&draft_request::DraftEffect),
+        Executor::Task(TaskChange::Create) => Effect::Local(&tasks::CreateTask),
+        Executor::Task(TaskChange::Update) => Effect::Local(&tasks::UpdateTask),
+        Executor::Task(TaskChange::Link) => Effect::Local(&tasks::Link),
+        Executor::Contact => Effect::Local(&contacts::UpsertContact),
+        Executor::Block => Effect::Local(&blocks::ScheduleBlock),
+        Executor::Inbox(InboxChange::Snooze) => Effect::Local(&inbox::Snooze),
+        Executor::Inbox(InboxChange::Defer) => Effect::Local(&inbox::Defer),
+        Executor::Notification => Effect::Local(&notify::Notify),
     }
 }
 
-const NOT_COMPENSABLE: &str = "This cannot be taken back.";
+const NOT_COMPENSABLE: &str = "This action cannot be undone.";
 
-/// What cannot be taken back says so.
+/// The refusal to revert a type that cannot be reverted.
 fn not_compensable() -> Refusal {
     Refusal::refused("not_compensable", NOT_COMPENSABLE)
 }

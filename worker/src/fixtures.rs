@@ -1,6 +1,6 @@
-//! The fixtures that testing mode answers from when no folder is configured, shipped with the binary.
+//! The shipped fixtures, which testing mode uses unless a folder is configured.
 
-/// Files by their names, tried in this order.
+/// File names and texts, in search order.
 pub const SHIPPED: &[(&str, &str)] = &[
     (
         "triage/injection.json",

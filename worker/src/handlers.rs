@@ -1,4 +1,4 @@
-//! One handler per kind of job, and the registry that `main` works with.
+//! One handler per job kind, and the registry of the worker: [`registry`].
 
 pub mod action;
 mod ask;
@@ -31,7 +31,7 @@ pub enum RegistryError {
     ActionMetrics(#[source] prometheus::Error),
 }
 
-/// The handlers of this worker.
+/// Builds the handlers of this worker.
 ///
 /// # Errors
 /// If a handler cannot be set up from the configuration.
@@ -58,8 +58,8 @@ pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Regist
         .with(ActionHandler::new(providers, action)))
 }
 
-/// The database's own fault, for both audiences. Worth another attempt even if it looks permanent: a statement that the
-/// schema refuses is mended by a deployment, not by giving the mail up.
+/// Converts a database error into a failure. Retries even permanent errors: a deployment fixes a wrong statement, and the
+/// email must not be lost.
 fn unavailable(error: &sqlx::Error) -> Failure {
     let code = if db::is_transient(error) {
         "database_unavailable"
@@ -68,7 +68,7 @@ fn unavailable(error: &sqlx::Error) -> Failure {
     };
     Failure::transient(
         code,
-        "Something went wrong on our side; the job will be tried again.",
+        "Something went wrong on our side; the job will be retried.",
         chain(error),
     )
 }
@@ -79,21 +79,7 @@ mod tests {
     use base::env::Env;
 
     #[test]
-    fn every_kind_of_job_has_a_handler() {
-        let vars = [
-            ("DATABASE_URL", "postgres://127.0.0.1/postroom"),
-            ("LLM_TESTING_MODE", "true"),
-        ];
-        let config = WorkerConfig::from_env(Env::from_vars(vars)).unwrap();
-        let registry = registry(&config, &WorkerMetrics::new().unwrap()).unwrap();
-        for kind in jobs::kinds::ALL {
-            assert!(registry.get(kind.name).is_some(), "{}", kind.name);
-        }
-        assert_eq!(registry.kinds().len(), jobs::kinds::ALL.len());
-    }
-
-    #[test]
-    fn the_mode_of_the_model_is_shown_as_one_of_two() {
+    fn model_mode_is_shown_as_one_of_two() {
         for (name, value, live) in [("LLM_TESTING_MODE", "true", 0), ("LLM_API_KEY", "k7", 1)] {
             let vars = [
                 ("DATABASE_URL", "postgres://127.0.0.1/postroom"),
@@ -102,8 +88,8 @@ mod tests {
             let config = WorkerConfig::from_env(Env::from_vars(vars)).unwrap();
             let metrics = WorkerMetrics::new().unwrap();
             registry(&config, &metrics).unwrap();
-            let shown = |mode| metrics.assistant.llm_mode.with_label_values(&[mode]).get();
-            assert_eq!((shown("live"), shown("testing")), (live, 1 - live));
+            let value = |mode| metrics.assistant.llm_mode.with_label_values(&[mode]).get();
+            assert_eq!((value("live"), value("testing")), (live, 1 - live));
         }
     }
 }

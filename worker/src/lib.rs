@@ -1,7 +1,7 @@
-//! How work gets done: claims jobs, runs their handlers, settles their outcomes.
+//! The worker's program: the handlers of the job kinds, on top of the runtime of the `queue` crate.
 //!
-//! `backend` is the queue behind apalis; `executor` runs one attempt; `handlers` hold one kind of job each;
-//! `llm` and `effects` are the only doors to the outside world. Never serves users' HTTP, holds no SQL.
+//! `handlers` has one job kind per file, `effects` one family of actions, `providers` one protocol. Only `providers` and the
+//! `llm` crate open outbound connections. Serves no HTTP to users and contains no SQL.
 
 pub mod config;
 pub mod effects;

@@ -1,11 +1,11 @@
-//! `postroom-worker`: reads its configuration, works until it is told to stop.
+//! `postroom-worker`: reads its configuration and runs until it is stopped.
 
 use anyhow::Context;
 use base::{env::Env, telemetry};
 use std::process::ExitCode;
 use worker::{config::WorkerConfig, run::run};
 
-/// glibc's malloc and free were an eighth of what the API does for a request. See BENCHMARKS.md.
+/// glibc's malloc and free took an eighth of the time of an API request. See BENCHMARKS.md.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -14,7 +14,7 @@ async fn main() -> ExitCode {
     match start().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Before logging started, or a person at a terminal: the chain in plain words.
+            // Logging may not have started yet, so that the cause chain goes to stderr.
             eprintln!("postroom-worker: {error:#}");
             ExitCode::FAILURE
         }

@@ -1,4 +1,4 @@
-//! The maintenance of what the worker keeps for people: one [`Duty`] each, done by one worker of all per tick.
+//! Periodic maintenance: each task is a [`Duty`], which one worker runs per tick.
 
 use async_trait::async_trait;
 use jobs::{
@@ -14,15 +14,12 @@ use jobs::{
     },
 };
 use prometheus::IntCounter;
-use queue::runtime::{
-    duty::{Duty, PruneFinished, SampleQueues, in_batches},
-    engine::Engine,
-};
+use queue::runtime::duty::{Duty, DutyContext, PruneFinished, SampleQueues, in_batches};
 use std::time::Duration;
 
 const BATCH: u32 = 500;
 
-/// Every duty of a worker: the queue's own and ours.
+/// Returns all duties of a worker: the queue's and the assistant's.
 pub fn duties(retention: Duration, approvals_expired: &IntCounter) -> Vec<Box<dyn Duty>> {
     let mut duties: Vec<Box<dyn Duty>> = vec![
         Box::new(SampleQueues),
@@ -44,19 +41,19 @@ struct Maintenance {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Task {
-    /// Deletes model answers that jobs left behind.
+    /// Deletes stored model answers of ended jobs.
     PurgeCheckpoints,
     /// Deletes sessions that ended long ago, and failed log-ins that no longer count.
     PurgeSessions,
-    /// Deletes answers that are no longer replayed.
+    /// Deletes stored HTTP responses after their retention.
     PurgeRequestKeys,
-    /// Expires approvals that nobody decided in time.
+    /// Expires approvals that were not decided in time.
     ExpireApprovals,
-    /// Ends effects whose attempt died, as not done or unknown, and approvals whose job ended without settling them.
+    /// Ends effects of crashed attempts, as not done or unknown, and approvals whose job ended without settling them.
     LoseEffects,
-    /// Expires memories, and deletes them some time after they have ended.
+    /// Expires memories and deletes them after their retention.
     SweepMemory,
-    /// Expires blocks whose time passed before anybody decided.
+    /// Expires proposed blocks whose time has passed.
     ExpireBlocks,
 }
 
@@ -89,9 +86,9 @@ impl Duty for Maintenance {
     fn every(&self) -> Duration {
         match self.task {
             Task::LoseEffects => Duration::from_secs(30),
-            // A decision that comes too late is refused at once, whenever this runs.
+            // A late decision is rejected in any case; this only updates the status.
             Task::ExpireApprovals | Task::ExpireBlocks => Duration::from_secs(60),
-            // What has expired is not read any more, whenever this runs.
+            // Expired rows are not read in any case; this only deletes them.
             Task::PurgeCheckpoints
             | Task::PurgeSessions
             | Task::PurgeRequestKeys
@@ -99,8 +96,8 @@ impl Duty for Maintenance {
         }
     }
 
-    async fn run(&self, engine: &Engine) -> Result<(), sqlx::Error> {
-        let pool = &engine.pool;
+    async fn run(&self, context: &DutyContext) -> Result<(), sqlx::Error> {
+        let pool = &context.pool;
         match self.task {
             Task::PurgeCheckpoints => llm_checkpoints::purge(&mut *pool.acquire().await?)
                 .await
@@ -120,17 +117,17 @@ impl Duty for Maintenance {
                 })
                 .await
             }
-            // Asked first, for a transaction that finds nothing is four statements.
+            // Checks first, because a transaction that finds nothing costs four statements.
             Task::LoseEffects => {
-                if effects::any_open(&engine.queue_pool).await? {
+                if effects::any_open(&context.queue_pool).await? {
                     in_batches(BATCH, || effect_commands::mark_lost(pool, BATCH)).await?;
                 }
-                if approvals::any_in_hand(&engine.queue_pool).await? {
+                if approvals::any_in_hand(&context.queue_pool).await? {
                     in_batches(BATCH, || execute::abandon(pool, BATCH)).await?;
                 }
                 Ok(())
             }
-            Task::ExpireApprovals if approvals::any_lapsed(&engine.queue_pool).await? => {
+            Task::ExpireApprovals if approvals::any_lapsed(&context.queue_pool).await? => {
                 in_batches(BATCH, || async {
                     expire_approvals(pool, BATCH)
                         .await
@@ -138,10 +135,10 @@ impl Duty for Maintenance {
                 })
                 .await
             }
-            Task::SweepMemory if memory_items::any_due(&engine.queue_pool).await? => {
+            Task::SweepMemory if memory_items::any_due(&context.queue_pool).await? => {
                 in_batches(BATCH, || sweep_memory(pool, BATCH)).await
             }
-            Task::ExpireBlocks if blocks::any_past(&engine.queue_pool).await? => {
+            Task::ExpireBlocks if blocks::any_past(&context.queue_pool).await? => {
                 in_batches(BATCH, || expire_blocks(pool, BATCH)).await
             }
             Task::ExpireApprovals | Task::SweepMemory | Task::ExpireBlocks => Ok(()),

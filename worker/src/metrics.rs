@@ -1,4 +1,4 @@
-//! What this process counts beside the queue's runtime. A field's comment is its HELP text; labels come from closed sets only.
+//! The worker's metrics besides those of the queue's runtime. Labels come from closed sets only.
 
 use jobs::{
     domain::connection::{ConnectionStatus, Provider},
@@ -9,7 +9,7 @@ use queue::runtime::metrics::RuntimeMetrics;
 use sqlx::PgPool;
 
 base::metrics! {
-    /// The metrics of what the worker does for people.
+    /// The metrics of the assistant.
     pub struct AssistantMetrics {
         /// Approvals that expired undecided.
         approvals_expired_total: IntCounter,
@@ -17,7 +17,7 @@ base::metrics! {
         effects_unknown: IntGauge,
         /// Connected accounts by provider and status; all workers report the same numbers.
         accounts: IntGaugeVec [provider, status],
-        /// Whether models are real or fixtures: 1 for the mode this process runs in.
+        /// Model mode, live or testing: 1 for the mode of this process.
         llm_mode: IntGaugeVec [mode],
     }
 }
@@ -44,18 +44,18 @@ impl WorkerMetrics {
 }
 
 impl AssistantMetrics {
-    /// Shows which models answer. Both series, so that an alert on one of them has something to look at.
+    /// Sets the model mode. Exports both series, so that alerts can refer to either.
     pub fn show_llm_mode(&self, mode: &str) {
         for known in ["live", "testing"] {
-            let is_it = i64::from(known == mode);
-            self.llm_mode.with_label_values(&[known]).set(is_it);
+            let value = i64::from(known == mode);
+            self.llm_mode.with_label_values(&[known]).set(value);
         }
     }
 
-    /// Brings the gauges up to date that are read rather than counted.
+    /// Refreshes the gauges that are read from the database.
     ///
     /// # Errors
-    /// If the database cannot be asked.
+    /// If the database fails.
     pub async fn refresh(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
         self.effects_unknown
             .set(effects::count_unknown(pool).await?);

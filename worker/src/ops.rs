@@ -1,4 +1,4 @@
-//! The operators' listener: `/metrics`, `/livez`, `/readyz`. Not for users, so it has an address of its own.
+//! Serves `/metrics`, `/livez` and `/readyz` to operators, on a separate address.
 
 use crate::metrics::WorkerMetrics;
 use axum::{
@@ -14,10 +14,10 @@ use queue::runtime::engine::Engine;
 use std::{sync::Arc, time::Duration};
 use tokio::{net::TcpListener, time::timeout};
 
-/// A probe that waits longer than this is a failed probe.
+/// Timeout of a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Serves until the attempts have ended: a draining worker is still scraped.
+/// Serves until the attempts have ended, so that a draining worker is still scraped.
 ///
 /// # Errors
 /// If the listener fails.
@@ -37,7 +37,7 @@ pub async fn serve(
         .await
 }
 
-/// What the routes answer from.
+/// The state of the routes.
 #[derive(Clone)]
 struct Ops {
     engine: Arc<Engine>,
@@ -55,11 +55,11 @@ async fn show_metrics(State(Ops { engine, metrics }): State<Ops>) -> Response {
     };
     match timeout(PROBE_TIMEOUT, refreshed).await {
         Ok(Ok(())) => {}
-        // The counters are still worth a scrape; the gauges keep their last values.
+        // The scrape still returns the counters; the gauges keep their last values.
         Ok(Err(error)) => {
-            tracing::warn!(%error, "could not read the queue's sample for the metrics");
+            tracing::warn!(%error, "could not refresh the gauges from the database");
         }
-        Err(_) => tracing::warn!("reading the queue's sample for the metrics took too long"),
+        Err(_) => tracing::warn!("refreshing the gauges from the database timed out"),
     }
     let mut text = Vec::new();
     match TextEncoder::new().encode(&metrics.registry.gather(), &mut text) {
@@ -81,7 +81,7 @@ async fn readyz(State(Ops { engine, .. }): State<Ops>) -> Response {
             tracing::warn!(error = chain(&error), "not ready");
             (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "the database cannot be used\n",
+                "the database is unusable\n",
             )
                 .into_response()
         }

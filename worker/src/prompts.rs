@@ -1,11 +1,11 @@
-//! The prompts as they are shipped: versioned text files and the schemas of their answers.
+//! The shipped prompts: versioned text files and the schemas of their answers.
 //!
-//! A change of a word is a new version, because answers, checkpoints and metrics are compared by it. [`TRIAGE`] is the one to
-//! look at. Holds nothing that a tenant or a mail brings in.
+//! Every change of the text is a new version, because answers, checkpoints and metrics are compared by version. Contains no
+//! text of a tenant or an email.
 
 use llm::PromptFile;
 
-/// What one mail means and what should be done about it.
+/// Judges an email and proposes actions.
 pub const TRIAGE: PromptFile = PromptFile {
     version: "triage.v1",
     text: include_str!("prompts/triage.v1.txt"),
@@ -13,7 +13,7 @@ pub const TRIAGE: PromptFile = PromptFile {
     schema: include_str!("prompts/triage.v1.schema.json"),
 };
 
-/// A mail in a person's name.
+/// Writes an email in a user's name.
 pub const DRAFT: PromptFile = PromptFile {
     version: "draft.v2",
     text: include_str!("prompts/draft.v2.txt"),
@@ -36,7 +36,7 @@ mod tests {
         list.iter().map(|item| item.as_str().unwrap()).collect()
     }
 
-    /// Strict providers refuse a schema in which any object is open or any property optional.
+    /// Strict providers reject a schema with an open object or an optional property.
     fn assert_strict(schema: &Value) {
         if schema["type"] == "object" {
             assert_eq!(schema["additionalProperties"], json!(false));
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn every_schema_is_strict() {
+    fn schemas_are_strict() {
         for file in [TRIAGE, DRAFT] {
             let llm::OutputSchema { name, schema } = file.schema();
             assert!(
@@ -66,14 +66,14 @@ mod tests {
     }
 
     #[test]
-    fn the_draft_schema_has_the_words_of_the_domain() {
+    fn draft_schema_matches_the_domain_enums() {
         let schema = DRAFT.schema().schema;
         let words: Vec<_> = Confidence::ALL.iter().map(|word| word.as_str()).collect();
         assert_eq!(strings(&schema["properties"]["confidence"]["enum"]), words);
     }
 
     #[test]
-    fn the_triage_schema_has_the_words_of_the_domain() {
+    fn triage_schema_matches_the_domain_enums() {
         let schema = TRIAGE.schema().schema;
         let words = |field: &str| strings(&schema["properties"][field]["enum"]);
         let categories: Vec<_> = Category::ALL.iter().map(|word| word.as_str()).collect();
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn the_triage_schema_offers_the_actions_open_to_models_and_their_fields() {
+    fn triage_schema_lists_the_actions_open_to_models() {
         let schema = TRIAGE.schema().schema;
         let action = &schema["properties"]["actions"]["items"]["properties"];
         let open: Vec<_> = ActionType::open_to(OpenTo::Models).collect();

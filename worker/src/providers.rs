@@ -1,7 +1,7 @@
-//! The far side: one trait for each thing a provider can do, chosen per connection by [`Providers`]. Knows the wire and
-//! nothing of jobs, approvals or the ledger.
+//! Clients of mail servers, calendars and webhooks: one trait per capability, opened per connection by [`Providers`].
 //!
-//! A new provider is a file here, and a trait if it can do something new.
+//! Knows protocols, and nothing of jobs, approvals or the ledger. A new provider is a new file here, and a new trait if its
+//! capability is new.
 
 mod caldav;
 pub mod guard;
@@ -25,31 +25,31 @@ use jobs::{
 };
 use serde_json::Value;
 use smtp::Smtp;
-use web::Web;
+use web::WebClient;
 use webhook::Webhook;
 
-/// Why a provider did not do what it was asked, in terms of what may be done next.
+/// A failed request to a provider, classified by what may be done next.
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {
-    /// Certainly not done, and worth another try.
+    /// Certainly not done; a retry may succeed.
     #[error("{code}: {detail}")]
     Retryable { code: &'static str, detail: String },
-    /// Refused for good. The message is the user's.
+    /// Permanently refused; the message is for the user.
     #[error("{code}")]
     Permanent { code: &'static str, message: String },
-    /// It may have been done.
+    /// May have been done.
     #[error("{code}: {detail}")]
     Unknown { code: &'static str, detail: String },
-    /// The secret is not taken.
+    /// The provider rejects the secret.
     #[error("{code}")]
     Reauth { code: &'static str },
-    /// Not before then.
+    /// No request before this time.
     #[error("rate limited")]
     RateLimited { until: DateTime<Utc> },
 }
 
 impl ProviderError {
-    /// For the ledger.
+    /// Returns the code for the ledger.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Retryable { code, .. }
@@ -61,110 +61,116 @@ impl ProviderError {
     }
 }
 
-/// A rendered mail and where it goes.
+/// A rendered email and its envelope.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
     pub from: String,
     pub recipients: Vec<String>,
-    /// The whole mail, as it is sent and sent again.
+    /// The whole email, the same on every try.
     pub bytes: Vec<u8>,
 }
 
-/// Sends mail.
+/// Sends email.
 #[async_trait]
 pub trait Mailer: Send + Sync {
-    /// Hands the mail over; what comes back is what the other side said.
+    /// Sends the email and returns the server's response.
     ///
     /// # Errors
-    /// Classed by what it means for a second try.
+    /// Classified by whether a retry is safe.
     async fn send(&self, mail: &Outgoing) -> Result<Value, ProviderError>;
 
-    /// Connects and signs in, and sends nothing.
+    /// Connects and logs in without sending.
     ///
     /// # Errors
-    /// As a mail would get them.
+    /// The same as for sending.
     async fn check(&self) -> Result<(), ProviderError>;
 }
 
 /// Calls a webhook.
 #[async_trait]
 pub trait Caller: Send + Sync {
-    /// Posts the body; what comes back is what the other side said. It knows a repetition by `id`.
+    /// Posts the body and returns the response. The receiver recognises repeats by `id`.
     ///
     /// # Errors
-    /// Classed by what it means for a second try.
+    /// Classified by whether a retry is safe.
     async fn call(&self, id: &str, body: &[u8], now: DateTime<Utc>)
     -> Result<Value, ProviderError>;
 }
 
-/// What is in a calendar under a name.
+/// A calendar entry.
 #[derive(Clone, Debug)]
-pub struct Entry {
-    /// Changes whenever it does.
+pub struct CalendarEntry {
+    /// Changes with every change of the entry.
     pub etag: Option<String>,
     pub event: Vec<u8>,
 }
 
-/// What became of putting something in.
+/// The result of creating an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Put {
-    /// With the ETag, if the server says it.
-    Made(Option<String>),
-    /// Something was there; nothing was changed.
-    Taken,
+pub enum PutResult {
+    /// With the ETag, if the server returns one.
+    Created(Option<String>),
+    /// The name is in use; nothing was changed.
+    Exists,
 }
 
-/// What became of taking something out.
+/// The result of deleting an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taken {
-    /// It is there no more, or was not.
-    Gone,
-    /// It is not what it was; nothing was changed.
+pub enum DeleteResult {
+    /// Deleted, or already absent.
+    Deleted,
+    /// Changed since; nothing was deleted.
     Changed,
 }
 
-/// Keeps events.
+/// Stores events.
 #[async_trait]
 pub trait Calendar: Send + Sync {
-    /// Puts it under a name that nothing has yet.
+    /// Creates an entry under a new name.
     ///
     /// # Errors
-    /// Classed by what it means for a second try.
+    /// Classified by whether a retry is safe.
     async fn put_new(
         &self,
         name: &str,
         event: &[u8],
         now: DateTime<Utc>,
-    ) -> Result<Put, ProviderError>;
+    ) -> Result<PutResult, ProviderError>;
 
-    /// Asks whether it is there.
+    /// Checks that the calendar exists.
     ///
     /// # Errors
-    /// [`ProviderError::Permanent`] if what is there is no calendar.
+    /// [`ProviderError::Permanent`] if the URL is not a calendar.
     async fn check(&self, now: DateTime<Utc>) -> Result<(), ProviderError>;
 
-    /// # Errors
-    /// If the server does not say.
-    async fn get(&self, name: &str, now: DateTime<Utc>) -> Result<Option<Entry>, ProviderError>;
-
-    /// Takes it out as long as it is the one of this ETag.
+    /// Reads an entry.
     ///
     /// # Errors
-    /// Classed by what it means for a second try, which does no harm.
+    /// If the server does not answer.
+    async fn get(
+        &self,
+        name: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Option<CalendarEntry>, ProviderError>;
+
+    /// Deletes an entry if it still has this ETag.
+    ///
+    /// # Errors
+    /// Classified; a retry is always safe.
     async fn delete(
         &self,
         name: &str,
         etag: &str,
         now: DateTime<Utc>,
-    ) -> Result<Taken, ProviderError>;
+    ) -> Result<DeleteResult, ProviderError>;
 }
 
-/// A connection that cannot be used by this process.
+/// The connection cannot be opened by this process.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error("CREDENTIAL_KEYS is not set")]
     NoKeys,
-    #[error("the secret cannot be opened")]
+    #[error("the secret cannot be decrypted")]
     Sealed(#[from] Unsealable),
     #[error("the connection is of another kind")]
     OtherKind,
@@ -182,8 +188,10 @@ impl Providers {
         Self { keys, guard }
     }
 
+    /// Returns the outgoing mail server of an account.
+    ///
     /// # Errors
-    /// If the secret cannot be opened.
+    /// If the secret cannot be decrypted.
     pub fn mailer(
         &self,
         tenant: TenantId,
@@ -202,10 +210,10 @@ impl Providers {
         }))
     }
 
-    /// Where the account's mailbox is; `None` for one that only sends.
+    /// Returns the account's mailbox; none if the account only sends.
     ///
     /// # Errors
-    /// If the secret cannot be opened.
+    /// If the secret cannot be decrypted.
     pub fn mailbox(
         &self,
         tenant: TenantId,
@@ -227,8 +235,10 @@ impl Providers {
         }))
     }
 
+    /// Returns a calendar.
+    ///
     /// # Errors
-    /// If the secret cannot be opened.
+    /// If the secret cannot be decrypted.
     pub fn calendar(
         &self,
         tenant: TenantId,
@@ -242,12 +252,14 @@ impl Providers {
         Ok(Box::new(CalDav {
             collection: settings.url.clone(),
             secret: open_login(keys, tenant, connection.id, sealed)?,
-            web: Web(self.guard),
+            web: WebClient(self.guard),
         }))
     }
 
+    /// Returns a webhook.
+    ///
     /// # Errors
-    /// If the secret cannot be opened.
+    /// If the secret cannot be decrypted.
     pub fn caller(
         &self,
         tenant: TenantId,
@@ -261,7 +273,7 @@ impl Providers {
         Ok(Box::new(Webhook {
             url: settings.url.clone(),
             secret: open_signing_secret(keys, tenant, connection.id, sealed)?,
-            web: Web(self.guard),
+            web: WebClient(self.guard),
         }))
     }
 }

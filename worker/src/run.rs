@@ -1,4 +1,4 @@
-//! A worker process from its configuration to its orderly end.
+//! Runs a worker process from its configuration to its shutdown: [`run`].
 
 use crate::{config::WorkerConfig, handlers, maintenance, metrics::WorkerMetrics, ops};
 use anyhow::Context;
@@ -15,16 +15,16 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// A started worker: its loops run, its queues are not yet claimed from.
+/// A started worker: its loops run, but it does not claim jobs yet.
 pub struct Worker {
     runtime: queue::runtime::Worker,
     ops: JoinHandle<std::io::Result<()>>,
 }
 
-/// Runs until SIGTERM or SIGINT, then lets running jobs end within the grace period and hands the rest back.
+/// Runs until SIGTERM or SIGINT, then lets running jobs finish within the grace period and releases the rest.
 ///
 /// # Errors
-/// If the worker cannot start: the database, its schema, the model or the ops address cannot be used.
+/// If the worker cannot start: the database, its schema, the model or the ops address is unusable.
 pub async fn run(config: WorkerConfig) -> anyhow::Result<()> {
     let metrics = WorkerMetrics::new().context("could not register the metrics")?;
     let registry =
@@ -38,7 +38,7 @@ impl Worker {
     /// Connects, checks the schema and starts the loops.
     ///
     /// # Errors
-    /// If the database, its schema or the ops address cannot be used.
+    /// If the database, its schema or the ops address is unusable.
     pub async fn start(
         config: WorkerConfig,
         registry: Registry,
@@ -79,7 +79,7 @@ impl Worker {
         self.runtime.engine()
     }
 
-    /// Claims and runs jobs until the engine is told to stop, then ends in order.
+    /// Claims and runs jobs until the engine is stopped, then shuts down in order.
     ///
     /// # Errors
     /// If the runtime or the ops listener failed.
@@ -94,7 +94,7 @@ impl Worker {
     }
 }
 
-/// The first signal stops in order, the second at once: its jobs come back when their leases expire.
+/// Shuts down in order on the first signal and exits on the second; then the jobs are rescued when their leases expire.
 fn stop_on_signals(engine: &Arc<Engine>) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("could not listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("could not listen for SIGINT")?;
@@ -107,13 +107,13 @@ fn stop_on_signals(engine: &Arc<Engine>) -> anyhow::Result<()> {
         let grace = engine.config.grace;
         tracing::info!(
             grace_seconds = grace.as_secs_f64(),
-            running = engine.held.count(),
+            running = engine.leases.count(),
             "stopping"
         );
         engine.stopping.cancel();
         tokio::select! {
             () = next(&mut terminate, &mut interrupt) => {
-                tracing::warn!("second signal: stopping at once");
+                tracing::warn!("second signal received: exiting now");
                 std::process::exit(130);
             }
             () = tokio::time::sleep(grace) => engine.grace_over.cancel(),

@@ -1,14 +1,13 @@
 //! [`Operation`]: what a request does, takes and needs, and how it can fail.
 
-use super::{SuccessResponse, Tag};
+use super::{
+    response::{SchemaOf, SuccessResponse},
+    tag::Tag,
+};
 use crate::error::Code;
 use axum::http::Method;
 use jobs::domain::session::Scope;
-use schemars::{Schema, SchemaGenerator};
 use std::{collections::BTreeSet, time::Duration};
-
-/// Writes the schema of a type into the document and refers to it.
-pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
 /// Who may call an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

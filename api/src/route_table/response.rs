@@ -1,9 +1,12 @@
 //! What an operation answers: [`SuccessResponse`] and the headers that it carries ([`ResponseHeader`]).
 
-use super::SchemaOf;
+use schemars::{Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
-/// A success; what can go wrong is in [`Operation::errors`](super::Operation::errors).
+/// Writes the schema of a type into the document and refers to it.
+pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+/// A success; what can go wrong is in `Operation::errors`.
 #[derive(Clone, Debug)]
 pub struct SuccessResponse {
     pub status: u16,

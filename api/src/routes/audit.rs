@@ -40,6 +40,7 @@ struct AuditQuery {
     request_id: Option<String>,
 }
 
+/// One entry of the audit log.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "AuditEntry")]
 struct AuditEntryView {

@@ -37,7 +37,7 @@ use jobs::{
     secrets::KeyRing,
     store::connections::{self, StoredConnection},
 };
-use queue::enqueue::dedupe::Replaced;
+use queue::Replaced;
 use schemars::JsonSchema;
 use serde::Serialize;
 

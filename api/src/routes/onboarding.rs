@@ -72,6 +72,7 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
+/// A new invite.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "NewInvite")]
@@ -82,6 +83,7 @@ struct InviteBody {
     role: Role,
 }
 
+/// The acceptance of an invite.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "AcceptInvite")]
@@ -102,6 +104,7 @@ struct CreatedInvite {
     invite: InviteView,
 }
 
+/// A pending invite.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Invite")]
 struct InviteView {

@@ -115,6 +115,7 @@ struct LogInBody {
     password: SecretString,
 }
 
+/// Which sessions to end.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "RevokeSessions")]
@@ -130,6 +131,7 @@ pub(super) struct OpenedSession {
     session: SessionView,
 }
 
+/// A session.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Session")]
 struct SessionView {

@@ -1,9 +1,9 @@
-//! Time for policies (backoff, working hours); expiry of stored things is compared with `now()` in SQL instead.
+//! [`Clock`]: the time for policies such as backoff and working hours. Expiry of stored rows is compared with `now()` in SQL.
 
 use chrono::{DateTime, Utc};
 use std::sync::{Arc, Mutex};
 
-/// Where the present comes from.
+/// A source of the current time.
 #[derive(Clone, Debug)]
 pub enum Clock {
     System,
@@ -12,13 +12,15 @@ pub enum Clock {
 }
 
 impl Clock {
+    /// Returns a clock that stands at `at`.
     pub fn fixed(at: DateTime<Utc>) -> Self {
         Self::Fixed(Arc::new(Mutex::new(at)))
     }
 
+    /// Returns the current time.
     #[expect(
         clippy::disallowed_methods,
-        reason = "the one place that may read the system's clock"
+        reason = "the only place that reads the system clock"
     )]
     pub fn now(&self) -> DateTime<Utc> {
         match self {

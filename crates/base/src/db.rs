@@ -1,10 +1,10 @@
-//! The database pool, and which errors may pass.
+//! Database pools, and the classes of database errors.
 //!
-//! sqlx 0.9 can return a connection to the pool inside a stale transaction when a future is dropped during `begin()`;
-//! the next user's writes would be rolled back although they were acknowledged. [`connect`] therefore sends ROLLBACK
-//! whenever a connection comes back, and requests that write run where a disconnect cannot drop them.
+//! sqlx 0.9 can return a connection to the pool inside a stale transaction when a future is dropped during `begin()`; writes
+//! of the next user would then be lost although they were acknowledged. [`connect`] therefore sends ROLLBACK whenever a
+//! connection is released.
 
-/// For callers that hold a pool and hand its errors on, and write no SQL themselves.
+/// For callers that hold a pool and pass on its errors, and write no SQL themselves.
 pub use sqlx::{Error as SqlError, PgPool};
 
 use crate::env::{Env, Variable};
@@ -32,10 +32,10 @@ const MAX_CONNECTIONS: Variable = Variable::with_default(
     "Connections in the pool; one more listens, and the API keeps three for what requests share",
 );
 
-/// What a process that uses the database reads.
+/// The variables of a process that uses the database.
 pub const VARIABLES: &[Variable] = &[URL, LISTEN_URL, MAX_CONNECTIONS];
 
-/// How a process uses the database.
+/// The settings of a pool.
 #[derive(Clone, Debug)]
 pub struct PoolConfig {
     pub url: SecretString,
@@ -48,7 +48,18 @@ pub struct PoolConfig {
 }
 
 impl PoolConfig {
-    /// Reads `DATABASE_URL` and `DATABASE_MAX_CONNECTIONS`; the timeouts are fixed.
+    /// The settings for this URL, with 8 connections and timeouts of 5 s.
+    pub fn new(url: impl Into<SecretString>, application_name: &'static str) -> Self {
+        Self {
+            url: url.into(),
+            max_connections: 8,
+            acquire_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(5),
+            application_name,
+        }
+    }
+
+    /// Reads `DATABASE_URL` and `DATABASE_MAX_CONNECTIONS`; the timeouts are those of [`PoolConfig::new`].
     pub fn from_env(env: &mut Env, application_name: &'static str) -> Self {
         let max_connections: u32 = env.parse(MAX_CONNECTIONS, "a number of connections");
         if max_connections == 0 {
@@ -57,24 +68,22 @@ impl PoolConfig {
         Self::with_connections(env, max_connections.max(1), application_name)
     }
 
-    /// As [`PoolConfig::from_env`] with a given number of connections, for commands that end by themselves.
+    /// Reads `DATABASE_URL` as [`PoolConfig::from_env`] does, with a given number of connections, for commands that end by
+    /// themselves.
     pub fn with_connections(
         env: &mut Env,
         max_connections: u32,
         application_name: &'static str,
     ) -> Self {
         let config = Self {
-            url: env.secret(URL),
             max_connections,
-            acquire_timeout: Duration::from_secs(5),
-            statement_timeout: Duration::from_secs(5),
-            application_name,
+            ..Self::new(env.secret(URL), application_name)
         };
         config.check(env, URL);
         config
     }
 
-    /// The same database by `DATABASE_LISTEN_URL`, where `DATABASE_URL` leads through a transaction pooler.
+    /// Reads `DATABASE_LISTEN_URL`, the direct URL of the same database if `DATABASE_URL` goes through a transaction pooler.
     #[must_use]
     pub fn for_listening(&self, env: &mut Env) -> Self {
         match env.optional(LISTEN_URL) {
@@ -97,26 +106,26 @@ impl PoolConfig {
     }
 }
 
-/// The database cannot be used.
+/// No pool could be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
-    /// The source is left out on purpose: it may quote the URL, and so a password.
+    /// Has no source, because it could quote the URL and so a password.
     #[error("DATABASE_URL is not a Postgres connection URL")]
     Url,
     #[error("could not connect to the database")]
     Connect(#[source] sqlx::Error),
 }
 
-/// Opens a pool and proves that it can connect.
+/// Opens a pool and checks that it can connect.
 ///
 /// # Errors
-/// If the URL does not parse or no connection can be made within the acquire timeout.
+/// If the URL does not parse, or no connection is made within the acquire timeout.
 pub async fn connect(config: &PoolConfig) -> Result<PgPool, DbError> {
     open(config, config.max_connections, connect_options(config)?).await
 }
 
-/// As [`connect`], for transactions of many callers: they wait 50 ms for a lock and then fail, so that what one caller
-/// waits for holds up the others no longer.
+/// Opens a pool as [`connect`] does, for transactions that serve many callers: a statement waits at most 50 ms for a lock,
+/// so that one caller's lock does not delay the others.
 ///
 /// # Errors
 /// As [`connect`].
@@ -139,7 +148,7 @@ async fn open(
         .idle_timeout(Duration::from_secs(20))
         .after_release(|connection, _| {
             Box::pin(async move {
-                // Outside a transaction this is a warning from the server and nothing else.
+                // Outside a transaction the server only warns.
                 connection.execute("rollback").await?;
                 Ok(true)
             })
@@ -149,15 +158,15 @@ async fn open(
         .map_err(DbError::Connect)
 }
 
-/// Opens a pool for single statements that commit by themselves, and for nothing else: never begin a transaction on it.
+/// Opens a pool for single statements that commit by themselves. Never begin a transaction on it in a future that may be
+/// dropped.
 ///
-/// A use of a [`connect`] pool costs four round trips: a test, the statement, ROLLBACK, and sqlx's test on release. Here
-/// it is two. No ROLLBACK is needed, because without BEGIN a dropped future leaves no transaction behind; and only a
-/// connection that was idle for a second is tested first. One that broke since then fails a statement before it is
-/// replaced.
+/// A statement on a [`connect`] pool costs four round trips: a test, the statement, ROLLBACK, and sqlx's test on release;
+/// here it costs two. Without BEGIN a dropped future leaves no transaction behind, so no ROLLBACK is needed. Only a
+/// connection that was idle for a second is tested first; one that broke since then fails a statement before it is replaced.
 ///
 /// # Errors
-/// If the URL does not parse or no connection can be made within the acquire timeout.
+/// If the URL does not parse, or no connection is made within the acquire timeout.
 pub async fn connect_autocommit(
     config: &PoolConfig,
     max_connections: u32,
@@ -165,7 +174,7 @@ pub async fn connect_autocommit(
     PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(config.acquire_timeout)
-        // The pool hands its connections out in turn: one that is not needed every few seconds would be kept for ever.
+        // The pool uses its connections in turn, so a longer timeout would keep connections that are not needed.
         .idle_timeout(Duration::from_secs(3))
         .min_connections(1)
         .test_before_acquire(false)
@@ -182,7 +191,7 @@ pub async fn connect_autocommit(
         .map_err(DbError::Connect)
 }
 
-/// The options of one connection, for those that live outside the pool.
+/// Returns the options of a connection outside of a pool.
 ///
 /// # Errors
 /// If the URL does not parse.
@@ -201,8 +210,8 @@ pub fn connect_options(config: &PoolConfig) -> Result<PgConnectOptions, DbError>
     ]))
 }
 
-/// Whether the same statement may succeed when tried again: the connection or the server failed, or a conflict of
-/// transactions was resolved against us. Anything else would fail the same way.
+/// Whether a retry of the same statement may succeed: the connection or the server failed, or this transaction lost a
+/// conflict with another.
 pub fn is_transient(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
@@ -219,21 +228,21 @@ pub fn is_transient(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether the statement took longer than its time, and was stopped.
-pub fn is_cut_off(error: &sqlx::Error) -> bool {
+/// Whether the statement reached its timeout.
+pub fn is_statement_timeout(error: &sqlx::Error) -> bool {
     error
         .as_database_error()
         .is_some_and(|error| error.code().as_deref() == Some("57014"))
 }
 
-/// Connections of a pool, for a gauge.
+/// The connections of a pool, for a gauge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connections {
     pub idle: i64,
     pub used: i64,
 }
 
-/// How many connections the pool has open.
+/// Counts the open connections of the pool.
 pub fn connections(pool: &PgPool) -> Connections {
     let idle = i64::try_from(pool.num_idle()).unwrap_or(i64::MAX);
     Connections {

@@ -1,35 +1,35 @@
-//! Typed reads of environment variables. Every fault is collected, so that one start names them all.
+//! [`Env`]: typed reads of environment variables, which report all invalid variables together.
 //!
-//! See [`Env`] and [`Variable`]. Never prints a value: a secret in the wrong variable must not end up in a log.
+//! Never prints a value: a secret in the wrong variable must not end up in a log.
 
 use secrecy::SecretString;
 use std::{collections::HashMap, fmt, str::FromStr, time::Duration};
 
-/// One variable of a process: declared once beside the configuration that reads it, and printed into
-/// docs/configuration.md by `cargo dev docs`.
+/// A variable of a process, declared beside the configuration that reads it. `cargo dev docs` prints it into
+/// docs/configuration.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Variable {
     pub name: &'static str,
-    /// One sentence for the person who sets it.
+    /// A phrase that explains it to the person who sets it.
     pub meaning: &'static str,
     pub unset: Unset,
-    /// A value that would be accepted; shown with every fault.
+    /// A valid value, shown when the variable is invalid.
     pub example: &'static str,
 }
 
-/// What holds when a variable is not set.
+/// The meaning of a variable that is not set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unset {
     /// The process does not start.
     Refused,
     /// This value is used.
     Default(&'static str),
-    /// The process goes without it; how, in a word or two for the documentation.
+    /// The process runs without it; the text says how, in a word or two for the documentation.
     Means(&'static str),
 }
 
 impl Variable {
-    /// Without it the process does not start.
+    /// Declares a variable without which the process does not start.
     pub const fn required(
         name: &'static str,
         example: &'static str,
@@ -43,7 +43,7 @@ impl Variable {
         }
     }
 
-    /// The default is written as a user would write it, and parsed like a value of theirs.
+    /// Declares a variable with a default, which is written and parsed like a value that a user sets.
     pub const fn with_default(
         name: &'static str,
         default: &'static str,
@@ -57,7 +57,7 @@ impl Variable {
         }
     }
 
-    /// May be left out; `unset` says in a word or two what holds then.
+    /// Declares an optional variable; `unset` says in a word or two what it means if it is not set.
     pub const fn optional(
         name: &'static str,
         example: &'static str,
@@ -72,12 +72,12 @@ impl Variable {
         }
     }
 
-    /// A switch that is off unless it is set.
+    /// Declares a switch that is off unless it is set.
     pub const fn switch(name: &'static str, meaning: &'static str) -> Self {
         Self::optional(name, "true", "off", meaning)
     }
 
-    /// The same variable with an example that is not its default.
+    /// Returns the same variable with an example other than its default.
     #[must_use]
     pub const fn example(mut self, example: &'static str) -> Self {
         self.example = example;
@@ -92,7 +92,7 @@ impl Variable {
     }
 }
 
-/// What every process reads.
+/// The variables of every process.
 pub const VARIABLES: &[Variable] = &[DEV_MODE];
 
 const DEV_MODE: Variable = Variable::switch(
@@ -100,25 +100,25 @@ const DEV_MODE: Variable = Variable::switch(
     "Refused when on: development helpers live in `cargo dev`",
 );
 
-/// The variables of one process and the faults found in them so far.
+/// The variables of a process, and those found invalid so far.
 ///
-/// Readers return a stand-in after a fault, so that the remaining variables are read too; [`Env::finish`] turns any
-/// fault into an error, so a stand-in is never used.
+/// A reader returns a placeholder for an invalid variable, so that the remaining variables are read too. [`Env::finish`] then
+/// fails, so a placeholder is never used.
 pub struct Env {
     vars: HashMap<String, Option<String>>,
     faults: Vec<InvalidVariable>,
 }
 
-/// One variable that cannot be used.
+/// A variable that is missing or invalid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidVariable {
     pub name: &'static str,
-    /// What is wrong, without the value.
+    /// Completes the sentence that starts with the name, without the value: "is not set".
     pub problem: String,
     pub example: &'static str,
 }
 
-/// All faults of a configuration.
+/// All invalid variables of a process.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigError {
     pub faults: Vec<InvalidVariable>,
@@ -140,7 +140,7 @@ impl fmt::Display for ConfigError {
 }
 
 impl Env {
-    /// The variables of this process.
+    /// Reads the variables of this process.
     pub fn from_process() -> Self {
         let vars = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok())))
@@ -151,7 +151,7 @@ impl Env {
         }
     }
 
-    /// Given variables, for tests.
+    /// Takes the given variables, for tests.
     pub fn from_vars<'a>(vars: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let vars = vars
             .into_iter()
@@ -163,7 +163,7 @@ impl Env {
         }
     }
 
-    /// The variable's value; unset and blank are the same. Knows nothing of defaults.
+    /// Returns the trimmed value, never the default; `None` if it is unset or blank.
     pub fn optional(&mut self, variable: Variable) -> Option<String> {
         match self.vars.get(variable.name) {
             None => None,
@@ -176,13 +176,13 @@ impl Env {
         }
     }
 
-    /// The variable's value or its default.
+    /// Returns the value or the default.
     pub fn text(&mut self, variable: Variable) -> String {
         self.optional(variable)
             .unwrap_or_else(|| variable.default().to_owned())
     }
 
-    /// A value that must be there and must never be printed.
+    /// Returns a value that must be set and must never be printed.
     pub fn secret(&mut self, variable: Variable) -> SecretString {
         let faults = self.faults.len();
         let value = self.optional(variable).unwrap_or_else(|| {
@@ -194,10 +194,10 @@ impl Env {
         value.into()
     }
 
-    /// The value or the default, parsed. `what` completes the sentence "is not …", for example "a socket address".
+    /// Parses the value or the default. `what` completes the sentence "is not …", for example "a socket address".
     ///
     /// # Panics
-    /// If the variable's default does not parse: the first start of the process shows it.
+    /// If the variable's default does not parse, which the first start of the process shows.
     pub fn parse<T: FromStr>(&mut self, variable: Variable, what: &str) -> T {
         let parsed = self.optional(variable).map(|value| value.parse().ok());
         if let Some(None) = parsed {
@@ -209,7 +209,7 @@ impl Env {
         })
     }
 
-    /// A span of time in seconds, fractions allowed, above zero and at most a year.
+    /// Reads a duration in seconds, with fractions, above zero and at most a year.
     ///
     /// # Panics
     /// As [`Env::parse`].
@@ -226,7 +226,7 @@ impl Env {
         }
     }
 
-    /// A switch: `true`, `false`, `1` or `0`; unset is off. Anything else is a fault, not a guess.
+    /// Reads a switch: `true`, `false`, `1` or `0`; unset is off, and any other value is invalid.
     pub fn switch(&mut self, variable: Variable) -> bool {
         match self.optional(variable).as_deref() {
             None | Some("false" | "0") => false,
@@ -238,6 +238,7 @@ impl Env {
         }
     }
 
+    /// Reports a variable as invalid; `problem` is as in [`InvalidVariable`].
     pub fn fault(&mut self, variable: Variable, problem: impl Into<String>) {
         self.faults.push(InvalidVariable {
             name: variable.name,
@@ -246,7 +247,7 @@ impl Env {
         });
     }
 
-    /// Refuses `DEV_MODE`: what makes a developer's life easy lives in `cargo dev` and is not linked in here.
+    /// Rejects `DEV_MODE`: development helpers are part of `cargo dev` and are not linked into the other binaries.
     pub fn refuse_dev_mode(&mut self) {
         if self.switch(DEV_MODE) {
             self.fault(
@@ -256,10 +257,10 @@ impl Env {
         }
     }
 
-    /// `value`, unless any variable was at fault.
+    /// Returns `value` if all variables are valid.
     ///
     /// # Errors
-    /// All the faults together.
+    /// All invalid variables together.
     pub fn finish<T>(self, value: T) -> Result<T, ConfigError> {
         if self.faults.is_empty() {
             Ok(value)
@@ -282,7 +283,7 @@ mod tests {
     const NAME: Variable = Variable::with_default("NAME", "postroom", "A name");
 
     #[test]
-    fn all_faults_are_reported_together_without_values() {
+    fn invalid_variables_are_reported_together_without_their_values() {
         let mut env = Env::from_vars([
             ("PORT", "hunter2"),
             ("LEASE", "-1"),
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_stand_where_nothing_is_set() {
+    fn unset_variables_have_their_defaults() {
         let mut env = Env::from_vars([("LEASE", "0.5")]);
         assert_eq!(env.seconds(LEASE), Duration::from_millis(500));
         assert_eq!(env.parse::<u16>(PORT, "a port"), 8080);

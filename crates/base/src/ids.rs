@@ -1,6 +1,6 @@
-//! Identifiers: one newtype per thing, so that a user's id cannot be passed for a tenant's. All are UUIDv7, made by us.
+//! Identifiers: one newtype each, so that a user's id cannot be passed for a tenant's. All are UUIDv7 and made by the program.
 
-/// Declares an identifier: a UUIDv7 of its own type, transparent to serde, sqlx and JSON Schema.
+/// Declares an identifier: a newtype of a UUIDv7, transparent to serde, sqlx and JSON Schema.
 #[macro_export]
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -11,7 +11,7 @@ macro_rules! id {
         pub struct $name(pub ::uuid::Uuid);
 
         impl $name {
-            /// A new id; ids made later sort later.
+            /// Returns a new id; later ids sort later.
             #[expect(clippy::new_without_default, reason = "a default id would be a different one each time")]
             pub fn new() -> Self {
                 Self(::uuid::Uuid::now_v7())

@@ -1,6 +1,4 @@
-//! What every part stands on: identifiers, the clock, the environment, the database pool, logging.
-//!
-//! Start with [`db::connect`] and [`env::Env`]. Knows nothing of queues, email or HTTP.
+#![doc = include_str!("../README.md")]
 
 pub mod clock;
 pub mod db;
@@ -11,3 +9,7 @@ pub mod str_enum;
 pub mod telemetry;
 
 pub use ids::{JobId, TenantId, WorkerId};
+
+/// For [`metrics!`], so that a crate needs no dependency of its own to declare metrics.
+#[doc(hidden)]
+pub use prometheus;

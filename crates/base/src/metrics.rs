@@ -1,6 +1,7 @@
-//! Prometheus metrics declared once: [`metrics!`](crate::metrics!) makes a struct whose fields' doc comments are the HELP texts.
+//! Prometheus metrics: [`metrics!`](crate::metrics!) declares a struct whose fields' doc comments are the HELP texts.
 //!
-//! Every name starts with `postroom_`, so that a board of a shared Prometheus finds all of ours and none of others'.
+//! Every name starts with `postroom_`, so that a dashboard on a shared Prometheus finds all of ours and no others. A name from a
+//! convention, such as OpenTelemetry's, is given in full with `#[name = "…"]`.
 
 use prometheus::{
     GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
@@ -12,12 +13,12 @@ pub const SECONDS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0,
 ];
 
-/// A metric that [`metrics!`](crate::metrics!) can make.
+/// A metric that [`metrics!`](crate::metrics!) can declare.
 pub trait Metric: Collector + Clone + Sized + 'static {
-    /// Makes the metric; `buckets` concern histograms only.
+    /// Creates the metric; only histograms use `buckets`.
     ///
     /// # Errors
-    /// If the name or a label cannot be used.
+    /// If the name or a label is invalid.
     fn make(
         name: &str,
         help: &str,
@@ -74,16 +75,19 @@ impl Metric for HistogramVec {
     }
 }
 
-/// Declares a struct of metrics with a function `register` that makes them and adds them to a registry.
+/// Declares a struct of metrics, with a function `register` that creates them and adds them to a registry.
 ///
 /// ```ignore
 /// base::metrics! {
-///     /// What the mailer counts.
+///     /// The metrics of a mailer.
 ///     pub struct MailerMetrics {
 ///         /// Messages sent, by result.
 ///         messages_sent_total: IntCounterVec [result],
-///         /// Time a message took, in seconds.
+///         /// Time to send a message, in seconds.
 ///         send_seconds: Histogram = SECONDS,
+///         /// Duration of requests, as OpenTelemetry names it, in seconds.
+///         #[name = "http_client_request_duration_seconds"]
+///         request_seconds: Histogram = SECONDS,
 ///     }
 /// }
 /// ```
@@ -94,6 +98,7 @@ macro_rules! metrics {
         pub struct $name:ident {
             $(
                 $(#[doc = $help:literal])+
+                $(#[name = $full_name:literal])?
                 $field:ident : $kind:ident $([$($label:ident),+])? $(= $buckets:expr)?
             ),* $(,)?
         }
@@ -103,23 +108,23 @@ macro_rules! metrics {
         pub struct $name {
             $(
                 $(#[doc = $help])+
-                pub $field: ::prometheus::$kind,
+                pub $field: $crate::prometheus::$kind,
             )*
         }
 
         impl $name {
-            /// Makes the metrics and adds them to the registry.
+            /// Creates the metrics and adds them to the registry.
             ///
             /// # Errors
             /// If a name is registered twice, which is a mistake in the code.
-            pub fn register(registry: &::prometheus::Registry) -> Result<Self, ::prometheus::Error> {
+            pub fn register(registry: &$crate::prometheus::Registry) -> Result<Self, $crate::prometheus::Error> {
                 Ok(Self {
                     $(
                         $field: {
                             let labels: &[&str] = &[$($(stringify!($label)),+)?];
                             let buckets: &[f64] = $crate::metrics!(@buckets $($buckets)?);
-                            let metric = <::prometheus::$kind as $crate::metrics::Metric>::make(
-                                concat!("postroom_", stringify!($field)),
+                            let metric = <$crate::prometheus::$kind as $crate::metrics::Metric>::make(
+                                $crate::metrics!(@name $field $($full_name)?),
                                 concat!($($help),+).trim(),
                                 labels,
                                 buckets,
@@ -132,6 +137,8 @@ macro_rules! metrics {
             }
         }
     };
+    (@name $field:ident) => { concat!("postroom_", stringify!($field)) };
+    (@name $field:ident $full_name:literal) => { $full_name };
     (@buckets) => { &[] };
     (@buckets $buckets:expr) => { $buckets };
 }

@@ -1,12 +1,13 @@
-//! Tracing set-up: one JSON object per event on standard error, so that standard output stays for answers.
+//! Logging: one JSON object per event on standard error, so that standard output is free for results.
 //!
-//! Messages read alone; identifiers are in the fields. Never log a token, an address, mail text, a prompt or a completion.
+//! A message is readable alone, and identifiers are in the fields. Never log a token, an address, the text of a message, a
+//! prompt or a completion.
 
 use crate::env::Variable;
 use std::time::Duration;
 use tracing_subscriber::{EnvFilter, filter::Directive, fmt};
 
-/// Which log events a process writes.
+/// The log events that a process writes.
 pub const LOG: Variable = Variable::with_default(
     "RUST_LOG",
     "info",
@@ -14,10 +15,10 @@ pub const LOG: Variable = Variable::with_default(
 )
 .example("info,worker=debug");
 
-/// Writes down all that it says to a server, passwords too, for whoever asks for every detail.
+/// Silences a crate that logs all that it sends to a server, including passwords.
 const SILENT: &str = "async_imap=off";
 
-/// Starts logging for this process. `directives` as in `RUST_LOG`, for example `info,worker=debug`.
+/// Starts logging for this process. `directives` are as in `RUST_LOG`, for example `info,worker=debug`.
 ///
 /// # Errors
 /// If the directives do not parse or logging was started already.
@@ -35,7 +36,7 @@ pub fn init(directives: &str) -> Result<(), TelemetryError> {
         .with_env_filter(filter)
         .try_init()
         .map_err(TelemetryError::Started)?;
-    // The default hook prints the panic's message, which may quote what was being worked on.
+    // The default hook prints the panic's message, which may quote a job's content.
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string);
         tracing::error!(location, "a thread panicked");
@@ -43,7 +44,7 @@ pub fn init(directives: &str) -> Result<(), TelemetryError> {
     Ok(())
 }
 
-/// Why logging could not be started.
+/// Logging could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     #[error("RUST_LOG does not parse")]
@@ -52,7 +53,7 @@ pub enum TelemetryError {
     Started(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// The trace id of a W3C `traceparent`, for the span that joins the request's trace.
+/// Returns the trace id of a W3C `traceparent`.
 pub fn trace_id(traceparent: &str) -> Option<&str> {
     let mut parts = traceparent.split('-');
     let (_version, trace_id) = (parts.next()?, parts.next()?);
@@ -60,12 +61,12 @@ pub fn trace_id(traceparent: &str) -> Option<&str> {
         .then_some(trace_id)
 }
 
-/// A duration for a field in milliseconds: a number, where `as_millis` would be logged as text.
+/// Returns a duration in milliseconds as a number; tracing would log `as_millis` as text.
 pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// An error and its causes, `outer: middle: root`, for the one log line that tells of it.
+/// Formats an error with its causes, `outer: middle: root`.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,21 +1,24 @@
-//! From what the wire said to an [`LlmError`]: [`refusal`] for a failed status, [`error_in_success`] for an error that
-//! comes with status 200.
+//! Classifies a provider's errors as [`LlmError`]: [`error_response`] for an error status, [`error_in_success`] for an error
+//! with status 200.
 //!
-//! Servers that speak OpenAI's protocol agree on little but its shape, so everything is read leniently. Nothing of a message is
-//! kept; a code is kept only if it is one of [`KNOWN_CODES`].
+//! Compatible servers differ in details, so everything is read leniently. Keeps no part of a message, and a code only if it
+//! is one of [`KNOWN_CODES`].
 
-use super::{LlmError, error::RetryAfter, retry_after};
+use crate::{
+    error::{LlmError, RetryAfter},
+    retry_after,
+};
 use chrono::{DateTime, Utc};
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 use std::time::Duration;
 
-/// A provider that says to wait longer than this has no quota left: the work is parked, not tried.
-const PARKED_FROM: Duration = Duration::from_secs(300);
-/// When a spent quota is looked at again if nobody said when it is renewed.
-const PARK: chrono::Duration = chrono::Duration::hours(1);
+/// A longer requested delay counts as an exhausted quota: the job waits in the queue, without retries in this process.
+const LONGEST_RATE_LIMIT: Duration = Duration::from_secs(300);
+/// The delay after an exhausted quota if the provider does not say when it is renewed.
+const QUOTA_DELAY: chrono::Duration = chrono::Duration::hours(1);
 
-/// Codes and types that may stand in an error of ours. Anything else might echo what was sent.
+/// Codes and types that our errors may contain. Any other text might echo the request.
 const KNOWN_CODES: &[&str] = &[
     "authentication_error",
     "billing_error",
@@ -41,23 +44,23 @@ const KNOWN_CODES: &[&str] = &[
     "unsupported_value",
 ];
 
-/// A limit that waiting a little does not lift.
-const SPENT: &[&str] = &[
+/// Limits that a short wait does not lift.
+const QUOTA_CODES: &[&str] = &[
     "billing_error",
     "billing_hard_limit_reached",
     "credit_balance_exhausted",
     "enforced_spend_limit_reached",
     "insufficient_quota",
 ];
-const TOO_LONG: &[&str] = &[
+const TOO_LONG_CODES: &[&str] = &[
     "context_length_exceeded",
     "exceed_context_size_error",
     "request_too_large",
 ];
-const FILTERED: &[&str] = &["content_filter", "content_policy_violation"];
+const FILTER_CODES: &[&str] = &["content_filter", "content_policy_violation"];
 
-/// How local servers word a prompt that is too long; they have no code for it.
-const TOO_LONG_WORDS: &[&str] = &[
+/// Phrases of local servers for a prompt that is too long; they send no code for it.
+const TOO_LONG_PHRASES: &[&str] = &[
     "context length",
     "context size",
     "context window",
@@ -65,61 +68,66 @@ const TOO_LONG_WORDS: &[&str] = &[
     "prompt is too long",
 ];
 
-/// What the parts of an error body say, read leniently.
-struct Fault {
-    /// The object with message, code and details; null if there is none.
+/// The parts of an error body, read leniently.
+struct ErrorBody {
+    /// The object with message, code and details, or null.
     error: Value,
-    /// Its code and its type, as far as they are known.
+    /// Its code and type, if they are known.
     codes: Vec<&'static str>,
-    /// A code that is a number, as some servers send instead of a word.
+    /// A numeric code, which some servers send.
     number: Option<u16>,
 }
 
-/// The meaning of an answer whose status is not a success.
-pub(super) fn refusal(
+/// Classifies a response with an error status.
+pub(crate) fn error_response(
     status: u16,
     headers: &HeaderMap,
     body: &[u8],
     now: DateTime<Utc>,
 ) -> LlmError {
     let body = serde_json::from_slice(body).unwrap_or(Value::Null);
-    classify(status, headers, &Fault::read(body), now)
+    classify(status, headers, &ErrorBody::read(body), now)
 }
 
-/// The error in a body that came with status 200, if there is one.
-pub(super) fn error_in_success(
+/// Finds and classifies an error in the body of a response with status 200.
+pub(crate) fn error_in_success(
     body: &Value,
     headers: &HeaderMap,
     now: DateTime<Utc>,
 ) -> Option<LlmError> {
     let error = body.get("error").filter(|error| !error.is_null())?;
-    let fault = Fault::read(serde_json::json!({ "error": error }));
-    // Without a status of its own it is taken for a passing fault unless its code says otherwise.
-    let status = fault.number.unwrap_or_else(|| fault.usual_status());
-    Some(classify(status, headers, &fault, now))
+    let error_body = ErrorBody::read(serde_json::json!({ "error": error }));
+    // Without a status, it counts as transient unless its code says otherwise.
+    let status = error_body
+        .number
+        .unwrap_or_else(|| error_body.usual_status());
+    Some(classify(status, headers, &error_body, now))
 }
 
-fn classify(status: u16, headers: &HeaderMap, fault: &Fault, now: DateTime<Utc>) -> LlmError {
-    let told = retry_after::told(headers, &fault.error, now);
-    let retry_after = told.map(|delay| RetryAfter {
+fn classify(status: u16, headers: &HeaderMap, body: &ErrorBody, now: DateTime<Utc>) -> LlmError {
+    let delay = retry_after::delay(headers, &body.error, now);
+    let retry_after = delay.map(|delay| RetryAfter {
         delay,
         at: chrono::Duration::from_std(delay).map_or(DateTime::<Utc>::MAX_UTC, |delay| now + delay),
     });
-    let code = fault.codes.first().copied().unwrap_or("no known code");
-    let parked = || LlmError::QuotaExhausted {
+    let code = body.codes.first().copied().unwrap_or("no known code");
+    let quota_exhausted = || LlmError::QuotaExhausted {
         code,
-        until: retry_after.map_or(now + PARK, |wait| wait.at),
+        until: retry_after.map_or(now + QUOTA_DELAY, |wait| wait.at),
     };
 
-    // What the body says for certain comes before what its status suggests, and before the server's own advice: a filter
-    // answers 400, a spent quota 429, and neither passes by trying again.
-    if status == 402 || fault.has(SPENT) || fault.daily_quota() {
-        return parked();
+    // Codes of the body come before the status and before the server's own advice: a filter answers 400 and an exhausted
+    // quota 429, and retries help neither.
+    if status == 402 || body.has(QUOTA_CODES) || body.daily_quota() {
+        return quota_exhausted();
     }
-    if status == 413 || fault.has(TOO_LONG) || (status == 400 && fault.speaks_of(TOO_LONG_WORDS)) {
+    if status == 413
+        || body.has(TOO_LONG_CODES)
+        || (status == 400 && body.mentions(TOO_LONG_PHRASES))
+    {
         return LlmError::ContextTooLong { status };
     }
-    if fault.has(FILTERED) {
+    if body.has(FILTER_CODES) {
         return LlmError::Refused {
             reason: "content_filter",
         };
@@ -128,7 +136,9 @@ fn classify(status: u16, headers: &HeaderMap, fault: &Fault, now: DateTime<Utc>)
         .get("x-should-retry")
         .and_then(|value| value.to_str().ok());
     match status {
-        429 if told.is_some_and(|delay| delay > PARKED_FROM) || advice == Some("false") => parked(),
+        429 if delay.is_some_and(|delay| delay > LONGEST_RATE_LIMIT) || advice == Some("false") => {
+            quota_exhausted()
+        }
         429 => LlmError::RateLimited { retry_after },
         _ if advice == Some("true") => LlmError::Transient {
             status,
@@ -144,7 +154,7 @@ fn classify(status: u16, headers: &HeaderMap, fault: &Fault, now: DateTime<Utc>)
     }
 }
 
-impl Fault {
+impl ErrorBody {
     fn read(body: Value) -> Self {
         // Gemini sometimes wraps the object in a list of one.
         let mut body = match body {
@@ -164,8 +174,8 @@ impl Fault {
         let codes = ["code", "type"]
             .iter()
             .filter_map(|field| {
-                let said = error.get(field)?.as_str()?;
-                KNOWN_CODES.iter().copied().find(|known| *known == said)
+                let code = error.get(field)?.as_str()?;
+                KNOWN_CODES.iter().copied().find(|known| *known == code)
             })
             .collect();
         Self {
@@ -179,13 +189,13 @@ impl Fault {
         self.codes.iter().any(|code| wanted.contains(code))
     }
 
-    fn speaks_of(&self, words: &[&str]) -> bool {
+    fn mentions(&self, phrases: &[&str]) -> bool {
         let message = self.error.get("message").and_then(Value::as_str);
         let message = message.unwrap_or_default().to_ascii_lowercase();
-        words.iter().any(|word| message.contains(word))
+        phrases.iter().any(|phrase| message.contains(phrase))
     }
 
-    /// Gemini names the quota that was hit; one that is counted by the day is not renewed within minutes.
+    /// Returns whether Gemini names a daily quota, which is not renewed within minutes.
     fn daily_quota(&self) -> bool {
         let details = self.error.get("details").and_then(Value::as_array);
         details
@@ -197,7 +207,7 @@ impl Fault {
             .any(|quota| quota.contains("PerDay") || quota.contains("Daily"))
     }
 
-    /// The status that servers send with such a code.
+    /// Returns the status that servers usually send with the code.
     fn usual_status(&self) -> u16 {
         match self.codes.first() {
             Some(&("invalid_api_key" | "authentication_error")) => 401,

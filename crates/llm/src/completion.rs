@@ -1,8 +1,8 @@
-//! What a model answered: [`Completion`], kept as it is in a checkpoint, and what it cost.
+//! A model's answer: [`Completion`], which callers can store as a checkpoint, and its cost.
 //!
-//! Does not judge the answer: whether the text fits its task's schema is the task's own check.
+//! Does not judge the answer: the caller checks whether the text fits its task.
 
-use super::LlmError;
+use crate::error::{InvalidReason, LlmError};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{fmt, time::Duration};
 
@@ -11,31 +11,31 @@ use std::{fmt, time::Duration};
 pub struct Completion {
     pub text: String,
     pub usage: TokenUsage,
-    /// The model that answered, as the provider names it; may be more precise than the one asked for.
+    /// The model that answered, as the provider names it; may be more precise than the requested name.
     pub model: String,
     pub finish: FinishReason,
-    /// Requests sent, the failed ones included.
+    /// Requests sent, including failed ones.
     pub tries: u32,
-    /// From the first request to the answer, waits between tries included.
+    /// From the first request to the answer, including waits between requests.
     pub duration: Duration,
     pub prompt_bytes: u64,
-    /// Size of the whole answer on the wire, not only of its text.
+    /// Size of the response body, not only of its text.
     pub response_bytes: u64,
 }
 
-/// What a call cost, whatever became of it: failed tries and useless answers are billed too.
+/// The cost of a call, successful or not: providers bill failed requests and unusable answers too.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Spent {
-    /// Of all tries, as far as the provider told.
+pub struct CallCost {
+    /// Of all requests, as far as the provider reported it.
     pub usage: TokenUsage,
     pub tries: u32,
     pub duration: Duration,
     pub prompt_bytes: u64,
-    /// Of all tries.
+    /// Of all requests.
     pub response_bytes: u64,
 }
 
-/// Tokens of one request. `input` includes those read from or written to a cache, `output` includes reasoning.
+/// Tokens of one request. `input` includes tokens read from or written to a cache, `output` includes reasoning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenUsage {
     pub input: u64,
@@ -49,9 +49,9 @@ pub struct TokenUsage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
-    /// It had said everything.
+    /// The answer is complete.
     Stop,
-    /// The server gave no reason, as some compatible servers do.
+    /// The server gave no reason; some compatible servers never do.
     Unstated,
     /// The limit on output tokens cut it off.
     Length,
@@ -59,31 +59,17 @@ pub enum FinishReason {
     ContentFilter,
     /// The model declined.
     Refusal,
-    /// It wanted to call a tool, although it was given none, or something newer than this client.
+    /// The model called a tool that it was not given, or the reason is unknown to this client.
     Other,
 }
 
-/// Why an answer cannot be used for its task; a label value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InvalidReason {
-    /// Not JSON at all.
-    Json,
-    /// JSON of another shape than the schema's.
-    Schema,
-    /// A value outside its closed set: a rule or an action that does not exist.
-    Enum,
-    /// A recipient that is not of the thread.
-    Recipient,
-    Truncated,
-    Refused,
-}
-
 impl Completion {
-    /// The text read as `T`. A Markdown fence around the whole text is taken off: models add one although none was asked
-    /// for, and a proxy may have dropped the schema on the way.
+    /// Parses the text as `T`, after removing a Markdown fence around it.
+    ///
+    /// Models add a fence unasked, for example when a proxy dropped the schema from the request.
     ///
     /// # Errors
-    /// [`LlmError::InvalidOutput`] without any of the text: a parser's message quotes what it stumbled over.
+    /// [`LlmError::InvalidOutput`], without the parser's message, which quotes the text.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, LlmError> {
         serde_json::from_str(unfenced(&self.text)).map_err(|error| LlmError::InvalidOutput {
             reason: if error.is_data() {
@@ -95,7 +81,7 @@ impl Completion {
     }
 }
 
-/// The inside of one Markdown fence, if the whole text is one.
+/// Returns the content of a Markdown fence that encloses the whole text, else the text.
 fn unfenced(text: &str) -> &str {
     let text = text.trim();
     let inside = text
@@ -108,7 +94,7 @@ fn unfenced(text: &str) -> &str {
 }
 
 impl TokenUsage {
-    /// Input and output together.
+    /// Returns the sum of input and output.
     pub fn total(&self) -> u64 {
         self.input.saturating_add(self.output)
     }
@@ -148,20 +134,7 @@ impl FinishReason {
     }
 }
 
-impl InvalidReason {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Json => "json",
-            Self::Schema => "schema",
-            Self::Enum => "enum",
-            Self::Recipient => "recipient",
-            Self::Truncated => "truncated",
-            Self::Refused => "refused",
-        }
-    }
-}
-
-/// Everything but the text, which quotes the mail it is about.
+/// Omits the text, which may quote confidential input.
 impl fmt::Debug for Completion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Completion")
@@ -199,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_read_with_and_without_a_fence() {
+    fn answer_is_parsed_with_and_without_a_fence() {
         for text in [
             r#"{"spam":true}"#,
             "```json\n{\"spam\":true}\n```",
@@ -211,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn prose_and_a_wrong_shape_are_told_apart_and_not_quoted() {
+    fn prose_and_wrong_shapes_are_distinguished_and_not_quoted() {
         for (text, reason) in [
             ("Sure! The secret is hunter2", InvalidReason::Json),
             (r#"{"spam":"hunter2"}"#, InvalidReason::Schema),
@@ -228,13 +201,13 @@ mod tests {
     }
 
     #[test]
-    fn debug_does_not_show_the_text() {
+    fn debug_output_omits_the_text() {
         let shown = format!("{:?}", completion("hunter2"));
         assert!(!shown.contains("hunter2"), "{shown}");
     }
 
     #[test]
-    fn a_checkpoint_gives_the_same_completion_back() {
+    fn completion_survives_a_checkpoint_unchanged() {
         let before = completion("{}");
         let stored = serde_json::to_value(&before).unwrap();
         assert_eq!(

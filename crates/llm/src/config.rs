@@ -1,12 +1,16 @@
-//! Which model answers, from the environment: [`LlmConfig`], and the one place where it becomes a [`Model`].
+//! Reads the model's configuration from the environment: [`LlmConfig`], and builds the [`Model`] from it.
 //!
-//! A worker never falls back from a model to fixtures or the other way: testing mode is switched on by name, and without it a
-//! missing or made-up credential keeps the process from starting.
+//! Never falls back from a provider to fixtures or back: testing mode must be switched on explicitly, and without it a
+//! missing or placeholder credential prevents the process from starting.
 
-use super::{
-    LlmMetrics, Model, OpenAiChat, RetryConfig,
-    fixtures::{FixtureError, Fixtures},
-    openai::{ClientError, OPENAI_HOST},
+use crate::{
+    metrics::LlmMetrics,
+    model::Model,
+    providers::{
+        fixtures::{FixtureError, Fixtures},
+        openai::{ClientError, OPENAI_HOST, OpenAiChat},
+    },
+    retry::RetryConfig,
 };
 use base::{
     clock::Clock,
@@ -22,7 +26,7 @@ const PROVIDER: Variable = Variable::with_default(
     "openai",
     "The wire protocol: `openai` is any server that speaks OpenAI's chat completions",
 );
-/// Follows schemas, costs little, does not spend its output limit on reasoning.
+/// Follows schemas, is cheap, and does not use up its output limit by reasoning.
 const OPENAI_MODEL: &str = "gpt-4.1-mini";
 const MODEL: Variable = Variable::with_default(
     "LLM_MODEL",
@@ -64,7 +68,7 @@ const ENVIRONMENT: Variable = Variable::optional(
     "`production` refuses testing mode",
 );
 
-/// What the process that calls a model reads.
+/// The variables of a process that calls a model.
 pub const VARIABLES: &[Variable] = &[
     PROVIDER,
     MODEL,
@@ -76,19 +80,19 @@ pub const VARIABLES: &[Variable] = &[
     ENVIRONMENT,
 ];
 
-/// Which model answers.
+/// The configuration of the model.
 #[derive(Clone, Debug)]
 pub enum LlmConfig {
-    /// A provider, over the network.
+    /// A provider over the network.
     Live(LiveConfig),
-    /// Files. No network client is built.
+    /// Fixtures; no network client is built.
     Testing {
-        /// Instead of the files shipped with the binary.
+        /// Replaces the fixtures that the program ships.
         fixtures: Option<PathBuf>,
     },
 }
 
-/// A server that speaks OpenAI's chat completions.
+/// A server with OpenAI's chat completions API.
 #[derive(Clone, Debug)]
 pub struct LiveConfig {
     pub base_url: Url,
@@ -96,7 +100,7 @@ pub struct LiveConfig {
     pub key: SecretString,
 }
 
-/// Why there is no model.
+/// Why the model could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     #[error("could not register the model's metrics")]
@@ -108,7 +112,7 @@ pub enum ModelError {
 }
 
 impl LlmConfig {
-    /// Reads the variables; faults stay in `env`.
+    /// Reads the variables and records faults in `env`.
     pub fn from_env(env: &mut Env) -> Self {
         match env.optional(MODE).as_deref() {
             None | Some("false" | "0") => Self::Live(LiveConfig::from_env(env)),
@@ -120,14 +124,14 @@ impl LlmConfig {
                 }
             }
             Some(_) => {
-                // Neither guess is safe: one sends mail to a provider, the other answers it from files.
+                // Neither guess is safe: one sends data to a provider, the other answers from fixtures.
                 env.fault(MODE, "is neither true nor false");
                 Self::Testing { fixtures: None }
             }
         }
     }
 
-    /// The label value of `llm_mode`.
+    /// Returns the mode as a label value: `live` or `testing`.
     pub const fn mode(&self) -> &'static str {
         match self {
             Self::Live(_) => "live",
@@ -142,7 +146,7 @@ fn refuse_in_production(env: &mut Env) {
         env.fault(
             MODE.example("false"),
             format!(
-                "answers mail from files, which {}=production rules out",
+                "answers from fixtures, which {}=production forbids",
                 ENVIRONMENT.name
             ),
         );
@@ -163,7 +167,7 @@ impl LiveConfig {
                 env.fault(
                     MODEL,
                     format!(
-                        "is not set, and a server at {} has models of its own",
+                        "is not set; a server at {} has its own model names",
                         BASE_URL.name
                     ),
                 );
@@ -184,12 +188,12 @@ fn base_url(env: &mut Env) -> Url {
         Ok(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() => {
             "is not an http or https URL"
         }
-        // A credential belongs in its own variable: addresses are logged, printed and passed on.
+        // A credential belongs in its own variable, because addresses are logged.
         Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            "holds a user name or password"
+            "contains a user name or password"
         }
         Ok(url) if url.query().is_some() || url.fragment().is_some() => {
-            "holds more than an address and a path"
+            "contains more than an address and a path"
         }
         Ok(url) => return url,
         Err(_) => "is not a URL",
@@ -198,7 +202,7 @@ fn base_url(env: &mut Env) -> Url {
     Url::parse(BASE_URL.example).expect("a constant URL parses")
 }
 
-/// The credential from the first variable that holds a real one.
+/// Reads the credential from the first variable that contains a real one.
 fn key(env: &mut Env) -> SecretString {
     let found = [KEY, OPENAI_KEY].map(|variable| env.optional(variable));
     let Some(key) = found.into_iter().flatten().find(|key| !is_placeholder(key)) else {
@@ -210,12 +214,12 @@ fn key(env: &mut Env) -> SecretString {
         return SecretString::default();
     };
     if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-        env.fault(KEY, "holds characters that no credential has");
+        env.fault(KEY, "contains characters that no credential has");
     }
     key.into()
 }
 
-/// Whether it is what sample files write where a credential belongs.
+/// Returns whether the key is a placeholder from a sample file.
 fn is_placeholder(key: &str) -> bool {
     let word = key.trim().to_lowercase().replace(['_', ' '], "-");
     let bare = word.trim_start_matches("sk-").trim_start_matches("proj-");
@@ -253,10 +257,10 @@ fn is_placeholder(key: &str) -> bool {
 }
 
 impl Model {
-    /// The model that the configuration asks for; testing mode answers from `shipped_fixtures` unless a folder is named.
+    /// Builds the configured model. Testing mode answers from `shipped_fixtures` unless the configuration names a folder.
     ///
     /// # Errors
-    /// If metrics are registered twice, certificates cannot be used, or a fixture is wrong.
+    /// If metrics are registered twice, the certificates are unusable, or a fixture is invalid.
     pub fn from_config(
         config: &LlmConfig,
         registry: &Registry,

@@ -1,87 +1,101 @@
-//! How a model call can fail: [`LlmError`]. What the wire said is turned into it by [`super::classify`].
+//! How a model call can fail: [`LlmError`]. `classify` makes it from a provider's response.
 //!
-//! Holds nothing that a provider wrote: error messages echo prompts and keys. Codes come from a closed list, everything else
-//! is numbers and words of our own.
+//! Contains no text from a provider, because error messages echo prompts and keys. Codes come from a closed list; the rest
+//! is numbers and our own words.
 
-use super::completion::InvalidReason;
 use chrono::{DateTime, Utc};
 use std::time::Duration;
 
-/// The cause below a failed connection.
+/// The cause of a failed connection.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A failed model call.
 ///
-/// For the queue: [`LlmError::retry_at`] set means snooze until then; else [`LlmError::is_transient`] means another attempt
-/// may succeed; else the same call will fail again.
+/// For a job queue: if [`LlmError::retry_at`] is set, snooze until then; else if [`LlmError::is_transient`], retry with
+/// backoff; else the same call will fail again.
 #[derive(Debug, thiserror::Error)]
 pub enum LlmError {
-    /// The provider or something before it had a bad moment.
+    /// The provider or a proxy failed temporarily.
     #[error("the provider failed with status {status}")]
     Transient {
         status: u16,
         retry_after: Option<RetryAfter>,
     },
-    /// Too many calls for now.
-    #[error("the provider limits the rate of calls")]
+    /// Too many requests at the moment.
+    #[error("the provider's rate limit is reached")]
     RateLimited { retry_after: Option<RetryAfter> },
-    /// No call will succeed until the quota is renewed or someone pays; someone must act.
-    #[error("the provider's quota is spent ({code})")]
+    /// No call succeeds until the quota is renewed or the bill is paid; an operator must act.
+    #[error("the provider's quota is exhausted ({code})")]
     QuotaExhausted {
         code: &'static str,
         until: DateTime<Utc>,
     },
-    /// The credential is refused; someone must act.
-    #[error("the provider refuses the credential (status {status})")]
+    /// The provider rejects the credential; an operator must act.
+    #[error("the provider rejects the credential (status {status})")]
     Auth { status: u16 },
-    /// The request itself is refused: an unknown model, a parameter the server does not have.
-    #[error("the provider refuses the request (status {status}, {code})")]
+    /// The provider rejects the request: an unknown model or an unsupported parameter.
+    #[error("the provider rejects the request (status {status}, {code})")]
     BadRequest { status: u16, code: &'static str },
-    /// The provider failed and said that repeating is no use.
-    #[error("the provider failed with status {status} and asks not to be tried again")]
+    /// The provider failed and asked not to retry.
+    #[error("the provider failed with status {status} and asked not to retry")]
     DoNotRetry { status: u16 },
     #[error("the prompt is too long for the model (status {status})")]
     ContextTooLong { status: u16 },
-    /// The model declined or a filter stepped in.
-    #[error("the model did not answer: {reason}")]
+    /// The model declined, or a filter blocked the answer.
+    #[error("the model refused to answer: {reason}")]
     Refused { reason: &'static str },
     /// Cut off at the limit on output tokens.
     #[error("the answer was cut off at {max_output_tokens} tokens")]
     Truncated { max_output_tokens: u32 },
-    /// A success on the wire that is no answer: not JSON, no choices, an unknown form.
-    #[error("the provider's reply cannot be read: {what}")]
+    /// A successful response without an answer: not JSON, no choices, an unknown form.
+    #[error("the provider's reply is invalid: {what}")]
     InvalidReply { what: &'static str },
     #[error("the provider's reply is longer than {limit} bytes")]
     ReplyTooLarge { limit: usize },
-    /// The model's text is not what its task asked for.
-    #[error("the model's output cannot be used ({})", reason.as_str())]
+    /// The model's text is unfit for its task.
+    #[error("the model's output is invalid ({})", reason.as_str())]
     InvalidOutput { reason: InvalidReason },
-    /// May have been billed all the same.
+    /// The provider may bill it anyway.
     #[error("no answer within {} ms", after.as_millis())]
     Timeout { after: Duration },
-    #[error("could not talk to the provider")]
+    #[error("could not connect to the provider")]
     Connect {
         #[source]
         source: BoxError,
     },
-    /// Testing mode has no answer for this prompt; there is no other place to ask.
-    #[error("no fixture answers this {label} prompt")]
-    UnknownFixture { label: &'static str },
-    /// The job was cancelled, its lease lost, or the worker is stopping.
-    #[error("the call was given up because its job is")]
+    /// Testing mode has no answer for this prompt and never calls a provider.
+    #[error("no fixture matches this {task} prompt")]
+    UnknownFixture { task: &'static str },
+    /// The job was cancelled, its lease was lost, or the worker is stopping.
+    #[error("the call was cancelled with its job")]
     Cancelled,
 }
 
-/// A wait that the provider asked for.
+/// A delay that the provider requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryAfter {
     pub delay: Duration,
-    /// The same, as a moment.
+    /// The end of the delay.
     pub at: DateTime<Utc>,
 }
 
+/// Why an answer is unfit for its task; a label value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidReason {
+    /// Not JSON at all.
+    Json,
+    /// JSON that does not match the schema.
+    Schema,
+    /// A value outside its closed set.
+    Enum,
+    /// A recipient that the caller does not allow.
+    Recipient,
+    Truncated,
+    Refused,
+}
+
 impl LlmError {
-    /// Whether the same call may succeed later.
+    /// Returns whether the same call may succeed later.
     pub const fn is_transient(&self) -> bool {
         match self {
             Self::Transient { .. }
@@ -103,7 +117,7 @@ impl LlmError {
         }
     }
 
-    /// The moment before which no other call makes sense, where one is known. The wait should cost the job no attempt.
+    /// Returns the earliest time at which a retry makes sense, if known. The wait should not use up an attempt of the job.
     pub const fn retry_at(&self) -> Option<DateTime<Utc>> {
         match self {
             Self::QuotaExhausted { until, .. } => Some(*until),
@@ -114,7 +128,7 @@ impl LlmError {
         }
     }
 
-    /// The wait that the provider asked for, if it is one to be spent in this process.
+    /// Returns the delay that the provider requested, if it may be waited for in this process.
     pub const fn retry_after(&self) -> Option<RetryAfter> {
         match self {
             Self::Transient { retry_after, .. } | Self::RateLimited { retry_after } => *retry_after,
@@ -135,7 +149,7 @@ impl LlmError {
         }
     }
 
-    /// Whether a person has to do something before calls succeed again.
+    /// Returns whether an operator must act before calls succeed again.
     pub const fn needs_operator(&self) -> bool {
         matches!(
             self,
@@ -143,7 +157,7 @@ impl LlmError {
         )
     }
 
-    /// The kind of failure as a label value.
+    /// Returns the class of the failure, a label value.
     pub const fn class(&self) -> &'static str {
         match self {
             Self::Transient { .. } => "transient",
@@ -166,6 +180,19 @@ impl LlmError {
     }
 }
 
+impl InvalidReason {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Schema => "schema",
+            Self::Enum => "enum",
+            Self::Recipient => "recipient",
+            Self::Truncated => "truncated",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,7 +204,7 @@ mod tests {
         }
     }
 
-    /// Every variant with its class, whether it is transient, and whether it names a moment.
+    /// Every variant with its class, whether it is transient, and whether it has a retry time.
     fn table() -> Vec<(LlmError, &'static str, bool, bool)> {
         use LlmError as E;
         let retry_after = Some(wait());
@@ -273,7 +300,7 @@ mod tests {
             ),
             (E::Connect { source: source() }, "connect", true, false),
             (
-                E::UnknownFixture { label: "triage" },
+                E::UnknownFixture { task: "summary" },
                 "unknown_fixture",
                 false,
                 false,
@@ -283,16 +310,16 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_failure_says_what_to_do_next() {
-        for (error, class, transient, moment) in table() {
+    fn each_error_class_says_whether_and_when_to_retry() {
+        for (error, class, transient, has_time) in table() {
             assert_eq!(error.class(), class);
             assert_eq!(error.is_transient(), transient, "{class}");
-            assert_eq!(error.retry_at(), moment.then(|| wait().at), "{class}");
+            assert_eq!(error.retry_at(), has_time.then(|| wait().at), "{class}");
         }
     }
 
     #[test]
-    fn an_error_does_not_repeat_its_source() {
+    fn error_text_does_not_repeat_its_source() {
         let error = LlmError::Connect {
             source: BoxError::from("connection refused"),
         };

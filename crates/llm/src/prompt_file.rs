@@ -1,12 +1,12 @@
-//! [`PromptFile`]: a versioned prompt as it is shipped, a text file and the schema of its answers.
+//! A versioned prompt that a program ships: [`PromptFile`], a text and the schema of its answers.
 //!
-//! A change of a word is a new version, because answers, checkpoints and metrics are compared by it.
+//! Every change of the text is a new version, because answers, checkpoints and metrics are compared by version.
 
-use super::{OutputSchema, Prompt, Trusted};
+use crate::prompt::{OutputSchema, Prompt, Trusted};
 
 /// A prompt file and the schema of its answer.
 pub struct PromptFile {
-    /// Names the file.
+    /// The name of the file.
     pub version: &'static str,
     /// The instructions, the system message.
     pub text: &'static str,
@@ -16,12 +16,12 @@ pub struct PromptFile {
 }
 
 impl PromptFile {
-    /// The prompt so far: its instructions as the system message.
+    /// Starts a prompt with the instructions as its system message.
     pub fn prompt(&self) -> Prompt {
         Prompt::new(self.version).system(Trusted::fixed(self.text.trim_ascii()))
     }
 
-    /// The schema to ask for.
+    /// Parses the schema of the answer.
     pub fn schema(&self) -> OutputSchema {
         OutputSchema {
             name: self.schema_name,

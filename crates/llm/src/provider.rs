@@ -1,10 +1,12 @@
 //! One wire protocol behind the model: [`LlmProvider`].
 //!
-//! A provider sends one request and reads one answer. It does not retry, wait, count or log; [`super::Model`] does, once for
-//! all of them.
+//! A provider sends one request and reads one answer. It does not retry, wait, count or log: [`Model`](crate::Model) does
+//! that for all providers.
 
-use super::{
-    LlmError, OutputSchema, Prompt, TokenUsage, completion::FinishReason, prompt::Message,
+use crate::{
+    completion::{FinishReason, TokenUsage},
+    error::LlmError,
+    prompt::{Message, OutputSchema, Prompt},
 };
 use async_trait::async_trait;
 use base::clock::Clock;
@@ -16,42 +18,44 @@ pub trait LlmProvider: Send + Sync {
     /// `gen_ai.provider.name`, a label value.
     fn name(&self) -> &'static str;
 
-    /// The model that is asked for, a label value.
+    /// The requested model, a label value.
     fn model(&self) -> &str;
 
-    /// Sends the request once. The caller bounds the time and may drop the future; what was learned by then is in `seen`.
+    /// Sends the request once.
+    ///
+    /// The caller limits the time and may drop the future; `info` then holds what the attempt learned so far.
     ///
     /// # Errors
     /// Anything but a complete answer.
     async fn attempt(
         &self,
         request: &AttemptRequest<'_>,
-        seen: &mut Seen,
+        info: &mut AttemptInfo,
     ) -> Result<Reply, LlmError>;
 }
 
-/// What to ask, the same for every attempt of a call but for `client_request_id`.
+/// The request of an attempt. All attempts of a call share it, except for `client_request_id`.
 pub struct AttemptRequest<'a> {
-    pub label: &'static str,
+    pub task: &'static str,
     pub prompt: &'a Prompt,
-    /// The prompt as it is sent.
+    /// The prompt as sent.
     pub messages: &'a [Message],
     pub schema: &'a OutputSchema,
     pub max_output_tokens: u32,
-    /// Names this one request in the provider's logs and in ours.
+    /// Identifies this request in the provider's logs and in ours.
     pub client_request_id: Uuid,
-    /// For waits that a provider states as a date.
+    /// Converts a retry date from the provider into a delay.
     pub clock: &'a Clock,
 }
 
-/// What an attempt learned on its way, whether it succeeded or not.
+/// What an attempt learned from the server, whether it succeeded or not.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
+pub struct AttemptInfo {
     pub status: Option<u16>,
-    /// The provider's name for the request.
+    /// The provider's id of the request.
     pub request_id: Option<String>,
     pub response_bytes: u64,
-    /// Of an answer that turned out to be no use; a [`Reply`] brings its own.
+    /// Set by the provider for unusable answers, which are billed too; a [`Reply`] carries its own.
     pub usage: Option<TokenUsage>,
     pub finish: Option<FinishReason>,
 }

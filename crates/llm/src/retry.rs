@@ -1,30 +1,30 @@
-//! The one place that repeats a model call. [`run`] repeats, [`decide`] says whether and when.
+//! Retries model calls: [`run`] repeats, [`decide`] says whether and when.
 //!
-//! Waits in this process only while the wait and one more attempt fit before the deadline; otherwise the error goes back to
-//! the queue, which can wait without holding a slot. Knows nothing of prompts, providers or metrics.
+//! Waits in this process only if the wait and one more attempt fit before the deadline. Otherwise returns the error to the
+//! queue, which can wait without occupying a slot. Knows nothing of prompts, providers or metrics.
 
-use super::LlmError;
+use crate::error::LlmError;
 use backon::{BackoffBuilder, Retryable};
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// How often and how long to try.
+/// How often and how long to retry.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RetryConfig {
-    /// The first wait is between nothing and this.
+    /// Upper bound of the first wait; it doubles with each retry.
     pub base: Duration,
-    /// No wait of our own choosing is longer.
+    /// Upper bound of every backoff wait.
     pub cap: Duration,
-    /// Requests per call, the first one included.
+    /// Requests per call, including the first.
     pub max_tries: u32,
-    /// For one request, from connecting to the last byte.
+    /// Timeout of one request, from connecting to the last byte.
     pub attempt_timeout: Duration,
 }
 
 impl Default for RetryConfig {
-    /// The providers' own clients wait 0.5 s · 2^n up to 8 s and repeat twice. They give a request 600 s; ours ends well
-    /// before the job's own 180 s, so that there is room for another.
+    /// As the providers' own clients: waits of 0.5 s · 2^n up to 8 s, two retries. They allow a request 600 s; we allow 60 s,
+    /// so that a retry fits into a job timeout of 180 s.
     fn default() -> Self {
         Self {
             base: Duration::from_millis(500),
@@ -35,14 +35,14 @@ impl Default for RetryConfig {
     }
 }
 
-/// What ends a call from outside.
+/// What ends a call from outside: its deadline and its job.
 #[derive(Clone, Copy)]
 pub struct Limits<'a> {
     pub deadline: Instant,
     pub cancelled: &'a CancellationToken,
 }
 
-/// What follows a failed attempt. The words are for the log.
+/// The decision after a failed attempt. `why` goes to the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Retry { delay: Duration, why: &'static str },
@@ -51,7 +51,7 @@ pub enum Verdict {
 
 /// Full jitter: the n-th wait is uniform in [0, min(cap, base · 2^n)].
 ///
-/// Not backon's `with_jitter`, which adds to the delay: callers that failed together would come back together.
+/// Not backon's `with_jitter`, which adds to the delay: callers that failed together would retry together.
 #[derive(Clone, Copy)]
 struct FullJitter {
     base: Duration,
@@ -99,11 +99,12 @@ impl FullJitter {
     }
 }
 
-/// Calls `attempt` until it succeeds, fails for good, or time, tries or patience of the job run out. `report` hears of each
-/// failed attempt and what follows from it.
+/// Calls `attempt` until it succeeds, fails permanently, or the deadline or the number of tries is reached.
+///
+/// Calls `report` with each failed attempt and the decision after it.
 ///
 /// # Errors
-/// The last attempt's failure; [`LlmError::Cancelled`] if the job was given up during a wait.
+/// The last attempt's failure; [`LlmError::Cancelled`] if the job was cancelled during a wait.
 pub async fn run<T, F, Future>(
     config: &RetryConfig,
     limits: Limits<'_>,
@@ -129,17 +130,17 @@ where
         }
     });
     tokio::select! {
-        // An attempt hears of the cancellation itself and reports it; this arm is for the waits between attempts.
+        // An attempt watches for cancellation itself and reports it; this arm covers the waits between attempts.
         biased;
         result = tries => result,
         () = limits.cancelled.cancelled() => Err(LlmError::Cancelled.into()),
     }
 }
 
-/// Runs one attempt, for `attempt_timeout` at most and never past the deadline.
+/// Runs one attempt until `attempt_timeout` or the deadline, whichever is earlier.
 ///
 /// # Errors
-/// The attempt's own, [`LlmError::Timeout`] or [`LlmError::Cancelled`].
+/// The attempt's own failure, [`LlmError::Timeout`] or [`LlmError::Cancelled`].
 pub async fn bounded<T>(
     config: &RetryConfig,
     limits: Limits<'_>,
@@ -160,7 +161,9 @@ pub async fn bounded<T>(
     }
 }
 
-/// `wait` is our own next wait, none once the tries are spent; `left` is the time until the deadline.
+/// Decides whether to retry after a failure.
+///
+/// `wait` is the next backoff wait, none after the last try; `left` is the time until the deadline.
 pub fn decide(
     error: &LlmError,
     wait: Option<Duration>,
@@ -169,17 +172,20 @@ pub fn decide(
 ) -> Verdict {
     if !error.is_transient() {
         return Verdict::GiveUp {
-            why: "repeating would not help",
+            why: "a retry would fail too",
         };
     }
     let Some(wait) = wait else {
         return Verdict::GiveUp {
-            why: "the tries are spent",
+            why: "no tries are left",
         };
     };
-    // What the provider asks for is a minimum: with no jitter on top all its clients would come back at that moment.
+    // Adds jitter to the requested delay: otherwise all clients of the provider would retry at the same moment.
     let (delay, why) = match error.retry_after() {
-        Some(asked) => (asked.delay.saturating_add(wait), "the provider said when"),
+        Some(requested) => (
+            requested.delay.saturating_add(wait),
+            "requested by the provider",
+        ),
         None => (wait, "backoff with full jitter"),
     };
     if delay.saturating_add(attempt_timeout) > left {

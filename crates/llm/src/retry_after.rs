@@ -1,23 +1,23 @@
-//! When a provider wants to be asked again: [`told`] reads the wait from headers or body, wherever servers put it.
+//! Reads the retry delay that a provider requests, from headers or body: [`delay`].
 //!
-//! Reads only; what the wait means for the call is decided in [`super::classify`] and [`super::retry`].
+//! `classify` and `retry` decide what the delay means for the call.
 
 use chrono::{DateTime, Utc};
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 use std::time::Duration;
 
-/// Longer waits are cut to this: a mistake of the server's must not park work for a year.
+/// Longer delays are cut to this, so that an error of the server cannot delay work for a year.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// The wait asked for, from the most exact place to the vaguest.
-pub(super) fn told(headers: &HeaderMap, error: &Value, now: DateTime<Utc>) -> Option<Duration> {
+/// Returns the requested delay from the most exact source present.
+pub(crate) fn delay(headers: &HeaderMap, error: &Value, now: DateTime<Utc>) -> Option<Duration> {
     let header = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     let date = |text: &str| {
         let at = DateTime::parse_from_rfc2822(text).ok()?;
         (at.to_utc() - now).to_std().ok()
     };
-    // A proxy such as LiteLLM passes the provider's headers on under another name.
+    // Proxies such as LiteLLM rename the provider's headers.
     header("retry-after-ms")
         .and_then(|text| number(text, 0.001))
         .or_else(|| header("retry-after").and_then(|text| number(text, 1.0)))
@@ -31,7 +31,7 @@ pub(super) fn told(headers: &HeaderMap, error: &Value, now: DateTime<Utc>) -> Op
         .map(|wait| wait.min(LONGEST))
 }
 
-/// A plain number of `unit` seconds. Servers send 0 and -1 for "no idea", so those say nothing.
+/// Parses a plain number of `unit` seconds. Servers send 0 and -1 for "unknown", which count as absent.
 fn number(text: &str, unit: f64) -> Option<Duration> {
     let seconds = text.parse::<f64>().ok()? * unit;
     if !(seconds.is_finite() && seconds > 0.0) {
@@ -40,7 +40,7 @@ fn number(text: &str, unit: f64) -> Option<Duration> {
     Some(Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST))
 }
 
-/// Gemini's `google.rpc.RetryInfo`.
+/// Reads Gemini's `google.rpc.RetryInfo`.
 fn retry_info(error: &Value) -> Option<Duration> {
     let details = error.get("details")?.as_array()?;
     let info = details.iter().find(|detail| {
@@ -50,7 +50,7 @@ fn retry_info(error: &Value) -> Option<Duration> {
     with_unit(info.get("retryDelay")?.as_str()?)
 }
 
-/// "Please retry in 34.07s.", or OpenAI's "Please try again in 6m0s."
+/// Reads "Please retry in 34.07s.", or OpenAI's "Please try again in 6m0s."
 fn retry_sentence(error: &Value) -> Option<Duration> {
     let message = error.get("message")?.as_str()?;
     let rest = ["Please retry in ", "Please try again in "]
@@ -61,7 +61,7 @@ fn retry_sentence(error: &Value) -> Option<Duration> {
     with_unit(word.trim_end_matches(['.', ',', ';']))
 }
 
-/// Numbers with units, added up: `34.07s`, `900ms`, `6m0s`, `1h2m3s`.
+/// Parses a duration with units: `34.07s`, `900ms`, `6m0s`, `1h2m3s`.
 fn with_unit(text: &str) -> Option<Duration> {
     let mut seconds = 0.0;
     let mut rest = text;
@@ -103,11 +103,11 @@ mod tests {
                 (HeaderName::from_static(name), value)
             })
             .collect();
-        told(&headers, &Value::Null, now()).map(|wait| wait.as_secs_f64())
+        delay(&headers, &Value::Null, now()).map(|delay| delay.as_secs_f64())
     }
 
     #[test]
-    fn the_most_exact_header_wins() {
+    fn most_exact_header_wins() {
         let all = [
             ("llm_provider-retry-after", "5"),
             ("llm_provider-retry-after-ms", "4000"),
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_is_a_wait_from_now() {
+    fn date_is_a_delay_from_now() {
         for (date, wait) in [
             ("Mon, 23 Nov 2026 02:00:30 GMT", Some(30.0)),
             ("Mon, 23 Nov 2026 01:59:59 GMT", None),
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_say_nothing_are_passed_over_for_the_next_place() {
+    fn meaningless_numbers_are_skipped_for_the_next_source() {
         for nothing in [
             "0", "-1", "NaN", "inf", "-inf", "", "1e400", "0.0", "7 apples",
         ] {
@@ -154,9 +154,9 @@ mod tests {
     }
 
     #[test]
-    fn gemini_says_it_in_the_body() {
-        let told = |error: Value| {
-            told(&HeaderMap::new(), &error, now()).map(|wait| (wait.as_secs_f64() * 1e3).round())
+    fn gemini_delay_is_read_from_the_body() {
+        let millis = |error: Value| {
+            delay(&HeaderMap::new(), &error, now()).map(|delay| (delay.as_secs_f64() * 1e3).round())
         };
         let info = |delay: &str| {
             json!({"details": [
@@ -164,10 +164,10 @@ mod tests {
                 {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay},
             ]})
         };
-        assert_eq!(told(info("34.07s")), Some(34_070.0));
-        assert_eq!(told(info("900ms")), Some(900.0));
-        assert_eq!(told(info("0s")), None);
-        assert_eq!(told(info("later")), None);
+        assert_eq!(millis(info("34.07s")), Some(34_070.0));
+        assert_eq!(millis(info("900ms")), Some(900.0));
+        assert_eq!(millis(info("0s")), None);
+        assert_eq!(millis(info("later")), None);
         for (message, wait) in [
             ("Quota exceeded. Please retry in 12.5s.", Some(12_500.0)),
             ("Please retry in 900ms", Some(900.0)),
@@ -180,7 +180,7 @@ mod tests {
             ("Please retry in .", None),
             ("Please retry in 5", None),
         ] {
-            assert_eq!(told(json!({"message": message})), wait, "{message}");
+            assert_eq!(millis(json!({"message": message})), wait, "{message}");
         }
     }
 }

@@ -1,59 +1,58 @@
-//! Answering many callers with one piece of work: [`Coalescer`].
+//! [`Coalescer`]: answers many concurrent callers with one batch of work.
 //!
-//! A commit costs the same for one row as for a hundred. While one batch is under way the next callers queue up; then
-//! all of them are taken together. An idle coalescer takes a lone caller at once: nothing waits for company.
+//! A commit costs the same for one row as for a hundred. While one batch runs, the next callers queue up and are then taken
+//! together. An idle coalescer takes a single caller at once: there is no timer.
 //!
-//! A caller that goes away takes nothing with it: the work is done in a task of the tracker, and only its answer is lost.
-//! Holds no SQL; what a batch does is the closure's.
+//! Work runs in tasks of the tracker, so a caller that is dropped loses only its reply. Holds no SQL; the closure does the work.
 
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Callers that may wait beside those whom the lanes have taken.
-const QUEUED: usize = 1024;
+/// Callers that may wait for a lane.
+const MAX_WAITING: usize = 1024;
 
-/// The longest that a caller waits for a place in the queue.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a caller waits for a place among them.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How much one lane takes at a time: the last of a batch waits for all. Not measured against other sizes.
+/// Requests per batch; the last one of a batch waits for all. Other sizes were not measured.
 pub const BATCH: usize = 128;
 
-/// A handle for asking; cheap to clone.
+/// A handle for calling; cheap to clone.
 pub struct Coalescer<Q, A> {
-    inbox: mpsc::Sender<Asked<Q, A>>,
+    inbox: mpsc::Sender<PendingRequest<Q, A>>,
 }
 
-/// A request, and where its answer goes.
-pub struct Asked<Q, A> {
+/// A request and where its reply goes.
+pub struct PendingRequest<Q, A> {
     pub request: Q,
     pub reply: Reply<A>,
 }
 
-/// Answers one caller.
+/// Sends one caller its reply.
 pub struct Reply<A>(oneshot::Sender<A>);
 
 impl<A> Reply<A> {
     pub fn send(self, answer: A) {
-        // Whoever no longer listens will ask again.
+        // A caller that was dropped has no use for it.
         drop(self.0.send(answer));
     }
 }
 
-/// The caller was not answered.
+/// The caller got no reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unanswered {
-    /// Nothing was done, and nothing will be.
-    #[error("too many requests wait for the database")]
+pub enum CoalesceError {
+    /// The request was not taken, and nothing was done.
+    #[error("too many requests are waiting for the database")]
     Overloaded,
-    /// The process stops, or the work panicked: it may have been done or not.
-    #[error("the work ended without an answer")]
+    /// The process is stopping or the work panicked: it may or may not be done.
+    #[error("the work ended without a reply")]
     Lost,
 }
 
 impl<Q: Send + 'static, A: Send + 'static> Coalescer<Q, A> {
-    /// Starts `lanes` tasks that take what has gathered and have `work` answer it, each one batch at a time. They end
-    /// when `stop` is set and what was asked before is answered.
+    /// Starts `lanes` tasks, each of which passes one batch of waiting requests at a time to `work`. They end when `stop` is
+    /// set and all earlier requests have their reply.
     pub fn spawn<F, W>(
         lanes: usize,
         tracker: &TaskTracker,
@@ -61,63 +60,63 @@ impl<Q: Send + 'static, A: Send + 'static> Coalescer<Q, A> {
         work: F,
     ) -> Self
     where
-        F: Fn(Vec<Asked<Q, A>>) -> W + Clone + Send + 'static,
+        F: Fn(Vec<PendingRequest<Q, A>>) -> W + Clone + Send + 'static,
         W: Future<Output = ()> + Send + 'static,
     {
-        let (inbox, asked) = mpsc::channel(QUEUED);
-        let asked = Arc::new(Mutex::new(asked));
+        let (inbox, pending) = mpsc::channel(MAX_WAITING);
+        let pending = Arc::new(Mutex::new(pending));
         for _ in 0..lanes {
-            let lane = run_lane(asked.clone(), tracker.clone(), stop.clone(), work.clone());
+            let lane = run_lane(pending.clone(), tracker.clone(), stop.clone(), work.clone());
             tracker.spawn(lane);
         }
         Self { inbox }
     }
 
-    /// Asks, and waits for the answer.
+    /// Sends a request and waits for its reply.
     ///
     /// # Errors
-    /// If there was no place in the queue for 2 s, or the work died.
-    pub async fn ask(&self, request: Q) -> Result<A, Unanswered> {
+    /// If too many callers waited for 2 s, or the work ended without a reply.
+    pub async fn call(&self, request: Q) -> Result<A, CoalesceError> {
         let (reply, answer) = oneshot::channel();
-        let asked = Asked {
+        let pending = PendingRequest {
             request,
             reply: Reply(reply),
         };
-        match self.inbox.send_timeout(asked, PATIENCE).await {
-            Ok(()) => answer.await.map_err(|_| Unanswered::Lost),
-            Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(Unanswered::Overloaded),
-            Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(Unanswered::Lost),
+        match self.inbox.send_timeout(pending, TIMEOUT).await {
+            Ok(()) => answer.await.map_err(|_| CoalesceError::Lost),
+            Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(CoalesceError::Overloaded),
+            Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(CoalesceError::Lost),
         }
     }
 }
 
 async fn run_lane<Q, A, F, W>(
-    asked: Arc<Mutex<mpsc::Receiver<Asked<Q, A>>>>,
+    pending: Arc<Mutex<mpsc::Receiver<PendingRequest<Q, A>>>>,
     tracker: TaskTracker,
     stop: CancellationToken,
     work: F,
 ) where
     Q: Send + 'static,
     A: Send + 'static,
-    F: Fn(Vec<Asked<Q, A>>) -> W,
+    F: Fn(Vec<PendingRequest<Q, A>>) -> W,
     W: Future<Output = ()> + Send + 'static,
 {
     loop {
         let mut batch = Vec::new();
         {
-            let mut asked = asked.lock().await;
+            let mut pending = pending.lock().await;
             tokio::select! {
                 biased;
-                taken = asked.recv_many(&mut batch, BATCH) => if taken == 0 { return },
+                taken = pending.recv_many(&mut batch, BATCH) => if taken == 0 { return },
                 () = stop.cancelled() => {
-                    asked.close();
-                    if asked.recv_many(&mut batch, BATCH).await == 0 { return }
+                    pending.close();
+                    if pending.recv_many(&mut batch, BATCH).await == 0 { return }
                 }
             }
         }
-        // In a task of its own: a panic is the end of this batch and not of the lane.
+        // In a task of its own, so that a panic ends this batch and not the lane.
         if tracker.spawn(work(batch)).await.is_err() {
-            tracing::error!("a batch panicked; its callers were not answered");
+            tracing::error!("a batch panicked; its callers got no reply");
         }
     }
 }

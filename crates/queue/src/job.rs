@@ -1,4 +1,4 @@
-//! A job as a worker holds it, and the states a job can be in.
+//! [`Job`]: a claimed job, and the states of a job.
 
 use base::{JobId, TenantId, WorkerId};
 use chrono::{DateTime, Utc};
@@ -6,8 +6,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The state of a job.
-// `ARCHITECTURE.md` has the diagram; a tidy test compares this enum with the tables' checks, the OpenAPI document and the
-// dashboards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
@@ -52,19 +50,19 @@ impl JobState {
         Self::ALL.into_iter().find(|state| state.as_str() == s)
     }
 
-    /// Whether nothing will happen to the job any more.
+    /// Whether the job is finished.
     pub const fn is_terminal(self) -> bool {
         matches!(self, Self::Succeeded | Self::Discarded | Self::Cancelled)
     }
 }
 
-/// The right to work on a job and to write its outcome: `attempt` is the fence that every write is guarded by.
+/// The right of a worker to run a job and to write its outcome. `attempt` is the fence that guards every write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Lease {
-    /// Keys start with the tenant.
+    /// The first column of the job's primary key.
     pub tenant: TenantId,
     pub job: JobId,
-    /// Grows with every claim of the job and is never given back.
+    /// Grows with every claim of the job and never shrinks.
     pub attempt: i32,
     pub worker: WorkerId,
 }
@@ -81,23 +79,24 @@ pub struct Job {
     pub args: serde_json::Value,
     /// The job that enqueued this one.
     pub parent: Option<JobId>,
-    /// How many children it has enqueued and waited for.
+    /// How many children the job has enqueued and waited for.
     pub children: i32,
-    /// Attempts that already counted against `max_attempts`.
+    /// Failed attempts that count against `max_attempts`.
     pub errors: i32,
+    /// Attempts whose worker died.
     pub crashes: i32,
     pub max_attempts: i32,
     pub run_at: DateTime<Utc>,
     pub created_at: DateTime<Utc>,
     pub started_at: DateTime<Utc>,
-    /// The HTTP request that asked for it.
+    /// The HTTP request that enqueued the job.
     pub request_id: Option<String>,
-    /// W3C trace context of that request.
+    /// The W3C trace context of that request.
     pub traceparent: Option<String>,
 }
 
 impl Job {
-    /// Whether a failure of this attempt would be the job's last. Crashes are counted apart.
+    /// Whether a failure of this attempt is the job's last. Crashes do not count.
     pub fn is_last_attempt(&self) -> bool {
         self.errors + 1 >= self.max_attempts
     }

@@ -1,20 +1,21 @@
-//! What the engine must know of a kind of job.
+//! [`JobKind`]: what the queue knows about a kind of job.
 
-use super::RetryPolicy;
+use crate::RetryPolicy;
 use serde::{Serialize, de::DeserializeOwned};
 use std::time::Duration;
 
-/// A kind of job: what it carries in, what it gives back, and how its attempts are treated.
+/// A kind of job: its name, its queue, its arguments and output, its timeout and its retry policy.
 pub trait JobKind: Send + Sync + 'static {
-    /// The stable name stored with each job, `noun.verb`.
+    /// The stable name that is stored with each job, `noun.verb`.
     const NAME: &'static str;
-    /// The queue its jobs wait in.
+    /// The queue of its jobs.
     const QUEUE: &'static str;
-    /// The longest one attempt may take.
+    /// The longest time that one attempt may take.
     const TIMEOUT: Duration;
 
     type Args: Serialize + DeserializeOwned + Send + Sync;
     type Output: Serialize + DeserializeOwned + Send + Sync;
 
+    /// Returns the backoff and the number of attempts.
     fn retry_policy() -> RetryPolicy;
 }

@@ -1,16 +1,16 @@
-//! Keeping what was claimed.
+//! Leases: renewal, and the check before a write.
 
-use super::{Lease, claim::interval};
+use crate::{Lease, interval::interval};
 use base::JobId;
 use sqlx::{PgConnection, PgPool};
 use std::{collections::HashSet, time::Duration};
 
-/// Extends all leases with one statement, also those of jobs claimed and not yet started.
+/// Extends all of the leases with one statement, including those of jobs that have not started yet.
 ///
-/// Returns the leases that still hold; the others were taken over, and whoever works under one must stop.
+/// Returns the leases that still hold. The others were taken over, and the work under them must stop.
 ///
 /// # Errors
-/// If the database cannot be asked; the leases may or may not have been extended.
+/// If the database fails; the leases may or may not have been extended.
 pub async fn renew(
     pool: &PgPool,
     held: &[Lease],
@@ -41,12 +41,13 @@ pub async fn renew(
         .collect())
 }
 
-/// Whether the lease still holds, with the job's row locked until the transaction ends, so that a write which follows
-/// cannot be overtaken by a rescue.
+/// Locks the job's row if the lease still holds, and returns whether it does.
+///
+/// The lock lasts until the transaction ends, so that no rescue can come between this check and the caller's writes.
 ///
 /// # Errors
-/// If the database cannot be asked.
-pub async fn hold(conn: &mut PgConnection, lease: Lease) -> Result<bool, sqlx::Error> {
+/// If the database fails.
+pub async fn lock_if_held(conn: &mut PgConnection, lease: Lease) -> Result<bool, sqlx::Error> {
     let row = sqlx::query_scalar!(
         r#"select true as "held!" from jobs
            where tenant_id = $3 and id = $1 and attempt = $2 and state = 'running' for update"#,

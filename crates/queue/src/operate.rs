@@ -1,4 +1,4 @@
-//! What operators see and change: limits, pauses, workers; and the duties that one worker does for all.
+//! Operations: limits, pauses, the worker list, retention, and the election for periodic duties.
 
 pub mod duties;
 pub mod limits;

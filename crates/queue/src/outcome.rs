@@ -1,38 +1,39 @@
-//! What an attempt ends in: one exhaustive decision from the handler's result to what is written.
+//! [`Outcome`]: how an attempt ends. One exhaustive match leads from the handler's result to what is written.
 
-use super::{Job, RetryPolicy};
+use crate::{Job, RetryPolicy};
 use chrono::{DateTime, Utc};
 use std::time::Duration;
 
-/// Why an attempt failed, as far as the queue must know.
+/// The class of a failure, which decides what happens to the job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureClass {
-    /// May succeed later; counts as an attempt.
+    /// Another attempt may succeed. Counts as an attempt.
     Transient,
-    /// A provider said when to come back; does not count.
+    /// A provider asked to come back later. Does not count as an attempt.
     RateLimited { until: DateTime<Utc> },
-    /// Will never succeed.
+    /// No attempt can succeed.
     Permanent,
-    /// The worker is shutting down; does not count.
+    /// The worker is shutting down. Does not count as an attempt.
     Interrupted,
-    /// Nobody wants the job any more.
+    /// The job was cancelled.
     Cancelled,
 }
 
-/// A failed attempt, for two audiences.
+/// A failed attempt, described for the user and for the operator.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{code}: {detail}")]
 pub struct Failure {
     pub class: FailureClass,
-    /// Stable and machine-readable, `snake_case`.
+    /// A stable, machine-readable code in `snake_case`.
     pub code: &'static str,
-    /// For the user: what happened and what to do; no internals.
+    /// Says to the user what happened and what to do, without internals.
     pub message: String,
-    /// For the operator's log: the cause chain. Never mail text, prompts or secrets.
+    /// The cause chain for the operator's log. Never content of the job, never secrets.
     pub detail: String,
 }
 
 impl Failure {
+    /// A failure after which another attempt may succeed.
     pub fn transient(
         code: &'static str,
         message: impl Into<String>,
@@ -46,6 +47,7 @@ impl Failure {
         }
     }
 
+    /// A failure that no further attempt can mend.
     pub fn permanent(
         code: &'static str,
         message: impl Into<String>,
@@ -59,6 +61,7 @@ impl Failure {
         }
     }
 
+    /// A rate limit that ends at `until`; the attempt does not count.
     pub fn rate_limited(
         until: DateTime<Utc>,
         code: &'static str,
@@ -73,53 +76,53 @@ impl Failure {
         }
     }
 
-    /// The job was cancelled while it ran.
+    /// The failure of a job that was cancelled while it ran.
     pub fn cancelled() -> Self {
         Self {
             class: FailureClass::Cancelled,
-            code: super::run::cancel::CANCELLED,
+            code: crate::run::cancel::CANCELLED,
             message: "The job was cancelled while it ran.".into(),
             detail: "cancellation was requested".into(),
         }
     }
 
-    /// The attempt was given back because the worker is stopping.
+    /// The failure of an attempt that ends because its worker is stopping.
     pub fn interrupted() -> Self {
         Self {
             class: FailureClass::Interrupted,
             code: "interrupted",
-            message: "The worker was restarted; the job goes on by itself.".into(),
-            detail: "shutdown grace period ended".into(),
+            message: "The worker was restarted. The job continues automatically.".into(),
+            detail: "the shutdown grace period ended".into(),
         }
     }
 }
 
-/// What the settle statement writes for an attempt that did not succeed.
+/// The outcome of an attempt.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     Succeeded {
         output: serde_json::Value,
     },
-    /// Counts as an attempt and waits `delay`.
+    /// Counts as an attempt; the job waits for `delay`.
     Retried {
         delay: Duration,
     },
-    /// Does not count, waits until `until`.
+    /// Does not count as an attempt; the job waits until `until`.
     Snoozed {
         until: DateTime<Utc>,
     },
-    /// Does not count; goes on when as many children as these have ended, which are enqueued with it.
+    /// Does not count as an attempt; the job resumes when the children that are enqueued with it have finished.
     Waiting {
         children: i32,
     },
-    /// Does not count, may be claimed at once.
+    /// Does not count as an attempt; the job may be claimed at once.
     Interrupted,
     Discarded,
     Cancelled,
 }
 
 impl Outcome {
-    /// The label value in metrics and the attempt's history.
+    /// The value in metric labels and in the attempt's history.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Succeeded { .. } => "succeeded",
@@ -132,8 +135,8 @@ impl Outcome {
         }
     }
 
-    /// Whether the job is put back into line.
-    pub const fn comes_back(&self) -> bool {
+    /// Whether the job waits or is available after this outcome.
+    pub const fn returns_to_queue(&self) -> bool {
         match self {
             Self::Retried { .. }
             | Self::Snoozed { .. }
@@ -143,7 +146,7 @@ impl Outcome {
         }
     }
 
-    /// `draw` is uniform in [0, 1): the jitter.
+    /// Decides the outcome from the handler's result. `draw` is the jitter, uniform in [0, 1).
     pub fn from_attempt(
         result: Result<serde_json::Value, &Failure>,
         job: &Job,

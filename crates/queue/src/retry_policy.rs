@@ -1,13 +1,13 @@
-//! How long a failed job waits for its next attempt.
+//! [`RetryPolicy`]: how often a job is tried, and how long it waits for its next attempt.
 
 use std::time::Duration;
 
-/// Exponential backoff with full jitter: the wait is uniform in [0, min(cap, base · 2ⁿ)], but at least `floor`.
+/// Exponential backoff with full jitter: the delay is uniform in [0, min(cap, base · 2ⁿ)], but at least `floor`.
 ///
-/// Full jitter spreads a burst of failures over the whole interval; the floor keeps a drawn zero from hammering.
+/// Full jitter spreads a burst of failures over the whole interval; the floor prevents a hot loop after a drawn zero.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RetryPolicy {
-    /// How many attempts may fail before the job is discarded, the first included.
+    /// How many attempts may fail before the job is discarded, including the first.
     pub max_attempts: i32,
     pub base: Duration,
     pub cap: Duration,
@@ -15,7 +15,7 @@ pub struct RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Time until the next attempt after `errors` counted failures (from 1), with `draw` uniform in [0, 1).
+    /// Returns the time until the next attempt after `errors` failures (from 1), with `draw` uniform in [0, 1).
     pub fn delay(&self, errors: i32, draw: f64) -> Duration {
         let doublings = u32::try_from(errors.max(1) - 1).unwrap_or(0).min(30);
         let ceiling = self.base.saturating_mul(1 << doublings).min(self.cap);

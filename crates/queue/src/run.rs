@@ -1,4 +1,4 @@
-//! What may happen to a job while it runs: a cancel request, children, progress.
+//! Running jobs: cancellation, children, progress.
 
 pub mod cancel;
 pub mod children;

@@ -6,7 +6,10 @@ pub mod duty;
 pub mod engine;
 pub mod executor;
 pub mod handler;
+pub mod leases;
+mod loops;
 pub mod metrics;
+pub mod periodic;
 pub mod recorder;
 pub mod reporter;
 pub mod settle_attempt;
@@ -15,4 +18,5 @@ pub mod worker;
 
 pub use config::RuntimeConfig;
 pub use handler::{Handler, JobContext, Registry, Settlement};
+pub use periodic::PeriodicJob;
 pub use worker::{Setup, Worker};

@@ -1,35 +1,40 @@
-//! Writing how an attempt ended, in the transaction that holds whatever else must commit with it.
+//! Settles attempts: writes the outcome, in the caller's transaction.
 //!
 //! Every statement matches on the attempt, not only the id: after a rescue two workers can believe they hold a job, and
 //! the older one must not write.
 
 pub mod rescue;
 
-use super::{Failure, Lease, Outcome, enqueue::dedupe};
+use crate::{
+    Failure, Lease, Outcome,
+    enqueue::dedupe::returning::{DedupeSlot, key_of, superseded_failure, take_slot},
+    finished::insert_finished,
+    interval::interval,
+};
 use base::JobId;
 use chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection, PgExecutor};
 use std::collections::HashSet;
 
-/// What the settle found.
+/// The result of a settle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {
-    /// Written now; goes with the transaction.
-    Now,
-    /// As `Now`; the older job that waited with its dedupe key has ended as cancelled: announce it.
-    InPlaceOf(JobId),
-    /// Not what was asked for: a newer job waits with its dedupe key, so this one has ended as cancelled.
+    /// The outcome was written.
+    Written,
+    /// The outcome was written, and the older job that waited with its dedupe key was cancelled: notify its waiters.
+    WrittenReplacing(JobId),
+    /// A newer job waits with the dedupe key, so the job was cancelled instead of returning to the queue.
     Superseded,
-    /// Not what was asked for: somebody wanted it stopped, so instead of coming back it has ended as cancelled.
+    /// Cancellation was requested, so the job was cancelled instead of returning to the queue.
     Cancelled,
-    /// This very attempt was settled before: its COMMIT landed and the reply was lost. Write nothing more.
-    Before,
+    /// The same attempt was settled before: its COMMIT landed and the reply was lost. Write nothing more.
+    AlreadySettled,
 }
 
-/// An attempt's end was not written.
+/// The outcome was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum SettleError {
-    /// Another worker owns the job now, or it was cancelled; the caller must drop its result.
+    /// Another worker holds the job now, or the job was cancelled; drop the result.
     #[error("lease on job {job} was lost at attempt {attempt}")]
     LeaseLost { job: JobId, attempt: i32 },
     #[error("could not record the outcome of job {job}")]
@@ -40,7 +45,7 @@ pub enum SettleError {
     },
 }
 
-/// Writes the outcome of the attempt that `lease` names. `failure` says why it did not succeed.
+/// Writes the outcome of the attempt that `lease` names; `failure` is the reason of one that did not succeed.
 ///
 /// # Errors
 /// [`SettleError::LeaseLost`] if the lease does not hold any more.
@@ -54,26 +59,26 @@ pub async fn settle(
         job: lease.job,
         source,
     };
-    if !outcome.comes_back() {
+    if !outcome.returns_to_queue() {
         return write(conn, lease, outcome, failure).await;
     }
-    let Some(key) = dedupe::key_of(conn, lease).await.map_err(database)? else {
+    let Some(key) = key_of(conn, lease).await.map_err(database)? else {
         return write(conn, lease, outcome, failure).await;
     };
     let mut transaction = conn.begin().await.map_err(database)?;
-    let place = dedupe::place(&mut transaction, lease, &key)
+    let slot = take_slot(&mut transaction, lease, &key)
         .await
         .map_err(database)?;
-    let settled = if place == dedupe::Place::TakenByNewer {
-        let failure = dedupe::superseded();
+    let settled = if slot == DedupeSlot::HeldByNewer {
+        let failure = superseded_failure();
         write(&mut transaction, lease, &Outcome::Cancelled, Some(&failure)).await?
     } else {
         write(&mut transaction, lease, outcome, failure).await?
     };
     transaction.commit().await.map_err(database)?;
-    Ok(match (settled, place) {
-        (Settled::Now, dedupe::Place::TakenByNewer) => Settled::Superseded,
-        (Settled::Now, dedupe::Place::TakenFrom(older)) => Settled::InPlaceOf(older),
+    Ok(match (settled, slot) {
+        (Settled::Written, DedupeSlot::HeldByNewer) => Settled::Superseded,
+        (Settled::Written, DedupeSlot::TakenFrom(older)) => Settled::WrittenReplacing(older),
         _ => settled,
     })
 }
@@ -93,7 +98,7 @@ async fn write(
         Outcome::Discarded => finish(conn, lease, "discarded", None, failure).await,
         Outcome::Cancelled => finish(conn, lease, "cancelled", None, failure).await,
         Outcome::Retried { delay } => {
-            let delay = super::claim::interval(*delay);
+            let delay = interval(*delay);
             retry(conn, lease, delay, failure).await
         }
         Outcome::Snoozed { until } => hand_back(conn, lease, "scheduled", Some(*until)).await,
@@ -101,8 +106,8 @@ async fn write(
         Outcome::Interrupted => hand_back(conn, lease, "available", None).await,
     }
     .map_err(database)?;
-    if !written && outcome.comes_back() {
-        // Not held any more, or held and not wanted.
+    if !written && outcome.returns_to_queue() {
+        // Either the lease was lost, or cancellation was requested.
         let cancelled = Failure::cancelled();
         if finish(conn, lease, "cancelled", None, Some(&cancelled))
             .await
@@ -120,10 +125,10 @@ async fn write(
                 .await
                 .map_err(database)?;
         }
-        return Ok(Settled::Now);
+        return Ok(Settled::Written);
     }
     if was_settled(conn, lease, outcome).await.map_err(database)? {
-        Ok(Settled::Before)
+        Ok(Settled::AlreadySettled)
     } else {
         Err(SettleError::LeaseLost {
             job: lease.job,
@@ -132,35 +137,31 @@ async fn write(
     }
 }
 
-/// Settles attempts that succeeded and have nothing else to write, with one statement: no transaction is needed around it.
-/// Returns the jobs whose end was written now; of the others the lease was lost, or this very call was committed before and
-/// its reply lost.
+/// Settles attempts that succeeded and write nothing else, with one statement that needs no transaction around it.
+///
+/// Returns the jobs whose outcome was written. The leases of the others were lost, or an earlier call with the same
+/// attempts was committed and its reply lost.
 ///
 /// # Errors
-/// If the database cannot be asked, or refuses an output (a NUL in a string): then nothing was written. A lost reply may
-/// have been a commit: call again.
+/// If the database fails or refuses an output (a NUL in a string); then nothing was written. After a lost connection the
+/// commit may have landed: call again.
 pub async fn settle_succeeded<'c>(
     executor: impl PgExecutor<'c>,
     succeeded: &[(Lease, &serde_json::Value)],
 ) -> Result<HashSet<JobId>, sqlx::Error> {
-    let written = sqlx::query_scalar!(
-        r#"with settled as (
-               delete from jobs
-               using unnest($1::uuid[], $2::uuid[], $3::int[], $4::jsonb[]) as ended (tenant_id, id, attempt, output)
-               where jobs.tenant_id = ended.tenant_id and jobs.id = ended.id and jobs.attempt = ended.attempt
-                 and state = 'running'
-               returning jobs.id, jobs.tenant_id, kind, queue, priority, jobs.attempt, errors, crashes, max_attempts,
-                   args, worker_id, run_at, started_at, created_at, request_id, traceparent, dedupe_key, parent_id, children,
-                   ended.output
-           )
-           insert into finished_jobs (id, tenant_id, kind, queue, state, priority, attempt, errors, crashes, max_attempts,
-               args, worker_id, run_at, started_at, created_at, request_id, traceparent, dedupe_key, parent_id, children,
-               output)
-           select id, tenant_id, kind, queue, 'succeeded', priority, attempt, errors, crashes, max_attempts,
-               args, worker_id, run_at, started_at, created_at, request_id, traceparent, dedupe_key, parent_id, children,
-               output
-           from settled
-           returning id as "id: JobId""#,
+    let written = insert_finished!(
+        query_scalar;
+        "with settled as (
+             delete from jobs
+             using unnest($1::uuid[], $2::uuid[], $3::int[], $4::jsonb[]) as ended (tenant_id, id, attempt, output)
+             where jobs.tenant_id = ended.tenant_id and jobs.id = ended.id and jobs.attempt = ended.attempt
+               and state = 'running'
+             returning jobs.id, jobs.tenant_id, kind, queue, priority, jobs.attempt, errors, crashes, max_attempts,
+                 args, worker_id, run_at, started_at, created_at, request_id, traceparent, dedupe_key, parent_id, children,
+                 ended.output
+         )",
+        "'succeeded', errors, crashes, output, null, null",
+        r#"from settled returning id as "id: JobId""#,
         &succeeded.iter().map(|(lease, _)| lease.tenant.0).collect::<Vec<_>>(),
         &succeeded.iter().map(|(lease, _)| lease.job.0).collect::<Vec<_>>(),
         &succeeded.iter().map(|(lease, _)| lease.attempt).collect::<Vec<_>>(),
@@ -171,7 +172,7 @@ pub async fn settle_succeeded<'c>(
     Ok(written.into_iter().collect())
 }
 
-/// Moves the job out of the hot table.
+/// Moves the job to `finished_jobs`.
 async fn finish(
     conn: &mut PgConnection,
     lease: Lease,
@@ -179,17 +180,14 @@ async fn finish(
     output: Option<&serde_json::Value>,
     failure: Option<&Failure>,
 ) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query!(
+    let done = insert_finished!(
+        query;
         "with settled as (
              delete from jobs
              where tenant_id = $7 and id = $1 and attempt = $2 and state = 'running' returning *
-         )
-         insert into finished_jobs (id, tenant_id, kind, queue, state, priority, attempt, errors, crashes, max_attempts,
-             args, worker_id, run_at, started_at, created_at, request_id, traceparent, dedupe_key, parent_id, children,
-             output, error_code, error_message)
-         select id, tenant_id, kind, queue, $3, priority, attempt, errors + ($3 = 'discarded')::int, crashes, max_attempts,
-             args, worker_id, run_at, started_at, created_at, request_id, traceparent, dedupe_key, parent_id, children, $4, $5, $6
-         from settled",
+         )",
+        "$3, errors + ($3 = 'discarded')::int, crashes, $4, $5, $6",
+        "from settled",
         lease.job.0,
         lease.attempt,
         state,
@@ -226,7 +224,7 @@ async fn retry(
     Ok(done.rows_affected() == 1)
 }
 
-/// Gives the attempt back: nothing is counted.
+/// Returns the job to the queue without counting the attempt.
 async fn hand_back(
     conn: &mut PgConnection,
     lease: Lease,
@@ -249,7 +247,7 @@ async fn hand_back(
     Ok(done.rows_affected() == 1)
 }
 
-/// Lets the job wait for its children: scheduled, and never due.
+/// Makes the job wait for its children: scheduled, and never due.
 async fn wait(conn: &mut PgConnection, lease: Lease, children: i32) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
         "update jobs

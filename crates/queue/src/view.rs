@@ -1,4 +1,4 @@
-//! A job as its owner sees it, wherever its row lies.
+//! [`JobView`]: a job for its owner, read from either table.
 
 pub mod attempts;
 pub mod dead_letters;
@@ -7,7 +7,7 @@ pub mod explain;
 pub mod list;
 pub mod stats;
 
-use super::{JobState, NewJob, run::progress::Progress};
+use crate::{JobState, NewJob, run::progress::Progress};
 use base::{JobId, TenantId};
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -15,7 +15,7 @@ use serde::Serialize;
 use sqlx::PgConnection;
 use std::collections::HashMap;
 
-/// A job's state for a reader.
+/// A job for a reader.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JobView {
     pub id: JobId,
@@ -23,7 +23,7 @@ pub struct JobView {
     pub kind: String,
     pub queue: String,
     pub state: JobState,
-    /// Attempts that counted, the running one included; 0 before the first. Interruptions and crashes do not count.
+    /// Attempts that count, including the running one; 0 before the first. Interruptions and crashes do not count.
     pub attempt: i32,
     pub max_attempts: i32,
     /// 1 is the most urgent, 4 the least.
@@ -32,15 +32,15 @@ pub struct JobView {
     pub created_at: DateTime<Utc>,
     pub started_at: Option<DateTime<Utc>>,
     pub finished_at: Option<DateTime<Utc>>,
-    /// What the handler gave back, of a job that succeeded.
+    /// The handler's output, if the job succeeded.
     pub output: Option<serde_json::Value>,
-    /// Why it was discarded, or why its last attempt failed.
+    /// Why the job was discarded or cancelled, or why its last attempt failed.
     pub error: Option<JobError>,
-    /// What the running attempt has reported.
+    /// The last report of the running attempt.
     pub progress: Option<Progress>,
     /// The job that enqueued this one.
     pub parent: Option<JobId>,
-    /// Of a job that enqueued others and waited for them.
+    /// The progress of the children, if the job enqueued any and waited for them.
     pub children: Option<Children>,
     pub request_id: Option<String>,
 }
@@ -58,7 +58,7 @@ pub struct Children {
     pub failed: i64,
 }
 
-/// A failure as the user may read it.
+/// A failure as the user may see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobError {
     pub code: String,
@@ -66,7 +66,7 @@ pub struct JobError {
 }
 
 impl JobView {
-    /// A job that was inserted by a transaction that began at `at`, as it can be read from the commit on.
+    /// Returns the view of a job that was inserted by a transaction that began at `at`.
     pub fn of_new(job: &NewJob, at: DateTime<Utc>) -> Self {
         Self {
             id: job.id,
@@ -94,10 +94,10 @@ impl JobView {
     }
 }
 
-/// How many jobs the tenant has, waiting, running or ended. Counts rows: for `cargo dev`, not for a busy house.
+/// Counts all jobs of the tenant. Reads every row: for development, not for production.
 ///
 /// # Errors
-/// If the database cannot be asked.
+/// If the database fails.
 pub async fn count(conn: &mut PgConnection, tenant: TenantId) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select (select count(*) from jobs where tenant_id = $1)
@@ -108,16 +108,16 @@ pub async fn count(conn: &mut PgConnection, tenant: TenantId) -> Result<i64, sql
     .await
 }
 
-/// The tenant's job; another tenant's is not found.
+/// Finds a job of the tenant.
 ///
 /// # Errors
-/// If the database cannot be asked, or holds a state this version does not know.
+/// If the database fails, or holds a state that this version does not know.
 pub async fn find(
     conn: &mut PgConnection,
     tenant: TenantId,
     id: JobId,
 ) -> Result<Option<JobView>, sqlx::Error> {
-    // One statement sees one snapshot, so a job that is being moved between the tables is found in exactly one of them.
+    // One statement sees one snapshot, so a job that moves between the tables meanwhile is found in exactly one of them.
     let row = sqlx::query_as!(
         Row,
         r#"select id as "id!: JobId", kind as "kind!", queue as "queue!", state as "state!", attempts as "attempts!",
@@ -148,25 +148,25 @@ pub async fn find(
     row.map(|row| row.view(tenant)).transpose()
 }
 
-/// How far a job is, and what it left.
+/// The state of a job with its result.
 #[derive(Clone, Debug)]
-pub struct Standing {
+pub struct JobStatus {
     pub state: JobState,
-    /// Of one that succeeded.
+    /// The output of a job that succeeded.
     pub output: Option<serde_json::Value>,
-    /// Of one that ended otherwise.
+    /// The error code of a job that did not.
     pub error_code: Option<String>,
 }
 
-/// How far these jobs of the tenant are; those that are not kept any more are not among them.
+/// Returns the state of each of these jobs of the tenant that still exists.
 ///
 /// # Errors
 /// As [`find`].
-pub async fn standings(
+pub async fn statuses(
     conn: &mut PgConnection,
     tenant: TenantId,
     jobs: &[JobId],
-) -> Result<HashMap<JobId, Standing>, sqlx::Error> {
+) -> Result<HashMap<JobId, JobStatus>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"select id as "id!: JobId", state as "state!", output, error_code
            from (
@@ -182,12 +182,12 @@ pub async fn standings(
     .await?;
     rows.into_iter()
         .map(|row| {
-            let standing = Standing {
+            let status = JobStatus {
                 state: known(&row.state)?,
                 output: row.output,
                 error_code: row.error_code,
             };
-            Ok((row.id, standing))
+            Ok((row.id, status))
         })
         .collect()
 }
@@ -197,7 +197,7 @@ fn known(state: &str) -> Result<JobState, sqlx::Error> {
         .ok_or_else(|| sqlx::Error::Decode(format!("unknown job state {state}").into()))
 }
 
-/// A job as it comes from either table.
+/// A row of either table.
 pub(super) struct Row {
     pub(super) id: JobId,
     pub(super) kind: String,
@@ -223,7 +223,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// Fails on a state that this version does not know.
+    /// Converts the row; fails on a state that this version does not know.
     pub(super) fn view(self, tenant: TenantId) -> Result<JobView, sqlx::Error> {
         let state = known(&self.state)?;
         Ok(JobView {

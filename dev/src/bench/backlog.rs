@@ -1,14 +1,14 @@
 //! What one claim costs with 1,000, 100,000 and 1,000,000 jobs waiting: [`measure`], beside a claim in bare SQL.
 
+use super::bench_cluster::{BenchCluster, BenchDatabase};
 use super::fill::fill;
 use super::noop::Noop;
 use super::report::Finding;
-use super::stand::{Bed, Stand};
 use super::statistics::median;
 use super::{BenchError, Settings, progress, raw};
 use base::WorkerId;
 use queue::JobKind;
-use queue::claim::{Claim, Room, Turn, claim};
+use queue::claim::{Capacity, Claim, FairnessTurn, claim};
 use sqlx::PgPool;
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ const LIMIT: u32 = 10;
 const CLAIMS: usize = 12;
 
 pub(super) async fn measure(
-    stand: &Stand,
+    bench: &BenchCluster,
     settings: &Settings,
 ) -> Result<Vec<Finding>, BenchError> {
     let sizes = if settings.quick {
@@ -30,45 +30,45 @@ pub(super) async fn measure(
     } else {
         &BACKLOGS[..]
     };
-    let mut beds = Vec::new();
+    let mut databases = Vec::new();
     for (_, waiting) in sizes {
-        let bed = stand.bed().await?;
-        raw::prepare(&bed).await?;
-        raw::fill(&bed, *waiting).await?;
-        fill(&bed, *waiting).await?;
-        beds.push(bed);
+        let database = bench.new_database().await?;
+        raw::prepare(&database).await?;
+        raw::fill(&database, *waiting).await?;
+        fill(&database, *waiting).await?;
+        databases.push(database);
     }
-    let mut times = vec![(Vec::new(), Vec::new()); beds.len()];
+    let mut times = vec![(Vec::new(), Vec::new()); databases.len()];
     for run in 0..settings.runs {
-        for (bed, (ours, yardstick)) in beds.iter().zip(&mut times) {
-            ours.push(claims(bed).await?);
-            yardstick.push(raw::claims(bed, CLAIMS, i64::from(LIMIT)).await?);
+        for (database, (ours, baseline)) in databases.iter().zip(&mut times) {
+            ours.push(claims(database).await?);
+            baseline.push(raw::claims(database, CLAIMS, i64::from(LIMIT)).await?);
         }
         let latest = times
             .iter()
-            .map(|(ours, yardstick)| format!("{:.2} ms (raw {:.2})", ours[run], yardstick[run]));
+            .map(|(ours, baseline)| format!("{:.2} ms (raw {:.2})", ours[run], baseline[run]));
         progress("backlog", run, latest.collect::<Vec<_>>().join(", "));
     }
-    for bed in beds {
-        bed.clear().await?;
+    for database in databases {
+        database.clear().await?;
     }
     let least = median(&times[0].0);
     let findings = sizes.iter().zip(times);
     Ok(findings
-        .map(|((name, _), (ours, yardstick))| {
+        .map(|((name, _), (ours, baseline))| {
             let of_least = median(&ours) / least;
             Finding::new(name, "ms/claim", ours)
-                .raw(yardstick)
+                .raw(baseline)
                 .detail("× of 1,000", of_least)
         })
         .collect())
 }
 
 /// The median time of a claim, in milliseconds. The first prepares the statement and is not counted.
-async fn claims(bed: &Bed) -> Result<f64, BenchError> {
-    let pool = PgPool::connect(&bed.url).await?;
+async fn claims(database: &BenchDatabase) -> Result<f64, BenchError> {
+    let pool = PgPool::connect(&database.url).await?;
     let kinds = [Noop::NAME.to_owned()];
-    let mut turn = Turn::default();
+    let mut turn = FairnessTurn::default();
     let mut times = Vec::with_capacity(CLAIMS);
     for _ in 0..CLAIMS {
         let request = Claim {
@@ -79,7 +79,7 @@ async fn claims(bed: &Bed) -> Result<f64, BenchError> {
             limit: LIMIT,
             turn,
             priorities: &turn.priorities(),
-            room: &Room::UNLIMITED,
+            capacity: &Capacity::UNLIMITED,
         };
         let started = Instant::now();
         let claimed = claim(&pool, &request).await?;

@@ -1,23 +1,23 @@
-//! What work cost Postgres, by its own counters. See [`Costs`].
+//! The costs of work from the counters of Postgres. See [`Costs`].
 
 use super::BenchError;
+use super::bench_cluster::BenchDatabase;
 use super::sql::{connect, number};
-use super::stand::Bed;
 
 /// Counters of one database, or the difference of two readings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Costs {
-    /// Of the whole cluster, on which nothing else happens.
+    /// Of the whole cluster, which does nothing else.
     pub(super) wal_bytes: i64,
     pub(super) commits: i64,
-    /// Row versions that vacuum must remove: one for each update and each delete.
+    /// Row versions that vacuum must remove: one per update and per delete.
     pub(super) dead_tuples: i64,
 }
 
 impl Costs {
     /// Reads the counters; those of backends that are still connected lag by up to a second.
-    pub(super) async fn read(bed: &Bed) -> Result<Self, BenchError> {
-        let mut connection = connect(&bed.url).await?;
+    pub(super) async fn read(database: &BenchDatabase) -> Result<Self, BenchError> {
+        let mut connection = connect(&database.url).await?;
         Ok(Self {
             wal_bytes: number(
                 &mut connection,
@@ -45,7 +45,7 @@ impl Costs {
         }
     }
 
-    /// Per job: WAL bytes, commits, dead tuples.
+    /// Returns WAL bytes, commits and dead tuples per job.
     pub(super) fn per(self, jobs: u64) -> [f64; 3] {
         [self.wal_bytes, self.commits, self.dead_tuples].map(|count| count as f64 / jobs as f64)
     }

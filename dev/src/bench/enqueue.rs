@@ -1,11 +1,11 @@
-//! Jobs put in through the library: [`measure`], one by one on 1, 8 and 32 connections and by the thousand.
+//! Enqueues jobs through the library: [`measure`], one by one on 1, 8 and 32 connections and in batches of a thousand.
 //!
-//! Workers are woken as they are in production, by the notifier and its own connection.
+//! Workers are notified as in production, by the notifier on its own connection.
 
+use super::bench_cluster::{BenchCluster, BenchDatabase};
 use super::noop::{Jobs, Noop};
 use super::report::Finding;
 use super::sql::connect;
-use super::stand::{Bed, Stand};
 use super::{BenchError, Settings, progress, raw};
 use queue::JobKind;
 use queue::enqueue::bulk::enqueue_many;
@@ -21,43 +21,47 @@ const SINGLE: [(&str, usize); 3] = [("enqueue.1", 1), ("enqueue.8", 8), ("enqueu
 const BATCH: usize = 1000;
 
 pub(super) async fn measure(
-    stand: &Stand,
+    bench: &BenchCluster,
     settings: &Settings,
 ) -> Result<Vec<Finding>, BenchError> {
     let mut figures = vec![(Vec::new(), Vec::new()); SINGLE.len() + 1];
     for run in 0..settings.runs {
-        let bed = stand.bed().await?;
-        raw::prepare(&bed).await?;
-        for ((_, connections), (ours, yardstick)) in SINGLE.iter().zip(&mut figures) {
-            ours.push(single(&bed, *connections, settings.window).await?);
-            yardstick.push(raw::insert(&bed, *connections, settings.window).await?);
+        let database = bench.new_database().await?;
+        raw::prepare(&database).await?;
+        for ((_, connections), (ours, baseline)) in SINGLE.iter().zip(&mut figures) {
+            ours.push(single(&database, *connections, settings.window).await?);
+            baseline.push(raw::insert(&database, *connections, settings.window).await?);
         }
-        if let Some((ours, yardstick)) = figures.last_mut() {
-            ours.push(bulk(&bed, settings.window).await?);
-            yardstick.push(raw::bulk(&bed, settings.window).await?);
+        if let Some((ours, baseline)) = figures.last_mut() {
+            ours.push(bulk(&database, settings.window).await?);
+            baseline.push(raw::bulk(&database, settings.window).await?);
         }
-        bed.clear().await?;
-        let latest = figures.iter().map(|(ours, yardstick)| {
+        database.clear().await?;
+        let latest = figures.iter().map(|(ours, baseline)| {
             let of = |rates: &[f64]| rates.last().copied().unwrap_or_default();
-            format!("{:.0} (raw {:.0})", of(ours), of(yardstick))
+            format!("{:.0} (bare SQL {:.0})", of(ours), of(baseline))
         });
         progress("enqueue", run, latest.collect::<Vec<_>>().join(", "));
     }
     let names = SINGLE.iter().map(|(name, _)| *name).chain(["enqueue.bulk"]);
     let findings = names.zip(figures);
     Ok(findings
-        .map(|(name, (ours, yardstick))| Finding::new(name, "jobs/s", ours).raw(yardstick))
+        .map(|(name, (ours, baseline))| Finding::new(name, "jobs/s", ours).raw(baseline))
         .collect())
 }
 
-/// Jobs per second, each committed by itself, on this many connections at once.
-async fn single(bed: &Bed, connections: usize, window: Duration) -> Result<f64, BenchError> {
+/// Enqueues single jobs, each in its own transaction, on this many connections; returns jobs per second.
+async fn single(
+    database: &BenchDatabase,
+    connections: usize,
+    window: Duration,
+) -> Result<f64, BenchError> {
     let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
-    let pool = PgPool::connect(&bed.url).await?;
+    let pool = PgPool::connect(&database.url).await?;
     let notifier = Notifier::spawn(pool.clone(), &tracker, stop.clone());
     let mut ready = Vec::new();
     for _ in 0..connections {
-        ready.push(connect(&bed.url).await?);
+        ready.push(connect(&database.url).await?);
     }
     let mut producers = JoinSet::new();
     let started = Instant::now();
@@ -86,9 +90,9 @@ async fn single(bed: &Bed, connections: usize, window: Duration) -> Result<f64, 
     Ok(rate)
 }
 
-/// Jobs per second by the thousand, each thousand in a transaction, on one connection.
-async fn bulk(bed: &Bed, window: Duration) -> Result<f64, BenchError> {
-    let mut connection = connect(&bed.url).await?;
+/// Enqueues batches of a thousand in one transaction each, on one connection; returns jobs per second.
+async fn bulk(database: &BenchDatabase, window: Duration) -> Result<f64, BenchError> {
+    let mut connection = connect(&database.url).await?;
     let mut source = Jobs::of_tenants(1);
     let started = Instant::now();
     let mut done = 0;

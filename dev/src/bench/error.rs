@@ -1,4 +1,4 @@
-//! Why a bench has no figure: [`BenchError`].
+//! Errors of benchmarks: [`BenchError`].
 
 use crate::places::PlaceError;
 use crate::postgres::ClusterError;
@@ -9,7 +9,7 @@ use queue::EnqueueError;
 use std::io;
 use std::path::PathBuf;
 
-/// A bench was not measured.
+/// A benchmark failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
     #[error(transparent)]
@@ -20,11 +20,11 @@ pub enum BenchError {
     Stack(#[from] StackError),
     #[error("could not set up the schema")]
     Schema(#[from] MintError),
-    #[error("the database refused a statement of the bench")]
+    #[error("a statement of the benchmark failed")]
     Database(#[from] sqlx::Error),
     #[error("could not enqueue")]
     Enqueue(#[from] EnqueueError),
-    #[error("a job could not be written as JSON")]
+    #[error("could not encode a job as JSON")]
     Args(#[from] serde_json::Error),
     #[error("could not run cargo")]
     Cargo(#[source] io::Error),
@@ -42,12 +42,12 @@ pub enum BenchError {
         #[source]
         source: io::Error,
     },
-    #[error("{program} ended or went silent; the end of its log:\n{log}")]
+    #[error("{program} ended or did not answer in time; the end of its log:\n{log}")]
     Process { program: String, log: String },
     #[error("could not fetch a peer")]
     Peer(#[from] RunError),
     #[error("a request over HTTP failed")]
     Http(#[source] io::Error),
-    #[error("{0}: the figure would mean nothing")]
+    #[error("the figure would be meaningless: {0}")]
     Unsound(String),
 }

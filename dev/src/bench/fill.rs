@@ -1,40 +1,40 @@
-//! A backlog: jobs put in through the library, a thousand at a time. See [`fill`], and [`Filler`] where it is kept full.
+//! Fills a backlog through the library, a thousand jobs at a time: [`fill`], and [`Filler`] for a constant backlog.
 
 use super::BenchError;
+use super::bench_cluster::BenchDatabase;
 use super::noop::Jobs;
 use super::sql::{connect, execute};
-use super::stand::Bed;
 use queue::enqueue::bulk::enqueue_many;
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 
 const BATCH: u64 = 1000;
 const CONNECTIONS: u64 = 2;
-/// Enough that a claim must go from tenant to tenant.
+/// Enough tenants that claims must alternate between them.
 const TENANTS: usize = 8;
 
-/// Connections that enqueue for the same tenants, however often they are asked.
+/// Enqueues repeatedly for the same tenants.
 pub(super) struct Filler {
     lanes: Vec<(PgConnection, Jobs)>,
 }
 
-/// Enqueues this many jobs, and tells the planner about them.
-pub(super) async fn fill(bed: &Bed, jobs: u64) -> Result<(), BenchError> {
-    Filler::on(bed).await?.add(jobs).await?;
-    analyze(bed).await
+/// Enqueues this many jobs and updates the statistics.
+pub(super) async fn fill(database: &BenchDatabase, jobs: u64) -> Result<(), BenchError> {
+    Filler::on(database).await?.add(jobs).await?;
+    analyze(database).await
 }
 
-/// What autovacuum would do within a minute; without it the plans of the first minute would be measured.
-pub(super) async fn analyze(bed: &Bed) -> Result<(), BenchError> {
-    Ok(execute(&mut connect(&bed.url).await?, "analyze").await?)
+/// Runs `analyze`, as autovacuum would within a minute, so that usual plans are measured.
+pub(super) async fn analyze(database: &BenchDatabase) -> Result<(), BenchError> {
+    Ok(execute(&mut connect(&database.url).await?, "analyze").await?)
 }
 
 impl Filler {
-    pub(super) async fn on(bed: &Bed) -> Result<Self, BenchError> {
+    pub(super) async fn on(database: &BenchDatabase) -> Result<Self, BenchError> {
         let source = Jobs::of_tenants(TENANTS);
         let mut lanes = Vec::new();
         for _ in 0..CONNECTIONS {
-            lanes.push((connect(&bed.url).await?, source.clone()));
+            lanes.push((connect(&database.url).await?, source.clone()));
         }
         Ok(Self { lanes })
     }

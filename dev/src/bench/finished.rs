@@ -1,32 +1,32 @@
-//! The drain beside millions of finished rows that are kept, and beside none: [`measure`].
+//! The drain with millions of finished rows, and with none: [`measure`].
 
+use super::bench_cluster::{BenchCluster, BenchDatabase};
 use super::drain::{drain, once};
 use super::fill::{analyze, fill};
 use super::report::Finding;
 use super::sql::{connect, execute};
-use super::stand::{Bed, Stand};
 use super::statistics::median;
 use super::{BenchError, Settings, progress};
 
 pub(super) async fn measure(
-    stand: &Stand,
+    bench: &BenchCluster,
     settings: &Settings,
 ) -> Result<Vec<Finding>, BenchError> {
     let rows = if settings.quick { 200_000 } else { 5_000_000 };
-    let full = stand.bed().await?;
+    let full = bench.new_database().await?;
     eprintln!("finished: writing {rows} finished rows …");
-    keep(&full, rows).await?;
+    insert_finished(&full, rows).await?;
     let (mut without, mut with) = (vec![], vec![]);
     for run in 0..settings.runs {
-        without.push(once(stand, settings, 1).await?.rate);
+        without.push(once(bench, settings, 1).await?.rate);
         fill(&full, settings.jobs).await?;
         execute(&mut connect(&full.url).await?, "checkpoint").await?;
-        with.push(drain(&full, stand, settings, 1).await?.rate);
+        with.push(drain(&full, bench, settings, 1).await?.rate);
         progress(
             "finished",
             run,
             format!(
-                "{:.0} beside none, {:.0} beside {rows}",
+                "{:.0} without finished rows, {:.0} with {rows}",
                 without[run], with[run]
             ),
         );
@@ -41,9 +41,9 @@ pub(super) async fn measure(
     ])
 }
 
-/// Finished jobs as an earlier month left them: their ids sort before those of new jobs.
-async fn keep(bed: &Bed, rows: u32) -> Result<(), BenchError> {
-    let mut connection = connect(&bed.url).await?;
+/// Inserts finished jobs of an earlier month; their ids sort before those of new jobs.
+async fn insert_finished(database: &BenchDatabase, rows: u32) -> Result<(), BenchError> {
+    let mut connection = connect(&database.url).await?;
     execute(
         &mut connection,
         format!(
@@ -57,5 +57,5 @@ async fn keep(bed: &Bed, rows: u32) -> Result<(), BenchError> {
     )
     .await?;
     drop(connection);
-    analyze(bed).await
+    analyze(database).await
 }

@@ -1,7 +1,7 @@
-//! Graphile Worker, a queue on Postgres for Node.js, as a yardstick: fetched once from npm, run at its best. See [`Graphile`].
+//! Graphile Worker, a queue on Postgres for Node.js, as a peer: fetched once from npm, with its best settings. See [`Graphile`].
 
 use super::BenchError;
-use super::stand::Stand;
+use super::bench_cluster::BenchCluster;
 use super::worker_process::log_file;
 use crate::places::Places;
 use crate::run::run;
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 pub(super) const NAME: &str = "graphile-worker";
 
-/// The packages and versions whose figures are in BENCHMARKS.md. It wants a newer Node than distributions have.
+/// The packages and versions of the figures in BENCHMARKS.md. It needs a newer Node than distributions have.
 const PACKAGES: [&str; 2] = ["graphile-worker@0.18.0", "node@22.23.3"];
 const SCRIPT: &str = include_str!("graphile.mjs");
 const DRAINED_IN: Duration = Duration::from_secs(300);
@@ -26,7 +26,7 @@ pub(super) struct Graphile {
     log: PathBuf,
 }
 
-/// Fetches it if it is wanted and not there.
+/// Fetches the peer if it is requested and missing.
 pub(super) fn fetch_if(wanted: bool, places: &Places) -> Result<Option<Graphile>, BenchError> {
     if !wanted {
         return Ok(None);
@@ -56,7 +56,7 @@ pub(super) fn fetch_if(wanted: bool, places: &Places) -> Result<Option<Graphile>
             ])
             .args(PACKAGES)
             .current_dir(fresh.path()))?;
-        // Renamed only when whole, as every fetched thing here.
+        // Renamed only when complete.
         fs::rename(fresh.keep(), &folder).map_err(at(&folder))?;
     }
     let script = folder.join("bench.mjs");
@@ -66,18 +66,18 @@ pub(super) fn fetch_if(wanted: bool, places: &Places) -> Result<Option<Graphile>
 }
 
 impl Graphile {
-    /// Fills a fresh database and drains it, from the first job's start to an empty table; jobs per second.
-    pub(super) async fn drain(&self, stand: &Stand, jobs: u64) -> Result<f64, BenchError> {
-        let bed = stand.bed().await?;
+    /// Fills a new database and drains it, timed from the first job's start to the empty table; returns jobs per second.
+    pub(super) async fn drain(&self, bench: &BenchCluster, jobs: u64) -> Result<f64, BenchError> {
+        let database = bench.new_database().await?;
         let failed = |source| BenchError::Spawn {
             program: NAME.to_owned(),
             source,
         };
-        let (_, log) = log_file(&stand.places, NAME)?;
+        let (_, log) = log_file(&bench.places, NAME)?;
         let mut child = Command::new(self.folder.join("node_modules/.bin/node"))
             .arg(self.folder.join("bench.mjs"))
             .arg(self.folder.join("package.json"))
-            .args([&bed.url, &jobs.to_string()])
+            .args([&database.url, &jobs.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -100,7 +100,7 @@ impl Graphile {
         let seconds = seconds.ok_or_else(|| self.silent())?;
         drop(orders);
         child.wait().await.map_err(failed)?;
-        bed.clear().await?;
+        database.clear().await?;
         Ok(jobs as f64 / seconds)
     }
 

@@ -1,11 +1,11 @@
-//! Mails handed in over HTTP by 32 clients at once: [`measure`]. The real API process on real sockets; each request has
-//! its session checked, its idempotency key kept, its mail stored, its audit entry written.
+//! Emails submitted over HTTP by 32 clients: [`measure`]. Uses the real API process: each request checks its session, stores its
+//! idempotency key, its email and its audit entry.
 //!
-//! The client writes its request from a template and reads just enough of the answer: on two cores a client with comforts
-//! would take more time than the API does.
+//! The client fills a template and reads a minimum of the response: on two cores, a full HTTP client would take more time than
+//! the API.
 
+use super::bench_cluster::{BenchCluster, BenchDatabase};
 use super::report::Finding;
-use super::stand::{Bed, Stand};
 use super::{BenchError, Settings, progress, raw};
 use crate::session;
 use crate::stack::Service;
@@ -19,48 +19,53 @@ use tokio::task::JoinSet;
 const CLIENTS: usize = 32;
 
 pub(super) async fn measure(
-    stand: &Stand,
+    bench: &BenchCluster,
     settings: &Settings,
 ) -> Result<Vec<Finding>, BenchError> {
-    let (mut ours, mut yardstick) = (vec![], vec![]);
+    let (mut ours, mut baseline) = (vec![], vec![]);
     for run in 0..settings.runs {
-        let bed = stand.bed().await?;
-        raw::prepare(&bed).await?;
-        ours.push(once(&bed, stand, settings.window).await?);
-        yardstick.push(raw::insert(&bed, CLIENTS, settings.window).await?);
-        bed.clear().await?;
+        let database = bench.new_database().await?;
+        raw::prepare(&database).await?;
+        ours.push(once(&database, bench, settings.window).await?);
+        baseline.push(raw::insert(&database, CLIENTS, settings.window).await?);
+        database.clear().await?;
         progress(
             "http",
             run,
-            format!("ours {:.0}, raw {:.0}", ours[run], yardstick[run]),
+            format!("ours {:.0}, bare SQL {:.0}", ours[run], baseline[run]),
         );
     }
-    Ok(vec![
-        Finding::new("http", "requests/s", ours).raw(yardstick),
-    ])
+    Ok(vec![Finding::new("http", "requests/s", ours).raw(baseline)])
 }
 
-async fn once(bed: &Bed, stand: &Stand, window: Duration) -> Result<f64, BenchError> {
-    let token = session::mint(&bed.url).await?.token;
-    let (_api, address) = api(bed, stand).await?;
-    // Connections are opened and statements prepared before the clock runs.
+async fn once(
+    database: &BenchDatabase,
+    bench: &BenchCluster,
+    window: Duration,
+) -> Result<f64, BenchError> {
+    let token = session::mint(&database.url).await?.token;
+    let (_api, address) = api(database, bench).await?;
+    // Opens connections and prepares statements before measuring.
     submit(address, token.expose(), Until::Elapsed(window / 4)).await?;
     let started = Instant::now();
     let done = submit(address, token.expose(), Until::Elapsed(window)).await?;
     Ok(done as f64 / started.elapsed().as_secs_f64())
 }
 
-/// The real API on this database.
-pub(super) async fn api(bed: &Bed, stand: &Stand) -> Result<(Service, SocketAddr), BenchError> {
+/// Starts the API on this database.
+pub(super) async fn api(
+    database: &BenchDatabase,
+    bench: &BenchCluster,
+) -> Result<(Service, SocketAddr), BenchError> {
     let variables = [
-        ("DATABASE_URL", bed.url.as_str()),
-        ("DATABASE_LISTEN_URL", bed.url.as_str()),
+        ("DATABASE_URL", database.url.as_str()),
+        ("DATABASE_LISTEN_URL", database.url.as_str()),
         ("API_ADDR", "127.0.0.1:0"),
         ("API_OPS_ADDR", "127.0.0.1:0"),
-        // Its `listening` line is at this level, and one line for each request is part of what it does.
+        // The `listening` line has this level, and the log of each request belongs to the measured work.
         ("RUST_LOG", "info"),
     ];
-    let mut api = Service::spawn(&stand.places, "postroom-api", &["serve"], &variables)?;
+    let mut api = Service::spawn(&bench.places, "postroom-api", &["serve"], &variables)?;
     let address = api.listens("api").await?;
     let ops = api.listens("ops").await?;
     api.is_ready(ops).await?;
@@ -71,11 +76,11 @@ pub(super) async fn api(bed: &Bed, stand: &Stand) -> Result<(Service, SocketAddr
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Until {
     Elapsed(Duration),
-    /// So many requests from each client.
+    /// A number of requests per client.
     Done(u64),
 }
 
-/// Hands in different mails from all clients; returns how many were accepted.
+/// Submits different emails from all clients; returns the number of accepted ones.
 pub(super) async fn submit(
     address: SocketAddr,
     token: &str,
@@ -118,7 +123,7 @@ fn refused(source: io::Error) -> BenchError {
     BenchError::Http(source)
 }
 
-/// A mail that nobody has seen before, under a key that nobody has used.
+/// Returns a request with a new email and a new key.
 fn request(token: &str, unique: &str) -> String {
     let mail = format!(
         "From: Jo Bench <jo@client.example>\r\nTo: Mira <mira@postroom.example>\r\nSubject: Offer {unique}\r\n\
@@ -132,7 +137,7 @@ fn request(token: &str, unique: &str) -> String {
     )
 }
 
-/// Reads one answer with its whole body.
+/// Reads one response with its body.
 async fn read_answer(connection: &mut TcpStream, answer: &mut Vec<u8>) -> io::Result<()> {
     answer.clear();
     loop {
@@ -145,7 +150,7 @@ async fn read_answer(connection: &mut TcpStream, answer: &mut Vec<u8>) -> io::Re
     }
 }
 
-/// How long head and body are together, once the head is there.
+/// Returns the length of head and body, once the head is complete.
 fn whole_length(answer: &[u8]) -> Option<usize> {
     let head = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
     let text = std::str::from_utf8(&answer[..head]).ok()?;
@@ -162,14 +167,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_whole_when_its_body_is() {
+    fn response_is_complete_with_its_body() {
         let head = "HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\n";
         assert_eq!(whole_length(head.as_bytes()), Some(head.len() + 2));
         assert_eq!(whole_length(b"HTTP/1.1 202 Accepted\r\nconte"), None);
     }
 
     #[test]
-    fn no_two_requests_are_the_same_mail() {
+    fn requests_have_different_emails() {
         let (one, two) = (request("t", "a-1"), request("t", "a-2"));
         let body = |request: &str| request.split_once("\r\n\r\n").unwrap().1.to_owned();
         assert_ne!(body(&one), body(&two));

@@ -1,8 +1,8 @@
-//! What a worker with nothing to do asks of Postgres: [`measure`] counts its statements in the server's own log.
+//! Statements of an idle worker: [`measure`] counts them in the log of Postgres.
 
+use super::bench_cluster::BenchCluster;
 use super::report::Finding;
 use super::sql::{connect, execute, number};
-use super::stand::Stand;
 use super::worker_process::WorkerProcess;
 use super::{BenchError, Settings, progress};
 use std::collections::BTreeMap;
@@ -10,18 +10,18 @@ use std::fs;
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// Beside the process id in each line of the log, so that our own statements are not counted.
+/// Marks the application name in each line of the log, to exclude our own statements.
 const MARK: &str = "bench=";
-/// For the connections and statements of the start.
-const SETTLED_IN: Duration = Duration::from_secs(5);
+/// Time for the statements of the start-up.
+const STARTUP_TIME: Duration = Duration::from_secs(5);
 
 pub(super) async fn measure(
-    stand: &Stand,
+    bench: &BenchCluster,
     settings: &Settings,
 ) -> Result<Vec<Finding>, BenchError> {
     let window = Duration::from_secs(if settings.quick { 10 } else { 60 });
-    let bed = stand.bed().await?;
-    let mut connection = connect(&bed.url).await?;
+    let database = bench.new_database().await?;
+    let mut connection = connect(&database.url).await?;
     for setting in [
         "alter system set log_statement = 'all'",
         "alter system set log_line_prefix = 'bench=%a '",
@@ -29,10 +29,10 @@ pub(super) async fn measure(
     ] {
         execute(&mut connection, setting).await?;
     }
-    let mut worker = WorkerProcess::start(&bed, &stand.places, settings).await?;
+    let mut worker = WorkerProcess::start(&database, &bench.places, settings).await?;
     worker.go().await?;
-    sleep(SETTLED_IN).await;
-    let log = stand.cluster.folder().join("postgres.log");
+    sleep(STARTUP_TIME).await;
+    let log = bench.cluster.folder().join("postgres.log");
     let read = || {
         fs::read_to_string(&log).map_err(|source| BenchError::File {
             path: log.clone(),
@@ -57,7 +57,7 @@ pub(super) async fn measure(
         execute(&mut connection, setting).await?;
     }
     drop(connection);
-    bed.clear().await?;
+    database.clear().await?;
     let rate = all as f64 / window.as_secs_f64();
     Ok(vec![
         Finding::new("idle.statements", "statements/s", vec![rate]),
@@ -65,16 +65,16 @@ pub(super) async fn measure(
     ])
 }
 
-/// The statements that a program sent, by their beginnings, and how often.
+/// Counts the statements of a program by their beginning.
 fn statements(log: &str, program: &str) -> BTreeMap<String, usize> {
     let prefix = format!("{MARK}{program} LOG:  ");
     let mut counts = BTreeMap::new();
-    let said = log.lines().filter_map(|line| line.strip_prefix(&prefix));
-    for said in said.filter(|said| said.starts_with("execute ") || said.starts_with("statement: "))
+    let line = log.lines().filter_map(|line| line.strip_prefix(&prefix));
+    for line in line.filter(|line| line.starts_with("execute ") || line.starts_with("statement: "))
     {
-        let statement = said
+        let statement = line
             .split_once(": ")
-            .map_or(said, |(_, statement)| statement);
+            .map_or(line, |(_, statement)| statement);
         let beginning: String = statement.trim().chars().take(60).collect();
         *counts.entry(beginning).or_default() += 1;
     }
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn statements_of_the_program_are_counted_and_nothing_else() {
+    fn only_statements_of_the_program_are_counted() {
         let log = "bench=postroom-worker LOG:  execute sqlx_s_1: select 1\n\
                    \tfrom somewhere\n\
                    bench=postroom-worker LOG:  execute sqlx_s_1: select 1\n\

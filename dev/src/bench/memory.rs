@@ -1,9 +1,9 @@
-//! A worker whose every slot waits for a model that does not answer: [`measure`] reads what its process holds in memory.
+//! Memory of a worker whose slots all wait for a model: [`measure`].
 
+use super::bench_cluster::{BenchCluster, BenchDatabase};
 use super::http::{Until, api, submit};
 use super::report::Finding;
 use super::sql::{connect, number};
-use super::stand::{Bed, Stand};
 use super::{BenchError, Settings, progress};
 use crate::session;
 use crate::stack::Service;
@@ -17,17 +17,17 @@ use tokio::net::TcpListener;
 use tokio::time::sleep;
 
 const WAITING: usize = 1000;
-/// From each of the 32 clients: a few more than there are slots.
+/// Emails per client: together slightly more than the slots.
 const EACH: u64 = 33;
 const ASKED_IN: Duration = Duration::from_secs(60);
 
 pub(super) async fn measure(
-    stand: &Stand,
+    bench: &BenchCluster,
     settings: &Settings,
 ) -> Result<Vec<Finding>, BenchError> {
     let (mut idle, mut waiting) = (vec![], vec![]);
     for run in 0..settings.runs.min(3) {
-        let (before, during) = once(stand).await?;
+        let (before, during) = once(bench).await?;
         progress(
             "memory",
             run,
@@ -42,16 +42,16 @@ pub(super) async fn measure(
     ])
 }
 
-/// Resident megabytes of the worker before it has work, and with every slot waiting.
-async fn once(stand: &Stand) -> Result<(f64, f64), BenchError> {
-    let bed = stand.bed().await?;
-    let token = session::mint(&bed.url).await?.token;
+/// Measures the resident megabytes of the idle worker and of the worker with all slots waiting.
+async fn once(bench: &BenchCluster) -> Result<(f64, f64), BenchError> {
+    let database = bench.new_database().await?;
+    let token = session::mint(&database.url).await?.token;
     let model = SlowModel::start().await?;
     let base = format!("http://127.0.0.1:{}/v1", model.port);
     let slots = WAITING.to_string();
     let variables = [
-        ("DATABASE_URL", bed.url.as_str()),
-        ("DATABASE_LISTEN_URL", bed.url.as_str()),
+        ("DATABASE_URL", database.url.as_str()),
+        ("DATABASE_LISTEN_URL", database.url.as_str()),
         ("WORKER_SLOTS", &slots),
         ("WORKER_OPS_ADDR", "127.0.0.1:0"),
         ("LLM_TESTING_MODE", "false"),
@@ -60,26 +60,26 @@ async fn once(stand: &Stand) -> Result<(f64, f64), BenchError> {
         ("LLM_BASE_URL", &base),
         ("LLM_API_KEY", "key-of-the-bench"),
     ];
-    let mut worker = Service::spawn(&stand.places, "postroom-worker", &[], &variables)?;
+    let mut worker = Service::spawn(&bench.places, "postroom-worker", &[], &variables)?;
     let ops = worker.listens("ops").await?;
     worker.is_ready(ops).await?;
     sleep(Duration::from_secs(1)).await;
     let idle = resident(worker.pid())?;
-    let (api, address) = api(&bed, stand).await?;
+    let (api, address) = api(&database, bench).await?;
     submit(address, token.expose(), Until::Done(EACH)).await?;
     drop(api);
-    model.asked(WAITING).await?;
-    running(&bed).await?;
+    model.wait_for_requests(WAITING).await?;
+    running(&database).await?;
     let during = resident(worker.pid())?;
     worker.kill();
     drop(worker);
-    bed.clear().await?;
+    database.clear().await?;
     Ok((idle, during))
 }
 
-/// All slots hold a running job.
-async fn running(bed: &Bed) -> Result<(), BenchError> {
-    let mut connection = connect(&bed.url).await?;
+/// Waits until all slots run a job.
+async fn running(database: &BenchDatabase) -> Result<(), BenchError> {
+    let mut connection = connect(&database.url).await?;
     let count = "select count(*) from jobs where state = 'running'";
     let running = number(&mut connection, count).await?;
     if usize::try_from(running).is_ok_and(|running| running >= WAITING) {
@@ -90,12 +90,12 @@ async fn running(bed: &Bed) -> Result<(), BenchError> {
     )))
 }
 
-/// `VmRSS` of a process, in megabytes of a million bytes.
+/// Returns `VmRSS` of a process, in megabytes of a million bytes.
 fn resident(pid: i32) -> Result<f64, BenchError> {
     let path = PathBuf::from(format!("/proc/{pid}/status"));
     let status = fs::read_to_string(&path).map_err(|source| BenchError::File { path, source })?;
     parse_resident(&status)
-        .ok_or_else(|| BenchError::Unsound("the system does not tell VmRSS".into()))
+        .ok_or_else(|| BenchError::Unsound("the system does not report VmRSS".into()))
 }
 
 fn parse_resident(status: &str) -> Option<f64> {
@@ -106,7 +106,7 @@ fn parse_resident(status: &str) -> Option<f64> {
     Some(kib * 1024.0 / 1_000_000.0)
 }
 
-/// A server that takes every request and answers none.
+/// A server that accepts every request and never answers.
 struct SlowModel {
     port: u16,
     asked: Arc<AtomicUsize>,
@@ -128,7 +128,7 @@ impl SlowModel {
                     if stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {
                         counted.fetch_add(1, Ordering::Relaxed);
                     }
-                    // Until the client gives up.
+                    // Waits until the client gives up.
                     while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
                 });
             }
@@ -136,14 +136,14 @@ impl SlowModel {
         Ok(Self { port, asked })
     }
 
-    /// Waits until so many requests wait for their answers.
-    async fn asked(&self, count: usize) -> Result<(), BenchError> {
+    /// Waits for this number of pending requests.
+    async fn wait_for_requests(&self, count: usize) -> Result<(), BenchError> {
         let deadline = Instant::now() + ASKED_IN;
         while self.asked.load(Ordering::Relaxed) < count {
             if Instant::now() > deadline {
                 let asked = self.asked.load(Ordering::Relaxed);
                 return Err(BenchError::Unsound(format!(
-                    "the model was asked {asked} times"
+                    "the model got {asked} requests"
                 )));
             }
             sleep(Duration::from_millis(50)).await;
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn resident_memory_is_read_in_bytes_not_in_pages() {
+    fn resident_memory_is_read_in_megabytes() {
         let status = "Name:\tx\nVmPeak:\t  9 kB\nVmRSS:\t  100000 kB\n";
         assert_eq!(parse_resident(status), Some(102.4));
         assert_eq!(parse_resident("Name:\tx\n"), None);

@@ -1,10 +1,10 @@
-//! Producers and a worker at the same time: [`measure`] counts jobs from their enqueue to their settle.
+//! Producers and a worker at the same time: [`measure`] measures jobs per second from enqueue to settle.
 
+use super::bench_cluster::BenchCluster;
 use super::noop::{Jobs, Noop};
 use super::raw;
 use super::report::Finding;
 use super::sql::connect;
-use super::stand::Stand;
 use super::worker_process::WorkerProcess;
 use super::{BenchError, Settings, progress};
 use queue::JobKind;
@@ -19,38 +19,38 @@ use tokio_util::task::TaskTracker;
 const PRODUCERS: usize = 8;
 
 pub(super) async fn measure(
-    stand: &Stand,
+    bench: &BenchCluster,
     settings: &Settings,
 ) -> Result<Vec<Finding>, BenchError> {
-    let (mut ours, mut yardstick) = (vec![], vec![]);
+    let (mut ours, mut baseline) = (vec![], vec![]);
     for run in 0..settings.runs {
-        ours.push(once(stand, settings).await?);
-        let bed = stand.bed().await?;
-        raw::prepare(&bed).await?;
-        yardstick.push(raw::mixed(&bed, PRODUCERS, settings.window * 2).await?);
-        bed.clear().await?;
+        ours.push(once(bench, settings).await?);
+        let database = bench.new_database().await?;
+        raw::prepare(&database).await?;
+        baseline.push(raw::mixed(&database, PRODUCERS, settings.window * 2).await?);
+        database.clear().await?;
         progress(
             "mixed",
             run,
-            format!("ours {:.0}, raw {:.0}", ours[run], yardstick[run]),
+            format!("ours {:.0}, bare SQL {:.0}", ours[run], baseline[run]),
         );
     }
-    Ok(vec![Finding::new("mixed", "jobs/s", ours).raw(yardstick)])
+    Ok(vec![Finding::new("mixed", "jobs/s", ours).raw(baseline)])
 }
 
-/// Jobs per second from the first enqueue to the last settle.
-async fn once(stand: &Stand, settings: &Settings) -> Result<f64, BenchError> {
-    let bed = stand.bed().await?;
-    let mut worker = WorkerProcess::start(&bed, &stand.places, settings).await?;
+/// Returns jobs per second from the first enqueue to the last settle.
+async fn once(bench: &BenchCluster, settings: &Settings) -> Result<f64, BenchError> {
+    let database = bench.new_database().await?;
+    let mut worker = WorkerProcess::start(&database, &bench.places, settings).await?;
     let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
-    let pool = PgPool::connect(&bed.url).await?;
+    let pool = PgPool::connect(&database.url).await?;
     let notifier = Notifier::spawn(pool.clone(), &tracker, stop.clone());
     worker.go().await?;
     let mut producers = JoinSet::new();
     let window = settings.window * 2;
     let started = Instant::now();
     for _ in 0..PRODUCERS {
-        let (mut connection, notifier) = (connect(&bed.url).await?, notifier.clone());
+        let (mut connection, notifier) = (connect(&database.url).await?, notifier.clone());
         producers.spawn(async move {
             let mut source = Jobs::of_tenants(1);
             let mut done: u64 = 0;
@@ -75,6 +75,6 @@ async fn once(stand: &Stand, settings: &Settings) -> Result<f64, BenchError> {
     tracker.wait().await;
     pool.close().await;
     worker.stop().await?;
-    bed.clear().await?;
+    database.clear().await?;
     Ok(enqueued as f64 / took.as_secs_f64())
 }

@@ -1,4 +1,4 @@
-//! The kind of job that is measured: [`Noop`] does nothing, so that what remains is the queue.
+//! The measured job kind: [`Noop`] does nothing, so that only the queue is measured.
 
 use async_trait::async_trait;
 use base::TenantId;
@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 pub(super) struct Noop;
 
-/// Ends at once, well; tells how long each job that knows its birth took to get here, in microseconds.
+/// Succeeds immediately; reports the pick-up time of each job with `sent_us`, in microseconds.
 pub(super) struct NoopHandler {
     pub(super) pickups: mpsc::UnboundedSender<u64>,
 }
@@ -19,7 +19,7 @@ pub(super) struct NoopHandler {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Args {
     pub(super) n: u64,
-    /// When the enqueue began, in microseconds since 1970; both ends are processes of one machine.
+    /// Start of the enqueue, in microseconds since 1970; both processes share one clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) sent_us: Option<u64>,
 }
@@ -47,20 +47,20 @@ impl Handler for NoopHandler {
 
     async fn run(&self, _: &JobContext, args: Args) -> Result<Settlement, Failure> {
         if let Some(sent) = args.sent_us {
-            // Nobody reads any more only while the process ends.
+            // The receiver is closed only while the process ends.
             let _ = self.pickups.send(now_us().saturating_sub(sent));
         }
         Ok(Settlement::of(Value::Null))
     }
 }
 
-/// Microseconds since 1970.
+/// Returns the microseconds since 1970.
 pub(super) fn now_us() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     u64::try_from(since.unwrap_or_default().as_micros()).unwrap_or_default()
 }
 
-/// Jobs of several tenants in turn, as the claim must bear in production.
+/// Makes jobs of several tenants in turn, as in production.
 #[derive(Clone)]
 pub(super) struct Jobs {
     tenants: Vec<TenantId>,

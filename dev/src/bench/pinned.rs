@@ -1,21 +1,20 @@
-//! A soak while somebody else's transaction is held open, so that no dead row can be removed: [`measure`] compares the
-//! throughput of the first minute with that of the last.
+//! Continuous load while a long transaction blocks vacuum: [`measure`] compares the throughput of the first and the last minute.
 
+use super::bench_cluster::BenchCluster;
 use super::fill::{Filler, analyze};
 use super::report::Finding;
 use super::sql::{connect, execute};
-use super::stand::Stand;
 use super::worker_process::WorkerProcess;
 use super::{BenchError, Settings, progress};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// Kept waiting: a closed loop, so that what is measured is the worker and not the producer.
+/// Size of the backlog, kept constant so that the worker is measured and not the producer.
 const BACKLOG: u64 = 20_000;
 const REFILL: u64 = 5_000;
 
 pub(super) async fn measure(
-    stand: &Stand,
+    bench: &BenchCluster,
     settings: &Settings,
 ) -> Result<Vec<Finding>, BenchError> {
     let (intervals, length) = if settings.quick {
@@ -23,18 +22,18 @@ pub(super) async fn measure(
     } else {
         (settings.minutes.max(2), Duration::from_secs(60))
     };
-    let bed = stand.bed().await?;
+    let database = bench.new_database().await?;
     let mut enqueued = BACKLOG;
-    let mut filler = Filler::on(&bed).await?;
+    let mut filler = Filler::on(&database).await?;
     filler.add(BACKLOG).await?;
-    analyze(&bed).await?;
-    let mut holder = connect(&bed.url).await?;
+    analyze(&database).await?;
+    let mut holder = connect(&database.url).await?;
     execute(
         &mut holder,
         "begin isolation level repeatable read; select count(*) from jobs",
     )
     .await?;
-    let mut worker = WorkerProcess::start(&bed, &stand.places, settings).await?;
+    let mut worker = WorkerProcess::start(&database, &bench.places, settings).await?;
     worker.go().await?;
     let mut rates = Vec::new();
     for interval in 0..intervals {
@@ -59,7 +58,7 @@ pub(super) async fn measure(
     execute(&mut holder, "commit").await?;
     drop((holder, filler));
     worker.stop().await?;
-    bed.clear().await?;
+    database.clear().await?;
     let first = rates.first().copied().unwrap_or_default();
     let last = rates.last().copied().unwrap_or_default();
     Ok(vec![

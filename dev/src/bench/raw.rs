@@ -1,29 +1,29 @@
-//! The yardstick: the same work in bare SQL on a table with nothing to it. See [`drain`], [`insert`] and [`bulk`].
+//! The baseline: the same work in bare SQL on a minimal table. See [`drain`], [`insert`] and [`bulk`].
 //!
-//! Promises nothing: no lease, no fence, no fairness, no history, no audit; a finished row is deleted.
+//! Has no lease, fence, fairness, history or audit; finished rows are deleted.
 
 use super::BenchError;
+use super::bench_cluster::BenchDatabase;
 use super::sql::{
     RAW_BULK, RAW_CLAIM, RAW_DELETE, RAW_INSERT, RAW_NOTIFY, RAW_TABLE, connect, execute, prepared,
 };
-use super::stand::Bed;
 use super::statistics::median;
 use serde_json::{Value, json};
 use sqlx::{PgConnection, Row};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
-/// As the ceilings of the design page were measured.
+/// Rows per batch, as in the design measurements.
 const BATCH: i64 = 1000;
 
-/// Makes the table.
-pub(super) async fn prepare(bed: &Bed) -> Result<(), BenchError> {
-    Ok(execute(&mut connect(&bed.url).await?, RAW_TABLE).await?)
+/// Creates the table.
+pub(super) async fn prepare(database: &BenchDatabase) -> Result<(), BenchError> {
+    Ok(execute(&mut connect(&database.url).await?, RAW_TABLE).await?)
 }
 
-/// Puts this many rows in.
-pub(super) async fn fill(bed: &Bed, jobs: u64) -> Result<(), BenchError> {
-    let mut connection = connect(&bed.url).await?;
+/// Inserts this many rows.
+pub(super) async fn fill(database: &BenchDatabase, jobs: u64) -> Result<(), BenchError> {
+    let mut connection = connect(&database.url).await?;
     execute(
         &mut connection,
         format!(
@@ -35,11 +35,15 @@ pub(super) async fn fill(bed: &Bed, jobs: u64) -> Result<(), BenchError> {
     Ok(())
 }
 
-/// Claims and deletes by the thousand until nothing is left; rows per second.
-pub(super) async fn drain(bed: &Bed, jobs: u64, connections: usize) -> Result<f64, BenchError> {
+/// Claims and deletes batches until the table is empty; returns rows per second.
+pub(super) async fn drain(
+    database: &BenchDatabase,
+    jobs: u64,
+    connections: usize,
+) -> Result<f64, BenchError> {
     let mut ready = Vec::new();
     for _ in 0..connections {
-        ready.push(connect(&bed.url).await?);
+        ready.push(connect(&database.url).await?);
     }
     let mut drains = JoinSet::new();
     let started = Instant::now();
@@ -67,15 +71,15 @@ pub(super) async fn drain(bed: &Bed, jobs: u64, connections: usize) -> Result<f6
     Ok(jobs as f64 / took.as_secs_f64())
 }
 
-/// Single rows, each committed by itself, on this many connections at once; rows per second.
+/// Inserts single rows, each in its own transaction, on this many connections; returns rows per second.
 pub(super) async fn insert(
-    bed: &Bed,
+    database: &BenchDatabase,
     connections: usize,
     window: Duration,
 ) -> Result<f64, BenchError> {
     let mut ready = Vec::new();
     for _ in 0..connections {
-        ready.push(connect(&bed.url).await?);
+        ready.push(connect(&database.url).await?);
     }
     let mut inserts = JoinSet::new();
     let started = Instant::now();
@@ -100,9 +104,9 @@ pub(super) async fn insert(
     Ok(done as f64 / started.elapsed().as_secs_f64())
 }
 
-/// A thousand rows per statement on one connection; rows per second.
-pub(super) async fn bulk(bed: &Bed, window: Duration) -> Result<f64, BenchError> {
-    let mut connection = connect(&bed.url).await?;
+/// Inserts a thousand rows per statement on one connection; returns rows per second.
+pub(super) async fn bulk(database: &BenchDatabase, window: Duration) -> Result<f64, BenchError> {
+    let mut connection = connect(&database.url).await?;
     let started = Instant::now();
     let mut done = 0;
     while started.elapsed() < window {
@@ -116,14 +120,14 @@ pub(super) async fn bulk(bed: &Bed, window: Duration) -> Result<f64, BenchError>
     Ok(done as f64 / started.elapsed().as_secs_f64())
 }
 
-/// Single inserts on this many connections while one more claims and deletes; rows per second from the first insert to
-/// the empty table.
+/// Inserts single rows on this many connections while another one claims and deletes; returns rows per second from the first
+/// insert to the empty table.
 pub(super) async fn mixed(
-    bed: &Bed,
+    database: &BenchDatabase,
     producers: usize,
     window: Duration,
 ) -> Result<f64, BenchError> {
-    let mut connection = connect(&bed.url).await?;
+    let mut connection = connect(&database.url).await?;
     let started = Instant::now();
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let drain = tokio::spawn(async move {
@@ -136,15 +140,19 @@ pub(super) async fn mixed(
             }
         }
     });
-    insert(bed, producers, window).await?;
+    insert(database, producers, window).await?;
     stop.send_replace(true);
     let done = drain.await.expect("draining does not panic")?;
     Ok(done as f64 / started.elapsed().as_secs_f64())
 }
 
-/// The median time of a claim of so many rows, in milliseconds; the first prepares the statement and is not counted.
-pub(super) async fn claims(bed: &Bed, claims: usize, limit: i64) -> Result<f64, BenchError> {
-    let mut connection = connect(&bed.url).await?;
+/// Returns the median time of a claim in milliseconds, without the first, which prepares the statement.
+pub(super) async fn claims(
+    database: &BenchDatabase,
+    claims: usize,
+    limit: i64,
+) -> Result<f64, BenchError> {
+    let mut connection = connect(&database.url).await?;
     let mut times = Vec::with_capacity(claims);
     for _ in 0..claims {
         let started = Instant::now();
@@ -154,14 +162,14 @@ pub(super) async fn claims(bed: &Bed, claims: usize, limit: i64) -> Result<f64, 
             .await?;
         times.push(started.elapsed().as_secs_f64() * 1000.0);
         if rows.is_empty() {
-            return Err(BenchError::Unsound("nothing was left to claim".into()));
+            return Err(BenchError::Unsound("no rows were left to claim".into()));
         }
     }
     Ok(median(&times[1..]))
 }
 
-/// Inserts one row and then tells whoever listens.
-pub(super) async fn tell(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+/// Inserts one row and notifies listeners.
+pub(super) async fn insert_and_notify(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let row = json!({ "n": 1 });
     prepared(RAW_INSERT)
         .bind(row)
@@ -171,7 +179,7 @@ pub(super) async fn tell(connection: &mut PgConnection) -> Result<(), sqlx::Erro
     Ok(())
 }
 
-/// Claims up to so many rows.
+/// Claims up to `limit` rows.
 pub(super) async fn claim(
     connection: &mut PgConnection,
     limit: i64,
@@ -188,7 +196,7 @@ pub(super) async fn claim(
     Ok(ids)
 }
 
-/// One batch from its claim to its deletion; how many rows there were.
+/// Claims and deletes one batch; returns its number of rows.
 async fn claim_and_delete(connection: &mut PgConnection) -> Result<u64, sqlx::Error> {
     let ids = claim(connection, BATCH).await?;
     if ids.is_empty() {

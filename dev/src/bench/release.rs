@@ -1,4 +1,4 @@
-//! Building everything with optimisations and running the same command again from there. See [`again`].
+//! Builds with optimisations and runs the same command from there. See [`again`].
 
 use super::BenchError;
 use crate::cargo;
@@ -8,7 +8,7 @@ use tokio::process::Command;
 /// Runs this command from a release build and returns its exit code.
 pub(super) async fn again() -> Result<u8, BenchError> {
     let places = Places::of_this_workspace()?;
-    eprintln!("Figures of a debug build mean nothing: building with --release …");
+    eprintln!("Building with --release, because figures of a debug build are meaningless …");
     let mut build = cargo::command(
         &places,
         &[

@@ -1,4 +1,4 @@
-//! What a bench found, as a line of JSON and as rows of a table. See [`Finding`]. Pure.
+//! The figures of a benchmark, as JSON and as a table. See [`Finding`]. Pure.
 
 use super::statistics::{median, spread};
 use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
@@ -8,18 +8,18 @@ use std::collections::BTreeMap;
 const RULED_HEADER: TableStyle =
     TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
-/// One figure: ours, beside the same work done by bare SQL and by peers in the same run.
+/// One figure of ours, with the same work in bare SQL and in peers, from the same run.
 #[derive(Clone, Debug)]
 pub(super) struct Finding {
-    /// `drain`, or `enqueue.8` where a bench has several figures.
+    /// `drain`, or `enqueue.8` if the benchmark has several figures.
     pub(super) bench: &'static str,
-    /// What the figures count, for example `jobs/s`.
+    /// The unit, for example `jobs/s`.
     pub(super) unit: &'static str,
     pub(super) ours: Vec<f64>,
-    /// None where there is nothing to hold it against.
+    /// Bare SQL; none if there is no baseline.
     pub(super) raw: Option<Vec<f64>>,
     pub(super) peers: BTreeMap<&'static str, Vec<f64>>,
-    /// What else was measured, for example WAL bytes per job.
+    /// Other measured values, for example WAL bytes per job.
     pub(super) detail: Vec<(&'static str, f64)>,
 }
 
@@ -47,8 +47,7 @@ impl Finding {
         self
     }
 
-    /// `{"bench", "unit", "ours", "raw", "peers", "ratio", "detail"}`: medians, and what ours is as a multiple of the
-    /// others.
+    /// Renders `{"bench", "unit", "ours", "raw", "peers", "ratio", "detail"}`: medians, and ours as a multiple of the others.
     pub(super) fn line(&self) -> Value {
         let ours = median(&self.ours);
         let mut ratio = Map::new();
@@ -79,19 +78,12 @@ impl Finding {
     }
 }
 
-/// The findings for a person: one row each, medians with the spread of ours.
+/// Renders the findings as a table: medians, with the spread of ours.
 pub(super) fn table(findings: &[Finding]) -> Table {
     let mut table = Table::new();
     table.load_style(RULED_HEADER);
     table.set_header([
-        "bench",
-        "unit",
-        "ours",
-        "±",
-        "raw",
-        "× raw",
-        "peers",
-        "beside it",
+        "bench", "unit", "ours", "±", "bare SQL", "× SQL", "peers", "details",
     ]);
     for finding in findings {
         let line = finding.line();
@@ -122,7 +114,7 @@ pub(super) fn table(findings: &[Finding]) -> Table {
     table
 }
 
-/// Three significant digits or whole numbers: more would pretend.
+/// Rounds to three decimals, or to whole numbers from 100.
 fn rounded(value: f64) -> Value {
     let digits = if value.abs() >= 100.0 { 1.0 } else { 1000.0 };
     json!((value * digits).round() / digits)
@@ -150,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_holds_medians_and_ours_as_a_multiple_of_the_others() {
+    fn line_has_medians_and_ours_as_a_multiple_of_the_others() {
         assert_eq!(
             drain().line().to_string(),
             r#"{"bench":"drain","unit":"jobs/s","ours":50000.0,"raw":90000.0,"peers":{"graphile-worker":40000.0},"ratio":{"raw":0.556,"graphile-worker":1.25},"detail":{"WAL bytes/job":912.0}}"#
@@ -158,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_figure_without_yardstick_has_the_same_shape() {
+    fn figure_without_a_baseline_has_the_same_shape() {
         assert_eq!(
             Finding::new("idle", "statements/s", vec![0.75])
                 .line()
@@ -168,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_shows_figures_ratios_and_what_lies_beside_them() {
+    fn table_shows_figures_ratios_and_details() {
         let text = table(&[drain()]).to_string();
         for shown in [
             "drain",

@@ -1,13 +1,11 @@
-//! The statements of the yardsticks: what the same Postgres does without a queue around it, and its own counters.
-//!
-//! Not the queue's SQL, which is in `jobs` and checked against the schema; these tables belong to nobody.
+//! The SQL of the baselines and of counters. The SQL of the queue is in its own crate and checked against the schema.
 
 use sqlx::postgres::{PgArguments, PgConnectOptions};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Postgres};
 use std::str::FromStr;
 
-/// The usual small queue table: few columns, one partial index on what waits.
+/// A minimal queue table: few columns, one partial index on waiting rows.
 pub(super) const RAW_TABLE: &str = "
     create table raw_jobs (
         id bigint generated always as identity primary key,
@@ -35,16 +33,16 @@ pub(super) const RAW_CLAIM: &str = "
 
 pub(super) const RAW_DELETE: &str = "delete from raw_jobs where id = any($1)";
 
-/// A statement that is prepared once per connection, as the queue's own are.
+/// Returns a statement that is prepared once per connection, like those of the queue.
 #[expect(
     clippy::disallowed_methods,
-    reason = "tables of the bench are in no migration, so there is nothing to check against"
+    reason = "tables of the benchmarks are in no migration, so that there is no schema to check against"
 )]
 pub(super) fn prepared(sql: &'static str) -> Query<'static, Postgres, PgArguments> {
     sqlx::query(sql)
 }
 
-/// Sends statements that are used once, for example a bench's tables.
+/// Executes statements that are used once.
 pub(super) async fn execute(
     connection: &mut PgConnection,
     sql: impl Into<String>,
@@ -53,7 +51,7 @@ pub(super) async fn execute(
     Ok(())
 }
 
-/// A number that Postgres knows.
+/// Reads a number.
 pub(super) async fn number(
     connection: &mut PgConnection,
     sql: &'static str,
@@ -61,7 +59,7 @@ pub(super) async fn number(
     sqlx::query_scalar(sql).fetch_one(connection).await
 }
 
-/// A connection outside any pool, as the yardsticks use it.
+/// Opens a connection outside any pool.
 pub(super) async fn connect(url: &str) -> Result<PgConnection, sqlx::Error> {
     let options = PgConnectOptions::from_str(url)?.application_name("postroom-bench");
     PgConnection::connect_with(&options).await

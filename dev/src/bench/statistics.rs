@@ -1,6 +1,6 @@
-//! Numbers out of repeated measurements: [`median`], [`percentile`]. Pure.
+//! Statistics of repeated measurements: [`median`], [`percentile`], [`spread`]. Pure.
 
-/// The middle of the values, the mean of the middle two if their number is even; 0 of none.
+/// Returns the median; 0 if there are no values.
 pub(super) fn median(values: &[f64]) -> f64 {
     let sorted = sorted(values);
     let middle = sorted.len() / 2;
@@ -11,14 +11,14 @@ pub(super) fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// The smallest value that `percent` of all values do not exceed (nearest rank); 0 of none.
+/// Returns the percentile by nearest rank; 0 if there are no values.
 pub(super) fn percentile(values: &[f64], percent: usize) -> f64 {
     let sorted = sorted(values);
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted.get(rank - 1).copied().unwrap_or_default()
 }
 
-/// How far the values lie apart, as a share of their median: what a difference must exceed to mean something.
+/// Returns the spread of the values as a share of their median. Smaller differences are meaningless.
 pub(super) fn spread(values: &[f64]) -> f64 {
     let sorted = sorted(values);
     match (sorted.first(), sorted.last(), median(values)) {
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_is_the_middle_whatever_the_order() {
+    fn median_is_the_middle_whatever_the_order() {
         assert_eq!(median(&[9.0, 1.0, 5.0]), 5.0);
         assert_eq!(median(&[4.0, 1.0, 2.0, 100.0]), 3.0);
         assert_eq!(median(&[7.0]), 7.0);
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn a_percentile_is_a_measured_value_by_nearest_rank() {
+    fn percentile_is_a_measured_value_by_nearest_rank() {
         let hundred: Vec<f64> = (1..=100).rev().map(f64::from).collect();
         assert_eq!(percentile(&hundred, 50), 50.0);
         assert_eq!(percentile(&hundred, 99), 99.0);
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn the_spread_is_relative_to_the_median() {
+    fn spread_is_relative_to_the_median() {
         assert_eq!(spread(&[90.0, 100.0, 120.0]), 0.3);
         assert_eq!(spread(&[]), 0.0);
     }

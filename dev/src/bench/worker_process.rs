@@ -1,11 +1,11 @@
-//! A process of its own with the real engine and the empty handler: the worker under test. See [`serve`] and
-//! [`WorkerProcess`], the two ends of its pipes.
+//! The measured worker in a separate process, with the real engine and the no-op handler: [`serve`] is the child,
+//! [`WorkerProcess`] the parent.
 //!
-//! The parent writes a line when the work is to begin and closes the pipe when it is to end, so that the process never
-//! outlives it; the child writes how many attempts were settled and how long pick-ups took.
+//! The parent writes a line to start the work and closes the pipe to end it, so that the child never outlives the parent. The
+//! child writes the number of settled attempts and the pick-up times.
 
+use super::bench_cluster::BenchDatabase;
 use super::noop::NoopHandler;
-use super::stand::Bed;
 use super::{BenchError, Settings};
 use crate::places::Places;
 use base::env::Env;
@@ -27,12 +27,12 @@ use worker::run::Worker;
 /// The hidden command of this binary.
 pub const COMMAND: &str = "bench-worker";
 
-/// How exactly the end of a drain is known.
-const LOOK: Duration = Duration::from_millis(1);
+/// The precision of the measured end of a drain.
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 const STARTED_IN: Duration = Duration::from_secs(30);
 const SILENT: Duration = Duration::from_secs(120);
 
-/// The child's end: a worker from its environment, as in production.
+/// Runs the child: a worker configured by its environment, as in production.
 ///
 /// # Errors
 /// If the worker cannot start or its loops failed.
@@ -44,7 +44,7 @@ pub async fn serve() -> anyhow::Result<()> {
         .runtime
         .jobs_finished_total
         .with_label_values(&["bench.noop", "succeeded"]);
-    let (pickups, mut told) = mpsc::unbounded_channel();
+    let (pickups, mut times) = mpsc::unbounded_channel();
     let registry = Registry::default().with(NoopHandler { pickups });
     let worker = Worker::start(config, registry, metrics).await?;
     let engine = worker.engine().clone();
@@ -55,12 +55,12 @@ pub async fn serve() -> anyhow::Result<()> {
     }
     let working = tokio::spawn(worker.work());
     let mut reported = 0;
-    let mut looks = tokio::time::interval(LOOK);
+    let mut ticks = tokio::time::interval(POLL_INTERVAL);
     loop {
         tokio::select! {
             order = orders.next_line() => if order?.is_none() { break },
-            Some(us) = told.recv() => say(&format!("pickup {us}")),
-            _ = looks.tick() => {
+            Some(us) = times.recv() => say(&format!("pickup {us}")),
+            _ = ticks.tick() => {
                 let now = finished.get();
                 if now > reported {
                     say(&format!("finished {now}"));
@@ -73,13 +73,13 @@ pub async fn serve() -> anyhow::Result<()> {
     working.await?
 }
 
-/// The parent reads until it is told otherwise; if it is gone, the orders end too.
+/// Writes a line to the parent. Ignores errors: if the parent is gone, the pipe of orders ends too.
 fn say(line: &str) {
     let mut out = io::stdout().lock();
     drop(writeln!(out, "{line}").and_then(|()| out.flush()));
 }
 
-/// The parent's end of one worker.
+/// A worker process, as the parent sees it.
 pub(super) struct WorkerProcess {
     child: Child,
     orders: Option<ChildStdin>,
@@ -89,9 +89,9 @@ pub(super) struct WorkerProcess {
 }
 
 impl WorkerProcess {
-    /// Starts a worker on this database, connected and not yet claiming.
+    /// Starts a worker on this database; it is connected but does not claim yet.
     pub(super) async fn start(
-        bed: &Bed,
+        database: &BenchDatabase,
         places: &Places,
         settings: &Settings,
     ) -> Result<Self, BenchError> {
@@ -103,8 +103,8 @@ impl WorkerProcess {
         let mut child = Command::new(std::env::current_exe().map_err(failed)?)
             .arg(COMMAND)
             .envs([
-                ("DATABASE_URL", bed.url.as_str()),
-                ("DATABASE_LISTEN_URL", &bed.url),
+                ("DATABASE_URL", database.url.as_str()),
+                ("DATABASE_LISTEN_URL", &database.url),
                 ("WORKER_SLOTS", &settings.slots.to_string()),
                 ("WORKER_OPS_ADDR", "127.0.0.1:0"),
                 ("LLM_TESTING_MODE", "true"),

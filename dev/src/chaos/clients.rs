@@ -1,6 +1,6 @@
-//! The clients of the storm: each hands in mails and asks again, under the same key, until it is answered. See [`Clients`].
+//! The clients of a chaos run: each submits emails and retries with the same key until it gets an answer. See [`Clients`].
 //!
-//! What they were told is the log that the oracle holds the database to.
+//! The oracle compares their log with the database.
 
 use crate::client::http;
 use reqwest::StatusCode;
@@ -15,26 +15,26 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 const CLIENTS: u64 = 64;
-const PATIENCE: Duration = Duration::from_secs(4);
+const TIMEOUT: Duration = Duration::from_secs(4);
 const PAUSE: Duration = Duration::from_millis(200);
-/// Every so-manyth request is repeated after it was answered, as by a client that lost the answer.
-const REPEATED: u64 = 8;
+/// Every n-th request is repeated after its answer, as by a client that lost it.
+const REPEAT_EVERY: u64 = 8;
 
-/// What clients were told: for each key the jobs that its answers named, in the order of the answers.
+/// The responses that clients received: for each key the job ids, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
     pub answers: HashMap<String, Vec<Uuid>>,
-    /// Requests that were not answered, in the end, and how the API refused what it should take.
+    /// Requests that never got an answer, and unexpected rejections.
     pub unanswered: u64,
     pub refused: Vec<String>,
-    /// Tries that failed and were repeated under the same key.
+    /// Failed tries that were repeated with the same key.
     pub retries: u64,
 }
 
 pub(super) struct Clients {
     tasks: JoinSet<()>,
     log: Arc<Mutex<Log>>,
-    no_more: CancellationToken,
+    stop: CancellationToken,
     give_up: CancellationToken,
 }
 
@@ -44,12 +44,12 @@ struct Accepted {
 }
 
 impl Clients {
-    /// Starts submitting so many mails a second.
+    /// Starts submitting `rate` emails per second.
     pub(super) fn start(apis: &[SocketAddr], token: &str, seed: u64, rate: u64) -> Self {
         let mut clients = Self {
             tasks: JoinSet::new(),
             log: Arc::default(),
-            no_more: CancellationToken::new(),
+            stop: CancellationToken::new(),
             give_up: CancellationToken::new(),
         };
         let every = Duration::from_micros(1_000_000 * CLIENTS / rate.max(1));
@@ -61,15 +61,15 @@ impl Clients {
                 log: clients.log.clone(),
                 give_up: clients.give_up.clone(),
             };
-            let no_more = clients.no_more.clone();
+            let stop = clients.stop.clone();
             clients.tasks.spawn(async move {
                 let mut tick = interval(every);
-                // What was missed while the system was down is handed in afterwards.
+                // Emails missed during an outage are submitted afterwards.
                 tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
                 for count in 0.. {
                     tokio::select! {
-                        () = no_more.cancelled() => return,
-                        _ = tick.tick() => client.hand_in(count).await,
+                        () = stop.cancelled() => return,
+                        _ = tick.tick() => client.submit(count).await,
                     }
                 }
             });
@@ -81,11 +81,11 @@ impl Clients {
         self.log().answers.len()
     }
 
-    /// No new mails; what is under way is asked again until it is answered or patience ends.
-    pub(super) async fn finish(mut self, patience: Duration) -> Log {
-        self.no_more.cancel();
+    /// Stops new emails and retries the pending ones until they are answered or the limit is reached.
+    pub(super) async fn finish(mut self, limit: Duration) -> Log {
+        self.stop.cancel();
         let all = async { while self.tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(patience, all).await.is_err() {
+        if tokio::time::timeout(limit, all).await.is_err() {
             self.give_up.cancel();
             while self.tasks.join_next().await.is_some() {}
         }
@@ -106,9 +106,13 @@ struct Client {
 }
 
 impl Client {
-    async fn hand_in(&self, count: u64) {
+    async fn submit(&self, count: u64) {
         let key = format!("chaos-{}-{count}", self.name);
-        let times = if count.is_multiple_of(REPEATED) { 2 } else { 1 };
+        let times = if count.is_multiple_of(REPEAT_EVERY) {
+            2
+        } else {
+            1
+        };
         for _ in 0..times {
             self.until_answered(&key, count).await;
         }
@@ -116,15 +120,15 @@ impl Client {
 
     async fn until_answered(&self, key: &str, count: u64) {
         for attempt in count.. {
-            let place = usize::try_from(attempt).unwrap_or_default() % self.apis.len();
-            let asked = tokio::select! {
+            let index = usize::try_from(attempt).unwrap_or_default() % self.apis.len();
+            let answer = tokio::select! {
                 () = self.give_up.cancelled() => {
                     self.log().unanswered += 1;
                     return;
                 }
-                asked = self.ask(self.apis[place], key) => asked,
+                answer = self.send(self.apis[index], key) => answer,
             };
-            match asked {
+            match answer {
                 Ok(Some(id)) => {
                     self.log()
                         .answers
@@ -144,11 +148,11 @@ impl Client {
         }
     }
 
-    /// The job's id, or nothing if the same request should be sent again.
-    async fn ask(&self, api: SocketAddr, key: &str) -> Result<Option<Uuid>, String> {
+    /// Sends the request. Returns the job's id, or none if the request should be repeated.
+    async fn send(&self, api: SocketAddr, key: &str) -> Result<Option<Uuid>, String> {
         let request = http()
             .post(format!("http://{api}/v1/jobs/triage?mode=rules_only"))
-            .timeout(PATIENCE)
+            .timeout(TIMEOUT)
             .bearer_auth(&self.token)
             .header("content-type", "message/rfc822")
             .header("idempotency-key", key)
@@ -157,7 +161,7 @@ impl Client {
             return Ok(None);
         };
         let status = answer.status();
-        // The first try under this key is still being answered.
+        // The first try with this key is still in progress.
         let busy = matches!(
             status,
             StatusCode::TOO_MANY_REQUESTS | StatusCode::CONFLICT | StatusCode::REQUEST_TIMEOUT
@@ -168,7 +172,7 @@ impl Client {
         if !status.is_success() {
             return Err(status.to_string());
         }
-        // An answer that was cut off is none.
+        // A truncated answer counts as none.
         Ok(answer.json().await.ok().map(|Accepted { id }| id))
     }
 
@@ -177,10 +181,10 @@ impl Client {
     }
 }
 
-/// A mail that nobody has seen before, for the sample rules to judge.
+/// Returns a new email that the sample rules match.
 fn mail(key: &str) -> String {
     format!(
-        "From: Jo Storm <jo@client.com>\r\nTo: Mira <mira@postroom.example>\r\nSubject: Invoice {key}\r\n\
+        "From: Jo Chaos <jo@client.com>\r\nTo: Mira <mira@postroom.example>\r\nSubject: Invoice {key}\r\n\
          Date: Mon, 23 Nov 2026 07:41:02 +0100\r\nMessage-ID: <{key}@client.example>\r\n\
          Content-Type: text/plain; charset=utf-8\r\n\r\nHello Mira,\r\n\r\nplease find the invoice {key}. \
          Can you approve it until Friday?\r\n\r\nJo\r\n"

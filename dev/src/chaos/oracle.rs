@@ -1,7 +1,6 @@
-//! What must be true after the storm, asked of the database and of the clients' log. See [`Oracle`].
+//! Checks the promises after a chaos run, in the database and the clients' log. See [`Oracle`].
 //!
-//! Reads the tables past the code that writes them, with statements of its own: an oracle that shared the queue's
-//! statements would share their mistakes. Changes nothing.
+//! Has its own SQL: an oracle that shared the queue's statements would share their errors. Changes nothing.
 
 use super::clients::Log;
 use sqlx::postgres::PgPoolOptions;
@@ -9,35 +8,35 @@ use sqlx::{PgPool, Row};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
-/// Asks one database.
+/// Checks one database.
 pub struct Oracle {
     pool: PgPool,
 }
 
-/// One promise, and whom it was broken for.
+/// One promise and its violations.
 #[derive(Clone, Debug)]
 pub struct Verdict {
     pub promise: &'static str,
-    /// Jobs, keys or effects; none if the promise was kept.
-    pub breaches: Vec<String>,
+    /// The jobs, keys or effects that violate it.
+    pub violations: Vec<String>,
 }
 
 impl Verdict {
     pub fn is_kept(&self) -> bool {
-        self.breaches.is_empty()
+        self.violations.is_empty()
     }
 }
 
-/// `$1` are the jobs that were acknowledged. Every statement returns one text for each breach.
+/// `$1` are the accepted jobs. Every statement returns one text per violation.
 const PROMISES: [(&str, &str); 10] = [
     (
-        "no acknowledged job is lost",
+        "no accepted job is lost",
         "select id::text from unnest($1::uuid[]) as acknowledged (id)
          where not exists (select from jobs where jobs.id = acknowledged.id)
            and not exists (select from finished_jobs where finished_jobs.id = acknowledged.id)",
     ),
     (
-        "every accepted job has ended, exactly once",
+        "every accepted job ended exactly once",
         "select id::text from (
              select id from unnest($1::uuid[]) as acknowledged (id)
              union select id from jobs union select id from finished_jobs
@@ -46,29 +45,29 @@ const PROMISES: [(&str, &str); 10] = [
             or exists (select from jobs where jobs.id = accepted.id)",
     ),
     (
-        "every end has exactly one entry in the audit log, and every such entry its end",
-        "select coalesce(finished.id, told.job_id)::text
+        "every ended job has exactly one audit entry of its end, and the reverse",
+        "select coalesce(finished.id, audited.job_id)::text
          from finished_jobs finished
          full join (
              select job_id, max(action) as action, max(attempt) as attempt, count(*) as entries from audit_entries
              where resource_kind = 'job' and action in ('job.succeeded', 'job.discarded', 'job.cancelled')
              group by job_id
-         ) told on told.job_id = finished.id
-         where (told.entries, told.action, told.attempt)
+         ) audited on audited.job_id = finished.id
+         where (audited.entries, audited.action, audited.attempt)
              is distinct from (1::bigint, 'job.' || finished.state, finished.attempt)",
     ),
     (
-        "every accepted job was submitted once, says the audit log",
-        "select coalesce(accepted.id, told.id)::text
+        "every accepted job has exactly one audit entry of its submission",
+        "select coalesce(accepted.id, audited.id)::text
          from (select id from jobs union all select id from finished_jobs) accepted
          full join (
              select coalesce(job_id, resource_id::uuid) as id, count(*) as entries from audit_entries
              where resource_kind = 'job' and action = 'job.submitted' group by 1
-         ) told on told.id = accepted.id
-         where accepted.id is null or told.entries is distinct from 1",
+         ) audited on audited.id = accepted.id
+         where accepted.id is null or audited.entries is distinct from 1",
     ),
     (
-        "attempts are numbered without gaps, and the end is of the newest",
+        "attempts are numbered without gaps, and the last one ended the job",
         "with attempts as (
              select job_id, attempt from job_attempts union select id, attempt from finished_jobs
          )
@@ -83,35 +82,35 @@ const PROMISES: [(&str, &str); 10] = [
              union all
              select id, attempt, started_at, finished_at from finished_jobs finished
              where not exists (
-                 select from job_attempts told where told.job_id = finished.id and told.attempt = finished.attempt)
+                 select from job_attempts audited where audited.job_id = finished.id and audited.attempt = finished.attempt)
          ), in_order as (
              select *, lag(ended_at) over (partition by job_id order by attempt) as before from attempts
          )
          select job_id || ' attempt ' || attempt from in_order where before > started_at or started_at > ended_at",
     ),
     (
-        "attempts and audit log agree",
+        "every ended attempt has exactly one audit entry",
         "with attempts as (
              select job_id, attempt from job_attempts union select id, attempt from finished_jobs
-         ), told as (
+         ), audited as (
              select job_id, attempt, count(*) as entries from audit_entries
              where resource_kind = 'job' and attempt is not null and action in ('job.succeeded', 'job.retried',
                  'job.snoozed', 'job.waiting', 'job.interrupted', 'job.discarded', 'job.rescued', 'job.cancelled')
              group by job_id, attempt
          )
-         select coalesce(attempts.job_id, told.job_id) || ' attempt ' || coalesce(attempts.attempt, told.attempt)
-         from attempts full join told using (job_id, attempt)
-         where attempts.job_id is null or told.entries is distinct from 1",
+         select coalesce(attempts.job_id, audited.job_id) || ' attempt ' || coalesce(attempts.attempt, audited.attempt)
+         from attempts full join audited using (job_id, attempt)
+         where attempts.job_id is null or audited.entries is distinct from 1",
     ),
     (
-        "only the attempt that ended the job left anything behind",
+        "only the attempt that ended the job wrote results",
         "select distinct job_id || ' attempt ' || entry.attempt
          from audit_entries entry join finished_jobs finished on finished.id = entry.job_id
          where entry.resource_kind <> 'job' and entry.attempt is not null
            and (entry.attempt <> finished.attempt or finished.state <> 'succeeded')",
     ),
     (
-        "every effect is there at most once",
+        "every effect exists at most once",
         "select 'result of mail ' || encode(content_hash, 'hex') from triage_results
          group by tenant_id, content_hash, ruleset_version, mode having count(*) > 1
          union all
@@ -127,7 +126,7 @@ const PROMISES: [(&str, &str); 10] = [
          group by job_id having count(*) > 1",
     ),
     (
-        "every job that succeeded left its effect, and no other did",
+        "exactly the succeeded jobs have a result",
         "select coalesce(finished.id, result.job_id)::text
          from (select id from finished_jobs where state = 'succeeded') finished
          full join triage_results result on result.job_id = finished.id
@@ -136,8 +135,10 @@ const PROMISES: [(&str, &str); 10] = [
 ];
 
 impl Oracle {
+    /// Connects to the database.
+    ///
     /// # Errors
-    /// If the database cannot be reached.
+    /// If the database is unreachable.
     pub async fn at(database_url: &str) -> Result<Self, sqlx::Error> {
         let pool = PgPoolOptions::new().max_connections(2);
         Ok(Self {
@@ -145,20 +146,20 @@ impl Oracle {
         })
     }
 
-    /// Jobs that have not ended yet.
+    /// Counts the jobs that have not ended.
     ///
     /// # Errors
-    /// If the database cannot be asked.
+    /// If a query fails.
     pub async fn unfinished(&self) -> Result<i64, sqlx::Error> {
         sqlx::query_scalar("select count(*) from jobs")
             .fetch_one(&self.pool)
             .await
     }
 
-    /// What became of all jobs, by state.
+    /// Counts the ended jobs by state.
     ///
     /// # Errors
-    /// If the database cannot be asked.
+    /// If a query fails.
     pub async fn ends(&self) -> Result<BTreeMap<String, i64>, sqlx::Error> {
         let rows = sqlx::raw_sql("select state, count(*) from finished_jobs group by state")
             .fetch_all(&self.pool)
@@ -168,10 +169,10 @@ impl Oracle {
             .collect()
     }
 
-    /// Attempts that did not end their job, by how they ended.
+    /// Counts the attempts that did not end their job, by outcome.
     ///
     /// # Errors
-    /// If the database cannot be asked.
+    /// If a query fails.
     pub async fn lost_attempts(&self) -> Result<BTreeMap<String, i64>, sqlx::Error> {
         let rows = sqlx::raw_sql("select outcome, count(*) from job_attempts group by outcome")
             .fetch_all(&self.pool)
@@ -181,20 +182,23 @@ impl Oracle {
             .collect()
     }
 
-    /// Holds the database to what it promises, and to what the clients were told.
+    /// Checks all promises against the database and the responses that the clients received.
     ///
     /// # Errors
-    /// If the database cannot be asked.
+    /// If a query fails.
     pub async fn judge(&self, log: &Log) -> Result<Vec<Verdict>, sqlx::Error> {
         let acknowledged: BTreeSet<Uuid> = log.answers.values().flatten().copied().collect();
         let acknowledged: Vec<Uuid> = acknowledged.into_iter().collect();
         let mut verdicts = vec![one_job_per_key(log), one_key_per_job(log), answered(log)];
         for (promise, sql) in PROMISES {
-            let breaches = sqlx::query_scalar(sql)
+            let violations = sqlx::query_scalar(sql)
                 .bind(&acknowledged)
                 .fetch_all(&self.pool)
                 .await?;
-            verdicts.push(Verdict { promise, breaches });
+            verdicts.push(Verdict {
+                promise,
+                violations,
+            });
         }
         Ok(verdicts)
     }
@@ -202,10 +206,10 @@ impl Oracle {
 
 fn one_job_per_key(log: &Log) -> Verdict {
     let several = |ids: &Vec<Uuid>| ids.iter().any(|id| *id != ids[0]);
-    let breaches = log.answers.iter().filter(|(_, ids)| several(ids));
+    let violations = log.answers.iter().filter(|(_, ids)| several(ids));
     Verdict {
-        promise: "one key is always the same job",
-        breaches: breaches
+        promise: "one idempotency key always gives the same job",
+        violations: violations
             .map(|(key, ids)| format!("{key}: {ids:?}"))
             .collect(),
     }
@@ -218,20 +222,20 @@ fn one_key_per_job(log: &Log) -> Verdict {
             keys.entry(*id).or_default().push(key);
         }
     }
-    let breaches = keys.iter().filter(|(_, keys)| keys.len() > 1);
+    let violations = keys.iter().filter(|(_, keys)| keys.len() > 1);
     Verdict {
-        promise: "two mails are never the same job",
-        breaches: breaches
+        promise: "two emails never share a job",
+        violations: violations
             .map(|(id, keys)| format!("{id}: {keys:?}"))
             .collect(),
     }
 }
 
 fn answered(log: &Log) -> Verdict {
-    let mut breaches = log.refused.clone();
-    breaches.extend((0..log.unanswered).map(|_| "a request without an answer".to_owned()));
+    let mut violations = log.refused.clone();
+    violations.extend((0..log.unanswered).map(|_| "a request without an answer".to_owned()));
     Verdict {
-        promise: "every request was answered in the end, and none refused",
-        breaches,
+        promise: "every request was eventually answered, and none rejected",
+        violations,
     }
 }

@@ -1,6 +1,6 @@
-//! A TCP proxy between one process and Postgres that fails as networks do. See [`Proxy`].
+//! A TCP proxy between one process and Postgres that simulates network faults. See [`Proxy`].
 //!
-//! Knows of the protocol only what the answer to a commit looks like.
+//! Knows only how the reply to a commit looks in the protocol.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -20,7 +20,7 @@ const IDLE: &[u8] = b"Z\0\0\0\x05I";
 /// Tags of statements that commit by themselves.
 const WRITES: [&[u8]; 3] = [b"INSERT 0 ", b"UPDATE ", b"DELETE "];
 
-/// A way to Postgres that can be made to fail; it ends with the value.
+/// A running proxy; dropping it stops it.
 #[derive(Debug)]
 pub(super) struct Proxy {
     pub(super) port: u16,
@@ -31,17 +31,17 @@ pub(super) struct Proxy {
 #[derive(Debug)]
 struct Control {
     upstream: SocketAddr,
-    /// Connections live as long as the number with which they began.
+    /// Connections end when this number changes.
     generation: watch::Sender<u64>,
-    /// While true nothing is read and nothing is forwarded.
-    hole: watch::Sender<bool>,
+    /// While true, nothing is forwarded.
+    blackhole: watch::Sender<bool>,
     delay_ms: AtomicU64,
     replies_to_lose: AtomicU64,
     replies_lost: AtomicU64,
 }
 
 impl Proxy {
-    /// Listens on a free port of this machine and forwards to another one.
+    /// Listens on a free port of this machine and forwards to another.
     ///
     /// # Errors
     /// If there is no free port.
@@ -51,7 +51,7 @@ impl Proxy {
         let control = Arc::new(Control {
             upstream: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             generation: watch::Sender::new(0),
-            hole: watch::Sender::new(false),
+            blackhole: watch::Sender::new(false),
             delay_ms: AtomicU64::new(0),
             replies_to_lose: AtomicU64::new(0),
             replies_lost: AtomicU64::new(0),
@@ -64,20 +64,20 @@ impl Proxy {
         })
     }
 
-    /// Closes every connection; new ones are let through.
+    /// Closes every connection; new ones are accepted.
     pub(super) fn cut(&self) {
         self.control.generation.send_modify(|number| *number += 1);
     }
 
-    /// From now on nothing comes through, and nobody is told.
-    pub(super) fn open_hole(&self) {
-        self.control.hole.send_replace(true);
+    /// Stops forwarding without closing connections.
+    pub(super) fn open_blackhole(&self) {
+        self.control.blackhole.send_replace(true);
     }
 
-    /// Lets new connections through; those that were swallowed are gone.
-    pub(super) fn close_hole(&self) {
+    /// Closes the stalled connections and forwards new ones.
+    pub(super) fn close_blackhole(&self) {
         self.cut();
-        self.control.hole.send_replace(false);
+        self.control.blackhole.send_replace(false);
     }
 
     /// Delays every packet from now on.
@@ -86,12 +86,12 @@ impl Proxy {
         self.control.delay_ms.store(delay, Ordering::Relaxed);
     }
 
-    /// The next commit's answer never arrives, but its connection ends.
+    /// Closes the connection of the next commit before its reply.
     pub(super) fn lose_reply(&self) {
         self.control.replies_to_lose.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many commits have landed whose answer was dropped.
+    /// Returns the number of commits whose reply was dropped.
     pub(super) fn replies_lost(&self) -> u64 {
         self.control.replies_lost.load(Ordering::Relaxed)
     }
@@ -105,8 +105,8 @@ impl Drop for Proxy {
 }
 
 impl Control {
-    /// Takes one of the replies that are to be lost.
-    fn loses_this_one(&self) -> bool {
+    /// Takes one of the replies to drop.
+    fn take_reply_to_lose(&self) -> bool {
         let taken =
             self.replies_to_lose
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
@@ -121,14 +121,14 @@ impl Control {
 
 async fn accept(listener: TcpListener, control: Arc<Control>) {
     loop {
-        // Refused for a moment, for example for want of descriptors.
+        // A temporary failure, for example too few file descriptors.
         let Ok((client, _)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         };
         let control = control.clone();
         tokio::spawn(async move {
-            // An end of either side is the end of the connection; there is nobody to report to.
+            // The end of either side ends the connection.
             drop(carry(client, &control).await);
         });
     }
@@ -139,7 +139,7 @@ async fn carry(client: TcpStream, control: &Control) -> io::Result<()> {
     let server = TcpStream::connect(control.upstream).await?;
     for stream in [&client, &server] {
         stream.set_nodelay(true)?;
-        // A reset instead of a goodbye, as after a crash.
+        // Resets the connection instead of closing it, as after a crash.
         stream.set_zero_linger()?;
     }
     let (from_client, to_client) = client.into_split();
@@ -163,7 +163,7 @@ async fn pump(
     control: &Control,
     watches: Watches,
 ) -> io::Result<()> {
-    let mut hole = control.hole.subscribe();
+    let mut blackhole = control.blackhole.subscribe();
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let read = from.read(&mut buffer).await?;
@@ -175,17 +175,16 @@ async fn pump(
         if delay > 0 {
             tokio::time::sleep(Duration::from_millis(delay)).await;
         }
-        // Kept back for as long as the hole is open; the connections of that time are cut with its end.
-        drop(hole.wait_for(|open| !open).await);
-        if watches == Watches::Commits && commits(packet) && control.loses_this_one() {
+        // Waits while the black hole is open; its end cuts the connections of that time.
+        drop(blackhole.wait_for(|open| !open).await);
+        if watches == Watches::Commits && commits(packet) && control.take_reply_to_lose() {
             return Ok(());
         }
         to.write_all(packet).await?;
     }
 }
 
-/// Whether this packet tells that something was committed. A packet is what Postgres flushed at once: the end of a
-/// statement and `ReadyForQuery` come together.
+/// Returns whether the packet reports a commit. Postgres flushes the end of a statement and `ReadyForQuery` in one packet.
 fn commits(packet: &[u8]) -> bool {
     let holds = |needle: &[u8]| packet.windows(needle.len()).any(|window| window == needle);
     holds(COMMITTED) || (packet.ends_with(IDLE) && WRITES.iter().any(|tag| holds(tag)))
@@ -196,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_commit_is_told_from_a_statement_inside_a_transaction() {
+    fn commit_is_distinguished_from_a_statement_inside_a_transaction() {
         assert!(commits(b"C\0\0\0\x0bCOMMIT\0Z\0\0\0\x05I"));
         assert!(commits(b"C\0\0\0\x0dUPDATE 1\0Z\0\0\0\x05I"));
         assert!(!commits(b"C\0\0\0\x0dUPDATE 1\0Z\0\0\0\x05T"));
@@ -217,7 +216,7 @@ mod tests {
         port
     }
 
-    async fn asked(stream: &mut TcpStream, packet: &[u8]) -> io::Result<Vec<u8>> {
+    async fn exchange(stream: &mut TcpStream, packet: &[u8]) -> io::Result<Vec<u8>> {
         stream.write_all(packet).await?;
         let mut answer = vec![0; packet.len()];
         stream.read_exact(&mut answer).await?;
@@ -225,32 +224,32 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reply_is_lost_once_and_its_connection_with_it() {
+    async fn reply_is_lost_once_with_its_connection() {
         let proxy = Proxy::to(echo().await).await.unwrap();
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, proxy.port))
             .await
             .unwrap();
         proxy.lose_reply();
-        assert_eq!(asked(&mut stream, b"hello").await.unwrap(), b"hello");
-        assert!(asked(&mut stream, COMMITTED).await.is_err());
+        assert_eq!(exchange(&mut stream, b"hello").await.unwrap(), b"hello");
+        assert!(exchange(&mut stream, COMMITTED).await.is_err());
         assert_eq!(proxy.replies_lost(), 1);
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, proxy.port))
             .await
             .unwrap();
-        assert_eq!(asked(&mut stream, COMMITTED).await.unwrap(), COMMITTED);
+        assert_eq!(exchange(&mut stream, COMMITTED).await.unwrap(), COMMITTED);
     }
 
     #[tokio::test]
-    async fn a_hole_swallows_and_ends_with_the_connection() {
+    async fn black_hole_stalls_and_then_ends_the_connection() {
         let proxy = Proxy::to(echo().await).await.unwrap();
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, proxy.port))
             .await
             .unwrap();
-        assert_eq!(asked(&mut stream, b"a").await.unwrap(), b"a");
-        proxy.open_hole();
-        let swallowed = tokio::time::timeout(Duration::from_millis(50), asked(&mut stream, b"b"));
-        assert!(swallowed.await.is_err());
-        proxy.close_hole();
-        assert!(asked(&mut stream, b"c").await.is_err());
+        assert_eq!(exchange(&mut stream, b"a").await.unwrap(), b"a");
+        proxy.open_blackhole();
+        let stalled = tokio::time::timeout(Duration::from_millis(50), exchange(&mut stream, b"b"));
+        assert!(stalled.await.is_err());
+        proxy.close_blackhole();
+        assert!(exchange(&mut stream, b"c").await.is_err());
     }
 }

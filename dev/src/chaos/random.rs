@@ -1,4 +1,4 @@
-//! Numbers that one seed decides: [`Random`] is `SplitMix64`, so that a seed means the same storm with any release of any
+//! Random numbers from a seed: [`Random`] is `SplitMix64`, so that a seed gives the same faults with any version of any
 //! crate.
 
 /// A stream of numbers.
@@ -18,7 +18,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// Uniform in [`low`, `high`).
+    /// Returns a uniform number in [`low`, `high`).
     pub(super) fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.next() % (high - low)
     }

@@ -1,4 +1,4 @@
-//! What a storm did and what the oracle said: a table for people, a line of JSON for everybody else. See [`Report`].
+//! The result of a chaos run, as a table and as a line of JSON. See [`Report`].
 
 use super::Verdict;
 use comfy_table::Table;
@@ -7,37 +7,37 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-/// Breaches of one promise that are named; the others are counted.
+/// Number of violations shown per promise; the rest is counted.
 const SHOWN: usize = 3;
 
-/// A storm, from its beginning to the verdicts.
+/// The result of a chaos run.
 #[derive(Clone, Debug)]
 pub struct Report {
     pub seed: u64,
-    pub storm: Duration,
+    pub duration: Duration,
     /// How often each fault happened.
     pub faults: BTreeMap<&'static str, u64>,
-    /// Commits that landed without an answer.
+    /// Commits whose reply was dropped.
     pub replies_lost: u64,
     pub clocks_skewed: bool,
-    /// Mails that were acknowledged.
+    /// Emails that the API accepted.
     pub accepted: usize,
-    /// Requests that were sent again under their key.
+    /// Requests repeated with their idempotency key.
     pub retries: u64,
     pub ends: BTreeMap<String, i64>,
     pub lost_attempts: BTreeMap<String, i64>,
-    /// None if the queue did not run dry in time.
+    /// None if the queue did not drain in time.
     pub drained_in: Option<Duration>,
     pub verdicts: Vec<Verdict>,
 }
 
 impl Report {
-    /// Whether every promise was kept.
+    /// Returns whether every promise was kept.
     pub fn is_clean(&self) -> bool {
         self.drained_in.is_some() && self.verdicts.iter().all(Verdict::is_kept)
     }
 
-    /// Processes that were killed.
+    /// Returns the number of killed processes.
     pub fn kills(&self) -> u64 {
         let kills = self
             .faults
@@ -46,16 +46,16 @@ impl Report {
         kills.map(|(_, count)| count).sum()
     }
 
-    /// For a person.
+    /// Renders the report as tables.
     pub fn table(&self) -> String {
         let mut happened = Table::new();
-        happened.set_header(["what happened", "times"]);
+        happened.set_header(["event", "count"]);
         for (fault, times) in &self.faults {
             happened.add_row([(*fault).to_owned(), times.to_string()]);
         }
         let more = [
-            ("commits that landed without an answer", self.replies_lost),
-            ("requests repeated under their key", self.retries),
+            ("commits without a reply", self.replies_lost),
+            ("requests repeated with their key", self.retries),
             ("jobs accepted", self.accepted as u64),
         ];
         for (what, times) in more {
@@ -73,41 +73,38 @@ impl Report {
         let mut promises = Table::new();
         promises.set_header(["promise", "verdict"]);
         for verdict in &self.verdicts {
-            promises.add_row([verdict.promise.to_owned(), said(verdict)]);
+            promises.add_row([verdict.promise.to_owned(), verdict_text(verdict)]);
         }
         let drained = self.drained_in.map_or_else(
-            || "BROKEN: jobs were left".to_owned(),
+            || "BROKEN: jobs are left".to_owned(),
             |took| format!("kept, in {:.1} s", took.as_secs_f64()),
         );
-        promises.add_row([
-            "the queue runs dry when the storm is over".to_owned(),
-            drained,
-        ]);
+        promises.add_row(["the queue drains after the faults end".to_owned(), drained]);
         let mut text = format!("{happened}\n{promises}\n");
         let skew = if self.clocks_skewed {
-            "the clocks of two workers were 90 s ahead and 45 s behind"
+            "two workers' clocks were 90 s ahead and 45 s behind"
         } else {
-            "the clocks were not skewed: libfaketime is missing (`cargo dev test --fetch --full` fetches it)"
+            "clocks were not skewed: libfaketime is missing; `cargo dev test --fetch --full` fetches it"
         };
         // Writing to a string cannot fail.
         let _ = write!(
             text,
             "seed {}, {} s; {skew}",
             self.seed,
-            self.storm.as_secs()
+            self.duration.as_secs()
         );
         text
     }
 
-    /// For a program: one line.
+    /// Renders the report as JSON.
     pub fn json(&self) -> Value {
         let verdicts = self.verdicts.iter().map(|verdict| {
-            json!({ "promise": verdict.promise, "kept": verdict.is_kept(), "breaches": verdict.breaches.len() })
+            json!({ "promise": verdict.promise, "kept": verdict.is_kept(), "breaches": verdict.violations.len() })
         });
         json!({
             "chaos": if self.is_clean() { "clean" } else { "broken" },
             "seed": self.seed,
-            "seconds": self.storm.as_secs(),
+            "seconds": self.duration.as_secs(),
             "accepted": self.accepted,
             "kills": self.kills(),
             "postgres_restarts": self.faults.get("Postgres crashed and restarted").copied().unwrap_or_default(),
@@ -122,11 +119,11 @@ impl Report {
     }
 }
 
-fn said(verdict: &Verdict) -> String {
+fn verdict_text(verdict: &Verdict) -> String {
     if verdict.is_kept() {
         return "kept".to_owned();
     }
-    let shown = verdict.breaches.iter().take(SHOWN).cloned();
+    let shown = verdict.violations.iter().take(SHOWN).cloned();
     let shown = shown.collect::<Vec<_>>().join(", ");
-    format!("BROKEN {} times: {shown}", verdict.breaches.len())
+    format!("BROKEN {} times: {shown}", verdict.violations.len())
 }

@@ -93,6 +93,10 @@ pub(super) fn fetch<T: Resolve>(
 ) -> Result<(Way, T), Missing> {
     let ways = T::ways();
     match forced {
+        // What these fetch goes into the cache, and is fetched once.
+        Some(way @ (Way::Deb | Way::Pip)) if ways.contains(&way) => {
+            first(&[Way::Cached, way], fetcher)
+        }
         Some(way) if ways.contains(&way) => first(&[way], fetcher),
         _ => first(ways, fetcher),
     }
@@ -104,4 +108,58 @@ fn first<T: Resolve>(ways: &[Way], fetcher: &Fetcher<'_>) -> Result<(Way, T), Mi
         peer: T::PEER,
         tried,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found in the way that it names, if that is tried.
+    struct OnlyBy<const WAY: u8>;
+
+    impl<const WAY: u8> Resolve for OnlyBy<WAY> {
+        const PEER: Peer = Peer::Dovecot;
+
+        fn ways() -> &'static [Way] {
+            &[Way::System, Way::Cached, Way::Apt, Way::Deb]
+        }
+
+        fn attempt(way: Way, _: &Fetcher<'_>) -> Result<Self, Failure> {
+            let works = way == Self::ways()[usize::from(WAY)];
+            works
+                .then_some(Self)
+                .ok_or_else(|| Failure(format!("no {way} here")))
+        }
+    }
+
+    const BY_APT: u8 = 2;
+    const BY_DEB: u8 = 3;
+
+    fn way<const WAY: u8>(forced: Option<Way>) -> Result<Way, String> {
+        let fetcher = Fetcher::new(Path::new("/nowhere"));
+        fetch::<OnlyBy<WAY>>(&fetcher, forced)
+            .map(|(way, _)| way)
+            .map_err(|missing| missing.to_string())
+    }
+
+    #[test]
+    fn a_forced_way_is_the_only_one_unless_the_peer_does_not_have_it() {
+        assert_eq!(way::<BY_DEB>(None), Ok(Way::Deb));
+        assert_eq!(way::<BY_DEB>(Some(Way::Deb)), Ok(Way::Deb));
+        assert_eq!(
+            way::<BY_DEB>(Some(Way::Apt)),
+            Err("Dovecot not found (apt: no apt here)".to_owned())
+        );
+        assert_eq!(way::<BY_APT>(Some(Way::Pip)), Ok(Way::Apt));
+    }
+
+    #[test]
+    fn a_test_only_looks_at_this_machine() {
+        let found = find::<OnlyBy<BY_DEB>>(Path::new("/nowhere"), None);
+        let missing = found.err().map(|missing| missing.to_string());
+        assert_eq!(
+            missing.as_deref(),
+            Some("Dovecot not found (system: no system here; cache: no cache here)")
+        );
+    }
 }

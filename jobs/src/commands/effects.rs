@@ -192,7 +192,7 @@ async fn held(
     job: &Job,
 ) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, LedgerError> {
     let mut tx = pool.begin().await?;
-    if lease::hold(&mut tx, job.lease).await? {
+    if lease::lock_if_held(&mut tx, job.lease).await? {
         Ok(tx)
     } else {
         Err(LedgerError::NotHeld)

@@ -147,6 +147,7 @@ str_enum! {
 pub struct Output {
     pub outcome: DraftOutcome,
     pub draft_id: Option<DraftId>,
+    #[schemars(range(min = 1))]
     pub version: Option<i32>,
     pub approval_id: Option<ApprovalId>,
     pub confidence: Option<Confidence>,

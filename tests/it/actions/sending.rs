@@ -17,7 +17,7 @@ use crate::{
         wait::SOON,
     },
 };
-use dev::smtp_sink::{Fault, SmtpSink};
+use dev::smtp_sink::{SinkFault, SmtpSink};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -162,21 +162,21 @@ async fn a_mail_is_sent_when_a_person_has_agreed_and_not_before() {
 async fn what_the_server_says_is_what_the_ledger_says() {
     for (fault, status, approval_status, code, copies) in [
         (
-            vec![Fault::RefuseRecipients],
+            vec![SinkFault::RefuseRecipients],
             "failed_permanent",
             "failed",
             "recipients_refused",
             0,
         ),
         (
-            vec![Fault::Defer, Fault::Defer],
+            vec![SinkFault::Defer, SinkFault::Defer],
             "succeeded",
             "executed",
             "",
             1,
         ),
         (
-            vec![Fault::DropReply],
+            vec![SinkFault::DropReply],
             "needs_human",
             "failed",
             "outcome_unknown",
@@ -200,7 +200,7 @@ async fn what_may_have_been_sent_is_not_sent_again_and_a_person_has_the_last_wor
     let house = House::open().await;
     let _worker = house.worker().await;
     let approval = house.written("Hello").await;
-    house.sink.misbehave([Fault::DropReply]);
+    house.sink.misbehave([SinkFault::DropReply]);
     house.agree(&approval).await;
     approval_in(&house.client, &approval, "failed").await;
     let effect = house.effect().await;
@@ -371,7 +371,7 @@ async fn a_mail_that_no_try_could_send_is_told_as_not_sent() {
         .db
         .execute("update jobs set errors = max_attempts - 1")
         .await;
-    house.sink.misbehave([Fault::Defer]);
+    house.sink.misbehave([SinkFault::Defer]);
     let _worker = house.worker().await;
     let ended = approval_in(&house.client, &approval, "failed").await;
     assert_eq!(ended["error"]["code"], "smtp_deferred", "{ended}");

@@ -15,8 +15,8 @@ use queue::operate::workers::{self, list};
 async fn listed(
     db: &TestDb,
     what: &str,
-    wanted: impl Fn(&[workers::Worker]) -> bool,
-) -> Vec<workers::Worker> {
+    wanted: impl Fn(&[workers::WorkerInfo]) -> bool,
+) -> Vec<workers::WorkerInfo> {
     eventually(SOON, async || {
         let found = list(db.pool()).await.expect("list the workers");
         if wanted(&found) {

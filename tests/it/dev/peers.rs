@@ -5,7 +5,7 @@ use crate::support::{
     certificates::Certificates,
     dovecot::{Dovecot, PASSWORD, USER},
 };
-use dev::peers::{Missing, Peer, Scope, Way, fetch_all};
+use dev::peers::{Missing, Peer, Way, fetch_all};
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, process::Command};
 use tempfile::TempDir;
 use tokio::{
@@ -26,17 +26,17 @@ async fn fetched(peers: &'static [Peer], cache: &TempDir, way: Way) -> Vec<Missi
     fetching.await.unwrap()
 }
 
-#[tokio::test]
-async fn peers_unpacked_from_debian_packages_run_without_being_installed() {
+/// Fetches into an empty cache, and nothing unfinished is left there; `None` where no test may or can do that.
+async fn unpacked(peers: &'static [Peer]) -> Option<TempDir> {
     if !asks_registries("unpacking Debian packages") {
-        return;
+        return None;
     }
     if Command::new("apt-get").arg("--version").output().is_err() {
         eprintln!("not run, this machine has no apt-get");
-        return;
+        return None;
     }
     let cache = cache();
-    let missing = fetched(Scope::Full.peers(), &cache, Way::Deb).await;
+    let missing = fetched(peers, &cache, Way::Deb).await;
     assert!(missing.is_empty(), "{missing:?}");
     let mut left: Vec<_> = fs::read_dir(cache.path())
         .unwrap()
@@ -44,7 +44,26 @@ async fn peers_unpacked_from_debian_packages_run_without_being_installed() {
         .collect();
     left.retain(|name| name.starts_with("fetching-"));
     assert_eq!(left, [""; 0]);
+    Some(cache)
+}
 
+/// Fetching runs each of them once.
+#[tokio::test]
+async fn prometheus_and_libfaketime_are_unpacked_from_debian_packages() {
+    drop(unpacked(&[Peer::Prometheus, Peer::Libfaketime]).await);
+}
+
+/// For a Python without pip.
+#[tokio::test]
+async fn python_servers_are_fetched_with_the_pip_of_a_debian_package() {
+    drop(unpacked(&[Peer::PythonServers]).await);
+}
+
+#[tokio::test]
+async fn dovecot_unpacked_from_its_debian_package_lets_its_user_in() {
+    let Some(cache) = unpacked(&[Peer::Dovecot]).await else {
+        return;
+    };
     let program = dev::peers::Dovecot::in_cache(cache.path()).unwrap();
     let dovecot = Dovecot::run(&program, |_| {}).await;
     let mut stream = BufReader::new(
@@ -55,8 +74,10 @@ async fn peers_unpacked_from_debian_packages_run_without_being_installed() {
     let login = format!("a login {USER} {PASSWORD}\r\n");
     stream.write_all(login.as_bytes()).await.unwrap();
     let mut lines = stream.lines();
-    lines.next_line().await.unwrap();
-    let answer = lines.next_line().await.unwrap().unwrap_or_default();
+    let mut answer = String::new();
+    while !answer.starts_with("a ") {
+        answer = lines.next_line().await.unwrap().expect("an answer");
+    }
     assert!(answer.starts_with("a OK "), "{answer}\n{}", dovecot.log());
 
     // It greets only if it could load its TLS module, which lies at a path that is no setting.

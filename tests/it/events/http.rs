@@ -1,4 +1,4 @@
-//! The log as a client follows it: server-sent events over real sockets.
+//! The event log over HTTP: server-sent events over real sockets.
 
 use super::{log::eventful, *};
 use crate::support::{
@@ -13,15 +13,15 @@ use reqwest::Method;
 use serde_json::Value;
 use tokio::time::timeout;
 
-/// One event as it came.
+/// A received event.
 #[derive(Clone, Debug, PartialEq)]
-struct Told {
+struct StreamEvent {
     id: String,
     name: String,
     data: Value,
 }
 
-/// A stream that is being read.
+/// An open stream.
 struct Following {
     response: reqwest::Response,
     read: String,
@@ -40,8 +40,8 @@ impl Following {
         Self { response, read }
     }
 
-    /// The next event; None when the stream has ended, in order or not.
-    async fn next(&mut self) -> Option<Told> {
+    /// Returns the next event; `None` when the stream has ended, in order or not.
+    async fn next(&mut self) -> Option<StreamEvent> {
         loop {
             let block = self.block().await?;
             let field = |name: &str| {
@@ -49,7 +49,7 @@ impl Following {
                 lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
             };
             if let Some(id) = field("id") {
-                return Some(Told {
+                return Some(StreamEvent {
                     id: id.to_owned(),
                     name: field("event").unwrap().to_owned(),
                     data: serde_json::from_str(field("data").unwrap()).unwrap(),
@@ -58,7 +58,7 @@ impl Following {
         }
     }
 
-    /// Whatever comes next: an event, a comment, or when to come back.
+    /// Returns the next block: an event, a comment, or the reconnection time.
     async fn block(&mut self) -> Option<String> {
         loop {
             if let Some((block, rest)) = self.read.split_once("\n\n") {
@@ -72,7 +72,7 @@ impl Following {
         }
     }
 
-    async fn rest(&mut self) -> Vec<Told> {
+    async fn rest(&mut self) -> Vec<StreamEvent> {
         let mut all = Vec::new();
         while let Some(event) = self.next().await {
             all.push(event);
@@ -85,11 +85,11 @@ fn path(id: JobId) -> String {
     format!("/v1/jobs/{id}/events")
 }
 
-fn names(events: &[Told]) -> Vec<&str> {
+fn names(events: &[StreamEvent]) -> Vec<&str> {
     events.iter().map(|event| event.name.as_str()).collect()
 }
 
-/// A waiting job of somebody who is signed in to an API with these limits.
+/// A waiting job of a signed-in user, and an API with these limits.
 async fn followed(limits: Limits) -> (Case, TestApi, Client) {
     let case = Case::new().await;
     let (api, client) = served(&case, limits).await;
@@ -112,7 +112,7 @@ async fn served(case: &Case, limits: Limits) -> (TestApi, Client) {
 }
 
 #[tokio::test]
-async fn a_client_that_comes_back_with_any_id_gets_exactly_the_rest() {
+async fn client_that_reconnects_with_any_id_gets_exactly_the_rest() {
     let case = eventful().await;
     let (_api, client) = served(&case, Limits::default()).await;
     for table in ["finished_jobs", "job_attempts", "job_events"] {
@@ -133,7 +133,7 @@ async fn a_client_that_comes_back_with_any_id_gets_exactly_the_rest() {
 }
 
 #[tokio::test]
-async fn a_running_job_tells_its_progress_and_its_end_to_those_who_follow_it() {
+async fn stream_shows_the_progress_and_the_end_of_a_running_job() {
     let (case, _api, client) = followed(Limits::default()).await;
     let mut following = Following::of(&client, case.id, None).await;
     assert_eq!(following.next().await.unwrap().name, "created");
@@ -164,7 +164,7 @@ async fn a_running_job_tells_its_progress_and_its_end_to_those_who_follow_it() {
 }
 
 #[tokio::test]
-async fn a_stream_goes_on_at_another_api_where_the_first_one_stopped() {
+async fn stream_resumes_at_another_api_where_the_first_one_stopped() {
     let (case, api, client) = followed(Limits::default()).await;
     let mut first = Following::of(&client, case.id, None).await;
     let lease = case.claim().await;
@@ -186,7 +186,7 @@ async fn a_stream_goes_on_at_another_api_where_the_first_one_stopped() {
 }
 
 #[tokio::test]
-async fn a_stream_ends_at_once_when_its_session_is_ended() {
+async fn stream_ends_at_once_when_its_session_is_revoked() {
     let limits = Limits {
         heartbeat: SOON * 10,
         ..Limits::default()
@@ -207,7 +207,7 @@ async fn a_stream_ends_at_once_when_its_session_is_ended() {
 }
 
 #[tokio::test]
-async fn a_stream_ends_with_its_session_although_nobody_says_so() {
+async fn stream_ends_with_its_session_without_a_notification() {
     for end in [
         "update sessions set revoked_at = now(), revoke_reason = 'logout'",
         "update sessions set idle_expires_at = now()",
@@ -226,7 +226,7 @@ async fn a_stream_ends_with_its_session_although_nobody_says_so() {
 }
 
 #[tokio::test]
-async fn a_quiet_stream_says_that_it_is_there_and_ends_after_its_time() {
+async fn idle_stream_sends_keep_alives_and_ends_after_its_time_limit() {
     let limits = Limits {
         heartbeat: Duration::from_millis(50),
         longest_stream: Duration::from_millis(500),
@@ -248,10 +248,10 @@ async fn a_quiet_stream_says_that_it_is_there_and_ends_after_its_time() {
 }
 
 #[tokio::test]
-async fn a_user_follows_only_so_many_jobs_at_a_time() {
+async fn streams_per_user_are_limited() {
     let limits = Limits {
         streams_per_user: 2,
-        // A third stream that is let in must end, for the test to see it.
+        // A third stream would have to end for the test to notice it.
         longest_stream: SOON,
         ..Limits::default()
     };
@@ -276,7 +276,7 @@ async fn a_user_follows_only_so_many_jobs_at_a_time() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_followed_is_refused() {
+async fn stream_of_a_missing_or_foreign_job_is_refused() {
     let (case, api, client) = followed(Limits::default()).await;
     for bad in ["", "1", "1.2", "1.2.3.4", "a.b.c", "-1.0.0", "1.0.00"] {
         let request = client.request(Method::GET, &path(case.id));

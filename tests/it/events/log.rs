@@ -1,10 +1,10 @@
-//! The log as it is read from the tables.
+//! The log as read from the tables.
 
 use super::*;
 use queue::settle::rescue::rescue;
 
-/// A job that went through all there is: retried, reported, cancelled while it ran, put back, cancelled while it waited,
-/// put back and discarded, put back and done.
+/// A job with every event: retried, reported, cancelled while running, requeued, cancelled while waiting, requeued and
+/// discarded, requeued and succeeded.
 pub(super) async fn eventful() -> Case {
     let case = Case::new().await;
     let lease = case.claim().await;
@@ -32,11 +32,11 @@ pub(super) async fn eventful() -> Case {
 }
 
 #[tokio::test]
-async fn the_log_tells_everything_in_the_order_in_which_it_happened() {
+async fn log_shows_all_events_in_their_order() {
     let case = eventful().await;
     let all = case.all().await;
     assert_eq!(
-        told(&all),
+        lines(&all),
         [
             "0.0.0 created",
             "1.1.0 started",
@@ -54,14 +54,14 @@ async fn the_log_tells_everything_in_the_order_in_which_it_happened() {
             "3.4.2 retried",
             "4.1.0 started",
             "4.3.0 succeeded",
-            "4.4.1 succeeded, the end",
+            "4.4.1 succeeded, final",
         ]
     );
     assert!(all.is_sorted_by_key(|event| event.at), "{all:?}");
 }
 
 #[tokio::test]
-async fn reading_on_after_any_event_gives_exactly_the_rest() {
+async fn reading_after_any_event_returns_exactly_the_rest() {
     let case = eventful().await;
     let all = case.all().await;
     for (place, event) in all.iter().enumerate() {
@@ -79,15 +79,15 @@ async fn reading_on_after_any_event_gives_exactly_the_rest() {
 }
 
 #[tokio::test]
-async fn an_event_keeps_its_id_while_the_job_moves_between_the_tables() {
+async fn event_keeps_its_id_while_the_job_moves_between_the_tables() {
     let case = Case::new().await;
     let mut seen = case.all().await;
     let mut look = async |case: &Case| {
         let now = case.all().await;
-        let (mut before, after) = (told(&seen), told(&now));
+        let (mut before, after) = (lines(&seen), lines(&now));
         let newest = seen.last().map(|event| event.id);
-        // Only an end may go: it was undone.
-        before.retain(|event| !event.ends_with("the end"));
+        // Only a final event may disappear: the job was requeued.
+        before.retain(|event| !event.ends_with("final"));
         assert!(after.starts_with(&before), "{after:?}\nwas\n{before:?}");
         assert!(now.last().map(|event| event.id) > newest);
         seen = now;
@@ -114,7 +114,7 @@ async fn an_event_keeps_its_id_while_the_job_moves_between_the_tables() {
 }
 
 #[tokio::test]
-async fn a_poisoned_job_s_log_ends_with_its_crash_and_its_end() {
+async fn log_of_a_poisoned_job_ends_with_its_crash_and_its_discard() {
     let case = Case::new().await;
     case.claim().await;
     case.db
@@ -124,12 +124,12 @@ async fn a_poisoned_job_s_log_ends_with_its_crash_and_its_end() {
     assert_eq!(rescue(&mut conn, None, 10).await.unwrap().len(), 1);
     drop(conn);
     assert_eq!(
-        told(&case.all().await),
+        lines(&case.all().await),
         [
             "0.0.0 created",
             "1.1.0 started",
             "1.3.0 crashed",
-            "1.4.1 discarded, the end"
+            "1.4.1 discarded, final"
         ]
     );
 }

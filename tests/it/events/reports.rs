@@ -1,4 +1,4 @@
-//! Progress that attempts report of themselves.
+//! The progress reports of attempts.
 
 use super::*;
 use crate::support::{eventually, wait::SOON};
@@ -35,7 +35,7 @@ impl Case {
 }
 
 #[tokio::test]
-async fn a_report_of_an_attempt_that_lost_its_lease_writes_nothing() {
+async fn report_of_an_attempt_that_lost_its_lease_writes_nothing() {
     let case = Case::new().await;
     let ghost = case.claim().await;
     case.expire().await;
@@ -70,7 +70,7 @@ async fn progress_is_that_of_the_running_attempt() {
 }
 
 #[tokio::test]
-async fn of_many_reports_the_last_is_written_and_few_others() {
+async fn last_of_many_reports_is_written_and_few_others() {
     let case = Case::new().await;
     let (reporter, cancelled) = case.reporter(case.claim().await);
     for step in 0..=100_u8 {
@@ -91,7 +91,7 @@ async fn of_many_reports_the_last_is_written_and_few_others() {
 }
 
 #[tokio::test]
-async fn an_attempt_that_lost_its_lease_is_told_by_its_next_report() {
+async fn next_report_fails_after_the_lease_was_lost() {
     let case = Case::new().await;
     let (reporter, cancelled) = case.reporter(case.claim().await);
     case.expire().await;

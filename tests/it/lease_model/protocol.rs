@@ -1,4 +1,4 @@
-//! Everything that can happen next: what workers do, what Postgres carries out, and what fails. See [`Protocol`].
+//! [`Protocol`]: all possible next events of workers, of Postgres, and of failures.
 
 use super::{
     rules::{Guard, Rules, failed},
@@ -8,22 +8,22 @@ use super::{
     },
 };
 
-/// Statements that nobody waits for any more and that may still land: more of them show nothing new.
+/// Abandoned statements that may still take effect: more of them show nothing new.
 const MAX_ORPHANS: usize = 2;
 
-/// The protocol under these rules, in a world where at most so much fails.
+/// The protocol under these rules, with a limited number of faults.
 #[derive(Debug)]
 pub(super) struct Protocol {
     pub(super) rules: Rules,
     pub(super) faults: u8,
-    /// Whether attempts also write in the middle of their work.
+    /// Whether attempts also write while they run.
     pub(super) writes: bool,
 }
 
-/// Workers are meant by their place, messages by their place among those under way.
+/// An event. Names workers by their index, and messages by their index among those in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
-    /// So many ticks after it was sent, the claim lands.
+    /// The claim takes effect this many ticks after it was sent.
     Claim(usize, u8),
     Renew(usize, u8),
     Send(usize, Request),
@@ -32,16 +32,16 @@ pub(super) enum Action {
     GiveUpLease(usize),
     Rescue,
     Promote,
-    /// Time passes, whether everybody had time to renew or not.
+    /// Time passes, whether or not all workers had time to renew.
     Tick,
-    /// Time passes, and every worker that runs renews before anybody sees a lease that ran out.
+    /// Time passes, and every running worker renews before any lease is seen as expired.
     CalmTick,
     Kill(usize),
-    /// Under the same name, remembering nothing.
+    /// Starts again under the same name, without memory.
     Restart(usize),
     Freeze(usize),
     Resume(usize),
-    /// The connection breaks: before the statement landed, which may then happen later or never, or before its answer came.
+    /// The connection breaks before the statement took effect, which may then happen later or never, or before its reply.
     Cut(Message),
     CrashPostgres,
 }
@@ -104,7 +104,7 @@ impl Model for Protocol {
         state.broken.or(two.then_some(Broken::TwoBelieve))
     }
 
-    /// Nobody works on it any more, either; a late statement may still be under way, and must do no harm.
+    /// No worker runs it either; a late statement may still be in flight and must do no harm.
     fn ended(&self, state: &State) -> bool {
         state.row == Row::Ended && state.workers.iter().all(|worker| worker.hold.is_none())
     }
@@ -163,7 +163,7 @@ impl Protocol {
         }
         steps.settle(name, hold, Outcome::Succeeded);
         if failed(state.errors) != Outcome::Discarded {
-            // Discarded and succeeded are the same to the protocol.
+            // The protocol does not distinguish discarded from succeeded.
             steps.settle(name, hold, Outcome::Retried);
         }
         if state.faults_left > 0 {
@@ -171,7 +171,7 @@ impl Protocol {
         }
     }
 
-    /// A statement lands, so many ticks after it was sent.
+    /// A statement takes effect this many ticks after it was sent.
     fn ask(&self, state: &mut State, name: usize, request: Request, age: u8) {
         let mut message = Message {
             from: state.identity(name),
@@ -193,7 +193,7 @@ impl Protocol {
             if message.answer.is_none() {
                 steps.calm(Action::Land(*message), |s| {
                     let answer = self.rules.land(s, message);
-                    // Nobody acts on the answer to a write.
+                    // No worker acts on the reply to a write.
                     if message.orphan || matches!(message.request, Request::Write(_)) {
                         s.network.remove(index);
                     } else {
@@ -229,7 +229,7 @@ impl Protocol {
             }
             (Request::Renew(of), Some(answer)) => {
                 let hold = state.workers[name].hold.as_mut();
-                // A job that was settled meanwhile is not held any more.
+                // A job that was settled meanwhile is not held.
                 let Some(hold) = hold.filter(|h| of.is_none_or(|of| of == h.claim) && !h.lost)
                 else {
                     return;
@@ -269,7 +269,7 @@ impl Protocol {
         }
     }
 
-    /// What happens within a tick when nothing stands in the way.
+    /// The events of a tick without faults.
     fn renew_all(&self, state: &mut State) {
         for name in 0..state.workers.len() {
             let Worker { power, hold, .. } = state.workers[name];
@@ -341,7 +341,7 @@ fn orphan(message: &mut Message) {
     message.age = 0;
 }
 
-/// The steps from one state.
+/// The steps from a state.
 struct Steps<'a> {
     state: &'a State,
     all: Vec<Step<Protocol>>,

@@ -1,53 +1,53 @@
-//! What Postgres does with each statement, under the protocol's rules or under one that was broken on purpose.
+//! [`Rules`]: the effect of each statement in Postgres, under the protocol's rules or with one of them broken on purpose.
 //!
-//! See [`Rules`]. Each landing is atomic, as each statement (or transaction, for a settle) of `queue` is.
+//! Each statement takes effect atomically, as each statement of `queue` does (or its transaction, for a settle).
 
 use super::state::{Answer, Broken, Claim, Identity, LEASE, Message, Outcome, Request, Row, State};
 
-/// Errors that a job may have, and crashes it may survive: the least with which each way out is taken.
+/// The errors and crashes that a job may have: the fewest with which each outcome occurs.
 const MAX_ERRORS: u8 = 2;
 const MAX_CRASHES: u8 = 2;
 
-/// What a write is guarded by, beside the job's id.
+/// The guard of a write, besides the job's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Guard {
-    /// `attempt = $2 and state = 'running'`: ours.
+    /// `attempt = $2 and state = 'running'`: the one of `queue`.
     AttemptAndRunning,
     /// `state = 'running'`.
     Running,
-    /// `worker = $2 and state = 'running'`, where the worker is a name that outlives its process.
+    /// `worker = $2 and state = 'running'`, where the worker is a name that survives its process.
     NameAndRunning,
-    /// Nothing: whatever became of the row.
+    /// No guard: the row in any state.
     Nothing,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RescueBy {
-    /// `lease_until < now()`: ours.
+    /// `lease_until < now()`: the one of `queue`.
     Lease,
-    /// So long after the start of the attempt, whether it was renewed or not.
+    /// A time after the start of the attempt, whether or not it was renewed.
     Age,
     Nobody,
 }
 
-/// The protocol, rule by rule.
+/// The rules of the protocol.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
     pub(super) settle: Guard,
-    /// Also of writes in the middle of the work.
+    /// Also of writes while the attempt runs.
     pub(super) write: Guard,
     pub(super) renew: Guard,
     pub(super) rescue: RescueBy,
     /// Whether an interrupted attempt keeps its number, so that the next claim has a new one.
     pub(super) attempts_only_grow: bool,
-    /// Whether a settle that finds nothing to settle looks whether it did so before.
+    /// Whether a settle that finds nothing to settle checks whether it was applied before.
     pub(super) recognises_its_own: bool,
-    /// Whether a worker counts its lease from the moment it asked, not from that of the answer.
+    /// Whether a worker counts its lease from the request and not from the reply.
     pub(super) counts_from_asking: bool,
 }
 
 impl Rules {
-    /// Those of `queue`.
+    /// The rules of `queue`.
     pub(super) const OURS: Self = Self {
         settle: Guard::AttemptAndRunning,
         write: Guard::AttemptAndRunning,
@@ -62,7 +62,7 @@ impl Rules {
         self.rescue == RescueBy::Age
     }
 
-    /// Postgres carries out a statement.
+    /// Applies a statement.
     pub(super) fn land(&self, state: &mut State, message: &Message) -> Answer {
         let from = message.from;
         match message.request {
@@ -83,7 +83,7 @@ impl Rules {
     pub(super) fn renew(&self, state: &mut State, from: Identity, claim: Option<Claim>) -> Answer {
         let lets = match claim {
             Some(claim) => lets(self.renew, state, from, claim),
-            // A heartbeat of the process: for whatever bears its name.
+            // A heartbeat of the process, for all jobs under its name.
             None => is_named(state, from),
         };
         match &mut state.row {
@@ -113,7 +113,7 @@ impl Rules {
         Answer::LeaseLost
     }
 
-    /// `rescue::rescue`: one statement, on whatever worker is elected.
+    /// `rescue::rescue`: one statement, on any worker.
     pub(super) fn rescue(&self, state: &mut State) -> bool {
         let Row::Running { left, age } = state.row else {
             return false;
@@ -161,7 +161,7 @@ impl Rules {
     }
 }
 
-/// What an attempt that failed ends in: `Outcome::from_attempt`.
+/// Returns the outcome of a failed attempt: `Outcome::from_attempt`.
 pub(super) fn failed(errors: u8) -> Outcome {
     if errors + 1 >= MAX_ERRORS {
         Outcome::Discarded
@@ -202,7 +202,7 @@ fn is_named(state: &State, from: Identity) -> bool {
     state.holder.is_some_and(|holder| holder.name == from.name)
 }
 
-/// Only the newest claim of a job that is running may write.
+/// Checks that only the newest claim of a running job writes.
 fn check_newest(state: &mut State, claim: Claim) {
     let running = matches!(state.row, Row::Running { .. });
     if running && claim.serial != state.claims {

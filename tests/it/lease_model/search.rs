@@ -1,6 +1,6 @@
-//! An exhaustive search of a small model: breadth first, so that a counterexample is a shortest one. See [`search`].
+//! [`search`]: an exhaustive, breadth-first search of a small model, so that a counterexample is a shortest one.
 //!
-//! Knows nothing of leases.
+//! Knows nothing about leases.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -8,20 +8,20 @@ use std::{
     hash::Hash,
 };
 
-/// What can be searched: states, and the steps that lead from one to the next.
+/// A model that can be searched: states, and the steps between them.
 pub(super) trait Model {
     type State: Clone + Eq + Hash + Debug;
     type Action: Copy + Debug;
     type Broken: Copy + Debug;
 
     fn start(&self) -> Self::State;
-    /// Every step that is possible. A calm one needs no fault, and happens if it is only waited for.
+    /// Lists all possible steps. A calm step needs no fault, and happens in time.
     fn steps(&self, state: &Self::State) -> Vec<Step<Self>>;
-    /// The property that does not hold in this state.
+    /// Returns a property that does not hold in this state.
     fn broken(&self, state: &Self::State) -> Option<Self::Broken>;
-    /// Whether everything that must happen has happened.
+    /// Whether the state is final.
     fn ended(&self, state: &Self::State) -> bool;
-    /// What is broken when calm steps cannot lead to an end.
+    /// The property that is broken if calm steps cannot lead to a final state.
     fn stuck(&self) -> Self::Broken;
 }
 
@@ -31,29 +31,29 @@ pub(super) struct Step<M: Model + ?Sized> {
     pub(super) next: M::State,
 }
 
-/// How much was looked at.
+/// The extent of a search.
 #[derive(Debug)]
 pub(super) struct Searched {
     pub(super) states: usize,
     pub(super) steps: usize,
-    /// States in which everything has ended.
+    /// Final states.
     pub(super) ends: usize,
 }
 
-/// A property that does not hold, and the shortest way there.
+/// A property that does not hold, and a shortest path to it.
 #[derive(Debug)]
 pub(super) struct Counterexample<M: Model> {
     pub(super) broken: M::Broken,
     pub(super) trace: Vec<M::Action>,
 }
 
-/// Visits every state that can be reached.
+/// Visits every reachable state.
 ///
-/// A state from which calm steps alone lead to no end breaks [`Model::stuck`].
+/// A state from which calm steps lead to no final state breaks [`Model::stuck`].
 pub(super) fn search<M: Model>(model: &M) -> Result<Searched, Counterexample<M>> {
     let start = model.start();
     let mut known = HashMap::from([(start.clone(), 0)]);
-    // By number: how a state was reached first, and from where calm steps lead to it.
+    // By number: the first step to a state, and the states from which calm steps lead to it.
     let mut reached_by: Vec<Option<(usize, M::Action)>> = vec![None];
     let mut calm_from: Vec<Vec<usize>> = vec![vec![]];
     let mut ended = vec![];
@@ -94,7 +94,7 @@ pub(super) fn search<M: Model>(model: &M) -> Result<Searched, Counterexample<M>>
     }
 }
 
-/// The first state that no end is calmly reached from: backwards from all ends, then whoever is left over.
+/// Returns the first state from which calm steps reach no final state: searches backwards from all final states.
 fn first_stuck(ended: Vec<usize>, calm_from: &[Vec<usize>]) -> Option<usize> {
     let mut ends = vec![false; calm_from.len()];
     let mut waiting = ended;

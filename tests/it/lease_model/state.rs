@@ -1,22 +1,22 @@
-//! What the model remembers: the job's row, two workers and what is on its way between them. See [`State`].
+//! [`State`]: the job's row, two workers and the messages in flight.
 
-/// Renewed leases last this many ticks. One is enough: a lease that has run out is a thing of its own until somebody
-/// rescues the job, or gives the lease up, or renews it after all. Two show nothing more and cost ten times as much.
+/// The length of a renewed lease in ticks. One is enough: an expired lease is a state of its own until the job is rescued,
+/// the lease is dropped, or it is renewed after all. Two show nothing more and cost ten times as much.
 pub(super) const LEASE: u8 = 1;
 
-/// A worker process: its place in the fleet, and which of the lives under that name it is.
+/// A worker process: its name, and which process under that name it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Identity {
     pub(super) name: u8,
     pub(super) life: u8,
 }
 
-/// The right that a claim gave out.
+/// The right that a claim gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Claim {
-    /// What the protocol knows it by.
+    /// The attempt number of the protocol.
     pub(super) attempt: u8,
-    /// What it is: the n-th claim of the job. No rule may look at it, only the properties do.
+    /// The number of the claim. Only the properties read it, never the rules.
     pub(super) serial: u8,
 }
 
@@ -53,19 +53,19 @@ pub(super) enum Power {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Phase {
     Working,
-    /// The handler has ended, and its outcome must be written; it is asked again until there is an answer.
+    /// The handler has ended, and its outcome is being written; the settle is retried until there is a reply.
     Settling(Outcome),
 }
 
-/// A lease as the worker knows it.
+/// A lease in the worker's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Hold {
     pub(super) claim: Claim,
-    /// Ticks until the worker gives the lease up, by its own clock.
+    /// Ticks until the worker drops the lease, by its own clock.
     pub(super) left: u8,
     pub(super) lost: bool,
     pub(super) phase: Phase,
-    /// One write in the middle of the work (a checkpoint, progress) is enough.
+    /// One write during the attempt (a checkpoint, progress) is enough.
     pub(super) wrote: bool,
 }
 
@@ -95,30 +95,30 @@ pub(super) enum Answer {
     LeaseLost,
 }
 
-/// A statement on its way to Postgres, or its answer on its way back.
+/// A statement in flight to Postgres, or its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Message {
     pub(super) from: Identity,
     pub(super) request: Request,
     pub(super) answer: Option<Answer>,
-    /// Ticks since it was sent, as far as somebody looks at them.
+    /// Ticks since it was sent, as far as a rule reads them.
     pub(super) age: u8,
-    /// Nobody waits for the answer any more, but Postgres may still carry it out.
+    /// No worker waits for the reply, but the statement may still take effect.
     pub(super) orphan: bool,
 }
 
-/// What no run may show.
+/// The properties that no run may break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Broken {
-    /// The job reached a terminal state twice.
+    /// The job reached a final state twice.
     EndedTwice,
-    /// A write of an attempt landed that was not the newest claim of a running job.
+    /// A write took effect that was not of the newest claim of a running job.
     WrittenByStaleAttempt,
-    /// A settle whose first try had landed was told that its lease was lost.
+    /// A settle whose first try had taken effect reported a lost lease.
     DoneReportedAsLost,
-    /// Two workers believed at the same time that they hold the job.
+    /// Two workers held the job at the same time.
     TwoBelieve,
-    /// The job does not end even if nothing fails any more.
+    /// The job does not finish even without further faults.
     NeverEnds,
 }
 
@@ -129,11 +129,11 @@ pub(super) struct State {
     pub(super) holder: Option<Identity>,
     pub(super) errors: u8,
     pub(super) crashes: u8,
-    /// `job_attempts` and the finished row: how an attempt ended, and by whose word, as long as anybody may ask.
+    /// `job_attempts` and the finished row: how an attempt ended and which worker settled it, while a settle may still ask.
     pub(super) history: Vec<(u8, Identity, Outcome)>,
-    /// Claims given out so far.
+    /// The number of claims so far.
     pub(super) claims: u8,
-    /// A bit for each claim whose own settle landed.
+    /// A bit for each claim whose own settle took effect.
     pub(super) settled: u8,
     pub(super) workers: [Worker; 2],
     /// Sorted, so that the order of sending makes no difference.
@@ -151,7 +151,7 @@ impl State {
         }
     }
 
-    /// Whether a statement of this worker's is under way that it waits for.
+    /// Whether this worker waits for a statement in flight.
     pub(super) fn waits_for(&self, name: usize, is: impl Fn(&Request) -> bool) -> bool {
         let from = self.identity(name);
         self.network
@@ -170,7 +170,7 @@ impl State {
         });
     }
 
-    /// A tick of everybody's clock; also that of a frozen process goes on.
+    /// Advances all clocks, including that of a frozen process.
     pub(super) fn tick(&mut self, counts_age: bool) {
         if let Row::Running { left, age } = &mut self.row {
             *left = left.saturating_sub(1);
@@ -186,10 +186,10 @@ impl State {
         }
     }
 
-    /// Leaves one form to states that nobody can tell apart, ever.
+    /// Normalises states that nothing can ever distinguish.
     pub(super) fn forget(&mut self) {
         for name in 0..self.workers.len() {
-            // Lost, and whether the settle landed will never be heard.
+            // The lease is lost, and no worker learns whether the settle took effect.
             if self.workers[name].hold.is_some_and(|hold| hold.lost) {
                 self.lose(name);
             }
@@ -216,7 +216,7 @@ impl State {
         self.network.dedup();
     }
 
-    /// Whether somebody may ask to settle under such a claim.
+    /// Whether a settle under this claim may still come.
     fn may_settle(&self, is: impl Fn(&Claim) -> bool) -> bool {
         let held = self.workers.iter().filter_map(|w| w.hold.map(|h| h.claim));
         let sent = self
@@ -229,7 +229,7 @@ impl State {
         held.chain(sent).any(|claim| is(&claim))
     }
 
-    /// The worker hears that its lease is gone: work is aborted, but a settle under way is waited for.
+    /// The worker learns that its lease is lost: the attempt is aborted, but a settle in flight is awaited.
     pub(super) fn lose(&mut self, name: usize) {
         let settling = self.waits_for(name, |request| matches!(request, Request::Settle(..)));
         let hold = &mut self.workers[name].hold;

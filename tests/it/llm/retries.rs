@@ -25,9 +25,9 @@ async fn a_limit_is_waited_out_for_at_least_the_time_asked_wherever_it_is_said()
             "{header}"
         );
         let retries =
-            r#"llm_retries_total{model="fake-1",provider="openai",reason="rate_limited"}"#;
+            r#"postroom_llm_retries_total{model="fake-1",provider="openai",reason="rate_limited"}"#;
         assert_eq!(asked.metric(retries), Some(1.0));
-        let waits = r#"llm_retry_after_seconds_sum{provider="openai"}"#;
+        let waits = r#"postroom_llm_retry_after_seconds_sum{provider="openai"}"#;
         assert_eq!(asked.metric(waits), Some(0.15));
     }
 }
@@ -80,13 +80,12 @@ async fn tries_are_counted_and_end() {
     let error = asked.refused().await;
     assert!(matches!(error, LlmError::Transient { status: 503, .. }));
     assert_eq!(asked.tries().await, 3);
-    let attempts =
-        r#"llm_attempts_total{model="fake-1",outcome="transient",provider="openai",task="triage"}"#;
+    let attempts = r#"postroom_llm_attempts_total{model="fake-1",outcome="transient",provider="openai",task="triage"}"#;
     assert_eq!(asked.metric(attempts), Some(3.0));
-    let calls =
-        r#"llm_requests_total{model="fake-1",outcome="transient",provider="openai",task="triage"}"#;
+    let calls = r#"postroom_llm_requests_total{model="fake-1",outcome="transient",provider="openai",task="triage"}"#;
     assert_eq!(asked.metric(calls), Some(1.0));
-    let retries = r#"llm_retries_total{model="fake-1",provider="openai",reason="transient"}"#;
+    let retries =
+        r#"postroom_llm_retries_total{model="fake-1",provider="openai",reason="transient"}"#;
     assert_eq!(asked.metric(retries), Some(2.0));
 }
 
@@ -114,8 +113,7 @@ async fn a_slow_answer_is_given_up_and_asked_for_again() {
     let slow = says("{}").set_delay(Duration::from_secs(60));
     asked.replies([slow, says("{}")]).await;
     assert_eq!(asked.complete().await.unwrap().tries, 2);
-    let timeouts =
-        r#"llm_attempts_total{model="fake-1",outcome="timeout",provider="openai",task="triage"}"#;
+    let timeouts = r#"postroom_llm_attempts_total{model="fake-1",outcome="timeout",provider="openai",task="triage"}"#;
     assert_eq!(asked.metric(timeouts), Some(1.0));
 }
 
@@ -137,7 +135,7 @@ async fn no_attempt_begins_that_could_not_end_before_the_deadline() {
     assert!(started.elapsed() < Duration::from_secs(20));
     assert_eq!(asked.tries().await, 1, "the second would end after it");
     assert_eq!(
-        asked.metric(r#"llm_inflight{provider="openai"}"#),
+        asked.metric(r#"postroom_llm_inflight{provider="openai"}"#),
         Some(0.0)
     );
 }
@@ -217,7 +215,7 @@ async fn a_job_that_is_given_up_gives_up_its_call() {
     assert!(matches!(error, LlmError::Cancelled), "{error}");
     assert!(started.elapsed() < Duration::from_secs(40));
     assert_eq!(
-        asked.metric(r#"llm_inflight{provider="openai"}"#),
+        asked.metric(r#"postroom_llm_inflight{provider="openai"}"#),
         Some(0.0)
     );
 }

@@ -134,7 +134,7 @@ async fn each_attempt_is_one_event_with_the_same_fields() {
     assert_eq!(told("status"), [429, 500, 200]);
     assert_eq!(
         told("why"),
-        ["the provider said when", "backoff with full jitter", ""]
+        ["requested by the provider", "backoff with full jitter", ""]
     );
     assert_eq!(told("attempt"), [2, 2, 2]);
     let delays: Vec<_> = events
@@ -194,15 +194,15 @@ async fn metrics_have_their_names_and_only_labels_from_closed_sets() {
         names,
         [
             "gen_ai_client_operation_duration_seconds",
-            "llm_attempts_total",
-            "llm_inflight",
-            "llm_output_invalid_total",
-            "llm_prompt_bytes",
-            "llm_requests_total",
-            "llm_response_bytes",
-            "llm_retries_total",
-            "llm_retry_after_seconds",
-            "llm_tokens_total",
+            "postroom_llm_attempts_total",
+            "postroom_llm_inflight",
+            "postroom_llm_output_invalid_total",
+            "postroom_llm_prompt_bytes",
+            "postroom_llm_requests_total",
+            "postroom_llm_response_bytes",
+            "postroom_llm_retries_total",
+            "postroom_llm_retry_after_seconds",
+            "postroom_llm_tokens_total",
         ]
     );
     let text = asked.scrape();
@@ -217,17 +217,17 @@ async fn metrics_have_their_names_and_only_labels_from_closed_sets() {
         series,
         [
             r#"gen_ai_client_operation_duration_seconds_count{error_type="",gen_ai_operation_name="chat",gen_ai_provider_name="openai",gen_ai_request_model="fake-1"} 1"#,
-            r#"llm_attempts_total{model="fake-1",outcome="ok",provider="openai",task="triage"} 1"#,
-            r#"llm_attempts_total{model="fake-1",outcome="transient",provider="openai",task="triage"} 1"#,
-            r#"llm_inflight{provider="openai"} 0"#,
-            r#"llm_output_invalid_total{reason="json",repaired="true",task="triage"} 1"#,
-            r#"llm_prompt_bytes_count{model="fake-1",provider="openai",task="triage"} 1"#,
-            r#"llm_requests_total{model="fake-1",outcome="ok",provider="openai",task="triage"} 1"#,
-            r#"llm_response_bytes_count{model="fake-1",provider="openai",task="triage"} 2"#,
-            r#"llm_retries_total{model="fake-1",provider="openai",reason="transient"} 1"#,
-            r#"llm_retry_after_seconds_count{provider="openai"} 1"#,
-            r#"llm_tokens_total{model="fake-1",provider="openai",type="input"} 400"#,
-            r#"llm_tokens_total{model="fake-1",provider="openai",type="output"} 40"#,
+            r#"postroom_llm_attempts_total{model="fake-1",outcome="ok",provider="openai",task="triage"} 1"#,
+            r#"postroom_llm_attempts_total{model="fake-1",outcome="transient",provider="openai",task="triage"} 1"#,
+            r#"postroom_llm_inflight{provider="openai"} 0"#,
+            r#"postroom_llm_output_invalid_total{reason="json",repaired="true",task="triage"} 1"#,
+            r#"postroom_llm_prompt_bytes_count{model="fake-1",provider="openai",task="triage"} 1"#,
+            r#"postroom_llm_requests_total{model="fake-1",outcome="ok",provider="openai",task="triage"} 1"#,
+            r#"postroom_llm_response_bytes_count{model="fake-1",provider="openai",task="triage"} 2"#,
+            r#"postroom_llm_retries_total{model="fake-1",provider="openai",reason="transient"} 1"#,
+            r#"postroom_llm_retry_after_seconds_count{provider="openai"} 1"#,
+            r#"postroom_llm_tokens_total{model="fake-1",provider="openai",type="input"} 400"#,
+            r#"postroom_llm_tokens_total{model="fake-1",provider="openai",type="output"} 40"#,
         ]
     );
 }

@@ -80,6 +80,19 @@ async fn a_mailbox_that_does_not_let_us_in_burns_no_attempt_and_is_changed_with_
         .header("If-Match", format!("\"{}\"", refused["version"]))
         .json(&json!({"username": USER, "password": PASSWORD}));
     assert_eq!(send(reauth).await.body["status"], "active");
+    // The account is marked while the attempt still runs; only at its end is the job put off.
+    eventually(SOON, async || {
+        let put_off: i64 = house
+            .db
+            .one("select count(*) from jobs where state = 'scheduled'")
+            .await;
+        if put_off == 1 {
+            Ok(())
+        } else {
+            Err(format!("{put_off} jobs are put off"))
+        }
+    })
+    .await;
     house
         .db
         .execute("update jobs set run_at = now() where state = 'scheduled'")

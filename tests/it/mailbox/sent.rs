@@ -9,7 +9,7 @@ use crate::{
         wait::SOON,
     },
 };
-use dev::smtp_sink::{Fault, Received};
+use dev::smtp_sink::{Received, SinkFault};
 use serde_json::json;
 
 fn sent(dovecot: &Dovecot) -> Vec<Kept> {
@@ -71,7 +71,7 @@ async fn a_mail_whose_answer_was_lost_is_found_where_its_server_filed_it() {
     let _worker = house.worker().await;
     let approval = house.written("Hello").await;
     // It takes the mail and says nothing, until it has filed a copy.
-    house.sink.misbehave([Fault::Stall]);
+    house.sink.misbehave([SinkFault::Stall]);
     house.agree(&approval).await;
     let got = arrived(&house).await;
     dovecot.deliver("Sent", &got.text);
@@ -91,7 +91,7 @@ async fn a_mail_whose_answer_was_lost_and_that_nobody_filed_is_left_to_a_person(
     let house = house_with(&dovecot).await;
     let _worker = house.worker().await;
     let approval = house.written("Hello").await;
-    house.sink.misbehave([Fault::DropReply]);
+    house.sink.misbehave([SinkFault::DropReply]);
     house.agree(&approval).await;
     let ended = approval_in(&house.client, &approval, "failed").await;
     assert_eq!(ended["error"]["code"], "outcome_unknown", "{ended}");

@@ -1,9 +1,9 @@
-//! Many jobs in one call: each is answered for itself, and batches that overlap wait for one another.
+//! Bulk enqueues: each job has its own result, and batches that overlap do not deadlock.
 
 use super::*;
 
 #[tokio::test]
-async fn jobs_in_bulk_are_told_apart_one_by_one() {
+async fn bulk_enqueue_returns_one_result_per_job() {
     let db = TestDb::new().await;
     let tenant = TenantId::new();
     let named = |id: &str, fingerprint| NewJob {

@@ -1,4 +1,4 @@
-//! A job that nobody wants any more.
+//! Cancellation of waiting and running jobs.
 
 use super::*;
 use queue::run::cancel::{Cancelled, cancel, requested};
@@ -14,9 +14,9 @@ async fn waiting_job_is_cancelled_at_once_and_never_claimed() {
     let job = new_job(TenantId::new());
     put(&db, &job).await.unwrap();
     assert_eq!(stop(&db, &job).await, Cancelled::Now);
-    let seen = view(&db, &job).await;
+    let found = view(&db, &job).await;
     assert_eq!(
-        (seen.state, seen.error.unwrap().code.as_str()),
+        (found.state, found.error.unwrap().code.as_str()),
         (JobState::Cancelled, "cancelled")
     );
     assert!(take(&db, 10).await.is_empty());
@@ -25,7 +25,7 @@ async fn waiting_job_is_cancelled_at_once_and_never_claimed() {
 }
 
 #[tokio::test]
-async fn running_job_is_marked_for_its_worker_and_no_other() {
+async fn cancel_request_of_a_running_job_reaches_its_worker_only() {
     let db = TestDb::new().await;
     let job = new_job(TenantId::new());
     put(&db, &job).await.unwrap();
@@ -51,8 +51,8 @@ async fn another_tenants_job_cannot_be_cancelled() {
     assert_eq!(take(&db, 1).await.len(), 1);
 }
 
-/// Cancelled while it ran, and then settled as something that would bring it back.
-async fn comes_back_as(outcome: Outcome) {
+/// Cancels a running job, and settles it with an outcome that would return it to the queue.
+async fn settle_cancelled(outcome: Outcome) {
     let db = TestDb::new().await;
     let job = new_job(TenantId::new());
     put(&db, &job).await.unwrap();
@@ -60,32 +60,32 @@ async fn comes_back_as(outcome: Outcome) {
     assert_eq!(stop(&db, &job).await, Cancelled::Requested);
     let settled = end(&db, lease, &outcome).await.unwrap();
     assert_eq!(settled, Settled::Cancelled);
-    let seen = view(&db, &job).await;
-    assert_eq!(seen.state, JobState::Cancelled);
-    assert_eq!(seen.error.unwrap().code, "cancelled");
+    let found = view(&db, &job).await;
+    assert_eq!(found.state, JobState::Cancelled);
+    assert_eq!(found.error.unwrap().code, "cancelled");
     let again = end(&db, lease, &outcome).await.unwrap();
-    assert_eq!(again, Settled::Before, "the reply was lost");
+    assert_eq!(again, Settled::AlreadySettled, "the reply was lost");
 }
 
 #[tokio::test]
-async fn job_that_fails_while_it_is_being_cancelled_does_not_run_again() {
+async fn cancelled_job_that_fails_does_not_run_again() {
     let delay = Duration::from_secs(1);
-    comes_back_as(Outcome::Retried { delay }).await;
+    settle_cancelled(Outcome::Retried { delay }).await;
 }
 
 #[tokio::test]
-async fn job_that_is_put_off_while_it_is_being_cancelled_does_not_run_again() {
+async fn cancelled_job_that_is_snoozed_does_not_run_again() {
     let until = chrono::DateTime::UNIX_EPOCH;
-    comes_back_as(Outcome::Snoozed { until }).await;
+    settle_cancelled(Outcome::Snoozed { until }).await;
 }
 
 #[tokio::test]
-async fn job_that_is_handed_back_while_it_is_being_cancelled_does_not_run_again() {
-    comes_back_as(Outcome::Interrupted).await;
+async fn cancelled_job_that_is_interrupted_does_not_run_again() {
+    settle_cancelled(Outcome::Interrupted).await;
 }
 
 #[tokio::test]
-async fn job_whose_worker_dies_while_it_is_being_cancelled_does_not_run_again() {
+async fn cancelled_job_whose_worker_dies_does_not_run_again() {
     let db = TestDb::new().await;
     let job = new_job(TenantId::new());
     put(&db, &job).await.unwrap();
@@ -96,7 +96,7 @@ async fn job_whose_worker_dies_while_it_is_being_cancelled_does_not_run_again() 
     let rescued = rescue_recorded(db.pool(), &AuditRecorder::shared(), None, 10)
         .await
         .unwrap();
-    assert!(rescued[0].unwanted && !rescued[0].poisoned);
+    assert!(rescued[0].cancel_requested && !rescued[0].poisoned);
     assert_eq!(view(&db, &job).await.state, JobState::Cancelled);
     assert_eq!(
         db.one::<String>("select action from audit_entries order by id desc limit 1")

@@ -2,7 +2,7 @@
 
 use super::*;
 use queue::{
-    claim::poll::{Since, look},
+    claim::poll::{LeaseWindow, poll},
     run::children,
 };
 
@@ -25,65 +25,68 @@ async fn family(db: &TestDb) -> (NewJob, [NewJob; 2]) {
     (parent, children)
 }
 
-async fn is_awake(db: &TestDb, job: &NewJob) -> bool {
+async fn is_available(db: &TestDb, job: &NewJob) -> bool {
     view(db, job).await.state == JobState::Available
 }
 
 #[tokio::test]
-async fn parent_is_woken_by_its_last_child_and_by_none_before() {
+async fn parent_is_resumed_by_its_last_child_only() {
     let db = TestDb::new().await;
     let (parent, _) = family(&db).await;
     for left in [1, 0] {
         let lease = take(&db, 1).await[0].lease;
         end(&db, lease, &succeeded()).await.unwrap();
-        let woken = children::wake(db.pool(), parent.tenant, parent.id)
+        let resumed = children::resume_parent(db.pool(), parent.tenant, parent.id)
             .await
             .unwrap();
-        assert_eq!(woken.is_some(), left == 0);
-        assert_eq!(is_awake(&db, &parent).await, left == 0);
+        assert_eq!(resumed.is_some(), left == 0);
+        assert_eq!(is_available(&db, &parent).await, left == 0);
     }
-    let again = children::wake(db.pool(), parent.tenant, parent.id)
+    let again = children::resume_parent(db.pool(), parent.tenant, parent.id)
         .await
         .unwrap();
     assert_eq!(again, None);
 }
 
 #[tokio::test]
-async fn parent_that_nobody_woke_is_found_by_the_next_look() {
+async fn parent_is_resumed_by_the_next_poll() {
     let db = TestDb::new().await;
     let (parent, _) = family(&db).await;
     let queues = ["test".to_owned()];
-    let looked = async || {
-        look(
+    let poll_once = async || {
+        poll(
             db.pool(),
             &queues,
             &[],
             Duration::from_secs(10),
-            Since::Ever,
+            LeaseWindow::All,
         )
         .await
         .unwrap()
     };
     let first = take(&db, 1).await[0].lease;
     end(&db, first, &succeeded()).await.unwrap();
-    looked().await;
-    assert!(!is_awake(&db, &parent).await, "one child is left");
+    poll_once().await;
+    assert!(
+        !is_available(&db, &parent).await,
+        "one child has not finished"
+    );
     let last = take(&db, 1).await[0].lease;
     end(&db, last, &Outcome::Discarded).await.unwrap();
-    assert_eq!(looked().await.promoted, ["test"]);
-    assert!(is_awake(&db, &parent).await);
+    assert_eq!(poll_once().await.promoted, ["test"]);
+    assert!(is_available(&db, &parent).await);
     let again = &take(&db, 1).await[0];
     assert_eq!((again.lease.job, again.children), (parent.id, 2));
     let waited = again.started_at - again.run_at;
     let since = again.started_at - again.created_at;
     assert!(
         waited < since,
-        "time spent waiting for children is no time in line"
+        "waiting for children does not count as queue time"
     );
 }
 
 #[tokio::test]
-async fn job_that_nobody_wants_does_not_begin_to_wait() {
+async fn cancelled_job_does_not_wait_for_children() {
     let db = TestDb::new().await;
     let job = new_job(TenantId::new());
     put(&db, &job).await.unwrap();

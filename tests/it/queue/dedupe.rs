@@ -1,10 +1,10 @@
-//! At most one waiting job per dedupe key, whoever comes first, last or at the same time.
+//! At most one job per dedupe key waits, in every order of enqueues and returns, and when they are concurrent.
 
 use super::*;
 use queue::{
     Dedupe,
     DedupePolicy::{self, KeepWaiting},
-    enqueue::dedupe::Replaced,
+    Replaced,
     run::cancel::requested,
 };
 
@@ -29,12 +29,12 @@ fn named(tenant: TenantId, key: &str, policy: DedupePolicy) -> NewJob {
     }
 }
 
-fn replacing(job: &NewJob, superseded: Option<&NewJob>, asked_to_stop: &[&NewJob]) -> Enqueued {
+fn replacing(job: &NewJob, superseded: Option<&NewJob>, cancel_requested: &[&NewJob]) -> Enqueued {
     Enqueued::Replacing {
         job: job.id,
         replaced: Replaced {
             superseded: superseded.map(|job| job.id),
-            asked_to_stop: asked_to_stop.iter().map(|job| job.id).collect(),
+            cancel_requested: cancel_requested.iter().map(|job| job.id).collect(),
         },
     }
 }
@@ -51,7 +51,7 @@ async fn waiting(db: &TestDb) -> i64 {
 }
 
 #[tokio::test]
-async fn new_job_gives_way_to_the_one_that_waits() {
+async fn new_job_is_not_inserted_while_another_waits() {
     let db = TestDb::new().await;
     let tenant = TenantId::new();
     let (first, second) = (keyed(tenant, KeepWaiting), keyed(tenant, KeepWaiting));
@@ -77,7 +77,7 @@ async fn new_job_gives_way_to_the_one_that_waits() {
 }
 
 #[tokio::test]
-async fn running_job_does_not_keep_a_new_one_from_the_line() {
+async fn running_job_does_not_count_as_waiting() {
     let db = TestDb::new().await;
     let tenant = TenantId::new();
     let (first, second) = (keyed(tenant, KeepWaiting), keyed(tenant, KeepWaiting));
@@ -92,7 +92,7 @@ async fn running_job_does_not_keep_a_new_one_from_the_line() {
 }
 
 #[tokio::test]
-async fn newer_job_takes_the_place_of_the_one_that_waits() {
+async fn newer_job_replaces_the_waiting_one() {
     let db = TestDb::new().await;
     let tenant = TenantId::new();
     let (older, newer) = (keyed(tenant, KeepWaiting), keyed(tenant, REPLACE));
@@ -107,7 +107,7 @@ async fn newer_job_takes_the_place_of_the_one_that_waits() {
 }
 
 #[tokio::test]
-async fn running_job_is_asked_to_stop_only_if_wanted_and_only_once() {
+async fn cancellation_of_a_running_job_is_requested_only_by_policy_and_only_once() {
     let db = TestDb::new().await;
     let tenant = TenantId::new();
     let running = keyed(tenant, KeepWaiting);
@@ -133,14 +133,14 @@ async fn running_job_is_asked_to_stop_only_if_wanted_and_only_once() {
         put(&db, &fourth).await.unwrap(),
         replacing(&fourth, Some(&third), &[])
     );
-    let told: i64 = db
+    let recorded: i64 = db
         .one("select count(*) from job_events where kind = 'cancel_requested'")
         .await;
-    assert_eq!(told, 1, "the wish is in the job's log, once");
+    assert_eq!(recorded, 1, "the request is in the job's log once");
 }
 
 #[tokio::test]
-async fn of_many_at_the_same_time_exactly_one_waits() {
+async fn one_job_of_many_concurrent_ones_waits() {
     for policy in [KeepWaiting, REPLACE, REPLACE_AND_CANCEL] {
         let db = TestDb::new().await;
         let tenant = TenantId::new();
@@ -169,7 +169,7 @@ async fn of_many_at_the_same_time_exactly_one_waits() {
 }
 
 #[tokio::test]
-async fn job_that_was_found_does_not_start_before_the_finder_has_committed() {
+async fn existing_job_does_not_start_before_the_enqueue_that_found_it_commits() {
     let db = TestDb::new().await;
     let tenant = TenantId::new();
     let first = keyed(tenant, KeepWaiting);
@@ -186,7 +186,7 @@ async fn job_that_was_found_does_not_start_before_the_finder_has_committed() {
 }
 
 #[tokio::test]
-async fn jobs_of_one_batch_meet_in_their_order() {
+async fn jobs_of_one_batch_are_deduplicated_in_order() {
     let db = TestDb::new().await;
     let tenant = TenantId::new();
     let before = named(tenant, "a", KeepWaiting);
@@ -228,7 +228,7 @@ async fn jobs_of_one_batch_meet_in_their_order() {
 }
 
 #[tokio::test]
-async fn job_that_gave_way_leaves_its_external_id_free() {
+async fn job_that_was_not_inserted_releases_its_external_id() {
     let db = TestDb::new().await;
     let tenant = TenantId::new();
     let first = keyed(tenant, KeepWaiting);
@@ -241,7 +241,7 @@ async fn job_that_gave_way_leaves_its_external_id_free() {
         external: external.clone(),
         ..keyed(tenant, KeepWaiting)
     };
-    // The second finds the external id of the first, which was claimed and is given back.
+    // The second finds the external id of the first, which was claimed and is released.
     let twice = [
         gave_way.clone(),
         NewJob {
@@ -274,10 +274,10 @@ async fn job_that_gave_way_leaves_its_external_id_free() {
     assert_eq!(view(&db, &first).await.state, JobState::Available);
 }
 
-/// The ways back into line of a job that ran.
+/// The ways in which a running job returns to the queue.
 const WAYS: [&str; 4] = ["retry", "snooze", "interrupt", "rescue"];
 
-/// Puts a job in line and has it claimed, under a lease that has expired if it is to be rescued.
+/// Enqueues and claims a job, under an expired lease if it is to be rescued.
 async fn started(db: &TestDb, job: &NewJob, way: &str) -> Lease {
     put(db, job).await.unwrap();
     let lease = if way == "rescue" {
@@ -290,7 +290,7 @@ async fn started(db: &TestDb, job: &NewJob, way: &str) -> Lease {
     taken[0].lease
 }
 
-async fn come_back(db: &TestDb, lease: Lease, way: &str) -> Option<Settled> {
+async fn return_to_queue(db: &TestDb, lease: Lease, way: &str) -> Option<Settled> {
     let outcome = match way {
         "retry" => Outcome::Retried {
             delay: Duration::ZERO,
@@ -314,14 +314,14 @@ async fn come_back(db: &TestDb, lease: Lease, way: &str) -> Option<Settled> {
 }
 
 #[tokio::test]
-async fn job_that_comes_back_ends_where_a_newer_one_waits() {
+async fn returning_job_is_cancelled_if_a_newer_one_waits() {
     for way in WAYS {
         let db = TestDb::new().await;
         let tenant = TenantId::new();
         let (older, newer) = (keyed(tenant, KeepWaiting), keyed(tenant, KeepWaiting));
         let lease = started(&db, &older, way).await;
         put(&db, &newer).await.unwrap();
-        let settled = come_back(&db, lease, way).await;
+        let settled = return_to_queue(&db, lease, way).await;
         assert!(
             settled.is_none_or(|settled| settled == Settled::Superseded),
             "{way}: {settled:?}"
@@ -330,25 +330,25 @@ async fn job_that_comes_back_ends_where_a_newer_one_waits() {
         assert_eq!(view(&db, &newer).await.state, JobState::Available, "{way}");
         let attempts: i64 = db.one("select count(*) from job_attempts").await;
         assert_eq!(attempts, 1, "{way}");
-        let lost_reply = (way != "rescue").then_some(Settled::Before);
+        let lost_reply = (way != "rescue").then_some(Settled::AlreadySettled);
         if lost_reply.is_some() {
-            assert_eq!(come_back(&db, lease, way).await, lost_reply, "{way}");
+            assert_eq!(return_to_queue(&db, lease, way).await, lost_reply, "{way}");
         }
     }
 }
 
 #[tokio::test]
-async fn job_that_comes_back_takes_the_place_of_an_older_one() {
+async fn returning_job_replaces_an_older_one() {
     for way in WAYS {
         let db = TestDb::new().await;
         let tenant = TenantId::new();
         let (older, newer) = (keyed(tenant, KeepWaiting), keyed(tenant, KeepWaiting));
         let first = started(&db, &older, "retry").await;
         let second = started(&db, &newer, way).await;
-        come_back(&db, first, "interrupt").await;
-        let settled = come_back(&db, second, way).await;
+        return_to_queue(&db, first, "interrupt").await;
+        let settled = return_to_queue(&db, second, way).await;
         assert!(
-            settled.is_none_or(|settled| settled == Settled::InPlaceOf(older.id)),
+            settled.is_none_or(|settled| settled == Settled::WrittenReplacing(older.id)),
             "{way}: {settled:?}"
         );
         assert_superseded(&db, &older).await;
@@ -357,7 +357,7 @@ async fn job_that_comes_back_takes_the_place_of_an_older_one() {
 }
 
 #[tokio::test]
-async fn of_several_that_are_rescued_with_one_key_the_newest_goes_on() {
+async fn newest_of_several_rescued_jobs_with_one_key_stays() {
     let db = TestDb::new().await;
     let tenant = TenantId::new();
     let jobs: Vec<NewJob> = (0..3).map(|_| keyed(tenant, KeepWaiting)).collect();
@@ -396,7 +396,7 @@ async fn of_several_that_are_rescued_with_one_key_the_newest_goes_on() {
 }
 
 #[tokio::test]
-async fn jobs_that_come_back_while_others_arrive_never_share_the_place() {
+async fn concurrent_returns_and_enqueues_leave_one_waiting_job() {
     let db = TestDb::new().await;
     let tenant = TenantId::new();
     for round in 0..8 {

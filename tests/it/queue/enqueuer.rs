@@ -1,4 +1,4 @@
-//! Callers who share a commit: each is answered for itself and only after it, and one's fault is nobody else's.
+//! Callers of the enqueuer share a commit: each gets its own result after it, and an invalid job fails alone.
 
 use super::*;
 use crate::support::{eventually, wait::SOON};
@@ -6,7 +6,7 @@ use base::db::PoolConfig;
 use queue::{enqueue::enqueuer::Enqueuer, signals::notifier::Notifier};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// An enqueuer and how to end it.
+/// An enqueuer, and how to stop it.
 struct Started {
     enqueuer: Enqueuer,
     tracker: TaskTracker,
@@ -49,7 +49,7 @@ fn named(tenant: TenantId, id: &str, fingerprint: u8) -> NewJob {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn callers_at_the_same_time_share_commits_and_each_gets_its_own_answer() {
+async fn concurrent_callers_share_commits_and_each_gets_its_own_result() {
     let db = TestDb::new().await;
     let Started { enqueuer, .. } = start(&db).await;
     let tenant = TenantId::new();
@@ -66,10 +66,10 @@ async fn callers_at_the_same_time_share_commits_and_each_gets_its_own_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nobody_is_answered_before_the_commit() {
+async fn result_is_not_returned_before_the_commit() {
     let db = TestDb::new().await;
     let Started { enqueuer, .. } = start(&db).await;
-    // What is checked at the commit fails it: an answer that does not wait for it would say that all is well.
+    // A deferred constraint fails the commit: a result from before it would be a success.
     db.execute(
         "create function refuse_commit() returns trigger language plpgsql as
              $$ begin raise exception 'no commit' using errcode = 'check_violation'; end $$;
@@ -96,7 +96,7 @@ async fn nobody_is_answered_before_the_commit() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_job_that_the_database_refuses_fails_alone() {
+async fn job_that_the_database_refuses_fails_alone() {
     let db = TestDb::new().await;
     let Started { enqueuer, .. } = start(&db).await;
     let tenant = TenantId::new();
@@ -109,7 +109,7 @@ async fn a_job_that_the_database_refuses_fails_alone() {
                     new_job(tenant)
                 };
                 match n {
-                    // No jsonb can hold it.
+                    // jsonb cannot hold it.
                     17 => job.args = json!({ "text": "\u{0}" }),
                     // A check of the table refuses it.
                     60 => job.max_attempts = 0,
@@ -132,7 +132,7 @@ async fn a_job_that_the_database_refuses_fails_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn one_external_id_at_the_same_time_is_one_job_and_a_conflict_is_its_callers_own() {
+async fn concurrent_enqueues_of_one_external_id_make_one_job_and_a_conflict_fails_alone() {
     let db = TestDb::new().await;
     let Started { enqueuer, .. } = start(&db).await;
     let tenant = TenantId::new();
@@ -150,7 +150,7 @@ async fn one_external_id_at_the_same_time_is_one_job_and_a_conflict_is_its_calle
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn callers_who_leave_take_nobody_elses_job_with_them() {
+async fn dropped_callers_do_not_affect_the_jobs_of_others() {
     let db = TestDb::new().await;
     let Started {
         enqueuer,
@@ -176,7 +176,7 @@ async fn callers_who_leave_take_nobody_elses_job_with_them() {
         };
         acknowledged.push(id.0.to_string());
     }
-    // The end of the process waits for what was handed in.
+    // Stopping waits for the jobs that were handed in.
     drop(enqueuer);
     stop.cancel();
     tracker.close();

@@ -1,12 +1,12 @@
-//! Whose job is next: tenants in turn, priorities in order, and none of them starved.
+//! Fairness: tenants are served in turn, priorities in order, and none of them starves.
 
 use super::*;
 use std::collections::HashMap;
 
-/// Claims as a worker does, one claim after another with its turn.
+/// Claims several times, as a worker does.
 async fn claims(db: &TestDb, limit: u32, times: usize) -> Vec<Vec<Job>> {
     let kinds = ["test.noop".to_owned()];
-    let mut turn = Turn::default();
+    let mut turn = FairnessTurn::default();
     let mut all = Vec::new();
     for _ in 0..times {
         let request = Claim {
@@ -17,7 +17,7 @@ async fn claims(db: &TestDb, limit: u32, times: usize) -> Vec<Vec<Job>> {
             limit,
             turn,
             priorities: &turn.priorities(),
-            room: &Room::UNLIMITED,
+            capacity: &Capacity::UNLIMITED,
         };
         let claimed = claim(db.pool(), &request).await.unwrap();
         turn = claimed.turn;
@@ -38,7 +38,7 @@ async fn backlog(db: &TestDb, tenant: TenantId, priority: i16, jobs: usize) {
 }
 
 #[tokio::test]
-async fn one_tenants_backlog_delays_another_tenants_job_by_one_claim() {
+async fn backlog_of_a_tenant_delays_the_job_of_another_by_one_claim() {
     let db = TestDb::new().await;
     let (busy, small) = (TenantId::new(), TenantId::new());
     backlog(&db, busy, 3, 5000).await;
@@ -50,7 +50,7 @@ async fn one_tenants_backlog_delays_another_tenants_job_by_one_claim() {
 }
 
 #[tokio::test]
-async fn tenants_share_a_large_claim_evenly() {
+async fn large_claim_is_shared_evenly_between_tenants() {
     let db = TestDb::new().await;
     let tenants: Vec<TenantId> = (0..5).map(|_| TenantId::new()).collect();
     for tenant in &tenants {
@@ -65,7 +65,7 @@ async fn tenants_share_a_large_claim_evenly() {
 }
 
 #[tokio::test]
-async fn claims_of_one_go_round_more_tenants_than_one_claim_looks_at() {
+async fn claims_go_round_more_tenants_than_one_claim_reads() {
     let db = TestDb::new().await;
     let tenants: Vec<TenantId> = (0..70).map(|_| TenantId::new()).collect();
     for tenant in &tenants {
@@ -77,7 +77,11 @@ async fn claims_of_one_go_round_more_tenants_than_one_claim_looks_at() {
         .iter()
         .map(|job| job.tenant)
         .collect();
-    assert_eq!(served.len(), 70, "each tenant once before any comes twice");
+    assert_eq!(
+        served.len(),
+        70,
+        "each tenant is served once before any is served twice"
+    );
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use queue::{
-    claim::under_limits::claim_limited,
+    claim::under_limits::claim_under_limits,
     operate::limits::{self, Limit, Scope},
 };
 
@@ -23,11 +23,11 @@ async fn take_limited(db: &TestDb, limit: u32) -> Vec<Job> {
         kinds: &kinds,
         lease: LEASE,
         limit,
-        turn: Turn::default(),
+        turn: FairnessTurn::default(),
         priorities: &[1, 2, 3, 4],
-        room: &Room::UNLIMITED,
+        capacity: &Capacity::UNLIMITED,
     };
-    claim_limited(db.pool(), &request).await.unwrap().jobs
+    claim_under_limits(db.pool(), &request).await.unwrap().jobs
 }
 
 async fn fill(db: &TestDb, tenant: TenantId, kind: &'static str) {
@@ -44,7 +44,7 @@ async fn fill(db: &TestDb, tenant: TenantId, kind: &'static str) {
 }
 
 #[tokio::test]
-async fn queue_limit_holds_under_parallel_claims_and_opens_when_a_job_ends() {
+async fn queue_limit_holds_under_parallel_claims_and_is_freed_by_an_ended_job() {
     let db = TestDb::new().await;
     fill(&db, TenantId::new(), "test.noop").await;
     limit(&db, Scope::Queue, "test", 7).await;
@@ -72,7 +72,7 @@ async fn kind_limit_leaves_other_kinds_alone() {
 }
 
 #[tokio::test]
-async fn tenant_limit_counts_over_all_priorities_and_a_tenants_own_goes_first() {
+async fn tenant_limit_counts_all_priorities_and_a_tenants_own_overrides_the_default() {
     let db = TestDb::new().await;
     let (plain, special) = (TenantId::new(), TenantId::new());
     fill(&db, plain, "test.noop").await;

@@ -12,8 +12,9 @@ use std::{
 };
 
 /// What goes into the binaries, from the workspace's root.
-const SOURCES: [&str; 6] = [
+const SOURCES: [&str; 7] = [
     "api",
+    "crates",
     "jobs",
     "worker",
     "migrations",
@@ -39,33 +40,52 @@ pub(crate) fn binary(name: &str) -> PathBuf {
     if let Ok(dir) = std::env::var("POSTROOM_BIN_DIR") {
         return Path::new(&dir).join(name);
     }
+    built(Path::new(""), &BINARIES, "--bins").join(name)
+}
+
+/// The path of an example of the queue crate, built if one of `all` is missing or older than its sources.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tests' own variable, set by `cargo dev test`"
+)]
+pub(crate) fn example(name: &str, all: &[&str]) -> PathBuf {
+    if let Ok(dir) = std::env::var("POSTROOM_BIN_DIR") {
+        return Path::new(&dir).join("examples").join(name);
+    }
+    built(Path::new("examples"), all, "--examples").join(name)
+}
+
+/// The folder below `target/<profile>` that holds the binaries, which are built if one is missing or out of date.
+fn built(folder: &Path, names: &[&str], targets: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the test binary has a path");
-    let dir = test
+    let profile = test
         .ancestors()
         .nth(2)
         .expect("target/<profile>/deps/<test>");
+    let dir = profile.join(folder);
     // Tests run in processes of their own: one builds, the others wait for it and find it done.
-    let lock = fs::File::create(dir.join("postroom-binaries.lock")).expect("create the lock file");
+    let lock =
+        fs::File::create(profile.join("postroom-binaries.lock")).expect("create the lock file");
     let _lock = Flock::lock(lock, FlockArg::LockExclusive).expect("lock the building of binaries");
-    let built = BINARIES
+    let built = names
         .iter()
         .filter_map(|name| modified(&dir.join(name)))
         .min();
-    let both_exist = BINARIES.iter().all(|name| dir.join(name).exists());
-    if !both_exist || built < newest(&SOURCES.map(|source| root().join(source))) {
-        build(dir.ends_with("release"));
+    let all_exist = names.iter().all(|name| dir.join(name).exists());
+    if !all_exist || built < newest(&SOURCES.map(|source| root().join(source))) {
+        build(targets, profile.ends_with("release"));
     }
-    dir.join(name)
+    dir
 }
 
 #[expect(
     clippy::disallowed_methods,
     reason = "the cargo that runs this test, not another one on the PATH"
 )]
-fn build(release: bool) {
+fn build(targets: &str, release: bool) {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let output = Command::new(cargo)
-        .args(["build", "--quiet", "--workspace", "--bins"])
+        .args(["build", "--quiet", "--workspace", targets])
         .args(release.then_some("--release"))
         .current_dir(root())
         .output()

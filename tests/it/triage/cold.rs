@@ -12,6 +12,7 @@ fn cold() -> Turn {
         reply["category"] = json!("cold");
         reply["disposition"] = json!("ignore");
         reply["actions"] = json!([]);
+        reply["entities"] = json!({"people": [], "amounts": [], "dates": []});
     })
 }
 

@@ -16,7 +16,7 @@ use jobs::{
 };
 use llm::{
     FinishReason, LlmError, LlmMetrics, LlmProvider, Model, RetryConfig, TokenUsage,
-    provider::{AttemptRequest, Reply, Seen},
+    provider::{AttemptInfo, AttemptRequest, Reply},
 };
 use queue::runtime::{
     handler::{Handler, JobContext, Settlement},
@@ -64,7 +64,11 @@ impl LlmProvider for Scripted {
         "script-1"
     }
 
-    async fn attempt(&self, _: &AttemptRequest<'_>, _: &mut Seen) -> Result<Reply, LlmError> {
+    async fn attempt(
+        &self,
+        _: &AttemptRequest<'_>,
+        _: &mut AttemptInfo,
+    ) -> Result<Reply, LlmError> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         let turn = self.turns.lock().unwrap().pop_front();
         let text = match turn {
@@ -196,9 +200,9 @@ impl Desk {
             worker: WorkerId::new(),
             lease: Duration::from_secs(30),
             limit: 1,
-            turn: claim::Turn::default(),
+            turn: claim::FairnessTurn::default(),
             priorities: &[1, 2, 3, 4],
-            room: &claim::Room::UNLIMITED,
+            capacity: &claim::Capacity::UNLIMITED,
         };
         claim::claim(self.office.db.pool(), &wanted)
             .await

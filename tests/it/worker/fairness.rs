@@ -1,4 +1,4 @@
-//! One tenant's backlog and another tenant's single job.
+//! A single job of one tenant beside the backlog of another.
 
 use super::*;
 use queue::enqueue::bulk::enqueue_many;

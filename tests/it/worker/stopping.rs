@@ -1,10 +1,10 @@
-//! Jobs that nobody wants any more, and workers that are told to stop, while jobs run.
+//! Cancellation of running jobs, and workers that stop while jobs run.
 
 use super::*;
 use queue::run::cancel::{Cancelled, cancel};
 use std::time::Instant;
 
-/// Asks without telling anybody: the worker must find out by itself.
+/// Requests a cancellation without a notification: the worker must find it by polling.
 async fn cancel_silently(db: &TestDb, job: &NewJob) {
     let mut conn = db.pool().acquire().await.unwrap();
     let cancelled = cancel(&mut conn, job.tenant, job.id).await.unwrap();
@@ -19,7 +19,7 @@ async fn started(running: &Running, starts: usize) {
 }
 
 #[tokio::test]
-async fn cancellation_reaches_a_running_job_within_a_second_or_so_also_without_a_notification() {
+async fn cancellation_reaches_a_running_job_within_a_second_without_a_notification() {
     let db = TestDb::new().await;
     let running = start(&db, &[]).await;
     let job = put(&db, "heeds").await;
@@ -37,19 +37,19 @@ async fn cancellation_reaches_a_running_job_within_a_second_or_so_also_without_a
 }
 
 #[tokio::test]
-async fn announced_cancellation_reaches_a_running_job_without_a_poll() {
+async fn notified_cancellation_reaches_a_running_job_without_a_poll() {
     let db = TestDb::new().await;
     let running = start(&db, &[]).await;
     let job = put(&db, "heeds").await;
     started(&running, 1).await;
-    // Only told, not written down: a poll would find nothing.
+    // Only notified, not stored: a poll would find nothing.
     running.worker.notifier.cancel_requested(job.id);
     assert_eq!(finished(&db, &job).await.state, JobState::Cancelled);
     running.stop().await;
 }
 
 #[tokio::test]
-async fn handler_that_ignores_its_cancellation_is_aborted_after_the_grace() {
+async fn handler_that_ignores_its_cancellation_is_aborted_after_the_grace_period() {
     let db = TestDb::new().await;
     let running = start(&db, &[]).await;
     let job = put(&db, "waits").await;
@@ -60,7 +60,7 @@ async fn handler_that_ignores_its_cancellation_is_aborted_after_the_grace() {
 }
 
 #[tokio::test]
-async fn stopping_with_a_hundred_running_jobs_burns_no_attempt_and_loses_none() {
+async fn stopping_with_a_hundred_running_jobs_counts_no_attempt_and_loses_no_job() {
     let db = TestDb::new().await;
     let running = start(&db, &[("WORKER_SLOTS", "100")]).await;
     for _ in 0..100 {
@@ -98,7 +98,7 @@ async fn retry_runs_when_it_is_due_and_not_only_at_the_next_poll() {
 }
 
 #[tokio::test]
-async fn success_that_postgres_cannot_store_fails_alone_and_not_its_batch() {
+async fn output_that_postgres_cannot_store_fails_alone_and_not_its_batch() {
     let db = TestDb::new().await;
     let running = start(&db, &[]).await;
     let (bad, good) = (put(&db, "unstorable").await, put(&db, "plain").await);

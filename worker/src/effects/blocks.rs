@@ -1,8 +1,8 @@
-//! `schedule_block`: a block of the user's day, accepted with the action.
+//! `schedule_block`: proposes a block of the user's time and accepts it.
 
 use super::{
-    Doing, LocalEffect,
-    desk::{name, place, text_before, touched, unreadable},
+    ActionContext, LocalEffect,
+    record::{id_and_version, name, text_before, touched, unreadable},
 };
 use async_trait::async_trait;
 use base::{TenantId, clock::Clock};
@@ -23,23 +23,23 @@ use jobs::{
 use serde_json::json;
 use sqlx::PgConnection;
 
-fn told(error: BlockError) -> Refusal {
+fn refusal(error: BlockError) -> Refusal {
     let (code, message) = match error {
         BlockError::Database(error) => return Refusal::Database(error),
         BlockError::NoRoom => (
             "no_room",
-            "No working time of the next two weeks is free for so long.",
+            "No free working time of this length in the next two weeks.",
         ),
-        BlockError::Taken => ("time_taken", "Its time is taken by now."),
-        _ => ("not_now", "The block is not one to agree to any more."),
+        BlockError::Taken => ("time_taken", "The time is no longer free."),
+        _ => ("not_now", "The block can no longer be accepted."),
     };
     Refusal::refused(code, message)
 }
 
-/// Its length; half an hour by default.
-fn length(doing: &Doing<'_>) -> Result<TimeDelta, Refusal> {
-    let asked = doing.params.get("minutes").unwrap_or("30");
-    asked
+/// Reads the length; half an hour by default.
+fn length(action: &ActionContext<'_>) -> Result<TimeDelta, Refusal> {
+    let minutes = action.params.get("minutes").unwrap_or("30");
+    minutes
         .parse()
         .ok()
         .filter(|minutes| (5..=480).contains(minutes))
@@ -51,18 +51,25 @@ pub(super) struct ScheduleBlock;
 
 #[async_trait]
 impl LocalEffect for ScheduleBlock {
-    /// The user who requested or approved the action accepts the block with it.
-    async fn apply(&self, conn: &mut PgConnection, doing: &Doing<'_>) -> Result<Done, Refusal> {
-        let user = doing.user.ok_or_else(|| {
-            Refusal::refused("nobody", "It is nobody's day: a person must agree to it.")
+    /// The user who requested or approved the action thereby accepts the block.
+    async fn apply(
+        &self,
+        conn: &mut PgConnection,
+        action: &ActionContext<'_>,
+    ) -> Result<Done, Refusal> {
+        let user = action.user.ok_or_else(|| {
+            Refusal::refused(
+                "nobody",
+                "A user must request or approve this action: the block needs a calendar owner.",
+            )
         })?;
         let proposal = BlockProposal {
-            title: name(doing, "title", MAX_TITLE)?.as_str().to_owned(),
+            title: name(action, "title", MAX_TITLE)?.as_str().to_owned(),
             kind: BlockKind::Focus,
             source: BlockSource::Assistant,
             inbox_item: None,
             plan: None,
-            when: BlockTime::Next(length(doing)?),
+            when: BlockTime::Next(length(action)?),
         };
         let occasion = Cause {
             actor: Actor::User {
@@ -70,20 +77,20 @@ impl LocalEffect for ScheduleBlock {
                 session: None,
             },
             request_id: None,
-            at: doing.now,
+            at: action.now,
         };
-        let (found, _) = propose_block(conn, doing.tenant, user, proposal, occasion)
+        let (found, _) = propose_block(conn, action.tenant, user, proposal, occasion)
             .await
-            .map_err(told)?;
-        // A block with this title that they had accepted before is not this action's to undo.
-        let agreed = matches!(found.status, Status::Accepted | Status::Booked);
-        let block = if agreed {
+            .map_err(refusal)?;
+        // A block of this title that the user accepted before must not be undone with this action.
+        let was_accepted = matches!(found.status, Status::Accepted | Status::Booked);
+        let block = if was_accepted {
             found
         } else {
-            let whose = (doing.tenant, user);
-            step_block(conn, whose, found.id, None, BlockCommand::Accept, occasion)
+            let owner = (action.tenant, user);
+            step_block(conn, owner, found.id, None, BlockCommand::Accept, occasion)
                 .await
-                .map_err(told)?
+                .map_err(refusal)?
         };
         Ok(Done {
             receipt: json!({
@@ -94,7 +101,7 @@ impl LocalEffect for ScheduleBlock {
             }),
             before_image: Some(json!({
                 "user_id": user,
-                "status": if agreed { "agreed" } else { "proposed" },
+                "status": if was_accepted { "agreed" } else { "proposed" },
             })),
         })
     }
@@ -108,7 +115,7 @@ impl LocalEffect for ScheduleBlock {
         if text_before(done, "status") == Some("agreed") {
             return Ok(());
         }
-        let (id, version) = place(done)?;
+        let (id, version) = id_and_version(done)?;
         let user = text_before(done, "user_id").and_then(|id| id.parse().ok());
         let user: UserId = user.ok_or_else(unreadable)?;
         let occasion = Cause {

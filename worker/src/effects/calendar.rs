@@ -1,8 +1,11 @@
-//! `create_event`: an event in the user's calendar under a name made of the effect's, so that the same event is never there
-//! twice, and a lost answer is found out by looking.
+//! `create_event`: creates an event in the user's calendar. Its UID derives from the effect's key, so that it is never created
+//! twice and can be looked up after a lost response.
 
-use super::{Doing, Far, Found, Prepared, Receipt, Remote, Trouble, far::unready, webhook::name};
-use crate::providers::{Calendar, Entry, ProviderError, Put, Taken};
+use super::{
+    ActionContext, Lookup, PrepareError, Prepared, ProviderContext, Receipt, RemoteEffect,
+    provider_context::internal_error, webhook::effect_uuid,
+};
+use crate::providers::{Calendar, CalendarEntry, DeleteResult, ProviderError, PutResult};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use icalendar::{Component as _, EventLike as _};
@@ -23,7 +26,7 @@ use serde_json::{Value, json};
 
 pub(super) struct CreateEvent;
 
-/// What is put into the calendar.
+/// The event to create.
 #[derive(Serialize, Deserialize)]
 struct Event {
     uid: String,
@@ -34,7 +37,8 @@ struct Event {
 
 impl Event {
     fn read(rendered: &[u8]) -> Result<Self, ProviderError> {
-        serde_json::from_slice(rendered).map_err(|_| unready("the stored event cannot be read"))
+        serde_json::from_slice(rendered)
+            .map_err(|_| internal_error("the stored event is unreadable"))
     }
 
     fn file(&self) -> String {
@@ -51,7 +55,7 @@ impl Event {
         }
     }
 
-    fn is(&self, found: &Entry) -> bool {
+    fn is(&self, found: &CalendarEntry) -> bool {
         let line = format!("UID:{}", self.uid);
         let text = String::from_utf8_lossy(&found.event);
         text.lines().any(|found| found.trim_end() == line)
@@ -59,31 +63,36 @@ impl Event {
 }
 
 #[async_trait]
-impl Remote for CreateEvent {
-    async fn prepare(&self, far: &Far<'_>, doing: &Doing<'_>) -> Result<Prepared, Trouble> {
-        let (connection, zone) = calendar_of(far, doing).await?;
-        let text = |name| doing.params.get(name);
+impl RemoteEffect for CreateEvent {
+    async fn prepare(
+        &self,
+        providers: &ProviderContext<'_>,
+        action: &ActionContext<'_>,
+    ) -> Result<Prepared, PrepareError> {
+        let (connection, zone) = calendar_of(providers, action).await?;
+        let text = |name| action.params.get(name);
         let starts_at = Start::parse(text("start").unwrap_or_default())
             .ok_or_else(|| {
-                Trouble::refused(
+                PrepareError::refused(
                     "bad_start",
                     "Use a start such as 2026-11-24T09:30 in your time zone, or with an offset.",
                 )
             })?
             .moment(zone);
-        let lasts = minutes(text("minutes")).ok_or_else(|| {
-            Trouble::refused("bad_minutes", "An event may last 1 to 1,440 minutes.")
+        let length = minutes(text("minutes")).ok_or_else(|| {
+            PrepareError::refused("bad_minutes", "An event may last 1 to 1,440 minutes.")
         })?;
         let mut event = Event {
-            uid: name(&doing.key).to_string(),
+            uid: effect_uuid(&action.key).to_string(),
             starts_at,
-            ends_at: starts_at + TimeDelta::minutes(lasts),
+            ends_at: starts_at + TimeDelta::minutes(length),
             ics: String::new(),
         };
         let title = text("title").unwrap_or_default();
-        event.ics = render(&event, title, text("notes"), doing.now);
-        let rendered = serde_json::to_vec(&event)
-            .map_err(|_| Trouble::refused("unrenderable_event", "This event cannot be written."))?;
+        event.ics = render(&event, title, text("notes"), action.now);
+        let rendered = serde_json::to_vec(&event).map_err(|_| {
+            PrepareError::refused("unrenderable_event", "The event could not be written.")
+        })?;
         Ok(Prepared {
             would: json!({
                 "calendar": connection.address, "title": title,
@@ -97,61 +106,64 @@ impl Remote for CreateEvent {
 
     async fn perform(
         &self,
-        far: &Far<'_>,
+        providers: &ProviderContext<'_>,
         connection: &StoredConnection,
         rendered: Vec<u8>,
     ) -> Result<Receipt, ProviderError> {
         let event = Event::read(&rendered)?;
-        let calendar = far.calendar(connection).await?;
-        let now = far.ctx.clock.now();
+        let calendar = providers.calendar(connection).await?;
+        let now = providers.ctx.clock.now();
         let file = event.file();
         match calendar.put_new(&file, event.ics.as_bytes(), now).await? {
-            Put::Made(Some(etag)) => Ok(event.receipt(Some(etag))),
-            // It is there, whatever becomes of the question.
-            Put::Made(None) => Ok(event.receipt(match calendar.get(&file, now).await {
+            PutResult::Created(Some(etag)) => Ok(event.receipt(Some(etag))),
+            // The event exists even if its ETag cannot be read.
+            PutResult::Created(None) => Ok(event.receipt(match calendar.get(&file, now).await {
                 Ok(found) => found.and_then(|found| found.etag),
                 Err(_) => None,
             })),
-            Put::Taken => match find(&*calendar, &event, now).await? {
-                Found::Done(receipt) => Ok(receipt),
-                Found::NotDone | Found::CannotSay => Err(ProviderError::Permanent {
+            PutResult::Exists => match find(&*calendar, &event, now).await? {
+                Lookup::Done(receipt) => Ok(receipt),
+                Lookup::NotDone | Lookup::Unknown => Err(ProviderError::Permanent {
                     code: "calendar_refused",
-                    message: "The calendar has something else in the place of this event.".into(),
+                    message: "The calendar has another entry with the UID of this event.".into(),
                 }),
             },
         }
     }
 
-    async fn look(
+    async fn look_up(
         &self,
-        far: &Far<'_>,
+        providers: &ProviderContext<'_>,
         connection: &StoredConnection,
         _effect: &StoredEffect,
         rendered: &[u8],
-    ) -> Result<Found, ProviderError> {
+    ) -> Result<Lookup, ProviderError> {
         let event = Event::read(rendered)?;
-        let calendar = far.calendar(connection).await?;
-        find(&*calendar, &event, far.ctx.clock.now()).await
+        let calendar = providers.calendar(connection).await?;
+        find(&*calendar, &event, providers.ctx.clock.now()).await
     }
 
     async fn revert(
         &self,
-        far: &Far<'_>,
+        providers: &ProviderContext<'_>,
         connection: &StoredConnection,
         done: &StoredEffect,
     ) -> Result<(), ProviderError> {
-        let moved_on = || ProviderError::Permanent {
+        let changed = || ProviderError::Permanent {
             code: "moved_on",
-            message: "The event was changed since it was made; it stays as it is.".into(),
+            message: "The event was changed since it was created; it was not deleted.".into(),
         };
         let receipt = done.receipt.as_ref().unwrap_or(&Value::Null);
         let (Some(file), Some(etag)) = (receipt["file"].as_str(), receipt["etag"].as_str()) else {
-            return Err(moved_on());
+            return Err(changed());
         };
-        let calendar = far.calendar(connection).await?;
-        match calendar.delete(file, etag, far.ctx.clock.now()).await? {
-            Taken::Gone => Ok(()),
-            Taken::Changed => Err(moved_on()),
+        let calendar = providers.calendar(connection).await?;
+        match calendar
+            .delete(file, etag, providers.ctx.clock.now())
+            .await?
+        {
+            DeleteResult::Deleted => Ok(()),
+            DeleteResult::Changed => Err(changed()),
         }
     }
 }
@@ -160,29 +172,29 @@ async fn find(
     calendar: &dyn Calendar,
     event: &Event,
     now: DateTime<Utc>,
-) -> Result<Found, ProviderError> {
+) -> Result<Lookup, ProviderError> {
     Ok(match calendar.get(&event.file(), now).await? {
-        None => Found::NotDone,
-        Some(found) if event.is(&found) => Found::Done(event.receipt(found.etag)),
-        Some(_) => Found::CannotSay,
+        None => Lookup::NotDone,
+        Some(found) if event.is(&found) => Lookup::Done(event.receipt(found.etag)),
+        Some(_) => Lookup::Unknown,
     })
 }
 
-/// The oldest of the user's calendars, and the zone they live in.
+/// Finds the user's oldest calendar and their time zone.
 async fn calendar_of(
-    far: &Far<'_>,
-    doing: &Doing<'_>,
-) -> Result<(StoredConnection, chrono_tz::Tz), Trouble> {
+    providers: &ProviderContext<'_>,
+    action: &ActionContext<'_>,
+) -> Result<(StoredConnection, chrono_tz::Tz), PrepareError> {
     let missing = || {
-        Trouble::refused(
+        PrepareError::refused(
             "no_calendar",
             "There is no calendar to write to. Add one with POST /v1/connections.",
         )
     };
-    let user = doing.user.ok_or_else(missing)?;
-    let mut conn = far.ctx.pool.acquire().await?;
-    let own = connections::of_user(&mut conn, doing.tenant, user).await?;
-    let person = users::correspondent(&mut conn, doing.tenant, user).await?;
+    let user = action.user.ok_or_else(missing)?;
+    let mut conn = providers.ctx.pool.acquire().await?;
+    let own = connections::of_user(&mut conn, action.tenant, user).await?;
+    let person = users::correspondent(&mut conn, action.tenant, user).await?;
     let calendar = own
         .into_iter()
         .find(|found| matches!(found.settings, Settings::Calendar(_)));
@@ -194,7 +206,7 @@ async fn calendar_of(
     Ok((calendar.ok_or_else(missing)?, here))
 }
 
-/// In UTC, which is right whatever the clocks do.
+/// Renders the event in UTC, which needs no time zone rules.
 fn render(event: &Event, title: &str, notes: Option<&str>, now: DateTime<Utc>) -> String {
     let mut component = icalendar::Event::with_uid(&event.uid);
     component
@@ -205,14 +217,14 @@ fn render(event: &Event, title: &str, notes: Option<&str>, now: DateTime<Utc>) -
     if let Some(notes) = notes {
         component.description(&plain(notes));
     }
-    // `new` would name the library as the author, and a calendar has one.
+    // Not `new`, which adds a second PRODID.
     let mut calendar = icalendar::Calendar::empty();
     calendar.append_property(("VERSION", "2.0"));
     calendar.append_property(("PRODID", "-//Postroom//EN"));
     calendar.push(component).to_string()
 }
 
-/// A line break is escaped by the writer; other control characters have no place in a calendar.
+/// Removes control characters, except line breaks, which the writer escapes.
 fn plain(text: &str) -> String {
     text.replace("\r\n", "\n")
         .replace(|c: char| c.is_control() && c != '\n', " ")
@@ -233,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_written_in_utc_and_nothing_breaks_out_of_its_line() {
+    fn event_is_written_in_utc_and_text_cannot_inject_lines() {
         let title = "Lunch\r\nATTENDEE:mailto:eve@example.org; with, Bob\u{7}";
         let notes = Some("a\rb");
         let now = "2026-11-23T02:00:00Z".parse().unwrap();
@@ -258,8 +270,8 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_ours_by_its_uid() {
-        let entry = |uid: &str| Entry {
+    fn own_entry_is_recognised_by_its_uid() {
+        let entry = |uid: &str| CalendarEntry {
             etag: None,
             event: format!("BEGIN:VEVENT\r\nUID:{uid}\r\nEND:VEVENT\r\n").into_bytes(),
         };

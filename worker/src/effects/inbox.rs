@@ -1,8 +1,8 @@
 //! `defer` and `snooze`: an inbox item, deferred by an action and opened again by its undo.
 
 use super::{
-    Doing, LocalEffect,
-    desk::{moved_on, place, text_before, told, unreadable},
+    ActionContext, LocalEffect,
+    record::{id_and_version, moved_on, refusal, text_before, unreadable},
 };
 use async_trait::async_trait;
 use base::TenantId;
@@ -24,9 +24,9 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 /// Defers an item that the user may see, or for a rule any of the tenant's. `made` says that this action added it.
-async fn put_off(
+async fn defer(
     conn: &mut PgConnection,
-    doing: &Doing<'_>,
+    action: &ActionContext<'_>,
     id: InboxItemId,
     until: &str,
     made: bool,
@@ -35,15 +35,15 @@ async fn put_off(
         let message = "Use `tomorrow`, `next_week`, `monday 09:00` or a moment in RFC 3339.";
         Refusal::refused("bad_moment", message)
     })?;
-    let (tenant, user) = (doing.tenant, doing.user);
-    let moment = inbox::moment(conn, tenant, user, until, doing.now)
+    let (tenant, user) = (action.tenant, action.user);
+    let moment = inbox::moment(conn, tenant, user, until, action.now)
         .await
-        .map_err(told)?;
+        .map_err(refusal)?;
     let step = ItemStep::Defer(moment);
     let changed = inbox::advance(conn, tenant, user, id, None, step)
         .await
-        .map_err(told)?;
-    inbox::record_history(conn, tenant, &changed.after, step.verb(), Some(doing.job)).await?;
+        .map_err(refusal)?;
+    inbox::record_history(conn, tenant, &changed.after, step.verb(), Some(action.job)).await?;
     let before = changed.before.defer_until.map(|until| until.to_rfc3339());
     Ok(Done {
         receipt: json!({ "id": id, "version": changed.after.version, "until": moment }),
@@ -59,7 +59,7 @@ async fn put_back(
     tenant: TenantId,
     done: &StoredEffect,
 ) -> Result<(), Refusal> {
-    let (id, version) = place(done)?;
+    let (id, version) = id_and_version(done)?;
     let step = match (text_before(done, "state"), text_before(done, "defer_until")) {
         (Some("none"), _) => ItemStep::Dismiss,
         (_, None) => ItemStep::Reopen,
@@ -83,18 +83,22 @@ pub(super) struct Defer;
 
 #[async_trait]
 impl LocalEffect for Defer {
-    async fn apply(&self, conn: &mut PgConnection, doing: &Doing<'_>) -> Result<Done, Refusal> {
-        let asked = |field| doing.params.get(field);
-        let until = match (asked("bucket"), asked("until")) {
+    async fn apply(
+        &self,
+        conn: &mut PgConnection,
+        action: &ActionContext<'_>,
+    ) -> Result<Done, Refusal> {
+        let param = |field| action.params.get(field);
+        let until = match (param("bucket"), param("until")) {
             (Some(until), None) | (None, Some(until)) => until,
             _ => {
                 let message = "Say until when, with either `bucket` or `until`.";
                 return Err(Refusal::refused("bad_moment", message));
             }
         };
-        let id = asked("item_id").and_then(|id| id.parse().ok());
-        let id = id.ok_or_else(|| told(RecordError::NotFound("action item")))?;
-        put_off(conn, doing, id, until, false).await
+        let id = param("item_id").and_then(|id| id.parse().ok());
+        let id = id.ok_or_else(|| refusal(RecordError::NotFound("inbox item")))?;
+        defer(conn, action, id, until, false).await
     }
 
     async fn revert(
@@ -112,20 +116,24 @@ pub(super) struct Snooze;
 #[async_trait]
 impl LocalEffect for Snooze {
     /// Defers the message's inbox item, and adds one first if it has none.
-    async fn apply(&self, conn: &mut PgConnection, doing: &Doing<'_>) -> Result<Done, Refusal> {
-        let message = doing.message.ok_or_else(|| {
+    async fn apply(
+        &self,
+        conn: &mut PgConnection,
+        action: &ActionContext<'_>,
+    ) -> Result<Done, Refusal> {
+        let message = action.message.ok_or_else(|| {
             Refusal::refused(
                 "no_mail",
                 "Say with `message_id` which mail is to be snoozed.",
             )
         })?;
-        let until = doing.params.get("until").unwrap_or_default();
-        let found = inbox_items::of_message(conn, doing.tenant, doing.user, message).await?;
+        let until = action.params.get("until").unwrap_or_default();
+        let found = inbox_items::of_message(conn, action.tenant, action.user, message).await?;
         match found {
-            Some(id) => put_off(conn, doing, id, until, false).await,
+            Some(id) => defer(conn, action, id, until, false).await,
             None => {
-                let id = make(conn, doing, message).await?;
-                put_off(conn, doing, id, until, true).await
+                let id = make(conn, action, message).await?;
+                defer(conn, action, id, until, true).await
             }
         }
     }
@@ -142,29 +150,29 @@ impl LocalEffect for Snooze {
 
 async fn make(
     conn: &mut PgConnection,
-    doing: &Doing<'_>,
+    action: &ActionContext<'_>,
     message: MessageId,
 ) -> Result<InboxItemId, Refusal> {
-    let gone = || Refusal::refused("no_mail", "This mail is not kept, or not any more.");
-    let stored = messages::find(conn, doing.tenant, message)
+    let gone = || Refusal::refused("no_mail", "This email is not stored or was deleted.");
+    let stored = messages::find(conn, action.tenant, message)
         .await?
         .ok_or_else(gone)?;
-    // A mail may have many megabytes: parsing it would hold up every other job of this thread.
+    // Parsing may take long; it must not block the other jobs of this thread.
     let parsed = tokio::task::spawn_blocking(move || {
         let mail = Mail::from_source(stored.format, &stored.source).ok()?;
         Some((mail.subject.clone(), mail.content_hash()))
     });
     let (subject, hash) = parsed.await.ok().flatten().ok_or_else(gone)?;
     let new = NewItem {
-        owner: doing.user,
-        rationale: "It was put off before anything was asked.".to_owned(),
-        job: Some(doing.job),
+        owner: action.user,
+        rationale: "It was put off before anything was param.".to_owned(),
+        job: Some(action.job),
         ..NewItem::of_mail(&subject, &hash, message).ok_or_else(gone)?
     };
-    inbox_items::insert(conn, doing.tenant, &new)
+    inbox_items::insert(conn, action.tenant, &new)
         .await?
         .ok_or_else(|| {
-            let message = "What this mail asked for was dealt with. Reopen its item to put it off.";
+            let message = "What this mail param for was dealt with. Reopen its item to put it off.";
             Refusal::refused("not_now", message)
         })
 }

@@ -1,6 +1,9 @@
-//! Mail that leaves the house: rendered once, with a Message-ID that stays, before anything is tried.
+//! Sends email: rendered once, with a fixed Message-ID, before the first try.
 
-use super::{Doing, Far, Found, Prepared, Receipt, Remote, Trouble, far::unready, sent};
+use super::{
+    ActionContext, Lookup, PrepareError, Prepared, ProviderContext, Receipt, RemoteEffect,
+    provider_context::internal_error, sent_folder,
+};
 use crate::providers::{Outgoing, ProviderError};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -24,78 +27,94 @@ use lettre::{
 use queue::runtime::handler::JobContext;
 use serde_json::{Value, json};
 
-/// What becomes a mail: each kind is written in its own way, and sent and looked for as all are.
+/// Composes one kind of email; all kinds are sent and looked up the same way.
 #[async_trait]
-pub(super) trait Write: std::marker::Send + Sync {
-    /// Renders the mail, as [`Remote::prepare`].
-    async fn prepare(&self, far: &Far<'_>, doing: &Doing<'_>) -> Result<Prepared, Trouble>;
+pub(super) trait Compose: std::marker::Send + Sync {
+    /// Renders the email, as [`RemoteEffect::prepare`].
+    async fn prepare(
+        &self,
+        providers: &ProviderContext<'_>,
+        action: &ActionContext<'_>,
+    ) -> Result<Prepared, PrepareError>;
 }
 
-/// A kind of mail as it leaves the house.
-pub(super) struct ByMail<W>(pub(super) W);
+/// The effect of sending one kind of email.
+pub(super) struct MailEffect<W>(pub(super) W);
 
 #[async_trait]
-impl<W: Write> Remote for ByMail<W> {
-    async fn prepare(&self, far: &Far<'_>, doing: &Doing<'_>) -> Result<Prepared, Trouble> {
-        self.0.prepare(far, doing).await
+impl<W: Compose> RemoteEffect for MailEffect<W> {
+    async fn prepare(
+        &self,
+        providers: &ProviderContext<'_>,
+        action: &ActionContext<'_>,
+    ) -> Result<Prepared, PrepareError> {
+        self.0.prepare(providers, action).await
     }
 
     async fn perform(
         &self,
-        far: &Far<'_>,
+        providers: &ProviderContext<'_>,
         connection: &StoredConnection,
         rendered: Vec<u8>,
     ) -> Result<Receipt, ProviderError> {
-        send(far, connection, rendered).await
+        send(providers, connection, rendered).await
     }
 
-    async fn look(
+    async fn look_up(
         &self,
-        far: &Far<'_>,
+        providers: &ProviderContext<'_>,
         connection: &StoredConnection,
         effect: &StoredEffect,
         _rendered: &[u8],
-    ) -> Result<Found, ProviderError> {
-        sent::look(far, connection, effect).await
+    ) -> Result<Lookup, ProviderError> {
+        sent_folder::look_up(providers, connection, effect).await
     }
 }
 
-/// `send`: a mail that was written out by whoever asked for it.
+/// `send`: an email whose text the caller gives.
 pub(super) struct Send;
 
 #[async_trait]
-impl Write for Send {
-    async fn prepare(&self, far: &Far<'_>, doing: &Doing<'_>) -> Result<Prepared, Trouble> {
-        let text = |name| doing.params.get(name).unwrap_or_default().to_owned();
+impl Compose for Send {
+    async fn prepare(
+        &self,
+        providers: &ProviderContext<'_>,
+        action: &ActionContext<'_>,
+    ) -> Result<Prepared, PrepareError> {
+        let text = |name| action.params.get(name).unwrap_or_default().to_owned();
         let letter = OutgoingMessage {
             to: vec![text("to")],
             subject: text("subject"),
             body_text: text("body"),
             ..OutgoingMessage::default()
         };
-        let connection = sending_connection(far.ctx, doing, None).await?;
-        prepare(doing, connection, &letter, far.ctx.clock.now())
+        let connection = sending_connection(providers.ctx, action, None).await?;
+        prepare(action, connection, &letter, providers.ctx.clock.now())
     }
 }
 
-/// `send_draft`: a version of a draft, exactly as it was put before a person.
+/// `send_draft`: a version of a draft, exactly as it was approved.
 pub(super) struct SendDraft;
 
 #[async_trait]
-impl Write for SendDraft {
-    async fn prepare(&self, far: &Far<'_>, doing: &Doing<'_>) -> Result<Prepared, Trouble> {
+impl Compose for SendDraft {
+    async fn prepare(
+        &self,
+        providers: &ProviderContext<'_>,
+        action: &ActionContext<'_>,
+    ) -> Result<Prepared, PrepareError> {
         let changed = || {
-            Trouble::refused(
+            PrepareError::refused(
                 "draft_changed",
-                "The draft is not what was agreed to any more; nothing was sent.",
+                "The draft was changed after its approval; nothing was sent.",
             )
         };
-        let text = |name| doing.params.get(name).unwrap_or_default();
+        let text = |name| action.params.get(name).unwrap_or_default();
         let id: DraftId = text("draft_id").parse().map_err(|_| changed())?;
         let number: i32 = text("version").parse().map_err(|_| changed())?;
-        let mut conn = far.ctx.pool.acquire().await?;
-        let draft = drafts::find(&mut conn, doing.tenant, id).await?;
-        let version = draft_versions::find(&mut conn, doing.tenant, id, number).await?;
+        let mut conn = providers.ctx.pool.acquire().await?;
+        let draft = drafts::find(&mut conn, action.tenant, id).await?;
+        let version = draft_versions::find(&mut conn, action.tenant, id, number).await?;
         drop(conn);
         let (Some(draft), Some(version)) = (draft, version) else {
             return Err(changed());
@@ -105,35 +124,40 @@ impl Write for SendDraft {
         if draft.status != DraftStatus::Sending || draft.version != number || !intact {
             return Err(changed());
         }
-        let mut conn = far.ctx.pool.acquire().await?;
-        if own_messages::has_overtaken(&mut conn, doing.tenant, id).await? {
-            return Err(Trouble::refused(
+        let mut conn = providers.ctx.pool.acquire().await?;
+        if own_messages::has_overtaken(&mut conn, action.tenant, id).await? {
+            return Err(PrepareError::refused(
                 "answered_by_user",
-                "You have answered this mail with another program meanwhile; nothing was sent.",
+                "You have already answered this email with another program; nothing was sent.",
             ));
         }
         drop(conn);
         let from = version.letter.from.as_deref();
-        let connection = sending_connection(far.ctx, doing, from).await?;
-        prepare(doing, connection, &version.letter, far.ctx.clock.now())
+        let connection = sending_connection(providers.ctx, action, from).await?;
+        prepare(
+            action,
+            connection,
+            &version.letter,
+            providers.ctx.clock.now(),
+        )
     }
 }
 
-/// The connection that the user's mail leaves by: the one of this address, or the oldest of theirs.
+/// Finds the account to send from: the one with this address, else the user's oldest.
 pub(super) async fn sending_connection(
     ctx: &JobContext,
-    doing: &Doing<'_>,
+    action: &ActionContext<'_>,
     address: Option<&str>,
-) -> Result<StoredConnection, Trouble> {
+) -> Result<StoredConnection, PrepareError> {
     let missing = || {
-        Trouble::refused(
+        PrepareError::refused(
             "no_connection",
             "There is no mail account to send from. Add one with POST /v1/connections.",
         )
     };
-    let user = doing.user.ok_or_else(missing)?;
+    let user = action.user.ok_or_else(missing)?;
     let mut conn = ctx.pool.acquire().await?;
-    let own = connections::of_user(&mut conn, doing.tenant, user).await?;
+    let own = connections::of_user(&mut conn, action.tenant, user).await?;
     let wanted = |found: &StoredConnection| {
         found.settings.mail().is_some()
             && address.is_none_or(|address| found.address.eq_ignore_ascii_case(address))
@@ -141,14 +165,13 @@ pub(super) async fn sending_connection(
     own.into_iter().find(wanted).ok_or_else(missing)
 }
 
-/// Renders it. The same letter by the same connection under the same name is the same bytes but for its date, and only
-/// the first are kept.
+/// Renders the email. Rendering it again gives the same bytes except for its date; only the first rendering is kept.
 pub(super) fn prepare(
-    doing: &Doing<'_>,
+    action: &ActionContext<'_>,
     connection: StoredConnection,
     letter: &OutgoingMessage,
     now: DateTime<Utc>,
-) -> Result<Prepared, Trouble> {
+) -> Result<Prepared, PrepareError> {
     let recipients: Vec<String> = letter
         .to
         .iter()
@@ -156,18 +179,18 @@ pub(super) fn prepare(
         .chain(&letter.bcc)
         .cloned()
         .collect();
-    let most = usize::try_from(connection.max_recipients).unwrap_or(usize::MAX);
-    if recipients.is_empty() || recipients.len() > most {
-        return Err(Trouble::refused(
+    let limit = usize::try_from(connection.max_recipients).unwrap_or(usize::MAX);
+    if recipients.is_empty() || recipients.len() > limit {
+        return Err(PrepareError::refused(
             "too_many_recipients",
-            format!("A mail of this account may have 1 to {most} recipients."),
+            format!("An email of this account may have 1 to {limit} recipients."),
         ));
     }
     let domain = connection
         .address
         .rsplit_once('@')
         .map_or("localhost", |(_, domain)| domain);
-    let id = message_id(doing.tenant, &doing.key, domain);
+    let id = message_id(action.tenant, &action.key, domain);
     let bytes = render(&connection, letter, &id, now)?;
     let envelope = json!({ "from": connection.address, "recipients": recipients });
     Ok(Prepared {
@@ -183,9 +206,8 @@ fn render(
     letter: &OutgoingMessage,
     id: &str,
     now: DateTime<Utc>,
-) -> Result<Vec<u8>, Trouble> {
-    let bad_address =
-        |_| Trouble::refused("bad_address", "An address of this mail cannot be used.");
+) -> Result<Vec<u8>, PrepareError> {
+    let bad_address = |_| PrepareError::refused("bad_address", "The email has an invalid address.");
     let mailbox = |text: &String| text.parse::<Mailbox>().map_err(bad_address);
     let from = Mailbox::new(
         connection.display_name.clone(),
@@ -211,11 +233,13 @@ fn render(
     let mail = mail
         .header(ContentType::TEXT_PLAIN)
         .body(letter.body_text.clone())
-        .map_err(|_| Trouble::refused("unrenderable_mail", "This mail cannot be written."))?;
+        .map_err(|_| {
+            PrepareError::refused("unrenderable_mail", "The email could not be written.")
+        })?;
     Ok(mail.formatted())
 }
 
-/// The envelope travels with the bytes, so that what is sent again goes to whom it went.
+/// Stores the envelope with the bytes, so that a repeat goes to the same recipients.
 fn pack(envelope: &Value, bytes: &[u8]) -> Vec<u8> {
     let mut packed = envelope.to_string().into_bytes();
     packed.push(b'\n');
@@ -233,16 +257,18 @@ fn unpack(packed: Vec<u8>) -> Option<Outgoing> {
     })
 }
 
-/// Sends what was prepared, and files a copy where its user looks for it.
+/// Sends the prepared email and stores a copy in the sent folder.
 async fn send(
-    far: &Far<'_>,
+    providers: &ProviderContext<'_>,
     connection: &StoredConnection,
     packed: Vec<u8>,
 ) -> Result<Receipt, ProviderError> {
-    let mailer = far.mailer(connection).await?;
-    let outgoing = unpack(packed).ok_or_else(|| unready("the stored mail cannot be read"))?;
+    let mailer = providers.mailer(connection).await?;
+    let outgoing =
+        unpack(packed).ok_or_else(|| internal_error("the stored email is unreadable"))?;
     let mut receipt = mailer.send(&outgoing).await?;
-    receipt["sent_folder"] = json!(sent::file(far, connection, &outgoing.bytes).await);
+    receipt["sent_folder"] =
+        json!(sent_folder::store(providers, connection, &outgoing.bytes).await);
     Ok(Receipt {
         receipt,
         before_image: None,
@@ -254,7 +280,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_packed_is_unpacked() {
+    fn packed_email_is_unpacked_unchanged() {
         let envelope = json!({"from": "a@b.c", "recipients": ["d@e.f", "g@h.i"]});
         let outgoing = unpack(pack(&envelope, b"Subject: x\r\n\r\nhello\n")).unwrap();
         assert_eq!(outgoing.from, "a@b.c");

@@ -1,37 +1,46 @@
-//! What is done to a mail in its user's mailbox: marks and folders. The mail is found by its Message-ID, and what it was like
-//! before is written down with the plan, so that a crash does not lose it. All of it can be taken back, each as far as we
-//! were the ones who did it.
+//! Changes of an email in the user's mailbox: flags and folders. Finds the email by its Message-ID and stores its previous state
+//! with the plan, so that a crash does not lose it. Every change can be undone, unless it was there before.
 
 mod account;
 mod plan;
 
-use super::{Doing, Far, Found, Prepared, Receipt, Remote, Trouble, far::unready};
+use super::{
+    ActionContext, Lookup, PrepareError, Prepared, ProviderContext, Receipt, RemoteEffect,
+    provider_context::internal_error,
+};
 use crate::providers::{
     ProviderError,
-    mailbox::{Among, Mailbox, Spot},
+    mailbox::{Mailbox, MessageLocation, SearchScope},
 };
-use account::{Mailed, account_of, mailed};
+use account::{MailReference, account_of, mail_reference};
 use async_trait::async_trait;
 use jobs::store::{connections::StoredConnection, effects::StoredEffect};
 use plan::{Change, Done, Plan};
 
 /// `label`, `unlabel`, `mark_read`, `star`, `archive`, `move`, `trash` and `spam`.
-pub(super) struct InMailbox;
+pub(super) struct MailboxEffect;
 
 #[async_trait]
-impl Remote for InMailbox {
-    async fn prepare(&self, far: &Far<'_>, doing: &Doing<'_>) -> Result<Prepared, Trouble> {
-        let change = Change::of(doing).ok_or_else(|| {
-            Trouble::refused("not_executable", "This version of Postroom cannot do this.")
+impl RemoteEffect for MailboxEffect {
+    async fn prepare(
+        &self,
+        providers: &ProviderContext<'_>,
+        action: &ActionContext<'_>,
+    ) -> Result<Prepared, PrepareError> {
+        let change = Change::of(action).ok_or_else(|| {
+            PrepareError::refused(
+                "not_executable",
+                "This version of Postroom does not support this action.",
+            )
         })?;
-        let mail = mailed(far.ctx, doing).await?;
-        let connection = account_of(far.ctx, doing, &mail).await?;
-        let found = before(far, &connection, &mail, &change).await;
+        let mail = mail_reference(providers.ctx, action).await?;
+        let connection = account_of(providers.ctx, action, &mail).await?;
+        let found = state_before(providers, &connection, &mail, &change).await;
         let (spot, was) = match found {
             Ok(Some(found)) => found,
-            Ok(None) => return Err(Trouble::refused("message_gone", GONE)),
+            Ok(None) => return Err(PrepareError::refused("message_gone", GONE)),
             Err(source) => {
-                return Err(Trouble::Provider {
+                return Err(PrepareError::Provider {
                     connection: Box::new(connection),
                     source,
                 });
@@ -44,7 +53,7 @@ impl Remote for InMailbox {
             was,
         };
         Ok(Prepared {
-            would: plan.change.told(),
+            would: plan.change.preview(),
             rendered: plan.packed(),
             connection,
             message_id: None,
@@ -53,43 +62,43 @@ impl Remote for InMailbox {
 
     async fn perform(
         &self,
-        far: &Far<'_>,
+        providers: &ProviderContext<'_>,
         connection: &StoredConnection,
         rendered: Vec<u8>,
     ) -> Result<Receipt, ProviderError> {
-        let plan =
-            Plan::unpacked(&rendered).ok_or_else(|| unready("what was prepared cannot be read"))?;
-        let mut mailbox = open(far, connection).await?;
-        let done = carry_out(&mut *mailbox, &plan).await;
+        let plan = Plan::unpacked(&rendered)
+            .ok_or_else(|| internal_error("the stored plan is unreadable"))?;
+        let mut mailbox = open(providers, connection).await?;
+        let done = execute(&mut *mailbox, &plan).await;
         mailbox.close().await;
         Ok(done?.receipt())
     }
 
-    async fn look(
+    async fn look_up(
         &self,
-        far: &Far<'_>,
+        providers: &ProviderContext<'_>,
         connection: &StoredConnection,
         _effect: &StoredEffect,
         rendered: &[u8],
-    ) -> Result<Found, ProviderError> {
-        let plan =
-            Plan::unpacked(rendered).ok_or_else(|| unready("what was prepared cannot be read"))?;
-        let mut mailbox = open(far, connection).await?;
-        let stands = stands(&mut *mailbox, &plan).await;
+    ) -> Result<Lookup, ProviderError> {
+        let plan = Plan::unpacked(rendered)
+            .ok_or_else(|| internal_error("the stored plan is unreadable"))?;
+        let mut mailbox = open(providers, connection).await?;
+        let applied = is_applied(&mut *mailbox, &plan).await;
         mailbox.close().await;
-        Ok(match stands? {
-            // To do it again changes nothing: whether it was there is all that matters.
-            None => Found::NotDone,
+        Ok(match applied? {
+            // Repeating the change is harmless, so that only its presence matters.
+            None => Lookup::NotDone,
             Some(to) => {
                 let changed = !plan.was;
-                Found::Done(Done { plan, changed, to }.receipt())
+                Lookup::Done(Done { plan, changed, to }.receipt())
             }
         })
     }
 
     async fn revert(
         &self,
-        far: &Far<'_>,
+        providers: &ProviderContext<'_>,
         connection: &StoredConnection,
         done: &StoredEffect,
     ) -> Result<(), ProviderError> {
@@ -97,25 +106,26 @@ impl Remote for InMailbox {
             .before_image
             .as_ref()
             .and_then(Done::read)
-            .ok_or_else(|| unready("what was done cannot be read"))?;
+            .ok_or_else(|| internal_error("the stored change is unreadable"))?;
         if !done.changed {
-            // It was so before we came.
+            // The email was in this state before.
             return Ok(());
         }
-        let mut mailbox = open(far, connection).await?;
+        let mut mailbox = open(providers, connection).await?;
         let undone = undo(&mut *mailbox, &done).await;
         mailbox.close().await;
         undone
     }
 }
 
-const GONE: &str = "The mail is not in the mailbox any more.";
+const GONE: &str = "The email is no longer in the mailbox.";
 
 async fn open(
-    far: &Far<'_>,
+    providers: &ProviderContext<'_>,
     connection: &StoredConnection,
 ) -> Result<Box<dyn Mailbox>, ProviderError> {
-    far.mailbox(connection)
+    providers
+        .mailbox(connection)
         .await?
         .ok_or_else(|| ProviderError::Permanent {
             code: "no_mailbox",
@@ -123,14 +133,14 @@ async fn open(
         })
 }
 
-/// Where the mail is, and whether it is already as it is to be.
-async fn before(
-    far: &Far<'_>,
+/// Finds the email and whether the change is already in place.
+async fn state_before(
+    providers: &ProviderContext<'_>,
     connection: &StoredConnection,
-    mail: &Mailed,
+    mail: &MailReference,
     change: &Change,
-) -> Result<Option<(Spot, bool)>, ProviderError> {
-    let mut mailbox = open(far, connection).await?;
+) -> Result<Option<(MessageLocation, bool)>, ProviderError> {
+    let mut mailbox = open(providers, connection).await?;
     let found = async {
         let Some(spot) = mailbox.find(&mail.message_id, change.among()).await? else {
             return Ok(None);
@@ -140,7 +150,7 @@ async fn before(
                 let flags = mailbox.flags(&spot).await?.unwrap_or_default();
                 plan::has(&flags, flag) == *on
             }
-            // Where it is to be is looked up when it goes there: that may make the folder.
+            // The target folder is resolved on the move, which may create it.
             Change::Put { .. } => false,
         };
         Ok(Some((spot, was)))
@@ -150,8 +160,8 @@ async fn before(
     found
 }
 
-async fn carry_out(mailbox: &mut dyn Mailbox, plan: &Plan) -> Result<Done, ProviderError> {
-    let spot = whereabouts(mailbox, plan).await?.ok_or_else(gone)?;
+async fn execute(mailbox: &mut dyn Mailbox, plan: &Plan) -> Result<Done, ProviderError> {
+    let spot = locate(mailbox, plan).await?.ok_or_else(gone)?;
     let done = |changed, to| Done {
         plan: plan.clone(),
         changed,
@@ -172,7 +182,7 @@ async fn carry_out(mailbox: &mut dyn Mailbox, plan: &Plan) -> Result<Done, Provi
                 return Ok(done(false, Some(folder)));
             }
             mailbox.move_to(&spot, &plan.message_id, &folder).await?;
-            // A server moves what is not there any more without a word.
+            // Servers accept the move of a missing email without an error.
             match mailbox.find_in(&plan.message_id, &folder).await {
                 Ok(Some(_)) => Ok(Done {
                     plan: Plan {
@@ -185,48 +195,48 @@ async fn carry_out(mailbox: &mut dyn Mailbox, plan: &Plan) -> Result<Done, Provi
                 Ok(None) => Err(gone()),
                 Err(_) => Err(ProviderError::Unknown {
                     code: "imap_reply_lost",
-                    detail: "where the mail is now was not told".into(),
+                    detail: "the server did not confirm the move".into(),
                 }),
             }
         }
     }
 }
 
-/// Where the mail is now: where it was, or wherever else its name is found.
-async fn whereabouts(
+/// Finds the email: in its previous folder, else in any other.
+async fn locate(
     mailbox: &mut dyn Mailbox,
     plan: &Plan,
-) -> Result<Option<Spot>, ProviderError> {
-    let there = mailbox.find_in(&plan.message_id, &plan.spot.folder).await?;
-    if there.is_some() {
-        return Ok(there);
+) -> Result<Option<MessageLocation>, ProviderError> {
+    let found = mailbox.find_in(&plan.message_id, &plan.spot.folder).await?;
+    if found.is_some() {
+        return Ok(found);
     }
     mailbox.find(&plan.message_id, plan.change.among()).await
 }
 
-/// Whether the mail is as it was to be; for a folder, which one that is.
-async fn stands(
+/// Returns whether the change is in place; for a move, also the folder.
+async fn is_applied(
     mailbox: &mut dyn Mailbox,
     plan: &Plan,
 ) -> Result<Option<Option<String>>, ProviderError> {
     match &plan.change {
         Change::Mark { flag, on } => {
-            let Some(spot) = whereabouts(mailbox, plan).await? else {
+            let Some(spot) = locate(mailbox, plan).await? else {
                 return Ok(None);
             };
             let flags = mailbox.flags(&spot).await?;
-            let so = flags.is_some_and(|flags| plan::has(&flags, flag) == *on);
-            Ok(so.then_some(None))
+            let matches = flags.is_some_and(|flags| plan::has(&flags, flag) == *on);
+            Ok(matches.then_some(None))
         }
         Change::Put { target } => {
             let folder = mailbox.folder(target).await?;
-            let there = mailbox.find_in(&plan.message_id, &folder).await?;
+            let found = mailbox.find_in(&plan.message_id, &folder).await?;
             let left = folder == plan.spot.folder
                 || mailbox
                     .find_in(&plan.message_id, &plan.spot.folder)
                     .await?
                     .is_none();
-            Ok((there.is_some() && left).then_some(Some(folder)))
+            Ok((found.is_some() && left).then_some(Some(folder)))
         }
     }
 }
@@ -235,7 +245,7 @@ async fn undo(mailbox: &mut dyn Mailbox, done: &Done) -> Result<(), ProviderErro
     let plan = &done.plan;
     match &plan.change {
         Change::Mark { flag, on } => {
-            let spot = mailbox.find(&plan.message_id, Among::Kept).await?;
+            let spot = mailbox.find(&plan.message_id, SearchScope::Kept).await?;
             let spot = spot.ok_or_else(moved_on)?;
             let flags = mailbox.flags(&spot).await?.ok_or_else(moved_on)?;
             if plan::has(&flags, flag) == *on {
@@ -250,7 +260,7 @@ async fn undo(mailbox: &mut dyn Mailbox, done: &Done) -> Result<(), ProviderErro
                     .move_to(&spot, &plan.message_id, &plan.spot.folder)
                     .await;
             }
-            // It is back already: an earlier try, or its user.
+            // An earlier try or the user moved it back already.
             mailbox
                 .find_in(&plan.message_id, &plan.spot.folder)
                 .await?
@@ -270,6 +280,6 @@ fn gone() -> ProviderError {
 fn moved_on() -> ProviderError {
     ProviderError::Permanent {
         code: "moved_on",
-        message: "The mail is not where it was put any more; nothing was changed.".to_owned(),
+        message: "The email was moved since; nothing was changed.".to_owned(),
     }
 }

@@ -1,6 +1,6 @@
-//! `notify`: a line in the user's history.
+//! `notify`: adds an entry to the user's history.
 
-use super::{Doing, LocalEffect, not_compensable};
+use super::{ActionContext, LocalEffect, not_compensable};
 use async_trait::async_trait;
 use base::TenantId;
 use jobs::domain::ResourceKind;
@@ -19,19 +19,23 @@ pub(super) struct Notify;
 
 #[async_trait]
 impl LocalEffect for Notify {
-    async fn apply(&self, conn: &mut PgConnection, doing: &Doing<'_>) -> Result<Done, Refusal> {
-        let (object_kind, object) = match doing.message {
+    async fn apply(
+        &self,
+        conn: &mut PgConnection,
+        action: &ActionContext<'_>,
+    ) -> Result<Done, Refusal> {
+        let (object_kind, object) = match action.message {
             Some(message) => (ResourceKind::Message, message.0),
-            None => (ResourceKind::Job, doing.job.0),
+            None => (ResourceKind::Job, action.job.0),
         };
-        let told = NewHistoryEntry {
+        let entry = NewHistoryEntry {
             verb: HistoryVerb::Notified,
             object_kind,
             object,
-            job: Some(doing.job),
-            rationale: doing.params.get("text").unwrap_or_default(),
+            job: Some(action.job),
+            rationale: action.params.get("text").unwrap_or_default(),
         };
-        history::insert(conn, doing.tenant, &told).await?;
+        history::insert(conn, action.tenant, &entry).await?;
         Ok(Done {
             receipt: json!({ "notified": object_kind }),
             before_image: None,

@@ -1,7 +1,9 @@
-//! `call_webhook`: tells a webhook of the user's that something is to be done about a mail. What is told is rendered once;
-//! every try carries the same id, by which the receiver knows it again.
+//! `call_webhook`: calls a connected webhook about an email. The call is rendered once, and every try carries the same id,
+//! so that the receiver can recognise repeats.
 
-use super::{Doing, Far, Found, Prepared, Receipt, Remote, Trouble};
+use super::{
+    ActionContext, Lookup, PrepareError, Prepared, ProviderContext, Receipt, RemoteEffect,
+};
 use crate::providers::ProviderError;
 use async_trait::async_trait;
 use base::TenantId;
@@ -26,7 +28,7 @@ use uuid::Uuid;
 
 pub(super) struct CallWebhook;
 
-/// What is posted, with the name it goes by.
+/// The posted body and its id.
 #[derive(Serialize, Deserialize)]
 struct Call {
     id: String,
@@ -34,26 +36,34 @@ struct Call {
 }
 
 #[async_trait]
-impl Remote for CallWebhook {
-    async fn prepare(&self, far: &Far<'_>, doing: &Doing<'_>) -> Result<Prepared, Trouble> {
-        let connection = webhook(far, doing).await?;
-        let message = match doing.message {
-            Some(id) => summary(&far.ctx.pool, doing.tenant, id).await?,
+impl RemoteEffect for CallWebhook {
+    async fn prepare(
+        &self,
+        providers: &ProviderContext<'_>,
+        action: &ActionContext<'_>,
+    ) -> Result<Prepared, PrepareError> {
+        let connection = webhook(providers, action).await?;
+        let message = match action.message {
+            Some(id) => summary(&providers.ctx.pool, action.tenant, id).await?,
             None => Value::Null,
         };
-        let id = format!("msg_{}", name(&doing.key).simple());
+        let id = format!("msg_{}", effect_uuid(&action.key).simple());
         let body = json!({
             "type": "action.call_webhook",
             "id": id,
-            "timestamp": doing.now.to_rfc3339_opts(SecondsFormat::Secs, true),
-            "data": { "action": doing.kind, "message": message },
+            "timestamp": action.now.to_rfc3339_opts(SecondsFormat::Secs, true),
+            "data": { "action": action.kind, "message": message },
         });
         let call = Call {
             id,
             body: body.to_string(),
         };
-        let rendered = serde_json::to_vec(&call)
-            .map_err(|_| Trouble::refused("unrenderable_call", "This call cannot be written."))?;
+        let rendered = serde_json::to_vec(&call).map_err(|_| {
+            PrepareError::refused(
+                "unrenderable_call",
+                "The webhook call could not be written.",
+            )
+        })?;
         Ok(Prepared {
             would: json!({ "post_to": connection.address, "message": message }),
             connection,
@@ -64,79 +74,91 @@ impl Remote for CallWebhook {
 
     async fn perform(
         &self,
-        far: &Far<'_>,
+        providers: &ProviderContext<'_>,
         connection: &StoredConnection,
         rendered: Vec<u8>,
     ) -> Result<Receipt, ProviderError> {
-        let call: Call = serde_json::from_slice(&rendered)
-            .map_err(|_| super::far::unready("the stored call cannot be read"))?;
-        let caller = far.caller(connection).await?;
-        let ctx = far.ctx;
-        let said = caller
+        let call: Call = serde_json::from_slice(&rendered).map_err(|_| {
+            super::provider_context::internal_error("the stored call is unreadable")
+        })?;
+        let caller = providers.caller(connection).await?;
+        let ctx = providers.ctx;
+        let response = caller
             .call(&call.id, call.body.as_bytes(), ctx.clock.now())
             .await;
         if let Err(ProviderError::Permanent {
             code: code @ "webhook_gone",
             ..
-        }) = said
+        }) = response
         {
             end_gone(&ctx.pool, &ctx.job, connection, code)
                 .await
-                .map_err(|_| super::far::unready("the end of the webhook could not be written"))?;
+                .map_err(|_| {
+                    super::provider_context::internal_error(
+                        "the end of the webhook could not be recorded",
+                    )
+                })?;
         }
         Ok(Receipt {
-            receipt: said?,
+            receipt: response?,
             before_image: None,
         })
     }
 
-    /// It may be called again: that is the receiver's contract.
-    async fn look(
+    /// A repeated call is allowed by the webhook contract.
+    async fn look_up(
         &self,
-        _far: &Far<'_>,
+        _providers: &ProviderContext<'_>,
         _connection: &StoredConnection,
         _effect: &StoredEffect,
         _rendered: &[u8],
-    ) -> Result<Found, ProviderError> {
-        Ok(Found::NotDone)
+    ) -> Result<Lookup, ProviderError> {
+        Ok(Lookup::NotDone)
     }
 }
 
-/// The name of an effect as a UUID.
-pub(super) fn name(key: &[u8; 32]) -> Uuid {
+/// The key of an effect as a UUID.
+pub(super) fn effect_uuid(key: &[u8; 32]) -> Uuid {
     Uuid::new_v5(&Uuid::NAMESPACE_OID, key)
 }
 
-/// The webhook of this URL: the user's own, or else a colleague's, for rules are written for all of a tenant.
-async fn webhook(far: &Far<'_>, doing: &Doing<'_>) -> Result<StoredConnection, Trouble> {
+/// Finds the webhook of this URL: the user's own, else another user's, because rules apply to the whole tenant.
+async fn webhook(
+    providers: &ProviderContext<'_>,
+    action: &ActionContext<'_>,
+) -> Result<StoredConnection, PrepareError> {
     let unknown = || {
-        Trouble::refused(
+        PrepareError::refused(
             "webhook_unknown",
             "No webhook of this URL is connected. Connect it with POST /v1/connections.",
         )
     };
-    let text = doing.params.get("url").unwrap_or_default();
+    let text = action.params.get("url").unwrap_or_default();
     let url: WebUrl = text.parse().map_err(|_| unknown())?;
-    let mut conn = far.ctx.pool.acquire().await?;
-    let found = connections::of_address(&mut conn, doing.tenant, &url.to_string()).await?;
+    let mut conn = providers.ctx.pool.acquire().await?;
+    let found = connections::of_address(&mut conn, action.tenant, &url.to_string()).await?;
     let mut found: Vec<_> = found
         .into_iter()
         .filter(|found| matches!(&found.settings, Settings::Webhook(web) if web.url == url))
         .collect();
-    // Stable: the oldest of each stays in front.
-    found.sort_by_key(|found| Some(found.user) != doing.user);
+    // A stable sort keeps the oldest first.
+    found.sort_by_key(|found| Some(found.user) != action.user);
     found.into_iter().next().ok_or_else(unknown)
 }
 
-/// What tells the mail, without what is in it.
-async fn summary(pool: &PgPool, tenant: TenantId, id: MessageId) -> Result<Value, Trouble> {
+/// Identifies an email without its content.
+async fn summary(pool: &PgPool, tenant: TenantId, id: MessageId) -> Result<Value, PrepareError> {
     let mut conn = pool.acquire().await?;
     let stored = messages::find(&mut conn, tenant, id).await?;
     drop(conn);
-    let unreadable =
-        || Trouble::refused("message_missing", "This mail is not kept, or not any more.");
+    let unreadable = || {
+        PrepareError::refused(
+            "message_missing",
+            "This email is not stored or was deleted.",
+        )
+    };
     let stored = stored.ok_or_else(unreadable)?;
-    // A mail may have many megabytes: parsing it would hold up every other job of this thread.
+    // Parsing may take long; it must not block the other jobs of this thread.
     let parsed =
         tokio::task::spawn_blocking(move || Mail::from_source(stored.format, &stored.source));
     let mail = parsed

@@ -1,14 +1,14 @@
-//! `action.execute`: actions, one after another, each done once.
+//! `action.execute`: executes actions one after another, each once.
 //!
-//! [`load`] finds out what is wanted and by whom, the gate decides what may run ([`gate`]), [`carry_out`] has it done by way
-//! of the ledger, and what the settling transaction must hold (approvals that are needed, the end of the one that was
-//! carried out) is in [`writes`]. A job that comes back after a crash finds what it did in the ledger and goes on.
+//! [`load`] reads the actions, [`gate`] decides which may run, [`execute`] executes them through the ledger, and [`writes`]
+//! holds the writes of the settling transaction. After a crash, the job finds its effects in the ledger and continues.
 
-mod carry_out;
+mod execute;
 mod gate;
-mod halt;
 mod load;
 mod metrics;
+mod outcomes;
+mod provider_error;
 mod remote;
 mod undo;
 mod writes;
@@ -17,8 +17,8 @@ pub use metrics::ActionMetrics;
 
 use crate::providers::Providers;
 use async_trait::async_trait;
-use carry_out::carry_out;
-use gate::{Gated, gated};
+use execute::execute;
+use gate::{GateDecision, decide_gate};
 use jobs::{
     commands::approvals::execute::Ending,
     domain::{ApprovalId, approval::NewApproval, gate::Gate},
@@ -26,12 +26,12 @@ use jobs::{
         ActionError, ActionExecute, ActionOutcome, ActionResult, Args, OnError, Output, Work,
     },
 };
-use load::{Wanted, load};
+use load::{RequestedAction, load};
 use queue::Failure;
 use queue::runtime::handler::{Handler, JobContext, Settlement};
 use writes::ActionWrites;
 
-/// Has actions done.
+/// Executes actions.
 pub struct ActionHandler {
     providers: Providers,
     metrics: ActionMetrics,
@@ -53,23 +53,23 @@ impl Handler for ActionHandler {
             let approval = Some((approval_id, ending));
             return self.settlement(&args, actions, Vec::new(), approval);
         }
-        let wanted = load(ctx, &args).await?;
+        let requested = load(ctx, &args).await?;
         let approval = match args.work {
             Work::Approval { approval_id, .. } => Some(approval_id),
             Work::Requested(_) | Work::Triaged { .. } | Work::Undo { .. } => None,
         };
-        let (mut outcomes, mut approvals) = (Vec::with_capacity(wanted.len()), Vec::new());
+        let (mut outcomes, mut approvals) = (Vec::with_capacity(requested.len()), Vec::new());
         let mut stopped = false;
-        for (index, action) in wanted.iter().enumerate() {
+        for (index, action) in requested.iter().enumerate() {
             if ctx.cancelled.is_cancelled() {
-                // What was done is in the ledger; what comes back goes on after it.
+                // The ledger has what was done; the next attempt continues after it.
                 return Err(Failure::cancelled());
             }
             let outcome = if stopped {
                 not_run(action)
             } else {
-                let (outcome, asked) = self.one(ctx, &args, action).await?;
-                approvals.extend(asked);
+                let (outcome, approval) = self.execute_one(ctx, &args, action).await?;
+                approvals.extend(approval);
                 outcome
             };
             stopped |= args.on_error == OnError::Stop && outcome.result == ActionResult::Failed;
@@ -81,14 +81,14 @@ impl Handler for ActionHandler {
 }
 
 impl ActionHandler {
-    /// What becomes of one action, with the approval that it needs.
-    async fn one(
+    /// Executes one action, or returns the approval that it needs.
+    async fn execute_one(
         &self,
         ctx: &JobContext,
         args: &Args,
-        action: &Wanted,
+        action: &RequestedAction,
     ) -> Result<(ActionOutcome, Option<NewApproval>), Failure> {
-        let Gated { risk, gate } = gated(ctx, args, action).await?;
+        let GateDecision { risk, gate } = decide_gate(ctx, args, action).await?;
         let base = ActionOutcome {
             risk,
             gate,
@@ -100,15 +100,16 @@ impl ActionHandler {
                     result: ActionResult::Denied,
                     error: Some(ActionError {
                         code: "gate_denied".into(),
-                        message: "A machine wrote this mail: answering it would make a loop."
-                            .into(),
+                        message:
+                            "This email was sent automatically; answering it could cause a loop."
+                                .into(),
                     }),
                     ..base
                 },
                 None,
             ),
             Gate::Approval if action.approval.is_none() && !args.dry_run => {
-                let approval = action.approval_of(risk, ctx.clock.now());
+                let approval = action.to_approval(risk, ctx.clock.now());
                 let outcome = ActionOutcome {
                     result: ActionResult::PendingApproval,
                     approval_id: Some(approval.id),
@@ -117,7 +118,7 @@ impl ActionHandler {
                 (outcome, Some(approval))
             }
             Gate::Approval | Gate::Auto => (
-                carry_out(ctx, &self.providers, args, action, base).await?,
+                execute(ctx, &self.providers, args, action, base).await?,
                 None,
             ),
         })
@@ -151,7 +152,7 @@ impl ActionHandler {
     }
 }
 
-fn not_run(action: &Wanted) -> ActionOutcome {
+fn not_run(action: &RequestedAction) -> ActionOutcome {
     ActionOutcome {
         index: 0,
         r#type: action.kind,
@@ -165,25 +166,25 @@ fn not_run(action: &Wanted) -> ActionOutcome {
     }
 }
 
-/// What the approval's person is told. What was done before, by whomever, is done.
+/// Returns the end of the approval. Duplicates count as executed.
 fn ending(outcomes: &[ActionOutcome]) -> Ending {
-    let bad = outcomes.iter().find(|outcome| {
+    let failed = outcomes.iter().find(|outcome| {
         !matches!(
             outcome.result,
             ActionResult::Succeeded | ActionResult::SkippedDuplicate
         )
     });
-    let Some(bad) = bad else {
+    let Some(failed) = failed else {
         return Ending::Executed;
     };
-    let (code, message) = match &bad.error {
+    let (code, message) = match &failed.error {
         Some(error) => (error.code.clone(), error.message.clone()),
         None => (
-            bad.result.to_string(),
-            "See the job's output for what became of it.".into(),
+            failed.result.to_string(),
+            "See the job's output for the result.".into(),
         ),
     };
-    match bad.result {
+    match failed.result {
         ActionResult::Unknown | ActionResult::InProgress => Ending::Unclear(code, message),
         _ => Ending::Failed(code, message),
     }

@@ -1,8 +1,8 @@
-//! One model call that is never paid for twice: [`ask`].
+//! Calls the model and never pays for the same answer twice: [`ask`].
 //!
-//! The answer is stored before it is used, in a transaction that holds the job's lease: a worker that has lost the job
-//! writes nothing, and one that died after the answer finds it at the next attempt. The call's row and its audit entry
-//! are written beside it, also for a call that failed: what was spent is known whatever becomes of the attempt.
+//! Stores the answer before it is used, in a transaction that holds the job's lease: a worker that lost the job writes
+//! nothing, and the next attempt of a crashed job finds the answer. The same transaction records the call and its audit entry,
+//! also for a failed call, so that its cost is known whatever happens to the attempt.
 
 use jobs::commands::audit::JobAudit;
 use jobs::domain::ResourceKind;
@@ -14,7 +14,7 @@ use jobs::{
         llm_checkpoints::{self, CheckpointKey},
     },
 };
-use llm::{Call, Completion, LlmError, Model, OutputSchema, Prompt, Spent};
+use llm::{Call, CallCost, Completion, LlmError, Model, OutputSchema, Prompt};
 use queue::runtime::handler::JobContext;
 use queue::{Job, lease};
 use sqlx::PgConnection;
@@ -22,9 +22,9 @@ use tokio::time::Instant;
 
 /// A question to the model.
 pub(in crate::handlers) struct Question {
-    /// The label of all calls of the kind of job.
-    pub(in crate::handlers) label: &'static str,
-    /// The name of its checkpoint: `triage`, `triage.repair`.
+    /// The task, a label value.
+    pub(in crate::handlers) task: &'static str,
+    /// The step of its checkpoint: `triage`, `triage.repair`.
     pub(in crate::handlers) step: &'static str,
     pub(in crate::handlers) prompt: Prompt,
     pub(in crate::handlers) schema: OutputSchema,
@@ -32,19 +32,19 @@ pub(in crate::handlers) struct Question {
     pub(in crate::handlers) deadline: Instant,
 }
 
-/// Why there is no answer.
+/// The question has no answer.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::handlers) enum AskError {
-    #[error("the model gave no answer")]
+    #[error("the model call failed")]
     Model(#[source] LlmError),
-    /// Whatever the model said belongs to a job that somebody else runs now.
+    /// Another worker runs the job now; the answer is dropped.
     #[error("the lease was lost during the call")]
     LeaseLost,
-    #[error("could not read or write the call")]
+    #[error("could not read or record the call")]
     Database(#[from] sqlx::Error),
 }
 
-/// Asks, unless an earlier attempt of this job got an answer to the very same question.
+/// Calls the model, unless an earlier attempt of this job has an answer to the same prompt.
 pub(in crate::handlers) async fn ask(
     ctx: &JobContext,
     model: &Model,
@@ -57,60 +57,64 @@ pub(in crate::handlers) async fn ask(
         step: question.step,
         request_hash,
     };
-    if let Some(kept) = kept_answer(ctx, key).await? {
-        return Ok(kept);
+    if let Some(completion) = stored_answer(ctx, key).await? {
+        return Ok(completion);
     }
     let version = question.prompt.version();
     let call = Call {
         prompt: question.prompt,
         schema: question.schema,
         max_output_tokens: question.max_output_tokens,
-        label: question.label,
+        task: question.task,
         deadline: question.deadline,
         tenant: job.tenant,
         job: job.lease.job,
         attempt: job.lease.attempt,
         cancelled: &ctx.cancelled,
     };
-    let (answered, spent) = model.complete_counting(&call).await;
-    let ended = Ended {
+    let (result, cost) = model.complete_with_cost(&call).await;
+    let ended = EndedCall {
         version,
-        spent,
-        answered: answered.as_ref(),
+        cost,
+        result: result.as_ref(),
     };
     record(ctx, model, key, &ended).await?;
-    answered.map_err(AskError::Model)
+    result.map_err(AskError::Model)
 }
 
-/// A checkpoint that this version cannot read any more is as good as none.
-async fn kept_answer(ctx: &JobContext, key: CheckpointKey) -> Result<Option<Completion>, AskError> {
+/// Reads the checkpoint; ignores one that this version cannot parse.
+async fn stored_answer(
+    ctx: &JobContext,
+    key: CheckpointKey,
+) -> Result<Option<Completion>, AskError> {
     let mut conn = ctx.pool.acquire().await?;
-    let kept = llm_checkpoints::find(&mut conn, ctx.job.tenant, key).await?;
-    Ok(kept.and_then(|kept| serde_json::from_value(kept).ok()))
+    let stored = llm_checkpoints::find(&mut conn, ctx.job.tenant, key).await?;
+    Ok(stored.and_then(|stored| serde_json::from_value(stored).ok()))
 }
 
-/// How a call ended.
-struct Ended<'a> {
+/// An ended call.
+struct EndedCall<'a> {
     version: &'static str,
-    spent: Spent,
-    answered: Result<&'a Completion, &'a LlmError>,
+    cost: CallCost,
+    result: Result<&'a Completion, &'a LlmError>,
 }
 
+/// Records the call and stores its answer.
 async fn record(
     ctx: &JobContext,
     model: &Model,
     key: CheckpointKey,
-    ended: &Ended<'_>,
+    ended: &EndedCall<'_>,
 ) -> Result<(), AskError> {
-    if let Err(LlmError::Cancelled) = ended.answered {
+    if let Err(LlmError::Cancelled) = ended.result {
         return Ok(());
     }
     let job = &ctx.job;
     let mut tx = ctx.pool.begin().await?;
-    if !lease::hold(&mut tx, job.lease).await? {
+    if !lease::lock_if_held(&mut tx, job.lease).await? {
         return Err(AskError::LeaseLost);
     }
-    if let Ok(completion) = ended.answered {
+    if let Ok(completion) = ended.result {
         let kept =
             serde_json::to_value(completion).map_err(|error| sqlx::Error::Encode(error.into()))?;
         llm_checkpoints::insert(&mut tx, job.tenant, key, &kept).await?;
@@ -125,17 +129,17 @@ async fn record_call(
     job: &Job,
     model: &Model,
     key: CheckpointKey,
-    ended: &Ended<'_>,
+    ended: &EndedCall<'_>,
 ) -> Result<(), sqlx::Error> {
-    let completion = ended.answered.ok();
-    let Spent {
+    let completion = ended.result.ok();
+    let CallCost {
         usage,
         tries,
         duration,
         prompt_bytes,
         response_bytes,
-    } = ended.spent;
-    let outcome = ended.answered.map_or_else(LlmError::class, |_| "ok");
+    } = ended.cost;
+    let outcome = ended.result.map_or_else(LlmError::class, |_| "ok");
     let call = NewLlmCall {
         job: key.job,
         attempt: job.lease.attempt,
@@ -165,7 +169,7 @@ async fn record_call(
     let mut entry = job
         .audit(AuditAction::LlmCalled, ResourceKind::LlmCall, id)
         .with_detail(detail);
-    if ended.answered.is_err() {
+    if ended.result.is_err() {
         entry = entry.failed(outcome);
     }
     audit::insert(conn, &[entry]).await

@@ -1,8 +1,8 @@
-//! `connection.test`: opens what a connection leads to, changes nothing there, and tells what it found.
+//! `connection.test`: opens the services of a connection and reports the results. Changes nothing there.
 
 use super::unavailable;
 use crate::{
-    effects::Far,
+    effects::ProviderContext,
     providers::{ProviderError, Providers},
 };
 use async_trait::async_trait;
@@ -34,18 +34,18 @@ impl Handler for ConnectionTestHandler {
 
     async fn run(&self, ctx: &JobContext, args: Args) -> Result<Settlement, Failure> {
         let connection = load(ctx, &args).await?;
-        let far = Far {
+        let providers = ProviderContext {
             ctx,
             providers: &self.providers,
         };
         let mut tried = Vec::new();
         for what in to_try(&connection.settings) {
             tokio::select! {
-                outcome = attempt(&far, &connection, what) => tried.push((what, outcome)),
+                outcome = attempt(&providers, &connection, what) => tried.push((what, outcome)),
                 () = ctx.cancelled.cancelled() => return Err(Failure::cancelled()),
             }
         }
-        note(ctx, &connection, &tried)
+        record_result(ctx, &connection, &tried)
             .await
             .map_err(|error| unavailable(&error))?;
         let output = Output {
@@ -91,38 +91,38 @@ fn to_try(settings: &Settings) -> Vec<Tried> {
 }
 
 async fn attempt(
-    far: &Far<'_>,
+    providers: &ProviderContext<'_>,
     connection: &StoredConnection,
     what: Tried,
 ) -> Result<(), ProviderError> {
-    let now = far.ctx.clock.now();
+    let now = providers.ctx.clock.now();
     match what {
-        Tried::Smtp => far.mailer(connection).await?.check().await,
+        Tried::Smtp => providers.mailer(connection).await?.check().await,
         Tried::Imap => {
-            if let Some(mailbox) = far.mailbox(connection).await? {
+            if let Some(mailbox) = providers.mailbox(connection).await? {
                 mailbox.close().await;
             }
             Ok(())
         }
-        Tried::Caldav => far.calendar(connection).await?.check(now).await,
+        Tried::Caldav => providers.calendar(connection).await?.check(now).await,
         Tried::Webhook => {
-            // One name for all attempts: the receiver may hear of it twice.
-            let id = format!("msg_{}", far.ctx.job.lease.job.0.simple());
+            // One id for all attempts, so that the receiver can recognise a repeat.
+            let id = format!("msg_{}", providers.ctx.job.lease.job.0.simple());
             let body = json!({
                 "type": "connection.test",
                 "id": id,
                 "timestamp": now.to_rfc3339_opts(SecondsFormat::Secs, true),
                 "data": {},
             });
-            let caller = far.caller(connection).await?;
+            let caller = providers.caller(connection).await?;
             caller.call(&id, body.to_string().as_bytes(), now).await?;
             Ok(())
         }
     }
 }
 
-/// What was found out is true of the connection from now on.
-async fn note(
+/// Updates the status of the connection.
+async fn record_result(
     ctx: &JobContext,
     connection: &StoredConnection,
     tried: &[(Tried, Result<(), ProviderError>)],
@@ -132,11 +132,11 @@ async fn note(
             .iter()
             .filter_map(|(_, outcome)| outcome.as_ref().err())
     };
-    let refused = failures().find(|error| matches!(error, ProviderError::Reauth { .. }));
+    let rejected = failures().find(|error| matches!(error, ProviderError::Reauth { .. }));
     let gone = failures().find(|error| error.code() == "webhook_gone");
     if let Some(error) = gone {
         connect::end_gone(&ctx.pool, &ctx.job, connection, error.code()).await
-    } else if let Some(error) = refused {
+    } else if let Some(error) = rejected {
         connect::refuse(&ctx.pool, &ctx.job, connection, error.code()).await
     } else if failures().next().is_none() {
         connect::restore(&ctx.pool, &ctx.job, connection).await

@@ -1,10 +1,10 @@
-//! `draft.generate`: a mail written in a person's name, for that person to send or not.
+//! `draft.generate`: writes a draft in a user's name, for that user to approve.
 //!
-//! [`DraftHandler`] goes in one direction: [`load`] what is known, decide whether a mail is wanted and to whom it goes
-//! (pure: [`guards`], `jobs::domain::draft::headers`), have a model write the text with one repair ([`compose`]), and leave
-//! everything to be written to the transaction that settles the job ([`writes`]).
+//! [`DraftHandler`] works in one direction: [`load`] reads the facts, [`guards`] and `jobs::domain::draft::headers` decide
+//! whether a draft is needed and who receives it (pure), [`compose`] lets the model write the text with one repair, and
+//! [`writes`] holds the writes of the settling transaction.
 //!
-//! Sends nothing: a version is put before a person, whatever the trust.
+//! Sends nothing: every version needs an approval, whatever the trust mode.
 
 mod compose;
 mod guards;
@@ -21,7 +21,7 @@ pub use metrics::DraftMetrics;
 
 use async_trait::async_trait;
 use compose::{Composed, compose};
-use guards::Aim;
+use guards::Target;
 use jobs::{
     domain::{
         DraftId,
@@ -38,12 +38,12 @@ use load::{Case, load};
 use parse_reply::Reply;
 use queue::Failure;
 use queue::runtime::handler::{Handler, JobContext, Settlement};
-use writes::{DraftWrites, Kept, NewVersion};
+use writes::{DraftResult, DraftWrites, NewVersion};
 
-/// Writes mail.
+/// Writes drafts.
 pub struct DraftHandler {
     model: Model,
-    /// What is less sure than this is asked instead of written.
+    /// Below this confidence, the draft becomes open questions.
     floor: Confidence,
     metrics: DraftMetrics,
 }
@@ -64,22 +64,22 @@ impl Handler for DraftHandler {
 
     async fn run(&self, ctx: &JobContext, args: Args) -> Result<Settlement, Failure> {
         let case = load(ctx, &args).await?;
-        let letter = match guards::aim(&case, &args, ctx.job.created_at) {
-            Aim::At(letter) => *letter,
-            Aim::Nowhere(why) => return self.not_needed(&args, why),
+        let letter = match guards::target(&case, &args, ctx.job.created_at) {
+            Target::Draft(letter) => *letter,
+            Target::NotNeeded(why) => return self.not_needed(&args, why),
         };
         let Composed {
             reply,
             model,
             usage,
         } = compose(ctx, &self.model, &case, &args, &letter).await?;
-        if reply.asks() || reply.confidence < self.floor {
-            let reply = reply.asking();
+        if reply.is_question() || reply.confidence < self.floor {
+            let reply = reply.with_question();
             let output = Output {
                 llm: usage,
                 ..output::of_questions(&args, &reply)
             };
-            let questions = Kept::Questions {
+            let questions = DraftResult::Questions {
                 item: question::item(&case, &reply, ctx.job.lease.job),
                 revised: case.base.as_ref().map(|base| base.draft.approval),
             };
@@ -95,18 +95,18 @@ impl Handler for DraftHandler {
                 llm: usage,
                 ..output::of_preview(&args, &reply, &letter)
             };
-            return self.settle(&output, Kept::Nothing, true);
+            return self.settle(&output, DraftResult::Nothing, true);
         }
         let version = new_version(ctx, &case, &args, letter, &reply, model);
         let output = Output {
             llm: usage,
             ..output::of_version(&args, &reply, &case, &version)
         };
-        self.settle(&output, Kept::Version(Box::new(version)), false)
+        self.settle(&output, DraftResult::Version(Box::new(version)), false)
     }
 }
 
-/// The version as it will be written, and what puts it before a person.
+/// Builds the new version and its approval.
 fn new_version(
     ctx: &JobContext,
     case: &Case,
@@ -178,12 +178,17 @@ fn new_version(
 
 impl DraftHandler {
     fn not_needed(&self, args: &Args, why: NotNeeded) -> Result<Settlement, Failure> {
-        tracing::debug!(why = why.as_str(), "no mail is wanted");
+        tracing::debug!(why = why.as_str(), "no draft is needed");
         let output = output::of_not_needed(args, why);
-        self.settle(&output, Kept::Nothing, args.dry_run)
+        self.settle(&output, DraftResult::Nothing, args.dry_run)
     }
 
-    fn settle(&self, output: &Output, kept: Kept, dry_run: bool) -> Result<Settlement, Failure> {
+    fn settle(
+        &self,
+        output: &Output,
+        result: DraftResult,
+        dry_run: bool,
+    ) -> Result<Settlement, Failure> {
         let outcome = output.outcome;
         let output = serde_json::to_value(output).map_err(|error| {
             Failure::permanent(
@@ -194,7 +199,7 @@ impl DraftHandler {
         })?;
         Ok(Settlement::of(output).with(DraftWrites {
             outcome,
-            kept,
+            result,
             dry_run,
             metrics: self.metrics.clone(),
         }))

@@ -1,11 +1,10 @@
-//! `triage.email`: what one mail means and what should be done about it.
+//! `triage.email`: judges one email and proposes actions.
 //!
-//! [`TriageHandler`] goes in one direction: [`load`] what is known, decide (pure: [`guards`], rules, [`merge`], the gate in
-//! [`plan`]) with at most one question to the model and one repair in between ([`judge`]), and leave everything to be
-//! written to the transaction that settles the job ([`writes`]).
+//! [`TriageHandler`] works in one direction: [`load`] reads the facts; [`guards`], the rules, [`merge`] and the gate in [`plan`]
+//! decide (pure), with at most one model call and one repair in between ([`judge`]); [`writes`] holds the writes of the
+//! settling transaction.
 //!
-//! Executes nothing: what the gate lets through is done by a job of its own ([`follow_up`]), and what needs a person has its
-//! approval.
+//! Executes nothing: another job executes what the gate lets through ([`follow_up`]), and the rest gets an approval.
 
 mod follow_up;
 mod guards;
@@ -18,7 +17,7 @@ mod output;
 pub(super) mod parse_reply;
 mod plan;
 mod prompt;
-mod standing;
+mod thread_status;
 mod writes;
 
 pub use metrics::TriageMetrics;
@@ -33,14 +32,14 @@ use jobs::{
 use judge::{Judged, judge};
 use llm::Model;
 use load::{Case, load};
-use merge::{Answer, merge};
+use merge::{ModelAnswer, merge};
 use plan::Plan;
 use queue::Failure;
 use queue::runtime::handler::{Handler, JobContext, Settlement};
-use standing::Contact;
-use writes::{Kept, NewFinding, TriageWrites};
+use thread_status::Contact;
+use writes::{NewFinding, TriageResult, TriageWrites};
 
-/// Judges mail.
+/// Triages emails.
 pub struct TriageHandler {
     model: Model,
     metrics: TriageMetrics,
@@ -62,30 +61,37 @@ impl Handler for TriageHandler {
             return self.repeat(&case, &args, former, &actions);
         }
         if let Some(guard) = guards::guard(&case.mail, &case.correspondents) {
-            tracing::debug!(guard = guard.as_str(), "nothing to judge");
+            tracing::debug!(guard = guard.as_str(), "the email needs no triage");
             let plan = Plan::without_actions(guard.judgement());
-            return self.settle(ctx, &case, &args, plan, LlmUsage::default(), Asked::No);
+            return self.settle(
+                ctx,
+                &case,
+                &args,
+                plan,
+                LlmUsage::default(),
+                ModelUse::NotCalled,
+            );
         }
         let verdict = match args.mode {
             Mode::RulesThenLlm | Mode::RulesOnly => case.rules.evaluate(&case.mail),
             Mode::LlmOnly => Verdict::default(),
         };
         let now = ctx.clock.now();
-        let ask = match args.mode {
+        let needs_model = match args.mode {
             Mode::RulesThenLlm => verdict.needs_model(),
             Mode::RulesOnly => false,
             Mode::LlmOnly => true,
         };
-        let (asked, Judged { answer, usage }) = if ask {
+        let (model_use, Judged { answer, usage }) = if needs_model {
             (
-                Asked::Yes,
+                ModelUse::Called,
                 judge(ctx, &self.model, &case, &verdict, now).await?,
             )
         } else {
             (
-                Asked::No,
+                ModelUse::NotCalled,
                 Judged {
-                    answer: Answer::NotAsked,
+                    answer: ModelAnswer::NotCalled,
                     usage: LlmUsage::default(),
                 },
             )
@@ -93,15 +99,15 @@ impl Handler for TriageHandler {
         let contact = Contact::with(&case.mail, &case.correspondents);
         let decision = merge(&case.mail, &verdict, &answer, contact);
         let plan = Plan::gated(decision, &case, now);
-        self.settle(ctx, &case, &args, plan, usage, asked)
+        self.settle(ctx, &case, &args, plan, usage, model_use)
     }
 }
 
-/// Whether a model was asked.
+/// Whether the job called a model.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    Yes,
-    No,
+enum ModelUse {
+    Called,
+    NotCalled,
 }
 
 impl TriageHandler {
@@ -112,26 +118,28 @@ impl TriageHandler {
         args: &Args,
         plan: Plan,
         usage: LlmUsage,
-        asked: Asked,
+        model_use: ModelUse,
     ) -> Result<Settlement, Failure> {
         let output = output::of_plan(case, args, &plan, usage);
         let follow_up = follow_up::of_plan(ctx, args, &plan)?;
-        let kept = if args.dry_run {
-            Kept::AuditOnly(plan)
+        let result = if args.dry_run {
+            TriageResult::AuditOnly(plan)
         } else {
-            Kept::All(Box::new(NewFinding {
+            TriageResult::All(Box::new(NewFinding {
                 item: item::of(case, &plan.judgement),
                 plan,
                 content_hash: case.content_hash,
                 mode: args.mode,
                 forced: args.force,
-                prompt_version: (asked == Asked::Yes).then_some(TRIAGE.version),
+                prompt_version: (model_use == ModelUse::Called).then_some(TRIAGE.version),
             }))
         };
-        Ok(self.settlement(case, args, &output, kept)?.then(follow_up))
+        Ok(self
+            .settlement(case, args, &output, result)?
+            .then(follow_up))
     }
 
-    /// The same rules have judged this mail: their word stands, and nothing is done twice.
+    /// Returns the earlier result: the same rules have judged this email already.
     fn repeat(
         &self,
         case: &Case,
@@ -140,11 +148,11 @@ impl TriageHandler {
         actions: &[StoredAction],
     ) -> Result<Settlement, Failure> {
         let output = output::of_former(case, args, &former.judgement, actions);
-        let kept = Kept::Former {
+        let result = TriageResult::Former {
             job: former.job,
             judgement: former.judgement,
         };
-        self.settlement(case, args, &output, kept)
+        self.settlement(case, args, &output, result)
     }
 
     fn settlement(
@@ -152,7 +160,7 @@ impl TriageHandler {
         case: &Case,
         args: &Args,
         output: &Output,
-        kept: Kept,
+        result: TriageResult,
     ) -> Result<Settlement, Failure> {
         let output = serde_json::to_value(output).map_err(|error| {
             Failure::permanent(
@@ -165,7 +173,7 @@ impl TriageHandler {
             message: case.message,
             own: case.correspondents.own_sender || case.mail.direction == Direction::Out,
             ruleset_version: args.ruleset_version,
-            kept,
+            result,
             metrics: self.metrics.clone(),
         }))
     }

@@ -1,7 +1,7 @@
-//! `triage.batch`: sums up what became of the mails of a batch, once their jobs have ended.
+//! `triage.batch`: summarises the results of a batch after its jobs have ended.
 //!
-//! Its children were enqueued with it, so it is claimed only when none of them is left. A mail that had been handed in
-//! before is judged by a job of somebody else's; if that one has not ended yet, this one looks again a little later.
+//! Its children are enqueued with it, so that it is claimed only after all of them ended. An email that was submitted before
+//! belongs to a job of another submission; while that job runs, this one snoozes.
 
 use async_trait::async_trait;
 use base::JobId;
@@ -10,15 +10,15 @@ use jobs::kinds::triage_batch::{Args, ItemOutput, Output, TriageBatch};
 use queue::runtime::handler::{Handler, JobContext, Settlement};
 use queue::{
     Failure,
-    view::{self, Standing},
+    view::{self, JobStatus},
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 
-/// How soon to look again at jobs that are no children.
-const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(2);
+/// How long to snooze while jobs of other submissions run.
+const SNOOZE: TimeDelta = TimeDelta::seconds(2);
 
-/// Sums up.
+/// Summarises batches.
 pub struct TriageBatchHandler;
 
 #[async_trait]
@@ -31,13 +31,13 @@ impl Handler for TriageBatchHandler {
             .map_err(|error| unavailable(&error))?;
         if standings.values().any(|found| !found.state.is_terminal()) {
             return Err(Failure::rate_limited(
-                ctx.clock.now() + LOOK_AGAIN,
+                ctx.clock.now() + SNOOZE,
                 "batch_incomplete",
-                "Some of these mails were handed in before and are still being judged.",
+                "Some of these emails were submitted before and are still being triaged.",
                 "jobs of other submissions have not ended",
             ));
         }
-        let output = sum_up(&args, &standings);
+        let output = summarise(&args, &standings);
         let output = serde_json::to_value(output).map_err(|error| {
             Failure::permanent(
                 "internal_error",
@@ -49,21 +49,21 @@ impl Handler for TriageBatchHandler {
     }
 }
 
-async fn load(ctx: &JobContext, args: &Args) -> Result<HashMap<JobId, Standing>, sqlx::Error> {
+async fn load(ctx: &JobContext, args: &Args) -> Result<HashMap<JobId, JobStatus>, sqlx::Error> {
     let jobs: Vec<JobId> = args.items.iter().map(|item| item.job).collect();
     let mut conn = ctx.pool.acquire().await?;
-    view::standings(&mut conn, ctx.job.tenant, &jobs).await
+    view::statuses(&mut conn, ctx.job.tenant, &jobs).await
 }
 
 fn unavailable(error: &sqlx::Error) -> Failure {
     Failure::transient(
         "database_unavailable",
-        "The job could not be worked on just now.",
+        "The database is unavailable; the job will be retried.",
         error.to_string(),
     )
 }
 
-fn sum_up(args: &Args, standings: &HashMap<JobId, Standing>) -> Output {
+fn summarise(args: &Args, standings: &HashMap<JobId, JobStatus>) -> Output {
     let (mut outcomes, mut categories) = (BTreeMap::new(), BTreeMap::new());
     let items: Vec<ItemOutput> = args
         .items
@@ -110,7 +110,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn every_mail_is_counted_once_also_one_whose_job_is_no_longer_kept() {
+    fn every_email_is_counted_once_even_if_its_job_is_deleted() {
         let item = |existing| Item {
             job: JobId::new(),
             existing,
@@ -118,28 +118,28 @@ mod tests {
         let args = Args {
             items: vec![item(false), item(true), item(false), item(true)],
         };
-        let standing = |state, output, code: Option<&str>| Standing {
+        let standing = |state, output, code: Option<&str>| JobStatus {
             state,
             output,
             error_code: code.map(str::to_owned),
         };
-        let judged =
+        let triaged =
             || Some(json!({"category": "fyi", "disposition": "notify", "priority": "low"}));
         let standings = HashMap::from([
             (
                 args.items[0].job,
-                standing(JobState::Succeeded, judged(), None),
+                standing(JobState::Succeeded, triaged(), None),
             ),
             (
                 args.items[1].job,
-                standing(JobState::Succeeded, judged(), None),
+                standing(JobState::Succeeded, triaged(), None),
             ),
             (
                 args.items[2].job,
                 standing(JobState::Discarded, None, Some("unparsable_mail")),
             ),
         ]);
-        let output = sum_up(&args, &standings);
+        let output = summarise(&args, &standings);
         assert_eq!(
             serde_json::to_value(&output.outcomes).unwrap(),
             json!({"discarded": 1, "removed": 1, "succeeded": 2})

@@ -1,8 +1,8 @@
-//! `CalDAV` as far as one event needs it: put it where nothing is yet, look at it, take it away as it was left. The URL of the
-//! connection is the collection.
+//! The part of `CalDAV` that one event needs: create, read, and delete if unchanged. The URL of the connection is the
+//! collection.
 
-use super::web::{Answer, Lost, Question, Web};
-use super::{Calendar, Entry, ProviderError, Put, Taken};
+use super::web::{HttpRequest, HttpResponse, RequestError, WebClient};
+use super::{Calendar, CalendarEntry, DeleteResult, ProviderError, PutResult};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::domain::connection::{MailSecret, WebUrl};
@@ -12,13 +12,13 @@ use reqwest::{
 };
 use secrecy::ExposeSecret;
 
-/// For a server that asks for a pause and does not say how long.
+/// The delay if a server limits the rate without `Retry-After`.
 const PAUSE: TimeDelta = TimeDelta::minutes(1);
 
 pub(super) struct CalDav {
     pub(super) collection: WebUrl,
     pub(super) secret: MailSecret,
-    pub(super) web: Web,
+    pub(super) web: WebClient,
 }
 
 #[async_trait]
@@ -28,24 +28,26 @@ impl Calendar for CalDav {
         name: &str,
         event: &[u8],
         now: DateTime<Utc>,
-    ) -> Result<Put, ProviderError> {
+    ) -> Result<PutResult, ProviderError> {
         let headers = vec![
             (IF_NONE_MATCH, "*".into()),
             (CONTENT_TYPE, "text/calendar; charset=utf-8".into()),
         ];
-        let answer = self
-            .ask(Method::PUT, name, headers, event.to_vec())
+        let response = self
+            .send_request(Method::PUT, name, headers, event.to_vec())
             .await
-            .map_err(maybe_done)?;
-        match answer.status {
-            200..300 => Ok(Put::Made(answer.header("etag").map(str::to_owned))),
-            412 => Ok(Put::Taken),
-            // A proxy may say so of what its server has done.
+            .map_err(change_error)?;
+        match response.status {
+            200..300 => Ok(PutResult::Created(
+                response.header("etag").map(str::to_owned),
+            )),
+            412 => Ok(PutResult::Exists),
+            // A proxy may return this although the server has created the entry.
             500 | 502 | 504 => Err(ProviderError::Unknown {
                 code: "calendar_failed",
-                detail: format!("the server says {}", answer.status),
+                detail: format!("the server returned status {}", response.status),
             }),
-            _ => Err(refusal(&answer, now)),
+            _ => Err(refusal(&response, now)),
         }
     }
 
@@ -59,34 +61,38 @@ impl Calendar for CalDav {
             (HeaderName::from_static("depth"), "0".into()),
             (CONTENT_TYPE, "application/xml; charset=utf-8".into()),
         ];
-        let answer = self
-            .ask(method, "", headers, WHAT_IS_IT.into())
+        let response = self
+            .send_request(method, "", headers, RESOURCE_TYPE_QUERY.into())
             .await
-            .map_err(not_told)?;
-        if answer.status != 207 {
-            return Err(refusal(&answer, now));
+            .map_err(read_error)?;
+        if response.status != 207 {
+            return Err(refusal(&response, now));
         }
-        let told = answer.body().await.map_err(not_told)?;
-        if is_calendar(&String::from_utf8_lossy(&told)) {
+        let body = response.body().await.map_err(read_error)?;
+        if is_calendar(&String::from_utf8_lossy(&body)) {
             Ok(())
         } else {
             Err(no_calendar())
         }
     }
 
-    async fn get(&self, name: &str, now: DateTime<Utc>) -> Result<Option<Entry>, ProviderError> {
-        let answer = self
-            .ask(Method::GET, name, Vec::new(), Vec::new())
+    async fn get(
+        &self,
+        name: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Option<CalendarEntry>, ProviderError> {
+        let response = self
+            .send_request(Method::GET, name, Vec::new(), Vec::new())
             .await
-            .map_err(not_told)?;
-        match answer.status {
+            .map_err(read_error)?;
+        match response.status {
             200 => {
-                let etag = answer.header("etag").map(str::to_owned);
-                let event = answer.body().await.map_err(not_told)?;
-                Ok(Some(Entry { etag, event }))
+                let etag = response.header("etag").map(str::to_owned);
+                let event = response.body().await.map_err(read_error)?;
+                Ok(Some(CalendarEntry { etag, event }))
             }
             404 | 410 => Ok(None),
-            _ => Err(refusal(&answer, now)),
+            _ => Err(refusal(&response, now)),
         }
     }
 
@@ -95,52 +101,52 @@ impl Calendar for CalDav {
         name: &str,
         etag: &str,
         now: DateTime<Utc>,
-    ) -> Result<Taken, ProviderError> {
+    ) -> Result<DeleteResult, ProviderError> {
         let headers = vec![(IF_MATCH, etag.to_owned())];
-        // Whoever takes away the same twice finds nothing the second time.
-        let answer = self
-            .ask(Method::DELETE, name, headers, Vec::new())
+        // A repeated deletion finds nothing.
+        let response = self
+            .send_request(Method::DELETE, name, headers, Vec::new())
             .await
-            .map_err(not_told)?;
-        match answer.status {
-            200..300 | 404 | 410 => Ok(Taken::Gone),
-            412 => Ok(Taken::Changed),
-            _ => Err(refusal(&answer, now)),
+            .map_err(read_error)?;
+        match response.status {
+            200..300 | 404 | 410 => Ok(DeleteResult::Deleted),
+            412 => Ok(DeleteResult::Changed),
+            _ => Err(refusal(&response, now)),
         }
     }
 }
 
 impl CalDav {
-    async fn ask(
+    async fn send_request(
         &self,
         method: Method,
         name: &str,
         headers: Vec<(HeaderName, String)>,
         body: Vec<u8>,
-    ) -> Result<Answer, Lost> {
+    ) -> Result<HttpResponse, RequestError> {
         let url = self.collection.join(name).map_err(|_| {
-            Lost::Unasked(ProviderError::Permanent {
+            RequestError::NotSent(ProviderError::Permanent {
                 code: "calendar_not_found",
                 message: NOT_FOUND.into(),
             })
         })?;
         let MailSecret { username, password } = &self.secret;
         let login = (username.as_str(), password.expose_secret());
-        let question = Question {
+        let request = HttpRequest {
             method,
             url: &url,
             headers,
             login: Some(login).filter(|(name, _)| !name.is_empty()),
             body,
         };
-        self.web.ask(question).await
+        self.web.send(request).await
     }
 }
 
-const WHAT_IS_IT: &str = r#"<?xml version="1.0" encoding="utf-8"?>
+const RESOURCE_TYPE_QUERY: &str = r#"<?xml version="1.0" encoding="utf-8"?>
 <propfind xmlns="DAV:"><prop><resourcetype/></prop></propfind>"#;
 
-/// Whether a server's description of the collection says so (RFC 4791 §4.2).
+/// Returns whether the response describes a calendar (RFC 4791 §4.2).
 fn is_calendar(multistatus: &str) -> bool {
     let Ok(document) = roxmltree::Document::parse(multistatus) else {
         return false;
@@ -154,56 +160,56 @@ fn is_calendar(multistatus: &str) -> bool {
     })
 }
 
-const NOT_FOUND: &str = "There is no calendar at the URL of this connection.";
+const NOT_FOUND: &str = "No calendar found at the URL of this connection.";
 
-fn maybe_done(lost: Lost) -> ProviderError {
+fn change_error(lost: RequestError) -> ProviderError {
     match lost {
-        Lost::Unasked(error) => error,
-        Lost::Unanswered(detail) => ProviderError::Unknown {
+        RequestError::NotSent(error) => error,
+        RequestError::NoResponse(detail) => ProviderError::Unknown {
             code: "calendar_unanswered",
             detail: detail.into(),
         },
     }
 }
 
-/// Of a question that may be asked twice.
-fn not_told(lost: Lost) -> ProviderError {
+/// Converts the error of a request that may be repeated.
+fn read_error(lost: RequestError) -> ProviderError {
     match lost {
-        Lost::Unasked(error) => error,
-        Lost::Unanswered(detail) => ProviderError::Retryable {
+        RequestError::NotSent(error) => error,
+        RequestError::NoResponse(detail) => ProviderError::Retryable {
             code: "calendar_unanswered",
             detail: detail.into(),
         },
     }
 }
 
-/// What an answer means that says no.
-fn refusal(answer: &Answer, now: DateTime<Utc>) -> ProviderError {
+/// Classifies a response with an error status.
+fn refusal(response: &HttpResponse, now: DateTime<Utc>) -> ProviderError {
     let permanent = |code, message: &str| ProviderError::Permanent {
         code,
         message: message.into(),
     };
-    match answer.status {
+    match response.status {
         401 => ProviderError::Reauth {
             code: "calendar_auth_refused",
         },
         300..=399 => permanent(
             "calendar_moved",
-            "The calendar answers with a redirect, which is not followed. Connect the URL it leads to.",
+            "The calendar answered with a redirect, which is not followed. Connect its target URL instead.",
         ),
         404 | 405 | 409 | 410 => permanent("calendar_not_found", NOT_FOUND),
         429 => ProviderError::RateLimited {
-            until: answer.again(now).unwrap_or(now + PAUSE),
+            until: response.retry_at(now).unwrap_or(now + PAUSE),
         },
-        507 => permanent("calendar_full", "The calendar has no room for it."),
-        408 | 500.. => match answer.again(now) {
+        507 => permanent("calendar_full", "The calendar is full."),
+        408 | 500.. => match response.retry_at(now) {
             Some(until) => ProviderError::RateLimited { until },
             None => ProviderError::Retryable {
                 code: "calendar_failed",
-                detail: format!("the server says {}", answer.status),
+                detail: format!("the server returned status {}", response.status),
             },
         },
-        _ => permanent("calendar_refused", "The calendar refuses this."),
+        _ => permanent("calendar_refused", "The calendar rejected the change."),
     }
 }
 
@@ -212,17 +218,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_calendar_is_told_from_other_collections_whatever_the_prefixes() {
-        let told = |types: &str| {
+    fn calendar_is_distinguished_from_other_collections_whatever_the_prefixes() {
+        let xml = |types: &str| {
             format!(
                 r#"<a:multistatus xmlns:a="DAV:" xmlns:b="urn:ietf:params:xml:ns:caldav"><a:response><a:propstat><a:prop>
                    <a:resourcetype>{types}</a:resourcetype></a:prop></a:propstat></a:response></a:multistatus>"#
             )
         };
         for (text, is) in [
-            (told("<a:collection/><b:calendar/>"), true),
-            (told("<a:collection/>"), false),
-            (told("<a:calendar/>"), false),
+            (xml("<a:collection/><b:calendar/>"), true),
+            (xml("<a:collection/>"), false),
+            (xml("<a:calendar/>"), false),
             ("<html>".to_owned(), false),
         ] {
             assert_eq!(is_calendar(&text), is, "{text}");

@@ -1,4 +1,4 @@
-//! Where connections may go: a host that a user has named must not lead into our own network.
+//! Which addresses connections may reach: a host given by a user must not lead into our own network.
 
 use super::ProviderError;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -7,18 +7,17 @@ use tokio::{net::lookup_host, time::timeout};
 
 const LOOKUP: Duration = Duration::from_secs(5);
 
-/// Who may be reached.
+/// The addresses that may be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guard {
     /// Public addresses only.
     Public,
-    /// Private ones and this machine, too: for development, and for servers in the same network.
+    /// Also private addresses and this machine: for development, and for servers in the same network.
     Anywhere,
 }
 
 impl Guard {
-    /// The addresses of a host, all of which may be reached. They are what is connected to: a name that is looked up again
-    /// may lead somewhere else.
+    /// Resolves a host to allowed addresses. Connect to these, because a second lookup may return others.
     ///
     /// # Errors
     /// If there are none, or one of them is private.
@@ -35,7 +34,7 @@ impl Guard {
             Err(_) => {
                 return Err(ProviderError::Retryable {
                     code: "host_not_found",
-                    detail: "the look-up took too long".into(),
+                    detail: "the lookup timed out".into(),
                 });
             }
         };
@@ -57,7 +56,7 @@ impl Guard {
     }
 }
 
-/// Whether an address is on the public internet.
+/// Returns whether the address is on the public internet.
 pub fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => is_public_v4(ip),
@@ -87,7 +86,7 @@ fn is_public_v6(ip: Ipv6Addr) -> bool {
     let [first, second, ..] = ip.segments();
     let global_unicast = first & 0xe000 == 0x2000;
     let documentation = (first, second) == (0x2001, 0x0db8);
-    // Both carry an IPv4 address of whoever made them up.
+    // 6to4 and Teredo embed an arbitrary IPv4 address.
     let tunnelled = first == 0x2002 || (first, second) == (0x2001, 0);
     global_unicast && !documentation && !tunnelled
 }
@@ -97,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn our_own_network_is_told_from_the_internet() {
+    fn private_addresses_are_not_public() {
         for (ip, public) in [
             ("8.8.8.8", true),
             ("2606:4700::1111", true),

@@ -1,7 +1,6 @@
-//! Mailboxes by IMAP (RFC 3501, with MOVE, UIDPLUS and SPECIAL-USE where there are): opening one. What is done in it is in
-//! `session`.
+//! Opens mailboxes by IMAP (RFC 3501, with MOVE, UIDPLUS and SPECIAL-USE if supported): [`Imap`]. `session` has the commands.
 //!
-//! Neither a server's words nor the library's errors are kept: both quote what was said, addresses and all.
+//! Keeps neither the server's texts nor the library's errors, because both quote commands with addresses.
 
 mod line;
 mod names;
@@ -18,10 +17,10 @@ use session::Session;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// For connecting and each command.
+/// Timeout of connecting and of each command.
 const STEP: Duration = Duration::from_secs(30);
 
-/// Where a mailbox is, and what opens it.
+/// The server and login of a mailbox.
 #[derive(Debug)]
 pub struct Imap {
     pub(super) server: Server,
@@ -30,10 +29,10 @@ pub struct Imap {
 }
 
 impl Imap {
-    /// Connects and signs in.
+    /// Connects and logs in.
     ///
     /// # Errors
-    /// [`ProviderError::Reauth`] if the secret is not taken.
+    /// [`ProviderError::Reauth`] if the server rejects the secret.
     pub async fn open(&self) -> Result<Box<dyn Mailbox>, ProviderError> {
         let mut client = Client::new(Line::open(&self.server, self.guard).await?);
         let greeted = step("imap_unreachable", client.read_response()).await?;
@@ -44,11 +43,11 @@ impl Imap {
             client = self.starttls(client).await?;
         }
         let (username, password) = (&self.secret.username, self.secret.password.expose_secret());
-        let signed_in = timeout(STEP, client.login(username, password)).await;
-        match signed_in {
+        let login = timeout(STEP, client.login(username, password)).await;
+        match login {
             Ok(Ok(session)) => Ok(Box::new(Session::begin(session).await?)),
-            // RFC 5530: it is not the password.
-            Ok(Err((Error::No(told), _))) if told.contains("UNAVAILABLE") => {
+            // RFC 5530: the server is unavailable; the password may be right.
+            Ok(Err((Error::No(text), _))) if text.contains("UNAVAILABLE") => {
                 Err(unreachable("imap_unavailable"))
             }
             Ok(Err((Error::No(_) | Error::Bad(_) | Error::Validate(_), _))) => {
@@ -57,7 +56,7 @@ impl Imap {
                 })
             }
             Ok(Err(_)) => Err(unreachable("imap_unreachable")),
-            Err(_) => Err(too_slow()),
+            Err(_) => Err(timed_out()),
         }
     }
 
@@ -67,19 +66,19 @@ impl Imap {
             Ok(Err(Error::No(_) | Error::Bad(_))) => {
                 return Err(ProviderError::Permanent {
                     code: "encryption_not_offered",
-                    message: "The server offers no STARTTLS; nothing was sent to it.".into(),
+                    message: "The server does not offer STARTTLS; nothing was sent.".into(),
                 });
             }
             Ok(Err(_)) => return Err(unreachable("imap_unreachable")),
-            Err(_) => return Err(too_slow()),
+            Err(_) => return Err(timed_out()),
         }
-        // What was read ahead in the clear goes with the old client: nobody has vouched for it.
+        // Drops the old client with its unauthenticated read buffer.
         let line = client.into_inner().encrypted(&self.server.host).await?;
         Ok(Client::new(line))
     }
 }
 
-/// A step after which nothing has been changed yet.
+/// Runs a step that changes nothing.
 async fn step<T, E>(
     code: &'static str,
     action: impl Future<Output = Result<T, E>>,
@@ -87,7 +86,7 @@ async fn step<T, E>(
     match timeout(STEP, action).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(_)) => Err(unreachable(code)),
-        Err(_) => Err(too_slow()),
+        Err(_) => Err(timed_out()),
     }
 }
 
@@ -98,9 +97,9 @@ fn unreachable(code: &'static str) -> ProviderError {
     }
 }
 
-fn too_slow() -> ProviderError {
+fn timed_out() -> ProviderError {
     ProviderError::Retryable {
         code: "imap_timeout",
-        detail: "a step took too long".into(),
+        detail: "a command timed out".into(),
     }
 }

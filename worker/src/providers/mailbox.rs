@@ -1,5 +1,4 @@
-//! What can be done in a mailbox, whoever keeps it: [`Mailbox`]. Mails are found by their Message-ID, for that is the only
-//! name of theirs that we and the server both know.
+//! A mailbox of any provider: [`Mailbox`]. Emails are found by Message-ID, the only identifier that we and the server share.
 
 use super::ProviderError;
 use async_trait::async_trait;
@@ -8,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub use super::imap::keyword;
 use std::collections::BTreeSet;
 
-/// A folder by what it is for; its name is the server's business.
+/// The role of a folder; its name depends on the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -18,74 +17,84 @@ pub enum Role {
     Junk,
     Sent,
     Drafts,
-    /// Everything there is, where a server has such a view.
+    /// All emails, on servers with such a view.
     All,
 }
 
-/// Where to look for a mail.
+/// The folders to search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Among {
-    /// What was sent: `Sent`, then everything.
+pub enum SearchScope {
+    /// `Sent`, then `All`.
     Sent,
-    /// Wherever the user may have put it, the inbox first; what was thrown away is gone.
+    /// All folders but trash and junk, the inbox first.
     Kept,
-    /// The same, and what was thrown away.
+    /// As `Kept`, and trash and junk.
     Anywhere,
 }
 
-/// Where to put a mail.
+/// The target folder of a move.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
     Role(Role),
-    /// A folder as its user calls it.
+    /// A folder by its name.
     Named(String),
 }
 
-/// A mail in its folder.
+/// The location of an email.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Spot {
-    /// The server's name of the folder.
+pub struct MessageLocation {
+    /// The folder's name on the server.
     pub folder: String,
     pub uid_validity: u32,
     pub uid: u32,
 }
 
-/// A mailbox that was opened. Names of flags are as IMAP writes them: `\Seen`, `\Flagged`, or a keyword.
+/// An open mailbox. Flags have their IMAP names: `\Seen`, `\Flagged`, or a keyword.
 ///
-/// Errors are those of [`ProviderError`]; what was broken off while something was being changed is
-/// [`Unknown`](ProviderError::Unknown).
+/// A change whose response was lost is [`ProviderError::Unknown`].
 #[async_trait]
 pub trait Mailbox: Send {
-    /// The folder's name; one that a mail can be put into is made if it is missing.
+    /// Returns the folder's name; creates a missing folder.
     async fn folder(&mut self, target: &Target) -> Result<String, ProviderError>;
 
-    /// The mail of this Message-ID, the newest of the first folder that has one.
-    async fn find(&mut self, message_id: &str, among: Among)
-    -> Result<Option<Spot>, ProviderError>;
+    /// Finds the newest email with this Message-ID in the first folder that has one.
+    async fn find(
+        &mut self,
+        message_id: &str,
+        among: SearchScope,
+    ) -> Result<Option<MessageLocation>, ProviderError>;
 
-    /// The same in one folder.
+    /// As [`find`](Self::find), in one folder.
     async fn find_in(
         &mut self,
         message_id: &str,
         folder: &str,
-    ) -> Result<Option<Spot>, ProviderError>;
+    ) -> Result<Option<MessageLocation>, ProviderError>;
 
-    /// The flags of a mail; `None` if it is not there any more.
-    async fn flags(&mut self, spot: &Spot) -> Result<Option<BTreeSet<String>>, ProviderError>;
+    /// Returns the flags of an email; none if it is gone.
+    async fn flags(
+        &mut self,
+        spot: &MessageLocation,
+    ) -> Result<Option<BTreeSet<String>>, ProviderError>;
 
-    /// Sets a flag, or takes it off.
-    async fn mark(&mut self, spot: &Spot, flag: &str, on: bool) -> Result<(), ProviderError>;
+    /// Sets or removes a flag.
+    async fn mark(
+        &mut self,
+        spot: &MessageLocation,
+        flag: &str,
+        on: bool,
+    ) -> Result<(), ProviderError>;
 
-    /// Puts a mail into another folder.
+    /// Moves an email to another folder.
     async fn move_to(
         &mut self,
-        spot: &Spot,
+        spot: &MessageLocation,
         message_id: &str,
         folder: &str,
     ) -> Result<(), ProviderError>;
 
-    /// Adds a mail to a folder, with flags.
+    /// Appends an email with flags to a folder.
     async fn append(
         &mut self,
         folder: &str,
@@ -93,6 +102,6 @@ pub trait Mailbox: Send {
         bytes: &[u8],
     ) -> Result<(), ProviderError>;
 
-    /// Says goodbye. What was done stands, whatever becomes of it.
+    /// Logs out. Ignores errors, because all changes are complete.
     async fn close(self: Box<Self>);
 }

@@ -1,5 +1,5 @@
-//! Sending by SMTP. What an error means depends on how far the conversation had come: before the end of the data nothing
-//! was sent; once the final dot is out and no reply is there, nobody knows.
+//! Sends email by SMTP: [`Smtp`]. An error before the end of the data means that nothing was sent; after the final dot, a
+//! missing reply leaves the result unknown.
 
 use super::guard::Guard;
 use super::{Mailer, Outgoing, ProviderError};
@@ -21,9 +21,9 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// For connecting and each command (RFC 5321 §4.5.3.2 allows minutes; a job has five).
+/// Timeout of connecting and of each command. RFC 5321 §4.5.3.2 allows minutes, but a job has five.
 const STEP: Duration = Duration::from_secs(30);
-/// From the final dot to the reply.
+/// Timeout of the reply to the final dot.
 const REPLY: Duration = Duration::from_secs(60);
 
 pub(super) struct Smtp {
@@ -37,7 +37,7 @@ impl Mailer for Smtp {
     async fn send(&self, mail: &Outgoing) -> Result<Value, ProviderError> {
         let mut line = self.open().await?;
         let sent = converse(&mut line, mail).await;
-        // The outcome stands, whatever becomes of the farewell.
+        // The result does not depend on QUIT.
         drop(timeout(Duration::from_secs(1), line.quit()).await);
         sent
     }
@@ -59,7 +59,7 @@ impl Smtp {
         if *security == Security::None && self.guard == Guard::Public {
             return Err(ProviderError::Permanent {
                 code: "encryption_required",
-                message: "The server's line must be encrypted: use `tls` or `starttls`.".into(),
+                message: "The connection must be encrypted. Use `tls` or `starttls`.".into(),
             });
         }
         let addrs = self.guard.resolve(host, *port).await?;
@@ -81,7 +81,7 @@ impl Smtp {
             if !line.can_starttls() {
                 return Err(ProviderError::Permanent {
                     code: "encryption_not_offered",
-                    message: "The server offers no STARTTLS; nothing was sent to it.".into(),
+                    message: "The server does not offer STARTTLS; nothing was sent.".into(),
                 });
             }
             step(line.starttls(parameters()?, &name)).await?;
@@ -100,7 +100,7 @@ impl Smtp {
                     });
                 }
                 Ok(Err(error)) => return Err(not_sent(&error)),
-                Err(_) => return Err(too_slow()),
+                Err(_) => return Err(timed_out()),
             }
         }
         Ok(line)
@@ -116,14 +116,14 @@ async fn converse(line: &mut AsyncSmtpConnection, mail: &Outgoing) -> Result<Val
         match step(line.command(to)).await {
             Ok(_) => accepted.push(recipient),
             Err(ProviderError::Permanent { .. }) => refused.push(recipient),
-            // Nobody has it yet: all of them get it later.
+            // Nothing is sent yet, so that a retry reaches all recipients.
             Err(other) => return Err(other),
         }
     }
     if accepted.is_empty() {
         return Err(ProviderError::Permanent {
             code: "recipients_refused",
-            message: "The server refuses every recipient.".into(),
+            message: "The server rejected every recipient.".into(),
         });
     }
     step(line.command(Data)).await?;
@@ -132,12 +132,12 @@ async fn converse(line: &mut AsyncSmtpConnection, mail: &Outgoing) -> Result<Val
         Ok(Err(error)) if error.is_transient() || error.is_permanent() => {
             return Err(not_sent(&error));
         }
-        // Not the error's own text: of a reply that is none it quotes all.
+        // Omits the error's text, which quotes an unreadable reply.
         Ok(Err(error)) => {
             return Err(ProviderError::Unknown {
                 code: "smtp_reply_lost",
                 detail: if error.is_response() {
-                    "the reply to the data cannot be read".into()
+                    "the reply to the data is unreadable".into()
                 } else {
                     "the connection ended before the reply to the data".into()
                 },
@@ -160,29 +160,29 @@ async fn converse(line: &mut AsyncSmtpConnection, mail: &Outgoing) -> Result<Val
 fn address(text: &str) -> Result<Address, ProviderError> {
     text.parse().map_err(|_| ProviderError::Permanent {
         code: "bad_address",
-        message: "An address of this mail cannot be used.".into(),
+        message: "The email has an invalid address.".into(),
     })
 }
 
-/// A step after which nothing has been sent yet.
+/// Runs a step before anything is sent.
 async fn step<T>(action: impl Future<Output = Result<T, Error>>) -> Result<T, ProviderError> {
     match timeout(STEP, action).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(not_sent(&error)),
-        Err(_) => Err(too_slow()),
+        Err(_) => Err(timed_out()),
     }
 }
 
-/// The server's words are not kept: they may quote addresses.
+/// Classifies an error before anything was sent. Omits the server's text, which may quote addresses.
 fn not_sent(error: &Error) -> ProviderError {
     if error.is_permanent() {
         return ProviderError::Permanent {
             code: "smtp_refused",
-            message: "The mail server refuses this mail.".into(),
+            message: "The mail server rejected this email.".into(),
         };
     }
     let detail = match error.status() {
-        Some(status) => format!("the server says {status}"),
+        Some(status) => format!("the server returned status {status}"),
         None => "the connection failed".into(),
     };
     ProviderError::Retryable {
@@ -195,10 +195,10 @@ fn not_sent(error: &Error) -> ProviderError {
     }
 }
 
-fn too_slow() -> ProviderError {
+fn timed_out() -> ProviderError {
     ProviderError::Retryable {
         code: "smtp_timeout",
-        detail: "a step took too long".into(),
+        detail: "a command timed out".into(),
     }
 }
 
@@ -210,7 +210,7 @@ mod tests {
         net::TcpListener,
     };
 
-    /// A server that takes a mail and answers its end with `last`.
+    /// Starts a server that accepts an email and answers its end with `last`.
     async fn answering(last: &'static str) -> u16 {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reply_that_cannot_be_read_leaves_it_open_and_is_not_repeated() {
+    async fn unreadable_reply_leaves_the_result_unknown_and_is_not_quoted() {
         let smtp = Smtp {
             server: Server {
                 host: "127.0.0.1".into(),

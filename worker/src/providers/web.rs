@@ -1,5 +1,5 @@
-//! HTTP to where a user has pointed us: only to addresses that were looked up and checked, nowhere else however the server
-//! answers, within bounds of time and size. What an answer means is its caller's.
+//! HTTP requests to URLs given by users: [`WebClient`]. Connects to checked addresses only, follows no redirects, and limits time
+//! and size. The caller interprets the response.
 
 use super::{ProviderError, guard::Guard};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -13,17 +13,17 @@ use std::time::Duration;
 
 const CONNECT: Duration = Duration::from_secs(10);
 const WHOLE: Duration = Duration::from_secs(30);
-/// More of an answer is not read.
-const MOST: usize = 256 * 1024;
-/// Longer waits are cut to this.
+/// Limit of a response body.
+const MAX_BODY_BYTES: usize = 256 * 1024;
+/// Limit of `Retry-After`.
 const LONGEST_WAIT: TimeDelta = TimeDelta::days(1);
 
-/// Asks servers of this guard's choice.
+/// An HTTP client for the addresses that the guard allows.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Web(pub(super) Guard);
+pub(super) struct WebClient(pub(super) Guard);
 
-/// What is asked.
-pub(super) struct Question<'a> {
+/// A request.
+pub(super) struct HttpRequest<'a> {
     pub(super) method: Method,
     pub(super) url: &'a WebUrl,
     pub(super) headers: Vec<(HeaderName, String)>,
@@ -31,60 +31,64 @@ pub(super) struct Question<'a> {
     pub(super) body: Vec<u8>,
 }
 
-/// What the server said.
-pub(super) struct Answer {
+/// A response.
+pub(super) struct HttpResponse {
     pub(super) status: u16,
     headers: HeaderMap,
     response: Response,
 }
 
-/// Why there is no answer.
+/// A request without a response.
 #[derive(Debug)]
-pub(super) enum Lost {
-    /// The question was never asked.
-    Unasked(ProviderError),
-    /// The server may have acted on it.
-    Unanswered(&'static str),
+pub(super) enum RequestError {
+    /// The request was not sent.
+    NotSent(ProviderError),
+    /// The server may have received the request.
+    NoResponse(&'static str),
 }
 
-impl Web {
-    pub(super) async fn ask(self, question: Question<'_>) -> Result<Answer, Lost> {
-        let client = self.client(question.url).await.map_err(Lost::Unasked)?;
-        let url = question.url.url().clone();
-        let mut request = client.request(question.method, url).body(question.body);
-        for (name, value) in question.headers {
+impl WebClient {
+    pub(super) async fn send(self, spec: HttpRequest<'_>) -> Result<HttpResponse, RequestError> {
+        let client = self.client(spec.url).await.map_err(RequestError::NotSent)?;
+        let url = spec.url.url().clone();
+        let mut request = client.request(spec.method, url).body(spec.body);
+        for (name, value) in spec.headers {
             let value = HeaderValue::try_from(value).map_err(|_| {
-                Lost::Unasked(ProviderError::Permanent {
+                RequestError::NotSent(ProviderError::Permanent {
                     code: "unusable_header",
-                    message: "This cannot be said to a server.".into(),
+                    message: "A header value has characters that HTTP does not allow.".into(),
                 })
             })?;
             request = request.header(name, value);
         }
-        if let Some((name, password)) = question.login {
+        if let Some((name, password)) = spec.login {
             request = request.basic_auth(name, Some(password));
         }
-        // Not the error's own text: it quotes the URL, which may hold a token.
+        // Omits the error's text, which quotes the URL with its tokens.
         match request.send().await {
-            Ok(response) => Ok(Answer {
+            Ok(response) => Ok(HttpResponse {
                 status: response.status().as_u16(),
                 headers: response.headers().clone(),
                 response,
             }),
             Err(error) if error.is_connect() || error.is_builder() => {
-                Err(Lost::Unasked(unreachable()))
+                Err(RequestError::NotSent(unreachable()))
             }
-            Err(error) if error.is_timeout() => Err(Lost::Unanswered("no answer in time")),
-            Err(_) => Err(Lost::Unanswered("the connection broke before the answer")),
+            Err(error) if error.is_timeout() => Err(RequestError::NoResponse(
+                "the server did not answer in time",
+            )),
+            Err(_) => Err(RequestError::NoResponse(
+                "the connection broke before the response",
+            )),
         }
     }
 
-    /// One for each question: it knows the way to one host, and only by the addresses that were checked.
+    /// Builds a client for one request, bound to the checked addresses of its host.
     async fn client(self, url: &WebUrl) -> Result<Client, ProviderError> {
         if !url.is_encrypted() && self.0 == Guard::Public {
             return Err(ProviderError::Permanent {
                 code: "encryption_required",
-                message: "The line must be encrypted: use an https URL.".into(),
+                message: "The connection must be encrypted. Use an https URL.".into(),
             });
         }
         let url = url.url();
@@ -92,7 +96,7 @@ impl Web {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let port = url.port_or_known_default().unwrap_or_default();
         let addrs = self.0.resolve(bare, port).await?;
-        // Fails if the process has a provider already, which then is used.
+        // Fails if the process has a crypto provider already, which is then used.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Client::builder()
             .user_agent(concat!("postroom/", env!("CARGO_PKG_VERSION")))
@@ -107,34 +111,34 @@ impl Web {
     }
 }
 
-impl Answer {
+impl HttpResponse {
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The beginning of the body, up to our bound.
-    pub(super) async fn body(mut self) -> Result<Vec<u8>, Lost> {
+    /// Reads the body up to the limit.
+    pub(super) async fn body(mut self) -> Result<Vec<u8>, RequestError> {
         let mut body = Vec::new();
         loop {
             match self.response.chunk().await {
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => return Ok(body),
-                Err(_) => return Err(Lost::Unanswered("the answer was cut short")),
+                Err(_) => return Err(RequestError::NoResponse("the response was truncated")),
             }
-            if body.len() >= MOST {
-                body.truncate(MOST);
+            if body.len() >= MAX_BODY_BYTES {
+                body.truncate(MAX_BODY_BYTES);
                 return Ok(body);
             }
         }
     }
 
-    /// When the server wants to be asked again, if it says so.
-    pub(super) fn again(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        again(self.header("retry-after")?.trim(), now)
+    /// Returns the time of `Retry-After`, if there is one.
+    pub(super) fn retry_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        retry_at(self.header("retry-after")?.trim(), now)
     }
 }
 
-fn again(text: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+fn retry_at(text: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let until = match text.parse::<u32>() {
         Ok(seconds) => now + TimeDelta::seconds(seconds.into()),
         Err(_) => DateTime::parse_from_rfc2822(text).ok()?.to_utc(),
@@ -154,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wait_is_a_number_or_a_date_in_the_future_and_has_an_end() {
+    fn retry_after_is_a_number_or_a_future_date_and_limited() {
         let now: DateTime<Utc> = "2026-11-23T02:00:00Z".parse().unwrap();
         for (text, seconds) in [
             ("30", Some(30)),
@@ -165,13 +169,13 @@ mod tests {
             ("4000000000", Some(86_400)),
             ("soon", None),
         ] {
-            let wait = again(text, now).map(|until| (until - now).num_seconds());
+            let wait = retry_at(text, now).map(|until| (until - now).num_seconds());
             assert_eq!(wait, seconds, "{text}");
         }
     }
 
     #[tokio::test]
-    async fn a_line_in_the_clear_and_our_own_network_are_for_those_who_may_reach_it() {
+    async fn plain_http_and_private_networks_need_permission() {
         for (url, code) in [
             ("http://example.org/", "encryption_required"),
             ("https://127.0.0.1:1/", "host_not_allowed"),
@@ -180,7 +184,7 @@ mod tests {
             ("https://localhost:1/", "host_not_allowed"),
             ("https://169.254.169.254/", "host_not_allowed"),
         ] {
-            let refused = Web(Guard::Public).client(&url.parse().unwrap()).await;
+            let refused = WebClient(Guard::Public).client(&url.parse().unwrap()).await;
             assert_eq!(refused.unwrap_err().code(), code, "{url}");
         }
     }

@@ -1,7 +1,7 @@
-//! Calls to webhooks, signed as Standard Webhooks says. The receiver tells a repetition by its `webhook-id`, so a call whose
-//! answer was lost is made again.
+//! Calls webhooks, signed according to Standard Webhooks. Repeats a call whose response was lost: the receiver recognises
+//! repeats by `webhook-id`.
 
-use super::web::{Answer, Lost, Question, Web};
+use super::web::{HttpRequest, HttpResponse, RequestError, WebClient};
 use super::{Caller, ProviderError};
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -15,13 +15,13 @@ use reqwest::{
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-/// For a receiver that asks for a pause and does not say how long.
+/// The delay if a receiver limits the rate without `Retry-After`.
 const PAUSE: TimeDelta = TimeDelta::minutes(1);
 
 pub(super) struct Webhook {
     pub(super) url: WebUrl,
     pub(super) secret: SigningSecret,
-    pub(super) web: Web,
+    pub(super) web: WebClient,
 }
 
 #[async_trait]
@@ -35,10 +35,10 @@ impl Caller for Webhook {
         let signature = sign(&self.secret, id, now.timestamp(), body).ok_or_else(|| {
             ProviderError::Retryable {
                 code: "internal_error",
-                detail: "the signing secret cannot be read".into(),
+                detail: "the signing secret is unreadable".into(),
             }
         })?;
-        let question = Question {
+        let request = HttpRequest {
             method: Method::POST,
             url: &self.url,
             headers: vec![
@@ -53,12 +53,11 @@ impl Caller for Webhook {
             login: None,
             body: body.to_vec(),
         };
-        match self.web.ask(question).await {
-            Ok(answer) => {
-                said(&answer, now).map(|()| json!({"webhook_id": id, "status": answer.status}))
-            }
-            Err(Lost::Unasked(error)) => Err(error),
-            Err(Lost::Unanswered(detail)) => Err(ProviderError::Retryable {
+        match self.web.send(request).await {
+            Ok(response) => result_of(&response, now)
+                .map(|()| json!({"webhook_id": id, "status": response.status})),
+            Err(RequestError::NotSent(error)) => Err(error),
+            Err(RequestError::NoResponse(detail)) => Err(ProviderError::Retryable {
                 code: "webhook_unanswered",
                 detail: detail.into(),
             }),
@@ -66,38 +65,39 @@ impl Caller for Webhook {
     }
 }
 
-fn said(answer: &Answer, now: DateTime<Utc>) -> Result<(), ProviderError> {
+/// Classifies the response.
+fn result_of(response: &HttpResponse, now: DateTime<Utc>) -> Result<(), ProviderError> {
     let permanent = |code, message: &str| {
         Err(ProviderError::Permanent {
             code,
             message: message.into(),
         })
     };
-    match answer.status {
+    match response.status {
         200..300 => Ok(()),
         300..400 => permanent(
             "webhook_moved",
-            "The webhook answers with a redirect, which is not followed. Connect the URL it leads to.",
+            "The webhook answered with a redirect, which is not followed. Connect its target URL instead.",
         ),
         410 => permanent(
             "webhook_gone",
-            "The webhook says that it is gone; it was disconnected.",
+            "The webhook answered that it is gone; it was disconnected.",
         ),
         429 => Err(ProviderError::RateLimited {
-            until: answer.again(now).unwrap_or(now + PAUSE),
+            until: response.retry_at(now).unwrap_or(now + PAUSE),
         }),
-        408 | 500.. => Err(match answer.again(now) {
+        408 | 500.. => Err(match response.retry_at(now) {
             Some(until) => ProviderError::RateLimited { until },
             None => ProviderError::Retryable {
                 code: "webhook_failed",
-                detail: format!("the receiver says {}", answer.status),
+                detail: format!("the receiver returned status {}", response.status),
             },
         }),
-        _ => permanent("webhook_refused", "The webhook refuses this call."),
+        _ => permanent("webhook_refused", "The webhook rejected the call."),
     }
 }
 
-/// `v1,` and the HMAC over id, time and body.
+/// Returns `v1,` and the HMAC of id, time and body.
 fn sign(secret: &SigningSecret, id: &str, at: i64, body: &[u8]) -> Option<String> {
     let mut mac = Hmac::<Sha256>::new_from_slice(&secret.decoded()?).ok()?;
     mac.update(format!("{id}.{at}.").as_bytes());
@@ -111,8 +111,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_signature_is_the_one_of_the_specification() {
-        // The example of the reference libraries.
+    fn signature_matches_the_specification() {
+        // From the tests of the reference libraries.
         let secret =
             SigningSecret::parse(&"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned().into());
         let signature = sign(

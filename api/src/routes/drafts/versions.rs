@@ -86,6 +86,7 @@ pub(super) struct DraftVersion {
     created_at: DateTime<Utc>,
 }
 
+/// A page of versions.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "DraftVersionList")]
 struct VersionPage {

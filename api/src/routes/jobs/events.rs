@@ -26,7 +26,7 @@ use chrono::{DateTime, Utc};
 use jobs::domain::session::Scope;
 use queue::{
     JobState,
-    view::events::{Event, What},
+    view::events::{Event, EventKind},
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -122,28 +122,28 @@ impl EventBody {
             state: None,
             error: None,
         };
-        let name = match event.what {
-            What::Created => "created",
-            What::AttemptStarted { worker } => {
+        let name = match event.kind {
+            EventKind::Created => "created",
+            EventKind::AttemptStarted { worker } => {
                 body.worker_id = worker;
                 "attempt_started"
             }
-            What::Progress(progress) => {
+            EventKind::Progress(progress) => {
                 body.progress = Some(JobProgress::of(&progress));
                 "progress"
             }
-            What::CancelRequested => "cancel_requested",
-            What::AttemptEnded { outcome, error } => {
+            EventKind::CancelRequested => "cancel_requested",
+            EventKind::AttemptEnded { outcome, error } => {
                 body.outcome = Some(outcome);
                 body.error = error.as_ref().map(JobFailure::of);
                 "attempt_ended"
             }
-            What::Finished { state, error } => {
+            EventKind::Finished { state, error } => {
                 body.state = Some(state);
                 body.error = error.as_ref().map(JobFailure::of);
                 "finished"
             }
-            What::Retried => "retried",
+            EventKind::Retried => "retried",
         };
         (name, body)
     }

@@ -61,6 +61,7 @@ struct Reason {
     error_code: Option<String>,
 }
 
+/// Why a job is not running, for programs.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(rename = "JobExplanationCode")]

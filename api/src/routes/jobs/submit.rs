@@ -30,7 +30,7 @@ use jobs::{
     kinds::triage::Triage,
     store::request_keys::StoredAnswer,
 };
-use queue::{JobKind, JobView, coalesce::Unanswered};
+use queue::{JobKind, JobView, coalesce::CoalesceError};
 
 const RFC822: &str = "message/rfc822";
 const JSON: &str = "application/json";
@@ -293,13 +293,13 @@ impl From<SubmitError> for ApiError {
                 Code::Gone,
                 "This email was triaged before, and the result is no longer stored. Send `force` to triage it again.",
             ),
-            SubmitError::Unanswered(Unanswered::Overloaded) => Self::new(
+            SubmitError::Unanswered(CoalesceError::Overloaded) => Self::new(
                 Code::Overloaded,
                 "The service handles too many requests right now. Try again in a moment.",
             )
             .retry_after(1)
             .caused_by(error),
-            SubmitError::Unanswered(Unanswered::Lost) => Self::internal(error),
+            SubmitError::Unanswered(CoalesceError::Lost) => Self::internal(error),
             SubmitError::Database(source) => source.into(),
         }
     }

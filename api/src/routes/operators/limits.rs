@@ -68,6 +68,7 @@ fn of_one(route: Route) -> Route {
         .path::<String>("name", NAME)
 }
 
+/// A limit on running jobs.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Limit")]
 struct LimitBody {
@@ -78,6 +79,7 @@ struct LimitBody {
     max_running: i32,
 }
 
+/// A new limit.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct NewLimit {

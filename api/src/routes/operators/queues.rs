@@ -87,6 +87,7 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
+/// Why to pause a queue.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct PauseQueue {

@@ -11,7 +11,7 @@ use axum::{Json, extract::State, http::Method};
 use base::WorkerId;
 use chrono::{DateTime, Utc};
 use jobs::domain::session::Scope;
-use queue::operate::workers::{self, Worker};
+use queue::operate::workers::{self, WorkerInfo};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -57,8 +57,8 @@ async fn list_workers(State(app): State<AppState>) -> Result<Json<List<WorkerBod
     Ok(List::of(workers::list(&app.pool).await?))
 }
 
-impl From<Worker> for WorkerBody {
-    fn from(worker: Worker) -> Self {
+impl From<WorkerInfo> for WorkerBody {
+    fn from(worker: WorkerInfo) -> Self {
         Self {
             id: worker.id,
             host: worker.host,

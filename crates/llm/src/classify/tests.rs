@@ -1,4 +1,4 @@
-//! Every failure that providers and the proxies before them send, and the class it falls into.
+//! Errors of providers and proxies, and their classes.
 
 use super::*;
 use reqwest::header::{HeaderName, HeaderValue};
@@ -8,7 +8,7 @@ fn now() -> DateTime<Utc> {
     "2026-11-23T02:00:00Z".parse().unwrap()
 }
 
-fn refused(status: u16, headers: &[(&'static str, &'static str)], body: &Value) -> LlmError {
+fn classified(status: u16, headers: &[(&'static str, &'static str)], body: &Value) -> LlmError {
     let headers = headers
         .iter()
         .map(|(name, value)| {
@@ -16,15 +16,15 @@ fn refused(status: u16, headers: &[(&'static str, &'static str)], body: &Value) 
             (HeaderName::from_static(name), value)
         })
         .collect();
-    refusal(status, &headers, body.to_string().as_bytes(), now())
+    error_response(status, &headers, body.to_string().as_bytes(), now())
 }
 
 fn class(status: u16, headers: &[(&'static str, &'static str)], body: &Value) -> &'static str {
-    refused(status, headers, body).class()
+    classified(status, headers, body).class()
 }
 
 #[test]
-fn each_status_has_its_meaning() {
+fn each_status_has_its_class() {
     for (status, expected) in [
         (301, "bad_request"),
         (400, "bad_request"),
@@ -54,7 +54,7 @@ fn each_status_has_its_meaning() {
 }
 
 #[test]
-fn the_server_may_overrule_its_status() {
+fn server_advice_overrides_the_status() {
     let yes = [("x-should-retry", "true")];
     let no = [("x-should-retry", "false")];
     for status in [400, 401, 404, 422, 500] {
@@ -70,12 +70,12 @@ fn the_server_may_overrule_its_status() {
         class(500, &[("x-should-retry", "perhaps")], &Value::Null),
         "transient"
     );
-    let spent = json!({"error": {"code": "insufficient_quota"}});
-    assert_eq!(class(429, &yes, &spent), "quota_exhausted");
+    let exhausted = json!({"error": {"code": "insufficient_quota"}});
+    assert_eq!(class(429, &yes, &exhausted), "quota_exhausted");
 }
 
 #[test]
-fn a_spent_quota_is_parked_until_it_is_renewed() {
+fn exhausted_quota_waits_until_it_is_renewed() {
     let gemini = json!([{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "details": [
         {"@type": "type.googleapis.com/google.rpc.QuotaFailure",
          "violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]}]}}]);
@@ -86,18 +86,21 @@ fn a_spent_quota_is_parked_until_it_is_renewed() {
         json!({"type": "error", "error": {"type": "enforced_spend_limit_reached"}}),
         gemini,
     ] {
-        let error = refused(429, &[], &body);
+        let error = classified(429, &[], &body);
         assert_eq!(error.class(), "quota_exhausted", "{body}");
-        assert_eq!(error.retry_at(), Some(now() + PARK));
+        assert_eq!(error.retry_at(), Some(now() + QUOTA_DELAY));
         assert!(!error.is_transient());
-        let told = refused(429, &[("retry-after", "20")], &body);
-        assert_eq!(told.retry_at(), Some(now() + chrono::Duration::seconds(20)));
+        let with_delay = classified(429, &[("retry-after", "20")], &body);
+        assert_eq!(
+            with_delay.retry_at(),
+            Some(now() + chrono::Duration::seconds(20))
+        );
     }
 }
 
 #[test]
-fn a_long_wait_for_a_limit_is_parked_and_a_short_one_is_waited_for() {
-    let limited = |seconds| refused(429, &[("retry-after", seconds)], &Value::Null);
+fn long_rate_limit_counts_as_exhausted_quota_and_a_short_one_is_waited_for() {
+    let limited = |seconds| classified(429, &[("retry-after", seconds)], &Value::Null);
     let (short, long) = (limited("300"), limited("301"));
     assert_eq!(short.class(), "rate_limited");
     assert_eq!(short.retry_after().unwrap().delay, Duration::from_secs(300));
@@ -106,7 +109,7 @@ fn a_long_wait_for_a_limit_is_parked_and_a_short_one_is_waited_for() {
         long.retry_at(),
         Some(now() + chrono::Duration::seconds(301))
     );
-    let overloaded = refused(503, &[("retry-after", "900")], &Value::Null);
+    let overloaded = classified(503, &[("retry-after", "900")], &Value::Null);
     assert_eq!(overloaded.class(), "transient");
     assert_eq!(
         overloaded.retry_at(),
@@ -115,7 +118,7 @@ fn a_long_wait_for_a_limit_is_parked_and_a_short_one_is_waited_for() {
 }
 
 #[test]
-fn a_prompt_that_is_too_long_is_recognised_by_code_and_by_words() {
+fn too_long_prompt_is_recognised_by_code_and_by_phrase() {
     for body in [
         json!({"error": {"message": "m", "code": "context_length_exceeded"}}),
         json!({"error": {"message": "m", "type": "exceed_context_size_error", "code": 400}}),
@@ -130,7 +133,7 @@ fn a_prompt_that_is_too_long_is_recognised_by_code_and_by_words() {
 }
 
 #[test]
-fn a_filter_answers_with_an_error_too() {
+fn filter_error_is_a_refusal() {
     for code in ["content_filter", "content_policy_violation"] {
         let body = json!({"error": {"message": "m", "code": code, "status": 400}});
         assert_eq!(class(400, &[], &body), "refused");
@@ -138,11 +141,11 @@ fn a_filter_answers_with_an_error_too() {
 }
 
 #[test]
-fn nothing_of_a_message_or_an_unknown_code_is_kept() {
+fn messages_and_unknown_codes_are_not_kept() {
     let body = json!({"error": {"message": "Incorrect API key: hunter2", "type": "hunter2",
         "code": "hunter2", "param": "hunter2"}});
     for status in [400, 401, 402, 404, 413, 429, 500] {
-        let error = refused(status, &[], &body);
+        let error = classified(status, &[], &body);
         assert!(
             !format!("{error} {error:?}").contains("hunter2"),
             "{status}"
@@ -150,14 +153,14 @@ fn nothing_of_a_message_or_an_unknown_code_is_kept() {
     }
     let known = json!({"error": {"code": "model_not_found"}});
     assert!(
-        refused(404, &[], &known)
+        classified(404, &[], &known)
             .to_string()
             .contains("model_not_found")
     );
 }
 
 #[test]
-fn odd_bodies_are_read_without_harm() {
+fn odd_bodies_are_bad_requests() {
     for body in [
         json!([]),
         json!([[]]),

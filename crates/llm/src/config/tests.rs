@@ -1,11 +1,11 @@
-//! What the model's variables accept, what they refuse, and that no key is ever shown.
+//! Accepted and rejected values of the model's variables; keys are never shown.
 
 use super::*;
 use secrecy::ExposeSecret;
 
 const SHIPPED: &[(&str, &str)] = &[(
     "catch_all.json",
-    r#"{"label": "triage", "catch_all": true, "answer": {}}"#,
+    r#"{"label": "summary", "catch_all": true, "answer": {}}"#,
 )];
 
 /// The configuration, or the text of its faults.
@@ -23,7 +23,7 @@ fn live(vars: &[(&str, &str)]) -> LiveConfig {
 }
 
 #[test]
-fn without_a_credential_the_worker_does_not_start_and_says_which_it_needs() {
+fn missing_credential_prevents_the_start_and_is_named() {
     for mode in [
         vec![],
         vec![("LLM_TESTING_MODE", "false")],
@@ -37,7 +37,7 @@ fn without_a_credential_the_worker_does_not_start_and_says_which_it_needs() {
 }
 
 #[test]
-fn a_placeholder_is_no_credential() {
+fn placeholder_is_no_credential() {
     for placeholder in [
         "",
         "  ",
@@ -77,21 +77,21 @@ fn a_placeholder_is_no_credential() {
 }
 
 #[test]
-fn our_own_variable_wins_unless_it_holds_a_placeholder() {
+fn own_variable_wins_unless_it_contains_a_placeholder() {
     let both = |ours| live(&[("LLM_API_KEY", ours), ("OPENAI_API_KEY", "sk-theirs")]);
     assert_eq!(both("sk-ours").key.expose_secret(), "sk-ours");
     assert_eq!(both("changeme").key.expose_secret(), "sk-theirs");
 }
 
 #[test]
-fn the_defaults_are_openais() {
+fn defaults_are_those_of_openai() {
     let config = live(&[("OPENAI_API_KEY", "sk-7Qb2")]);
     assert_eq!(config.base_url.as_str(), "https://api.openai.com/v1");
     assert_eq!(config.model, OPENAI_MODEL);
 }
 
 #[test]
-fn another_server_needs_a_model_and_any_credential() {
+fn other_server_needs_a_model_and_any_credential() {
     let local = ("LLM_BASE_URL", "http://127.0.0.1:11434/v1");
     let faults = read(&[local]).unwrap_err();
     assert!(
@@ -107,7 +107,7 @@ fn another_server_needs_a_model_and_any_credential() {
 }
 
 #[test]
-fn an_address_that_is_none_is_refused_without_being_shown() {
+fn invalid_address_is_rejected_and_not_shown() {
     for (address, problem) in [
         ("ftp://host/hunter2", "not an http"),
         ("host:80/hunter2", "not an http"),
@@ -130,7 +130,7 @@ fn an_address_that_is_none_is_refused_without_being_shown() {
 }
 
 #[test]
-fn an_unknown_provider_is_refused() {
+fn unknown_provider_is_rejected() {
     let faults = read(&[("LLM_PROVIDER", "oracle"), ("LLM_API_KEY", "k7")]).unwrap_err();
     assert!(
         faults.contains("LLM_PROVIDER: is not a known provider"),
@@ -139,7 +139,7 @@ fn an_unknown_provider_is_refused() {
 }
 
 #[test]
-fn testing_mode_needs_nothing_and_is_refused_in_production() {
+fn testing_mode_needs_no_credential_and_is_rejected_in_production() {
     for on in ["true", "1"] {
         let config = read(&[("LLM_TESTING_MODE", on)]);
         assert!(matches!(config, Ok(LlmConfig::Testing { fixtures: None })));
@@ -153,7 +153,7 @@ fn testing_mode_needs_nothing_and_is_refused_in_production() {
 }
 
 #[test]
-fn a_mode_that_does_not_parse_is_refused_even_with_a_credential() {
+fn invalid_mode_is_rejected_even_with_a_credential() {
     for mode in ["yes", "TRUE", "on", "2", "hunter2"] {
         let vars = [("LLM_TESTING_MODE", mode), ("LLM_API_KEY", "sk-7Qb2")];
         let faults = read(&vars).unwrap_err();
@@ -166,7 +166,7 @@ fn a_mode_that_does_not_parse_is_refused_even_with_a_credential() {
 }
 
 #[test]
-fn the_credential_is_not_shown() {
+fn credential_is_not_shown() {
     let config = live(&[("LLM_API_KEY", "sk-hunter2")]);
     assert!(!format!("{config:?}").contains("hunter2"));
     let faults = read(&[("LLM_API_KEY", "sk hunter2 ü")]).unwrap_err();
@@ -174,7 +174,7 @@ fn the_credential_is_not_shown() {
 }
 
 #[test]
-fn both_modes_give_a_model_and_only_once_per_registry() {
+fn model_is_built_in_both_modes_and_once_per_registry() {
     let registry = Registry::new();
     let testing = LlmConfig::Testing { fixtures: None };
     let model = Model::from_config(&testing, &registry, Clock::System, SHIPPED);

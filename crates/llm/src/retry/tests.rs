@@ -1,4 +1,4 @@
-//! When a call is tried again, after how long, and when it is given up.
+//! When a call is retried, after which wait, and when it fails.
 
 use super::*;
 use crate::error::RetryAfter;
@@ -33,7 +33,7 @@ fn limited(delay: Duration) -> LlmError {
     }
 }
 
-/// As [`run`] wants it: an error that carries nothing else.
+/// The simplest error that [`run`] accepts.
 #[derive(Debug)]
 struct Failed(LlmError);
 
@@ -50,7 +50,7 @@ impl From<LlmError> for Failed {
 }
 
 #[test]
-fn waits_are_uniform_between_nothing_and_a_doubling_bound() {
+fn backoff_waits_are_uniform_below_a_doubling_bound() {
     let jitter = FullJitter {
         base: SECOND,
         cap: 8 * SECOND,
@@ -75,7 +75,7 @@ fn waits_are_uniform_between_nothing_and_a_doubling_bound() {
 }
 
 #[test]
-fn a_wait_asked_for_is_the_least_and_jitter_comes_on_top() {
+fn requested_delay_is_the_minimum_and_jitter_is_added() {
     let verdict = decide(
         &limited(3 * SECOND),
         Some(SECOND / 2),
@@ -89,7 +89,7 @@ fn a_wait_asked_for_is_the_least_and_jitter_comes_on_top() {
 }
 
 #[test]
-fn a_repeat_must_fit_before_the_deadline_with_its_whole_attempt() {
+fn retry_must_fit_before_the_deadline_with_its_whole_attempt() {
     let fits = |left| {
         let verdict = decide(&transient(), Some(SECOND), left, 10 * SECOND);
         matches!(verdict, Verdict::Retry { .. })
@@ -102,7 +102,7 @@ fn a_repeat_must_fit_before_the_deadline_with_its_whole_attempt() {
 }
 
 #[test]
-fn what_cannot_succeed_is_not_repeated_and_tries_run_out() {
+fn permanent_failure_is_not_retried_and_tries_are_limited() {
     for (error, wait) in [
         (LlmError::Auth { status: 401 }, Some(SECOND)),
         (LlmError::Cancelled, Some(SECOND)),
@@ -114,7 +114,7 @@ fn what_cannot_succeed_is_not_repeated_and_tries_run_out() {
 }
 
 #[tokio::test]
-async fn all_waits_together_stay_within_their_bounds_and_the_last_error_comes_back() {
+async fn retries_stay_within_their_bounds_and_return_the_last_error() {
     let config = RetryConfig {
         base: MILLI,
         cap: 8 * MILLI,
@@ -153,7 +153,7 @@ async fn all_waits_together_stay_within_their_bounds_and_the_last_error_comes_ba
 }
 
 #[tokio::test]
-async fn an_attempt_ends_at_its_timeout_or_at_the_deadline_whichever_is_first() {
+async fn attempt_ends_at_its_timeout_or_at_the_deadline() {
     let cancelled = CancellationToken::new();
     let config = RetryConfig {
         attempt_timeout: 40 * MILLI,
@@ -171,7 +171,7 @@ async fn an_attempt_ends_at_its_timeout_or_at_the_deadline_whichever_is_first() 
         let LlmError::Timeout { after } = error else {
             panic!("{error}");
         };
-        // The deadline is a little nearer by the time it is looked at.
+        // A little of the time has passed before the timeout is computed.
         assert!(
             after <= expected && expected - after < 5 * MILLI,
             "{after:?}"
@@ -181,7 +181,7 @@ async fn an_attempt_ends_at_its_timeout_or_at_the_deadline_whichever_is_first() 
 }
 
 #[tokio::test]
-async fn a_cancelled_job_stops_waiting_at_once() {
+async fn cancelled_job_stops_waiting_immediately() {
     let cancelled = CancellationToken::new();
     let limits = Limits {
         deadline: Instant::now() + 600 * SECOND,
@@ -200,7 +200,7 @@ async fn a_cancelled_job_stops_waiting_at_once() {
 }
 
 #[tokio::test]
-async fn a_cancelled_job_stops_its_attempt_at_once() {
+async fn cancelled_job_stops_its_attempt_immediately() {
     let cancelled = CancellationToken::new();
     let limits = Limits {
         deadline: Instant::now() + 600 * SECOND,

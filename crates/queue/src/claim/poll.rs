@@ -1,81 +1,79 @@
-//! One look at everything that may need doing, in one statement: the heartbeat of an idle worker, and the poll that
-//! covers every notification that was lost.
+//! The poll: one statement that makes due jobs available and finds everything else that may need doing.
+//!
+//! An idle worker sends nothing else, and the poll covers every notification that was lost.
 
-use super::{
-    dead_tuples::{Survey, table_blocks},
-    interval,
-};
-use base::db::is_cut_off;
+use super::dead_tuples::{TableScan, table_blocks};
+use crate::interval::interval;
+use base::db::is_statement_timeout;
 use chrono::{DateTime, Utc};
 use sqlx::{PgExecutor, PgPool};
 use std::time::{Duration, Instant};
 
-/// What there is to do.
+/// What a poll found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Look {
-    /// Of the queues asked for, those with jobs that could be claimed now.
+pub struct Poll {
+    /// The given queues that have claimable jobs now.
     pub claimable: Vec<String>,
-    /// Queues in which this look made due jobs available.
+    /// Queues in which this poll made due jobs available.
     pub promoted: Vec<String>,
-    /// As many were promoted as one look does at most: look again.
-    pub more: bool,
-    /// When the next job becomes due, if that is before the horizon.
+    /// The poll promoted as many jobs as it may; poll again at once.
+    pub is_full: bool,
+    /// The time until the next job becomes due, if that is before the horizon.
     pub next_due: Option<Duration>,
-    /// The first lease that has expired, of those looked at.
+    /// The end of the first expired lease within the window.
     pub expired: Option<DateTime<Utc>>,
-    /// Some maintenance duty is due.
+    /// A maintenance duty is due.
     pub duty_due: bool,
     /// Limits on running jobs are in force.
     pub limited: bool,
-    /// When it was looked, by the database's clock.
-    pub at: DateTime<Utc>,
+    /// The database's time of the poll.
+    pub polled_at: DateTime<Utc>,
 }
 
-/// From when on leases are looked at whether they have expired.
+/// Which leases a poll checks for expiry, by the time of their end.
 ///
-/// Those of jobs that are gone litter the index until vacuum may remove them. A lease only ever ends after the moment it was
-/// given or renewed: what had not expired at one look expires after it, but for the time that a commit takes.
+/// Dead tuples of ended leases stay in the index until vacuum removes them. A lease always ends after the moment it was
+/// given or renewed, so what had not expired at one poll expires later than that poll, apart from the time of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Since {
-    Ever,
-    /// So long ago.
-    Lately(Duration),
-    At(DateTime<Utc>),
+pub enum LeaseWindow {
+    All,
+    /// Leases that ended within this time.
+    Last(Duration),
+    /// Leases that ended at this time or later.
+    From(DateTime<Utc>),
 }
 
-impl Since {
-    fn moment(self) -> Option<DateTime<Utc>> {
+impl LeaseWindow {
+    fn from(self) -> Option<DateTime<Utc>> {
         match self {
-            Self::At(moment) => Some(moment),
-            Self::Ever | Self::Lately(_) => None,
+            Self::From(moment) => Some(moment),
+            Self::All | Self::Last(_) => None,
         }
     }
 
-    fn ago(self) -> Duration {
+    fn last(self) -> Duration {
         match self {
-            Self::Lately(ago) => ago,
-            Self::Ever | Self::At(_) => Duration::from_hours(24 * 36525),
+            Self::Last(time) => time,
+            Self::All | Self::From(_) => Duration::from_hours(24 * 36525),
         }
     }
 }
 
-/// Due jobs per look.
-const PROMOTED: i64 = 1000;
+/// The most due jobs that one poll promotes.
+const MAX_PROMOTED: i64 = 1000;
 
-/// Makes jobs available whose time has come, scheduled or waiting for their next attempt, and those whose children have
-/// all ended, and says what else there is.
-///
-/// Writes nothing when nothing is due.
+/// Makes available the jobs that are due and the parents whose children have all finished, and reports what else there is
+/// to do. Writes nothing when nothing is due.
 ///
 /// # Errors
-/// If the database cannot be asked.
-pub async fn look<'c>(
+/// If the database fails.
+pub async fn poll<'c>(
     executor: impl PgExecutor<'c>,
     queues: &[String],
     duties: &[String],
     horizon: Duration,
-    leases: Since,
-) -> Result<Look, sqlx::Error> {
+    leases: LeaseWindow,
+) -> Result<Poll, sqlx::Error> {
     let row = sqlx::query!(
         r#"with due as (
                select ctid from jobs
@@ -94,80 +92,80 @@ pub async fn look<'c>(
                returning queue
            )
            select array(
-                      select queue from unnest($2::text[]) as asked (queue)
-                      where exists (select from jobs where jobs.queue = asked.queue and state = 'available')
-                        and not exists (select from queue_pauses where queue_pauses.queue = asked.queue)
+                      select queue from unnest($2::text[]) as given (queue)
+                      where exists (select from jobs where jobs.queue = given.queue and state = 'available')
+                        and not exists (select from queue_pauses where queue_pauses.queue = given.queue)
                   ) as "claimable!",
                   array(select queue from promoted union select queue from woken) as "promoted!",
-                  (select count(*) = $1 from promoted) as "more!",
+                  (select count(*) = $1 from promoted) as "is_full!",
                   (select extract(epoch from min(run_at) - now())::float8 from jobs
                    where state in ('scheduled', 'retryable') and run_at > now() and run_at < now() + $4) as next_due,
                   (select min(lease_until) from jobs
                    where lease_until >= coalesce($5, now() - $6::interval) and lease_until < now()) as expired,
                   exists (
-                      select from unnest($3::text[]) as asked (name)
+                      select from unnest($3::text[]) as given (name)
                       where not exists (
-                          select from maintenance_duties duty where duty.name = asked.name and duty.due_at > now()
+                          select from maintenance_duties duty where duty.name = given.name and duty.due_at > now()
                       )
                   ) as "duty_due!",
                   exists (select from queue_limits) as "limited!",
-                  now() as "at!""#,
-        PROMOTED,
+                  now() as "polled_at!""#,
+        MAX_PROMOTED,
         queues,
         duties,
         interval(horizon),
-        leases.moment(),
-        interval(leases.ago()),
+        leases.from(),
+        interval(leases.last()),
     )
     .fetch_one(executor)
     .await?;
-    Ok(Look {
+    Ok(Poll {
         claimable: row.claimable,
         promoted: row.promoted,
-        more: row.more,
+        is_full: row.is_full,
         next_due: row
             .next_due
             .and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok()),
         expired: row.expired,
         duty_due: row.duty_due,
         limited: row.limited,
-        at: row.at,
+        polled_at: row.polled_at,
     })
 }
 
-/// Looks for leases that have expired in the stretch of the table that is due, if one is: the first of them.
+/// Returns the end of the first expired lease in the block range that is due, if one is.
 ///
 /// # Errors
-/// If the database cannot be asked.
-pub async fn survey_leases(
+/// If the database fails.
+pub async fn scan_leases(
     pool: &PgPool,
-    survey: &mut Survey,
+    scan: &mut TableScan,
 ) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
-    if !survey.put_off().is_zero() {
+    if !scan.due_in().is_zero() {
         return Ok(None);
     }
-    let Some(stretch) = survey.next(table_blocks(pool).await?) else {
+    let Some(range) = scan.next(table_blocks(pool).await?) else {
         return Ok(None);
     };
     let started = Instant::now();
-    // Nothing is added in fact: it keeps the planner from the index over leases.
+    // Adding no time keeps the planner from the index over leases.
     let found = sqlx::query_scalar!(
         "select min(lease_until) from jobs
          where ctid >= format('(%s,0)', $1::bigint)::tid and ctid < format('(%s,0)', $2::bigint)::tid
            and lease_until + interval '0' < now()",
-        stretch.start(),
-        stretch.end(),
+        range.start(),
+        range.end(),
     )
     .fetch_one(pool)
     .await;
     match found {
         Ok(found) => {
-            survey.looked(&stretch, started.elapsed(), found.is_some());
+            scan.completed(&range, started.elapsed(), found.is_some());
             Ok(found)
         }
         Err(error) => {
-            survey.failed(&stretch, started.elapsed());
-            if is_cut_off(&error) {
+            scan.failed(&range, started.elapsed());
+            if is_statement_timeout(&error) {
                 Ok(None)
             } else {
                 Err(error)

@@ -1,39 +1,40 @@
-//! Claiming under limits on running jobs: of a queue, a kind or a tenant, over all workers.
+//! Claims under limits on running jobs of a queue, a kind or a tenant, over all workers.
 //!
-//! Whoever claims under limits counts first, alone: an advisory lock, held for the few statements of one claim, lets one
-//! worker count and claim at a time. Without limits nothing of this is paid for ([`crate::claim`]).
+//! Such a claim counts the running jobs first. An advisory lock, held for the few statements of one claim, lets one worker
+//! count and claim at a time. Without limits, [`crate::claim`] needs none of this.
 
-use super::{Claim, Claimed, Room, claim};
+use super::{Capacity, Claim, ClaimBatch, claim};
 use crate::operate::limits::{Limit, Scope};
 use base::TenantId;
 use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
-/// As [`claim`], and never more than the limits leave room for.
+/// Claims as [`claim`] does, and never more than the limits allow.
 ///
 /// # Errors
-/// If the database cannot be asked, or another worker claimed for longer than the lock timeout.
-pub async fn claim_limited(pool: &PgPool, asked: &Claim<'_>) -> Result<Claimed, sqlx::Error> {
+/// If the database fails, or another worker held the lock for longer than the lock timeout.
+pub async fn claim_under_limits(
+    pool: &PgPool,
+    request: &Claim<'_>,
+) -> Result<ClaimBatch, sqlx::Error> {
     let mut conn = pool.acquire().await?;
     let mut transaction = conn.begin().await?;
-    // A statement of its own: the counting that follows must see what the former holder of the lock has committed.
-    sqlx::query!(
-        "select pg_advisory_xact_lock(hashtextextended('postroom: claim under limits', 0))"
-    )
-    .fetch_one(&mut *transaction)
-    .await?;
+    // A statement of its own: the count that follows must see what the previous holder of the lock committed.
+    sqlx::query!("select pg_advisory_xact_lock(hashtextextended('queue: claim under limits', 0))")
+        .fetch_one(&mut *transaction)
+        .await?;
     let limits = crate::operate::limits::list(&mut transaction).await?;
-    let mut all = Claimed {
+    let mut all = ClaimBatch {
         jobs: Vec::new(),
-        turn: asked.turn,
+        turn: request.turn,
     };
-    // One priority and one kind at a time, counted anew for each: a tenant's room is one for all of them.
-    for priority in asked.priorities {
-        for kind in asked.kinds {
+    // One priority and one kind at a time, with a new count for each, because they share the tenant's capacity.
+    for priority in request.priorities {
+        for kind in request.kinds {
             let taken = u32::try_from(all.jobs.len()).unwrap_or(u32::MAX);
             let running = running(&mut transaction).await?;
-            let (limit, room) = room(&limits, &running, asked.queue, kind);
-            let limit = limit.min(asked.limit.saturating_sub(taken));
+            let (limit, capacity) = capacity(&limits, &running, request.queue, kind);
+            let limit = limit.min(request.limit.saturating_sub(taken));
             if limit == 0 {
                 continue;
             }
@@ -42,8 +43,8 @@ pub async fn claim_limited(pool: &PgPool, asked: &Claim<'_>) -> Result<Claimed, 
                 limit,
                 turn: all.turn,
                 priorities: std::slice::from_ref(priority),
-                room: &room,
-                ..asked.clone()
+                capacity: &capacity,
+                ..request.clone()
             };
             let claimed = claim(&mut *transaction, &part).await?;
             if !claimed.jobs.is_empty() {
@@ -53,13 +54,13 @@ pub async fn claim_limited(pool: &PgPool, asked: &Claim<'_>) -> Result<Claimed, 
         }
     }
     if all.jobs.is_empty() {
-        all.turn = asked.turn.next(None);
+        all.turn = request.turn.next(None);
     }
     transaction.commit().await?;
     Ok(all)
 }
 
-/// Jobs that run now.
+/// The number of running jobs of a tenant, kind and queue.
 #[derive(Clone, Debug)]
 struct Running {
     tenant: TenantId,
@@ -78,8 +79,8 @@ async fn running(conn: &mut PgConnection) -> Result<Vec<Running>, sqlx::Error> {
     .await
 }
 
-/// How many jobs of a kind the limits let run now, and how many of those for each tenant.
-fn room(limits: &[Limit], running: &[Running], queue: &str, kind: &str) -> (u32, Room) {
+/// Returns how many more jobs of a kind may run now, and how many of them per tenant.
+fn capacity(limits: &[Limit], running: &[Running], queue: &str, kind: &str) -> (u32, Capacity) {
     let left = |max: i32, counts: &dyn Fn(&Running) -> bool| {
         let used: i64 = running
             .iter()
@@ -102,8 +103,8 @@ fn room(limits: &[Limit], running: &[Running], queue: &str, kind: &str) -> (u32,
             Scope::Tenant if limit.name == "*" => each = Some(limit.max_running),
             Scope::Tenant => {
                 if let Ok(id) = limit.name.parse::<Uuid>() {
-                    let of_it = |running: &Running| running.tenant.0 == id;
-                    tenants.push((TenantId(id), left(limit.max_running, &of_it)));
+                    let of_tenant = |running: &Running| running.tenant.0 == id;
+                    tenants.push((TenantId(id), left(limit.max_running, &of_tenant)));
                 }
             }
             Scope::Queue | Scope::Kind => {}
@@ -112,16 +113,16 @@ fn room(limits: &[Limit], running: &[Running], queue: &str, kind: &str) -> (u32,
     if let Some(max) = each {
         for busy in running {
             if !tenants.iter().any(|(tenant, _)| *tenant == busy.tenant) {
-                let of_it = |running: &Running| running.tenant == busy.tenant;
-                tenants.push((busy.tenant, left(max, &of_it)));
+                let of_tenant = |running: &Running| running.tenant == busy.tenant;
+                tenants.push((busy.tenant, left(max, &of_tenant)));
             }
         }
     }
-    let room = Room {
+    let capacity = Capacity {
         tenants,
-        each_other: each.unwrap_or(i32::MAX),
+        other_tenants: each.unwrap_or(i32::MAX),
     };
-    (u32::try_from(all).unwrap_or(0), room)
+    (u32::try_from(all).unwrap_or(0), capacity)
 }
 
 #[cfg(test)]
@@ -146,26 +147,32 @@ mod tests {
     }
 
     #[test]
-    fn the_tightest_of_queue_and_kind_counts_and_never_falls_below_zero() {
+    fn tightest_limit_of_queue_and_kind_applies_and_is_never_negative() {
         let busy = [running(TenantId::new(), 7)];
         let limits = [limit(Scope::Queue, "q", 10), limit(Scope::Kind, "k", 9)];
-        assert_eq!(room(&limits, &busy, "q", "k").0, 2);
-        assert_eq!(room(&limits, &busy, "q", "other").0, 3);
-        assert_eq!(room(&[limit(Scope::Queue, "q", 5)], &busy, "q", "k").0, 0);
-        assert_eq!(room(&limits, &busy, "other", "other").0, i32::MAX as u32);
+        assert_eq!(capacity(&limits, &busy, "q", "k").0, 2);
+        assert_eq!(capacity(&limits, &busy, "q", "other").0, 3);
+        assert_eq!(
+            capacity(&[limit(Scope::Queue, "q", 5)], &busy, "q", "k").0,
+            0
+        );
+        assert_eq!(
+            capacity(&limits, &busy, "other", "other").0,
+            i32::MAX as u32
+        );
     }
 
     #[test]
-    fn a_tenants_own_limit_goes_before_the_one_for_every_tenant() {
+    fn tenant_limit_overrides_the_one_for_all_tenants() {
         let (own, busy, idle) = (TenantId::new(), TenantId::new(), TenantId::new());
         let limits = [
             limit(Scope::Tenant, "*", 4),
             limit(Scope::Tenant, &own.0.to_string(), 20),
         ];
-        let (_, room) = room(&limits, &[running(own, 5), running(busy, 3)], "q", "k");
+        let (_, capacity) = capacity(&limits, &[running(own, 5), running(busy, 3)], "q", "k");
         let of = |tenant| {
-            let known = room.tenants.iter().find(|(known, _)| *known == tenant);
-            known.map_or(room.each_other, |(_, room)| *room)
+            let known = capacity.tenants.iter().find(|(known, _)| *known == tenant);
+            known.map_or(capacity.other_tenants, |(_, capacity)| *capacity)
         };
         assert_eq!((of(own), of(busy), of(idle)), (15, 1, 4));
     }

@@ -1,6 +1,6 @@
-//! Putting many jobs into the queue with a handful of statements, however many they are.
+//! Enqueues any number of jobs with a handful of statements.
 //!
-//! As [`super::enqueue`], inside the caller's transaction; wake workers after the commit.
+//! Like [`super::enqueue`], works inside the caller's transaction and does not wake workers.
 
 use super::dedupe;
 use crate::{EnqueueError, Enqueued, NewJob};
@@ -9,27 +9,28 @@ use sqlx::{Connection, PgConnection};
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
-/// Inserts the jobs; the answer's places are those of `jobs`. Of two jobs with one external id the first is inserted
-/// and the second finds it; jobs with one dedupe key meet in the order of their places. A conflict concerns its own
-/// place only.
+/// Inserts the jobs and returns one result for each, in the order of `jobs`.
+///
+/// Of two jobs with the same external id the first is inserted and the second finds it; jobs with the same dedupe key are
+/// handled in their order. A conflict fails only its own job.
 ///
 /// # Errors
-/// If the database refuses the whole; then nothing was inserted.
+/// If the database fails; then no job was inserted.
 pub async fn enqueue_many(
     conn: &mut PgConnection,
     jobs: &[NewJob],
 ) -> Result<Vec<Result<Enqueued, EnqueueError>>, sqlx::Error> {
     if jobs.iter().all(|job| job.dedupe.is_none()) {
-        return put(conn, jobs).await;
+        return insert_all(conn, jobs).await;
     }
-    // The lock of a dedupe key lasts until the transaction ends: without one around it, it would guard nothing.
+    // The lock of a dedupe key lasts until the transaction ends; without a transaction it would protect nothing.
     let mut transaction = conn.begin().await?;
-    let answers = put(&mut transaction, jobs).await?;
+    let answers = insert_all(&mut transaction, jobs).await?;
     transaction.commit().await?;
     Ok(answers)
 }
 
-/// As [`enqueue_many`], for one job.
+/// Enqueues one job as [`enqueue_many`] does.
 pub(super) async fn enqueue_one(
     conn: &mut PgConnection,
     job: &NewJob,
@@ -41,7 +42,7 @@ pub(super) async fn enqueue_one(
         .ok_or(EnqueueError::Database(sqlx::Error::RowNotFound))?
 }
 
-async fn put(
+async fn insert_all(
     conn: &mut PgConnection,
     jobs: &[NewJob],
 ) -> Result<Vec<Result<Enqueued, EnqueueError>>, sqlx::Error> {
@@ -51,22 +52,22 @@ async fn put(
     let taken: Vec<&NewJob> = keyed.into_iter().filter(|job| !is_new(job)).collect();
     let owners = find_keys(conn, &taken).await?;
     let new: Vec<&NewJob> = jobs.iter().filter(|job| is_new(job)).collect();
-    let dedupe::Verdict {
-        outlived,
+    let dedupe::DedupePlan {
+        superseded_new,
         superseded,
         inserted,
         kept,
         mut replaced,
-    } = dedupe::decide(conn, &new).await?;
-    // In line and out of it again, without their key: the last of them has it.
-    insert(conn, &outlived, false).await?;
+    } = dedupe::plan(conn, &new).await?;
+    // Inserted and cancelled at once, and without their key: the last job of the call has it.
+    insert(conn, &superseded_new, false).await?;
     dedupe::supersede(conn, &superseded).await?;
     insert(conn, &inserted, true).await?;
-    let undone: Vec<&NewJob> = new
+    let released: Vec<&NewJob> = new
         .into_iter()
         .filter(|job| job.external.is_some() && kept.contains_key(&job.id))
         .collect();
-    release_keys(conn, &undone).await?;
+    release_keys(conn, &released).await?;
     let answer = |job: &NewJob| match (owners.get(&job.id), kept.get(&job.id)) {
         (Some(owner), _) => {
             let existing = *kept.get(&owner.job).unwrap_or(&owner.job);
@@ -88,18 +89,18 @@ async fn put(
     Ok(jobs.iter().map(answer).collect())
 }
 
-/// Whether [`enqueue_many`] puts such jobs in with one statement, which needs no transaction around it.
+/// Whether [`enqueue_many`] inserts such jobs with one statement, which needs no transaction around it.
 pub fn is_one_statement(job: &NewJob) -> bool {
     job.external.is_none() && job.dedupe.is_none()
 }
 
-/// The job that an external id belongs to.
+/// The job that an external id names.
 struct Owner {
     job: JobId,
     same_request: bool,
 }
 
-/// The columns of external ids, in one order for all: two batches that share ids must not wait for each other crosswise.
+/// External ids as one array per column, in one order for all callers: two batches that share ids must not deadlock.
 struct Keys {
     tenants: Vec<Uuid>,
     kinds: Vec<String>,
@@ -113,12 +114,12 @@ impl Keys {
         let mut rows: Vec<_> = jobs
             .iter()
             .enumerate()
-            .filter_map(|(place, job)| {
+            .filter_map(|(position, job)| {
                 Some((
                     job.tenant.0,
                     job.kind,
                     job.external.as_ref()?,
-                    place,
+                    position,
                     job.id.0,
                 ))
             })
@@ -167,10 +168,10 @@ async fn find_keys(
     }
     let keys = Keys::of(jobs);
     let rows = sqlx::query!(
-        r#"select asked.job_id as "asked!: JobId", job_keys.job_id as "owner: JobId",
-                  job_keys.fingerprint = asked.fingerprint as "same_request!"
+        r#"select given.job_id as "given!: JobId", job_keys.job_id as "owner: JobId",
+                  job_keys.fingerprint = given.fingerprint as "same_request!"
            from unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::uuid[])
-               as asked (tenant_id, kind, external_id, fingerprint, job_id)
+               as given (tenant_id, kind, external_id, fingerprint, job_id)
            join job_keys using (tenant_id, kind, external_id)"#,
         &keys.tenants,
         &keys.kinds,
@@ -184,7 +185,7 @@ async fn find_keys(
         .into_iter()
         .map(|row| {
             (
-                row.asked,
+                row.given,
                 Owner {
                     job: row.owner,
                     same_request: row.same_request,
@@ -194,8 +195,7 @@ async fn find_keys(
         .collect())
 }
 
-/// Gives back the external ids of jobs that were not inserted because another with their dedupe key waits: nothing was
-/// done under these names.
+/// Releases the external ids of jobs that were not inserted because another job with their dedupe key waits.
 async fn release_keys(conn: &mut PgConnection, jobs: &[&NewJob]) -> Result<(), sqlx::Error> {
     if jobs.is_empty() {
         return Ok(());
@@ -203,9 +203,9 @@ async fn release_keys(conn: &mut PgConnection, jobs: &[&NewJob]) -> Result<(), s
     let keys = Keys::of(jobs);
     sqlx::query!(
         "delete from job_keys
-         using unnest($1::uuid[], $2::text[], $3::text[]) as undone (tenant_id, kind, external_id)
-         where job_keys.tenant_id = undone.tenant_id and job_keys.kind = undone.kind
-           and job_keys.external_id = undone.external_id",
+         using unnest($1::uuid[], $2::text[], $3::text[]) as released (tenant_id, kind, external_id)
+         where job_keys.tenant_id = released.tenant_id and job_keys.kind = released.kind
+           and job_keys.external_id = released.external_id",
         &keys.tenants,
         &keys.kinds,
         &keys.ids,

@@ -1,95 +1,52 @@
-//! At most one waiting job per (tenant, kind, dedupe key): [`Dedupe`]. A running job does not count, for what it does may
-//! already be out of date.
+//! Keeps at most one waiting job per (tenant, kind, dedupe key): [`crate::Dedupe`].
 //!
-//! Whoever puts a job with a key in line first takes the lock of that key, which lasts until the transaction ends. The
-//! unique index `jobs_dedupe` alone would fail the second of two instead of letting it see the first. A running job that
-//! comes back, by a retry, a snooze, an interruption or a rescue, may find its place taken: see [`returning`].
+//! An enqueue first takes the advisory lock of the key, which lasts until the transaction ends. The unique index
+//! `jobs_dedupe` alone would fail the second of two enqueues instead of showing it the first. A running job that returns to
+//! the queue, by a retry, a snooze, an interruption or a rescue, may find that a newer job waits: see [`returning`].
 
-mod returning;
+pub(crate) mod returning;
 
-pub(crate) use returning::{Place, key_of, place, places, superseded};
-
-use crate::{NewJob, run::cancel, signals::notifier::Notifier};
+use super::enqueued::Replaced;
+use crate::{DedupePolicy, NewJob, finished::insert_finished, run::cancel};
 use base::{JobId, TenantId};
 use sqlx::PgConnection;
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
-/// The code of a cancelled job whose place a newer one took.
+/// The error code of a job that a newer one with its dedupe key replaced.
 pub const SUPERSEDED: &str = "superseded";
-pub(crate) const MESSAGE: &str = "A newer job took the place of this one.";
-
-/// The caller's name for a place in line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dedupe {
-    /// 1 to 255 characters.
-    pub key: String,
-    pub policy: DedupePolicy,
-}
-
-/// What happens when a job with the key waits already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DedupePolicy {
-    /// The waiting one stays, and the new one is not inserted.
-    KeepWaiting,
-    /// The new one takes its place: the waiting one ends as cancelled.
-    Replace {
-        /// Running ones are asked to stop, too.
-        cancel_running: bool,
-    },
-}
-
-/// What a new job did to others.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Replaced {
-    /// It was waiting, and is cancelled.
-    pub superseded: Option<JobId>,
-    /// They run, and were asked to stop now.
-    pub asked_to_stop: Vec<JobId>,
-}
-
-impl Replaced {
-    /// Tells those who wait for these jobs, or run them; after the commit.
-    pub fn announce(&self, notifier: &Notifier) {
-        if let Some(job) = &self.superseded {
-            notifier.job_finished(*job);
-        }
-        for job in &self.asked_to_stop {
-            notifier.cancel_requested(*job);
-        }
-    }
-}
+pub(crate) const MESSAGE: &str = "A newer job replaced this one.";
 
 type Key<'a> = (TenantId, &'a str, &'a str);
 
-/// What is to become of new jobs, and of those in line.
+/// What an enqueue does with the new jobs and the waiting ones.
 #[derive(Default)]
-pub(super) struct Verdict<'a> {
-    /// Superseded by a later one of the same call.
-    pub(super) outlived: Vec<&'a NewJob>,
-    /// To end as cancelled, once the outlived are in the table.
+pub(super) struct DedupePlan<'a> {
+    /// New jobs that a later job of the same call supersedes.
+    pub(super) superseded_new: Vec<&'a NewJob>,
+    /// Jobs to cancel once `superseded_new` are inserted.
     pub(super) superseded: Vec<(TenantId, JobId)>,
     pub(super) inserted: Vec<&'a NewJob>,
-    /// New jobs that give way, and the job that waits.
+    /// New jobs that are not inserted, each with the job that waits.
     pub(super) kept: HashMap<JobId, JobId>,
     pub(super) replaced: HashMap<JobId, Replaced>,
 }
 
-/// Decides as if the jobs came one after the other, and asks running ones to stop.
-pub(super) async fn decide<'a>(
+/// Plans as if the jobs were enqueued one after the other, and requests the cancellation of running jobs.
+pub(super) async fn plan<'a>(
     conn: &mut PgConnection,
     jobs: &[&'a NewJob],
-) -> Result<Verdict<'a>, sqlx::Error> {
-    let mut verdict = Verdict::default();
+) -> Result<DedupePlan<'a>, sqlx::Error> {
+    let mut plan = DedupePlan::default();
     let keys: Vec<Key<'_>> = jobs.iter().filter_map(|job| key(job)).collect();
     if keys.is_empty() {
-        verdict.inserted = jobs.to_vec();
-        return Ok(verdict);
+        plan.inserted = jobs.to_vec();
+        return Ok(plan);
     }
     lock(conn, &keys).await?;
     let waiting = waiting(conn, &keys).await?;
     let mut holders: HashMap<Key<'_>, JobId> = HashMap::new();
-    let mut stoppers: HashMap<Key<'_>, JobId> = HashMap::new();
+    let mut cancelling: HashMap<Key<'_>, JobId> = HashMap::new();
     for job in jobs {
         let (Some(key), Some(dedupe)) = (key(job), &job.dedupe) else {
             continue;
@@ -97,36 +54,36 @@ pub(super) async fn decide<'a>(
         let holder = holders.get(&key).or_else(|| waiting.get(&owned(key)));
         match (dedupe.policy, holder.copied()) {
             (DedupePolicy::KeepWaiting, Some(holder)) => {
-                verdict.kept.insert(job.id, holder);
+                plan.kept.insert(job.id, holder);
                 continue;
             }
             (DedupePolicy::KeepWaiting, None) => {}
             (DedupePolicy::Replace { cancel_running }, holder) => {
                 if let Some(holder) = holder {
-                    verdict.superseded.push((job.tenant, holder));
-                    verdict.replaced.entry(job.id).or_default().superseded = Some(holder);
+                    plan.superseded.push((job.tenant, holder));
+                    plan.replaced.entry(job.id).or_default().superseded = Some(holder);
                 }
                 if cancel_running {
-                    stoppers.insert(key, job.id);
+                    cancelling.insert(key, job.id);
                 }
             }
         }
         holders.insert(key, job.id);
     }
-    let superseded: HashSet<JobId> = verdict.superseded.iter().map(|(_, job)| *job).collect();
-    let kept = &verdict.kept;
-    let (outlived, inserted) = jobs
+    let superseded: HashSet<JobId> = plan.superseded.iter().map(|(_, job)| *job).collect();
+    let kept = &plan.kept;
+    let (superseded_new, inserted) = jobs
         .iter()
         .filter(|job| !kept.contains_key(&job.id))
         .partition(|job| superseded.contains(&job.id));
-    (verdict.outlived, verdict.inserted) = (outlived, inserted);
-    for (tenant, kind, name, running) in stop(conn, stoppers.keys()).await? {
-        if let Some(job) = stoppers.get(&(tenant, kind.as_str(), name.as_str())) {
-            let replaced = verdict.replaced.entry(*job).or_default();
-            replaced.asked_to_stop.push(running);
+    (plan.superseded_new, plan.inserted) = (superseded_new, inserted);
+    for (tenant, kind, name, running) in request_cancel(conn, cancelling.keys()).await? {
+        if let Some(job) = cancelling.get(&(tenant, kind.as_str(), name.as_str())) {
+            let replaced = plan.replaced.entry(*job).or_default();
+            replaced.cancel_requested.push(running);
         }
     }
-    Ok(verdict)
+    Ok(plan)
 }
 
 fn key(job: &NewJob) -> Option<Key<'_>> {
@@ -137,7 +94,7 @@ fn owned((tenant, kind, key): Key<'_>) -> (TenantId, String, String) {
     (tenant, kind.to_owned(), key.to_owned())
 }
 
-/// The columns of keys.
+/// Keys as one array per column.
 struct Columns {
     tenants: Vec<Uuid>,
     kinds: Vec<String>,
@@ -160,14 +117,16 @@ impl Columns {
     }
 }
 
-/// Takes the locks of these keys, in one order for all. Call it before any row of theirs is locked, and look at the rows
-/// only in a later statement: this one's snapshot is older than the locks.
+/// Takes the advisory locks of the keys, in one order for all callers.
+///
+/// Call it before any row with these keys is locked, and read the rows in a later statement: this one's snapshot is older
+/// than the locks.
 pub(super) async fn lock(conn: &mut PgConnection, keys: &[Key<'_>]) -> Result<(), sqlx::Error> {
     let columns = Columns::of(keys.iter());
     sqlx::query!(
         r#"select pg_advisory_xact_lock(name)::text as "locked" from (
                select distinct hashtextextended('dedupe ' || tenant_id || ' ' || kind || ' ' || key, 0) as name
-               from unnest($1::uuid[], $2::text[], $3::text[]) as asked (tenant_id, kind, key)
+               from unnest($1::uuid[], $2::text[], $3::text[]) as given (tenant_id, kind, key)
                order by name
            ) names"#,
         &columns.tenants,
@@ -179,8 +138,8 @@ pub(super) async fn lock(conn: &mut PgConnection, keys: &[Key<'_>]) -> Result<()
     Ok(())
 }
 
-/// The waiting jobs with these keys. They are locked: none of them starts before the transaction ends, so what it has
-/// written is there when a job starts that was found here.
+/// Locks and returns the waiting jobs with these keys. None of them starts before the transaction ends, so a job that is
+/// found here reads what the transaction wrote.
 async fn waiting(
     conn: &mut PgConnection,
     keys: &[Key<'_>],
@@ -190,7 +149,7 @@ async fn waiting(
         r#"select id as "id: JobId", tenant_id as "tenant: TenantId", kind, dedupe_key as "key!" from jobs
            where (tenant_id, kind, dedupe_key) in (
                      select tenant_id, kind, key
-                     from unnest($1::uuid[], $2::text[], $3::text[]) as asked (tenant_id, kind, key)
+                     from unnest($1::uuid[], $2::text[], $3::text[]) as given (tenant_id, kind, key)
                  )
              and dedupe_key is not null and state in ('available', 'scheduled', 'retryable')
            for update"#,
@@ -206,8 +165,8 @@ async fn waiting(
         .collect())
 }
 
-/// Asks the running jobs with these keys to stop, those that were not asked before.
-async fn stop<'a>(
+/// Requests the cancellation of the running jobs with these keys, and returns those for which it was not requested before.
+async fn request_cancel<'a>(
     conn: &mut PgConnection,
     keys: impl ExactSizeIterator<Item = &'a Key<'a>>,
 ) -> Result<Vec<(TenantId, String, String, JobId)>, sqlx::Error> {
@@ -215,12 +174,12 @@ async fn stop<'a>(
         return Ok(Vec::new());
     }
     let columns = Columns::of(keys);
-    // Running jobs are few, and `jobs_lease` holds just these.
+    // Running jobs are few, and the index `jobs_lease` holds exactly these.
     let rows = sqlx::query!(
         r#"update jobs set cancel_requested_at = now()
            where (tenant_id, kind, dedupe_key) in (
                      select tenant_id, kind, key
-                     from unnest($1::uuid[], $2::text[], $3::text[]) as asked (tenant_id, kind, key)
+                     from unnest($1::uuid[], $2::text[], $3::text[]) as given (tenant_id, kind, key)
                  )
              and lease_until is not null and state = 'running' and cancel_requested_at is null
            returning id as "id: JobId", tenant_id as "tenant: TenantId", kind, dedupe_key as "key!""#,
@@ -231,8 +190,8 @@ async fn stop<'a>(
     .fetch_all(&mut *conn)
     .await?;
     if !rows.is_empty() {
-        let asked: Vec<_> = rows.iter().map(|row| (row.tenant, row.id)).collect();
-        cancel::tell(conn, &asked).await?;
+        let running: Vec<_> = rows.iter().map(|row| (row.tenant, row.id)).collect();
+        cancel::record_requests(conn, &running).await?;
     }
     Ok(rows
         .into_iter()
@@ -240,7 +199,7 @@ async fn stop<'a>(
         .collect())
 }
 
-/// Ends waiting jobs whose place newer ones take. The caller holds the locks of their keys.
+/// Cancels waiting jobs that newer ones replace. The caller holds the locks of their keys.
 pub(super) async fn supersede(
     conn: &mut PgConnection,
     jobs: &[(TenantId, JobId)],
@@ -248,20 +207,16 @@ pub(super) async fn supersede(
     if jobs.is_empty() {
         return Ok(());
     }
-    sqlx::query!(
+    insert_finished!(
+        query;
         "with removed as (
              delete from jobs
              using unnest($1::uuid[], $2::uuid[]) as superseded (tenant_id, id)
              where jobs.tenant_id = superseded.tenant_id and jobs.id = superseded.id and state <> 'running'
              returning jobs.*
-         )
-         insert into finished_jobs (id, tenant_id, kind, queue, state, priority, attempt, errors, crashes, max_attempts,
-             args, worker_id, run_at, started_at, created_at, request_id, traceparent, dedupe_key, parent_id, children,
-             error_code, error_message)
-         select id, tenant_id, kind, queue, 'cancelled', priority, attempt, errors, crashes, max_attempts,
-             args, worker_id, run_at, started_at, created_at, request_id, traceparent, dedupe_key, parent_id, children,
-             $3, $4
-         from removed",
+         )",
+        "'cancelled', errors, crashes, null, $3, $4",
+        "from removed",
         &jobs.iter().map(|(tenant, _)| tenant.0).collect::<Vec<_>>(),
         &jobs.iter().map(|(_, job)| job.0).collect::<Vec<_>>(),
         SUPERSEDED,

@@ -1,20 +1,20 @@
-//! Putting jobs into the queue one by one at the speed of many: [`Enqueuer`].
+//! [`Enqueuer`]: enqueues single jobs at the speed of many.
 //!
-//! Callers at the same time share a statement and its commit, and each is answered only after that. For a job that must
-//! be written together with other things there is [`super::enqueue`], inside the caller's own transaction.
+//! Concurrent callers share a statement and its commit, and each gets its result only after the commit. Use [`super::enqueue`]
+//! for a job that must commit together with the caller's own writes.
 
 use super::bulk;
-use crate::coalesce::{Asked, Coalescer, Reply};
+use crate::coalesce::{Coalescer, PendingRequest, Reply};
 use crate::{EnqueueError, Enqueued, NewJob, signals::notifier::Notifier};
 use base::db::{self, DbError, PoolConfig};
 use sqlx::PgPool;
 use std::collections::HashSet;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// While one batch commits the next is inserted. Not measured against other numbers of lanes.
+/// While one batch commits, the next is inserted. Other numbers of lanes were not measured.
 const LANES: usize = 2;
 
-/// A handle for enqueueing; cheap to clone.
+/// A handle for enqueueing jobs. Clones are cheap and share the batches.
 #[derive(Clone)]
 pub struct Enqueuer {
     coalescer: Coalescer<NewJob, Result<Enqueued, EnqueueError>>,
@@ -22,9 +22,9 @@ pub struct Enqueuer {
 
 /// What a batch needs.
 #[derive(Clone)]
-struct Tools {
-    /// For single statements.
-    direct: PgPool,
+struct BatchContext {
+    /// For single statements that commit by themselves.
+    autocommit: PgPool,
     /// For transactions.
     pool: PgPool,
     notifier: Notifier,
@@ -32,11 +32,11 @@ struct Tools {
 }
 
 impl Enqueuer {
-    /// Opens two connections of its own and starts its tasks in `tracker`. They end when `stop` is set and what was
-    /// handed in before is answered.
+    /// Opens two connections and starts the enqueuer's tasks in `tracker`. They end when `stop` is set and all earlier calls
+    /// have their result.
     ///
     /// # Errors
-    /// If the database cannot be reached.
+    /// If no connection can be made.
     pub async fn spawn(
         config: &PoolConfig,
         pool: PgPool,
@@ -45,49 +45,52 @@ impl Enqueuer {
         stop: &CancellationToken,
     ) -> Result<Self, DbError> {
         let connections = u32::try_from(LANES).expect("two lanes");
-        let tools = Tools {
-            direct: db::connect_autocommit(config, connections).await?,
+        let context = BatchContext {
+            autocommit: db::connect_autocommit(config, connections).await?,
             pool,
             notifier,
             tracker: tracker.clone(),
         };
         let coalescer = Coalescer::spawn(LANES, tracker, stop, move |batch| {
-            enqueue_batch(tools.clone(), batch)
+            enqueue_batch(context.clone(), batch)
         });
         Ok(Self { coalescer })
     }
 
-    /// Inserts the job, or finds the one that its external id or dedupe key names, and wakes its workers. It is committed when this
-    /// returns; when the future is dropped instead, it may or may not be.
+    /// Inserts the job, or finds the one that its external id or dedupe key names, and wakes workers. The job is committed
+    /// when this returns; if the future is dropped, it may or may not be.
     ///
     /// # Errors
-    /// [`EnqueueError::KeyReused`] if the external id was used with another fingerprint, [`EnqueueError::Unanswered`] if
-    /// too many callers wait, and what the database says to this job alone.
+    /// [`EnqueueError::KeyReused`] if the external id was used with another fingerprint, [`EnqueueError::Coalesce`] if too
+    /// many callers wait, and any error of the database that concerns this job.
     pub async fn enqueue(&self, job: NewJob) -> Result<Enqueued, EnqueueError> {
-        self.coalescer.ask(job).await?
+        self.coalescer.call(job).await?
     }
 }
 
-async fn enqueue_batch(tools: Tools, batch: Vec<Asked<NewJob, Result<Enqueued, EnqueueError>>>) {
+async fn enqueue_batch(
+    context: BatchContext,
+    batch: Vec<PendingRequest<NewJob, Result<Enqueued, EnqueueError>>>,
+) {
     let (jobs, replies): (Vec<NewJob>, Vec<Reply<_>>) = batch
         .into_iter()
-        .map(|asked| (asked.request, asked.reply))
+        .map(|pending| (pending.request, pending.reply))
         .unzip();
-    match commit(&tools, &jobs).await {
+    match commit(&context, &jobs).await {
         Ok(answers) => {
-            wake(&tools.notifier, &jobs, &answers);
+            wake(&context.notifier, &jobs, &answers);
             for (reply, answer) in replies.into_iter().zip(answers) {
                 reply.send(answer);
             }
         }
-        // The server has refused the statement, and so undone it: one of the jobs is at fault, the others are not. Not
-        // so when the connection broke: the commit may have landed, and a job that was also run by now would run again.
+        // The server refused the statement and rolled it back: one of the jobs is invalid, the others are not. After a
+        // broken connection the commit may have landed, and a job that has run meanwhile would run again.
         Err(sqlx::Error::Database(_)) if jobs.len() > 1 => {
             for (job, reply) in jobs.into_iter().zip(replies) {
-                // Not one after the other: a job that waits for another transaction's key keeps nobody from the lane.
-                tools
+                // In tasks of their own: a job that waits for another transaction's key must not block the lane.
+                context
                     .tracker
-                    .spawn(enqueue_alone(tools.clone(), job, reply));
+                    .spawn(enqueue_alone(context.clone(), job, reply));
             }
         }
         Err(error) => {
@@ -99,11 +102,15 @@ async fn enqueue_batch(tools: Tools, batch: Vec<Asked<NewJob, Result<Enqueued, E
     }
 }
 
-async fn enqueue_alone(tools: Tools, job: NewJob, reply: Reply<Result<Enqueued, EnqueueError>>) {
+async fn enqueue_alone(
+    context: BatchContext,
+    job: NewJob,
+    reply: Reply<Result<Enqueued, EnqueueError>>,
+) {
     let jobs = [job];
-    let answer = match commit(&tools, &jobs).await {
+    let answer = match commit(&context, &jobs).await {
         Ok(mut answers) => {
-            wake(&tools.notifier, &jobs, &answers);
+            wake(&context.notifier, &jobs, &answers);
             answers.remove(0)
         }
         Err(error) => Err(EnqueueError::Database(error)),
@@ -111,16 +118,16 @@ async fn enqueue_alone(tools: Tools, job: NewJob, reply: Reply<Result<Enqueued, 
     reply.send(answer);
 }
 
-/// Returns only once all of them are committed.
+/// Enqueues the jobs and returns after their commit.
 async fn commit(
-    tools: &Tools,
+    context: &BatchContext,
     jobs: &[NewJob],
 ) -> Result<Vec<Result<Enqueued, EnqueueError>>, sqlx::Error> {
     if jobs.iter().all(bulk::is_one_statement) {
-        let mut connection = tools.direct.acquire().await?;
+        let mut connection = context.autocommit.acquire().await?;
         return bulk::enqueue_many(&mut connection, jobs).await;
     }
-    let mut transaction = tools.pool.begin().await?;
+    let mut transaction = context.pool.begin().await?;
     let answers = bulk::enqueue_many(&mut transaction, jobs).await?;
     transaction.commit().await?;
     Ok(answers)
@@ -131,8 +138,8 @@ fn wake(notifier: &Notifier, jobs: &[NewJob], answers: &[Result<Enqueued, Enqueu
     for (job, answer) in jobs.iter().zip(answers) {
         match answer {
             Ok(Enqueued::Inserted(_)) => {}
-            Ok(Enqueued::Replacing { replaced, .. }) => replaced.announce(notifier),
-            // Claims passed over the waiting job while this transaction held it.
+            Ok(Enqueued::Replacing { replaced, .. }) => replaced.notify(notifier),
+            // Claims skipped the waiting job while this transaction held its lock.
             Ok(Enqueued::Existing(_)) if job.dedupe.is_some() => {}
             Ok(Enqueued::Existing(_)) | Err(_) => continue,
         }

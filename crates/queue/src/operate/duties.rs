@@ -1,18 +1,18 @@
-//! Periodic work that one worker of the fleet does per tick, elected by updating the duty's row.
+//! Periodic duties: one worker of all runs a duty per tick, elected by updating the duty's row.
 
-use crate::claim::interval;
+use crate::interval::interval;
 use base::WorkerId;
 use sqlx::PgPool;
 use std::time::Duration;
 
-/// Takes those of the named duties that are due and puts each off by its own interval.
+/// Claims the named duties that are due and postpones each by its interval.
 ///
-/// Of workers that ask at the same moment one gets a duty: the others wait for its row and find it put off. A worker that
-/// dies in the middle of a duty leaves it to the next tick, so a duty must bear being done in part.
+/// Of several workers that call this at once, one gets a duty: the others wait for its row and find it postponed. If a
+/// worker dies during a duty, the next tick runs it again, so a duty must tolerate being done in part.
 ///
 /// # Errors
-/// If the database cannot be asked.
-pub async fn take_due(
+/// If the database fails.
+pub async fn claim_due(
     pool: &PgPool,
     worker: WorkerId,
     duties: &[(&'static str, Duration)],
@@ -21,7 +21,7 @@ pub async fn take_due(
     let intervals: Vec<_> = duties.iter().map(|(_, every)| interval(*every)).collect();
     sqlx::query_scalar!(
         "insert into maintenance_duties as duty (name, due_at, last_run_at, last_worker_id)
-         select name, now() + every, now(), $3 from unnest($1::text[], $2::interval[]) as asked (name, every)
+         select name, now() + every, now(), $3 from unnest($1::text[], $2::interval[]) as given (name, every)
          order by name
          on conflict (name)
          do update set due_at = excluded.due_at, last_run_at = excluded.last_run_at, last_worker_id = $3
@@ -35,11 +35,11 @@ pub async fn take_due(
     .await
 }
 
-/// Puts a duty off that took long, for so long at least.
+/// Postpones a duty by at least `rest`, after a run that took long.
 ///
 /// # Errors
-/// If the database cannot be asked; then it is due as if it had been quick.
-pub async fn put_off(pool: &PgPool, duty: &str, rest: Duration) -> Result<(), sqlx::Error> {
+/// If the database fails; then the duty keeps its interval.
+pub async fn postpone(pool: &PgPool, duty: &str, rest: Duration) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update maintenance_duties set due_at = greatest(due_at, now() + $2) where name = $1",
         duty,

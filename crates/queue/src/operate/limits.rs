@@ -1,12 +1,12 @@
-//! The most jobs that may run at the same time in the whole fleet, of a queue, a kind or a tenant.
+//! Limits on the running jobs of a queue, a kind or a tenant, over all workers.
 //!
-//! Set by operators, heeded by [`crate::claim::under_limits`]. A worker hears of the first limit with its next look at the queue.
+//! Set by operators, applied by [`crate::claim::under_limits`]. A worker notices the first limit at its next poll.
 
 use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::{PgConnection, PgExecutor};
 
-/// What a limit may be set to.
+/// The values that a limit may have.
 pub const RANGE: std::ops::RangeInclusive<i32> = 1..=100_000;
 
 /// What a limit applies to.
@@ -39,16 +39,16 @@ impl Scope {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limit {
     pub scope: Scope,
-    /// A queue, a kind, a tenant's id, or `*` for every tenant without a limit of its own.
+    /// A queue, a kind, a tenant's id, or `*` for each tenant without a limit of its own.
     pub name: String,
     /// Within [`RANGE`].
     pub max_running: i32,
 }
 
-/// All limits in force.
+/// Lists all limits.
 ///
 /// # Errors
-/// If the database cannot be asked, or holds a scope that this version does not know.
+/// If the database fails, or holds a scope that this version does not know.
 pub async fn list(conn: &mut PgConnection) -> Result<Vec<Limit>, sqlx::Error> {
     let rows =
         sqlx::query!("select scope, name, max_running from queue_limits order by scope, name")
@@ -57,7 +57,7 @@ pub async fn list(conn: &mut PgConnection) -> Result<Vec<Limit>, sqlx::Error> {
     rows.into_iter()
         .map(|row| {
             let scope = Scope::parse(&row.scope).ok_or_else(|| {
-                sqlx::Error::Decode(format!("unknown scope of a limit: {}", row.scope).into())
+                sqlx::Error::Decode(format!("unknown limit scope {}", row.scope).into())
             })?;
             Ok(Limit {
                 scope,
@@ -68,10 +68,10 @@ pub async fn list(conn: &mut PgConnection) -> Result<Vec<Limit>, sqlx::Error> {
         .collect()
 }
 
-/// Puts a limit in force, or changes it. What runs already goes on.
+/// Sets or changes a limit. Jobs that already run continue.
 ///
 /// # Errors
-/// If the database cannot be asked.
+/// If the database fails.
 pub async fn set<'c>(executor: impl PgExecutor<'c>, limit: &Limit) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into queue_limits (scope, name, max_running) values ($1, $2, $3)
@@ -85,10 +85,10 @@ pub async fn set<'c>(executor: impl PgExecutor<'c>, limit: &Limit) -> Result<(),
     Ok(())
 }
 
-/// Lifts a limit. False when there was none. Notify workers afterwards.
+/// Removes a limit and returns whether it existed. Notify workers after the commit.
 ///
 /// # Errors
-/// If the database cannot be asked.
+/// If the database fails.
 pub async fn remove<'c>(
     executor: impl PgExecutor<'c>,
     scope: Scope,

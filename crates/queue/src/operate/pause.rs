@@ -1,12 +1,12 @@
-//! Holding a queue still, on all workers at once: what runs goes on, nothing more is claimed.
+//! Pauses a queue on all workers at once: running jobs continue, and no more jobs are claimed.
 //!
-//! The claim statement asks for itself, so a pause holds from the moment it is committed, also for workers that start
-//! later. Jobs are accepted all the while.
+//! Every claim statement checks for a pause, so it takes effect when it is committed, also for workers that start later. A
+//! paused queue still accepts jobs.
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgExecutor, PgPool};
 
-/// A queue that is held still.
+/// A paused queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pause {
     pub queue: String,
@@ -14,10 +14,10 @@ pub struct Pause {
     pub reason: String,
 }
 
-/// Stops claims of the queue; of a queue that is paused already, only the reason is replaced.
+/// Pauses the queue; if it is paused already, only replaces the reason.
 ///
 /// # Errors
-/// If the database cannot be asked.
+/// If the database fails.
 pub async fn pause<'c>(
     executor: impl PgExecutor<'c>,
     queue: &str,
@@ -34,10 +34,10 @@ pub async fn pause<'c>(
     Ok(())
 }
 
-/// Lets the queue be claimed from again. False when it was not paused. Notify workers afterwards.
+/// Resumes the queue and returns whether it was paused. Notify workers after the commit.
 ///
 /// # Errors
-/// If the database cannot be asked.
+/// If the database fails.
 pub async fn resume<'c>(executor: impl PgExecutor<'c>, queue: &str) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!("delete from queue_pauses where queue = $1", queue)
         .execute(executor)
@@ -45,10 +45,10 @@ pub async fn resume<'c>(executor: impl PgExecutor<'c>, queue: &str) -> Result<bo
     Ok(done.rows_affected() == 1)
 }
 
-/// The queues that are paused.
+/// Lists the paused queues.
 ///
 /// # Errors
-/// If the database cannot be asked.
+/// If the database fails.
 pub async fn paused(pool: &PgPool) -> Result<Vec<Pause>, sqlx::Error> {
     sqlx::query_as!(
         Pause,
@@ -58,13 +58,13 @@ pub async fn paused(pool: &PgPool) -> Result<Vec<Pause>, sqlx::Error> {
     .await
 }
 
-/// How many jobs of the queue run on all workers: a paused queue is drained when none does. A claim that was under way
-/// when the queue was paused may add a last few, within milliseconds.
+/// Counts the running jobs of the queue on all workers: a paused queue is drained when none runs. A claim that was in
+/// flight when the queue was paused may add a few within milliseconds.
 ///
 /// # Errors
-/// If the database cannot be asked.
+/// If the database fails.
 pub async fn running(pool: &PgPool, queue: &str) -> Result<i64, sqlx::Error> {
-    // By the lease and not by the state: what has one runs, and is found by an index.
+    // By the lease and not by the state: exactly the running jobs have one, and it has an index.
     sqlx::query_scalar!(
         r#"select count(*) as "running!" from jobs where queue = $1 and lease_until is not null"#,
         queue,

@@ -1,13 +1,13 @@
-//! Ageing out what is done, in small batches.
+//! Retention: deletes old finished jobs in small batches.
 
-use crate::claim::interval;
+use crate::interval::interval;
 use sqlx::PgPool;
 use std::time::Duration;
 
-/// Deletes up to `limit` finished jobs older than `keep`, with their attempts. Their external ids stay taken.
+/// Deletes up to `limit` finished jobs older than `keep`, with their attempts and events. Their external ids stay in use.
 ///
 /// # Errors
-/// If the database cannot be asked.
+/// If the database fails.
 pub async fn prune_finished(pool: &PgPool, keep: Duration, limit: u32) -> Result<u64, sqlx::Error> {
     let done = sqlx::query!(
         "with aged as (

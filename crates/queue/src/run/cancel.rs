@@ -1,37 +1,37 @@
-//! Stopping a job that nobody wants any more: a waiting one at once, a running one by asking its worker.
+//! Cancels jobs: a waiting job at once, a running job through its worker.
 //!
-//! The request is written into the job's row, so that it outlives a lost notification and a dead worker: whoever holds the
-//! job next finds it there. Notify workers after the commit ([`crate::signals::notifier::Notifier::cancel_requested`]).
+//! The request is stored in the job's row, so that it survives a lost notification and a dead worker: the next worker that
+//! claims the job finds it. Notify workers after the commit ([`crate::signals::notifier::Notifier::cancel_requested`]).
 
-use crate::JobState;
+use crate::{JobState, finished::insert_finished};
 use base::{JobId, TenantId, WorkerId};
 use sqlx::{PgConnection, PgExecutor};
 
-/// The code of a job that was cancelled.
+/// The error code of a cancelled job.
 pub const CANCELLED: &str = "cancelled";
 
-/// What became of the wish.
+/// The result of a cancellation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cancelled {
-    /// It was waiting and is cancelled.
+    /// The job was waiting and is cancelled.
     Now,
-    /// It runs: its worker will be told.
+    /// The job runs, and its cancellation is requested.
     Requested,
-    /// It had ended before, in this state.
+    /// The job finished before, in this state.
     AlreadyEnded(JobState),
     NotFound,
 }
 
-/// Cancels the tenant's job, or asks for it. To ask twice changes nothing.
+/// Cancels a waiting job of the tenant, or requests the cancellation of a running one. Idempotent.
 ///
 /// # Errors
-/// If the database cannot be asked, or holds a state this version does not know.
+/// If the database fails, or holds a state that this version does not know.
 pub async fn cancel(
     conn: &mut PgConnection,
     tenant: TenantId,
     job: JobId,
 ) -> Result<Cancelled, sqlx::Error> {
-    // The lock decides between this and a claim that is under way; it is held to the end of the caller's transaction.
+    // The row lock decides between this and a concurrent claim; it is held to the end of the caller's transaction.
     let running = sqlx::query_scalar!(
         r#"select state = 'running' as "running!" from jobs where tenant_id = $1 and id = $2 for update"#,
         tenant.0,
@@ -52,7 +52,7 @@ pub async fn cancel(
     }
 }
 
-/// Marks a running job; only the first wish is an event. The caller holds the row.
+/// Requests the cancellation of a running job; only the first request is an event. The caller holds the row lock.
 async fn request(conn: &mut PgConnection, tenant: TenantId, job: JobId) -> Result<(), sqlx::Error> {
     let marked = sqlx::query!(
         "update jobs set cancel_requested_at = now()
@@ -63,13 +63,13 @@ async fn request(conn: &mut PgConnection, tenant: TenantId, job: JobId) -> Resul
     .execute(&mut *conn)
     .await?;
     if marked.rows_affected() == 1 {
-        tell(conn, &[(tenant, job)]).await?;
+        record_requests(conn, &[(tenant, job)]).await?;
     }
     Ok(())
 }
 
-/// Notes in the jobs' event logs that they are to stop. The caller holds their rows, so no report takes the same number.
-pub(crate) async fn tell(
+/// Records the requests in the jobs' event logs. The caller holds the row locks, so no report takes the same number.
+pub(crate) async fn record_requests(
     conn: &mut PgConnection,
     jobs: &[(TenantId, JobId)],
 ) -> Result<(), sqlx::Error> {
@@ -81,7 +81,7 @@ pub(crate) async fn tell(
                        and event.attempt = jobs.attempt), 0),
                 'cancel_requested'
          from jobs
-         join unnest($1::uuid[], $2::uuid[]) as told (tenant_id, id) using (tenant_id, id)",
+         join unnest($1::uuid[], $2::uuid[]) as requested (tenant_id, id) using (tenant_id, id)",
         &jobs.iter().map(|(tenant, _)| tenant.0).collect::<Vec<_>>(),
         &jobs.iter().map(|(_, job)| job.0).collect::<Vec<_>>(),
     )
@@ -91,17 +91,13 @@ pub(crate) async fn tell(
 }
 
 async fn finish(conn: &mut PgConnection, tenant: TenantId, job: JobId) -> Result<(), sqlx::Error> {
-    sqlx::query!(
+    insert_finished!(
+        query;
         "with removed as (
              delete from jobs where tenant_id = $1 and id = $2 returning *
-         )
-         insert into finished_jobs (id, tenant_id, kind, queue, state, priority, attempt, errors, crashes, max_attempts,
-             args, worker_id, run_at, started_at, created_at, request_id, traceparent, dedupe_key, parent_id, children,
-             error_code, error_message)
-         select id, tenant_id, kind, queue, 'cancelled', priority, attempt, errors, crashes, max_attempts,
-             args, worker_id, run_at, started_at, created_at, request_id, traceparent,
-             dedupe_key, parent_id, children, $3, 'The job was cancelled while it waited.'
-         from removed",
+         )",
+        "'cancelled', errors, crashes, null, $3, 'The job was cancelled while it waited.'",
+        "from removed",
         tenant.0,
         job.0,
         CANCELLED,
@@ -131,10 +127,10 @@ async fn ended(
         .ok_or_else(|| sqlx::Error::Decode(format!("unknown job state {state}").into()))
 }
 
-/// The jobs that this worker runs and somebody wants stopped.
+/// Lists the running jobs of this worker whose cancellation was requested.
 ///
 /// # Errors
-/// If the database cannot be asked.
+/// If the database fails.
 pub async fn requested<'c>(
     executor: impl PgExecutor<'c>,
     worker: WorkerId,

@@ -1,30 +1,30 @@
-//! Jobs that other jobs enqueued, and parents that wait for them without holding a slot.
+//! Children: jobs that another job enqueued and may wait for, without holding a slot.
 //!
-//! A parent waits as a scheduled job that is never due. Whether it may go on is read from its children's rows and counted
-//! nowhere, so that nothing can be miscounted: [`wake`] asks after a child has ended, [`crate::claim::poll`] asks at every poll.
+//! A parent waits as a scheduled job that is never due. Whether it may resume is read from its children's rows, never from a
+//! counter that could be wrong: [`resume_parent`] checks after a child has finished, [`crate::claim::poll`] at every poll.
 
 use crate::{JobError, JobState};
 use base::{JobId, TenantId};
 use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
 
-/// How a child has ended.
+/// The outcome of a finished child.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChildOutcome {
     pub job: JobId,
     pub state: JobState,
-    /// Of one that succeeded.
+    /// The output of a child that succeeded.
     pub output: Option<Value>,
-    /// Of one that did not.
+    /// The error of a child that did not succeed.
     pub error: Option<JobError>,
 }
 
-/// Lets a job that was enqueued in this transaction wait for so many children, enqueued in it too, before its first
-/// attempt.
+/// Makes a job wait for its children before its first attempt. The job and the children were enqueued in this
+/// transaction.
 ///
 /// # Errors
-/// If the database cannot be asked.
-pub async fn await_from_the_start(
+/// If the database fails.
+pub async fn await_children(
     conn: &mut PgConnection,
     tenant: TenantId,
     parent: JobId,
@@ -42,12 +42,13 @@ pub async fn await_from_the_start(
     Ok(())
 }
 
-/// Puts the parent back into line if all of its children have ended; returns its queue if this call did. To be asked
-/// after the commit that ended a child: of two children that end at once, the later commit sees both.
+/// Makes the parent available again if all of its children have finished, and returns its queue if this call did so.
+///
+/// Call it after the commit that finished a child: of two children that finish at once, the later commit sees both.
 ///
 /// # Errors
-/// If the database cannot be asked; the next poll asks again.
-pub async fn wake<'c>(
+/// If the database fails; the next poll checks again.
+pub async fn resume_parent<'c>(
     executor: impl PgExecutor<'c>,
     tenant: TenantId,
     parent: JobId,
@@ -64,10 +65,10 @@ pub async fn wake<'c>(
     .await
 }
 
-/// The children that have ended, in the order in which they were enqueued.
+/// Lists the finished children in the order of their enqueues.
 ///
 /// # Errors
-/// If the database cannot be asked, or holds a state this version does not know.
+/// If the database fails, or holds a state that this version does not know.
 pub async fn outcomes(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -99,10 +100,10 @@ pub async fn outcomes(
         .collect()
 }
 
-/// The children that have not ended.
+/// Lists the children that have not finished.
 ///
 /// # Errors
-/// If the database cannot be asked.
+/// If the database fails.
 pub async fn unfinished(
     conn: &mut PgConnection,
     tenant: TenantId,

@@ -1,22 +1,22 @@
-//! How far an attempt says that it is: shown with the job while it runs, and kept in its event log.
+//! The progress that an attempt reports, shown with the running job and kept in its event log.
 
 use crate::Lease;
 use sqlx::PgExecutor;
 
-/// A share of the work that is done, and what is being done.
+/// The share of the work that is done, with a note.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Progress {
     value: f32,
     note: String,
 }
 
-/// A report that cannot be kept: a mistake in the handler.
+/// A report that is out of bounds: a mistake in the handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidProgress {
-    #[error("progress is a number from 0 to 1")]
+    #[error("progress must be a number from 0 to 1")]
     Value,
     #[error(
-        "a note on progress has at most {} characters and no NUL",
+        "a progress note must have at most {} characters and no NUL",
         Progress::LONGEST_NOTE
     )]
     Note,
@@ -25,6 +25,8 @@ pub enum InvalidProgress {
 impl Progress {
     pub const LONGEST_NOTE: usize = 200;
 
+    /// Checks the value and the note.
+    ///
     /// # Errors
     /// If the value is not within 0 and 1, or the note is longer than [`Self::LONGEST_NOTE`] characters.
     pub fn new(value: f32, note: &str) -> Result<Self, InvalidProgress> {
@@ -40,7 +42,7 @@ impl Progress {
         })
     }
 
-    /// As it was stored; `None` if nothing was reported.
+    /// Returns the stored progress; `None` if nothing was reported.
     pub(crate) fn stored(value: Option<f32>, note: Option<String>) -> Option<Self> {
         Some(Self {
             value: value?,
@@ -57,11 +59,10 @@ impl Progress {
     }
 }
 
-/// Writes the progress of the attempt that `lease` names. False when the lease does not hold any more: nothing was
-/// written.
+/// Writes the progress of the attempt that `lease` names. Returns false if the lease was lost; then nothing was written.
 ///
 /// # Errors
-/// If the database cannot be asked. A cancel wish of the same moment may have taken the event's number: write it again.
+/// If the database fails, or a concurrent cancel request took the event's number: write it again.
 pub async fn report<'c>(
     executor: impl PgExecutor<'c>,
     lease: Lease,

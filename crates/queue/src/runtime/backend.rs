@@ -1,13 +1,13 @@
-//! Our queue behind apalis's [`Backend`]: the only file that names apalis.
+//! The queue as an apalis [`Backend`]: the only file that names apalis.
 //!
-//! `poll_next` is a channel receive and `poll_close` hands back what was never started; claims, leases and outcomes are
-//! the engine's. No method ever returns an error: to apalis that means the end of the worker, with all it holds.
-//! Not `apalis-postgres`: a job whose worker is killed and restarted under its name stays Running for ever, and a failed
-//! job is eligible again at once. Not `apalis-sql`: its 1.x line does not compile against apalis-core 1.0.0.
+//! `poll_next` receives from a channel and `poll_close` hands back jobs that have not started; the engine's loops handle
+//! claims, leases and outcomes. No method returns an error, which would end the apalis worker and drop its jobs.
+//! `apalis-postgres` is not used: a job whose worker is killed and restarted under the same name stays Running indefinitely,
+//! and a failed job is eligible again at once. The 1.x line of `apalis-sql` does not compile against apalis-core 1.0.0.
 
 use crate::runtime::{
-    engine::{Claimed, Engine},
-    executor,
+    engine::{ClaimedJob, Engine},
+    executor, loops,
 };
 use apalis::prelude::{Data, Monitor, WorkerBuilder};
 use apalis_core::{
@@ -26,15 +26,15 @@ use tokio::sync::mpsc;
 use tower::layer::util::Identity;
 use uuid::Uuid;
 
-/// The monitor waits this much longer than the grace period: for handing back and for settling what just ended.
-const SETTLING: Duration = Duration::from_secs(10);
+/// How much longer than the grace period the monitor waits, for jobs that are being handed back or settled.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Runs one apalis worker per queue until the engine is told to stop and all attempts have ended.
+/// Runs one apalis worker per queue until the engine stops and all attempts have ended.
 ///
 /// # Errors
-/// If apalis could not wait for the workers' end.
+/// If apalis fails to wait for the end of its workers.
 pub async fn run(engine: Arc<Engine>) -> anyhow::Result<()> {
-    let mut monitor = Monitor::new().shutdown_timeout(engine.config.grace + SETTLING);
+    let mut monitor = Monitor::new().shutdown_timeout(engine.config.grace + SETTLE_TIMEOUT);
     for queue in engine.registry.queues() {
         let engine = engine.clone();
         monitor = monitor.register(move |_| {
@@ -54,14 +54,14 @@ pub async fn run(engine: Arc<Engine>) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn run_task(claimed: Claimed, engine: Data<Arc<Engine>>) -> Result<(), BoxDynError> {
-    // A task of its own, tracked: the process waits for it even when apalis stops polling.
+async fn run_task(claimed: ClaimedJob, engine: Data<Arc<Engine>>) -> Result<(), BoxDynError> {
+    // In a tracked task of its own: the process waits for it even when apalis stops polling.
     let attempt = executor::run_attempt((*engine).clone(), claimed);
     engine.tracker.spawn(attempt).await?;
     Ok(())
 }
 
-/// Our own kind of task: the engine yields claimed jobs, so there is nothing to decode.
+/// A task kind without a codec: the engine yields claimed jobs, so apalis has nothing to decode.
 pub struct ClaimedKind;
 
 impl<B, A> FinalizeBackend<B, A> for ClaimedKind {
@@ -75,7 +75,7 @@ impl<B, A> FinalizeBackend<B, A> for ClaimedKind {
 struct PgQueue {
     engine: Arc<Engine>,
     queue: &'static str,
-    claimed: Option<mpsc::Receiver<Claimed>>,
+    claimed: Option<mpsc::Receiver<ClaimedJob>>,
 }
 
 impl PgQueue {
@@ -89,7 +89,7 @@ impl PgQueue {
 }
 
 impl Backend for PgQueue {
-    type Task = Task<Claimed>;
+    type Task = Task<ClaimedJob>;
     type Error = Infallible;
 
     fn poll_ready(
@@ -98,7 +98,8 @@ impl Backend for PgQueue {
         _: &WorkerContext,
     ) -> Poll<Result<(), Infallible>> {
         let (engine, queue) = (&self.engine, self.queue);
-        self.claimed.get_or_insert_with(|| engine.claim_from(queue));
+        self.claimed
+            .get_or_insert_with(|| loops::claim_from(engine, queue));
         Poll::Ready(Ok(()))
     }
 
@@ -139,7 +140,7 @@ impl Backend for PgQueue {
 }
 
 impl BackendConfig for PgQueue {
-    type Args = Claimed;
+    type Args = ClaimedJob;
     type Id = Uuid;
     type Kind = ClaimedKind;
     type Config = &'static str;

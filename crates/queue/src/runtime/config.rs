@@ -1,17 +1,17 @@
-//! How a worker runs its jobs.
+//! [`RuntimeConfig`]: how a worker runs its jobs.
 
 use std::time::Duration;
 
 /// The settings of one worker process.
 #[derive(Clone, Debug)]
 pub struct RuntimeConfig {
-    /// Jobs of one queue that run at the same time, 1 to 10,000.
+    /// How many jobs of each queue run at the same time, 1 to 10,000.
     pub slots: u32,
-    /// How long a silent worker keeps its jobs; leases are renewed about three times as often.
+    /// How long a job belongs to a worker without a renewal; leases are renewed about three times in that time.
     pub lease: Duration,
-    /// How long running jobs may go on after the worker was told to stop.
+    /// How long running jobs may continue after the worker has stopped claiming.
     pub grace: Duration,
-    /// How often the queue is polled without a notification.
+    /// The time between two polls without a notification.
     pub poll: Duration,
 }
 

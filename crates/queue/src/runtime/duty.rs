@@ -1,34 +1,54 @@
-//! Periodic work of all workers together: each [`Duty`] is done by one of them per tick, elected in Postgres.
+//! Periodic work: one worker of all runs each [`Duty`] per tick, elected in Postgres.
 
-use super::engine::Engine;
 use crate::{
     claim::dead_tuples,
     operate::{duties, retention, workers},
+    signals::notifier::Notifier,
     view::stats,
 };
 use async_trait::async_trait;
+use sqlx::PgPool;
 use std::time::Duration;
 
-/// One kind of periodic work. It does one small batch after another and bears being cut short: what it could not do is
-/// left to its next tick.
+/// Periodic work, such as a purge or a report.
+///
+/// A run may be aborted after 30 s or end with its worker; the next tick continues. Work in small batches.
 #[async_trait]
 pub trait Duty: Send + Sync + 'static {
-    /// Stored in Postgres, where the workers elect one of them by it.
+    /// The name under which workers elect one of them, stored in Postgres.
     fn name(&self) -> &'static str;
 
-    /// The time from one tick to the next.
+    /// The time between two ticks.
     fn every(&self) -> Duration;
 
-    /// Does the duty's work of one tick.
-    async fn run(&self, engine: &Engine) -> Result<(), sqlx::Error>;
+    /// Runs one tick.
+    ///
+    /// # Errors
+    /// An error is logged, and the next tick runs again.
+    async fn run(&self, context: &DutyContext) -> Result<(), sqlx::Error>;
 
-    /// Called after each tick with the time it took: the place to ask for a longer rest.
-    async fn rest(&self, _engine: &Engine, _took: Duration) -> Result<(), sqlx::Error> {
+    /// Called after each tick with the time it took. May postpone the next tick.
+    ///
+    /// # Errors
+    /// An error is logged, and the next tick keeps its time.
+    async fn rest(&self, _context: &DutyContext, _took: Duration) -> Result<(), sqlx::Error> {
         Ok(())
     }
 }
 
-/// Counts the queues for everybody's metrics.
+/// What a duty may use.
+#[derive(Clone)]
+pub struct DutyContext {
+    /// For transactions and the program's own statements.
+    pub pool: PgPool,
+    /// For single statements; never begin a transaction on it.
+    pub queue_pool: PgPool,
+    pub notifier: Notifier,
+    /// The queues for which the worker has a handler.
+    pub queues: Vec<String>,
+}
+
+/// Counts the jobs of each queue for the metrics of all processes.
 pub struct SampleQueues;
 
 #[async_trait]
@@ -38,38 +58,32 @@ impl Duty for SampleQueues {
     }
 
     fn every(&self) -> Duration {
-        // As often as Prometheus scrapes by default.
+        // The default scrape interval of Prometheus.
         Duration::from_secs(15)
     }
 
-    async fn run(&self, engine: &Engine) -> Result<(), sqlx::Error> {
-        let queues: Vec<String> = engine
-            .registry
-            .queues()
-            .into_iter()
-            .map(str::to_owned)
-            .collect();
-        stats::sample(&engine.queue_pool, &queues).await
+    async fn run(&self, context: &DutyContext) -> Result<(), sqlx::Error> {
+        stats::sample(&context.queue_pool, &context.queues).await
     }
 
-    /// Counting takes long where vacuum may not remove dead tuples: it is done less often then.
-    async fn rest(&self, engine: &Engine, took: Duration) -> Result<(), sqlx::Error> {
+    /// Counts less often while vacuum is blocked, when counting takes long.
+    async fn rest(&self, context: &DutyContext, took: Duration) -> Result<(), sqlx::Error> {
         let rest = dead_tuples::rest(took);
         if rest > self.every() {
-            duties::put_off(&engine.queue_pool, self.name(), rest).await?;
+            duties::postpone(&context.queue_pool, self.name(), rest).await?;
         }
         Ok(())
     }
 }
 
-/// Deletes finished jobs after their retention, and workers that were not heard of for long.
+/// Deletes finished jobs after their retention, and workers without a heartbeat.
 pub struct PruneFinished {
     /// How long finished jobs are kept.
     pub retention: Duration,
 }
 
 /// Finished jobs deleted per statement.
-const PRUNED_AT_ONCE: u32 = 500;
+const PRUNE_BATCH: u32 = 500;
 
 #[async_trait]
 impl Duty for PruneFinished {
@@ -81,17 +95,17 @@ impl Duty for PruneFinished {
         Duration::from_secs(300)
     }
 
-    async fn run(&self, engine: &Engine) -> Result<(), sqlx::Error> {
-        let pool = &engine.pool;
-        in_batches(PRUNED_AT_ONCE, || {
-            retention::prune_finished(pool, self.retention, PRUNED_AT_ONCE)
+    async fn run(&self, context: &DutyContext) -> Result<(), sqlx::Error> {
+        let pool = &context.pool;
+        in_batches(PRUNE_BATCH, || {
+            retention::prune_finished(pool, self.retention, PRUNE_BATCH)
         })
         .await?;
         workers::prune(pool).await.map(|_| ())
     }
 }
 
-/// Repeats until a batch was not full.
+/// Repeats a batch until one is not full.
 ///
 /// # Errors
 /// The first error of a batch.

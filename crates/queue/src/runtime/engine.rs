@@ -1,21 +1,13 @@
-//! What the parts of a running worker share, and its loops: claim, lease, cancel, wake, beat.
-//!
-//! See [`Engine`]. Each loop is a task of its own with a shutdown arm; none of them ends because the database is away.
-
-mod cancel_loop;
-mod claim_loop;
-mod duty_loop;
-mod heartbeat_loop;
-mod lease_loop;
-mod leases;
-mod rescue_loop;
-mod wake_loop;
-
-pub use leases::{Held, Word};
+//! [`Engine`]: the state that the parts of a running worker share.
 
 use crate::runtime::{
-    config::RuntimeConfig, duty::Duty, handler::Registry, metrics::RuntimeMetrics,
-    recorder::Recorder, settle_batch::Batcher,
+    config::RuntimeConfig,
+    duty::Duty,
+    handler::Registry,
+    leases::{AttemptSignal, LeaseTable},
+    metrics::RuntimeMetrics,
+    recorder::Recorder,
+    settle_batch::Batcher,
 };
 use crate::{
     Job,
@@ -31,15 +23,15 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// A worker process: one identity, one pool, one set of leases.
+/// A worker process: one id, its connections and its leases.
 pub struct Engine {
     pub worker: WorkerId,
     pub config: RuntimeConfig,
     pub pool: PgPool,
-    /// For single statements on the queue itself, which must not wait behind the handlers' work.
+    /// For single statements on the queue, which must not wait for connections that handlers use.
     pub queue_pool: PgPool,
     pub registry: Registry,
     pub metrics: RuntimeMetrics,
@@ -49,49 +41,49 @@ pub struct Engine {
     pub notifier: Notifier,
     pub listener: Listener,
     pub clock: Clock,
-    pub held: Held,
+    pub leases: LeaseTable,
     pub batcher: Batcher,
     pub tracker: TaskTracker,
-    /// Stop claiming; what runs may go on.
+    /// Set when the worker stops claiming; running jobs continue.
     pub stopping: CancellationToken,
-    /// The grace period is over: what still runs is handed back.
+    /// Set when the grace period is over: running jobs are handed back.
     pub grace_over: CancellationToken,
-    /// Every attempt has ended: the loops that served them may end too.
+    /// Set when every attempt has ended, and with them the loops that served them.
     pub drained: CancellationToken,
-    /// An attempt was put off: the next look at the queue may have to come sooner.
+    /// Notified when an attempt was rescheduled, so that the next poll may be due sooner.
     pub rescheduled: Notify,
-    /// The first lease that was seen to have expired.
+    /// The end of the first expired lease that a poll found.
     pub expired: watch::Sender<Option<DateTime<Utc>>>,
-    /// Some maintenance duty is due.
+    /// Notified when a duty is due.
     pub duty_due: Notify,
-    /// Whether limits on running jobs are in force, as of the last look.
+    /// Whether limits on running jobs are in force, as of the last poll.
     limited: AtomicBool,
-    queues: HashMap<&'static str, Queue>,
+    queues: HashMap<&'static str, QueueState>,
 }
 
-struct Queue {
-    slots: Arc<Semaphore>,
-    /// Holds a permit when a signal came while the claim loop was busy, so that none is missed.
-    wake: Notify,
-    /// Its claims look for jobs themselves from time to time, because looking is costly; so it is taken to be until the first
-    /// claim.
-    looks_itself: AtomicBool,
+/// The state of one queue in this worker.
+pub(super) struct QueueState {
+    pub(super) slots: Arc<Semaphore>,
+    /// Wakes the claim loop. Keeps a permit for a signal that comes while the loop is busy.
+    pub(super) wake: Notify,
+    /// The claim loop rescans by itself, because vacuum is blocked and scans are slow; also before the first claim.
+    pub(super) rescans: AtomicBool,
 }
 
-/// A claimed job on its way to its handler.
-pub struct Claimed {
+/// A claimed job before its handler runs.
+pub struct ClaimedJob {
     pub job: Arc<Job>,
-    /// Given back when the attempt is settled, which lets the next job be claimed.
+    /// Released when the attempt is settled, so that the next job can be claimed.
     pub slot: OwnedSemaphorePermit,
-    /// What may be heard of it while it is held.
-    pub word: Word,
+    /// Signals to the attempt while its lease is held.
+    pub signal: AttemptSignal,
 }
 
-/// What [`Engine::new`] is made of.
-pub struct Parts {
+/// The arguments of [`Engine::new`].
+pub struct EngineParts {
     pub config: RuntimeConfig,
     pub pool: PgPool,
-    /// For single statements on the queue itself, which must not wait behind the handlers' work.
+    /// For single statements on the queue, which must not wait for connections that handlers use.
     pub queue_pool: PgPool,
     pub registry: Registry,
     pub metrics: RuntimeMetrics,
@@ -105,8 +97,8 @@ pub struct Parts {
 }
 
 impl Engine {
-    pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts {
+    pub fn new(parts: EngineParts) -> Arc<Self> {
+        let EngineParts {
             config,
             pool,
             queue_pool,
@@ -126,10 +118,10 @@ impl Engine {
             .map(|queue| {
                 (
                     queue,
-                    Queue {
+                    QueueState {
                         slots: Arc::new(Semaphore::new(slots)),
                         wake: Notify::new(),
-                        looks_itself: AtomicBool::new(true),
+                        rescans: AtomicBool::new(true),
                     },
                 )
             })
@@ -154,7 +146,7 @@ impl Engine {
             notifier,
             listener,
             clock,
-            held: Held::default(),
+            leases: LeaseTable::default(),
             batcher,
             tracker,
             stopping: CancellationToken::new(),
@@ -168,61 +160,39 @@ impl Engine {
         })
     }
 
-    /// Starts the loops that serve all queues.
-    pub fn start(self: &Arc<Self>) {
-        self.tracker.spawn(lease_loop::run(self.clone()));
-        self.tracker.spawn(cancel_loop::run(self.clone()));
-        self.tracker.spawn(wake_loop::run(self.clone()));
-        self.tracker.spawn(heartbeat_loop::run(self.clone()));
-        self.tracker.spawn(rescue_loop::run(self.clone()));
-        self.tracker.spawn(duty_loop::run(self.clone()));
-    }
-
-    /// Starts claiming jobs of one queue into the channel that is returned.
-    pub fn claim_from(self: &Arc<Self>, queue: &'static str) -> mpsc::Receiver<Claimed> {
-        // As many places as slots: the claim loop never waits for the channel while it holds leases.
-        let (jobs, claimed) = mpsc::channel(self.queue(queue).slots.available_permits().max(1));
-        self.tracker
-            .spawn(claim_loop::run(self.clone(), queue, jobs));
-        claimed
-    }
-
-    /// Makes the claim loop of a queue look again.
+    /// Wakes the claim loop of a queue.
     pub fn wake(&self, queue: &str) {
         if let Some(queue) = self.queues.get(queue) {
             queue.wake.notify_one();
         }
     }
 
-    /// Whether claims have to heed limits.
+    /// Whether claims must apply limits.
     pub fn is_limited(&self) -> bool {
         self.limited.load(Ordering::Relaxed)
     }
 
-    fn set_limited(&self, limited: bool) {
+    pub(super) fn set_limited(&self, limited: bool) {
         self.limited.store(limited, Ordering::Relaxed);
     }
 
-    /// Takes in whether a queue's claims look for jobs themselves from time to time.
-    fn set_looks_itself(&self, queue: &str, looks: bool) {
-        let looks_itself = &self.queue(queue).looks_itself;
-        looks_itself.store(looks, Ordering::Relaxed);
+    /// Records whether the claim loop of a queue rescans by itself, and shows it in the metrics.
+    pub(super) fn set_rescans(&self, queue: &str, rescans: bool) {
+        self.queue(queue).rescans.store(rescans, Ordering::Relaxed);
         let shown = self
             .metrics
             .claims_vacuum_blocked
             .with_label_values(&[queue]);
-        if looks && shown.get() == 0 {
+        if rescans && shown.get() == 0 {
             tracing::warn!(
                 queue,
-                "claims step around what vacuum may not remove: is a transaction open for long?"
+                "a long-running transaction blocks vacuum; claims on this queue are slower"
             );
         }
-        shown.set(i64::from(looks));
+        shown.set(i64::from(rescans));
     }
 
-    fn queue(&self, queue: &str) -> &Queue {
-        self.queues
-            .get(queue)
-            .expect("queues are those of the registry")
+    pub(super) fn queue(&self, queue: &str) -> &QueueState {
+        self.queues.get(queue).expect("the queue has a handler")
     }
 }

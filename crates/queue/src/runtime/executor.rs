@@ -1,11 +1,12 @@
-//! One attempt: span, timeout, panic, loss of the lease, shutdown → outcome → settle.
+//! Runs one attempt and settles it: span, timeout, panics, cancellation, lost leases, shutdown.
 //!
-//! See [`run_attempt`]. Every attempt is a task of its own, so that all cores are used; the handler runs inside of it,
-//! where its panic is caught, and is aborted by being dropped.
+//! See [`run_attempt`]. Every attempt is a task of its own, so that all cores are used. The task catches the handler's
+//! panics and aborts the handler by dropping it.
 
 use crate::runtime::{
-    engine::{Claimed, Engine, Word},
-    handler::{JobContext, Registered, Settlement},
+    engine::{ClaimedJob, Engine},
+    handler::{JobContext, RegisteredKind, Settlement},
+    leases::AttemptSignal,
     reporter::Reporter,
     settle_attempt::{Unsettled, settle_attempt},
 };
@@ -18,14 +19,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-/// How long a handler may take to heed its cancellation before it is aborted.
-const HEED: Duration = Duration::from_millis(500);
-/// How long a handler may go on after its job was cancelled, to leave things in order.
+/// How long a handler may run after its token was set, before it is aborted.
+const CANCEL_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long a handler may run after its job was cancelled, to finish what it started.
 const CANCEL_GRACE: Duration = Duration::from_secs(5);
 
-/// Runs a claimed job to its settled end. Never fails: whatever happens is an outcome, or a lease that another has.
-pub async fn run_attempt(engine: Arc<Engine>, claimed: Claimed) {
-    let Claimed { job, slot, word } = claimed;
+/// Runs a claimed job and settles it. Never fails: the result is an outcome, or a lost lease.
+pub async fn run_attempt(engine: Arc<Engine>, claimed: ClaimedJob) {
+    let ClaimedJob { job, slot, signal } = claimed;
     let trace = job.traceparent.as_deref().and_then(trace_id);
     let span = tracing::info_span!(
         "job.attempt",
@@ -36,29 +37,37 @@ pub async fn run_attempt(engine: Arc<Engine>, claimed: Claimed) {
         request_id = job.request_id,
         trace_id = trace,
     );
-    attempt(&engine, &job, &word).instrument(span).await;
-    engine.held.remove(&job.lease);
+    attempt(&engine, &job, &signal).instrument(span).await;
+    engine.leases.remove(&job.lease);
     drop(slot);
 }
 
-/// Gives back a job that was claimed and never started.
-pub(crate) async fn hand_back(engine: &Arc<Engine>, claimed: Claimed) {
-    let Claimed { job, slot, word } = claimed;
+/// Returns a job that was claimed and has not started to the queue.
+pub(crate) async fn hand_back(engine: &Arc<Engine>, claimed: ClaimedJob) {
+    let ClaimedJob { job, slot, signal } = claimed;
     let Some(kind) = engine.registry.get(&job.kind) else {
         return;
     };
     let failure = Failure::interrupted();
-    match settle_attempt(engine, &job, Err(&failure), &kind.retry_policy, &word.lost).await {
+    match settle_attempt(
+        engine,
+        &job,
+        Err(&failure),
+        &kind.retry_policy,
+        &signal.lost,
+    )
+    .await
+    {
         Ok(_) => engine.notifier.job_available(&job.queue),
         Err(error) => {
-            tracing::warn!(error = chain(&error), job.id = %job.lease.job, "could not hand a job back");
+            tracing::warn!(error = chain(&error), job.id = %job.lease.job, "could not return a job to the queue; it comes back when its lease expires");
         }
     }
-    engine.held.remove(&job.lease);
+    engine.leases.remove(&job.lease);
     drop(slot);
 }
 
-async fn attempt(engine: &Arc<Engine>, job: &Arc<Job>, word: &Word) {
+async fn attempt(engine: &Arc<Engine>, job: &Arc<Job>, signal: &AttemptSignal) {
     let kind = engine
         .registry
         .get(&job.kind)
@@ -74,9 +83,9 @@ async fn attempt(engine: &Arc<Engine>, job: &Arc<Job>, word: &Word) {
         .observe(waited.as_seconds_f64());
     running.inc();
     let started = Instant::now();
-    let ended = match run_handler(engine, kind, job, word).await {
+    let ended = match run_handler(engine, kind, job, signal).await {
         None => Err(Unsettled::LeaseLost),
-        Some(result) => settle_result(engine, kind, job, result, &word.lost).await,
+        Some(result) => settle_result(engine, kind, job, result, &signal.lost).await,
     };
     running.dec();
     let duration = started.elapsed();
@@ -94,15 +103,15 @@ async fn attempt(engine: &Arc<Engine>, job: &Arc<Job>, word: &Word) {
                 Outcome::Succeeded { .. } | Outcome::Discarded | Outcome::Cancelled => {
                     engine.notifier.job_finished(job.lease.job);
                 }
-                // Its children were announced with the settle.
+                // The settle has notified workers of its children.
                 Outcome::Waiting { .. } => {}
                 Outcome::Interrupted => engine.notifier.job_available(&job.queue),
                 Outcome::Retried { .. } | Outcome::Snoozed { .. } => {
                     engine.rescheduled.notify_one();
                 }
             }
-            if !outcome.comes_back() {
-                wake_parent(engine, job).await;
+            if !outcome.returns_to_queue() {
+                resume_parent(engine, job).await;
             }
             let outcome = outcome.as_str();
             tracing::info!(outcome, duration_ms = millis(duration), "attempt ended");
@@ -113,32 +122,32 @@ async fn attempt(engine: &Arc<Engine>, job: &Arc<Job>, word: &Word) {
                 outcome = "lease_lost",
                 duration_ms = millis(duration),
                 error = chain(&error),
-                "attempt ended without a lease; its result is dropped"
+                "lease lost during the attempt; its result is dropped"
             );
         }
     }
 }
 
-/// Lets the parent go on if this was the last of its children. A worker that dies before has the next look do it.
-async fn wake_parent(engine: &Engine, job: &Job) {
+/// Resumes the parent if this was its last unfinished child. If the worker dies before, the next poll does it.
+async fn resume_parent(engine: &Engine, job: &Job) {
     let Some(parent) = job.parent else {
         return;
     };
-    match children::wake(&engine.queue_pool, job.tenant, parent).await {
+    match children::resume_parent(&engine.queue_pool, job.tenant, parent).await {
         Ok(Some(queue)) => engine.notifier.job_available(&queue),
         Ok(None) => {}
         Err(error) => {
-            tracing::warn!(%error, "could not wake a parent; it goes on with the next look");
+            tracing::warn!(%error, "could not resume the parent job; the next poll does");
         }
     }
 }
 
-/// Runs the handler until it ends or must; `None` when the lease was lost.
+/// Runs the handler until it ends or must stop. Returns `None` if the lease was lost.
 async fn run_handler(
     engine: &Arc<Engine>,
-    kind: &Registered,
+    kind: &RegisteredKind,
     job: &Arc<Job>,
-    word: &Word,
+    signal: &AttemptSignal,
 ) -> Option<Result<Settlement, Failure>> {
     let cancelled = CancellationToken::new();
     let context = JobContext {
@@ -150,33 +159,33 @@ async fn run_handler(
     };
     let mut handler = pin!(AssertUnwindSafe(kind.run(&context)).catch_unwind());
     let stopped = tokio::select! {
-        // Its own end counts before anything that happened at the same moment.
+        // The handler's own end comes first if several things happen at once.
         biased;
         ended = &mut handler => return Some(ended.unwrap_or_else(|_| Err(panicked()))),
-        () = word.lost.cancelled() => None,
-        () = word.cancelled.cancelled() => {
+        () = signal.lost.cancelled() => None,
+        () = signal.cancelled.cancelled() => {
             cancelled.cancel();
-            return heed(engine, handler, word).await;
+            return finish_cancelled(engine, handler, signal).await;
         }
         () = engine.grace_over.cancelled() => Some(Failure::interrupted()),
         () = tokio::time::sleep(kind.timeout) => Some(Failure::transient(
             "timed_out",
-            "The job took longer than it may; it will be tried again.",
-            format!("no end after {} s", kind.timeout.as_secs()),
+            "The job took too long. It is tried again automatically.",
+            format!("no result after {} s", kind.timeout.as_secs()),
         )),
     };
-    // First a word, then force: a handler between two steps may end in order, but nothing of it is used any more.
+    // The handler may end in order before it is aborted, but its result is dropped.
     cancelled.cancel();
-    let _used_by_nobody = tokio::time::timeout(HEED, handler).await;
+    let _dropped = tokio::time::timeout(CANCEL_TIMEOUT, handler).await;
     stopped.map(Err)
 }
 
-/// Gives a cancelled handler time to end as it sees fit: what it completes counts, or a mail that was sent would be told
-/// to have been cancelled. `None` when the lease was lost meanwhile.
-async fn heed(
+/// Gives the handler of a cancelled job time to finish. A result counts, or a completed effect would be reported as
+/// cancelled. Returns `None` if the lease was lost meanwhile.
+async fn finish_cancelled(
     engine: &Engine,
     handler: impl Future<Output = std::thread::Result<Result<Settlement, Failure>>>,
-    word: &Word,
+    signal: &AttemptSignal,
 ) -> Option<Result<Settlement, Failure>> {
     tokio::select! {
         biased;
@@ -184,7 +193,7 @@ async fn heed(
             let settlement = ended.ok().and_then(Result::ok);
             return Some(settlement.ok_or_else(Failure::cancelled));
         }
-        () = word.lost.cancelled() => return None,
+        () = signal.lost.cancelled() => return None,
         () = engine.grace_over.cancelled() => {}
         () = tokio::time::sleep(CANCEL_GRACE) => {}
     }
@@ -192,18 +201,18 @@ async fn heed(
 }
 
 fn panicked() -> Failure {
-    // The payload may quote what was being worked on; where it happened is in the log.
+    // The panic's message may quote the job's content; its location is in the log.
     Failure::transient(
         "internal_error",
-        "Something went wrong on our side; the job will be tried again.",
+        "Something went wrong on our side. The job is tried again automatically.",
         "the handler panicked",
     )
 }
 
-/// Settles what the handler brought; if its writes are at fault, settles that as the failure it is.
+/// Settles the handler's result; if the database refuses its writes, settles that as a failure.
 async fn settle_result(
     engine: &Engine,
-    kind: &Registered,
+    kind: &RegisteredKind,
     job: &Arc<Job>,
     result: Result<Settlement, Failure>,
     lost: &CancellationToken,
@@ -224,12 +233,12 @@ async fn settle_result(
         Err(error @ Unsettled::Writes(_)) => {
             tracing::error!(
                 error = chain(&error),
-                "the attempt's writes were refused by the database"
+                "the database refused the attempt's writes; the attempt counts as failed"
             );
             let failure = Failure::transient(
                 "internal_error",
-                "Something went wrong on our side; the job will be tried again.",
-                "the attempt's writes were refused",
+                "Something went wrong on our side. The job is tried again automatically.",
+                "the database refused the attempt's writes",
             );
             settle_attempt(engine, job, Err(&failure), policy, lost).await
         }

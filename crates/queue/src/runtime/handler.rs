@@ -1,4 +1,4 @@
-//! What a kind of job must bring, and the one place where a kind's name becomes code.
+//! [`Handler`]: the code that runs jobs of a kind, and [`Registry`], which finds it by the kind's name.
 
 use crate::runtime::reporter::{ReportError, Reporter};
 use crate::{Failure, Job, JobKind, NewJob, RetryPolicy};
@@ -9,7 +9,7 @@ use sqlx::{PgConnection, PgPool};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
-/// What a handler knows of the attempt it runs in.
+/// The attempt that a handler runs.
 #[derive(Clone)]
 pub struct JobContext {
     pub job: Arc<Job>,
@@ -21,30 +21,30 @@ pub struct JobContext {
 }
 
 impl JobContext {
-    /// Says how far the attempt is: a share of 0 to 1 and a note of at most 200 characters, for the job's owner.
+    /// Reports progress to the job's owner: a share from 0 to 1 and a note of at most 200 characters.
     ///
-    /// Waits for nothing; of reports that follow each other closely the last is written.
+    /// Never waits; of several reports in quick succession, the last is written.
     ///
     /// # Errors
-    /// If the report is out of bounds, or an earlier one found the lease lost. A handler may ignore it.
+    /// If the report is out of bounds, or an earlier one found that the lease was lost. A handler may ignore the error.
     pub fn report(&self, progress: f32, note: &str) -> Result<(), ReportError> {
         self.progress.report(progress, note)
     }
 }
 
-/// The good end of an attempt: the job's output, and the writes that commit with it.
+/// The result of a successful attempt: the job's output, and the writes that commit with it.
 pub struct Settlement {
     pub output: serde_json::Value,
-    /// What else is to be written with the outcome.
-    pub writes: Option<Box<dyn Writes>>,
-    /// Jobs to be enqueued with the outcome.
+    /// Writes that commit with the outcome.
+    pub writes: Option<Box<dyn SettleWrites>>,
+    /// Jobs that are enqueued with the outcome.
     pub follow_ups: Vec<NewJob>,
-    /// The job has not ended: it waits for the follow-ups and then runs again.
+    /// The job is not finished: it waits for the follow-ups and then runs again.
     pub waits: bool,
 }
 
 impl Settlement {
-    /// Nothing but an output.
+    /// A result with an output and no writes.
     pub fn of(output: serde_json::Value) -> Self {
         Self {
             output,
@@ -54,12 +54,13 @@ impl Settlement {
         }
     }
 
-    /// Enqueues the jobs as children and lets this one wait for their ends, without a slot; then it runs again, with
-    /// [`Job::children`] to tell and [`crate::run::children::outcomes`] to read. A child whose external id names a job
-    /// that is there already is not waited for.
+    /// Enqueues the jobs as children and makes this one wait until they have finished, without holding a slot.
+    ///
+    /// Then this job runs again: [`Job::children`] is above zero, and [`crate::run::children::outcomes`] reads the results. A
+    /// child whose external id names an existing job is not waited for.
     ///
     /// # Panics
-    /// If there are none: nothing would tell the next run from the first.
+    /// If there are no children: nothing would distinguish the next run from the first.
     pub fn wait_for(children: Vec<NewJob>) -> Self {
         assert!(!children.is_empty(), "a job that waits needs children");
         Self {
@@ -69,44 +70,50 @@ impl Settlement {
         }
     }
 
-    /// Enqueues more work with the outcome, and waits for none of it.
+    /// Enqueues more jobs with the outcome, without waiting for them.
     #[must_use]
     pub fn then(mut self, follow_ups: Vec<NewJob>) -> Self {
         self.follow_ups = follow_ups;
         self
     }
 
-    /// Whether nothing commits with the outcome, so that it may be settled together with others.
+    /// Whether the outcome commits alone, so that it may be settled in a batch.
     pub fn is_plain(&self) -> bool {
         self.writes.is_none() && self.follow_ups.is_empty() && !self.waits
     }
 
+    /// Adds writes that commit with the outcome.
     #[must_use]
-    pub fn with(mut self, writes: impl Writes + 'static) -> Self {
+    pub fn with(mut self, writes: impl SettleWrites + 'static) -> Self {
         self.writes = Some(Box::new(writes));
         self
     }
 }
 
-/// Domain writes of a settlement. Applied inside the settling transaction, after the lease was checked there; may be
-/// applied again in a new transaction if the first could not commit, so it must not change `self` or touch anything else.
+/// Writes that commit with an attempt's outcome, in the settling transaction, which has checked the lease.
+///
+/// They are applied again in a new transaction if the first did not commit, so they must have no effect outside of it.
 #[async_trait]
-pub trait Writes: Send + Sync {
+pub trait SettleWrites: Send + Sync {
+    /// Applies the writes.
+    ///
+    /// # Errors
+    /// An error that a retry does not mend makes the attempt fail.
     async fn apply(&self, conn: &mut PgConnection, job: &Job) -> Result<(), sqlx::Error>;
 
-    /// Called once the transaction has committed: the place to count what was written.
+    /// Called after the commit, for example to count what was written.
     fn committed(&self) {}
 }
 
-/// Work on jobs of one kind.
+/// The code that runs jobs of one kind.
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
     type Kind: JobKind;
 
-    /// Runs one attempt. Holds no transaction and no connection over an outbound call.
+    /// Runs one attempt. Hold no transaction and no connection during an outbound call.
     ///
     /// # Errors
-    /// A [`Failure`] says whether another attempt may succeed, and what user and operator may read of it.
+    /// A [`Failure`] says whether another attempt may succeed, and describes the error for user and operator.
     async fn run(
         &self,
         ctx: &JobContext,
@@ -119,10 +126,11 @@ trait ErasedHandler: Send + Sync {
     async fn run(&self, ctx: &JobContext) -> Result<Settlement, Failure>;
 }
 
-struct Decode<H>(H);
+/// Decodes the arguments of a job for its handler.
+struct DecodingHandler<H>(H);
 
 #[async_trait]
-impl<H: Handler> ErasedHandler for Decode<H> {
+impl<H: Handler> ErasedHandler for DecodingHandler<H> {
     async fn run(&self, ctx: &JobContext) -> Result<Settlement, Failure> {
         let args =
             Deserialize::deserialize(&ctx.job.args).map_err(|error: serde_json::Error| {
@@ -136,17 +144,17 @@ impl<H: Handler> ErasedHandler for Decode<H> {
     }
 }
 
-/// A registered kind.
+/// A kind with its handler.
 #[derive(Clone)]
-pub struct Registered {
+pub struct RegisteredKind {
     pub queue: &'static str,
     pub timeout: Duration,
     pub retry_policy: RetryPolicy,
     handler: Arc<dyn ErasedHandler>,
 }
 
-impl Registered {
-    /// See [`Handler::run`].
+impl RegisteredKind {
+    /// Runs one attempt, as [`Handler::run`].
     ///
     /// # Errors
     /// As [`Handler::run`]; arguments that do not decode are a permanent failure.
@@ -155,47 +163,47 @@ impl Registered {
     }
 }
 
-/// Kind name → handler: the only dynamic dispatch on the way of a job.
+/// The handlers by the names of their kinds.
 #[derive(Clone, Default)]
 pub struct Registry {
-    kinds: HashMap<&'static str, Registered>,
+    kinds: HashMap<&'static str, RegisteredKind>,
 }
 
 impl Registry {
+    /// Adds a handler.
+    ///
     /// # Panics
-    /// If the kind is registered already: two handlers for one kind is a mistake in `main`.
+    /// If the kind has a handler already.
     #[must_use]
     pub fn with<H: Handler>(mut self, handler: H) -> Self {
-        let registered = Registered {
+        let registered = RegisteredKind {
             queue: H::Kind::QUEUE,
             timeout: H::Kind::TIMEOUT,
             retry_policy: H::Kind::retry_policy(),
-            handler: Arc::new(Decode(handler)),
+            handler: Arc::new(DecodingHandler(handler)),
         };
         let former = self.kinds.insert(H::Kind::NAME, registered);
-        assert!(
-            former.is_none(),
-            "kind {} is registered twice",
-            H::Kind::NAME
-        );
+        assert!(former.is_none(), "kind {} has two handlers", H::Kind::NAME);
         self
     }
 
-    pub fn get(&self, kind: &str) -> Option<&Registered> {
+    /// Finds a kind by its name.
+    pub fn get(&self, kind: &str) -> Option<&RegisteredKind> {
         self.kinds.get(kind)
     }
 
-    /// The kinds of a queue that have a handler.
+    /// Lists the kinds of a queue that have a handler.
     pub fn kinds_of(&self, queue: &str) -> Vec<String> {
         let of_queue = self.kinds.iter().filter(|(_, kind)| kind.queue == queue);
         of_queue.map(|(name, _)| (*name).to_owned()).collect()
     }
 
+    /// Lists all kinds that have a handler.
     pub fn kinds(&self) -> Vec<&'static str> {
         self.kinds.keys().copied().collect()
     }
 
-    /// The queues that have a handler, each once, in alphabetical order.
+    /// Lists the queues that have a handler, in alphabetical order.
     pub fn queues(&self) -> Vec<&'static str> {
         let mut queues: Vec<_> = self.kinds.values().map(|kind| kind.queue).collect();
         queues.sort_unstable();

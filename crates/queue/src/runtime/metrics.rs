@@ -1,4 +1,4 @@
-//! What the runtime counts. A field's comment is its HELP text; labels come from closed sets only.
+//! The runtime's metrics. A field's doc comment is its HELP text; labels come from closed sets only.
 
 use crate::{
     signals::listener::Listener,
@@ -8,44 +8,43 @@ use base::{db, metrics::SECONDS};
 use sqlx::PgPool;
 
 base::metrics! {
-    /// The runtime's metrics; the program that runs it adds its own to the same registry.
+    /// The runtime's metrics; the program adds its own to the same registry.
     pub struct RuntimeMetrics {
-        /// Attempts begun.
+        /// Attempts started.
         jobs_started_total: IntCounterVec [kind],
-        /// Attempts ended, by their outcome.
+        /// Attempts ended, by outcome.
         jobs_finished_total: IntCounterVec [kind, outcome],
-        /// Time a job could have been claimed and was not, in seconds.
+        /// Time between a job becoming due and its claim, in seconds.
         job_wait_seconds: HistogramVec [kind] = SECONDS,
-        /// Time an attempt took, in seconds.
+        /// Duration of attempts, in seconds.
         job_run_seconds: HistogramVec [kind] = SECONDS,
-        /// Jobs running in this process.
+        /// Running jobs of this process.
         jobs_running: IntGaugeVec [queue],
-        /// Jobs this process may run at the same time.
+        /// Jobs that this process may run at the same time.
         worker_slots: IntGaugeVec [queue],
-        /// Attempts whose lease another worker took over; their results were dropped.
+        /// Attempts whose lease was lost; their results were dropped.
         lease_lost_total: IntCounterVec [kind],
-        /// Jobs found with an expired lease, by what they ended in.
+        /// Jobs rescued from dead workers, by outcome.
         jobs_rescued_total: IntCounterVec [outcome],
-        /// Claims, by their result.
+        /// Claims, by result.
         claims_total: IntCounterVec [queue, result],
-        /// Whether claims have to step around dead tuples that vacuum may not remove (1).
+        /// Whether a long-running transaction blocks vacuum, so that claims are slower (1).
         claims_vacuum_blocked: IntGaugeVec [queue],
-        /// Time it took to write an attempt's outcome, retries included, in seconds.
+        /// Time to write an attempt's outcome, including retries, in seconds.
         settle_seconds: Histogram = SECONDS,
-        /// Jobs in the queue by state, as one worker counted them for all.
+        /// Jobs by queue and state, as counted by one worker for all.
         queue_depth: IntGaugeVec [queue, state],
-        /// Time since the oldest available job could have been claimed, in seconds; 0 if none waits.
+        /// Time since the oldest available job became due, in seconds; 0 if none waits.
         queue_oldest_available_age_seconds: GaugeVec [queue],
-        /// Connections of this process to the database.
+        /// Database connections of this process.
         db_pool_connections: IntGaugeVec [state],
-        /// Whether notifications arrive (1) or the process lives by polling (0).
+        /// Whether the listener is up (1) or the process only polls (0).
         listener_alive: IntGauge,
     }
 }
 
 impl RuntimeMetrics {
-    /// Creates the series that alerts watch before anything happened to them: a counter that appears with its first
-    /// fault shows no increase for it.
+    /// Creates the series that alerts watch: a counter that appears with its first fault shows no increase for it.
     pub fn declare(&self, kinds: &[&str], queues: &[&str]) {
         for kind in kinds {
             self.jobs_started_total.with_label_values(&[kind]);
@@ -74,10 +73,10 @@ impl RuntimeMetrics {
         }
     }
 
-    /// Brings the gauges up to date that are read rather than counted.
+    /// Updates the gauges that are read rather than counted.
     ///
     /// # Errors
-    /// If the last sample cannot be read; the other gauges are set all the same.
+    /// If the last sample cannot be read; the other gauges are set anyway.
     pub async fn refresh(
         &self,
         pool: &PgPool,

@@ -1,7 +1,7 @@
-//! The hook for a log of the program's own: [`AttemptRecorder`] writes in the transaction that ends attempts.
+//! [`AttemptRecorder`]: a hook that writes in the transaction that ends attempts.
 //!
-//! An audit log or a ledger of costs must neither miss an end nor tell of one that was rolled back; so its rows commit
-//! together with the outcome. A queue without a recorder settles its plain successes in a single statement.
+//! An audit log or a cost ledger must neither miss an attempt nor show one that was rolled back, so its rows commit together
+//! with the outcome. Without a recorder, successes without writes of their own are settled in a single statement.
 
 use crate::{
     Failure, Job, Outcome,
@@ -14,9 +14,9 @@ use base::{JobId, TenantId, WorkerId};
 use sqlx::{PgConnection, PgPool};
 use std::sync::Arc;
 
-/// What an attempt, or a job that was waiting, ended in.
+/// How an attempt or a waiting job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum AttemptEnd {
     Succeeded,
     Retried,
     Snoozed,
@@ -24,11 +24,11 @@ pub enum End {
     Interrupted,
     Discarded,
     Cancelled,
-    /// Its worker stopped; the job is available again.
+    /// The worker stopped; the job is available again.
     Rescued,
 }
 
-impl From<&Outcome> for End {
+impl From<&Outcome> for AttemptEnd {
     fn from(outcome: &Outcome) -> Self {
         match outcome {
             Outcome::Succeeded { .. } => Self::Succeeded,
@@ -42,25 +42,25 @@ impl From<&Outcome> for End {
     }
 }
 
-/// One end to record.
+/// An ended attempt, as the recorder gets it.
 #[derive(Clone, Debug)]
 pub struct EndedAttempt {
     pub tenant: TenantId,
     pub job: JobId,
-    /// `None` for a job that was waiting and never ran again: it was superseded.
+    /// `None` for a waiting job that was superseded.
     pub attempt: Option<i32>,
-    /// The worker that settled it; `None` if it was rescued from a dead one.
+    /// The worker that settled the attempt; `None` if it was rescued from a dead one.
     pub worker: Option<WorkerId>,
-    pub end: End,
-    /// The code of the failure, if it was one.
+    pub end: AttemptEnd,
+    /// The failure's code, if the attempt failed.
     pub code: Option<&'static str>,
     pub request_id: Option<String>,
-    /// W3C `traceparent` of the request that enqueued the job.
+    /// The W3C `traceparent` of the request that enqueued the job.
     pub traceparent: Option<String>,
 }
 
 impl EndedAttempt {
-    /// The end of the attempt that holds `job`.
+    /// Describes the end of the attempt that holds `job`.
     pub fn of(job: &Job, outcome: &Outcome, failure: Option<&Failure>) -> Self {
         Self {
             end: outcome.into(),
@@ -69,44 +69,44 @@ impl EndedAttempt {
         }
     }
 
-    /// The plain success of the attempt that holds `job`.
+    /// Describes the success of the attempt that holds `job`.
     pub fn succeeded(job: &Job) -> Self {
         Self {
             tenant: job.tenant,
             job: job.lease.job,
             attempt: Some(job.lease.attempt),
             worker: Some(job.lease.worker),
-            end: End::Succeeded,
+            end: AttemptEnd::Succeeded,
             code: None,
             request_id: job.request_id.clone(),
             traceparent: job.traceparent.clone(),
         }
     }
 
-    /// A waiting job that gave its dedupe key to a newer one.
+    /// Describes a waiting job that a newer one with its dedupe key replaced.
     pub fn superseded(tenant: TenantId, older: JobId, worker: Option<WorkerId>) -> Self {
         Self {
             tenant,
             job: older,
             attempt: None,
             worker,
-            end: End::Cancelled,
+            end: AttemptEnd::Cancelled,
             code: Some(SUPERSEDED),
             request_id: None,
             traceparent: None,
         }
     }
 
-    /// The attempt that a rescue ended, and the older job that it superseded, if there is one.
+    /// Describes the attempt that a rescue ended, and the older job that it superseded, if any.
     pub fn of_rescued(rescued: &Rescued) -> impl Iterator<Item = Self> {
         let (end, code) = if rescued.poisoned {
-            (End::Discarded, POISON)
-        } else if rescued.unwanted {
-            (End::Cancelled, CANCELLED)
+            (AttemptEnd::Discarded, POISON)
+        } else if rescued.cancel_requested {
+            (AttemptEnd::Cancelled, CANCELLED)
         } else if rescued.superseded {
-            (End::Cancelled, SUPERSEDED)
+            (AttemptEnd::Cancelled, SUPERSEDED)
         } else {
-            (End::Rescued, "worker_lost")
+            (AttemptEnd::Rescued, "worker_lost")
         };
         let lost = Self {
             tenant: rescued.tenant,
@@ -119,7 +119,7 @@ impl EndedAttempt {
             traceparent: rescued.traceparent.clone(),
         };
         let older = rescued
-            .in_place_of
+            .superseded_job
             .map(|older| Self::superseded(rescued.tenant, older, None));
         std::iter::once(lost).chain(older)
     }
@@ -128,8 +128,11 @@ impl EndedAttempt {
 /// Records ended attempts in the transaction that ends them.
 #[async_trait]
 pub trait AttemptRecorder: Send + Sync + 'static {
-    /// Writes one entry for each end, in their order. May be called again for the same ends in a new transaction if the
-    /// first could not commit.
+    /// Writes one entry per attempt, in order. Called again with the same attempts in a new transaction if the first one
+    /// did not commit.
+    ///
+    /// # Errors
+    /// An error rolls back the outcomes too, and the settle is retried.
     async fn record(
         &self,
         conn: &mut PgConnection,
@@ -137,13 +140,13 @@ pub trait AttemptRecorder: Send + Sync + 'static {
     ) -> Result<(), sqlx::Error>;
 }
 
-/// The recorder of a program, if it has one; clones share it.
+/// The recorder of a program, if any; clones share it.
 pub type Recorder = Option<Arc<dyn AttemptRecorder>>;
 
-/// Rescues up to `limit` jobs whose lease has expired, not before `since`, and records their ends with them.
+/// Rescues up to `limit` jobs whose lease expired at `since` or later, and records them.
 ///
 /// # Errors
-/// If the database cannot be asked; then nothing was rescued, or its reply was lost and the next call finds the rest.
+/// If the database fails. After a lost reply the next call finds the remaining jobs.
 pub async fn rescue_recorded(
     pool: &PgPool,
     recorder: &Recorder,

@@ -1,7 +1,7 @@
-//! [`Reporter`]: how far a handler is, written now and then while it works.
+//! [`Reporter`]: writes a handler's progress while it runs.
 //!
-//! A report never waits for the database and holds no connection: a task writes the last one, at most twice a second, and
-//! only from the first report on. A handler that ends at once costs no statement; what is unwritten at its end is dropped.
+//! A report never waits for the database and holds no connection: a task writes the latest one, at most twice a second, and
+//! starts with the first report. A handler that ends at once costs no statement; a report not yet written then is dropped.
 
 use crate::{
     Lease,
@@ -16,34 +16,34 @@ use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-/// A handler that ends sooner is told by its end.
-const FIRST: Duration = Duration::from_millis(100);
+/// The delay of the first write: a handler that ends sooner writes none.
+const FIRST_DELAY: Duration = Duration::from_millis(100);
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// A report was not taken. A handler may ignore this: if the lease was lost, it is told by its token too.
+/// A report was not accepted. A handler may ignore this: if the lease was lost, its `cancelled` token is set too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReportError {
-    #[error("the report cannot be kept")]
+    #[error("the report is invalid")]
     Invalid(#[from] InvalidProgress),
     #[error("the lease was lost")]
     LeaseLost,
 }
 
-/// Reports of one attempt; its clones are the same.
+/// The progress reports of one attempt; clones share them.
 #[derive(Clone)]
 pub struct Reporter(Arc<Attempt>);
 
 struct Attempt {
     pool: PgPool,
     lease: Lease,
-    /// The handler's own.
+    /// The handler's token.
     cancelled: CancellationToken,
-    /// The writing task lives as long as this, or until the lease is lost.
+    /// The writing task ends with this, or when the lease is lost.
     latest: OnceLock<watch::Sender<Progress>>,
 }
 
 impl Reporter {
-    /// `cancelled` is set when a report finds the lease lost.
+    /// `cancelled` is set when a report finds that the lease was lost.
     pub fn new(pool: PgPool, lease: Lease, cancelled: CancellationToken) -> Self {
         Self(Arc::new(Attempt {
             pool,
@@ -56,7 +56,7 @@ impl Reporter {
     /// See [`crate::runtime::handler::JobContext::report`].
     ///
     /// # Errors
-    /// If the report is invalid, or an earlier one found the lease lost.
+    /// If the report is invalid, or an earlier one found that the lease was lost.
     pub fn report(&self, value: f32, note: &str) -> Result<(), ReportError> {
         let progress = Progress::new(value, note)?;
         let attempt = &*self.0;
@@ -71,14 +71,14 @@ impl Reporter {
     }
 }
 
-/// Writes what comes until the attempt ends or its lease is lost.
+/// Writes reports until the attempt ends or its lease is lost.
 async fn write(
     pool: PgPool,
     lease: Lease,
     cancelled: CancellationToken,
     mut unwritten: watch::Receiver<Progress>,
 ) {
-    sleep(FIRST).await;
+    sleep(FIRST_DELAY).await;
     loop {
         if unwritten.changed().await.is_err() || unwritten.has_changed().is_err() {
             return;
@@ -87,13 +87,13 @@ async fn write(
         match progress::report(&pool, lease, &progress).await {
             Ok(true) => {}
             Ok(false) => {
-                // Nobody receives any more once this is set: the next report is refused.
+                // Without a receiver the next report is refused.
                 drop(unwritten);
                 cancelled.cancel();
                 return;
             }
             Err(error) => {
-                tracing::warn!(%error, "could not write progress; trying again");
+                tracing::warn!(%error, "could not write progress; retrying");
                 unwritten.mark_changed();
             }
         }

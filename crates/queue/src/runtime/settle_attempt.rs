@@ -1,12 +1,12 @@
-//! Writes the end of an attempt: outcome, domain writes and the recorder's entries commit together or not at all.
+//! Settles an attempt: its outcome, the handler's writes, its follow-up jobs and the recorder's entries commit together.
 //!
-//! See [`settle_attempt`]. Tries again while the lease holds; whoever lost the lease writes nothing.
+//! See [`settle_attempt`]. Retries while the lease holds; an attempt that lost its lease writes nothing.
 
 use crate::runtime::{
     engine::Engine,
-    handler::{Settlement, Writes},
+    handler::{SettleWrites, Settlement},
     recorder::EndedAttempt,
-    settle_batch::Answer,
+    settle_batch::BatchReply,
 };
 use crate::{
     EnqueueError, Failure, Job, NewJob, Outcome, RetryPolicy, SettleError, Settled,
@@ -25,22 +25,22 @@ use tokio_util::sync::CancellationToken;
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(2);
 
-/// An attempt's end that could not be written.
+/// The attempt was not settled.
 #[derive(Debug, thiserror::Error)]
 pub enum Unsettled {
     #[error("the lease was lost")]
     LeaseLost,
     #[error("the process is ending")]
     Ending,
-    /// The handler's own writes failed in a way that will not pass.
+    /// The handler's writes failed with an error that a retry does not mend.
     #[error("could not apply the writes of the attempt")]
     Writes(#[source] sqlx::Error),
 }
 
-/// Settles an attempt and returns what it ended in.
+/// Settles an attempt and returns its outcome.
 ///
 /// # Errors
-/// [`Unsettled::Writes`] if the handler's writes are at fault: settle the attempt as failed instead.
+/// [`Unsettled::Writes`] if the database refuses the handler's writes: settle the attempt as failed instead.
 pub async fn settle_attempt(
     engine: &Engine,
     job: &Arc<Job>,
@@ -51,15 +51,15 @@ pub async fn settle_attempt(
     let result = match result {
         Ok(settlement) if settlement.is_plain() => {
             match engine.batcher.settle(job.clone(), settlement.output).await {
-                Some(Answer::Settled(output)) => return Ok(Outcome::Succeeded { output }),
-                Some(Answer::Alone(output)) => Ok(Settlement::of(output)),
+                Some(BatchReply::Settled(output)) => return Ok(Outcome::Succeeded { output }),
+                Some(BatchReply::SettleAlone(output)) => Ok(Settlement::of(output)),
                 None => return Err(Unsettled::Ending),
             }
         }
         alone => alone,
     };
-    // Alone: what has writes, what failed, and what a batch could not settle, to learn why. Boxed, because every attempt
-    // would otherwise carry the room for it: moving that about was a third of the worker's time.
+    // Alone: attempts with writes, failed ones, and those that a batch could not settle, to learn why. Boxed, because the
+    // future of every attempt would otherwise have its size: moving that around took a third of the worker's time.
     Box::pin(settle_alone(engine, job, result.as_ref(), policy, lost)).await
 }
 
@@ -87,14 +87,14 @@ async fn settle_alone(
     let _timer = engine.metrics.settle_seconds.start_timer();
     let mut retry = FIRST_RETRY;
     loop {
-        // Not raced against the loss of the lease: a commit under way must be waited for, or it would be taken for lost.
+        // Not raced against the loss of the lease: a commit in flight must be awaited, or its result would be unknown.
         match try_settle(engine, job, &outcome, result).await {
             Ok(settled) => {
                 if let Some(writes) = writes_of(result) {
                     writes.committed();
                 }
-                announce_follow_ups(engine, settled, result);
-                if let Settled::InPlaceOf(older) = settled {
+                notify_follow_ups(engine, settled, result);
+                if let Settled::WrittenReplacing(older) = settled {
                     engine.notifier.job_finished(older);
                 }
                 return Ok(
@@ -108,7 +108,7 @@ async fn settle_alone(
             Err(TryError::Settle(SettleError::LeaseLost { .. })) => {
                 return Err(Unsettled::LeaseLost);
             }
-            // An output that Postgres refuses (a NUL in a string) is as much the handler's fault as a write.
+            // An output that Postgres refuses (a NUL in a string) is an error of the handler like a refused write.
             Err(
                 TryError::Writes(error)
                 | TryError::Settle(SettleError::Database { source: error, .. }),
@@ -122,7 +122,7 @@ async fn settle_alone(
                 tracing::warn!(
                     error = chain(&error),
                     retry_ms = millis(retry),
-                    "could not settle; trying again"
+                    "could not settle the attempt; retrying"
                 );
             }
         }
@@ -141,9 +141,9 @@ enum TryError {
     Settle(#[source] SettleError),
     #[error("could not apply the handler's writes")]
     Writes(#[source] sqlx::Error),
-    #[error("could not enqueue the jobs that follow")]
+    #[error("could not enqueue the follow-up jobs")]
     FollowUps(#[source] EnqueueError),
-    #[error("could not record the attempt's end")]
+    #[error("could not record the attempt")]
     Record(#[source] sqlx::Error),
 }
 
@@ -157,7 +157,7 @@ async fn try_settle(
     let settled = settle(&mut transaction, job.lease, outcome, result.err())
         .await
         .map_err(TryError::Settle)?;
-    if settled != Settled::Before {
+    if settled != Settled::AlreadySettled {
         enqueue_follow_ups(&mut transaction, job, settled, result).await?;
         if let Some(writes) = writes_of(result) {
             writes
@@ -179,7 +179,7 @@ async fn try_settle(
     Ok(settled)
 }
 
-/// What follows commits with the outcome; of a job that was cancelled instead of waiting, nothing follows.
+/// Enqueues the follow-up jobs; none if the job was cancelled instead of waiting.
 async fn enqueue_follow_ups(
     conn: &mut PgConnection,
     job: &Job,
@@ -208,13 +208,14 @@ async fn enqueue_follow_ups(
 fn follow_ups_of<'a>(settled: Settled, result: Result<&'a Settlement, &Failure>) -> &'a [NewJob] {
     match (settled, result) {
         (Settled::Superseded | Settled::Cancelled, _) | (_, Err(_)) => &[],
-        (Settled::Now | Settled::InPlaceOf(_) | Settled::Before, Ok(settlement)) => {
-            &settlement.follow_ups
-        }
+        (
+            Settled::Written | Settled::WrittenReplacing(_) | Settled::AlreadySettled,
+            Ok(settlement),
+        ) => &settlement.follow_ups,
     }
 }
 
-fn announce_follow_ups(engine: &Engine, settled: Settled, result: Result<&Settlement, &Failure>) {
+fn notify_follow_ups(engine: &Engine, settled: Settled, result: Result<&Settlement, &Failure>) {
     let queues: BTreeSet<&str> = follow_ups_of(settled, result)
         .iter()
         .map(|follow_up| follow_up.queue)
@@ -224,11 +225,11 @@ fn announce_follow_ups(engine: &Engine, settled: Settled, result: Result<&Settle
     }
 }
 
-fn writes_of<'a>(result: Result<&'a Settlement, &Failure>) -> Option<&'a dyn Writes> {
+fn writes_of<'a>(result: Result<&'a Settlement, &Failure>) -> Option<&'a dyn SettleWrites> {
     result.ok()?.writes.as_deref()
 }
 
-/// What this settle ended: the attempt, and the older job that it superseded, if there is one.
+/// Describes the attempt for the recorder, and the older job that it superseded, if any.
 fn ended(
     job: &Job,
     outcome: &Outcome,
@@ -242,8 +243,8 @@ fn ended(
     match settled {
         Settled::Superseded => vec![cancelled(SUPERSEDED)],
         Settled::Cancelled => vec![cancelled(CANCELLED)],
-        Settled::Now | Settled::Before => vec![EndedAttempt::of(job, outcome, failure)],
-        Settled::InPlaceOf(older) => vec![
+        Settled::Written | Settled::AlreadySettled => vec![EndedAttempt::of(job, outcome, failure)],
+        Settled::WrittenReplacing(older) => vec![
             EndedAttempt::of(job, outcome, failure),
             EndedAttempt::superseded(job.tenant, older, Some(job.lease.worker)),
         ],

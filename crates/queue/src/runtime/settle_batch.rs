@@ -1,6 +1,6 @@
-//! Settles attempts together that succeeded and wrote nothing else: while one statement is under way, the next gathers.
+//! Settles attempts in batches that succeeded and write nothing else: while one statement runs, the next batch gathers.
 //!
-//! See [`Batcher::settle`]. A batch under no load is a batch of one, sent at once; there is no timer to wait for.
+//! See [`Batcher::settle`]. Without load a batch is a single attempt that is sent at once; there is no timer.
 
 use crate::runtime::recorder::{EndedAttempt, Recorder};
 use crate::{Job, settle_succeeded};
@@ -14,84 +14,88 @@ use tokio_util::task::TaskTracker;
 /// Jobs per statement: past some hundreds a larger one gains nothing.
 const BATCH: usize = 500;
 
-/// An attempt that ended well and waits for its batch.
-struct Ended {
+/// An attempt that succeeded and waits for its batch.
+struct SucceededAttempt {
     job: Arc<Job>,
     output: Value,
-    settled: oneshot::Sender<Answer>,
+    settled: oneshot::Sender<BatchReply>,
 }
 
-/// What became of it; the output comes back with it.
-pub enum Answer {
+/// The result of the batch for one attempt; returns the output.
+pub enum BatchReply {
     Settled(Value),
-    /// The batch could not be settled, or not with this attempt in it: settle it alone.
-    Alone(Value),
+    /// The batch failed, or did not settle this attempt: settle it alone.
+    SettleAlone(Value),
 }
 
-/// A handle to the task that settles; cheap to clone.
+/// A handle of the settling task; cheap to clone.
 #[derive(Clone)]
 pub struct Batcher {
-    ended: mpsc::UnboundedSender<Ended>,
+    ended: mpsc::UnboundedSender<SucceededAttempt>,
 }
 
 impl Batcher {
     /// Starts the task. It ends with the last handle.
     pub fn spawn(pool: PgPool, recorder: Recorder, tracker: &TaskTracker) -> Self {
-        // As many can wait as jobs run: the slots are the bound.
+        // Bounded by the slots: no more attempts wait than jobs run.
         let (ended, inbox) = mpsc::unbounded_channel();
         tracker.spawn(run(pool, recorder, inbox));
         Self { ended }
     }
 
-    /// Settles the attempt as succeeded, together with others; `None` only while the process is being torn down.
-    pub async fn settle(&self, job: Arc<Job>, output: Value) -> Option<Answer> {
-        let (settled, answer) = oneshot::channel();
-        let ended = Ended {
+    /// Settles the attempt as succeeded, together with others. Returns `None` only while the process ends.
+    pub async fn settle(&self, job: Arc<Job>, output: Value) -> Option<BatchReply> {
+        let (settled, reply) = oneshot::channel();
+        let ended = SucceededAttempt {
             job,
             output,
             settled,
         };
         self.ended.send(ended).ok()?;
-        answer.await.ok()
+        reply.await.ok()
     }
 }
 
-async fn run(pool: PgPool, recorder: Recorder, mut inbox: mpsc::UnboundedReceiver<Ended>) {
+async fn run(
+    pool: PgPool,
+    recorder: Recorder,
+    mut inbox: mpsc::UnboundedReceiver<SucceededAttempt>,
+) {
     let mut batch = Vec::with_capacity(BATCH);
     while inbox.recv_many(&mut batch, BATCH).await > 0 {
-        // In the order in which leases are renewed: neither waits for a job that the other has while having one it waits for.
+        // In the order in which leases are renewed, so that the two statements cannot deadlock.
         batch.sort_unstable_by_key(|ended| (ended.job.lease.tenant, ended.job.lease.job));
         let settled = match settle(&pool, &recorder, &batch).await {
             Ok(settled) => settled,
             Err(error) => {
-                // Each is settled alone then: that path waits out a database that is away, and finds the one at fault.
+                // Each is then settled alone, which waits while the database is down and finds the invalid one.
                 if db::is_transient(&error) {
                     tracing::warn!(
                         error = chain(&error),
                         jobs = batch.len(),
-                        "could not settle a batch"
+                        "could not settle a batch; settling its attempts one by one"
                     );
                 }
                 HashSet::new()
             }
         };
         for ended in batch.drain(..) {
-            let answer = if settled.contains(&ended.job.lease.job) {
-                Answer::Settled(ended.output)
+            let reply = if settled.contains(&ended.job.lease.job) {
+                BatchReply::Settled(ended.output)
             } else {
-                Answer::Alone(ended.output)
+                BatchReply::SettleAlone(ended.output)
             };
-            // Nobody waits for the answer of an attempt that was dropped meanwhile.
-            let _unheard = ended.settled.send(answer);
+            // An attempt that was dropped meanwhile does not wait for the reply.
+            let _dropped = ended.settled.send(reply);
         }
     }
 }
 
-/// Settles the batch, with its records where there is a recorder, and returns the jobs whose end was written now.
+/// Settles and records the batch, and returns the jobs whose outcome was written.
 async fn settle(
     pool: &PgPool,
     recorder: &Recorder,
-    batch: &[Ended],
+    batch: &[SucceededAttempt],
 ) -> Result<HashSet<JobId>, sqlx::Error> {
     let succeeded: Vec<_> = batch
         .iter()

@@ -1,13 +1,14 @@
-//! [`Worker`]: a worker from its parts to its orderly end.
+//! [`Worker`]: starts a worker, runs it, and stops it in order.
 //!
-//! Installs no signal handlers and serves no HTTP: the program does, with [`Worker::engine`].
+//! Installs no signal handlers and serves no HTTP: the program does both, with [`Worker::engine`].
 
 use super::{
     backend,
     config::RuntimeConfig,
-    duty::Duty,
-    engine::{Engine, Parts},
+    duty::{Duty, PruneFinished, SampleQueues},
+    engine::{Engine, EngineParts},
     handler::Registry,
+    loops,
     metrics::RuntimeMetrics,
     recorder::Recorder,
 };
@@ -20,26 +21,29 @@ use sqlx::PgPool;
 use std::{sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// For claims, renewals, polls and notifications: two of them at most are under way at the same time but for a moment.
+/// Connections for claims, renewals, polls and notifications: rarely more than two of them run at the same time.
 const QUEUE_CONNECTIONS: u32 = 2;
-/// For the last notifications and the loops' ends, once all attempts are settled.
+/// How long the worker waits for its last notifications and its loops, once all attempts are settled.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A started worker: its loops run, its queues are not yet claimed from.
+/// How long [`Setup::connect`] keeps finished jobs.
+const RETENTION: Duration = Duration::from_hours(7 * 24);
+
+/// A started worker: its loops run, and [`Worker::work`] claims jobs.
 pub struct Worker {
     engine: Arc<Engine>,
-    /// Outlives the attempts: the last settled job is announced too.
+    /// Stops the notifier after the attempts, so that the last job is notified too.
     signals: CancellationToken,
 }
 
-/// What a worker is made of.
+/// The parts of a worker. [`Setup::connect`] has defaults for most of them.
 pub struct Setup {
     pub config: RuntimeConfig,
-    /// For the handlers' work.
+    /// Connections for the handlers.
     pub pool: PgPool,
-    /// The same database, for single statements on the queue itself.
+    /// The same database, for the queue's own connections.
     pub database: PoolConfig,
-    /// A direct connection for LISTEN; the same as `database` where no transaction pooler is in between.
+    /// A direct connection for LISTEN; the same as `database` unless a transaction pooler is in between.
     pub listen: PoolConfig,
     pub registry: Registry,
     pub metrics: RuntimeMetrics,
@@ -47,11 +51,44 @@ pub struct Setup {
     pub duties: Vec<Box<dyn Duty>>,
 }
 
+impl Setup {
+    /// Connects to the database and returns a setup with default settings: 16 jobs per queue at the same time, no recorder,
+    /// and finished jobs kept for a week.
+    ///
+    /// # Errors
+    /// If no connection can be made.
+    pub async fn connect(database: PoolConfig, registry: Registry) -> Result<Self, DbError> {
+        Ok(Self {
+            config: RuntimeConfig::default(),
+            pool: db::connect(&database).await?,
+            listen: database.clone(),
+            database,
+            registry,
+            metrics: RuntimeMetrics::register(&base::prometheus::Registry::new())
+                .expect("a new registry has no metrics yet"),
+            recorder: None,
+            duties: vec![
+                Box::new(SampleQueues),
+                Box::new(PruneFinished {
+                    retention: RETENTION,
+                }),
+            ],
+        })
+    }
+
+    /// Adds periodic work.
+    #[must_use]
+    pub fn with_duty(mut self, duty: impl Duty) -> Self {
+        self.duties.push(Box::new(duty));
+        self
+    }
+}
+
 impl Worker {
     /// Opens the queue's own connections and starts the loops.
     ///
     /// # Errors
-    /// If the database cannot be used.
+    /// If no connection can be made.
     pub async fn start(setup: Setup) -> Result<Self, DbError> {
         let Setup {
             config,
@@ -69,7 +106,7 @@ impl Worker {
         let signals = CancellationToken::new();
         let notifier = Notifier::spawn(queue_pool.clone(), &tracker, signals.clone());
         let listener = Listener::spawn(&listen, &tracker, signals.clone())?;
-        let engine = Engine::new(Parts {
+        let engine = Engine::new(EngineParts {
             config,
             pool,
             queue_pool,
@@ -82,24 +119,49 @@ impl Worker {
             clock: Clock::System,
             tracker,
         });
-        engine.start();
+        loops::start(&engine);
         Ok(Self { engine, signals })
     }
 
+    /// The state of the running worker.
     pub fn engine(&self) -> &Arc<Engine> {
         &self.engine
     }
 
-    /// Claims and runs jobs until the engine is told to stop, then ends in order.
+    /// Runs jobs as [`Worker::work`] does until `shutdown` completes, for example on a signal.
+    ///
+    /// Running jobs then have the grace period to end; the others return to the queue without losing an attempt.
     ///
     /// # Errors
-    /// If the runtime failed.
+    /// If the runtime fails.
+    pub async fn work_until(
+        self,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> anyhow::Result<()> {
+        let engine = self.engine.clone();
+        self.engine.tracker.spawn(async move {
+            tokio::select! {
+                () = shutdown => engine.stopping.cancel(),
+                () = engine.stopping.cancelled() => {}
+            }
+            tokio::select! {
+                () = tokio::time::sleep(engine.config.grace) => engine.grace_over.cancel(),
+                () = engine.drained.cancelled() => {}
+            }
+        });
+        self.work().await
+    }
+
+    /// Claims and runs jobs until the engine's token `stopping` is cancelled, then waits for running jobs.
+    ///
+    /// # Errors
+    /// If the runtime fails.
     pub async fn work(self) -> anyhow::Result<()> {
         let Self { engine, signals } = self;
         let ran = backend::run(engine.clone()).await;
-        // Without its runtime the worker does nothing: the loops must not keep a process alive that looks well.
+        // After a failure of the runtime too: the loops alone would keep a process alive that claims nothing.
         engine.stopping.cancel();
-        engine.held.drained().await;
+        engine.leases.drained().await;
         engine.drained.cancel();
         signals.cancel();
         engine.tracker.close();
@@ -107,7 +169,7 @@ impl Worker {
             .await
             .is_err()
         {
-            tracing::warn!("some tasks did not end in time");
+            tracing::warn!("some of the worker's tasks did not end in time");
         }
         ran
     }

@@ -1,17 +1,21 @@
-//! Finding what dead workers left behind.
+//! Rescues the jobs of dead workers, whose leases have expired.
 //!
-//! A crash is counted apart from errors: a job that kills its worker again and again is poison, and is discarded before
-//! it has killed the fleet.
+//! Crashes are counted apart from errors: a job that keeps killing its workers is poison, and is discarded before it has
+//! killed all of them.
 
 use crate::{
-    enqueue::dedupe::{self, Place, SUPERSEDED},
+    enqueue::dedupe::{
+        self, SUPERSEDED,
+        returning::{DedupeSlot, take_slots},
+    },
+    finished::insert_finished,
     run::cancel::CANCELLED,
 };
 use base::{JobId, TenantId};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-/// A job whose lease had expired.
+/// A job whose lease expired.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rescued {
     pub job: JobId,
@@ -21,40 +25,42 @@ pub struct Rescued {
     pub attempt: i32,
     pub request_id: Option<String>,
     pub traceparent: Option<String>,
-    /// It killed too many workers and was discarded; otherwise it is available again.
+    /// The job killed too many workers and was discarded.
     pub poisoned: bool,
-    /// A newer job waits with its dedupe key, so it ended as cancelled.
+    /// A newer job waits with the dedupe key, so this one was cancelled.
     pub superseded: bool,
-    /// Somebody wanted it stopped: it has ended as cancelled.
-    pub unwanted: bool,
-    /// The older job that waited with its dedupe key, and ended as cancelled.
-    pub in_place_of: Option<JobId>,
+    /// Cancellation was requested, so the job was cancelled.
+    pub cancel_requested: bool,
+    /// The older job that waited with the dedupe key and was cancelled.
+    pub superseded_job: Option<JobId>,
 }
 
-/// The code of a job that was discarded because its workers died.
+/// The error code of a job that was discarded because its workers died.
 pub const POISON: &str = "poison";
 
-/// Makes up to `limit` jobs whose lease has expired, not before `since`, available again, discards them as poison, or cancels those that
-/// nobody wants any more or whose dedupe key a newer job waits with. In a transaction: the places of those with a key are held by it.
+/// Rescues up to `limit` jobs whose lease expired at `since` or later.
+///
+/// Makes each job available again, unless it is poison (discarded), its cancellation was requested or a newer job waits with
+/// its dedupe key (cancelled). Call it inside a transaction, which holds the dedupe slots.
 ///
 /// # Errors
-/// If the database cannot be asked.
+/// If the database fails.
 pub async fn rescue(
     conn: &mut PgConnection,
     since: Option<DateTime<Utc>>,
     limit: u32,
 ) -> Result<Vec<Rescued>, sqlx::Error> {
-    let places = dedupe::places(conn, since, i64::from(limit)).await?;
-    let superseded = places
+    let slots = take_slots(conn, since, i64::from(limit)).await?;
+    let superseded = slots
         .iter()
-        .filter(|(_, place)| **place == Place::TakenByNewer);
+        .filter(|(_, slot)| **slot == DedupeSlot::HeldByNewer);
     let superseded: Vec<_> = superseded.map(|(job, _)| job.0).collect();
-    // The data-changing parts touch disjoint rows; `expired` locked them all first, so a late settle waits and then
-    // finds another state. One statement, so that no reader sees a job in neither table.
-    let mut rescued = sqlx::query_as!(
-        Rescued,
-        r#"with expired as (
-               select *, cancel_requested_at is not null as unwanted,
+    // The data-changing CTEs touch disjoint rows. `expired` locks all of them first, so a late settle waits and then finds
+    // another state. One statement, so that no reader sees a job in neither table.
+    let mut rescued = insert_finished!(
+        query_as as Rescued;
+        "with expired as (
+               select *, cancel_requested_at is not null as cancel_requested,
                       crashes + 1 >= max_crashes and cancel_requested_at is null as poisoned,
                       id = any($3::uuid[]) as superseded
                from jobs
@@ -66,37 +72,33 @@ pub async fn rescue(
            ), returned as (
                update jobs
                set state = 'available', crashes = jobs.crashes + 1, worker_id = null, lease_until = null,
-                   last_error_code = 'worker_lost', last_error_message = 'The worker stopped; the job goes on by itself.',
+                   last_error_code = 'worker_lost', last_error_message = 'The worker stopped. The job is tried again automatically.',
                    progress = null, progress_note = null
                from expired
-               where jobs.tenant_id = expired.tenant_id and jobs.id = expired.id and not (poisoned or superseded or unwanted)
+               where jobs.tenant_id = expired.tenant_id and jobs.id = expired.id and not (poisoned or superseded or cancel_requested)
            ), removed as (
                delete from jobs using expired
-               where jobs.tenant_id = expired.tenant_id and jobs.id = expired.id and (poisoned or superseded or unwanted)
-           ), ended as (
-               insert into finished_jobs (id, tenant_id, kind, queue, state, priority, attempt, errors, crashes,
-                   max_attempts, args, worker_id, run_at, started_at, created_at, request_id, traceparent,
-                   dedupe_key, parent_id, children, error_code, error_message)
-               select id, tenant_id, kind, queue, case when poisoned then 'discarded' else 'cancelled' end, priority, attempt,
-                   errors, crashes + 1, max_attempts, args, worker_id, run_at, started_at, created_at, request_id, traceparent,
-                   dedupe_key, parent_id, children, case when unwanted then $7 when poisoned then $2 else $5 end,
-                   case when unwanted then 'The job was cancelled while it ran.'
-                        when poisoned then 'The job stopped its worker several times and was given up.' else $6 end
-               from expired
-               where poisoned or superseded or unwanted
+               where jobs.tenant_id = expired.tenant_id and jobs.id = expired.id and (poisoned or superseded or cancel_requested)
+           ), ended as (",
+        "case when poisoned then 'discarded' else 'cancelled' end, errors, crashes + 1, null,
+               case when cancel_requested then $7 when poisoned then $2 else $5 end,
+               case when cancel_requested then 'The job was cancelled while it ran.'
+                    when poisoned then 'The job stopped its worker several times and was discarded.' else $6 end",
+        r#"from expired
+               where poisoned or superseded or cancel_requested
            ), recorded as (
                insert into job_attempts (job_id, attempt, tenant_id, worker_id, started_at, outcome, error_code)
                select id, attempt, tenant_id, worker_id, started_at, 'crashed', 'worker_lost' from expired
            )
            select id as "job: JobId", tenant_id as "tenant: TenantId", queue, attempt, request_id, traceparent,
-                  poisoned as "poisoned!", superseded and not unwanted as "superseded!",
-                  unwanted as "unwanted!", null::uuid as "in_place_of: JobId"
+                  poisoned as "poisoned!", superseded and not cancel_requested as "superseded!",
+                  cancel_requested as "cancel_requested!", null::uuid as "superseded_job: JobId"
            from expired
            order by lease_until, id"#,
         i64::from(limit),
         POISON,
         &superseded,
-        &places.keys().map(|job| job.0).collect::<Vec<_>>(),
+        &slots.keys().map(|job| job.0).collect::<Vec<_>>(),
         SUPERSEDED,
         dedupe::MESSAGE,
         CANCELLED,
@@ -105,8 +107,8 @@ pub async fn rescue(
     .fetch_all(conn)
     .await?;
     for job in &mut rescued {
-        if let Some(Place::TakenFrom(older)) = places.get(&job.job) {
-            job.in_place_of = Some(*older);
+        if let Some(DedupeSlot::TakenFrom(older)) = slots.get(&job.job) {
+            job.superseded_job = Some(*older);
         }
     }
     Ok(rescued)

@@ -1,8 +1,8 @@
-//! Hearing what other processes notify: one LISTEN connection, a heartbeat over it, and a new one when it goes deaf.
+//! [`Listener`]: receives the notifications of other processes over one LISTEN connection.
 //!
-//! A connection can look alive and hear nothing (a pooler, a half-open socket). So the listener notifies itself and
-//! replaces the connection when its own voice does not come back. After each replacement it says [`Signal::Resumed`]:
-//! signals may have been lost, look again.
+//! A connection can look alive and receive nothing (behind a pooler, or with a half-open socket). So the listener notifies
+//! itself and replaces the connection when that heartbeat does not come back. After each replacement it publishes
+//! [`Signal::Resumed`], because signals may have been lost.
 
 use super::notifier::CHANNEL;
 use base::{
@@ -27,36 +27,29 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-/// The listener's own signal, by which it hears whether its connection still works.
+/// The topic of the listener's own signal, which shows that the connection works.
 const HEARTBEAT_TOPIC: &str = "heartbeat";
-const HEARTBEAT: Duration = Duration::from_secs(10);
-/// Without any notification for this long, the heartbeat's own included, the connection counts as deaf.
-const DEAF_AFTER: Duration = Duration::from_secs(22);
-/// For a connection, and for its own voice.
-const PATIENCE: Duration = Duration::from_secs(5);
-const RECONNECT: Duration = Duration::from_millis(500);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
+/// Without a notification for this long, heartbeats included, the connection counts as down.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(22);
+/// The timeout of a connection attempt and of sending a heartbeat.
+const TIMEOUT: Duration = Duration::from_secs(5);
+const RECONNECT_DELAY: Duration = Duration::from_millis(500);
 
-/// Something that another process (or this one) committed.
+/// A notification of this process or another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Signal {
-    JobAvailable {
-        queue: String,
-    },
+    /// The queue has a claimable job.
+    JobAvailable { queue: String },
     /// A job was enqueued for later.
     JobScheduled,
-    JobFinished {
-        job: JobId,
-    },
-    /// A running job is not wanted any more.
-    CancelRequested {
-        job: JobId,
-    },
-    /// A signal of the program's own, sent by [`super::notifier::Notifier::custom`].
-    Custom {
-        topic: String,
-        payload: String,
-    },
-    /// The connection was replaced: signals may have been lost, so look again.
+    /// The job reached a final state.
+    JobFinished { job: JobId },
+    /// The cancellation of a running job was requested.
+    CancelRequested { job: JobId },
+    /// A signal of the program, sent by [`super::notifier::Notifier::custom`].
+    Custom { topic: String, payload: String },
+    /// The connection was replaced: signals may have been lost, so poll again.
     Resumed,
 }
 
@@ -83,7 +76,7 @@ impl Signal {
     }
 }
 
-/// A handle for hearing signals; cheap to clone.
+/// A handle for receiving signals; cheap to clone.
 #[derive(Clone)]
 pub struct Listener {
     signals: broadcast::Sender<Signal>,
@@ -94,7 +87,7 @@ impl Listener {
     /// Starts listening on a connection of its own; `config.url` must not go through a transaction pooler.
     ///
     /// # Errors
-    /// If the URL does not parse. A database that is down is waited for.
+    /// If the URL does not parse. If the database is down, the listener keeps trying to connect.
     pub fn spawn(
         config: &PoolConfig,
         tracker: &TaskTracker,
@@ -112,18 +105,18 @@ impl Listener {
         Ok(listener)
     }
 
-    /// Signals from now on. A receiver that lags must look again, as after [`Signal::Resumed`].
+    /// Returns a receiver of the signals from now on. A receiver that lags must poll again, as after [`Signal::Resumed`].
     pub fn subscribe(&self) -> broadcast::Receiver<Signal> {
         self.signals.subscribe()
     }
 
-    /// Whether the connection is up and was heard of lately.
+    /// Whether the connection is up.
     pub fn is_alive(&self) -> bool {
         self.alive.load(Ordering::Relaxed)
     }
 
     fn publish(&self, signal: Signal) {
-        // No subscriber is no fault: the API without a waiting client has none.
+        // Sending fails without a subscriber, which is no error.
         drop(self.signals.send(signal));
     }
 }
@@ -135,24 +128,24 @@ async fn listen_loop(options: PgConnectOptions, listener: Listener, stop: Cancel
             ended = listen(&options, &listener) => {
                 listener.alive.store(false, Ordering::Relaxed);
                 match ended {
-                    Ok(()) => tracing::warn!("LISTEN connection went deaf; opening another"),
-                    Err(error) => tracing::warn!(%error, "LISTEN connection failed; opening another"),
+                    Ok(()) => tracing::warn!("LISTEN connection is down: it receives no notifications; reconnecting"),
+                    Err(error) => tracing::warn!(%error, "LISTEN connection failed; reconnecting"),
                 }
             }
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(RECONNECT) => {}
+            () = tokio::time::sleep(RECONNECT_DELAY) => {}
         }
     }
 }
 
-/// Listens on one connection until it fails or goes deaf.
+/// Listens on one connection until it fails or receives nothing any more.
 async fn listen(options: &PgConnectOptions, listener: &Listener) -> Result<(), sqlx::Error> {
-    // PgListener wants a pool; one connection, and none kept for later.
+    // PgListener needs a pool: one of a single connection.
     let pool = PgPoolOptions::new()
         .max_connections(1)
-        .acquire_timeout(PATIENCE)
+        .acquire_timeout(TIMEOUT)
         .connect_with(options.clone())
         .await?;
     let mut connection = PgListener::connect_with(&pool).await?;
@@ -161,26 +154,26 @@ async fn listen(options: &PgConnectOptions, listener: &Listener) -> Result<(), s
     listener.alive.store(true, Ordering::Relaxed);
     listener.publish(Signal::Resumed);
 
-    let voice = format!("{HEARTBEAT_TOPIC} {}", Uuid::now_v7());
-    let mut last_heard = Instant::now();
-    let mut beat = interval(HEARTBEAT);
-    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let heartbeat = format!("{HEARTBEAT_TOPIC} {}", Uuid::now_v7());
+    let mut last_received = Instant::now();
+    let mut tick = interval(HEARTBEAT_INTERVAL);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             received = connection.try_recv() => {
-                // None: the connection was lost and what came meanwhile with it.
+                // None: the connection was lost.
                 let Some(notification) = received? else { return Ok(()) };
-                last_heard = Instant::now();
+                last_received = Instant::now();
                 if let Some(signal) = Signal::parse(notification.payload()) {
                     listener.publish(signal);
                 }
             }
-            _ = beat.tick() => {
-                if last_heard.elapsed() > DEAF_AFTER {
+            _ = tick.tick() => {
+                if last_received.elapsed() > SILENCE_TIMEOUT {
                     return Ok(());
                 }
-                let spoken = timeout(PATIENCE, send(&mut connection, &voice)).await;
-                if !matches!(spoken, Ok(Ok(()))) {
+                let sent = timeout(TIMEOUT, send(&mut connection, &heartbeat)).await;
+                if !matches!(sent, Ok(Ok(()))) {
                     return Ok(());
                 }
             }
@@ -188,7 +181,7 @@ async fn listen(options: &PgConnectOptions, listener: &Listener) -> Result<(), s
     }
 }
 
-/// Speaks on the listening connection itself, so that a deaf or dead one is found out.
+/// Sends a notification on the listening connection itself, so that a dead one is detected.
 async fn send(connection: &mut PgListener, payload: &str) -> Result<(), sqlx::Error> {
     let statement = sqlx::query!("select pg_notify($1, $2)", CHANNEL, payload);
     connection.execute(statement).await.map(|_| ())

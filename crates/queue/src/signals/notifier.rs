@@ -1,7 +1,6 @@
-//! Telling other processes that something happened: NOTIFY, coalesced, after the commit, on a connection of the pool
-//! that is held for one statement.
+//! [`Notifier`]: notifies other processes by NOTIFY, coalesced, after the commit, on a pooled connection.
 //!
-//! A lost notification costs a poll interval, never a job: everything that listens also polls.
+//! A lost notification costs a poll interval, never a job: every receiver also polls.
 
 use base::JobId;
 use sqlx::PgPool;
@@ -9,16 +8,16 @@ use std::{collections::BTreeSet, time::Duration};
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// One channel for all signals: `<verb> <id>` in the payload. LISTEN on more of them would buy nothing.
-pub(super) const CHANNEL: &str = "postroom";
+/// The one channel of all signals; the payload is `<topic> <id>`.
+pub(super) const CHANNEL: &str = "queue_signals";
 
-/// While the queue is busy, workers look by themselves: at most one wake-up per queue and interval is worth its commit.
+/// While the queue is busy, workers claim without a signal, so one wake-up per queue and interval is enough.
 const THROTTLE: Duration = Duration::from_millis(2);
 
-/// Signals per statement, and so at most 8,000 a second: every one of them is work for every listener.
-const AT_ONCE: usize = 16;
-/// Signals that may wait for their statement; of a greater flood the ends of jobs are not told.
-const WAITING: usize = 512;
+/// Signals per statement, and so at most 8,000 a second: each costs every listener.
+const BATCH: usize = 16;
+/// Pending signals beyond which finished jobs are not notified.
+const MAX_PENDING: usize = 512;
 
 /// A handle for sending signals; cheap to clone, never blocks.
 #[derive(Clone)]
@@ -27,41 +26,42 @@ pub struct Notifier {
 }
 
 impl Notifier {
-    /// Starts the sender. It ends when `stop` is set and what was handed in before is sent.
+    /// Starts the sender. It ends when `stop` is set and all earlier signals are sent.
     pub fn spawn(pool: PgPool, tracker: &TaskTracker, stop: CancellationToken) -> Self {
         let (signals, inbox) = mpsc::unbounded_channel();
         tracker.spawn(send_loop(pool, inbox, stop));
         Self { signals }
     }
 
-    /// A job of this queue may be claimed.
+    /// Notifies workers that a job of this queue is available.
     pub fn job_available(&self, queue: &str) {
         self.send(format!("available {queue}"));
     }
 
-    /// A job of this queue was enqueued for later: workers learn until when they may sleep.
+    /// Notifies workers that a job of this queue was scheduled, so that they poll in time for it.
     pub fn job_scheduled(&self, queue: &str) {
         self.send(format!("scheduled {queue}"));
     }
 
+    /// Notifies those who wait for the job that it is finished.
     pub fn job_finished(&self, job: JobId) {
         self.send(format!("finished {job}"));
     }
 
-    /// A running job is not wanted any more.
+    /// Notifies the job's worker that its cancellation was requested.
     pub fn cancel_requested(&self, job: JobId) {
         self.send(format!("cancel {job}"));
     }
 
-    /// A signal of the program's own, which listeners receive as [`super::listener::Signal::Custom`].
+    /// Sends a signal of the program, which listeners receive as [`super::listener::Signal::Custom`].
     ///
-    /// `topic` is one word that is not one of the queue's.
+    /// `topic` is one word, other than the topics of the queue.
     pub fn custom(&self, topic: &'static str, payload: impl std::fmt::Display) {
         self.send(format!("{topic} {payload}"));
     }
 
     fn send(&self, payload: String) {
-        // Nobody receives only once the process is stopping; the pollers of other processes will notice.
+        // Fails only while the process is stopping; other processes notice at their next poll.
         drop(self.signals.send(payload));
     }
 }
@@ -72,9 +72,9 @@ async fn send_loop(
     stop: CancellationToken,
 ) {
     let mut received = Vec::new();
-    let mut waiting: BTreeSet<String> = BTreeSet::new();
+    let mut pending: BTreeSet<String> = BTreeSet::new();
     loop {
-        if waiting.is_empty() {
+        if pending.is_empty() {
             tokio::select! {
                 biased;
                 count = inbox.recv_many(&mut received, 1000) => if count == 0 { return },
@@ -88,19 +88,19 @@ async fn send_loop(
             received.push(payload);
         }
         for payload in received.drain(..) {
-            // Ends of jobs alone come in floods; beyond what can be told, those who wait will look for themselves.
-            if waiting.len() < WAITING || !payload.starts_with("finished") {
-                waiting.insert(payload);
+            // Only finished jobs come in such numbers; their waiters also poll.
+            if pending.len() < MAX_PENDING || !payload.starts_with("finished") {
+                pending.insert(payload);
             }
         }
-        let mut payloads: Vec<String> = Vec::with_capacity(AT_ONCE);
-        while payloads.len() < AT_ONCE
-            && let Some(payload) = waiting.pop_first()
+        let mut payloads: Vec<String> = Vec::with_capacity(BATCH);
+        while payloads.len() < BATCH
+            && let Some(payload) = pending.pop_first()
         {
             payloads.push(payload);
         }
         if let Err(error) = notify(&pool, &payloads).await {
-            tracing::warn!(%error, signals = payloads.len(), "could not notify; listeners will notice at their next poll");
+            tracing::warn!(%error, signals = payloads.len(), "could not notify listeners; they notice at their next poll");
         }
         tokio::select! {
             () = tokio::time::sleep(THROTTLE) => {}
@@ -109,9 +109,10 @@ async fn send_loop(
     }
 }
 
-/// Sends all payloads with one statement and one commit. The commit is told to everybody before it is on disk: what a
-/// crash of Postgres takes with it are signals, and every listener looks for itself when its connection comes back.
-/// Waiting for the disk was a third of the time from an enqueue to its handler.
+/// Sends all payloads with one statement.
+///
+/// The commit does not wait for the disk, which took a third of the time from an enqueue to its handler. A crash of Postgres
+/// may lose these signals, and every listener polls when its connection comes back.
 async fn notify(pool: &PgPool, payloads: &[String]) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "select set_config('synchronous_commit', 'off', true), pg_notify($1, payload) from unnest($2::text[]) as payload",

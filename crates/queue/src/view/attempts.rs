@@ -1,36 +1,36 @@
-//! What became of a job's attempts, for its owner.
+//! The attempts of a job, for its owner.
 
 use base::{JobId, TenantId, WorkerId};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-/// One claim of a job.
+/// One attempt of a job.
 #[derive(Clone, Debug)]
 pub struct AttemptView {
-    /// The fence: counts every claim, interruptions and crashes included.
+    /// Counts every claim, including interruptions and crashes.
     pub attempt: i32,
     pub worker: Option<WorkerId>,
     pub started_at: Option<DateTime<Utc>>,
-    /// None while it runs.
+    /// `None` while the attempt runs.
     pub ended_at: Option<DateTime<Utc>>,
     /// `running`, `succeeded`, `retried`, `discarded`, `cancelled`, `interrupted`, `snoozed`, `waiting` or `crashed`.
     pub outcome: String,
     pub error_code: Option<String>,
-    /// Safe for the user.
+    /// A message for the user.
     pub error_message: Option<String>,
 }
 
-/// The last `limit` attempts of the tenant's job, the first of them first.
+/// Lists the last `limit` attempts of the tenant's job, oldest first.
 ///
 /// # Errors
-/// If the database cannot be asked.
+/// If the database fails.
 pub async fn attempts(
     conn: &mut PgConnection,
     tenant: TenantId,
     job: JobId,
     limit: i64,
 ) -> Result<Vec<AttemptView>, sqlx::Error> {
-    // The running attempt stands in the job's own row, and so does the one that succeeded.
+    // The running attempt and the one that succeeded are in the job's own row.
     let mut attempts = sqlx::query_as!(
         AttemptView,
         r#"select attempt as "attempt!", worker_id as "worker: WorkerId", started_at, ended_at, outcome as "outcome!",

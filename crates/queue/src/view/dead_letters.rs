@@ -1,7 +1,6 @@
-//! Jobs that were given up: seen by their tenant, and with those that were cancelled put back in line by a person, one or
-//! by a filter.
+//! Dead letters: lists a tenant's discarded jobs, and retries discarded and cancelled ones, singly or by a filter.
 //!
-//! A job that comes back keeps its id and its count of claims, so the fence of a former worker stays shut.
+//! A retried job keeps its id and its attempt number, so a former worker still cannot write.
 
 pub mod all_tenants;
 
@@ -11,38 +10,38 @@ use base::{JobId, TenantId};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-/// A job that waits again.
+/// A job that was returned to the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requeued {
     pub tenant: TenantId,
     pub job: JobId,
     pub queue: String,
-    /// The request that once asked for the job.
+    /// The request that enqueued the job.
     pub request_id: Option<String>,
 }
 
-/// Which discarded jobs; the default is all of the tenant's.
+/// Selects discarded jobs; the default is all of them.
 #[derive(Clone, Debug, Default)]
 pub struct DeadLetterFilter {
     pub kind: Option<String>,
     pub queue: Option<String>,
     pub error_code: Option<String>,
     pub created_from: Option<DateTime<Utc>>,
-    /// Not including this moment.
+    /// Exclusive.
     pub created_before: Option<DateTime<Utc>>,
-    /// By when they were given up.
+    /// The time of the discard.
     pub finished_from: Option<DateTime<Utc>>,
-    /// Not including this moment.
+    /// Exclusive.
     pub finished_before: Option<DateTime<Utc>>,
 }
 
-/// Counts of what is left stop here.
-pub const MOST_COUNTED: i64 = 10_000;
+/// [`count`] stops here.
+pub const MAX_COUNTED: i64 = 10_000;
 
-/// Up to `limit` discarded jobs that are older than `before`, the youngest first.
+/// Lists up to `limit` discarded jobs older than `before`, newest first.
 ///
 /// # Errors
-/// If the database cannot be asked.
+/// If the database fails.
 pub async fn list(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -50,7 +49,7 @@ pub async fn list(
     before: Option<JobId>,
     limit: i64,
 ) -> Result<Vec<JobView>, sqlx::Error> {
-    // The state is no parameter: with one, a plan for every state could not use the index of the discarded.
+    // The state is a literal: with a parameter, a generic plan could not use the index on discarded jobs.
     let rows = sqlx::query_as!(
         Row,
         r#"select id as "id: JobId", kind, queue, state, errors as attempts, max_attempts, priority, run_at, created_at, started_at,
@@ -82,17 +81,16 @@ pub async fn list(
     rows.into_iter().map(|row| row.view(tenant)).collect()
 }
 
-/// Puts these discarded or cancelled jobs back in line, with no errors or crashes counted against them; ids that name
-/// anything else are passed over.
+/// Returns these discarded or cancelled jobs to the queue, with their errors and crashes reset. Skips other ids.
 ///
 /// # Errors
-/// If the database cannot be asked.
+/// If the database fails.
 pub async fn requeue(
     conn: &mut PgConnection,
     jobs: &[(TenantId, JobId)],
 ) -> Result<Vec<Requeued>, sqlx::Error> {
-    // The number before the return's was that of the end while it stood (queue::events): no event takes it again.
-    // The dedupe key stays behind: a younger job may hold it by now, and this one was asked for by name.
+    // The event takes the number after that of the job's end (see view::events), so that no number is used twice.
+    // The job loses its dedupe key: a newer job may hold it by now.
     sqlx::query_as!(
         Requeued,
         r#"with moved as (
@@ -106,7 +104,7 @@ pub async fn requeue(
                select tenant_id, id, created_at, priority, max_attempts, children, kind, queue, args,
                    request_id, traceparent, parent_id, error_code, error_message, now(), attempt, 'available'
                from moved
-           ), told as (
+           ), recorded as (
                insert into job_events (tenant_id, job_id, attempt, seq, kind)
                select tenant_id, id, attempt, 2 + coalesce(
                           (select max(seq) from job_events event
@@ -122,11 +120,10 @@ pub async fn requeue(
     .await
 }
 
-/// Up to `limit` discarded jobs, the oldest first, locked until the transaction ends; those that somebody else is
-/// putting back are passed over.
+/// Locks up to `limit` discarded jobs until the transaction ends, oldest first. Skips those that are being retried already.
 ///
 /// # Errors
-/// If the database cannot be asked.
+/// If the database fails.
 pub async fn lock(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -158,10 +155,10 @@ pub async fn lock(
     Ok(found.into_iter().map(|job: JobId| (tenant, job)).collect())
 }
 
-/// How many discarded jobs there are, counted up to [`MOST_COUNTED`].
+/// Counts the discarded jobs, up to [`MAX_COUNTED`].
 ///
 /// # Errors
-/// If the database cannot be asked.
+/// If the database fails.
 pub async fn count(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -185,7 +182,7 @@ pub async fn count(
         filter.created_before,
         filter.finished_from,
         filter.finished_before,
-        MOST_COUNTED,
+        MAX_COUNTED,
     )
     .fetch_one(conn)
     .await

@@ -1,8 +1,8 @@
-//! A job's event log: one order over what its rows tell of it and what was noted while it ran.
+//! The event log of a job: one sequence of the events stored in `job_events` and those derived from its rows.
 //!
-//! Only what no other row tells is written down, in `job_events`; the rest is derived, so that a good job costs nothing
-//! more. An event's [`EventId`] does not depend on where the job's row lies, and what happens later sorts later: reading
-//! on after any event gives exactly the rest.
+//! Only events that no other row shows are stored, so that a job that succeeds at once costs nothing more. An [`EventId`]
+//! does not depend on the table in which the job's row lies, and later events sort later: reading after any event returns
+//! exactly the rest.
 
 mod id;
 
@@ -13,42 +13,42 @@ use base::{JobId, TenantId, WorkerId};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-/// Something that happened to a job.
+/// An event of a job.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     pub id: EventId,
     pub at: DateTime<Utc>,
-    pub what: What,
+    pub kind: EventKind,
 }
 
-/// What happened.
+/// What happened to the job.
 #[derive(Clone, Debug, PartialEq)]
-pub enum What {
+pub enum EventKind {
     Created,
     AttemptStarted {
         worker: Option<WorkerId>,
     },
     Progress(Progress),
-    /// Somebody wants the running job stopped. A waiting one is simply finished.
+    /// The cancellation of the running job was requested. A waiting job finishes at once.
     CancelRequested,
     AttemptEnded {
         /// As in [`super::attempts::AttemptView`].
         outcome: String,
         error: Option<JobError>,
     },
-    /// Nothing will follow unless somebody puts the job back in line; of a job that was put back, only its return is told.
+    /// The last event, unless the job is retried; then [`Self::Retried`] replaces it.
     Finished {
         state: JobState,
         error: Option<JobError>,
     },
-    /// Somebody put the job back in line.
+    /// The finished job was returned to the queue.
     Retried,
 }
 
-/// Up to `limit` events of the tenant's job after this one, or from the first on. None for a job that does not exist.
+/// Lists up to `limit` events of the tenant's job after `after`, or from the first on. Empty if the job does not exist.
 ///
 /// # Errors
-/// If the database cannot be asked, or holds an event this version does not know.
+/// If the database fails, or holds an event that this version does not know.
 pub async fn read(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -56,8 +56,8 @@ pub async fn read(
     after: Option<EventId>,
     limit: i64,
 ) -> Result<Vec<Event>, sqlx::Error> {
-    // One statement sees one snapshot, so a job that is being moved between the tables is found in exactly one of them.
-    // An end takes the next number of its attempt, and its return the one after that (dead_letters::requeue).
+    // One statement sees one snapshot, so a job that moves between the tables meanwhile is found in exactly one of them.
+    // A job's end takes the next number of its attempt, and its retry the one after that (dead_letters::requeue).
     let after = after.unwrap_or(EventId::BEFORE_ALL);
     let rows = sqlx::query_as!(
         Row,
@@ -130,28 +130,28 @@ struct Row {
 }
 
 impl Row {
-    /// Fails on what this version does not know.
+    /// Converts the row; fails on an event that this version does not know.
     fn event(self) -> Result<Event, sqlx::Error> {
         let unknown = format!("unknown event {} {:?}", self.kind, self.outcome);
         let error = self.error_code.map(|code| JobError {
             code,
             message: self.error_message.unwrap_or_default(),
         });
-        let what = match self.kind.as_str() {
-            "created" => Some(What::Created),
-            "attempt_started" => Some(What::AttemptStarted {
+        let kind = match self.kind.as_str() {
+            "created" => Some(EventKind::Created),
+            "attempt_started" => Some(EventKind::AttemptStarted {
                 worker: self.worker,
             }),
-            "progress" => Progress::stored(self.progress, self.note).map(What::Progress),
-            "cancel_requested" => Some(What::CancelRequested),
+            "progress" => Progress::stored(self.progress, self.note).map(EventKind::Progress),
+            "cancel_requested" => Some(EventKind::CancelRequested),
             "attempt_ended" => self
                 .outcome
-                .map(|outcome| What::AttemptEnded { outcome, error }),
+                .map(|outcome| EventKind::AttemptEnded { outcome, error }),
             "finished" => self
                 .outcome
                 .and_then(|state| JobState::parse(&state))
-                .map(|state| What::Finished { state, error }),
-            "retried" => Some(What::Retried),
+                .map(|state| EventKind::Finished { state, error }),
+            "retried" => Some(EventKind::Retried),
             _ => None,
         };
         Ok(Event {
@@ -161,7 +161,7 @@ impl Row {
                 seq: self.seq,
             },
             at: self.at,
-            what: what.ok_or_else(|| sqlx::Error::Decode(unknown.into()))?,
+            kind: kind.ok_or_else(|| sqlx::Error::Decode(unknown.into()))?,
         })
     }
 }

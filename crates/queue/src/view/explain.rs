@@ -1,46 +1,46 @@
-//! Why a job is not running: the facts that hold it back, gathered in one statement. Words are left to who tells them.
+//! Explains why a job is not running: reads the facts in one statement and leaves the wording to the caller.
 
 use base::{JobId, TenantId};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-/// Positions are counted up to here.
-pub const MOST_AHEAD: i64 = 1000;
+/// Jobs ahead and children are counted up to this number.
+pub const MAX_AHEAD: i64 = 1000;
 
-/// What bears on a job that waits or runs.
+/// The facts about a waiting or running job.
 #[derive(Clone, Debug)]
 pub struct Facts {
     pub state: String,
     pub queue: String,
     pub kind: String,
     pub run_at: DateTime<Utc>,
-    /// Whether `run_at` is yet to come, by the database's clock.
+    /// Whether `run_at` is in the future, by the database's clock.
     pub is_early: bool,
     pub awaits_children: bool,
-    /// Children that have not ended, counted up to [`MOST_AHEAD`].
+    /// Unfinished children, counted up to [`MAX_AHEAD`].
     pub children_left: i64,
-    /// Why the last attempt was put off, if it was.
+    /// The error code of the snooze, if the last attempt ended with one.
     pub snoozed_by: Option<String>,
     pub last_error_code: Option<String>,
-    /// Whether the queue is held still. Why is the operators' affair.
+    /// Whether the queue is paused. The reason is for operators only.
     pub is_paused: bool,
-    /// The first limit on running jobs that leaves no room: `queue`, `kind` or `tenant`.
+    /// The scope of the first limit that is reached: `queue`, `kind` or `tenant`.
     pub limit_scope: Option<String>,
     pub limit_max: Option<i32>,
-    /// Jobs of the tenant that this one waits behind, in the same queue; counted up to [`MOST_AHEAD`].
+    /// Jobs of the tenant in the same queue that will be claimed first, counted up to [`MAX_AHEAD`].
     pub ahead: i64,
 }
 
-/// The facts about the tenant's job; none when it has ended or is not theirs.
+/// Returns the facts about the tenant's job; `None` if it has finished or does not exist.
 ///
 /// # Errors
-/// If the database cannot be asked.
+/// If the database fails.
 pub async fn facts(
     conn: &mut PgConnection,
     tenant: TenantId,
     job: JobId,
 ) -> Result<Option<Facts>, sqlx::Error> {
-    // What runs is found by the lease index, as the claim under limits counts it; only asked when a limit applies.
+    // Running jobs are counted by the lease index, as the claim under limits does, and only when a limit applies.
     sqlx::query_as!(
         Facts,
         r#"select job.state, job.queue, job.kind, job.run_at, job.run_at > now() as "is_early!", job.awaits_children,
@@ -77,7 +77,7 @@ pub async fn facts(
            where job.tenant_id = $1 and job.id = $2"#,
         tenant.0,
         job.0,
-        MOST_AHEAD,
+        MAX_AHEAD,
     )
     .fetch_optional(conn)
     .await

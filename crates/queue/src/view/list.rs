@@ -1,4 +1,4 @@
-//! A tenant's jobs, waiting, running and ended, page by page: the youngest first. Never counts them.
+//! Lists a tenant's jobs in all states, newest first, page by page. Never counts them.
 
 use super::Row;
 use crate::{JobState, JobView};
@@ -6,21 +6,21 @@ use base::{JobId, TenantId};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-/// Which jobs; the default is all.
+/// Selects jobs; the default is all of them.
 #[derive(Clone, Debug, Default)]
 pub struct ListFilter {
     pub state: Option<JobState>,
     pub kind: Option<String>,
     pub queue: Option<String>,
     pub created_from: Option<DateTime<Utc>>,
-    /// Not including this moment.
+    /// Exclusive.
     pub created_before: Option<DateTime<Utc>>,
 }
 
-/// Up to `limit` jobs that are older than `before`. Without their outputs, which may be large.
+/// Lists up to `limit` jobs older than `before`, newest first, without their outputs, which may be large.
 ///
 /// # Errors
-/// If the database cannot be asked, or holds a state this version does not know.
+/// If the database fails, or holds a state that this version does not know.
 pub async fn list(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -28,8 +28,8 @@ pub async fn list(
     before: Option<JobId>,
     limit: i64,
 ) -> Result<Vec<JobView>, sqlx::Error> {
-    // Each half reads its primary key backwards and stops at the limit; one statement, so that a job which is being
-    // moved between the tables is listed once.
+    // Each half reads its primary key backwards and stops at the limit. One statement, so that a job that moves between the
+    // tables meanwhile is listed once.
     let rows = sqlx::query_as!(
         Row,
         r#"select id as "id!: JobId", kind as "kind!", queue as "queue!", state as "state!", attempts as "attempts!",

@@ -1,12 +1,12 @@
-//! How full the queue is: counted once in the fleet by maintenance, read by everybody from the sample.
+//! The queue's depth: one worker counts it, and every process reads that sample.
 //!
-//! Counting from every process at every scrape would make the metrics the queue's heaviest user.
+//! Counting in every process at every scrape would make metrics the heaviest user of the queue.
 
 use crate::JobState;
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
-/// The states a waiting or running job can be in.
+/// The states of jobs that are not finished.
 pub const LIVE_STATES: [JobState; 4] = [
     JobState::Available,
     JobState::Scheduled,
@@ -14,23 +14,23 @@ pub const LIVE_STATES: [JobState; 4] = [
     JobState::Retryable,
 ];
 
-/// How many jobs of a queue are in a state.
+/// The number of jobs of a queue in a state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Depth {
     pub queue: String,
     pub state: String,
     pub jobs: i64,
-    /// Since when the longest waiting job could have been claimed; only of available jobs.
+    /// When the longest waiting job became due; only for available jobs.
     pub oldest_run_at: Option<DateTime<Utc>>,
-    /// Seconds since then, at the moment of reading.
+    /// Seconds since then, at the time of reading.
     pub oldest_age_seconds: Option<f64>,
     pub sampled_at: DateTime<Utc>,
 }
 
-/// Counts the given queues; an empty one is counted as zero, so that a drained gauge reads 0.
+/// Counts the jobs of the given queues and stores the sample. An empty queue is stored as zero.
 ///
 /// # Errors
-/// If the database cannot be asked.
+/// If the database fails.
 pub async fn sample(pool: &PgPool, queues: &[String]) -> Result<(), sqlx::Error> {
     let states = LIVE_STATES.map(|state| state.as_str().to_owned());
     sqlx::query!(
@@ -50,10 +50,10 @@ pub async fn sample(pool: &PgPool, queues: &[String]) -> Result<(), sqlx::Error>
     Ok(())
 }
 
-/// The last sample.
+/// Reads the last sample.
 ///
 /// # Errors
-/// If the database cannot be asked.
+/// If the database fails.
 pub async fn read_sample(pool: &PgPool) -> Result<Vec<Depth>, sqlx::Error> {
     sqlx::query_as!(
         Depth,

@@ -101,7 +101,7 @@ async fn held(
     id: ApprovalId,
 ) -> Result<(sqlx::Transaction<'static, sqlx::Postgres>, StoredApproval), BeginError> {
     let mut tx = pool.begin().await?;
-    if !lease::hold(&mut tx, job.lease).await? {
+    if !lease::lock_if_held(&mut tx, job.lease).await? {
         return Err(BeginError::NotHeld);
     }
     let present = approvals::lock(&mut tx, job.tenant, id)

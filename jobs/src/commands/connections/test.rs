@@ -12,10 +12,8 @@ use crate::{
 use base::telemetry;
 use chrono::{DateTime, Utc};
 use queue::{
-    Dedupe, EnqueueError, Enqueued, JobKind, JobView, NewJob,
-    enqueue::{dedupe::DedupePolicy, enqueue},
-    signals::notifier::Notifier,
-    view,
+    Dedupe, DedupePolicy, EnqueueError, Enqueued, JobKind, JobView, NewJob, enqueue::enqueue,
+    signals::notifier::Notifier, view,
 };
 use sqlx::PgPool;
 

@@ -7,7 +7,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use base::{WorkerId, telemetry::trace_id};
-use queue::runtime::recorder::{AttemptRecorder, End, EndedAttempt, Recorder};
+use queue::runtime::recorder::{AttemptEnd, AttemptRecorder, EndedAttempt, Recorder};
 use sqlx::PgConnection;
 use std::sync::Arc;
 
@@ -39,20 +39,20 @@ impl AttemptRecorder for AuditRecorder {
 
 fn worker_of_successes(ended: &[EndedAttempt]) -> Option<WorkerId> {
     let worker = ended.first()?.worker?;
-    let plain = |end: &EndedAttempt| end.end == End::Succeeded && end.worker == Some(worker);
+    let plain = |end: &EndedAttempt| end.end == AttemptEnd::Succeeded && end.worker == Some(worker);
     ended.iter().all(plain).then_some(worker)
 }
 
 fn entry(ended: &EndedAttempt) -> NewAuditEntry {
     let action = match ended.end {
-        End::Succeeded => AuditAction::JobSucceeded,
-        End::Retried => AuditAction::JobRetried,
-        End::Snoozed => AuditAction::JobSnoozed,
-        End::Waiting => AuditAction::JobWaiting,
-        End::Interrupted => AuditAction::JobInterrupted,
-        End::Discarded => AuditAction::JobDiscarded,
-        End::Cancelled => AuditAction::JobCancelled,
-        End::Rescued => AuditAction::JobRescued,
+        AttemptEnd::Succeeded => AuditAction::JobSucceeded,
+        AttemptEnd::Retried => AuditAction::JobRetried,
+        AttemptEnd::Snoozed => AuditAction::JobSnoozed,
+        AttemptEnd::Waiting => AuditAction::JobWaiting,
+        AttemptEnd::Interrupted => AuditAction::JobInterrupted,
+        AttemptEnd::Discarded => AuditAction::JobDiscarded,
+        AttemptEnd::Cancelled => AuditAction::JobCancelled,
+        AttemptEnd::Rescued => AuditAction::JobRescued,
     };
     let actor = ended.worker.map_or(Actor::System, Actor::Worker);
     let mut entry = NewAuditEntry::new(ended.tenant, actor, action, ResourceKind::Job, ended.job)

@@ -23,7 +23,7 @@ pub const MOST_AT_ONCE: i64 = 500;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetriedJobs {
     pub jobs: Vec<JobId>,
-    /// Jobs that still match the filter, counted up to [`dead_letters::MOST_COUNTED`].
+    /// Jobs that still match the filter, counted up to [`dead_letters::MAX_COUNTED`].
     pub left: i64,
 }
 

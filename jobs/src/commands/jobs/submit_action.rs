@@ -12,12 +12,7 @@ use crate::{
 };
 use base::telemetry;
 use chrono::{DateTime, Utc};
-use queue::{
-    JobKind, JobView, NewJob,
-    enqueue::{self, dedupe::Replaced},
-    signals::notifier::Notifier,
-    view,
-};
+use queue::{JobKind, JobView, NewJob, Replaced, enqueue, signals::notifier::Notifier, view};
 use sqlx::{PgConnection, PgPool};
 
 /// A request to execute actions.

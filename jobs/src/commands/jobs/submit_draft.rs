@@ -14,10 +14,8 @@ use crate::{
 use base::{JobId, telemetry};
 use chrono::{DateTime, Utc};
 use queue::{
-    EnqueueError, Enqueued, ExternalId, JobKind, JobView, NewJob,
-    enqueue::{dedupe::Replaced, enqueue},
-    signals::notifier::Notifier,
-    view,
+    EnqueueError, Enqueued, ExternalId, JobKind, JobView, NewJob, Replaced, enqueue::enqueue,
+    signals::notifier::Notifier, view,
 };
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
@@ -160,7 +158,7 @@ fn refused(error: EnqueueError) -> SubmitError {
         EnqueueError::KeyReused { existing } => SubmitError::ExternalIdReused { existing },
         EnqueueError::Database(source) => source.into(),
         EnqueueError::Batch(source) => sqlx::Error::Protocol(source.to_string()).into(),
-        EnqueueError::Unanswered(source) => source.into(),
+        EnqueueError::Coalesce(source) => source.into(),
     }
 }
 

@@ -25,9 +25,8 @@ use crate::{
 use base::{JobId, TenantId, telemetry};
 use chrono::{DateTime, Utc};
 use queue::{
-    Dedupe, ExternalId, JobKind, JobView,
-    coalesce::Unanswered,
-    enqueue::dedupe::{Replaced, SUPERSEDED},
+    Dedupe, ExternalId, JobKind, JobView, Replaced, coalesce::CoalesceError,
+    enqueue::dedupe::SUPERSEDED,
 };
 use sha2::{Digest, Sha256};
 use std::{fmt::Write as _, sync::Arc};
@@ -124,7 +123,7 @@ pub enum SubmitError {
     #[error("job {job} did this work and was removed since")]
     Purged { job: JobId },
     #[error("could not have the request carried out")]
-    Unanswered(#[from] Unanswered),
+    Unanswered(#[from] CoalesceError),
     #[error("could not submit the job")]
     Database(#[source] sqlx::Error),
 }
@@ -177,7 +176,7 @@ fn submitted(request: &SubmitTriage, job: JobId, how: SubmitOutcome) -> NewAudit
 /// Builds the entries of jobs that the dedupe key replaced.
 fn replacements(request: &SubmitTriage, replaced: &Replaced) -> Vec<NewAuditEntry> {
     let ended = replaced.superseded.iter();
-    let asked = replaced.asked_to_stop.iter();
+    let asked = replaced.cancel_requested.iter();
     ended
         .map(|job| (*job, AuditAction::JobCancelled))
         .chain(asked.map(|job| (*job, AuditAction::JobCancelRequested)))

@@ -12,7 +12,7 @@ use crate::{
         request_keys::{self, RequestKey, StoredAnswer},
     },
 };
-use queue::enqueue::dedupe::Replaced;
+use queue::Replaced;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 

@@ -2,6 +2,8 @@
 //!
 //! [`line`] is for header values, [`body`] for bodies. Judges no content: what a text says is left as it is.
 
+use std::borrow::Cow;
+
 /// A header value: one line, at most `max` characters.
 pub fn line(raw: &str, max: usize) -> String {
     let mut out = String::new();
@@ -31,11 +33,22 @@ pub fn line(raw: &str, max: usize) -> String {
 ///
 /// Whether something was left out is the second value, so that readers can be told.
 pub fn body(raw: &str, max: usize) -> (String, bool) {
-    let text = tidied(raw);
+    let ends = ends(raw, max.saturating_mul(16).max(1_024));
+    let text = tidied(&ends);
     match text.chars().count() > max {
         true => (super::excerpt(&text, max), true),
-        false => (text, false),
+        false => (text, matches!(ends, Cow::Owned(_))),
     }
+}
+
+/// A text without its middle if it is so long that the middle is left out in any case: tidying costs time.
+fn ends(raw: &str, max: usize) -> Cow<'_, str> {
+    if raw.len() <= max {
+        return Cow::Borrowed(raw);
+    }
+    let head = raw.floor_char_boundary(max / 2);
+    let tail = raw.ceil_char_boundary(raw.len() - max / 2);
+    Cow::Owned(format!("{}\n{}", &raw[..head], &raw[tail..]))
 }
 
 fn tidied(raw: &str) -> String {

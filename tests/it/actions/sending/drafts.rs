@@ -6,7 +6,7 @@ use crate::{
     drafts::seed,
     support::client::send,
 };
-use dev::smtp_sink::Fault;
+use dev::smtp_sink::SinkFault;
 use serde_json::json;
 
 /// A ready draft of this house's user; its id and that of its approval.
@@ -52,7 +52,7 @@ async fn a_draft_that_may_have_been_sent_says_so_until_a_person_has_looked() {
     let house = House::open().await;
     let _worker = house.worker().await;
     let (draft, approval) = drafted(&house, "I will come.").await;
-    house.sink.misbehave([Fault::DropReply]);
+    house.sink.misbehave([SinkFault::DropReply]);
     house.agree(&approval).await;
     approval_in(&house.client, &approval, "failed").await;
     assert_eq!(status_of(&house, &draft).await, "send_unknown");

@@ -2,7 +2,7 @@
 
 use super::{House, approval_in};
 use crate::support::{client::send, eventually, wait::SOON};
-use dev::smtp_sink::Fault;
+use dev::smtp_sink::SinkFault;
 use reqwest::Method;
 use serde_json::json;
 
@@ -21,7 +21,7 @@ async fn a_tenant_that_wants_it_has_a_doubtful_mail_sent_again_under_its_old_nam
         json!({"trust_mode": "supervised", "sending_disabled": false, "unknown_sends": "resend"});
     assert_eq!(put(settings.clone()).await.body, settings);
     let approval = house.written("Hello").await;
-    house.sink.misbehave([Fault::DropReply]);
+    house.sink.misbehave([SinkFault::DropReply]);
     house.agree(&approval).await;
     eventually(SOON, async || {
         let code: Option<String> = house

@@ -1,6 +1,6 @@
-//! Which mail is meant, and whose mailbox it is in.
+//! Finds the email of an action and the account that received it.
 
-use crate::effects::{Doing, Trouble};
+use crate::effects::{ActionContext, PrepareError};
 use jobs::{
     domain::mail::Mail,
     store::{
@@ -10,35 +10,41 @@ use jobs::{
 };
 use queue::runtime::handler::JobContext;
 
-pub(super) const NO_MAILBOX: &str = "There is no mail account with a mailbox that this mail came to. Add one with POST /v1/connections, with `imap`.";
+pub(super) const NO_MAILBOX: &str = "No connected account with a mailbox received this email. Add one with POST /v1/connections, with `imap`.";
 
-/// What a mail is found by.
-pub(super) struct Mailed {
+/// Identifies an email in a mailbox.
+pub(super) struct MailReference {
     /// Without angle brackets.
     pub(super) message_id: String,
-    /// To whom it came.
+    /// The addresses that received it.
     recipients: Vec<String>,
 }
 
-/// The mail that the action is about.
-pub(super) async fn mailed(ctx: &JobContext, doing: &Doing<'_>) -> Result<Mailed, Trouble> {
-    let id = doing
-        .message
-        .ok_or_else(|| Trouble::refused("message_required", "Say with `message_id` which mail."))?;
-    let gone = |message: &str| Trouble::refused("message_gone", message);
+/// Reads the email that the action concerns.
+pub(super) async fn mail_reference(
+    ctx: &JobContext,
+    action: &ActionContext<'_>,
+) -> Result<MailReference, PrepareError> {
+    let id = action.message.ok_or_else(|| {
+        PrepareError::refused(
+            "message_required",
+            "Give `message_id`: the email to change.",
+        )
+    })?;
+    let gone = |message: &str| PrepareError::refused("message_gone", message);
     let mut conn = ctx.pool.acquire().await?;
-    let stored = messages::find(&mut conn, doing.tenant, id)
+    let stored = messages::find(&mut conn, action.tenant, id)
         .await?
-        .ok_or_else(|| gone("This mail is not kept, or not any more."))?;
+        .ok_or_else(|| gone("This email is not stored or was deleted."))?;
     drop(conn);
-    // A mail may have many megabytes: parsing it would hold up every other job of this thread.
+    // Parsing may take long; it must not block the other jobs of this thread.
     let parsed =
         tokio::task::spawn_blocking(move || Mail::from_source(stored.format, &stored.source));
     let mail = parsed
         .await
         .ok()
         .and_then(Result::ok)
-        .ok_or_else(|| gone("This mail cannot be read."))?;
+        .ok_or_else(|| gone("This email could not be parsed."))?;
     let delivered = mail
         .headers
         .iter()
@@ -48,26 +54,26 @@ pub(super) async fn mailed(ctx: &JobContext, doing: &Doing<'_>) -> Result<Mailed
     let recipients = delivered
         .chain(named.map(|address| address.addr.to_lowercase()))
         .collect();
-    let message_id = mail
-        .message_id
-        .ok_or_else(|| gone("This mail has no Message-ID by which it could be found."))?;
-    Ok(Mailed {
+    let message_id = mail.message_id.ok_or_else(|| {
+        gone("This email has no Message-ID, so that it cannot be found in the mailbox.")
+    })?;
+    Ok(MailReference {
         message_id,
         recipients,
     })
 }
 
-/// The account that the mail came to: of the user who asks, or has agreed, else the one it is addressed to. A user whose
-/// accounts it does not name may have got it as one of many: then it is their oldest.
+/// Finds the account that received the email: among those of the user who requested or approved the action, else among those
+/// that it is addressed to. If it names none of the user's addresses, as on a mailing list, takes the user's oldest account.
 pub(super) async fn account_of(
     ctx: &JobContext,
-    doing: &Doing<'_>,
-    mail: &Mailed,
-) -> Result<StoredConnection, Trouble> {
+    action: &ActionContext<'_>,
+    mail: &MailReference,
+) -> Result<StoredConnection, PrepareError> {
     let mut conn = ctx.pool.acquire().await?;
-    let candidates = match doing.user {
-        Some(user) => connections::of_user(&mut conn, doing.tenant, user).await?,
-        None => connections::of_addresses(&mut conn, doing.tenant, &mail.recipients).await?,
+    let candidates = match action.user {
+        Some(user) => connections::of_user(&mut conn, action.tenant, user).await?,
+        None => connections::of_addresses(&mut conn, action.tenant, &mail.recipients).await?,
     };
     let has_mailbox = |found: &&StoredConnection| {
         found
@@ -84,5 +90,5 @@ pub(super) async fn account_of(
     own.find(addressed)
         .or(first)
         .cloned()
-        .ok_or_else(|| Trouble::refused("no_mailbox", NO_MAILBOX))
+        .ok_or_else(|| PrepareError::refused("no_mailbox", NO_MAILBOX))
 }

@@ -1,49 +1,49 @@
-//! What is to be done to a mail, and what was: [`Plan`] and [`Done`], as the ledger keeps them.
+//! The planned and the executed change of an email, as the ledger stores them: [`Plan`] and [`Done`].
 
 use crate::{
-    effects::{Doing, Receipt},
-    providers::mailbox::{Among, Role, Spot, Target, keyword},
+    effects::{ActionContext, Receipt},
+    providers::mailbox::{MessageLocation, Role, SearchScope, Target, keyword},
 };
 use jobs::domain::action::{Executor, MailboxChange};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// One change of one mail.
+/// One change of one email.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Change {
-    /// A flag or keyword, set or taken off.
+    /// Sets or removes a flag or keyword.
     Mark { flag: String, on: bool },
-    /// Into another folder.
+    /// Moves the email to another folder.
     Put { target: Target },
 }
 
-/// What was found and is to be done.
+/// The state before and the planned change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Plan {
     pub(super) message_id: String,
     pub(super) change: Change,
-    /// Where the mail was.
-    pub(super) spot: Spot,
-    /// Whether it was as it is to be before we came.
+    /// The place of the email before the change.
+    pub(super) spot: MessageLocation,
+    /// Whether the change was in place before.
     pub(super) was: bool,
 }
 
-/// What was done.
+/// The executed change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Done {
     pub(super) plan: Plan,
-    /// Whether we did it; otherwise it was so.
+    /// Whether we made the change; otherwise it was in place before.
     pub(super) changed: bool,
-    /// The folder that it was put into.
+    /// The target folder of a move.
     pub(super) to: Option<String>,
 }
 
 impl Change {
-    /// `None` for a type that is not done in a mailbox.
-    pub(super) fn of(doing: &Doing<'_>) -> Option<Self> {
-        let text = |field| doing.params.get(field).unwrap_or_default();
+    /// Returns the change of an action; none for types that do not change a mailbox.
+    pub(super) fn of(action: &ActionContext<'_>) -> Option<Self> {
+        let text = |field| action.params.get(field).unwrap_or_default();
         let mark = |flag: &str, on| Self::Mark {
             flag: flag.to_owned(),
             on,
@@ -51,7 +51,7 @@ impl Change {
         let put = |role| Self::Put {
             target: Target::Role(role),
         };
-        let Executor::Mailbox(change) = doing.kind.spec().executor else {
+        let Executor::Mailbox(change) = action.kind.spec().executor else {
             return None;
         };
         Some(match change {
@@ -68,18 +68,18 @@ impl Change {
         })
     }
 
-    /// Where the mail may be: what was thrown away can only be thrown away once more.
-    pub(super) fn among(&self) -> Among {
+    /// Returns the folders to search: the trash only for an action that moves there.
+    pub(super) fn among(&self) -> SearchScope {
         match self {
             Self::Put {
                 target: Target::Role(Role::Trash),
-            } => Among::Anywhere,
-            Self::Mark { .. } | Self::Put { .. } => Among::Kept,
+            } => SearchScope::Anywhere,
+            Self::Mark { .. } | Self::Put { .. } => SearchScope::Kept,
         }
     }
 
-    /// For its user.
-    pub(super) fn told(&self) -> Value {
+    /// Describes the change for the user.
+    pub(super) fn preview(&self) -> Value {
         match self {
             Self::Mark { flag, on } => json!({ "flag": flag, "set": on }),
             Self::Put { target } => json!({ "folder": target }),
@@ -103,7 +103,7 @@ impl Done {
     }
 
     pub(super) fn receipt(&self) -> Receipt {
-        let mut receipt = self.plan.change.told();
+        let mut receipt = self.plan.change.preview();
         receipt["changed"] = json!(self.changed);
         Receipt {
             receipt,
@@ -112,7 +112,7 @@ impl Done {
     }
 }
 
-/// Servers do not tell upper from lower case here.
+/// Returns whether the flags contain this one, ignoring case as servers do.
 pub(super) fn has(flags: &BTreeSet<String>, flag: &str) -> bool {
     flags.iter().any(|known| known.eq_ignore_ascii_case(flag))
 }
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_planned_is_read_as_it_was() {
+    fn plan_and_change_survive_storage_unchanged() {
         for change in [
             Change::Mark {
                 flag: "\\Seen".into(),
@@ -138,7 +138,7 @@ mod tests {
             let plan = Plan {
                 message_id: "a@b.c".into(),
                 change,
-                spot: Spot {
+                spot: MessageLocation {
                     folder: "INBOX".into(),
                     uid_validity: 7,
                     uid: 3,
@@ -158,11 +158,11 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_thrown_away_is_looked_for_in_the_bin() {
+    fn trash_is_searched_for_trash_actions_only() {
         let put = |role| Change::Put {
             target: Target::Role(role),
         };
-        assert_eq!(put(Role::Trash).among(), Among::Anywhere);
-        assert_eq!(put(Role::Archive).among(), Among::Kept);
+        assert_eq!(put(Role::Trash).among(), SearchScope::Anywhere);
+        assert_eq!(put(Role::Archive).among(), SearchScope::Kept);
     }
 }

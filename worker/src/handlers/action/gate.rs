@@ -1,6 +1,6 @@
-//! Whether an action may run, by facts that our own code establishes: the tenant's trust at this moment, and the mail.
+//! Decides whether an action may run, from facts that our code establishes: the tenant's current trust mode and the email.
 
-use super::load::Wanted;
+use super::load::RequestedAction;
 use crate::handlers::unavailable;
 use jobs::{
     domain::{
@@ -15,40 +15,41 @@ use jobs::{
 use queue::Failure;
 use queue::runtime::handler::JobContext;
 
-/// The gate's word.
-pub(super) struct Gated {
+/// The gate's decision.
+pub(super) struct GateDecision {
     pub(super) risk: Risk,
     pub(super) gate: Gate,
 }
 
-pub(super) async fn gated(
+/// Decides whether the action may run.
+pub(super) async fn decide_gate(
     ctx: &JobContext,
     args: &Args,
-    action: &Wanted,
-) -> Result<Gated, Failure> {
+    action: &RequestedAction,
+) -> Result<GateDecision, Failure> {
     let trust = trust(ctx, args).await?;
     if action.approval.is_some() {
-        // A person has agreed to it.
-        return Ok(Gated {
+        // A user approved it.
+        return Ok(GateDecision {
             risk: action.risk(),
             gate: Gate::Approval,
         });
     }
     let policy = HighRiskPolicy::default();
-    if let Some(risk) = action.found {
+    if let Some(risk) = action.known_risk {
         let gate = by_trust(trust, risk, policy);
-        return Ok(Gated { risk, gate });
+        return Ok(GateDecision { risk, gate });
     }
     let facts = match action.message {
-        Some(message) => about(ctx, message).await?,
+        Some(message) => circumstances(ctx, message).await?,
         None => Circumstances::default(),
     };
     let confirmation = Confirmation::AsTrusted;
     let (risk, gate) = decide(trust, action.kind, facts, confirmation, policy);
-    Ok(Gated { risk, gate })
+    Ok(GateDecision { risk, gate })
 }
 
-/// The tenant's trust; a request may only lower it.
+/// Returns the tenant's trust mode; a request may only lower it.
 async fn trust(ctx: &JobContext, args: &Args) -> Result<TrustMode, Failure> {
     let mut conn = ctx
         .pool
@@ -65,10 +66,11 @@ async fn trust(ctx: &JobContext, args: &Args) -> Result<TrustMode, Failure> {
                 "the tenant is closed",
             )
         })?;
-    Ok(args.trust.map_or(own, |asked| asked.min(own)))
+    Ok(args.trust.map_or(own, |requested| requested.min(own)))
 }
 
-async fn about(ctx: &JobContext, message: MessageId) -> Result<Circumstances, Failure> {
+/// Reads the facts about the email.
+async fn circumstances(ctx: &JobContext, message: MessageId) -> Result<Circumstances, Failure> {
     let tenant = ctx.job.tenant;
     let mut conn = ctx
         .pool
@@ -81,7 +83,7 @@ async fn about(ctx: &JobContext, message: MessageId) -> Result<Circumstances, Fa
         .ok_or_else(|| {
             Failure::permanent(
                 "message_missing",
-                "This mail is not kept, or not any more.",
+                "This email is not stored or was deleted.",
                 "no row in messages",
             )
         })?;
@@ -89,14 +91,14 @@ async fn about(ctx: &JobContext, message: MessageId) -> Result<Circumstances, Fa
         .await
         .map_err(|error| unavailable(&error))?;
     drop(conn);
-    // A mail may have many megabytes: parsing it would hold up every other job of this thread.
+    // Parsing may take long; it must not block the other jobs of this thread.
     let parsed =
         tokio::task::spawn_blocking(move || Mail::from_source(stored.format, &stored.source));
     let mail = parsed.await.ok().and_then(Result::ok).ok_or_else(|| {
         Failure::permanent(
             "unparsable_mail",
-            "This mail cannot be read.",
-            "the parser refused",
+            "This email could not be parsed.",
+            "the parser failed",
         )
     })?;
     Ok(Circumstances {

@@ -1,4 +1,4 @@
-//! What a job wants done: [`Wanted`], whoever asks for it.
+//! Loads the actions of a job, from an approval, a request or a triage: [`RequestedAction`].
 
 use crate::handlers::unavailable;
 use base::{JobId, telemetry::chain};
@@ -19,28 +19,28 @@ use jobs::{
 use queue::Failure;
 use queue::runtime::handler::JobContext;
 
-/// One action that somebody wants done.
+/// One action to execute.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Wanted {
+pub(super) struct RequestedAction {
     pub(super) kind: ActionType,
     pub(super) params: Params,
     pub(super) message: Option<MessageId>,
-    /// The caller's name for the effect.
+    /// The caller's id of the effect.
     pub(super) external_id: Option<String>,
-    /// The agreement to it.
+    /// Its approval.
     pub(super) approval: Option<ApprovalId>,
-    /// As it was found before; otherwise the gate looks at the mail.
-    pub(super) found: Option<Risk>,
+    /// The risk found earlier; otherwise the gate derives it from the email.
+    pub(super) known_risk: Option<Risk>,
 }
 
-impl Wanted {
-    /// By what was found before, or by the type alone.
+impl RequestedAction {
+    /// Returns the risk found earlier, else the base risk of the type.
     pub(super) fn risk(&self) -> Risk {
-        self.found.unwrap_or_else(|| self.kind.spec().risk)
+        self.known_risk.unwrap_or_else(|| self.kind.spec().risk)
     }
 
-    /// Puts it before a person.
-    pub(super) fn approval_of(&self, risk: Risk, now: DateTime<Utc>) -> NewApproval {
+    /// Builds the approval that this action needs.
+    pub(super) fn to_approval(&self, risk: Risk, now: DateTime<Utc>) -> NewApproval {
         let proposal = Proposal {
             kind: self.kind,
             params: self.params.clone(),
@@ -48,15 +48,19 @@ impl Wanted {
             confidence: 1.0,
             rationale: None,
         };
-        let about = NewApproval::about(&proposal, self.message, "action", risk, now);
+        let approval = NewApproval::about(&proposal, self.message, "action", risk, now);
         match &self.external_id {
-            Some(id) => about.with_external_id(id),
-            None => about,
+            Some(id) => approval.with_external_id(id),
+            None => approval,
         }
     }
 }
 
-pub(super) async fn load(ctx: &JobContext, args: &Args) -> Result<Vec<Wanted>, Failure> {
+/// Loads the actions of a job.
+///
+/// # Errors
+/// If the approval no longer exists or was changed, or the database fails.
+pub(super) async fn load(ctx: &JobContext, args: &Args) -> Result<Vec<RequestedAction>, Failure> {
     match &args.work {
         Work::Approval {
             approval_id,
@@ -65,17 +69,17 @@ pub(super) async fn load(ctx: &JobContext, args: &Args) -> Result<Vec<Wanted>, F
             let approval = begin(&ctx.pool, &ctx.job, *approval_id, *version)
                 .await
                 .map_err(not_begun)?;
-            of_approval(&approval).map(|wanted| vec![wanted])
+            of_approval(&approval).map(|action| vec![action])
         }
         Work::Requested(actions) => Ok(actions
             .iter()
-            .map(|action| Wanted {
+            .map(|action| RequestedAction {
                 kind: action.kind,
                 params: action.params.clone(),
                 message: action.message_id,
                 external_id: action.external_id.clone(),
                 approval: None,
-                found: None,
+                known_risk: None,
             })
             .collect()),
         Work::Triaged { job_id } => of_triage(ctx, *job_id).await,
@@ -83,28 +87,29 @@ pub(super) async fn load(ctx: &JobContext, args: &Args) -> Result<Vec<Wanted>, F
     }
 }
 
+/// Converts the error of beginning an approval into a failure of the job.
 pub(super) fn not_begun(error: BeginError) -> Failure {
     match error {
         BeginError::NotHeld => Failure::interrupted(),
         BeginError::NotFound => Failure::permanent(
             "approval_missing",
-            "This approval does not exist any more.",
+            "This approval no longer exists.",
             "no row in approvals",
         ),
         BeginError::Changed => Failure::permanent(
             "approval_changed",
-            "The approval was taken back or changed before anything was done.",
-            "the approval does not stand as it was agreed to",
+            "The approval was revoked or changed; nothing was executed.",
+            "the approval is not in the approved version",
         ),
         BeginError::Database(error) => unavailable(&error),
     }
 }
 
-fn of_approval(approval: &StoredApproval) -> Result<Wanted, Failure> {
+fn of_approval(approval: &StoredApproval) -> Result<RequestedAction, Failure> {
     let broken = |detail: String| {
         Failure::permanent(
             "approval_unreadable",
-            "This approval cannot be read by this version of Postroom.",
+            "This version of Postroom cannot read the approval.",
             detail,
         )
     };
@@ -117,8 +122,8 @@ fn of_approval(approval: &StoredApproval) -> Result<Wanted, Failure> {
         .as_object()
         .ok_or_else(|| broken("no parameters".into()))?;
     let params = Params::read(kind, raw)
-        .map_err(|faults| broken(format!("{} parameters cannot be used", faults.len())))?;
-    Ok(Wanted {
+        .map_err(|faults| broken(format!("{} parameters are invalid", faults.len())))?;
+    Ok(RequestedAction {
         kind,
         params,
         message: payload["source_ids"]["email_message_id"]
@@ -126,12 +131,12 @@ fn of_approval(approval: &StoredApproval) -> Result<Wanted, Failure> {
             .and_then(|id| id.parse().ok()),
         external_id: payload["external_id"].as_str().map(str::to_owned),
         approval: Some(approval.id),
-        found: Risk::parse(&approval.risk),
+        known_risk: Risk::parse(&approval.risk),
     })
 }
 
-/// What the gate let through, as far as this version can do it.
-async fn of_triage(ctx: &JobContext, job: JobId) -> Result<Vec<Wanted>, Failure> {
+/// Loads the actions that the gate let through and this version supports.
+async fn of_triage(ctx: &JobContext, job: JobId) -> Result<Vec<RequestedAction>, Failure> {
     let mut conn = ctx
         .pool
         .acquire()
@@ -153,13 +158,13 @@ async fn of_triage(ctx: &JobContext, job: JobId) -> Result<Vec<Wanted>, Failure>
                 chain(&error),
             )
         })?;
-        Ok(Wanted {
+        Ok(RequestedAction {
             kind,
             params,
             message: Some(action.message),
             external_id: None,
             approval: None,
-            found: Risk::parse(&action.risk),
+            known_risk: Risk::parse(&action.risk),
         })
     })
     .collect()

@@ -1,9 +1,11 @@
-//! One effect that leaves the house: intent, in flight, end, each committed before the next step. What may have been done is
-//! asked after and never blindly done again; see `jobs::commands::effects`.
+//! Executes a remote effect: intent, in flight, end, each committed before the next step. An effect that may have happened is
+//! looked up, never blindly repeated; see `jobs::commands::effects`.
 
-use super::carry_out::{duplicate, ledger, refused, succeeded};
-use super::halt::halt;
-use crate::effects::{Doing, Far, Found, Prepared, Receipt, Remote, Trouble};
+use super::outcomes::{duplicate, ledger_failure, refused, succeeded};
+use super::provider_error::refusal_or_failure;
+use crate::effects::{
+    ActionContext, Lookup, PrepareError, Prepared, ProviderContext, Receipt, RemoteEffect,
+};
 use crate::handlers::unavailable;
 use crate::providers::{ProviderError, Providers};
 use chrono::TimeDelta;
@@ -29,39 +31,40 @@ use queue::Failure;
 use queue::runtime::handler::JobContext;
 use serde_json::json;
 
-/// How long a provider has for showing a mail before it is sent again.
+/// How long an email may take to appear at the provider before it is sent again.
 const RESEND_AFTER: TimeDelta = TimeDelta::seconds(60);
 
-const UNKNOWN: &str = "It may have been done: the connection broke before the answer came. Look what the provider has (a sent \
-                       mail is among the sent ones), then say with POST /v1/effects/{id}/resolve what you found.";
-const NOT_DONE: &str = "It could not be done, however often it was tried. Nothing was done.";
+const UNKNOWN: &str = "This may have been done: the connection broke before the provider answered. Check at the provider (for \
+                       an email, in the sent folder), then report what you found with POST /v1/effects/{id}/resolve.";
+const NOT_DONE: &str = "All tries failed; nothing was done.";
 
-pub(super) async fn carry_out(
+/// Executes the effect or, in a dry run, describes it. `base` contains the known part of the outcome.
+pub(super) async fn execute_remote(
     ctx: &JobContext,
     providers: &Providers,
     dry_run: bool,
-    (doing, effect): (Doing<'_>, &'static dyn Remote),
+    (action, effect): (ActionContext<'_>, &'static dyn RemoteEffect),
     new: NewEffect,
     base: ActionOutcome,
 ) -> Result<ActionOutcome, Failure> {
-    let far = Far { ctx, providers };
+    let providers = ProviderContext { ctx, providers };
     let known = effects::status_of_key(&ctx.pool, ctx.job.tenant, &new.key)
         .await
         .map_err(|error| unavailable(&error))?;
     let prepared = if dry_run || known.is_none_or(may_begin) {
-        match effect.prepare(&far, &doing).await {
+        match effect.prepare(&providers, &action).await {
             Ok(prepared) => Some(prepared),
-            Err(Trouble::Refused { code, message }) => {
+            Err(PrepareError::Refused { code, message }) => {
                 return Ok(refused(base, None, code, &message));
             }
-            Err(Trouble::Provider { connection, source }) => {
-                let (code, message) = halt(ctx, &connection, source).await?;
+            Err(PrepareError::Provider { connection, source }) => {
+                let (code, message) = refusal_or_failure(ctx, &connection, source).await?;
                 return Ok(refused(base, None, code, &message));
             }
-            Err(Trouble::Database(error)) => return Err(unavailable(&error)),
+            Err(PrepareError::Database(error)) => return Err(unavailable(&error)),
         }
     } else {
-        // What may have been done has changed the world: it would not be found where it was.
+        // The effect may have happened and changed its target, so that preparing it again could fail.
         None
     };
     if let (true, Some(prepared)) = (dry_run, &prepared) {
@@ -72,28 +75,34 @@ pub(super) async fn carry_out(
         });
     }
     let new = NewEffect {
-        rendered: prepared.as_ref().map(|found| found.rendered.clone()),
-        message_id: prepared.as_ref().and_then(|found| found.message_id.clone()),
+        rendered: prepared.as_ref().map(|prepared| prepared.rendered.clone()),
+        message_id: prepared
+            .as_ref()
+            .and_then(|prepared| prepared.message_id.clone()),
         ..new
     };
-    let reserved = reserve(&ctx.pool, &ctx.job, &new).await.map_err(ledger)?;
+    let reserved = reserve(&ctx.pool, &ctx.job, &new)
+        .await
+        .map_err(ledger_failure)?;
     match (reserved, prepared) {
-        (Reserved::Intended(id), Some(prepared)) => launch(&far, effect, id, &prepared, base).await,
+        (Reserved::Intended(id), Some(prepared)) => {
+            start(&providers, effect, id, &prepared, base).await
+        }
         (Reserved::Intended(_), None) => Err(Failure::transient(
             "effect_free_again",
-            "What was under way elsewhere was not done; the job will be tried again.",
-            "the key became free between two looks",
+            "Another job gave up this action before it was done; the job will be retried.",
+            "the effect key became free during preparation",
         )),
         (Reserved::Duplicate(found), _)
             if found.status == EffectStatus::Unknown && found.job == ctx.job.lease.job =>
         {
-            ask(&far, effect, &found, base).await
+            reconcile(&providers, effect, &found, base).await
         }
         (Reserved::Duplicate(found), _) => Ok(duplicate(ctx, base, &new, &found)),
     }
 }
 
-/// Whether [`reserve`] may give it out to be begun.
+/// Returns whether [`reserve`] may return the effect to be started.
 const fn may_begin(status: EffectStatus) -> bool {
     matches!(
         status,
@@ -101,25 +110,26 @@ const fn may_begin(status: EffectStatus) -> bool {
     )
 }
 
-async fn launch(
-    far: &Far<'_>,
-    effect: &'static dyn Remote,
+/// Performs a prepared effect.
+async fn start(
+    providers: &ProviderContext<'_>,
+    effect: &'static dyn RemoteEffect,
     id: EffectId,
     prepared: &Prepared,
     base: ActionOutcome,
 ) -> Result<ActionOutcome, Failure> {
-    let (ctx, connection) = (far.ctx, &prepared.connection);
+    let (ctx, connection) = (providers.ctx, &prepared.connection);
     let begun = begin_sending(&ctx.pool, &ctx.job, (id, base.r#type), connection.id)
         .await
-        .map_err(ledger)?;
+        .map_err(ledger_failure)?;
     let rendered = match begun {
         Sending::Go(rendered) => rendered,
         Sending::Wait { until, code } => {
             return Err(Failure::rate_limited(
                 until,
                 code,
-                "Nothing may be sent at the moment; the job goes on by itself.",
-                "held back before it was begun",
+                "Sending is paused at the moment; the job continues automatically.",
+                "held back before it was started",
             ));
         }
         Sending::ConnectionGone => {
@@ -128,9 +138,11 @@ async fn launch(
         }
     };
     let ended = |outcome: EffectEnd| async move {
-        end(&ctx.pool, &ctx.job, id, &outcome).await.map_err(ledger)
+        end(&ctx.pool, &ctx.job, id, &outcome)
+            .await
+            .map_err(ledger_failure)
     };
-    match effect.perform(far, connection, rendered).await {
+    match effect.perform(providers, connection, rendered).await {
         Ok(Receipt {
             receipt,
             before_image,
@@ -148,10 +160,10 @@ async fn launch(
             Ok(refused(base, Some(id), code, &message))
         }
         Err(ProviderError::Unknown { code, detail }) => {
-            tracing::warn!(effect.id = %id, code, detail, "it may have been done");
+            tracing::warn!(effect.id = %id, code, detail, "the effect may have happened");
             ended(EffectEnd::Unknown { code }).await?;
-            let found = again(ctx, id).await?;
-            ask(far, effect, &found, base).await
+            let found = reload(ctx, id).await?;
+            reconcile(providers, effect, &found, base).await
         }
         Err(error) => {
             let code = error.code();
@@ -159,14 +171,14 @@ async fn launch(
             if matches!(error, ProviderError::Retryable { .. }) && ctx.job.is_last_attempt() {
                 return Ok(refused(base, Some(id), code, NOT_DONE));
             }
-            let (code, message) = halt(ctx, connection, error).await?;
+            let (code, message) = refusal_or_failure(ctx, connection, error).await?;
             Ok(refused(base, Some(id), code, &message))
         }
     }
 }
 
-/// The effect as the ledger has it now.
-async fn again(ctx: &JobContext, id: EffectId) -> Result<StoredEffect, Failure> {
+/// Reads the current state of the effect.
+async fn reload(ctx: &JobContext, id: EffectId) -> Result<StoredEffect, Failure> {
     let read = async {
         let mut conn = ctx.pool.acquire().await?;
         effects::find(&mut conn, ctx.job.tenant, id)
@@ -176,48 +188,48 @@ async fn again(ctx: &JobContext, id: EffectId) -> Result<StoredEffect, Failure> 
     read.await.map_err(|error| unavailable(&error))
 }
 
-/// Asks the other side what became of it; if that cannot say, a person is asked.
-async fn ask(
-    far: &Far<'_>,
-    effect: &'static dyn Remote,
+/// Looks the effect up at the provider; if that gives no answer, a user must resolve it.
+async fn reconcile(
+    providers: &ProviderContext<'_>,
+    effect: &'static dyn RemoteEffect,
     unknown: &StoredEffect,
     base: ActionOutcome,
 ) -> Result<ActionOutcome, Failure> {
-    let ctx = far.ctx;
-    let found = match look(far, effect, unknown).await {
+    let ctx = providers.ctx;
+    let found = match look_up(providers, effect, unknown).await {
         Ok(found) => found,
         Err(failure) if !ctx.job.is_last_attempt() => return Err(failure),
-        Err(_) => Found::CannotSay,
+        Err(_) => Lookup::Unknown,
     };
     let found = match found {
-        Found::CannotSay if base.r#type.spec().executor.is_message() => {
-            by_policy(ctx, unknown).await?
+        Lookup::Unknown if base.r#type.spec().executor.is_message() => {
+            apply_resend_policy(ctx, unknown).await?
         }
         found => found,
     };
     let id = unknown.id;
     let finding = match &found {
-        Found::Done(known) => Finding::Done {
+        Lookup::Done(known) => Finding::Done {
             receipt: known.receipt.clone(),
             before_image: known.before_image.clone(),
         },
-        Found::NotDone => Finding::NotDone,
-        Found::CannotSay => Finding::CannotSay,
+        Lookup::NotDone => Finding::NotDone,
+        Lookup::Unknown => Finding::CannotSay,
     };
     settle_unknown(&ctx.pool, &ctx.job, id, &finding)
         .await
-        .map_err(ledger)?;
+        .map_err(ledger_failure)?;
     match found {
-        Found::Done(known) => Ok(succeeded(base, id, Some(known.receipt))),
-        Found::NotDone if ctx.job.is_last_attempt() => {
+        Lookup::Done(known) => Ok(succeeded(base, id, Some(known.receipt))),
+        Lookup::NotDone if ctx.job.is_last_attempt() => {
             Ok(refused(base, Some(id), "not_done", NOT_DONE))
         }
-        Found::NotDone => Err(Failure::transient(
+        Lookup::NotDone => Err(Failure::transient(
             "not_done",
-            "The connection broke before it was done; the job will be tried again.",
-            "the other side does not have it",
+            "The connection broke before the action was done; the job will be retried.",
+            "the provider does not have it",
         )),
-        Found::CannotSay => Ok(ActionOutcome {
+        Lookup::Unknown => Ok(ActionOutcome {
             result: ActionResult::Unknown,
             effect_id: Some(id),
             error: Some(ActionError {
@@ -229,33 +241,33 @@ async fn ask(
     }
 }
 
-/// What the tenant wants done about a mail of which nobody can say whether it was sent.
-async fn by_policy(ctx: &JobContext, unknown: &StoredEffect) -> Result<Found, Failure> {
+/// Applies the tenant's setting for emails that may have been sent.
+async fn apply_resend_policy(ctx: &JobContext, unknown: &StoredEffect) -> Result<Lookup, Failure> {
     let read = async {
         let mut conn = ctx.pool.acquire().await?;
         tenants::settings(&mut conn, ctx.job.tenant).await
     };
     let settings = read.await.map_err(|error| unavailable(&error))?;
-    let patience_ends = unknown.updated_at + RESEND_AFTER;
+    let resend_at = unknown.updated_at + RESEND_AFTER;
     match settings.unknown_sends {
-        UnknownSends::Ask => Ok(Found::CannotSay),
-        UnknownSends::Resend if ctx.clock.now() < patience_ends => Err(Failure::rate_limited(
-            patience_ends,
+        UnknownSends::Ask => Ok(Lookup::Unknown),
+        UnknownSends::Resend if ctx.clock.now() < resend_at => Err(Failure::rate_limited(
+            resend_at,
             "outcome_unknown",
-            "It may have been sent; the job looks again, and sends it again only if nothing is found.",
-            "waits before it sends again",
+            "This may have been sent; the job looks it up again, and sends it again only if it is not found.",
+            "waiting before a second send",
         )),
-        UnknownSends::Resend => Ok(Found::NotDone),
+        UnknownSends::Resend => Ok(Lookup::NotDone),
     }
 }
 
-/// By the connection that it was begun by; one that has ended cannot be asked.
-async fn look(
-    far: &Far<'_>,
-    effect: &'static dyn Remote,
+/// Looks the effect up by the connection that it was started with; unknown if that connection was removed.
+async fn look_up(
+    providers: &ProviderContext<'_>,
+    effect: &'static dyn RemoteEffect,
     unknown: &StoredEffect,
-) -> Result<Found, Failure> {
-    let ctx = far.ctx;
+) -> Result<Lookup, Failure> {
+    let ctx = providers.ctx;
     let read = async {
         let mut conn = ctx.pool.acquire().await?;
         let tenant = ctx.job.tenant;
@@ -267,13 +279,16 @@ async fn look(
         Ok(connection.zip(rendered))
     };
     let Some((connection, rendered)) = read.await.map_err(|error| unavailable(&error))? else {
-        return Ok(Found::CannotSay);
+        return Ok(Lookup::Unknown);
     };
-    match effect.look(far, &connection, unknown, &rendered).await {
+    match effect
+        .look_up(providers, &connection, unknown, &rendered)
+        .await
+    {
         Ok(found) => Ok(found),
         Err(error) => {
-            halt(ctx, &connection, error).await?;
-            Ok(Found::CannotSay)
+            refusal_or_failure(ctx, &connection, error).await?;
+            Ok(Lookup::Unknown)
         }
     }
 }

@@ -1,9 +1,9 @@
-//! What was done for an approval, taken back: the latest effect first.
+//! Undoes the effects of an approval, latest first.
 
-use super::carry_out::ledger;
-use super::halt::halt;
 use super::load::not_begun;
-use crate::effects::{Far, LocalEffect, Remote, Way, way_of};
+use super::outcomes::ledger_failure;
+use super::provider_error::refusal_or_failure;
+use crate::effects::{Effect, LocalEffect, ProviderContext, RemoteEffect, effect_of};
 use crate::handlers::unavailable;
 use crate::providers::{ProviderError, Providers};
 use async_trait::async_trait;
@@ -13,7 +13,7 @@ use jobs::{
         approvals::execute::{Ending, begin_undo},
         effects::{
             compensate::{begin_compensation, end_compensation},
-            local::{Refusal, Reversal, undo as take_back_locally},
+            local::{Refusal, Reversal, undo as undo_locally},
         },
     },
     domain::{
@@ -30,7 +30,7 @@ use queue::Failure;
 use queue::runtime::handler::JobContext;
 use sqlx::PgConnection;
 
-/// Takes back what can be, and says what became of each effect.
+/// Undoes what can be undone and returns the outcome of each effect.
 pub(super) async fn undo(
     ctx: &JobContext,
     providers: &Providers,
@@ -51,7 +51,9 @@ pub(super) async fn undo(
     let mut outcomes = Vec::new();
     let mut ending = Ending::Undone;
     for (index, effect) in done.iter().rev().enumerate() {
-        let Some(outcome) = one(&Far { ctx, providers }, index, approval, effect).await? else {
+        let Some(outcome) =
+            undo_one(&ProviderContext { ctx, providers }, index, approval, effect).await?
+        else {
             continue;
         };
         if let Some(error) = &outcome.error {
@@ -62,20 +64,20 @@ pub(super) async fn undo(
     Ok((outcomes, ending))
 }
 
-async fn one(
-    far: &Far<'_>,
+async fn undo_one(
+    providers: &ProviderContext<'_>,
     index: usize,
     approval: ApprovalId,
     effect: &StoredEffect,
 ) -> Result<Option<ActionOutcome>, Failure> {
-    let standing = matches!(
+    let is_undoable = matches!(
         effect.status,
         EffectStatus::Succeeded
             | EffectStatus::Compensating
             | EffectStatus::Compensated
             | EffectStatus::CompensationFailed
     );
-    let (Some(kind), true) = (ActionType::parse(&effect.kind), standing) else {
+    let (Some(kind), true) = (ActionType::parse(&effect.kind), is_undoable) else {
         return Ok(None);
     };
     let outcome = ActionOutcome {
@@ -90,18 +92,18 @@ async fn one(
         error: None,
     };
     let spec = kind.spec();
-    let refused = match spec.compensable.then(|| way_of(spec.executor)) {
+    let refused = match spec.compensable.then(|| effect_of(spec.executor)) {
         None => Some((
             "not_compensable".to_owned(),
-            "This cannot be taken back.".to_owned(),
+            "This action cannot be undone.".to_owned(),
         )),
-        Some(Way::Remote(remote)) => remotely(far, remote, effect.id).await?,
-        Some(Way::Local(local)) => {
-            let reversal = Bound(local);
-            let ctx = far.ctx;
-            take_back_locally(&ctx.pool, &ctx.job, effect.id, &reversal)
+        Some(Effect::Remote(remote)) => undo_remote(providers, remote, effect.id).await?,
+        Some(Effect::Local(local)) => {
+            let reversal = BoundEffect(local);
+            let ctx = providers.ctx;
+            undo_locally(&ctx.pool, &ctx.job, effect.id, &reversal)
                 .await
-                .map_err(ledger)?
+                .map_err(ledger_failure)?
                 .and_then(Result::err)
                 .map(|(code, message)| (code.to_owned(), message))
         }
@@ -116,16 +118,16 @@ async fn one(
     }))
 }
 
-/// Takes back what left the house by the connection that it left by; says what was in the way.
-async fn remotely(
-    far: &Far<'_>,
-    remote: &'static dyn Remote,
+/// Undoes a remote effect by the connection that it was performed with. Returns the code and message of a refusal.
+async fn undo_remote(
+    providers: &ProviderContext<'_>,
+    remote: &'static dyn RemoteEffect,
     id: EffectId,
 ) -> Result<Option<(String, String)>, Failure> {
-    let (ctx, tenant) = (far.ctx, far.ctx.job.tenant);
+    let (ctx, tenant) = (providers.ctx, providers.ctx.job.tenant);
     let Some(done) = begin_compensation(&ctx.pool, &ctx.job, id)
         .await
-        .map_err(ledger)?
+        .map_err(ledger_failure)?
     else {
         return Ok(None);
     };
@@ -139,27 +141,27 @@ async fn remotely(
     let connection = read
         .await
         .map_err(|error: sqlx::Error| unavailable(&error))?;
-    let standing = connection.filter(|found| found.status != ConnectionStatus::Revoked);
-    let refused = match standing {
+    let connection = connection.filter(|found| found.status != ConnectionStatus::Revoked);
+    let refused = match connection {
         None => Some((
             "connection_revoked",
             "The account was disconnected.".to_owned(),
         )),
-        Some(connection) => match remote.revert(far, &connection, &done).await {
+        Some(connection) => match remote.revert(providers, &connection, &done).await {
             Ok(()) => None,
-            Err(error) if worn_out(ctx, &error) => Some((error.code(), NOT_UNDONE.to_owned())),
-            Err(error) => Some(halt(ctx, &connection, error).await?),
+            Err(error) if is_exhausted(ctx, &error) => Some((error.code(), NOT_UNDONE.to_owned())),
+            Err(error) => Some(refusal_or_failure(ctx, &connection, error).await?),
         },
     };
     let code = refused.as_ref().map(|(code, _)| *code);
     end_compensation(&ctx.pool, &ctx.job, id, code)
         .await
-        .map_err(ledger)?;
+        .map_err(ledger_failure)?;
     Ok(refused.map(|(code, message)| (code.to_owned(), message)))
 }
 
-/// Whether there is no use in coming back for it.
-fn worn_out(ctx: &JobContext, error: &ProviderError) -> bool {
+/// Returns whether no attempt is left.
+fn is_exhausted(ctx: &JobContext, error: &ProviderError) -> bool {
     let lost = matches!(
         error,
         ProviderError::Retryable { .. } | ProviderError::Unknown { .. }
@@ -167,12 +169,13 @@ fn worn_out(ctx: &JobContext, error: &ProviderError) -> bool {
     lost && ctx.job.is_last_attempt()
 }
 
-const NOT_UNDONE: &str = "It could not be taken back, however often it was tried.";
+const NOT_UNDONE: &str = "All tries to undo this failed.";
 
-struct Bound(&'static dyn LocalEffect);
+/// A local effect as a reversal.
+struct BoundEffect(&'static dyn LocalEffect);
 
 #[async_trait]
-impl Reversal for Bound {
+impl Reversal for BoundEffect {
     async fn revert(
         &self,
         conn: &mut PgConnection,

@@ -1,4 +1,5 @@
-//! What a job of actions leaves behind in the transaction that settles it. Its effects stand in the ledger already.
+//! The writes of an action job in the transaction that settles it: approvals, history and audit. The ledger has its effects
+//! already.
 
 use super::metrics::ActionMetrics;
 use async_trait::async_trait;
@@ -15,28 +16,28 @@ use jobs::{
     },
 };
 use queue::Job;
-use queue::runtime::handler::Writes;
+use queue::runtime::handler::SettleWrites;
 use sqlx::PgConnection;
 
 /// The writes of one job.
 pub(super) struct ActionWrites {
     pub(super) output: Output,
-    /// Of the actions that wait for a person.
+    /// The approvals that its actions need.
     pub(super) approvals: Vec<NewApproval>,
-    /// The one that was carried out, or taken back.
+    /// The approval that was executed or undone.
     pub(super) approval: Option<(ApprovalId, Ending)>,
     pub(super) metrics: ActionMetrics,
 }
 
 #[async_trait]
-impl Writes for ActionWrites {
+impl SettleWrites for ActionWrites {
     async fn apply(&self, conn: &mut PgConnection, job: &Job) -> Result<(), sqlx::Error> {
         if let Some((approval, ending)) = &self.approval {
             end(conn, job, *approval, ending).await?;
         }
         for approval in &self.approvals {
             approvals::insert(conn, job.tenant, job.lease.job, approval).await?;
-            self.record_history(
+            self.record(
                 conn,
                 job,
                 HistoryVerb::Proposed,
@@ -54,7 +55,7 @@ impl Writes for ActionWrites {
             };
             if let Some(effect) = outcome.effect_id {
                 let title = outcome.r#type.spec().title;
-                self.record_history(conn, job, verb, ResourceKind::Effect, effect.0, title)
+                self.record(conn, job, verb, ResourceKind::Effect, effect.0, title)
                     .await?;
             }
         }
@@ -62,7 +63,7 @@ impl Writes for ActionWrites {
             .output
             .actions
             .iter()
-            .map(|outcome| self.entry(job, outcome))
+            .map(|outcome| self.audit_entry(job, outcome))
             .collect();
         audit::insert(conn, &entries).await
     }
@@ -75,7 +76,7 @@ impl Writes for ActionWrites {
 }
 
 impl ActionWrites {
-    async fn record_history(
+    async fn record(
         &self,
         conn: &mut PgConnection,
         job: &Job,
@@ -84,18 +85,18 @@ impl ActionWrites {
         object: uuid::Uuid,
         rationale: &str,
     ) -> Result<(), sqlx::Error> {
-        let told = NewHistoryEntry {
+        let entry = NewHistoryEntry {
             verb,
             object_kind,
             object,
             job: Some(job.lease.job),
             rationale,
         };
-        history::insert(conn, job.tenant, &told).await
+        history::insert(conn, job.tenant, &entry).await
     }
 
-    /// One for each action, whatever became of it.
-    fn entry(&self, job: &Job, outcome: &ActionOutcome) -> NewAuditEntry {
+    /// Builds the audit entry of one action.
+    fn audit_entry(&self, job: &Job, outcome: &ActionOutcome) -> NewAuditEntry {
         let (action, kind, id) = match (outcome.result, outcome.approval_id, outcome.effect_id) {
             (ActionResult::PendingApproval, Some(id), _) => (
                 AuditAction::ApprovalCreated,

@@ -1,4 +1,4 @@
-//! Has a model write the text: one question, one repair, and a decision on what its failure means for the job.
+//! Lets the model write the text: one call, one repair, and what its failure means for the job.
 
 use super::load::Case;
 use super::parse_reply::{FaultClass, Reply, ReplyFault, parse_reply};
@@ -20,16 +20,16 @@ use queue::runtime::handler::JobContext;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The label of all calls of this kind of job.
+/// The task of all calls of this job kind.
 const TASK: &str = "draft";
 /// Both calls of an attempt together; the job's own timeout must leave room to settle.
 const BUDGET: Duration = Duration::from_secs(150);
-/// A long letter has some thousand tokens; a model that thinks aloud needs more.
+/// A long email has some thousand tokens; a reasoning model needs more.
 const MAX_OUTPUT_TOKENS: u32 = 4_000;
-/// Who waits for a draft has written the mail themselves by then.
-const PATIENCE: TimeDelta = TimeDelta::hours(24);
+/// How long a job waits for a rate-limited model. By then, the user has written the email.
+const TIMEOUT: TimeDelta = TimeDelta::hours(24);
 
-/// What came of it, and what it cost.
+/// The text and its cost.
 pub(super) struct Composed {
     pub(super) reply: Reply,
     /// The model that answered.
@@ -37,8 +37,10 @@ pub(super) struct Composed {
     pub(super) usage: LlmUsage,
 }
 
+/// Calls the model for the text.
+///
 /// # Errors
-/// When the model cannot be reached, or what it writes is not fit to be sent.
+/// If the model is unavailable, or its text is unfit to be sent.
 pub(super) async fn compose(
     ctx: &JobContext,
     model: &Model,
@@ -47,8 +49,8 @@ pub(super) async fn compose(
     letter: &OutgoingMessage,
 ) -> Result<Composed, Failure> {
     let deadline = Instant::now() + BUDGET;
-    let question = |step, prompt: Prompt| Question {
-        label: TASK,
+    let build = |step, prompt: Prompt| Question {
+        task: TASK,
         step,
         prompt,
         schema: DRAFT.schema(),
@@ -57,9 +59,9 @@ pub(super) async fn compose(
     };
     let asked_on = ctx.job.created_at;
     let mut usage = LlmUsage::default();
-    // A report that is not taken is no reason to stop.
-    let _not_needed = ctx.report(0.3, "Asking the model.");
-    let first = question("draft", prompt::question(case, args, letter, asked_on));
+    // Progress is optional: a failed report must not stop the job.
+    let _not_needed = ctx.report(0.3, "Calling the model.");
+    let first = build("draft", prompt::question(case, args, letter, asked_on));
     let first = ask(ctx, model, first)
         .await
         .map_err(|error| failure(ctx, error))?;
@@ -74,21 +76,21 @@ pub(super) async fn compose(
         }
         Err(fault) => fault,
     };
-    let _not_needed = ctx.report(0.6, "Asking the model once more: its answer did not fit.");
-    let again = question(
+    let _not_needed = ctx.report(0.6, "Calling the model again: its answer was invalid.");
+    let again = build(
         "draft.repair",
         prompt::repair(case, args, letter, asked_on, &first.text, &fault),
     );
     let again = match ask(ctx, model, again).await {
         Ok(completion) => completion,
         Err(error) => {
-            tell_of_invalid(model, &fault, false);
+            record_invalid(model, &fault, false);
             return Err(failure(ctx, error));
         }
     };
     add(&mut usage, &again);
     let repaired = parse_reply(&again.text, case, args);
-    tell_of_invalid(model, &fault, repaired.is_ok());
+    record_invalid(model, &fault, repaired.is_ok());
     match repaired {
         Ok(reply) => Ok(Composed {
             reply,
@@ -97,14 +99,14 @@ pub(super) async fn compose(
         }),
         Err(fault) => Err(Failure::permanent(
             "draft_unusable",
-            "What the model wrote is not fit to be sent. Say in `instructions` what the mail should say, or write it yourself.",
+            "The model's text is unfit to be sent. Say in `instructions` what the email should say, or write it yourself.",
             format!("the repaired answer is {}", fault.class.as_str()),
         )),
     }
 }
 
-/// The class only: the message may quote the mail.
-fn tell_of_invalid(model: &Model, fault: &ReplyFault, repaired: bool) {
+/// Counts and logs an invalid answer: its class only, because the message may quote the email.
+fn record_invalid(model: &Model, fault: &ReplyFault, repaired: bool) {
     let reason = match fault.class {
         FaultClass::Json => InvalidReason::Json,
         FaultClass::Schema | FaultClass::Text(_) => InvalidReason::Schema,
@@ -113,7 +115,7 @@ fn tell_of_invalid(model: &Model, fault: &ReplyFault, repaired: bool) {
     tracing::warn!(
         reason = fault.class.as_str(),
         repaired,
-        "the model's answer did not fit"
+        "the model's answer was invalid"
     );
 }
 
@@ -122,35 +124,35 @@ fn failure(ctx: &JobContext, error: AskError) -> Failure {
         AskError::LeaseLost => Failure::interrupted(),
         AskError::Database(error) => unavailable(&error),
         AskError::Model(error) => {
-            let may_wait = ctx.clock.now() - ctx.job.created_at < PATIENCE;
-            meaning(&error, may_wait)
+            let may_wait = ctx.clock.now() - ctx.job.created_at < TIMEOUT;
+            failure_of(&error, may_wait)
         }
     }
 }
 
-/// What a failed call means for the job. There is no draft without a model.
-fn meaning(error: &LlmError, may_wait: bool) -> Failure {
+/// Converts a failed call into a failure of the job: there is no draft without a model.
+fn failure_of(error: &LlmError, may_wait: bool) -> Failure {
     let class = error.class();
     match error {
         LlmError::Cancelled => Failure::interrupted(),
-        // Never covered up: a missing fixture is a mistake of whoever tests.
+        // Permanent, so that a missing fixture is noticed.
         LlmError::UnknownFixture { .. } => Failure::permanent(
             "unknown_fixture",
-            "No fixture answers this mail. Add one, or use a real model.",
+            "No fixture matches this email. Add one, or use a real model.",
             chain(error),
         ),
         LlmError::Refused { .. } => Failure::permanent(
             "llm_refused",
-            "The language model declines to write this mail. Write it yourself.",
+            "The language model refused to write this email. Write it yourself.",
             chain(error),
         ),
-        // The same call would fail the same way, and only because of this mail.
+        // A retry would fail in the same way.
         LlmError::Truncated { .. }
         | LlmError::ContextTooLong { .. }
         | LlmError::ReplyTooLarge { .. }
         | LlmError::InvalidOutput { .. } => Failure::permanent(
             "draft_unusable",
-            "The language model cannot write this mail. Ask for a shorter one, or write it yourself.",
+            "The language model could not write this email. Ask for a shorter one, or write it yourself.",
             format!("{class}: {}", chain(error)),
         ),
         LlmError::RateLimited { .. } | LlmError::QuotaExhausted { .. } => {
@@ -175,7 +177,7 @@ fn meaning(error: &LlmError, may_wait: bool) -> Failure {
 }
 
 const UNREACHABLE: &str =
-    "The language model cannot be reached right now; the job goes on by itself as soon as it can.";
+    "The language model is unavailable at the moment; the job continues automatically.";
 
 fn unreachable_model(error: &LlmError) -> Failure {
     Failure::transient(
@@ -199,7 +201,7 @@ mod tests {
     use queue::FailureClass;
 
     #[test]
-    fn each_failure_of_the_model_has_its_meaning_for_the_job() {
+    fn each_model_error_has_its_job_failure() {
         let at = DateTime::UNIX_EPOCH + TimeDelta::seconds(30);
         let limited = || LlmError::RateLimited {
             retry_after: Some(RetryAfter {
@@ -228,7 +230,7 @@ mod tests {
                 FailureClass::Interrupted,
             ),
         ] {
-            let failure = meaning(&error, may_wait);
+            let failure = failure_of(&error, may_wait);
             assert_eq!((failure.code, failure.class), (code, class), "{error}");
         }
     }

@@ -1,4 +1,4 @@
-//! Whether an email is wanted, and to whom it goes: [`aim`]. Pure.
+//! Decides whether a draft is needed and who receives it: [`target`]. Pure.
 
 use super::load::Case;
 use chrono::{DateTime, Utc};
@@ -14,25 +14,27 @@ use jobs::{
     kinds::draft::{Args, NotNeeded},
 };
 
-/// The email but for its text, or why there is none.
+/// The draft without its text, or why it is not needed.
 #[derive(Debug)]
-pub(super) enum Aim {
-    At(Box<OutgoingMessage>),
-    Nowhere(NotNeeded),
+pub(super) enum Target {
+    Draft(Box<OutgoingMessage>),
+    NotNeeded(NotNeeded),
 }
 
-/// `asked_at` is when the job was submitted: an attempt on the next day has the same tomorrow.
-pub(super) fn aim(case: &Case, args: &Args, asked_at: DateTime<Utc>) -> Aim {
-    let send_at = args.send_at.map(|wish| {
+/// Decides for one job.
+///
+/// `asked_at` is the time of submission, so that "tomorrow" is the same day for every attempt.
+pub(super) fn target(case: &Case, args: &Args, asked_at: DateTime<Utc>) -> Target {
+    let send_at = args.send_at.map(|requested| {
         let zone = case
             .writer
             .as_ref()
             .map_or("UTC", |writer| writer.timezone.as_str());
-        wish.resolve(send_at::zone(zone), asked_at)
+        requested.resolve(send_at::zone(zone), asked_at)
     });
     if let Some(base) = &case.base {
         let former = base.version.letter.clone();
-        return Aim::At(Box::new(OutgoingMessage {
+        return Target::Draft(Box::new(OutgoingMessage {
             send_at: send_at.or(former.send_at),
             ..former
         }));
@@ -40,8 +42,8 @@ pub(super) fn aim(case: &Case, args: &Args, asked_at: DateTime<Utc>) -> Aim {
     let own = case.own();
     let built = match &case.mail {
         Some((_, mail)) => {
-            if let Some(why) = unwanted(case, args.mode, mail, &own) {
-                return Aim::Nowhere(why);
+            if let Some(why) = not_needed(case, args.mode, mail, &own) {
+                return Target::NotNeeded(why);
             }
             headers::of_mode(args.mode, mail, args.recipients.clone(), &own)
         }
@@ -56,9 +58,9 @@ pub(super) fn aim(case: &Case, args: &Args, asked_at: DateTime<Utc>) -> Aim {
         references,
     }) = built
     else {
-        return Aim::Nowhere(NotNeeded::NobodyToAnswer);
+        return Target::NotNeeded(NotNeeded::NobodyToAnswer);
     };
-    Aim::At(Box::new(OutgoingMessage {
+    Target::Draft(Box::new(OutgoingMessage {
         from: case.sender(),
         to,
         cc,
@@ -71,25 +73,25 @@ pub(super) fn aim(case: &Case, args: &Args, asked_at: DateTime<Utc>) -> Aim {
     }))
 }
 
-fn unwanted(case: &Case, mode: DraftMode, mail: &Mail, own: &[String]) -> Option<NotNeeded> {
+fn not_needed(case: &Case, mode: DraftMode, mail: &Mail, own: &[String]) -> Option<NotNeeded> {
     if !mode.is_answer() {
         return None;
     }
     if is_automatic(mail) {
         return Some(NotNeeded::AutomaticSender);
     }
-    let reminds = mode == DraftMode::FollowUp;
-    let by_the_writer = mail.direction == Direction::Out
+    let is_reminder = mode == DraftMode::FollowUp;
+    let is_own = mail.direction == Direction::Out
         || mail
             .from
             .as_ref()
             .is_some_and(|from| own.contains(&from.addr.to_lowercase()));
-    // A reminder of an email of their own is what it is for.
-    let answered = !reminds && (by_the_writer || case.answered || wrote_since(mail));
+    // A reminder follows an email of the user's own.
+    let answered = !is_reminder && (is_own || case.answered || wrote_since(mail));
     answered.then_some(NotNeeded::Answered)
 }
 
-/// The thread has an email of the user's that is younger than this one.
+/// Returns whether the thread has an email of the user's that is newer than this one.
 fn wrote_since(mail: &Mail) -> bool {
     mail.thread.iter().any(|message| {
         message.direction == Direction::Out
@@ -150,20 +152,20 @@ mod tests {
     }
 
     fn why(case: &Case, mode: DraftMode) -> Option<NotNeeded> {
-        match aim(case, &args(mode), DateTime::UNIX_EPOCH) {
-            Aim::At(_) => None,
-            Aim::Nowhere(why) => Some(why),
+        match target(case, &args(mode), DateTime::UNIX_EPOCH) {
+            Target::Draft(_) => None,
+            Target::NotNeeded(why) => Some(why),
         }
     }
 
     #[test]
-    fn a_question_is_answered_in_the_writer_s_name_and_day() {
-        let wish = Args {
+    fn reply_has_the_users_name_and_time_zone() {
+        let args = Args {
             send_at: SendAt::parse("tomorrow 09:00"),
             ..args(DraftMode::Reply)
         };
-        let Aim::At(letter) = aim(&case(|_| ()), &wish, DateTime::UNIX_EPOCH) else {
-            panic!("not wanted")
+        let Target::Draft(letter) = target(&case(|_| ()), &args, DateTime::UNIX_EPOCH) else {
+            panic!("not needed")
         };
         assert_eq!(letter.from.as_deref(), Some("me@acme.example"));
         assert_eq!(
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_answered_needs_no_answer() {
+    fn answered_email_needs_no_draft() {
         let answered = Case {
             answered: true,
             ..case(|_| ())
@@ -197,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn their_own_mail_is_reminded_of_and_not_answered() {
+    fn own_email_gets_a_reminder_and_no_reply() {
         let own = case(|envelope| {
             envelope.to = envelope
                 .from
@@ -210,13 +212,13 @@ mod tests {
     }
 
     #[test]
-    fn a_draft_leaves_from_the_account_the_email_came_to_or_the_oldest() {
+    fn draft_is_sent_from_the_receiving_account_or_the_oldest() {
         let from = |accounts: &[&str], to: &str| {
             let mut case = case(|envelope| envelope.to[0].addr = to.into());
             case.accounts = accounts.iter().map(|&account| account.into()).collect();
-            match aim(&case, &args(DraftMode::ReplyAll), DateTime::UNIX_EPOCH) {
-                Aim::At(letter) => (letter.from.unwrap(), letter.cc),
-                Aim::Nowhere(why) => panic!("{why:?}"),
+            match target(&case, &args(DraftMode::ReplyAll), DateTime::UNIX_EPOCH) {
+                Target::Draft(letter) => (letter.from.unwrap(), letter.cc),
+                Target::NotNeeded(why) => panic!("{why:?}"),
             }
         };
         let accounts = ["old@acme.example", "Desk@acme.example"];
@@ -231,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_is_answered_to_the_customer_it_names() {
+    fn form_is_answered_to_the_customer_it_names() {
         let form = case(|envelope| {
             envelope.from.as_mut().unwrap().addr = "noreply@x.example".into();
             envelope.reply_to.push(EnvelopeAddress {
@@ -243,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn machines_are_not_answered_but_forwarded() {
+    fn automatic_email_is_forwarded_and_not_answered() {
         let machine = case(|envelope| envelope.auto_submitted = Some("auto-generated".into()));
         assert_eq!(
             why(&machine, DraftMode::ReplyAll),
@@ -252,16 +254,16 @@ mod tests {
         let mut forward = args(DraftMode::Forward);
         forward.recipients.to.push("dan@x.example".into());
         assert!(matches!(
-            aim(&machine, &forward, DateTime::UNIX_EPOCH),
-            Aim::At(_)
+            target(&machine, &forward, DateTime::UNIX_EPOCH),
+            Target::Draft(_)
         ));
     }
 
     #[test]
-    fn without_anybody_to_get_it_there_is_no_mail() {
-        let nobody = case(|envelope| envelope.from = None);
+    fn draft_without_a_recipient_is_not_needed() {
+        let without_sender = case(|envelope| envelope.from = None);
         assert_eq!(
-            why(&nobody, DraftMode::Reply),
+            why(&without_sender, DraftMode::Reply),
             Some(NotNeeded::NobodyToAnswer)
         );
     }

@@ -1,4 +1,4 @@
-//! Everything that must be known before an email is written: [`Case`]. Holds no connection while it parses.
+//! Loads what a draft needs: [`Case`]. Holds no database connection while parsing.
 
 use super::memory;
 use crate::handlers::unavailable;
@@ -28,31 +28,31 @@ use queue::Failure;
 use queue::runtime::handler::JobContext;
 use sqlx::PgConnection;
 
-/// What there is to write from.
+/// The facts for one draft.
 pub(super) struct Case {
     pub(super) trust: TrustMode,
-    /// In whose name the email is written; nobody if the email was to nobody that is known.
+    /// The user in whose name the draft is written; none if no recipient is a user.
     pub(super) writer: Option<Correspondent>,
     /// The addresses of the writer's mail accounts, oldest first.
     pub(super) accounts: Vec<String>,
     pub(super) mail: Option<(MessageId, Mail)>,
-    /// An answer to it has left, by us or by another program of the user's.
+    /// The email was answered, by us or by another program of the user's.
     pub(super) answered: bool,
     pub(super) injection_suspected: bool,
-    pub(super) base: Option<Former>,
-    /// What is remembered for the writer, as a prompt may hold it.
+    pub(super) base: Option<BaseVersion>,
+    /// Memories for the writer, redacted for the prompt.
     pub(super) memories: Vec<Recalled>,
 }
 
-/// What is revised.
-pub(super) struct Former {
+/// The version to revise.
+pub(super) struct BaseVersion {
     pub(super) draft: StoredDraft,
     pub(super) version: StoredVersion,
     pub(super) approval: Status,
 }
 
-impl Former {
-    /// Whether its approval waits for the next version, or is over and done with.
+impl BaseVersion {
+    /// Returns whether its approval waits for the next version; otherwise the approval has ended.
     pub(super) fn renews_its_approval(&self) -> bool {
         self.approval == Status::Editing
     }
@@ -63,7 +63,7 @@ impl Case {
         self.mail.as_ref().map(|(id, _)| *id)
     }
 
-    /// The writer's addresses, in lower case.
+    /// Returns the writer's addresses in lower case.
     pub(super) fn own(&self) -> Vec<String> {
         let login = self.writer.iter().map(|writer| &writer.email);
         login
@@ -72,8 +72,8 @@ impl Case {
             .collect()
     }
 
-    /// The address that the draft is sent from: the account the email came to (or left from), else the writer's oldest.
-    /// Without an account it is the log-in's, so that the draft can be read before one is connected.
+    /// Returns the address to send from: the account that received (or sent) the email, else the writer's oldest. Without an
+    /// account, returns the writer's own address, so that the draft is readable before an account is connected.
     pub(super) fn sender(&self) -> Option<String> {
         let mail = self.mail.as_ref().map(|(_, mail)| mail);
         mail.and_then(|mail| mail.account_among(&self.accounts))
@@ -82,18 +82,18 @@ impl Case {
             .or_else(|| self.writer.as_ref().map(|writer| writer.email.clone()))
     }
 
-    /// From when on an email of the user's own in the thread is an answer; for a reminder only what follows the reminder is.
+    /// Returns the time after which an email of the user's in the thread counts as a reply; none for a reminder.
     pub(super) fn original_sent_at(&self, mode: DraftMode) -> Option<DateTime<Utc>> {
         let (_, mail) = self.mail.as_ref()?;
         mail.date.filter(|_| mode != DraftMode::FollowUp)
     }
 
-    /// As the user has asked for now, or else before.
+    /// Returns the requested tone, else the remembered one.
     pub(super) fn tone(&self, args: &Args) -> Option<Tone> {
         args.tone.or_else(|| memory::learned_tone(&self.memories))
     }
 
-    /// What it can cost to send an email here.
+    /// Returns the risk of sending the draft.
     pub(super) fn risk(&self) -> Risk {
         let mail = self.mail.as_ref().map(|(_, mail)| mail);
         let facts = Circumstances {
@@ -108,6 +108,10 @@ impl Case {
     }
 }
 
+/// Loads the facts.
+///
+/// # Errors
+/// If the email or the base version no longer exists, or the database fails.
 pub(super) async fn load(ctx: &JobContext, args: &Args) -> Result<Case, Failure> {
     let tenant = ctx.job.tenant;
     let failed = |error: sqlx::Error| unavailable(&error);
@@ -142,7 +146,7 @@ pub(super) async fn load(ctx: &JobContext, args: &Args) -> Result<Case, Failure>
     drop(conn);
     let mail = match stored {
         Some((id, stored)) => {
-            // An email may have many megabytes: parsing it would hold up every other job of this thread.
+            // Parsing may take long; it must not block the other jobs of this thread.
             let parsed = tokio::task::spawn_blocking(move || {
                 Mail::from_source(stored.format, &stored.source)
             });
@@ -208,13 +212,13 @@ async fn load_base(
     ctx: &JobContext,
     args: &Args,
     base: Base,
-) -> Result<Former, Failure> {
+) -> Result<BaseVersion, Failure> {
     let tenant = ctx.job.tenant;
     let failed = |error: sqlx::Error| unavailable(&error);
     let gone = || {
         Failure::permanent(
             "draft_missing",
-            "There is no such draft.",
+            "This draft does not exist.",
             "no row in drafts",
         )
     };
@@ -227,7 +231,7 @@ async fn load_base(
         .map_err(failed)?
         .ok_or_else(gone)?;
     let revisable = match approval.status {
-        // Only for this job: a dry run holds nothing.
+        // Only for this job; a dry run does not lock the approval.
         Status::Editing => approval.execution_job == Some(ctx.job.lease.job) || args.dry_run,
         Status::Proposed => args.dry_run,
         Status::Rejected | Status::Expired | Status::Failed | Status::Undone => true,
@@ -237,9 +241,9 @@ async fn load_base(
     {
         return Err(Failure::permanent(
             "stale_draft",
-            "The draft was changed or decided on meanwhile. Look at it as it is now.",
+            "The draft was changed or decided meanwhile. Read its current version.",
             format!(
-                "asked for version {}, found {} ({}), approval {}",
+                "requested version {}, found {} ({}), approval {}",
                 base.version, draft.version, draft.status, approval.status
             ),
         ));
@@ -248,14 +252,14 @@ async fn load_base(
         .await
         .map_err(failed)?
         .ok_or_else(gone)?;
-    Ok(Former {
+    Ok(BaseVersion {
         draft,
         version,
         approval: approval.status,
     })
 }
 
-/// Who asked; of a triage, the first recipient that is a person of the tenant, or the sender of an email of their own.
+/// Finds the writer: the requesting user; for a triage, the first recipient that is a user, or the sender of an own email.
 async fn load_writer(
     conn: &mut PgConnection,
     ctx: &JobContext,
@@ -289,21 +293,21 @@ async fn answered_elsewhere(
 fn missing() -> Failure {
     Failure::permanent(
         "message_missing",
-        "This email is not kept any more. Submit it again.",
+        "This email is no longer stored. Submit it again.",
         "no row in messages",
     )
 }
 
 fn unparsable() -> Failure {
-    // What the parser says may quote the email.
+    // The parser's message may quote the email.
     Failure::permanent(
         "unparsable_mail",
-        "This email cannot be read.",
-        "the parser refused",
+        "This email could not be parsed.",
+        "the parser failed",
     )
 }
 
-/// Whether the mode answers the email, so that guards and language apply.
+/// Returns whether the draft answers the email, so that guards and language checks apply.
 pub(super) fn answers(args: &Args, case: &Case) -> bool {
     let mode = case.base.as_ref().map_or(args.mode, |base| base.draft.mode);
     mode.is_answer() || (mode == DraftMode::Revise && case.mail.is_some())

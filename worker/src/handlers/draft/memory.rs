@@ -1,7 +1,7 @@
-//! What is remembered for whoever writes, as a mail of theirs may use it: [`recall`] reads, the rest is pure.
+//! Memories for the writer of a draft: [`recall`] reads them, the rest is pure.
 //!
-//! What the owner has said is followed like the instructions of today. What a mail or a model has left in the memory is
-//! evidence like any mail: it goes into the prompt between the same marks, and names no link.
+//! The owner's own memories count as instructions. Memories from an email or a model are evidence like any email: they go into
+//! the prompt as untrusted text.
 
 use base::TenantId;
 use jobs::{
@@ -21,12 +21,12 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use std::fmt::Write as _;
 
-/// The key of an item that says how somebody wants to sound.
+/// The key of a memory with the owner's preferred tone.
 const TONE: &str = "tone";
-/// More recipients than this say little about any one of them.
+/// The number of recipients whose memories are read.
 const RECIPIENTS: usize = 20;
 
-/// What holds for this mail. Says of each item that it was used: what is never recalled is what is forgotten first.
+/// Reads the memories for this draft and marks them as used; unused memories expire first.
 pub(super) async fn recall(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -38,19 +38,19 @@ pub(super) async fn recall(
     memory_items::for_prompt(conn, tenant, writer.user, &scopes).await
 }
 
-/// Whoever wrote the mail, and whoever is to get one.
+/// Returns the scopes of the sender and the recipients.
 fn scopes(args: &Args, mail: Option<&Mail>) -> Vec<MemoryScope> {
     let sender = mail.and_then(|mail| mail.from.as_ref());
-    let asked = args.recipients.to.iter().take(RECIPIENTS);
+    let recipients = args.recipients.to.iter().take(RECIPIENTS);
     sender
         .map(|sender| &sender.addr)
         .into_iter()
-        .chain(asked)
+        .chain(recipients)
         .flat_map(|address| MemoryScope::of_sender(address))
         .collect()
 }
 
-/// As a prompt may hold them: what could hurt when it leaves is blacked out.
+/// Redacts sensitive values for the prompt, depending on the risk.
 pub(super) fn redacted(recalled: Vec<Recalled>, risk: Risk) -> Vec<Recalled> {
     let as_text = |key: String| match for_prompt_at(risk, &Value::String(key)) {
         Value::String(key) => key,
@@ -66,20 +66,20 @@ pub(super) fn redacted(recalled: Vec<Recalled>, risk: Risk) -> Vec<Recalled> {
         .collect()
 }
 
-/// The owner's own words, a line for each item.
-pub(super) fn of_the_owner(recalled: &[Recalled]) -> Option<String> {
+/// Renders the owner's own memories, one line each.
+pub(super) fn owner_lines(recalled: &[Recalled]) -> Option<String> {
     lines(recalled.iter().filter(|item| item.provenance.is_users()))
 }
 
-/// What was only read or concluded.
-pub(super) fn of_others(recalled: &[Recalled]) -> Option<String> {
+/// Renders memories from emails and models, one line each.
+pub(super) fn other_lines(recalled: &[Recalled]) -> Option<String> {
     lines(recalled.iter().filter(|item| !item.provenance.is_users()))
 }
 
 fn lines<'a>(items: impl Iterator<Item = &'a Recalled>) -> Option<String> {
     let mut text = String::new();
     for item in items {
-        // A value is JSON, so that it stays on its line.
+        // A value is JSON, so that it fits on one line.
         let _ = writeln!(
             text,
             "[{}] {}, {}: {}",
@@ -89,9 +89,9 @@ fn lines<'a>(items: impl Iterator<Item = &'a Recalled>) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// How the owner wants to sound here: what they have said of this person holds before what they have said of everybody.
+/// Returns the owner's preferred tone; the narrowest scope wins.
 pub(super) fn learned_tone(recalled: &[Recalled]) -> Option<Tone> {
-    let reach = |scope| match scope {
+    let breadth = |scope| match scope {
         ScopeKind::Sender => 0,
         ScopeKind::Domain => 1,
         ScopeKind::Topic => 2,
@@ -100,8 +100,8 @@ pub(super) fn learned_tone(recalled: &[Recalled]) -> Option<Tone> {
     recalled
         .iter()
         .filter(|item| item.provenance.is_users() && item.key.eq_ignore_ascii_case(TONE))
-        .filter_map(|item| Some((reach(item.scope), Tone::parse(item.value.as_str()?)?)))
-        .min_by_key(|(reach, _)| *reach)
+        .filter_map(|item| Some((breadth(item.scope), Tone::parse(item.value.as_str()?)?)))
+        .min_by_key(|(breadth, _)| *breadth)
         .map(|(_, tone)| tone)
 }
 
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_only_read_is_kept_apart_from_what_the_owner_said() {
+    fn owner_memories_are_separate_from_read_ones() {
         let recalled = [
             item(
                 Provenance::User,
@@ -143,16 +143,16 @@ mod tests {
             ),
             item(Provenance::Llm, ScopeKind::Global, "guessed", json!(2)),
         ];
-        let own = of_the_owner(&recalled).unwrap();
+        let own = owner_lines(&recalled).unwrap();
         assert!(own.contains("said: \"by me\\n\"") && own.contains("shown: 1"));
         assert!(!own.contains("read") && !own.contains("guessed"));
-        let others = of_others(&recalled).unwrap();
+        let others = other_lines(&recalled).unwrap();
         assert_eq!(others.lines().count(), 2);
-        assert_eq!(of_others(&recalled[..2]), None);
+        assert_eq!(other_lines(&recalled[..2]), None);
     }
 
     #[test]
-    fn the_nearest_tone_of_the_owner_s_own_holds() {
+    fn narrowest_tone_of_the_owner_wins() {
         let tone = |provenance, scope, word| item(provenance, scope, "Tone", json!(word));
         let everywhere = tone(Provenance::User, ScopeKind::Global, "formal");
         let here = tone(Provenance::User, ScopeKind::Sender, "friendly");
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scopes_are_the_sender_s_and_the_recipients() {
+    fn scopes_are_those_of_sender_and_recipients() {
         let mail = Mail::parse(b"From: Ada@x.example\n\nHello").unwrap();
         let mut args = Args::reply(MessageId::new());
         args.recipients.to.push("bob@y.example".into());
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_blacked_out_as_values_are() {
+    fn keys_are_redacted_like_values() {
         let item = item(
             Provenance::User,
             ScopeKind::Global,

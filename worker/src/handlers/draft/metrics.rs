@@ -1,35 +1,35 @@
-//! What drafts count, once their writes are committed.
+//! Counts drafts, once their writes are committed.
 
 use jobs::kinds::draft::DraftOutcome;
-use prometheus::{IntCounterVec, Opts, Registry};
+use prometheus::Registry;
 
-/// Counters of what became of the wish for a mail.
-#[derive(Clone)]
-pub struct DraftMetrics {
-    drafts_total: IntCounterVec,
+base::metrics! {
+    /// The metrics of drafts.
+    pub struct DraftCounters {
+        /// Draft jobs ended, by outcome.
+        drafts_total: IntCounterVec [outcome],
+    }
 }
+
+/// The metrics of drafts, with all series declared.
+#[derive(Clone)]
+pub struct DraftMetrics(DraftCounters);
 
 impl DraftMetrics {
     /// # Errors
     /// If a name is registered twice, which is a mistake in the code.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let drafts_total = IntCounterVec::new(
-            Opts::new(
-                "drafts_total",
-                "Mails that were to be written, by what came of it.",
-            ),
-            &["outcome"],
-        )?;
-        registry.register(Box::new(drafts_total.clone()))?;
+        let counters = DraftCounters::register(registry)?;
         // A series that appears with its first event hides that event from `rate`.
         for outcome in DraftOutcome::ALL {
-            drafts_total.with_label_values(&[outcome.as_str()]);
+            counters.drafts_total.with_label_values(&[outcome.as_str()]);
         }
-        Ok(Self { drafts_total })
+        Ok(Self(counters))
     }
 
     pub(super) fn ended(&self, outcome: DraftOutcome) {
-        self.drafts_total
+        self.0
+            .drafts_total
             .with_label_values(&[outcome.as_str()])
             .inc();
     }

@@ -1,4 +1,4 @@
-//! What came of it, as the job's output.
+//! Builds the job's output.
 
 use super::load::Case;
 use super::parse_reply::Reply;

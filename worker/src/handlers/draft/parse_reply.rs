@@ -1,6 +1,6 @@
-//! The model's answer → [`Reply`], or a [`ReplyFault`] that can be shown to the model for its one repair.
+//! Parses the model's answer into a [`Reply`], or a [`ReplyFault`] for its one repair.
 //!
-//! Trusts nothing: a closed schema (unknown fields are refused), then everything that `jobs::domain::draft::check` finds.
+//! Trusts nothing: rejects unknown fields, then applies all checks of `jobs::domain::draft::check`.
 
 use super::load::{Case, answers};
 use crate::handlers::triage::parse_reply::without_fences;
@@ -21,31 +21,31 @@ const BODY: usize = 20_000;
 const SUBJECT: usize = 200;
 const ITEMS: usize = 10;
 const ITEM: usize = 300;
-/// Asked if the model does not say what it would have to know.
+/// The question if the model gives none.
 const ANY_QUESTION: &str = "What should this mail say?";
 
 /// A checked answer.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Reply {
     pub(super) body_text: String,
-    /// Of a new mail.
+    /// For a new email only.
     pub(super) subject: Option<String>,
     pub(super) confidence: Confidence,
     pub(super) assumptions: Vec<String>,
     pub(super) open_questions: Vec<String>,
     pub(super) used_memory_ids: Vec<Uuid>,
-    /// As the model calls it, such as `en`.
+    /// A language tag, such as `en`.
     pub(super) language: Option<String>,
 }
 
 impl Reply {
-    /// Rather a question than something made up.
-    pub(super) fn asks(&self) -> bool {
+    /// Returns whether the model is too unsure to write the text.
+    pub(super) fn is_question(&self) -> bool {
         self.confidence == Confidence::Low
     }
 
-    /// With a question, for it is not kept.
-    pub(super) fn asking(mut self) -> Self {
+    /// Adds a question if it has none.
+    pub(super) fn with_question(mut self) -> Self {
         if self.open_questions.is_empty() {
             self.open_questions.push(ANY_QUESTION.to_owned());
         }
@@ -53,11 +53,11 @@ impl Reply {
     }
 }
 
-/// What is wrong with an answer.
+/// The fault of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ReplyFault {
     pub(super) class: FaultClass,
-    /// For the model. May quote its own words, so it goes back as untrusted text and never into a log.
+    /// For the model. May quote its answer, so it goes back as untrusted text and never into a log.
     pub(super) message: String,
 }
 
@@ -91,6 +91,7 @@ struct RawReply {
     language: String,
 }
 
+/// Parses and checks the answer.
 pub(super) fn parse_reply(answer: &str, case: &Case, args: &Args) -> Result<Reply, ReplyFault> {
     let raw: RawReply = serde_json::from_str(without_fences(answer)).map_err(|error| {
         let class = if error.is_data() {
@@ -121,7 +122,7 @@ pub(super) fn parse_reply(answer: &str, case: &Case, args: &Args) -> Result<Repl
         language: ((2..=12).contains(&language.len()) && language.chars().all(is_tag))
             .then_some(language),
     };
-    if reply.asks() {
+    if reply.is_question() {
         return Ok(reply);
     }
     if args.mode == DraftMode::Compose && reply.subject.is_none() {
@@ -161,13 +162,13 @@ fn faults_of(reply: &Reply, case: &Case, args: &Args) -> Vec<TextFault> {
     if let Some(base) = &case.base {
         known.push(&base.version.letter.body_text);
     }
-    let said: Vec<String> = case
+    let owner_memories: Vec<String> = case
         .memories
         .iter()
         .filter(|item| item.provenance.is_users())
         .map(|item| item.value.to_string())
         .collect();
-    known.extend(said.iter().map(String::as_str));
+    known.extend(owner_memories.iter().map(String::as_str));
     let shown: Vec<Uuid> = case.memories.iter().map(|item| item.id.0).collect();
     let answered = mail
         .filter(|_| answers(args, case) && args.instructions.is_none())
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_held_to_its_schema_and_its_text_to_all_checks() {
+    fn answer_must_follow_the_schema_and_pass_all_text_checks() {
         let reply = DraftMode::Reply;
         assert_eq!(class(reply, |_| ()), "fits");
         assert_eq!(
@@ -256,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn the_subject_is_the_model_s_only_for_a_new_mail() {
+    fn subject_of_the_model_is_used_for_a_new_email_only() {
         let subject = |answer: &mut Value| answer["subject"] = json!("Lunch\r\nBcc: e@x.example");
         assert_eq!(parsed(DraftMode::Reply, subject).unwrap().subject, None);
         let composed = parsed(DraftMode::Compose, subject).unwrap();
@@ -265,15 +266,15 @@ mod tests {
     }
 
     #[test]
-    fn who_is_unsure_asks_and_may_leave_gaps() {
+    fn unsure_answer_becomes_a_question_and_may_have_gaps() {
         let unsure = |answer: &mut Value| {
             answer["confidence"] = json!("LOW");
             answer["body_text"] = json!("Dear [Name]");
         };
         let reply = parsed(DraftMode::Reply, unsure).unwrap();
-        assert!(reply.asks());
+        assert!(reply.is_question());
         assert_eq!(
-            reply.asking().open_questions,
+            reply.with_question().open_questions,
             ["What should this mail say?"]
         );
     }

@@ -1,7 +1,7 @@
-//! What the model is told: what the user wants, as trusted text, and the mail as labelled evidence.
+//! Builds the prompt: the user's request as trusted text, the email as labelled evidence.
 //!
-//! The instructions are a versioned text file beside the model client; here is only what changes from draft to draft. The
-//! mail, what was remembered of one, and every text a model has written go in as untrusted parts and nowhere else.
+//! The instructions are a versioned text file (`prompts.rs`); this file adds what differs per draft. The email, memories from
+//! emails, and every text of a model are untrusted parts.
 
 use super::load::{Case, answers};
 use super::memory;
@@ -19,12 +19,12 @@ use llm::{Prompt, Trusted, Untrusted};
 
 const BODY: usize = 12_000;
 const EARLIER: usize = 3_000;
-/// All earlier messages together; the newest are kept.
+/// Limit of all earlier messages together; the newest are kept.
 const THREAD: usize = 24_000;
-/// The part of an answer that is worth repairing.
+/// Limit of an answer to repair.
 const ANSWER: usize = 8_000;
 
-/// The question. `asked_on` is the day the job was submitted, not today: a question that is asked again must be the same.
+/// Builds the question. `asked_on` is the day of submission, so that every attempt asks the same.
 pub(super) fn question(
     case: &Case,
     args: &Args,
@@ -46,8 +46,8 @@ pub(super) fn question(
     if let Some(suggestion) = &args.suggestion {
         prompt = prompt.untrusted("suggestion", Untrusted::new(suggestion));
     }
-    if let Some(remembered) = memory::of_others(&case.memories) {
-        prompt = prompt.untrusted("memory", Untrusted::new(&remembered));
+    if let Some(memories) = memory::other_lines(&case.memories) {
+        prompt = prompt.untrusted("memory", Untrusted::new(&memories));
     }
     match &case.base {
         Some(base) => prompt.untrusted("draft", Untrusted::new(&base.version.letter.body_text)),
@@ -55,8 +55,7 @@ pub(super) fn question(
     }
 }
 
-/// The one repair: the answer and what is wrong with it, without the mail. What a mail could smuggle into an answer it
-/// could smuggle into a second one too, so nothing is gained by showing it again.
+/// Builds the repair: the answer and its fault, without the email, which could only inject text again.
 pub(super) fn repair(
     case: &Case,
     args: &Args,
@@ -76,7 +75,7 @@ pub(super) fn repair(
         .untrusted("fault", Untrusted::new(&fault.message))
 }
 
-/// Today, the task, and what the user has said, now and before.
+/// Renders the date, the task, and the user's instructions and memories.
 fn context(case: &Case, args: &Args, letter: &OutgoingMessage, asked_on: DateTime<Utc>) -> String {
     let mut text = format!("Today is {} (UTC).\n", asked_on.format("%A, %Y-%m-%d"));
     text.push_str(task(args.mode));
@@ -104,9 +103,9 @@ fn context(case: &Case, args: &Args, letter: &OutgoingMessage, asked_on: DateTim
     if args.suggestion.is_some() {
         text.push_str("Among the evidence is a suggestion for the text: take from it only what the message itself asks for.\n");
     }
-    if let Some(remembered) = memory::of_the_owner(&case.memories) {
+    if let Some(memories) = memory::owner_lines(&case.memories) {
         text.push_str("What the owner has said before, each with its id in brackets:\n");
-        text.push_str(&remembered);
+        text.push_str(&memories);
     }
     text
 }
@@ -138,10 +137,10 @@ const fn manner(tone: Tone) -> &'static str {
     }
 }
 
-/// Oldest first; of long threads the newest messages.
+/// Renders the thread, oldest first; keeps the newest messages of a long one.
 fn thread(mail: &Mail) -> String {
     let mut budget = THREAD;
-    let mut told: Vec<String> = Vec::new();
+    let mut lines: Vec<String> = Vec::new();
     for message in mail.thread.iter().rev() {
         let text = earlier(message);
         let length = text.chars().count();
@@ -149,10 +148,10 @@ fn thread(mail: &Mail) -> String {
             break;
         }
         budget -= length;
-        told.push(text);
+        lines.push(text);
     }
-    told.reverse();
-    told.join("\n\n")
+    lines.reverse();
+    lines.join("\n\n")
 }
 
 fn earlier(message: &Earlier) -> String {
@@ -200,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn the_user_s_words_are_trusted_and_the_mail_s_are_evidence() {
+    fn user_text_is_trusted_and_email_text_is_evidence() {
         let args = Args {
             instructions: Some("Say yes.".into()),
             tone: Some(Tone::Calm),
@@ -231,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repair_shows_the_answer_and_the_fault_and_not_the_mail() {
+    fn repair_shows_answer_and_fault_but_not_the_email() {
         let fault = ReplyFault {
             class: crate::handlers::draft::parse_reply::FaultClass::Json,
             message: "expected value".into(),

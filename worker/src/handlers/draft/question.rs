@@ -1,4 +1,4 @@
-//! What would have to be known waits for the person in the queue: [`item`]. Pure.
+//! Builds the inbox item with the open questions of a draft: [`item`]. Pure.
 
 use super::load::Case;
 use super::parse_reply::Reply;
@@ -10,12 +10,11 @@ use jobs::domain::{
 };
 use std::fmt::Write as _;
 
-const UNTITLED: &str = "A mail waits for your word";
+const UNTITLED: &str = "An email needs your answer";
 
-/// One for each job that asks: what a person has answered before does not keep a new question away.
+/// Builds the item. One per job, so that an earlier answer does not suppress a new question.
 pub(super) fn item(case: &Case, reply: &Reply, job: JobId) -> Option<NewItem> {
-    let mut rationale =
-        "A mail was not written, because something has to be known first:".to_owned();
+    let mut rationale = "A draft was not written because these questions are open:".to_owned();
     for question in &reply.open_questions {
         let _ = write!(rationale, "\n- {question}");
     }

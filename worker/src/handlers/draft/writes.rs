@@ -1,4 +1,4 @@
-//! What a draft leaves behind, in the transaction that settles its job: version, approval, history, audit.
+//! The writes of a draft in the transaction that settles its job: version, approval, history, audit.
 
 use super::metrics::DraftMetrics;
 use async_trait::async_trait;
@@ -22,24 +22,24 @@ use jobs::{
     },
 };
 use queue::Job;
-use queue::runtime::handler::Writes;
+use queue::runtime::handler::SettleWrites;
 use sqlx::PgConnection;
 
 /// The writes of one draft.
 pub(super) struct DraftWrites {
     pub(super) outcome: DraftOutcome,
-    pub(super) kept: Kept,
+    pub(super) result: DraftResult,
     pub(super) dry_run: bool,
     pub(super) metrics: DraftMetrics,
 }
 
-/// How much is kept.
-pub(super) enum Kept {
+/// The result to write.
+pub(super) enum DraftResult {
     Version(Box<NewVersion>),
-    /// What has to be known first waits for the person.
+    /// Open questions, as an inbox item for the user.
     Questions {
         item: Option<NewItem>,
-        /// An approval that waited for a revision is before the person again, as it was.
+        /// The approval that waited for the revision; it is proposed again unchanged.
         revised: Option<ApprovalId>,
     },
     Nothing,
@@ -51,11 +51,11 @@ pub(super) struct NewVersion {
     pub(super) new: Option<NewDraft>,
     pub(super) draft: DraftId,
     pub(super) number: i32,
-    /// What put the version before this one before a person.
+    /// The approval of the previous version.
     pub(super) former_approval: Option<ApprovalId>,
-    /// What an approval of this version holds.
+    /// The payload of an approval of this version.
     pub(super) payload: Patched,
-    /// Absent if the former approval goes on with the new payload.
+    /// None if the former approval continues with the new payload.
     pub(super) approval: Option<NewApproval>,
     pub(super) letter: OutgoingMessage,
     pub(super) making: Making,
@@ -69,23 +69,23 @@ impl NewVersion {
 }
 
 #[async_trait]
-impl Writes for DraftWrites {
+impl SettleWrites for DraftWrites {
     async fn apply(&self, conn: &mut PgConnection, job: &Job) -> Result<(), sqlx::Error> {
-        let mut asked = None;
-        match &self.kept {
-            Kept::Version(version) => write_version(conn, job, version).await?,
-            Kept::Questions { item, revised } if !self.dry_run => {
+        let mut item_id = None;
+        match &self.result {
+            DraftResult::Version(version) => write_version(conn, job, version).await?,
+            DraftResult::Questions { item, revised } if !self.dry_run => {
                 if let Some(approval) = revised {
                     return_unchanged(conn, job, *approval).await?;
                 }
                 if let Some(item) = item {
-                    asked = inbox_items::insert(conn, job.tenant, item).await?;
+                    item_id = inbox_items::insert(conn, job.tenant, item).await?;
                 }
             }
-            Kept::Questions { .. } | Kept::Nothing => {}
+            DraftResult::Questions { .. } | DraftResult::Nothing => {}
         }
         llm_checkpoints::delete_of_job(conn, job.tenant, job.lease.job).await?;
-        audit::insert(conn, &self.audit_entries(job, asked)).await
+        audit::insert(conn, &self.audit_entries(job, item_id)).await
     }
 
     fn committed(&self) {
@@ -93,7 +93,7 @@ impl Writes for DraftWrites {
     }
 }
 
-/// Somebody decided between the load and now: the attempt is made again and finds what there is.
+/// The draft was changed or decided since it was loaded; the next attempt starts from the current version.
 fn changed_meanwhile() -> sqlx::Error {
     sqlx::Error::Protocol("the draft or its approval was changed meanwhile".into())
 }
@@ -106,18 +106,18 @@ async fn write_version(
     let tenant = job.tenant;
     let approval = version.approval_id().ok_or_else(changed_meanwhile)?;
     if let Some(former) = version.former_approval {
-        // The approval first, then the draft: the order in which everybody locks them.
+        // Locks the approval before the draft, in the same order everywhere, which avoids deadlocks.
         let locked = approvals::lock(conn, tenant, former)
             .await?
             .ok_or_else(changed_meanwhile)?;
-        let in_our_hand =
+        let is_held =
             locked.status == Status::Editing && locked.execution_job == Some(job.lease.job);
         let is_over = matches!(
             locked.status,
             Status::Rejected | Status::Expired | Status::Failed | Status::Undone
         );
         match &version.approval {
-            None if in_our_hand => {
+            None if is_held => {
                 let next = locked.version + 1;
                 approvals::set_payload(conn, tenant, former, next, &version.payload).await?;
                 propose_again(conn, job, former, next).await?;
@@ -140,7 +140,7 @@ async fn write_version(
     }
     let key = (version.draft, version.number);
     draft_versions::insert(conn, tenant, key, &version.letter, &version.making).await?;
-    let told = NewHistoryEntry {
+    let entry = NewHistoryEntry {
         verb: if version.number == 1 {
             HistoryVerb::Drafted
         } else {
@@ -151,10 +151,10 @@ async fn write_version(
         job: Some(job.lease.job),
         rationale: &version.letter.subject,
     };
-    history::insert(conn, tenant, &told).await
+    history::insert(conn, tenant, &entry).await
 }
 
-/// The next version all the same: a decision on what was withdrawn for the revision must not land here.
+/// Proposes the approval again as a new version, so that a late decision on the old version does not apply.
 async fn return_unchanged(
     conn: &mut PgConnection,
     job: &Job,
@@ -177,21 +177,21 @@ async fn propose_again(
 ) -> Result<(), sqlx::Error> {
     let proposed = Status::Editing
         .after(Step::EndEdit)
-        .map_err(|refused| sqlx::Error::Protocol(refused.to_string()))?;
+        .map_err(|error| sqlx::Error::Protocol(error.to_string()))?;
     let step = (proposed, version);
     approvals::set_status(conn, job.tenant, approval, step, None).await?;
     approvals::assign(conn, job.tenant, approval, None).await
 }
 
 impl DraftWrites {
-    /// With the item that was added, if one was.
-    fn audit_entries(&self, job: &Job, asked: Option<InboxItemId>) -> Vec<NewAuditEntry> {
+    /// Builds the audit entries.
+    fn audit_entries(&self, job: &Job, item_id: Option<InboxItemId>) -> Vec<NewAuditEntry> {
         let entry = |action, kind, id: String, detail| {
             let mut entry = job.audit(action, kind, id).with_detail(detail);
             entry.dry_run = self.dry_run;
             entry
         };
-        let Kept::Version(version) = &self.kept else {
+        let DraftResult::Version(version) = &self.result else {
             let detail = Detail::new().word("outcome", self.outcome.as_str());
             let id = job.lease.job.to_string();
             let mut entries = vec![entry(
@@ -200,7 +200,7 @@ impl DraftWrites {
                 id,
                 detail,
             )];
-            if let Some(item) = asked {
+            if let Some(item) = item_id {
                 let id = item.to_string();
                 entries.push(entry(
                     AuditAction::ItemCreated,

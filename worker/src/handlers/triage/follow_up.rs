@@ -1,6 +1,6 @@
-//! The jobs that go on from a triage: one that does what the gate let through, and one that drafts the answer. They are
-//! enqueued in the transaction that settles the triage, so that there are some for a triage that is kept and none for one
-//! that is not.
+//! The follow-up jobs of a triage: one executes the actions that the gate let through, one drafts the reply.
+//!
+//! They are enqueued in the transaction that settles the triage, so that both commit or neither does.
 
 use super::plan::Plan;
 use jobs::{
@@ -15,6 +15,10 @@ use queue::runtime::handler::JobContext;
 use queue::{ExternalId, Failure, NewJob};
 use sha2::{Digest, Sha256};
 
+/// Builds the follow-up jobs.
+///
+/// # Errors
+/// If the arguments cannot be encoded.
 pub(super) fn of_plan(ctx: &JobContext, args: &Args, plan: &Plan) -> Result<Vec<NewJob>, Failure> {
     if args.dry_run {
         return Ok(Vec::new());
@@ -34,7 +38,7 @@ pub(super) fn of_plan(ctx: &JobContext, args: &Args, plan: &Plan) -> Result<Vec<
         jobs.push(named(new, format!("{job_id}:auto"))?);
     }
     let judgement = &plan.judgement;
-    // Whoever tries to instruct the model gets no answer written by it unless a person asks for one.
+    // An email with a suspected injection gets no automatic draft; a user can still request one.
     if judgement.disposition == Disposition::Respond && !judgement.injection_suspected {
         let reply = draft::Args {
             suggestion: suggestion(plan),
@@ -46,7 +50,7 @@ pub(super) fn of_plan(ctx: &JobContext, args: &Args, plan: &Plan) -> Result<Vec<
     Ok(jobs)
 }
 
-/// What the answer should say, as far as a rule or the model has thought of it.
+/// Returns the reply instructions that a rule or the model proposed.
 fn suggestion(plan: &Plan) -> Option<String> {
     plan.actions
         .iter()

@@ -1,40 +1,40 @@
-//! Mail that needs no judging: what the tenant's own people sent, what a machine answered by itself, what runs in circles.
+//! Emails that need no triage: sent by the tenant's own users, automatic replies, and loops. Pure.
 //!
-//! Pure. Ignored and unsubscribed senders belong here as soon as tenants can name them; no table holds them yet. Mail that
-//! was judged before is not here either: that is found by its content ([`super::load`]).
+//! Emails that were judged before are found by their content hash instead ([`super::load`]).
 
 use jobs::domain::{
     judgement::{Category, Disposition, Judgement, Priority, Sla, Source, ThreadStatus},
     mail::{Direction, Mail, keyword},
 };
 
-/// What the tenant's tables say of the mail's addresses.
+/// What the tenant's tables know about the addresses of an email.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Correspondents {
-    /// The sender is one of the tenant's people.
+    /// The sender is a user of the tenant.
     pub(super) own_sender: bool,
-    /// One of the recipients is.
+    /// A recipient is a user of the tenant.
     pub(super) own_recipient: bool,
-    /// Somebody of the tenant has an address of the sender's domain.
+    /// A user of the tenant has an address in the sender's domain.
     pub(super) own_domain: bool,
     /// The sender is one of the tenant's contacts.
     pub(super) known_sender: bool,
 }
 
-/// Why a mail is not judged.
+/// Why an email is not judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Guard {
-    /// Sent by the tenant's own people to others.
+    /// Sent by a user of the tenant to others.
     Outbound,
-    /// An out-of-office or another automatic answer.
+    /// An out-of-office or other automatic reply.
     AutoReply,
-    /// Too many hops to be anything but a loop.
+    /// A loop between servers, recognised by the number of hops.
     Loop,
 }
 
-/// RFC 5321 §6.3: a server should take a hundred `Received` headers for a loop.
+/// RFC 5321 §6.3: a hundred `Received` headers indicate a loop.
 const LOOP_HOPS: usize = 100;
 
+/// Returns why the email needs no triage, if so.
 pub(super) fn guard(mail: &Mail, correspondents: &Correspondents) -> Option<Guard> {
     let sent_out =
         correspondents.own_sender && !correspondents.own_recipient && has_recipients(mail);
@@ -65,17 +65,17 @@ impl Guard {
         let (category, rationale, thread_status) = match self {
             Self::Outbound => (
                 Category::Fyi,
-                "This mail was sent by your own side.",
+                "This email was sent by your organisation.",
                 ThreadStatus::Awaiting,
             ),
             Self::AutoReply => (
                 Category::Notification,
-                "An automatic reply, such as an absence note.",
+                "An automatic reply, such as an out-of-office note.",
                 ThreadStatus::Fyi,
             ),
             Self::Loop => (
                 Category::Notification,
-                "This mail runs in circles between servers.",
+                "This email loops between mail servers.",
                 ThreadStatus::Fyi,
             ),
         };
@@ -120,14 +120,14 @@ mod tests {
     }
 
     #[test]
-    fn guards_stop_what_needs_no_judging_and_nothing_else() {
+    fn guards_stop_emails_that_need_no_triage_and_no_others() {
         let stranger = Correspondents::default();
         let own = Correspondents {
             own_sender: true,
             own_domain: true,
             ..Correspondents::default()
         };
-        let among_us = Correspondents {
+        let internal = Correspondents {
             own_sender: true,
             own_recipient: true,
             own_domain: true,
@@ -137,7 +137,7 @@ mod tests {
         for (headers, correspondents, expected) in [
             ("From: a@b.c\nTo: d@e.f", &stranger, None),
             ("From: a@b.c\nTo: d@e.f", &own, Some(Guard::Outbound)),
-            ("From: a@b.c\nTo: d@e.f", &among_us, None),
+            ("From: a@b.c\nTo: d@e.f", &internal, None),
             ("From: a@b.c", &own, None),
             (
                 "From: a@b.c\nAuto-Submitted: auto-replied",

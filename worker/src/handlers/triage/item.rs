@@ -1,4 +1,4 @@
-//! The inbox item of a message: [`of`]. Pure.
+//! Builds the inbox item of a triage: [`of`]. Pure.
 
 use super::load::Case;
 use jobs::domain::{
@@ -6,7 +6,7 @@ use jobs::domain::{
     judgement::Judgement,
 };
 
-/// The item, if something is asked of a person.
+/// Builds the item, if the email needs action from a user.
 pub(super) fn of(case: &Case, judgement: &Judgement) -> Option<NewItem> {
     if !asks_for_action(judgement) {
         return None;

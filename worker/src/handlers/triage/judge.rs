@@ -1,8 +1,7 @@
-//! Asks the model about a mail and makes the best of whatever comes: an answer, one repair, or a decision on what its
-//! failure means for the job.
+//! Calls the model about an email: one call, one repair, and what its failure means for the job.
 
 use super::load::Case;
-use super::merge::Answer;
+use super::merge::ModelAnswer;
 use super::parse_reply::{FaultClass, ReplyFault, parse_reply};
 use super::prompt;
 use crate::handlers::{
@@ -21,21 +20,21 @@ use tokio::time::Instant;
 
 /// Both calls of an attempt together; the job's own timeout must leave room to settle.
 const BUDGET: Duration = Duration::from_secs(150);
-/// An answer has a few hundred tokens; a model that thinks aloud needs more.
+/// An answer has a few hundred tokens; a reasoning model needs more.
 const MAX_OUTPUT_TOKENS: u32 = 2_000;
-/// A mail whose model is told to come back later, again and again, is given to a person after this long.
-const PATIENCE: TimeDelta = TimeDelta::hours(24);
+/// How long a job waits for a rate-limited model before a user must look at the email.
+const TIMEOUT: TimeDelta = TimeDelta::hours(24);
 
-/// What asking brought, and what it cost.
+/// The answer and its cost.
 pub(super) struct Judged {
-    pub(super) answer: Answer,
+    pub(super) answer: ModelAnswer,
     pub(super) usage: LlmUsage,
 }
 
-/// Asks the model what `verdict` leaves open.
+/// Calls the model for what `verdict` leaves open.
 ///
 /// # Errors
-/// When the model cannot be reached and nothing but the model can decide: another attempt may find it.
+/// If the model is unavailable and no rule has decided; a retry may succeed.
 pub(super) async fn judge(
     ctx: &JobContext,
     model: &Model,
@@ -50,8 +49,8 @@ pub(super) async fn judge(
         .iter()
         .map(|rule| rule.name.as_str())
         .collect();
-    let question = |step, prompt: Prompt| Question {
-        label: "triage",
+    let build = |step, prompt: Prompt| Question {
+        task: "triage",
         step,
         prompt,
         schema: TRIAGE.schema(),
@@ -61,51 +60,51 @@ pub(super) async fn judge(
     let mut usage = LlmUsage::default();
     let decided = !verdict.hits.is_empty();
 
-    // A report that is not taken is no reason to stop.
-    let _not_needed = ctx.report(0.3, "Asking the model.");
-    let first = question("triage", prompt::question(case, verdict, asked_on));
+    // Progress is optional: a failed report must not stop the job.
+    let _not_needed = ctx.report(0.3, "Calling the model.");
+    let first = build("triage", prompt::question(case, verdict, asked_on));
     let first = match ask(ctx, model, first).await {
         Ok(completion) => completion,
-        Err(error) => return without(&ctx.job, error, decided, now, usage),
+        Err(error) => return without_answer(&ctx.job, error, decided, now, usage),
     };
     add(&mut usage, &first);
     let fault = match parse_reply(&first.text, &case.mail, &candidates) {
         Ok(reply) => {
             return Ok(Judged {
-                answer: Answer::Reply(reply),
+                answer: ModelAnswer::Reply(reply),
                 usage,
             });
         }
         Err(fault) => fault,
     };
-    let _not_needed = ctx.report(0.6, "Asking the model once more: its answer did not fit.");
-    let again = question(
+    let _not_needed = ctx.report(0.6, "Calling the model again: its answer was invalid.");
+    let again = build(
         "triage.repair",
         prompt::repair(verdict, asked_on, &first.text, &fault),
     );
     let again = match ask(ctx, model, again).await {
         Ok(completion) => completion,
         Err(error) => {
-            tell_of_invalid(model, &fault, false);
-            return without(&ctx.job, error, decided, now, usage);
+            record_invalid(model, &fault, false);
+            return without_answer(&ctx.job, error, decided, now, usage);
         }
     };
     add(&mut usage, &again);
     let repaired = parse_reply(&again.text, &case.mail, &candidates);
-    tell_of_invalid(model, &fault, repaired.is_ok());
-    let answer = repaired.map_or(Answer::Unusable, Answer::Reply);
+    record_invalid(model, &fault, repaired.is_ok());
+    let answer = repaired.map_or(ModelAnswer::Unusable, ModelAnswer::Reply);
     Ok(Judged { answer, usage })
 }
 
-/// The class only: the message may quote the mail.
-fn tell_of_invalid(model: &Model, fault: &ReplyFault, repaired: bool) {
+/// Counts and logs an invalid answer: its class only, because the message may quote the email.
+fn record_invalid(model: &Model, fault: &ReplyFault, repaired: bool) {
     model
         .metrics()
         .output_invalid("triage", reason(fault.class), repaired);
     tracing::warn!(
         reason = fault.class.as_str(),
         repaired,
-        "the model's answer did not fit"
+        "the model's answer was invalid"
     );
 }
 
@@ -117,7 +116,7 @@ const fn reason(class: FaultClass) -> InvalidReason {
     }
 }
 
-fn without(
+fn without_answer(
     job: &Job,
     error: AskError,
     decided: bool,
@@ -127,49 +126,48 @@ fn without(
     match error {
         AskError::LeaseLost => Err(Failure::interrupted()),
         AskError::Database(error) => Err(unavailable(&error)),
-        AskError::Model(error) => match meaning(&error, job, decided, now) {
-            Meaning::GoOn => {
+        AskError::Model(error) => match consequence(&error, job, decided, now) {
+            Consequence::DecideWithoutModel => {
                 tracing::warn!(
                     error = chain(&error),
                     class = error.class(),
-                    "going on without the model"
+                    "deciding without the model"
                 );
                 Ok(Judged {
-                    answer: Answer::Unusable,
+                    answer: ModelAnswer::Unusable,
                     usage,
                 })
             }
-            Meaning::Fail(failure) => Err(failure),
+            Consequence::Fail(failure) => Err(failure),
         },
     }
 }
 
-/// What a failed call means for the job.
+/// The consequence of a failed call for the job.
 #[derive(Debug)]
-enum Meaning {
-    /// Decide without the model.
-    GoOn,
+enum Consequence {
+    DecideWithoutModel,
     Fail(Failure),
 }
 
-fn meaning(error: &LlmError, job: &Job, decided: bool, now: DateTime<Utc>) -> Meaning {
+fn consequence(error: &LlmError, job: &Job, decided: bool, now: DateTime<Utc>) -> Consequence {
     let class = error.class();
     match error {
-        LlmError::Cancelled => return Meaning::Fail(Failure::interrupted()),
-        // Never covered up: a missing fixture is a mistake of whoever tests.
+        LlmError::Cancelled => return Consequence::Fail(Failure::interrupted()),
+        // Permanent, so that a missing fixture is noticed.
         LlmError::UnknownFixture { .. } => {
-            return Meaning::Fail(Failure::permanent(
+            return Consequence::Fail(Failure::permanent(
                 "unknown_fixture",
-                "No fixture answers this mail. Add one, or use a real model.",
+                "No fixture matches this email. Add one, or use a real model.",
                 chain(error),
             ));
         }
-        // The same call would fail the same way, and only because of this mail.
+        // A retry would fail in the same way.
         LlmError::Refused { .. }
         | LlmError::Truncated { .. }
         | LlmError::ContextTooLong { .. }
         | LlmError::ReplyTooLarge { .. }
-        | LlmError::InvalidOutput { .. } => return Meaning::GoOn,
+        | LlmError::InvalidOutput { .. } => return Consequence::DecideWithoutModel,
         LlmError::Transient { .. }
         | LlmError::RateLimited { .. }
         | LlmError::QuotaExhausted { .. }
@@ -181,23 +179,24 @@ fn meaning(error: &LlmError, job: &Job, decided: bool, now: DateTime<Utc>) -> Me
         | LlmError::Connect { .. } => {}
     }
     if decided {
-        return Meaning::GoOn;
+        return Consequence::DecideWithoutModel;
     }
-    let message = "The language model cannot be reached right now; the job goes on by itself as soon as it can.";
-    let told_to_wait = matches!(
+    let message =
+        "The language model is unavailable at the moment; the job continues automatically.";
+    let is_limited = matches!(
         error,
         LlmError::RateLimited { .. } | LlmError::QuotaExhausted { .. }
     );
-    match error.retry_at().filter(|_| told_to_wait) {
-        Some(until) if now - job.created_at < PATIENCE => Meaning::Fail(Failure::rate_limited(
+    match error.retry_at().filter(|_| is_limited) {
+        Some(until) if now - job.created_at < TIMEOUT => Consequence::Fail(Failure::rate_limited(
             until,
             "llm_rate_limited",
             message,
             format!("{class}: {}", chain(error)),
         )),
-        Some(_) => Meaning::GoOn,
-        None if job.is_last_attempt() => Meaning::GoOn,
-        None => Meaning::Fail(Failure::transient(
+        Some(_) => Consequence::DecideWithoutModel,
+        None if job.is_last_attempt() => Consequence::DecideWithoutModel,
+        None => Consequence::Fail(Failure::transient(
             "llm_unavailable",
             message,
             format!("{class}: {}", chain(error)),
@@ -245,20 +244,20 @@ mod tests {
         }
     }
 
-    fn told(error: &LlmError, errors: i32, decided: bool) -> String {
-        match meaning(error, &job(errors), decided, DateTime::UNIX_EPOCH) {
-            Meaning::GoOn => "go on".into(),
-            Meaning::Fail(failure) => match failure.class {
+    fn described(error: &LlmError, errors: i32, decided: bool) -> String {
+        match consequence(error, &job(errors), decided, DateTime::UNIX_EPOCH) {
+            Consequence::DecideWithoutModel => "decide without model".into(),
+            Consequence::Fail(failure) => match failure.class {
                 FailureClass::Transient => format!("retry {}", failure.code),
                 FailureClass::RateLimited { .. } => format!("snooze {}", failure.code),
-                FailureClass::Permanent => format!("give up {}", failure.code),
+                FailureClass::Permanent => format!("fail {}", failure.code),
                 FailureClass::Interrupted | FailureClass::Cancelled => "hand back".into(),
             },
         }
     }
 
     #[test]
-    fn each_failure_of_the_model_has_its_meaning_for_the_job() {
+    fn each_model_error_has_its_consequence_for_the_job() {
         let at = DateTime::UNIX_EPOCH + TimeDelta::seconds(30);
         let wait = Some(RetryAfter {
             delay: Duration::from_secs(30),
@@ -269,8 +268,8 @@ mod tests {
         };
         for (error, errors, decided, expected) in [
             (timeout(), 0, false, "retry llm_unavailable"),
-            (timeout(), 2, false, "go on"),
-            (timeout(), 0, true, "go on"),
+            (timeout(), 2, false, "decide without model"),
+            (timeout(), 0, true, "decide without model"),
             (
                 LlmError::Transient {
                     status: 503,
@@ -286,7 +285,12 @@ mod tests {
                 false,
                 "retry llm_unavailable",
             ),
-            (LlmError::Auth { status: 401 }, 2, false, "go on"),
+            (
+                LlmError::Auth { status: 401 },
+                2,
+                false,
+                "decide without model",
+            ),
             (
                 LlmError::RateLimited { retry_after: wait },
                 0,
@@ -303,7 +307,7 @@ mod tests {
                 LlmError::RateLimited { retry_after: None },
                 2,
                 false,
-                "go on",
+                "decide without model",
             ),
             (
                 LlmError::QuotaExhausted {
@@ -321,7 +325,7 @@ mod tests {
                 },
                 0,
                 true,
-                "go on",
+                "decide without model",
             ),
             (
                 LlmError::Refused {
@@ -329,7 +333,7 @@ mod tests {
                 },
                 0,
                 false,
-                "go on",
+                "decide without model",
             ),
             (
                 LlmError::Truncated {
@@ -337,18 +341,18 @@ mod tests {
                 },
                 0,
                 false,
-                "go on",
+                "decide without model",
             ),
             (
-                LlmError::UnknownFixture { label: "triage" },
+                LlmError::UnknownFixture { task: "triage" },
                 0,
                 true,
-                "give up unknown_fixture",
+                "fail unknown_fixture",
             ),
             (LlmError::Cancelled, 0, true, "hand back"),
         ] {
             assert_eq!(
-                told(&error, errors, decided),
+                described(&error, errors, decided),
                 expected,
                 "{error} after {errors} errors, decided: {decided}"
             );
@@ -356,8 +360,8 @@ mod tests {
     }
 
     #[test]
-    fn patience_with_a_limited_model_ends() {
-        let at = DateTime::UNIX_EPOCH + PATIENCE;
+    fn wait_for_a_limited_model_ends() {
+        let at = DateTime::UNIX_EPOCH + TIMEOUT;
         let limited = LlmError::RateLimited {
             retry_after: Some(RetryAfter {
                 delay: Duration::from_secs(1),
@@ -365,8 +369,8 @@ mod tests {
             }),
         };
         assert!(matches!(
-            meaning(&limited, &job(0), false, at),
-            Meaning::GoOn
+            consequence(&limited, &job(0), false, at),
+            Consequence::DecideWithoutModel
         ));
     }
 }

@@ -1,4 +1,4 @@
-//! Everything triage needs to know before it decides: [`Case`]. Holds no connection while it parses.
+//! Loads what triage needs: [`Case`]. Holds no database connection while parsing.
 
 use super::guards::Correspondents;
 use crate::handlers::unavailable;
@@ -23,21 +23,25 @@ use jobs::{
 use queue::Failure;
 use sqlx::{PgConnection, PgPool};
 
-/// One email and what there is to judge it by.
+/// One email and the facts to judge it by.
 pub(super) struct Case {
     pub(super) message: MessageId,
     pub(super) mail: Mail,
     pub(super) content_hash: [u8; 32],
     pub(super) correspondents: Correspondents,
-    /// Whose email it is, if one of the recipients is a person of the tenant.
+    /// The first recipient that is a user of the tenant.
     pub(super) owner: Option<UserId>,
     pub(super) trust: TrustMode,
     /// Empty if the tenant had no rules when the job was submitted.
     pub(super) rules: RuleSet,
-    /// What was found of this email before, by the same rules.
+    /// The earlier result for this email by the same rules.
     pub(super) former: Option<(FormerResult, Vec<StoredAction>)>,
 }
 
+/// Loads the facts.
+///
+/// # Errors
+/// If the email is missing or unparsable, the rules are unreadable, or the database fails.
 pub(super) async fn load(pool: &PgPool, tenant: TenantId, args: &Args) -> Result<Case, Failure> {
     let mut conn = pool.acquire().await.map_err(|error| unavailable(&error))?;
     let trust = tenants::trust_mode(&mut conn, tenant)
@@ -57,12 +61,12 @@ pub(super) async fn load(pool: &PgPool, tenant: TenantId, args: &Args) -> Result
         .ok_or_else(|| {
             Failure::permanent(
                 "message_missing",
-                "This email is not kept any more. Submit it again.",
+                "This email is no longer stored. Submit it again.",
                 "no row in messages",
             )
         })?;
     drop(conn);
-    // An email may have many megabytes: parsing it would hold up every other job of this thread.
+    // Parsing may take long; it must not block the other jobs of this thread.
     let parsed = tokio::task::spawn_blocking(move || {
         let mail = Mail::from_source(stored.format, &stored.source)?;
         let content_hash = mail.content_hash();
@@ -70,15 +74,15 @@ pub(super) async fn load(pool: &PgPool, tenant: TenantId, args: &Args) -> Result
     })
     .await
     .map_err(|_| {
-        // What a panic says may quote the email.
+        // The panic message may quote the email.
         Failure::permanent(
             "unparsable_mail",
-            "This email cannot be read.",
+            "This email could not be parsed.",
             "the parser panicked",
         )
     })?;
     let (mail, content_hash) = parsed.map_err(|error| {
-        // The error's source may quote the email; its name is all that a log may have.
+        // The error's source may quote the email, so that only its own text is logged.
         Failure::permanent("unparsable_mail", error.user_message(), error.to_string())
     })?;
     let mut conn = pool.acquire().await.map_err(|error| unavailable(&error))?;
@@ -121,16 +125,16 @@ async fn load_rules(
         .ok_or_else(|| {
             Failure::permanent(
                 "unknown_ruleset",
-                "The rules this email was to be judged by do not exist.",
+                "The rules of this job do not exist.",
                 format!("no rule set of version {version}"),
             )
         })?;
-    // It compiled when it was saved; only a newer worker with a stricter language can refuse it now.
+    // It compiled when it was saved; only a newer worker with stricter rules can reject it.
     RuleSet::compile(&stored.yaml).map_err(|faults| {
         let first = faults.first().map(|fault| format!("{} at {}", fault.code, fault.pointer)).unwrap_or_default();
         Failure::permanent(
             "unreadable_ruleset",
-            "Your rules cannot be read by this version of Postroom. Save them again to see what to change.",
+            "This version of Postroom cannot read your rules. Save them again to see what to change.",
             format!("version {version} has {} faults, the first: {first}", faults.len()),
         )
     })
@@ -144,8 +148,8 @@ async fn load_correspondents(
     let lower = |address: &jobs::domain::mail::Address| address.addr.to_lowercase();
     let sender = mail.from.as_ref().map(lower);
     let recipients = mail.recipient_addresses();
-    let asked: Vec<String> = sender.iter().chain(&recipients).cloned().collect();
-    let own = users::own_addresses(conn, tenant, &asked).await?;
+    let addresses: Vec<String> = sender.iter().chain(&recipients).cloned().collect();
+    let own = users::own_addresses(conn, tenant, &addresses).await?;
     let own_domain = match mail.from.as_ref().and_then(|from| from.domain()) {
         Some(domain) => users::is_own_domain(conn, tenant, &domain).await?,
         None => false,

@@ -1,7 +1,7 @@
-//! Rules and answer → one judgement and what is proposed: rules win, the model may add, nobody removes. Pure.
+//! Merges rules and the model's answer into one judgement with proposals: rules win, the model only adds. Pure.
 
 use super::parse_reply::Reply;
-use super::standing::{Contact, thread_status};
+use super::thread_status::{Contact, thread_status};
 use jobs::domain::{
     action::{ActionType, Params},
     gate::Confirmation,
@@ -12,58 +12,59 @@ use jobs::domain::{
 };
 use serde_json::{Map, Value};
 
-/// How sure the fallback is of its task: it knows only that nobody has looked at the mail.
+/// Confidence of the fallback task.
 const FALLBACK_CONFIDENCE: f32 = 0.6;
 const FALLBACK_SUBJECT: usize = 80;
-/// Rules of five actions each may add up; beyond this a person reads nothing any more.
+/// Limit of proposals, because several rules may add up.
 const PROPOSALS: usize = 10;
 const RATIONALE: usize = 600;
 
-/// What came of asking a model.
+/// The answer of the model.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Answer {
+pub(super) enum ModelAnswer {
     /// The rules decided, or the job allows no model.
-    NotAsked,
+    NotCalled,
     Reply(Reply),
-    /// It was needed, and gave nothing that could be used.
+    /// The model was needed but gave no usable answer.
     Unusable,
 }
 
-/// What is to be said and done about a mail, before the gate.
+/// The judgement and the proposals, before the gate.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Decision {
     pub(super) judgement: Judgement,
     pub(super) proposals: Vec<Proposal>,
 }
 
+/// Merges rules and answer.
 pub(super) fn merge(
     mail: &Mail,
     verdict: &Verdict<'_>,
-    answer: &Answer,
+    answer: &ModelAnswer,
     contact: Contact,
 ) -> Decision {
     let reply = match answer {
-        Answer::Reply(reply) => Some(reply),
-        Answer::NotAsked | Answer::Unusable => None,
+        ModelAnswer::Reply(reply) => Some(reply),
+        ModelAnswer::NotCalled | ModelAnswer::Unusable => None,
     };
     let rules = applied(verdict, reply);
     let proposals = proposals(mail, &rules, reply);
     let mut decision = match (rules.is_empty(), reply, answer) {
         (false, _, _) => by_rules(verdict, &rules, reply, proposals),
         (true, Some(reply), _) => by_model(reply, proposals),
-        (true, None, Answer::Unusable) => fallback(mail),
-        (true, None, Answer::NotAsked | Answer::Reply(_)) => undecided(),
+        (true, None, ModelAnswer::Unusable) => fallback(mail),
+        (true, None, ModelAnswer::NotCalled | ModelAnswer::Reply(_)) => undecided(),
     };
     if decision.judgement.source == Source::Llm {
-        mind_contact(&mut decision, contact);
+        protect_known_contact(&mut decision, contact);
     }
     let judgement = &mut decision.judgement;
-    judgement.degraded = *answer == Answer::Unusable;
+    judgement.degraded = *answer == ModelAnswer::Unusable;
     judgement.thread_status = thread_status(mail, judgement.category, judgement.disposition);
     decision
 }
 
-/// The rules that apply, in their order, with the one whose question the model answered with yes.
+/// Returns the rules that apply, in order, including the candidate that the model chose.
 fn applied<'r>(verdict: &Verdict<'r>, reply: Option<&Reply>) -> Vec<&'r Rule> {
     let mut rules: Vec<&Rule> = verdict.hits.iter().map(|hit| hit.rule).collect();
     let chosen = reply.and_then(|reply| reply.matched_rule.as_deref());
@@ -77,7 +78,7 @@ fn applied<'r>(verdict: &Verdict<'r>, reply: Option<&Reply>) -> Vec<&'r Rule> {
     rules
 }
 
-/// All proposals, those of rules first, each once.
+/// Returns all proposals without duplicates, those of rules first.
 fn proposals(mail: &Mail, rules: &[&Rule], reply: Option<&Reply>) -> Vec<Proposal> {
     let of_rules = rules.iter().flat_map(|rule| rule.proposals(mail));
     let of_model = reply
@@ -106,7 +107,7 @@ fn by_rules(
         .map(|rule| rule.settings)
         .reduce(or)
         .unwrap_or_default();
-    let natural = natural(&proposals);
+    let implied = implied(&proposals);
     let names: Vec<String> = rules.iter().map(|rule| rule.name.clone()).collect();
     let mut rationale = format!("Rule {} applies.", names.join(", "));
     if let Some(reply) = reply {
@@ -125,11 +126,11 @@ fn by_rules(
             category: set
                 .category
                 .or(reply.map(|r| r.category))
-                .unwrap_or(natural.0),
+                .unwrap_or(implied.0),
             disposition: set
                 .disposition
                 .or(reply.map(|r| r.disposition))
-                .unwrap_or(natural.1),
+                .unwrap_or(implied.1),
             priority: set
                 .priority
                 .or(reply.map(|r| r.priority))
@@ -163,7 +164,7 @@ fn by_model(reply: &Reply, proposals: Vec<Proposal>) -> Decision {
     }
 }
 
-/// No rule applies and the model gave nothing: a person is asked to look.
+/// Decides without rule and answer: a user must look at the email.
 fn fallback(mail: &Mail) -> Decision {
     let subject = if mail.subject.is_empty() {
         "(no subject)"
@@ -175,9 +176,9 @@ fn fallback(mail: &Mail) -> Decision {
         "title".to_owned(),
         Value::String(format!("Follow up: {}", subject.trim_end())),
     )]);
-    let params = Params::read(ActionType::CreateTask, &title)
-        .expect("a short title is all that a task needs");
-    let rationale = "The mail could not be judged automatically. Please look at it.";
+    let params =
+        Params::read(ActionType::CreateTask, &title).expect("a task needs only a short title");
+    let rationale = "This email could not be judged automatically. Please look at it.";
     Decision {
         judgement: Judgement {
             confidence: FALLBACK_CONFIDENCE,
@@ -195,18 +196,18 @@ fn fallback(mail: &Mail) -> Decision {
     }
 }
 
-/// The job allowed rules only, and none applies.
+/// Decides for a job with rules only, of which none applies.
 fn undecided() -> Decision {
     Decision {
         judgement: Judgement {
-            rationale: "No rule applies to this mail.".into(),
+            rationale: "No rule applies to this email.".into(),
             ..blank()
         },
         proposals: Vec::new(),
     }
 }
 
-/// A judgement that says nothing yet.
+/// A judgement with default values.
 fn blank() -> Judgement {
     Judgement {
         category: Category::Unknown,
@@ -223,7 +224,7 @@ fn blank() -> Judgement {
     }
 }
 
-/// The earlier rule's word counts where both have one.
+/// Combines settings; the earlier rule wins.
 fn or(first: Settings, second: Settings) -> Settings {
     Settings {
         category: first.category.or(second.category),
@@ -233,8 +234,8 @@ fn or(first: Settings, second: Settings) -> Settings {
     }
 }
 
-/// How a rule that sets neither category nor disposition most likely judges: its first action implies it.
-fn natural(proposals: &[Proposal]) -> (Category, Disposition) {
+/// Returns the category and disposition of rules that set none, from their first action.
+fn implied(proposals: &[Proposal]) -> (Category, Disposition) {
     proposals
         .first()
         .map_or((Category::Fyi, Disposition::Notify), |proposal| {
@@ -242,9 +243,8 @@ fn natural(proposals: &[Proposal]) -> (Category, Disposition) {
         })
 }
 
-/// A model that calls somebody a cold caller is not believed against what is known of them, and what it would have done
-/// to the mail needs a person.
-fn mind_contact(decision: &mut Decision, contact: Contact) {
+/// Corrects a model that calls a known contact cold, and requires approval for its proposals.
+fn protect_known_contact(decision: &mut Decision, contact: Contact) {
     let judgement = &mut decision.judgement;
     if judgement.category != Category::Cold || contact.may_be_cold() {
         return;

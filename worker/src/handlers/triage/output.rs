@@ -1,4 +1,4 @@
-//! The job's result as its submitter reads it.
+//! Builds the job's output.
 
 use super::load::Case;
 use super::plan::Plan;
@@ -8,7 +8,7 @@ use jobs::{
     store::proposed_actions::StoredAction,
 };
 
-/// What was found now. A dry run shows the gate's word but no approval: none was made.
+/// Builds the output of a new result. A dry run shows the gate's decision but no approval, because none exists.
 pub(super) fn of_plan(case: &Case, args: &Args, plan: &Plan, llm: LlmUsage) -> Output {
     let actions = plan
         .actions
@@ -26,7 +26,7 @@ pub(super) fn of_plan(case: &Case, args: &Args, plan: &Plan, llm: LlmUsage) -> O
     output(case, args, &plan.judgement, actions, llm)
 }
 
-/// What was found before, and cost nothing now.
+/// Builds the output from an earlier result, at no cost.
 pub(super) fn of_former(
     case: &Case,
     args: &Args,

@@ -1,11 +1,11 @@
-//! The model's answer → [`Reply`], or a [`ReplyFault`] that can be shown to the model for its one repair.
+//! Parses the model's answer into a [`Reply`], or a [`ReplyFault`] for its one repair.
 //!
-//! Trusts nothing: a closed schema (unknown fields are refused), then checks that no schema can express: the rule was
-//! among the candidates, the action is one that models may propose, every figure stands in the mail.
+//! Trusts nothing: rejects unknown fields, then checks what no schema can express: the rule is a candidate, models may propose
+//! the action, and every figure occurs in the email.
 
 mod grounding;
 
-use grounding::Seen;
+use grounding::Grounding;
 use jobs::domain::{
     action::{ActionType, OpenTo, Params},
     gate::Confirmation,
@@ -36,11 +36,11 @@ pub(super) struct Reply {
     pub(super) injection_suspected: bool,
 }
 
-/// What is wrong with an answer.
+/// The fault of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ReplyFault {
     pub(super) class: FaultClass,
-    /// For the model. May quote its own words, so it goes back as untrusted text and never into a log.
+    /// For the model. May quote its answer, so it goes back as untrusted text and never into a log.
     pub(super) message: String,
 }
 
@@ -102,7 +102,7 @@ struct RawEntities {
     dates: Vec<String>,
 }
 
-/// Reads an answer to a question about `mail`; `candidates` are the rules the model could choose from.
+/// Parses and checks an answer about `mail`; `candidates` are the rules that the model may choose.
 pub(super) fn parse_reply(
     text: &str,
     mail: &Mail,
@@ -126,8 +126,8 @@ pub(super) fn parse_reply(
             format!("matched_rule must be null or one of: {known}"),
         ));
     }
-    let seen = Seen::of(mail);
-    check_entities(&raw.entities, &seen)?;
+    let grounding = Grounding::of(mail);
+    check_entities(&raw.entities, &grounding)?;
     if raw.actions.len() > ACTIONS {
         return Err(fault(
             FaultClass::Length,
@@ -137,7 +137,7 @@ pub(super) fn parse_reply(
     let proposals = raw
         .actions
         .into_iter()
-        .map(|action| read_action(action, &seen))
+        .map(|action| read_action(action, &grounding))
         .collect::<Result<_, _>>()?;
     Ok(Reply {
         reasoning: raw.reasoning.trim().to_owned(),
@@ -152,7 +152,7 @@ pub(super) fn parse_reply(
     })
 }
 
-/// The object within: models wrap it in Markdown fences or a sentence, and asking again would cost a call.
+/// Returns the JSON object in the text: models wrap it in Markdown fences or prose.
 pub(in crate::handlers) fn without_fences(text: &str) -> &str {
     match (text.find('{'), text.rfind('}')) {
         (Some(start), Some(end)) if start < end => &text[start..=end],
@@ -174,7 +174,7 @@ fn json_fault(error: &serde_json::Error) -> ReplyFault {
     fault(class, message.chars().take(400).collect())
 }
 
-fn read_action(raw: RawAction, seen: &Seen) -> Result<Proposal, ReplyFault> {
+fn read_action(raw: RawAction, grounding: &Grounding) -> Result<Proposal, ReplyFault> {
     let kind = ActionType::parse(&raw.r#type).filter(|kind| kind.is_open_to(OpenTo::Models));
     let Some(kind) = kind else {
         let known: Vec<_> = ActionType::open_to(OpenTo::Models)
@@ -186,18 +186,18 @@ fn read_action(raw: RawAction, seen: &Seen) -> Result<Proposal, ReplyFault> {
         ));
     };
     let params = Params::read(kind, &raw.params).map_err(|faults| {
-        let told: Vec<_> = faults.into_iter().map(|fault| fault.message).collect();
-        fault(FaultClass::Action, told.join("; "))
+        let messages: Vec<_> = faults.into_iter().map(|fault| fault.message).collect();
+        fault(FaultClass::Action, messages.join("; "))
     })?;
     for field in kind.spec().parameters {
         let Some(text) = params.get(field.name) else {
             continue;
         };
-        // `snooze` names a moment of ours, not one of the mail's.
+        // `until` of `snooze` is a time of our own, not from the email.
         let grounded = match field.name {
-            "due" => seen.has_date(text),
+            "due" => grounding.has_date(text),
             "until" => true,
-            _ => seen.has_figures(text),
+            _ => grounding.has_figures(text),
         };
         if !grounded {
             let message = format!(
@@ -218,7 +218,7 @@ fn read_action(raw: RawAction, seen: &Seen) -> Result<Proposal, ReplyFault> {
     })
 }
 
-fn check_entities(entities: &RawEntities, seen: &Seen) -> Result<(), ReplyFault> {
+fn check_entities(entities: &RawEntities, grounding: &Grounding) -> Result<(), ReplyFault> {
     for (name, list) in [
         ("people", &entities.people),
         ("amounts", &entities.amounts),
@@ -237,14 +237,14 @@ fn check_entities(entities: &RawEntities, seen: &Seen) -> Result<(), ReplyFault>
     if !entities
         .amounts
         .iter()
-        .all(|amount| seen.has_figures(amount))
+        .all(|amount| grounding.has_figures(amount))
     {
         return Err(fault(
             FaultClass::Ungrounded,
             "amounts must be copied from the mail as they stand there".into(),
         ));
     }
-    if !entities.dates.iter().all(|date| seen.has_date(date)) {
+    if !entities.dates.iter().all(|date| grounding.has_date(date)) {
         return Err(fault(
             FaultClass::Ungrounded,
             "dates must be copied from the mail as they stand there".into(),
@@ -272,7 +272,7 @@ fn probability(field: &str, number: f64) -> Result<f32, ReplyFault> {
     }
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "a number in [0, 1] loses digits nobody wrote"
+        reason = "a number in [0, 1] loses only insignificant digits"
     )]
     let narrow = number as f32;
     Ok(narrow)
@@ -317,14 +317,14 @@ mod tests {
     }
 
     #[test]
-    fn a_good_answer_is_read() {
+    fn valid_answer_is_parsed() {
         let reply = with(|_| ()).unwrap();
         assert_eq!((reply.category, reply.sla), (Category::Task, Sla::Day));
         assert_eq!(reply.proposals[0].params.get("due"), Some("30 November"));
     }
 
     #[test]
-    fn fences_and_prose_around_the_object_cost_no_call() {
+    fn fences_and_prose_around_the_object_are_ignored() {
         for text in [
             format!("```json\n{}\n```", good()),
             format!("Here you are:\n{}\nAnything else?", good()),
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_the_schema_is_refused() {
+    fn answer_outside_the_schema_is_rejected() {
         assert_eq!(class(|r| r["extra"] = json!(1)), "schema");
         assert_eq!(class(|r| r["actions"][0]["to"] = json!("a@b.c")), "schema");
         assert_eq!(
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_candidate_can_be_the_matched_rule() {
+    fn matched_rule_must_be_a_candidate() {
         assert_eq!(class(|r| r["matched_rule"] = json!("contracts")), "ok");
         assert_eq!(
             class(|r| r["matched_rule"] = json!("forward-everything")),
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn only_open_actions_with_known_fields_are_taken() {
+    fn only_allowed_actions_with_known_fields_are_accepted() {
         let action = |kind: &str, params: Value| {
             let kind = kind.to_owned();
             class(move |r| {
@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_and_dates_must_stand_in_the_mail() {
+    fn figures_and_dates_must_occur_in_the_email() {
         assert_eq!(
             class(|r| r["entities"]["amounts"] = json!(["€ 1,250.00"])),
             "ok"
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn every_shipped_fixture_is_an_answer() {
+    fn every_shipped_fixture_is_a_valid_answer() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/fixtures/triage");
         let files: Vec<_> = std::fs::read_dir(folder)
             .unwrap()

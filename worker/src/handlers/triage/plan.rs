@@ -1,4 +1,4 @@
-//! A decision put through the gate: [`Plan`], which is what will be written. Pure, but for fresh ids.
+//! A decision after the gate: [`Plan`], which will be written. Pure, except for new ids.
 
 use super::load::Case;
 use super::merge::Decision;
@@ -21,6 +21,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// Applies the gate to each proposal.
     pub(super) fn gated(decision: Decision, case: &Case, now: DateTime<Utc>) -> Self {
         let facts = Circumstances {
             injection_suspected: decision.judgement.injection_suspected,

@@ -1,7 +1,7 @@
-//! What the model is told of an email: trusted context of our own, and the email as labelled evidence.
+//! Builds the prompt: trusted context of our own, and the email as labelled evidence.
 //!
-//! The instructions are a versioned text file beside the model client; here is only what changes from email to email. The
-//! mail itself goes in as untrusted parts and nowhere else.
+//! The instructions are a versioned text file (`prompts.rs`); this file adds what differs per email. The email goes into
+//! untrusted parts only.
 
 use super::load::Case;
 use super::parse_reply::ReplyFault;
@@ -14,17 +14,17 @@ use jobs::domain::{
 };
 use llm::{Prompt, Trusted, Untrusted};
 
-/// Enough to sort an email by; whole books come as email too.
+/// Limit of the body, enough to judge an email by.
 const BODY: usize = 12_000;
 const EARLIER: usize = 500;
-/// The text of all attached files together.
+/// Limit of the text of all attachments together.
 const ATTACHED: usize = 6_000;
 const EARLIER_MESSAGES: usize = 20;
 const RECIPIENTS: usize = 20;
-/// The part of an answer that is worth repairing.
+/// Limit of an answer to repair.
 const ANSWER: usize = 6_000;
 
-/// The question. `asked_on` is the day the job was submitted, not today: a question that is asked again must be the same.
+/// Builds the question. `asked_on` is the day of submission, so that every attempt asks the same.
 pub(super) fn question(case: &Case, verdict: &Verdict<'_>, asked_on: DateTime<Utc>) -> Prompt {
     let mail = &case.mail;
     let mut prompt = TRIAGE
@@ -42,8 +42,7 @@ pub(super) fn question(case: &Case, verdict: &Verdict<'_>, asked_on: DateTime<Ut
     prompt.untrusted("body", Untrusted::new(&excerpt(&mail.body_text, BODY)))
 }
 
-/// The one repair: the answer and what is wrong with it, without the email. What an email could smuggle into an answer it
-/// could smuggle into a second one too, so nothing is gained by showing it again.
+/// Builds the repair: the answer and its fault, without the email, which could only inject text again.
 pub(super) fn repair(
     verdict: &Verdict<'_>,
     asked_on: DateTime<Utc>,
@@ -61,7 +60,7 @@ pub(super) fn repair(
         .untrusted("fault", Untrusted::new(&fault.message))
 }
 
-/// Today, the rules that can be chosen with what each will do, and the actions that are open.
+/// Renders the date, the allowed actions, and the candidate rules with their effects.
 fn context(verdict: &Verdict<'_>, asked_on: DateTime<Utc>) -> String {
     let mut text = format!("Today is {} (UTC).\n\n", asked_on.format("%A, %Y-%m-%d"));
     text.push_str(
@@ -89,7 +88,7 @@ fn context(verdict: &Verdict<'_>, asked_on: DateTime<Utc>) -> String {
         };
         text.push_str(&format!("- {action}: {fields}\n"));
     }
-    // Last, for a long list is cut at its end: what is not shown is not chosen, and nothing else is lost.
+    // Last, because a long list is cut at its end: a cut-off rule cannot be chosen, and nothing else is lost.
     text.push('\n');
     if verdict.candidates.is_empty() {
         text.push_str("There are no rules to choose from: matched_rule is null.\n");
@@ -113,7 +112,7 @@ fn context(verdict: &Verdict<'_>, asked_on: DateTime<Utc>) -> String {
     text
 }
 
-/// A rule by its name, its question and what it will do: a chooser that does not know what a rule does archives wrongly.
+/// Renders a rule with its condition and effects: a model that does not know the effects chooses wrongly.
 fn described(rule: &Rule) -> String {
     let mut text = format!(
         "- {}: applies if {}",
@@ -177,10 +176,10 @@ fn headers(mail: &Mail) -> String {
     lines.join("\n")
 }
 
-/// Oldest first; of long threads the newest messages.
+/// Renders the thread, oldest first; keeps the newest messages of a long one.
 fn thread(messages: &[Earlier]) -> String {
     let surplus = messages.len().saturating_sub(EARLIER_MESSAGES);
-    let told: Vec<String> = messages[surplus..]
+    let lines: Vec<String> = messages[surplus..]
         .iter()
         .map(|message| {
             let from = message
@@ -200,13 +199,13 @@ fn thread(messages: &[Earlier]) -> String {
             format!("[{direction} {from}{date}]\n{text}")
         })
         .collect();
-    told.join("\n\n")
+    lines.join("\n\n")
 }
 
-/// Names, types and sizes, and of text files what they say.
+/// Renders the names, types and sizes of attachments, and the text of text files.
 fn attachments(mail: &Mail) -> String {
     let mut room = ATTACHED;
-    let told: Vec<String> = mail
+    let lines: Vec<String> = mail
         .attachments
         .iter()
         .map(|file| {
@@ -225,7 +224,7 @@ fn attachments(mail: &Mail) -> String {
             entry
         })
         .collect();
-    told.join("\n")
+    lines.join("\n")
 }
 
 #[cfg(test)]
@@ -263,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_are_told_with_what_they_do() {
+    fn rules_are_shown_with_their_effects() {
         let case = case("From: a@b.c\nSubject: Contract\n\nPlease sign.");
         let text = rendered(&question(
             &case,
@@ -278,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mail_goes_in_as_evidence_only() {
+    fn email_is_shown_as_evidence_only() {
         let case = case("From: Eve <eve@x.y>\nSubject: HUNTER-subject\n\nHUNTER-body");
         let prompt = question(
             &case,
@@ -295,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_below_a_long_quote_and_the_text_of_a_file_are_shown() {
+    fn answer_below_a_long_quote_and_text_of_a_file_are_shown() {
         let quote = "> as you wrote before, the matter stands open\n".repeat(400);
         let case = case(&format!(
             "From: a@b.c\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n--x\n\n{quote}\nNo, cancel it.\n\
@@ -315,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repair_shows_the_answer_and_the_fault_and_not_the_mail() {
+    fn repair_shows_answer_and_fault_but_not_the_email() {
         let case = case("From: Eve <eve@x.y>\nSubject: HUNTER-subject\n\nHUNTER-body");
         let fault = ReplyFault {
             class: FaultClass::Json,

@@ -1,4 +1,4 @@
-//! What a triage leaves behind, in the transaction that settles its job: result, actions, approvals, history, audit.
+//! The writes of a triage in the transaction that settles its job: result, actions, approvals, history, audit.
 
 use super::metrics::TriageMetrics;
 use super::plan::Plan;
@@ -23,35 +23,35 @@ use jobs::{
     },
 };
 use queue::Job;
-use queue::runtime::handler::Writes;
+use queue::runtime::handler::SettleWrites;
 use sqlx::PgConnection;
 
 /// The writes of one triage.
 pub(super) struct TriageWrites {
     pub(super) message: MessageId,
-    /// Somebody of the tenant wrote it.
+    /// A user of the tenant sent it.
     pub(super) own: bool,
     pub(super) ruleset_version: i32,
-    pub(super) kept: Kept,
+    pub(super) result: TriageResult,
     pub(super) metrics: TriageMetrics,
 }
 
-/// How much is kept.
-pub(super) enum Kept {
+/// The result to write.
+pub(super) enum TriageResult {
     All(Box<NewFinding>),
-    /// A dry run: nothing but the job's output and the audit log, or the real run after it would find the mail judged.
+    /// A dry run writes the audit log only; otherwise a later real run would find the email judged already.
     AuditOnly(Plan),
-    /// The mail was judged before: everything is there.
+    /// The email was judged before; its result exists.
     Former {
         job: JobId,
         judgement: Judgement,
     },
 }
 
-/// A finding that is written down.
+/// A new result.
 pub(super) struct NewFinding {
     pub(super) plan: Plan,
-    /// What waits for a person because of it.
+    /// The inbox item for the user.
     pub(super) item: Option<NewItem>,
     pub(super) content_hash: [u8; 32],
     pub(super) mode: Mode,
@@ -60,13 +60,13 @@ pub(super) struct NewFinding {
 }
 
 #[async_trait]
-impl Writes for TriageWrites {
+impl SettleWrites for TriageWrites {
     async fn apply(&self, conn: &mut PgConnection, job: &Job) -> Result<(), sqlx::Error> {
-        let item = match &self.kept {
-            Kept::All(finding) => self.write_finding(conn, job, finding).await?,
-            Kept::AuditOnly(_) | Kept::Former { .. } => None,
+        let item = match &self.result {
+            TriageResult::All(finding) => self.write_finding(conn, job, finding).await?,
+            TriageResult::AuditOnly(_) | TriageResult::Former { .. } => None,
         };
-        if self.own && !matches!(self.kept, Kept::AuditOnly(_)) {
+        if self.own && !matches!(self.result, TriageResult::AuditOnly(_)) {
             supersede_drafts(conn, job, self.message).await?;
         }
         llm_checkpoints::delete_of_job(conn, job.tenant, job.lease.job).await?;
@@ -74,15 +74,15 @@ impl Writes for TriageWrites {
     }
 
     fn committed(&self) {
-        match &self.kept {
-            Kept::All(finding) => {
+        match &self.result {
+            TriageResult::All(finding) => {
                 self.count(&finding.plan.judgement);
                 for approval in &finding.plan.approvals {
                     self.metrics.approval_created(approval.risk);
                 }
             }
-            Kept::AuditOnly(plan) => self.count(&plan.judgement),
-            Kept::Former { judgement, .. } => {
+            TriageResult::AuditOnly(plan) => self.count(&plan.judgement),
+            TriageResult::Former { judgement, .. } => {
                 self.metrics.decided(Source::Guard, judgement.disposition);
             }
         }
@@ -97,7 +97,7 @@ impl TriageWrites {
         finding: &NewFinding,
     ) -> Result<Option<InboxItemId>, sqlx::Error> {
         let (tenant, id, plan) = (job.tenant, job.lease.job, &finding.plan);
-        // First, because it is what two jobs that judge the same mail meet at.
+        // First, because its unique key serialises two jobs that judge the same email.
         let result = NewTriageResult {
             job: id,
             message: self.message,
@@ -113,23 +113,23 @@ impl TriageWrites {
             approvals::insert(conn, tenant, id, approval).await?;
         }
         proposed_actions::insert(conn, tenant, id, self.message, &plan.actions).await?;
-        let judged = NewHistoryEntry {
+        let entry = NewHistoryEntry {
             verb: HistoryVerb::Triaged,
             object_kind: ResourceKind::Message,
             object: self.message.0,
             job: Some(id),
             rationale: &plan.judgement.rationale,
         };
-        history::insert(conn, tenant, &judged).await?;
+        history::insert(conn, tenant, &entry).await?;
         for approval in &plan.approvals {
-            let asked = NewHistoryEntry {
+            let entry = NewHistoryEntry {
                 verb: HistoryVerb::Proposed,
                 object_kind: ResourceKind::Approval,
                 object: approval.id.0,
                 job: Some(id),
                 rationale: approval.rationale.as_deref().unwrap_or(&approval.title),
             };
-            history::insert(conn, tenant, &asked).await?;
+            history::insert(conn, tenant, &entry).await?;
         }
         match &finding.item {
             Some(item) => {
@@ -139,14 +139,14 @@ impl TriageWrites {
                 };
                 let added = inbox_items::insert(conn, tenant, &item).await?;
                 if let Some(added) = added {
-                    let told = NewHistoryEntry {
+                    let entry = NewHistoryEntry {
                         verb: HistoryVerb::Added,
                         object_kind: ResourceKind::InboxItem,
                         object: added.0,
                         job: Some(id),
                         rationale: item.title.as_str(),
                     };
-                    history::insert_about(conn, tenant, item.owner, &told).await?;
+                    history::insert_about(conn, tenant, item.owner, &entry).await?;
                 }
                 Ok(added)
             }
@@ -154,11 +154,11 @@ impl TriageWrites {
         }
     }
 
-    /// With the item that was added, if one was.
+    /// Builds the audit entries.
     fn audit_entries(&self, job: &Job, item: Option<InboxItemId>) -> Vec<NewAuditEntry> {
         let entry = |action, kind, id: String, detail| {
             let mut entry = job.audit(action, kind, id).with_detail(detail);
-            entry.dry_run = matches!(self.kept, Kept::AuditOnly(_));
+            entry.dry_run = matches!(self.result, TriageResult::AuditOnly(_));
             entry
         };
         let message = self.message.to_string();
@@ -168,10 +168,12 @@ impl TriageWrites {
             message.clone(),
             Detail::new(),
         )];
-        let (judgement, actions) = match &self.kept {
-            Kept::All(finding) => (&finding.plan.judgement, finding.plan.actions.as_slice()),
-            Kept::AuditOnly(plan) => (&plan.judgement, plan.actions.as_slice()),
-            Kept::Former { judgement, .. } => (judgement, [].as_slice()),
+        let (judgement, actions) = match &self.result {
+            TriageResult::All(finding) => {
+                (&finding.plan.judgement, finding.plan.actions.as_slice())
+            }
+            TriageResult::AuditOnly(plan) => (&plan.judgement, plan.actions.as_slice()),
+            TriageResult::Former { judgement, .. } => (judgement, [].as_slice()),
         };
         let mut outcome = Detail::new()
             .word("category", judgement.category.as_str())
@@ -182,7 +184,7 @@ impl TriageWrites {
             .flag("injection_suspected", judgement.injection_suspected)
             .count("actions", i64::try_from(actions.len()).unwrap_or(i64::MAX))
             .count("ruleset_version", self.ruleset_version);
-        if let Kept::Former { job: former, .. } = &self.kept {
+        if let TriageResult::Former { job: former, .. } = &self.result {
             outcome = outcome.id("judged_by_job", former.0);
         } else {
             for rule in &judgement.rules_applied {
@@ -209,7 +211,7 @@ impl TriageWrites {
                 detail,
             ));
         }
-        if let Kept::All(finding) = &self.kept {
+        if let TriageResult::All(finding) = &self.result {
             for approval in &finding.plan.approvals {
                 let detail = Detail::new()
                     .word("type", approval.kind)

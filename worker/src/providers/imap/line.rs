@@ -1,5 +1,4 @@
-//! The line to a server: plain or encrypted, to an address that may be reached, and never more of it than a conversation
-//! about flags and folders takes.
+//! The connection to a server: [`Line`], plain or encrypted, to an allowed address, with a limit on the bytes read.
 
 use crate::providers::{ProviderError, guard::Guard};
 use jobs::domain::connection::{Security, Server};
@@ -19,10 +18,10 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::step;
 
-/// What a server may tell us in one session. No mail is ever fetched.
-const MOST_BYTES: usize = 8 << 20;
+/// Limit of bytes read in one session; sessions never fetch emails.
+const MAX_BYTES: usize = 8 << 20;
 
-/// A line that can be spoken on.
+/// A connection.
 #[derive(Debug)]
 pub(super) struct Line {
     wire: Wire,
@@ -36,19 +35,19 @@ enum Wire {
 }
 
 impl Line {
-    /// Connects to the first address that answers, encrypted if the server is spoken to so from the first byte.
+    /// Connects to the first address that answers, with TLS if the settings require it from the start.
     pub(super) async fn open(server: &Server, guard: Guard) -> Result<Self, ProviderError> {
         if server.security == Security::None && guard == Guard::Public {
             return Err(ProviderError::Permanent {
                 code: "encryption_required",
-                message: "The server's line must be encrypted: use `tls` or `starttls`.".into(),
+                message: "The connection must be encrypted. Use `tls` or `starttls`.".into(),
             });
         }
         let addrs: Vec<SocketAddr> = guard.resolve(&server.host, server.port).await?;
         let stream = step("imap_unreachable", TcpStream::connect(&addrs[..])).await?;
         let line = Self {
             wire: Wire::Plain(stream),
-            left: MOST_BYTES,
+            left: MAX_BYTES,
         };
         match server.security {
             Security::Tls => line.encrypted(&server.host).await,
@@ -56,14 +55,14 @@ impl Line {
         }
     }
 
-    /// The same line, encrypted from here on. What had come before is forgotten with its reader.
+    /// Encrypts the connection from here on.
     pub(super) async fn encrypted(self, host: &str) -> Result<Self, ProviderError> {
         let Wire::Plain(stream) = self.wire else {
             return Ok(self);
         };
         let name = ServerName::try_from(host.to_owned()).map_err(|_| ProviderError::Permanent {
             code: "host_not_allowed",
-            message: "This host has no name that a certificate could be for.".into(),
+            message: "This host name cannot have a certificate.".into(),
         })?;
         let connector = TlsConnector::from(trust()?);
         let stream = step("imap_tls", connector.connect(name, stream)).await?;
@@ -74,7 +73,7 @@ impl Line {
     }
 }
 
-/// The machine's own certificates.
+/// Loads the system's root certificates.
 fn trust() -> Result<Arc<ClientConfig>, ProviderError> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -96,10 +95,10 @@ impl AsyncRead for Line {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.left == 0 {
-            return Poll::Ready(Err(io::Error::other("the server talks too much")));
+            return Poll::Ready(Err(io::Error::other("the server sent too much data")));
         }
-        let most = self.left.min(buf.remaining());
-        let mut part = ReadBuf::new(buf.initialize_unfilled_to(most));
+        let limit = self.left.min(buf.remaining());
+        let mut part = ReadBuf::new(buf.initialize_unfilled_to(limit));
         let polled = match &mut self.wire {
             Wire::Plain(stream) => Pin::new(stream).poll_read(cx, &mut part),
             Wire::Tls(stream) => Pin::new(stream).poll_read(cx, &mut part),

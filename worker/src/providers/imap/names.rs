@@ -1,9 +1,8 @@
-//! Names on the wire: folders in IMAP's own UTF-7 (RFC 3501 §5.1.3), labels as keywords, a Message-ID as something to
-//! search for.
+//! Encodes names for IMAP: folders in modified UTF-7 (RFC 3501 §5.1.3), labels as keywords, a Message-ID as a search key.
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 
-/// A folder's name as the server wants it.
+/// Encodes a folder name.
 pub(super) fn encode(name: &str) -> String {
     let mut wire = String::with_capacity(name.len());
     let mut foreign = Vec::new();
@@ -34,7 +33,7 @@ fn flush(wire: &mut String, foreign: &mut Vec<u8>) {
     }
 }
 
-/// A keyword for a label: what a keyword may not hold becomes `_`.
+/// Returns the keyword of a label, with `_` in place of characters that keywords do not allow.
 pub fn keyword(label: &str) -> String {
     encode(label)
         .chars()
@@ -48,15 +47,15 @@ pub fn keyword(label: &str) -> String {
         .collect()
 }
 
-/// The search for a Message-ID; `None` if no sound mail can have it.
+/// Returns the search key for a Message-ID; none if the id is invalid.
 pub(super) fn by_message_id(id: &str) -> Option<String> {
     let id = id.trim().trim_start_matches('<').trim_end_matches('>');
-    let sound = (3..=900).contains(&id.len())
+    let is_valid = (3..=900).contains(&id.len())
         && id
             .chars()
             .all(|c| c.is_ascii_graphic() && !"<>\"\\".contains(c));
-    // With the brackets: the server looks for a part of the header, and this is all of it.
-    sound.then(|| format!("HEADER Message-ID \"<{id}>\""))
+    // With brackets, because the server searches for substrings of the header.
+    is_valid.then(|| format!("HEADER Message-ID \"<{id}>\""))
 }
 
 #[cfg(test)]
@@ -64,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folders_are_named_as_servers_name_them() {
+    fn folder_names_are_encoded_in_modified_utf7() {
         for (name, wire) in [
             ("INBOX", "INBOX"),
             ("R&D", "R&-D"),
@@ -78,14 +77,14 @@ mod tests {
     }
 
     #[test]
-    fn a_label_becomes_a_keyword_that_ends_no_command() {
+    fn label_becomes_a_keyword_without_special_characters() {
         assert_eq!(keyword("Needs reply"), "Needs_reply");
         assert_eq!(keyword("a)\r\nb \\Deleted"), "a_&AA0ACg-b__Deleted");
         assert_eq!(keyword("größer"), "gr&APYA3w-er");
     }
 
     #[test]
-    fn only_a_whole_and_harmless_message_id_is_searched_for() {
+    fn only_a_valid_message_id_is_searched_for() {
         assert_eq!(
             by_message_id("<a.b@example.org>").as_deref(),
             Some("HEADER Message-ID \"<a.b@example.org>\"")

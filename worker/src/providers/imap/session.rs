@@ -1,13 +1,13 @@
-//! A conversation with an IMAP server that knows us: [`Mailbox`] in its commands.
+//! An IMAP session: [`Session`] implements [`Mailbox`].
 
 use super::{
     super::{
         ProviderError,
-        mailbox::{Among, Mailbox, Role, Spot, Target},
+        mailbox::{Mailbox, MessageLocation, Role, SearchScope, Target},
     },
     STEP,
     line::Line,
-    names, too_slow, unreachable,
+    names, timed_out, unreachable,
 };
 use async_imap::{
     error::Error,
@@ -18,15 +18,15 @@ use futures::TryStreamExt;
 use std::{collections::BTreeSet, time::Duration};
 use tokio::time::timeout;
 
-/// How many folders are looked into for one mail.
-const MOST_FOLDERS: usize = 200;
+/// Limit of folders searched for one email.
+const MAX_FOLDERS: usize = 200;
 
-/// A session, and what it knows of the server.
+/// A logged-in session with the capabilities and folders of the server.
 pub(super) struct Session {
     inner: async_imap::Session<Line>,
     can_move: bool,
     can_expunge_one: bool,
-    /// Of one folder or of all, as the server lists them.
+    /// The folders that the server lists.
     folders: Vec<Folder>,
     delimiter: Option<String>,
     selected: Option<Selected>,
@@ -48,9 +48,9 @@ struct Selected {
 }
 
 impl Session {
-    /// Asks what the server can do and which folders there are.
+    /// Reads the capabilities and folders of the server.
     pub(super) async fn begin(mut inner: async_imap::Session<Line>) -> Result<Self, ProviderError> {
-        let able = asked(inner.capabilities()).await?;
+        let able = read(inner.capabilities()).await?;
         let mut session = Self {
             can_move: able.has_str("MOVE"),
             can_expunge_one: able.has_str("UIDPLUS"),
@@ -73,9 +73,9 @@ impl Session {
             let names = self.inner.list(None, Some(pattern)).await?;
             names.try_collect::<Vec<_>>().await
         };
-        let names = asked(names).await?;
-        // A list that was cut off looks like a short one.
-        asked(self.inner.noop()).await?;
+        let names = read(names).await?;
+        // Detects a broken connection, which otherwise looks like a short list.
+        read(self.inner.noop()).await?;
         for name in names {
             if let Some(delimiter) = name.delimiter() {
                 self.delimiter = Some(delimiter.to_owned());
@@ -90,7 +90,7 @@ impl Session {
         Ok(())
     }
 
-    /// The folder for this, if there is one: by what the server says it is for, else by the names that are usual.
+    /// Finds the folder of a role: by SPECIAL-USE, else by its usual names.
     fn known(&self, role: Role) -> Option<&str> {
         if role == Role::Inbox {
             return Some("INBOX");
@@ -111,8 +111,8 @@ impl Session {
         marked.or_else(named).map(|folder| folder.name.as_str())
     }
 
-    /// Where to look, in this order.
-    fn places(&self, among: Among) -> Vec<String> {
+    /// Returns the folders to search, in order.
+    fn places(&self, among: SearchScope) -> Vec<String> {
         let known = |roles: &[Role]| -> Vec<String> {
             roles
                 .iter()
@@ -120,7 +120,7 @@ impl Session {
                 .map(str::to_owned)
                 .collect()
         };
-        if among == Among::Sent {
+        if among == SearchScope::Sent {
             return known(&[Role::Sent, Role::All]);
         }
         let mut places = known(&[Role::Inbox, Role::Archive]);
@@ -136,15 +136,15 @@ impl Session {
                 places.push(name.clone());
             }
         }
-        places.truncate(MOST_FOLDERS);
+        places.truncate(MAX_FOLDERS);
         places.extend(last);
-        if among == Among::Anywhere {
+        if among == SearchScope::Anywhere {
             places.extend(trash);
         }
         places
     }
 
-    /// Opens a folder, to be changed or only looked into. False if it cannot be opened.
+    /// Selects a folder for writing or reading. Returns false if it cannot be selected.
     async fn select(&mut self, folder: &str, writable: bool) -> Result<bool, ProviderError> {
         if let Some(selected) = &self.selected
             && selected.folder == folder
@@ -163,10 +163,10 @@ impl Session {
         let opened = match timeout(STEP, opened).await {
             Ok(Ok(opened)) => opened,
             Ok(Err(Error::No(_) | Error::Validate(_))) => return Ok(false),
-            Ok(Err(error)) => return Err(not_told(&error)),
-            Err(_) => return Err(too_slow()),
+            Ok(Err(error)) => return Err(read_error(&error)),
+            Err(_) => return Err(timed_out()),
         };
-        // Without one, names of mails do not last; then they hold for this session only.
+        // Without UIDVALIDITY, UIDs are valid for this session only.
         let uid_validity = opened.uid_validity.unwrap_or(0);
         self.selected = Some(Selected {
             folder: folder.to_owned(),
@@ -178,8 +178,12 @@ impl Session {
         Ok(true)
     }
 
-    /// Opens the folder of a mail; `None` if its name does not hold any more.
-    async fn at(&mut self, spot: &Spot, writable: bool) -> Result<Option<Selected>, ProviderError> {
+    /// Selects the folder of an email; none if its UID is no longer valid.
+    async fn at(
+        &mut self,
+        spot: &MessageLocation,
+        writable: bool,
+    ) -> Result<Option<Selected>, ProviderError> {
         if !self.select(&spot.folder, writable).await? {
             return Ok(None);
         }
@@ -188,7 +192,7 @@ impl Session {
     }
 
     async fn store(&mut self, uid: u32, change: &str) -> Result<(), ProviderError> {
-        // Not by a stream of answers: that one ends as quietly when the connection does.
+        // Not a response stream, which ends silently when the connection breaks.
         let command = format!("UID STORE {uid} {change}");
         changed(self.inner.run_command_and_check_ok(command)).await
     }
@@ -209,7 +213,7 @@ impl Mailbox for Session {
             Target::Named(name) if name.eq_ignore_ascii_case("INBOX") => "INBOX".to_owned(),
             Target::Named(name) => {
                 let wire = names::encode(name);
-                // Users write a path with a slash, whatever their server parts it with.
+                // Users write paths with a slash, whatever delimiter the server uses.
                 match &self.delimiter {
                     Some(delimiter) => wire.replace('/', delimiter),
                     None => wire,
@@ -221,17 +225,17 @@ impl Mailbox for Session {
         }
         match timeout(STEP, self.inner.create(&name)).await {
             Ok(Ok(())) => {}
-            // Somebody else may have been as quick.
+            // Another client may have created it meanwhile.
             Ok(Err(Error::No(_) | Error::Bad(_) | Error::Validate(_))) => {
                 if !self.select(&name, false).await? {
                     return Err(ProviderError::Permanent {
                         code: "folder_refused",
-                        message: "The mail server has no such folder and makes none.".into(),
+                        message: "The mail server has no such folder and did not create it.".into(),
                     });
                 }
             }
-            Ok(Err(error)) => return Err(not_told(&error)),
-            Err(_) => return Err(too_slow()),
+            Ok(Err(error)) => return Err(read_error(&error)),
+            Err(_) => return Err(timed_out()),
         }
         self.folders.push(Folder {
             name: name.clone(),
@@ -243,8 +247,8 @@ impl Mailbox for Session {
     async fn find(
         &mut self,
         message_id: &str,
-        among: Among,
-    ) -> Result<Option<Spot>, ProviderError> {
+        among: SearchScope,
+    ) -> Result<Option<MessageLocation>, ProviderError> {
         for folder in self.places(among) {
             let found = self.find_in(message_id, &folder).await?;
             if found.is_some() {
@@ -258,46 +262,54 @@ impl Mailbox for Session {
         &mut self,
         message_id: &str,
         folder: &str,
-    ) -> Result<Option<Spot>, ProviderError> {
+    ) -> Result<Option<MessageLocation>, ProviderError> {
         let Some(search) = names::by_message_id(message_id) else {
             return Ok(None);
         };
-        // Afresh: what came into a folder that is open need not be told to us.
+        // Selects again, because a server need not report new emails in a selected folder.
         self.selected = None;
         if !self.select(folder, false).await? {
             return Ok(None);
         }
-        let found = asked(self.inner.uid_search(format!("UNDELETED {search}"))).await?;
+        let found = read(self.inner.uid_search(format!("UNDELETED {search}"))).await?;
         let uid_validity = self
             .selected
             .as_ref()
             .map_or(0, |selected| selected.uid_validity);
-        Ok(found.into_iter().max().map(|uid| Spot {
+        Ok(found.into_iter().max().map(|uid| MessageLocation {
             folder: folder.to_owned(),
             uid_validity,
             uid,
         }))
     }
 
-    async fn flags(&mut self, spot: &Spot) -> Result<Option<BTreeSet<String>>, ProviderError> {
+    async fn flags(
+        &mut self,
+        spot: &MessageLocation,
+    ) -> Result<Option<BTreeSet<String>>, ProviderError> {
         if self.at(spot, false).await?.is_none() {
             return Ok(None);
         }
         let fetched = async {
-            let told = self
+            let stream = self
                 .inner
                 .uid_fetch(spot.uid.to_string(), "(FLAGS)")
                 .await?;
-            told.try_collect::<Vec<_>>().await
+            stream.try_collect::<Vec<_>>().await
         };
-        let fetched = asked(fetched).await?;
-        // An answer that was cut off looks like none.
-        asked(self.inner.noop()).await?;
+        let fetched = read(fetched).await?;
+        // Detects a broken connection, which otherwise looks like an empty response.
+        read(self.inner.noop()).await?;
         let ours = fetched.iter().find(|mail| mail.uid == Some(spot.uid));
         Ok(ours.map(|mail| mail.flags().filter_map(|flag| name_of(&flag)).collect()))
     }
 
-    async fn mark(&mut self, spot: &Spot, flag: &str, on: bool) -> Result<(), ProviderError> {
+    async fn mark(
+        &mut self,
+        spot: &MessageLocation,
+        flag: &str,
+        on: bool,
+    ) -> Result<(), ProviderError> {
         let selected = self.at(spot, true).await?.ok_or_else(gone)?;
         let permitted = selected.takes_any_keyword
             || selected
@@ -307,7 +319,7 @@ impl Mailbox for Session {
         if on && !permitted {
             return Err(ProviderError::Permanent {
                 code: "flag_not_kept",
-                message: "The mail server does not keep this mark on a mail.".into(),
+                message: "The mail server does not store this flag.".into(),
             });
         }
         let sign = if on { '+' } else { '-' };
@@ -317,17 +329,17 @@ impl Mailbox for Session {
 
     async fn move_to(
         &mut self,
-        spot: &Spot,
+        spot: &MessageLocation,
         message_id: &str,
         folder: &str,
     ) -> Result<(), ProviderError> {
         if !self.can_move && !self.can_expunge_one {
             return Err(ProviderError::Permanent {
                 code: "move_not_offered",
-                message: "The mail server can neither move a mail nor delete a single one.".into(),
+                message: "The mail server supports neither MOVE nor UIDPLUS, so that emails cannot be moved.".into(),
             });
         }
-        // An earlier try may have got as far as the copy.
+        // An earlier try may have made the copy already.
         let copied = !self.can_move && self.find_in(message_id, folder).await?.is_some();
         self.at(spot, true).await?.ok_or_else(gone)?;
         let uid = spot.uid.to_string();
@@ -369,7 +381,7 @@ fn role_of(attribute: &NameAttribute<'_>) -> Option<Role> {
     }
 }
 
-/// What folders are called where the server does not say what they are for; the first is made if there is none.
+/// Returns the usual names of a role; the first is created if none exists.
 const fn usual_names(role: Role) -> &'static [&'static str] {
     match role {
         Role::Inbox => &["INBOX"],
@@ -398,42 +410,42 @@ fn name_of(flag: &Flag<'_>) -> Option<String> {
 fn gone() -> ProviderError {
     ProviderError::Permanent {
         code: "message_gone",
-        message: "The mail is not in the mailbox any more.".into(),
+        message: "The email is no longer in the mailbox.".into(),
     }
 }
 
-/// A command that changes nothing.
-async fn asked<T>(action: impl Future<Output = Result<T, Error>>) -> Result<T, ProviderError> {
+/// Runs a command that changes nothing.
+async fn read<T>(action: impl Future<Output = Result<T, Error>>) -> Result<T, ProviderError> {
     match timeout(STEP, action).await {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(not_told(&error)),
-        Err(_) => Err(too_slow()),
+        Ok(Err(error)) => Err(read_error(&error)),
+        Err(_) => Err(timed_out()),
     }
 }
 
-fn not_told(error: &Error) -> ProviderError {
+fn read_error(error: &Error) -> ProviderError {
     match error {
         Error::No(_) | Error::Bad(_) => ProviderError::Retryable {
             code: "imap_refused",
-            detail: "the server refuses a question".into(),
+            detail: "the server rejected a command".into(),
         },
         _ => unreachable("imap_unreachable"),
     }
 }
 
-/// A command that changes something: it is done, or refused, or nobody knows.
+/// Runs a command that changes something: done, refused, or unknown.
 async fn changed<T>(action: impl Future<Output = Result<T, Error>>) -> Result<T, ProviderError> {
     match timeout(STEP, action).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(Error::No(_) | Error::Bad(_) | Error::Append | Error::Validate(_))) => {
             Err(ProviderError::Permanent {
                 code: "imap_refused",
-                message: "The mail server refuses this.".into(),
+                message: "The mail server refused the change.".into(),
             })
         }
         Ok(Err(_)) | Err(_) => Err(ProviderError::Unknown {
             code: "imap_reply_lost",
-            detail: "no reply that can be read came to a change".into(),
+            detail: "the server sent no readable response to a change".into(),
         }),
     }
 }

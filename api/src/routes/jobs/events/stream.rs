@@ -18,7 +18,7 @@ use futures::{Stream, stream};
 use jobs::{domain::Session, store::sessions};
 use queue::{
     signals::listener::Signal,
-    view::events::{self, Event, EventId, What},
+    view::events::{self, Event, EventId, EventKind},
 };
 use std::{collections::VecDeque, convert::Infallible, time::Duration};
 use tokio::{
@@ -158,7 +158,7 @@ impl EventStream {
         self.more = i64::try_from(page.len()).is_ok_and(|len| len == PAGE);
         if let Some(last) = page.last() {
             self.after = Some(last.id);
-            self.finished = matches!(last.what, What::Finished { .. });
+            self.finished = matches!(last.kind, EventKind::Finished { .. });
         }
         self.unsent = page.into();
         Ok(())

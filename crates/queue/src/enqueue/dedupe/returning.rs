@@ -1,4 +1,4 @@
-//! Running jobs that come back into line where another may wait with their key: the newest of them stays.
+//! Running jobs with a dedupe key that return to the queue: the newest job with the key stays, the others are cancelled.
 
 use super::{Key, SUPERSEDED, lock, supersede, waiting};
 use crate::{Failure, FailureClass, Lease};
@@ -8,23 +8,23 @@ use sqlx::PgConnection;
 use std::collections::HashMap;
 
 /// A running job's kind and dedupe key; they do not change while it runs.
-pub(crate) struct OwnKey {
+pub(crate) struct JobKey {
     kind: String,
     key: String,
 }
 
-/// The place in line to which a running job comes back.
+/// Whether a running job may return to the queue under its dedupe key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum DedupeSlot {
     Free,
-    /// An older job waited there, and has ended as cancelled.
+    /// The older job that waited with the key is cancelled.
     TakenFrom(JobId),
-    /// The one that comes back is to end as cancelled.
-    TakenByNewer,
+    /// A newer job waits with the key, so the returning job must be cancelled.
+    HeldByNewer,
 }
 
-/// Why a job ends whose place a newer one took.
-pub(crate) fn superseded() -> Failure {
+/// The failure of a job that a newer one with its dedupe key replaced.
+pub(crate) fn superseded_failure() -> Failure {
     Failure {
         class: FailureClass::Cancelled,
         code: SUPERSEDED,
@@ -33,14 +33,14 @@ pub(crate) fn superseded() -> Failure {
     }
 }
 
-/// The key of a job that still runs under this lease.
+/// Returns the dedupe key of a job that still runs under this lease.
 pub(crate) async fn key_of(
     conn: &mut PgConnection,
     lease: Lease,
-) -> Result<Option<OwnKey>, sqlx::Error> {
-    // Locks nothing: the key's lock comes before the row's, as everywhere.
+) -> Result<Option<JobKey>, sqlx::Error> {
+    // Locks no row: everywhere the key is locked before the row.
     sqlx::query_as!(
-        OwnKey,
+        JobKey,
         r#"select kind, dedupe_key as "key!" from jobs
            where tenant_id = $1 and id = $2 and attempt = $3 and state = 'running' and dedupe_key is not null"#,
         lease.tenant.0,
@@ -51,23 +51,23 @@ pub(crate) async fn key_of(
     .await
 }
 
-/// Makes room for a running job that comes back, if it is the newest with its key. Holds the place until the transaction
-/// ends.
-pub(crate) async fn place(
+/// Takes the dedupe slot for a running job that returns to the queue, if it is the newest with its key. Holds the slot
+/// until the transaction ends.
+pub(crate) async fn take_slot(
     conn: &mut PgConnection,
     lease: Lease,
-    own: &OwnKey,
-) -> Result<Place, sqlx::Error> {
+    own: &JobKey,
+) -> Result<DedupeSlot, sqlx::Error> {
     let key = (lease.tenant, own.kind.as_str(), own.key.as_str());
     lock(conn, &[key]).await?;
     let holder = waiting(conn, &[key]).await?.into_values().next();
     Ok(match holder {
-        Some(newer) if newer > lease.job => Place::TakenByNewer,
+        Some(newer) if newer > lease.job => DedupeSlot::HeldByNewer,
         Some(older) => {
             supersede(conn, &[(lease.tenant, older)]).await?;
-            Place::TakenFrom(older)
+            DedupeSlot::TakenFrom(older)
         }
-        None => Place::Free,
+        None => DedupeSlot::Free,
     })
 }
 
@@ -77,18 +77,17 @@ struct Expired {
     tenant: TenantId,
     kind: String,
     key: String,
-    /// It will not come back.
+    /// The job does not return to the queue.
     ending: bool,
 }
 
-/// The places of up to `limit` jobs that have a key and whose leases have expired, not before `since`, made ready for them to come back. The
-/// jobs are locked.
-pub(crate) async fn places(
+/// Locks up to `limit` jobs with a dedupe key whose leases expired at `since` or later, and takes their slots.
+pub(crate) async fn take_slots(
     conn: &mut PgConnection,
     since: Option<DateTime<Utc>>,
     limit: i64,
-) -> Result<HashMap<JobId, Place>, sqlx::Error> {
-    let seen = sqlx::query!(
+) -> Result<HashMap<JobId, DedupeSlot>, sqlx::Error> {
+    let found = sqlx::query!(
         r#"select id as "id: JobId", tenant_id as "tenant: TenantId", kind, dedupe_key as "key!" from jobs
            where lease_until >= coalesce($2::timestamptz, '-infinity') and lease_until < now() and dedupe_key is not null
            order by lease_until, id
@@ -98,10 +97,10 @@ pub(crate) async fn places(
     )
     .fetch_all(&mut *conn)
     .await?;
-    if seen.is_empty() {
+    if found.is_empty() {
         return Ok(HashMap::new());
     }
-    let keys: Vec<Key<'_>> = seen
+    let keys: Vec<Key<'_>> = found
         .iter()
         .map(|row| (row.tenant, row.kind.as_str(), row.key.as_str()))
         .collect();
@@ -114,36 +113,36 @@ pub(crate) async fn places(
            where (tenant_id, id) in (select * from unnest($1::uuid[], $2::uuid[]))
              and lease_until < now() and dedupe_key is not null
            for update skip locked"#,
-        &seen.iter().map(|row| row.tenant.0).collect::<Vec<_>>(),
-        &seen.iter().map(|row| row.id.0).collect::<Vec<_>>(),
+        &found.iter().map(|row| row.tenant.0).collect::<Vec<_>>(),
+        &found.iter().map(|row| row.id.0).collect::<Vec<_>>(),
     )
     .fetch_all(&mut *conn)
     .await?;
     let holders = waiting(conn, &keys).await?;
-    // The newest first: of several that come back with one key, the others find it there.
+    // Newest first: of several jobs that return with the same key, the older ones find the newest.
     expired.sort_by_key(|job| std::cmp::Reverse(job.job));
     let mut newest: HashMap<(TenantId, &str, &str), JobId> = HashMap::new();
     let mut superseded = Vec::new();
-    let mut places = HashMap::new();
+    let mut slots = HashMap::new();
     for job in &expired {
         let key = (job.tenant, job.kind.as_str(), job.key.as_str());
         let holder = holders.get(&super::owned(key)).copied();
-        let place = if job.ending {
-            Place::Free
+        let slot = if job.ending {
+            DedupeSlot::Free
         } else if newest.contains_key(&key) || holder.is_some_and(|holder| holder > job.job) {
-            Place::TakenByNewer
+            DedupeSlot::HeldByNewer
         } else {
             newest.insert(key, job.job);
             match holder {
                 Some(older) => {
                     superseded.push((job.tenant, older));
-                    Place::TakenFrom(older)
+                    DedupeSlot::TakenFrom(older)
                 }
-                None => Place::Free,
+                None => DedupeSlot::Free,
             }
         };
-        places.insert(job.job, place);
+        slots.insert(job.job, slot);
     }
     supersede(conn, &superseded).await?;
-    Ok(places)
+    Ok(slots)
 }

@@ -1,20 +1,20 @@
-//! Dead letters of all tenants, or of one that is named, for those who look after the whole fleet.
+//! Dead letters of all tenants, or of a given one, for operators.
 //!
-//! Statements of their own, because one that serves both could not use a tenant's index. Nothing that a job carries.
+//! Separate statements, because one for both uses could not use the tenants' index. Never returns arguments or outputs.
 
-use super::{DeadLetterFilter, MOST_COUNTED};
+use super::{DeadLetterFilter, MAX_COUNTED};
 use base::{JobId, TenantId};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-/// A discarded job without what it carries, and without the words that were meant for its owner.
+/// A discarded job without its arguments and without the message for its owner.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeadLetter {
     pub id: JobId,
     pub tenant: TenantId,
     pub kind: String,
     pub queue: String,
-    /// Attempts that counted.
+    /// Attempts that count.
     pub attempt: i32,
     pub crashes: i32,
     pub max_attempts: i32,
@@ -24,10 +24,10 @@ pub struct DeadLetter {
     pub request_id: Option<String>,
 }
 
-/// Up to `limit` discarded jobs that are older than `before`, the youngest first.
+/// Lists up to `limit` discarded jobs older than `before`, newest first.
 ///
 /// # Errors
-/// If the database cannot be asked.
+/// If the database fails.
 pub async fn list(
     conn: &mut PgConnection,
     tenant: Option<TenantId>,
@@ -64,11 +64,10 @@ pub async fn list(
     .await
 }
 
-/// Up to `limit` discarded jobs, the oldest first, locked until the transaction ends; those that somebody else is
-/// putting back are passed over.
+/// Locks up to `limit` discarded jobs until the transaction ends, oldest first. Skips those that are being retried already.
 ///
 /// # Errors
-/// If the database cannot be asked.
+/// If the database fails.
 pub async fn lock(
     conn: &mut PgConnection,
     tenant: Option<TenantId>,
@@ -101,10 +100,10 @@ pub async fn lock(
     Ok(rows.into_iter().map(|row| (row.tenant, row.id)).collect())
 }
 
-/// How many discarded jobs there are, counted up to [`MOST_COUNTED`].
+/// Counts the discarded jobs, up to [`MAX_COUNTED`].
 ///
 /// # Errors
-/// If the database cannot be asked.
+/// If the database fails.
 pub async fn count(
     conn: &mut PgConnection,
     tenant: Option<TenantId>,
@@ -129,7 +128,7 @@ pub async fn count(
         filter.created_before,
         filter.finished_from,
         filter.finished_before,
-        MOST_COUNTED,
+        MAX_COUNTED,
     )
     .fetch_one(conn)
     .await

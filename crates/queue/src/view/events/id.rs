@@ -1,10 +1,10 @@
-//! [`EventId`]: the place of an event in its job's log, as clients hand it back.
+//! [`EventId`]: the position of an event in its job's log, as clients send it back.
 
 use std::{fmt, str::FromStr};
 
-/// Sorts as the events happened: by attempt, then the part of an attempt's life, then a number within that part.
+/// Sorts in the order of the events: by attempt, then by phase, then by a number within the phase.
 ///
-/// The parts: 0 created, 1 the attempt started, 2 what was noted while it ran, 3 it ended, 4 the job's end and its return.
+/// The phases: 0 created, 1 attempt started, 2 events of the running attempt, 3 attempt ended, 4 job finished or retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId {
     pub(super) attempt: i32,
@@ -12,9 +12,9 @@ pub struct EventId {
     pub(super) seq: i32,
 }
 
-/// A text that is no event id.
+/// The text is not an event id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an event id is three whole numbers with dots between")]
+#[error("an event id is three whole numbers separated by dots")]
 pub struct NotAnEventId;
 
 impl EventId {
@@ -24,7 +24,7 @@ impl EventId {
         seq: 0,
     };
 
-    /// The attempt it belongs to; 0 before the first.
+    /// The attempt of the event; 0 before the first.
     pub fn attempt(self) -> i32 {
         self.attempt
     }
@@ -52,7 +52,7 @@ impl FromStr for EventId {
     }
 }
 
-/// Digits as we would write them ourselves.
+/// Parses a number only as [`EventId`] writes it: no sign, no leading zeros.
 fn number(digits: &str) -> Option<i32> {
     let number: i32 = digits.parse().ok()?;
     (number.to_string() == digits && number >= 0).then_some(number)
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_read_as_it_is_written_and_nothing_else_is() {
+    fn event_id_parses_only_as_it_is_written() {
         for good in ["0.0.0", "1.2.30", "2147483647.4.1"] {
             assert_eq!(good.parse::<EventId>().unwrap().to_string(), good);
         }
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_sort_by_number_and_not_by_letter() {
+    fn event_ids_sort_by_number_and_not_by_letter() {
         let id = |text: &str| text.parse::<EventId>().unwrap();
         assert!(
             id("2.4.1") < id("10.0.0")

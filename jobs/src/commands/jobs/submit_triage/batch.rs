@@ -17,11 +17,7 @@ use crate::{
 };
 use base::JobId;
 use chrono::{DateTime, Utc};
-use queue::{
-    EnqueueError, Enqueued, JobView, NewJob,
-    enqueue::{bulk, dedupe::Replaced},
-    view,
-};
+use queue::{EnqueueError, Enqueued, JobView, NewJob, Replaced, enqueue::bulk, view};
 use sqlx::{PgConnection, PgPool};
 
 /// Submits requests with distinct keys; the answers are in the order of `requests`. A refusal concerns one request
@@ -201,7 +197,7 @@ pub(super) async fn perform(
                 continue;
             }
             Err(EnqueueError::Database(source)) => return Err(source),
-            Err(error @ (EnqueueError::Batch(_) | EnqueueError::Unanswered(_))) => {
+            Err(error @ (EnqueueError::Batch(_) | EnqueueError::Coalesce(_))) => {
                 return Err(sqlx::Error::Encode(Box::new(error)));
             }
         };

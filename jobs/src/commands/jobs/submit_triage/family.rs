@@ -13,11 +13,8 @@ use crate::{
 };
 use base::JobId;
 use queue::{
-    JobKind, JobState, JobView, NewJob,
-    enqueue::{bulk, dedupe::Replaced},
-    run::children,
-    signals::notifier::Notifier,
-    view::Children,
+    JobKind, JobState, JobView, NewJob, Replaced, enqueue::bulk, run::children,
+    signals::notifier::Notifier, view::Children,
 };
 use sqlx::{PgConnection, PgPool};
 
@@ -83,7 +80,7 @@ pub async fn submit_family(
     let mut view = JobView::of_new(&job, at);
     if children > 0 {
         let total = i32::try_from(children).unwrap_or(i32::MAX);
-        children::await_from_the_start(&mut tx, job.tenant, parent, total).await?;
+        children::await_children(&mut tx, job.tenant, parent, total).await?;
         view.state = JobState::Scheduled;
         view.children = Some(Children {
             total,

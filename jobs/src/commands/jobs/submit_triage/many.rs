@@ -9,7 +9,7 @@ use crate::store::{
     audit,
     request_keys::{self, RequestKey, StoredAnswer},
 };
-use queue::{enqueue::dedupe::Replaced, signals::notifier::Notifier};
+use queue::{Replaced, signals::notifier::Notifier};
 use sqlx::PgPool;
 
 /// The request and its items; the keys of the items are ignored.

@@ -4,9 +4,8 @@ use super::{AnswerOf, SubmitError, SubmitOutcome, SubmitTriage, Submitted, batch
 use crate::kinds::triage::Triage;
 use base::db::{self, DbError, PoolConfig};
 use queue::{
-    JobKind,
-    coalesce::{Asked, Coalescer, Reply},
-    enqueue::dedupe::Replaced,
+    JobKind, Replaced,
+    coalesce::{Coalescer, PendingRequest, Reply},
     signals::notifier::Notifier,
 };
 use sqlx::PgPool;
@@ -69,17 +68,17 @@ impl Submitter {
     /// # Errors
     /// The request may be repeated with the same key.
     pub async fn submit(&self, request: SubmitTriage) -> Answer {
-        self.coalescer.ask(request).await?
+        self.coalescer.call(request).await?
     }
 }
 
 /// Requests with one key, in order of arrival.
 type SameKey = Vec<(SubmitTriage, Reply<Answer>)>;
 
-async fn submit_batch(tools: Tools, batch: Vec<Asked<SubmitTriage, Answer>>) {
+async fn submit_batch(tools: Tools, batch: Vec<PendingRequest<SubmitTriage, Answer>>) {
     let mut groups: Vec<SameKey> = Vec::new();
     let mut places = HashMap::new();
-    for Asked { request, reply } in batch {
+    for PendingRequest { request, reply } in batch {
         let place = *places.entry(request.own_key()).or_insert_with(|| {
             groups.push(Vec::new());
             groups.len() - 1
@@ -176,7 +175,7 @@ pub(super) fn announce(
     how: SubmitOutcome,
     replaced: &Replaced,
 ) {
-    replaced.announce(notifier);
+    replaced.notify(notifier);
     match how {
         SubmitOutcome::Inserted if request.place.run_at.is_some() => {
             notifier.job_scheduled(Triage::QUEUE)

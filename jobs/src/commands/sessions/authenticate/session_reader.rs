@@ -5,7 +5,7 @@ use crate::{
     store::session_tokens,
 };
 use base::db::{self, DbError, PoolConfig};
-use queue::coalesce::{Asked, Coalescer};
+use queue::coalesce::{Coalescer, PendingRequest};
 use sqlx::PgPool;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -34,11 +34,11 @@ impl SessionReader {
     /// Returns the live session of this token. `None` means that [`authenticate`](super::authenticate) must decide: the
     /// token is refused, its use must be recorded, or the database did not answer.
     pub async fn read(&self, token: &SessionToken) -> Option<Session> {
-        self.coalescer.ask(token.hash()).await.ok().flatten()
+        self.coalescer.call(token.hash()).await.ok().flatten()
     }
 }
 
-async fn read(pool: PgPool, batch: Vec<Asked<TokenHash, Option<Session>>>) {
+async fn read(pool: PgPool, batch: Vec<PendingRequest<TokenHash, Option<Session>>>) {
     let hashes: Vec<TokenHash> = batch.iter().map(|asked| asked.request).collect();
     let found = match pool.acquire().await {
         Ok(mut conn) => session_tokens::find_in_use(&mut conn, &hashes).await,

@@ -16,7 +16,7 @@ use std::rc::Rc;
 /// More than any newsletter has; what follows is not applied.
 const RULES: usize = 4_000;
 /// Rules that have to be tried on every element.
-const UNIVERSAL: usize = 64;
+const UNIVERSAL: usize = 32;
 const CHARS: usize = 500_000;
 
 /// The rules that may hide or show something, findable by what their selector's last part asks for.

@@ -1,7 +1,7 @@
 //! Markup → a tree, as the HTML standard's tree construction builds it (`html5ever` into `scraper`'s arena).
 //!
 //! Bounds what hostile markup can cost: [`Bounded`] stands between tokenizer and tree builder and drops tags that nest
-//! deeper than browsers allow, and everything after too many nodes.
+//! deeper than browsers allow and end tags that end nothing; after too many nodes or too much text the rest is not read.
 
 use html5ever::tendril::StrTendril;
 use html5ever::tokenizer::{
@@ -10,13 +10,17 @@ use html5ever::tokenizer::{
 use html5ever::tree_builder::{TreeBuilder, TreeBuilderOpts};
 use html5ever::{LocalName, TokenizerResult};
 use scraper::{Html, HtmlTreeSink};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 /// Blink's own limit. The tree builder searches its stack of open elements, so depth is what makes it quadratic.
 const DEPTH: usize = 512;
 /// Ten times the largest newsletter that was measured. A node costs about 200 bytes.
 const NODES: usize = 150_000;
+/// Bytes of text, style sheets included.
+const TEXT: usize = 1_500_000;
+/// How much is read before the bounds are looked at again.
+const CHUNK: usize = 64 * 1024;
 
 /// Builds the document's tree. Scripts are off, as in mail programs, so the content of `<noscript>` is part of it.
 pub(super) fn parse(html: &str) -> Html {
@@ -28,11 +32,17 @@ pub(super) fn parse(html: &str) -> Html {
     let sink = Bounded {
         builder,
         open: RefCell::default(),
+        text: Cell::default(),
     };
     let tokenizer = Tokenizer::new(sink, TokenizerOpts::default());
     let input = BufferQueue::default();
-    input.push_back(StrTendril::from_slice(html));
-    while !matches!(tokenizer.feed(&input), TokenizerResult::Done) {}
+    let mut rest = html;
+    while !rest.is_empty() && !tokenizer.sink.is_full() {
+        let (chunk, after) = rest.split_at(rest.floor_char_boundary(CHUNK));
+        input.push_back(StrTendril::from_slice(chunk));
+        while !matches!(tokenizer.feed(&input), TokenizerResult::Done) {}
+        rest = after;
+    }
     tokenizer.end();
     tokenizer.sink.builder.sink.0.into_inner()
 }
@@ -42,6 +52,13 @@ type Node = ego_tree::NodeId;
 struct Bounded {
     builder: TreeBuilder<Node, HtmlTreeSink>,
     open: RefCell<Open>,
+    text: Cell<usize>,
+}
+
+impl Bounded {
+    fn is_full(&self) -> bool {
+        self.text.get() > TEXT || self.builder.sink.0.borrow().tree.nodes().len() > NODES
+    }
 }
 
 /// The elements that are open as far as the tags tell, and the tags that were dropped.
@@ -61,8 +78,10 @@ impl TokenSink for Bounded {
         {
             return TokenSinkResult::Continue;
         }
-        let full = self.builder.sink.0.borrow().tree.nodes().len() > NODES;
-        if full && !matches!(token, Token::EOFToken) {
+        if let Token::CharacterTokens(text) = &token {
+            self.text.set(self.text.get() + text.len());
+        }
+        if self.is_full() && !matches!(token, Token::EOFToken) {
             return TokenSinkResult::Continue;
         }
         match self.builder.process_token(token, line) {
@@ -99,10 +118,10 @@ impl Open {
             }
             TagKind::EndTag if take_one(&mut self.dropped, &tag.name) => false,
             TagKind::EndTag => {
-                if take_one(&mut self.by_name, &tag.name) {
-                    self.depth -= 1;
-                }
-                true
+                let ends = take_one(&mut self.by_name, &tag.name);
+                self.depth -= usize::from(ends);
+                // Any heading's end tag ends any heading.
+                ends || matches!(&*tag.name, "h1" | "h2" | "h3" | "h4" | "h5" | "h6")
             }
         }
     }

@@ -8,7 +8,7 @@ use super::{calendar, enriched, flowed};
 use crate::domain::mail::{Attachment, html, limits, text};
 
 /// Parts nested deeper are told as attachments.
-const DEPTH: usize = 64;
+const DEPTH: usize = 32;
 /// Messages within messages that are opened.
 const MESSAGES: usize = 3;
 /// All text before it is tidied; a message of ten thousand parts stops here.

@@ -1,4 +1,4 @@
-//! Rules win, the model adds, nobody removes: table by table.
+//! Merging of rules and answer: rules win, the model only adds.
 
 use super::*;
 use jobs::domain::{judgement::ThreadStatus, rules::RuleSet};
@@ -36,11 +36,11 @@ fn reply() -> Reply {
     }
 }
 
-fn decide(yaml: &str, answer: &Answer) -> Decision {
+fn decide(yaml: &str, answer: &ModelAnswer) -> Decision {
     decide_about(Contact::Known, yaml, answer)
 }
 
-fn decide_about(contact: Contact, yaml: &str, answer: &Answer) -> Decision {
+fn decide_about(contact: Contact, yaml: &str, answer: &ModelAnswer) -> Decision {
     let rules = RuleSet::compile(&format!("rules: [{yaml}]")).unwrap();
     merge(&mail(), &rules.evaluate(&mail()), answer, contact)
 }
@@ -51,11 +51,11 @@ const QUESTION: &str =
     "{name: question, match: {subject: invoice}, llm_condition: c, set: {category: scheduling}}";
 
 #[test]
-fn a_rule_decides_without_a_model() {
+fn rule_decides_without_a_model() {
     let Decision {
         judgement,
         proposals,
-    } = decide(INVOICES, &Answer::NotAsked);
+    } = decide(INVOICES, &ModelAnswer::NotCalled);
     assert_eq!(
         (judgement.source, judgement.category, judgement.priority),
         (Source::Rule, Category::Task, Priority::Low)
@@ -66,14 +66,14 @@ fn a_rule_decides_without_a_model() {
 }
 
 #[test]
-fn the_model_adds_to_a_rule_and_overrides_nothing() {
+fn model_adds_to_a_rule_and_overrides_nothing() {
     let mut reply = reply();
     reply.proposals.push(task("Something else"));
     let yaml = format!("{INVOICES}, {QUESTION}");
     let Decision {
         judgement,
         proposals,
-    } = decide(&yaml, &Answer::Reply(reply));
+    } = decide(&yaml, &ModelAnswer::Reply(reply));
     assert_eq!(judgement.priority, Priority::Low);
     assert_eq!(
         (judgement.category, judgement.sla),
@@ -92,8 +92,8 @@ fn the_model_adds_to_a_rule_and_overrides_nothing() {
 }
 
 #[test]
-fn a_question_answered_with_yes_brings_its_rule() {
-    let answer = Answer::Reply(Reply {
+fn chosen_candidate_applies_its_rule() {
+    let answer = ModelAnswer::Reply(Reply {
         matched_rule: Some("question".into()),
         ..reply()
     });
@@ -103,7 +103,7 @@ fn a_question_answered_with_yes_brings_its_rule() {
         (Category::Scheduling, Source::Llm)
     );
     assert_eq!(judgement.rules_applied, ["question"]);
-    let no = decide(QUESTION, &Answer::Reply(reply())).judgement;
+    let no = decide(QUESTION, &ModelAnswer::Reply(reply())).judgement;
     assert_eq!(
         (no.category, no.rules_applied.len()),
         (Category::NeedsResponse, 0)
@@ -114,7 +114,7 @@ fn a_question_answered_with_yes_brings_its_rule() {
 fn earlier_rules_win_over_later_ones() {
     let yaml = "{name: b, priority: 2, match: {subject: invoice}, set: {priority: urgent, sla: '<24h'}}, \
                 {name: a, priority: 1, match: {subject: invoice}, set: {priority: low}}";
-    let judgement = decide(yaml, &Answer::NotAsked).judgement;
+    let judgement = decide(yaml, &ModelAnswer::NotCalled).judgement;
     assert_eq!(
         (judgement.priority, judgement.sla),
         (Priority::Low, Sla::Day)
@@ -123,11 +123,11 @@ fn earlier_rules_win_over_later_ones() {
 }
 
 #[test]
-fn without_rule_and_answer_a_person_is_asked() {
+fn undecided_email_becomes_a_task_for_a_user() {
     let Decision {
         judgement,
         proposals,
-    } = decide("", &Answer::Unusable);
+    } = decide("", &ModelAnswer::Unusable);
     assert_eq!(
         (judgement.source, judgement.degraded),
         (Source::Fallback, true)
@@ -162,11 +162,11 @@ fn without_rule_and_answer_a_person_is_asked() {
 }
 
 #[test]
-fn an_outage_beside_a_rule_is_told_and_does_no_harm() {
+fn model_outage_marks_the_rules_judgement_as_degraded() {
     let Decision {
         judgement,
         proposals,
-    } = decide(&format!("{INVOICES}, {QUESTION}"), &Answer::Unusable);
+    } = decide(&format!("{INVOICES}, {QUESTION}"), &ModelAnswer::Unusable);
     assert_eq!(
         (judgement.source, judgement.degraded, proposals.len()),
         (Source::Rule, true, 1)
@@ -174,11 +174,11 @@ fn an_outage_beside_a_rule_is_told_and_does_no_harm() {
 }
 
 #[test]
-fn rules_only_without_a_rule_says_so() {
+fn unmatched_rules_only_job_says_so() {
     let Decision {
         judgement,
         proposals,
-    } = decide("", &Answer::NotAsked);
+    } = decide("", &ModelAnswer::NotCalled);
     assert_eq!(
         (judgement.category, judgement.source),
         (Category::Unknown, Source::Rule)
@@ -196,7 +196,7 @@ fn model_may_call_an_unknown_sender_cold_and_a_known_one_not() {
     let Decision {
         judgement,
         proposals,
-    } = decide("", &Answer::Reply(cold.clone()));
+    } = decide("", &ModelAnswer::Reply(cold.clone()));
     assert_eq!(proposals[0].confirmation, Confirmation::Required);
     assert_eq!(
         (judgement.category, judgement.disposition),
@@ -205,7 +205,7 @@ fn model_may_call_an_unknown_sender_cold_and_a_known_one_not() {
     let Decision {
         judgement,
         proposals,
-    } = decide_about(Contact::Unknown, "", &Answer::Reply(cold));
+    } = decide_about(Contact::Unknown, "", &ModelAnswer::Reply(cold));
     assert_eq!(proposals[0].confirmation, Confirmation::AsTrusted);
     assert_eq!(
         (judgement.category, judgement.disposition),
@@ -213,17 +213,17 @@ fn model_may_call_an_unknown_sender_cold_and_a_known_one_not() {
     );
     let rule = decide(
         "{name: r, match: {subject: invoice}, set: {category: cold}}",
-        &Answer::NotAsked,
+        &ModelAnswer::NotCalled,
     )
     .judgement;
     assert_eq!(rule.category, Category::Cold);
 }
 
 #[test]
-fn a_suspected_injection_is_carried_and_the_thread_waits_for_us() {
+fn suspected_injection_is_kept_and_the_thread_needs_a_reply() {
     let judgement = decide(
         "",
-        &Answer::Reply(Reply {
+        &ModelAnswer::Reply(Reply {
             injection_suspected: true,
             ..reply()
         }),

@@ -1,17 +1,17 @@
-//! Does the mail say so? [`Seen`] finds an answer's figures and dates in the mail, or finds that they are invented.
+//! Checks whether the figures and dates of an answer occur in the email: [`Grounding`].
 
 use jobs::domain::mail::Mail;
 use std::collections::HashSet;
 
-/// The words of everything of the mail that the model was shown, in lower case.
-pub(super) struct Seen(HashSet<String>);
+/// The words of the email as shown to the model, in lower case.
+pub(super) struct Grounding(HashSet<String>);
 
-impl Seen {
+impl Grounding {
     pub(super) fn of(mail: &Mail) -> Self {
         let mut texts = vec![mail.subject.clone(), mail.sender(), mail.body_text.clone()];
         texts.extend(mail.thread.iter().map(|earlier| earlier.body_text.clone()));
         texts.extend(mail.attachments.iter().filter_map(|file| file.name.clone()));
-        // The model is told when the mail was sent and received, in this form.
+        // The prompt shows the dates of sending and receiving in this form.
         let dates = [mail.date, mail.received_at].into_iter().flatten();
         texts.extend(dates.map(|date| date.format("%Y-%m-%d").to_string()));
         let mut seen = HashSet::new();
@@ -24,7 +24,7 @@ impl Seen {
         Self(seen)
     }
 
-    /// Whether every figure of a text stands in the mail: words without a digit may be the model's own.
+    /// Returns whether every figure of the text occurs in the email. Words without a digit are not checked.
     pub(super) fn has_figures(&self, text: &str) -> bool {
         let text = text.to_lowercase();
         words(&text).filter(|word| has_digit(word)).all(|word| {
@@ -35,7 +35,7 @@ impl Seen {
         })
     }
 
-    /// Whether a date stands in the mail, word for word or as the ISO form of a day that is named there.
+    /// Returns whether the date occurs in the email, literally or as the ISO form of a day named there.
     pub(super) fn has_date(&self, date: &str) -> bool {
         let date = date.to_lowercase();
         let literal = words(&date).all(|word| self.has(word));
@@ -48,14 +48,15 @@ impl Seen {
     }
 }
 
-/// Runs of letters and digits with the marks that numbers, times and dates are written with inside.
+/// Splits into runs of letters and digits, including the punctuation inside numbers, times and dates.
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !(c.is_alphanumeric() || ".,:/-'".contains(c)))
         .map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()))
         .filter(|word| !word.is_empty())
 }
 
-/// `inv-42` → `inv`, `42`; `30th` → `30`. A number is never taken apart at its point or comma: 250 is not in 1,250.00.
+/// Splits `inv-42` into `inv` and `42`, and `30th` into `30`. Never splits a number at its point or comma: 250 is not in
+/// 1,250.00.
 fn parts(word: &str) -> impl Iterator<Item = &str> {
     word.split(['-', '/', ':', '\''])
         .filter(|part| !part.is_empty())
@@ -67,7 +68,7 @@ fn parts(word: &str) -> impl Iterator<Item = &str> {
         })
 }
 
-/// The day of the month in `2026-11-30` or `2026-11-30T17:00`.
+/// Returns the day of the month of `2026-11-30` or `2026-11-30T17:00`.
 fn iso_day(date: &str) -> Option<u32> {
     let day = date.trim().get(..10)?;
     let mut parts = day.split('-').map(str::parse::<u32>);
@@ -86,13 +87,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_and_dates_are_found_as_people_write_them_and_not_invented() {
+    fn figures_and_dates_are_found_in_their_usual_forms() {
         let mail = Mail::parse(
             b"From: Ann <ann@client.com>\nSubject: Invoice 42\nDate: Mon, 23 Nov 2026 10:00:00 +0000\n\n\
               Please pay EUR 1,250.00 by 30 November, or call Friday at 9:30.",
         )
         .unwrap();
-        let seen = Seen::of(&mail);
+        let seen = Grounding::of(&mail);
         for (text, found) in [
             ("no figure at all", true),
             ("\u{20ac}1,250.00", true),

@@ -1,0 +1,54 @@
+//! One call to a model: [`Call`], and [`Attempt`], one of the requests that it takes.
+
+use crate::{
+    error::LlmError,
+    prompt::{OutputSchema, Prompt},
+    provider::AttemptInfo,
+};
+use base::{JobId, TenantId};
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// One question to the model.
+pub struct Call<'a> {
+    pub prompt: Prompt,
+    pub schema: OutputSchema,
+    pub max_output_tokens: u32,
+    /// What the answer is for, a label value: `summary`.
+    pub task: &'static str,
+    /// No wait and no attempt continues after this.
+    pub deadline: Instant,
+    pub tenant: TenantId,
+    pub job: JobId,
+    /// The job's attempt, for the log.
+    pub attempt: i32,
+    pub cancelled: &'a CancellationToken,
+}
+
+/// One request to the provider and its result.
+pub(crate) struct Attempt<T> {
+    pub(crate) result: T,
+    pub(crate) info: AttemptInfo,
+    pub(crate) client_request_id: Uuid,
+    pub(crate) duration: Duration,
+}
+
+impl AsRef<LlmError> for Attempt<LlmError> {
+    fn as_ref(&self) -> &LlmError {
+        &self.result
+    }
+}
+
+/// A failure between two attempts: the job was cancelled while the call waited.
+impl From<LlmError> for Attempt<LlmError> {
+    fn from(error: LlmError) -> Self {
+        Self {
+            result: error,
+            info: AttemptInfo::default(),
+            client_request_id: Uuid::nil(),
+            duration: Duration::ZERO,
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! [`Model`], what callers use: sends a prompt, retries, counts and logs, whichever provider is behind it.
+
+use crate::{
+    call::{Attempt, Call},
+    completion::{CallCost, Completion},
+    error::LlmError,
+    log::CallLog,
+    metrics::{CallLabels, LlmMetrics},
+    prompt::{Boundary, Message},
+    provider::{AttemptInfo, AttemptRequest, LlmProvider, Reply},
+    retry::{self, Limits, RetryConfig, Verdict},
+};
+use base::clock::Clock;
+use std::sync::Arc;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// A model that can be called; clones share everything.
+#[derive(Clone)]
+pub struct Model {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    provider: Box<dyn LlmProvider>,
+    metrics: LlmMetrics,
+    clock: Clock,
+    retry: RetryConfig,
+}
+
+impl Model {
+    pub fn new(
+        provider: impl LlmProvider + 'static,
+        metrics: LlmMetrics,
+        clock: Clock,
+        retry: RetryConfig,
+    ) -> Self {
+        metrics.declare(provider.name(), provider.model());
+        Self {
+            inner: Arc::new(Inner {
+                provider: Box::new(provider),
+                metrics,
+                clock,
+                retry,
+            }),
+        }
+    }
+
+    pub fn provider_name(&self) -> &str {
+        self.inner.provider.name()
+    }
+
+    pub fn model_name(&self) -> &str {
+        self.inner.provider.model()
+    }
+
+    /// The metrics, for callers that count answers unfit for their task.
+    pub fn metrics(&self) -> &LlmMetrics {
+        &self.inner.metrics
+    }
+
+    /// Sends the prompt and retries transient failures while a retry fits before the deadline.
+    ///
+    /// # Errors
+    /// The last attempt's failure; its methods say what the queue should do with the job.
+    pub async fn complete(&self, call: &Call<'_>) -> Result<Completion, LlmError> {
+        self.complete_with_cost(call).await.0
+    }
+
+    /// As [`Model::complete`], and returns the cost even if the call fails.
+    pub async fn complete_with_cost(
+        &self,
+        call: &Call<'_>,
+    ) -> (Result<Completion, LlmError>, CallCost) {
+        let Inner { metrics, retry, .. } = &*self.inner;
+        let labels = self.labels(call);
+        let messages = call.prompt.render(&Boundary::random());
+        let prompt_bytes = messages
+            .iter()
+            .map(|message| message.content.len() as u64)
+            .sum();
+        let log = CallLog::new(call, labels, prompt_bytes);
+        metrics.prompt(labels, prompt_bytes);
+
+        let started = Instant::now();
+        let mut cost = CallCost {
+            prompt_bytes,
+            ..CallCost::default()
+        };
+        let limits = Limits {
+            deadline: call.deadline,
+            cancelled: call.cancelled,
+        };
+        let result = retry::run(
+            retry,
+            limits,
+            || self.attempt(call, &messages, limits),
+            |failed: &Attempt<LlmError>, verdict| {
+                cost.add(&failed.info);
+                if let Verdict::Retry { .. } = verdict {
+                    metrics.retry(labels, &failed.result);
+                }
+                log.failed(failed, verdict);
+            },
+        )
+        .await;
+        cost.duration = started.elapsed();
+        let error = result.as_ref().err().map(AsRef::as_ref);
+        metrics.call(labels, error, cost.duration);
+        let result = result.map(|attempt| {
+            log.succeeded(&attempt);
+            cost.add(&attempt.info);
+            Completion {
+                text: attempt.result.text,
+                usage: attempt.result.usage,
+                model: attempt.result.model,
+                finish: attempt.result.finish,
+                tries: cost.tries,
+                duration: cost.duration,
+                prompt_bytes,
+                response_bytes: attempt.info.response_bytes,
+            }
+        });
+        (result.map_err(|failed| failed.result), cost)
+    }
+
+    /// Sends the request once and counts it.
+    async fn attempt(
+        &self,
+        call: &Call<'_>,
+        messages: &[Message],
+        limits: Limits<'_>,
+    ) -> Result<Attempt<Reply>, Attempt<LlmError>> {
+        let Inner {
+            provider,
+            metrics,
+            clock,
+            retry,
+        } = &*self.inner;
+        let labels = self.labels(call);
+        let request = AttemptRequest {
+            task: call.task,
+            prompt: &call.prompt,
+            messages,
+            schema: &call.schema,
+            max_output_tokens: call.max_output_tokens,
+            client_request_id: Uuid::now_v7(),
+            clock,
+        };
+        let mut info = AttemptInfo::default();
+        let started = Instant::now();
+        let result = {
+            let _inflight = metrics.inflight(labels);
+            retry::bounded(retry, limits, provider.attempt(&request, &mut info)).await
+        };
+        if let Ok(reply) = &result {
+            (info.usage, info.finish) = (Some(reply.usage), Some(reply.finish));
+        }
+        metrics.attempt(labels, result.as_ref().err(), info.response_bytes);
+        // Counts failures too: providers bill refused and truncated answers.
+        metrics.tokens(labels, info.usage.unwrap_or_default());
+        let (client_request_id, duration) = (request.client_request_id, started.elapsed());
+        match result {
+            Ok(result) => Ok(Attempt {
+                result,
+                info,
+                client_request_id,
+                duration,
+            }),
+            Err(result) => Err(Attempt {
+                result,
+                info,
+                client_request_id,
+                duration,
+            }),
+        }
+    }
+
+    fn labels<'a>(&'a self, call: &Call<'_>) -> CallLabels<'a> {
+        CallLabels {
+            provider: self.inner.provider.name(),
+            model: self.inner.provider.model(),
+            task: call.task,
+        }
+    }
+}
+
+impl CallCost {
+    /// Adds one more attempt.
+    fn add(&mut self, info: &AttemptInfo) {
+        self.tries += 1;
+        self.usage += info.usage.unwrap_or_default();
+        self.response_bytes = self.response_bytes.saturating_add(info.response_bytes);
+    }
+}

@@ -1,0 +1,80 @@
+//! `save_draft`, and `reply` without a text: enqueues a job that writes a draft, which a user then approves. Sends nothing.
+
+use super::{ActionContext, LocalEffect, not_compensable};
+use async_trait::async_trait;
+use base::TenantId;
+use jobs::{
+    commands::effects::local::{Done, Refusal},
+    domain::draft::hex,
+    kinds::draft::{Args, DraftGenerate, reply_name},
+    store::effects::StoredEffect,
+};
+use queue::{EnqueueError, Enqueued, ExternalId, NewJob, enqueue::enqueue};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use sqlx::PgConnection;
+
+pub(super) struct DraftEffect;
+
+#[async_trait]
+impl LocalEffect for DraftEffect {
+    async fn apply(
+        &self,
+        conn: &mut PgConnection,
+        action: &ActionContext<'_>,
+    ) -> Result<Done, Refusal> {
+        let message = action.message.ok_or_else(|| {
+            Refusal::refused("no_message", "Give `message_id`: the email to answer.")
+        })?;
+        let instructions = action.params.get("instructions").map(str::to_owned);
+        // Triage uses the same external id, so that one email gets one reply.
+        let name = match (&instructions, action.user) {
+            (Some(_), Some(_)) => format!("{}:draft", hex(&action.key)),
+            _ => reply_name(message),
+        };
+        let args = match action.user {
+            // A user requested or approved these instructions.
+            Some(user) => Args {
+                instructions,
+                user: Some(user),
+                ..Args::reply(message)
+            },
+            // Text of a rule or a model may contain text of an email.
+            None => Args {
+                suggestion: instructions,
+                ..Args::reply(message)
+            },
+        };
+        let new = NewJob::of::<DraftGenerate>(action.tenant, &args)
+            .map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+        let new = NewJob {
+            external: Some(ExternalId {
+                fingerprint: Sha256::digest(&name).into(),
+                id: name,
+            }),
+            request_id: action.request_id.map(str::to_owned),
+            traceparent: action.traceparent.map(str::to_owned),
+            ..new
+        };
+        let job = match enqueue(conn, &new).await {
+            Ok(
+                Enqueued::Inserted(job) | Enqueued::Replacing { job, .. } | Enqueued::Existing(job),
+            ) => job,
+            Err(EnqueueError::Database(error)) => return Err(error.into()),
+            Err(error) => return Err(sqlx::Error::Protocol(error.to_string()).into()),
+        };
+        Ok(Done {
+            receipt: json!({ "job_id": job }),
+            before_image: None,
+        })
+    }
+
+    async fn revert(
+        &self,
+        _conn: &mut PgConnection,
+        _tenant: TenantId,
+        _done: &StoredEffect,
+    ) -> Result<(), Refusal> {
+        Err(not_compensable())
+    }
+}

@@ -1,0 +1,94 @@
+//! Opens the connections of effects: [`ProviderContext`].
+
+use crate::providers::{Calendar, Caller, Mailer, ProviderError, Providers, mailbox::Mailbox};
+use jobs::store::connections::{self, StoredConnection};
+use queue::runtime::handler::JobContext;
+
+/// The job and the providers that its effects use.
+#[derive(Clone, Copy)]
+pub struct ProviderContext<'a> {
+    pub ctx: &'a JobContext,
+    pub providers: &'a Providers,
+}
+
+impl ProviderContext<'_> {
+    /// Opens the outgoing mail server of an account.
+    ///
+    /// # Errors
+    /// [`ProviderError::Retryable`] if the secret cannot be read or decrypted.
+    pub async fn mailer(
+        &self,
+        connection: &StoredConnection,
+    ) -> Result<Box<dyn Mailer>, ProviderError> {
+        let sealed = self.sealed(connection).await?;
+        self.providers
+            .mailer(self.ctx.job.tenant, connection, &sealed)
+            .map_err(|_| internal_error("the secret cannot be decrypted"))
+    }
+
+    /// Opens a webhook.
+    ///
+    /// # Errors
+    /// [`ProviderError::Retryable`] if the secret cannot be read or decrypted.
+    pub async fn caller(
+        &self,
+        connection: &StoredConnection,
+    ) -> Result<Box<dyn Caller>, ProviderError> {
+        let sealed = self.sealed(connection).await?;
+        self.providers
+            .caller(self.ctx.job.tenant, connection, &sealed)
+            .map_err(|_| internal_error("the secret cannot be decrypted"))
+    }
+
+    /// Opens the mailbox of an account; none if the account has none.
+    ///
+    /// # Errors
+    /// As [`mailer`](Self::mailer), and if the server rejects the login.
+    pub async fn mailbox(
+        &self,
+        connection: &StoredConnection,
+    ) -> Result<Option<Box<dyn Mailbox>>, ProviderError> {
+        let sealed = self.sealed(connection).await?;
+        let found = self
+            .providers
+            .mailbox(self.ctx.job.tenant, connection, &sealed)
+            .map_err(|_| internal_error("the secret cannot be decrypted"))?;
+        match found {
+            Some(mailbox) => mailbox.open().await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Opens a calendar.
+    ///
+    /// # Errors
+    /// [`ProviderError::Retryable`] if the secret cannot be read or decrypted.
+    pub async fn calendar(
+        &self,
+        connection: &StoredConnection,
+    ) -> Result<Box<dyn Calendar>, ProviderError> {
+        let sealed = self.sealed(connection).await?;
+        self.providers
+            .calendar(self.ctx.job.tenant, connection, &sealed)
+            .map_err(|_| internal_error("the secret cannot be decrypted"))
+    }
+
+    /// Reads the encrypted secret of a connection.
+    async fn sealed(&self, connection: &StoredConnection) -> Result<Vec<u8>, ProviderError> {
+        let read = async {
+            let mut conn = self.ctx.pool.acquire().await?;
+            connections::sealed_secret(&mut conn, self.ctx.job.tenant, connection.id).await
+        };
+        read.await
+            .map_err(|_| internal_error("the secret could not be read"))?
+            .ok_or_else(|| internal_error("the connection is gone"))
+    }
+}
+
+/// A failure on our side, before anything was done.
+pub(super) fn internal_error(detail: &str) -> ProviderError {
+    ProviderError::Retryable {
+        code: "internal_error",
+        detail: detail.to_owned(),
+    }
+}

@@ -1,0 +1,204 @@
+//! `reply` with a text, and `forward`: emails about a stored email. Code derives the recipients of a reply, the subject and the
+//! thread; the user gives the text.
+
+use super::{
+    ActionContext, PrepareError, Prepared, ProviderContext,
+    mail::{Compose, prepare, sending_connection},
+};
+use async_trait::async_trait;
+use jobs::{
+    domain::{
+        draft::{
+            OutgoingMessage,
+            headers::{self, Headers, Recipients},
+        },
+        mail::Mail,
+    },
+    store::{connections, messages, users},
+};
+use std::fmt::Write as _;
+
+/// Replies with the text that the user gave.
+pub(super) struct Reply;
+
+#[async_trait]
+impl Compose for Reply {
+    async fn prepare(
+        &self,
+        providers: &ProviderContext<'_>,
+        action: &ActionContext<'_>,
+    ) -> Result<Prepared, PrepareError> {
+        if action.params.get("instructions").is_some() {
+            return Err(PrepareError::refused(
+                "two_texts",
+                "Give either the text of the reply (`body`) or `instructions` for one, not both.",
+            ));
+        }
+        let mail = stored_mail(providers, action).await?;
+        let accounts = accounts(providers, action).await?;
+        let account = mail.account_among(&accounts);
+        let connection = sending_connection(providers.ctx, action, account).await?;
+        let own = own_addresses(providers, action, &accounts).await?;
+        let headers = headers::answer(&mail, false, &own).map_err(|_| {
+            PrepareError::refused(
+                "nobody_to_answer",
+                "The reply would have no recipient but you.",
+            )
+        })?;
+        let body = action.params.get("body").unwrap_or_default().to_owned();
+        let letter = letter(headers, body);
+        prepare(action, connection, &letter, providers.ctx.clock.now())
+    }
+}
+
+/// Forwards the email, as stored, to one address.
+pub(super) struct Forward;
+
+#[async_trait]
+impl Compose for Forward {
+    async fn prepare(
+        &self,
+        providers: &ProviderContext<'_>,
+        action: &ActionContext<'_>,
+    ) -> Result<Prepared, PrepareError> {
+        let mail = stored_mail(providers, action).await?;
+        let to = Recipients {
+            to: action
+                .params
+                .get("to")
+                .map(str::to_owned)
+                .into_iter()
+                .collect(),
+            ..Recipients::default()
+        };
+        let headers = headers::forward(&mail, to)
+            .map_err(|_| PrepareError::refused("bad_address", "Give a valid address in `to`."))?;
+        let letter = letter(headers, quoted(&mail, action.params.get("note")));
+        let connection = sending_connection(providers.ctx, action, None).await?;
+        prepare(action, connection, &letter, providers.ctx.clock.now())
+    }
+}
+
+fn letter(headers: Headers, body_text: String) -> OutgoingMessage {
+    OutgoingMessage {
+        from: None,
+        to: headers.to,
+        cc: headers.cc,
+        bcc: headers.bcc,
+        subject: headers.subject,
+        in_reply_to: headers.in_reply_to,
+        references: headers.references,
+        body_text,
+        send_at: None,
+    }
+}
+
+async fn stored_mail(
+    providers: &ProviderContext<'_>,
+    action: &ActionContext<'_>,
+) -> Result<Mail, PrepareError> {
+    let missing = || {
+        PrepareError::refused(
+            "no_message",
+            "Give `message_id`: an email that is still stored.",
+        )
+    };
+    let message = action.message.ok_or_else(missing)?;
+    let mut conn = providers.ctx.pool.acquire().await?;
+    let stored = messages::find(&mut conn, action.tenant, message)
+        .await?
+        .ok_or_else(missing)?;
+    drop(conn);
+    // Parsing may take long; it must not block the other jobs of this thread.
+    let parsed =
+        tokio::task::spawn_blocking(move || Mail::from_source(stored.format, &stored.source));
+    parsed
+        .await
+        .ok()
+        .and_then(Result::ok)
+        .ok_or_else(|| PrepareError::refused("unparsable_mail", "This email could not be parsed."))
+}
+
+/// Returns the addresses of the user's mail accounts, oldest first.
+async fn accounts(
+    providers: &ProviderContext<'_>,
+    action: &ActionContext<'_>,
+) -> Result<Vec<String>, sqlx::Error> {
+    let Some(user) = action.user else {
+        return Ok(Vec::new());
+    };
+    let mut conn = providers.ctx.pool.acquire().await?;
+    connections::mail_addresses(&mut conn, action.tenant, user).await
+}
+
+async fn own_addresses(
+    providers: &ProviderContext<'_>,
+    action: &ActionContext<'_>,
+    accounts: &[String],
+) -> Result<Vec<String>, sqlx::Error> {
+    let mut own: Vec<String> = accounts
+        .iter()
+        .map(|account| account.to_lowercase())
+        .collect();
+    if let Some(user) = action.user {
+        let mut conn = providers.ctx.pool.acquire().await?;
+        let person = users::correspondent(&mut conn, action.tenant, user).await?;
+        own.extend(person.map(|person| person.email.to_lowercase()));
+    }
+    Ok(own)
+}
+
+/// Renders the note and the email as mail programs show a forwarded one.
+fn quoted(mail: &Mail, note: Option<&str>) -> String {
+    let mut text = String::new();
+    if let Some(note) = note {
+        let _ = writeln!(text, "{note}\n");
+    }
+    let _ = writeln!(text, "---------- Forwarded message ----------");
+    let _ = writeln!(text, "From: {}", mail.sender());
+    if let Some(date) = mail.date {
+        let _ = writeln!(text, "Date: {}", date.to_rfc2822());
+    }
+    let _ = writeln!(text, "Subject: {}", mail.subject);
+    let to: Vec<String> = mail.to.iter().map(ToString::to_string).collect();
+    let _ = writeln!(text, "To: {}\n", to.join(", "));
+    text.push_str(&mail.body_text);
+    if mail.truncated {
+        text.push_str("\n[The rest was too long to be kept.]");
+    }
+    let missing = mail.attachments.len();
+    if missing > 0 {
+        let _ = write!(text, "\n[Attachments that are not included: {missing}]");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forwarded_email_shows_its_headers_and_names_omissions() {
+        let mut mail = Mail::parse(
+            b"From: Ada <ada@x.example>\nTo: me@acme.example\nSubject: Plan\nDate: Thu, 1 Jan 1970 00:00:00 +0000\n\nWhich one?",
+        )
+        .unwrap();
+        mail.truncated = true;
+        let text = quoted(&mail, Some("For you."));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            &lines[..3],
+            ["For you.", "", "---------- Forwarded message ----------"]
+        );
+        for line in [
+            "Subject: Plan",
+            "To: me@acme.example",
+            "Which one?",
+            "[The rest was too long to be kept.]",
+        ] {
+            assert!(lines.contains(&line), "{line} is not in {text}");
+        }
+        assert!(lines[3].starts_with("From: ") && lines[3].contains("ada@x.example"));
+        assert!(quoted(&mail, None).starts_with("-----"));
+    }
+}

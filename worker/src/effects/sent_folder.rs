@@ -1,0 +1,108 @@
+//! The folder of sent mail: stores a copy of each sent email, and finds an email that may have been sent.
+
+use super::{Lookup, ProviderContext, Receipt};
+use crate::providers::{
+    ProviderError,
+    mailbox::{Mailbox, Role, SearchScope, Target},
+};
+use jobs::store::{connections::StoredConnection, effects::StoredEffect};
+use serde_json::json;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Timeout of storing a copy. The email is sent already, and its job must end soon.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Stores a copy of a sent email. Returns `saved`, `failed`, or `none` if the account has no mailbox.
+///
+/// Stores no second copy if the server has stored one itself.
+pub(super) async fn store(
+    providers: &ProviderContext<'_>,
+    connection: &StoredConnection,
+    bytes: &[u8],
+) -> &'static str {
+    let stored = timeout(TIMEOUT, async {
+        let Some(mut mailbox) = providers.mailbox(connection).await? else {
+            return Ok("none");
+        };
+        let saved = save(&mut *mailbox, bytes).await;
+        mailbox.close().await;
+        saved.map(|()| "saved")
+    });
+    match stored.await {
+        Ok(Ok(result)) => result,
+        Ok(Err(error)) => {
+            let error: ProviderError = error;
+            tracing::warn!(
+                code = error.code(),
+                "could not store a copy of a sent email in the sent folder"
+            );
+            "failed"
+        }
+        Err(_) => {
+            tracing::warn!(
+                code = "imap_timeout",
+                "could not store a copy of a sent email in the sent folder"
+            );
+            "failed"
+        }
+    }
+}
+
+async fn save(mailbox: &mut dyn Mailbox, bytes: &[u8]) -> Result<(), ProviderError> {
+    let folder = mailbox.folder(&Target::Role(Role::Sent)).await?;
+    if let Some(id) = message_id_of(bytes)
+        && mailbox.find_in(id, &folder).await?.is_some()
+    {
+        return Ok(());
+    }
+    mailbox.append(&folder, &["\\Seen"], bytes).await
+}
+
+/// Reads the Message-ID as our renderer writes it.
+fn message_id_of(bytes: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let (head, _) = text.split_once("\r\n\r\n")?;
+    head.lines()
+        .find_map(|line| line.strip_prefix("Message-ID:"))
+        .map(str::trim)
+}
+
+/// Looks for an email that may have been sent. Its absence proves nothing: not every server stores what it sends, and none
+/// says when.
+pub(super) async fn look_up(
+    providers: &ProviderContext<'_>,
+    connection: &StoredConnection,
+    effect: &StoredEffect,
+) -> Result<Lookup, ProviderError> {
+    let Some(id) = &effect.message_id else {
+        return Ok(Lookup::Unknown);
+    };
+    let Some(mut mailbox) = providers.mailbox(connection).await? else {
+        return Ok(Lookup::Unknown);
+    };
+    let found = mailbox.find(id, SearchScope::Sent).await;
+    mailbox.close().await;
+    Ok(match found? {
+        Some(_) => Lookup::Done(Receipt {
+            receipt: json!({ "found": "among the sent mail", "sent_folder": "saved" }),
+            before_image: None,
+        }),
+        None => Lookup::Unknown,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn message_id_is_read_from_the_header_only() {
+        let mail = b"From: a@b.c\r\nMessage-ID: <1@b.c>\r\n\r\nMessage-ID: <2@b.c>\r\n";
+        assert_eq!(message_id_of(mail), Some("<1@b.c>"));
+        assert_eq!(
+            message_id_of(b"From: a@b.c\r\n\r\nMessage-ID: <2@b.c>\r\n"),
+            None
+        );
+    }
+}

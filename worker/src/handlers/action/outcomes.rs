@@ -1,0 +1,100 @@
+//! Outcomes of actions, which local and remote execution share: [`succeeded`], [`refused`], [`duplicate`].
+
+use crate::handlers::unavailable;
+use base::telemetry::chain;
+use jobs::{
+    commands::effects::LedgerError,
+    domain::{
+        EffectId,
+        effect::{EffectStatus, NewEffect},
+    },
+    kinds::action::{ActionError, ActionOutcome, ActionResult},
+    store::effects::StoredEffect,
+};
+use queue::{Failure, runtime::handler::JobContext};
+use serde_json::Value;
+
+/// Returns the outcome if the ledger has an effect with this key already.
+pub(super) fn duplicate(
+    ctx: &JobContext,
+    base: ActionOutcome,
+    new: &NewEffect,
+    found: &StoredEffect,
+) -> ActionOutcome {
+    let is_ours = found.job == ctx.job.lease.job;
+    if found
+        .payload_hash
+        .as_ref()
+        .is_some_and(|hash| hash[..] != new.payload_hash)
+    {
+        return refused(
+            base,
+            Some(found.id),
+            "external_id_reused",
+            "This external_id was already used for another action.",
+        );
+    }
+    let result = match found.status {
+        EffectStatus::Succeeded if is_ours => ActionResult::Succeeded,
+        EffectStatus::Succeeded
+        | EffectStatus::Compensating
+        | EffectStatus::Compensated
+        | EffectStatus::CompensationFailed => ActionResult::SkippedDuplicate,
+        EffectStatus::Intent | EffectStatus::InFlight | EffectStatus::Retryable => {
+            ActionResult::InProgress
+        }
+        EffectStatus::Unknown | EffectStatus::Reconciling | EffectStatus::NeedsHuman => {
+            ActionResult::Unknown
+        }
+        EffectStatus::FailedPermanent => ActionResult::Failed,
+    };
+    ActionOutcome {
+        result,
+        effect_id: Some(found.id),
+        receipt: found.receipt.clone(),
+        ..base
+    }
+}
+
+pub(super) fn succeeded(
+    base: ActionOutcome,
+    id: EffectId,
+    receipt: Option<Value>,
+) -> ActionOutcome {
+    ActionOutcome {
+        result: ActionResult::Succeeded,
+        effect_id: Some(id),
+        receipt,
+        ..base
+    }
+}
+
+pub(super) fn refused(
+    base: ActionOutcome,
+    id: Option<EffectId>,
+    code: &str,
+    message: &str,
+) -> ActionOutcome {
+    ActionOutcome {
+        result: ActionResult::Failed,
+        effect_id: id,
+        error: Some(ActionError {
+            code: code.to_owned(),
+            message: message.to_owned(),
+        }),
+        ..base
+    }
+}
+
+/// Converts an error of the ledger into a failure of the job.
+pub(super) fn ledger_failure(error: LedgerError) -> Failure {
+    match error {
+        LedgerError::NotHeld => Failure::interrupted(),
+        LedgerError::Database(error) => unavailable(&error),
+        LedgerError::Refused(error) => Failure::transient(
+            "internal_error",
+            "Something went wrong on our side; the job will be retried.",
+            chain(&error),
+        ),
+    }
+}
