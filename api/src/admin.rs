@@ -6,6 +6,7 @@ mod limits;
 mod queues;
 mod workers;
 
+use crate::config::operator_tenant;
 use anyhow::Context;
 use base::{
     db::{self, PgPool, PoolConfig},
@@ -13,9 +14,13 @@ use base::{
 };
 use clap::Subcommand;
 use jobs::{
-    commands::{onboarding::bootstrap, operators::grant, sessions::end},
+    commands::{
+        onboarding::bootstrap,
+        operators::{Operator, grant},
+        sessions::end,
+    },
     domain::invite::{EmailAddress, TenantSlug},
-    store::grants::DbRole,
+    store::{grants::DbRole, tenants},
 };
 use limits::LimitCommand;
 use queue::signals::notifier::Notifier;
@@ -64,6 +69,7 @@ pub enum AdminCommand {
 /// Why it failed, with its causes.
 pub async fn run(command: AdminCommand, mut env: Env) -> anyhow::Result<()> {
     let database = PoolConfig::with_connections(&mut env, 2, "postroom-admin");
+    let operators = operator_tenant(&mut env);
     let pool = db::connect(&env.finish(database)?).await?;
     jobs::schema::check_schema(&pool).await?;
     match command {
@@ -75,9 +81,15 @@ pub async fn run(command: AdminCommand, mut env: Env) -> anyhow::Result<()> {
         AdminCommand::RevokeSessions { tenant, email } => {
             revoke_sessions(&pool, &tenant, &email).await
         }
-        AdminCommand::Queue(command) => queues::run(&pool, command).await,
+        AdminCommand::Queue(command) => {
+            let operator = operator(&pool, operators.as_ref()).await?;
+            queues::run(&pool, operator, command).await
+        }
         AdminCommand::Workers => workers::list(&pool).await,
-        AdminCommand::Limits(command) => limits::run(&pool, command).await,
+        AdminCommand::Limits(command) => {
+            let operator = operator(&pool, operators.as_ref()).await?;
+            limits::run(&pool, operator, command).await
+        }
         AdminCommand::Grant { role } => {
             grant(&pool, &role).await?;
             print(&format!(
@@ -85,6 +97,20 @@ pub async fn run(command: AdminCommand, mut env: Env) -> anyhow::Result<()> {
             ))
         }
     }
+}
+
+/// Finds the tenant whose audit log the command's entry goes into.
+async fn operator(pool: &PgPool, slug: Option<&TenantSlug>) -> anyhow::Result<Operator<'static>> {
+    let tenant = match slug {
+        Some(slug) => {
+            let mut conn = pool.acquire().await.context("no connection")?;
+            tenants::find(&mut conn, slug.as_str())
+                .await
+                .context("could not look for the operators' tenant")?
+        }
+        None => None,
+    };
+    Ok(Operator::Shell { tenant })
 }
 
 async fn invite_owner(

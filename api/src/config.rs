@@ -88,7 +88,7 @@ impl ApiConfig {
     }
 }
 
-fn operator_tenant(env: &mut Env) -> Option<TenantSlug> {
+pub(crate) fn operator_tenant(env: &mut Env) -> Option<TenantSlug> {
     let slug = env.optional(OPERATOR_TENANT)?;
     let parsed = TenantSlug::parse(&slug);
     if parsed.is_err() {

@@ -2,7 +2,7 @@
 
 use crate::route_table::RouteTable;
 use base::db::{self, PgPool};
-use jobs::commands::approvals::decide::Made;
+use jobs::commands::approvals::decide::DecisionKind;
 use prometheus::IntGauge;
 use queue::signals::listener::Listener;
 
@@ -87,7 +87,7 @@ impl ApiMetrics {
                 self.jobs_enqueued_total.with_label_values(&[kind, outcome]);
             }
         }
-        for decision in Made::ALL {
+        for decision in DecisionKind::ALL {
             self.approvals_total.with_label_values(&[decision.as_str()]);
         }
         for layer in ["request", "job"] {

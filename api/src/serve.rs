@@ -23,6 +23,7 @@ use jobs::{
         jobs::Submitter,
         sessions::{authenticate::SessionReader, denials::Denials, hashing::PasswordHasher},
     },
+    kinds,
     store::tenants,
 };
 use prometheus::Registry;
@@ -74,8 +75,9 @@ impl Api {
     ) -> anyhow::Result<Self> {
         let (table, operations) = RouteTable::build(routes);
         let registry = Registry::new();
-        let metrics = ApiMetrics::register(&registry).context("could not register the metrics")?;
-        metrics.declare(&table, &jobs::kinds::KINDS);
+        let metrics =
+            ApiMetrics::register(&registry).context("could not register the metrics")?;
+        metrics.declare(&table, &kinds::names());
         let pool = db::connect(&config.pool).await?;
         jobs::schema::check_schema(&pool).await?;
         check_keys(&pool, config.keys.as_ref()).await?;

@@ -1,6 +1,7 @@
-//! What can be asked of the system, one noun per module: one transaction each, over `store` and the queue, with its audit entries.
+//! Commands, one noun per module. Each runs one transaction over `store` and the queue and writes its audit entries.
 
 pub mod approvals;
+pub mod audit;
 pub mod blocks;
 pub mod connections;
 pub mod contacts;

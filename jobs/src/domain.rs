@@ -5,24 +5,31 @@ pub mod approval;
 pub mod audit;
 pub mod blocks;
 pub mod connection;
-pub mod desk;
+pub mod contacts;
 pub mod draft;
 pub mod effect;
 pub mod event;
 pub mod gate;
+pub mod history;
 pub mod ids;
+pub mod inbox;
 pub mod invite;
 pub mod judgement;
 pub mod mail;
 pub mod memory;
+pub mod name;
 pub mod password;
+pub mod projects;
+pub mod proposal;
+pub mod recorded;
+pub mod risk;
 pub mod rules;
 pub mod session;
+pub mod tasks;
 pub mod tenant;
 pub mod token;
-pub(crate) mod words;
 
-pub use audit::{Action, Actor, AuditOutcome, Detail, NewAuditEntry};
+pub use audit::{Actor, AuditAction, AuditOutcome, Detail, NewAuditEntry, ResourceKind};
 pub use base::JobId;
 pub use ids::{
     ApprovalId, AuditEntryId, BlockId, ConnectionId, ContactId, DraftId, EffectId, InboxItemId,

@@ -1,5 +1,5 @@
-//! Secrets at rest: [`KeyRing`] seals them with a key of its own for each row, so that a row's secret is of no use in
-//! another row. Sealed: version, the key's id with its length, nonce, ciphertext.
+//! Secrets at rest: [`KeyRing`] seals each with a key of its own row, so that it opens in no other row. Sealed bytes:
+//! version, the key's id with its length, nonce, ciphertext.
 
 use base::env::{Env, Variable};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -27,7 +27,7 @@ pub const VARIABLES: &[Variable] = &[KEYS];
 const VERSION: u8 = 1;
 const NONCE: usize = 24;
 
-/// The keys by their ids. The first seals; all of them open.
+/// The keys by id. The first seals; all of them open.
 #[derive(Clone)]
 pub struct KeyRing(Arc<Keys>);
 
@@ -43,24 +43,24 @@ impl fmt::Debug for KeyRing {
     }
 }
 
-/// Whose secret, so that it opens nowhere else: table, tenant and row.
+/// The row that a secret belongs to; it opens nowhere else.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
+pub struct SecretRow<'a> {
     pub table: &'static str,
     pub tenant: uuid::Uuid,
     pub row: uuid::Uuid,
     pub column: &'a str,
 }
 
-/// A secret at rest.
+/// A sealed secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sealed {
     pub bytes: Vec<u8>,
-    /// Which key opens it; the bytes say so, too.
+    /// The id of its key, which the bytes contain too.
     pub key_id: String,
 }
 
-/// A secret that cannot be opened.
+/// A secret could not be opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unsealable {
     #[error("the sealed bytes are cut short or of another version")]
@@ -72,8 +72,8 @@ pub enum Unsealable {
 }
 
 impl KeyRing {
-    /// Reads `CREDENTIAL_KEYS`: `id:base64` of 32 bytes each, separated by commas, the active one first. `None` if it is
-    /// not set: then there can be no connections.
+    /// Reads `CREDENTIAL_KEYS`: `id:base64` of 32 bytes each, separated by commas, the active one first. `None` if it
+    /// is not set: then there can be no connections.
     pub fn from_env(env: &mut Env) -> Option<Self> {
         let text = env.optional(KEYS)?;
         match Self::parse(&text) {
@@ -89,7 +89,7 @@ impl KeyRing {
         let mut by_id = BTreeMap::new();
         let mut active = None;
         for (place, entry) in (1..).zip(text.split(',')) {
-            // Nothing of the entry itself is told: it may be the key.
+            // The fault does not quote the entry: it may be the key.
             let bad = |what: &str| format!("has an entry {place} that {what}");
             let (id, key) = entry
                 .trim()
@@ -115,7 +115,7 @@ impl KeyRing {
     }
 
     /// Seals with the active key.
-    pub fn seal(&self, place: Place<'_>, secret: &SecretString) -> Sealed {
+    pub fn seal(&self, place: SecretRow<'_>, secret: &SecretString) -> Sealed {
         let id = &self.0.active;
         let nonce: [u8; NONCE] = rand::rng().random();
         let key = subkey(&self.0.by_id[id], place);
@@ -134,8 +134,8 @@ impl KeyRing {
     }
 
     /// # Errors
-    /// If the key is not there, or the bytes were not sealed for this place.
-    pub fn open(&self, place: Place<'_>, sealed: &[u8]) -> Result<SecretString, Unsealable> {
+    /// If the key is missing, or the bytes were not sealed for this row.
+    pub fn open(&self, place: SecretRow<'_>, sealed: &[u8]) -> Result<SecretString, Unsealable> {
         let id = key_id(sealed).ok_or(Unsealable::Malformed)?;
         let rest = &sealed[2 + id.len()..];
         let (nonce, ciphertext) = rest
@@ -162,7 +162,7 @@ impl KeyRing {
     }
 }
 
-/// Which key sealed it.
+/// Returns the id of the key that sealed it.
 fn key_id(sealed: &[u8]) -> Option<&str> {
     let [VERSION, length, rest @ ..] = sealed else {
         return None;
@@ -170,8 +170,8 @@ fn key_id(sealed: &[u8]) -> Option<&str> {
     std::str::from_utf8(rest.get(..usize::from(*length))?).ok()
 }
 
-/// One key for each row.
-fn subkey(master: &[u8; 32], place: Place<'_>) -> [u8; 32] {
+/// Derives the key of a row.
+fn subkey(master: &[u8; 32], place: SecretRow<'_>) -> [u8; 32] {
     let mut key = [0; 32];
     let info = format!(
         "{}|{}|{}|{}",
@@ -183,7 +183,7 @@ fn subkey(master: &[u8; 32], place: Place<'_>) -> [u8; 32] {
     key
 }
 
-fn associated(place: Place<'_>, id: &str) -> Vec<u8> {
+fn associated(place: SecretRow<'_>, id: &str) -> Vec<u8> {
     format!(
         "{VERSION}|{}|{}|{}|{}|{id}",
         place.tenant, place.table, place.column, place.row
@@ -203,8 +203,8 @@ mod tests {
         KeyRing::parse(&entries.join(",")).unwrap()
     }
 
-    fn place() -> Place<'static> {
-        Place {
+    fn place() -> SecretRow<'static> {
+        SecretRow {
             table: "connections",
             tenant: uuid::Uuid::from_u128(1),
             row: uuid::Uuid::from_u128(2),
@@ -224,15 +224,15 @@ mod tests {
         );
         assert_eq!(new.seal(place(), &"x".into()).key_id, "b");
         for elsewhere in [
-            Place {
+            SecretRow {
                 row: uuid::Uuid::from_u128(3),
                 ..place()
             },
-            Place {
+            SecretRow {
                 tenant: uuid::Uuid::from_u128(3),
                 ..place()
             },
-            Place {
+            SecretRow {
                 column: "other",
                 ..place()
             },

@@ -6,7 +6,7 @@ use crate::support::{TestDb, people::Office};
 use base::{JobId, TenantId, WorkerId};
 use jobs::{
     commands::operators::{grant, grant::GrantError},
-    domain::{Action, Actor, Detail, NewAuditEntry},
+    domain::{Actor, AuditAction, Detail, NewAuditEntry, ResourceKind},
     store::{
         audit::{self, AuditEntry},
         grants::DbRole,
@@ -17,8 +17,14 @@ use sqlx::{Connection, PgConnection};
 const TABLES: [&str; 2] = ["audit_entries", "history_entries"];
 
 fn entry(tenant: TenantId, request_id: &str) -> NewAuditEntry {
-    NewAuditEntry::new(tenant, Actor::System, Action::JOB_INTERRUPTED, "job", "j1")
-        .with_request(Some(request_id))
+    NewAuditEntry::new(
+        tenant,
+        Actor::System,
+        AuditAction::JobInterrupted,
+        ResourceKind::Job,
+        "j1",
+    )
+    .with_request(Some(request_id))
 }
 
 async fn write(db: &TestDb, entries: &[NewAuditEntry]) {
@@ -200,8 +206,8 @@ async fn entries_are_read_in_the_order_they_were_written_page_by_page() {
             NewAuditEntry::new(
                 tenant,
                 Actor::Worker(WorkerId::new()),
-                Action::JOB_INTERRUPTED,
-                "job",
+                AuditAction::JobInterrupted,
+                ResourceKind::Job,
                 job,
             )
             .with_request(Some("req-1"))

@@ -14,8 +14,9 @@ use crate::support::{
 use futures::future::join_all;
 use jobs::{
     domain::{
-        desk::{ItemSource, Name, NewItem},
+        inbox::{ItemSource, NewItem},
         judgement::Priority,
+        name::Name,
         session::Role,
     },
     store::inbox_items,

@@ -6,7 +6,7 @@ use crate::support::{Client, TestDb, system::TestApi};
 use base::{JobId, TenantId, WorkerId};
 use futures::future::join_all;
 use jobs::{
-    commands::effects::{LedgerError, Reserved, begin, end, lose, reserve},
+    commands::effects::{LedgerError, Reserved, begin, end, mark_lost, reserve},
     domain::{
         EffectId, MessageId,
         action::{ActionType, canonical_sha256},
@@ -281,8 +281,8 @@ async fn effects_of_dead_attempts_are_found_and_those_of_living_ones_left_alone(
     let gone: JobId = dead.lease.job;
     db.execute(&format!("delete from jobs where id = '{gone}'"))
         .await;
-    let lost = join_all((0..4).map(|_| lose(db.pool(), 1))).await;
-    let rest = lose(db.pool(), 500).await.unwrap();
+    let lost = join_all((0..4).map(|_| mark_lost(db.pool(), 1))).await;
+    let rest = mark_lost(db.pool(), 500).await.unwrap();
     assert_eq!(lost.into_iter().map(Result::unwrap).sum::<u64>() + rest, 2);
     let mut conn = db.pool().acquire().await.unwrap();
     for (id, status) in [
@@ -300,7 +300,7 @@ async fn effects_of_dead_attempts_are_found_and_those_of_living_ones_left_alone(
     let told: String = db
         .one("select string_agg(verb || ' ' || object_id || ' ' || rationale, ',') from history_entries")
         .await;
-    assert_eq!(told, format!("lost_sight_of {in_flight} Create a task"));
+    assert_eq!(told, format!("unknown {in_flight} Create a task"));
     assert_eq!(
         intended(&db, &living, &task(tenant, "never begun")).await,
         never_begun,

@@ -44,7 +44,7 @@ async fn each_reads_their_own_lines_and_those_of_everybody_in_the_tenant() {
     let own = owner.get("/v1/history").await;
     assert_eq!(
         told(&own),
-        [line("remembered", "memory"), line("rejected", "approval")]
+        [line("stored", "memory"), line("rejected", "approval")]
     );
     assert_eq!(
         (

@@ -12,7 +12,7 @@ use chrono::Utc;
 use futures::future::join_all;
 use jobs::{
     commands::memory::{
-        Change, MemoryError, Occasion, Remembered, Seen, change_memory, put_note, remember,
+        Cause, Change, ExpectedVersion, MemoryError, StoreOutcome, change_memory, put_note, store,
     },
     domain::{
         Actor, MemoryId, Session, SessionId, UserId,
@@ -64,20 +64,24 @@ fn item(level: Level, key: &str, value: Value, provenance: Provenance) -> NewMem
 }
 
 /// What a job remembers for the user.
-async fn learn(db: &TestDb, session: &Session, item: NewMemory) -> Result<Remembered, MemoryError> {
-    let occasion = Occasion {
+async fn learn(
+    db: &TestDb,
+    session: &Session,
+    item: NewMemory,
+) -> Result<StoreOutcome, MemoryError> {
+    let occasion = Cause {
         actor: Actor::System,
         job: None,
         request_id: None,
         at: Clock::System.now(),
     };
     let mut tx = db.pool().begin().await.unwrap();
-    let done = remember(
+    let done = store(
         &mut tx,
         session.tenant,
         session.user,
         item,
-        Seen::Any,
+        ExpectedVersion::Any,
         occasion,
     )
     .await?;
@@ -93,7 +97,7 @@ async fn tell(db: &TestDb, session: &Session, level: Level, key: &str, value: &s
         .await
         .unwrap()
     {
-        Remembered::New(item) => item.id,
+        StoreOutcome::New(item) => item.id,
         other => panic!("{key} is remembered already: {other:?}"),
     }
 }
@@ -163,7 +167,7 @@ async fn what_is_all_pinned_takes_nothing_more() {
     );
     assert!(matches!(
         learn(&db, &user, again).await,
-        Ok(Remembered::Replaced(_))
+        Ok(StoreOutcome::Replaced(_))
     ));
 }
 
@@ -189,7 +193,7 @@ async fn the_cap_holds_under_fifty_writers_at_once() {
         }
     });
     for done in join_all(writers).await {
-        assert!(matches!(done, Ok(Remembered::New(_))), "{done:?}");
+        assert!(matches!(done, Ok(StoreOutcome::New(_))), "{done:?}");
     }
     let (kept, evicted): (i64, i64) = (
         db.one("select count(*) from memory_items where status = 'active'")
@@ -268,7 +272,7 @@ async fn what_was_read_never_replaces_what_the_user_said() {
     for provenance in [Provenance::Llm, Provenance::Email] {
         let read = item(Level::Episodic, "last call", json!("never"), provenance);
         match learn(&db, &user, read).await.unwrap() {
-            Remembered::Outranked(stands) => {
+            StoreOutcome::Outranked(stands) => {
                 assert_eq!((stands.id, stands.value), (id, json!("on Monday")));
             }
             other => panic!("{other:?}"),
@@ -289,7 +293,7 @@ async fn what_was_read_never_replaces_what_the_user_said() {
         Provenance::User,
     );
     match learn(&db, &user, said).await.unwrap() {
-        Remembered::Replaced(item) => {
+        StoreOutcome::Replaced(item) => {
             assert_eq!((item.provenance, item.version), (Provenance::UserEdit, 2));
         }
         other => panic!("{other:?}"),

@@ -27,7 +27,7 @@ use jobs::{
     commands::effects::local::{Done, Refusal},
     domain::{
         ApprovalId, MessageId, UserId,
-        action::{ActionType, Params},
+        action::{ActionType, Executor, InboxChange, MessageSource, Params, TaskChange},
     },
     store::{connections::StoredConnection, effects::StoredEffect},
 };
@@ -68,7 +68,7 @@ pub trait LocalEffect: Send + Sync {
         action: &ActionContext<'_>,
     ) -> Result<Done, Refusal>;
 
-    /// Reverts the effect; called for [compensable](jobs::domain::action::ActionType::is_compensable) types only.
+    /// Reverts the effect; called for [compensable](jobs::domain::action::ActionSpec::compensable) types only.
     ///
     /// # Errors
     /// [`Refusal::Refused`] if the data was changed since.
@@ -172,7 +172,7 @@ pub trait RemoteEffect: Send + Sync {
         Ok(Lookup::Unknown)
     }
 
-    /// Reverts the effect; called for [compensable](jobs::domain::action::ActionType::is_compensable) types only, and again
+    /// Reverts the effect; called for [compensable](jobs::domain::action::ActionSpec::compensable) types only, and again
     /// after a crash.
     ///
     /// # Errors
@@ -190,48 +190,37 @@ pub trait RemoteEffect: Send + Sync {
     }
 }
 
-/// The effect that executes a type of action.
+/// The code of an executor.
 #[derive(Clone, Copy)]
 pub enum Effect {
     Local(&'static dyn LocalEffect),
     Remote(&'static dyn RemoteEffect),
 }
 
-/// Returns the effect of a type; none for types that this version only proposes.
-pub fn effect_of(kind: ActionType) -> Option<Effect> {
-    match kind {
-        ActionType::SendDraft => Some(Effect::Remote(&mail::MailEffect(mail::SendDraft))),
-        ActionType::Send => Some(Effect::Remote(&mail::MailEffect(mail::Send))),
-        ActionType::CreateEvent => Some(Effect::Remote(&calendar::CreateEvent)),
-        ActionType::CallWebhook => Some(Effect::Remote(&webhook::CallWebhook)),
-        ActionType::Label
-        | ActionType::Unlabel
-        | ActionType::MarkRead
-        | ActionType::Star
-        | ActionType::Archive
-        | ActionType::Move
-        | ActionType::Trash
-        | ActionType::Spam => Some(Effect::Remote(&mailbox::MailboxEffect)),
-        ActionType::Reply => Some(Effect::Remote(&mail::MailEffect(reply::Reply))),
-        ActionType::Forward => Some(Effect::Remote(&mail::MailEffect(reply::Forward))),
-        ActionType::SaveDraft => Some(Effect::Local(&draft_request::DraftEffect)),
-        ActionType::CreateTask => Some(Effect::Local(&tasks::CreateTask)),
-        ActionType::UpdateTask => Some(Effect::Local(&tasks::UpdateTask)),
-        ActionType::Link => Some(Effect::Local(&tasks::Link)),
-        ActionType::UpsertContact => Some(Effect::Local(&contacts::UpsertContact)),
-        ActionType::ScheduleBlock => Some(Effect::Local(&blocks::ScheduleBlock)),
-        ActionType::Snooze => Some(Effect::Local(&inbox::Snooze)),
-        ActionType::Defer => Some(Effect::Local(&inbox::Defer)),
-        ActionType::Notify => Some(Effect::Local(&notify::Notify)),
+/// Returns the effect of an executor.
+pub fn effect_of(executor: Executor) -> Effect {
+    match executor {
+        Executor::Mailbox(_) => Effect::Remote(&mailbox::MailboxEffect),
+        Executor::Message(MessageSource::Draft) => {
+            Effect::Remote(&mail::MailEffect(mail::SendDraft))
+        }
+        Executor::Message(MessageSource::New) => Effect::Remote(&mail::MailEffect(mail::Send)),
+        Executor::Message(MessageSource::Reply) => Effect::Remote(&mail::MailEffect(reply::Reply)),
+        Executor::Message(MessageSource::Forward) => {
+            Effect::Remote(&mail::MailEffect(reply::Forward))
+        }
+        Executor::CalendarEvent => Effect::Remote(&calendar::CreateEvent),
+        Executor::Webhook => Effect::Remote(&webhook::CallWebhook),
+        Executor::Draft => Effect::Local(&draft_request::DraftEffect),
+        Executor::Task(TaskChange::Create) => Effect::Local(&tasks::CreateTask),
+        Executor::Task(TaskChange::Update) => Effect::Local(&tasks::UpdateTask),
+        Executor::Task(TaskChange::Link) => Effect::Local(&tasks::Link),
+        Executor::Contact => Effect::Local(&contacts::UpsertContact),
+        Executor::Block => Effect::Local(&blocks::ScheduleBlock),
+        Executor::Inbox(InboxChange::Snooze) => Effect::Local(&inbox::Snooze),
+        Executor::Inbox(InboxChange::Defer) => Effect::Local(&inbox::Defer),
+        Executor::Notification => Effect::Local(&notify::Notify),
     }
-}
-
-/// As [`effect_of`], for these parameters: a reply without a text requests a draft instead.
-pub fn effect_for(kind: ActionType, params: &Params) -> Option<Effect> {
-    if kind == ActionType::Reply && params.get("body").is_none() {
-        return Some(Effect::Local(&draft_request::DraftEffect));
-    }
-    effect_of(kind)
 }
 
 const NOT_COMPENSABLE: &str = "This action cannot be undone.";
@@ -239,16 +228,4 @@ const NOT_COMPENSABLE: &str = "This action cannot be undone.";
 /// The refusal to revert a type that cannot be reverted.
 fn not_compensable() -> Refusal {
     Refusal::refused("not_compensable", NOT_COMPENSABLE)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_executable_type_has_an_effect() {
-        for kind in ActionType::ALL {
-            assert_eq!(effect_of(*kind).is_some(), kind.is_executable(), "{kind}");
-        }
-    }
 }

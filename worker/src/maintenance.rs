@@ -120,7 +120,7 @@ impl Duty for Maintenance {
             // Checks first, because a transaction that finds nothing costs four statements.
             Task::LoseEffects => {
                 if effects::any_open(&context.queue_pool).await? {
-                    in_batches(BATCH, || effect_commands::lose(pool, BATCH)).await?;
+                    in_batches(BATCH, || effect_commands::mark_lost(pool, BATCH)).await?;
                 }
                 if approvals::any_in_hand(&context.queue_pool).await? {
                     in_batches(BATCH, || execute::abandon(pool, BATCH)).await?;

@@ -25,7 +25,7 @@ pub const DRAFT: PromptFile = PromptFile {
 mod tests {
     use super::*;
     use jobs::domain::{
-        action::{ActionType, Params},
+        action::{ActionType, OpenTo},
         draft::Confidence,
         judgement::{Category, Disposition, Priority, Sla},
     };
@@ -90,12 +90,12 @@ mod tests {
     fn triage_schema_lists_the_actions_open_to_models() {
         let schema = TRIAGE.schema().schema;
         let action = &schema["properties"]["actions"]["items"]["properties"];
-        let open = ActionType::OPEN_TO_MODELS;
+        let open: Vec<_> = ActionType::open_to(OpenTo::Models).collect();
         let names: Vec<_> = open.iter().map(|kind| kind.as_str()).collect();
         assert_eq!(strings(&action["type"]["enum"]), names);
         let mut fields: Vec<_> = open
             .iter()
-            .flat_map(|kind| Params::fields(*kind))
+            .flat_map(|kind| kind.spec().parameters)
             .map(|field| field.name)
             .collect();
         fields.sort_unstable();

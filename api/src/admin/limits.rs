@@ -5,8 +5,9 @@ use anyhow::{Context, bail, ensure};
 use base::db::PgPool;
 use clap::Subcommand;
 use jobs::{
+    commands::operators::{Operator, remove_limit, set_limit},
     domain::invite::TenantSlug,
-    kinds::{KINDS, QUEUES},
+    kinds,
     store::tenants,
 };
 use queue::operate::limits::{self, Limit, RANGE, Scope};
@@ -31,7 +32,11 @@ pub enum LimitCommand {
     },
 }
 
-pub(super) async fn run(pool: &PgPool, command: LimitCommand) -> anyhow::Result<()> {
+pub(super) async fn run(
+    pool: &PgPool,
+    operator: Operator<'_>,
+    command: LimitCommand,
+) -> anyhow::Result<()> {
     match command {
         LimitCommand::List => list(pool).await,
         LimitCommand::Set {
@@ -50,33 +55,26 @@ pub(super) async fn run(pool: &PgPool, command: LimitCommand) -> anyhow::Result<
                 name: known(pool, scope, &name).await?,
                 max_running,
             };
-            limits::set(pool, &limit)
-                .await
-                .context("could not set the limit")?;
+            announced(pool, async |notifier| {
+                set_limit(pool, notifier, operator, &limit).await
+            })
+            .await
+            .context("could not set the limit")?;
             print(&line(&limit))
         }
         LimitCommand::Remove { scope, name } => {
-            // A tenant may be given by its id, as the list shows it, also after it was closed.
-            let mut removed = limits::remove(pool, scope, &name).await;
-            if matches!(removed, Ok(false)) {
-                let name = known(pool, scope, &name).await?;
-                removed = limits::remove(pool, scope, &name).await;
-            }
-            ensure!(
-                removed.context("could not delete the limit")?,
-                "{} {name} has no limit",
-                scope.as_str()
-            );
-            announced(pool, async |notifier| {
-                for queue in QUEUES {
-                    notifier.job_available(queue);
+            // A tenant may be named as in the list, also when it is closed by now.
+            let removed = announced(pool, async |notifier| {
+                if remove_limit(pool, notifier, operator, (scope, &name)).await? {
+                    return Ok(true);
                 }
+                let name = known(pool, scope, &name).await?;
+                anyhow::Ok(remove_limit(pool, notifier, operator, (scope, &name)).await?)
             })
-            .await;
-            print(&format!(
-                "the limit of {} {name} is deleted",
-                scope.as_str()
-            ))
+            .await
+            .context("could not remove the limit")?;
+            ensure!(removed, "{} {name} has no limit", scope.as_str());
+            print(&format!("{} {name} has no limit any more", scope.as_str()))
         }
     }
 }
@@ -120,8 +118,8 @@ async fn known(pool: &PgPool, scope: Scope, name: &str) -> anyhow::Result<String
         Ok(name.to_owned())
     };
     match scope {
-        Scope::Queue => among(&QUEUES),
-        Scope::Kind => among(&KINDS),
+        Scope::Queue => among(&kinds::queues()),
+        Scope::Kind => among(&kinds::names()),
         Scope::Tenant if name == "*" => Ok(name.to_owned()),
         Scope::Tenant => {
             let slug: TenantSlug = name.parse()?;

@@ -4,7 +4,10 @@ use super::{announced, print};
 use anyhow::{Context, ensure};
 use base::db::PgPool;
 use clap::Subcommand;
-use jobs::kinds::QUEUES;
+use jobs::{
+    commands::operators::{Operator, pause_queue, resume_queue},
+    kinds::queues,
+};
 use queue::{operate::pause, view::stats};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -30,7 +33,11 @@ pub enum QueueCommand {
     Resume { queue: String },
 }
 
-pub(super) async fn run(pool: &PgPool, command: QueueCommand) -> anyhow::Result<()> {
+pub(super) async fn run(
+    pool: &PgPool,
+    operator: Operator<'_>,
+    command: QueueCommand,
+) -> anyhow::Result<()> {
     match command {
         QueueCommand::Queues => list(pool).await,
         QueueCommand::Pause {
@@ -39,7 +46,7 @@ pub(super) async fn run(pool: &PgPool, command: QueueCommand) -> anyhow::Result<
             drain,
         } => {
             known(&queue)?;
-            pause::pause(pool, &queue, &reason)
+            pause_queue(pool, operator, &queue, &reason)
                 .await
                 .context("could not pause the queue")?;
             print(&format!("{queue} is paused"))?;
@@ -51,9 +58,7 @@ pub(super) async fn run(pool: &PgPool, command: QueueCommand) -> anyhow::Result<
         QueueCommand::Resume { queue } => {
             known(&queue)?;
             let resumed = announced(pool, async |notifier| {
-                let resumed = pause::resume(pool, &queue).await;
-                notifier.job_available(&queue);
-                resumed
+                resume_queue(pool, notifier, operator, &queue).await
             })
             .await
             .context("could not resume the queue")?;
@@ -68,10 +73,11 @@ pub(super) async fn run(pool: &PgPool, command: QueueCommand) -> anyhow::Result<
 
 /// Refuses unknown names: a mistyped one would pause nothing.
 fn known(queue: &str) -> anyhow::Result<()> {
+    let queues = queues();
     ensure!(
-        QUEUES.contains(&queue),
+        queues.contains(&queue),
         "there is no queue {queue}; use one of: {}",
-        QUEUES.join(", ")
+        queues.join(", ")
     );
     Ok(())
 }
@@ -83,7 +89,7 @@ async fn list(pool: &PgPool) -> anyhow::Result<()> {
     let sample = stats::read_sample(pool)
         .await
         .context("could not read the last count")?;
-    for queue in QUEUES {
+    for queue in queues() {
         let counts: Vec<String> = sample
             .iter()
             .filter(|depth| depth.queue == queue)

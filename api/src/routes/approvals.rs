@@ -17,10 +17,10 @@ use jobs::{
         ApprovalId, UserId,
         action::ActionType,
         approval::{Choice, Status},
-        gate::Risk,
+        risk::Risk,
         session::Scope,
     },
-    kinds::triage::shown,
+    kinds::triage::rounded,
     store::approvals::{self, ApprovalFilter, StoredApproval},
 };
 use schemars::JsonSchema;
@@ -151,7 +151,7 @@ impl From<StoredApproval> for Approval {
             status: approval.status,
             version: approval.version,
             rationale: approval.rationale,
-            confidence: shown(approval.confidence),
+            confidence: rounded(approval.confidence),
             job_id: approval.job,
             decided_by: approval.decided_by,
             decided_at: approval.decided_at,

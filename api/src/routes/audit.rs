@@ -9,7 +9,7 @@ use crate::{
 use axum::{Json, extract::State, http::Method};
 use chrono::{DateTime, Utc};
 use jobs::{
-    domain::{AuditEntryId, session::Scope},
+    domain::{AuditAction, AuditEntryId, ResourceKind, recorded::Recorded, session::Scope},
     store::audit::{self, AuditEntry},
 };
 use schemars::JsonSchema;
@@ -51,8 +51,8 @@ struct AuditEntryView {
     /// Null if nobody was authenticated.
     actor_id: Option<Uuid>,
     session_id: Option<Uuid>,
-    action: String,
-    resource_kind: String,
+    action: Recorded<AuditAction>,
+    resource_kind: Recorded<ResourceKind>,
     resource_id: String,
     request_id: Option<String>,
     trace_id: Option<String>,
@@ -114,8 +114,8 @@ impl From<AuditEntry> for AuditEntryView {
             actor_kind: entry.actor_kind,
             actor_id: entry.actor_id,
             session_id: entry.session_id,
-            action: entry.action,
-            resource_kind: entry.resource_kind,
+            action: Recorded::read(entry.action, AuditAction::parse),
+            resource_kind: Recorded::read(entry.resource_kind, ResourceKind::parse),
             resource_id: entry.resource_id,
             request_id: entry.request_id,
             trace_id: entry.trace_id,

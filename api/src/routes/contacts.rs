@@ -14,8 +14,9 @@ use jobs::{
     commands::contacts::Contacts,
     domain::{
         ContactId, UserId,
-        desk::{ContactChange, NewContact, TITLE_CHARS},
+        contacts::{ContactChange, NewContact},
         invite::EmailAddress,
+        name::TITLE_CHARS,
     },
     store::contacts::{self, StoredContact},
 };

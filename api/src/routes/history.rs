@@ -11,7 +11,7 @@ use axum::{Json, extract::State, http::Method};
 use base::JobId;
 use chrono::{DateTime, Utc};
 use jobs::{
-    domain::session::Scope,
+    domain::{ResourceKind, history::HistoryVerb, recorded::Recorded, session::Scope},
     store::history::{self, HistoryEntry, HistoryFilter},
 };
 use schemars::JsonSchema;
@@ -48,8 +48,8 @@ struct HistoryItem {
     id: Uuid,
     at: DateTime<Utc>,
     /// What happened, in the past tense.
-    verb: String,
-    object_kind: String,
+    verb: Recorded<HistoryVerb>,
+    object_kind: Recorded<ResourceKind>,
     object_id: Uuid,
     /// The job that did it or led to it.
     job_id: Option<JobId>,
@@ -79,8 +79,8 @@ impl From<HistoryEntry> for HistoryItem {
         Self {
             id: entry.id,
             at: entry.at,
-            verb: entry.verb,
-            object_kind: entry.object_kind,
+            verb: Recorded::read(entry.verb, HistoryVerb::parse),
+            object_kind: Recorded::read(entry.object_kind, ResourceKind::parse),
             object_id: entry.object,
             job_id: entry.job,
             rationale: entry.rationale,

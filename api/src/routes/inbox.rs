@@ -13,13 +13,13 @@ use base::JobId;
 use chrono::{DateTime, Utc};
 use jobs::{
     commands::{
-        inbox::{self, ItemWish},
-        record::command::Asking,
+        inbox::{self, ItemCommand},
+        record::command::Caller,
     },
     domain::{
         InboxItemId, MessageId, Session, TaskId,
-        desk::{Bucket, ItemSource, ItemState, Until},
         draft::send_at::zone,
+        inbox::{Bucket, ItemSource, ItemState, Until},
         judgement::Priority,
         session::Scope,
     },
@@ -220,7 +220,15 @@ async fn defer(
             "Must be a time, without a `bucket` beside it.",
         )
     })?;
-    wish(&app, &session, &context, id, seen, ItemWish::Defer(until)).await
+    wish(
+        &app,
+        &session,
+        &context,
+        id,
+        seen,
+        ItemCommand::Defer(until),
+    )
+    .await
 }
 
 async fn complete(
@@ -230,7 +238,7 @@ async fn complete(
     Id(id): Id<InboxItemId>,
     seen: IfMatch,
 ) -> Result<Versioned<Item>, ApiError> {
-    wish(&app, &session, &context, id, seen, ItemWish::Complete).await
+    wish(&app, &session, &context, id, seen, ItemCommand::Complete).await
 }
 
 async fn dismiss(
@@ -240,7 +248,7 @@ async fn dismiss(
     Id(id): Id<InboxItemId>,
     seen: IfMatch,
 ) -> Result<Versioned<Item>, ApiError> {
-    wish(&app, &session, &context, id, seen, ItemWish::Dismiss).await
+    wish(&app, &session, &context, id, seen, ItemCommand::Dismiss).await
 }
 
 async fn reopen(
@@ -250,7 +258,7 @@ async fn reopen(
     Id(id): Id<InboxItemId>,
     seen: IfMatch,
 ) -> Result<Versioned<Item>, ApiError> {
-    wish(&app, &session, &context, id, seen, ItemWish::Reopen).await
+    wish(&app, &session, &context, id, seen, ItemCommand::Reopen).await
 }
 
 async fn wish(
@@ -259,13 +267,13 @@ async fn wish(
     context: &RequestContext,
     id: InboxItemId,
     IfMatch(version): IfMatch,
-    wish: ItemWish,
+    wish: ItemCommand,
 ) -> Result<Versioned<Item>, ApiError> {
-    let asking = Asking {
+    let asking = Caller {
         session,
         request_id: &context.request_id,
     };
-    let item = inbox::wish(&app.pool, asking, id, version, wish, app.clock.now()).await?;
+    let item = inbox::execute(&app.pool, asking, id, version, wish, app.clock.now()).await?;
     Ok(Versioned(item.into()))
 }
 

@@ -17,10 +17,7 @@ pub(crate) use retry::RetriedJobs;
 use crate::{App, error::ApiError, route_table::Route};
 use base::JobId;
 use chrono::{DateTime, Utc};
-use jobs::{
-    domain::Session,
-    kinds::{action, connection_test, draft, triage, triage_batch},
-};
+use jobs::{domain::Session, kinds::JobOutput};
 use queue::{
     JobError, JobState, JobView,
     run::progress::Progress,
@@ -66,7 +63,7 @@ pub(crate) struct JobBody {
     started_at: Option<DateTime<Utc>>,
     finished_at: Option<DateTime<Utc>>,
     /// The result of a job that succeeded.
-    #[schemars(with = "Option<AnyOutput>")]
+    #[schemars(with = "Option<JobOutput>")]
     output: Option<Value>,
     /// Why it was discarded, or why its last attempt failed.
     error: Option<JobFailure>,
@@ -83,20 +80,7 @@ pub(crate) struct JobBody {
     links: JobLinks,
 }
 
-/// The result of a job, by its kind.
-#[derive(JsonSchema)]
-#[serde(untagged)]
-#[schemars(rename = "JobOutput")]
-#[expect(dead_code, reason = "describes what was stored as JSON")]
-enum AnyOutput {
-    Triage(Box<triage::Output>),
-    Batch(triage_batch::Output),
-    Draft(Box<draft::Output>),
-    Action(action::Output),
-    ConnectionTest(connection_test::Output),
-}
-
-/// Why a job or an attempt failed.
+/// Why a job failed, for its owner.
 #[derive(Debug, Serialize, JsonSchema)]
 struct JobFailure {
     /// Stable and machine-readable.

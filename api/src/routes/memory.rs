@@ -17,7 +17,7 @@ use jobs::{
         memory::{Level, Provenance, ScopeKind, Status},
         session::Scope,
     },
-    kinds::triage::shown,
+    kinds::triage::rounded,
     store::memory_items::{self, MemoryFilter, StoredMemory},
 };
 use schemars::JsonSchema;
@@ -129,7 +129,7 @@ impl From<StoredMemory> for MemoryBody {
             key: item.key,
             value: item.value,
             provenance: item.provenance,
-            confidence: shown(item.confidence),
+            confidence: rounded(item.confidence),
             pinned: item.pinned,
             status: item.status,
             version: item.version,

@@ -7,7 +7,7 @@ mod queues;
 mod workers;
 
 use crate::{error::ApiError, route_table::Route};
-use jobs::kinds::QUEUES;
+use jobs::kinds::queues;
 
 pub fn routes() -> Vec<Route> {
     [
@@ -23,7 +23,7 @@ pub fn routes() -> Vec<Route> {
 
 /// Refuses unknown names: a mistyped one would pause or limit nothing.
 fn known_queue(name: &str) -> Result<&'static str, ApiError> {
-    QUEUES
+    queues()
         .into_iter()
         .find(|queue| *queue == name)
         .ok_or_else(ApiError::not_found)

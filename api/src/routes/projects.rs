@@ -14,7 +14,8 @@ use jobs::{
     commands::projects::Projects,
     domain::{
         ProjectId, UserId,
-        desk::{NewProject, PROJECT_CHARS, Progress, ProjectChange},
+        projects::{NAME_CHARS, NewProject, ProjectChange},
+        tasks::Progress,
     },
     store::projects::{self, StoredProject},
 };
@@ -117,7 +118,7 @@ impl HttpRecord for Projects {
 
     fn parse_new(body: NewProjectBody) -> Result<NewProject, ApiError> {
         Ok(NewProject {
-            name: fields::name("/name", &body.name, PROJECT_CHARS)?,
+            name: fields::name("/name", &body.name, NAME_CHARS)?,
             status: match body.status {
                 Some(word) => fields::progress("/status", &word)?,
                 None => Progress::Ready,
@@ -131,7 +132,7 @@ impl HttpRecord for Projects {
         let status = body.status.as_deref();
         Ok(ProjectChange {
             name: name
-                .map(|text| fields::name("/name", text, PROJECT_CHARS))
+                .map(|text| fields::name("/name", text, NAME_CHARS))
                 .transpose()?,
             status: status
                 .map(|word| fields::progress("/status", word))

@@ -19,8 +19,8 @@ use axum::{
 };
 use jobs::{
     commands::record::{
-        DeskError, Kept,
-        command::{self, Asking, Making, Wish},
+        Record, RecordError,
+        command::{self, Caller, Command, CreateRequest},
     },
     domain::{Session, session::Scope},
     store::request_keys::StoredAnswer,
@@ -34,7 +34,7 @@ pub(super) const READ: Access = Access::Session(Scope::RecordsRead);
 const WRITE: Access = Access::Session(Scope::RecordsWrite);
 
 /// A record as JSON.
-pub(super) trait HttpRecord: Kept + Sized {
+pub(super) trait HttpRecord: Record + Sized {
     /// Path of the list.
     const PATH: &'static str;
 
@@ -103,8 +103,8 @@ async fn create_record<T: HttpRecord>(
         body,
     }: Idempotent<T::NewBody>,
 ) -> Result<Response, ApiError> {
-    let making = Making::<T> {
-        asking: asking(&request.session, &request.context),
+    let making = CreateRequest::<T> {
+        caller: asking(&request.session, &request.context),
         key: request.request_key(),
         fingerprint,
         new: T::parse_new(body)?,
@@ -146,7 +146,7 @@ async fn change_record<T: HttpRecord>(
     version: IfMatch,
     StrictJson(body): StrictJson<T::ChangeBody>,
 ) -> Result<Versioned<T::Body>, ApiError> {
-    let change = Wish::<T>::Change(T::parse_change(body)?);
+    let change = Command::<T>::Change(T::parse_change(body)?);
     apply(&app, asking(&session, &context), id, version, change).await
 }
 
@@ -157,7 +157,7 @@ async fn delete_record<T: HttpRecord>(
     Id(id): Id<Uuid>,
     version: IfMatch,
 ) -> Result<Versioned<T::Body>, ApiError> {
-    let delete = Wish::<T>::Delete;
+    let delete = Command::<T>::Delete;
     apply(&app, asking(&session, &context), id, version, delete).await
 }
 
@@ -168,51 +168,48 @@ async fn restore_record<T: HttpRecord>(
     Id(id): Id<Uuid>,
     version: IfMatch,
 ) -> Result<Versioned<T::Body>, ApiError> {
-    let restore = Wish::<T>::Restore;
+    let restore = Command::<T>::Restore;
     apply(&app, asking(&session, &context), id, version, restore).await
 }
 
 async fn apply<T: HttpRecord>(
     app: &App,
-    asking: Asking<'_>,
+    asking: Caller<'_>,
     id: Uuid,
     IfMatch(version): IfMatch,
-    change: Wish<T>,
+    change: Command<T>,
 ) -> Result<Versioned<T::Body>, ApiError> {
-    let changed = command::wish::<T>(&app.pool, asking, id, version, change).await?;
+    let changed = command::execute::<T>(&app.pool, asking, id, version, change).await?;
     Ok(Versioned(changed.after.into()))
 }
 
-fn asking<'a>(session: &'a Session, context: &'a RequestContext) -> Asking<'a> {
-    Asking {
+fn asking<'a>(session: &'a Session, context: &'a RequestContext) -> Caller<'a> {
+    Caller {
         session,
         request_id: &context.request_id,
     }
 }
 
-impl From<DeskError> for ApiError {
-    fn from(error: DeskError) -> Self {
+impl From<RecordError> for ApiError {
+    fn from(error: RecordError) -> Self {
         match error {
-            DeskError::NotFound(_) => Self::not_found(),
-            DeskError::Unknown(noun) => fields::not_found(noun),
-            DeskError::Stale { .. } => if_match::stale(),
-            DeskError::NotOffered(_) => Self::new(Code::InvalidParameter, error.user_message()).at(
-                "/bucket",
-                "NOT_OFFERED",
-                "Must be offered at this hour.",
-            ),
-            DeskError::NotAhead => Self::new(Code::InvalidParameter, error.user_message()).at(
+            RecordError::NotFound(_) => Self::not_found(),
+            RecordError::Unknown(noun) => fields::not_found(noun),
+            RecordError::Stale { .. } => if_match::stale(),
+            RecordError::NotOffered(_) => Self::new(Code::InvalidParameter, error.user_message())
+                .at("/bucket", "NOT_OFFERED", "Must be offered at this hour."),
+            RecordError::NotAhead => Self::new(Code::InvalidParameter, error.user_message()).at(
                 "/until",
                 "OUT_OF_RANGE",
                 "Must be in the future, at most a year ahead.",
             ),
-            DeskError::NotNow { .. }
-            | DeskError::Deleted(_)
-            | DeskError::NotDeleted(_)
-            | DeskError::Taken { .. }
-            | DeskError::Ambiguous { .. } => Self::new(Code::Conflict, error.user_message()),
-            DeskError::Request(source) => source.into(),
-            DeskError::Database(source) => source.into(),
+            RecordError::NotNow { .. }
+            | RecordError::Deleted(_)
+            | RecordError::NotDeleted(_)
+            | RecordError::Taken { .. }
+            | RecordError::Ambiguous { .. } => Self::new(Code::Conflict, error.user_message()),
+            RecordError::Request(source) => source.into(),
+            RecordError::Database(source) => source.into(),
         }
     }
 }

@@ -14,8 +14,10 @@ use jobs::{
     commands::tasks::Tasks,
     domain::{
         MessageId, ProjectId, TaskId, UserId,
-        desk::{InProject, NewTask, PROJECT_CHARS, Progress, TITLE_CHARS, TaskChange},
         judgement::Priority,
+        name::TITLE_CHARS,
+        projects,
+        tasks::{NewTask, Progress, ProjectRef, TaskChange},
     },
     store::tasks::{self, StoredTask, TaskFilter},
 };
@@ -154,9 +156,11 @@ impl HttpRecord for Tasks {
     fn parse_new(body: NewTaskBody) -> Result<NewTask, ApiError> {
         let title = fields::name("/title", &body.title, TITLE_CHARS)?;
         let project = match (body.project_id, body.project) {
-            (None, None) => InProject::None,
-            (Some(id), None) => InProject::Id(id),
-            (None, Some(name)) => InProject::Named(fields::name("/project", &name, PROJECT_CHARS)?),
+            (None, None) => ProjectRef::None,
+            (Some(id), None) => ProjectRef::Id(id),
+            (None, Some(name)) => {
+                ProjectRef::Named(fields::name("/project", &name, projects::NAME_CHARS)?)
+            }
             (Some(_), Some(_)) => {
                 let detail = "Send either `project_id` or `project`.".to_owned();
                 return Err(fields::invalid("/project", "INVALID_VALUE", detail));

@@ -5,6 +5,7 @@ pub mod db;
 pub mod env;
 pub mod ids;
 pub mod metrics;
+pub mod str_enum;
 pub mod telemetry;
 
 pub use ids::{JobId, TenantId, WorkerId};

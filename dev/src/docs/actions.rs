@@ -1,10 +1,7 @@
 //! `docs/actions.md`: every action type with its payload and its rules, from the tables of the domain.
 
 use super::{head, table};
-use jobs::domain::{
-    action::{ActionType, FieldKind, Params},
-    gate::base_risk,
-};
+use jobs::domain::action::{ActionType, Field, FieldKind, OpenTo};
 
 /// Prints the page.
 pub(super) fn page() -> String {
@@ -24,31 +21,19 @@ In a payload `?` marks what may be left out; the number is the most characters a
 }
 
 fn row(action: ActionType) -> [String; 6] {
+    let spec = action.spec();
     [
         format!("`{action}`"),
-        title(action),
-        payload(action),
-        base_risk(action).to_string(),
-        proposers(action),
-        if action.is_compensable() {
-            "yes"
-        } else {
-            "–"
-        }
-        .to_owned(),
+        spec.title.to_owned(),
+        payload(spec.parameters),
+        spec.risk.to_string(),
+        proposers(spec.open_to).to_owned(),
+        if spec.compensable { "yes" } else { "–" }.to_owned(),
     ]
 }
 
-fn title(action: ActionType) -> String {
-    if action.is_executable() {
-        action.title().to_owned()
-    } else {
-        format!("{} (proposed only; a person does it)", action.title())
-    }
-}
-
-fn payload(action: ActionType) -> String {
-    let fields = Params::fields(action).iter().map(|field| {
+fn payload(fields: &[Field]) -> String {
+    let fields = fields.iter().map(|field| {
         let mark = if field.required { "" } else { "?" };
         let kind = match field.kind {
             FieldKind::Text(max) => max.to_string(),
@@ -65,16 +50,13 @@ fn payload(action: ActionType) -> String {
     }
 }
 
-/// Who may propose it beside a client of the API, who may propose everything.
-fn proposers(action: ActionType) -> String {
-    let open = [
-        ("client", true),
-        ("rule", ActionType::OPEN_TO_RULES.contains(&action)),
-        ("model", ActionType::OPEN_TO_MODELS.contains(&action)),
-    ];
-    let open: Vec<&str> = open
-        .into_iter()
-        .filter_map(|(who, may)| may.then_some(who))
-        .collect();
-    open.join(", ")
+/// Names everyone who may propose an action.
+const fn proposers(open_to: OpenTo) -> &'static str {
+    match open_to {
+        OpenTo::Approvals => "approval of a draft",
+        OpenTo::Requests => "client",
+        OpenTo::RulesWithExactSender => "client, rule that names its senders exactly",
+        OpenTo::Rules => "client, rule",
+        OpenTo::Models => "client, rule, model",
+    }
 }

@@ -1,4 +1,4 @@
-//! Approvals: decided by a person, executed by a worker, expired by the clock; their subjects follow the decision.
+//! Approvals: people decide them, workers execute them, a duty expires them; drafts and blocks are kept in step.
 
 pub mod decide;
 pub mod execute;

@@ -1,24 +1,25 @@
-//! A user's day: [`propose_block`], and what becomes of it ([`decide::step_block`]). All writers of one user's blocks take
-//! turns, so that of blocks that want the same time one is agreed to and the others are told. [`book_block`] has one put into
-//! the calendar.
+//! Blocks of a user's day: [`propose_block`] and [`step_block`]. Writers of one user's blocks take turns, so of two
+//! blocks that want the same time one is accepted and the other refused. [`book_block`] books one in the calendar.
 
 mod book;
 mod decide;
 mod today;
 
 pub use book::{BookError, book_block, cancel_block};
-pub use decide::{Wish, decide_block, expire_blocks, step_block};
+pub use decide::{BlockCommand, decide_block, expire_blocks, step_block};
 pub use today::add_to_today;
 
+use crate::domain::ResourceKind;
+use crate::domain::history::HistoryVerb;
 use crate::{
     domain::{
-        Action, Actor, BlockId, Detail, InboxItemId, NewAuditEntry, UserId,
+        Actor, AuditAction, BlockId, Detail, InboxItemId, NewAuditEntry, UserId,
         blocks::{
             BlockKind, BlockSource, Refused, Span,
             hours::{is_working_time, next_free},
         },
-        desk::ItemState,
         draft::send_at::zone,
+        inbox::ItemState,
     },
     store::{
         audit,
@@ -33,32 +34,32 @@ use chrono_tz::Tz;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// Who acts, on what occasion.
+/// Who writes, and in which request.
 #[derive(Clone, Copy, Debug)]
-pub struct Occasion<'a> {
+pub struct Cause<'a> {
     pub actor: Actor,
     pub request_id: Option<&'a str>,
     pub at: DateTime<Utc>,
 }
 
-/// When a block is to be.
+/// The time of a new block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum When {
+pub enum BlockTime {
     At(Span),
-    /// In the next working time that is free for as long.
+    /// The next free working time of this length.
     Next(TimeDelta),
 }
 
-/// A block as it is asked for.
+/// A block to be proposed.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Proposal {
+pub struct BlockProposal {
     pub title: String,
     pub kind: BlockKind,
     pub source: BlockSource,
     pub inbox_item: Option<InboxItemId>,
     /// The set of alternatives and the plan's name in it.
     pub plan: Option<(Uuid, String)>,
-    pub when: When,
+    pub when: BlockTime,
 }
 
 /// Nothing was changed.
@@ -66,20 +67,20 @@ pub struct Proposal {
 pub enum BlockError {
     #[error("there is no such block")]
     NotFound,
-    /// The user sees no item that it could be for.
+    /// The user sees no such inbox item.
     #[error("there is no such inbox item")]
     NoItem,
-    /// What it is for does not wait any more.
+    /// The inbox item is no longer open.
     #[error("the inbox item is {0}")]
     Settled(ItemState),
     #[error("the block is not as the caller has seen it")]
     Stale,
     #[error(transparent)]
     Refused(#[from] Refused),
-    /// Something that was agreed to takes some of its time.
+    /// An accepted block takes some of its time.
     #[error("the time is taken")]
     Taken,
-    /// The end does not lie after the start, by a day at most.
+    /// The end is not after the start, or more than a day after it.
     #[error("the times make no block")]
     NotASpan,
     /// Its time is over.
@@ -104,8 +105,8 @@ impl From<sqlx::Error> for BlockError {
     }
 }
 
-/// Proposes a block within the caller's transaction; whether it is new. The same thing proposed again is the block that
-/// stands for it already.
+/// Proposes a block in the caller's transaction, and reports whether it is new. A repeated proposal returns the open
+/// block.
 ///
 /// # Errors
 /// See [`BlockError`].
@@ -113,17 +114,17 @@ pub async fn propose_block(
     conn: &mut PgConnection,
     tenant: TenantId,
     user: UserId,
-    proposal: Proposal,
-    occasion: Occasion<'_>,
+    proposal: BlockProposal,
+    cause: Cause<'_>,
 ) -> Result<(StoredBlock, bool), BlockError> {
     blocks::lock(conn, tenant, user).await?;
     let asked = match proposal.when {
-        When::At(span) if span.end() <= occasion.at => return Err(BlockError::Past),
-        When::At(span) => Some(span),
-        When::Next(_) => None,
+        BlockTime::At(span) if span.end() <= cause.at => return Err(BlockError::Past),
+        BlockTime::At(span) => Some(span),
+        BlockTime::Next(_) => None,
     };
-    let past = blocks::expire_own(conn, tenant, user, occasion.at).await?;
-    decide::tell_expired(conn, &past).await?;
+    let past = blocks::expire_own(conn, tenant, user, cause.at).await?;
+    decide::record_expired(conn, &past).await?;
     if let Some(item) = proposal.inbox_item {
         inbox_items::find(conn, tenant, Some(user), item)
             .await?
@@ -131,16 +132,16 @@ pub async fn propose_block(
     }
     let what = (proposal.title.as_str(), proposal.inbox_item);
     let plan = proposal.plan.as_ref();
-    let same = blocks::same(conn, tenant, user, what, plan, asked, occasion.at).await?;
+    let same = blocks::same(conn, tenant, user, what, plan, asked, cause.at).await?;
     if let Some(id) = same {
         return Ok((find(conn, tenant, user, id).await?, false));
     }
     let zone = zone_of(conn, tenant, user).await?;
     let span = match proposal.when {
-        When::At(span) => span,
-        When::Next(length) => {
-            let taken = blocks::taken(conn, tenant, user, occasion.at).await?;
-            next_free(zone, &taken, occasion.at, length).ok_or(BlockError::NoRoom)?
+        BlockTime::At(span) => span,
+        BlockTime::Next(length) => {
+            let taken = blocks::taken(conn, tenant, user, cause.at).await?;
+            next_free(zone, &taken, cause.at, length).ok_or(BlockError::NoRoom)?
         }
     };
     let new = NewBlock {
@@ -154,12 +155,12 @@ pub async fn propose_block(
     };
     let id = blocks::insert(conn, tenant, user, &new).await?;
     let block = find(conn, tenant, user, id).await?;
-    tell(
+    record_change(
         conn,
         (tenant, user),
-        ("proposed", Action::BLOCK_PROPOSED),
+        (HistoryVerb::Proposed, AuditAction::BlockProposed),
         &block,
-        occasion,
+        cause,
     )
     .await?;
     Ok((block, true))
@@ -185,24 +186,24 @@ async fn zone_of(
     Ok(person.map_or(Tz::UTC, |person| zone(&person.timezone)))
 }
 
-/// The audit entry, without the title, and the user's line.
-async fn tell(
+/// Writes the audit entry, without the title, and the user's history entry.
+async fn record_change(
     conn: &mut PgConnection,
     (tenant, user): (TenantId, UserId),
-    (verb, action): (&'static str, Action),
+    (verb, action): (HistoryVerb, AuditAction),
     block: &StoredBlock,
-    occasion: Occasion<'_>,
+    cause: Cause<'_>,
 ) -> Result<(), sqlx::Error> {
-    let told = NewHistoryEntry {
+    let history_entry = NewHistoryEntry {
         verb,
-        object_kind: "block",
+        object_kind: ResourceKind::Block,
         object: block.id.0,
         job: None,
         rationale: &block.title,
     };
-    history::insert_for(conn, tenant, user, &told).await?;
-    let entry = entry(tenant, occasion.actor, action, block.id)
-        .with_request(occasion.request_id)
+    history::insert_for(conn, tenant, user, &history_entry).await?;
+    let entry = entry(tenant, cause.actor, action, block.id)
+        .with_request(cause.request_id)
         .with_detail(
             Detail::new()
                 .word("kind", block.kind.as_str())
@@ -212,6 +213,6 @@ async fn tell(
     audit::insert(conn, &[entry]).await
 }
 
-fn entry(tenant: TenantId, actor: Actor, action: Action, id: BlockId) -> NewAuditEntry {
-    NewAuditEntry::new(tenant, actor, action, "block", id)
+fn entry(tenant: TenantId, actor: Actor, action: AuditAction, id: BlockId) -> NewAuditEntry {
+    NewAuditEntry::new(tenant, actor, action, ResourceKind::Block, id)
 }

@@ -1,4 +1,4 @@
-//! Connections: accounts at providers, with their sealed secrets.
+//! Connections: accounts at providers, with their sealed credentials.
 
 pub mod connect;
 pub mod test;

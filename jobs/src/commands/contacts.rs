@@ -1,13 +1,11 @@
-//! Contacts inside a transaction: [`Contacts`]. An address is one contact's; names may meet.
+//! Contacts inside a transaction: [`Contacts`]. An email address belongs to one contact; names need not be unique.
 
-use super::{
-    record::{Changed, DeskError, Facts, Kept},
-    tasks::stored_name,
-};
+use super::record::{Changed, Record, RecordError, RecordFacts};
+use crate::domain::ResourceKind;
 use crate::{
     domain::{
-        Action, ContactId, UserId,
-        desk::{ContactChange, NewContact},
+        AuditAction, ContactId, UserId,
+        contacts::{ContactChange, NewContact},
         invite::EmailAddress,
     },
     store::contacts::{self, StoredContact},
@@ -20,7 +18,7 @@ use uuid::Uuid;
 /// See the module.
 pub struct Contacts;
 
-/// What became of a contact that was to be there.
+/// The outcome of an upsert.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Upserted {
     Created(StoredContact),
@@ -28,19 +26,19 @@ pub enum Upserted {
 }
 
 #[async_trait]
-impl Kept for Contacts {
-    const NOUN: &'static str = "contact";
-    const CREATED: Action = Action::CONTACT_CREATED;
-    const UPDATED: Action = Action::CONTACT_UPDATED;
-    const DELETED: Action = Action::CONTACT_DELETED;
-    const RESTORED: Action = Action::CONTACT_RESTORED;
+impl Record for Contacts {
+    const KIND: ResourceKind = ResourceKind::Contact;
+    const CREATED: AuditAction = AuditAction::ContactCreated;
+    const UPDATED: AuditAction = AuditAction::ContactUpdated;
+    const DELETED: AuditAction = AuditAction::ContactDeleted;
+    const RESTORED: AuditAction = AuditAction::ContactRestored;
 
     type New = NewContact;
     type Change = ContactChange;
     type Stored = StoredContact;
 
-    fn facts(contact: &StoredContact) -> Facts<'_> {
-        Facts {
+    fn facts(contact: &StoredContact) -> RecordFacts<'_> {
+        RecordFacts {
             id: contact.id.0,
             name: &contact.name,
             version: contact.version,
@@ -69,7 +67,7 @@ impl Kept for Contacts {
         tenant: TenantId,
         by: Option<UserId>,
         new: &NewContact,
-    ) -> Result<StoredContact, DeskError> {
+    ) -> Result<StoredContact, RecordError> {
         let id = contacts::insert(conn, tenant, by, new)
             .await?
             .ok_or_else(|| taken(new.email.as_ref()))?;
@@ -81,10 +79,10 @@ impl Kept for Contacts {
         tenant: TenantId,
         present: &StoredContact,
         change: &ContactChange,
-    ) -> Result<(), DeskError> {
+    ) -> Result<(), RecordError> {
         let name = match &change.name {
             Some(name) => name.clone(),
-            None => stored_name(&present.name)?,
+            None => super::record::stored_name(&present.name)?,
         };
         let contact = StoredContact {
             email: change
@@ -100,14 +98,14 @@ impl Kept for Contacts {
         let address = contact.email.as_ref().map_or("", EmailAddress::expose);
         contacts::update(conn, tenant, &contact, &name)
             .await
-            .map_err(|error| DeskError::of_write(error, Self::NOUN, address))
+            .map_err(|error| RecordError::of_write(error, Self::NOUN, address))
     }
 
     async fn hide(
         conn: &mut PgConnection,
         tenant: TenantId,
         present: &StoredContact,
-    ) -> Result<usize, DeskError> {
+    ) -> Result<usize, RecordError> {
         contacts::set_deletion(conn, tenant, present.id, Some(Uuid::now_v7())).await?;
         Ok(0)
     }
@@ -116,27 +114,27 @@ impl Kept for Contacts {
         conn: &mut PgConnection,
         tenant: TenantId,
         present: &StoredContact,
-    ) -> Result<usize, DeskError> {
+    ) -> Result<usize, RecordError> {
         let address = present.email.as_ref().map_or("", EmailAddress::expose);
         contacts::set_deletion(conn, tenant, present.id, None)
             .await
-            .map_err(|error| DeskError::of_write(error, Self::NOUN, address))?;
+            .map_err(|error| RecordError::of_write(error, Self::NOUN, address))?;
         Ok(0)
     }
 }
 
 impl Contacts {
-    /// The contact of this address, or without one of this name, as `new` has it; made if there is none. What `new` does
-    /// not say stays.
+    /// Updates the contact with this address, or without one with this name; creates it if there is none. Fields that
+    /// `new` lacks are kept.
     ///
     /// # Errors
-    /// [`DeskError::Ambiguous`] if there is no address and several have the name.
+    /// [`RecordError::Ambiguous`] if there is no address and several contacts have the name.
     pub async fn upsert(
         conn: &mut PgConnection,
         tenant: TenantId,
         by: Option<UserId>,
         new: &NewContact,
-    ) -> Result<Upserted, DeskError> {
+    ) -> Result<Upserted, RecordError> {
         let Some(id) = Self::meant(conn, tenant, new).await? else {
             let made = Self::create(conn, tenant, by, new).await?;
             return Ok(Upserted::Created(made));
@@ -155,14 +153,14 @@ impl Contacts {
         conn: &mut PgConnection,
         tenant: TenantId,
         new: &NewContact,
-    ) -> Result<Option<ContactId>, DeskError> {
+    ) -> Result<Option<ContactId>, RecordError> {
         if let Some(email) = &new.email {
             return Ok(contacts::addressed(conn, tenant, email).await?);
         }
         match contacts::named(conn, tenant, &new.name).await?.as_slice() {
             [] => Ok(None),
             [one] => Ok(Some(*one)),
-            _ => Err(DeskError::Ambiguous {
+            _ => Err(RecordError::Ambiguous {
                 noun: Self::NOUN,
                 name: new.name.as_str().to_owned(),
             }),
@@ -171,8 +169,8 @@ impl Contacts {
 }
 
 /// Only an address can be taken.
-fn taken(email: Option<&EmailAddress>) -> DeskError {
-    DeskError::Taken {
+fn taken(email: Option<&EmailAddress>) -> RecordError {
+    RecordError::Taken {
         noun: Contacts::NOUN,
         name: email.map_or("", EmailAddress::expose).to_owned(),
     }

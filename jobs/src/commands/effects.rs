@@ -1,15 +1,18 @@
-//! The ledger around an effect: [`reserve`] it, [`begin`] it, do it, [`end`] it. Each is a transaction of its own with its
-//! audit entry, and nothing of the outside world is touched in any of them; whoever dies in between leaves a row that
-//! says how far it came, and [`lose`] finds it.
+//! The effect ledger: [`reserve`] an effect, [`begin`] it, perform it, [`end`] it. Each step is a transaction of its
+//! own with an audit entry, and none touches the outside world. A worker that dies in between leaves a row that says
+//! how far it came; [`mark_lost`] finds it.
 
 pub mod compensate;
 pub mod local;
 pub mod reconcile;
 pub mod sending;
 
+use crate::commands::audit::JobAudit;
+use crate::domain::ResourceKind;
+use crate::domain::history::HistoryVerb;
 use crate::{
     domain::{
-        Action, Actor, Detail, EffectId, NewAuditEntry,
+        Actor, AuditAction, Detail, EffectId, NewAuditEntry,
         action::ActionType,
         effect::{EffectEnd, EffectRefused, EffectStatus, EffectStep, NewEffect},
     },
@@ -23,19 +26,19 @@ use base::{JobId, TenantId};
 use queue::{Job, lease};
 use sqlx::{PgConnection, PgPool};
 
-/// What the ledger says to an intent.
+/// The outcome of reserving an effect.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reserved {
-    /// It is this attempt's to begin.
+    /// This attempt may begin the effect.
     Intended(EffectId),
-    /// The same thing was asked for before: so it stands. Only what was certainly not done would have been `Intended`.
+    /// The same effect was reserved before. An effect that certainly did not happen is `Intended` instead.
     Duplicate(Box<StoredEffect>),
 }
 
 /// The ledger was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// Another attempt has the job, or has taken the effect: stop.
+    /// Another attempt holds the job or the effect: stop.
     #[error("the attempt does not hold this any more")]
     NotHeld,
     #[error(transparent)]
@@ -44,9 +47,8 @@ pub enum LedgerError {
     Database(#[from] sqlx::Error),
 }
 
-/// Commits the intent, or finds what became of the same one before. An intent of an attempt that never began, and a try
-/// that certainly did nothing, come into this attempt's hands; what an earlier attempt of this job left in flight is
-/// unknown from now on.
+/// Commits the intent, or finds the earlier one of this name. Takes over an intent that was never begun and a try that
+/// certainly did nothing; an effect that an earlier attempt left in flight becomes unknown.
 ///
 /// # Errors
 /// [`LedgerError::NotHeld`] if the job's lease is lost.
@@ -61,7 +63,7 @@ pub async fn reserve(
     Ok(reserved)
 }
 
-/// The intent, written in the transaction of somebody who holds the job.
+/// Writes the intent in the transaction of a caller that holds the job.
 async fn intend(
     conn: &mut PgConnection,
     job: &Job,
@@ -71,7 +73,7 @@ async fn intend(
     let request_id = job.request_id.as_deref();
     if let Some(id) = effects::insert(conn, holder, effect, request_id).await? {
         let to = EffectStatus::Intent;
-        record(conn, job, Action::EFFECT_INTENDED, id, to, None).await?;
+        record(conn, job, AuditAction::EffectIntended, id, to, None).await?;
         return Ok(Reserved::Intended(id));
     }
     let found = effects::lock_by_key(conn, job.tenant, &effect.key).await?;
@@ -88,10 +90,10 @@ async fn intend(
     };
     let action = if next == EffectStatus::Unknown {
         effects::take(conn, holder, found.id, (found.status, next)).await?;
-        Action::EFFECT_LOST
+        AuditAction::EffectLost
     } else {
         effects::renew(conn, holder, found.id, effect).await?;
-        Action::EFFECT_INTENDED
+        AuditAction::EffectIntended
     };
     record(conn, job, action, found.id, next, None).await?;
     Ok(if next == EffectStatus::Intent {
@@ -105,10 +107,10 @@ async fn intend(
     })
 }
 
-/// Commits that it is about to be done.
+/// Commits that the effect is in flight.
 ///
 /// # Errors
-/// [`LedgerError::NotHeld`] if the lease is lost or the effect is not this attempt's to begin: then do nothing.
+/// [`LedgerError::NotHeld`] if the lease is lost or another attempt has the effect: then do nothing.
 pub async fn begin(pool: &PgPool, job: &Job, id: EffectId) -> Result<(), LedgerError> {
     let mut tx = held(pool, job).await?;
     let from = EffectStatus::Intent;
@@ -116,15 +118,15 @@ pub async fn begin(pool: &PgPool, job: &Job, id: EffectId) -> Result<(), LedgerE
     if !effects::take(&mut tx, holder(job), id, (from, to)).await? {
         return Err(LedgerError::NotHeld);
     }
-    record(&mut tx, job, Action::EFFECT_BEGUN, id, to, None).await?;
+    record(&mut tx, job, AuditAction::EffectBegun, id, to, None).await?;
     tx.commit().await?;
     Ok(())
 }
 
-/// Commits how it ended. Does not ask for the job's lease: what was done was done, and only this attempt knows.
+/// Commits how the effect ended. Does not need the job's lease: the effect has happened, and only this attempt knows.
 ///
 /// # Errors
-/// [`LedgerError::NotHeld`] if the effect was given up for unknown meanwhile: it is reconciled then.
+/// [`LedgerError::NotHeld`] if the effect was marked as unknown meanwhile; it is reconciled then.
 pub async fn end(
     pool: &PgPool,
     job: &Job,
@@ -136,34 +138,47 @@ pub async fn end(
     if !effects::end(&mut tx, holder(job), id, (to, end)).await? {
         return Err(LedgerError::NotHeld);
     }
-    record(&mut tx, job, Action::EFFECT_ENDED, id, to, end.code()).await?;
+    record(&mut tx, job, AuditAction::EffectEnded, id, to, end.code()).await?;
     tx.commit().await?;
     Ok(to)
 }
 
-/// Takes up to `limit` effects from attempts that are gone, and says how many they were: see [`effects::lose`].
+/// Marks up to `limit` effects of dead attempts as lost, and returns their number; see [`effects::lose`].
 ///
 /// # Errors
-/// If the database refuses; then none of them was taken.
-pub async fn lose(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Error> {
+/// If the database refuses; then none was marked.
+pub async fn mark_lost(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Error> {
     let mut tx = pool.begin().await?;
     let lost = effects::lose(&mut tx, i64::from(limit)).await?;
     for effect in &lost {
-        // What was certainly not done is no news.
+        // An effect that certainly did not happen needs no entry.
         if effect.status == EffectStatus::Unknown.as_str() {
             let what = (effect.id, effect.kind.as_str());
-            tell(&mut tx, effect.tenant, "lost_sight_of", what, effect.job).await?;
+            record_history(
+                &mut tx,
+                effect.tenant,
+                HistoryVerb::Unknown,
+                what,
+                effect.job,
+            )
+            .await?;
         }
     }
     let entries: Vec<NewAuditEntry> = lost
         .iter()
         .map(|effect| {
-            let action = Action::EFFECT_LOST;
-            NewAuditEntry::new(effect.tenant, Actor::System, action, "effect", effect.id)
-                .with_request(effect.request_id.as_deref())
-                .with_attempt(effect.job, effect.attempt)
-                .with_detail(Detail::new().name("status", &effect.status))
-                .failed("holder_lost")
+            let action = AuditAction::EffectLost;
+            NewAuditEntry::new(
+                effect.tenant,
+                Actor::System,
+                action,
+                ResourceKind::Effect,
+                effect.id,
+            )
+            .with_request(effect.request_id.as_deref())
+            .with_attempt(effect.job, effect.attempt)
+            .with_detail(Detail::new().name("status", &effect.status))
+            .failed("holder_lost")
         })
         .collect();
     audit::insert(&mut tx, &entries).await?;
@@ -171,7 +186,7 @@ pub async fn lose(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Error> {
     Ok(u64::try_from(lost.len()).unwrap_or(u64::MAX))
 }
 
-/// A transaction in which the job's lease cannot be lost.
+/// Opens a transaction in which the job's lease cannot be lost.
 async fn held(
     pool: &PgPool,
     job: &Job,
@@ -192,40 +207,38 @@ fn holder(job: &Job) -> Holder {
     }
 }
 
-/// The line of history, for everybody of the tenant: the noun that people know the action by.
-async fn tell(
+/// Writes the history entry for everyone in the tenant, with the title of the action.
+async fn record_history(
     conn: &mut PgConnection,
     tenant: TenantId,
-    verb: &'static str,
+    verb: HistoryVerb,
     (id, kind): (EffectId, &str),
     job: JobId,
 ) -> Result<(), sqlx::Error> {
     let rationale = match ActionType::parse(kind) {
-        Some(known) => known.title(),
+        Some(known) => known.spec().title,
         None => kind,
     };
-    let told = NewHistoryEntry {
+    let history_entry = NewHistoryEntry {
         verb,
-        object_kind: "effect",
+        object_kind: ResourceKind::Effect,
         object: id.0,
         job: Some(job),
         rationale,
     };
-    history::insert(conn, tenant, &told).await
+    history::insert(conn, tenant, &history_entry).await
 }
 
 async fn record(
     conn: &mut PgConnection,
     job: &Job,
-    action: Action,
+    action: AuditAction,
     id: EffectId,
     status: EffectStatus,
     code: Option<&'static str>,
 ) -> Result<(), sqlx::Error> {
-    let actor = Actor::Worker(job.lease.worker);
-    let mut entry = NewAuditEntry::new(job.tenant, actor, action, "effect", id)
-        .with_request(job.request_id.as_deref())
-        .with_attempt(job.lease.job, job.lease.attempt)
+    let mut entry = job
+        .audit(action, ResourceKind::Effect, id)
         .with_detail(Detail::new().word("status", status.as_str()));
     if let Some(code) = code {
         entry = entry.failed(code);

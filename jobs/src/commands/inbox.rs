@@ -1,11 +1,13 @@
-//! The inbox: [`advance`] inside a transaction, [`wish`] for a user's request.
+//! The inbox: [`advance`] in a larger transaction, [`execute`] for a person.
 
-use super::record::{Changed, DeskError, command::Asking};
+use super::record::{Changed, RecordError, command::Caller};
+use crate::domain::ResourceKind;
+use crate::domain::history::HistoryVerb;
 use crate::{
     domain::{
-        Action, Actor, Detail, InboxItemId, NewAuditEntry, UserId,
-        desk::{ItemStep, Until},
+        AuditAction, Detail, InboxItemId, UserId,
         draft::send_at::zone,
+        inbox::{ItemStep, Until},
     },
     store::{
         audit,
@@ -20,10 +22,11 @@ use sqlx::{PgConnection, PgPool};
 
 const NOUN: &str = "inbox item";
 
-/// Nobody means more.
+/// The latest time to which an item can be snoozed.
 const LONGEST: TimeDelta = TimeDelta::days(366);
 
-/// Takes a step with an item that `user` may see, or any of the tenant's without one. `seen` is the version it is based on.
+/// Takes a step with an item that `user` may see, or without a user with any item of the tenant. `seen` is the version
+/// that the step is based on.
 ///
 /// # Errors
 /// Then nothing was changed.
@@ -34,17 +37,17 @@ pub async fn advance(
     id: InboxItemId,
     seen: Option<i32>,
     step: ItemStep,
-) -> Result<Changed<StoredItem>, DeskError> {
+) -> Result<Changed<StoredItem>, RecordError> {
     inbox_items::lock(conn, tenant, id).await?;
     let before = find(conn, tenant, user, id).await?;
     if let Some(asked) = seen.filter(|seen| *seen != before.version) {
-        return Err(DeskError::Stale {
+        return Err(RecordError::Stale {
             asked,
             present: before.version,
         });
     }
     let state = before.state;
-    let next = state.after(step).ok_or(DeskError::NotNow {
+    let next = state.after(step).ok_or(RecordError::NotNow {
         state,
         verb: step.verb(),
     })?;
@@ -67,44 +70,44 @@ async fn find(
     tenant: TenantId,
     user: Option<UserId>,
     id: InboxItemId,
-) -> Result<StoredItem, DeskError> {
+) -> Result<StoredItem, RecordError> {
     inbox_items::find(conn, tenant, user, id)
         .await?
-        .ok_or(DeskError::NotFound(NOUN))
+        .ok_or(RecordError::NotFound(NOUN))
 }
 
-/// The line of history about an item, for those who see the item.
+/// Writes the history entry of an item, for those who see the item.
 ///
 /// # Errors
-/// When the database refuses.
-pub async fn tell(
+/// If the database refuses.
+pub async fn record_history(
     conn: &mut PgConnection,
     tenant: TenantId,
     item: &StoredItem,
-    verb: &'static str,
+    verb: HistoryVerb,
     job: Option<JobId>,
 ) -> Result<(), sqlx::Error> {
-    let told = NewHistoryEntry {
+    let history_entry = NewHistoryEntry {
         verb,
-        object_kind: "inbox_item",
+        object_kind: ResourceKind::InboxItem,
         object: item.id.0,
         job,
         rationale: &item.title,
     };
-    history::insert_about(conn, tenant, item.owner, &told).await
+    history::insert_about(conn, tenant, item.owner, &history_entry).await
 }
 
-/// The moment that is meant by somebody who says it at `now`, in their own zone.
+/// Resolves a bucket or a time of day at `now`, in the user's time zone.
 ///
 /// # Errors
-/// When a bucket is not offered then, or the moment is not ahead or too far.
+/// If the bucket is not offered at this hour, or the time is past or too far ahead.
 pub async fn moment(
     conn: &mut PgConnection,
     tenant: TenantId,
     user: Option<UserId>,
     until: Until,
     now: DateTime<Utc>,
-) -> Result<DateTime<Utc>, DeskError> {
+) -> Result<DateTime<Utc>, RecordError> {
     let person = match user {
         Some(user) => users::correspondent(conn, tenant, user).await?,
         None => None,
@@ -113,58 +116,55 @@ pub async fn moment(
     let moment = match until {
         Until::Bucket(bucket) => bucket
             .moment(zone, now)
-            .ok_or(DeskError::NotOffered(bucket))?,
-        Until::Wish(wish) => wish.resolve(zone, now),
+            .ok_or(RecordError::NotOffered(bucket))?,
+        Until::Wish(time) => time.resolve(zone, now),
     };
     if moment <= now || moment - now > LONGEST {
-        return Err(DeskError::NotAhead);
+        return Err(RecordError::NotAhead);
     }
     Ok(moment)
 }
 
-/// What a person wants done with an item.
+/// What a person does with an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ItemWish {
+pub enum ItemCommand {
     Defer(Until),
     Complete,
     Dismiss,
     Reopen,
 }
 
-/// Does it, if the item is still as the person has `seen` it.
+/// Executes the command, if the item is still in the version that the person has `seen`.
 ///
 /// # Errors
 /// Then nothing was changed.
-pub async fn wish(
+pub async fn execute(
     pool: &PgPool,
-    asking: Asking<'_>,
+    caller: Caller<'_>,
     id: InboxItemId,
     seen: i32,
-    wish: ItemWish,
+    command: ItemCommand,
     now: DateTime<Utc>,
-) -> Result<StoredItem, DeskError> {
-    let session = asking.session;
+) -> Result<StoredItem, RecordError> {
+    let session = caller.session;
     let (tenant, user) = (session.tenant, Some(session.user));
     let mut tx = pool.begin().await?;
-    let (step, action) = match wish {
-        ItemWish::Defer(until) => {
+    let (step, action) = match command {
+        ItemCommand::Defer(until) => {
             let until = moment(&mut tx, tenant, user, until, now).await?;
-            (ItemStep::Defer(until), Action::ITEM_DEFERRED)
+            (ItemStep::Defer(until), AuditAction::ItemDeferred)
         }
-        ItemWish::Complete => (ItemStep::Complete, Action::ITEM_COMPLETED),
-        ItemWish::Dismiss => (ItemStep::Dismiss, Action::ITEM_DISMISSED),
-        ItemWish::Reopen => (ItemStep::Reopen, Action::ITEM_REOPENED),
+        ItemCommand::Complete => (ItemStep::Complete, AuditAction::ItemCompleted),
+        ItemCommand::Dismiss => (ItemStep::Dismiss, AuditAction::ItemDismissed),
+        ItemCommand::Reopen => (ItemStep::Reopen, AuditAction::ItemReopened),
     };
     let after = advance(&mut tx, tenant, user, id, Some(seen), step)
         .await?
         .after;
-    tell(&mut tx, tenant, &after, step.verb(), None).await?;
-    let actor = Actor::User {
-        user: session.user,
-        session: Some(session.id),
-    };
-    let entry = NewAuditEntry::new(tenant, actor, action, "inbox_item", id)
-        .with_request(Some(asking.request_id))
+    record_history(&mut tx, tenant, &after, step.verb(), None).await?;
+    let entry = session
+        .audit(action, ResourceKind::InboxItem, id)
+        .with_request(Some(caller.request_id))
         .with_detail(Detail::new().count("version", after.version));
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;

@@ -1,4 +1,4 @@
-//! Jobs: submitted, cancelled, retried, rescued.
+//! Jobs: submitted, cancelled, retried, audited.
 
 pub mod cancel;
 pub mod recorder;

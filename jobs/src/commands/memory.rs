@@ -1,7 +1,7 @@
-//! Writing a user's memory: [`remember`] an item, [`change_memory`] it, and let what is over go ([`sweep_memory`]).
+//! A user's memory: [`store`] an item, [`change_memory`] it, and delete what has expired ([`sweep_memory`]).
 //!
-//! All writers of one level of a user's memory take turns, so its cap holds however many they are. To read is
-//! [`memory_items::for_prompt`], which waits for nobody.
+//! Writers of one level of a user's memory take turns, so its cap is exact. Reading is [`memory_items::for_prompt`],
+//! which waits for no lock.
 
 mod change;
 mod sweep;
@@ -9,9 +9,11 @@ mod sweep;
 pub use change::{Change, change_memory};
 pub use sweep::sweep_memory;
 
+use crate::domain::ResourceKind;
+use crate::domain::history::HistoryVerb;
 use crate::{
     domain::{
-        Action, Actor, Detail, MemoryId, NewAuditEntry, Session, UserId,
+        Actor, AuditAction, Detail, MemoryId, NewAuditEntry, Session, UserId,
         memory::{NewMemory, Provenance, Status},
     },
     store::{
@@ -24,34 +26,34 @@ use base::{JobId, TenantId};
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 
-/// Who writes, on what occasion.
+/// Who writes, and in which request.
 #[derive(Clone, Copy, Debug)]
-pub struct Occasion<'a> {
+pub struct Cause<'a> {
     pub actor: Actor,
     pub job: Option<JobId>,
     pub request_id: Option<&'a str>,
     pub at: DateTime<Utc>,
 }
 
-/// What the writer knows of the item that has the key already.
+/// What the writer knows of the present item under the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Seen {
-    /// It may be replaced unseen, if the provenances allow it.
+pub enum ExpectedVersion {
+    /// Replaces any version, if the provenances allow it.
     Any,
-    /// Only this version of it may be replaced; `None` says that there is none.
+    /// Replaces only this version; `None` means that there is none.
     Version(Option<i32>),
 }
 
-/// What became of an item.
+/// The outcome of storing an item.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Remembered {
-    /// Under a new key.
+pub enum StoreOutcome {
+    /// Stored under a new key.
     New(StoredMemory),
-    /// In the place of another.
+    /// Stored in place of another.
     Replaced(StoredMemory),
-    /// It was remembered already.
+    /// The same item was stored before.
     Unchanged(StoredMemory),
-    /// The user's own word stands in its place.
+    /// The user's own item is kept instead.
     Outranked(StoredMemory),
 }
 
@@ -60,19 +62,19 @@ pub enum Remembered {
 pub enum MemoryError {
     #[error("there is no such item")]
     NotFound,
-    /// Something else is remembered under this key, and the caller has not said that they have seen it.
+    /// There is an item under this key, and the caller did not name its version.
     #[error("another item has the key")]
     Unseen,
     #[error("the item is not as the caller has seen it")]
     Stale,
-    /// Nothing of the level can be evicted: all of it is pinned.
+    /// The level is full, and all its items are pinned.
     #[error("all {cap} items of the level are pinned")]
     Full { cap: i64 },
     #[error("could not write the memory")]
     Database(#[from] sqlx::Error),
 }
 
-/// Remembers what a user tells. What they correct counts as their edit.
+/// Stores what the user entered. A correction counts as the user's edit.
 ///
 /// # Errors
 /// See [`MemoryError`].
@@ -83,80 +85,85 @@ pub async fn put_note(
     seen: Option<i32>,
     request_id: &str,
     at: DateTime<Utc>,
-) -> Result<Remembered, MemoryError> {
-    let occasion = Occasion {
-        actor: Actor::User {
-            user: session.user,
-            session: Some(session.id),
-        },
+) -> Result<StoreOutcome, MemoryError> {
+    let cause = Cause {
+        actor: session.actor(),
         job: None,
         request_id: Some(request_id),
         at,
     };
     let mut tx = pool.begin().await?;
-    let seen = Seen::Version(seen);
-    let done = remember(&mut tx, session.tenant, session.user, note, seen, occasion).await?;
+    let seen = ExpectedVersion::Version(seen);
+    let done = store(&mut tx, session.tenant, session.user, note, seen, cause).await?;
     tx.commit().await?;
     Ok(done)
 }
 
-/// Remembers an item: it takes the place of the one under its key, and if its level is full, that of the one used least
-/// recently. Within the caller's transaction, which holds the level until its end.
+/// Stores a memory under a key, replacing the current one; if the level is full, evicts the least recently used item.
+/// Runs in the caller's transaction, which locks the level until its end.
 ///
 /// # Errors
 /// See [`MemoryError`].
-pub async fn remember(
+pub async fn store(
     conn: &mut PgConnection,
     tenant: TenantId,
     user: UserId,
     mut item: NewMemory,
-    seen: Seen,
-    occasion: Occasion<'_>,
-) -> Result<Remembered, MemoryError> {
+    seen: ExpectedVersion,
+    cause: Cause<'_>,
+) -> Result<StoreOutcome, MemoryError> {
     let level = item.level;
     memory_items::lock(conn, tenant, user, level).await?;
     let expired = memory_items::expire_level(conn, tenant, user, level).await?;
-    sweep::tell(conn, &expired).await?;
+    sweep::record_expired(conn, &expired).await?;
     let present = memory_items::live(conn, tenant, user, level, &item.scope, &item.key).await?;
     if let Some(present) = &present {
         if says_the_same(present, &item) {
-            return Ok(Remembered::Unchanged(present.clone()));
+            return Ok(StoreOutcome::Unchanged(present.clone()));
         }
         if !item.provenance.may_replace(present.provenance) {
-            return Ok(Remembered::Outranked(present.clone()));
+            return Ok(StoreOutcome::Outranked(present.clone()));
         }
     }
     match (seen, &present) {
-        (Seen::Version(None), Some(_)) => return Err(MemoryError::Unseen),
-        (Seen::Version(Some(seen)), present)
+        (ExpectedVersion::Version(None), Some(_)) => return Err(MemoryError::Unseen),
+        (ExpectedVersion::Version(Some(seen)), present)
             if present.as_ref().map(|item| item.version) != Some(seen) =>
         {
             return Err(MemoryError::Stale);
         }
-        (Seen::Any | Seen::Version(_), _) => {}
+        (ExpectedVersion::Any | ExpectedVersion::Version(_), _) => {}
     }
     if let Some(present) = &present {
         memory_items::end(conn, tenant, present.id, Status::Superseded).await?;
         if !item.provenance.is_users() {
-            // A pin is the user's, whoever says better what it holds.
+            // A pin is the user's, whoever writes the better value.
             item.pinned |= present.pinned;
         } else if !present.provenance.is_users() {
             item.provenance = Provenance::UserEdit;
         }
     }
-    make_room(conn, tenant, user, &item, occasion).await?;
+    make_room(conn, tenant, user, &item, cause).await?;
     let version = present.as_ref().map_or(0, |present| present.version) + 1;
-    let expires_at = item.ends_at(occasion.at);
+    let expires_at = item.ends_at(cause.at);
     let stored = memory_items::insert(conn, tenant, user, &item, version, expires_at).await?;
-    tell(conn, tenant, user, Action::MEMORY_STORED, &stored, occasion).await?;
+    record_change(
+        conn,
+        tenant,
+        user,
+        AuditAction::MemoryStored,
+        &stored,
+        cause,
+    )
+    .await?;
     Ok(if present.is_some() {
-        Remembered::Replaced(stored)
+        StoreOutcome::Replaced(stored)
     } else {
-        Remembered::New(stored)
+        StoreOutcome::New(stored)
     })
 }
 
-/// Whether there is nothing to write: the same words, of no better provenance, kept as long.
+/// Reports whether there is nothing to write: same value, no better provenance, same lifetime.
 fn says_the_same(present: &StoredMemory, item: &NewMemory) -> bool {
     let micros = |at: Option<DateTime<Utc>>| at.map(|at| at.timestamp_micros());
     present.value == item.value
@@ -170,7 +177,7 @@ async fn make_room(
     tenant: TenantId,
     user: UserId,
     item: &NewMemory,
-    occasion: Occasion<'_>,
+    cause: Cause<'_>,
 ) -> Result<(), MemoryError> {
     let cap = item.level.cap();
     let surplus = memory_items::count(conn, tenant, user, item.level).await? + 1 - cap;
@@ -183,13 +190,13 @@ async fn make_room(
     }
     for id in &evicted {
         let what = (*id, item.level.as_str());
-        tell_end(conn, (tenant, user), "evicted", what).await?;
+        record_end(conn, (tenant, user), HistoryVerb::Evicted, what).await?;
     }
     let entries: Vec<NewAuditEntry> = evicted
         .iter()
         .map(|id| {
-            entry(tenant, Actor::System, Action::MEMORY_EVICTED, *id)
-                .with_request(occasion.request_id)
+            entry(tenant, Actor::System, AuditAction::MemoryEvicted, *id)
+                .with_request(cause.request_id)
                 .with_detail(Detail::new().word("level", item.level.as_str()))
         })
         .collect();
@@ -197,34 +204,34 @@ async fn make_room(
     Ok(())
 }
 
-/// The audit entry and the user's line of what a person or a job did. Neither holds the item's words: both outlive it.
-async fn tell(
+/// Writes the audit entry and the user's history entry. Neither contains the item's value: both outlive it.
+async fn record_change(
     conn: &mut PgConnection,
     tenant: TenantId,
     user: UserId,
-    action: Action,
+    action: AuditAction,
     item: &StoredMemory,
-    occasion: Occasion<'_>,
+    cause: Cause<'_>,
 ) -> Result<(), sqlx::Error> {
-    let verb = if action == Action::MEMORY_STORED {
-        "remembered"
-    } else if action == Action::MEMORY_DELETED {
-        "forgotten"
-    } else if action == Action::MEMORY_PINNED {
-        "pinned"
+    let verb = if action == AuditAction::MemoryStored {
+        HistoryVerb::Stored
+    } else if action == AuditAction::MemoryDeleted {
+        HistoryVerb::Deleted
+    } else if action == AuditAction::MemoryPinned {
+        HistoryVerb::Pinned
     } else {
-        "unpinned"
+        HistoryVerb::Unpinned
     };
-    let told = NewHistoryEntry {
+    let history_entry = NewHistoryEntry {
         verb,
-        object_kind: "memory",
+        object_kind: ResourceKind::Memory,
         object: item.id.0,
-        job: occasion.job,
+        job: cause.job,
         rationale: &format!("{} memory, {}", item.level, item.scope),
     };
-    history::insert_for(conn, tenant, user, &told).await?;
-    let entry = entry(tenant, occasion.actor, action, item.id)
-        .with_request(occasion.request_id)
+    history::insert_for(conn, tenant, user, &history_entry).await?;
+    let entry = entry(tenant, cause.actor, action, item.id)
+        .with_request(cause.request_id)
         .with_detail(
             Detail::new()
                 .word("level", item.level.as_str())
@@ -236,23 +243,23 @@ async fn tell(
     Ok(())
 }
 
-/// The user's line of what ended by itself.
-async fn tell_end(
+/// Writes the user's history entry of an item that was evicted or expired.
+async fn record_end(
     conn: &mut PgConnection,
     (tenant, user): (TenantId, UserId),
-    verb: &'static str,
+    verb: HistoryVerb,
     (id, level): (MemoryId, &str),
 ) -> Result<(), sqlx::Error> {
-    let told = NewHistoryEntry {
+    let history_entry = NewHistoryEntry {
         verb,
-        object_kind: "memory",
+        object_kind: ResourceKind::Memory,
         object: id.0,
         job: None,
         rationale: &format!("{level} memory"),
     };
-    history::insert_for(conn, tenant, user, &told).await
+    history::insert_for(conn, tenant, user, &history_entry).await
 }
 
-fn entry(tenant: TenantId, actor: Actor, action: Action, id: MemoryId) -> NewAuditEntry {
-    NewAuditEntry::new(tenant, actor, action, "memory", id)
+fn entry(tenant: TenantId, actor: Actor, action: AuditAction, id: MemoryId) -> NewAuditEntry {
+    NewAuditEntry::new(tenant, actor, action, ResourceKind::Memory, id)
 }

@@ -1,4 +1,4 @@
-//! How people get in: the first owner of a tenant, invitations, their acceptance.
+//! Onboarding: the first owner of a tenant, invites and their acceptance.
 
 pub mod accept;
 pub mod bootstrap;

@@ -1,13 +1,12 @@
-//! Projects inside a transaction: [`Projects`]. A project goes with its live tasks and comes back with exactly those.
+//! Projects inside a transaction: [`Projects`]. Deleting a project deletes its live tasks; restoring it restores
+//! exactly those.
 
-use super::{
-    record::{DeskError, Facts, Kept},
-    tasks::stored_name,
-};
+use super::record::{Record, RecordError, RecordFacts};
+use crate::domain::ResourceKind;
 use crate::{
     domain::{
-        Action, ProjectId, UserId,
-        desk::{NewProject, ProjectChange},
+        AuditAction, ProjectId, UserId,
+        projects::{NewProject, ProjectChange},
     },
     store::{
         projects::{self, StoredProject},
@@ -23,19 +22,19 @@ use uuid::Uuid;
 pub struct Projects;
 
 #[async_trait]
-impl Kept for Projects {
-    const NOUN: &'static str = "project";
-    const CREATED: Action = Action::PROJECT_CREATED;
-    const UPDATED: Action = Action::PROJECT_UPDATED;
-    const DELETED: Action = Action::PROJECT_DELETED;
-    const RESTORED: Action = Action::PROJECT_RESTORED;
+impl Record for Projects {
+    const KIND: ResourceKind = ResourceKind::Project;
+    const CREATED: AuditAction = AuditAction::ProjectCreated;
+    const UPDATED: AuditAction = AuditAction::ProjectUpdated;
+    const DELETED: AuditAction = AuditAction::ProjectDeleted;
+    const RESTORED: AuditAction = AuditAction::ProjectRestored;
 
     type New = NewProject;
     type Change = ProjectChange;
     type Stored = StoredProject;
 
-    fn facts(project: &StoredProject) -> Facts<'_> {
-        Facts {
+    fn facts(project: &StoredProject) -> RecordFacts<'_> {
+        RecordFacts {
             id: project.id.0,
             name: &project.name,
             version: project.version,
@@ -64,10 +63,10 @@ impl Kept for Projects {
         tenant: TenantId,
         by: Option<UserId>,
         new: &NewProject,
-    ) -> Result<StoredProject, DeskError> {
+    ) -> Result<StoredProject, RecordError> {
         let id = projects::insert(conn, tenant, by, new)
             .await?
-            .ok_or_else(|| DeskError::Taken {
+            .ok_or_else(|| RecordError::Taken {
                 noun: Self::NOUN,
                 name: new.name.as_str().to_owned(),
             })?;
@@ -79,10 +78,10 @@ impl Kept for Projects {
         tenant: TenantId,
         present: &StoredProject,
         change: &ProjectChange,
-    ) -> Result<(), DeskError> {
+    ) -> Result<(), RecordError> {
         let name = match &change.name {
             Some(name) => name.clone(),
-            None => stored_name(&present.name)?,
+            None => super::record::stored_name(&present.name)?,
         };
         let project = StoredProject {
             status: change.status.unwrap_or(present.status),
@@ -94,14 +93,14 @@ impl Kept for Projects {
         };
         projects::update(conn, tenant, &project, &name)
             .await
-            .map_err(|error| DeskError::of_write(error, Self::NOUN, name.as_str()))
+            .map_err(|error| RecordError::of_write(error, Self::NOUN, name.as_str()))
     }
 
     async fn hide(
         conn: &mut PgConnection,
         tenant: TenantId,
         present: &StoredProject,
-    ) -> Result<usize, DeskError> {
+    ) -> Result<usize, RecordError> {
         let deletion = Uuid::now_v7();
         projects::set_deletion(conn, tenant, present.id, Some(deletion)).await?;
         let gone = tasks::delete_of_project(conn, tenant, present.id, deletion).await?;
@@ -112,14 +111,14 @@ impl Kept for Projects {
         conn: &mut PgConnection,
         tenant: TenantId,
         present: &StoredProject,
-    ) -> Result<usize, DeskError> {
+    ) -> Result<usize, RecordError> {
         projects::set_deletion(conn, tenant, present.id, None)
             .await
-            .map_err(|error| DeskError::of_write(error, Self::NOUN, &present.name))?;
+            .map_err(|error| RecordError::of_write(error, Self::NOUN, &present.name))?;
         let Some(deletion) = present.deletion else {
             return Ok(0);
         };
-        // No title can be taken: nothing is put into a project that is deleted.
+        // No title can be taken: nothing is added to a deleted project.
         let back = tasks::restore_of_project(conn, tenant, present.id, deletion).await?;
         Ok(back.len())
     }

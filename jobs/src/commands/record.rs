@@ -1,190 +1,196 @@
-//! Tasks, projects and contacts: what is [`Kept`] on the desk. The functions of each work inside the transaction they are
-//! given, so that an action's effect commits together with its line in the ledger; [`asked`] is what people ask for
-//! themselves, with audit, history and the answer to repeat. [`items`] is the inbox.
+//! The trait that tasks, projects and contacts share: [`Record`]. The functions here run in the caller's transaction,
+//! so that an action's effect commits with its ledger row; [`command`] is for people, with audit, history and the
+//! stored answer.
 
 pub mod command;
 mod error;
 
-pub use error::DeskError;
+pub use error::RecordError;
 
-use crate::domain::{Action, UserId};
+use crate::domain::ResourceKind;
+use crate::domain::{
+    AuditAction, UserId,
+    name::{Name, TITLE_CHARS},
+};
 use async_trait::async_trait;
 use base::TenantId;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// A kind of thing that is made, changed under its version, deleted, and brought back.
+/// A kind of record that is created, changed by version, deleted and restored.
 #[async_trait]
-pub trait Kept: Send + Sync + 'static {
-    /// As people call it, and as audit and history do.
-    const NOUN: &'static str;
-    const CREATED: Action;
-    const UPDATED: Action;
-    const DELETED: Action;
-    const RESTORED: Action;
+pub trait Record: Send + Sync + 'static {
+    /// The kind in audit and history entries.
+    const KIND: ResourceKind;
+    /// The noun in messages.
+    const NOUN: &'static str = Self::KIND.as_str();
+    const CREATED: AuditAction;
+    const UPDATED: AuditAction;
+    const DELETED: AuditAction;
+    const RESTORED: AuditAction;
 
     type New: Send + Sync;
     type Change: Send + Sync;
     type Stored: Clone + Send + Sync;
 
-    fn facts(stored: &Self::Stored) -> Facts<'_>;
+    fn facts(stored: &Self::Stored) -> RecordFacts<'_>;
 
-    /// Deleted or not.
+    /// Finds a record, deleted or not.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// If the database does not answer.
     async fn find(
         conn: &mut PgConnection,
         tenant: TenantId,
         id: Uuid,
     ) -> Result<Option<Self::Stored>, sqlx::Error>;
 
-    /// Makes whoever else wants to change it wait until the transaction ends. False if there is none.
+    /// Locks a record until the transaction ends. False if there is none.
     ///
     /// # Errors
-    /// When the database does not answer in time.
+    /// If the database does not answer in time.
     async fn lock(conn: &mut PgConnection, tenant: TenantId, id: Uuid)
     -> Result<bool, sqlx::Error>;
 
-    /// Makes one; `by` is nobody if a rule does.
+    /// Creates a record; `by` is `None` if a rule does.
     ///
     /// # Errors
-    /// [`DeskError::Taken`] if what must be its own is another's.
+    /// [`RecordError::Taken`] if a value that must be unique is taken.
     async fn create(
         conn: &mut PgConnection,
         tenant: TenantId,
         by: Option<UserId>,
         new: &Self::New,
-    ) -> Result<Self::Stored, DeskError>;
+    ) -> Result<Self::Stored, RecordError>;
 
-    /// Writes the change of one that is live and locked.
+    /// Writes the change of a live, locked record.
     ///
     /// # Errors
-    /// [`DeskError::Taken`] if what must be its own is another's.
+    /// [`RecordError::Taken`] if a value that must be unique is taken.
     async fn write(
         conn: &mut PgConnection,
         tenant: TenantId,
         present: &Self::Stored,
         change: &Self::Change,
-    ) -> Result<(), DeskError>;
+    ) -> Result<(), RecordError>;
 
-    /// Hides one that is live and locked, and what depends on it. Gives back how many went with it.
+    /// Deletes a live, locked record and what depends on it. Returns the number of the others.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// If the database refuses.
     async fn hide(
         conn: &mut PgConnection,
         tenant: TenantId,
         present: &Self::Stored,
-    ) -> Result<usize, DeskError>;
+    ) -> Result<usize, RecordError>;
 
-    /// Brings back one that is deleted and locked, and exactly what went with it. Gives back how many came with it.
+    /// Restores a deleted, locked record and exactly what was deleted with it. Returns the number of the others.
     ///
     /// # Errors
-    /// [`DeskError::Taken`] if its place was taken meanwhile.
+    /// [`RecordError::Taken`] if its name was taken meanwhile.
     async fn bring_back(
         conn: &mut PgConnection,
         tenant: TenantId,
         present: &Self::Stored,
-    ) -> Result<usize, DeskError>;
+    ) -> Result<usize, RecordError>;
 }
 
-/// What is the same about all of them.
+/// What all kinds have in common.
 #[derive(Clone, Copy, Debug)]
-pub struct Facts<'a> {
+pub struct RecordFacts<'a> {
     pub id: Uuid,
-    /// Title or name, for people.
+    /// Title or name.
     pub name: &'a str,
     pub version: i32,
-    /// What it was deleted with.
+    /// The deletion that it is part of.
     pub deletion: Option<Uuid>,
 }
 
-/// One of them before and after.
+/// A record before and after a change.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Changed<T> {
     pub before: T,
     pub after: T,
-    /// How many others went, or came back, with it.
+    /// The number of records that were deleted or restored with it.
     pub others: usize,
 }
 
-/// Changes one that is live. `seen` is the version that the change is based on; without it, whatever is there is changed.
+/// Changes a live record. `seen` is the version that the change is based on; without it any version is changed.
 ///
 /// # Errors
 /// Then nothing was changed that outlives the caller's rollback.
-pub async fn change<T: Kept>(
+pub async fn change<T: Record>(
     conn: &mut PgConnection,
     tenant: TenantId,
     id: Uuid,
     seen: Option<i32>,
     change: &T::Change,
-) -> Result<Changed<T::Stored>, DeskError> {
+) -> Result<Changed<T::Stored>, RecordError> {
     let before = live::<T>(conn, tenant, id, seen).await?;
     T::write(conn, tenant, &before, change).await?;
     after::<T>(conn, tenant, before, 0).await
 }
 
-/// Deletes one that is live, with what depends on it.
+/// Deletes a live record and what depends on it.
 ///
 /// # Errors
 /// As [`change`].
-pub async fn delete<T: Kept>(
+pub async fn delete<T: Record>(
     conn: &mut PgConnection,
     tenant: TenantId,
     id: Uuid,
     seen: Option<i32>,
-) -> Result<Changed<T::Stored>, DeskError> {
+) -> Result<Changed<T::Stored>, RecordError> {
     let before = live::<T>(conn, tenant, id, seen).await?;
     let others = T::hide(conn, tenant, &before).await?;
     after::<T>(conn, tenant, before, others).await
 }
 
-/// Takes a deletion back, with exactly what went with it.
+/// Restores a deleted record and exactly what was deleted with it.
 ///
 /// # Errors
 /// As [`change`].
-pub async fn restore<T: Kept>(
+pub async fn restore<T: Record>(
     conn: &mut PgConnection,
     tenant: TenantId,
     id: Uuid,
     seen: Option<i32>,
-) -> Result<Changed<T::Stored>, DeskError> {
+) -> Result<Changed<T::Stored>, RecordError> {
     let before = present::<T>(conn, tenant, id, seen).await?;
     if T::facts(&before).deletion.is_none() {
-        return Err(DeskError::NotDeleted(T::NOUN));
+        return Err(RecordError::NotDeleted(T::NOUN));
     }
     let others = T::bring_back(conn, tenant, &before).await?;
     after::<T>(conn, tenant, before, others).await
 }
 
-pub(crate) async fn live<T: Kept>(
+pub(crate) async fn live<T: Record>(
     conn: &mut PgConnection,
     tenant: TenantId,
     id: Uuid,
     seen: Option<i32>,
-) -> Result<T::Stored, DeskError> {
+) -> Result<T::Stored, RecordError> {
     let found = present::<T>(conn, tenant, id, seen).await?;
     if T::facts(&found).deletion.is_some() {
-        return Err(DeskError::Deleted(T::NOUN));
+        return Err(RecordError::Deleted(T::NOUN));
     }
     Ok(found)
 }
 
-/// Locked, and as the caller has seen it.
-async fn present<T: Kept>(
+/// Locks the record and checks the version.
+async fn present<T: Record>(
     conn: &mut PgConnection,
     tenant: TenantId,
     id: Uuid,
     seen: Option<i32>,
-) -> Result<T::Stored, DeskError> {
+) -> Result<T::Stored, RecordError> {
     if !T::lock(conn, tenant, id).await? {
-        return Err(DeskError::NotFound(T::NOUN));
+        return Err(RecordError::NotFound(T::NOUN));
     }
     let found = found::<T>(conn, tenant, id).await?;
     let version = T::facts(&found).version;
     match seen {
-        Some(asked) if asked != version => Err(DeskError::Stale {
+        Some(asked) if asked != version => Err(RecordError::Stale {
             asked,
             present: version,
         }),
@@ -192,12 +198,12 @@ async fn present<T: Kept>(
     }
 }
 
-async fn after<T: Kept>(
+async fn after<T: Record>(
     conn: &mut PgConnection,
     tenant: TenantId,
     before: T::Stored,
     others: usize,
-) -> Result<Changed<T::Stored>, DeskError> {
+) -> Result<Changed<T::Stored>, RecordError> {
     let after = found::<T>(conn, tenant, T::facts(&before).id).await?;
     Ok(Changed {
         before,
@@ -206,12 +212,18 @@ async fn after<T: Kept>(
     })
 }
 
-pub(crate) async fn found<T: Kept>(
+pub(crate) async fn found<T: Record>(
     conn: &mut PgConnection,
     tenant: TenantId,
     id: Uuid,
-) -> Result<T::Stored, DeskError> {
+) -> Result<T::Stored, RecordError> {
     T::find(conn, tenant, id)
         .await?
-        .ok_or(DeskError::NotFound(T::NOUN))
+        .ok_or(RecordError::NotFound(T::NOUN))
+}
+
+/// Reads a stored name, which was valid when it was written.
+pub(crate) fn stored_name(text: &str) -> Result<Name, RecordError> {
+    Name::parse(text, TITLE_CHARS)
+        .map_err(|fault| RecordError::Database(sqlx::Error::Decode(Box::new(fault))))
 }

@@ -1,8 +1,9 @@
-//! Replacing a tenant's rules: a good set becomes the next version and the active one; a bad set changes nothing.
+//! Replacing a tenant's rules: a valid set becomes the next, active version; an invalid one changes nothing.
 
+use crate::domain::ResourceKind;
 use crate::{
     domain::{
-        Action, Actor, Detail, NewAuditEntry, Session,
+        AuditAction, Detail, Session,
         rules::{RuleFault, RuleSet},
     },
     store::{
@@ -15,21 +16,21 @@ use sqlx::PgPool;
 /// The rules were not replaced.
 #[derive(Debug, thiserror::Error)]
 pub enum PutRulesError {
-    /// Every fault, with its place.
+    /// All faults, with their places.
     #[error("the rule set has {} faults", .0.len())]
     Faulty(Vec<RuleFault>),
-    /// Somebody else replaced the rules since the caller read them; 0 = there are none.
+    /// The rules were replaced since the caller read them; 0 means that there are none.
     #[error("version {active} is active, not {expected}")]
     Stale { expected: i32, active: i32 },
     #[error("could not write the rule set")]
     Database(#[from] sqlx::Error),
 }
 
-/// Checks `yaml` and makes it the tenant's active rules. `expected` is the version the caller believes active (from
-/// `If-Match`; 0 = none yet); without it, whatever is active is replaced.
+/// Checks `yaml` and makes it the tenant's active rules. `expected` is the version that the caller believes active
+/// (from `If-Match`; 0 = none yet); without it, any version is replaced.
 ///
 /// # Errors
-/// When the set is faulty, the expectation stale, or the database refuses. Nothing is changed then.
+/// If the set is invalid, `expected` is stale, or the database refuses. Nothing is changed then.
 pub async fn put_rules(
     pool: &PgPool,
     session: &Session,
@@ -46,24 +47,19 @@ pub async fn put_rules(
     }
     rule_sets::deactivate(&mut tx, session.tenant).await?;
     let stored = rule_sets::insert_next(&mut tx, session.tenant, yaml, session.user).await?;
-    let actor = Actor::User {
-        user: session.user,
-        session: Some(session.id),
-    };
     let count = i64::try_from(rules.rules().len()).unwrap_or(i64::MAX);
-    let entry = NewAuditEntry::new(
-        session.tenant,
-        actor,
-        Action::RULES_UPDATED,
-        "rule_set",
-        stored.version,
-    )
-    .with_request(request_id)
-    .with_detail(
-        Detail::new()
-            .count("former_version", active)
-            .count("rules", count),
-    );
+    let entry = session
+        .audit(
+            AuditAction::RulesUpdated,
+            ResourceKind::RuleSet,
+            stored.version,
+        )
+        .with_request(request_id)
+        .with_detail(
+            Detail::new()
+                .count("former_version", active)
+                .count("rules", count),
+        );
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
     Ok(stored)

@@ -1,4 +1,4 @@
-//! Sessions: opened by a password, read at each request, rotated, ended; refused requests are recorded.
+//! Sessions: opened by a password, read at each request, rotated, ended; denied requests are audited.
 
 pub mod authenticate;
 pub mod denials;

@@ -1,7 +1,8 @@
-//! How far a tenant's assistant may go, with the audit entry of who said so.
+//! Changing a tenant's settings, with an audit entry.
 
+use crate::domain::ResourceKind;
 use crate::{
-    domain::{Action, Actor, Detail, NewAuditEntry, Session},
+    domain::{AuditAction, Detail, NewAuditEntry, Session},
     store::{
         audit,
         tenants::{self, Settings},
@@ -19,19 +20,22 @@ pub async fn put_settings(
 ) -> Result<(), sqlx::Error> {
     let mut tx = pool.begin().await?;
     tenants::set_settings(&mut tx, session.tenant, settings).await?;
-    let actor = Actor::User {
-        user: session.user,
-        session: Some(session.id),
-    };
+    let actor = session.actor();
     let tenant = session.tenant;
-    let entry = NewAuditEntry::new(tenant, actor, Action::SETTINGS_CHANGED, "tenant", tenant)
-        .with_request(Some(request_id))
-        .with_detail(
-            Detail::new()
-                .word("trust_mode", settings.trust_mode.as_str())
-                .flag("sending_disabled", settings.sending_disabled)
-                .word("unknown_sends", settings.unknown_sends.as_str()),
-        );
+    let entry = NewAuditEntry::new(
+        tenant,
+        actor,
+        AuditAction::SettingsChanged,
+        ResourceKind::Tenant,
+        tenant,
+    )
+    .with_request(Some(request_id))
+    .with_detail(
+        Detail::new()
+            .word("trust_mode", settings.trust_mode.as_str())
+            .flag("sending_disabled", settings.sending_disabled)
+            .word("unknown_sends", settings.unknown_sends.as_str()),
+    );
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await
 }

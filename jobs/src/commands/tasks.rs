@@ -1,13 +1,16 @@
-//! Tasks inside a transaction: [`Tasks`]. A task is made in a live project or in none, and its title is its own there.
+//! Tasks inside a transaction: [`Tasks`]. A task belongs to a live project or to none, and its title is unique there.
 
 use super::{
     projects::Projects,
-    record::{DeskError, Facts, Kept},
+    record::{Record, RecordError, RecordFacts},
 };
+use crate::domain::ResourceKind;
 use crate::{
     domain::{
-        Action, MessageId, ProjectId, TaskId, UserId,
-        desk::{InProject, Name, NewProject, NewTask, Progress, TITLE_CHARS, TaskChange},
+        AuditAction, MessageId, ProjectId, TaskId, UserId,
+        name::{Name, TITLE_CHARS},
+        projects::NewProject,
+        tasks::{NewTask, Progress, ProjectRef, TaskChange},
     },
     store::{
         projects, task_messages,
@@ -23,19 +26,19 @@ use uuid::Uuid;
 pub struct Tasks;
 
 #[async_trait]
-impl Kept for Tasks {
-    const NOUN: &'static str = "task";
-    const CREATED: Action = Action::TASK_CREATED;
-    const UPDATED: Action = Action::TASK_UPDATED;
-    const DELETED: Action = Action::TASK_DELETED;
-    const RESTORED: Action = Action::TASK_RESTORED;
+impl Record for Tasks {
+    const KIND: ResourceKind = ResourceKind::Task;
+    const CREATED: AuditAction = AuditAction::TaskCreated;
+    const UPDATED: AuditAction = AuditAction::TaskUpdated;
+    const DELETED: AuditAction = AuditAction::TaskDeleted;
+    const RESTORED: AuditAction = AuditAction::TaskRestored;
 
     type New = NewTask;
     type Change = TaskChange;
     type Stored = StoredTask;
 
-    fn facts(task: &StoredTask) -> Facts<'_> {
-        Facts {
+    fn facts(task: &StoredTask) -> RecordFacts<'_> {
+        RecordFacts {
             id: task.id.0,
             name: &task.title,
             version: task.version,
@@ -64,11 +67,11 @@ impl Kept for Tasks {
         tenant: TenantId,
         by: Option<UserId>,
         new: &NewTask,
-    ) -> Result<StoredTask, DeskError> {
+    ) -> Result<StoredTask, RecordError> {
         let project = match &new.project {
-            InProject::None => None,
-            InProject::Id(id) => Some(hold(conn, tenant, *id).await?),
-            InProject::Named(name) => Some(found_or_made(conn, tenant, by, name).await?),
+            ProjectRef::None => None,
+            ProjectRef::Id(id) => Some(hold(conn, tenant, *id).await?),
+            ProjectRef::Named(name) => Some(found_or_made(conn, tenant, by, name).await?),
         };
         let id = tasks::insert(conn, tenant, by, project, new)
             .await?
@@ -76,7 +79,7 @@ impl Kept for Tasks {
         if let Some(message) = new.message
             && !task_messages::insert(conn, tenant, id, message).await?
         {
-            return Err(DeskError::Unknown("mail"));
+            return Err(RecordError::Unknown("mail"));
         }
         super::record::found::<Self>(conn, tenant, id.0).await
     }
@@ -86,10 +89,10 @@ impl Kept for Tasks {
         tenant: TenantId,
         present: &StoredTask,
         change: &TaskChange,
-    ) -> Result<(), DeskError> {
+    ) -> Result<(), RecordError> {
         let title = match &change.title {
             Some(title) => title.clone(),
-            None => stored_name(&present.title)?,
+            None => super::record::stored_name(&present.title)?,
         };
         let project = match change.project {
             Some(Some(project)) => Some(hold(conn, tenant, project).await?),
@@ -109,14 +112,14 @@ impl Kept for Tasks {
         };
         tasks::update(conn, tenant, &task, &title)
             .await
-            .map_err(|error| DeskError::of_write(error, Self::NOUN, title.as_str()))
+            .map_err(|error| RecordError::of_write(error, Self::NOUN, title.as_str()))
     }
 
     async fn hide(
         conn: &mut PgConnection,
         tenant: TenantId,
         present: &StoredTask,
-    ) -> Result<usize, DeskError> {
+    ) -> Result<usize, RecordError> {
         tasks::delete(conn, tenant, present.id, Uuid::now_v7()).await?;
         Ok(0)
     }
@@ -125,67 +128,67 @@ impl Kept for Tasks {
         conn: &mut PgConnection,
         tenant: TenantId,
         present: &StoredTask,
-    ) -> Result<usize, DeskError> {
+    ) -> Result<usize, RecordError> {
         if let Some(project) = present.project
             && !projects::hold(conn, tenant, project).await?
         {
-            return Err(DeskError::Deleted(Projects::NOUN));
+            return Err(RecordError::Deleted(Projects::NOUN));
         }
         tasks::restore_one(conn, tenant, present.id)
             .await
-            .map_err(|error| DeskError::of_write(error, Self::NOUN, &present.title))?;
+            .map_err(|error| RecordError::of_write(error, Self::NOUN, &present.title))?;
         Ok(0)
     }
 }
 
 impl Tasks {
-    pub(in crate::commands) fn taken(title: &Name) -> DeskError {
-        DeskError::Taken {
+    pub(in crate::commands) fn taken(title: &Name) -> RecordError {
+        RecordError::Taken {
             noun: Self::NOUN,
             name: title.as_str().to_owned(),
         }
     }
 
-    /// The live task that is meant by its id or its title.
+    /// Finds a live task by its id or its title.
     ///
     /// # Errors
-    /// [`DeskError::Ambiguous`] if the title is that of several.
+    /// [`RecordError::Ambiguous`] if several tasks have the title.
     pub async fn meant(
         conn: &mut PgConnection,
         tenant: TenantId,
         text: &str,
-    ) -> Result<TaskId, DeskError> {
+    ) -> Result<TaskId, RecordError> {
         if let Ok(id) = text.parse::<TaskId>() {
             let found = tasks::find(conn, tenant, id).await?;
             return match found {
                 Some(task) if task.deletion.is_none() => Ok(id),
-                Some(_) => Err(DeskError::Deleted(Self::NOUN)),
-                None => Err(DeskError::NotFound(Self::NOUN)),
+                Some(_) => Err(RecordError::Deleted(Self::NOUN)),
+                None => Err(RecordError::NotFound(Self::NOUN)),
             };
         }
         let Ok(title) = Name::parse(text, TITLE_CHARS) else {
-            return Err(DeskError::NotFound(Self::NOUN));
+            return Err(RecordError::NotFound(Self::NOUN));
         };
         match tasks::titled(conn, tenant, &title).await?.as_slice() {
-            [] => Err(DeskError::NotFound(Self::NOUN)),
+            [] => Err(RecordError::NotFound(Self::NOUN)),
             [one] => Ok(*one),
-            _ => Err(DeskError::Ambiguous {
+            _ => Err(RecordError::Ambiguous {
                 noun: Self::NOUN,
                 name: title.as_str().to_owned(),
             }),
         }
     }
 
-    /// Ties a mail to a live task. False if it was tied to it before: then there is nothing to take back.
+    /// Links a message to a live task. False if it was linked before: then there is nothing to undo.
     ///
     /// # Errors
-    /// [`DeskError::NotFound`] if the tenant has no such task, [`DeskError::Unknown`] if it has no such mail.
+    /// [`RecordError::NotFound`] if the tenant has no such task, [`RecordError::Unknown`] if it has no such message.
     pub async fn link(
         conn: &mut PgConnection,
         tenant: TenantId,
         task: TaskId,
         message: MessageId,
-    ) -> Result<bool, DeskError> {
+    ) -> Result<bool, RecordError> {
         let task = super::record::live::<Self>(conn, tenant, task.0, None).await?;
         if task.messages.contains(&message) {
             return Ok(false);
@@ -193,20 +196,20 @@ impl Tasks {
         if task_messages::insert(conn, tenant, task.id, message).await? {
             Ok(true)
         } else {
-            Err(DeskError::Unknown("mail"))
+            Err(RecordError::Unknown("mail"))
         }
     }
 
-    /// Takes a link back. False if there was none.
+    /// Removes a link. False if there was none.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// If the database refuses.
     pub async fn unlink(
         conn: &mut PgConnection,
         tenant: TenantId,
         task: TaskId,
         message: MessageId,
-    ) -> Result<bool, DeskError> {
+    ) -> Result<bool, RecordError> {
         Ok(task_messages::delete(conn, tenant, task, message).await?)
     }
 }
@@ -215,21 +218,21 @@ async fn hold(
     conn: &mut PgConnection,
     tenant: TenantId,
     id: ProjectId,
-) -> Result<ProjectId, DeskError> {
+) -> Result<ProjectId, RecordError> {
     if projects::hold(conn, tenant, id).await? {
         Ok(id)
     } else {
-        Err(DeskError::Unknown(Projects::NOUN))
+        Err(RecordError::Unknown(Projects::NOUN))
     }
 }
 
-/// Two that name the same new project at once get the same one.
+/// Finds or creates the project; two callers at once get the same one.
 async fn found_or_made(
     conn: &mut PgConnection,
     tenant: TenantId,
     by: Option<UserId>,
     name: &Name,
-) -> Result<ProjectId, DeskError> {
+) -> Result<ProjectId, RecordError> {
     if let Some(found) = projects::named(conn, tenant, name).await? {
         return Ok(found);
     }
@@ -243,11 +246,5 @@ async fn found_or_made(
     }
     projects::named(conn, tenant, name)
         .await?
-        .ok_or(DeskError::Unknown(Projects::NOUN))
-}
-
-/// A name that was one when it was written.
-pub(super) fn stored_name(text: &str) -> Result<Name, DeskError> {
-    Name::parse(text, TITLE_CHARS)
-        .map_err(|fault| DeskError::Database(sqlx::Error::Decode(Box::new(fault))))
+        .ok_or(RecordError::Unknown(Projects::NOUN))
 }

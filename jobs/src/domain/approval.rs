@@ -1,5 +1,4 @@
-//! A decision that waits for a person: how it comes to be ([`NewApproval`]), how it lives ([`Status`]) and how it is
-//! edited ([`patch()`]).
+//! Approvals: how they begin ([`NewApproval`]), their states ([`Status`]) and how they are edited ([`patch()`]).
 
 mod patch;
 mod status;
@@ -7,14 +6,15 @@ mod status;
 pub use patch::{PatchFault, Patched, patch};
 pub use status::{Refused, Status, Step};
 
-use super::action::{ActionType, Params, Proposal, canonical_sha256};
-use super::gate::Risk;
-use super::words::words;
+use super::action::canonical_sha256;
+use super::proposal::Proposal;
+use super::risk::Risk;
 use super::{ApprovalId, MessageId};
+use base::str_enum;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-words! {
+str_enum! {
     /// What a person may do with an approval.
     #[schemars(rename = "ApprovalChoice")]
     Choice {
@@ -24,22 +24,22 @@ words! {
     }
 }
 
-/// How long a proposal stays open. Mail older than two weeks is settled some other way, and an approval given then
-/// would act on a world that has moved on.
+/// How long an approval stays open. An email older than two weeks has been dealt with some other way, and a late
+/// approval would act on a state that has changed.
 pub const OPEN_FOR: TimeDelta = TimeDelta::days(14);
 
-/// A proposal put before a person.
+/// An approval to be inserted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewApproval {
     pub id: ApprovalId,
     /// The type of the action.
     pub kind: &'static str,
-    /// Which kind of job wants it.
+    /// The kind of job that asks for it.
     pub source: &'static str,
     pub title: String,
     pub summary: String,
     pub choices: Vec<Choice>,
-    /// What is executed, byte for byte, if it is approved.
+    /// The exact bytes that are executed if it is approved.
     pub payload: Value,
     pub payload_hash: [u8; 32],
     pub risk: Risk,
@@ -49,12 +49,12 @@ pub struct NewApproval {
 }
 
 impl NewApproval {
-    /// Puts `proposal`, made from `message`, before a person.
+    /// Builds the approval of a `proposal` made from `message`.
     pub fn of(proposal: &Proposal, message: MessageId, risk: Risk, now: DateTime<Utc>) -> Self {
         Self::about(proposal, Some(message), "triage", risk, now)
     }
 
-    /// The same for a proposal that may be about no mail.
+    /// Builds the approval of a proposal with or without a message.
     pub fn about(
         proposal: &Proposal,
         message: Option<MessageId>,
@@ -71,8 +71,8 @@ impl NewApproval {
             id: ApprovalId::new(),
             kind: proposal.kind.as_str(),
             source,
-            title: proposal.kind.title().to_owned(),
-            summary: summary(proposal.kind, &proposal.params),
+            title: proposal.kind.spec().title.to_owned(),
+            summary: proposal.params.summary(proposal.kind).to_owned(),
             choices: Choice::ALL.to_vec(),
             payload_hash: canonical_sha256(&payload),
             payload,
@@ -85,39 +85,22 @@ impl NewApproval {
 }
 
 impl NewApproval {
-    /// With the caller's name for the effect: under one name it is done once.
+    /// Sets the caller's name for the effect: with_external_id one name it happens once.
     #[must_use]
-    pub fn under(mut self, external_id: &str) -> Self {
+    pub fn with_external_id(mut self, external_id: &str) -> Self {
         self.payload["external_id"] = external_id.into();
         self.payload_hash = canonical_sha256(&self.payload);
         self
     }
 }
 
-/// The parameter that says most, else the action's own name.
-fn summary(kind: ActionType, params: &Params) -> String {
-    [
-        "title",
-        "text",
-        "to",
-        "url",
-        "label",
-        "folder",
-        "until",
-        "instructions",
-        "body",
-        "name",
-    ]
-    .into_iter()
-    .find_map(|field| params.get(field))
-    .unwrap_or(kind.title())
-    .to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::gate::Confirmation;
+    use crate::domain::{
+        action::{ActionType, Params},
+        gate::Confirmation,
+    };
 
     #[test]
     fn the_hash_is_over_what_will_be_executed() {

@@ -3,7 +3,7 @@
 
 pub mod hours;
 
-use super::words::words;
+use base::str_enum;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ pub const MAX_TITLE: usize = 200;
 /// The longest block.
 const MAX_LENGTH: TimeDelta = TimeDelta::days(1);
 
-words! {
+str_enum! {
     /// The purpose of a block.
     BlockKind {
         Focus = "focus",
@@ -24,7 +24,7 @@ words! {
     }
 }
 
-words! {
+str_enum! {
     /// Who proposed a block.
     BlockSource {
         Assistant = "assistant",
@@ -32,7 +32,7 @@ words! {
     }
 }
 
-words! {
+str_enum! {
     /// The status of a block. Accepted and booked blocks of one user never overlap.
     #[schemars(rename = "BlockStatus")]
     Status {
@@ -45,13 +45,13 @@ words! {
         Rejected = "rejected",
         /// Its time passed before a decision.
         Expired = "expired",
-        /// Another plan was chosen.
+        /// Another plan was accepted instead.
         Superseded = "superseded",
         Cancelled = "cancelled",
     }
 }
 
-/// What can happen to a block.
+/// A step in the life of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     Accept,

@@ -1,4 +1,4 @@
-//! A user's account at a provider: what it is, where its servers are, and what opens it.
+//! A user's account at a provider: its kind, its servers and its credentials.
 
 mod secret;
 mod web_url;
@@ -6,12 +6,12 @@ mod web_url;
 pub use secret::{MailSecret, Secret, SigningSecret};
 pub use web_url::{WebUrl, WebUrlFault};
 
-use super::words::words;
+use base::str_enum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-words! {
+str_enum! {
     /// The protocol of a connection.
     #[schemars(rename = "ConnectionProvider")]
     Provider {
@@ -24,7 +24,7 @@ words! {
     }
 }
 
-words! {
+str_enum! {
     /// Whether a connection works.
     ConnectionStatus {
         Active = "active",
@@ -36,11 +36,11 @@ words! {
     }
 }
 
-words! {
+str_enum! {
     /// How the connection to a server is encrypted.
     #[schemars(rename = "ConnectionSecurity")]
     Security {
-        /// From the first byte, usually on port 465.
+        /// TLS from the first byte, usually on port 465.
         Tls = "tls",
         /// After a plaintext greeting, usually on port 587; nothing is sent if the server does not offer it.
         Starttls = "starttls",
@@ -66,12 +66,13 @@ pub struct Server {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MailSettings {
     pub smtp: Server,
-    /// Where the mailbox is; without one, mail can only be sent.
+    /// The server of the mailbox; without one, the account can only send.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imap: Option<Server>,
 }
 
-/// Where a connection leads, by its provider. A row holds the inner value alone: its provider says which it is.
+/// The settings of a connection, by its provider. A row stores the inner value alone: the provider column says which it
+/// is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settings {
     Mail(MailSettings),
@@ -79,7 +80,7 @@ pub enum Settings {
     Webhook(WebSettings),
 }
 
-/// Of a connection that is one URL.
+/// The settings of a connection that is one URL.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WebSettings {
     pub url: WebUrl,
@@ -101,7 +102,7 @@ impl Settings {
         }
     }
 
-    /// Of a calendar or a webhook.
+    /// Returns the URL of a calendar or a webhook.
     pub const fn url(&self) -> Option<&WebUrl> {
         match self {
             Self::Mail(_) => None,
@@ -110,7 +111,7 @@ impl Settings {
     }
 
     /// # Errors
-    /// If it is not of this provider.
+    /// If the settings are not of this provider.
     pub fn read(provider: Provider, stored: Value) -> Result<Self, serde_json::Error> {
         Ok(match provider {
             Provider::ImapSmtp => Self::Mail(serde_json::from_value(stored)?),
@@ -120,7 +121,7 @@ impl Settings {
     }
 
     /// # Errors
-    /// If it has no form as JSON.
+    /// If they have no form as JSON.
     pub fn stored(&self) -> Result<Value, serde_json::Error> {
         match self {
             Self::Mail(mail) => serde_json::to_value(mail),
@@ -130,7 +131,7 @@ impl Settings {
 }
 
 impl Server {
-    /// Whether the host can be one.
+    /// Reports whether the host could be a host.
     pub fn is_sound(&self) -> bool {
         let host = &self.host;
         let plain = host

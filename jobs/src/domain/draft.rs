@@ -1,7 +1,7 @@
-//! A mail that is being written for a person: how it lives ([`DraftStatus`]), what a version of it holds ([`Letter`]), and
+//! A mail that is being written for a person: how it lives ([`DraftStatus`]), what a version of it holds ([`OutgoingMessage`]), and
 //! what code decides about it: [`headers`], [`send_at`], [`check`], [`approval`].
 //!
-//! A model writes the text, and of a new mail the subject. Nothing else of a letter comes from one.
+//! A model writes the text, and the subject of a new message. Everything else comes from our code.
 
 pub mod approval;
 pub mod check;
@@ -13,12 +13,12 @@ mod status;
 pub use diff::{DiffLine, DiffOp, diff};
 pub use status::{DraftRefused, DraftStatus, DraftStep};
 
-use super::words::words;
+use base::str_enum;
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use std::fmt;
 
-words! {
+str_enum! {
     /// The kind of email to write.
     DraftMode {
         /// To the reply address of the email.
@@ -35,7 +35,7 @@ words! {
 }
 
 impl DraftMode {
-    /// Whether it is about a mail.
+    /// Reports whether the mode needs a message.
     pub const fn needs_message(self) -> bool {
         matches!(
             self,
@@ -43,18 +43,18 @@ impl DraftMode {
         )
     }
 
-    /// Whether the caller names the recipients.
+    /// Reports whether the caller names the recipients.
     pub const fn needs_recipients(self) -> bool {
         matches!(self, Self::Compose | Self::Forward)
     }
 
-    /// Whether it goes back to whoever wrote the mail.
+    /// Reports whether it goes back to the sender of the message.
     pub const fn is_answer(self) -> bool {
         matches!(self, Self::Reply | Self::ReplyAll | Self::FollowUp)
     }
 }
 
-words! {
+str_enum! {
     /// The tone of the text.
     #[schemars(rename = "DraftTone")]
     Tone {
@@ -66,7 +66,7 @@ words! {
     }
 }
 
-words! {
+str_enum! {
     /// Who wrote a version of a draft.
     #[schemars(rename = "DraftOrigin")]
     Origin {
@@ -77,7 +77,7 @@ words! {
     }
 }
 
-words! {
+str_enum! {
     /// The model's confidence, in ascending order.
     #[schemars(rename = "DraftConfidence")]
     Confidence {
@@ -88,7 +88,7 @@ words! {
 }
 
 impl Confidence {
-    /// As a number, for where numbers are compared.
+    /// Returns a number for comparisons.
     pub const fn as_share(self) -> f32 {
         match self {
             Self::Low => 0.3,
@@ -98,10 +98,10 @@ impl Confidence {
     }
 }
 
-/// Everything that is needed to render a mail, but for its date and its Message-ID.
+/// Everything that is needed to render a message, except its date and its Message-ID.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Letter {
-    /// The address it is written as; without one, that of whoever sends it.
+pub struct OutgoingMessage {
+    /// The sender's address; without one, that of the account that sends it.
     pub from: Option<String>,
     /// Addresses alone, without names.
     pub to: Vec<String>,
@@ -110,18 +110,18 @@ pub struct Letter {
     pub subject: String,
     /// In angle brackets.
     pub in_reply_to: Option<String>,
-    /// In angle brackets, the oldest first.
+    /// In angle brackets, oldest first.
     pub references: Vec<String>,
     pub body_text: String,
     /// Not before then.
     pub send_at: Option<DateTime<Utc>>,
 }
 
-impl Letter {
-    /// sha256 over every field: what is approved is what is sent.
+impl OutgoingMessage {
+    /// Returns the sha256 of all fields: exactly what was approved is sent.
     pub fn content_hash(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
-        // Counts and lengths go in as well, so that nothing can move from one field into the next.
+        // Hashes counts and lengths as well, so that nothing can move from one field into the next.
         let mut list = |items: &[&str]| {
             hash.update((items.len() as u64).to_be_bytes());
             for item in items {
@@ -149,10 +149,10 @@ impl Letter {
     }
 }
 
-/// Says nothing of the mail: a body or an address must not reach a log.
-impl fmt::Debug for Letter {
+/// Shows no content: a body or an address must not reach a log.
+impl fmt::Debug for OutgoingMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Letter")
+        f.debug_struct("OutgoingMessage")
             .field(
                 "recipients",
                 &(self.to.len() + self.cc.len() + self.bcc.len()),
@@ -162,7 +162,7 @@ impl fmt::Debug for Letter {
     }
 }
 
-/// Bytes as they are written in JSON: lower-case hexadecimal.
+/// Writes bytes as lower-case hexadecimal, as in JSON.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -175,14 +175,14 @@ mod tests {
     #[test]
     fn every_field_of_a_letter_is_in_its_hash() {
         let at = DateTime::UNIX_EPOCH;
-        let base = Letter {
+        let base = OutgoingMessage {
             to: vec!["a@b.c".into()],
             subject: "Re: x".into(),
             body_text: "Yes.".into(),
             send_at: Some(at),
-            ..Letter::default()
+            ..OutgoingMessage::default()
         };
-        let change = |change: fn(&mut Letter)| {
+        let change = |change: fn(&mut OutgoingMessage)| {
             let mut letter = base.clone();
             change(&mut letter);
             letter.content_hash()

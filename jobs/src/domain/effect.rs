@@ -1,8 +1,8 @@
-//! What is done to the outside world, once: its name ([`effect_key`]), the Message-ID of a mail ([`message_id`]) and the
-//! life of its row ([`EffectStatus`]).
+//! Effects on the outside world, each once: its key ([`effect_key`]), the Message-ID of a message ([`message_id`]) and
+//! the states of its row ([`EffectStatus`]).
 //!
-//! A row begins with the intent. What the gate stops, what waits for a person and what is only simulated never becomes
-//! one, so none of them takes a key from the real run.
+//! A row begins with the intent. Actions that are denied, that wait for approval or that are only simulated have no
+//! row, so none of them takes a key from the real run.
 
 mod status;
 
@@ -11,14 +11,14 @@ pub use status::{EffectRefused, EffectStatus, EffectStep};
 use super::{
     ApprovalId, MessageId,
     action::{ActionType, canonical_sha256},
-    words::words,
 };
 use base::TenantId;
+use base::str_enum;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 
-words! {
+str_enum! {
     /// What happens to an email that may have been sent when the provider cannot tell.
     UnknownSends {
         /// A person decides.
@@ -28,16 +28,16 @@ words! {
     }
 }
 
-/// What tells two effects of one type on one target apart.
+/// Distinguishes effects of one type on one target.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Identity<'a> {
-    /// What is to be done, as it was resolved by our own code.
+    /// The payload, as our code resolved it.
     Payload(&'a Value),
     /// The caller's own name for it.
     External(&'a str),
 }
 
-/// The name of an effect. `target` is what our code has resolved it to, never a model's word.
+/// Returns the key of an effect. `target` is what our code has resolved, never a model's text.
 pub fn effect_key(
     tenant: TenantId,
     action: ActionType,
@@ -51,7 +51,7 @@ pub fn effect_key(
     canonical_sha256(&json!([tenant, action, target, identity]))
 }
 
-/// The Message-ID of the mail that this effect sends, however often it is tried.
+/// Returns the Message-ID of the message that this effect sends, however often it is tried.
 pub fn message_id(tenant: TenantId, key: &[u8; 32], domain: &str) -> String {
     let hash = Sha256::new()
         .chain_update(tenant.0)
@@ -66,7 +66,7 @@ pub fn message_id(tenant: TenantId, key: &[u8; 32], domain: &str) -> String {
     id
 }
 
-/// An effect to be: written before anything is tried.
+/// An effect to be inserted before it is tried.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewEffect {
     pub key: [u8; 32],
@@ -88,11 +88,11 @@ pub enum EffectEnd {
         receipt: Value,
         before_image: Option<Value>,
     },
-    /// It was refused for good.
+    /// Refused for good.
     FailedPermanent { code: &'static str },
-    /// It was certainly not done, and may be tried again.
+    /// Certainly did not happen, and may be tried again.
     Retryable { code: &'static str },
-    /// It may have been done: nothing is tried again before that is known.
+    /// May have happened: it is not tried again before that is known.
     Unknown { code: &'static str },
 }
 

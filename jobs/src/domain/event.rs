@@ -1,24 +1,24 @@
-//! When an event begins and how long it lasts, as people write it: [`Start`] and [`minutes`]. Pure.
+//! The start and the length of a calendar event, as people write them: [`Start`] and [`minutes`]. Pure.
 
 use super::draft::send_at::local;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use chrono_tz::Tz;
 
-/// How long an event lasts of which nobody says it.
+/// The length of an event that gives none.
 const USUAL: i64 = 30;
-/// A day.
+/// The longest event: a day.
 const LONGEST: i64 = 24 * 60;
 
-/// A beginning as it was read.
+/// A start as it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
     Moment(DateTime<Utc>),
-    /// By the clocks of whoever says it.
+    /// In the user's own zone.
     Local(NaiveDateTime),
 }
 
 impl Start {
-    /// Reads RFC 3339, or the same without an offset and, if need be, seconds.
+    /// Reads RFC 3339, also without an offset and without seconds.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if let Ok(moment) = DateTime::parse_from_rfc3339(text) {
@@ -35,7 +35,7 @@ impl Start {
         .map(Self::Local)
     }
 
-    /// For somebody in `zone`. A time that the clocks skip is the first moment after the gap; one that they show twice is
+    /// Resolves it in `zone`. A time that the clocks skip is the first moment after the gap; one that occurs twice is
     /// the first of the two.
     pub fn moment(self, zone: Tz) -> DateTime<Utc> {
         match self {
@@ -45,7 +45,7 @@ impl Start {
     }
 }
 
-/// How many minutes; `None` for what is no such number.
+/// Reads a number of minutes; `None` if the text is not one in bounds.
 pub fn minutes(text: Option<&str>) -> Option<i64> {
     match text {
         None => Some(USUAL),
@@ -70,7 +70,7 @@ mod tests {
             ("2026-11-24T09:30", Some("2026-11-24T08:30:00Z")),
             (" 2026-07-24 09:30 ", Some("2026-07-24T07:30:00Z")),
             ("2026-07-24T09:30:15", Some("2026-07-24T07:30:15Z")),
-            // Skipped, and shown twice.
+            // A skipped time, and one that occurs twice.
             ("2026-03-29T02:30", Some("2026-03-29T01:00:00Z")),
             ("2026-10-25T02:30", Some("2026-10-25T00:30:00Z")),
             ("2026-11-24", None),

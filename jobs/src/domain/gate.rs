@@ -1,26 +1,13 @@
-//! May an action run by itself? Risk per action, and trust × risk → [`Gate`]; pure tables, no IO.
+//! Decides whether an action runs by itself: trust × risk → [`Gate`]; pure tables, no IO.
 //!
-//! Authorisation lives here and nowhere near a model: no text of a mail and no word of a completion reaches these
+//! Authorisation lives here and nowhere near a model: no text of a message and no word of a completion reaches these
 //! functions, only facts that our own code has established ([`Circumstances`]).
 
 use super::action::ActionType;
-use super::words::words;
+use super::risk::Risk;
+use base::str_enum;
 
-words! {
-    /// The damage that an action can do, in ascending order.
-    #[schemars(rename = "ActionRisk")]
-    Risk {
-        /// Reversible and inside the mailbox.
-        Low = "low",
-        Medium = "medium",
-        /// External or destructive.
-        High = "high",
-        /// Never without an approval, in any trust mode.
-        Critical = "critical",
-    }
-}
-
-words! {
+str_enum! {
     /// What the assistant may do without asking, in ascending order.
     TrustMode {
         TrainingWheels = "training_wheels",
@@ -29,7 +16,7 @@ words! {
     }
 }
 
-words! {
+str_enum! {
     /// Whether a proposed action is executed, needs an approval or is denied.
     #[schemars(rename = "ActionGate")]
     Gate {
@@ -39,7 +26,7 @@ words! {
     }
 }
 
-/// Whether autonomous tenants let high-risk actions run by themselves. Nobody does until tenants have such a setting.
+/// Whether autonomous tenants let high-risk actions run by themselves. None does until there is such a setting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HighRiskPolicy {
     #[default]
@@ -47,63 +34,33 @@ pub enum HighRiskPolicy {
     Allow,
 }
 
-/// Facts about the mail and the action that raise its risk or forbid it.
+/// Facts about the message and the action that raise its risk or forbid it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Circumstances {
-    /// The mail tries to give the model orders.
+    /// The message tries to instruct the model.
     pub injection_suspected: bool,
-    /// The sender's domain disowns the mail.
+    /// The sender's domain disowns the message (DMARC).
     pub dmarc_failed: bool,
-    /// A machine wrote the mail: answering it makes loops (RFC 3834 §2).
+    /// A machine wrote the message: replying makes loops (RFC 3834 §2).
     pub automatic_sender: bool,
-    /// How many things the action touches.
+    /// The number of things that the action touches.
     pub items: usize,
 }
 
 /// More than this many items at once is bulk.
 pub const BULK_ITEMS: usize = 20;
 
-/// The risk of an action by its type alone.
-pub const fn base_risk(action: ActionType) -> Risk {
-    match action {
-        ActionType::Label
-        | ActionType::Unlabel
-        | ActionType::MarkRead
-        | ActionType::Star
-        | ActionType::Notify => Risk::Low,
-        ActionType::Archive
-        | ActionType::Move
-        | ActionType::SaveDraft
-        | ActionType::CreateTask
-        | ActionType::UpdateTask
-        | ActionType::Link
-        | ActionType::UpsertContact
-        | ActionType::ScheduleBlock
-        | ActionType::Snooze
-        | ActionType::Defer => Risk::Medium,
-        ActionType::SendDraft
-        | ActionType::Reply
-        | ActionType::Send
-        | ActionType::CreateEvent
-        | ActionType::Trash
-        | ActionType::Spam
-        | ActionType::CallWebhook => Risk::High,
-        // A whole mail goes to somebody who was no part of it.
-        ActionType::Forward => Risk::Critical,
-    }
-}
-
-/// The risk of an action as things are.
+/// Returns the risk of an action under these circumstances.
 pub const fn risk(action: ActionType, facts: Circumstances) -> Risk {
-    let forged_and_leaving = facts.dmarc_failed && action.leaves_the_house();
+    let forged_and_leaving = facts.dmarc_failed && action.spec().executor.is_external();
     if facts.injection_suspected || facts.items > BULK_ITEMS || forged_and_leaving {
         Risk::Critical
     } else {
-        base_risk(action)
+        action.spec().risk
     }
 }
 
-/// Trust × risk.
+/// Returns the gate by trust × risk.
 pub const fn by_trust(trust: TrustMode, risk: Risk, policy: HighRiskPolicy) -> Gate {
     match (trust, risk) {
         (TrustMode::TrainingWheels | TrustMode::Supervised | TrustMode::Autonomous, Risk::Low)
@@ -121,10 +78,10 @@ pub const fn by_trust(trust: TrustMode, risk: Risk, policy: HighRiskPolicy) -> G
     }
 }
 
-/// The whole decision: what the action is refused for, then whether its proposer wants a person, then trust × risk.
+/// Decides: first what the action is denied for, then whether its proposer requires confirmation, then trust × risk.
 ///
 /// # Example
-/// A reply to a newsletter is [`Gate::Denied`] whatever the trust; a task that the fallback proposes waits for a person
+/// A reply to a newsletter is [`Gate::Denied`] whatever the trust; a task that the fallback proposes needs approval
 /// even under [`TrustMode::Autonomous`].
 pub const fn decide(
     trust: TrustMode,
@@ -134,7 +91,7 @@ pub const fn decide(
     policy: HighRiskPolicy,
 ) -> (Risk, Gate) {
     let risk = risk(action, facts);
-    let gate = if facts.automatic_sender && action.answers_the_sender() {
+    let gate = if facts.automatic_sender && action.spec().reaches_sender {
         Gate::Denied
     } else {
         match confirmation {
@@ -145,7 +102,7 @@ pub const fn decide(
     (risk, gate)
 }
 
-/// Whether the proposer of an action wants a person to confirm it in any case.
+/// Whether the proposer of an action requires confirmation in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Confirmation {
     Required,
@@ -198,28 +155,6 @@ mod tests {
     }
 
     #[test]
-    fn every_action_has_the_documented_base_risk() {
-        let of = |risk| {
-            ActionType::ALL
-                .iter()
-                .filter(|a| base_risk(**a) == risk)
-                .map(|a| a.as_str())
-                .collect::<Vec<_>>()
-                .join(" ")
-        };
-        assert_eq!(of(Risk::Low), "label unlabel mark_read star notify");
-        assert_eq!(
-            of(Risk::Medium),
-            "archive move save_draft create_task update_task link upsert_contact schedule_block snooze defer"
-        );
-        assert_eq!(
-            of(Risk::High),
-            "send_draft reply send create_event trash spam call_webhook"
-        );
-        assert_eq!(of(Risk::Critical), "forward");
-    }
-
-    #[test]
     fn nothing_runs_by_itself_after_a_suspected_injection() {
         for action in ActionType::ALL {
             for trust in TrustMode::ALL {
@@ -252,7 +187,7 @@ mod tests {
         for action in ActionType::ALL {
             assert_eq!(
                 risk(*action, facts) == Risk::Critical,
-                action.leaves_the_house(),
+                action.spec().executor.is_external(),
                 "{action}"
             );
         }
@@ -284,7 +219,7 @@ mod tests {
                 Confirmation::Required,
                 HighRiskPolicy::Allow,
             );
-            let expected = if action.answers_the_sender() {
+            let expected = if action.spec().reaches_sender {
                 Gate::Denied
             } else {
                 Gate::Approval

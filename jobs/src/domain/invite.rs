@@ -1,11 +1,11 @@
-//! Who may come in: [`EmailAddress`] and [`TenantSlug`] as people type them, and how long an invite stands.
+//! Invites: [`EmailAddress`] and [`TenantSlug`] as people type them, and how long an invite is valid.
 
 use std::{fmt, time::Duration};
 
 /// How long an invite can be accepted.
 pub const INVITE_LIFETIME: Duration = Duration::from_secs(72 * 60 * 60);
 
-/// An address that mail could be sent to. `Debug` does not show it, because addresses stay out of logs.
+/// An email address. `Debug` does not show it, because addresses stay out of logs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct EmailAddress(String);
 
@@ -15,10 +15,10 @@ pub struct EmailAddress(String);
 pub struct MalformedEmail;
 
 impl EmailAddress {
-    /// Accepts `local@domain` and nothing around it. Only a delivered mail proves more.
+    /// Accepts `local@domain` and nothing around it. Only a delivered message proves more.
     ///
     /// # Errors
-    /// When either part is missing, there is white space or a control character, or it is longer than 320 bytes.
+    /// If either part is missing, there is white space or a control character, or it is longer than 320 bytes.
     pub fn parse(text: &str) -> Result<Self, MalformedEmail> {
         let text = text.trim();
         let (local, domain) = text.rsplit_once('@').ok_or(MalformedEmail)?;
@@ -60,7 +60,7 @@ pub struct MalformedSlug;
 
 impl TenantSlug {
     /// # Errors
-    /// When it is not as the table's check wants it.
+    /// If it does not match the table's check.
     pub fn parse(text: &str) -> Result<Self, MalformedSlug> {
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         let fits =

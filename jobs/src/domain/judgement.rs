@@ -1,8 +1,8 @@
-//! What triage says of a mail: [`Judgement`] and the closed vocabularies it is written in.
+//! The result of triage: [`Judgement`] and its closed vocabularies.
 
-use super::words::words;
+use base::str_enum;
 
-words! {
+str_enum! {
     /// The category of an email.
     Category {
         NeedsResponse = "needs_response",
@@ -18,8 +18,8 @@ words! {
     }
 }
 
-words! {
-    /// How much attention an email needs.
+str_enum! {
+    /// SubmitOutcome much attention an email needs.
     Disposition {
         Ignore = "ignore",
         Notify = "notify",
@@ -27,7 +27,7 @@ words! {
     }
 }
 
-words! {
+str_enum! {
     /// The urgency, in ascending order.
     Priority {
         Low = "low",
@@ -37,7 +37,7 @@ words! {
     }
 }
 
-words! {
+str_enum! {
     /// By when the email should be answered.
     #[schemars(rename = "TriageSla")]
     Sla {
@@ -47,7 +47,7 @@ words! {
     }
 }
 
-words! {
+str_enum! {
     /// What decided.
     #[schemars(rename = "TriageSource")]
     Source {
@@ -61,7 +61,7 @@ words! {
     }
 }
 
-words! {
+str_enum! {
     /// Whether the user or the other side must act next.
     ThreadStatus {
         ToReply = "TO_REPLY",
@@ -71,7 +71,7 @@ words! {
     }
 }
 
-/// The verdict on one mail.
+/// The judgement of one message.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judgement {
     pub category: Category,
@@ -80,10 +80,10 @@ pub struct Judgement {
     pub sla: Sla,
     /// In [0, 1].
     pub confidence: f32,
-    /// For the user, a sentence or two.
+    /// One or two sentences for the user.
     pub rationale: String,
     pub source: Source,
-    /// Names of rules, the one that decided first.
+    /// Names of rules, the deciding one first.
     pub rules_applied: Vec<String>,
     pub injection_suspected: bool,
     /// Whether the model was needed and not available.

@@ -1,23 +1,23 @@
-//! What is remembered for a user: [`NewMemory`], its level, its scope and where it came from.
+//! A user's memory: [`NewMemory`], its level, its scope and its provenance.
 //!
-//! A mail that is read writes no facts and no habits ([`Provenance::may_write`]), and nothing that a user said is
-//! replaced by what a model or a mail says ([`Provenance::may_replace`]).
+//! Reading a message stores no facts and no habits ([`Provenance::may_write`]), and nothing that a user said is
+//! replaced by what a model or a message says ([`Provenance::may_replace`]).
 
 mod redact;
 
 pub use redact::for_prompt_at;
 
-use super::words::words;
+use base::str_enum;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
-/// Of a key and of a scope's value.
+/// The longest key and the longest value of a scope.
 const MAX_KEY: usize = 200;
 const MAX_SCOPE: usize = 320;
-/// Of a value, written as JSON.
+/// The longest value, as JSON.
 const MAX_VALUE: usize = 4_000;
 
-words! {
+str_enum! {
     /// The kind of knowledge, which decides how much of it is stored and for how long.
     #[schemars(rename = "MemoryLevel")]
     Level {
@@ -32,7 +32,7 @@ words! {
     }
 }
 
-words! {
+str_enum! {
     /// What a memory applies to.
     #[schemars(rename = "MemoryScope")]
     ScopeKind {
@@ -47,7 +47,7 @@ words! {
     }
 }
 
-words! {
+str_enum! {
     /// Where a memory came from.
     #[schemars(rename = "MemoryProvenance")]
     Provenance {
@@ -62,7 +62,7 @@ words! {
     }
 }
 
-words! {
+str_enum! {
     /// The status of a memory item.
     #[schemars(rename = "MemoryStatus")]
     Status {
@@ -100,23 +100,23 @@ impl Level {
 }
 
 impl Provenance {
-    /// Whether the user's own word is behind it.
+    /// Reports whether the user said it.
     pub const fn is_users(self) -> bool {
         matches!(self, Self::User | Self::UserEdit)
     }
 
-    /// The poisoning rule: what was only read never becomes a fact or a habit.
+    /// Keeps memory from being poisoned: what was only read never becomes a fact or a habit.
     pub const fn may_write(self, level: Level) -> bool {
         self.is_users() || matches!(level, Level::Episodic | Level::Narrative)
     }
 
-    /// Whether it may take the place of an item that came from `other`.
+    /// Reports whether it may replace an item with the provenance `other`.
     pub const fn may_replace(self, other: Self) -> bool {
         self.is_users() || !other.is_users()
     }
 }
 
-/// Where an item holds: everywhere, or for one sender, domain or topic.
+/// The scope of an item: everything, or one sender, domain or topic.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MemoryScope {
     kind: ScopeKind,
@@ -124,7 +124,7 @@ pub struct MemoryScope {
     value: String,
 }
 
-/// The field of a new item that cannot be used, and why.
+/// A field of a new item is not valid, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {message}")]
 pub struct MemoryFault {
@@ -143,7 +143,7 @@ impl MemoryScope {
     }
 
     /// # Errors
-    /// If a global scope has a value, another has none, or it is no address, domain or short text.
+    /// If a global scope has a value, another scope has none, or the value is no address, domain or short text.
     pub fn parse(kind: ScopeKind, value: &str) -> Result<Self, MemoryFault> {
         let fault = |code, message| MemoryFault {
             field: "scope_value",
@@ -178,7 +178,7 @@ impl MemoryScope {
         }
     }
 
-    /// The scopes that a mail of this sender is in: its address and its domain.
+    /// Lists the scopes of a message from this sender: its address and its domain.
     pub fn of_sender(address: &str) -> Vec<Self> {
         let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
         [(ScopeKind::Sender, address), (ScopeKind::Domain, domain)]
@@ -200,25 +200,25 @@ fn is_domain(text: &str) -> bool {
     !text.is_empty() && !text.contains(|c: char| c == '@' || c.is_whitespace() || c.is_control())
 }
 
-/// An item to be remembered; its fields fit.
+/// An item to be stored, with checked fields.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewMemory {
     pub level: Level,
     pub scope: MemoryScope,
-    /// At most one item of a user has it in one level and scope.
+    /// Unique per user, level and scope.
     pub key: String,
     pub value: Value,
     pub provenance: Provenance,
     /// 0 to 1.
     pub confidence: f32,
-    /// Never evicted, and without an end unless one is given.
+    /// Never evicted, and without expiry unless one is given.
     pub pinned: bool,
     pub expires_at: Option<DateTime<Utc>>,
 }
 
 impl NewMemory {
     /// # Errors
-    /// If the key or the value does not fit, the confidence is none, or the provenance may not write this level.
+    /// If the key or the value is too long, the confidence is out of range, or the provenance may not write this level.
     pub fn checked(self) -> Result<Self, MemoryFault> {
         let fault = |field, code, message| {
             Err(MemoryFault {
@@ -258,7 +258,7 @@ impl NewMemory {
         Ok(Self { key, ..self })
     }
 
-    /// When it ends: as was asked, else never if it is pinned, else as its level says.
+    /// Returns the expiry: the requested one, else none if it is pinned, else the level's.
     pub fn ends_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let by_level = self.level.time_to_live().map(|ttl| now + ttl);
         self.expires_at.or(by_level.filter(|_| !self.pinned))

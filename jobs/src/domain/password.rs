@@ -1,6 +1,7 @@
-//! Passwords: which are good enough, and what is stored of them.
+//! Passwords: which are accepted, and what is stored.
 //!
-//! Hashing takes tens of milliseconds of a core and 19 MiB; call it through `commands::hashing`, which bounds how many run.
+//! Hashing takes tens of milliseconds of a core and 19 MiB; call it through `commands::sessions::hashing`, which bounds
+//! how many run.
 
 use argon2::{
     Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version,
@@ -19,11 +20,11 @@ const LANES: u32 = 1;
 /// Passwords that every guesser tries first, one a line, lower case.
 const COMMON: &str = include_str!("common_passwords.txt");
 
-/// A password somebody chose, long enough and not among the common ones.
+/// A chosen password, long enough and not among the common ones.
 #[derive(Clone, Debug)]
 pub struct NewPassword(SecretString);
 
-/// A password that may not be chosen.
+/// The password is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WeakPassword {
     #[error("has fewer than {MIN_CHARS} characters")]
@@ -34,7 +35,7 @@ pub enum WeakPassword {
     TooCommon,
 }
 
-/// How a password compares with what is stored.
+/// The result of a verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verified {
     Wrong,
@@ -45,7 +46,7 @@ pub enum Verified {
 
 impl NewPassword {
     /// # Errors
-    /// When its length is out of bounds or it is common; no rules about kinds of characters (ASVS 6.2.5).
+    /// If its length is out of bounds or it is common; there are no rules about kinds of characters (ASVS 6.2.5).
     pub fn parse(text: SecretString) -> Result<Self, WeakPassword> {
         let chars = text.expose_secret().chars().count();
         if chars < MIN_CHARS {
@@ -66,12 +67,13 @@ impl NewPassword {
     }
 }
 
-/// The PHC string to store: argon2id under today's parameters with a random salt.
+/// Returns the PHC string to store: argon2id under today's parameters with a random salt.
 pub(crate) fn hash(password: &SecretString) -> String {
     hash_with(&argon2(), password)
 }
 
-/// Compares a password with a stored PHC string, under the parameters of the string. An unreadable one matches nothing.
+/// Verifies a password against a stored PHC string, under the parameters of the string. An unreadable string matches
+/// nothing.
 pub(crate) fn verify(stored: &str, password: &SecretString) -> Verified {
     let Ok(parsed) = PasswordHash::new(stored) else {
         return Verified::Wrong;

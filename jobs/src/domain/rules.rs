@@ -1,8 +1,9 @@
-//! Rules that judge mail without a model: [`RuleSet`], compiled from YAML when it is saved and again when it is used.
+//! Rules that judge messages without a model: [`RuleSet`], compiled from YAML when it is saved and again when it is
+//! used.
 //!
-//! [`RuleSet::compile`] finds all faults of a set at once; a compiled set cannot fail on any mail. [`RuleSet::evaluate`]
-//! says which rules apply. Nothing here acts: what becomes of an action is the gate's part. [`SAMPLE_RULES`] shows the
-//! whole language.
+//! [`RuleSet::compile`] finds all faults of a set at once; a compiled set cannot fail on any message.
+//! [`RuleSet::evaluate`] returns the rules that apply. Nothing here acts: the gate decides about actions.
+//! [`SAMPLE_RULES`] shows the whole language.
 
 mod compile;
 mod condition;
@@ -17,16 +18,19 @@ mod tests;
 pub use condition::Op;
 pub use evaluate::{Hit, Verdict};
 
-use super::action::{ActionType, Params, Proposal};
 use super::gate::Confirmation;
 use super::judgement::{Category, Disposition, Priority, Sla};
 use super::mail::Mail;
+use super::{
+    action::{ActionType, Params},
+    proposal::Proposal,
+};
 use condition::{Learned, Match};
 
-/// A set to begin with; `cargo dev up` loads it and README explains it.
+/// A sample set; `cargo dev up` loads it and the documentation explains it.
 pub const SAMPLE_RULES: &str = include_str!("rules/sample.yaml");
 
-/// How sure a rule is of its actions: a person wrote it for this very mail, but cannot have foreseen all of it.
+/// The confidence of a rule's actions: a person wrote it for such messages, but cannot have foreseen all of them.
 pub const RULE_CONFIDENCE: f32 = 0.9;
 
 /// Bounds on a rule set, in characters or counts unless named otherwise.
@@ -61,7 +65,7 @@ pub struct Rule {
     pub priority: i64,
     pub enabled: bool,
     pub op: Op,
-    /// A question about the mail that only a model can answer; the rule applies if the answer is yes.
+    /// A question about the message that only a model can answer; the rule applies if the answer is yes.
     pub llm_condition: Option<String>,
     /// Whether it applies to replies too.
     pub run_on_threads: bool,
@@ -83,7 +87,7 @@ pub struct Settings {
     pub sla: Option<Sla>,
 }
 
-/// An action as a rule names it; its texts may hold placeholders.
+/// An action of a rule; its texts may contain placeholders.
 #[derive(Clone, Debug)]
 pub struct RuleAction {
     pub kind: ActionType,
@@ -91,7 +95,7 @@ pub struct RuleAction {
     pub confirmation: Confirmation,
 }
 
-/// Something wrong with a rule set, for the person who wrote it.
+/// A fault of a rule set, for the person who wrote it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct RuleFault {
     /// JSON pointer into the document, such as `/rules/2/match/from`.
@@ -105,7 +109,7 @@ impl RuleSet {
     /// Reads and checks a set.
     ///
     /// # Errors
-    /// Every fault that was found, in the order of the document.
+    /// All faults, in the order of the document.
     pub fn compile(yaml: &str) -> Result<Self, Vec<RuleFault>> {
         compile::compile(yaml)
     }
@@ -117,7 +121,7 @@ impl RuleSet {
 }
 
 impl Rule {
-    /// What the rule wants done about this mail.
+    /// Lists the actions that the rule proposes for this message.
     pub fn proposals(&self, mail: &Mail) -> Vec<Proposal> {
         self.actions
             .iter()

@@ -1,6 +1,6 @@
-//! Who is asking: [`Session`], the roles a user can have and the scopes a role carries.
+//! Sessions: [`Session`], the roles of users and the scopes that a role carries.
 //!
-//! Whether a session lives is decided in SQL, against one clock; this file only says what it may do.
+//! SQL decides whether a session is alive, by one clock; this file only says what it may do.
 
 use super::{SessionId, UserId};
 use base::TenantId;
@@ -9,10 +9,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{net::IpAddr, time::Duration};
 
-/// How many sessions a user may have; opening one more ends the oldest.
+/// The most sessions of a user; opening one more ends the oldest.
 pub const MAX_SESSIONS: i64 = 10;
 
-/// A session that was found alive when its token was presented.
+/// A session that was alive when its token was presented.
 #[derive(Clone, Debug)]
 pub struct Session {
     pub id: SessionId,
@@ -21,9 +21,9 @@ pub struct Session {
     pub role: Role,
     pub auth_method: AuthMethod,
     pub created_at: DateTime<Utc>,
-    /// The end that nothing postpones.
+    /// The absolute expiry.
     pub expires_at: DateTime<Utc>,
-    /// The end if it is not used again; precise to a minute.
+    /// The expiry if it is not used again; precise to a minute.
     pub idle_expires_at: DateTime<Utc>,
 }
 
@@ -45,10 +45,10 @@ pub enum Role {
     Auditor,
 }
 
-/// What an operation of the API asks of the session that calls it.
+/// The permission that an operation requires of the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
-    /// Only that there is a session: its own affairs.
+    /// Any session: its own affairs.
     OwnSessions,
     JobsRead,
     JobsWrite,
@@ -57,7 +57,7 @@ pub enum Scope {
     ApprovalsRead,
     /// Approving, editing, rejecting, and taking any of it back.
     ApprovalsDecide,
-    /// One's own accounts at providers.
+    /// The user's own accounts at providers.
     ConnectionsOwn,
     SettingsWrite,
     /// Tasks, projects, contacts and the inbox.
@@ -65,7 +65,7 @@ pub enum Scope {
     RecordsWrite,
     InvitesManage,
     AuditRead,
-    /// What is remembered for the user who asks.
+    /// The user's memory.
     MemoryRead,
     MemoryWrite,
     /// The user's own day.
@@ -88,13 +88,13 @@ pub enum AuthMethod {
     Dev,
 }
 
-/// Why a session was ended before its time.
+/// Why a session was revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RevokeReason {
     Logout,
     /// From the user's list of sessions.
     Revoked,
-    /// A token came back that its owner had already replaced.
+    /// A token was used after its owner had rotated it.
     Reuse,
     /// The user opened more than [`MAX_SESSIONS`].
     Excess,
@@ -112,7 +112,7 @@ pub enum RevokeScope {
     Global,
 }
 
-/// How long sessions live.
+/// The lifetimes of sessions.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionLifetime {
     /// Without a request.
@@ -121,7 +121,7 @@ pub struct SessionLifetime {
     pub absolute: Duration,
 }
 
-/// Where a request came from, as far as it is kept.
+/// The origin of a request, as far as it is stored.
 #[derive(Clone, Debug, Default)]
 pub struct Origin {
     pub ip: Option<IpAddr>,
@@ -166,7 +166,7 @@ impl Role {
         Self::ALL.into_iter().find(|role| role.as_str() == s)
     }
 
-    /// The one table of who may do what. Exhaustive, so that a new scope is refused until somebody decides.
+    /// The one table of who may do what. Exhaustive, so that a new scope is refused until it is listed.
     pub const fn carries(self, scope: Scope) -> bool {
         use Role::{Admin, Auditor, Member, Operator, Owner};
         match scope {
@@ -195,7 +195,7 @@ impl Role {
         }
     }
 
-    /// Whether this role may make somebody `other`: nobody hands out more than they have.
+    /// Reports whether this role may grant `other`: no role grants more than it has.
     pub const fn may_grant(self, other: Self) -> bool {
         match self {
             Self::Owner => true,

@@ -2,9 +2,9 @@
 //!
 //! The store's statements compare with these words; a test holds the tables' checks to them.
 
-use super::words::words;
+use base::str_enum;
 
-words! {
+str_enum! {
     /// Only a closed tenant is refused; trial and pause are marks for the operators.
     TenantStatus {
         Trial = "trial",
@@ -14,7 +14,7 @@ words! {
     }
 }
 
-words! {
+str_enum! {
     /// Only an active user can log in; the sessions of others are refused at once.
     UserStatus {
         Active = "active",

@@ -14,7 +14,7 @@ const SECRET_CHARS: usize = 43;
 /// 62⁶ is the first power of 62 above 2³².
 const CHECKSUM_CHARS: usize = 6;
 
-/// What a token opens.
+/// What a token is for.
 pub trait TokenKind {
     /// Tells people and secret scanners what they have found. Never change it for tokens that exist.
     const PREFIX: &'static str;
@@ -22,9 +22,9 @@ pub trait TokenKind {
     const NAME: &'static str;
 }
 
-/// Marks tokens that speak for a signed-in user.
+/// Marks tokens that authenticate a user.
 pub enum ForSession {}
-/// Marks tokens that make a new user, once.
+/// Marks tokens that create a user, once.
 pub enum ForInvite {}
 
 impl TokenKind for ForSession {

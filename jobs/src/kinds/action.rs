@@ -1,12 +1,13 @@
-//! `action.execute`: actions done in their order, each with its own line in the effect ledger and its own outcome.
+//! `action.execute`: actions executed in order, each with its own ledger row and its own outcome.
 
 use crate::domain::{
     ApprovalId, EffectId, MessageId, UserId,
     action::{ActionType, Params},
-    gate::{Gate, Risk, TrustMode},
-    words::words,
+    gate::{Gate, TrustMode},
+    risk::Risk,
 };
 use base::JobId;
+use base::str_enum;
 use queue::{JobKind, RetryPolicy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -34,7 +35,7 @@ impl JobKind for ActionExecute {
     }
 }
 
-words! {
+str_enum! {
     /// Whether a failed action stops the later ones.
     #[schemars(rename = "ActionOnError")]
     OnError {
@@ -43,17 +44,17 @@ words! {
     }
 }
 
-/// What the job carries.
+/// The job's arguments.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
     pub work: Work,
     pub on_error: OnError,
-    /// Says what would happen, and touches nothing.
+    /// Reports what would happen, and changes nothing.
     pub dry_run: bool,
     /// May only lower the tenant's own.
     pub trust: Option<TrustMode>,
-    /// Who asked for it, or approved it.
+    /// The user who requested or approved it.
     pub user: Option<UserId>,
 }
 
@@ -61,32 +62,32 @@ pub struct Args {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Work {
-    /// What a person has approved, as it was when they did.
+    /// An approval, in the version that was approved.
     Approval {
         approval_id: ApprovalId,
         version: i32,
     },
-    /// What a client asks for; the gate decides.
+    /// A client's request; the gate decides.
     Requested(Vec<RequestedAction>),
-    /// What a triage found and the gate let through.
+    /// What a triage proposed and the gate let through.
     Triaged { job_id: JobId },
-    /// What was done for an approval is taken back.
+    /// The effects of an approval are undone.
     Undo { approval_id: ApprovalId },
 }
 
-/// One action that a client asks for.
+/// An action that a client requests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RequestedAction {
     pub kind: ActionType,
     pub params: Params,
-    /// The mail it is about.
+    /// The message it is about.
     pub message_id: Option<MessageId>,
-    /// The caller's name for the effect: used twice, it is done once.
+    /// The caller's name for the effect: under one name it happens once.
     pub external_id: Option<String>,
 }
 
-words! {
+str_enum! {
     /// The result of one action.
     ActionResult {
         Succeeded = "succeeded",

@@ -1,8 +1,9 @@
-//! `connection.test`: whether a connection works, tried at the provider. The result says so server by server; the job fails
-//! only for reasons of our own.
+//! `connection.test`: tries a connection at its provider. The result has a finding per server; the job fails only for
+//! reasons of our own.
 
 use super::action::ActionExecute;
-use crate::domain::{ConnectionId, words::words};
+use crate::domain::ConnectionId;
+use base::str_enum;
 use queue::{JobKind, RetryPolicy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -28,7 +29,7 @@ impl JobKind for ConnectionTest {
     }
 }
 
-words! {
+str_enum! {
     /// What was checked.
     #[schemars(rename = "ConnectionCheckKind")]
     Tried {
@@ -43,7 +44,7 @@ words! {
     }
 }
 
-/// What the job carries.
+/// The job's arguments.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Args {

@@ -1,11 +1,11 @@
-//! `draft.generate`: a mail written for a person, who decides whether it goes.
+//! `draft.generate`: a message drafted for a person, who decides whether it is sent.
 
 use super::triage::LlmUsage;
 use crate::domain::{
     ApprovalId, DraftId, MessageId, UserId,
     draft::{Confidence, DiffLine, DraftMode, Tone, headers::Recipients, send_at::SendAt},
-    words::words,
 };
+use base::str_enum;
 use chrono::{DateTime, Utc};
 use queue::{JobKind, RetryPolicy};
 use schemars::JsonSchema;
@@ -34,37 +34,37 @@ impl JobKind for DraftGenerate {
     }
 }
 
-/// How long a text is to be, if nobody says.
+/// The longest text, in words, if the request gives none.
 pub const MAX_WORDS: u16 = 200;
 
-/// What the job carries.
+/// The job's arguments.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
     pub mode: DraftMode,
-    /// The mail it is about.
+    /// The message it is about.
     pub message_id: Option<MessageId>,
-    /// Of a new mail or a forward.
+    /// The recipients of a new message or a forward.
     pub recipients: Recipients,
-    /// What it is to achieve, in the user's words.
+    /// The purpose, in the user's words.
     pub intent: Option<String>,
-    /// How it is to be written, or what is to be changed, in the user's words.
+    /// The instructions for the text or the revision, in the user's words.
     pub instructions: Option<String>,
-    /// What a rule or a model thought that it should say. May hold a mail's words: it is evidence, and no instruction.
+    /// What a rule or a model suggested. May contain text of a message: it is evidence, not an instruction.
     #[serde(default)]
     pub suggestion: Option<String>,
     pub tone: Option<Tone>,
     pub max_words: u16,
     pub send_at: Option<SendAt>,
-    /// What is revised.
+    /// The version to revise.
     pub base: Option<Base>,
-    /// Writes nothing but the job's output.
+    /// Stores nothing but the job's output.
     pub dry_run: bool,
-    /// Who asked for it; null if a triage did.
+    /// The user who requested it; null if a triage did.
     pub user: Option<UserId>,
 }
 
-/// A version of a draft, as the person has seen it.
+/// A version of a draft, as the person saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Base {
@@ -73,7 +73,7 @@ pub struct Base {
 }
 
 impl Args {
-    /// A reply to a mail that triage found to want one.
+    /// Arguments for the reply to a message that needs one.
     pub fn reply(message_id: MessageId) -> Self {
         Self {
             mode: DraftMode::Reply,
@@ -91,7 +91,7 @@ impl Args {
         }
     }
 
-    /// The next version of a draft.
+    /// Arguments for the next version of a draft.
     pub fn revise(base: Base, instructions: String, user: UserId) -> Self {
         Self {
             mode: DraftMode::Revise,
@@ -110,12 +110,13 @@ impl Args {
     }
 }
 
-/// The name of the one job that answers a mail by itself, whoever found that it wants an answer.
+/// Returns the external id of the one job that replies to a message, whichever rule, model or person asked for the
+/// reply.
 pub fn reply_name(message: MessageId) -> String {
     format!("{message}:reply")
 }
 
-words! {
+str_enum! {
     /// The outcome of a draft job.
     DraftOutcome {
         /// A new version and its approval were written.
@@ -127,11 +128,11 @@ words! {
     }
 }
 
-words! {
+str_enum! {
     /// Why no email was written.
     #[schemars(rename = "DraftNotNeededReason")]
     NotNeeded {
-        /// The user has answered already.
+        /// The user has replied already.
         Answered = "answered",
         /// An automatic sender wrote the email and reads no answers.
         AutomaticSender = "automatic_sender",

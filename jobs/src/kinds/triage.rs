@@ -1,10 +1,11 @@
-//! `triage.email`: what one mail means and what should be done about it.
+//! `triage.email`: judges an email and proposes actions.
 
 use crate::domain::{ApprovalId, MessageId};
 use crate::domain::{
     action::ActionType,
-    gate::{Gate, Risk},
+    gate::Gate,
     judgement::{Category, Disposition, Priority, Sla, Source, ThreadStatus},
+    risk::Risk,
 };
 use queue::{JobKind, RetryPolicy};
 use schemars::JsonSchema;
@@ -55,21 +56,21 @@ impl Mode {
     }
 }
 
-/// What the job carries. The mail itself lies in `messages`: arguments stay small, and so does the hot table.
+/// The job's arguments. The message itself is in `messages`: arguments stay small, and so does the hot table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
     pub message_id: MessageId,
     pub mode: Mode,
     pub dry_run: bool,
-    /// Judge again although this mail was already judged by the active rule set.
+    /// Judge again although the active rule set has judged this message already.
     pub force: bool,
     /// The rule set that was active when the job was submitted; 0 = none. The attempt uses exactly this version.
     pub ruleset_version: i32,
 }
 
-/// A confidence as it is shown: a single-precision 0.83 would be written as 0.8299999833106995.
-pub fn shown(confidence: f32) -> f64 {
+/// Rounds a confidence to thousandths: a single-precision 0.83 would be rounded as 0.8299999833106995.
+pub fn rounded(confidence: f32) -> f64 {
     (f64::from(confidence) * 1000.0).round() / 1000.0
 }
 

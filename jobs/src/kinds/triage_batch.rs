@@ -1,4 +1,4 @@
-//! `triage.batch`: many mails as one piece of work. Its children judge them; it waits for them and sums up.
+//! `triage.batch`: many emails as one job. It waits for its child jobs, which judge them, and sums up.
 
 use super::triage::Triage;
 use crate::domain::judgement::{Category, Disposition, Priority};
@@ -14,7 +14,7 @@ pub struct TriageBatch;
 impl JobKind for TriageBatch {
     const NAME: &'static str = "triage.batch";
     const QUEUE: &'static str = Triage::QUEUE;
-    /// It reads, once, what its children have left.
+    /// It reads its children's results once.
     const TIMEOUT: Duration = Duration::from_secs(30);
 
     type Args = Args;
@@ -25,19 +25,19 @@ impl JobKind for TriageBatch {
     }
 }
 
-/// What the job carries: the jobs that judge the mails, in the order in which these were handed in.
+/// The job's arguments: the child jobs, in the order of the request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
     pub items: Vec<Item>,
 }
 
-/// One mail's job.
+/// The job of one email.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Item {
     pub job: JobId,
-    /// The mail had been handed in before, so this is no child of the batch.
+    /// The email was submitted before, so its job is not a child of the batch.
     pub existing: bool,
 }
 
@@ -46,9 +46,9 @@ pub struct Item {
 #[schemars(rename = "TriageBatchOutput")]
 pub struct Output {
     pub total: usize,
-    /// How many of the emails' jobs ended in each state.
+    /// SubmitOutcome many of the emails' jobs ended in each state.
     pub outcomes: BTreeMap<String, usize>,
-    /// How many of the triaged emails are of each category.
+    /// SubmitOutcome many of the triaged emails are of each category.
     pub categories: BTreeMap<String, usize>,
     pub items: Vec<ItemOutput>,
 }

@@ -4,7 +4,7 @@
 //! connection of their own, because the refused request's transaction is rolled back.
 
 pub use crate::domain::audit::NewAuditEntry;
-use crate::domain::{Action, AuditEntryId};
+use crate::domain::{AuditAction, AuditEntryId, ResourceKind};
 use base::{TenantId, WorkerId, telemetry::trace_id};
 use chrono::{DateTime, Utc};
 use queue::runtime::recorder::EndedAttempt;
@@ -71,7 +71,7 @@ pub async fn insert(conn: &mut PgConnection, entries: &[NewAuditEntry]) -> Resul
         &optional_id(|e| e.actor.id()) as &[Option<Uuid>],
         &optional_id(|e| e.actor.session()) as &[Option<Uuid>],
         &column(|e| e.action.as_str().to_owned()),
-        &column(|e| e.resource.0.to_owned()),
+        &column(|e| e.resource.0.as_str().to_owned()),
         &optional(resource_id) as &[Option<String>],
         &optional(|e| e.request_id.clone()) as &[Option<String>],
         &optional(|e| e.trace_id.clone()) as &[Option<String>],
@@ -106,7 +106,7 @@ pub async fn insert_succeeded(
             as ended (tenant_id, id, job_id, attempt, request_id, trace_id)
         "#,
         worker.0,
-        Action::JOB_SUCCEEDED.as_str(),
+        AuditAction::JobSucceeded.as_str(),
         &column(|e| e.tenant.0),
         &column(|_| AuditEntryId::new().0),
         &column(|e| e.job.0),
@@ -128,7 +128,8 @@ pub async fn insert_succeeded(
 /// An attempt names its job once: half of all entries are about a job, and the log is the largest table of the house.
 fn resource_id(entry: &NewAuditEntry) -> Option<String> {
     let (kind, id) = &entry.resource;
-    let is_job = *kind == "job" && entry.attempt.is_some_and(|(job, _)| job.to_string() == *id);
+    let is_job =
+        *kind == ResourceKind::Job && entry.attempt.is_some_and(|(job, _)| job.to_string() == *id);
     (!is_job).then(|| id.clone())
 }
 

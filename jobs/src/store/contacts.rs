@@ -2,8 +2,9 @@
 
 use crate::domain::{
     ContactId, UserId,
-    desk::{Name, NewContact, email_key},
+    contacts::{NewContact, email_key},
     invite::EmailAddress,
+    name::Name,
 };
 use base::TenantId;
 use chrono::{DateTime, Utc};

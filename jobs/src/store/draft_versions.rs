@@ -2,7 +2,7 @@
 
 use crate::domain::{
     DraftId,
-    draft::{Confidence, Letter, Origin, Tone},
+    draft::{Confidence, Origin, OutgoingMessage, Tone},
 };
 use base::{JobId, TenantId};
 use chrono::{DateTime, Utc};
@@ -32,8 +32,8 @@ pub struct Making {
 pub struct StoredVersion {
     pub draft: DraftId,
     pub version: i32,
-    pub letter: Letter,
-    /// [`Letter::content_hash`] of the version when it was added.
+    pub letter: OutgoingMessage,
+    /// [`OutgoingMessage::content_hash`] of the version when it was added.
     pub content_hash: Vec<u8>,
     pub making: Making,
     pub created_at: DateTime<Utc>,
@@ -74,7 +74,7 @@ impl TryFrom<Row> for StoredVersion {
         Ok(Self {
             draft: row.draft,
             version: row.version,
-            letter: Letter {
+            letter: OutgoingMessage {
                 from: row.from_address,
                 to: row.to_addresses,
                 cc: row.cc_addresses,
@@ -113,7 +113,7 @@ pub async fn insert(
     conn: &mut PgConnection,
     tenant: TenantId,
     (draft, version): (DraftId, i32),
-    letter: &Letter,
+    letter: &OutgoingMessage,
     making: &Making,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(

@@ -4,16 +4,16 @@ mod read;
 
 pub use read::{HistoryEntry, HistoryFilter, list};
 
-use crate::domain::UserId;
+use crate::domain::{ResourceKind, UserId, history::HistoryVerb};
 use base::{JobId, TenantId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 /// An entry to insert.
 pub struct NewHistoryEntry<'a> {
-    /// The event, in the past tense: `triaged`, `proposed`.
-    pub verb: &'static str,
-    pub object_kind: &'static str,
+    /// What happened, in the past tense: `triaged`, `proposed`.
+    pub verb: HistoryVerb,
+    pub object_kind: ResourceKind,
     pub object: Uuid,
     pub job: Option<JobId>,
     /// The reason, for the user.
@@ -69,8 +69,8 @@ async fn write(
          values ($1, $2, $3, $4, $5, $6, $7, $8)",
         tenant.0,
         Uuid::now_v7(),
-        entry.verb,
-        entry.object_kind,
+        entry.verb.as_str(),
+        entry.object_kind.as_str(),
         entry.object,
         entry.job.map(|job| job.0),
         entry.rationale,

@@ -4,7 +4,7 @@
 use super::word;
 use crate::domain::{
     InboxItemId, MessageId, TaskId, UserId,
-    desk::{ItemSource, ItemState, NewItem},
+    inbox::{ItemSource, ItemState, NewItem},
     judgement::Priority,
 };
 use base::{JobId, TenantId};

@@ -1,10 +1,7 @@
 //! `projects`: projects of a tenant. A deleted row stays, hidden from lists, and its name is free.
 
 use super::word;
-use crate::domain::{
-    ProjectId, UserId,
-    desk::{Name, NewProject, Progress},
-};
+use crate::domain::{ProjectId, UserId, name::Name, projects::NewProject, tasks::Progress};
 use base::TenantId;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;

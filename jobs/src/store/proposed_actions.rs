@@ -1,6 +1,6 @@
 //! `proposed_actions`: the actions that triage proposes, with the gate's decision.
 
-use crate::domain::{ApprovalId, MessageId, action::ProposedAction, gate::Gate};
+use crate::domain::{ApprovalId, MessageId, gate::Gate, proposal::ProposedAction};
 use base::{JobId, TenantId};
 use serde_json::Value;
 use sqlx::PgConnection;

@@ -3,8 +3,9 @@
 use super::word;
 use crate::domain::{
     MessageId, ProjectId, TaskId, UserId,
-    desk::{Name, NewTask, Progress},
     judgement::Priority,
+    name::Name,
+    tasks::{NewTask, Progress},
 };
 use base::TenantId;
 use chrono::{DateTime, NaiveDate, Utc};

@@ -1,6 +1,6 @@
 //! Tasks and contacts by way of actions: one of a title, one of an address, taken back as long as nobody has touched them.
 
-use super::{approved::approval_in, ask, done};
+use super::{approved::approval_in, done};
 use crate::{
     approvals::{
         decide,
@@ -228,10 +228,4 @@ async fn somebody_known_by_their_address_is_one_contact() {
         names,
         [(json!("Bob"), json!(1)), (json!("Ada L."), json!(2))]
     );
-    let refused = ask(
-        &client,
-        &json!({"actions": [{"type": "digest_add", "payload": {}}]}),
-    )
-    .await;
-    refused.assert_problem(422, "INVALID_BODY", "nothing builds a digest");
 }

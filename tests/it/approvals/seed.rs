@@ -6,9 +6,11 @@ use chrono::Utc;
 use jobs::{
     domain::{
         MessageId,
-        action::{ActionType, Params, Proposal},
+        action::{ActionType, Params},
         approval::NewApproval,
-        gate::{Confirmation, Risk},
+        gate::Confirmation,
+        proposal::Proposal,
+        risk::Risk,
     },
     store::approvals,
 };

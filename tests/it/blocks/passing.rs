@@ -9,7 +9,7 @@ use crate::support::{
 use base::clock::Clock;
 use futures::future::join_all;
 use jobs::{
-    commands::blocks::{BlockError, Occasion, Wish, expire_blocks, step_block},
+    commands::blocks::{BlockCommand, BlockError, Cause, expire_blocks, step_block},
     domain::{Actor, BlockId, UserId},
 };
 use serde_json::json;
@@ -24,9 +24,14 @@ async fn user_of(db: &TestDb, client: &Client) -> UserId {
 }
 
 /// What a worker does to a block as it is.
-async fn step(db: &TestDb, client: &Client, id: &str, wish: Wish) -> Result<(), BlockError> {
+async fn step(
+    db: &TestDb,
+    client: &Client,
+    id: &str,
+    wish: BlockCommand,
+) -> Result<(), BlockError> {
     let user = user_of(db, client).await;
-    let occasion = Occasion {
+    let occasion = Cause {
         actor: Actor::System,
         request_id: None,
         at: Clock::System.now(),
@@ -88,7 +93,7 @@ async fn an_accepted_block_is_booked_keeps_its_time_and_is_cancelled() {
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
     let id = block(&client, "Write", "09:00", "10:00").await;
-    let book = Wish::Book {
+    let book = BlockCommand::Book {
         event_ref: "https://dav.example/1.ics".into(),
         event_etag: Some("\"7\"".into()),
     };
@@ -132,7 +137,9 @@ async fn a_displaced_block_gives_its_time_free_and_is_proposed_again_at_another(
     patch(&client, &id, 2, &json!({"start_at": at("14:00")}))
         .await
         .assert_problem(409, "CONFLICT", "agreed to");
-    step(&db, &client, &id, Wish::Displace).await.unwrap();
+    step(&db, &client, &id, BlockCommand::Displace)
+        .await
+        .unwrap();
     assert_eq!(status(&client, &id).await, "conflicted");
     decide(&client, &id, "accept", 3)
         .await

@@ -5,7 +5,8 @@ use base::{TenantId, clock::Clock};
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
     commands::blocks::{
-        BlockError, Occasion, Proposal, When, Wish, expire_blocks, propose_block, step_block,
+        BlockCommand, BlockError, BlockProposal, BlockTime, Cause, expire_blocks, propose_block,
+        step_block,
     },
     domain::{
         Actor, BlockId, InboxItemId, UserId,
@@ -28,9 +29,9 @@ enum Op {
         item: u8,
         plan: Option<bool>,
     },
-    Wish {
+    BlockCommand {
         which: usize,
-        wish: Wish,
+        wish: BlockCommand,
     },
     Move {
         which: usize,
@@ -44,13 +45,13 @@ enum Op {
 
 fn op() -> impl Strategy<Value = Op> {
     let wishes = vec![
-        Wish::Accept,
-        Wish::Accept,
-        Wish::Accept,
-        Wish::Reject,
-        Wish::Cancel,
-        Wish::Displace,
-        Wish::Book {
+        BlockCommand::Accept,
+        BlockCommand::Accept,
+        BlockCommand::Accept,
+        BlockCommand::Reject,
+        BlockCommand::Cancel,
+        BlockCommand::Displace,
+        BlockCommand::Book {
             event_ref: "e".into(),
             event_etag: None,
         },
@@ -63,7 +64,7 @@ fn op() -> impl Strategy<Value = Op> {
     );
     prop_oneof![
         5 => propose.prop_map(|(start, length, item, plan)| Op::Propose { start, length, item, plan }),
-        8 => (any::<usize>(), proptest::sample::select(wishes)).prop_map(|(which, wish)| Op::Wish { which, wish }),
+        8 => (any::<usize>(), proptest::sample::select(wishes)).prop_map(|(which, wish)| Op::BlockCommand { which, wish }),
         2 => (any::<usize>(), 0..12_i64).prop_map(|(which, start)| Op::Move { which, start }),
         1 => any::<usize>().prop_map(|which| Op::PassTime { which }),
         1 => Just(Op::Expire),
@@ -79,8 +80,8 @@ struct Day<'a> {
 }
 
 impl Day<'_> {
-    fn occasion(&self) -> Occasion<'static> {
-        Occasion {
+    fn occasion(&self) -> Cause<'static> {
+        Cause {
             actor: Actor::System,
             request_id: None,
             at: self.midnight,
@@ -108,7 +109,7 @@ impl Day<'_> {
         .collect()
     }
 
-    async fn step(&self, which: usize, wish: Wish) {
+    async fn step(&self, which: usize, wish: BlockCommand) {
         let blocks = self.blocks().await;
         let Some((id, _)) = blocks.get(which % blocks.len().max(1)) else {
             return;
@@ -131,7 +132,7 @@ impl Day<'_> {
                 plan,
             } => {
                 let span = Span::new(self.time(start), self.time(start + length)).unwrap();
-                let proposal = Proposal {
+                let proposal = BlockProposal {
                     title: format!("Item {item}"),
                     kind: BlockKind::Focus,
                     source: BlockSource::Assistant,
@@ -142,7 +143,7 @@ impl Day<'_> {
                             if first { "focus" } else { "balanced" }.to_owned(),
                         )
                     }),
-                    when: When::At(span),
+                    when: BlockTime::At(span),
                 };
                 let mut tx = self.db.pool().begin().await.unwrap();
                 propose_block(&mut tx, self.tenant, self.user, proposal, self.occasion())
@@ -150,12 +151,12 @@ impl Day<'_> {
                     .unwrap();
                 tx.commit().await.unwrap();
             }
-            Op::Wish { which, wish } => self.step(which, wish).await,
+            Op::BlockCommand { which, wish } => self.step(which, wish).await,
             Op::Move { which, start } => {
                 let start = Some(self.time(start));
                 self.step(
                     which,
-                    Wish::Change {
+                    BlockCommand::Change {
                         title: None,
                         kind: None,
                         start,

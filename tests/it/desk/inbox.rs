@@ -12,13 +12,14 @@ use chrono::{DateTime, Utc};
 use futures::future::join_all;
 use jobs::{
     commands::{
-        inbox::{self, ItemWish},
-        record::{DeskError, command::Asking},
+        inbox::{self, ItemCommand},
+        record::{RecordError, command::Caller},
     },
     domain::{
         InboxItemId, TaskId, UserId,
-        desk::{Bucket, ItemSource, ItemStep, Name, NewItem, Until},
+        inbox::{Bucket, ItemSource, ItemStep, NewItem, Until},
         judgement::Priority,
+        name::Name,
         session::Role,
     },
     store::inbox_items,
@@ -313,14 +314,14 @@ async fn a_bucket_is_meant_in_the_person_s_own_zone_and_refused_when_it_is_not_o
     let id = put(&office.db, tenant, &item("pay", Priority::High, None))
         .await
         .unwrap();
-    let asking = Asking {
+    let asking = Caller {
         session: &office.owner,
         request_id: "req-inbox",
     };
     let defer = async |bucket, seen, now: &str| {
         let now: DateTime<Utc> = now.parse().unwrap();
-        let wish = ItemWish::Defer(Until::Bucket(bucket));
-        inbox::wish(office.db.pool(), asking, id, seen, wish, now).await
+        let wish = ItemCommand::Defer(Until::Bucket(bucket));
+        inbox::execute(office.db.pool(), asking, id, seen, wish, now).await
     };
     // 16:30 and Thursday, there.
     for (bucket, now) in [
@@ -328,7 +329,7 @@ async fn a_bucket_is_meant_in_the_person_s_own_zone_and_refused_when_it_is_not_o
         (Bucket::ThisWeek, "2026-11-27T03:00:00Z"),
     ] {
         let refused = defer(bucket, 1, now).await.unwrap_err();
-        assert!(matches!(refused, DeskError::NotOffered(_)), "{refused:?}");
+        assert!(matches!(refused, RecordError::NotOffered(_)), "{refused:?}");
     }
     // Friday morning there: the next workday is Monday.
     let until = async |bucket, seen, now| {
@@ -374,7 +375,7 @@ async fn an_item_becomes_a_task_inside_another_transaction_and_can_be_put_back()
     tx.commit().await.unwrap();
     let mut conn = db.pool().acquire().await.unwrap();
     let refused = inbox::advance(&mut conn, tenant, None, id, None, ItemStep::Complete).await;
-    assert!(matches!(refused, Err(DeskError::NotNow { .. })));
+    assert!(matches!(refused, Err(RecordError::NotNow { .. })));
     let back = inbox::advance(&mut conn, tenant, None, id, Some(2), ItemStep::Reopen)
         .await
         .unwrap();

@@ -4,20 +4,22 @@ use crate::support::{Client, TestDb};
 use jobs::{
     commands::{
         contacts::{Contacts, Upserted},
-        record::{self, DeskError, Kept},
+        record::{self, Record, RecordError},
         tasks::Tasks,
     },
     domain::{
         MessageId, TaskId,
-        desk::{InProject, Name, NewContact, NewTask, Progress, TaskChange},
+        contacts::NewContact,
         mail::MailFormat,
+        name::Name,
+        tasks::{NewTask, Progress, ProjectRef, TaskChange},
     },
     store::messages::{self, NewMessage},
 };
 
 fn task(title: &str, project: &str) -> NewTask {
     NewTask {
-        project: InProject::Named(Name::parse(project, 100).unwrap()),
+        project: ProjectRef::Named(Name::parse(project, 100).unwrap()),
         ..NewTask::titled(Name::parse(title, 200).unwrap())
     }
 }
@@ -56,13 +58,13 @@ async fn a_task_is_meant_by_its_id_or_a_title_that_only_one_has() {
         .await
         .unwrap();
     let two = Tasks::meant(&mut conn, tenant, "pay").await.unwrap_err();
-    assert!(matches!(two, DeskError::Ambiguous { .. }), "{two:?}");
+    assert!(matches!(two, RecordError::Ambiguous { .. }), "{two:?}");
     assert!(two.user_message().contains("“pay”"));
     assert!(!two.to_string().contains("pay"));
     let theirs = Tasks::meant(&mut conn, stranger, &one.id.to_string()).await;
-    assert!(matches!(theirs, Err(DeskError::NotFound("task"))));
+    assert!(matches!(theirs, Err(RecordError::NotFound("task"))));
     let none = Tasks::meant(&mut conn, tenant, &TaskId::new().to_string()).await;
-    assert!(matches!(none, Err(DeskError::NotFound("task"))));
+    assert!(matches!(none, Err(RecordError::NotFound("task"))));
 }
 
 #[tokio::test]
@@ -89,7 +91,7 @@ async fn a_change_gives_back_what_taking_it_back_needs() {
     let stale = record::delete::<Tasks>(&mut conn, tenant, made.id.0, Some(1)).await;
     assert!(matches!(
         stale,
-        Err(DeskError::Stale {
+        Err(RecordError::Stale {
             asked: 1,
             present: 2
         })
@@ -119,7 +121,7 @@ async fn a_mail_is_tied_to_a_task_once_and_only_a_mail_of_the_tenant_s() {
     assert!(Tasks::link(&mut conn, tenant, made.id, ours).await.unwrap());
     assert!(!Tasks::link(&mut conn, tenant, made.id, ours).await.unwrap());
     let refused = Tasks::link(&mut conn, tenant, made.id, theirs).await;
-    assert!(matches!(refused, Err(DeskError::Unknown("mail"))));
+    assert!(matches!(refused, Err(RecordError::Unknown("mail"))));
     let read = Tasks::find(&mut conn, tenant, made.id.0)
         .await
         .unwrap()
@@ -175,5 +177,5 @@ async fn a_contact_is_made_or_changed_by_its_address_or_a_name_that_only_one_has
         .await
         .unwrap();
     let two = Contacts::upsert(&mut conn, tenant, None, &by_name).await;
-    assert!(matches!(two, Err(DeskError::Ambiguous { .. })));
+    assert!(matches!(two, Err(RecordError::Ambiguous { .. })));
 }

@@ -6,10 +6,10 @@ use jobs::{
     domain::{
         DraftId, UserId,
         draft::{
-            Confidence, DraftMode, Letter, Origin,
+            Confidence, DraftMode, Origin, OutgoingMessage,
             approval::{Proposed, approval_of},
         },
-        gate::Risk,
+        risk::Risk,
     },
     store::{
         approvals,
@@ -19,8 +19,8 @@ use jobs::{
 };
 
 /// A letter with this text.
-pub(crate) fn letter(text: &str) -> Letter {
-    Letter {
+pub(crate) fn letter(text: &str) -> OutgoingMessage {
+    OutgoingMessage {
         from: Some("owner@acme.example".into()),
         to: vec!["ada@x.example".into()],
         cc: vec!["bob@x.example".into()],
@@ -28,7 +28,7 @@ pub(crate) fn letter(text: &str) -> Letter {
         in_reply_to: Some("<1@x.example>".into()),
         references: vec!["<0@x.example>".into(), "<1@x.example>".into()],
         body_text: text.into(),
-        ..Letter::default()
+        ..OutgoingMessage::default()
     }
 }
 

@@ -144,7 +144,7 @@ async fn a_revision_is_a_version_that_voids_the_approval_of_the_one_before() {
     assert_eq!(told, [3, 2, 1]);
     let asked = client
         .get(&format!(
-            "/v1/history?object_kind=draft&verb=revision_asked&object_id={id}"
+            "/v1/history?object_kind=draft&verb=revision_requested&object_id={id}"
         ))
         .await;
     assert_eq!(asked.body["items"].as_array().unwrap().len(), 2);

@@ -274,7 +274,7 @@ async fn what_is_done_to_the_memory_is_audited_and_told_without_its_words() {
         .await;
     assert_eq!(
         told,
-        "remembered: semantic memory, topic, pinned: semantic memory, topic, forgotten: semantic memory, topic"
+        "stored: semantic memory, topic, pinned: semantic memory, topic, deleted: semantic memory, topic"
     );
 }
 

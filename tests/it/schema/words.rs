@@ -8,14 +8,17 @@ use jobs::{
     domain::{
         Actor, AuditOutcome, UserId, approval,
         blocks::{self, BlockKind, BlockSource},
-        connection, desk,
+        connection,
         draft::{Confidence, DraftMode, DraftStatus, Origin, Tone},
         effect::{EffectStatus, UnknownSends},
-        gate::{Gate, Risk, TrustMode},
+        gate::{Gate, TrustMode},
+        inbox,
         judgement::{Category, Disposition, Priority, Sla, Source, ThreadStatus},
         mail::MailFormat,
         memory,
+        risk::Risk,
         session::{AuthMethod, RevokeReason, Role},
+        tasks::Progress,
         tenant::{TenantStatus, UserStatus},
     },
     kinds::triage::Mode,
@@ -77,7 +80,7 @@ fn actor_kinds() -> Words {
     };
     let actors = [
         user,
-        Actor::Stranger,
+        Actor::Anonymous,
         Actor::Worker(WorkerId::new()),
         Actor::System,
         Actor::Cli,
@@ -101,7 +104,7 @@ fn enums() -> BTreeMap<&'static str, Words> {
     let priority = || words(Priority::ALL, Priority::as_str);
     let risk = || words(Risk::ALL, Risk::as_str);
     let role = || words(&Role::ALL, Role::as_str);
-    let progress = || words(desk::Progress::ALL, desk::Progress::as_str);
+    let progress = || words(Progress::ALL, Progress::as_str);
     BTreeMap::from([
         // 0001_queue
         ("jobs_check", job_states(false)),
@@ -220,12 +223,12 @@ fn enums() -> BTreeMap<&'static str, Words> {
         ("tasks_priority_check", priority()),
         (
             "inbox_items_source_check",
-            words(desk::ItemSource::ALL, desk::ItemSource::as_str),
+            words(inbox::ItemSource::ALL, inbox::ItemSource::as_str),
         ),
         ("inbox_items_priority_check", priority()),
         (
             "inbox_items_state_check",
-            words(desk::ItemState::ALL, desk::ItemState::as_str),
+            words(inbox::ItemState::ALL, inbox::ItemState::as_str),
         ),
         // 0008_blocks_and_memory
         (

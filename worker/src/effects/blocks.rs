@@ -9,7 +9,9 @@ use base::{TenantId, clock::Clock};
 use chrono::TimeDelta;
 use jobs::{
     commands::{
-        blocks::{BlockError, Occasion, Proposal, When, Wish, propose_block, step_block},
+        blocks::{
+            BlockCommand, BlockError, BlockProposal, BlockTime, Cause, propose_block, step_block,
+        },
         effects::local::{Done, Refusal},
     },
     domain::{
@@ -61,15 +63,15 @@ impl LocalEffect for ScheduleBlock {
                 "A user must request or approve this action: the block needs a calendar owner.",
             )
         })?;
-        let proposal = Proposal {
+        let proposal = BlockProposal {
             title: name(action, "title", MAX_TITLE)?.as_str().to_owned(),
             kind: BlockKind::Focus,
             source: BlockSource::Assistant,
             inbox_item: None,
             plan: None,
-            when: When::Next(length(action)?),
+            when: BlockTime::Next(length(action)?),
         };
-        let occasion = Occasion {
+        let occasion = Cause {
             actor: Actor::User {
                 user,
                 session: None,
@@ -86,7 +88,7 @@ impl LocalEffect for ScheduleBlock {
             found
         } else {
             let owner = (action.tenant, user);
-            step_block(conn, owner, found.id, None, Wish::Accept, occasion)
+            step_block(conn, owner, found.id, None, BlockCommand::Accept, occasion)
                 .await
                 .map_err(refusal)?
         };
@@ -116,13 +118,22 @@ impl LocalEffect for ScheduleBlock {
         let (id, version) = id_and_version(done)?;
         let user = text_before(done, "user_id").and_then(|id| id.parse().ok());
         let user: UserId = user.ok_or_else(unreadable)?;
-        let occasion = Occasion {
+        let occasion = Cause {
             actor: Actor::System,
             request_id: done.request_id.as_deref(),
             at: Clock::System.now(),
         };
         let (id, seen) = (BlockId(id), Some(version));
-        match step_block(conn, (tenant, user), id, seen, Wish::Cancel, occasion).await {
+        match step_block(
+            conn,
+            (tenant, user),
+            id,
+            seen,
+            BlockCommand::Cancel,
+            occasion,
+        )
+        .await
+        {
             Ok(_) => Ok(()),
             Err(BlockError::Database(error)) => Err(Refusal::Database(error)),
             Err(_) => Err(touched()),

@@ -13,8 +13,9 @@ use jobs::{
         record,
     },
     domain::{
-        desk::{ContactChange, Name, NewContact, TITLE_CHARS},
+        contacts::{ContactChange, NewContact},
         invite::EmailAddress,
+        name::{Name, TITLE_CHARS},
     },
     store::effects::StoredEffect,
 };

@@ -11,11 +11,11 @@ use jobs::{
     commands::{
         effects::local::{Done, Refusal},
         inbox,
-        record::DeskError,
+        record::RecordError,
     },
     domain::{
         InboxItemId, MessageId,
-        desk::{ItemState, ItemStep, NewItem, Until},
+        inbox::{ItemState, ItemStep, NewItem, Until},
         mail::Mail,
     },
     store::{effects::StoredEffect, inbox_items, messages},
@@ -43,7 +43,7 @@ async fn defer(
     let changed = inbox::advance(conn, tenant, user, id, None, step)
         .await
         .map_err(refusal)?;
-    inbox::tell(conn, tenant, &changed.after, step.verb(), Some(action.job)).await?;
+    inbox::record_history(conn, tenant, &changed.after, step.verb(), Some(action.job)).await?;
     let before = changed.before.defer_until.map(|until| until.to_rfc3339());
     Ok(Done {
         receipt: json!({ "id": id, "version": changed.after.version, "until": moment }),
@@ -71,7 +71,7 @@ async fn put_back(
     match inbox::advance(conn, tenant, None, InboxItemId(id), Some(version), step).await {
         // It came back by itself.
         Ok(_)
-        | Err(DeskError::NotNow {
+        | Err(RecordError::NotNow {
             state: ItemState::Open,
             ..
         }) => Ok(()),
@@ -97,7 +97,7 @@ impl LocalEffect for Defer {
             }
         };
         let id = param("item_id").and_then(|id| id.parse().ok());
-        let id = id.ok_or_else(|| refusal(DeskError::NotFound("inbox item")))?;
+        let id = id.ok_or_else(|| refusal(RecordError::NotFound("inbox item")))?;
         defer(conn, action, id, until, false).await
     }
 

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use jobs::{
     domain::{
         DraftId,
-        draft::{DraftStatus, Letter, hex},
+        draft::{DraftStatus, OutgoingMessage, hex},
         effect::message_id,
     },
     store::{
@@ -82,11 +82,11 @@ impl Compose for Send {
         action: &ActionContext<'_>,
     ) -> Result<Prepared, PrepareError> {
         let text = |name| action.params.get(name).unwrap_or_default().to_owned();
-        let letter = Letter {
+        let letter = OutgoingMessage {
             to: vec![text("to")],
             subject: text("subject"),
             body_text: text("body"),
-            ..Letter::default()
+            ..OutgoingMessage::default()
         };
         let connection = sending_connection(providers.ctx, action, None).await?;
         prepare(action, connection, &letter, providers.ctx.clock.now())
@@ -169,7 +169,7 @@ pub(super) async fn sending_connection(
 pub(super) fn prepare(
     action: &ActionContext<'_>,
     connection: StoredConnection,
-    letter: &Letter,
+    letter: &OutgoingMessage,
     now: DateTime<Utc>,
 ) -> Result<Prepared, PrepareError> {
     let recipients: Vec<String> = letter
@@ -203,7 +203,7 @@ pub(super) fn prepare(
 
 fn render(
     connection: &StoredConnection,
-    letter: &Letter,
+    letter: &OutgoingMessage,
     id: &str,
     now: DateTime<Utc>,
 ) -> Result<Vec<u8>, PrepareError> {

@@ -3,6 +3,8 @@
 use super::{ActionContext, LocalEffect, not_compensable};
 use async_trait::async_trait;
 use base::TenantId;
+use jobs::domain::ResourceKind;
+use jobs::domain::history::HistoryVerb;
 use jobs::{
     commands::effects::local::{Done, Refusal},
     store::{
@@ -23,11 +25,11 @@ impl LocalEffect for Notify {
         action: &ActionContext<'_>,
     ) -> Result<Done, Refusal> {
         let (object_kind, object) = match action.message {
-            Some(message) => ("message", message.0),
-            None => ("job", action.job.0),
+            Some(message) => (ResourceKind::Message, message.0),
+            None => (ResourceKind::Job, action.job.0),
         };
         let entry = NewHistoryEntry {
-            verb: "notified",
+            verb: HistoryVerb::Notified,
             object_kind,
             object,
             job: Some(action.job),

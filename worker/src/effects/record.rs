@@ -2,24 +2,24 @@
 
 use super::ActionContext;
 use jobs::{
-    commands::{effects::local::Refusal, record::DeskError},
-    domain::desk::Name,
+    commands::{effects::local::Refusal, record::RecordError},
+    domain::name::Name,
     store::effects::StoredEffect,
 };
 use uuid::Uuid;
 
 /// Converts a command's error into a refusal of the effect.
-pub(super) fn refusal(error: DeskError) -> Refusal {
+pub(super) fn refusal(error: RecordError) -> Refusal {
     match error {
-        DeskError::Database(error) => Refusal::Database(error),
+        RecordError::Database(error) => Refusal::Database(error),
         other => Refusal::refused(other.code(), other.user_message()),
     }
 }
 
 /// Converts an error while reverting: a changed record stays as it is.
-pub(super) fn moved_on(error: DeskError) -> Refusal {
+pub(super) fn moved_on(error: RecordError) -> Refusal {
     match error {
-        DeskError::Database(error) => Refusal::Database(error),
+        RecordError::Database(error) => Refusal::Database(error),
         _ => touched(),
     }
 }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use jobs::{
     domain::{
         draft::{
-            Letter,
+            OutgoingMessage,
             headers::{self, Headers, Recipients},
         },
         mail::Mail,
@@ -79,8 +79,8 @@ impl Compose for Forward {
     }
 }
 
-fn letter(headers: Headers, body_text: String) -> Letter {
-    Letter {
+fn letter(headers: Headers, body_text: String) -> OutgoingMessage {
+    OutgoingMessage {
         from: None,
         to: headers.to,
         cc: headers.cc,

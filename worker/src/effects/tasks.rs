@@ -9,13 +9,15 @@ use base::TenantId;
 use jobs::{
     commands::{
         effects::local::{Done, Refusal},
-        record::{self, DeskError, Kept},
+        record::{self, Record, RecordError},
         tasks::Tasks,
     },
     domain::{
         TaskId,
-        desk::{InProject, NewTask, PROJECT_CHARS, Progress, TITLE_CHARS, TaskChange, due_on},
         judgement::Priority,
+        name::TITLE_CHARS,
+        projects::NAME_CHARS,
+        tasks::{NewTask, Progress, ProjectRef, TaskChange, due_on},
     },
     store::effects::StoredEffect,
 };
@@ -32,8 +34,8 @@ impl LocalEffect for CreateTask {
         action: &ActionContext<'_>,
     ) -> Result<Done, Refusal> {
         let project = match action.params.get("project") {
-            Some(_) => InProject::Named(name(action, "project", PROJECT_CHARS)?),
-            None => InProject::None,
+            Some(_) => ProjectRef::Named(name(action, "project", NAME_CHARS)?),
+            None => ProjectRef::None,
         };
         let today = action.now.date_naive();
         let param = |field| action.params.get(field);
@@ -58,7 +60,7 @@ impl LocalEffect for CreateTask {
         let mut inner = conn.begin().await?;
         let created = match Tasks::create(&mut inner, action.tenant, action.user, &new).await {
             // The email may be deleted before the approval; the task is created anyway.
-            Err(DeskError::Unknown("mail")) => {
+            Err(RecordError::Unknown("mail")) => {
                 inner.rollback().await?;
                 let new = NewTask {
                     message: None,

@@ -4,9 +4,10 @@
 //! nothing, and the next attempt of a crashed job finds the answer. The same transaction records the call and its audit entry,
 //! also for a failed call, so that its cost is known whatever happens to the attempt.
 
-use base::telemetry::trace_id;
+use jobs::commands::audit::JobAudit;
+use jobs::domain::ResourceKind;
 use jobs::{
-    domain::{Action, Actor, Detail, NewAuditEntry},
+    domain::{AuditAction, Detail},
     store::{
         audit,
         llm_calls::{self, NewLlmCall},
@@ -165,16 +166,9 @@ async fn record_call(
         .count("input_tokens", call.input_tokens)
         .count("output_tokens", call.output_tokens)
         .count("duration_ms", call.duration_ms);
-    let actor = Actor::Worker(job.lease.worker);
-    let mut entry = NewAuditEntry::new(job.tenant, actor, Action::LLM_CALLED, "llm_call", id)
-        .with_request(job.request_id.as_deref())
-        .with_attempt(job.lease.job, job.lease.attempt)
+    let mut entry = job
+        .audit(AuditAction::LlmCalled, ResourceKind::LlmCall, id)
         .with_detail(detail);
-    entry.trace_id = job
-        .traceparent
-        .as_deref()
-        .and_then(trace_id)
-        .map(str::to_owned);
     if ended.result.is_err() {
         entry = entry.failed(outcome);
     }

@@ -26,7 +26,7 @@ use jobs::{
     domain::{
         DraftId,
         draft::{
-            Confidence, DraftMode, Letter, Origin,
+            Confidence, DraftMode, Origin, OutgoingMessage,
             approval::{Proposed, approval_of, payload_of},
         },
     },
@@ -85,7 +85,7 @@ impl Handler for DraftHandler {
             };
             return self.settle(&output, questions, args.dry_run);
         }
-        let letter = Letter {
+        let letter = OutgoingMessage {
             subject: reply.subject.clone().unwrap_or(letter.subject),
             body_text: reply.body_text.clone(),
             ..letter
@@ -111,7 +111,7 @@ fn new_version(
     ctx: &JobContext,
     case: &Case,
     args: &Args,
-    letter: Letter,
+    letter: OutgoingMessage,
     reply: &Reply,
     model: String,
 ) -> NewVersion {

@@ -16,7 +16,9 @@ use axum::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
-    commands::approvals::decide::{Ask, Asking, DecideError, Decision, Made, decide_approval},
+    commands::approvals::decide::{
+        DecideError, Decision, DecisionKind, DecisionRequest, RequestMeta, decide_approval,
+    },
     domain::{ApprovalId, Session, session::Scope},
 };
 use schemars::JsonSchema;
@@ -208,12 +210,12 @@ async fn decide(
     IfMatch(version): IfMatch,
     decision: Decision,
 ) -> Result<Versioned<Approval>, ApiError> {
-    let ask = Ask {
+    let ask = DecisionRequest {
         approval: id,
         version,
         decision,
     };
-    let asking = Asking {
+    let asking = RequestMeta {
         request_id: &context.request_id,
         traceparent: &context.traceparent,
         at: app.clock.now(),
@@ -224,13 +226,13 @@ async fn decide(
     Ok(Versioned(decided.into()))
 }
 
-fn count(app: &App, made: Made, proposed: DateTime<Utc>, now: DateTime<Utc>) {
+fn count(app: &App, made: DecisionKind, proposed: DateTime<Utc>, now: DateTime<Utc>) {
     let metrics = &app.metrics;
     metrics
         .approvals_total
         .with_label_values(&[made.as_str()])
         .inc();
-    if matches!(made, Made::Approved | Made::Rejected) {
+    if matches!(made, DecisionKind::Approved | DecisionKind::Rejected) {
         let took = (now - proposed).to_std().unwrap_or_default();
         metrics.approval_latency_seconds.observe(took.as_secs_f64());
     }

@@ -17,7 +17,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use jobs::{
     commands::{
-        approvals::decide::Asking,
+        approvals::decide::RequestMeta,
         blocks::{BookError, book_block, cancel_block},
     },
     domain::{BlockId, blocks::Status, session::Scope},
@@ -84,8 +84,8 @@ async fn cancel(
     Ok((status, Versioned(block.into())))
 }
 
-fn asking(context: &RequestContext, at: DateTime<Utc>) -> Asking<'_> {
-    Asking {
+fn asking(context: &RequestContext, at: DateTime<Utc>) -> RequestMeta<'_> {
+    RequestMeta {
         request_id: &context.request_id,
         traceparent: &context.traceparent,
         at,

@@ -16,7 +16,9 @@ use axum::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
-    commands::blocks::{BlockError, Occasion, Proposal, When, Wish, decide_block, propose_block},
+    commands::blocks::{
+        BlockCommand, BlockError, BlockProposal, BlockTime, Cause, decide_block, propose_block,
+    },
     domain::{
         Actor, BlockId, InboxItemId, Session,
         blocks::{BlockKind, BlockSource, MAX_TITLE, Span},
@@ -136,12 +138,12 @@ const fn focus() -> BlockKind {
 }
 
 impl NewBlock {
-    fn parse(self) -> Result<Proposal, ApiError> {
+    fn parse(self) -> Result<BlockProposal, ApiError> {
         let when = match (self.start_at, self.end_at, self.minutes) {
             (Some(start), Some(end), None) => {
-                When::At(Span::new(start, end).map_err(|_| no_span())?)
+                BlockTime::At(Span::new(start, end).map_err(|_| no_span())?)
             }
-            (None, None, Some(asked)) => When::Next(minutes(asked)?),
+            (None, None, Some(asked)) => BlockTime::Next(minutes(asked)?),
             _ => {
                 let message = "Give start_at and end_at, or minutes alone.";
                 return Err(refusal("/start_at", message));
@@ -151,7 +153,7 @@ impl NewBlock {
             line("/alternative/plan", &alternative.plan, 40)
                 .map(|plan| (alternative.alternatives_id, plan))
         });
-        Ok(Proposal {
+        Ok(BlockProposal {
             title: line("/title", &self.title, MAX_TITLE)?,
             kind: self.kind,
             source: BlockSource::User,
@@ -201,7 +203,7 @@ async fn propose(
     StrictJson(body): StrictJson<NewBlock>,
 ) -> Result<(StatusCode, Versioned<Block>), ApiError> {
     let proposal = body.parse()?;
-    let occasion = Occasion {
+    let occasion = Cause {
         actor: Actor::User {
             user: session.user,
             session: Some(session.id),
@@ -226,7 +228,7 @@ async fn patch(
     StrictJson(body): StrictJson<BlockPatch>,
 ) -> Result<Versioned<Block>, ApiError> {
     let title = body.title.map(|title| line("/title", &title, MAX_TITLE));
-    let wish = Wish::Change {
+    let wish = BlockCommand::Change {
         title: title.transpose()?,
         kind: body.kind,
         start: body.start_at,
@@ -242,7 +244,7 @@ async fn accept(
     Id(id): Id<BlockId>,
     seen: IfMatch,
 ) -> Result<Versioned<Block>, ApiError> {
-    decide(&app, &session, &context, (id, seen), Wish::Accept).await
+    decide(&app, &session, &context, (id, seen), BlockCommand::Accept).await
 }
 
 async fn reject(
@@ -252,7 +254,7 @@ async fn reject(
     Id(id): Id<BlockId>,
     seen: IfMatch,
 ) -> Result<Versioned<Block>, ApiError> {
-    decide(&app, &session, &context, (id, seen), Wish::Reject).await
+    decide(&app, &session, &context, (id, seen), BlockCommand::Reject).await
 }
 
 async fn decide(
@@ -260,7 +262,7 @@ async fn decide(
     session: &Session,
     context: &RequestContext,
     (id, IfMatch(version)): (BlockId, IfMatch),
-    wish: Wish,
+    wish: BlockCommand,
 ) -> Result<Versioned<Block>, ApiError> {
     let (request_id, now) = (&context.request_id, app.clock.now());
     let block = decide_block(&app.pool, session, (id, version), wish, request_id, now).await?;

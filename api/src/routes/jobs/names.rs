@@ -1,6 +1,6 @@
 //! The closed sets of names that jobs go by, as schemas: [`JobKindName`] and [`QueueName`].
 
-use jobs::kinds::{KINDS, QUEUES};
+use jobs::kinds;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ impl JsonSchema for JobKindName {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "description": "A kind of job.", "enum": KINDS })
+        json_schema!({ "type": "string", "description": "A kind of job.", "enum": kinds::names() })
     }
 }
 
@@ -26,6 +26,6 @@ impl JsonSchema for QueueName {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "description": "A queue.", "enum": QUEUES })
+        json_schema!({ "type": "string", "description": "A queue.", "enum": kinds::queues() })
     }
 }

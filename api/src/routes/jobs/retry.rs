@@ -16,10 +16,7 @@ use axum::{
 };
 use base::JobId;
 use chrono::{DateTime, Utc};
-use jobs::{
-    commands::jobs::retry::{requeue_dead_letters, requeue_job},
-    domain::session::Scope,
-};
+use jobs::{commands::jobs::retry, domain::session::Scope};
 use queue::view::dead_letters::DeadLetterFilter;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -87,7 +84,7 @@ async fn retry_job(
     Id(id): Id<JobId>,
 ) -> Result<Response, ApiError> {
     let request_id = Some(&*context.request_id);
-    let requeued = requeue_job(&app.pool, &app.notifier, &session, id, request_id).await?;
+    let requeued = retry::retry_job(&app.pool, &app.notifier, &session, id, request_id).await?;
     let job = find(&app, &session, id).await?;
     if !requeued {
         return Err(ApiError::new(
@@ -114,7 +111,7 @@ async fn retry_dead_letters(
     };
     let request_id = Some(&*context.request_id);
     let done =
-        requeue_dead_letters(&app.pool, &app.notifier, &session, &filter, request_id).await?;
+        retry::retry_dead_letters(&app.pool, &app.notifier, &session, &filter, request_id).await?;
     let retried = RetriedJobs {
         jobs: done.jobs,
         left: done.left,

@@ -22,7 +22,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use jobs::{
-    commands::jobs::submit_triage::{How, SubmitError, SubmitTriage, Submitted},
+    commands::jobs::submit_triage::{SubmitError, SubmitOutcome, SubmitTriage, Submitted},
     domain::{
         mail::{Mail, MailError, MailFormat, Written},
         session::Scope,
@@ -142,11 +142,11 @@ impl Submission {
 }
 
 /// Makes the response to a submission, which is stored and replayed.
-pub(crate) fn answer_of(job: &JobView, how: How) -> StoredAnswer {
+pub(crate) fn answer_of(job: &JobView, how: SubmitOutcome) -> StoredAnswer {
     StoredAnswer {
         status: match how {
-            How::Inserted => success::ACCEPTED,
-            How::Existing | How::Replayed => success::OK,
+            SubmitOutcome::Inserted => success::ACCEPTED,
+            SubmitOutcome::Existing | SubmitOutcome::Replayed => success::OK,
         }
         .as_u16(),
         location: Some(path(job.id)),
@@ -222,7 +222,7 @@ fn not_an_email(error: MailError) -> ApiError {
     ApiError::new(Code::NotAnEmail, detail).at("/message", code, detail)
 }
 
-pub(crate) fn count<K: JobKind>(app: &App, how: How) {
+pub(crate) fn count<K: JobKind>(app: &App, how: SubmitOutcome) {
     let metrics = &app.metrics;
     let enqueued = |outcome| {
         metrics
@@ -237,12 +237,12 @@ pub(crate) fn count<K: JobKind>(app: &App, how: How) {
             .inc();
     };
     match how {
-        How::Inserted => enqueued("inserted"),
-        How::Existing => {
+        SubmitOutcome::Inserted => enqueued("inserted"),
+        SubmitOutcome::Existing => {
             enqueued("existing");
             suppressed("job");
         }
-        How::Replayed => suppressed("request"),
+        SubmitOutcome::Replayed => suppressed("request"),
     }
 }
 
@@ -261,7 +261,7 @@ pub(crate) fn respond(submitted: Submitted) -> Response {
     {
         headers.insert(header::LOCATION, location);
     }
-    if how == How::Replayed {
+    if how == SubmitOutcome::Replayed {
         headers.insert(REPLAYED, HeaderValue::from_static("true"));
     }
     response

@@ -15,7 +15,7 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use jobs::{
-    commands::memory::{Change, MemoryError, Remembered, change_memory, put_note},
+    commands::memory::{Change, MemoryError, StoreOutcome, change_memory, put_note},
     domain::{
         MemoryId, Session,
         memory::{Level, MemoryFault, MemoryScope, NewMemory, Provenance, ScopeKind},
@@ -151,10 +151,10 @@ async fn put(
     let now = app.clock.now();
     let note = note.parse(now)?;
     match put_note(&app.pool, &session, note, version, &context.request_id, now).await? {
-        Remembered::New(item) => Ok((success::CREATED, Versioned(item.into()))),
-        Remembered::Replaced(item) | Remembered::Unchanged(item) | Remembered::Outranked(item) => {
-            Ok((success::OK, Versioned(item.into())))
-        }
+        StoreOutcome::New(item) => Ok((success::CREATED, Versioned(item.into()))),
+        StoreOutcome::Replaced(item)
+        | StoreOutcome::Unchanged(item)
+        | StoreOutcome::Outranked(item) => Ok((success::OK, Versioned(item.into()))),
     }
 }
 

@@ -15,7 +15,10 @@ use axum::{
 };
 use base::{JobId, TenantId};
 use chrono::{DateTime, Utc};
-use jobs::{commands::jobs::retry::requeue_of_fleet, domain::session::Scope};
+use jobs::{
+    commands::{jobs::retry::retry_dead_letters_of_all_tenants, operators::Operator},
+    domain::session::Scope,
+};
 use queue::view::dead_letters::{
     DeadLetterFilter,
     all_tenants::{DeadLetter, list},
@@ -112,8 +115,12 @@ async fn retry_dead_letters(
 ) -> Result<(StatusCode, Json<RetriedJobs>), ApiError> {
     let (tenant, filter) = body.into_parts();
     let which = (tenant, &filter);
-    let request_id = &context.request_id;
-    let retried = requeue_of_fleet(&app.pool, &app.notifier, &session, which, request_id).await?;
+    let operator = Operator::User {
+        session: &session,
+        request_id: &context.request_id,
+    };
+    let retried =
+        retry_dead_letters_of_all_tenants(&app.pool, &app.notifier, operator, which).await?;
     let retried = RetriedJobs {
         jobs: retried.jobs,
         left: retried.left,

@@ -15,9 +15,9 @@ use axum::{
 };
 use base::TenantId;
 use jobs::{
-    commands::operators::{remove_limit, set_limit},
+    commands::operators::{Operator, remove_limit, set_limit},
     domain::session,
-    kinds::KINDS,
+    kinds,
     store::tenants,
 };
 use queue::operate::limits::{self, Limit, Scope};
@@ -124,14 +124,11 @@ async fn put_limit(
         name,
         max_running: body.max_running,
     };
-    set_limit(
-        &app.pool,
-        &app.notifier,
-        &session,
-        &limit,
-        &context.request_id,
-    )
-    .await?;
+    let operator = Operator::User {
+        session: &session,
+        request_id: &context.request_id,
+    };
+    set_limit(&app.pool, &app.notifier, operator, &limit).await?;
     Ok(Json(limit.into()))
 }
 
@@ -147,14 +144,11 @@ async fn delete_limit(
         // Postgres cannot store such text, so no limit has this name.
         return Err(ApiError::not_found());
     }
-    let removed = remove_limit(
-        &app.pool,
-        &app.notifier,
-        &session,
-        (scope, &name),
-        &context.request_id,
-    )
-    .await?;
+    let operator = Operator::User {
+        session: &session,
+        request_id: &context.request_id,
+    };
+    let removed = remove_limit(&app.pool, &app.notifier, operator, (scope, &name)).await?;
     if removed {
         Ok(success::NO_CONTENT)
     } else {
@@ -167,7 +161,7 @@ async fn known(app: &App, scope: &str, name: &str) -> Result<(Scope, String), Ap
     let scope = Scope::parse(scope).ok_or_else(ApiError::not_found)?;
     let name = match scope {
         Scope::Queue => known_queue(name)?.to_owned(),
-        Scope::Kind => KINDS
+        Scope::Kind => kinds::names()
             .into_iter()
             .find(|kind| *kind == name)
             .ok_or_else(ApiError::not_found)?

@@ -16,9 +16,9 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use jobs::{
-    commands::operators::{pause_queue, resume_queue},
+    commands::operators::{Operator, pause_queue, resume_queue},
     domain::session::{Scope, Session},
-    kinds::QUEUES,
+    kinds::queues,
 };
 use queue::{
     operate::{limits, pause as pauses},
@@ -140,7 +140,11 @@ async fn pause(
 ) -> Result<Json<QueueBody>, ApiError> {
     let queue = known_queue(&queue)?;
     let reason = reason(&body)?;
-    pause_queue(&app.pool, &session, queue, reason, &context.request_id).await?;
+    let operator = Operator::User {
+        session: &session,
+        request_id: &context.request_id,
+    };
+    pause_queue(&app.pool, operator, queue, reason).await?;
     log_and_read(&app, &session, queue, "paused").await
 }
 
@@ -151,14 +155,11 @@ async fn resume(
     Path(queue): Path<String>,
 ) -> Result<Json<QueueBody>, ApiError> {
     let queue = known_queue(&queue)?;
-    resume_queue(
-        &app.pool,
-        &app.notifier,
-        &session,
-        queue,
-        &context.request_id,
-    )
-    .await?;
+    let operator = Operator::User {
+        session: &session,
+        request_id: &context.request_id,
+    };
+    resume_queue(&app.pool, &app.notifier, operator, queue).await?;
     log_and_read(&app, &session, queue, "resumed").await
 }
 
@@ -195,8 +196,8 @@ async fn read_all(app: &App) -> Result<Vec<QueueBody>, ApiError> {
     let mut paused = pauses::paused(&app.pool).await?;
     let sample = stats::read_sample(&app.pool).await?;
     let limits = limits::list(&mut *app.pool.acquire().await?).await?;
-    let mut all = Vec::with_capacity(QUEUES.len());
-    for queue in QUEUES {
+    let mut all = Vec::new();
+    for queue in queues() {
         let counts = sample.iter().filter(|depth| depth.queue == queue);
         all.push(QueueBody {
             name: queue.to_owned(),

@@ -2,8 +2,9 @@
 
 use crate::error::{ApiError, Code};
 use jobs::domain::{
-    desk::{NOTES_CHARS, Name, Progress},
     invite::EmailAddress,
+    name::{NOTES_CHARS, Name},
+    tasks::Progress,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};

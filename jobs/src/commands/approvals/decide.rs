@@ -1,19 +1,20 @@
-//! A person's word on an approval: [`decide_approval`]. The row is locked, the state machine asked, and what changes is
-//! written with its audit entry and its line of history, in one transaction.
+//! Decisions on approvals: [`decide_approval`]. One transaction locks the row, asks the state machine and writes the
+//! change with its audit and history entries.
 
 mod execution;
 mod outgoing_message;
 mod precheck;
 
-use crate::commands::{drafts::revise::ReviseError, record::DeskError};
+use crate::commands::{drafts::revise::ReviseError, record::RecordError};
+use crate::domain::ResourceKind;
+use crate::domain::history::HistoryVerb;
 use crate::{
-    commands::approvals::subject::draft::FollowError,
+    commands::approvals::subject::draft::SyncError,
     domain::{
-        Action, Actor, ApprovalId, Detail, NewAuditEntry, Session,
+        Actor, ApprovalId, AuditAction, Detail, NewAuditEntry, Session,
         action::{ActionType, ParamFault},
         approval::{PatchFault, Refused, Status, Step, patch},
         draft::DraftRefused,
-        words::words,
     },
     store::{
         approvals::{self, StoredApproval},
@@ -21,33 +22,34 @@ use crate::{
         history::{self, NewHistoryEntry},
     },
 };
+use base::str_enum;
 use chrono::{DateTime, TimeDelta, Utc};
 pub(in crate::commands) use execution::Signal;
 use queue::{EnqueueError, signals::notifier::Notifier};
 use serde_json::{Map, Value};
 use sqlx::{PgConnection, PgPool};
 
-/// What a person wants of an approval.
+/// A decision on an approval.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
     Reject,
-    /// It is carried out by a job. A mail is held back for `hold` before it goes, in which the agreement can be revoked.
+    /// Executes the action in a job. A message is held back for `hold`, in which the decision can be revoked.
     Approve {
         hold: TimeDelta,
     },
-    /// Takes an agreement back before a worker has begun.
+    /// Revokes an approval before a worker has begun.
     Revoke,
-    /// Puts these parameters over those that were proposed; a null removes one.
+    /// Replaces these parameters of the proposal; a null removes one.
     Edit(Map<String, Value>),
-    /// Has the draft written anew, in the person's words; until then nobody can approve it.
+    /// Revises the draft by these instructions; until then it cannot be approved.
     Revise(String),
     /// Undoes a rejection or an execution.
     Undo,
 }
 
-words! {
-    /// What a person has decided, as it is counted.
-    Made {
+str_enum! {
+    /// The kind of a decision, as it is counted.
+    DecisionKind {
         Approved = "approved",
         Rejected = "rejected",
         Edited = "edited",
@@ -57,20 +59,20 @@ words! {
 }
 
 impl Decision {
-    pub const fn made(&self) -> Made {
+    pub const fn made(&self) -> DecisionKind {
         match self {
-            Self::Approve { .. } => Made::Approved,
-            Self::Reject => Made::Rejected,
-            Self::Edit(_) | Self::Revise(_) => Made::Edited,
-            Self::Revoke => Made::Revoked,
-            Self::Undo => Made::Undone,
+            Self::Approve { .. } => DecisionKind::Approved,
+            Self::Reject => DecisionKind::Rejected,
+            Self::Edit(_) | Self::Revise(_) => DecisionKind::Edited,
+            Self::Revoke => DecisionKind::Revoked,
+            Self::Undo => DecisionKind::Undone,
         }
     }
 }
 
-/// Which approval, as the person saw it, and what is to become of it.
+/// A decision on an approval, in the version that the person saw.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Ask {
+pub struct DecisionRequest {
     pub approval: ApprovalId,
     /// The version that was decided on.
     pub version: i32,
@@ -79,7 +81,7 @@ pub struct Ask {
 
 /// The request that decides.
 #[derive(Clone, Copy, Debug)]
-pub struct Asking<'a> {
+pub struct RequestMeta<'a> {
     pub request_id: &'a str,
     pub traceparent: &'a str,
     pub at: DateTime<Utc>,
@@ -96,46 +98,46 @@ pub enum DecideError {
     Lapsed,
     #[error(transparent)]
     Refused(#[from] Refused),
-    /// The approval does not offer this.
+    /// The approval does not offer this decision.
     #[error("this approval cannot be {what}")]
     NotOffered { what: &'static str },
     #[error("the draft cannot be revised")]
     Revise(#[source] ReviseError),
     #[error("{} parameters cannot be used", .0.len())]
     Faulty(Vec<ParamFault>),
-    /// The draft that it would send has gone elsewhere.
+    /// The draft that it would send has moved on.
     #[error(transparent)]
     Draft(DraftRefused),
-    /// It would certainly fail: the approval has ended so.
+    /// Execution would certainly fail; the approval has ended as failed.
     #[error("what was agreed to cannot be done")]
-    Foreseen(#[source] DeskError),
+    Foreseen(#[source] RecordError),
     #[error("could not enqueue what was decided")]
     Enqueue(#[source] EnqueueError),
     #[error("could not write the decision down")]
     Database(#[from] sqlx::Error),
 }
 
-impl From<FollowError> for DecideError {
-    fn from(error: FollowError) -> Self {
+impl From<SyncError> for DecideError {
+    fn from(error: SyncError) -> Self {
         match error {
-            FollowError::Refused(refused) => Self::Draft(refused),
-            FollowError::Database(source) => Self::Database(source),
+            SyncError::Refused(refused) => Self::Draft(refused),
+            SyncError::Database(source) => Self::Database(source),
         }
     }
 }
 
-/// Decides, and gives the approval back as it is then. An approval that is found lapsed is expired on the spot.
+/// Decides on an approval and returns it as it is then. One whose time is over expires at once.
 ///
 /// # Errors
-/// When the approval is not as the person believes, its state does not allow the decision, or the database refuses.
+/// If the version is stale, the state does not allow the decision, or the database refuses.
 pub async fn decide_approval(
     pool: &PgPool,
     notifier: &Notifier,
     session: &Session,
-    ask: Ask,
-    asking: Asking<'_>,
+    ask: DecisionRequest,
+    meta: RequestMeta<'_>,
 ) -> Result<StoredApproval, DecideError> {
-    let request_id = asking.request_id;
+    let request_id = meta.request_id;
     let tenant = session.tenant;
     let mut tx = pool.begin().await?;
     let present = approvals::lock(&mut tx, tenant, ask.approval)
@@ -156,88 +158,88 @@ pub async fn decide_approval(
         return Err(DecideError::Lapsed);
     }
     if matches!(ask.decision, Decision::Approve { .. })
-        && let Some(why) = precheck::foresee(&mut tx, session, &present).await?
+        && let Some(why) = precheck::check(&mut tx, session, &present).await?
     {
         let refused = precheck::fail(&mut tx, session, &present, why, request_id).await?;
         tx.commit().await?;
         return Err(refused);
     }
     if ask.decision == Decision::Undo && present.status == Status::Executed {
-        execution::in_time(&present, asking.at)?;
+        execution::in_time(&present, meta.at)?;
     }
-    let (decided, signal) = decide(&mut tx, session, &present, ask.decision, asking).await?;
+    let (decided, signal) = decide(&mut tx, session, &present, ask.decision, meta).await?;
     tx.commit().await?;
     signal.send(notifier);
     Ok(decided)
 }
 
-/// Decides on an approval that the caller holds, and says what to tell other processes after the commit.
+/// Decides on an approval that the caller has locked, and returns the signal to send after the commit.
 pub(in crate::commands) async fn decide(
     conn: &mut PgConnection,
     session: &Session,
     present: &StoredApproval,
     decision: Decision,
-    asking: Asking<'_>,
+    meta: RequestMeta<'_>,
 ) -> Result<(StoredApproval, Signal), DecideError> {
     let mut signal = Signal::None;
     let told = match decision {
         Decision::Reject => {
             reject(conn, session, present).await?;
-            (Action::APPROVAL_REJECTED, "rejected")
+            (AuditAction::ApprovalRejected, HistoryVerb::Rejected)
         }
         Decision::Approve { hold } => {
-            signal = execution::approve(conn, session, present, hold, asking).await?;
-            (Action::APPROVAL_APPROVED, "approved")
+            signal = execution::approve(conn, session, present, hold, meta).await?;
+            (AuditAction::ApprovalApproved, HistoryVerb::Approved)
         }
         Decision::Revoke => {
             signal = execution::revoke(conn, session, present).await?;
-            (Action::APPROVAL_REVOKED, "revoked")
+            (AuditAction::ApprovalRevoked, HistoryVerb::Revoked)
         }
         Decision::Edit(changes) => {
             edit(conn, session, present, &changes).await?;
-            (Action::APPROVAL_EDITED, "edited")
+            (AuditAction::ApprovalEdited, HistoryVerb::Edited)
         }
         Decision::Revise(instructions) => {
-            signal = outgoing_message::revise(conn, session, present, instructions, asking).await?;
-            (Action::APPROVAL_EDITED, "revision_asked")
+            signal = outgoing_message::revise(conn, session, present, instructions, meta).await?;
+            (AuditAction::ApprovalEdited, HistoryVerb::RevisionRequested)
         }
         Decision::Undo if present.status == Status::Executed => {
-            signal = execution::undo(conn, session, present, asking).await?;
-            (Action::APPROVAL_UNDO_ASKED, "undo_asked")
+            signal = execution::undo(conn, session, present, meta).await?;
+            (
+                AuditAction::ApprovalUndoRequested,
+                HistoryVerb::UndoRequested,
+            )
         }
         Decision::Undo => {
             reopen(conn, session, present).await?;
-            (Action::APPROVAL_REOPENED, "reopened")
+            (AuditAction::ApprovalReopened, HistoryVerb::Reopened)
         }
     };
-    let decided = tell_decided(conn, session, present.id, told, asking.request_id).await?;
+    let decided = record_decision(conn, session, present.id, told, meta.request_id).await?;
     Ok((decided, signal))
 }
 
-/// Writes down that a person decided: the approval as it is now.
-pub(in crate::commands) async fn tell_decided(
+/// Writes the history and audit entries of a decision, and returns the approval.
+pub(in crate::commands) async fn record_decision(
     conn: &mut PgConnection,
     session: &Session,
     id: ApprovalId,
-    (action, verb): (Action, &'static str),
+    (action, verb): (AuditAction, HistoryVerb),
     request_id: &str,
 ) -> Result<StoredApproval, DecideError> {
     let tenant = session.tenant;
     let decided = approvals::find(conn, tenant, id)
         .await?
         .ok_or(DecideError::NotFound)?;
-    let told = NewHistoryEntry {
+    let history_entry = NewHistoryEntry {
         verb,
-        object_kind: "approval",
+        object_kind: ResourceKind::Approval,
         object: decided.id.0,
         job: Some(decided.job),
         rationale: &decided.title,
     };
-    history::insert(conn, tenant, &told).await?;
-    let actor = Actor::User {
-        user: session.user,
-        session: Some(session.id),
-    };
+    history::insert(conn, tenant, &history_entry).await?;
+    let actor = session.actor();
     let entry = entry(session, actor, action, &decided, request_id);
     audit::insert(conn, &[entry]).await?;
     Ok(decided)
@@ -255,7 +257,7 @@ async fn reject(
     Ok(())
 }
 
-/// A patch is begun and ended at once, so nobody sees the approval being edited.
+/// Begins and ends the edit in one transaction, so the approval is never seen while it is edited.
 async fn edit(
     conn: &mut PgConnection,
     session: &Session,
@@ -280,7 +282,7 @@ async fn edit(
     Ok(())
 }
 
-/// A new version: a decision about the first round must not land in the second.
+/// Makes a new version, so that a decision on the first round cannot land in the second.
 async fn reopen(
     conn: &mut PgConnection,
     session: &Session,
@@ -303,7 +305,7 @@ fn offers(present: &StoredApproval, choice: &str, what: &'static str) -> Result<
     }
 }
 
-/// What the fleet's duty would have done a little later.
+/// Expires an approval at once instead of waiting for the duty.
 async fn expire(
     conn: &mut PgConnection,
     session: &Session,
@@ -312,15 +314,15 @@ async fn expire(
 ) -> Result<(), DecideError> {
     let step = (Status::Expired, present.version);
     approvals::set_status(conn, session.tenant, present.id, step, None).await?;
-    let told = NewHistoryEntry {
-        verb: "expired",
-        object_kind: "approval",
+    let history_entry = NewHistoryEntry {
+        verb: HistoryVerb::Expired,
+        object_kind: ResourceKind::Approval,
         object: present.id.0,
         job: Some(present.job),
         rationale: &present.title,
     };
-    history::insert(conn, session.tenant, &told).await?;
-    let action = Action::APPROVAL_EXPIRED;
+    history::insert(conn, session.tenant, &history_entry).await?;
+    let action = AuditAction::ApprovalExpired;
     let entry = entry(session, Actor::System, action, present, request_id);
     audit::insert(conn, &[entry]).await?;
     Ok(())
@@ -329,16 +331,22 @@ async fn expire(
 fn entry(
     session: &Session,
     actor: Actor,
-    action: Action,
+    action: AuditAction,
     approval: &StoredApproval,
     request_id: &str,
 ) -> NewAuditEntry {
-    NewAuditEntry::new(session.tenant, actor, action, "approval", approval.id)
-        .with_request(Some(request_id))
-        .with_detail(
-            Detail::new()
-                .name("type", &approval.kind)
-                .count("version", approval.version)
-                .id("proposed_by_job", approval.job),
-        )
+    NewAuditEntry::new(
+        session.tenant,
+        actor,
+        action,
+        ResourceKind::Approval,
+        approval.id,
+    )
+    .with_request(Some(request_id))
+    .with_detail(
+        Detail::new()
+            .name("type", &approval.kind)
+            .count("version", approval.version)
+            .id("proposed_by_job", approval.job),
+    )
 }

@@ -1,13 +1,16 @@
-//! An approval in the hands of a worker: [`begin`] before anything is done, [`end`] with the job's outcome, and
-//! [`abandon`] for those whose job ended without either.
+//! Executing an approval: [`begin`] before the effects, [`end`] with the job's outcome, and [`abandon`] for approvals
+//! whose job ended without either.
 
+use crate::commands::audit::JobAudit;
+use crate::domain::ResourceKind;
+use crate::domain::history::HistoryVerb;
 use crate::{
     commands::approvals::subject::{
-        block::{self, Happened},
-        draft::{FollowError, follow, follow_if_it_may},
+        block::{self, EventChange},
+        draft::{SyncError, sync_if_possible, sync_with_decision},
     },
     domain::{
-        Action, Actor, ApprovalId, Detail, NewAuditEntry,
+        Actor, ApprovalId, AuditAction, Detail, NewAuditEntry,
         action::canonical_sha256,
         approval::{Refused, Status, Step},
         draft::DraftStep,
@@ -21,25 +24,25 @@ use crate::{
 use queue::{Job, lease};
 use sqlx::{PgConnection, PgPool};
 
-/// Nothing may be done.
+/// The approval must not be executed.
 #[derive(Debug, thiserror::Error)]
 pub enum BeginError {
-    /// Another attempt has the job: stop.
+    /// Another attempt holds the job: stop.
     #[error("the attempt does not hold the job any more")]
     NotHeld,
     #[error("there is no such approval")]
     NotFound,
-    /// It was revoked, edited or carried out since the job was enqueued.
+    /// It was revoked, edited or executed since the job was enqueued.
     #[error("the approval does not stand as it was agreed to")]
     Changed,
     #[error("could not read the approval")]
     Database(#[from] sqlx::Error),
 }
 
-/// Takes the approval that was agreed to in this version, or goes on with one that this job took before.
+/// Begins to execute the approval in this version, or resumes what an earlier attempt of this job began.
 ///
 /// # Errors
-/// [`BeginError::Changed`] if what a person agreed to is not what stands there.
+/// [`BeginError::Changed`] if the approval is not the one that was decided on.
 pub async fn begin(
     pool: &PgPool,
     job: &Job,
@@ -59,26 +62,26 @@ pub async fn begin(
         .status
         .after(Step::Claim)
         .map_err(|_| BeginError::Changed)?;
-    match follow(&mut tx, job.tenant, id, DraftStep::Send).await {
+    match sync_with_decision(&mut tx, job.tenant, id, DraftStep::Send).await {
         Ok(()) => {}
-        // Discarded, or answered by the person with another program.
-        Err(FollowError::Refused(_)) => return Err(BeginError::Changed),
-        Err(FollowError::Database(error)) => return Err(error.into()),
+        // Discarded, or the person has replied with another program.
+        Err(SyncError::Refused(_)) => return Err(BeginError::Changed),
+        Err(SyncError::Database(error)) => return Err(error.into()),
     }
     if !block::may_begin(&mut tx, job.tenant, id).await? {
         return Err(BeginError::Changed);
     }
     approvals::advance(&mut tx, job.tenant, id, next, None).await?;
-    let entry = entry(job, Action::APPROVAL_BEGUN, &present);
+    let entry = entry(job, AuditAction::ApprovalBegun, &present);
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
     Ok(present)
 }
 
-/// The approval whose effects this job is to take back.
+/// Returns the approval whose effects this job undoes.
 ///
 /// # Errors
-/// [`BeginError::Changed`] if that is not asked of this job, or not any more.
+/// [`BeginError::Changed`] if this job is not, or no longer, the one that undoes it.
 pub async fn begin_undo(
     pool: &PgPool,
     job: &Job,
@@ -107,16 +110,16 @@ async fn held(
     Ok((tx, present))
 }
 
-/// How it went.
+/// How execution ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
     Executed,
-    /// With a code, and what the person is told.
+    /// A code, and the message for the person.
     Failed(String, String),
-    /// It may have been done; with a code, and what the person is told.
+    /// The effect may have happened; a code, and the message for the person.
     Unclear(String, String),
     Undone,
-    /// What was done stands, for the reason given.
+    /// The effect stands, for this reason.
     NotUndone(String, String),
 }
 
@@ -130,7 +133,7 @@ impl Ending {
         }
     }
 
-    /// What becomes of the draft that was sent, if one was.
+    /// The step of the draft that was sent, if there is one.
     const fn draft_step(&self) -> Option<DraftStep> {
         match self {
             Self::Executed => Some(DraftStep::Succeed),
@@ -140,21 +143,21 @@ impl Ending {
         }
     }
 
-    /// What became of the event of a block, if it was for one.
-    const fn happened(&self) -> Option<Happened> {
+    /// The change of the block's event, if there is one.
+    const fn happened(&self) -> Option<EventChange> {
         match self {
-            Self::Executed => Some(Happened::Made),
-            Self::Undone => Some(Happened::TakenBack),
+            Self::Executed => Some(EventChange::Made),
+            Self::Undone => Some(EventChange::TakenBack),
             Self::Failed(..) | Self::Unclear(..) | Self::NotUndone(..) => None,
         }
     }
 
-    const fn verb(&self) -> &'static str {
+    const fn verb(&self) -> HistoryVerb {
         match self {
-            Self::Executed => "executed",
-            Self::Failed(..) | Self::Unclear(..) => "failed",
-            Self::Undone => "undone",
-            Self::NotUndone(..) => "not_undone",
+            Self::Executed => HistoryVerb::Executed,
+            Self::Failed(..) | Self::Unclear(..) => HistoryVerb::Failed,
+            Self::Undone => HistoryVerb::Undone,
+            Self::NotUndone(..) => HistoryVerb::NotUndone,
         }
     }
 
@@ -168,11 +171,11 @@ impl Ending {
     }
 }
 
-/// Writes how it went, in the transaction that settles the job. Nothing is written for an approval that is not in this
-/// job's hands any more.
+/// Writes how execution ended, in the transaction that settles the job. Writes nothing if the job no longer holds the
+/// approval.
 ///
 /// # Errors
-/// When the database refuses.
+/// If the database refuses.
 pub async fn end(
     conn: &mut PgConnection,
     job: &Job,
@@ -188,31 +191,28 @@ pub async fn end(
     };
     approvals::advance(conn, job.tenant, id, next, ending.failure()).await?;
     if let Some(step) = ending.draft_step() {
-        follow_if_it_may(conn, job.tenant, id, step).await?;
+        sync_if_possible(conn, job.tenant, id, step).await?;
     }
     if let Some(happened) = ending.happened() {
-        block::follow(conn, job, id, happened).await?;
+        block::sync_with_decision(conn, job, id, happened).await?;
     }
-    let told = NewHistoryEntry {
+    let history_entry = NewHistoryEntry {
         verb: ending.verb(),
-        object_kind: "approval",
+        object_kind: ResourceKind::Approval,
         object: id.0,
         job: Some(job.lease.job),
         rationale: ending.failure().map_or(&*present.title, |(_, why)| why),
     };
-    history::insert(conn, job.tenant, &told).await?;
-    let mut entry = entry(job, Action::APPROVAL_ENDED, &present);
+    history::insert(conn, job.tenant, &history_entry).await?;
+    let mut entry = entry(job, AuditAction::ApprovalEnded, &present);
     if let Some((code, _)) = ending.failure() {
         entry = entry.failed(code);
     }
     audit::insert(conn, &[entry]).await
 }
 
-fn entry(job: &Job, action: Action, approval: &StoredApproval) -> NewAuditEntry {
-    let actor = Actor::Worker(job.lease.worker);
-    NewAuditEntry::new(job.tenant, actor, action, "approval", approval.id)
-        .with_request(job.request_id.as_deref())
-        .with_attempt(job.lease.job, job.lease.attempt)
+fn entry(job: &Job, action: AuditAction, approval: &StoredApproval) -> NewAuditEntry {
+    job.audit(action, ResourceKind::Approval, approval.id)
         .with_detail(
             Detail::new()
                 .name("type", &approval.kind)
@@ -220,11 +220,11 @@ fn entry(job: &Job, action: Action, approval: &StoredApproval) -> NewAuditEntry 
         )
 }
 
-/// Takes up to `limit` approvals from jobs that ended without a word, and says how many they were: see
+/// Ends up to `limit` approvals whose job ended without settling them, and returns their number; see
 /// [`approvals::abandon`].
 ///
 /// # Errors
-/// If the database refuses; then none of them was taken.
+/// If the database refuses; then none has ended.
 pub async fn abandon(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Error> {
     let mut tx = pool.begin().await?;
     let abandoned = approvals::abandon(&mut tx, i64::from(limit)).await?;
@@ -232,27 +232,33 @@ pub async fn abandon(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Error> {
     for approval in &abandoned {
         let step = match Status::parse(&approval.status) {
             Some(Status::Proposed) => Some(DraftStep::Cancel),
-            // Its effect tells more; until somebody has looked it may have been sent.
+            // The effect says more; until it is resolved the message may have been sent.
             Some(Status::Failed) => Some(DraftStep::Lose),
             _ => None,
         };
         if let Some(step) = step {
-            follow_if_it_may(&mut tx, approval.tenant, approval.id, step).await?;
+            sync_if_possible(&mut tx, approval.tenant, approval.id, step).await?;
         }
-        let told = NewHistoryEntry {
-            verb: "abandoned",
-            object_kind: "approval",
+        let history_entry = NewHistoryEntry {
+            verb: HistoryVerb::Abandoned,
+            object_kind: ResourceKind::Approval,
             object: approval.id.0,
             job: None,
             rationale: &approval.title,
         };
-        history::insert(&mut tx, approval.tenant, &told).await?;
-        let action = Action::APPROVAL_ENDED;
+        history::insert(&mut tx, approval.tenant, &history_entry).await?;
+        let action = AuditAction::ApprovalEnded;
         let id = approval.id;
         entries.push(
-            NewAuditEntry::new(approval.tenant, Actor::System, action, "approval", id)
-                .with_detail(Detail::new().name("status", &approval.status))
-                .failed("job_ended"),
+            NewAuditEntry::new(
+                approval.tenant,
+                Actor::System,
+                action,
+                ResourceKind::Approval,
+                id,
+            )
+            .with_detail(Detail::new().name("status", &approval.status))
+            .failed("job_ended"),
         );
     }
     audit::insert(&mut tx, &entries).await?;

@@ -1,7 +1,9 @@
-//! Ending approvals that nobody decided in time, with the audit entry and the history of each: one small batch a call.
+//! Expires approvals that were not decided in time, in small batches, each with its audit and history entries.
 
+use crate::domain::ResourceKind;
+use crate::domain::history::HistoryVerb;
 use crate::{
-    domain::{Action, Actor, Detail, NewAuditEntry},
+    domain::{Actor, AuditAction, Detail, NewAuditEntry},
     store::{
         approvals, audit,
         history::{self, NewHistoryEntry},
@@ -9,30 +11,30 @@ use crate::{
 };
 use sqlx::PgPool;
 
-/// Expires up to `limit` approvals and says how many they were.
+/// Expires up to `limit` approvals and returns their number.
 ///
 /// # Errors
-/// If the database refuses; then none of them has expired.
+/// If the database refuses; then none has expired.
 pub async fn expire_approvals(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Error> {
     let mut tx = pool.begin().await?;
     let lapsed = approvals::expire(&mut tx, i64::from(limit)).await?;
     let mut entries = Vec::with_capacity(lapsed.len());
     for approval in &lapsed {
-        let told = NewHistoryEntry {
-            verb: "expired",
-            object_kind: "approval",
+        let history_entry = NewHistoryEntry {
+            verb: HistoryVerb::Expired,
+            object_kind: ResourceKind::Approval,
             object: approval.id.0,
             job: Some(approval.job),
             rationale: &approval.title,
         };
-        history::insert(&mut tx, approval.tenant, &told).await?;
-        let action = Action::APPROVAL_EXPIRED;
+        history::insert(&mut tx, approval.tenant, &history_entry).await?;
+        let action = AuditAction::ApprovalExpired;
         entries.push(
             NewAuditEntry::new(
                 approval.tenant,
                 Actor::System,
                 action,
-                "approval",
+                ResourceKind::Approval,
                 approval.id,
             )
             .with_detail(Detail::new().id("proposed_by_job", approval.job)),

@@ -1,4 +1,4 @@
-//! What an approval is about: a draft or a block of the day that follows the decision.
+//! The subjects of approvals, drafts and blocks, kept in step with the decision.
 
 pub(crate) mod block;
 pub mod draft;

@@ -1,16 +1,20 @@
-//! Blocks in the calendar. To book one is a person's word on an event of exactly this time: an approval, given, whose job
-//! makes the event. To cancel one that is booked takes the event back first.
+//! Booking blocks in the calendar. Booking creates an approval that is approved already, and its job creates the event.
+//! Cancelling a booked block undoes the event first.
 
-use super::{BlockError, Occasion, Wish, decide::by, decide_block, find, step_block};
+use super::{BlockCommand, BlockError, Cause, decide_block, find, step_block};
+use crate::domain::history::HistoryVerb;
 use crate::{
-    commands::approvals::decide::{Asking, DecideError, Decision, Signal, decide, tell_decided},
+    commands::approvals::decide::{
+        DecideError, Decision, RequestMeta, Signal, decide, record_decision,
+    },
     domain::{
-        Action, ApprovalId, BlockId, Session,
-        action::{ActionType, Params, Proposal},
+        ApprovalId, AuditAction, BlockId, Session,
+        action::{ActionType, Params},
         approval::{self, Choice, NewApproval},
         blocks::{Status, Step},
         connection::Settings,
-        gate::{Confirmation, base_risk},
+        gate::Confirmation,
+        proposal::Proposal,
     },
     kinds::action::{ActionExecute, Args, OnError, Work},
     store::{
@@ -34,7 +38,7 @@ pub enum BookError {
     Decide(#[from] DecideError),
     #[error("the user has no calendar")]
     NoCalendar,
-    /// Its event is being made or taken back just now.
+    /// Its event is being created or removed right now.
     #[error("the block is being booked or taken back")]
     UnderWay,
 }
@@ -45,21 +49,21 @@ impl From<sqlx::Error> for BookError {
     }
 }
 
-/// Has a block that was agreed to put into the user's calendar; asked again, it goes on as before.
+/// Books an approved block in the user's calendar. Idempotent.
 ///
 /// # Errors
-/// If the block is not as the user has seen it or cannot be booked, or there is no calendar.
+/// If the version is stale, the block cannot be booked, or the user has no calendar.
 pub async fn book_block(
     pool: &PgPool,
     notifier: &Notifier,
     session: &Session,
     which: (BlockId, i32),
-    asking: Asking<'_>,
+    meta: RequestMeta<'_>,
 ) -> Result<StoredBlock, BookError> {
     let mut tx = pool.begin().await?;
     let (block, approval) = match held(&mut tx, session, which).await {
         Err(BookError::UnderWay) => {
-            // Somebody else has asked for the same a moment ago.
+            // Another request booked it a moment ago.
             return Ok(find(&mut tx, session.tenant, session.user, which.0).await?);
         }
         held => held?,
@@ -74,7 +78,7 @@ pub async fn book_block(
         return Ok(block);
     }
     block.status.after(Step::Book).map_err(BlockError::from)?;
-    if block.end_at <= asking.at {
+    if block.end_at <= meta.at {
         return Err(BlockError::Past.into());
     }
     let own = connections::of_user(&mut tx, session.tenant, session.user).await?;
@@ -85,55 +89,55 @@ pub async fn book_block(
         return Err(BookError::NoCalendar);
     }
     if let Some(revoked) = approval.filter(|it| it.status == approval::Status::Proposed) {
-        decide(&mut tx, session, &revoked, Decision::Reject, asking).await?;
+        decide(&mut tx, session, &revoked, Decision::Reject, meta).await?;
     }
-    agree(&mut tx, session, &block, asking).await?;
+    agree(&mut tx, session, &block, meta).await?;
     let block = find(&mut tx, session.tenant, session.user, block.id).await?;
     tx.commit().await?;
     Signal::Available.send(notifier);
     Ok(block)
 }
 
-/// Gives the time of a block free. One that is in the calendar is cancelled when its event was taken out of it.
+/// Cancels an approved block and removes its calendar event. A booked block is cancelled once its event is removed.
 ///
 /// # Errors
-/// If the block is not as the user has seen it, or just on its way into the calendar or out of it.
+/// If the version is stale, or the event is being created or removed.
 pub async fn cancel_block(
     pool: &PgPool,
     notifier: &Notifier,
     session: &Session,
     which: (BlockId, i32),
-    asking: Asking<'_>,
+    meta: RequestMeta<'_>,
 ) -> Result<StoredBlock, BookError> {
     let mut tx = pool.begin().await?;
     let (block, approval) = held(&mut tx, session, which).await?;
     let Some(approval) = approval else {
         drop(tx);
-        let (request_id, at) = (asking.request_id, asking.at);
-        return Ok(decide_block(pool, session, which, Wish::Cancel, request_id, at).await?);
+        let (request_id, at) = (meta.request_id, meta.at);
+        return Ok(decide_block(pool, session, which, BlockCommand::Cancel, request_id, at).await?);
     };
     let signal = match (block.status, approval.status) {
         (_, approval::Status::Executing | approval::Status::Undoing) => {
             return Err(BookError::UnderWay);
         }
         (Status::Booked, approval::Status::Executed) => {
-            let (_, signal) = decide(&mut tx, session, &approval, Decision::Undo, asking).await?;
+            let (_, signal) = decide(&mut tx, session, &approval, Decision::Undo, meta).await?;
             signal
         }
         (_, approval::Status::Approved) => {
             let (open, signal) =
-                decide(&mut tx, session, &approval, Decision::Revoke, asking).await?;
-            decide(&mut tx, session, &open, Decision::Reject, asking).await?;
-            step(&mut tx, session, &block, asking).await?;
+                decide(&mut tx, session, &approval, Decision::Revoke, meta).await?;
+            decide(&mut tx, session, &open, Decision::Reject, meta).await?;
+            step(&mut tx, session, &block, meta).await?;
             signal
         }
         (_, approval::Status::Proposed) => {
-            decide(&mut tx, session, &approval, Decision::Reject, asking).await?;
-            step(&mut tx, session, &block, asking).await?;
+            decide(&mut tx, session, &approval, Decision::Reject, meta).await?;
+            step(&mut tx, session, &block, meta).await?;
             Signal::None
         }
         _ => {
-            step(&mut tx, session, &block, asking).await?;
+            step(&mut tx, session, &block, meta).await?;
             Signal::None
         }
     };
@@ -143,7 +147,7 @@ pub async fn cancel_block(
     Ok(block)
 }
 
-/// The block, and the approval that books it, both held: the approval first, as whoever carries it out does.
+/// Locks the block and the approval that books it; the approval first, in the order of execution.
 async fn held(
     conn: &mut PgConnection,
     session: &Session,
@@ -171,40 +175,44 @@ async fn step(
     conn: &mut PgConnection,
     session: &Session,
     block: &StoredBlock,
-    asking: Asking<'_>,
+    meta: RequestMeta<'_>,
 ) -> Result<(), BlockError> {
-    let occasion = Occasion {
-        actor: by(session),
-        request_id: Some(asking.request_id),
-        at: asking.at,
+    let cause = Cause {
+        actor: session.actor(),
+        request_id: Some(meta.request_id),
+        at: meta.at,
     };
     let whose = (session.tenant, session.user);
-    step_block(conn, whose, block.id, None, Wish::Cancel, occasion).await?;
+    step_block(conn, whose, block.id, None, BlockCommand::Cancel, cause).await?;
     Ok(())
 }
 
-/// Writes the approval down as given, and enqueues its job.
+/// Inserts the approval as approved and enqueues its job.
 async fn agree(
     conn: &mut PgConnection,
     session: &Session,
     block: &StoredBlock,
-    asking: Asking<'_>,
+    meta: RequestMeta<'_>,
 ) -> Result<(), BookError> {
     let tenant = session.tenant;
-    let new = event_of(block, asking)?;
-    let job = job(session, new.id, asking)?;
+    let new = event_of(block, meta)?;
+    let job = job(session, new.id, meta)?;
     approvals::insert(conn, tenant, job.id, &new).await?;
     let given = (approval::Status::Approved, 1);
     approvals::set_status(conn, tenant, new.id, given, Some(session.user)).await?;
     approvals::assign(conn, tenant, new.id, Some(job.id)).await?;
     blocks::set_approval(conn, tenant, block.id, new.id).await?;
     enqueue::insert(conn, &job).await?;
-    let told = (Action::APPROVAL_APPROVED, "approved");
-    tell_decided(conn, session, new.id, told, asking.request_id).await?;
+    let told = (AuditAction::ApprovalApproved, HistoryVerb::Approved);
+    record_decision(conn, session, new.id, told, meta.request_id).await?;
     Ok(())
 }
 
-fn job(session: &Session, approval: ApprovalId, asking: Asking<'_>) -> Result<NewJob, sqlx::Error> {
+fn job(
+    session: &Session,
+    approval: ApprovalId,
+    meta: RequestMeta<'_>,
+) -> Result<NewJob, sqlx::Error> {
     let args = Args {
         work: Work::Approval {
             approval_id: approval,
@@ -217,15 +225,16 @@ fn job(session: &Session, approval: ApprovalId, asking: Asking<'_>) -> Result<Ne
     };
     Ok(NewJob {
         id: JobId::new(),
-        request_id: Some(asking.request_id.to_owned()),
-        traceparent: Some(asking.traceparent.to_owned()),
+        request_id: Some(meta.request_id.to_owned()),
+        traceparent: Some(meta.traceparent.to_owned()),
         ..NewJob::of::<ActionExecute>(session.tenant, &args)
             .map_err(|error| sqlx::Error::Encode(Box::new(error)))?
     })
 }
 
-/// An event as long as the block, in whole minutes. Its name is the block's: however often it is booked, it is one event.
-fn event_of(block: &StoredBlock, asking: Asking<'_>) -> Result<NewApproval, BookError> {
+/// Builds an event as long as the block, in whole minutes. Its external id is the block's, so booking twice makes one
+/// event.
+fn event_of(block: &StoredBlock, meta: RequestMeta<'_>) -> Result<NewApproval, BookError> {
     let seconds = (block.end_at - block.start_at).num_seconds();
     let minutes = (seconds + 59) / TimeDelta::minutes(1).num_seconds();
     let raw = json!({
@@ -247,9 +256,9 @@ fn event_of(block: &StoredBlock, asking: Asking<'_>) -> Result<NewApproval, Book
         confidence: 1.0,
         rationale: None,
     };
-    let about = NewApproval::about(&proposal, None, "block", base_risk(kind), asking.at);
+    let about = NewApproval::about(&proposal, None, "block", kind.spec().risk, meta.at);
     Ok(NewApproval {
         choices: vec![Choice::Approve, Choice::Reject],
-        ..about.under(&format!("block:{}", block.id))
+        ..about.with_external_id(&format!("block:{}", block.id))
     })
 }

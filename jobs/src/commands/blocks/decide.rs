@@ -1,10 +1,11 @@
-//! What becomes of a block: [`step_block`] within a larger transaction, [`decide_block`] for a user who has seen it, and
-//! [`expire_blocks`] for those nobody decides about.
+//! Decisions on blocks: [`step_block`] in a larger transaction, [`decide_block`] for a user, and [`expire_blocks`].
 
-use super::{BlockError, Occasion, entry, find, tell, zone_of};
+use super::{BlockError, Cause, entry, find, record_change, zone_of};
+use crate::domain::ResourceKind;
+use crate::domain::history::HistoryVerb;
 use crate::{
     domain::{
-        Action, Actor, BlockId, Session, UserId,
+        Actor, AuditAction, BlockId, Session, UserId,
         blocks::{BlockKind, Span, Status, Step, hours::is_working_time},
     },
     store::{
@@ -17,21 +18,21 @@ use base::TenantId;
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 
-/// What is to become of a block.
+/// What to do with a block.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Wish {
-    /// Agree to it; of alternative plans the others are superseded.
+pub enum BlockCommand {
+    /// Accepts it; the other plans of the set are superseded.
     Accept,
     Reject,
     Cancel,
-    /// It is in the calendar, under this reference, and this is what is there.
+    /// Marks it as booked, with the reference and the etag of its event.
     Book {
         event_ref: String,
         event_etag: Option<String>,
     },
-    /// The calendar changed: something else has its time.
+    /// The calendar changed: another event has its time.
     Displace,
-    /// What is left out stays.
+    /// Leaves fields that are `None`.
     Change {
         title: Option<String>,
         kind: Option<BlockKind>,
@@ -40,7 +41,7 @@ pub enum Wish {
     },
 }
 
-impl Wish {
+impl BlockCommand {
     const fn step(&self) -> Step {
         match self {
             Self::Accept => Step::Accept,
@@ -52,19 +53,19 @@ impl Wish {
         }
     }
 
-    const fn told(&self) -> (&'static str, Action) {
+    const fn names(&self) -> (HistoryVerb, AuditAction) {
         match self {
-            Self::Accept => ("accepted", Action::BLOCK_ACCEPTED),
-            Self::Reject => ("rejected", Action::BLOCK_REJECTED),
-            Self::Cancel => ("cancelled", Action::BLOCK_CANCELLED),
-            Self::Book { .. } => ("booked", Action::BLOCK_BOOKED),
-            Self::Displace => ("displaced", Action::BLOCK_DISPLACED),
-            Self::Change { .. } => ("changed", Action::BLOCK_CHANGED),
+            Self::Accept => (HistoryVerb::Accepted, AuditAction::BlockAccepted),
+            Self::Reject => (HistoryVerb::Rejected, AuditAction::BlockRejected),
+            Self::Cancel => (HistoryVerb::Cancelled, AuditAction::BlockCancelled),
+            Self::Book { .. } => (HistoryVerb::Booked, AuditAction::BlockBooked),
+            Self::Displace => (HistoryVerb::Displaced, AuditAction::BlockDisplaced),
+            Self::Change { .. } => (HistoryVerb::Changed, AuditAction::BlockChanged),
         }
     }
 }
 
-/// Does to a block of the session's user, as they have seen it, what they wish.
+/// Executes a command on a block of the session's user, in the version that they saw.
 ///
 /// # Errors
 /// See [`BlockError`]; nothing is changed then.
@@ -72,30 +73,23 @@ pub async fn decide_block(
     pool: &PgPool,
     session: &Session,
     (id, version): (BlockId, i32),
-    wish: Wish,
+    command: BlockCommand,
     request_id: &str,
     at: DateTime<Utc>,
 ) -> Result<StoredBlock, BlockError> {
-    let occasion = Occasion {
-        actor: by(session),
+    let cause = Cause {
+        actor: session.actor(),
         request_id: Some(request_id),
         at,
     };
     let mut tx = pool.begin().await?;
     let whose = (session.tenant, session.user);
-    let block = step_block(&mut tx, whose, id, Some(version), wish, occasion).await?;
+    let block = step_block(&mut tx, whose, id, Some(version), command, cause).await?;
     tx.commit().await?;
     Ok(block)
 }
 
-pub(super) const fn by(session: &Session) -> Actor {
-    Actor::User {
-        user: session.user,
-        session: Some(session.id),
-    }
-}
-
-/// The same within the caller's transaction, and without a version for those who act on the block as it is.
+/// Executes a command in the caller's transaction; without a version it applies to the block as it is.
 ///
 /// # Errors
 /// See [`BlockError`].
@@ -104,8 +98,8 @@ pub async fn step_block(
     (tenant, user): (TenantId, UserId),
     id: BlockId,
     version: Option<i32>,
-    wish: Wish,
-    occasion: Occasion<'_>,
+    command: BlockCommand,
+    cause: Cause<'_>,
 ) -> Result<StoredBlock, BlockError> {
     blocks::lock(conn, tenant, user).await?;
     blocks::hold(conn, tenant, id).await?;
@@ -113,21 +107,21 @@ pub async fn step_block(
     if version.is_some_and(|version| version != present.version) {
         return Err(BlockError::Stale);
     }
-    let next = present.status.after(wish.step())?;
-    let told = wish.told();
-    match wish {
-        Wish::Accept => accept(conn, (tenant, user), &present, occasion).await?,
-        Wish::Displace if present.end_at <= occasion.at => return Err(BlockError::Past),
-        Wish::Reject | Wish::Cancel | Wish::Displace => {
+    let next = present.status.after(command.step())?;
+    let names = command.names();
+    match command {
+        BlockCommand::Accept => accept(conn, (tenant, user), &present, cause).await?,
+        BlockCommand::Displace if present.end_at <= cause.at => return Err(BlockError::Past),
+        BlockCommand::Reject | BlockCommand::Cancel | BlockCommand::Displace => {
             blocks::set_status(conn, tenant, id, next).await?;
         }
-        Wish::Book {
+        BlockCommand::Book {
             event_ref,
             event_etag,
         } => {
             blocks::set_booked(conn, tenant, id, &event_ref, event_etag.as_deref()).await?;
         }
-        Wish::Change {
+        BlockCommand::Change {
             title,
             kind,
             start,
@@ -139,7 +133,7 @@ pub async fn step_block(
                 end.unwrap_or(start + (present.end_at - present.start_at)),
             )
             .map_err(|_| BlockError::NotASpan)?;
-            if span.end() <= occasion.at {
+            if span.end() <= cause.at {
                 return Err(BlockError::Past);
             }
             let title = title.as_deref().unwrap_or(&present.title);
@@ -150,19 +144,19 @@ pub async fn step_block(
         }
     }
     let block = find(conn, tenant, user, id).await?;
-    tell(conn, (tenant, user), told, &block, occasion).await?;
+    record_change(conn, (tenant, user), names, &block, cause).await?;
     Ok(block)
 }
 
-/// Looked at before it is written: the table would refuse an overlap too, and with it all of the caller's transaction.
+/// Checks for an overlap before writing: the table would refuse it too, and abort the caller's transaction.
 async fn accept(
     conn: &mut PgConnection,
     (tenant, user): (TenantId, UserId),
     block: &StoredBlock,
-    occasion: Occasion<'_>,
+    cause: Cause<'_>,
 ) -> Result<(), BlockError> {
     let span = Span::new(block.start_at, block.end_at).map_err(|_| BlockError::NotASpan)?;
-    if span.end() <= occasion.at {
+    if span.end() <= cause.at {
         return Err(BlockError::Past);
     }
     if blocks::is_taken(conn, tenant, user, span).await? {
@@ -176,44 +170,44 @@ async fn accept(
     let entries: Vec<_> = superseded
         .iter()
         .map(|id| {
-            entry(tenant, occasion.actor, Action::BLOCK_SUPERSEDED, *id)
-                .with_request(occasion.request_id)
+            entry(tenant, cause.actor, AuditAction::BlockSuperseded, *id)
+                .with_request(cause.request_id)
         })
         .collect();
     audit::insert(conn, &entries).await?;
     Ok(())
 }
 
-/// Ends up to `limit` blocks whose time passed before anybody decided, and says how many they were.
+/// Expires up to `limit` proposed blocks whose time is over, and returns their number.
 ///
 /// # Errors
-/// If the database refuses; then none of them has ended.
+/// If the database refuses; then none has expired.
 pub async fn expire_blocks(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Error> {
     let mut tx = pool.begin().await?;
     let past = blocks::expire(&mut tx, i64::from(limit)).await?;
-    tell_expired(&mut tx, &past).await?;
+    record_expired(&mut tx, &past).await?;
     tx.commit().await?;
     Ok(u64::try_from(past.len()).unwrap_or(u64::MAX))
 }
 
-pub(super) async fn tell_expired(
+pub(super) async fn record_expired(
     conn: &mut PgConnection,
     past: &[Past],
 ) -> Result<(), sqlx::Error> {
     let mut entries = Vec::with_capacity(past.len());
     for block in past {
-        let told = NewHistoryEntry {
-            verb: "expired",
-            object_kind: "block",
+        let history_entry = NewHistoryEntry {
+            verb: HistoryVerb::Expired,
+            object_kind: ResourceKind::Block,
             object: block.id.0,
             job: None,
             rationale: &block.title,
         };
-        history::insert_for(conn, block.tenant, block.user, &told).await?;
+        history::insert_for(conn, block.tenant, block.user, &history_entry).await?;
         entries.push(entry(
             block.tenant,
             Actor::System,
-            Action::BLOCK_EXPIRED,
+            AuditAction::BlockExpired,
             block.id,
         ));
     }

@@ -1,11 +1,11 @@
-//! Time for something that waits in the queue: [`add_to_today`].
+//! Blocking time for an inbox item: [`add_to_today`].
 
-use super::{BlockError, Occasion, Proposal, When, propose_block};
+use super::{BlockError, BlockProposal, BlockTime, Cause, propose_block};
 use crate::{
     domain::{
         Actor, InboxItemId, Session,
         blocks::{BlockKind, BlockSource},
-        desk::ItemState,
+        inbox::ItemState,
     },
     store::{
         blocks::{self, StoredBlock},
@@ -15,8 +15,8 @@ use crate::{
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgPool;
 
-/// Proposes so much of the next free working time of the session's user for an item of their queue; whether the block is
-/// new. While one for the item is open, it is that one.
+/// Proposes a block in the next free working time for an inbox item, and reports whether it is new. While the item has
+/// an open block, returns that one.
 ///
 /// # Errors
 /// [`BlockError::NotFound`] if they see no such item, [`BlockError::Settled`] if it does not wait any more.
@@ -30,7 +30,7 @@ pub async fn add_to_today(
 ) -> Result<(StoredBlock, bool), BlockError> {
     let (tenant, user) = (session.tenant, session.user);
     let mut tx = pool.begin().await?;
-    // The day before the item: whoever writes a block for an item locks them in this order.
+    // The day before the item: every writer of a block for an item locks them in this order.
     blocks::lock(&mut tx, tenant, user).await?;
     inbox_items::lock(&mut tx, tenant, id).await?;
     let item = inbox_items::find(&mut tx, tenant, Some(user), id)
@@ -39,15 +39,15 @@ pub async fn add_to_today(
     if !matches!(item.state, ItemState::Open | ItemState::Deferred) {
         return Err(BlockError::Settled(item.state));
     }
-    let proposal = Proposal {
+    let proposal = BlockProposal {
         title: item.title,
         kind: BlockKind::Focus,
         source: BlockSource::User,
         inbox_item: Some(id),
         plan: None,
-        when: When::Next(length),
+        when: BlockTime::Next(length),
     };
-    let occasion = Occasion {
+    let cause = Cause {
         actor: Actor::User {
             user,
             session: Some(session.id),
@@ -55,7 +55,7 @@ pub async fn add_to_today(
         request_id: Some(request_id),
         at,
     };
-    let done = propose_block(&mut tx, tenant, user, proposal, occasion).await?;
+    let done = propose_block(&mut tx, tenant, user, proposal, cause).await?;
     tx.commit().await?;
     Ok(done)
 }

@@ -1,11 +1,13 @@
-//! Users' accounts at providers: made, given new secrets, ended. Secrets come in and are sealed before anything is stored.
+//! Connecting, reauthenticating and disconnecting accounts. Credentials are sealed before anything is stored.
 
+use crate::commands::audit::JobAudit;
+use crate::domain::ResourceKind;
 use crate::{
     domain::{
-        Action, Actor, ConnectionId, Detail, NewAuditEntry, Session,
+        AuditAction, ConnectionId, Detail, NewAuditEntry, Session,
         connection::{MailSecret, Secret, Settings, SigningSecret},
     },
-    secrets::{KeyRing, Place, Sealed, Unsealable},
+    secrets::{KeyRing, Sealed, SecretRow, Unsealable},
     store::{
         audit,
         connections::{self, NewConnection, StoredConnection},
@@ -15,9 +17,9 @@ use base::TenantId;
 use queue::Job;
 use sqlx::PgPool;
 
-/// An account as its user describes it.
+/// A connection to be created.
 pub struct Connect<'a> {
-    /// What mail is sent as, or the URL.
+    /// The sender's address, or the URL.
     pub address: &'a str,
     pub display_name: Option<&'a str>,
     pub settings: &'a Settings,
@@ -42,7 +44,7 @@ pub enum ConnectError {
 }
 
 /// # Errors
-/// If the user has this address, or the database refuses.
+/// If the user has a connection with this address, or the database refuses.
 pub async fn connect(
     pool: &PgPool,
     keys: &KeyRing,
@@ -67,16 +69,16 @@ pub async fn connect(
         return Err(ConnectError::AddressTaken);
     }
     let stored = own(&mut tx, session, id).await?;
-    let entry = entry(session, Action::CONNECTION_CREATED, &stored, request_id);
+    let entry = entry(session, AuditAction::ConnectionCreated, &stored, request_id);
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
     Ok(stored)
 }
 
-/// Gives a connection a new secret; jobs that waited for one go on.
+/// Replaces the credentials of a connection; jobs that waited for them resume.
 ///
 /// # Errors
-/// If it is not the user's, or was changed since it was read.
+/// If the connection is not the user's, or the version is stale.
 pub async fn reauthenticate(
     pool: &PgPool,
     keys: &KeyRing,
@@ -106,7 +108,7 @@ pub async fn reauthenticate(
     let stored = own(&mut tx, session, id).await?;
     let entry = entry(
         session,
-        Action::CONNECTION_REAUTHENTICATED,
+        AuditAction::ConnectionReauthenticated,
         &stored,
         request_id,
     );
@@ -115,10 +117,10 @@ pub async fn reauthenticate(
     Ok(stored)
 }
 
-/// Ends a connection and forgets its secret.
+/// Revokes a connection and erases its credentials.
 ///
 /// # Errors
-/// If it is not the user's, or has ended.
+/// If it is not the user's, or was revoked before.
 pub async fn disconnect(
     pool: &PgPool,
     session: &Session,
@@ -130,13 +132,18 @@ pub async fn disconnect(
     if !connections::revoke(&mut tx, session.tenant, id, None).await? {
         return Err(ConnectError::NotFound);
     }
-    let entry = entry(session, Action::CONNECTION_REVOKED, &present, request_id);
+    let entry = entry(
+        session,
+        AuditAction::ConnectionRevoked,
+        &present,
+        request_id,
+    );
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
     Ok(())
 }
 
-/// A colleague's connection is not there.
+/// A colleague's connection is reported as not found.
 async fn own(
     conn: &mut sqlx::PgConnection,
     session: &Session,
@@ -148,10 +155,10 @@ async fn own(
         .ok_or(ConnectError::NotFound)
 }
 
-/// The provider refused the secret of this version: nothing is tried with it again.
+/// Records that the provider refused the credentials of this version; nothing is tried with them again.
 ///
 /// # Errors
-/// When the database refuses.
+/// If the database refuses.
 pub async fn refuse(
     pool: &PgPool,
     job: &Job,
@@ -161,16 +168,16 @@ pub async fn refuse(
     let mut tx = pool.begin().await?;
     let (id, version) = (connection.id, connection.version);
     if connections::require_reauth(&mut tx, job.tenant, id, version, code).await? {
-        let entry = by_worker(job, Action::CONNECTION_REFUSED, connection, code);
+        let entry = by_worker(job, AuditAction::ConnectionRefused, connection, code);
         audit::insert(&mut tx, &[entry]).await?;
     }
     tx.commit().await
 }
 
-/// The provider took the secret of this version: what waited for a new one goes on with it.
+/// Records that the provider accepted the credentials of this version; jobs that waited for them resume.
 ///
 /// # Errors
-/// When the database refuses.
+/// If the database refuses.
 pub async fn restore(
     pool: &PgPool,
     job: &Job,
@@ -179,16 +186,16 @@ pub async fn restore(
     let mut tx = pool.begin().await?;
     let (id, version) = (connection.id, connection.version);
     if connections::restore(&mut tx, job.tenant, id, version).await? {
-        let entry = on_attempt(job, Action::CONNECTION_RESTORED, connection);
+        let entry = on_attempt(job, AuditAction::ConnectionRestored, connection);
         audit::insert(&mut tx, &[entry]).await?;
     }
     tx.commit().await
 }
 
-/// The other side says that it is gone for good: the connection ends, and its secret is forgotten.
+/// Revokes a connection that the provider reports as gone, and erases its credentials.
 ///
 /// # Errors
-/// When the database refuses.
+/// If the database refuses.
 pub async fn end_gone(
     pool: &PgPool,
     job: &Job,
@@ -197,14 +204,14 @@ pub async fn end_gone(
 ) -> Result<(), sqlx::Error> {
     let mut tx = pool.begin().await?;
     if connections::revoke(&mut tx, job.tenant, connection.id, Some(code)).await? {
-        let entry = by_worker(job, Action::CONNECTION_REVOKED, connection, code);
+        let entry = by_worker(job, AuditAction::ConnectionRevoked, connection, code);
         audit::insert(&mut tx, &[entry]).await?;
     }
     tx.commit().await
 }
 
-fn place(tenant: TenantId, id: ConnectionId) -> Place<'static> {
-    Place {
+fn place(tenant: TenantId, id: ConnectionId) -> SecretRow<'static> {
+    SecretRow {
         table: "connections",
         tenant: tenant.0,
         row: id.0,
@@ -216,7 +223,7 @@ fn seal(keys: &KeyRing, session: &Session, id: ConnectionId, secret: &Secret) ->
     keys.seal(place(session.tenant, id), &secret.joined())
 }
 
-/// Opens what [`connect`] sealed, of a mail account or a calendar.
+/// Opens the sealed login of a mail account or a calendar.
 ///
 /// # Errors
 /// If the key is missing, or the bytes were tampered with.
@@ -230,7 +237,7 @@ pub fn open_login(
     MailSecret::split(&joined).ok_or(Unsealable::Malformed)
 }
 
-/// Opens what [`connect`] sealed, of a webhook.
+/// Opens the sealed signing secret of a webhook.
 ///
 /// # Errors
 /// If the key is missing, or the bytes were tampered with.
@@ -244,7 +251,7 @@ pub fn open_signing_secret(
     SigningSecret::parse(&text).ok_or(Unsealable::Malformed)
 }
 
-/// Why a process cannot work with the connections that are there.
+/// The process cannot use the stored connections.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
     #[error(
@@ -255,7 +262,7 @@ pub enum KeysError {
     Database(#[from] sqlx::Error),
 }
 
-/// Asked at start-up: whether every secret can be opened.
+/// Checks at start-up that the key of every stored secret is configured.
 ///
 /// # Errors
 /// Names the key that is missing.
@@ -270,40 +277,34 @@ pub async fn check_keys(pool: &PgPool, keys: Option<&KeyRing>) -> Result<(), Key
 
 fn entry(
     session: &Session,
-    action: Action,
+    action: AuditAction,
     connection: &StoredConnection,
     request_id: &str,
 ) -> NewAuditEntry {
-    let actor = Actor::User {
-        user: session.user,
-        session: Some(session.id),
-    };
-    about(session.tenant, actor, action, connection).with_request(Some(request_id))
+    about(
+        session.audit(action, ResourceKind::Connection, connection.id),
+        connection,
+    )
+    .with_request(Some(request_id))
 }
 
 fn by_worker(
     job: &Job,
-    action: Action,
+    action: AuditAction,
     connection: &StoredConnection,
     code: &'static str,
 ) -> NewAuditEntry {
     on_attempt(job, action, connection).failed(code)
 }
 
-fn on_attempt(job: &Job, action: Action, connection: &StoredConnection) -> NewAuditEntry {
-    let worker = Actor::Worker(job.lease.worker);
-    about(job.tenant, worker, action, connection)
-        .with_request(job.request_id.as_deref())
-        .with_attempt(job.lease.job, job.lease.attempt)
+fn on_attempt(job: &Job, action: AuditAction, connection: &StoredConnection) -> NewAuditEntry {
+    about(
+        job.audit(action, ResourceKind::Connection, connection.id),
+        connection,
+    )
 }
 
-fn about(
-    tenant: TenantId,
-    actor: Actor,
-    action: Action,
-    connection: &StoredConnection,
-) -> NewAuditEntry {
+fn about(entry: NewAuditEntry, connection: &StoredConnection) -> NewAuditEntry {
     let provider = connection.settings.provider();
-    NewAuditEntry::new(tenant, actor, action, "connection", connection.id)
-        .with_detail(Detail::new().word("provider", provider.as_str()))
+    entry.with_detail(Detail::new().word("provider", provider.as_str()))
 }

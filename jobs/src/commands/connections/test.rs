@@ -1,9 +1,10 @@
-//! Asking whether a connection works: a job finds out, for only workers reach out of the house.
+//! Testing a connection, in a job: only workers open outbound connections.
 
-use crate::commands::jobs::submit_triage::How;
+use crate::commands::jobs::submit_triage::SubmitOutcome;
+use crate::domain::ResourceKind;
 use crate::{
     domain::{
-        Action, Actor, ConnectionId, Detail, NewAuditEntry, Session, connection::ConnectionStatus,
+        AuditAction, ConnectionId, Detail, NewAuditEntry, Session, connection::ConnectionStatus,
     },
     kinds::connection_test::{Args, ConnectionTest},
     store::{audit, connections},
@@ -16,7 +17,7 @@ use queue::{
 };
 use sqlx::PgPool;
 
-/// One request for a test.
+/// A request to test a connection.
 pub struct TestConnection<'a> {
     pub session: &'a Session,
     pub connection: ConnectionId,
@@ -25,7 +26,7 @@ pub struct TestConnection<'a> {
     pub at: DateTime<Utc>,
 }
 
-/// Nothing was asked for.
+/// No test was enqueued.
 #[derive(Debug, thiserror::Error)]
 pub enum TestError {
     #[error("there is no such connection")]
@@ -36,15 +37,15 @@ pub enum TestError {
     Database(#[from] sqlx::Error),
 }
 
-/// Enqueues the test, or finds the one that waits already.
+/// Enqueues the test, or finds one that waits already.
 ///
 /// # Errors
-/// If the connection is not the user's or has ended, or the database refuses.
+/// If the connection is not the user's or was revoked, or the database refuses.
 pub async fn test_connection(
     pool: &PgPool,
     notifier: &Notifier,
     request: &TestConnection<'_>,
-) -> Result<(JobView, How), TestError> {
+) -> Result<(JobView, SubmitOutcome), TestError> {
     let session = request.session;
     let mut tx = pool.begin().await?;
     connections::find(&mut tx, session.tenant, request.connection)
@@ -66,34 +67,34 @@ pub async fn test_connection(
     };
     let (view, how) = match enqueue(&mut tx, &job).await? {
         Enqueued::Inserted(_) | Enqueued::Replacing { .. } => {
-            (JobView::of_new(&job, request.at), How::Inserted)
+            (JobView::of_new(&job, request.at), SubmitOutcome::Inserted)
         }
         Enqueued::Existing(waiting) => {
             let view = view::find(&mut tx, session.tenant, waiting).await?;
-            (view.ok_or(sqlx::Error::RowNotFound)?, How::Existing)
+            (
+                view.ok_or(sqlx::Error::RowNotFound)?,
+                SubmitOutcome::Existing,
+            )
         }
     };
     audit::insert(&mut tx, &[submitted(request, &view, how)]).await?;
     tx.commit().await?;
-    if how == How::Inserted {
+    if how == SubmitOutcome::Inserted {
         notifier.job_available(ConnectionTest::QUEUE);
     }
     Ok((view, how))
 }
 
-fn submitted(request: &TestConnection<'_>, job: &JobView, how: How) -> NewAuditEntry {
+fn submitted(request: &TestConnection<'_>, job: &JobView, how: SubmitOutcome) -> NewAuditEntry {
     let session = request.session;
-    let actor = Actor::User {
-        user: session.user,
-        session: Some(session.id),
-    };
-    let mut entry = NewAuditEntry::new(session.tenant, actor, Action::JOB_SUBMITTED, "job", job.id)
+    let mut entry = session
+        .audit(AuditAction::JobSubmitted, ResourceKind::Job, job.id)
         .with_request(Some(request.request_id))
         .with_detail(
             Detail::new()
                 .word("kind", ConnectionTest::NAME)
-                .flag("existing", how == How::Existing),
+                .flag("existing", how == SubmitOutcome::Existing),
         );
-    entry.trace_id = telemetry::trace_id(request.traceparent).map(str::to_owned);
+    entry = entry.with_trace(telemetry::trace_id(&request.traceparent));
     entry
 }

@@ -1,8 +1,10 @@
 //! A person does not want a draft: it is never sent, and its approval is rejected.
 
+use crate::domain::ResourceKind;
+use crate::domain::history::HistoryVerb;
 use crate::{
     domain::{
-        Action, Actor, Detail, DraftId, NewAuditEntry, Session,
+        AuditAction, Detail, DraftId, Session,
         approval::{Status, Step},
         draft::{DraftRefused, DraftStep},
     },
@@ -14,7 +16,7 @@ use crate::{
 };
 use sqlx::PgPool;
 
-/// The draft stays as it is.
+/// The draft was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum DiscardError {
     #[error("there is no such draft")]
@@ -23,17 +25,17 @@ pub enum DiscardError {
     Stale { asked: i32, present: i32 },
     #[error(transparent)]
     Refused(#[from] DraftRefused),
-    /// A person has agreed to it, or a revision is under way: that is taken back first.
+    /// It is approved, or a revision is running: revoke that first.
     #[error("its approval is {0}")]
     Decided(Status),
     #[error("could not discard the draft")]
     Database(#[from] sqlx::Error),
 }
 
-/// Discards it, and gives it back as it is then.
+/// Discards a draft and returns it.
 ///
 /// # Errors
-/// When it is not as the person believes, its state does not allow it, or the database refuses.
+/// If the version is stale, the state does not allow it, or the database refuses.
 pub async fn discard_draft(
     pool: &PgPool,
     session: &Session,
@@ -76,19 +78,16 @@ pub async fn discard_draft(
         | Status::Undoing => return Err(DiscardError::Decided(approval.status)),
     }
     drafts::set_status(&mut tx, tenant, id, status).await?;
-    let told = NewHistoryEntry {
-        verb: "discarded",
-        object_kind: "draft",
+    let history_entry = NewHistoryEntry {
+        verb: HistoryVerb::Discarded,
+        object_kind: ResourceKind::Draft,
         object: id.0,
         job: Some(approval.job),
         rationale: &approval.summary,
     };
-    history::insert(&mut tx, tenant, &told).await?;
-    let actor = Actor::User {
-        user: session.user,
-        session: Some(session.id),
-    };
-    let entry = NewAuditEntry::new(tenant, actor, Action::DRAFT_DISCARDED, "draft", id)
+    history::insert(&mut tx, tenant, &history_entry).await?;
+    let entry = session
+        .audit(AuditAction::DraftDiscarded, ResourceKind::Draft, id)
         .with_request(Some(request_id))
         .with_detail(Detail::new().count("version", version));
     audit::insert(&mut tx, &[entry]).await?;

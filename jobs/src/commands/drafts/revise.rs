@@ -1,9 +1,11 @@
-//! A person wants the next version of a draft: [`begin`] says so, and keeps the present version from being approved
-//! meanwhile; an agreement to it that no worker has taken up is taken back. The version itself is written by the job.
+//! Requesting the next version of a draft: [`begin`] blocks approval of the present version meanwhile, and revokes an
+//! approval that no worker has begun. The job writes the version.
 
+use crate::domain::ResourceKind;
+use crate::domain::history::HistoryVerb;
 use crate::{
     domain::{
-        Action, Actor, Detail, NewAuditEntry, Session,
+        AuditAction, Detail, Session,
         approval::{Status, Step},
         draft::{DraftStatus, DraftStep},
     },
@@ -20,23 +22,23 @@ use queue::{
 };
 use sqlx::PgConnection;
 
-/// What is revised, by which job, at whose request.
+/// The version to revise, and the job that writes the next one.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked<'a> {
+pub(crate) struct RevisionRequest<'a> {
     pub(crate) base: Base,
     pub(crate) job: JobId,
     pub(crate) request_id: &'a str,
 }
 
-/// What became of the job that was to send the present version.
+/// The job that was to send the present version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stopped {
+pub(crate) enum StoppedSend {
     Ended(JobId),
-    /// It runs: its worker is told to stop.
-    Asked(JobId),
+    /// It runs: its worker is asked to stop.
+    CancelRequested(JobId),
 }
 
-/// There will be no new version.
+/// No revision was requested.
 #[derive(Debug, thiserror::Error)]
 pub enum ReviseError {
     #[error("there is no such draft")]
@@ -45,20 +47,20 @@ pub enum ReviseError {
     Stale { asked: i32, present: i32 },
     #[error("the draft is {0}")]
     NotReady(DraftStatus),
-    /// A worker is sending it, or another revision is under way.
+    /// A worker is sending it, or another revision is running.
     #[error("its approval is {0}")]
     Decided(Status),
     #[error("could not ask for the next version")]
     Database(#[from] sqlx::Error),
 }
 
-/// The approval first, then the draft: the order in which everybody locks them. Gives back the job that was to send the
-/// present version, if there was one.
+/// Locks the approval first, then the draft, as every writer does. Returns the job that was to send the present
+/// version, if there was one.
 pub(crate) async fn begin(
     conn: &mut PgConnection,
     session: &Session,
-    asked: Asked<'_>,
-) -> Result<Option<Stopped>, ReviseError> {
+    asked: RevisionRequest<'_>,
+) -> Result<Option<StoppedSend>, ReviseError> {
     let tenant = session.tenant;
     let Base { draft_id, version } = asked.base;
     let seen = drafts::find(conn, tenant, draft_id)
@@ -93,35 +95,32 @@ pub(crate) async fn begin(
             let editing = open
                 .and_then(|status| status.after(Step::BeginEdit))
                 .map_err(|refused| ReviseError::Decided(refused.status))?;
-            // An agreement to the former version must not reach what comes now.
+            // An approval of the former version must not reach the next one.
             let step = (editing, approval.version + i32::from(agreed));
             approvals::set_status(conn, tenant, approval.id, step, Some(session.user)).await?;
             approvals::assign(conn, tenant, approval.id, Some(asked.job)).await?;
             drafts::set_status(conn, tenant, draft_id, ready).await?;
             if let (true, Some(sending)) = (agreed, approval.execution_job) {
-                stopped = Stopped::stop(conn, session, sending).await?;
+                stopped = StoppedSend::stop(conn, session, sending).await?;
             }
         }
-        // Nobody waits for that one: the next version gets an approval of its own.
+        // Its approval has ended: the next version gets a new one.
         Status::Rejected | Status::Expired | Status::Failed | Status::Undone => {}
         Status::Editing | Status::Executing | Status::Executed | Status::Undoing => {
             return Err(ReviseError::Decided(approval.status));
         }
     }
-    let told = NewHistoryEntry {
-        verb: "revision_asked",
-        object_kind: "draft",
+    let history_entry = NewHistoryEntry {
+        verb: HistoryVerb::RevisionRequested,
+        object_kind: ResourceKind::Draft,
         object: draft_id.0,
         job: Some(asked.job),
         rationale: &approval.summary,
     };
-    history::insert(conn, tenant, &told).await?;
-    let actor = Actor::User {
-        user: session.user,
-        session: Some(session.id),
-    };
-    let action = Action::DRAFT_REVISION_ASKED;
-    let entry = NewAuditEntry::new(tenant, actor, action, "draft", draft_id)
+    history::insert(conn, tenant, &history_entry).await?;
+    let action = AuditAction::DraftRevisionRequested;
+    let entry = session
+        .audit(action, ResourceKind::Draft, draft_id)
         .with_request(Some(asked.request_id))
         .with_detail(
             Detail::new()
@@ -133,25 +132,25 @@ pub(crate) async fn begin(
     Ok(stopped)
 }
 
-impl Stopped {
+impl StoppedSend {
     async fn stop(
         conn: &mut PgConnection,
         session: &Session,
         job: JobId,
     ) -> Result<Option<Self>, sqlx::Error> {
-        // A worker that has the job, and not yet the approval, finds the approval changed.
+        // A worker that has the job but not yet the approval finds the approval changed.
         Ok(match cancel(conn, session.tenant, job).await? {
             Cancelled::Now => Some(Self::Ended(job)),
-            Cancelled::Requested => Some(Self::Asked(job)),
+            Cancelled::Requested => Some(Self::CancelRequested(job)),
             Cancelled::AlreadyEnded(_) | Cancelled::NotFound => None,
         })
     }
 
-    /// After the commit.
-    pub(crate) fn tell(self, notifier: &Notifier) {
+    /// Notifies other processes; call it after the commit.
+    pub(crate) fn notify(self, notifier: &Notifier) {
         match self {
             Self::Ended(job) => notifier.job_finished(job),
-            Self::Asked(job) => notifier.cancel_requested(job),
+            Self::CancelRequested(job) => notifier.cancel_requested(job),
         }
     }
 }

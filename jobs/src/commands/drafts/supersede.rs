@@ -1,9 +1,12 @@
-//! A user has answered with another program: what was drafted for the thread is not sent. In the transaction that settles
-//! the mail's triage; `worker::effects::mail` looks again just before a draft goes.
+//! Superseding drafts after the user replied with another program. Runs in the transaction that settles the reply's
+//! triage; `worker::effects` checks again just before a draft is sent.
 
+use crate::commands::audit::JobAudit;
+use crate::domain::ResourceKind;
+use crate::domain::history::HistoryVerb;
 use crate::{
     domain::{
-        Action, Actor, Detail, MessageId, NewAuditEntry,
+        AuditAction, Detail, MessageId,
         approval::{Status, Step},
         draft::DraftStep,
     },
@@ -14,15 +17,13 @@ use crate::{
         own_messages::{self, Overtaken},
     },
 };
-use base::telemetry::trace_id;
 use queue::{Job, run::cancel::cancel};
 use sqlx::PgConnection;
 
-/// Supersedes the unsent answers of the thread that `message` was written to. Whatever a worker is sending at this moment
-/// is left to it.
+/// Supersedes the unsent replies in the thread of `message`. Leaves those that a worker is sending.
 ///
 /// # Errors
-/// When the database refuses.
+/// If the database refuses.
 pub async fn supersede_drafts(
     conn: &mut PgConnection,
     job: &Job,
@@ -48,7 +49,7 @@ async fn supersede(
     let Some(found) = drafts::lock(conn, tenant, draft).await? else {
         return Ok(());
     };
-    // With another approval it is another version by now; what is in a worker's hands is told from here at its last look.
+    // With another approval it is another version by now; a worker that is sending it checks once more before it sends.
     let Ok(next) = found.status.after(DraftStep::Supersede) else {
         return Ok(());
     };
@@ -56,37 +57,36 @@ async fn supersede(
         return Ok(());
     }
     drafts::set_status(conn, tenant, draft, next).await?;
-    let told = NewHistoryEntry {
-        verb: "superseded",
-        object_kind: "draft",
+    let history_entry = NewHistoryEntry {
+        verb: HistoryVerb::Superseded,
+        object_kind: ResourceKind::Draft,
         object: draft.0,
         job: Some(job.lease.job),
         rationale: "You have answered with another program.",
     };
-    history::insert(conn, tenant, &told).await?;
+    history::insert(conn, tenant, &history_entry).await?;
     let rejected = reject(conn, job, &approval).await?;
     let entry = |action, kind, id: String| {
-        let actor = Actor::Worker(job.lease.worker);
-        let mut entry = NewAuditEntry::new(tenant, actor, action, kind, id)
-            .with_request(job.request_id.as_deref())
-            .with_attempt(job.lease.job, job.lease.attempt)
-            .with_detail(Detail::new().id("answered_by_message", message.0));
-        entry.trace_id = job
-            .traceparent
-            .as_deref()
-            .and_then(trace_id)
-            .map(str::to_owned);
-        entry
+        job.audit(action, kind, id)
+            .with_detail(Detail::new().id("answered_by_message", message.0))
     };
-    let mut entries = vec![entry(Action::DRAFT_SUPERSEDED, "draft", draft.to_string())];
+    let mut entries = vec![entry(
+        AuditAction::DraftSuperseded,
+        ResourceKind::Draft,
+        draft.to_string(),
+    )];
     if rejected {
         let id = approval.id.to_string();
-        entries.push(entry(Action::APPROVAL_REJECTED, "approval", id));
+        entries.push(entry(
+            AuditAction::ApprovalRejected,
+            ResourceKind::Approval,
+            id,
+        ));
     }
     audit::insert(conn, &entries).await
 }
 
-/// Nobody can agree to it any more, and an agreement that was given is taken back with the job that was to send it.
+/// Rejects the approval, or revokes it together with the job that was to send the draft.
 async fn reject(
     conn: &mut PgConnection,
     job: &Job,
@@ -104,7 +104,7 @@ async fn reject(
     approvals::set_status(conn, job.tenant, approval.id, step, None).await?;
     approvals::assign(conn, job.tenant, approval.id, None).await?;
     if let (Status::Approved, Some(sending)) = (approval.status, approval.execution_job) {
-        // One that runs already finds the approval changed.
+        // A job that runs already finds the approval changed.
         cancel(conn, job.tenant, sending).await?;
     }
     Ok(true)

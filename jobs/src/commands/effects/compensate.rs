@@ -1,10 +1,10 @@
-//! Taking back what left the house: [`begin_compensation`] commits that it is about to be, [`end_compensation`] what came
-//! of it. Whoever dies in between leaves a row that the job's next attempt goes on with: taking back twice is once.
+//! Undoing an external effect: [`begin_compensation`] commits the intent, [`end_compensation`] the outcome. After a
+//! crash the job's next attempt resumes: undoing twice undoes once.
 
 use super::{LedgerError, held, holder, record};
 use crate::{
     domain::{
-        Action, EffectId,
+        AuditAction, EffectId,
         effect::{EffectStatus, EffectStep},
     },
     store::effects::{self, StoredEffect},
@@ -12,10 +12,10 @@ use crate::{
 use queue::Job;
 use sqlx::PgPool;
 
-/// Commits that it is about to be taken back. `None` if it was before.
+/// Commits the intent to undo the effect. `None` if it was undone before.
 ///
 /// # Errors
-/// [`LedgerError::NotHeld`] if the job's lease is lost; [`LedgerError::Refused`] if it is not there to be taken back.
+/// [`LedgerError::NotHeld`] if the job's lease is lost; [`LedgerError::Refused`] if there is nothing to undo.
 pub async fn begin_compensation(
     pool: &PgPool,
     job: &Job,
@@ -34,17 +34,17 @@ pub async fn begin_compensation(
         status => {
             let to = status.after(EffectStep::Compensate)?;
             effects::take(&mut tx, holder(job), id, (status, to)).await?;
-            record(&mut tx, job, Action::EFFECT_TAKEN_BACK, id, to, None).await?;
+            record(&mut tx, job, AuditAction::EffectTakenBack, id, to, None).await?;
         }
     }
     tx.commit().await?;
     Ok(Some(found))
 }
 
-/// Commits what came of it: `refused` is the code of what was in the way.
+/// Commits the outcome: `refused` is the code of a failure.
 ///
 /// # Errors
-/// [`LedgerError::NotHeld`] if the lease is lost, or it is not being taken back any more.
+/// [`LedgerError::NotHeld`] if the lease is lost, or the effect is no longer being undone.
 pub async fn end_compensation(
     pool: &PgPool,
     job: &Job,
@@ -61,7 +61,7 @@ pub async fn end_compensation(
     if !effects::take(&mut tx, holder(job), id, (from, to)).await? {
         return Err(LedgerError::NotHeld);
     }
-    record(&mut tx, job, Action::EFFECT_TAKEN_BACK, id, to, refused).await?;
+    record(&mut tx, job, AuditAction::EffectTakenBack, id, to, refused).await?;
     tx.commit().await?;
     Ok(())
 }

@@ -1,9 +1,9 @@
-//! Effects on our own tables: the ledger's row and what it tells of commit together, so nothing is ever in flight.
+//! Effects on our own tables: the change and its ledger row commit together, so they are never in flight.
 
 use super::{LedgerError, Reserved, held, holder, intend, record};
 use crate::{
     domain::{
-        Action, EffectId,
+        AuditAction, EffectId,
         effect::{EffectEnd, EffectStatus, EffectStep, NewEffect},
     },
     store::effects::{self, StoredEffect},
@@ -14,19 +14,19 @@ use queue::Job;
 use serde_json::Value;
 use sqlx::{Acquire, PgConnection, PgPool};
 
-/// What an effect on our own tables left behind.
+/// The result of an effect on our own tables.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Done {
-    /// By which it can be found.
+    /// What the effect created or changed, for the user.
     pub receipt: Value,
-    /// What was there before, if that is needed to take it back.
+    /// The state before, if undoing needs it.
     pub before_image: Option<Value>,
 }
 
-/// Why nothing was changed.
+/// Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// It cannot be done as things are. The message is the user's.
+    /// It cannot be done in the present state. The message is for the user.
     #[error("{code}")]
     Refused { code: &'static str, message: String },
     #[error("the database refused")]
@@ -42,11 +42,11 @@ impl Refusal {
     }
 }
 
-/// A change of our own tables, inside the transaction it is given.
+/// A change of our own tables, in the transaction it is given.
 #[async_trait]
 pub trait Change: Send + Sync {
     /// # Errors
-    /// [`Refusal::Refused`] if it cannot be done; what it has written by then is rolled back.
+    /// [`Refusal::Refused`] if it cannot be done; the transaction is rolled back then.
     async fn apply(&self, conn: &mut PgConnection) -> Result<Done, Refusal>;
 }
 
@@ -59,14 +59,14 @@ pub enum Performed {
         code: &'static str,
         message: String,
     },
-    /// The same was asked for before.
+    /// The same effect happened before.
     Duplicate(Box<StoredEffect>),
 }
 
-/// Does it, unless it was done before.
+/// Performs the change, unless it was performed before.
 ///
 /// # Errors
-/// [`LedgerError::NotHeld`] if the job's lease is lost; then nothing was done.
+/// [`LedgerError::NotHeld`] if the job's lease is lost; then nothing was changed.
 pub async fn perform(
     pool: &PgPool,
     job: &Job,
@@ -100,12 +100,12 @@ pub async fn perform(
     };
     let to = in_flight.after(end.step())?;
     effects::end(&mut tx, holder(job), id, (to, &end)).await?;
-    record(&mut tx, job, Action::EFFECT_ENDED, id, to, end.code()).await?;
+    record(&mut tx, job, AuditAction::EffectEnded, id, to, end.code()).await?;
     tx.commit().await?;
     Ok(performed)
 }
 
-/// Does it in a transaction that is thrown away: what would happen. Touches no key.
+/// Performs the change in a transaction that is rolled back, and returns what would happen. Reserves no effect.
 ///
 /// # Errors
 /// As the change itself.
@@ -116,11 +116,11 @@ pub async fn rehearse(pool: &PgPool, change: &dyn Change) -> Result<Done, Refusa
     done
 }
 
-/// Takes back what was done, in one transaction with the ledger.
+/// Undoes a change, in one transaction with the ledger.
 #[async_trait]
 pub trait Reversal: Send + Sync {
     /// # Errors
-    /// [`Refusal::Refused`] if the world has moved on.
+    /// [`Refusal::Refused`] if the state has changed since.
     async fn revert(
         &self,
         conn: &mut PgConnection,
@@ -129,11 +129,11 @@ pub trait Reversal: Send + Sync {
     ) -> Result<(), Refusal>;
 }
 
-/// Takes an effect back that succeeded. `None` if it was taken back before.
+/// Undoes an effect that succeeded. `None` if it was undone before.
 ///
 /// # Errors
-/// [`LedgerError::NotHeld`] if the job's lease is lost; then nothing was done.
-pub async fn take_back(
+/// [`LedgerError::NotHeld`] if the job's lease is lost; then nothing was changed.
+pub async fn undo(
     pool: &PgPool,
     job: &Job,
     id: EffectId,
@@ -167,7 +167,7 @@ pub async fn take_back(
     };
     let to = compensating.after(to)?;
     effects::take(&mut tx, holder(job), id, (compensating, to)).await?;
-    record(&mut tx, job, Action::EFFECT_TAKEN_BACK, id, to, code).await?;
+    record(&mut tx, job, AuditAction::EffectTakenBack, id, to, code).await?;
     tx.commit().await?;
     Ok(Some(answer))
 }

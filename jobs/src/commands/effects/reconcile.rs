@@ -1,11 +1,13 @@
-//! Finding out what became of an effect that may have been done: [`settle_unknown`] writes what the other side said, and
-//! [`resolve`] what a person found.
+//! Resolving effects that may have happened: [`settle_unknown`] records the provider's answer, and [`resolve`] a
+//! person's.
 
-use super::{LedgerError, held, holder, record, tell};
+use super::{LedgerError, held, holder, record, record_history};
+use crate::domain::ResourceKind;
+use crate::domain::history::HistoryVerb;
 use crate::{
-    commands::approvals::subject::draft::follow_if_it_may,
+    commands::approvals::subject::draft::sync_if_possible,
     domain::{
-        Action, Actor, Detail, EffectId, NewAuditEntry, Session,
+        AuditAction, Detail, EffectId, Session,
         draft::DraftStep,
         effect::{EffectRefused, EffectStatus, EffectStep},
     },
@@ -18,24 +20,24 @@ use queue::Job;
 use serde_json::Value;
 use sqlx::PgPool;
 
-/// What the other side says.
+/// The provider's answer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Finding {
-    /// It is there.
+    /// The effect happened.
     Done {
         receipt: Value,
         before_image: Option<Value>,
     },
-    /// It is certainly not there.
+    /// It certainly did not happen.
     NotDone,
-    /// It cannot say, or there is nobody to ask.
+    /// The provider cannot tell, or there is none to ask.
     CannotSay,
 }
 
-/// Writes down what was found of an effect that is unknown, and returns what it is now.
+/// Records the provider's answer about an unknown effect, and returns its new status.
 ///
 /// # Errors
-/// [`LedgerError::NotHeld`] if the job's lease is lost; [`LedgerError::Refused`] if it is not unknown.
+/// [`LedgerError::NotHeld`] if the job's lease is lost; [`LedgerError::Refused`] if the effect is not unknown.
 pub async fn settle_unknown(
     pool: &PgPool,
     job: &Job,
@@ -64,19 +66,19 @@ pub async fn settle_unknown(
     } else {
         effects::take(&mut tx, holder(job), id, (found.status, to)).await?;
     }
-    record(&mut tx, job, Action::EFFECT_RECONCILED, id, to, None).await?;
+    record(&mut tx, job, AuditAction::EffectReconciled, id, to, None).await?;
     let verb = match finding {
-        Finding::Done { .. } => "found_done",
-        Finding::NotDone => "found_not_done",
-        Finding::CannotSay => "left_to_you",
+        Finding::Done { .. } => HistoryVerb::FoundDone,
+        Finding::NotDone => HistoryVerb::FoundNotDone,
+        Finding::CannotSay => HistoryVerb::NeedsResolution,
     };
     let what = (id, found.kind.as_str());
-    tell(&mut tx, job.tenant, verb, what, job.lease.job).await?;
+    record_history(&mut tx, job.tenant, verb, what, job.lease.job).await?;
     tx.commit().await?;
     Ok(to)
 }
 
-/// A person's word was not taken.
+/// The effect was not resolved.
 #[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
     #[error("there is no such effect")]
@@ -87,10 +89,10 @@ pub enum ResolveError {
     Database(#[from] sqlx::Error),
 }
 
-/// A person has looked: it was done, or it was not and may be asked for again.
+/// Resolves an unknown effect: it happened, or it did not and may be requested again.
 ///
 /// # Errors
-/// If nobody waits for a person's word.
+/// If the effect is not unknown.
 pub async fn resolve(
     pool: &PgPool,
     session: &Session,
@@ -110,7 +112,7 @@ pub async fn resolve(
     let status = found.status;
     let to = match status {
         EffectStatus::NeedsHuman => status.after(step)?,
-        // Its job has ended and will not ask any more; one that still runs finds it answered.
+        // Its job has ended and will not ask again; a job that still runs finds it resolved.
         EffectStatus::Unknown => status.after(EffectStep::Reconcile)?.after(step)?,
         _ => return Err(EffectRefused { status, step }.into()),
     };
@@ -121,17 +123,18 @@ pub async fn resolve(
         } else {
             DraftStep::FindUnsent
         };
-        follow_if_it_may(&mut tx, session.tenant, approval, step).await?;
+        sync_if_possible(&mut tx, session.tenant, approval, step).await?;
     }
-    let verb = if done { "found_done" } else { "found_not_done" };
-    let what = (id, found.kind.as_str());
-    tell(&mut tx, session.tenant, verb, what, found.job).await?;
-    let actor = Actor::User {
-        user: session.user,
-        session: Some(session.id),
+    let verb = if done {
+        HistoryVerb::FoundDone
+    } else {
+        HistoryVerb::FoundNotDone
     };
-    let action = Action::EFFECT_RESOLVED;
-    let entry = NewAuditEntry::new(session.tenant, actor, action, "effect", id)
+    let what = (id, found.kind.as_str());
+    record_history(&mut tx, session.tenant, verb, what, found.job).await?;
+    let action = AuditAction::EffectResolved;
+    let entry = session
+        .audit(action, ResourceKind::Effect, id)
         .with_request(Some(request_id))
         .with_detail(Detail::new().word("status", to.as_str()));
     audit::insert(&mut tx, &[entry]).await?;

@@ -1,10 +1,10 @@
-//! The last look before something leaves the house: [`begin_sending`] asks for the tenant's switch, the connection and its
-//! rate in the transaction that says `in_flight`.
+//! The last check before an external effect: [`begin_sending`] checks the tenant's switch, the connection and its rate
+//! in the transaction that marks the effect as in flight.
 
 use super::{LedgerError, held, holder, record};
 use crate::{
     domain::{
-        Action, ConnectionId, EffectId,
+        AuditAction, ConnectionId, EffectId,
         action::ActionType,
         connection::ConnectionStatus,
         effect::{EffectStatus, EffectStep},
@@ -15,24 +15,25 @@ use chrono::{DateTime, Utc};
 use queue::Job;
 use sqlx::PgPool;
 
-/// Whether it may leave now.
+/// Whether the effect may begin now.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Sending {
-    /// These bytes, which were rendered when it was first meant to be done.
+    /// Send these bytes, which were rendered by the first attempt.
     Go(Vec<u8>),
     /// Not before then; nothing was begun.
     Wait {
         until: DateTime<Utc>,
         code: &'static str,
     },
-    /// Never by this connection.
+    /// Never over this connection.
     ConnectionGone,
 }
 
-/// Commits that it is about to be done by this connection; its hourly rate is one of mails. Two that are begun at once are counted one after the other.
+/// Commits that the effect is in flight over this connection. Messages count against its hourly limit; two that begin
+/// at once are counted one after the other.
 ///
 /// # Errors
-/// [`LedgerError::NotHeld`] if the lease is lost or the effect is not this attempt's to begin: then do nothing.
+/// [`LedgerError::NotHeld`] if the lease is lost or another attempt has the effect: then do nothing.
 pub async fn begin_sending(
     pool: &PgPool,
     job: &Job,
@@ -54,7 +55,7 @@ pub async fn begin_sending(
         }
         Some(ConnectionStatus::Revoked) | None => return Ok(Sending::ConnectionGone),
     }
-    if kind.is_mail()
+    if kind.spec().executor.is_message()
         && let Some(until) =
             effects::limited_until(&mut tx, job.tenant, connection, locked.sends_per_hour).await?
     {
@@ -65,7 +66,7 @@ pub async fn begin_sending(
     let Some(rendered) = effects::begin(&mut tx, holder(job), id, connection).await? else {
         return Err(LedgerError::NotHeld);
     };
-    record(&mut tx, job, Action::EFFECT_BEGUN, id, to, None).await?;
+    record(&mut tx, job, AuditAction::EffectBegun, id, to, None).await?;
     tx.commit().await?;
     Ok(Sending::Go(rendered))
 }

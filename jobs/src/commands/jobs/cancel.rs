@@ -1,7 +1,8 @@
-//! Cancelling a job for its owner, with the audit entry of the wish.
+//! Cancelling a job for its owner, with an audit entry.
 
+use crate::domain::ResourceKind;
 use crate::{
-    domain::{Action, Actor, NewAuditEntry, Session},
+    domain::{AuditAction, NewAuditEntry, Session},
     store::audit,
 };
 use base::JobId;
@@ -14,8 +15,8 @@ use queue::{
 };
 use sqlx::PgPool;
 
-/// Cancels a waiting job at once and asks the worker of a running one to stop; so it does with the children that the job
-/// waits for, and theirs.
+/// Cancels a waiting job at once and asks the worker of a running one to stop; the same for the children that it waits
+/// for, and theirs.
 ///
 /// # Errors
 /// If the database refuses; then nothing was changed, or only the reply was lost: ask again.
@@ -32,7 +33,7 @@ pub async fn cancel_job(
         return Ok(cancelled);
     }
     let mut done = vec![(job, cancelled)];
-    // Whoever waits for others is cancelled with them; a running parent has none that it waits for.
+    // A waiting parent is cancelled with its children; a running parent waits for none.
     let mut waiting = vec![job];
     while let Some(parent) = waiting.pop() {
         for child in children::unfinished(&mut tx, session.tenant, parent).await? {
@@ -63,14 +64,10 @@ fn entry(
     request_id: &str,
 ) -> Option<NewAuditEntry> {
     let action = match cancelled {
-        Cancelled::Now => Action::JOB_CANCELLED,
-        Cancelled::Requested => Action::JOB_CANCEL_REQUESTED,
+        Cancelled::Now => AuditAction::JobCancelled,
+        Cancelled::Requested => AuditAction::JobCancelRequested,
         Cancelled::AlreadyEnded(_) | Cancelled::NotFound => return None,
     };
-    let actor = Actor::User {
-        user: session.user,
-        session: Some(session.id),
-    };
-    let entry = NewAuditEntry::new(session.tenant, actor, action, "job", job);
+    let entry = session.audit(action, ResourceKind::Job, job);
     Some(entry.with_request(Some(request_id)))
 }

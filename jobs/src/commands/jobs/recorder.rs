@@ -1,7 +1,8 @@
-//! [`AuditRecorder`]: the audit entry of each ended attempt, in the transaction that ends it.
+//! [`AuditRecorder`]: writes the audit entry of each ended attempt, in the transaction that ends it.
 
+use crate::domain::ResourceKind;
 use crate::{
-    domain::audit::{Action, Actor, NewAuditEntry},
+    domain::audit::{Actor, AuditAction, NewAuditEntry},
     store::audit,
 };
 use async_trait::async_trait;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 pub struct AuditRecorder;
 
 impl AuditRecorder {
-    /// As the queue's runtime takes it.
+    /// Returns the recorder for the queue's runtime.
     pub fn shared() -> Recorder {
         Some(Arc::new(Self))
     }
@@ -44,17 +45,17 @@ fn worker_of_successes(ended: &[EndedAttempt]) -> Option<WorkerId> {
 
 fn entry(ended: &EndedAttempt) -> NewAuditEntry {
     let action = match ended.end {
-        AttemptEnd::Succeeded => Action::JOB_SUCCEEDED,
-        AttemptEnd::Retried => Action::JOB_RETRIED,
-        AttemptEnd::Snoozed => Action::JOB_SNOOZED,
-        AttemptEnd::Waiting => Action::JOB_WAITING,
-        AttemptEnd::Interrupted => Action::JOB_INTERRUPTED,
-        AttemptEnd::Discarded => Action::JOB_DISCARDED,
-        AttemptEnd::Cancelled => Action::JOB_CANCELLED,
-        AttemptEnd::Rescued => Action::JOB_RESCUED,
+        AttemptEnd::Succeeded => AuditAction::JobSucceeded,
+        AttemptEnd::Retried => AuditAction::JobRetried,
+        AttemptEnd::Snoozed => AuditAction::JobSnoozed,
+        AttemptEnd::Waiting => AuditAction::JobWaiting,
+        AttemptEnd::Interrupted => AuditAction::JobInterrupted,
+        AttemptEnd::Discarded => AuditAction::JobDiscarded,
+        AttemptEnd::Cancelled => AuditAction::JobCancelled,
+        AttemptEnd::Rescued => AuditAction::JobRescued,
     };
     let actor = ended.worker.map_or(Actor::System, Actor::Worker);
-    let mut entry = NewAuditEntry::new(ended.tenant, actor, action, "job", ended.job)
+    let mut entry = NewAuditEntry::new(ended.tenant, actor, action, ResourceKind::Job, ended.job)
         .with_request(ended.request_id.as_deref());
     if let Some(attempt) = ended.attempt {
         entry = entry.with_attempt(ended.job, attempt);

@@ -1,11 +1,11 @@
-//! Putting jobs that ended without success back in line, with the audit entry of each: for their tenant, and for the
-//! operators of the fleet.
+//! Retrying discarded and cancelled jobs, each with its audit entry: for their tenant, and for operators.
 
-use crate::commands::operators;
+use crate::commands::operators::Operator;
+use crate::domain::ResourceKind;
 use crate::{
     domain::{
         Session,
-        audit::{Action, Actor, Detail, NewAuditEntry},
+        audit::{Actor, AuditAction, Detail, NewAuditEntry},
     },
     store::audit,
 };
@@ -16,22 +16,22 @@ use queue::{
 };
 use sqlx::{PgConnection, PgPool};
 
-/// Jobs that one call puts back at most.
+/// The most jobs that one call retries.
 pub const MOST_AT_ONCE: i64 = 500;
 
-/// What a call by filter did.
+/// The result of a retry by filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequeuedSome {
+pub struct RetriedJobs {
     pub jobs: Vec<JobId>,
-    /// Jobs that still fit the filter, counted up to [`dead_letters::MAX_COUNTED`].
+    /// Jobs that still match the filter, counted up to [`dead_letters::MAX_COUNTED`].
     pub left: i64,
 }
 
-/// Puts one discarded or cancelled job back in line. False when it is neither, or not the tenant's.
+/// Retries a discarded or cancelled job. False if it is neither, or not the tenant's.
 ///
 /// # Errors
-/// If the database cannot be asked.
-pub async fn requeue_job(
+/// If the database does not answer.
+pub async fn retry_job(
     pool: &PgPool,
     notifier: &Notifier,
     session: &Session,
@@ -51,41 +51,40 @@ pub async fn requeue_job(
     Ok(!requeued.is_empty())
 }
 
-/// Puts up to [`MOST_AT_ONCE`] discarded jobs back in line, the oldest first.
+/// Retries up to [`MOST_AT_ONCE`] discarded jobs, oldest first.
 ///
 /// # Errors
-/// If the database cannot be asked.
-pub async fn requeue_dead_letters(
+/// If the database does not answer.
+pub async fn retry_dead_letters(
     pool: &PgPool,
     notifier: &Notifier,
     session: &Session,
     filter: &DeadLetterFilter,
     request_id: Option<&str>,
-) -> Result<RequeuedSome, sqlx::Error> {
+) -> Result<RetriedJobs, sqlx::Error> {
     let mut transaction = pool.begin().await?;
     let found = dead_letters::lock(&mut transaction, session.tenant, filter, MOST_AT_ONCE).await?;
     let requeued = requeue(&mut transaction, session, &found, request_id).await?;
     let left = dead_letters::count(&mut transaction, session.tenant, filter).await?;
     transaction.commit().await?;
     announce(notifier, &requeued);
-    Ok(RequeuedSome {
+    Ok(RetriedJobs {
         jobs: requeued.into_iter().map(|requeued| requeued.job).collect(),
         left,
     })
 }
 
-/// As [`requeue_dead_letters`], of all tenants or the one named. The operators' own log says how many; each job's tenant
-/// reads in theirs, under the request that asked for the job, that it was put back.
+/// Retries discarded jobs of all tenants, or of the one given. The operators' audit log gets one entry with the number;
+/// the log of each job's tenant gets one entry per job, under the request that submitted the job.
 ///
 /// # Errors
-/// If the database cannot be asked.
-pub async fn requeue_of_fleet(
+/// If the database does not answer.
+pub async fn retry_dead_letters_of_all_tenants(
     pool: &PgPool,
     notifier: &Notifier,
-    session: &Session,
+    operator: Operator<'_>,
     (tenant, filter): (Option<TenantId>, &DeadLetterFilter),
-    request_id: &str,
-) -> Result<RequeuedSome, sqlx::Error> {
+) -> Result<RetriedJobs, sqlx::Error> {
     let mut transaction = pool.begin().await?;
     let found =
         dead_letters::all_tenants::lock(&mut transaction, tenant, filter, MOST_AT_ONCE).await?;
@@ -94,24 +93,31 @@ pub async fn requeue_of_fleet(
         .iter()
         .map(|back| {
             let (tenant, job) = (back.tenant, back.job);
-            NewAuditEntry::new(tenant, Actor::System, Action::JOB_REQUEUED, "job", job)
-                .with_request(back.request_id.as_deref())
+            NewAuditEntry::new(
+                tenant,
+                Actor::System,
+                AuditAction::JobRequeued,
+                ResourceKind::Job,
+                job,
+            )
+            .with_request(back.request_id.as_deref())
         })
         .collect();
     if !requeued.is_empty() {
-        let action = Action::DEAD_LETTERS_REQUEUED;
+        let action = AuditAction::DeadLettersRequeued;
         let whose = tenant.map_or_else(|| "*".to_owned(), |tenant| tenant.to_string());
         let count = i64::try_from(requeued.len()).unwrap_or(i64::MAX);
-        entries.push(
-            operators::entry(session, action, "tenant", &whose, request_id)
-                .with_detail(Detail::new().count("jobs", count)),
+        entries.extend(
+            operator
+                .audit(action, ResourceKind::Tenant, &whose)
+                .map(|entry| entry.with_detail(Detail::new().count("jobs", count))),
         );
     }
     audit::insert(&mut transaction, &entries).await?;
     let left = dead_letters::all_tenants::count(&mut transaction, tenant, filter).await?;
     transaction.commit().await?;
     announce(notifier, &requeued);
-    Ok(RequeuedSome {
+    Ok(RetriedJobs {
         jobs: requeued.into_iter().map(|requeued| requeued.job).collect(),
         left,
     })
@@ -124,28 +130,19 @@ async fn requeue(
     request_id: Option<&str>,
 ) -> Result<Vec<Requeued>, sqlx::Error> {
     let requeued = dead_letters::requeue(conn, jobs).await?;
-    let actor = Actor::User {
-        user: session.user,
-        session: Some(session.id),
-    };
     let entries: Vec<NewAuditEntry> = requeued
         .iter()
         .map(|requeued| {
-            NewAuditEntry::new(
-                session.tenant,
-                actor,
-                Action::JOB_REQUEUED,
-                "job",
-                requeued.job,
-            )
-            .with_request(request_id)
+            session
+                .audit(AuditAction::JobRequeued, ResourceKind::Job, requeued.job)
+                .with_request(request_id)
         })
         .collect();
     audit::insert(conn, &entries).await?;
     Ok(requeued)
 }
 
-/// After the commit; the notifier coalesces what is said twice.
+/// Runs after the commit; the notifier coalesces repeated signals.
 fn announce(notifier: &Notifier, requeued: &[Requeued]) {
     for requeued in requeued {
         notifier.job_available(&requeued.queue);

@@ -1,8 +1,9 @@
-//! Asking for actions to be done: the request's key, the job, the audit entry and the answer in one transaction.
+//! Submitting actions: request key, job, audit entry and answer in one transaction.
 
-use super::submit_triage::{AnswerOf, How, SubmitError, Submitted};
+use super::submit_triage::{AnswerOf, SubmitError, SubmitOutcome, Submitted};
+use crate::domain::ResourceKind;
 use crate::{
-    domain::{Action, Actor, ApprovalId, Detail, NewAuditEntry, Session, approval::Status},
+    domain::{ApprovalId, AuditAction, Detail, NewAuditEntry, Session, approval::Status},
     kinds::action::{ActionExecute, Args, Work},
     store::{
         approvals, audit,
@@ -14,11 +15,11 @@ use chrono::{DateTime, Utc};
 use queue::{JobKind, JobView, NewJob, Replaced, enqueue, signals::notifier::Notifier, view};
 use sqlx::{PgConnection, PgPool};
 
-/// One request to have actions done.
+/// A request to execute actions.
 pub struct SubmitAction<'a> {
     pub session: &'a Session,
     pub key: RequestKey<'a>,
-    /// Over everything that makes the request what it is.
+    /// Hash of everything that makes up the request.
     pub fingerprint: [u8; 32],
     pub args: Args,
     pub run_at: Option<DateTime<Utc>>,
@@ -35,7 +36,7 @@ pub struct SubmitAction<'a> {
 pub enum SubmitActionError {
     #[error("there is no such approval")]
     NoApproval,
-    /// Nobody has agreed to this version.
+    /// This version is not approved.
     #[error("the approval is {status} in version {version}")]
     NotApproved { status: Status, version: i32 },
     #[error(transparent)]
@@ -48,7 +49,7 @@ impl From<sqlx::Error> for SubmitActionError {
     }
 }
 
-/// Enqueues the job. An approval that was agreed to has its job already: that is the answer.
+/// Enqueues the job. An approved approval has its job already; that job is the answer.
 ///
 /// # Errors
 /// Then nothing was done, or only the reply was lost: repeat the request with the same key.
@@ -63,7 +64,7 @@ pub async fn submit_action(
         return if stored.fingerprint == request.fingerprint {
             Ok(Submitted {
                 answer: stored.answer,
-                how: How::Replayed,
+                how: SubmitOutcome::Replayed,
                 replaced: Replaced::default(),
             })
         } else {
@@ -76,34 +77,39 @@ pub async fn submit_action(
             version,
         } => (
             of_approval(&mut tx, request.session, approval_id, version).await?,
-            How::Existing,
+            SubmitOutcome::Existing,
         ),
         Work::Requested(_) | Work::Triaged { .. } | Work::Undo { .. } => {
-            (insert(&mut tx, &request).await?, How::Inserted)
+            (insert(&mut tx, &request).await?, SubmitOutcome::Inserted)
         }
     };
     let answer = (request.answer_of)(&view, how);
     request_keys::complete(&mut tx, &request.key, &answer).await?;
-    let actor = Actor::User {
-        user: request.session.user,
-        session: Some(request.session.id),
-    };
+    let actor = request.session.actor();
     let tenant = request.session.tenant;
-    let mut entry = NewAuditEntry::new(tenant, actor, Action::JOB_SUBMITTED, "job", view.id)
-        .with_request(Some(request.request_id))
-        .with_detail(
-            Detail::new()
-                .word("kind", ActionExecute::NAME)
-                .flag("existing", how == How::Existing),
-        );
-    entry.trace_id = telemetry::trace_id(request.traceparent).map(str::to_owned);
+    let mut entry = NewAuditEntry::new(
+        tenant,
+        actor,
+        AuditAction::JobSubmitted,
+        ResourceKind::Job,
+        view.id,
+    )
+    .with_request(Some(request.request_id))
+    .with_detail(
+        Detail::new()
+            .word("kind", ActionExecute::NAME)
+            .flag("existing", how == SubmitOutcome::Existing),
+    );
+    entry = entry.with_trace(telemetry::trace_id(&request.traceparent));
     entry.dry_run = request.args.dry_run;
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
     match how {
-        How::Inserted if request.run_at.is_some() => notifier.job_scheduled(ActionExecute::QUEUE),
-        How::Inserted => notifier.job_available(ActionExecute::QUEUE),
-        How::Existing | How::Replayed => {}
+        SubmitOutcome::Inserted if request.run_at.is_some() => {
+            notifier.job_scheduled(ActionExecute::QUEUE)
+        }
+        SubmitOutcome::Inserted => notifier.job_available(ActionExecute::QUEUE),
+        SubmitOutcome::Existing | SubmitOutcome::Replayed => {}
     }
     Ok(Submitted {
         answer,
@@ -125,12 +131,12 @@ async fn insert(
         traceparent: Some(request.traceparent.to_owned()),
         ..new
     };
-    // It has no name of its own, so there is nothing that it could meet: its effects have theirs.
+    // The job has no external id: its effects have names of their own.
     enqueue::insert(conn, &job).await?;
     Ok(JobView::of_new(&job, request.at))
 }
 
-/// The job that was enqueued when the approval was agreed to.
+/// Finds the job that was enqueued when the approval was approved.
 async fn of_approval(
     conn: &mut PgConnection,
     session: &Session,

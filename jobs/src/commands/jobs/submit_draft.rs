@@ -1,10 +1,10 @@
-//! Asking for a draft, or for the next version of one: the request's key, the job, the audit entry and the answer in one
-//! transaction.
+//! Submitting a draft or a revision: request key, job, audit entry and answer in one transaction.
 
-use super::submit_triage::{AnswerOf, How, SubmitError, Submitted};
+use super::submit_triage::{AnswerOf, SubmitError, SubmitOutcome, Submitted};
 use crate::commands::drafts::revise::{self, ReviseError};
+use crate::domain::ResourceKind;
 use crate::{
-    domain::{Action, Actor, Detail, MessageId, NewAuditEntry, Session},
+    domain::{AuditAction, Detail, MessageId, NewAuditEntry, Session},
     kinds::draft::{Args, DraftGenerate},
     store::{
         audit, messages,
@@ -20,11 +20,11 @@ use queue::{
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
 
-/// One request for a draft.
+/// A request for a draft.
 pub struct SubmitDraft<'a> {
     pub session: &'a Session,
     pub key: RequestKey<'a>,
-    /// Over everything that makes the request what it is.
+    /// Hash of everything that makes up the request.
     pub fingerprint: [u8; 32],
     pub args: Args,
     /// The caller's name for the work, 1 to 255 characters.
@@ -55,7 +55,7 @@ impl From<sqlx::Error> for SubmitDraftError {
     }
 }
 
-/// Enqueues the job, or finds the one that its external id names.
+/// Enqueues the job, or finds the one with this external id.
 ///
 /// # Errors
 /// Then nothing was done, or only the reply was lost: repeat the request with the same key.
@@ -70,7 +70,7 @@ pub async fn submit_draft(
         return if stored.fingerprint == request.fingerprint {
             Ok(Submitted {
                 answer: stored.answer,
-                how: How::Replayed,
+                how: SubmitOutcome::Replayed,
                 replaced: Replaced::default(),
             })
         } else {
@@ -84,8 +84,10 @@ pub async fn submit_draft(
     }
     let (view, how) = insert(&mut tx, &request).await?;
     let mut stopped = None;
-    if let (Some(base), How::Inserted, false) = (request.args.base, how, request.args.dry_run) {
-        let asked = revise::Asked {
+    if let (Some(base), SubmitOutcome::Inserted, false) =
+        (request.args.base, how, request.args.dry_run)
+    {
+        let asked = revise::RevisionRequest {
             base,
             job: view.id,
             request_id: request.request_id,
@@ -97,12 +99,14 @@ pub async fn submit_draft(
     audit::insert(&mut tx, &[submitted(&request, view.id, how)]).await?;
     tx.commit().await?;
     if let Some(stopped) = stopped {
-        stopped.tell(notifier);
+        stopped.notify(notifier);
     }
     match how {
-        How::Inserted if request.run_at.is_some() => notifier.job_scheduled(DraftGenerate::QUEUE),
-        How::Inserted => notifier.job_available(DraftGenerate::QUEUE),
-        How::Existing | How::Replayed => {}
+        SubmitOutcome::Inserted if request.run_at.is_some() => {
+            notifier.job_scheduled(DraftGenerate::QUEUE)
+        }
+        SubmitOutcome::Inserted => notifier.job_available(DraftGenerate::QUEUE),
+        SubmitOutcome::Existing | SubmitOutcome::Replayed => {}
     }
     Ok(Submitted {
         answer,
@@ -114,11 +118,11 @@ pub async fn submit_draft(
 async fn insert(
     conn: &mut PgConnection,
     request: &SubmitDraft<'_>,
-) -> Result<(JobView, How), SubmitDraftError> {
+) -> Result<(JobView, SubmitOutcome), SubmitDraftError> {
     let tenant = request.session.tenant;
     let encode = |error| sqlx::Error::Encode(Box::new(error));
     let new = NewJob::of::<DraftGenerate>(tenant, &request.args).map_err(encode)?;
-    // A dry run must not stand in the way of the real one, so it never takes the caller's id.
+    // A dry run never takes the external id: it must not block the real run.
     let external = request
         .external_id
         .clone()
@@ -137,13 +141,13 @@ async fn insert(
     };
     match enqueue(conn, &job).await {
         Ok(Enqueued::Inserted(_) | Enqueued::Replacing { .. }) => {
-            Ok((JobView::of_new(&job, request.at), How::Inserted))
+            Ok((JobView::of_new(&job, request.at), SubmitOutcome::Inserted))
         }
         Ok(Enqueued::Existing(existing)) => {
             let view = view::find(conn, tenant, existing)
                 .await?
                 .ok_or(SubmitError::Purged { job: existing })?;
-            Ok((view, How::Existing))
+            Ok((view, SubmitOutcome::Existing))
         }
         Err(error) => Err(refused(error).into()),
     }
@@ -158,21 +162,18 @@ fn refused(error: EnqueueError) -> SubmitError {
     }
 }
 
-fn submitted(request: &SubmitDraft<'_>, job: JobId, how: How) -> NewAuditEntry {
+fn submitted(request: &SubmitDraft<'_>, job: JobId, how: SubmitOutcome) -> NewAuditEntry {
     let session = request.session;
-    let actor = Actor::User {
-        user: session.user,
-        session: Some(session.id),
-    };
-    let mut entry = NewAuditEntry::new(session.tenant, actor, Action::JOB_SUBMITTED, "job", job)
+    let mut entry = session
+        .audit(AuditAction::JobSubmitted, ResourceKind::Job, job)
         .with_request(Some(request.request_id))
         .with_detail(
             Detail::new()
                 .word("kind", DraftGenerate::NAME)
                 .word("mode", request.args.mode.as_str())
-                .flag("existing", how == How::Existing),
+                .flag("existing", how == SubmitOutcome::Existing),
         );
-    entry.trace_id = telemetry::trace_id(request.traceparent).map(str::to_owned);
+    entry = entry.with_trace(telemetry::trace_id(&request.traceparent));
     entry.dry_run = request.args.dry_run;
     entry
 }

@@ -1,6 +1,6 @@
-//! Asking for a mail to be triaged: the request's key, the mail, the job, the audit entry and the answer, all in one
-//! transaction. Whatever dies before its commit leaves nothing; whatever dies after it has lost only an answer, which
-//! the same request gets again. Requests at the same time share that transaction: start with [`Submitter`].
+//! Submitting an email for triage: request key, message, job, audit entry and answer in one transaction. A crash before
+//! the commit leaves nothing; a crash after it loses only the reply, which the same request gets again. Concurrent
+//! requests share the transaction: start with [`Submitter`].
 //!
 //! Two keys with two meanings: the request's key protects one HTTP request, the job's external id protects the work.
 
@@ -13,9 +13,10 @@ pub use family::{FamilyError, submit_family};
 pub use many::{SubmitMany, submit_many};
 pub use submitter::Submitter;
 
+use crate::domain::ResourceKind;
 use crate::{
     domain::{
-        Action, Actor, Detail, NewAuditEntry, Session, UserId,
+        AuditAction, Detail, NewAuditEntry, Session, UserId,
         mail::{MailFormat, Written},
     },
     kinds::triage::{Mode, Triage},
@@ -30,33 +31,33 @@ use queue::{
 use sha2::{Digest, Sha256};
 use std::{fmt::Write as _, sync::Arc};
 
-/// One request to triage one mail.
+/// A request to triage one email.
 pub struct SubmitTriage {
     pub session: Session,
     pub operation: &'static str,
     /// The `Idempotency-Key`.
     pub key: String,
-    /// Over everything that makes the request what it is.
+    /// Hash of everything that makes up the request.
     pub fingerprint: [u8; 32],
     pub format: MailFormat,
-    /// As it was handed in.
+    /// The source as submitted.
     pub source: Vec<u8>,
     pub content_hash: [u8; 32],
-    /// What places it in its thread, if it may be somebody's own answer.
+    /// The thread that it belongs to, if it may be the user's own reply.
     pub written: Option<Written>,
     pub mode: Mode,
     pub dry_run: bool,
     pub force: bool,
     /// The caller's name for the work, 1 to 255 characters.
     pub external_id: Option<String>,
-    pub place: PlaceInLine,
+    pub place: SubmitOptions,
     pub request_id: Arc<str>,
     pub traceparent: Arc<str>,
 }
 
-/// When it is the job's turn.
+/// When and in which order the job runs.
 #[derive(Clone, Debug)]
-pub struct PlaceInLine {
+pub struct SubmitOptions {
     /// 1 is the most urgent, 4 the least.
     pub priority: i16,
     /// Not before then; `None` is now.
@@ -64,8 +65,8 @@ pub struct PlaceInLine {
     pub dedupe: Option<Dedupe>,
 }
 
-/// Turns a job into the answer to store and give.
-pub type AnswerOf = fn(&JobView, How) -> StoredAnswer;
+/// Turns a job into the answer to store and return.
+pub type AnswerOf = fn(&JobView, SubmitOutcome) -> StoredAnswer;
 
 impl SubmitTriage {
     fn key(&self) -> RequestKey<'_> {
@@ -77,7 +78,7 @@ impl SubmitTriage {
         }
     }
 
-    /// Whose key, for a map.
+    /// The owner of the key, for a map.
     fn own_key(&self) -> (TenantId, UserId, &'static str, String) {
         let session = &self.session;
         (
@@ -89,27 +90,27 @@ impl SubmitTriage {
     }
 }
 
-/// What became of the request, with the answer to give.
+/// The outcome of a request, with the answer to return.
 #[derive(Clone, Debug)]
 pub struct Submitted {
     pub answer: StoredAnswer,
-    pub how: How,
-    /// Jobs that gave their places to the new one.
+    pub how: SubmitOutcome,
+    /// Jobs with the same dedupe key that the new job replaced.
     pub replaced: Replaced,
 }
 
-/// Why there is an answer.
+/// Where the answer comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
+pub enum SubmitOutcome {
     /// A new job.
     Inserted,
-    /// The work was asked for before, by another request.
+    /// A job that another request submitted.
     Existing,
-    /// This very request was answered before.
+    /// The stored answer to this very request.
     Replayed,
 }
 
-/// No answer was stored, and nothing else either.
+/// Nothing was stored.
 #[derive(Debug, thiserror::Error)]
 pub enum SubmitError {
     #[error("the idempotency key was used for another request")]
@@ -127,13 +128,14 @@ pub enum SubmitError {
     Database(#[source] sqlx::Error),
 }
 
-/// What makes two requests the same work; `None` makes this one work of its own.
+/// The external id; `None` makes the job work of its own.
 fn external_id(request: &SubmitTriage, ruleset_version: i32) -> Option<ExternalId> {
     let mode = request.mode.as_str();
     match &request.external_id {
-        // A dry run must not stand in the way of the real one, so it never takes the caller's id.
+        // A dry run never takes the external id: it must not block the real run.
         Some(_) if request.dry_run => None,
-        // The mail and what is asked of it, not the bytes it came in: a copy fetched by another way is the same work.
+        // Names the message and the request's options, not the raw bytes: a copy that was fetched another way is the
+        // same work.
         Some(id) => Some(ExternalId {
             id: id.clone(),
             fingerprint: Sha256::new()
@@ -149,7 +151,7 @@ fn external_id(request: &SubmitTriage, ruleset_version: i32) -> Option<ExternalI
                 let _ = write!(mail, "{byte:02x}");
             }
             let dry = if request.dry_run { ":dry" } else { "" };
-            // No connection yet: mail is handed in, not fetched.
+            // No connection yet: messages are submitted, not fetched.
             let id = format!("-:{mail}:{ruleset_version}:{mode}{dry}");
             Some(ExternalId {
                 fingerprint: Sha256::digest(&id).into(),
@@ -159,39 +161,37 @@ fn external_id(request: &SubmitTriage, ruleset_version: i32) -> Option<ExternalI
     }
 }
 
-fn submitted(request: &SubmitTriage, job: JobId, how: How) -> NewAuditEntry {
-    let mut entry = entry(request, Action::JOB_SUBMITTED, job).with_detail(
+fn submitted(request: &SubmitTriage, job: JobId, how: SubmitOutcome) -> NewAuditEntry {
+    let mut entry = entry(request, AuditAction::JobSubmitted, job).with_detail(
         Detail::new()
             .word("kind", Triage::NAME)
             .word("mode", request.mode.as_str())
             .flag("force", request.force)
-            .flag("existing", how == How::Existing),
+            .flag("existing", how == SubmitOutcome::Existing),
     );
     entry.dry_run = request.dry_run;
     entry
 }
 
-/// What the request did to jobs with its dedupe key.
+/// Builds the entries of jobs that the dedupe key replaced.
 fn replacements(request: &SubmitTriage, replaced: &Replaced) -> Vec<NewAuditEntry> {
     let ended = replaced.superseded.iter();
     let asked = replaced.cancel_requested.iter();
     ended
-        .map(|job| (*job, Action::JOB_CANCELLED))
-        .chain(asked.map(|job| (*job, Action::JOB_CANCEL_REQUESTED)))
+        .map(|job| (*job, AuditAction::JobCancelled))
+        .chain(asked.map(|job| (*job, AuditAction::JobCancelRequested)))
         .map(|(job, action)| {
             entry(request, action, job).with_detail(Detail::new().word("why", SUPERSEDED))
         })
         .collect()
 }
 
-fn entry(request: &SubmitTriage, action: Action, job: JobId) -> NewAuditEntry {
-    let actor = Actor::User {
-        user: request.session.user,
-        session: Some(request.session.id),
-    };
-    let mut entry = NewAuditEntry::new(request.session.tenant, actor, action, "job", job)
+fn entry(request: &SubmitTriage, action: AuditAction, job: JobId) -> NewAuditEntry {
+    let mut entry = request
+        .session
+        .audit(action, ResourceKind::Job, job)
         .with_request(Some(&request.request_id));
-    entry.trace_id = telemetry::trace_id(&request.traceparent).map(str::to_owned);
+    entry = entry.with_trace(telemetry::trace_id(&request.traceparent));
     entry
 }
 

@@ -1,28 +1,27 @@
-//! What a user does with an item that is remembered: pin it, let go of it, delete it.
+//! Pinning, unpinning and deleting a memory item.
 
-use super::{MemoryError, Occasion, tell};
+use super::{Cause, MemoryError, record_change};
 use crate::{
-    domain::{Action, Actor, MemoryId, Session, memory::Status},
+    domain::{Actor, AuditAction, MemoryId, Session, memory::Status},
     store::memory_items::{self, StoredMemory},
 };
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
-/// What is to be done with it.
+/// What to do with the item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// It is not evicted any more, and has no end.
+    /// Keeps it from eviction and expiry.
     Pin,
-    /// It ends as its level says, from now.
+    /// Lets it expire as its level says, from now.
     Unpin,
     Delete,
 }
 
-/// Changes an item of the user's that is remembered, as they saw it, and gives it back as it is then; one that was
-/// deleted, as it was.
+/// Changes a stored item of the user, in the version that they saw, and returns it; a deleted one as it was before.
 ///
 /// # Errors
-/// [`MemoryError::NotFound`] or [`MemoryError::Stale`], or when the database refuses.
+/// [`MemoryError::NotFound`] or [`MemoryError::Stale`], or if the database refuses.
 pub async fn change_memory(
     pool: &PgPool,
     session: &Session,
@@ -32,7 +31,7 @@ pub async fn change_memory(
     at: DateTime<Utc>,
 ) -> Result<StoredMemory, MemoryError> {
     let (tenant, user) = (session.tenant, session.user);
-    let occasion = Occasion {
+    let cause = Cause {
         actor: Actor::User {
             user,
             session: Some(session.id),
@@ -42,7 +41,7 @@ pub async fn change_memory(
         at,
     };
     let mut tx = pool.begin().await?;
-    // The level is found first and locked then: it is the item's for good, all else is read under the lock.
+    // Reads the level without a lock, which never changes, and everything else under the level's lock.
     let level = memory_items::find(&mut tx, tenant, user, id)
         .await?
         .ok_or(MemoryError::NotFound)?
@@ -61,17 +60,17 @@ pub async fn change_memory(
         }
         Change::Pin => {
             memory_items::set_pinned(&mut tx, tenant, id, true, None).await?;
-            Action::MEMORY_PINNED
+            AuditAction::MemoryPinned
         }
         Change::Unpin => {
             let by_level = level.time_to_live().map(|ttl| at + ttl);
             let expires_at = present.expires_at.or(by_level);
             memory_items::set_pinned(&mut tx, tenant, id, false, expires_at).await?;
-            Action::MEMORY_UNPINNED
+            AuditAction::MemoryUnpinned
         }
         Change::Delete => {
             memory_items::end(&mut tx, tenant, id, Status::Deleted).await?;
-            Action::MEMORY_DELETED
+            AuditAction::MemoryDeleted
         }
     };
     let changed = if change == Change::Delete {
@@ -81,7 +80,7 @@ pub async fn change_memory(
             .await?
             .ok_or(MemoryError::NotFound)?
     };
-    tell(&mut tx, tenant, user, action, &changed, occasion).await?;
+    record_change(&mut tx, tenant, user, action, &changed, cause).await?;
     tx.commit().await?;
     Ok(changed)
 }

@@ -1,15 +1,16 @@
-//! Becoming a user: an invite is taken, the user made and signed in, in one transaction.
+//! Accepting an invite: the invite is used, the user created and signed in, in one transaction.
 //!
-//! Every reason why an invite cannot be accepted is one answer: unknown, used, expired, revoked, or an address that has
-//! an account already.
+//! Every refusal looks the same: an unknown, used, expired or revoked invite, or an address that has an account
+//! already.
 
 use crate::commands::sessions::{
     hashing::{HashingError, PasswordHasher},
     open::{NewSession, Opened, open_session},
 };
+use crate::domain::ResourceKind;
 use crate::{
     domain::{
-        Action, Actor, Detail, InviteToken, NewAuditEntry,
+        Actor, AuditAction, Detail, InviteToken, NewAuditEntry,
         password::NewPassword,
         session::{AuthMethod, Origin, SessionLifetime},
     },
@@ -17,7 +18,7 @@ use crate::{
 };
 use sqlx::PgPool;
 
-/// The invite was not accepted; it stays as it was.
+/// The invite was not accepted and stays as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum AcceptError {
     #[error("the invite cannot be accepted")]
@@ -35,7 +36,7 @@ pub struct Accepted {
     pub tenant_slug: String,
 }
 
-/// Makes the invited user with this password, and opens their first session.
+/// Creates the invited user with this password and opens their first session.
 ///
 /// # Errors
 /// See [`AcceptError`].
@@ -48,7 +49,7 @@ pub async fn accept_invite(
     origin: &Origin,
 ) -> Result<Accepted, AcceptError> {
     let hash = token.hash();
-    // Hashing is dear and this door is open to everybody: look first whether it can lead anywhere.
+    // Hashing is expensive and this route is public: check first whether the invite can be accepted.
     if !invites::is_open(&mut *pool.acquire().await?, &hash).await? {
         return Err(AcceptError::Gone);
     }
@@ -90,12 +91,18 @@ pub async fn accept_invite(
         NewAuditEntry::new(
             invite.tenant,
             actor,
-            Action::INVITE_ACCEPTED,
-            "invite",
+            AuditAction::InviteAccepted,
+            ResourceKind::Invite,
             invite.invite,
         ),
-        NewAuditEntry::new(invite.tenant, actor, Action::USER_CREATED, "user", user)
-            .with_detail(Detail::new().word("role", invite.role.as_str())),
+        NewAuditEntry::new(
+            invite.tenant,
+            actor,
+            AuditAction::UserCreated,
+            ResourceKind::User,
+            user,
+        )
+        .with_detail(Detail::new().word("role", invite.role.as_str())),
     ]
     .map(|entry| entry.with_request(origin.request_id.as_deref()));
     audit::insert(&mut tx, &entries).await?;

@@ -1,11 +1,12 @@
-//! Inviting somebody, seeing who is invited, and taking it back.
+//! Inviting users and revoking invites.
 //!
-//! Nothing here tells whether an address already has an account: an invite for it is made like any other and simply
-//! cannot be accepted.
+//! Nothing here reveals whether an address has an account: an invite for it is created like any other and simply cannot
+//! be accepted.
 
+use crate::domain::ResourceKind;
 use crate::{
     domain::{
-        Action, Actor, Detail, InviteId, InviteToken, NewAuditEntry, Session, UserId,
+        Actor, AuditAction, Detail, InviteId, InviteToken, NewAuditEntry, Session, UserId,
         invite::EmailAddress, session::Role,
     },
     store::{
@@ -23,10 +24,10 @@ pub struct Invited {
     pub token: InviteToken,
 }
 
-/// Nobody was invited, or nothing taken back.
+/// No invite was created or revoked.
 #[derive(Debug, thiserror::Error)]
 pub enum InviteError {
-    /// Nobody hands out more than they have.
+    /// A role above the inviter's own cannot be granted.
     #[error("a {} may not make somebody {}", inviter.as_str(), invited.as_str())]
     RoleTooHigh { inviter: Role, invited: Role },
     #[error("the tenant has no such invite")]
@@ -35,10 +36,10 @@ pub enum InviteError {
     Database(#[from] sqlx::Error),
 }
 
-/// Invites an address; a pending invite for it is revoked.
+/// Invites an address; revokes a pending invite for it.
 ///
 /// # Errors
-/// When the role is above the inviter's, which is written to the audit log, or the database refuses.
+/// If the role is above the inviter's, which is audited, or the database refuses.
 pub async fn invite(
     pool: &PgPool,
     session: &Session,
@@ -46,21 +47,13 @@ pub async fn invite(
     role: Role,
     request_id: Option<&str>,
 ) -> Result<Invited, InviteError> {
-    let actor = Actor::User {
-        user: session.user,
-        session: Some(session.id),
-    };
+    let actor = session.actor();
     if !session.role.may_grant(role) {
-        let entry = NewAuditEntry::new(
-            session.tenant,
-            actor,
-            Action::AUTHZ_FAIL,
-            "user",
-            session.user,
-        )
-        .denied("ROLE_TOO_HIGH")
-        .with_request(request_id)
-        .with_detail(Detail::new().word("role", role.as_str()));
+        let entry = session
+            .audit(AuditAction::AuthzFail, ResourceKind::User, session.user)
+            .denied("ROLE_TOO_HIGH")
+            .with_request(request_id)
+            .with_detail(Detail::new().word("role", role.as_str()));
         audit::insert(&mut *pool.acquire().await?, &[entry]).await?;
         return Err(InviteError::RoleTooHigh {
             inviter: session.role,
@@ -70,21 +63,21 @@ pub async fn invite(
     let mut tx = pool.begin().await?;
     invites::lock_tenant(&mut tx, session.tenant).await?;
     let replaced = invites::revoke_for(&mut tx, session.tenant, email).await?;
-    let promise = Promise {
+    let promise = NewInvitation {
         tenant: session.tenant,
         email,
         role,
         invited_by: Some(session.user),
     };
-    let invited = promise_in(&mut tx, &promise, &replaced, actor, request_id).await?;
+    let invited = insert(&mut tx, &promise, &replaced, actor, request_id).await?;
     tx.commit().await?;
     Ok(invited)
 }
 
-/// Takes back an invite of the tenant. What was taken back or accepted before stays as it is.
+/// Revokes an invite of the tenant. One that was revoked or accepted before stays as it is.
 ///
 /// # Errors
-/// When the tenant never had it, or the database refuses.
+/// If the tenant has no such invite, or the database refuses.
 pub async fn revoke_invite(
     pool: &PgPool,
     session: &Session,
@@ -93,10 +86,7 @@ pub async fn revoke_invite(
 ) -> Result<(), InviteError> {
     let mut tx = pool.begin().await?;
     if invites::revoke(&mut tx, session.tenant, invite).await? {
-        let actor = Actor::User {
-            user: session.user,
-            session: Some(session.id),
-        };
+        let actor = session.actor();
         let entry = revoked(session.tenant, actor, invite).with_request(request_id);
         audit::insert(&mut tx, &[entry]).await?;
         tx.commit().await?;
@@ -106,18 +96,18 @@ pub async fn revoke_invite(
     Ok(())
 }
 
-/// Whom to promise an account.
-pub(super) struct Promise<'a> {
+/// The invite to insert.
+pub(super) struct NewInvitation<'a> {
     pub(super) tenant: TenantId,
     pub(super) email: &'a EmailAddress,
     pub(super) role: Role,
     pub(super) invited_by: Option<UserId>,
 }
 
-/// Writes an invite and its audit entries, once `replaced` are revoked.
-pub(super) async fn promise_in(
+/// Inserts an invite with its audit entries, after the `replaced` ones were revoked.
+pub(super) async fn insert(
     conn: &mut PgConnection,
-    promise: &Promise<'_>,
+    promise: &NewInvitation<'_>,
     replaced: &[InviteId],
     actor: Actor,
     request_id: Option<&str>,
@@ -138,14 +128,26 @@ pub(super) async fn promise_in(
         .map(|&id| revoked(tenant, actor, id).with_request(request_id))
         .collect();
     entries.push(
-        NewAuditEntry::new(tenant, actor, Action::INVITE_CREATED, "invite", invite.id)
-            .with_request(request_id)
-            .with_detail(Detail::new().word("role", role.as_str())),
+        NewAuditEntry::new(
+            tenant,
+            actor,
+            AuditAction::InviteCreated,
+            ResourceKind::Invite,
+            invite.id,
+        )
+        .with_request(request_id)
+        .with_detail(Detail::new().word("role", role.as_str())),
     );
     audit::insert(conn, &entries).await?;
     Ok(Invited { invite, token })
 }
 
 fn revoked(tenant: TenantId, actor: Actor, invite: InviteId) -> NewAuditEntry {
-    NewAuditEntry::new(tenant, actor, Action::INVITE_REVOKED, "invite", invite)
+    NewAuditEntry::new(
+        tenant,
+        actor,
+        AuditAction::InviteRevoked,
+        ResourceKind::Invite,
+        invite,
+    )
 }

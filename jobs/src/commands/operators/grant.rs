@@ -1,4 +1,4 @@
-//! Giving the application's database role what it needs and no more: `postroom-api admin grant`.
+//! Granting the application's database role what it needs and no more: `postroom-api admin grant`.
 
 use crate::store::grants::{self, DbRole, Standing};
 use sqlx::PgPool;
@@ -8,7 +8,7 @@ use sqlx::PgPool;
 pub enum GrantError {
     #[error("there is no role {0}; create it first: create role {0} login")]
     NoSuchRole(DbRole),
-    /// The promise that audit entries are never changed could not be kept.
+    /// The role could still change audit entries.
     #[error(
         "role {0} is a superuser or owns the tables, so grants cannot hold it back; use another"
     )]
@@ -17,10 +17,10 @@ pub enum GrantError {
     Database(#[from] sqlx::Error),
 }
 
-/// Grants `role` the reading and writing of rows, and of the audit log only the adding.
+/// Grants `role` reading and writing of rows, and of the audit log only inserting and reading.
 ///
 /// # Errors
-/// When the role is missing or above all grants, or the database refuses.
+/// If the role is missing or is a superuser, or the database refuses.
 pub async fn grant(pool: &PgPool, role: &DbRole) -> Result<(), GrantError> {
     let mut conn = pool.acquire().await?;
     match grants::standing(&mut conn, role).await? {

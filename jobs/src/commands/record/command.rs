@@ -1,10 +1,11 @@
-//! What people ask of their desk: one transaction each, with its audit entry and its line of history. Making something
-//! keeps its answer under the request's key; every other change names the version that the person has seen.
+//! Commands on records: one transaction each, with audit and history entries. Creating stores its answer under the
+//! request's key; every other command names the version that the person saw.
 
-use super::{Changed, DeskError, Kept};
+use super::{Changed, Record, RecordError};
+use crate::domain::history::HistoryVerb;
 use crate::{
-    commands::jobs::submit_triage::{How, SubmitError, Submitted},
-    domain::{Action, Actor, Detail, NewAuditEntry, Session},
+    commands::jobs::submit_triage::{SubmitError, SubmitOutcome, Submitted},
+    domain::{AuditAction, Detail, Session},
     store::{
         audit,
         history::{self, NewHistoryEntry},
@@ -15,50 +16,61 @@ use queue::Replaced;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-/// Who asks, in which request.
+/// The caller and their request.
 #[derive(Clone, Copy)]
-pub struct Asking<'a> {
+pub struct Caller<'a> {
     pub session: &'a Session,
     pub request_id: &'a str,
 }
 
-/// A request to make something.
-pub struct Making<'a, T: Kept> {
-    pub asking: Asking<'a>,
+/// A request to create a record.
+pub struct CreateRequest<'a, T: Record> {
+    pub caller: Caller<'a>,
     pub key: RequestKey<'a>,
-    /// Over everything that makes the request what it is.
+    /// Hash of everything that makes up the request.
     pub fingerprint: [u8; 32],
     pub new: T::New,
     pub answer_of: fn(T::Stored) -> StoredAnswer,
 }
 
-/// Makes it, or gives the answer that the same request was given before.
+/// Creates a record, or returns the stored answer to the same request.
 ///
 /// # Errors
-/// Then nothing was made, or only the reply was lost: repeat the request with the same key.
-pub async fn create<T: Kept>(pool: &PgPool, asked: Making<'_, T>) -> Result<Submitted, DeskError> {
+/// Then nothing was created, or only the reply was lost: repeat the request with the same key.
+pub async fn create<T: Record>(
+    pool: &PgPool,
+    request: CreateRequest<'_, T>,
+) -> Result<Submitted, RecordError> {
     let mut tx = pool.begin().await?;
-    let claimed = request_keys::claim(&mut tx, &asked.key, &asked.fingerprint)
+    let claimed = request_keys::claim(&mut tx, &request.key, &request.fingerprint)
         .await
         .map_err(SubmitError::from)?;
     if !claimed {
-        let stored = request_keys::find(&mut tx, &asked.key).await?;
-        return if stored.fingerprint == asked.fingerprint {
-            Ok(submitted(stored.answer, How::Replayed))
+        let stored = request_keys::find(&mut tx, &request.key).await?;
+        return if stored.fingerprint == request.fingerprint {
+            Ok(submitted(stored.answer, SubmitOutcome::Replayed))
         } else {
             Err(SubmitError::KeyReused.into())
         };
     }
-    let session = asked.asking.session;
-    let made = T::create(&mut tx, session.tenant, Some(session.user), &asked.new).await?;
-    record::<T>(&mut tx, asked.asking, T::CREATED, "created", &made, 0).await?;
-    let answer = (asked.answer_of)(made);
-    request_keys::complete(&mut tx, &asked.key, &answer).await?;
+    let session = request.caller.session;
+    let made = T::create(&mut tx, session.tenant, Some(session.user), &request.new).await?;
+    record::<T>(
+        &mut tx,
+        request.caller,
+        T::CREATED,
+        HistoryVerb::Created,
+        &made,
+        0,
+    )
+    .await?;
+    let answer = (request.answer_of)(made);
+    request_keys::complete(&mut tx, &request.key, &answer).await?;
     tx.commit().await?;
-    Ok(submitted(answer, How::Inserted))
+    Ok(submitted(answer, SubmitOutcome::Inserted))
 }
 
-fn submitted(answer: StoredAnswer, how: How) -> Submitted {
+fn submitted(answer: StoredAnswer, how: SubmitOutcome) -> Submitted {
     Submitted {
         answer,
         how,
@@ -66,46 +78,46 @@ fn submitted(answer: StoredAnswer, how: How) -> Submitted {
     }
 }
 
-/// What is to become of something that is there.
-pub enum Wish<T: Kept> {
+/// What to do with a record.
+pub enum Command<T: Record> {
     Change(T::Change),
     Delete,
     Restore,
 }
 
-/// Does what is wished, if it is still as the person has `seen` it.
+/// Executes a command, if the record is still in the version that the person has `seen`.
 ///
 /// # Errors
 /// Then nothing was changed.
-pub async fn wish<T: Kept>(
+pub async fn execute<T: Record>(
     pool: &PgPool,
-    asking: Asking<'_>,
+    caller: Caller<'_>,
     id: Uuid,
     seen: i32,
-    wish: Wish<T>,
-) -> Result<Changed<T::Stored>, DeskError> {
-    let (tenant, seen) = (asking.session.tenant, Some(seen));
+    execute: Command<T>,
+) -> Result<Changed<T::Stored>, RecordError> {
+    let (tenant, seen) = (caller.session.tenant, Some(seen));
     let mut tx = pool.begin().await?;
-    let (changed, action, verb) = match wish {
-        Wish::Change(change) => (
+    let (changed, action, verb) = match execute {
+        Command::Change(change) => (
             super::change::<T>(&mut tx, tenant, id, seen, &change).await?,
             T::UPDATED,
-            "updated",
+            HistoryVerb::Updated,
         ),
-        Wish::Delete => (
+        Command::Delete => (
             super::delete::<T>(&mut tx, tenant, id, seen).await?,
             T::DELETED,
-            "deleted",
+            HistoryVerb::Deleted,
         ),
-        Wish::Restore => (
+        Command::Restore => (
             super::restore::<T>(&mut tx, tenant, id, seen).await?,
             T::RESTORED,
-            "restored",
+            HistoryVerb::Restored,
         ),
     };
     record::<T>(
         &mut tx,
-        asking,
+        caller,
         action,
         verb,
         &changed.after,
@@ -116,34 +128,31 @@ pub async fn wish<T: Kept>(
     Ok(changed)
 }
 
-async fn record<T: Kept>(
+async fn record<T: Record>(
     conn: &mut PgConnection,
-    asking: Asking<'_>,
-    action: Action,
-    verb: &'static str,
+    caller: Caller<'_>,
+    action: AuditAction,
+    verb: HistoryVerb,
     stored: &T::Stored,
     others: usize,
 ) -> Result<(), sqlx::Error> {
     let facts = T::facts(stored);
-    let session = asking.session;
-    let told = NewHistoryEntry {
+    let session = caller.session;
+    let history_entry = NewHistoryEntry {
         verb,
-        object_kind: T::NOUN,
+        object_kind: T::KIND,
         object: facts.id,
         job: None,
         rationale: facts.name,
     };
-    history::insert(conn, session.tenant, &told).await?;
-    let actor = Actor::User {
-        user: session.user,
-        session: Some(session.id),
-    };
+    history::insert(conn, session.tenant, &history_entry).await?;
     let mut detail = Detail::new().count("version", facts.version);
     if others > 0 {
         detail = detail.count("others", i64::try_from(others).unwrap_or(i64::MAX));
     }
-    let entry = NewAuditEntry::new(session.tenant, actor, action, T::NOUN, facts.id)
-        .with_request(Some(asking.request_id))
+    let entry = session
+        .audit(action, T::KIND, facts.id)
+        .with_request(Some(caller.request_id))
         .with_detail(detail);
     audit::insert(conn, &[entry]).await
 }

@@ -1,17 +1,18 @@
-//! Why something on the desk was not changed, with what the person is told: [`DeskError`].
+//! Why a record was not changed, with the message for the person: [`RecordError`].
 
+use crate::domain::history::HistoryVerb;
 use crate::{
     commands::jobs::submit_triage::SubmitError,
-    domain::desk::{Bucket, ItemState},
+    domain::inbox::{Bucket, ItemState},
 };
 
-/// Nothing was changed, once the transaction is rolled back. `Display` holds no words of the user's; the
-/// [message](DeskError::user_message) does.
+/// Nothing was changed, once the transaction is rolled back. `Display` contains no text of the user's; the
+/// [message](RecordError::user_message) does.
 #[derive(Debug, thiserror::Error)]
-pub enum DeskError {
+pub enum RecordError {
     #[error("there is no such {0}")]
     NotFound(&'static str),
-    /// Something that the new state refers to.
+    /// Something that the new state refers to is missing.
     #[error("the {0} it refers to is not there")]
     Unknown(&'static str),
     #[error("version {present} is there, not {asked}")]
@@ -20,30 +21,27 @@ pub enum DeskError {
     Deleted(&'static str),
     #[error("the {0} is not deleted")]
     NotDeleted(&'static str),
-    /// Another one has the title, the name or the address.
+    /// The title, name or address is taken.
     #[error("what must be the {noun}'s own is another's")]
     Taken { noun: &'static str, name: String },
-    /// Several would fit.
+    /// Several records match.
     #[error("more than one {noun} fits")]
     Ambiguous { noun: &'static str, name: String },
     #[error("an item that is {state} cannot be {verb}")]
-    NotNow {
-        state: ItemState,
-        verb: &'static str,
-    },
+    NotNow { state: ItemState, verb: HistoryVerb },
     #[error("{0} is not offered at this hour")]
     NotOffered(Bucket),
     #[error("the moment is not ahead, or too far")]
     NotAhead,
-    /// The request was not this one, or is still at work.
+    /// The request's key was used for another request, or the same request is still running.
     #[error(transparent)]
     Request(#[from] SubmitError),
     #[error("the database refused")]
     Database(#[from] sqlx::Error),
 }
 
-impl DeskError {
-    /// What kept it from being done, for programs.
+impl RecordError {
+    /// Returns a code for programs.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::NotFound(_) | Self::Unknown(_) => "not_found",
@@ -59,7 +57,7 @@ impl DeskError {
         }
     }
 
-    /// What the person is told.
+    /// Returns the message for the person.
     pub fn user_message(&self) -> String {
         match self {
             Self::NotFound(noun) | Self::Unknown(noun) => format!("There is no such {noun}."),
@@ -89,7 +87,7 @@ impl DeskError {
         }
     }
 
-    /// What a write says that met a unique index.
+    /// Maps a violation of a unique index.
     pub(crate) fn of_write(error: sqlx::Error, noun: &'static str, name: &str) -> Self {
         let unique = error
             .as_database_error()

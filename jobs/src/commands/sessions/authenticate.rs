@@ -1,16 +1,17 @@
-//! From a token to a session: what every request does first.
+//! From a token to a session: the first step of every request.
 //!
-//! Usually one statement, and that shared with other requests: see [`SessionReader`]. Only the return of a replaced token costs more: it ends the session, and that is committed
-//! although the request is refused.
+//! Usually one statement, shared with other requests: see [`SessionReader`]. Only the reuse of a rotated token costs
+//! more: it ends the session, which is committed although the request is refused.
 
 mod session_reader;
 
 use super::signals::announce_revoked;
+use crate::domain::ResourceKind;
 pub use session_reader::SessionReader;
 
 use crate::{
     domain::{
-        Action, Actor, NewAuditEntry, Session, SessionToken,
+        Actor, AuditAction, NewAuditEntry, Session, SessionToken,
         session::{Origin, RevokeReason},
     },
     store::{
@@ -22,7 +23,7 @@ use crate::{
 use queue::signals::notifier::Notifier;
 use sqlx::{Connection, PgConnection, PgPool};
 
-/// Why a well-formed token does not open a session. The client learns only that it does not.
+/// Why a well-formed token is refused. The client learns only that it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// No such token; nothing was changed, so that nobody ends sessions by guessing.
@@ -32,7 +33,7 @@ pub enum Refusal {
     Idle,
     /// The user is suspended or the tenant closed.
     Closed,
-    /// The session was ended by this very request: see [`Standing::Reused`].
+    /// This very request ended the session: see [`Standing::Reused`].
     Reused,
 }
 
@@ -48,10 +49,10 @@ pub enum AuthenticateError {
     EndReused(#[source] sqlx::Error),
 }
 
-/// The living session of this token.
+/// Returns the live session of this token.
 ///
 /// # Errors
-/// [`AuthenticateError::Refused`] says no; the others say that the database could not be asked, which is not a no.
+/// [`AuthenticateError::Refused`] refuses the token; the others mean that the database could not be asked.
 pub async fn authenticate(
     pool: &PgPool,
     notifier: &Notifier,
@@ -85,18 +86,24 @@ async fn end_reused_alone(
     tx.commit().await
 }
 
-/// Ends a session because two parties hold tokens of it; nobody can say which is the owner.
+/// Ends a session because two parties hold its tokens; the owner cannot be told from the thief.
 pub(super) async fn end_reused(
     conn: &mut PgConnection,
     session: &Session,
     origin: &Origin,
 ) -> Result<(), sqlx::Error> {
     let (tenant, user, id) = (session.tenant, session.user, session.id);
-    // Two such requests at once: the second finds it ended, and there is one entry.
+    // Of two such requests at once the second finds it ended, and there is one entry.
     if sessions::revoke(conn, tenant, user, id, RevokeReason::Reuse).await? {
-        let entry = NewAuditEntry::new(tenant, Actor::Stranger, Action::TOKEN_REUSE, "session", id)
-            .denied("TOKEN_REUSED")
-            .with_request(origin.request_id.as_deref());
+        let entry = NewAuditEntry::new(
+            tenant,
+            Actor::Anonymous,
+            AuditAction::TokenReuse,
+            ResourceKind::Session,
+            id,
+        )
+        .denied("TOKEN_REUSED")
+        .with_request(origin.request_id.as_deref());
         audit::insert(conn, &[entry]).await?;
     }
     Ok(())
@@ -114,7 +121,7 @@ impl Refusal {
         }
     }
 
-    /// For logs and the label of a metric.
+    /// Returns the label for logs and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",

@@ -1,11 +1,12 @@
-//! Writing down that somebody asked for what their role does not allow: [`record_denial`].
+//! Auditing requests that the role does not allow: [`record_denial`].
 //!
-//! On a connection of its own, since the refused request has no transaction. Capped per user, or a client that repeats
-//! a refused request all day would fill the audit log, which nothing can empty.
+//! Writes on a connection of its own, since the refused request has no transaction. Capped per user: a client that
+//! repeats a refused request all day would fill the audit log, which nothing can empty.
 
+use crate::domain::ResourceKind;
 use crate::{
     domain::{
-        Action, Actor, Detail, NewAuditEntry, Session, UserId,
+        AuditAction, Detail, Session, UserId,
         session::{Origin, Scope},
     },
     store::audit,
@@ -19,20 +20,20 @@ use std::{
 
 const WINDOW: Duration = Duration::from_secs(60);
 const PER_WINDOW: u32 = 20;
-/// Above that many users, those whose window is over are forgotten.
+/// Above that many users, those whose window is over are dropped.
 const MANY: usize = 10_000;
 
-/// How many denials of each user this process has written lately.
+/// Counts each user's recent denials in this process.
 #[derive(Debug, Default)]
 pub struct Denials {
     recent: Mutex<HashMap<UserId, (Instant, u32)>>,
 }
 
-/// Writes that the session's user was refused `operation`, which asks for `scope`, for the reason of this `code`; unless
-/// they were refused too often in the last minute. The last entry before that says so.
+/// Writes that `operation`, which needs `scope`, was refused with this `code`; unless the user was refused too often in
+/// the last minute. The last entry before the cap says so.
 ///
 /// # Errors
-/// When the database does not answer; the request is refused all the same.
+/// If the database does not answer; the request is refused all the same.
 pub async fn record_denial(
     pool: &PgPool,
     denials: &Denials,
@@ -46,30 +47,21 @@ pub async fn record_denial(
     if nth > PER_WINDOW {
         return Ok(());
     }
-    let actor = Actor::User {
-        user: session.user,
-        session: Some(session.id),
-    };
-    let entry = NewAuditEntry::new(
-        session.tenant,
-        actor,
-        Action::AUTHZ_FAIL,
-        "operation",
-        operation,
-    )
-    .denied(code)
-    .with_request(origin.request_id.as_deref())
-    .with_detail(
-        Detail::new()
-            .word("scope", scope.as_str())
-            .word("role", session.role.as_str())
-            .flag("more_are_left_out", nth == PER_WINDOW),
-    );
+    let entry = session
+        .audit(AuditAction::AuthzFail, ResourceKind::Operation, operation)
+        .denied(code)
+        .with_request(origin.request_id.as_deref())
+        .with_detail(
+            Detail::new()
+                .word("scope", scope.as_str())
+                .word("role", session.role.as_str())
+                .flag("more_are_left_out", nth == PER_WINDOW),
+        );
     audit::insert(&mut *pool.acquire().await?, &[entry]).await
 }
 
 impl Denials {
-    /// Which denial of this user within the window this one is, from 1.
+    /// Returns the number of this denial within the user's window, from 1.
     fn count(&self, user: UserId, now: Instant) -> u32 {
         // A panic elsewhere leaves at worst a count that is one off.
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);

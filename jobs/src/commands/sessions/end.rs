@@ -1,11 +1,12 @@
-//! Ending sessions: log-out, one from the list, several at once, and all of a user from the command line.
+//! Ending sessions: log-out, one of the list, several at once, and all of a user from the command line.
 //!
-//! Ending what has ended changes nothing and is no error.
+//! Ending a session that has ended changes nothing and is no error.
 
 use super::signals::announce_revoked;
+use crate::domain::ResourceKind;
 use crate::{
     domain::{
-        Action, Actor, Detail, NewAuditEntry, Session, SessionId, UserId,
+        Actor, AuditAction, Detail, NewAuditEntry, Session, SessionId, UserId,
         invite::{EmailAddress, TenantSlug},
         session::{Origin, RevokeReason, RevokeScope},
     },
@@ -15,20 +16,20 @@ use base::TenantId;
 use queue::signals::notifier::Notifier;
 use sqlx::PgPool;
 
-/// A session was not ended.
+/// No session was ended.
 #[derive(Debug, thiserror::Error)]
 pub enum EndSessionError {
-    /// It is another user's, or there never was one.
+    /// It is another user's, or does not exist.
     #[error("the user has no such session")]
     NotFound,
     #[error("could not end the session")]
     Database(#[source] sqlx::Error),
 }
 
-/// Ends the session that asks.
+/// Ends the session of the request.
 ///
 /// # Errors
-/// When the database refuses.
+/// If the database refuses.
 pub async fn log_out(
     pool: &PgPool,
     notifier: &Notifier,
@@ -40,7 +41,7 @@ pub async fn log_out(
     if sessions::revoke(&mut tx, tenant, user, id, RevokeReason::Logout).await? {
         audit::insert(
             &mut tx,
-            &[entry(session, Action::SESSION_LOGOUT, id, origin)],
+            &[entry(session, AuditAction::SessionLogout, id, origin)],
         )
         .await?;
         tx.commit().await?;
@@ -49,10 +50,10 @@ pub async fn log_out(
     Ok(())
 }
 
-/// Ends one session of the user who asks.
+/// Ends one session of the session's user.
 ///
 /// # Errors
-/// When it is not theirs, or the database refuses.
+/// If it is not theirs, or the database refuses.
 pub async fn end_session(
     pool: &PgPool,
     notifier: &Notifier,
@@ -65,7 +66,7 @@ pub async fn end_session(
     if sessions::revoke(&mut tx, tenant, user, target, RevokeReason::Revoked).await? {
         audit::insert(
             &mut tx,
-            &[entry(session, Action::SESSION_REVOKED, target, origin)],
+            &[entry(session, AuditAction::SessionRevoked, target, origin)],
         )
         .await?;
         tx.commit().await?;
@@ -76,10 +77,10 @@ pub async fn end_session(
     Ok(())
 }
 
-/// Ends sessions of the user who asks.
+/// Ends several sessions of the session's user.
 ///
 /// # Errors
-/// When the database refuses.
+/// If the database refuses.
 pub async fn end_sessions(
     pool: &PgPool,
     notifier: &Notifier,
@@ -98,7 +99,7 @@ pub async fn end_sessions(
     let entries: Vec<_> = ended
         .iter()
         .map(|&id| {
-            entry(session, Action::SESSION_REVOKED, id, origin)
+            entry(session, AuditAction::SessionRevoked, id, origin)
                 .with_detail(Detail::new().word("scope", scope.as_str()))
         })
         .collect();
@@ -110,10 +111,10 @@ pub async fn end_sessions(
     Ok(())
 }
 
-/// Ends all sessions of a user, by a person with a shell on the server. `None` when there is no such user.
+/// Ends all sessions of a user, from the command line. `None` if there is no such user.
 ///
 /// # Errors
-/// When the database refuses.
+/// If the database refuses.
 pub async fn end_sessions_of(
     pool: &PgPool,
     notifier: &Notifier,
@@ -135,16 +136,24 @@ pub async fn end_sessions_of(
 
 fn by_admin(tenant: TenantId, user: UserId, ended: usize) -> NewAuditEntry {
     let ended = i64::try_from(ended).unwrap_or(i64::MAX);
-    NewAuditEntry::new(tenant, Actor::Cli, Action::SESSION_REVOKED, "user", user)
-        .with_detail(Detail::new().count("sessions", ended))
+    NewAuditEntry::new(
+        tenant,
+        Actor::Cli,
+        AuditAction::SessionRevoked,
+        ResourceKind::User,
+        user,
+    )
+    .with_detail(Detail::new().count("sessions", ended))
 }
 
-fn entry(session: &Session, action: Action, about: SessionId, origin: &Origin) -> NewAuditEntry {
-    let actor = Actor::User {
-        user: session.user,
-        session: Some(session.id),
-    };
-    NewAuditEntry::new(session.tenant, actor, action, "session", about)
+fn entry(
+    session: &Session,
+    action: AuditAction,
+    about: SessionId,
+    origin: &Origin,
+) -> NewAuditEntry {
+    session
+        .audit(action, ResourceKind::Session, about)
         .with_request(origin.request_id.as_deref())
 }
 

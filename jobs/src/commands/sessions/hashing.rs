@@ -10,15 +10,15 @@ use tokio::sync::Semaphore;
 /// How long a log-in waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Hashes and compares passwords; cheap to clone, one per process.
+/// Hashes and verifies passwords; cheap to clone, one per process.
 #[derive(Clone)]
 pub struct PasswordHasher {
     turns: Arc<Semaphore>,
-    /// A hash that no password has, for log-ins of users who do not exist: they must cost the same time.
+    /// A hash that no password has, for log-ins of users who do not exist: they must take the same time.
     decoy: Arc<str>,
 }
 
-/// The password was neither hashed nor compared.
+/// The password was neither hashed nor verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HashingError {
     #[error("too many passwords wait to be hashed")]
@@ -40,21 +40,21 @@ impl PasswordHasher {
         }
     }
 
-    /// The PHC string to store for a password somebody chose.
+    /// Returns the PHC string to store for a new password.
     ///
     /// # Errors
-    /// When its turn does not come in time.
+    /// If its turn does not come in time.
     pub async fn hash(&self, password: NewPassword) -> Result<String, HashingError> {
         self.in_turn(move || password::hash(&password.into_secret()))
             .await
     }
 
-    /// The PHC string for a password that was just verified, whatever today's rules say of it.
+    /// Returns the PHC string of a password that was just verified, even if today's rules would refuse it.
     pub(super) async fn rehash(&self, password: SecretString) -> Result<String, HashingError> {
         self.in_turn(move || password::hash(&password)).await
     }
 
-    /// Compares with a stored PHC string; without one it takes as long and says no.
+    /// Verifies a password against a stored PHC string; without one it takes as long and fails.
     pub(super) async fn verify(
         &self,
         stored: Option<String>,
@@ -81,7 +81,8 @@ impl PasswordHasher {
             .await
             .map_err(|_| HashingError::Busy)?
             .map_err(|_| HashingError::Stopping)?;
-        // The turn goes with the work: a client that hangs up does not stop the thread, so it must not free its place.
+        // The permit moves into the thread: a client that hangs up does not stop the thread, so it must not free its
+        // slot.
         tokio::task::spawn_blocking(move || {
             let done = work();
             drop(turn);

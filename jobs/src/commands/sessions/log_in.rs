@@ -8,9 +8,10 @@ use super::{
     hashing::{HashingError, PasswordHasher},
     open::{NewSession, Opened, open_session},
 };
+use crate::domain::ResourceKind;
 use crate::{
     domain::{
-        Action, Actor, Detail, NewAuditEntry, UserId,
+        Actor, AuditAction, Detail, NewAuditEntry, UserId,
         password::Verified,
         session::{AuthMethod, Origin, SessionLifetime},
     },
@@ -34,7 +35,7 @@ const ACCOUNT_LIMIT: i64 = 10;
 /// Failures from one address; higher, since an office shares one.
 const ADDRESS_LIMIT: i64 = 100;
 
-/// What a person typed.
+/// The credentials that a person typed.
 #[derive(Clone, Debug)]
 pub struct LogIn {
     pub tenant: String,
@@ -43,7 +44,7 @@ pub struct LogIn {
     pub origin: Origin,
 }
 
-/// Nobody was logged in.
+/// No session was opened.
 #[derive(Debug, thiserror::Error)]
 pub enum LogInError {
     /// Tenant, address or password is wrong, or the account is suspended.
@@ -57,9 +58,10 @@ pub enum LogInError {
     Database(#[from] sqlx::Error),
 }
 
-/// Opens a session for a user who knows their password.
+/// Opens a session for a user with the right password.
 ///
 /// # Errors
+/// See [`LogInError`]; a refusal is audited in the tenant.
 /// See [`LogInError`]; a refusal is written to the tenant's audit log.
 pub async fn log_in(
     pool: &PgPool,
@@ -89,7 +91,7 @@ pub async fn log_in(
         return Err(LogInError::Refused);
     };
     let renewed = match verified {
-        // If there is no turn for it now, the next log-in will do it.
+        // If the hasher has no slot now, the next log-in does it.
         Verified::RightButOutdated => hasher.rehash(log_in.password.clone()).await.ok(),
         Verified::Right | Verified::Wrong => None,
     };
@@ -131,26 +133,26 @@ async fn welcome_in(
     let entry = NewAuditEntry::new(
         credentials.tenant,
         actor,
-        Action::LOGIN_SUCCESS,
-        "user",
+        AuditAction::LoginSuccess,
+        ResourceKind::User,
         credentials.user,
     );
     audit::insert(conn, &[entry.with_request(origin.request_id.as_deref())]).await?;
     Ok(opened)
 }
 
-/// An attempt that counts as failed until it is shown to be right.
+/// An attempt that counts as failed until it succeeds.
 struct Booking {
     account: Subject,
     address: Option<Subject>,
     at: DateTime<Utc>,
-    /// How often the account has failed, this attempt included.
+    /// The account's failures, this attempt included.
     failures: i64,
 }
 
 impl Booking {
-    /// Books first and counts then: of any number of attempts at once, each sees all that were booked before it, so no
-    /// more than the limit go on.
+    /// Records the attempt first and counts then: of concurrent attempts each sees all that were recorded before it, so
+    /// no more than the limit pass.
     async fn make(pool: &PgPool, log_in: &LogIn) -> Result<Self, LogInError> {
         let account = Subject::account(&log_in.tenant, &log_in.email);
         let address = log_in.origin.ip.map(Subject::address);
@@ -181,7 +183,7 @@ impl Booking {
         match wait {
             None => Ok(booking),
             Some(retry_after) => {
-                // Attempts that were not made do not count, or hammering would lock the account for ever.
+                // Attempts that were not made do not count, or a flood would lock the account for good.
                 login_failures::unbook(&mut conn, &booking.subjects(), at).await?;
                 Err(LogInError::Throttled { retry_after })
             }
@@ -200,7 +202,7 @@ impl Booking {
         login_failures::unbook(&mut conn, &self.subjects(), self.at).await
     }
 
-    /// Clears the account; the address keeps its other failures, or one good account would cover guesses at others.
+    /// Clears the account's failures; the address keeps its others, or one good account would cover guesses at others.
     async fn forgive(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
         login_failures::forget(conn, self.account).await?;
         match self.address {
@@ -210,8 +212,8 @@ impl Booking {
     }
 }
 
-/// Writes the refusal to the audit log of the tenant, if there is one. The throttle bounds how many there can be, and
-/// the last before it says that it begins.
+/// Writes the refusal to the audit log of the tenant, if it exists. The throttle bounds the number of entries, and the
+/// last one says that it begins.
 async fn record_failure(
     pool: &PgPool,
     log_in: &LogIn,
@@ -223,15 +225,17 @@ async fn record_failure(
         return Ok(());
     };
     let entry = |action| {
-        // Only a user who exists is named: what was typed may be anything, a password in the wrong field too.
-        let (kind, id) = named.map_or(("tenant", tenant.0), |user| ("user", user.0));
-        NewAuditEntry::new(tenant, Actor::Stranger, action, kind, id)
+        // Names only a user who exists: the typed text may be anything, even a password in the wrong field.
+        let (kind, id) = named.map_or((ResourceKind::Tenant, tenant.0), |user| {
+            (ResourceKind::User, user.0)
+        });
+        NewAuditEntry::new(tenant, Actor::Anonymous, action, kind, id)
             .with_request(log_in.origin.request_id.as_deref())
             .with_detail(Detail::new().count("failures", booking.failures))
     };
-    let mut entries = vec![entry(Action::LOGIN_FAIL).failed("LOGIN_REFUSED")];
+    let mut entries = vec![entry(AuditAction::LoginFail).failed("LOGIN_REFUSED")];
     if booking.failures == ACCOUNT_LIMIT {
-        entries.push(entry(Action::LOGIN_LOCK).denied("LOGIN_THROTTLED"));
+        entries.push(entry(AuditAction::LoginLock).denied("LOGIN_THROTTLED"));
     }
     audit::insert(&mut conn, &entries).await
 }

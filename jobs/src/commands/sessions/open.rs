@@ -1,10 +1,11 @@
-//! Beginning a session: the last step of a log-in, of an accepted invite, and of `cargo dev`.
+//! Opening a session: the last step of a log-in, of an accepted invite, and of `cargo dev`.
 //!
-//! Runs inside the caller's transaction. Does not check who the user is: that is what the caller has just done.
+//! Runs in the caller's transaction. Does not check who the user is: the caller has just done that.
 
+use crate::domain::ResourceKind;
 use crate::{
     domain::{
-        Action, Actor, Detail, NewAuditEntry, Session, SessionId, SessionToken,
+        Actor, AuditAction, Detail, NewAuditEntry, Session, SessionId, SessionToken,
         session::MAX_SESSIONS,
     },
     store::{audit, session_tokens, sessions, users},
@@ -18,14 +19,15 @@ pub use crate::store::sessions::NewSession;
 pub struct Opened {
     pub session: Session,
     pub token: SessionToken,
-    /// Older sessions that had to end for it. Tell their streams by `Notifier::session_revoked`, after the commit.
+    /// Older sessions that were ended to make room. Notify their streams with `Notifier::session_revoked`, after the
+    /// commit.
     pub ended: Vec<SessionId>,
 }
 
-/// Begins a session with its first token, and ends the user's oldest if there are now too many.
+/// Opens a session with its first token, and ends the user's oldest if there are now too many.
 ///
 /// # Errors
-/// When the database refuses.
+/// If the database refuses.
 pub async fn open_session(
     conn: &mut PgConnection,
     new: &NewSession,
@@ -41,14 +43,18 @@ pub async fn open_session(
             user: new.user,
             session: Some(session.id),
         };
-        NewAuditEntry::new(new.tenant, actor, action, "session", about)
+        NewAuditEntry::new(new.tenant, actor, action, ResourceKind::Session, about)
             .with_request(new.origin.request_id.as_deref())
     };
     let mut entries = vec![
-        entry(Action::SESSION_CREATED, session.id)
+        entry(AuditAction::SessionCreated, session.id)
             .with_detail(Detail::new().word("method", new.auth_method.as_str())),
     ];
-    entries.extend(ended.iter().map(|&id| entry(Action::EXCESS_SESSIONS, id)));
+    entries.extend(
+        ended
+            .iter()
+            .map(|&id| entry(AuditAction::ExcessSessions, id)),
+    );
     audit::insert(conn, &entries).await?;
     Ok(Opened {
         session,

@@ -1,14 +1,15 @@
-//! Replacing a session's token without ending the session.
+//! Rotating a session's token without ending the session.
 //!
-//! The old token answers for a grace period, because the answer that carries the new one may be lost. If it comes back
-//! for another before the first was ever used, it gets a sibling and the unused one is given up. The session's absolute
-//! end stays where it is.
+//! The old token stays valid for a grace period, because the reply with the new one may be lost. If it is rotated again
+//! before the new token was used, it gets another new token, and the unused one is revoked. The session's absolute
+//! expiry does not move.
 
 use super::authenticate::{Refusal, end_reused};
 use super::signals::announce_revoked;
+use crate::domain::ResourceKind;
 use crate::{
     domain::{
-        Action, Actor, NewAuditEntry, Session, SessionToken, session::Origin, token::TokenHash,
+        AuditAction, NewAuditEntry, Session, SessionToken, session::Origin, token::TokenHash,
     },
     store::{
         audit,
@@ -19,17 +20,17 @@ use crate::{
 use queue::signals::notifier::Notifier;
 use sqlx::{PgConnection, PgPool};
 
-/// The session as before, with the token to use from now on.
+/// The session as before, with its new token.
 #[derive(Debug)]
 pub struct Rotated {
     pub session: Session,
     pub token: SessionToken,
 }
 
-/// The token was not replaced.
+/// The token was not rotated.
 #[derive(Debug, thiserror::Error)]
 pub enum RotateError {
-    /// The token is in its grace and its successor has been used: a second successor would fork the session.
+    /// The token is in its grace period and its successor is in use: a second successor would fork the session.
     #[error("the token was rotated before, and its successor is in use")]
     AlreadyRotated,
     #[error("the token was refused: {}", .0.as_str())]
@@ -38,11 +39,11 @@ pub enum RotateError {
     Database(#[source] sqlx::Error),
 }
 
-/// Gives `session` a new token in place of the one presented.
+/// Replaces the presented token of `session`.
 ///
 /// # Errors
-/// When the token may not be replaced, or the database refuses; then nothing was changed, except that a reused token
-/// has ended the session.
+/// If the token may not be rotated, or the database refuses; then nothing was changed, except that a reused token has
+/// ended the session.
 pub async fn rotate_session(
     pool: &PgPool,
     notifier: &Notifier,
@@ -51,7 +52,7 @@ pub async fn rotate_session(
     origin: &Origin,
 ) -> Result<Rotated, RotateError> {
     let mut tx = pool.begin().await?;
-    // Only now is the token judged: until here another rotation may have replaced it.
+    // Judges the token only now, under the lock: another rotation may have replaced it until here.
     sessions::lock(&mut tx, session.tenant, session.id).await?;
     let hash = token.hash();
     let presented = session_tokens::present(&mut tx, &hash)
@@ -77,7 +78,7 @@ pub async fn rotate_session(
     })
 }
 
-/// Leaves the session without a token of a later generation than the presented one.
+/// Deletes tokens of later generations than the presented one.
 async fn make_way(
     conn: &mut PgConnection,
     presented: &Presented,
@@ -98,18 +99,13 @@ async fn make_way(
 }
 
 fn renewed(session: &Session, origin: &Origin) -> NewAuditEntry {
-    let actor = Actor::User {
-        user: session.user,
-        session: Some(session.id),
-    };
-    NewAuditEntry::new(
-        session.tenant,
-        actor,
-        Action::SESSION_RENEWED,
-        "session",
-        session.id,
-    )
-    .with_request(origin.request_id.as_deref())
+    session
+        .audit(
+            AuditAction::SessionRenewed,
+            ResourceKind::Session,
+            session.id,
+        )
+        .with_request(origin.request_id.as_deref())
 }
 
 impl From<sqlx::Error> for RotateError {

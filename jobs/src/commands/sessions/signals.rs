@@ -1,4 +1,4 @@
-//! The signal that a session was revoked: sent after the commit, so that long polls and streams of that session end.
+//! The signal that a session was revoked, sent after the commit, so that its long polls and streams end.
 
 use crate::domain::SessionId;
 use queue::signals::{listener::Signal, notifier::Notifier};
@@ -10,7 +10,7 @@ pub fn announce_revoked(notifier: &Notifier, session: SessionId) {
     notifier.custom(TOPIC, session);
 }
 
-/// The session that the signal says was revoked.
+/// Returns the revoked session of the signal.
 pub fn revoked(signal: &Signal) -> Option<SessionId> {
     match signal {
         Signal::Custom { topic, payload } if topic == TOPIC => payload.parse().ok(),

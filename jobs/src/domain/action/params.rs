@@ -1,37 +1,20 @@
-//! What each type of action needs to be told: one table, held against rules when they are saved and against a model's
-//! answer when it is read.
+//! The parameters of an action: [`Params`] are checked against the [`Field`]s of its type, in rules when they are saved
+//! and in a model's answer when it is read.
 
 use super::super::connection::WebUrl;
-use super::ActionType;
+use super::field::{Field, FieldKind};
+use super::spec::{Executor, MessageSource};
+use super::types::ActionType;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// Checked parameters of an action: only known fields, all of them text within bounds. What is deserialized was checked
-/// before it was stored.
+/// Checked parameters of an action: only known fields, all of them text within bounds. Deserialized parameters were
+/// checked before they were stored.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Params(Map<String, Value>);
 
-/// One field of an action.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Field {
-    pub name: &'static str,
-    pub required: bool,
-    pub kind: FieldKind,
-}
-
-/// What a field may hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FieldKind {
-    /// Text of at most so many characters; in a rule it may hold placeholders.
-    Text(usize),
-    /// Where something is sent: an address, always written out.
-    Recipient,
-    /// Where something is posted, always written out.
-    Url,
-}
-
-/// What is wrong with a field.
+/// A fault in one field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParamFault {
     pub field: String,
@@ -40,120 +23,13 @@ pub struct ParamFault {
     pub message: String,
 }
 
-const fn text(name: &'static str, max: usize) -> Field {
-    Field {
-        name,
-        required: true,
-        kind: FieldKind::Text(max),
-    }
-}
-
-const fn optional(name: &'static str, max: usize) -> Field {
-    Field {
-        name,
-        required: false,
-        kind: FieldKind::Text(max),
-    }
-}
-
-const fn recipient(name: &'static str) -> Field {
-    Field {
-        name,
-        required: true,
-        kind: FieldKind::Recipient,
-    }
-}
-
 impl Params {
-    /// The fields an action takes.
-    pub const fn fields(action: ActionType) -> &'static [Field] {
-        match action {
-            ActionType::Label | ActionType::Unlabel => const { &[text("label", 64)] },
-            ActionType::MarkRead
-            | ActionType::Star
-            | ActionType::Archive
-            | ActionType::Trash
-            | ActionType::Spam => &[],
-            ActionType::Move => const { &[text("folder", 128)] },
-            ActionType::Notify => const { &[text("text", 300)] },
-            ActionType::SaveDraft => const { &[optional("instructions", 1_000)] },
-            ActionType::Reply => {
-                const { &[optional("instructions", 1_000), optional("body", 5_000)] }
-            }
-            ActionType::CreateTask => {
-                const {
-                    &[
-                        text("title", 200),
-                        optional("project", 100),
-                        optional("due", 40),
-                        optional("priority", 10),
-                        optional("notes", 1_000),
-                    ]
-                }
-            }
-            ActionType::UpdateTask => const { &[text("task_id", 64), text("status", 20)] },
-            ActionType::Link => const { &[text("task_id", 36), optional("item_id", 36)] },
-            ActionType::Defer => {
-                const {
-                    &[
-                        text("item_id", 36),
-                        optional("until", 40),
-                        optional("bucket", 20),
-                    ]
-                }
-            }
-            ActionType::UpsertContact => {
-                const {
-                    &[
-                        text("name", 200),
-                        optional("email", 320),
-                        optional("notes", 1_000),
-                    ]
-                }
-            }
-            ActionType::ScheduleBlock => const { &[text("title", 200), optional("minutes", 4)] },
-            ActionType::Snooze => const { &[text("until", 40)] },
-            ActionType::Send => {
-                const { &[recipient("to"), text("subject", 300), text("body", 5_000)] }
-            }
-            ActionType::SendDraft => {
-                const {
-                    &[
-                        text("draft_id", 36),
-                        text("version", 10),
-                        optional("content_hash", 64),
-                    ]
-                }
-            }
-            ActionType::Forward => const { &[recipient("to"), optional("note", 1_000)] },
-            ActionType::CreateEvent => {
-                const {
-                    &[
-                        text("title", 200),
-                        text("start", 40),
-                        optional("minutes", 4),
-                        optional("notes", 1_000),
-                    ]
-                }
-            }
-            ActionType::CallWebhook => {
-                const {
-                    &[Field {
-                        name: "url",
-                        required: true,
-                        kind: FieldKind::Url,
-                    }]
-                }
-            }
-        }
-    }
-
     /// Checks raw parameters. A null is an absent field: strict model schemas must spell out every field.
     ///
     /// # Errors
     /// All faults, in the order of the fields.
     pub fn read(action: ActionType, raw: &Map<String, Value>) -> Result<Self, Vec<ParamFault>> {
-        let fields = Self::fields(action);
+        let fields = action.spec().parameters;
         let mut faults = Vec::new();
         let mut params = Map::new();
         for field in fields {
@@ -194,6 +70,16 @@ impl Params {
         }
     }
 
+    /// Returns the parameter that says most about the action, else the title of its type.
+    pub fn summary(&self, action: ActionType) -> &str {
+        let spec = action.spec();
+        spec.parameters
+            .iter()
+            .filter(|field| field.in_summary)
+            .find_map(|field| self.get(field.name))
+            .unwrap_or(spec.title)
+    }
+
     pub fn get(&self, field: &str) -> Option<&str> {
         self.0.get(field).and_then(Value::as_str)
     }
@@ -202,12 +88,11 @@ impl Params {
         Value::Object(self.0.clone())
     }
 
-    /// The same parameters with each text replaced by what `change` makes of it, cut to its field's bound; recipients
-    /// stay as they were written.
+    /// Replaces each text by `change` of it, cut to its field's bound; recipients stay as they were written.
     #[must_use]
     pub fn map_text(&self, action: ActionType, change: impl Fn(&str) -> String) -> Self {
         let mut changed = self.0.clone();
-        for field in Self::fields(action) {
+        for field in action.spec().parameters {
             if let (FieldKind::Text(max), Some(Value::String(text))) =
                 (field.kind, changed.get_mut(field.name))
             {
@@ -273,6 +158,18 @@ fn is_recipient(text: &str) -> bool {
         && text.split_once('@').is_some_and(|(local, domain)| {
             !local.is_empty() && domain.contains('.') && !domain.contains(['@', '/'])
         })
+}
+
+impl ActionType {
+    /// Returns what executes an action of this type with these parameters: a reply without a text is drafted first.
+    pub fn executor(self, params: &Params) -> Executor {
+        match self.spec().executor {
+            Executor::Message(MessageSource::Reply) if params.get("body").is_none() => {
+                Executor::Draft
+            }
+            executor => executor,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -356,5 +253,18 @@ mod tests {
             text.replace("{{subject}}", &"y".repeat(500))
         });
         assert_eq!(filled.get("title").unwrap().chars().count(), 200);
+    }
+
+    #[test]
+    fn a_reply_without_a_text_is_drafted() {
+        let executor = |params: Value| {
+            let params = Params::read(ActionType::Reply, params.as_object().unwrap()).unwrap();
+            ActionType::Reply.executor(&params)
+        };
+        assert_eq!(executor(json!({})), Executor::Draft);
+        assert_eq!(
+            executor(json!({"body": "Yes."})),
+            Executor::Message(MessageSource::Reply)
+        );
     }
 }

@@ -1,10 +1,9 @@
-//! A structured edit of what is to be approved: [`patch`].
+//! Editing the parameters of an approval: [`patch`].
 
-use super::summary;
 use crate::domain::action::{ActionType, ParamFault, Params, canonical_sha256};
 use serde_json::{Map, Value};
 
-/// What an approval holds after an edit.
+/// The payload of an approval after an edit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Patched {
     pub payload: Value,
@@ -12,21 +11,21 @@ pub struct Patched {
     pub summary: String,
 }
 
-/// The payload stays as it is.
+/// The payload was not changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatchFault {
-    /// What it proposes is not made of parameters, so there is nothing to patch.
+    /// The payload has no parameters.
     #[error("this kind of approval has no parameters")]
     NoParams,
     #[error("{} parameters cannot be used", .0.len())]
     Params(Vec<ParamFault>),
 }
 
-/// Puts `changes` over the parameters; a null removes one. The outcome must be parameters that triage could have
-/// proposed, and everything else of the payload stays.
+/// Replaces parameters by `changes`; a null removes one. The result must be valid parameters, and everything else of
+/// the payload stays.
 ///
 /// # Errors
-/// When the payload has no parameters, or would have bad ones.
+/// If the payload has no parameters, or the result is not valid.
 pub fn patch(payload: &Value, changes: &Map<String, Value>) -> Result<Patched, PatchFault> {
     let kind = payload["type"].as_str().and_then(ActionType::parse);
     let (Some(kind), Value::Object(present)) = (kind, &payload["params"]) else {
@@ -40,7 +39,7 @@ pub fn patch(payload: &Value, changes: &Map<String, Value>) -> Result<Patched, P
     Ok(Patched {
         payload_hash: canonical_sha256(&payload),
         payload,
-        summary: summary(kind, &params),
+        summary: params.summary(kind).to_owned(),
     })
 }
 

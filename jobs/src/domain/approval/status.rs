@@ -1,8 +1,8 @@
-//! The life of an approval: [`Status`], and what each [`Step`] makes of it. One table, and no other way from state to state.
+//! The states of an approval: [`Status`], and the one table of what each [`Step`] leads to.
 
-use crate::domain::words::words;
+use base::str_enum;
 
-words! {
+str_enum! {
     /// The status of an approval.
     #[schemars(rename = "ApprovalStatus")]
     Status {
@@ -23,7 +23,7 @@ words! {
     }
 }
 
-/// What can happen to an approval.
+/// A step in the life of an approval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     Approve,
@@ -32,9 +32,9 @@ pub enum Step {
     EndEdit,
     Reject,
     Expire,
-    /// The person takes it back before a worker has begun.
+    /// A person revokes it before a worker has begun.
     Revoke,
-    /// A worker has begun.
+    /// A worker begins.
     Claim,
     Succeed,
     Fail,
@@ -42,9 +42,9 @@ pub enum Step {
     Undo {
         compensable: bool,
     },
-    /// What was done has been taken back.
+    /// The effects were undone.
     Compensate,
-    /// What was done could not be taken back: it stands.
+    /// The effects could not be undone and stand.
     FailUndo,
 }
 
@@ -57,7 +57,7 @@ pub struct Refused {
 }
 
 impl Step {
-    /// As it is said in a sentence.
+    /// Returns the verb for messages.
     pub const fn verb(self) -> &'static str {
         match self {
             Self::Approve => "approve",
@@ -77,10 +77,10 @@ impl Step {
 }
 
 impl Status {
-    /// The state after the step.
+    /// Returns the state after the step.
     ///
     /// # Errors
-    /// If this state does not allow it; the refusal names the state.
+    /// If this state does not allow the step.
     pub const fn after(self, step: Step) -> Result<Self, Refused> {
         Ok(match (self, step) {
             (Self::Proposed, Step::Approve) => Self::Approved,

@@ -1,14 +1,14 @@
-//! What opens a connection: a user name with a password, or the key that calls are signed with.
+//! The credentials of a connection: a user name with a password, or the key that signs calls.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use secrecy::{ExposeSecret, SecretString};
 
-/// By the kind of connection.
+/// Credentials, by the kind of connection.
 #[derive(Clone, Debug)]
 pub enum Secret {
-    /// Of a mail account or a calendar.
+    /// The login of a mail account or a calendar.
     Login(MailSecret),
-    /// Of a webhook.
+    /// The signing key of a webhook.
     Signing(SigningSecret),
 }
 
@@ -26,25 +26,25 @@ pub struct SigningSecret(SecretString);
 impl SigningSecret {
     const PREFIX: &'static str = "whsec_";
 
-    /// `None` if it is not one.
+    /// Returns `None` if the text is not one.
     pub fn parse(text: &SecretString) -> Option<Self> {
         let secret = Self(text.clone());
         let length = secret.decoded()?.len();
         (24..=64).contains(&length).then_some(secret)
     }
 
-    /// A new one of 32 random bytes.
+    /// Generates one of 32 random bytes.
     pub fn generate() -> Self {
         let bytes: [u8; 32] = rand::random();
         Self(format!("{}{}", Self::PREFIX, STANDARD.encode(bytes)).into())
     }
 
-    /// As its user writes it.
+    /// Returns it as the user writes it.
     pub const fn text(&self) -> &SecretString {
         &self.0
     }
 
-    /// The key itself.
+    /// Returns the key's bytes.
     pub fn decoded(&self) -> Option<Vec<u8>> {
         let encoded = self.0.expose_secret().strip_prefix(Self::PREFIX)?;
         STANDARD.decode(encoded).ok()
@@ -52,7 +52,7 @@ impl SigningSecret {
 }
 
 impl Secret {
-    /// In one text: of name and password, neither has a line break.
+    /// Joins both into one text: neither may contain a line break.
     pub fn joined(&self) -> SecretString {
         match self {
             Self::Login(MailSecret { username, password }) => {
@@ -64,7 +64,7 @@ impl Secret {
 }
 
 impl MailSecret {
-    /// What [`Secret::joined`] joined.
+    /// Splits what [`Secret::joined`] joined.
     pub fn split(joined: &SecretString) -> Option<Self> {
         let (username, password) = joined.expose_secret().split_once('\n')?;
         Some(Self {

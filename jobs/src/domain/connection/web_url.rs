@@ -1,4 +1,4 @@
-//! The URL of a calendar or a webhook: absolute, without a name and password in it.
+//! The URL of a calendar or a webhook: absolute, without credentials in it.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -36,16 +36,16 @@ impl WebUrl {
         self.0.scheme() == "https"
     }
 
-    /// What lies under this name beside or, if it is a collection, in it.
+    /// Returns the URL of this name beside it, or inside if it is a collection.
     ///
     /// # Errors
-    /// If that is no such URL.
+    /// If the result is no such URL.
     pub fn join(&self, name: &str) -> Result<Self, WebUrlFault> {
         let joined = self.0.join(name).map_err(|_| WebUrlFault::NotAUrl)?;
         joined.as_str().parse()
     }
 
-    /// As a collection: what is joined to it lies inside.
+    /// Returns it as a collection: what is joined to it lies inside.
     #[must_use]
     pub fn as_collection(mut self) -> Self {
         if !self.0.path().ends_with('/') {

@@ -1,16 +1,18 @@
-//! A version of a draft before a person: [`approval_of`]. What is approved is a version and its content, by its hash.
+//! The approval of a draft version: [`approval_of`]. It covers one version and its content, by its hash.
 
 use super::hex;
 use crate::domain::{
     DraftId, MessageId,
-    action::{ActionType, Params, Proposal, canonical_sha256},
+    action::{ActionType, Params, canonical_sha256},
     approval::{NewApproval, Patched},
-    gate::{Confirmation, Risk},
+    gate::Confirmation,
+    proposal::Proposal,
+    risk::Risk,
 };
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-/// A version that is put before a person.
+/// A version to be approved.
 #[derive(Clone, Debug)]
 pub struct Proposed<'a> {
     pub draft: DraftId,
@@ -18,19 +20,19 @@ pub struct Proposed<'a> {
     pub content_hash: [u8; 32],
     pub subject: &'a str,
     pub send_at: Option<DateTime<Utc>>,
-    /// The mail it answers.
+    /// The message that it replies to.
     pub message: Option<MessageId>,
     pub risk: Risk,
     /// In [0, 1].
     pub confidence: f32,
 }
 
-/// The approval of a first version.
+/// Builds the approval of a first version.
 pub fn approval_of(proposed: &Proposed<'_>, now: DateTime<Utc>) -> NewApproval {
     let proposal = Proposal {
         kind: ActionType::SendDraft,
         params: params(proposed),
-        // A mail leaves in the person's name.
+        // A message leaves in the person's name.
         confirmation: Confirmation::Required,
         confidence: proposed.confidence,
         rationale: None,
@@ -49,7 +51,7 @@ pub fn approval_of(proposed: &Proposed<'_>, now: DateTime<Utc>) -> NewApproval {
     }
 }
 
-/// What an approval holds for this version.
+/// Builds the payload for this version.
 pub fn payload_of(proposed: &Proposed<'_>) -> Patched {
     let payload = json!({
         "type": ActionType::SendDraft,

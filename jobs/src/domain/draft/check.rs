@@ -1,7 +1,7 @@
-//! Is this text fit to be sent in a person's name? [`check`]: pure, and the same for every text a model writes.
+//! Checks whether a text may be sent in a person's name: [`check`], pure, and the same for every text a model writes.
 //!
-//! Finds what a model gets wrong and what it could be talked into: gaps left to be filled in, another language, links that
-//! nobody had named, secrets.
+//! Finds what models get wrong and what they could be talked into: placeholders, another language, links that were not
+//! given, secrets.
 
 mod secrets;
 
@@ -17,7 +17,7 @@ static URL: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r#"(?i)\b(?:https?://|www\.)[^\s<>"'\)\]]+"#)
         .expect("a regular expression that compiles")
 });
-/// A line that closes a letter and says nothing else.
+/// A line that closes a message and says nothing else.
 static CLOSING: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
         r"(?im)^\s*(?:(?:(?:best|kind|warm|many) )?(?:regards|wishes|thanks)|best|sincerely|cheers|yours(?: \w+)?|viele grüße|(?:mit )?(?:freundlichen|besten|lieben|herzlichen) grüßen|(?:beste|liebe|freundliche) grüße|cordialement|saludos(?: cordiales)?|cordiali saluti)\s*[,.!]?\s*$",
@@ -30,25 +30,25 @@ static SIGNATURE: LazyLock<Regex> = LazyLock::new(|| {
 
 /// Fewer letters than this say nothing about a language.
 const LANGUAGE_LETTERS: usize = 40;
-/// The same words as often as this are a model that has lost its way.
+/// The same words repeated this often mean that the model is stuck.
 const REPEATS: usize = 3;
 const REPEATED_WORDS: usize = 4;
 
-/// A text and what it is held against.
+/// A text and what it is checked against.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Checked<'a> {
     pub text: &'a str,
-    /// How long it was to be.
+    /// The longest text that was asked for, in words.
     pub max_words: usize,
-    /// The text it answers, whose language it must have; empty if it answers none.
+    /// The text it replies to, whose language it must have; empty if there is none.
     pub answers: &'a str,
-    /// Everything that may name a link: the thread, and what the user has said.
+    /// Everything that may name a link: the thread, and the user's instructions.
     pub known: &'a [&'a str],
-    /// The memories it says that it used, and those it was shown.
+    /// The memories that it claims to use, and those it was given.
     pub memories: (&'a [Uuid], &'a [Uuid]),
 }
 
-/// Why a text is not fit to be sent.
+/// A fault of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TextFault {
     Empty,
@@ -77,7 +77,7 @@ impl TextFault {
         }
     }
 
-    /// What to do about it, for whoever writes the text again.
+    /// Returns the instruction to correct it, for the model.
     pub const fn advice(self) -> &'static str {
         match self {
             Self::Empty => "The text is empty.",
@@ -101,7 +101,7 @@ impl TextFault {
     }
 }
 
-/// Everything that is wrong with the text, in the order of [`TextFault`].
+/// Lists all faults of the text, in the order of [`TextFault`].
 pub fn check(checked: &Checked<'_>) -> Vec<TextFault> {
     let text = checked.text;
     if text.trim().is_empty() {
@@ -130,7 +130,7 @@ pub fn check(checked: &Checked<'_>) -> Vec<TextFault> {
         .collect()
 }
 
-/// Some are forgiven: models count badly.
+/// Allows some excess: models count badly.
 fn too_long(text: &str, max_words: usize) -> bool {
     text.split_whitespace().count() * 10 > max_words * 13
 }
@@ -139,7 +139,7 @@ fn signed_twice(text: &str) -> bool {
     SIGNATURE.is_match(text) || CLOSING.find_iter(text).count() > 1
 }
 
-/// The English name of a text's language, where it is long enough to tell.
+/// Returns the English name of a text's language, if the text is long enough to tell.
 pub fn language_name(text: &str) -> Option<&'static str> {
     language(text).map(|language| language.eng_name())
 }
@@ -151,7 +151,7 @@ fn language(text: &str) -> Option<whatlang::Lang> {
         .map(|found| found.lang())
 }
 
-/// Only where both texts are long enough to tell.
+/// Compares languages only where both texts are long enough to tell.
 fn other_language(text: &str, answers: &str) -> bool {
     match (language(text), language(answers)) {
         (Some(written), Some(expected)) => written != expected,
@@ -159,7 +159,7 @@ fn other_language(text: &str, answers: &str) -> bool {
     }
 }
 
-/// A sentence that comes again and again.
+/// Finds a sentence that is repeated.
 fn repeats(text: &str) -> bool {
     let mut seen: HashMap<String, usize> = HashMap::new();
     text.split(['.', '!', '?', '\n', ';'])
@@ -180,7 +180,7 @@ fn unknown_link(text: &str, known: &[&str]) -> bool {
     links(text).iter().any(|link| !allowed.contains(link))
 }
 
-/// Links as they are compared: host and path, without the marks that end a sentence.
+/// Extracts links as they are compared: host and path, without the marks that end a sentence.
 fn links(text: &str) -> Vec<String> {
     URL.find_iter(text)
         .map(|found| {

@@ -1,11 +1,11 @@
-//! What changed from one text to the next, line by line: [`diff`].
+//! The difference of two texts, line by line: [`diff`].
 
-use crate::domain::words::words;
+use base::str_enum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use similar::{ChangeTag, TextDiff};
 
-words! {
+str_enum! {
     /// Whether a line was kept, deleted or inserted.
     DiffOp {
         Equal = "equal",
@@ -14,7 +14,7 @@ words! {
     }
 }
 
-/// One line of a comparison.
+/// A line of the difference.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DiffLine {
     pub op: DiffOp,
@@ -22,7 +22,7 @@ pub struct DiffLine {
     pub text: String,
 }
 
-/// All lines of both texts, in their order; what was taken away stands before what came in its place.
+/// Returns all lines of both texts in order; removed lines come before the lines that replace them.
 pub fn diff(from: &str, to: &str) -> Vec<DiffLine> {
     TextDiff::from_lines(from, to)
         .iter_all_changes()

@@ -27,7 +27,7 @@ impl SendAt {
         if day.eq_ignore_ascii_case("tomorrow") {
             return Some(Self::Tomorrow(time));
         }
-        // Whole names only: chrono also takes "mon".
+        // Whole names only: chrono also accepts "mon".
         let weekday: Weekday = day.parse().ok()?;
         (day.len() > 3).then_some(Self::On(weekday, time))
     }

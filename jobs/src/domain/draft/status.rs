@@ -1,9 +1,8 @@
-//! The life of a draft: [`DraftStatus`], and what each [`DraftStep`] makes of it. One table, and no other way from state to
-//! state.
+//! The states of a draft: [`DraftStatus`], and the one table of what each [`DraftStep`] leads to.
 
-use crate::domain::words::words;
+use base::str_enum;
 
-words! {
+str_enum! {
     /// The status of a draft.
     DraftStatus {
         /// A job writes its first version.
@@ -19,7 +18,7 @@ words! {
         Sent = "sent",
         /// It was not sent.
         SendFailed = "send_failed",
-        /// It may have been sent.
+        /// Possibly sent.
         SendUnknown = "send_unknown",
         Discarded = "discarded",
         /// The user answered with another program; it is never sent.
@@ -27,26 +26,26 @@ words! {
     }
 }
 
-words! {
-    /// What can happen to a draft.
+str_enum! {
+    /// A step in the life of a draft.
     DraftStep {
-        /// Its first version is written.
+        /// Its first version was written.
         Finish = "finish",
-        /// There is a new version.
+        /// A new version was written.
         Revise = "revise",
         Approve = "approve",
-        /// As approve, and it goes later.
+        /// As approve, but it is sent later.
         Schedule = "schedule",
-        /// The agreement is taken back before it goes.
+        /// The approval is revoked before it is sent.
         Cancel = "cancel",
         Send = "send",
         Succeed = "send for good",
         Fail = "fail",
-        /// Nobody can say whether it was sent.
+        /// It is unknown whether it was sent.
         Lose = "lose",
-        /// It was found out that it had been sent.
+        /// It turned out to have been sent.
         FindSent = "find sent",
-        /// It was found out that it had not been sent.
+        /// It turned out not to have been sent.
         FindUnsent = "find unsent",
         Discard = "discard",
         Supersede = "supersede",
@@ -62,10 +61,10 @@ pub struct DraftRefused {
 }
 
 impl DraftStatus {
-    /// The state after the step.
+    /// Returns the state after the step.
     ///
     /// # Errors
-    /// If this state does not allow it; the refusal names the state.
+    /// If this state does not allow the step.
     pub const fn after(self, step: DraftStep) -> Result<Self, DraftRefused> {
         use DraftStep as Step;
         Ok(match (self, step) {
@@ -75,7 +74,7 @@ impl DraftStatus {
             | (Self::SendUnknown, Step::FindUnsent) => Self::Ready,
             (Self::Ready, Step::Approve) => Self::Approved,
             (Self::Ready, Step::Schedule) => Self::Scheduled,
-            // One that certainly was not sent may be tried again.
+            // A draft that certainly was not sent may be tried again.
             (Self::Approved | Self::Scheduled | Self::SendFailed, Step::Send) => Self::Sending,
             (Self::Sending, Step::Succeed) | (Self::SendUnknown, Step::FindSent) => Self::Sent,
             (Self::Sending, Step::Fail) => Self::SendFailed,
@@ -93,7 +92,7 @@ impl DraftStatus {
         })
     }
 
-    /// Whether nothing can happen to it any more.
+    /// Reports whether the state is final.
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Sent | Self::Discarded | Self::SupersededByUser)
     }
@@ -103,7 +102,7 @@ impl DraftStatus {
 mod tests {
     use super::*;
 
-    /// The whole table, as the design has it.
+    /// The whole table, as designed.
     #[test]
     fn every_pair_of_state_and_step_is_decided_as_documented() {
         let allowed = [

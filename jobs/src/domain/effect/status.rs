@@ -1,9 +1,9 @@
-//! The life of an effect: one table of what may follow what. From `unknown` no way leads to a second try but through
-//! finding out what happened.
+//! The states of an effect in one table. From `unknown` the only way to a second try is to find out whether it
+//! happened.
 
-use crate::domain::words::words;
+use base::str_enum;
 
-words! {
+str_enum! {
     /// The status of an effect.
     EffectStatus {
         /// Recorded; nothing was tried yet.
@@ -25,16 +25,16 @@ words! {
     }
 }
 
-words! {
-    /// What can happen to an effect.
+str_enum! {
+    /// A step in the life of an effect.
     EffectStep {
         Begin = "begin",
         Succeed = "succeed",
         FailForGood = "fail_for_good",
         FailForNow = "fail_for_now",
-        /// Whoever tried it cannot say how it ended.
+        /// The try ended without a known result.
         Lose = "lose",
-        /// What was certainly not done is asked for again.
+        /// An effect that certainly did not happen is requested again.
         Renew = "renew",
         Reconcile = "reconcile",
         AskAPerson = "ask_a_person",
@@ -53,10 +53,10 @@ pub struct EffectRefused {
 }
 
 impl EffectStatus {
-    /// The state after the step.
+    /// Returns the state after the step.
     ///
     /// # Errors
-    /// If this state does not allow it; the refusal names the state.
+    /// If this state does not allow the step.
     pub const fn after(self, step: EffectStep) -> Result<Self, EffectRefused> {
         use EffectStep as Step;
         Ok(match (self, step) {

@@ -1,15 +1,14 @@
-//! What of an item may stand in a prompt: at high risk addresses, telephone numbers and tokens are blacked out, however
-//! deep they lie.
+//! Redacts memory for prompts: at high risk addresses, telephone numbers and tokens are removed, at any depth.
 
-use crate::domain::gate::Risk;
+use crate::domain::risk::Risk;
 use regex::Regex;
 use serde_json::Value;
 use std::sync::LazyLock;
 
-/// Stands for what was taken out.
+/// Replaces what was removed.
 const REDACTED: &str = "[redacted]";
 
-/// A field whose name holds one of these is blacked out as a whole.
+/// A field whose name contains one of these is removed as a whole.
 const FIELDS: [&str; 6] = ["email", "phone", "token", "password", "secret", "mobile"];
 
 /// Addresses, telephone numbers of seven digits or more, and 24 or more characters in a row as tokens are made of.
@@ -23,7 +22,7 @@ static PATTERN: LazyLock<Regex> = LazyLock::new(|| {
     .expect("the pattern is written out here")
 });
 
-/// The value as it may stand in a prompt whose outcome carries this risk.
+/// Returns the value as a prompt may show it when its outcome carries this risk.
 pub fn for_prompt_at(risk: Risk, value: &Value) -> Value {
     match risk {
         Risk::Low | Risk::Medium => value.clone(),
@@ -49,7 +48,7 @@ fn redacted(value: &Value) -> Value {
                 (name, value)
             })
             .collect(),
-        // A telephone number can be written as a number, too.
+        // A telephone number can be a JSON number, too.
         Value::Number(number) if PATTERN.is_match(&number.to_string()) => REDACTED.into(),
         Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
     }

@@ -1,4 +1,5 @@
-//! YAML → [`RuleSet`], with every fault found in one pass. Nothing is repaired silently: what is stored is what was read.
+//! YAML → [`RuleSet`], with all faults found in one pass. Nothing is repaired silently: the set is stored as it was
+//! read.
 
 mod actions;
 mod matching;
@@ -85,7 +86,7 @@ fn read_rules(list: &Node<'_>, faults: &mut Faults) -> Vec<Rule> {
             continue;
         }
         if let Some(rule) = read_rule(item, faults) {
-            // Names that differ only in case would be one name to a reader.
+            // Readers would take names that differ only in case for one name.
             if let Some(former) = seen.insert(rule.name.to_lowercase(), item.pointer.clone()) {
                 let message = format!("`{}` is also the name of {former}", rule.name);
                 faults.add(&format!("{}/name", item.pointer), "duplicate_name", message);
@@ -128,7 +129,7 @@ fn read_rule(node: &Node<'_>, faults: &mut Faults) -> Option<Rule> {
         .field("op")
         .and_then(|op| op.word(&[Op::And, Op::Or], Op::as_str, faults))
         .unwrap_or_default();
-    // A match whose every field is faulty has been reported already.
+    // A match whose fields are all faulty was reported already.
     let says_nothing = node
         .field("match")
         .is_none_or(|m| m.value.as_mapping().is_some_and(|m| m.is_empty()));
@@ -164,7 +165,7 @@ fn read_rule(node: &Node<'_>, faults: &mut Faults) -> Option<Rule> {
     (!rule.name.is_empty()).then_some(rule)
 }
 
-/// Names reach the audit log, metrics' neighbours and the model: short and technical.
+/// Names reach the audit log, metrics and the model: short and technical.
 fn read_name(node: &Node<'_>, faults: &mut Faults) -> Option<String> {
     let name = node.text(limits::NAME, faults)?;
     let technical = name

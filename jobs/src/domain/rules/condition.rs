@@ -1,10 +1,11 @@
-//! What a rule looks at: [`Match`], compiled, against one [`View`] of a mail. Pure and total: no mail makes it fail.
+//! The conditions of a rule: [`Match`], compiled, against a [`View`] of a message. Pure and total: no message makes it
+//! fail.
 
 use super::glob::Glob;
 use crate::domain::mail::{Address, Mail};
 use regex::Regex;
 
-/// How a rule's conditions join. Several values of one field are alternatives in any case.
+/// How a rule's conditions are joined. Several values of one field are alternatives in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Op {
     #[default]
@@ -12,7 +13,7 @@ pub enum Op {
     Or,
 }
 
-/// The static conditions of a rule; an empty list and `None` ask for nothing.
+/// The static conditions of a rule; an empty list and `None` match everything.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Match {
     pub(super) from: Vec<Glob>,
@@ -54,14 +55,14 @@ pub(super) enum AttachmentMatch {
     Named(Glob),
 }
 
-/// A learned pattern: a sender, a subject, or both together.
+/// A learned pattern: a sender, a subject, or both.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Learned {
     pub(super) from: Vec<Glob>,
     pub(super) subject: Option<TextMatch>,
 }
 
-/// A mail with its lower-case forms, made once for all rules.
+/// A message with its lower-case forms, made once for all rules.
 pub(super) struct View<'m> {
     pub(super) mail: &'m Mail,
     subject: String,
@@ -91,7 +92,7 @@ impl Match {
         }
     }
 
-    /// One outcome per condition that is present; without a mail, only their number means something.
+    /// Returns one outcome per condition that is present; without a message only their number means something.
     fn outcomes(&self, view: Option<&View<'_>>) -> Vec<bool> {
         let mut outcomes = Vec::new();
         let mut test = |present: bool, held: &dyn Fn(&View<'_>) -> bool| {
@@ -150,7 +151,7 @@ impl TextMatch {
 }
 
 impl HeaderMatch {
-    /// Headers may be repeated; one that fits is enough.
+    /// Headers may be repeated; one match is enough.
     fn holds(&self, mail: &Mail) -> bool {
         mail.headers
             .iter()

@@ -1,18 +1,18 @@
-//! A rule set applied to a mail: [`RuleSet::evaluate`]. Pure; asks no model, but says where one is needed.
+//! Applies a rule set to a message: [`RuleSet::evaluate`]. Pure; asks no model, but says where one is needed.
 //!
-//! Order, per rule: a learned exclude skips it; a learned include settles the mail (no later rule, no model); then the
-//! static conditions. A rule that stops ends the walk; one with an `llm_condition` is only a candidate.
+//! Order, per rule: a learned exclude skips it; a learned include settles the message (no later rule, no model); then
+//! the static conditions. A rule that stops ends the walk; one with an `llm_condition` is only a candidate.
 
 use super::condition::View;
 use super::{Rule, RuleSet};
 use crate::domain::mail::Mail;
 
-/// What the rules say of a mail, before any model.
+/// The result of the rules, before any model.
 #[derive(Debug, Default)]
 pub struct Verdict<'r> {
-    /// Rules that apply, in their order.
+    /// Rules that apply, in order.
     pub hits: Vec<Hit<'r>>,
-    /// Rules that apply if the model finds their condition true, in their order.
+    /// Rules that apply if the model finds their condition true, in order.
     pub candidates: Vec<&'r Rule>,
 }
 
@@ -20,19 +20,19 @@ pub struct Verdict<'r> {
 #[derive(Clone, Copy, Debug)]
 pub struct Hit<'r> {
     pub rule: &'r Rule,
-    /// By a learned pattern, not by its own conditions.
+    /// By a learned pattern instead of its own conditions.
     pub learned: bool,
 }
 
 impl Verdict<'_> {
-    /// Whether a model must be asked.
+    /// Reports whether a model must be asked.
     pub fn needs_model(&self) -> bool {
         self.hits.is_empty() || !self.candidates.is_empty()
     }
 }
 
 impl RuleSet {
-    /// Walks the rules in their order.
+    /// Walks the rules in order.
     pub fn evaluate(&self, mail: &Mail) -> Verdict<'_> {
         let view = View::of(mail);
         let mut verdict = Verdict::default();

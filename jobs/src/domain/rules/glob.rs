@@ -1,7 +1,7 @@
 //! Patterns with `*` and `?` for senders, recipients, lists and file names.
 //!
-//! An address pattern (with `@`) is held against the address alone, never against the display name: anybody can call
-//! themselves `boss@client.com`. A pattern without `@` names a display name; one with `<` the whole `Name <address>`.
+//! An address pattern (with `@`) matches the address alone, never the display name: anyone can call themselves
+//! `boss@client.com`. A pattern without `@` matches a display name; one with `<` the whole `Name <address>`.
 
 use crate::domain::mail::Address;
 use regex::{Regex, RegexBuilder};
@@ -28,7 +28,7 @@ const MAX_STARS: usize = 8;
 
 impl Glob {
     /// # Errors
-    /// Why the pattern is not one, for the person who wrote it.
+    /// Why the pattern is not valid, for the person who wrote it.
     pub(super) fn compile(pattern: &str) -> Result<Self, String> {
         let pattern = pattern.trim();
         if pattern.is_empty() {
@@ -96,7 +96,7 @@ impl Glob {
         self.regex.is_match(text)
     }
 
-    /// Whether it stands for exactly one address: the only kind of sender whose mail may cause mail.
+    /// Reports whether it stands for exactly one address: only such a sender's message may cause a message.
     pub(super) fn is_one_address(&self) -> bool {
         self.exact && self.form == Form::Address
     }

@@ -1,4 +1,4 @@
-//! Reads a YAML tree and keeps going after a fault, so that all of them can be told at once.
+//! Reads a YAML tree and continues after a fault, so that all faults are reported at once.
 //!
 //! Serde stops at the first error; a person who edits rules wants the whole list, each with its place.
 
@@ -43,7 +43,7 @@ impl<'y> Node<'y> {
         (!value.is_null()).then(|| self.child(key, value))
     }
 
-    /// Whether it is a mapping, with every field outside `known` reported.
+    /// Reports whether it is a mapping, and every field outside `known`.
     pub(super) fn is_mapping_of(&self, known: &[&str], faults: &mut Faults) -> bool {
         let Some(mapping) = self.value.as_mapping() else {
             faults.add(
@@ -160,7 +160,7 @@ impl<'y> Node<'y> {
         number
     }
 
-    /// One of a closed list of words.
+    /// One of a closed list of texts.
     pub(super) fn word<T: Copy>(
         &self,
         all: &[T],
@@ -200,7 +200,7 @@ fn key_value<'y>(mapping: &'y serde_yaml_ng::Mapping, key: &str) -> &'y Value {
     mapping.get(key).unwrap_or(&Value::Null)
 }
 
-/// The known name that a typo most likely meant: at most two edits away, and not half the word.
+/// Finds the known name that a typo most likely meant: at most two edits away, and less than half of it.
 fn nearest<'k>(typo: &str, known: &[&'k str]) -> Option<&'k str> {
     known
         .iter()

@@ -1,12 +1,12 @@
-//! `{{subject}}` and its few siblings in the texts of a rule's actions. No logic, no nesting: what a mail puts in is
+//! `{{subject}}` and its few siblings in the texts of a rule's actions. No logic, no nesting: text of a message is
 //! never read as a template again.
 
 use crate::domain::mail::Mail;
 
-/// What may stand between the braces.
+/// The names of the placeholders.
 pub(super) const NAMES: &[&str] = &["subject", "from", "from_name", "from_address", "date"];
 
-/// The first placeholder that means nothing.
+/// Returns the first unknown placeholder.
 pub(super) fn unknown_placeholder(text: &str) -> Option<String> {
     pieces(text).find_map(|piece| match piece {
         Piece::Placeholder(name) if !NAMES.contains(&name) => Some(name.chars().take(40).collect()),
@@ -14,7 +14,7 @@ pub(super) fn unknown_placeholder(text: &str) -> Option<String> {
     })
 }
 
-/// The text with its placeholders filled from the mail.
+/// Fills the placeholders from the message.
 pub(super) fn fill(text: &str, mail: &Mail) -> String {
     pieces(text)
         .map(|piece| match piece {

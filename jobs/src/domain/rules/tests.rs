@@ -1,4 +1,4 @@
-//! The rule language from outside: what compiles, what is refused and where, what applies to which mail.
+//! The rule language from outside: what compiles, what is refused and where, what applies to which message.
 
 use super::*;
 use proptest::prelude::*;

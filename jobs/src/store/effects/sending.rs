@@ -47,7 +47,7 @@ pub async fn limited_until(
 ) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
     let mail: Vec<String> = ActionType::ALL
         .iter()
-        .filter(|kind| kind.is_mail())
+        .filter(|kind| kind.spec().executor.is_message())
         .map(ToString::to_string)
         .collect();
     sqlx::query_scalar!(

@@ -4,7 +4,7 @@ use crate::{
     effects::{ActionContext, Receipt},
     providers::mailbox::{MessageLocation, Role, SearchScope, Target, keyword},
 };
-use jobs::domain::action::ActionType;
+use jobs::domain::action::{Executor, MailboxChange};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -51,18 +51,20 @@ impl Change {
         let put = |role| Self::Put {
             target: Target::Role(role),
         };
-        Some(match action.kind {
-            ActionType::Label => mark(&keyword(text("label")), true),
-            ActionType::Unlabel => mark(&keyword(text("label")), false),
-            ActionType::MarkRead => mark("\\Seen", true),
-            ActionType::Star => mark("\\Flagged", true),
-            ActionType::Archive => put(Role::Archive),
-            ActionType::Trash => put(Role::Trash),
-            ActionType::Spam => put(Role::Junk),
-            ActionType::Move => Self::Put {
+        let Executor::Mailbox(change) = action.kind.spec().executor else {
+            return None;
+        };
+        Some(match change {
+            MailboxChange::AddLabel => mark(&keyword(text("label")), true),
+            MailboxChange::RemoveLabel => mark(&keyword(text("label")), false),
+            MailboxChange::MarkRead => mark("\\Seen", true),
+            MailboxChange::Star => mark("\\Flagged", true),
+            MailboxChange::Archive => put(Role::Archive),
+            MailboxChange::Trash => put(Role::Trash),
+            MailboxChange::ReportSpam => put(Role::Junk),
+            MailboxChange::Move => Self::Put {
                 target: Target::Named(text("folder").to_owned()),
             },
-            _ => return None,
         })
     }
 

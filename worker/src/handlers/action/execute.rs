@@ -5,7 +5,7 @@ use super::{
     outcomes::{duplicate, ledger_failure, refused, succeeded},
     remote::execute_remote,
 };
-use crate::effects::{ActionContext, Effect, LocalEffect, effect_for};
+use crate::effects::{ActionContext, Effect, LocalEffect, effect_of};
 use crate::handlers::unavailable;
 use crate::providers::Providers;
 use async_trait::async_trait;
@@ -44,14 +44,8 @@ pub(super) async fn execute(
         request_id: ctx.job.request_id.as_deref(),
         traceparent: ctx.job.traceparent.as_deref(),
     };
-    match effect_for(action.kind, &action.params) {
-        None => Ok(refused(
-            base,
-            None,
-            "not_executable",
-            "This version of Postroom does not support this action.",
-        )),
-        Some(Effect::Local(effect)) => {
+    match effect_of(action.kind.executor(&action.params)) {
+        Effect::Local(effect) => {
             let change = BoundEffect {
                 effect,
                 action: context,
@@ -69,7 +63,7 @@ pub(super) async fn execute(
                 Performed::Duplicate(found) => duplicate(ctx, base, &new, &found),
             })
         }
-        Some(Effect::Remote(effect)) => {
+        Effect::Remote(effect) => {
             execute_remote(ctx, providers, args.dry_run, (context, effect), new, base).await
         }
     }

@@ -5,10 +5,9 @@ use crate::handlers::unavailable;
 use jobs::{
     domain::{
         MessageId,
-        gate::{
-            Circumstances, Confirmation, Gate, HighRiskPolicy, Risk, TrustMode, by_trust, decide,
-        },
+        gate::{Circumstances, Confirmation, Gate, HighRiskPolicy, TrustMode, by_trust, decide},
         mail::{Mail, is_automatic},
+        risk::Risk,
     },
     kinds::action::Args,
     store::{messages, tenants, triage_results},

@@ -7,9 +7,11 @@ use jobs::{
     commands::approvals::execute::{BeginError, begin},
     domain::{
         ApprovalId, MessageId,
-        action::{ActionType, Params, Proposal},
+        action::{ActionType, Params},
         approval::NewApproval,
-        gate::{Confirmation, Risk, base_risk},
+        gate::Confirmation,
+        proposal::Proposal,
+        risk::Risk,
     },
     kinds::action::{Args, Work},
     store::{approvals::StoredApproval, proposed_actions},
@@ -34,7 +36,7 @@ pub(super) struct RequestedAction {
 impl RequestedAction {
     /// Returns the risk found earlier, else the base risk of the type.
     pub(super) fn risk(&self) -> Risk {
-        self.known_risk.unwrap_or_else(|| base_risk(self.kind))
+        self.known_risk.unwrap_or_else(|| self.kind.spec().risk)
     }
 
     /// Builds the approval that this action needs.
@@ -48,7 +50,7 @@ impl RequestedAction {
         };
         let approval = NewApproval::about(&proposal, self.message, "action", risk, now);
         match &self.external_id {
-            Some(id) => approval.under(id),
+            Some(id) => approval.with_external_id(id),
             None => approval,
         }
     }
@@ -145,7 +147,7 @@ async fn of_triage(ctx: &JobContext, job: JobId) -> Result<Vec<RequestedAction>,
         .map_err(|error| unavailable(&error))?;
     let auto = stored.into_iter().filter(|action| action.gate == "auto");
     let read = auto.filter_map(|action| {
-        let kind = ActionType::parse(&action.kind).filter(|kind| kind.is_executable())?;
+        let kind = ActionType::parse(&action.kind)?;
         Some((kind, action))
     });
     read.map(|(kind, action)| {

@@ -21,7 +21,7 @@ impl ActionMetrics {
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let counters = ActionCounters::register(registry)?;
         // A series that appears with its first event hides that event from `rate`.
-        for kind in ActionType::EXECUTABLE {
+        for kind in ActionType::ALL {
             for result in ActionResult::ALL {
                 counters
                     .actions_total

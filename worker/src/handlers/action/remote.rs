@@ -202,7 +202,9 @@ async fn reconcile(
         Err(_) => Lookup::Unknown,
     };
     let found = match found {
-        Lookup::Unknown if base.r#type.is_mail() => apply_resend_policy(ctx, unknown).await?,
+        Lookup::Unknown if base.r#type.spec().executor.is_message() => {
+            apply_resend_policy(ctx, unknown).await?
+        }
         found => found,
     };
     let id = unknown.id;

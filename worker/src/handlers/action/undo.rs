@@ -13,15 +13,12 @@ use jobs::{
         approvals::execute::{Ending, begin_undo},
         effects::{
             compensate::{begin_compensation, end_compensation},
-            local::{Refusal, Reversal, take_back as take_back_locally},
+            local::{Refusal, Reversal, undo as undo_locally},
         },
     },
     domain::{
-        ApprovalId, EffectId,
-        action::ActionType,
-        connection::ConnectionStatus,
-        effect::EffectStatus,
-        gate::{Gate, base_risk},
+        ApprovalId, EffectId, action::ActionType, connection::ConnectionStatus,
+        effect::EffectStatus, gate::Gate,
     },
     kinds::action::{ActionError, ActionOutcome, ActionResult},
     store::{
@@ -86,7 +83,7 @@ async fn undo_one(
     let outcome = ActionOutcome {
         index,
         r#type: kind,
-        risk: base_risk(kind),
+        risk: kind.spec().risk,
         gate: Gate::Approval,
         result: ActionResult::Undone,
         effect_id: Some(effect.id),
@@ -94,7 +91,8 @@ async fn undo_one(
         receipt: None,
         error: None,
     };
-    let refused = match effect_of(kind).filter(|_| kind.is_compensable()) {
+    let spec = kind.spec();
+    let refused = match spec.compensable.then(|| effect_of(spec.executor)) {
         None => Some((
             "not_compensable".to_owned(),
             "This action cannot be undone.".to_owned(),
@@ -103,7 +101,7 @@ async fn undo_one(
         Some(Effect::Local(local)) => {
             let reversal = BoundEffect(local);
             let ctx = providers.ctx;
-            take_back_locally(&ctx.pool, &ctx.job, effect.id, &reversal)
+            undo_locally(&ctx.pool, &ctx.job, effect.id, &reversal)
                 .await
                 .map_err(ledger_failure)?
                 .and_then(Result::err)

@@ -3,10 +3,12 @@
 
 use super::metrics::ActionMetrics;
 use async_trait::async_trait;
-use base::telemetry::trace_id;
+use jobs::commands::audit::JobAudit;
+use jobs::domain::ResourceKind;
+use jobs::domain::history::HistoryVerb;
 use jobs::{
     commands::approvals::execute::{Ending, end},
-    domain::{Action, Actor, ApprovalId, Detail, NewAuditEntry, approval::NewApproval},
+    domain::{ApprovalId, AuditAction, Detail, NewAuditEntry, approval::NewApproval},
     kinds::action::{ActionOutcome, ActionResult, Output},
     store::{
         approvals, audit,
@@ -38,8 +40,8 @@ impl SettleWrites for ActionWrites {
             self.record(
                 conn,
                 job,
-                "proposed",
-                "approval",
+                HistoryVerb::Proposed,
+                ResourceKind::Approval,
                 approval.id.0,
                 &approval.title,
             )
@@ -47,13 +49,13 @@ impl SettleWrites for ActionWrites {
         }
         for outcome in &self.output.actions {
             let verb = match outcome.result {
-                ActionResult::Succeeded => "done",
-                ActionResult::Failed => "failed",
+                ActionResult::Succeeded => HistoryVerb::Done,
+                ActionResult::Failed => HistoryVerb::Failed,
                 _ => continue,
             };
             if let Some(effect) = outcome.effect_id {
-                let title = outcome.r#type.title();
-                self.record(conn, job, verb, "effect", effect.0, title)
+                let title = outcome.r#type.spec().title;
+                self.record(conn, job, verb, ResourceKind::Effect, effect.0, title)
                     .await?;
             }
         }
@@ -78,8 +80,8 @@ impl ActionWrites {
         &self,
         conn: &mut PgConnection,
         job: &Job,
-        verb: &'static str,
-        object_kind: &'static str,
+        verb: HistoryVerb,
+        object_kind: ResourceKind,
         object: uuid::Uuid,
         rationale: &str,
     ) -> Result<(), sqlx::Error> {
@@ -95,29 +97,30 @@ impl ActionWrites {
 
     /// Builds the audit entry of one action.
     fn audit_entry(&self, job: &Job, outcome: &ActionOutcome) -> NewAuditEntry {
-        let actor = Actor::Worker(job.lease.worker);
         let (action, kind, id) = match (outcome.result, outcome.approval_id, outcome.effect_id) {
-            (ActionResult::PendingApproval, Some(id), _) => {
-                (Action::APPROVAL_CREATED, "approval", id.to_string())
-            }
-            (_, _, Some(id)) => (Action::ACTION_ENDED, "effect", id.to_string()),
-            (_, _, None) => (Action::ACTION_ENDED, "job", job.lease.job.to_string()),
+            (ActionResult::PendingApproval, Some(id), _) => (
+                AuditAction::ApprovalCreated,
+                ResourceKind::Approval,
+                id.to_string(),
+            ),
+            (_, _, Some(id)) => (
+                AuditAction::ActionEnded,
+                ResourceKind::Effect,
+                id.to_string(),
+            ),
+            (_, _, None) => (
+                AuditAction::ActionEnded,
+                ResourceKind::Job,
+                job.lease.job.to_string(),
+            ),
         };
-        let mut entry = NewAuditEntry::new(job.tenant, actor, action, kind, id)
-            .with_request(job.request_id.as_deref())
-            .with_attempt(job.lease.job, job.lease.attempt)
-            .with_detail(
-                Detail::new()
-                    .word("type", outcome.r#type.as_str())
-                    .word("risk", outcome.risk.as_str())
-                    .word("gate", outcome.gate.as_str())
-                    .word("result", outcome.result.as_str()),
-            );
-        entry.trace_id = job
-            .traceparent
-            .as_deref()
-            .and_then(trace_id)
-            .map(str::to_owned);
+        let mut entry = job.audit(action, kind, id).with_detail(
+            Detail::new()
+                .word("type", outcome.r#type.as_str())
+                .word("risk", outcome.risk.as_str())
+                .word("gate", outcome.gate.as_str())
+                .word("result", outcome.result.as_str()),
+        );
         entry.dry_run = self.output.dry_run;
         match &outcome.error {
             Some(error) if outcome.result == ActionResult::Denied => entry.denied(&error.code),

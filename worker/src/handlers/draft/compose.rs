@@ -11,7 +11,7 @@ use crate::prompts::DRAFT;
 use base::telemetry::{chain, millis};
 use chrono::TimeDelta;
 use jobs::{
-    domain::draft::Letter,
+    domain::draft::OutgoingMessage,
     kinds::{draft::Args, triage::LlmUsage},
 };
 use llm::{Completion, InvalidReason, LlmError, Model, Prompt};
@@ -46,7 +46,7 @@ pub(super) async fn compose(
     model: &Model,
     case: &Case,
     args: &Args,
-    letter: &Letter,
+    letter: &OutgoingMessage,
 ) -> Result<Composed, Failure> {
     let deadline = Instant::now() + BUDGET;
     let build = |step, prompt: Prompt| Question {

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use jobs::{
     domain::{
         draft::{
-            DraftMode, Letter,
+            DraftMode, OutgoingMessage,
             headers::{self, Headers},
             send_at,
         },
@@ -17,7 +17,7 @@ use jobs::{
 /// The draft without its text, or why it is not needed.
 #[derive(Debug)]
 pub(super) enum Target {
-    Draft(Box<Letter>),
+    Draft(Box<OutgoingMessage>),
     NotNeeded(NotNeeded),
 }
 
@@ -34,7 +34,7 @@ pub(super) fn target(case: &Case, args: &Args, asked_at: DateTime<Utc>) -> Targe
     });
     if let Some(base) = &case.base {
         let former = base.version.letter.clone();
-        return Target::Draft(Box::new(Letter {
+        return Target::Draft(Box::new(OutgoingMessage {
             send_at: send_at.or(former.send_at),
             ..former
         }));
@@ -60,7 +60,7 @@ pub(super) fn target(case: &Case, args: &Args, asked_at: DateTime<Utc>) -> Targe
     else {
         return Target::NotNeeded(NotNeeded::NobodyToAnswer);
     };
-    Target::Draft(Box::new(Letter {
+    Target::Draft(Box::new(OutgoingMessage {
         from: case.sender(),
         to,
         cc,

@@ -10,8 +10,9 @@ use jobs::{
         action::ActionType,
         approval::Status,
         draft::{DraftMode, DraftStep, Tone},
-        gate::{Circumstances, Confirmation, HighRiskPolicy, Risk, TrustMode, decide},
+        gate::{Circumstances, Confirmation, HighRiskPolicy, TrustMode, decide},
         mail::{Mail, is_automatic, lookup_addresses},
+        risk::Risk,
     },
     kinds::draft::{Args, Base},
     store::{

@@ -7,9 +7,9 @@ use base::TenantId;
 use jobs::{
     domain::{
         draft::Tone,
-        gate::Risk,
         mail::Mail,
         memory::{MemoryScope, ScopeKind, for_prompt_at},
+        risk::Risk,
     },
     kinds::draft::Args,
     store::{

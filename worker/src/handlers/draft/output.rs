@@ -4,7 +4,7 @@ use super::load::Case;
 use super::parse_reply::Reply;
 use super::writes::NewVersion;
 use jobs::{
-    domain::draft::{Letter, diff},
+    domain::draft::{OutgoingMessage, diff},
     kinds::{
         draft::{Args, DraftOutcome, NotNeeded, Output, Preview},
         triage::LlmUsage,
@@ -54,7 +54,7 @@ pub(super) fn of_questions(args: &Args, reply: &Reply) -> Output {
     }
 }
 
-pub(super) fn of_preview(args: &Args, reply: &Reply, letter: &Letter) -> Output {
+pub(super) fn of_preview(args: &Args, reply: &Reply, letter: &OutgoingMessage) -> Output {
     Output {
         send_at: letter.send_at,
         memory_ids: reply.used_memory_ids.clone(),

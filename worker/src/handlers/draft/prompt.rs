@@ -10,7 +10,7 @@ use crate::prompts::DRAFT;
 use chrono::{DateTime, Utc};
 use jobs::{
     domain::{
-        draft::{DraftMode, Letter, Tone, check},
+        draft::{DraftMode, OutgoingMessage, Tone, check},
         mail::{Direction, Earlier, Mail, excerpt},
     },
     kinds::draft::Args,
@@ -28,7 +28,7 @@ const ANSWER: usize = 8_000;
 pub(super) fn question(
     case: &Case,
     args: &Args,
-    letter: &Letter,
+    letter: &OutgoingMessage,
     asked_on: DateTime<Utc>,
 ) -> Prompt {
     let mut prompt = DRAFT
@@ -59,7 +59,7 @@ pub(super) fn question(
 pub(super) fn repair(
     case: &Case,
     args: &Args,
-    letter: &Letter,
+    letter: &OutgoingMessage,
     asked_on: DateTime<Utc>,
     answer: &str,
     fault: &ReplyFault,
@@ -76,7 +76,7 @@ pub(super) fn repair(
 }
 
 /// Renders the date, the task, and the user's instructions and memories.
-fn context(case: &Case, args: &Args, letter: &Letter, asked_on: DateTime<Utc>) -> String {
+fn context(case: &Case, args: &Args, letter: &OutgoingMessage, asked_on: DateTime<Utc>) -> String {
     let mut text = format!("Today is {} (UTC).\n", asked_on.format("%A, %Y-%m-%d"));
     text.push_str(task(args.mode));
     text.push_str(&format!("\nWrite at most {} words.\n", args.max_words));
@@ -205,7 +205,12 @@ mod tests {
             tone: Some(Tone::Calm),
             ..Args::reply(MessageId::new())
         };
-        let prompt = question(&case(), &args, &Letter::default(), DateTime::UNIX_EPOCH);
+        let prompt = question(
+            &case(),
+            &args,
+            &OutgoingMessage::default(),
+            DateTime::UNIX_EPOCH,
+        );
         assert_eq!(prompt.untrusted_part("subject"), Some("HUNTER-subject"));
         let messages = prompt.render(&Boundary::random());
         let trusted: String = messages
@@ -231,7 +236,7 @@ mod tests {
             message: "expected value".into(),
         };
         let args = Args::reply(MessageId::new());
-        let letter = Letter::default();
+        let letter = OutgoingMessage::default();
         let prompt = repair(
             &case(),
             &args,

@@ -4,8 +4,9 @@ use super::load::Case;
 use super::parse_reply::Reply;
 use base::JobId;
 use jobs::domain::{
-    desk::{ItemSource, Name, NewItem, TITLE_CHARS},
+    inbox::{ItemSource, NewItem},
     judgement::Priority,
+    name::{Name, TITLE_CHARS},
 };
 use std::fmt::Write as _;
 

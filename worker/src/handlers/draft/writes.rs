@@ -2,13 +2,15 @@
 
 use super::metrics::DraftMetrics;
 use async_trait::async_trait;
-use base::telemetry::trace_id;
+use jobs::commands::audit::JobAudit;
+use jobs::domain::ResourceKind;
+use jobs::domain::history::HistoryVerb;
 use jobs::{
     domain::{
-        Action, Actor, ApprovalId, Detail, DraftId, InboxItemId, NewAuditEntry,
+        ApprovalId, AuditAction, Detail, DraftId, InboxItemId, NewAuditEntry,
         approval::{NewApproval, Patched, Status, Step},
-        desk::NewItem,
-        draft::Letter,
+        draft::OutgoingMessage,
+        inbox::NewItem,
     },
     kinds::draft::DraftOutcome,
     store::{
@@ -55,7 +57,7 @@ pub(super) struct NewVersion {
     pub(super) payload: Patched,
     /// None if the former approval continues with the new payload.
     pub(super) approval: Option<NewApproval>,
-    pub(super) letter: Letter,
+    pub(super) letter: OutgoingMessage,
     pub(super) making: Making,
 }
 
@@ -140,11 +142,11 @@ async fn write_version(
     draft_versions::insert(conn, tenant, key, &version.letter, &version.making).await?;
     let entry = NewHistoryEntry {
         verb: if version.number == 1 {
-            "drafted"
+            HistoryVerb::Drafted
         } else {
-            "revised"
+            HistoryVerb::Revised
         },
-        object_kind: "draft",
+        object_kind: ResourceKind::Draft,
         object: version.draft.0,
         job: Some(job.lease.job),
         rationale: &version.letter.subject,
@@ -185,26 +187,27 @@ impl DraftWrites {
     /// Builds the audit entries.
     fn audit_entries(&self, job: &Job, item_id: Option<InboxItemId>) -> Vec<NewAuditEntry> {
         let entry = |action, kind, id: String, detail| {
-            let actor = Actor::Worker(job.lease.worker);
-            let mut entry = NewAuditEntry::new(job.tenant, actor, action, kind, id)
-                .with_request(job.request_id.as_deref())
-                .with_attempt(job.lease.job, job.lease.attempt)
-                .with_detail(detail);
-            entry.trace_id = job
-                .traceparent
-                .as_deref()
-                .and_then(trace_id)
-                .map(str::to_owned);
+            let mut entry = job.audit(action, kind, id).with_detail(detail);
             entry.dry_run = self.dry_run;
             entry
         };
         let DraftResult::Version(version) = &self.result else {
             let detail = Detail::new().word("outcome", self.outcome.as_str());
             let id = job.lease.job.to_string();
-            let mut entries = vec![entry(Action::DRAFT_NOT_WRITTEN, "job", id, detail)];
+            let mut entries = vec![entry(
+                AuditAction::DraftNotWritten,
+                ResourceKind::Job,
+                id,
+                detail,
+            )];
             if let Some(item) = item_id {
                 let id = item.to_string();
-                entries.push(entry(Action::ITEM_CREATED, "inbox_item", id, Detail::new()));
+                entries.push(entry(
+                    AuditAction::ItemCreated,
+                    ResourceKind::InboxItem,
+                    id,
+                    Detail::new(),
+                ));
             }
             return entries;
         };
@@ -213,13 +216,23 @@ impl DraftWrites {
             .word("origin", version.making.origin.as_str())
             .word("confidence", version.making.confidence.as_str());
         let id = version.draft.to_string();
-        let mut entries = vec![entry(Action::DRAFT_WRITTEN, "draft", id, detail)];
+        let mut entries = vec![entry(
+            AuditAction::DraftWritten,
+            ResourceKind::Draft,
+            id,
+            detail,
+        )];
         if let Some(approval) = &version.approval {
             let detail = Detail::new()
                 .word("type", approval.kind)
                 .word("risk", approval.risk.as_str());
             let id = approval.id.to_string();
-            entries.push(entry(Action::APPROVAL_CREATED, "approval", id, detail));
+            entries.push(entry(
+                AuditAction::ApprovalCreated,
+                ResourceKind::Approval,
+                id,
+                detail,
+            ));
         }
         entries
     }

@@ -24,10 +24,7 @@ pub(super) fn of_plan(ctx: &JobContext, args: &Args, plan: &Plan) -> Result<Vec<
         return Ok(Vec::new());
     }
     let mut jobs = Vec::new();
-    let any = plan
-        .actions
-        .iter()
-        .any(|action| action.gate == Gate::Auto && action.proposal.kind.is_executable());
+    let any = plan.actions.iter().any(|action| action.gate == Gate::Auto);
     let job_id = ctx.job.lease.job;
     if any {
         let args = action::Args {
@@ -57,7 +54,7 @@ pub(super) fn of_plan(ctx: &JobContext, args: &Args, plan: &Plan) -> Result<Vec<
 fn suggestion(plan: &Plan) -> Option<String> {
     plan.actions
         .iter()
-        .filter(|action| action.proposal.kind.answers_the_sender())
+        .filter(|action| action.proposal.kind.spec().reaches_sender)
         .find_map(|action| action.proposal.params.get("instructions"))
         .map(str::to_owned)
 }

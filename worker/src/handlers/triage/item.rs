@@ -2,7 +2,7 @@
 
 use super::load::Case;
 use jobs::domain::{
-    desk::{NewItem, asks_for_action},
+    inbox::{NewItem, asks_for_action},
     judgement::Judgement,
 };
 

@@ -3,10 +3,11 @@
 use super::parse_reply::Reply;
 use super::thread_status::{Contact, thread_status};
 use jobs::domain::{
-    action::{ActionType, Params, Proposal},
+    action::{ActionType, Params},
     gate::Confirmation,
     judgement::{Category, Disposition, Judgement, Priority, Sla, Source},
     mail::Mail,
+    proposal::Proposal,
     rules::{RULE_CONFIDENCE, Rule, Settings, Verdict},
 };
 use serde_json::{Map, Value};
@@ -235,35 +236,11 @@ fn or(first: Settings, second: Settings) -> Settings {
 
 /// Returns the category and disposition of rules that set none, from their first action.
 fn implied(proposals: &[Proposal]) -> (Category, Disposition) {
-    match proposals.first().map(|proposal| proposal.kind) {
-        Some(ActionType::CreateTask | ActionType::UpdateTask) => {
-            (Category::Task, Disposition::Notify)
-        }
-        Some(
-            ActionType::Reply | ActionType::SaveDraft | ActionType::Send | ActionType::SendDraft,
-        ) => (Category::NeedsResponse, Disposition::Respond),
-        Some(ActionType::ScheduleBlock | ActionType::CreateEvent) => {
-            (Category::Scheduling, Disposition::Notify)
-        }
-        Some(ActionType::Archive | ActionType::MarkRead) => {
-            (Category::Notification, Disposition::Ignore)
-        }
-        Some(ActionType::Spam | ActionType::Trash) => (Category::Spam, Disposition::Ignore),
-        Some(
-            ActionType::Label
-            | ActionType::Unlabel
-            | ActionType::Star
-            | ActionType::Notify
-            | ActionType::Move
-            | ActionType::Link
-            | ActionType::UpsertContact
-            | ActionType::Snooze
-            | ActionType::Defer
-            | ActionType::Forward
-            | ActionType::CallWebhook,
-        )
-        | None => (Category::Fyi, Disposition::Notify),
-    }
+    proposals
+        .first()
+        .map_or((Category::Fyi, Disposition::Notify), |proposal| {
+            proposal.kind.spec().implies
+        })
 }
 
 /// Corrects a model that calls a known contact cold, and requires approval for its proposals.

@@ -1,8 +1,8 @@
 //! Counts triage decisions and approvals, once their writes are committed.
 
 use jobs::domain::{
-    gate::Risk,
     judgement::{Disposition, Source},
+    risk::Risk,
 };
 use prometheus::Registry;
 

@@ -4,7 +4,7 @@ use super::load::Case;
 use super::plan::Plan;
 use jobs::{
     domain::judgement::Judgement,
-    kinds::triage::{ActionOutput, Args, LlmUsage, MessageSummary, Output, shown},
+    kinds::triage::{ActionOutput, Args, LlmUsage, MessageSummary, Output, rounded},
     store::proposed_actions::StoredAction,
 };
 
@@ -18,7 +18,7 @@ pub(super) fn of_plan(case: &Case, args: &Args, plan: &Plan, llm: LlmUsage) -> O
             r#type: action.proposal.kind.to_string(),
             risk: action.risk.to_string(),
             gate: action.gate.to_string(),
-            confidence: shown(action.proposal.confidence),
+            confidence: rounded(action.proposal.confidence),
             approval_id: action.approval.filter(|_| !args.dry_run),
             payload: action.proposal.params.as_json(),
         })
@@ -40,7 +40,7 @@ pub(super) fn of_former(
             r#type: action.kind.clone(),
             risk: action.risk.clone(),
             gate: action.gate.clone(),
-            confidence: shown(action.confidence),
+            confidence: rounded(action.confidence),
             approval_id: action.approval,
             payload: action.payload.clone(),
         })
@@ -60,7 +60,7 @@ fn output(
         disposition: judgement.disposition.to_string(),
         priority: judgement.priority.to_string(),
         sla: judgement.sla.to_string(),
-        confidence: shown(judgement.confidence),
+        confidence: rounded(judgement.confidence),
         rationale: judgement.rationale.clone(),
         source: judgement.source.to_string(),
         rules_applied: judgement.rules_applied.clone(),

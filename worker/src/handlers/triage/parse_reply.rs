@@ -7,10 +7,11 @@ mod grounding;
 
 use grounding::Grounding;
 use jobs::domain::{
-    action::{ActionType, Params, Proposal},
+    action::{ActionType, OpenTo, Params},
     gate::Confirmation,
     judgement::{Category, Disposition, Priority, Sla},
     mail::Mail,
+    proposal::Proposal,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -174,12 +175,10 @@ fn json_fault(error: &serde_json::Error) -> ReplyFault {
 }
 
 fn read_action(raw: RawAction, grounding: &Grounding) -> Result<Proposal, ReplyFault> {
-    let kind =
-        ActionType::parse(&raw.r#type).filter(|kind| ActionType::OPEN_TO_MODELS.contains(kind));
+    let kind = ActionType::parse(&raw.r#type).filter(|kind| kind.is_open_to(OpenTo::Models));
     let Some(kind) = kind else {
-        let known: Vec<_> = ActionType::OPEN_TO_MODELS
-            .iter()
-            .map(|kind| kind.as_str())
+        let known: Vec<_> = ActionType::open_to(OpenTo::Models)
+            .map(ActionType::as_str)
             .collect();
         return Err(fault(
             FaultClass::Action,
@@ -190,7 +189,7 @@ fn read_action(raw: RawAction, grounding: &Grounding) -> Result<Proposal, ReplyF
         let messages: Vec<_> = faults.into_iter().map(|fault| fault.message).collect();
         fault(FaultClass::Action, messages.join("; "))
     })?;
-    for field in Params::fields(kind) {
+    for field in kind.spec().parameters {
         let Some(text) = params.get(field.name) else {
             continue;
         };

@@ -4,11 +4,11 @@ use super::load::Case;
 use super::merge::Decision;
 use chrono::{DateTime, Utc};
 use jobs::domain::{
-    action::ProposedAction,
     approval::NewApproval,
     gate::{Circumstances, Gate, HighRiskPolicy, decide},
     judgement::Judgement,
     mail::is_automatic,
+    proposal::ProposedAction,
 };
 use uuid::Uuid;
 

@@ -8,7 +8,7 @@ use super::parse_reply::ReplyFault;
 use crate::prompts::TRIAGE;
 use chrono::{DateTime, Utc};
 use jobs::domain::{
-    action::{ActionType, FieldKind, Params},
+    action::{ActionType, FieldKind, OpenTo},
     mail::{Direction, Earlier, Mail, excerpt},
     rules::{Rule, Verdict},
 };
@@ -66,8 +66,10 @@ fn context(verdict: &Verdict<'_>, asked_on: DateTime<Utc>) -> String {
     text.push_str(
         "Actions you may propose, with their params (* = required; give null for the others):\n",
     );
-    for action in ActionType::OPEN_TO_MODELS {
-        let fields: Vec<_> = Params::fields(*action)
+    for action in ActionType::open_to(OpenTo::Models) {
+        let fields: Vec<_> = action
+            .spec()
+            .parameters
             .iter()
             .map(|field| {
                 let mark = if field.required { "*" } else { "" };

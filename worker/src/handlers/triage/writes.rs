@@ -3,12 +3,15 @@
 use super::metrics::TriageMetrics;
 use super::plan::Plan;
 use async_trait::async_trait;
-use base::{JobId, telemetry::trace_id};
+use base::JobId;
+use jobs::commands::audit::JobAudit;
+use jobs::domain::ResourceKind;
+use jobs::domain::history::HistoryVerb;
 use jobs::{
     commands::drafts::supersede_drafts,
     domain::{
-        Action, Actor, Detail, InboxItemId, MessageId, NewAuditEntry,
-        desk::NewItem,
+        AuditAction, Detail, InboxItemId, MessageId, NewAuditEntry,
+        inbox::NewItem,
         judgement::{Judgement, Source},
     },
     kinds::triage::Mode,
@@ -111,8 +114,8 @@ impl TriageWrites {
         }
         proposed_actions::insert(conn, tenant, id, self.message, &plan.actions).await?;
         let entry = NewHistoryEntry {
-            verb: "triaged",
-            object_kind: "message",
+            verb: HistoryVerb::Triaged,
+            object_kind: ResourceKind::Message,
             object: self.message.0,
             job: Some(id),
             rationale: &plan.judgement.rationale,
@@ -120,8 +123,8 @@ impl TriageWrites {
         history::insert(conn, tenant, &entry).await?;
         for approval in &plan.approvals {
             let entry = NewHistoryEntry {
-                verb: "proposed",
-                object_kind: "approval",
+                verb: HistoryVerb::Proposed,
+                object_kind: ResourceKind::Approval,
                 object: approval.id.0,
                 job: Some(id),
                 rationale: approval.rationale.as_deref().unwrap_or(&approval.title),
@@ -137,8 +140,8 @@ impl TriageWrites {
                 let added = inbox_items::insert(conn, tenant, &item).await?;
                 if let Some(added) = added {
                     let entry = NewHistoryEntry {
-                        verb: "added",
-                        object_kind: "inbox_item",
+                        verb: HistoryVerb::Added,
+                        object_kind: ResourceKind::InboxItem,
                         object: added.0,
                         job: Some(id),
                         rationale: item.title.as_str(),
@@ -154,23 +157,14 @@ impl TriageWrites {
     /// Builds the audit entries.
     fn audit_entries(&self, job: &Job, item: Option<InboxItemId>) -> Vec<NewAuditEntry> {
         let entry = |action, kind, id: String, detail| {
-            let actor = Actor::Worker(job.lease.worker);
-            let mut entry = NewAuditEntry::new(job.tenant, actor, action, kind, id)
-                .with_request(job.request_id.as_deref())
-                .with_attempt(job.lease.job, job.lease.attempt)
-                .with_detail(detail);
-            entry.trace_id = job
-                .traceparent
-                .as_deref()
-                .and_then(trace_id)
-                .map(str::to_owned);
+            let mut entry = job.audit(action, kind, id).with_detail(detail);
             entry.dry_run = matches!(self.result, TriageResult::AuditOnly(_));
             entry
         };
         let message = self.message.to_string();
         let mut entries = vec![entry(
-            Action::TRIAGE_RECEIVED,
-            "message",
+            AuditAction::TriageReceived,
+            ResourceKind::Message,
             message.clone(),
             Detail::new(),
         )];
@@ -198,8 +192,8 @@ impl TriageWrites {
                     .name("rule", rule)
                     .count("ruleset_version", self.ruleset_version);
                 entries.push(entry(
-                    Action::TRIAGE_RULE_MATCHED,
-                    "message",
+                    AuditAction::TriageRuleMatched,
+                    ResourceKind::Message,
                     message.clone(),
                     detail,
                 ));
@@ -211,8 +205,8 @@ impl TriageWrites {
                 .word("risk", action.risk.as_str())
                 .word("gate", action.gate.as_str());
             entries.push(entry(
-                Action::ACTION_PROPOSED,
-                "action",
+                AuditAction::ActionProposed,
+                ResourceKind::Action,
                 action.id.to_string(),
                 detail,
             ));
@@ -223,8 +217,8 @@ impl TriageWrites {
                     .word("type", approval.kind)
                     .word("risk", approval.risk.as_str());
                 entries.push(entry(
-                    Action::APPROVAL_CREATED,
-                    "approval",
+                    AuditAction::ApprovalCreated,
+                    ResourceKind::Approval,
                     approval.id.to_string(),
                     detail,
                 ));
@@ -233,13 +227,18 @@ impl TriageWrites {
         if let Some(item) = item {
             let detail = Detail::new().word("priority", judgement.priority.as_str());
             entries.push(entry(
-                Action::ITEM_CREATED,
-                "inbox_item",
+                AuditAction::ItemCreated,
+                ResourceKind::InboxItem,
                 item.to_string(),
                 detail,
             ));
         }
-        entries.push(entry(Action::TRIAGE_COMPLETED, "message", message, outcome));
+        entries.push(entry(
+            AuditAction::TriageCompleted,
+            ResourceKind::Message,
+            message,
+            outcome,
+        ));
         entries
     }
 

@@ -15,7 +15,7 @@ use jobs::{
     commands::jobs::submit_action::{SubmitAction, SubmitActionError, submit_action},
     domain::{
         ApprovalId, MessageId,
-        action::{ActionType, Params},
+        action::{ActionType, OpenTo, Params},
         gate::TrustMode,
         session::Scope,
     },
@@ -180,18 +180,10 @@ fn parse_work(body: ActionBody) -> Result<Work, ApiError> {
 
 fn parse_action(index: usize, action: ActionItemBody) -> Result<RequestedAction, ApiError> {
     let at = format!("/actions/{index}");
-    let is_draft = action.r#type == ActionType::SendDraft;
-    if is_draft || !action.r#type.is_executable() {
-        let detail = if is_draft {
-            "A draft is sent by approving its approval. Use POST /v1/approvals/{id}/approve."
-                .to_owned()
-        } else {
-            format!(
-                "This version cannot execute {}. Use another type.",
-                action.r#type
-            )
-        };
-        return Err(ApiError::new(Code::InvalidBody, detail.clone()).at(
+    if !action.r#type.is_open_to(OpenTo::Requests) {
+        let detail =
+            "A draft is sent by approving its approval. Use POST /v1/approvals/{id}/approve.";
+        return Err(ApiError::new(Code::InvalidBody, detail).at(
             format!("{at}/type"),
             "NOT_EXECUTABLE",
             detail,

@@ -14,7 +14,9 @@ use axum::{
     response::Response,
 };
 use jobs::{
-    commands::jobs::submit_triage::{How, SubmitError, SubmitMany, Submitted, submit_many},
+    commands::jobs::submit_triage::{
+        SubmitError, SubmitMany, SubmitOutcome, Submitted, submit_many,
+    },
     domain::session::Scope,
     store::request_keys::StoredAnswer,
 };
@@ -112,8 +114,8 @@ async fn submit(
         compose(checks, done, &keyed.context.request_id)
     };
     let submitted = submit_many(&app.pool, &app.notifier, request, compose).await?;
-    if submitted.how == How::Replayed {
-        hows.push(How::Replayed);
+    if submitted.how == SubmitOutcome::Replayed {
+        hows.push(SubmitOutcome::Replayed);
     }
     for how in hows {
         count::<Triage>(&app, how);

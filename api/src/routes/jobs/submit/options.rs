@@ -3,7 +3,7 @@
 use crate::error::{ApiError, Code};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use jobs::{
-    commands::jobs::submit_triage::PlaceInLine, domain::mail::Envelope, kinds::triage::Mode,
+    commands::jobs::submit_triage::SubmitOptions, domain::mail::Envelope, kinds::triage::Mode,
 };
 use queue::{Dedupe, DedupePolicy};
 use schemars::JsonSchema;
@@ -132,7 +132,7 @@ impl Options {
 
     /// # Errors
     /// 422 if the time is too far ahead.
-    pub(super) fn place(&self, now: DateTime<Utc>) -> Result<PlaceInLine, ApiError> {
+    pub(super) fn place(&self, now: DateTime<Utc>) -> Result<SubmitOptions, ApiError> {
         let policy = match self.on_duplicate {
             None | Some(OnDuplicate::Keep) => DedupePolicy::KeepWaiting,
             Some(OnDuplicate::Replace) => DedupePolicy::Replace {
@@ -142,7 +142,7 @@ impl Options {
                 cancel_running: true,
             },
         };
-        Ok(PlaceInLine {
+        Ok(SubmitOptions {
             priority: priority(self.priority)?,
             run_at: run_at(self.run_at, now)?,
             dedupe: self.dedupe_key.clone().map(|key| Dedupe { key, policy }),

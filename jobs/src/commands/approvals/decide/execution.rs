@@ -1,8 +1,8 @@
-//! Decisions that a job follows: to carry out what was agreed to, or to take back what was done.
+//! Decisions that enqueue a job: executing an approval, or undoing what was executed.
 
-use super::{Asking, DecideError, offers};
+use super::{DecideError, RequestMeta, offers};
 use crate::{
-    commands::{approvals::subject::draft::follow, drafts::revise::Stopped},
+    commands::{approvals::subject::draft::sync_with_decision, drafts::revise::StoppedSend},
     domain::{Session, action::ActionType, approval::Step, draft::DraftStep, effect::EffectStatus},
     kinds::{
         action::{ActionExecute, Args, OnError, Work},
@@ -24,15 +24,15 @@ use queue::{
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
-/// How long what was done can be taken back.
+/// How long an executed approval can be undone.
 const UNDO_WINDOW: TimeDelta = TimeDelta::hours(24);
 
-/// What to tell other processes after the commit.
+/// The signal to other processes, sent after the commit.
 pub(in crate::commands) enum Signal {
     None,
-    /// A draft is to be written anew, and its present version not sent.
+    /// A revision was enqueued, and sending the present version was cancelled.
     Drafting {
-        stopped: Option<Stopped>,
+        stopped: Option<StoppedSend>,
     },
     Available,
     Scheduled,
@@ -47,7 +47,7 @@ impl Signal {
             Self::Drafting { stopped } => {
                 notifier.job_available(DraftGenerate::QUEUE);
                 if let Some(stopped) = stopped {
-                    stopped.tell(notifier);
+                    stopped.notify(notifier);
                 }
             }
             Self::Available => notifier.job_available(ActionExecute::QUEUE),
@@ -58,30 +58,31 @@ impl Signal {
     }
 }
 
-/// One (approval, version) is one job, whatever is lost or repeated on the way.
+/// Enqueues the job named by (approval, version): repeating the request finds the same job.
 pub(super) async fn approve(
     conn: &mut PgConnection,
     session: &Session,
     present: &StoredApproval,
     hold: TimeDelta,
-    asking: Asking<'_>,
+    meta: RequestMeta<'_>,
 ) -> Result<Signal, DecideError> {
     let next = present.status.after(Step::Approve)?;
     offers(present, "approve", "approved")?;
-    let kind = ActionType::parse(&present.kind).filter(|kind| kind.is_executable());
+    let kind = ActionType::parse(&present.kind);
     let Some(kind) = kind else {
         return Err(DecideError::NotOffered {
             what: "carried out by this version of Postroom",
         });
     };
-    let held_until = (kind.is_mail() && hold > TimeDelta::zero()).then(|| asking.at + hold);
+    let held_until =
+        (kind.spec().executor.is_message() && hold > TimeDelta::zero()).then(|| meta.at + hold);
     let run_at = held_until.max(send_at(present));
     let work = Work::Approval {
         approval_id: present.id,
         version: present.version,
     };
     let name = format!("{}:{}", present.id, present.version);
-    let job = follow_up(conn, session, asking, work, name, run_at).await?;
+    let job = follow_up(conn, session, meta, work, name, run_at).await?;
     let step = (next, present.version);
     approvals::set_status(conn, session.tenant, present.id, step, Some(session.user)).await?;
     approvals::assign(conn, session.tenant, present.id, Some(job)).await?;
@@ -90,7 +91,7 @@ pub(super) async fn approve(
     } else {
         DraftStep::Approve
     };
-    follow(conn, session.tenant, present.id, step).await?;
+    sync_with_decision(conn, session.tenant, present.id, step).await?;
     Ok(if run_at.is_some() {
         Signal::Scheduled
     } else {
@@ -98,14 +99,14 @@ pub(super) async fn approve(
     })
 }
 
-/// When the payload says that it is to be sent.
+/// Reads the time of sending from the payload.
 fn send_at(present: &StoredApproval) -> Option<DateTime<Utc>> {
     present.payload["send_at"]
         .as_str()
         .and_then(|text| text.parse().ok())
 }
 
-/// The next version: an agreement to the former must not reach what comes now.
+/// Makes a new version, so that a decision on the former one cannot land in this one.
 pub(super) async fn revoke(
     conn: &mut PgConnection,
     session: &Session,
@@ -115,11 +116,11 @@ pub(super) async fn revoke(
     let step = (next, present.version + 1);
     approvals::set_status(conn, session.tenant, present.id, step, None).await?;
     approvals::assign(conn, session.tenant, present.id, None).await?;
-    follow(conn, session.tenant, present.id, DraftStep::Cancel).await?;
+    sync_with_decision(conn, session.tenant, present.id, DraftStep::Cancel).await?;
     let Some(job) = present.execution_job else {
         return Ok(Signal::None);
     };
-    // A worker that has the job, and not yet the approval, finds the approval changed.
+    // A worker that has the job but not yet the approval finds the approval changed.
     Ok(match cancel(conn, session.tenant, job).await? {
         Cancelled::Now => Signal::Finished(job),
         Cancelled::Requested => Signal::Cancel(job),
@@ -127,7 +128,7 @@ pub(super) async fn revoke(
     })
 }
 
-/// Whether it was done so lately that a person may have it taken back.
+/// Refuses an undo that comes too late.
 pub(super) fn in_time(present: &StoredApproval, at: DateTime<Utc>) -> Result<(), DecideError> {
     match present.executed_at {
         Some(done) if at <= done + UNDO_WINDOW => Ok(()),
@@ -135,27 +136,27 @@ pub(super) fn in_time(present: &StoredApproval, at: DateTime<Utc>) -> Result<(),
     }
 }
 
-/// Only what can be taken back.
+/// Undoes only what is compensable.
 pub(super) async fn undo(
     conn: &mut PgConnection,
     session: &Session,
     present: &StoredApproval,
-    asking: Asking<'_>,
+    meta: RequestMeta<'_>,
 ) -> Result<Signal, DecideError> {
     let done = effects::of_approval(conn, session.tenant, present.id).await?;
     let compensable = done.iter().any(|effect| {
         matches!(
             effect.status,
             EffectStatus::Succeeded | EffectStatus::CompensationFailed
-        ) && ActionType::parse(&effect.kind).is_some_and(ActionType::is_compensable)
+        ) && ActionType::parse(&effect.kind).is_some_and(|kind| kind.spec().compensable)
     });
     let next = present.status.after(Step::Undo { compensable })?;
     let work = Work::Undo {
         approval_id: present.id,
     };
-    // Each wish is a job of its own: after one that failed another may succeed.
+    // Each undo is a job of its own: after one that failed another may succeed.
     let name = format!("{}:{}:undo:{}", present.id, present.version, JobId::new());
-    let job = follow_up(conn, session, asking, work, name, None).await?;
+    let job = follow_up(conn, session, meta, work, name, None).await?;
     approvals::advance(conn, session.tenant, present.id, next, None).await?;
     approvals::assign(conn, session.tenant, present.id, Some(job)).await?;
     Ok(Signal::Available)
@@ -164,7 +165,7 @@ pub(super) async fn undo(
 async fn follow_up(
     conn: &mut PgConnection,
     session: &Session,
-    asking: Asking<'_>,
+    meta: RequestMeta<'_>,
     work: Work,
     name: String,
     run_at: Option<DateTime<Utc>>,
@@ -184,8 +185,8 @@ async fn follow_up(
             id: name,
         }),
         run_at,
-        request_id: Some(asking.request_id.to_owned()),
-        traceparent: Some(asking.traceparent.to_owned()),
+        request_id: Some(meta.request_id.to_owned()),
+        traceparent: Some(meta.traceparent.to_owned()),
         ..new
     };
     match enqueue(conn, &job).await.map_err(DecideError::Enqueue)? {

@@ -1,6 +1,6 @@
-//! A draft is written anew in the person's words: [`revise`].
+//! Revising the draft of an approval: [`revise`].
 
-use super::{Asking, DecideError, execution::Signal, offers};
+use super::{DecideError, RequestMeta, execution::Signal, offers};
 use crate::{
     commands::drafts::revise,
     domain::{Session, action::ActionType},
@@ -13,13 +13,13 @@ use crate::{
 use queue::{NewJob, enqueue};
 use sqlx::PgConnection;
 
-/// The approval waits for the job, which puts the next version before the person.
+/// Enqueues the revision; the approval waits for the job, which adds the next version.
 pub(super) async fn revise(
     conn: &mut PgConnection,
     session: &Session,
     present: &StoredApproval,
     instructions: String,
-    asking: Asking<'_>,
+    meta: RequestMeta<'_>,
 ) -> Result<Signal, DecideError> {
     offers(present, "edit", "edited")?;
     let Some(draft) = find(conn, session, present).await? else {
@@ -33,20 +33,20 @@ pub(super) async fn revise(
     };
     let args = Args::revise(base, instructions, session.user);
     let job = NewJob {
-        request_id: Some(asking.request_id.to_owned()),
-        traceparent: Some(asking.traceparent.to_owned()),
+        request_id: Some(meta.request_id.to_owned()),
+        traceparent: Some(meta.traceparent.to_owned()),
         ..NewJob::of::<DraftGenerate>(session.tenant, &args)
             .map_err(|error| sqlx::Error::Encode(Box::new(error)))?
     };
-    let asked = revise::Asked {
+    let asked = revise::RevisionRequest {
         base,
         job: job.id,
-        request_id: asking.request_id,
+        request_id: meta.request_id,
     };
     let stopped = revise::begin(conn, session, asked)
         .await
         .map_err(DecideError::Revise)?;
-    // It has no name of its own: the approval lets one revision run at a time.
+    // The job has no external id: the approval lets one revision run at a time.
     enqueue::insert(conn, &job).await?;
     Ok(Signal::Drafting { stopped })
 }

@@ -1,13 +1,16 @@
-//! What would certainly fail is told when somebody agrees to it, and not by a job a moment later: [`foresee`].
+//! Refuses an approval whose execution would certainly fail, at once instead of from a job a moment later: [`check`].
 
 use super::DecideError;
+use crate::domain::ResourceKind;
+use crate::domain::history::HistoryVerb;
 use crate::{
-    commands::{record::DeskError, tasks::Tasks},
+    commands::{record::RecordError, tasks::Tasks},
     domain::{
-        Action, Actor, Detail, NewAuditEntry, Session,
+        AuditAction, Detail, Session,
         action::ActionType,
         approval::Step,
-        desk::{Name, PROJECT_CHARS, TITLE_CHARS},
+        name::{Name, TITLE_CHARS},
+        projects::NAME_CHARS,
     },
     store::{
         approvals::{self, StoredApproval},
@@ -18,12 +21,12 @@ use crate::{
 };
 use sqlx::PgConnection;
 
-/// Why it would fail: a task whose title is another's in its project.
-pub(super) async fn foresee(
+/// Finds why execution would fail: the project has a task with this title already.
+pub(super) async fn check(
     conn: &mut PgConnection,
     session: &Session,
     present: &StoredApproval,
-) -> Result<Option<DeskError>, sqlx::Error> {
+) -> Result<Option<RecordError>, sqlx::Error> {
     if present.kind != ActionType::CreateTask.as_str()
         || present.status.after(Step::Approve).is_err()
     {
@@ -33,11 +36,11 @@ pub(super) async fn foresee(
         let text = present.payload["params"][field].as_str()?;
         Some(Name::parse(text, most))
     };
-    // What is no name is refused by the worker, which tells more.
+    // The worker refuses names that are not valid, with a better message.
     let Some(Ok(title)) = named("title", TITLE_CHARS) else {
         return Ok(None);
     };
-    let project = match named("project", PROJECT_CHARS) {
+    let project = match named("project", NAME_CHARS) {
         Some(Ok(project)) => Some(project),
         None => None,
         Some(Err(_)) => return Ok(None),
@@ -46,12 +49,12 @@ pub(super) async fn foresee(
     Ok(taken.then(|| Tasks::taken(&title)))
 }
 
-/// Ends the approval as one whose job has failed, and says why.
+/// Ends the approval as failed, with the reason.
 pub(super) async fn fail(
     conn: &mut PgConnection,
     session: &Session,
     present: &StoredApproval,
-    why: DeskError,
+    why: RecordError,
     request_id: &str,
 ) -> Result<DecideError, DecideError> {
     let (tenant, id) = (session.tenant, present.id);
@@ -64,19 +67,16 @@ pub(super) async fn fail(
     let step = (failed, present.version);
     approvals::set_status(conn, tenant, id, step, Some(session.user)).await?;
     approvals::advance(conn, tenant, id, failed, Some((why.code(), &message))).await?;
-    let told = NewHistoryEntry {
-        verb: "failed",
-        object_kind: "approval",
+    let history_entry = NewHistoryEntry {
+        verb: HistoryVerb::Failed,
+        object_kind: ResourceKind::Approval,
         object: id.0,
         job: Some(present.job),
         rationale: &message,
     };
-    history::insert(conn, tenant, &told).await?;
-    let actor = Actor::User {
-        user: session.user,
-        session: Some(session.id),
-    };
-    let entry = NewAuditEntry::new(tenant, actor, Action::APPROVAL_ENDED, "approval", id)
+    history::insert(conn, tenant, &history_entry).await?;
+    let entry = session
+        .audit(AuditAction::ApprovalEnded, ResourceKind::Approval, id)
         .with_request(Some(request_id))
         .with_detail(
             Detail::new()

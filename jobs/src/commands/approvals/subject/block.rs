@@ -1,7 +1,7 @@
-//! A block goes where its booking goes: [`may_begin`] and [`follow`], in the transactions that carry out the approval, whose
-//! row the caller holds.
+//! Keeps a block in step with the approval that books it: [`may_begin`] and [`sync_with_decision`], in the transaction
+//! that executes the approval. The caller has locked its row.
 
-use crate::commands::blocks::{BlockError, Occasion, Wish, step_block};
+use crate::commands::blocks::{BlockCommand, BlockError, Cause, step_block};
 use crate::{
     domain::{Actor, ApprovalId, blocks::Step, effect::EffectStatus},
     store::{blocks, effects},
@@ -10,10 +10,10 @@ use base::TenantId;
 use queue::Job;
 use sqlx::PgConnection;
 
-/// Whether the block that this approval books still waits for it. Most approvals book none: then nothing stands against it.
+/// Reports whether the block of this approval can still be booked. True for an approval without a block.
 ///
 /// # Errors
-/// When the database does not answer.
+/// If the database does not answer.
 pub(crate) async fn may_begin(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -23,49 +23,49 @@ pub(crate) async fn may_begin(
     Ok(found.is_none_or(|(_, block)| block.status.after(Step::Book).is_ok()))
 }
 
-/// What happened to the event of a block.
+/// What happened to the calendar event of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Happened {
+pub(crate) enum EventChange {
     Made,
     TakenBack,
 }
 
-/// Books the block of this approval, or cancels it, as its event is there now. A block that has gone elsewhere stays there.
+/// Marks the block of this approval as booked, or cancels it. Leaves a block that has moved on.
 ///
 /// # Errors
-/// When the database refuses.
-pub(crate) async fn follow(
+/// If the database refuses.
+pub(crate) async fn sync_with_decision(
     conn: &mut PgConnection,
     job: &Job,
     approval: ApprovalId,
-    happened: Happened,
+    happened: EventChange,
 ) -> Result<(), sqlx::Error> {
     let Some((user, block)) = blocks::of_approval(conn, job.tenant, approval).await? else {
         return Ok(());
     };
     let done = effects::of_approval(conn, job.tenant, approval).await?;
-    // What was done under an earlier agreement is that one's.
+    // An effect of an earlier version of the approval belongs to that version.
     let Some(effect) = done.first() else {
         return Ok(());
     };
-    let wish = match happened {
-        Happened::Made if effect.status == EffectStatus::Succeeded => {
+    let command = match happened {
+        EventChange::Made if effect.status == EffectStatus::Succeeded => {
             let told = |name: &str| effect.receipt.as_ref()?[name].as_str().map(str::to_owned);
-            Wish::Book {
+            BlockCommand::Book {
                 event_ref: told("uid").unwrap_or_else(|| effect.id.to_string()),
                 event_etag: told("etag"),
             }
         }
-        Happened::Made => return Ok(()),
-        Happened::TakenBack => Wish::Cancel,
+        EventChange::Made => return Ok(()),
+        EventChange::TakenBack => BlockCommand::Cancel,
     };
-    let occasion = Occasion {
+    let cause = Cause {
         actor: Actor::Worker(job.lease.worker),
         request_id: job.request_id.as_deref(),
         at: effect.updated_at,
     };
     let whose = (job.tenant, user);
-    match step_block(conn, whose, block.id, None, wish, occasion).await {
+    match step_block(conn, whose, block.id, None, command, cause).await {
         Err(BlockError::Database(error)) => Err(error),
         Ok(_) | Err(_) => Ok(()),
     }

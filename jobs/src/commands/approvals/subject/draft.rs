@@ -1,6 +1,8 @@
-//! A draft goes where its approval goes: [`follow`], in the transaction that decides or carries out the approval, whose row
-//! the caller holds.
+//! Keeps a draft in step with its approval: [`sync_with_decision`], in the transaction that decides or executes the
+//! approval. The caller has locked its row.
 
+use crate::domain::ResourceKind;
+use crate::domain::history::HistoryVerb;
 use crate::{
     domain::{
         ApprovalId,
@@ -14,25 +16,25 @@ use crate::{
 use base::TenantId;
 use sqlx::PgConnection;
 
-/// The draft cannot go there.
+/// The draft's state does not allow the step.
 #[derive(Debug, thiserror::Error)]
-pub enum FollowError {
+pub enum SyncError {
     #[error(transparent)]
     Refused(#[from] DraftRefused),
     #[error("could not move the draft")]
     Database(#[from] sqlx::Error),
 }
 
-/// Moves the draft that this approval puts before a person. Most approvals have none: then nothing is done.
+/// Takes the step with the draft of this approval; does nothing for an approval without a draft.
 ///
 /// # Errors
 /// If the draft's state does not allow the step.
-pub async fn follow(
+pub async fn sync_with_decision(
     conn: &mut PgConnection,
     tenant: TenantId,
     approval: ApprovalId,
     step: DraftStep,
-) -> Result<(), FollowError> {
+) -> Result<(), SyncError> {
     let Some(id) = drafts::of_approval(conn, tenant, approval).await? else {
         return Ok(());
     };
@@ -41,42 +43,42 @@ pub async fn follow(
     };
     let next = draft.status.after(step)?;
     drafts::set_status(conn, tenant, id, next).await?;
-    if let Some(verb) = told(step) {
+    if let Some(verb) = history_verb(step) {
         let approval = approvals::find(conn, tenant, approval).await?;
-        let told = NewHistoryEntry {
+        let history_entry = NewHistoryEntry {
             verb,
-            object_kind: "draft",
+            object_kind: ResourceKind::Draft,
             object: id.0,
             job: approval.as_ref().map(|approval| approval.job),
             rationale: approval.as_ref().map_or("", |it| it.summary.as_str()),
         };
-        history::insert(conn, tenant, &told).await?;
+        history::insert(conn, tenant, &history_entry).await?;
     }
     Ok(())
 }
 
-/// What is told of the draft itself; the rest is told of its approval.
-const fn told(step: DraftStep) -> Option<&'static str> {
+/// The verb of the draft's own history entry; the approval's entry covers the other steps.
+const fn history_verb(step: DraftStep) -> Option<HistoryVerb> {
     match step {
-        DraftStep::Succeed | DraftStep::FindSent => Some("sent"),
-        DraftStep::Lose => Some("lost_sight_of"),
-        DraftStep::Fail | DraftStep::FindUnsent => Some("not_sent"),
+        DraftStep::Succeed | DraftStep::FindSent => Some(HistoryVerb::Sent),
+        DraftStep::Lose => Some(HistoryVerb::Unknown),
+        DraftStep::Fail | DraftStep::FindUnsent => Some(HistoryVerb::NotSent),
         _ => None,
     }
 }
 
-/// As [`follow`], for what has happened already: a draft that has gone elsewhere meanwhile stays there.
+/// As [`sync_with_decision`], after the fact: leaves a draft that has moved on.
 ///
 /// # Errors
-/// When the database refuses.
-pub async fn follow_if_it_may(
+/// If the database refuses.
+pub async fn sync_if_possible(
     conn: &mut PgConnection,
     tenant: TenantId,
     approval: ApprovalId,
     step: DraftStep,
 ) -> Result<(), sqlx::Error> {
-    match follow(conn, tenant, approval, step).await {
-        Ok(()) | Err(FollowError::Refused(_)) => Ok(()),
-        Err(FollowError::Database(error)) => Err(error),
+    match sync_with_decision(conn, tenant, approval, step).await {
+        Ok(()) | Err(SyncError::Refused(_)) => Ok(()),
+        Err(SyncError::Database(error)) => Err(error),
     }
 }

@@ -1,7 +1,8 @@
-//! The transaction of a batch of submissions: [`submit_all`]. One statement for each table, however many they are.
+//! The transaction of a batch of submissions: [`submit_all`]. One statement per table, whatever the batch's size.
 
 use super::{
-    AnswerOf, How, SubmitError, SubmitTriage, Submitted, external_id, replacements, submitted,
+    AnswerOf, SubmitError, SubmitOutcome, SubmitTriage, Submitted, external_id, replacements,
+    submitted,
 };
 use crate::{
     domain::{MessageId, NewAuditEntry},
@@ -19,11 +20,11 @@ use chrono::{DateTime, Utc};
 use queue::{EnqueueError, Enqueued, JobView, NewJob, Replaced, enqueue::bulk, view};
 use sqlx::{PgConnection, PgPool};
 
-/// Carries out requests of which no two have the same key; the answers' places are those of `requests`. A refusal
-/// concerns its own place only. Returns after the commit.
+/// Submits requests with distinct keys; the answers are in the order of `requests`. A refusal concerns one request
+/// only. Returns after the commit.
 ///
 /// # Errors
-/// If the database refuses the whole: then nothing was done, unless the connection broke, when all of it may be.
+/// If the database refuses the batch: then nothing was done, unless the connection broke, when all of it may be.
 pub(super) async fn submit_all(
     pool: &PgPool,
     requests: &[SubmitTriage],
@@ -61,7 +62,7 @@ pub(super) async fn submit_all(
         .collect()
 }
 
-/// The answers of requests whose keys are taken.
+/// Answers the requests whose keys are taken.
 async fn replay(
     conn: &mut PgConnection,
     requests: &[&SubmitTriage],
@@ -75,7 +76,7 @@ async fn replay(
             Ok(if stored.fingerprint == request.fingerprint {
                 Ok(Submitted {
                     answer: stored.answer,
-                    how: How::Replayed,
+                    how: SubmitOutcome::Replayed,
                     replaced: Replaced::default(),
                 })
             } else {
@@ -85,7 +86,7 @@ async fn replay(
         .collect()
 }
 
-/// Does what requests ask for whose keys this transaction claimed with the answers of new jobs, or gives the keys back.
+/// Submits the requests whose keys this transaction claimed, and returns the keys of refused ones.
 async fn carry_out(
     conn: &mut PgConnection,
     works: Vec<Work<'_>>,
@@ -100,7 +101,7 @@ async fn carry_out(
     let (mut refused, mut answered) = (Vec::new(), Vec::new());
     for (key, done) in keys.into_iter().zip(&done) {
         match done {
-            Ok(submitted) if submitted.how == How::Inserted => {}
+            Ok(submitted) if submitted.how == SubmitOutcome::Inserted => {}
             Ok(submitted) => answered.push((key, &submitted.answer)),
             Err(_) => refused.push(key),
         }
@@ -111,23 +112,23 @@ async fn carry_out(
     Ok(done)
 }
 
-/// What requests would bring about.
+/// The rows that the requests add.
 pub(super) struct Plan<'a> {
     pub(super) works: Vec<Work<'a>>,
-    /// The transaction's time, that of everything it writes.
+    /// The transaction's time, that of every row it writes.
     pub(super) at: DateTime<Utc>,
 }
 
-/// What a request brings about if nobody has asked for it before.
+/// What one request adds if the work is new.
 pub(super) struct Work<'a> {
     request: &'a SubmitTriage,
     job: NewJob,
     message: MessageId,
-    /// What is answered then.
+    /// The answer in that case.
     answer: StoredAnswer,
 }
 
-/// Says what the requests would bring about, as children of `parent` if there is one, and writes nothing.
+/// Plans the rows of the requests, as children of `parent` if there is one; writes nothing.
 pub(super) async fn plan<'a>(
     conn: &mut PgConnection,
     requests: &'a [SubmitTriage],
@@ -157,7 +158,7 @@ pub(super) async fn plan<'a>(
                 .map_err(|error| sqlx::Error::Encode(Box::new(error)))?
         };
         Ok::<_, sqlx::Error>(Work {
-            answer: answer_of(&JobView::of_new(&job, active.at), How::Inserted),
+            answer: answer_of(&JobView::of_new(&job, active.at), SubmitOutcome::Inserted),
             request,
             job,
             message: args.message_id,
@@ -169,10 +170,10 @@ pub(super) async fn plan<'a>(
     })
 }
 
-/// The job of a request, and its answer; or why there is none.
+/// The job of a request and its answer, or the refusal.
 pub(super) type Done = Result<(JobId, Submitted), SubmitError>;
 
-/// Does what is planned, and leaves keys and audit entries to be written.
+/// Writes the planned rows, but for keys and audit entries.
 pub(super) async fn perform(
     conn: &mut PgConnection,
     works: Vec<Work<'_>>,
@@ -188,9 +189,9 @@ pub(super) async fn perform(
     let enqueued = bulk::enqueue_many(conn, &jobs).await?;
     for ((job, enqueued), (request, message, answer)) in jobs.iter().zip(enqueued).zip(rest) {
         let (how, id, replaced) = match enqueued {
-            Ok(Enqueued::Inserted(id)) => (How::Inserted, id, Replaced::default()),
-            Ok(Enqueued::Replacing { job, replaced }) => (How::Inserted, job, replaced),
-            Ok(Enqueued::Existing(id)) => (How::Existing, id, Replaced::default()),
+            Ok(Enqueued::Inserted(id)) => (SubmitOutcome::Inserted, id, Replaced::default()),
+            Ok(Enqueued::Replacing { job, replaced }) => (SubmitOutcome::Inserted, job, replaced),
+            Ok(Enqueued::Existing(id)) => (SubmitOutcome::Existing, id, Replaced::default()),
             Err(EnqueueError::KeyReused { existing }) => {
                 done.push(Err(SubmitError::ExternalIdReused { existing }));
                 continue;
@@ -200,7 +201,7 @@ pub(super) async fn perform(
                 return Err(sqlx::Error::Encode(Box::new(error)));
             }
         };
-        let answer = if how == How::Inserted {
+        let answer = if how == SubmitOutcome::Inserted {
             mails.push(NewMessage {
                 id: message,
                 tenant: job.tenant,

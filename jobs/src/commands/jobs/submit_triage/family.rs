@@ -1,13 +1,13 @@
-//! Many mails as one job: [`submit_family`]. The mails' jobs are its children, and it waits for them from the start.
+//! Many emails as one job: [`submit_family`]. The job waits for its children, one per email, from the start.
 
 use super::{
-    How, SubmitError, SubmitMany, SubmitTriage, Submitted,
+    SubmitError, SubmitMany, SubmitOutcome, SubmitTriage, Submitted,
     batch::{Plan, perform, plan},
     entry,
     submitter::announce,
 };
 use crate::{
-    domain::{Action, Detail},
+    domain::{AuditAction, Detail},
     kinds::triage_batch::{Args, Item, TriageBatch},
     store::{audit, request_keys},
 };
@@ -37,8 +37,8 @@ impl From<sqlx::Error> for FamilyError {
     }
 }
 
-/// Enqueues the mails' jobs and the one that stands for all of them, in one transaction: all or nothing. A mail that was
-/// handed in before keeps its job.
+/// Enqueues the children and their parent in one transaction: all or nothing. An email that was submitted before keeps
+/// its job.
 ///
 /// # Errors
 /// Then nothing was done, or only the reply was lost: repeat the request with the same key.
@@ -57,7 +57,7 @@ pub async fn submit_family(
         return if stored.fingerprint == request.fingerprint {
             Ok(Submitted {
                 answer: stored.answer,
-                how: How::Replayed,
+                how: SubmitOutcome::Replayed,
                 replaced: Replaced::default(),
             })
         } else {
@@ -75,7 +75,7 @@ pub async fn submit_family(
     let job = stand_for(&mut tx, speaker, parent, &members).await?;
     let children = members
         .iter()
-        .filter(|(_, submitted)| submitted.how == How::Inserted)
+        .filter(|(_, submitted)| submitted.how == SubmitOutcome::Inserted)
         .count();
     let mut view = JobView::of_new(&job, at);
     if children > 0 {
@@ -88,12 +88,12 @@ pub async fn submit_family(
             failed: 0,
         });
     }
-    let answer = (request.answer_of)(&view, How::Inserted);
+    let answer = (request.answer_of)(&view, SubmitOutcome::Inserted);
     request_keys::complete(&mut tx, &request.key, &answer).await?;
     let detail = Detail::new().word("kind", TriageBatch::NAME);
     entries.insert(
         0,
-        entry(speaker, Action::JOB_SUBMITTED, parent).with_detail(detail),
+        entry(speaker, AuditAction::JobSubmitted, parent).with_detail(detail),
     );
     audit::insert(&mut tx, &entries).await?;
     tx.commit().await?;
@@ -105,12 +105,12 @@ pub async fn submit_family(
     }
     Ok(Submitted {
         answer,
-        how: How::Inserted,
+        how: SubmitOutcome::Inserted,
         replaced: Replaced::default(),
     })
 }
 
-/// Enqueues the job that stands for these.
+/// Enqueues the parent.
 async fn stand_for(
     conn: &mut PgConnection,
     speaker: &SubmitTriage,
@@ -119,7 +119,7 @@ async fn stand_for(
 ) -> Result<NewJob, sqlx::Error> {
     let item = |(job, submitted): &(JobId, Submitted)| Item {
         job: *job,
-        existing: submitted.how != How::Inserted,
+        existing: submitted.how != SubmitOutcome::Inserted,
     };
     let args = Args {
         items: members.iter().map(item).collect(),
@@ -131,7 +131,7 @@ async fn stand_for(
         ..NewJob::of::<TriageBatch>(speaker.session.tenant, &args)
             .map_err(|error| sqlx::Error::Encode(Box::new(error)))?
     };
-    // It has no name of its own, so there is nothing that it could meet.
+    // The parent has no external id that could clash.
     bulk::enqueue_many(conn, std::slice::from_ref(&job)).await?;
     Ok(job)
 }

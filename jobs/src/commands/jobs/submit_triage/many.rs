@@ -1,7 +1,7 @@
-//! One request for many mails: [`submit_many`]. Its key covers them all, and so does its transaction.
+//! One request for many emails: [`submit_many`], with one key and one transaction.
 
 use super::{
-    AnswerOf, How, SubmitError, SubmitTriage, Submitted,
+    AnswerOf, SubmitError, SubmitOutcome, SubmitTriage, Submitted,
     batch::{perform, plan},
     submitter::announce,
 };
@@ -12,7 +12,7 @@ use crate::store::{
 use queue::{Replaced, signals::notifier::Notifier};
 use sqlx::PgPool;
 
-/// The request, with what it asks for one by one; the keys of the items do not count.
+/// The request and its items; the keys of the items are ignored.
 pub struct SubmitMany<'a> {
     pub key: RequestKey<'a>,
     pub fingerprint: [u8; 32],
@@ -20,7 +20,7 @@ pub struct SubmitMany<'a> {
     pub answer_of: AnswerOf,
 }
 
-/// Enqueues all items in one transaction. `compose` makes the answer of theirs; a refusal concerns its own place only.
+/// Enqueues all items in one transaction. `compose` builds the answer from theirs; a refusal concerns one item only.
 ///
 /// # Errors
 /// Then nothing was done, or only the reply was lost: repeat the request with the same key.
@@ -37,7 +37,7 @@ pub async fn submit_many(
         return if stored.fingerprint == request.fingerprint {
             Ok(Submitted {
                 answer: stored.answer,
-                how: How::Replayed,
+                how: SubmitOutcome::Replayed,
                 replaced: Replaced::default(),
             })
         } else {
@@ -70,7 +70,7 @@ pub async fn submit_many(
     }
     Ok(Submitted {
         answer,
-        how: How::Inserted,
+        how: SubmitOutcome::Inserted,
         replaced: Replaced::default(),
     })
 }

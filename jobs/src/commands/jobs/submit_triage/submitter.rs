@@ -1,6 +1,6 @@
-//! Requests at the same time share a transaction: [`Submitter`].
+//! Shares transactions between concurrent requests: [`Submitter`].
 
-use super::{AnswerOf, How, SubmitError, SubmitTriage, Submitted, batch::submit_all};
+use super::{AnswerOf, SubmitError, SubmitOutcome, SubmitTriage, Submitted, batch::submit_all};
 use crate::kinds::triage::Triage;
 use base::db::{self, DbError, PoolConfig};
 use queue::{
@@ -12,7 +12,7 @@ use sqlx::PgPool;
 use std::collections::HashMap;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// While one batch commits the next is written.
+/// While one batch commits, the next is written.
 const LANES: usize = 2;
 
 type Answer = Result<Submitted, SubmitError>;
@@ -26,9 +26,9 @@ pub struct Submitter {
 /// What a batch needs.
 #[derive(Clone)]
 struct Tools {
-    /// Gives a lock up soon.
+    /// Waits for locks only briefly.
     lanes: PgPool,
-    /// Waits for a lock as long as any request may.
+    /// Waits for locks as long as a single request may.
     pool: PgPool,
     notifier: Notifier,
     tracker: TaskTracker,
@@ -36,8 +36,8 @@ struct Tools {
 }
 
 impl Submitter {
-    /// Opens two connections of its own and starts its tasks in `tracker`. They end when `stop` is set and what was
-    /// asked before is answered. `answer_of` turns a job into the answer to store and give.
+    /// Opens two connections and starts its tasks in `tracker`. They end when `stop` is set and all earlier requests
+    /// are answered. `answer_of` turns a job into the answer to store and return.
     ///
     /// # Errors
     /// If the database cannot be reached.
@@ -63,7 +63,7 @@ impl Submitter {
         Ok(Self { coalescer })
     }
 
-    /// Enqueues the job, or finds what was answered before. It is committed when this returns.
+    /// Enqueues the job, or finds the stored answer. Returns after the commit.
     ///
     /// # Errors
     /// The request may be repeated with the same key.
@@ -72,7 +72,7 @@ impl Submitter {
     }
 }
 
-/// Requests with one key, in the order in which they came.
+/// Requests with one key, in order of arrival.
 type SameKey = Vec<(SubmitTriage, Reply<Answer>)>;
 
 async fn submit_batch(tools: Tools, batch: Vec<PendingRequest<SubmitTriage, Answer>>) {
@@ -90,8 +90,8 @@ async fn submit_batch(tools: Tools, batch: Vec<PendingRequest<SubmitTriage, Answ
     }
 }
 
-/// Carries out the first of each group and answers those of the group that ask the same. Returns the groups whose first
-/// was refused, without it: it kept no key, so the next one is asked as if there had been none.
+/// Submits the first request of each group and answers those of the group that repeat it. Returns the groups whose
+/// first was refused, without it: it kept no key, so the next one is handled as if the first had never come.
 async fn submit_round(tools: &Tools, groups: Vec<SameKey>) -> Vec<SameKey> {
     let mut firsts = Vec::with_capacity(groups.len());
     let mut others = Vec::with_capacity(groups.len());
@@ -106,7 +106,7 @@ async fn submit_round(tools: &Tools, groups: Vec<SameKey>) -> Vec<SameKey> {
         Ok(answers) => answers,
         Err(error) => {
             // One of them is at fault, or waits for a lock that another process holds, or the connection broke: the
-            // others must not suffer. Their keys make it safe, whether or not the commit has landed.
+            // others must not suffer. Their keys make a retry safe, whether or not the commit has landed.
             tracing::debug!(%error, requests = firsts.len(), "a batch failed; its requests are tried one by one");
             for (request, (reply, same_key)) in firsts.into_iter().zip(others) {
                 for (request, reply) in std::iter::once((request, reply)).chain(same_key) {
@@ -135,13 +135,13 @@ async fn submit_round(tools: &Tools, groups: Vec<SameKey>) -> Vec<SameKey> {
     left
 }
 
-/// The answer of a request whose key was used by one that has just been answered.
+/// Answers a request whose key was used by one that has just been answered.
 fn replay(first: &SubmitTriage, submitted: &Submitted, request: &SubmitTriage) -> Answer {
     // The first may itself have been a replay; its fingerprint is that of the stored request either way.
     if first.fingerprint == request.fingerprint {
         Ok(Submitted {
             answer: submitted.answer.clone(),
-            how: How::Replayed,
+            how: SubmitOutcome::Replayed,
             replaced: Replaced::default(),
         })
     } else {
@@ -149,7 +149,7 @@ fn replay(first: &SubmitTriage, submitted: &Submitted, request: &SubmitTriage) -
     }
 }
 
-/// The same transaction with one request in it, which waits for locks as long as a request may.
+/// Runs the transaction for one request, which waits for locks as long as a request may.
 async fn submit_alone(tools: Tools, request: SubmitTriage, reply: Reply<Answer>) {
     let requests = [request];
     let answer = match submit_all(&tools.pool, &requests, tools.answer_of).await {
@@ -168,16 +168,23 @@ fn announce_all(notifier: &Notifier, requests: &[SubmitTriage], answers: &[Answe
     }
 }
 
-/// After the commit: a worker that is woken earlier finds nothing. What is said twice is sent once.
-pub(super) fn announce(notifier: &Notifier, request: &SubmitTriage, how: How, replaced: &Replaced) {
+/// Runs after the commit: a worker that is woken earlier finds nothing. Repeated signals are coalesced.
+pub(super) fn announce(
+    notifier: &Notifier,
+    request: &SubmitTriage,
+    how: SubmitOutcome,
+    replaced: &Replaced,
+) {
     replaced.notify(notifier);
     match how {
-        How::Inserted if request.place.run_at.is_some() => notifier.job_scheduled(Triage::QUEUE),
-        How::Inserted => notifier.job_available(Triage::QUEUE),
-        // Claims passed over the waiting job while the transaction held it.
-        How::Existing if request.place.dedupe.is_some() => {
+        SubmitOutcome::Inserted if request.place.run_at.is_some() => {
+            notifier.job_scheduled(Triage::QUEUE)
+        }
+        SubmitOutcome::Inserted => notifier.job_available(Triage::QUEUE),
+        // Claims skipped the waiting job while the transaction held it.
+        SubmitOutcome::Existing if request.place.dedupe.is_some() => {
             notifier.job_available(Triage::QUEUE);
         }
-        How::Existing | How::Replayed => {}
+        SubmitOutcome::Existing | SubmitOutcome::Replayed => {}
     }
 }

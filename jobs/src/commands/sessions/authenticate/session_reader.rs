@@ -1,4 +1,4 @@
-//! The common case of [`authenticate`](super::authenticate), for many requests with one statement: [`SessionReader`].
+//! The common case of [`authenticate`](super::authenticate) for many requests in one statement: [`SessionReader`].
 
 use crate::{
     domain::{Session, SessionToken, token::TokenHash},
@@ -9,8 +9,8 @@ use queue::coalesce::{Coalescer, PendingRequest};
 use sqlx::PgPool;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Reads sessions that are alive and have nothing to be noted; cheap to clone. Remembers nothing: every request's
-/// session is read after the request has come.
+/// Reads live sessions that need no write; cheap to clone. Caches nothing: a request's session is read after the
+/// request has arrived.
 #[derive(Clone)]
 pub struct SessionReader {
     coalescer: Coalescer<TokenHash, Option<Session>>,
@@ -31,8 +31,8 @@ impl SessionReader {
         Ok(Self { coalescer })
     }
 
-    /// The living session of this token. `None` says only that it takes [`authenticate`](super::authenticate) to know:
-    /// the token is refused, its use is to be noted, or the database did not answer.
+    /// Returns the live session of this token. `None` means that [`authenticate`](super::authenticate) must decide: the
+    /// token is refused, its use must be recorded, or the database did not answer.
     pub async fn read(&self, token: &SessionToken) -> Option<Session> {
         self.coalescer.call(token.hash()).await.ok().flatten()
     }

@@ -1,4 +1,4 @@
-//! What looks like a secret: [`holds_one`]. Rather one mail too many that a person has to write than a key that leaves.
+//! Finds what looks like a secret: [`holds_one`]. Rather refuses a harmless text than lets a key leave.
 
 use regex::{Regex, RegexSet};
 use std::sync::LazyLock;
@@ -25,7 +25,7 @@ pub(super) fn holds_one(text: &str) -> bool {
     SECRETS.is_match(text) || CARD.find_iter(text).any(|digits| is_card(digits.as_str()))
 }
 
-/// The check digit of payment cards (ISO/IEC 7812, Luhn), so that an order number is not taken for one.
+/// Checks the digit of payment cards (ISO/IEC 7812, Luhn), so that an order number is not taken for one.
 fn is_card(text: &str) -> bool {
     let digits: Vec<u32> = text.chars().filter_map(|c| c.to_digit(10)).collect();
     let issued = matches!(digits.first(), Some(3..=6));

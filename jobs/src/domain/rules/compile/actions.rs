@@ -1,10 +1,10 @@
-//! The `actions` part of a rule, and what it may not hold.
+//! The `actions` of a rule.
 
 use super::super::condition::Op;
 use super::super::glob::Glob;
 use super::super::reader::{Faults, Node};
 use super::super::{Rule, RuleAction, limits, template};
-use crate::domain::action::{ActionType, FieldKind, Params};
+use crate::domain::action::{ActionType, FieldKind, OpenTo, Params};
 use crate::domain::gate::Confirmation;
 
 pub(super) fn read_actions(node: &Node<'_>, faults: &mut Faults) -> Vec<RuleAction> {
@@ -39,7 +39,8 @@ fn read_action(node: &Node<'_>, faults: &mut Faults) -> Option<RuleAction> {
         );
         return None;
     };
-    let kind = kind.word(ActionType::OPEN_TO_RULES, ActionType::as_str, faults)?;
+    let open: Vec<_> = ActionType::open_to(OpenTo::RulesWithExactSender).collect();
+    let kind = kind.word(&open, ActionType::as_str, faults)?;
     let pointer = format!("{}/params", node.pointer);
     let raw = match node
         .field("params")
@@ -63,7 +64,9 @@ fn read_action(node: &Node<'_>, faults: &mut Faults) -> Option<RuleAction> {
             }
         })
         .ok()?;
-    for field in Params::fields(kind)
+    for field in kind
+        .spec()
+        .parameters
         .iter()
         .filter(|field| matches!(field.kind, FieldKind::Text(_)))
     {
@@ -94,8 +97,8 @@ fn read_action(node: &Node<'_>, faults: &mut Faults) -> Option<RuleAction> {
     })
 }
 
-/// Anybody can write any name, and any address of a domain, into `From`. A rule that answers such mail by itself is a
-/// way to make this system send mail for strangers.
+/// Anyone can write any name, and any address of a domain, into `From`. A rule that replies to such messages by itself
+/// would let strangers make this system send.
 pub(super) fn refuse_mail_to_spoofable_senders(node: &Node<'_>, rule: &Rule, faults: &mut Faults) {
     let addresses = &rule.conditions.from;
     let learned = rule
@@ -106,10 +109,7 @@ pub(super) fn refuse_mail_to_spoofable_senders(node: &Node<'_>, rule: &Rule, fau
         return;
     }
     for (n, action) in rule.actions.iter().enumerate() {
-        if matches!(
-            action.kind,
-            ActionType::Send | ActionType::Reply | ActionType::Forward | ActionType::CallWebhook
-        ) {
+        if !action.kind.is_open_to(OpenTo::Rules) {
             let message = format!(
                 "{} needs a `from` of written-out addresses, joined with AND: names and wildcards can be forged",
                 action.kind

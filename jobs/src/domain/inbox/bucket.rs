@@ -1,10 +1,11 @@
-//! Where something is put off to: [`Bucket`], a moment in the user's day. Pure: the moment it is now is handed in.
+//! When a snoozed item returns: [`Bucket`], a moment in the user's day. Pure: the caller passes the current time.
 
-use crate::domain::{draft::send_at::local, words::words};
+use crate::domain::draft::send_at::local;
+use base::str_enum;
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, Timelike, Utc, Weekday};
 use chrono_tz::Tz;
 
-words! {
+str_enum! {
     /// When a deferred item returns.
     #[schemars(rename = "DeferBucket")]
     Bucket {
@@ -22,11 +23,11 @@ words! {
 /// When a workday begins.
 const MORNING: u32 = 9;
 const AFTERNOON: u32 = 13;
-/// From this hour on nobody means this afternoon.
+/// From this hour on `this afternoon` is not offered.
 const EVENING: u32 = 16;
 
 impl Bucket {
-    /// The moment it means to somebody in `zone` at `now`, which is always ahead; `None` if it is not offered then.
+    /// Resolves it in `zone` at `now` to a moment that is always ahead; `None` if it is not offered then.
     pub fn moment(self, zone: Tz, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let here = now.with_timezone(&zone);
         let (today, hour) = (here.date_naive(), here.hour());
@@ -51,7 +52,7 @@ impl Bucket {
         Some(local(zone, day, time))
     }
 
-    /// What is offered at `now`, with the moment each means.
+    /// Lists what is offered at `now`, with the moment of each.
     pub fn offered(zone: Tz, now: DateTime<Utc>) -> Vec<(Self, DateTime<Utc>)> {
         Self::ALL
             .iter()
@@ -60,7 +61,7 @@ impl Bucket {
     }
 }
 
-/// The day that so many workdays after `day` is.
+/// Returns the day so many workdays after `day`.
 fn workdays_on(day: NaiveDate, count: u32) -> NaiveDate {
     let mut day = day;
     for _ in 0..count {
@@ -78,7 +79,7 @@ mod tests {
     use chrono::TimeDelta;
     use proptest::prelude::*;
 
-    /// What a bucket means in Berlin at this time there, as it is there then.
+    /// Resolves a bucket in Berlin at this local time.
     fn berlin(bucket: Bucket, now: &str) -> Option<String> {
         let zone = Tz::Europe__Berlin;
         let now = chrono::NaiveDateTime::parse_from_str(now, "%Y-%m-%d %H:%M").unwrap();
@@ -138,7 +139,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
-        /// From 2026 to 2035, every minute of which may be now.
+        /// Any minute from 2026 to 2035.
         #[test]
         fn every_bucket_is_ahead_on_a_workday_and_at_its_hour(
             zone in prop::sample::select(&ZONES[..]),

@@ -1,17 +1,19 @@
-//! Inbox items: their states ([`ItemState`]), one table of steps between them, and what added them.
+//! Inbox items: their states ([`ItemState`]), the one table of steps between them, and their sources.
 
-use super::{Bucket, Name, TITLE_CHARS};
+use super::Bucket;
+use crate::domain::history::HistoryVerb;
+use crate::domain::name::{Name, TITLE_CHARS};
 use crate::domain::{
     MessageId, TaskId, UserId,
     draft::send_at::SendAt,
     judgement::{Category, Disposition, Judgement, Priority},
-    words::words,
 };
 use base::JobId;
+use base::str_enum;
 use chrono::{DateTime, Utc};
 use std::fmt::Write as _;
 
-words! {
+str_enum! {
     /// The state of an item. A deferred item is queued again when its time comes.
     #[schemars(rename = "InboxItemState")]
     ItemState {
@@ -23,7 +25,7 @@ words! {
     }
 }
 
-words! {
+str_enum! {
     /// The source of an item.
     #[schemars(rename = "InboxItemSource")]
     ItemSource {
@@ -32,26 +34,26 @@ words! {
     }
 }
 
-/// What can be done with an inbox item.
+/// A step in the life of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ItemStep {
     Defer(DateTime<Utc>),
     Complete,
     Dismiss,
     Convert(TaskId),
-    /// Opens it again after any other step.
+    /// Puts it back into the inbox.
     Reopen,
 }
 
 impl ItemStep {
-    /// The event, in the past tense.
-    pub const fn verb(self) -> &'static str {
+    /// Returns the past tense, for history.
+    pub const fn verb(self) -> HistoryVerb {
         match self {
-            Self::Defer(_) => "deferred",
-            Self::Complete => "completed",
-            Self::Dismiss => "dismissed",
-            Self::Convert(_) => "converted",
-            Self::Reopen => "reopened",
+            Self::Defer(_) => HistoryVerb::Deferred,
+            Self::Complete => HistoryVerb::Completed,
+            Self::Dismiss => HistoryVerb::Dismissed,
+            Self::Convert(_) => HistoryVerb::Converted,
+            Self::Reopen => HistoryVerb::Reopened,
         }
     }
 }
@@ -90,7 +92,7 @@ impl Until {
     }
 }
 
-/// An item to add to the inbox.
+/// An inbox item to be inserted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewItem {
     /// `None`: every user of the tenant.
@@ -107,8 +109,8 @@ pub struct NewItem {
 }
 
 impl NewItem {
-    /// The item of a message, with medium priority. Its dedupe key is the message's content hash, so that a copy adds no
-    /// second item.
+    /// Builds the item of a message, of medium priority. It is named by the message's content, so that a copy does not
+    /// add another.
     pub fn of_mail(subject: &str, content_hash: &[u8; 32], message: MessageId) -> Option<Self> {
         let mut dedupe_key = String::with_capacity(64);
         for byte in content_hash {

@@ -1,9 +1,9 @@
-//! When something is due, as rules, mails and models write it: [`due_on`].
+//! Due dates as rules, messages and models write them: [`due_on`].
 
 use chrono::{DateTime, Datelike, Days, NaiveDate, Weekday};
 
-/// The day that is meant, seen from `today`: an ISO date or time, `today`, `tomorrow`, or a weekday in English, which is
-/// the next one and never today. `None` for anything else: a date is not guessed.
+/// Reads a day, seen from `today`: an ISO date or time, `today`, `tomorrow`, or a weekday in English, which is the next
+/// one and never today. `None` for anything else: a date is not guessed.
 pub fn due_on(text: &str, today: NaiveDate) -> Option<NaiveDate> {
     let text = text.trim().to_lowercase();
     if let Ok(day) = NaiveDate::parse_from_str(&text, "%Y-%m-%d") {

@@ -1,4 +1,9 @@
-//! What something is called: [`Name`], one line of text that knows how it is compared.
+//! Names and titles: [`Name`], one line of text with a key for comparisons.
+
+/// The longest title of a task and name of a contact, in characters.
+pub const TITLE_CHARS: usize = 200;
+/// The longest notes of a task, a project or a contact, in characters.
+pub const NOTES_CHARS: usize = 1_000;
 
 /// A title or a name: not blank, one line, within its bound. Two names with one [`key`](Name::key) are the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -7,7 +12,7 @@ pub struct Name {
     key: String,
 }
 
-/// Not a name. The words are the user's.
+/// The text is not a valid name. The messages are for the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameFault {
     #[error("It must not be blank.")]
@@ -29,10 +34,10 @@ impl NameFault {
 }
 
 impl Name {
-    /// White space around it goes, and a run of it within becomes one blank.
+    /// Trims white space and folds each run of it into one blank.
     ///
     /// # Errors
-    /// When nothing is left, more than `max` characters are, or one of them is a control character.
+    /// If nothing is left, it has more than `max` characters, or one of them is a control character.
     pub fn parse(text: &str, max: usize) -> Result<Self, NameFault> {
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         if text.is_empty() {
@@ -52,7 +57,7 @@ impl Name {
         &self.text
     }
 
-    /// How it is compared: case makes no difference, in any script.
+    /// Returns the key for comparisons: case makes no difference, in any script.
     pub fn key(&self) -> &str {
         &self.key
     }

@@ -1,0 +1,7 @@
+//! The inbox: its items and their states ([`ItemState`]), and when a snoozed item returns ([`Until`], [`Bucket`]).
+
+mod bucket;
+mod item;
+
+pub use bucket::Bucket;
+pub use item::{ItemSource, ItemState, ItemStep, NewItem, Until, asks_for_action};
