@@ -75,8 +75,7 @@ impl Api {
     ) -> anyhow::Result<Self> {
         let (table, operations) = RouteTable::build(routes);
         let registry = Registry::new();
-        let metrics =
-            ApiMetrics::register(&registry).context("could not register the metrics")?;
+        let metrics = ApiMetrics::register(&registry).context("could not register the metrics")?;
         metrics.declare(&table, &kinds::names());
         let pool = db::connect(&config.pool).await?;
         jobs::schema::check_schema(&pool).await?;

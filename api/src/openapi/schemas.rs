@@ -96,7 +96,6 @@ pub(super) fn without_null(mut schema: Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schemars::JsonSchema;
     use serde_json::json;
 
     #[test]
@@ -123,21 +122,26 @@ mod tests {
     #[test]
     #[should_panic(expected = "two types claim the schema name of Twin2")]
     fn schema_name_cannot_be_two_types() {
-        #[derive(JsonSchema)]
-        #[schemars(rename = "Twin")]
-        #[expect(dead_code, reason = "only its schema matters")]
-        struct One {
-            a: bool,
+        // In a module each: two types of one module and one name are one type to schemars.
+        mod one {
+            #[derive(schemars::JsonSchema)]
+            #[schemars(rename = "Twin")]
+            #[expect(dead_code, reason = "only its schema matters")]
+            pub(super) struct Twin {
+                a: bool,
+            }
         }
-        #[derive(JsonSchema)]
-        #[schemars(rename = "Twin")]
-        #[expect(dead_code, reason = "only its schema matters")]
-        struct Other {
-            b: bool,
+        mod other {
+            #[derive(schemars::JsonSchema)]
+            #[schemars(rename = "Twin")]
+            #[expect(dead_code, reason = "only its schema matters")]
+            pub(super) struct Twin {
+                b: bool,
+            }
         }
         let mut schemas = Schemas::new();
-        schemas.request(SchemaGenerator::subschema_for::<One>);
-        schemas.request(SchemaGenerator::subschema_for::<Other>);
+        schemas.request(SchemaGenerator::subschema_for::<one::Twin>);
+        schemas.request(SchemaGenerator::subschema_for::<other::Twin>);
         schemas.into_components();
     }
 }
