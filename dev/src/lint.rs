@@ -1,6 +1,6 @@
 //! `cargo dev lint`: spelling, licences and sources of dependencies, unused dependencies. See [`run`].
 //!
-//! The tools come as wheels from PyPI, pinned by version and hash, and lie in the project's cache; nothing of the
+//! The tools come as wheels from `PyPI`, pinned by version and hash, and lie in the project's cache; nothing of the
 //! system is changed. Format and clippy are not here: they come with the toolchain and are called by `.ci/run`.
 
 use crate::places::{PlaceError, Places};

@@ -124,7 +124,7 @@ fn id_is_a_uuid() {
     let is_uuid = |schema: &'static Value| {
         let mut found = false;
         walk("", resolve(schema), &mut |_, part| {
-            found |= resolve(part)["format"] == "uuid"
+            found |= resolve(part)["format"] == "uuid";
         });
         found
     };

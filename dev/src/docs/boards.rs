@@ -37,6 +37,7 @@ reports that sample: take `max` over instances before you add anything up.
 }
 
 fn word<'a>(value: &'a Value, name: &str) -> &'a str {
-    let word = value[name].as_str();
-    word.unwrap_or_else(|| panic!("a board or panel has no {name}"))
+    value[name]
+        .as_str()
+        .expect("a board or panel has this text")
 }

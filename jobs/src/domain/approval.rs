@@ -85,7 +85,7 @@ impl NewApproval {
 }
 
 impl NewApproval {
-    /// Sets the caller's name for the effect: with_external_id one name it happens once.
+    /// Sets the caller's name for the effect: under one name it happens once.
     #[must_use]
     pub fn with_external_id(mut self, external_id: &str) -> Self {
         self.payload["external_id"] = external_id.into();

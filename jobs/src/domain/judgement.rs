@@ -19,7 +19,7 @@ str_enum! {
 }
 
 str_enum! {
-    /// SubmitOutcome much attention an email needs.
+    /// How much attention an email needs.
     Disposition {
         Ignore = "ignore",
         Notify = "notify",

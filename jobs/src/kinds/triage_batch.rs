@@ -46,9 +46,9 @@ pub struct Item {
 #[schemars(rename = "TriageBatchOutput")]
 pub struct Output {
     pub total: usize,
-    /// SubmitOutcome many of the emails' jobs ended in each state.
+    /// How many of the emails' jobs ended in each state.
     pub outcomes: BTreeMap<String, usize>,
-    /// SubmitOutcome many of the triaged emails are of each category.
+    /// `SubmitOutcome` many of the triaged emails are of each category.
     pub categories: BTreeMap<String, usize>,
     pub items: Vec<ItemOutput>,
 }

@@ -150,7 +150,7 @@ fn enums() -> BTreeMap<&'static str, Words> {
         ("audit_entries_actor_kind_check", actor_kinds()),
         (
             "audit_entries_outcome_check",
-            words(&AuditOutcome::ALL, AuditOutcome::as_str),
+            words(AuditOutcome::ALL, AuditOutcome::as_str),
         ),
         // 0004_messages_and_triage
         (

@@ -95,6 +95,6 @@ fn submitted(request: &TestConnection<'_>, job: &JobView, how: SubmitOutcome) ->
                 .word("kind", ConnectionTest::NAME)
                 .flag("existing", how == SubmitOutcome::Existing),
         );
-    entry = entry.with_trace(telemetry::trace_id(&request.traceparent));
+    entry = entry.with_trace(telemetry::trace_id(request.traceparent));
     entry
 }

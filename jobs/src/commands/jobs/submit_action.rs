@@ -100,13 +100,13 @@ pub async fn submit_action(
             .word("kind", ActionExecute::NAME)
             .flag("existing", how == SubmitOutcome::Existing),
     );
-    entry = entry.with_trace(telemetry::trace_id(&request.traceparent));
+    entry = entry.with_trace(telemetry::trace_id(request.traceparent));
     entry.dry_run = request.args.dry_run;
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
     match how {
         SubmitOutcome::Inserted if request.run_at.is_some() => {
-            notifier.job_scheduled(ActionExecute::QUEUE)
+            notifier.job_scheduled(ActionExecute::QUEUE);
         }
         SubmitOutcome::Inserted => notifier.job_available(ActionExecute::QUEUE),
         SubmitOutcome::Existing | SubmitOutcome::Replayed => {}

@@ -103,7 +103,7 @@ pub async fn submit_draft(
     }
     match how {
         SubmitOutcome::Inserted if request.run_at.is_some() => {
-            notifier.job_scheduled(DraftGenerate::QUEUE)
+            notifier.job_scheduled(DraftGenerate::QUEUE);
         }
         SubmitOutcome::Inserted => notifier.job_available(DraftGenerate::QUEUE),
         SubmitOutcome::Existing | SubmitOutcome::Replayed => {}
@@ -173,7 +173,7 @@ fn submitted(request: &SubmitDraft<'_>, job: JobId, how: SubmitOutcome) -> NewAu
                 .word("mode", request.args.mode.as_str())
                 .flag("existing", how == SubmitOutcome::Existing),
         );
-    entry = entry.with_trace(telemetry::trace_id(&request.traceparent));
+    entry = entry.with_trace(telemetry::trace_id(request.traceparent));
     entry.dry_run = request.args.dry_run;
     entry
 }

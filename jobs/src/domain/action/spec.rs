@@ -45,7 +45,7 @@ pub enum Executor {
     Mailbox(MailboxChange),
     /// Sends a message, over SMTP.
     Message(MessageSource),
-    /// Creates an event in the user's calendar, over CalDAV.
+    /// Creates an event in the user's calendar, over `CalDAV`.
     CalendarEvent,
     /// Posts to a webhook of the tenant's.
     Webhook,

@@ -178,7 +178,7 @@ pub(super) fn announce(
     replaced.notify(notifier);
     match how {
         SubmitOutcome::Inserted if request.place.run_at.is_some() => {
-            notifier.job_scheduled(Triage::QUEUE)
+            notifier.job_scheduled(Triage::QUEUE);
         }
         SubmitOutcome::Inserted => notifier.job_available(Triage::QUEUE),
         // Claims skipped the waiting job while the transaction held it.
