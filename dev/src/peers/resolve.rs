@@ -80,7 +80,7 @@ pub(super) fn find<T: Resolve>(cache: &Path, forced: Option<Way>) -> Result<T, M
         .iter()
         .copied()
         .filter(|way| way.is_local())
-        // Whoever forces the unpacked copy means to test that one, not the system's.
+        // A person who forces the unpacked copy means to test that one, not the system's.
         .filter(|way| forced != Some(Way::Deb) || *way == Way::Cached)
         .collect();
     first::<T>(&local, &Fetcher::new(cache)).map(|(_, found)| found)

@@ -137,7 +137,7 @@ pub async fn store(
     if let Some(present) = &present {
         memory_items::end(conn, tenant, present.id, Status::Superseded).await?;
         if !item.provenance.is_users() {
-            // A pin is the user's, whoever writes the better value.
+            // A pin is the user's, no matter who writes the better value.
             item.pinned |= present.pinned;
         } else if !present.provenance.is_users() {
             item.provenance = Provenance::UserEdit;

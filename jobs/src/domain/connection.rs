@@ -62,7 +62,7 @@ pub struct Server {
     pub security: Security,
 }
 
-/// The servers of a mail account.
+/// The servers of an email account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MailSettings {
     pub smtp: Server,

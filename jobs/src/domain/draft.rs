@@ -1,4 +1,4 @@
-//! A mail that is being written for a person: how it lives ([`DraftStatus`]), what a version of it holds ([`OutgoingMessage`]), and
+//! An email that is being written for a person: how it lives ([`DraftStatus`]), what a version of it holds ([`OutgoingMessage`]), and
 //! what code decides about it: [`headers`], [`send_at`], [`check`], [`approval`].
 //!
 //! A model writes the text, and the subject of a new message. Everything else comes from our code.

@@ -1,5 +1,5 @@
 //! One email, parsed and sanitised: [`Mail`]. The only way into it is [`Mail::parse`] (raw RFC 5322) or an [`Envelope`]
-//! (JSON), so that whoever holds one may show it, match rules on it and put it before a model.
+//! (JSON), so that any holder may show it, match rules on it and put it before a model.
 //!
 //! Refuses only what is no email at all; broken MIME, 8-bit headers and missing fields are everyday email. Keeps no
 //! attachment's content and no HTML. Its `Debug` shows nothing of the text: bodies and addresses never reach a log.

@@ -71,7 +71,7 @@ pub enum Scope {
     /// The user's own day.
     BlocksRead,
     BlocksWrite,
-    /// What was done, as it is told to people.
+    /// What was done, in words for people.
     HistoryRead,
     /// What concerns all tenants; only for users of the operators' tenant.
     OperatorsRead,

@@ -125,7 +125,7 @@ pub async fn insert_succeeded(
     .map(|_| ())
 }
 
-/// An attempt names its job once: half of all entries are about a job, and the log is the largest table of the house.
+/// An attempt names its job once: half of all entries are about a job, and the log is the largest table.
 fn resource_id(entry: &NewAuditEntry) -> Option<String> {
     let (kind, id) = &entry.resource;
     let is_job =

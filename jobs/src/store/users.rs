@@ -165,7 +165,7 @@ pub async fn owner_exists(conn: &mut PgConnection, tenant: TenantId) -> Result<b
     .await
 }
 
-/// Filters `addresses` (in lower case) to those that belong to the tenant's users, as their login or as a mail account.
+/// Filters `addresses` (in lower case) to those that belong to the tenant's users, as their login or as an email account.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -241,7 +241,7 @@ pub async fn correspondent(
     .await
 }
 
-/// The person to whom the first of `addresses` (in lower case) belongs that belongs to anybody, by log-in or by a mail
+/// The person to whom the first of `addresses` (in lower case) belongs that belongs to anybody, by log-in or by an email
 /// account.
 ///
 /// # Errors

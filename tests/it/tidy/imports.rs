@@ -25,7 +25,7 @@ const PACKAGES: [(&str, &[&str]); 7] = [
     ("worker", &["base", "queue", "llm", "jobs"]),
     // The worker is what `cargo dev bench` measures, and the documents are printed from both; nothing but the tests is
     // built with `dev`.
-    ("dev", &["base", "queue", "jobs", "worker", "api"]),
+    ("dev", &["base", "queue", "llm", "jobs", "worker", "api"]),
 ];
 
 /// What a package must not be built with, and why.

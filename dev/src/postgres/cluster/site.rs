@@ -117,7 +117,7 @@ impl Site {
 
     pub(super) fn launch_on(&self, port: u16) -> Result<Running, ClusterError> {
         let log = self.folder.join("postgres.log");
-        // One log for one run: what is told of a failure is of this failure.
+        // One log for one run: the excerpt of a failure is of this failure.
         fs::write(&log, "")
             .and_then(|()| hand_over(&log))
             .map_err(at(&log))?;

@@ -223,7 +223,7 @@ fn seal(keys: &KeyRing, session: &Session, id: ConnectionId, secret: &Secret) ->
     keys.seal(place(session.tenant, id), &secret.joined())
 }
 
-/// Opens the sealed login of a mail account or a calendar.
+/// Opens the sealed login of an email account or a calendar.
 ///
 /// # Errors
 /// If the key is missing, or the bytes were tampered with.

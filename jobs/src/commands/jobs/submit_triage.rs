@@ -122,7 +122,7 @@ pub enum SubmitError {
     /// The work was done so long ago that its result is no longer kept.
     #[error("job {job} did this work and was removed since")]
     Purged { job: JobId },
-    #[error("could not have the request carried out")]
+    #[error("could not execute the request")]
     Unanswered(#[from] CoalesceError),
     #[error("could not submit the job")]
     Database(#[source] sqlx::Error),

@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 /// Credentials, by the kind of connection.
 #[derive(Clone, Debug)]
 pub enum Secret {
-    /// The login of a mail account or a calendar.
+    /// The login of an email account or a calendar.
     Login(MailSecret),
     /// The signing key of a webhook.
     Signing(SigningSecret),

@@ -71,7 +71,7 @@ pub(super) async fn approve(
     let kind = ActionType::parse(&present.kind);
     let Some(kind) = kind else {
         return Err(DecideError::NotOffered {
-            what: "carried out by this version of Postroom",
+            what: "executed by this version of Postroom",
         });
     };
     let held_until =

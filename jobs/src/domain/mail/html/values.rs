@@ -4,7 +4,7 @@ use csscolorparser::Color;
 
 /// The root's font size.
 pub(super) const MEDIUM: f32 = 16.0;
-/// The window that media queries and relative units are asked about: a reading pane on a desk.
+/// The window that media queries and relative units are asked about: a reading pane of a desktop program.
 pub(super) const VIEWPORT_WIDTH: f32 = 800.0;
 const VIEWPORT_HEIGHT: f32 = 600.0;
 

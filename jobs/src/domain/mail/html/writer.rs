@@ -1,7 +1,7 @@
 //! Text as it is laid out in lines: [`Writer`]. White space collapses, blocks stand on lines of their own, quoted blocks
 //! are marked with `> `, and the targets of a block's links follow the block.
 
-/// A link's target is told up to this length; trackers make theirs much longer.
+/// A link's target is shown up to this length; trackers make theirs much longer.
 const TARGET: usize = 100;
 const TARGETS: usize = 60;
 

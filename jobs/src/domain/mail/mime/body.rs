@@ -1,4 +1,4 @@
-//! The parts of a message → the text that a mail program shows, and what is attached: [`Reader`].
+//! The parts of a message → the text that an email program shows, and what is attached: [`Reader`].
 //!
 //! Of alternatives the last one counts that can be shown, as RFC 2046 §5.1.4 says and every mail program does: what only a
 //! text part holds beside an HTML part is seen by nobody. Messages within the message are told by sender, subject and text.

@@ -96,7 +96,7 @@ fn parameter(property: &icalendar::parser::Property<'_>, name: &str) -> Option<S
         .map(|value| value.as_str().trim_matches('"').to_owned())
 }
 
-/// `20261201T140000Z` → `2026-12-01 14:00 UTC`; the zone is told as the calendar names it.
+/// `20261201T140000Z` → `2026-12-01 14:00 UTC`; the zone is shown as the calendar names it.
 fn time(component: &Component<'_>, name: &str) -> Option<String> {
     let found = component.find_prop(name)?;
     let raw = found.val.as_str().trim();

@@ -1,6 +1,6 @@
 //! The header section of a message or a part, taken apart leniently: [`Fields`].
 //!
-//! Values are bytes as sent, folded lines included; what they mean is said by whoever asks for one.
+//! Values are bytes as sent, folded lines included; the caller decides what they mean.
 
 use super::charset;
 use std::borrow::Cow;

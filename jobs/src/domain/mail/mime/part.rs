@@ -67,7 +67,7 @@ impl<'a> Part<'a> {
         Some(parts.collect()).filter(|parts: &Vec<_>| !parts.is_empty())
     }
 
-    /// The name that a mail program would save it under.
+    /// The name that an email program would save it under.
     pub(super) fn file_name(&self) -> Option<String> {
         let name = self
             .disposition
