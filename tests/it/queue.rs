@@ -365,19 +365,6 @@ async fn attempt_number_is_not_reused_after_an_interruption() {
 }
 
 #[tokio::test]
-async fn job_with_a_valid_lease_is_not_rescued() {
-    let db = TestDb::new().await;
-    put(&db, &new_job(TenantId::new())).await.unwrap();
-    take(&db, 1).await;
-    assert!(
-        rescue_recorded(db.pool(), &AuditRecorder::shared(), None, 10)
-            .await
-            .unwrap()
-            .is_empty()
-    );
-}
-
-#[tokio::test]
 async fn job_that_kills_its_worker_three_times_is_discarded_as_poison() {
     let db = TestDb::new().await;
     let job = new_job(TenantId::new());

@@ -77,3 +77,16 @@ async fn table_scan_finds_the_first_expired_lease() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn job_with_a_valid_lease_is_not_rescued() {
+    let db = TestDb::new().await;
+    put(&db, &new_job(TenantId::new())).await.unwrap();
+    take(&db, 1).await;
+    assert!(
+        rescue_recorded(db.pool(), &AuditRecorder::shared(), None, 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
