@@ -104,7 +104,7 @@ async fn fifty_parallel_submits_of_one_key_are_one_job_and_fifty_identical_bodie
     assert_eq!(db.one::<i64>(audited).await, 1);
     let replayed = metric(
         api.ops,
-        "duplicates_suppressed_total",
+        "postroom_duplicates_suppressed_total",
         &[("layer", "request")],
     )
     .await;
