@@ -124,12 +124,12 @@ async fn failed_job_shows_its_reason_to_the_user() {
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
     let id = submitted(&client).await;
-    finish(&db, "discarded", "'not_a_mail'").await;
+    finish(&db, "discarded", "'unparsable'").await;
     let job = client.job(&id).await;
     assert_eq!(job["state"], "discarded");
     assert_eq!(
         job["error"],
-        json!({"code": "not_a_mail", "message": "What to do."})
+        json!({"code": "unparsable", "message": "What to do."})
     );
 }
 

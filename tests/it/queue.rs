@@ -8,6 +8,7 @@ mod enqueuer;
 mod examples;
 mod fairness;
 mod limits;
+mod operate;
 mod poll;
 mod resume;
 
@@ -23,9 +24,7 @@ use queue::{
         poll::{LeaseWindow, poll},
     },
     enqueue::{bulk::enqueue_many, enqueue},
-    lease,
-    operate::{duties::claim_due, pause},
-    settle, settle_succeeded, view,
+    lease, settle, settle_succeeded, view,
 };
 use serde_json::json;
 use std::{collections::HashSet, time::Duration};
@@ -423,58 +422,6 @@ async fn retried_job_waits_counts_its_error_and_shows_the_reason() {
         .one("select extract(epoch from run_at - now())::float8 from jobs")
         .await;
     assert!((55.0..=60.0).contains(&wait), "{wait}");
-}
-
-#[tokio::test]
-async fn duty_is_claimed_by_one_of_many_workers_and_not_before_its_next_tick() {
-    let db = TestDb::new().await;
-    let hour = [("sweep", Duration::from_secs(3600))];
-    let ask = || async {
-        claim_due(db.pool(), WorkerId::new(), &hour)
-            .await
-            .unwrap()
-            .len()
-    };
-    let (a, b, c, d) = tokio::join!(ask(), ask(), ask(), ask());
-    assert_eq!(a + b + c + d, 1);
-    db.execute("update maintenance_duties set due_at = now()")
-        .await;
-    let (a, b, c, d) = tokio::join!(ask(), ask(), ask(), ask());
-    assert_eq!(a + b + c + d, 1);
-}
-
-#[tokio::test]
-async fn paused_queue_accepts_jobs_and_hands_out_none_until_it_is_resumed() {
-    let db = TestDb::new().await;
-    put(&db, &new_job(TenantId::new())).await.unwrap();
-    let running = take(&db, 1).await[0].lease;
-    pause::pause(db.pool(), "test", "the provider is down")
-        .await
-        .unwrap();
-    put(&db, &new_job(TenantId::new())).await.unwrap();
-    let (a, b, c) = tokio::join!(take(&db, 1), take(&db, 1), take(&db, 1));
-    assert!(
-        a.is_empty() && b.is_empty() && c.is_empty(),
-        "no worker is given a job"
-    );
-    assert_eq!(pause::running(db.pool(), "test").await.unwrap(), 1);
-    assert_eq!(
-        end(&db, running, &succeeded()).await.unwrap(),
-        Settled::Written,
-        "what runs goes on"
-    );
-    assert_eq!(pause::running(db.pool(), "test").await.unwrap(), 0);
-    let pauses = pause::paused(db.pool()).await.unwrap();
-    assert_eq!(
-        (pauses[0].queue.as_str(), pauses[0].reason.as_str()),
-        ("test", "the provider is down")
-    );
-    assert!(pause::resume(db.pool(), "test").await.unwrap());
-    assert!(
-        !pause::resume(db.pool(), "test").await.unwrap(),
-        "it was not paused any more"
-    );
-    assert_eq!(take(&db, 1).await.len(), 1);
 }
 
 #[tokio::test]

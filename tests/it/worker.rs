@@ -126,7 +126,7 @@ impl Handler for ProbeHandler {
                 self.release.notified().await;
                 done("trace")
             }
-            "heeds" => {
+            "cooperates" => {
                 ctx.cancelled.cancelled().await;
                 Err(Failure::interrupted())
             }
@@ -381,7 +381,8 @@ async fn handler_that_lost_its_lease_is_stopped_and_writes_nothing() {
     put(&db, "waits").await;
     until("the handler has started", async || running.starts() == 1).await;
     // As if another worker had rescued and claimed the job.
-    db.execute("update jobs set attempt = attempt + 1").await;
+    db.execute("update jobs set attempt = attempt + 1, lease_until = 'tomorrow'")
+        .await;
     let lost = running
         .metrics
         .runtime
@@ -402,7 +403,7 @@ async fn shutdown_waits_for_running_jobs_and_counts_no_attempt() {
     .await;
     let mut all = Vec::new();
     for _ in 0..50 {
-        all.push(put(&db, "heeds").await);
+        all.push(put(&db, "cooperates").await);
     }
     until("all handlers have started", async || running.starts() == 50).await;
     running.worker.stopping.cancel();

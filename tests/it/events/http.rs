@@ -193,8 +193,9 @@ async fn stream_ends_at_once_when_its_session_is_revoked() {
     };
     let (case, api, client) = followed(limits).await;
     eventually(SOON, async || {
-        let heard = api.app.listener.is_alive();
-        heard.then_some(()).ok_or_else(|| "deaf".to_owned())
+        let up = api.app.listener.is_alive();
+        up.then_some(())
+            .ok_or_else(|| "the listener is down".to_owned())
     })
     .await;
     let mut following = Following::of(&client, case.id, None).await;

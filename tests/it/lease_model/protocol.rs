@@ -4,7 +4,7 @@ use super::{
     rules::{Guard, Rules, failed},
     search::{Model, Step},
     state::{
-        Answer, Broken, Hold, LEASE, Message, Outcome, Phase, Power, Request, Row, State, Worker,
+        Broken, Hold, LEASE, Message, Outcome, Phase, Power, Reply, Request, Row, State, Worker,
     },
 };
 
@@ -182,7 +182,7 @@ impl Protocol {
         };
         let answer = self.rules.land(state, &message);
         message.answer = Some(answer);
-        if answer == Answer::LeaseLost {
+        if answer == Reply::LeaseLost {
             message.age = 0;
         }
         state.network.push(message);
@@ -218,7 +218,7 @@ impl Protocol {
         };
         let left = LEASE - age;
         match (message.request, message.answer) {
-            (Request::Claim, Some(Answer::Claimed(claim))) => {
+            (Request::Claim, Some(Reply::Claimed(claim))) => {
                 state.workers[name].hold = Some(Hold {
                     claim,
                     left,
@@ -234,7 +234,7 @@ impl Protocol {
                 else {
                     return;
                 };
-                if answer == Answer::Kept {
+                if answer == Reply::Kept {
                     hold.left = left;
                 } else {
                     state.lose(name);
@@ -280,7 +280,7 @@ impl Protocol {
             if self.rules.renew == Guard::NameAndRunning {
                 self.rules.renew(state, from, None);
             } else if let Some(hold) = hold.filter(|hold| !hold.lost) {
-                if self.rules.renew(state, from, Some(hold.claim)) == Answer::Kept {
+                if self.rules.renew(state, from, Some(hold.claim)) == Reply::Kept {
                     state.workers[name].hold = Some(Hold {
                         left: LEASE,
                         ..hold

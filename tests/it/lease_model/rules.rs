@@ -2,7 +2,7 @@
 //!
 //! Each statement takes effect atomically, as each statement of `queue` does (or its transaction, for a settle).
 
-use super::state::{Answer, Broken, Claim, Identity, LEASE, Message, Outcome, Request, Row, State};
+use super::state::{Broken, Claim, Identity, LEASE, Message, Outcome, Reply, Request, Row, State};
 
 /// The errors and crashes that a job may have: the fewest with which each outcome occurs.
 const MAX_ERRORS: u8 = 2;
@@ -63,24 +63,24 @@ impl Rules {
     }
 
     /// Applies a statement.
-    pub(super) fn land(&self, state: &mut State, message: &Message) -> Answer {
+    pub(super) fn land(&self, state: &mut State, message: &Message) -> Reply {
         let from = message.from;
         match message.request {
             Request::Claim => claim(state, from),
             Request::Renew(claim) => self.renew(state, from, claim),
             Request::Write(claim) => {
                 if !lets(self.write, state, from, claim) {
-                    return Answer::LeaseLost;
+                    return Reply::LeaseLost;
                 }
                 check_newest(state, claim);
-                Answer::Written
+                Reply::Written
             }
             Request::Settle(claim, outcome) => self.settle(state, from, claim, outcome),
         }
     }
 
     /// `lease::renew`.
-    pub(super) fn renew(&self, state: &mut State, from: Identity, claim: Option<Claim>) -> Answer {
+    pub(super) fn renew(&self, state: &mut State, from: Identity, claim: Option<Claim>) -> Reply {
         let lets = match claim {
             Some(claim) => lets(self.renew, state, from, claim),
             // A heartbeat of the process, for all jobs under its name.
@@ -89,28 +89,28 @@ impl Rules {
         match &mut state.row {
             Row::Running { left, .. } if lets => {
                 *left = LEASE;
-                Answer::Kept
+                Reply::Kept
             }
-            Row::Running { .. } | Row::Available | Row::Retryable | Row::Ended => Answer::LeaseLost,
+            Row::Running { .. } | Row::Available | Row::Retryable | Row::Ended => Reply::LeaseLost,
         }
     }
 
     /// `settle::settle`, with what commits in its transaction.
-    fn settle(&self, state: &mut State, from: Identity, claim: Claim, outcome: Outcome) -> Answer {
+    fn settle(&self, state: &mut State, from: Identity, claim: Claim, outcome: Outcome) -> Reply {
         if lets(self.settle, state, from, claim) {
             check_newest(state, claim);
             state.settled |= 1 << claim.serial;
             self.end_attempt(state, (from, outcome), claim.attempt);
-            return Answer::Settled;
+            return Reply::Settled;
         }
         let own = state.history.contains(&(claim.attempt, from, outcome));
         if self.recognises_its_own && own {
-            return Answer::Settled;
+            return Reply::Settled;
         }
         if state.settled & (1 << claim.serial) != 0 {
             state.broken = Some(Broken::DoneReportedAsLost);
         }
-        Answer::LeaseLost
+        Reply::LeaseLost
     }
 
     /// `rescue::rescue`: one statement, on any worker.
@@ -171,9 +171,9 @@ pub(super) fn failed(errors: u8) -> Outcome {
 }
 
 /// `claim::claim`.
-fn claim(state: &mut State, from: Identity) -> Answer {
+fn claim(state: &mut State, from: Identity) -> Reply {
     if state.row != Row::Available {
-        return Answer::NothingDue;
+        return Reply::NothingDue;
     }
     state.row = Row::Running {
         left: LEASE,
@@ -182,7 +182,7 @@ fn claim(state: &mut State, from: Identity) -> Answer {
     state.attempt += 1;
     state.claims += 1;
     state.holder = Some(from);
-    Answer::Claimed(Claim {
+    Reply::Claimed(Claim {
         attempt: state.attempt,
         serial: state.claims,
     })

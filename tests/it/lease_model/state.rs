@@ -85,7 +85,7 @@ pub(super) enum Request {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Answer {
+pub(super) enum Reply {
     Claimed(Claim),
     NothingDue,
     Kept,
@@ -100,7 +100,7 @@ pub(super) enum Answer {
 pub(super) struct Message {
     pub(super) from: Identity,
     pub(super) request: Request,
-    pub(super) answer: Option<Answer>,
+    pub(super) answer: Option<Reply>,
     /// Ticks since it was sent, as far as a rule reads them.
     pub(super) age: u8,
     /// No worker waits for the reply, but the statement may still take effect.
@@ -180,7 +180,7 @@ impl State {
             hold.left = hold.left.saturating_sub(1);
         }
         for message in &mut self.network {
-            if matches!(message.answer, Some(Answer::Claimed(_) | Answer::Kept)) {
+            if matches!(message.answer, Some(Reply::Claimed(_) | Reply::Kept)) {
                 message.age = (message.age + 1).min(LEASE);
             }
         }
@@ -223,7 +223,7 @@ impl State {
             .network
             .iter()
             .filter_map(|m| match (m.request, m.answer) {
-                (Request::Settle(claim, _), _) | (_, Some(Answer::Claimed(claim))) => Some(claim),
+                (Request::Settle(claim, _), _) | (_, Some(Reply::Claimed(claim))) => Some(claim),
                 _ => None,
             });
         held.chain(sent).any(|claim| is(&claim))

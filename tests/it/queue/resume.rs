@@ -3,6 +3,7 @@
 use super::*;
 use crate::support::wait::{SOON, eventually};
 use queue::claim::resume::{ScanCursor, resume_claim};
+use queue::operate::pause;
 use sqlx::{Connection, PgConnection, PgPool, postgres::PgPoolOptions};
 
 /// The successive claims of a worker.

@@ -22,7 +22,7 @@ async fn started(running: &Running, starts: usize) {
 async fn cancellation_reaches_a_running_job_within_a_second_without_a_notification() {
     let db = TestDb::new().await;
     let running = start(&db, &[]).await;
-    let job = put(&db, "heeds").await;
+    let job = put(&db, "cooperates").await;
     started(&running, 1).await;
     let asked = Instant::now();
     cancel_silently(&db, &job).await;
@@ -40,7 +40,7 @@ async fn cancellation_reaches_a_running_job_within_a_second_without_a_notificati
 async fn notified_cancellation_reaches_a_running_job_without_a_poll() {
     let db = TestDb::new().await;
     let running = start(&db, &[]).await;
-    let job = put(&db, "heeds").await;
+    let job = put(&db, "cooperates").await;
     started(&running, 1).await;
     // Only notified, not stored: a poll would find nothing.
     running.worker.notifier.cancel_requested(job.id);
@@ -64,7 +64,7 @@ async fn stopping_with_a_hundred_running_jobs_counts_no_attempt_and_loses_no_job
     let db = TestDb::new().await;
     let running = start(&db, &[("WORKER_SLOTS", "100")]).await;
     for _ in 0..100 {
-        put(&db, "heeds").await;
+        put(&db, "cooperates").await;
     }
     started(&running, 100).await;
     running.worker.stopping.cancel();
@@ -105,4 +105,13 @@ async fn output_that_postgres_cannot_store_fails_alone_and_not_its_batch() {
     assert_eq!(finished(&db, &good).await.state, JobState::Succeeded);
     assert_eq!(finished(&db, &bad).await.state, JobState::Discarded);
     running.stop().await;
+}
+
+#[tokio::test]
+async fn idle_worker_stops_without_waiting_for_a_timeout() {
+    let db = TestDb::new().await;
+    let running = start(&db, &[]).await;
+    let stopping = Instant::now();
+    running.stop().await;
+    assert!(stopping.elapsed() < Duration::from_secs(3));
 }

@@ -133,7 +133,13 @@ impl Engine {
                 .set(i64::from(config.slots));
         }
         let worker = WorkerId::new();
-        let batcher = Batcher::spawn(queue_pool.clone(), recorder.clone(), &tracker);
+        let drained = CancellationToken::new();
+        let batcher = Batcher::spawn(
+            queue_pool.clone(),
+            recorder.clone(),
+            &tracker,
+            drained.clone(),
+        );
         Arc::new(Self {
             worker,
             config,
@@ -151,7 +157,7 @@ impl Engine {
             tracker,
             stopping: CancellationToken::new(),
             grace_over: CancellationToken::new(),
-            drained: CancellationToken::new(),
+            drained,
             rescheduled: Notify::new(),
             expired: watch::Sender::default(),
             duty_due: Notify::new(),

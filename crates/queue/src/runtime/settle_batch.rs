@@ -9,7 +9,7 @@ use serde_json::Value;
 use sqlx::PgPool;
 use std::{collections::HashSet, sync::Arc};
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Jobs per statement: past some hundreds a larger one gains nothing.
 const BATCH: usize = 500;
@@ -35,11 +35,16 @@ pub struct Batcher {
 }
 
 impl Batcher {
-    /// Starts the task. It ends with the last handle.
-    pub fn spawn(pool: PgPool, recorder: Recorder, tracker: &TaskTracker) -> Self {
+    /// Starts the task. It ends when `drained` is set, after all attempts that were passed to it.
+    pub fn spawn(
+        pool: PgPool,
+        recorder: Recorder,
+        tracker: &TaskTracker,
+        drained: CancellationToken,
+    ) -> Self {
         // Bounded by the slots: no more attempts wait than jobs run.
         let (ended, inbox) = mpsc::unbounded_channel();
-        tracker.spawn(run(pool, recorder, inbox));
+        tracker.spawn(run(pool, recorder, inbox, drained));
         Self { ended }
     }
 
@@ -60,9 +65,16 @@ async fn run(
     pool: PgPool,
     recorder: Recorder,
     mut inbox: mpsc::UnboundedReceiver<SucceededAttempt>,
+    drained: CancellationToken,
 ) {
     let mut batch = Vec::with_capacity(BATCH);
-    while inbox.recv_many(&mut batch, BATCH).await > 0 {
+    loop {
+        tokio::select! {
+            biased;
+            received = inbox.recv_many(&mut batch, BATCH) => if received == 0 { return },
+            // The engine holds a handle as long as it waits for this task, so the channel alone would never end it.
+            () = drained.cancelled() => return,
+        }
         // In the order in which leases are renewed, so that the two statements cannot deadlock.
         batch.sort_unstable_by_key(|ended| (ended.job.lease.tenant, ended.job.lease.job));
         let settled = match settle(&pool, &recorder, &batch).await {
