@@ -6,7 +6,7 @@ FROM rust:1.95.0-slim-bookworm AS build
 # ring and mimalloc compile C. Versions are not pinned: Debian removes old ones.
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
-# The image's own toolchain; rust-toolchain.toml also asks for clippy and rustfmt, which nothing needs here.
+# The image's own toolchain.
 ENV RUSTUP_TOOLCHAIN=1.95.0
 WORKDIR /src
 COPY . .
