@@ -20,6 +20,7 @@ mod connections;
 mod corpus;
 mod crash;
 mod dashboards;
+mod database;
 mod desk;
 mod dev;
 mod drafts;

@@ -233,6 +233,7 @@ async fn the_end_of_a_session_is_told_to_other_processes() {
         acquire_timeout: SOON,
         statement_timeout: SOON,
         application_name: "test",
+        is_pooled: false,
     };
     let listener = Listener::spawn(&config, &tracker, stop.clone()).unwrap();
     let mut signals = listener.subscribe();
@@ -303,5 +304,5 @@ async fn only_what_ended_a_month_ago_is_purged() {
         office.db.one::<i64>("select count(*) from sessions").await,
         2
     );
-    assert_eq!(login_failures::purge(&mut conn).await.unwrap(), 0);
+    assert_eq!(login_failures::purge(&mut conn, 10).await.unwrap(), 0);
 }
