@@ -65,8 +65,8 @@ async fn pass(
     loop {
         tokio::select! {
             biased;
-            changed = silenced.wait_for(|below| number < *below) => {
-                if changed.is_ok() {
+            is_silent = is_silenced(&mut silenced, number) => {
+                if is_silent {
                     return swallow(client, server).await;
                 }
                 return Ok(());
@@ -81,6 +81,11 @@ async fn pass(
             },
         }
     }
+}
+
+/// Waits until the connection is silenced; false if the proxy is gone.
+async fn is_silenced(silenced: &mut watch::Receiver<u64>, number: u64) -> bool {
+    silenced.wait_for(|below| number < *below).await.is_ok()
 }
 
 /// Acknowledges what the client sends, and answers nothing.
