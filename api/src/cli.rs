@@ -54,11 +54,14 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
-/// Needs only `DATABASE_URL`: a release phase has no other configuration yet.
+/// Needs only `DATABASE_URL`, or `DATABASE_LISTEN_URL` if that leads through a pooler: a release phase has no other configuration yet.
 async fn migrate(mut env: Env) -> anyhow::Result<()> {
     let database = PoolConfig::with_connections(&mut env, 1, "postroom-migrate");
+    // Past a pooler, which would end a migration at its own timeouts.
+    let database = database.for_listening(&mut env);
     let database = env.finish(database)?;
-    let applied = jobs::schema::migrate(&db::connect_options(&database)?).await?;
+    let options = db::connect_options_of_primary(&database).await?;
+    let applied = jobs::schema::migrate(&options).await?;
     let mut out = std::io::stdout();
     match applied {
         0 => writeln!(out, "the schema is up to date; nothing to apply")?,

@@ -8,7 +8,8 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use base::telemetry::chain;
+use base::{db::Unavailability, telemetry::chain};
+use jobs::readiness;
 use prometheus::{Encoder, TextEncoder};
 use std::time::Duration;
 use tokio::{net::TcpListener, time::timeout};
@@ -16,6 +17,14 @@ use tokio_util::sync::CancellationToken;
 
 /// A probe that takes longer has failed.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The tables without which no work can be accepted.
+const WRITTEN: [&str; 5] = [
+    "jobs",
+    "job_keys",
+    "request_keys",
+    "messages",
+    "audit_entries",
+];
 
 /// Serves until `drained`: a stopping process is still scraped and answers that it is not ready.
 ///
@@ -49,18 +58,18 @@ async fn metrics(State(app): State<AppState>) -> Response {
 }
 
 async fn readyz(State(app): State<AppState>) -> Response {
-    let refuse = |why: &'static str| (StatusCode::SERVICE_UNAVAILABLE, why).into_response();
+    let refuse = |why: &str| (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response();
     if app.stopping.is_cancelled() {
-        return refuse("draining\n");
+        return refuse("draining");
     }
-    match timeout(PROBE_TIMEOUT, jobs::schema::check_schema(&app.pool)).await {
+    match timeout(PROBE_TIMEOUT, readiness::check(&app.pool, &WRITTEN)).await {
         // Without notifications, waiting requests poll: the process is ready, but operators should see it.
         Ok(Ok(())) if !app.listener.is_alive() => "ok, but the listener is down\n".into_response(),
         Ok(Ok(())) => "ok\n".into_response(),
         Ok(Err(error)) => {
             tracing::warn!(error = chain(&error), "not ready");
-            refuse("the database cannot be used\n")
+            refuse(error.reason())
         }
-        Err(_) => refuse("the database does not answer\n"),
+        Err(_) => refuse(Unavailability::Unreachable.as_str()),
     }
 }

@@ -27,7 +27,10 @@ use jobs::{
     store::tenants,
 };
 use prometheus::Registry;
-use queue::signals::{listener::Listener, notifier::Notifier};
+use queue::{
+    operate::readiness::check_pooler,
+    signals::{listener::Listener, notifier::Notifier},
+};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
@@ -78,6 +81,9 @@ impl Api {
         let metrics = ApiMetrics::register(&registry).context("could not register the metrics")?;
         metrics.declare(&table, &kinds::names());
         let pool = db::connect(&config.pool).await?;
+        if config.pool.is_pooled {
+            check_pooler(&pool).await?;
+        }
         jobs::schema::check_schema(&pool).await?;
         check_keys(&pool, config.keys.as_ref()).await?;
         check_operator_tenant(&pool, &config).await?;

@@ -102,6 +102,7 @@ fn pool_config(database_url: &str) -> PoolConfig {
         acquire_timeout: Duration::from_secs(10),
         statement_timeout: Duration::from_secs(10),
         application_name: "postroom-dev",
+        is_pooled: false,
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod commands;
 pub mod domain;
 pub mod kinds;
+pub mod readiness;
 pub mod schema;
 pub mod secrets;
 pub mod store;

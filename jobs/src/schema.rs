@@ -1,7 +1,8 @@
 //! The schema: every migration embedded, applied by [`migrate`], compared with the database by [`check_schema`].
 
+use base::db::Unavailability;
 use sqlx::{
-    Connection, PgPool,
+    Connection, Executor, PgConnection, PgPool,
     migrate::{Migrate, Migrator},
     postgres::PgConnectOptions,
 };
@@ -9,6 +10,15 @@ use std::collections::HashSet;
 
 /// Every migration, embedded: a binary brings the schema it was built for.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
+
+/// The migrator's own table.
+const TABLE: &str = "_sqlx_migrations";
+
+/// An advisory lock of our own: "postroom" in a byte each.
+const LOCK: i64 = i64::from_be_bytes(*b"postroom");
+
+/// Migrations may take longer than any statement of the service may.
+const LIMITS: &str = "set local statement_timeout = 0; set local lock_timeout = '60s'";
 
 /// A migration did not run.
 #[derive(Debug, thiserror::Error)]
@@ -27,28 +37,35 @@ pub enum MigrateError {
 /// If the database is newer than this binary, an applied migration was changed, or a statement failed.
 pub async fn migrate(options: &PgConnectOptions) -> Result<usize, MigrateError> {
     // A connection of its own: migrations may take longer than any statement of the service may.
-    let options = options
-        .clone()
-        .options([("statement_timeout", "0"), ("lock_timeout", "60s")]);
-    let mut connection = sqlx::PgConnection::connect_with(&options)
+    let mut connection = PgConnection::connect_with(options)
         .await
         .map_err(MigrateError::Connect)?;
-    // The migrator takes this lock too, and it is re-entrant: taken here, the count is of this call alone.
-    connection.lock().await.map_err(MigrateError::Migrate)?;
-    let migrated = migrate_locked(&mut connection)
+    let migrated = migrate_in_transaction(&mut connection)
         .await
         .map_err(MigrateError::Migrate);
-    connection.unlock().await.map_err(MigrateError::Migrate)?;
     connection.close().await.map_err(MigrateError::Connect)?;
     migrated
 }
 
-async fn migrate_locked(
-    connection: &mut sqlx::PgConnection,
+/// Applies all migrations in one transaction, which also holds the lock. A lock of the session, as the migrator's own, would
+/// stay behind in the server connection of a transaction pooler.
+async fn migrate_in_transaction(
+    connection: &mut PgConnection,
 ) -> Result<usize, sqlx::migrate::MigrateError> {
-    let before = applied(connection).await?.len();
-    MIGRATOR.run_direct(None, connection, false).await?;
-    Ok(applied(connection).await?.len() - before)
+    let mut transaction = connection.begin().await?;
+    transaction.execute(LIMITS).await?;
+    sqlx::query!("select pg_advisory_xact_lock($1)", LOCK)
+        .execute(&mut *transaction)
+        .await?;
+    // A look at a table that does not exist would end the transaction.
+    transaction.ensure_migrations_table(TABLE).await?;
+    let before = applied(&mut transaction).await?.len();
+    let mut migrator = Migrator::with_migrations(MIGRATOR.iter().cloned().collect());
+    migrator.set_locking(false);
+    migrator.run_direct(None, &mut *transaction, false).await?;
+    let after = applied(&mut transaction).await?.len();
+    transaction.commit().await?;
+    Ok(after - before)
 }
 
 /// The schema is not the one this binary was built for.
@@ -57,8 +74,8 @@ pub enum SchemaError {
     #[error("could not read which migrations were applied")]
     Read(#[source] sqlx::Error),
     #[error(
-        "the database has migration {version}, which this binary does not know: the binary is older than the database; \
-         deploy the version that migrated it, or a newer one"
+        "the database needs binaries that know migration {version}, and this binary does not: the binary is older than the \
+         database; deploy the version that migrated it, or a newer one"
     )]
     DatabaseIsNewer { version: i64 },
     #[error(
@@ -67,10 +84,25 @@ pub enum SchemaError {
     Pending { version: i64, count: usize },
 }
 
-/// Whether the database has exactly the migrations that this binary was built with.
+impl SchemaError {
+    /// Says in a few words what is wrong, for a probe's answer.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Read(error) => Unavailability::of(error)
+                .map_or("the database cannot be used", Unavailability::as_str),
+            Self::DatabaseIsNewer { .. } => "the binary is older than the database",
+            Self::Pending { .. } => "the database lacks migrations",
+        }
+    }
+}
+
+/// Whether the database has the migrations that this binary was built with, and is compatible with it if it has more.
+///
+/// A release that only adds to the schema leaves the processes of the former one at work; one that takes something away
+/// says in `schema_compatibility` which binaries can do without.
 ///
 /// # Errors
-/// If it is newer, older, or cannot be asked.
+/// If it is newer and not compatible, older, or cannot be asked.
 pub async fn check_schema(pool: &PgPool) -> Result<(), SchemaError> {
     let mut connection = pool.acquire().await.map_err(SchemaError::Read)?;
     let applied = match applied(&mut connection).await {
@@ -79,33 +111,43 @@ pub async fn check_schema(pool: &PgPool) -> Result<(), SchemaError> {
         Err(other) => return Err(SchemaError::Read(sqlx::Error::Migrate(Box::new(other)))),
     };
     let known: Vec<i64> = MIGRATOR.iter().map(|migration| migration.version).collect();
-    if let Some(version) = applied
-        .iter()
-        .copied()
-        .filter(|version| !known.contains(version))
-        .max()
-    {
-        return Err(SchemaError::DatabaseIsNewer { version });
-    }
     let pending: Vec<i64> = known
         .into_iter()
         .filter(|version| !applied.contains(version))
         .collect();
-    match pending.first() {
-        None => Ok(()),
-        Some(&version) => Err(SchemaError::Pending {
+    if let Some(&version) = pending.first() {
+        return Err(SchemaError::Pending {
             version,
             count: pending.len(),
-        }),
+        });
     }
+    let version = oldest_known_migration(&mut connection)
+        .await
+        .map_err(SchemaError::Read)?;
+    if MIGRATOR
+        .iter()
+        .any(|migration| migration.version >= version)
+    {
+        Ok(())
+    } else {
+        Err(SchemaError::DatabaseIsNewer { version })
+    }
+}
+
+/// The migration that a binary must know to use this schema.
+async fn oldest_known_migration(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
+    let found = sqlx::query_scalar!(
+        r#"select coalesce(max(oldest_known_migration), 0) as "oldest!" from schema_compatibility"#
+    );
+    found.fetch_one(connection).await
 }
 
 /// The versions in the migrations table, which does not exist before the first migration ran.
 async fn applied(
-    connection: &mut sqlx::PgConnection,
+    connection: &mut PgConnection,
 ) -> Result<HashSet<i64>, sqlx::migrate::MigrateError> {
     const UNDEFINED_TABLE: &str = "42P01";
-    match connection.list_applied_migrations("_sqlx_migrations").await {
+    match connection.list_applied_migrations(TABLE).await {
         Ok(applied) => Ok(applied
             .into_iter()
             .map(|migration| migration.version)

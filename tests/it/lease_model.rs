@@ -15,6 +15,7 @@
 //! | `Action::Promote` | `queue::claim::poll` |
 //! | `Action::Restart` | a new process under the old name: `WorkerId` is new, `Identity::life` |
 //! | `Action::CrashPostgres` | commits stay; statements in flight and replies are lost |
+//! | `Action::PromoteStandby` | an asynchronous standby takes over that lacks the last claim, so the next has its number |
 //!
 //! Time in Postgres and in workers runs at the same speed but is never compared: each side counts its own ticks, as the code
 //! does (`now()` and `Instant`), so clock skew has no effect and is not modelled. Retries of dead letters, which start a
@@ -121,6 +122,20 @@ fn rescue_by_time_alone_takes_a_job_from_a_live_worker() {
 fn attempt_number_that_is_reused_is_no_fence() {
     let rules = Rules {
         attempts_only_grow: false,
+        ..Rules::OURS
+    };
+    assert_eq!(breaks(rules), Broken::WrittenByStaleAttempt);
+}
+
+#[test]
+fn attempt_without_its_worker_is_no_fence_after_a_standby_was_promoted() {
+    let rules = Rules {
+        settle: Guard::AttemptAndRunning,
+        ..Rules::OURS
+    };
+    assert_eq!(breaks(rules), Broken::WrittenByStaleAttempt);
+    let rules = Rules {
+        write: Guard::AttemptAndRunning,
         ..Rules::OURS
     };
     assert_eq!(breaks(rules), Broken::WrittenByStaleAttempt);

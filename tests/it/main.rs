@@ -21,6 +21,7 @@ mod contacts;
 mod corpus;
 mod crash;
 mod dashboards;
+mod database;
 mod dev;
 mod drafts;
 mod effects;

@@ -13,6 +13,7 @@ fn config(db: &TestDb) -> PoolConfig {
         acquire_timeout: Duration::from_secs(5),
         statement_timeout: Duration::from_secs(5),
         application_name: "postroom-test",
+        is_pooled: false,
     }
 }
 
@@ -45,7 +46,7 @@ async fn eight_migrations_at_once_apply_each_file_once() {
 }
 
 #[tokio::test]
-async fn schema_that_is_older_or_newer_than_the_binary_is_named() {
+async fn schema_that_is_older_or_too_new_for_the_binary_is_named() {
     let db = TestDb::unmigrated().await;
     let pool = connect(&config(&db)).await.unwrap();
     assert!(matches!(
@@ -60,6 +61,9 @@ async fn schema_that_is_older_or_newer_than_the_binary_is_named() {
          values (9999, 'of the future', true, '', 0)",
     )
     .await;
+    check_schema(&pool).await.expect("it was only extended");
+    db.execute("update schema_compatibility set oldest_known_migration = 9999")
+        .await;
     let error = check_schema(&pool).await.unwrap_err();
     assert!(
         matches!(error, SchemaError::DatabaseIsNewer { version: 9999 }),

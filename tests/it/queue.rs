@@ -220,7 +220,7 @@ async fn external_id_outlives_the_job_row() {
         .await;
     let month = Duration::from_secs(30 * 24 * 3600);
     assert_eq!(
-        queue::operate::retention::prune_finished(db.pool(), month, 10)
+        queue::operate::retention::prune_finished(db.pool(), month)
             .await
             .unwrap(),
         1

@@ -58,7 +58,8 @@ async fn an_api_that_cannot_serve_ends_and_says_why() {
     newer
         .execute(
             "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
-             values (9999, 'of the future', true, '', 0)",
+             values (9999, 'of the future', true, '', 0);
+             update schema_compatibility set oldest_known_migration = 9999",
         )
         .await;
     let (fresh_url, newer_url) = (fresh.url(), newer.url());

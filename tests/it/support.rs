@@ -21,6 +21,7 @@ pub(crate) mod process;
 pub(crate) mod radicale;
 pub(crate) mod records;
 pub(crate) mod schema;
+pub(crate) mod silent_proxy;
 pub(crate) mod sources;
 pub(crate) mod system;
 pub(crate) mod wait;

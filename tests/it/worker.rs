@@ -339,7 +339,7 @@ async fn refused_writes_fail_the_attempt_and_leave_nothing() {
 }
 
 #[tokio::test]
-async fn job_with_undecodable_arguments_is_discarded_and_the_worker_continues() {
+async fn job_with_undecodable_arguments_is_discarded_after_a_day_and_the_worker_continues() {
     let db = TestDb::new().await;
     let running = start(&db, &[]).await;
     let mut poison = NewJob::of::<Probe>(TenantId::new(), &String::new()).unwrap();
@@ -347,6 +347,14 @@ async fn job_with_undecodable_arguments_is_discarded_and_the_worker_continues() 
     let mut conn = db.pool().acquire().await.unwrap();
     enqueue(&mut conn, &poison).await.unwrap();
     drop(conn);
+    until("the job was left to a newer worker", async || {
+        db.one::<i64>("select count(*) from job_attempts where outcome = 'snoozed'")
+            .await
+            > 0
+    })
+    .await;
+    db.execute("update jobs set created_at = created_at - interval '25 hours'")
+        .await;
     let seen = finished(&db, &poison).await;
     assert_eq!(
         (seen.state, seen.error.unwrap().code.as_str()),

@@ -9,7 +9,11 @@ pub mod triage_batch;
 
 use crate::{config::WorkerConfig, fixtures, metrics::WorkerMetrics, providers::Providers};
 use action::{ActionHandler, ActionMetrics};
-use base::{clock::Clock, db, telemetry::chain};
+use base::{
+    clock::Clock,
+    db::{self, Unavailability},
+    telemetry::chain,
+};
 use connection_test::ConnectionTestHandler;
 use draft::{DraftHandler, DraftMetrics};
 use llm::{Model, config::ModelError};
@@ -58,25 +62,33 @@ pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Regist
         .with(ActionHandler::new(providers, action)))
 }
 
-/// Converts a database error into a failure. Retries even permanent errors: a deployment fixes a wrong statement, and the
-/// email must not be lost.
+/// Converts a database error into a failure. A database that does not serve costs no attempt. Other errors are retried, even
+/// permanent ones: a deployment fixes a wrong statement, and the email must not be lost.
 fn unavailable(error: &sqlx::Error) -> Failure {
+    const MESSAGE: &str = "Something went wrong on our side; the job will be retried.";
+    if Unavailability::of(error).is_some() {
+        return Failure::deferred("database_unavailable", MESSAGE, chain(error));
+    }
     let code = if db::is_transient(error) {
         "database_unavailable"
     } else {
         "internal_error"
     };
-    Failure::transient(
-        code,
-        "Something went wrong on our side; the job will be retried.",
-        chain(error),
-    )
+    Failure::transient(code, MESSAGE, chain(error))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use base::env::Env;
+    use queue::FailureClass;
+
+    #[test]
+    fn database_that_does_not_serve_costs_no_attempt() {
+        let class = |error: &sqlx::Error| unavailable(error).class;
+        assert_eq!(class(&sqlx::Error::PoolTimedOut), FailureClass::Deferred);
+        assert_eq!(class(&sqlx::Error::RowNotFound), FailureClass::Transient);
+    }
 
     #[test]
     fn model_mode_is_shown_as_one_of_two() {

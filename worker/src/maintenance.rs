@@ -9,15 +9,23 @@ use jobs::{
         memory::sweep_memory,
     },
     store::{
-        approvals, blocks, effects, llm_checkpoints, login_failures, memory_items, request_keys,
-        sessions,
+        approvals, blocks, effects, llm_calls::OldCalls, llm_checkpoints, login_failures,
+        memory_items, request_keys, sessions,
     },
 };
 use prometheus::IntCounter;
-use queue::runtime::duty::{Duty, DutyContext, PruneFinished, SampleQueues, in_batches};
+use queue::{
+    operate::retention::walk,
+    runtime::duty::{
+        Duty, DutyContext, PruneFinished, RETENTION_BUDGET, SampleQueues, delete_in_batches,
+        in_batches,
+    },
+};
 use std::time::Duration;
 
 const BATCH: u32 = 500;
+/// Rows per statement that deletes old ones: nobody waits for them, and larger batches pass the deleted ones less often.
+const PURGE_BATCH: u32 = 2000;
 
 /// Returns all duties of a worker: the queue's and the assistant's.
 pub fn duties(retention: Duration, approvals_expired: &IntCounter) -> Vec<Box<dyn Duty>> {
@@ -45,6 +53,8 @@ enum Task {
     PurgeCheckpoints,
     /// Deletes sessions that ended long ago, and failed log-ins that no longer count.
     PurgeSessions,
+    /// Deletes the records of model calls after a quarter.
+    PurgeCalls,
     /// Deletes stored HTTP responses after their retention.
     PurgeRequestKeys,
     /// Expires approvals that were not decided in time.
@@ -58,8 +68,9 @@ enum Task {
 }
 
 impl Task {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::PurgeCheckpoints,
+        Self::PurgeCalls,
         Self::PurgeSessions,
         Self::PurgeRequestKeys,
         Self::ExpireApprovals,
@@ -74,6 +85,7 @@ impl Duty for Maintenance {
     fn name(&self) -> &'static str {
         match self.task {
             Task::PurgeCheckpoints => "purge_checkpoints",
+            Task::PurgeCalls => "purge_calls",
             Task::PurgeSessions => "purge_sessions",
             Task::PurgeRequestKeys => "purge_request_keys",
             Task::ExpireApprovals => "expire_approvals",
@@ -90,6 +102,7 @@ impl Duty for Maintenance {
             Task::ExpireApprovals | Task::ExpireBlocks => Duration::from_secs(60),
             // Expired rows are not read in any case; this only deletes them.
             Task::PurgeCheckpoints
+            | Task::PurgeCalls
             | Task::PurgeSessions
             | Task::PurgeRequestKeys
             | Task::SweepMemory => Duration::from_secs(300),
@@ -99,23 +112,36 @@ impl Duty for Maintenance {
     async fn run(&self, context: &DutyContext) -> Result<(), sqlx::Error> {
         let pool = &context.pool;
         match self.task {
-            Task::PurgeCheckpoints => llm_checkpoints::purge(&mut *pool.acquire().await?)
-                .await
-                .map(|_| ()),
-            Task::PurgeSessions => {
-                in_batches(BATCH, || async {
-                    sessions::purge(&mut *pool.acquire().await?, i64::from(BATCH)).await
+            Task::PurgeCheckpoints => {
+                let backlog = delete_in_batches(PURGE_BATCH, || async {
+                    llm_checkpoints::purge(&mut *pool.acquire().await?, PURGE_BATCH.into()).await
                 })
                 .await?;
-                login_failures::purge(&mut *pool.acquire().await?)
+                context.report(self.name(), backlog).await
+            }
+            Task::PurgeCalls => {
+                let (_, backlog) = walk::prune(&OldCalls(pool), RETENTION_BUDGET).await?;
+                context.report(self.name(), backlog).await
+            }
+            Task::PurgeSessions => {
+                let of_sessions = delete_in_batches(PURGE_BATCH, || async {
+                    sessions::purge(&mut *pool.acquire().await?, PURGE_BATCH.into()).await
+                })
+                .await?;
+                let of_failures = delete_in_batches(PURGE_BATCH, || async {
+                    login_failures::purge(&mut *pool.acquire().await?, PURGE_BATCH.into()).await
+                })
+                .await?;
+                context
+                    .report(self.name(), of_sessions.and(of_failures))
                     .await
-                    .map(|_| ())
             }
             Task::PurgeRequestKeys => {
-                in_batches(BATCH, || async {
-                    request_keys::purge(&mut *pool.acquire().await?, i64::from(BATCH)).await
+                let backlog = delete_in_batches(PURGE_BATCH, || async {
+                    request_keys::purge(&mut *pool.acquire().await?, PURGE_BATCH.into()).await
                 })
-                .await
+                .await?;
+                context.report(self.name(), backlog).await
             }
             // Checks first, because a transaction that finds nothing costs four statements.
             Task::LoseEffects => {

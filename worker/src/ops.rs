@@ -8,7 +8,8 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use base::telemetry::chain;
+use base::{db::Unavailability, telemetry::chain};
+use jobs::readiness;
 use prometheus::{Encoder, TextEncoder};
 use queue::runtime::engine::Engine;
 use std::{sync::Arc, time::Duration};
@@ -16,6 +17,8 @@ use tokio::{net::TcpListener, time::timeout};
 
 /// Timeout of a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The tables without which no job can be settled.
+const WRITTEN: [&str; 4] = ["jobs", "finished_jobs", "job_attempts", "audit_entries"];
 
 /// Serves until the attempts have ended, so that a draining worker is still scraped.
 ///
@@ -46,6 +49,11 @@ struct Ops {
 
 async fn show_metrics(State(Ops { engine, metrics }): State<Ops>) -> Response {
     let queues = engine.registry.queues();
+    let refused = engine.database.refused_outcomes();
+    metrics
+        .runtime
+        .outcomes_refused
+        .set(i64::try_from(refused).unwrap_or(i64::MAX));
     let refreshed = async {
         metrics
             .runtime
@@ -75,20 +83,20 @@ async fn readyz(State(Ops { engine, .. }): State<Ops>) -> Response {
     if engine.stopping.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
     }
-    match timeout(PROBE_TIMEOUT, jobs::schema::check_schema(&engine.pool)).await {
+    // What the loops met comes first: it also tells of rights and tables that no probe knows.
+    if let Some(reason) = engine.database.unavailability() {
+        return refuse(reason.as_str());
+    }
+    match timeout(PROBE_TIMEOUT, readiness::check(&engine.pool, &WRITTEN)).await {
         Ok(Ok(())) => "ok\n".into_response(),
         Ok(Err(error)) => {
             tracing::warn!(error = chain(&error), "not ready");
-            (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the database is unusable\n",
-            )
-                .into_response()
+            refuse(error.reason())
         }
-        Err(_) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the database does not answer\n",
-        )
-            .into_response(),
+        Err(_) => refuse(Unavailability::Unreachable.as_str()),
     }
+}
+
+fn refuse(reason: &str) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response()
 }

@@ -7,7 +7,10 @@ use jobs::{
     commands::{connections::connect::check_keys, jobs::AuditRecorder},
     schema::check_schema,
 };
-use queue::runtime::{Registry, Setup, engine::Engine};
+use queue::{
+    operate::readiness::check_pooler,
+    runtime::{Registry, Setup, engine::Engine},
+};
 use std::sync::Arc;
 use tokio::{
     net::TcpListener,
@@ -45,6 +48,9 @@ impl Worker {
         metrics: WorkerMetrics,
     ) -> anyhow::Result<Self> {
         let pool = db::connect(&config.pool).await?;
+        if config.pool.is_pooled {
+            check_pooler(&pool).await?;
+        }
         check_schema(&pool).await?;
         check_keys(&pool, config.keys.as_ref()).await?;
         let ops_listener = TcpListener::bind(config.ops_addr)

@@ -1,30 +1,38 @@
 //! Database pools, and the classes of database errors.
 //!
 //! sqlx 0.9 can return a connection to the pool inside a stale transaction when a future is dropped during `begin()`; writes
-//! of the next user would then be lost although they were acknowledged. [`connect`] therefore sends ROLLBACK whenever a
-//! connection is released.
+//! of the next user would then be lost although they were acknowledged. [`connect`] therefore rolls back whenever a
+//! connection is released. sqlx also waits without a limit on a connection that went silent: a relay of this process
+//! closes those.
+
+mod errors;
+mod hosts;
+mod relay;
+mod route;
+
+pub use errors::{Unavailability, is_statement_timeout, is_transient, lost_prepared_statement};
+pub use route::{Route, connect_options, connect_options_of_primary};
 
 /// For callers that hold a pool and pass on its errors, and write no SQL themselves.
 pub use sqlx::{Error as SqlError, PgPool};
 
 use crate::env::{Env, Variable};
+use hosts::Target;
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::{
-    Connection, Executor,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
-use std::{str::FromStr, time::Duration};
+use sqlx::{Connection, Executor, postgres::PgPoolOptions};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 const URL: Variable = Variable::required(
     "DATABASE_URL",
     "postgres://postroom@localhost/postroom",
-    "Postgres 15 or newer, `postgres://user:password@host/database`",
+    "Postgres 15 or newer, `postgres://user:password@host/database`; with several hosts, `…@a:5432,b:5432/database?target_session_attrs=read-write`",
 );
 const LISTEN_URL: Variable = Variable::optional(
     "DATABASE_LISTEN_URL",
     "postgres://postroom@localhost/postroom",
     "`DATABASE_URL`",
-    "A direct connection for LISTEN, where `DATABASE_URL` leads through a transaction pooler",
+    "A direct connection for LISTEN and for migrations; set it where `DATABASE_URL` leads through a transaction pooler",
 );
 const MAX_CONNECTIONS: Variable = Variable::with_default(
     "DATABASE_MAX_CONNECTIONS",
@@ -34,6 +42,15 @@ const MAX_CONNECTIONS: Variable = Variable::with_default(
 
 /// The variables of a process that uses the database.
 pub const VARIABLES: &[Variable] = &[URL, LISTEN_URL, MAX_CONNECTIONS];
+
+/// The longest wait for a lock.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+/// The longest wait for a lock in a transaction that serves many callers.
+const BATCH_LOCK_TIMEOUT: Duration = Duration::from_millis(50);
+const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// BEGIN warns inside a transaction, which is rare, where ROLLBACK alone warns outside of one, on every release. In a failed
+/// transaction it is an error, and the connection is closed.
+const ROLL_BACK: &str = "begin; rollback";
 
 /// The settings of a pool.
 #[derive(Clone, Debug)]
@@ -45,6 +62,8 @@ pub struct PoolConfig {
     pub statement_timeout: Duration,
     /// Shown in `pg_stat_activity`.
     pub application_name: &'static str,
+    /// The URL leads through a transaction pooler: a session's settings last for one transaction or less.
+    pub is_pooled: bool,
 }
 
 impl PoolConfig {
@@ -56,6 +75,7 @@ impl PoolConfig {
             acquire_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(5),
             application_name,
+            is_pooled: false,
         }
     }
 
@@ -77,6 +97,7 @@ impl PoolConfig {
     ) -> Self {
         let config = Self {
             max_connections,
+            is_pooled: env.optional(LISTEN_URL).is_some(),
             ..Self::new(env.secret(URL), application_name)
         };
         config.check(env, URL);
@@ -91,6 +112,7 @@ impl PoolConfig {
             Some(url) => {
                 let config = Self {
                     url: url.into(),
+                    is_pooled: false,
                     ..self.clone()
                 };
                 config.check(env, LISTEN_URL);
@@ -100,7 +122,8 @@ impl PoolConfig {
     }
 
     fn check(&self, env: &mut Env, variable: Variable) {
-        if !self.url.expose_secret().is_empty() && connect_options(self).is_err() {
+        let url = self.url.expose_secret();
+        if !url.is_empty() && Target::parse(url).is_err() {
             env.fault(variable, "is not a Postgres connection URL");
         }
     }
@@ -114,6 +137,10 @@ pub enum DbError {
     Url,
     #[error("could not connect to the database")]
     Connect(#[source] sqlx::Error),
+    #[error("no host in DATABASE_URL takes writes")]
+    ReadOnly,
+    #[error("could not open the socket of the database relay")]
+    Relay(#[source] std::io::Error),
 }
 
 /// Opens a pool and checks that it can connect.
@@ -121,7 +148,8 @@ pub enum DbError {
 /// # Errors
 /// If the URL does not parse, or no connection is made within the acquire timeout.
 pub async fn connect(config: &PoolConfig) -> Result<PgPool, DbError> {
-    open(config, config.max_connections, connect_options(config)?).await
+    let limits = limits(config, LOCK_TIMEOUT);
+    open_rolling_back(config, config.max_connections, limits).await
 }
 
 /// Opens a pool as [`connect`] does, for transactions that serve many callers: a statement waits at most 50 ms for a lock,
@@ -133,36 +161,40 @@ pub async fn connect_for_batches(
     config: &PoolConfig,
     max_connections: u32,
 ) -> Result<PgPool, DbError> {
-    let options = connect_options(config)?.options([("lock_timeout", "50ms")]);
-    open(config, max_connections, options).await
+    let limits = limits(config, BATCH_LOCK_TIMEOUT);
+    open_rolling_back(config, max_connections, limits).await
 }
 
-async fn open(
+async fn open_rolling_back(
     config: &PoolConfig,
     max_connections: u32,
-    options: PgConnectOptions,
+    limits: &'static str,
 ) -> Result<PgPool, DbError> {
-    PgPoolOptions::new()
+    let options = PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(config.acquire_timeout)
         .idle_timeout(Duration::from_secs(20))
         .after_release(|connection, _| {
             Box::pin(async move {
-                // Outside a transaction the server only warns.
-                connection.execute("rollback").await?;
+                connection.execute(ROLL_BACK).await?;
                 Ok(true)
             })
+        });
+    let options = if config.is_pooled {
+        options.before_acquire(move |connection, _| {
+            Box::pin(async move { connection.execute(limits).await.map(|_| true) })
         })
-        .connect_with(options)
-        .await
-        .map_err(DbError::Connect)
+    } else {
+        options
+    };
+    open(config, options, limits).await
 }
 
 /// Opens a pool for single statements that commit by themselves. Never begin a transaction on it in a future that may be
 /// dropped.
 ///
-/// A statement on a [`connect`] pool costs four round trips: a test, the statement, ROLLBACK, and sqlx's test on release;
-/// here it costs two. Without BEGIN a dropped future leaves no transaction behind, so no ROLLBACK is needed. Only a
+/// A statement on a [`connect`] pool costs four round trips: a test, the statement, the rollback, and sqlx's test on release;
+/// here it costs two. Without BEGIN a dropped future leaves no transaction behind, so no rollback is needed. Only a
 /// connection that was idle for a second is tested first; one that broke since then fails a statement before it is replaced.
 ///
 /// # Errors
@@ -171,68 +203,69 @@ pub async fn connect_autocommit(
     config: &PoolConfig,
     max_connections: u32,
 ) -> Result<PgPool, DbError> {
-    PgPoolOptions::new()
+    let limits = limits(config, LOCK_TIMEOUT);
+    let is_pooled = config.is_pooled;
+    let options = PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(config.acquire_timeout)
-        // The pool uses its connections in turn, so a longer timeout would keep connections that are not needed.
-        .idle_timeout(Duration::from_secs(3))
-        .min_connections(1)
+        // Never `min_connections`: to restore the minimum, sqlx's maintenance takes a permit and keeps it between its
+        // attempts. In a pool of one no caller got a connection for half a minute after Postgres was back.
+        .idle_timeout(idle_timeout(max_connections))
         .test_before_acquire(false)
-        .before_acquire(|connection, metadata| {
+        .before_acquire(move |connection, metadata| {
             Box::pin(async move {
-                if metadata.idle_for > Duration::from_secs(1) {
+                if is_pooled {
+                    connection.execute(limits).await?;
+                } else if metadata.idle_for > Duration::from_secs(1) {
                     connection.ping().await?;
                 }
                 Ok(true)
             })
-        })
-        .connect_with(connect_options(config)?)
-        .await
-        .map_err(DbError::Connect)
+        });
+    open(config, options, limits).await
 }
 
-/// Returns the options of a connection outside of a pool.
-///
-/// # Errors
-/// If the URL does not parse.
-pub fn connect_options(config: &PoolConfig) -> Result<PgConnectOptions, DbError> {
-    let options =
-        PgConnectOptions::from_str(config.url.expose_secret()).map_err(|_| DbError::Url)?;
-    Ok(options.application_name(config.application_name).options([
-        (
-            "statement_timeout",
-            format!("{}ms", config.statement_timeout.as_millis()),
-        ),
-        ("lock_timeout", "2s".to_owned()),
-        ("idle_in_transaction_session_timeout", "10s".to_owned()),
-        // The after-release ROLLBACK would otherwise warn on every use.
-        ("client_min_messages", "error".to_owned()),
-    ]))
+/// A single connection is kept, so that a request after a pause does not wait for a new one. Several are used in turn, and a
+/// longer timeout would keep those that are not needed.
+fn idle_timeout(max_connections: u32) -> Duration {
+    Duration::from_secs(if max_connections == 1 { 600 } else { 3 })
 }
 
-/// Whether a retry of the same statement may succeed: the connection or the server failed, or this transaction lost a
-/// conflict with another.
-pub fn is_transient(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_)
-        | sqlx::Error::PoolTimedOut
-        | sqlx::Error::WorkerCrashed
-        | sqlx::Error::Protocol(_) => true,
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            // Connection exceptions, insufficient resources, operator intervention (a restart), system errors …
-            ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class))
-                // … serialization failure, deadlock, lock timeout, read-only (a replica about to be promoted).
-                || ["40001", "40P01", "55P03", "25006"].contains(&code.as_ref())
-        }),
-        _ => false,
-    }
+/// Opens a pool whose connections lead through the relay, with these limits.
+async fn open(
+    config: &PoolConfig,
+    options: PgPoolOptions,
+    limits: &'static str,
+) -> Result<PgPool, DbError> {
+    let stop = CancellationToken::new();
+    let route = Route::open(config, stop.clone())?;
+    let connected = route.connect(options, Some(limits)).await;
+    let pool = match connected {
+        Ok(pool) => pool,
+        Err(error) => {
+            stop.cancel();
+            return Err(DbError::Connect(error));
+        }
+    };
+    let closed = pool.close_event();
+    tokio::spawn(async move {
+        closed.await;
+        stop.cancel();
+    });
+    Ok(pool)
 }
 
-/// Whether the statement reached its timeout.
-pub fn is_statement_timeout(error: &sqlx::Error) -> bool {
-    error
-        .as_database_error()
-        .is_some_and(|error| error.code().as_deref() == Some("57014"))
+/// The statement that sets the limits of a session. A start-up parameter would do it without a round trip, but a pooler
+/// refuses those that it does not know.
+fn limits(config: &PoolConfig, lock_timeout: Duration) -> &'static str {
+    let sql = format!(
+        "set statement_timeout = {}; set lock_timeout = {}; set idle_in_transaction_session_timeout = {}",
+        config.statement_timeout.as_millis(),
+        lock_timeout.as_millis(),
+        IDLE_IN_TRANSACTION_TIMEOUT.as_millis(),
+    );
+    // A process opens a handful of pools.
+    String::leak(sql)
 }
 
 /// The connections of a pool, for a gauge.

@@ -15,8 +15,9 @@ pub const LOG: Variable = Variable::with_default(
 )
 .example("info,worker=debug");
 
-/// Silences a crate that logs all that it sends to a server, including passwords.
-const SILENT: &str = "async_imap=off";
+/// Silences a crate that logs all that it sends to a server, including passwords, and notices of Postgres, which are about
+/// single statements and not for operators.
+const SILENT: [&str; 2] = ["async_imap=off", "sqlx::postgres::notice=error"];
 
 /// Starts logging for this process. `directives` are as in `RUST_LOG`, for example `info,worker=debug`.
 ///
@@ -25,7 +26,11 @@ const SILENT: &str = "async_imap=off";
 pub fn init(directives: &str) -> Result<(), TelemetryError> {
     let filter = EnvFilter::builder()
         .parse(directives)
-        .and_then(|filter| Ok(filter.add_directive(SILENT.parse::<Directive>()?)))
+        .and_then(|filter| {
+            SILENT.iter().try_fold(filter, |filter, directive| {
+                Ok(filter.add_directive(directive.parse::<Directive>()?))
+            })
+        })
         .map_err(TelemetryError::Directives)?;
     fmt()
         .json()

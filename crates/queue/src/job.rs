@@ -56,14 +56,15 @@ impl JobState {
     }
 }
 
-/// The right of a worker to run a job and to write its outcome. `attempt` is the fence that guards every write.
+/// The right of a worker to run a job and to write its outcome. `attempt` and `worker` are the fence that guards every write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Lease {
     /// The first column of the job's primary key.
     pub tenant: TenantId,
     pub job: JobId,
-    /// Grows with every claim of the job and never shrinks.
+    /// Grows with every claim of the job, and never shrinks unless a standby is promoted that lacks the last claims.
     pub attempt: i32,
+    /// A random id of the worker process.
     pub worker: WorkerId,
 }
 

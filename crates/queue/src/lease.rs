@@ -19,15 +19,18 @@ pub async fn renew(
     let tenants: Vec<_> = held.iter().map(|lease| lease.tenant.0).collect();
     let ids: Vec<_> = held.iter().map(|lease| lease.job.0).collect();
     let attempts: Vec<_> = held.iter().map(|lease| lease.attempt).collect();
+    let workers: Vec<_> = held.iter().map(|lease| lease.worker.0).collect();
     let kept: HashSet<(JobId, i32)> = sqlx::query!(
         r#"update jobs set lease_until = now() + $3
-           from unnest($4::uuid[], $1::uuid[], $2::int[]) as held (tenant_id, id, attempt)
-           where jobs.tenant_id = held.tenant_id and jobs.id = held.id and jobs.attempt = held.attempt and jobs.state = 'running'
+           from unnest($4::uuid[], $1::uuid[], $2::int[], $5::uuid[]) as held (tenant_id, id, attempt, worker_id)
+           where jobs.tenant_id = held.tenant_id and jobs.id = held.id and jobs.attempt = held.attempt
+             and jobs.worker_id = held.worker_id and jobs.state = 'running'
            returning jobs.id as "id: JobId", jobs.attempt"#,
         &ids,
         &attempts,
         interval(lease),
         &tenants,
+        &workers,
     )
     .fetch_all(pool)
     .await?
@@ -50,10 +53,11 @@ pub async fn renew(
 pub async fn lock_if_held(conn: &mut PgConnection, lease: Lease) -> Result<bool, sqlx::Error> {
     let row = sqlx::query_scalar!(
         r#"select true as "held!" from jobs
-           where tenant_id = $3 and id = $1 and attempt = $2 and state = 'running' for update"#,
+           where tenant_id = $3 and id = $1 and attempt = $2 and worker_id = $4 and state = 'running' for update"#,
         lease.job.0,
         lease.attempt,
         lease.tenant.0,
+        lease.worker.0,
     )
     .fetch_optional(conn)
     .await?;

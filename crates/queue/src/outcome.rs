@@ -11,6 +11,9 @@ pub enum FailureClass {
     Transient,
     /// A provider asked to come back later. Does not count as an attempt.
     RateLimited { until: DateTime<Utc> },
+    /// The worker could not run the job for a reason that is not the job's: its database refused, or a newer version
+    /// enqueued the job. Does not count as an attempt.
+    Deferred,
     /// No attempt can succeed.
     Permanent,
     /// The worker is shutting down. Does not count as an attempt.
@@ -76,6 +79,20 @@ impl Failure {
         }
     }
 
+    /// A failure that says nothing about the job, which waits a moment; the attempt does not count.
+    pub fn deferred(
+        code: &'static str,
+        message: impl Into<String>,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self {
+            class: FailureClass::Deferred,
+            code,
+            message: message.into(),
+            detail: detail.into(),
+        }
+    }
+
     /// The failure of a job that was cancelled while it ran.
     pub fn cancelled() -> Self {
         Self {
@@ -95,6 +112,31 @@ impl Failure {
             detail: "the shutdown grace period ended".into(),
         }
     }
+
+    /// The failure of an attempt whose lease could not be renewed.
+    pub fn interrupted_by_outage() -> Self {
+        Self {
+            class: FailureClass::Interrupted,
+            code: "interrupted",
+            message: "The database was not reachable for a while. The job continues automatically."
+                .into(),
+            detail: "the lease was not renewed in time".into(),
+        }
+    }
+}
+
+/// How long a deferred job waits: long enough for a fleet not to spin, short enough for full speed soon after the reason
+/// is gone. The number of attempts does not apply.
+const DEFERRAL: RetryPolicy = RetryPolicy {
+    max_attempts: i32::MAX,
+    base: Duration::from_secs(1),
+    cap: Duration::from_secs(8),
+    floor: Duration::from_millis(500),
+};
+
+/// Counts the attempts of a job that counted neither as failed nor as crashed, from 1.
+fn uncounted(job: &Job) -> i32 {
+    (job.lease.attempt - job.errors - job.crashes).max(1)
 }
 
 /// The outcome of an attempt.
@@ -110,6 +152,10 @@ pub enum Outcome {
     /// Does not count as an attempt; the job waits until `until`.
     Snoozed {
         until: DateTime<Utc>,
+    },
+    /// Does not count as an attempt; the job waits for `delay`.
+    Deferred {
+        delay: Duration,
     },
     /// Does not count as an attempt; the job resumes when the children that are enqueued with it have finished.
     Waiting {
@@ -127,7 +173,8 @@ impl Outcome {
         match self {
             Self::Succeeded { .. } => "succeeded",
             Self::Retried { .. } => "retried",
-            Self::Snoozed { .. } => "snoozed",
+            // To whoever reads the history, both wait for something outside of the job.
+            Self::Snoozed { .. } | Self::Deferred { .. } => "snoozed",
             Self::Waiting { .. } => "waiting",
             Self::Interrupted => "interrupted",
             Self::Discarded => "discarded",
@@ -140,6 +187,7 @@ impl Outcome {
         match self {
             Self::Retried { .. }
             | Self::Snoozed { .. }
+            | Self::Deferred { .. }
             | Self::Waiting { .. }
             | Self::Interrupted => true,
             Self::Succeeded { .. } | Self::Discarded | Self::Cancelled => false,
@@ -158,6 +206,9 @@ impl Outcome {
             Err(failure) => match failure.class {
                 FailureClass::Permanent => Self::Discarded,
                 FailureClass::RateLimited { until } => Self::Snoozed { until },
+                FailureClass::Deferred => Self::Deferred {
+                    delay: DEFERRAL.delay(uncounted(job), draw),
+                },
                 FailureClass::Interrupted => Self::Interrupted,
                 FailureClass::Cancelled => Self::Cancelled,
                 FailureClass::Transient if job.is_last_attempt() => Self::Discarded,

@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod config;
+pub mod database_state;
 pub mod duty;
 pub mod engine;
 pub mod executor;

@@ -2,9 +2,14 @@
 
 use sqlx::PgPool;
 
+/// What later migrations add to the tables of the first. Idempotent.
+const ADDITIONS: &str =
+    "alter table maintenance_duties add column if not exists caught_up_at timestamptz;";
+
 /// The SQL of the queue's tables and indexes, to be run once per database.
 ///
-/// A program with migrations takes this file as the first of them instead of calling [`create`].
+/// A program with migrations takes this file as the first of them instead of calling [`create`]; the second is
+/// `alter table maintenance_duties add column caught_up_at timestamptz`.
 pub const SQL: &str = include_str!("../../../migrations/0001_queue.sql");
 
 /// An advisory lock of our own: "queueddl" in a byte each.
@@ -19,11 +24,18 @@ pub async fn create(pool: &PgPool) -> Result<(), sqlx::Error> {
     sqlx::query!("select pg_advisory_xact_lock($1)", LOCK)
         .execute(&mut *transaction)
         .await?;
-    let exists = sqlx::query_scalar!(r#"select to_regclass('jobs') is not null as "exists!""#)
-        .fetch_one(&mut *transaction)
-        .await?;
-    if !exists {
+    let found = sqlx::query!(
+        r#"select to_regclass('jobs') is not null as "exists!",
+                  exists (select from pg_attribute
+                          where attrelid = to_regclass('maintenance_duties') and attname = 'caught_up_at') as "is_current!""#
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
+    if !found.exists {
         sqlx::raw_sql(SQL).execute(&mut *transaction).await?;
+    }
+    if !found.is_current {
+        sqlx::raw_sql(ADDITIONS).execute(&mut *transaction).await?;
     }
     transaction.commit().await
 }

@@ -1,7 +1,8 @@
 //! Settles attempts: writes the outcome, in the caller's transaction.
 //!
-//! Every statement matches on the attempt, not only the id: after a rescue two workers can believe they hold a job, and
-//! the older one must not write.
+//! Every statement matches on the attempt and the worker, not only the id: after a rescue two workers can believe they hold
+//! a job, and the older one must not write. The attempt alone does not tell them apart when a standby was promoted that had
+//! not heard of the older one's claim: the next claim then gets the same number.
 
 pub mod rescue;
 
@@ -13,7 +14,7 @@ use crate::{
 };
 use base::JobId;
 use chrono::{DateTime, Utc};
-use sqlx::{Connection, PgConnection, PgExecutor};
+use sqlx::{Connection, PgConnection, PgExecutor, postgres::types::PgInterval};
 use std::collections::HashSet;
 
 /// The result of a settle.
@@ -101,9 +102,12 @@ async fn write(
             let delay = interval(*delay);
             retry(conn, lease, delay, failure).await
         }
-        Outcome::Snoozed { until } => hand_back(conn, lease, "scheduled", Some(*until)).await,
+        Outcome::Snoozed { until } => hand_back(conn, lease, "scheduled", Some(*until), None).await,
+        Outcome::Deferred { delay } => {
+            hand_back(conn, lease, "scheduled", None, Some(interval(*delay))).await
+        }
         Outcome::Waiting { children } => wait(conn, lease, *children).await,
-        Outcome::Interrupted => hand_back(conn, lease, "available", None).await,
+        Outcome::Interrupted => hand_back(conn, lease, "available", None, None).await,
     }
     .map_err(database)?;
     if !written && outcome.returns_to_queue() {
@@ -153,11 +157,12 @@ pub async fn settle_succeeded<'c>(
         query_scalar;
         "with settled as (
              delete from jobs
-             using unnest($1::uuid[], $2::uuid[], $3::int[], $4::jsonb[]) as ended (tenant_id, id, attempt, output)
+             using unnest($1::uuid[], $2::uuid[], $3::int[], $4::jsonb[], $5::uuid[])
+                 as ended (tenant_id, id, attempt, output, worker_id)
              where jobs.tenant_id = ended.tenant_id and jobs.id = ended.id and jobs.attempt = ended.attempt
-               and state = 'running'
+               and jobs.worker_id = ended.worker_id and state = 'running'
              returning jobs.id, jobs.tenant_id, kind, queue, priority, jobs.attempt, errors, crashes, max_attempts,
-                 args, worker_id, run_at, started_at, created_at, request_id, traceparent, dedupe_key, parent_id, children,
+                 args, jobs.worker_id, run_at, started_at, created_at, request_id, traceparent, dedupe_key, parent_id, children,
                  ended.output
          )",
         "'succeeded', errors, crashes, output, null, null",
@@ -166,6 +171,7 @@ pub async fn settle_succeeded<'c>(
         &succeeded.iter().map(|(lease, _)| lease.job.0).collect::<Vec<_>>(),
         &succeeded.iter().map(|(lease, _)| lease.attempt).collect::<Vec<_>>(),
         &succeeded.iter().map(|(_, output)| (*output).clone()).collect::<Vec<_>>(),
+        &succeeded.iter().map(|(lease, _)| lease.worker.0).collect::<Vec<_>>(),
     )
     .fetch_all(executor)
     .await?;
@@ -184,7 +190,7 @@ async fn finish(
         query;
         "with settled as (
              delete from jobs
-             where tenant_id = $7 and id = $1 and attempt = $2 and state = 'running' returning *
+             where tenant_id = $7 and id = $1 and attempt = $2 and worker_id = $8 and state = 'running' returning *
          )",
         "$3, errors + ($3 = 'discarded')::int, crashes, $4, $5, $6",
         "from settled",
@@ -195,6 +201,7 @@ async fn finish(
         failure.map(|failure| failure.code),
         failure.map(|failure| failure.message.as_str()),
         lease.tenant.0,
+        lease.worker.0,
     )
     .execute(conn)
     .await?;
@@ -204,43 +211,49 @@ async fn finish(
 async fn retry(
     conn: &mut PgConnection,
     lease: Lease,
-    delay: sqlx::postgres::types::PgInterval,
+    delay: PgInterval,
     failure: Option<&Failure>,
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
         "update jobs
          set state = 'retryable', errors = errors + 1, run_at = now() + $3, worker_id = null, lease_until = null,
              last_error_code = $4, last_error_message = $5, progress = null, progress_note = null
-         where tenant_id = $6 and id = $1 and attempt = $2 and state = 'running' and cancel_requested_at is null",
+         where tenant_id = $6 and id = $1 and attempt = $2 and worker_id = $7 and state = 'running'
+           and cancel_requested_at is null",
         lease.job.0,
         lease.attempt,
         delay,
         failure.map(|failure| failure.code),
         failure.map(|failure| failure.message.as_str()),
         lease.tenant.0,
+        lease.worker.0,
     )
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
 }
 
-/// Returns the job to the queue without counting the attempt.
+/// Returns the job to the queue without counting the attempt, to be run at a time or after a delay.
 async fn hand_back(
     conn: &mut PgConnection,
     lease: Lease,
     state: &str,
     until: Option<DateTime<Utc>>,
+    delay: Option<PgInterval>,
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
         "update jobs
-         set state = $3, run_at = coalesce($4, run_at), worker_id = null, lease_until = null,
+         set state = $3, run_at = coalesce($4, now() + $7::interval, run_at), worker_id = null, lease_until = null,
              progress = null, progress_note = null
-         where tenant_id = $5 and id = $1 and attempt = $2 and state = 'running' and cancel_requested_at is null",
+         where tenant_id = $5 and id = $1 and attempt = $2 and worker_id = $6 and state = 'running'
+           and cancel_requested_at is null",
         lease.job.0,
         lease.attempt,
         state,
         until,
         lease.tenant.0,
+        lease.worker.0,
+        delay,
     )
     .execute(conn)
     .await?;
@@ -253,11 +266,13 @@ async fn wait(conn: &mut PgConnection, lease: Lease, children: i32) -> Result<bo
         "update jobs
          set state = 'scheduled', awaits_children = true, children = children + $3, worker_id = null, lease_until = null,
              progress = null, progress_note = null
-         where tenant_id = $4 and id = $1 and attempt = $2 and state = 'running' and cancel_requested_at is null",
+         where tenant_id = $4 and id = $1 and attempt = $2 and worker_id = $5 and state = 'running'
+           and cancel_requested_at is null",
         lease.job.0,
         lease.attempt,
         children,
         lease.tenant.0,
+        lease.worker.0,
     )
     .execute(conn)
     .await?;

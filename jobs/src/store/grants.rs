@@ -9,8 +9,8 @@ use std::{fmt, str::FromStr};
 /// Append-only tables. Their triggers refuse changes too, but a table's owner can drop a trigger.
 const APPEND_ONLY: [&str; 3] = ["audit_entries", "history_entries", "draft_versions"];
 
-/// The migrator's own table, which the service only reads.
-const READ_ONLY: &str = "_sqlx_migrations";
+/// Tables of the migrations, which the service only reads.
+const READ_ONLY: &str = "_sqlx_migrations, schema_compatibility";
 
 /// The name of a database role.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,10 @@
 //! `llm_calls`: one row per model call, also for failed ones: its cost, never its text.
 
-use base::{JobId, TenantId};
-use sqlx::PgConnection;
+use async_trait::async_trait;
+use base::{JobId, TenantId, db::is_statement_timeout};
+use queue::operate::retention::walk::{AgedTable, block_number};
+use sqlx::{PgConnection, PgPool};
+use std::ops::Range;
 use uuid::Uuid;
 
 /// A call to insert.
@@ -63,4 +66,46 @@ pub async fn insert(
     )
     .fetch_one(conn)
     .await
+}
+
+/// The calls older than 90 days, which cover a quarter's costs.
+pub struct OldCalls<'a>(pub &'a PgPool);
+
+#[async_trait]
+impl AgedTable for OldCalls<'_> {
+    async fn blocks(&self) -> Result<u64, sqlx::Error> {
+        let blocks = sqlx::query_scalar!(
+            r#"select pg_relation_size('llm_calls') / current_setting('block_size')::bigint as "blocks!""#
+        )
+        .fetch_one(self.0)
+        .await?;
+        Ok(u64::try_from(blocks).unwrap_or_default())
+    }
+
+    async fn first_aged_block(&self) -> Result<Option<u64>, sqlx::Error> {
+        let found = sqlx::query_scalar!(
+            r#"select (ctid::text::point)[0]::bigint as "block!" from llm_calls
+               where created_at < now() - interval '90 days' limit 1"#
+        )
+        .fetch_optional(self.0)
+        .await;
+        match found {
+            Ok(block) => Ok(block.map(|block| u64::try_from(block).unwrap_or_default())),
+            Err(error) if is_statement_timeout(&error) => Ok(Some(0)),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn prune(&self, blocks: Range<u64>) -> Result<u64, sqlx::Error> {
+        let done = sqlx::query!(
+            "delete from llm_calls
+             where ctid >= format('(%s,0)', $1::bigint)::tid and ctid < format('(%s,0)', $2::bigint)::tid
+               and created_at + interval '0' < now() - interval '90 days'",
+            block_number(blocks.start),
+            block_number(blocks.end),
+        )
+        .execute(self.0)
+        .await?;
+        Ok(done.rows_affected())
+    }
 }

@@ -77,15 +77,19 @@ pub async fn delete_of_job(
     Ok(())
 }
 
-/// Deletes the completions of jobs that ended without deleting them (discarded, cancelled), in every tenant. Three days
+/// Deletes up to `limit` completions of jobs that ended without deleting them (discarded, cancelled), in every tenant. Three days
 /// are longer than any job waits for a model; a job that waited longer would pay once more and lose nothing else.
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn purge(conn: &mut PgConnection) -> Result<u64, sqlx::Error> {
-    let deleted =
-        sqlx::query!("delete from llm_checkpoints where created_at < now() - interval '3 days'")
-            .execute(conn)
-            .await?;
+pub async fn purge(conn: &mut PgConnection, limit: i64) -> Result<u64, sqlx::Error> {
+    let deleted = sqlx::query!(
+        "delete from llm_checkpoints where ctid = any(array(
+             select ctid from llm_checkpoints where created_at < now() - interval '3 days'
+             order by created_at limit $1 for update skip locked))",
+        limit,
+    )
+    .execute(conn)
+    .await?;
     Ok(deleted.rows_affected())
 }

@@ -129,14 +129,19 @@ pub async fn forget(conn: &mut PgConnection, subject: Subject) -> Result<(), sql
     Ok(())
 }
 
-/// Deletes failures older than any window; returns how many.
+/// Deletes up to `limit` failures older than any window; returns how many.
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn purge(conn: &mut PgConnection) -> Result<u64, sqlx::Error> {
-    let done = sqlx::query!("delete from login_failures where at < now() - interval '1 day'")
-        .execute(conn)
-        .await?;
+pub async fn purge(conn: &mut PgConnection, limit: i64) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query!(
+        "delete from login_failures where ctid = any(array(
+             select ctid from login_failures where at < now() - interval '1 day'
+             order by at limit $1 for update skip locked))",
+        limit,
+    )
+    .execute(conn)
+    .await?;
     Ok(done.rows_affected())
 }
 

@@ -1,7 +1,7 @@
 //! [`Protocol`]: all possible next events of workers, of Postgres, and of failures.
 
 use super::{
-    rules::{Guard, Rules, failed},
+    rules::{Guard, Rules, failed, forget_claim},
     search::{Model, Step},
     state::{
         Broken, Hold, LEASE, Message, Outcome, Phase, Power, Reply, Request, Row, State, Worker,
@@ -44,6 +44,8 @@ pub(super) enum Action {
     /// The connection breaks before the statement took effect, which may then happen later or never, or before its reply.
     Cut(Message),
     CrashPostgres,
+    /// Postgres fails over to an asynchronous standby that lacks the last claim.
+    PromoteStandby,
 }
 
 impl Model for Protocol {
@@ -66,6 +68,7 @@ impl Model for Protocol {
             history: vec![],
             claims: 0,
             settled: 0,
+            undone: 0,
             workers: [worker; 2],
             network: vec![],
             faults_left: self.faults,
@@ -98,7 +101,11 @@ impl Model for Protocol {
     fn broken(&self, state: &State) -> Option<Broken> {
         let believing = |worker: &&Worker| {
             let hold = worker.hold.as_ref();
-            hold.is_some_and(|h| h.left > 0 && !h.lost && h.phase == Phase::Working)
+            // A worker learns only at its next renewal that its claim was undone. Its writes are fenced until then.
+            let is_undone = |h: &Hold| state.undone & (1 << h.claim.serial) != 0;
+            hold.is_some_and(|h| {
+                h.left > 0 && !h.lost && h.phase == Phase::Working && !is_undone(h)
+            })
         };
         let two = state.workers.iter().filter(believing).count() > 1;
         state.broken.or(two.then_some(Broken::TwoBelieve))
@@ -332,6 +339,13 @@ fn faults(steps: &mut Steps<'_>) {
         steps.fault(Action::CrashPostgres, |s| {
             s.faults_left -= 1;
             s.network.clear();
+        });
+    }
+    if matches!(state.row, Row::Running { .. }) {
+        steps.fault(Action::PromoteStandby, |s| {
+            s.faults_left -= 1;
+            s.network.clear();
+            forget_claim(s);
         });
     }
 }

@@ -11,7 +11,9 @@ const MAX_CRASHES: u8 = 2;
 /// The guard of a write, besides the job's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Guard {
-    /// `attempt = $2 and state = 'running'`: the one of `queue`.
+    /// `attempt = $2 and worker_id = $3 and state = 'running'`: the one of `queue`.
+    AttemptHolderAndRunning,
+    /// `attempt = $2 and state = 'running'`.
     AttemptAndRunning,
     /// `state = 'running'`.
     Running,
@@ -49,9 +51,9 @@ pub(super) struct Rules {
 impl Rules {
     /// The rules of `queue`.
     pub(super) const OURS: Self = Self {
-        settle: Guard::AttemptAndRunning,
-        write: Guard::AttemptAndRunning,
-        renew: Guard::AttemptAndRunning,
+        settle: Guard::AttemptHolderAndRunning,
+        write: Guard::AttemptHolderAndRunning,
+        renew: Guard::AttemptHolderAndRunning,
         rescue: RescueBy::Lease,
         attempts_only_grow: true,
         recognises_its_own: true,
@@ -161,6 +163,15 @@ impl Rules {
     }
 }
 
+/// An asynchronous standby is promoted that has not heard of the claim of the running job: the claim is undone, and the
+/// next one gets the same number.
+pub(super) fn forget_claim(state: &mut State) {
+    state.row = Row::Available;
+    state.attempt -= 1;
+    state.holder = None;
+    state.undone |= 1 << state.claims;
+}
+
 /// Returns the outcome of a failed attempt: `Outcome::from_attempt`.
 pub(super) fn failed(errors: u8) -> Outcome {
     if errors + 1 >= MAX_ERRORS {
@@ -191,6 +202,9 @@ fn claim(state: &mut State, from: Identity) -> Reply {
 fn lets(guard: Guard, state: &State, from: Identity, claim: Claim) -> bool {
     let running = matches!(state.row, Row::Running { .. });
     match guard {
+        Guard::AttemptHolderAndRunning => {
+            running && state.attempt == claim.attempt && state.holder == Some(from)
+        }
         Guard::AttemptAndRunning => running && state.attempt == claim.attempt,
         Guard::Running => running,
         Guard::NameAndRunning => running && is_named(state, from),

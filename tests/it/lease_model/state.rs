@@ -135,6 +135,8 @@ pub(super) struct State {
     pub(super) claims: u8,
     /// A bit for each claim whose own settle took effect.
     pub(super) settled: u8,
+    /// A bit for each claim that was undone by the promotion of a standby while its worker may believe in it.
+    pub(super) undone: u8,
     pub(super) workers: [Worker; 2],
     /// Sorted, so that the order of sending makes no difference.
     pub(super) network: Vec<Message>,
@@ -204,6 +206,9 @@ impl State {
             let settled = self.settled & (1 << serial) != 0;
             if settled && !self.may_settle(|claim| claim.serial == serial) {
                 self.settled &= !(1 << serial);
+            }
+            if !self.may_settle(|claim| claim.serial == serial) {
+                self.undone &= !(1 << serial);
             }
         }
         if self.workers[1] < self.workers[0] {

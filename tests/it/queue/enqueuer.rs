@@ -20,6 +20,7 @@ async fn start(db: &TestDb) -> Started {
         acquire_timeout: Duration::from_secs(5),
         statement_timeout: Duration::from_secs(5),
         application_name: "postroom-test",
+        is_pooled: false,
     };
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
     let pool = base::db::connect(&config).await.unwrap();

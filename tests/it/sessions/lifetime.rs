@@ -223,6 +223,7 @@ async fn the_end_of_a_session_is_signalled_to_other_processes() {
         acquire_timeout: SOON,
         statement_timeout: SOON,
         application_name: "test",
+        is_pooled: false,
     };
     let listener = Listener::spawn(&config, &tracker, stop.clone()).unwrap();
     let mut signals = listener.subscribe();
@@ -284,5 +285,5 @@ async fn only_what_ended_a_month_ago_is_purged() {
     assert_eq!(sessions::purge(&mut conn, 10).await.unwrap(), 1);
     assert_eq!(refusal(acme.present(&token).await), Some(Refusal::Unknown));
     assert_eq!(acme.db.one::<i64>("select count(*) from sessions").await, 2);
-    assert_eq!(login_failures::purge(&mut conn).await.unwrap(), 0);
+    assert_eq!(login_failures::purge(&mut conn, 10).await.unwrap(), 0);
 }

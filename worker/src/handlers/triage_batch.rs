@@ -3,6 +3,7 @@
 //! Its children are enqueued with it, so that it is claimed only after all of them ended. An email that was submitted before
 //! belongs to a job of another submission; while that job runs, this one snoozes.
 
+use super::unavailable;
 use async_trait::async_trait;
 use base::JobId;
 use chrono::TimeDelta;
@@ -53,14 +54,6 @@ async fn load(ctx: &JobContext, args: &Args) -> Result<HashMap<JobId, JobStatus>
     let jobs: Vec<JobId> = args.items.iter().map(|item| item.job).collect();
     let mut conn = ctx.pool.acquire().await?;
     view::statuses(&mut conn, ctx.job.tenant, &jobs).await
-}
-
-fn unavailable(error: &sqlx::Error) -> Failure {
-    Failure::transient(
-        "database_unavailable",
-        "The database is unavailable; the job will be retried.",
-        error.to_string(),
-    )
 }
 
 fn summarise(args: &Args, standings: &HashMap<JobId, JobStatus>) -> Output {

@@ -5,6 +5,9 @@ use base::WorkerId;
 use sqlx::PgPool;
 use std::time::Duration;
 
+/// Retention duties run every five minutes; two missed runs are no lag.
+const LAG_TOLERANCE: Duration = Duration::from_secs(600);
+
 /// Claims the named duties that are due and postpones each by its interval.
 ///
 /// Of several workers that call this at once, one gets a duty: the others wait for its row and find it postponed. If a
@@ -30,6 +33,61 @@ pub async fn claim_due(
         &names,
         &intervals,
         worker.0,
+    )
+    .fetch_all(pool)
+    .await
+}
+
+/// Records that a retention duty has deleted all that was due.
+///
+/// # Errors
+/// If the database fails.
+pub async fn caught_up(pool: &PgPool, duty: &str) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update maintenance_duties set caught_up_at = now() where name = $1",
+        duty,
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Makes a retention duty due again after `rest`, because there is more to delete than one run has time for.
+///
+/// # Errors
+/// If the database fails; then the duty keeps its interval.
+pub async fn hurry(pool: &PgPool, duty: &str, rest: Duration) -> Result<(), sqlx::Error> {
+    // A duty that never caught up is behind since its first run.
+    sqlx::query!(
+        "update maintenance_duties
+         set due_at = least(due_at, now() + $2), caught_up_at = coalesce(caught_up_at, now())
+         where name = $1",
+        duty,
+        interval(rest),
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// A retention duty, and for how long it has not caught up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RetentionLag {
+    pub duty: String,
+    pub seconds: f64,
+}
+
+/// Returns for how long each retention duty has not caught up, its regular interval aside: 0 while it keeps up.
+///
+/// # Errors
+/// If the database fails.
+pub async fn retention_lag(pool: &PgPool) -> Result<Vec<RetentionLag>, sqlx::Error> {
+    sqlx::query_as!(
+        RetentionLag,
+        r#"select name as duty,
+                  greatest(extract(epoch from now() - caught_up_at)::float8 - $1, 0) as "seconds!"
+           from maintenance_duties where caught_up_at is not null order by name"#,
+        LAG_TOLERANCE.as_secs_f64(),
     )
     .fetch_all(pool)
     .await

@@ -2,13 +2,17 @@
 
 use crate::{
     claim::dead_tuples,
-    operate::{duties, retention, workers},
+    operate::{
+        duties,
+        retention::{self, Backlog, FinishedJobs, walk},
+        workers,
+    },
     signals::notifier::Notifier,
     view::stats,
 };
 use async_trait::async_trait;
 use sqlx::PgPool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Periodic work, such as a purge or a report.
 ///
@@ -82,8 +86,10 @@ pub struct PruneFinished {
     pub retention: Duration,
 }
 
-/// Finished jobs deleted per statement.
-const PRUNE_BATCH: u32 = 500;
+/// How long a retention duty deletes in one run; the duty loop aborts a run at three times that.
+pub const RETENTION_BUDGET: Duration = Duration::from_secs(10);
+/// The rest after a run that left a backlog, for the other duties.
+const BACKLOG_REST: Duration = Duration::from_secs(1);
 
 #[async_trait]
 impl Duty for PruneFinished {
@@ -97,12 +103,48 @@ impl Duty for PruneFinished {
 
     async fn run(&self, context: &DutyContext) -> Result<(), sqlx::Error> {
         let pool = &context.pool;
-        in_batches(PRUNE_BATCH, || {
-            retention::prune_finished(pool, self.retention, PRUNE_BATCH)
-        })
-        .await?;
-        workers::prune(pool).await.map(|_| ())
+        let finished = FinishedJobs {
+            pool,
+            keep: self.retention,
+        };
+        let (_, backlog) = walk::prune(&finished, RETENTION_BUDGET).await?;
+        retention::prune_samples(pool).await?;
+        workers::prune(pool).await?;
+        context.report(self.name(), backlog).await
     }
+}
+
+impl DutyContext {
+    /// Records how far a retention duty came, and makes it due soon again if it left something.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn report(&self, duty: &str, backlog: Backlog) -> Result<(), sqlx::Error> {
+        match backlog {
+            Backlog::None => duties::caught_up(&self.queue_pool, duty).await,
+            Backlog::Some => duties::hurry(&self.queue_pool, duty, BACKLOG_REST).await,
+        }
+    }
+}
+
+/// Repeats a batch until one is not full or [`RETENTION_BUDGET`] is used up.
+///
+/// # Errors
+/// The first error of a batch.
+pub async fn delete_in_batches<F>(
+    full: u32,
+    mut batch: impl FnMut() -> F,
+) -> Result<Backlog, sqlx::Error>
+where
+    F: Future<Output = Result<u64, sqlx::Error>>,
+{
+    let started = Instant::now();
+    while batch().await? >= u64::from(full) {
+        if started.elapsed() > RETENTION_BUDGET {
+            return Ok(Backlog::Some);
+        }
+    }
+    Ok(Backlog::None)
 }
 
 /// Repeats a batch until one is not full.

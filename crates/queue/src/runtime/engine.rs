@@ -2,6 +2,7 @@
 
 use crate::runtime::{
     config::RuntimeConfig,
+    database_state::DatabaseState,
     duty::Duty,
     handler::Registry,
     leases::{AttemptSignal, LeaseTable},
@@ -42,6 +43,7 @@ pub struct Engine {
     pub listener: Listener,
     pub clock: Clock,
     pub leases: LeaseTable,
+    pub database: DatabaseState,
     pub batcher: Batcher,
     pub tracker: TaskTracker,
     /// Set when the worker stops claiming; running jobs continue.
@@ -153,6 +155,7 @@ impl Engine {
             listener,
             clock,
             leases: LeaseTable::default(),
+            database: DatabaseState::default(),
             batcher,
             tracker,
             stopping: CancellationToken::new(),

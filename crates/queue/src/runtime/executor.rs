@@ -37,9 +37,38 @@ pub async fn run_attempt(engine: Arc<Engine>, claimed: ClaimedJob) {
         request_id = job.request_id,
         trace_id = trace,
     );
-    attempt(&engine, &job, &signal).instrument(span).await;
-    engine.leases.remove(&job.lease);
+    async {
+        attempt(&engine, &job, &signal).await;
+        if signal.lapsed.is_cancelled() {
+            return_lapsed(&engine, &job).await;
+        }
+    }
+    .instrument(span)
+    .await;
+    if !signal.lost.is_cancelled() {
+        engine.leases.remove(&job.lease);
+    }
     drop(slot);
+}
+
+/// Returns a job whose lease ran out while the database was away. Otherwise a rescue would count a crash of this worker, and
+/// after three outages the job would be taken for poison. Keeps the slot, because there is nothing to claim meanwhile.
+async fn return_lapsed(engine: &Engine, job: &Arc<Job>) {
+    let Some(kind) = engine.registry.get(&job.kind) else {
+        return;
+    };
+    let failure = Failure::interrupted_by_outage();
+    let never_lost = CancellationToken::new();
+    match settle_attempt(engine, job, Err(&failure), &kind.retry_policy, &never_lost).await {
+        Ok(_) => engine.notifier.job_available(&job.queue),
+        // A worker that did not notice the outage was faster, or this one is stopping: the rescue does it.
+        Err(error) => {
+            tracing::info!(
+                error = chain(&error),
+                "the job was not returned after the outage"
+            );
+        }
+    }
 }
 
 /// Returns a job that was claimed and has not started to the queue.
@@ -106,7 +135,7 @@ async fn attempt(engine: &Arc<Engine>, job: &Arc<Job>, signal: &AttemptSignal) {
                 // The settle has notified workers of its children.
                 Outcome::Waiting { .. } => {}
                 Outcome::Interrupted => engine.notifier.job_available(&job.queue),
-                Outcome::Retried { .. } | Outcome::Snoozed { .. } => {
+                Outcome::Retried { .. } | Outcome::Snoozed { .. } | Outcome::Deferred { .. } => {
                     engine.rescheduled.notify_one();
                 }
             }
@@ -230,6 +259,11 @@ async fn settle_result(
         }
     };
     match settled {
+        // The grace period ended while the database refused the outcome: return the job without it. If that is refused too,
+        // the job comes back when its lease expires.
+        Err(Unsettled::Refused) => {
+            settle_attempt(engine, job, Err(&Failure::interrupted()), policy, lost).await
+        }
         Err(error @ Unsettled::Writes(_)) => {
             tracing::error!(
                 error = chain(&error),

@@ -132,15 +132,32 @@ struct DecodingHandler<H>(H);
 #[async_trait]
 impl<H: Handler> ErasedHandler for DecodingHandler<H> {
     async fn run(&self, ctx: &JobContext) -> Result<Settlement, Failure> {
-        let args =
-            Deserialize::deserialize(&ctx.job.args).map_err(|error: serde_json::Error| {
-                Failure::permanent(
-                    "undecodable_args",
-                    "The job's arguments cannot be read by this version of the worker.",
-                    error.to_string(),
-                )
-            })?;
-        self.0.run(ctx, args).await
+        match Deserialize::deserialize(&ctx.job.args) {
+            Ok(args) => self.0.run(ctx, args).await,
+            Err(error) => Err(undecodable(ctx, &error)),
+        }
+    }
+}
+
+/// How long a job with arguments that this worker cannot read is left to a newer one.
+const UPGRADE_TIMEOUT: Duration = Duration::from_hours(24);
+
+/// The job may come from a newer version whose workers are not up yet, so it waits for them. A day later no upgrade is under
+/// way any more, and the arguments are wrong.
+fn undecodable(ctx: &JobContext, error: &serde_json::Error) -> Failure {
+    let age = ctx.clock.now() - ctx.job.created_at;
+    if age.to_std().is_ok_and(|age| age > UPGRADE_TIMEOUT) {
+        Failure::permanent(
+            "undecodable_args",
+            "The job's arguments cannot be read by this version of the worker.",
+            error.to_string(),
+        )
+    } else {
+        Failure::deferred(
+            "undecodable_args",
+            "The job's arguments cannot be read by this version of the worker. The job waits for a newer one.",
+            error.to_string(),
+        )
     }
 }
 
@@ -157,7 +174,7 @@ impl RegisteredKind {
     /// Runs one attempt, as [`Handler::run`].
     ///
     /// # Errors
-    /// As [`Handler::run`]; arguments that do not decode are a permanent failure.
+    /// As [`Handler::run`]; arguments that do not decode defer the job, and are a permanent failure after a day.
     pub async fn run(&self, ctx: &JobContext) -> Result<Settlement, Failure> {
         self.handler.run(ctx).await
     }

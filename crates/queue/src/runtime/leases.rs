@@ -27,21 +27,27 @@ struct Entry {
 pub struct AttemptSignal {
     /// Set when the lease was lost: write nothing more.
     pub lost: CancellationToken,
+    /// Set with `lost` when the lease was not renewed in time: the database was away, and another worker need not hold the
+    /// job.
+    pub lapsed: CancellationToken,
     /// Set when the cancellation of the job was requested.
     pub cancelled: CancellationToken,
 }
 
 impl LeaseTable {
     /// Adds a lease; `claimed_at` is a time before the claim was sent.
+    ///
+    /// If the same lease is held already, a standby was promoted that lacked this worker's first claim: the attempt under it
+    /// is lost.
     pub fn add(&self, lease: Lease, claimed_at: Instant, length: Duration) -> AttemptSignal {
         let signal = AttemptSignal::default();
-        self.lock().insert(
-            lease,
-            Entry {
-                until: claimed_at + length,
-                signal: signal.clone(),
-            },
-        );
+        let entry = Entry {
+            until: claimed_at + length,
+            signal: signal.clone(),
+        };
+        if let Some(older) = self.lock().insert(lease, entry) {
+            older.signal.lost.cancel();
+        }
         signal
     }
 
@@ -123,6 +129,7 @@ impl LeaseTable {
         leases.retain(|_, entry| {
             let holds = entry.until > now;
             if !holds {
+                entry.signal.lapsed.cancel();
                 entry.signal.lost.cancel();
             }
             holds
@@ -163,6 +170,29 @@ mod tests {
         assert!(!lost.is_cancelled());
         table.expire(start + LENGTH);
         assert!(lost.is_cancelled() && table.is_empty());
+    }
+
+    #[test]
+    fn lease_that_was_not_renewed_has_lapsed_and_one_that_was_taken_over_has_not() {
+        let (table, late, gone, start) = (LeaseTable::default(), lease(), lease(), Instant::now());
+        let (late_signal, gone_signal) = (
+            table.add(late, start, LENGTH),
+            table.add(gone, start, LENGTH),
+        );
+        table.renewed(&[gone], &HashSet::new(), start, LENGTH);
+        table.expire(start + LENGTH);
+        assert!(late_signal.lapsed.is_cancelled());
+        assert!(gone_signal.lost.is_cancelled() && !gone_signal.lapsed.is_cancelled());
+    }
+
+    #[test]
+    fn lease_that_is_claimed_twice_belongs_to_the_second_claim() {
+        let (table, lease, start) = (LeaseTable::default(), lease(), Instant::now());
+        let (first, second) = (
+            table.add(lease, start, LENGTH),
+            table.add(lease, start, LENGTH),
+        );
+        assert!(first.lost.is_cancelled() && !second.lost.is_cancelled());
     }
 
     #[test]

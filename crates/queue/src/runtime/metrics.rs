@@ -1,6 +1,7 @@
 //! The runtime's metrics. A field's doc comment is its HELP text; labels come from closed sets only.
 
 use crate::{
+    operate::duties,
     signals::listener::Listener,
     view::stats::{self, LIVE_STATES},
 };
@@ -30,12 +31,18 @@ base::metrics! {
         claims_total: IntCounterVec [queue, result],
         /// Whether a long-running transaction blocks vacuum, so that claims are slower (1).
         claims_vacuum_blocked: IntGaugeVec [queue],
+        /// Attempts whose outcome the database refuses to store; they wait and are not lost.
+        outcomes_refused: IntGauge,
         /// Time to write an attempt's outcome, including retries, in seconds.
         settle_seconds: Histogram = SECONDS,
         /// Jobs by queue and state, as counted by one worker for all.
         queue_depth: IntGaugeVec [queue, state],
         /// Time since the oldest available job became due, in seconds; 0 if none waits.
         queue_oldest_available_age_seconds: GaugeVec [queue],
+        /// Time since the jobs were counted for queue_depth, in seconds; large if they cannot be counted.
+        queue_sample_age_seconds: GaugeVec [queue],
+        /// Time for which a retention duty has not caught up, in seconds; 0 while it keeps up. All workers report the same.
+        retention_behind_seconds: GaugeVec [duty],
         /// Database connections of this process.
         db_pool_connections: IntGaugeVec [state],
         /// Whether the listener is up (1) or the process only polls (0).
@@ -91,6 +98,11 @@ impl RuntimeMetrics {
             .with_label_values(&["used"])
             .set(connections.used);
         self.listener_alive.set(i64::from(listener.is_alive()));
+        for lag in duties::retention_lag(pool).await? {
+            self.retention_behind_seconds
+                .with_label_values(&[&lag.duty])
+                .set(lag.seconds);
+        }
         let sample = stats::read_sample(pool).await?;
         for queue in queues {
             for state in LIVE_STATES {
@@ -108,6 +120,11 @@ impl RuntimeMetrics {
             self.queue_oldest_available_age_seconds
                 .with_label_values(&[queue])
                 .set(age.unwrap_or(0.0).max(0.0));
+            let sampled = sample.iter().find(|depth| depth.queue == *queue);
+            self.queue_sample_age_seconds
+                .with_label_values(&[queue])
+                // Infinite if the jobs were never counted.
+                .set(sampled.map_or(f64::INFINITY, |depth| depth.sample_age_seconds.max(0.0)));
         }
         Ok(())
     }

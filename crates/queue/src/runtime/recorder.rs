@@ -33,7 +33,7 @@ impl From<&Outcome> for AttemptEnd {
         match outcome {
             Outcome::Succeeded { .. } => Self::Succeeded,
             Outcome::Retried { .. } => Self::Retried,
-            Outcome::Snoozed { .. } => Self::Snoozed,
+            Outcome::Snoozed { .. } | Outcome::Deferred { .. } => Self::Snoozed,
             Outcome::Waiting { .. } => Self::Waiting,
             Outcome::Interrupted => Self::Interrupted,
             Outcome::Discarded => Self::Discarded,

@@ -15,7 +15,7 @@ use crate::{
     settle,
 };
 use base::{
-    db,
+    db::{self, Unavailability},
     telemetry::{chain, millis},
 };
 use sqlx::PgConnection;
@@ -32,6 +32,9 @@ pub enum Unsettled {
     LeaseLost,
     #[error("the process is ending")]
     Ending,
+    /// The database refused the outcome until the grace period was over.
+    #[error("the database refused the outcome until the worker had to stop")]
+    Refused,
     /// The handler's writes failed with an error that a retry does not mend.
     #[error("could not apply the writes of the attempt")]
     Writes(#[source] sqlx::Error),
@@ -40,7 +43,8 @@ pub enum Unsettled {
 /// Settles an attempt and returns its outcome.
 ///
 /// # Errors
-/// [`Unsettled::Writes`] if the database refuses the handler's writes: settle the attempt as failed instead.
+/// [`Unsettled::Writes`] if the handler's writes are wrong: settle the attempt as failed instead.
+/// [`Unsettled::Refused`] if the database does not serve and the worker must stop: return the job instead.
 pub async fn settle_attempt(
     engine: &Engine,
     job: &Arc<Job>,
@@ -86,6 +90,7 @@ async fn settle_alone(
     };
     let _timer = engine.metrics.settle_seconds.start_timer();
     let mut retry = FIRST_RETRY;
+    let mut refused = None;
     loop {
         // Not raced against the loss of the lease: a commit in flight must be awaited, or its result would be unknown.
         match try_settle(engine, job, &outcome, result).await {
@@ -119,6 +124,11 @@ async fn settle_alone(
                 return Err(Unsettled::Writes(sqlx::Error::Encode(Box::new(error))));
             }
             Err(error) => {
+                if let Some(reason) = error.unavailability()
+                    && refused.is_none()
+                {
+                    refused = Some(engine.database.refuse(reason));
+                }
                 tracing::warn!(
                     error = chain(&error),
                     retry_ms = millis(retry),
@@ -128,6 +138,7 @@ async fn settle_alone(
         }
         tokio::select! {
             () = lost.cancelled() => return Err(Unsettled::LeaseLost),
+            () = engine.grace_over.cancelled() => return Err(Unsettled::Refused),
             () = tokio::time::sleep(retry) => retry = (retry * 2).min(LAST_RETRY),
         }
     }
@@ -145,6 +156,18 @@ enum TryError {
     FollowUps(#[source] EnqueueError),
     #[error("could not record the attempt")]
     Record(#[source] sqlx::Error),
+}
+
+impl TryError {
+    /// Why the database does not serve any statement of this kind; `None` if the next try may well succeed.
+    fn unavailability(&self) -> Option<Unavailability> {
+        let error = match self {
+            Self::Transaction(error) | Self::Writes(error) | Self::Record(error) => error,
+            Self::Settle(SettleError::Database { source, .. }) => source,
+            Self::Settle(SettleError::LeaseLost { .. }) | Self::FollowUps(_) => return None,
+        };
+        Unavailability::of(error).filter(|reason| !reason.may_concern_one_statement())
+    }
 }
 
 async fn try_settle(

@@ -7,12 +7,9 @@
 use super::notifier::CHANNEL;
 use base::{
     JobId,
-    db::{PoolConfig, connect_options},
+    db::{PoolConfig, Route},
 };
-use sqlx::{
-    Executor,
-    postgres::{PgConnectOptions, PgListener, PgPoolOptions},
-};
+use sqlx::{Executor, postgres::PgListener};
 use std::{
     sync::{
         Arc,
@@ -98,7 +95,7 @@ impl Listener {
             alive: Arc::new(AtomicBool::new(false)),
         };
         tracker.spawn(listen_loop(
-            connect_options(config)?,
+            Route::open(config, stop.clone())?,
             listener.clone(),
             stop,
         ));
@@ -121,11 +118,11 @@ impl Listener {
     }
 }
 
-async fn listen_loop(options: PgConnectOptions, listener: Listener, stop: CancellationToken) {
+async fn listen_loop(route: Route, listener: Listener, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            ended = listen(&options, &listener) => {
+            ended = listen(&route, &listener) => {
                 listener.alive.store(false, Ordering::Relaxed);
                 match ended {
                     Ok(()) => tracing::warn!("LISTEN connection is down: it receives no notifications; reconnecting"),
@@ -141,13 +138,9 @@ async fn listen_loop(options: PgConnectOptions, listener: Listener, stop: Cancel
 }
 
 /// Listens on one connection until it fails or receives nothing any more.
-async fn listen(options: &PgConnectOptions, listener: &Listener) -> Result<(), sqlx::Error> {
+async fn listen(route: &Route, listener: &Listener) -> Result<(), sqlx::Error> {
     // PgListener needs a pool: one of a single connection.
-    let pool = PgPoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(TIMEOUT)
-        .connect_with(options.clone())
-        .await?;
+    let pool = route.connect_one(TIMEOUT).await?;
     let mut connection = PgListener::connect_with(&pool).await?;
     connection.eager_reconnect(false);
     connection.listen(CHANNEL).await?;

@@ -25,6 +25,8 @@ pub struct Depth {
     /// Seconds since then, at the time of reading.
     pub oldest_age_seconds: Option<f64>,
     pub sampled_at: DateTime<Utc>,
+    /// Seconds since the jobs were counted, at the time of reading.
+    pub sample_age_seconds: f64,
 }
 
 /// Counts the jobs of the given queues and stores the sample. An empty queue is stored as zero.
@@ -58,7 +60,8 @@ pub async fn read_sample(pool: &PgPool) -> Result<Vec<Depth>, sqlx::Error> {
     sqlx::query_as!(
         Depth,
         r#"select queue, state, jobs, oldest_run_at,
-                  extract(epoch from now() - oldest_run_at)::float8 as oldest_age_seconds, sampled_at
+                  extract(epoch from now() - oldest_run_at)::float8 as oldest_age_seconds, sampled_at,
+                  extract(epoch from now() - sampled_at)::float8 as "sample_age_seconds!"
            from queue_samples order by queue, state"#,
     )
     .fetch_all(pool)

@@ -250,6 +250,7 @@ mod tests {
             Consequence::Fail(failure) => match failure.class {
                 FailureClass::Transient => format!("retry {}", failure.code),
                 FailureClass::RateLimited { .. } => format!("snooze {}", failure.code),
+                FailureClass::Deferred => format!("defer {}", failure.code),
                 FailureClass::Permanent => format!("fail {}", failure.code),
                 FailureClass::Interrupted | FailureClass::Cancelled => "hand back".into(),
             },

@@ -42,10 +42,12 @@ pub(crate) async fn key_of(
     sqlx::query_as!(
         JobKey,
         r#"select kind, dedupe_key as "key!" from jobs
-           where tenant_id = $1 and id = $2 and attempt = $3 and state = 'running' and dedupe_key is not null"#,
+           where tenant_id = $1 and id = $2 and attempt = $3 and worker_id = $4 and state = 'running'
+             and dedupe_key is not null"#,
         lease.tenant.0,
         lease.job.0,
         lease.attempt,
+        lease.worker.0,
     )
     .fetch_optional(conn)
     .await

@@ -20,6 +20,10 @@ pub(super) async fn run(engine: Arc<Engine>) {
             () = engine.stopping.cancelled() => return,
             changed = expired.changed() => if changed.is_err() { return },
         }
+        tokio::select! {
+            () = engine.stopping.cancelled() => return,
+            () = tokio::time::sleep(engine.database.rescue_delay()) => {}
+        }
         let since = *expired.borrow_and_update();
         match timeout(RESCUE_TIMEOUT, rescue(&engine, since)).await {
             Ok(Ok(())) => {}

@@ -128,12 +128,20 @@ async fn poll_once(
         Ok(found) => found,
         Err(error) => {
             tracing::warn!(%error, "could not poll the queue; retrying");
+            engine.database.polled(Err(&error));
             if is_statement_timeout(&error) {
                 watch.timed_out(lease);
+            } else {
+                // Nobody knows whether jobs wait. The claims that fail for the same reason are counted, and those that do
+                // not fail are worth having.
+                for queue in &queues {
+                    engine.wake(queue);
+                }
             }
             return interval;
         }
     };
+    engine.database.polled(Ok(()));
     let took = started.elapsed();
     watch.polled(&found, lease);
     engine.set_limited(found.limited);

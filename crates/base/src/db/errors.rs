@@ -1,0 +1,157 @@
+//! The classes of database errors: [`Unavailability`] says why the database does not serve, whatever the statement was.
+
+use std::fmt;
+
+/// Why the database did not execute a statement that is right in itself.
+///
+/// Whoever waits for such an error keeps its work: the work is not at fault, and what mends the database lets the same
+/// statement succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unavailability {
+    /// No connection, or one that broke.
+    Unreachable,
+    /// A standby that was not promoted, or a switch that a provider throws when the disk is full.
+    ReadOnly,
+    /// The role lacks a right (42501), usually a forgotten GRANT.
+    MissingRight,
+    DiskFull,
+    TooManyConnections,
+    /// Memory or another resource ran out, or a limit of the server was reached (the other codes of classes 53 and 54).
+    OutOfResources,
+    /// An object is locked or not in the state that the statement needs (class 55).
+    NotReady,
+    /// The server starts, stops or recovers.
+    Restarting,
+    /// The statement reached its timeout or was cancelled.
+    Cancelled,
+    /// A transaction is in a state in which it executes nothing (the other codes of class 25).
+    InvalidTransaction,
+    /// The server failed: an I/O error, a corrupt file, a fault of its own (classes 58 and XX).
+    ServerFault,
+}
+
+impl Unavailability {
+    /// Classifies an error; `None` if the statement itself is at fault, or lost a conflict with another transaction.
+    pub fn of(error: &sqlx::Error) -> Option<Self> {
+        match error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_) => Some(Self::Unreachable),
+            sqlx::Error::Database(error) => error.code().and_then(|code| Self::of_code(&code)),
+            _ => None,
+        }
+    }
+
+    /// Classifies a SQLSTATE.
+    fn of_code(code: &str) -> Option<Self> {
+        let by_code = match code {
+            "25006" => Some(Self::ReadOnly),
+            "42501" => Some(Self::MissingRight),
+            "53100" => Some(Self::DiskFull),
+            "53300" => Some(Self::TooManyConnections),
+            "57014" => Some(Self::Cancelled),
+            _ => None,
+        };
+        by_code.or_else(|| match code.get(..2)? {
+            "08" => Some(Self::Unreachable),
+            "25" => Some(Self::InvalidTransaction),
+            "53" | "54" => Some(Self::OutOfResources),
+            "55" => Some(Self::NotReady),
+            "57" => Some(Self::Restarting),
+            "58" | "XX" => Some(Self::ServerFault),
+            _ => None,
+        })
+    }
+
+    /// Says for operators what is wrong with the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "the database does not answer",
+            Self::ReadOnly => "the database is read-only",
+            Self::MissingRight => "the database role lacks a right",
+            Self::DiskFull => "the disk of the database is full",
+            Self::TooManyConnections => "the database has no connection left",
+            Self::OutOfResources => "the database is out of resources",
+            Self::NotReady => "the database is not ready for this statement",
+            Self::Restarting => "the database starts or stops",
+            Self::Cancelled => "the database cancelled the statement",
+            Self::InvalidTransaction => "the database refuses the transaction",
+            Self::ServerFault => "the database failed",
+        }
+    }
+
+    /// Whether one statement can meet this while the database serves all others: a lock, a statement that takes too long.
+    pub const fn may_concern_one_statement(self) -> bool {
+        matches!(self, Self::NotReady | Self::Cancelled)
+    }
+}
+
+impl fmt::Display for Unavailability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Whether a retry of the same statement may succeed: the database does not serve, or this transaction lost a conflict with
+/// another.
+pub fn is_transient(error: &sqlx::Error) -> bool {
+    Unavailability::of(error).is_some()
+        || code_of(error).is_some_and(|code| ["40001", "40P01"].contains(&code.as_str()))
+}
+
+/// Whether the statement reached its timeout.
+pub fn is_statement_timeout(error: &sqlx::Error) -> bool {
+    Unavailability::of(error) == Some(Unavailability::Cancelled)
+}
+
+/// Whether a named prepared statement was not found, or found where another was expected: a transaction pooler without
+/// support for them stands in between.
+pub fn lost_prepared_statement(error: &sqlx::Error) -> bool {
+    code_of(error).is_some_and(|code| ["26000", "42P05"].contains(&code.as_str()))
+}
+
+fn code_of(error: &sqlx::Error) -> Option<String> {
+    Some(error.as_database_error()?.code()?.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_of_the_database_are_told_from_codes_of_the_statement() {
+        let known = [
+            ("25006", Unavailability::ReadOnly),
+            ("25P02", Unavailability::InvalidTransaction),
+            ("42501", Unavailability::MissingRight),
+            ("53100", Unavailability::DiskFull),
+            ("53200", Unavailability::OutOfResources),
+            ("53300", Unavailability::TooManyConnections),
+            ("54000", Unavailability::OutOfResources),
+            ("55P03", Unavailability::NotReady),
+            ("57014", Unavailability::Cancelled),
+            ("57P03", Unavailability::Restarting),
+            ("58030", Unavailability::ServerFault),
+            ("XX001", Unavailability::ServerFault),
+            ("08006", Unavailability::Unreachable),
+        ];
+        for (code, expected) in known {
+            assert_eq!(Unavailability::of_code(code), Some(expected), "{code}");
+        }
+        for of_the_statement in ["23505", "22P05", "42P01", "42601", "40001", "", "5"] {
+            assert_eq!(Unavailability::of_code(of_the_statement), None);
+        }
+    }
+
+    #[test]
+    fn lost_connection_is_transient_and_a_missing_row_is_not() {
+        assert!(is_transient(&sqlx::Error::PoolTimedOut));
+        assert!(is_transient(&sqlx::Error::Io(
+            std::io::ErrorKind::BrokenPipe.into()
+        )));
+        assert!(!is_transient(&sqlx::Error::RowNotFound));
+    }
+}

@@ -1,0 +1,144 @@
+//! [`Route`]: a way to the servers of a URL, for pools and single connections.
+
+use super::{DbError, PoolConfig, hosts::Target, relay::Relay};
+use secrecy::ExposeSecret;
+use sqlx::{
+    Connection, Executor, PgConnection, PgPool, Row,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// An answer that is later than twice the timeout of its statement and this does not come any more.
+const ANSWER_GRACE: Duration = Duration::from_secs(5);
+
+/// A way to the database: connections are replaced when they go silent, and a host that takes no writes is passed over.
+#[derive(Clone, Debug)]
+pub struct Route {
+    options: PgConnectOptions,
+    relay: Option<Relay>,
+    read_write: bool,
+}
+
+impl Route {
+    /// Prepares connections until `stop` is set. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// If the URL does not parse.
+    pub fn open(config: &PoolConfig, stop: CancellationToken) -> Result<Self, DbError> {
+        let target = Target::parse(config.url.expose_secret())?;
+        let options = named(target.options, config);
+        let answer_timeout = config.statement_timeout * 2 + ANSWER_GRACE;
+        let relay = if target.hosts.is_empty() || cfg!(not(target_os = "linux")) {
+            None
+        } else {
+            let port = options.get_port();
+            Some(Relay::start(target.hosts, port, answer_timeout, stop).map_err(DbError::Relay)?)
+        };
+        let options = match &relay {
+            Some(relay) => options.socket(relay.directory()),
+            None => options,
+        };
+        Ok(Self {
+            options,
+            relay,
+            read_write: target.read_write,
+        })
+    }
+
+    /// Opens a pool of one connection, for LISTEN.
+    ///
+    /// # Errors
+    /// If no connection is made within `timeout`.
+    pub async fn connect_one(&self, timeout: Duration) -> Result<PgPool, sqlx::Error> {
+        let options = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(timeout);
+        self.connect(options, None).await
+    }
+
+    /// Opens a pool with these options. `limits` is a statement that every new connection executes first.
+    pub(super) async fn connect(
+        &self,
+        options: PgPoolOptions,
+        limits: Option<&'static str>,
+    ) -> Result<PgPool, sqlx::Error> {
+        let route = self.clone();
+        options
+            .after_connect(move |connection, _| {
+                let route = route.clone();
+                Box::pin(async move {
+                    if let Some(limits) = limits {
+                        connection.execute(limits).await?;
+                    }
+                    route.check_host(connection).await
+                })
+            })
+            .connect_with(self.options.clone())
+            .await
+    }
+
+    async fn check_host(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        if !self.read_write || takes_writes(connection).await? {
+            return Ok(());
+        }
+        if let Some(relay) = &self.relay {
+            relay.reject_host();
+        }
+        Err(sqlx::Error::Protocol(
+            "the host is read-only; trying the next one".to_owned(),
+        ))
+    }
+}
+
+async fn takes_writes(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let row = connection.fetch_one("show transaction_read_only").await?;
+    Ok(row.try_get::<String, _>(0)? == "off")
+}
+
+/// Returns the options of a direct connection outside of a pool, without limits: to the first host of the URL.
+///
+/// # Errors
+/// If the URL does not parse.
+pub fn connect_options(config: &PoolConfig) -> Result<PgConnectOptions, DbError> {
+    Ok(named(
+        Target::parse(config.url.expose_secret())?.options,
+        config,
+    ))
+}
+
+/// Returns the options of a direct connection to the first host that accepts one, and takes writes if the URL asks for that.
+///
+/// # Errors
+/// If the URL does not parse, or no host is suitable.
+pub async fn connect_options_of_primary(config: &PoolConfig) -> Result<PgConnectOptions, DbError> {
+    let target = Target::parse(config.url.expose_secret())?;
+    let mut refused = None;
+    for host in &target.hosts {
+        let options = target.options.clone().host(&host.name).port(host.port);
+        let checked = async {
+            let mut connection = PgConnection::connect_with(&options).await?;
+            let suits = !target.read_write || takes_writes(&mut connection).await?;
+            connection.close().await?;
+            Ok(suits)
+        };
+        match tokio::time::timeout(config.acquire_timeout, checked).await {
+            Ok(Ok(true)) => return Ok(named(options, config)),
+            Ok(Ok(false)) => {}
+            Ok(Err(error)) => refused = Some(error),
+            Err(_) => refused = Some(sqlx::Error::PoolTimedOut),
+        }
+    }
+    match refused {
+        None if target.hosts.is_empty() => Ok(named(target.options, config)),
+        None => Err(DbError::ReadOnly),
+        Some(error) => Err(DbError::Connect(error)),
+    }
+}
+
+fn named(options: PgConnectOptions, config: &PoolConfig) -> PgConnectOptions {
+    // A start-up parameter that poolers refuse; since Postgres 12 the server's default keeps every digit.
+    options
+        .application_name(config.application_name)
+        .extra_float_digits(None)
+}

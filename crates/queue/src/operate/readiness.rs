@@ -1,0 +1,93 @@
+//! Whether the database lets this process do its work: [`check`], and [`check_pooler`] at the start.
+
+use base::db::{Unavailability, lost_prepared_statement};
+use sqlx::PgPool;
+
+/// The database answers, and would refuse the work.
+#[derive(Debug, thiserror::Error)]
+pub enum NotReady {
+    #[error("could not ask the database whether it takes writes")]
+    Ask(#[source] sqlx::Error),
+    #[error("the database is a standby or recovers")]
+    InRecovery,
+    #[error("the database is read-only")]
+    ReadOnly,
+    #[error("the database role may not write to {table}; run `postroom-api admin grant`")]
+    MissingRight { table: String },
+}
+
+impl NotReady {
+    /// Says in a few words what is wrong, for a probe's answer.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Ask(error) => Unavailability::of(error)
+                .map_or("the database cannot be used", Unavailability::as_str),
+            Self::InRecovery | Self::ReadOnly => Unavailability::ReadOnly.as_str(),
+            Self::MissingRight { .. } => Unavailability::MissingRight.as_str(),
+        }
+    }
+}
+
+/// Checks that the database takes writes, and that the role may write to `tables`.
+///
+/// # Errors
+/// Why not.
+pub async fn check(pool: &PgPool, tables: &[&str]) -> Result<(), NotReady> {
+    let tables: Vec<String> = tables.iter().map(|table| (*table).to_owned()).collect();
+    let found = sqlx::query!(
+        r#"select pg_is_in_recovery() as "in_recovery!",
+                  current_setting('transaction_read_only') = 'on' as "read_only!",
+                  (select min(name) from unnest($1::text[]) as given (name)
+                   where not has_table_privilege(to_regclass(name), 'insert')) as denied"#,
+        &tables,
+    )
+    .fetch_one(pool)
+    .await
+    .map_err(NotReady::Ask)?;
+    if found.in_recovery {
+        return Err(NotReady::InRecovery);
+    }
+    if found.read_only {
+        return Err(NotReady::ReadOnly);
+    }
+    match found.denied {
+        None => Ok(()),
+        Some(table) => Err(NotReady::MissingRight { table }),
+    }
+}
+
+/// `DATABASE_URL` leads through a pooler that cannot serve this process.
+#[derive(Debug, thiserror::Error)]
+pub enum PoolerError {
+    #[error(
+        "DATABASE_URL leads through a transaction pooler that does not keep prepared statements; use PgBouncer 1.21 or \
+         newer with max_prepared_statements above 0, or a direct URL"
+    )]
+    NoPreparedStatements,
+    #[error("could not ask the database through the pooler")]
+    Ask(#[source] sqlx::Error),
+}
+
+/// Checks that a transaction pooler keeps prepared statements: two connections prepare one under the same name, and the
+/// pooler may give both the same server connection.
+///
+/// # Errors
+/// If it does not keep them, or the database fails.
+pub async fn check_pooler(pool: &PgPool) -> Result<(), PoolerError> {
+    let prepare = async {
+        let (mut first, mut second) = (pool.acquire().await?, pool.acquire().await?);
+        for connection in [&mut first, &mut second] {
+            sqlx::query_scalar!(r#"select 1 as "one!""#)
+                .fetch_one(&mut **connection)
+                .await?;
+        }
+        Ok(())
+    };
+    prepare.await.map_err(|error| {
+        if lost_prepared_statement(&error) {
+            PoolerError::NoPreparedStatements
+        } else {
+            PoolerError::Ask(error)
+        }
+    })
+}

@@ -1,0 +1,118 @@
+//! [`DatabaseState`]: what this worker last learned about its database, for readiness, metrics and rescues.
+
+use base::db::Unavailability;
+use std::{
+    sync::{Mutex, MutexGuard},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// How long the rescue of expired leases waits after the database is back. Every worker that lives returns its own jobs
+/// meanwhile, so that an outage is not taken for the death of all workers.
+const RECOVERY_GRACE: Duration = Duration::from_secs(5);
+
+/// The state; shared by the loops and the attempts.
+#[derive(Debug, Default)]
+pub struct DatabaseState {
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Why the last poll failed.
+    poll: Option<Unavailability>,
+    recovered_at: Option<Instant>,
+    /// Attempts whose outcome the database refuses, and why it refused the last of them.
+    refused: usize,
+    reason: Option<Unavailability>,
+}
+
+impl DatabaseState {
+    /// Records the result of a poll. An error that may concern this statement alone says nothing about the database.
+    pub(super) fn polled(&self, result: Result<(), &sqlx::Error>) {
+        let mut known = self.lock();
+        match result {
+            Ok(()) => {
+                if known.poll.take().is_some() {
+                    known.recovered_at = Some(Instant::now());
+                }
+            }
+            Err(error) => {
+                if let Some(reason) = Unavailability::of(error)
+                    && !reason.may_concern_one_statement()
+                {
+                    known.poll = Some(reason);
+                }
+            }
+        }
+    }
+
+    /// Records that the database refuses an attempt's outcome, until the value is dropped.
+    pub(super) fn refuse(&self, reason: Unavailability) -> RefusedOutcome<'_> {
+        let mut known = self.lock();
+        known.refused += 1;
+        known.reason = Some(reason);
+        RefusedOutcome(self)
+    }
+
+    /// Why the database does not serve this worker; `None` if it does.
+    pub fn unavailability(&self) -> Option<Unavailability> {
+        let known = self.lock();
+        known.poll.or(known.reason.filter(|_| known.refused > 0))
+    }
+
+    /// Counts the attempts whose outcome the database refuses.
+    pub fn refused_outcomes(&self) -> usize {
+        self.lock().refused
+    }
+
+    /// How long a rescue must wait for other workers to return their jobs.
+    pub(super) fn rescue_delay(&self) -> Duration {
+        let recovered_at = self.lock().recovered_at;
+        recovered_at.map_or(Duration::ZERO, |at| {
+            RECOVERY_GRACE.saturating_sub(at.elapsed())
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().expect("no holder of this lock can panic")
+    }
+}
+
+/// An outcome that the database refuses.
+pub(super) struct RefusedOutcome<'a>(&'a DatabaseState);
+
+impl Drop for RefusedOutcome<'_> {
+    fn drop(&mut self) {
+        self.0.lock().refused -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn rescue_waits_after_an_outage_and_only_then() {
+        let state = DatabaseState::default();
+        state.polled(Ok(()));
+        assert_eq!(state.rescue_delay(), Duration::ZERO);
+        state.polled(Err(&sqlx::Error::PoolTimedOut));
+        assert_eq!(state.unavailability(), Some(Unavailability::Unreachable));
+        state.polled(Ok(()));
+        assert_eq!(state.unavailability(), None);
+        assert_eq!(state.rescue_delay(), RECOVERY_GRACE);
+        tokio::time::advance(RECOVERY_GRACE).await;
+        assert_eq!(state.rescue_delay(), Duration::ZERO);
+    }
+
+    #[test]
+    fn refused_outcome_is_counted_until_it_is_dropped() {
+        let state = DatabaseState::default();
+        let refused = state.refuse(Unavailability::MissingRight);
+        assert_eq!(state.refused_outcomes(), 1);
+        assert_eq!(state.unavailability(), Some(Unavailability::MissingRight));
+        drop(refused);
+        assert_eq!(state.unavailability(), None);
+    }
+}

@@ -1,0 +1,54 @@
+//! What happens to Postgres costs time and nothing else: no job is given up, no attempt counted, no restart needed, and
+//! readiness and metrics say what is wrong meanwhile.
+
+mod fence;
+mod hosts;
+mod outage;
+mod pooler;
+mod refuses;
+mod retention;
+mod silent;
+mod upgrade;
+
+use crate::support::{TestDb, client::http, corpus::generated, eventually, wait::SOON};
+use dev::postgres::{Cluster, Durability};
+use std::net::SocketAddr;
+
+/// A Postgres that the test may stop and crash.
+async fn own_cluster() -> (Cluster, TestDb) {
+    let cluster = tokio::task::spawn_blocking(|| Cluster::start(Durability::ThrowAway))
+        .await
+        .expect("starting a cluster does not panic")
+        .expect("start a cluster");
+    let db = TestDb::on(&cluster.url("postgres")).await;
+    (cluster, db)
+}
+
+/// The status and the text of a process's `/readyz`.
+async fn readyz(ops: SocketAddr) -> (u16, String) {
+    let response = http()
+        .get(format!("http://{ops}/readyz"))
+        .send()
+        .await
+        .expect("ask a process");
+    let status = response.status().as_u16();
+    (status, response.text().await.expect("read the answer"))
+}
+
+/// Waits until `/readyz` answers this status, with this in its text.
+async fn ready_says(ops: SocketAddr, status: u16, text: &str) {
+    eventually(SOON, async || {
+        let seen = readyz(ops).await;
+        if seen.0 == status && seen.1.contains(text) {
+            Ok(())
+        } else {
+            Err(format!("{seen:?}"))
+        }
+    })
+    .await;
+}
+
+/// A distinct email that a rule decides.
+fn email(n: u64) -> Vec<u8> {
+    generated(n).bytes
+}

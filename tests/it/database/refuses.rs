@@ -1,0 +1,166 @@
+//! The database refuses statements for a reason of its own: jobs wait, and the attempt does not count.
+
+use super::{email, ready_says};
+use crate::support::{
+    TestDb,
+    corpus::fixture,
+    eventually,
+    model::{FakeModel, Reply, VERDICT},
+    system::{Api, Worker, metric},
+    wait::SOON,
+};
+
+/// A code of each class that says nothing about the statement.
+const CODES: [&str; 8] = [
+    "25006", "42501", "53100", "54000", "55000", "57P03", "58030", "XX001",
+];
+
+async fn refuse_inserts(db: &TestDb, table: &str, code: &str) {
+    db.execute(&format!(
+        "create or replace function refuse() returns trigger language plpgsql as
+             $$ begin raise exception 'refused' using errcode = '{code}'; end $$;
+         create or replace trigger refuse before insert on {table} for each row execute function refuse();"
+    ))
+    .await;
+}
+
+async fn uncounted(db: &TestDb) {
+    let ended: i64 = db.one("select count(*) from finished_jobs").await;
+    let counted: i64 = db
+        .one("select coalesce(sum(errors + crashes), 0)::bigint from jobs")
+        .await;
+    assert_eq!(
+        (ended, counted),
+        (0, 0),
+        "the job waits, and no attempt counts"
+    );
+}
+
+#[tokio::test]
+async fn outcome_that_the_database_refuses_waits_until_it_is_taken() {
+    let db = TestDb::new().await;
+    let model = FakeModel::start([Reply::Says(VERDICT.to_owned())]).await;
+    let (api, worker) = tokio::join!(Api::spawn(&db), model.worker(&db, &[]));
+    let client = api.sign_in(&db).await;
+    refuse_inserts(&db, "triage_results", CODES[1]).await;
+    let id = client.submitted(&fixture("plain-question"), "k").await;
+    for code in CODES {
+        refuse_inserts(&db, "triage_results", code).await;
+        eventually(SOON, async || {
+            let refused = metric(worker.ops, "postroom_outcomes_refused", &[]).await;
+            if refused > 0.0 {
+                Ok(())
+            } else {
+                Err(format!("{code}: nothing is refused yet"))
+            }
+        })
+        .await;
+        uncounted(&db).await;
+    }
+    ready_says(worker.ops, 503, "the database").await;
+    db.execute("drop trigger refuse on triage_results").await;
+    let job = client.finished(&id).await;
+    assert_eq!(
+        (&job["state"], &job["attempt"]),
+        (&"succeeded".into(), &1.into()),
+        "{job}"
+    );
+    assert_eq!(model.calls(), 1, "the answer was kept");
+    ready_says(worker.ops, 200, "ok").await;
+}
+
+#[tokio::test]
+async fn job_whose_handler_is_refused_is_deferred_and_not_counted() {
+    let db = TestDb::new().await;
+    let model = FakeModel::start([Reply::Says(VERDICT.to_owned())]).await;
+    let (api, _worker) = tokio::join!(Api::spawn(&db), model.worker(&db, &[]));
+    let client = api.sign_in(&db).await;
+    refuse_inserts(&db, "llm_checkpoints", "42501").await;
+    let id = client.submitted(&fixture("plain-question"), "k").await;
+    eventually(SOON, async || {
+        let attempts: i64 = db
+            .one("select count(*) from job_attempts where outcome = 'snoozed'")
+            .await;
+        if attempts > 2 {
+            Ok(())
+        } else {
+            Err(format!("{attempts} attempts were deferred"))
+        }
+    })
+    .await;
+    uncounted(&db).await;
+    db.execute("drop trigger refuse on llm_checkpoints").await;
+    assert_eq!(client.finished(&id).await["state"], "succeeded");
+}
+
+/// Makes the database read-only or writable, for new connections, and ends those of the processes.
+async fn set_read_only(db: &TestDb, value: &str) {
+    db.execute(&format!(
+        "begin read write;
+         do $$ begin
+             execute format('alter database %I set default_transaction_read_only = {value}', current_database());
+         end $$;
+         commit;
+         select pg_terminate_backend(pid) from pg_stat_activity
+         where datname = current_database() and application_name like 'postroom-%'"
+    ))
+    .await;
+}
+
+#[tokio::test]
+async fn read_only_database_makes_nobody_ready_and_is_seen_in_the_claims() {
+    let db = TestDb::new().await;
+    let (api, worker) = tokio::join!(Api::spawn(&db), Worker::spawn(&db));
+    let client = api.sign_in(&db).await;
+    set_read_only(&db, "on").await;
+    for ops in [api.ops, worker.ops] {
+        ready_says(ops, 503, "read-only").await;
+    }
+    let refused = client.submit(&email(1), "k").await;
+    assert_eq!(refused.status, 503, "{}", refused.text);
+    eventually(SOON, async || {
+        let labels = [("result", "error"), ("queue", "triage")];
+        let failed = metric(worker.ops, "postroom_claims_total", &labels).await;
+        if failed > 0.0 {
+            Ok(())
+        } else {
+            Err("no claim failed yet".to_owned())
+        }
+    })
+    .await;
+
+    set_read_only(&db, "off").await;
+    let accepted = eventually(SOON, async || {
+        let answer = client.submit(&email(1), "k").await;
+        if answer.status == 202 {
+            Ok(answer)
+        } else {
+            Err(answer.text)
+        }
+    })
+    .await;
+    let id = accepted.body["id"].as_str().unwrap();
+    assert_eq!(client.finished(id).await["state"], "succeeded");
+    for ops in [api.ops, worker.ops] {
+        ready_says(ops, 200, "ok").await;
+    }
+}
+
+#[tokio::test]
+async fn role_without_a_right_is_not_ready() {
+    let db = TestDb::new().await;
+    let role = format!("role_{}", uuid::Uuid::now_v7().simple());
+    db.execute(&format!(
+        "create role {role} login; grant select, insert, update, delete on all tables in schema public to {role}"
+    ))
+    .await;
+    let url = db.url().replacen("postgres@", &format!("{role}@"), 1);
+    let api = Api::spawn_at(&url).await;
+    ready_says(api.ops, 200, "ok").await;
+    db.execute(&format!("revoke insert on request_keys from {role}"))
+        .await;
+    ready_says(api.ops, 503, "lacks a right").await;
+    drop(api);
+    db.execute(&format!("drop owned by {role}; drop role {role}"))
+        .await;
+}
