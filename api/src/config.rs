@@ -1,5 +1,6 @@
 //! The API's configuration from the environment: read only here, all faults reported together.
 
+use crate::proxies::TrustedProxies;
 use base::{
     db::PoolConfig,
     env::{ConfigError, Env, Variable},
@@ -38,8 +39,22 @@ const OPERATOR_TENANT: Variable = Variable::optional(
     "The short name of the tenant whose owners, admins and operators may use the routes under `/v1/admin`",
 );
 
+const TRUSTED_PROXIES: Variable = Variable::optional(
+    "TRUSTED_PROXIES",
+    "10.0.0.0/8,127.0.0.1",
+    "none: the address of a request is that of its connection",
+    "The networks of your proxies: a request's address is the right-most of `X-Forwarded-For` that is in none of them",
+);
+
 /// What only the API reads.
-pub const VARIABLES: &[Variable] = &[ADDR, OPS_ADDR, IDLE, ABSOLUTE, OPERATOR_TENANT];
+pub const VARIABLES: &[Variable] = &[
+    ADDR,
+    OPS_ADDR,
+    IDLE,
+    ABSOLUTE,
+    OPERATOR_TENANT,
+    TRUSTED_PROXIES,
+];
 
 /// The API's configuration; docs/configuration.md has the table of variables.
 #[derive(Clone, Debug)]
@@ -52,6 +67,8 @@ pub struct ApiConfig {
     pub sessions: SessionLifetime,
     /// The tenant whose users are operators; without it, nobody is over HTTP.
     pub operator_tenant: Option<TenantSlug>,
+    /// Whose word about a request's address counts.
+    pub trusted_proxies: TrustedProxies,
     /// Encrypt the secrets of connections; without them no connection can be stored.
     pub keys: Option<KeyRing>,
     pub log: String,
@@ -81,11 +98,25 @@ impl ApiConfig {
             ops_addr: env.parse(OPS_ADDR, "an address and port"),
             sessions,
             operator_tenant,
+            trusted_proxies: trusted_proxies(&mut env),
             keys: KeyRing::from_env(&mut env),
             log: env.text(telemetry::LOG),
         };
         env.finish(config)
     }
+}
+
+fn trusted_proxies(env: &mut Env) -> TrustedProxies {
+    let Some(text) = env.optional(TRUSTED_PROXIES) else {
+        return TrustedProxies::default();
+    };
+    TrustedProxies::parse(&text).unwrap_or_else(|| {
+        env.fault(
+            TRUSTED_PROXIES,
+            "is not a list of networks and addresses, with commas between them",
+        );
+        TrustedProxies::default()
+    })
 }
 
 pub(crate) fn operator_tenant(env: &mut Env) -> Option<TenantSlug> {
@@ -110,6 +141,7 @@ mod tests {
             ("OPERATOR_TENANT", "Sekret Tenant"),
             ("SESSION_IDLE_SECONDS", "900"),
             ("SESSION_ABSOLUTE_SECONDS", "600"),
+            ("TRUSTED_PROXIES", "10.0.0.0/8,sekret"),
         ]);
         let error = ApiConfig::from_env(env).unwrap_err();
         let names: Vec<&str> = error.faults.iter().map(|fault| fault.name).collect();
@@ -121,7 +153,8 @@ mod tests {
                 "SESSION_IDLE_SECONDS",
                 "OPERATOR_TENANT",
                 "API_ADDR",
-                "API_OPS_ADDR"
+                "API_OPS_ADDR",
+                "TRUSTED_PROXIES"
             ]
         );
         assert!(!error.to_string().to_lowercase().contains("sekret"));

@@ -2,15 +2,17 @@
 
 use crate::{
     App, AppState,
+    admission::Admission,
     config::ApiConfig,
+    descriptors,
     metrics::ApiMetrics,
     ops,
     reference::Reference,
     route_table::{Route, RouteTable},
     router,
     routes::{self, jobs::submit::answer_of},
-    server::{self, Limits},
-    streams::Streams,
+    server::{self, Limits, Served, bind},
+    slots::Slots,
 };
 use anyhow::Context;
 use base::{
@@ -32,7 +34,6 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
-    sync::Semaphore,
     task::JoinHandle,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -49,7 +50,7 @@ pub struct Api {
     signals: CancellationToken,
     drained: CancellationToken,
     users: JoinHandle<()>,
-    operators: JoinHandle<std::io::Result<()>>,
+    operators: JoinHandle<()>,
     loops: TaskTracker,
 }
 
@@ -58,7 +59,14 @@ pub struct Api {
 /// # Errors
 /// If the API cannot start: the database, its schema or an address cannot be used.
 pub async fn serve(config: ApiConfig) -> anyhow::Result<()> {
-    let api = Api::start(config, Limits::default(), routes::all()).await?;
+    let descriptors = descriptors::raise().context("could not raise the limit of descriptors")?;
+    let limits = Limits::default().within(descriptors, database_connections(&config));
+    tracing::info!(
+        descriptors,
+        connections = limits.connections,
+        "limits of this process"
+    );
+    let api = Api::start(config, limits, routes::all()).await?;
     stop_on_signals(&api)?;
     api.run().await
 }
@@ -84,8 +92,8 @@ impl Api {
 
         let loops = TaskTracker::new();
         let signals = CancellationToken::new();
-        let users_listener = bind(config.addr, "API_ADDR").await?;
-        let ops_listener = bind(config.ops_addr, "API_OPS_ADDR").await?;
+        let users_listener = listen(config.addr, "API_ADDR")?;
+        let ops_listener = listen(config.ops_addr, "API_OPS_ADDR")?;
         let (addr, ops_addr) = (users_listener.local_addr()?, ops_listener.local_addr()?);
         let notifier = Notifier::spawn(pool.clone(), &loops, signals.clone());
         let submitter = Submitter::spawn(
@@ -112,19 +120,21 @@ impl Api {
             limits,
             hasher: PasswordHasher::new(),
             denials: Denials::default(),
-            streams: Streams::default(),
+            streams: Slots::default(),
+            polls: Slots::default(),
             tracker: TaskTracker::new(),
             stopping: CancellationToken::new(),
-            admission: Arc::new(Semaphore::new(limits.in_flight)),
+            admission: Admission::new(&limits),
         });
         let router = router(app.clone(), operations);
         let drained = CancellationToken::new();
-        let users = loops.spawn(server::serve(
-            users_listener,
+        let served = Served {
             router,
             limits,
-            app.stopping.clone(),
-        ));
+            proxies: app.config.trusted_proxies.clone(),
+            metrics: app.metrics.clone(),
+        };
+        let users = loops.spawn(server::serve(users_listener, served, app.stopping.clone()));
         let operators = loops.spawn(ops::serve(app.clone(), ops_listener, drained.clone()));
         tracing::info!(%addr, listener = "api", "listening");
         tracing::info!(addr = %ops_addr, listener = "ops", "listening");
@@ -143,7 +153,7 @@ impl Api {
     /// Serves until `app.stopping` is set, then ends in order.
     ///
     /// # Errors
-    /// If a listener failed.
+    /// If a listener panicked.
     pub async fn run(self) -> anyhow::Result<()> {
         let ended = self.users.await.context("the users' listener panicked");
         // Requests that write continue without their client; they end within their own timeout.
@@ -161,8 +171,7 @@ impl Api {
         }
         self.operators
             .await
-            .context("the operators' listener panicked")?
-            .context("the operators' listener failed")?;
+            .context("the operators' listener panicked")?;
         tracing::info!("stopped");
         ended
     }
@@ -182,10 +191,13 @@ async fn check_operator_tenant(pool: &PgPool, config: &ApiConfig) -> anyhow::Res
     Ok(())
 }
 
-async fn bind(addr: SocketAddr, variable: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(addr)
-        .await
-        .with_context(|| format!("{variable}: could not listen on {addr}"))
+fn listen(addr: SocketAddr, variable: &str) -> anyhow::Result<TcpListener> {
+    bind(addr).with_context(|| format!("{variable}: could not listen on {addr}"))
+}
+
+/// The pool, and what beside it connects: listening, submitting, reading sessions, and one to spare for each.
+fn database_connections(config: &ApiConfig) -> usize {
+    usize::try_from(config.pool.max_connections).unwrap_or(usize::MAX / 2) + 8
 }
 
 /// Stops in order at the first signal and immediately at the second: what was committed is kept.

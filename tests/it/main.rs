@@ -27,6 +27,7 @@ mod effects;
 mod events;
 mod harness;
 mod history;
+mod http_limits;
 mod http_surface;
 mod lease_model;
 mod listing;
