@@ -28,6 +28,8 @@ pub async fn serve(app: AppState, listener: TcpListener, drained: CancellationTo
         limits: app.limits.for_operators(),
         proxies: app.config.trusted_proxies.clone(),
         metrics: app.metrics.clone(),
+        // Probes and scrapers are inside.
+        tls: None,
     };
     let router = Router::new()
         .route("/metrics", get(metrics))

@@ -11,13 +11,14 @@ use crate::{
     route_table::{Route, RouteTable},
     router,
     routes::{self, jobs::submit::answer_of},
-    server::{self, Limits, Served, bind},
+    server::{self, Limits, Served, bind, tls::Tls},
     slots::Slots,
 };
 use anyhow::Context;
 use base::{
     clock::Clock,
     db::{self, PgPool},
+    telemetry::chain,
 };
 use jobs::{
     commands::{
@@ -52,6 +53,7 @@ pub struct Api {
     users: JoinHandle<()>,
     operators: JoinHandle<()>,
     loops: TaskTracker,
+    tls: Option<Arc<Tls>>,
 }
 
 /// Serves until SIGTERM or SIGINT, then finishes the open requests and ends.
@@ -68,6 +70,7 @@ pub async fn serve(config: ApiConfig) -> anyhow::Result<()> {
     );
     let api = Api::start(config, limits, routes::all()).await?;
     stop_on_signals(&api)?;
+    reload_on_hangup(&api)?;
     api.run().await
 }
 
@@ -89,6 +92,8 @@ impl Api {
         jobs::schema::check_schema(&pool).await?;
         check_keys(&pool, config.keys.as_ref()).await?;
         check_operator_tenant(&pool, &config).await?;
+
+        let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
 
         let loops = TaskTracker::new();
         let signals = CancellationToken::new();
@@ -133,6 +138,7 @@ impl Api {
             limits,
             proxies: app.config.trusted_proxies.clone(),
             metrics: app.metrics.clone(),
+            tls: tls.clone(),
         };
         let users = loops.spawn(server::serve(users_listener, served, app.stopping.clone()));
         let operators = loops.spawn(ops::serve(app.clone(), ops_listener, drained.clone()));
@@ -147,6 +153,7 @@ impl Api {
             users,
             operators,
             loops,
+            tls,
         })
     }
 
@@ -218,6 +225,30 @@ fn stop_on_signals(api: &Api) -> anyhow::Result<()> {
                 std::process::exit(130);
             }
             () = drained.cancelled() => {}
+        }
+    });
+    Ok(())
+}
+
+/// Reads the certificate again at each SIGHUP. Without TLS the signal keeps its meaning.
+fn reload_on_hangup(api: &Api) -> anyhow::Result<()> {
+    let Some(tls) = api.tls.clone() else {
+        return Ok(());
+    };
+    let mut hangup = signal(SignalKind::hangup()).context("could not listen for SIGHUP")?;
+    let drained = api.drained.clone();
+    api.loops.spawn(async move {
+        loop {
+            tokio::select! {
+                _ = hangup.recv() => {}
+                () = drained.cancelled() => return,
+            }
+            match tls.reload() {
+                Ok(()) => tracing::info!("the certificate was read again"),
+                Err(error) => {
+                    tracing::error!(error = chain(&error), "the former certificate stays in use");
+                }
+            }
         }
     });
     Ok(())

@@ -7,14 +7,17 @@
 mod connection;
 mod fault;
 mod table;
+pub mod tls;
 mod watched;
 
 pub use table::Connection;
 
 use crate::{metrics::ApiMetrics, proxies::TrustedProxies};
 use axum::Router;
-use std::{io, net::SocketAddr, time::Duration};
+use connection::Accepted;
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use table::{Admitted, ConnectionTable};
+use tls::Tls;
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     time::{sleep, timeout},
@@ -138,16 +141,13 @@ pub struct Served {
     /// Their connections are those of many clients.
     pub proxies: TrustedProxies,
     pub metrics: ApiMetrics,
+    /// Without it, HTTP is plain.
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// Serves until `stopping` is set and the open requests have ended, or the grace is over.
 pub async fn serve(listener: TcpListener, served: Served, stopping: CancellationToken) {
-    let Served {
-        router,
-        limits,
-        proxies,
-        metrics,
-    } = served;
+    let limits = served.limits;
     let table = ConnectionTable::new(limits.connections, limits.connections_per_address);
     let connections = TaskTracker::new();
     // Set when the grace period is over: open connections are dropped.
@@ -157,26 +157,31 @@ pub async fn serve(listener: TcpListener, served: Served, stopping: Cancellation
             () = stopping.cancelled() => break,
             accepted = accept(&listener) => accepted,
         };
-        let address = Some(peer.ip()).filter(|address| !proxies.contains(*address));
+        let address = Some(peer.ip()).filter(|address| !served.proxies.contains(*address));
         let place = match table.admit(address) {
             Admitted::Yes(place) => place,
             Admitted::InsteadOfAnother(place) => {
-                metrics.closed("evicted");
+                served.metrics.closed("evicted");
                 place
             }
             Admitted::No => {
-                metrics.closed("refused");
-                fault::write_now(&stream, &fault::no_connection());
+                served.metrics.closed("refused");
+                if served.tls.is_none() {
+                    fault::write_now(&stream, &fault::no_connection());
+                }
                 continue;
             }
         };
-        let (router, stopping, cut) = (router.clone(), stopping.clone(), cut.clone());
-        let metrics = metrics.clone();
+        let (served, stopping, cut) = (served.clone(), stopping.clone(), cut.clone());
         connections.spawn(async move {
-            let served =
-                connection::serve(stream, peer, &place, router, limits, &metrics, stopping);
+            let accepted = Accepted {
+                peer,
+                place: &place,
+                served,
+                stopping,
+            };
             tokio::select! {
-                () = served => {}
+                () = connection::serve(stream, accepted) => {}
                 () = place.connection.cut.cancelled() => {}
                 () = cut.cancelled() => {}
             }

@@ -1,11 +1,11 @@
 //! One connection from its first byte to its end: [`serve`].
 
 use super::{
-    Limits, fault,
+    Served, fault,
     table::{Busy, Connection, Place},
     watched::WatchedStream,
 };
-use crate::{context::Peer, metrics::ApiMetrics};
+use crate::context::Peer;
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -24,22 +24,53 @@ use std::{
     sync::Arc,
     task::{Context, Poll},
 };
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+/// A connection that was given a place.
+pub(super) struct Accepted<'a> {
+    pub(super) peer: SocketAddr,
+    pub(super) place: &'a Place,
+    pub(super) served: Served,
+    pub(super) stopping: CancellationToken,
+}
+
 /// Serves requests until the client leaves, breaks the protocol or is too slow, or `stopping` is set.
-pub(super) async fn serve(
-    stream: TcpStream,
-    peer: SocketAddr,
-    place: &Place,
-    router: Router,
-    limits: Limits,
-    metrics: &ApiMetrics,
-    stopping: CancellationToken,
-) {
+pub(super) async fn serve(stream: TcpStream, accepted: Accepted<'_>) {
     // Responses are written whole: waiting for more data would only delay them.
     drop(stream.set_nodelay(true));
+    let Some(tls) = &accepted.served.tls else {
+        return serve_http(stream, accepted).await;
+    };
+    let handshake = tls.acceptor().accept(stream);
+    match timeout(accepted.served.limits.head_timeout, handshake).await {
+        Ok(Ok(stream)) => serve_http(Box::new(stream), accepted).await,
+        Ok(Err(error)) => tracing::debug!(%error, "TLS could not be agreed on"),
+        Err(_) => tracing::debug!("TLS was not agreed on in time"),
+    }
+}
+
+async fn serve_http<S>(stream: S, accepted: Accepted<'_>)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let Accepted {
+        peer,
+        place,
+        served,
+        stopping,
+    } = accepted;
+    let Served {
+        router,
+        limits,
+        metrics,
+        ..
+    } = served;
     let stream = WatchedStream::new(stream, place.connection.clone(), limits.write_timeout);
     let of_connection = place.connection.clone();
     let service = service_fn(move |request: hyper::Request<Incoming>| {

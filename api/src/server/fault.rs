@@ -6,7 +6,7 @@ use crate::{
 };
 use std::{io, time::Duration};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
@@ -14,7 +14,7 @@ use tokio::{
 /// For the response and for what the client is still sending.
 const TIMEOUT: Duration = Duration::from_secs(1);
 /// Read and dropped, so that the client sees the response and not a reset.
-const REST: u64 = 256 * 1024;
+const REST: u64 = 2 * 1024 * 1024;
 
 /// The failure that hyper describes by a status alone.
 pub(super) fn of_status(status: u16) -> ApiError {
@@ -52,7 +52,10 @@ pub(super) fn no_connection() -> ApiError {
 }
 
 /// Sends the failure and closes the connection, within [`TIMEOUT`].
-pub(super) async fn write(mut stream: TcpStream, error: &ApiError) -> io::Result<()> {
+pub(super) async fn write<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    error: &ApiError,
+) -> io::Result<()> {
     let bytes = response(error);
     let sent = timeout(TIMEOUT, async {
         stream.write_all(&bytes).await?;

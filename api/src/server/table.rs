@@ -6,7 +6,7 @@ use std::{
     net::{IpAddr, Ipv6Addr},
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -50,6 +50,8 @@ pub struct Connection {
     since: AtomicU64,
     /// The same, for a client that takes nothing of what is written; 0 if it does.
     stalled: AtomicU64,
+    /// Bytes of a head have come and no request of them.
+    head_begun: AtomicBool,
     /// Set to close the connection.
     pub(super) cut: CancellationToken,
 }
@@ -164,6 +166,7 @@ impl Connection {
             phase: AtomicU8::new(IDLE),
             since: AtomicU64::new(0),
             stalled: AtomicU64::new(0),
+            head_begun: AtomicBool::new(false),
             cut: CancellationToken::new(),
         };
         connection.enter(IDLE);
@@ -181,12 +184,20 @@ impl Connection {
     }
 
     pub(super) fn begin(self: &Arc<Self>) -> Busy {
+        self.head_begun.store(false, Ordering::Relaxed);
         self.works();
         Busy(self.clone())
     }
 
-    pub(super) fn is_idle(&self) -> bool {
-        self.phase.load(Ordering::Relaxed) == IDLE
+    /// Bytes have come: those of a head, if no request is in progress.
+    pub(super) fn reads(&self) {
+        if self.phase.load(Ordering::Relaxed) == IDLE {
+            self.head_begun.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn head_has_begun(&self) -> bool {
+        self.head_begun.load(Ordering::Relaxed)
     }
 
     pub(super) fn stalls(&self) {

@@ -11,21 +11,18 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
     time::{Instant, Sleep, sleep},
 };
 
 /// A socket, and what its connection is seen to do.
 #[derive(Debug)]
-pub(super) struct WatchedStream {
-    stream: TcpStream,
+pub(super) struct WatchedStream<S> {
+    stream: S,
     connection: Arc<Connection>,
     stall_timeout: Duration,
     /// Runs while the client takes nothing of what is written.
     stall: Pin<Box<Sleep>>,
     stalled: bool,
-    /// A head has begun and no request has come of it.
-    head_begun: bool,
     /// The status that hyper gave up with.
     held_back: Option<u16>,
     /// The client took nothing for too long.
@@ -34,8 +31,8 @@ pub(super) struct WatchedStream {
 
 /// What is left of a connection that has ended.
 #[derive(Debug)]
-pub(super) struct Remains {
-    pub(super) stream: TcpStream,
+pub(super) struct Remains<S> {
+    pub(super) stream: S,
     /// A head began and did not end.
     pub(super) head_begun: bool,
     /// The status of a failure that hyper could not write a body for.
@@ -44,27 +41,22 @@ pub(super) struct Remains {
     pub(super) unread: bool,
 }
 
-impl WatchedStream {
-    pub(super) fn new(
-        stream: TcpStream,
-        connection: Arc<Connection>,
-        stall_timeout: Duration,
-    ) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin> WatchedStream<S> {
+    pub(super) fn new(stream: S, connection: Arc<Connection>, stall_timeout: Duration) -> Self {
         Self {
             stream,
             connection,
             stall_timeout,
             stall: Box::pin(sleep(stall_timeout)),
             stalled: false,
-            head_begun: false,
             held_back: None,
             unread: false,
         }
     }
 
-    pub(super) fn into_remains(self) -> Remains {
+    pub(super) fn into_remains(self) -> Remains<S> {
         Remains {
-            head_begun: self.head_begun && self.connection.is_idle(),
+            head_begun: self.connection.head_has_begun(),
             stream: self.stream,
             held_back: self.held_back,
             unread: self.unread,
@@ -100,7 +92,7 @@ impl WatchedStream {
     }
 }
 
-impl AsyncRead for WatchedStream {
+impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -108,14 +100,14 @@ impl AsyncRead for WatchedStream {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if matches!(read, Poll::Ready(Ok(()))) && self.connection.is_idle() {
-            self.head_begun = buffer.filled().len() > before;
+        if buffer.filled().len() > before {
+            self.connection.reads();
         }
         read
     }
 }
 
-impl AsyncWrite for WatchedStream {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -85,7 +85,7 @@ mod tests {
         sync::atomic::{AtomicUsize, Ordering},
     };
 
-    const RULES: &str = r"rules: [{name: a, match: {subject: {regex: '\w{3} \w{3}'}}}]";
+    const RULES: &str = r"rules: [{name: a, match: {subject: {regex: '\w'}}}]";
 
     #[tokio::test]
     async fn set_is_compiled_once_for_all_who_need_it_and_once_per_version() {
@@ -119,12 +119,10 @@ mod tests {
     async fn memory_is_bounded() {
         let cache = RuleCache::default();
         let many: String = (0..60)
-            .map(|n| {
-                format!("\n- {{name: r{n}, match: {{subject: {{regex: '\\w{{3}} \\w{{3}}'}}}}}}")
-            })
+            .map(|n| format!("\n- {{name: r{n}, match: {{subject: {{regex: '\\w'}}}}}}"))
             .collect();
         let set = RuleSet::compile(&format!("rules:{many}")).unwrap();
-        assert!(set.weight() > BYTES / 100, "{}", set.weight());
+        assert!(set.weight() > BYTES / 150, "{}", set.weight());
         for _ in 0..200 {
             let key = (TenantId::new(), 1);
             let set = cache.get(key, async || Ok::<_, Infallible>(set.clone()));
