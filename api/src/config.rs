@@ -1,5 +1,6 @@
 //! The API's configuration from the environment: read only here, all faults reported together.
 
+use crate::{proxies::TrustedProxies, server::tls::TlsFiles};
 use base::{
     db::PoolConfig,
     env::{ConfigError, Env, Variable},
@@ -38,8 +39,37 @@ const OPERATOR_TENANT: Variable = Variable::optional(
     "The short name of the tenant whose owners, admins and operators may use the routes under `/v1/admin`",
 );
 
+const TRUSTED_PROXIES: Variable = Variable::optional(
+    "TRUSTED_PROXIES",
+    "10.0.0.0/8,127.0.0.1",
+    "none: the address of a request is that of its connection",
+    "The networks of your proxies: a request's address is the right-most of `X-Forwarded-For` that is in none of them",
+);
+
+const TLS_CERTIFICATE: Variable = Variable::optional(
+    "API_TLS_CERTIFICATE",
+    "/etc/postroom/tls.pem",
+    "plain HTTP",
+    "A certificate chain in PEM, for an API without a proxy; SIGHUP reads it again",
+);
+const TLS_KEY: Variable = Variable::optional(
+    "API_TLS_KEY",
+    "/etc/postroom/tls.key",
+    "plain HTTP",
+    "The private key of the certificate, in PEM",
+);
+
 /// What only the API reads.
-pub const VARIABLES: &[Variable] = &[ADDR, OPS_ADDR, IDLE, ABSOLUTE, OPERATOR_TENANT];
+pub const VARIABLES: &[Variable] = &[
+    ADDR,
+    OPS_ADDR,
+    IDLE,
+    ABSOLUTE,
+    OPERATOR_TENANT,
+    TRUSTED_PROXIES,
+    TLS_CERTIFICATE,
+    TLS_KEY,
+];
 
 /// The API's configuration; docs/configuration.md has the table of variables.
 #[derive(Clone, Debug)]
@@ -52,6 +82,10 @@ pub struct ApiConfig {
     pub sessions: SessionLifetime,
     /// The tenant whose users are operators; without it, nobody is over HTTP.
     pub operator_tenant: Option<TenantSlug>,
+    /// Whose word about a request's address counts.
+    pub trusted_proxies: TrustedProxies,
+    /// Without it, HTTP is plain.
+    pub tls: Option<TlsFiles>,
     /// Encrypt the secrets of connections; without them no connection can be stored.
     pub keys: Option<KeyRing>,
     pub log: String,
@@ -81,11 +115,44 @@ impl ApiConfig {
             ops_addr: env.parse(OPS_ADDR, "an address and port"),
             sessions,
             operator_tenant,
+            trusted_proxies: trusted_proxies(&mut env),
+            tls: tls_files(&mut env),
             keys: KeyRing::from_env(&mut env),
             log: env.text(telemetry::LOG),
         };
         env.finish(config)
     }
+}
+
+fn tls_files(env: &mut Env) -> Option<TlsFiles> {
+    match (env.optional(TLS_CERTIFICATE), env.optional(TLS_KEY)) {
+        (Some(certificate), Some(key)) => Some(TlsFiles {
+            certificate: certificate.into(),
+            key: key.into(),
+        }),
+        (None, None) => None,
+        (Some(_), None) => {
+            env.fault(TLS_KEY, "is needed with API_TLS_CERTIFICATE");
+            None
+        }
+        (None, Some(_)) => {
+            env.fault(TLS_CERTIFICATE, "is needed with API_TLS_KEY");
+            None
+        }
+    }
+}
+
+fn trusted_proxies(env: &mut Env) -> TrustedProxies {
+    let Some(text) = env.optional(TRUSTED_PROXIES) else {
+        return TrustedProxies::default();
+    };
+    TrustedProxies::parse(&text).unwrap_or_else(|| {
+        env.fault(
+            TRUSTED_PROXIES,
+            "is not a list of networks and addresses, with commas between them",
+        );
+        TrustedProxies::default()
+    })
 }
 
 pub(crate) fn operator_tenant(env: &mut Env) -> Option<TenantSlug> {
@@ -110,6 +177,8 @@ mod tests {
             ("OPERATOR_TENANT", "Sekret Tenant"),
             ("SESSION_IDLE_SECONDS", "900"),
             ("SESSION_ABSOLUTE_SECONDS", "600"),
+            ("TRUSTED_PROXIES", "10.0.0.0/8,sekret"),
+            ("API_TLS_KEY", "sekret"),
         ]);
         let error = ApiConfig::from_env(env).unwrap_err();
         let names: Vec<&str> = error.faults.iter().map(|fault| fault.name).collect();
@@ -121,7 +190,9 @@ mod tests {
                 "SESSION_IDLE_SECONDS",
                 "OPERATOR_TENANT",
                 "API_ADDR",
-                "API_OPS_ADDR"
+                "API_OPS_ADDR",
+                "TRUSTED_PROXIES",
+                "API_TLS_CERTIFICATE"
             ]
         );
         assert!(!error.to_string().to_lowercase().contains("sekret"));

@@ -3,7 +3,7 @@
 //! The request id and the trace context go into logs, jobs and audit rows, so a client's own are accepted only in the
 //! exact form that we write. Decides nothing about access.
 
-use crate::AppState;
+use crate::{AppState, proxies::TrustedProxies};
 use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, request::Parts},
@@ -16,7 +16,7 @@ use uuid::Uuid;
 pub const REQUEST_ID: &str = "x-request-id";
 const TRACEPARENT: &str = "traceparent";
 
-/// The peer of the connection, from the socket. `X-Forwarded-For` is not read: any client can send it.
+/// The peer of the connection, from the socket.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
@@ -30,7 +30,7 @@ pub struct RequestContext {
 }
 
 impl RequestContext {
-    pub fn new(headers: &HeaderMap, peer: Option<Peer>) -> Self {
+    pub fn new(headers: &HeaderMap, peer: Option<Peer>, proxies: &TrustedProxies) -> Self {
         let given = |name: &str| {
             let mut values = headers.get_all(name).iter();
             let only = values.next()?.to_str().ok()?;
@@ -38,12 +38,12 @@ impl RequestContext {
         };
         let request_id: Arc<str> = given(REQUEST_ID)
             .filter(|id| is_request_id(id))
-            .map_or_else(|| Uuid::now_v7().to_string().into(), Into::into);
+            .map_or_else(|| new_request_id().into(), Into::into);
         let traceparent: Arc<str> = given(TRACEPARENT)
             .filter(|value| is_traceparent(value))
             .map_or_else(|| new_traceparent().into(), Into::into);
         let origin = Origin::new(
-            peer.map(|peer| peer.0.ip()),
+            peer.map(|peer| proxies.client(peer.0.ip(), headers)),
             given("user-agent"),
             Some(request_id.to_string()),
         );
@@ -69,6 +69,11 @@ impl FromRequestParts<AppState> for RequestContext {
             .expect("the pipeline gives every request its context")
             .clone())
     }
+}
+
+/// An id for a request that has none of its own.
+pub fn new_request_id() -> String {
+    Uuid::now_v7().to_string()
 }
 
 /// `[A-Za-z0-9_-]{8,64}`: nothing that could break a log line or a query.
@@ -112,7 +117,7 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
-        RequestContext::new(&map, None)
+        RequestContext::new(&map, None, &TrustedProxies::default())
     }
 
     #[test]

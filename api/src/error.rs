@@ -130,6 +130,10 @@ impl ApiError {
         self
     }
 
+    pub fn retry_after_seconds(&self) -> Option<u32> {
+        self.retry_after_seconds
+    }
+
     pub fn code(&self) -> Code {
         self.code
     }

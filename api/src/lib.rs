@@ -6,10 +6,12 @@
 
 pub mod access;
 pub mod admin;
+pub mod admission;
 pub mod cli;
 pub mod config;
 pub mod context;
 pub mod cursor;
+pub mod descriptors;
 pub mod error;
 pub mod etag;
 pub mod extract;
@@ -18,27 +20,28 @@ pub mod metrics;
 pub mod openapi;
 pub mod ops;
 pub mod pipeline;
+pub mod proxies;
 pub mod reference;
 pub mod route_table;
 pub mod routes;
 pub mod serve;
 pub mod server;
-pub mod streams;
+pub mod slots;
 
 use crate::{
-    config::ApiConfig, error::ApiError, metrics::ApiMetrics, reference::Reference,
-    route_table::RouteTable, server::Limits, streams::Streams,
+    admission::Admission, config::ApiConfig, error::ApiError, metrics::ApiMetrics,
+    reference::Reference, route_table::RouteTable, server::Limits, slots::Slots,
 };
 use axum::{Router, middleware};
-use base::{clock::Clock, db::PgPool};
+use base::{TenantId, clock::Clock, db::PgPool};
 use jobs::commands::{
     jobs::Submitter,
     sessions::{authenticate::SessionReader, denials::Denials, hashing::PasswordHasher},
 };
+use jobs::domain::UserId;
 use prometheus::Registry;
 use queue::signals::{listener::Listener, notifier::Notifier};
 use std::sync::Arc;
-use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Everything a handler may use.
@@ -59,14 +62,16 @@ pub struct App {
     pub hasher: PasswordHasher,
     /// Keeps refused requests from filling the audit log.
     pub denials: Denials,
-    /// The open event streams.
-    pub streams: Streams,
+    /// The open event streams of each user.
+    pub streams: Slots<(TenantId, UserId)>,
+    /// The requests of each user that wait for a job to end.
+    pub polls: Slots<(TenantId, UserId)>,
     /// Requests that write, and other tasks that must end before the process.
     pub tracker: TaskTracker,
     /// Set when the process stops: it accepts nothing new, and waiting requests respond with the present state.
     pub stopping: CancellationToken,
-    /// One permit per request in progress; 503 when none is left.
-    pub admission: Arc<Semaphore>,
+    /// What requests in progress have taken.
+    pub admission: Arc<Admission>,
 }
 
 /// Shared by all requests.

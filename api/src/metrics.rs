@@ -25,6 +25,9 @@ const DECISIONS: [f64; 10] = [
     1_209_600.0,
 ];
 
+/// Why the process closes connections.
+const CLOSED: [&str; 4] = ["evicted", "malformed", "refused", "unread"];
+
 base::metrics! {
     /// The API's metrics.
     #[derive(Debug)]
@@ -51,6 +54,10 @@ base::metrics! {
         long_polls_waiting: IntGauge,
         /// Open event streams.
         event_streams_open: IntGauge,
+        /// Connections that the process closed: `refused` and `evicted` for lack of room, `unread` responses, `malformed` requests.
+        http_connections_closed_total: IntCounterVec [reason],
+        /// Bytes of the bodies of requests that have not ended.
+        http_body_bytes: IntGauge,
         /// Connections of this process to the database.
         db_pool_connections: IntGaugeVec [state],
         /// Whether notifications arrive (1) or the process lives by polling (0).
@@ -90,13 +97,24 @@ impl ApiMetrics {
         for decision in DecisionKind::ALL {
             self.approvals_total.with_label_values(&[decision.as_str()]);
         }
+        for reason in CLOSED {
+            self.http_connections_closed_total
+                .with_label_values(&[reason]);
+        }
         for layer in ["request", "job"] {
             self.duplicates_suppressed_total.with_label_values(&[layer]);
         }
     }
 
+    /// Counts a connection that the process closed, for one of [`CLOSED`].
+    pub fn closed(&self, reason: &'static str) {
+        self.http_connections_closed_total
+            .with_label_values(&[reason])
+            .inc();
+    }
+
     /// Brings the gauges up to date that are read rather than counted.
-    pub fn refresh(&self, pool: &PgPool, listener: &Listener) {
+    pub fn refresh(&self, pool: &PgPool, listener: &Listener, body_bytes: usize) {
         let connections = db::connections(pool);
         self.db_pool_connections
             .with_label_values(&["idle"])
@@ -105,5 +123,7 @@ impl ApiMetrics {
             .with_label_values(&["used"])
             .set(connections.used);
         self.listener_alive.set(i64::from(listener.is_alive()));
+        self.http_body_bytes
+            .set(i64::try_from(body_bytes).unwrap_or(i64::MAX));
     }
 }

@@ -1,6 +1,9 @@
 //! The operators' listener: `/metrics`, `/livez`, `/readyz`. Not for users, so it has its own address.
 
-use crate::AppState;
+use crate::{
+    AppState,
+    server::{self, Served},
+};
 use axum::{
     Router,
     extract::State,
@@ -26,27 +29,28 @@ const WRITTEN: [&str; 5] = [
     "audit_entries",
 ];
 
-/// Serves until `drained`: a stopping process is still scraped and answers that it is not ready.
-///
-/// # Errors
-/// If the listener fails.
-pub async fn serve(
-    app: AppState,
-    listener: TcpListener,
-    drained: CancellationToken,
-) -> std::io::Result<()> {
+/// Serves until `drained`: a stopping process is still scraped and answers that it is not ready. Has connections of its own,
+/// so that users cannot take them.
+pub async fn serve(app: AppState, listener: TcpListener, drained: CancellationToken) {
+    let served = Served {
+        router: Router::new(),
+        limits: app.limits.for_operators(),
+        proxies: app.config.trusted_proxies.clone(),
+        metrics: app.metrics.clone(),
+        // Probes and scrapers are inside.
+        tls: None,
+    };
     let router = Router::new()
         .route("/metrics", get(metrics))
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .with_state(app);
-    axum::serve(listener, router)
-        .with_graceful_shutdown(async move { drained.cancelled().await })
-        .await
+    server::serve(listener, Served { router, ..served }, drained).await;
 }
 
 async fn metrics(State(app): State<AppState>) -> Response {
-    app.metrics.refresh(&app.pool, &app.listener);
+    app.metrics
+        .refresh(&app.pool, &app.listener, app.admission.body_bytes());
     let mut text = Vec::new();
     match TextEncoder::new().encode(&app.registry.gather(), &mut text) {
         Ok(()) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),

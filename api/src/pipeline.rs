@@ -1,21 +1,22 @@
 //! What happens to every request, in one place: [`handle`] is wrapped around the whole router.
 //!
-//! Context → admission → the operation's access → the handler, under the operation's timeout → one response, one log
+//! Context → the operation's access → admission → the handler, under the operation's timeout → one response, one log
 //! line, one count. **A request that may write runs in a task of its own**: hyper drops a request's future when the
 //! client disconnects, and a future dropped inside a transaction can lose acknowledged writes (`base::db`).
 
 use crate::{
     AppState, access,
+    admission::{Ticket, overloaded},
     context::{Peer, REQUEST_ID, RequestContext},
     error::{ApiError, Code},
-    extract::current_session,
+    extract::current_session::{self, CurrentSession},
     metrics::Ongoing,
     route_table::{Access, Operation},
 };
 use axum::{
     body::Body,
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Version, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -40,7 +41,7 @@ const SECURITY_HEADERS: [(HeaderName, &str); 3] = [
 pub async fn handle(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let peer = request.extensions().get::<Peer>().copied();
-    let context = RequestContext::new(request.headers(), peer);
+    let context = RequestContext::new(request.headers(), peer, &app.config.trusted_proxies);
     request.extensions_mut().insert(context.clone());
 
     let path = request.uri().path().to_owned();
@@ -95,14 +96,13 @@ async fn respond(
         )
         .into_response();
     }
-    let Ok(_permit) = app.admission.clone().try_acquire_owned() else {
-        return ApiError::new(
-            Code::Overloaded,
-            "The service handles too many requests right now. Try again in a moment.",
-        )
-        .retry_after(1)
-        .into_response();
-    };
+    if let Err(error) = check_host(&request) {
+        return error.into_response();
+    }
+    // Before its session is read; the permit itself is taken when there is something to do.
+    if app.admission.available() == 0 {
+        return overloaded().into_response();
+    }
     let Some(operation) = operation.cloned() else {
         // The router's own fallbacks: 404 and 405.
         return next.run(request).await;
@@ -121,9 +121,18 @@ async fn respond(
 
 async fn run(app: AppState, operation: Arc<Operation>, request: Request, next: Next) -> Response {
     let timeout = operation.timeout;
-    let work = async move {
-        match authorise(&app, &operation, request).await {
-            Ok(request) => next.run(request).await,
+    let work = async {
+        let admitted = match authorise(&app, &operation, request).await {
+            Ok(request) => admit(&app, &operation, request),
+            Err(error) => Err(error),
+        };
+        match admitted {
+            Ok((request, ticket)) => {
+                let response = next.run(request).await;
+                // The request's own was dropped when a handler took it apart.
+                drop(ticket);
+                response
+            }
             Err(error) => error.into_response(),
         }
     };
@@ -138,6 +147,48 @@ async fn run(app: AppState, operation: Arc<Operation>, request: Request, next: N
         .caused_by(elapsed)
         .into_response(),
     }
+}
+
+/// Gives the request its ticket. Without a body there is something to do at once.
+fn admit(
+    app: &AppState,
+    operation: &Operation,
+    mut request: Request,
+) -> Result<(Request, Ticket), ApiError> {
+    let extensions = request.extensions();
+    let session = extensions
+        .get::<CurrentSession>()
+        .map(|CurrentSession(session)| session);
+    let address = extensions
+        .get::<RequestContext>()
+        .and_then(|context| context.origin.ip);
+    let ticket = app.admission.ticket(session, address);
+    if operation.bodies.is_empty() {
+        ticket.enter()?;
+    }
+    request.extensions_mut().insert(ticket.clone());
+    Ok((request, ticket))
+}
+
+/// RFC 9112, section 3.2: a request of HTTP/1.1 names one host. Two let a proxy and this process disagree about it.
+fn check_host(request: &Request) -> Result<(), ApiError> {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let (first, second) = (hosts.next(), hosts.next());
+    let needed = request.version() == Version::HTTP_11;
+    let valid = first.map_or(!needed, |host| {
+        let graphic = |b: &u8| b.is_ascii_graphic() && !b"/?#@,\\".contains(b);
+        host.as_bytes().iter().all(graphic)
+    });
+    if second.is_none() && valid {
+        return Ok(());
+    }
+    Err(
+        ApiError::new(Code::MalformedRequest, "Send one Host header.").at(
+            "Host",
+            "INVALID_VALUE",
+            "Must be one host, with a port if it is not the default.",
+        ),
+    )
 }
 
 /// Denies what the route table does not allow; handlers find the session in the request.

@@ -2,20 +2,23 @@
 
 use crate::{
     App, AppState,
+    admission::Admission,
     config::ApiConfig,
+    descriptors,
     metrics::ApiMetrics,
     ops,
     reference::Reference,
     route_table::{Route, RouteTable},
     router,
     routes::{self, jobs::submit::answer_of},
-    server::{self, Limits},
-    streams::Streams,
+    server::{self, Limits, Served, bind, tls::Tls},
+    slots::Slots,
 };
 use anyhow::Context;
 use base::{
     clock::Clock,
     db::{self, PgPool},
+    telemetry::chain,
 };
 use jobs::{
     commands::{
@@ -35,7 +38,6 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
-    sync::Semaphore,
     task::JoinHandle,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -52,8 +54,9 @@ pub struct Api {
     signals: CancellationToken,
     drained: CancellationToken,
     users: JoinHandle<()>,
-    operators: JoinHandle<std::io::Result<()>>,
+    operators: JoinHandle<()>,
     loops: TaskTracker,
+    tls: Option<Arc<Tls>>,
 }
 
 /// Serves until SIGTERM or SIGINT, then finishes the open requests and ends.
@@ -61,8 +64,16 @@ pub struct Api {
 /// # Errors
 /// If the API cannot start: the database, its schema or an address cannot be used.
 pub async fn serve(config: ApiConfig) -> anyhow::Result<()> {
-    let api = Api::start(config, Limits::default(), routes::all()).await?;
+    let descriptors = descriptors::raise().context("could not raise the limit of descriptors")?;
+    let limits = Limits::default().within(descriptors, database_connections(&config));
+    tracing::info!(
+        descriptors,
+        connections = limits.connections,
+        "limits of this process"
+    );
+    let api = Api::start(config, limits, routes::all()).await?;
     stop_on_signals(&api)?;
+    reload_on_hangup(&api)?;
     api.run().await
 }
 
@@ -88,10 +99,12 @@ impl Api {
         check_keys(&pool, config.keys.as_ref()).await?;
         check_operator_tenant(&pool, &config).await?;
 
+        let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
+
         let loops = TaskTracker::new();
         let signals = CancellationToken::new();
-        let users_listener = bind(config.addr, "API_ADDR").await?;
-        let ops_listener = bind(config.ops_addr, "API_OPS_ADDR").await?;
+        let users_listener = listen(config.addr, "API_ADDR")?;
+        let ops_listener = listen(config.ops_addr, "API_OPS_ADDR")?;
         let (addr, ops_addr) = (users_listener.local_addr()?, ops_listener.local_addr()?);
         let notifier = Notifier::spawn(pool.clone(), &loops, signals.clone());
         let submitter = Submitter::spawn(
@@ -118,19 +131,22 @@ impl Api {
             limits,
             hasher: PasswordHasher::new(),
             denials: Denials::default(),
-            streams: Streams::default(),
+            streams: Slots::default(),
+            polls: Slots::default(),
             tracker: TaskTracker::new(),
             stopping: CancellationToken::new(),
-            admission: Arc::new(Semaphore::new(limits.in_flight)),
+            admission: Admission::new(&limits),
         });
         let router = router(app.clone(), operations);
         let drained = CancellationToken::new();
-        let users = loops.spawn(server::serve(
-            users_listener,
+        let served = Served {
             router,
             limits,
-            app.stopping.clone(),
-        ));
+            proxies: app.config.trusted_proxies.clone(),
+            metrics: app.metrics.clone(),
+            tls: tls.clone(),
+        };
+        let users = loops.spawn(server::serve(users_listener, served, app.stopping.clone()));
         let operators = loops.spawn(ops::serve(app.clone(), ops_listener, drained.clone()));
         tracing::info!(%addr, listener = "api", "listening");
         tracing::info!(addr = %ops_addr, listener = "ops", "listening");
@@ -143,13 +159,14 @@ impl Api {
             users,
             operators,
             loops,
+            tls,
         })
     }
 
     /// Serves until `app.stopping` is set, then ends in order.
     ///
     /// # Errors
-    /// If a listener failed.
+    /// If a listener panicked.
     pub async fn run(self) -> anyhow::Result<()> {
         let ended = self.users.await.context("the users' listener panicked");
         // Requests that write continue without their client; they end within their own timeout.
@@ -167,8 +184,7 @@ impl Api {
         }
         self.operators
             .await
-            .context("the operators' listener panicked")?
-            .context("the operators' listener failed")?;
+            .context("the operators' listener panicked")?;
         tracing::info!("stopped");
         ended
     }
@@ -188,10 +204,13 @@ async fn check_operator_tenant(pool: &PgPool, config: &ApiConfig) -> anyhow::Res
     Ok(())
 }
 
-async fn bind(addr: SocketAddr, variable: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(addr)
-        .await
-        .with_context(|| format!("{variable}: could not listen on {addr}"))
+fn listen(addr: SocketAddr, variable: &str) -> anyhow::Result<TcpListener> {
+    bind(addr).with_context(|| format!("{variable}: could not listen on {addr}"))
+}
+
+/// The pool, and what beside it connects: listening, submitting, reading sessions, and one to spare for each.
+fn database_connections(config: &ApiConfig) -> usize {
+    usize::try_from(config.pool.max_connections).unwrap_or(usize::MAX / 2) + 8
 }
 
 /// Stops in order at the first signal and immediately at the second: what was committed is kept.
@@ -212,6 +231,30 @@ fn stop_on_signals(api: &Api) -> anyhow::Result<()> {
                 std::process::exit(130);
             }
             () = drained.cancelled() => {}
+        }
+    });
+    Ok(())
+}
+
+/// Reads the certificate again at each SIGHUP. Without TLS the signal keeps its meaning.
+fn reload_on_hangup(api: &Api) -> anyhow::Result<()> {
+    let Some(tls) = api.tls.clone() else {
+        return Ok(());
+    };
+    let mut hangup = signal(SignalKind::hangup()).context("could not listen for SIGHUP")?;
+    let drained = api.drained.clone();
+    api.loops.spawn(async move {
+        loop {
+            tokio::select! {
+                _ = hangup.recv() => {}
+                () = drained.cancelled() => return,
+            }
+            match tls.reload() {
+                Ok(()) => tracing::info!("the certificate was read again"),
+                Err(error) => {
+                    tracing::error!(error = chain(&error), "the former certificate stays in use");
+                }
+            }
         }
     });
     Ok(())

@@ -1,36 +1,59 @@
-//! The users' listener: [`serve`]. It has its own accept loop, since `axum::serve` has no timeout for reading a request's
-//! head: a client that sends one byte a minute would hold its connection forever.
+//! A listener and its connections: [`serve`]. It has its own accept loop, since `axum::serve` has no timeout for reading a
+//! request's head: a client that sends one byte a minute would hold its connection forever.
 //!
-//! Bounds connections and the size and time of the head. Drains: stops accepting, lets requests end, closes the rest.
+//! Bounds connections, the size and time of the head, and the time for which a client may not read. Drains: stops accepting,
+//! lets requests end, closes the rest. The users' and the operators' listener each have their own limits.
 
-use crate::context::Peer;
-use axum::{Router, body::Body, extract::Request};
-use hyper::{server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+mod connection;
+mod fault;
+mod table;
+pub mod tls;
+mod watched;
+
+pub use table::Connection;
+
+use crate::{metrics::ApiMetrics, proxies::TrustedProxies};
+use axum::Router;
+use connection::Accepted;
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use table::{Admitted, ConnectionTable};
+use tls::Tls;
 use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    net::{TcpListener, TcpSocket, TcpStream},
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::ServiceExt;
+
+/// Connections that the kernel completes before they are accepted; it takes the lower of this and `net.core.somaxconn`.
+const BACKLOG: u32 = 4096;
 
 /// Limits on what clients may use.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Open connections; more wait in the kernel's backlog.
+    /// Open connections. When all are taken, the longest idle one makes way for a new one.
     pub connections: usize,
-    /// Requests in progress; more get 503. Waiting ones count: they hold memory too.
+    /// Those of one address that is not a trusted proxy.
+    pub connections_per_address: usize,
+    /// Requests in progress; more get 503. Those whose body is still arriving and long polls do not count.
     pub in_flight: usize,
+    /// Those of one tenant; more get 429.
+    pub in_flight_per_tenant: usize,
+    /// Bytes of the bodies of requests that have not ended; more get 503.
+    pub body_bytes: usize,
+    /// Those of one user; more get 429.
+    pub body_bytes_per_user: usize,
     /// From the first byte of a request's head, or the last response, to the end of the head.
     pub head_timeout: Duration,
-    /// Buffer for a head; a longer one gets a bare 431.
+    /// Buffer for a head; a longer one gets 431.
     pub head_bytes: usize,
-    /// For the whole of a body.
+    /// For a body; each MiB that has arrived adds a second.
     pub body_timeout: Duration,
+    /// How long a client may take nothing of a response.
+    pub write_timeout: Duration,
     /// How long requests may continue after the stop.
     pub grace: Duration,
+    /// Requests of one user that wait for a job to end.
+    pub polls_per_user: usize,
     /// Event streams that one user may have open.
     pub streams_per_user: usize,
     /// Between two keep-alives of a stream, and between two checks of its session.
@@ -43,11 +66,17 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 4096,
+            connections_per_address: 2048,
             in_flight: 2048,
+            in_flight_per_tenant: 1024,
+            body_bytes: 192 * 1024 * 1024,
+            body_bytes_per_user: 64 * 1024 * 1024,
             head_timeout: Duration::from_secs(10),
             head_bytes: 64 * 1024,
             body_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(30),
             grace: Duration::from_secs(25),
+            polls_per_user: 100,
             streams_per_user: 20,
             heartbeat: Duration::from_secs(15),
             longest_stream: Duration::from_secs(3600),
@@ -55,34 +84,107 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// The limits of the operators' listener, whose clients are probes and scrapers.
+    #[must_use]
+    pub fn for_operators(self) -> Self {
+        Self {
+            connections: OPERATORS,
+            connections_per_address: OPERATORS,
+            grace: Duration::from_secs(1),
+            ..self
+        }
+    }
+
+    /// Bounds the users' connections below the number of descriptors that the process may open, of which it keeps
+    /// `reserved` for other things.
+    #[must_use]
+    pub fn within(self, descriptors: usize, reserved: usize) -> Self {
+        let left = descriptors.saturating_sub(reserved + OPERATORS + SPARE);
+        let connections = self.connections.min(left.max(MIN_CONNECTIONS));
+        Self {
+            connections,
+            // One address must not be able to take all of what is left.
+            connections_per_address: self.connections_per_address.min(connections / 2 + 1),
+            ..self
+        }
+    }
+}
+
+/// Connections of operators.
+const OPERATORS: usize = 32;
+/// Descriptors for files, timers, and connections that are being closed.
+const SPARE: usize = 40;
+/// Below this the process would be of no use.
+const MIN_CONNECTIONS: usize = 16;
+
+/// Binds a listener with a [`BACKLOG`].
+///
+/// # Errors
+/// If the address cannot be used.
+pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match addr {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // A restarted process must not wait for its predecessor's connections to time out.
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
+}
+
+/// What a listener serves, and how much of it.
+#[derive(Clone, Debug)]
+pub struct Served {
+    pub router: Router,
+    pub limits: Limits,
+    /// Their connections are those of many clients.
+    pub proxies: TrustedProxies,
+    pub metrics: ApiMetrics,
+    /// Without it, HTTP is plain.
+    pub tls: Option<Arc<Tls>>,
+}
+
 /// Serves until `stopping` is set and the open requests have ended, or the grace is over.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    limits: Limits,
-    stopping: CancellationToken,
-) {
-    let slots = Arc::new(Semaphore::new(limits.connections));
+pub async fn serve(listener: TcpListener, served: Served, stopping: CancellationToken) {
+    let limits = served.limits;
+    let table = ConnectionTable::new(limits.connections, limits.connections_per_address);
     let connections = TaskTracker::new();
     // Set when the grace period is over: open connections are dropped.
     let cut = CancellationToken::new();
     loop {
-        let slot = tokio::select! {
-            () = stopping.cancelled() => break,
-            slot = slots.clone().acquire_owned() => slot.expect("the semaphore is never closed"),
-        };
         let (stream, peer) = tokio::select! {
             () = stopping.cancelled() => break,
             accepted = accept(&listener) => accepted,
         };
-        let connection = connection(stream, peer, router.clone(), limits, stopping.clone());
-        let cut = cut.clone();
+        let address = Some(peer.ip()).filter(|address| !served.proxies.contains(*address));
+        let place = match table.admit(address) {
+            Admitted::Yes(place) => place,
+            Admitted::InsteadOfAnother(place) => {
+                served.metrics.closed("evicted");
+                place
+            }
+            Admitted::No => {
+                served.metrics.closed("refused");
+                if served.tls.is_none() {
+                    fault::write_now(&stream, &fault::no_connection());
+                }
+                continue;
+            }
+        };
+        let (served, stopping, cut) = (served.clone(), stopping.clone(), cut.clone());
         connections.spawn(async move {
+            let accepted = Accepted {
+                peer,
+                place: &place,
+                served,
+                stopping,
+            };
             tokio::select! {
-                () = connection => {}
+                () = connection::serve(stream, accepted) => {}
+                () = place.connection.cut.cancelled() => {}
                 () = cut.cancelled() => {}
             }
-            drop(slot);
         });
     }
     drop(listener);
@@ -120,43 +222,16 @@ fn is_the_clients(error: &io::Error) -> bool {
     )
 }
 
-async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    router: Router,
-    limits: Limits,
-    stopping: CancellationToken,
-) {
-    // Responses are written whole: waiting for more data would only delay them.
-    drop(stream.set_nodelay(true));
-    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let mut request: Request = request.map(Body::new);
-        request.extensions_mut().insert(Peer(peer));
-        let router = router.clone();
-        async move {
-            Ok::<_, Infallible>(
-                router
-                    .oneshot(request)
-                    .await
-                    .unwrap_or_else(|never| match never {}),
-            )
-        }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_timeout)
-        .max_buf_size(limits.head_bytes)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stopping.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        // Disconnects and timeouts of clients: of use only for debugging.
-        tracing::debug!(%error, "connection ended early");
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_bounded_below_the_descriptors() {
+        let limits = Limits::default();
+        assert_eq!(limits.within(1_000_000, 20).connections, 4096);
+        let few = limits.within(200, 20);
+        assert_eq!((few.connections, few.connections_per_address), (108, 55));
+        assert_eq!(limits.within(30, 20).connections, 16);
     }
 }

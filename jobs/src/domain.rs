@@ -27,6 +27,7 @@ pub mod rules;
 pub mod session;
 pub mod tasks;
 pub mod tenant;
+pub mod time;
 pub mod token;
 
 pub use audit::{Actor, AuditAction, AuditOutcome, Detail, NewAuditEntry, ResourceKind};

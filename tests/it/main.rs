@@ -28,6 +28,7 @@ mod effects;
 mod events;
 mod harness;
 mod history;
+mod http_limits;
 mod http_surface;
 mod inbox;
 mod lease_model;

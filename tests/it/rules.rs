@@ -120,3 +120,31 @@ async fn a_member_reads_the_rules_and_does_not_change_them() {
     refused.assert_problem(403, "FORBIDDEN", "a member");
     assert_eq!(stranger.get("/v1/rules").await.body["version"], 0);
 }
+
+#[tokio::test]
+async fn rules_that_would_take_all_memory_or_time_are_refused() {
+    let db = TestDb::new().await;
+    let api = TestApi::start(&db).await;
+    let client = api.sign_in(&db).await;
+    let mut bomb = String::from("a0: &a0 [x, x, x, x]\n");
+    for n in 1..40 {
+        let former = n - 1;
+        let line = format!("a{n}: &a{n} [*a{former}, *a{former}, *a{former}]\n");
+        bomb.push_str(&line);
+    }
+    let one = r"{regex: '\w\w'}";
+    let rules: String = (0..200)
+        .map(|n| format!("\n- {{name: r{n}, match: {{subject: {one}, body: {one}}}}}"))
+        .collect();
+    for (yaml, code) in [
+        (bomb, "alias"),
+        ("[".repeat(60_000), "too_deep"),
+        ("{a: ".repeat(50_000), "too_deep"),
+        (" ".repeat(300_000), "too_large"),
+        (format!("rules:{rules}"), "too_many_regexes"),
+    ] {
+        let refused = put(&client, Some("*"), "application/yaml", &yaml).await;
+        refused.assert_problem(422, "INVALID_RULES", code);
+        assert_eq!(refused.body["errors"][0]["code"], code, "{}", refused.text);
+    }
+}

@@ -18,6 +18,8 @@ use serde_json::Value;
 use std::sync::Arc;
 
 const JSON: &str = "application/json";
+/// A JSON body takes a multiple of its bytes when it is parsed: a raw email may be larger.
+const JSON_BYTES: usize = 4 * 1024 * 1024;
 
 /// Who sends a request, for which operation and under which key.
 #[derive(Clone, Debug)]
@@ -81,7 +83,8 @@ pub async fn read_json(
     if body::media_type(request.headers()) != JSON {
         return Err(body::unsupported(JSON));
     }
-    let value = json::parse(&body::read(app, request).await?)?;
+    let limit = operation.body_limit.min(JSON_BYTES);
+    let value = json::parse(&body::read_up_to(app, request, limit).await?)?;
     let fingerprint = fingerprint::of_request(operation, &uri, Content::Json(&value))
         .map_err(ApiError::internal)?;
     Ok((value, fingerprint))

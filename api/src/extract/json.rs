@@ -12,10 +12,15 @@ use serde::de::{
 };
 use serde_json::{Map, Number, Value};
 use serde_path_to_error::{Path, Segment};
-use std::{cell::RefCell, fmt};
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+};
 
 /// Deeper nesting is an attack or a mistake.
 const MAX_DEPTH: usize = 32;
+/// A value takes up to 72 bytes, and two in the body: more would take a large multiple of what the body's budget counts.
+const MAX_VALUES: usize = 100_000;
 
 /// A body of type `T`, which denies unknown fields, sent as `application/json`.
 #[derive(Clone, Debug)]
@@ -39,10 +44,12 @@ impl<T: DeserializeOwned> FromRequest<AppState> for StrictJson<T> {
 /// 400, with a pointer to the fault if there is one.
 pub fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
     let fault = RefCell::new(None);
+    let left = Cell::new(MAX_VALUES);
     let strict = Strict {
         path: String::new(),
         depth: 0,
         fault: &fault,
+        left: &left,
     };
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let parsed = strict
@@ -118,6 +125,8 @@ struct Strict<'a> {
     path: String,
     depth: usize,
     fault: &'a RefCell<Option<JsonFault>>,
+    /// How many more values the body may have.
+    left: &'a Cell<usize>,
 }
 
 impl Strict<'_> {
@@ -130,12 +139,20 @@ impl Strict<'_> {
         if self.depth == MAX_DEPTH {
             return Err(self.refuse("TOO_DEEP", "Must not be nested deeper than 32."));
         }
+        let Some(left) = self.left.get().checked_sub(1) else {
+            return Err(self.refuse(
+                "TOO_MANY",
+                "The body must not have more than 100,000 values.",
+            ));
+        };
+        self.left.set(left);
         let mut path = self.path.clone();
         push(&mut path, key);
         Ok(Self {
             path,
             depth: self.depth + 1,
             fault: self.fault,
+            left: self.left,
         })
     }
 
@@ -263,6 +280,10 @@ mod tests {
             fault(&parse(very_deep.as_bytes()).unwrap_err()).1,
             "TOO_DEEP"
         );
+        let many = |count: usize| format!("[{}0]", "0,".repeat(count - 1));
+        assert!(parse(many(MAX_VALUES - 1).as_bytes()).is_ok());
+        let too_many = parse(many(MAX_VALUES + 1).as_bytes()).unwrap_err();
+        assert_eq!(fault(&too_many).1, "TOO_MANY");
     }
 
     #[test]

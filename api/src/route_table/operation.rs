@@ -104,6 +104,7 @@ impl Operation {
                 Code::MalformedRequest,
                 Code::Unauthenticated,
                 Code::Forbidden,
+                Code::TooManyRequests,
             ]);
         }
         if matches!(self.access, Access::Operators(_)) {
@@ -114,6 +115,7 @@ impl Operation {
                 Code::MalformedRequest,
                 Code::RequestTimeout,
                 Code::BodyTooLarge,
+                Code::TooManyRequests,
                 Code::UnsupportedMediaType,
             ]);
         }

@@ -18,6 +18,7 @@ use jobs::{
         ApprovalId, BlockId, InboxItemId,
         blocks::{BlockKind, BlockSource, Status},
         session::Scope,
+        time::Moment,
     },
     store::blocks::{self, BlockFilter, StoredBlock},
 };
@@ -49,9 +50,9 @@ struct BlockQuery {
     /// Only blocks with this status.
     status: Option<Status>,
     /// Only blocks that end after this time.
-    from: Option<DateTime<Utc>>,
+    from: Option<Moment>,
     /// Only blocks that start before this time.
-    until: Option<DateTime<Utc>>,
+    until: Option<Moment>,
 }
 
 /// A block of a user's day.
@@ -91,8 +92,8 @@ async fn list(
 ) -> Result<Json<PagedList<Block>>, ApiError> {
     let filter = BlockFilter {
         status: filter.status,
-        from: filter.from,
-        until: filter.until,
+        from: filter.from.map(Moment::utc),
+        until: filter.until.map(Moment::utc),
     };
     let (tenant, user) = (session.tenant, session.user);
     let mut conn = app.pool.acquire().await?;

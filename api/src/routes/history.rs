@@ -11,7 +11,9 @@ use axum::{Json, extract::State, http::Method};
 use base::JobId;
 use chrono::{DateTime, Utc};
 use jobs::{
-    domain::{ResourceKind, history::HistoryVerb, recorded::Recorded, session::Scope},
+    domain::{
+        ResourceKind, history::HistoryVerb, recorded::Recorded, session::Scope, time::Moment,
+    },
     store::history::{self, HistoryEntry, HistoryFilter},
 };
 use schemars::JsonSchema;
@@ -38,7 +40,7 @@ struct HistoryQuery {
     /// Only entries with this verb, such as `approved`.
     verb: Option<String>,
     /// Only entries from this time on.
-    since: Option<DateTime<Utc>>,
+    since: Option<Moment>,
 }
 
 /// One decision or action.
@@ -66,7 +68,7 @@ async fn list(
         object_kind: filter.object_kind,
         object: filter.object_id,
         verb: filter.verb,
-        since: filter.since,
+        since: filter.since.map(Moment::utc),
     };
     let (tenant, user) = (session.tenant, session.user);
     let mut conn = app.pool.acquire().await?;

@@ -16,7 +16,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use jobs::{
     commands::rules::{PutRulesError, put_rules},
-    domain::session::Scope,
+    domain::{rules::limits, session::Scope},
     store::rule_sets::{self, StoredRuleSet},
 };
 use schemars::JsonSchema;
@@ -24,6 +24,8 @@ use serde::{Deserialize, Serialize};
 
 const YAML: &str = "application/yaml";
 const JSON: &str = "application/json";
+/// In JSON each line break of the rules takes two bytes.
+const BODY_BYTES: usize = 2 * limits::YAML_BYTES;
 
 pub fn routes() -> Vec<Route> {
     vec![
@@ -45,6 +47,7 @@ pub fn routes() -> Vec<Route> {
         )
         .summary("Replace the rules")
         .if_match_or_any()
+        .body_limit(BODY_BYTES)
         .body::<String>(YAML)
         .body::<NewRules>(JSON)
         .versioned::<RulesBody>(200, "The rules as they are now")
@@ -176,6 +179,7 @@ impl From<PutRulesError> for ApiError {
                 |refusal, fault| refusal.at(fault.pointer, fault.code, fault.message),
             ),
             PutRulesError::Stale { .. } => stale(),
+            PutRulesError::Compile(source) => Self::internal(source),
             PutRulesError::Database(source) => source.into(),
         }
     }

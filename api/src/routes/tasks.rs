@@ -18,6 +18,7 @@ use jobs::{
         name::TITLE_CHARS,
         projects,
         tasks::{NewTask, Progress, ProjectRef, TaskChange},
+        time::Day,
     },
     store::tasks::{self, StoredTask, TaskFilter},
 };
@@ -113,7 +114,7 @@ pub(super) struct NewTaskBody {
     #[serde(default)]
     priority: Option<Priority>,
     #[serde(default)]
-    due_on: Option<NaiveDate>,
+    due_on: Option<Day>,
     #[serde(default)]
     #[schemars(length(max = 1000))]
     notes: Option<String>,
@@ -138,7 +139,7 @@ pub(super) struct TaskChangeBody {
     #[serde(default)]
     priority: Option<Priority>,
     #[serde(default, deserialize_with = "fields::present")]
-    due_on: Option<Option<NaiveDate>>,
+    due_on: Option<Option<Day>>,
     #[serde(default, deserialize_with = "fields::present")]
     #[schemars(length(max = 1000))]
     notes: Option<Option<String>>,
@@ -174,7 +175,7 @@ impl HttpRecord for Tasks {
                 None => default.status,
             },
             priority: body.priority.unwrap_or(default.priority),
-            due_on: body.due_on,
+            due_on: body.due_on.map(Day::date),
             notes: fields::notes(body.notes)?,
             message: body.message_id,
             ..default
@@ -193,7 +194,7 @@ impl HttpRecord for Tasks {
                 .map(|word| fields::progress("/status", word))
                 .transpose()?,
             priority: body.priority,
-            due_on: body.due_on,
+            due_on: body.due_on.map(|due| due.map(Day::date)),
             notes: body.notes.map(fields::notes).transpose()?,
         })
     }

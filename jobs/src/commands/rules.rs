@@ -12,6 +12,7 @@ use crate::{
     },
 };
 use sqlx::PgPool;
+use tokio::task::JoinError;
 
 /// The rules were not replaced.
 #[derive(Debug, thiserror::Error)]
@@ -22,8 +23,18 @@ pub enum PutRulesError {
     /// The rules were replaced since the caller read them; 0 means that there are none.
     #[error("version {active} is active, not {expected}")]
     Stale { expected: i32, active: i32 },
+    #[error("could not compile the rule set")]
+    Compile(#[source] JoinError),
     #[error("could not write the rule set")]
     Database(#[from] sqlx::Error),
+}
+
+/// Compiles a rule set on a thread of its own: a large one takes longer than other requests should wait.
+///
+/// # Errors
+/// If the compiler panicked; the inner error are the faults of the set.
+pub async fn compile(yaml: String) -> Result<Result<RuleSet, Vec<RuleFault>>, JoinError> {
+    tokio::task::spawn_blocking(move || RuleSet::compile(&yaml)).await
 }
 
 /// Checks `yaml` and makes it the tenant's active rules. `expected` is the version that the caller believes active
@@ -38,7 +49,10 @@ pub async fn put_rules(
     yaml: &str,
     request_id: Option<&str>,
 ) -> Result<StoredRuleSet, PutRulesError> {
-    let rules = RuleSet::compile(yaml).map_err(PutRulesError::Faulty)?;
+    let compiled = compile(yaml.to_owned()).await;
+    let rules = compiled
+        .map_err(PutRulesError::Compile)?
+        .map_err(PutRulesError::Faulty)?;
     let mut tx = pool.begin().await?;
     rule_sets::lock(&mut tx, session.tenant).await?;
     let active = rule_sets::active_version(&mut tx, session.tenant).await?;

@@ -3,6 +3,7 @@
 
 pub mod hours;
 
+use super::time::is_writable;
 use base::str_enum;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -136,9 +137,10 @@ pub struct NoSpan;
 
 impl Span {
     /// # Errors
-    /// If it ends before it starts or lasts longer than a day.
+    /// If it ends before it starts, lasts longer than a day, or lies outside of the years 1 to 9999.
     pub fn new(start: DateTime<Utc>, end: DateTime<Utc>) -> Result<Self, NoSpan> {
-        let fits = start < end && end - start <= MAX_LENGTH;
+        let written = is_writable(&start) && is_writable(&end);
+        let fits = written && start < end && end - start <= MAX_LENGTH;
         fits.then_some(Self { start, end }).ok_or(NoSpan)
     }
 

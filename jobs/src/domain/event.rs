@@ -1,6 +1,7 @@
 //! The start and the length of a calendar event, as people write them: [`Start`] and [`minutes`]. Pure.
 
 use super::draft::send_at::local;
+use super::time::{Moment, is_writable};
 use chrono::{DateTime, NaiveDateTime, Utc};
 use chrono_tz::Tz;
 
@@ -18,11 +19,11 @@ pub enum Start {
 }
 
 impl Start {
-    /// Reads RFC 3339, also without an offset and without seconds.
+    /// Reads RFC 3339, also without an offset and without seconds, of the years 1 to 9999.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
-        if let Ok(moment) = DateTime::parse_from_rfc3339(text) {
-            return Some(Self::Moment(moment.to_utc()));
+        if let Ok(moment) = text.parse::<Moment>() {
+            return Some(Self::Moment(moment.utc()));
         }
         [
             "%Y-%m-%dT%H:%M",
@@ -32,6 +33,7 @@ impl Start {
         ]
         .iter()
         .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
+        .filter(is_writable)
         .map(Self::Local)
     }
 
@@ -76,6 +78,9 @@ mod tests {
             ("2026-11-24", None),
             ("tomorrow", None),
             ("2026-02-30T10:00", None),
+            ("+262142-12-31T23:59:59Z", None),
+            ("+262142-12-31T23:59", None),
+            ("-4714-01-01T00:00", None),
         ] {
             let read = Start::parse(text).map(|start| start.moment(zone));
             let wanted = moment.map(|moment| moment.parse::<DateTime<Utc>>().unwrap());

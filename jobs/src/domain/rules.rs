@@ -7,9 +7,11 @@
 
 mod compile;
 mod condition;
+mod document;
 mod evaluate;
 mod glob;
 mod reader;
+mod regexes;
 mod template;
 
 #[cfg(test)]
@@ -36,6 +38,8 @@ pub const RULE_CONFIDENCE: f32 = 0.9;
 /// Bounds on a rule set, in characters or counts unless named otherwise.
 pub mod limits {
     pub const YAML_BYTES: usize = 256 * 1024;
+    /// Of mappings and lists in each other; the language has seven.
+    pub const DEPTH: usize = 32;
     pub const RULES: usize = 200;
     pub const ACTIONS: usize = 5;
     /// Alternatives of one field.
@@ -54,6 +58,8 @@ pub mod limits {
 #[derive(Clone, Debug, Default)]
 pub struct RuleSet {
     pub(crate) rules: Vec<Rule>,
+    /// Bytes that it takes, about.
+    weight: usize,
 }
 
 /// One rule.
@@ -112,6 +118,11 @@ impl RuleSet {
     /// All faults, in the order of the document.
     pub fn compile(yaml: &str) -> Result<Self, Vec<RuleFault>> {
         compile::compile(yaml)
+    }
+
+    /// The bytes of memory that the set takes, about: its expressions are counted at their limits.
+    pub fn weight(&self) -> usize {
+        self.weight
     }
 
     /// The rules in the order in which they are tried.

@@ -3,6 +3,7 @@
 //! An attempt is recorded as a failure *before* its password is checked, and removed if it was right: parallel guesses
 //! cannot overtake the count. Stores only hashes; decides nothing (see `commands::log_in`).
 
+use crate::domain::UserId;
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
@@ -13,7 +14,12 @@ use std::{net::IpAddr, time::Duration};
 pub struct Subject([u8; 32]);
 
 impl Subject {
-    /// The account as it was typed, so that one that does not exist is counted like one that does.
+    /// A user, however their address was typed: Postgres and Unicode do not agree on which letters are the same.
+    pub fn user(user: UserId) -> Self {
+        Self::of("user", &user.0.to_string())
+    }
+
+    /// An account that does not exist, as it was typed, so that it is counted like one that does.
     pub fn account(tenant_slug: &str, email: &str) -> Self {
         Self::of(
             "account",
@@ -28,6 +34,17 @@ impl Subject {
             IpAddr::V6(v6) => format!("{:x?}", &v6.segments()[..4]),
         };
         Self::of("address", &network)
+    }
+
+    /// An account from one address: what a person who mistypes and a program that guesses have in common.
+    pub fn account_from(self, address: Option<Self>) -> Self {
+        let address = address.map_or([0; 32], |Self(hash)| hash);
+        let mut hash = Sha256::new();
+        hash.update("account from address");
+        hash.update([0]);
+        hash.update(self.0);
+        hash.update(address);
+        Self(hash.finalize().into())
     }
 
     fn of(scope: &str, value: &str) -> Self {

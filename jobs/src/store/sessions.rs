@@ -9,6 +9,7 @@ use crate::domain::{
 use base::TenantId;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use std::net::IpAddr;
 
 /// A session to insert.
 #[derive(Clone, Debug)]
@@ -220,6 +221,30 @@ pub async fn revoke_excess(
         RevokeReason::Excess.as_str(),
     )
     .fetch_all(conn)
+    .await
+}
+
+/// Whether the user has opened a session from this address before, as far as sessions are kept.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn opened_from(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+    ip: IpAddr,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select exists (
+            select from sessions where tenant_id = $1 and user_id = $2 and host(ip) = $3
+        ) as "opened!"
+        "#,
+        tenant.0,
+        user.0,
+        ip.to_string(),
+    )
+    .fetch_one(conn)
     .await
 }
 

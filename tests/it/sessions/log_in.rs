@@ -122,20 +122,32 @@ async fn an_unknown_user_takes_as_long_as_a_wrong_password() {
     assert!((0.5..2.0).contains(&ratio), "{known:?} against {unknown:?}");
 }
 
+async fn fail(acme: &TestTenant, ip: &str, email: &str) {
+    let refused = attempt_from(acme, ip, ("acme", email, "not the password")).await;
+    let refused = refused.unwrap_err();
+    assert!(matches!(refused, LogInError::Refused), "{ip}: {refused}");
+}
+
+/// As if this many more had failed just before for each subject of the last attempt: real ones would take the test a while.
+async fn fail_again(acme: &TestTenant, times: u32) {
+    acme
+        .db
+        .execute(&format!(
+            "insert into login_failures (subject, at)
+             select subject, now() - n * interval '1 ms'
+             from (select subject from login_failures order by at desc, subject limit 3) s, generate_series(1, {times}) n"
+        ))
+        .await;
+}
+
 #[tokio::test]
-async fn ten_failures_close_the_account_for_a_while_whether_it_exists_or_not() {
+async fn ten_failures_close_the_account_to_an_address_for_a_while_whether_it_exists_or_not() {
     for email in [OWNER, "nobody@acme.example"] {
         let acme = TestTenant::open().await;
-        for n in 0..10 {
-            let ip = format!("192.0.2.{n}");
-            let refused = attempt_from(&acme, &ip, ("acme", email, "not the password"))
-                .await
-                .unwrap_err();
-            assert!(matches!(refused, LogInError::Refused), "{n}: {refused}");
+        for _ in 0..10 {
+            fail(&acme, "192.0.2.1", email).await;
         }
-        let throttled = attempt_from(&acme, "198.51.100.1", ("acme", email, PASSWORD))
-            .await
-            .unwrap_err();
+        let throttled = attempt(&acme, "acme", email, PASSWORD).await.unwrap_err();
         let LogInError::Throttled { retry_after } = throttled else {
             panic!("{throttled}");
         };
@@ -149,6 +161,62 @@ async fn ten_failures_close_the_account_for_a_while_whether_it_exists_or_not() {
             .await;
         assert_eq!(locks, 1);
     }
+}
+
+#[tokio::test]
+async fn guesses_from_elsewhere_do_not_keep_the_owner_out() {
+    let acme = TestTenant::open().await;
+    for _ in 0..10 {
+        fail(&acme, "192.0.2.1", OWNER).await;
+    }
+    let owner = attempt_from(&acme, "198.51.100.1", ("acme", OWNER, PASSWORD)).await;
+    owner.unwrap();
+    // Their success gives those who guess no further guesses.
+    let throttled = attempt(&acme, "acme", OWNER, PASSWORD).await.unwrap_err();
+    assert!(matches!(throttled, LogInError::Throttled { .. }));
+}
+
+#[tokio::test]
+async fn a_hundred_guesses_from_everywhere_close_the_account_to_addresses_that_are_new() {
+    let acme = TestTenant::open().await;
+    attempt_from(&acme, "198.51.100.1", ("acme", OWNER, PASSWORD))
+        .await
+        .unwrap();
+    fail(&acme, "192.0.2.1", OWNER).await;
+    fail_again(&acme, 99).await;
+    let new = attempt_from(&acme, "203.0.113.1", ("acme", OWNER, PASSWORD)).await;
+    assert!(matches!(new, Err(LogInError::Throttled { .. })));
+    attempt_from(&acme, "198.51.100.1", ("acme", OWNER, PASSWORD))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn spellings_of_an_account_share_its_guesses() {
+    let acme = TestTenant::open().await;
+    let spellings = [
+        "owner@acme.example",
+        "OWNER@acme.example",
+        "Owner@acme.example",
+        "owner@ACME.example",
+        "oWner@acme.example",
+        "owneR@acme.example",
+        "owner@acme.EXAMPLE",
+        "owner@acme.exampLe",
+    ];
+    let mut compared = 0;
+    for n in 0..16 {
+        let spelling = spellings[n % spellings.len()];
+        let guess = attempt(&acme, "acme", spelling, "not the password").await;
+        compared += usize::from(matches!(guess, Err(LogInError::Refused)));
+    }
+    assert_eq!(compared, 10);
+    // The key is the user: what Postgres takes for one user is one, whatever the letters are.
+    let subjects: i64 = acme
+        .db
+        .one("select count(distinct subject) from login_failures")
+        .await;
+    assert_eq!(subjects, 3, "the account, the address, and both together");
 }
 
 #[tokio::test]
@@ -180,15 +248,7 @@ async fn one_address_cannot_try_many_accounts() {
     attempt(&acme, "acme", "a0@acme.example", "not the password")
         .await
         .unwrap_err();
-    // As if 99 more had failed just before: real ones would take the test a while.
-    acme
-        .db
-        .execute(
-            "insert into login_failures (subject, at)
-             select subject, now() - n * interval '1 ms'
-             from (select subject from login_failures order by at desc, subject limit 2) s, generate_series(1, 99) n",
-        )
-        .await;
+    fail_again(&acme, 99).await;
     let throttled = attempt(&acme, "acme", "fresh@acme.example", PASSWORD)
         .await
         .unwrap_err();

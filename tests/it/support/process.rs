@@ -37,10 +37,28 @@ pub(crate) struct Ended {
 
 impl Process {
     /// Starts a binary with exactly these variables, and PATH.
-    #[expect(clippy::disallowed_methods, reason = "PATH is handed on, not read")]
     pub(crate) fn spawn(name: &str, args: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(binary(name))
-            .args(args)
+        let mut command = Command::new(binary(name));
+        command.args(args);
+        Self::run(name, command, variables)
+    }
+
+    /// As [`Process::spawn`], with limits of descriptors as systemd or a shell sets them.
+    pub(crate) fn spawn_limited(
+        name: &str,
+        args: &[&str],
+        variables: &[(&str, &str)],
+        (soft, hard): (u32, u32),
+    ) -> Self {
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\"");
+        command.args(["-c", &script]).arg(binary(name)).args(args);
+        Self::run(name, command, variables)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "PATH is handed on, not read")]
+    fn run(name: &str, mut command: Command, variables: &[(&str, &str)]) -> Self {
+        let mut child = command
             .env_clear()
             .env("PATH", std::env::var("PATH").unwrap_or_default())
             .envs(variables.iter().copied())

@@ -37,15 +37,17 @@ impl Api {
 
     /// On a database that is reached another way than directly.
     pub(crate) async fn spawn_at(url: &str) -> Self {
-        let mut process = Process::spawn(
-            "postroom-api",
-            &["serve"],
-            &[
-                ("DATABASE_URL", url),
-                ("API_ADDR", "127.0.0.1:0"),
-                ("API_OPS_ADDR", "127.0.0.1:0"),
-            ],
-        );
+        Self::listening(Process::spawn("postroom-api", &["serve"], &at(url))).await
+    }
+
+    /// With limits of descriptors, soft and hard.
+    pub(crate) async fn spawn_limited(db: &TestDb, limits: (u32, u32)) -> Self {
+        let url = db.url();
+        let process = Process::spawn_limited("postroom-api", &["serve"], &at(&url), limits);
+        Self::listening(process).await
+    }
+
+    async fn listening(mut process: Process) -> Self {
         let (addr, ops) = (process.addr("api").await, process.addr("ops").await);
         Self { process, addr, ops }
     }
@@ -54,6 +56,15 @@ impl Api {
     pub(crate) async fn sign_in(&self, db: &TestDb) -> Client {
         Client::owner_of_new_tenant(db).await.at(self.addr)
     }
+}
+
+/// What a serving API needs, on free ports.
+fn at(url: &str) -> [(&str, &str); 3] {
+    [
+        ("DATABASE_URL", url),
+        ("API_ADDR", "127.0.0.1:0"),
+        ("API_OPS_ADDR", "127.0.0.1:0"),
+    ]
 }
 
 impl Worker {

@@ -14,6 +14,7 @@ use jobs::{
         connection::Settings,
         draft::send_at::zone,
         event::{Start, minutes},
+        time::Moment,
     },
     store::{
         connections::{self, StoredConnection},
@@ -82,10 +83,13 @@ impl RemoteEffect for CreateEvent {
         let length = minutes(text("minutes")).ok_or_else(|| {
             PrepareError::refused("bad_minutes", "An event may last 1 to 1,440 minutes.")
         })?;
+        let ends_at = Moment::new(starts_at + TimeDelta::minutes(length)).map_err(|_| {
+            PrepareError::refused("bad_start", "Use a start before the end of the year 9999.")
+        })?;
         let mut event = Event {
             uid: effect_uuid(&action.key).to_string(),
             starts_at,
-            ends_at: starts_at + TimeDelta::minutes(length),
+            ends_at: ends_at.utc(),
             ics: String::new(),
         };
         let title = text("title").unwrap_or_default();

@@ -17,6 +17,7 @@ mod output;
 pub(super) mod parse_reply;
 mod plan;
 mod prompt;
+mod rule_cache;
 mod thread_status;
 mod writes;
 
@@ -36,6 +37,7 @@ use merge::{ModelAnswer, merge};
 use plan::Plan;
 use queue::Failure;
 use queue::runtime::handler::{Handler, JobContext, Settlement};
+use rule_cache::RuleCache;
 use thread_status::Contact;
 use writes::{NewFinding, TriageResult, TriageWrites};
 
@@ -43,11 +45,16 @@ use writes::{NewFinding, TriageResult, TriageWrites};
 pub struct TriageHandler {
     model: Model,
     metrics: TriageMetrics,
+    rules: RuleCache,
 }
 
 impl TriageHandler {
     pub fn new(model: Model, metrics: TriageMetrics) -> Self {
-        Self { model, metrics }
+        Self {
+            model,
+            metrics,
+            rules: RuleCache::default(),
+        }
     }
 }
 
@@ -56,7 +63,7 @@ impl Handler for TriageHandler {
     type Kind = Triage;
 
     async fn run(&self, ctx: &JobContext, args: Args) -> Result<Settlement, Failure> {
-        let mut case = load(&ctx.pool, ctx.job.tenant, &args).await?;
+        let mut case = load(&ctx.pool, &self.rules, ctx.job.tenant, &args).await?;
         if let Some((former, actions)) = case.former.take() {
             return self.repeat(&case, &args, former, &actions);
         }

@@ -14,7 +14,7 @@ use axum::{
     extract::State,
     http::{Method, StatusCode},
 };
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use jobs::{
     commands::blocks::{
         BlockCommand, BlockError, BlockProposal, BlockTime, Cause, decide_block, propose_block,
@@ -23,6 +23,7 @@ use jobs::{
         Actor, BlockId, InboxItemId, Session,
         blocks::{BlockKind, BlockSource, MAX_TITLE, Span},
         session::Scope,
+        time::Moment,
     },
 };
 use schemars::JsonSchema;
@@ -94,11 +95,11 @@ struct NewBlock {
     #[serde(default)]
     inbox_item_id: Option<InboxItemId>,
     #[serde(default)]
-    #[schemars(with = "DateTime<Utc>")]
-    start_at: Option<DateTime<Utc>>,
+    #[schemars(with = "Moment")]
+    start_at: Option<Moment>,
     #[serde(default)]
-    #[schemars(with = "DateTime<Utc>")]
-    end_at: Option<DateTime<Utc>>,
+    #[schemars(with = "Moment")]
+    end_at: Option<Moment>,
     #[serde(default)]
     #[schemars(with = "i64", range(min = 5, max = 480))]
     minutes: Option<i64>,
@@ -128,9 +129,9 @@ struct BlockPatch {
     #[serde(default)]
     kind: Option<BlockKind>,
     #[serde(default)]
-    start_at: Option<DateTime<Utc>>,
+    start_at: Option<Moment>,
     #[serde(default)]
-    end_at: Option<DateTime<Utc>>,
+    end_at: Option<Moment>,
 }
 
 const fn focus() -> BlockKind {
@@ -141,7 +142,7 @@ impl NewBlock {
     fn parse(self) -> Result<BlockProposal, ApiError> {
         let when = match (self.start_at, self.end_at, self.minutes) {
             (Some(start), Some(end), None) => {
-                BlockTime::At(Span::new(start, end).map_err(|_| no_span())?)
+                BlockTime::At(Span::new(start.utc(), end.utc()).map_err(|_| no_span())?)
             }
             (None, None, Some(asked)) => BlockTime::Next(minutes(asked)?),
             _ => {
@@ -231,8 +232,8 @@ async fn patch(
     let wish = BlockCommand::Change {
         title: title.transpose()?,
         kind: body.kind,
-        start: body.start_at,
-        end: body.end_at,
+        start: body.start_at.map(Moment::utc),
+        end: body.end_at.map(Moment::utc),
     };
     decide(&app, &session, &context, (id, seen), wish).await
 }

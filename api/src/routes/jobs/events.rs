@@ -93,7 +93,10 @@ async fn follow_job(
 ) -> Result<Response, ApiError> {
     let after = last_event_id::parse(&headers)?;
     let job = find(&app, &session, id).await?;
-    let Some(slot) = app.streams.enter(&session, app.limits.streams_per_user) else {
+    let Some(slot) = app
+        .streams
+        .enter((session.tenant, session.user), app.limits.streams_per_user)
+    else {
         return Err(ApiError::new(
             Code::TooManyRequests,
             "You have as many event streams open as one user may. Close one of them first.",

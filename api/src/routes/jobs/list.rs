@@ -10,7 +10,7 @@ use crate::{
 use axum::{Json, extract::State, http::Method};
 use base::JobId;
 use chrono::{DateTime, Utc};
-use jobs::domain::session::Scope;
+use jobs::domain::{session::Scope, time::Moment};
 use queue::{
     JobState, JobView,
     view::{
@@ -58,9 +58,9 @@ struct JobsQuery {
     #[schemars(with = "Option<QueueName>")]
     queue: Option<String>,
     /// Only jobs created from this time on.
-    created_from: Option<DateTime<Utc>>,
+    created_from: Option<Moment>,
     /// Only jobs created before this time.
-    created_before: Option<DateTime<Utc>>,
+    created_before: Option<Moment>,
 }
 
 /// As [`JobsQuery`], without the state.
@@ -74,9 +74,9 @@ struct DeadLettersQuery {
     #[schemars(with = "Option<QueueName>")]
     queue: Option<String>,
     /// Only jobs created from this time on.
-    created_from: Option<DateTime<Utc>>,
+    created_from: Option<Moment>,
     /// Only jobs created before this time.
-    created_before: Option<DateTime<Utc>>,
+    created_before: Option<Moment>,
 }
 
 /// A job without its result.
@@ -116,8 +116,8 @@ async fn list_jobs(
         state: filter.state,
         kind: filter.kind,
         queue: filter.queue,
-        created_from: filter.created_from,
-        created_before: filter.created_before,
+        created_from: filter.created_from.map(Moment::utc),
+        created_before: filter.created_before.map(Moment::utc),
     };
     let mut conn = app.pool.acquire().await?;
     let before = page.after.map(JobId);
@@ -133,8 +133,8 @@ async fn list_dead_letters(
     let filter = DeadLetterFilter {
         kind: filter.kind,
         queue: filter.queue,
-        created_from: filter.created_from,
-        created_before: filter.created_before,
+        created_from: filter.created_from.map(Moment::utc),
+        created_before: filter.created_before.map(Moment::utc),
         ..DeadLetterFilter::default()
     };
     let mut conn = app.pool.acquire().await?;

@@ -6,6 +6,7 @@
 use super::{JobBody, find, path};
 use crate::{
     AppState,
+    admission::Ticket,
     error::{ApiError, Code, success},
     etag,
     extract::{
@@ -86,6 +87,7 @@ async fn get_job(
     CurrentSession(session): CurrentSession,
     Id(id): Id<JobId>,
     StrictQuery(parameters): StrictQuery<Parameters>,
+    ticket: Ticket,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let wait = Wait::of(&headers, parameters.wait);
@@ -93,6 +95,16 @@ async fn get_job(
     let signals = app.listener.subscribe();
     let mut job = find(&app, &session, id).await?;
     if wait.seconds > 0 && !job.state.is_terminal() {
+        let user = (session.tenant, session.user);
+        let Some(_slot) = app.polls.enter(user, app.limits.polls_per_user) else {
+            return Err(ApiError::new(
+                Code::TooManyRequests,
+                "You have as many requests waiting for jobs as one user may. Follow several jobs by `GET /v1/jobs`.",
+            )
+            .retry_after(5));
+        };
+        // Waiting costs a task and a connection, of which there is another limit.
+        ticket.release();
         let _waiting = Ongoing::begin(&app.metrics.long_polls_waiting);
         job = wait_for_end(&app, &session, job, signals, wait.duration()).await?;
     }

@@ -15,8 +15,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base::JobId;
-use chrono::{DateTime, Utc};
-use jobs::{commands::jobs::retry, domain::session::Scope};
+use jobs::{
+    commands::jobs::retry,
+    domain::{session::Scope, time::Moment},
+};
 use queue::view::dead_letters::DeadLetterFilter;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -62,9 +64,9 @@ struct DeadLettersToRetry {
     /// Only jobs that ended with this code.
     error_code: Option<String>,
     /// Only jobs discarded from this time on.
-    finished_from: Option<DateTime<Utc>>,
+    finished_from: Option<Moment>,
     /// Only jobs discarded before this time.
-    finished_before: Option<DateTime<Utc>>,
+    finished_before: Option<Moment>,
 }
 
 /// Jobs that were retried.
@@ -105,8 +107,8 @@ async fn retry_dead_letters(
     let filter = DeadLetterFilter {
         kind: body.kind,
         error_code: body.error_code,
-        finished_from: body.finished_from,
-        finished_before: body.finished_before,
+        finished_from: body.finished_from.map(Moment::utc),
+        finished_before: body.finished_before.map(Moment::utc),
         ..DeadLetterFilter::default()
     };
     let request_id = Some(&*context.request_id);

@@ -31,10 +31,14 @@ use jobs::{
     store::request_keys::StoredAnswer,
 };
 use queue::{JobKind, JobView, coalesce::CoalesceError};
+use std::time::Duration;
 
 const RFC822: &str = "message/rfc822";
 const JSON: &str = "application/json";
-const MAIL_BYTES: usize = 1024 * 1024;
+/// What mail servers commonly accept. JSON has a limit of its own.
+const MAIL_BYTES: usize = 25 * 1024 * 1024;
+/// For 25 MiB over a slow line.
+const TIMEOUT: Duration = Duration::from_secs(60);
 const SMALL_MAIL_BYTES: usize = 16 * 1024;
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
@@ -58,10 +62,11 @@ fn route() -> Route {
     )
     .summary("Triage an email")
     .description(
-        "The query parameters are for a raw email (`message/rfc822`); a JSON body has them as fields.",
+        "The query parameters are for a raw email (`message/rfc822`) of at most 25 MiB; a JSON body of at most 4 MiB has them as fields.",
     )
     .idempotent()
     .body_limit(MAIL_BYTES)
+    .timeout(TIMEOUT)
     .body::<TriageBody>(JSON)
     .body::<String>(RFC822)
     .query::<Options>()
@@ -90,6 +95,10 @@ async fn submit(
     request: Request,
 ) -> Result<Response, ApiError> {
     let submission = parse(&app, &keyed.operation, request).await?;
+    let _room = app
+        .admission
+        .room_for_email(submission.source.len())
+        .await?;
     let request = submission.into_request(&app, &keyed).await?;
     let submitted = app.submitter.submit(request).await?;
     count::<Triage>(&app, submitted.how);

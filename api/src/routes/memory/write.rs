@@ -20,6 +20,7 @@ use jobs::{
         MemoryId, Session,
         memory::{Level, MemoryFault, MemoryScope, NewMemory, Provenance, ScopeKind},
         session::Scope,
+        time::Moment,
     },
     store::memory_items::StoredMemory,
 };
@@ -96,7 +97,7 @@ struct Note {
     pinned: bool,
     /// When it expires; by default a pinned item never does, and another after the time of its level.
     #[serde(default)]
-    expires_at: Option<DateTime<Utc>>,
+    expires_at: Option<Moment>,
 }
 
 const fn everywhere() -> ScopeKind {
@@ -107,7 +108,7 @@ impl Note {
     fn parse(self, now: DateTime<Utc>) -> Result<NewMemory, ApiError> {
         let value = self.scope_value.unwrap_or_default();
         let scope = MemoryScope::parse(self.scope, &value).map_err(refusal)?;
-        if self.expires_at.is_some_and(|at| at <= now) {
+        if self.expires_at.is_some_and(|at| at.utc() <= now) {
             return Err(refusal(MemoryFault {
                 field: "expires_at",
                 code: "INVALID_VALUE",
@@ -122,7 +123,7 @@ impl Note {
             provenance: Provenance::User,
             confidence: 1.0,
             pinned: self.pinned,
-            expires_at: self.expires_at,
+            expires_at: self.expires_at.map(Moment::utc),
         };
         note.checked().map_err(refusal)
     }

@@ -17,7 +17,7 @@ use base::{JobId, TenantId};
 use chrono::{DateTime, Utc};
 use jobs::{
     commands::{jobs::retry::retry_dead_letters_of_all_tenants, operators::Operator},
-    domain::session::Scope,
+    domain::{session::Scope, time::Moment},
 };
 use queue::view::dead_letters::{
     DeadLetterFilter,
@@ -67,9 +67,9 @@ struct DeadLettersQuery {
     /// Only jobs that ended with this code.
     error_code: Option<String>,
     /// Only jobs created from this time on.
-    created_from: Option<DateTime<Utc>>,
+    created_from: Option<Moment>,
     /// Only jobs created before this time.
-    created_before: Option<DateTime<Utc>>,
+    created_before: Option<Moment>,
 }
 
 /// A discarded job, without its arguments and output.
@@ -134,8 +134,8 @@ impl DeadLettersQuery {
             kind: self.kind,
             queue: self.queue,
             error_code: self.error_code,
-            created_from: self.created_from,
-            created_before: self.created_before,
+            created_from: self.created_from.map(Moment::utc),
+            created_before: self.created_before.map(Moment::utc),
             ..DeadLetterFilter::default()
         };
         (self.tenant, filter)

@@ -1,7 +1,8 @@
 //! Logging in with a password.
 //!
 //! Whether tenant, user or password is wrong makes no difference to the answer, nor to the time it takes. Repeated
-//! failures are slowed down per account and per network address, and nobody is locked out for good.
+//! failures are slowed down: first per account from one address, so that guesses from elsewhere do not keep the owner out,
+//! then per address and per account. Nobody is locked out for good.
 
 use super::signals::announce_revoked;
 use super::{
@@ -18,7 +19,7 @@ use crate::{
     store::{
         audit,
         login_failures::{self, Subject},
-        tenants,
+        sessions, tenants,
         users::{self, Credentials},
     },
 };
@@ -30,8 +31,11 @@ use std::time::Duration;
 
 /// Failures older than this are forgiven.
 const WINDOW: Duration = Duration::from_secs(15 * 60);
-/// Failures of one account within the window; 10 guesses in 15 minutes never find a password that is not common.
-const ACCOUNT_LIMIT: i64 = 10;
+/// Failures of one account from one address within the window; 10 guesses in 15 minutes never find a password that is not
+/// common.
+const PAIR_LIMIT: i64 = 10;
+/// Failures of one account from all addresses; it does not count for an address that the user has logged in from.
+const ACCOUNT_LIMIT: i64 = 100;
 /// Failures from one address; higher, since an office shares one.
 const ADDRESS_LIMIT: i64 = 100;
 
@@ -70,9 +74,9 @@ pub async fn log_in(
     lifetime: SessionLifetime,
     log_in: &LogIn,
 ) -> Result<Opened, LogInError> {
-    let booking = Booking::make(pool, log_in).await?;
     let credentials =
         users::credentials(&mut *pool.acquire().await?, &log_in.tenant, &log_in.email).await?;
+    let booking = Booking::make(pool, log_in, credentials.as_ref()).await?;
     let stored = credentials
         .as_ref()
         .map(|found| found.password_hash.clone());
@@ -143,37 +147,46 @@ async fn welcome_in(
 
 /// An attempt that counts as failed until it succeeds.
 struct Booking {
-    account: Subject,
-    address: Option<Subject>,
+    /// The account from this address.
+    pair: Subject,
+    /// The account from everywhere, and the address with all accounts.
+    others: Vec<Subject>,
     at: DateTime<Utc>,
-    /// The account's failures, this attempt included.
+    /// The pair's failures, this attempt included.
     failures: i64,
 }
 
 impl Booking {
     /// Records the attempt first and counts then: of concurrent attempts each sees all that were recorded before it, so
     /// no more than the limit pass.
-    async fn make(pool: &PgPool, log_in: &LogIn) -> Result<Self, LogInError> {
-        let account = Subject::account(&log_in.tenant, &log_in.email);
+    async fn make(
+        pool: &PgPool,
+        log_in: &LogIn,
+        found: Option<&Credentials>,
+    ) -> Result<Self, LogInError> {
+        let account = found.map_or_else(
+            || Subject::account(&log_in.tenant, &log_in.email),
+            |found| Subject::user(found.user),
+        );
         let address = log_in.origin.ip.map(Subject::address);
+        let pair = account.account_from(address);
         let mut conn = pool.acquire().await?;
-        let subjects: Vec<Subject> = [Some(account), address].into_iter().flatten().collect();
-        let at = login_failures::book(&mut conn, &subjects).await?;
         let mut booking = Self {
-            account,
-            address,
-            at,
+            pair,
+            others: [Some(account), address].into_iter().flatten().collect(),
+            at: DateTime::UNIX_EPOCH,
             failures: 0,
         };
+        booking.at = login_failures::book(&mut conn, &booking.subjects()).await?;
+        let mut limits = vec![(pair, PAIR_LIMIT)];
+        limits.extend(address.map(|address| (address, ADDRESS_LIMIT)));
+        if !is_known(&mut conn, log_in, found).await? {
+            limits.push((account, ACCOUNT_LIMIT));
+        }
         let mut wait = None;
-        for subject in subjects {
-            let limit = if subject == account {
-                ACCOUNT_LIMIT
-            } else {
-                ADDRESS_LIMIT
-            };
+        for (subject, limit) in limits {
             let recent = login_failures::recent(&mut conn, subject, WINDOW, limit).await?;
-            if subject == account {
+            if subject == pair {
                 booking.failures = recent.failures;
             }
             if recent.failures > limit {
@@ -184,17 +197,16 @@ impl Booking {
             None => Ok(booking),
             Some(retry_after) => {
                 // Attempts that were not made do not count, or a flood would lock the account for good.
-                login_failures::unbook(&mut conn, &booking.subjects(), at).await?;
+                login_failures::unbook(&mut conn, &booking.subjects(), booking.at).await?;
                 Err(LogInError::Throttled { retry_after })
             }
         }
     }
 
     fn subjects(&self) -> Vec<Subject> {
-        [Some(self.account), self.address]
-            .into_iter()
-            .flatten()
-            .collect()
+        let mut subjects = self.others.clone();
+        subjects.push(self.pair);
+        subjects
     }
 
     async fn cancel(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
@@ -202,13 +214,23 @@ impl Booking {
         login_failures::unbook(&mut conn, &self.subjects(), self.at).await
     }
 
-    /// Clears the account's failures; the address keeps its others, or one good account would cover guesses at others.
+    /// Clears the failures of the account from this address. The address keeps its others, or one good account would cover
+    /// guesses at others, and the account keeps those from elsewhere, or its owner would make room for further guesses.
     async fn forgive(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-        login_failures::forget(conn, self.account).await?;
-        match self.address {
-            Some(address) => login_failures::unbook(conn, &[address], self.at).await,
-            None => Ok(()),
-        }
+        login_failures::forget(conn, self.pair).await?;
+        login_failures::unbook(conn, &self.others, self.at).await
+    }
+}
+
+/// Whether the user has logged in from this address before.
+async fn is_known(
+    conn: &mut PgConnection,
+    log_in: &LogIn,
+    found: Option<&Credentials>,
+) -> Result<bool, sqlx::Error> {
+    match (found, log_in.origin.ip) {
+        (Some(found), Some(ip)) => sessions::opened_from(conn, found.tenant, found.user, ip).await,
+        _ => Ok(false),
     }
 }
 
@@ -234,7 +256,7 @@ async fn record_failure(
             .with_detail(Detail::new().count("failures", booking.failures))
     };
     let mut entries = vec![entry(AuditAction::LoginFail).failed("LOGIN_REFUSED")];
-    if booking.failures == ACCOUNT_LIMIT {
+    if booking.failures == PAIR_LIMIT {
         entries.push(entry(AuditAction::LoginLock).denied("LOGIN_THROTTLED"));
     }
     audit::insert(&mut conn, &entries).await

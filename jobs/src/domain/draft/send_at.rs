@@ -1,5 +1,6 @@
 //! When to send a message: a time, or `tomorrow 09:00` in the user's zone, resolved to a time: [`SendAt`].
 
+use crate::domain::time::Moment;
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc, Weekday};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
@@ -19,8 +20,8 @@ impl SendAt {
     /// Reads RFC 3339, `tomorrow 09:00` or `monday 09:00`.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
-        if let Ok(moment) = DateTime::parse_from_rfc3339(text) {
-            return Some(Self::Moment(moment.to_utc()));
+        if let Ok(moment) = text.parse::<Moment>() {
+            return Some(Self::Moment(moment.utc()));
         }
         let (day, time) = text.split_once(' ')?;
         let time = NaiveTime::parse_from_str(time.trim(), "%H:%M").ok()?;

@@ -1,6 +1,7 @@
 //! An email as JSON, for callers that have parsed it already (a connector, a test, a form).
 
 use super::{Address, Attachment, Direction, Earlier, Mail, MailError, html, limits, text};
+use crate::domain::time::optional_moment;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,9 @@ pub struct Envelope {
     pub to: Vec<EnvelopeAddress>,
     pub cc: Vec<EnvelopeAddress>,
     pub subject: String,
+    #[serde(deserialize_with = "optional_moment")]
     pub date: Option<DateTime<Utc>>,
+    #[serde(deserialize_with = "optional_moment")]
     pub received_at: Option<DateTime<Utc>>,
     pub in_reply_to: Option<String>,
     pub references: Vec<String>,
@@ -61,6 +64,7 @@ pub struct EnvelopeAttachment {
 #[schemars(rename = "EnvelopeThreadMessage")]
 pub struct EnvelopeEarlier {
     pub from: Option<EnvelopeAddress>,
+    #[serde(deserialize_with = "optional_moment")]
     pub date: Option<DateTime<Utc>>,
     pub direction: Direction,
     pub body_text: String,

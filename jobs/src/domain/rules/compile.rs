@@ -6,11 +6,10 @@ mod matching;
 
 use super::condition::Op;
 use super::reader::{Faults, Node};
-use super::{Rule, RuleFault, RuleSet, Settings, limits};
+use super::{Rule, RuleFault, RuleSet, Settings, document, limits};
 use crate::domain::judgement::{Category, Disposition, Priority, Sla};
 use actions::{read_actions, refuse_mail_to_spoofable_senders};
 use matching::{read_learned, read_match};
-use serde_yaml_ng::Value;
 use std::collections::HashMap;
 
 const RULE_FIELDS: &[&str] = &[
@@ -29,22 +28,8 @@ const RULE_FIELDS: &[&str] = &[
 ];
 
 pub(super) fn compile(yaml: &str) -> Result<RuleSet, Vec<RuleFault>> {
+    let document = document::read(yaml).map_err(|fault| vec![fault])?;
     let mut faults = Faults::default();
-    if yaml.len() > limits::YAML_BYTES {
-        faults.add(
-            "",
-            "too_large",
-            format!("a rule set may have {} bytes", limits::YAML_BYTES),
-        );
-        return Err(faults.0);
-    }
-    let document: Value = match serde_yaml_ng::from_str(yaml) {
-        Ok(document) => document,
-        Err(error) => {
-            faults.add("", "yaml_syntax", error.to_string());
-            return Err(faults.0);
-        }
-    };
     let root = Node {
         value: &document,
         pointer: String::new(),
@@ -62,10 +47,12 @@ pub(super) fn compile(yaml: &str) -> Result<RuleSet, Vec<RuleFault>> {
     }
     // A stable sort: rules of one priority keep the order of the file.
     rules.sort_by_key(|rule| rule.priority);
-    if faults.0.is_empty() {
-        Ok(RuleSet { rules })
+    if faults.found.is_empty() {
+        // Patterns are kept as characters, of four bytes each.
+        let weight = faults.regexes.taken() + yaml.len() * 4;
+        Ok(RuleSet { rules, weight })
     } else {
-        Err(faults.0)
+        Err(faults.found)
     }
 }
 

@@ -3,6 +3,7 @@
 //! Serde stops at the first error; a person who edits rules wants the whole list, each with its place.
 
 use super::RuleFault;
+use super::regexes::RegexBudget;
 use serde_yaml_ng::Value;
 
 /// A value and its place in the document.
@@ -13,13 +14,16 @@ pub(super) struct Node<'y> {
     pub(super) pointer: String,
 }
 
-/// Faults found so far.
+/// Faults found so far, and what is left for regular expressions.
 #[derive(Default)]
-pub(super) struct Faults(pub(super) Vec<RuleFault>);
+pub(super) struct Faults {
+    pub(super) found: Vec<RuleFault>,
+    pub(super) regexes: RegexBudget,
+}
 
 impl Faults {
     pub(super) fn add(&mut self, pointer: &str, code: &'static str, message: impl Into<String>) {
-        self.0.push(RuleFault {
+        self.found.push(RuleFault {
             pointer: pointer.to_owned(),
             code,
             message: message.into(),

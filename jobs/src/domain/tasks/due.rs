@@ -1,16 +1,18 @@
 //! Due dates as rules, messages and models write them: [`due_on`].
 
+use crate::domain::time::{Day, is_writable};
 use chrono::{DateTime, Datelike, Days, NaiveDate, Weekday};
 
 /// Reads a day, seen from `today`: an ISO date or time, `today`, `tomorrow`, or a weekday in English, which is the next
 /// one and never today. `None` for anything else: a date is not guessed.
 pub fn due_on(text: &str, today: NaiveDate) -> Option<NaiveDate> {
     let text = text.trim().to_lowercase();
-    if let Ok(day) = NaiveDate::parse_from_str(&text, "%Y-%m-%d") {
-        return Some(day);
+    if let Ok(day) = text.parse::<Day>() {
+        return Some(day.date());
     }
     if let Ok(at) = DateTime::parse_from_rfc3339(&text) {
-        return Some(at.date_naive());
+        // The day is the one that the text names, whatever it is in UTC.
+        return Some(at.date_naive()).filter(is_writable);
     }
     match text.as_str() {
         "today" => Some(today),

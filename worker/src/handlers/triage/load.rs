@@ -1,9 +1,10 @@
 //! Loads what triage needs: [`Case`]. Holds no database connection while parsing.
 
-use super::guards::Correspondents;
+use super::{guards::Correspondents, rule_cache::RuleCache};
 use crate::handlers::unavailable;
-use base::TenantId;
+use base::{TenantId, telemetry::chain};
 use jobs::{
+    commands::rules,
     domain::{
         MessageId, UserId,
         gate::TrustMode,
@@ -22,6 +23,7 @@ use jobs::{
 };
 use queue::Failure;
 use sqlx::{PgConnection, PgPool};
+use std::sync::Arc;
 
 /// One email and the facts to judge it by.
 pub(super) struct Case {
@@ -33,7 +35,7 @@ pub(super) struct Case {
     pub(super) owner: Option<UserId>,
     pub(super) trust: TrustMode,
     /// Empty if the tenant had no rules when the job was submitted.
-    pub(super) rules: RuleSet,
+    pub(super) rules: Arc<RuleSet>,
     /// The earlier result for this email by the same rules.
     pub(super) former: Option<(FormerResult, Vec<StoredAction>)>,
 }
@@ -42,7 +44,12 @@ pub(super) struct Case {
 ///
 /// # Errors
 /// If the email is missing or unparsable, the rules are unreadable, or the database fails.
-pub(super) async fn load(pool: &PgPool, tenant: TenantId, args: &Args) -> Result<Case, Failure> {
+pub(super) async fn load(
+    pool: &PgPool,
+    cache: &RuleCache,
+    tenant: TenantId,
+    args: &Args,
+) -> Result<Case, Failure> {
     let mut conn = pool.acquire().await.map_err(|error| unavailable(&error))?;
     let trust = tenants::trust_mode(&mut conn, tenant)
         .await
@@ -54,7 +61,6 @@ pub(super) async fn load(pool: &PgPool, tenant: TenantId, args: &Args) -> Result
             "the tenant is closed",
         ));
     };
-    let rules = load_rules(&mut conn, tenant, args.ruleset_version).await?;
     let stored = messages::find(&mut conn, tenant, args.message_id)
         .await
         .map_err(|error| unavailable(&error))?
@@ -66,6 +72,7 @@ pub(super) async fn load(pool: &PgPool, tenant: TenantId, args: &Args) -> Result
             )
         })?;
     drop(conn);
+    let rules = load_rules(pool, cache, tenant, args.ruleset_version).await?;
     // Parsing may take long; it must not block the other jobs of this thread.
     let parsed = tokio::task::spawn_blocking(move || {
         let mail = Mail::from_source(stored.format, &stored.source)?;
@@ -112,25 +119,38 @@ pub(super) async fn load(pool: &PgPool, tenant: TenantId, args: &Args) -> Result
 }
 
 async fn load_rules(
-    conn: &mut PgConnection,
+    pool: &PgPool,
+    cache: &RuleCache,
     tenant: TenantId,
     version: i32,
-) -> Result<RuleSet, Failure> {
+) -> Result<Arc<RuleSet>, Failure> {
     if version == 0 {
-        return Ok(RuleSet::default());
+        return Ok(Arc::default());
     }
-    let stored = rule_sets::by_version(conn, tenant, version)
-        .await
-        .map_err(|error| unavailable(&error))?
-        .ok_or_else(|| {
-            Failure::permanent(
-                "unknown_ruleset",
-                "The rules of this job do not exist.",
-                format!("no rule set of version {version}"),
-            )
-        })?;
+    let compile = async || compile_rules(pool, tenant, version).await;
+    cache.get((tenant, version), compile).await
+}
+
+async fn compile_rules(pool: &PgPool, tenant: TenantId, version: i32) -> Result<RuleSet, Failure> {
+    let mut conn = pool.acquire().await.map_err(|error| unavailable(&error))?;
+    let found = rule_sets::by_version(&mut conn, tenant, version).await;
+    drop(conn);
+    let stored = found.map_err(|error| unavailable(&error))?.ok_or_else(|| {
+        Failure::permanent(
+            "unknown_ruleset",
+            "The rules of this job do not exist.",
+            format!("no rule set of version {version}"),
+        )
+    })?;
     // It compiled when it was saved; only a newer worker with stricter rules can reject it.
-    RuleSet::compile(&stored.yaml).map_err(|faults| {
+    let compiled = rules::compile(stored.yaml).await.map_err(|error| {
+        Failure::permanent(
+            "unreadable_ruleset",
+            "Your rules could not be read. Save them again.",
+            chain(&error),
+        )
+    })?;
+    compiled.map_err(|faults| {
         let first = faults.first().map(|fault| format!("{} at {}", fault.code, fault.pointer)).unwrap_or_default();
         Failure::permanent(
             "unreadable_ruleset",

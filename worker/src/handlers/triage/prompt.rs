@@ -247,7 +247,7 @@ mod tests {
             correspondents: Correspondents::default(),
             owner: None,
             trust: TrustMode::TrainingWheels,
-            rules: RuleSet::compile(RULES).unwrap(),
+            rules: std::sync::Arc::new(RuleSet::compile(RULES).unwrap()),
             former: None,
         }
     }

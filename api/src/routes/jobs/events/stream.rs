@@ -10,12 +10,15 @@ use crate::{
     error::{ApiError, Code},
     metrics::Ongoing,
     routes::jobs::poll::{POLL_INTERVAL, Wake, next_wake},
-    streams::StreamSlot,
+    slots::Slot,
 };
 use axum::response::sse;
-use base::{JobId, telemetry::chain};
+use base::{JobId, TenantId, telemetry::chain};
 use futures::{Stream, stream};
-use jobs::{domain::Session, store::sessions};
+use jobs::{
+    domain::{Session, UserId},
+    store::sessions,
+};
 use queue::{
     signals::listener::Signal,
     view::events::{self, Event, EventId, EventKind},
@@ -47,7 +50,7 @@ pub(super) struct EventStream {
     retry_is_sent: bool,
     check_at: Instant,
     until: Instant,
-    _slot: StreamSlot,
+    _slot: Slot<(TenantId, UserId)>,
     _ongoing: Ongoing,
 }
 
@@ -61,7 +64,7 @@ impl EventStream {
         session: Session,
         job: JobId,
         after: Option<EventId>,
-        slot: StreamSlot,
+        slot: Slot<(TenantId, UserId)>,
     ) -> Result<Self, ApiError> {
         let left = session.expires_at - app.clock.now();
         let longest = left

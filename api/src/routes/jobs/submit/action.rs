@@ -10,7 +10,6 @@ use crate::{
     routes::jobs::JobBody,
 };
 use axum::{extract::State, http::Method, response::Response};
-use chrono::{DateTime, Utc};
 use jobs::{
     commands::jobs::submit_action::{SubmitAction, SubmitActionError, submit_action},
     domain::{
@@ -18,6 +17,7 @@ use jobs::{
         action::{ActionType, OpenTo, Params},
         gate::TrustMode,
         session::Scope,
+        time::Moment,
     },
     kinds::action::{ActionExecute, Args, OnError, RequestedAction, Work},
 };
@@ -89,7 +89,7 @@ pub(super) struct ActionBody {
     priority: Option<options::Priority>,
     /// The earliest start, at most a year from now.
     #[serde(default)]
-    run_at: Option<DateTime<Utc>>,
+    run_at: Option<Moment>,
 }
 
 /// One action.

@@ -20,6 +20,7 @@ use jobs::{
             send_at::SendAt,
         },
         session::Scope,
+        time::Moment,
     },
     kinds::draft::{Args, Base, DraftGenerate, MAX_WORDS},
 };
@@ -138,7 +139,7 @@ pub(super) struct DraftBody {
     priority: Option<options::Priority>,
     /// The earliest start, at most a year from now.
     #[serde(default)]
-    run_at: Option<DateTime<Utc>>,
+    run_at: Option<Moment>,
 }
 
 async fn submit(

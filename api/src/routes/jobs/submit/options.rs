@@ -3,7 +3,9 @@
 use crate::error::{ApiError, Code};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use jobs::{
-    commands::jobs::submit_triage::SubmitOptions, domain::mail::Envelope, kinds::triage::Mode,
+    commands::jobs::submit_triage::SubmitOptions,
+    domain::{mail::Envelope, time::Moment},
+    kinds::triage::Mode,
 };
 use queue::{Dedupe, DedupePolicy};
 use schemars::JsonSchema;
@@ -46,7 +48,7 @@ pub(super) struct Options {
     /// 1 is the most urgent, 4 the least; 3 by default.
     priority: Option<Priority>,
     /// The earliest start, at most a year from now.
-    run_at: Option<DateTime<Utc>>,
+    run_at: Option<Moment>,
     /// At most one job with this key waits at a time. A job for the same external id or email is returned all the same.
     #[schemars(length(min = 1, max = 255))]
     dedupe_key: Option<String>,
@@ -78,7 +80,7 @@ pub(super) struct TriageBody {
     priority: Option<Priority>,
     /// The earliest start, at most a year from now.
     #[serde(default)]
-    run_at: Option<DateTime<Utc>>,
+    run_at: Option<Moment>,
     /// At most one job with this key waits at a time. A job for the same external id or email is returned all the same.
     #[serde(default)]
     #[schemars(length(min = 1, max = 255))]
@@ -168,9 +170,10 @@ pub(super) fn priority(given: Option<Priority>) -> Result<i16, ApiError> {
 /// # Errors
 /// 422 if the time is too far ahead.
 pub(super) fn run_at(
-    given: Option<DateTime<Utc>>,
+    given: Option<Moment>,
     now: DateTime<Utc>,
 ) -> Result<Option<DateTime<Utc>>, ApiError> {
+    let given = given.map(Moment::utc);
     if given.is_some_and(|run_at| run_at - now > TimeDelta::days(MAX_DAYS_AHEAD)) {
         return Err(invalid("/run_at", "Use a run_at within the next year."));
     }

@@ -14,6 +14,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// While one batch commits, the next is written.
 const LANES: usize = 2;
+/// Larger emails have a transaction of their own: a batch of them would keep the others waiting.
+const LARGE: usize = 1024 * 1024;
 
 type SubmitResult = Result<Submitted, SubmitError>;
 
@@ -21,6 +23,7 @@ type SubmitResult = Result<Submitted, SubmitError>;
 #[derive(Clone)]
 pub struct Submitter {
     coalescer: Coalescer<SubmitTriage, SubmitResult>,
+    tools: Tools,
 }
 
 /// What a batch needs.
@@ -57,10 +60,11 @@ impl Submitter {
             tracker: tracker.clone(),
             answer_of,
         };
+        let of_batches = tools.clone();
         let coalescer = Coalescer::spawn(LANES, tracker, stop, move |batch| {
-            submit_batch(tools.clone(), batch)
+            submit_batch(of_batches.clone(), batch)
         });
-        Ok(Self { coalescer })
+        Ok(Self { coalescer, tools })
     }
 
     /// Enqueues the job, or finds the stored answer. Returns after the commit.
@@ -68,6 +72,9 @@ impl Submitter {
     /// # Errors
     /// The request may be repeated with the same key.
     pub async fn submit(&self, request: SubmitTriage) -> SubmitResult {
+        if request.source.len() > LARGE {
+            return submit_one(&self.tools, request).await;
+        }
         self.coalescer.call(request).await?
     }
 }
@@ -149,15 +156,19 @@ fn replay(first: &SubmitTriage, submitted: &Submitted, request: &SubmitTriage) -
     }
 }
 
-/// Runs the transaction for one request, which waits for locks as long as a request may.
 async fn submit_alone(tools: Tools, request: SubmitTriage, reply: Reply<SubmitResult>) {
+    reply.send(submit_one(&tools, request).await);
+}
+
+/// Runs the transaction for one request, which waits for locks as long as a request may.
+async fn submit_one(tools: &Tools, request: SubmitTriage) -> SubmitResult {
     let requests = [request];
     let answer = match submit_all(&tools.pool, &requests, tools.answer_of).await {
         Ok(mut answers) => answers.remove(0),
         Err(error) => Err(error.into()),
     };
     announce_all(&tools.notifier, &requests, std::slice::from_ref(&answer));
-    reply.send(answer);
+    answer
 }
 
 fn announce_all(notifier: &Notifier, requests: &[SubmitTriage], answers: &[SubmitResult]) {

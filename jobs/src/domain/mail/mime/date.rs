@@ -1,5 +1,6 @@
 //! Dates as programs write them: RFC 5322 with its obsolete forms, ISO 8601, day-month-year.
 
+use crate::domain::time::is_writable;
 use chrono::{DateTime, FixedOffset, NaiveDate, NaiveTime, Utc};
 
 /// The parts of a date that have been seen.
@@ -128,7 +129,7 @@ impl Seen {
         };
         let offset = FixedOffset::east_opt(self.offset_minutes.unwrap_or_default() * 60)?;
         let local = date.and_time(time).and_local_timezone(offset).single()?;
-        Some(local.with_timezone(&Utc))
+        Some(local.with_timezone(&Utc)).filter(is_writable)
     }
 }
 

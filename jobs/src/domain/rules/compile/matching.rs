@@ -4,7 +4,8 @@ use super::super::condition::{AttachmentMatch, HeaderMatch, Learned, ListMatch, 
 use super::super::glob::Glob;
 use super::super::limits;
 use super::super::reader::{Faults, Node};
-use regex::{Regex, RegexBuilder};
+use super::super::regexes::NotCompiled;
+use regex::Regex;
 
 const MATCH_FIELDS: &[&str] = &[
     "from",
@@ -124,38 +125,21 @@ fn read_needles(node: &Node<'_>, faults: &mut Faults) -> Vec<String> {
 
 fn read_regex(node: &Node<'_>, faults: &mut Faults) -> Option<Regex> {
     let source = node.text(limits::REGEX, faults)?;
-    // The engine is linear in the text; the limits bound what one pattern may cost to build and to hold.
-    let built = RegexBuilder::new(source)
-        .case_insensitive(true)
-        .size_limit(256 << 10)
-        .dfa_size_limit(256 << 10)
-        .nest_limit(50)
-        .build();
-    match built {
+    let message = match faults.regexes.compile(source) {
         Ok(regex) if regex.is_match("") => {
-            faults.add(
-                &node.pointer,
-                "bad_regex",
-                "the expression matches nothing at all, and so everything",
-            );
-            None
+            "the expression matches nothing at all, and so everything".to_owned()
         }
-        Ok(regex) => Some(regex),
-        Err(regex::Error::CompiledTooBig(_)) => {
-            faults.add(&node.pointer, "bad_regex", "the expression is too complex");
-            None
+        Ok(regex) => return Some(regex),
+        Err(NotCompiled::Invalid(reason)) => reason,
+        Err(NotCompiled::TooComplex) => "the expression is too complex".to_owned(),
+        Err(NotCompiled::NoneLeft) => {
+            let message = "the expressions of this set are too complex together; leave some out";
+            faults.add(&node.pointer, "too_many_regexes", message);
+            return None;
         }
-        Err(error) => {
-            // The last line says what is wrong; those before it repeat the pattern.
-            let reason = error.to_string();
-            faults.add(
-                &node.pointer,
-                "bad_regex",
-                reason.lines().last().unwrap_or_default().trim(),
-            );
-            None
-        }
-    }
+    };
+    faults.add(&node.pointer, "bad_regex", message);
+    None
 }
 
 fn read_header_match(node: &Node<'_>, faults: &mut Faults) -> Option<HeaderMatch> {

@@ -1,0 +1,155 @@
+//! One connection from its first byte to its end: [`serve`].
+
+use super::{
+    Served, fault,
+    table::{Busy, Connection, Place},
+    watched::WatchedStream,
+};
+use crate::context::Peer;
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::Request,
+};
+use hyper::{
+    body::{Frame, Incoming, SizeHint},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+/// A connection that was given a place.
+pub(super) struct Accepted<'a> {
+    pub(super) peer: SocketAddr,
+    pub(super) place: &'a Place,
+    pub(super) served: Served,
+    pub(super) stopping: CancellationToken,
+}
+
+/// Serves requests until the client leaves, breaks the protocol or is too slow, or `stopping` is set.
+pub(super) async fn serve(stream: TcpStream, accepted: Accepted<'_>) {
+    // Responses are written whole: waiting for more data would only delay them.
+    drop(stream.set_nodelay(true));
+    let Some(tls) = &accepted.served.tls else {
+        return serve_http(stream, accepted).await;
+    };
+    let handshake = tls.acceptor().accept(stream);
+    match timeout(accepted.served.limits.head_timeout, handshake).await {
+        Ok(Ok(stream)) => serve_http(Box::new(stream), accepted).await,
+        Ok(Err(error)) => tracing::debug!(%error, "TLS could not be agreed on"),
+        Err(_) => tracing::debug!("TLS was not agreed on in time"),
+    }
+}
+
+async fn serve_http<S>(stream: S, accepted: Accepted<'_>)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let Accepted {
+        peer,
+        place,
+        served,
+        stopping,
+    } = accepted;
+    let Served {
+        router,
+        limits,
+        metrics,
+        ..
+    } = served;
+    let stream = WatchedStream::new(stream, place.connection.clone(), limits.write_timeout);
+    let of_connection = place.connection.clone();
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let busy = of_connection.begin();
+        respond(request, peer, of_connection.clone(), busy, router.clone())
+    });
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_timeout)
+        .max_buf_size(limits.head_bytes)
+        .serve_connection(TokioIo::new(stream), service);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = stopping.cancelled() => {
+            Pin::new(&mut connection).graceful_shutdown();
+            (&mut connection).await
+        }
+    };
+    let remains = connection.into_parts().io.into_inner().into_remains();
+    let late = ended.as_ref().is_err_and(hyper::Error::is_timeout);
+    let failure = match remains.held_back {
+        Some(status) => fault::of_status(status),
+        None if late && remains.head_begun => fault::late_head(),
+        None => {
+            if remains.unread {
+                metrics.closed("unread");
+            }
+            if let Err(error) = ended {
+                // Disconnects and timeouts of clients: of use only for debugging.
+                tracing::debug!(%error, "connection ended early");
+            }
+            return;
+        }
+    };
+    metrics.closed("malformed");
+    if let Err(error) = fault::write(remains.stream, &failure).await {
+        tracing::debug!(%error, "connection ended before its failure was sent");
+    }
+}
+
+async fn respond(
+    request: hyper::Request<Incoming>,
+    peer: SocketAddr,
+    connection: Arc<Connection>,
+    busy: Busy,
+    router: Router,
+) -> Result<hyper::Response<BusyBody>, Infallible> {
+    let mut request: Request = request.map(Body::new);
+    request.extensions_mut().insert(Peer(peer));
+    request.extensions_mut().insert(connection);
+    let response = router
+        .oneshot(request)
+        .await
+        .unwrap_or_else(|never| match never {});
+    Ok(response.map(|body| BusyBody { body, _busy: busy }))
+}
+
+/// The body of a response; the connection is busy until it is written.
+struct BusyBody {
+    body: Body,
+    _busy: Busy,
+}
+
+impl hyper::body::Body for BusyBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

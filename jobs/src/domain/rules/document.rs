@@ -1,0 +1,96 @@
+//! The text of a rule set as a YAML tree: [`read`].
+//!
+//! The text is walked event by event before a tree is made of it. An alias stands for a copy of what it names, so that a few
+//! kilobytes of aliases make gigabytes; and the time for nested brackets grows with the square of their depth.
+
+use super::{RuleFault, limits};
+use saphyr_parser::{Event, Parser};
+use serde_yaml_ng::Value;
+
+/// Reads the text.
+///
+/// # Errors
+/// If it is too large, not YAML, too deep, or has anchors or aliases.
+pub(super) fn read(yaml: &str) -> Result<Value, RuleFault> {
+    if yaml.len() > limits::YAML_BYTES {
+        return Err(fault(
+            "too_large",
+            format!("a rule set may have {} bytes", limits::YAML_BYTES),
+        ));
+    }
+    walk(yaml)?;
+    serde_yaml_ng::from_str(yaml).map_err(|error| fault("yaml_syntax", error.to_string()))
+}
+
+fn walk(yaml: &str) -> Result<(), RuleFault> {
+    let mut depth = 0_usize;
+    for next in Parser::new_from_str(yaml) {
+        let (event, span) = next.map_err(|error| fault("yaml_syntax", error.to_string()))?;
+        let anchor = match event {
+            Event::SequenceStart(anchor, _) | Event::MappingStart(anchor, _) => {
+                depth += 1;
+                anchor
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                depth = depth.saturating_sub(1);
+                0
+            }
+            Event::Scalar(_, _, anchor, _) | Event::Alias(anchor) => anchor,
+            _ => 0,
+        };
+        let line = span.start.line();
+        if anchor != 0 {
+            let message =
+                format!("line {line}: anchors (&) and aliases (*) are not allowed; write it out");
+            return Err(fault("alias", message));
+        }
+        if depth > limits::DEPTH {
+            let message = format!("line {line}: nested deeper than {}", limits::DEPTH);
+            return Err(fault("too_deep", message));
+        }
+    }
+    Ok(())
+}
+
+fn fault(code: &'static str, message: String) -> RuleFault {
+    RuleFault {
+        pointer: String::new(),
+        code,
+        message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(yaml: &str) -> Option<&'static str> {
+        read(yaml).err().map(|fault| fault.code)
+    }
+
+    #[test]
+    fn text_that_would_grow_is_refused_before_a_tree_is_made_of_it() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let blocks = "- ".repeat(limits::DEPTH + 1);
+        let bomb = "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]";
+        for (yaml, expected) in [
+            (bomb, Some("alias")),
+            ("a: &a x", Some("alias")),
+            ("a: *missing", Some("yaml_syntax")),
+            (&nested(limits::DEPTH), None),
+            (&nested(limits::DEPTH + 1), Some("too_deep")),
+            (&nested(100_000), Some("too_deep")),
+            (&"[".repeat(60_000), Some("too_deep")),
+            (&"{a: ".repeat(60_000), Some("too_deep")),
+            (&blocks, Some("too_deep")),
+            (
+                "a: '*@client.com'\nb: \"&x\"\nc: |\n  * text\n  & more\nd: x & y * z",
+                None,
+            ),
+            (&" ".repeat(limits::YAML_BYTES + 1), Some("too_large")),
+        ] {
+            let about: String = yaml.chars().take(40).collect();
+            assert_eq!(code(yaml), expected, "{about}");
+        }
+    }
+}
