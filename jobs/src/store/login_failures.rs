@@ -3,6 +3,7 @@
 //! An attempt is recorded as a failure *before* its password is checked, and removed if it was right: parallel guesses
 //! cannot overtake the count. Stores only hashes; decides nothing (see `commands::log_in`).
 
+use crate::domain::UserId;
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
@@ -28,6 +29,11 @@ impl Subject {
             IpAddr::V6(v6) => format!("{:x?}", &v6.segments()[..4]),
         };
         Self::of("address", &network)
+    }
+
+    /// The user of a session who confirms their password in it.
+    pub fn confirmation(user: UserId) -> Self {
+        Self::of("confirmation", &user.to_string())
     }
 
     fn of(scope: &str, value: &str) -> Self {
