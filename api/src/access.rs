@@ -1,4 +1,5 @@
-//! Whether a session may call an operation: [`check`]. By its role, and for operators by its tenant too.
+//! Whether a session may call an operation: [`check`]. By its role or the scopes of its key, and for operators by its
+//! tenant too; what concerns access asks for a recent password, and a paused tenant submits nothing.
 //!
 //! Every denial is written to the audit log of the session's tenant.
 
@@ -9,13 +10,13 @@ use crate::{
 };
 use jobs::{
     commands::sessions::record_denial,
-    domain::session::{Origin, Scope, Session},
+    domain::session::{Caller, Origin, Scope, Session},
     store::tenants,
 };
 
 /// # Errors
-/// 403 if the role does not carry the operation's scope, or if the operation is for operators and the session's tenant
-/// is not theirs.
+/// 403 if the role or the key does not carry the operation's scope, if the operation is for operators and the session's
+/// tenant is not theirs, if the user must confirm their password first, or if the tenant is paused.
 pub async fn check(
     app: &AppState,
     operation: &Operation,
@@ -30,6 +31,9 @@ pub async fn check(
             refusal => (scope, refusal),
         },
     };
+    let refusal = refusal
+        .or_else(|| check_fresh(operation, session))
+        .or_else(|| check_paused(operation, session));
     let Some(refusal) = refusal else {
         return Ok(());
     };
@@ -42,10 +46,32 @@ pub async fn check(
 }
 
 fn check_role(session: &Session, scope: Scope) -> Option<ApiError> {
-    (!session.may(scope)).then(|| {
+    let detail = match session.caller {
+        Caller::User(_) => {
+            "Your role does not have the scope that this operation needs. Ask an owner or an admin."
+        }
+        Caller::ApiKey(_) => {
+            "The API key does not have the scope that this operation needs. No key can approve, manage access or read \
+             what belongs to one person."
+        }
+    };
+    (!session.may(scope)).then(|| ApiError::new(Code::Forbidden, detail))
+}
+
+fn check_fresh(operation: &Operation, session: &Session) -> Option<ApiError> {
+    (operation.fresh && !session.fresh).then(|| {
         ApiError::new(
-            Code::Forbidden,
-            "Your role does not have the scope that this operation needs. Ask an owner or an admin.",
+            Code::ConfirmationRequired,
+            "Confirm your password with POST /v1/sessions/current/confirm, then send the request again.",
+        )
+    })
+}
+
+fn check_paused(operation: &Operation, session: &Session) -> Option<ApiError> {
+    (session.paused && operation.is_mutation() && !operation.while_paused).then(|| {
+        ApiError::new(
+            Code::TenantPaused,
+            "This tenant is paused: it can be read, and nothing can be changed. Ask the operators of this installation.",
         )
     })
 }

@@ -2,13 +2,17 @@
 //!
 //! Results go to stdout, for people or with `--json` for programs. Commands about one tenant are audited with actor `cli`.
 
+mod keys;
 mod limits;
 mod queues;
+mod tenants;
+mod users;
 mod workers;
 
 use crate::config::operator_tenant;
 use anyhow::Context;
 use base::{
+    TenantId,
     db::{self, PgPool, PoolConfig},
     env::Env,
 };
@@ -20,14 +24,17 @@ use jobs::{
         sessions::end,
     },
     domain::invite::{EmailAddress, TenantSlug},
-    store::{grants::DbRole, tenants},
+    store::{self, grants::DbRole},
 };
+use keys::KeyCommand;
 use limits::LimitCommand;
 use queue::signals::notifier::Notifier;
 use queues::QueueCommand;
 use serde_json::json;
 use std::io::Write;
+use tenants::TenantCommand;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use users::UserCommand;
 
 #[derive(Debug, Subcommand)]
 pub enum AdminCommand {
@@ -42,6 +49,15 @@ pub enum AdminCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Creates, lists, rotates and revokes the API keys of a tenant.
+    #[command(subcommand)]
+    Keys(KeyCommand),
+    /// Lists, changes and removes the users of a tenant, and resets their passwords.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Pauses, resumes and closes a tenant.
+    #[command(subcommand)]
+    Tenant(TenantCommand),
     /// Ends all sessions of a user.
     RevokeSessions {
         #[arg(long)]
@@ -78,6 +94,9 @@ pub async fn run(command: AdminCommand, mut env: Env) -> anyhow::Result<()> {
             email,
             json,
         } => invite_owner(&pool, &tenant, &email, json).await,
+        AdminCommand::User(command) => users::run(&pool, command).await,
+        AdminCommand::Tenant(command) => tenants::run(&pool, command).await,
+        AdminCommand::Keys(command) => keys::run(&pool, command).await,
         AdminCommand::RevokeSessions { tenant, email } => {
             revoke_sessions(&pool, &tenant, &email).await
         }
@@ -99,12 +118,24 @@ pub async fn run(command: AdminCommand, mut env: Env) -> anyhow::Result<()> {
     }
 }
 
+/// Finds the tenant that a command is about.
+async fn tenant_id(pool: &PgPool, slug: &TenantSlug) -> anyhow::Result<TenantId> {
+    let mut conn = pool
+        .acquire()
+        .await
+        .context("could not connect to the database")?;
+    let found = store::tenants::find(&mut conn, slug.as_str()).await;
+    found
+        .context("could not look for the tenant")?
+        .with_context(|| format!("there is no tenant {}", slug.as_str()))
+}
+
 /// Finds the tenant whose audit log the command's entry goes into.
 async fn operator(pool: &PgPool, slug: Option<&TenantSlug>) -> anyhow::Result<Operator<'static>> {
     let tenant = match slug {
         Some(slug) => {
             let mut conn = pool.acquire().await.context("no connection")?;
-            tenants::find(&mut conn, slug.as_str())
+            store::tenants::find(&mut conn, slug.as_str())
                 .await
                 .context("could not look for the operators' tenant")?
         }

@@ -1,5 +1,6 @@
 //! Every operation, one module per noun: [`all`]. A module gives its [`Route`]s; nothing is served that is not in this list.
 
+pub mod api_keys;
 pub mod approvals;
 pub mod audit;
 pub mod blocks;
@@ -20,6 +21,7 @@ pub mod rules;
 pub mod sessions;
 pub mod settings;
 pub mod tasks;
+pub mod users;
 
 use crate::route_table::{Route, Tag};
 
@@ -27,6 +29,8 @@ use crate::route_table::{Route, Tag};
 pub fn all() -> Vec<Route> {
     let by_noun = [
         (Tag::Sessions, sessions::routes()),
+        (Tag::ApiKeys, api_keys::routes()),
+        (Tag::Users, users::routes()),
         (Tag::Onboarding, onboarding::routes()),
         (Tag::Jobs, jobs::routes()),
         (Tag::Rules, rules::routes()),

@@ -1,9 +1,10 @@
-//! `cargo dev docs`: prints the pages that come from the code: four of `docs/`, the boards' panels, and
+//! `cargo dev docs`: prints the pages that come from the code: five of `docs/`, the boards' panels, and
 //! `api/openapi.json`. See [`pages`].
 //!
 //! Each page is a pure function of a table that the binaries use themselves, so a page cannot say what the code does
 //! not do. A test compares the files with what would be printed now.
 
+mod access;
 mod actions;
 mod boards;
 pub mod configuration;
@@ -83,6 +84,10 @@ pub fn pages() -> Vec<Page> {
         Page {
             path: "docs/api.md",
             text: routes::page(),
+        },
+        Page {
+            path: "docs/access.md",
+            text: access::page(),
         },
         Page {
             path: "docs/errors.md",

@@ -1,5 +1,7 @@
 //! Commands, one noun per module. Each runs one transaction over `store` and the queue and writes its audit entries.
 
+pub mod actor;
+pub mod api_keys;
 pub mod approvals;
 pub mod audit;
 pub mod blocks;
@@ -18,3 +20,5 @@ pub mod rules;
 pub mod sessions;
 pub mod settings;
 pub mod tasks;
+pub mod tenants;
+pub mod users;

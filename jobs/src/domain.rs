@@ -1,6 +1,7 @@
 //! Entities and their invariants: data, parsing and pure decisions. Does no IO and knows no SQL.
 
 pub mod action;
+pub mod api_key;
 pub mod approval;
 pub mod audit;
 pub mod blocks;
@@ -33,8 +34,8 @@ pub mod token;
 pub use audit::{Actor, AuditAction, AuditOutcome, Detail, NewAuditEntry, ResourceKind};
 pub use base::JobId;
 pub use ids::{
-    ApprovalId, AuditEntryId, BlockId, ConnectionId, ContactId, DraftId, EffectId, InboxItemId,
-    InviteId, MemoryId, MessageId, ProjectId, SessionId, TaskId, UserId,
+    ApiKeyId, ApprovalId, AuditEntryId, BlockId, ConnectionId, ContactId, DraftId, EffectId,
+    InboxItemId, InviteId, MemoryId, MessageId, ProjectId, SessionId, TaskId, UserId,
 };
-pub use session::{Role, Scope, Session};
-pub use token::{InviteToken, SessionToken};
+pub use session::{Caller, Role, Scope, Session};
+pub use token::{ApiKeyToken, InviteToken, PasswordResetToken, SessionToken};

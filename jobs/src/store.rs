@@ -1,6 +1,7 @@
 //! Domain tables: one file per table, each function one statement, always filtered by tenant.
 //! Opens no transaction: functions take `&mut PgConnection`, `commands` decide what commits together.
 
+pub mod api_keys;
 pub mod approvals;
 pub mod audit;
 pub mod blocks;
@@ -19,6 +20,7 @@ pub mod login_failures;
 pub mod memory_items;
 pub mod messages;
 pub mod own_messages;
+pub mod password_resets;
 pub mod projects;
 pub mod proposed_actions;
 pub mod request_keys;

@@ -39,6 +39,9 @@ codes! {
     Unauthenticated "UNAUTHENTICATED" UNAUTHORIZED "A valid session is required";
     LoginRefused "LOGIN_REFUSED" UNAUTHORIZED "The log-in was refused";
     Forbidden "FORBIDDEN" FORBIDDEN "Your role does not allow this";
+    ConfirmationRequired "CONFIRMATION_REQUIRED" FORBIDDEN "The password must be confirmed first";
+    TenantPaused "TENANT_PAUSED" FORBIDDEN "The tenant is paused";
+    OwnRequest "OWN_REQUEST" FORBIDDEN "Another person must approve this";
     NotOperator "NOT_OPERATOR" FORBIDDEN "Only operators of this installation may do this";
     NotFound "NOT_FOUND" NOT_FOUND "Not found";
     MethodNotAllowed "METHOD_NOT_ALLOWED" METHOD_NOT_ALLOWED "The method is not allowed on this path";

@@ -1,7 +1,7 @@
-//! The session of a request: [`CurrentSession`].
+//! The session of a request: [`CurrentSession`], opened by a person's session token or a program's API key.
 //!
 //! Reads tokens from `Authorization: Bearer` only: a URL ends up in logs and browser histories.
-//! `jobs::commands::sessions::authenticate` decides whose token it is.
+//! `jobs::commands::sessions::authenticate` and `jobs::commands::api_keys::authenticate` decide whose token it is.
 
 use crate::{
     AppState,
@@ -13,12 +13,15 @@ use axum::{
     http::{HeaderMap, header, request::Parts},
 };
 use jobs::{
-    commands::sessions::{
-        authenticate,
-        authenticate::{AuthenticateError, Refusal},
+    commands::{
+        api_keys::authenticate_key,
+        sessions::{
+            authenticate,
+            authenticate::{AuthenticateError, Refusal},
+        },
     },
     domain::{
-        SessionToken,
+        ApiKeyToken, SessionToken,
         session::{Origin, Session},
     },
 };
@@ -33,28 +36,37 @@ pub struct CurrentSession(pub Session);
 #[derive(Clone, Debug)]
 pub struct PresentedToken(pub Arc<SessionToken>);
 
+/// The token in the request's header.
+enum Presented {
+    Session(Arc<SessionToken>),
+    ApiKey(ApiKeyToken),
+}
+
 /// Puts the [`CurrentSession`] into the request. [`crate::access`] checks what it may do.
 ///
 /// # Errors
 /// 401 without an active session, 503 if the database does not answer.
 pub async fn establish(app: &AppState, parts: &mut Parts) -> Result<Session, ApiError> {
-    let token = match presented(&parts.headers, parts.uri.query()) {
-        Ok(token) => Arc::new(token),
-        Err(refusal) => return Err(refusal.counted(app)),
-    };
+    let presented = presented(&parts.headers, parts.uri.query());
+    let presented = presented.map_err(|refusal| refusal.counted(app))?;
     let origin = parts
         .extensions
         .get::<RequestContext>()
         .expect("the pipeline gives every request its context")
         .origin
         .clone();
-    let session = look_up(app, token.clone(), origin).await?;
+    let session = match &presented {
+        Presented::Session(token) => look_up(app, token.clone(), origin).await?,
+        Presented::ApiKey(token) => look_up_key(app, token, &origin).await?,
+    };
     // Only ids: neither the token nor the user's address.
     tracing::Span::current()
         .record("tenant.id", tracing::field::display(session.tenant))
         .record("session.id", tracing::field::display(session.id));
     parts.extensions.insert(CurrentSession(session.clone()));
-    parts.extensions.insert(PresentedToken(token));
+    if let Presented::Session(token) = presented {
+        parts.extensions.insert(PresentedToken(token));
+    }
     Ok(session)
 }
 
@@ -75,6 +87,29 @@ async fn look_up(
     match found.map_err(ApiError::internal)? {
         Ok(session) => Ok(session),
         Err(AuthenticateError::Refused(refusal)) => Err(refused(app, refusal)),
+        Err(AuthenticateError::LookUp(source) | AuthenticateError::EndReused(source)) => {
+            Err(source.into())
+        }
+    }
+}
+
+async fn look_up_key(
+    app: &AppState,
+    token: &ApiKeyToken,
+    origin: &Origin,
+) -> Result<Session, ApiError> {
+    if let Some(session) = app.sessions.read_key(token, origin.ip).await {
+        return Ok(session);
+    }
+    match authenticate_key(&app.pool, token, origin.ip).await {
+        Ok(session) => Ok(session),
+        Err(AuthenticateError::Refused(refusal)) => {
+            count(app, refusal.as_str());
+            Err(ApiError::new(
+                Code::Unauthenticated,
+                "The API key is unknown, has ended or may not be used from this address. Ask an owner or an admin.",
+            ))
+        }
         Err(AuthenticateError::LookUp(source) | AuthenticateError::EndReused(source)) => {
             Err(source.into())
         }
@@ -117,12 +152,12 @@ impl NoToken {
             Self::Missing => (
                 "missing",
                 Code::Unauthenticated,
-                "Send a session token: Authorization: Bearer pr_s_…",
+                "Send a session token or an API key: Authorization: Bearer pr_s_…",
             ),
             Self::Malformed => (
                 "malformed",
                 Code::Unauthenticated,
-                "The Authorization header contains no session token. Send: Authorization: Bearer pr_s_…",
+                "The Authorization header contains neither a session token nor an API key. Send: Authorization: Bearer pr_s_…",
             ),
             Self::InQuery => (
                 "in_query",
@@ -141,7 +176,7 @@ impl NoToken {
     }
 }
 
-fn presented(headers: &HeaderMap, query: Option<&str>) -> Result<SessionToken, NoToken> {
+fn presented(headers: &HeaderMap, query: Option<&str>) -> Result<Presented, NoToken> {
     if query.is_some_and(names_a_token) {
         return Err(NoToken::InQuery);
     }
@@ -158,7 +193,10 @@ fn presented(headers: &HeaderMap, query: Option<&str>) -> Result<SessionToken, N
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(NoToken::Malformed);
     }
-    SessionToken::parse(token).map_err(|_| NoToken::Malformed)
+    let session = SessionToken::parse(token).map(|token| Presented::Session(token.into()));
+    session
+        .or_else(|_| ApiKeyToken::parse(token).map(Presented::ApiKey))
+        .map_err(|_| NoToken::Malformed)
 }
 
 /// Whether a query string contains one of our tokens, or a parameter with the name of one.
@@ -168,7 +206,7 @@ fn names_a_token(query: &str) -> bool {
         matches!(
             name,
             "token" | "access_token" | "session_token" | "authorization"
-        ) || ["pr_s_", "pr_i_"]
+        ) || ["pr_s_", "pr_k_", "pr_i_", "pr_p_"]
             .iter()
             .any(|prefix| value.contains(prefix))
     })
@@ -208,7 +246,10 @@ mod tests {
         for value in values {
             headers.append(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
         }
-        presented(&headers, query).map(|token| token.expose().to_owned())
+        presented(&headers, query).map(|presented| match presented {
+            Presented::Session(token) => token.expose().to_owned(),
+            Presented::ApiKey(token) => token.expose().to_owned(),
+        })
     }
 
     #[test]
@@ -220,6 +261,8 @@ mod tests {
             read(&[&format!("bEARER {token}")], Some("limit=5")),
             Ok(token.clone())
         );
+        let key = ApiKeyToken::generate().expose().to_owned();
+        assert_eq!(read(&[&format!("Bearer {key}")], None), Ok(key.clone()));
         assert_eq!(read(&[], None), Err(NoToken::Missing));
         assert_eq!(read(&[&good, &good], None), Err(NoToken::Ambiguous));
         for bad in [
@@ -231,6 +274,8 @@ mod tests {
             &format!("Basic {token}"),
             &format!("Bearer {token},{token}"),
             &good.replace("pr_s_", "pr_i_"),
+            &good.replace("pr_s_", "pr_k_"),
+            &format!("Bearer {}", key.replace("pr_k_", "pr_s_")),
             "Bearer ünïcödé",
         ] {
             assert_eq!(read(&[bad], None), Err(NoToken::Malformed), "{bad}");

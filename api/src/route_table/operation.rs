@@ -14,7 +14,7 @@ use std::{collections::BTreeSet, time::Duration};
 pub enum Access {
     /// Anybody, without a session.
     Public,
-    /// A session whose role carries this scope.
+    /// A session whose role carries this scope, or an API key that does.
     Session(Scope),
     /// As [`Access::Session`], and only for users of the operators' tenant: what concerns all tenants.
     Operators(Scope),
@@ -57,6 +57,10 @@ pub struct Operation {
     /// What the summary has no room for.
     pub description: &'static str,
     pub access: Access,
+    /// Whether the user must have typed their password within the last ten minutes.
+    pub fresh: bool,
+    /// Whether a paused tenant may call it although it writes.
+    pub while_paused: bool,
     /// Whether an `Idempotency-Key` must come with it.
     pub idempotent: bool,
     pub precondition: Precondition,
@@ -106,6 +110,12 @@ impl Operation {
                 Code::Forbidden,
                 Code::TooManyRequests,
             ]);
+        }
+        if self.fresh {
+            codes.insert(Code::ConfirmationRequired);
+        }
+        if self.access != Access::Public && self.is_mutation() && !self.while_paused {
+            codes.insert(Code::TenantPaused);
         }
         if matches!(self.access, Access::Operators(_)) {
             codes.insert(Code::NotOperator);

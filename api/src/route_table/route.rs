@@ -9,6 +9,7 @@ use axum::{
     http::Method,
     routing::{MethodFilter, MethodRouter, on},
 };
+use jobs::domain::session::Scope;
 use schemars::{JsonSchema, SchemaGenerator};
 use std::time::Duration;
 
@@ -51,6 +52,9 @@ impl Route {
             summary: "",
             description: "",
             access,
+            fresh: false,
+            // Signing in and out never submits work.
+            while_paused: matches!(access, Access::Public | Access::Session(Scope::OwnSessions)),
             idempotent: false,
             precondition: Precondition::None,
             any_version: false,
@@ -85,6 +89,13 @@ impl Route {
     #[must_use]
     pub fn description(mut self, description: &'static str) -> Self {
         self.operation.description = description;
+        self
+    }
+
+    /// Needs a password that was typed within the last ten minutes, in this session.
+    #[must_use]
+    pub fn fresh(mut self) -> Self {
+        self.operation.fresh = true;
         self
     }
 

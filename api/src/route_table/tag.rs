@@ -22,6 +22,8 @@ macro_rules! tags {
 
 tags! {
     Sessions "sessions" "Log in, list your sessions, rotate a token, log out.";
+    ApiKeys "api-keys" "Create, list, rotate and revoke the API keys of your tenant.";
+    Users "users" "Change your password; list, suspend and remove users and change their roles.";
     Onboarding "onboarding" "Invite a user and accept an invite.";
     Jobs "jobs" "Submit work, poll it, wait for it or stream its events, cancel and retry it.";
     Rules "rules" "Read and replace the triage rules of your tenant.";

@@ -74,6 +74,7 @@ struct AuditEntryView {
 #[expect(dead_code, reason = "describes what was stored as text")]
 enum ActorKind {
     User,
+    ApiKey,
     Worker,
     System,
     Cli,

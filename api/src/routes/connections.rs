@@ -64,6 +64,7 @@ pub fn routes() -> Vec<Route> {
             create,
         )
         .summary("Connect an email account, a calendar or a webhook")
+        .fresh()
         .description("External actions are executed through your connections.")
         .body::<NewConnection>(JSON)
         .versioned::<Connection>(201, "The new connection")
@@ -79,6 +80,7 @@ pub fn routes() -> Vec<Route> {
             reauth,
         )
         .summary("Replace a connection's secret")
+        .fresh()
         .description("Jobs that waited for the new secret are resumed.")
         .if_match()
         .body::<NewSecret>(JSON)

@@ -43,6 +43,7 @@ pub fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::POST, "/v1/invites", "create_invite", manage, create)
             .summary("Invite a user")
+            .fresh()
             .description("Revokes a pending invite for the same address.")
             .body::<InviteBody>("application/json")
             .answer::<CreatedInvite>(201, "The invite with its token, which is shown only once"),
@@ -186,7 +187,7 @@ async fn revoke(
 
 fn not_invited(error: InviteError) -> ApiError {
     match error {
-        InviteError::RoleTooHigh { .. } => ApiError::new(
+        InviteError::RoleTooHigh(_) => ApiError::new(
             Code::Forbidden,
             "You cannot invite a user with a role above your own. Choose another role, or ask an owner.",
         ),
@@ -201,13 +202,14 @@ async fn accept(
     StrictJson(body): StrictJson<AcceptBody>,
 ) -> Result<(StatusCode, Json<AcceptedInvite>), ApiError> {
     let token = InviteToken::parse(body.token.expose_secret()).map_err(|_| gone())?;
-    let password = NewPassword::parse(body.password).map_err(weak)?;
+    let password = NewPassword::parse(body.password).map_err(|error| weak("/password", error))?;
     let lifetime = app.config.sessions;
     let origin = &context.origin;
     let accepted = accept_invite(&app.pool, &app.hasher, lifetime, &token, password, origin)
         .await
         .map_err(|error| match error {
             AcceptError::Gone => gone(),
+            AcceptError::Weak(error) => weak("/password", error),
             AcceptError::Hashing(error) => not_hashed(error),
             AcceptError::Database(error) => error.into(),
         })?;
@@ -230,15 +232,17 @@ fn gone() -> ApiError {
     )
 }
 
-fn weak(error: WeakPassword) -> ApiError {
+pub(super) fn weak(pointer: &str, error: WeakPassword) -> ApiError {
     let code = match error {
         WeakPassword::TooShort => "TOO_SHORT",
         WeakPassword::TooLong => "TOO_LONG",
+        WeakPassword::TooUniform => "TOO_UNIFORM",
         WeakPassword::TooCommon => "TOO_COMMON",
+        WeakPassword::TooPersonal => "TOO_PERSONAL",
     };
     ApiError::new(
         Code::InvalidBody,
         "This password cannot be used. Choose another.",
     )
-    .at("/password", code, error.to_string())
+    .at(pointer, code, error.to_string())
 }

@@ -34,6 +34,7 @@ use jobs::{
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// Tells a browser to drop what it stored for the last user.
 const CLEAR_SITE_DATA: (HeaderName, &str) = (
@@ -174,7 +175,9 @@ impl OpenedSession {
                 id: session.id,
                 tenant_id: session.tenant,
                 user_id: session.user,
-                role: session.role,
+                role: session
+                    .role()
+                    .expect("only a user's session is opened or rotated"),
                 auth_method: session.auth_method,
                 created_at: session.created_at,
                 expires_at: session.expires_at,
@@ -224,17 +227,21 @@ fn not_logged_in(app: &AppState, error: LogInError) -> ApiError {
         }
         LogInError::Throttled { retry_after } => {
             count("login_throttled");
-            let seconds = u32::try_from(retry_after.as_secs()).unwrap_or(u32::MAX);
-            ApiError::new(
-                Code::TooManyRequests,
-                "Too many log-ins failed. Wait as long as Retry-After says, then try again.",
-            )
-            // Rounded up, so that a retry does not come too early.
-            .retry_after(seconds.saturating_add(1))
+            throttled(retry_after)
         }
         LogInError::Hashing(error) => not_hashed(error),
         LogInError::Database(error) => error.into(),
     }
+}
+
+pub(super) fn throttled(retry_after: Duration) -> ApiError {
+    let seconds = u32::try_from(retry_after.as_secs()).unwrap_or(u32::MAX);
+    ApiError::new(
+        Code::TooManyRequests,
+        "Too many log-ins failed. Wait as long as Retry-After says, then try again.",
+    )
+    // Rounded up, so that a retry does not come too early.
+    .retry_after(seconds.saturating_add(1))
 }
 
 pub(super) fn not_hashed(error: HashingError) -> ApiError {

@@ -35,6 +35,7 @@ pub fn routes() -> Vec<Route> {
             put,
         )
         .summary("Replace what the assistant may do without asking")
+        .fresh()
         .body::<NewSettings>("application/json")
         .answer::<SettingsBody>(
             200,
@@ -51,6 +52,8 @@ struct SettingsBody {
     /// While set, nothing is sent: jobs wait and use up no attempts.
     sending_disabled: bool,
     unknown_sends: UnknownSends,
+    /// Whether another person than the one who asked for an action must approve it.
+    four_eyes: bool,
 }
 
 /// New settings, all of them.
@@ -63,6 +66,9 @@ struct NewSettings {
     /// `ask` by default.
     #[serde(default = "ask")]
     unknown_sends: UnknownSends,
+    /// Whether another person than the one who asked for an action must approve it; `false` by default.
+    #[serde(default)]
+    four_eyes: bool,
 }
 
 const fn ask() -> UnknownSends {
@@ -88,6 +94,7 @@ async fn put(
         trust_mode: body.trust_mode,
         sending_disabled: body.sending_disabled,
         unknown_sends: body.unknown_sends,
+        four_eyes: body.four_eyes,
     };
     put_settings(&app.pool, &session, settings, &context.request_id).await?;
     Ok(Json(settings.into()))
@@ -99,6 +106,7 @@ impl From<Settings> for SettingsBody {
             trust_mode: settings.trust_mode,
             sending_disabled: settings.sending_disabled,
             unknown_sends: settings.unknown_sends,
+            four_eyes: settings.four_eyes,
         }
     }
 }

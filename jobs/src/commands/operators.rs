@@ -11,7 +11,7 @@ pub use grant::grant;
 use crate::{
     domain::{Actor, AuditAction, Detail, NewAuditEntry, ResourceKind, Session},
     kinds,
-    store::audit,
+    store::{audit, tenants},
 };
 use base::TenantId;
 use queue::{
@@ -21,7 +21,7 @@ use queue::{
     },
     signals::notifier::Notifier,
 };
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 /// Who operates the installation.
 #[derive(Clone, Copy)]
@@ -109,7 +109,10 @@ pub async fn set_limit(
     limit: &Limit,
 ) -> Result<(), sqlx::Error> {
     let mut tx = pool.begin().await?;
-    limits::set(&mut *tx, limit).await?;
+    // A paused tenant runs nothing until it is resumed; the limit applies from then on.
+    if !keep_if_stopped(&mut tx, limit.scope, &limit.name, Some(limit.max_running)).await? {
+        limits::set(&mut *tx, limit).await?;
+    }
     let named = named(limit.scope, &limit.name);
     let entry = operator
         .audit(AuditAction::LimitSet, ResourceKind::Limit, &named)
@@ -131,7 +134,9 @@ pub async fn remove_limit(
     (scope, name): (Scope, &str),
 ) -> Result<bool, sqlx::Error> {
     let mut tx = pool.begin().await?;
-    if !limits::remove(&mut *tx, scope, name).await? {
+    if !keep_if_stopped(&mut tx, scope, name, None).await?
+        && !limits::remove(&mut *tx, scope, name).await?
+    {
         return Ok(false);
     }
     let named = named(scope, name);
@@ -140,6 +145,23 @@ pub async fn remove_limit(
     tx.commit().await?;
     wake_all(notifier);
     Ok(true)
+}
+
+/// Keeps the limit of a tenant that is paused or closed beside the tenant; returns whether it is.
+async fn keep_if_stopped(
+    conn: &mut PgConnection,
+    scope: Scope,
+    name: &str,
+    max_running: Option<i32>,
+) -> Result<bool, sqlx::Error> {
+    let tenant: Option<TenantId> = match scope {
+        Scope::Tenant => name.parse().ok(),
+        Scope::Queue | Scope::Kind => None,
+    };
+    match tenant {
+        Some(tenant) => tenants::keep_limit_if_stopped(conn, tenant, max_running).await,
+        None => Ok(false),
+    }
 }
 
 /// Any queue may have room for more jobs now.

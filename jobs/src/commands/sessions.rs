@@ -9,7 +9,7 @@ pub mod open;
 pub mod rotate;
 pub mod signals;
 
-pub use authenticate::authenticate;
+pub use authenticate::{authenticate, is_alive};
 pub use denials::record_denial;
 pub use log_in::log_in;
 pub use open::open_session;

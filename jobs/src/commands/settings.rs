@@ -34,7 +34,8 @@ pub async fn put_settings(
         Detail::new()
             .word("trust_mode", settings.trust_mode.as_str())
             .flag("sending_disabled", settings.sending_disabled)
-            .word("unknown_sends", settings.unknown_sends.as_str()),
+            .word("unknown_sends", settings.unknown_sends.as_str())
+            .flag("four_eyes", settings.four_eyes),
     );
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await

@@ -10,7 +10,10 @@ pub use action::AuditAction;
 pub use detail::Detail;
 pub use resource::ResourceKind;
 
-use super::{SessionId, UserId, session::Session};
+use super::{
+    ApiKeyId, SessionId, UserId,
+    session::{Caller, Session},
+};
 use base::str_enum;
 use base::{JobId, TenantId, WorkerId};
 use uuid::Uuid;
@@ -22,6 +25,8 @@ pub enum Actor {
         user: UserId,
         session: Option<SessionId>,
     },
+    /// A program with an API key.
+    ApiKey(ApiKeyId),
     /// A person who has not signed in, such as at a failed log-in.
     Anonymous,
     Worker(WorkerId),
@@ -127,11 +132,14 @@ impl NewAuditEntry {
 }
 
 impl Session {
-    /// Returns the session's user as an actor.
+    /// Returns the session's user, or the key, as an actor.
     pub const fn actor(&self) -> Actor {
-        Actor::User {
-            user: self.user,
-            session: Some(self.id),
+        match self.caller {
+            Caller::User(_) => Actor::User {
+                user: self.user,
+                session: Some(self.id),
+            },
+            Caller::ApiKey(_) => Actor::ApiKey(ApiKeyId(self.id.0)),
         }
     }
 
@@ -150,6 +158,7 @@ impl Actor {
     pub const fn kind(self) -> &'static str {
         match self {
             Self::User { .. } | Self::Anonymous => "user",
+            Self::ApiKey(_) => "api_key",
             Self::Worker(_) => "worker",
             Self::System => "system",
             Self::Cli => "cli",
@@ -159,6 +168,7 @@ impl Actor {
     pub const fn id(self) -> Option<Uuid> {
         match self {
             Self::User { user, .. } => Some(user.0),
+            Self::ApiKey(key) => Some(key.0),
             Self::Worker(worker) => Some(worker.0),
             Self::Anonymous | Self::System | Self::Cli => None,
         }
@@ -171,6 +181,7 @@ impl Actor {
                 ..
             } => Some(session.0),
             Self::User { session: None, .. }
+            | Self::ApiKey(_)
             | Self::Worker(_)
             | Self::Anonymous
             | Self::System

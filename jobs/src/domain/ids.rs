@@ -8,6 +8,8 @@ id!(/// Id of a session; not a secret.
     SessionId);
 id!(/// Id of an invite.
     InviteId);
+id!(/// Id of an API key; not a secret.
+    ApiKeyId);
 id!(/// Id of an email.
     MessageId);
 id!(/// Id of an approval.

@@ -8,6 +8,7 @@ use argon2::{
     password_hash::phc::PasswordHash,
 };
 use secrecy::{ExposeSecret, SecretString};
+use std::collections::HashSet;
 
 pub const MIN_CHARS: usize = 8;
 pub const MAX_CHARS: usize = 128;
@@ -17,10 +18,14 @@ const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 
-/// Passwords that every guesser tries first, one a line, lower case.
+/// Distinct characters that one can see; fewer are guessed by their pattern.
+pub const MIN_DISTINCT: usize = 4;
+
+/// The 3,000 passwords that every guesser tries first, one a line, lower case.
 const COMMON: &str = include_str!("common_passwords.txt");
 
-/// A chosen password, long enough and not among the common ones.
+/// A chosen password: long enough, of several characters and not among the common ones. Whether it is its user's address
+/// is asked when the user is known: [`NewPassword::not_about`].
 #[derive(Clone, Debug)]
 pub struct NewPassword(SecretString);
 
@@ -31,8 +36,12 @@ pub enum WeakPassword {
     TooShort,
     #[error("has more than {MAX_CHARS} characters")]
     TooLong,
+    #[error("has fewer than {MIN_DISTINCT} different visible characters")]
+    TooUniform,
     #[error("is one of the most common passwords")]
     TooCommon,
+    #[error("is the email address or the tenant's name")]
+    TooPersonal,
 }
 
 /// The result of a verification.
@@ -55,11 +64,30 @@ impl NewPassword {
         if chars > MAX_CHARS {
             return Err(WeakPassword::TooLong);
         }
+        let visible = |c: &char| !c.is_whitespace() && !c.is_control();
+        let distinct: HashSet<char> = text.expose_secret().chars().filter(visible).collect();
+        if distinct.len() < MIN_DISTINCT {
+            return Err(WeakPassword::TooUniform);
+        }
         let lower = text.expose_secret().to_lowercase();
         if COMMON.lines().any(|common| common == lower) {
             return Err(WeakPassword::TooCommon);
         }
         Ok(Self(text))
+    }
+
+    /// Refuses what anybody who knows the user would guess: the address, its local part and the tenant's name.
+    ///
+    /// # Errors
+    /// [`WeakPassword::TooPersonal`].
+    pub fn not_about(self, email: &str, tenant_slug: &str) -> Result<Self, WeakPassword> {
+        let lower = self.0.expose_secret().trim().to_lowercase();
+        let email = email.to_lowercase();
+        let local = email.split('@').next().unwrap_or_default();
+        if [&email, local, tenant_slug].contains(&lower.as_str()) {
+            return Err(WeakPassword::TooPersonal);
+        }
+        Ok(self)
     }
 
     pub(crate) fn into_secret(self) -> SecretString {
@@ -149,12 +177,38 @@ mod tests {
         assert_eq!(parse("ééééééé"), Err(WeakPassword::TooShort));
         assert_eq!(parse(&"é".repeat(129)), Err(WeakPassword::TooLong));
         assert_eq!(parse("PassWord1"), Err(WeakPassword::TooCommon));
+        assert_eq!(parse("girfriend"), Err(WeakPassword::TooCommon));
+        assert_eq!(parse("abcabcabcabc"), Err(WeakPassword::TooUniform));
+        assert_eq!(parse("a b c \u{a0}\t a b c"), Err(WeakPassword::TooUniform));
         assert_eq!(parse("a quiet owl"), Ok(()));
-        assert_eq!(parse(&"é".repeat(128)), Ok(()));
+        assert_eq!(parse(&"éabc".repeat(32)), Ok(()));
+    }
+
+    #[test]
+    fn address_and_tenant_may_not_be_a_password() {
+        let about = |text: &str| {
+            let password = NewPassword::parse(secret(text)).unwrap();
+            password
+                .not_about("Ada.Lovelace@acme.example", "acme-corporation")
+                .map(drop)
+        };
+        for personal in [
+            "ada.lovelace@ACME.example",
+            "Ada.Lovelace",
+            "acme-corporation ",
+        ] {
+            assert_eq!(
+                about(personal),
+                Err(WeakPassword::TooPersonal),
+                "{personal}"
+            );
+        }
+        assert_eq!(about("ada.lovelace and a quiet owl"), Ok(()));
     }
 
     #[test]
     fn the_common_list_holds_only_what_could_be_chosen() {
+        assert_eq!(COMMON.lines().count(), 3_000);
         for line in COMMON.lines() {
             assert!(
                 line.chars().count() >= MIN_CHARS && line == line.to_lowercase(),

@@ -2,7 +2,7 @@
 //!
 //! SQL decides whether a session is alive, by one clock; this file only says what it may do.
 
-use super::{SessionId, UserId};
+use super::{SessionId, UserId, api_key::KeyScopes};
 use base::TenantId;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -12,14 +12,22 @@ use std::{net::IpAddr, time::Duration};
 /// The most sessions of a user; opening one more ends the oldest.
 pub const MAX_SESSIONS: i64 = 10;
 
-/// A session that was alive when its token was presented.
+/// How long after a person has typed their password a request counts as freshly authenticated.
+pub const FRESH_FOR: Duration = Duration::from_secs(10 * 60);
+
+/// A session that was alive when its token was presented. A request with an API key has one too, which lasts as long as
+/// the request: its id and its user are the key's own id.
 #[derive(Clone, Debug)]
 pub struct Session {
     pub id: SessionId,
     pub tenant: TenantId,
     pub user: UserId,
-    pub role: Role,
+    pub caller: Caller,
     pub auth_method: AuthMethod,
+    /// Whether the user has typed their password within [`FRESH_FOR`], by the database's clock.
+    pub fresh: bool,
+    /// Whether the tenant is paused: it may read, and submits nothing.
+    pub paused: bool,
     pub created_at: DateTime<Utc>,
     /// The absolute expiry.
     pub expires_at: DateTime<Utc>,
@@ -27,9 +35,45 @@ pub struct Session {
     pub idle_expires_at: DateTime<Utc>,
 }
 
+/// Whose rights a request has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    User(Role),
+    ApiKey(KeyScopes),
+}
+
 impl Session {
     pub fn may(&self, scope: Scope) -> bool {
-        self.role.carries(scope)
+        match self.caller {
+            Caller::User(role) => role.carries(scope),
+            Caller::ApiKey(scopes) => scopes.carries(scope),
+        }
+    }
+
+    /// Returns the user's role; a key has none.
+    pub const fn role(&self) -> Option<Role> {
+        match self.caller {
+            Caller::User(role) => Some(role),
+            Caller::ApiKey(_) => None,
+        }
+    }
+
+    /// Returns the user; `None` for a key, which has no mailbox, calendar or memory.
+    pub const fn person(&self) -> Option<UserId> {
+        match self.caller {
+            Caller::User(_) => Some(self.user),
+            Caller::ApiKey(_) => None,
+        }
+    }
+}
+
+impl Caller {
+    /// Returns the word for the audit log: the role, or `api_key`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User(role) => role.as_str(),
+            Self::ApiKey(_) => "api_key",
+        }
     }
 }
 
@@ -64,6 +108,8 @@ pub enum Scope {
     RecordsRead,
     RecordsWrite,
     InvitesManage,
+    KeysManage,
+    UsersManage,
     AuditRead,
     /// The user's memory.
     MemoryRead,
@@ -84,6 +130,8 @@ pub enum Scope {
 pub enum AuthMethod {
     Password,
     Invite,
+    /// A request with an API key; no session is stored.
+    ApiKey,
     /// Opened by the `dev` package, on a developer's machine.
     Dev,
 }
@@ -99,6 +147,8 @@ pub enum RevokeReason {
     /// The user opened more than [`MAX_SESSIONS`].
     Excess,
     Admin,
+    /// The user's password was changed or reset.
+    Password,
 }
 
 /// Which of a user's own sessions to end.
@@ -187,7 +237,9 @@ impl Role {
                 matches!(self, Owner | Admin | Operator | Member)
             }
             Scope::RulesWrite | Scope::SettingsWrite => matches!(self, Owner | Admin | Operator),
-            Scope::InvitesManage => matches!(self, Owner | Admin),
+            Scope::InvitesManage | Scope::KeysManage | Scope::UsersManage => {
+                matches!(self, Owner | Admin)
+            }
             Scope::AuditRead => matches!(self, Owner | Admin | Auditor),
             Scope::OperatorsRead | Scope::OperatorsWrite => {
                 matches!(self, Owner | Admin | Operator)
@@ -206,7 +258,7 @@ impl Role {
 }
 
 impl Scope {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::OwnSessions,
         Self::JobsRead,
         Self::JobsWrite,
@@ -219,6 +271,8 @@ impl Scope {
         Self::RecordsRead,
         Self::RecordsWrite,
         Self::InvitesManage,
+        Self::KeysManage,
+        Self::UsersManage,
         Self::AuditRead,
         Self::MemoryRead,
         Self::MemoryWrite,
@@ -243,6 +297,8 @@ impl Scope {
             Self::RecordsRead => "records:read",
             Self::RecordsWrite => "records:write",
             Self::InvitesManage => "invites:manage",
+            Self::KeysManage => "keys:manage",
+            Self::UsersManage => "users:manage",
             Self::AuditRead => "audit:read",
             Self::MemoryRead => "memory:read",
             Self::MemoryWrite => "memory:write",
@@ -256,12 +312,14 @@ impl Scope {
 }
 
 impl AuthMethod {
+    /// How a stored session was opened; a request with a key stores none.
     pub const ALL: [Self; 3] = [Self::Password, Self::Invite, Self::Dev];
 
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Password => "password",
             Self::Invite => "invite",
+            Self::ApiKey => "api_key",
             Self::Dev => "dev",
         }
     }
@@ -272,12 +330,13 @@ impl AuthMethod {
 }
 
 impl RevokeReason {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Logout,
         Self::Revoked,
         Self::Reuse,
         Self::Excess,
         Self::Admin,
+        Self::Password,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -287,6 +346,7 @@ impl RevokeReason {
             Self::Reuse => "reuse",
             Self::Excess => "excess",
             Self::Admin => "admin",
+            Self::Password => "password",
         }
     }
 }
@@ -331,6 +391,8 @@ mod tests {
             Scope::ApprovalsDecide,
             Scope::RecordsWrite,
             Scope::InvitesManage,
+            Scope::KeysManage,
+            Scope::UsersManage,
         ] {
             assert!(!Role::Auditor.carries(scope));
         }

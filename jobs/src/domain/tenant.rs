@@ -5,7 +5,8 @@
 use base::str_enum;
 
 str_enum! {
-    /// Only a closed tenant is refused; trial and pause are marks for the operators.
+    /// A closed tenant is refused; a paused one can be read, accepts nothing and runs nothing. Trial is a mark for the
+    /// operators.
     TenantStatus {
         Trial = "trial",
         Active = "active",

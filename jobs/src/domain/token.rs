@@ -1,4 +1,5 @@
-//! The secrets we hand out: [`Token`], `pr_s_` for sessions and `pr_i_` for invites.
+//! The secrets we hand out: [`Token`], `pr_s_` for sessions, `pr_k_` for API keys, `pr_i_` for invites and `pr_p_` for
+//! password resets.
 //!
 //! A kind is a type, so one cannot be passed for another; the kind is also hashed in, so that a hash stolen from one
 //! table means nothing in another. Does not look anything up: a well-formed token is not yet a valid one.
@@ -26,6 +27,10 @@ pub trait TokenKind {
 pub enum ForSession {}
 /// Marks tokens that create a user, once.
 pub enum ForInvite {}
+/// Marks tokens that authenticate a program.
+pub enum ForApiKey {}
+/// Marks tokens that set a user's password, once.
+pub enum ForPasswordReset {}
 
 impl TokenKind for ForSession {
     const PREFIX: &'static str = "pr_s_";
@@ -34,6 +39,14 @@ impl TokenKind for ForSession {
 impl TokenKind for ForInvite {
     const PREFIX: &'static str = "pr_i_";
     const NAME: &'static str = "invite";
+}
+impl TokenKind for ForApiKey {
+    const PREFIX: &'static str = "pr_k_";
+    const NAME: &'static str = "api_key";
+}
+impl TokenKind for ForPasswordReset {
+    const PREFIX: &'static str = "pr_p_";
+    const NAME: &'static str = "password_reset";
 }
 
 /// A well-formed token: prefix, 256 random bits, checksum. Neither `Debug` nor `Display` shows it.
@@ -44,6 +57,8 @@ pub struct Token<K> {
 
 pub type SessionToken = Token<ForSession>;
 pub type InviteToken = Token<ForInvite>;
+pub type ApiKeyToken = Token<ForApiKey>;
+pub type PasswordResetToken = Token<ForPasswordReset>;
 
 /// Not a token of the expected kind; no look-up was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -103,6 +118,12 @@ impl<K: TokenKind> Token<K> {
         hash.update([0]);
         hash.update(self.text.expose_secret());
         TokenHash(hash.finalize().into())
+    }
+
+    /// The last four characters, by which people tell tokens apart. They are of the checksum and betray 20 bits of it.
+    pub fn last4(&self) -> &str {
+        let text = self.text.expose_secret();
+        &text[text.len() - 4..]
     }
 
     /// The token itself, for the one answer that hands it to its owner.

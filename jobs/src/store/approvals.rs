@@ -22,8 +22,13 @@ pub async fn insert(
         r#"
         insert into approvals (
             tenant_id, id, kind, title, summary, actions, source, payload, payload_hash, risk, rationale, confidence,
-            job_id, expires_at)
-        values ($1, $2, $3, $4, $5, $6, $14, $7, $8, $9, $10, $11, $12, $13)
+            job_id, expires_at, requested_by)
+        -- The job that proposes it is running, or in this transaction it was.
+        select $1, $2, $3, $4, $5, $6, $14, $7, $8, $9, $10, $11, $12, $13, (
+            select (args ->> 'user')::uuid from jobs where tenant_id = $1 and id = $12
+            union all
+            select (args ->> 'user')::uuid from finished_jobs where tenant_id = $1 and id = $12
+            limit 1)
         "#,
         tenant.0,
         approval.id.0,
@@ -64,6 +69,8 @@ pub struct StoredApproval {
     pub confidence: f32,
     /// The job that proposed it.
     pub job: JobId,
+    /// The user who asked for it; none if a triage or an API key did.
+    pub requested_by: Option<UserId>,
     pub decided_by: Option<UserId>,
     pub decided_at: Option<DateTime<Utc>>,
     /// The job that executes or undoes it.
@@ -100,6 +107,7 @@ struct Row {
     rationale: Option<String>,
     confidence: f32,
     job: JobId,
+    requested_by: Option<UserId>,
     decided_by: Option<UserId>,
     decided_at: Option<DateTime<Utc>>,
     execution_job: Option<JobId>,
@@ -132,6 +140,7 @@ impl TryFrom<Row> for StoredApproval {
             rationale: row.rationale,
             confidence: row.confidence,
             job: row.job,
+            requested_by: row.requested_by,
             decided_by: row.decided_by,
             decided_at: row.decided_at,
             execution_job: row.execution_job,
@@ -156,7 +165,7 @@ pub async fn find(
         Row,
         r#"
         select id as "id: ApprovalId", kind, title, summary, actions, source, payload, payload_hash, risk, status, version, rationale,
-            confidence, job_id as "job: JobId", decided_by as "decided_by: UserId", decided_at,
+            confidence, job_id as "job: JobId", requested_by as "requested_by: UserId", decided_by as "decided_by: UserId", decided_at,
             execution_job_id as "execution_job: JobId", executed_at, failure_code, failure_message, expires_at,
             expires_at <= now() as "lapsed!", created_at
         from approvals
@@ -183,7 +192,7 @@ pub async fn lock(
         Row,
         r#"
         select id as "id: ApprovalId", kind, title, summary, actions, source, payload, payload_hash, risk, status, version, rationale,
-            confidence, job_id as "job: JobId", decided_by as "decided_by: UserId", decided_at,
+            confidence, job_id as "job: JobId", requested_by as "requested_by: UserId", decided_by as "decided_by: UserId", decided_at,
             execution_job_id as "execution_job: JobId", executed_at, failure_code, failure_message, expires_at,
             expires_at <= now() as "lapsed!", created_at
         from approvals
@@ -213,7 +222,7 @@ pub async fn list(
         Row,
         r#"
         select id as "id: ApprovalId", kind, title, summary, actions, source, payload, payload_hash, risk, status, version, rationale,
-            confidence, job_id as "job: JobId", decided_by as "decided_by: UserId", decided_at,
+            confidence, job_id as "job: JobId", requested_by as "requested_by: UserId", decided_by as "decided_by: UserId", decided_at,
             execution_job_id as "execution_job: JobId", executed_at, failure_code, failure_message, expires_at,
             expires_at <= now() as "lapsed!", created_at
         from approvals

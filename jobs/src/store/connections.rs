@@ -285,6 +285,27 @@ pub async fn revoke(
     Ok(done.rows_affected() == 1)
 }
 
+/// Revokes all connections of a user and deletes their secrets; returns how many.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn revoke_all_of(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query!(
+        "update connections set secret = '', status = 'revoked', last_error = 'user_removed', version = version + 1,
+             updated_at = now()
+         where tenant_id = $1 and user_id = $2 and status <> 'revoked'",
+        tenant.0,
+        user.0,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
 /// Records that the provider refused the secret of this version; a secret that was replaced since is left alone. True
 /// if this call recorded it.
 ///

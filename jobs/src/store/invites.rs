@@ -202,21 +202,23 @@ pub async fn list(
         .collect()
 }
 
-/// Whether the token can be accepted now. Checked before a password is hashed, so that guesses cost us little.
+/// Finds the address and the tenant's name of an invite that can be accepted now. Read before a password is hashed, so
+/// that guesses cost us little.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn is_open(conn: &mut PgConnection, hash: &TokenHash) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"
-        select exists (
-            select from invites
-            where token_hash = $1 and accepted_at is null and revoked_at is null and expires_at > now()) as "exists!"
-        "#,
+pub async fn find_open(
+    conn: &mut PgConnection,
+    hash: &TokenHash,
+) -> Result<Option<(EmailAddress, String)>, sqlx::Error> {
+    let row = sqlx::query!(
+        "select email, slug from invites join tenants on tenants.id = tenant_id
+         where token_hash = $1 and accepted_at is null and revoked_at is null and expires_at > now()",
         hash.as_bytes(),
     )
-    .fetch_one(conn)
-    .await
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| (EmailAddress::from_stored(row.email), row.slug)))
 }
 
 /// Accepts the invite. Of two concurrent callers the second waits for the first and then finds nothing.

@@ -47,6 +47,11 @@ impl Subject {
         Self(hash.finalize().into())
     }
 
+    /// The user of a session who confirms their password in it.
+    pub fn confirmation(user: UserId) -> Self {
+        Self::of("confirmation", &user.to_string())
+    }
+
     fn of(scope: &str, value: &str) -> Self {
         let mut hash = Sha256::new();
         hash.update(scope);

@@ -5,7 +5,7 @@
 
 use crate::domain::{
     Session, SessionId, UserId,
-    session::{AuthMethod, Role},
+    session::{AuthMethod, Caller, FRESH_FOR, Role},
     token::TokenHash,
 };
 use base::TenantId;
@@ -52,6 +52,7 @@ pub async fn present(
         with presented as (
             select t.token_hash, t.generation, t.first_used_at is null as unused, t.superseded_at is not null as superseded,
                 s.tenant_id, s.id, s.user_id, u.role, s.auth_method, s.created_at, s.expires_at, s.idle_expires_at,
+                s.authenticated_at > now() - make_interval(secs => $2::float8) as fresh, tenants.status = 'paused' as paused,
                 -- A quarter of a short idle timeout, or an active session could expire between two notes.
                 s.last_used_at <= now() - least(interval '60 seconds', s.idle_timeout / 4) as stale,
                 case
@@ -92,11 +93,12 @@ pub async fn present(
         )
         select token_hash, generation, superseded as "superseded!", standing as "standing!",
             tenant_id as "tenant_id: TenantId", id as "id: SessionId", user_id as "user_id: UserId",
-            role, auth_method, created_at, expires_at,
+            role, auth_method, created_at, expires_at, fresh as "fresh!", paused as "paused!",
             coalesce((select idle_expires_at from noted), idle_expires_at) as "idle_expires_at!"
         from presented
         "#,
         hash.as_bytes(),
+        FRESH_FOR.as_secs_f64(),
     )
     .fetch_optional(conn)
     .await?;
@@ -108,8 +110,10 @@ pub async fn present(
             id: row.id,
             tenant: row.tenant_id,
             user: row.user_id,
-            role: known("role", Role::parse(&row.role))?,
+            caller: Caller::User(known("role", Role::parse(&row.role))?),
             auth_method: known("auth_method", AuthMethod::parse(&row.auth_method))?,
+            fresh: row.fresh,
+            paused: row.paused,
             created_at: row.created_at,
             expires_at: row.expires_at,
             idle_expires_at: row.idle_expires_at,
@@ -132,7 +136,9 @@ pub async fn find_in_use(
     let rows = sqlx::query!(
         r#"
         select asked.place as "place!", t.token_hash, s.tenant_id as "tenant_id: TenantId", s.id as "id: SessionId",
-            s.user_id as "user_id: UserId", u.role, s.auth_method, s.created_at, s.expires_at, s.idle_expires_at
+            s.user_id as "user_id: UserId", u.role, s.auth_method, s.created_at, s.expires_at, s.idle_expires_at,
+            s.authenticated_at > now() - make_interval(secs => $2::float8) as "fresh!",
+            tenants.status = 'paused' as "paused!"
         from unnest($1::bytea[]) with ordinality as asked (token_hash, place)
         join session_tokens t on t.token_hash = asked.token_hash
         join sessions s on s.id = t.session_id
@@ -145,6 +151,7 @@ pub async fn find_in_use(
             and s.last_used_at > now() - least(interval '60 seconds', s.idle_timeout / 4)
         "#,
         &hashes.iter().map(|hash| hash.as_bytes().to_vec()).collect::<Vec<_>>(),
+        FRESH_FOR.as_secs_f64(),
     )
     .fetch_all(conn)
     .await?;
@@ -160,8 +167,10 @@ pub async fn find_in_use(
             id: row.id,
             tenant: row.tenant_id,
             user: row.user_id,
-            role: known("role", Role::parse(&row.role))?,
+            caller: Caller::User(known("role", Role::parse(&row.role))?),
             auth_method: known("auth_method", AuthMethod::parse(&row.auth_method))?,
+            fresh: row.fresh,
+            paused: row.paused,
             created_at: row.created_at,
             expires_at: row.expires_at,
             idle_expires_at: row.idle_expires_at,

@@ -4,7 +4,7 @@
 
 use crate::domain::{
     Session, SessionId, UserId,
-    session::{AuthMethod, Origin, RevokeReason, Role, SessionLifetime},
+    session::{AuthMethod, Caller, Origin, RevokeReason, Role, SessionLifetime},
 };
 use base::TenantId;
 use chrono::{DateTime, Utc};
@@ -65,8 +65,10 @@ pub async fn insert(conn: &mut PgConnection, new: &NewSession) -> Result<Session
         id,
         tenant: new.tenant,
         user: new.user,
-        role: new.role,
+        caller: Caller::User(new.role),
         auth_method: new.auth_method,
+        fresh: true,
+        paused: false,
         created_at: row.created_at,
         expires_at: row.expires_at,
         idle_expires_at: row.idle_expires_at,
@@ -88,6 +90,25 @@ pub async fn lock(
         session.0,
     )
     .fetch_optional(conn)
+    .await?;
+    Ok(())
+}
+
+/// Records that the user has just typed their password in this session.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn set_authenticated(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    session: SessionId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update sessions set authenticated_at = now() where tenant_id = $1 and id = $2",
+        tenant.0,
+        session.0,
+    )
+    .execute(conn)
     .await?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `tenants`: looked up by slug only before a login; afterwards the session names the tenant.
 
-use crate::domain::{effect::UnknownSends, gate::TrustMode};
+use crate::domain::{effect::UnknownSends, gate::TrustMode, tenant::TenantStatus};
 use base::TenantId;
 use sqlx::PgConnection;
 
@@ -32,6 +32,109 @@ pub async fn find(conn: &mut PgConnection, slug: &str) -> Result<Option<TenantId
         slug
     )
     .fetch_optional(conn)
+    .await
+}
+
+/// Locks the tenant's row until the transaction ends, for changes that count rows of the tenant.
+///
+/// # Errors
+/// When the database does not answer in time.
+pub async fn lock(conn: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "select id from tenants where id = $1 for no key update",
+        tenant.0
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(())
+}
+
+/// Locks the tenant's row until the transaction ends, and reads its status.
+///
+/// # Errors
+/// When the database does not answer in time.
+pub async fn lock_status(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+) -> Result<TenantStatus, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select status as "status: TenantStatus" from tenants where id = $1 for no key update"#,
+        tenant.0
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// # Errors
+/// When the database refuses.
+pub async fn set_status(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    status: TenantStatus,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update tenants set status = $2 where id = $1",
+        tenant.0,
+        status.as_str()
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Keeps the limit on running jobs that the tenant had before it was paused.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn keep_limit(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    max_running: Option<i32>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update tenants set limit_before_pause = $2 where id = $1",
+        tenant.0,
+        max_running
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// As [`keep_limit`], if the tenant is paused or closed; returns whether it is. Else the limit applies at once.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn keep_limit_if_stopped(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    max_running: Option<i32>,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "update tenants set limit_before_pause = $2 where id = $1 and status in ('paused', 'closed')",
+        tenant.0,
+        max_running
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Returns and forgets the limit that [`keep_limit`] kept.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn take_limit(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+) -> Result<Option<i32>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "with kept as (select id, limit_before_pause from tenants where id = $1)
+         update tenants set limit_before_pause = null from kept where tenants.id = kept.id
+         returning kept.limit_before_pause",
+        tenant.0
+    )
+    .fetch_one(conn)
     .await
 }
 
@@ -95,13 +198,15 @@ pub struct Settings {
     pub trust_mode: TrustMode,
     pub sending_disabled: bool,
     pub unknown_sends: UnknownSends,
+    /// Who asked for an action does not approve it.
+    pub four_eyes: bool,
 }
 
 /// # Errors
 /// When the database does not answer.
 pub async fn settings(conn: &mut PgConnection, tenant: TenantId) -> Result<Settings, sqlx::Error> {
     let row = sqlx::query!(
-        "select trust_mode, sending_disabled, unknown_sends from tenants where id = $1",
+        "select trust_mode, sending_disabled, unknown_sends, four_eyes from tenants where id = $1",
         tenant.0
     )
     .fetch_one(conn)
@@ -112,6 +217,7 @@ pub async fn settings(conn: &mut PgConnection, tenant: TenantId) -> Result<Setti
         sending_disabled: row.sending_disabled,
         unknown_sends: UnknownSends::parse(&row.unknown_sends)
             .ok_or_else(|| sqlx::Error::Decode("unknown value in unknown_sends".into()))?,
+        four_eyes: row.four_eyes,
     })
 }
 
@@ -123,11 +229,12 @@ pub async fn set_settings(
     settings: Settings,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update tenants set trust_mode = $2, sending_disabled = $3, unknown_sends = $4 where id = $1",
+        "update tenants set trust_mode = $2, sending_disabled = $3, unknown_sends = $4, four_eyes = $5 where id = $1",
         tenant.0,
         settings.trust_mode.as_str(),
         settings.sending_disabled,
         settings.unknown_sends.as_str(),
+        settings.four_eyes,
     )
     .execute(conn)
     .await?;

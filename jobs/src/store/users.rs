@@ -1,7 +1,8 @@
 //! `users`: the users of a tenant. Password hashes leave this file only as [`Credentials`].
 
-use crate::domain::{UserId, invite::EmailAddress, session::Role};
+use crate::domain::{UserId, invite::EmailAddress, session::Role, tenant::UserStatus};
 use base::TenantId;
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use std::fmt;
 
@@ -83,6 +84,213 @@ pub async fn find(
     .fetch_optional(conn)
     .await?;
     Ok(row.map(|row| (row.tenant, row.user)))
+}
+
+/// A user, as owners and admins see them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct User {
+    pub id: UserId,
+    pub email: String,
+    pub role: Role,
+    pub status: UserStatus,
+    pub created_at: DateTime<Utc>,
+    /// The last use of any of their sessions that is still stored; to the minute.
+    pub last_seen_at: Option<DateTime<Utc>>,
+}
+
+/// Finds a user of the tenant who was not removed.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn get(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+) -> Result<Option<User>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"
+        select email, role, status as "status: UserStatus", created_at,
+            (select max(last_used_at) from sessions s where s.tenant_id = $1 and s.user_id = $2) as last_seen_at
+        from users
+        where tenant_id = $1 and id = $2 and status <> 'deleted'
+        "#,
+        tenant.0,
+        user.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| {
+        Ok(User {
+            id: user,
+            email: row.email,
+            role: known_role(&row.role)?,
+            status: row.status,
+            created_at: row.created_at,
+            last_seen_at: row.last_seen_at,
+        })
+    })
+    .transpose()
+}
+
+/// Lists the tenant's users who were not removed, in the order of their ids, after the user `after`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    after: Option<UserId>,
+    limit: i64,
+) -> Result<Vec<User>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"
+        select id as "id: UserId", email, role, status as "status: UserStatus", created_at,
+            (select max(last_used_at) from sessions s where s.tenant_id = $1 and s.user_id = users.id) as last_seen_at
+        from users
+        where tenant_id = $1 and status <> 'deleted' and ($2::uuid is null or id > $2)
+        order by id
+        limit $3
+        "#,
+        tenant.0,
+        after.map(|user| user.0),
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(User {
+                id: row.id,
+                email: row.email,
+                role: known_role(&row.role)?,
+                status: row.status,
+                created_at: row.created_at,
+                last_seen_at: row.last_seen_at,
+            })
+        })
+        .collect()
+}
+
+/// Writes a user's role and status.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn set_role_and_status(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+    role: Role,
+    status: UserStatus,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update users set role = $3, status = $4 where tenant_id = $1 and id = $2",
+        tenant.0,
+        user.0,
+        role.as_str(),
+        status.as_str(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Removes a user: the row stays for what refers to it, without the address and the password.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn remove(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update users set status = 'deleted', email = id || '@removed.invalid', password_hash = ''
+         where tenant_id = $1 and id = $2",
+        tenant.0,
+        user.0,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Finds the password hash of an active user, a PHC string.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn password_hash(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select password_hash from users where tenant_id = $1 and id = $2 and status = 'active'",
+        tenant.0,
+        user.0,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Finds a user's address and their tenant's short name.
+///
+/// # Errors
+/// When the database does not answer, or has no such user.
+pub async fn address_and_tenant(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+) -> Result<(String, String), sqlx::Error> {
+    let row = sqlx::query!(
+        "select email, slug from users join tenants on tenants.id = tenant_id
+         where tenant_id = $1 and users.id = $2",
+        tenant.0,
+        user.0,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok((row.email, row.slug))
+}
+
+/// Stores the hash of a new password.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn set_password(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+    password_hash: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update users set password_hash = $3 where tenant_id = $1 and id = $2",
+        tenant.0,
+        user.0,
+        password_hash,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Whether the tenant has an owner who can log in.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn active_owner_exists(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (select from users where tenant_id = $1 and role = 'owner' and status = 'active') as "exists!""#,
+        tenant.0,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+fn known_role(word: &str) -> Result<Role, sqlx::Error> {
+    Role::parse(word).ok_or_else(|| sqlx::Error::Decode("unknown value in role".into()))
 }
 
 /// Inserts a user; `None` if the tenant has one with this address.

@@ -62,7 +62,8 @@ pub(super) fn routes() -> Vec<Route> {
         approve,
     )
     .summary("Approve a proposed action, which a job then executes")
-    .optional_body::<Approve>();
+    .optional_body::<Approve>()
+    .errors(&[Code::OwnRequest]);
     let revoke = Route::new(
         Method::POST,
         "/v1/approvals/{id}/revoke",
@@ -243,6 +244,10 @@ impl From<DecideError> for ApiError {
         match error {
             DecideError::NotFound => Self::not_found(),
             DecideError::Stale { .. } => if_match::stale(),
+            DecideError::OwnRequest => Self::new(
+                Code::OwnRequest,
+                "Your tenant wants another person than the one who asked for an action to approve it.",
+            ),
             DecideError::Lapsed => Self::new(
                 Code::Gone,
                 "The approval has expired. It can no longer be decided.",

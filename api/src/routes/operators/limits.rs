@@ -75,7 +75,8 @@ struct LimitBody {
     scope: Scope,
     /// A queue, a kind, a tenant's id, or `*` for each tenant without a limit of its own.
     name: String,
-    #[schemars(range(min = 1, max = 100_000))]
+    /// 0 for a paused tenant.
+    #[schemars(range(min = 0, max = 100_000))]
     max_running: i32,
 }
 

@@ -20,6 +20,7 @@ use crate::{
         approvals::{self, StoredApproval},
         audit,
         history::{self, NewHistoryEntry},
+        tenants,
     },
 };
 use base::str_enum;
@@ -94,6 +95,9 @@ pub enum DecideError {
     NotFound,
     #[error("version {present} is before the person, not {asked}")]
     Stale { asked: i32, present: i32 },
+    /// The tenant wants another person than the one who asked for the action.
+    #[error("who asked for an action does not approve it")]
+    OwnRequest,
     #[error("the time to decide is over")]
     Lapsed,
     #[error(transparent)]
@@ -156,6 +160,12 @@ pub async fn decide_approval(
         expire(&mut tx, session, &present, request_id).await?;
         tx.commit().await?;
         return Err(DecideError::Lapsed);
+    }
+    if matches!(ask.decision, Decision::Approve { .. })
+        && present.requested_by == Some(session.user)
+        && tenants::settings(&mut tx, tenant).await?.four_eyes
+    {
+        return Err(DecideError::OwnRequest);
     }
     if matches!(ask.decision, Decision::Approve { .. })
         && let Some(why) = precheck::check(&mut tx, session, &present).await?

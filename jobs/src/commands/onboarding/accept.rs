@@ -11,7 +11,7 @@ use crate::domain::ResourceKind;
 use crate::{
     domain::{
         Actor, AuditAction, Detail, InviteToken, NewAuditEntry,
-        password::NewPassword,
+        password::{NewPassword, WeakPassword},
         session::{AuthMethod, Origin, SessionLifetime},
     },
     store::{audit, invites, tenants, users},
@@ -23,6 +23,8 @@ use sqlx::PgPool;
 pub enum AcceptError {
     #[error("the invite cannot be accepted")]
     Gone,
+    #[error("the password is too easy to guess")]
+    Weak(#[from] WeakPassword),
     #[error("could not hash the password")]
     Hashing(#[from] HashingError),
     #[error("could not accept the invite")]
@@ -50,9 +52,10 @@ pub async fn accept_invite(
 ) -> Result<Accepted, AcceptError> {
     let hash = token.hash();
     // Hashing is expensive and this route is public: check first whether the invite can be accepted.
-    if !invites::is_open(&mut *pool.acquire().await?, &hash).await? {
-        return Err(AcceptError::Gone);
-    }
+    let (email, slug) = invites::find_open(&mut *pool.acquire().await?, &hash)
+        .await?
+        .ok_or(AcceptError::Gone)?;
+    let password = password.not_about(email.expose(), &slug)?;
     let password_hash = hasher.hash(password).await?;
 
     let mut tx = pool.begin().await?;

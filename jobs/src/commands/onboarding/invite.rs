@@ -28,8 +28,8 @@ pub struct Invited {
 #[derive(Debug, thiserror::Error)]
 pub enum InviteError {
     /// A role above the inviter's own cannot be granted.
-    #[error("a {} may not make somebody {}", inviter.as_str(), invited.as_str())]
-    RoleTooHigh { inviter: Role, invited: Role },
+    #[error("the inviter may not grant the role {}", .0.as_str())]
+    RoleTooHigh(Role),
     #[error("the tenant has no such invite")]
     NotFound,
     #[error("could not write the invite")]
@@ -48,17 +48,14 @@ pub async fn invite(
     request_id: Option<&str>,
 ) -> Result<Invited, InviteError> {
     let actor = session.actor();
-    if !session.role.may_grant(role) {
+    if !session.role().is_some_and(|own| own.may_grant(role)) {
         let entry = session
             .audit(AuditAction::AuthzFail, ResourceKind::User, session.user)
             .denied("ROLE_TOO_HIGH")
             .with_request(request_id)
             .with_detail(Detail::new().word("role", role.as_str()));
         audit::insert(&mut *pool.acquire().await?, &[entry]).await?;
-        return Err(InviteError::RoleTooHigh {
-            inviter: session.role,
-            invited: role,
-        });
+        return Err(InviteError::RoleTooHigh(role));
     }
     let mut tx = pool.begin().await?;
     invites::lock_tenant(&mut tx, session.tenant).await?;

@@ -11,11 +11,11 @@ pub use session_reader::SessionReader;
 
 use crate::{
     domain::{
-        Actor, AuditAction, NewAuditEntry, Session, SessionToken,
+        Actor, ApiKeyId, AuditAction, Caller, NewAuditEntry, Session, SessionToken,
         session::{Origin, RevokeReason},
     },
     store::{
-        audit,
+        api_keys, audit,
         session_tokens::{self, TokenState},
         sessions,
     },
@@ -35,6 +35,10 @@ pub enum Refusal {
     Closed,
     /// This very request ended the session: see [`TokenState::Reused`].
     Reused,
+    /// A newer token of the key replaced it, and its grace period is over.
+    RotatedAway,
+    /// The key is not valid from this address.
+    WrongAddress,
 }
 
 /// The token was not exchanged for a session.
@@ -74,6 +78,17 @@ pub async fn authenticate(
         announce_revoked(notifier, presented.session.id);
     }
     Err(AuthenticateError::Refused(refusal))
+}
+
+/// Whether the session of a request that goes on, or its key, is alive now. Does not count as a use.
+///
+/// # Errors
+/// If the database does not answer.
+pub async fn is_alive(conn: &mut PgConnection, session: &Session) -> Result<bool, sqlx::Error> {
+    match session.caller {
+        Caller::User(_) => sessions::is_alive(conn, session.tenant, session.id).await,
+        Caller::ApiKey(_) => api_keys::is_alive(conn, session.tenant, ApiKeyId(session.id.0)).await,
+    }
 }
 
 async fn end_reused_alone(
@@ -130,6 +145,8 @@ impl Refusal {
             Self::Idle => "idle",
             Self::Closed => "closed",
             Self::Reused => "reused",
+            Self::RotatedAway => "rotated_away",
+            Self::WrongAddress => "wrong_address",
         }
     }
 }

@@ -54,7 +54,7 @@ pub async fn record_denial(
         .with_detail(
             Detail::new()
                 .word("scope", scope.as_str())
-                .word("role", session.role.as_str())
+                .word("role", session.caller.as_str())
                 .flag("more_are_left_out", nth == PER_WINDOW),
         );
     audit::insert(&mut *pool.acquire().await?, &[entry]).await

@@ -55,7 +55,7 @@ impl PasswordHasher {
     }
 
     /// Verifies a password against a stored PHC string; without one it takes as long and fails.
-    pub(super) async fn verify(
+    pub(in crate::commands) async fn verify(
         &self,
         stored: Option<String>,
         password: SecretString,

@@ -19,6 +19,20 @@ str_enum! {
         AuthzFail = "authz_fail",
         AuthzAdmin = "authz_admin",
         UserCreated = "user_created",
+        /// A user's role or status was changed.
+        UserUpdated = "user_updated",
+        UserRemoved = "user_deleted",
+        PasswordChanged = "authn_password_change",
+        /// A user confirmed their password in a session.
+        PasswordConfirmed = "authn_password_confirmed",
+        PasswordResetCreated = "authn_password_reset_created",
+        ApiKeyCreated = "api_key.created",
+        /// The key got a new token; the old one ends after its grace period.
+        ApiKeyRotated = "api_key.rotated",
+        ApiKeyRevoked = "api_key.revoked",
+        TenantPaused = "tenant_paused",
+        TenantResumed = "tenant_resumed",
+        TenantClosed = "tenant_closed",
         TenantCreated = "tenant_created",
         InviteCreated = "invite_created",
         InviteRevoked = "invite_revoked",

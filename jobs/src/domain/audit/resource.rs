@@ -6,6 +6,7 @@ str_enum! {
     /// The kind of a resource that an audit or history entry is about.
     ResourceKind {
         Action = "action",
+        ApiKey = "api_key",
         InboxItem = "inbox_item",
         Approval = "approval",
         Connection = "connection",

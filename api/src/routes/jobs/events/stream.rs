@@ -16,8 +16,8 @@ use axum::response::sse;
 use base::{JobId, TenantId, telemetry::chain};
 use futures::{Stream, stream};
 use jobs::{
+    commands::sessions::is_alive,
     domain::{Session, UserId},
-    store::sessions,
 };
 use queue::{
     signals::listener::Signal,
@@ -144,7 +144,7 @@ impl EventStream {
     async fn poll_if_allowed(&mut self) -> Result<bool, ApiError> {
         if Instant::now() >= self.check_at {
             let mut conn = self.app.pool.acquire().await?;
-            if !sessions::is_alive(&mut conn, self.session.tenant, self.session.id).await? {
+            if !is_alive(&mut conn, &self.session).await? {
                 return Ok(false);
             }
             self.check_at = Instant::now() + self.app.limits.heartbeat;

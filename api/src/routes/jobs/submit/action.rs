@@ -126,7 +126,7 @@ async fn submit(
         on_error: body.on_error.unwrap_or(OnError::Stop),
         dry_run: body.dry_run,
         trust: body.trust_mode,
-        user: Some(keyed.session.user),
+        user: keyed.session.person(),
         work: parse_work(body)?,
     };
     let request = SubmitAction {

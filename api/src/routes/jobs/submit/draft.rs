@@ -231,7 +231,7 @@ fn parse_args(body: DraftBody, session: &Session, now: DateTime<Utc>) -> Result<
         send_at: send_at(body.send_at.as_deref(), now)?,
         base,
         dry_run: body.dry_run,
-        user: Some(session.user),
+        user: session.person(),
     })
 }
 

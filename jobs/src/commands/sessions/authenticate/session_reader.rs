@@ -1,19 +1,29 @@
-//! The common case of [`authenticate`](super::authenticate) for many requests in one statement: [`SessionReader`].
+//! The common case of [`authenticate`](super::authenticate) and
+//! [`authenticate_key`](crate::commands::api_keys::authenticate_key) for many requests in one statement each:
+//! [`SessionReader`].
 
 use crate::{
-    domain::{Session, SessionToken, token::TokenHash},
-    store::session_tokens,
+    domain::{ApiKeyToken, Session, SessionToken, token::TokenHash},
+    store::{api_keys, session_tokens},
 };
 use base::db::{self, DbError, PoolConfig};
 use queue::coalesce::{Coalescer, PendingRequest};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
+use std::net::IpAddr;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Reads live sessions that need no write; cheap to clone. Caches nothing: a request's session is read after the
 /// request has arrived.
 #[derive(Clone)]
 pub struct SessionReader {
-    coalescer: Coalescer<TokenHash, Option<Session>>,
+    coalescer: Coalescer<Presented, Option<Session>>,
+}
+
+/// What a request authenticates with.
+enum Presented {
+    Session(TokenHash),
+    /// With the address of the client: a key may be valid from some only.
+    ApiKey(TokenHash, Option<IpAddr>),
 }
 
 impl SessionReader {
@@ -34,14 +44,22 @@ impl SessionReader {
     /// Returns the live session of this token. `None` means that [`authenticate`](super::authenticate) must decide: the
     /// token is refused, its use must be recorded, or the database did not answer.
     pub async fn read(&self, token: &SessionToken) -> Option<Session> {
-        self.coalescer.call(token.hash()).await.ok().flatten()
+        self.call(Presented::Session(token.hash())).await
+    }
+
+    /// As [`Self::read`], for a key.
+    pub async fn read_key(&self, token: &ApiKeyToken, ip: Option<IpAddr>) -> Option<Session> {
+        self.call(Presented::ApiKey(token.hash(), ip)).await
+    }
+
+    async fn call(&self, presented: Presented) -> Option<Session> {
+        self.coalescer.call(presented).await.ok().flatten()
     }
 }
 
-async fn read(pool: PgPool, batch: Vec<PendingRequest<TokenHash, Option<Session>>>) {
-    let hashes: Vec<TokenHash> = batch.iter().map(|asked| asked.request).collect();
+async fn read(pool: PgPool, batch: Vec<PendingRequest<Presented, Option<Session>>>) {
     let found = match pool.acquire().await {
-        Ok(mut conn) => session_tokens::find_in_use(&mut conn, &hashes).await,
+        Ok(mut conn) => find(&mut conn, &batch).await,
         Err(error) => Err(error),
     };
     let mut found = found.unwrap_or_else(|error| {
@@ -52,4 +70,33 @@ async fn read(pool: PgPool, batch: Vec<PendingRequest<TokenHash, Option<Session>
     for (asked, session) in batch.into_iter().zip(found) {
         asked.reply.send(session);
     }
+}
+
+/// Reads each kind in a statement of its own, if the batch has any, and returns both in the order of the batch.
+async fn find(
+    conn: &mut PgConnection,
+    batch: &[PendingRequest<Presented, Option<Session>>],
+) -> Result<Vec<Option<Session>>, sqlx::Error> {
+    let (mut tokens, mut keys) = (Vec::new(), Vec::new());
+    for asked in batch {
+        match asked.request {
+            Presented::Session(hash) => tokens.push(hash),
+            Presented::ApiKey(hash, ip) => keys.push((hash, ip)),
+        }
+    }
+    let mut of_tokens = match tokens.len() {
+        0 => Vec::new(),
+        _ => session_tokens::find_in_use(conn, &tokens).await?,
+    }
+    .into_iter();
+    let mut of_keys = match keys.len() {
+        0 => Vec::new(),
+        _ => api_keys::find_in_use(conn, &keys).await?,
+    }
+    .into_iter();
+    let in_order = batch.iter().map(|asked| match asked.request {
+        Presented::Session(_) => of_tokens.next().flatten(),
+        Presented::ApiKey(..) => of_keys.next().flatten(),
+    });
+    Ok(in_order.collect())
 }

@@ -1,0 +1,149 @@
+//! Users from the command line: `admin user list`, `update`, `remove` and `reset-password`.
+
+use super::{announced, print, tenant_id};
+use anyhow::Context;
+use base::db::PgPool;
+use clap::{Args, Subcommand};
+use jobs::{
+    commands::{
+        actor::TenantActor,
+        users::{
+            manage::{UserChange, remove_user, update_user},
+            reset::create_reset,
+        },
+    },
+    domain::{
+        Role, UserId,
+        invite::{EmailAddress, TenantSlug},
+    },
+    store::users::{self, User},
+};
+
+/// Users that `list` reads at once.
+const PAGE: i64 = 200;
+
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Lists the users of a tenant, oldest first.
+    List {
+        #[arg(long)]
+        tenant: TenantSlug,
+    },
+    /// Changes a user's role, or suspends a user, which ends their sessions.
+    Update {
+        #[command(flatten)]
+        user: NamedUser,
+        #[arg(long, value_parser = role)]
+        role: Option<Role>,
+        #[arg(long)]
+        suspended: Option<bool>,
+    },
+    /// Removes a user: ends their sessions, disconnects their accounts and forgets their address.
+    Remove {
+        #[command(flatten)]
+        user: NamedUser,
+    },
+    /// Prints a one-time token with which the user sets a new password within an hour.
+    ResetPassword {
+        #[command(flatten)]
+        user: NamedUser,
+    },
+}
+
+/// A user by the address they log in with.
+#[derive(Debug, Args)]
+pub struct NamedUser {
+    #[arg(long)]
+    tenant: TenantSlug,
+    #[arg(long)]
+    email: EmailAddress,
+}
+
+pub(super) async fn run(pool: &PgPool, command: UserCommand) -> anyhow::Result<()> {
+    match command {
+        UserCommand::List { tenant } => list(pool, &tenant).await,
+        UserCommand::Update {
+            user,
+            role,
+            suspended,
+        } => {
+            let (actor, id) = find(pool, &user).await?;
+            let change = UserChange { role, suspended };
+            let changed = announced(pool, async |notifier| {
+                update_user(pool, notifier, actor, id, change).await
+            })
+            .await?;
+            print(&line(&changed))
+        }
+        UserCommand::Remove { user } => {
+            let (actor, id) = find(pool, &user).await?;
+            announced(pool, async |notifier| {
+                remove_user(pool, notifier, actor, id).await
+            })
+            .await?;
+            print(&format!("user {id} is removed"))
+        }
+        UserCommand::ResetPassword { user } => {
+            let (actor, id) = find(pool, &user).await?;
+            let created = create_reset(pool, actor, id).await?;
+            eprintln!(
+                "Valid until {}. Use it with POST /v1/onboarding/reset-password:",
+                created.expires_at.format("%Y-%m-%d %H:%M UTC"),
+            );
+            print(created.token.expose())
+        }
+    }
+}
+
+async fn list(pool: &PgPool, tenant: &TenantSlug) -> anyhow::Result<()> {
+    let tenant = tenant_id(pool, tenant).await?;
+    let mut after = None;
+    loop {
+        let mut conn = pool
+            .acquire()
+            .await
+            .context("could not connect to the database")?;
+        let page = users::list(&mut conn, tenant, after, PAGE)
+            .await
+            .context("could not read the users")?;
+        let Some(last) = page.last() else {
+            return Ok(());
+        };
+        after = Some(last.id);
+        page.iter().try_for_each(|user| print(&line(user)))?;
+    }
+}
+
+fn line(user: &User) -> String {
+    format!(
+        "{} {} {} {}",
+        user.id,
+        user.email,
+        user.role.as_str(),
+        user.status
+    )
+}
+
+async fn find(pool: &PgPool, named: &NamedUser) -> anyhow::Result<(TenantActor<'static>, UserId)> {
+    let mut conn = pool
+        .acquire()
+        .await
+        .context("could not connect to the database")?;
+    let (tenant, user) = users::find(&mut conn, named.tenant.as_str(), named.email.expose())
+        .await
+        .context("could not look for the user")?
+        .with_context(|| {
+            format!(
+                "tenant {} has no user with this address",
+                named.tenant.as_str()
+            )
+        })?;
+    Ok((TenantActor::Shell { tenant }, user))
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    Role::parse(text).ok_or_else(|| {
+        let known = Role::ALL.map(Role::as_str);
+        format!("use one of {}", known.join(", "))
+    })
+}

@@ -1,0 +1,7 @@
+//! Users of a tenant: their passwords, roles and status.
+//!
+//! A tenant always has an active owner: every change that could take the last one away counts them under a lock.
+
+pub mod manage;
+pub mod password;
+pub mod reset;

@@ -1,0 +1,168 @@
+//! Changing other people's accounts: [`update_user`] and [`remove_user`], for owners, admins and the command line.
+
+use crate::{
+    commands::{actor::TenantActor, sessions::signals::announce_revoked},
+    domain::{
+        AuditAction, Detail, ResourceKind, SessionId, UserId,
+        session::{RevokeReason, Role},
+        tenant::UserStatus,
+    },
+    store::{
+        audit, connections, sessions, tenants,
+        users::{self, User},
+    },
+};
+use queue::signals::notifier::Notifier;
+use sqlx::{PgConnection, PgPool};
+
+/// What to change about a user; `None` leaves it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UserChange {
+    pub role: Option<Role>,
+    /// Suspends a user, or lets a suspended one log in again.
+    pub suspended: Option<bool>,
+}
+
+/// The user was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ManageUserError {
+    #[error("the tenant has no such user")]
+    NotFound,
+    /// Of the user as it is, or as it would be.
+    #[error("nobody changes a user of a role above their own, or grants one")]
+    RoleTooHigh,
+    #[error("the tenant would have no active owner")]
+    LastOwner,
+    #[error("could not change the user")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Changes a user's role, status or both; a suspended user's sessions end at once.
+///
+/// # Errors
+/// See [`ManageUserError`].
+pub async fn update_user(
+    pool: &PgPool,
+    notifier: &Notifier,
+    actor: TenantActor<'_>,
+    user: UserId,
+    change: UserChange,
+) -> Result<User, ManageUserError> {
+    let mut tx = pool.begin().await?;
+    let present = lock_user(&mut tx, actor, user).await?;
+    let role = change.role.unwrap_or(present.role);
+    let status = match change.suspended {
+        None => present.status,
+        Some(true) => UserStatus::Suspended,
+        Some(false) => UserStatus::Active,
+    };
+    if !may_grant(actor, role) {
+        return Err(ManageUserError::RoleTooHigh);
+    }
+    if (role, status) == (present.role, present.status) {
+        return Ok(present);
+    }
+    users::set_role_and_status(&mut tx, actor.tenant(), user, role, status).await?;
+    require_owner(&mut tx, actor).await?;
+    let ended = match status {
+        UserStatus::Active => Vec::new(),
+        UserStatus::Suspended | UserStatus::Deleted => end_sessions(&mut tx, actor, user).await?,
+    };
+    let entry = actor
+        .audit(AuditAction::UserUpdated, ResourceKind::User, user)
+        .with_detail(
+            Detail::new()
+                .word("role", role.as_str())
+                .word("role_before", present.role.as_str())
+                .word("status", status.as_str()),
+        );
+    audit::insert(&mut tx, &[entry]).await?;
+    tx.commit().await?;
+    announce(notifier, &ended);
+    Ok(User {
+        role,
+        status,
+        ..present
+    })
+}
+
+/// Removes a user: their sessions end, their accounts at providers are disconnected, and their address is forgotten, so
+/// that it can be invited again. What they decided stays, under their id.
+///
+/// # Errors
+/// See [`ManageUserError`].
+pub async fn remove_user(
+    pool: &PgPool,
+    notifier: &Notifier,
+    actor: TenantActor<'_>,
+    user: UserId,
+) -> Result<(), ManageUserError> {
+    let mut tx = pool.begin().await?;
+    let present = lock_user(&mut tx, actor, user).await?;
+    users::remove(&mut tx, actor.tenant(), user).await?;
+    require_owner(&mut tx, actor).await?;
+    let disconnected = connections::revoke_all_of(&mut tx, actor.tenant(), user).await?;
+    let ended = end_sessions(&mut tx, actor, user).await?;
+    let disconnected = i64::try_from(disconnected).unwrap_or(i64::MAX);
+    let entry = actor
+        .audit(AuditAction::UserRemoved, ResourceKind::User, user)
+        .with_detail(
+            Detail::new()
+                .word("role_before", present.role.as_str())
+                .count("connections", disconnected),
+        );
+    audit::insert(&mut tx, &[entry]).await?;
+    tx.commit().await?;
+    announce(notifier, &ended);
+    Ok(())
+}
+
+/// Locks the tenant, so that of two owners who remove each other one is refused, and reads the user.
+async fn lock_user(
+    conn: &mut PgConnection,
+    actor: TenantActor<'_>,
+    user: UserId,
+) -> Result<User, ManageUserError> {
+    tenants::lock(conn, actor.tenant()).await?;
+    let present = users::get(conn, actor.tenant(), user)
+        .await?
+        .ok_or(ManageUserError::NotFound)?;
+    if may_grant(actor, present.role) {
+        Ok(present)
+    } else {
+        Err(ManageUserError::RoleTooHigh)
+    }
+}
+
+/// Reports whether the actor may grant, and so change, this role; a person with a shell may.
+pub(super) fn may_grant(actor: TenantActor<'_>, role: Role) -> bool {
+    match actor {
+        TenantActor::User { session, .. } => session.role().is_some_and(|own| own.may_grant(role)),
+        TenantActor::Shell { .. } => true,
+    }
+}
+
+async fn require_owner(
+    conn: &mut PgConnection,
+    actor: TenantActor<'_>,
+) -> Result<(), ManageUserError> {
+    if users::active_owner_exists(conn, actor.tenant()).await? {
+        Ok(())
+    } else {
+        Err(ManageUserError::LastOwner)
+    }
+}
+
+async fn end_sessions(
+    conn: &mut PgConnection,
+    actor: TenantActor<'_>,
+    user: UserId,
+) -> Result<Vec<SessionId>, sqlx::Error> {
+    sessions::revoke_all(conn, actor.tenant(), user, None, RevokeReason::Admin).await
+}
+
+fn announce(notifier: &Notifier, ended: &[SessionId]) {
+    for &session in ended {
+        announce_revoked(notifier, session);
+    }
+}
