@@ -1,33 +1,49 @@
 //! Periodic maintenance: each task is a [`Duty`], which one worker runs per tick.
 
+mod lanes;
+
 use async_trait::async_trait;
 use jobs::{
     commands::{
         approvals::{execute, expire_approvals},
         blocks::expire_blocks,
         effects as effect_commands,
+        llm::lose_llm_calls,
         memory::sweep_memory,
     },
     store::{
-        approvals, blocks, effects, llm_checkpoints, login_failures, memory_items, request_keys,
-        sessions,
+        approvals, blocks, effects, llm_calls, llm_checkpoints, login_failures, memory_items,
+        request_keys, sessions,
     },
 };
+use lanes::ReleaseLanes;
 use prometheus::IntCounter;
 use queue::runtime::duty::{Duty, DutyContext, PruneFinished, SampleQueues, in_batches};
 use std::time::Duration;
 
 const BATCH: u32 = 500;
 
+/// How long things are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    pub finished_jobs: Duration,
+    /// The records of requests to a model, in days.
+    pub llm_calls: i32,
+}
+
 /// Returns all duties of a worker: the queue's and the assistant's.
-pub fn duties(retention: Duration, approvals_expired: &IntCounter) -> Vec<Box<dyn Duty>> {
+pub fn duties(retention: Retention, approvals_expired: &IntCounter) -> Vec<Box<dyn Duty>> {
     let mut duties: Vec<Box<dyn Duty>> = vec![
         Box::new(SampleQueues),
-        Box::new(PruneFinished { retention }),
+        Box::new(PruneFinished {
+            retention: retention.finished_jobs,
+        }),
+        Box::new(ReleaseLanes),
     ];
     for task in Task::ALL {
         duties.push(Box::new(Maintenance {
             task,
+            llm_calls: retention.llm_calls,
             approvals_expired: approvals_expired.clone(),
         }));
     }
@@ -36,6 +52,8 @@ pub fn duties(retention: Duration, approvals_expired: &IntCounter) -> Vec<Box<dy
 
 struct Maintenance {
     task: Task,
+    /// Retention of the records of requests to a model, in days.
+    llm_calls: i32,
     approvals_expired: IntCounter,
 }
 
@@ -43,6 +61,10 @@ struct Maintenance {
 enum Task {
     /// Deletes stored model answers of ended jobs.
     PurgeCheckpoints,
+    /// Completes requests to a model whose worker died, as possibly billed, and frees what they had reserved.
+    LoseLlmCalls,
+    /// Deletes the records of requests to a model after their retention.
+    PurgeLlmCalls,
     /// Deletes sessions that ended long ago, and failed log-ins that no longer count.
     PurgeSessions,
     /// Deletes stored HTTP responses after their retention.
@@ -58,8 +80,10 @@ enum Task {
 }
 
 impl Task {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::PurgeCheckpoints,
+        Self::LoseLlmCalls,
+        Self::PurgeLlmCalls,
         Self::PurgeSessions,
         Self::PurgeRequestKeys,
         Self::ExpireApprovals,
@@ -74,6 +98,8 @@ impl Duty for Maintenance {
     fn name(&self) -> &'static str {
         match self.task {
             Task::PurgeCheckpoints => "purge_checkpoints",
+            Task::LoseLlmCalls => "lose_llm_calls",
+            Task::PurgeLlmCalls => "purge_llm_calls",
             Task::PurgeSessions => "purge_sessions",
             Task::PurgeRequestKeys => "purge_request_keys",
             Task::ExpireApprovals => "expire_approvals",
@@ -86,10 +112,12 @@ impl Duty for Maintenance {
     fn every(&self) -> Duration {
         match self.task {
             Task::LoseEffects => Duration::from_secs(30),
+            Task::LoseLlmCalls => Duration::from_secs(5),
             // A late decision is rejected in any case; this only updates the status.
             Task::ExpireApprovals | Task::ExpireBlocks => Duration::from_secs(60),
             // Expired rows are not read in any case; this only deletes them.
             Task::PurgeCheckpoints
+            | Task::PurgeLlmCalls
             | Task::PurgeSessions
             | Task::PurgeRequestKeys
             | Task::SweepMemory => Duration::from_secs(300),
@@ -102,6 +130,14 @@ impl Duty for Maintenance {
             Task::PurgeCheckpoints => llm_checkpoints::purge(&mut *pool.acquire().await?)
                 .await
                 .map(|_| ()),
+            Task::LoseLlmCalls => in_batches(BATCH, || lose_llm_calls(pool, BATCH)).await,
+            Task::PurgeLlmCalls => {
+                in_batches(BATCH, || async {
+                    let limit = i64::from(BATCH);
+                    llm_calls::purge(&mut *pool.acquire().await?, self.llm_calls, limit).await
+                })
+                .await
+            }
             Task::PurgeSessions => {
                 in_batches(BATCH, || async {
                     sessions::purge(&mut *pool.acquire().await?, i64::from(BATCH)).await
