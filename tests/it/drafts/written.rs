@@ -14,7 +14,7 @@ use base::JobId;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-pub(super) async fn post(client: &Client, path: &str, body: &Value) -> Answer {
+pub(crate) async fn post(client: &Client, path: &str, body: &Value) -> Answer {
     let key = JobId::new().to_string();
     send(
         client
