@@ -13,6 +13,7 @@ use crate::{
     },
 };
 use jobs::{
+    commands::llm::warn_of_budgets,
     domain::llm::BudgetPeriod,
     store::{
         llm_budgets::{self, NewBudget, Reservation},
@@ -35,7 +36,7 @@ async fn office_with(budgets: &[NewBudget]) -> Office {
     let office = Office::open().await;
     let mut conn = office.db.pool().acquire().await.unwrap();
     for budget in budgets {
-        llm_budgets::insert(&mut conn, office.owner.tenant, budget)
+        llm_budgets::set(&mut conn, office.owner.tenant, budget)
             .await
             .unwrap();
     }
@@ -110,6 +111,27 @@ async fn budget_in_money_covers_no_request_without_a_price_and_other_kinds_are_f
     ));
     let other = llm_budgets::reserve(&mut conn, tenant, "draft.generate", unpriced).await;
     assert_eq!(other.unwrap(), Reservation::Covered);
+}
+
+#[tokio::test]
+async fn budget_that_is_nearly_spent_is_in_the_inbox_once() {
+    let office = office_with(&[budget("*", BudgetPeriod::Day, Some(100), None)]).await;
+    let (pool, tenant) = (office.db.pool(), office.owner.tenant);
+    let spend = async |tokens| {
+        let mut conn = pool.acquire().await.unwrap();
+        llm_budgets::settle(&mut conn, tenant, KIND, amount(0), amount(tokens))
+            .await
+            .unwrap();
+        warn_of_budgets(pool, 10).await.unwrap()
+    };
+    assert_eq!(spend(79).await, 0);
+    assert_eq!(spend(1).await, 1);
+    assert_eq!(spend(1).await, 0, "it was said before");
+    let title: String = office.db.one("select title from inbox_items").await;
+    assert_eq!(
+        title,
+        "Four fifths of the day's budget for language models are spent"
+    );
 }
 
 #[tokio::test]

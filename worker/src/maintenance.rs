@@ -8,7 +8,7 @@ use jobs::{
         approvals::{execute, expire_approvals},
         blocks::expire_blocks,
         effects as effect_commands,
-        llm::lose_llm_calls,
+        llm::{lose_llm_calls, warn_of_budgets},
         memory::sweep_memory,
     },
     store::{
@@ -63,6 +63,8 @@ enum Task {
     PurgeCheckpoints,
     /// Completes requests to a model whose worker died, as possibly billed, and frees what they had reserved.
     LoseLlmCalls,
+    /// Tells tenants of budgets that are nearly spent.
+    WarnOfBudgets,
     /// Deletes the records of requests to a model after their retention.
     PurgeLlmCalls,
     /// Deletes sessions that ended long ago, and failed log-ins that no longer count.
@@ -80,9 +82,10 @@ enum Task {
 }
 
 impl Task {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::PurgeCheckpoints,
         Self::LoseLlmCalls,
+        Self::WarnOfBudgets,
         Self::PurgeLlmCalls,
         Self::PurgeSessions,
         Self::PurgeRequestKeys,
@@ -99,6 +102,7 @@ impl Duty for Maintenance {
         match self.task {
             Task::PurgeCheckpoints => "purge_checkpoints",
             Task::LoseLlmCalls => "lose_llm_calls",
+            Task::WarnOfBudgets => "warn_of_budgets",
             Task::PurgeLlmCalls => "purge_llm_calls",
             Task::PurgeSessions => "purge_sessions",
             Task::PurgeRequestKeys => "purge_request_keys",
@@ -114,7 +118,9 @@ impl Duty for Maintenance {
             Task::LoseEffects => Duration::from_secs(30),
             Task::LoseLlmCalls => Duration::from_secs(5),
             // A late decision is rejected in any case; this only updates the status.
-            Task::ExpireApprovals | Task::ExpireBlocks => Duration::from_secs(60),
+            Task::ExpireApprovals | Task::ExpireBlocks | Task::WarnOfBudgets => {
+                Duration::from_secs(60)
+            }
             // Expired rows are not read in any case; this only deletes them.
             Task::PurgeCheckpoints
             | Task::PurgeLlmCalls
@@ -131,6 +137,7 @@ impl Duty for Maintenance {
                 .await
                 .map(|_| ()),
             Task::LoseLlmCalls => in_batches(BATCH, || lose_llm_calls(pool, BATCH)).await,
+            Task::WarnOfBudgets => in_batches(BATCH, || warn_of_budgets(pool, BATCH)).await,
             Task::PurgeLlmCalls => {
                 in_batches(BATCH, || async {
                     let limit = i64::from(BATCH);

@@ -1,6 +1,6 @@
 //! The worker's metrics besides those of the queue's runtime. Labels come from closed sets only.
 
-use crate::handlers::model_failure::STOPPING_CLASSES;
+use crate::handlers::model_failure::effects::STOPPING_CLASSES;
 use jobs::{
     domain::connection::{ConnectionStatus, Provider},
     store::{connections, effects, llm_lanes},

@@ -2,7 +2,7 @@
 
 use crate::{
     config::WorkerConfig,
-    handlers::{self, model_failure::STOPPING_CLASSES},
+    handlers::{self, model_failure::effects::STOPPING_CLASSES},
     maintenance::{self, Retention},
     metrics::WorkerMetrics,
     ops,

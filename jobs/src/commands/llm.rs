@@ -1,9 +1,14 @@
 //! Requests to a model whose worker died, and budgets.
 
-use crate::domain::{AuditAction, Detail, NewAuditEntry, ResourceKind, Session};
+use crate::domain::{
+    AuditAction, Detail, NewAuditEntry, ResourceKind, Session,
+    inbox::{ItemSource, NewItem},
+    judgement::Priority,
+    name::{Name, TITLE_CHARS},
+};
 use crate::store::{
-    audit,
-    llm_budgets::{self, NewBudget, StoredBudget},
+    audit, inbox_items,
+    llm_budgets::{self, EVERY_KIND, NewBudget, StoredBudget},
     llm_calls,
 };
 use sqlx::PgPool;
@@ -31,6 +36,42 @@ pub async fn lose_llm_calls(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Erro
     Ok(u64::try_from(lost.len()).unwrap_or(u64::MAX))
 }
 
+/// Adds an inbox item for each budget of which four fifths are spent, once in its period, and returns their number.
+///
+/// # Errors
+/// If the database refuses; then none was added.
+pub async fn warn_of_budgets(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    let found = llm_budgets::nearly_spent(&mut tx, i64::from(limit)).await?;
+    for budget in &found {
+        let (kind, period) = (&budget.kind, &budget.period);
+        let title = format!("Four fifths of the {period}'s budget for language models are spent");
+        let title = Name::parse(&title, TITLE_CHARS).map_err(|_| {
+            sqlx::Error::Protocol("the title of a budget's inbox item is invalid".into())
+        })?;
+        let scope = if kind == EVERY_KIND {
+            "all jobs".to_owned()
+        } else {
+            format!("jobs of kind {kind}")
+        };
+        let item = NewItem {
+            owner: None,
+            source: ItemSource::Manual,
+            dedupe_key: format!("budget:{kind}:{period}:{}", budget.period_start),
+            title,
+            rationale: format!(
+                "The budget covers {scope}. When it is used up, they wait until the next {period}. An administrator can raise it."
+            ),
+            priority: Priority::High,
+            message: None,
+            job: None,
+        };
+        inbox_items::insert(&mut tx, budget.tenant, &item).await?;
+    }
+    tx.commit().await?;
+    Ok(u64::try_from(found.len()).unwrap_or(u64::MAX))
+}
+
 /// Replaces the tenant's budgets, with an audit entry, and returns them.
 ///
 /// # Errors
@@ -43,9 +84,9 @@ pub async fn put_budgets(
 ) -> Result<Vec<StoredBudget>, sqlx::Error> {
     let tenant = session.tenant;
     let mut tx = pool.begin().await?;
-    llm_budgets::delete_all(&mut tx, tenant).await?;
+    llm_budgets::delete_others(&mut tx, tenant, budgets).await?;
     for budget in budgets {
-        llm_budgets::insert(&mut tx, tenant, budget).await?;
+        llm_budgets::set(&mut tx, tenant, budget).await?;
     }
     let entry = NewAuditEntry::new(
         tenant,

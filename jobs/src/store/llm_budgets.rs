@@ -4,7 +4,7 @@
 use super::{llm_calls::Amount, word};
 use crate::domain::llm::BudgetPeriod;
 use base::TenantId;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgConnection;
 
 /// The scope of a budget that covers all kinds of jobs.
@@ -178,22 +178,74 @@ pub async fn list(
         .collect()
 }
 
-/// Deletes all budgets of a tenant.
+/// Deletes a tenant's budgets other than these.
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn delete_all(conn: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx::Error> {
-    sqlx::query!("delete from llm_budgets where tenant_id = $1", tenant.0)
-        .execute(conn)
-        .await?;
+pub async fn delete_others(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    kept: &[NewBudget],
+) -> Result<(), sqlx::Error> {
+    let kinds: Vec<String> = kept.iter().map(|budget| budget.kind.clone()).collect();
+    let periods: Vec<String> = kept
+        .iter()
+        .map(|budget| budget.period.as_str().to_owned())
+        .collect();
+    sqlx::query!(
+        "delete from llm_budgets
+         where tenant_id = $1
+           and (kind, period) not in (select kind, period from unnest($2::text[], $3::text[]) as kept (kind, period))",
+        tenant.0,
+        &kinds,
+        &periods,
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
-/// Inserts a budget, with what was used in its current period so far.
+/// A budget of which most is spent.
+#[derive(Clone, Debug)]
+pub struct NearlySpent {
+    pub tenant: TenantId,
+    pub kind: String,
+    pub period: String,
+    pub period_start: NaiveDate,
+}
+
+/// Lists the budgets of which four fifths are spent, and of whose period no inbox item tells yet.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn nearly_spent(
+    conn: &mut PgConnection,
+    limit: i64,
+) -> Result<Vec<NearlySpent>, sqlx::Error> {
+    sqlx::query_as!(
+        NearlySpent,
+        r#"
+        select tenant_id as "tenant: TenantId", kind, period, period_start from llm_budgets budget
+        where period_start = date_trunc(period, now() at time zone 'UTC')::date
+          and (spent_tokens >= max_tokens * 0.8 or spent_micros >= max_micros * 0.8)
+          and not exists (
+              select from inbox_items item
+              where item.tenant_id = budget.tenant_id and item.owner_id is null and item.source = 'manual'
+                and item.dedupe_key = concat_ws(':', 'budget', kind, period, period_start))
+        order by tenant_id, kind, period
+        limit $1
+        "#,
+        limit,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Sets a budget. A new one begins with what was used in its current period so far.
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn insert(
+pub async fn set(
     conn: &mut PgConnection,
     tenant: TenantId,
     budget: &NewBudget,
@@ -213,6 +265,8 @@ pub async fn insert(
         left join llm_calls call on call.tenant_id = $1 and ($2 = '*' or call.kind = $2)
             and created_at >= least(start at time zone 'UTC', now() - interval '1 hour')
         group by start
+        on conflict (tenant_id, kind, period)
+        do update set max_tokens = excluded.max_tokens, max_micros = excluded.max_micros
         "#,
         tenant.0,
         budget.kind,

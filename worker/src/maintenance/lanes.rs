@@ -1,6 +1,6 @@
 //! Releases jobs that wait for a model: one as a probe when a lane is due for it, and the others when a lane has closed.
 
-use crate::handlers::model_failure::LANE_CODES;
+use crate::handlers::model_failure::effects::LANE_CODES;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use jobs::{

@@ -4,7 +4,7 @@
 //! Holds no connection while a request is in flight.
 
 use super::{access::ModelAccess, large, small};
-use crate::handlers::model_failure::{Subject, lane_effect};
+use crate::handlers::model_failure::effects::{Subject, lane_effect};
 use async_trait::async_trait;
 use base::telemetry::chain;
 use jobs::store::{

@@ -1,6 +1,8 @@
 //! Every class of failure with what it means for lane and job, and the bounds of the waits.
 
 use super::*;
+use effects::lane_effect;
+use jobs::domain::llm::LaneEffect;
 use llm::{InvalidReason, error::RetryAfter};
 
 fn now() -> DateTime<Utc> {
