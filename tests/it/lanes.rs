@@ -35,7 +35,7 @@ async fn submit_drafts(client: &Client, count: usize) {
         let body = json!({
             "mode": "compose", "to": ["bob@client.example"], "intent": format!("Thank Bob for letter {n}."),
         });
-        let asked = crate::drafts::written::post(client, "/v1/jobs/draft", &body).await;
+        let asked = crate::drafts::generated::post(client, "/v1/jobs/draft", &body).await;
         assert_eq!(asked.status, 202, "{}", asked.text);
     }
 }

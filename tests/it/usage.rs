@@ -7,7 +7,7 @@ use crate::{
         client::send,
         eventually,
         model::{FakeModel, Reply},
-        people::Office,
+        people::TestTenant,
         system::TestApi,
         wait::SOON,
     },
@@ -32,15 +32,15 @@ fn amount(tokens: i64) -> Amount {
     }
 }
 
-async fn office_with(budgets: &[NewBudget]) -> Office {
-    let office = Office::open().await;
-    let mut conn = office.db.pool().acquire().await.unwrap();
+async fn tenant_with(budgets: &[NewBudget]) -> TestTenant {
+    let acme = TestTenant::open().await;
+    let mut conn = acme.db.pool().acquire().await.unwrap();
     for budget in budgets {
-        llm_budgets::set(&mut conn, office.owner.tenant, budget)
+        llm_budgets::set(&mut conn, acme.owner.tenant, budget)
             .await
             .unwrap();
     }
-    office
+    acme
 }
 
 fn budget(
@@ -59,15 +59,15 @@ fn budget(
 
 #[tokio::test]
 async fn budget_is_not_overrun_by_requests_at_the_same_time() {
-    let office = office_with(&[
+    let acme = tenant_with(&[
         budget("*", BudgetPeriod::Month, Some(1000), None),
         budget(KIND, BudgetPeriod::Day, None, Some(200)),
     ])
     .await;
-    let tenant = office.owner.tenant;
+    let tenant = acme.owner.tenant;
     // 20 millionths each: ten of them fit.
     let requests = (0..64).map(|_| {
-        let pool = office.db.pool().clone();
+        let pool = acme.db.pool().clone();
         tokio::spawn(async move {
             let mut conn = pool.acquire().await.unwrap();
             let reserved = llm_budgets::reserve(&mut conn, tenant, KIND, amount(10)).await;
@@ -85,7 +85,7 @@ async fn budget_is_not_overrun_by_requests_at_the_same_time() {
     for request in requests.collect::<Vec<_>>() {
         covered += i64::from(request.await.unwrap());
     }
-    let mut conn = office.db.pool().acquire().await.unwrap();
+    let mut conn = acme.db.pool().acquire().await.unwrap();
     let stored = llm_budgets::list(&mut conn, tenant).await.unwrap();
     for budget in &stored {
         assert_eq!(budget.spent, amount(covered * 9));
@@ -97,9 +97,9 @@ async fn budget_is_not_overrun_by_requests_at_the_same_time() {
 
 #[tokio::test]
 async fn budget_in_money_covers_no_request_without_a_price_and_other_kinds_are_free() {
-    let office = office_with(&[budget(KIND, BudgetPeriod::Day, None, Some(200))]).await;
-    let mut conn = office.db.pool().acquire().await.unwrap();
-    let tenant = office.owner.tenant;
+    let acme = tenant_with(&[budget(KIND, BudgetPeriod::Day, None, Some(200))]).await;
+    let mut conn = acme.db.pool().acquire().await.unwrap();
+    let tenant = acme.owner.tenant;
     let unpriced = Amount {
         tokens: 1,
         micros: None,
@@ -115,8 +115,8 @@ async fn budget_in_money_covers_no_request_without_a_price_and_other_kinds_are_f
 
 #[tokio::test]
 async fn budget_that_is_nearly_spent_is_in_the_inbox_once() {
-    let office = office_with(&[budget("*", BudgetPeriod::Day, Some(100), None)]).await;
-    let (pool, tenant) = (office.db.pool(), office.owner.tenant);
+    let acme = tenant_with(&[budget("*", BudgetPeriod::Day, Some(100), None)]).await;
+    let (pool, tenant) = (acme.db.pool(), acme.owner.tenant);
     let spend = async |tokens| {
         let mut conn = pool.acquire().await.unwrap();
         llm_budgets::settle(&mut conn, tenant, KIND, amount(0), amount(tokens))
@@ -127,7 +127,7 @@ async fn budget_that_is_nearly_spent_is_in_the_inbox_once() {
     assert_eq!(spend(79).await, 0);
     assert_eq!(spend(1).await, 1);
     assert_eq!(spend(1).await, 0, "it was said before");
-    let title: String = office.db.one("select title from inbox_items").await;
+    let title: String = acme.db.one("select title from inbox_items").await;
     assert_eq!(
         title,
         "Four fifths of the day's budget for language models are spent"
@@ -136,9 +136,9 @@ async fn budget_that_is_nearly_spent_is_in_the_inbox_once() {
 
 #[tokio::test]
 async fn budget_of_yesterday_is_renewed() {
-    let office = office_with(&[budget("*", BudgetPeriod::Day, Some(10), None)]).await;
-    let mut conn = office.db.pool().acquire().await.unwrap();
-    let tenant = office.owner.tenant;
+    let acme = tenant_with(&[budget("*", BudgetPeriod::Day, Some(10), None)]).await;
+    let mut conn = acme.db.pool().acquire().await.unwrap();
+    let tenant = acme.owner.tenant;
     llm_budgets::reserve(&mut conn, tenant, KIND, amount(10))
         .await
         .unwrap();
@@ -150,8 +150,7 @@ async fn budget_of_yesterday_is_renewed() {
         panic!("the budget is spent");
     };
     assert!(until > chrono::Utc::now());
-    office
-        .db
+    acme.db
         .execute("update llm_budgets set period_start = period_start - 1")
         .await;
     let renewed = llm_budgets::reserve(&mut conn, tenant, KIND, amount(10)).await;
