@@ -21,6 +21,7 @@ pub mod rules;
 pub mod sessions;
 pub mod settings;
 pub mod tasks;
+pub mod usage;
 pub mod users;
 
 use crate::route_table::{Route, Tag};
@@ -45,6 +46,7 @@ pub fn all() -> Vec<Route> {
         (Tag::Effects, effects::routes()),
         (Tag::Connections, connections::routes()),
         (Tag::Settings, settings::routes()),
+        (Tag::Usage, usage::routes()),
         (Tag::History, history::routes()),
         (Tag::Audit, audit::routes()),
         (Tag::Operators, operators::routes()),

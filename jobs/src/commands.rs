@@ -11,6 +11,7 @@ pub mod drafts;
 pub mod effects;
 pub mod inbox;
 pub mod jobs;
+pub mod llm;
 pub mod memory;
 pub mod onboarding;
 pub mod operators;

@@ -16,6 +16,7 @@ pub mod ids;
 pub mod inbox;
 pub mod invite;
 pub mod judgement;
+pub mod llm;
 pub mod mail;
 pub mod memory;
 pub mod name;

@@ -4,10 +4,13 @@ use crate::providers::guard::Guard;
 use base::{
     db::PoolConfig,
     env::{ConfigError, Env, Variable},
-    telemetry,
+    telemetry::{self, chain},
 };
-use jobs::{domain::draft::Confidence, secrets::KeyRing};
-use llm::LlmConfig;
+use jobs::{
+    domain::{draft::Confidence, llm::LanePolicy},
+    secrets::KeyRing,
+};
+use llm::{LlmConfig, Prices};
 use queue::runtime::RuntimeConfig;
 use std::{net::SocketAddr, time::Duration};
 
@@ -46,6 +49,22 @@ const DRAFT_FLOOR: Variable = Variable::with_default(
     "medium",
     "The confidence (`medium`, `high`) below which a draft is not kept: its questions go to the inbox instead",
 );
+const PRICES: Variable = Variable::optional(
+    "LLM_PRICES_FILE",
+    "/etc/postroom/prices.json",
+    "shipped prices",
+    "Other prices of models, in the form of `crates/llm/src/prices.json`; budgets and costs follow them",
+);
+const PROBE: Variable = Variable::with_default(
+    "LLM_PROBE_SECONDS",
+    "60",
+    "The longest time between two requests to a model that is away, by all workers together",
+);
+const CALL_RETENTION: Variable = Variable::with_default(
+    "LLM_CALL_RETENTION_DAYS",
+    "400",
+    "How long the record of each request to a model is kept, 32 to 3650 days; usage is summed from it",
+);
 const ALLOW_PRIVATE: Variable = Variable::switch(
     "OUTBOUND_ALLOW_PRIVATE",
     "Connections may lead to private addresses and to this machine, and need not be encrypted",
@@ -60,6 +79,9 @@ pub const VARIABLES: &[Variable] = &[
     POLL,
     RETENTION,
     DRAFT_FLOOR,
+    PRICES,
+    PROBE,
+    CALL_RETENTION,
     ALLOW_PRIVATE,
 ];
 
@@ -74,6 +96,11 @@ pub struct WorkerConfig {
     /// Retention of finished jobs.
     pub retention: Duration,
     pub llm: LlmConfig,
+    pub prices: Prices,
+    /// How often a model that is away is asked.
+    pub lanes: LanePolicy,
+    /// Retention of the records of requests to a model, in days.
+    pub call_retention_days: i32,
     /// Below this confidence, a draft becomes open questions.
     pub draft_floor: Confidence,
     /// Decrypt the secrets of connections; without keys, connections are unusable.
@@ -108,6 +135,9 @@ impl WorkerConfig {
             },
             retention: env.seconds(RETENTION),
             llm: LlmConfig::from_env(&mut env),
+            prices: prices(&mut env),
+            lanes: LanePolicy::probing_every(env.seconds(PROBE)),
+            call_retention_days: call_retention(&mut env),
             draft_floor: draft_floor(&mut env),
             keys: KeyRing::from_env(&mut env),
             guard: if env.switch(ALLOW_PRIVATE) {
@@ -119,6 +149,29 @@ impl WorkerConfig {
         };
         env.finish(config)
     }
+}
+
+fn prices(env: &mut Env) -> Prices {
+    let Some(path) = env.optional(PRICES) else {
+        return Prices::shipped();
+    };
+    let problem = match std::fs::read_to_string(&path) {
+        Err(error) => format!("cannot be read: {error}"),
+        Ok(text) => match Prices::from_json(&text) {
+            Ok(prices) => return prices,
+            Err(error) => chain(&error),
+        },
+    };
+    env.fault(PRICES, problem);
+    Prices::shipped()
+}
+
+fn call_retention(env: &mut Env) -> i32 {
+    let days: i32 = env.parse(CALL_RETENTION, "a number of days");
+    if !(32..=3650).contains(&days) {
+        env.fault(CALL_RETENTION, "is not between 32 and 3650");
+    }
+    days
 }
 
 fn draft_floor(env: &mut Env) -> Confidence {

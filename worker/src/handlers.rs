@@ -1,14 +1,16 @@
 //! One handler per job kind, and the registry of the worker: [`registry`].
 
 pub mod action;
-mod ask;
+pub mod ask;
 pub mod connection_test;
 pub mod draft;
+pub(crate) mod model_failure;
 pub mod triage;
 pub mod triage_batch;
 
 use crate::{config::WorkerConfig, fixtures, metrics::WorkerMetrics, providers::Providers};
 use action::{ActionHandler, ActionMetrics};
+use ask::ModelAccess;
 use base::{
     clock::Clock,
     db::{self, Unavailability},
@@ -48,6 +50,7 @@ pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Regist
     )
     .map_err(RegistryError::Model)?;
     metrics.assistant.show_llm_mode(config.llm.mode());
+    let access = ModelAccess::new(model, config.prices.clone(), config.lanes);
     let triage =
         TriageMetrics::register(&metrics.registry).map_err(RegistryError::TriageMetrics)?;
     let providers = Providers::new(config.keys.clone(), config.guard);
@@ -55,9 +58,9 @@ pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Regist
         ActionMetrics::register(&metrics.registry).map_err(RegistryError::ActionMetrics)?;
     let draft = DraftMetrics::register(&metrics.registry).map_err(RegistryError::DraftMetrics)?;
     Ok(Registry::default()
-        .with(TriageHandler::new(model.clone(), triage))
+        .with(TriageHandler::new(access.clone(), triage))
         .with(TriageBatchHandler)
-        .with(DraftHandler::new(model, config.draft_floor, draft))
+        .with(DraftHandler::new(access, config.draft_floor, draft))
         .with(ConnectionTestHandler::new(providers.clone()))
         .with(ActionHandler::new(providers, action)))
 }

@@ -1,11 +1,14 @@
 //! Periodic maintenance: each task is a [`Duty`], which one worker runs per tick.
 
+mod lanes;
+
 use async_trait::async_trait;
 use jobs::{
     commands::{
         approvals::{execute, expire_approvals},
         blocks::expire_blocks,
         effects as effect_commands,
+        llm::{lose_llm_calls, warn_of_budgets},
         memory::sweep_memory,
     },
     store::{
@@ -13,6 +16,7 @@ use jobs::{
         memory_items, request_keys, sessions,
     },
 };
+use lanes::ReleaseLanes;
 use prometheus::IntCounter;
 use queue::{
     operate::retention::walk,
@@ -27,15 +31,27 @@ const BATCH: u32 = 500;
 /// Rows per statement that deletes old ones: nobody waits for them, and larger batches pass the deleted ones less often.
 const PURGE_BATCH: u32 = 2000;
 
+/// How long things are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    pub finished_jobs: Duration,
+    /// The records of requests to a model, in days.
+    pub llm_calls: i32,
+}
+
 /// Returns all duties of a worker: the queue's and the assistant's.
-pub fn duties(retention: Duration, approvals_expired: &IntCounter) -> Vec<Box<dyn Duty>> {
+pub fn duties(retention: Retention, approvals_expired: &IntCounter) -> Vec<Box<dyn Duty>> {
     let mut duties: Vec<Box<dyn Duty>> = vec![
         Box::new(SampleQueues),
-        Box::new(PruneFinished { retention }),
+        Box::new(PruneFinished {
+            retention: retention.finished_jobs,
+        }),
+        Box::new(ReleaseLanes),
     ];
     for task in Task::ALL {
         duties.push(Box::new(Maintenance {
             task,
+            llm_calls: retention.llm_calls,
             approvals_expired: approvals_expired.clone(),
         }));
     }
@@ -44,6 +60,8 @@ pub fn duties(retention: Duration, approvals_expired: &IntCounter) -> Vec<Box<dy
 
 struct Maintenance {
     task: Task,
+    /// Retention of the records of requests to a model, in days.
+    llm_calls: i32,
     approvals_expired: IntCounter,
 }
 
@@ -51,10 +69,14 @@ struct Maintenance {
 enum Task {
     /// Deletes stored model answers of ended jobs.
     PurgeCheckpoints,
+    /// Completes requests to a model whose worker died, as possibly billed, and frees what they had reserved.
+    LoseLlmCalls,
+    /// Tells tenants of budgets that are nearly spent.
+    WarnOfBudgets,
+    /// Deletes the records of requests to a model after their retention.
+    PurgeLlmCalls,
     /// Deletes sessions that ended long ago, and failed log-ins that no longer count.
     PurgeSessions,
-    /// Deletes the records of model calls after a quarter.
-    PurgeCalls,
     /// Deletes stored HTTP responses after their retention.
     PurgeRequestKeys,
     /// Expires approvals that were not decided in time.
@@ -68,9 +90,11 @@ enum Task {
 }
 
 impl Task {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::PurgeCheckpoints,
-        Self::PurgeCalls,
+        Self::LoseLlmCalls,
+        Self::WarnOfBudgets,
+        Self::PurgeLlmCalls,
         Self::PurgeSessions,
         Self::PurgeRequestKeys,
         Self::ExpireApprovals,
@@ -85,7 +109,9 @@ impl Duty for Maintenance {
     fn name(&self) -> &'static str {
         match self.task {
             Task::PurgeCheckpoints => "purge_checkpoints",
-            Task::PurgeCalls => "purge_calls",
+            Task::LoseLlmCalls => "lose_llm_calls",
+            Task::WarnOfBudgets => "warn_of_budgets",
+            Task::PurgeLlmCalls => "purge_llm_calls",
             Task::PurgeSessions => "purge_sessions",
             Task::PurgeRequestKeys => "purge_request_keys",
             Task::ExpireApprovals => "expire_approvals",
@@ -98,11 +124,14 @@ impl Duty for Maintenance {
     fn every(&self) -> Duration {
         match self.task {
             Task::LoseEffects => Duration::from_secs(30),
+            Task::LoseLlmCalls => Duration::from_secs(5),
             // A late decision is rejected in any case; this only updates the status.
-            Task::ExpireApprovals | Task::ExpireBlocks => Duration::from_secs(60),
+            Task::ExpireApprovals | Task::ExpireBlocks | Task::WarnOfBudgets => {
+                Duration::from_secs(60)
+            }
             // Expired rows are not read in any case; this only deletes them.
             Task::PurgeCheckpoints
-            | Task::PurgeCalls
+            | Task::PurgeLlmCalls
             | Task::PurgeSessions
             | Task::PurgeRequestKeys
             | Task::SweepMemory => Duration::from_secs(300),
@@ -119,8 +148,14 @@ impl Duty for Maintenance {
                 .await?;
                 context.report(self.name(), backlog).await
             }
-            Task::PurgeCalls => {
-                let (_, backlog) = walk::prune(&OldCalls(pool), RETENTION_BUDGET).await?;
+            Task::LoseLlmCalls => in_batches(BATCH, || lose_llm_calls(pool, BATCH)).await,
+            Task::WarnOfBudgets => in_batches(BATCH, || warn_of_budgets(pool, BATCH)).await,
+            Task::PurgeLlmCalls => {
+                let old = OldCalls {
+                    pool,
+                    days: self.llm_calls,
+                };
+                let (_, backlog) = walk::prune(&old, RETENTION_BUDGET).await?;
                 context.report(self.name(), backlog).await
             }
             Task::PurgeSessions => {

@@ -1,8 +1,9 @@
 //! The worker's metrics besides those of the queue's runtime. Labels come from closed sets only.
 
+use crate::handlers::model_failure::effects::STOPPING_CLASSES;
 use jobs::{
     domain::connection::{ConnectionStatus, Provider},
-    store::{connections, effects},
+    store::{connections, effects, llm_lanes},
 };
 use prometheus::Registry;
 use queue::runtime::metrics::RuntimeMetrics;
@@ -19,6 +20,8 @@ base::metrics! {
         accounts: IntGaugeVec [provider, status],
         /// Model mode, live or testing: 1 for the mode of this process.
         llm_mode: IntGaugeVec [mode],
+        /// Models that are not asked: 1 while an operator must act, or while the provider is away or asked to wait; all workers report the same numbers.
+        llm_lane_open: IntGaugeVec [provider, model, cause],
     }
 }
 
@@ -71,6 +74,23 @@ impl AssistantMetrics {
                     .set(count);
             }
         }
+        for lane in llm_lanes::list(pool).await? {
+            let cause = lane.reason.as_deref().map(cause_of);
+            for known in ["operator", "provider"] {
+                self.llm_lane_open
+                    .with_label_values(&[&lane.provider, &lane.model, known])
+                    .set(i64::from(cause == Some(known)));
+            }
+        }
         Ok(())
+    }
+}
+
+/// Returns who must act before a model is asked again, a label value.
+fn cause_of(reason: &str) -> &'static str {
+    if STOPPING_CLASSES.contains(&reason) {
+        "operator"
+    } else {
+        "provider"
     }
 }

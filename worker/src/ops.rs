@@ -9,7 +9,8 @@ use axum::{
     routing::get,
 };
 use base::{db::Unavailability, telemetry::chain};
-use jobs::readiness;
+use chrono::SecondsFormat;
+use jobs::{readiness, store::llm_lanes};
 use prometheus::{Encoder, TextEncoder};
 use queue::runtime::engine::Engine;
 use std::{sync::Arc, time::Duration};
@@ -88,7 +89,7 @@ async fn readyz(State(Ops { engine, .. }): State<Ops>) -> Response {
         return refuse(reason.as_str());
     }
     match timeout(PROBE_TIMEOUT, readiness::check(&engine.pool, &WRITTEN)).await {
-        Ok(Ok(())) => "ok\n".into_response(),
+        Ok(Ok(())) => ready(&engine).await.into_response(),
         Ok(Err(error)) => {
             tracing::warn!(error = chain(&error), "not ready");
             refuse(error.reason())
@@ -99,4 +100,30 @@ async fn readyz(State(Ops { engine, .. }): State<Ops>) -> Response {
 
 fn refuse(reason: &str) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response()
+}
+
+/// Returns what is ready with restrictions: a worker does its other work while a model is not asked.
+async fn ready(engine: &Engine) -> String {
+    let mut text = "ok\n".to_owned();
+    let lanes = match timeout(PROBE_TIMEOUT, llm_lanes::list(&engine.pool)).await {
+        Ok(Ok(lanes)) => lanes,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "could not read the lanes of the models");
+            return text;
+        }
+        Err(_) => {
+            tracing::warn!("reading the lanes of the models timed out");
+            return text;
+        }
+    };
+    for lane in lanes {
+        if let (Some(reason), Some(until)) = (lane.reason, lane.until) {
+            let until = until.to_rfc3339_opts(SecondsFormat::Secs, true);
+            text += &format!(
+                "the model {}/{} is not asked before {until}: {reason}\n",
+                lane.provider, lane.model
+            );
+        }
+    }
+    text
 }

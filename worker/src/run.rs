@@ -1,11 +1,18 @@
 //! Runs a worker process from its configuration to its shutdown: [`run`].
 
-use crate::{config::WorkerConfig, handlers, maintenance, metrics::WorkerMetrics, ops};
+use crate::{
+    config::WorkerConfig,
+    handlers::{self, model_failure::effects::STOPPING_CLASSES},
+    maintenance::{self, Retention},
+    metrics::WorkerMetrics,
+    ops,
+};
 use anyhow::Context;
 use base::db;
 use jobs::{
     commands::{connections::connect::check_keys, jobs::AuditRecorder},
     schema::check_schema,
+    store::llm_lanes,
 };
 use queue::{
     operate::readiness::check_pooler,
@@ -53,6 +60,9 @@ impl Worker {
         }
         check_schema(&pool).await?;
         check_keys(&pool, config.keys.as_ref()).await?;
+        llm_lanes::probe_now(&pool, &STOPPING_CLASSES)
+            .await
+            .context("could not read the lanes of the models")?;
         let ops_listener = TcpListener::bind(config.ops_addr)
             .await
             .context("could not bind WORKER_OPS_ADDR")?;
@@ -68,7 +78,10 @@ impl Worker {
             metrics: metrics.runtime.clone(),
             recorder: AuditRecorder::shared(),
             duties: maintenance::duties(
-                config.retention,
+                Retention {
+                    finished_jobs: config.retention,
+                    llm_calls: config.call_retention_days,
+                },
                 &metrics.assistant.approvals_expired_total,
             ),
         })

@@ -3,18 +3,26 @@
 use crate::{
     AppState,
     context::RequestContext,
-    error::ApiError,
+    error::{ApiError, Code},
     extract::{CurrentSession, StrictJson},
     route_table::{Access, Route},
 };
 use axum::{Json, extract::State, http::Method};
 use jobs::{
     commands::settings::put_settings,
-    domain::{effect::UnknownSends, gate::TrustMode, session::Scope},
+    domain::{
+        effect::UnknownSends,
+        gate::TrustMode,
+        llm::{OnOutage, OutagePolicy},
+        session::Scope,
+    },
     store::tenants::{self, Settings},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// The waits that a tenant may choose, in seconds.
+const WAITS: std::ops::RangeInclusive<i32> = 1..=2_592_000;
 
 pub fn routes() -> Vec<Route> {
     vec![
@@ -54,6 +62,16 @@ struct SettingsBody {
     unknown_sends: UnknownSends,
     /// Whether another person than the one who asked for an action must approve it.
     four_eyes: bool,
+    on_outage: OnOutage,
+    /// The longest time that an email waits for a language model that is away.
+    #[schemars(range(min = 1, max = 2_592_000))]
+    triage_wait_seconds: i32,
+    /// The longest time that a draft waits for a language model that is away.
+    #[schemars(range(min = 1, max = 2_592_000))]
+    draft_wait_seconds: i32,
+    /// With `fallback_after`: when an email is left to a person.
+    #[schemars(range(min = 1, max = 2_592_000))]
+    fallback_after_seconds: i32,
 }
 
 /// New settings, all of them.
@@ -69,10 +87,41 @@ struct NewSettings {
     /// Whether another person than the one who asked for an action must approve it; `false` by default.
     #[serde(default)]
     four_eyes: bool,
+    /// `wait` by default.
+    #[serde(default = "wait")]
+    on_outage: OnOutage,
+    /// The longest time that an email waits for a language model that is away; a day by default.
+    #[serde(default = "a_day")]
+    #[schemars(range(min = 1, max = 2_592_000))]
+    triage_wait_seconds: i32,
+    /// The longest time that a draft waits for a language model that is away; three days by default.
+    #[serde(default = "three_days")]
+    #[schemars(range(min = 1, max = 2_592_000))]
+    draft_wait_seconds: i32,
+    /// With `fallback_after`: when an email is left to a person; an hour by default.
+    #[serde(default = "an_hour")]
+    #[schemars(range(min = 1, max = 2_592_000))]
+    fallback_after_seconds: i32,
 }
 
 const fn ask() -> UnknownSends {
     UnknownSends::Ask
+}
+
+const fn wait() -> OnOutage {
+    OnOutage::Wait
+}
+
+fn a_day() -> i32 {
+    OutagePolicy::default().triage_wait
+}
+
+fn three_days() -> i32 {
+    OutagePolicy::default().draft_wait
+}
+
+fn an_hour() -> i32 {
+    OutagePolicy::default().fallback_after
 }
 
 async fn get(
@@ -90,11 +139,33 @@ async fn put(
     context: RequestContext,
     StrictJson(body): StrictJson<NewSettings>,
 ) -> Result<Json<SettingsBody>, ApiError> {
+    for (field, seconds) in [
+        ("/triage_wait_seconds", body.triage_wait_seconds),
+        ("/draft_wait_seconds", body.draft_wait_seconds),
+        ("/fallback_after_seconds", body.fallback_after_seconds),
+    ] {
+        if !WAITS.contains(&seconds) {
+            let detail = "Must be from 1 second to 30 days.";
+            return Err(
+                ApiError::new(Code::InvalidBody, "Use a wait of 1 to 2,592,000 seconds.").at(
+                    field,
+                    "OUT_OF_RANGE",
+                    detail,
+                ),
+            );
+        }
+    }
     let settings = Settings {
         trust_mode: body.trust_mode,
         sending_disabled: body.sending_disabled,
         unknown_sends: body.unknown_sends,
         four_eyes: body.four_eyes,
+        outage: OutagePolicy {
+            on_outage: body.on_outage,
+            triage_wait: body.triage_wait_seconds,
+            draft_wait: body.draft_wait_seconds,
+            fallback_after: body.fallback_after_seconds,
+        },
     };
     put_settings(&app.pool, &session, settings, &context.request_id).await?;
     Ok(Json(settings.into()))
@@ -107,6 +178,10 @@ impl From<Settings> for SettingsBody {
             sending_disabled: settings.sending_disabled,
             unknown_sends: settings.unknown_sends,
             four_eyes: settings.four_eyes,
+            on_outage: settings.outage.on_outage,
+            triage_wait_seconds: settings.outage.triage_wait,
+            draft_wait_seconds: settings.outage.draft_wait,
+            fallback_after_seconds: settings.outage.fallback_after,
         }
     }
 }

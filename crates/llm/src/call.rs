@@ -35,13 +35,20 @@ pub(crate) struct Attempt<T> {
     pub(crate) duration: Duration,
 }
 
+impl Attempt<LlmError> {
+    /// Whether a request was sent at all.
+    pub(crate) fn was_sent(&self) -> bool {
+        !self.client_request_id.is_nil()
+    }
+}
+
 impl AsRef<LlmError> for Attempt<LlmError> {
     fn as_ref(&self) -> &LlmError {
         &self.result
     }
 }
 
-/// A failure between two attempts: the job was cancelled while the call waited.
+/// A failure without a request: the job was cancelled while the call waited, or the request was not admitted.
 impl From<LlmError> for Attempt<LlmError> {
     fn from(error: LlmError) -> Self {
         Self {

@@ -33,6 +33,10 @@ pub struct CallCost {
     pub prompt_bytes: u64,
     /// Of all requests.
     pub response_bytes: u64,
+    /// The id of the last request that was sent; nil if none was.
+    pub last_request: uuid::Uuid,
+    /// Of the last request alone, as far as the provider reported it.
+    pub last_usage: TokenUsage,
 }
 
 /// Tokens of one request. `input` includes tokens read from or written to a cache, `output` includes reasoning.

@@ -69,6 +69,35 @@ pub enum LlmError {
     /// The job was cancelled, its lease was lost, or the worker is stopping.
     #[error("the call was cancelled with its job")]
     Cancelled,
+    /// The ledger did not admit the request; nothing was sent.
+    #[error("the request was not sent: {0}")]
+    NotAdmitted(NotAdmitted),
+    /// The request could not be recorded before it is sent; nothing was sent.
+    #[error("could not record the request before it is sent")]
+    Ledger {
+        #[source]
+        source: BoxError,
+    },
+}
+
+/// Why a request was not admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAdmitted {
+    /// The provider is away, or asked everybody to wait. `reason` is the class of the failure that says so.
+    #[error("the provider is not asked before {until} ({reason})")]
+    LaneOpen {
+        reason: &'static str,
+        until: DateTime<Utc>,
+    },
+    /// A budget does not cover the request.
+    #[error("a budget does not cover the request before {until}")]
+    OverBudget { until: DateTime<Utc> },
+    /// A budget in money cannot cover a request whose price is not known.
+    #[error("the model has no known price and a budget in money applies")]
+    PriceUnknown { until: DateTime<Utc> },
+    /// Another worker holds the job now.
+    #[error("the lease was lost")]
+    LeaseLost,
 }
 
 /// A delay that the provider requested.
@@ -113,6 +142,8 @@ impl LlmError {
             | Self::ReplyTooLarge { .. }
             | Self::InvalidOutput { .. }
             | Self::UnknownFixture { .. }
+            | Self::NotAdmitted(_)
+            | Self::Ledger { .. }
             | Self::Cancelled => false,
         }
     }
@@ -145,7 +176,31 @@ impl LlmError {
             | Self::Timeout { .. }
             | Self::Connect { .. }
             | Self::UnknownFixture { .. }
+            | Self::NotAdmitted(_)
+            | Self::Ledger { .. }
             | Self::Cancelled => None,
+        }
+    }
+
+    /// Returns whether the provider may bill the request although there is no answer.
+    pub const fn may_be_billed(&self) -> bool {
+        match self {
+            Self::Timeout { .. } | Self::Cancelled | Self::ReplyTooLarge { .. } => true,
+            Self::Transient { .. }
+            | Self::RateLimited { .. }
+            | Self::QuotaExhausted { .. }
+            | Self::Auth { .. }
+            | Self::BadRequest { .. }
+            | Self::DoNotRetry { .. }
+            | Self::ContextTooLong { .. }
+            | Self::Refused { .. }
+            | Self::Truncated { .. }
+            | Self::InvalidReply { .. }
+            | Self::InvalidOutput { .. }
+            | Self::Connect { .. }
+            | Self::UnknownFixture { .. }
+            | Self::NotAdmitted(_)
+            | Self::Ledger { .. } => false,
         }
     }
 
@@ -176,6 +231,8 @@ impl LlmError {
             Self::Connect { .. } => "connect",
             Self::UnknownFixture { .. } => "unknown_fixture",
             Self::Cancelled => "cancelled",
+            Self::NotAdmitted(_) => "not_admitted",
+            Self::Ledger { .. } => "ledger",
         }
     }
 }
@@ -306,6 +363,13 @@ mod tests {
                 false,
             ),
             (E::Cancelled, "cancelled", false, false),
+            (
+                E::NotAdmitted(NotAdmitted::OverBudget { until: wait().at }),
+                "not_admitted",
+                false,
+                false,
+            ),
+            (E::Ledger { source: source() }, "ledger", false, false),
         ]
     }
 

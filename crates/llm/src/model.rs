@@ -4,6 +4,7 @@ use crate::{
     call::{Attempt, Call},
     completion::{CallCost, Completion},
     error::LlmError,
+    ledger::{FailedRequest, Intent, RequestLedger, Unrecorded, max_input_tokens},
     log::CallLog,
     metrics::{CallLabels, LlmMetrics},
     prompt::{Boundary, Message},
@@ -11,7 +12,11 @@ use crate::{
     retry::{self, Limits, RetryConfig, Verdict},
 };
 use base::clock::Clock;
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -72,6 +77,15 @@ impl Model {
         &self,
         call: &Call<'_>,
     ) -> (Result<Completion, LlmError>, CallCost) {
+        self.complete_recorded(call, &Unrecorded).await
+    }
+
+    /// As [`Model::complete_with_cost`]; `ledger` admits each request and hears how those that failed ended.
+    pub async fn complete_recorded(
+        &self,
+        call: &Call<'_>,
+        ledger: &dyn RequestLedger,
+    ) -> (Result<Completion, LlmError>, CallCost) {
         let Inner { metrics, retry, .. } = &*self.inner;
         let labels = self.labels(call);
         let messages = call.prompt.render(&Boundary::random());
@@ -91,12 +105,25 @@ impl Model {
             deadline: call.deadline,
             cancelled: call.cancelled,
         };
+        let number = AtomicU32::new(0);
         let result = retry::run(
             retry,
             limits,
-            || self.attempt(call, &messages, limits),
+            || {
+                let request = Request {
+                    messages: &messages,
+                    prompt_bytes,
+                    number: number.fetch_add(1, Ordering::Relaxed) + 1,
+                    ledger,
+                };
+                self.attempt(call, request, limits)
+            },
             |failed: &Attempt<LlmError>, verdict| {
-                cost.add(&failed.info);
+                if !failed.was_sent() {
+                    log.failed(failed, verdict);
+                    return;
+                }
+                cost.add(failed);
                 if let Verdict::Retry { .. } = verdict {
                     metrics.retry(labels, &failed.result);
                 }
@@ -109,7 +136,7 @@ impl Model {
         metrics.call(labels, error, cost.duration);
         let result = result.map(|attempt| {
             log.succeeded(&attempt);
-            cost.add(&attempt.info);
+            cost.add(&attempt);
             Completion {
                 text: attempt.result.text,
                 usage: attempt.result.usage,
@@ -124,11 +151,11 @@ impl Model {
         (result.map_err(|failed| failed.result), cost)
     }
 
-    /// Sends the request once and counts it.
+    /// Has the request admitted, sends it once and counts it.
     async fn attempt(
         &self,
         call: &Call<'_>,
-        messages: &[Message],
+        sent: Request<'_>,
         limits: Limits<'_>,
     ) -> Result<Attempt<Reply>, Attempt<LlmError>> {
         let Inner {
@@ -138,15 +165,38 @@ impl Model {
             retry,
         } = &*self.inner;
         let labels = self.labels(call);
+        if limits.deadline <= Instant::now() {
+            // Nothing may be recorded for a request that cannot be sent.
+            return Err(LlmError::Timeout {
+                after: Duration::ZERO,
+            }
+            .into());
+        }
         let request = AttemptRequest {
             task: call.task,
             prompt: &call.prompt,
-            messages,
+            messages: sent.messages,
             schema: &call.schema,
             max_output_tokens: call.max_output_tokens,
             client_request_id: Uuid::now_v7(),
             clock,
         };
+        let intent = Intent {
+            id: request.client_request_id,
+            provider: labels.provider,
+            model: labels.model,
+            task: call.task,
+            number: sent.number,
+            prompt_bytes: sent.prompt_bytes,
+            max_input_tokens: max_input_tokens(
+                sent.prompt_bytes,
+                sent.messages.len(),
+                &call.schema,
+            ),
+            max_output_tokens: call.max_output_tokens,
+            timeout: retry.attempt_timeout,
+        };
+        sent.ledger.admit(&intent).await?;
         let mut info = AttemptInfo::default();
         let started = Instant::now();
         let result = {
@@ -160,6 +210,19 @@ impl Model {
         // Counts failures too: providers bill refused and truncated answers.
         metrics.tokens(labels, info.usage.unwrap_or_default());
         let (client_request_id, duration) = (request.client_request_id, started.elapsed());
+        if let Err(error) = &result {
+            let failed = FailedRequest {
+                id: client_request_id,
+                provider: labels.provider,
+                model: labels.model,
+                error,
+                status: info.status,
+                usage: info.usage,
+                response_bytes: info.response_bytes,
+                duration,
+            };
+            sent.ledger.failed(&failed).await;
+        }
         match result {
             Ok(result) => Ok(Attempt {
                 result,
@@ -185,10 +248,22 @@ impl Model {
     }
 }
 
+/// One request of a call.
+#[derive(Clone, Copy)]
+struct Request<'a> {
+    messages: &'a [Message],
+    prompt_bytes: u64,
+    number: u32,
+    ledger: &'a dyn RequestLedger,
+}
+
 impl CallCost {
-    /// Adds one more attempt.
-    fn add(&mut self, info: &AttemptInfo) {
+    /// Adds one more request.
+    fn add<T>(&mut self, attempt: &Attempt<T>) {
+        let info = &attempt.info;
         self.tries += 1;
+        self.last_request = attempt.client_request_id;
+        self.last_usage = info.usage.unwrap_or_default();
         self.usage += info.usage.unwrap_or_default();
         self.response_bytes = self.response_bytes.saturating_add(info.response_bytes);
     }

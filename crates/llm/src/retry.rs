@@ -1,13 +1,18 @@
 //! Retries model calls: [`run`] repeats, [`decide`] says whether and when.
 //!
-//! Waits in this process only if the wait and one more attempt fit before the deadline. Otherwise returns the error to the
-//! queue, which can wait without occupying a slot. Knows nothing of prompts, providers or metrics.
+//! Waits in this process only if the wait is short and one more attempt fits before the deadline. Otherwise returns the
+//! error to the queue, which can wait without occupying a slot. Knows nothing of prompts, providers or metrics.
 
 use crate::error::LlmError;
 use backon::{BackoffBuilder, Retryable};
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+/// The shortest wait: a drawn zero would ask a failing provider again at once.
+const FLOOR: Duration = Duration::from_millis(100);
+/// The longest time that the waits of one call may take together: the job holds a slot meanwhile.
+const MAX_HELD: Duration = Duration::from_secs(5);
 
 /// How often and how long to retry.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,7 +54,7 @@ pub enum Verdict {
     GiveUp { why: &'static str },
 }
 
-/// Full jitter: the n-th wait is uniform in [0, min(cap, base · 2^n)].
+/// Full jitter: the n-th wait is uniform in [0, min(cap, base · 2^n)], and at least [`FLOOR`].
 ///
 /// Not backon's `with_jitter`, which adds to the delay: callers that failed together would retry together.
 #[derive(Clone, Copy)]
@@ -95,7 +100,7 @@ impl FullJitter {
             .checked_pow(n)
             .and_then(|factor| self.base.checked_mul(factor))
             .map_or(self.cap, |wait| wait.min(self.cap));
-        longest.mul_f64(draw)
+        longest.mul_f64(draw).max(FLOOR)
     }
 }
 
@@ -120,12 +125,19 @@ where
         cap: config.cap,
         waits: config.max_tries.saturating_sub(1),
     };
+    let mut held = Duration::ZERO;
     let tries = attempt.retry(backoff).adjust(|failed: &F, wait| {
-        let left = limits.deadline.saturating_duration_since(Instant::now());
+        let left = Left {
+            time: limits.deadline.saturating_duration_since(Instant::now()),
+            waits: MAX_HELD.saturating_sub(held),
+        };
         let verdict = decide(failed.as_ref(), wait, left, config.attempt_timeout);
         report(failed, verdict);
         match verdict {
-            Verdict::Retry { delay, .. } => Some(delay),
+            Verdict::Retry { delay, .. } => {
+                held = held.saturating_add(delay);
+                Some(delay)
+            }
             Verdict::GiveUp { .. } => None,
         }
     });
@@ -161,18 +173,33 @@ pub async fn bounded<T>(
     }
 }
 
+/// What a call may still use.
+#[derive(Clone, Copy, Debug)]
+pub struct Left {
+    /// Until the deadline.
+    pub time: Duration,
+    /// For waits between requests.
+    pub waits: Duration,
+}
+
 /// Decides whether to retry after a failure.
 ///
-/// `wait` is the next backoff wait, none after the last try; `left` is the time until the deadline.
+/// `wait` is the next backoff wait, none after the last try.
 pub fn decide(
     error: &LlmError,
     wait: Option<Duration>,
-    left: Duration,
+    left: Left,
     attempt_timeout: Duration,
 ) -> Verdict {
     if !error.is_transient() {
         return Verdict::GiveUp {
             why: "a retry would fail too",
+        };
+    }
+    // Each is an answer that may be paid for; the job decides whether to pay for another.
+    if matches!(error, LlmError::InvalidReply { .. }) {
+        return Verdict::GiveUp {
+            why: "the answer may be billed",
         };
     }
     let Some(wait) = wait else {
@@ -188,7 +215,12 @@ pub fn decide(
         ),
         None => (wait, "backoff with full jitter"),
     };
-    if delay.saturating_add(attempt_timeout) > left {
+    if delay > left.waits {
+        return Verdict::GiveUp {
+            why: "the wait is too long to hold a slot",
+        };
+    }
+    if delay.saturating_add(attempt_timeout) > left.time {
         return Verdict::GiveUp {
             why: "wait and attempt do not fit before the deadline",
         };

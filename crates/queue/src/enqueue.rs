@@ -7,6 +7,7 @@ pub mod bulk;
 pub mod dedupe;
 mod enqueued;
 pub mod enqueuer;
+pub mod names;
 
 pub use enqueued::{EnqueueError, Enqueued, Replaced};
 

@@ -4,6 +4,8 @@ pub mod decide;
 pub mod execute;
 pub mod expire;
 pub mod subject;
+pub mod withdraw;
 
 pub use decide::decide_approval;
 pub use expire::expire_approvals;
+pub use withdraw::withdraw_proposals;

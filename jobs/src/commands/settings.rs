@@ -35,7 +35,11 @@ pub async fn put_settings(
             .word("trust_mode", settings.trust_mode.as_str())
             .flag("sending_disabled", settings.sending_disabled)
             .word("unknown_sends", settings.unknown_sends.as_str())
-            .flag("four_eyes", settings.four_eyes),
+            .flag("four_eyes", settings.four_eyes)
+            .word("on_outage", settings.outage.on_outage.as_str())
+            .count("triage_wait_seconds", settings.outage.triage_wait)
+            .count("draft_wait_seconds", settings.outage.draft_wait)
+            .count("fallback_after_seconds", settings.outage.fallback_after),
     );
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await

@@ -10,7 +10,7 @@ use crate::domain::{
 use queue::{JobKind, RetryPolicy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 /// The kind of job; see [`Args`] and [`Output`].
 pub struct Triage;
@@ -69,6 +69,23 @@ pub struct Args {
     pub ruleset_version: i32,
 }
 
+/// Returns the external id of a triage that was submitted without one: the same email, rules and mode are the same work.
+pub fn default_name(
+    content_hash: &[u8; 32],
+    ruleset_version: i32,
+    mode: Mode,
+    dry_run: bool,
+) -> String {
+    let mut mail = String::with_capacity(32);
+    for byte in &content_hash[..16] {
+        // Writing to a String cannot fail.
+        let _ = write!(mail, "{byte:02x}");
+    }
+    let dry = if dry_run { ":dry" } else { "" };
+    // No connection yet: messages are submitted, not fetched.
+    format!("-:{mail}:{ruleset_version}:{}{dry}", mode.as_str())
+}
+
 /// Rounds a confidence to thousandths: a single-precision 0.83 would be rounded as 0.8299999833106995.
 pub fn rounded(confidence: f32) -> f64 {
     (f64::from(confidence) * 1000.0).round() / 1000.0
@@ -94,10 +111,14 @@ pub struct ActionOutput {
 /// The model calls of a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LlmUsage {
+    /// Requests to the model, including failed ones.
     pub calls: u32,
     /// Input and output tokens together.
     pub tokens: u64,
     pub ms: u64,
+    /// Millionths of a US dollar, including requests that the provider may bill; null if the model has no price.
+    #[serde(default)]
+    pub cost_micros: Option<u64>,
 }
 
 /// The output of the job.

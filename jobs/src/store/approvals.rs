@@ -207,6 +207,26 @@ pub async fn lock(
     row.map(StoredApproval::try_from).transpose()
 }
 
+/// Lists the approvals of a job that wait for a decision.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn undecided_of_job(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    job: JobId,
+) -> Result<Vec<ApprovalId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select id as "id: ApprovalId" from approvals
+           where tenant_id = $1 and job_id = $2 and status = 'proposed'
+           order by created_at, id"#,
+        tenant.0,
+        job.0,
+    )
+    .fetch_all(conn)
+    .await
+}
+
 /// Lists approvals, newest first, starting after `before`.
 ///
 /// # Errors

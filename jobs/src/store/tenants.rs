@@ -1,6 +1,11 @@
 //! `tenants`: looked up by slug only before a login; afterwards the session names the tenant.
 
-use crate::domain::{effect::UnknownSends, gate::TrustMode, tenant::TenantStatus};
+use crate::domain::{
+    effect::UnknownSends,
+    gate::TrustMode,
+    llm::{OnOutage, OutagePolicy},
+    tenant::TenantStatus,
+};
 use base::TenantId;
 use sqlx::PgConnection;
 
@@ -200,13 +205,16 @@ pub struct Settings {
     pub unknown_sends: UnknownSends,
     /// Who asked for an action does not approve it.
     pub four_eyes: bool,
+    pub outage: OutagePolicy,
 }
 
 /// # Errors
 /// When the database does not answer.
 pub async fn settings(conn: &mut PgConnection, tenant: TenantId) -> Result<Settings, sqlx::Error> {
     let row = sqlx::query!(
-        "select trust_mode, sending_disabled, unknown_sends, four_eyes from tenants where id = $1",
+        "select trust_mode, sending_disabled, unknown_sends, four_eyes, on_outage, triage_wait_seconds, draft_wait_seconds,
+             fallback_after_seconds
+         from tenants where id = $1",
         tenant.0
     )
     .fetch_one(conn)
@@ -218,6 +226,13 @@ pub async fn settings(conn: &mut PgConnection, tenant: TenantId) -> Result<Setti
         unknown_sends: UnknownSends::parse(&row.unknown_sends)
             .ok_or_else(|| sqlx::Error::Decode("unknown value in unknown_sends".into()))?,
         four_eyes: row.four_eyes,
+        outage: OutagePolicy {
+            on_outage: OnOutage::parse(&row.on_outage)
+                .ok_or_else(|| sqlx::Error::Decode("unknown value in on_outage".into()))?,
+            triage_wait: row.triage_wait_seconds,
+            draft_wait: row.draft_wait_seconds,
+            fallback_after: row.fallback_after_seconds,
+        },
     })
 }
 
@@ -229,11 +244,18 @@ pub async fn set_settings(
     settings: Settings,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update tenants set trust_mode = $2, sending_disabled = $3, unknown_sends = $4, four_eyes = $5 where id = $1",
+        "update tenants
+         set trust_mode = $2, sending_disabled = $3, unknown_sends = $4, on_outage = $5, triage_wait_seconds = $6,
+             draft_wait_seconds = $7, fallback_after_seconds = $8, four_eyes = $9
+         where id = $1",
         tenant.0,
         settings.trust_mode.as_str(),
         settings.sending_disabled,
         settings.unknown_sends.as_str(),
+        settings.outage.on_outage.as_str(),
+        settings.outage.triage_wait,
+        settings.outage.draft_wait,
+        settings.outage.fallback_after,
         settings.four_eyes,
     )
     .execute(conn)

@@ -18,6 +18,8 @@ pub struct NewTriageResult<'a> {
     pub mode: &'a str,
     /// Requested although the message had been triaged.
     pub forced: bool,
+    /// The model was away and the fallback decided: the message is triaged again.
+    pub outage: bool,
     /// Set if a model was called.
     pub prompt_version: Option<&'a str>,
     pub judgement: &'a Judgement,
@@ -45,8 +47,8 @@ pub async fn insert(
         insert into triage_results (
             tenant_id, job_id, message_id, content_hash, ruleset_version, mode, forced, prompt_version, category,
             disposition, priority, sla, confidence, rationale, source, rules_applied, injection_suspected, degraded,
-            thread_status)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+            thread_status, outage)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
         "#,
         tenant.0,
         result.job.0,
@@ -67,13 +69,15 @@ pub async fn insert(
         judgement.injection_suspected,
         judgement.degraded,
         judgement.thread_status.as_str(),
+        result.outage,
     )
     .execute(conn)
     .await?;
     Ok(())
 }
 
-/// Finds the latest result for a message with this version of the rules and the same means.
+/// Finds the latest result for a message with this version of the rules and the same means, other than one that an outage of
+/// the model left to a person.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -89,7 +93,7 @@ pub async fn former(
         select job_id as "job: JobId", category, disposition, priority, sla, confidence, rationale, source,
             rules_applied, injection_suspected, degraded, thread_status
         from triage_results
-        where tenant_id = $1 and content_hash = $2 and ruleset_version = $3 and mode = $4
+        where tenant_id = $1 and content_hash = $2 and ruleset_version = $3 and mode = $4 and not outage
         order by created_at desc, job_id desc
         limit 1
         "#,
@@ -119,6 +123,27 @@ pub async fn former(
         })
     })
     .transpose()
+}
+
+/// Lists the jobs that left a message to a person because the model was away, oldest first.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn outage_jobs(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    content_hash: &[u8; 32],
+) -> Result<Vec<JobId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select job_id as "job: JobId" from triage_results
+           where tenant_id = $1 and content_hash = $2 and outage
+           order by created_at, job_id
+           limit 10"#,
+        tenant.0,
+        content_hash,
+    )
+    .fetch_all(conn)
+    .await
 }
 
 /// Whether any result of this message suspects an injection.

@@ -14,7 +14,7 @@ use base::JobId;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-pub(super) async fn post(client: &Client, path: &str, body: &Value) -> TestResponse {
+pub(crate) async fn post(client: &Client, path: &str, body: &Value) -> TestResponse {
     let key = JobId::new().to_string();
     send(
         client

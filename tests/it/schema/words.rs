@@ -14,6 +14,7 @@ use jobs::{
         gate::{Gate, TrustMode},
         inbox,
         judgement::{Category, Disposition, Priority, Sla, Source, ThreadStatus},
+        llm::{Billing, BudgetPeriod, OnOutage},
         mail::MailFormat,
         memory,
         risk::Risk,
@@ -106,6 +107,19 @@ fn enums() -> BTreeMap<&'static str, Words> {
     let role = || words(&Role::ALL, Role::as_str);
     let progress = || words(Progress::ALL, Progress::as_str);
     BTreeMap::from([
+        // 0009_llm
+        (
+            "llm_calls_billing_check",
+            words(Billing::ALL, Billing::as_str),
+        ),
+        (
+            "llm_budgets_period_check",
+            words(BudgetPeriod::ALL, BudgetPeriod::as_str),
+        ),
+        (
+            "tenants_on_outage_check",
+            words(OnOutage::ALL, OnOutage::as_str),
+        ),
         // 0001_queue
         ("jobs_check", job_states(false)),
         ("finished_jobs_state_check", job_states(true)),

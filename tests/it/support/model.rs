@@ -31,11 +31,19 @@ pub(crate) const VERDICT: &str = r#"{
     "entities": {"people": [], "amounts": [], "dates": []}, "injection_suspected": false
 }"#;
 
+/// What a model writes for a draft.
+const DRAFT: &str = r#"{
+    "body_text": "Hello,\n\nthank you, noted.\n\nBest regards", "subject": "A note", "confidence": "MEDIUM",
+    "assumptions": [], "open_questions": [], "used_memory_ids": [], "language": "en"
+}"#;
+
 /// What becomes of one call.
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
     /// A complete answer with this content.
     Says(String),
+    /// A complete answer that fits the task: a verdict or a draft.
+    Fits,
     /// As [`Reply::Says`], once the test lets go.
     Holds(String),
     /// This status, with `retry-after` if there are seconds.
@@ -106,6 +114,12 @@ impl FakeModel {
             .len()
     }
 
+    /// Replies like this from now on.
+    pub(crate) fn turns_to(&self, reply: Reply) {
+        let mut script = self.shared.script.lock().expect("no panic with the lock");
+        *script = VecDeque::from([reply]);
+    }
+
     /// The text of all messages of a call; the first call is 0.
     pub(crate) fn prompt(&self, call: usize) -> String {
         let asked = self.shared.asked.lock().expect("no panic with the lock");
@@ -139,6 +153,7 @@ impl Drop for FakeModel {
 }
 
 async fn answer(State(shared): State<Arc<Shared>>, Json(request): Json<Value>) -> Response {
+    let is_draft = request.to_string().contains("draft_v");
     shared
         .asked
         .lock()
@@ -153,6 +168,8 @@ async fn answer(State(shared): State<Arc<Shared>>, Json(request): Json<Value>) -
     };
     match reply {
         Reply::Says(content) => completion(&content),
+        Reply::Fits if is_draft => completion(DRAFT),
+        Reply::Fits => completion(VERDICT),
         Reply::Holds(content) => {
             let mut released = shared.released.subscribe();
             released

@@ -1,22 +1,30 @@
 //! Calls the model and never pays for the same answer twice: [`ask`].
 //!
-//! Stores the answer before it is used, in a transaction that holds the job's lease: a worker that lost the job writes
-//! nothing, and the next attempt of a crashed job finds the answer. The same transaction records the call and its audit entry,
-//! also for a failed call, so that its cost is known whatever happens to the attempt.
+//! [`ledger`] records each request before it is sent. The answer is stored before it is used, in a transaction that holds the
+//! job's lease: a worker that lost the job stores nothing, and the next attempt of a crashed job finds the answer. The same
+//! transaction completes the record of the request and writes its audit entry.
 
+mod access;
+mod ledger;
+
+pub use access::ModelAccess;
+
+use base::telemetry::millis;
 use jobs::commands::audit::JobAudit;
 use jobs::domain::ResourceKind;
 use jobs::{
     domain::{AuditAction, Detail},
+    kinds::triage::LlmUsage,
     store::{
         audit,
-        llm_calls::{self, NewLlmCall},
         llm_checkpoints::{self, CheckpointKey},
+        llm_usage,
     },
 };
-use llm::{Call, CallCost, Completion, LlmError, Model, OutputSchema, Prompt};
+use ledger::{Answered, JobLedger};
+use llm::{Call, CallCost, Completion, LlmError, OutputSchema, Prompt};
+use queue::lease;
 use queue::runtime::handler::JobContext;
-use queue::{Job, lease};
 use sqlx::PgConnection;
 use tokio::time::Instant;
 
@@ -36,7 +44,12 @@ pub(in crate::handlers) struct Question {
 #[derive(Debug, thiserror::Error)]
 pub(in crate::handlers) enum AskError {
     #[error("the model call failed")]
-    Model(#[source] LlmError),
+    Model {
+        #[source]
+        error: LlmError,
+        /// The provider reported what the unusable answer cost.
+        is_billed: bool,
+    },
     /// Another worker runs the job now; the answer is dropped.
     #[error("the lease was lost during the call")]
     LeaseLost,
@@ -47,7 +60,7 @@ pub(in crate::handlers) enum AskError {
 /// Calls the model, unless an earlier attempt of this job has an answer to the same prompt.
 pub(in crate::handlers) async fn ask(
     ctx: &JobContext,
-    model: &Model,
+    access: &ModelAccess,
     question: Question,
 ) -> Result<Completion, AskError> {
     let job = &ctx.job;
@@ -72,14 +85,25 @@ pub(in crate::handlers) async fn ask(
         attempt: job.lease.attempt,
         cancelled: &ctx.cancelled,
     };
-    let (result, cost) = model.complete_with_cost(&call).await;
+    let ledger = JobLedger {
+        ctx,
+        access,
+        key,
+        version,
+    };
+    let (result, cost) = access.model.complete_recorded(&call, &ledger).await;
     let ended = EndedCall {
         version,
         cost,
         result: result.as_ref(),
     };
-    record(ctx, model, key, &ended).await?;
-    result.map_err(AskError::Model)
+    if cost.tries > 0 {
+        record(ctx, &ledger, &ended).await?;
+    }
+    result.map_err(|error| AskError::Model {
+        is_billed: cost.last_usage.total() > 0,
+        error,
+    })
 }
 
 /// Reads the checkpoint; ignores one that this version cannot parse.
@@ -99,11 +123,10 @@ struct EndedCall<'a> {
     result: Result<&'a Completion, &'a LlmError>,
 }
 
-/// Records the call and stores its answer.
+/// Completes the record of an answered request, stores its answer and writes the audit entry of the call.
 async fn record(
     ctx: &JobContext,
-    model: &Model,
-    key: CheckpointKey,
+    ledger: &JobLedger<'_>,
     ended: &EndedCall<'_>,
 ) -> Result<(), AskError> {
     if let Err(LlmError::Cancelled) = ended.result {
@@ -111,68 +134,97 @@ async fn record(
     }
     let job = &ctx.job;
     let mut tx = ctx.pool.begin().await?;
-    if !lease::lock_if_held(&mut tx, job.lease).await? {
-        return Err(AskError::LeaseLost);
-    }
+    let is_held = lease::lock_if_held(&mut tx, job.lease).await?;
     if let Ok(completion) = ended.result {
-        let kept =
-            serde_json::to_value(completion).map_err(|error| sqlx::Error::Encode(error.into()))?;
-        llm_checkpoints::insert(&mut tx, job.tenant, key, &kept).await?;
+        // Also after the lease was lost: the answer is dropped, and its cost is not.
+        let answer = Answered {
+            model: &completion.model,
+            usage: ended.cost.last_usage,
+            response_bytes: completion.response_bytes,
+            duration: completion.duration,
+        };
+        ledger
+            .succeeded(&mut tx, ended.cost.last_request, &answer)
+            .await?;
     }
-    record_call(&mut tx, job, model, key, ended).await?;
+    if is_held {
+        if let Ok(completion) = ended.result {
+            let kept = serde_json::to_value(completion)
+                .map_err(|error| sqlx::Error::Encode(error.into()))?;
+            llm_checkpoints::insert(&mut tx, job.tenant, ledger.key, &kept).await?;
+        }
+        audit_call(&mut tx, ctx, ledger, ended).await?;
+    }
     tx.commit().await?;
-    Ok(())
+    if is_held {
+        Ok(())
+    } else {
+        Err(AskError::LeaseLost)
+    }
 }
 
-async fn record_call(
+async fn audit_call(
     conn: &mut PgConnection,
-    job: &Job,
-    model: &Model,
-    key: CheckpointKey,
+    ctx: &JobContext,
+    ledger: &JobLedger<'_>,
     ended: &EndedCall<'_>,
 ) -> Result<(), sqlx::Error> {
     let completion = ended.result.ok();
     let CallCost {
-        usage,
-        tries,
-        duration,
-        prompt_bytes,
-        response_bytes,
+        usage, duration, ..
     } = ended.cost;
-    let outcome = ended.result.map_or_else(LlmError::class, |_| "ok");
-    let call = NewLlmCall {
-        job: key.job,
-        attempt: job.lease.attempt,
-        step: key.step,
-        provider: model.provider_name(),
-        model: completion.map_or(model.model_name(), |completion| &completion.model),
-        prompt_version: ended.version,
-        prompt_sha256: key.request_hash,
-        prompt_bytes: small(prompt_bytes),
-        response_bytes: small(response_bytes),
-        input_tokens: large(usage.input),
-        output_tokens: large(usage.output),
-        cached_tokens: large(usage.cache_read),
-        tries: small(tries.into()),
-        duration_ms: i64::try_from(duration.as_millis()).unwrap_or(i64::MAX),
-        outcome,
-    };
-    let id = llm_calls::insert(conn, job.tenant, &call).await?;
+    let model = &ledger.access.model;
     let detail = Detail::new()
-        .word("step", key.step)
-        .name("provider", call.provider)
-        .name("model", call.model)
+        .word("step", ledger.key.step)
+        .name("provider", model.provider_name())
+        .name(
+            "model",
+            completion.map_or(model.model_name(), |completion| &completion.model),
+        )
         .name("prompt_version", ended.version)
-        .count("input_tokens", call.input_tokens)
-        .count("output_tokens", call.output_tokens)
-        .count("duration_ms", call.duration_ms);
-    let mut entry = job
-        .audit(AuditAction::LlmCalled, ResourceKind::LlmCall, id)
+        .count("input_tokens", large(usage.input))
+        .count("output_tokens", large(usage.output))
+        .count(
+            "duration_ms",
+            i64::try_from(duration.as_millis()).unwrap_or(i64::MAX),
+        );
+    let mut entry = ctx
+        .job
+        .audit(
+            AuditAction::LlmCalled,
+            ResourceKind::LlmCall,
+            ended.cost.last_request,
+        )
         .with_detail(detail);
-    if ended.result.is_err() {
-        entry = entry.failed(outcome);
+    if let Err(error) = ended.result {
+        entry = entry.failed(error.class());
     }
     audit::insert(conn, &[entry]).await
+}
+
+/// Adds an answer that the job used, also one from a checkpoint.
+pub(in crate::handlers) fn add_usage(usage: &mut LlmUsage, completion: &Completion) {
+    usage.calls += 1;
+    usage.tokens += completion.usage.total();
+    usage.ms += millis(completion.duration);
+}
+
+/// Completes a job's usage by what is recorded of its requests, including those of earlier attempts and failed ones.
+///
+/// # Errors
+/// If the database fails.
+pub(in crate::handlers) async fn usage_of_job(
+    ctx: &JobContext,
+    usage: LlmUsage,
+) -> Result<LlmUsage, sqlx::Error> {
+    let mut conn = ctx.pool.acquire().await?;
+    let cost = llm_usage::of_job(&mut conn, ctx.job.tenant, ctx.job.lease.job).await?;
+    Ok(LlmUsage {
+        calls: u32::try_from(cost.requests).unwrap_or(u32::MAX),
+        tokens: u64::try_from(cost.tokens).unwrap_or(0),
+        cost_micros: cost.micros.and_then(|micros| u64::try_from(micros).ok()),
+        ms: usage.ms,
+    })
 }
 
 fn small(count: u64) -> i32 {

@@ -19,6 +19,7 @@ mod writes;
 
 pub use metrics::DraftMetrics;
 
+use crate::handlers::ask::ModelAccess;
 use async_trait::async_trait;
 use compose::{Composed, compose};
 use guards::Target;
@@ -33,7 +34,6 @@ use jobs::{
     kinds::draft::{Args, DraftGenerate, NotNeeded, Output},
     store::{draft_versions::Making, drafts::NewDraft},
 };
-use llm::Model;
 use load::{Case, load};
 use parse_reply::Reply;
 use queue::Failure;
@@ -42,16 +42,16 @@ use writes::{DraftResult, DraftWrites, NewVersion};
 
 /// Writes drafts.
 pub struct DraftHandler {
-    model: Model,
+    model: ModelAccess,
     /// Below this confidence, the draft becomes open questions.
     floor: Confidence,
     metrics: DraftMetrics,
 }
 
 impl DraftHandler {
-    pub fn new(model: Model, floor: Confidence, metrics: DraftMetrics) -> Self {
+    pub fn new(model: impl Into<ModelAccess>, floor: Confidence, metrics: DraftMetrics) -> Self {
         Self {
-            model,
+            model: model.into(),
             floor,
             metrics,
         }

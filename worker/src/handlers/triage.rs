@@ -23,6 +23,7 @@ mod writes;
 
 pub use metrics::TriageMetrics;
 
+use crate::handlers::ask::ModelAccess;
 use crate::prompts::TRIAGE;
 use async_trait::async_trait;
 use jobs::{
@@ -31,7 +32,6 @@ use jobs::{
     store::{proposed_actions::StoredAction, triage_results::FormerResult},
 };
 use judge::{Judged, judge};
-use llm::Model;
 use load::{Case, load};
 use merge::{ModelAnswer, merge};
 use plan::Plan;
@@ -43,15 +43,15 @@ use writes::{NewFinding, TriageResult, TriageWrites};
 
 /// Triages emails.
 pub struct TriageHandler {
-    model: Model,
+    model: ModelAccess,
     metrics: TriageMetrics,
     rules: RuleCache,
 }
 
 impl TriageHandler {
-    pub fn new(model: Model, metrics: TriageMetrics) -> Self {
+    pub fn new(model: impl Into<ModelAccess>, metrics: TriageMetrics) -> Self {
         Self {
-            model,
+            model: model.into(),
             metrics,
             rules: RuleCache::default(),
         }
@@ -92,7 +92,7 @@ impl Handler for TriageHandler {
         let (model_use, Judged { answer, usage }) = if needs_model {
             (
                 ModelUse::Called,
-                judge(ctx, &self.model, &case, &verdict, now).await?,
+                judge(ctx, &self.model, &case, &verdict).await?,
             )
         } else {
             (
@@ -106,6 +106,10 @@ impl Handler for TriageHandler {
         let contact = Contact::with(&case.mail, &case.correspondents);
         let decision = merge(&case.mail, &verdict, &answer, contact);
         let plan = Plan::gated(decision, &case, now);
+        let model_use = match answer {
+            ModelAnswer::Outage => ModelUse::Away,
+            ModelAnswer::NotCalled | ModelAnswer::Reply(_) | ModelAnswer::Unusable => model_use,
+        };
         self.settle(ctx, &case, &args, plan, usage, model_use)
     }
 }
@@ -115,6 +119,8 @@ impl Handler for TriageHandler {
 enum ModelUse {
     Called,
     NotCalled,
+    /// It was needed, and away for as long as the tenant waits.
+    Away,
 }
 
 impl TriageHandler {
@@ -128,7 +134,11 @@ impl TriageHandler {
         model_use: ModelUse,
     ) -> Result<Settlement, Failure> {
         let output = output::of_plan(case, args, &plan, usage);
-        let follow_up = follow_up::of_plan(ctx, args, &plan)?;
+        let mut follow_up = follow_up::of_plan(ctx, args, &plan)?;
+        let is_outage = model_use == ModelUse::Away;
+        if is_outage && !args.dry_run {
+            follow_up.push(follow_up::judge_again(ctx, args)?);
+        }
         let result = if args.dry_run {
             TriageResult::AuditOnly(plan)
         } else {
@@ -139,6 +149,8 @@ impl TriageHandler {
                 mode: args.mode,
                 forced: args.force,
                 prompt_version: (model_use == ModelUse::Called).then_some(TRIAGE.version),
+                is_outage,
+                replaces: case.outage_jobs.clone(),
             }))
         };
         Ok(self

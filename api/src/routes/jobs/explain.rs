@@ -147,7 +147,7 @@ fn early(state: JobState, facts: &Facts) -> Reason {
         ),
         (_, Some(snoozed_by)) => (
             ReasonCode::Snoozed,
-            "It was snoozed; it continues",
+            why_snoozed(snoozed_by),
             Some(snoozed_by.clone()),
         ),
         (_, None) => (ReasonCode::WaitsForTime, "It is scheduled to run", None),
@@ -156,6 +156,29 @@ fn early(state: JobState, facts: &Facts) -> Reason {
         until: Some(facts.run_at),
         error_code,
         ..Reason::new(code, format!("{why} at {until}."))
+    }
+}
+
+/// Returns why a job was snoozed, to be followed by a time.
+fn why_snoozed(code: &str) -> &'static str {
+    match code {
+        "llm_unavailable" => {
+            "The language model is away; the job continues when it is back, or tries again"
+        }
+        "llm_rate_limited" => {
+            "The language model limits our requests; the job continues after the limit, or tries again"
+        }
+        "llm_quota_exhausted" => {
+            "The quota at the language model's provider is used up; the job tries again"
+        }
+        "llm_stopped" => {
+            "The language model rejects our requests until an operator acts; the job tries again"
+        }
+        "llm_over_budget" => "Your budget for the language model is used up; the job continues",
+        "llm_price_unknown" => {
+            "Your budget is in money and the language model has no known price; the job tries again"
+        }
+        _ => "It was snoozed; it continues",
     }
 }
 

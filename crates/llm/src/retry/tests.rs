@@ -33,6 +33,14 @@ fn limited(delay: Duration) -> LlmError {
     }
 }
 
+/// Enough for every wait, and this long until the deadline.
+fn left(time: Duration) -> Left {
+    Left {
+        time,
+        waits: MAX_HELD,
+    }
+}
+
 /// The simplest error that [`run`] accepts.
 #[derive(Debug)]
 struct Failed(LlmError);
@@ -66,7 +74,7 @@ fn backoff_waits_are_uniform_below_a_doubling_bound() {
         (32, 8),
         (u32::MAX, 8),
     ] {
-        assert_eq!(jitter.wait(n, 0.0), Duration::ZERO);
+        assert_eq!(jitter.wait(n, 0.0), FLOOR);
         assert_eq!(jitter.wait(n, 0.5), longest * SECOND / 2, "wait {n}");
         assert!(jitter.wait(n, 0.999_999) < longest * SECOND);
     }
@@ -79,7 +87,7 @@ fn requested_delay_is_the_minimum_and_jitter_is_added() {
     let verdict = decide(
         &limited(3 * SECOND),
         Some(SECOND / 2),
-        60 * SECOND,
+        left(60 * SECOND),
         10 * SECOND,
     );
     let Verdict::Retry { delay, .. } = verdict else {
@@ -90,15 +98,35 @@ fn requested_delay_is_the_minimum_and_jitter_is_added() {
 
 #[test]
 fn retry_must_fit_before_the_deadline_with_its_whole_attempt() {
-    let fits = |left| {
-        let verdict = decide(&transient(), Some(SECOND), left, 10 * SECOND);
+    let fits = |time| {
+        let verdict = decide(&transient(), Some(SECOND), left(time), 10 * SECOND);
         matches!(verdict, Verdict::Retry { .. })
     };
     assert!(fits(11 * SECOND));
     assert!(!fits(11 * SECOND - Duration::from_nanos(1)));
     assert!(!fits(Duration::ZERO));
-    let endless = decide(&limited(Duration::MAX), Some(SECOND), Duration::MAX, SECOND);
-    assert!(matches!(endless, Verdict::Retry { delay, .. } if delay == Duration::MAX));
+    let endless = decide(
+        &limited(Duration::MAX),
+        Some(SECOND),
+        left(Duration::MAX),
+        SECOND,
+    );
+    assert!(matches!(endless, Verdict::GiveUp { .. }));
+}
+
+#[test]
+fn slot_is_not_held_for_a_wait_of_more_than_five_seconds() {
+    let held = |requested, waits| {
+        let left = Left {
+            time: 600 * SECOND,
+            waits,
+        };
+        let verdict = decide(&limited(requested), Some(SECOND / 2), left, SECOND);
+        matches!(verdict, Verdict::Retry { .. })
+    };
+    assert!(held(4 * SECOND, MAX_HELD));
+    assert!(!held(5 * SECOND, MAX_HELD));
+    assert!(!held(4 * SECOND, MAX_HELD - SECOND));
 }
 
 #[test]
@@ -106,9 +134,10 @@ fn permanent_failure_is_not_retried_and_tries_are_limited() {
     for (error, wait) in [
         (LlmError::Auth { status: 401 }, Some(SECOND)),
         (LlmError::Cancelled, Some(SECOND)),
+        (LlmError::InvalidReply { what: "no choices" }, Some(SECOND)),
         (transient(), None),
     ] {
-        let verdict = decide(&error, wait, 600 * SECOND, SECOND);
+        let verdict = decide(&error, wait, left(600 * SECOND), SECOND);
         assert!(matches!(verdict, Verdict::GiveUp { .. }), "{error}");
     }
 }
@@ -149,7 +178,8 @@ async fn retries_stay_within_their_bounds_and_return_the_last_error() {
     let [Some(first), Some(second), Some(third), Some(fourth), None] = chosen[..] else {
         panic!("{delays:?}");
     };
-    assert!(first <= MILLI && second <= 2 * MILLI && third <= 4 * MILLI && fourth <= 8 * MILLI);
+    // Every bound is below the floor.
+    assert_eq!([first, second, third, fourth], [FLOOR; 4]);
 }
 
 #[tokio::test]

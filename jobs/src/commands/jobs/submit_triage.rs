@@ -19,7 +19,7 @@ use crate::{
         AuditAction, Detail, NewAuditEntry, Session, UserId,
         mail::{MailFormat, OwnAnswer},
     },
-    kinds::triage::{Mode, Triage},
+    kinds::triage::{Mode, Triage, default_name},
     store::request_keys::{RequestKey, StoredAnswer},
 };
 use base::{JobId, TenantId, telemetry};
@@ -29,7 +29,7 @@ use queue::{
     enqueue::dedupe::SUPERSEDED,
 };
 use sha2::{Digest, Sha256};
-use std::{fmt::Write as _, sync::Arc};
+use std::sync::Arc;
 
 /// A request to triage one email.
 pub struct SubmitTriage {
@@ -146,13 +146,12 @@ fn external_id(request: &SubmitTriage, ruleset_version: i32) -> Option<ExternalI
         }),
         None if request.force => None,
         None => {
-            let mut mail = String::with_capacity(32);
-            for byte in &request.content_hash[..16] {
-                let _ = write!(mail, "{byte:02x}");
-            }
-            let dry = if request.dry_run { ":dry" } else { "" };
-            // No connection yet: messages are submitted, not fetched.
-            let id = format!("-:{mail}:{ruleset_version}:{mode}{dry}");
+            let id = default_name(
+                &request.content_hash,
+                ruleset_version,
+                request.mode,
+                request.dry_run,
+            );
             Some(ExternalId {
                 fingerprint: Sha256::digest(&id).into(),
                 id,

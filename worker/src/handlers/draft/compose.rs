@@ -4,19 +4,19 @@ use super::load::Case;
 use super::parse_reply::{FaultClass, Reply, ReplyFault, parse_reply};
 use super::prompt;
 use crate::handlers::{
-    ask::{AskError, Question, ask},
+    ask::{AskError, ModelAccess, Question, add_usage, ask, usage_of_job},
+    model_failure::{Reaction, react},
     unavailable,
 };
 use crate::prompts::DRAFT;
-use base::telemetry::{chain, millis};
-use chrono::TimeDelta;
+use base::telemetry::chain;
 use jobs::{
-    domain::draft::OutgoingMessage,
+    domain::{draft::OutgoingMessage, llm::OutagePolicy},
     kinds::{draft::Args, triage::LlmUsage},
 };
-use llm::{Completion, InvalidReason, LlmError, Model, Prompt};
-use queue::Failure;
+use llm::{InvalidReason, LlmError, Model, Prompt};
 use queue::runtime::handler::JobContext;
+use queue::{Failure, FailureClass};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -26,9 +26,6 @@ const TASK: &str = "draft";
 const BUDGET: Duration = Duration::from_secs(150);
 /// A long email has some thousand tokens; a reasoning model needs more.
 const MAX_OUTPUT_TOKENS: u32 = 4_000;
-/// How long a job waits for a rate-limited model. By then, the user has written the email.
-const TIMEOUT: TimeDelta = TimeDelta::hours(24);
-
 /// The text and its cost.
 pub(super) struct Composed {
     pub(super) reply: Reply,
@@ -43,7 +40,21 @@ pub(super) struct Composed {
 /// If the model is unavailable, or its text is unfit to be sent.
 pub(super) async fn compose(
     ctx: &JobContext,
-    model: &Model,
+    access: &ModelAccess,
+    case: &Case,
+    args: &Args,
+    letter: &OutgoingMessage,
+) -> Result<Composed, Failure> {
+    let composed = answer(ctx, access, case, args, letter).await?;
+    let usage = usage_of_job(ctx, composed.usage)
+        .await
+        .map_err(|error| unavailable(&error))?;
+    Ok(Composed { usage, ..composed })
+}
+
+async fn answer(
+    ctx: &JobContext,
+    access: &ModelAccess,
     case: &Case,
     args: &Args,
     letter: &OutgoingMessage,
@@ -57,15 +68,37 @@ pub(super) async fn compose(
         max_output_tokens: MAX_OUTPUT_TOKENS,
         deadline,
     };
+    let model = &access.model;
     let asked_on = ctx.job.created_at;
+    let question = || prompt::question(case, args, letter, asked_on);
     let mut usage = LlmUsage::default();
     // Progress is optional: a failed report must not stop the job.
     let _not_needed = ctx.report(0.3, "Calling the model.");
-    let first = build("draft", prompt::question(case, args, letter, asked_on));
-    let first = ask(ctx, model, first)
-        .await
-        .map_err(|error| failure(ctx, error))?;
-    add(&mut usage, &first);
+    let first = match ask(ctx, access, build("draft", question())).await {
+        Ok(completion) => completion,
+        Err(error) => {
+            let unreadable = unless_it_may_come_again(ctx, access, error).await?;
+            let again = ask(ctx, access, build("draft.again", question())).await;
+            let again = match again {
+                Ok(completion) => completion,
+                Err(error) => {
+                    unless_it_may_come_again(ctx, access, error).await?;
+                    return Err(unusable(&unreadable));
+                }
+            };
+            add_usage(&mut usage, &again);
+            // At most two calls are paid for, so that this one is not repaired.
+            return match parse_reply(&again.text, case, args) {
+                Ok(reply) => Ok(Composed {
+                    reply,
+                    model: again.model,
+                    usage,
+                }),
+                Err(fault) => Err(unfit(&fault)),
+            };
+        }
+    };
+    add_usage(&mut usage, &first);
     let fault = match parse_reply(&first.text, case, args) {
         Ok(reply) => {
             return Ok(Composed {
@@ -81,14 +114,15 @@ pub(super) async fn compose(
         "draft.repair",
         prompt::repair(case, args, letter, asked_on, &first.text, &fault),
     );
-    let again = match ask(ctx, model, again).await {
+    let again = match ask(ctx, access, again).await {
         Ok(completion) => completion,
         Err(error) => {
             record_invalid(model, &fault, false);
-            return Err(failure(ctx, error));
+            unless_it_may_come_again(ctx, access, error).await?;
+            return Err(unfit(&fault));
         }
     };
-    add(&mut usage, &again);
+    add_usage(&mut usage, &again);
     let repaired = parse_reply(&again.text, case, args);
     record_invalid(model, &fault, repaired.is_ok());
     match repaired {
@@ -97,12 +131,54 @@ pub(super) async fn compose(
             model: again.model,
             usage,
         }),
-        Err(fault) => Err(Failure::permanent(
-            "draft_unusable",
-            "The model's text is unfit to be sent. Say in `instructions` what the email should say, or write it yourself.",
-            format!("the repaired answer is {}", fault.class.as_str()),
-        )),
+        Err(fault) => Err(unfit(&fault)),
     }
+}
+
+/// Returns the error of an answer that cannot be read, if one more may be asked for.
+///
+/// # Errors
+/// The failure of the attempt: there is no draft without a model.
+async fn unless_it_may_come_again(
+    ctx: &JobContext,
+    access: &ModelAccess,
+    error: AskError,
+) -> Result<LlmError, Failure> {
+    match react(ctx, access, error, OutagePolicy::draft).await {
+        Reaction::Fail(failure) => Err(failure),
+        Reaction::AskAgain(error) => Ok(error),
+        Reaction::Unanswerable(error) => Err(unusable(&error)),
+        Reaction::WaitedEnough(failure) => Err(Failure {
+            class: FailureClass::Permanent,
+            message: "The language model was unavailable for too long. Write the email yourself, or retry the job."
+                .into(),
+            ..failure
+        }),
+    }
+}
+
+fn unfit(fault: &ReplyFault) -> Failure {
+    Failure::permanent(
+        "draft_unusable",
+        "The model's text is unfit to be sent. Say in `instructions` what the email should say, or write it yourself.",
+        format!("the repaired answer is {}", fault.class.as_str()),
+    )
+}
+
+fn unusable(error: &LlmError) -> Failure {
+    let detail = format!("{}: {}", error.class(), chain(error));
+    if matches!(error, LlmError::Refused { .. }) {
+        return Failure::permanent(
+            "llm_refused",
+            "The language model refused to write this email. Write it yourself.",
+            detail,
+        );
+    }
+    Failure::permanent(
+        "draft_unusable",
+        "The language model could not write this email. Ask for a shorter one, or write it yourself.",
+        detail,
+    )
 }
 
 /// Counts and logs an invalid answer: its class only, because the message may quote the email.
@@ -119,119 +195,25 @@ fn record_invalid(model: &Model, fault: &ReplyFault, repaired: bool) {
     );
 }
 
-fn failure(ctx: &JobContext, error: AskError) -> Failure {
-    match error {
-        AskError::LeaseLost => Failure::interrupted(),
-        AskError::Database(error) => unavailable(&error),
-        AskError::Model(error) => {
-            let may_wait = ctx.clock.now() - ctx.job.created_at < TIMEOUT;
-            failure_of(&error, may_wait)
-        }
-    }
-}
-
-/// Converts a failed call into a failure of the job: there is no draft without a model.
-fn failure_of(error: &LlmError, may_wait: bool) -> Failure {
-    let class = error.class();
-    match error {
-        LlmError::Cancelled => Failure::interrupted(),
-        // Permanent, so that a missing fixture is noticed.
-        LlmError::UnknownFixture { .. } => Failure::permanent(
-            "unknown_fixture",
-            "No fixture matches this email. Add one, or use a real model.",
-            chain(error),
-        ),
-        LlmError::Refused { .. } => Failure::permanent(
-            "llm_refused",
-            "The language model refused to write this email. Write it yourself.",
-            chain(error),
-        ),
-        // A retry would fail in the same way.
-        LlmError::Truncated { .. }
-        | LlmError::ContextTooLong { .. }
-        | LlmError::ReplyTooLarge { .. }
-        | LlmError::InvalidOutput { .. } => Failure::permanent(
-            "draft_unusable",
-            "The language model could not write this email. Ask for a shorter one, or write it yourself.",
-            format!("{class}: {}", chain(error)),
-        ),
-        LlmError::RateLimited { .. } | LlmError::QuotaExhausted { .. } => {
-            match error.retry_at().filter(|_| may_wait) {
-                Some(until) => Failure::rate_limited(
-                    until,
-                    "llm_rate_limited",
-                    UNREACHABLE,
-                    format!("{class}: {}", chain(error)),
-                ),
-                None => unreachable_model(error),
-            }
-        }
-        LlmError::Transient { .. }
-        | LlmError::Auth { .. }
-        | LlmError::BadRequest { .. }
-        | LlmError::DoNotRetry { .. }
-        | LlmError::InvalidReply { .. }
-        | LlmError::Timeout { .. }
-        | LlmError::Connect { .. } => unreachable_model(error),
-    }
-}
-
-const UNREACHABLE: &str =
-    "The language model is unavailable at the moment; the job continues automatically.";
-
-fn unreachable_model(error: &LlmError) -> Failure {
-    Failure::transient(
-        "llm_unavailable",
-        UNREACHABLE,
-        format!("{}: {}", error.class(), chain(error)),
-    )
-}
-
-fn add(usage: &mut LlmUsage, completion: &Completion) {
-    usage.calls += 1;
-    usage.tokens += completion.usage.total();
-    usage.ms += millis(completion.duration);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chrono::DateTime;
-    use llm::error::RetryAfter;
-    use queue::FailureClass;
 
     #[test]
-    fn each_model_error_has_its_job_failure() {
-        let at = DateTime::UNIX_EPOCH + TimeDelta::seconds(30);
-        let limited = || LlmError::RateLimited {
-            retry_after: Some(RetryAfter {
-                delay: Duration::from_secs(30),
-                at,
-            }),
-        };
-        let refused = LlmError::Refused {
+    fn refusal_is_told_apart_from_an_unusable_answer() {
+        let refused = unusable(&LlmError::Refused {
             reason: "content_filter",
-        };
-        let down = LlmError::Auth { status: 401 };
-        for (error, may_wait, code, class) in [
-            (
-                limited(),
-                true,
-                "llm_rate_limited",
-                FailureClass::RateLimited { until: at },
-            ),
-            (limited(), false, "llm_unavailable", FailureClass::Transient),
-            (refused, true, "llm_refused", FailureClass::Permanent),
-            (down, true, "llm_unavailable", FailureClass::Transient),
-            (
-                LlmError::Cancelled,
-                true,
-                "interrupted",
-                FailureClass::Interrupted,
-            ),
-        ] {
-            let failure = failure_of(&error, may_wait);
-            assert_eq!((failure.code, failure.class), (code, class), "{error}");
-        }
+        });
+        let cut_off = unusable(&LlmError::Truncated {
+            max_output_tokens: 9,
+        });
+        assert_eq!(
+            (refused.code, refused.class),
+            ("llm_refused", FailureClass::Permanent)
+        );
+        assert_eq!(
+            (cut_off.code, cut_off.class),
+            ("draft_unusable", FailureClass::Permanent)
+        );
     }
 }

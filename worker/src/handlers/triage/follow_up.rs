@@ -3,12 +3,13 @@
 //! They are enqueued in the transaction that settles the triage, so that both commit or neither does.
 
 use super::plan::Plan;
+use chrono::TimeDelta;
 use jobs::{
     domain::{gate::Gate, judgement::Disposition},
     kinds::{
         action::{self, ActionExecute, OnError, Work},
         draft::{self, DraftGenerate},
-        triage::Args,
+        triage::{Args, Triage},
     },
 };
 use queue::runtime::handler::JobContext;
@@ -48,6 +49,26 @@ pub(super) fn of_plan(ctx: &JobContext, args: &Args, plan: &Plan) -> Result<Vec<
         jobs.push(named(new, draft::reply_name(args.message_id))?);
     }
     Ok(jobs)
+}
+
+/// How long after the fallback the email is judged again at the earliest. Until the model is back, that job waits too.
+const JUDGE_AGAIN: TimeDelta = TimeDelta::minutes(1);
+
+/// Builds the job that judges the email again when the model is back.
+///
+/// # Errors
+/// If the arguments cannot be encoded.
+pub(super) fn judge_again(ctx: &JobContext, args: &Args) -> Result<NewJob, Failure> {
+    let job_id = ctx.job.lease.job;
+    let new = named(
+        NewJob::of::<Triage>(ctx.job.tenant, args),
+        format!("{job_id}:outage"),
+    )?;
+    Ok(NewJob {
+        run_at: Some(ctx.clock.now() + JUDGE_AGAIN),
+        priority: ctx.job.priority,
+        ..new
+    })
 }
 
 /// Returns the reply instructions that a rule or the model proposed.

@@ -2,7 +2,7 @@
 
 use super::{guards::Correspondents, rule_cache::RuleCache};
 use crate::handlers::unavailable;
-use base::{TenantId, telemetry::chain};
+use base::{JobId, TenantId, telemetry::chain};
 use jobs::{
     commands::rules,
     domain::{
@@ -36,6 +36,8 @@ pub(super) struct Case {
     pub(super) trust: TrustMode,
     /// Empty if the tenant had no rules when the job was submitted.
     pub(super) rules: Arc<RuleSet>,
+    /// Jobs that left this email to a person because the model was away, and whose result this job replaces.
+    pub(super) outage_jobs: Vec<JobId>,
     /// The earlier result for this email by the same rules.
     pub(super) former: Option<(FormerResult, Vec<StoredAction>)>,
 }
@@ -100,6 +102,9 @@ pub(super) async fn load(
         .await
         .map_err(|error| unavailable(&error))?
         .map(|person| person.user);
+    let outage_jobs = triage_results::outage_jobs(&mut conn, tenant, &content_hash)
+        .await
+        .map_err(|error| unavailable(&error))?;
     let former = match args.force {
         true => None,
         false => load_former(&mut conn, tenant, &content_hash, args)
@@ -114,6 +119,7 @@ pub(super) async fn load(
         owner,
         trust,
         rules,
+        outage_jobs,
         former,
     })
 }

@@ -27,6 +27,8 @@ pub(super) enum ModelAnswer {
     Reply(Reply),
     /// The model was needed but gave no usable answer.
     Unusable,
+    /// The model was needed and away. The email is judged again when it is back.
+    Outage,
 }
 
 /// The judgement and the proposals, before the gate.
@@ -45,21 +47,21 @@ pub(super) fn merge(
 ) -> Decision {
     let reply = match answer {
         ModelAnswer::Reply(reply) => Some(reply),
-        ModelAnswer::NotCalled | ModelAnswer::Unusable => None,
+        ModelAnswer::NotCalled | ModelAnswer::Unusable | ModelAnswer::Outage => None,
     };
     let rules = applied(verdict, reply);
     let proposals = proposals(mail, &rules, reply);
     let mut decision = match (rules.is_empty(), reply, answer) {
         (false, _, _) => by_rules(verdict, &rules, reply, proposals),
         (true, Some(reply), _) => by_model(reply, proposals),
-        (true, None, ModelAnswer::Unusable) => fallback(mail),
+        (true, None, ModelAnswer::Unusable | ModelAnswer::Outage) => fallback(mail),
         (true, None, ModelAnswer::NotCalled | ModelAnswer::Reply(_)) => undecided(),
     };
     if decision.judgement.source == Source::Llm {
         protect_known_contact(&mut decision, contact);
     }
     let judgement = &mut decision.judgement;
-    judgement.degraded = *answer == ModelAnswer::Unusable;
+    judgement.degraded = matches!(answer, ModelAnswer::Unusable | ModelAnswer::Outage);
     judgement.thread_status = thread_status(mail, judgement.category, judgement.disposition);
     decision
 }

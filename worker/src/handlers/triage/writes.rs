@@ -8,13 +8,13 @@ use jobs::commands::audit::JobAudit;
 use jobs::domain::ResourceKind;
 use jobs::domain::history::HistoryVerb;
 use jobs::{
-    commands::drafts::supersede_drafts,
+    commands::{approvals::withdraw_proposals, drafts::supersede_drafts},
     domain::{
         AuditAction, Detail, InboxItemId, MessageId, NewAuditEntry,
         inbox::NewItem,
         judgement::{Judgement, Source},
     },
-    kinds::triage::Mode,
+    kinds::triage::{Mode, default_name},
     store::{
         approvals, audit,
         history::{self, NewHistoryEntry},
@@ -22,8 +22,8 @@ use jobs::{
         triage_results::{self, NewTriageResult},
     },
 };
-use queue::Job;
 use queue::runtime::handler::SettleWrites;
+use queue::{Job, enqueue::names};
 use sqlx::PgConnection;
 
 /// The writes of one triage.
@@ -57,6 +57,10 @@ pub(super) struct NewFinding {
     pub(super) mode: Mode,
     pub(super) forced: bool,
     pub(super) prompt_version: Option<&'static str>,
+    /// The model was away, and the email is judged again when it is back.
+    pub(super) is_outage: bool,
+    /// Jobs whose fallback this result replaces.
+    pub(super) replaces: Vec<JobId>,
 }
 
 #[async_trait]
@@ -105,10 +109,25 @@ impl TriageWrites {
             ruleset_version: self.ruleset_version,
             mode: finding.mode.as_str(),
             forced: finding.forced,
+            outage: finding.is_outage,
             prompt_version: finding.prompt_version,
             judgement: &plan.judgement,
         };
         triage_results::insert(conn, tenant, &result).await?;
+        if finding.is_outage {
+            // The same email handed in again is new work, not this result.
+            let name = default_name(
+                &finding.content_hash,
+                self.ruleset_version,
+                finding.mode,
+                false,
+            );
+            names::forget(conn, tenant, id, (&job.kind, &name)).await?;
+        } else {
+            for replaced in &finding.replaces {
+                withdraw_proposals(conn, job, *replaced).await?;
+            }
+        }
         for approval in &plan.approvals {
             approvals::insert(conn, tenant, id, approval).await?;
         }

@@ -1,0 +1,312 @@
+//! What language models were used for and what it cost, `/v1/usage`, and the budgets that limit it, `/v1/budgets`.
+
+use crate::{
+    AppState,
+    context::RequestContext,
+    error::{ApiError, Code},
+    extract::{CurrentSession, List, StrictJson, StrictQuery},
+    route_table::{Access, Route},
+};
+use axum::{Json, extract::State, http::Method};
+use chrono::{NaiveDate, TimeDelta};
+use jobs::{
+    commands::llm::put_budgets,
+    domain::{llm::BudgetPeriod, session::Scope},
+    kinds,
+    store::{
+        llm_budgets::{self, EVERY_KIND, NewBudget, StoredBudget},
+        llm_usage::{self, UsageRow},
+    },
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The longest time that one request reads.
+const LONGEST: TimeDelta = TimeDelta::days(92);
+/// The time that a request reads if it names none.
+const DEFAULT: TimeDelta = TimeDelta::days(30);
+/// More than kinds, models and days of one answer.
+const ROWS: i64 = 10_000;
+/// Two periods for each kind, and for all kinds together.
+const BUDGETS: usize = 20;
+
+pub fn routes() -> Vec<Route> {
+    let read = Access::Session(Scope::RulesRead);
+    vec![
+        Route::new(Method::GET, "/v1/usage", "get_usage", read, usage)
+            .summary("Get the usage and cost of language models by day, newest first")
+            .query::<UsageQuery>()
+            .answer::<UsageBody>(200, "The usage of your tenant"),
+        Route::new(Method::GET, "/v1/budgets", "list_budgets", read, budgets)
+            .summary("List the budgets for language models")
+            .answer::<List<BudgetBody>>(200, "All budgets, and what was used of them"),
+        Route::new(
+            Method::PUT,
+            "/v1/budgets",
+            "put_budgets",
+            Access::Session(Scope::SettingsWrite),
+            put,
+        )
+        .summary("Replace the budgets for language models")
+        .body::<NewBudgets>("application/json")
+        .answer::<List<BudgetBody>>(200, "All budgets, and what was used of them"),
+    ]
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct UsageQuery {
+    /// The first day, in UTC; 30 days before `to` by default.
+    from: Option<NaiveDate>,
+    /// The last day, in UTC; today by default. At most 92 days after `from`.
+    to: Option<NaiveDate>,
+}
+
+/// The usage of language models.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Usage")]
+struct UsageBody {
+    from: NaiveDate,
+    to: NaiveDate,
+    total: UsageTotal,
+    days: Vec<UsageDay>,
+}
+
+/// The sum over all days.
+#[derive(Default, Serialize, JsonSchema)]
+struct UsageTotal {
+    #[schemars(range(min = 0))]
+    requests: i64,
+    #[schemars(range(min = 0))]
+    input_tokens: i64,
+    #[schemars(range(min = 0))]
+    output_tokens: i64,
+    /// Millionths of a US dollar, without `unpriced_requests`.
+    #[schemars(range(min = 0))]
+    cost_micros: i64,
+    #[schemars(range(min = 0))]
+    possibly_billed_requests: i64,
+    #[schemars(range(min = 0))]
+    unpriced_requests: i64,
+}
+
+/// The usage of one model on one day by the jobs of one kind.
+#[derive(Serialize, JsonSchema)]
+struct UsageDay {
+    day: NaiveDate,
+    /// The kind of job.
+    kind: String,
+    provider: String,
+    model: String,
+    #[schemars(range(min = 0))]
+    requests: i64,
+    /// Requests without a usable answer.
+    #[schemars(range(min = 0))]
+    failed_requests: i64,
+    #[schemars(range(min = 0))]
+    input_tokens: i64,
+    #[schemars(range(min = 0))]
+    output_tokens: i64,
+    /// Part of `input_tokens`.
+    #[schemars(range(min = 0))]
+    cached_tokens: i64,
+    /// Millionths of a US dollar, without `unpriced_requests`.
+    #[schemars(range(min = 0))]
+    cost_micros: i64,
+    /// Requests that timed out or whose worker died. The provider may bill them; `cost_micros` has the most that they cost.
+    #[schemars(range(min = 0))]
+    possibly_billed_requests: i64,
+    /// Requests of models whose price is not known.
+    #[schemars(range(min = 0))]
+    unpriced_requests: i64,
+}
+
+/// A budget, and what was used of it in the current period.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Budget")]
+struct BudgetBody {
+    /// A kind of job, or `*` for all kinds together.
+    kind: String,
+    period: BudgetPeriod,
+    #[schemars(range(min = 0))]
+    max_tokens: Option<i64>,
+    /// Millionths of a US dollar.
+    #[schemars(range(min = 0))]
+    max_cost_micros: Option<i64>,
+    #[schemars(range(min = 0))]
+    spent_tokens: i64,
+    #[schemars(range(min = 0))]
+    spent_cost_micros: i64,
+    /// The most that requests in flight may use.
+    #[schemars(range(min = 0))]
+    reserved_tokens: i64,
+    #[schemars(range(min = 0))]
+    reserved_cost_micros: i64,
+}
+
+/// All budgets of the tenant.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewBudgets {
+    /// At most 20; none lifts all limits.
+    #[schemars(length(max = 20))]
+    budgets: Vec<NewBudgetBody>,
+}
+
+/// A budget. Jobs that it does not cover wait until it is renewed.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "NewBudget")]
+struct NewBudgetBody {
+    /// A kind of job, or `*` for all kinds together.
+    kind: String,
+    /// A day or month of UTC.
+    period: BudgetPeriod,
+    /// Input and output tokens together.
+    #[schemars(range(min = 0))]
+    max_tokens: Option<i64>,
+    /// Millionths of a US dollar.
+    #[schemars(range(min = 0))]
+    max_cost_micros: Option<i64>,
+}
+
+async fn usage(
+    State(app): State<AppState>,
+    CurrentSession(session): CurrentSession,
+    StrictQuery(query): StrictQuery<UsageQuery>,
+) -> Result<Json<UsageBody>, ApiError> {
+    let to = query.to.unwrap_or_else(|| app.clock.now().date_naive());
+    let from = query
+        .from
+        .or_else(|| to.checked_sub_signed(DEFAULT))
+        .unwrap_or(to);
+    if from > to || to - from > LONGEST {
+        return Err(ApiError::new(
+            Code::InvalidParameter,
+            "Give a `from` that is at most 92 days before `to`.",
+        ));
+    }
+    let mut conn = app.pool.acquire().await?;
+    let rows = llm_usage::by_day(&mut conn, session.tenant, (from, to), ROWS).await?;
+    drop(conn);
+    let mut total = UsageTotal::default();
+    for row in &rows {
+        total.requests += row.requests;
+        total.input_tokens += row.input_tokens;
+        total.output_tokens += row.output_tokens;
+        total.cost_micros += row.cost_micros;
+        total.possibly_billed_requests += row.possibly_billed_requests;
+        total.unpriced_requests += row.unpriced_requests;
+    }
+    Ok(Json(UsageBody {
+        from,
+        to,
+        total,
+        days: rows.into_iter().map(UsageDay::from).collect(),
+    }))
+}
+
+async fn budgets(
+    State(app): State<AppState>,
+    CurrentSession(session): CurrentSession,
+) -> Result<Json<List<BudgetBody>>, ApiError> {
+    let mut conn = app.pool.acquire().await?;
+    Ok(List::of(
+        llm_budgets::list(&mut conn, session.tenant).await?,
+    ))
+}
+
+async fn put(
+    State(app): State<AppState>,
+    CurrentSession(session): CurrentSession,
+    context: RequestContext,
+    StrictJson(body): StrictJson<NewBudgets>,
+) -> Result<Json<List<BudgetBody>>, ApiError> {
+    let budgets = checked(body)?;
+    let stored = put_budgets(&app.pool, &session, &budgets, &context.request_id).await?;
+    Ok(List::of(stored))
+}
+
+/// Checks what the table would refuse.
+fn checked(body: NewBudgets) -> Result<Vec<NewBudget>, ApiError> {
+    let invalid = |pointer: String, code, detail: &'static str| {
+        ApiError::new(
+            Code::InvalidBody,
+            "A budget is invalid. Correct what `errors` lists.",
+        )
+        .at(pointer, code, detail)
+    };
+    if body.budgets.len() > BUDGETS {
+        let detail = "Give at most 20 budgets.";
+        return Err(invalid("/budgets".into(), "OUT_OF_RANGE", detail));
+    }
+    let known = kinds::names();
+    let mut budgets: Vec<NewBudget> = Vec::with_capacity(body.budgets.len());
+    for (index, budget) in body.budgets.into_iter().enumerate() {
+        let at = |field: &str| format!("/budgets/{index}{field}");
+        if budget.kind != EVERY_KIND && !known.contains(&budget.kind.as_str()) {
+            let detail = "Must be a kind of job, or `*`.";
+            return Err(invalid(at("/kind"), "INVALID_VALUE", detail));
+        }
+        for (field, amount) in [
+            ("/max_tokens", budget.max_tokens),
+            ("/max_cost_micros", budget.max_cost_micros),
+        ] {
+            if amount.is_some_and(|amount| amount < 0) {
+                return Err(invalid(at(field), "OUT_OF_RANGE", "Must not be negative."));
+            }
+        }
+        if budget.max_tokens.is_none() && budget.max_cost_micros.is_none() {
+            let detail = "Give `max_tokens`, `max_cost_micros` or both.";
+            return Err(invalid(at(""), "MISSING_FIELD", detail));
+        }
+        let twice = budgets
+            .iter()
+            .any(|other| other.kind == budget.kind && other.period == budget.period);
+        if twice {
+            let detail = "Give one budget for each kind and period.";
+            return Err(invalid(at(""), "INVALID_VALUE", detail));
+        }
+        budgets.push(NewBudget {
+            kind: budget.kind,
+            period: budget.period,
+            max_tokens: budget.max_tokens,
+            max_micros: budget.max_cost_micros,
+        });
+    }
+    Ok(budgets)
+}
+
+impl From<UsageRow> for UsageDay {
+    fn from(row: UsageRow) -> Self {
+        Self {
+            day: row.day,
+            kind: row.kind,
+            provider: row.provider,
+            model: row.model,
+            requests: row.requests,
+            failed_requests: row.failed_requests,
+            input_tokens: row.input_tokens,
+            output_tokens: row.output_tokens,
+            cached_tokens: row.cached_tokens,
+            cost_micros: row.cost_micros,
+            possibly_billed_requests: row.possibly_billed_requests,
+            unpriced_requests: row.unpriced_requests,
+        }
+    }
+}
+
+impl From<StoredBudget> for BudgetBody {
+    fn from(budget: StoredBudget) -> Self {
+        Self {
+            kind: budget.kind,
+            period: budget.period,
+            max_tokens: budget.max_tokens,
+            max_cost_micros: budget.max_micros,
+            spent_tokens: budget.spent.tokens,
+            spent_cost_micros: budget.spent.micros.unwrap_or_default(),
+            reserved_tokens: budget.reserved.tokens,
+            reserved_cost_micros: budget.reserved.micros.unwrap_or_default(),
+        }
+    }
+}

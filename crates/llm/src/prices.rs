@@ -1,0 +1,184 @@
+//! What models cost: [`Prices`], a dated table that an operator can replace.
+//!
+//! Amounts are millionths of a US dollar. A model without a price has no cost, which is not the same as a cost of zero.
+
+use crate::completion::TokenUsage;
+use serde::Deserialize;
+
+/// The table that is shipped.
+const SHIPPED: &str = include_str!("prices.json");
+
+/// The prices of models.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prices {
+    /// The day on which they were read from the providers' pages.
+    pub as_of: chrono::NaiveDate,
+    models: Vec<Price>,
+}
+
+/// The price of a model, in US dollars per million tokens.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Price {
+    provider: String,
+    /// The model's name, or `*` for every model of the provider. Dated versions of a model have its price.
+    model: String,
+    input: f64,
+    /// The same as `input` if absent.
+    cached_input: Option<f64>,
+    output: f64,
+    /// Prices for requests with a longer input, ascending.
+    #[serde(default)]
+    bands: Vec<Band>,
+}
+
+/// Another price for a request whose input has more than so many tokens.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Band {
+    above_input_tokens: u64,
+    input: f64,
+    cached_input: Option<f64>,
+    output: f64,
+}
+
+/// The table cannot be used. The position is in the source.
+#[derive(Debug, thiserror::Error)]
+pub enum PricesError {
+    #[error("is not a table of prices")]
+    Syntax(#[source] serde_json::Error),
+    #[error("has a price for {provider}/{model} that is not a number of dollars from 0 up")]
+    Amount { provider: String, model: String },
+}
+
+impl Prices {
+    /// Returns the table that is shipped.
+    ///
+    /// # Panics
+    /// Never: a test parses it.
+    pub fn shipped() -> Self {
+        Self::from_json(SHIPPED).expect("the shipped prices are tested")
+    }
+
+    /// Parses a table.
+    ///
+    /// # Errors
+    /// If it has another form, or an amount is negative.
+    pub fn from_json(text: &str) -> Result<Self, PricesError> {
+        let prices: Self = serde_json::from_str(text).map_err(PricesError::Syntax)?;
+        for price in &prices.models {
+            let bands = price.bands.iter().flat_map(|band| {
+                let cached = band.cached_input.unwrap_or_default();
+                [band.input, cached, band.output]
+            });
+            let cached = price.cached_input.unwrap_or_default();
+            let mut amounts = [price.input, cached, price.output].into_iter().chain(bands);
+            if !amounts.all(|amount| amount.is_finite() && amount >= 0.0) {
+                return Err(PricesError::Amount {
+                    provider: price.provider.clone(),
+                    model: price.model.clone(),
+                });
+            }
+        }
+        Ok(prices)
+    }
+
+    /// Returns the cost of this usage in millionths of a dollar, rounded up; none if the model has no price.
+    pub fn micros(&self, provider: &str, model: &str, usage: TokenUsage) -> Option<u64> {
+        let price = self.find(provider, model)?;
+        let band = price
+            .bands
+            .iter()
+            .rfind(|band| usage.input > band.above_input_tokens);
+        let (input, cached, output) = match band {
+            Some(band) => (band.input, band.cached_input, band.output),
+            None => (price.input, price.cached_input, price.output),
+        };
+        let read = usage.cache_read.min(usage.input);
+        // Dollars per million tokens are millionths of a dollar per token.
+        let micros = (usage.input - read) as f64 * input
+            + read as f64 * cached.unwrap_or(input)
+            + usage.output as f64 * output;
+        // Saturates, and a fraction counts as a whole.
+        Some(micros.ceil() as u64)
+    }
+
+    /// Finds the price with the longest name that fits.
+    fn find(&self, provider: &str, model: &str) -> Option<&Price> {
+        let fits = |price: &&Price| {
+            price.provider == provider && (price.model == "*" || is_version(&price.model, model))
+        };
+        self.models
+            .iter()
+            .filter(fits)
+            .max_by_key(|price| match price.model.as_str() {
+                "*" => 0,
+                name => name.len(),
+            })
+    }
+}
+
+/// Returns whether `model` is `name` or a dated version of it: `gpt-4.1-2025-04-14`.
+fn is_version(name: &str, model: &str) -> bool {
+    let Some(rest) = model.strip_prefix(name) else {
+        return false;
+    };
+    rest.is_empty()
+        || rest.strip_prefix('-').is_some_and(|date| {
+            date.len() >= 8
+                && date
+                    .chars()
+                    .all(|char| char.is_ascii_digit() || char == '-')
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usage(input: u64, cache_read: u64, output: u64) -> TokenUsage {
+        TokenUsage {
+            input,
+            output,
+            cache_read,
+            ..TokenUsage::default()
+        }
+    }
+
+    #[test]
+    fn shipped_prices_parse_and_price_dated_models() {
+        let prices = Prices::shipped();
+        let of = |model| prices.micros("openai", model, usage(1_000_000, 0, 0));
+        assert_eq!(of("gpt-4.1-mini"), Some(400_000));
+        assert_eq!(of("gpt-4.1-mini-2025-04-14"), Some(400_000));
+        assert_eq!(of("gpt-4.1"), Some(2_000_000));
+        assert_eq!(of("gpt-4.1-mega"), None);
+        assert_eq!(prices.micros("fixtures", "any", usage(9, 0, 9)), Some(0));
+        assert_eq!(prices.micros("other", "gpt-4.1", usage(9, 0, 9)), None);
+    }
+
+    #[test]
+    fn cost_counts_cached_input_and_bands_and_rounds_up() {
+        let prices = Prices::from_json(
+            r#"{"as_of": "2026-11-28", "models": [{"provider": "p", "model": "m", "input": 2, "cached_input": 0.5,
+                "output": 8, "bands": [{"above_input_tokens": 100, "input": 4, "output": 16}]}]}"#,
+        )
+        .unwrap();
+        let micros = |input, cached, output| prices.micros("p", "m", usage(input, cached, output));
+        assert_eq!(micros(10, 4, 1), Some(12 + 2 + 8));
+        assert_eq!(micros(1, 1, 0), Some(1));
+        assert_eq!(micros(101, 1, 1), Some(400 + 4 + 16));
+    }
+
+    #[test]
+    fn negative_price_and_unknown_field_are_refused() {
+        for text in [
+            r#"{"as_of": "2026-11-28", "models": [{"provider": "p", "model": "m", "input": -1, "output": 8}]}"#,
+            r#"{"as_of": "2026-11-28", "models": [{"provider": "p", "model": "m", "input": 1, "output": 8, "x": 1}]}"#,
+            r#"{"models": []}"#,
+        ] {
+            assert!(Prices::from_json(text).is_err(), "{text}");
+        }
+    }
+}

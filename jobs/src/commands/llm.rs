@@ -1,0 +1,104 @@
+//! Requests to a model whose worker died, and budgets.
+
+use crate::domain::{
+    AuditAction, Detail, NewAuditEntry, ResourceKind, Session,
+    inbox::{ItemSource, NewItem},
+    judgement::Priority,
+    name::{Name, TITLE_CHARS},
+};
+use crate::store::{
+    audit, inbox_items,
+    llm_budgets::{self, EVERY_KIND, NewBudget, StoredBudget},
+    llm_calls,
+};
+use sqlx::PgPool;
+
+/// Completes up to `limit` requests whose attempt no longer runs, as possibly billed, and replaces what they had reserved.
+/// Returns their number.
+///
+/// # Errors
+/// If the database refuses; then none was completed.
+pub async fn lose_llm_calls(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    let mut lost = llm_calls::mark_lost(&mut tx, i64::from(limit)).await?;
+    // In one order, so that two of these cannot wait for each other.
+    lost.sort_by(|one, other| (one.tenant, &one.kind).cmp(&(other.tenant, &other.kind)));
+    for call in &lost {
+        llm_budgets::settle(&mut tx, call.tenant, &call.kind, call.reserved, call.used).await?;
+    }
+    tx.commit().await?;
+    if !lost.is_empty() {
+        tracing::warn!(
+            requests = lost.len(),
+            "requests to a model were in flight when their workers died; they count as possibly billed"
+        );
+    }
+    Ok(u64::try_from(lost.len()).unwrap_or(u64::MAX))
+}
+
+/// Adds an inbox item for each budget of which four fifths are spent, once in its period, and returns their number.
+///
+/// # Errors
+/// If the database refuses; then none was added.
+pub async fn warn_of_budgets(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    let found = llm_budgets::nearly_spent(&mut tx, i64::from(limit)).await?;
+    for budget in &found {
+        let (kind, period) = (&budget.kind, &budget.period);
+        let title = format!("Four fifths of the {period}'s budget for language models are spent");
+        let title = Name::parse(&title, TITLE_CHARS).map_err(|_| {
+            sqlx::Error::Protocol("the title of a budget's inbox item is invalid".into())
+        })?;
+        let scope = if kind == EVERY_KIND {
+            "all jobs".to_owned()
+        } else {
+            format!("jobs of kind {kind}")
+        };
+        let item = NewItem {
+            owner: None,
+            source: ItemSource::Manual,
+            dedupe_key: format!("budget:{kind}:{period}:{}", budget.period_start),
+            title,
+            rationale: format!(
+                "The budget covers {scope}. When it is used up, they wait until the next {period}. An administrator can raise it."
+            ),
+            priority: Priority::High,
+            message: None,
+            job: None,
+        };
+        inbox_items::insert(&mut tx, budget.tenant, &item).await?;
+    }
+    tx.commit().await?;
+    Ok(u64::try_from(found.len()).unwrap_or(u64::MAX))
+}
+
+/// Replaces the tenant's budgets, with an audit entry, and returns them.
+///
+/// # Errors
+/// If the database refuses; then nothing was changed.
+pub async fn put_budgets(
+    pool: &PgPool,
+    session: &Session,
+    budgets: &[NewBudget],
+    request_id: &str,
+) -> Result<Vec<StoredBudget>, sqlx::Error> {
+    let tenant = session.tenant;
+    let mut tx = pool.begin().await?;
+    llm_budgets::delete_others(&mut tx, tenant, budgets).await?;
+    for budget in budgets {
+        llm_budgets::set(&mut tx, tenant, budget).await?;
+    }
+    let entry = NewAuditEntry::new(
+        tenant,
+        session.actor(),
+        AuditAction::SettingsChanged,
+        ResourceKind::Tenant,
+        tenant,
+    )
+    .with_request(Some(request_id))
+    .with_detail(Detail::new().count("budgets", i64::try_from(budgets.len()).unwrap_or(i64::MAX)));
+    audit::insert(&mut tx, &[entry]).await?;
+    let stored = llm_budgets::list(&mut tx, tenant).await?;
+    tx.commit().await?;
+    Ok(stored)
+}

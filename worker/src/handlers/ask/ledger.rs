@@ -1,0 +1,223 @@
+//! Records the requests of a job: [`JobLedger`]. Each is written before it is sent, with the most that it may use, and is not
+//! sent while its lane is open or a budget does not cover it.
+//!
+//! Holds no connection while a request is in flight.
+
+use super::{access::ModelAccess, large, small};
+use crate::handlers::model_failure::effects::{Subject, lane_effect};
+use async_trait::async_trait;
+use base::telemetry::chain;
+use jobs::store::{
+    llm_budgets::{self, Reservation},
+    llm_calls::{self, Admission, Amount, EndedLlmCall, NewLlmCall},
+    llm_checkpoints::CheckpointKey,
+    llm_lanes,
+};
+use llm::{
+    LlmError, NotAdmitted, RequestLedger, TokenUsage,
+    ledger::{FailedRequest, Intent},
+};
+use queue::runtime::handler::JobContext;
+use sqlx::PgConnection;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// How much longer than its timeout the answer to a probe is awaited: the time to record it.
+const PROBE_MARGIN: Duration = Duration::from_secs(5);
+
+/// Records the requests of one question.
+pub(super) struct JobLedger<'a> {
+    pub(super) ctx: &'a JobContext,
+    pub(super) access: &'a ModelAccess,
+    pub(super) key: CheckpointKey,
+    pub(super) version: &'static str,
+}
+
+#[async_trait]
+impl RequestLedger for JobLedger<'_> {
+    async fn admit(&self, intent: &Intent<'_>) -> Result<(), LlmError> {
+        match self.try_admit(intent).await {
+            Ok(None) => Ok(()),
+            Ok(Some(refusal)) => Err(LlmError::NotAdmitted(refusal)),
+            Err(error) => Err(LlmError::Ledger {
+                source: error.into(),
+            }),
+        }
+    }
+
+    async fn failed(&self, failed: &FailedRequest<'_>) {
+        // The request has ended and its result counts: maintenance completes the row if this does not.
+        if let Err(error) = self.try_fail(failed).await {
+            tracing::warn!(
+                error = chain(&error),
+                client_request_id = %failed.id,
+                "could not record how a request to the model ended; it counts as possibly billed"
+            );
+        }
+    }
+}
+
+impl JobLedger<'_> {
+    async fn try_admit(&self, intent: &Intent<'_>) -> Result<Option<NotAdmitted>, sqlx::Error> {
+        let job = &self.ctx.job;
+        let most = TokenUsage {
+            input: intent.max_input_tokens,
+            output: intent.max_output_tokens.into(),
+            ..TokenUsage::default()
+        };
+        let reserved = Amount {
+            tokens: large(most.total()),
+            micros: self.micros(intent.provider, intent.model, most),
+        };
+        let call = NewLlmCall {
+            id: intent.id,
+            lease: job.lease,
+            kind: &job.kind,
+            step: self.key.step,
+            provider: intent.provider,
+            model: intent.model,
+            prompt_version: self.version,
+            prompt_sha256: self.key.request_hash,
+            prompt_bytes: small(intent.prompt_bytes),
+            tries: small(intent.number.into()),
+            reserved,
+            timeout_seconds: (intent.timeout + PROBE_MARGIN).as_secs_f64(),
+        };
+        let mut tx = self.ctx.pool.begin().await?;
+        match llm_calls::admit(&mut tx, &call).await? {
+            Admission::Admitted => {}
+            Admission::LeaseLost => return Ok(Some(NotAdmitted::LeaseLost)),
+            Admission::LaneOpen { reason, until } => {
+                let reason = known_class(&reason);
+                return Ok(Some(NotAdmitted::LaneOpen { reason, until }));
+            }
+        }
+        // A refusal drops the transaction, and with it the row and the probe.
+        match llm_budgets::reserve(&mut tx, job.tenant, &job.kind, reserved).await? {
+            Reservation::Covered => {}
+            Reservation::Exceeded { until } => return Ok(Some(NotAdmitted::OverBudget { until })),
+            Reservation::PriceUnknown { until } => {
+                return Ok(Some(NotAdmitted::PriceUnknown { until }));
+            }
+        }
+        tx.commit().await?;
+        Ok(None)
+    }
+
+    async fn try_fail(&self, failed: &FailedRequest<'_>) -> Result<(), sqlx::Error> {
+        let job = &self.ctx.job;
+        let usage = failed.usage.unwrap_or_default();
+        let mut tx = self.ctx.pool.begin().await?;
+        // A request that is bad for the provider only because of this job says nothing about its lane.
+        let subject = if matches!(failed.error, LlmError::BadRequest { .. })
+            && llm_calls::rejected_alone(&mut tx, job.tenant, job.lease.job).await?
+        {
+            Subject::Job
+        } else {
+            Subject::Provider
+        };
+        let effect = lane_effect(
+            failed.error,
+            failed.usage.is_some(),
+            subject,
+            self.ctx.clock.now(),
+        );
+        let lane = (failed.provider, failed.model);
+        let reason = failed.error.class();
+        llm_lanes::record_failure(&mut tx, lane, reason, effect, self.access.lanes).await?;
+        let ended = EndedLlmCall {
+            id: failed.id,
+            model: None,
+            response_bytes: small(failed.response_bytes),
+            input_tokens: large(usage.input),
+            output_tokens: large(usage.output),
+            cached_tokens: large(usage.cache_read),
+            duration_ms: i64::try_from(failed.duration.as_millis()).unwrap_or(i64::MAX),
+            outcome: failed.error.class(),
+            possibly_billed: failed.may_be_billed(),
+            cost_micros: self.micros(failed.provider, failed.model, usage),
+        };
+        settle(&mut tx, self.ctx, &ended).await?;
+        tx.commit().await
+    }
+
+    /// Records a request that was answered. The caller stores the answer in the same transaction.
+    pub(super) async fn succeeded(
+        &self,
+        conn: &mut PgConnection,
+        request: Uuid,
+        answer: &Answered<'_>,
+    ) -> Result<(), sqlx::Error> {
+        let usage = answer.usage;
+        let (provider, model) = (
+            self.access.model.provider_name(),
+            self.access.model.model_name(),
+        );
+        let priced = self.micros(provider, answer.model, usage);
+        let ended = EndedLlmCall {
+            id: request,
+            model: Some(answer.model),
+            response_bytes: small(answer.response_bytes),
+            input_tokens: large(usage.input),
+            output_tokens: large(usage.output),
+            cached_tokens: large(usage.cache_read),
+            duration_ms: i64::try_from(answer.duration.as_millis()).unwrap_or(i64::MAX),
+            outcome: "ok",
+            possibly_billed: false,
+            // A proxy may answer under a name of its own.
+            cost_micros: priced.or_else(|| self.micros(provider, model, usage)),
+        };
+        // The lane before the budgets, everywhere: locks that are taken in one order do not deadlock.
+        llm_lanes::record_success(conn, (provider, model), request).await?;
+        settle(conn, self.ctx, &ended).await
+    }
+
+    fn micros(&self, provider: &str, model: &str, usage: TokenUsage) -> Option<i64> {
+        let micros = self.access.prices.micros(provider, model, usage);
+        micros.map(|micros| i64::try_from(micros).unwrap_or(i64::MAX))
+    }
+}
+
+/// The part of an answer that is recorded.
+pub(super) struct Answered<'a> {
+    pub(super) model: &'a str,
+    pub(super) usage: TokenUsage,
+    pub(super) response_bytes: u64,
+    pub(super) duration: Duration,
+}
+
+/// Completes the row of a request and replaces its reservation by what it used.
+async fn settle(
+    conn: &mut PgConnection,
+    ctx: &JobContext,
+    ended: &EndedLlmCall<'_>,
+) -> Result<(), sqlx::Error> {
+    let Some(settled) = llm_calls::settle(conn, ctx.job.tenant, ended).await? else {
+        return Ok(());
+    };
+    llm_budgets::settle(
+        conn,
+        settled.tenant,
+        &settled.kind,
+        settled.reserved,
+        settled.used,
+    )
+    .await
+}
+
+/// Returns the class as this version names it.
+fn known_class(reason: &str) -> &'static str {
+    const CLASSES: [&str; 9] = [
+        "transient",
+        "rate_limited",
+        "quota_exhausted",
+        "auth",
+        "bad_request",
+        "do_not_retry",
+        "invalid_reply",
+        "timeout",
+        "connect",
+    ];
+    let known = CLASSES.into_iter().find(|class| *class == reason);
+    known.unwrap_or("transient")
+}

@@ -1,0 +1,179 @@
+//! What a handler does about a failed model call: [`react`] turns the tables of [`effects`] into a wait, or says that the wait
+//! is over. The same for triage and drafts.
+//!
+//! A wait never uses up an attempt: an outage of a provider is not the job's fault.
+
+pub(crate) mod effects;
+
+use super::ask::{AskError, ModelAccess};
+use super::unavailable;
+use base::telemetry::chain;
+use chrono::{DateTime, TimeDelta, Utc};
+use effects::{JobEffect, Subject, job_effect};
+use jobs::domain::llm::OutagePolicy;
+use jobs::store::{
+    llm_calls::{self, FailureFacts},
+    llm_lanes, tenants,
+};
+use llm::{LlmError, NotAdmitted};
+use queue::runtime::handler::JobContext;
+use queue::{Failure, RetryPolicy};
+use rand::RngExt;
+use std::time::Duration;
+
+/// The waits of a job whose own requests failed: from 2 s to an hour, by the attempts that failed.
+const BACKOFF: RetryPolicy = RetryPolicy {
+    max_attempts: i32::MAX,
+    base: Duration::from_secs(2),
+    cap: Duration::from_secs(3600),
+    floor: Duration::from_millis(200),
+};
+/// How long a job waits for a lane, in seconds beyond its time. Only a fallback: it is released when the lane closes.
+const LANE_WAIT: std::ops::Range<f64> = 60.0..300.0;
+
+/// What a handler does about a failed call.
+#[derive(Debug)]
+pub(super) enum Reaction {
+    /// End the attempt with this failure.
+    Fail(Failure),
+    /// Ask once more: the answer may be paid for and cannot be read.
+    AskAgain(LlmError),
+    /// Do without an answer: no call answers this question.
+    Unanswerable(LlmError),
+    /// Do without an answer: the model was away for as long as the tenant waits. The failure says so.
+    WaitedEnough(Failure),
+}
+
+/// Decides what to do about a failed call. `wait_of` returns how long this kind of job waits.
+pub(super) async fn react(
+    ctx: &JobContext,
+    access: &ModelAccess,
+    error: AskError,
+    wait_of: impl Fn(&OutagePolicy) -> TimeDelta + Send,
+) -> Reaction {
+    match error {
+        AskError::LeaseLost => Reaction::Fail(Failure::interrupted()),
+        AskError::Database(error) => Reaction::Fail(unavailable(&error)),
+        AskError::Model { error, is_billed } => {
+            let decided = decide(ctx, access, error, is_billed, wait_of).await;
+            decided.unwrap_or_else(|error| Reaction::Fail(unavailable(&error)))
+        }
+    }
+}
+
+async fn decide(
+    ctx: &JobContext,
+    access: &ModelAccess,
+    error: LlmError,
+    is_billed: bool,
+    wait_of: impl Fn(&OutagePolicy) -> TimeDelta + Send,
+) -> Result<Reaction, sqlx::Error> {
+    let (tenant, job) = (ctx.job.tenant, ctx.job.lease.job);
+    let mut conn = ctx.pool.acquire().await?;
+    let is_bad_request = matches!(error, LlmError::BadRequest { .. });
+    let subject = if is_bad_request && llm_calls::rejected_alone(&mut conn, tenant, job).await? {
+        Subject::Job
+    } else {
+        Subject::Provider
+    };
+    let effect = job_effect(&error, is_billed, subject, ctx.clock.now());
+    match effect {
+        JobEffect::HandBack => return Ok(Reaction::Fail(Failure::interrupted())),
+        JobEffect::AskAgain => return Ok(Reaction::AskAgain(error)),
+        JobEffect::Unanswerable => return Ok(Reaction::Unanswerable(error)),
+        JobEffect::Misconfigured => return Ok(Reaction::Fail(misconfigured(&error))),
+        JobEffect::OurFault => return Ok(Reaction::Fail(our_fault(&error))),
+        JobEffect::Wait | JobEffect::WaitUntil(_) | JobEffect::WaitForLane(_) => {}
+    }
+    let lane = (access.model.provider_name(), access.model.model_name());
+    let open_until = llm_lanes::open_until(&mut conn, lane).await?;
+    let facts = llm_calls::failure_facts(&mut conn, tenant, job).await?;
+    let policy = tenants::settings(&mut conn, tenant).await?.outage;
+    let ends = facts.waits_since + wait_of(&policy);
+    let failure = waiting(&error, wait_until(effect, facts, open_until).min(ends));
+    Ok(if facts.now >= ends {
+        Reaction::WaitedEnough(failure)
+    } else {
+        Reaction::Fail(failure)
+    })
+}
+
+/// Returns the time of the next attempt, with jitter.
+fn wait_until(
+    effect: JobEffect,
+    facts: FailureFacts,
+    open_until: Option<DateTime<Utc>>,
+) -> DateTime<Utc> {
+    let mut rng = rand::rng();
+    let now = facts.now;
+    // A request before then would not be sent.
+    let earliest = open_until.map_or(now, |until| until.max(now));
+    let seconds = |seconds: f64| TimeDelta::milliseconds((seconds * 1000.0) as i64);
+    match effect {
+        JobEffect::WaitForLane(until) => until.max(earliest) + seconds(rng.random_range(LANE_WAIT)),
+        JobEffect::WaitUntil(until) => {
+            let wait = (until - now).as_seconds_f64().max(0.0);
+            until.max(now) + seconds(rng.random_range(0.1..1.1 + wait / 10.0))
+        }
+        _ => {
+            let failed = i32::try_from(facts.failed_attempts).unwrap_or(i32::MAX);
+            let delay = BACKOFF.delay(failed, rng.random());
+            (now + seconds(delay.as_secs_f64())).max(earliest + seconds(rng.random_range(0.1..1.0)))
+        }
+    }
+}
+
+/// Builds the failure of a job that waits.
+fn waiting(error: &LlmError, until: DateTime<Utc>) -> Failure {
+    let class = match error {
+        LlmError::NotAdmitted(NotAdmitted::LaneOpen { reason, .. }) => reason,
+        other => other.class(),
+    };
+    let (code, message) = match (error, class) {
+        (LlmError::NotAdmitted(NotAdmitted::OverBudget { .. }), _) => (
+            "llm_over_budget",
+            "The budget for the language model is used up; the job continues when it is renewed or raised.",
+        ),
+        (LlmError::NotAdmitted(NotAdmitted::PriceUnknown { .. }), _) => (
+            "llm_price_unknown",
+            "The budget is in money, and the price of the language model is not known. Add it to the prices file, or set a budget in tokens.",
+        ),
+        (_, "auth" | "bad_request") => (
+            "llm_stopped",
+            "The language model rejects our requests until an operator acts; the job continues automatically.",
+        ),
+        (_, "quota_exhausted") => (
+            "llm_quota_exhausted",
+            "The quota at the language model's provider is used up; the job continues automatically.",
+        ),
+        (_, "rate_limited") => (
+            "llm_rate_limited",
+            "The language model limits our requests at the moment; the job continues automatically.",
+        ),
+        _ => (
+            "llm_unavailable",
+            "The language model is unavailable at the moment; the job continues automatically.",
+        ),
+    };
+    Failure::rate_limited(until, code, message, format!("{class}: {}", chain(error)))
+}
+
+/// Permanent, so that a missing fixture is noticed.
+fn misconfigured(error: &LlmError) -> Failure {
+    Failure::permanent(
+        "unknown_fixture",
+        "No fixture matches this email. Add one, or use a real model.",
+        chain(error),
+    )
+}
+
+fn our_fault(error: &LlmError) -> Failure {
+    Failure::transient(
+        "database_unavailable",
+        "Something went wrong on our side; the job will be retried.",
+        chain(error),
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! What a failed model call means, the same for every kind of job: [`lane_effect`] for the provider's lane, [`job_effect`] for
+//! the job. Pure.
+//!
+//! Both are exhaustive: a new class of failure does not compile before it has its line in each.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use jobs::domain::llm::LaneEffect;
+use llm::{LlmError, NotAdmitted};
+
+/// The codes of jobs that wait for a lane. They are released when a lane closes.
+pub(crate) const LANE_CODES: [&str; 4] = [
+    "llm_unavailable",
+    "llm_rate_limited",
+    "llm_quota_exhausted",
+    "llm_stopped",
+];
+/// The classes of failures that an operator must mend.
+pub(crate) const STOPPING_CLASSES: [&str; 2] = ["auth", "bad_request"];
+
+/// A quota that is spent is not asked for again sooner, whatever short wait the reply names.
+const QUOTA_WAIT: TimeDelta = TimeDelta::hours(1);
+/// A wait that is named with a spent quota counts as its reset only if it is longer.
+const SHORTEST_RESET: TimeDelta = TimeDelta::minutes(5);
+/// Whose fault a request is that the provider rejects as bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::handlers) enum Subject {
+    /// The configuration's, as far as is known: every request would be rejected.
+    Provider,
+    /// The job's: others were answered since.
+    Job,
+}
+
+/// What a failed call means for the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::handlers) enum JobEffect {
+    /// It returns to the queue at once: it was cancelled, its lease was lost, or the worker stops.
+    HandBack,
+    /// It waits by its own backoff.
+    Wait,
+    /// It waits until then.
+    WaitUntil(DateTime<Utc>),
+    /// It waits until the lane closes, which is not before then.
+    WaitForLane(DateTime<Utc>),
+    /// The answer may be paid for and cannot be read: one more is asked for.
+    AskAgain,
+    /// No call answers this question.
+    Unanswerable,
+    /// The configuration of testing mode is incomplete.
+    Misconfigured,
+    /// Our database failed.
+    OurFault,
+}
+
+/// The one table of what a failed request means for its provider's lane.
+///
+/// `is_billed`: the provider reported the usage of an unusable answer.
+pub(in crate::handlers) fn lane_effect(
+    error: &LlmError,
+    is_billed: bool,
+    subject: Subject,
+    now: DateTime<Utc>,
+) -> LaneEffect {
+    match error {
+        LlmError::Transient { retry_after, .. } | LlmError::RateLimited { retry_after } => {
+            match retry_after {
+                Some(wait) => LaneEffect::OpensUntil(wait.at),
+                None => LaneEffect::Counts,
+            }
+        }
+        LlmError::QuotaExhausted { until, .. } => LaneEffect::OpensUntil(quota_reset(*until, now)),
+        LlmError::Auth { .. } => LaneEffect::Stops,
+        LlmError::BadRequest { .. } => match subject {
+            Subject::Provider => LaneEffect::Stops,
+            Subject::Job => LaneEffect::Nothing,
+        },
+        LlmError::InvalidReply { .. } if is_billed => LaneEffect::Nothing,
+        LlmError::InvalidReply { .. }
+        | LlmError::DoNotRetry { .. }
+        | LlmError::Timeout { .. }
+        | LlmError::Connect { .. } => LaneEffect::Counts,
+        LlmError::ContextTooLong { .. }
+        | LlmError::Refused { .. }
+        | LlmError::Truncated { .. }
+        | LlmError::ReplyTooLarge { .. }
+        | LlmError::InvalidOutput { .. }
+        | LlmError::UnknownFixture { .. }
+        | LlmError::Cancelled
+        | LlmError::NotAdmitted(_)
+        | LlmError::Ledger { .. } => LaneEffect::Nothing,
+    }
+}
+
+/// The one table of what a failed call means for its job.
+pub(in crate::handlers) fn job_effect(
+    error: &LlmError,
+    is_billed: bool,
+    subject: Subject,
+    now: DateTime<Utc>,
+) -> JobEffect {
+    match error {
+        LlmError::Transient { retry_after, .. } | LlmError::RateLimited { retry_after } => {
+            match retry_after {
+                Some(wait) => JobEffect::WaitUntil(wait.at),
+                None => JobEffect::Wait,
+            }
+        }
+        LlmError::QuotaExhausted { until, .. } => JobEffect::WaitUntil(quota_reset(*until, now)),
+        // Not the first to ask again: the request may be bad only because of this job.
+        LlmError::Auth { .. } => JobEffect::WaitForLane(now),
+        LlmError::BadRequest { .. } => match subject {
+            Subject::Provider => JobEffect::WaitForLane(now),
+            Subject::Job => JobEffect::Unanswerable,
+        },
+        LlmError::InvalidReply { .. } if is_billed => JobEffect::AskAgain,
+        LlmError::InvalidReply { .. }
+        | LlmError::DoNotRetry { .. }
+        | LlmError::Timeout { .. }
+        | LlmError::Connect { .. } => JobEffect::Wait,
+        LlmError::ContextTooLong { .. }
+        | LlmError::Refused { .. }
+        | LlmError::Truncated { .. }
+        | LlmError::ReplyTooLarge { .. }
+        | LlmError::InvalidOutput { .. } => JobEffect::Unanswerable,
+        LlmError::UnknownFixture { .. } => JobEffect::Misconfigured,
+        LlmError::Cancelled | LlmError::NotAdmitted(NotAdmitted::LeaseLost) => JobEffect::HandBack,
+        LlmError::NotAdmitted(NotAdmitted::LaneOpen { until, .. }) => {
+            JobEffect::WaitForLane(*until)
+        }
+        LlmError::NotAdmitted(
+            NotAdmitted::OverBudget { until } | NotAdmitted::PriceUnknown { until },
+        ) => JobEffect::WaitUntil(*until),
+        LlmError::Ledger { .. } => JobEffect::OurFault,
+    }
+}
+
+fn quota_reset(told: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
+    if told - now > SHORTEST_RESET {
+        told
+    } else {
+        now + QUOTA_WAIT
+    }
+}
