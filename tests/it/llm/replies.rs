@@ -41,6 +41,8 @@ async fn the_request_is_exactly_this() {
             },
         ],
         "max_tokens": 700,
+        "temperature": 0.0,
+        "seed": 1,
         "response_format": {
             "type": "json_schema",
             "json_schema": {
@@ -126,27 +128,32 @@ async fn what_a_call_cost_is_known_whatever_became_of_it() {
     let mut empty = answer("", "stop");
     empty["choices"] = json!([]);
     let empty = ResponseTemplate::new(200).set_body_json(empty);
-    let asked = Asked::script([refuses(500), empty, cut]).await;
-    let deadline = Instant::now() + asked.time;
-    let (result, spent) = asked
-        .model
-        .complete_with_cost(&call(deadline, &asked.cancelled))
-        .await;
-    assert_eq!(result.map(|_| ()).unwrap_err().class(), "truncated");
-    assert_eq!(spent.tries, 3);
-    assert_eq!((spent.usage.input, spent.usage.output), (800, 80));
-    assert!(
-        spent.prompt_bytes > 100 && spent.response_bytes > 400,
-        "{spent:?}"
-    );
+    for (last, class) in [(cut, "truncated"), (empty, "invalid_output")] {
+        let asked = Asked::script([refuses(500), last]).await;
+        let deadline = Instant::now() + asked.time;
+        let (result, spent) = asked
+            .model
+            .complete_with_cost(&call(deadline, &asked.cancelled))
+            .await;
+        assert_eq!(result.map(|_| ()).unwrap_err().class(), class);
+        assert_eq!(spent.tries, 2);
+        assert_eq!((spent.usage.input, spent.usage.output), (400, 40));
+        assert!(
+            spent.prompt_bytes > 100 && spent.response_bytes > 200,
+            "{spent:?}"
+        );
+    }
 }
 
 #[tokio::test]
-async fn a_success_that_is_no_answer_is_tried_again() {
+async fn a_success_that_is_no_answer_is_invalid_output_and_is_not_tried_again() {
     let page = ResponseTemplate::new(200).set_body_string("<html>Please log in</html>");
     let empty = ResponseTemplate::new(200).set_body_json(json!({ "choices": [] }));
-    let asked = Asked::script([page, empty, says("{}")]).await;
-    assert_eq!(asked.complete().await.unwrap().tries, 3);
+    for reply in [page, empty] {
+        let asked = Asked::script([reply, says("{}")]).await;
+        assert_eq!(asked.refused().await.class(), "invalid_output");
+        assert_eq!(asked.tries().await, 1);
+    }
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ fn read_bytes(body: &[u8]) -> (Result<Reply, LlmError>, AttemptInfo) {
         client_request_id: Uuid::nil(),
         clock: &Clock::System,
     };
-    let result = read(body, &HeaderMap::new(), &request, &mut info);
+    let result = read(body, &HeaderMap::new(), &request, 700, &mut info);
     (result, info)
 }
 
@@ -77,7 +77,7 @@ fn truncated_and_refused_answers_are_errors_with_a_cost() {
         (answer(json!("{}"), json!("length")), "truncated"),
         (answer(json!("{}"), json!("content_filter")), "refused"),
         (refusal, "refused"),
-        (answer(json!("{}"), json!("tool_calls")), "invalid_reply"),
+        (answer(json!("{}"), json!("tool_calls")), "invalid_output"),
     ] {
         let (result, info) = read_value(&body);
         let error = result.map(|_| ()).unwrap_err();
@@ -88,31 +88,54 @@ fn truncated_and_refused_answers_are_errors_with_a_cost() {
 }
 
 #[test]
-fn success_without_an_answer_is_an_invalid_reply() {
-    for (body, what) in [
-        (&b"<html>hunter2</html>"[..], "not JSON"),
-        (b"", "not JSON"),
-        (b"\xff\xfe", "not JSON"),
-        (b"[]", "not a chat completion"),
-        (b"\"hunter2\"", "not a chat completion"),
-        (b"{\"choices\":\"hunter2\"}", "not a chat completion"),
-        (b"{}", "no choices"),
-        (b"{\"choices\":[]}", "no choices"),
-        (b"{\"choices\":[{}]}", "no message"),
+fn success_without_an_answer_is_invalid_output() {
+    for (body, reason) in [
+        (&b"<html>hunter2</html>"[..], InvalidReason::Json),
+        (b"", InvalidReason::Json),
+        (b"\xff\xfe", InvalidReason::Json),
+        (b"[]", InvalidReason::Schema),
+        (b"\"hunter2\"", InvalidReason::Schema),
+        (b"{\"choices\":\"hunter2\"}", InvalidReason::Schema),
+        (b"{}", InvalidReason::Empty),
+        (b"{\"choices\":[]}", InvalidReason::Empty),
+        (b"{\"choices\":[{}]}", InvalidReason::Empty),
         (
             b"{\"choices\":[{\"message\":{\"content\":null}}]}",
-            "no text",
+            InvalidReason::Empty,
         ),
         (
             b"{\"choices\":[{\"message\":{\"content\":\" \"},\"finish_reason\":\"stop\"}]}",
-            "no text",
+            InvalidReason::Empty,
         ),
     ] {
         let error = read_bytes(body).0.map(|_| ()).unwrap_err();
-        let LlmError::InvalidReply { what: found } = error else {
+        let LlmError::InvalidOutput { reason: found } = error else {
             panic!("{error}");
         };
-        assert_eq!(found, what);
+        assert_eq!(found, reason);
+        assert!(!error.is_transient());
+    }
+}
+
+#[test]
+fn call_of_the_function_that_carries_the_schema_is_the_answer() {
+    for arguments in [
+        json!("{\"category\":\"task\"}"),
+        json!({"category": "task"}),
+    ] {
+        for finish in ["tool_calls", "stop"] {
+            let call = |name: &str| json!({"id": "c", "type": "function", "function": {"name": name, "arguments": arguments}});
+            let mut body = answer(Value::Null, json!(finish));
+            body["choices"][0]["message"]["tool_calls"] = json!([call("other"), call("judge_v1")]);
+            let (reply, info) = read_value(&body);
+            assert_eq!(
+                reply.unwrap_or_else(|error| panic!("{error}")).text,
+                "{\"category\":\"task\"}"
+            );
+            assert_eq!(info.finish, Some(FinishReason::Stop));
+            body["choices"][0]["message"]["tool_calls"] = json!([call("other")]);
+            assert!(read_value(&body).0.is_err());
+        }
     }
 }
 
