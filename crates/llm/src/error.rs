@@ -86,8 +86,6 @@ pub enum InvalidReason {
     Json,
     /// JSON that does not match the schema.
     Schema,
-    /// A reply without any text.
-    Empty,
     /// A value outside its closed set.
     Enum,
     /// A recipient that the caller does not allow.
@@ -187,7 +185,6 @@ impl InvalidReason {
         match self {
             Self::Json => "json",
             Self::Schema => "schema",
-            Self::Empty => "empty",
             Self::Enum => "enum",
             Self::Recipient => "recipient",
             Self::Truncated => "truncated",

@@ -1,13 +1,12 @@
 //! What reading a successful response has in common for all providers: [`parse`] and [`Answer::into_reply`].
 //!
 //! Status 200 is not yet an answer: servers send 200 with prose, an error, no choices or half an answer. Each case has its
-//! own error, and a response that can never be read is invalid output, which was paid for and is not asked for many times.
-//! Never quotes the body.
+//! own error. Never quotes the body.
 
 use crate::{
     classify,
     completion::{FinishReason, TokenUsage},
-    error::{InvalidReason, LlmError},
+    error::LlmError,
     provider::{AttemptInfo, AttemptRequest, Reply},
 };
 use reqwest::header::HeaderMap;
@@ -34,15 +33,15 @@ pub(super) fn parse<T: DeserializeOwned>(
     headers: &HeaderMap,
     request: &AttemptRequest<'_>,
 ) -> Result<T, LlmError> {
-    let body: Value = serde_json::from_slice(body).map_err(|_| invalid(InvalidReason::Json))?;
+    let body: Value = serde_json::from_slice(body).map_err(|_| invalid("not JSON"))?;
     if let Some(error) = classify::error_in_success(&body, headers, request.clock.now()) {
         return Err(error);
     }
-    serde_json::from_value(body).map_err(|_| invalid(InvalidReason::Schema))
+    serde_json::from_value(body).map_err(|_| invalid("an unknown form"))
 }
 
-pub(super) const fn invalid(reason: InvalidReason) -> LlmError {
-    LlmError::InvalidOutput { reason }
+pub(super) const fn invalid(what: &'static str) -> LlmError {
+    LlmError::InvalidReply { what }
 }
 
 impl Answer {
@@ -70,10 +69,10 @@ impl Answer {
                     reason: finish.as_str(),
                 });
             }
-            FinishReason::Other => return Err(invalid(InvalidReason::Schema)),
+            FinishReason::Other => return Err(invalid("an unknown finish reason")),
         }
         if self.text.trim().is_empty() {
-            return Err(invalid(InvalidReason::Empty));
+            return Err(invalid("no text"));
         }
         let model = self.model.filter(|name| is_plain(name));
         Ok(Reply {

@@ -2,7 +2,7 @@
 
 use crate::{
     completion::{FinishReason, TokenUsage},
-    error::{InvalidReason, LlmError},
+    error::LlmError,
     provider::{AttemptInfo, AttemptRequest, Reply},
     providers::reading::{self, Answer},
 };
@@ -82,7 +82,7 @@ pub(super) fn read(
                 reason: FinishReason::ContentFilter.as_str(),
             }
         } else {
-            reading::invalid(InvalidReason::Empty)
+            reading::invalid("no candidates")
         });
     };
     let parts = candidate.content.map(|content| content.parts);

@@ -2,7 +2,7 @@
 
 use crate::{
     completion::{FinishReason, TokenUsage},
-    error::{InvalidReason, LlmError},
+    error::LlmError,
     provider::{AttemptInfo, AttemptRequest, Reply},
     providers::reading::{self, Answer},
 };
@@ -43,9 +43,7 @@ pub(super) fn read(
         ..TokenUsage::default()
     };
     info.usage = Some(usage);
-    let message = response
-        .message
-        .ok_or(reading::invalid(InvalidReason::Empty))?;
+    let message = response.message.ok_or(reading::invalid("no message"))?;
     let finish = match response.done_reason.as_deref() {
         None | Some("") => FinishReason::Unstated,
         Some("stop") => FinishReason::Stop,

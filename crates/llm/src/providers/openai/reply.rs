@@ -2,7 +2,7 @@
 
 use crate::{
     completion::{FinishReason, TokenUsage},
-    error::{InvalidReason, LlmError},
+    error::LlmError,
     provider::{AttemptInfo, AttemptRequest, Reply},
     providers::reading::{self, Answer},
 };
@@ -110,10 +110,8 @@ pub(crate) fn read(
     let usage = completion.usage.unwrap_or_default().into();
     info.usage = Some(usage);
     let choice = completion.choices.into_iter().next();
-    let choice = choice.ok_or(reading::invalid(InvalidReason::Empty))?;
-    let message = choice
-        .message
-        .ok_or(reading::invalid(InvalidReason::Empty))?;
+    let choice = choice.ok_or(reading::invalid("no choices"))?;
+    let message = choice.message.ok_or(reading::invalid("no message"))?;
     let called = message
         .tool_calls
         .unwrap_or_default()

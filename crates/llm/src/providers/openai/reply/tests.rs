@@ -77,7 +77,7 @@ fn truncated_and_refused_answers_are_errors_with_a_cost() {
         (answer(json!("{}"), json!("length")), "truncated"),
         (answer(json!("{}"), json!("content_filter")), "refused"),
         (refusal, "refused"),
-        (answer(json!("{}"), json!("tool_calls")), "invalid_output"),
+        (answer(json!("{}"), json!("tool_calls")), "invalid_reply"),
     ] {
         let (result, info) = read_value(&body);
         let error = result.map(|_| ()).unwrap_err();
@@ -88,32 +88,31 @@ fn truncated_and_refused_answers_are_errors_with_a_cost() {
 }
 
 #[test]
-fn success_without_an_answer_is_invalid_output() {
-    for (body, reason) in [
-        (&b"<html>hunter2</html>"[..], InvalidReason::Json),
-        (b"", InvalidReason::Json),
-        (b"\xff\xfe", InvalidReason::Json),
-        (b"[]", InvalidReason::Schema),
-        (b"\"hunter2\"", InvalidReason::Schema),
-        (b"{\"choices\":\"hunter2\"}", InvalidReason::Schema),
-        (b"{}", InvalidReason::Empty),
-        (b"{\"choices\":[]}", InvalidReason::Empty),
-        (b"{\"choices\":[{}]}", InvalidReason::Empty),
+fn success_without_an_answer_is_an_invalid_reply() {
+    for (body, what) in [
+        (&b"<html>hunter2</html>"[..], "not JSON"),
+        (b"", "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b"[]", "an unknown form"),
+        (b"\"hunter2\"", "an unknown form"),
+        (b"{\"choices\":\"hunter2\"}", "an unknown form"),
+        (b"{}", "no choices"),
+        (b"{\"choices\":[]}", "no choices"),
+        (b"{\"choices\":[{}]}", "no message"),
         (
             b"{\"choices\":[{\"message\":{\"content\":null}}]}",
-            InvalidReason::Empty,
+            "no text",
         ),
         (
             b"{\"choices\":[{\"message\":{\"content\":\" \"},\"finish_reason\":\"stop\"}]}",
-            InvalidReason::Empty,
+            "no text",
         ),
     ] {
         let error = read_bytes(body).0.map(|_| ()).unwrap_err();
-        let LlmError::InvalidOutput { reason: found } = error else {
+        let LlmError::InvalidReply { what: found } = error else {
             panic!("{error}");
         };
-        assert_eq!(found, reason);
-        assert!(!error.is_transient());
+        assert_eq!(found, what);
     }
 }
 
