@@ -10,6 +10,7 @@ mod envelope;
 mod excerpt;
 mod html;
 mod mime;
+mod reply_address;
 pub mod text;
 mod written;
 
@@ -23,6 +24,7 @@ pub use envelope::{Envelope, EnvelopeAddress, EnvelopeAttachment, EnvelopeEarlie
 pub use automatic::{answered, is_automatic, is_machine, is_machine_address, keyword};
 use chrono::{DateTime, Utc};
 pub use excerpt::excerpt;
+pub use reply_address::foreign_reply_address;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

@@ -2,13 +2,13 @@
 
 use super::load::Case;
 use super::merge::ModelAnswer;
-use super::parse_reply::{FaultClass, ReplyFault, parse_reply};
+use super::parse_reply::{FaultClass, ReplyFault, parse_repaired, parse_reply};
 use super::prompt;
 use crate::handlers::{
     ask::{AskError, Question, ask},
     unavailable,
 };
-use crate::prompts::TRIAGE;
+use crate::prompts::triage_schema;
 use base::telemetry::{chain, millis};
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{domain::rules::Verdict, kinds::triage::LlmUsage};
@@ -53,7 +53,7 @@ pub(super) async fn judge(
         task: "triage",
         step,
         prompt,
-        schema: TRIAGE.schema(),
+        schema: triage_schema(&candidates),
         max_output_tokens: MAX_OUTPUT_TOKENS,
         deadline,
     };
@@ -80,7 +80,7 @@ pub(super) async fn judge(
     let _not_needed = ctx.report(0.6, "Calling the model again: its answer was invalid.");
     let again = build(
         "triage.repair",
-        prompt::repair(verdict, asked_on, &first.text, &fault),
+        prompt::repair(case, verdict, asked_on, &first.text, &fault),
     );
     let again = match ask(ctx, model, again).await {
         Ok(completion) => completion,
@@ -90,7 +90,7 @@ pub(super) async fn judge(
         }
     };
     add(&mut usage, &again);
-    let repaired = parse_reply(&again.text, &case.mail, &candidates);
+    let repaired = parse_repaired(&again.text, &case.mail, &candidates);
     record_invalid(model, &fault, repaired.is_ok());
     let answer = repaired.map_or(ModelAnswer::Unusable, ModelAnswer::Reply);
     Ok(Judged { answer, usage })
@@ -111,8 +111,8 @@ fn record_invalid(model: &Model, fault: &ReplyFault, repaired: bool) {
 const fn reason(class: FaultClass) -> InvalidReason {
     match class {
         FaultClass::Json => InvalidReason::Json,
-        FaultClass::Schema | FaultClass::Length | FaultClass::Ungrounded => InvalidReason::Schema,
-        FaultClass::Enum | FaultClass::Rule | FaultClass::Action => InvalidReason::Enum,
+        FaultClass::Schema | FaultClass::Ungrounded => InvalidReason::Schema,
+        FaultClass::Enum | FaultClass::Rule => InvalidReason::Enum,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Loads what triage needs: [`Case`]. Holds no database connection while parsing.
 
 use super::guards::Correspondents;
+use super::mailbox::Mailbox;
 use crate::handlers::unavailable;
 use base::TenantId;
 use jobs::{
@@ -31,6 +32,8 @@ pub(super) struct Case {
     pub(super) correspondents: Correspondents,
     /// The first recipient that is a user of the tenant.
     pub(super) owner: Option<UserId>,
+    /// Empty until the model is needed.
+    pub(super) mailbox: Mailbox,
     pub(super) trust: TrustMode,
     /// Empty if the tenant had no rules when the job was submitted.
     pub(super) rules: RuleSet,
@@ -105,6 +108,7 @@ pub(super) async fn load(pool: &PgPool, tenant: TenantId, args: &Args) -> Result
         content_hash,
         correspondents,
         owner,
+        mailbox: Mailbox::default(),
         trust,
         rules,
         former,
