@@ -3,23 +3,47 @@
 //! Every change of the text is a new version, because answers, checkpoints and metrics are compared by version. Contains no
 //! text of a tenant or an email.
 
-use llm::PromptFile;
+pub mod mailbox;
+
+use llm::{OutputSchema, PromptFile};
+use serde_json::json;
+
+/// More names than this do not fit into the enums that providers accept.
+const RULES: usize = 200;
 
 /// Judges an email and proposes actions.
 pub const TRIAGE: PromptFile = PromptFile {
-    version: "triage.v1",
-    text: include_str!("prompts/triage.v1.txt"),
-    schema_name: "triage_v1",
-    schema: include_str!("prompts/triage.v1.schema.json"),
+    version: "triage.v2",
+    text: include_str!("prompts/triage.v2.txt"),
+    schema_name: "triage_v2",
+    schema: include_str!("prompts/triage.v2.schema.json"),
 };
 
 /// Writes an email in a user's name.
 pub const DRAFT: PromptFile = PromptFile {
-    version: "draft.v2",
-    text: include_str!("prompts/draft.v2.txt"),
-    schema_name: "draft_v2",
-    schema: include_str!("prompts/draft.v2.schema.json"),
+    version: "draft.v3",
+    text: include_str!("prompts/draft.v3.txt"),
+    schema_name: "draft_v3",
+    schema: include_str!("prompts/draft.v3.schema.json"),
 };
+
+/// Returns the schema of a triage in which the model may choose one of these rules or none.
+pub fn triage_schema(candidates: &[&str]) -> OutputSchema {
+    let mut schema = TRIAGE.schema();
+    let description = "The exact name of an offered rule, or null.";
+    schema.schema["properties"]["matched_rule"] = match candidates {
+        [] => json!({ "type": "null", "description": "No rule is offered." }),
+        _ if candidates.len() > RULES => {
+            json!({ "type": ["string", "null"], "description": description })
+        }
+        _ => {
+            let names = candidates.iter().map(|name| json!(name));
+            let choices: Vec<_> = names.chain([json!(null)]).collect();
+            json!({ "type": ["string", "null"], "enum": choices, "description": description })
+        }
+    };
+    schema
+}
 
 #[cfg(test)]
 mod tests {
@@ -63,6 +87,16 @@ mod tests {
             );
             assert_strict(&schema);
         }
+    }
+
+    #[test]
+    fn triage_schema_offers_exactly_the_candidates_and_none() {
+        let rule =
+            |names: &[&str]| triage_schema(names).schema["properties"]["matched_rule"].clone();
+        assert_eq!(rule(&["a", "b"])["enum"], json!(["a", "b", null]));
+        assert_eq!(rule(&[])["type"], json!("null"));
+        assert_eq!(rule(&["a"; 201]).get("enum"), None);
+        assert_strict(&triage_schema(&["a"]).schema);
     }
 
     #[test]

@@ -15,11 +15,22 @@ use std::time::Duration;
 
 /// A longer requested delay counts as an exhausted quota: the job waits in the queue, without retries in this process.
 const LONGEST_RATE_LIMIT: Duration = Duration::from_secs(300);
-/// The delay after an exhausted quota if the provider does not say when it is renewed.
+/// The delay after an exhausted quota, unless the provider names a longer one. A shorter one is the provider's standard
+/// advice for rate limits, and following it would ask in vain every few seconds.
 const QUOTA_DELAY: chrono::Duration = chrono::Duration::hours(1);
 
 /// Codes and types that our errors may contain. Any other text might echo the request.
 const KNOWN_CODES: &[&str] = &[
+    "API_KEY_INVALID",
+    "DEADLINE_EXCEEDED",
+    "FAILED_PRECONDITION",
+    "INTERNAL",
+    "INVALID_ARGUMENT",
+    "NOT_FOUND",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "UNAUTHENTICATED",
+    "UNAVAILABLE",
     "authentication_error",
     "billing_error",
     "billing_hard_limit_reached",
@@ -29,6 +40,7 @@ const KNOWN_CODES: &[&str] = &[
     "credit_balance_exhausted",
     "enforced_spend_limit_reached",
     "exceed_context_size_error",
+    "insufficient_credits",
     "insufficient_quota",
     "invalid_api_key",
     "invalid_request_error",
@@ -36,6 +48,7 @@ const KNOWN_CODES: &[&str] = &[
     "not_found_error",
     "overloaded_error",
     "permission_error",
+    "quota_exceeded",
     "rate_limit_error",
     "rate_limit_exceeded",
     "request_too_large",
@@ -50,7 +63,17 @@ const QUOTA_CODES: &[&str] = &[
     "billing_hard_limit_reached",
     "credit_balance_exhausted",
     "enforced_spend_limit_reached",
+    "insufficient_credits",
     "insufficient_quota",
+    "quota_exceeded",
+];
+/// Phrases of providers and proxies for the same, if they send no code for it.
+const QUOTA_PHRASES: &[&str] = &[
+    "insufficient_quota",
+    "credit balance is too low",
+    "billing hard limit",
+    "spend limit",
+    "exceeded your current quota",
 ];
 const TOO_LONG_CODES: &[&str] = &[
     "context_length_exceeded",
@@ -64,6 +87,7 @@ const TOO_LONG_PHRASES: &[&str] = &[
     "context length",
     "context size",
     "context window",
+    "exceeds the maximum number of tokens",
     "maximum context",
     "prompt is too long",
 ];
@@ -72,6 +96,8 @@ const TOO_LONG_PHRASES: &[&str] = &[
 struct ErrorBody {
     /// The object with message, code and details, or null.
     error: Value,
+    /// What stands beside it, where some servers put the delay.
+    beside: Value,
     /// Its code and type, if they are known.
     codes: Vec<&'static str>,
     /// A numeric code, which some servers send.
@@ -105,7 +131,8 @@ pub(crate) fn error_in_success(
 }
 
 fn classify(status: u16, headers: &HeaderMap, body: &ErrorBody, now: DateTime<Utc>) -> LlmError {
-    let delay = retry_after::delay(headers, &body.error, now);
+    let bodies = [&body.error, &body.beside];
+    let delay = retry_after::delay(status, headers, bodies, now);
     let retry_after = delay.map(|delay| RetryAfter {
         delay,
         at: chrono::Duration::from_std(delay).map_or(DateTime::<Utc>::MAX_UTC, |delay| now + delay),
@@ -113,12 +140,14 @@ fn classify(status: u16, headers: &HeaderMap, body: &ErrorBody, now: DateTime<Ut
     let code = body.codes.first().copied().unwrap_or("no known code");
     let quota_exhausted = || LlmError::QuotaExhausted {
         code,
-        until: retry_after.map_or(now + QUOTA_DELAY, |wait| wait.at),
+        until: retry_after
+            .filter(|wait| wait.delay > LONGEST_RATE_LIMIT)
+            .map_or(now + QUOTA_DELAY, |wait| wait.at),
     };
 
     // Codes of the body come before the status and before the server's own advice: a filter answers 400 and an exhausted
     // quota 429, and retries help neither.
-    if status == 402 || body.has(QUOTA_CODES) || body.daily_quota() {
+    if status == 402 || body.has(QUOTA_CODES) || body.daily_quota() || body.says_quota(status) {
         return quota_exhausted();
     }
     if status == 413
@@ -131,6 +160,10 @@ fn classify(status: u16, headers: &HeaderMap, body: &ErrorBody, now: DateTime<Ut
         return LlmError::Refused {
             reason: "content_filter",
         };
+    }
+    // Gemini answers 400 to a wrong key.
+    if body.has(&["API_KEY_INVALID"]) {
+        return LlmError::Auth { status };
     }
     let advice = headers
         .get("x-should-retry")
@@ -161,25 +194,32 @@ impl ErrorBody {
             Value::Array(mut list) if !list.is_empty() => list.swap_remove(0),
             other => other,
         };
-        let error = match body.get_mut("error").map(Value::take) {
-            Some(error @ Value::Object(_)) => error,
-            Some(Value::String(message)) => serde_json::json!({ "message": message }),
-            _ => body,
+        let (error, beside) = match body.get_mut("error").map(Value::take) {
+            Some(error @ Value::Object(_)) => (error, body),
+            Some(Value::String(message)) => (serde_json::json!({ "message": message }), body),
+            _ => (body, Value::Null),
         };
         let number = match error.get("code") {
             Some(Value::Number(code)) => code.as_u64().and_then(|code| u16::try_from(code).ok()),
             Some(Value::String(code)) => code.parse().ok(),
             _ => None,
         };
-        let codes = ["code", "type"]
-            .iter()
-            .filter_map(|field| {
-                let code = error.get(field)?.as_str()?;
-                KNOWN_CODES.iter().copied().find(|known| *known == code)
-            })
-            .collect();
+        let known = |code: &Value| {
+            let code = code.as_str()?;
+            KNOWN_CODES.iter().copied().find(|known| *known == code)
+        };
+        // Gemini's most exact code is the reason of a detail.
+        let details = error.get("details").and_then(Value::as_array);
+        let reasons = details
+            .into_iter()
+            .flatten()
+            .filter_map(|detail| detail.get("reason"));
+        let fields = ["code", "type", "status"];
+        let codes = fields.iter().filter_map(|field| error.get(field));
+        let codes = reasons.chain(codes).filter_map(known).collect();
         Self {
             error,
+            beside,
             codes,
             number: number.filter(|code| (400..600).contains(code)),
         }
@@ -193,6 +233,15 @@ impl ErrorBody {
         let message = self.error.get("message").and_then(Value::as_str);
         let message = message.unwrap_or_default().to_ascii_lowercase();
         phrases.iter().any(|phrase| message.contains(phrase))
+    }
+
+    /// Returns whether the message says that money or a quota is used up.
+    ///
+    /// Gemini says it of limits per minute too, and has details that tell them apart.
+    fn says_quota(&self, status: u16) -> bool {
+        matches!(status, 400 | 403 | 429)
+            && self.error.get("details").is_none()
+            && self.mentions(QUOTA_PHRASES)
     }
 
     /// Returns whether Gemini names a daily quota, which is not renewed within minutes.
@@ -210,11 +259,17 @@ impl ErrorBody {
     /// Returns the status that servers usually send with the code.
     fn usual_status(&self) -> u16 {
         match self.codes.first() {
-            Some(&("invalid_api_key" | "authentication_error")) => 401,
-            Some(&"permission_error") => 403,
-            Some(&("model_not_found" | "not_found_error")) => 404,
-            Some(&("rate_limit_exceeded" | "rate_limit_error")) => 429,
-            Some(&("invalid_request_error" | "unsupported_parameter" | "unsupported_value")) => 400,
+            Some(&("invalid_api_key" | "authentication_error" | "UNAUTHENTICATED")) => 401,
+            Some(&("permission_error" | "PERMISSION_DENIED")) => 403,
+            Some(&("model_not_found" | "not_found_error" | "NOT_FOUND")) => 404,
+            Some(&("rate_limit_exceeded" | "rate_limit_error" | "RESOURCE_EXHAUSTED")) => 429,
+            Some(
+                &("invalid_request_error"
+                | "unsupported_parameter"
+                | "unsupported_value"
+                | "INVALID_ARGUMENT"
+                | "FAILED_PRECONDITION"),
+            ) => 400,
             _ => 500,
         }
     }

@@ -29,5 +29,8 @@ pub use prices::Prices;
 pub use prompt::{OutputSchema, Prompt, Trusted, Untrusted};
 pub use prompt_file::PromptFile;
 pub use provider::LlmProvider;
-pub use providers::{fixtures::Fixtures, openai::OpenAiChat};
+pub use providers::{
+    anthropic::Anthropic, fixtures::Fixtures, gemini::Gemini, ollama::Ollama, openai::OpenAiChat,
+    options::ModelOptions, responses::OpenAiResponses,
+};
 pub use retry::RetryConfig;

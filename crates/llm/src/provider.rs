@@ -21,7 +21,14 @@ pub trait LlmProvider: Send + Sync {
     /// The requested model, a label value.
     fn model(&self) -> &str;
 
-    /// Sends the request once.
+    /// Returns the limit on output tokens that is sent for a call that asks for `wanted`.
+    ///
+    /// The caller reserves money by it.
+    fn output_limit(&self, wanted: u32) -> u32 {
+        wanted
+    }
+
+    /// Sends the request once, and again only without what the server refuses by name.
     ///
     /// The caller limits the time and may drop the future; `info` then holds what the attempt learned so far.
     ///
@@ -32,6 +39,29 @@ pub trait LlmProvider: Send + Sync {
         request: &AttemptRequest<'_>,
         info: &mut AttemptInfo,
     ) -> Result<Reply, LlmError>;
+}
+
+#[async_trait]
+impl LlmProvider for Box<dyn LlmProvider> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn model(&self) -> &str {
+        (**self).model()
+    }
+
+    fn output_limit(&self, wanted: u32) -> u32 {
+        (**self).output_limit(wanted)
+    }
+
+    async fn attempt(
+        &self,
+        request: &AttemptRequest<'_>,
+        info: &mut AttemptInfo,
+    ) -> Result<Reply, LlmError> {
+        (**self).attempt(request, info).await
+    }
 }
 
 /// The request of an attempt. All attempts of a call share it, except for `client_request_id`.

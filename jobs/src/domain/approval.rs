@@ -85,6 +85,20 @@ impl NewApproval {
 }
 
 impl NewApproval {
+    /// Shows who gets the message, and adds what the person should know about them.
+    #[must_use]
+    pub fn with_recipients(mut self, recipients: &[String], notice: Option<&str>) -> Self {
+        self.payload["recipients"] = recipients.into();
+        self.payload["notice"] = notice.into();
+        self.payload_hash = canonical_sha256(&self.payload);
+        if let Some(notice) = notice {
+            let before = self.rationale.take();
+            let said = before.into_iter().chain([notice.to_owned()]);
+            self.rationale = Some(said.collect::<Vec<_>>().join(" "));
+        }
+        self
+    }
+
     /// Sets the caller's name for the effect: under one name it happens once.
     #[must_use]
     pub fn with_external_id(mut self, external_id: &str) -> Self {
@@ -125,5 +139,11 @@ mod tests {
         assert_eq!(approval.expires_at, now + TimeDelta::days(14));
         let other = NewApproval::of(&proposal("Pay more"), message, Risk::Medium, now);
         assert_ne!(approval.payload_hash, other.payload_hash);
+        let to = ["ann@x.example".to_owned()];
+        let addressed = approval.clone().with_recipients(&to, Some("Look twice."));
+        assert_eq!(addressed.payload["recipients"], json!(to));
+        assert_eq!(addressed.rationale.as_deref(), Some("Look twice."));
+        assert_eq!(addressed.payload_hash, canonical_sha256(&addressed.payload));
+        assert_ne!(addressed.payload_hash, approval.payload_hash);
     }
 }

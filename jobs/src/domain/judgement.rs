@@ -1,5 +1,9 @@
 //! The result of triage: [`Judgement`] and its closed vocabularies.
 
+mod scrub;
+
+pub use scrub::{is_reserved_label, scrub};
+
 use base::str_enum;
 
 str_enum! {

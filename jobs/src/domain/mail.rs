@@ -11,6 +11,7 @@ mod excerpt;
 mod html;
 mod mime;
 mod own_answer;
+mod reply_address;
 pub mod text;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use automatic::{answered, is_automatic, is_machine, is_machine_address, keyw
 use chrono::{DateTime, Utc};
 pub use excerpt::excerpt;
 pub use own_answer::OwnAnswer;
+pub use reply_address::foreign_reply_address;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

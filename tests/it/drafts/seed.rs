@@ -43,7 +43,7 @@ pub(crate) fn making(origin: Origin) -> Making {
         open_questions: Vec::new(),
         memory_ids: Vec::new(),
         model: Some("script-1".into()),
-        prompt_version: Some("draft.v2".into()),
+        prompt_version: Some("draft.v3".into()),
         job: JobId::new(),
     }
 }
@@ -63,6 +63,8 @@ pub(crate) async fn draft(
         content_hash: letter.content_hash(),
         subject: &letter.subject,
         send_at: None,
+        recipients: &letter.to,
+        notice: None,
         message: None,
         risk: Risk::High,
         confidence: 0.9,

@@ -41,6 +41,8 @@ async fn the_request_is_exactly_this() {
             },
         ],
         "max_tokens": 700,
+        "temperature": 0.0,
+        "seed": 1,
         "response_format": {
             "type": "json_schema",
             "json_schema": {

@@ -8,8 +8,8 @@
 
 mod compose;
 mod guards;
-mod load;
-mod memory;
+pub(super) mod load;
+pub(super) mod memory;
 mod metrics;
 mod output;
 mod parse_reply;
@@ -118,12 +118,20 @@ fn new_version(
     let base = case.base.as_ref();
     let draft = base.map_or_else(DraftId::new, |base| base.draft.id);
     let number = base.map_or(1, |base| base.draft.version + 1);
+    let everybody: Vec<String> = [&letter.to, &letter.cc, &letter.bcc]
+        .into_iter()
+        .flatten()
+        .cloned()
+        .collect();
+    let notice = case.notice(&letter.to);
     let proposed = Proposed {
         draft,
         version: number,
         content_hash: letter.content_hash(),
         subject: &letter.subject,
         send_at: letter.send_at,
+        recipients: &everybody,
+        notice: notice.as_deref(),
         message: case.message(),
         risk: case.risk(),
         confidence: reply.confidence.as_share(),

@@ -11,6 +11,7 @@ mod guards;
 mod item;
 mod judge;
 mod load;
+mod mailbox;
 mod merge;
 mod metrics;
 mod output;
@@ -89,6 +90,9 @@ impl Handler for TriageHandler {
             Mode::RulesOnly => false,
             Mode::LlmOnly => true,
         };
+        if needs_model {
+            case.mailbox = mailbox::load(&ctx.pool, ctx.job.tenant, case.owner, &case.mail).await?;
+        }
         let (model_use, Judged { answer, usage }) = if needs_model {
             (
                 ModelUse::Called,

@@ -90,12 +90,65 @@ fn exhausted_quota_waits_until_it_is_renewed() {
         assert_eq!(error.class(), "quota_exhausted", "{body}");
         assert_eq!(error.retry_at(), Some(now() + QUOTA_DELAY));
         assert!(!error.is_transient());
-        let with_delay = classified(429, &[("retry-after", "20")], &body);
+        // A short delay is standard advice for rate limits; a long one says when the quota is renewed.
+        let after = |seconds| classified(429, &[("retry-after", seconds)], &body).retry_at();
+        assert_eq!(after("20"), Some(now() + QUOTA_DELAY));
+        let renewed = now() + chrono::Duration::seconds(7200);
+        assert_eq!(after("7200"), Some(renewed));
+    }
+}
+
+#[test]
+fn exhausted_quota_is_recognised_by_its_words_and_a_limit_per_minute_is_not_one() {
+    let said = |message: &str| json!({"error": {"message": message, "code": "429"}});
+    for (status, message) in [
+        (
+            429,
+            "RateLimitError: OpenAIException - You exceeded your current quota, please check your plan",
+        ),
+        (429, "litellm.RateLimitError: insufficient_quota"),
+        (
+            400,
+            "Your credit balance is too low to access the Anthropic API.",
+        ),
+    ] {
         assert_eq!(
-            with_delay.retry_at(),
-            Some(now() + chrono::Duration::seconds(20))
+            class(status, &[], &said(message)),
+            "quota_exhausted",
+            "{message}"
         );
     }
+    let per_minute = json!({"error": {"code": 429, "status": "RESOURCE_EXHAUSTED",
+        "message": "You exceeded your current quota, please check your plan and billing details.", "details": [
+        {"@type": "type.googleapis.com/google.rpc.QuotaFailure",
+         "violations": [{"quotaId": "GenerateRequestsPerMinutePerProjectPerModel-FreeTier"}]},
+        {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34s"}]}});
+    let limited = classified(429, &[], &per_minute);
+    assert_eq!(limited.class(), "rate_limited");
+    assert_eq!(
+        limited.retry_after().unwrap().delay,
+        Duration::from_secs(34)
+    );
+}
+
+#[test]
+fn wrong_key_of_gemini_is_an_auth_error_though_its_status_is_400() {
+    let body = json!({"error": {"code": 400, "status": "INVALID_ARGUMENT", "message": "API key not valid.", "details": [
+        {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}]}});
+    assert_eq!(class(400, &[], &body), "auth");
+}
+
+#[test]
+fn wait_named_beside_the_error_or_by_a_failing_server_is_kept() {
+    let beside = json!({"error": {"message": "slow down"}, "retry_after": 7});
+    let error = classified(429, &[], &beside);
+    assert_eq!(error.retry_after().unwrap().delay, Duration::from_secs(7));
+    let busy = json!({"error": {"message": "Overloaded. Try again in 30 seconds.", "type": "overloaded_error"}});
+    let error = classified(529, &[], &busy);
+    assert_eq!(
+        (error.class(), error.retry_after().unwrap().delay.as_secs()),
+        ("transient", 30)
+    );
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn read(vars: &[(&str, &str)]) -> Result<LlmConfig, String> {
 
 fn live(vars: &[(&str, &str)]) -> LiveConfig {
     match read(vars) {
-        Ok(LlmConfig::Live(live)) => live,
+        Ok(LlmConfig::Live(live)) => *live,
         other => panic!("{other:?}"),
     }
 }
@@ -87,7 +87,7 @@ fn own_variable_wins_unless_it_contains_a_placeholder() {
 fn defaults_are_those_of_openai() {
     let config = live(&[("OPENAI_API_KEY", "sk-7Qb2")]);
     assert_eq!(config.base_url.as_str(), "https://api.openai.com/v1");
-    assert_eq!(config.model, OPENAI_MODEL);
+    assert_eq!(config.model, "gpt-4.1-mini");
 }
 
 #[test]
@@ -184,11 +184,11 @@ fn model_is_built_in_both_modes_and_once_per_registry() {
     );
     let again = Model::from_config(&testing, &registry, Clock::System, SHIPPED).map(|_| ());
     assert!(matches!(again, Err(ModelError::Metrics(_))));
-    let live = LlmConfig::Live(live(&[("LLM_API_KEY", "k7")]));
+    let live = LlmConfig::Live(Box::new(live(&[("LLM_API_KEY", "k7")])));
     let model = Model::from_config(&live, &Registry::new(), Clock::System, SHIPPED);
     assert_eq!(
         model.map(|model| model.model_name().to_owned()).ok(),
-        Some(OPENAI_MODEL.to_owned())
+        Some("gpt-4.1-mini".to_owned())
     );
     let missing = LlmConfig::Testing {
         fixtures: Some("/nowhere/at/all".into()),
@@ -198,4 +198,132 @@ fn model_is_built_in_both_modes_and_once_per_registry() {
         model,
         Err(ModelError::Fixtures(FixtureError::Read { .. }))
     ));
+}
+
+#[test]
+fn each_provider_has_its_address_and_its_own_name_for_the_credential() {
+    for (provider, own_key, address) in [
+        ("openai", "OPENAI_API_KEY", "https://api.openai.com/v1"),
+        (
+            "openai-responses",
+            "OPENAI_API_KEY",
+            "https://api.openai.com/v1",
+        ),
+        (
+            "anthropic",
+            "ANTHROPIC_API_KEY",
+            "https://api.anthropic.com/",
+        ),
+        (
+            "gemini",
+            "GEMINI_API_KEY",
+            "https://generativelanguage.googleapis.com/",
+        ),
+        ("mistral", "MISTRAL_API_KEY", "https://api.mistral.ai/v1"),
+    ] {
+        let chosen = [("LLM_PROVIDER", provider), ("LLM_MODEL", "m-1")];
+        let faults = read(&chosen).unwrap_err();
+        assert!(
+            faults.contains("LLM_API_KEY_FILE") && faults.contains(own_key),
+            "{faults}"
+        );
+        let config = live(&[&chosen[..], &[(own_key, "k7")]].concat());
+        assert_eq!(config.base_url.as_str(), address);
+        assert_eq!(config.provider.as_str(), provider);
+    }
+    for provider in ["anthropic", "gemini", "mistral", "ollama"] {
+        let faults = read(&[("LLM_PROVIDER", provider), ("LLM_API_KEY", "k7")]).unwrap_err();
+        assert!(faults.contains("LLM_MODEL"), "{faults}");
+    }
+}
+
+#[test]
+fn ollama_needs_no_credential_and_azure_needs_its_address() {
+    let config = live(&[("LLM_PROVIDER", "ollama"), ("LLM_MODEL", "llama3.1:8b")]);
+    assert_eq!(config.key.expose_secret(), "");
+    assert_eq!(config.base_url.as_str(), "http://127.0.0.1:11434/");
+    let azure = [
+        ("LLM_PROVIDER", "azure"),
+        ("LLM_MODEL", "judge"),
+        ("AZURE_OPENAI_API_KEY", "k7"),
+    ];
+    let faults = read(&azure).unwrap_err();
+    assert!(faults.contains("LLM_BASE_URL: is not set"), "{faults}");
+    let address = ("LLM_BASE_URL", "https://contoso.openai.azure.com");
+    assert_eq!(
+        live(&[&azure[..], &[address]].concat()).api_version,
+        "2024-10-21"
+    );
+}
+
+#[test]
+fn credential_is_read_from_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key");
+    let at = path.to_str().unwrap();
+    let missing = read(&[("LLM_API_KEY_FILE", at)]).unwrap_err();
+    assert!(
+        missing.contains("LLM_API_KEY_FILE: names a file"),
+        "{missing}"
+    );
+    std::fs::write(&path, " \n").unwrap();
+    let empty = read(&[("LLM_API_KEY_FILE", at)]).unwrap_err();
+    assert!(
+        empty.contains("LLM_API_KEY_FILE: names an empty file"),
+        "{empty}"
+    );
+    std::fs::write(&path, "k7-from-file\n").unwrap();
+    let key = |vars: &[(&str, &str)]| live(vars).key.expose_secret().to_owned();
+    assert_eq!(key(&[("LLM_API_KEY_FILE", at)]), "k7-from-file");
+    assert_eq!(
+        key(&[("LLM_API_KEY_FILE", at), ("LLM_API_KEY", "k8")]),
+        "k8"
+    );
+    assert_eq!(
+        key(&[("LLM_API_KEY_FILE", at), ("OPENAI_API_KEY", "k9")]),
+        "k7-from-file"
+    );
+}
+
+#[test]
+fn options_are_read_and_a_wrong_value_is_named_and_not_shown() {
+    let key = ("LLM_API_KEY", "k7");
+    let defaults = live(&[key]).options;
+    assert_eq!((defaults.temperature, defaults.seed), (Some(0.0), Some(1)));
+    let config = live(&[
+        key,
+        ("LLM_TEMPERATURE", "none"),
+        ("LLM_SEED", "42"),
+        ("LLM_REASONING_EFFORT", "low"),
+        ("LLM_MAX_OUTPUT_TOKENS", "8000"),
+        ("LLM_TIMEOUT_SECONDS", "90"),
+        ("LLM_EXTRA_HEADERS", "x-team=postroom, x-token=hunter2"),
+    ]);
+    assert_eq!(config.timeout.as_secs(), 90);
+    assert_eq!(
+        (config.options.temperature, config.options.seed),
+        (None, Some(42))
+    );
+    assert_eq!(config.options.output_limit(2_000), 8_000);
+    assert_eq!(config.options.headers["x-team"], "postroom");
+    assert!(!format!("{config:?}").contains("hunter2"));
+    for (name, value) in [
+        ("LLM_TEMPERATURE", "3"),
+        ("LLM_TEMPERATURE", "hunter2"),
+        ("LLM_SEED", "-1"),
+        ("LLM_REASONING_EFFORT", "hunter2"),
+        ("LLM_MAX_OUTPUT_TOKENS", "9"),
+        ("LLM_CONTEXT_TOKENS", "512"),
+        ("LLM_TIMEOUT_SECONDS", "141"),
+        ("LLM_EXTRA_HEADERS", "hunter2"),
+        ("LLM_EXTRA_HEADERS", "authorization=hunter2"),
+        ("LLM_MODEL", "../../hunter2?key=1"),
+        ("LLM_API_VERSION", "hunter2&x=1"),
+    ] {
+        let faults = read(&[key, (name, value)]).unwrap_err();
+        assert!(
+            faults.contains(name) && !faults.contains("hunter2"),
+            "{faults}"
+        );
+    }
 }

@@ -216,7 +216,8 @@ impl LlmProvider for Fixtures {
         tokio::time::sleep(Duration::from_millis(fixture.delay_ms)).await;
         let body = fixture.body(request);
         info.response_bytes = body.len() as u64;
-        reply::read(&body, &HeaderMap::new(), request, info)
+        let limit = request.max_output_tokens;
+        reply::read(&body, &HeaderMap::new(), request, limit, info)
     }
 }
 

@@ -1,144 +1,167 @@
-//! OpenAI's chat completions API and compatible servers: [`OpenAiChat`].
+//! OpenAI's chat completions API and compatible servers: [`OpenAiChat`]. Azure and Mistral speak it with small differences.
 //!
-//! Requires an answer that follows a JSON schema. Limits the size of a response, follows no redirects and ignores proxy
-//! variables. [`reply`] reads the response; fixtures use it too.
+//! Requires an answer that follows a JSON schema, or the strictest way that the server has. [`reply`] reads the response;
+//! fixtures use it too.
 
 pub(super) mod reply;
 
+use super::{
+    capabilities::{Capabilities, Learned, LimitName, OutputMode},
+    http::{self, Auth, ClientError, Http},
+    options::ModelOptions,
+};
 use crate::{
-    classify,
     error::LlmError,
-    prompt::{Message, OutputSchema, Role},
     provider::{AttemptInfo, AttemptRequest, LlmProvider, Reply},
 };
 use async_trait::async_trait;
-use reqwest::{
-    Client, Response, Url,
-    header::{HeaderMap, HeaderName, HeaderValue},
-    redirect::Policy,
-};
-use secrecy::{ExposeSecret, SecretString};
-use serde::Serialize;
-use std::time::Duration;
+use reqwest::Url;
+use secrecy::SecretString;
+use serde_json::{Map, Value, json};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Answers have a few kilobytes; a longer one is an error or an attack.
-const MAX_REPLY_BYTES: usize = 1024 * 1024;
 /// OpenAI's own host, the only one known to require `max_completion_tokens`.
 pub(crate) const OPENAI_HOST: &str = "api.openai.com";
 
-const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-id");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The ways below a JSON schema.
+const FALLBACKS: &[OutputMode] = &[OutputMode::Tool, OutputMode::JsonObject, OutputMode::Text];
 
 /// A server with OpenAI's chat completions API.
 pub struct OpenAiChat {
-    client: Client,
-    url: Url,
+    http: Http,
+    dialect: Dialect,
     model: String,
-    key: SecretString,
+    options: ModelOptions,
+    learned: Learned,
 }
 
-/// The HTTP client could not be built.
-#[derive(Debug, thiserror::Error)]
-#[error("could not set up the HTTP client")]
-pub struct ClientError(#[source] reqwest::Error);
-
-#[derive(Serialize)]
-struct Body<'a> {
-    model: &'a str,
-    messages: Vec<BodyMessage<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_completion_tokens: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_tokens: Option<u32>,
-    response_format: ResponseFormat<'a>,
-}
-
-#[derive(Serialize)]
-struct BodyMessage<'a> {
-    role: &'static str,
-    content: &'a str,
-}
-
-#[derive(Serialize)]
-struct ResponseFormat<'a> {
-    r#type: &'static str,
-    json_schema: JsonSchema<'a>,
-}
-
-#[derive(Serialize)]
-struct JsonSchema<'a> {
-    name: &'a str,
-    strict: bool,
-    schema: &'a serde_json::Value,
+/// In what the servers of this API differ.
+pub(super) struct Dialect {
+    /// `gen_ai.provider.name`.
+    pub(super) provider: &'static str,
+    pub(super) seed: &'static str,
+    pub(super) start: Capabilities,
 }
 
 impl OpenAiChat {
-    /// Builds a client. `base` is the part before `/chat/completions`, for example `https://api.openai.com/v1`.
+    /// Builds a client with default options. `base` is the part before `/chat/completions`, for example
+    /// `https://api.openai.com/v1`.
     ///
     /// # Errors
-    /// If the system's certificates are unusable.
+    /// If the system's certificates or the credential are unusable.
     pub fn new(base: &Url, model: String, key: SecretString) -> Result<Self, ClientError> {
-        // Fails if the process has a crypto provider already, which is then used.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
-            .user_agent(concat!("postroom/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .redirect(Policy::none())
-            // Only `retry` retries.
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .build()
-            .map_err(ClientError)?;
+        Self::with_options(base, model, key, ModelOptions::default())
+    }
+
+    /// As [`OpenAiChat::new`], with an operator's options.
+    ///
+    /// # Errors
+    /// As [`OpenAiChat::new`].
+    pub fn with_options(
+        base: &Url,
+        model: String,
+        key: SecretString,
+        options: ModelOptions,
+    ) -> Result<Self, ClientError> {
+        let limit = if base.host_str() == Some(OPENAI_HOST) {
+            LimitName::MaxCompletionTokens
+        } else {
+            LimitName::MaxTokens
+        };
+        let dialect = Dialect {
+            provider: "openai",
+            seed: "seed",
+            start: Capabilities::full(limit, FALLBACKS),
+        };
+        let url = http::join(base, "/chat/completions");
+        Self::build(url, &Auth::Bearer, dialect, model, key, options)
+    }
+
+    pub(super) fn build(
+        url: Url,
+        auth: &Auth,
+        dialect: Dialect,
+        model: String,
+        key: SecretString,
+        options: ModelOptions,
+    ) -> Result<Self, ClientError> {
+        let headers = options.headers.clone();
         Ok(Self {
-            client,
-            url: completions_url(base),
+            http: Http::new(url, auth, key, headers, options.connect_timeout)?,
+            learned: Learned::new(dialect.start),
+            dialect,
             model,
-            key,
+            options,
         })
     }
 
-    fn body<'a>(&'a self, request: &'a AttemptRequest<'_>) -> Body<'a> {
-        let limit = Some(request.max_output_tokens);
-        let newer = self.url.host_str() == Some(OPENAI_HOST);
-        let OutputSchema { name, schema } = request.schema;
-        Body {
-            model: &self.model,
-            messages: request.messages.iter().map(BodyMessage::of).collect(),
-            max_completion_tokens: limit.filter(|_| newer),
-            max_tokens: limit.filter(|_| !newer),
-            response_format: ResponseFormat {
-                r#type: "json_schema",
-                json_schema: JsonSchema {
-                    name,
-                    strict: true,
-                    schema,
-                },
-            },
+    fn body(&self, request: &AttemptRequest<'_>, can: Capabilities) -> Value {
+        let rendered = can.messages(request.messages, request.schema);
+        let system = rendered.system.map(|text| ("system", text));
+        let user = rendered.user.into_iter().map(|text| ("user", text));
+        let messages: Vec<Value> = system
+            .into_iter()
+            .chain(user)
+            .map(|(role, content)| json!({ "role": role, "content": content }))
+            .collect();
+        let mut body = Map::new();
+        body.insert("model".into(), json!(self.model));
+        body.insert("messages".into(), Value::Array(messages));
+        let limit = self.output_limit(request.max_output_tokens);
+        body.insert(limit_name(can.limit).into(), json!(limit));
+        if let Some(temperature) = self.options.temperature.filter(|_| can.temperature) {
+            body.insert("temperature".into(), json!(temperature));
         }
+        if let Some(seed) = self.options.seed.filter(|_| can.seed) {
+            body.insert(self.dialect.seed.into(), json!(seed));
+        }
+        if let Some(effort) = self.options.reasoning.filter(|_| can.reasoning) {
+            body.insert("reasoning_effort".into(), json!(effort.as_str()));
+        }
+        let (name, schema) = (request.schema.name, &request.schema.schema);
+        match can.output {
+            OutputMode::JsonSchema => {
+                let format = json!({
+                    "type": "json_schema",
+                    "json_schema": { "name": name, "strict": true, "schema": schema },
+                });
+                body.insert("response_format".into(), format);
+            }
+            OutputMode::Tool => {
+                let function = json!({ "name": name, "parameters": schema });
+                let tools = json!([{ "type": "function", "function": function }]);
+                let choice = json!({ "type": "function", "function": { "name": name } });
+                body.insert("tools".into(), tools);
+                body.insert("tool_choice".into(), choice);
+            }
+            OutputMode::JsonObject => {
+                body.insert("response_format".into(), json!({ "type": "json_object" }));
+            }
+            OutputMode::Text => {}
+        }
+        Value::Object(body)
     }
 }
 
-impl<'a> BodyMessage<'a> {
-    fn of(message: &'a Message) -> Self {
-        Self {
-            role: match message.role {
-                Role::System => "system",
-                Role::User => "user",
-            },
-            content: &message.content,
-        }
+const fn limit_name(limit: LimitName) -> &'static str {
+    match limit {
+        LimitName::MaxTokens => "max_tokens",
+        LimitName::MaxCompletionTokens => "max_completion_tokens",
+        LimitName::Settled(name) => name,
     }
 }
 
 #[async_trait]
 impl LlmProvider for OpenAiChat {
     fn name(&self) -> &'static str {
-        "openai"
+        self.dialect.provider
     }
 
     fn model(&self) -> &str {
         &self.model
+    }
+
+    fn output_limit(&self, wanted: u32) -> u32 {
+        self.options.output_limit(wanted)
     }
 
     async fn attempt(
@@ -146,96 +169,24 @@ impl LlmProvider for OpenAiChat {
         request: &AttemptRequest<'_>,
         info: &mut AttemptInfo,
     ) -> Result<Reply, LlmError> {
-        let mut response = self
-            .client
-            .post(self.url.clone())
-            .bearer_auth(self.key.expose_secret())
-            .header(CLIENT_REQUEST_ID, request.client_request_id.to_string())
-            .json(&self.body(request))
-            .send()
-            .await
-            .map_err(connection)?;
-        let status = response.status();
-        let headers = std::mem::take(response.headers_mut());
-        info.status = Some(status.as_u16());
-        info.request_id = request_id(&headers, &self.key);
-        let body = read_capped(&mut response, info).await?;
-        if status.is_success() {
-            reply::read(&body, &headers, request, info)
-        } else {
-            let now = request.clock.now();
-            Err(classify::error_response(
-                status.as_u16(),
-                &headers,
-                &body,
-                now,
-            ))
-        }
+        let build = |can| self.body(request, can);
+        let (response, sent) = self
+            .learned
+            .exchange(&self.http, build, request, info)
+            .await?;
+        let limit = self.output_limit(request.max_output_tokens);
+        let reply = reply::read(&response.body, &response.headers, request, limit, info)?;
+        self.learned.judge_answer(sent, &reply.text);
+        Ok(reply)
     }
-}
-
-/// Reads the body in chunks up to the limit; `Content-Length` may be missing or wrong.
-async fn read_capped(response: &mut Response, info: &mut AttemptInfo) -> Result<Vec<u8>, LlmError> {
-    let mut body = Vec::new();
-    loop {
-        let chunk = response.chunk().await;
-        let Some(chunk) = chunk.map_err(connection)? else {
-            return Ok(body);
-        };
-        info.response_bytes += chunk.len() as u64;
-        if body.len() + chunk.len() > MAX_REPLY_BYTES {
-            return Err(LlmError::ReplyTooLarge {
-                limit: MAX_REPLY_BYTES,
-            });
-        }
-        body.extend_from_slice(&chunk);
-    }
-}
-
-/// Returns the provider's id of the request, if it is safe to log.
-fn request_id(headers: &HeaderMap, key: &SecretString) -> Option<String> {
-    let id = headers.get(REQUEST_ID).map(HeaderValue::to_str)?.ok()?;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
-    (id.len() <= 128 && id.bytes().all(plain) && !id.contains(key.expose_secret()))
-        .then(|| id.to_owned())
-}
-
-fn connection(error: reqwest::Error) -> LlmError {
-    if error.is_timeout() {
-        return LlmError::Timeout {
-            after: CONNECT_TIMEOUT,
-        };
-    }
-    // Omits the URL, which may name an internal host and repeats the configuration.
-    LlmError::Connect {
-        source: error.without_url().into(),
-    }
-}
-
-fn completions_url(base: &Url) -> Url {
-    let mut url = base.clone();
-    let path = format!("{}/chat/completions", base.path().trim_end_matches('/'));
-    url.set_path(&path);
-    url
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Prompt;
-    use crate::prompt_file::tests::JUDGE;
+    use crate::{Prompt, prompt_file::tests::JUDGE};
     use base::clock::Clock;
     use uuid::Uuid;
-
-    #[test]
-    fn url_is_base_and_operation_with_or_without_a_slash() {
-        for base in ["https://host.example/v1", "https://host.example/v1/"] {
-            let url = completions_url(&base.parse().unwrap());
-            assert_eq!(url.as_str(), "https://host.example/v1/chat/completions");
-        }
-        let root = completions_url(&"http://127.0.0.1:8080".parse().unwrap());
-        assert_eq!(root.as_str(), "http://127.0.0.1:8080/chat/completions");
-    }
 
     #[test]
     fn token_limit_has_the_name_that_the_server_expects() {
@@ -250,7 +201,7 @@ mod tests {
                 client_request_id: Uuid::nil(),
                 clock: &Clock::System,
             };
-            let body = serde_json::to_value(chat.body(&request)).unwrap();
+            let body = chat.body(&request, chat.learned.get());
             ["max_completion_tokens", "max_tokens"].map(|name| body[name].as_u64())
         };
         assert_eq!(named("https://api.openai.com/v1"), [Some(700), None]);
@@ -259,20 +210,5 @@ mod tests {
             named("https://api.openai.com.evil.example/v1"),
             [None, Some(700)]
         );
-    }
-
-    #[test]
-    fn request_id_is_logged_only_if_it_looks_like_one() {
-        let key = SecretString::from("sk-live-123");
-        for (header, kept) in [
-            ("req_01Hb-7.a:b", true),
-            ("req sk", false),
-            ("req-sk-live-123", false),
-            ("{\"a\":1}", false),
-        ] {
-            let headers = [(REQUEST_ID, HeaderValue::from_static(header))];
-            let found = request_id(&headers.into_iter().collect(), &key);
-            assert_eq!(found.is_some(), kept, "{header}");
-        }
     }
 }

@@ -20,6 +20,10 @@ pub struct Proposed<'a> {
     pub content_hash: [u8; 32],
     pub subject: &'a str,
     pub send_at: Option<DateTime<Utc>>,
+    /// Everybody who gets it.
+    pub recipients: &'a [String],
+    /// What the person should know about them before deciding.
+    pub notice: Option<&'a str>,
     /// The message that it replies to.
     pub message: Option<MessageId>,
     pub risk: Risk,
@@ -47,6 +51,7 @@ pub fn approval_of(proposed: &Proposed<'_>, now: DateTime<Utc>) -> NewApproval {
         payload,
         payload_hash,
         summary,
+        rationale: proposed.notice.map(str::to_owned),
         ..approval
     }
 }
@@ -58,6 +63,8 @@ pub fn payload_of(proposed: &Proposed<'_>) -> Patched {
         "params": params(proposed).as_json(),
         "source_ids": { "email_message_id": proposed.message },
         "send_at": proposed.send_at,
+        "recipients": proposed.recipients,
+        "notice": proposed.notice,
     });
     Patched {
         payload_hash: canonical_sha256(&payload),
@@ -88,6 +95,8 @@ mod tests {
             content_hash: [7; 32],
             subject: "Re: Plan",
             send_at: Some(DateTime::UNIX_EPOCH),
+            recipients: &["ann@x.example".to_owned()],
+            notice: Some("The answer leaves the sender's domain."),
             message: None,
             risk: Risk::High,
             confidence: 0.9,
@@ -97,6 +106,8 @@ mod tests {
             approval.payload["params"],
             json!({"draft_id": proposed.draft, "version": "2", "content_hash": "07".repeat(32)})
         );
+        assert_eq!(approval.payload["recipients"], json!(["ann@x.example"]));
+        assert_eq!(approval.rationale.as_deref(), proposed.notice);
         assert_eq!(approval.payload["send_at"], "1970-01-01T00:00:00Z");
         assert_eq!(
             approval.payload_hash,

@@ -1,20 +1,19 @@
 //! Checks whether a text may be sent in a person's name: [`check`], pure, and the same for every text a model writes.
 //!
-//! Finds what models get wrong and what they could be talked into: placeholders, another language, links that were not
-//! given, secrets.
+//! Finds what models get wrong and what they could be talked into: placeholders, another language, links and addresses
+//! that were not given, secrets, promises of money, the prompt and the owner's memory.
 
-mod secrets;
+pub(in crate::domain) mod links;
+mod promises;
+pub(in crate::domain) mod secrets;
 
+use links::{address_key, addresses, links};
 use regex::Regex;
 use std::{collections::HashMap, sync::LazyLock};
 use uuid::Uuid;
 
 static PLACEHOLDER: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"\[[\p{L}][^\]\n]{0,60}\]|\{\{|\}\}|<(?i:your|name|date|insert|recipient)[^>\n]{0,40}>|(?i:\blorem ipsum\b)|\b(?:TO-?DO|TBD|XXX+)\b")
-        .expect("a regular expression that compiles")
-});
-static URL: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r#"(?i)\b(?:https?://|www\.)[^\s<>"'\)\]]+"#)
         .expect("a regular expression that compiles")
 });
 /// A line that closes a message and says nothing else.
@@ -42,8 +41,14 @@ pub struct Checked<'a> {
     pub max_words: usize,
     /// The text it replies to, whose language it must have; empty if there is none.
     pub answers: &'a str,
-    /// Everything that may name a link: the thread, and the user's instructions.
+    /// Everything that may name a link or an address: the thread with its people, and the user's instructions.
     pub known: &'a [&'a str],
+    /// The user's own words among it, which may ask for secrets and money.
+    pub instructions: &'a [&'a str],
+    /// The text of the prompt, which nobody outside should read.
+    pub prompt: &'a str,
+    /// Memories that the text does not claim to use, each with its words.
+    pub unused_memories: &'a [&'a str],
     /// The memories that it claims to use, and those it was given.
     pub memories: (&'a [Uuid], &'a [Uuid]),
 }
@@ -58,7 +63,11 @@ pub enum TextFault {
     OtherLanguage,
     Repetition,
     UnknownLink,
+    UnknownAddress,
     Secret,
+    Promise,
+    Prompt,
+    UndeclaredMemory,
     UnknownMemory,
 }
 
@@ -72,7 +81,11 @@ impl TextFault {
             Self::OtherLanguage => "other_language",
             Self::Repetition => "repetition",
             Self::UnknownLink => "unknown_link",
+            Self::UnknownAddress => "unknown_address",
             Self::Secret => "secret",
+            Self::Promise => "promise",
+            Self::Prompt => "prompt",
+            Self::UndeclaredMemory => "undeclared_memory",
             Self::UnknownMemory => "unknown_memory",
         }
     }
@@ -93,8 +106,18 @@ impl TextFault {
             Self::UnknownLink => {
                 "The text has a link that stands neither in the thread nor in the instructions."
             }
+            Self::UnknownAddress => {
+                "The text has an e-mail address that stands neither in the thread nor in the instructions: leave it out."
+            }
             Self::Secret => {
-                "The text holds what looks like a password, a key or a card number: leave it out."
+                "The text holds what looks like a password, a key, a code, an account or card number: leave it out."
+            }
+            Self::Promise => {
+                "The text promises money, of which the owner said nothing: leave it out, or ask in open_questions."
+            }
+            Self::Prompt => "The text speaks of these instructions: leave that out.",
+            Self::UndeclaredMemory => {
+                "The text quotes a memory that used_memory_ids does not name: leave it out unless the answer needs it."
             }
             Self::UnknownMemory => "used_memory_ids names a memory that was not given.",
         }
@@ -118,7 +141,30 @@ pub fn check(checked: &Checked<'_>) -> Vec<TextFault> {
         ),
         (TextFault::Repetition, repeats(text)),
         (TextFault::UnknownLink, unknown_link(text, checked.known)),
-        (TextFault::Secret, secrets::holds_one(text)),
+        (
+            TextFault::UnknownAddress,
+            unknown_address(text, checked.known),
+        ),
+        (
+            TextFault::Secret,
+            unasked_secret(text, checked.instructions),
+        ),
+        (
+            TextFault::Promise,
+            promises::promises_money(text, checked.instructions),
+        ),
+        (
+            TextFault::Prompt,
+            promises::speaks_of_itself(text, checked.known)
+                || promises::quotes(text, checked.prompt, checked.known),
+        ),
+        (
+            TextFault::UndeclaredMemory,
+            checked
+                .unused_memories
+                .iter()
+                .any(|memory| promises::quotes(text, memory, checked.known)),
+        ),
         (
             TextFault::UnknownMemory,
             used.iter().any(|id| !offered.contains(id)),
@@ -175,23 +221,48 @@ fn repeats(text: &str) -> bool {
         })
 }
 
+/// A bare domain may be named if anything of it is known; a path must be known exactly.
 fn unknown_link(text: &str, known: &[&str]) -> bool {
-    let allowed: Vec<String> = known.iter().flat_map(|text| links(text)).collect();
-    links(text).iter().any(|link| !allowed.contains(link))
+    let allowed: Vec<_> = known.iter().flat_map(|text| links(text)).collect();
+    let senders: Vec<String> = known
+        .iter()
+        .flat_map(|text| {
+            addresses(text)
+                .into_iter()
+                .map(|range| address_key(&text[range]))
+        })
+        .collect();
+    links(text).iter().any(|link| {
+        let same_path = |other: &links::Link| link.path.is_empty() || link.path == other.path;
+        let named = allowed
+            .iter()
+            .any(|other| other.host == link.host && same_path(other));
+        let of_sender = senders.iter().any(|address| {
+            address
+                .split_once('@')
+                .is_some_and(|(_, host)| host == link.host)
+        });
+        !named && !(link.path.is_empty() && of_sender)
+    })
 }
 
-/// Extracts links as they are compared: host and path, without the marks that end a sentence.
-fn links(text: &str) -> Vec<String> {
-    URL.find_iter(text)
-        .map(|found| {
-            let link = found
-                .as_str()
-                .trim_end_matches(['.', ',', ';', ':', '!', '?', '/', '*', '_']);
-            let bare = link.split_once("://").map_or(link, |(_, rest)| rest);
-            let (host, path) = bare.split_once('/').unwrap_or((bare, ""));
-            format!("{}/{path}", host.to_lowercase())
-        })
-        .collect()
+fn unknown_address(text: &str, known: &[&str]) -> bool {
+    let keys = |text: &str| -> Vec<String> {
+        let found = addresses(text).into_iter();
+        found.map(|range| address_key(&text[range])).collect()
+    };
+    let allowed: Vec<String> = known.iter().flat_map(|text| keys(text)).collect();
+    keys(text).iter().any(|address| !allowed.contains(address))
+}
+
+/// The owner may ask for a secret to be passed on, by writing it out.
+fn unasked_secret(text: &str, instructions: &[&str]) -> bool {
+    let compact = |text: &str| -> String { text.chars().filter(|c| c.is_alphanumeric()).collect() };
+    let asked: Vec<String> = instructions.iter().map(|said| compact(said)).collect();
+    secrets::strict_secrets(text).into_iter().any(|range| {
+        let secret = compact(&text[range]);
+        !asked.iter().any(|said| said.contains(&secret))
+    })
 }
 
 #[cfg(test)]
@@ -292,13 +363,79 @@ mod tests {
             })
         };
         assert_eq!(linked("It is at http://acme.example/plan."), []);
+        assert_eq!(linked("Acme.example is theirs."), []);
         for text in [
             "It is at https://acme.example/plan2.",
             "It is at https://evil.example/plan.",
             "It is at www.evil.example.",
+            "It is at evil.example/plan.",
+            "It is at evil.com.",
+            "It is at ftp://evil.example/plan.",
+            "It is at https: //evil.example/plan.",
+            "It is at http://203.0.113.9/plan.",
+            "Call tel:+4930123456.",
         ] {
             assert_eq!(linked(text), [TextFault::UnknownLink], "{text}");
         }
+        let address = linked("Write to mailto:eve@evil.example.");
+        assert_eq!(address, [TextFault::UnknownLink, TextFault::UnknownAddress]);
+    }
+
+    #[test]
+    fn an_address_must_have_been_named_before() {
+        let known = ["From: Ann <ann@client.com>"];
+        let named = |text| {
+            check(&Checked {
+                text,
+                known: &known,
+                max_words: 100,
+                ..Checked::default()
+            })
+        };
+        assert_eq!(named("I asked ANN@client.com; client.com is down."), []);
+        assert_eq!(named("Ask eve@evil.example."), [TextFault::UnknownAddress]);
+    }
+
+    #[test]
+    fn what_the_owner_did_not_ask_to_give_away_is_found() {
+        let prompt = "Never pass on what the evidence does not need in an answer.";
+        let with = |text, instructions: &[&str], unused: &[&str]| {
+            check(&Checked {
+                text,
+                instructions,
+                prompt,
+                unused_memories: unused,
+                max_words: 100,
+                ..Checked::default()
+            })
+        };
+        for (text, fault) in [
+            ("The code is 493817.", TextFault::Secret),
+            (
+                "My account is DE89 3704 0044 0532 0130 00.",
+                TextFault::Secret,
+            ),
+            ("My card is 4111.1111.1111.1111.", TextFault::Secret),
+            ("My password, as you asked: Mossy42", TextFault::Secret),
+            ("We will refund you EUR 500.", TextFault::Promise),
+            (
+                "I never pass on what the evidence does not need in it.",
+                TextFault::Prompt,
+            ),
+            (
+                "Ada earns ninety thousand a year.",
+                TextFault::UndeclaredMemory,
+            ),
+        ] {
+            let memory = ["Ada earns ninety thousand a year"];
+            assert_eq!(with(text, &[], &memory), [fault], "{text}");
+        }
+        assert_eq!(with("The code is 493817.", &["Tell her 493817."], &[]), []);
+        assert_eq!(
+            with("We will refund you EUR 500.", &["Refund it."], &[]),
+            []
+        );
+        assert_eq!(with("Ada earns ninety thousand a year.", &[], &[]), []);
     }
 
     #[test]

@@ -141,6 +141,7 @@ mod tests {
             injection_suspected: false,
             base: None,
             memories: Vec::new(),
+            taken: Vec::new(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::memory;
 use crate::handlers::unavailable;
+use crate::prompts::mailbox::Owner;
 use base::TenantId;
 use chrono::{DateTime, Utc};
 use jobs::{
@@ -9,14 +10,15 @@ use jobs::{
         MessageId, UserId,
         action::ActionType,
         approval::Status,
+        blocks::Span,
         draft::{DraftMode, DraftStep, Tone},
         gate::{Circumstances, Confirmation, HighRiskPolicy, TrustMode, decide},
-        mail::{Mail, is_automatic, lookup_addresses},
+        mail::{Mail, foreign_reply_address, is_automatic, lookup_addresses},
         risk::Risk,
     },
     kinds::draft::{Args, Base},
     store::{
-        approvals, connections,
+        approvals, blocks, connections,
         draft_versions::{self, StoredVersion},
         drafts::{self, StoredDraft},
         memory_items::Recalled,
@@ -42,6 +44,8 @@ pub(super) struct Case {
     pub(super) base: Option<BaseVersion>,
     /// Memories for the writer, redacted for the prompt.
     pub(super) memories: Vec<Recalled>,
+    /// The writer's time that is planned already, from the time of submission on.
+    pub(super) taken: Vec<Span>,
 }
 
 /// The version to revise.
@@ -61,6 +65,14 @@ impl BaseVersion {
 impl Case {
     pub(super) fn message(&self) -> Option<MessageId> {
         self.mail.as_ref().map(|(id, _)| *id)
+    }
+
+    /// Returns the writer, as the prompt shows the owner of the mailbox.
+    pub(super) fn owner(&self) -> Owner {
+        match &self.writer {
+            Some(writer) => Owner::new(&writer.email, &self.accounts, writer.timezone.clone()),
+            None => Owner::default(),
+        }
     }
 
     /// Returns the writer's addresses in lower case.
@@ -86,6 +98,12 @@ impl Case {
     pub(super) fn original_sent_at(&self, mode: DraftMode) -> Option<DateTime<Utc>> {
         let (_, mail) = self.mail.as_ref()?;
         mail.date.filter(|_| mode != DraftMode::FollowUp)
+    }
+
+    /// Returns what the person should know of the recipients: that an answer leaves the sender's domain.
+    pub(super) fn notice(&self, to: &[String]) -> Option<String> {
+        let (_, mail) = self.mail.as_ref()?;
+        reply_notice(mail, to)
     }
 
     /// Returns the requested tone, else the remembered one.
@@ -183,6 +201,12 @@ pub(super) async fn load(ctx: &JobContext, args: &Args) -> Result<Case, Failure>
             .await
             .map_err(failed)?;
     }
+    let taken = match &writer {
+        Some(writer) => blocks::taken(&mut conn, tenant, writer.user, ctx.job.created_at)
+            .await
+            .map_err(failed)?,
+        None => Vec::new(),
+    };
     let recalled = match &writer {
         Some(writer) => {
             let mail = mail.as_ref().map(|(_, mail)| mail);
@@ -202,6 +226,7 @@ pub(super) async fn load(ctx: &JobContext, args: &Args) -> Result<Case, Failure>
         injection_suspected,
         base,
         memories: Vec::new(),
+        taken,
     };
     case.memories = memory::redacted(recalled, case.risk());
     Ok(case)
@@ -288,6 +313,19 @@ async fn answered_elsewhere(
     };
     let thread: Vec<String> = mail.references.iter().map(bracketed).collect();
     own_messages::answered(conn, tenant, user, &id, &thread, mail.date).await
+}
+
+/// Says that an answer leaves the sender's domain, if one of its recipients does.
+pub(in crate::handlers) fn reply_notice(mail: &Mail, to: &[String]) -> Option<String> {
+    let foreign = foreign_reply_address(mail)?;
+    let goes_there = to
+        .iter()
+        .any(|address| address.eq_ignore_ascii_case(foreign));
+    goes_there.then(|| {
+        format!(
+            "The sender wants the answer sent to {foreign}, which is outside the sender's domain."
+        )
+    })
 }
 
 fn missing() -> Failure {

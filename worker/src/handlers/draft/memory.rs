@@ -51,7 +51,7 @@ fn scopes(args: &Args, mail: Option<&Mail>) -> Vec<MemoryScope> {
 }
 
 /// Redacts sensitive values for the prompt, depending on the risk.
-pub(super) fn redacted(recalled: Vec<Recalled>, risk: Risk) -> Vec<Recalled> {
+pub(in crate::handlers) fn redacted(recalled: Vec<Recalled>, risk: Risk) -> Vec<Recalled> {
     let as_text = |key: String| match for_prompt_at(risk, &Value::String(key)) {
         Value::String(key) => key,
         _ => String::new(),
@@ -67,12 +67,12 @@ pub(super) fn redacted(recalled: Vec<Recalled>, risk: Risk) -> Vec<Recalled> {
 }
 
 /// Renders the owner's own memories, one line each.
-pub(super) fn owner_lines(recalled: &[Recalled]) -> Option<String> {
+pub(in crate::handlers) fn owner_lines(recalled: &[Recalled]) -> Option<String> {
     lines(recalled.iter().filter(|item| item.provenance.is_users()))
 }
 
 /// Renders memories from emails and models, one line each.
-pub(super) fn other_lines(recalled: &[Recalled]) -> Option<String> {
+pub(in crate::handlers) fn other_lines(recalled: &[Recalled]) -> Option<String> {
     lines(recalled.iter().filter(|item| !item.provenance.is_users()))
 }
 

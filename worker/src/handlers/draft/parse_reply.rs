@@ -1,20 +1,24 @@
 //! Parses the model's answer into a [`Reply`], or a [`ReplyFault`] for its one repair.
 //!
-//! Trusts nothing: rejects unknown fields, then applies all checks of `jobs::domain::draft::check`.
+//! Trusts nothing: takes the fields that it knows, then applies all checks of `jobs::domain::draft::check`. Lists that are
+//! missing are empty, and confidence is read in any capitals.
 
 use super::load::{Case, answers};
 use crate::handlers::triage::parse_reply::without_fences;
+use crate::prompts::DRAFT;
 use jobs::{
     domain::{
         draft::{
             Confidence, DraftMode,
             check::{Checked, TextFault, check},
         },
+        judgement::scrub,
         mail::text,
     },
     kinds::draft::Args,
 };
 use serde::Deserialize;
+use serde_json::Value;
 use uuid::Uuid;
 
 const BODY: usize = 20_000;
@@ -80,15 +84,18 @@ impl FaultClass {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct RawReply {
     body_text: String,
     subject: Option<String>,
-    confidence: Confidence,
-    assumptions: Vec<String>,
-    open_questions: Vec<String>,
-    used_memory_ids: Vec<Uuid>,
-    language: String,
+    confidence: String,
+    #[serde(default)]
+    assumptions: Option<Vec<String>>,
+    #[serde(default)]
+    open_questions: Option<Vec<String>>,
+    #[serde(default)]
+    used_memory_ids: Option<Vec<String>>,
+    #[serde(default)]
+    language: Option<String>,
 }
 
 /// Parses and checks the answer.
@@ -104,21 +111,29 @@ pub(super) fn parse_reply(answer: &str, case: &Case, args: &Args) -> Result<Repl
             message: error.to_string().chars().take(400).collect(),
         }
     })?;
+    let word = raw.confidence.trim().to_uppercase();
+    let confidence = Confidence::parse(&word).ok_or_else(|| ReplyFault {
+        class: FaultClass::Schema,
+        message: "confidence must be LOW, MEDIUM or HIGH".into(),
+    })?;
     let (body_text, cut) = text::body(&raw.body_text, BODY);
     let subject = raw
         .subject
         .filter(|_| args.mode == DraftMode::Compose)
-        .map(|subject| text::line(&subject, SUBJECT))
+        .map(|subject| text::line(&scrub(&subject), SUBJECT))
         .filter(|subject| !subject.is_empty());
-    let language = raw.language.trim().to_lowercase();
+    let language = raw.language.unwrap_or_default().trim().to_lowercase();
+    // What is no id names no memory; an id that was not given is a fault.
+    let ids = raw.used_memory_ids.unwrap_or_default();
+    let used_memory_ids = ids.iter().filter_map(|id| id.trim().parse().ok()).collect();
     let is_tag = |c: char| c.is_ascii_lowercase() || c == '-';
     let reply = Reply {
         body_text,
         subject,
-        confidence: raw.confidence,
-        assumptions: lines(raw.assumptions),
-        open_questions: lines(raw.open_questions),
-        used_memory_ids: raw.used_memory_ids,
+        confidence,
+        assumptions: lines(&raw.assumptions.unwrap_or_default()),
+        open_questions: lines(&raw.open_questions.unwrap_or_default()),
+        used_memory_ids,
         language: ((2..=12).contains(&language.len()) && language.chars().all(is_tag))
             .then_some(language),
     };
@@ -150,11 +165,14 @@ pub(super) fn parse_reply(answer: &str, case: &Case, args: &Args) -> Result<Repl
 
 fn faults_of(reply: &Reply, case: &Case, args: &Args) -> Vec<TextFault> {
     let mail = case.mail.as_ref().map(|(_, mail)| mail);
-    let mut known: Vec<&str> = [&args.intent, &args.instructions]
+    let instructions: Vec<&str> = [&args.intent, &args.instructions]
         .into_iter()
         .flatten()
         .map(String::as_str)
         .collect();
+    let mut known = instructions.clone();
+    let people = people(case, args);
+    known.push(&people);
     if let Some(mail) = mail {
         known.extend([mail.subject.as_str(), mail.body_text.as_str()]);
         known.extend(mail.thread.iter().map(|earlier| earlier.body_text.as_str()));
@@ -162,13 +180,20 @@ fn faults_of(reply: &Reply, case: &Case, args: &Args) -> Vec<TextFault> {
     if let Some(base) = &case.base {
         known.push(&base.version.letter.body_text);
     }
-    let owner_memories: Vec<String> = case
+    let values: Vec<(Uuid, bool, String)> = case
         .memories
         .iter()
-        .filter(|item| item.provenance.is_users())
-        .map(|item| item.value.to_string())
+        .map(|item| (item.id.0, item.provenance.is_users(), words_of(&item.value)))
         .collect();
-    known.extend(owner_memories.iter().map(String::as_str));
+    let is_used = |id: &Uuid| reply.used_memory_ids.contains(id);
+    let unused: Vec<&str> = values
+        .iter()
+        .filter(|(id, _, _)| !is_used(id))
+        .map(|(_, _, value)| value.as_str())
+        .collect();
+    // A memory that the answer claims to use may name a link; one that it hides may not.
+    let used = values.iter().filter(|(id, own, _)| *own && is_used(id));
+    known.extend(used.map(|(_, _, value)| value.as_str()));
     let shown: Vec<Uuid> = case.memories.iter().map(|item| item.id.0).collect();
     let answered = mail
         .filter(|_| answers(args, case) && args.instructions.is_none())
@@ -178,13 +203,51 @@ fn faults_of(reply: &Reply, case: &Case, args: &Args) -> Vec<TextFault> {
         max_words: args.max_words.into(),
         answers: answered,
         known: &known,
+        instructions: &instructions,
+        prompt: rules_of_the_prompt(),
+        unused_memories: &unused,
         memories: (&reply.used_memory_ids, &shown),
     })
 }
 
-fn lines(raw: Vec<String>) -> Vec<String> {
+/// Returns the prompt without its examples, whose sentences an answer may well contain.
+fn rules_of_the_prompt() -> &'static str {
+    DRAFT
+        .text
+        .split_once("\nExamples")
+        .map_or(DRAFT.text, |(rules, _)| rules)
+}
+
+/// Lists everybody whose address may stand in the text: the people of the thread, the recipients and the owner.
+fn people(case: &Case, args: &Args) -> String {
+    let mail = case.mail.as_ref().map(|(_, mail)| mail);
+    let of_mail = mail.into_iter().flat_map(|mail| {
+        let earlier = mail.thread.iter().flat_map(|message| &message.from);
+        let named = mail
+            .from
+            .iter()
+            .chain(&mail.reply_to)
+            .chain(&mail.to)
+            .chain(&mail.cc);
+        named.chain(earlier).map(|address| address.addr.clone())
+    });
+    let recipients = &args.recipients;
+    let asked = recipients.to.iter().chain(&recipients.cc).cloned();
+    let all: Vec<String> = of_mail.chain(asked).chain(case.owner().addresses).collect();
+    all.join("\n")
+}
+
+/// Returns the words of a stored memory.
+fn words_of(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn lines(raw: &[String]) -> Vec<String> {
     raw.iter()
-        .map(|item| text::line(item, ITEM))
+        .map(|item| text::line(&scrub(item), ITEM))
         .filter(|item| !item.is_empty())
         .take(ITEMS)
         .collect()
@@ -194,7 +257,7 @@ fn lines(raw: Vec<String>) -> Vec<String> {
 mod tests {
     use super::*;
     use jobs::domain::{MessageId, gate::TrustMode, mail::Mail};
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn case() -> Case {
         let mail =
@@ -208,6 +271,7 @@ mod tests {
             injection_suspected: false,
             base: None,
             memories: Vec::new(),
+            taken: Vec::new(),
         }
     }
 
@@ -233,7 +297,9 @@ mod tests {
         let reply = DraftMode::Reply;
         assert_eq!(class(reply, |_| ()), "fits");
         assert_eq!(
-            class(reply, |answer| answer["to"] = json!("e@x.example")),
+            class(reply, |answer| {
+                answer.as_object_mut().unwrap().remove("body_text");
+            }),
             "schema"
         );
         assert_eq!(
@@ -257,11 +323,50 @@ mod tests {
     }
 
     #[test]
+    fn harmless_deviations_are_dropped_or_folded() {
+        let plain = parsed(DraftMode::Reply, |_| ()).unwrap();
+        let same = |change: &dyn Fn(&mut Value)| {
+            assert_eq!(parsed(DraftMode::Reply, change).as_ref(), Ok(&plain));
+        };
+        same(&|answer| answer["to"] = json!("e@x.example"));
+        same(&|answer| answer["confidence"] = json!(" High"));
+        same(&|answer| answer["assumptions"] = Value::Null);
+        same(&|answer| answer["used_memory_ids"] = json!(["none"]));
+        same(&|answer| {
+            let fields = answer.as_object_mut().unwrap();
+            fields.remove("open_questions");
+            fields.remove("used_memory_ids");
+        });
+    }
+
+    #[test]
+    fn text_that_gives_away_more_than_it_was_asked_to_is_a_fault() {
+        let said = |text: &str| {
+            let text = json!(text);
+            class(DraftMode::Reply, |answer| answer["body_text"] = text)
+        };
+        assert_eq!(said("Ask a@x.example."), "fits");
+        assert_eq!(said("Ask eve@evil.example."), "unknown_address");
+        assert_eq!(said("The code is 493817."), "secret");
+        assert_eq!(said("We will refund you EUR 500."), "promise");
+        let rule = "Say only what the evidence or the owner says.";
+        assert_eq!(said(rule), "prompt");
+        let noted = |answer: &mut Value| {
+            answer["assumptions"] = json!(["See https://evil.example/x or eve@evil.example."]);
+        };
+        let reply = parsed(DraftMode::Reply, noted).unwrap();
+        assert_eq!(
+            reply.assumptions,
+            ["See [link removed] or [address removed]."]
+        );
+    }
+
+    #[test]
     fn subject_of_the_model_is_used_for_a_new_email_only() {
-        let subject = |answer: &mut Value| answer["subject"] = json!("Lunch\r\nBcc: e@x.example");
+        let subject = |answer: &mut Value| answer["subject"] = json!("Lunch\r\nBcc: all");
         assert_eq!(parsed(DraftMode::Reply, subject).unwrap().subject, None);
         let composed = parsed(DraftMode::Compose, subject).unwrap();
-        assert_eq!(composed.subject.as_deref(), Some("Lunch Bcc: e@x.example"));
+        assert_eq!(composed.subject.as_deref(), Some("Lunch Bcc: all"));
         assert_eq!(class(DraftMode::Compose, |_| ()), "schema");
     }
 

@@ -5,13 +5,13 @@
 
 use super::load::{Case, answers};
 use super::memory;
-use super::parse_reply::ReplyFault;
-use crate::prompts::DRAFT;
+use super::parse_reply::{FaultClass, ReplyFault};
+use crate::prompts::{DRAFT, mailbox::Owner};
 use chrono::{DateTime, Utc};
 use jobs::{
     domain::{
-        draft::{DraftMode, OutgoingMessage, Tone, check},
-        mail::{Direction, Earlier, Mail, excerpt},
+        draft::{DraftMode, OutgoingMessage, Tone, check, send_at},
+        mail::{Address, Direction, Earlier, Mail, excerpt},
     },
     kinds::draft::Args,
 };
@@ -23,6 +23,9 @@ const EARLIER: usize = 3_000;
 const THREAD: usize = 24_000;
 /// Limit of an answer to repair.
 const ANSWER: usize = 8_000;
+const RECIPIENTS: usize = 20;
+/// Planned times that are shown.
+const TAKEN: usize = 20;
 
 /// Builds the question. `asked_on` is the day of submission, so that every attempt asks the same.
 pub(super) fn question(
@@ -31,13 +34,22 @@ pub(super) fn question(
     letter: &OutgoingMessage,
     asked_on: DateTime<Utc>,
 ) -> Prompt {
-    let mut prompt = DRAFT
+    let prompt = DRAFT
         .prompt()
         .trusted(Trusted::configured(&context(case, args, letter, asked_on)));
+    with_evidence(prompt, case, args)
+}
+
+/// Adds the email and every text that the user did not write.
+fn with_evidence(mut prompt: Prompt, case: &Case, args: &Args) -> Prompt {
     if let Some((_, mail)) = &case.mail {
         prompt = prompt
             .untrusted("from", Untrusted::new(&mail.sender()))
-            .untrusted("subject", Untrusted::new(&mail.subject));
+            .untrusted("subject", Untrusted::new(&mail.subject))
+            .untrusted("headers", Untrusted::new(&headers(mail)));
+        if let Some(name) = case.owner().name(mail) {
+            prompt = prompt.untrusted("name to sign with", Untrusted::new(&name));
+        }
         if !mail.thread.is_empty() {
             prompt = prompt.untrusted("thread", Untrusted::new(&thread(mail)));
         }
@@ -55,7 +67,8 @@ pub(super) fn question(
     }
 }
 
-/// Builds the repair: the answer and its fault, without the email, which could only inject text again.
+/// Builds the repair: the answer and its fault. Shows the email again only if the answer held no text: one written
+/// without it would be invented, and one that exists needs no second chance for the email to inject text.
 pub(super) fn repair(
     case: &Case,
     args: &Args,
@@ -64,9 +77,14 @@ pub(super) fn repair(
     answer: &str,
     fault: &ReplyFault,
 ) -> Prompt {
-    DRAFT
+    let prompt = DRAFT
         .prompt()
-        .trusted(Trusted::configured(&context(case, args, letter, asked_on)))
+        .trusted(Trusted::configured(&context(case, args, letter, asked_on)));
+    let prompt = match fault.class {
+        FaultClass::Json | FaultClass::Schema => with_evidence(prompt, case, args),
+        FaultClass::Text(_) => prompt,
+    };
+    prompt
         .trusted(Trusted::fixed(
             "An earlier answer did not fit. Below are that answer and what is wrong with it. Give the whole answer again \
              with only that mended; leave out what you cannot mend.",
@@ -77,7 +95,9 @@ pub(super) fn repair(
 
 /// Renders the date, the task, and the user's instructions and memories.
 fn context(case: &Case, args: &Args, letter: &OutgoingMessage, asked_on: DateTime<Utc>) -> String {
-    let mut text = format!("Today is {} (UTC).\n", asked_on.format("%A, %Y-%m-%d"));
+    let owner = case.owner();
+    let mut text = owner.lines(asked_on);
+    text.push_str(&taken(case, &owner));
     text.push_str(task(args.mode));
     text.push_str(&format!("\nWrite at most {} words.\n", args.max_words));
     if let Some(tone) = case.tone(args) {
@@ -108,6 +128,51 @@ fn context(case: &Case, args: &Args, letter: &OutgoingMessage, asked_on: DateTim
         text.push_str(&memories);
     }
     text
+}
+
+/// Renders the time that is planned already. What else the owner has in a calendar is not known here.
+fn taken(case: &Case, owner: &Owner) -> String {
+    let zone = send_at::zone(&owner.timezone);
+    let spans: Vec<String> = case
+        .taken
+        .iter()
+        .take(TAKEN)
+        .map(|span| {
+            let (start, end) = (
+                span.start().with_timezone(&zone),
+                span.end().with_timezone(&zone),
+            );
+            format!(
+                "{} to {}",
+                start.format("%a %Y-%m-%d %H:%M"),
+                end.format("%H:%M")
+            )
+        })
+        .collect();
+    match spans.as_slice() {
+        [] => String::new(),
+        spans => format!(
+            "The owner is busy, among other times unknown to you: {}.\n",
+            spans.join("; ")
+        ),
+    }
+}
+
+/// Renders who got the email and when.
+fn headers(mail: &Mail) -> String {
+    let people = |list: &[Address]| {
+        let shown = list.iter().take(RECIPIENTS).map(ToString::to_string);
+        shown.collect::<Vec<_>>().join(", ")
+    };
+    let mut lines = vec![format!("To: {}", people(&mail.to))];
+    if !mail.cc.is_empty() {
+        lines.push(format!("Cc: {}", people(&mail.cc)));
+    }
+    lines.extend(
+        mail.date
+            .map(|date| format!("Date: {}", date.format("%Y-%m-%d %H:%M UTC"))),
+    );
+    lines.join("\n")
 }
 
 const fn task(mode: DraftMode) -> &'static str {
@@ -175,7 +240,10 @@ fn earlier(message: &Earlier) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jobs::domain::{MessageId, gate::TrustMode, mail::Envelope};
+    use jobs::{
+        domain::{MessageId, UserId, blocks::Span, gate::TrustMode, mail::Envelope},
+        store::users::Correspondent,
+    };
     use llm::prompt::Boundary;
 
     fn case() -> Case {
@@ -195,6 +263,7 @@ mod tests {
             injection_suspected: false,
             base: None,
             memories: Vec::new(),
+            taken: Vec::new(),
         }
     }
 
@@ -230,27 +299,59 @@ mod tests {
     }
 
     #[test]
-    fn repair_shows_answer_and_fault_but_not_the_email() {
-        let fault = ReplyFault {
-            class: crate::handlers::draft::parse_reply::FaultClass::Json,
-            message: "expected value".into(),
-        };
+    fn repair_shows_the_email_again_only_if_the_answer_held_no_text() {
         let args = Args::reply(MessageId::new());
         let letter = OutgoingMessage::default();
-        let prompt = repair(
-            &case(),
-            &args,
-            &letter,
-            DateTime::UNIX_EPOCH,
-            "not json",
-            &fault,
-        );
-        assert_eq!(prompt.untrusted_part("answer"), Some("not json"));
+        for (class, shown) in [
+            (FaultClass::Json, true),
+            (FaultClass::Schema, true),
+            (FaultClass::Text(check::TextFault::Secret), false),
+        ] {
+            let fault = ReplyFault {
+                class,
+                message: "expected value".into(),
+            };
+            let at = DateTime::UNIX_EPOCH;
+            let prompt = repair(&case(), &args, &letter, at, "not json", &fault);
+            assert_eq!(prompt.untrusted_part("answer"), Some("not json"));
+            assert_eq!(prompt.untrusted_part("body").is_some(), shown);
+        }
+    }
+
+    #[test]
+    fn prompt_names_the_owner_the_busy_times_and_the_name_to_sign_with() {
+        let span = |start: &str, end: &str| {
+            Span::new(start.parse().unwrap(), end.parse().unwrap()).unwrap()
+        };
+        let mut case = case();
+        case.writer = Some(Correspondent {
+            user: UserId::new(),
+            email: "sam@acme.example".into(),
+            timezone: "Europe/Berlin".into(),
+        });
+        case.taken = vec![span("1970-01-02T09:00:00Z", "1970-01-02T10:30:00Z")];
+        case.mail = Some((
+            MessageId::new(),
+            Mail::parse(b"From: a@b.c\nTo: Sam Porter <sam@acme.example>\n\nHello").unwrap(),
+        ));
+        let args = Args::reply(MessageId::new());
+        let letter = OutgoingMessage::default();
+        let prompt = question(&case, &args, &letter, DateTime::UNIX_EPOCH);
         let text: String = prompt
             .render(&Boundary::random())
             .into_iter()
             .map(|message| message.content)
             .collect();
-        assert!(!text.contains("HUNTER"));
+        for said in [
+            "The mailbox belongs to: sam@acme.example",
+            "in the zone Europe/Berlin",
+            "Fri 1970-01-02 10:00 to 11:30",
+        ] {
+            assert!(text.contains(said), "{said}");
+        }
+        assert_eq!(
+            prompt.untrusted_part("name to sign with"),
+            Some("Sam Porter")
+        );
     }
 }

@@ -2,14 +2,14 @@
 
 use super::load::Case;
 use super::merge::ModelAnswer;
-use super::parse_reply::{FaultClass, ReplyFault, parse_reply};
+use super::parse_reply::{FaultClass, ReplyFault, parse_repaired, parse_reply};
 use super::prompt;
 use crate::handlers::{
     ask::{AskError, ModelAccess, Question, add_usage, ask, usage_of_job},
     model_failure::{Reaction, react},
     unavailable,
 };
-use crate::prompts::TRIAGE;
+use crate::prompts::triage_schema;
 use base::telemetry::chain;
 use jobs::{
     domain::{llm::OutagePolicy, rules::Verdict},
@@ -67,7 +67,7 @@ async fn answer(
         task: "triage",
         step,
         prompt,
-        schema: TRIAGE.schema(),
+        schema: triage_schema(&candidates),
         max_output_tokens: MAX_OUTPUT_TOKENS,
         deadline,
     };
@@ -104,7 +104,7 @@ async fn answer(
     let _not_needed = ctx.report(0.6, "Calling the model again: its answer was invalid.");
     let again = build(
         "triage.repair",
-        prompt::repair(verdict, asked_on, &first.text, &fault),
+        prompt::repair(case, verdict, asked_on, &first.text, &fault),
     );
     let again: Completion = match ask(ctx, access, again).await {
         Ok(completion) => completion,
@@ -115,7 +115,7 @@ async fn answer(
         }
     };
     add_usage(usage, &again);
-    let repaired = parse_reply(&again.text, &case.mail, &candidates);
+    let repaired = parse_repaired(&again.text, &case.mail, &candidates);
     record_invalid(model, &fault, repaired.is_ok());
     Ok(repaired.map_or(ModelAnswer::Unusable, ModelAnswer::Reply))
 }
@@ -135,8 +135,8 @@ fn record_invalid(model: &Model, fault: &ReplyFault, repaired: bool) {
 const fn reason(class: FaultClass) -> InvalidReason {
     match class {
         FaultClass::Json => InvalidReason::Json,
-        FaultClass::Schema | FaultClass::Length | FaultClass::Ungrounded => InvalidReason::Schema,
-        FaultClass::Enum | FaultClass::Rule | FaultClass::Action => InvalidReason::Enum,
+        FaultClass::Schema | FaultClass::Ungrounded => InvalidReason::Schema,
+        FaultClass::Enum | FaultClass::Rule => InvalidReason::Enum,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Loads what triage needs: [`Case`]. Holds no database connection while parsing.
 
-use super::{guards::Correspondents, rule_cache::RuleCache};
+use super::{guards::Correspondents, mailbox::Mailbox, rule_cache::RuleCache};
 use crate::handlers::unavailable;
 use base::{JobId, TenantId, telemetry::chain};
 use jobs::{
@@ -33,6 +33,8 @@ pub(super) struct Case {
     pub(super) correspondents: Correspondents,
     /// The first recipient that is a user of the tenant.
     pub(super) owner: Option<UserId>,
+    /// Empty until the model is needed.
+    pub(super) mailbox: Mailbox,
     pub(super) trust: TrustMode,
     /// Empty if the tenant had no rules when the job was submitted.
     pub(super) rules: Arc<RuleSet>,
@@ -117,6 +119,7 @@ pub(super) async fn load(
         content_hash,
         correspondents,
         owner,
+        mailbox: Mailbox::default(),
         trust,
         rules,
         outage_jobs,

@@ -1,25 +1,23 @@
 //! Parses the model's answer into a [`Reply`], or a [`ReplyFault`] for its one repair.
 //!
-//! Trusts nothing: rejects unknown fields, then checks what no schema can express: the rule is a candidate, models may propose
-//! the action, and every figure occurs in the email.
+//! Trusts nothing. What is harmless is cut, dropped or folded ([`fold`]): small models fail on it most. What matters is
+//! repaired once: category, disposition, the rule, and figures that do not occur in the email. What even the repaired
+//! answer gets wrong in an action costs that action, not the judgement ([`parse_repaired`]).
 
+mod actions;
+mod fold;
 mod grounding;
 
+use actions::{Ungrounded, read_actions};
+use fold::Object;
 use grounding::Grounding;
 use jobs::domain::{
-    action::{ActionType, OpenTo, Params},
-    gate::Confirmation,
-    judgement::{Category, Disposition, Priority, Sla},
+    judgement::{Category, Disposition, Priority, Sla, scrub},
     mail::Mail,
     proposal::Proposal,
 };
-use serde::Deserialize;
-use serde_json::{Map, Value};
 
 const REASONING: usize = 300;
-const ACTIONS: usize = 3;
-const ENTITIES: usize = 20;
-const ENTITY: usize = 200;
 
 /// A checked answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +40,8 @@ pub(super) struct ReplyFault {
     pub(super) class: FaultClass,
     /// For the model. May quote its answer, so it goes back as untrusted text and never into a log.
     pub(super) message: String,
+    /// Whether the answer held a judgement at all. Without one, the repair must show the email again.
+    pub(super) judged: bool,
 }
 
 /// The label of a fault in metrics and logs.
@@ -50,9 +50,7 @@ pub(super) enum FaultClass {
     Json,
     Schema,
     Enum,
-    Length,
     Rule,
-    Action,
     Ungrounded,
 }
 
@@ -62,44 +60,10 @@ impl FaultClass {
             Self::Json => "json",
             Self::Schema => "schema",
             Self::Enum => "enum",
-            Self::Length => "length",
             Self::Rule => "rule",
-            Self::Action => "action",
             Self::Ungrounded => "ungrounded",
         }
     }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawReply {
-    reasoning: String,
-    disposition: Disposition,
-    category: Category,
-    priority: Priority,
-    sla: Sla,
-    matched_rule: Option<String>,
-    confidence: f64,
-    actions: Vec<RawAction>,
-    entities: RawEntities,
-    injection_suspected: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawAction {
-    r#type: String,
-    params: Map<String, Value>,
-    rationale: String,
-    confidence: f64,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawEntities {
-    people: Vec<String>,
-    amounts: Vec<String>,
-    dates: Vec<String>,
 }
 
 /// Parses and checks an answer about `mail`; `candidates` are the rules that the model may choose.
@@ -108,48 +72,98 @@ pub(super) fn parse_reply(
     mail: &Mail,
     candidates: &[&str],
 ) -> Result<Reply, ReplyFault> {
-    let raw: RawReply =
-        serde_json::from_str(without_fences(text)).map_err(|error| json_fault(&error))?;
-    bounded("reasoning", &raw.reasoning, REASONING)?;
-    let confidence = probability("confidence", raw.confidence)?;
-    let matched_rule = raw.matched_rule.filter(|name| !name.trim().is_empty());
-    if let Some(name) = &matched_rule
-        && !candidates.contains(&name.as_str())
-    {
-        let known = if candidates.is_empty() {
-            "none".into()
-        } else {
-            candidates.join(", ")
-        };
-        return Err(fault(
-            FaultClass::Rule,
-            format!("matched_rule must be null or one of: {known}"),
-        ));
-    }
+    parse(text, mail, candidates, Ungrounded::IsFault)
+}
+
+/// As [`parse_reply`] for the repaired answer, of which there is no second repair: an action with a figure that is not in
+/// the email is dropped.
+pub(super) fn parse_repaired(
+    text: &str,
+    mail: &Mail,
+    candidates: &[&str],
+) -> Result<Reply, ReplyFault> {
+    parse(text, mail, candidates, Ungrounded::IsDropped)
+}
+
+fn parse(
+    text: &str,
+    mail: &Mail,
+    candidates: &[&str],
+    ungrounded: Ungrounded,
+) -> Result<Reply, ReplyFault> {
+    let object = Object::find(text)?;
+    let judged = object.holds_judgement();
+    read(&object, mail, candidates, ungrounded).map_err(|fault| ReplyFault { judged, ..fault })
+}
+
+fn read(
+    object: &Object,
+    mail: &Mail,
+    candidates: &[&str],
+    ungrounded: Ungrounded,
+) -> Result<Reply, ReplyFault> {
+    let confidence = object
+        .share("confidence")?
+        .ok_or_else(|| missing("confidence"))?;
     let grounding = Grounding::of(mail);
-    check_entities(&raw.entities, &grounding)?;
-    if raw.actions.len() > ACTIONS {
-        return Err(fault(
-            FaultClass::Length,
-            format!("at most {ACTIONS} actions"),
-        ));
-    }
-    let proposals = raw
-        .actions
-        .into_iter()
-        .map(|action| read_action(action, &grounding))
-        .collect::<Result<_, _>>()?;
     Ok(Reply {
-        reasoning: raw.reasoning.trim().to_owned(),
-        disposition: raw.disposition,
-        category: raw.category,
-        priority: raw.priority,
-        sla: raw.sla,
-        matched_rule,
+        reasoning: shown(object.text("reasoning"), REASONING),
+        disposition: object.word("disposition", Disposition::ALL, Disposition::as_str)?,
+        category: object.word("category", Category::ALL, Category::as_str)?,
+        priority: object.word("priority", Priority::ALL, Priority::as_str)?,
+        sla: sla(object)?,
+        matched_rule: matched_rule(object, candidates)?,
         confidence,
-        proposals,
-        injection_suspected: raw.injection_suspected,
+        proposals: read_actions(object, confidence, &grounding, ungrounded)?,
+        injection_suspected: object.flag("injection_suspected")?,
     })
+}
+
+/// Returns a text of the model as the user may see it.
+fn shown(text: &str, max: usize) -> String {
+    cut(&scrub(text.trim()), max)
+}
+
+/// Cuts a text at its limit, with a mark.
+fn cut(text: &str, max: usize) -> String {
+    if text.chars().count() <= max {
+        return text.to_owned();
+    }
+    let mut kept: String = text.chars().take(max.saturating_sub(1)).collect();
+    kept.push('…');
+    kept
+}
+
+/// Reads the deadline: `<24h` is often written without its mark, and "none" as null.
+fn sla(object: &Object) -> Result<Sla, ReplyFault> {
+    if object.is_null("sla") {
+        return Ok(Sla::None);
+    }
+    object.word("sla", Sla::ALL, |sla| sla.as_str().trim_start_matches('<'))
+}
+
+/// Reads the rule: a candidate in any capitals, or none in any words.
+fn matched_rule(object: &Object, candidates: &[&str]) -> Result<Option<String>, ReplyFault> {
+    let name = object.text("matched_rule").trim();
+    let same = |candidate: &&&str| candidate.to_lowercase() == name.to_lowercase();
+    if let Some(candidate) = candidates.iter().find(same) {
+        return Ok(Some((*candidate).to_owned()));
+    }
+    let word = name.to_lowercase();
+    if matches!(
+        word.trim_matches(['"', '\'', '.', '-', '(', ')']),
+        "" | "none" | "null" | "nil" | "n/a" | "na" | "no rule" | "no match" | "not applicable"
+    ) {
+        return Ok(None);
+    }
+    let known = match candidates {
+        [] => "none".to_owned(),
+        _ => candidates.join(", "),
+    };
+    Err(fault(
+        FaultClass::Rule,
+        format!("matched_rule must be null or one of: {known}"),
+    ))
 }
 
 /// Returns the JSON object in the text: models wrap it in Markdown fences or prose.
@@ -160,132 +174,22 @@ pub(in crate::handlers) fn without_fences(text: &str) -> &str {
     }
 }
 
-fn json_fault(error: &serde_json::Error) -> ReplyFault {
-    let message = error.to_string();
-    let class = match error.classify() {
-        serde_json::error::Category::Data if message.starts_with("unknown variant") => {
-            FaultClass::Enum
-        }
-        serde_json::error::Category::Data => FaultClass::Schema,
-        serde_json::error::Category::Io
-        | serde_json::error::Category::Syntax
-        | serde_json::error::Category::Eof => FaultClass::Json,
-    };
-    fault(class, message.chars().take(400).collect())
-}
-
-fn read_action(raw: RawAction, grounding: &Grounding) -> Result<Proposal, ReplyFault> {
-    let kind = ActionType::parse(&raw.r#type).filter(|kind| kind.is_open_to(OpenTo::Models));
-    let Some(kind) = kind else {
-        let known: Vec<_> = ActionType::open_to(OpenTo::Models)
-            .map(ActionType::as_str)
-            .collect();
-        return Err(fault(
-            FaultClass::Action,
-            format!("an action's type must be one of: {}", known.join(", ")),
-        ));
-    };
-    let params = Params::read(kind, &raw.params).map_err(|faults| {
-        let messages: Vec<_> = faults.into_iter().map(|fault| fault.message).collect();
-        fault(FaultClass::Action, messages.join("; "))
-    })?;
-    for field in kind.spec().parameters {
-        let Some(text) = params.get(field.name) else {
-            continue;
-        };
-        // `until` of `snooze` is a time of our own, not from the email.
-        let grounded = match field.name {
-            "due" => grounding.has_date(text),
-            "until" => true,
-            _ => grounding.has_figures(text),
-        };
-        if !grounded {
-            let message = format!(
-                "`{}` of {kind} holds a figure or date that is not in the mail",
-                field.name
-            );
-            return Err(fault(FaultClass::Ungrounded, message));
-        }
-    }
-    bounded("rationale", &raw.rationale, REASONING)?;
-    let rationale = raw.rationale.trim();
-    Ok(Proposal {
-        kind,
-        params,
-        confirmation: Confirmation::AsTrusted,
-        confidence: probability("confidence", raw.confidence)?,
-        rationale: (!rationale.is_empty()).then(|| rationale.to_owned()),
-    })
-}
-
-fn check_entities(entities: &RawEntities, grounding: &Grounding) -> Result<(), ReplyFault> {
-    for (name, list) in [
-        ("people", &entities.people),
-        ("amounts", &entities.amounts),
-        ("dates", &entities.dates),
-    ] {
-        if list.len() > ENTITIES {
-            return Err(fault(
-                FaultClass::Length,
-                format!("at most {ENTITIES} {name}"),
-            ));
-        }
-        for entity in list {
-            bounded(name, entity, ENTITY)?;
-        }
-    }
-    if !entities
-        .amounts
-        .iter()
-        .all(|amount| grounding.has_figures(amount))
-    {
-        return Err(fault(
-            FaultClass::Ungrounded,
-            "amounts must be copied from the mail as they stand there".into(),
-        ));
-    }
-    if !entities.dates.iter().all(|date| grounding.has_date(date)) {
-        return Err(fault(
-            FaultClass::Ungrounded,
-            "dates must be copied from the mail as they stand there".into(),
-        ));
-    }
-    Ok(())
-}
-
-fn bounded(field: &str, text: &str, max: usize) -> Result<(), ReplyFault> {
-    if text.chars().count() > max {
-        return Err(fault(
-            FaultClass::Length,
-            format!("{field} may have {max} characters"),
-        ));
-    }
-    Ok(())
-}
-
-fn probability(field: &str, number: f64) -> Result<f32, ReplyFault> {
-    if !(0.0..=1.0).contains(&number) {
-        return Err(fault(
-            FaultClass::Schema,
-            format!("{field} must lie between 0 and 1"),
-        ));
-    }
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "a number in [0, 1] loses only insignificant digits"
-    )]
-    let narrow = number as f32;
-    Ok(narrow)
+fn missing(field: &str) -> ReplyFault {
+    fault(FaultClass::Schema, format!("{field} is missing"))
 }
 
 fn fault(class: FaultClass, message: String) -> ReplyFault {
-    ReplyFault { class, message }
+    ReplyFault {
+        class,
+        message,
+        judged: false,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn mail() -> Mail {
         Mail::parse(
@@ -335,98 +239,210 @@ mod tests {
     }
 
     #[test]
-    fn answer_outside_the_schema_is_rejected() {
-        assert_eq!(class(|r| r["extra"] = json!(1)), "schema");
-        assert_eq!(class(|r| r["actions"][0]["to"] = json!("a@b.c")), "schema");
-        assert_eq!(
-            class(|r| {
-                r.as_object_mut().unwrap().remove("sla");
-            }),
-            "schema"
-        );
+    fn what_matters_is_a_fault() {
+        let without = |field: &'static str| {
+            class(move |r| {
+                r.as_object_mut().unwrap().remove(field);
+            })
+        };
+        for field in [
+            "category",
+            "disposition",
+            "priority",
+            "sla",
+            "confidence",
+            "injection_suspected",
+        ] {
+            assert_eq!(without(field), "schema", "{field}");
+        }
         assert_eq!(class(|r| r["category"] = json!("urgent!!")), "enum");
-        assert_eq!(class(|r| r["confidence"] = json!(1.5)), "schema");
-        assert_eq!(class(|r| r["confidence"] = json!("high")), "schema");
-        assert_eq!(class(|r| r["reasoning"] = json!("x".repeat(301))), "length");
+        assert_eq!(class(|r| r["category"] = json!(["task"])), "schema");
+        for confidence in [
+            json!(1.5),
+            json!(-0.1),
+            json!(101),
+            json!("high"),
+            json!(null),
+        ] {
+            assert_eq!(
+                class(|r| r["confidence"] = confidence.clone()),
+                "schema",
+                "{confidence}"
+            );
+        }
+    }
+
+    #[test]
+    fn fault_says_whether_there_was_a_judgement_to_repair() {
         for text in [
             "",
             "I cannot help with that.",
             "{\"reasoning\": \"cut",
             "[]",
             "null",
+            "{\"answer\": \"yes\"}",
         ] {
-            assert!(parse_reply(text, &mail(), &[]).is_err(), "{text}");
+            let fault = parse_reply(text, &mail(), &[]).unwrap_err();
+            assert!(!fault.judged, "{text}");
         }
+        assert!(
+            with(|r| r["matched_rule"] = json!("forward-everything"))
+                .unwrap_err()
+                .judged
+        );
+        assert!(with(|r| r["priority"] = json!("P1")).unwrap_err().judged);
     }
 
     #[test]
-    fn matched_rule_must_be_a_candidate() {
-        assert_eq!(class(|r| r["matched_rule"] = json!("contracts")), "ok");
-        assert_eq!(
-            class(|r| r["matched_rule"] = json!("forward-everything")),
-            "rule"
-        );
-        assert_eq!(
-            with(|r| r["matched_rule"] = json!(""))
-                .unwrap()
-                .matched_rule,
-            None
-        );
-    }
-
-    #[test]
-    fn only_allowed_actions_with_known_fields_are_accepted() {
-        let action = |kind: &str, params: Value| {
-            let kind = kind.to_owned();
-            class(move |r| {
-                r["actions"][0] =
-                    json!({"type": kind, "params": params, "rationale": "", "confidence": 1});
-            })
+    fn harmless_deviations_are_cut_dropped_or_folded() {
+        let plain = with(|_| ()).unwrap();
+        let same = |what: &str, change: &dyn Fn(&mut Value)| {
+            assert_eq!(with(change).as_ref(), Ok(&plain), "{what}");
         };
-        assert_eq!(
-            action("label", json!({"label": "bills", "title": null})),
-            "ok"
-        );
-        assert_eq!(action("archive", json!({})), "ok");
-        assert_eq!(action("forward", json!({"to": "a@b.c"})), "action");
-        assert_eq!(action("reply", json!({})), "action");
-        assert_eq!(action("rm_rf", json!({})), "action");
-        assert_eq!(
-            action("label", json!({"label": "x", "to": "a@b.c"})),
-            "action"
-        );
-        assert_eq!(action("create_task", json!({})), "action");
+        same("an extra field", &|r| r["extra"] = json!(1));
+        same("an extra field of an action", &|r| {
+            r["actions"][0]["to"] = json!("a@b.c")
+        });
+        same("an extra parameter", &|r| {
+            r["actions"][0]["params"]["to"] = json!("a@b.c")
+        });
+        same("the word none", &|r| r["matched_rule"] = json!("None."));
+        same("capitals", &|r| {
+            r["category"] = json!(" Task ");
+            r["priority"] = json!("HIGH");
+            r["disposition"] = json!("Notify");
+            r["actions"][0]["type"] = json!("Create Task");
+        });
+        same("the deadline without its mark", &|r| {
+            r["sla"] = json!("24h")
+        });
+        same("confidence as text", &|r| r["confidence"] = json!("0.8"));
+        same("confidence with a comma", &|r| {
+            r["confidence"] = json!("0,8")
+        });
+        same("confidence as percent", &|r| r["confidence"] = json!(80));
+        same("confidence as percent in text", &|r| {
+            r["confidence"] = json!("80 %")
+        });
+        same("a flag as text", &|r| {
+            r["injection_suspected"] = json!("False")
+        });
+        same("no entities", &|r| {
+            r.as_object_mut().unwrap().remove("entities");
+        });
+        same("entities that do not occur", &|r| {
+            r["entities"]["amounts"] = json!(["EUR 9,999.00"])
+        });
+        same("an action that models may not propose", &|r| {
+            r["actions"]
+                .as_array_mut()
+                .unwrap()
+                .push(json!({"type": "forward", "params": {"to": "a@b.c"}}));
+        });
+        same("the answer inside another object", &|r| {
+            *r = json!({ "triage_v2": r.clone() })
+        });
         let four = json!([
             good()["actions"][0],
             good()["actions"][0],
             good()["actions"][0],
             good()["actions"][0]
         ]);
-        assert_eq!(class(|r| r["actions"] = four.clone()), "length");
+        assert_eq!(
+            with(|r| r["actions"] = four.clone())
+                .unwrap()
+                .proposals
+                .len(),
+            3
+        );
+        let long = with(|r| r["reasoning"] = json!("x".repeat(301)))
+            .unwrap()
+            .reasoning;
+        assert_eq!(
+            (long.chars().count(), long.chars().last()),
+            (300, Some('…'))
+        );
+        let none = |value: Value| with(|r| r["actions"] = value.clone()).unwrap().proposals;
+        assert_eq!(none(Value::Null), []);
+        assert_eq!(
+            none(json!([{"type": "archive"}]))[0].kind.as_str(),
+            "archive"
+        );
+        let beside = none(json!([{"type": "label", "label": "bills", "rationale": "x"}]));
+        assert_eq!(beside[0].params.get("label"), Some("bills"));
+    }
+
+    #[test]
+    fn matched_rule_must_be_a_candidate() {
+        for name in ["contracts", "Contracts ", "CONTRACTS"] {
+            let rule = with(|r| r["matched_rule"] = json!(name))
+                .unwrap()
+                .matched_rule;
+            assert_eq!(rule.as_deref(), Some("contracts"));
+        }
+        assert_eq!(
+            class(|r| r["matched_rule"] = json!("forward-everything")),
+            "rule"
+        );
+        for nothing in ["", "none", "null", "N/A", "no rule"] {
+            let rule = with(|r| r["matched_rule"] = json!(nothing))
+                .unwrap()
+                .matched_rule;
+            assert_eq!(rule, None);
+        }
+    }
+
+    #[test]
+    fn action_without_what_it_needs_is_dropped() {
+        let kept = |kind: &str, params: Value| {
+            let kind = kind.to_owned();
+            let reply = with(move |r| {
+                r["actions"] =
+                    json!([{"type": kind, "params": params, "rationale": "", "confidence": 1}]);
+            });
+            reply.unwrap().proposals.len()
+        };
+        assert_eq!(kept("label", json!({"label": "bills", "title": null})), 1);
+        assert_eq!(kept("archive", json!({})), 1);
+        assert_eq!(kept("archive", json!(null)), 1);
+        assert_eq!(kept("forward", json!({"to": "a@b.c"})), 0);
+        assert_eq!(kept("reply", json!({})), 0);
+        assert_eq!(kept("rm_rf", json!({})), 0);
+        assert_eq!(kept("create_task", json!({})), 0);
+        for label in [
+            "$Junk",
+            "$Phishing",
+            "\\Deleted",
+            "NotJunk",
+            "see evil.example/x",
+        ] {
+            assert_eq!(kept("label", json!({"label": label})), 0, "{label}");
+        }
+    }
+
+    #[test]
+    fn no_field_passes_on_links_addresses_or_secrets() {
+        let evil = "Go to https://evil.example/x, ask eve@evil.example, the code is 493817.";
+        let clean = "Go to [link removed], ask [address removed], the code is [secret removed].";
+        let reply = with(|r| {
+            r["reasoning"] = json!(evil);
+            r["actions"] = json!([
+                {"type": "notify", "params": {"text": evil.replace("493817", "1,250.00")}, "rationale": evil, "confidence": 1},
+            ]);
+        });
+        let reply = reply.unwrap();
+        assert_eq!(reply.reasoning, clean);
+        let notify = &reply.proposals[0];
+        assert_eq!(notify.rationale.as_deref(), Some(clean));
+        let text = notify.params.get("text").unwrap();
+        assert!(
+            !text.contains("evil") && text.contains("[link removed]"),
+            "{text}"
+        );
     }
 
     #[test]
     fn figures_and_dates_must_occur_in_the_email() {
-        assert_eq!(
-            class(|r| r["entities"]["amounts"] = json!(["€ 1,250.00"])),
-            "ok"
-        );
-        assert_eq!(
-            class(|r| r["entities"]["amounts"] = json!(["EUR 9,999.00"])),
-            "ungrounded"
-        );
-        assert_eq!(
-            class(|r| r["entities"]["dates"] = json!(["2026-11-30"])),
-            "ok"
-        );
-        assert_eq!(
-            class(|r| r["entities"]["dates"] = json!(["2026-12-25"])),
-            "ungrounded"
-        );
-        assert_eq!(
-            class(|r| r["entities"]["dates"] = json!(["Thursday"])),
-            "ungrounded"
-        );
         let task = |field: &str, text: &str| {
             let (field, text) = (field.to_owned(), text.to_owned());
             class(move |r| r["actions"][0]["params"][&field] = json!(text))
@@ -438,6 +454,13 @@ mod tests {
         assert_eq!(task("due", "2026-11-30"), "ok");
         assert_eq!(task("due", "tomorrow"), "ungrounded");
         assert_eq!(task("notes", "At 9:30 on Friday"), "ok");
+        let mut invented = good();
+        invented["actions"][0]["params"]["title"] = json!("Pay 250 EUR");
+        let repaired = parse_repaired(&invented.to_string(), &mail(), &[]).unwrap();
+        assert_eq!(
+            (repaired.category, repaired.proposals.len()),
+            (Category::Task, 0)
+        );
     }
 
     #[test]

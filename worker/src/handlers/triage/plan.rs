@@ -2,13 +2,16 @@
 
 use super::load::Case;
 use super::merge::Decision;
+use crate::handlers::draft::load::reply_notice;
 use chrono::{DateTime, Utc};
 use jobs::domain::{
+    action::ActionType,
     approval::NewApproval,
+    draft::headers,
     gate::{Circumstances, Gate, HighRiskPolicy, decide},
     judgement::Judgement,
-    mail::is_automatic,
-    proposal::ProposedAction,
+    mail::{Mail, is_automatic},
+    proposal::{Proposal, ProposedAction},
 };
 use uuid::Uuid;
 
@@ -39,7 +42,8 @@ impl Plan {
                 HighRiskPolicy::default(),
             );
             let approval = (gate == Gate::Approval)
-                .then(|| NewApproval::of(&proposal, case.message, risk, now));
+                .then(|| NewApproval::of(&proposal, case.message, risk, now))
+                .map(|approval| addressed(approval, &proposal, &case.mail));
             plan.actions.push(ProposedAction {
                 id: Uuid::now_v7(),
                 proposal,
@@ -58,5 +62,57 @@ impl Plan {
             actions: Vec::new(),
             approvals: Vec::new(),
         }
+    }
+}
+
+/// Shows on the approval of a reply who gets it: its recipients come from the email, not from its parameters.
+fn addressed(approval: NewApproval, proposal: &Proposal, mail: &Mail) -> NewApproval {
+    if proposal.kind != ActionType::Reply {
+        return approval;
+    }
+    match headers::answer(mail, false, &[]) {
+        Ok(answer) => {
+            let notice = reply_notice(mail, &answer.to);
+            approval.with_recipients(&answer.to, notice.as_deref())
+        }
+        // The action itself will find nobody to answer and say so.
+        Err(_) => approval,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jobs::domain::{MessageId, action::Params, gate::Confirmation, risk::Risk};
+    use serde_json::{Map, json};
+
+    #[test]
+    fn approval_of_a_reply_says_who_gets_it_and_that_it_leaves_the_senders_domain() {
+        let shown = |kind, headers: &str| {
+            let proposal = Proposal {
+                kind,
+                params: Params::read(kind, &Map::new()).unwrap(),
+                confirmation: Confirmation::Required,
+                confidence: 1.0,
+                rationale: None,
+            };
+            let mail = Mail::parse(format!("{headers}\n\nHello").as_bytes()).unwrap();
+            let at = DateTime::UNIX_EPOCH;
+            let approval = NewApproval::of(&proposal, MessageId::new(), Risk::High, at);
+            addressed(approval, &proposal, &mail)
+        };
+        let plain = shown(ActionType::Reply, "From: ann@bank.example");
+        assert_eq!(plain.payload["recipients"], json!(["ann@bank.example"]));
+        assert_eq!(plain.rationale, None);
+        let foreign = "From: ann@bank.example\nReply-To: eve@x.example";
+        let reply = shown(ActionType::Reply, foreign);
+        assert_eq!(reply.payload["recipients"], json!(["eve@x.example"]));
+        let said = reply.rationale.unwrap();
+        assert!(
+            said.contains("eve@x.example") && said.contains("outside"),
+            "{said}"
+        );
+        let archive = shown(ActionType::Archive, foreign);
+        assert_eq!(archive.payload.get("recipients"), None);
     }
 }

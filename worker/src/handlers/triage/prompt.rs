@@ -5,6 +5,7 @@
 
 use super::load::Case;
 use super::parse_reply::ReplyFault;
+use crate::handlers::draft::memory;
 use crate::prompts::TRIAGE;
 use chrono::{DateTime, Utc};
 use jobs::domain::{
@@ -26,10 +27,16 @@ const ANSWER: usize = 6_000;
 
 /// Builds the question. `asked_on` is the day of submission, so that every attempt asks the same.
 pub(super) fn question(case: &Case, verdict: &Verdict<'_>, asked_on: DateTime<Utc>) -> Prompt {
-    let mail = &case.mail;
-    let mut prompt = TRIAGE
+    let prompt = TRIAGE
         .prompt()
-        .trusted(Trusted::configured(&context(verdict, asked_on)))
+        .trusted(Trusted::configured(&context(case, verdict, asked_on)));
+    with_email(prompt, case)
+}
+
+/// Adds the email and what was read elsewhere, as evidence.
+fn with_email(prompt: Prompt, case: &Case) -> Prompt {
+    let mail = &case.mail;
+    let mut prompt = prompt
         .untrusted("from", Untrusted::new(&mail.sender()))
         .untrusted("subject", Untrusted::new(&mail.subject))
         .untrusted("headers", Untrusted::new(&headers(mail)));
@@ -39,32 +46,53 @@ pub(super) fn question(case: &Case, verdict: &Verdict<'_>, asked_on: DateTime<Ut
     if !mail.attachments.is_empty() {
         prompt = prompt.untrusted("attachments", Untrusted::new(&attachments(mail)));
     }
+    if let Some(memories) = memory::other_lines(&case.mailbox.memories) {
+        prompt = prompt.untrusted("memory", Untrusted::new(&memories));
+    }
     prompt.untrusted("body", Untrusted::new(&excerpt(&mail.body_text, BODY)))
 }
 
-/// Builds the repair: the answer and its fault, without the email, which could only inject text again.
+/// Builds the repair: the answer and its fault. Shows the email again only if the answer held no judgement: one made
+/// without it would be invented, and one that exists needs no second chance for the email to inject text.
 pub(super) fn repair(
+    case: &Case,
     verdict: &Verdict<'_>,
     asked_on: DateTime<Utc>,
     answer: &str,
     fault: &ReplyFault,
 ) -> Prompt {
-    TRIAGE
+    let prompt = TRIAGE
         .prompt()
-        .trusted(Trusted::configured(&context(verdict, asked_on)))
-        .trusted(Trusted::fixed(
+        .trusted(Trusted::configured(&context(case, verdict, asked_on)));
+    let prompt = if fault.judged {
+        prompt.trusted(Trusted::fixed(
             "An earlier answer did not fit the schema. Below are that answer and what is wrong with it. Give the answer \
              again with only that mended; leave out what you cannot mend.",
         ))
+    } else {
+        with_email(prompt, case).trusted(Trusted::fixed(
+            "An earlier answer about this email held no judgement. Below are that answer and what is wrong with it. Judge \
+             the email, and answer with the JSON object only.",
+        ))
+    };
+    prompt
         .untrusted("answer", Untrusted::capped(answer, ANSWER))
         .untrusted("fault", Untrusted::new(&fault.message))
 }
 
-/// Renders the date, the allowed actions, and the candidate rules with their effects.
-fn context(verdict: &Verdict<'_>, asked_on: DateTime<Utc>) -> String {
-    let mut text = format!("Today is {} (UTC).\n\n", asked_on.format("%A, %Y-%m-%d"));
+/// Renders whose mailbox it is, the owner's memory, the allowed actions, and the candidate rules with their effects.
+fn context(case: &Case, verdict: &Verdict<'_>, asked_on: DateTime<Utc>) -> String {
+    let owner = &case.mailbox.owner;
+    let mut text = owner.lines(asked_on);
+    if let Some(addressed) = owner.addressed(&case.mail) {
+        text.push_str(addressed.line());
+    }
+    if let Some(memories) = memory::owner_lines(&case.mailbox.memories) {
+        text.push_str("What the owner has said before:\n");
+        text.push_str(&memories);
+    }
     text.push_str(
-        "Actions you may propose, with their params (* = required; give null for the others):\n",
+        "\nActions you may propose, with their params (* = required; give null for the others):\n",
     );
     for action in ActionType::open_to(OpenTo::Models) {
         let fields: Vec<_> = action
@@ -231,8 +259,18 @@ fn attachments(mail: &Mail) -> String {
 mod tests {
     use super::*;
     use crate::handlers::triage::guards::Correspondents;
+    use crate::handlers::triage::mailbox::Mailbox;
     use crate::handlers::triage::parse_reply::FaultClass;
-    use jobs::domain::{MessageId, gate::TrustMode, rules::RuleSet};
+    use crate::prompts::mailbox::Owner;
+    use jobs::{
+        domain::{
+            MemoryId, MessageId,
+            gate::TrustMode,
+            memory::{Level, Provenance, ScopeKind},
+            rules::RuleSet,
+        },
+        store::memory_items::Recalled,
+    };
     use llm::prompt::Boundary;
 
     const RULES: &str = "rules:\n- {name: contracts, description: Wait for a signature, match: {subject: contract}, \
@@ -246,6 +284,7 @@ mod tests {
             mail,
             correspondents: Correspondents::default(),
             owner: None,
+            mailbox: Mailbox::default(),
             trust: TrustMode::TrainingWheels,
             rules: std::sync::Arc::new(RuleSet::compile(RULES).unwrap()),
             former: None,
@@ -314,20 +353,70 @@ mod tests {
     }
 
     #[test]
-    fn repair_shows_answer_and_fault_but_not_the_email() {
-        let case = case("From: Eve <eve@x.y>\nSubject: HUNTER-subject\n\nHUNTER-body");
-        let fault = ReplyFault {
-            class: FaultClass::Json,
-            message: "expected value".into(),
+    fn owner_memory_is_trusted_and_read_memory_is_evidence() {
+        let mut case = case("From: a@b.c\nTo: Sam <sam@acme.example>\nSubject: x\n\nHello");
+        let item = |provenance, key: &str| Recalled {
+            id: MemoryId::new(),
+            level: Level::Semantic,
+            scope: ScopeKind::Global,
+            key: key.into(),
+            provenance,
+            value: serde_json::json!("v"),
         };
-        let prompt = repair(
+        case.mailbox = Mailbox {
+            owner: Owner::new("sam@acme.example", &[], "Europe/Berlin".into()),
+            memories: vec![
+                item(Provenance::User, "OWNER-said"),
+                item(Provenance::Email, "HUNTER-read"),
+            ],
+        };
+        let prompt = question(
+            &case,
             &case.rules.evaluate(&case.mail),
             DateTime::UNIX_EPOCH,
-            "not json",
-            &fault,
         );
-        assert_eq!(prompt.untrusted_part("answer"), Some("not json"));
-        assert_eq!(prompt.untrusted_part("fault"), Some("expected value"));
-        assert!(!rendered(&prompt).contains("HUNTER"));
+        let read = prompt.untrusted_part("memory").unwrap();
+        assert!(read.contains("HUNTER-read"));
+        let messages = prompt.render(&Boundary::random());
+        let trusted: String = messages
+            .iter()
+            .filter(|message| !message.content.starts_with("UNTRUSTED"))
+            .map(|message| message.content.as_str())
+            .collect();
+        for said in [
+            "OWNER-said",
+            "The mailbox belongs to: sam@acme.example",
+            "Thursday, 1970-01-01 01:00 in the zone Europe/Berlin",
+            "addressed to the owner (To)",
+        ] {
+            assert!(trusted.contains(said), "{said}");
+        }
+        assert!(!trusted.contains("HUNTER"));
+    }
+
+    #[test]
+    fn repair_shows_the_email_again_only_if_the_answer_held_no_judgement() {
+        let case = case("From: Eve <eve@x.y>\nSubject: HUNTER-subject\n\nHUNTER-body");
+        let repaired = |judged| {
+            let fault = ReplyFault {
+                class: FaultClass::Json,
+                message: "expected value".into(),
+                judged,
+            };
+            repair(
+                &case,
+                &case.rules.evaluate(&case.mail),
+                DateTime::UNIX_EPOCH,
+                "not json",
+                &fault,
+            )
+        };
+        for judged in [true, false] {
+            let prompt = repaired(judged);
+            assert_eq!(prompt.untrusted_part("answer"), Some("not json"));
+            assert_eq!(prompt.untrusted_part("fault"), Some("expected value"));
+            assert_eq!(rendered(&prompt).contains("HUNTER"), !judged);
+            assert_eq!(prompt.untrusted_part("body").is_some(), !judged);
+        }
     }
 }

@@ -1,20 +1,14 @@
-//! Reads the body of a chat completion: [`read`].
-//!
-//! Status 200 is not yet an answer: servers send 200 with prose, an error, no choices or half an answer. Each case has its
-//! own error. Never quotes the body.
+//! Reads the body of a chat completion: [`read`]. Takes text, and the call of the function that carries the schema.
 
 use crate::{
-    classify,
     completion::{FinishReason, TokenUsage},
     error::LlmError,
     provider::{AttemptInfo, AttemptRequest, Reply},
+    providers::reading::{self, Answer},
 };
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
 use serde_json::Value;
-
-/// Maximum length of a model name, because it is logged and stored.
-const MODEL_NAME: usize = 128;
 
 #[derive(Deserialize)]
 struct Completion {
@@ -34,6 +28,35 @@ struct Choice {
 struct Message {
     content: Option<Content>,
     refusal: Option<String>,
+    tool_calls: Option<Vec<ToolCall>>,
+}
+
+#[derive(Deserialize)]
+struct ToolCall {
+    function: Option<Function>,
+}
+
+#[derive(Deserialize)]
+struct Function {
+    name: String,
+    arguments: Arguments,
+}
+
+/// JSON as text, or the object itself, which some servers send instead.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Arguments {
+    Text(String),
+    Object(Value),
+}
+
+impl Arguments {
+    fn into_text(self) -> String {
+        match self {
+            Self::Text(text) => text,
+            Self::Object(value) => value.to_string(),
+        }
+    }
 }
 
 /// Text, or the list of parts that some servers send instead.
@@ -72,60 +95,46 @@ struct CompletionDetails {
     reasoning_tokens: Option<u64>,
 }
 
-/// Reads the answer from a successful response. Puts its cost into `info` even if the answer is unusable.
+/// Reads the answer from a successful response; `limit` is the limit on output tokens that was sent.
+///
+/// # Errors
+/// Anything but a complete answer. Puts its cost into `info` even then.
 pub(crate) fn read(
     body: &[u8],
     headers: &HeaderMap,
     request: &AttemptRequest<'_>,
+    limit: u32,
     info: &mut AttemptInfo,
 ) -> Result<Reply, LlmError> {
-    let invalid = |what| LlmError::InvalidReply { what };
-    let body: Value = serde_json::from_slice(body).map_err(|_| invalid("not JSON"))?;
-    if let Some(error) = classify::error_in_success(&body, headers, request.clock.now()) {
-        return Err(error);
-    }
-    let completion = Completion::deserialize(body).map_err(|_| invalid("not a chat completion"))?;
+    let completion: Completion = reading::parse(body, headers, request)?;
     let usage = completion.usage.unwrap_or_default().into();
     info.usage = Some(usage);
     let choice = completion.choices.into_iter().next();
-    let choice = choice.ok_or_else(|| invalid("no choices"))?;
-    let message = choice.message.ok_or_else(|| invalid("no message"))?;
+    let choice = choice.ok_or(reading::invalid("no choices"))?;
+    let message = choice.message.ok_or(reading::invalid("no message"))?;
+    let called = message
+        .tool_calls
+        .unwrap_or_default()
+        .into_iter()
+        .find_map(|call| call.function.filter(|it| it.name == request.schema.name));
     let refused = message.refusal.is_some_and(|words| !words.is_empty());
-    let finish = if refused {
-        FinishReason::Refusal
-    } else {
-        finish_reason(choice.finish_reason.as_deref())
+    let finish = match choice.finish_reason.as_deref() {
+        _ if refused => FinishReason::Refusal,
+        Some("tool_calls" | "tool_use" | "function_call") if called.is_some() => FinishReason::Stop,
+        word => finish_reason(word),
     };
-    info.finish = Some(finish);
-    match finish {
-        FinishReason::Stop | FinishReason::Unstated => {}
-        FinishReason::Length => {
-            return Err(LlmError::Truncated {
-                max_output_tokens: request.max_output_tokens,
-            });
-        }
-        FinishReason::ContentFilter | FinishReason::Refusal => {
-            return Err(LlmError::Refused {
-                reason: finish.as_str(),
-            });
-        }
-        FinishReason::Other => return Err(invalid("an unknown finish reason")),
-    }
-    let text = match message.content {
-        Some(Content::Text(text)) => text,
-        Some(Content::Parts(parts)) => parts.into_iter().map(|part| part.text).collect(),
-        None => String::new(),
+    let text = match (called, message.content) {
+        (Some(function), _) => function.arguments.into_text(),
+        (None, Some(Content::Text(text))) => text,
+        (None, Some(Content::Parts(parts))) => parts.into_iter().map(|part| part.text).collect(),
+        (None, None) => String::new(),
     };
-    if text.trim().is_empty() {
-        return Err(invalid("no text"));
-    }
-    let model = completion.model.filter(|name| is_plain(name));
-    Ok(Reply {
+    let answer = Answer {
         text,
-        model: model.unwrap_or_else(|| "unknown".to_owned()),
-        usage,
-        finish,
-    })
+        model: completion.model,
+        finish: Some(finish),
+    };
+    answer.into_reply(usage, limit, info)
 }
 
 fn finish_reason(word: Option<&str>) -> FinishReason {
@@ -138,14 +147,6 @@ fn finish_reason(word: Option<&str>) -> FinishReason {
         Some("refusal") => FinishReason::Refusal,
         Some(_) => FinishReason::Other,
     }
-}
-
-/// Returns whether the text is a model name that is safe to log.
-fn is_plain(name: &str) -> bool {
-    (1..=MODEL_NAME).contains(&name.len())
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/@".contains(&byte))
 }
 
 impl From<Usage> for TokenUsage {

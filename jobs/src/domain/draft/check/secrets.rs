@@ -1,11 +1,15 @@
-//! Finds what looks like a secret: [`holds_one`]. Rather refuses a harmless text than lets a key leave.
+//! Finds what looks like a secret: [`secrets`] and [`strict_secrets`]. Rather refuses a harmless text than lets a key leave.
 
-use regex::{Regex, RegexSet};
-use std::sync::LazyLock;
+use regex::Regex;
+use std::{ops::Range, sync::LazyLock};
 
-static SECRETS: LazyLock<RegexSet> = LazyLock::new(|| {
-    RegexSet::new([
-        r"-----BEGIN [A-Z ]*PRIVATE KEY",
+/// Words for a password, also of other languages.
+const PASSWORD: &str = "passwords?|passwort|passwörter|passphrase|passcode|kennwort|zugangscode|mot de passe|contraseña|senha|\
+                        wachtwoord|parola|hasło|api[ _-]?key|access[ _-]?key|secret|token|credentials?|zugangsdaten";
+
+static KEYS: LazyLock<Regex> = LazyLock::new(|| {
+    let forms = [
+        r"-----BEGIN [A-Z ]*PRIVATE KEY[^\n]*",
         r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
         r"\bgh[pousr]_[A-Za-z0-9]{30,}",
         r"\bgithub_pat_[A-Za-z0-9_]{30,}",
@@ -13,16 +17,83 @@ static SECRETS: LazyLock<RegexSet> = LazyLock::new(|| {
         r"\b(?:sk|pk|rk)[-_](?:[a-z]+[-_])?[A-Za-z0-9_-]{20,}",
         r"\bAIza[0-9A-Za-z_-]{30,}",
         r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}",
-        r"(?i)\b(?:password|passwort|passphrase|mot de passe|contraseña|api[ _-]?key|secret)\b\s*(?:is|ist|=|:)\s*\S{4,}",
-    ])
-    .expect("regular expressions that compile")
+    ];
+    Regex::new(&forms.join("|")).expect("a regular expression that compiles")
 });
+/// Whatever follows the word, even a plain word. Too strict for a text that only speaks of passwords.
+static ANY_PASSWORD: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"(?i)\b(?:password|passwort|passphrase|mot de passe|contraseña|api[ _-]?key|secret)\b\s*(?:is|ist|=|:)\s*\S{4,}")
+        .expect("a regular expression that compiles")
+});
+/// A password behind words of its own: "my password, as you asked: …", "the password for it is …".
+static PASSWORD_IN_WORDS: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(&format!(
+        r#"(?im)\b(?:{PASSWORD})\b[^.!?:=\n]{{0,60}}(?:(?<sign>[:=])|\b(?:is|ist|lautet|est|es|är|è)\b)\s*["'“„«]?(?<value>[^\s"'”“»]{{4,}})(?<rest>[^\n]*)$"#
+    ))
+    .expect("a regular expression that compiles")
+});
+/// A one-time code beside the word for it, on either side.
+static CODE: LazyLock<Regex> = LazyLock::new(|| {
+    let word = "code|pin|otp|tan|passcode|einmalcode|bestätigungscode|sicherheitscode|code de vérification|código";
+    Regex::new(&format!(
+        r"(?i)(?<kind>[\p{{L}}-]+\s)?\b(?:{word})\b[^.!?\n\d]{{0,40}}\b(?<after>\d{{4,8}}|\d{{3}}[ -]\d{{3}})\b|\b(?<before>\d{{4,8}}|\d{{3}}[ -]\d{{3}})\b[^.!?\n\d]{{0,30}}\b(?:{word})\b"
+    ))
+    .expect("a regular expression that compiles")
+});
+/// Codes that are no secret.
+const PUBLIC_CODES: [&str; 14] = [
+    "zip", "postal", "post", "area", "country", "dial", "error", "status", "promo", "discount",
+    "product", "dress", "sort", "vat",
+];
+/// Thirteen to nineteen digits, with the marks that people put between them.
 static CARD: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"\b\d(?:[ -]?\d){12,18}\b").expect("a regular expression that compiles")
+    Regex::new(r"\b\d(?:[ ./_\u{a0}\u{2009}\u{2010}-\u{2014}-]?\d){12,18}\b")
+        .expect("a regular expression that compiles")
+});
+static IBAN: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"\b[A-Z]{2}\d{2}(?:[ .\u{a0}-]?[A-Z0-9]){11,30}\b")
+        .expect("a regular expression that compiles")
 });
 
-pub(super) fn holds_one(text: &str) -> bool {
-    SECRETS.is_match(text) || CARD.find_iter(text).any(|digits| is_card(digits.as_str()))
+/// As [`secrets`], and any word that stands where a password would: for texts that leave in a person's name.
+pub(super) fn strict_secrets(text: &str) -> Vec<Range<usize>> {
+    let mut found = secrets(text);
+    found.extend(ANY_PASSWORD.find_iter(text).map(|found| found.range()));
+    found
+}
+
+/// Lists where something stands that looks like a secret.
+pub(crate) fn secrets(text: &str) -> Vec<Range<usize>> {
+    let keys = KEYS.find_iter(text);
+    let cards = CARD.find_iter(text).filter(|found| is_card(found.as_str()));
+    let accounts = IBAN
+        .find_iter(text)
+        .filter_map(|found| iban(text, found.range()));
+    let passwords = PASSWORD_IN_WORDS.captures_iter(text).filter_map(|found| {
+        let value = found.name("value")?;
+        // After a colon a single word is enough; after "is" it needs a digit or a mark, as "the secret is time" has none.
+        let rest = found.name("rest")?.as_str().trim_matches(['.', '!', ' ']);
+        let last = found.name("sign").is_some() && rest.is_empty();
+        let mixed = |c: char| !c.is_alphabetic();
+        let is_value = last
+            || value
+                .as_str()
+                .trim_end_matches(['.', ',', ';', '!'])
+                .contains(mixed);
+        is_value.then(|| value.range())
+    });
+    let codes = CODE.captures_iter(text).filter_map(|found| {
+        let kind = found.name("kind").map_or("", |kind| kind.as_str().trim());
+        let is_public = PUBLIC_CODES.contains(&kind.to_lowercase().as_str());
+        let code = found.name("after").or_else(|| found.name("before"))?;
+        (!is_public).then(|| code.range())
+    });
+    keys.chain(cards)
+        .map(|found| found.range())
+        .chain(accounts)
+        .chain(passwords)
+        .chain(codes)
+        .collect()
 }
 
 /// Checks the digit of payment cards (ISO/IEC 7812, Luhn), so that an order number is not taken for one.
@@ -42,9 +113,48 @@ fn is_card(text: &str) -> bool {
     issued && sum.is_multiple_of(10)
 }
 
+/// Returns the longest start of the range that is an account number (ISO 13616, remainder 1 of 97): words may follow it.
+fn iban(text: &str, range: Range<usize>) -> Option<Range<usize>> {
+    // Only whole groups: of every hundred starts of a number one has the right remainder by chance.
+    let ends: Vec<usize> = text[range.clone()]
+        .char_indices()
+        .filter(|(_, char)| char.is_ascii_alphanumeric())
+        .map(|(at, _)| range.start + at + 1)
+        .skip(14)
+        .filter(|end| !text[*end..].starts_with(|c: char| c.is_ascii_alphanumeric()))
+        .collect();
+    ends.into_iter()
+        .rev()
+        .map(|end| range.start..end)
+        .find(|candidate| is_iban(&text[candidate.clone()]))
+}
+
+fn is_iban(text: &str) -> bool {
+    let bare: Vec<char> = text.chars().filter(char::is_ascii_alphanumeric).collect();
+    let Some((start, account)) = bare.split_at_checked(4) else {
+        return false;
+    };
+    let mut rest = 0;
+    for char in account.iter().chain(start) {
+        let Some(value) = char.to_digit(36) else {
+            return false;
+        };
+        rest = if value < 10 {
+            rest * 10 + value
+        } else {
+            rest * 100 + value
+        } % 97;
+    }
+    rest == 1
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn holds_one(text: &str) -> bool {
+        !strict_secrets(text).is_empty()
+    }
 
     #[test]
     fn keys_passwords_and_cards_are_found() {
@@ -56,8 +166,39 @@ mod tests {
             "Passwort: geheim",
             "-----BEGIN RSA PRIVATE KEY-----",
             "Pay with 4111 1111 1111 1111.",
+            "Pay with 4111.1111.1111.1111.",
+            "Pay with 4111/1111/1111/1111.",
             jwt.as_str(),
             token.as_str(),
+        ] {
+            assert!(holds_one(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn passwords_in_other_words_are_found() {
+        for text in [
+            "Here is my password, as you asked: Mossy",
+            "The password for the portal is Mossy42!",
+            "Unser Kennwort für das Portal lautet: Sommer2026",
+            "The login credentials for it: sam/Mossy42",
+            "Le mot de passe du portail est Mossy42",
+            "My passcode for the door = mossy",
+        ] {
+            assert!(holds_one(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn one_time_codes_and_account_numbers_are_found() {
+        for text in [
+            "The code is 493817.",
+            "Your verification code: 4938",
+            "493 817 is the code they sent me",
+            "Mein TAN: 493817",
+            "Pay to DE89 3704 0044 0532 0130 00.",
+            "Pay to GB82WEST12345698765432 please",
+            "IBAN FR14 2004 1010 0505 0001 3M02 606",
         ] {
             assert!(holds_one(text), "{text}");
         }
@@ -69,10 +210,21 @@ mod tests {
             "Your order 4111 1111 1111 1112 is on its way.",
             "Call +49 30 1234567.",
             "I have forgotten my password, can you help?",
+            "The password reset for my account is still not working.",
             "The secret of good bread is time.",
-            "DE89 3704 0044 0532 0130 00",
+            "DE89 3704 0044 0532 0130 02",
+            "The zip code is 94107, the postal code 10115.",
+            "Error code 5021 appears in 2026.",
+            "Could you send me the code for the door?",
         ] {
             assert!(!holds_one(text), "{text}");
         }
+    }
+
+    #[test]
+    fn text_that_only_speaks_of_a_password_is_refused_in_drafts_alone() {
+        let text = "The sender says that your password is expired.";
+        assert!(secrets(text).is_empty());
+        assert!(!strict_secrets(text).is_empty());
     }
 }

@@ -21,7 +21,7 @@ fn read_bytes(body: &[u8]) -> (Result<Reply, LlmError>, AttemptInfo) {
         client_request_id: Uuid::nil(),
         clock: &Clock::System,
     };
-    let result = read(body, &HeaderMap::new(), &request, &mut info);
+    let result = read(body, &HeaderMap::new(), &request, 700, &mut info);
     (result, info)
 }
 
@@ -93,9 +93,9 @@ fn success_without_an_answer_is_an_invalid_reply() {
         (&b"<html>hunter2</html>"[..], "not JSON"),
         (b"", "not JSON"),
         (b"\xff\xfe", "not JSON"),
-        (b"[]", "not a chat completion"),
-        (b"\"hunter2\"", "not a chat completion"),
-        (b"{\"choices\":\"hunter2\"}", "not a chat completion"),
+        (b"[]", "an unknown form"),
+        (b"\"hunter2\"", "an unknown form"),
+        (b"{\"choices\":\"hunter2\"}", "an unknown form"),
         (b"{}", "no choices"),
         (b"{\"choices\":[]}", "no choices"),
         (b"{\"choices\":[{}]}", "no message"),
@@ -113,6 +113,28 @@ fn success_without_an_answer_is_an_invalid_reply() {
             panic!("{error}");
         };
         assert_eq!(found, what);
+    }
+}
+
+#[test]
+fn call_of_the_function_that_carries_the_schema_is_the_answer() {
+    for arguments in [
+        json!("{\"category\":\"task\"}"),
+        json!({"category": "task"}),
+    ] {
+        for finish in ["tool_calls", "stop"] {
+            let call = |name: &str| json!({"id": "c", "type": "function", "function": {"name": name, "arguments": arguments}});
+            let mut body = answer(Value::Null, json!(finish));
+            body["choices"][0]["message"]["tool_calls"] = json!([call("other"), call("judge_v1")]);
+            let (reply, info) = read_value(&body);
+            assert_eq!(
+                reply.unwrap_or_else(|error| panic!("{error}")).text,
+                "{\"category\":\"task\"}"
+            );
+            assert_eq!(info.finish, Some(FinishReason::Stop));
+            body["choices"][0]["message"]["tool_calls"] = json!([call("other")]);
+            assert!(read_value(&body).0.is_err());
+        }
     }
 }
 

@@ -1,0 +1,168 @@
+//! The configuration of a provider over the network: [`LiveConfig`].
+
+use super::{key, options, provider::Provider};
+use crate::{
+    provider::LlmProvider,
+    providers::{
+        ClientError,
+        anthropic::Anthropic,
+        azure,
+        gemini::Gemini,
+        mistral,
+        ollama::Ollama,
+        openai::{OPENAI_HOST, OpenAiChat},
+        options::ModelOptions,
+        responses::OpenAiResponses,
+    },
+};
+use base::env::{Env, Variable};
+use reqwest::Url;
+use secrecy::SecretString;
+use std::time::Duration;
+
+/// Follows schemas, is cheap, and does not use up its output limit by reasoning.
+const OPENAI_MODEL: &str = "gpt-4.1-mini";
+
+pub(super) const MODEL: Variable = Variable::optional(
+    "LLM_MODEL",
+    "llama3.1:8b",
+    "gpt-4.1-mini",
+    "The model's name (for Azure the deployment's); required for a server other than OpenAI's",
+);
+pub(super) const BASE_URL: Variable = Variable::optional(
+    "LLM_BASE_URL",
+    "https://api.openai.com/v1",
+    "the provider's",
+    "The address of the model's API; required for Azure (`https://NAME.openai.azure.com`)",
+);
+pub(super) const API_VERSION: Variable = Variable::with_default(
+    "LLM_API_VERSION",
+    "2024-10-21",
+    "Azure only: the version of its API, or `v1`",
+);
+pub(super) const TIMEOUT: Variable = Variable::with_default(
+    "LLM_TIMEOUT_SECONDS",
+    "60",
+    "The timeout of one request, at most 140: both requests for one email must fit into the job's timeout of 180",
+);
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(140);
+
+/// A provider over the network.
+#[derive(Clone, Debug)]
+pub struct LiveConfig {
+    pub provider: Provider,
+    pub base_url: Url,
+    /// For Azure the deployment.
+    pub model: String,
+    /// Empty if the server wants none.
+    pub key: SecretString,
+    /// Of Azure.
+    pub api_version: String,
+    /// Of one request.
+    pub timeout: Duration,
+    pub options: ModelOptions,
+}
+
+impl LiveConfig {
+    pub(super) fn from_env(env: &mut Env) -> Self {
+        let provider = Provider::from_env(env);
+        let base_url = base_url(env, provider);
+        Self {
+            provider,
+            model: model(env, &base_url),
+            key: key::read(env, provider),
+            api_version: api_version(env),
+            timeout: timeout(env),
+            options: options::read(env),
+            base_url,
+        }
+    }
+
+    /// Builds the client.
+    pub(super) fn client(&self) -> Result<Box<dyn LlmProvider>, ClientError> {
+        let Self {
+            base_url: base,
+            api_version,
+            ..
+        } = self;
+        let (model, key, options) = (self.model.clone(), self.key.clone(), self.options.clone());
+        Ok(match self.provider {
+            Provider::OpenAi => Box::new(OpenAiChat::with_options(base, model, key, options)?),
+            Provider::OpenAiResponses => Box::new(OpenAiResponses::new(base, model, key, options)?),
+            Provider::Anthropic => Box::new(Anthropic::new(base, model, key, options)?),
+            Provider::Gemini => Box::new(Gemini::new(base, model, key, options)?),
+            Provider::Azure => Box::new(azure::chat(base, api_version, model, key, options)?),
+            Provider::Ollama => Box::new(Ollama::new(base, model, key, options)?),
+            Provider::Mistral => Box::new(mistral::chat(base, model, key, options)?),
+        })
+    }
+}
+
+fn model(env: &mut Env, base_url: &Url) -> String {
+    let model = match env.optional(MODEL) {
+        Some(model) => model,
+        None if base_url.host_str() == Some(OPENAI_HOST) => OPENAI_MODEL.to_owned(),
+        None => {
+            env.fault(
+                MODEL,
+                "is not set; a server other than OpenAI's has its own model names",
+            );
+            String::new()
+        }
+    };
+    // Gemini and Azure have it in their address, where these would change its meaning.
+    let safe = |char: char| char.is_alphanumeric() || "-_.:/@+ ".contains(char);
+    if !model.chars().all(safe) || model.contains("..") {
+        env.fault(MODEL, "contains characters that no model's name has");
+    }
+    model
+}
+
+fn api_version(env: &mut Env) -> String {
+    let version = env.text(API_VERSION);
+    if !version
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    {
+        env.fault(API_VERSION, "is not the version of an API");
+    }
+    version
+}
+
+fn timeout(env: &mut Env) -> Duration {
+    let timeout = env.seconds(TIMEOUT);
+    if timeout > LONGEST_TIMEOUT {
+        let problem = format!("is longer than {} seconds", LONGEST_TIMEOUT.as_secs());
+        env.fault(TIMEOUT, problem);
+    }
+    timeout
+}
+
+fn base_url(env: &mut Env, provider: Provider) -> Url {
+    let example = Url::parse(BASE_URL.example).expect("a constant URL parses");
+    let own = provider.base_url().map(str::to_owned);
+    let Some(text) = env.optional(BASE_URL).or(own) else {
+        let azure = BASE_URL.example("https://contoso.openai.azure.com");
+        env.fault(
+            azure,
+            "is not set; each customer of this provider has an own address",
+        );
+        return example;
+    };
+    let problem = match Url::parse(&text) {
+        Ok(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() => {
+            "is not an http or https URL"
+        }
+        // A credential belongs in its own variable, because addresses are logged.
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            "contains a user name or password"
+        }
+        Ok(url) if url.query().is_some() || url.fragment().is_some() => {
+            "contains more than an address and a path"
+        }
+        Ok(url) => return url,
+        Err(_) => "is not a URL",
+    };
+    env.fault(BASE_URL, problem);
+    example
+}

@@ -1,0 +1,85 @@
+//! The providers that `LLM_PROVIDER` chooses from, and their defaults: [`Provider`].
+
+use super::key::{ANTHROPIC_KEY, AZURE_KEY, GEMINI_KEY, MISTRAL_KEY, OPENAI_KEY};
+use base::env::{Env, Variable};
+
+pub(super) const PROVIDER: Variable = Variable::with_default(
+    "LLM_PROVIDER",
+    "openai",
+    "The wire protocol: `openai` (chat completions; with `LLM_BASE_URL` any compatible server), `openai-responses`, \
+     `anthropic`, `gemini`, `azure`, `ollama` or `mistral`",
+);
+
+/// A wire protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provider {
+    /// OpenAI's chat completions, or any server that speaks them.
+    OpenAi,
+    /// OpenAI's responses API.
+    OpenAiResponses,
+    Anthropic,
+    Gemini,
+    /// Azure OpenAI.
+    Azure,
+    Ollama,
+    Mistral,
+}
+
+impl Provider {
+    pub const ALL: [Self; 7] = [
+        Self::OpenAi,
+        Self::OpenAiResponses,
+        Self::Anthropic,
+        Self::Gemini,
+        Self::Azure,
+        Self::Ollama,
+        Self::Mistral,
+    ];
+
+    /// Returns the value of `LLM_PROVIDER`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai",
+            Self::OpenAiResponses => "openai-responses",
+            Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
+            Self::Azure => "azure",
+            Self::Ollama => "ollama",
+            Self::Mistral => "mistral",
+        }
+    }
+
+    pub(super) fn from_env(env: &mut Env) -> Self {
+        let text = env.text(PROVIDER);
+        let found = Self::ALL.into_iter().find(|it| it.as_str() == text);
+        found.unwrap_or_else(|| {
+            let known = Self::ALL.map(Self::as_str).join(", ");
+            env.fault(PROVIDER, format!("is not a known provider: {known}"));
+            Self::OpenAi
+        })
+    }
+
+    /// Returns the provider's public address; none if every customer has an own one.
+    pub(super) const fn base_url(self) -> Option<&'static str> {
+        match self {
+            Self::OpenAi | Self::OpenAiResponses => Some("https://api.openai.com/v1"),
+            Self::Anthropic => Some("https://api.anthropic.com"),
+            Self::Gemini => Some("https://generativelanguage.googleapis.com"),
+            Self::Azure => None,
+            Self::Ollama => Some("http://127.0.0.1:11434"),
+            Self::Mistral => Some("https://api.mistral.ai/v1"),
+        }
+    }
+
+    /// Returns the provider's own variable for the credential; none if it needs no credential.
+    pub(super) const fn key(self) -> Option<Variable> {
+        match self {
+            Self::OpenAi | Self::OpenAiResponses => Some(OPENAI_KEY),
+            Self::Anthropic => Some(ANTHROPIC_KEY),
+            Self::Gemini => Some(GEMINI_KEY),
+            Self::Azure => Some(AZURE_KEY),
+            Self::Ollama => None,
+            Self::Mistral => Some(MISTRAL_KEY),
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! What all providers share of HTTP: [`Http`] sends one JSON body and reads one response.
+//!
+//! Limits the size of a response, follows no redirects and ignores proxy variables. Knows no provider and no body.
+
+use crate::{
+    error::LlmError,
+    provider::{AttemptInfo, AttemptRequest},
+};
+use reqwest::{
+    Client, Response, StatusCode, Url,
+    header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue},
+    redirect::Policy,
+};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use std::time::Duration;
+
+/// Answers have a few kilobytes; a longer one is an error or an attack.
+const MAX_REPLY_BYTES: usize = 1024 * 1024;
+
+const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-id");
+/// Headers with the provider's id of a request: OpenAI and most servers, Anthropic, Azure.
+const REQUEST_IDS: [&str; 3] = ["x-request-id", "request-id", "apim-request-id"];
+
+/// A client for one address.
+pub(super) struct Http {
+    client: Client,
+    url: Url,
+    /// Sent with every request: the credential, and what the operator configured.
+    headers: HeaderMap,
+    key: SecretString,
+    connect_timeout: Duration,
+}
+
+/// Where the credential goes.
+pub(super) enum Auth {
+    /// `Authorization: Bearer …`.
+    Bearer,
+    /// The credential alone in this header.
+    Header(&'static str),
+}
+
+/// A response, read to its end.
+pub(super) struct HttpResponse {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+/// The HTTP client could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    #[error("could not set up the HTTP client")]
+    Http(#[source] reqwest::Error),
+    #[error("the credential contains characters that no header can carry")]
+    Key,
+}
+
+impl Http {
+    /// Builds a client. An empty key sends no credential. `headers` are added to every request.
+    ///
+    /// # Errors
+    /// If the system's certificates or the credential are unusable.
+    pub(super) fn new(
+        url: Url,
+        auth: &Auth,
+        key: SecretString,
+        mut headers: HeaderMap,
+        connect_timeout: Duration,
+    ) -> Result<Self, ClientError> {
+        if let Some((name, value)) = credential(auth, &key)? {
+            headers.insert(name, value);
+        }
+        // Fails if the process has a crypto provider already, which is then used.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::builder()
+            .user_agent(concat!("postroom/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(connect_timeout)
+            .redirect(Policy::none())
+            // Only `retry` retries.
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .build()
+            .map_err(ClientError::Http)?;
+        Ok(Self {
+            client,
+            url,
+            headers,
+            key,
+            connect_timeout,
+        })
+    }
+
+    /// Sends the body once and reads the whole response.
+    ///
+    /// # Errors
+    /// If there is no complete response; an error status is a response.
+    pub(super) async fn post(
+        &self,
+        body: &Value,
+        request: &AttemptRequest<'_>,
+        info: &mut AttemptInfo,
+    ) -> Result<HttpResponse, LlmError> {
+        let mut response = self
+            .client
+            .post(self.url.clone())
+            .headers(self.headers.clone())
+            .header(CLIENT_REQUEST_ID, request.client_request_id.to_string())
+            .json(body)
+            .send()
+            .await
+            .map_err(|error| self.connection(error))?;
+        let status = response.status();
+        let headers = std::mem::take(response.headers_mut());
+        info.status = Some(status.as_u16());
+        info.request_id = request_id(&headers, &self.key);
+        let body = self.read_capped(&mut response, info).await?;
+        Ok(HttpResponse {
+            status,
+            headers,
+            body,
+        })
+    }
+
+    /// Reads the body in chunks up to the limit; `Content-Length` may be missing or wrong.
+    async fn read_capped(
+        &self,
+        response: &mut Response,
+        info: &mut AttemptInfo,
+    ) -> Result<Vec<u8>, LlmError> {
+        let mut body = Vec::new();
+        loop {
+            let chunk = response.chunk().await;
+            let Some(chunk) = chunk.map_err(|error| self.connection(error))? else {
+                return Ok(body);
+            };
+            info.response_bytes += chunk.len() as u64;
+            if body.len() + chunk.len() > MAX_REPLY_BYTES {
+                return Err(LlmError::ReplyTooLarge {
+                    limit: MAX_REPLY_BYTES,
+                });
+            }
+            body.extend_from_slice(&chunk);
+        }
+    }
+
+    fn connection(&self, error: reqwest::Error) -> LlmError {
+        if error.is_timeout() {
+            return LlmError::Timeout {
+                after: self.connect_timeout,
+            };
+        }
+        // Omits the URL, which may name an internal host and repeats the configuration.
+        LlmError::Connect {
+            source: error.without_url().into(),
+        }
+    }
+}
+
+/// Appends a path to the address that an operator configured, with or without a slash at its end.
+pub(super) fn join(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+    url
+}
+
+fn credential(
+    auth: &Auth,
+    key: &SecretString,
+) -> Result<Option<(HeaderName, HeaderValue)>, ClientError> {
+    let key = key.expose_secret();
+    if key.is_empty() {
+        return Ok(None);
+    }
+    let (name, value) = match auth {
+        Auth::Bearer => (
+            AUTHORIZATION,
+            HeaderValue::try_from(format!("Bearer {key}")),
+        ),
+        Auth::Header(name) => (HeaderName::from_static(name), HeaderValue::try_from(key)),
+    };
+    let mut value = value.map_err(|_| ClientError::Key)?;
+    value.set_sensitive(true);
+    Ok(Some((name, value)))
+}
+
+/// Returns the provider's id of the request, if it is safe to log.
+fn request_id(headers: &HeaderMap, key: &SecretString) -> Option<String> {
+    let id = REQUEST_IDS.iter().find_map(|name| headers.get(*name))?;
+    let id = id.to_str().ok()?;
+    let key = key.expose_secret();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
+    let holds_key = !key.is_empty() && id.contains(key);
+    (id.len() <= 128 && id.bytes().all(plain) && !holds_key).then(|| id.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn url_is_base_and_operation_with_or_without_a_slash() {
+        for base in ["https://host.example/v1", "https://host.example/v1/"] {
+            let url = join(&base.parse().unwrap(), "/chat/completions");
+            assert_eq!(url.as_str(), "https://host.example/v1/chat/completions");
+        }
+        let root = join(
+            &"http://127.0.0.1:8080".parse().unwrap(),
+            "/chat/completions",
+        );
+        assert_eq!(root.as_str(), "http://127.0.0.1:8080/chat/completions");
+    }
+
+    #[test]
+    fn request_id_is_logged_only_if_it_looks_like_one() {
+        let key = SecretString::from("sk-live-123");
+        for (header, kept) in [
+            ("req_01Hb-7.a:b", true),
+            ("req sk", false),
+            ("req-sk-live-123", false),
+            ("{\"a\":1}", false),
+        ] {
+            for name in REQUEST_IDS {
+                let headers = [(
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(header),
+                )];
+                let headers = headers.into_iter().collect();
+                assert_eq!(request_id(&headers, &key).is_some(), kept, "{header}");
+            }
+        }
+        let headers = [(
+            HeaderName::from_static("x-request-id"),
+            HeaderValue::from_static("req_1"),
+        )];
+        let without_key = request_id(&headers.into_iter().collect(), &SecretString::default());
+        assert_eq!(without_key.as_deref(), Some("req_1"));
+    }
+
+    #[test]
+    fn credential_is_marked_as_sensitive_and_an_empty_one_is_not_sent() {
+        let sent = |auth: &Auth, key: &str| credential(auth, &key.to_owned().into()).unwrap();
+        let (name, value) = sent(&Auth::Bearer, "k7").unwrap();
+        assert_eq!(
+            (name.as_str(), value.as_bytes()),
+            ("authorization", &b"Bearer k7"[..])
+        );
+        assert!(value.is_sensitive());
+        let (name, value) = sent(&Auth::Header("x-api-key"), "k7").unwrap();
+        assert_eq!((name.as_str(), value.as_bytes()), ("x-api-key", &b"k7"[..]));
+        assert_eq!(sent(&Auth::Bearer, ""), None);
+        let broken = credential(&Auth::Bearer, &"k\n7".to_owned().into());
+        assert!(matches!(broken, Err(ClientError::Key)));
+    }
+}

@@ -1,0 +1,59 @@
+//! Reads a response of Ollama's API: [`read`]. Skips thoughts.
+
+use crate::{
+    completion::{FinishReason, TokenUsage},
+    error::LlmError,
+    provider::{AttemptInfo, AttemptRequest, Reply},
+    providers::reading::{self, Answer},
+};
+use reqwest::header::HeaderMap;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Response {
+    model: Option<String>,
+    message: Option<Message>,
+    done_reason: Option<String>,
+    prompt_eval_count: Option<u64>,
+    eval_count: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    #[serde(default)]
+    content: String,
+}
+
+/// Reads the answer from a successful response; `limit` is the limit on output tokens that was sent.
+///
+/// # Errors
+/// Anything but a complete answer. Puts its cost into `info` even then.
+pub(super) fn read(
+    body: &[u8],
+    headers: &HeaderMap,
+    request: &AttemptRequest<'_>,
+    limit: u32,
+    info: &mut AttemptInfo,
+) -> Result<Reply, LlmError> {
+    let response: Response = reading::parse(body, headers, request)?;
+    let usage = TokenUsage {
+        // A prompt that the server still has in memory is not counted.
+        input: response.prompt_eval_count.unwrap_or_default(),
+        output: response.eval_count.unwrap_or_default(),
+        ..TokenUsage::default()
+    };
+    info.usage = Some(usage);
+    let message = response.message.ok_or(reading::invalid("no message"))?;
+    let finish = match response.done_reason.as_deref() {
+        None | Some("") => FinishReason::Unstated,
+        Some("stop") => FinishReason::Stop,
+        Some("length") => FinishReason::Length,
+        Some(_) => FinishReason::Other,
+    };
+    let answer = Answer {
+        text: message.content,
+        model: response.model,
+        finish: Some(finish),
+    };
+    answer.into_reply(usage, limit, info)
+}

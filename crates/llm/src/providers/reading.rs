@@ -1,0 +1,93 @@
+//! What reading a successful response has in common for all providers: [`parse`] and [`Answer::into_reply`].
+//!
+//! Status 200 is not yet an answer: servers send 200 with prose, an error, no choices or half an answer. Each case has its
+//! own error. Never quotes the body.
+
+use crate::{
+    classify,
+    completion::{FinishReason, TokenUsage},
+    error::LlmError,
+    provider::{AttemptInfo, AttemptRequest, Reply},
+};
+use reqwest::header::HeaderMap;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// Maximum length of a model name, because it is logged and stored.
+const MODEL_NAME: usize = 128;
+
+/// An answer as a provider sent it, complete or not.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    pub(super) text: String,
+    pub(super) model: Option<String>,
+    pub(super) finish: Option<FinishReason>,
+}
+
+/// Parses a response with status 200 into the provider's type.
+///
+/// # Errors
+/// If the body is an error, no JSON, or of another shape.
+pub(super) fn parse<T: DeserializeOwned>(
+    body: &[u8],
+    headers: &HeaderMap,
+    request: &AttemptRequest<'_>,
+) -> Result<T, LlmError> {
+    let body: Value = serde_json::from_slice(body).map_err(|_| invalid("not JSON"))?;
+    if let Some(error) = classify::error_in_success(&body, headers, request.clock.now()) {
+        return Err(error);
+    }
+    serde_json::from_value(body).map_err(|_| invalid("an unknown form"))
+}
+
+pub(super) const fn invalid(what: &'static str) -> LlmError {
+    LlmError::InvalidReply { what }
+}
+
+impl Answer {
+    /// Returns the answer if it is complete. Puts its cost into `info` even if it is not.
+    ///
+    /// # Errors
+    /// If the model stopped for another reason than its end, or said nothing.
+    pub(super) fn into_reply(
+        self,
+        usage: TokenUsage,
+        limit: u32,
+        info: &mut AttemptInfo,
+    ) -> Result<Reply, LlmError> {
+        let finish = self.finish.unwrap_or(FinishReason::Unstated);
+        (info.usage, info.finish) = (Some(usage), Some(finish));
+        match finish {
+            FinishReason::Stop | FinishReason::Unstated => {}
+            FinishReason::Length => {
+                return Err(LlmError::Truncated {
+                    max_output_tokens: limit,
+                });
+            }
+            FinishReason::ContentFilter | FinishReason::Refusal => {
+                return Err(LlmError::Refused {
+                    reason: finish.as_str(),
+                });
+            }
+            FinishReason::Other => return Err(invalid("an unknown finish reason")),
+        }
+        if self.text.trim().is_empty() {
+            return Err(invalid("no text"));
+        }
+        let model = self.model.filter(|name| is_plain(name));
+        Ok(Reply {
+            text: self.text,
+            model: model.unwrap_or_else(|| "unknown".to_owned()),
+            usage,
+            finish,
+        })
+    }
+}
+
+/// Returns whether the text is a model name that is safe to log.
+fn is_plain(name: &str) -> bool {
+    (1..=MODEL_NAME).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/@".contains(&byte))
+}

@@ -1,0 +1,129 @@
+//! OpenAI's responses API: [`OpenAiResponses`]. [`reply`] reads the response.
+//!
+//! Nothing is stored at the provider: every call sends the whole prompt.
+
+mod reply;
+
+use super::{
+    capabilities::{Capabilities, Learned, LimitName, OutputMode},
+    http::{self, Auth, ClientError, Http},
+    options::ModelOptions,
+};
+use crate::{
+    error::LlmError,
+    provider::{AttemptInfo, AttemptRequest, LlmProvider, Reply},
+};
+use async_trait::async_trait;
+use reqwest::Url;
+use secrecy::SecretString;
+use serde_json::{Map, Value, json};
+
+const FALLBACKS: &[OutputMode] = &[OutputMode::JsonObject, OutputMode::Text];
+
+/// A server with OpenAI's responses API.
+pub struct OpenAiResponses {
+    http: Http,
+    model: String,
+    options: ModelOptions,
+    learned: Learned,
+}
+
+impl OpenAiResponses {
+    /// Builds a client. `base` is the part before `/responses`, for example `https://api.openai.com/v1`.
+    ///
+    /// # Errors
+    /// If the system's certificates or the credential are unusable.
+    pub fn new(
+        base: &Url,
+        model: String,
+        key: SecretString,
+        options: ModelOptions,
+    ) -> Result<Self, ClientError> {
+        let start = Capabilities {
+            // The API has no seed.
+            seed: false,
+            ..Capabilities::full(LimitName::Settled("max_output_tokens"), FALLBACKS)
+        };
+        Ok(Self {
+            http: Http::new(
+                http::join(base, "/responses"),
+                &Auth::Bearer,
+                key,
+                options.headers.clone(),
+                options.connect_timeout,
+            )?,
+            model,
+            options,
+            learned: Learned::new(start),
+        })
+    }
+
+    fn body(&self, request: &AttemptRequest<'_>, can: Capabilities) -> Value {
+        let rendered = can.messages(request.messages, request.schema);
+        let input: Vec<Value> = rendered
+            .user
+            .iter()
+            .map(|text| json!({ "role": "user", "content": text }))
+            .collect();
+        let mut body = Map::new();
+        body.insert("model".into(), json!(self.model));
+        if let Some(system) = rendered.system {
+            body.insert("instructions".into(), json!(system));
+        }
+        body.insert("input".into(), Value::Array(input));
+        let limit = self.output_limit(request.max_output_tokens);
+        body.insert("max_output_tokens".into(), json!(limit));
+        if let Some(temperature) = self.options.temperature.filter(|_| can.temperature) {
+            body.insert("temperature".into(), json!(temperature));
+        }
+        if let Some(effort) = self.options.reasoning.filter(|_| can.reasoning) {
+            body.insert("reasoning".into(), json!({ "effort": effort.as_str() }));
+        }
+        let format = match can.output {
+            OutputMode::JsonSchema => Some(json!({
+                "type": "json_schema",
+                "name": request.schema.name,
+                "strict": true,
+                "schema": request.schema.schema,
+            })),
+            OutputMode::JsonObject => Some(json!({ "type": "json_object" })),
+            OutputMode::Tool | OutputMode::Text => None,
+        };
+        if let Some(format) = format {
+            body.insert("text".into(), json!({ "format": format }));
+        }
+        body.insert("store".into(), json!(false));
+        Value::Object(body)
+    }
+}
+
+#[async_trait]
+impl LlmProvider for OpenAiResponses {
+    fn name(&self) -> &'static str {
+        "openai"
+    }
+
+    fn model(&self) -> &str {
+        &self.model
+    }
+
+    fn output_limit(&self, wanted: u32) -> u32 {
+        self.options.output_limit(wanted)
+    }
+
+    async fn attempt(
+        &self,
+        request: &AttemptRequest<'_>,
+        info: &mut AttemptInfo,
+    ) -> Result<Reply, LlmError> {
+        let build = |can| self.body(request, can);
+        let (response, sent) = self
+            .learned
+            .exchange(&self.http, build, request, info)
+            .await?;
+        let limit = self.output_limit(request.max_output_tokens);
+        let reply = reply::read(&response.body, &response.headers, request, limit, info)?;
+        self.learned.judge_answer(sent, &reply.text);
+        Ok(reply)
+    }
+}

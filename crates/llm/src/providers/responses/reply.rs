@@ -1,0 +1,117 @@
+//! Reads a response of OpenAI's responses API: [`read`]. Skips reasoning.
+
+use crate::{
+    completion::{FinishReason, TokenUsage},
+    error::LlmError,
+    provider::{AttemptInfo, AttemptRequest, Reply},
+    providers::reading::{self, Answer},
+};
+use reqwest::header::HeaderMap;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Response {
+    model: Option<String>,
+    status: Option<String>,
+    incomplete_details: Option<Incomplete>,
+    #[serde(default)]
+    output: Vec<Item>,
+    usage: Option<Usage>,
+}
+
+#[derive(Deserialize)]
+struct Incomplete {
+    reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    r#type: String,
+    #[serde(default)]
+    content: Vec<Part>,
+}
+
+#[derive(Deserialize)]
+struct Part {
+    r#type: String,
+    #[serde(default)]
+    text: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Usage {
+    input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    input_tokens_details: Option<InputDetails>,
+    output_tokens_details: Option<OutputDetails>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct InputDetails {
+    cached_tokens: Option<u64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct OutputDetails {
+    reasoning_tokens: Option<u64>,
+}
+
+/// Reads the answer from a successful response; `limit` is the limit on output tokens that was sent.
+///
+/// # Errors
+/// Anything but a complete answer. Puts its cost into `info` even then.
+pub(super) fn read(
+    body: &[u8],
+    headers: &HeaderMap,
+    request: &AttemptRequest<'_>,
+    limit: u32,
+    info: &mut AttemptInfo,
+) -> Result<Reply, LlmError> {
+    let response: Response = reading::parse(body, headers, request)?;
+    let usage = response.usage.unwrap_or_default().into();
+    let parts = || {
+        let messages = response
+            .output
+            .iter()
+            .filter(|item| item.r#type == "message");
+        messages.flat_map(|item| &item.content)
+    };
+    let why = response
+        .incomplete_details
+        .as_ref()
+        .and_then(|details| details.reason.as_deref());
+    let finish = match (response.status.as_deref(), why) {
+        _ if parts().any(|part| part.r#type == "refusal") => FinishReason::Refusal,
+        (Some("completed"), _) => FinishReason::Stop,
+        (None, None) => FinishReason::Unstated,
+        (_, Some("max_output_tokens")) => FinishReason::Length,
+        (_, Some("content_filter")) => FinishReason::ContentFilter,
+        _ => FinishReason::Other,
+    };
+    let answer = Answer {
+        text: parts()
+            .filter(|part| part.r#type == "output_text")
+            .map(|part| part.text.as_str())
+            .collect(),
+        model: response.model,
+        finish: Some(finish),
+    };
+    answer.into_reply(usage, limit, info)
+}
+
+impl From<Usage> for TokenUsage {
+    fn from(usage: Usage) -> Self {
+        let input = usage.input_tokens_details.unwrap_or_default();
+        let output = usage.output_tokens_details.unwrap_or_default();
+        Self {
+            input: usage.input_tokens.unwrap_or_default(),
+            output: usage.output_tokens.unwrap_or_default(),
+            cache_read: input.cached_tokens.unwrap_or_default(),
+            cache_write: 0,
+            reasoning: output.reasoning_tokens.unwrap_or_default(),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Finds links and addresses in a text: [`links`] and [`addresses`].
+//!
+//! Mail programs turn far more into a link than `https://`: other schemes, bare domains, IP addresses. Whatever a person
+//! could tap on is found here; whether it may stand there is decided elsewhere.
+
+use regex::Regex;
+use std::{ops::Range, sync::LazyLock};
+
+/// Endings under which a bare domain without a path is taken for a link. Others are file names and missing spaces.
+const ENDINGS: &str = "com|net|org|info|biz|io|co|app|dev|ai|me|xyz|top|site|online|shop|store|club|live|link|click|icu|vip|\
+                       work|support|cloud|page|pro|ru|cn|de|fr|uk|eu|ch|at|nl|be|it|es|pl|se|dk|fi|pt|cz|us|ca|au|in|br|jp|\
+                       tv|cc|ly|gg|to|ws|tk|ml|ga|cf|gq|gov|edu";
+
+static LINK: LazyLock<Regex> = LazyLock::new(|| {
+    let host = r"(?:[\p{L}\p{N}](?:[\p{L}\p{N}-]*[\p{L}\p{N}])?\.)+";
+    let tail = r#"[^\s<>"'\)\]]"#;
+    let pattern = [
+        // Any scheme, also with a space that keeps a filter from seeing it: `https: //`.
+        format!(r"[a-zA-Z][a-zA-Z0-9+.-]{{1,20}}\s?:\s?/\s?/\s?{tail}+"),
+        format!(
+            r"\b(?i:mailto|tel|sms|callto|skype|facetime|javascript|data|file|bitcoin|magnet)\s?:\s?{tail}+"
+        ),
+        format!(r"\b(?i:www)\.{tail}+"),
+        format!(r"\b\d{{1,3}}(?:\.\d{{1,3}}){{3}}\b(?::\d{{1,5}})?(?:/{tail}*)?"),
+        format!(r"\b{host}\p{{L}}{{2,24}}(?::\d{{1,5}})?/{tail}*"),
+        format!(r"\b{host}(?:{ENDINGS})\b(?::\d{{1,5}})?"),
+    ]
+    .join("|");
+    Regex::new(&pattern).expect("a regular expression that compiles")
+});
+
+static ADDRESS: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"[\p{L}\p{N}._%+'-]+\s?(?:@|＠)\s?(?:[\p{L}\p{N}-]+\.)+\p{L}{2,24}")
+        .expect("a regular expression that compiles")
+});
+
+/// A link in a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Link {
+    /// Where it stands, in bytes.
+    pub(crate) range: Range<usize>,
+    /// In lower case.
+    pub(crate) host: String,
+    /// As compared: without its scheme and the marks that end a sentence.
+    pub(crate) path: String,
+}
+
+/// Lists the links of a text. The domain of an email address is none.
+pub(crate) fn links(text: &str) -> Vec<Link> {
+    let addresses: Vec<Range<usize>> = ranges(&ADDRESS, text).collect();
+    ranges(&LINK, text)
+        .filter(|range| {
+            let is_inside = |address: &Range<usize>| {
+                // `mailto:` holds an address and is a link all the same.
+                address.start <= range.start && range.start < address.end
+            };
+            !addresses.iter().any(is_inside)
+        })
+        .map(|range| link(text, range))
+        .collect()
+}
+
+/// Lists the email addresses of a text, as written.
+pub(crate) fn addresses(text: &str) -> Vec<Range<usize>> {
+    ranges(&ADDRESS, text).collect()
+}
+
+/// Returns the address as compared: in lower case, without spaces around its sign.
+pub(crate) fn address_key(address: &str) -> String {
+    let bare: String = address.split_whitespace().collect();
+    bare.replace('＠', "@")
+        .trim_matches(['.', '\'', '-'])
+        .to_lowercase()
+}
+
+fn ranges<'a>(pattern: &'a Regex, text: &'a str) -> impl Iterator<Item = Range<usize>> + 'a {
+    pattern.find_iter(text).map(|found| found.range())
+}
+
+fn link(text: &str, found: Range<usize>) -> Link {
+    // The marks that end a sentence are not part of a link.
+    let written = text[found.clone()].trim_end_matches(['.', ',', ';', ':', '!', '?']);
+    let range = found.start..found.start + written.len();
+    let written: String = written.split_whitespace().collect();
+    let bare = written.trim_end_matches(['/', '*', '_']);
+    let bare = match bare.split_once("://") {
+        Some((_, rest)) => rest,
+        None => bare,
+    };
+    let (host, path) = bare.split_once('/').unwrap_or((bare, ""));
+    Link {
+        host: host.to_lowercase(),
+        path: path.to_owned(),
+        range,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str) -> Vec<String> {
+        let links = links(text);
+        links
+            .into_iter()
+            .map(|link| format!("{}/{}", link.host, link.path))
+            .collect()
+    }
+
+    #[test]
+    fn everything_that_can_be_tapped_on_is_a_link() {
+        for (text, link) in [
+            ("See https://Evil.example/Pay.", "evil.example/Pay"),
+            ("See http://evil.example", "evil.example/"),
+            ("See www.evil.example!", "www.evil.example/"),
+            ("See evil.example/pay now", "evil.example/pay"),
+            ("See evil.com", "evil.com/"),
+            ("See ftp://evil.example/x", "evil.example/x"),
+            ("See https: //evil.example/x", "evil.example/x"),
+            ("See https:// evil.example/x", "evil.example/x"),
+            ("See hxxps://evil.example/x", "evil.example/x"),
+            ("At 10.0.0.7/login", "10.0.0.7/login"),
+            ("At 203.0.113.9:8080", "203.0.113.9:8080/"),
+            ("At http://203.0.113.9/", "203.0.113.9/"),
+            ("Call tel:+4930123", "tel:+4930123/"),
+            (
+                "Write to mailto:eve@evil.example",
+                "mailto:eve@evil.example/",
+            ),
+            ("(see [it](https://evil.example/a))", "evil.example/a"),
+            ("m\u{fc}ller-bank.de/login", "m\u{fc}ller-bank.de/login"),
+        ] {
+            assert_eq!(found(text), [link], "{text}");
+        }
+    }
+
+    #[test]
+    fn ordinary_text_holds_no_link() {
+        for text in [
+            "Please send plan.pdf and notes.docx, e.g. by Friday.",
+            "It costs 1.250,00 EUR and/or 3.5 % more; see 2.1.4.",
+            "I wrote it in Node.js and C++.",
+            "See you at 10:30 a.m./11 a.m.",
+            "Ask ann@client.com for it.",
+            "Done.In the next step we call.",
+            "Subject: Hello // again",
+        ] {
+            assert_eq!(found(text), Vec::<String>::new(), "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_found_and_compared_without_case_and_spaces() {
+        let text = "Ask Ann@Client.com or eve @ evil.example.";
+        let keys: Vec<_> = addresses(text)
+            .into_iter()
+            .map(|range| address_key(&text[range]))
+            .collect();
+        assert_eq!(keys, ["ann@client.com", "eve@evil.example"]);
+    }
+}
