@@ -28,6 +28,7 @@ pub mod session;
 pub mod tasks;
 pub mod tenant;
 pub mod token;
+pub mod watch;
 
 pub use audit::{Actor, AuditAction, AuditOutcome, Detail, NewAuditEntry, ResourceKind};
 pub use base::JobId;
