@@ -18,3 +18,4 @@ pub mod rules;
 pub mod sessions;
 pub mod settings;
 pub mod tasks;
+pub mod watches;

@@ -50,5 +50,6 @@ mod support;
 mod tidy;
 mod triage;
 mod versions;
+mod watches;
 mod webhooks;
 mod worker;

@@ -1,6 +1,6 @@
 //! The worker's configuration from the environment: [`WorkerConfig`]. Reports all faults together.
 
-use crate::providers::guard::Guard;
+use crate::{providers::guard::Guard, watch::WatchConfig};
 use base::{
     db::PoolConfig,
     env::{ConfigError, Env, Variable},
@@ -46,6 +46,16 @@ const DRAFT_FLOOR: Variable = Variable::with_default(
     "medium",
     "The confidence (`medium`, `high`) below which a draft is not kept: its questions go to the inbox instead",
 );
+const WATCH_POLL: Variable = Variable::with_default(
+    "WATCH_POLL_SECONDS",
+    "60",
+    "How often each watched folder is checked; servers with IDLE report new emails of the inbox before",
+);
+const WATCH_ACCOUNTS: Variable = Variable::with_default(
+    "WATCH_ACCOUNTS",
+    "200",
+    "Watched mailboxes that this process reads at the same time, each in one session; 0 reads none",
+);
 const ALLOW_PRIVATE: Variable = Variable::switch(
     "OUTBOUND_ALLOW_PRIVATE",
     "Connections may lead to private addresses and to this machine, and need not be encrypted",
@@ -60,6 +70,8 @@ pub const VARIABLES: &[Variable] = &[
     POLL,
     RETENTION,
     DRAFT_FLOOR,
+    WATCH_POLL,
+    WATCH_ACCOUNTS,
     ALLOW_PRIVATE,
 ];
 
@@ -76,6 +88,7 @@ pub struct WorkerConfig {
     pub llm: LlmConfig,
     /// Below this confidence, a draft becomes open questions.
     pub draft_floor: Confidence,
+    pub watch: WatchConfig,
     /// Decrypt the secrets of connections; without keys, connections are unusable.
     pub keys: Option<KeyRing>,
     /// The addresses that connections may reach.
@@ -109,6 +122,10 @@ impl WorkerConfig {
             retention: env.seconds(RETENTION),
             llm: LlmConfig::from_env(&mut env),
             draft_floor: draft_floor(&mut env),
+            watch: WatchConfig {
+                poll: env.seconds(WATCH_POLL),
+                accounts: watched_accounts(&mut env),
+            },
             keys: KeyRing::from_env(&mut env),
             guard: if env.switch(ALLOW_PRIVATE) {
                 Guard::Anywhere
@@ -119,6 +136,14 @@ impl WorkerConfig {
         };
         env.finish(config)
     }
+}
+
+fn watched_accounts(env: &mut Env) -> usize {
+    let accounts: u32 = env.parse(WATCH_ACCOUNTS, "a number of mailboxes");
+    if accounts > 10_000 {
+        env.fault(WATCH_ACCOUNTS, "is more than 10000");
+    }
+    usize::try_from(accounts).unwrap_or(0)
 }
 
 fn draft_floor(env: &mut Env) -> Confidence {

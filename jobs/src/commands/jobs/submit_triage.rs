@@ -146,18 +146,31 @@ fn external_id(request: &SubmitTriage, ruleset_version: i32) -> Option<ExternalI
         }),
         None if request.force => None,
         None => {
-            let mut mail = String::with_capacity(32);
-            for byte in &request.content_hash[..16] {
-                let _ = write!(mail, "{byte:02x}");
-            }
             let dry = if request.dry_run { ":dry" } else { "" };
-            // No connection yet: messages are submitted, not fetched.
-            let id = format!("-:{mail}:{ruleset_version}:{mode}{dry}");
-            Some(ExternalId {
-                fingerprint: Sha256::digest(&id).into(),
-                id,
-            })
+            let options = format!("{mode}{dry}");
+            Some(work(&request.content_hash, ruleset_version, &options))
         }
+    }
+}
+
+/// Names the triage of an email by its content: whether it is handed in or read from a mailbox, it is the same work.
+pub(in crate::commands) fn same_work(
+    content_hash: &[u8; 32],
+    ruleset_version: i32,
+    mode: Mode,
+) -> ExternalId {
+    work(content_hash, ruleset_version, mode.as_str())
+}
+
+fn work(content_hash: &[u8; 32], ruleset_version: i32, options: &str) -> ExternalId {
+    let mut mail = String::with_capacity(32);
+    for byte in &content_hash[..16] {
+        let _ = write!(mail, "{byte:02x}");
+    }
+    let id = format!("-:{mail}:{ruleset_version}:{options}");
+    ExternalId {
+        fingerprint: Sha256::digest(&id).into(),
+        id,
     }
 }
 
