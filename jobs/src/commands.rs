@@ -23,3 +23,4 @@ pub mod settings;
 pub mod tasks;
 pub mod tenants;
 pub mod users;
+pub mod watches;

@@ -31,6 +31,7 @@ pub mod tasks;
 pub mod tenant;
 pub mod time;
 pub mod token;
+pub mod watch;
 
 pub use audit::{Actor, AuditAction, AuditOutcome, Detail, NewAuditEntry, ResourceKind};
 pub use base::JobId;

@@ -35,6 +35,7 @@ pub mod tasks;
 pub mod tenants;
 pub mod triage_results;
 pub mod users;
+pub mod watches;
 
 /// A column's word as the domain has it.
 fn word<T>(parsed: Option<T>, column: &'static str) -> Result<T, sqlx::Error> {

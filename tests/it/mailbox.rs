@@ -2,6 +2,7 @@
 
 pub(crate) mod changes;
 mod less;
+mod namespace;
 mod sent;
 
 use crate::{

@@ -58,5 +58,6 @@ mod tidy;
 mod triage;
 mod usage;
 mod versions;
+mod watches;
 mod webhooks;
 mod worker;

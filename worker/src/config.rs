@@ -1,6 +1,6 @@
 //! The worker's configuration from the environment: [`WorkerConfig`]. Reports all faults together.
 
-use crate::providers::guard::Guard;
+use crate::{providers::guard::Guard, watch::WatchConfig};
 use base::{
     db::PoolConfig,
     env::{ConfigError, Env, Variable},
@@ -65,6 +65,16 @@ const CALL_RETENTION: Variable = Variable::with_default(
     "400",
     "How long the record of each request to a model is kept, 32 to 3650 days; usage is summed from it",
 );
+const WATCH_POLL: Variable = Variable::with_default(
+    "WATCH_POLL_SECONDS",
+    "60",
+    "How often each watched folder is checked; servers with IDLE report new emails of the inbox before",
+);
+const WATCH_ACCOUNTS: Variable = Variable::with_default(
+    "WATCH_ACCOUNTS",
+    "200",
+    "Watched mailboxes that this process reads at the same time, each in one session; 0 reads none",
+);
 const ALLOW_PRIVATE: Variable = Variable::switch(
     "OUTBOUND_ALLOW_PRIVATE",
     "Connections may lead to private addresses and to this machine, and need not be encrypted",
@@ -82,6 +92,8 @@ pub const VARIABLES: &[Variable] = &[
     PRICES,
     PROBE,
     CALL_RETENTION,
+    WATCH_POLL,
+    WATCH_ACCOUNTS,
     ALLOW_PRIVATE,
 ];
 
@@ -103,6 +115,7 @@ pub struct WorkerConfig {
     pub call_retention_days: i32,
     /// Below this confidence, a draft becomes open questions.
     pub draft_floor: Confidence,
+    pub watch: WatchConfig,
     /// Decrypt the secrets of connections; without keys, connections are unusable.
     pub keys: Option<KeyRing>,
     /// The addresses that connections may reach.
@@ -139,6 +152,10 @@ impl WorkerConfig {
             lanes: LanePolicy::probing_every(env.seconds(PROBE)),
             call_retention_days: call_retention(&mut env),
             draft_floor: draft_floor(&mut env),
+            watch: WatchConfig {
+                poll: env.seconds(WATCH_POLL),
+                accounts: watched_accounts(&mut env),
+            },
             keys: KeyRing::from_env(&mut env),
             guard: if env.switch(ALLOW_PRIVATE) {
                 Guard::Anywhere
@@ -172,6 +189,14 @@ fn call_retention(env: &mut Env) -> i32 {
         env.fault(CALL_RETENTION, "is not between 32 and 3650");
     }
     days
+}
+
+fn watched_accounts(env: &mut Env) -> usize {
+    let accounts: u32 = env.parse(WATCH_ACCOUNTS, "a number of mailboxes");
+    if accounts > 10_000 {
+        env.fault(WATCH_ACCOUNTS, "is more than 10000");
+    }
+    usize::try_from(accounts).unwrap_or(0)
 }
 
 fn draft_floor(env: &mut Env) -> Confidence {

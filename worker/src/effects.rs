@@ -223,6 +223,22 @@ pub fn effect_of(executor: Executor) -> Effect {
     }
 }
 
+/// Returns the code and the message of a fault that no approval could mend; checked before a person is asked.
+pub fn precheck(executor: Executor, params: &Params) -> Option<(&'static str, &'static str)> {
+    match executor {
+        Executor::CalendarEvent => calendar::precheck(params),
+        Executor::Mailbox(_)
+        | Executor::Message(_)
+        | Executor::Webhook
+        | Executor::Draft
+        | Executor::Task(_)
+        | Executor::Contact
+        | Executor::Block
+        | Executor::Inbox(_)
+        | Executor::Notification => None,
+    }
+}
+
 const NOT_COMPENSABLE: &str = "This action cannot be undone.";
 
 /// The refusal to revert a type that cannot be reverted.

@@ -1,6 +1,6 @@
 //! The worker's program: the handlers of the job kinds, on top of the runtime of the `queue` crate.
 //!
-//! `handlers` has one job kind per file, `effects` one family of actions, `providers` one protocol. Only `providers` and the
+//! `handlers` has one job kind per file, `effects` one family of actions, `providers` one protocol; `watch` reads mailboxes. Only `providers` and the
 //! `llm` crate open outbound connections. Serves no HTTP to users and contains no SQL.
 
 pub mod config;
@@ -13,3 +13,4 @@ pub mod ops;
 pub mod prompts;
 pub mod providers;
 pub mod run;
+pub mod watch;

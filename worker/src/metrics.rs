@@ -3,7 +3,7 @@
 use crate::handlers::model_failure::effects::STOPPING_CLASSES;
 use jobs::{
     domain::connection::{ConnectionStatus, Provider},
-    store::{connections, effects, llm_lanes},
+    store::{connections, effects, llm_lanes, watches},
 };
 use prometheus::Registry;
 use queue::runtime::metrics::RuntimeMetrics;
@@ -18,6 +18,12 @@ base::metrics! {
         effects_unknown: IntGauge,
         /// Connected accounts by provider and status; all workers report the same numbers.
         accounts: IntGaugeVec [provider, status],
+        /// Emails that were read from watched mailboxes for the first time.
+        emails_fetched_total: IntCounter,
+        /// Watched folders of accounts that work; all workers report the same number.
+        watched_folders: IntGauge,
+        /// Age of the oldest check of a watched folder, in seconds; all workers report the same number.
+        watch_staleness_seconds: IntGauge,
         /// Model mode, live or testing: 1 for the mode of this process.
         llm_mode: IntGaugeVec [mode],
         /// Models that are not asked: 1 while an operator must act, or while the provider is away or asked to wait; all workers report the same numbers.
@@ -62,6 +68,9 @@ impl AssistantMetrics {
     pub async fn refresh(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
         self.effects_unknown
             .set(effects::count_unknown(pool).await?);
+        let staleness = watches::staleness(pool).await?;
+        self.watched_folders.set(staleness.folders);
+        self.watch_staleness_seconds.set(staleness.oldest_seconds);
         let counted = connections::count(pool).await?;
         for provider in Provider::ALL {
             for status in ConnectionStatus::ALL {

@@ -5,7 +5,7 @@
 
 mod caldav;
 pub mod guard;
-mod imap;
+pub mod imap;
 pub mod mailbox;
 mod smtp;
 mod web;
@@ -205,7 +205,7 @@ impl Providers {
         let secret = open_login(keys, tenant, connection.id, sealed)?;
         Ok(Box::new(Smtp {
             server: settings.smtp.clone(),
-            secret,
+            login: secret.for_smtp(),
             guard: self.guard,
         }))
     }

@@ -6,6 +6,8 @@ use crate::{
     maintenance::{self, Retention},
     metrics::WorkerMetrics,
     ops,
+    providers::Providers,
+    watch::Watcher,
 };
 use anyhow::Context;
 use base::db;
@@ -87,9 +89,17 @@ impl Worker {
         })
         .await?;
         let engine = runtime.engine();
+        let watch_metrics = metrics.assistant.clone();
         let ops = engine
             .tracker
             .spawn(ops::serve(engine.clone(), metrics, ops_listener));
+        let watcher = Watcher {
+            engine: engine.clone(),
+            providers: Providers::new(config.keys, config.guard),
+            metrics: watch_metrics,
+            config: config.watch,
+        };
+        engine.tracker.spawn(Arc::new(watcher).run());
         tracing::info!(worker.id = %engine.worker, queues = ?engine.registry.queues(), llm.mode = mode, "working");
         Ok(Self { runtime, ops })
     }

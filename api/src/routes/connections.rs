@@ -2,6 +2,7 @@
 //! generated: it is shown once.
 
 mod body;
+mod watch;
 
 use crate::{
     App, AppState,
@@ -46,7 +47,7 @@ const ONE: &str = "/v1/connections/{id}";
 
 pub fn routes() -> Vec<Route> {
     let access = Access::Session(Scope::ConnectionsOwn);
-    vec![
+    let mut routes = vec![
         Route::new(
             Method::GET,
             "/v1/connections",
@@ -102,7 +103,9 @@ pub fn routes() -> Vec<Route> {
         Route::new(Method::DELETE, ONE, "delete_connection", access, delete)
             .summary("Delete a connection and erase its secret")
             .empty_answer(204, "The connection is deleted"),
-    ]
+    ];
+    routes.extend(watch::routes());
+    routes
 }
 
 /// An account at a provider, without its secret.

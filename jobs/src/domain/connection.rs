@@ -3,7 +3,7 @@
 mod secret;
 mod web_url;
 
-pub use secret::{MailSecret, Secret, SigningSecret};
+pub use secret::{MailSecret, Secret, SigningSecret, SmtpLogin};
 pub use web_url::{WebUrl, WebUrlFault};
 
 use base::str_enum;

@@ -1,8 +1,8 @@
-//! The start and the length of a calendar event, as people write them: [`Start`] and [`minutes`]. Pure.
+//! The start and the length of a calendar event, as people write them: [`Start`], [`minutes`] and [`all_day`]. Pure.
 
 use super::draft::send_at::local;
 use super::time::{Moment, is_writable};
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Utc};
 use chrono_tz::Tz;
 
 /// The length of an event that gives none.
@@ -59,6 +59,13 @@ pub fn minutes(text: Option<&str>) -> Option<i64> {
     }
 }
 
+/// Reads a date without a time, which is the start of an event that lasts all day.
+pub fn all_day(text: &str) -> Option<NaiveDate> {
+    let date = NaiveDate::parse_from_str(text.trim(), "%Y-%m-%d").ok()?;
+    // The day after is the end of the event, and has to be a date too.
+    (1..=9998).contains(&date.year()).then_some(date)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +92,20 @@ mod tests {
             let read = Start::parse(text).map(|start| start.moment(zone));
             let wanted = moment.map(|moment| moment.parse::<DateTime<Utc>>().unwrap());
             assert_eq!(read, wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn date_without_a_time_is_a_whole_day() {
+        let day = NaiveDate::from_ymd_opt(2026, 11, 24);
+        for (text, date) in [
+            (" 2026-11-24 ", day),
+            ("2026-11-24T09:30", None),
+            ("2026-02-30", None),
+            ("9999-12-31", None),
+            ("+12026-11-24", None),
+        ] {
+            assert_eq!(all_day(text), date, "{text}");
         }
     }
 

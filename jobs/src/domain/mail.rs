@@ -6,6 +6,7 @@
 
 mod authentication;
 mod automatic;
+mod deliverable;
 mod envelope;
 mod excerpt;
 mod html;
@@ -23,6 +24,7 @@ pub use envelope::{Envelope, EnvelopeAddress, EnvelopeAttachment, EnvelopeEarlie
 
 pub use automatic::{answered, is_automatic, is_machine, is_machine_address, keyword};
 use chrono::{DateTime, Utc};
+pub use deliverable::{deliverable, needs_smtputf8};
 pub use excerpt::excerpt;
 pub use own_answer::OwnAnswer;
 pub use reply_address::foreign_reply_address;
@@ -115,6 +117,8 @@ pub struct Attachment {
     pub size: u64,
     /// What a text file says, at most [`limits::ATTACHMENT_TEXT`] characters. As untrusted as the body.
     pub text: Option<String>,
+    /// sha256 over its content; an envelope does not have it.
+    pub sha256: Option<[u8; 32]>,
 }
 
 /// An earlier message of the same thread.
@@ -192,7 +196,8 @@ impl Mail {
         }
     }
 
-    /// sha256 over Message-ID, sender, date, subject and text: two copies that differ only in transport are one email.
+    /// sha256 over Message-ID, sender, date, subject, text and the contents of attachments: two copies that differ only in
+    /// transport are one email. Without Message-ID and date, the way it took tells it from the next one that says the same.
     pub fn content_hash(&self) -> [u8; 32] {
         let date = self.date.map(|date| date.timestamp().to_string());
         let sender = self.from.as_ref().map(|from| from.addr.to_lowercase());
@@ -207,6 +212,16 @@ impl Mail {
             // With its length in front, no field can run into the next one.
             hash.update((field.len() as u64).to_be_bytes());
             hash.update(field);
+        }
+        for attachment in &self.attachments {
+            hash.update(attachment.sha256.unwrap_or_default());
+        }
+        if self.message_id.is_none() && self.date.is_none() {
+            let received = self.headers.iter().filter(|(name, _)| name == "received");
+            for (_, value) in received {
+                hash.update((value.len() as u64).to_be_bytes());
+                hash.update(value);
+            }
         }
         hash.finalize().into()
     }
@@ -348,6 +363,11 @@ pub fn without_tag(addr: &str) -> String {
         Some((Some((user, _)), domain)) if !user.is_empty() => format!("{user}@{domain}"),
         _ => addr.to_owned(),
     }
+}
+
+/// The Message-ID in a header section, as [`Mail::message_id`] has it, however the header is written.
+pub fn message_id_in(header: &[u8]) -> Option<String> {
+    Mail::parse(header).ok()?.message_id
 }
 
 /// A Message-ID without blanks and angle brackets; `None` if nothing is left.

@@ -3,7 +3,7 @@
 use crate::support::{
     TestDb,
     client::{TestResponse, http, send},
-    people::{TestTenant, PASSWORD},
+    people::{PASSWORD, TestTenant},
     system::TestApi,
 };
 use serde_json::json;

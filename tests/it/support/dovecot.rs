@@ -53,6 +53,11 @@ impl Dovecot {
         Self::start_configured(|it| it.capabilities = Some(capabilities.to_owned())).await
     }
 
+    /// With folders whose names begin so, separated so.
+    pub(crate) async fn start_with_namespace(prefix: &'static str, separator: char) -> Self {
+        Self::start_configured(|it| it.namespace = Some((prefix, separator))).await
+    }
+
     /// Logs in over encrypted connections only: by STARTTLS on its port, and from the first byte on `tls_port`.
     pub(crate) async fn start_encrypted(certificates: &Certificates, tls_port: u16) -> Self {
         Self::start_configured(|it| it.tls = Some((certificates, tls_port))).await
@@ -157,6 +162,20 @@ impl Dovecot {
                 if held.contains(text) {
                     fs::remove_file(entry.path()).expect("delete an email");
                 }
+            }
+        }
+    }
+
+    /// Makes the server give every mail of a folder another UID under another UIDVALIDITY, as after a restore.
+    pub(crate) fn forget_uids(&self, folder: &str) {
+        for entry in fs::read_dir(self.maildir(folder))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with("dovecot-uidlist") || name.starts_with("dovecot.index") {
+                fs::remove_file(entry.path()).expect("delete what numbers the mails");
             }
         }
     }

@@ -7,13 +7,14 @@ use super::{
 };
 use crate::providers::{Calendar, CalendarEntry, DeleteResult, ProviderError, PutResult};
 use async_trait::async_trait;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use icalendar::{Component as _, EventLike as _};
 use jobs::{
     domain::{
+        action::Params,
         connection::Settings,
-        draft::send_at::zone,
-        event::{Start, minutes},
+        draft::send_at::{local, zone},
+        event::{Start, all_day, minutes},
         time::Moment,
     },
     store::{
@@ -25,6 +26,10 @@ use jobs::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+const BAD_START: &str = "Use a start such as 2026-11-24T09:30 in your time zone, or with an offset; 2026-11-24 alone is an \
+                         event of the whole day.";
+const BAD_MINUTES: &str = "An event may last 1 to 1,440 minutes.";
+
 pub(super) struct CreateEvent;
 
 /// The event to create.
@@ -33,6 +38,9 @@ struct Event {
     uid: String,
     starts_at: DateTime<Utc>,
     ends_at: DateTime<Utc>,
+    /// The date of an event that lasts all day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    date: Option<NaiveDate>,
     ics: String,
 }
 
@@ -72,17 +80,14 @@ impl RemoteEffect for CreateEvent {
     ) -> Result<Prepared, PrepareError> {
         let (connection, zone) = calendar_of(providers, action).await?;
         let text = |name| action.params.get(name);
+        if let Some(date) = all_day(text("start").unwrap_or_default()) {
+            return whole_day(action, connection, date, zone);
+        }
         let starts_at = Start::parse(text("start").unwrap_or_default())
-            .ok_or_else(|| {
-                PrepareError::refused(
-                    "bad_start",
-                    "Use a start such as 2026-11-24T09:30 in your time zone, or with an offset.",
-                )
-            })?
+            .ok_or_else(|| PrepareError::refused("bad_start", BAD_START))?
             .moment(zone);
-        let length = minutes(text("minutes")).ok_or_else(|| {
-            PrepareError::refused("bad_minutes", "An event may last 1 to 1,440 minutes.")
-        })?;
+        let length = minutes(text("minutes"))
+            .ok_or_else(|| PrepareError::refused("bad_minutes", BAD_MINUTES))?;
         let ends_at = Moment::new(starts_at + TimeDelta::minutes(length)).map_err(|_| {
             PrepareError::refused("bad_start", "Use a start before the end of the year 9999.")
         })?;
@@ -90,6 +95,7 @@ impl RemoteEffect for CreateEvent {
             uid: effect_uuid(&action.key).to_string(),
             starts_at,
             ends_at: ends_at.utc(),
+            date: None,
             ics: String::new(),
         };
         let title = text("title").unwrap_or_default();
@@ -172,6 +178,45 @@ impl RemoteEffect for CreateEvent {
     }
 }
 
+/// Returns why an event cannot be created, before a person is asked to approve it.
+pub(super) fn precheck(params: &Params) -> Option<(&'static str, &'static str)> {
+    let start = params.get("start").unwrap_or_default();
+    if Start::parse(start).is_none() && all_day(start).is_none() {
+        return Some(("bad_start", BAD_START));
+    }
+    minutes(params.get("minutes"))
+        .is_none()
+        .then_some(("bad_minutes", BAD_MINUTES))
+}
+
+/// Prepares an event of a whole day, on the user's calendar day.
+fn whole_day(
+    action: &ActionContext<'_>,
+    connection: StoredConnection,
+    date: NaiveDate,
+    zone: chrono_tz::Tz,
+) -> Result<Prepared, PrepareError> {
+    let next = date.succ_opt().unwrap_or(date);
+    let mut event = Event {
+        uid: effect_uuid(&action.key).to_string(),
+        starts_at: local(zone, date, NaiveTime::MIN),
+        ends_at: local(zone, next, NaiveTime::MIN),
+        date: Some(date),
+        ics: String::new(),
+    };
+    let title = action.params.get("title").unwrap_or_default();
+    event.ics = render(&event, title, action.params.get("notes"), action.now);
+    let rendered = serde_json::to_vec(&event).map_err(|_| {
+        PrepareError::refused("unrenderable_event", "The event could not be written.")
+    })?;
+    Ok(Prepared {
+        would: json!({ "calendar": connection.address, "title": title, "all_day": date }),
+        connection,
+        message_id: None,
+        rendered,
+    })
+}
+
 async fn find(
     calendar: &dyn Calendar,
     event: &Event,
@@ -213,11 +258,12 @@ async fn calendar_of(
 /// Renders the event in UTC, which needs no time zone rules.
 fn render(event: &Event, title: &str, notes: Option<&str>, now: DateTime<Utc>) -> String {
     let mut component = icalendar::Event::with_uid(&event.uid);
-    component
-        .timestamp(now)
-        .summary(&plain(title))
-        .starts(event.starts_at)
-        .ends(event.ends_at);
+    component.timestamp(now).summary(&plain(title));
+    match event.date {
+        // A date stays the same day in every zone.
+        Some(date) => component.all_day(date),
+        None => component.starts(event.starts_at).ends(event.ends_at),
+    };
     if let Some(notes) = notes {
         component.description(&plain(notes));
     }
@@ -244,6 +290,7 @@ mod tests {
             uid: "0f5b7bd0-0000-5000-8000-000000000000".into(),
             starts_at,
             ends_at: starts_at + TimeDelta::minutes(30),
+            date: None,
             ics: String::new(),
         }
     }
@@ -271,6 +318,17 @@ mod tests {
         }
         assert_eq!(unfolded.matches("PRODID").count(), 1);
         assert!(!unfolded.contains("\r\nATTENDEE"));
+    }
+
+    #[test]
+    fn event_of_a_whole_day_has_a_date_and_no_time() {
+        let event = Event {
+            date: NaiveDate::from_ymd_opt(2026, 11, 24),
+            ..event()
+        };
+        let ics = render(&event, "Fair", None, DateTime::UNIX_EPOCH);
+        assert!(ics.contains("DTSTART;VALUE=DATE:20261124\r\n"), "{ics}");
+        assert!(!ics.contains("T093000Z"), "{ics}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use jobs::{
         DraftId,
         draft::{DraftStatus, OutgoingMessage, hex},
         effect::message_id,
+        mail::deliverable,
     },
     store::{
         connections::{self, StoredConnection},
@@ -22,7 +23,10 @@ use jobs::{
 };
 use lettre::{
     Message,
-    message::{Mailbox, header::ContentType},
+    message::{
+        Mailbox,
+        header::{ContentType, MIME_VERSION_1_0},
+    },
 };
 use queue::runtime::handler::JobContext;
 use serde_json::{Value, json};
@@ -186,8 +190,8 @@ pub(super) fn prepare(
             format!("An email of this account may have 1 to {limit} recipients."),
         ));
     }
-    let domain = connection
-        .address
+    let sender = deliverable(&connection.address).unwrap_or_default();
+    let domain = sender
         .rsplit_once('@')
         .map_or("localhost", |(_, domain)| domain);
     let id = message_id(action.tenant, &action.key, domain);
@@ -207,22 +211,24 @@ fn render(
     id: &str,
     now: DateTime<Utc>,
 ) -> Result<Vec<u8>, PrepareError> {
-    let bad_address = |_| PrepareError::refused("bad_address", "The email has an invalid address.");
-    let mailbox = |text: &String| text.parse::<Mailbox>().map_err(bad_address);
-    let from = Mailbox::new(
-        connection.display_name.clone(),
-        connection.address.parse().map_err(bad_address)?,
-    );
+    let mailbox = |name: Option<String>, text: &str| {
+        let address = deliverable(text).and_then(|address| address.parse().ok());
+        let refused = || PrepareError::refused("bad_address", "The email has an invalid address.");
+        address
+            .map(|address| Mailbox::new(name, address))
+            .ok_or_else(refused)
+    };
+    let from = mailbox(connection.display_name.clone(), &connection.address)?;
     let mut mail = Message::builder()
         .from(from)
         .date(now.into())
         .message_id(Some(id.to_owned()))
         .subject(&letter.subject);
     for to in &letter.to {
-        mail = mail.to(mailbox(to)?);
+        mail = mail.to(mailbox(None, to)?);
     }
     for cc in &letter.cc {
-        mail = mail.cc(mailbox(cc)?);
+        mail = mail.cc(mailbox(None, cc)?);
     }
     if let Some(parent) = &letter.in_reply_to {
         mail = mail.in_reply_to(parent.clone());
@@ -231,6 +237,8 @@ fn render(
         mail = mail.references(letter.references.join(" "));
     }
     let mail = mail
+        // Without it, MIME fields have no meaning (RFC 2045 §4); lettre adds it to multipart emails only.
+        .header(MIME_VERSION_1_0)
         .header(ContentType::TEXT_PLAIN)
         .body(letter.body_text.clone())
         .map_err(|_| {
@@ -278,6 +286,10 @@ async fn send(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jobs::domain::{
+        ConnectionId, UserId,
+        connection::{ConnectionStatus, MailSettings, Security, Server, Settings},
+    };
 
     #[test]
     fn packed_email_is_unpacked_unchanged() {
@@ -287,5 +299,46 @@ mod tests {
         assert_eq!(outgoing.recipients, ["d@e.f", "g@h.i"]);
         assert_eq!(outgoing.bytes, b"Subject: x\r\n\r\nhello\n");
         assert!(unpack(b"no envelope".to_vec()).is_none());
+    }
+
+    #[test]
+    fn rendered_email_has_a_mime_version_and_a_labels() {
+        let connection = StoredConnection {
+            id: ConnectionId::new(),
+            user: UserId::new(),
+            address: "ada@b\u{fc}cher.example".into(),
+            display_name: Some("Ada Gr\u{fc}n".into()),
+            settings: Settings::Mail(MailSettings {
+                smtp: Server {
+                    host: "smtp.example.org".into(),
+                    port: 465,
+                    security: Security::Tls,
+                },
+                imap: None,
+            }),
+            status: ConnectionStatus::Active,
+            last_error: None,
+            sends_per_hour: 60,
+            max_recipients: 20,
+            version: 1,
+            created_at: DateTime::UNIX_EPOCH,
+            updated_at: DateTime::UNIX_EPOCH,
+        };
+        let letter = OutgoingMessage {
+            to: vec![
+                "bob@m\u{fc}ller.example".into(),
+                "\u{7528}\u{6237}@x.example".into(),
+            ],
+            subject: "Gr\u{fc}\u{df}e".into(),
+            body_text: "Sch\u{f6}n.".into(),
+            ..OutgoingMessage::default()
+        };
+        let id = "<1@x.example>";
+        let bytes = render(&connection, &letter, id, DateTime::UNIX_EPOCH).unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        assert_eq!(text.matches("MIME-Version: 1.0\r\n").count(), 1, "{text}");
+        assert!(text.contains("<ada@xn--bcher-kva.example>"), "{text}");
+        assert!(text.contains("bob@xn--mller-kva.example"), "{text}");
+        assert!(text.contains("\u{7528}\u{6237}@x.example"), "{text}");
     }
 }

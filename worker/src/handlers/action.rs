@@ -10,11 +10,13 @@ mod metrics;
 mod outcomes;
 mod provider_error;
 mod remote;
+mod repeat;
 mod undo;
 mod writes;
 
 pub use metrics::ActionMetrics;
 
+use crate::effects::precheck;
 use crate::providers::Providers;
 use async_trait::async_trait;
 use execute::execute;
@@ -27,6 +29,7 @@ use jobs::{
     },
 };
 use load::{RequestedAction, load};
+use outcomes::refused;
 use queue::Failure;
 use queue::runtime::handler::{Handler, JobContext, Settlement};
 use writes::ActionWrites;
@@ -94,6 +97,10 @@ impl ActionHandler {
             gate,
             ..not_run(action)
         };
+        let fault = precheck(action.kind.executor(&action.params), &action.params);
+        if let (Some((code, message)), false) = (fault, gate == Gate::Denied) {
+            return Ok((refused(base, None, code, message), None));
+        }
         Ok(match gate {
             Gate::Denied => (
                 ActionOutcome {
@@ -166,13 +173,20 @@ fn not_run(action: &RequestedAction) -> ActionOutcome {
     }
 }
 
-/// Returns the end of the approval. Duplicates count as executed.
+/// Returns the end of the approval. Duplicates count as executed, unless they carry an error: an email that was sent for
+/// another approval was not sent for this one.
 fn ending(outcomes: &[ActionOutcome]) -> Ending {
-    let failed = outcomes.iter().find(|outcome| {
-        !matches!(
-            outcome.result,
-            ActionResult::Succeeded | ActionResult::SkippedDuplicate
-        )
+    let failed = outcomes.iter().find(|outcome| match outcome.result {
+        ActionResult::Succeeded => false,
+        ActionResult::SkippedDuplicate => outcome.error.is_some(),
+        ActionResult::Simulated
+        | ActionResult::InProgress
+        | ActionResult::PendingApproval
+        | ActionResult::Denied
+        | ActionResult::Failed
+        | ActionResult::Unknown
+        | ActionResult::NotRun
+        | ActionResult::Undone => true,
     });
     let Some(failed) = failed else {
         return Ending::Executed;

@@ -130,7 +130,9 @@ impl CalDav {
                 message: NOT_FOUND.into(),
             })
         })?;
-        let MailSecret { username, password } = &self.secret;
+        let MailSecret {
+            username, password, ..
+        } = &self.secret;
         let login = (username.as_str(), password.expose_secret());
         let request = HttpRequest {
             method,

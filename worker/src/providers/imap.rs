@@ -2,8 +2,11 @@
 //!
 //! Keeps neither the server's texts nor the library's errors, because both quote commands with addresses.
 
-mod line;
+mod folders;
+pub(super) mod line;
 mod names;
+mod namespace;
+pub mod reader;
 mod session;
 
 pub use names::keyword;
@@ -11,7 +14,8 @@ pub use names::keyword;
 use super::{ProviderError, guard::Guard, mailbox::Mailbox};
 use async_imap::{Client, error::Error};
 use jobs::domain::connection::{MailSecret, Security, Server};
-use line::Line;
+use line::{Line, Service};
+use reader::Reader;
 use secrecy::ExposeSecret;
 use session::Session;
 use std::time::Duration;
@@ -19,6 +23,13 @@ use tokio::time::timeout;
 
 /// Timeout of connecting and of each command.
 const STEP: Duration = Duration::from_secs(30);
+
+/// The codes of a connection that fails before the first command.
+const SERVICE: Service = Service {
+    unreachable: "imap_unreachable",
+    tls: "imap_tls",
+    timeout: "imap_timeout",
+};
 
 /// The server and login of a mailbox.
 #[derive(Debug)]
@@ -34,7 +45,19 @@ impl Imap {
     /// # Errors
     /// [`ProviderError::Reauth`] if the server rejects the secret.
     pub async fn open(&self) -> Result<Box<dyn Mailbox>, ProviderError> {
-        let mut client = Client::new(Line::open(&self.server, self.guard).await?);
+        Ok(Box::new(self.log_in().await?))
+    }
+
+    /// Connects and logs in, to read only.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_reader(&self) -> Result<Reader, ProviderError> {
+        Ok(Reader::new(self.log_in().await?))
+    }
+
+    async fn log_in(&self) -> Result<Session, ProviderError> {
+        let mut client = Client::new(Line::open(&self.server, self.guard, &SERVICE).await?);
         let greeted = step("imap_unreachable", client.read_response()).await?;
         if greeted.is_none() {
             return Err(unreachable("imap_unreachable"));
@@ -45,7 +68,7 @@ impl Imap {
         let (username, password) = (&self.secret.username, self.secret.password.expose_secret());
         let login = timeout(STEP, client.login(username, password)).await;
         match login {
-            Ok(Ok(session)) => Ok(Box::new(Session::begin(session).await?)),
+            Ok(Ok(session)) => Session::begin(session).await,
             // RFC 5530: the server is unavailable; the password may be right.
             Ok(Err((Error::No(text), _))) if text.contains("UNAVAILABLE") => {
                 Err(unreachable("imap_unavailable"))

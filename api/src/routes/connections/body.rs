@@ -3,9 +3,12 @@
 use crate::error::{ApiError, Code};
 use jobs::{
     commands::connections::connect::Connect,
-    domain::connection::{
-        MailSecret, MailSettings, Provider, Secret, Server, Settings, SigningSecret, WebSettings,
-        WebUrl,
+    domain::{
+        connection::{
+            MailSecret, MailSettings, Provider, Secret, Server, Settings, SigningSecret, SmtpLogin,
+            WebSettings, WebUrl,
+        },
+        mail::deliverable,
     },
 };
 use schemars::JsonSchema;
@@ -23,14 +26,15 @@ use serde::Deserialize;
     {
         "properties": {
             "provider": { "const": "caldav" }, "address": false, "smtp": false, "imap": false, "signing_secret": false,
-            "sends_per_hour": false, "max_recipients": false,
+            "smtp_username": false, "smtp_password": false, "sends_per_hour": false, "max_recipients": false,
         },
         "required": ["url", "username", "password"],
     },
     {
         "properties": {
             "provider": { "const": "webhook" }, "address": false, "smtp": false, "imap": false, "username": false,
-            "password": false, "sends_per_hour": false, "max_recipients": false,
+            "password": false, "smtp_username": false, "smtp_password": false, "sends_per_hour": false,
+            "max_recipients": false,
         },
         "required": ["url"],
     },
@@ -49,7 +53,8 @@ pub(super) struct NewConnection {
     #[serde(default)]
     #[schemars(with = "Server")]
     smtp: Option<Server>,
-    /// `imap_smtp`: the server of the mailbox, with the same user name and password. Without it, email can only be sent.
+    /// `imap_smtp`: the server of the mailbox, with the same user name and password unless `smtp` has its own. Without it,
+    /// email can only be sent.
     #[serde(default)]
     #[schemars(with = "Server")]
     imap: Option<Server>,
@@ -66,6 +71,14 @@ pub(super) struct NewConnection {
     #[serde(default)]
     #[schemars(with = "String", length(max = 1000))]
     password: Option<SecretString>,
+    /// `imap_smtp`: the user name for `smtp` if it has one of its own; empty if `smtp` wants no login.
+    #[serde(default)]
+    #[schemars(with = "String", length(max = 320))]
+    smtp_username: Option<String>,
+    /// `imap_smtp`: the password that belongs to `smtp_username`.
+    #[serde(default)]
+    #[schemars(with = "String", length(max = 1000))]
+    smtp_password: Option<SecretString>,
     /// `webhook`: the key that signs calls (Standard Webhooks), `whsec_` and 24 to 64 bytes as base64. Without it, one is
     /// generated and returned once.
     #[serde(default)]
@@ -88,7 +101,11 @@ pub(super) struct NewConnection {
     rename = "NewConnectionSecret",
     extend("oneOf" = [
         { "properties": { "signing_secret": false }, "required": ["username", "password"] },
-        { "properties": { "username": false, "password": false } },
+        {
+            "properties": {
+                "username": false, "password": false, "smtp_username": false, "smtp_password": false,
+            },
+        },
     ])
 )]
 pub(super) struct NewSecret {
@@ -98,6 +115,13 @@ pub(super) struct NewSecret {
     #[serde(default)]
     #[schemars(with = "String", length(max = 1000))]
     password: Option<SecretString>,
+    /// Only of an email account: the user name for `smtp` if it has one of its own; empty if `smtp` wants no login.
+    #[serde(default)]
+    #[schemars(with = "String", length(max = 320))]
+    smtp_username: Option<String>,
+    #[serde(default)]
+    #[schemars(with = "String", length(max = 1000))]
+    smtp_password: Option<SecretString>,
     #[serde(default)]
     #[schemars(with = "String", regex(pattern = "^whsec_[A-Za-z0-9+/]{32,86}={0,2}$"))]
     signing_secret: Option<SecretString>,
@@ -173,7 +197,14 @@ impl NewConnection {
             }
         };
         let (secret, secret_is_generated) = match self.provider {
-            Provider::ImapSmtp | Provider::Caldav => (login(self.username, self.password)?, false),
+            Provider::ImapSmtp => {
+                let smtp = smtp_login(self.smtp_username, self.smtp_password)?;
+                (login(self.username, self.password, smtp)?, false)
+            }
+            Provider::Caldav => {
+                let secret = login(self.username, self.password, SmtpLogin::Same)?;
+                (secret, false)
+            }
             Provider::Webhook => signing(self.signing_secret)?,
         };
         Ok(CheckedConnection {
@@ -198,6 +229,8 @@ impl NewConnection {
             (self.url.is_some(), !mail, "/url"),
             (self.username.is_some(), !webhook, "/username"),
             (self.password.is_some(), !webhook, "/password"),
+            (self.smtp_username.is_some(), mail, "/smtp_username"),
+            (self.smtp_password.is_some(), mail, "/smtp_password"),
             (self.signing_secret.is_some(), webhook, "/signing_secret"),
             (self.sends_per_hour.is_some(), mail, "/sends_per_hour"),
             (self.max_recipients.is_some(), mail, "/max_recipients"),
@@ -217,12 +250,16 @@ impl NewSecret {
     /// # Errors
     /// 422 with a pointer to the field that does not fit.
     pub(super) fn check(self) -> Result<(Secret, bool), ApiError> {
+        let smtp = smtp_login(self.smtp_username, self.smtp_password)?;
         if self.username.is_none() && self.password.is_none() {
+            let own = !matches!(smtp, SmtpLogin::Same);
+            let detail = "Send `username` and `password` as well.";
+            ensure(!own, "/smtp_username", detail)?;
             return signing(self.signing_secret);
         }
         let detail = "Send either `username` and `password` or `signing_secret`.";
         ensure(self.signing_secret.is_none(), "/signing_secret", detail)?;
-        Ok((login(self.username, self.password)?, false))
+        Ok((login(self.username, self.password, smtp)?, false))
     }
 }
 
@@ -243,20 +280,55 @@ fn web_url(text: Option<&str>) -> Result<WebUrl, ApiError> {
         })
 }
 
-fn login(username: Option<String>, password: Option<SecretString>) -> Result<Secret, ApiError> {
+fn login(
+    username: Option<String>,
+    password: Option<SecretString>,
+    smtp: SmtpLogin,
+) -> Result<Secret, ApiError> {
     let username = username.ok_or_else(|| missing("/username"))?;
     let password = password.ok_or_else(|| missing("/password"))?;
+    check_login((&username, "/username"), (&password, "/password"))?;
+    Ok(Secret::Login(MailSecret {
+        username,
+        password,
+        smtp,
+    }))
+}
+
+/// The login of the server that accepts email, if it has one of its own.
+fn smtp_login(
+    username: Option<String>,
+    password: Option<SecretString>,
+) -> Result<SmtpLogin, ApiError> {
+    let Some(username) = username else {
+        let detail = "Send `smtp_username` as well.";
+        ensure(password.is_none(), "/smtp_password", detail)?;
+        return Ok(SmtpLogin::Same);
+    };
+    if username.is_empty() {
+        let detail = "Leave out the password, or send the user name that it belongs to.";
+        ensure(password.is_none(), "/smtp_password", detail)?;
+        return Ok(SmtpLogin::Without);
+    }
+    let password = password.ok_or_else(|| missing("/smtp_password"))?;
+    check_login((&username, "/smtp_username"), (&password, "/smtp_password"))?;
+    Ok(SmtpLogin::Own { username, password })
+}
+
+fn check_login(
+    (username, name_pointer): (&str, &'static str),
+    (password, password_pointer): (&SecretString, &'static str),
+) -> Result<(), ApiError> {
     ensure(
-        is_line(&username, 0, 320),
-        "/username",
-        "Use a username of at most 320 characters without control characters.",
+        is_line(username, 0, 320),
+        name_pointer,
+        "Use a user name of at most 320 characters without control characters.",
     )?;
     ensure(
         is_line(password.expose_secret(), 0, 1_000),
-        "/password",
+        password_pointer,
         "Use a password of at most 1,000 characters without control characters.",
-    )?;
-    Ok(Secret::Login(MailSecret { username, password }))
+    )
 }
 
 fn signing(given: Option<SecretString>) -> Result<(Secret, bool), ApiError> {
@@ -274,13 +346,7 @@ fn is_line(text: &str, min: usize, max: usize) -> bool {
 }
 
 fn is_address(text: &str) -> bool {
-    let plain = text.is_ascii()
-        && text.len() <= 320
-        && !text.contains(|c: char| c.is_whitespace() || c.is_control() || "<>,;\"()".contains(c));
-    plain
-        && text.split_once('@').is_some_and(|(local, domain)| {
-            !local.is_empty() && !domain.is_empty() && !domain.contains('@')
-        })
+    text.len() <= 320 && deliverable(text).is_some()
 }
 
 fn ensure(is_valid: bool, pointer: &'static str, detail: &str) -> Result<(), ApiError> {

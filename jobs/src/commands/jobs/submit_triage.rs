@@ -145,18 +145,29 @@ fn external_id(request: &SubmitTriage, ruleset_version: i32) -> Option<ExternalI
                 .into(),
         }),
         None if request.force => None,
-        None => {
-            let id = default_name(
-                &request.content_hash,
-                ruleset_version,
-                request.mode,
-                request.dry_run,
-            );
-            Some(ExternalId {
-                fingerprint: Sha256::digest(&id).into(),
-                id,
-            })
-        }
+        None => Some(work(
+            &request.content_hash,
+            ruleset_version,
+            request.mode,
+            request.dry_run,
+        )),
+    }
+}
+
+/// Names the triage of an email by its content: whether it is handed in or read from a mailbox, it is the same work.
+pub(in crate::commands) fn same_work(
+    content_hash: &[u8; 32],
+    ruleset_version: i32,
+    mode: Mode,
+) -> ExternalId {
+    work(content_hash, ruleset_version, mode, false)
+}
+
+fn work(content_hash: &[u8; 32], ruleset_version: i32, mode: Mode, dry_run: bool) -> ExternalId {
+    let id = default_name(content_hash, ruleset_version, mode, dry_run);
+    ExternalId {
+        fingerprint: Sha256::digest(&id).into(),
+        id,
     }
 }
 

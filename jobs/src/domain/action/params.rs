@@ -1,7 +1,7 @@
 //! The parameters of an action: [`Params`] are checked against the [`Field`]s of its type, in rules when they are saved
 //! and in a model's answer when it is read.
 
-use super::super::connection::WebUrl;
+use super::super::{connection::WebUrl, mail::deliverable};
 use super::field::{Field, FieldKind};
 use super::spec::{Executor, MessageSource};
 use super::types::ActionType;
@@ -152,12 +152,12 @@ fn fault(field: &str, code: &'static str, message: String) -> ParamFault {
 }
 
 fn is_recipient(text: &str) -> bool {
-    let plain = text.len() <= 320
-        && !text.contains(|c: char| c.is_whitespace() || c.is_control() || "{}<>,;\"".contains(c));
-    plain
-        && text.split_once('@').is_some_and(|(local, domain)| {
-            !local.is_empty() && domain.contains('.') && !domain.contains(['@', '/'])
-        })
+    // A brace would be a placeholder, which a recipient must not have.
+    let plain = text.len() <= 320 && !text.contains(['{', '}']);
+    let named = text
+        .rsplit_once('@')
+        .is_some_and(|(_, domain)| domain.contains('.'));
+    plain && named && deliverable(text).is_some()
 }
 
 impl ActionType {
@@ -226,6 +226,7 @@ mod tests {
         for bad in [
             "bob",
             "a@b@c.d",
+            "taro..yama.@example.jp",
             "a@b.c, d@e.f",
             "{{from}}",
             "a@b.c\nBcc: d@e.f",

@@ -103,6 +103,9 @@ str_enum! {
         ConnectionRefused = "connection.refused",
         /// The provider accepted the credentials again.
         ConnectionRestored = "connection.restored",
+        /// A mailbox is watched, or other folders of it are.
+        WatchSet = "watch.set",
+        WatchEnded = "watch.ended",
         SettingsChanged = "settings.changed",
         ItemCreated = "inbox_item.created",
         ItemDeferred = "inbox_item.deferred",

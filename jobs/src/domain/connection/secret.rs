@@ -12,11 +12,27 @@ pub enum Secret {
     Signing(SigningSecret),
 }
 
-/// A user name and a password.
+/// A user name and a password, and how to log in to the server that accepts email.
 #[derive(Clone, Debug)]
 pub struct MailSecret {
     pub username: String,
     pub password: SecretString,
+    pub smtp: SmtpLogin,
+}
+
+/// How to log in to the server that accepts email.
+#[derive(Clone, Debug, Default)]
+pub enum SmtpLogin {
+    /// As to the mailbox.
+    #[default]
+    Same,
+    /// Not at all.
+    Without,
+    /// By a user name and a password of its own.
+    Own {
+        username: String,
+        password: SecretString,
+    },
 }
 
 /// The key of a webhook's signatures as Standard Webhooks writes it: `whsec_` and 24 to 64 bytes as base64.
@@ -52,11 +68,23 @@ impl SigningSecret {
 }
 
 impl Secret {
-    /// Joins both into one text: neither may contain a line break.
+    /// Joins the parts into one text: none may contain a line break. Two lines are a login for all servers, an empty third
+    /// one stands for none to SMTP, two more are its own.
     pub fn joined(&self) -> SecretString {
         match self {
-            Self::Login(MailSecret { username, password }) => {
-                format!("{username}\n{}", password.expose_secret()).into()
+            Self::Login(MailSecret {
+                username,
+                password,
+                smtp,
+            }) => {
+                let login = format!("{username}\n{}", password.expose_secret());
+                match smtp {
+                    SmtpLogin::Same => login.into(),
+                    SmtpLogin::Without => format!("{login}\n").into(),
+                    SmtpLogin::Own { username, password } => {
+                        format!("{login}\n{username}\n{}", password.expose_secret()).into()
+                    }
+                }
             }
             Self::Signing(secret) => secret.text().clone(),
         }
@@ -66,11 +94,30 @@ impl Secret {
 impl MailSecret {
     /// Splits what [`Secret::joined`] joined.
     pub fn split(joined: &SecretString) -> Option<Self> {
-        let (username, password) = joined.expose_secret().split_once('\n')?;
+        let mut lines = joined.expose_secret().split('\n');
+        let (username, password) = (lines.next()?.to_owned(), lines.next()?.into());
+        let smtp = match (lines.next(), lines.next()) {
+            (None, _) => SmtpLogin::Same,
+            (Some(_), None) => SmtpLogin::Without,
+            (Some(username), Some(password)) => SmtpLogin::Own {
+                username: username.to_owned(),
+                password: password.into(),
+            },
+        };
         Some(Self {
-            username: username.to_owned(),
-            password: password.into(),
+            username,
+            password,
+            smtp,
         })
+    }
+
+    /// The user name and the password for the server that accepts email; none if it wants none.
+    pub fn for_smtp(self) -> Option<(String, SecretString)> {
+        match self.smtp {
+            SmtpLogin::Same => Some((self.username, self.password)),
+            SmtpLogin::Without => None,
+            SmtpLogin::Own { username, password } => Some((username, password)),
+        }
     }
 }
 
@@ -98,15 +145,33 @@ mod tests {
     }
 
     #[test]
-    fn a_login_is_joined_and_split() {
-        let login = MailSecret {
-            username: "ada".into(),
-            password: "a: b".to_owned().into(),
-        };
-        let split = MailSecret::split(&Secret::Login(login).joined()).unwrap();
-        assert_eq!(
-            (split.username.as_str(), split.password.expose_secret()),
-            ("ada", "a: b")
-        );
+    fn login_is_joined_and_split_with_that_of_smtp() {
+        for (smtp, expected) in [
+            (SmtpLogin::Same, Some(("ada", "a: b"))),
+            (SmtpLogin::Without, None),
+            (
+                SmtpLogin::Own {
+                    username: "relay".into(),
+                    password: "c d".to_owned().into(),
+                },
+                Some(("relay", "c d")),
+            ),
+        ] {
+            let login = MailSecret {
+                username: "ada".into(),
+                password: "a: b".to_owned().into(),
+                smtp,
+            };
+            let split = MailSecret::split(&Secret::Login(login).joined()).unwrap();
+            assert_eq!(
+                (split.username.as_str(), split.password.expose_secret()),
+                ("ada", "a: b")
+            );
+            let smtp = split.for_smtp();
+            let read = smtp
+                .as_ref()
+                .map(|(username, password)| (username.as_str(), password.expose_secret()));
+            assert_eq!(read, expected);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! To whom an email goes, under which subject and in which thread: built by code from the email it answers, never by a model.
 
 use super::DraftMode;
-use crate::domain::mail::{Address, Mail, is_machine, limits, without_tag};
+use crate::domain::mail::{Address, Mail, deliverable, is_machine, limits, without_tag};
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 use std::sync::LazyLock;
@@ -212,19 +212,9 @@ fn bracketed(id: &str) -> String {
     format!("<{id}>")
 }
 
-/// Whether a letter can be sent there: one `@` with something on both sides, and nothing that could end a header.
+/// Whether an email can be sent there.
 pub fn is_address(text: &str) -> bool {
-    let parts = text.split_once('@');
-    let sound = |part: &str| {
-        !part.is_empty()
-            && !part
-                .chars()
-                .any(|c| c.is_whitespace() || c.is_control() || "<>(),;:\"@[]\\".contains(c))
-    };
-    text.len() <= limits::ADDRESS
-        && parts.is_some_and(|(local, domain)| {
-            sound(local) && sound(domain) && !domain.starts_with('.') && !domain.ends_with('.')
-        })
+    text.len() <= limits::ADDRESS && deliverable(text).is_some()
 }
 
 #[cfg(test)]
@@ -379,6 +369,7 @@ mod tests {
             ("", false),
             ("a@", false),
             ("a@b@c", false),
+            ("taro..yama.@b.example", false),
             ("a b@c.example", false),
             ("a@b.example\r\nBcc: x@y", false),
             ("<a@b.example>", false),

@@ -55,7 +55,7 @@ pub fn zone(name: &str) -> Tz {
 }
 
 /// Resolves a local time on this day.
-pub(in crate::domain) fn local(zone: Tz, day: NaiveDate, time: NaiveTime) -> DateTime<Utc> {
+pub fn local(zone: Tz, day: NaiveDate, time: NaiveTime) -> DateTime<Utc> {
     let wanted = day.and_time(time);
     // Gaps are minutes to a day long (Samoa has skipped one).
     (0..=24 * 60)

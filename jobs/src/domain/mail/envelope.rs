@@ -158,6 +158,7 @@ fn attachment(raw: EnvelopeAttachment) -> Attachment {
         content_type: header(raw.content_type).unwrap_or_else(|| "application/octet-stream".into()),
         size: raw.size,
         text: None,
+        sha256: None,
     }
 }
 

@@ -15,6 +15,8 @@ pub(crate) struct Configuration<'a> {
     /// Nothing goes unencrypted, and the other port speaks encrypted from the first byte.
     pub(crate) tls: Option<(&'a Certificates, u16)>,
     pub(crate) capabilities: Option<String>,
+    /// What every folder but the inbox begins with, and what separates folders.
+    pub(crate) namespace: Option<(&'static str, char)>,
 }
 
 impl Configuration<'_> {
@@ -23,6 +25,7 @@ impl Configuration<'_> {
             port,
             tls: None,
             capabilities: None,
+            namespace: None,
         }
     }
 
@@ -120,6 +123,7 @@ first_valid_uid = 1
 ssl = {ssl}
 namespace inbox {{
   inbox = yes
+  {namespace}
   mailbox Sent {{
     auto = create
     special_use = \\Sent
@@ -146,6 +150,7 @@ service stats {{
   chroot =
 }}
 ",
+            namespace = self.namespace_settings(),
             root = root.display(),
             internal_user = owner.name,
             internal_group = group(owner.gid),
@@ -156,6 +161,13 @@ service stats {{
             let _ = writeln!(text, "imap_capability = {capabilities}");
         }
         text
+    }
+
+    fn namespace_settings(&self) -> String {
+        self.namespace
+            .map_or_else(String::new, |(prefix, separator)| {
+                format!("prefix = {prefix}\n  separator = {separator}")
+            })
     }
 }
 

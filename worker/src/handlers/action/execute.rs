@@ -4,15 +4,16 @@ use super::{
     load::RequestedAction,
     outcomes::{duplicate, ledger_failure, refused, succeeded},
     remote::execute_remote,
+    repeat::key_of_repeat,
 };
-use crate::effects::{ActionContext, Effect, LocalEffect, effect_of};
+use crate::effects::{ActionContext, Effect, LocalEffect, ProviderContext, effect_of};
 use crate::handlers::unavailable;
 use crate::providers::Providers;
 use async_trait::async_trait;
 use jobs::{
     commands::effects::local::{Change, Done, Performed, Refusal, perform, rehearse},
     domain::{
-        action::canonical_sha256,
+        action::{Executor, canonical_sha256},
         effect::{Identity, NewEffect, effect_key},
     },
     kinds::action::{ActionOutcome, ActionResult, Args},
@@ -64,6 +65,16 @@ pub(super) async fn execute(
             })
         }
         Effect::Remote(effect) => {
+            // The caller's name for an effect stands for one change, however often it is asked for.
+            let can_repeat = matches!(action.kind.spec().executor, Executor::Mailbox(_))
+                && action.external_id.is_none();
+            let (new, context) = if can_repeat && !args.dry_run {
+                let provider = ProviderContext { ctx, providers };
+                let key = key_of_repeat(&provider, effect, &new).await?;
+                (NewEffect { key, ..new }, ActionContext { key, ..context })
+            } else {
+                (new, context)
+            };
             execute_remote(ctx, providers, args.dry_run, (context, effect), new, base).await
         }
     }

@@ -48,12 +48,33 @@ pub(super) fn duplicate(
         }
         EffectStatus::FailedPermanent => ActionResult::Failed,
     };
+    let error = sent_before(result, &base, found);
     ActionOutcome {
         result,
         effect_id: Some(found.id),
         receipt: found.receipt.clone(),
+        error,
         ..base
     }
+}
+
+/// Says that another job sent the same email: a person who approves it a week later means to send it, and must learn that
+/// it did not go out again.
+fn sent_before(
+    result: ActionResult,
+    base: &ActionOutcome,
+    found: &StoredEffect,
+) -> Option<ActionError> {
+    let is_other = found.approval.is_none() || found.approval != base.approval_id;
+    let is_repeat = result == ActionResult::SkippedDuplicate && is_other;
+    (is_repeat && base.r#type.spec().executor.is_message()).then(|| ActionError {
+        code: "sent_before".into(),
+        message: format!(
+            "The same email was sent on {}; it was not sent again. Change its text, or give the action an `external_id` of \
+             its own, to send it once more.",
+            found.updated_at.format("%Y-%m-%d at %H:%M UTC")
+        ),
+    })
 }
 
 pub(super) fn succeeded(

@@ -262,7 +262,7 @@ async fn apply_resend_policy(ctx: &JobContext, unknown: &StoredEffect) -> Result
 }
 
 /// Looks the effect up by the connection that it was started with; unknown if that connection was removed.
-async fn look_up(
+pub(super) async fn look_up(
     providers: &ProviderContext<'_>,
     effect: &'static dyn RemoteEffect,
     unknown: &StoredEffect,

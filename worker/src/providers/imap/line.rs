@@ -1,4 +1,5 @@
-//! The connection to a server: [`Line`], plain or encrypted, to an allowed address, with a limit on the bytes read.
+//! The connection to a mail server: [`Line`], plain or encrypted, to an allowed address, with a limit on the bytes read.
+//! SMTP and IMAP share it.
 
 use crate::providers::{ProviderError, guard::Guard};
 use jobs::domain::connection::{Security, Server};
@@ -9,23 +10,34 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    time::timeout,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::step;
-
-/// Limit of bytes read in one session; sessions never fetch emails.
+/// Timeout of connecting and of the TLS handshake.
+const STEP: Duration = Duration::from_secs(30);
+/// Limit of bytes read until [`Line::allow`]; only a reader of emails allows more.
 const MAX_BYTES: usize = 8 << 20;
+
+/// The error codes of one protocol.
+#[derive(Debug)]
+pub(in crate::providers) struct Service {
+    pub(in crate::providers) unreachable: &'static str,
+    pub(in crate::providers) tls: &'static str,
+    pub(in crate::providers) timeout: &'static str,
+}
 
 /// A connection.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(in crate::providers) struct Line {
     wire: Wire,
     left: usize,
+    service: &'static Service,
 }
 
 #[derive(Debug)]
@@ -36,7 +48,11 @@ enum Wire {
 
 impl Line {
     /// Connects to the first address that answers, with TLS if the settings require it from the start.
-    pub(super) async fn open(server: &Server, guard: Guard) -> Result<Self, ProviderError> {
+    pub(in crate::providers) async fn open(
+        server: &Server,
+        guard: Guard,
+        service: &'static Service,
+    ) -> Result<Self, ProviderError> {
         if server.security == Security::None && guard == Guard::Public {
             return Err(ProviderError::Permanent {
                 code: "encryption_required",
@@ -44,10 +60,13 @@ impl Line {
             });
         }
         let addrs: Vec<SocketAddr> = guard.resolve(&server.host, server.port).await?;
-        let stream = step("imap_unreachable", TcpStream::connect(&addrs[..])).await?;
+        let stream = service
+            .step(service.unreachable, TcpStream::connect(&addrs[..]))
+            .await?;
         let line = Self {
             wire: Wire::Plain(stream),
             left: MAX_BYTES,
+            service,
         };
         match server.security {
             Security::Tls => line.encrypted(&server.host).await,
@@ -56,7 +75,7 @@ impl Line {
     }
 
     /// Encrypts the connection from here on.
-    pub(super) async fn encrypted(self, host: &str) -> Result<Self, ProviderError> {
+    pub(in crate::providers) async fn encrypted(self, host: &str) -> Result<Self, ProviderError> {
         let Wire::Plain(stream) = self.wire else {
             return Ok(self);
         };
@@ -64,23 +83,51 @@ impl Line {
             code: "host_not_allowed",
             message: "This host name cannot have a certificate.".into(),
         })?;
-        let connector = TlsConnector::from(trust()?);
-        let stream = step("imap_tls", connector.connect(name, stream)).await?;
+        let service = self.service;
+        let connector = TlsConnector::from(trust(service)?);
+        let stream = service
+            .step(service.tls, connector.connect(name, stream))
+            .await?;
         Ok(Self {
             wire: Wire::Tls(Box::new(stream)),
             left: self.left,
+            service,
+        })
+    }
+
+    /// Sets how many more bytes may be read.
+    pub(super) fn allow(&mut self, bytes: usize) {
+        self.left = bytes;
+    }
+}
+
+impl Service {
+    /// Runs a step of connecting, which changes nothing.
+    async fn step<T, E>(
+        &self,
+        code: &'static str,
+        action: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, ProviderError> {
+        let (code, detail) = match timeout(STEP, action).await {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(_)) => (code, "the connection failed"),
+            Err(_) => (self.timeout, "connecting timed out"),
+        };
+        Err(ProviderError::Retryable {
+            code,
+            detail: detail.into(),
         })
     }
 }
 
 /// Loads the system's root certificates.
-fn trust() -> Result<Arc<ClientConfig>, ProviderError> {
+fn trust(service: &Service) -> Result<Arc<ClientConfig>, ProviderError> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| ProviderError::Retryable {
-            code: "imap_tls",
+            code: service.tls,
             detail: error.to_string(),
         })?
         .with_root_certificates(roots)

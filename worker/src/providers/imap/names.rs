@@ -47,15 +47,19 @@ pub fn keyword(label: &str) -> String {
         .collect()
 }
 
-/// Returns the search key for a Message-ID; none if the id is invalid.
+/// Returns a search key that finds all emails with this Message-ID, and maybe others; none if the id says too little.
+///
+/// Servers search for a part of the header's text. That text may have no brackets, or blanks and quotes that the server
+/// stores in another form, so that only the longest plain run of the id is searched for.
 pub(super) fn by_message_id(id: &str) -> Option<String> {
-    let id = id.trim().trim_start_matches('<').trim_end_matches('>');
-    let is_valid = (3..=900).contains(&id.len())
-        && id
-            .chars()
-            .all(|c| c.is_ascii_graphic() && !"<>\"\\".contains(c));
-    // With brackets, because the server searches for substrings of the header.
-    is_valid.then(|| format!("HEADER Message-ID \"<{id}>\""))
+    let plain = |c: char| c.is_ascii_graphic() && !"<>\"\\".contains(c);
+    let run = id
+        .split(|c| !plain(c))
+        .max_by_key(|run| run.len())
+        .unwrap_or_default();
+    (3..=900)
+        .contains(&run.len())
+        .then(|| format!("HEADER Message-ID \"{run}\""))
 }
 
 #[cfg(test)]
@@ -84,12 +88,19 @@ mod tests {
     }
 
     #[test]
-    fn only_a_valid_message_id_is_searched_for() {
-        assert_eq!(
-            by_message_id("<a.b@example.org>").as_deref(),
-            Some("HEADER Message-ID \"<a.b@example.org>\"")
-        );
-        for id in ["", "<>", "a\" OR ALL \"", "a b@c", "a\r\nb@c", "ä@c"] {
+    fn plain_part_of_a_message_id_is_searched_for() {
+        for (id, run) in [
+            ("<a.b@example.org>", "a.b@example.org"),
+            ("a.b@example.org", "a.b@example.org"),
+            ("\"a b\"@example.org", "@example.org"),
+            ("7 of 9@example.org", "9@example.org"),
+            ("a\" OR ALL \"", "ALL"),
+            ("id\r\nb@c", "b@c"),
+        ] {
+            let key = format!("HEADER Message-ID \"{run}\"");
+            assert_eq!(by_message_id(id), Some(key), "{id:?}");
+        }
+        for id in ["", "<>", "a b c", "\u{e4}\u{f6}\u{fc}"] {
             assert_eq!(by_message_id(id), None, "{id:?}");
         }
     }

@@ -3,39 +3,34 @@
 use super::{
     super::{
         ProviderError,
-        mailbox::{Mailbox, MessageLocation, Role, SearchScope, Target},
+        mailbox::{Mailbox, MessageLocation, SearchScope, Target},
     },
     STEP,
+    folders::Folders,
     line::Line,
-    names, timed_out, unreachable,
+    names,
+    namespace::Namespace,
+    timed_out, unreachable,
 };
-use async_imap::{
-    error::Error,
-    types::{Flag, NameAttribute},
-};
+use async_imap::{error::Error, types::Flag};
 use async_trait::async_trait;
 use futures::TryStreamExt;
+use jobs::domain::mail::message_id_in;
 use std::{collections::BTreeSet, time::Duration};
 use tokio::time::timeout;
 
-/// Limit of folders searched for one email.
-const MAX_FOLDERS: usize = 200;
+/// Limit of emails whose Message-ID is compared, the newest first, if a search finds more than the one.
+const MAX_CANDIDATES: usize = 50;
 
 /// A logged-in session with the capabilities and folders of the server.
 pub(super) struct Session {
-    inner: async_imap::Session<Line>,
+    pub(super) inner: async_imap::Session<Line>,
     can_move: bool,
     can_expunge_one: bool,
+    pub(super) can_idle: bool,
     /// The folders that the server lists.
-    folders: Vec<Folder>,
-    delimiter: Option<String>,
+    pub(super) folders: Folders,
     selected: Option<Selected>,
-}
-
-#[derive(Clone, Debug)]
-struct Folder {
-    name: String,
-    role: Option<Role>,
 }
 
 #[derive(Clone, Debug)]
@@ -54,21 +49,26 @@ impl Session {
         let mut session = Self {
             can_move: able.has_str("MOVE"),
             can_expunge_one: able.has_str("UIDPLUS"),
-            folders: Vec::new(),
-            delimiter: None,
+            can_idle: able.has_str("IDLE"),
+            folders: Folders::default(),
             selected: None,
             inner,
+        };
+        let namespace = if able.has_str("NAMESPACE") {
+            Namespace::ask(session.inner.get_mut()).await?
+        } else {
+            Namespace::default()
         };
         let pattern = if able.has_str("SPECIAL-USE") {
             "\"*\" RETURN (SPECIAL-USE)"
         } else {
             "\"*\""
         };
-        session.list(pattern).await?;
+        session.list(pattern, namespace).await?;
         Ok(session)
     }
 
-    async fn list(&mut self, pattern: &str) -> Result<(), ProviderError> {
+    async fn list(&mut self, pattern: &str, namespace: Namespace) -> Result<(), ProviderError> {
         let names = async {
             let names = self.inner.list(None, Some(pattern)).await?;
             names.try_collect::<Vec<_>>().await
@@ -76,72 +76,8 @@ impl Session {
         let names = read(names).await?;
         // Detects a broken connection, which otherwise looks like a short list.
         read(self.inner.noop()).await?;
-        for name in names {
-            if let Some(delimiter) = name.delimiter() {
-                self.delimiter = Some(delimiter.to_owned());
-            }
-            if !name.attributes().contains(&NameAttribute::NoSelect) {
-                self.folders.push(Folder {
-                    name: name.name().to_owned(),
-                    role: name.attributes().iter().find_map(role_of),
-                });
-            }
-        }
+        self.folders = Folders::listed(&names, namespace);
         Ok(())
-    }
-
-    /// Finds the folder of a role: by SPECIAL-USE, else by its usual names.
-    fn known(&self, role: Role) -> Option<&str> {
-        if role == Role::Inbox {
-            return Some("INBOX");
-        }
-        let marked = self.folders.iter().find(|folder| folder.role == Some(role));
-        let named = || {
-            usual_names(role).iter().find_map(|usual| {
-                self.folders.iter().find(|folder| {
-                    let last = match &self.delimiter {
-                        Some(delimiter) => folder.name.rsplit(delimiter.as_str()).next(),
-                        None => None,
-                    };
-                    folder.role.is_none()
-                        && last.unwrap_or(&folder.name).eq_ignore_ascii_case(usual)
-                })
-            })
-        };
-        marked.or_else(named).map(|folder| folder.name.as_str())
-    }
-
-    /// Returns the folders to search, in order.
-    fn places(&self, among: SearchScope) -> Vec<String> {
-        let known = |roles: &[Role]| -> Vec<String> {
-            roles
-                .iter()
-                .filter_map(|role| self.known(*role))
-                .map(str::to_owned)
-                .collect()
-        };
-        if among == SearchScope::Sent {
-            return known(&[Role::Sent, Role::All]);
-        }
-        let mut places = known(&[Role::Inbox, Role::Archive]);
-        let last = known(&[Role::Junk, Role::All]);
-        let trash = known(&[Role::Trash]);
-        for folder in &self.folders {
-            let name = &folder.name;
-            let taken = name.eq_ignore_ascii_case("INBOX")
-                || places.contains(name)
-                || last.contains(name)
-                || trash.contains(name);
-            if !taken {
-                places.push(name.clone());
-            }
-        }
-        places.truncate(MAX_FOLDERS);
-        places.extend(last);
-        if among == SearchScope::Anywhere {
-            places.extend(trash);
-        }
-        places
     }
 
     /// Selects a folder for writing or reading. Returns false if it cannot be selected.
@@ -191,6 +127,36 @@ impl Session {
         Ok(selected.filter(|selected| selected.uid_validity == spot.uid_validity))
     }
 
+    /// Returns the newest of these emails that has exactly this Message-ID.
+    async fn newest_with(
+        &mut self,
+        message_id: &str,
+        found: impl IntoIterator<Item = u32>,
+    ) -> Result<Option<u32>, ProviderError> {
+        let mut candidates: Vec<u32> = found.into_iter().collect();
+        candidates.sort_unstable_by(|a, b| b.cmp(a));
+        candidates.truncate(MAX_CANDIDATES);
+        if candidates.is_empty() {
+            return Ok(None);
+        }
+        let set: Vec<String> = candidates.iter().map(u32::to_string).collect();
+        let query = "(UID BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])";
+        let fetched = async {
+            let stream = self.inner.uid_fetch(set.join(","), query).await?;
+            stream.try_collect::<Vec<_>>().await
+        };
+        let fetched = read(fetched).await?;
+        // Detects a broken connection, which otherwise looks like a short response.
+        read(self.inner.noop()).await?;
+        // Read by the code that read the id of the stored email, so that both are in the same form.
+        let wanted = message_id_in(format!("Message-ID: {message_id}\n\n").as_bytes());
+        let same = fetched.iter().filter(|mail| {
+            let id = mail.header().and_then(message_id_in);
+            id.is_some() && id == wanted
+        });
+        Ok(same.filter_map(|mail| mail.uid).max())
+    }
+
     async fn store(&mut self, uid: u32, change: &str) -> Result<(), ProviderError> {
         // Not a response stream, which ends silently when the connection breaks.
         let command = format!("UID STORE {uid} {change}");
@@ -201,28 +167,10 @@ impl Session {
 #[async_trait]
 impl Mailbox for Session {
     async fn folder(&mut self, target: &Target) -> Result<String, ProviderError> {
-        let name = match target {
-            Target::Role(role) => {
-                if let Some(name) = self.known(*role) {
-                    return Ok(name.to_owned());
-                }
-                usual_names(*role)
-                    .first()
-                    .map_or_else(|| "Archive".to_owned(), |name| (*name).to_owned())
-            }
-            Target::Named(name) if name.eq_ignore_ascii_case("INBOX") => "INBOX".to_owned(),
-            Target::Named(name) => {
-                let wire = names::encode(name);
-                // Users write paths with a slash, whatever delimiter the server uses.
-                match &self.delimiter {
-                    Some(delimiter) => wire.replace('/', delimiter),
-                    None => wire,
-                }
-            }
-        };
-        if self.folders.iter().any(|folder| folder.name == name) || name == "INBOX" {
+        if let Some(name) = self.folders.existing(target) {
             return Ok(name);
         }
+        let name = self.folders.new_name(target);
         match timeout(STEP, self.inner.create(&name)).await {
             Ok(Ok(())) => {}
             // Another client may have created it meanwhile.
@@ -237,10 +185,7 @@ impl Mailbox for Session {
             Ok(Err(error)) => return Err(read_error(&error)),
             Err(_) => return Err(timed_out()),
         }
-        self.folders.push(Folder {
-            name: name.clone(),
-            role: None,
-        });
+        self.folders.add(name.clone());
         Ok(name)
     }
 
@@ -249,7 +194,7 @@ impl Mailbox for Session {
         message_id: &str,
         among: SearchScope,
     ) -> Result<Option<MessageLocation>, ProviderError> {
-        for folder in self.places(among) {
+        for folder in self.folders.places(among) {
             let found = self.find_in(message_id, &folder).await?;
             if found.is_some() {
                 return Ok(found);
@@ -276,7 +221,8 @@ impl Mailbox for Session {
             .selected
             .as_ref()
             .map_or(0, |selected| selected.uid_validity);
-        Ok(found.into_iter().max().map(|uid| MessageLocation {
+        let newest = self.newest_with(message_id, found).await?;
+        Ok(newest.map(|uid| MessageLocation {
             folder: folder.to_owned(),
             uid_validity,
             uid,
@@ -369,31 +315,6 @@ impl Mailbox for Session {
     }
 }
 
-fn role_of(attribute: &NameAttribute<'_>) -> Option<Role> {
-    match attribute {
-        NameAttribute::Archive => Some(Role::Archive),
-        NameAttribute::Trash => Some(Role::Trash),
-        NameAttribute::Junk => Some(Role::Junk),
-        NameAttribute::Sent => Some(Role::Sent),
-        NameAttribute::Drafts => Some(Role::Drafts),
-        NameAttribute::All => Some(Role::All),
-        _ => None,
-    }
-}
-
-/// Returns the usual names of a role; the first is created if none exists.
-const fn usual_names(role: Role) -> &'static [&'static str] {
-    match role {
-        Role::Inbox => &["INBOX"],
-        Role::Archive => &["Archive", "Archives"],
-        Role::Trash => &["Trash", "Deleted Items", "Deleted Messages"],
-        Role::Junk => &["Junk", "Spam", "Junk E-mail"],
-        Role::Sent => &["Sent", "Sent Items", "Sent Messages"],
-        Role::Drafts => &["Drafts"],
-        Role::All => &[],
-    }
-}
-
 fn name_of(flag: &Flag<'_>) -> Option<String> {
     let name = match flag {
         Flag::Seen => "\\Seen",
@@ -415,7 +336,9 @@ fn gone() -> ProviderError {
 }
 
 /// Runs a command that changes nothing.
-async fn read<T>(action: impl Future<Output = Result<T, Error>>) -> Result<T, ProviderError> {
+pub(super) async fn read<T>(
+    action: impl Future<Output = Result<T, Error>>,
+) -> Result<T, ProviderError> {
     match timeout(STEP, action).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(read_error(&error)),
@@ -423,7 +346,7 @@ async fn read<T>(action: impl Future<Output = Result<T, Error>>) -> Result<T, Pr
     }
 }
 
-fn read_error(error: &Error) -> ProviderError {
+pub(super) fn read_error(error: &Error) -> ProviderError {
     match error {
         Error::No(_) | Error::Bad(_) => ProviderError::Retryable {
             code: "imap_refused",

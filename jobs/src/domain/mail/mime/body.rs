@@ -6,6 +6,7 @@
 use super::part::Part;
 use super::{calendar, enriched, flowed};
 use crate::domain::mail::{Attachment, html, limits, text};
+use sha2::{Digest, Sha256};
 
 /// Parts nested deeper are told as attachments.
 const DEPTH: usize = 32;
@@ -249,11 +250,13 @@ impl Reader {
         if self.attachments.len() >= limits::ATTACHMENTS {
             return;
         }
+        let content = part.decoded().bytes;
         self.attachments.push(Attachment {
             name: name.filter(|name| !name.is_empty()),
             content_type: part.kind.name(),
-            size: part.decoded().bytes.len() as u64,
+            size: content.len() as u64,
             text,
+            sha256: Some(Sha256::digest(&content).into()),
         });
     }
 }

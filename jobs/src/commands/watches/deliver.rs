@@ -1,0 +1,191 @@
+//! Emails that a worker read from a watched folder: [`deliver`] enqueues their triage and moves the folder's cursor in one
+//! transaction, so that a crash neither loses an email nor reads one twice.
+
+use crate::{
+    commands::jobs::submit_triage::same_work,
+    domain::{
+        Actor, AuditAction, Detail, MessageId, NewAuditEntry, ResourceKind,
+        mail::{MailFormat, Written},
+        watch::FolderName,
+    },
+    kinds::triage::{self, Mode, Triage},
+    store::{
+        audit,
+        messages::{self, NewMessage},
+        own_messages::{self, NewOwnMessage},
+        rule_sets,
+        watches::{
+            self, WatchLease,
+            folders::{self, Progress},
+        },
+    },
+};
+use base::JobId;
+use chrono::{DateTime, Utc};
+use queue::{
+    EnqueueError, Enqueued, JobKind, NewJob, enqueue::bulk::enqueue_many,
+    signals::notifier::Notifier,
+};
+use sqlx::{PgConnection, PgPool};
+
+/// An email as it was read.
+#[derive(Debug)]
+pub struct FetchedEmail {
+    pub id: MessageId,
+    pub source: Vec<u8>,
+    /// [`Mail::content_hash`](crate::domain::mail::Mail::content_hash).
+    pub content_hash: [u8; 32],
+    /// The thread that it belongs to, if it may be the user's own reply.
+    pub written: Option<Written>,
+}
+
+/// Emails of one folder, and where its cursor stands after them.
+#[derive(Debug)]
+pub struct Delivery<'a> {
+    pub folder: &'a FolderName,
+    pub emails: Vec<FetchedEmail>,
+    pub progress: Progress,
+    pub now: DateTime<Utc>,
+    /// The end of the lease from then on.
+    pub lease_until: DateTime<Utc>,
+}
+
+/// Nothing was delivered, unless only the confirmation of the commit was lost: then the cursor says so.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliverError {
+    #[error("another worker watches the mailbox now, or nobody does")]
+    LeaseLost,
+    #[error("could not deliver the emails")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Delivers emails and moves the cursor; returns how many of them are new.
+///
+/// # Errors
+/// If the lease was lost, or the database refuses.
+pub async fn deliver(
+    pool: &PgPool,
+    notifier: &Notifier,
+    lease: &WatchLease,
+    delivery: Delivery<'_>,
+) -> Result<usize, DeliverError> {
+    let mut tx = pool.begin().await?;
+    if !watches::renew(&mut *tx, lease, delivery.lease_until).await? {
+        return Err(DeliverError::LeaseLost);
+    }
+    let new = unknown(&mut tx, lease, delivery.emails).await?;
+    let enqueued = enqueue(&mut tx, lease, &new).await?;
+    let progress = Progress {
+        emails: i64::try_from(new.len()).unwrap_or(i64::MAX),
+        ..delivery.progress
+    };
+    folders::advance(&mut tx, lease, delivery.folder, &progress, delivery.now).await?;
+    tx.commit().await?;
+    if enqueued > 0 {
+        notifier.job_available(Triage::QUEUE);
+    }
+    Ok(new.len())
+}
+
+/// Keeps the emails that were not read before, in whichever folder of the account.
+async fn unknown(
+    conn: &mut PgConnection,
+    lease: &WatchLease,
+    emails: Vec<FetchedEmail>,
+) -> Result<Vec<FetchedEmail>, sqlx::Error> {
+    if emails.is_empty() {
+        return Ok(emails);
+    }
+    let hashes: Vec<_> = emails
+        .iter()
+        .map(|email| (email.id, email.content_hash))
+        .collect();
+    let new = watches::remember(conn, (lease.tenant, lease.connection), &hashes).await?;
+    Ok(emails
+        .into_iter()
+        .filter(|email| new.contains(&email.id))
+        .collect())
+}
+
+/// Enqueues the triage of each email; returns how many jobs are new. An email that its user handed in has a job already.
+async fn enqueue(
+    conn: &mut PgConnection,
+    lease: &WatchLease,
+    emails: &[FetchedEmail],
+) -> Result<usize, sqlx::Error> {
+    if emails.is_empty() {
+        return Ok(0);
+    }
+    let tenant = lease.tenant;
+    let active = rule_sets::active_versions(conn, &[tenant]).await?;
+    let version = active.versions.get(&tenant).copied().unwrap_or(0);
+    let mode = Mode::default();
+    let job = |email: &FetchedEmail| {
+        let args = triage::Args {
+            message_id: email.id,
+            mode,
+            dry_run: false,
+            force: false,
+            ruleset_version: version,
+        };
+        Ok::<_, serde_json::Error>(NewJob {
+            external: Some(same_work(&email.content_hash, version, mode)),
+            ..NewJob::of::<Triage>(tenant, &args)?
+        })
+    };
+    let jobs: Vec<NewJob> = emails
+        .iter()
+        .map(job)
+        .collect::<Result<_, _>>()
+        .map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+    let (mut rows, mut own, mut entries) = (Vec::new(), Vec::new(), Vec::new());
+    for (email, enqueued) in emails.iter().zip(enqueue_many(conn, &jobs).await?) {
+        let (id, is_new) = match enqueued {
+            Ok(Enqueued::Inserted(id) | Enqueued::Replacing { job: id, .. }) => (id, true),
+            // A caller's name for other work may look like ours; the email has a job all the same.
+            Ok(Enqueued::Existing(id)) | Err(EnqueueError::KeyReused { existing: id }) => {
+                (id, false)
+            }
+            Err(EnqueueError::Database(error)) => return Err(error),
+            Err(error @ (EnqueueError::Batch(_) | EnqueueError::Coalesce(_))) => {
+                return Err(sqlx::Error::Encode(Box::new(error)));
+            }
+        };
+        entries.push(entry(lease, id, is_new));
+        if !is_new {
+            continue;
+        }
+        rows.push(NewMessage {
+            id: email.id,
+            tenant,
+            format: MailFormat::Rfc822,
+            source: &email.source,
+            content_hash: email.content_hash,
+        });
+        own.extend(email.written.as_ref().map(|written| NewOwnMessage {
+            tenant,
+            message: email.id,
+            written,
+        }));
+    }
+    messages::insert(conn, &rows).await?;
+    own_messages::insert(conn, &own).await?;
+    audit::insert(conn, &entries).await?;
+    Ok(rows.len())
+}
+
+fn entry(lease: &WatchLease, job: JobId, is_new: bool) -> NewAuditEntry {
+    let actor = Actor::Worker(lease.worker);
+    let detail = Detail::new()
+        .word("kind", Triage::NAME)
+        .word("source", "watch")
+        .flag("existing", !is_new);
+    NewAuditEntry::new(
+        lease.tenant,
+        actor,
+        AuditAction::JobSubmitted,
+        ResourceKind::Job,
+        job,
+    )
+    .with_detail(detail)
+}

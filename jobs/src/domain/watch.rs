@@ -1,0 +1,165 @@
+//! Watched mailboxes: which folders ([`FolderName`]), how far they were read ([`Cursor`]) and when a failed check is tried
+//! again ([`backoff`]).
+
+use base::str_enum;
+use chrono::TimeDelta;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The folder of sent mail, whatever its name on the server.
+pub const SENT: &str = "\\Sent";
+
+/// The most folders of one account.
+pub const MAX_FOLDERS: usize = 200;
+
+/// A folder as the user names it, with `/` between its parts, or [`SENT`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct FolderName(#[schemars(length(min = 1, max = 200))] String);
+
+impl FolderName {
+    /// Returns `None` for a text that names no folder.
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = (1..=200).contains(&text.chars().count());
+        let plain = !text.contains(|c: char| c.is_control() || "*%\"\\".contains(c));
+        let is_padded = text.trim() != text;
+        (fits && !is_padded && (plain || text == SENT)).then(|| {
+            if text.eq_ignore_ascii_case("inbox") {
+                Self("INBOX".to_owned())
+            } else {
+                Self(text.to_owned())
+            }
+        })
+    }
+
+    /// Returns a name that was checked before it was stored.
+    pub fn stored(text: String) -> Self {
+        Self(text)
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn is_sent(&self) -> bool {
+        self.0 == SENT
+    }
+}
+
+/// How far a folder was read: all UIDs up to `last_uid`, under this UIDVALIDITY.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    /// None before the first check.
+    pub uid_validity: Option<u32>,
+    pub last_uid: u32,
+    pub highest_modseq: Option<u64>,
+}
+
+/// The state of a folder on the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FolderState {
+    /// 0 if the server has none: then its UIDs hold for one session, and everything is compared by content.
+    pub uid_validity: u32,
+    pub uid_next: Option<u32>,
+    pub highest_modseq: Option<u64>,
+}
+
+/// What a check has to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    Nothing,
+    /// The emails with a greater UID.
+    After(u32),
+}
+
+impl Cursor {
+    /// Compares the cursor with the state of the folder. A folder whose UIDs have lost their meaning is read from its start.
+    pub fn unread(&self, state: &FolderState) -> Unread {
+        if self.uid_validity != Some(state.uid_validity) || state.uid_validity == 0 {
+            return Unread::After(0);
+        }
+        match state.uid_next {
+            Some(next) if next <= self.last_uid.saturating_add(1) => Unread::Nothing,
+            Some(_) | None => Unread::After(self.last_uid),
+        }
+    }
+}
+
+str_enum! {
+    /// Whether a mailbox is watched at present.
+    #[schemars(rename = "WatchStatus")]
+    WatchStatus {
+        /// No worker has checked it yet.
+        Pending = "pending",
+        Watching = "watching",
+        /// The last check failed; it is tried again.
+        Failing = "failing",
+        /// The account rejects its password.
+        ReauthRequired = "reauth_required",
+    }
+}
+
+/// The wait after so many failed checks in a row: 5 s, doubled with each, at most 15 minutes.
+pub fn backoff(failures: i32) -> TimeDelta {
+    let doublings = u32::try_from(failures.clamp(1, 9) - 1).unwrap_or(0);
+    TimeDelta::seconds((5_i64 << doublings).min(900))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folder_name_is_checked_and_the_inbox_has_one_name() {
+        for (text, name) in [
+            ("inbox", Some("INBOX")),
+            ("Clients/Müller", Some("Clients/Müller")),
+            ("\\Sent", Some("\\Sent")),
+            ("\\Seen", None),
+            ("", None),
+            (" INBOX", None),
+            ("a*", None),
+            ("a\"b", None),
+            ("a\r\nb", None),
+        ] {
+            let parsed = FolderName::parse(text);
+            assert_eq!(parsed.as_ref().map(FolderName::as_str), name, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn folder_is_read_from_its_cursor_or_from_the_start_under_another_uidvalidity() {
+        let cursor = Cursor {
+            uid_validity: Some(7),
+            last_uid: 4,
+            highest_modseq: None,
+        };
+        let state = |uid_validity, uid_next| FolderState {
+            uid_validity,
+            uid_next,
+            highest_modseq: None,
+        };
+        assert_eq!(cursor.unread(&state(7, Some(5))), Unread::Nothing);
+        assert_eq!(cursor.unread(&state(7, Some(6))), Unread::After(4));
+        assert_eq!(cursor.unread(&state(7, None)), Unread::After(4));
+        assert_eq!(cursor.unread(&state(8, Some(5))), Unread::After(0));
+        let no_uids = Cursor {
+            uid_validity: Some(0),
+            ..cursor
+        };
+        assert_eq!(no_uids.unread(&state(0, Some(5))), Unread::After(0));
+        assert_eq!(
+            Cursor::default().unread(&state(7, Some(1))),
+            Unread::After(0)
+        );
+    }
+
+    #[test]
+    fn wait_grows_with_failures_and_has_an_end() {
+        let seconds = |failures| backoff(failures).num_seconds();
+        assert_eq!(
+            [1, 2, 3, 8, 9, 100].map(seconds),
+            [5, 10, 20, 640, 900, 900]
+        );
+    }
+}

@@ -1,0 +1,177 @@
+//! Watched mailboxes, with a real Dovecot: what arrives there is triaged once, whatever breaks on the way.
+
+mod breaks;
+mod http;
+
+use crate::{
+    actions::sending::TestApp,
+    mailbox::{app_with, house_at},
+    support::{client::send, dovecot::Dovecot, eventually, system::metric, wait::SOON},
+};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// Polls each second, so that no test waits for a minute.
+pub(crate) const QUICK: &[(&str, &str)] = &[("WATCH_POLL_SECONDS", "1")];
+/// Never polls a second time: only what the server reports is seen.
+const ONLY_IDLE: &[(&str, &str)] = &[("WATCH_POLL_SECONDS", "1000")];
+
+/// An email that no other is equal to.
+pub(crate) fn email(number: usize) -> String {
+    format!(
+        "From: Bob <bob@example.org>\r\nTo: owner@acme.example\r\nSubject: Offer {number}\r\n\
+         Date: Mon, 02 Nov 2026 10:00:00 +0000\r\nMessage-ID: <watched.{number}@example.org>\r\n\r\nHello {number}\r\n"
+    )
+}
+
+/// Watches these folders of the account.
+pub(crate) async fn watch(app: &TestApp, folders: &[&str]) -> Value {
+    let path = format!("/v1/connections/{}/watch", app.connection);
+    let request = app.client.request(Method::PUT, &path);
+    let set =
+        send(request.json(&json!({"folders": folders, "since": "2026-01-01T00:00:00Z"}))).await;
+    assert_eq!(set.status, 200, "{}", set.text);
+    set.body
+}
+
+/// The watch as its user sees it.
+pub(crate) async fn seen(app: &TestApp) -> Value {
+    let path = format!("/v1/connections/{}/watch", app.connection);
+    app.client.get(&path).await.body
+}
+
+/// The triage jobs, waiting or done.
+pub(crate) async fn jobs(app: &TestApp) -> i64 {
+    app.db
+        .one(
+            "select (select count(*) from jobs where kind = 'triage.email')
+                 + (select count(*) from finished_jobs where kind = 'triage.email')",
+        )
+        .await
+}
+
+/// Waits until there are so many triage jobs.
+pub(crate) async fn has_jobs(app: &TestApp, count: i64) {
+    eventually(SOON, async || {
+        let found = jobs(app).await;
+        (found == count)
+            .then_some(())
+            .ok_or_else(|| format!("{found} jobs instead of {count}"))
+    })
+    .await;
+}
+
+/// Waits until the folder was checked again, from now on.
+pub(crate) async fn checked_again(app: &TestApp, folder: &str) {
+    let at = async || {
+        let watch = seen(app).await;
+        let folders = watch["folders"].as_array().cloned().unwrap_or_default();
+        let found = folders.iter().find(|it| it["folder"] == folder);
+        found.and_then(|it| it["checked_at"].as_str().map(str::to_owned))
+    };
+    let before = at().await;
+    eventually(SOON, async || {
+        let now = at().await;
+        (now.is_some() && now != before)
+            .then_some(())
+            .ok_or_else(|| format!("still {before:?}"))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn email_that_arrives_is_triaged_once_and_stays_unseen() {
+    let dovecot = Dovecot::start().await;
+    let app = app_with(&dovecot).await;
+    let worker = app.worker_with(QUICK).await;
+    dovecot.deliver("INBOX", &email(1));
+    let set = watch(&app, &["INBOX", "\\Sent"]).await;
+    assert_eq!(set["status"], "pending", "{set}");
+    has_jobs(&app, 1).await;
+    for number in 2..6 {
+        dovecot.deliver("INBOX", &email(number));
+    }
+    // Sent with another program; it belongs to its user.
+    let own = email(7).replace("From: Bob <bob@example.org>", "From: owner@acme.example");
+    dovecot.deliver("Sent", &own);
+    has_jobs(&app, 6).await;
+    checked_again(&app, "INBOX").await;
+    assert_eq!(jobs(&app).await, 6, "no email twice");
+    let watch = seen(&app).await;
+    assert_eq!(watch["status"], "watching", "{watch}");
+    let count = |folder: usize| watch["folders"][folder]["emails"].clone();
+    assert_eq!((count(0), count(1)), (json!(5), json!(1)), "{watch}");
+    let kept = dovecot.kept();
+    assert!(kept.iter().all(|mail| mail.flags.is_empty()), "{kept:?}");
+    let fetched = metric(worker.ops, "postroom_emails_fetched_total", &[]).await;
+    assert!((fetched - 6.0).abs() < 0.1, "{fetched}");
+    let folders = metric(worker.ops, "postroom_watched_folders", &[]).await;
+    assert!((folders - 2.0).abs() < 0.1, "{folders}");
+}
+
+#[tokio::test]
+async fn email_that_its_user_handed_in_has_one_job() {
+    let dovecot = Dovecot::start().await;
+    let app = app_with(&dovecot).await;
+    let text = email(1);
+    let handed_in = app
+        .client
+        .request(Method::POST, "/v1/jobs/triage")
+        .header("Idempotency-Key", "k-watched")
+        .header("Content-Type", "message/rfc822")
+        .body(text.clone());
+    let handed_in = send(handed_in).await;
+    assert_eq!(handed_in.status, 202, "{}", handed_in.text);
+    let _worker = app.worker_with(QUICK).await;
+    dovecot.deliver("INBOX", &text);
+    dovecot.deliver("INBOX", &email(2));
+    watch(&app, &["INBOX"]).await;
+    has_jobs(&app, 2).await;
+}
+
+#[tokio::test]
+async fn server_reports_a_new_email_before_the_next_poll() {
+    let dovecot = Dovecot::start().await;
+    let app = app_with(&dovecot).await;
+    let _worker = app.worker_with(ONLY_IDLE).await;
+    watch(&app, &["\\Sent", "INBOX"]).await;
+    checked_again(&app, "INBOX").await;
+    for number in 1..4 {
+        dovecot.deliver("INBOX", &email(number));
+        has_jobs(&app, i64::try_from(number).unwrap()).await;
+    }
+}
+
+#[tokio::test]
+async fn server_without_idle_is_polled() {
+    let dovecot = Dovecot::start_with_capabilities("IMAP4rev1 UIDPLUS SPECIAL-USE").await;
+    let app = app_with(&dovecot).await;
+    let _worker = app.worker_with(QUICK).await;
+    watch(&app, &["INBOX"]).await;
+    checked_again(&app, "INBOX").await;
+    dovecot.deliver("INBOX", &email(1));
+    has_jobs(&app, 1).await;
+}
+
+#[tokio::test]
+async fn email_from_before_the_watch_is_not_read() {
+    let dovecot = Dovecot::start().await;
+    let app = app_with(&dovecot).await;
+    let _worker = app.worker_with(QUICK).await;
+    dovecot.deliver("INBOX", &email(1));
+    let path = format!("/v1/connections/{}/watch", app.connection);
+    let request = app.client.request(Method::PUT, &path);
+    // The server received the first one today, and so before tomorrow.
+    let tomorrow = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now())
+        + chrono::TimeDelta::days(1);
+    let set = send(request.json(&json!({"folders": ["INBOX"], "since": tomorrow}))).await;
+    assert_eq!(set.status, 200, "{}", set.text);
+    checked_again(&app, "INBOX").await;
+    assert_eq!(jobs(&app).await, 0);
+    watch(&app, &["INBOX"]).await;
+    checked_again(&app, "INBOX").await;
+    dovecot.deliver("INBOX", &email(2));
+    has_jobs(&app, 1).await;
+    // The cursor stays where it is when a watch is changed: nothing is read twice, and nothing from before.
+    assert_eq!(seen(&app).await["folders"][0]["last_uid"], 2);
+}

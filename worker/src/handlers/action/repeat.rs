@@ -1,0 +1,67 @@
+//! A change of a mailbox that was made before: [`key_of_repeat`]. Label, unlabel, label is three changes although the first
+//! and the third are equal; whether a change is still in place is known to the mailbox only.
+
+use super::remote::look_up;
+use crate::effects::{Lookup, ProviderContext, RemoteEffect};
+use crate::handlers::unavailable;
+use jobs::{
+    domain::{
+        action::canonical_sha256,
+        effect::{EffectStatus, NewEffect},
+    },
+    store::effects::{self, StoredEffect},
+};
+use queue::Failure;
+use serde_json::json;
+
+/// Returns the key for this change: its own, or one that follows from the last equal change if that is no longer in place.
+///
+/// Two jobs that repeat the same change get the same key, so that it is made once.
+pub(super) async fn key_of_repeat(
+    providers: &ProviderContext<'_>,
+    effect: &'static dyn RemoteEffect,
+    new: &NewEffect,
+) -> Result<[u8; 32], Failure> {
+    let mut key = new.key;
+    loop {
+        let Some(last) = find(providers, &key).await? else {
+            return Ok(key);
+        };
+        let next = key_after(&last);
+        let repeats = match last.status {
+            EffectStatus::Compensated => true,
+            EffectStatus::Succeeded => {
+                find(providers, &next).await?.is_some()
+                    || matches!(look_up(providers, effect, &last).await?, Lookup::NotDone)
+            }
+            EffectStatus::Intent
+            | EffectStatus::InFlight
+            | EffectStatus::FailedPermanent
+            | EffectStatus::Retryable
+            | EffectStatus::Unknown
+            | EffectStatus::Reconciling
+            | EffectStatus::NeedsHuman
+            | EffectStatus::Compensating
+            | EffectStatus::CompensationFailed => false,
+        };
+        if !repeats {
+            return Ok(key);
+        }
+        key = next;
+    }
+}
+
+fn key_after(last: &StoredEffect) -> [u8; 32] {
+    canonical_sha256(&json!({ "repeats": last.id }))
+}
+
+async fn find(
+    providers: &ProviderContext<'_>,
+    key: &[u8; 32],
+) -> Result<Option<StoredEffect>, Failure> {
+    let read = async {
+        let mut conn = providers.ctx.pool.acquire().await?;
+        effects::find_by_key(&mut conn, providers.ctx.job.tenant, key).await
+    };
+    read.await.map_err(|error| unavailable(&error))
+}

@@ -1,0 +1,232 @@
+//! Reads emails without changing anything: [`Reader`]. Folders are examined, not selected, and bodies are peeked at, so that
+//! no email becomes seen; what is new is told by UIDs, not by flags.
+
+use super::{
+    STEP,
+    folders::Folders,
+    line::Line,
+    session::{Session, read, read_error},
+    timed_out, unreachable,
+};
+use crate::providers::{
+    ProviderError,
+    mailbox::{Role, Target},
+};
+use async_imap::{error::Error, extensions::idle::IdleResponse};
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::TryStreamExt;
+use jobs::domain::watch::{FolderName, FolderState};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// What a response may hold besides the emails that were asked for.
+const OVERHEAD: usize = 4 << 20;
+
+/// A session that only reads.
+#[derive(Debug)]
+pub struct Reader {
+    inner: async_imap::Session<Line>,
+    folders: Folders,
+    can_idle: bool,
+}
+
+/// An email as the server lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed {
+    pub uid: u32,
+    pub bytes: usize,
+    /// When the server received it.
+    pub received_at: Option<DateTime<Utc>>,
+}
+
+/// An email as the server has it.
+#[derive(Debug)]
+pub struct RawEmail {
+    pub uid: u32,
+    pub source: Vec<u8>,
+}
+
+/// Why a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Woken {
+    /// The folder changed.
+    Changed,
+    TimedOut,
+}
+
+impl Reader {
+    pub(super) fn new(session: Session) -> Self {
+        Self {
+            inner: session.inner,
+            folders: session.folders,
+            can_idle: session.can_idle,
+        }
+    }
+
+    /// Opens a folder; none if the server has no such folder.
+    ///
+    /// # Errors
+    /// If the connection fails.
+    pub async fn examine(
+        &mut self,
+        name: &FolderName,
+    ) -> Result<Option<FolderState>, ProviderError> {
+        let target = if name.is_sent() {
+            Target::Role(Role::Sent)
+        } else {
+            Target::Named(name.as_str().to_owned())
+        };
+        let Some(folder) = self.folders.existing(&target) else {
+            return Ok(None);
+        };
+        self.inner.get_mut().allow(OVERHEAD);
+        match timeout(STEP, self.inner.examine(&folder)).await {
+            Ok(Ok(opened)) => Ok(Some(FolderState {
+                uid_validity: opened.uid_validity.unwrap_or(0),
+                uid_next: opened.uid_next,
+                highest_modseq: opened.highest_modseq,
+            })),
+            // It was deleted since it was listed.
+            Ok(Err(Error::No(_) | Error::Validate(_))) => Ok(None),
+            Ok(Err(error)) => Err(read_error(&error)),
+            Err(_) => Err(timed_out()),
+        }
+    }
+
+    /// Lists the emails with a greater UID that the server received since then, by UID.
+    ///
+    /// # Errors
+    /// If the connection fails.
+    pub async fn list_after(
+        &mut self,
+        uid: u32,
+        since: DateTime<Utc>,
+    ) -> Result<Vec<u32>, ProviderError> {
+        // The server compares dates in a time zone of its own; the exact moment is compared later.
+        let date = (since - TimeDelta::days(2)).format("%-d-%b-%Y");
+        let from = uid.saturating_add(1);
+        let query = format!("UID {from}:* SINCE {date}");
+        let found = read(self.inner.uid_search(query)).await?;
+        // `5:*` names the last email, whatever its UID.
+        let mut uids: Vec<u32> = found.into_iter().filter(|found| *found > uid).collect();
+        uids.sort_unstable();
+        Ok(uids)
+    }
+
+    /// Reads size and time of these emails; those that are gone are left out.
+    ///
+    /// # Errors
+    /// If the connection fails.
+    pub async fn describe(&mut self, uids: &[u32]) -> Result<Vec<Listed>, ProviderError> {
+        let mut listed = Vec::with_capacity(uids.len());
+        for mail in self
+            .fetch(uids, "(UID RFC822.SIZE INTERNALDATE)", 0)
+            .await?
+        {
+            let Some(uid) = mail.uid else { continue };
+            listed.push(Listed {
+                uid,
+                bytes: usize::try_from(mail.size.unwrap_or(0)).unwrap_or(usize::MAX),
+                received_at: mail.internal_date().map(|date| date.to_utc()),
+            });
+        }
+        listed.sort_unstable_by_key(|listed| listed.uid);
+        Ok(listed)
+    }
+
+    /// Reads these emails, of `bytes` in all; those that are gone are left out.
+    ///
+    /// # Errors
+    /// If the connection fails.
+    pub async fn read(
+        &mut self,
+        uids: &[u32],
+        bytes: usize,
+    ) -> Result<Vec<RawEmail>, ProviderError> {
+        let fetched = self.fetch(uids, "(UID BODY.PEEK[])", bytes).await?;
+        Ok(fetched
+            .iter()
+            .filter_map(|mail| {
+                Some(RawEmail {
+                    uid: mail.uid?,
+                    source: mail.body()?.to_vec(),
+                })
+            })
+            .collect())
+    }
+
+    async fn fetch(
+        &mut self,
+        uids: &[u32],
+        query: &str,
+        bytes: usize,
+    ) -> Result<Vec<async_imap::types::Fetch>, ProviderError> {
+        // Servers state the size of another form of the email than they send.
+        let allowed = bytes.saturating_mul(2).saturating_add(OVERHEAD);
+        self.inner.get_mut().allow(allowed);
+        let set: Vec<String> = uids.iter().map(u32::to_string).collect();
+        let fetched = async {
+            let stream = self.inner.uid_fetch(set.join(","), query).await?;
+            stream.try_collect::<Vec<_>>().await
+        };
+        let fetched = read(fetched).await?;
+        // Detects a broken connection, which otherwise looks like a short response.
+        read(self.inner.noop()).await?;
+        let asked = |uid: u32| uids.contains(&uid);
+        Ok(fetched
+            .into_iter()
+            .filter(|mail| mail.uid.is_some_and(asked))
+            .collect())
+    }
+
+    /// Whether the server can wake us.
+    pub const fn can_idle(&self) -> bool {
+        self.can_idle
+    }
+
+    /// Waits until the examined folder changes, at most so long.
+    ///
+    /// # Errors
+    /// If the connection fails; then it is of no more use.
+    pub async fn idle(mut self, limit: Duration) -> Result<(Self, Woken), ProviderError> {
+        self.inner.get_mut().allow(OVERHEAD);
+        let Self {
+            inner,
+            folders,
+            can_idle,
+        } = self;
+        let mut handle = inner.idle();
+        match timeout(STEP, handle.init()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Err(unreachable("imap_unreachable")),
+            Err(_) => return Err(timed_out()),
+        }
+        let woken = {
+            // Ends the wait when it is dropped.
+            let (wait, _stop) = handle.wait_with_timeout(limit);
+            match timeout(limit, wait).await {
+                Ok(Ok(IdleResponse::NewData(_))) => Woken::Changed,
+                Ok(Ok(IdleResponse::Timeout)) | Err(_) => Woken::TimedOut,
+                Ok(Ok(IdleResponse::ManualInterrupt) | Err(_)) => {
+                    return Err(unreachable("imap_unreachable"));
+                }
+            }
+        };
+        let inner = match timeout(STEP, handle.done()).await {
+            Ok(Ok(inner)) => inner,
+            Ok(Err(_)) => return Err(unreachable("imap_unreachable")),
+            Err(_) => return Err(timed_out()),
+        };
+        let reader = Self {
+            inner,
+            folders,
+            can_idle,
+        };
+        Ok((reader, woken))
+    }
+
+    /// Logs out. Nothing depends on it.
+    pub async fn close(mut self) {
+        drop(timeout(Duration::from_secs(1), self.inner.logout()).await);
+    }
+}

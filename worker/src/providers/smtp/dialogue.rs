@@ -1,0 +1,257 @@
+//! An SMTP dialogue, command by command: [`Dialogue`]. Written here because lettre's client takes a reply that is not
+//! UTF-8 for a broken connection, does not know HELO, and accepts bytes that were sent before the encryption.
+//!
+//! Keeps the code of a reply and drops its text, which may quote addresses.
+
+use super::super::{ProviderError, imap::line::Line};
+use super::{REPLY, STEP};
+use std::time::Duration;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    time::timeout,
+};
+
+/// The longest line and the most lines of a reply. RFC 5321 allows 512 octets; servers write longer greetings.
+const LONGEST_LINE: u64 = 4_096;
+const MOST_LINES: usize = 200;
+
+/// What this client calls itself; it has no name that others could resolve.
+const CLIENT: &str = "[127.0.0.1]";
+
+/// A connection that was greeted.
+pub(super) struct Dialogue {
+    wire: BufReader<Line>,
+    extensions: Vec<String>,
+}
+
+/// The code of a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Code(u16);
+
+/// Why there is no reply to act on.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The server answered with another code than the command asks for.
+    Refused(Code),
+    /// The reply has no code.
+    Unreadable,
+    /// The connection ended.
+    Broken,
+    TimedOut,
+}
+
+impl Code {
+    pub(super) const fn number(self) -> u16 {
+        self.0
+    }
+
+    /// Whether the same command would be refused again.
+    pub(super) const fn is_permanent(self) -> bool {
+        self.0 >= 500
+    }
+}
+
+impl Dialogue {
+    /// Reads the greeting and says hello.
+    pub(super) async fn begin(line: Line) -> Result<Self, Fault> {
+        let mut this = Self {
+            wire: BufReader::new(line),
+            extensions: Vec::new(),
+        };
+        this.expect(STEP, 220).await?;
+        this.hello().await?;
+        Ok(this)
+    }
+
+    /// Says EHLO, or HELO to a server that does not know it (RFC 5321 §3.2): it has no extensions then.
+    async fn hello(&mut self) -> Result<(), Fault> {
+        self.write(format!("EHLO {CLIENT}\r\n").as_bytes(), STEP)
+            .await?;
+        let (code, lines) = self.reply(STEP).await?;
+        if code.0 == 250 {
+            // The first line greets; each other line names an extension.
+            let named = lines.iter().skip(1).map(|line| line.to_ascii_uppercase());
+            self.extensions = named.collect();
+            return Ok(());
+        }
+        if !code.is_permanent() {
+            return Err(Fault::Refused(code));
+        }
+        self.extensions.clear();
+        self.command(&format!("HELO {CLIENT}"), 250).await.map(drop)
+    }
+
+    /// Encrypts the connection. Refuses bytes that came in the clear after the reply: an attacker on the way could have
+    /// sent them, to be taken for answers of the encrypted dialogue (RFC 3207 §6, CVE-2021-33515).
+    pub(super) async fn starttls(mut self, host: &str) -> Result<Self, ProviderError> {
+        self.command("STARTTLS", 220)
+            .await
+            .map_err(super::not_sent)?;
+        if !self.wire.buffer().is_empty() {
+            return Err(ProviderError::Permanent {
+                code: "starttls_injected",
+                message: "Something between us and the server wrote into the connection before it was encrypted; nothing \
+                          was sent. Use `tls`, usually on port 465."
+                    .into(),
+            });
+        }
+        let line = self.wire.into_inner().encrypted(host).await?;
+        let mut this = Self {
+            wire: BufReader::new(line),
+            extensions: Vec::new(),
+        };
+        this.hello().await.map_err(super::not_sent)?;
+        Ok(this)
+    }
+
+    pub(super) fn offers(&self, extension: &str) -> bool {
+        self.parameters(extension).is_some()
+    }
+
+    /// The parameters of an extension, in capitals; `None` if it is not offered.
+    pub(super) fn parameters(&self, extension: &str) -> Option<Vec<&str>> {
+        self.extensions.iter().find_map(|line| {
+            // Some servers still write `AUTH=PLAIN`.
+            let mut words = line.split([' ', '=']).filter(|word| !word.is_empty());
+            (words.next() == Some(extension)).then(|| words.collect())
+        })
+    }
+
+    /// Sends a command and expects this code, or another of its hundred if that says the same (250, 251).
+    pub(super) async fn command(&mut self, command: &str, code: u16) -> Result<Code, Fault> {
+        self.write(format!("{command}\r\n").as_bytes(), STEP)
+            .await?;
+        self.expect(STEP, code).await
+    }
+
+    /// Sends an email after a 354, and reads the reply to its end.
+    pub(super) async fn data(&mut self, email: &[u8]) -> Result<Code, Fault> {
+        self.write(&stuffed(email), REPLY).await?;
+        self.expect(REPLY, 250).await
+    }
+
+    /// Ends the dialogue. The outcome does not depend on it.
+    pub(super) async fn quit(&mut self) {
+        let said = timeout(Duration::from_secs(1), self.command("QUIT", 221)).await;
+        if !matches!(said, Ok(Ok(_))) {
+            tracing::debug!("the mail server did not confirm the end of the session");
+        }
+    }
+
+    async fn write(&mut self, bytes: &[u8], limit: Duration) -> Result<(), Fault> {
+        let written = timeout(limit, async {
+            self.wire.get_mut().write_all(bytes).await?;
+            self.wire.get_mut().flush().await
+        });
+        match written.await {
+            Ok(written) => written.map_err(|_| Fault::Broken),
+            Err(_) => Err(Fault::TimedOut),
+        }
+    }
+
+    async fn expect(&mut self, limit: Duration, code: u16) -> Result<Code, Fault> {
+        let (got, _) = self.reply(limit).await?;
+        if got.0 / 100 == code / 100 {
+            Ok(got)
+        } else {
+            Err(Fault::Refused(got))
+        }
+    }
+
+    /// Reads a reply: its code, and the text of its lines.
+    async fn reply(&mut self, limit: Duration) -> Result<(Code, Vec<String>), Fault> {
+        let read = async {
+            let mut lines = Vec::new();
+            while lines.len() < MOST_LINES {
+                let mut line = Vec::new();
+                let mut limited = (&mut self.wire).take(LONGEST_LINE);
+                limited
+                    .read_until(b'\n', &mut line)
+                    .await
+                    .map_err(|_| Fault::Broken)?;
+                if line.last() != Some(&b'\n') {
+                    return Err(if line.is_empty() {
+                        Fault::Broken
+                    } else {
+                        Fault::Unreadable
+                    });
+                }
+                let (code, text, goes_on) = reply_line(&line).ok_or(Fault::Unreadable)?;
+                lines.push(text);
+                if !goes_on {
+                    return Ok((code, lines));
+                }
+            }
+            Err(Fault::Unreadable)
+        };
+        match timeout(limit, read).await {
+            Ok(read) => read,
+            Err(_) => Err(Fault::TimedOut),
+        }
+    }
+}
+
+/// Reads the code, the text and whether lines follow. The text may be in any charset: only the code decides.
+fn reply_line(line: &[u8]) -> Option<(Code, String, bool)> {
+    let digits = line.get(..3)?;
+    if !digits.iter().all(u8::is_ascii_digit) || !(b'2'..=b'5').contains(&digits[0]) {
+        return None;
+    }
+    let code = digits
+        .iter()
+        .fold(0, |code, digit| code * 10 + u16::from(digit - b'0'));
+    let rest = &line[3..];
+    let text = rest.get(1..).unwrap_or_default();
+    Some((
+        Code(code),
+        String::from_utf8_lossy(text).trim().to_owned(),
+        rest.first() == Some(&b'-'),
+    ))
+}
+
+/// Doubles the dot at the start of a line and ends with one (RFC 5321 §4.5.2).
+fn stuffed(email: &[u8]) -> Vec<u8> {
+    let mut wire = Vec::with_capacity(email.len() + email.len() / 64 + 5);
+    let mut starts_line = true;
+    for byte in email {
+        if starts_line && *byte == b'.' {
+            wire.push(b'.');
+        }
+        wire.push(*byte);
+        starts_line = *byte == b'\n';
+    }
+    if !wire.ends_with(b"\r\n") {
+        wire.extend_from_slice(b"\r\n");
+    }
+    wire.extend_from_slice(b".\r\n");
+    wire
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reply_is_read_by_its_code_in_any_charset() {
+        let read = |line: &[u8]| reply_line(line).map(|(code, _, goes_on)| (code.0, goes_on));
+        assert_eq!(read(b"250 ok\r\n"), Some((250, false)));
+        assert_eq!(read(b"250-STARTTLS\r\n"), Some((250, true)));
+        assert_eq!(read(b"250\r\n"), Some((250, false)));
+        assert_eq!(
+            read(b"250 angenommen f\xfcr ada\r\n"),
+            Some((250, false)),
+            "Latin-1"
+        );
+        assert_eq!(read(b"550 \xff\xfe\n"), Some((550, false)));
+        for bad in [&b"kept\r\n"[..], b"25\r\n", b"650 x\r\n", b"\r\n"] {
+            assert_eq!(read(bad), None);
+        }
+    }
+
+    #[test]
+    fn line_that_starts_with_a_dot_is_stuffed() {
+        assert_eq!(stuffed(b"a\r\n.\r\n..b"), b"a\r\n..\r\n...b\r\n.\r\n");
+        assert_eq!(stuffed(b".\r\n"), b"..\r\n.\r\n");
+        assert_eq!(stuffed(b""), b"\r\n.\r\n");
+    }
+}

@@ -1,0 +1,206 @@
+//! One watched mailbox, from the lease to its end: [`Watcher::watch`].
+
+use super::{
+    LEASE, RENEW, Watcher,
+    check::{CheckError, check},
+};
+use crate::providers::{
+    ProviderError,
+    imap::{Imap, reader::Reader},
+};
+use base::telemetry::chain;
+use jobs::{
+    commands::watches::refuse::refuse,
+    domain::watch::backoff,
+    store::{
+        connections::{self, StoredConnection},
+        watches::{
+            self, WatchLease,
+            folders::{self, StoredFolder},
+        },
+    },
+};
+use std::{pin::pin, time::Duration};
+use tokio::time::{Instant, interval_at, sleep_until};
+
+/// How often the folder that the server reports on is looked at again before it is waited for; a folder that never rests is
+/// checked at the next poll.
+const ROUNDS: usize = 10;
+
+impl Watcher {
+    /// Watches a mailbox until the worker stops, the lease is lost or the server fails.
+    pub(super) async fn watch(&self, lease: WatchLease) {
+        let connection = match self.connection(&lease).await {
+            Ok(Some(connection)) => connection,
+            // It was disconnected since.
+            Ok(None) => return,
+            Err(error) => return self.end(&lease, None, error).await,
+        };
+        tokio::select! {
+            biased;
+            () = self.engine.stopping.cancelled() => self.hand_back(&lease).await,
+            Err(error) = self.read(&lease, &connection) => {
+                self.end(&lease, Some(&connection), error).await;
+            }
+        }
+    }
+
+    async fn connection(&self, lease: &WatchLease) -> Result<Option<StoredConnection>, CheckError> {
+        let mut conn = self.engine.pool.acquire().await?;
+        Ok(connections::find(&mut conn, lease.tenant, lease.connection).await?)
+    }
+
+    /// Checks the folders for as long as that works.
+    async fn read(
+        &self,
+        lease: &WatchLease,
+        connection: &StoredConnection,
+    ) -> Result<std::convert::Infallible, CheckError> {
+        let mut reader = self.mailbox(lease, connection).await?.open_reader().await?;
+        let mut next_poll = Instant::now();
+        loop {
+            self.renew(lease).await?;
+            let pool = &self.engine.pool;
+            let folders = folders::of_watch(pool, lease.tenant, lease.connection).await?;
+            let Some((first, others)) = folders.split_first() else {
+                return Err(CheckError::LeaseLost);
+            };
+            if next_poll <= Instant::now() {
+                for folder in others {
+                    check(self, lease, &mut reader, folder).await?;
+                }
+                self.rest(lease, &mut reader, first).await?;
+                next_poll = Instant::now() + self.config.poll;
+                let next = self.engine.clock.now() + self.config.poll;
+                watches::record_success(pool, lease, next).await?;
+            } else {
+                self.rest(lease, &mut reader, first).await?;
+            }
+            reader = self.wait(lease, reader, next_poll).await?;
+        }
+    }
+
+    /// Checks a folder until nothing is new: what arrived during a check was reported during it, and not again.
+    async fn rest(
+        &self,
+        lease: &WatchLease,
+        reader: &mut Reader,
+        first: &StoredFolder,
+    ) -> Result<(), CheckError> {
+        let mut folder = first.clone();
+        for _ in 0..ROUNDS {
+            if !check(self, lease, reader, &folder).await? {
+                return Ok(());
+            }
+            let pool = &self.engine.pool;
+            let stored = folders::of_watch(pool, lease.tenant, lease.connection).await?;
+            let again = stored
+                .into_iter()
+                .find(|found| found.folder == folder.folder);
+            folder = again.ok_or(CheckError::LeaseLost)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for a change that the server reports, at most until the next poll, and keeps the lease meanwhile.
+    async fn wait(
+        &self,
+        lease: &WatchLease,
+        reader: Reader,
+        until: Instant,
+    ) -> Result<Reader, CheckError> {
+        let limit = until.saturating_duration_since(Instant::now());
+        let waited = async {
+            if reader.can_idle() && limit > Duration::ZERO {
+                let (reader, woken) = reader.idle(limit).await?;
+                tracing::trace!(?woken, "the wait for a change ended");
+                return Ok(reader);
+            }
+            sleep_until(until).await;
+            Ok::<_, ProviderError>(reader)
+        };
+        let mut waited = pin!(waited);
+        let mut renewals = interval_at(Instant::now() + RENEW, RENEW);
+        loop {
+            tokio::select! {
+                ended = &mut waited => return Ok(ended?),
+                _ = renewals.tick() => self.renew(lease).await?,
+            }
+        }
+    }
+
+    async fn renew(&self, lease: &WatchLease) -> Result<(), CheckError> {
+        let until = self.engine.clock.now() + LEASE;
+        if watches::renew(&self.engine.pool, lease, until).await? {
+            Ok(())
+        } else {
+            Err(CheckError::LeaseLost)
+        }
+    }
+
+    async fn mailbox(
+        &self,
+        lease: &WatchLease,
+        connection: &StoredConnection,
+    ) -> Result<Imap, CheckError> {
+        let internal = |detail: &str| ProviderError::Retryable {
+            code: "internal_error",
+            detail: detail.to_owned(),
+        };
+        let mut conn = self.engine.pool.acquire().await?;
+        let sealed = connections::sealed_secret(&mut conn, lease.tenant, connection.id).await?;
+        drop(conn);
+        let sealed = sealed.ok_or_else(|| internal("the connection is gone"))?;
+        let opened = self.providers.mailbox(lease.tenant, connection, &sealed);
+        let mailbox = opened.map_err(|_| internal("the secret cannot be decrypted"))?;
+        Ok(mailbox.ok_or_else(|| internal("the connection has no mailbox"))?)
+    }
+
+    /// Gives the mailbox to whichever worker is next; this one stops.
+    async fn hand_back(&self, lease: &WatchLease) {
+        let now = self.engine.clock.now();
+        if let Err(error) = watches::release(&self.engine.pool, lease, now).await {
+            tracing::warn!(error = chain(&error), connection.id = %lease.connection, "could not hand a mailbox back; its lease expires");
+        }
+    }
+
+    /// Records why a mailbox is no longer read, and when it is tried again.
+    async fn end(
+        &self,
+        lease: &WatchLease,
+        connection: Option<&StoredConnection>,
+        error: CheckError,
+    ) {
+        let recorded = match error {
+            CheckError::LeaseLost => {
+                tracing::info!(connection.id = %lease.connection, "the mailbox is watched by another worker, or no longer");
+                return;
+            }
+            // The lease expires, and then any worker tries again.
+            CheckError::Database(error) => Err(error),
+            CheckError::Provider(error) => {
+                tracing::warn!(connection.id = %lease.connection, code = error.code(), "could not read a watched mailbox");
+                self.record(lease, connection, &error).await
+            }
+        };
+        if let Err(error) = recorded {
+            tracing::warn!(error = chain(&error), connection.id = %lease.connection, "could not record the state of a watched mailbox");
+        }
+    }
+
+    async fn record(
+        &self,
+        lease: &WatchLease,
+        connection: Option<&StoredConnection>,
+        error: &ProviderError,
+    ) -> Result<(), sqlx::Error> {
+        let pool = &self.engine.pool;
+        if let (ProviderError::Reauth { code }, Some(connection)) = (error, connection) {
+            refuse(pool, lease, connection, code).await?;
+        }
+        let mut conn = pool.acquire().await?;
+        let failures = watches::record_failure(&mut conn, lease, error.code()).await?;
+        let wait = backoff(failures.unwrap_or(1));
+        watches::release(&mut *conn, lease, self.engine.clock.now() + wait).await
+    }
+}

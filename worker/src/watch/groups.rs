@@ -1,0 +1,107 @@
+//! Which emails are read together: [`groups`], pure. Small emails share a command and a transaction, large ones do not share
+//! memory.
+
+use crate::providers::imap::reader::Listed;
+use chrono::{DateTime, TimeDelta, Utc};
+use jobs::domain::mail::limits::SOURCE_BYTES;
+
+/// The most emails and bytes of one group; a larger email is a group of its own.
+const MAX_EMAILS: usize = 50;
+const MAX_BYTES: usize = 2 << 20;
+
+/// How much a mail server's clock may be behind ours: an email that arrives right after its mailbox is watched counts.
+const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
+
+/// Emails that are read with one command.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Group {
+    pub(super) uids: Vec<u32>,
+    pub(super) bytes: usize,
+    /// The cursor after this group: also past what is not read.
+    pub(super) last_uid: u32,
+    /// Emails that are too large to be read.
+    pub(super) skipped: i64,
+}
+
+/// Divides emails, ordered by UID, into groups. Leaves out those from before `since` and those that are too large.
+pub(super) fn groups(listed: &[Listed], since: DateTime<Utc>) -> Vec<Group> {
+    let mut groups = Vec::new();
+    let mut group = Group::default();
+    for email in listed {
+        let is_old = email
+            .received_at
+            .is_some_and(|received| received + CLOCK_SKEW < since);
+        let is_too_large = email.bytes > SOURCE_BYTES;
+        let is_read = !is_old && !is_too_large;
+        let is_full = group.uids.len() >= MAX_EMAILS || group.bytes + email.bytes > MAX_BYTES;
+        if is_read && is_full && !group.uids.is_empty() {
+            groups.push(std::mem::take(&mut group));
+        }
+        if is_read {
+            group.uids.push(email.uid);
+            group.bytes += email.bytes;
+        } else if is_too_large && !is_old {
+            group.skipped += 1;
+        }
+        group.last_uid = email.uid;
+    }
+    if group != Group::default() {
+        groups.push(group);
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(uid: u32, bytes: usize, received_at: DateTime<Utc>) -> Listed {
+        Listed {
+            uid,
+            bytes,
+            received_at: Some(received_at),
+        }
+    }
+
+    #[test]
+    fn emails_share_a_group_up_to_its_size_and_old_ones_are_passed_over() {
+        let since: DateTime<Utc> = "2026-11-28T12:00:00Z".parse().unwrap();
+        let before = since - TimeDelta::hours(1);
+        let emails = [
+            listed(1, 100, before),
+            listed(2, 100, since),
+            listed(3, 200, since - TimeDelta::minutes(1)),
+            listed(4, MAX_BYTES, since),
+            listed(6, SOURCE_BYTES + 1, since),
+            listed(7, 300, since),
+            listed(9, 100, before),
+        ];
+        let group = |uids: &[u32], bytes, last_uid, skipped| Group {
+            uids: uids.to_vec(),
+            bytes,
+            last_uid,
+            skipped,
+        };
+        assert_eq!(
+            groups(&emails, since),
+            [
+                group(&[2, 3], 300, 3, 0),
+                group(&[4], MAX_BYTES, 6, 1),
+                group(&[7], 300, 9, 0),
+            ]
+        );
+        assert_eq!(groups(&[], since), []);
+        assert_eq!(groups(&emails[..1], since), [group(&[], 0, 1, 0)]);
+    }
+
+    #[test]
+    fn group_has_a_number_of_emails_too() {
+        let since = DateTime::UNIX_EPOCH;
+        let emails: Vec<Listed> = (1..=120).map(|uid| listed(uid, 10, since)).collect();
+        let sizes: Vec<usize> = groups(&emails, since)
+            .iter()
+            .map(|group| group.uids.len())
+            .collect();
+        assert_eq!(sizes, [50, 50, 20]);
+    }
+}
