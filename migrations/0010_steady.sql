@@ -13,4 +13,4 @@ insert into schema_compatibility (oldest_known_migration) values (0);
 alter table maintenance_duties add column caught_up_at timestamptz;
 
 -- For retention, as on finished_jobs: rows arrive in the order of created_at.
-create index llm_calls_created_at on llm_calls using brin (created_at) with (pages_per_range = 32, autosummarize);
+create index llm_calls_age on llm_calls using brin (created_at) with (pages_per_range = 32, autosummarize);

@@ -5,7 +5,7 @@ create table api_keys (
     tenant_id uuid not null references tenants (id),
     id uuid not null constraint api_keys_id_key unique,
     name text not null check (length(name) between 1 and 100),
-    -- No key approves, manages access or reads what belongs to one person, whoever writes the row.
+    -- No key approves, manages access or reads what belongs to one person, even if the row is written by hand.
     scopes text[] not null constraint api_keys_scopes_known check (cardinality(scopes) > 0 and scopes <@ array[
         'jobs:read', 'jobs:write', 'rules:read', 'rules:write', 'approvals:read', 'records:read', 'records:write',
         'history:read', 'audit:read']),

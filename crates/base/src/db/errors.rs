@@ -4,8 +4,7 @@ use std::fmt;
 
 /// Why the database did not execute a statement that is right in itself.
 ///
-/// Whoever waits for such an error keeps its work: the work is not at fault, and what mends the database lets the same
-/// statement succeed.
+/// A job that meets such an error is kept: it is not at fault, and the same statement succeeds when the database is mended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Unavailability {
     /// No connection, or one that broke.

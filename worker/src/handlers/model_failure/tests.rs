@@ -9,7 +9,7 @@ fn now() -> DateTime<Utc> {
     DateTime::UNIX_EPOCH
 }
 
-fn told(seconds: u64) -> RetryAfter {
+fn requested_wait(seconds: u64) -> RetryAfter {
     let delay = Duration::from_secs(seconds);
     RetryAfter {
         delay,
@@ -59,7 +59,7 @@ fn each_failure_has_its_effect_on_lane_and_job() {
             Job::Wait,
         ),
         (
-            transient(Some(told(30))),
+            transient(Some(requested_wait(30))),
             false,
             Subject::Provider,
             Lane::OpensUntil(at(30)),
@@ -73,7 +73,7 @@ fn each_failure_has_its_effect_on_lane_and_job() {
             Job::Wait,
         ),
         (
-            limited(Some(told(30))),
+            limited(Some(requested_wait(30))),
             false,
             Subject::Provider,
             Lane::OpensUntil(at(30)),
@@ -241,9 +241,12 @@ fn waits_respect_the_lane_and_the_time_that_was_named() {
         assert!((0.1..=3600.0).contains(&late), "{late}");
         let behind_lane = seconds(JobEffect::Wait, 1, Some(30));
         assert!((30.1..=31.0).contains(&behind_lane), "{behind_lane}");
-        let told = now() + TimeDelta::seconds(100);
-        let told = seconds(JobEffect::WaitUntil(told), 1, Some(100));
-        assert!((100.1..=111.1).contains(&told), "{told}");
+        let requested_wait = now() + TimeDelta::seconds(100);
+        let requested_wait = seconds(JobEffect::WaitUntil(requested_wait), 1, Some(100));
+        assert!(
+            (100.1..=111.1).contains(&requested_wait),
+            "{requested_wait}"
+        );
         let lane = seconds(JobEffect::WaitForLane(now()), 1, Some(30));
         assert!((90.0..=330.0).contains(&lane), "{lane}");
     }

@@ -1,5 +1,5 @@
 //! Reads emails without changing anything: [`Reader`]. Folders are examined, not selected, and bodies are peeked at, so that
-//! no email becomes seen; what is new is told by UIDs, not by flags.
+//! no email becomes seen; new emails are found by their UIDs, not by flags.
 
 use super::{
     STEP,
