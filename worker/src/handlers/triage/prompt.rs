@@ -287,6 +287,7 @@ mod tests {
             mailbox: Mailbox::default(),
             trust: TrustMode::TrainingWheels,
             rules: std::sync::Arc::new(RuleSet::compile(RULES).unwrap()),
+            outage_jobs: Vec::new(),
             former: None,
         }
     }
