@@ -160,7 +160,7 @@ async fn reqwest_text(ops: std::net::SocketAddr, path: &str) -> String {
 }
 
 #[tokio::test]
-async fn wait_that_one_worker_is_told_is_obeyed_by_all() {
+async fn wait_that_one_worker_gets_is_obeyed_by_all() {
     let db = TestDb::new().await;
     let model = FakeModel::start([Reply::Refuses(429, Some(250))]).await;
     let api = TestApi::start(&db).await;
