@@ -115,7 +115,6 @@ fn wait_until(
     let now = facts.now;
     // A request before then would not be sent.
     let earliest = open_until.map_or(now, |until| until.max(now));
-    let seconds = |seconds: f64| TimeDelta::milliseconds((seconds * 1000.0) as i64);
     match effect {
         JobEffect::WaitForLane(until) => {
             let grown = f64::from(attempt.clamp(1, LANE_WAITS));
@@ -131,6 +130,12 @@ fn wait_until(
             (now + seconds(delay.as_secs_f64())).max(earliest + seconds(rng.random_range(0.1..1.0)))
         }
     }
+}
+
+/// Converts seconds from 0 up.
+fn seconds(seconds: f64) -> TimeDelta {
+    let duration = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
 }
 
 /// Builds the failure of a job that waits.
