@@ -123,15 +123,12 @@ async fn wrong_key_stops_the_lane_until_a_worker_starts_with_another() {
     until_all_wait(&db, 6).await;
     assert_eq!(model.calls(), 1, "the key is tried once");
 
-    let open = |cause| {
-        metric(
-            worker.ops,
-            "postroom_llm_lane_open",
-            &[("model", "fake-1"), ("cause", cause)],
-        )
+    let open = async |cause| {
+        let labels = [("model", "fake-1"), ("cause", cause)];
+        metric(worker.ops, "postroom_llm_lane_open", &labels).await
     };
     assert!(open("operator").await > 0.5 && open("provider").await < 0.5);
-    let ready = reqwest_text(worker.ops, "readyz").await;
+    let ready = text_of(worker.ops, "readyz").await;
     assert!(
         ready.starts_with("ok\n") && ready.contains("the model openai/fake-1 is not asked before"),
         "{ready}"
@@ -150,7 +147,7 @@ async fn wrong_key_stops_the_lane_until_a_worker_starts_with_another() {
     assert_eq!(model.calls(), 7);
 }
 
-async fn reqwest_text(ops: std::net::SocketAddr, path: &str) -> String {
+async fn text_of(ops: std::net::SocketAddr, path: &str) -> String {
     let response = crate::support::client::http()
         .get(format!("http://{ops}/{path}"))
         .send()
@@ -160,7 +157,7 @@ async fn reqwest_text(ops: std::net::SocketAddr, path: &str) -> String {
 }
 
 #[tokio::test]
-async fn wait_requested_of_one_worker_is_obeyed_by_all() {
+async fn wait_that_one_worker_gets_is_obeyed_by_all() {
     let db = TestDb::new().await;
     let model = FakeModel::start([Reply::Refuses(429, Some(250))]).await;
     let api = TestApi::start(&db).await;

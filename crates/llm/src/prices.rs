@@ -100,8 +100,12 @@ impl Prices {
         let micros = (usage.input - read) as f64 * input
             + read as f64 * cached.unwrap_or(input)
             + usage.output as f64 * output;
-        // Saturates, and a fraction counts as a whole.
-        Some(micros.ceil() as u64)
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a cast from a float saturates, and the fraction was rounded up"
+        )]
+        let micros = micros.ceil() as u64;
+        Some(micros)
     }
 
     /// Finds the price with the longest name that fits.

@@ -28,8 +28,11 @@ const BACKOFF: RetryPolicy = RetryPolicy {
     cap: Duration::from_secs(3600),
     floor: Duration::from_millis(200),
 };
-/// How long a job waits for a lane, in seconds beyond its time. Only a fallback: it is released when the lane closes.
+/// How long a job waits for a lane, in seconds beyond its time, at its first attempt. Only a fallback: it is released when the
+/// lane closes.
 const LANE_WAIT: std::ops::Range<f64> = 60.0..300.0;
+/// How often the wait for a lane may grow: up to an hour, so that an outage of a day leaves some thirty attempts behind.
+const LANE_WAITS: i32 = 12;
 
 /// What a handler does about a failed call.
 #[derive(Debug)]
@@ -90,7 +93,10 @@ async fn decide(
     let facts = llm_calls::failure_facts(&mut conn, tenant, job).await?;
     let policy = tenants::settings(&mut conn, tenant).await?.outage;
     let ends = facts.waits_since + wait_of(&policy);
-    let failure = waiting(&error, wait_until(effect, facts, open_until).min(ends));
+    let failure = waiting(
+        &error,
+        wait_until(effect, ctx.job.lease.attempt, facts, open_until).min(ends),
+    );
     Ok(if facts.now >= ends {
         Reaction::WaitedEnough(failure)
     } else {
@@ -101,6 +107,7 @@ async fn decide(
 /// Returns the time of the next attempt, with jitter.
 fn wait_until(
     effect: JobEffect,
+    attempt: i32,
     facts: FailureFacts,
     open_until: Option<DateTime<Utc>>,
 ) -> DateTime<Utc> {
@@ -108,9 +115,11 @@ fn wait_until(
     let now = facts.now;
     // A request before then would not be sent.
     let earliest = open_until.map_or(now, |until| until.max(now));
-    let seconds = |seconds: f64| TimeDelta::milliseconds((seconds * 1000.0) as i64);
     match effect {
-        JobEffect::WaitForLane(until) => until.max(earliest) + seconds(rng.random_range(LANE_WAIT)),
+        JobEffect::WaitForLane(until) => {
+            let grown = f64::from(attempt.clamp(1, LANE_WAITS));
+            until.max(earliest) + seconds(rng.random_range(LANE_WAIT) * grown)
+        }
         JobEffect::WaitUntil(until) => {
             let wait = (until - now).as_seconds_f64().max(0.0);
             until.max(now) + seconds(rng.random_range(0.1..1.1 + wait / 10.0))
@@ -121,6 +130,12 @@ fn wait_until(
             (now + seconds(delay.as_secs_f64())).max(earliest + seconds(rng.random_range(0.1..1.0)))
         }
     }
+}
+
+/// Converts seconds from 0 up.
+fn seconds(seconds: f64) -> TimeDelta {
+    let duration = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
 }
 
 /// Builds the failure of a job that waits.

@@ -118,7 +118,7 @@ impl JobLedger<'_> {
         };
         let effect = lane_effect(
             failed.error,
-            failed.usage.is_some(),
+            usage.total() > 0,
             subject,
             self.ctx.clock.now(),
         );

@@ -232,7 +232,7 @@ fn waits_respect_the_lane_and_the_time_that_was_named() {
     };
     let seconds = |effect, failed, open: Option<i64>| {
         let open = open.map(|open| now() + TimeDelta::seconds(open));
-        (wait_until(effect, facts(failed), open) - now()).as_seconds_f64()
+        (wait_until(effect, 1, facts(failed), open) - now()).as_seconds_f64()
     };
     for _ in 0..200 {
         let first = seconds(JobEffect::Wait, 1, None);
@@ -249,6 +249,11 @@ fn waits_respect_the_lane_and_the_time_that_was_named() {
         );
         let lane = seconds(JobEffect::WaitForLane(now()), 1, Some(30));
         assert!((90.0..=330.0).contains(&lane), "{lane}");
+        let later = wait_until(JobEffect::WaitForLane(now()), 99, facts(1), None) - now();
+        assert!(
+            (720.0..=3600.0).contains(&later.as_seconds_f64()),
+            "{later}"
+        );
     }
 }
 

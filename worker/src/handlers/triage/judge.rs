@@ -11,6 +11,7 @@ use crate::handlers::{
 };
 use crate::prompts::triage_schema;
 use base::telemetry::chain;
+use chrono::TimeDelta;
 use jobs::{
     domain::{llm::OutagePolicy, rules::Verdict},
     kinds::triage::LlmUsage,
@@ -25,6 +26,9 @@ use tokio::time::Instant;
 const BUDGET: Duration = Duration::from_secs(150);
 /// An answer has a few hundred tokens; a reasoning model needs more.
 const MAX_OUTPUT_TOKENS: u32 = 2_000;
+/// How long a job waits that replaces a fallback: a person has the email already, and nobody waits for this job.
+const JUDGE_AGAIN_WAIT: TimeDelta = TimeDelta::days(30);
+
 /// The answer and its cost.
 pub(super) struct Judged {
     pub(super) answer: ModelAnswer,
@@ -164,7 +168,15 @@ async fn without_answer(
     error: AskError,
     decided: bool,
 ) -> Result<NoAnswer, Failure> {
-    match react(ctx, access, error, OutagePolicy::triage).await {
+    let replaces_fallback = !case.outage_jobs.is_empty();
+    let wait = |policy: &OutagePolicy| {
+        if replaces_fallback {
+            JUDGE_AGAIN_WAIT
+        } else {
+            policy.triage()
+        }
+    };
+    match react(ctx, access, error, wait).await {
         // Rules decide now; only the question beside them stays open.
         Reaction::Fail(failure) if decided && is_wait(&failure) => {
             tracing::warn!(
@@ -188,7 +200,7 @@ async fn without_answer(
             Ok(NoAnswer::Is(ModelAnswer::Unusable))
         }
         // The fallback has decided already, and this job was to replace it.
-        Reaction::WaitedEnough(failure) if !case.outage_jobs.is_empty() => Err(Failure {
+        Reaction::WaitedEnough(failure) if replaces_fallback => Err(Failure {
             class: FailureClass::Permanent,
             ..failure
         }),
