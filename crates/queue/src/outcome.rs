@@ -173,7 +173,7 @@ impl Outcome {
         match self {
             Self::Succeeded { .. } => "succeeded",
             Self::Retried { .. } => "retried",
-            // To whoever reads the history, both wait for something outside of the job.
+            // In the history, both wait for something outside of the job.
             Self::Snoozed { .. } | Self::Deferred { .. } => "snoozed",
             Self::Waiting { .. } => "waiting",
             Self::Interrupted => "interrupted",

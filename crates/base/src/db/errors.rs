@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Why the database did not execute a statement that is right in itself.
 ///
-/// Whoever waits for such an error keeps its work: the work is not at fault, and what mends the database lets the same
+/// A caller that meets it keeps its work: the work is not at fault, and what mends the database lets the same
 /// statement succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Unavailability {
