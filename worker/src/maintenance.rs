@@ -15,7 +15,7 @@ use jobs::{
 };
 use prometheus::IntCounter;
 use queue::{
-    operate::retention::walk,
+    operate::retention::walk::{self, WalkPosition},
     runtime::duty::{
         Duty, DutyContext, PruneFinished, RETENTION_BUDGET, SampleQueues, delete_in_batches,
         in_batches,
@@ -31,12 +31,13 @@ const PURGE_BATCH: u32 = 2000;
 pub fn duties(retention: Duration, approvals_expired: &IntCounter) -> Vec<Box<dyn Duty>> {
     let mut duties: Vec<Box<dyn Duty>> = vec![
         Box::new(SampleQueues),
-        Box::new(PruneFinished { retention }),
+        Box::new(PruneFinished::after(retention)),
     ];
     for task in Task::ALL {
         duties.push(Box::new(Maintenance {
             task,
             approvals_expired: approvals_expired.clone(),
+            position: WalkPosition::default(),
         }));
     }
     duties
@@ -45,6 +46,8 @@ pub fn duties(retention: Duration, approvals_expired: &IntCounter) -> Vec<Box<dy
 struct Maintenance {
     task: Task,
     approvals_expired: IntCounter,
+    /// For the tasks that walk through a table.
+    position: WalkPosition,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +123,8 @@ impl Duty for Maintenance {
                 context.report(self.name(), backlog).await
             }
             Task::PurgeCalls => {
-                let (_, backlog) = walk::prune(&OldCalls(pool), RETENTION_BUDGET).await?;
+                let (_, backlog) =
+                    walk::prune(&OldCalls(pool), RETENTION_BUDGET, &self.position).await?;
                 context.report(self.name(), backlog).await
             }
             Task::PurgeSessions => {

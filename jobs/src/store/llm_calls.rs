@@ -1,7 +1,7 @@
 //! `llm_calls`: one row per model call, also for failed ones: its cost, never its text.
 
 use async_trait::async_trait;
-use base::{JobId, TenantId, db::is_statement_timeout};
+use base::{JobId, TenantId};
 use queue::operate::retention::walk::{AgedTable, block_number};
 use sqlx::{PgConnection, PgPool};
 use std::ops::Range;
@@ -88,12 +88,8 @@ impl AgedTable for OldCalls<'_> {
                where created_at < now() - interval '90 days' limit 1"#
         )
         .fetch_optional(self.0)
-        .await;
-        match found {
-            Ok(block) => Ok(block.map(|block| u64::try_from(block).unwrap_or_default())),
-            Err(error) if is_statement_timeout(&error) => Ok(Some(0)),
-            Err(error) => Err(error),
-        }
+        .await?;
+        Ok(found.map(|block| u64::try_from(block).unwrap_or_default()))
     }
 
     async fn prune(&self, blocks: Range<u64>) -> Result<u64, sqlx::Error> {
