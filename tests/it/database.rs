@@ -48,6 +48,39 @@ async fn ready_says(ops: SocketAddr, status: u16, text: &str) {
     .await;
 }
 
+/// The parts of a database's URL.
+struct Address {
+    user: String,
+    password: String,
+    host: String,
+    port: u16,
+    database: String,
+}
+
+impl Address {
+    fn of(db: &TestDb) -> Self {
+        let url = reqwest::Url::parse(&db.url()).expect("a URL");
+        Self {
+            user: url.username().to_owned(),
+            password: url.password().unwrap_or_default().to_owned(),
+            host: url.host_str().expect("a host").to_owned(),
+            port: url.port().expect("a port"),
+            database: url.path().trim_start_matches('/').to_owned(),
+        }
+    }
+
+    fn url(&self) -> String {
+        let Self {
+            user,
+            password,
+            host,
+            port,
+            database,
+        } = self;
+        format!("postgres://{user}:{password}@{host}:{port}/{database}")
+    }
+}
+
 /// A distinct email that a rule decides.
 fn email(n: u64) -> Vec<u8> {
     generated(n).bytes

@@ -54,6 +54,7 @@ fn breaks_at(faults: u8, rules: Rules) -> Broken {
         rules,
         faults,
         writes: rules.write != Rules::OURS.write,
+        promotions: [rules.settle, rules.write].contains(&Guard::AttemptAndRunning),
     };
     check(&protocol).expect_err("a broken rule goes unnoticed")
 }
@@ -64,6 +65,7 @@ fn lease_promises_hold_in_every_order_of_events() {
         rules: Rules::OURS,
         faults: FAULTS,
         writes: false,
+        promotions: true,
     };
     let searched = check(&protocol).unwrap_or_else(|broken| panic!("{broken:?}"));
     println!("{searched:?}");
@@ -76,6 +78,7 @@ fn writes_during_an_attempt_are_fenced_in_every_order_of_delays() {
         rules: Rules::OURS,
         faults: FAULTS - 1,
         writes: true,
+        promotions: true,
     };
     let searched = check(&protocol).unwrap_or_else(|broken| panic!("{broken:?}"));
     println!("{searched:?}");

@@ -19,7 +19,7 @@ use jobs::{
 use lanes::ReleaseLanes;
 use prometheus::IntCounter;
 use queue::{
-    operate::retention::walk,
+    operate::retention::walk::{self, WalkPosition},
     runtime::duty::{
         Duty, DutyContext, PruneFinished, RETENTION_BUDGET, SampleQueues, delete_in_batches,
         in_batches,
@@ -43,9 +43,7 @@ pub struct Retention {
 pub fn duties(retention: Retention, approvals_expired: &IntCounter) -> Vec<Box<dyn Duty>> {
     let mut duties: Vec<Box<dyn Duty>> = vec![
         Box::new(SampleQueues),
-        Box::new(PruneFinished {
-            retention: retention.finished_jobs,
-        }),
+        Box::new(PruneFinished::after(retention.finished_jobs)),
         Box::new(ReleaseLanes),
     ];
     for task in Task::ALL {
@@ -53,6 +51,7 @@ pub fn duties(retention: Retention, approvals_expired: &IntCounter) -> Vec<Box<d
             task,
             llm_calls: retention.llm_calls,
             approvals_expired: approvals_expired.clone(),
+            position: WalkPosition::default(),
         }));
     }
     duties
@@ -63,6 +62,8 @@ struct Maintenance {
     /// Retention of the records of requests to a model, in days.
     llm_calls: i32,
     approvals_expired: IntCounter,
+    /// For the tasks that walk through a table.
+    position: WalkPosition,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,7 +156,7 @@ impl Duty for Maintenance {
                     pool,
                     days: self.llm_calls,
                 };
-                let (_, backlog) = walk::prune(&old, RETENTION_BUDGET).await?;
+                let (_, backlog) = walk::prune(&old, RETENTION_BUDGET, &self.position).await?;
                 context.report(self.name(), backlog).await
             }
             Task::PurgeSessions => {

@@ -1,7 +1,7 @@
 //! Leases: renewal, and the check before a write.
 
 use crate::{Lease, interval::interval};
-use base::JobId;
+use base::{JobId, WorkerId};
 use sqlx::{PgConnection, PgPool};
 use std::{collections::HashSet, time::Duration};
 
@@ -20,12 +20,12 @@ pub async fn renew(
     let ids: Vec<_> = held.iter().map(|lease| lease.job.0).collect();
     let attempts: Vec<_> = held.iter().map(|lease| lease.attempt).collect();
     let workers: Vec<_> = held.iter().map(|lease| lease.worker.0).collect();
-    let kept: HashSet<(JobId, i32)> = sqlx::query!(
+    let kept: HashSet<(JobId, i32, WorkerId)> = sqlx::query!(
         r#"update jobs set lease_until = now() + $3
            from unnest($4::uuid[], $1::uuid[], $2::int[], $5::uuid[]) as held (tenant_id, id, attempt, worker_id)
            where jobs.tenant_id = held.tenant_id and jobs.id = held.id and jobs.attempt = held.attempt
              and jobs.worker_id = held.worker_id and jobs.state = 'running'
-           returning jobs.id as "id: JobId", jobs.attempt"#,
+           returning jobs.id as "id: JobId", jobs.attempt, jobs.worker_id as "worker_id!: WorkerId""#,
         &ids,
         &attempts,
         interval(lease),
@@ -35,12 +35,12 @@ pub async fn renew(
     .fetch_all(pool)
     .await?
     .into_iter()
-    .map(|row| (row.id, row.attempt))
+    .map(|row| (row.id, row.attempt, row.worker_id))
     .collect();
     Ok(held
         .iter()
         .copied()
-        .filter(|lease| kept.contains(&(lease.job, lease.attempt)))
+        .filter(|lease| kept.contains(&(lease.job, lease.attempt, lease.worker)))
         .collect())
 }
 

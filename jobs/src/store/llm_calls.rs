@@ -4,7 +4,7 @@
 //! for requests whose worker died.
 
 use async_trait::async_trait;
-use base::{JobId, TenantId, db::is_statement_timeout};
+use base::{JobId, TenantId};
 use chrono::{DateTime, Utc};
 use queue::{
     Lease,
@@ -337,12 +337,8 @@ impl AgedTable for OldCalls<'_> {
             self.days,
         )
         .fetch_optional(self.pool)
-        .await;
-        match found {
-            Ok(block) => Ok(block.map(|block| u64::try_from(block).unwrap_or_default())),
-            Err(error) if is_statement_timeout(&error) => Ok(Some(0)),
-            Err(error) => Err(error),
-        }
+        .await?;
+        Ok(found.map(|block| u64::try_from(block).unwrap_or_default()))
     }
 
     async fn prune(&self, blocks: Range<u64>) -> Result<u64, sqlx::Error> {

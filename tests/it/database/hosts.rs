@@ -1,6 +1,6 @@
 //! A URL with several hosts leads to the one that answers.
 
-use super::email;
+use super::{Address, email};
 use crate::support::{
     TestDb,
     process::Process,
@@ -10,12 +10,13 @@ use crate::support::{
 #[tokio::test]
 async fn url_with_several_hosts_serves_both_processes_and_migrations() {
     let db = TestDb::new().await;
-    let url = db.url();
-    let (start, rest) = url.split_once('@').unwrap();
-    let (host, end) = rest.split_once('/').unwrap();
-    let database = end.split('?').next().unwrap();
+    let address = Address::of(&db);
     // Nobody listens at the first.
-    let several = format!("{start}@127.0.0.1:1,{host}/{database}?target_session_attrs=read-write");
+    let several = Address {
+        host: format!("127.0.0.1:1,{}", address.host),
+        ..address
+    };
+    let several = format!("{}?target_session_attrs=read-write", several.url());
     let migrate = Process::spawn("postroom-api", &["migrate"], &[("DATABASE_URL", &several)]);
     let ended = migrate.ended().await;
     assert!(ended.status.success(), "{}", ended.stderr);

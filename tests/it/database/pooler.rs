@@ -1,7 +1,7 @@
 //! Behind PgBouncer in transaction mode: with a version that keeps prepared statements everything works, and an older one
 //! is refused with a word.
 
-use super::email;
+use super::{Address, email};
 use crate::support::{
     TestDb, eventually,
     process::Process,
@@ -62,9 +62,12 @@ impl PgBouncer {
     }
 
     fn url(&self, db: &TestDb) -> String {
-        let url = db.url();
-        let (_, database) = url.rsplit_once('/').expect("a database");
-        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+        Address {
+            host: "127.0.0.1".to_owned(),
+            port: self.port,
+            ..Address::of(db)
+        }
+        .url()
     }
 }
 
@@ -76,14 +79,17 @@ impl Drop for PgBouncer {
     }
 }
 
-fn configuration(db: &TestDb, port: u16) -> String {
-    let url = db.url();
-    let (_, rest) = url.split_once('@').expect("a user");
-    let (host, _) = rest.split_once('/').expect("a database");
-    let (host, server_port) = host.split_once(':').expect("a port");
+fn configuration(db: &TestDb, listen_port: u16) -> String {
+    let Address {
+        user,
+        password,
+        host,
+        port,
+        ..
+    } = Address::of(db);
     format!(
-        "[databases]\n* = host={host} port={server_port} user=postgres\n\
-         [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n\
+        "[databases]\n* = host={host} port={port} user={user} password='{password}'\n\
+         [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {listen_port}\nunix_socket_dir =\nauth_type = any\n\
          pool_mode = transaction\ndefault_pool_size = 10\nmax_client_conn = 500\n"
     )
 }

@@ -1,6 +1,6 @@
 //! The database refuses statements for a reason of its own: jobs wait, and the attempt does not count.
 
-use super::{email, ready_says};
+use super::{Address, email, ready_says};
 use crate::support::{
     TestDb,
     corpus::fixture,
@@ -150,12 +150,16 @@ async fn read_only_database_makes_nobody_ready_and_is_seen_in_the_claims() {
 async fn role_without_a_right_is_not_ready() {
     let db = TestDb::new().await;
     let role = format!("role_{}", uuid::Uuid::now_v7().simple());
+    let address = Address {
+        user: role.clone(),
+        ..Address::of(&db)
+    };
+    let password = &address.password;
     db.execute(&format!(
-        "create role {role} login; grant select, insert, update, delete on all tables in schema public to {role}"
+        "create role {role} login password '{password}'; grant select, insert, update, delete on all tables in schema public to {role}"
     ))
     .await;
-    let url = db.url().replacen("postgres@", &format!("{role}@"), 1);
-    let api = Api::spawn_at(&url).await;
+    let api = Api::spawn_at(&address.url()).await;
     ready_says(api.ops, 200, "ok").await;
     db.execute(&format!("revoke insert on request_keys from {role}"))
         .await;

@@ -1,6 +1,6 @@
 //! Connections that go silent without being closed are replaced, whatever waits on them.
 
-use super::{email, ready_says};
+use super::{Address, email, ready_says};
 use crate::support::{
     TestDb,
     client::Client,
@@ -12,20 +12,6 @@ use std::time::Duration;
 
 /// The promise, from the moment when the connections go silent.
 const REPLACED: Duration = Duration::from_secs(60);
-
-/// A database that is reached through the proxy.
-fn through(proxy: &SilentProxy, db: &TestDb) -> String {
-    let url = db.url();
-    let (start, rest) = url.split_once('@').expect("a user");
-    let (_, end) = rest.split_once('/').expect("a database");
-    format!("{start}@{}/{end}", proxy.addr)
-}
-
-fn port(db: &TestDb) -> u16 {
-    let url = db.url();
-    let port = url.rsplit_once(':').expect("a port").1;
-    port.split(['/', '?']).next().unwrap().parse().unwrap()
-}
 
 async fn works(client: &Client, n: u64) -> Result<(), String> {
     let answer = client.submit(&email(n), &format!("k{n}")).await;
@@ -43,8 +29,14 @@ async fn works(client: &Client, n: u64) -> Result<(), String> {
 #[tokio::test]
 async fn silent_connections_are_replaced_under_load_and_in_rest() {
     let db = TestDb::new().await;
-    let proxy = SilentProxy::before(port(&db)).await;
-    let url = through(&proxy, &db);
+    let direct = Address::of(&db);
+    let proxy = SilentProxy::before(direct.port).await;
+    let url = Address {
+        host: proxy.addr.ip().to_string(),
+        port: proxy.addr.port(),
+        ..direct
+    }
+    .url();
     let variables = [("DATABASE_URL", &*url), ("LLM_TESTING_MODE", "true")];
     let (api, worker) = tokio::join!(Api::spawn_at(&url), Worker::spawn_with(&db, &variables));
     let client = api.sign_in(&db).await;

@@ -18,6 +18,8 @@ pub(super) struct Protocol {
     pub(super) faults: u8,
     /// Whether attempts also write while they run.
     pub(super) writes: bool,
+    /// Whether a standby may be promoted, which is one of the faults.
+    pub(super) promotions: bool,
 }
 
 /// An event. Names workers by their index, and messages by their index among those in flight.
@@ -94,6 +96,13 @@ impl Model for Protocol {
         self.of_maintenance(&mut steps);
         if state.faults_left > 0 {
             faults(&mut steps);
+            if self.promotions && matches!(state.row, Row::Running { .. }) {
+                steps.fault(Action::PromoteStandby, |s| {
+                    s.faults_left -= 1;
+                    s.network.clear();
+                    forget_claim(s);
+                });
+            }
         }
         steps.all
     }
@@ -339,13 +348,6 @@ fn faults(steps: &mut Steps<'_>) {
         steps.fault(Action::CrashPostgres, |s| {
             s.faults_left -= 1;
             s.network.clear();
-        });
-    }
-    if matches!(state.row, Row::Running { .. }) {
-        steps.fault(Action::PromoteStandby, |s| {
-            s.faults_left -= 1;
-            s.network.clear();
-            forget_claim(s);
         });
     }
 }

@@ -100,6 +100,7 @@ impl Relay {
 async fn run(state: Arc<State>, listener: UnixListener, stop: CancellationToken) {
     let mut sweep = interval(SWEEP_INTERVAL);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut swept_at = Instant::now();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -114,7 +115,13 @@ async fn run(state: Arc<State>, listener: UnixListener, stop: CancellationToken)
                     sleep(LAST_RETRY).await;
                 }
             },
-            _ = sweep.tick() => state.sweep(),
+            _ = sweep.tick() => {
+                // After a pause of this process, answers that came meanwhile are still to be read.
+                if swept_at.elapsed() < SWEEP_INTERVAL * 3 {
+                    state.sweep();
+                }
+                swept_at = Instant::now();
+            }
         }
     }
 }
@@ -135,9 +142,10 @@ async fn serve(state: Arc<State>, client: UnixStream) {
     };
     let link = Arc::new(Link::new(state.clock));
     state.links().push(link.clone());
+    let connected_at = Instant::now();
     link.pass(client, server).await;
-    if !link.was_answered() {
-        // A frozen server still accepts connections.
+    // A frozen server still accepts connections. A caller that gave up while this was dialling proves nothing.
+    if !link.was_answered() && connected_at.elapsed() > CONNECT_TIMEOUT {
         state.move_on();
     }
     state.links().retain(|other| !Arc::ptr_eq(other, &link));

@@ -115,7 +115,9 @@ pub async fn connect_options_of_primary(config: &PoolConfig) -> Result<PgConnect
     let target = Target::parse(config.url.expose_secret())?;
     let mut refused = None;
     for host in &target.hosts {
-        let options = target.options.clone().host(&host.name).port(host.port);
+        let options = named(target.options.clone(), config)
+            .host(&host.name)
+            .port(host.port);
         let checked = async {
             let mut connection = PgConnection::connect_with(&options).await?;
             let suits = !target.read_write || takes_writes(&mut connection).await?;
@@ -123,7 +125,7 @@ pub async fn connect_options_of_primary(config: &PoolConfig) -> Result<PgConnect
             Ok(suits)
         };
         match tokio::time::timeout(config.acquire_timeout, checked).await {
-            Ok(Ok(true)) => return Ok(named(options, config)),
+            Ok(Ok(true)) => return Ok(options),
             Ok(Ok(false)) => {}
             Ok(Err(error)) => refused = Some(error),
             Err(_) => refused = Some(sqlx::Error::PoolTimedOut),

@@ -6,10 +6,9 @@ pub mod walk;
 
 use crate::interval::interval;
 use async_trait::async_trait;
-use base::db::is_statement_timeout;
 use sqlx::PgPool;
 use std::{ops::Range, time::Duration};
-use walk::AgedTable;
+use walk::{AgedTable, WalkPosition};
 
 /// What is left to delete after a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,19 +45,15 @@ impl AgedTable for FinishedJobs<'_> {
 
     async fn first_aged_block(&self) -> Result<Option<u64>, sqlx::Error> {
         // The index over block ranges skips what was never old. It also lists ranges that were emptied and filled again, so
-        // the statement may time out: then the walk begins at the first block.
+        // in a large table the statement may time out.
         let found = sqlx::query_scalar!(
             r#"select (ctid::text::point)[0]::bigint as "block!" from finished_jobs
                where finished_at < now() - $1::interval limit 1"#,
             interval(self.keep),
         )
         .fetch_optional(self.pool)
-        .await;
-        match found {
-            Ok(block) => Ok(block.map(|block| u64::try_from(block).unwrap_or_default())),
-            Err(error) if is_statement_timeout(&error) => Ok(Some(0)),
-            Err(error) => Err(error),
-        }
+        .await?;
+        Ok(found.map(|block| u64::try_from(block).unwrap_or_default()))
     }
 
     async fn prune(&self, blocks: Range<u64>) -> Result<u64, sqlx::Error> {
@@ -92,7 +87,7 @@ impl AgedTable for FinishedJobs<'_> {
 /// If the database fails.
 pub async fn prune_finished(pool: &PgPool, keep: Duration) -> Result<u64, sqlx::Error> {
     let table = FinishedJobs { pool, keep };
-    let (deleted, _) = walk::prune(&table, Duration::MAX).await?;
+    let (deleted, _) = walk::prune(&table, Duration::MAX, &WalkPosition::default()).await?;
     Ok(deleted)
 }
 

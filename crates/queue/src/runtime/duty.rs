@@ -4,7 +4,10 @@ use crate::{
     claim::dead_tuples,
     operate::{
         duties,
-        retention::{self, Backlog, FinishedJobs, walk},
+        retention::{
+            self, Backlog, FinishedJobs,
+            walk::{self, WalkPosition},
+        },
         workers,
     },
     signals::notifier::Notifier,
@@ -82,8 +85,18 @@ impl Duty for SampleQueues {
 
 /// Deletes finished jobs after their retention, and workers without a heartbeat.
 pub struct PruneFinished {
-    /// How long finished jobs are kept.
-    pub retention: Duration,
+    retention: Duration,
+    position: WalkPosition,
+}
+
+impl PruneFinished {
+    /// Keeps finished jobs for this time.
+    pub fn after(retention: Duration) -> Self {
+        Self {
+            retention,
+            position: WalkPosition::default(),
+        }
+    }
 }
 
 /// How long a retention duty deletes in one run; the duty loop aborts a run at three times that.
@@ -107,7 +120,7 @@ impl Duty for PruneFinished {
             pool,
             keep: self.retention,
         };
-        let (_, backlog) = walk::prune(&finished, RETENTION_BUDGET).await?;
+        let (_, backlog) = walk::prune(&finished, RETENTION_BUDGET, &self.position).await?;
         retention::prune_samples(pool).await?;
         workers::prune(pool).await?;
         context.report(self.name(), backlog).await

@@ -37,14 +37,7 @@ pub async fn run_attempt(engine: Arc<Engine>, claimed: ClaimedJob) {
         request_id = job.request_id,
         trace_id = trace,
     );
-    async {
-        attempt(&engine, &job, &signal).await;
-        if signal.lapsed.is_cancelled() {
-            return_lapsed(&engine, &job).await;
-        }
-    }
-    .instrument(span)
-    .await;
+    attempt(&engine, &job, &signal).instrument(span).await;
     if !signal.lost.is_cancelled() {
         engine.leases.remove(&job.lease);
     }
@@ -153,6 +146,9 @@ async fn attempt(engine: &Arc<Engine>, job: &Arc<Job>, signal: &AttemptSignal) {
                 error = chain(&error),
                 "lease lost during the attempt; its result is dropped"
             );
+            if signal.lapsed.is_cancelled() {
+                return_lapsed(engine, job).await;
+            }
         }
     }
 }

@@ -69,9 +69,7 @@ impl Setup {
             recorder: None,
             duties: vec![
                 Box::new(SampleQueues),
-                Box::new(PruneFinished {
-                    retention: RETENTION,
-                }),
+                Box::new(PruneFinished::after(RETENTION)),
             ],
         })
     }

@@ -13,8 +13,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 const BUFFER: usize = 32 * 1024;
-/// How long what the server still sends is passed on after it stopped listening.
-const CLOSING_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the relay passes on what the server sent before it closed.
+const FINAL_MESSAGE_TIMEOUT: Duration = Duration::from_secs(1);
 /// A message "ready for query" up to its last byte, which is the state of the transaction: the end of every answer.
 const READY: [u8; 5] = *b"Z\0\0\0\x05";
 /// The server's answer to a request for TLS; what follows cannot be read.
@@ -96,7 +96,7 @@ impl Link {
             sent = self.pass_up(from_client, to_server) => {
                 // A server that ends a session says why before it closes.
                 if sent.is_err() {
-                    let _ended = timeout(CLOSING_TIMEOUT, down).await;
+                    let _ended = timeout(FINAL_MESSAGE_TIMEOUT, down).await;
                 }
             }
             () = self.closed.cancelled() => {}

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use base::db::is_statement_timeout;
 use std::{
     ops::Range,
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -21,7 +22,7 @@ pub trait AgedTable: Send + Sync {
     /// If the database fails.
     async fn blocks(&self) -> Result<u64, sqlx::Error>;
 
-    /// Returns a block at or before the first old row; `None` if there is none.
+    /// Returns the block of the first old row; `None` if there is none. May reach the statement timeout.
     ///
     /// # Errors
     /// If the database fails.
@@ -43,14 +44,23 @@ const BATCH: Duration = Duration::from_millis(200);
 /// Blocks without an old row after which the walk looks whether there are any more.
 const EMPTY_BLOCKS: u64 = 4096;
 
+/// Where the last run ended for lack of time, for tables in which the search for old rows takes too long.
+#[derive(Debug, Default)]
+pub struct WalkPosition(AtomicU64);
+
 /// Deletes old rows for at most `budget`. Returns how many it deleted, and whether some are left.
 ///
 /// # Errors
 /// If the database fails; what was deleted before stays deleted.
-pub async fn prune(table: &dyn AgedTable, budget: Duration) -> Result<(u64, Backlog), sqlx::Error> {
+pub async fn prune(
+    table: &dyn AgedTable,
+    budget: Duration,
+    position: &WalkPosition,
+) -> Result<(u64, Backlog), sqlx::Error> {
     let started = Instant::now();
     let mut deleted = 0;
-    let Some(mut next) = table.first_aged_block().await? else {
+    let resumed = position.0.swap(0, Ordering::Relaxed);
+    let Some(mut next) = first_aged_block(table, resumed).await? else {
         return Ok((deleted, Backlog::None));
     };
     let end = table.blocks().await?;
@@ -58,6 +68,7 @@ pub async fn prune(table: &dyn AgedTable, budget: Duration) -> Result<(u64, Back
     let mut empty = 0;
     while next < end {
         if started.elapsed() > budget {
+            position.0.store(next, Ordering::Relaxed);
             return Ok((deleted, Backlog::Some));
         }
         let blocks = next..(next + stride).min(end);
@@ -74,16 +85,23 @@ pub async fn prune(table: &dyn AgedTable, budget: Duration) -> Result<(u64, Back
         next = blocks.end;
         stride = adapted(stride, batch.elapsed());
         if empty >= EMPTY_BLOCKS {
-            match table.first_aged_block().await? {
-                Some(block) if block > next => next = block,
-                // Behind this point: a row that became old meanwhile, for the next run. Or the search gave up.
-                Some(_) => {}
+            match first_aged_block(table, next).await? {
+                // A row before this point became old meanwhile; the next run deletes it.
+                Some(block) => next = next.max(block),
                 None => return Ok((deleted, Backlog::None)),
             }
             empty = 0;
         }
     }
     Ok((deleted, Backlog::None))
+}
+
+/// Returns the block of the first old row, or `or_else` if the search for it takes too long.
+async fn first_aged_block(table: &dyn AgedTable, or_else: u64) -> Result<Option<u64>, sqlx::Error> {
+    match table.first_aged_block().await {
+        Err(error) if is_statement_timeout(&error) => Ok(Some(or_else)),
+        found => found,
+    }
 }
 
 fn adapted(stride: u64, took: Duration) -> u64 {
@@ -137,14 +155,17 @@ mod tests {
             rows[block] = true;
         }
         let table = Blocks(Mutex::new(rows));
-        let result = prune(&table, Duration::from_secs(60)).await.unwrap();
+        let position = WalkPosition::default();
+        let result = prune(&table, Duration::from_secs(60), &position).await;
+        let result = result.unwrap();
         assert_eq!(result, (5, Backlog::None));
     }
 
     #[tokio::test]
     async fn run_ends_when_its_time_is_up_and_says_that_rows_are_left() {
         let table = Blocks(Mutex::new(vec![true; 1000]));
-        let (_, backlog) = prune(&table, Duration::ZERO).await.unwrap();
+        let position = WalkPosition::default();
+        let (_, backlog) = prune(&table, Duration::ZERO, &position).await.unwrap();
         assert_eq!(backlog, Backlog::Some);
     }
 }
