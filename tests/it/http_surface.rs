@@ -352,7 +352,7 @@ async fn too_many_requests_at_once_are_shed() {
     assert_eq!(next.await.status, 200);
 }
 
-/// An operation that answers when it is let go, and sets the flag when it was carried out to its end.
+/// An operation that answers when it is let go, and sets the flag when it ran to its end.
 fn gated(method: AxumMethod, done: Arc<AtomicBool>) -> (Arc<Notify>, Route) {
     let release = Arc::new(Notify::new());
     let gate = release.clone();
@@ -371,7 +371,7 @@ fn gated(method: AxumMethod, done: Arc<AtomicBool>) -> (Arc<Notify>, Route) {
 }
 
 #[tokio::test]
-async fn a_request_that_may_write_is_carried_out_although_its_client_left() {
+async fn a_request_that_may_write_completes_although_its_client_left() {
     let db = TestDb::new().await;
     let done = Arc::new(AtomicBool::new(false));
     let (release, route) = gated(AxumMethod::POST, done.clone());

@@ -2,15 +2,15 @@
 
 use crate::support::{
     TestDb,
-    client::{Answer, http, send},
-    people::{Office, PASSWORD},
+    client::{TestResponse, http, send},
+    people::{PASSWORD, TestTenant},
     system::TestApi,
 };
 use serde_json::json;
 
 const OWNER: &str = "owner@acme.example";
 
-async fn log_in(api: &TestApi, forwarded: &str, email: &str, password: &str) -> Answer {
+async fn log_in(api: &TestApi, forwarded: &str, email: &str, password: &str) -> TestResponse {
     let body = json!({"tenant": "acme", "email": email, "password": password});
     let request = http()
         .post(format!("http://{}/v1/sessions", api.addr))
@@ -26,10 +26,10 @@ async fn opened_from(db: &TestDb) -> String {
 
 #[tokio::test]
 async fn address_of_a_request_is_the_right_most_that_no_trusted_proxy_has() {
-    let office = Office::open().await;
-    let direct = TestApi::start(&office.db).await;
+    let acme = TestTenant::open().await;
+    let direct = TestApi::start(&acme.db).await;
     let proxied =
-        TestApi::start_with(&office.db, &[("TRUSTED_PROXIES", "127.0.0.1,10.0.0.0/8")]).await;
+        TestApi::start_with(&acme.db, &[("TRUSTED_PROXIES", "127.0.0.1,10.0.0.0/8")]).await;
     for (api, forwarded, address) in [
         (&direct, "198.51.100.1", "127.0.0.1"),
         (&proxied, "198.51.100.1", "198.51.100.1"),
@@ -38,17 +38,17 @@ async fn address_of_a_request_is_the_right_most_that_no_trusted_proxy_has() {
     ] {
         let answer = log_in(api, forwarded, OWNER, PASSWORD).await;
         assert_eq!(answer.status, 201, "{}", answer.text);
-        assert_eq!(opened_from(&office.db).await, address, "{forwarded}");
+        assert_eq!(opened_from(&acme.db).await, address, "{forwarded}");
     }
 }
 
 #[tokio::test]
 async fn log_ins_by_one_address_behind_a_proxy_shut_nobody_else_out() {
-    let office = Office::open().await;
-    let api = TestApi::start_with(&office.db, &[("TRUSTED_PROXIES", "127.0.0.1")]).await;
+    let acme = TestTenant::open().await;
+    let api = TestApi::start_with(&acme.db, &[("TRUSTED_PROXIES", "127.0.0.1")]).await;
     let wrong = log_in(&api, "192.0.2.1", "a@acme.example", "not the password").await;
     assert_eq!(wrong.status, 401, "{}", wrong.text);
-    office
+    acme
         .db
         .execute(
             "insert into login_failures (subject, at)

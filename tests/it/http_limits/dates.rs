@@ -4,7 +4,7 @@
 
 use crate::support::{
     Client, TestDb,
-    client::{Answer, send},
+    client::{TestResponse, send},
     contract::resolve,
     system::TestApi,
 };
@@ -116,7 +116,7 @@ fn body(pointer: &str, value: &str) -> Value {
     })
 }
 
-async fn refusal(client: &Client, field: &DateField, value: &str) -> Answer {
+async fn refusal(client: &Client, field: &DateField, value: &str) -> TestResponse {
     let path = field.path.replace("{id}", &Uuid::now_v7().to_string());
     let method: Method = field.method.parse().unwrap();
     let request = client

@@ -17,12 +17,12 @@ const LANES: usize = 2;
 /// Larger emails have a transaction of their own: a batch of them would keep the others waiting.
 const LARGE: usize = 1024 * 1024;
 
-type Answer = Result<Submitted, SubmitError>;
+type SubmitResult = Result<Submitted, SubmitError>;
 
 /// A handle for submitting; cheap to clone.
 #[derive(Clone)]
 pub struct Submitter {
-    coalescer: Coalescer<SubmitTriage, Answer>,
+    coalescer: Coalescer<SubmitTriage, SubmitResult>,
     tools: Tools,
 }
 
@@ -71,7 +71,7 @@ impl Submitter {
     ///
     /// # Errors
     /// The request may be repeated with the same key.
-    pub async fn submit(&self, request: SubmitTriage) -> Answer {
+    pub async fn submit(&self, request: SubmitTriage) -> SubmitResult {
         if request.source.len() > LARGE {
             return submit_one(&self.tools, request).await;
         }
@@ -80,9 +80,9 @@ impl Submitter {
 }
 
 /// Requests with one key, in order of arrival.
-type SameKey = Vec<(SubmitTriage, Reply<Answer>)>;
+type SameKey = Vec<(SubmitTriage, Reply<SubmitResult>)>;
 
-async fn submit_batch(tools: Tools, batch: Vec<PendingRequest<SubmitTriage, Answer>>) {
+async fn submit_batch(tools: Tools, batch: Vec<PendingRequest<SubmitTriage, SubmitResult>>) {
     let mut groups: Vec<SameKey> = Vec::new();
     let mut places = HashMap::new();
     for PendingRequest { request, reply } in batch {
@@ -143,7 +143,7 @@ async fn submit_round(tools: &Tools, groups: Vec<SameKey>) -> Vec<SameKey> {
 }
 
 /// Answers a request whose key was used by one that has just been answered.
-fn replay(first: &SubmitTriage, submitted: &Submitted, request: &SubmitTriage) -> Answer {
+fn replay(first: &SubmitTriage, submitted: &Submitted, request: &SubmitTriage) -> SubmitResult {
     // The first may itself have been a replay; its fingerprint is that of the stored request either way.
     if first.fingerprint == request.fingerprint {
         Ok(Submitted {
@@ -156,12 +156,12 @@ fn replay(first: &SubmitTriage, submitted: &Submitted, request: &SubmitTriage) -
     }
 }
 
-async fn submit_alone(tools: Tools, request: SubmitTriage, reply: Reply<Answer>) {
+async fn submit_alone(tools: Tools, request: SubmitTriage, reply: Reply<SubmitResult>) {
     reply.send(submit_one(&tools, request).await);
 }
 
 /// Runs the transaction for one request, which waits for locks as long as a request may.
-async fn submit_one(tools: &Tools, request: SubmitTriage) -> Answer {
+async fn submit_one(tools: &Tools, request: SubmitTriage) -> SubmitResult {
     let requests = [request];
     let answer = match submit_all(&tools.pool, &requests, tools.answer_of).await {
         Ok(mut answers) => answers.remove(0),
@@ -171,7 +171,7 @@ async fn submit_one(tools: &Tools, request: SubmitTriage) -> Answer {
     answer
 }
 
-fn announce_all(notifier: &Notifier, requests: &[SubmitTriage], answers: &[Answer]) {
+fn announce_all(notifier: &Notifier, requests: &[SubmitTriage], answers: &[SubmitResult]) {
     for (request, answer) in requests.iter().zip(answers) {
         if let Ok(submitted) = answer {
             announce(notifier, request, submitted.how, &submitted.replaced);
