@@ -118,6 +118,9 @@ const SPARE: usize = 40;
 /// Below this the process would be of no use.
 const MIN_CONNECTIONS: usize = 16;
 
+/// Closing a connection takes no longer, unless the process has no time at all.
+const EVICTION_TIMEOUT: Duration = Duration::from_millis(100);
+
 /// Binds a listener with a [`BACKLOG`].
 ///
 /// # Errors
@@ -160,8 +163,10 @@ pub async fn serve(listener: TcpListener, served: Served, stopping: Cancellation
         let address = Some(peer.ip()).filter(|address| !served.proxies.contains(*address));
         let place = match table.admit(address) {
             Admitted::Yes(place) => place,
-            Admitted::InsteadOfAnother(place) => {
+            Admitted::InsteadOf(evicted, place) => {
                 served.metrics.closed("evicted");
+                // Else descriptors would run out: those that are closed are as many as the kernel has in its backlog.
+                drop(timeout(EVICTION_TIMEOUT, evicted.gone()).await);
                 place
             }
             Admitted::No => {

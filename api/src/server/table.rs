@@ -54,6 +54,8 @@ pub struct Connection {
     head_begun: AtomicBool,
     /// Set to close the connection.
     pub(super) cut: CancellationToken,
+    /// Set when its descriptor is free.
+    gone: CancellationToken,
 }
 
 /// A place in the table, returned when dropped.
@@ -72,8 +74,8 @@ pub(super) struct Busy(Arc<Connection>);
 #[derive(Debug)]
 pub(super) enum Admitted {
     Yes(TableEntry),
-    /// Another connection was closed for it.
-    InsteadOfAnother(TableEntry),
+    /// Another connection is being closed for it.
+    InsteadOf(Arc<Connection>, TableEntry),
     No,
 }
 
@@ -105,10 +107,11 @@ impl ConnectionTable {
         let Some(useless) = open.longest_useless(among, self.0.started.elapsed()) else {
             return Admitted::No;
         };
-        if let Some(connection) = open.remove(useless) {
-            connection.cut.cancel();
-        }
-        Admitted::InsteadOfAnother(self.insert(&mut open, network))
+        let Some(evicted) = open.remove(useless) else {
+            return Admitted::No;
+        };
+        evicted.cut.cancel();
+        Admitted::InsteadOf(evicted, self.insert(&mut open, network))
     }
 
     fn insert(&self, open: &mut Open, network: IpAddr) -> TableEntry {
@@ -156,6 +159,7 @@ impl Open {
 impl Drop for TableEntry {
     fn drop(&mut self) {
         self.table.lock().remove(self.id);
+        self.connection.gone.cancel();
     }
 }
 
@@ -168,6 +172,7 @@ impl Connection {
             stalled: AtomicU64::new(0),
             head_begun: AtomicBool::new(false),
             cut: CancellationToken::new(),
+            gone: CancellationToken::new(),
         };
         connection.enter(IDLE);
         connection
@@ -198,6 +203,11 @@ impl Connection {
 
     pub(super) fn head_has_begun(&self) -> bool {
         self.head_begun.load(Ordering::Relaxed)
+    }
+
+    /// Waits until its descriptor is free.
+    pub(super) async fn gone(&self) {
+        self.gone.cancelled().await;
     }
 
     pub(super) fn stalls(&self) {
@@ -264,7 +274,7 @@ mod tests {
 
     fn admit(table: &ConnectionTable, last: u8) -> TableEntry {
         match table.admit(address(last)) {
-            Admitted::Yes(place) | Admitted::InsteadOfAnother(place) => place,
+            Admitted::Yes(place) | Admitted::InsteadOf(_, place) => place,
             Admitted::No => panic!("no place for {last}"),
         }
     }

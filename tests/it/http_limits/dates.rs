@@ -6,6 +6,7 @@ use crate::support::{
     Client, TestDb,
     client::{TestResponse, send},
     contract::resolve,
+    corpus,
     system::TestApi,
 };
 use api::{openapi, route_table::RouteTable, routes};
@@ -124,6 +125,11 @@ async fn refusal(client: &Client, field: &DateField, value: &str) -> TestRespons
         .header("Idempotency-Key", Uuid::now_v7().to_string())
         .header("If-Match", "\"1\"");
     let request = match field.place.strip_prefix('?') {
+        // Parameters of a submission are those of a raw email.
+        Some(name) if field.method == "POST" => request
+            .query(&[(name, value)])
+            .header("Content-Type", "message/rfc822")
+            .body(corpus::generated(1).bytes),
         Some(name) => request.query(&[(name, value)]),
         None => request.json(&body(&field.place, value)),
     };

@@ -15,16 +15,17 @@ use crate::{
     },
     metrics::Ongoing,
     route_table::{Access, ResponseHeader, Route},
+    slots::Slot,
 };
 use axum::{
     extract::State,
     http::{HeaderMap, HeaderValue, Method, header},
     response::{IntoResponse, Response},
 };
-use base::JobId;
+use base::{JobId, TenantId};
 use jobs::{
     commands::sessions::signals::revoked,
-    domain::{Session, session::Scope},
+    domain::{Session, UserId, session::Scope},
 };
 use queue::{JobState, JobView, signals::listener::Signal};
 use schemars::JsonSchema;
@@ -91,24 +92,33 @@ async fn get_job(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let wait = Wait::of(&headers, parameters.wait);
+    // Before the database is asked: a client that polls in a loop should cost little.
+    let _slot = match wait.seconds {
+        0 => None,
+        _ => Some(poll_slot(&app, &session)?),
+    };
     // Before the first read: an end between read and subscription would go unnoticed.
     let signals = app.listener.subscribe();
     let mut job = find(&app, &session, id).await?;
     if wait.seconds > 0 && !job.state.is_terminal() {
-        let user = (session.tenant, session.user);
-        let Some(_slot) = app.polls.enter(user, app.limits.polls_per_user) else {
-            return Err(ApiError::new(
-                Code::TooManyRequests,
-                "You have as many requests waiting for jobs as one user may. Follow several jobs by `GET /v1/jobs`.",
-            )
-            .retry_after(5));
-        };
         // Waiting costs a task and a connection, of which there is another limit.
         ticket.release();
         let _waiting = Ongoing::begin(&app.metrics.long_polls_waiting);
         job = wait_for_end(&app, &session, job, signals, wait.duration()).await?;
     }
     Ok(respond(&app, &job, wait, &headers))
+}
+
+fn poll_slot(app: &AppState, session: &Session) -> Result<Slot<(TenantId, UserId)>, ApiError> {
+    let user = (session.tenant, session.user);
+    let slot = app.polls.enter(user, app.limits.polls_per_user);
+    slot.ok_or_else(|| {
+        ApiError::new(
+            Code::TooManyRequests,
+            "You have as many requests waiting for jobs as one user may. Follow several jobs by `GET /v1/jobs`.",
+        )
+        .retry_after(5)
+    })
 }
 
 /// Waits for the end of the job, of the wait or of the process, and reads the job then.
