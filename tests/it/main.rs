@@ -8,8 +8,10 @@
     reason = "a helper of the tests fails the test that called it"
 )]
 
+mod access;
 mod actions;
 mod admin;
+mod api_keys;
 mod approvals;
 mod audit;
 mod blocks;
@@ -49,6 +51,7 @@ mod submit;
 mod support;
 mod tidy;
 mod triage;
+mod users;
 mod versions;
 mod webhooks;
 mod worker;

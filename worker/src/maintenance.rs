@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use jobs::{
     commands::{
         approvals::{execute, expire_approvals},
+        audit::seal::seal_entries,
         blocks::expire_blocks,
         effects as effect_commands,
         memory::sweep_memory,
@@ -55,10 +56,12 @@ enum Task {
     SweepMemory,
     /// Expires proposed blocks whose time has passed.
     ExpireBlocks,
+    /// Seals new audit entries, and logs the newest seal for those who keep it elsewhere.
+    SealAudit,
 }
 
 impl Task {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::PurgeCheckpoints,
         Self::PurgeSessions,
         Self::PurgeRequestKeys,
@@ -66,6 +69,7 @@ impl Task {
         Self::LoseEffects,
         Self::SweepMemory,
         Self::ExpireBlocks,
+        Self::SealAudit,
     ];
 }
 
@@ -80,12 +84,15 @@ impl Duty for Maintenance {
             Task::LoseEffects => "lose_effects",
             Task::SweepMemory => "sweep_memory",
             Task::ExpireBlocks => "expire_blocks",
+            Task::SealAudit => "seal_audit",
         }
     }
 
     fn every(&self) -> Duration {
         match self.task {
             Task::LoseEffects => Duration::from_secs(30),
+            // The shorter, the less can be forged before it is sealed; a turn without entries is one statement.
+            Task::SealAudit => Duration::from_secs(10),
             // A late decision is rejected in any case; this only updates the status.
             Task::ExpireApprovals | Task::ExpireBlocks => Duration::from_secs(60),
             // Expired rows are not read in any case; this only deletes them.
@@ -124,6 +131,14 @@ impl Duty for Maintenance {
                 }
                 if approvals::any_in_hand(&context.queue_pool).await? {
                     in_batches(BATCH, || execute::abandon(pool, BATCH)).await?;
+                }
+                Ok(())
+            }
+            Task::SealAudit => {
+                let (sealed, head) = seal_entries(pool).await?;
+                if sealed > 0 {
+                    let (number, chain) = (head.number, head.chain.to_string());
+                    tracing::info!(sealed, number, chain, "audit entries sealed");
                 }
                 Ok(())
             }

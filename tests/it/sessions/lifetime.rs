@@ -126,13 +126,13 @@ async fn a_use_is_noted_at_most_once_a_minute_and_postpones_only_the_idle_end() 
 async fn the_role_is_that_of_today() {
     let office = Office::open().await;
     assert_eq!(
-        office.present(&office.owner_token).await.unwrap().role,
-        Role::Owner
+        office.present(&office.owner_token).await.unwrap().role(),
+        Some(Role::Owner)
     );
     office.db.execute("update users set role = 'member'").await;
     assert_eq!(
-        office.present(&office.owner_token).await.unwrap().role,
-        Role::Member
+        office.present(&office.owner_token).await.unwrap().role(),
+        Some(Role::Member)
     );
 }
 
