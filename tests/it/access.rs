@@ -5,7 +5,7 @@ mod expected;
 use crate::support::{
     Client, TestDb,
     api_keys::{all_scopes, issue, key},
-    client::{Answer, http, send},
+    client::{TestResponse, http, send},
     system::TestApi,
 };
 use api::{
@@ -63,13 +63,13 @@ fn request(api: &TestApi, operation: &Operation, id: &str) -> RequestBuilder {
     request
 }
 
-async fn call(api: &TestApi, operation: &Operation, id: &str, token: &str) -> Answer {
+async fn call(api: &TestApi, operation: &Operation, id: &str, token: &str) -> TestResponse {
     send(request(api, operation, id).bearer_auth(token)).await
 }
 
 /// Whether the door was passed: whatever is wrong with the request was found behind it.
 #[track_caller]
-fn assert_let_in(answer: &Answer, about: &str) {
+fn assert_let_in(answer: &TestResponse, about: &str) {
     let refused = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&answer.status);
     assert!(!refused, "{about}: {}", answer.text);
     assert!(!answer.status.is_server_error(), "{about}: {}", answer.text);
@@ -281,7 +281,7 @@ async fn things(db: &TestDb, client: &Client) -> BTreeMap<String, String> {
 }
 
 /// The answer without what names the request and the id.
-fn shape(answer: &Answer, id: &str) -> (StatusCode, Value) {
+fn shape(answer: &TestResponse, id: &str) -> (StatusCode, Value) {
     let mut body = answer.body.clone();
     if let Some(body) = body.as_object_mut() {
         body.remove("request_id");

@@ -4,7 +4,7 @@ use crate::support::{
     Client, TestDb,
     api_keys::{all_scopes, issue, key},
     caller::{Caller, admin},
-    client::{Answer, send},
+    client::{TestResponse, send},
     system::TestApi,
 };
 use jobs::domain::{api_key::KeyScope, session::Role};
@@ -14,11 +14,11 @@ use serde_json::{Value, json};
 const KEYS: &str = "/v1/api-keys";
 const MAIL: &[u8] = b"From: a@client.example\r\nTo: b@postroom.example\r\nSubject: Hi\r\nMessage-ID: <k1@b>\r\n\r\nHi.\r\n";
 
-async fn create(client: &Client, body: &Value) -> Answer {
+async fn create(client: &Client, body: &Value) -> TestResponse {
     send(client.request(Method::POST, KEYS).json(body)).await
 }
 
-async fn rotate(client: &Client, id: &str, body: &Value) -> Answer {
+async fn rotate(client: &Client, id: &str, body: &Value) -> TestResponse {
     let path = format!("{KEYS}/{id}/rotate");
     send(client.request(Method::POST, &path).json(body)).await
 }

@@ -5,8 +5,8 @@ mod delegates;
 use crate::support::{
     Client, TestDb,
     caller::{Caller, admin},
-    client::{Answer, send},
-    people::{Office, PASSWORD},
+    client::{TestResponse, send},
+    people::{PASSWORD, TestTenant},
     system::{TestApi, Worker},
 };
 use jobs::domain::{UserId, session::Role};
@@ -24,7 +24,7 @@ fn put(caller: &Caller, token: &str, current: &str, new: &str) -> RequestBuilder
         .json(&json!({"current_password": current, "new_password": new}))
 }
 
-async fn log_in(caller: &Caller, password: &str) -> Answer {
+async fn log_in(caller: &Caller, password: &str) -> TestResponse {
     let body = json!({"tenant": "acme", "email": "owner@acme.example", "password": password});
     send(caller.anonymous(Method::POST, "/v1/sessions").json(&body)).await
 }
@@ -39,22 +39,22 @@ async fn user_of(db: &TestDb, client: &Client) -> UserId {
     )
 }
 
-async fn change(client: &Client, user: UserId, body: &Value) -> Answer {
+async fn change(client: &Client, user: UserId, body: &Value) -> TestResponse {
     let path = format!("/v1/users/{user}");
     send(client.request(Method::PATCH, &path).json(body)).await
 }
 
-async fn remove(client: &Client, user: UserId) -> Answer {
+async fn remove(client: &Client, user: UserId) -> TestResponse {
     send(client.request(Method::DELETE, &format!("/v1/users/{user}"))).await
 }
 
 #[tokio::test]
 async fn password_is_changed_with_the_old_one_and_other_sessions_end() {
-    let office = Office::open().await;
-    let api = TestApi::start(&office.db).await;
+    let acme = TestTenant::open().await;
+    let api = TestApi::start(&acme.db).await;
     let caller = Caller::at(api.addr);
-    let (_, elsewhere) = office.sign_in().await;
-    let token = office.owner_token.expose();
+    let (_, elsewhere) = acme.sign_in().await;
+    let token = acme.owner_token.expose();
     let refused = send(put(&caller, token, "not the password", OTHER)).await;
     refused.assert_problem(401, "LOGIN_REFUSED", "the old one is asked");
     let refused = send(put(&caller, token, PASSWORD, "owner@ACME.example")).await;
@@ -73,13 +73,13 @@ async fn password_is_changed_with_the_old_one_and_other_sessions_end() {
 
 #[tokio::test]
 async fn forgotten_password_is_reset_once_by_a_token_from_an_owner() {
-    let office = Office::open().await;
-    let api = TestApi::start(&office.db).await;
+    let acme = TestTenant::open().await;
+    let api = TestApi::start(&acme.db).await;
     let caller = Caller::at(api.addr);
-    let path = format!("/v1/users/{}/password-reset", office.owner.user);
+    let path = format!("/v1/users/{}/password-reset", acme.owner.user);
     let mut tokens = Vec::new();
     for _ in 0..2 {
-        let created = caller.post(&path, office.owner_token.expose()).await;
+        let created = caller.post(&path, acme.owner_token.expose()).await;
         assert_eq!(created.status, 201, "{}", created.text);
         tokens.push(created.body["token"].as_str().unwrap().to_owned());
     }
@@ -99,7 +99,7 @@ async fn forgotten_password_is_reset_once_by_a_token_from_an_owner() {
         .assert_problem(410, "GONE", "it was used");
     assert_eq!(
         caller
-            .get("/v1/sessions", office.owner_token.expose())
+            .get("/v1/sessions", acme.owner_token.expose())
             .await
             .status,
         401
@@ -107,7 +107,7 @@ async fn forgotten_password_is_reset_once_by_a_token_from_an_owner() {
     assert_eq!(log_in(&caller, OTHER).await.status, 201);
 
     let shell = admin(
-        &office.db.url(),
+        &acme.db.url(),
         &[
             "user",
             "reset-password",
@@ -119,32 +119,31 @@ async fn forgotten_password_is_reset_once_by_a_token_from_an_owner() {
     )
     .await;
     let token = shell.stdout.trim_end();
-    office
-        .db
+    acme.db
         .execute("update password_resets set expires_at = now()")
         .await;
     reset(token, PASSWORD)
         .await
         .assert_problem(410, "GONE", "it has expired");
     assert!(
-        !office.db.dump().await.contains(&tokens[1]),
+        !acme.db.dump().await.contains(&tokens[1]),
         "only a hash is stored"
     );
 }
 
 #[tokio::test]
 async fn what_concerns_access_asks_for_a_recent_password() {
-    let office = Office::open().await;
-    let api = TestApi::start(&office.db).await;
+    let acme = TestTenant::open().await;
+    let api = TestApi::start(&acme.db).await;
     let caller = Caller::at(api.addr);
-    let token = office.owner_token.expose();
+    let token = acme.owner_token.expose();
     let invite = json!({"email": "new@acme.example", "role": "member"});
     assert_eq!(
         caller.post_json("/v1/invites", token, &invite).await.status,
         201
     );
     let later = "update sessions set authenticated_at = now() - interval '601 s'";
-    office.db.execute(later).await;
+    acme.db.execute(later).await;
     for (method, path) in [
         (Method::POST, "/v1/invites"),
         (Method::POST, "/v1/api-keys"),
@@ -195,10 +194,10 @@ async fn what_concerns_access_asks_for_a_recent_password() {
 
 #[tokio::test]
 async fn guesses_in_a_stolen_session_are_slowed_down_and_do_not_lock_the_owner_out() {
-    let office = Office::open().await;
-    let api = TestApi::start(&office.db).await;
+    let acme = TestTenant::open().await;
+    let api = TestApi::start(&acme.db).await;
     let caller = Caller::at(api.addr);
-    let token = office.owner_token.expose();
+    let token = acme.owner_token.expose();
     for _ in 0..10 {
         let wrong = caller.post_json(CONFIRM, token, &json!({"password": "not the password"}));
         assert_eq!(wrong.await.status, 401);

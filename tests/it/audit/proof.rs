@@ -3,7 +3,7 @@
 
 use super::{entry, write};
 use crate::support::{
-    TestDb, binaries::root, caller::admin, client::send, eventually, people::Office,
+    TestDb, binaries::root, caller::admin, client::send, eventually, people::TestTenant,
     system::TestApi, wait::SOON,
 };
 use base::TenantId;
@@ -147,9 +147,9 @@ async fn entry_of_an_older_transaction_is_not_overtaken() {
 
 #[tokio::test]
 async fn follower_over_http_continues_at_the_end() {
-    let office = Office::open().await;
-    let api = TestApi::start(&office.db).await;
-    let token = office.owner_token.expose();
+    let acme = TestTenant::open().await;
+    let api = TestApi::start(&acme.db).await;
+    let token = acme.owner_token.expose();
     let read = async |query: &str| {
         let url = format!("http://{}/v1/audit?{query}", api.addr);
         send(crate::support::client::http().get(url).bearer_auth(token))
@@ -171,7 +171,7 @@ async fn follower_over_http_continues_at_the_end() {
     assert!(first["next_cursor"].is_null(), "{first}");
     let cursor = first["follow_cursor"].as_str().unwrap();
     let request_id = "req-after-the-end";
-    write(&office.db, &[entry(office.owner.tenant, request_id)]).await;
+    write(&acme.db, &[entry(acme.owner.tenant, request_id)]).await;
     eventually(SOON, async || {
         let page = read(&format!("cursor={cursor}")).await;
         let found = page["items"].as_array().unwrap().iter();
