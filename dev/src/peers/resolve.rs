@@ -143,7 +143,7 @@ mod tests {
         }
 
         fn attempt(source: PeerSource, _: &Fetcher<'_>) -> Result<Self, Failure> {
-            let works = source == Self::sources()[usize::from(way)];
+            let works = source == Self::sources()[usize::from(SOURCE)];
             works
                 .then_some(Self)
                 .ok_or_else(|| Failure(format!("no {source} here")))
@@ -155,7 +155,7 @@ mod tests {
 
     fn source<const SOURCE: u8>(forced: Option<PeerSource>) -> Result<PeerSource, String> {
         let fetcher = Fetcher::new(Path::new("/nowhere"));
-        fetch::<OnlyBy<way>>(&fetcher, forced)
+        fetch::<OnlyBy<SOURCE>>(&fetcher, forced)
             .map(|(source, _)| source)
             .map_err(|missing| missing.to_string())
     }
