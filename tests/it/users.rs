@@ -199,8 +199,8 @@ async fn guesses_in_a_stolen_session_are_slowed_down_and_do_not_lock_the_owner_o
     let caller = Caller::at(api.addr);
     let token = acme.owner_token.expose();
     for _ in 0..10 {
-        let wrong = caller.post_json(CONFIRM, token, &json!({"password": "not the password"}));
-        assert_eq!(wrong.await.status, 401);
+        let wrong = json!({"password": "not the password"});
+        assert_eq!(caller.post_json(CONFIRM, token, &wrong).await.status, 401);
     }
     let throttled = caller
         .post_json(CONFIRM, token, &json!({"password": PASSWORD}))
