@@ -27,6 +27,7 @@ const AUDITORS: Who = Who::Roles(&[Role::Owner, Role::Admin, Role::Auditor]);
 pub(super) const OPERATIONS: &[(&str, Who, Option<&str>)] = &[
     ("accept_block", NOT_AUDITORS, None),
     ("accept_invite", PUBLIC, None),
+    ("add_delegate", NOT_AUDITORS, None),
     (
         "add_inbox_item_to_today",
         NOT_AUDITORS,
