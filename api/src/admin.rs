@@ -2,6 +2,7 @@
 //!
 //! Results go to stdout, for people or with `--json` for programs. Commands about one tenant are audited with actor `cli`.
 
+mod audit;
 mod keys;
 mod limits;
 mod queues;
@@ -11,6 +12,7 @@ mod workers;
 
 use crate::config::operator_tenant;
 use anyhow::Context;
+use audit::AuditCommand;
 use base::{
     TenantId,
     db::{self, PgPool, PoolConfig},
@@ -19,12 +21,14 @@ use base::{
 use clap::Subcommand;
 use jobs::{
     commands::{
+        connections::reseal::reseal,
         onboarding::bootstrap,
         operators::{Operator, grant},
         sessions::end,
     },
     domain::invite::{EmailAddress, TenantSlug},
-    store::{self, grants::DbRole},
+    secrets::KeyRing,
+    store::{self, connections::key_ids, grants::DbRole},
 };
 use keys::KeyCommand;
 use limits::LimitCommand;
@@ -52,6 +56,11 @@ pub enum AdminCommand {
     /// Creates, lists, rotates and revokes the API keys of a tenant.
     #[command(subcommand)]
     Keys(KeyCommand),
+    /// Proves that the audit log is whole, and exports it.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Seals every stored secret anew with the first key of `CREDENTIAL_KEYS`; the older keys are then no longer needed.
+    Reseal,
     /// Lists, changes and removes the users of a tenant, and resets their passwords.
     #[command(subcommand)]
     User(UserCommand),
@@ -86,6 +95,10 @@ pub enum AdminCommand {
 pub async fn run(command: AdminCommand, mut env: Env) -> anyhow::Result<()> {
     let database = PoolConfig::with_connections(&mut env, 2, "postroom-admin");
     let operators = operator_tenant(&mut env);
+    let keys = match command {
+        AdminCommand::Reseal => KeyRing::from_env(&mut env),
+        _ => None,
+    };
     let pool = db::connect(&env.finish(database)?).await?;
     jobs::schema::check_schema(&pool).await?;
     match command {
@@ -94,6 +107,20 @@ pub async fn run(command: AdminCommand, mut env: Env) -> anyhow::Result<()> {
             email,
             json,
         } => invite_owner(&pool, &tenant, &email, json).await,
+        AdminCommand::Audit(command) => audit::run(&pool, command).await,
+        AdminCommand::Reseal => {
+            let keys = keys.context("set CREDENTIAL_KEYS to the new key and the older ones")?;
+            let sealed = reseal(&pool, &keys)
+                .await
+                .context("could not seal every secret anew")?;
+            let left = key_ids(&pool)
+                .await
+                .context("could not read which keys are needed")?;
+            print(&format!(
+                "{sealed} secret(s) sealed anew; needed from now on: {}",
+                left.join(", ")
+            ))
+        }
         AdminCommand::User(command) => users::run(&pool, command).await,
         AdminCommand::Tenant(command) => tenants::run(&pool, command).await,
         AdminCommand::Keys(command) => keys::run(&pool, command).await,

@@ -157,6 +157,11 @@ impl KeyRing {
         Ok(text.into())
     }
 
+    /// Returns the id of the key that seals.
+    pub fn active(&self) -> &str {
+        &self.0.active
+    }
+
     pub fn holds(&self, id: &str) -> bool {
         self.0.by_id.contains_key(id)
     }

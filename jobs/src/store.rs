@@ -4,9 +4,11 @@
 pub mod api_keys;
 pub mod approvals;
 pub mod audit;
+pub mod audit_seals;
 pub mod blocks;
 pub mod connections;
 pub mod contacts;
+pub mod delegations;
 pub mod draft_versions;
 pub mod drafts;
 pub mod effects;

@@ -16,7 +16,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 /// An API whose operators are a tenant, and the owner of that tenant.
-async fn with_operators(db: &TestDb) -> (TestApi, Client) {
+pub(crate) async fn with_operators(db: &TestDb) -> (TestApi, Client) {
     let operator = Client::owner_of_new_tenant(db).await;
     let slug = format!("t-{}", operator.tenant.0.simple());
     let api = TestApi::start_with(db, &[("OPERATOR_TENANT", &slug)]).await;

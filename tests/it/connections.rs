@@ -8,6 +8,7 @@ use crate::{
     support::{
         Client, TestDb,
         client::{TestResponse, send},
+        process::Process,
         system::TestApi,
     },
 };
@@ -206,4 +207,39 @@ async fn a_secret_of_another_kind_opens_nothing_and_a_colleague_sees_nothing() {
         "PRECONDITION_FAILED",
         "an old version",
     );
+}
+
+#[tokio::test]
+async fn secrets_are_sealed_anew_with_the_first_key_and_then_need_no_other() {
+    const NEW: &str = "k2:AwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwM=";
+    let (db, _api, client) = open().await;
+    let made = connect(&client, &calendar()).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let both = format!("{NEW},{KEYS}");
+    let url = db.url();
+    for sealed in ["1 secret(s) sealed anew", "0 secret(s) sealed anew"] {
+        let variables = [("DATABASE_URL", url.as_str()), ("CREDENTIAL_KEYS", &both)];
+        let ended = Process::spawn("postroom-api", &["admin", "reseal"], &variables)
+            .ended()
+            .await;
+        assert!(ended.status.success(), "{}", ended.stderr);
+        assert!(
+            ended.stdout.contains(sealed) && ended.stdout.contains("from now on: k2"),
+            "{}",
+            ended.stdout
+        );
+    }
+    let api = TestApi::start_with(&db, &[("CREDENTIAL_KEYS", NEW)]).await;
+    let client = client.at(api.addr);
+    let listed = client.get("/v1/connections").await;
+    assert_eq!(listed.body["items"][0]["version"], made.body["version"]);
+    let tenant = client.tenant;
+    let sealed: (uuid::Uuid, Vec<u8>) = sqlx::query_as("select id, secret from connections")
+        .fetch_one(db.pool())
+        .await
+        .unwrap();
+    let keys = api.app.config.keys.as_ref().unwrap();
+    let id = jobs::domain::ConnectionId(sealed.0);
+    jobs::commands::connections::connect::open_login(keys, tenant, id, &sealed.1)
+        .expect("it opens with the new key alone");
 }

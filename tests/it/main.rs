@@ -8,8 +8,10 @@
     reason = "a helper of the tests fails the test that called it"
 )]
 
+mod access;
 mod actions;
 mod admin;
+mod api_keys;
 mod approvals;
 mod audit;
 mod blocks;
@@ -57,6 +59,7 @@ mod tasks;
 mod tidy;
 mod triage;
 mod usage;
+mod users;
 mod versions;
 mod watches;
 mod webhooks;

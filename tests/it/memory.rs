@@ -17,7 +17,7 @@ use jobs::{
     domain::{
         Actor, MemoryId, Session, SessionId, UserId,
         memory::{Level, MemoryScope, NewMemory, Provenance},
-        session::{AuthMethod, Role},
+        session::{AuthMethod, Caller, Role},
     },
 };
 use serde_json::{Value, json};
@@ -42,8 +42,10 @@ async fn colleague(db: &TestDb, tenant: TenantId) -> Session {
         id: SessionId::new(),
         tenant,
         user,
-        role: Role::Member,
+        caller: Caller::User(Role::Member),
         auth_method: AuthMethod::Dev,
+        fresh: true,
+        paused: false,
         created_at: now,
         expires_at: now,
         idle_expires_at: now,

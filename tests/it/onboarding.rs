@@ -77,7 +77,7 @@ async fn the_first_owner_comes_by_one_invite_and_then_there_is_no_second() {
         "it was replaced"
     );
     let opened = accept(db.pool(), &invited.token).await.unwrap();
-    assert_eq!(opened.session.role, Role::Owner);
+    assert_eq!(opened.session.role(), Some(Role::Owner));
     let refused = bootstrap(db.pool(), &acme(), &email("ada@acme.example"))
         .await
         .unwrap_err();

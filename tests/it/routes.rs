@@ -77,6 +77,7 @@ async fn only_logging_in_accepting_an_invite_and_the_description_are_public() {
         "/docs",
         "/openapi.json",
         "/v1/onboarding/accept",
+        "/v1/onboarding/reset-password",
         "/v1/sessions",
     ]);
     assert!(public.is_subset(&allowed), "{public:?}");

@@ -3,6 +3,7 @@
 //! Holds no assertion about Postroom itself, sleeps nowhere but inside [`eventually`], and never retries a test.
 
 pub(crate) mod aiosmtpd;
+pub(crate) mod api_keys;
 pub(crate) mod binaries;
 pub(crate) mod boards;
 pub(crate) mod caller;

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use jobs::{
     commands::{
         approvals::{execute, expire_approvals},
+        audit::seal::seal_entries,
         blocks::expire_blocks,
         effects as effect_commands,
         llm::{lose_llm_calls, warn_of_budgets},
@@ -88,10 +89,12 @@ enum Task {
     SweepMemory,
     /// Expires proposed blocks whose time has passed.
     ExpireBlocks,
+    /// Seals new audit entries, and logs the newest seal for those who keep it elsewhere.
+    SealAudit,
 }
 
 impl Task {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::PurgeCheckpoints,
         Self::LoseLlmCalls,
         Self::WarnOfBudgets,
@@ -102,6 +105,7 @@ impl Task {
         Self::LoseEffects,
         Self::SweepMemory,
         Self::ExpireBlocks,
+        Self::SealAudit,
     ];
 }
 
@@ -119,6 +123,7 @@ impl Duty for Maintenance {
             Task::LoseEffects => "lose_effects",
             Task::SweepMemory => "sweep_memory",
             Task::ExpireBlocks => "expire_blocks",
+            Task::SealAudit => "seal_audit",
         }
     }
 
@@ -126,6 +131,8 @@ impl Duty for Maintenance {
         match self.task {
             Task::LoseEffects => Duration::from_secs(30),
             Task::LoseLlmCalls => Duration::from_secs(5),
+            // The shorter, the less can be forged before it is sealed; a turn without entries is one statement.
+            Task::SealAudit => Duration::from_secs(10),
             // A late decision is rejected in any case; this only updates the status.
             Task::ExpireApprovals | Task::ExpireBlocks | Task::WarnOfBudgets => {
                 Duration::from_secs(60)
@@ -186,6 +193,14 @@ impl Duty for Maintenance {
                 }
                 if approvals::any_in_hand(&context.queue_pool).await? {
                     in_batches(BATCH, || execute::abandon(pool, BATCH)).await?;
+                }
+                Ok(())
+            }
+            Task::SealAudit => {
+                let (sealed, head) = seal_entries(pool).await?;
+                if sealed > 0 {
+                    let (number, chain) = (head.number, head.chain.to_string());
+                    tracing::info!(sealed, number, chain, "audit entries sealed");
                 }
                 Ok(())
             }

@@ -41,6 +41,7 @@ codes! {
     Forbidden "FORBIDDEN" FORBIDDEN "Your role does not allow this";
     ConfirmationRequired "CONFIRMATION_REQUIRED" FORBIDDEN "The password must be confirmed first";
     TenantPaused "TENANT_PAUSED" FORBIDDEN "The tenant is paused";
+    NotYours "NOT_YOURS" FORBIDDEN "It belongs to another user";
     OwnRequest "OWN_REQUEST" FORBIDDEN "Another person must approve this";
     NotOperator "NOT_OPERATOR" FORBIDDEN "Only operators of this installation may do this";
     NotFound "NOT_FOUND" NOT_FOUND "Not found";

@@ -121,6 +121,11 @@ impl Page {
         self.limit + 1
     }
 
+    /// Names the row after which a later request continues this list.
+    pub fn cursor(&self, id: Uuid) -> String {
+        Cursor(id).encode(self.tenant, &self.list)
+    }
+
     /// Cuts the rows that were found to the page and names the next one.
     pub fn list<R, T: From<R>>(
         &self,

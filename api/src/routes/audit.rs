@@ -2,6 +2,7 @@
 
 use crate::{
     AppState,
+    context::RequestContext,
     error::ApiError,
     extract::{CurrentSession, Paged, PagedList},
     route_table::{Access, Route},
@@ -10,7 +11,7 @@ use axum::{Json, extract::State, http::Method};
 use chrono::{DateTime, Utc};
 use jobs::{
     domain::{AuditAction, AuditEntryId, ResourceKind, recorded::Recorded, session::Scope},
-    store::audit::{self, AuditEntry},
+    store::audit::{self, AuditEntry, Position},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,8 +28,13 @@ pub fn routes() -> Vec<Route> {
             list,
         )
         .summary("List the entries of the audit log, oldest first")
+        .description(
+            "In the order of their commits: a reader who continues with `follow_cursor` reads every entry once. An entry \
+             appears when no older transaction is open any more, usually at once. With `request_id` in the order of \
+             their ids.",
+        )
         .paged::<AuditQuery>()
-        .answer::<PagedList<AuditEntryView>>(200, "A page of entries"),
+        .answer::<AuditPage>(200, "A page of entries"),
     ]
 }
 
@@ -38,6 +44,15 @@ struct AuditQuery {
     /// Only entries that this request caused: in the API, in its jobs and in their attempts.
     #[schemars(regex(pattern = "^[A-Za-z0-9_-]{8,64}$"))]
     request_id: Option<String>,
+}
+
+/// A page of the audit log.
+#[derive(Serialize, JsonSchema)]
+struct AuditPage {
+    #[serde(flatten)]
+    page: PagedList<AuditEntryView>,
+    /// Send it as `cursor`, now or later, to read what comes after this page; null if there is nothing yet.
+    follow_cursor: Option<String>,
 }
 
 /// One entry of the audit log.
@@ -93,18 +108,43 @@ enum Outcome {
 
 async fn list(
     State(app): State<AppState>,
+    context: RequestContext,
     CurrentSession(session): CurrentSession,
     Paged { filter, page }: Paged<AuditQuery>,
-) -> Result<Json<PagedList<AuditEntryView>>, ApiError> {
-    let (tenant, after, rows) = (session.tenant, page.after.map(AuditEntryId), page.rows());
+) -> Result<Json<AuditPage>, ApiError> {
+    let (tenant, rows) = (session.tenant, page.rows());
     let mut conn = app.pool.acquire().await?;
-    let entries = match &filter.request_id {
+    if page.after.is_none() {
+        // Who continues is not written again: a follower would write the entry that it reads next.
+        let entry = session
+            .audit(AuditAction::AuditRead, ResourceKind::Tenant, tenant)
+            .with_request(Some(&context.request_id));
+        audit::insert(&mut conn, &[entry]).await?;
+    }
+    let (entries, by_id) = match &filter.request_id {
         Some(request_id) => {
-            audit::by_request_id(&mut conn, tenant, request_id, after, rows).await?
+            let after = page.after.map(AuditEntryId);
+            let found = audit::by_request_id(&mut conn, tenant, request_id, after, rows).await?;
+            (found, true)
         }
-        None => audit::list(&mut conn, tenant, after, rows).await?,
+        None => {
+            let after = page.after.map_or(Position::START, Position::from_uuid);
+            (audit::list(&mut conn, tenant, after, rows).await?, false)
+        }
     };
-    Ok(page.list(entries, |entry| entry.id.0))
+    let place = |entry: &AuditEntry| {
+        if by_id {
+            entry.id.0
+        } else {
+            entry.position().to_uuid()
+        }
+    };
+    let shown = usize::try_from(page.limit).unwrap_or(usize::MAX);
+    let last = entries.iter().take(shown).next_back().map(place);
+    Ok(Json(AuditPage {
+        follow_cursor: last.or(page.after).map(|id| page.cursor(id)),
+        page: page.list(entries, place).0,
+    }))
 }
 
 impl From<AuditEntry> for AuditEntryView {

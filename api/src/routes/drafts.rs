@@ -7,7 +7,7 @@ mod versions;
 
 use crate::{
     AppState,
-    error::ApiError,
+    error::{ApiError, Code},
     etag::{HasVersion, Versioned, has_version},
     extract::{CurrentSession, Id, Paged, PagedList},
     route_table::{Access, Route},
@@ -28,6 +28,14 @@ use jobs::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use versions::DraftVersion;
+
+/// 403 for a draft of another user.
+pub(in crate::routes) fn not_yours() -> ApiError {
+    ApiError::new(
+        Code::NotYours,
+        "The draft belongs to another user. They decide it, or let you: PUT /v1/users/me/delegates/{id}.",
+    )
+}
 
 pub fn routes() -> Vec<Route> {
     let read = [

@@ -1,5 +1,7 @@
 //! Users over HTTP: your own password at `/v1/users/me/password`, and for owners and admins `/v1/users`.
 
+mod delegates;
+
 use super::{
     onboarding::weak,
     sessions::{not_hashed, throttled},
@@ -42,7 +44,7 @@ use serde::{Deserialize, Serialize};
 pub fn routes() -> Vec<Route> {
     let own = Access::Session(Scope::OwnSessions);
     let manage = Access::Session(Scope::UsersManage);
-    vec![
+    let mut routes = vec![
         Route::new(
             Method::POST,
             "/v1/sessions/current/confirm",
@@ -109,7 +111,9 @@ pub fn routes() -> Vec<Route> {
         .body::<ResetBody>("application/json")
         .empty_answer(204, "The password is set")
         .errors(&[Code::Gone]),
-    ]
+    ];
+    routes.extend(delegates::routes());
+    routes
 }
 
 /// Your password.

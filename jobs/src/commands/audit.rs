@@ -1,6 +1,10 @@
 //! Audit entries about what a job does: [`JobAudit`]. Those about what a person does start with
 //! [`Session::audit`](crate::domain::Session::audit).
 
+pub mod canonical;
+pub mod seal;
+pub mod verify;
+
 use crate::domain::{Actor, AuditAction, NewAuditEntry, ResourceKind};
 use base::telemetry::trace_id;
 use queue::Job;

@@ -1,4 +1,5 @@
 //! Connections: accounts at providers, with their sealed credentials.
 
 pub mod connect;
+pub mod reseal;
 pub mod test;

@@ -1,6 +1,7 @@
 //! Drafts: revised, discarded, superseded.
 
 pub mod discard;
+pub(crate) mod ownership;
 pub mod revise;
 pub mod supersede;
 

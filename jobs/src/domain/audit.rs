@@ -5,6 +5,7 @@
 mod action;
 mod detail;
 mod resource;
+pub mod seal;
 
 pub use action::AuditAction;
 pub use detail::Detail;

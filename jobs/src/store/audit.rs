@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use queue::runtime::recorder::EndedAttempt;
 use serde_json::Value;
 use sqlx::PgConnection;
+use std::fmt;
 use uuid::Uuid;
 
 /// A stored entry.
@@ -31,6 +32,51 @@ pub struct AuditEntry {
     pub dry_run: bool,
     pub error_code: Option<String>,
     pub detail: Value,
+    /// The transaction that wrote it.
+    pub xid: i64,
+    /// Its number within the transaction.
+    pub seq: i64,
+}
+
+/// A place in a tenant's log, in the order of commits. Set by the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    pub xid: i64,
+    pub seq: i64,
+}
+
+impl Position {
+    /// Before the first entry.
+    pub const START: Self = Self { xid: 0, seq: 0 };
+
+    /// Packs it into the id of a cursor.
+    pub fn to_uuid(self) -> Uuid {
+        Uuid::from_u64_pair(self.xid.cast_unsigned(), self.seq.cast_unsigned())
+    }
+
+    /// Unpacks it; places that cannot be are before the first entry.
+    pub fn from_uuid(id: Uuid) -> Self {
+        let (xid, seq) = id.as_u64_pair();
+        match (i64::try_from(xid), i64::try_from(seq)) {
+            (Ok(xid), Ok(seq)) => Self { xid, seq },
+            _ => Self::START,
+        }
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.xid, self.seq)
+    }
+}
+
+impl AuditEntry {
+    pub const fn position(&self) -> Position {
+        Position {
+            xid: self.xid,
+            seq: self.seq,
+        }
+    }
 }
 
 /// Inserts entries in their order, in one statement.
@@ -133,14 +179,29 @@ fn resource_id(entry: &NewAuditEntry) -> Option<String> {
     (!is_job).then(|| id.clone())
 }
 
-/// Lists a tenant's entries in the order of their ids, after the entry `after`, at most `limit`.
+/// Lists a tenant's entries in the order of their commits, after `after`, at most `limit`. Entries of transactions that
+/// began while an older one is still open follow later, so that a reader who continues misses none.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn list(
     conn: &mut PgConnection,
     tenant: TenantId,
-    after: Option<AuditEntryId>,
+    after: Position,
+    limit: i64,
+) -> Result<Vec<AuditEntry>, sqlx::Error> {
+    list_until(conn, tenant, after, None, limit).await
+}
+
+/// As [`list`], and none after `until`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list_until(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    after: Position,
+    until: Option<Position>,
     limit: i64,
 ) -> Result<Vec<AuditEntry>, sqlx::Error> {
     sqlx::query_as!(
@@ -148,21 +209,27 @@ pub async fn list(
         r#"
         select id as "id: AuditEntryId", at, actor_kind, actor_id, session_id, action, resource_kind,
             coalesce(resource_id, job_id::text) as "resource_id!", request_id, trace_id, job_id, attempt, outcome, dry_run,
-            error_code, detail
+            error_code, detail, xid::text::bigint as "xid!", seq as "seq!"
         from audit_entries
-        where tenant_id = $1 and id > $2
-        order by id
-        limit $3
+        where tenant_id = $1 and (xid, seq) > ($2::bigint::text::xid8, $3::bigint)
+            and ($4::bigint is null or (xid, seq) <= ($4::bigint::text::xid8, $5::bigint))
+            and xid < pg_snapshot_xmin(pg_current_snapshot())
+        order by xid, seq
+        limit $6
         "#,
         tenant.0,
-        after.map_or(Uuid::nil(), |id| id.0),
+        after.xid,
+        after.seq,
+        until.map(|until| until.xid),
+        until.map(|until| until.seq),
         limit,
     )
     .fetch_all(conn)
     .await
 }
 
-/// Like [`list`], but only what one HTTP request caused: in the API, in its jobs and in their attempts.
+/// Lists what one HTTP request caused, in the order of its ids: in the API, in its jobs and in their attempts. Reads
+/// every entry that is committed: a request is looked up afterwards, not followed.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -178,7 +245,7 @@ pub async fn by_request_id(
         r#"
         select id as "id: AuditEntryId", at, actor_kind, actor_id, session_id, action, resource_kind,
             coalesce(resource_id, job_id::text) as "resource_id!", request_id, trace_id, job_id, attempt, outcome, dry_run,
-            error_code, detail
+            error_code, detail, xid::text::bigint as "xid!", seq as "seq!"
         from audit_entries
         where tenant_id = $1 and request_id = $2 and id > $3
         order by id

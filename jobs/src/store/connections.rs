@@ -285,6 +285,57 @@ pub async fn revoke(
     Ok(done.rows_affected() == 1)
 }
 
+/// Locks up to `limit` connections whose secret another key than `key_id` seals, and returns the sealed secrets. Those
+/// that are being changed are skipped.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn lock_sealed_by_others(
+    conn: &mut PgConnection,
+    key_id: &str,
+    limit: i64,
+) -> Result<Vec<(TenantId, ConnectionId, Vec<u8>)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"
+        select tenant_id as "tenant: TenantId", id as "id: ConnectionId", secret from connections
+        where status <> 'revoked' and key_id <> $1
+        order by tenant_id, id
+        limit $2
+        for update skip locked
+        "#,
+        key_id,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.tenant, row.id, row.secret))
+        .collect())
+}
+
+/// Writes the same secret under another key. Its version stays: jobs that wait for a new secret still do.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn set_sealed(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: ConnectionId,
+    secret: &Sealed,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update connections set secret = $3, key_id = $4 where tenant_id = $1 and id = $2",
+        tenant.0,
+        id.0,
+        secret.bytes,
+        secret.key_id,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Revokes all connections of a user and deletes their secrets; returns how many.
 ///
 /// # Errors

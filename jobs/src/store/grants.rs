@@ -7,7 +7,16 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use std::{fmt, str::FromStr};
 
 /// Append-only tables. Their triggers refuse changes too, but a table's owner can drop a trigger.
-const APPEND_ONLY: [&str; 3] = ["audit_entries", "history_entries", "draft_versions"];
+const APPEND_ONLY: [&str; 4] = [
+    "audit_entries",
+    "audit_seals",
+    "history_entries",
+    "draft_versions",
+];
+
+/// What the application writes of an audit entry. Its time, its transaction and its number are the database's.
+const AUDIT_COLUMNS: &str = "tenant_id, id, actor_kind, actor_id, session_id, action, resource_kind, resource_id, \
+    request_id, trace_id, job_id, attempt, outcome, dry_run, error_code, detail";
 
 /// Tables of the migrations, which the service only reads.
 const READ_ONLY: &str = "_sqlx_migrations, schema_compatibility";
@@ -94,6 +103,8 @@ pub async fn grant_application(conn: &mut PgConnection, role: &DbRole) -> Result
         grant select, insert, update, delete on all tables in schema public to "{role}";
         grant usage on all sequences in schema public to "{role}";
         revoke update, delete on {append_only} from "{role}";
+        revoke insert on audit_entries from "{role}";
+        grant insert ({AUDIT_COLUMNS}) on audit_entries to "{role}";
         revoke insert, update, delete on {READ_ONLY} from "{role}";
         "#
     );

@@ -6,7 +6,7 @@ use crate::support::TestDb;
 use base::WorkerId;
 use jobs::{
     domain::{
-        Actor, AuditOutcome, UserId, approval,
+        Actor, ApiKeyId, AuditOutcome, UserId, approval,
         blocks::{self, BlockKind, BlockSource},
         connection,
         draft::{Confidence, DraftMode, DraftStatus, Origin, Tone},
@@ -81,6 +81,7 @@ fn actor_kinds() -> Words {
     };
     let actors = [
         user,
+        Actor::ApiKey(ApiKeyId::new()),
         Actor::Anonymous,
         Actor::Worker(WorkerId::new()),
         Actor::System,

@@ -122,13 +122,13 @@ async fn a_use_is_noted_at_most_once_a_minute_and_postpones_only_the_idle_end() 
 async fn the_role_is_that_of_today() {
     let acme = TestTenant::open().await;
     assert_eq!(
-        acme.present(&acme.owner_token).await.unwrap().role,
-        Role::Owner
+        acme.present(&acme.owner_token).await.unwrap().role(),
+        Some(Role::Owner)
     );
     acme.db.execute("update users set role = 'member'").await;
     assert_eq!(
-        acme.present(&acme.owner_token).await.unwrap().role,
-        Role::Member
+        acme.present(&acme.owner_token).await.unwrap().role(),
+        Some(Role::Member)
     );
 }
 

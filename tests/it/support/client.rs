@@ -103,6 +103,14 @@ impl Client {
         self
     }
 
+    /// Another caller at the same address, by its token.
+    pub(crate) fn with_token(&self, token: &str) -> Self {
+        Self {
+            token: token.to_owned(),
+            ..self.clone()
+        }
+    }
+
     /// What goes into the `Authorization` header, for clients that write their own bytes.
     pub(crate) fn authorization(&self) -> String {
         format!("Bearer {}", self.token)

@@ -102,7 +102,7 @@ impl TestTenant {
         let new = NewSession {
             tenant: self.owner.tenant,
             user: self.owner.user,
-            role: self.owner.role,
+            role: self.owner.role().unwrap(),
             auth_method: AuthMethod::Dev,
             lifetime: LIFETIME,
             origin: self.origin.clone(),

@@ -8,7 +8,7 @@ use crate::{
     etag::Versioned,
     extract::{CurrentSession, Id, IfMatch, StrictJson, body, if_match, json},
     route_table::{Access, Route},
-    routes::drafts::instructions::instructions,
+    routes::drafts::{instructions::instructions, not_yours},
 };
 use axum::{
     extract::{Request, State},
@@ -82,7 +82,12 @@ fn versioned_route(route: Route) -> Route {
     route
         .if_match()
         .versioned::<Approval>(200, "The approval as it is now")
-        .errors(&[Code::Conflict, Code::Gone, Code::InvalidBody])
+        .errors(&[
+            Code::Conflict,
+            Code::Gone,
+            Code::InvalidBody,
+            Code::NotYours,
+        ])
 }
 
 /// An approval. The body may be left out.
@@ -244,6 +249,7 @@ impl From<DecideError> for ApiError {
         match error {
             DecideError::NotFound => Self::not_found(),
             DecideError::Stale { .. } => if_match::stale(),
+            DecideError::NotYours => not_yours(),
             DecideError::OwnRequest => Self::new(
                 Code::OwnRequest,
                 "Your tenant wants another person than the one who asked for an action to approve it.",

@@ -1,6 +1,6 @@
 //! Revising and discarding a draft.
 
-use super::{Draft, instructions};
+use super::{Draft, instructions, not_yours};
 use crate::{
     AppState,
     context::RequestContext,
@@ -45,7 +45,7 @@ pub(super) fn routes() -> Vec<Route> {
         .headers(&[ResponseHeader::Location])
         .answer::<JobBody>(200, "The job that already does or did this work")
         .headers(&[ResponseHeader::Location])
-        .errors(&[Code::Conflict]),
+        .errors(&[Code::Conflict, Code::NotYours]),
         Route::new(
             Method::POST,
             "/v1/drafts/{id}/discard",
@@ -56,7 +56,7 @@ pub(super) fn routes() -> Vec<Route> {
         .summary("Discard a draft, which is then never sent")
         .if_match()
         .versioned::<Draft>(200, "The draft as it is now")
-        .errors(&[Code::Conflict]),
+        .errors(&[Code::Conflict, Code::NotYours]),
     ]
 }
 
@@ -126,6 +126,7 @@ impl From<ReviseError> for ApiError {
     fn from(error: ReviseError) -> Self {
         match error {
             ReviseError::NotFound => Self::not_found(),
+            ReviseError::NotYours => not_yours(),
             ReviseError::Stale { present, .. } => Self::new(
                 Code::Conflict,
                 format!("Version {present} is the newest. Read it and revise that one."),
@@ -147,6 +148,7 @@ impl From<DiscardError> for ApiError {
     fn from(error: DiscardError) -> Self {
         match error {
             DiscardError::NotFound => Self::not_found(),
+            DiscardError::NotYours => not_yours(),
             DiscardError::Stale { .. } => if_match::stale(),
             DiscardError::Refused(refused) => Self::new(
                 Code::Conflict,

@@ -5,7 +5,10 @@ mod execution;
 mod outgoing_message;
 mod precheck;
 
-use crate::commands::{drafts::revise::ReviseError, record::RecordError};
+use crate::commands::{
+    drafts::{ownership::may_decide, revise::ReviseError},
+    record::RecordError,
+};
 use crate::domain::ResourceKind;
 use crate::domain::history::HistoryVerb;
 use crate::{
@@ -18,7 +21,7 @@ use crate::{
     },
     store::{
         approvals::{self, StoredApproval},
-        audit,
+        audit, drafts,
         history::{self, NewHistoryEntry},
         tenants,
     },
@@ -95,6 +98,9 @@ pub enum DecideError {
     NotFound,
     #[error("version {present} is before the person, not {asked}")]
     Stale { asked: i32, present: i32 },
+    /// Its draft belongs to another user, who has not made this one a delegate.
+    #[error("the draft belongs to another user")]
+    NotYours,
     /// The tenant wants another person than the one who asked for the action.
     #[error("who asked for an action does not approve it")]
     OwnRequest,
@@ -160,6 +166,11 @@ pub async fn decide_approval(
         expire(&mut tx, session, &present, request_id).await?;
         tx.commit().await?;
         return Err(DecideError::Lapsed);
+    }
+    if let Some(draft) = drafts::of_approval(&mut tx, tenant, present.id).await?
+        && !may_decide(&mut tx, session, draft).await?
+    {
+        return Err(DecideError::NotYours);
     }
     if matches!(ask.decision, Decision::Approve { .. })
         && present.requested_by == Some(session.user)

@@ -210,7 +210,7 @@ pub async fn end_gone(
     tx.commit().await
 }
 
-fn place(tenant: TenantId, id: ConnectionId) -> SecretRow<'static> {
+pub(super) fn place(tenant: TenantId, id: ConnectionId) -> SecretRow<'static> {
     SecretRow {
         table: "connections",
         tenant: tenant.0,

@@ -1,5 +1,6 @@
 //! A person does not want a draft: it is never sent, and its approval is rejected.
 
+use super::ownership::may_decide;
 use crate::domain::ResourceKind;
 use crate::domain::history::HistoryVerb;
 use crate::{
@@ -28,6 +29,9 @@ pub enum DiscardError {
     /// It is approved, or a revision is running: revoke that first.
     #[error("its approval is {0}")]
     Decided(Status),
+    /// It belongs to another user, who has not made this one a delegate.
+    #[error("the draft belongs to another user")]
+    NotYours,
     #[error("could not discard the draft")]
     Database(#[from] sqlx::Error),
 }
@@ -59,6 +63,9 @@ pub async fn discard_draft(
             asked: version,
             present: draft.version,
         });
+    }
+    if !may_decide(&mut tx, session, id).await? {
+        return Err(DiscardError::NotYours);
     }
     let status = draft.status.after(DraftStep::Discard)?;
     match approval.status {

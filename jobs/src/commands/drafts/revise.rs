@@ -1,6 +1,7 @@
 //! Requesting the next version of a draft: [`begin`] blocks approval of the present version meanwhile, and revokes an
 //! approval that no worker has begun. The job writes the version.
 
+use super::ownership::may_decide;
 use crate::domain::ResourceKind;
 use crate::domain::history::HistoryVerb;
 use crate::{
@@ -50,6 +51,9 @@ pub enum ReviseError {
     /// A worker is sending it, or another revision is running.
     #[error("its approval is {0}")]
     Decided(Status),
+    /// It belongs to another user, who has not made this one a delegate.
+    #[error("the draft belongs to another user")]
+    NotYours,
     #[error("could not ask for the next version")]
     Database(#[from] sqlx::Error),
 }
@@ -77,6 +81,9 @@ pub(crate) async fn begin(
             asked: version,
             present: draft.version,
         });
+    }
+    if !may_decide(conn, session, draft_id).await? {
+        return Err(ReviseError::NotYours);
     }
     let agreed = approval.status == Status::Approved;
     let back = match agreed {

@@ -1,7 +1,7 @@
 //! A forgotten password: an owner, an admin or a person with a shell makes a one-time token ([`create_reset`]) and gives
 //! it to the user, who sets a new password with it ([`reset_password`]).
 //!
-//! We send no email for it: a reader of the mailbox would then own the account that reads that mailbox.
+//! We send no email for it: the reader of a mailbox would then own the account that reads that mailbox.
 
 use super::manage::{ManageUserError, may_grant};
 use crate::{

@@ -22,10 +22,15 @@ str_enum! {
         /// A user's role or status was changed.
         UserUpdated = "user_updated",
         UserRemoved = "user_deleted",
+        /// A user let another decide their drafts.
+        DelegateAdded = "delegate_added",
+        DelegateRemoved = "delegate_removed",
         PasswordChanged = "authn_password_change",
         /// A user confirmed their password in a session.
         PasswordConfirmed = "authn_password_confirmed",
         PasswordResetCreated = "authn_password_reset_created",
+        /// A user or a key began to read the audit log.
+        AuditRead = "audit.read",
         ApiKeyCreated = "api_key.created",
         /// The key got a new token; the old one ends after its grace period.
         ApiKeyRotated = "api_key.rotated",

@@ -49,7 +49,7 @@ pub(super) fn route() -> Route {
     .answer::<JobBody>(200, "The job that already does or did this work")
     .headers(&[ResponseHeader::Location])
     .errors(SUBMIT_ERRORS)
-    .errors(&[Code::NotFound, Code::Gone])
+    .errors(&[Code::NotFound, Code::Gone, Code::NotYours])
 }
 
 /// An email to write. Each mode takes its own fields and no others.

@@ -1,0 +1,77 @@
+//! Sealing the audit log: [`seal_entries`], which one worker of the fleet does at a time.
+//!
+//! A batch of a tenant's new entries gets a Merkle root and is chained onto the tenant's previous seal and onto the chain
+//! of all tenants. A newest [`Head`] that is stored elsewhere proves that nothing before it was changed since.
+
+use super::canonical::canonical;
+use crate::{
+    domain::audit::seal::{self, SealHash, Sealed},
+    store::{
+        audit::{self, AuditEntry, Position},
+        audit_seals,
+    },
+};
+use base::TenantId;
+use sqlx::{PgConnection, PgPool};
+
+/// The most entries under one seal.
+const BATCH: i64 = 1_000;
+/// The most tenants that one call looks for.
+const TENANTS: i64 = 100;
+
+/// The newest seal of all tenants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    pub number: i64,
+    pub chain: SealHash,
+}
+
+/// Seals one batch of each of up to 100 tenants with new entries. Returns how many entries it sealed, and the head.
+///
+/// # Errors
+/// If the database refuses; what was sealed before stays sealed.
+pub async fn seal_entries(pool: &PgPool) -> Result<(usize, Head), sqlx::Error> {
+    let mut conn = pool.acquire().await?;
+    let tenants = audit_seals::unsealed_tenants(&mut conn, TENANTS).await?;
+    drop(conn);
+    let mut sealed = 0;
+    for tenant in tenants {
+        let mut tx = pool.begin().await?;
+        sealed += seal_batch(&mut tx, tenant).await?;
+        tx.commit().await?;
+    }
+    let (number, chain) = audit_seals::head(&mut *pool.acquire().await?).await?;
+    Ok((sealed, Head { number, chain }))
+}
+
+async fn seal_batch(conn: &mut PgConnection, tenant: TenantId) -> Result<usize, sqlx::Error> {
+    // Statements after this one see what the previous holder committed.
+    audit_seals::lock(conn).await?;
+    let newest = audit_seals::newest_of(conn, tenant).await?;
+    let after = newest.map_or(Position::START, |newest| newest.last);
+    let entries = audit::list(conn, tenant, after, BATCH).await?;
+    let Some(last) = entries.last().map(AuditEntry::position) else {
+        return Ok(0);
+    };
+    let sealed = Sealed {
+        tenant,
+        position: newest.map_or(0, |newest| newest.sealed.position) + 1,
+        entries: i32::try_from(entries.len()).unwrap_or(i32::MAX),
+        root: root(tenant, &entries),
+    };
+    let previous = newest.map_or(SealHash::default(), |newest| newest.hash);
+    let hash = seal::seal(previous, &sealed);
+    let (number, chain) = audit_seals::head(conn).await?;
+    let chained = (number + 1, seal::chain(chain, hash));
+    audit_seals::insert(conn, &sealed, last, hash, chained).await?;
+    Ok(entries.len())
+}
+
+/// Returns the Merkle root of a batch.
+pub(super) fn root(tenant: TenantId, entries: &[AuditEntry]) -> SealHash {
+    let leaves: Vec<SealHash> = entries
+        .iter()
+        .map(|entry| seal::leaf(canonical(tenant, entry).as_bytes()))
+        .collect();
+    seal::root(&leaves)
+}

@@ -1,0 +1,190 @@
+//! `audit_seals`: inserted and read. A seal covers a tenant's entries up to its own last one.
+//!
+//! Seals only what is behind the watermark: older than every transaction that is still open.
+
+use super::audit::Position;
+use crate::domain::audit::seal::{SealHash, Sealed};
+use base::TenantId;
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+/// A stored seal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seal {
+    pub sealed: Sealed,
+    /// The last entry that it covers.
+    pub last: Position,
+    pub hash: SealHash,
+    /// Counts the seals of all tenants, from 1.
+    pub number: i64,
+    pub chain: SealHash,
+    pub sealed_at: DateTime<Utc>,
+}
+
+/// Lets one process seal at a time, until the transaction ends.
+///
+/// # Errors
+/// When the database does not answer in time.
+pub async fn lock(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query!("select pg_advisory_xact_lock(hashtextextended('audit: seal', 0))")
+        .fetch_one(conn)
+        .await?;
+    Ok(())
+}
+
+/// Lists up to `limit` tenants with entries that no seal covers yet.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn unsealed_tenants(
+    conn: &mut PgConnection,
+    limit: i64,
+) -> Result<Vec<TenantId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select tenants.id as "tenant: TenantId"
+        from tenants
+        left join lateral (
+            select last_xid, last_seq from audit_seals where tenant_id = tenants.id order by position desc limit 1
+        ) newest on true
+        where exists (
+            select from audit_entries e
+            where e.tenant_id = tenants.id
+                and (e.xid, e.seq) > (coalesce(newest.last_xid, '0'::xid8), coalesce(newest.last_seq, 0))
+                and e.xid < pg_snapshot_xmin(pg_current_snapshot()))
+        limit $1
+        "#,
+        limit,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Finds the tenant's newest seal.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn newest_of(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+) -> Result<Option<Seal>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"
+        select tenant_id as "tenant: TenantId", position, last_xid::text::bigint as "last_xid!", last_seq, entries, root,
+            hash, number, chain, sealed_at
+        from audit_seals where tenant_id = $1 order by position desc limit 1
+        "#,
+        tenant.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(Seal::try_from).transpose()
+}
+
+/// Lists seals of all tenants in the order of their numbers, after `after`, at most `limit`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(
+    conn: &mut PgConnection,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<Seal>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"
+        select tenant_id as "tenant: TenantId", position, last_xid::text::bigint as "last_xid!", last_seq, entries, root,
+            hash, number, chain, sealed_at
+        from audit_seals where number > $1 order by number limit $2
+        "#,
+        after,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(Seal::try_from).collect()
+}
+
+/// Finds the number and the chain of the newest seal of all tenants; number 0 if there is none.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn head(conn: &mut PgConnection) -> Result<(i64, SealHash), sqlx::Error> {
+    let row = sqlx::query!("select number, chain from audit_seals order by number desc limit 1")
+        .fetch_optional(conn)
+        .await?;
+    row.map_or(Ok((0, SealHash::default())), |row| {
+        Ok((row.number, known(&row.chain)?))
+    })
+}
+
+/// Inserts a seal. The caller holds [`lock`].
+///
+/// # Errors
+/// When the database refuses.
+pub async fn insert(
+    conn: &mut PgConnection,
+    sealed: &Sealed,
+    last: Position,
+    hash: SealHash,
+    (number, chain): (i64, SealHash),
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into audit_seals (tenant_id, position, last_xid, last_seq, entries, root, hash, number, chain)
+         values ($1, $2, $3::bigint::text::xid8, $4, $5, $6, $7, $8, $9)",
+        sealed.tenant.0,
+        sealed.position,
+        last.xid,
+        last.seq,
+        sealed.entries,
+        &sealed.root.0,
+        &hash.0,
+        number,
+        &chain.0,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+struct Row {
+    tenant: TenantId,
+    position: i64,
+    last_xid: i64,
+    last_seq: i64,
+    entries: i32,
+    root: Vec<u8>,
+    hash: Vec<u8>,
+    number: i64,
+    chain: Vec<u8>,
+    sealed_at: DateTime<Utc>,
+}
+
+impl TryFrom<Row> for Seal {
+    type Error = sqlx::Error;
+
+    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            sealed: Sealed {
+                tenant: row.tenant,
+                position: row.position,
+                entries: row.entries,
+                root: known(&row.root)?,
+            },
+            last: Position {
+                xid: row.last_xid,
+                seq: row.last_seq,
+            },
+            hash: known(&row.hash)?,
+            number: row.number,
+            chain: known(&row.chain)?,
+            sealed_at: row.sealed_at,
+        })
+    }
+}
+
+fn known(bytes: &[u8]) -> Result<SealHash, sqlx::Error> {
+    SealHash::from_column(bytes)
+        .ok_or_else(|| sqlx::Error::Decode("a hash in audit_seals has not 32 bytes".into()))
+}
