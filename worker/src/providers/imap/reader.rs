@@ -107,6 +107,8 @@ impl Reader {
         let from = uid.saturating_add(1);
         let query = format!("UID {from}:* SINCE {date}");
         let found = read(self.inner.uid_search(query)).await?;
+        // Detects a broken connection, which otherwise looks like a folder without new emails.
+        read(self.inner.noop()).await?;
         // `5:*` names the last email, whatever its UID.
         let mut uids: Vec<u32> = found.into_iter().filter(|found| *found > uid).collect();
         uids.sort_unstable();
