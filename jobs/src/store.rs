@@ -3,6 +3,7 @@
 
 pub mod approvals;
 pub mod audit;
+pub mod backfills;
 pub mod blocks;
 pub mod connections;
 pub mod contacts;

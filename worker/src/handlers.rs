@@ -2,6 +2,7 @@
 
 pub mod action;
 mod ask;
+pub mod backfill;
 pub mod connection_test;
 pub mod draft;
 pub mod triage;
@@ -9,6 +10,7 @@ pub mod triage_batch;
 
 use crate::{config::WorkerConfig, fixtures, metrics::WorkerMetrics, providers::Providers};
 use action::{ActionHandler, ActionMetrics};
+use backfill::BackfillHandler;
 use base::{clock::Clock, db, telemetry::chain};
 use connection_test::ConnectionTestHandler;
 use draft::{DraftHandler, DraftMetrics};
@@ -55,6 +57,7 @@ pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Regist
         .with(TriageBatchHandler)
         .with(DraftHandler::new(model, config.draft_floor, draft))
         .with(ConnectionTestHandler::new(providers.clone()))
+        .with(BackfillHandler::new(providers.clone()))
         .with(ActionHandler::new(providers, action)))
 }
 
