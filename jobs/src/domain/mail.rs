@@ -11,8 +11,8 @@ mod envelope;
 mod excerpt;
 mod html;
 mod mime;
+mod own_answer;
 pub mod text;
-mod written;
 
 #[cfg(test)]
 mod cases;
@@ -25,11 +25,11 @@ pub use automatic::{answered, is_automatic, is_machine, is_machine_address, keyw
 use chrono::{DateTime, Utc};
 pub use deliverable::{deliverable, needs_smtputf8};
 pub use excerpt::excerpt;
+pub use own_answer::OwnAnswer;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;
-pub use written::Written;
 
 /// Bounds on what is kept of an email, in characters unless named otherwise. Generous for people, finite for attackers.
 pub mod limits {

@@ -12,7 +12,7 @@ fn boundary(body: &Value) -> String {
 
 #[tokio::test]
 async fn the_request_is_exactly_this() {
-    let asked = Asked::script([says("{}")]).await;
+    let asked = TestCall::script([says("{}")]).await;
     asked.complete().await.unwrap();
     asked.complete().await.unwrap();
 
@@ -67,7 +67,7 @@ async fn the_request_is_exactly_this() {
 
 #[tokio::test]
 async fn an_answer_comes_back_with_its_cost() {
-    let asked = Asked::script([says(r#"{"spam":true}"#)]).await;
+    let asked = TestCall::script([says(r#"{"spam":true}"#)]).await;
     let completion = asked.complete().await.unwrap();
     assert_eq!(completion.json::<Value>().unwrap(), json!({ "spam": true }));
     assert_eq!((completion.usage.input, completion.usage.output), (400, 40));
@@ -88,7 +88,7 @@ async fn an_answer_comes_back_with_its_cost() {
 
 #[tokio::test]
 async fn prose_is_an_answer_that_cannot_be_used_and_is_not_asked_for_again() {
-    let asked = Asked::script([says("Sure! Here is your JSON:")]).await;
+    let asked = TestCall::script([says("Sure! Here is your JSON:")]).await;
     let completion = asked.complete().await.unwrap();
     let error = completion.json::<Value>().unwrap_err();
     let LlmError::InvalidOutput { reason } = error else {
@@ -108,7 +108,7 @@ async fn half_an_answer_and_a_refusal_are_errors_and_cost_what_they_cost() {
         (answer("{}", "content_filter"), "refused"),
         (declined, "refused"),
     ] {
-        let asked = Asked::script([ResponseTemplate::new(200).set_body_json(body)]).await;
+        let asked = TestCall::script([ResponseTemplate::new(200).set_body_json(body)]).await;
         assert_eq!(asked.refused().await.class(), class);
         assert_eq!(asked.tries().await, 1);
         let tokens = r#"postroom_llm_tokens_total{model="fake-1",provider="openai",type="output"}"#;
@@ -126,7 +126,7 @@ async fn what_a_call_cost_is_known_whatever_became_of_it() {
     let mut empty = answer("", "stop");
     empty["choices"] = json!([]);
     let empty = ResponseTemplate::new(200).set_body_json(empty);
-    let asked = Asked::script([refuses(500), empty, cut]).await;
+    let asked = TestCall::script([refuses(500), empty, cut]).await;
     let deadline = Instant::now() + asked.time;
     let (result, spent) = asked
         .model
@@ -145,7 +145,7 @@ async fn what_a_call_cost_is_known_whatever_became_of_it() {
 async fn a_success_that_is_no_answer_is_tried_again() {
     let page = ResponseTemplate::new(200).set_body_string("<html>Please log in</html>");
     let empty = ResponseTemplate::new(200).set_body_json(json!({ "choices": [] }));
-    let asked = Asked::script([page, empty, says("{}")]).await;
+    let asked = TestCall::script([page, empty, says("{}")]).await;
     assert_eq!(asked.complete().await.unwrap().tries, 3);
 }
 
@@ -162,18 +162,18 @@ async fn a_code_may_be_a_number_a_word_or_a_number_in_words() {
         (error(200, json!("401")), "auth"),
         (error(200, json!("insufficient_quota")), "quota_exhausted"),
     ] {
-        let asked = Asked::script([reply]).await;
+        let asked = TestCall::script([reply]).await;
         assert_eq!(asked.refused().await.class(), class);
         assert_eq!(asked.tries().await, 1);
     }
-    let asked = Asked::script([error(200, json!(429)), says("{}")]).await;
+    let asked = TestCall::script([error(200, json!(429)), says("{}")]).await;
     assert_eq!(asked.complete().await.unwrap().tries, 2);
 }
 
 #[tokio::test]
 async fn a_reply_without_end_is_not_read_to_its_end() {
     let endless = ResponseTemplate::new(200).set_body_string("x".repeat(3 * 1024 * 1024));
-    let asked = Asked::script([endless]).await;
+    let asked = TestCall::script([endless]).await;
     let error = asked.refused().await;
     assert!(matches!(error, LlmError::ReplyTooLarge { .. }), "{error}");
     assert_eq!(asked.tries().await, 1);
@@ -181,11 +181,11 @@ async fn a_reply_without_end_is_not_read_to_its_end() {
 
 #[tokio::test]
 async fn a_redirect_is_not_followed_with_the_credential() {
-    let elsewhere = Asked::script([says("{}")]).await;
+    let elsewhere = TestCall::script([says("{}")]).await;
     let target = format!("{}/v1/chat/completions", elsewhere.server.uri());
     for status in [301, 302, 307, 308] {
         let moved = ResponseTemplate::new(status).insert_header("location", target.as_str());
-        let asked = Asked::script([moved]).await;
+        let asked = TestCall::script([moved]).await;
         assert_eq!(asked.refused().await.class(), "bad_request");
     }
     assert_eq!(elsewhere.tries().await, 0);
