@@ -5,8 +5,8 @@ mod breaks;
 mod http;
 
 use crate::{
-    actions::sending::House,
-    mailbox::{house_at, house_with},
+    actions::sending::TestApp,
+    mailbox::{app_with, house_at},
     support::{client::send, dovecot::Dovecot, eventually, system::metric, wait::SOON},
 };
 use reqwest::Method;
@@ -26,9 +26,9 @@ pub(crate) fn email(number: usize) -> String {
 }
 
 /// Watches these folders of the account.
-pub(crate) async fn watch(house: &House, folders: &[&str]) -> Value {
-    let path = format!("/v1/connections/{}/watch", house.connection);
-    let request = house.client.request(Method::PUT, &path);
+pub(crate) async fn watch(app: &TestApp, folders: &[&str]) -> Value {
+    let path = format!("/v1/connections/{}/watch", app.connection);
+    let request = app.client.request(Method::PUT, &path);
     let set =
         send(request.json(&json!({"folders": folders, "since": "2026-01-01T00:00:00Z"}))).await;
     assert_eq!(set.status, 200, "{}", set.text);
@@ -36,15 +36,14 @@ pub(crate) async fn watch(house: &House, folders: &[&str]) -> Value {
 }
 
 /// The watch as its user sees it.
-pub(crate) async fn seen(house: &House) -> Value {
-    let path = format!("/v1/connections/{}/watch", house.connection);
-    house.client.get(&path).await.body
+pub(crate) async fn seen(app: &TestApp) -> Value {
+    let path = format!("/v1/connections/{}/watch", app.connection);
+    app.client.get(&path).await.body
 }
 
 /// The triage jobs, waiting or done.
-pub(crate) async fn jobs(house: &House) -> i64 {
-    house
-        .db
+pub(crate) async fn jobs(app: &TestApp) -> i64 {
+    app.db
         .one(
             "select (select count(*) from jobs where kind = 'triage.email')
                  + (select count(*) from finished_jobs where kind = 'triage.email')",
@@ -53,9 +52,9 @@ pub(crate) async fn jobs(house: &House) -> i64 {
 }
 
 /// Waits until there are so many triage jobs.
-pub(crate) async fn has_jobs(house: &House, count: i64) {
+pub(crate) async fn has_jobs(app: &TestApp, count: i64) {
     eventually(SOON, async || {
-        let found = jobs(house).await;
+        let found = jobs(app).await;
         (found == count)
             .then_some(())
             .ok_or_else(|| format!("{found} jobs instead of {count}"))
@@ -64,9 +63,9 @@ pub(crate) async fn has_jobs(house: &House, count: i64) {
 }
 
 /// Waits until the folder was checked again, from now on.
-pub(crate) async fn checked_again(house: &House, folder: &str) {
+pub(crate) async fn checked_again(app: &TestApp, folder: &str) {
     let at = async || {
-        let watch = seen(house).await;
+        let watch = seen(app).await;
         let folders = watch["folders"].as_array().cloned().unwrap_or_default();
         let found = folders.iter().find(|it| it["folder"] == folder);
         found.and_then(|it| it["checked_at"].as_str().map(str::to_owned))
@@ -84,22 +83,22 @@ pub(crate) async fn checked_again(house: &House, folder: &str) {
 #[tokio::test]
 async fn email_that_arrives_is_triaged_once_and_stays_unseen() {
     let dovecot = Dovecot::start().await;
-    let house = house_with(&dovecot).await;
-    let worker = house.worker_with(QUICK).await;
+    let app = app_with(&dovecot).await;
+    let worker = app.worker_with(QUICK).await;
     dovecot.deliver("INBOX", &email(1));
-    let set = watch(&house, &["INBOX", "\\Sent"]).await;
+    let set = watch(&app, &["INBOX", "\\Sent"]).await;
     assert_eq!(set["status"], "pending", "{set}");
-    has_jobs(&house, 1).await;
+    has_jobs(&app, 1).await;
     for number in 2..6 {
         dovecot.deliver("INBOX", &email(number));
     }
     // Sent with another program; it belongs to its user.
     let own = email(7).replace("From: Bob <bob@example.org>", "From: owner@acme.example");
     dovecot.deliver("Sent", &own);
-    has_jobs(&house, 6).await;
-    checked_again(&house, "INBOX").await;
-    assert_eq!(jobs(&house).await, 6, "no email twice");
-    let watch = seen(&house).await;
+    has_jobs(&app, 6).await;
+    checked_again(&app, "INBOX").await;
+    assert_eq!(jobs(&app).await, 6, "no email twice");
+    let watch = seen(&app).await;
     assert_eq!(watch["status"], "watching", "{watch}");
     let count = |folder: usize| watch["folders"][folder]["emails"].clone();
     assert_eq!((count(0), count(1)), (json!(5), json!(1)), "{watch}");
@@ -114,9 +113,9 @@ async fn email_that_arrives_is_triaged_once_and_stays_unseen() {
 #[tokio::test]
 async fn email_that_its_user_handed_in_has_one_job() {
     let dovecot = Dovecot::start().await;
-    let house = house_with(&dovecot).await;
+    let app = app_with(&dovecot).await;
     let text = email(1);
-    let handed_in = house
+    let handed_in = app
         .client
         .request(Method::POST, "/v1/jobs/triage")
         .header("Idempotency-Key", "k-watched")
@@ -124,56 +123,56 @@ async fn email_that_its_user_handed_in_has_one_job() {
         .body(text.clone());
     let handed_in = send(handed_in).await;
     assert_eq!(handed_in.status, 202, "{}", handed_in.text);
-    let _worker = house.worker_with(QUICK).await;
+    let _worker = app.worker_with(QUICK).await;
     dovecot.deliver("INBOX", &text);
     dovecot.deliver("INBOX", &email(2));
-    watch(&house, &["INBOX"]).await;
-    has_jobs(&house, 2).await;
+    watch(&app, &["INBOX"]).await;
+    has_jobs(&app, 2).await;
 }
 
 #[tokio::test]
 async fn server_reports_a_new_email_before_the_next_poll() {
     let dovecot = Dovecot::start().await;
-    let house = house_with(&dovecot).await;
-    let _worker = house.worker_with(ONLY_IDLE).await;
-    watch(&house, &["\\Sent", "INBOX"]).await;
-    checked_again(&house, "INBOX").await;
+    let app = app_with(&dovecot).await;
+    let _worker = app.worker_with(ONLY_IDLE).await;
+    watch(&app, &["\\Sent", "INBOX"]).await;
+    checked_again(&app, "INBOX").await;
     for number in 1..4 {
         dovecot.deliver("INBOX", &email(number));
-        has_jobs(&house, i64::try_from(number).unwrap()).await;
+        has_jobs(&app, i64::try_from(number).unwrap()).await;
     }
 }
 
 #[tokio::test]
 async fn server_without_idle_is_polled() {
     let dovecot = Dovecot::start_with_capabilities("IMAP4rev1 UIDPLUS SPECIAL-USE").await;
-    let house = house_with(&dovecot).await;
-    let _worker = house.worker_with(QUICK).await;
-    watch(&house, &["INBOX"]).await;
-    checked_again(&house, "INBOX").await;
+    let app = app_with(&dovecot).await;
+    let _worker = app.worker_with(QUICK).await;
+    watch(&app, &["INBOX"]).await;
+    checked_again(&app, "INBOX").await;
     dovecot.deliver("INBOX", &email(1));
-    has_jobs(&house, 1).await;
+    has_jobs(&app, 1).await;
 }
 
 #[tokio::test]
 async fn email_from_before_the_watch_is_not_read() {
     let dovecot = Dovecot::start().await;
-    let house = house_with(&dovecot).await;
-    let _worker = house.worker_with(QUICK).await;
+    let app = app_with(&dovecot).await;
+    let _worker = app.worker_with(QUICK).await;
     dovecot.deliver("INBOX", &email(1));
-    let path = format!("/v1/connections/{}/watch", house.connection);
-    let request = house.client.request(Method::PUT, &path);
+    let path = format!("/v1/connections/{}/watch", app.connection);
+    let request = app.client.request(Method::PUT, &path);
     // The server received the first one today, and so before tomorrow.
     let tomorrow = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now())
         + chrono::TimeDelta::days(1);
     let set = send(request.json(&json!({"folders": ["INBOX"], "since": tomorrow}))).await;
     assert_eq!(set.status, 200, "{}", set.text);
-    checked_again(&house, "INBOX").await;
-    assert_eq!(jobs(&house).await, 0);
-    watch(&house, &["INBOX"]).await;
-    checked_again(&house, "INBOX").await;
+    checked_again(&app, "INBOX").await;
+    assert_eq!(jobs(&app).await, 0);
+    watch(&app, &["INBOX"]).await;
+    checked_again(&app, "INBOX").await;
     dovecot.deliver("INBOX", &email(2));
-    has_jobs(&house, 1).await;
+    has_jobs(&app, 1).await;
     // The cursor stays where it is when a watch is changed: nothing is read twice, and nothing from before.
-    assert_eq!(seen(&house).await["folders"][0]["last_uid"], 2);
+    assert_eq!(seen(&app).await["folders"][0]["last_uid"], 2);
 }

@@ -1,8 +1,8 @@
 //! Servers that keep every folder below the inbox or separate folders otherwise, and Message-IDs as odd programs write them.
 
 use super::{
+    app_with,
     changes::{agreed, handed_in, offer, undone, with_mail},
-    house_with,
 };
 use crate::{
     actions::{approved::approval_in, done},
@@ -15,24 +15,24 @@ use serde_json::json;
 async fn email_is_archived_moved_and_filed_whatever_the_prefix_and_the_delimiter() {
     for (prefix, delimiter) in [("INBOX.", '.'), ("INBOX/", '/'), ("", '/')] {
         let dovecot = Dovecot::start_with_namespace(prefix, delimiter).await;
-        let house = house_with(&dovecot).await;
-        let _worker = house.worker().await;
-        let message = with_mail(&dovecot, &house).await;
-        let approval = agreed(&house, ActionType::Archive, &json!({}), message).await;
-        approval_in(&house.client, &approval, "executed").await;
+        let app = app_with(&dovecot).await;
+        let _worker = app.worker().await;
+        let message = with_mail(&dovecot, &app).await;
+        let approval = agreed(&app, ActionType::Archive, &json!({}), message).await;
+        approval_in(&app.client, &approval, "executed").await;
         assert_eq!(offer(&dovecot)[0].folder, "Archive", "{prefix:?}");
-        undone(&house, &approval, "undone").await;
+        undone(&app, &approval, "undone").await;
         assert_eq!(offer(&dovecot)[0].folder, "INBOX", "{prefix:?}");
         let folder = json!({"folder": "Clients/Ada"});
-        let approval = agreed(&house, ActionType::Move, &folder, message).await;
-        approval_in(&house.client, &approval, "executed").await;
+        let approval = agreed(&app, ActionType::Move, &folder, message).await;
+        approval_in(&app.client, &approval, "executed").await;
         assert_eq!(offer(&dovecot)[0].folder, "Clients.Ada", "{prefix:?}");
-        let approval = agreed(&house, ActionType::Trash, &json!({}), message).await;
-        approval_in(&house.client, &approval, "executed").await;
+        let approval = agreed(&app, ActionType::Trash, &json!({}), message).await;
+        approval_in(&app.client, &approval, "executed").await;
         assert_eq!(offer(&dovecot)[0].folder, "Deleted Things", "{prefix:?}");
-        let approval = house.written("Hello").await;
-        house.agree(&approval).await;
-        approval_in(&house.client, &approval, "executed").await;
+        let approval = app.written("Hello").await;
+        app.agree(&approval).await;
+        approval_in(&app.client, &approval, "executed").await;
         let sent = dovecot
             .kept()
             .into_iter()
@@ -44,8 +44,8 @@ async fn email_is_archived_moved_and_filed_whatever_the_prefix_and_the_delimiter
 #[tokio::test]
 async fn email_is_found_by_a_message_id_without_brackets_or_with_blanks_and_quotes() {
     let dovecot = Dovecot::start().await;
-    let house = house_with(&dovecot).await;
-    let _worker = house.worker().await;
+    let app = app_with(&dovecot).await;
+    let _worker = app.worker().await;
     let ids = [
         "bare.7@example.org",
         "<\"quoted 8\"@example.org>",
@@ -60,9 +60,9 @@ async fn email_is_found_by_a_message_id_without_brackets_or_with_blanks_and_quot
         // A neighbour whose id holds the same text.
         dovecot.deliver("INBOX", &text.replace("@example.org", "@example.organic"));
         dovecot.deliver("INBOX", &text);
-        let message = handed_in(&house.db, house.client.tenant, &text).await;
+        let message = handed_in(&app.db, app.client.tenant, &text).await;
         let star = json!({"actions": [{"type": "star", "payload": {}, "message_id": message}]});
-        let output = done(&house.client, &star).await;
+        let output = done(&app.client, &star).await;
         assert_eq!(
             output["actions"][0]["result"], "succeeded",
             "{id}: {output}"
@@ -83,13 +83,13 @@ async fn email_is_found_by_a_message_id_without_brackets_or_with_blanks_and_quot
 #[tokio::test]
 async fn label_that_was_taken_off_is_set_again_and_one_that_is_there_is_not() {
     let dovecot = Dovecot::start().await;
-    let house = house_with(&dovecot).await;
-    let _worker = house.worker().await;
-    let message = with_mail(&dovecot, &house).await;
+    let app = app_with(&dovecot).await;
+    let _worker = app.worker().await;
+    let message = with_mail(&dovecot, &app).await;
     let action =
         |kind: &str| json!({"type": kind, "payload": {"label": "Urgent"}, "message_id": message});
     let one = async |kind: &str| {
-        let output = done(&house.client, &json!({"actions": [action(kind)]})).await;
+        let output = done(&app.client, &json!({"actions": [action(kind)]})).await;
         output["actions"][0]["result"].clone()
     };
     assert_eq!(one("label").await, "succeeded");
@@ -99,23 +99,23 @@ async fn label_that_was_taken_off_is_set_again_and_one_that_is_there_is_not() {
     assert_eq!(one("label").await, "succeeded");
     assert_eq!(offer(&dovecot)[0].keywords, ["Urgent"]);
     let all = json!({"actions": [action("unlabel"), action("label")]});
-    done(&house.client, &all).await;
+    done(&app.client, &all).await;
     assert_eq!(offer(&dovecot)[0].keywords, ["Urgent"]);
 }
 
 #[tokio::test]
 async fn email_that_was_sent_before_is_not_called_sent_again() {
     let dovecot = Dovecot::start().await;
-    let house = house_with(&dovecot).await;
-    let _worker = house.worker().await;
-    let first = house.written("Minutes").await;
-    house.agree(&first).await;
-    approval_in(&house.client, &first, "executed").await;
-    let again = house.written("Minutes").await;
-    house.agree(&again).await;
-    let ended = approval_in(&house.client, &again, "failed").await;
+    let app = app_with(&dovecot).await;
+    let _worker = app.worker().await;
+    let first = app.written("Minutes").await;
+    app.agree(&first).await;
+    approval_in(&app.client, &first, "executed").await;
+    let again = app.written("Minutes").await;
+    app.agree(&again).await;
+    let ended = approval_in(&app.client, &again, "failed").await;
     assert_eq!(ended["error"]["code"], "sent_before", "{ended}");
     let message = ended["error"]["message"].as_str().unwrap();
     assert!(message.contains("was sent on 20"), "{message}");
-    assert_eq!(house.sink.received().len(), 1);
+    assert_eq!(app.sink.received().len(), 1);
 }

@@ -1,8 +1,8 @@
 //! What breaks while a mailbox is watched: the connection, the server, the worker, the UIDs. Nothing is lost and nothing is
 //! read twice.
 
-use super::{QUICK, checked_again, email, has_jobs, house_at, house_with, jobs, seen, watch};
-use crate::actions::sending::House;
+use super::{QUICK, app_with, checked_again, email, has_jobs, house_at, jobs, seen, watch};
+use crate::actions::sending::TestApp;
 use crate::support::{
     cutter::Cutter,
     dovecot::{Dovecot, PASSWORD, USER},
@@ -15,10 +15,10 @@ use serde_json::{Value, json};
 async fn connection_that_is_cut_over_a_fetch_loses_no_email() {
     let dovecot = Dovecot::start().await;
     let cutter = Cutter::before(dovecot.port).await;
-    let house = house_at(cutter.port).await;
-    let _worker = house.worker_with(QUICK).await;
-    watch(&house, &["INBOX"]).await;
-    checked_again(&house, "INBOX").await;
+    let app = house_at(cutter.port).await;
+    let _worker = app.worker_with(QUICK).await;
+    watch(&app, &["INBOX"]).await;
+    checked_again(&app, "INBOX").await;
     for (number, command) in ["BODY.PEEK[]", "SEARCH", "EXAMINE"].iter().enumerate() {
         cutter.cut_after(command);
         dovecot.deliver("INBOX", &email(number));
@@ -31,32 +31,31 @@ async fn connection_that_is_cut_over_a_fetch_loses_no_email() {
         .await;
         // The wait after a failure is for a server's sake, and not what is shown here.
         eventually(SOON, async || {
-            house
-                .db
+            app.db
                 .execute("update mailbox_watches set next_check_at = now()")
                 .await;
-            let found = jobs(&house).await;
+            let found = jobs(&app).await;
             (found == i64::try_from(cuts).unwrap())
                 .then_some(())
                 .ok_or_else(|| format!("{found} jobs after a cut at {command}"))
         })
         .await;
     }
-    checked_again(&house, "INBOX").await;
-    assert_eq!(jobs(&house).await, 3);
-    assert_eq!(seen(&house).await["status"], "watching");
+    checked_again(&app, "INBOX").await;
+    assert_eq!(jobs(&app).await, 3);
+    assert_eq!(seen(&app).await["status"], "watching");
 }
 
 #[tokio::test]
 async fn email_that_a_worker_died_over_is_read_once_by_the_next() {
     let dovecot = Dovecot::start().await;
     let cutter = Cutter::before(dovecot.port).await;
-    let house = house_at(cutter.port).await;
-    let mut worker = house.worker_with(QUICK).await;
+    let app = house_at(cutter.port).await;
+    let mut worker = app.worker_with(QUICK).await;
     dovecot.deliver("INBOX", &email(1));
     dovecot.deliver("INBOX", &email(2));
     cutter.stall_after("BODY.PEEK[]");
-    watch(&house, &["INBOX"]).await;
+    watch(&app, &["INBOX"]).await;
     eventually(SOON, async || {
         (cutter.cuts() == 1)
             .then_some(())
@@ -64,28 +63,26 @@ async fn email_that_a_worker_died_over_is_read_once_by_the_next() {
     })
     .await;
     worker.process.kill();
-    assert_eq!(jobs(&house).await, 0, "nothing was committed");
+    assert_eq!(jobs(&app).await, 0, "nothing was committed");
     // Its lease would run out by itself, in a minute and a half.
-    house
-        .db
+    app.db
         .execute("update mailbox_watches set lease_until = now()")
         .await;
-    let _next = house.worker_with(QUICK).await;
-    has_jobs(&house, 2).await;
-    checked_again(&house, "INBOX").await;
-    assert_eq!(jobs(&house).await, 2);
+    let _next = app.worker_with(QUICK).await;
+    has_jobs(&app, 2).await;
+    checked_again(&app, "INBOX").await;
+    assert_eq!(jobs(&app).await, 2);
 }
 
 #[tokio::test]
 async fn worker_that_lost_its_lease_delivers_nothing() {
     let dovecot = Dovecot::start().await;
-    let house = house_with(&dovecot).await;
-    let worker = house.worker_with(QUICK).await;
-    watch(&house, &["INBOX"]).await;
-    checked_again(&house, "INBOX").await;
+    let app = app_with(&dovecot).await;
+    let worker = app.worker_with(QUICK).await;
+    watch(&app, &["INBOX"]).await;
+    checked_again(&app, "INBOX").await;
     // As if another worker had taken over while this one was frozen; nobody else is there to read.
-    house
-        .db
+    app.db
         .execute(
             "update mailbox_watches set epoch = epoch + 1, lease_worker = gen_random_uuid(), \
              lease_until = now() + interval '1 hour'",
@@ -99,69 +96,68 @@ async fn worker_that_lost_its_lease_delivers_nothing() {
             .ok_or(log)
     })
     .await;
-    assert_eq!(jobs(&house).await, 0);
-    house
-        .db
+    assert_eq!(jobs(&app).await, 0);
+    app.db
         .execute("update mailbox_watches set lease_until = now()")
         .await;
-    has_jobs(&house, 1).await;
+    has_jobs(&app, 1).await;
 }
 
 #[tokio::test]
 async fn folder_whose_uids_lost_their_meaning_is_read_again_without_a_second_job() {
     let dovecot = Dovecot::start().await;
-    let house = house_with(&dovecot).await;
-    let _worker = house.worker_with(QUICK).await;
+    let app = app_with(&dovecot).await;
+    let _worker = app.worker_with(QUICK).await;
     for number in 1..4 {
         dovecot.deliver("INBOX", &email(number));
     }
-    watch(&house, &["INBOX"]).await;
-    has_jobs(&house, 3).await;
-    checked_again(&house, "INBOX").await;
-    let before = seen(&house).await["folders"][0]["uid_validity"].clone();
+    watch(&app, &["INBOX"]).await;
+    has_jobs(&app, 3).await;
+    checked_again(&app, "INBOX").await;
+    let before = seen(&app).await["folders"][0]["uid_validity"].clone();
     dovecot.forget_uids("INBOX");
     dovecot.deliver("INBOX", &email(4));
-    has_jobs(&house, 4).await;
+    has_jobs(&app, 4).await;
     eventually(SOON, async || {
-        let folder = seen(&house).await["folders"][0].clone();
+        let folder = seen(&app).await["folders"][0].clone();
         (folder["uid_validity"] != before && folder["last_uid"] == 4)
             .then_some(())
             .ok_or_else(|| folder.to_string())
     })
     .await;
-    checked_again(&house, "INBOX").await;
-    assert_eq!(jobs(&house).await, 4);
+    checked_again(&app, "INBOX").await;
+    assert_eq!(jobs(&app).await, 4);
 }
 
 #[tokio::test]
 async fn last_email_that_was_expunged_hides_no_other() {
     let dovecot = Dovecot::start().await;
-    let house = house_with(&dovecot).await;
-    let _worker = house.worker_with(QUICK).await;
+    let app = app_with(&dovecot).await;
+    let _worker = app.worker_with(QUICK).await;
     dovecot.deliver("INBOX", &email(1));
-    watch(&house, &["INBOX"]).await;
-    has_jobs(&house, 1).await;
+    watch(&app, &["INBOX"]).await;
+    has_jobs(&app, 1).await;
     dovecot.remove("INBOX", "Hello 1");
-    checked_again(&house, "INBOX").await;
+    checked_again(&app, "INBOX").await;
     dovecot.deliver("INBOX", &email(2));
-    has_jobs(&house, 2).await;
+    has_jobs(&app, 2).await;
 }
 
 #[tokio::test]
 async fn account_that_rejects_its_password_waits_for_a_new_one() {
     let dovecot = Dovecot::start().await;
     let imap = json!({"host": "127.0.0.1", "port": dovecot.port, "security": "none"});
-    let house = House::open_with(|account| {
+    let app = TestApp::open_with(|account| {
         account["imap"] = imap;
         account["username"] = Value::from(USER);
         account["password"] = Value::from("of last year");
     })
     .await;
-    let _worker = house.worker_with(QUICK).await;
+    let _worker = app.worker_with(QUICK).await;
     dovecot.deliver("INBOX", &email(1));
-    watch(&house, &["INBOX"]).await;
+    watch(&app, &["INBOX"]).await;
     let watched = eventually(SOON, async || {
-        let found = seen(&house).await;
+        let found = seen(&app).await;
         (found["status"] == "reauth_required")
             .then_some(found.clone())
             .ok_or_else(|| found.to_string())
@@ -170,13 +166,13 @@ async fn account_that_rejects_its_password_waits_for_a_new_one() {
     assert_eq!(watched["last_error"], "imap_auth_refused", "{watched}");
     let logins = dovecot.log().matches("of last year").count();
     assert_eq!(logins, 0);
-    let path = format!("/v1/connections/{}", house.connection);
-    let version = house.client.get(&path).await.body["version"].clone();
-    let reauth = house
+    let path = format!("/v1/connections/{}", app.connection);
+    let version = app.client.get(&path).await.body["version"].clone();
+    let reauth = app
         .client
         .request(reqwest::Method::POST, &format!("{path}/reauth"))
         .header("If-Match", format!("\"{version}\""))
         .json(&json!({"username": USER, "password": PASSWORD}));
     assert_eq!(crate::support::client::send(reauth).await.status, 200);
-    has_jobs(&house, 1).await;
+    has_jobs(&app, 1).await;
 }

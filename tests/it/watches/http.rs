@@ -1,6 +1,6 @@
 //! The watch over HTTP: what is asked for is checked, and a colleague's connection is not found.
 
-use super::{House, email, has_jobs, house_with, seen, watch};
+use super::{TestApp, app_with, email, has_jobs, seen, watch};
 use crate::support::{client::send, dovecot::Dovecot};
 use reqwest::Method;
 use serde_json::json;
@@ -8,9 +8,9 @@ use serde_json::json;
 #[tokio::test]
 async fn watch_is_set_read_and_ended_by_its_owner_alone() {
     let dovecot = Dovecot::start().await;
-    let house = house_with(&dovecot).await;
-    let path = format!("/v1/connections/{}/watch", house.connection);
-    let missing = house.client.get(&path).await;
+    let app = app_with(&dovecot).await;
+    let path = format!("/v1/connections/{}/watch", app.connection);
+    let missing = app.client.get(&path).await;
     missing.assert_problem(404, "NOT_FOUND", "not watched yet");
     for (folders, why) in [
         (json!([]), "none"),
@@ -18,12 +18,12 @@ async fn watch_is_set_read_and_ended_by_its_owner_alone() {
         (json!(["\\Seen"]), "a flag"),
         (json!(["a\r\nb"]), "a line break"),
     ] {
-        let request = house.client.request(Method::PUT, &path);
+        let request = app.client.request(Method::PUT, &path);
         let refused = send(request.json(&json!({ "folders": folders }))).await;
         refused.assert_problem(422, "INVALID_BODY", why);
         assert!(refused.text.contains("/folders"), "{}", refused.text);
     }
-    let request = house.client.request(Method::PUT, &path);
+    let request = app.client.request(Method::PUT, &path);
     let set = send(request.json(&json!({}))).await;
     assert_eq!(set.status, 200, "{}", set.text);
     let names: Vec<_> = set.body["folders"]
@@ -33,14 +33,14 @@ async fn watch_is_set_read_and_ended_by_its_owner_alone() {
         .map(|folder| folder["folder"].clone())
         .collect();
     assert_eq!(names, ["INBOX", "\\Sent"], "the usual ones");
-    let stranger = house.api.sign_in(&house.db).await;
+    let stranger = app.api.sign_in(&app.db).await;
     let hidden = stranger.get(&path).await;
     hidden.assert_problem(404, "NOT_FOUND", "of another tenant");
-    let ended = send(house.client.request(Method::DELETE, &path)).await;
+    let ended = send(app.client.request(Method::DELETE, &path)).await;
     assert_eq!(ended.status, 204, "{}", ended.text);
-    let again = send(house.client.request(Method::DELETE, &path)).await;
+    let again = send(app.client.request(Method::DELETE, &path)).await;
     again.assert_problem(404, "NOT_FOUND", "ended before");
-    let audited: String = house
+    let audited: String = app
         .db
         .one(
             "select string_agg(action, ' ' order by id) from audit_entries where action ~ '^watch'",
@@ -51,9 +51,9 @@ async fn watch_is_set_read_and_ended_by_its_owner_alone() {
 
 #[tokio::test]
 async fn account_without_a_mailbox_cannot_be_watched() {
-    let house = House::open().await;
-    let path = format!("/v1/connections/{}/watch", house.connection);
-    let request = house.client.request(Method::PUT, &path);
+    let app = TestApp::open().await;
+    let path = format!("/v1/connections/{}/watch", app.connection);
+    let request = app.client.request(Method::PUT, &path);
     let refused = send(request.json(&json!({}))).await;
     refused.assert_problem(409, "CONFLICT", "it only sends");
 }
@@ -61,13 +61,13 @@ async fn account_without_a_mailbox_cannot_be_watched() {
 #[tokio::test]
 async fn missing_folder_is_named_and_keeps_no_other_from_being_read() {
     let dovecot = Dovecot::start().await;
-    let house = house_with(&dovecot).await;
-    let _worker = house.worker_with(super::QUICK).await;
+    let app = app_with(&dovecot).await;
+    let _worker = app.worker_with(super::QUICK).await;
     dovecot.deliver("INBOX", &email(1));
-    watch(&house, &["INBOX", "Nowhere"]).await;
-    has_jobs(&house, 1).await;
-    super::checked_again(&house, "INBOX").await;
-    let folders = seen(&house).await["folders"].clone();
+    watch(&app, &["INBOX", "Nowhere"]).await;
+    has_jobs(&app, 1).await;
+    super::checked_again(&app, "INBOX").await;
+    let folders = seen(&app).await["folders"].clone();
     assert_eq!(folders[0]["last_error"], json!(null), "{folders}");
     assert_eq!(folders[1]["last_error"], "folder_missing", "{folders}");
     assert!(

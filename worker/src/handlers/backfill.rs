@@ -66,7 +66,7 @@ impl Handler for BackfillHandler {
             backfills::find(&mut conn, &ctx.job).await
         };
         let progress = read.await.map_err(|error| unavailable(&error))?;
-        let turn = Turn {
+        let turn = BackfillRun {
             ctx,
             args: &args,
             ends_at: Instant::now() + TURN,
@@ -100,14 +100,14 @@ impl Handler for BackfillHandler {
 }
 
 /// One attempt's share of the work.
-struct Turn<'a> {
+struct BackfillRun<'a> {
     ctx: &'a JobContext,
     args: &'a Args,
     ends_at: Instant,
     progress: BackfillProgress,
 }
 
-impl Turn<'_> {
+impl BackfillRun<'_> {
     async fn run(
         mut self,
         providers: &ProviderContext<'_>,

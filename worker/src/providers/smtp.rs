@@ -10,7 +10,7 @@ use super::{
 };
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use dialogue::{Dialogue, Fault};
+use dialogue::{Dialogue, DialogueError};
 use jobs::domain::{
     connection::{Security, Server},
     mail::{deliverable, needs_smtputf8},
@@ -99,7 +99,7 @@ async fn log_in(dialogue: &mut Dialogue, name: &str, password: &str) -> Result<(
     };
     match logged_in {
         Ok(_) => Ok(()),
-        Err(Fault::Refused(code)) if code.is_permanent() => Err(ProviderError::Reauth {
+        Err(DialogueError::Refused(code)) if code.is_permanent() => Err(ProviderError::Reauth {
             code: "smtp_auth_refused",
         }),
         Err(fault) => Err(not_sent(fault)),
@@ -125,7 +125,7 @@ async fn converse(dialogue: &mut Dialogue, mail: &Outgoing) -> Result<Value, Pro
         let rcpt = format!("RCPT TO:<{}>", address(recipient)?);
         match dialogue.command(&rcpt, 250).await {
             Ok(_) => accepted.push(recipient),
-            Err(Fault::Refused(code)) if code.is_permanent() => refused.push(recipient),
+            Err(DialogueError::Refused(code)) if code.is_permanent() => refused.push(recipient),
             // Nothing is sent yet, so that a retry reaches all recipients.
             Err(other) => return Err(not_sent(other)),
         }
@@ -147,10 +147,12 @@ async fn converse(dialogue: &mut Dialogue, mail: &Outgoing) -> Result<Value, Pro
             "refused": refused,
             "code": code.number().to_string(),
         })),
-        Err(fault @ Fault::Refused(_)) => Err(not_sent(fault)),
-        Err(Fault::Unreadable) => Err(lost("the reply to the data is unreadable")),
-        Err(Fault::Broken) => Err(lost("the connection ended before the reply to the data")),
-        Err(Fault::TimedOut) => Err(lost("no reply to the data")),
+        Err(fault @ DialogueError::Refused(_)) => Err(not_sent(fault)),
+        Err(DialogueError::Unreadable) => Err(lost("the reply to the data is unreadable")),
+        Err(DialogueError::Broken) => {
+            Err(lost("the connection ended before the reply to the data"))
+        }
+        Err(DialogueError::TimedOut) => Err(lost("no reply to the data")),
     }
 }
 
@@ -162,21 +164,21 @@ fn address(text: &str) -> Result<String, ProviderError> {
 }
 
 /// Classifies a fault before anything was sent.
-fn not_sent(fault: Fault) -> ProviderError {
+fn not_sent(fault: DialogueError) -> ProviderError {
     match fault {
-        Fault::Refused(code) if code.is_permanent() => ProviderError::Permanent {
+        DialogueError::Refused(code) if code.is_permanent() => ProviderError::Permanent {
             code: "smtp_refused",
             message: "The mail server rejected this email.".into(),
         },
-        Fault::Refused(code) => ProviderError::Retryable {
+        DialogueError::Refused(code) => ProviderError::Retryable {
             code: "smtp_deferred",
             detail: format!("the server returned status {}", code.number()),
         },
-        Fault::Unreadable | Fault::Broken => ProviderError::Retryable {
+        DialogueError::Unreadable | DialogueError::Broken => ProviderError::Retryable {
             code: "smtp_unreachable",
             detail: "the connection failed".into(),
         },
-        Fault::TimedOut => ProviderError::Retryable {
+        DialogueError::TimedOut => ProviderError::Retryable {
             code: "smtp_timeout",
             detail: "a command timed out".into(),
         },

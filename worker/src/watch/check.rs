@@ -10,7 +10,7 @@ use jobs::{
     commands::watches::deliver::{DeliverError, Delivery, FetchedEmail, deliver},
     domain::{
         MessageId,
-        mail::{Mail, Written},
+        mail::{Mail, OwnAnswer},
         watch::{Cursor, Period, Unread},
     },
     store::watches::{
@@ -168,7 +168,7 @@ fn fetched(source: Vec<u8>) -> Option<FetchedEmail> {
     Some(FetchedEmail {
         id: MessageId::new(),
         content_hash: mail.content_hash(),
-        written: Written::of(&mail),
+        own_answer: OwnAnswer::of(&mail),
         source,
     })
 }

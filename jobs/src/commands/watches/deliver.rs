@@ -5,7 +5,7 @@ use crate::{
     commands::jobs::submit_triage::same_work,
     domain::{
         Actor, AuditAction, ConnectionId, Detail, MessageId, NewAuditEntry, ResourceKind,
-        mail::{MailFormat, Written},
+        mail::{MailFormat, OwnAnswer},
         watch::FolderName,
     },
     kinds::triage::{self, Mode, Triage},
@@ -36,7 +36,7 @@ pub struct FetchedEmail {
     /// [`Mail::content_hash`](crate::domain::mail::Mail::content_hash).
     pub content_hash: [u8; 32],
     /// The thread that it belongs to, if it may be the user's own reply.
-    pub written: Option<Written>,
+    pub own_answer: Option<OwnAnswer>,
 }
 
 /// Emails of one folder, and where its cursor stands after them.
@@ -184,10 +184,10 @@ pub(super) async fn enqueue(
             source: &email.source,
             content_hash: email.content_hash,
         });
-        own.extend(email.written.as_ref().map(|written| NewOwnMessage {
+        own.extend(email.own_answer.as_ref().map(|own_answer| NewOwnMessage {
             tenant,
             message: email.id,
-            written,
+            own_answer,
         }));
     }
     messages::insert(conn, &rows).await?;

@@ -30,7 +30,7 @@ pub(super) struct Code(u16);
 
 /// Why there is no reply to act on.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(super) enum DialogueError {
     /// The server answered with another code than the command asks for.
     Refused(Code),
     /// The reply has no code.
@@ -53,7 +53,7 @@ impl Code {
 
 impl Dialogue {
     /// Reads the greeting and says hello.
-    pub(super) async fn begin(line: Line) -> Result<Self, Fault> {
+    pub(super) async fn begin(line: Line) -> Result<Self, DialogueError> {
         let mut this = Self {
             wire: BufReader::new(line),
             extensions: Vec::new(),
@@ -64,7 +64,7 @@ impl Dialogue {
     }
 
     /// Says EHLO, or HELO to a server that does not know it (RFC 5321 §3.2): it has no extensions then.
-    async fn hello(&mut self) -> Result<(), Fault> {
+    async fn hello(&mut self) -> Result<(), DialogueError> {
         self.write(format!("EHLO {CLIENT}\r\n").as_bytes(), STEP)
             .await?;
         let (code, lines) = self.reply(STEP).await?;
@@ -75,7 +75,7 @@ impl Dialogue {
             return Ok(());
         }
         if !code.is_permanent() {
-            return Err(Fault::Refused(code));
+            return Err(DialogueError::Refused(code));
         }
         self.extensions.clear();
         self.command(&format!("HELO {CLIENT}"), 250).await.map(drop)
@@ -118,14 +118,18 @@ impl Dialogue {
     }
 
     /// Sends a command and expects this code, or another of its hundred if that says the same (250, 251).
-    pub(super) async fn command(&mut self, command: &str, code: u16) -> Result<Code, Fault> {
+    pub(super) async fn command(
+        &mut self,
+        command: &str,
+        code: u16,
+    ) -> Result<Code, DialogueError> {
         self.write(format!("{command}\r\n").as_bytes(), STEP)
             .await?;
         self.expect(STEP, code).await
     }
 
     /// Sends an email after a 354, and reads the reply to its end.
-    pub(super) async fn data(&mut self, email: &[u8]) -> Result<Code, Fault> {
+    pub(super) async fn data(&mut self, email: &[u8]) -> Result<Code, DialogueError> {
         self.write(&stuffed(email), REPLY).await?;
         self.expect(REPLY, 250).await
     }
@@ -138,28 +142,28 @@ impl Dialogue {
         }
     }
 
-    async fn write(&mut self, bytes: &[u8], limit: Duration) -> Result<(), Fault> {
+    async fn write(&mut self, bytes: &[u8], limit: Duration) -> Result<(), DialogueError> {
         let written = timeout(limit, async {
             self.wire.get_mut().write_all(bytes).await?;
             self.wire.get_mut().flush().await
         });
         match written.await {
-            Ok(written) => written.map_err(|_| Fault::Broken),
-            Err(_) => Err(Fault::TimedOut),
+            Ok(written) => written.map_err(|_| DialogueError::Broken),
+            Err(_) => Err(DialogueError::TimedOut),
         }
     }
 
-    async fn expect(&mut self, limit: Duration, code: u16) -> Result<Code, Fault> {
+    async fn expect(&mut self, limit: Duration, code: u16) -> Result<Code, DialogueError> {
         let (got, _) = self.reply(limit).await?;
         if got.0 / 100 == code / 100 {
             Ok(got)
         } else {
-            Err(Fault::Refused(got))
+            Err(DialogueError::Refused(got))
         }
     }
 
     /// Reads a reply: its code, and the text of its lines.
-    async fn reply(&mut self, limit: Duration) -> Result<(Code, Vec<String>), Fault> {
+    async fn reply(&mut self, limit: Duration) -> Result<(Code, Vec<String>), DialogueError> {
         let read = async {
             let mut lines = Vec::new();
             while lines.len() < MOST_LINES {
@@ -168,25 +172,25 @@ impl Dialogue {
                 limited
                     .read_until(b'\n', &mut line)
                     .await
-                    .map_err(|_| Fault::Broken)?;
+                    .map_err(|_| DialogueError::Broken)?;
                 if line.last() != Some(&b'\n') {
                     return Err(if line.is_empty() {
-                        Fault::Broken
+                        DialogueError::Broken
                     } else {
-                        Fault::Unreadable
+                        DialogueError::Unreadable
                     });
                 }
-                let (code, text, goes_on) = reply_line(&line).ok_or(Fault::Unreadable)?;
+                let (code, text, goes_on) = reply_line(&line).ok_or(DialogueError::Unreadable)?;
                 lines.push(text);
                 if !goes_on {
                     return Ok((code, lines));
                 }
             }
-            Err(Fault::Unreadable)
+            Err(DialogueError::Unreadable)
         };
         match timeout(limit, read).await {
             Ok(read) => read,
-            Err(_) => Err(Fault::TimedOut),
+            Err(_) => Err(DialogueError::TimedOut),
         }
     }
 }
