@@ -5,7 +5,7 @@ use crate::support::{client::send, cutter::Cutter, dovecot::Dovecot, eventually,
 use reqwest::Method;
 use serde_json::{Value, json};
 
-async fn ask(app: &TestApp, wish: &Value) -> crate::support::client::Answer {
+async fn ask(app: &TestApp, wish: &Value) -> crate::support::client::TestResponse {
     let path = format!("/v1/connections/{}/backfill", app.connection);
     send(app.client.request(Method::POST, &path).json(wish)).await
 }
