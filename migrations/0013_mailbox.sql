@@ -1,4 +1,5 @@
--- Watched mailboxes: which folders are watched, how far each was read, and the worker that reads them.
+-- Watched mailboxes: which folders are watched, how far each was read, and the worker that reads them. Backfills of older
+-- email.
 
 -- One row per watched connection. One worker at a time holds its lease, so that a mail server sees one session of ours per
 -- account and no email is read twice at the same time.
@@ -53,4 +54,17 @@ create table fetched_emails (
     fetched_at timestamptz not null default now(),
     primary key (tenant_id, connection_id, content_hash),
     foreign key (tenant_id, connection_id) references connections (tenant_id, id)
+);
+
+-- How far backfill jobs have come.
+create table backfills (
+    tenant_id uuid not null references tenants (id),
+    job_id uuid not null,
+    -- The cursor, as in watched_folders.
+    uid_validity bigint not null check (uid_validity >= 0),
+    last_uid bigint not null check (last_uid >= 0),
+    emails bigint not null,
+    enqueued bigint not null,
+    skipped bigint not null,
+    primary key (tenant_id, job_id)
 );

@@ -2,6 +2,7 @@
 //! No IO.
 
 pub mod action;
+pub mod backfill;
 pub mod connection_test;
 pub mod draft;
 mod spec;

@@ -5,6 +5,7 @@ pub mod api_keys;
 pub mod approvals;
 pub mod audit;
 pub mod audit_seals;
+pub mod backfills;
 pub mod blocks;
 pub mod connections;
 pub mod contacts;

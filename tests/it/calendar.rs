@@ -173,6 +173,28 @@ async fn what_cannot_be_is_refused_before_anything_is_asked() {
 }
 
 #[tokio::test]
+async fn event_of_a_whole_day_is_created_and_no_person_is_asked_about_a_bad_start() {
+    let (app, radicale) = (TestApp::open().await, Radicale::start().await);
+    connected(&app, &radicale.calendar, PASSWORD).await;
+    let _worker = app.worker().await;
+    let mut action = event("Fair");
+    action["payload"]["start"] = json!("2026-11-24");
+    let approval = app.proposed(&action).await;
+    app.agree(&approval).await;
+    approval_in(&app.client, &approval, "executed").await;
+    let stored = radicale.all().await;
+    assert!(stored.contains("DTSTART;VALUE=DATE:20261124"), "{stored}");
+    action["payload"]["start"] = json!("tomorrow");
+    let output = done(&app.client, &json!({"actions": [action]})).await;
+    assert_eq!(
+        output["actions"][0]["error"]["code"], "bad_start",
+        "{output}"
+    );
+    let asked: i64 = app.db.one("select count(*) from approvals").await;
+    assert_eq!(asked, 1, "only the first");
+}
+
+#[tokio::test]
 async fn a_calendar_in_our_own_network_is_not_asked_and_a_missing_one_is_reported() {
     for (url, variables, code) in [
         (

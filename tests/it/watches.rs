@@ -1,5 +1,6 @@
 //! Watched mailboxes, with a real Dovecot: what arrives there is triaged once, whatever breaks on the way.
 
+mod backfill;
 mod breaks;
 mod http;
 

@@ -2,6 +2,7 @@
 
 pub mod action;
 pub mod ask;
+pub mod backfill;
 pub mod connection_test;
 pub mod draft;
 pub(crate) mod model_failure;
@@ -11,6 +12,7 @@ pub mod triage_batch;
 use crate::{config::WorkerConfig, fixtures, metrics::WorkerMetrics, providers::Providers};
 use action::{ActionHandler, ActionMetrics};
 use ask::ModelAccess;
+use backfill::BackfillHandler;
 use base::{
     clock::Clock,
     db::{self, Unavailability},
@@ -62,6 +64,7 @@ pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Regist
         .with(TriageBatchHandler)
         .with(DraftHandler::new(access, config.draft_floor, draft))
         .with(ConnectionTestHandler::new(providers.clone()))
+        .with(BackfillHandler::new(providers.clone()))
         .with(ActionHandler::new(providers, action)))
 }
 

@@ -4,8 +4,8 @@
 //! `account` is one mailbox, `check` the reading of one folder. Enqueues triage jobs and runs none.
 
 mod account;
-mod check;
-mod groups;
+pub(crate) mod check;
+pub(crate) mod groups;
 
 use crate::{metrics::AssistantMetrics, providers::Providers};
 use base::telemetry::chain;

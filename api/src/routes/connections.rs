@@ -1,6 +1,7 @@
 //! A user's accounts at providers: `/v1/connections`. Secrets go in and never come out, except a signing secret that we
 //! generated: it is shown once.
 
+mod backfill;
 mod body;
 mod watch;
 
@@ -105,6 +106,7 @@ pub fn routes() -> Vec<Route> {
             .empty_answer(204, "The connection is deleted"),
     ];
     routes.extend(watch::routes());
+    routes.extend(backfill::routes());
     routes
 }
 

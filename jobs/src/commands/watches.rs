@@ -1,5 +1,6 @@
-//! Watched mailboxes: users set them up here, and workers deliver what they read ([`deliver`]).
+//! Watched mailboxes: users set them up here, and workers deliver what they read ([`deliver`]). [`backfill`] reads older email.
 
+pub mod backfill;
 pub mod deliver;
 pub mod refuse;
 

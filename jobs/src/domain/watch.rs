@@ -2,7 +2,7 @@
 //! again ([`backoff`]).
 
 use base::str_enum;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +43,30 @@ impl FolderName {
 
     pub fn is_sent(&self) -> bool {
         self.0 == SENT
+    }
+}
+
+/// When a server received the emails that are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Period {
+    pub since: DateTime<Utc>,
+    /// Not included; none means that there is no end.
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// How much a mail server's clock may be behind ours: an email that arrives right after its mailbox is watched counts.
+const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
+
+impl Period {
+    /// Whether an email counts; one without a time does.
+    pub fn contains(&self, received_at: Option<DateTime<Utc>>) -> bool {
+        received_at.is_none_or(|received| {
+            let is_after = received
+                .checked_add_signed(CLOCK_SKEW)
+                .is_none_or(|received| received >= self.since);
+            is_after && self.until.is_none_or(|until| received < until)
+        })
     }
 }
 
@@ -152,6 +176,24 @@ mod tests {
             Cursor::default().unread(&state(7, Some(1))),
             Unread::After(0)
         );
+    }
+
+    #[test]
+    fn period_has_a_lenient_start_and_a_strict_end() {
+        let at = |text: &str| Some(text.parse::<DateTime<Utc>>().unwrap());
+        let period = Period {
+            since: "2026-11-28T12:00:00Z".parse().unwrap(),
+            until: at("2026-11-29T12:00:00Z"),
+        };
+        for (received_at, counts) in [
+            (at("2026-11-28T11:54:59Z"), false),
+            (at("2026-11-28T11:56:00Z"), true),
+            (at("2026-11-29T11:59:59Z"), true),
+            (at("2026-11-29T12:00:00Z"), false),
+            (None, true),
+        ] {
+            assert_eq!(period.contains(received_at), counts, "{received_at:?}");
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! One table of the kinds of job: [`ALL`]. The worker's handlers, the API's lists and its metrics follow it.
 
 use super::{
-    action::ActionExecute, connection_test::ConnectionTest, draft::DraftGenerate, triage::Triage,
-    triage_batch::TriageBatch,
+    action::ActionExecute, backfill::Backfill, connection_test::ConnectionTest,
+    draft::DraftGenerate, triage::Triage, triage_batch::TriageBatch,
 };
 use queue::{JobKind, RetryPolicy};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -15,6 +15,7 @@ pub const ALL: &[KindSpec] = &[
     KindSpec::of::<DraftGenerate>(),
     KindSpec::of::<ActionExecute>(),
     KindSpec::of::<ConnectionTest>(),
+    KindSpec::of::<Backfill>(),
 ];
 
 /// A kind of job as data, made from its [`JobKind`].

@@ -30,7 +30,8 @@ pub struct StoredWatch {
     pub created_at: DateTime<Utc>,
 }
 
-/// Watches a mailbox from then on, or changes since when.
+/// Watches a mailbox from then on, or changes since when. A worker that watches it loses its lease, because it knows the
+/// earlier time.
 ///
 /// # Errors
 /// When the database refuses.
@@ -43,7 +44,8 @@ pub async fn upsert(
     sqlx::query!(
         "insert into mailbox_watches (tenant_id, connection_id, since) values ($1, $2, $3)
          on conflict (tenant_id, connection_id) do update
-         set since = excluded.since, next_check_at = now(), failures = 0, last_error = null",
+         set since = excluded.since, next_check_at = now(), failures = 0, last_error = null,
+             lease_worker = null, lease_until = null, epoch = mailbox_watches.epoch + 1",
         tenant.0,
         connection.0,
         since,

@@ -1,6 +1,8 @@
 //! Opens the connections of effects: [`ProviderContext`].
 
-use crate::providers::{Calendar, Caller, Mailer, ProviderError, Providers, mailbox::Mailbox};
+use crate::providers::{
+    Calendar, Caller, Mailer, ProviderError, Providers, imap::reader::Reader, mailbox::Mailbox,
+};
 use jobs::store::connections::{self, StoredConnection};
 use queue::runtime::handler::JobContext;
 
@@ -57,6 +59,23 @@ impl ProviderContext<'_> {
             Some(mailbox) => mailbox.open().await.map(Some),
             None => Ok(None),
         }
+    }
+
+    /// Opens the mailbox of an account, to read only.
+    ///
+    /// # Errors
+    /// As [`mailbox`](Self::mailbox), and if the account has none.
+    pub async fn reader(&self, connection: &StoredConnection) -> Result<Reader, ProviderError> {
+        let sealed = self.sealed(connection).await?;
+        let found = self
+            .providers
+            .mailbox(self.ctx.job.tenant, connection, &sealed)
+            .map_err(|_| internal_error("the secret cannot be decrypted"))?;
+        let mailbox = found.ok_or_else(|| ProviderError::Permanent {
+            code: "no_mailbox",
+            message: "This connection has no mailbox. Connect the account with `imap`.".to_owned(),
+        })?;
+        mailbox.open_reader().await
     }
 
     /// Opens a calendar.

@@ -8,7 +8,7 @@ mod gate;
 mod load;
 mod metrics;
 mod outcomes;
-mod provider_error;
+pub(super) mod provider_error;
 mod remote;
 mod repeat;
 mod undo;

@@ -11,7 +11,7 @@ use jobs::{
     domain::{
         MessageId,
         mail::{Mail, OwnAnswer},
-        watch::{Cursor, Unread},
+        watch::{Cursor, Period, Unread},
     },
     store::watches::{
         WatchLease,
@@ -94,11 +94,14 @@ struct Delivering<'a> {
 
 impl Delivering<'_> {
     async fn read_after(&mut self, reader: &mut Reader, uid: u32) -> Result<bool, CheckError> {
-        let since = self.lease.since;
-        let uids = reader.list_after(uid, since).await?;
+        let period = Period {
+            since: self.lease.since,
+            until: None,
+        };
+        let uids = reader.list_after(uid, &period).await?;
         for part in uids.chunks(LISTED) {
             let listed = reader.describe(part).await?;
-            for group in groups(&listed, since) {
+            for group in groups(&listed, &period) {
                 let raw = if group.uids.is_empty() {
                     Vec::new()
                 } else {
@@ -141,7 +144,7 @@ impl Delivering<'_> {
 }
 
 /// Parses emails away from the threads that serve other jobs. Returns them, and how many could not be read.
-async fn parsed(raw: Vec<RawEmail>) -> (Vec<FetchedEmail>, i64) {
+pub(crate) async fn parsed(raw: Vec<RawEmail>) -> (Vec<FetchedEmail>, i64) {
     let (mut emails, mut unreadable) = (Vec::with_capacity(raw.len()), 0);
     for email in raw {
         let uid = email.uid;

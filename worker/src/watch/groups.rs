@@ -2,37 +2,31 @@
 //! memory.
 
 use crate::providers::imap::reader::Listed;
-use chrono::{DateTime, TimeDelta, Utc};
-use jobs::domain::mail::limits::SOURCE_BYTES;
+use jobs::domain::{mail::limits::SOURCE_BYTES, watch::Period};
 
 /// The most emails and bytes of one group; a larger email is a group of its own.
 const MAX_EMAILS: usize = 50;
 const MAX_BYTES: usize = 2 << 20;
 
-/// How much a mail server's clock may be behind ours: an email that arrives right after its mailbox is watched counts.
-const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
-
 /// Emails that are read with one command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Group {
-    pub(super) uids: Vec<u32>,
-    pub(super) bytes: usize,
+pub(crate) struct Group {
+    pub(crate) uids: Vec<u32>,
+    pub(crate) bytes: usize,
     /// The cursor after this group: also past what is not read.
-    pub(super) last_uid: u32,
+    pub(crate) last_uid: u32,
     /// Emails that are too large to be read.
-    pub(super) skipped: i64,
+    pub(crate) skipped: i64,
 }
 
-/// Divides emails, ordered by UID, into groups. Leaves out those from before `since` and those that are too large.
-pub(super) fn groups(listed: &[Listed], since: DateTime<Utc>) -> Vec<Group> {
+/// Divides emails, ordered by UID, into groups. Leaves out those of another period and those that are too large.
+pub(crate) fn groups(listed: &[Listed], period: &Period) -> Vec<Group> {
     let mut groups = Vec::new();
     let mut group = Group::default();
     for email in listed {
-        let is_old = email
-            .received_at
-            .is_some_and(|received| received + CLOCK_SKEW < since);
+        let is_other = !period.contains(email.received_at);
         let is_too_large = email.bytes > SOURCE_BYTES;
-        let is_read = !is_old && !is_too_large;
+        let is_read = !is_other && !is_too_large;
         let is_full = group.uids.len() >= MAX_EMAILS || group.bytes + email.bytes > MAX_BYTES;
         if is_read && is_full && !group.uids.is_empty() {
             groups.push(std::mem::take(&mut group));
@@ -40,7 +34,7 @@ pub(super) fn groups(listed: &[Listed], since: DateTime<Utc>) -> Vec<Group> {
         if is_read {
             group.uids.push(email.uid);
             group.bytes += email.bytes;
-        } else if is_too_large && !is_old {
+        } else if is_too_large && !is_other {
             group.skipped += 1;
         }
         group.last_uid = email.uid;
@@ -51,9 +45,24 @@ pub(super) fn groups(listed: &[Listed], since: DateTime<Utc>) -> Vec<Group> {
     groups
 }
 
+impl Group {
+    /// Keeps the first so many emails.
+    pub(crate) fn truncate(&mut self, emails: usize) {
+        if emails < self.uids.len() {
+            self.uids.truncate(emails);
+            self.last_uid = self.uids.last().copied().unwrap_or(self.last_uid);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chrono::{DateTime, TimeDelta, Utc};
+
+    fn period(since: DateTime<Utc>) -> Period {
+        Period { since, until: None }
+    }
 
     fn listed(uid: u32, bytes: usize, received_at: DateTime<Utc>) -> Listed {
         Listed {
@@ -83,25 +92,28 @@ mod tests {
             skipped,
         };
         assert_eq!(
-            groups(&emails, since),
+            groups(&emails, &period(since)),
             [
                 group(&[2, 3], 300, 3, 0),
                 group(&[4], MAX_BYTES, 6, 1),
                 group(&[7], 300, 9, 0),
             ]
         );
-        assert_eq!(groups(&[], since), []);
-        assert_eq!(groups(&emails[..1], since), [group(&[], 0, 1, 0)]);
+        assert_eq!(groups(&[], &period(since)), []);
+        assert_eq!(groups(&emails[..1], &period(since)), [group(&[], 0, 1, 0)]);
     }
 
     #[test]
     fn group_has_a_number_of_emails_too() {
         let since = DateTime::UNIX_EPOCH;
         let emails: Vec<Listed> = (1..=120).map(|uid| listed(uid, 10, since)).collect();
-        let sizes: Vec<usize> = groups(&emails, since)
+        let sizes: Vec<usize> = groups(&emails, &period(since))
             .iter()
             .map(|group| group.uids.len())
             .collect();
         assert_eq!(sizes, [50, 50, 20]);
+        let mut first = groups(&emails, &period(since)).remove(0);
+        first.truncate(7);
+        assert_eq!((first.uids.len(), first.last_uid), (7, 7));
     }
 }

@@ -4,7 +4,7 @@
 use crate::{
     commands::jobs::submit_triage::same_work,
     domain::{
-        Actor, AuditAction, Detail, MessageId, NewAuditEntry, ResourceKind,
+        Actor, AuditAction, ConnectionId, Detail, MessageId, NewAuditEntry, ResourceKind,
         mail::{MailFormat, OwnAnswer},
         watch::FolderName,
     },
@@ -20,7 +20,7 @@ use crate::{
         },
     },
 };
-use base::JobId;
+use base::{JobId, TenantId};
 use chrono::{DateTime, Utc};
 use queue::{
     EnqueueError, Enqueued, JobKind, NewJob, enqueue::bulk::enqueue_many,
@@ -50,6 +50,20 @@ pub struct Delivery<'a> {
     pub lease_until: DateTime<Utc>,
 }
 
+/// Where emails come from, and who read them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source {
+    pub(super) tenant: TenantId,
+    pub(super) connection: ConnectionId,
+    pub(super) actor: Actor,
+    /// For the audit entry.
+    pub(super) word: &'static str,
+    pub(super) priority: i16,
+}
+
+/// As that of an email that is handed in.
+const PRIORITY: i16 = 3;
+
 /// Nothing was delivered, unless only the confirmation of the commit was lost: then the cursor says so.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliverError {
@@ -73,8 +87,15 @@ pub async fn deliver(
     if !watches::renew(&mut *tx, lease, delivery.lease_until).await? {
         return Err(DeliverError::LeaseLost);
     }
-    let new = unknown(&mut tx, lease, delivery.emails).await?;
-    let enqueued = enqueue(&mut tx, lease, &new).await?;
+    let source = Source {
+        tenant: lease.tenant,
+        connection: lease.connection,
+        actor: Actor::Worker(lease.worker),
+        word: "watch",
+        priority: PRIORITY,
+    };
+    let new = unknown(&mut tx, &source, delivery.emails).await?;
+    let enqueued = enqueue(&mut tx, &source, &new).await?;
     let progress = Progress {
         emails: i64::try_from(new.len()).unwrap_or(i64::MAX),
         ..delivery.progress
@@ -88,9 +109,9 @@ pub async fn deliver(
 }
 
 /// Keeps the emails that were not read before, in whichever folder of the account.
-async fn unknown(
+pub(super) async fn unknown(
     conn: &mut PgConnection,
-    lease: &WatchLease,
+    source: &Source,
     emails: Vec<FetchedEmail>,
 ) -> Result<Vec<FetchedEmail>, sqlx::Error> {
     if emails.is_empty() {
@@ -100,7 +121,7 @@ async fn unknown(
         .iter()
         .map(|email| (email.id, email.content_hash))
         .collect();
-    let new = watches::remember(conn, (lease.tenant, lease.connection), &hashes).await?;
+    let new = watches::remember(conn, (source.tenant, source.connection), &hashes).await?;
     Ok(emails
         .into_iter()
         .filter(|email| new.contains(&email.id))
@@ -108,15 +129,15 @@ async fn unknown(
 }
 
 /// Enqueues the triage of each email; returns how many jobs are new. An email that its user handed in has a job already.
-async fn enqueue(
+pub(super) async fn enqueue(
     conn: &mut PgConnection,
-    lease: &WatchLease,
+    source: &Source,
     emails: &[FetchedEmail],
 ) -> Result<usize, sqlx::Error> {
     if emails.is_empty() {
         return Ok(0);
     }
-    let tenant = lease.tenant;
+    let tenant = source.tenant;
     let active = rule_sets::active_versions(conn, &[tenant]).await?;
     let version = active.versions.get(&tenant).copied().unwrap_or(0);
     let mode = Mode::default();
@@ -129,6 +150,7 @@ async fn enqueue(
             ruleset_version: version,
         };
         Ok::<_, serde_json::Error>(NewJob {
+            priority: source.priority,
             external: Some(same_work(&email.content_hash, version, mode)),
             ..NewJob::of::<Triage>(tenant, &args)?
         })
@@ -151,7 +173,7 @@ async fn enqueue(
                 return Err(sqlx::Error::Encode(Box::new(error)));
             }
         };
-        entries.push(entry(lease, id, is_new));
+        entries.push(entry(source, id, is_new));
         if !is_new {
             continue;
         }
@@ -174,15 +196,14 @@ async fn enqueue(
     Ok(rows.len())
 }
 
-fn entry(lease: &WatchLease, job: JobId, is_new: bool) -> NewAuditEntry {
-    let actor = Actor::Worker(lease.worker);
+fn entry(source: &Source, job: JobId, is_new: bool) -> NewAuditEntry {
     let detail = Detail::new()
         .word("kind", Triage::NAME)
-        .word("source", "watch")
+        .word("source", source.word)
         .flag("existing", !is_new);
     NewAuditEntry::new(
-        lease.tenant,
-        actor,
+        source.tenant,
+        source.actor,
         AuditAction::JobSubmitted,
         ResourceKind::Job,
         job,

@@ -13,7 +13,7 @@ const REAUTH_WAIT: TimeDelta = TimeDelta::seconds(30);
 /// Returns the code and the user's message of a permanent refusal, else the failure that retries the job.
 ///
 /// Only a fault of the provider uses an attempt. A rejected secret marks the connection, which then needs a new one.
-pub(super) async fn refusal_or_failure(
+pub(in crate::handlers) async fn refusal_or_failure(
     ctx: &JobContext,
     connection: &StoredConnection,
     error: ProviderError,

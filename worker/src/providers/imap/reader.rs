@@ -15,7 +15,7 @@ use crate::providers::{
 use async_imap::{error::Error, extensions::idle::IdleResponse};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::TryStreamExt;
-use jobs::domain::watch::{FolderName, FolderState};
+use jobs::domain::watch::{FolderName, FolderState, Period};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -93,20 +93,28 @@ impl Reader {
         }
     }
 
-    /// Lists the emails with a greater UID that the server received since then, by UID.
+    /// Lists the emails with a greater UID that the server may have received in this period, by UID.
     ///
     /// # Errors
     /// If the connection fails.
     pub async fn list_after(
         &mut self,
         uid: u32,
-        since: DateTime<Utc>,
+        period: &Period,
     ) -> Result<Vec<u32>, ProviderError> {
         // The server compares dates in a time zone of its own; the exact moment is compared later.
-        let date = (since - TimeDelta::days(2)).format("%-d-%b-%Y");
+        let date = |moment: DateTime<Utc>, days: i64| {
+            let near = moment.checked_add_signed(TimeDelta::days(days));
+            near.unwrap_or(moment).format("%-d-%b-%Y").to_string()
+        };
         let from = uid.saturating_add(1);
-        let query = format!("UID {from}:* SINCE {date}");
+        let mut query = format!("UID {from}:* SINCE {}", date(period.since, -2));
+        if let Some(until) = period.until {
+            query.push_str(&format!(" BEFORE {}", date(until, 2)));
+        }
         let found = read(self.inner.uid_search(query)).await?;
+        // Detects a broken connection, which otherwise looks like a folder without new emails.
+        read(self.inner.noop()).await?;
         // `5:*` names the last email, whatever its UID.
         let mut uids: Vec<u32> = found.into_iter().filter(|found| *found > uid).collect();
         uids.sort_unstable();

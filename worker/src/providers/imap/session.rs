@@ -217,6 +217,8 @@ impl Mailbox for Session {
             return Ok(None);
         }
         let found = read(self.inner.uid_search(format!("UNDELETED {search}"))).await?;
+        // Detects a broken connection, which otherwise looks like an email that is not there.
+        read(self.inner.noop()).await?;
         let uid_validity = self
             .selected
             .as_ref()

@@ -1,0 +1,138 @@
+//! Backfills: a user asks for one ([`request`]), and its job delivers emails as it reads them ([`deliver`]).
+
+use super::deliver::{FetchedEmail, Source, enqueue, unknown};
+use crate::{
+    commands::jobs::submit_triage::SubmitOutcome,
+    domain::{
+        Actor, AuditAction, ConnectionId, Detail, ResourceKind, Session,
+        connection::ConnectionStatus,
+    },
+    kinds::backfill::{Args, Backfill},
+    store::{
+        audit,
+        backfills::{self, BackfillProgress},
+        connections,
+    },
+};
+use base::telemetry;
+use chrono::{DateTime, Utc};
+use queue::{
+    Dedupe, DedupePolicy, EnqueueError, Enqueued, Job, JobKind, JobView, NewJob,
+    enqueue::enqueue as enqueue_job, lease, signals::notifier::Notifier, view,
+};
+use sqlx::PgPool;
+
+/// The least urgent: new email of anybody goes first.
+const PRIORITY: i16 = 4;
+
+/// A request for a backfill.
+pub struct RequestBackfill<'a> {
+    pub session: &'a Session,
+    pub args: Args,
+    pub request_id: &'a str,
+    pub traceparent: &'a str,
+    pub at: DateTime<Utc>,
+}
+
+/// No backfill was enqueued.
+#[derive(Debug, thiserror::Error)]
+pub enum BackfillError {
+    #[error("there is no such connection")]
+    NotFound,
+    #[error("the connection has no mailbox")]
+    NoMailbox,
+    #[error("could not enqueue the backfill")]
+    Enqueue(#[from] EnqueueError),
+    #[error("could not ask for the backfill")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Enqueues a backfill, or finds one of the same folder that waits already.
+///
+/// # Errors
+/// If the connection is not the user's or has no mailbox, or the database refuses.
+pub async fn request(
+    pool: &PgPool,
+    notifier: &Notifier,
+    request: &RequestBackfill<'_>,
+) -> Result<(JobView, SubmitOutcome), BackfillError> {
+    let (session, args) = (request.session, &request.args);
+    let mut tx = pool.begin().await?;
+    let found = connections::find(&mut tx, session.tenant, args.connection_id)
+        .await?
+        .filter(|found| found.user == session.user && found.status != ConnectionStatus::Revoked)
+        .ok_or(BackfillError::NotFound)?;
+    if found.settings.mail().is_none_or(|mail| mail.imap.is_none()) {
+        return Err(BackfillError::NoMailbox);
+    }
+    let job = NewJob {
+        priority: PRIORITY,
+        dedupe: Some(Dedupe {
+            key: format!("{}:{}", args.connection_id, args.folder.as_str()),
+            policy: DedupePolicy::KeepWaiting,
+        }),
+        request_id: Some(request.request_id.to_owned()),
+        traceparent: Some(request.traceparent.to_owned()),
+        ..NewJob::of::<Backfill>(session.tenant, args)
+            .map_err(|error| sqlx::Error::Encode(Box::new(error)))?
+    };
+    let (view, how) = match enqueue_job(&mut tx, &job).await? {
+        Enqueued::Inserted(_) | Enqueued::Replacing { .. } => {
+            (JobView::of_new(&job, request.at), SubmitOutcome::Inserted)
+        }
+        Enqueued::Existing(waiting) => {
+            let found = view::find(&mut tx, session.tenant, waiting).await?;
+            let view = found.ok_or(sqlx::Error::RowNotFound)?;
+            (view, SubmitOutcome::Existing)
+        }
+    };
+    let entry = session
+        .audit(AuditAction::JobSubmitted, ResourceKind::Job, view.id)
+        .with_request(Some(request.request_id))
+        .with_trace(telemetry::trace_id(request.traceparent))
+        .with_detail(
+            Detail::new()
+                .word("kind", Backfill::NAME)
+                .flag("existing", how == SubmitOutcome::Existing),
+        );
+    audit::insert(&mut tx, &[entry]).await?;
+    tx.commit().await?;
+    if how == SubmitOutcome::Inserted {
+        notifier.job_available(Backfill::QUEUE);
+    }
+    Ok((view, how))
+}
+
+/// Delivers emails and stores how far the job has come; returns how many of them are new, or `None` if the job's lease is
+/// lost: then nothing was written.
+///
+/// # Errors
+/// If the database refuses.
+pub async fn deliver(
+    pool: &PgPool,
+    job: &Job,
+    connection: ConnectionId,
+    emails: Vec<FetchedEmail>,
+    progress: BackfillProgress,
+) -> Result<Option<BackfillProgress>, sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    if !lease::lock_if_held(&mut tx, job.lease).await? {
+        return Ok(None);
+    }
+    let source = Source {
+        tenant: job.tenant,
+        connection,
+        actor: Actor::Worker(job.lease.worker),
+        word: "backfill",
+        priority: PRIORITY,
+    };
+    let new = unknown(&mut tx, &source, emails).await?;
+    let enqueued = enqueue(&mut tx, &source, &new).await?;
+    let progress = BackfillProgress {
+        enqueued: progress.enqueued + i64::try_from(enqueued).unwrap_or(i64::MAX),
+        ..progress
+    };
+    backfills::put(&mut tx, job, &progress).await?;
+    tx.commit().await?;
+    Ok(Some(progress))
+}

@@ -1,0 +1,123 @@
+//! The older email of a folder, read by a job: each email once, at low priority, also if the worker dies on the way.
+
+use super::{QUICK, TestApp, app_with, email, house_at, jobs};
+use crate::support::{client::send, cutter::Cutter, dovecot::Dovecot, eventually, wait::SOON};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+async fn ask(app: &TestApp, wish: &Value) -> crate::support::client::TestResponse {
+    let path = format!("/v1/connections/{}/backfill", app.connection);
+    send(app.client.request(Method::POST, &path).json(wish)).await
+}
+
+/// What the job says at its end.
+async fn backfilled(app: &TestApp, wish: &Value) -> Value {
+    let asked = ask(app, wish).await;
+    assert_eq!(asked.status, 202, "{}", asked.text);
+    let job = app
+        .client
+        .finished(asked.body["id"].as_str().unwrap())
+        .await;
+    assert_eq!(job["state"], "succeeded", "{job}");
+    job["output"].clone()
+}
+
+#[tokio::test]
+async fn folder_is_counted_in_a_dry_run_and_read_up_to_the_limit() {
+    let dovecot = Dovecot::start().await;
+    let app = app_with(&dovecot).await;
+    let _worker = app.worker_with(QUICK).await;
+    for number in 0..12 {
+        dovecot.deliver("INBOX", &email(number));
+    }
+    let since = "2026-01-01T00:00:00Z";
+    let dry = backfilled(&app, &json!({"since": since, "dry_run": true})).await;
+    assert_eq!(
+        (&dry["emails"], &dry["enqueued"]),
+        (&json!(12), &json!(0)),
+        "{dry}"
+    );
+    assert_eq!(jobs(&app).await, 0);
+    let some = backfilled(&app, &json!({"since": since, "limit": 5})).await;
+    assert_eq!(
+        (&some["enqueued"], &some["is_limited"]),
+        (&json!(5), &json!(true)),
+        "{some}"
+    );
+    let all = backfilled(&app, &json!({"since": since})).await;
+    assert_eq!(
+        (&all["emails"], &all["enqueued"]),
+        (&json!(12), &json!(7)),
+        "{all}"
+    );
+    assert_eq!(jobs(&app).await, 12);
+    let least: i64 = app
+        .db
+        .one(
+            "select (select count(*) from jobs where kind = 'triage.email' and priority <> 4)
+                 + (select count(*) from finished_jobs where kind = 'triage.email' and priority <> 4)",
+        )
+        .await;
+    assert_eq!(least, 0, "all other email goes first");
+    let none = backfilled(
+        &app,
+        &json!({"since": since, "until": "2026-01-02T00:00:00Z"}),
+    )
+    .await;
+    assert_eq!(none["emails"], 0, "{none}");
+    let kept = dovecot.kept();
+    assert!(kept.iter().all(|mail| mail.flags.is_empty()), "{kept:?}");
+}
+
+#[tokio::test]
+async fn backfill_whose_worker_died_is_continued_and_enqueues_no_email_twice() {
+    let dovecot = Dovecot::start().await;
+    let cutter = Cutter::before(dovecot.port).await;
+    let app = house_at(cutter.port).await;
+    let mut worker = app.worker_with(QUICK).await;
+    // More than one group.
+    for number in 0..60 {
+        dovecot.deliver("INBOX", &email(number));
+    }
+    // The second group ends with it.
+    cutter.stall_after("60 (UID BODY.PEEK[])");
+    let asked = ask(&app, &json!({"since": "2026-01-01T00:00:00Z"})).await;
+    assert_eq!(asked.status, 202, "{}", asked.text);
+    eventually(SOON, async || {
+        (cutter.cuts() == 1)
+            .then_some(())
+            .ok_or_else(|| "the second group was not fetched".to_owned())
+    })
+    .await;
+    assert_eq!(jobs(&app).await, 50, "the first group was delivered");
+    worker.process.kill();
+    app.db
+        .execute("update jobs set lease_until = now() where state = 'running'")
+        .await;
+    let _next = app.worker_with(QUICK).await;
+    let id = asked.body["id"].as_str().unwrap();
+    let job = app.client.finished(id).await;
+    assert_eq!(job["output"]["emails"], 60, "{job}");
+    assert_eq!(jobs(&app).await, 60);
+    let distinct: i64 = app
+        .db
+        .one("select count(distinct content_hash) from messages")
+        .await;
+    assert_eq!(distinct, 60);
+}
+
+#[tokio::test]
+async fn backfill_of_an_empty_period_or_of_no_folder_is_refused() {
+    let dovecot = Dovecot::start().await;
+    let app = app_with(&dovecot).await;
+    let since = "2026-01-01T00:00:00Z";
+    for (wish, pointer) in [
+        (json!({"since": since, "until": since}), "/until"),
+        (json!({"since": since, "limit": 0}), "/limit"),
+        (json!({"since": since, "folder": "*"}), "/folder"),
+    ] {
+        let refused = ask(&app, &wish).await;
+        refused.assert_problem(422, "INVALID_BODY", pointer);
+        assert!(refused.text.contains(pointer), "{}", refused.text);
+    }
+}

@@ -1,0 +1,225 @@
+//! `mailbox.backfill`: reads a folder group by group and delivers each with the cursor, so that a crash or a cut costs at most
+//! the group that was being read. Gives its slot back every now and then.
+
+use super::{action::provider_error::refusal_or_failure, unavailable};
+use crate::{
+    effects::ProviderContext,
+    providers::{ProviderError, Providers, imap::reader::Reader},
+    watch::{
+        check::parsed,
+        groups::{Group, groups},
+    },
+};
+use async_trait::async_trait;
+use chrono::TimeDelta;
+use jobs::{
+    commands::watches::backfill::deliver,
+    domain::connection::ConnectionStatus,
+    kinds::backfill::{Args, Backfill, Output},
+    store::{
+        backfills::{self, BackfillProgress},
+        connections::{self, StoredConnection},
+    },
+};
+use queue::Failure;
+use queue::runtime::handler::{Handler, JobContext, Settlement};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Emails whose size is asked for with one command.
+const LISTED: usize = 200;
+/// How long an attempt reads before it lets other jobs have its slot.
+const TURN: Duration = Duration::from_secs(20);
+const PAUSE: TimeDelta = TimeDelta::milliseconds(500);
+
+/// Backfills folders.
+pub struct BackfillHandler {
+    providers: Providers,
+}
+
+impl BackfillHandler {
+    pub fn new(providers: Providers) -> Self {
+        Self { providers }
+    }
+}
+
+/// Why a turn ended before the folder did.
+enum Stop {
+    Provider(ProviderError),
+    Failure(Failure),
+}
+
+impl From<ProviderError> for Stop {
+    fn from(error: ProviderError) -> Self {
+        Self::Provider(error)
+    }
+}
+
+#[async_trait]
+impl Handler for BackfillHandler {
+    type Kind = Backfill;
+
+    async fn run(&self, ctx: &JobContext, args: Args) -> Result<Settlement, Failure> {
+        let connection = load(ctx, &args).await?;
+        let read = async {
+            let mut conn = ctx.pool.acquire().await?;
+            backfills::find(&mut conn, &ctx.job).await
+        };
+        let progress = read.await.map_err(|error| unavailable(&error))?;
+        let turn = BackfillRun {
+            ctx,
+            args: &args,
+            ends_at: Instant::now() + TURN,
+            progress,
+        };
+        let providers = ProviderContext {
+            ctx,
+            providers: &self.providers,
+        };
+        let ended = tokio::select! {
+            ended = turn.run(&providers, &connection) => ended,
+            () = ctx.cancelled.cancelled() => return Err(Failure::cancelled()),
+        };
+        let output = match ended {
+            Ok(output) => output,
+            Err(Stop::Failure(failure)) => return Err(failure),
+            Err(Stop::Provider(error)) => {
+                let (code, message) = refusal_or_failure(ctx, &connection, error).await?;
+                return Err(Failure::permanent(code, message, "refused by the provider"));
+            }
+        };
+        let value = serde_json::to_value(output).map_err(|error| {
+            Failure::permanent(
+                "internal_error",
+                "Something went wrong on our side.",
+                error.to_string(),
+            )
+        })?;
+        Ok(Settlement::of(value))
+    }
+}
+
+/// One attempt's share of the work.
+struct BackfillRun<'a> {
+    ctx: &'a JobContext,
+    args: &'a Args,
+    ends_at: Instant,
+    progress: BackfillProgress,
+}
+
+impl BackfillRun<'_> {
+    async fn run(
+        mut self,
+        providers: &ProviderContext<'_>,
+        connection: &StoredConnection,
+    ) -> Result<Output, Stop> {
+        let mut reader = providers.reader(connection).await?;
+        let state = reader.examine(&self.args.folder).await?.ok_or_else(|| {
+            Stop::Failure(Failure::permanent(
+                "folder_missing",
+                "The mailbox has no such folder.",
+                "the server does not list the folder",
+            ))
+        })?;
+        if self.progress.cursor.uid_validity != Some(state.uid_validity) {
+            // Read again from the start; emails that are known by their content get no second job.
+            self.progress.cursor.last_uid = 0;
+            self.progress.cursor.uid_validity = Some(state.uid_validity);
+        }
+        let after = self.progress.cursor.last_uid;
+        let uids = reader.list_after(after, &self.args.period).await?;
+        let (mut done, total) = (0, uids.len());
+        for part in uids.chunks(LISTED) {
+            let listed = reader.describe(part).await?;
+            for group in groups(&listed, &self.args.period) {
+                if self.left() == 0 {
+                    reader.close().await;
+                    return Ok(self.output(true));
+                }
+                self.deliver(&mut reader, group).await?;
+            }
+            done += part.len();
+            self.report(done, total)?;
+            // A dry run stores no cursor, and reads no email either.
+            let is_over = Instant::now() >= self.ends_at && done < total;
+            if is_over && !self.args.dry_run {
+                reader.close().await;
+                return Err(Stop::Failure(self.pause()));
+            }
+        }
+        reader.close().await;
+        Ok(self.output(false))
+    }
+
+    /// Emails that may still be read.
+    fn left(&self) -> usize {
+        usize::try_from(self.args.limit - self.progress.emails).unwrap_or(0)
+    }
+
+    async fn deliver(&mut self, reader: &mut Reader, mut group: Group) -> Result<(), Stop> {
+        group.truncate(self.left());
+        self.progress.emails += i64::try_from(group.uids.len()).unwrap_or(i64::MAX);
+        self.progress.cursor.last_uid = group.last_uid;
+        if self.args.dry_run {
+            return Ok(());
+        }
+        let raw = if group.uids.is_empty() {
+            Vec::new()
+        } else {
+            reader.read(&group.uids, group.bytes).await?
+        };
+        let (emails, unreadable) = parsed(raw).await;
+        self.progress.skipped += group.skipped + unreadable;
+        let (pool, job) = (&self.ctx.pool, &self.ctx.job);
+        let delivered = deliver(pool, job, self.args.connection_id, emails, self.progress).await;
+        let held = delivered.map_err(|error| Stop::Failure(unavailable(&error)))?;
+        self.progress = held.ok_or_else(|| Stop::Failure(Failure::interrupted()))?;
+        Ok(())
+    }
+
+    fn report(&self, done: usize, total: usize) -> Result<(), Stop> {
+        let note = format!("{} emails read", self.progress.emails);
+        #[expect(clippy::cast_precision_loss, reason = "a share needs no precision")]
+        let share = done as f32 / total.max(1) as f32;
+        let reported = self.ctx.report(share.clamp(0.0, 1.0), &note);
+        reported.map_err(|_| Stop::Failure(Failure::interrupted()))
+    }
+
+    fn pause(&self) -> Failure {
+        Failure::rate_limited(
+            self.ctx.clock.now() + PAUSE,
+            "backfill_continues",
+            "The backfill lets other jobs go first and continues automatically.",
+            "the turn is over",
+        )
+    }
+
+    fn output(&self, is_limited: bool) -> Output {
+        Output {
+            connection_id: self.args.connection_id,
+            folder: self.args.folder.clone(),
+            dry_run: self.args.dry_run,
+            emails: self.progress.emails,
+            enqueued: self.progress.enqueued,
+            skipped: self.progress.skipped,
+            is_limited,
+        }
+    }
+}
+
+async fn load(ctx: &JobContext, args: &Args) -> Result<StoredConnection, Failure> {
+    let read = async {
+        let mut conn = ctx.pool.acquire().await?;
+        connections::find(&mut conn, ctx.job.tenant, args.connection_id).await
+    };
+    read.await
+        .map_err(|error| unavailable(&error))?
+        .filter(|found| found.status != ConnectionStatus::Revoked)
+        .ok_or_else(|| {
+            Failure::permanent(
+                "connection_revoked",
+                "The account was disconnected.",
+                "the connection is gone",
+            )
+        })
+}
