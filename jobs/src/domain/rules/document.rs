@@ -25,7 +25,16 @@ pub(super) fn read(yaml: &str) -> Result<Value, RuleFault> {
 fn walk(yaml: &str) -> Result<(), RuleFault> {
     let mut depth = 0_usize;
     for next in Parser::new_from_str(yaml) {
-        let (event, span) = next.map_err(|error| fault("yaml_syntax", error.to_string()))?;
+        let (event, span) = next.map_err(|error| {
+            let message = error.to_string();
+            // The scanner runs ahead of the events, and has a limit of its own.
+            let code = if message.contains("recursion limit") {
+                "too_deep"
+            } else {
+                "yaml_syntax"
+            };
+            fault(code, message)
+        })?;
         let anchor = match event {
             Event::SequenceStart(anchor, _) | Event::MappingStart(anchor, _) => {
                 depth += 1;
