@@ -1,7 +1,7 @@
 //! The environment variables of `cargo dev`. See [`Config`].
 
-use crate::peers::way::Way as PeerWay;
-use crate::postgres::Way;
+use crate::peers::source::PeerSource;
+use crate::postgres::BinarySource;
 use base::env::{ConfigError, Env, Variable};
 use std::path::PathBuf;
 
@@ -74,9 +74,9 @@ pub const VARIABLES: &[Variable] = &[
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     /// `POSTROOM_POSTGRES`: the source of Postgres to use, instead of the first that works.
-    pub forced: Option<Way>,
+    pub forced: Option<BinarySource>,
     /// `POSTROOM_PEERS`: the source of the tests' peers to use, for every peer that has it.
-    pub forced_peers: Option<PeerWay>,
+    pub forced_peers: Option<PeerSource>,
     /// `CI` is set: a missing peer is a failure; otherwise the tests that need it are left out.
     pub is_ci: bool,
     /// `PGBIN`: a folder of Postgres binaries, tried before the usual ones.
@@ -138,7 +138,10 @@ mod tests {
         let config = Config::read(Env::from_vars([url])).unwrap();
         assert_eq!(config.database_url.as_deref(), Some(url.1));
         let config = Config::read(Env::from_vars([url, ("POSTROOM_POSTGRES", "pip")])).unwrap();
-        assert_eq!((config.database_url, config.forced), (None, Some(Way::Pip)));
+        assert_eq!(
+            (config.database_url, config.forced),
+            (None, Some(BinarySource::Pip))
+        );
     }
 
     #[test]

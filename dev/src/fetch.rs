@@ -1,6 +1,6 @@
 //! Fetching into the cache what a fresh machine lacks: shared by Postgres and by the peers of the tests.
 //!
-//! Each way of fetching has a file; [`first_that_works`] tries them in order. What is fetched lies under a temporary
+//! Each source has a file; [`first_that_works`] tries them in order. What is fetched lies under a temporary
 //! name until it is complete, so that an interrupted run leaves nothing behind that looks usable.
 
 pub(crate) mod apt;
@@ -12,7 +12,7 @@ use std::io;
 use std::path::Path;
 use tempfile::TempDir;
 
-/// Why one way did not work.
+/// Why one source did not work.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Failure(pub String);
@@ -62,16 +62,16 @@ pub(crate) fn keep(complete: &Path, place: &Path) -> Result<(), Failure> {
     replaced.map_err(Failure::writing(place))
 }
 
-/// Tries the ways in order and returns the first result, or each way with the reason why it failed.
-pub(crate) fn first_that_works<Way: Copy, Found>(
-    ways: &[Way],
-    mut attempt: impl FnMut(Way) -> Result<Found, Failure>,
-) -> Result<Found, Vec<(Way, Failure)>> {
+/// Tries the sources in order and returns the first result, or each source with the reason why it failed.
+pub(crate) fn first_that_works<Source: Copy, Found>(
+    sources: &[Source],
+    mut attempt: impl FnMut(Source) -> Result<Found, Failure>,
+) -> Result<Found, Vec<(Source, Failure)>> {
     let mut tried = Vec::new();
-    for &way in ways {
-        match attempt(way) {
+    for &source in sources {
+        match attempt(source) {
             Ok(found) => return Ok(found),
-            Err(failure) => tried.push((way, failure)),
+            Err(failure) => tried.push((source, failure)),
         }
     }
     Err(tried)
@@ -108,9 +108,9 @@ mod tests {
     #[test]
     fn the_first_way_that_works_ends_the_search() {
         let mut tried = Vec::new();
-        let found = first_that_works(&[1, 2, 3], |way| {
-            tried.push(way);
-            (way == 2).then_some("found").ok_or(Failure("no".into()))
+        let found = first_that_works(&[1, 2, 3], |source| {
+            tried.push(source);
+            (source == 2).then_some("found").ok_or(Failure("no".into()))
         });
         assert_eq!((found.unwrap(), tried), ("found", vec![1, 2]));
     }

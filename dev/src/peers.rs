@@ -9,14 +9,14 @@ mod libfaketime;
 mod prometheus;
 mod python;
 mod resolve;
-pub mod way;
+pub mod source;
 
 pub use dovecot::{Dovecot, Syntax};
 pub use libfaketime::Libfaketime;
 pub use prometheus::Prometheus;
 pub use python::Servers;
 pub use resolve::Missing;
-pub use way::Way;
+pub use source::PeerSource;
 
 use crate::config::Config;
 use crate::fetch;
@@ -78,13 +78,17 @@ impl Peer {
         }
     }
 
-    /// Finds or fetches it and says where it is and which way it came.
-    fn fetch(self, fetcher: &Fetcher<'_>, forced: Option<Way>) -> Result<(Way, String), Missing> {
+    /// Finds or fetches it and says where it is and which source it came from.
+    fn fetch(
+        self,
+        fetcher: &Fetcher<'_>,
+        forced: Option<PeerSource>,
+    ) -> Result<(PeerSource, String), Missing> {
         fn shown<T: Resolve + fmt::Display>(
             fetcher: &Fetcher<'_>,
-            forced: Option<Way>,
-        ) -> Result<(Way, String), Missing> {
-            resolve::fetch::<T>(fetcher, forced).map(|(way, found)| (way, found.to_string()))
+            forced: Option<PeerSource>,
+        ) -> Result<(PeerSource, String), Missing> {
+            resolve::fetch::<T>(fetcher, forced).map(|(source, found)| (source, found.to_string()))
         }
         match self {
             Self::PythonServers => shown::<Servers>(fetcher, forced),
@@ -107,15 +111,15 @@ impl fmt::Display for Peer {
 }
 
 /// Finds or fetches these peers, saying on standard error what it does, and returns those that it could
-/// not get. `forced` is the one way to use for every peer that has it.
-pub fn fetch_all(peers: &[Peer], cache: &Path, forced: Option<Way>) -> Vec<Missing> {
+/// not get. `forced` is the one source to use for every peer that has it.
+pub fn fetch_all(peers: &[Peer], cache: &Path, forced: Option<PeerSource>) -> Vec<Missing> {
     // Without the lock two runs may fetch the same; each fetches into a folder of its own.
     let lock = fetch::lock(cache);
     let fetcher = Fetcher::new(cache);
     let mut missing = Vec::new();
     for peer in peers {
         match peer.fetch(&fetcher, forced) {
-            Ok((way, place)) => eprintln!("test: {peer}: {place} ({way})"),
+            Ok((source, place)) => eprintln!("test: {peer}: {place} ({source})"),
             Err(error) => missing.push(error),
         }
     }

@@ -11,7 +11,7 @@ mod pip;
 mod resolve;
 mod system;
 
-pub use binaries::{Binaries, Way};
+pub use binaries::{Binaries, BinarySource};
 pub use cluster::{Cluster, ClusterError, DATABASE, Durability};
 pub use resolve::{ResolveError, resolve};
 

@@ -40,14 +40,14 @@ pub enum TestError {
 }
 
 /// What `cargo dev test` was asked for; all else is for the test runner.
-struct Asked {
+struct TestRun {
     scope: Scope,
     /// Fetch what the tests need, and run none.
     only_fetch: bool,
     args: Vec<String>,
 }
 
-impl Asked {
+impl TestRun {
     fn parse(mut args: Vec<String>) -> Self {
         let mut take = |name: &str| {
             let given = args.len();
@@ -78,7 +78,7 @@ impl Asked {
 pub async fn run(args: Vec<String>) -> Result<u8, TestError> {
     let config = Config::from_process()?;
     let places = Places::of_this_workspace()?;
-    let asked = Asked::parse(args);
+    let asked = TestRun::parse(args);
     // Before signals are caught: Ctrl-C ends a download at once.
     let missing = peers::fetch_all(asked.scope.peers(), &places.cache, config.forced_peers);
     if config.is_ci && !missing.is_empty() {
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn arguments_of_ours_are_not_handed_on() {
-        let asked = Asked::parse(owned(&["--full", "settle", "--fetch"]));
+        let asked = TestRun::parse(owned(&["--full", "settle", "--fetch"]));
         assert_eq!(asked.args, ["settle"]);
         assert!(asked.scope == Scope::Full && asked.only_fetch);
     }

@@ -1,16 +1,16 @@
-//! Actions over HTTP with a real worker: each is done once, by whoever may have it done, and what came of it is told.
+//! Actions over HTTP with a real worker: each is executed once, for users who may, and its result is recorded.
 
 pub(crate) mod approved;
 mod blocks;
-mod desk;
 mod letters;
+mod records;
 pub(crate) mod sending;
 
 use crate::{
     rules::put,
     support::{
         Client, TestDb,
-        client::{Answer, send},
+        client::{TestResponse, send},
         eventually,
         system::{TestApi, Worker},
         wait::SOON,
@@ -21,12 +21,12 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 /// Asks for actions under a key of its own.
-pub(crate) async fn ask(client: &Client, body: &Value) -> Answer {
+pub(crate) async fn ask(client: &Client, body: &Value) -> TestResponse {
     let key = JobId::new().to_string();
     ask_with_key(client, &key, body).await
 }
 
-async fn ask_with_key(client: &Client, key: &str, body: &Value) -> Answer {
+async fn ask_with_key(client: &Client, key: &str, body: &Value) -> TestResponse {
     send(
         client
             .request(Method::POST, "/v1/jobs/action")
@@ -50,7 +50,7 @@ fn tell(text: &str, external_id: Option<&str>) -> Value {
     json!({"type": "notify", "payload": {"text": text}, "external_id": external_id})
 }
 
-async fn told(db: &TestDb) -> i64 {
+async fn notified(db: &TestDb) -> i64 {
     db.one("select count(*) from history_entries where verb = 'notified'")
         .await
 }
@@ -120,7 +120,7 @@ async fn the_same_action_again_is_a_duplicate_that_names_the_first_and_another_i
     assert_eq!(other["actions"][0]["error"]["code"], "external_id_reused");
     let theirs = done(&stranger, &json!({"actions": [tell("a", Some("n1"))]})).await;
     assert_eq!(theirs["actions"][0]["result"], "succeeded");
-    assert_eq!(told(&db).await, 5);
+    assert_eq!(notified(&db).await, 5);
 }
 
 #[tokio::test]
@@ -136,11 +136,11 @@ async fn a_dry_run_touches_no_key_and_the_real_run_after_it_is_done_once() {
         (&json!(true), &json!("simulated"))
     );
     assert_eq!(db.one::<i64>("select count(*) from effects").await, 0);
-    assert_eq!(told(&db).await, 0);
+    assert_eq!(notified(&db).await, 0);
     body["dry_run"] = json!(false);
     let real = done(&client, &body).await;
     assert_eq!(real["actions"][0]["result"], "succeeded");
-    assert_eq!(told(&db).await, 1);
+    assert_eq!(notified(&db).await, 1);
 }
 
 #[tokio::test]
@@ -229,7 +229,7 @@ async fn what_triage_may_do_by_itself_is_done_once_and_what_it_may_not_waits() {
         (done == 1).then_some(()).ok_or_else(|| done.to_string())
     })
     .await;
-    assert_eq!(told(&db).await, 1, "the other waits for a person");
+    assert_eq!(notified(&db).await, 1, "the other waits for a person");
     let dry = send(
         client
             .submission(b"From: bob@example.org\nSubject: Other\n\nhello", "k3")

@@ -9,7 +9,7 @@ mod workers;
 
 use crate::support::{
     Client, TestDb,
-    client::{Answer, send},
+    client::{TestResponse, send},
     system::TestApi,
 };
 use reqwest::Method;
@@ -24,7 +24,7 @@ async fn with_operators(db: &TestDb) -> (TestApi, Client) {
     (api, operator)
 }
 
-async fn post(client: &Client, path: &str, body: &Value) -> Answer {
+async fn post(client: &Client, path: &str, body: &Value) -> TestResponse {
     send(client.request(Method::POST, path).json(body)).await
 }
 

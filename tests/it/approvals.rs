@@ -5,7 +5,7 @@ pub(crate) mod seed;
 
 use crate::support::{
     Client, TestDb,
-    client::{Answer, send},
+    client::{TestResponse, send},
     system::TestApi,
 };
 use futures::future::join_all;
@@ -27,11 +27,11 @@ pub(crate) fn decision(
         .header("If-Match", format!("\"{version}\""))
 }
 
-pub(crate) async fn decide(client: &Client, id: &str, what: &str, version: i32) -> Answer {
+pub(crate) async fn decide(client: &Client, id: &str, what: &str, version: i32) -> TestResponse {
     send(decision(client, id, what, version)).await
 }
 
-async fn edit(client: &Client, id: &str, version: i32, patch: Value) -> Answer {
+async fn edit(client: &Client, id: &str, version: i32, patch: Value) -> TestResponse {
     send(decision(client, id, "edit", version).json(&json!({ "patch": patch }))).await
 }
 
@@ -78,7 +78,7 @@ async fn a_list_is_paged_filtered_and_the_tenant_s_own() {
     propose(&db, stranger.tenant, "Theirs").await;
     ids.reverse();
     assert_eq!(decide(&client, &ids[1], "reject", 1).await.status, 200);
-    let seen = |page: &Answer| -> Vec<String> {
+    let seen = |page: &TestResponse| -> Vec<String> {
         let items = page.body["items"].as_array().unwrap();
         items
             .iter()

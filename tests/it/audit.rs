@@ -2,7 +2,7 @@
 
 mod http;
 
-use crate::support::{TestDb, people::Office};
+use crate::support::{TestDb, people::TestTenant};
 use base::{JobId, TenantId, WorkerId};
 use jobs::{
     commands::operators::{grant, grant::GrantError},
@@ -249,21 +249,20 @@ async fn entries_are_read_in_the_order_they_were_written_page_by_page() {
 
 #[tokio::test]
 async fn an_entry_falls_with_the_change_it_describes() {
-    let office = Office::open().await;
-    let before: i64 = office.db.one("select count(*) from audit_entries").await;
+    let acme = TestTenant::open().await;
+    let before: i64 = acme.db.one("select count(*) from audit_entries").await;
     // As when the audit log cannot be written: then nothing happens unrecorded.
-    office
-        .db
+    acme.db
         .execute("alter table audit_entries add constraint is_full check (id is null) not valid")
         .await;
-    let mut tx = office.db.pool().begin().await.unwrap();
+    let mut tx = acme.db.pool().begin().await.unwrap();
     let new = jobs::commands::sessions::open::NewSession {
-        tenant: office.owner.tenant,
-        user: office.owner.user,
-        role: office.owner.role,
+        tenant: acme.owner.tenant,
+        user: acme.owner.user,
+        role: acme.owner.role,
         auth_method: jobs::domain::session::AuthMethod::Password,
         lifetime: crate::support::people::LIFETIME,
-        origin: office.origin.clone(),
+        origin: acme.origin.clone(),
     };
     assert!(
         jobs::commands::sessions::open_session(&mut tx, &new)
@@ -271,13 +270,9 @@ async fn an_entry_falls_with_the_change_it_describes() {
             .is_err()
     );
     drop(tx);
+    assert_eq!(acme.db.one::<i64>("select count(*) from sessions").await, 1);
     assert_eq!(
-        office.db.one::<i64>("select count(*) from sessions").await,
-        1
-    );
-    assert_eq!(
-        office
-            .db
+        acme.db
             .one::<i64>("select count(*) from audit_entries")
             .await,
         before

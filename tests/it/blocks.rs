@@ -1,4 +1,4 @@
-//! Blocks of the day over HTTP: what was agreed to never overlaps, whoever agrees at the same moment and in whatever order
+//! Blocks of the day over HTTP: approved blocks never overlap, however many approvals come at once and in any order
 //! things are done.
 
 mod booked;
@@ -8,7 +8,7 @@ mod today;
 
 use crate::support::{
     Client, TestDb,
-    client::{Answer, send},
+    client::{TestResponse, send},
     system::TestApi,
 };
 use futures::future::join_all;
@@ -29,7 +29,7 @@ fn at(time: &str) -> String {
     format!("2035-06-04T{time}:00Z")
 }
 
-async fn propose(client: &Client, body: &Value) -> Answer {
+async fn propose(client: &Client, body: &Value) -> TestResponse {
     send(client.request(Method::POST, "/v1/blocks").json(body)).await
 }
 
@@ -41,7 +41,7 @@ pub(crate) async fn block(client: &Client, title: &str, start: &str, end: &str) 
     answer.body["id"].as_str().unwrap().to_owned()
 }
 
-pub(crate) async fn decide(client: &Client, id: &str, what: &str, version: i32) -> Answer {
+pub(crate) async fn decide(client: &Client, id: &str, what: &str, version: i32) -> TestResponse {
     let path = format!("/v1/blocks/{id}/{what}");
     let request = client.request(Method::POST, &path);
     send(request.header("If-Match", format!("\"{version}\""))).await
@@ -64,7 +64,7 @@ pub(crate) async fn waiting(db: &TestDb, client: &Client, title: &str) -> String
     id.unwrap().unwrap().to_string()
 }
 
-async fn patch(client: &Client, id: &str, version: i32, body: &Value) -> Answer {
+async fn patch(client: &Client, id: &str, version: i32, body: &Value) -> TestResponse {
     let request = client.request(Method::PATCH, &format!("/v1/blocks/{id}"));
     send(
         request
@@ -153,7 +153,7 @@ async fn what_is_for_one_inbox_item_is_one_block_while_it_is_open_however_often_
     let id = answers[0].body["id"].as_str().unwrap().to_owned();
     assert!(answers.iter().all(|answer| answer.body["id"] == *id));
     assert_eq!(answers[0].body["outside_hours"], false);
-    // Also once it was agreed to; and anew when it was decided against.
+    // Also after it was approved; and a new one after it was rejected.
     assert_eq!(decide(&client, &id, "accept", 1).await.status, 200);
     assert_eq!(propose(&client, &body).await.body["id"], *id);
     assert_eq!(decide(&client, &id, "cancel", 2).await.status, 200);
@@ -361,7 +361,7 @@ async fn a_list_is_paged_filtered_and_the_user_s_own() {
         ids.push(block(&client, title, start, end).await);
     }
     ids.reverse();
-    let seen = |page: &Answer| -> Vec<String> {
+    let seen = |page: &TestResponse| -> Vec<String> {
         let items = page.body["items"].as_array().unwrap();
         items
             .iter()

@@ -7,7 +7,7 @@ use crate::{
     actions::{
         approved::approval_in,
         done,
-        sending::{House, KEYS},
+        sending::{KEYS, TestApp},
     },
     approvals::decision,
     connections::connect,
@@ -22,9 +22,9 @@ use crate::{
 use reqwest::Method;
 use serde_json::{Value, json};
 
-pub(crate) async fn connected(house: &House, url: &str, password: &str) -> Value {
+pub(crate) async fn connected(app: &TestApp, url: &str, password: &str) -> Value {
     let account = json!({"provider": "caldav", "url": url, "username": USER, "password": password});
-    let made = connect(&house.client, &account).await;
+    let made = connect(&app.client, &account).await;
     assert_eq!(made.status, 201, "{}", made.text);
     made.body
 }
@@ -36,25 +36,25 @@ fn event(title: &str) -> Value {
 }
 
 /// Made, and its approval.
-async fn made(house: &House, title: &str) -> String {
-    let approval = house.proposed(&event(title)).await;
-    house.agree(&approval).await;
-    approval_in(&house.client, &approval, "executed").await;
+async fn made(app: &TestApp, title: &str) -> String {
+    let approval = app.proposed(&event(title)).await;
+    app.agree(&approval).await;
+    approval_in(&app.client, &approval, "executed").await;
     approval
 }
 
 /// The file of the event that was made last.
-async fn latest(house: &House) -> String {
+async fn latest(app: &TestApp) -> String {
     let newest = "select receipt->>'file' from effects order by id desc limit 1";
-    house.db.one(newest).await
+    app.db.one(newest).await
 }
 
-async fn undone(house: &House, approval: &str) -> Value {
-    let request = decision(&house.client, approval, "undo", 1);
+async fn undone(app: &TestApp, approval: &str) -> Value {
+    let request = decision(&app.client, approval, "undo", 1);
     let asked = send(request).await;
     assert_eq!(asked.status, 200, "{}", asked.text);
     eventually(SOON, async || {
-        let found = house.client.get(&format!("/v1/approvals/{approval}")).await;
+        let found = app.client.get(&format!("/v1/approvals/{approval}")).await;
         match found.body["status"].as_str() {
             Some("executed" | "undoing") if found.body["error"].is_null() => Err(found.text),
             _ => Ok(found.body),
@@ -65,16 +65,15 @@ async fn undone(house: &House, approval: &str) -> Value {
 
 #[tokio::test]
 async fn an_event_is_in_the_calendar_once_at_the_time_on_the_users_clocks() {
-    let (house, radicale) = (House::open().await, Radicale::start().await);
-    connected(&house, &radicale.calendar, PASSWORD).await;
-    house
-        .db
+    let (app, radicale) = (TestApp::open().await, Radicale::start().await);
+    connected(&app, &radicale.calendar, PASSWORD).await;
+    app.db
         .execute("update users set timezone = 'Europe/Berlin'")
         .await;
-    let worker = house.worker().await;
-    made(&house, "Lunch, with Bob").await;
+    let worker = app.worker().await;
+    made(&app, "Lunch, with Bob").await;
     // The same again is the same event.
-    made(&house, "Lunch, with Bob").await;
+    made(&app, "Lunch, with Bob").await;
     let all = radicale.all().await;
     assert_eq!(all.matches("BEGIN:VEVENT").count(), 1, "{all}");
     for line in [
@@ -85,7 +84,7 @@ async fn an_event_is_in_the_calendar_once_at_the_time_on_the_users_clocks() {
     ] {
         assert!(all.contains(line), "{line}\n{all}");
     }
-    let effect = house.effect().await;
+    let effect = app.effect().await;
     assert_eq!(effect["status"], "succeeded", "{effect}");
     let file = effect["receipt"]["file"].as_str().unwrap();
     let there = radicale.get(file).await;
@@ -99,37 +98,37 @@ async fn an_event_is_in_the_calendar_once_at_the_time_on_the_users_clocks() {
 
 #[tokio::test]
 async fn an_event_is_taken_back_unless_somebody_has_changed_it() {
-    let (house, radicale) = (House::open().await, Radicale::start().await);
-    connected(&house, &radicale.calendar, PASSWORD).await;
-    let _worker = house.worker().await;
-    let first = made(&house, "First").await;
-    let file = latest(&house).await;
-    let ended = undone(&house, &first).await;
+    let (app, radicale) = (TestApp::open().await, Radicale::start().await);
+    connected(&app, &radicale.calendar, PASSWORD).await;
+    let _worker = app.worker().await;
+    let first = made(&app, "First").await;
+    let file = latest(&app).await;
+    let ended = undone(&app, &first).await;
     assert_eq!(ended["status"], "undone", "{ended}");
     assert_eq!(radicale.get(&file).await.status(), 404);
-    let second = made(&house, "Second").await;
-    let file = latest(&house).await;
+    let second = made(&app, "Second").await;
+    let file = latest(&app).await;
     let ours = radicale.get(&file).await.text().await.unwrap();
     let put = radicale
         .request(Method::PUT, &file)
         .header("content-type", "text/calendar")
         .body(ours.replace("SUMMARY:Second", "SUMMARY:Moved by hand"));
     assert!(put.send().await.unwrap().status().is_success());
-    let ended = undone(&house, &second).await;
+    let ended = undone(&app, &second).await;
     assert_eq!(ended["error"]["code"], "moved_on", "{ended}");
     assert!(radicale.all().await.contains("Moved by hand"));
 }
 
 #[tokio::test]
 async fn a_refused_password_waits_for_the_new_one_and_the_event_is_made() {
-    let (house, radicale) = (House::open().await, Radicale::start().await);
-    let calendar = connected(&house, &radicale.calendar, "wrong").await;
-    let _worker = house.worker().await;
-    let approval = house.proposed(&event("Lunch")).await;
-    house.agree(&approval).await;
+    let (app, radicale) = (TestApp::open().await, Radicale::start().await);
+    let calendar = connected(&app, &radicale.calendar, "wrong").await;
+    let _worker = app.worker().await;
+    let approval = app.proposed(&event("Lunch")).await;
+    app.agree(&approval).await;
     let path = format!("/v1/connections/{}", calendar["id"].as_str().unwrap());
     let refused = eventually(SOON, async || {
-        let found = house.client.get(&path).await.body;
+        let found = app.client.get(&path).await.body;
         match found["status"].as_str() {
             Some("reauth_required") => Ok(found),
             _ => Err(found.to_string()),
@@ -137,31 +136,30 @@ async fn a_refused_password_waits_for_the_new_one_and_the_event_is_made() {
     })
     .await;
     assert_eq!(refused["last_error"], "calendar_auth_refused");
-    let renewed = house
+    let renewed = app
         .client
         .request(Method::POST, &format!("{path}/reauth"))
         .header("If-Match", format!("\"{}\"", refused["version"]))
         .json(&json!({"username": USER, "password": PASSWORD}));
     assert_eq!(send(renewed).await.status, 200);
-    house
-        .db
+    app.db
         .execute("update jobs set run_at = now() where state = 'scheduled'")
         .await;
-    approval_in(&house.client, &approval, "executed").await;
+    approval_in(&app.client, &approval, "executed").await;
     assert!(radicale.all().await.contains("SUMMARY:Lunch"));
 }
 
 #[tokio::test]
 async fn what_cannot_be_is_refused_before_anything_is_asked() {
-    let house = House::open().await;
-    let _worker = house.worker().await;
+    let app = TestApp::open().await;
+    let _worker = app.worker().await;
     let failed = async |action: Value| {
         let dry = json!({"actions": [action], "dry_run": true});
-        let output = done(&house.client, &dry).await;
+        let output = done(&app.client, &dry).await;
         output["actions"][0]["error"]["code"].clone()
     };
     assert_eq!(failed(event("x")).await, "no_calendar");
-    connected(&house, "http://127.0.0.1:1/ada/", PASSWORD).await;
+    connected(&app, "http://127.0.0.1:1/ada/", PASSWORD).await;
     for (field, value, code) in [
         ("start", "tomorrow", "bad_start"),
         ("minutes", "0", "bad_minutes"),
@@ -175,7 +173,7 @@ async fn what_cannot_be_is_refused_before_anything_is_asked() {
 }
 
 #[tokio::test]
-async fn a_calendar_in_our_own_network_is_not_asked_and_one_that_is_missing_is_told() {
+async fn a_calendar_in_our_own_network_is_not_asked_and_a_missing_one_is_reported() {
     for (url, variables, code) in [
         (
             "https://127.0.0.1:1/ada/".to_owned(),
@@ -188,20 +186,20 @@ async fn a_calendar_in_our_own_network_is_not_asked_and_one_that_is_missing_is_t
             "encryption_required",
         ),
     ] {
-        let house = House::open().await;
-        connected(&house, &url, PASSWORD).await;
-        let _worker = Worker::spawn_with(&house.db, &variables).await;
-        let approval = house.proposed(&event("x")).await;
-        house.agree(&approval).await;
-        let ended = approval_in(&house.client, &approval, "failed").await;
+        let app = TestApp::open().await;
+        connected(&app, &url, PASSWORD).await;
+        let _worker = Worker::spawn_with(&app.db, &variables).await;
+        let approval = app.proposed(&event("x")).await;
+        app.agree(&approval).await;
+        let ended = approval_in(&app.client, &approval, "failed").await;
         assert_eq!(ended["error"]["code"], code, "{ended}");
     }
-    let (house, radicale) = (House::open().await, Radicale::start().await);
+    let (app, radicale) = (TestApp::open().await, Radicale::start().await);
     let nowhere = radicale.calendar.replace("/work/", "/nowhere/");
-    connected(&house, &nowhere, PASSWORD).await;
-    let _worker = house.worker().await;
-    let approval = house.proposed(&event("x")).await;
-    house.agree(&approval).await;
-    let ended = approval_in(&house.client, &approval, "failed").await;
+    connected(&app, &nowhere, PASSWORD).await;
+    let _worker = app.worker().await;
+    let approval = app.proposed(&event("x")).await;
+    app.agree(&approval).await;
+    let ended = approval_in(&app.client, &approval, "failed").await;
     assert_eq!(ended["error"]["code"], "calendar_not_found", "{ended}");
 }

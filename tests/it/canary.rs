@@ -1,6 +1,6 @@
 //! Marked secrets go through the whole system and must not come out of its logs, metrics or audit, nor lie in a dump.
 //!
-//! What a mail says may be kept where mail is kept; a token may be kept nowhere.
+//! What an email says may be kept where mail is kept; a token may be kept nowhere.
 
 use crate::support::{
     TestDb,

@@ -30,7 +30,7 @@ const JOB: Uuid = Uuid::from_u128(1);
 
 /// One mail, judged at the second attempt, with everything that belongs to it.
 const HEALTHY: &str = r"
-    insert into tenants (id, slug) values (md5('t')::uuid, 'storm');
+    insert into tenants (id, slug) values (md5('t')::uuid, 'chaos');
     insert into messages (tenant_id, id, format, source, content_hash)
         values (md5('t')::uuid, md5('m')::uuid, 'rfc822', 'x', sha256('m'));
     insert into finished_jobs (tenant_id, id, kind, queue, state, priority, attempt, errors, crashes, max_attempts, args,

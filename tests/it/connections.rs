@@ -7,7 +7,7 @@ use crate::{
     actions::sending::KEYS,
     support::{
         Client, TestDb,
-        client::{Answer, send},
+        client::{TestResponse, send},
         system::TestApi,
     },
 };
@@ -24,12 +24,12 @@ async fn open() -> (TestDb, TestApi, Client) {
     (db, api, client)
 }
 
-pub(crate) async fn connect(client: &Client, account: &Value) -> Answer {
+pub(crate) async fn connect(client: &Client, account: &Value) -> TestResponse {
     let request = client.request(Method::POST, "/v1/connections");
     send(request.json(account)).await
 }
 
-async fn reauth(client: &Client, connection: &Value, secret: &Value) -> Answer {
+async fn reauth(client: &Client, connection: &Value, secret: &Value) -> TestResponse {
     let path = format!(
         "/v1/connections/{}/reauth",
         connection["id"].as_str().unwrap()

@@ -74,7 +74,7 @@ async fn hand_in(client: &Client, n: usize, mail: Mail) -> End {
         );
         return End::Refused;
     }
-    // 200 when it is a copy of a mail that is known already.
+    // 200 when it is a copy of an email that is known already.
     assert!(
         [StatusCode::ACCEPTED, StatusCode::OK].contains(&answer.status),
         "{}: {} {}",

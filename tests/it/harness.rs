@@ -2,7 +2,7 @@
 //! another has finished the job. Whatever happens, the job ends once and its effect is there once.
 
 mod cases;
-mod far;
+mod providers;
 mod stops;
 
 use crate::support::{

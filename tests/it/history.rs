@@ -1,10 +1,10 @@
-//! `GET /v1/history`: what was decided and done, for whom it is to be told.
+//! `GET /v1/history`: what was decided and done, for whom it is to be entries.
 
 use crate::{
     approvals::{decide, seed::propose},
     support::{
         Client, TestDb,
-        client::{Answer, send},
+        client::{TestResponse, send},
         system::TestApi,
     },
 };
@@ -12,7 +12,7 @@ use jobs::domain::session::Role;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-fn told(page: &Answer) -> Vec<(String, String)> {
+fn entries(page: &TestResponse) -> Vec<(String, String)> {
     let items = page.body["items"].as_array().unwrap();
     let word = |item: &Value, field: &str| item[field].as_str().unwrap().to_owned();
     items
@@ -43,7 +43,7 @@ async fn each_reads_their_own_lines_and_those_of_everybody_in_the_tenant() {
     remember(&owner).await;
     let own = owner.get("/v1/history").await;
     assert_eq!(
-        told(&own),
+        entries(&own),
         [line("stored", "memory"), line("rejected", "approval")]
     );
     assert_eq!(
@@ -54,10 +54,10 @@ async fn each_reads_their_own_lines_and_those_of_everybody_in_the_tenant() {
         (&json!("Create a task"), &json!(id))
     );
     assert_eq!(
-        told(&colleague.get("/v1/history").await),
+        entries(&colleague.get("/v1/history").await),
         [line("rejected", "approval")]
     );
-    assert!(told(&stranger.get("/v1/history").await).is_empty());
+    assert!(entries(&stranger.get("/v1/history").await).is_empty());
 }
 
 #[tokio::test]
@@ -78,13 +78,13 @@ async fn it_is_paged_and_filtered_by_object_verb_and_time() {
     }
     remember(&client).await;
     let page = client.get("/v1/history?limit=3").await;
-    assert_eq!(told(&page).len(), 3);
+    assert_eq!(entries(&page).len(), 3);
     let cursor = page.body["next_cursor"].as_str().unwrap();
     let rest = client
         .get(&format!("/v1/history?limit=3&cursor={cursor}"))
         .await;
     assert_eq!(
-        (told(&rest), &rest.body["next_cursor"]),
+        (entries(&rest), &rest.body["next_cursor"]),
         (vec![line("rejected", "approval")], &Value::Null)
     );
     let of_first = client
@@ -93,18 +93,18 @@ async fn it_is_paged_and_filtered_by_object_verb_and_time() {
         ))
         .await;
     assert_eq!(
-        told(&of_first),
+        entries(&of_first),
         [line("reopened", "approval"), line("rejected", "approval")]
     );
     assert_eq!(
-        told(&client.get("/v1/history?verb=rejected").await).len(),
+        entries(&client.get("/v1/history?verb=rejected").await).len(),
         2
     );
     assert_eq!(
-        told(&client.get("/v1/history?since=2020-01-01T00:00:00Z").await).len(),
+        entries(&client.get("/v1/history?since=2020-01-01T00:00:00Z").await).len(),
         4
     );
-    assert!(told(&client.get("/v1/history?since=2100-01-01T00:00:00Z").await).is_empty());
+    assert!(entries(&client.get("/v1/history?since=2100-01-01T00:00:00Z").await).is_empty());
     for bad in [
         format!("verb=rejected&cursor={cursor}"),
         "object_id=7".into(),

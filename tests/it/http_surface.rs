@@ -318,7 +318,7 @@ async fn too_many_requests_at_once_are_shed_and_too_many_connections_wait() {
     assert_eq!(third.await.unwrap().status, 200);
 }
 
-/// An operation that answers when it is let go, and sets the flag when it was carried out to its end.
+/// An operation that answers when it is let go, and sets the flag when it ran to its end.
 fn gated(method: AxumMethod, done: Arc<AtomicBool>) -> (Arc<Notify>, Route) {
     let release = Arc::new(Notify::new());
     let gate = release.clone();
@@ -337,7 +337,7 @@ fn gated(method: AxumMethod, done: Arc<AtomicBool>) -> (Arc<Notify>, Route) {
 }
 
 #[tokio::test]
-async fn a_request_that_may_write_is_carried_out_although_its_client_left() {
+async fn a_request_that_may_write_completes_although_its_client_left() {
     let db = TestDb::new().await;
     let done = Arc::new(AtomicBool::new(false));
     let (release, route) = gated(AxumMethod::POST, done.clone());

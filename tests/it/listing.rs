@@ -2,7 +2,7 @@
 
 use crate::support::{
     Client, TestDb,
-    client::{Answer, send},
+    client::{TestResponse, send},
     system::TestApi,
 };
 use reqwest::Method;
@@ -34,7 +34,7 @@ async fn waiting(db: &TestDb, client: &Client, state: &str, run_at: &str) -> Str
     id.to_string()
 }
 
-async fn post(client: &Client, path: &str, body: Option<Value>) -> Answer {
+async fn post(client: &Client, path: &str, body: Option<Value>) -> TestResponse {
     let request = client.request(Method::POST, path);
     send(match body {
         Some(body) => request.json(&body),
@@ -52,7 +52,7 @@ fn ids(page: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn jobs_of_both_tables_are_listed_once_the_youngest_first_page_by_page() {
+async fn jobs_of_both_tables_are_listed_once_newest_first_page_by_page() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let (owner, stranger) = (api.sign_in(&db).await, api.sign_in(&db).await);

@@ -1,6 +1,6 @@
 //! The model client against a real HTTP server that misbehaves: what is sent, what is repeated, what is kept to oneself.
 //!
-//! [`Asked`] is a model over a scripted server. How the client reads and decides is tested beside its code; here it is held
+//! [`TestCall`] is a model over a scripted server. How the client reads and decides is tested beside its code; here it is held
 //! to what goes over the wire.
 
 mod providers;
@@ -35,7 +35,7 @@ const QUICK: RetryConfig = RetryConfig {
 };
 
 /// A model, the server behind it and what it counted.
-struct Asked {
+struct TestCall {
     server: MockServer,
     model: Model,
     registry: Registry,
@@ -44,7 +44,7 @@ struct Asked {
     time: Duration,
 }
 
-impl Asked {
+impl TestCall {
     async fn with(retry: RetryConfig) -> Self {
         let server = MockServer::start().await;
         let address = format!("{}/v1/", server.uri());

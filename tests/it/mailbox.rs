@@ -5,7 +5,7 @@ mod less;
 mod sent;
 
 use crate::{
-    actions::sending::House,
+    actions::sending::TestApp,
     support::{
         client::send,
         dovecot::{Dovecot, PASSWORD, USER},
@@ -14,15 +14,15 @@ use crate::{
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// A house whose account has a mailbox.
-pub(crate) async fn house_with(dovecot: &Dovecot) -> House {
+/// A app whose account has a mailbox.
+pub(crate) async fn app_with(dovecot: &Dovecot) -> TestApp {
     house_at(dovecot.port).await
 }
 
 /// The same by way of a port that leads there.
-pub(crate) async fn house_at(port: u16) -> House {
+pub(crate) async fn house_at(port: u16) -> TestApp {
     let imap = json!({"host": "127.0.0.1", "port": port, "security": "none"});
-    House::open_with(|account| {
+    TestApp::open_with(|account| {
         account["imap"] = imap;
         account["username"] = Value::from(USER);
         account["password"] = Value::from(PASSWORD);
@@ -33,9 +33,9 @@ pub(crate) async fn house_at(port: u16) -> House {
 #[tokio::test]
 async fn an_account_says_where_its_mailbox_is_and_nothing_of_its_secret() {
     let dovecot = Dovecot::start().await;
-    let house = house_with(&dovecot).await;
-    let path = format!("/v1/connections/{}", house.connection);
-    let read = house.client.get(&path).await;
+    let app = app_with(&dovecot).await;
+    let path = format!("/v1/connections/{}", app.connection);
+    let read = app.client.get(&path).await;
     assert_eq!(read.body["imap"]["port"], dovecot.port, "{}", read.text);
     assert!(!read.text.contains(PASSWORD));
     let wrong = json!({
@@ -43,7 +43,7 @@ async fn an_account_says_where_its_mailbox_is_and_nothing_of_its_secret() {
         "smtp": {"host": "127.0.0.1", "port": 25, "security": "none"},
         "imap": {"host": "127.0.0.1/x", "port": 143, "security": "none"}
     });
-    let connect = house.client.request(Method::POST, "/v1/connections");
+    let connect = app.client.request(Method::POST, "/v1/connections");
     let refused = send(connect.json(&wrong)).await;
     refused.assert_problem(422, "INVALID_BODY", "no host");
     assert!(refused.text.contains("/imap"), "{}", refused.text);

@@ -229,7 +229,7 @@ async fn of_writers_of_one_key_at_once_one_is_first_and_the_others_learn_of_it()
 }
 
 #[tokio::test]
-async fn a_mail_or_a_model_writes_no_fact_and_no_habit_not_even_past_the_code() {
+async fn an_email_or_a_model_writes_no_fact_and_no_habit_not_even_past_the_code() {
     let db = TestDb::new().await;
     let user = somebody(&db).await;
     for level in ["semantic", "procedural"] {

@@ -4,7 +4,7 @@ mod http;
 
 use crate::support::{
     TestDb,
-    people::{LIFETIME, Office, PASSWORD},
+    people::{LIFETIME, PASSWORD, TestTenant},
 };
 use jobs::{
     commands::{
@@ -49,9 +49,9 @@ async fn accept(pool: &PgPool, token: &InviteToken) -> Result<Opened, AcceptErro
     .map(|accepted| accepted.opened)
 }
 
-async fn invite_as(office: &Office, whom: &str, role: Role) -> Result<Invited, InviteError> {
+async fn invite_as(acme: &TestTenant, whom: &str, role: Role) -> Result<Invited, InviteError> {
     let request = Some("req-invite");
-    invite(office.db.pool(), &office.owner, &email(whom), role, request).await
+    invite(acme.db.pool(), &acme.owner, &email(whom), role, request).await
 }
 
 #[tokio::test]
@@ -116,19 +116,19 @@ async fn of_many_bootstraps_at_once_one_invite_is_left() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn an_invite_is_accepted_once_whoever_else_tries() {
-    let office = Office::open().await;
-    let invited = invite_as(&office, "ada@acme.example", Role::Member)
+async fn an_invite_is_accepted_once_however_many_try() {
+    let acme = TestTenant::open().await;
+    let invited = invite_as(&acme, "ada@acme.example", Role::Member)
         .await
         .unwrap();
-    let racers = (0..10).map(|_| accept(office.db.pool(), &invited.token));
+    let racers = (0..10).map(|_| accept(acme.db.pool(), &invited.token));
     let results = futures::future::join_all(racers).await;
     let gone = results
         .iter()
         .filter(|r| matches!(r, Err(AcceptError::Gone)))
         .count();
     assert_eq!((results.len() - gone, gone), (1, 9), "{results:?}");
-    let users: i64 = office
+    let users: i64 = acme
         .db
         .one("select count(*) from users where email = 'ada@acme.example'")
         .await;
@@ -137,41 +137,40 @@ async fn an_invite_is_accepted_once_whoever_else_tries() {
 
 #[tokio::test]
 async fn an_invite_is_taken_once_whatever_becomes_of_its_user() {
-    let office = Office::open().await;
-    let invited = invite_as(&office, "ada@acme.example", Role::Member)
+    let acme = TestTenant::open().await;
+    let invited = invite_as(&acme, "ada@acme.example", Role::Member)
         .await
         .unwrap();
     let hash = invited.token.hash();
     // The statement alone, without the unique address that would stop a second user too.
-    let mut conn = office.db.pool().acquire().await.unwrap();
+    let mut conn = acme.db.pool().acquire().await.unwrap();
     assert!(invites::accept(&mut conn, &hash).await.unwrap().is_some());
     assert!(invites::accept(&mut conn, &hash).await.unwrap().is_none());
 }
 
 #[tokio::test]
 async fn every_dead_invite_is_gone_alike() {
-    let office = Office::open().await;
+    let acme = TestTenant::open().await;
     let unknown = InviteToken::generate();
-    let expired = invite_as(&office, "expired@acme.example", Role::Member)
+    let expired = invite_as(&acme, "expired@acme.example", Role::Member)
         .await
         .unwrap();
-    office
-        .db
+    acme.db
         .execute("update invites set expires_at = now() where email = 'expired@acme.example'")
         .await;
-    let revoked = invite_as(&office, "revoked@acme.example", Role::Member)
+    let revoked = invite_as(&acme, "revoked@acme.example", Role::Member)
         .await
         .unwrap();
-    revoke_invite(office.db.pool(), &office.owner, revoked.invite.id, None)
+    revoke_invite(acme.db.pool(), &acme.owner, revoked.invite.id, None)
         .await
         .unwrap();
-    let resent = invite_as(&office, "resent@acme.example", Role::Member)
+    let resent = invite_as(&acme, "resent@acme.example", Role::Member)
         .await
         .unwrap();
-    invite_as(&office, "Resent@ACME.example", Role::Member)
+    invite_as(&acme, "Resent@ACME.example", Role::Member)
         .await
         .unwrap();
-    let existing = invite_as(&office, "OWNER@acme.example", Role::Member)
+    let existing = invite_as(&acme, "OWNER@acme.example", Role::Member)
         .await
         .unwrap();
     for token in [
@@ -181,52 +180,50 @@ async fn every_dead_invite_is_gone_alike() {
         &resent.token,
         &existing.token,
     ] {
-        let refused = accept(office.db.pool(), token).await.unwrap_err();
+        let refused = accept(acme.db.pool(), token).await.unwrap_err();
         assert!(matches!(refused, AcceptError::Gone), "{refused}");
     }
-    let users: i64 = office.db.one("select count(*) from users").await;
+    let users: i64 = acme.db.one("select count(*) from users").await;
     assert_eq!(users, 1);
-    let closed = invite_as(&office, "closed@acme.example", Role::Member)
+    let closed = invite_as(&acme, "closed@acme.example", Role::Member)
         .await
         .unwrap();
-    office
-        .db
+    acme.db
         .execute("update tenants set status = 'closed'")
         .await;
     assert!(matches!(
-        accept(office.db.pool(), &closed.token).await,
+        accept(acme.db.pool(), &closed.token).await,
         Err(AcceptError::Gone)
     ));
 }
 
 #[tokio::test]
 async fn an_invite_stands_for_three_days() {
-    let office = Office::open().await;
-    let invited = invite_as(&office, "ada@acme.example", Role::Member)
+    let acme = TestTenant::open().await;
+    let invited = invite_as(&acme, "ada@acme.example", Role::Member)
         .await
         .unwrap();
     let stands = invited.invite.expires_at - invited.invite.created_at;
     assert_eq!(stands, chrono::TimeDelta::hours(72));
-    office
-        .db
+    acme.db
         .execute("update invites set expires_at = now() + interval '1 s' where accepted_at is null")
         .await;
-    assert!(accept(office.db.pool(), &invited.token).await.is_ok());
+    assert!(accept(acme.db.pool(), &invited.token).await.is_ok());
 }
 
 #[tokio::test]
 async fn nobody_hands_out_more_than_they_have() {
-    let office = Office::open().await;
-    let (admin, _) = office.join("admin@acme.example", Role::Admin).await;
-    let (member, _) = office.join("member@acme.example", Role::Member).await;
+    let acme = TestTenant::open().await;
+    let (admin, _) = acme.join("admin@acme.example", Role::Admin).await;
+    let (member, _) = acme.join("member@acme.example", Role::Member).await;
     for (session, role, allowed) in [
-        (&office.owner, Role::Owner, true),
+        (&acme.owner, Role::Owner, true),
         (&admin, Role::Admin, true),
         (&admin, Role::Owner, false),
         (&member, Role::Auditor, false),
     ] {
         let invited = invite(
-            office.db.pool(),
+            acme.db.pool(),
             session,
             &email("new@acme.example"),
             role,
@@ -239,7 +236,7 @@ async fn nobody_hands_out_more_than_they_have() {
             Err(error) => panic!("{error}"),
         }
     }
-    let denials: i64 = office
+    let denials: i64 = acme
         .db
         .one(
             "select count(*) from audit_entries where action = 'authz_fail' and outcome = 'denied'",
@@ -250,26 +247,23 @@ async fn nobody_hands_out_more_than_they_have() {
 
 #[tokio::test]
 async fn invites_of_another_tenant_are_not_there() {
-    let office = Office::open().await;
-    let invited = invite_as(&office, "ada@acme.example", Role::Member)
+    let acme = TestTenant::open().await;
+    let invited = invite_as(&acme, "ada@acme.example", Role::Member)
         .await
         .unwrap();
     let other = bootstrap(
-        office.db.pool(),
+        acme.db.pool(),
         &"other".parse().unwrap(),
         &email("o@other.example"),
     )
     .await
     .unwrap();
-    let stranger = accept(office.db.pool(), &other.token)
-        .await
-        .unwrap()
-        .session;
+    let stranger = accept(acme.db.pool(), &other.token).await.unwrap().session;
     for id in [invited.invite.id, InviteId::new()] {
-        let refused = revoke_invite(office.db.pool(), &stranger, id, None).await;
+        let refused = revoke_invite(acme.db.pool(), &stranger, id, None).await;
         assert!(matches!(refused, Err(InviteError::NotFound)));
     }
-    let mut conn = office.db.pool().acquire().await.unwrap();
+    let mut conn = acme.db.pool().acquire().await.unwrap();
     assert!(
         invites::list(&mut conn, stranger.tenant, 50)
             .await
@@ -277,30 +271,30 @@ async fn invites_of_another_tenant_are_not_there() {
             .is_empty()
     );
     assert_eq!(
-        invites::list(&mut conn, office.owner.tenant, 50)
+        invites::list(&mut conn, acme.owner.tenant, 50)
             .await
             .unwrap()
             .len(),
         1
     );
     assert!(
-        accept(office.db.pool(), &invited.token).await.is_ok(),
+        accept(acme.db.pool(), &invited.token).await.is_ok(),
         "it still stands"
     );
 }
 
 #[tokio::test]
 async fn taking_an_invite_back_twice_is_as_good_as_once() {
-    let office = Office::open().await;
-    let invited = invite_as(&office, "ada@acme.example", Role::Member)
+    let acme = TestTenant::open().await;
+    let invited = invite_as(&acme, "ada@acme.example", Role::Member)
         .await
         .unwrap();
     for _ in 0..2 {
-        revoke_invite(office.db.pool(), &office.owner, invited.invite.id, None)
+        revoke_invite(acme.db.pool(), &acme.owner, invited.invite.id, None)
             .await
             .unwrap();
     }
-    let entries: i64 = office
+    let entries: i64 = acme
         .db
         .one("select count(*) from audit_entries where action = 'invite_revoked'")
         .await;

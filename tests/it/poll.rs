@@ -2,7 +2,7 @@
 
 use crate::support::{
     Client, TestDb,
-    client::{Answer, send},
+    client::{TestResponse, send},
     corpus, eventually,
     system::{TestApi, metric},
     wait::SOON,
@@ -82,7 +82,7 @@ async fn waiting(api: &TestApi, polls: f64) {
 }
 
 /// Starts waiting for the job in a task of its own.
-fn wait_for(client: &Client, id: &str, seconds: u32) -> tokio::task::JoinHandle<Answer> {
+fn wait_for(client: &Client, id: &str, seconds: u32) -> tokio::task::JoinHandle<TestResponse> {
     let request = client.request(Method::GET, &format!("/v1/jobs/{id}?wait={seconds}"));
     tokio::spawn(send(request))
 }

@@ -2,7 +2,7 @@
 
 use crate::support::{
     Client, TestDb,
-    client::{Answer, send},
+    client::{TestResponse, send},
     system::TestApi,
 };
 use jobs::domain::{rules::SAMPLE_RULES as RULES, session::Role};
@@ -14,7 +14,7 @@ pub(crate) async fn put(
     if_match: Option<&str>,
     media_type: &str,
     body: &str,
-) -> Answer {
+) -> TestResponse {
     let mut request = client
         .request(Method::PUT, "/v1/rules")
         .header("Content-Type", media_type)
@@ -26,7 +26,7 @@ pub(crate) async fn put(
 }
 
 #[tokio::test]
-async fn rules_are_replaced_by_whoever_knows_the_present_ones() {
+async fn rules_are_replaced_only_with_the_current_version() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;

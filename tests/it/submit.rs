@@ -7,7 +7,7 @@ mod options;
 
 use crate::support::{
     Client, TestDb,
-    client::{Answer, send},
+    client::{TestResponse, send},
     corpus,
     system::{TestApi, metric},
 };
@@ -26,7 +26,7 @@ fn mail(subject: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-async fn submit_json(client: &Client, key: &str, body: &Value) -> Answer {
+async fn submit_json(client: &Client, key: &str, body: &Value) -> TestResponse {
     send(
         client
             .request(Method::POST, "/v1/jobs/triage")
@@ -341,7 +341,7 @@ async fn an_external_id_names_one_piece_of_work() {
     let other = submit_json(&client, "k3", &body("B", "order-7")).await;
     other.assert_problem(422, "EXTERNAL_ID_REUSED", "another mail");
     assert_eq!(other.body["errors"][0]["pointer"], "/external_id");
-    // The refusal left nothing behind: the key is free for a request that can be carried out.
+    // The refusal left nothing behind: the key is free for a valid request.
     assert_eq!(
         submit_json(&client, "k3", &body("B", "order-8"))
             .await
@@ -370,7 +370,7 @@ async fn what_is_no_mail_is_refused_with_a_pointer_and_keeps_no_key() {
     }
     let empty = submit_json(&client, "k", &json!({"message": {}})).await;
     empty.assert_problem(422, "NOT_AN_EMAIL", "an empty envelope");
-    assert_eq!(client.submit(&mail("A mail"), "k").await.status, 202);
+    assert_eq!(client.submit(&mail("An email"), "k").await.status, 202);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

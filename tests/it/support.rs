@@ -19,6 +19,7 @@ pub(crate) mod model;
 pub(crate) mod people;
 pub(crate) mod process;
 pub(crate) mod radicale;
+pub(crate) mod records;
 pub(crate) mod schema;
 pub(crate) mod sources;
 pub(crate) mod system;

@@ -2,10 +2,9 @@
 //! twice. The worker around it is another module's matter.
 
 mod cold;
-mod desk;
 mod items;
+mod test_worker;
 
-use desk::{Desk, Turn};
 use jobs::{
     commands::rules::{PutRulesError, put_rules},
     kinds::triage::Mode,
@@ -14,6 +13,7 @@ use jobs::{
 use llm::LlmError;
 use queue::FailureClass;
 use serde_json::{Value, json};
+use test_worker::{ModelTurn, TestWorker};
 
 const INVOICE: &[u8] =
     b"Message-ID: <1@client.com>\nFrom: Alice <alice@client.com>\nTo: owner@acme.example\n\
@@ -26,7 +26,7 @@ const QUESTION: &str = "rules:\n- name: client-invoices\n  match: {from: '*@clie
     actions: [{type: label, params: {label: bills}}]\n\
     - {name: urgent, llm_condition: it is urgent, set: {priority: urgent}}";
 
-fn answer(change: impl FnOnce(&mut Value)) -> Turn {
+fn answer(change: impl FnOnce(&mut Value)) -> ModelTurn {
     let mut reply = json!({
         "reasoning": "The client asks for payment.", "category": "task", "disposition": "notify", "priority": "high",
         "sla": "<24h", "matched_rule": null, "confidence": 0.8,
@@ -34,7 +34,7 @@ fn answer(change: impl FnOnce(&mut Value)) -> Turn {
         "entities": {"people": ["Alice"], "amounts": ["EUR 12.50"], "dates": ["Friday"]}, "injection_suspected": false
     });
     change(&mut reply);
-    Turn::Says(reply.to_string())
+    ModelTurn::Says(reply.to_string())
 }
 
 fn down() -> LlmError {
@@ -46,8 +46,8 @@ fn down() -> LlmError {
 
 #[tokio::test]
 async fn a_rule_decides_without_a_model_and_its_task_waits_for_a_person() {
-    let desk = Desk::open(Some(RULES), []).await;
-    let output = desk.triage(INVOICE, |_| ()).await;
+    let worker = TestWorker::open(Some(RULES), []).await;
+    let output = worker.triage(INVOICE, |_| ()).await;
     assert_eq!(
         (output.source.as_str(), output.priority.as_str()),
         ("rule", "high")
@@ -64,34 +64,39 @@ async fn a_rule_decides_without_a_model_and_its_task_waits_for_a_person() {
     );
     assert!((action.confidence - 0.9).abs() < 1e-6 && action.approval_id.is_some());
     assert_eq!(action.payload, json!({"title": "Pay Invoice 42"}));
-    assert_eq!(desk.calls(), 0);
-    assert_eq!(desk.count("select count(*) from llm_calls").await, 0);
+    assert_eq!(worker.calls(), 0);
+    assert_eq!(worker.count("select count(*) from llm_calls").await, 0);
     assert_eq!(
-        desk.count("select count(*) from approvals where status = 'proposed'")
+        worker
+            .count("select count(*) from approvals where status = 'proposed'")
             .await,
         1
     );
     assert_eq!(
-        desk.count("select count(*) from triage_results where source = 'rule'")
+        worker
+            .count("select count(*) from triage_results where source = 'rule'")
             .await,
         1
     );
     // The verdict, the question, and the item in somebody's queue.
-    assert_eq!(desk.count("select count(*) from history_entries").await, 3);
     assert_eq!(
-        desk.audited().await,
+        worker.count("select count(*) from history_entries").await,
+        3
+    );
+    assert_eq!(
+        worker.audited().await,
         "triage.received triage.rule_matched action.proposed approval.created triage.completed"
     );
     // And the item in somebody's queue.
     let same =
         "select count(*) from audit_entries where request_id = 'req-triage' and job_id is not null";
-    assert_eq!(desk.count(same).await, 6);
+    assert_eq!(worker.count(same).await, 6);
 }
 
 #[tokio::test]
 async fn an_undecided_mail_is_asked_about_once_and_the_answer_is_accounted_for() {
-    let desk = Desk::open(None, [answer(|_| ())]).await;
-    let output = desk.triage(INVOICE, |_| ()).await;
+    let worker = TestWorker::open(None, [answer(|_| ())]).await;
+    let output = worker.triage(INVOICE, |_| ()).await;
     assert_eq!(
         (output.source.as_str(), output.category.as_str()),
         ("llm", "task")
@@ -101,31 +106,36 @@ async fn an_undecided_mail_is_asked_about_once_and_the_answer_is_accounted_for()
         (1, 440, false)
     );
     assert_eq!(
-        desk.count("select count(*) from llm_calls where outcome = 'ok' and input_tokens = 400")
+        worker
+            .count("select count(*) from llm_calls where outcome = 'ok' and input_tokens = 400")
             .await,
         1
     );
-    assert_eq!(desk.count("select count(*) from llm_checkpoints").await, 0);
     assert_eq!(
-        desk.audited().await,
+        worker.count("select count(*) from llm_checkpoints").await,
+        0
+    );
+    assert_eq!(
+        worker.audited().await,
         "llm.called triage.received action.proposed approval.created triage.completed"
     );
 }
 
 #[tokio::test]
 async fn an_answer_that_does_not_fit_is_repaired_once() {
-    let desk = Desk::open(
+    let worker = TestWorker::open(
         None,
         [answer(|reply| reply["sla"] = json!("soon")), answer(|_| ())],
     )
     .await;
-    let output = desk.triage(INVOICE, |_| ()).await;
+    let output = worker.triage(INVOICE, |_| ()).await;
     assert_eq!(
         (output.source.as_str(), output.llm.calls, output.degraded),
         ("llm", 2, false)
     );
     assert_eq!(
-        desk.count("select count(*) from llm_calls where step = 'triage.repair'")
+        worker
+            .count("select count(*) from llm_calls where step = 'triage.repair'")
             .await,
         1
     );
@@ -133,11 +143,15 @@ async fn an_answer_that_does_not_fit_is_repaired_once() {
 
 #[tokio::test]
 async fn two_unusable_answers_end_in_a_task_for_a_person_whatever_the_trust() {
-    let desk = Desk::open(None, [Turn::Says("No.".into()), Turn::Says("No!".into())]).await;
-    desk.trust("autonomous").await;
-    let output = desk.triage(INVOICE, |_| ()).await;
+    let worker = TestWorker::open(
+        None,
+        [ModelTurn::Says("No.".into()), ModelTurn::Says("No!".into())],
+    )
+    .await;
+    worker.trust("autonomous").await;
+    let output = worker.triage(INVOICE, |_| ()).await;
     assert_eq!(
-        (output.source.as_str(), output.degraded, desk.calls()),
+        (output.source.as_str(), output.degraded, worker.calls()),
         ("fallback", true, 2)
     );
     let action = &output.actions[0];
@@ -151,26 +165,27 @@ async fn two_unusable_answers_end_in_a_task_for_a_person_whatever_the_trust() {
 
 #[tokio::test]
 async fn an_outage_is_retried_and_the_last_attempt_falls_back() {
-    let desk = Desk::open(None, [Turn::Fails(down), Turn::Fails(down)]).await;
-    desk.submit(INVOICE, |_| ()).await;
-    let mut job = desk.claim().await;
-    let failure = desk.attempt(&job).await.err().unwrap();
+    let worker = TestWorker::open(None, [ModelTurn::Fails(down), ModelTurn::Fails(down)]).await;
+    worker.submit(INVOICE, |_| ()).await;
+    let mut job = worker.claim().await;
+    let failure = worker.attempt(&job).await.err().unwrap();
     assert_eq!(
         (failure.class, failure.code),
         (FailureClass::Transient, "llm_unavailable")
     );
     assert_eq!(
-        desk.count("select count(*) from llm_calls where outcome = 'transient'")
+        worker
+            .count("select count(*) from llm_calls where outcome = 'transient'")
             .await,
         1
     );
-    assert_eq!(desk.count("select count(*) from triage_results").await, 0);
+    assert_eq!(worker.count("select count(*) from triage_results").await, 0);
     job.errors = job.max_attempts - 1;
-    let settlement = desk
+    let settlement = worker
         .attempt(&job)
         .await
         .unwrap_or_else(|failure| panic!("{failure}"));
-    let output = desk.settle(&job, &settlement).await.unwrap();
+    let output = worker.settle(&job, &settlement).await.unwrap();
     assert_eq!(
         (output.source.as_str(), output.degraded),
         ("fallback", true)
@@ -179,20 +194,20 @@ async fn an_outage_is_retried_and_the_last_attempt_falls_back() {
 
 #[tokio::test]
 async fn an_outage_beside_a_rule_costs_no_attempt() {
-    let desk = Desk::open(Some(QUESTION), [Turn::Fails(down)]).await;
-    let output = desk.triage(INVOICE, |_| ()).await;
+    let worker = TestWorker::open(Some(QUESTION), [ModelTurn::Fails(down)]).await;
+    let output = worker.triage(INVOICE, |_| ()).await;
     assert_eq!((output.source.as_str(), output.degraded), ("rule", true));
     assert_eq!(output.actions.len(), 1);
 }
 
 #[tokio::test]
 async fn a_question_is_asked_beside_a_rule_and_its_rule_is_added() {
-    let desk = Desk::open(
+    let worker = TestWorker::open(
         Some(QUESTION),
         [answer(|reply| reply["matched_rule"] = json!("urgent"))],
     )
     .await;
-    let output = desk.triage(INVOICE, |_| ()).await;
+    let output = worker.triage(INVOICE, |_| ()).await;
     assert_eq!(output.rules_applied, ["client-invoices", "urgent"]);
     assert_eq!(
         (output.source.as_str(), output.priority.as_str()),
@@ -208,44 +223,47 @@ async fn a_question_is_asked_beside_a_rule_and_its_rule_is_added() {
 
 #[tokio::test]
 async fn an_answer_is_paid_for_once_whatever_becomes_of_the_attempt() {
-    let desk = Desk::open(None, [answer(|_| ())]).await;
-    desk.submit(INVOICE, |_| ()).await;
-    let job = desk.claim().await;
+    let worker = TestWorker::open(None, [answer(|_| ())]).await;
+    worker.submit(INVOICE, |_| ()).await;
+    let job = worker.claim().await;
     // The worker dies after the answer: nothing of the first attempt is settled.
-    drop(desk.attempt(&job).await);
-    let settlement = desk
+    drop(worker.attempt(&job).await);
+    let settlement = worker
         .attempt(&job)
         .await
         .unwrap_or_else(|failure| panic!("{failure}"));
-    let output = desk.settle(&job, &settlement).await.unwrap();
-    assert_eq!((output.source.as_str(), desk.calls()), ("llm", 1));
-    assert_eq!(desk.count("select count(*) from llm_calls").await, 1);
-    assert_eq!(desk.count("select count(*) from llm_checkpoints").await, 0);
+    let output = worker.settle(&job, &settlement).await.unwrap();
+    assert_eq!((output.source.as_str(), worker.calls()), ("llm", 1));
+    assert_eq!(worker.count("select count(*) from llm_calls").await, 1);
+    assert_eq!(
+        worker.count("select count(*) from llm_checkpoints").await,
+        0
+    );
 }
 
 #[tokio::test]
 async fn a_worker_that_lost_the_job_during_the_call_writes_nothing() {
-    let Turn::Says(text) = answer(|_| ()) else {
+    let ModelTurn::Says(text) = answer(|_| ()) else {
         unreachable!()
     };
-    let desk = Desk::open(None, [Turn::LosesTheLease(text)]).await;
-    desk.submit(INVOICE, |_| ()).await;
-    let job = desk.claim().await;
-    let failure = desk.attempt(&job).await.err().unwrap();
+    let worker = TestWorker::open(None, [ModelTurn::LosesTheLease(text)]).await;
+    worker.submit(INVOICE, |_| ()).await;
+    let job = worker.claim().await;
+    let failure = worker.attempt(&job).await.err().unwrap();
     assert_eq!(failure.class, FailureClass::Interrupted);
     for table in [
         "select count(*) from llm_calls",
         "select count(*) from llm_checkpoints",
     ] {
-        assert_eq!(desk.count(table).await, 0, "{table}");
+        assert_eq!(worker.count(table).await, 0, "{table}");
     }
-    assert_eq!(desk.audited().await, "");
+    assert_eq!(worker.audited().await, "");
 }
 
 #[tokio::test]
 async fn a_dry_run_tells_everything_and_keeps_nothing() {
-    let desk = Desk::open(Some(RULES), []).await;
-    let output = desk.triage(INVOICE, |args| args.dry_run = true).await;
+    let worker = TestWorker::open(Some(RULES), []).await;
+    let output = worker.triage(INVOICE, |args| args.dry_run = true).await;
     assert!(output.dry_run && output.actions[0].approval_id.is_none());
     assert_eq!(output.actions[0].gate, "approval");
     for table in [
@@ -254,8 +272,8 @@ async fn a_dry_run_tells_everything_and_keeps_nothing() {
         "proposed_actions",
         "history_entries",
     ] {
-        let count: i64 = desk
-            .office
+        let count: i64 = worker
+            .acme
             .db
             .one(match table {
                 "triage_results" => "select count(*) from triage_results",
@@ -267,11 +285,12 @@ async fn a_dry_run_tells_everything_and_keeps_nothing() {
         assert_eq!(count, 0, "{table}");
     }
     assert_eq!(
-        desk.count("select count(*) from audit_entries where action like 'triage.%' and dry_run")
+        worker
+            .count("select count(*) from audit_entries where action like 'triage.%' and dry_run")
             .await,
         3
     );
-    let real = desk.triage(INVOICE, |_| ()).await;
+    let real = worker.triage(INVOICE, |_| ()).await;
     assert!(
         real.actions[0].approval_id.is_some(),
         "the dry run did not stand in its way"
@@ -279,28 +298,28 @@ async fn a_dry_run_tells_everything_and_keeps_nothing() {
 }
 
 #[tokio::test]
-async fn a_mail_is_judged_once_by_the_same_rules_unless_forced() {
-    let desk = Desk::open(Some(RULES), []).await;
-    let first = desk.triage(INVOICE, |_| ()).await;
-    let again = desk.triage(INVOICE, |_| ()).await;
+async fn an_email_is_judged_once_by_the_same_rules_unless_forced() {
+    let worker = TestWorker::open(Some(RULES), []).await;
+    let first = worker.triage(INVOICE, |_| ()).await;
+    let again = worker.triage(INVOICE, |_| ()).await;
     assert_eq!(again.actions, first.actions);
     assert_eq!(
         (again.category, again.rationale, again.source),
         (first.category, first.rationale, first.source)
     );
-    assert_eq!(desk.count("select count(*) from approvals").await, 1);
-    desk.triage(INVOICE, |args| args.force = true).await;
-    assert_eq!(desk.count("select count(*) from approvals").await, 2);
+    assert_eq!(worker.count("select count(*) from approvals").await, 1);
+    worker.triage(INVOICE, |args| args.force = true).await;
+    assert_eq!(worker.count("select count(*) from approvals").await, 2);
     put_rules(
-        desk.office.db.pool(),
-        &desk.office.owner,
+        worker.acme.db.pool(),
+        &worker.acme.owner,
         Some(1),
         "rules: []",
         None,
     )
     .await
     .unwrap();
-    let other_rules = desk
+    let other_rules = worker
         .triage(INVOICE, |args| args.mode = Mode::RulesOnly)
         .await;
     assert_eq!(
@@ -311,26 +330,26 @@ async fn a_mail_is_judged_once_by_the_same_rules_unless_forced() {
 
 #[tokio::test]
 async fn of_two_jobs_that_judge_one_mail_at_once_only_one_is_written() {
-    let desk = Desk::open(Some(RULES), []).await;
-    desk.submit(INVOICE, |_| ()).await;
-    desk.submit(INVOICE, |_| ()).await;
-    let (one, two) = (desk.claim().await, desk.claim().await);
+    let worker = TestWorker::open(Some(RULES), []).await;
+    worker.submit(INVOICE, |_| ()).await;
+    worker.submit(INVOICE, |_| ()).await;
+    let (one, two) = (worker.claim().await, worker.claim().await);
     let (first, second) = (
-        desk.attempt(&one).await.ok().unwrap(),
-        desk.attempt(&two).await.ok().unwrap(),
+        worker.attempt(&one).await.ok().unwrap(),
+        worker.attempt(&two).await.ok().unwrap(),
     );
-    let kept = desk.settle(&one, &first).await.unwrap();
-    let error = desk.settle(&two, &second).await.unwrap_err();
+    let kept = worker.settle(&one, &first).await.unwrap();
+    let error = worker.settle(&two, &second).await.unwrap_err();
     assert_eq!(
         error.as_database_error().unwrap().constraint(),
         Some("triage_results_once_key")
     );
-    let third = desk.attempt(&two).await.ok().unwrap();
+    let third = worker.attempt(&two).await.ok().unwrap();
     assert_eq!(
-        desk.settle(&two, &third).await.unwrap().actions,
+        worker.settle(&two, &third).await.unwrap().actions,
         kept.actions
     );
-    assert_eq!(desk.count("select count(*) from approvals").await, 1);
+    assert_eq!(worker.count("select count(*) from approvals").await, 1);
 }
 
 #[tokio::test]
@@ -342,9 +361,9 @@ async fn trust_decides_what_runs_by_itself() {
     ] {
         let rules = "rules: [{name: r, match: {subject: invoice}, actions: [{type: label, params: {label: x}}, \
             {type: create_task, params: {title: y}}, {type: trash}]}]";
-        let desk = Desk::open(Some(rules), []).await;
-        desk.trust(trust).await;
-        let output = desk.triage(INVOICE, |_| ()).await;
+        let worker = TestWorker::open(Some(rules), []).await;
+        worker.trust(trust).await;
+        let output = worker.triage(INVOICE, |_| ()).await;
         let gates: Vec<_> = output
             .actions
             .iter()
@@ -361,9 +380,9 @@ async fn a_suspected_injection_stops_everything_that_would_run_by_itself() {
         reply["actions"] =
             json!([{"type": "archive", "params": {}, "rationale": "", "confidence": 1}]);
     };
-    let desk = Desk::open(None, [answer(injected)]).await;
-    desk.trust("autonomous").await;
-    let output = desk.triage(INVOICE, |_| ()).await;
+    let worker = TestWorker::open(None, [answer(injected)]).await;
+    worker.trust("autonomous").await;
+    let output = worker.triage(INVOICE, |_| ()).await;
     assert!(output.injection_suspected);
     assert_eq!(
         (
@@ -376,42 +395,45 @@ async fn a_suspected_injection_stops_everything_that_would_run_by_itself() {
 
 #[tokio::test]
 async fn own_mail_and_auto_replies_are_not_judged() {
-    let desk = Desk::open(None, []).await;
+    let worker = TestWorker::open(None, []).await;
     for mail in [
         &b"From: owner@acme.example\nTo: a@client.com\nSubject: Hi\n\nHello"[..],
         b"From: a@client.com\nAuto-Submitted: auto-replied\nSubject: Away\n\nI am away.",
     ] {
-        let output = desk.triage(mail, |_| ()).await;
+        let output = worker.triage(mail, |_| ()).await;
         assert_eq!(
             (output.source.as_str(), output.disposition.as_str()),
             ("guard", "ignore")
         );
     }
-    assert_eq!(desk.calls(), 0);
+    assert_eq!(worker.calls(), 0);
 }
 
 #[tokio::test]
-async fn what_cannot_be_done_is_told_to_both_audiences() {
-    let desk = Desk::open(None, []).await;
-    desk.submit(b"no mail at all", |_| ()).await;
-    let failure = desk.attempt(&desk.claim().await).await.err().unwrap();
+async fn a_failure_has_a_message_for_the_user_and_one_for_the_operator() {
+    let worker = TestWorker::open(None, []).await;
+    worker.submit(b"no mail at all", |_| ()).await;
+    let failure = worker.attempt(&worker.claim().await).await.err().unwrap();
     assert_eq!(
         (failure.class, failure.code),
         (FailureClass::Permanent, "unparsable_mail")
     );
     assert!(failure.message.starts_with("This is not an email"));
-    desk.submit(INVOICE, |args| args.ruleset_version = 7).await;
-    let failure = desk.attempt(&desk.claim().await).await.err().unwrap();
+    worker
+        .submit(INVOICE, |args| args.ruleset_version = 7)
+        .await;
+    let failure = worker.attempt(&worker.claim().await).await.err().unwrap();
     assert_eq!(
         (failure.class, failure.code),
         (FailureClass::Permanent, "unknown_ruleset")
     );
-    desk.submit(INVOICE, |_| ()).await;
-    desk.office
+    worker.submit(INVOICE, |_| ()).await;
+    worker
+        .acme
         .db
         .execute("update tenants set status = 'closed'")
         .await;
-    let failure = desk.attempt(&desk.claim().await).await.err().unwrap();
+    let failure = worker.attempt(&worker.claim().await).await.err().unwrap();
     assert_eq!(
         (failure.class, failure.code),
         (FailureClass::Permanent, "tenant_closed")
@@ -420,12 +442,12 @@ async fn what_cannot_be_done_is_told_to_both_audiences() {
 
 #[tokio::test]
 async fn decisions_are_counted_once_they_are_committed() {
-    let desk = Desk::open(Some(RULES), []).await;
-    desk.submit(INVOICE, |_| ()).await;
-    let job = desk.claim().await;
-    let settlement = desk.attempt(&job).await.ok().unwrap();
+    let worker = TestWorker::open(Some(RULES), []).await;
+    worker.submit(INVOICE, |_| ()).await;
+    let job = worker.claim().await;
+    let settlement = worker.attempt(&job).await.ok().unwrap();
     let rule = || {
-        let families = desk.metrics.gather();
+        let families = worker.metrics.gather();
         let family = families
             .iter()
             .find(|family| family.name() == "postroom_triage_decisions_total")
@@ -438,14 +460,14 @@ async fn decisions_are_counted_once_they_are_committed() {
         counted
     };
     assert_eq!(rule(), 0.0);
-    desk.settle(&job, &settlement).await.unwrap();
+    worker.settle(&job, &settlement).await.unwrap();
     assert_eq!(rule(), 1.0);
 }
 
 #[tokio::test]
 async fn rules_are_replaced_whole_or_not_at_all() {
-    let desk = Desk::open(Some(RULES), []).await;
-    let (pool, owner) = (desk.office.db.pool(), &desk.office.owner);
+    let worker = TestWorker::open(Some(RULES), []).await;
+    let (pool, owner) = (worker.acme.db.pool(), &worker.acme.owner);
     let stale = put_rules(pool, owner, Some(9), "rules: []", None)
         .await
         .unwrap_err();
@@ -482,10 +504,11 @@ async fn rules_are_replaced_whole_or_not_at_all() {
         "one of two writers finds version 1"
     );
     assert_eq!(
-        desk.count("select max(version)::bigint from rule_sets where active")
+        worker
+            .count("select max(version)::bigint from rule_sets where active")
             .await,
         2
     );
     let audited = "select count(*) from audit_entries where action = 'rules.updated' and request_id = 'req-rules'";
-    assert_eq!(desk.count(audited).await, 1);
+    assert_eq!(worker.count(audited).await, 1);
 }

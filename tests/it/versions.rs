@@ -2,12 +2,12 @@
 //! of it.
 
 use crate::{
-    actions::sending::House,
+    actions::sending::TestApp,
     blocks::block,
     drafts::seed,
     support::{
         Client,
-        client::{Answer, send},
+        client::{TestResponse, send},
     },
 };
 use futures::future::join_all;
@@ -34,7 +34,7 @@ impl Race {
         }
     }
 
-    async fn run(&self, client: &Client) -> Vec<Answer> {
+    async fn run(&self, client: &Client) -> Vec<TestResponse> {
         join_all((0..12).map(|n| {
             let request = client.request(self.method.clone(), &self.path);
             let request = request.header("If-Match", format!("\"{}\"", self.version));
@@ -63,8 +63,8 @@ async fn made(client: &Client, method: Method, path: &str, body: &Value) -> Stri
 
 #[tokio::test]
 async fn of_many_who_change_what_they_saw_in_one_version_one_is_taken() {
-    let house = House::open().await;
-    let client = &house.client;
+    let app = TestApp::open().await;
+    let client = &app.client;
     let named = |name: &str| json!({ "name": name });
     let project = made(client, Method::POST, "/v1/projects", &named("Bills")).await;
     let gone = made(client, Method::POST, "/v1/projects", &named("Taxes")).await;
@@ -72,7 +72,7 @@ async fn of_many_who_change_what_they_saw_in_one_version_one_is_taken() {
     let task = made(client, Method::POST, "/v1/tasks", &json!({"title": "Pay"})).await;
     let note = json!({"level": "semantic", "key": "sign-off", "value": "Best"});
     made(client, Method::PUT, "/v1/memory", &note).await;
-    let draft = seed::draft(&house.db, client.tenant, None, "I will come.").await;
+    let draft = seed::draft(&app.db, client.tenant, None, "I will come.").await;
     let block = block(client, "Write", "09:00", "10:00").await;
     let races = [
         Race::on(Method::PUT, "/v1/rules", 0, |n| {
@@ -117,7 +117,7 @@ async fn of_many_who_change_what_they_saw_in_one_version_one_is_taken() {
         ),
         Race::on(
             Method::POST,
-            format!("/v1/connections/{}/reauth", house.connection),
+            format!("/v1/connections/{}/reauth", app.connection),
             1,
             |n| json!({"username": "ada", "password": format!("secret {n}")}),
         ),

@@ -6,7 +6,7 @@ mod lost;
 use crate::{
     actions::{
         approved::approval_in,
-        sending::{House, KEYS},
+        sending::{KEYS, TestApp},
     },
     connections::connect,
     support::system::Worker,
@@ -21,8 +21,8 @@ const CONTENT: &[u8] = b"From: Bob <bob@client.example>\r\nTo: owner@acme.exampl
     Date: Mon, 23 Nov 2026 09:00:00 +0000\r\nMessage-ID: <7@client.example>\r\n\r\nThe-secret-content\r\n";
 
 /// Connects the URL; the secret that its calls are signed with.
-pub(crate) async fn hooked(house: &House, url: &str) -> String {
-    let made = connect(&house.client, &json!({"provider": "webhook", "url": url})).await;
+pub(crate) async fn hooked(app: &TestApp, url: &str) -> String {
+    let made = connect(&app.client, &json!({"provider": "webhook", "url": url})).await;
     assert_eq!(made.status, 201, "{}", made.text);
     made.body["signing_secret"].as_str().unwrap().to_owned()
 }
@@ -62,19 +62,19 @@ fn signature(secret: &str, request: &Request) -> String {
 
 #[tokio::test]
 async fn a_call_is_signed_tells_of_the_mail_without_its_text_and_waits_for_a_person() {
-    let house = House::open().await;
+    let app = TestApp::open().await;
     let receiver = answering(ResponseTemplate::new(204)).await;
-    let secret = hooked(&house, &receiver.uri()).await;
-    let worker = house.worker().await;
-    let triaged = house.client.submitted(CONTENT, "a").await;
-    house.client.finished(&triaged).await;
-    let message: String = house.db.one("select id::text from messages").await;
+    let secret = hooked(&app, &receiver.uri()).await;
+    let worker = app.worker().await;
+    let triaged = app.client.submitted(CONTENT, "a").await;
+    app.client.finished(&triaged).await;
+    let message: String = app.db.one("select id::text from messages").await;
     let mut action = call(&receiver.uri());
     action["message_id"] = json!(message);
-    let approval = house.proposed(&action).await;
+    let approval = app.proposed(&action).await;
     assert_eq!(received(&receiver).await.len(), 0, "nobody has agreed");
-    house.agree(&approval).await;
-    approval_in(&house.client, &approval, "executed").await;
+    app.agree(&approval).await;
+    approval_in(&app.client, &approval, "executed").await;
     let requests = received(&receiver).await;
     assert_eq!(requests.len(), 1);
     let request = &requests[0];
@@ -84,8 +84,7 @@ async fn a_call_is_signed_tells_of_the_mail_without_its_text_and_waits_for_a_per
     );
     let at: i64 = header(request, "webhook-timestamp").parse().unwrap();
     assert!(
-        (house
-            .db
+        (app.db
             .one::<i64>("select extract(epoch from now())::bigint")
             .await
             - at)
@@ -101,7 +100,7 @@ async fn a_call_is_signed_tells_of_the_mail_without_its_text_and_waits_for_a_per
     assert_eq!(told["from"], "bob@client.example");
     assert_eq!(told["id"], message);
     assert!(!body.to_string().contains("The-secret-content"));
-    let effect = house.effect().await;
+    let effect = app.effect().await;
     assert_eq!(effect["status"], "succeeded", "{effect}");
     assert_eq!(effect["receipt"]["status"], 204);
     let log = worker.process.log();
@@ -110,7 +109,7 @@ async fn a_call_is_signed_tells_of_the_mail_without_its_text_and_waits_for_a_per
 
 #[tokio::test]
 async fn a_receiver_that_fails_or_asks_for_a_pause_is_called_again_under_the_same_id() {
-    let house = House::open().await;
+    let app = TestApp::open().await;
     let receiver = MockServer::start().await;
     for (status, times) in [(500, 1), (503, 1), (429, 1), (200, 9)] {
         let answer = ResponseTemplate::new(status);
@@ -124,11 +123,11 @@ async fn a_receiver_that_fails_or_asks_for_a_pause_is_called_again_under_the_sam
             .mount(&receiver)
             .await;
     }
-    hooked(&house, &receiver.uri()).await;
-    let _worker = house.worker().await;
-    let approval = house.proposed(&call(&receiver.uri())).await;
-    house.agree(&approval).await;
-    approval_in(&house.client, &approval, "executed").await;
+    hooked(&app, &receiver.uri()).await;
+    let _worker = app.worker().await;
+    let approval = app.proposed(&call(&receiver.uri())).await;
+    app.agree(&approval).await;
+    approval_in(&app.client, &approval, "executed").await;
     let ids: Vec<_> = received(&receiver)
         .await
         .iter()
@@ -136,7 +135,7 @@ async fn a_receiver_that_fails_or_asks_for_a_pause_is_called_again_under_the_sam
         .collect();
     assert_eq!(ids.len(), 4);
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
-    let errors: i32 = house
+    let errors: i32 = app
         .db
         .one("select max(errors) from finished_jobs where kind = 'action.execute'")
         .await;
@@ -145,29 +144,29 @@ async fn a_receiver_that_fails_or_asks_for_a_pause_is_called_again_under_the_sam
 
 #[tokio::test]
 async fn a_webhook_that_is_gone_is_disconnected_and_called_no_more() {
-    let house = House::open().await;
+    let app = TestApp::open().await;
     let receiver = answering(ResponseTemplate::new(410)).await;
-    hooked(&house, &receiver.uri()).await;
-    let _worker = house.worker().await;
-    let first = house.proposed(&call(&receiver.uri())).await;
-    house.agree(&first).await;
-    let ended = approval_in(&house.client, &first, "failed").await;
+    hooked(&app, &receiver.uri()).await;
+    let _worker = app.worker().await;
+    let first = app.proposed(&call(&receiver.uri())).await;
+    app.agree(&first).await;
+    let ended = approval_in(&app.client, &first, "failed").await;
     assert_eq!(ended["error"]["code"], "webhook_gone", "{ended}");
-    let state: String = house
+    let state: String = app
         .db
         .one("select status || ' ' || last_error || ' ' || length(secret) from connections where provider = 'webhook'")
         .await;
     assert_eq!(state, "revoked webhook_gone 0", "its secret is forgotten");
-    let audited: i64 = house
+    let audited: i64 = app
         .db
         .one("select count(*) from audit_entries where action = 'connection.revoked' and actor_kind = 'worker'")
         .await;
     assert_eq!(audited, 1);
     let mut again = call(&receiver.uri());
     again["external_id"] = json!("again");
-    let second = house.proposed(&again).await;
-    house.agree(&second).await;
-    let ended = approval_in(&house.client, &second, "failed").await;
+    let second = app.proposed(&again).await;
+    app.agree(&second).await;
+    let ended = approval_in(&app.client, &second, "failed").await;
     assert_eq!(ended["error"]["code"], "webhook_unknown", "{ended}");
     assert_eq!(received(&receiver).await.len(), 1);
 }
@@ -182,16 +181,16 @@ async fn a_refusal_or_a_redirect_is_the_end_and_nobody_else_is_called() {
         ),
         (ResponseTemplate::new(400), "webhook_refused"),
     ] {
-        let house = House::open().await;
+        let app = TestApp::open().await;
         let receiver = answering(answer).await;
-        hooked(&house, &receiver.uri()).await;
-        let _worker = house.worker().await;
-        let approval = house.proposed(&call(&receiver.uri())).await;
-        house.agree(&approval).await;
-        let ended = approval_in(&house.client, &approval, "failed").await;
+        hooked(&app, &receiver.uri()).await;
+        let _worker = app.worker().await;
+        let approval = app.proposed(&call(&receiver.uri())).await;
+        app.agree(&approval).await;
+        let ended = approval_in(&app.client, &approval, "failed").await;
         assert_eq!(ended["error"]["code"], code, "{ended}");
         assert_eq!(received(&receiver).await.len(), 1);
-        assert_eq!(house.effect().await["status"], "failed_permanent");
+        assert_eq!(app.effect().await["status"], "failed_permanent");
     }
     assert_eq!(received(&elsewhere).await.len(), 0);
 }
@@ -205,13 +204,13 @@ async fn our_own_network_is_not_called_and_nothing_goes_in_the_clear() {
         (format!("https://127.0.0.1:{port}/"), "host_not_allowed"),
         (format!("https://localhost:{port}/"), "host_not_allowed"),
     ] {
-        let house = House::open().await;
-        hooked(&house, &url).await;
+        let app = TestApp::open().await;
+        hooked(&app, &url).await;
         let variables = [("LLM_TESTING_MODE", "true"), ("CREDENTIAL_KEYS", KEYS)];
-        let _worker = Worker::spawn_with(&house.db, &variables).await;
-        let approval = house.proposed(&call(&url)).await;
-        house.agree(&approval).await;
-        let ended = approval_in(&house.client, &approval, "failed").await;
+        let _worker = Worker::spawn_with(&app.db, &variables).await;
+        let approval = app.proposed(&call(&url)).await;
+        app.agree(&approval).await;
+        let ended = approval_in(&app.client, &approval, "failed").await;
         assert_eq!(ended["error"]["code"], code, "{url}: {ended}");
     }
     assert_eq!(received(&receiver).await.len(), 0);
@@ -219,20 +218,20 @@ async fn our_own_network_is_not_called_and_nothing_goes_in_the_clear() {
 
 #[tokio::test]
 async fn only_a_webhook_that_the_tenant_has_connected_is_called() {
-    let house = House::open().await;
+    let app = TestApp::open().await;
     let receiver = answering(ResponseTemplate::new(200)).await;
-    let stranger = house.api.sign_in(&house.db).await;
+    let stranger = app.api.sign_in(&app.db).await;
     let theirs = json!({"provider": "webhook", "url": receiver.uri()});
     assert_eq!(connect(&stranger, &theirs).await.status, 201);
-    let _worker = house.worker().await;
-    let approval = house.proposed(&call(&receiver.uri())).await;
-    house.agree(&approval).await;
-    let ended = approval_in(&house.client, &approval, "failed").await;
+    let _worker = app.worker().await;
+    let approval = app.proposed(&call(&receiver.uri())).await;
+    app.agree(&approval).await;
+    let ended = approval_in(&app.client, &approval, "failed").await;
     assert_eq!(ended["error"]["code"], "webhook_unknown", "{ended}");
     // A dry run says where it would go, and goes nowhere.
-    hooked(&house, &receiver.uri()).await;
+    hooked(&app, &receiver.uri()).await;
     let dry = json!({"actions": [call(&receiver.uri())], "dry_run": true});
-    let output = crate::actions::done(&house.client, &dry).await;
+    let output = crate::actions::done(&app.client, &dry).await;
     let would = &output["actions"][0]["receipt"]["would"];
     assert_eq!(would["post_to"], format!("{}/", receiver.uri()), "{output}");
     assert_eq!(received(&receiver).await.len(), 0);

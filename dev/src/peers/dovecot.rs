@@ -4,8 +4,8 @@
 //! are not are made relative when the package is unpacked, so that Dovecot finds them below the folder that it runs in
 //! ([`Dovecot::command`]).
 
-use super::resolve::{Fetcher, Resolve, announce, debian_ways};
-use super::{Peer, Way};
+use super::resolve::{Fetcher, Resolve, announce, debian_sources};
+use super::{Peer, PeerSource};
 use crate::fetch::{Failure, apt, debian::library_path};
 use crate::run::run;
 use std::fmt::{self, Write};
@@ -151,15 +151,15 @@ impl fmt::Display for Dovecot {
 impl Resolve for Dovecot {
     const PEER: Peer = Peer::Dovecot;
 
-    fn ways() -> &'static [Way] {
-        debian_ways()
+    fn sources() -> &'static [PeerSource] {
+        debian_sources()
     }
 
-    fn attempt(way: Way, fetcher: &Fetcher<'_>) -> Result<Self, Failure> {
-        match way {
-            Way::System => Self::of_the_system(),
-            Way::Cached => Self::in_cache(fetcher.cache),
-            Way::Apt => {
+    fn attempt(source: PeerSource, fetcher: &Fetcher<'_>) -> Result<Self, Failure> {
+        match source {
+            PeerSource::System => Self::of_the_system(),
+            PeerSource::Cached => Self::in_cache(fetcher.cache),
+            PeerSource::Apt => {
                 apt::install(&PACKAGES, &apt::keep_stopped(&["dovecot"]), || {
                     announce(
                         Self::PEER,
@@ -168,13 +168,13 @@ impl Resolve for Dovecot {
                 })?;
                 Self::of_the_system()
             }
-            Way::Deb => {
+            PeerSource::Deb => {
                 let archive = fetcher.archive()?;
                 announce(Self::PEER, "fetching the Debian package (6 MB)");
                 archive.unpack(&PACKAGES, &place(fetcher.cache), make_paths_relative)?;
                 Self::in_cache(fetcher.cache)
             }
-            Way::Pip => Err(Failure("there is no Python package of it".to_owned())),
+            PeerSource::Pip => Err(Failure("there is no Python package of it".to_owned())),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! libfaketime, which sets the clocks of the chaos run's workers wrong. See [`Libfaketime`].
 
-use super::resolve::{Fetcher, Resolve, announce, debian_ways};
-use super::{Peer, Way};
+use super::resolve::{Fetcher, Resolve, announce, debian_sources};
+use super::{Peer, PeerSource};
 use crate::fetch::{Failure, apt};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -38,27 +38,27 @@ impl fmt::Display for Libfaketime {
 impl Resolve for Libfaketime {
     const PEER: Peer = Peer::Libfaketime;
 
-    fn ways() -> &'static [Way] {
-        debian_ways()
+    fn sources() -> &'static [PeerSource] {
+        debian_sources()
     }
 
-    fn attempt(way: Way, fetcher: &Fetcher<'_>) -> Result<Self, Failure> {
-        match way {
-            Way::System => Self::below(Path::new("/")),
-            Way::Cached => Self::below(&place(fetcher.cache)),
-            Way::Apt => {
+    fn attempt(source: PeerSource, fetcher: &Fetcher<'_>) -> Result<Self, Failure> {
+        match source {
+            PeerSource::System => Self::below(Path::new("/")),
+            PeerSource::Cached => Self::below(&place(fetcher.cache)),
+            PeerSource::Apt => {
                 apt::install(&PACKAGES, "", || {
                     announce(Self::PEER, "installing the Debian package");
                 })?;
                 Self::below(Path::new("/"))
             }
-            Way::Deb => {
+            PeerSource::Deb => {
                 let archive = fetcher.archive()?;
                 announce(Self::PEER, "fetching the Debian package");
                 archive.unpack(&PACKAGES, &place(fetcher.cache), |_| Ok(()))?;
                 Self::below(&place(fetcher.cache))
             }
-            Way::Pip => Err(Failure("there is no Python package of it".to_owned())),
+            PeerSource::Pip => Err(Failure("there is no Python package of it".to_owned())),
         }
     }
 }

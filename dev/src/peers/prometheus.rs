@@ -1,7 +1,7 @@
 //! Prometheus and promtool, for the checks of dashboards and rules. See [`Prometheus`].
 
-use super::resolve::{Fetcher, Resolve, announce, debian_ways};
-use super::{Peer, Way};
+use super::resolve::{Fetcher, Resolve, announce, debian_sources};
+use super::{Peer, PeerSource};
 use crate::fetch::{Failure, apt};
 use crate::run::run;
 use std::fmt;
@@ -50,15 +50,15 @@ impl fmt::Display for Prometheus {
 impl Resolve for Prometheus {
     const PEER: Peer = Peer::Prometheus;
 
-    fn ways() -> &'static [Way] {
-        debian_ways()
+    fn sources() -> &'static [PeerSource] {
+        debian_sources()
     }
 
-    fn attempt(way: Way, fetcher: &Fetcher<'_>) -> Result<Self, Failure> {
-        match way {
-            Way::System => Self::of_the_system(),
-            Way::Cached => Self::in_cache(fetcher.cache),
-            Way::Apt => {
+    fn attempt(source: PeerSource, fetcher: &Fetcher<'_>) -> Result<Self, Failure> {
+        match source {
+            PeerSource::System => Self::of_the_system(),
+            PeerSource::Cached => Self::in_cache(fetcher.cache),
+            PeerSource::Apt => {
                 apt::install(&PACKAGES, &apt::keep_stopped(&["prometheus"]), || {
                     announce(
                         Self::PEER,
@@ -67,13 +67,13 @@ impl Resolve for Prometheus {
                 })?;
                 Self::of_the_system()
             }
-            Way::Deb => {
+            PeerSource::Deb => {
                 let archive = fetcher.archive()?;
                 announce(Self::PEER, "fetching the Debian package (20 MB)");
                 archive.unpack(&PACKAGES, &place(fetcher.cache), |_| Ok(()))?;
                 Self::in_cache(fetcher.cache)
             }
-            Way::Pip => Err(Failure("there is no Python package of it".to_owned())),
+            PeerSource::Pip => Err(Failure("there is no Python package of it".to_owned())),
         }
     }
 }

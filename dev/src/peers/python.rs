@@ -1,7 +1,7 @@
 //! aiosmtpd and Radicale, the tests' SMTP and `CalDAV` servers, in a Python environment of their own. See [`Servers`].
 
 use super::resolve::{Fetcher, Resolve, announce};
-use super::{Peer, Way};
+use super::{Peer, PeerSource};
 use crate::fetch::python::{self, Pip, Python};
 use crate::fetch::{Failure, apt, keep, unfinished};
 use crate::run::run;
@@ -84,26 +84,32 @@ impl Resolve for Servers {
     const PEER: Peer = Peer::PythonServers;
 
     /// What the system has comes last: its versions are any.
-    fn ways() -> &'static [Way] {
-        &[Way::Cached, Way::Pip, Way::Deb, Way::Apt, Way::System]
+    fn sources() -> &'static [PeerSource] {
+        &[
+            PeerSource::Cached,
+            PeerSource::Pip,
+            PeerSource::Deb,
+            PeerSource::Apt,
+            PeerSource::System,
+        ]
     }
 
-    fn attempt(way: Way, fetcher: &Fetcher<'_>) -> Result<Self, Failure> {
+    fn attempt(source: PeerSource, fetcher: &Fetcher<'_>) -> Result<Self, Failure> {
         let cache = fetcher.cache;
-        match way {
-            Way::Cached => Self::in_cache(cache),
-            Way::System => Self::of_the_system(),
-            Way::Pip => {
+        match source {
+            PeerSource::Cached => Self::in_cache(cache),
+            PeerSource::System => Self::of_the_system(),
+            PeerSource::Pip => {
                 let python = Python::of_the_system()?;
                 Self::fetch(&python, &python.pip()?, cache)
             }
-            Way::Deb => {
+            PeerSource::Deb => {
                 let archive = fetcher.archive()?;
                 announce(Self::PEER, "fetching pip from its Debian package");
                 let (python, pip) = python::unpack(archive, &python::place(cache))?;
                 Self::fetch(&python, &pip, cache)
             }
-            Way::Apt => {
+            PeerSource::Apt => {
                 apt::install(&["python3", "python3-pip"], "", || {
                     announce(Self::PEER, "installing Python and pip");
                 })?;

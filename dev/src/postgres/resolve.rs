@@ -2,7 +2,7 @@
 
 use super::{
     apt,
-    binaries::{Binaries, OLDEST, Way},
+    binaries::{Binaries, BinarySource, OLDEST},
     npm, pip, system,
 };
 use crate::config::Config;
@@ -12,12 +12,18 @@ use std::fmt;
 
 /// In this order; the first that works wins. What is on the machine is preferred to the network, and what asks for
 /// no rights to what changes the system.
-const ORDER: [Way; 5] = [Way::Cached, Way::System, Way::Pip, Way::Npm, Way::Apt];
+const ORDER: [BinarySource; 5] = [
+    BinarySource::Cached,
+    BinarySource::System,
+    BinarySource::Pip,
+    BinarySource::Npm,
+    BinarySource::Apt,
+];
 
-/// No way worked.
+/// No source worked.
 #[derive(Debug)]
 pub struct ResolveError {
-    pub tried: Vec<(Way, Failure)>,
+    pub tried: Vec<(BinarySource, Failure)>,
 }
 
 impl std::error::Error for ResolveError {}
@@ -28,8 +34,8 @@ impl fmt::Display for ResolveError {
             f,
             "no Postgres {OLDEST} or later could be found or fetched. Tried, in this order:"
         )?;
-        for (way, failure) in &self.tried {
-            writeln!(f, "  {:<8}{failure}", way.to_string())?;
+        for (source, failure) in &self.tried {
+            writeln!(f, "  {:<8}{failure}", source.to_string())?;
         }
         let install = if cfg!(target_os = "macos") {
             "brew install postgresql@18"
@@ -46,21 +52,21 @@ impl fmt::Display for ResolveError {
 /// The binaries to use, fetched if need be. Says on standard error what is being fetched.
 ///
 /// # Errors
-/// When no way works; the error tells why for each, and what to do.
+/// When no source works; the error tells why for each, and what to do.
 pub fn resolve(config: &Config, places: &Places) -> Result<Binaries, ResolveError> {
     // Without the lock two runs may fetch the same; each fetches into a folder of its own.
     let lock = fetch::lock(&places.cache);
-    let ways = config
+    let sources = config
         .forced
-        .map_or_else(|| ORDER.to_vec(), |way| vec![way]);
-    let found = fetch::first_that_works(&ways, |way| match way {
-        Way::Cached => pip::cached(&places.cache).or_else(|pip| {
+        .map_or_else(|| ORDER.to_vec(), |source| vec![source]);
+    let found = fetch::first_that_works(&sources, |source| match source {
+        BinarySource::Cached => pip::cached(&places.cache).or_else(|pip| {
             npm::cached(&places.cache).map_err(|npm| Failure(format!("{pip}; {npm}")))
         }),
-        Way::System => system::find(config.pgbin.as_deref()),
-        Way::Pip => pip::fetch(&places.cache),
-        Way::Npm => npm::fetch(&places.cache),
-        Way::Apt => apt::install(),
+        BinarySource::System => system::find(config.pgbin.as_deref()),
+        BinarySource::Pip => pip::fetch(&places.cache),
+        BinarySource::Npm => npm::fetch(&places.cache),
+        BinarySource::Apt => apt::install(),
     });
     drop(lock);
     found.map_err(|tried| ResolveError { tried })
@@ -72,13 +78,13 @@ mod tests {
 
     #[test]
     fn when_nothing_works_each_way_is_named_with_its_reason() {
-        let tried = ORDER.map(|way| (way, Failure(format!("no {way} here"))));
+        let tried = ORDER.map(|source| (source, Failure(format!("no {source} here"))));
         let text = ResolveError {
             tried: tried.into(),
         }
         .to_string();
-        for way in ORDER {
-            assert!(text.contains(&format!("no {way} here")), "{text}");
+        for source in ORDER {
+            assert!(text.contains(&format!("no {source} here")), "{text}");
         }
         assert!(
             text.contains("Install it, then run this again:  "),

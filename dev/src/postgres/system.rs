@@ -1,6 +1,6 @@
 //! Postgres that is installed already. See [`find`]. Installs nothing.
 
-use super::binaries::{Binaries, OLDEST, Way};
+use super::binaries::{Binaries, BinarySource, OLDEST};
 use crate::fetch::Failure;
 use crate::run::run;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::process::Command;
 pub(super) fn find(pgbin: Option<&Path>) -> Result<Binaries, Failure> {
     let mut refusals = Vec::new();
     for folder in candidates(pgbin) {
-        match Binaries::in_folder(&folder, Way::System) {
+        match Binaries::in_folder(&folder, BinarySource::System) {
             Ok(binaries) => return Ok(binaries),
             // A folder without `postgres` is no news: most of PATH is like that.
             Err(failure) if folder.join("postgres").is_file() => refusals.push(failure.to_string()),
@@ -96,7 +96,7 @@ mod tests {
         fake(&new, "99.1");
         fake(&old, "14.2");
         assert_eq!(find(Some(&new)).unwrap().major, 99);
-        let refused = Binaries::in_folder(&old, Way::System)
+        let refused = Binaries::in_folder(&old, BinarySource::System)
             .unwrap_err()
             .to_string();
         assert!(

@@ -10,9 +10,9 @@ mod envelope;
 mod excerpt;
 mod html;
 mod mime;
+mod own_answer;
 mod reply_address;
 pub mod text;
-mod written;
 
 #[cfg(test)]
 mod cases;
@@ -24,12 +24,12 @@ pub use envelope::{Envelope, EnvelopeAddress, EnvelopeAttachment, EnvelopeEarlie
 pub use automatic::{answered, is_automatic, is_machine, is_machine_address, keyword};
 use chrono::{DateTime, Utc};
 pub use excerpt::excerpt;
+pub use own_answer::OwnAnswer;
 pub use reply_address::foreign_reply_address;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;
-pub use written::Written;
 
 /// Bounds on what is kept of an email, in characters unless named otherwise. Generous for people, finite for attackers.
 pub mod limits {

@@ -46,7 +46,7 @@ impl fmt::Display for DbRole {
 
 /// Whether grants restrict a role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum RoleRestriction {
     Missing,
     /// A superuser or the tables' owner: grants do not restrict it.
     AboveGrants,
@@ -57,7 +57,10 @@ pub enum Standing {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn standing(conn: &mut PgConnection, role: &DbRole) -> Result<Standing, sqlx::Error> {
+pub async fn standing(
+    conn: &mut PgConnection,
+    role: &DbRole,
+) -> Result<RoleRestriction, sqlx::Error> {
     let above = sqlx::query_scalar!(
         r#"
         select r.rolsuper or pg_has_role(r.oid, c.relowner, 'member') as "above!"
@@ -69,9 +72,9 @@ pub async fn standing(conn: &mut PgConnection, role: &DbRole) -> Result<Standing
     .fetch_optional(conn)
     .await?;
     Ok(match above {
-        None => Standing::Missing,
-        Some(true) => Standing::AboveGrants,
-        Some(false) => Standing::Bound,
+        None => RoleRestriction::Missing,
+        Some(true) => RoleRestriction::AboveGrants,
+        Some(false) => RoleRestriction::Bound,
     })
 }
 

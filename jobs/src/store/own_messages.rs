@@ -1,6 +1,6 @@
 //! `own_messages`: the threads that a tenant's users wrote to themselves, and when.
 
-use crate::domain::{ApprovalId, DraftId, MessageId, UserId, mail::Written};
+use crate::domain::{ApprovalId, DraftId, MessageId, UserId, mail::OwnAnswer};
 use base::TenantId;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 pub struct NewOwnMessage<'a> {
     pub tenant: TenantId,
     pub message: MessageId,
-    pub written: &'a Written,
+    pub own_answer: &'a OwnAnswer,
 }
 
 /// Inserts those that a user of their tenant wrote, in one statement. Messages that we sent for them are left out.
@@ -24,9 +24,9 @@ pub async fn insert(
     let rows: Vec<(&NewOwnMessage<'_>, &String, bool)> = mails
         .iter()
         .flat_map(|mail| {
-            let written = mail.written;
-            let answered = written.answers.iter().map(|id| (id, true));
-            let named = written.thread.iter().map(|id| (id, false));
+            let own_answer = mail.own_answer;
+            let answered = own_answer.answers.iter().map(|id| (id, true));
+            let named = own_answer.thread.iter().map(|id| (id, false));
             answered.chain(named).map(move |(id, is)| (mail, id, is))
         })
         .collect();
@@ -48,11 +48,11 @@ pub async fn insert(
          where not exists (select from effects where tenant_id = mail.tenant_id and rfc_message_id = mail.own_id)",
         &rows.iter().map(|(m, ..)| m.tenant.0).collect::<Vec<_>>(),
         &rows.iter().map(|(m, ..)| m.message.0).collect::<Vec<_>>(),
-        &rows.iter().map(|(m, ..)| of(&m.written.by)).collect::<Vec<_>>(),
-        &rows.iter().map(|(m, ..)| m.written.message_id.clone()).collect::<Vec<_>>() as &[Option<String>],
+        &rows.iter().map(|(m, ..)| of(&m.own_answer.by)).collect::<Vec<_>>(),
+        &rows.iter().map(|(m, ..)| m.own_answer.message_id.clone()).collect::<Vec<_>>() as &[Option<String>],
         &rows.iter().map(|(_, id, _)| of(id)).collect::<Vec<_>>(),
         &rows.iter().map(|(.., answers)| *answers).collect::<Vec<_>>(),
-        &rows.iter().map(|(m, ..)| m.written.at).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],
+        &rows.iter().map(|(m, ..)| m.own_answer.at).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],
     )
     .execute(conn)
     .await?;

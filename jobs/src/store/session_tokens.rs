@@ -13,7 +13,7 @@ use sqlx::PgConnection;
 
 /// The state of a token when it is presented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum TokenState {
     Alive,
     /// Logged out, or revoked from elsewhere.
     Revoked,
@@ -30,7 +30,7 @@ pub enum Standing {
 #[derive(Clone, Debug)]
 pub struct Presented {
     pub session: Session,
-    pub standing: Standing,
+    pub standing: TokenState,
     pub generation: i32,
     /// A successor was issued; this token is accepted for a while.
     pub superseded: bool,
@@ -114,7 +114,7 @@ pub async fn present(
             expires_at: row.expires_at,
             idle_expires_at: row.idle_expires_at,
         },
-        standing: known("standing", Standing::parse(&row.standing))?,
+        standing: known("standing", TokenState::parse(&row.standing))?,
         generation: row.generation,
         superseded: row.superseded,
     }))
@@ -269,7 +269,7 @@ pub async fn has_heir(
     .await
 }
 
-impl Standing {
+impl TokenState {
     fn parse(s: &str) -> Option<Self> {
         Some(match s {
             "alive" => Self::Alive,

@@ -1,6 +1,6 @@
-//! What a person agreed to is carried out once, as it was agreed to; and not at all if they took it back in time.
+//! An approved action is executed once, exactly as approved; not at all if the approval was revoked in time.
 
-use super::{ask, told};
+use super::{ask, notified};
 use crate::{
     approvals::{decide, seed::propose_action},
     support::{
@@ -52,7 +52,7 @@ async fn twenty_people_who_agree_at_once_have_it_done_once() {
         (&output["approval_id"], &output["actions"][0]["result"]),
         (&json!(id), &json!("succeeded"))
     );
-    assert_eq!(told(&db).await, 1);
+    assert_eq!(notified(&db).await, 1);
     assert_eq!(db.one::<i64>("select count(*) from effects").await, 1);
     let found = ask(&client, &json!({"approval_id": id, "version": 1})).await;
     assert_eq!(
@@ -93,13 +93,15 @@ async fn an_agreement_that_is_revoked_in_time_does_nothing_and_may_be_given_agai
     let _worker = Worker::spawn(&db).await;
     assert_eq!(decide(&client, &id, "approve", 2).await.status, 200);
     approval_in(&client, &id, "executed").await;
-    assert_eq!(told(&db).await, 1);
+    assert_eq!(notified(&db).await, 1);
     decide(&client, &id, "revoke", 2)
         .await
         .assert_problem(409, "CONFLICT", "too late");
-    decide(&client, &id, "undo", 2)
-        .await
-        .assert_problem(409, "CONFLICT", "what was told was told");
+    decide(&client, &id, "undo", 2).await.assert_problem(
+        409,
+        "CONFLICT",
+        "what was notified was notified",
+    );
 }
 
 #[tokio::test]
@@ -127,7 +129,7 @@ async fn what_was_agreed_to_is_what_is_done_or_nothing_is() {
         let code = &ended["error"]["code"];
         assert_eq!(code, "approval_changed", "{change}: {ended}");
     }
-    assert_eq!(told(&db).await, 0);
+    assert_eq!(notified(&db).await, 0);
 }
 
 #[tokio::test]

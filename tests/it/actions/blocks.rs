@@ -1,13 +1,13 @@
 //! Blocks and inbox items by way of actions: accepted, deferred, and undone as long as nobody has changed them.
 
-use super::{approved::approval_in, desk::trust, done};
+use super::{approved::approval_in, done, records::trust};
 use crate::{
     approvals::{
         decide,
         seed::{propose_about, propose_action},
     },
     blocks::{self, waiting},
-    drafts::written::message,
+    drafts::generated::message,
     support::{
         Client, TestDb,
         system::{TestApi, Worker},
@@ -85,7 +85,7 @@ async fn a_block_that_one_has_agreed_to_before_is_not_an_action_s_to_take_back()
     let odd = json!({"type": "schedule_block", "payload": {"title": "x", "minutes": "soon"}});
     let output = done(&client, &json!({"actions": [odd]})).await;
     assert_eq!(output["actions"][0]["error"]["code"], "bad_minutes");
-    // A direct action that fails is told of, too.
+    // The failure of a direct action is in the history, too.
     let told: i64 = db
         .one(
             "select count(*) from history_entries where verb = 'failed' and object_kind = 'effect'",

@@ -1,11 +1,11 @@
 //! Answers and forwards as actions: written first and decided on, or sent as they were put before a person.
 
-use super::{approved::approval_in, done, sending::House};
+use super::{approved::approval_in, done, sending::TestApp};
 use crate::support::{Client, client::send};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// Hands in a mail of Ada's; its id.
+/// Hands in an email of Ada's; its id.
 async fn handed_in(client: &Client) -> String {
     let body = json!({
         "mode": "rules_only",
@@ -17,7 +17,7 @@ async fn handed_in(client: &Client) -> String {
     });
     let request = client
         .request(Method::POST, "/v1/jobs/triage")
-        .header("Idempotency-Key", "a-mail-of-ada")
+        .header("Idempotency-Key", "email-of-ada")
         .json(&body);
     let asked = send(request).await;
     let job = client.finished(asked.body["id"].as_str().unwrap()).await;
@@ -29,41 +29,34 @@ fn action(kind: &str, message: &str, payload: Value) -> Value {
 }
 
 /// The outcome of the one action, under a tenant that trusts us with everything.
-async fn outcome(house: &House, kind: &str, message: &str, payload: Value) -> Value {
-    done(&house.client, &action(kind, message, payload)).await["actions"][0].clone()
+async fn outcome(app: &TestApp, kind: &str, message: &str, payload: Value) -> Value {
+    done(&app.client, &action(kind, message, payload)).await["actions"][0].clone()
 }
 
-async fn house() -> House {
-    let house = House::open().await;
-    house
-        .db
+async fn open_app() -> TestApp {
+    let app = TestApp::open().await;
+    app.db
         .execute("update tenants set trust_mode = 'autonomous'")
         .await;
-    house
+    app
 }
 
 #[tokio::test]
 async fn a_reply_goes_as_it_was_agreed_to_in_its_thread_and_to_nobody_else() {
-    let house = house().await;
-    let _worker = house.worker().await;
-    let message = handed_in(&house.client).await;
-    let asked = outcome(
-        &house,
-        "reply",
-        &message,
-        json!({"body": "The second one."}),
-    )
-    .await;
+    let app = open_app().await;
+    let _worker = app.worker().await;
+    let message = handed_in(&app.client).await;
+    let asked = outcome(&app, "reply", &message, json!({"body": "The second one."})).await;
     assert_eq!(
         (&asked["result"], &asked["risk"]),
         (&json!("pending_approval"), &json!("high")),
         "{asked}"
     );
-    assert_eq!(house.sink.received(), []);
+    assert_eq!(app.sink.received(), []);
     let approval = asked["approval_id"].as_str().unwrap();
-    house.agree(approval).await;
-    approval_in(&house.client, approval, "executed").await;
-    let received = house.sink.received();
+    app.agree(approval).await;
+    approval_in(&app.client, approval, "executed").await;
+    let received = app.sink.received();
     assert_eq!(received.len(), 1);
     let mail = &received[0];
     assert_eq!(mail.to, ["ada@x.example"]);
@@ -75,13 +68,13 @@ async fn a_reply_goes_as_it_was_agreed_to_in_its_thread_and_to_nobody_else() {
     );
     assert!(mail.text.contains("The second one."));
     let body = json!({"mode": "reply", "message_id": message});
-    let request = house
+    let request = app
         .client
         .request(Method::POST, "/v1/jobs/draft")
         .header("Idempotency-Key", "a-second-answer")
         .json(&body);
     let asked = send(request).await;
-    let drafting = house
+    let drafting = app
         .client
         .finished(asked.body["id"].as_str().unwrap())
         .await;
@@ -97,20 +90,20 @@ async fn a_reply_goes_as_it_was_agreed_to_in_its_thread_and_to_nobody_else() {
 
 #[tokio::test]
 async fn a_forward_is_critical_and_passes_on_the_mail_as_we_hold_it() {
-    let house = house().await;
-    let _worker = house.worker().await;
-    let message = handed_in(&house.client).await;
+    let app = open_app().await;
+    let _worker = app.worker().await;
+    let message = handed_in(&app.client).await;
     let payload = json!({"to": "dan@y.example", "note": "For you, Dan."});
-    let asked = outcome(&house, "forward", &message, payload).await;
+    let asked = outcome(&app, "forward", &message, payload).await;
     assert_eq!(
         (&asked["result"], &asked["risk"]),
         (&json!("pending_approval"), &json!("critical")),
         "{asked}"
     );
     let approval = asked["approval_id"].as_str().unwrap();
-    house.agree(approval).await;
-    approval_in(&house.client, approval, "executed").await;
-    let received = house.sink.received();
+    app.agree(approval).await;
+    approval_in(&app.client, approval, "executed").await;
+    let received = app.sink.received();
     assert_eq!(received.len(), 1);
     let mail = &received[0];
     assert_eq!(mail.to, ["dan@y.example"]);
@@ -123,46 +116,46 @@ async fn a_forward_is_critical_and_passes_on_the_mail_as_we_hold_it() {
 
 #[tokio::test]
 async fn a_draft_that_is_asked_for_is_a_job_that_sends_nothing() {
-    let house = house().await;
-    let _worker = house.worker().await;
-    let message = handed_in(&house.client).await;
+    let app = open_app().await;
+    let _worker = app.worker().await;
+    let message = handed_in(&app.client).await;
     let wish = json!({"instructions": "Say that it is the second one."});
-    let first = outcome(&house, "save_draft", &message, wish.clone()).await;
+    let first = outcome(&app, "save_draft", &message, wish.clone()).await;
     assert_eq!(first["result"], "succeeded", "{first}");
     let job = first["receipt"]["job_id"].as_str().unwrap();
-    let drafting = house.client.finished(job).await;
+    let drafting = app.client.finished(job).await;
     assert_eq!(
         (&drafting["kind"], &drafting["output"]["outcome"]),
         (&json!("draft.generate"), &json!("drafted")),
         "{drafting}"
     );
     let draft = drafting["output"]["draft_id"].as_str().unwrap();
-    let draft = house.client.get(&format!("/v1/drafts/{draft}")).await.body;
+    let draft = app.client.get(&format!("/v1/drafts/{draft}")).await.body;
     assert_eq!(
         (&draft["status"], &draft["newest"]["instructions"]),
         (&json!("ready"), &wish["instructions"])
     );
-    let again = outcome(&house, "save_draft", &message, wish).await;
+    let again = outcome(&app, "save_draft", &message, wish).await;
     assert_eq!(
         (&again["result"], &again["receipt"]),
         (&json!("skipped_duplicate"), &first["receipt"])
     );
-    assert_eq!(house.sink.received(), []);
+    assert_eq!(app.sink.received(), []);
 }
 
 #[tokio::test]
-async fn an_answer_without_a_mail_or_with_two_texts_is_refused() {
-    let house = house().await;
-    let _worker = house.worker().await;
-    let message = handed_in(&house.client).await;
+async fn an_answer_without_an_email_or_with_two_texts_is_refused() {
+    let app = open_app().await;
+    let _worker = app.worker().await;
+    let message = handed_in(&app.client).await;
     let alone = json!({"actions": [{"type": "save_draft", "payload": {}}]});
-    let alone = done(&house.client, &alone).await["actions"][0].clone();
+    let alone = done(&app.client, &alone).await["actions"][0].clone();
     assert_eq!(alone["error"]["code"], "no_message", "{alone}");
     let both = json!({"body": "Yes.", "instructions": "Say yes."});
-    let asked = outcome(&house, "reply", &message, both).await;
+    let asked = outcome(&app, "reply", &message, both).await;
     let approval = asked["approval_id"].as_str().unwrap();
-    house.agree(approval).await;
-    let failed = approval_in(&house.client, approval, "failed").await;
+    app.agree(approval).await;
+    let failed = approval_in(&app.client, approval, "failed").await;
     assert_eq!(failed["error"]["code"], "two_texts", "{failed}");
-    assert_eq!(house.sink.received(), []);
+    assert_eq!(app.sink.received(), []);
 }

@@ -1,5 +1,5 @@
-//! Mail that leaves the house, to a server that does as it is told: what the ledger says is what the server got, and it
-//! never gets a mail twice.
+//! Email that is sent to a server with a fault plan: the ledger matches what the server received, and the server never
+//! receives an email twice.
 
 mod drafts;
 mod kills;
@@ -11,7 +11,7 @@ use crate::{
     approvals::decision,
     support::{
         Client, TestDb,
-        client::{Answer, send},
+        client::{TestResponse, send},
         eventually,
         system::{TestApi, Variables, Worker, metric},
         wait::SOON,
@@ -24,8 +24,8 @@ use serde_json::{Value, json};
 /// 32 bytes as base64, twice.
 pub(crate) const KEYS: &str = "k1:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=,k0:AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=";
 
-/// A user with a mail account, and everything behind it.
-pub(crate) struct House {
+/// A user with an email account, and everything behind it.
+pub(crate) struct TestApp {
     pub(crate) db: TestDb,
     pub(crate) api: TestApi,
     pub(crate) client: Client,
@@ -33,7 +33,7 @@ pub(crate) struct House {
     pub(crate) connection: String,
 }
 
-impl House {
+impl TestApp {
     pub(crate) async fn open() -> Self {
         Self::open_with(|_| {}).await
     }
@@ -74,7 +74,7 @@ impl House {
         Worker::spawn_with(&self.db, &variables).await
     }
 
-    /// A mail that waits for a person; the id of its approval.
+    /// An email that waits for a person; the id of its approval.
     pub(crate) async fn written(&self, subject: &str) -> String {
         self.proposed(&letter(subject)).await
     }
@@ -118,7 +118,7 @@ fn account(sink: &SmtpSink) -> Value {
     })
 }
 
-async fn connect(client: &Client, account: &Value) -> Answer {
+async fn connect(client: &Client, account: &Value) -> TestResponse {
     send(
         client
             .request(Method::POST, "/v1/connections")
@@ -128,14 +128,14 @@ async fn connect(client: &Client, account: &Value) -> Answer {
 }
 
 #[tokio::test]
-async fn a_mail_is_sent_when_a_person_has_agreed_and_not_before() {
-    let house = House::open().await;
-    let _worker = house.worker().await;
-    let approval = house.written("Hello").await;
-    assert_eq!(house.sink.received(), []);
-    house.agree(&approval).await;
-    let executed = approval_in(&house.client, &approval, "executed").await;
-    let received = house.sink.received();
+async fn an_email_is_sent_when_a_person_has_agreed_and_not_before() {
+    let app = TestApp::open().await;
+    let _worker = app.worker().await;
+    let approval = app.written("Hello").await;
+    assert_eq!(app.sink.received(), []);
+    app.agree(&approval).await;
+    let executed = approval_in(&app.client, &approval, "executed").await;
+    let received = app.sink.received();
     assert_eq!(received.len(), 1);
     let mail = &received[0];
     assert_eq!(mail.from, "owner@acme.example");
@@ -146,12 +146,12 @@ async fn a_mail_is_sent_when_a_person_has_agreed_and_not_before() {
         Some("Ada <owner@acme.example>")
     );
     assert!(mail.text.ends_with("Dear Bob,\r\n.\r\nyours\r\n") || mail.text.contains("Dear Bob,"));
-    let effect = house.effect().await;
+    let effect = app.effect().await;
     assert_eq!(effect["status"], "succeeded");
     assert_eq!(effect["message_id"], mail.header("message-id").unwrap());
     assert_eq!(effect["receipt"]["accepted"], json!(["bob@example.org"]));
     assert_eq!(executed["error"], Value::Null);
-    let leaked: i64 = house
+    let leaked: i64 = app
         .db
         .one("select count(*) from audit_entries a where a::text ~ 'bob@|hunter2|Dear Bob|owner@'")
         .await;
@@ -183,27 +183,27 @@ async fn what_the_server_says_is_what_the_ledger_says() {
             1,
         ),
     ] {
-        let house = House::open().await;
-        let _worker = house.worker().await;
-        let approval = house.written("Hello").await;
-        house.sink.misbehave(fault.clone());
-        house.agree(&approval).await;
-        let ended = approval_in(&house.client, &approval, approval_status).await;
+        let app = TestApp::open().await;
+        let _worker = app.worker().await;
+        let approval = app.written("Hello").await;
+        app.sink.misbehave(fault.clone());
+        app.agree(&approval).await;
+        let ended = approval_in(&app.client, &approval, approval_status).await;
         assert_eq!(ended["error"]["code"].as_str().unwrap_or_default(), code);
-        assert_eq!(house.effect().await["status"], status, "{fault:?}");
-        assert_eq!(house.sink.received().len(), copies, "{fault:?}");
+        assert_eq!(app.effect().await["status"], status, "{fault:?}");
+        assert_eq!(app.sink.received().len(), copies, "{fault:?}");
     }
 }
 
 #[tokio::test]
 async fn what_may_have_been_sent_is_not_sent_again_and_a_person_has_the_last_word() {
-    let house = House::open().await;
-    let _worker = house.worker().await;
-    let approval = house.written("Hello").await;
-    house.sink.misbehave([SinkFault::DropReply]);
-    house.agree(&approval).await;
-    approval_in(&house.client, &approval, "failed").await;
-    let effect = house.effect().await;
+    let app = TestApp::open().await;
+    let _worker = app.worker().await;
+    let approval = app.written("Hello").await;
+    app.sink.misbehave([SinkFault::DropReply]);
+    app.agree(&approval).await;
+    approval_in(&app.client, &approval, "failed").await;
+    let effect = app.effect().await;
     let path = format!("/v1/effects/{}/resolve", effect["id"].as_str().unwrap());
     let resolve = async |client: &Client, done: bool| {
         send(
@@ -214,26 +214,26 @@ async fn what_may_have_been_sent_is_not_sent_again_and_a_person_has_the_last_wor
         .await
     };
     // The same mail again is the same effect.
-    let again = house.written("Hello").await;
-    house.agree(&again).await;
-    let ended = approval_in(&house.client, &again, "failed").await;
+    let again = app.written("Hello").await;
+    app.agree(&again).await;
+    let ended = approval_in(&app.client, &again, "failed").await;
     assert_eq!(ended["error"]["code"], "unknown", "{ended}");
-    assert_eq!(house.sink.received().len(), 1);
-    let stranger = house.api.sign_in(&house.db).await;
+    assert_eq!(app.sink.received().len(), 1);
+    let stranger = app.api.sign_in(&app.db).await;
     resolve(&stranger, true)
         .await
         .assert_problem(404, "NOT_FOUND", "not theirs");
-    let resolved = resolve(&house.client, false).await;
+    let resolved = resolve(&app.client, false).await;
     assert_eq!(resolved.body["status"], "retryable", "{}", resolved.text);
-    resolve(&house.client, true)
+    resolve(&app.client, true)
         .await
         .assert_problem(409, "CONFLICT", "said before");
-    let third = house.written("Hello").await;
-    house.agree(&third).await;
-    approval_in(&house.client, &third, "executed").await;
+    let third = app.written("Hello").await;
+    app.agree(&third).await;
+    approval_in(&app.client, &third, "executed").await;
     let of_effect = "select count(*) from history_entries where object_kind = 'effect' and verb = 'found_not_done'";
-    assert_eq!(house.db.one::<i64>(of_effect).await, 1);
-    let received = house.sink.received();
+    assert_eq!(app.db.one::<i64>(of_effect).await, 1);
+    let received = app.sink.received();
     assert_eq!(received.len(), 2);
     assert_eq!(
         received[0].header("message-id"),
@@ -243,35 +243,35 @@ async fn what_may_have_been_sent_is_not_sent_again_and_a_person_has_the_last_wor
 }
 
 #[tokio::test]
-async fn a_mail_can_be_called_back_while_it_is_held() {
-    let house = House::open().await;
-    let _worker = house.worker().await;
-    let approval = house.written("Hello").await;
+async fn an_email_can_be_called_back_while_it_is_held() {
+    let app = TestApp::open().await;
+    let _worker = app.worker().await;
+    let approval = app.written("Hello").await;
     for seconds in [-1, 61] {
-        let request = decision(&house.client, &approval, "approve", 1);
+        let request = decision(&app.client, &approval, "approve", 1);
         send(request.json(&json!({"hold_seconds": seconds})))
             .await
             .assert_problem(422, "INVALID_BODY", "out of bounds");
     }
-    let agreed = send(decision(&house.client, &approval, "approve", 1)).await;
+    let agreed = send(decision(&app.client, &approval, "approve", 1)).await;
     let job = agreed.body["execution_job_id"].as_str().unwrap().to_owned();
-    assert_eq!(house.client.job(&job).await["state"], "scheduled");
-    let revoked = send(decision(&house.client, &approval, "revoke", 1)).await;
+    assert_eq!(app.client.job(&job).await["state"], "scheduled");
+    let revoked = send(decision(&app.client, &approval, "revoke", 1)).await;
     assert_eq!(revoked.body["status"], "proposed", "{}", revoked.text);
-    assert_eq!(house.client.job(&job).await["state"], "cancelled");
-    assert_eq!(house.sink.received(), []);
+    assert_eq!(app.client.job(&job).await["state"], "cancelled");
+    assert_eq!(app.sink.received(), []);
 }
 
 #[tokio::test]
 async fn a_refused_password_burns_no_attempt_and_the_mail_goes_with_the_new_one() {
-    let house = House::open().await;
-    let worker = house.worker().await;
-    let approval = house.written("Hello").await;
-    house.sink.demand("other");
-    house.agree(&approval).await;
-    let path = format!("/v1/connections/{}", house.connection);
+    let app = TestApp::open().await;
+    let worker = app.worker().await;
+    let approval = app.written("Hello").await;
+    app.sink.demand("other");
+    app.agree(&approval).await;
+    let path = format!("/v1/connections/{}", app.connection);
     let refused = eventually(SOON, async || {
-        let found = house.client.get(&path).await.body;
+        let found = app.client.get(&path).await.body;
         if found["status"] == "reauth_required" {
             Ok(found)
         } else {
@@ -285,8 +285,7 @@ async fn a_refused_password_burns_no_attempt_and_the_mail_goes_with_the_new_one(
     assert!(!refused.to_string().contains("hunter2"));
     let reauth = async |version: &Value| {
         send(
-            house
-                .client
+            app.client
                 .request(Method::POST, &format!("{path}/reauth"))
                 .header("If-Match", format!("\"{version}\""))
                 .json(&json!({"username": "ada", "password": "other"})),
@@ -298,13 +297,12 @@ async fn a_refused_password_burns_no_attempt_and_the_mail_goes_with_the_new_one(
         .assert_problem(412, "PRECONDITION_FAILED", "an old version");
     let active = reauth(&refused["version"]).await;
     assert_eq!(active.body["status"], "active", "{}", active.text);
-    house
-        .db
+    app.db
         .execute("update jobs set run_at = now() where state = 'scheduled'")
         .await;
-    approval_in(&house.client, &approval, "executed").await;
-    assert_eq!(house.sink.received().len(), 1);
-    let errors: i32 = house
+    approval_in(&app.client, &approval, "executed").await;
+    assert_eq!(app.sink.received().len(), 1);
+    let errors: i32 = app
         .db
         .one("select max(errors) from finished_jobs where kind = 'action.execute'")
         .await;
@@ -315,16 +313,16 @@ async fn a_refused_password_burns_no_attempt_and_the_mail_goes_with_the_new_one(
 
 #[tokio::test]
 async fn nothing_leaves_while_sending_is_disabled_or_the_hour_is_full() {
-    let house = House::open().await;
-    let _worker = house.worker().await;
+    let app = TestApp::open().await;
+    let _worker = app.worker().await;
     let switch = async |off: bool| {
         let settings = json!({"trust_mode": "training_wheels", "sending_disabled": off});
-        let put = house.client.request(Method::PUT, "/v1/settings");
+        let put = app.client.request(Method::PUT, "/v1/settings");
         assert_eq!(send(put.json(&settings)).await.status, 200);
     };
     let held_back = async |code: &str| {
         eventually(SOON, async || {
-            let seen: Option<String> = house
+            let seen: Option<String> = app
                 .db
                 .one("select max(error_code) from job_attempts where outcome = 'snoozed'")
                 .await;
@@ -335,47 +333,44 @@ async fn nothing_leaves_while_sending_is_disabled_or_the_hour_is_full() {
         .await;
     };
     switch(true).await;
-    let approval = house.written("Hello").await;
-    house.agree(&approval).await;
+    let approval = app.written("Hello").await;
+    app.agree(&approval).await;
     held_back("sending_disabled").await;
-    assert_eq!(house.sink.received(), []);
+    assert_eq!(app.sink.received(), []);
     switch(false).await;
     let due = "update jobs set run_at = now() where state = 'scheduled'";
-    house.db.execute(due).await;
-    approval_in(&house.client, &approval, "executed").await;
-    house
-        .db
+    app.db.execute(due).await;
+    approval_in(&app.client, &approval, "executed").await;
+    app.db
         .execute("update connections set sends_per_hour = 1")
         .await;
-    let second = house.written("Second").await;
-    house.agree(&second).await;
+    let second = app.written("Second").await;
+    app.agree(&second).await;
     held_back("sending_rate").await;
-    assert_eq!(house.sink.received().len(), 1);
-    house
-        .db
+    assert_eq!(app.sink.received().len(), 1);
+    app.db
         .execute("update effects set last_tried_at = last_tried_at - interval '61 minutes'")
         .await;
-    house.db.execute(due).await;
-    approval_in(&house.client, &second, "executed").await;
-    assert_eq!(house.sink.received().len(), 2);
+    app.db.execute(due).await;
+    approval_in(&app.client, &second, "executed").await;
+    assert_eq!(app.sink.received().len(), 2);
 }
 
 #[tokio::test]
-async fn a_mail_that_no_try_could_send_is_told_as_not_sent() {
-    let house = House::open().await;
-    let worker = house.worker().await;
-    let approval = house.written("Hello").await;
+async fn an_email_that_no_attempt_could_send_is_recorded_as_not_sent() {
+    let app = TestApp::open().await;
+    let worker = app.worker().await;
+    let approval = app.written("Hello").await;
     drop(worker);
-    house.agree(&approval).await;
-    house
-        .db
+    app.agree(&approval).await;
+    app.db
         .execute("update jobs set errors = max_attempts - 1")
         .await;
-    house.sink.misbehave([SinkFault::Defer]);
-    let _worker = house.worker().await;
-    let ended = approval_in(&house.client, &approval, "failed").await;
+    app.sink.misbehave([SinkFault::Defer]);
+    let _worker = app.worker().await;
+    let ended = approval_in(&app.client, &approval, "failed").await;
     assert_eq!(ended["error"]["code"], "smtp_deferred", "{ended}");
     assert!(ended.to_string().contains("Nothing was done"), "{ended}");
-    assert_eq!(house.effect().await["status"], "retryable");
-    assert_eq!(house.sink.received(), []);
+    assert_eq!(app.effect().await["status"], "retryable");
+    assert_eq!(app.sink.received(), []);
 }

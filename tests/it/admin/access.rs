@@ -3,7 +3,7 @@
 use super::with_operators;
 use crate::support::{
     Client, TestDb,
-    client::{Answer, http, send},
+    client::{TestResponse, http, send},
     system::TestApi,
 };
 use api::route_table::{Access, Operation, RouteTable};
@@ -20,7 +20,7 @@ fn operations() -> Vec<Operation> {
     fleet
 }
 
-async fn call(api: &TestApi, operation: &Operation, client: Option<&Client>) -> Answer {
+async fn call(api: &TestApi, operation: &Operation, client: Option<&Client>) -> TestResponse {
     let path = operation
         .path
         .replace("{queue}", "none")
@@ -74,7 +74,7 @@ async fn the_fleet_is_for_the_operators_of_the_right_role_alone() {
     let denied: i64 = db
         .one("select count(distinct tenant_id) from audit_entries where action = 'authz_fail' and error_code = 'NOT_OPERATOR'")
         .await;
-    assert_eq!(denied, 1, "in the log of whoever was refused");
+    assert_eq!(denied, 1, "in the log of the refused tenant");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! `postroom-api admin`: the same for whoever has a shell on the server.
+//! `postroom-api admin`: the operators' commands from a shell on the server.
 
 use crate::support::{Client, TestDb, caller::admin, eventually, system::Worker, wait::SOON};
 
@@ -46,9 +46,9 @@ async fn workers_are_listed_with_what_they_do() {
     let _worker = Worker::spawn(&db).await;
     eventually(SOON, async || {
         let listed = admin(&db.url(), &["workers"]).await.stdout;
-        let is_told =
+        let is_listed =
             listed.contains(": working, 0 running, 16 slots for each of action, draft, triage");
-        is_told.then_some(()).ok_or(listed)
+        is_listed.then_some(()).ok_or(listed)
     })
     .await;
 }

@@ -66,7 +66,7 @@ async fn dead_letters_of_all_tenants_are_listed_page_by_page_without_what_they_c
 }
 
 #[tokio::test]
-async fn retry_of_the_fleet_takes_what_fits_up_to_its_bound_and_is_told_in_both_logs() {
+async fn retry_by_operators_takes_what_fits_up_to_its_bound_and_is_audited_in_both_logs() {
     let db = TestDb::new().await;
     let (api, operator) = with_operators(&db).await;
     let (one, other) = (api.sign_in(&db).await, api.sign_in(&db).await);

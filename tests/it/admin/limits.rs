@@ -3,18 +3,18 @@
 use super::{audited, with_operators};
 use crate::support::{
     Client, TestDb,
-    client::{Answer, send},
+    client::{TestResponse, send},
 };
 use reqwest::Method;
 use serde_json::json;
 
-async fn put(operator: &Client, name: &str, max_running: i64) -> Answer {
+async fn put(operator: &Client, name: &str, max_running: i64) -> TestResponse {
     let path = format!("/v1/admin/limits/{name}");
     let body = json!({ "max_running": max_running });
     send(operator.request(Method::PUT, &path).json(&body)).await
 }
 
-async fn delete(operator: &Client, name: &str) -> Answer {
+async fn delete(operator: &Client, name: &str) -> TestResponse {
     let path = format!("/v1/admin/limits/{name}");
     send(operator.request(Method::DELETE, &path)).await
 }

@@ -37,7 +37,7 @@ pub(crate) async fn propose_action(
     propose_about(db, tenant, kind, params, MessageId::new()).await
 }
 
-/// The same about a mail.
+/// The same about an email.
 pub(crate) async fn propose_about(
     db: &TestDb,
     tenant: TenantId,

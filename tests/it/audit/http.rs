@@ -1,7 +1,7 @@
 //! Reading the audit log over HTTP: who may, and what they see.
 
 use super::entry;
-use crate::support::{caller::Caller, people::Office, system::Api};
+use crate::support::{caller::Caller, people::TestTenant, system::Api};
 use base::TenantId;
 use jobs::{domain::session::Role, store::audit};
 use reqwest::{Method, StatusCode};
@@ -10,8 +10,8 @@ const AUDIT: &str = "/v1/audit";
 
 #[tokio::test]
 async fn owners_admins_and_auditors_read_the_log_and_nobody_else() {
-    let office = Office::open().await;
-    let api = Api::spawn(&office.db).await;
+    let acme = TestTenant::open().await;
+    let api = Api::spawn(&acme.db).await;
     let caller = Caller::at(api.addr);
     for (role, status) in [
         (Role::Owner, StatusCode::OK),
@@ -21,7 +21,7 @@ async fn owners_admins_and_auditors_read_the_log_and_nobody_else() {
         (Role::Member, StatusCode::FORBIDDEN),
     ] {
         let address = format!("{}@acme.example", role.as_str().repeat(2));
-        let (_, token) = office.join(&address, role).await;
+        let (_, token) = acme.join(&address, role).await;
         let answer = caller.get(AUDIT, token.expose()).await;
         assert_eq!(answer.status, status, "{role:?} {}", answer.body);
     }
@@ -29,22 +29,22 @@ async fn owners_admins_and_auditors_read_the_log_and_nobody_else() {
 
 #[tokio::test]
 async fn denials_are_written_but_do_not_fill_the_log() {
-    let office = Office::open().await;
-    let (_, member) = office.join("ada@acme.example", Role::Member).await;
-    let api = Api::spawn(&office.db).await;
+    let acme = TestTenant::open().await;
+    let (_, member) = acme.join("ada@acme.example", Role::Member).await;
+    let api = Api::spawn(&acme.db).await;
     let caller = Caller::at(api.addr);
     for _ in 0..30 {
         let refused = caller.get(AUDIT, member.expose()).await;
         assert_eq!(refused.status, StatusCode::FORBIDDEN);
     }
-    let written: i64 = office
+    let written: i64 = acme
         .db
         .one(
             "select count(*) from audit_entries where action = 'authz_fail' and outcome = 'denied'",
         )
         .await;
     assert_eq!(written, 20);
-    let told: i64 = office
+    let told: i64 = acme
         .db
         .one("select count(*) from audit_entries where action = 'authz_fail' and (detail ->> 'more_are_left_out')::bool")
         .await;
@@ -53,18 +53,18 @@ async fn denials_are_written_but_do_not_fill_the_log() {
 
 #[tokio::test]
 async fn a_request_is_followed_by_its_id_page_by_page() {
-    let office = Office::open().await;
-    let tenant = office.owner.tenant;
-    let mut conn = office.db.pool().acquire().await.unwrap();
+    let acme = TestTenant::open().await;
+    let tenant = acme.owner.tenant;
+    let mut conn = acme.db.pool().acquire().await.unwrap();
     let five: Vec<_> = (0..5).map(|_| entry(tenant, "req-followed")).collect();
     audit::insert(&mut conn, &five).await.unwrap();
     let foreign = entry(TenantId::new(), "req-followed");
     audit::insert(&mut conn, &[foreign, entry(tenant, "req-other")])
         .await
         .unwrap();
-    let api = Api::spawn(&office.db).await;
+    let api = Api::spawn(&acme.db).await;
     let caller = Caller::at(api.addr);
-    let owner = office.owner_token.expose();
+    let owner = acme.owner_token.expose();
 
     let first = format!("{AUDIT}?request_id=req-followed&limit=2");
     let (mut path, mut seen) = (first.clone(), Vec::new());
@@ -99,10 +99,10 @@ async fn a_request_is_followed_by_its_id_page_by_page() {
 
 #[tokio::test]
 async fn a_request_over_http_leaves_its_id_in_the_log() {
-    let office = Office::open().await;
-    let api = Api::spawn(&office.db).await;
+    let acme = TestTenant::open().await;
+    let api = Api::spawn(&acme.db).await;
     let caller = Caller::at(api.addr);
-    let owner = office.owner_token.expose();
+    let owner = acme.owner_token.expose();
     let rotate = caller
         .anonymous(Method::POST, "/v1/sessions/current/rotate")
         .bearer_auth(owner)
@@ -115,16 +115,16 @@ async fn a_request_over_http_leaves_its_id_in_the_log() {
         .await
         .body;
     assert_eq!(page["items"][0]["action"], "session_renewed", "{page}");
-    assert_eq!(page["items"][0]["actor_id"], office.owner.user.to_string());
-    assert_eq!(page["items"][0]["session_id"], office.owner.id.to_string());
+    assert_eq!(page["items"][0]["actor_id"], acme.owner.user.to_string());
+    assert_eq!(page["items"][0]["session_id"], acme.owner.id.to_string());
 }
 
 #[tokio::test]
 async fn a_cursor_of_another_list_and_limits_out_of_range_are_refused() {
-    let office = Office::open().await;
-    let api = Api::spawn(&office.db).await;
+    let acme = TestTenant::open().await;
+    let api = Api::spawn(&acme.db).await;
     let caller = Caller::at(api.addr);
-    let owner = office.owner_token.expose();
+    let owner = acme.owner_token.expose();
     let page = caller.get(&format!("{AUDIT}?limit=1"), owner).await.body;
     let cursor = page["next_cursor"].as_str().unwrap();
     let next = caller

@@ -2,11 +2,11 @@
 
 use super::{at, block, decide, status};
 use crate::{
-    actions::{approved::approval_in, sending::House},
+    actions::{approved::approval_in, sending::TestApp},
     approvals::decision,
     calendar::connected,
     support::{
-        client::{Answer, send},
+        client::{TestResponse, send},
         eventually,
         radicale::{PASSWORD, Radicale},
         wait::SOON,
@@ -17,21 +17,21 @@ use reqwest::Method;
 use serde_json::Value;
 
 /// A block that was agreed to, from one time of the day to another.
-async fn accepted(house: &House, title: &str, start: &str, end: &str) -> String {
-    let id = block(&house.client, title, start, end).await;
-    let agreed = decide(&house.client, &id, "accept", 1).await;
+async fn accepted(app: &TestApp, title: &str, start: &str, end: &str) -> String {
+    let id = block(&app.client, title, start, end).await;
+    let agreed = decide(&app.client, &id, "accept", 1).await;
     assert_eq!(agreed.status, 200, "{}", agreed.text);
     id
 }
 
-async fn read(house: &House, id: &str) -> Value {
-    house.client.get(&format!("/v1/blocks/{id}")).await.body
+async fn read(app: &TestApp, id: &str) -> Value {
+    app.client.get(&format!("/v1/blocks/{id}")).await.body
 }
 
 /// The block, once it is so.
-async fn becomes(house: &House, id: &str, wanted: &str) -> Value {
+async fn becomes(app: &TestApp, id: &str, wanted: &str) -> Value {
     eventually(SOON * 2, async || {
-        let found = read(house, id).await;
+        let found = read(app, id).await;
         if found["status"] == wanted {
             Ok(found)
         } else {
@@ -41,24 +41,24 @@ async fn becomes(house: &House, id: &str, wanted: &str) -> Value {
     .await
 }
 
-async fn book(house: &House, id: &str, version: i32) -> Answer {
-    decide(&house.client, id, "book", version).await
+async fn book(app: &TestApp, id: &str, version: i32) -> TestResponse {
+    decide(&app.client, id, "book", version).await
 }
 
 #[tokio::test]
 async fn a_block_is_booked_once_however_often_it_is_asked_and_cancelled_with_its_event() {
-    let (house, radicale) = (House::open().await, Radicale::start().await);
-    connected(&house, &radicale.calendar, PASSWORD).await;
-    let id = accepted(&house, "Write the report", "09:00", "10:30").await;
-    let asked = join_all((0..8).map(|_| book(&house, &id, 2))).await;
+    let (app, radicale) = (TestApp::open().await, Radicale::start().await);
+    connected(&app, &radicale.calendar, PASSWORD).await;
+    let id = accepted(&app, "Write the report", "09:00", "10:30").await;
+    let asked = join_all((0..8).map(|_| book(&app, &id, 2))).await;
     for answer in &asked {
         assert_eq!(answer.status, 202, "{}", answer.text);
         assert_eq!(answer.body["approval_id"], asked[0].body["approval_id"]);
         assert_eq!(answer.body["status"], "accepted");
     }
     assert_eq!(radicale.all().await.matches("BEGIN:VEVENT").count(), 0);
-    let _worker = house.worker().await;
-    let booked = becomes(&house, &id, "booked").await;
+    let _worker = app.worker().await;
+    let booked = becomes(&app, &id, "booked").await;
     let all = radicale.all().await;
     for line in [
         "DTSTART:20350604T090000Z",
@@ -69,18 +69,18 @@ async fn a_block_is_booked_once_however_often_it_is_asked_and_cancelled_with_its
     }
     let uid = format!("UID:{}", booked["event_ref"].as_str().unwrap());
     assert!(all.contains(&uid), "{all}");
-    let again = book(&house, &id, 3).await;
+    let again = book(&app, &id, 3).await;
     assert_eq!(again.status, 200, "{}", again.text);
-    let asked = decide(&house.client, &id, "cancel", 3).await;
+    let asked = decide(&app.client, &id, "cancel", 3).await;
     assert_eq!(asked.status, 202, "{}", asked.text);
-    becomes(&house, &id, "cancelled").await;
+    becomes(&app, &id, "cancelled").await;
     assert_eq!(radicale.all().await.matches("BEGIN:VEVENT").count(), 0);
     // Its time is free again, also in the calendar.
-    let next = accepted(&house, "Write the report", "09:00", "10:30").await;
-    book(&house, &next, 2).await;
-    becomes(&house, &next, "booked").await;
+    let next = accepted(&app, "Write the report", "09:00", "10:30").await;
+    book(&app, &next, 2).await;
+    becomes(&app, &next, "booked").await;
     assert_eq!(radicale.all().await.matches("BEGIN:VEVENT").count(), 1);
-    let told: String = house
+    let told: String = app
         .db
         .one("select string_agg(action, ' ' order by id) from audit_entries where action in ('block.booked', 'block.cancelled')")
         .await;
@@ -89,37 +89,37 @@ async fn a_block_is_booked_once_however_often_it_is_asked_and_cancelled_with_its
 
 #[tokio::test]
 async fn what_is_cancelled_before_a_worker_comes_is_never_put_into_the_calendar() {
-    let (house, radicale) = (House::open().await, Radicale::start().await);
-    connected(&house, &radicale.calendar, PASSWORD).await;
-    let id = accepted(&house, "Think", "09:00", "10:00").await;
-    let asked = book(&house, &id, 2).await;
+    let (app, radicale) = (TestApp::open().await, Radicale::start().await);
+    connected(&app, &radicale.calendar, PASSWORD).await;
+    let id = accepted(&app, "Think", "09:00", "10:00").await;
+    let asked = book(&app, &id, 2).await;
     let approval = asked.body["approval_id"].as_str().unwrap().to_owned();
-    let cancelled = decide(&house.client, &id, "cancel", 2).await;
+    let cancelled = decide(&app.client, &id, "cancel", 2).await;
     assert_eq!(cancelled.status, 200, "{}", cancelled.text);
     assert_eq!(cancelled.body["status"], "cancelled");
-    approval_in(&house.client, &approval, "rejected").await;
+    approval_in(&app.client, &approval, "rejected").await;
     // Who agrees to it after all agrees to an event for a block that is none any more.
     for (what, version) in [("undo", 2), ("approve", 3)] {
-        let decided = send(decision(&house.client, &approval, what, version)).await;
+        let decided = send(decision(&app.client, &approval, what, version)).await;
         assert_eq!(decided.status, 200, "{}", decided.text);
     }
-    let _worker = house.worker().await;
+    let _worker = app.worker().await;
     // A later one is done: the earlier one would have been.
-    let later = accepted(&house, "Write", "11:00", "12:00").await;
-    book(&house, &later, 2).await;
-    becomes(&house, &later, "booked").await;
+    let later = accepted(&app, "Write", "11:00", "12:00").await;
+    book(&app, &later, 2).await;
+    becomes(&app, &later, "booked").await;
     let all = radicale.all().await;
     assert!(!all.contains("Think"), "{all}");
 }
 
 #[tokio::test]
 async fn an_event_that_somebody_has_moved_stays_and_so_does_its_block() {
-    let (house, radicale) = (House::open().await, Radicale::start().await);
-    connected(&house, &radicale.calendar, PASSWORD).await;
-    let _worker = house.worker().await;
-    let id = accepted(&house, "Think", "09:00", "10:00").await;
-    book(&house, &id, 2).await;
-    let booked = becomes(&house, &id, "booked").await;
+    let (app, radicale) = (TestApp::open().await, Radicale::start().await);
+    connected(&app, &radicale.calendar, PASSWORD).await;
+    let _worker = app.worker().await;
+    let id = accepted(&app, "Think", "09:00", "10:00").await;
+    book(&app, &id, 2).await;
+    let booked = becomes(&app, &id, "booked").await;
     let file = format!("{}.ics", booked["event_ref"].as_str().unwrap());
     let ours = radicale.get(&file).await.text().await.unwrap();
     let put = radicale
@@ -127,11 +127,11 @@ async fn an_event_that_somebody_has_moved_stays_and_so_does_its_block() {
         .header("content-type", "text/calendar")
         .body(ours.replace("SUMMARY:Think", "SUMMARY:Moved by hand"));
     assert!(put.send().await.unwrap().status().is_success());
-    let asked = decide(&house.client, &id, "cancel", 3).await;
+    let asked = decide(&app.client, &id, "cancel", 3).await;
     assert_eq!(asked.status, 202, "{}", asked.text);
     let approval = booked["approval_id"].as_str().unwrap();
     let refused = eventually(SOON, async || {
-        let found = house.client.get(&format!("/v1/approvals/{approval}")).await;
+        let found = app.client.get(&format!("/v1/approvals/{approval}")).await;
         if found.body["error"].is_null() {
             Err(found.text)
         } else {
@@ -140,46 +140,46 @@ async fn an_event_that_somebody_has_moved_stays_and_so_does_its_block() {
     })
     .await;
     assert_eq!(refused["error"]["code"], "moved_on", "{refused}");
-    assert_eq!(status(&house.client, &id).await, "booked");
+    assert_eq!(status(&app.client, &id).await, "booked");
     assert!(radicale.all().await.contains("Moved by hand"));
     // Gone by hand, it is given up for good.
     let gone = radicale.request(Method::DELETE, &file).send().await;
     assert!(gone.unwrap().status().is_success());
-    let again = decide(&house.client, &id, "cancel", 3).await;
+    let again = decide(&app.client, &id, "cancel", 3).await;
     assert_eq!(again.status, 202, "{}", again.text);
-    becomes(&house, &id, "cancelled").await;
+    becomes(&app, &id, "cancelled").await;
 }
 
 #[tokio::test]
 async fn a_block_is_booked_only_when_it_was_agreed_to_and_there_is_a_calendar() {
-    let house = House::open().await;
-    let id = block(&house.client, "Think", "09:00", "10:00").await;
-    book(&house, &id, 1)
+    let app = TestApp::open().await;
+    let id = block(&app.client, "Think", "09:00", "10:00").await;
+    book(&app, &id, 1)
         .await
         .assert_problem(409, "CONFLICT", "nobody has agreed");
-    decide(&house.client, &id, "accept", 1).await;
-    book(&house, &id, 1)
+    decide(&app.client, &id, "accept", 1).await;
+    book(&app, &id, 1)
         .await
         .assert_problem(412, "PRECONDITION_FAILED", "an old version");
-    book(&house, &id, 2)
+    book(&app, &id, 2)
         .await
         .assert_problem(409, "CONFLICT", "there is no calendar");
-    let approvals: i64 = house.db.one("select count(*) from approvals").await;
+    let approvals: i64 = app.db.one("select count(*) from approvals").await;
     assert_eq!(approvals, 0);
 }
 
 #[tokio::test]
 async fn a_booking_that_is_taken_back_by_its_approval_takes_the_block_with_it() {
-    let (house, radicale) = (House::open().await, Radicale::start().await);
-    connected(&house, &radicale.calendar, PASSWORD).await;
-    let _worker = house.worker().await;
-    let id = accepted(&house, "Think", "09:00", "10:00").await;
-    book(&house, &id, 2).await;
-    let booked = becomes(&house, &id, "booked").await;
+    let (app, radicale) = (TestApp::open().await, Radicale::start().await);
+    connected(&app, &radicale.calendar, PASSWORD).await;
+    let _worker = app.worker().await;
+    let id = accepted(&app, "Think", "09:00", "10:00").await;
+    book(&app, &id, 2).await;
+    let booked = becomes(&app, &id, "booked").await;
     assert_eq!(booked["start_at"], at("09:00"));
     let approval = booked["approval_id"].as_str().unwrap();
-    let asked = send(decision(&house.client, approval, "undo", 1)).await;
+    let asked = send(decision(&app.client, approval, "undo", 1)).await;
     assert_eq!(asked.status, 200, "{}", asked.text);
-    becomes(&house, &id, "cancelled").await;
+    becomes(&app, &id, "cancelled").await;
     assert_eq!(radicale.all().await.matches("BEGIN:VEVENT").count(), 0);
 }

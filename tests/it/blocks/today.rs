@@ -3,7 +3,7 @@
 use super::{decide, propose, waiting};
 use crate::support::{
     Client, TestDb,
-    client::{Answer, send},
+    client::{TestResponse, send},
     system::TestApi,
 };
 use futures::future::join_all;
@@ -11,13 +11,13 @@ use jobs::domain::session::Role;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-async fn add(client: &Client, id: &str, body: &Value) -> Answer {
+async fn add(client: &Client, id: &str, body: &Value) -> TestResponse {
     let path = format!("/v1/inbox/{id}/add-to-today");
     send(client.request(Method::POST, &path).json(body)).await
 }
 
 #[tokio::test]
-async fn twenty_who_add_an_item_at_once_have_one_block_that_is_told_and_audited_once() {
+async fn twenty_requests_to_add_an_item_at_once_make_one_block_recorded_and_audited_once() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -60,7 +60,7 @@ async fn twenty_who_add_an_item_at_once_have_one_block_that_is_told_and_audited_
     // A colleague's day is another one.
     let colleague = client.colleague(&db, Role::Member).await;
     assert_eq!(add(&colleague, &id, &json!({})).await.status, 201);
-    // What was decided against may be asked for anew, for as long as is wished.
+    // A rejected block may be requested again, with any duration.
     let first = block["id"].as_str().unwrap();
     assert_eq!(decide(&client, first, "reject", 1).await.status, 200);
     let anew = add(&client, &id, &json!({"minutes": 60})).await;

@@ -1,6 +1,6 @@
 //! An event whose answer nobody heard: the calendar is asked, and it is there once.
 
-use super::{House, PASSWORD, Radicale, approval_in, connected, event};
+use super::{PASSWORD, Radicale, TestApp, approval_in, connected, event};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -8,7 +8,7 @@ use tokio::{
 
 /// Passes everything on to the server, but the answers to what begins with `method`: there it hangs up. With `swallow`
 /// the question is not passed on, either.
-async fn deaf_to_one(server: &str, method: &'static str, swallow: bool) -> String {
+async fn losing_one(server: &str, method: &'static str, swallow: bool) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let addr = server
@@ -65,16 +65,16 @@ fn complete(question: &[u8]) -> bool {
 #[tokio::test]
 async fn an_event_whose_answer_was_lost_is_found_and_not_made_twice() {
     for swallow in [false, true] {
-        let (house, radicale) = (House::open().await, Radicale::start().await);
-        let url = deaf_to_one(&radicale.calendar, "PUT", swallow).await;
-        connected(&house, &url, PASSWORD).await;
-        let _worker = house.worker().await;
-        let approval = house.proposed(&event("Lunch")).await;
-        house.agree(&approval).await;
-        approval_in(&house.client, &approval, "executed").await;
+        let (app, radicale) = (TestApp::open().await, Radicale::start().await);
+        let url = losing_one(&radicale.calendar, "PUT", swallow).await;
+        connected(&app, &url, PASSWORD).await;
+        let _worker = app.worker().await;
+        let approval = app.proposed(&event("Lunch")).await;
+        app.agree(&approval).await;
+        approval_in(&app.client, &approval, "executed").await;
         let all = radicale.all().await;
         assert_eq!(all.matches("BEGIN:VEVENT").count(), 1, "{all}");
-        let effect = house.effect().await;
+        let effect = app.effect().await;
         assert_eq!(effect["status"], "succeeded", "{effect}");
         assert!(effect["receipt"]["etag"].is_string(), "{effect}");
     }
@@ -82,16 +82,16 @@ async fn an_event_whose_answer_was_lost_is_found_and_not_made_twice() {
 
 #[tokio::test]
 async fn an_event_that_is_there_already_is_ours_by_its_uid_or_refused() {
-    let (house, radicale) = (House::open().await, Radicale::start().await);
-    connected(&house, &radicale.calendar, PASSWORD).await;
-    let _worker = house.worker().await;
-    let approval = house.proposed(&event("Lunch")).await;
-    house.agree(&approval).await;
-    approval_in(&house.client, &approval, "executed").await;
+    let (app, radicale) = (TestApp::open().await, Radicale::start().await);
+    connected(&app, &radicale.calendar, PASSWORD).await;
+    let _worker = app.worker().await;
+    let approval = app.proposed(&event("Lunch")).await;
+    app.agree(&approval).await;
+    approval_in(&app.client, &approval, "executed").await;
     // The ledger forgets; the calendar does not.
-    house.db.execute("delete from effects").await;
-    let again = house.proposed(&event("Lunch")).await;
-    house.agree(&again).await;
-    approval_in(&house.client, &again, "executed").await;
+    app.db.execute("delete from effects").await;
+    let again = app.proposed(&event("Lunch")).await;
+    app.agree(&again).await;
+    approval_in(&app.client, &again, "executed").await;
     assert_eq!(radicale.all().await.matches("BEGIN:VEVENT").count(), 1);
 }

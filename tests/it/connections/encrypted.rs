@@ -3,7 +3,7 @@
 
 use super::tested::{found, tested};
 use crate::{
-    actions::{approved::approval_in, sending::House},
+    actions::{approved::approval_in, sending::TestApp},
     support::{
         aiosmtpd::Aiosmtpd,
         certificates::Certificates,
@@ -18,7 +18,7 @@ struct Servers {
     certificates: Certificates,
     dovecot: Dovecot,
     aiosmtpd: Aiosmtpd,
-    house: House,
+    app: TestApp,
 }
 
 impl Servers {
@@ -36,7 +36,7 @@ impl Servers {
         } else {
             dovecot.port
         };
-        let house = House::open_with(|account| {
+        let app = TestApp::open_with(|account| {
             account["smtp"] = at(aiosmtpd.port);
             account["imap"] = at(imap);
             account["username"] = Value::from(USER);
@@ -47,7 +47,7 @@ impl Servers {
             certificates,
             dovecot,
             aiosmtpd,
-            house,
+            app,
         }
     }
 }
@@ -58,12 +58,12 @@ async fn mail_is_sent_and_filed_over_encrypted_lines_from_the_first_byte_or_by_s
         let servers = Servers::start(security).await;
         let authority = servers.certificates.authority();
         let _worker = servers
-            .house
+            .app
             .worker_with(&[("SSL_CERT_FILE", &authority)])
             .await;
-        let approval = servers.house.written("Hello").await;
-        servers.house.agree(&approval).await;
-        approval_in(&servers.house.client, &approval, "executed").await;
+        let approval = servers.app.written("Hello").await;
+        servers.app.agree(&approval).await;
+        approval_in(&servers.app.client, &approval, "executed").await;
         let received = servers.aiosmtpd.received();
         assert_eq!(received.len(), 1, "{security}");
         let kept = servers.dovecot.kept();
@@ -81,10 +81,10 @@ async fn a_server_that_nobody_vouches_for_learns_no_password() {
         let servers = Servers::start(security).await;
         let somebody = Certificates::new();
         let _worker = servers
-            .house
+            .app
             .worker_with(&[("SSL_CERT_FILE", &somebody.authority())])
             .await;
-        let output = tested(&servers.house, &servers.house.connection).await;
+        let output = tested(&servers.app, &servers.app.connection).await;
         let both = json!([
             found("smtp", Some("smtp_unreachable")),
             found("imap", Some("imap_tls")),
@@ -95,9 +95,9 @@ async fn a_server_that_nobody_vouches_for_learns_no_password() {
 }
 
 #[tokio::test]
-async fn a_server_that_offers_no_starttls_is_told_nothing_in_the_clear() {
+async fn a_server_that_offers_no_starttls_gets_nothing_in_the_clear() {
     let dovecot = Dovecot::start().await;
-    let house = House::open_with(|account| {
+    let app = TestApp::open_with(|account| {
         account["smtp"]["security"] = Value::from("starttls");
         account["imap"] =
             json!({"host": "127.0.0.1", "port": dovecot.port, "security": "starttls"});
@@ -105,8 +105,8 @@ async fn a_server_that_offers_no_starttls_is_told_nothing_in_the_clear() {
         account["password"] = Value::from(PASSWORD);
     })
     .await;
-    let _worker = house.worker().await;
-    let output = tested(&house, &house.connection).await;
+    let _worker = app.worker().await;
+    let output = tested(&app, &app.connection).await;
     let neither = Some("encryption_not_offered");
     let both = json!([found("smtp", neither), found("imap", neither)]);
     assert_eq!(output["tried"], both);

@@ -2,11 +2,11 @@
 
 use super::connect;
 use crate::{
-    actions::sending::House,
-    mailbox::house_with,
+    actions::sending::TestApp,
+    mailbox::app_with,
     support::{
         Client,
-        client::{Answer, send},
+        client::{TestResponse, send},
         dovecot::{Dovecot, PASSWORD},
         radicale::{self, Radicale},
     },
@@ -16,17 +16,17 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
 
-async fn ask(client: &Client, connection: &str) -> Answer {
+async fn ask(client: &Client, connection: &str) -> TestResponse {
     let path = format!("/v1/connections/{connection}/test");
     send(client.request(Method::POST, &path)).await
 }
 
 /// What the test of it finds.
-pub(super) async fn tested(house: &House, connection: &str) -> Value {
-    let asked = ask(&house.client, connection).await;
+pub(super) async fn tested(app: &TestApp, connection: &str) -> Value {
+    let asked = ask(&app.client, connection).await;
     assert_eq!(asked.status, 202, "{}", asked.text);
     assert_eq!(asked.body["kind"], "connection.test");
-    let job = house
+    let job = app
         .client
         .finished(asked.body["id"].as_str().unwrap())
         .await;
@@ -35,9 +35,9 @@ pub(super) async fn tested(house: &House, connection: &str) -> Value {
     job["output"].clone()
 }
 
-async fn status(house: &House, connection: &str) -> String {
+async fn status(app: &TestApp, connection: &str) -> String {
     let path = format!("/v1/connections/{connection}");
-    let found = house.client.get(&path).await;
+    let found = app.client.get(&path).await;
     found.body["status"].as_str().unwrap().to_owned()
 }
 
@@ -46,39 +46,39 @@ pub(super) fn found(what: &str, code: Option<&str>) -> Value {
 }
 
 #[tokio::test]
-async fn each_server_of_a_mail_account_is_signed_in_to_and_nothing_is_sent() {
+async fn each_server_of_an_email_account_is_signed_in_to_and_nothing_is_sent() {
     let dovecot = Dovecot::start().await;
-    let house = house_with(&dovecot).await;
-    house.sink.demand(PASSWORD);
-    let worker = house.worker().await;
-    let output = tested(&house, &house.connection).await;
+    let app = app_with(&dovecot).await;
+    app.sink.demand(PASSWORD);
+    let worker = app.worker().await;
+    let output = tested(&app, &app.connection).await;
     assert_eq!(output["ok"], true, "{output}");
     let both = json!([found("smtp", None), found("imap", None)]);
     assert_eq!(output["tried"], both);
-    assert_eq!(house.sink.received(), []);
+    assert_eq!(app.sink.received(), []);
     drop(dovecot);
-    let output = tested(&house, &house.connection).await;
+    let output = tested(&app, &app.connection).await;
     let one = json!([found("smtp", None), found("imap", Some("imap_unreachable"))]);
     assert_eq!((&output["ok"], &output["tried"]), (&json!(false), &one));
-    assert_eq!(status(&house, &house.connection).await, "active");
+    assert_eq!(status(&app, &app.connection).await, "active");
     let log = worker.process.log();
     assert!(!log.contains(PASSWORD), "{log}");
 }
 
 #[tokio::test]
 async fn a_refused_password_asks_for_a_new_one_until_it_is_taken() {
-    let house = House::open().await;
-    house.sink.demand("another");
-    let _worker = house.worker().await;
-    let output = tested(&house, &house.connection).await;
+    let app = TestApp::open().await;
+    app.sink.demand("another");
+    let _worker = app.worker().await;
+    let output = tested(&app, &app.connection).await;
     let refused = json!([found("smtp", Some("smtp_auth_refused"))]);
     assert_eq!(output["tried"], refused, "{output}");
-    assert_eq!(status(&house, &house.connection).await, "reauth_required");
+    assert_eq!(status(&app, &app.connection).await, "reauth_required");
     // The provider has come to its senses.
-    house.sink.demand(PASSWORD);
-    assert_eq!(tested(&house, &house.connection).await["ok"], true);
-    assert_eq!(status(&house, &house.connection).await, "active");
-    let told: String = house
+    app.sink.demand(PASSWORD);
+    assert_eq!(tested(&app, &app.connection).await["ok"], true);
+    assert_eq!(status(&app, &app.connection).await, "active");
+    let told: String = app
         .db
         .one("select string_agg(action, ' ' order by id) from audit_entries where action like 'connection.re%'")
         .await;
@@ -86,9 +86,9 @@ async fn a_refused_password_asks_for_a_new_one_until_it_is_taken() {
 }
 
 #[tokio::test]
-async fn a_calendar_is_told_from_what_is_none() {
-    let (house, radicale) = (House::open().await, Radicale::start().await);
-    let _worker = house.worker().await;
+async fn a_calendar_is_distinguished_from_other_urls() {
+    let (app, radicale) = (TestApp::open().await, Radicale::start().await);
+    let _worker = app.worker().await;
     let account = |url: &str, password: &str| json!({"provider": "caldav", "url": url, "username": radicale::USER, "password": password});
     let home = radicale.calendar.replace("work/", "");
     for (url, password, code) in [
@@ -105,52 +105,52 @@ async fn a_calendar_is_told_from_what_is_none() {
             Some("calendar_auth_refused"),
         ),
     ] {
-        let made = connect(&house.client, &account(url, password)).await;
+        let made = connect(&app.client, &account(url, password)).await;
         let id = made.body["id"].as_str().unwrap();
-        let output = tested(&house, id).await;
+        let output = tested(&app, id).await;
         assert_eq!(output["tried"], json!([found("caldav", code)]), "{url}");
     }
 }
 
 #[tokio::test]
 async fn a_webhook_gets_a_signed_call_that_says_it_is_a_test_and_may_say_that_it_is_gone() {
-    let house = House::open().await;
+    let app = TestApp::open().await;
     let receiver = MockServer::start().await;
     for status in [204, 410] {
         let answer = Mock::given(any()).respond_with(ResponseTemplate::new(status));
         answer.up_to_n_times(1).mount(&receiver).await;
     }
     let account = json!({"provider": "webhook", "url": receiver.uri()});
-    let made = connect(&house.client, &account).await;
+    let made = connect(&app.client, &account).await;
     let id = made.body["id"].as_str().unwrap();
-    let _worker = house.worker().await;
-    assert_eq!(tested(&house, id).await["ok"], true);
+    let _worker = app.worker().await;
+    assert_eq!(tested(&app, id).await["ok"], true);
     let calls = receiver.received_requests().await.unwrap();
     let body: Value = serde_json::from_slice(&calls[0].body).unwrap();
     assert_eq!(body["type"], "connection.test");
     assert_eq!(body["id"], calls[0].headers["webhook-id"].to_str().unwrap());
     assert!(calls[0].headers.contains_key("webhook-signature"));
-    let output = tested(&house, id).await;
+    let output = tested(&app, id).await;
     let gone = json!([found("webhook", Some("webhook_gone"))]);
     assert_eq!(output["tried"], gone, "{output}");
-    assert_eq!(status(&house, id).await, "revoked");
-    ask(&house.client, id)
+    assert_eq!(status(&app, id).await, "revoked");
+    ask(&app.client, id)
         .await
         .assert_problem(404, "NOT_FOUND", "it has ended");
 }
 
 #[tokio::test]
 async fn who_asks_twice_waits_for_one_test_and_a_colleague_asks_for_none() {
-    let house = House::open().await;
-    let first = ask(&house.client, &house.connection).await;
+    let app = TestApp::open().await;
+    let first = ask(&app.client, &app.connection).await;
     assert_eq!(first.status, 202, "{}", first.text);
     let location = first.header("location").unwrap();
     assert_eq!(location, first.body["links"]["self"]);
-    let second = ask(&house.client, &house.connection).await;
+    let second = ask(&app.client, &app.connection).await;
     assert_eq!(second.status, 200, "{}", second.text);
     assert_eq!(second.body["id"], first.body["id"]);
-    let colleague = house.client.colleague(&house.db, Role::Member).await;
-    ask(&colleague, &house.connection)
+    let colleague = app.client.colleague(&app.db, Role::Member).await;
+    ask(&colleague, &app.connection)
         .await
         .assert_problem(404, "NOT_FOUND", "not theirs");
 }

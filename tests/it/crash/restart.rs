@@ -61,7 +61,7 @@ async fn crash_of_postgres_loses_nothing_that_was_acknowledged() {
     );
     assert!(
         refused.retry_after().is_some(),
-        "the client is told when to come back"
+        "the answer says when to come back"
     );
     model.release();
     cluster.restart().expect("start Postgres again");

@@ -111,7 +111,7 @@ async fn every_panel_and_every_alert_answers_with_data() {
     }
 }
 
-/// Submits a mail to a worker that dies with it in its hands.
+/// Submits an email to a worker that dies with it in its hands.
 async fn killed_with_a_job(db: &TestDb, client: &Client) -> String {
     let model = FakeModel::start([Reply::Holds(VERDICT.to_owned())]).await;
     let mut victim = model.worker(db, &[]).await;

@@ -1,11 +1,11 @@
-//! The programs that tests speak with: each way of fetching them that changes nothing in the system works.
+//! The programs that tests speak with: each source of fetching them that changes nothing in the system works.
 
 use super::asks_registries;
 use crate::support::{
     certificates::Certificates,
     dovecot::{Dovecot, PASSWORD, USER},
 };
-use dev::peers::{Missing, Peer, Way, fetch_all};
+use dev::peers::{Missing, Peer, PeerSource, fetch_all};
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, process::Command};
 use tempfile::TempDir;
 use tokio::{
@@ -20,9 +20,9 @@ fn cache() -> TempDir {
     cache
 }
 
-async fn fetched(peers: &'static [Peer], cache: &TempDir, way: Way) -> Vec<Missing> {
+async fn fetched(peers: &'static [Peer], cache: &TempDir, source: PeerSource) -> Vec<Missing> {
     let folder = cache.path().to_owned();
-    let fetching = tokio::task::spawn_blocking(move || fetch_all(peers, &folder, Some(way)));
+    let fetching = tokio::task::spawn_blocking(move || fetch_all(peers, &folder, Some(source)));
     fetching.await.unwrap()
 }
 
@@ -36,7 +36,7 @@ async fn unpacked(peers: &'static [Peer]) -> Option<TempDir> {
         return None;
     }
     let cache = cache();
-    let missing = fetched(peers, &cache, Way::Deb).await;
+    let missing = fetched(peers, &cache, PeerSource::Deb).await;
     assert!(missing.is_empty(), "{missing:?}");
     let mut left: Vec<_> = fs::read_dir(cache.path())
         .unwrap()
@@ -94,6 +94,6 @@ async fn python_servers_come_from_pip() {
         return;
     }
     let cache = cache();
-    let missing = fetched(&[Peer::PythonServers], &cache, Way::Pip).await;
+    let missing = fetched(&[Peer::PythonServers], &cache, PeerSource::Pip).await;
     assert!(missing.is_empty(), "{missing:?}");
 }

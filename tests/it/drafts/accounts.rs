@@ -1,11 +1,11 @@
 //! From which mail account a draft leaves.
 
-use super::written::{done, post};
-use crate::actions::{approved::approval_in, sending::House};
+use super::generated::{done, post};
+use crate::actions::{approved::approval_in, sending::TestApp};
 use serde_json::{Value, json};
 
 /// Hands in an email to this address; the draft of its answer.
-async fn drafted(house: &House, to: &str) -> Value {
+async fn drafted(app: &TestApp, to: &str) -> Value {
     let body = json!({
         "mode": "rules_only",
         "message": {
@@ -13,31 +13,31 @@ async fn drafted(house: &House, to: &str) -> Value {
             "subject": "Plan", "body_text": "Which one is it?",
         },
     });
-    let triaged = done(&house.client, "/v1/jobs/triage", &body).await;
+    let triaged = done(&app.client, "/v1/jobs/triage", &body).await;
     let body = json!({"mode": "reply", "message_id": triaged["message"]["id"]});
-    done(&house.client, "/v1/jobs/draft", &body).await
+    done(&app.client, "/v1/jobs/draft", &body).await
 }
 
 #[tokio::test]
 async fn a_draft_is_sent_from_the_account_the_email_came_to_though_the_log_in_is_another() {
-    let house = House::open().await;
+    let app = TestApp::open().await;
     let second = json!({
-        "provider": "imap_smtp", "address": "desk@acme.example",
-        "smtp": {"host": "127.0.0.1", "port": house.sink.addr.port(), "security": "none"},
+        "provider": "imap_smtp", "address": "support@acme.example",
+        "smtp": {"host": "127.0.0.1", "port": app.sink.addr.port(), "security": "none"},
         "username": "ada", "password": "hunter2-marked"
     });
-    let connected = post(&house.client, "/v1/connections", &second).await;
+    let connected = post(&app.client, "/v1/connections", &second).await;
     assert_eq!(connected.status, 201, "{}", connected.text);
-    let _worker = house.worker().await;
+    let _worker = app.worker().await;
     for (to, from) in [
-        ("desk+shop@acme.example", "desk@acme.example"),
+        ("support+shop@acme.example", "support@acme.example"),
         ("somebody@else.example", "owner@acme.example"),
     ] {
-        let output = drafted(&house, to).await;
+        let output = drafted(&app, to).await;
         let approval = output["approval_id"].as_str().unwrap();
-        house.agree(approval).await;
-        approval_in(&house.client, approval, "executed").await;
-        let sent = house.sink.received();
+        app.agree(approval).await;
+        approval_in(&app.client, approval, "executed").await;
+        let sent = app.sink.received();
         assert_eq!(sent.last().unwrap().from, from, "{to}");
     }
 }

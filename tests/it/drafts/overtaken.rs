@@ -1,10 +1,10 @@
 //! What a user has answered by another program, or wants otherwise, is not sent, however late they say so.
 
-use super::written::{done, message};
+use super::generated::{done, message};
 use crate::{
     actions::{
         approved::approval_in,
-        sending::{House, KEYS},
+        sending::{KEYS, TestApp},
     },
     approvals::{decide, decision},
     support::{
@@ -18,14 +18,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// A house whose user writes by the address of their account.
-async fn house() -> House {
-    let house = House::open().await;
-    house
-        .db
+/// A app whose user writes by the address of their account.
+async fn open_app() -> TestApp {
+    let app = TestApp::open().await;
+    app.db
         .execute("update users set email = 'owner@acme.example'")
         .await;
-    house
+    app
 }
 
 /// A draft that answers `<1@x.example>`; its path and that of its approval.
@@ -51,7 +50,7 @@ fn hours(hours: i64) -> DateTime<Utc> {
     Clock::System.now() + TimeDelta::hours(hours)
 }
 
-/// A mail of the user's own to `parent`'s writer.
+/// An email of the user's own to `parent`'s writer.
 fn own(parent: &str, date: DateTime<Utc>) -> Value {
     json!({
         "mode": "rules_only",
@@ -68,84 +67,84 @@ async fn draft(client: &Client, id: &str) -> Value {
     client.get(&format!("/v1/drafts/{id}")).await.body
 }
 
-async fn agree(house: &House, approval: &str, hold: i64) {
-    let request = decision(&house.client, approval, "approve", 1);
+async fn agree(app: &TestApp, approval: &str, hold: i64) {
+    let request = decision(&app.client, approval, "approve", 1);
     let agreed = send(request.json(&json!({"hold_seconds": hold}))).await;
     assert_eq!(agreed.status, 200, "{}", agreed.text);
 }
 
 /// How often this was written down about the object.
-async fn told(db: &TestDb, what: &str, id: &str) -> i64 {
+async fn recorded(db: &TestDb, what: &str, id: &str) -> i64 {
     let sql = format!("select count(*) from {what} = '{id}'");
     db.one(Box::leak(sql.into_boxed_str())).await
 }
 
 #[tokio::test]
 async fn an_answer_by_another_program_takes_a_held_or_scheduled_one_back() {
-    let house = house().await;
-    let _worker = house.worker().await;
+    let app = open_app().await;
+    let _worker = app.worker().await;
     for (wish, hold, waits) in [
         (json!({"send_at": hours(3)}), 0, "scheduled"),
         (json!({}), 60, "approved"),
     ] {
-        let Written { id, approval } = written(&house.client, waits, wish).await;
-        agree(&house, &approval, hold).await;
-        assert_eq!(draft(&house.client, &id).await["status"], waits);
-        let approved = house.client.get(&format!("/v1/approvals/{approval}")).await;
+        let Written { id, approval } = written(&app.client, waits, wish).await;
+        agree(&app, &approval, hold).await;
+        assert_eq!(draft(&app.client, &id).await["status"], waits);
+        let approved = app.client.get(&format!("/v1/approvals/{approval}")).await;
         let job = approved.body["execution_job_id"]
             .as_str()
             .unwrap()
             .to_owned();
         done(
-            &house.client,
+            &app.client,
             "/v1/jobs/triage",
             &own("<1@x.example>", hours(1)),
         )
         .await;
         assert_eq!(
-            draft(&house.client, &id).await["status"],
+            draft(&app.client, &id).await["status"],
             "superseded_by_user"
         );
-        let rejected = house.client.get(&format!("/v1/approvals/{approval}")).await;
+        let rejected = app.client.get(&format!("/v1/approvals/{approval}")).await;
         assert_eq!(rejected.body["status"], "rejected");
-        assert_eq!(house.client.job(&job).await["state"], "cancelled");
+        assert_eq!(app.client.job(&job).await["state"], "cancelled");
         let history = "history_entries where verb = 'superseded' and object_id";
-        let history = told(&house.db, history, &id).await;
+        let history = recorded(&app.db, history, &id).await;
         let audit = "audit_entries where action = 'draft.superseded' and resource_id";
-        let audit = told(&house.db, audit, &id).await;
+        let audit = recorded(&app.db, audit, &id).await;
         assert_eq!((history, audit), (1, 1), "{waits}");
-        let back = decide(&house.client, &approval, "undo", 2).await;
+        let back = decide(&app.client, &approval, "undo", 2).await;
         assert_eq!(back.status, 200, "{}", back.text);
-        decide(&house.client, &approval, "approve", 3)
+        decide(&app.client, &approval, "approve", 3)
             .await
             .assert_problem(409, "CONFLICT", "answered by another program");
         // The thread has its answer now: the next round is about one that has none.
-        house.db.execute("delete from own_messages").await;
+        app.db.execute("delete from own_messages").await;
     }
-    assert_eq!(house.sink.received(), []);
+    assert_eq!(app.sink.received(), []);
 }
 
 #[tokio::test]
 async fn an_answer_that_nobody_has_looked_at_yet_is_seen_before_a_draft_goes() {
-    let house = house().await;
-    let _worker = house.worker().await;
-    let Written { id, approval } = written(&house.client, "Plan", json!({})).await;
+    let app = open_app().await;
+    let _worker = app.worker().await;
+    let Written { id, approval } = written(&app.client, "Plan", json!({})).await;
     let mut later = own("<1@x.example>", hours(1));
     later["run_at"] = json!(hours(5));
-    let kept = super::written::post(&house.client, "/v1/jobs/triage", &later).await;
+    let kept = super::generated::post(&app.client, "/v1/jobs/triage", &later).await;
     assert_eq!(kept.status, 202, "{}", kept.text);
-    assert_eq!(draft(&house.client, &id).await["status"], "ready");
-    agree(&house, &approval, 0).await;
-    let failed = approval_in(&house.client, &approval, "failed").await;
+    assert_eq!(draft(&app.client, &id).await["status"], "ready");
+    agree(&app, &approval, 0).await;
+    let failed = approval_in(&app.client, &approval, "failed").await;
     assert_eq!(failed["error"]["code"], "answered_by_user", "{failed}");
-    assert_eq!(house.sink.received(), []);
+    assert_eq!(app.sink.received(), []);
 }
 
 #[tokio::test]
 async fn what_is_no_answer_to_this_thread_by_this_user_after_this_mail_stops_nothing() {
-    let house = house().await;
-    let worker = house.worker().await;
-    let Written { id, approval } = written(&house.client, "Plan", json!({})).await;
+    let app = open_app().await;
+    let worker = app.worker().await;
+    let Written { id, approval } = written(&app.client, "Plan", json!({})).await;
     let mut by_somebody = own("<1@x.example>", hours(1));
     by_somebody["message"]["from"]["addr"] = json!("ada@x.example");
     let mut automatic = own("<1@x.example>", hours(2));
@@ -157,29 +156,25 @@ async fn what_is_no_answer_to_this_thread_by_this_user_after_this_mail_stops_not
     let mut elsewhere = own("<7@y.example>", hours(1));
     elsewhere["message"]["references"] = json!([]);
     for other in [elsewhere, by_somebody, automatic, earlier, dry] {
-        done(&house.client, "/v1/jobs/triage", &other).await;
-        assert_eq!(
-            draft(&house.client, &id).await["status"],
-            "ready",
-            "{other}"
-        );
+        done(&app.client, "/v1/jobs/triage", &other).await;
+        assert_eq!(draft(&app.client, &id).await["status"], "ready", "{other}");
     }
     // Another tenant's mail of the same address and thread.
-    let stranger = house.api.sign_in(&house.db).await;
+    let stranger = app.api.sign_in(&app.db).await;
     done(
         &stranger,
         "/v1/jobs/triage",
         &own("<1@x.example>", hours(4)),
     )
     .await;
-    agree(&house, &approval, 0).await;
-    approval_in(&house.client, &approval, "executed").await;
-    assert_eq!(house.sink.received().len(), 1);
+    agree(&app, &approval, 0).await;
+    approval_in(&app.client, &approval, "executed").await;
+    assert_eq!(app.sink.received().len(), 1);
     // What we sent comes back with the sent folder: nobody's answer by another program.
     let mut sent = own("<1@x.example>", hours(5));
-    sent["message"]["message_id"] = house.effect().await["message_id"].clone();
-    done(&house.client, "/v1/jobs/triage", &sent).await;
-    let kept: i64 = house
+    sent["message"]["message_id"] = app.effect().await["message_id"].clone();
+    done(&app.client, "/v1/jobs/triage", &sent).await;
+    let kept: i64 = app
         .db
         .one("select count(*) from own_messages where refers_to = '<1@x.example>'")
         .await;
@@ -188,7 +183,7 @@ async fn what_is_no_answer_to_this_thread_by_this_user_after_this_mail_stops_not
 }
 
 #[tokio::test]
-async fn a_mail_that_was_answered_by_another_program_needs_no_draft() {
+async fn an_email_that_was_answered_by_another_program_needs_no_draft() {
     let db = TestDb::new().await;
     let api = TestApi::start_with(&db, &[("CREDENTIAL_KEYS", KEYS)]).await;
     let client = api.sign_in(&db).await;
@@ -207,37 +202,36 @@ async fn a_mail_that_was_answered_by_another_program_needs_no_draft() {
 
 #[tokio::test]
 async fn who_wants_an_agreed_draft_otherwise_takes_the_agreement_back() {
-    let house = house().await;
-    let _worker = house.worker().await;
-    let Written { id, approval } =
-        written(&house.client, "Plan", json!({"send_at": hours(3)})).await;
-    agree(&house, &approval, 0).await;
-    let agreed = house.client.get(&format!("/v1/approvals/{approval}")).await;
+    let app = open_app().await;
+    let _worker = app.worker().await;
+    let Written { id, approval } = written(&app.client, "Plan", json!({"send_at": hours(3)})).await;
+    agree(&app, &approval, 0).await;
+    let agreed = app.client.get(&format!("/v1/approvals/{approval}")).await;
     let job = agreed.body["execution_job_id"].as_str().unwrap().to_owned();
     let body = json!({"base_version": 1, "instructions": "Shorter."});
-    let output = done(&house.client, &format!("/v1/drafts/{id}/revise"), &body).await;
+    let output = done(&app.client, &format!("/v1/drafts/{id}/revise"), &body).await;
     assert_eq!(
         (&output["version"], &output["approval_id"]),
         (&json!(2), &json!(approval))
     );
-    assert_eq!(house.client.job(&job).await["state"], "cancelled");
-    let again = house.client.get(&format!("/v1/approvals/{approval}")).await;
+    assert_eq!(app.client.job(&job).await["state"], "cancelled");
+    let again = app.client.get(&format!("/v1/approvals/{approval}")).await;
     assert_eq!(
         (&again.body["status"], &again.body["version"]),
         (&json!("proposed"), &json!(3))
     );
-    assert_eq!(draft(&house.client, &id).await["status"], "ready");
+    assert_eq!(draft(&app.client, &id).await["status"], "ready");
     // The same in the person's words on the approval, while it is held.
-    let request = decision(&house.client, &approval, "approve", 3);
+    let request = decision(&app.client, &approval, "approve", 3);
     let held = send(request.json(&json!({"hold_seconds": 60}))).await;
     assert_eq!(held.status, 200, "{}", held.text);
-    let edit = house
+    let edit = app
         .client
         .request(Method::POST, &format!("/v1/approvals/{approval}/edit"))
         .header("If-Match", "\"3\"")
         .json(&json!({"instructions": "More formal."}));
     assert_eq!(send(edit).await.body["status"], "editing");
-    approval_in(&house.client, &approval, "proposed").await;
-    assert_eq!(draft(&house.client, &id).await["version"], 3);
-    assert_eq!(house.sink.received(), []);
+    approval_in(&app.client, &approval, "proposed").await;
+    assert_eq!(draft(&app.client, &id).await["version"], 3);
+    assert_eq!(app.sink.received(), []);
 }

@@ -1,6 +1,6 @@
 //! What is remembered for a user goes into the mail that is written for them, and into nobody else's.
 
-use super::written::{done, message};
+use super::generated::{done, message};
 use crate::support::{
     Client, TestDb,
     client::send,
@@ -36,7 +36,7 @@ fn letter(used: &[&str]) -> Reply {
 }
 
 #[tokio::test]
-async fn a_mail_is_written_with_what_its_writer_has_said_and_with_nobody_else_s() {
+async fn an_email_is_written_with_what_its_writer_has_said_and_with_nobody_else_s() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -53,7 +53,7 @@ async fn a_mail_is_written_with_what_its_writer_has_said_and_with_nobody_else_s(
         of_sender("eve@x.example", "plan", "Eve means the red plan"),
     )
     .await;
-    note(&client, habit("desk", "Call +44 20 7946 0958")).await;
+    note(&client, habit("phone", "Call +44 20 7946 0958")).await;
     note(&client, habit("tone", "formal")).await;
     note(&colleague, habit("sign-off", "A colleague's regards")).await;
     note(&stranger, habit("sign-off", "A stranger's regards")).await;
@@ -63,7 +63,7 @@ async fn a_mail_is_written_with_what_its_writer_has_said_and_with_nobody_else_s(
     let body = json!({"mode": "reply", "message_id": message});
     let output = done(&client, "/v1/jobs/draft", &body).await;
     assert_eq!(output["outcome"], "drafted", "{output}");
-    let told = model.told(0);
+    let told = model.prompt(0);
     for said in [
         &format!("[{sign_off}] procedural, sign-off: \"Mossy regards\""),
         "She means the blue plan",
@@ -101,12 +101,12 @@ async fn an_item_that_was_not_shown_is_not_cited() {
     let body = json!({"mode": "reply", "message_id": message, "tone": "brief"});
     let output = done(&client, "/v1/jobs/draft", &body).await;
     assert_eq!(output["memory_ids"], json!([]));
-    assert!(model.told(1).contains("a memory that was not given"));
-    assert!(model.told(0).contains("Tone: brief"));
+    assert!(model.prompt(1).contains("a memory that was not given"));
+    assert!(model.prompt(0).contains("Tone: brief"));
 }
 
 #[tokio::test]
-async fn what_a_mail_has_left_in_the_memory_is_evidence_and_no_instruction() {
+async fn what_an_email_has_left_in_the_memory_is_evidence_and_no_instruction() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -115,7 +115,7 @@ async fn what_a_mail_has_left_in_the_memory_is_evidence_and_no_instruction() {
         json!({"level": "episodic", "key": "tone", "value": "brief"}),
     )
     .await;
-    // As a job leaves it that has read a mail.
+    // As a job leaves it that has read an email.
     db.execute("update memory_items set provenance = 'email'")
         .await;
     let model = FakeModel::start([letter(&[&read])]).await;
@@ -124,7 +124,7 @@ async fn what_a_mail_has_left_in_the_memory_is_evidence_and_no_instruction() {
     let body = json!({"mode": "reply", "message_id": message});
     let output = done(&client, "/v1/jobs/draft", &body).await;
     assert_eq!(output["memory_ids"], json!([read]));
-    let told = model.told(0);
+    let told = model.prompt(0);
     let (before, after) = told.split_once(&read).unwrap();
     assert!(
         before

@@ -1,7 +1,7 @@
 //! The tables of drafts.
 
 use super::seed::{draft, letter, making};
-use crate::support::people::Office;
+use crate::support::people::TestTenant;
 use base::TenantId;
 use jobs::{
     domain::draft::{DraftStatus, Origin},
@@ -13,10 +13,10 @@ use jobs::{
 
 #[tokio::test]
 async fn a_version_comes_back_as_it_was_written_with_its_hash() {
-    let office = Office::open().await;
-    let tenant = office.owner.tenant;
-    let id = draft(&office.db, tenant, Some(office.owner.user), "Yes.").await;
-    let mut conn = office.db.pool().acquire().await.unwrap();
+    let acme = TestTenant::open().await;
+    let tenant = acme.owner.tenant;
+    let id = draft(&acme.db, tenant, Some(acme.owner.user), "Yes.").await;
+    let mut conn = acme.db.pool().acquire().await.unwrap();
     let stored = draft_versions::find(&mut conn, tenant, id, 1)
         .await
         .unwrap()
@@ -36,21 +36,21 @@ async fn a_version_comes_back_as_it_was_written_with_its_hash() {
 
 #[tokio::test]
 async fn versions_are_only_ever_added() {
-    let office = Office::open().await;
-    let tenant = office.owner.tenant;
-    let id = draft(&office.db, tenant, None, "Yes.").await;
+    let acme = TestTenant::open().await;
+    let tenant = acme.owner.tenant;
+    let id = draft(&acme.db, tenant, None, "Yes.").await;
     for statement in [
         "update draft_versions set body_text = 'No.'",
         "delete from draft_versions",
         "truncate draft_versions",
     ] {
-        let refused = sqlx::raw_sql(statement).execute(office.db.pool()).await;
+        let refused = sqlx::raw_sql(statement).execute(acme.db.pool()).await;
         assert!(
             refused.unwrap_err().to_string().contains("append-only"),
             "{statement}"
         );
     }
-    let mut conn = office.db.pool().acquire().await.unwrap();
+    let mut conn = acme.db.pool().acquire().await.unwrap();
     let twice = draft_versions::insert(
         &mut conn,
         tenant,
@@ -64,10 +64,10 @@ async fn versions_are_only_ever_added() {
 
 #[tokio::test]
 async fn of_two_that_build_on_one_version_the_second_is_refused() {
-    let office = Office::open().await;
-    let tenant = office.owner.tenant;
-    let id = draft(&office.db, tenant, None, "Yes.").await;
-    let mut conn = office.db.pool().acquire().await.unwrap();
+    let acme = TestTenant::open().await;
+    let tenant = acme.owner.tenant;
+    let id = draft(&acme.db, tenant, None, "Yes.").await;
+    let mut conn = acme.db.pool().acquire().await.unwrap();
     let present = drafts::find(&mut conn, tenant, id).await.unwrap().unwrap();
     for expected in [true, false] {
         let done = drafts::supersede(&mut conn, tenant, id, 1, present.approval)
@@ -86,10 +86,10 @@ async fn of_two_that_build_on_one_version_the_second_is_refused() {
 
 #[tokio::test]
 async fn another_tenant_finds_nothing_of_it() {
-    let office = Office::open().await;
-    let id = draft(&office.db, office.owner.tenant, None, "Yes.").await;
+    let acme = TestTenant::open().await;
+    let id = draft(&acme.db, acme.owner.tenant, None, "Yes.").await;
     let other = TenantId::new();
-    let mut conn = office.db.pool().acquire().await.unwrap();
+    let mut conn = acme.db.pool().acquire().await.unwrap();
     assert_eq!(drafts::find(&mut conn, other, id).await.unwrap(), None);
     assert_eq!(drafts::lock(&mut conn, other, id).await.unwrap(), None);
     assert_eq!(

@@ -1,4 +1,4 @@
-//! The last look before something leaves the house: connection, rate and holder, in the transaction that says `in_flight`.
+//! The last check before an external effect: connection, rate and holder, in the transaction that says `in_flight`.
 
 use super::*;
 use crate::support::{eventually, wait::SOON};
@@ -133,7 +133,7 @@ async fn nothing_leaves_by_a_connection_that_was_refused_or_is_gone() {
 }
 
 #[tokio::test]
-async fn whoever_stops_all_sending_is_told_when_nothing_more_is_begun() {
+async fn stop_of_all_sending_returns_when_nothing_more_is_begun() {
     let db = TestDb::new().await;
     let tenant = Client::owner_of_new_tenant(&db).await.tenant;
     let line = connection(&db, tenant, "active", 60).await;

@@ -4,7 +4,7 @@ use super::{Case, strike};
 use crate::{
     actions::{
         ask,
-        sending::{House, KEYS, letter},
+        sending::{KEYS, TestApp, letter},
     },
     approvals::decision,
     support::{
@@ -26,13 +26,13 @@ pub(super) const WORKER: [(&str, &str); 4] = [
 ];
 
 /// A user and the API, with nothing outside.
-struct Desk {
+struct TestUser {
     db: TestDb,
     _api: TestApi,
     client: Client,
 }
 
-impl Desk {
+impl TestUser {
     async fn open() -> Self {
         let db = TestDb::new().await;
         let api = TestApi::start(&db).await;
@@ -49,7 +49,7 @@ async fn count(db: &TestDb, sql: &'static str) -> usize {
     usize::try_from(db.one::<i64>(sql).await).expect("a count")
 }
 
-struct Triage(Desk);
+struct Triage(TestUser);
 
 impl Case for Triage {
     fn db(&self) -> &TestDb {
@@ -84,11 +84,11 @@ impl Case for Triage {
 
 #[tokio::test]
 async fn triage_and_what_follows_it_is_done_once_wherever_a_worker_is_struck() {
-    strike(&Triage(Desk::open().await)).await;
+    strike(&Triage(TestUser::open().await)).await;
 }
 
 /// Two mails as one job that waits for theirs.
-struct Batch(Desk);
+struct Batch(TestUser);
 
 impl Case for Batch {
     fn db(&self) -> &TestDb {
@@ -129,10 +129,10 @@ impl Case for Batch {
 
 #[tokio::test]
 async fn a_batch_is_summed_up_once_wherever_a_worker_is_struck() {
-    strike(&Batch(Desk::open().await)).await;
+    strike(&Batch(TestUser::open().await)).await;
 }
 
-struct Draft(Desk);
+struct Draft(TestUser);
 
 impl Case for Draft {
     fn db(&self) -> &TestDb {
@@ -173,12 +173,12 @@ impl Case for Draft {
 
 #[tokio::test]
 async fn a_draft_is_written_once_wherever_its_worker_is_struck() {
-    strike(&Draft(Desk::open().await)).await;
+    strike(&Draft(TestUser::open().await)).await;
 }
 
-struct Told(Desk);
+struct Notified(TestUser);
 
-impl Case for Told {
+impl Case for Notified {
     fn db(&self) -> &TestDb {
         &self.0.db
     }
@@ -211,41 +211,40 @@ impl Case for Told {
 
 #[tokio::test]
 async fn what_is_done_on_our_own_tables_is_done_once_wherever_its_worker_is_struck() {
-    strike(&Told(Desk::open().await)).await;
+    strike(&Notified(TestUser::open().await)).await;
 }
 
 /// Mails that somebody has written, one approval each.
-struct Sent {
-    house: House,
+struct ApprovedEmails {
+    app: TestApp,
     written: Vec<String>,
 }
 
-impl Sent {
+impl ApprovedEmails {
     async fn open() -> Self {
-        let house = House::open().await;
-        house
-            .db
+        let app = TestApp::open().await;
+        app.db
             .execute("update connections set sends_per_hour = 1000")
             .await;
-        let _worker = house.worker().await;
+        let _worker = app.worker().await;
         let letters: Vec<Value> = (0..50).map(|n| letter(&format!("Mail {n}"))).collect();
-        let asked = ask(&house.client, &json!({ "actions": letters })).await;
+        let asked = ask(&app.client, &json!({ "actions": letters })).await;
         let id = asked.body["id"].as_str().expect("an id");
-        let job = house.client.finished(id).await;
+        let job = app.client.finished(id).await;
         let actions = job["output"]["actions"].as_array().expect("all of them");
         let approval = |action: &Value| action["approval_id"].as_str().map(str::to_owned);
         let written = actions.iter().filter_map(approval).collect();
-        Self { house, written }
+        Self { app, written }
     }
 }
 
-impl Case for Sent {
+impl Case for ApprovedEmails {
     fn db(&self) -> &TestDb {
-        &self.house.db
+        &self.app.db
     }
 
     fn client(&self) -> &Client {
-        &self.house.client
+        &self.app.client
     }
 
     async fn worker(&self) -> Worker {
@@ -261,7 +260,7 @@ impl Case for Sent {
 
     async fn assert_once(&self, n: usize, job: &Value) {
         let subject = format!("Mail {n}");
-        let received = self.house.sink.received();
+        let received = self.app.sink.received();
         let copies = received
             .iter()
             .filter(|mail| mail.header("subject").as_deref() == Some(&subject))
@@ -277,6 +276,6 @@ impl Case for Sent {
 }
 
 #[tokio::test]
-async fn a_mail_is_sent_once_or_a_person_asked_wherever_its_worker_is_struck() {
-    strike(&Sent::open().await).await;
+async fn an_email_is_sent_once_or_a_person_asked_wherever_its_worker_is_struck() {
+    strike(&ApprovedEmails::open().await).await;
 }

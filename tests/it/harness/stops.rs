@@ -36,7 +36,7 @@ impl<'a> Stops<'a> {
         Self { db, holder }
     }
 
-    /// Whoever takes this step from now on is held before it is committed. The first is 1.
+    /// Blocks the transaction that takes this step before it commits. The first step is 1.
     pub(super) async fn at(&mut self, step: usize) {
         let hold = sqlx::raw_sql("select pg_advisory_lock(4711)");
         hold.execute(&mut self.holder).await.expect("the lock");

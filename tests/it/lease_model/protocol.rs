@@ -234,7 +234,7 @@ impl Protocol {
                 else {
                     return;
                 };
-                if answer == Reply::Kept {
+                if answer == Reply::StoredMessage {
                     hold.left = left;
                 } else {
                     state.lose(name);
@@ -280,7 +280,7 @@ impl Protocol {
             if self.rules.renew == Guard::NameAndRunning {
                 self.rules.renew(state, from, None);
             } else if let Some(hold) = hold.filter(|hold| !hold.lost) {
-                if self.rules.renew(state, from, Some(hold.claim)) == Reply::Kept {
+                if self.rules.renew(state, from, Some(hold.claim)) == Reply::StoredMessage {
                     state.workers[name].hold = Some(Hold {
                         left: LEASE,
                         ..hold

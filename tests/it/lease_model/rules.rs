@@ -89,7 +89,7 @@ impl Rules {
         match &mut state.row {
             Row::Running { left, .. } if lets => {
                 *left = LEASE;
-                Reply::Kept
+                Reply::StoredMessage
             }
             Row::Running { .. } | Row::Available | Row::Retryable | Row::Ended => Reply::LeaseLost,
         }

@@ -88,7 +88,7 @@ pub(super) enum Request {
 pub(super) enum Reply {
     Claimed(Claim),
     NothingDue,
-    Kept,
+    StoredMessage,
     Written,
     /// Written now or before; the worker need not know which.
     Settled,
@@ -180,7 +180,10 @@ impl State {
             hold.left = hold.left.saturating_sub(1);
         }
         for message in &mut self.network {
-            if matches!(message.answer, Some(Reply::Claimed(_) | Reply::Kept)) {
+            if matches!(
+                message.answer,
+                Some(Reply::Claimed(_) | Reply::StoredMessage)
+            ) {
                 message.age = (message.age + 1).min(LEASE);
             }
         }

@@ -17,7 +17,7 @@ async fn a_limit_is_waited_out_for_at_least_the_time_asked_wherever_it_is_said()
         ("llm_provider-retry-after", "0.15"),
         ("llm_provider-retry-after-ms", "150"),
     ] {
-        let asked = Asked::script([limited(header, wait), says("{}")]).await;
+        let asked = TestCall::script([limited(header, wait), says("{}")]).await;
         let completion = asked.complete().await.unwrap();
         assert_eq!(completion.tries, 2);
         assert!(
@@ -35,7 +35,7 @@ async fn a_limit_is_waited_out_for_at_least_the_time_asked_wherever_it_is_said()
 #[tokio::test]
 async fn a_passing_failure_is_tried_again() {
     for status in [408, 409, 429, 500, 502, 503, 504, 529] {
-        let asked = Asked::script([refuses(status), says("{}")]).await;
+        let asked = TestCall::script([refuses(status), says("{}")]).await;
         assert_eq!(asked.complete().await.unwrap().tries, 2, "{status}");
         assert_eq!(asked.tries().await, 2);
     }
@@ -44,7 +44,7 @@ async fn a_passing_failure_is_tried_again() {
 #[tokio::test]
 async fn a_refusal_for_good_is_not_tried_again() {
     for status in [400, 401, 402, 403, 404, 413, 422] {
-        let asked = Asked::script([refuses(status), says("{}")]).await;
+        let asked = TestCall::script([refuses(status), says("{}")]).await;
         let error = asked.refused().await;
         assert!(!error.is_transient(), "{status}: {error}");
         assert_eq!(asked.tries().await, 1, "{status}");
@@ -56,7 +56,7 @@ async fn a_spent_quota_is_not_tried_again_and_names_a_moment() {
     let spent = ResponseTemplate::new(429)
         .insert_header("retry-after", "1")
         .set_body_json(json!({ "error": { "message": "m", "type": "insufficient_quota", "code": "insufficient_quota" } }));
-    let asked = Asked::script([spent, says("{}")]).await;
+    let asked = TestCall::script([spent, says("{}")]).await;
     let error = asked.refused().await;
     assert_eq!(error.class(), "quota_exhausted");
     assert_eq!(error.retry_at(), Some(now() + chrono::Duration::seconds(1)));
@@ -66,17 +66,17 @@ async fn a_spent_quota_is_not_tried_again_and_names_a_moment() {
 #[tokio::test]
 async fn the_server_may_ask_for_a_repeat_or_forbid_it() {
     let yes = refuses(400).insert_header("x-should-retry", "true");
-    let asked = Asked::script([yes, says("{}")]).await;
+    let asked = TestCall::script([yes, says("{}")]).await;
     assert_eq!(asked.complete().await.unwrap().tries, 2);
     let no = refuses(500).insert_header("x-should-retry", "false");
-    let asked = Asked::script([no, says("{}")]).await;
+    let asked = TestCall::script([no, says("{}")]).await;
     assert_eq!(asked.refused().await.class(), "do_not_retry");
     assert_eq!(asked.tries().await, 1);
 }
 
 #[tokio::test]
 async fn tries_are_counted_and_end() {
-    let asked = Asked::script([refuses(503)]).await;
+    let asked = TestCall::script([refuses(503)]).await;
     let error = asked.refused().await;
     assert!(matches!(error, LlmError::Transient { status: 503, .. }));
     assert_eq!(asked.tries().await, 3);
@@ -91,7 +91,7 @@ async fn tries_are_counted_and_end() {
 
 #[tokio::test]
 async fn a_wait_that_does_not_fit_before_the_deadline_is_left_to_the_queue() {
-    let asked = Asked::script([limited("retry-after", "200")]).await;
+    let asked = TestCall::script([limited("retry-after", "200")]).await;
     let started = Instant::now();
     let error = asked.refused().await;
     assert!(matches!(error, LlmError::RateLimited { .. }), "{error}");
@@ -105,7 +105,7 @@ async fn a_wait_that_does_not_fit_before_the_deadline_is_left_to_the_queue() {
 
 #[tokio::test]
 async fn a_slow_answer_is_given_up_and_asked_for_again() {
-    let asked = Asked::with(RetryConfig {
+    let asked = TestCall::with(RetryConfig {
         attempt_timeout: Duration::from_millis(300),
         ..QUICK
     })
@@ -119,7 +119,7 @@ async fn a_slow_answer_is_given_up_and_asked_for_again() {
 
 #[tokio::test]
 async fn no_attempt_begins_that_could_not_end_before_the_deadline() {
-    let mut asked = Asked::with(RetryConfig {
+    let mut asked = TestCall::with(RetryConfig {
         attempt_timeout: Duration::from_millis(300),
         ..QUICK
     })
@@ -142,7 +142,7 @@ async fn no_attempt_begins_that_could_not_end_before_the_deadline() {
 
 #[tokio::test]
 async fn a_deadline_ends_an_attempt_that_has_time_left() {
-    let mut asked = Asked::script([says("{}").set_delay(Duration::from_secs(60))]).await;
+    let mut asked = TestCall::script([says("{}").set_delay(Duration::from_secs(60))]).await;
     asked.time = Duration::from_millis(300);
     let started = Instant::now();
     let error = asked.refused().await;
@@ -192,7 +192,7 @@ async fn a_connection_that_breaks_is_tried_again() {
 
 #[tokio::test]
 async fn a_job_that_is_given_up_gives_up_its_call() {
-    let asked = Asked::with(RetryConfig {
+    let asked = TestCall::with(RetryConfig {
         attempt_timeout: Duration::from_secs(50),
         ..QUICK
     })

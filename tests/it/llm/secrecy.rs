@@ -11,9 +11,9 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// A writer that keeps what is logged.
 #[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<u8>>>);
+struct CapturedLog(Arc<Mutex<Vec<u8>>>);
 
-impl Kept {
+impl CapturedLog {
     fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
@@ -34,7 +34,7 @@ impl Kept {
     }
 }
 
-impl io::Write for Kept {
+impl io::Write for CapturedLog {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())
@@ -45,7 +45,7 @@ impl io::Write for Kept {
     }
 }
 
-impl<'a> MakeWriter<'a> for Kept {
+impl<'a> MakeWriter<'a> for CapturedLog {
     type Writer = Self;
 
     fn make_writer(&'a self) -> Self {
@@ -54,7 +54,7 @@ impl<'a> MakeWriter<'a> for Kept {
 }
 
 /// The call's result and everything that was logged meanwhile, down to the finest level.
-async fn logged(asked: &Asked) -> (Result<Completion, LlmError>, Kept) {
+async fn logged(asked: &TestCall) -> (Result<Completion, LlmError>, CapturedLog) {
     // tracing remembers per call site whether anybody listens. Under `cargo test` other tests reach the same sites in
     // this process without a subscriber; one that always listens keeps them open.
     static LISTENING: Once = Once::new();
@@ -62,7 +62,7 @@ async fn logged(asked: &Asked) -> (Result<Completion, LlmError>, Kept) {
         tracing::subscriber::set_global_default(tracing_subscriber::registry())
             .expect("no other test sets a global subscriber");
     });
-    let kept = Kept::default();
+    let kept = CapturedLog::default();
     let subscriber = tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
@@ -98,7 +98,7 @@ async fn what_a_provider_echoes_is_neither_logged_nor_kept() {
         ResponseTemplate::new(200).set_body_json(declined),
     ];
     for reply in replies {
-        let asked = Asked::script([reply]).await;
+        let asked = TestCall::script([reply]).await;
         let (result, kept) = logged(&asked).await;
         let error = result.map(|_| ()).unwrap_err();
         let chain = base::telemetry::chain(&error);
@@ -121,7 +121,7 @@ async fn each_attempt_is_one_event_with_the_same_fields() {
         .insert_header("x-request-id", "req_a");
     let broken = refuses(500).insert_header("x-request-id", "req_b");
     let good = says(r#"{"note":"Mossy again"}"#).insert_header("x-request-id", "req_c");
-    let asked = Asked::script([limited, broken, good]).await;
+    let asked = TestCall::script([limited, broken, good]).await;
     let (result, kept) = logged(&asked).await;
     let completion = result.unwrap();
     assert!(!kept.text().contains("Mossy"));
@@ -174,7 +174,7 @@ async fn each_attempt_is_one_event_with_the_same_fields() {
 
 #[tokio::test]
 async fn metrics_have_their_names_and_only_labels_from_closed_sets() {
-    let asked = Asked::script([
+    let asked = TestCall::script([
         refuses(500).insert_header("retry-after-ms", "1"),
         says("{}"),
     ])

@@ -1,13 +1,13 @@
 //! Marks and folders: what is asked for is what lies in the mailbox, once, and taken back only as far as we had done it.
 
-use super::{house_at, house_with};
+use super::{app_with, house_at};
 use crate::{
-    actions::{approved::approval_in, ask, done, sending::House},
+    actions::{approved::approval_in, ask, done, sending::TestApp},
     approvals::{decide, seed::propose_about},
     support::{
         TestDb,
         cutter::Cutter,
-        dovecot::{Dovecot, Kept},
+        dovecot::{Dovecot, StoredMessage},
         eventually,
         wait::SOON,
     },
@@ -28,7 +28,7 @@ const MAIL: &str = "From: Bob <bob@example.org>\r\nTo: owner@acme.example\r\nSub
 const OTHER: &str = "From: Bob <bob@example.org>\r\nTo: owner@acme.example\r\nSubject: Other\r\n\
                      Date: Mon, 02 Nov 2026 10:00:00 +0000\r\nMessage-ID: <offer.10@example.org>\r\n\r\nOther\r\n";
 
-/// Keeps a mail as one that was handed in.
+/// Keeps an email as one that was handed in.
 pub(crate) async fn handed_in(db: &TestDb, tenant: TenantId, text: &str) -> MessageId {
     let (id, source) = (MessageId::new(), text.as_bytes());
     let mail = Mail::parse(source).unwrap();
@@ -44,21 +44,21 @@ pub(crate) async fn handed_in(db: &TestDb, tenant: TenantId, text: &str) -> Mess
     id
 }
 
-/// A house, the mail in its mailbox with another beside it, and its name with us.
-pub(super) async fn with_mail(dovecot: &Dovecot, house: &House) -> MessageId {
+/// A app, the mail in its mailbox with another beside it, and its name with us.
+pub(super) async fn with_mail(dovecot: &Dovecot, app: &TestApp) -> MessageId {
     dovecot.deliver("INBOX", MAIL);
     dovecot.deliver("INBOX", OTHER);
-    handed_in(&house.db, house.client.tenant, MAIL).await
+    handed_in(&app.db, app.client.tenant, MAIL).await
 }
 
-pub(super) fn offer(dovecot: &Dovecot) -> Vec<Kept> {
+pub(super) fn offer(dovecot: &Dovecot) -> Vec<StoredMessage> {
     let all = dovecot.kept();
     all.into_iter()
         .filter(|kept| kept.text.contains("<offer.1@"))
         .collect()
 }
 
-pub(super) fn other(dovecot: &Dovecot) -> Kept {
+pub(super) fn other(dovecot: &Dovecot) -> StoredMessage {
     let all = dovecot.kept();
     let mut others = all
         .into_iter()
@@ -68,33 +68,33 @@ pub(super) fn other(dovecot: &Dovecot) -> Kept {
     found
 }
 
-/// One action, agreed to by a person and carried out; the id of its approval.
+/// Executes one approved action and returns the id of its approval.
 pub(super) async fn agreed(
-    house: &House,
+    app: &TestApp,
     kind: ActionType,
     params: &Value,
     message: MessageId,
 ) -> String {
-    let tenant = house.client.tenant;
-    let id = propose_about(&house.db, tenant, kind, params, message).await;
-    house.agree(&id).await;
+    let tenant = app.client.tenant;
+    let id = propose_about(&app.db, tenant, kind, params, message).await;
+    app.agree(&id).await;
     id
 }
 
-pub(super) async fn undone(house: &House, approval: &str, status: &str) -> Value {
-    let asked = decide(&house.client, approval, "undo", 1).await;
+pub(super) async fn undone(app: &TestApp, approval: &str, status: &str) -> Value {
+    let asked = decide(&app.client, approval, "undo", 1).await;
     assert_eq!(asked.status, 200, "{}", asked.text);
-    approval_in(&house.client, approval, status).await
+    approval_in(&app.client, approval, status).await
 }
 
 #[tokio::test]
 async fn marks_are_set_on_the_one_mail_that_is_meant_and_taken_off_again() {
     let dovecot = Dovecot::start().await;
-    let house = house_with(&dovecot).await;
-    let _worker = house.worker().await;
-    let message = with_mail(&dovecot, &house).await;
+    let app = app_with(&dovecot).await;
+    let _worker = app.worker().await;
+    let message = with_mail(&dovecot, &app).await;
     let output = done(
-        &house.client,
+        &app.client,
         &json!({"actions": [
             {"type": "label", "payload": {"label": "Needs reply"}, "message_id": message},
             {"type": "mark_read", "payload": {}, "message_id": message},
@@ -133,17 +133,17 @@ async fn marks_are_set_on_the_one_mail_that_is_meant_and_taken_off_again() {
     );
     let unlabel =
         json!({"type": "unlabel", "payload": {"label": "needs reply"}, "message_id": message});
-    let output = done(&house.client, &json!({ "actions": [unlabel] })).await;
+    let output = done(&app.client, &json!({ "actions": [unlabel] })).await;
     assert_eq!(output["actions"][0]["receipt"]["changed"], true, "{output}");
     assert_eq!(offer(&dovecot)[0].keywords, Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn a_mail_is_put_where_its_user_would_look_for_it_and_back_again() {
+async fn an_email_is_put_where_its_user_would_look_for_it_and_back_again() {
     let dovecot = Dovecot::start().await;
-    let house = house_with(&dovecot).await;
-    let _worker = house.worker().await;
-    let message = with_mail(&dovecot, &house).await;
+    let app = app_with(&dovecot).await;
+    let _worker = app.worker().await;
+    let message = with_mail(&dovecot, &app).await;
     for (kind, params, folder) in [
         // Made, for there is none.
         (ActionType::Archive, json!({}), "Archive"),
@@ -156,13 +156,13 @@ async fn a_mail_is_put_where_its_user_would_look_for_it_and_back_again() {
             "Kunden.M&APw-ller &- Co",
         ),
     ] {
-        let approval = agreed(&house, kind, &params, message).await;
-        approval_in(&house.client, &approval, "executed").await;
+        let approval = agreed(&app, kind, &params, message).await;
+        approval_in(&app.client, &approval, "executed").await;
         let found = offer(&dovecot);
         assert_eq!(found.len(), 1, "{kind}: {found:?}");
         assert_eq!(found[0].folder, folder);
         assert_eq!(other(&dovecot).folder, "INBOX");
-        undone(&house, &approval, "undone").await;
+        undone(&app, &approval, "undone").await;
         let found = offer(&dovecot);
         assert_eq!(found.len(), 1, "{kind}: {found:?}");
         assert_eq!(found[0].folder, "INBOX", "{kind} was taken back");
@@ -172,35 +172,35 @@ async fn a_mail_is_put_where_its_user_would_look_for_it_and_back_again() {
 #[tokio::test]
 async fn taking_back_touches_only_what_we_had_changed() {
     let dovecot = Dovecot::start().await;
-    let house = house_with(&dovecot).await;
-    let _worker = house.worker().await;
-    let message = with_mail(&dovecot, &house).await;
-    let read = agreed(&house, ActionType::MarkRead, &json!({}), message).await;
-    approval_in(&house.client, &read, "executed").await;
+    let app = app_with(&dovecot).await;
+    let _worker = app.worker().await;
+    let message = with_mail(&dovecot, &app).await;
+    let read = agreed(&app, ActionType::MarkRead, &json!({}), message).await;
+    approval_in(&app.client, &read, "executed").await;
     // The same mail under another name with us: it is read by now.
-    let twin = handed_in(&house.db, house.client.tenant, MAIL).await;
-    let again = agreed(&house, ActionType::MarkRead, &json!({}), twin).await;
-    approval_in(&house.client, &again, "executed").await;
-    undone(&house, &again, "undone").await;
+    let twin = handed_in(&app.db, app.client.tenant, MAIL).await;
+    let again = agreed(&app, ActionType::MarkRead, &json!({}), twin).await;
+    approval_in(&app.client, &again, "executed").await;
+    undone(&app, &again, "undone").await;
     assert_eq!(offer(&dovecot)[0].flags, "S", "it was read before");
-    undone(&house, &read, "undone").await;
+    undone(&app, &read, "undone").await;
     assert_eq!(offer(&dovecot)[0].flags, "");
 }
 
 #[tokio::test]
 async fn what_its_user_has_moved_on_is_left_alone() {
     let dovecot = Dovecot::start().await;
-    let house = house_with(&dovecot).await;
-    let _worker = house.worker().await;
-    let message = with_mail(&dovecot, &house).await;
-    let archived = agreed(&house, ActionType::Archive, &json!({}), message).await;
-    approval_in(&house.client, &archived, "executed").await;
+    let app = app_with(&dovecot).await;
+    let _worker = app.worker().await;
+    let message = with_mail(&dovecot, &app).await;
+    let archived = agreed(&app, ActionType::Archive, &json!({}), message).await;
+    approval_in(&app.client, &archived, "executed").await;
     dovecot.remove("Archive", "<offer.1@");
-    let kept = undone(&house, &archived, "executed").await;
+    let kept = undone(&app, &archived, "executed").await;
     assert_eq!(kept["error"]["code"], "moved_on", "{kept}");
     assert_eq!(offer(&dovecot), []);
     let star = json!({"type": "star", "payload": {}, "message_id": message});
-    let output = done(&house.client, &json!({ "actions": [star] })).await;
+    let output = done(&app.client, &json!({ "actions": [star] })).await;
     assert_eq!(output["actions"][0]["result"], "failed");
     assert_eq!(
         output["actions"][0]["error"]["code"], "message_gone",
@@ -211,13 +211,13 @@ async fn what_its_user_has_moved_on_is_left_alone() {
 #[tokio::test]
 async fn nobody_reaches_into_the_mailbox_of_another() {
     let dovecot = Dovecot::start().await;
-    let house = house_with(&dovecot).await;
-    let _worker = house.worker().await;
-    let message = with_mail(&dovecot, &house).await;
+    let app = app_with(&dovecot).await;
+    let _worker = app.worker().await;
+    let message = with_mail(&dovecot, &app).await;
     let star = |message: MessageId| json!({"actions": [{"type": "star", "payload": {}, "message_id": message}]});
-    let stranger = house.api.sign_in(&house.db).await;
+    let stranger = app.api.sign_in(&app.db).await;
     // Theirs is the same mail, but no mailbox.
-    let own = handed_in(&house.db, stranger.tenant, MAIL).await;
+    let own = handed_in(&app.db, stranger.tenant, MAIL).await;
     let output = done(&stranger, &star(own)).await;
     assert_eq!(
         output["actions"][0]["error"]["code"], "no_mailbox",
@@ -230,7 +230,7 @@ async fn nobody_reaches_into_the_mailbox_of_another() {
     }
     assert_eq!(offer(&dovecot)[0].flags, "");
     let dry = json!({"dry_run": true, "actions": [{"type": "star", "payload": {}, "message_id": message}]});
-    let output = done(&house.client, &dry).await;
+    let output = done(&app.client, &dry).await;
     assert_eq!(
         output["actions"][0]["receipt"]["would"],
         json!({"flag": "\\Flagged", "set": true})
@@ -246,14 +246,14 @@ async fn a_change_whose_answer_is_lost_is_found_done_and_can_be_taken_back() {
     ] {
         let dovecot = Dovecot::start().await;
         let cutter = Cutter::before(dovecot.port).await;
-        let house = house_at(cutter.port).await;
-        let _worker = house.worker().await;
-        let message = with_mail(&dovecot, &house).await;
+        let app = house_at(cutter.port).await;
+        let _worker = app.worker().await;
+        let message = with_mail(&dovecot, &app).await;
         cutter.cut_after(command);
-        let approval = agreed(&house, kind, &json!({}), message).await;
-        approval_in(&house.client, &approval, "executed").await;
+        let approval = agreed(&app, kind, &json!({}), message).await;
+        approval_in(&app.client, &approval, "executed").await;
         assert_eq!(cutter.cuts(), 1, "the answer was lost");
-        let unknown: i64 = house
+        let unknown: i64 = app
             .db
             .one("select count(*) from audit_entries where action = 'effect.reconciled'")
             .await;
@@ -264,7 +264,7 @@ async fn a_change_whose_answer_is_lost_is_found_done_and_can_be_taken_back() {
             found[0].folder == "Archive" || found[0].flags == "F",
             "{found:?}"
         );
-        undone(&house, &approval, "undone").await;
+        undone(&app, &approval, "undone").await;
         let found = offer(&dovecot);
         assert_eq!(
             (found[0].folder.as_str(), found[0].flags.as_str()),
@@ -277,11 +277,11 @@ async fn a_change_whose_answer_is_lost_is_found_done_and_can_be_taken_back() {
 async fn a_worker_that_dies_over_a_move_leaves_it_to_the_next_which_can_take_it_back() {
     let dovecot = Dovecot::start().await;
     let cutter = Cutter::before(dovecot.port).await;
-    let house = house_at(cutter.port).await;
-    let mut worker = house.worker().await;
-    let message = with_mail(&dovecot, &house).await;
+    let app = house_at(cutter.port).await;
+    let mut worker = app.worker().await;
+    let message = with_mail(&dovecot, &app).await;
     cutter.stall_after("UID MOVE");
-    let approval = agreed(&house, ActionType::Archive, &json!({}), message).await;
+    let approval = agreed(&app, ActionType::Archive, &json!({}), message).await;
     eventually(SOON, async || {
         let found = offer(&dovecot);
         let moved = found.len() == 1 && found[0].folder == "Archive";
@@ -289,9 +289,9 @@ async fn a_worker_that_dies_over_a_move_leaves_it_to_the_next_which_can_take_it_
     })
     .await;
     worker.process.kill();
-    let _next = house.worker().await;
-    approval_in(&house.client, &approval, "executed").await;
+    let _next = app.worker().await;
+    approval_in(&app.client, &approval, "executed").await;
     assert_eq!(offer(&dovecot).len(), 1);
-    undone(&house, &approval, "undone").await;
+    undone(&app, &approval, "undone").await;
     assert_eq!(offer(&dovecot)[0].folder, "INBOX");
 }

@@ -1,11 +1,11 @@
 //! Servers that offer less than others do, and one that does not let us in.
 
 use super::{
+    app_with,
     changes::{agreed, offer, other, undone, with_mail},
-    house_with,
 };
 use crate::{
-    actions::{approved::approval_in, sending::House},
+    actions::{approved::approval_in, sending::TestApp},
     support::{
         client::send,
         dovecot::{Dovecot, PASSWORD, USER},
@@ -20,16 +20,16 @@ use serde_json::{Value, json};
 #[tokio::test]
 async fn a_server_that_cannot_move_has_the_one_mail_copied_and_deleted() {
     let dovecot = Dovecot::start_with_capabilities("IMAP4rev1 UIDPLUS SPECIAL-USE").await;
-    let house = house_with(&dovecot).await;
-    let _worker = house.worker().await;
-    let message = with_mail(&dovecot, &house).await;
-    let approval = agreed(&house, ActionType::Trash, &json!({}), message).await;
-    approval_in(&house.client, &approval, "executed").await;
+    let app = app_with(&dovecot).await;
+    let _worker = app.worker().await;
+    let message = with_mail(&dovecot, &app).await;
+    let approval = agreed(&app, ActionType::Trash, &json!({}), message).await;
+    approval_in(&app.client, &approval, "executed").await;
     let found = offer(&dovecot);
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(found[0].folder, "Deleted Things");
     assert_eq!(other(&dovecot).folder, "INBOX");
-    undone(&house, &approval, "undone").await;
+    undone(&app, &approval, "undone").await;
     let found = offer(&dovecot);
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(found[0].folder, "INBOX");
@@ -38,11 +38,11 @@ async fn a_server_that_cannot_move_has_the_one_mail_copied_and_deleted() {
 #[tokio::test]
 async fn a_server_that_can_only_delete_all_that_is_marked_is_not_asked_to_move() {
     let dovecot = Dovecot::start_with_capabilities("IMAP4rev1 SPECIAL-USE").await;
-    let house = house_with(&dovecot).await;
-    let _worker = house.worker().await;
-    let message = with_mail(&dovecot, &house).await;
-    let approval = agreed(&house, ActionType::Trash, &json!({}), message).await;
-    let failed = approval_in(&house.client, &approval, "failed").await;
+    let app = app_with(&dovecot).await;
+    let _worker = app.worker().await;
+    let message = with_mail(&dovecot, &app).await;
+    let approval = agreed(&app, ActionType::Trash, &json!({}), message).await;
+    let failed = approval_in(&app.client, &approval, "failed").await;
     assert_eq!(failed["error"]["code"], "move_not_offered", "{failed}");
     let found = offer(&dovecot);
     assert_eq!(found.len(), 1, "{found:?}");
@@ -53,18 +53,18 @@ async fn a_server_that_can_only_delete_all_that_is_marked_is_not_asked_to_move()
 async fn a_mailbox_that_does_not_let_us_in_burns_no_attempt_and_is_changed_with_the_new_password() {
     let dovecot = Dovecot::start().await;
     let imap = json!({"host": "127.0.0.1", "port": dovecot.port, "security": "none"});
-    let house = House::open_with(|account| {
+    let app = TestApp::open_with(|account| {
         account["imap"] = imap;
         account["username"] = Value::from(USER);
         account["password"] = Value::from("of last year");
     })
     .await;
-    let worker = house.worker().await;
-    let message = with_mail(&dovecot, &house).await;
-    let approval = agreed(&house, ActionType::MarkRead, &json!({}), message).await;
-    let path = format!("/v1/connections/{}", house.connection);
+    let worker = app.worker().await;
+    let message = with_mail(&dovecot, &app).await;
+    let approval = agreed(&app, ActionType::MarkRead, &json!({}), message).await;
+    let path = format!("/v1/connections/{}", app.connection);
     let refused = eventually(SOON, async || {
-        let found = house.client.get(&path).await.body;
+        let found = app.client.get(&path).await.body;
         if found["status"] == "reauth_required" {
             Ok(found)
         } else {
@@ -74,7 +74,7 @@ async fn a_mailbox_that_does_not_let_us_in_burns_no_attempt_and_is_changed_with_
     .await;
     assert_eq!(refused["last_error"], "imap_auth_refused");
     assert_eq!(offer(&dovecot)[0].flags, "");
-    let reauth = house
+    let reauth = app
         .client
         .request(Method::POST, &format!("{path}/reauth"))
         .header("If-Match", format!("\"{}\"", refused["version"]))
@@ -82,7 +82,7 @@ async fn a_mailbox_that_does_not_let_us_in_burns_no_attempt_and_is_changed_with_
     assert_eq!(send(reauth).await.body["status"], "active");
     // The account is marked while the attempt still runs; only at its end is the job put off.
     eventually(SOON, async || {
-        let put_off: i64 = house
+        let put_off: i64 = app
             .db
             .one("select count(*) from jobs where state = 'scheduled'")
             .await;
@@ -93,13 +93,12 @@ async fn a_mailbox_that_does_not_let_us_in_burns_no_attempt_and_is_changed_with_
         }
     })
     .await;
-    house
-        .db
+    app.db
         .execute("update jobs set run_at = now() where state = 'scheduled'")
         .await;
-    approval_in(&house.client, &approval, "executed").await;
+    approval_in(&app.client, &approval, "executed").await;
     assert_eq!(offer(&dovecot)[0].flags, "S");
-    let errors: i32 = house
+    let errors: i32 = app
         .db
         .one("select max(errors) from finished_jobs where kind = 'action.execute'")
         .await;

@@ -2,14 +2,14 @@
 
 use crate::support::{
     Client, TestDb,
-    client::{Answer, send},
+    client::{TestResponse, send},
     system::TestApi,
 };
 use jobs::domain::session::Role;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-async fn put(client: &Client, body: &Value, seen: Option<i32>) -> Answer {
+async fn put(client: &Client, body: &Value, seen: Option<i32>) -> TestResponse {
     let mut request = client.request(Method::PUT, "/v1/memory").json(body);
     if let Some(version) = seen {
         request = request.header("If-Match", format!("\"{version}\""));
@@ -17,7 +17,7 @@ async fn put(client: &Client, body: &Value, seen: Option<i32>) -> Answer {
     send(request).await
 }
 
-async fn ask(client: &Client, method: Method, path: &str, seen: i32) -> Answer {
+async fn ask(client: &Client, method: Method, path: &str, seen: i32) -> TestResponse {
     send(
         client
             .request(method, path)
@@ -140,7 +140,7 @@ async fn a_list_is_paged_filtered_and_the_user_s_own() {
     }
     let theirs = json!({"level": "semantic", "key": "fact 0", "value": "theirs"});
     assert_eq!(put(&colleague, &theirs, None).await.status, 201);
-    let keys = |page: &Answer| -> Vec<String> {
+    let keys = |page: &TestResponse| -> Vec<String> {
         let items = page.body["items"].as_array().unwrap();
         items
             .iter()

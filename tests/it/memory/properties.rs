@@ -161,7 +161,7 @@ async fn hold(db: &TestDb, read: &[MemoryId]) {
     let poisoned: i64 = db
         .one("select count(*) from memory_items where provenance in ('llm', 'email') and level in ('semantic', 'procedural')")
         .await;
-    assert_eq!(poisoned, 0, "a mail made a fact");
+    assert_eq!(poisoned, 0, "an email made a fact");
     let kept: i64 = db
         .one("select count(*) from memory_items where status = 'deleted' and value <> 'null'")
         .await;

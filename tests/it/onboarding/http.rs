@@ -4,8 +4,8 @@ use super::email;
 use crate::support::{
     TestDb,
     caller::{Caller, admin},
-    client::{Answer, send},
-    people::{Office, PASSWORD},
+    client::{TestResponse, send},
+    people::{PASSWORD, TestTenant},
     system::Api,
 };
 use jobs::{commands::onboarding::bootstrap, domain::session::Role};
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 const INVITES: &str = "/v1/invites";
 
-async fn accept(caller: &Caller, token: &str, password: &str) -> Answer {
+async fn accept(caller: &Caller, token: &str, password: &str) -> TestResponse {
     let body = json!({ "token": token, "password": password });
     send(
         caller
@@ -95,9 +95,9 @@ async fn the_command_line_refuses_what_is_no_slug_address_or_role() {
 
 #[tokio::test]
 async fn the_command_line_ends_all_sessions_of_a_user() {
-    let office = Office::open().await;
-    let (_, colleague) = office.join("ada@acme.example", Role::Member).await;
-    office.sign_in().await;
+    let acme = TestTenant::open().await;
+    let (_, colleague) = acme.join("ada@acme.example", Role::Member).await;
+    acme.sign_in().await;
     let args = [
         "revoke-sessions",
         "--tenant",
@@ -105,11 +105,11 @@ async fn the_command_line_ends_all_sessions_of_a_user() {
         "--email",
         "OWNER@acme.example",
     ];
-    let ended = admin(&office.db.url(), &args).await;
+    let ended = admin(&acme.db.url(), &args).await;
     assert_eq!(ended.stdout, "2 session(s) ended\n", "{}", ended.stderr);
-    assert!(office.present(&office.owner_token).await.is_err());
-    assert!(office.present(&colleague).await.is_ok());
-    let actor: String = office
+    assert!(acme.present(&acme.owner_token).await.is_err());
+    assert!(acme.present(&colleague).await.is_ok());
+    let actor: String = acme
         .db
         .one("select actor_kind from audit_entries where action = 'session_revoked'")
         .await;
@@ -118,10 +118,10 @@ async fn the_command_line_ends_all_sessions_of_a_user() {
 
 #[tokio::test]
 async fn an_invite_goes_from_an_admin_to_a_new_user() {
-    let office = Office::open().await;
-    let api = Api::spawn(&office.db).await;
+    let acme = TestTenant::open().await;
+    let api = Api::spawn(&acme.db).await;
     let caller = Caller::at(api.addr);
-    let owner = office.owner_token.expose();
+    let owner = acme.owner_token.expose();
     let ada = json!({ "email": "ada@acme.example", "role": "operator" });
     let lost = caller.post_json(INVITES, owner, &ada).await;
     assert_eq!(lost.status, StatusCode::CREATED, "{}", lost.body);
@@ -137,7 +137,7 @@ async fn an_invite_goes_from_an_admin_to_a_new_user() {
         "tokens are shown once"
     );
 
-    let token = |answer: &Answer| answer.body["token"].as_str().unwrap().to_owned();
+    let token = |answer: &TestResponse| answer.body["token"].as_str().unwrap().to_owned();
     let accepted = accept(&caller, &token(&sent), PASSWORD).await;
     assert_eq!(accepted.status, StatusCode::CREATED, "{}", accepted.body);
     assert_eq!(accepted.body["session"]["role"], "operator");
@@ -150,7 +150,7 @@ async fn an_invite_goes_from_an_admin_to_a_new_user() {
         caller.get(INVITES, &session).await.status,
         StatusCode::FORBIDDEN
     );
-    let denials: i64 = office
+    let denials: i64 = acme
         .db
         .one("select count(*) from audit_entries where action = 'authz_fail' and resource_id = 'list_invites'")
         .await;
@@ -162,10 +162,10 @@ async fn an_invite_goes_from_an_admin_to_a_new_user() {
 
 #[tokio::test]
 async fn every_dead_or_foreign_token_gets_one_answer() {
-    let office = Office::open().await;
-    let api = Api::spawn(&office.db).await;
+    let acme = TestTenant::open().await;
+    let api = Api::spawn(&acme.db).await;
     let caller = Caller::at(api.addr);
-    let owner = office.owner_token.expose();
+    let owner = acme.owner_token.expose();
     let of = |address: &str| json!({ "email": address, "role": "member" });
     let taken = caller
         .post_json(INVITES, owner, &of("owner@acme.example"))
@@ -235,11 +235,11 @@ async fn a_weak_password_is_refused_and_the_invite_stands() {
 
 #[tokio::test]
 async fn invites_of_another_tenant_cannot_be_seen_or_taken_back() {
-    let office = Office::open().await;
-    let api = Api::spawn(&office.db).await;
+    let acme = TestTenant::open().await;
+    let api = Api::spawn(&acme.db).await;
     let caller = Caller::at(api.addr);
     let other = bootstrap(
-        office.db.pool(),
+        acme.db.pool(),
         &"other".parse().unwrap(),
         &email("o@other.example"),
     )
@@ -249,7 +249,7 @@ async fn invites_of_another_tenant_cannot_be_seen_or_taken_back() {
     let stranger = stranger["token"].as_str().unwrap();
     let body = json!({ "email": "ada@acme.example", "role": "member" });
     let invited = caller
-        .post_json(INVITES, office.owner_token.expose(), &body)
+        .post_json(INVITES, acme.owner_token.expose(), &body)
         .await
         .body;
     let id = invited["invite"]["id"].as_str().unwrap();
@@ -262,9 +262,9 @@ async fn invites_of_another_tenant_cannot_be_seen_or_taken_back() {
 
 #[tokio::test]
 async fn nobody_invites_above_their_own_role_or_without_an_address() {
-    let office = Office::open().await;
-    let (_, admin) = office.join("admin@acme.example", Role::Admin).await;
-    let api = Api::spawn(&office.db).await;
+    let acme = TestTenant::open().await;
+    let (_, admin) = acme.join("admin@acme.example", Role::Admin).await;
+    let api = Api::spawn(&acme.db).await;
     let caller = Caller::at(api.addr);
     for (body, status) in [
         (

@@ -1,7 +1,7 @@
 //! A week that is asked too much of: everything is proposed, one after another, and nothing is agreed to or booked.
 
 use crate::{
-    actions::sending::House,
+    actions::sending::TestApp,
     calendar::connected,
     support::{
         client::send,
@@ -14,13 +14,13 @@ use serde_json::json;
 
 #[tokio::test]
 async fn ten_times_two_hours_of_focus_are_proposed_and_none_is_taken_for_granted() {
-    let (house, radicale) = (House::open().await, Radicale::start().await);
-    connected(&house, &radicale.calendar, PASSWORD).await;
-    let _worker = house.worker().await;
+    let (app, radicale) = (TestApp::open().await, Radicale::start().await);
+    connected(&app, &radicale.calendar, PASSWORD).await;
+    let _worker = app.worker().await;
     let mut spans = Vec::new();
     for n in 0..10 {
         let body = json!({"title": format!("Focus {n}"), "minutes": 120});
-        let request = house.client.request(Method::POST, "/v1/blocks");
+        let request = app.client.request(Method::POST, "/v1/blocks");
         let proposed = send(request.json(&body)).await;
         assert_eq!(proposed.status, 201, "{}", proposed.text);
         assert_eq!(proposed.body["status"], "proposed");
@@ -35,7 +35,7 @@ async fn ten_times_two_hours_of_focus_are_proposed_and_none_is_taken_for_granted
         assert!(pair[0].1 <= pair[1].0, "{pair:?}");
     }
     assert_eq!(radicale.all().await.matches("BEGIN:VEVENT").count(), 0);
-    let begun: i64 = house
+    let begun: i64 = app
         .db
         .one("select (select count(*) from effects) + (select count(*) from approvals)")
         .await;

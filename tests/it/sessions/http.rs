@@ -3,10 +3,10 @@
 use crate::support::{
     TestDb,
     caller::{Caller, admin},
-    client::{Answer, send},
+    client::{TestResponse, send},
     eventually,
     gate::Gate,
-    people::{Office, PASSWORD},
+    people::{PASSWORD, TestTenant},
     system::Api,
     wait::SOON,
 };
@@ -17,11 +17,11 @@ use serde_json::{Value, json};
 const SESSIONS: &str = "/v1/sessions";
 const ROTATE: &str = "/v1/sessions/current/rotate";
 
-fn token(answer: &Answer) -> String {
+fn token(answer: &TestResponse) -> String {
     answer.body["token"].as_str().expect("a token").to_owned()
 }
 
-async fn log_in(caller: &Caller, tenant: &str, email: &str, password: &str) -> Answer {
+async fn log_in(caller: &Caller, tenant: &str, email: &str, password: &str) -> TestResponse {
     let body = json!({ "tenant": tenant, "email": email, "password": password });
     send(caller.anonymous(Method::POST, SESSIONS).json(&body)).await
 }
@@ -97,20 +97,19 @@ async fn a_session_lives_from_the_first_invite_to_log_out() {
 
 #[tokio::test]
 async fn every_operation_that_needs_a_session_refuses_whatever_is_not_a_living_one() {
-    let office = Office::open().await;
-    let (ended, ended_token) = office.sign_in().await;
-    let (expired, expired_token) = office.sign_in().await;
-    office
-        .db
+    let acme = TestTenant::open().await;
+    let (ended, ended_token) = acme.sign_in().await;
+    let (expired, expired_token) = acme.sign_in().await;
+    acme.db
         .execute(&format!(
             "update sessions set revoked_at = now(), revoke_reason = 'logout' where id = '{}';
              update sessions set expires_at = now() where id = '{}'",
             ended.id, expired.id
         ))
         .await;
-    let api = Api::spawn(&office.db).await;
+    let api = Api::spawn(&acme.db).await;
     let caller = Caller::at(api.addr);
-    let living = office.owner_token.expose();
+    let living = acme.owner_token.expose();
     let another = if living.ends_with('x') { 'y' } else { 'x' };
     let misspelt = format!("{}{another}", &living[..living.len() - 1]);
     let bad: Vec<(&str, Option<String>)> = vec![
@@ -176,10 +175,10 @@ async fn every_operation_that_needs_a_session_refuses_whatever_is_not_a_living_o
 
 #[tokio::test]
 async fn a_token_in_the_url_is_refused_and_not_logged() {
-    let office = Office::open().await;
-    let api = Api::spawn(&office.db).await;
+    let acme = TestTenant::open().await;
+    let api = Api::spawn(&acme.db).await;
     let caller = Caller::at(api.addr);
-    let living = office.owner_token.expose();
+    let living = acme.owner_token.expose();
     for query in ["token", "access_token", "anything"] {
         let path = format!("{SESSIONS}?{query}={living}");
         let alone = send(caller.anonymous(Method::GET, &path)).await;
@@ -192,7 +191,7 @@ async fn a_token_in_the_url_is_refused_and_not_logged() {
     }
     assert_eq!(caller.get(SESSIONS, living).await.status, StatusCode::OK);
     // The log names the session of the last request, so it holds the lines of those before it too.
-    let session = office.owner.id.to_string();
+    let session = acme.owner.id.to_string();
     eventually(SOON, async || {
         let log = api.process.log();
         log.contains(&session).then_some(()).ok_or(log)
@@ -204,10 +203,10 @@ async fn a_token_in_the_url_is_refused_and_not_logged() {
 
 #[tokio::test]
 async fn two_authorization_headers_are_one_too_many() {
-    let office = Office::open().await;
-    let api = Api::spawn(&office.db).await;
+    let acme = TestTenant::open().await;
+    let api = Api::spawn(&acme.db).await;
     let caller = Caller::at(api.addr);
-    let value = format!("Bearer {}", office.owner_token.expose());
+    let value = format!("Bearer {}", acme.owner_token.expose());
     let request = caller
         .anonymous(Method::GET, SESSIONS)
         .header("Authorization", &value)
@@ -218,8 +217,8 @@ async fn two_authorization_headers_are_one_too_many() {
 
 #[tokio::test]
 async fn a_session_is_the_same_on_every_process_and_outlives_them() {
-    let office = Office::open().await;
-    let (mut first, second) = (Api::spawn(&office.db).await, Api::spawn(&office.db).await);
+    let acme = TestTenant::open().await;
+    let (mut first, second) = (Api::spawn(&acme.db).await, Api::spawn(&acme.db).await);
     let (at_first, at_second) = (Caller::at(first.addr), Caller::at(second.addr));
     let opened = log_in(&at_first, "acme", "owner@acme.example", PASSWORD).await;
     let old = token(&opened);
@@ -228,7 +227,7 @@ async fn a_session_is_the_same_on_every_process_and_outlives_them() {
     assert_eq!(at_first.get(SESSIONS, &new).await.status, StatusCode::OK);
 
     first.process.kill();
-    let third = Api::spawn(&office.db).await;
+    let third = Api::spawn(&acme.db).await;
     let at_third = Caller::at(third.addr);
     assert_eq!(at_third.get(SESSIONS, &new).await.status, StatusCode::OK);
     at_third.delete("/v1/sessions/current", &new).await;
@@ -240,11 +239,11 @@ async fn a_session_is_the_same_on_every_process_and_outlives_them() {
 
 #[tokio::test]
 async fn a_database_that_is_away_is_no_reason_to_throw_a_token_away() {
-    let office = Office::open().await;
-    let gate = Gate::before(&office.db).await;
+    let acme = TestTenant::open().await;
+    let gate = Gate::before(&acme.db).await;
     let api = Api::spawn_at(gate.url()).await;
     let caller = Caller::at(api.addr);
-    let living = office.owner_token.expose();
+    let living = acme.owner_token.expose();
     assert_eq!(caller.get(SESSIONS, living).await.status, StatusCode::OK);
     gate.shut();
     let away = caller.get(SESSIONS, living).await;
@@ -274,8 +273,8 @@ async fn a_database_that_is_away_is_no_reason_to_throw_a_token_away() {
 
 #[tokio::test]
 async fn a_dump_of_the_database_opens_no_session() {
-    let office = Office::open().await;
-    let api = Api::spawn(&office.db).await;
+    let acme = TestTenant::open().await;
+    let api = Api::spawn(&acme.db).await;
     let caller = Caller::at(api.addr);
     let opened = token(&log_in(&caller, "acme", "owner@acme.example", PASSWORD).await);
     let rotated = token(&caller.post(ROTATE, &opened).await);
@@ -290,7 +289,7 @@ async fn a_dump_of_the_database_opens_no_session() {
         "wrong password 1".into(),
     ];
 
-    let dump = office.db.dump().await;
+    let dump = acme.db.dump().await;
     assert!(
         dump.contains("new@acme.example"),
         "the dump holds what was written"
@@ -305,8 +304,8 @@ async fn a_dump_of_the_database_opens_no_session() {
 
 #[tokio::test]
 async fn every_wrong_log_in_gets_the_same_answer() {
-    let office = Office::open().await;
-    let api = Api::spawn(&office.db).await;
+    let acme = TestTenant::open().await;
+    let api = Api::spawn(&acme.db).await;
     let caller = Caller::at(api.addr);
     let mut answers = Vec::new();
     for (tenant, email) in [
@@ -340,10 +339,7 @@ async fn every_wrong_log_in_gets_the_same_answer() {
             .is_some_and(|seconds| (800..=901).contains(&seconds))
     );
     assert_eq!(
-        caller
-            .get(SESSIONS, office.owner_token.expose())
-            .await
-            .status,
+        caller.get(SESSIONS, acme.owner_token.expose()).await.status,
         StatusCode::OK,
         "who is signed in is not locked out"
     );
@@ -351,28 +347,28 @@ async fn every_wrong_log_in_gets_the_same_answer() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn fifty_rotations_at_once_over_http_leave_one_living_chain() {
-    let office = Office::open().await;
-    let api = Api::spawn(&office.db).await;
+    let acme = TestTenant::open().await;
+    let api = Api::spawn(&acme.db).await;
     let caller = Caller::at(api.addr);
-    let old = office.owner_token.expose();
+    let old = acme.owner_token.expose();
     let answers = futures::future::join_all((0..50).map(|_| caller.post(ROTATE, old))).await;
     for answer in &answers {
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
     }
-    let living: i64 = office
+    let living: i64 = acme
         .db
         .one("select count(*) from session_tokens where retired_at is null and superseded_at is null")
         .await;
     assert_eq!(living, 1);
-    let all: i64 = office.db.one("select count(*) from session_tokens").await;
+    let all: i64 = acme.db.one("select count(*) from session_tokens").await;
     assert_eq!(all, 51);
 }
 
 #[tokio::test]
 async fn a_user_sees_and_ends_their_own_sessions_only() {
-    let office = Office::open().await;
-    let (_, colleague) = office.join("ada@acme.example", Role::Admin).await;
-    let api = Api::spawn(&office.db).await;
+    let acme = TestTenant::open().await;
+    let (_, colleague) = acme.join("ada@acme.example", Role::Admin).await;
+    let api = Api::spawn(&acme.db).await;
     let caller = Caller::at(api.addr);
     let opened = log_in(&caller, "acme", "owner@acme.example", PASSWORD).await;
     let mine = token(&opened);
@@ -407,10 +403,7 @@ async fn a_user_sees_and_ends_their_own_sessions_only() {
         );
     }
     assert_eq!(
-        caller
-            .get(SESSIONS, office.owner_token.expose())
-            .await
-            .status,
+        caller.get(SESSIONS, acme.owner_token.expose()).await.status,
         StatusCode::UNAUTHORIZED
     );
     let all = json!({ "scope": "global" });
@@ -433,13 +426,12 @@ async fn a_user_sees_and_ends_their_own_sessions_only() {
 
 #[tokio::test]
 async fn a_suspended_user_is_out_at_once() {
-    let office = Office::open().await;
-    let api = Api::spawn(&office.db).await;
+    let acme = TestTenant::open().await;
+    let api = Api::spawn(&acme.db).await;
     let caller = Caller::at(api.addr);
-    let living = office.owner_token.expose();
+    let living = acme.owner_token.expose();
     assert_eq!(caller.get(SESSIONS, living).await.status, StatusCode::OK);
-    office
-        .db
+    acme.db
         .execute("update users set status = 'suspended'")
         .await;
     assert_eq!(

@@ -1,6 +1,6 @@
 //! How sessions begin, are noted as used, and end.
 
-use crate::support::{people::Office, wait::SOON};
+use crate::support::{people::TestTenant, wait::SOON};
 use base::db::PoolConfig;
 use jobs::commands::sessions::signals::revoked;
 use jobs::{
@@ -26,27 +26,24 @@ fn refusal(result: Result<Session, AuthenticateError>) -> Option<Refusal> {
 }
 
 /// Everything that a look-up could change.
-async fn footprint(office: &Office) -> String {
+async fn footprint(acme: &TestTenant) -> String {
     let all = "select concat(
         (select json_agg(s order by id) from sessions s), (select json_agg(t order by token_hash) from session_tokens t),
         (select count(*) from audit_entries))";
-    office.db.one(all).await
+    acme.db.one(all).await
 }
 
 #[tokio::test]
 async fn an_unknown_token_changes_nothing() {
-    let office = Office::open().await;
-    let before = footprint(&office).await;
+    let acme = TestTenant::open().await;
+    let before = footprint(&acme).await;
     let guess = SessionToken::generate();
-    assert_eq!(
-        refusal(office.present(&guess).await),
-        Some(Refusal::Unknown)
-    );
-    assert_eq!(footprint(&office).await, before);
+    assert_eq!(refusal(acme.present(&guess).await), Some(Refusal::Unknown));
+    assert_eq!(footprint(&acme).await, before);
 }
 
 #[tokio::test]
-async fn every_way_of_being_over_refuses_and_changes_nothing() {
+async fn every_ended_state_refuses_and_changes_nothing() {
     let ends = [
         (
             "update sessions set expires_at = now() - interval '1 ms'",
@@ -66,56 +63,55 @@ async fn every_way_of_being_over_refuses_and_changes_nothing() {
         ("update tenants set status = 'closed'", Refusal::Closed),
     ];
     for (end, expected) in ends {
-        let office = Office::open().await;
-        office.present(&office.owner_token).await.unwrap();
-        office.db.execute(end).await;
-        let before = footprint(&office).await;
+        let acme = TestTenant::open().await;
+        acme.present(&acme.owner_token).await.unwrap();
+        acme.db.execute(end).await;
+        let before = footprint(&acme).await;
         assert_eq!(
-            refusal(office.present(&office.owner_token).await),
+            refusal(acme.present(&acme.owner_token).await),
             Some(expected),
             "{end}"
         );
-        assert_eq!(footprint(&office).await, before, "{end}");
+        assert_eq!(footprint(&acme).await, before, "{end}");
     }
 }
 
 #[tokio::test]
 async fn a_paused_tenant_still_signs_in() {
-    let office = Office::open().await;
-    office
-        .db
+    let acme = TestTenant::open().await;
+    acme.db
         .execute("update tenants set status = 'paused'")
         .await;
-    assert!(office.present(&office.owner_token).await.is_ok());
+    assert!(acme.present(&acme.owner_token).await.is_ok());
 }
 
 #[tokio::test]
 async fn a_use_is_noted_at_most_once_a_minute_and_postpones_only_the_idle_end() {
-    let office = Office::open().await;
-    office.present(&office.owner_token).await.unwrap();
+    let acme = TestTenant::open().await;
+    acme.present(&acme.owner_token).await.unwrap();
     let noted = "select last_used_at::text from sessions";
-    let at_first: String = office.db.one(noted).await;
-    office.present(&office.owner_token).await.unwrap();
-    assert_eq!(office.db.one::<String>(noted).await, at_first);
+    let at_first: String = acme.db.one(noted).await;
+    acme.present(&acme.owner_token).await.unwrap();
+    assert_eq!(acme.db.one::<String>(noted).await, at_first);
 
-    office
+    acme
         .db
         .execute("update sessions set last_used_at = now() - interval '61 s', idle_expires_at = now() + interval '5 s'")
         .await;
-    let found = office.present(&office.owner_token).await.unwrap();
-    let fresh: bool = office
+    let found = acme.present(&acme.owner_token).await.unwrap();
+    let fresh: bool = acme
         .db
         .one("select last_used_at > now() - interval '5 s' and idle_expires_at > now() + interval '29 minutes' from sessions")
         .await;
     assert!(fresh);
-    assert!(found.idle_expires_at > office.owner.created_at + chrono::TimeDelta::minutes(29));
-    assert_eq!(found.expires_at, office.owner.expires_at);
+    assert!(found.idle_expires_at > acme.owner.created_at + chrono::TimeDelta::minutes(29));
+    assert_eq!(found.expires_at, acme.owner.expires_at);
 
-    office
+    acme
         .db
         .execute("update sessions set last_used_at = now() - interval '61 s', expires_at = now() + interval '9 s'")
         .await;
-    let found = office.present(&office.owner_token).await.unwrap();
+    let found = acme.present(&acme.owner_token).await.unwrap();
     assert_eq!(
         found.idle_expires_at, found.expires_at,
         "idleness never outlasts the absolute end"
@@ -124,33 +120,30 @@ async fn a_use_is_noted_at_most_once_a_minute_and_postpones_only_the_idle_end() 
 
 #[tokio::test]
 async fn the_role_is_that_of_today() {
-    let office = Office::open().await;
+    let acme = TestTenant::open().await;
     assert_eq!(
-        office.present(&office.owner_token).await.unwrap().role,
+        acme.present(&acme.owner_token).await.unwrap().role,
         Role::Owner
     );
-    office.db.execute("update users set role = 'member'").await;
+    acme.db.execute("update users set role = 'member'").await;
     assert_eq!(
-        office.present(&office.owner_token).await.unwrap().role,
+        acme.present(&acme.owner_token).await.unwrap().role,
         Role::Member
     );
 }
 
 #[tokio::test]
 async fn the_eleventh_session_ends_the_oldest() {
-    let office = Office::open().await;
-    let (first, oldest) = (office.owner.id, &office.owner_token);
+    let acme = TestTenant::open().await;
+    let (first, oldest) = (acme.owner.id, &acme.owner_token);
     for _ in 1..MAX_SESSIONS {
-        office.sign_in().await;
+        acme.sign_in().await;
     }
-    assert!(office.present(oldest).await.is_ok());
-    let (_, newest) = office.sign_in().await;
-    assert_eq!(
-        refusal(office.present(oldest).await),
-        Some(Refusal::Revoked)
-    );
-    assert!(office.present(&newest).await.is_ok());
-    let audited: String = office
+    assert!(acme.present(oldest).await.is_ok());
+    let (_, newest) = acme.sign_in().await;
+    assert_eq!(refusal(acme.present(oldest).await), Some(Refusal::Revoked));
+    assert!(acme.present(&newest).await.is_ok());
+    let audited: String = acme
         .db
         .one("select resource_id from audit_entries where action = 'excess_sessions_exceeded'")
         .await;
@@ -159,9 +152,9 @@ async fn the_eleventh_session_ends_the_oldest() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_log_ins_at_once_leave_no_more_sessions_than_allowed() {
-    let office = Office::open().await;
-    futures::future::join_all((0..25).map(|_| office.sign_in())).await;
-    let living: i64 = office
+    let acme = TestTenant::open().await;
+    futures::future::join_all((0..25).map(|_| acme.sign_in())).await;
+    let living: i64 = acme
         .db
         .one("select count(*) from sessions where revoked_at is null")
         .await;
@@ -170,20 +163,17 @@ async fn many_log_ins_at_once_leave_no_more_sessions_than_allowed() {
 
 #[tokio::test]
 async fn logging_out_ends_one_session_and_may_be_repeated() {
-    let office = Office::open().await;
-    let (session, token) = office.sign_in().await;
-    let (pool, notifier) = (office.db.pool(), &office.notifier);
+    let acme = TestTenant::open().await;
+    let (session, token) = acme.sign_in().await;
+    let (pool, notifier) = (acme.db.pool(), &acme.notifier);
     for _ in 0..2 {
-        end::log_out(pool, notifier, &session, &office.origin)
+        end::log_out(pool, notifier, &session, &acme.origin)
             .await
             .unwrap();
     }
-    assert_eq!(
-        refusal(office.present(&token).await),
-        Some(Refusal::Revoked)
-    );
-    assert!(office.present(&office.owner_token).await.is_ok());
-    let entries: i64 = office
+    assert_eq!(refusal(acme.present(&token).await), Some(Refusal::Revoked));
+    assert!(acme.present(&acme.owner_token).await.is_ok());
+    let entries: i64 = acme
         .db
         .one("select count(*) from audit_entries where action = 'session_logout'")
         .await;
@@ -197,38 +187,38 @@ async fn scopes_end_what_they_say() {
         (RevokeScope::Others, [true, false, true]),
         (RevokeScope::Global, [false, false, true]),
     ] {
-        let office = Office::open().await;
-        let (session, token) = office.sign_in().await;
-        let (_, colleague) = office.join("ada@acme.example", Role::Member).await;
-        let (pool, notifier) = (office.db.pool(), &office.notifier);
-        end::end_sessions(pool, notifier, &session, scope, &office.origin)
+        let acme = TestTenant::open().await;
+        let (session, token) = acme.sign_in().await;
+        let (_, colleague) = acme.join("ada@acme.example", Role::Member).await;
+        let (pool, notifier) = (acme.db.pool(), &acme.notifier);
+        end::end_sessions(pool, notifier, &session, scope, &acme.origin)
             .await
             .unwrap();
-        for (token, lives) in [&token, &office.owner_token, &colleague]
+        for (token, lives) in [&token, &acme.owner_token, &colleague]
             .into_iter()
             .zip(living)
         {
-            assert_eq!(office.present(token).await.is_ok(), lives, "{scope:?}");
+            assert_eq!(acme.present(token).await.is_ok(), lives, "{scope:?}");
         }
     }
 }
 
 #[tokio::test]
 async fn nobody_ends_the_session_of_somebody_else() {
-    let office = Office::open().await;
-    let (ada, _) = office.join("ada@acme.example", Role::Admin).await;
-    let (pool, notifier) = (office.db.pool(), &office.notifier);
-    let refused = end::end_session(pool, notifier, &ada, office.owner.id, &office.origin).await;
+    let acme = TestTenant::open().await;
+    let (ada, _) = acme.join("ada@acme.example", Role::Admin).await;
+    let (pool, notifier) = (acme.db.pool(), &acme.notifier);
+    let refused = end::end_session(pool, notifier, &ada, acme.owner.id, &acme.origin).await;
     assert!(matches!(refused, Err(end::EndSessionError::NotFound)));
-    assert!(office.present(&office.owner_token).await.is_ok());
+    assert!(acme.present(&acme.owner_token).await.is_ok());
 }
 
 #[tokio::test]
-async fn the_end_of_a_session_is_told_to_other_processes() {
-    let office = Office::open().await;
+async fn the_end_of_a_session_is_signalled_to_other_processes() {
+    let acme = TestTenant::open().await;
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
     let config = PoolConfig {
-        url: office.db.url().into(),
+        url: acme.db.url().into(),
         max_connections: 1,
         acquire_timeout: SOON,
         statement_timeout: SOON,
@@ -237,17 +227,15 @@ async fn the_end_of_a_session_is_told_to_other_processes() {
     let listener = Listener::spawn(&config, &tracker, stop.clone()).unwrap();
     let mut signals = listener.subscribe();
     crate::support::eventually(SOON, async || {
-        listener.is_alive().then_some(()).ok_or("deaf".into())
+        listener
+            .is_alive()
+            .then_some(())
+            .ok_or("listener is down".into())
     })
     .await;
-    end::log_out(
-        office.db.pool(),
-        &office.notifier,
-        &office.owner,
-        &office.origin,
-    )
-    .await
-    .unwrap();
+    end::log_out(acme.db.pool(), &acme.notifier, &acme.owner, &acme.origin)
+        .await
+        .unwrap();
     let heard = tokio::time::timeout(SOON, async {
         loop {
             if let Some(session) = signals.recv().await.ok().as_ref().and_then(revoked) {
@@ -255,53 +243,46 @@ async fn the_end_of_a_session_is_told_to_other_processes() {
             }
         }
     });
-    assert_eq!(heard.await.unwrap(), office.owner.id);
+    assert_eq!(heard.await.unwrap(), acme.owner.id);
     stop.cancel();
 }
 
 #[tokio::test]
 async fn the_list_shows_what_is_alive_and_whence_it_came() {
-    let office = Office::open().await;
-    office.sign_in().await;
-    let (over, _) = office.sign_in().await;
-    office
-        .db
+    let acme = TestTenant::open().await;
+    acme.sign_in().await;
+    let (over, _) = acme.sign_in().await;
+    acme.db
         .execute(&format!(
             "update sessions set idle_expires_at = now() where id = '{}'",
             over.id
         ))
         .await;
-    let mut conn = office.db.pool().acquire().await.unwrap();
-    let listed = sessions::list(&mut conn, office.owner.tenant, office.owner.user)
+    let mut conn = acme.db.pool().acquire().await.unwrap();
+    let listed = sessions::list(&mut conn, acme.owner.tenant, acme.owner.user)
         .await
         .unwrap();
     assert_eq!(listed.len(), 2);
-    assert_eq!(listed[1].id, office.owner.id, "the youngest comes first");
+    assert_eq!(listed[1].id, acme.owner.id, "the youngest comes first");
     assert_eq!(listed[0].ip.as_deref(), Some("192.0.2.7"));
     assert_eq!(listed[0].user_agent.as_deref(), Some("test/1"));
 }
 
 #[tokio::test]
 async fn only_what_ended_a_month_ago_is_purged() {
-    let office = Office::open().await;
-    office.sign_in().await;
-    let (old, token) = office.sign_in().await;
-    office
+    let acme = TestTenant::open().await;
+    acme.sign_in().await;
+    let (old, token) = acme.sign_in().await;
+    acme
         .db
         .execute(&format!(
             "update sessions set revoked_at = now() - interval '31 days', revoke_reason = 'logout' where id = '{}'",
             old.id
         ))
         .await;
-    let mut conn = office.db.pool().acquire().await.unwrap();
+    let mut conn = acme.db.pool().acquire().await.unwrap();
     assert_eq!(sessions::purge(&mut conn, 10).await.unwrap(), 1);
-    assert_eq!(
-        refusal(office.present(&token).await),
-        Some(Refusal::Unknown)
-    );
-    assert_eq!(
-        office.db.one::<i64>("select count(*) from sessions").await,
-        2
-    );
+    assert_eq!(refusal(acme.present(&token).await), Some(Refusal::Unknown));
+    assert_eq!(acme.db.one::<i64>("select count(*) from sessions").await, 2);
     assert_eq!(login_failures::purge(&mut conn).await.unwrap(), 0);
 }

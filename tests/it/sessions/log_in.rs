@@ -1,6 +1,6 @@
 //! Logging in with a password: one answer to every mistake, and not too many of them.
 
-use crate::support::people::{LIFETIME, Office, PASSWORD};
+use crate::support::people::{LIFETIME, PASSWORD, TestTenant};
 use jobs::{
     commands::sessions::{
         log_in,
@@ -12,7 +12,7 @@ use jobs::{
 use std::time::{Duration, Instant};
 
 async fn attempt_from(
-    office: &Office,
+    acme: &TestTenant,
     ip: &str,
     (tenant, email, password): (&str, &str, &str),
 ) -> Result<Opened, LogInError> {
@@ -22,17 +22,17 @@ async fn attempt_from(
         password: password.into(),
         origin: Origin::new(Some(ip.parse().unwrap()), None, Some("req-login".into())),
     };
-    let (pool, notifier) = (office.db.pool(), &office.notifier);
-    log_in(pool, notifier, &office.hasher, LIFETIME, &typed).await
+    let (pool, notifier) = (acme.db.pool(), &acme.notifier);
+    log_in(pool, notifier, &acme.hasher, LIFETIME, &typed).await
 }
 
 async fn attempt(
-    office: &Office,
+    acme: &TestTenant,
     tenant: &str,
     email: &str,
     password: &str,
 ) -> Result<Opened, LogInError> {
-    attempt_from(office, "192.0.2.1", (tenant, email, password)).await
+    attempt_from(acme, "192.0.2.1", (tenant, email, password)).await
 }
 
 const OWNER: &str = "owner@acme.example";
@@ -42,23 +42,22 @@ const OUTDATED: &str = "$argon2id$v=19$m=8192,t=1,p=1$6+prH6O3OqIxXRXcpwJPVQ$9+I
 
 #[tokio::test]
 async fn the_right_password_opens_a_session() {
-    let office = Office::open().await;
-    let opened = attempt(&office, "acme", "Owner@ACME.example", PASSWORD)
+    let acme = TestTenant::open().await;
+    let opened = attempt(&acme, "acme", "Owner@ACME.example", PASSWORD)
         .await
         .unwrap();
-    assert_eq!(opened.session.user, office.owner.user);
+    assert_eq!(opened.session.user, acme.owner.user);
     assert_eq!(
-        office.present(&opened.token).await.unwrap().id,
+        acme.present(&opened.token).await.unwrap().id,
         opened.session.id
     );
     assert_eq!(
-        office
-            .db
+        acme.db
             .one::<i64>("select count(*) from login_failures")
             .await,
         0
     );
-    let entries: String = office
+    let entries: String = acme
         .db
         .one("select string_agg(action, ' ' order by id) from audit_entries where request_id = 'req-login'")
         .await;
@@ -67,27 +66,26 @@ async fn the_right_password_opens_a_session() {
 
 #[tokio::test]
 async fn every_mistake_is_refused_alike_and_names_nobody_in_the_audit() {
-    let office = Office::open().await;
+    let acme = TestTenant::open().await;
     for (tenant, email, password) in [
         ("acme", OWNER, "not the password"),
         ("acme", "nobody@acme.example", PASSWORD),
         ("nowhere", OWNER, PASSWORD),
         ("acme", "", ""),
     ] {
-        let refused = attempt(&office, tenant, email, password).await.unwrap_err();
+        let refused = attempt(&acme, tenant, email, password).await.unwrap_err();
         assert!(
             matches!(refused, LogInError::Refused),
             "{tenant} {email}: {refused}"
         );
     }
-    office
-        .db
+    acme.db
         .execute("update users set status = 'suspended'")
         .await;
-    let refused = attempt(&office, "acme", OWNER, PASSWORD).await.unwrap_err();
+    let refused = attempt(&acme, "acme", OWNER, PASSWORD).await.unwrap_err();
     assert!(matches!(refused, LogInError::Refused), "{refused}");
 
-    let written: String = office
+    let written: String = acme
         .db
         .one("select string_agg(a::text, ' ') from audit_entries a where action = 'authn_login_fail'")
         .await;
@@ -100,19 +98,19 @@ async fn every_mistake_is_refused_alike_and_names_nobody_in_the_audit() {
 
 #[tokio::test]
 async fn an_unknown_user_takes_as_long_as_a_wrong_password() {
-    let office = Office::open().await;
+    let acme = TestTenant::open().await;
     let (mut known, mut unknown) = (Duration::MAX, Duration::MAX);
     // The fastest of several: what the machine does besides only adds.
     for n in 0..5 {
         let ip = format!("192.0.2.{n}");
         let started = Instant::now();
-        attempt_from(&office, &ip, ("acme", OWNER, "not the password"))
+        attempt_from(&acme, &ip, ("acme", OWNER, "not the password"))
             .await
             .unwrap_err();
         known = known.min(started.elapsed());
         let started = Instant::now();
         attempt_from(
-            &office,
+            &acme,
             &ip,
             ("acme", "nobody@acme.example", "not the password"),
         )
@@ -127,15 +125,15 @@ async fn an_unknown_user_takes_as_long_as_a_wrong_password() {
 #[tokio::test]
 async fn ten_failures_close_the_account_for_a_while_whether_it_exists_or_not() {
     for email in [OWNER, "nobody@acme.example"] {
-        let office = Office::open().await;
+        let acme = TestTenant::open().await;
         for n in 0..10 {
             let ip = format!("192.0.2.{n}");
-            let refused = attempt_from(&office, &ip, ("acme", email, "not the password"))
+            let refused = attempt_from(&acme, &ip, ("acme", email, "not the password"))
                 .await
                 .unwrap_err();
             assert!(matches!(refused, LogInError::Refused), "{n}: {refused}");
         }
-        let throttled = attempt_from(&office, "198.51.100.1", ("acme", email, PASSWORD))
+        let throttled = attempt_from(&acme, "198.51.100.1", ("acme", email, PASSWORD))
             .await
             .unwrap_err();
         let LogInError::Throttled { retry_after } = throttled else {
@@ -145,7 +143,7 @@ async fn ten_failures_close_the_account_for_a_while_whether_it_exists_or_not() {
             retry_after > Duration::from_secs(800) && retry_after <= Duration::from_secs(900),
             "{retry_after:?}"
         );
-        let locks: i64 = office
+        let locks: i64 = acme
             .db
             .one("select count(*) from audit_entries where action = 'authn_login_lock'")
             .await;
@@ -155,14 +153,14 @@ async fn ten_failures_close_the_account_for_a_while_whether_it_exists_or_not() {
 
 #[tokio::test]
 async fn hammering_does_not_lengthen_the_wait() {
-    let office = Office::open().await;
+    let acme = TestTenant::open().await;
     for _ in 0..10 {
-        attempt(&office, "acme", OWNER, "not the password")
+        attempt(&acme, "acme", OWNER, "not the password")
             .await
             .unwrap_err();
     }
     for _ in 0..30 {
-        let throttled = attempt(&office, "acme", OWNER, "not the password")
+        let throttled = attempt(&acme, "acme", OWNER, "not the password")
             .await
             .unwrap_err();
         assert!(
@@ -170,21 +168,20 @@ async fn hammering_does_not_lengthen_the_wait() {
             "{throttled}"
         );
     }
-    office
-        .db
+    acme.db
         .execute("update login_failures set at = at - interval '15 minutes'")
         .await;
-    attempt(&office, "acme", OWNER, PASSWORD).await.unwrap();
+    attempt(&acme, "acme", OWNER, PASSWORD).await.unwrap();
 }
 
 #[tokio::test]
 async fn one_address_cannot_try_many_accounts() {
-    let office = Office::open().await;
-    attempt(&office, "acme", "a0@acme.example", "not the password")
+    let acme = TestTenant::open().await;
+    attempt(&acme, "acme", "a0@acme.example", "not the password")
         .await
         .unwrap_err();
     // As if 99 more had failed just before: real ones would take the test a while.
-    office
+    acme
         .db
         .execute(
             "insert into login_failures (subject, at)
@@ -192,7 +189,7 @@ async fn one_address_cannot_try_many_accounts() {
              from (select subject from login_failures order by at desc, subject limit 2) s, generate_series(1, 99) n",
         )
         .await;
-    let throttled = attempt(&office, "acme", "fresh@acme.example", PASSWORD)
+    let throttled = attempt(&acme, "acme", "fresh@acme.example", PASSWORD)
         .await
         .unwrap_err();
     assert!(
@@ -200,7 +197,7 @@ async fn one_address_cannot_try_many_accounts() {
         "{throttled}"
     );
     assert!(
-        attempt_from(&office, "198.51.100.1", ("acme", OWNER, PASSWORD))
+        attempt_from(&acme, "198.51.100.1", ("acme", OWNER, PASSWORD))
             .await
             .is_ok()
     );
@@ -208,15 +205,14 @@ async fn one_address_cannot_try_many_accounts() {
 
 #[tokio::test]
 async fn a_good_log_in_does_not_cover_guesses_at_other_accounts() {
-    let office = Office::open().await;
-    attempt(&office, "acme", "ada@acme.example", "not the password")
+    let acme = TestTenant::open().await;
+    attempt(&acme, "acme", "ada@acme.example", "not the password")
         .await
         .unwrap_err();
-    let before: i64 = office.db.one("select count(*) from login_failures").await;
-    attempt(&office, "acme", OWNER, PASSWORD).await.unwrap();
+    let before: i64 = acme.db.one("select count(*) from login_failures").await;
+    attempt(&acme, "acme", OWNER, PASSWORD).await.unwrap();
     assert_eq!(
-        office
-            .db
+        acme.db
             .one::<i64>("select count(*) from login_failures")
             .await,
         before
@@ -225,8 +221,8 @@ async fn a_good_log_in_does_not_cover_guesses_at_other_accounts() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn parallel_guesses_do_not_overtake_the_count() {
-    let office = Office::open().await;
-    let guesses = (0..40).map(|_| attempt(&office, "acme", OWNER, "not the password"));
+    let acme = TestTenant::open().await;
+    let guesses = (0..40).map(|_| attempt(&acme, "acme", OWNER, "not the password"));
     let tried = futures::future::join_all(guesses)
         .await
         .into_iter()
@@ -237,18 +233,16 @@ async fn parallel_guesses_do_not_overtake_the_count() {
 
 #[tokio::test]
 async fn a_password_under_old_parameters_is_hashed_anew() {
-    let office = Office::open().await;
-    office
-        .db
+    let acme = TestTenant::open().await;
+    acme.db
         .execute(&format!("update users set password_hash = '{OUTDATED}'"))
         .await;
-    attempt(&office, "acme", OWNER, PASSWORD).await.unwrap();
-    let now: String = office.db.one("select password_hash from users").await;
+    attempt(&acme, "acme", OWNER, PASSWORD).await.unwrap();
+    let now: String = acme.db.one("select password_hash from users").await;
     assert!(now.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{now}");
-    attempt(&office, "acme", OWNER, PASSWORD).await.unwrap();
+    attempt(&acme, "acme", OWNER, PASSWORD).await.unwrap();
     assert_eq!(
-        office
-            .db
+        acme.db
             .one::<String>("select password_hash from users")
             .await,
         now

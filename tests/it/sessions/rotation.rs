@@ -1,6 +1,6 @@
 //! Replacing tokens: a lost answer costs nothing, a stolen token costs the thief.
 
-use crate::support::people::Office;
+use crate::support::people::TestTenant;
 use jobs::{
     commands::sessions::{
         authenticate::{AuthenticateError, Refusal},
@@ -11,12 +11,12 @@ use jobs::{
 };
 
 async fn rotate(
-    office: &Office,
+    acme: &TestTenant,
     session: &Session,
     token: &SessionToken,
 ) -> Result<Rotated, RotateError> {
-    let (pool, notifier) = (office.db.pool(), &office.notifier);
-    rotate_session(pool, notifier, session, token, &office.origin).await
+    let (pool, notifier) = (acme.db.pool(), &acme.notifier);
+    rotate_session(pool, notifier, session, token, &acme.origin).await
 }
 
 fn refusal(result: Result<Session, AuthenticateError>) -> Option<Refusal> {
@@ -28,63 +28,63 @@ fn refusal(result: Result<Session, AuthenticateError>) -> Option<Refusal> {
 }
 
 /// As if the grace of every replaced token had just ended.
-async fn end_all_graces(office: &Office) {
-    office
+async fn end_all_graces(acme: &TestTenant) {
+    acme
         .db
         .execute("update session_tokens set grace_until = now() - interval '1 ms' where grace_until > now()")
         .await;
 }
 
-async fn count(office: &Office, action: &'static str) -> i64 {
+async fn count(acme: &TestTenant, action: &'static str) -> i64 {
     sqlx::query_scalar("select count(*) from audit_entries where action = $1")
         .bind(action)
-        .fetch_one(office.db.pool())
+        .fetch_one(acme.db.pool())
         .await
         .unwrap()
 }
 
 #[tokio::test]
 async fn a_replaced_token_answers_until_its_grace_ends() {
-    let office = Office::open().await;
-    let (session, old) = office.sign_in().await;
-    let new = rotate(&office, &session, &old).await.unwrap().token;
+    let acme = TestTenant::open().await;
+    let (session, old) = acme.sign_in().await;
+    let new = rotate(&acme, &session, &old).await.unwrap().token;
     assert!(
-        office.present(&old).await.is_ok(),
+        acme.present(&old).await.is_ok(),
         "its successor may be lost"
     );
-    assert!(office.present(&new).await.is_ok());
+    assert!(acme.present(&new).await.is_ok());
     assert!(
-        office.present(&old).await.is_ok(),
+        acme.present(&old).await.is_ok(),
         "requests may be on their way"
     );
-    end_all_graces(&office).await;
-    assert_eq!(refusal(office.present(&old).await), Some(Refusal::Reused));
+    end_all_graces(&acme).await;
+    assert_eq!(refusal(acme.present(&old).await), Some(Refusal::Reused));
 }
 
 #[tokio::test]
 async fn first_use_of_the_successor_shortens_the_grace_to_ten_seconds() {
-    let office = Office::open().await;
-    let (session, old) = office.sign_in().await;
-    let new = rotate(&office, &session, &old).await.unwrap().token;
+    let acme = TestTenant::open().await;
+    let (session, old) = acme.sign_in().await;
+    let new = rotate(&acme, &session, &old).await.unwrap().token;
     let grace = "select extract(epoch from max(grace_until) - now())::float8 from session_tokens";
-    let before: f64 = office.db.one(grace).await;
+    let before: f64 = acme.db.one(grace).await;
     assert!((290.0..=300.0).contains(&before), "{before}");
-    office.present(&new).await.unwrap();
-    let after: f64 = office.db.one(grace).await;
+    acme.present(&new).await.unwrap();
+    let after: f64 = acme.db.one(grace).await;
     assert!((0.0..=10.0).contains(&after), "{after}");
-    office.db.execute("update session_tokens set grace_until = now() + interval '1 s' where superseded_at is not null").await;
-    office.present(&new).await.unwrap();
-    let later: f64 = office.db.one(grace).await;
+    acme.db.execute("update session_tokens set grace_until = now() + interval '1 s' where superseded_at is not null").await;
+    acme.present(&new).await.unwrap();
+    let later: f64 = acme.db.one(grace).await;
     assert!(later <= 1.0, "a second use lengthens nothing: {later}");
 }
 
 #[tokio::test]
 async fn grace_never_outlasts_the_session() {
-    let office = Office::open().await;
-    let (session, old) = office.sign_in().await;
-    office.db.execute("update sessions set expires_at = now() + interval '20 s', idle_expires_at = now() + interval '20 s'").await;
-    rotate(&office, &session, &old).await.unwrap();
-    let beyond: bool = office
+    let acme = TestTenant::open().await;
+    let (session, old) = acme.sign_in().await;
+    acme.db.execute("update sessions set expires_at = now() + interval '20 s', idle_expires_at = now() + interval '20 s'").await;
+    rotate(&acme, &session, &old).await.unwrap();
+    let beyond: bool = acme
         .db
         .one("select bool_or(t.grace_until > s.expires_at) from session_tokens t join sessions s on s.id = t.session_id")
         .await;
@@ -93,27 +93,27 @@ async fn grace_never_outlasts_the_session() {
 
 #[tokio::test]
 async fn a_reused_token_ends_the_session_although_the_request_fails() {
-    let office = Office::open().await;
-    let (session, old) = office.sign_in().await;
-    let (other, other_token) = office.sign_in().await;
-    let new = rotate(&office, &session, &old).await.unwrap().token;
-    end_all_graces(&office).await;
-    assert_eq!(refusal(office.present(&old).await), Some(Refusal::Reused));
+    let acme = TestTenant::open().await;
+    let (session, old) = acme.sign_in().await;
+    let (other, other_token) = acme.sign_in().await;
+    let new = rotate(&acme, &session, &old).await.unwrap().token;
+    end_all_graces(&acme).await;
+    assert_eq!(refusal(acme.present(&old).await), Some(Refusal::Reused));
     assert_eq!(
-        refusal(office.present(&new).await),
+        refusal(acme.present(&new).await),
         Some(Refusal::Revoked),
         "the family is ended"
     );
-    assert_eq!(refusal(office.present(&old).await), Some(Refusal::Revoked));
-    assert_eq!(count(&office, "authn_token_reuse").await, 1);
+    assert_eq!(refusal(acme.present(&old).await), Some(Refusal::Revoked));
+    assert_eq!(count(&acme, "authn_token_reuse").await, 1);
     assert_eq!(
-        office.present(&other_token).await.unwrap().id,
+        acme.present(&other_token).await.unwrap().id,
         other.id,
         "other sessions live on"
     );
     let reason: String = sqlx::query_scalar("select revoke_reason from sessions where id = $1")
         .bind(session.id)
-        .fetch_one(office.db.pool())
+        .fetch_one(acme.db.pool())
         .await
         .unwrap();
     assert_eq!(reason, "reuse");
@@ -121,83 +121,80 @@ async fn a_reused_token_ends_the_session_although_the_request_fails() {
 
 #[tokio::test]
 async fn rotating_with_a_reused_token_ends_the_session_too() {
-    let office = Office::open().await;
-    let (session, old) = office.sign_in().await;
-    let new = rotate(&office, &session, &old).await.unwrap().token;
-    end_all_graces(&office).await;
-    let refused = rotate(&office, &session, &old).await.unwrap_err();
+    let acme = TestTenant::open().await;
+    let (session, old) = acme.sign_in().await;
+    let new = rotate(&acme, &session, &old).await.unwrap().token;
+    end_all_graces(&acme).await;
+    let refused = rotate(&acme, &session, &old).await.unwrap_err();
     assert!(
         matches!(refused, RotateError::Refused(Refusal::Reused)),
         "{refused}"
     );
-    assert_eq!(refusal(office.present(&new).await), Some(Refusal::Revoked));
-    assert_eq!(count(&office, "authn_token_reuse").await, 1);
+    assert_eq!(refusal(acme.present(&new).await), Some(Refusal::Revoked));
+    assert_eq!(count(&acme, "authn_token_reuse").await, 1);
 }
 
 #[tokio::test]
 async fn older_generations_have_no_grace() {
-    let office = Office::open().await;
-    let (session, first) = office.sign_in().await;
-    let second = rotate(&office, &session, &first).await.unwrap().token;
-    let third = rotate(&office, &session, &second).await.unwrap().token;
-    assert!(office.present(&second).await.is_ok());
-    assert!(office.present(&third).await.is_ok());
-    assert_eq!(refusal(office.present(&first).await), Some(Refusal::Reused));
-    assert_eq!(
-        refusal(office.present(&third).await),
-        Some(Refusal::Revoked)
-    );
+    let acme = TestTenant::open().await;
+    let (session, first) = acme.sign_in().await;
+    let second = rotate(&acme, &session, &first).await.unwrap().token;
+    let third = rotate(&acme, &session, &second).await.unwrap().token;
+    assert!(acme.present(&second).await.is_ok());
+    assert!(acme.present(&third).await.is_ok());
+    assert_eq!(refusal(acme.present(&first).await), Some(Refusal::Reused));
+    assert_eq!(refusal(acme.present(&third).await), Some(Refusal::Revoked));
 }
 
 #[tokio::test]
 async fn a_lost_answer_is_asked_for_again() {
-    let office = Office::open().await;
-    let (session, old) = office.sign_in().await;
-    let lost = rotate(&office, &session, &old).await.unwrap().token;
-    let sibling = rotate(&office, &session, &old).await.unwrap().token;
-    assert!(office.present(&sibling).await.is_ok());
+    let acme = TestTenant::open().await;
+    let (session, old) = acme.sign_in().await;
+    let lost = rotate(&acme, &session, &old).await.unwrap().token;
+    let sibling = rotate(&acme, &session, &old).await.unwrap().token;
+    assert!(acme.present(&sibling).await.is_ok());
     assert_eq!(
-        refusal(office.present(&lost).await),
+        refusal(acme.present(&lost).await),
         Some(Refusal::Reused),
-        "whoever found the lost one is not the owner"
+        "the finder of the lost token is not the owner"
     );
     assert_eq!(
-        refusal(office.present(&sibling).await),
+        refusal(acme.present(&sibling).await),
         Some(Refusal::Revoked)
     );
 }
 
 #[tokio::test]
 async fn a_used_successor_cannot_be_forked() {
-    let office = Office::open().await;
-    let (session, old) = office.sign_in().await;
-    let new = rotate(&office, &session, &old).await.unwrap().token;
-    office.present(&new).await.unwrap();
-    let refused = rotate(&office, &session, &old).await.unwrap_err();
+    let acme = TestTenant::open().await;
+    let (session, old) = acme.sign_in().await;
+    let new = rotate(&acme, &session, &old).await.unwrap().token;
+    acme.present(&new).await.unwrap();
+    let refused = rotate(&acme, &session, &old).await.unwrap_err();
     assert!(matches!(refused, RotateError::AlreadyRotated), "{refused}");
-    assert!(office.present(&new).await.is_ok(), "the session lives");
-    assert!(office.present(&old).await.is_ok(), "and so does the grace");
+    assert!(acme.present(&new).await.is_ok(), "the session lives");
+    assert!(acme.present(&old).await.is_ok(), "and so does the grace");
 }
 
 #[tokio::test]
 async fn rotation_does_not_move_the_absolute_end() {
-    let office = Office::open().await;
-    let (session, mut token) = office.sign_in().await;
+    let acme = TestTenant::open().await;
+    let (session, mut token) = acme.sign_in().await;
     for _ in 0..5 {
-        let rotated = rotate(&office, &session, &token).await.unwrap();
+        let rotated = rotate(&acme, &session, &token).await.unwrap();
         assert_eq!(rotated.session.expires_at, session.expires_at);
         token = rotated.token;
-        let found = office.present(&token).await.unwrap();
+        let found = acme.present(&token).await.unwrap();
         assert_eq!(found.expires_at, session.expires_at);
     }
 }
 
 #[tokio::test]
 async fn a_token_rotates_only_its_own_session() {
-    let office = Office::open().await;
-    let (session, _) = office.sign_in().await;
-    let (_, others) = office.sign_in().await;
-    let refused = rotate(&office, &session, &others).await.unwrap_err();
+    let acme = TestTenant::open().await;
+    let (session, _) = acme.sign_in().await;
+    let (_, others) = acme.sign_in().await;
+    let refused = rotate(&acme, &session, &others).await.unwrap_err();
     assert!(
         matches!(refused, RotateError::Refused(Refusal::Unknown)),
         "{refused}"
@@ -206,9 +203,9 @@ async fn a_token_rotates_only_its_own_session() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn fifty_rotations_at_once_leave_one_living_chain() {
-    let office = Office::open().await;
-    let (session, old) = office.sign_in().await;
-    let rotations = (0..50).map(|_| rotate(&office, &session, &old));
+    let acme = TestTenant::open().await;
+    let (session, old) = acme.sign_in().await;
+    let rotations = (0..50).map(|_| rotate(&acme, &session, &old));
     let minted: Vec<SessionToken> = futures::future::join_all(rotations)
         .await
         .into_iter()
@@ -220,7 +217,7 @@ async fn fifty_rotations_at_once_leave_one_living_chain() {
          where session_id = $1 and retired_at is null and superseded_at is null",
     )
     .bind(session.id)
-    .fetch_one(office.db.pool())
+    .fetch_one(acme.db.pool())
     .await
     .unwrap();
     assert_eq!(living, 1);
@@ -231,7 +228,7 @@ async fn fifty_rotations_at_once_leave_one_living_chain() {
             "select retired_at is not null from session_tokens where token_hash = $1",
         )
         .bind(token.hash().as_bytes())
-        .fetch_one(office.db.pool())
+        .fetch_one(acme.db.pool())
         .await
         .unwrap();
         if !retired {
@@ -239,23 +236,22 @@ async fn fifty_rotations_at_once_leave_one_living_chain() {
         }
     }
     let heir = heir.unwrap();
-    assert!(office.present(&heir).await.is_ok());
-    assert!(rotate(&office, &session, &heir).await.is_ok());
+    assert!(acme.present(&heir).await.is_ok());
+    assert!(rotate(&acme, &session, &heir).await.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn uses_and_rotations_that_meet_wait_in_one_order() {
-    let office = Office::open().await;
+    let acme = TestTenant::open().await;
     for _ in 0..8 {
-        let (session, old) = office.sign_in().await;
-        let new = rotate(&office, &session, &old).await.unwrap().token;
+        let (session, old) = acme.sign_in().await;
+        let new = rotate(&acme, &session, &old).await.unwrap().token;
         // Stale, so that every use wants to write to the session's row as well as to the token's.
-        office
-            .db
+        acme.db
             .execute("update sessions set last_used_at = now() - interval '2 minutes'")
             .await;
-        let uses = futures::future::join_all((0..6).map(|_| office.present(&new)));
-        let rotations = futures::future::join_all((0..3).map(|_| rotate(&office, &session, &old)));
+        let uses = futures::future::join_all((0..6).map(|_| acme.present(&new)));
+        let rotations = futures::future::join_all((0..3).map(|_| rotate(&acme, &session, &old)));
         let (uses, rotations) = tokio::join!(uses, rotations);
         // Whichever came first decides whether the new token or a sibling of it lives; the database refused nobody.
         for used in uses {

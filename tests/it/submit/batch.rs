@@ -8,7 +8,7 @@ fn item(subject: &str) -> Value {
     } })
 }
 
-async fn submit_batch(client: &Client, key: &str, items: &[Value]) -> Answer {
+async fn submit_batch(client: &Client, key: &str, items: &[Value]) -> TestResponse {
     let request = client
         .request(Method::POST, "/v1/jobs:batch")
         .header("Idempotency-Key", key);

@@ -27,7 +27,7 @@ enum Leaves {
     Afterwards,
 }
 
-/// Submits a mail over a connection of its own and leaves; the job that was acknowledged, if any.
+/// Submits an email over a connection of its own and leaves; the job that was acknowledged, if any.
 async fn visit(api: &TestApi, client: &Client, n: usize, leaves: Leaves) -> Option<String> {
     let body = mail(&format!("Visit {n}"));
     let head = format!(
@@ -119,7 +119,7 @@ async fn a_thousand_clients_that_leave_lose_nothing_that_was_written() {
     let messages = db.one::<i64>("select count(*) from messages").await;
     assert_eq!((whole, jobs, messages), (keys, keys, keys));
 
-    // Whoever comes back gets what they were promised, and nobody gets a second job.
+    // A retried request gets the promised answer, and no second job is made.
     let again = stream::iter(0..CLIENTS)
         .map(|n| {
             let client = &client;

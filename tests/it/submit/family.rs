@@ -10,7 +10,7 @@ fn item(subject: &str) -> Value {
     })
 }
 
-async fn submit_family(client: &Client, key: &str, items: &[Value]) -> Answer {
+async fn submit_family(client: &Client, key: &str, items: &[Value]) -> TestResponse {
     let request = client
         .request(Method::POST, "/v1/jobs/triage:batch")
         .header("Idempotency-Key", key);

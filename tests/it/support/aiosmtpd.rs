@@ -76,7 +76,7 @@ impl Aiosmtpd {
 }
 
 fn read(file: &Path) -> Received {
-    let text = fs::read_to_string(file).expect("read a mail");
+    let text = fs::read_to_string(file).expect("read an email");
     let mail: Value = serde_json::from_str(&text).expect("as the script wrote it");
     let word = |value: &Value| value.as_str().expect("a text").to_owned();
     Received {

@@ -1,7 +1,7 @@
 //! [`Caller`]: HTTP with a token of the test's choosing, or none. For tests of who may come in.
 
 use super::{
-    client::{Answer, http, send},
+    client::{TestResponse, http, send},
     process::{Ended, Process},
 };
 use reqwest::{Method, RequestBuilder};
@@ -30,19 +30,19 @@ impl Caller {
         self.anonymous(method, path).bearer_auth(token)
     }
 
-    pub(crate) async fn get(&self, path: &str, token: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str, token: &str) -> TestResponse {
         send(self.bearer(Method::GET, path, token)).await
     }
 
-    pub(crate) async fn post(&self, path: &str, token: &str) -> Answer {
+    pub(crate) async fn post(&self, path: &str, token: &str) -> TestResponse {
         send(self.bearer(Method::POST, path, token)).await
     }
 
-    pub(crate) async fn post_json(&self, path: &str, token: &str, body: &Value) -> Answer {
+    pub(crate) async fn post_json(&self, path: &str, token: &str, body: &Value) -> TestResponse {
         send(self.bearer(Method::POST, path, token).json(body)).await
     }
 
-    pub(crate) async fn delete(&self, path: &str, token: &str) -> Answer {
+    pub(crate) async fn delete(&self, path: &str, token: &str) -> TestResponse {
         send(self.bearer(Method::DELETE, path, token)).await
     }
 }

@@ -1,4 +1,4 @@
-//! A certificate authority of one test: servers show what it has signed, and a worker that is told to trust it believes them.
+//! A certificate authority of one test: servers present what it signed, and a worker configured to trust it accepts them.
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use std::{fs, path::PathBuf};

@@ -33,7 +33,7 @@ pub(crate) struct Client {
 
 /// What came back.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct TestResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     /// Null if there was no JSON.
@@ -125,11 +125,11 @@ impl Client {
             .bearer_auth(&self.token)
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> TestResponse {
         send(self.request(Method::GET, path)).await
     }
 
-    /// A request that hands in a mail, not sent yet.
+    /// A request that hands in an email, not sent yet.
     pub(crate) fn submission(&self, mail: &[u8], key: &str) -> RequestBuilder {
         self.request(Method::POST, "/v1/jobs/triage")
             .header("Content-Type", "message/rfc822")
@@ -137,12 +137,12 @@ impl Client {
             .body(mail.to_vec())
     }
 
-    /// Hands in a mail.
-    pub(crate) async fn submit(&self, mail: &[u8], key: &str) -> Answer {
+    /// Hands in an email.
+    pub(crate) async fn submit(&self, mail: &[u8], key: &str) -> TestResponse {
         send(self.submission(mail, key)).await
     }
 
-    /// Hands in a mail that must be accepted; the id of its job.
+    /// Hands in an email that must be accepted; the id of its job.
     pub(crate) async fn submitted(&self, mail: &[u8], key: &str) -> String {
         let answer = self.submit(mail, key).await;
         assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
@@ -188,7 +188,7 @@ pub(crate) fn http() -> reqwest::Client {
 }
 
 /// Sends a request and reads all of its answer, which must be one that the document describes.
-pub(crate) async fn send(request: RequestBuilder) -> Answer {
+pub(crate) async fn send(request: RequestBuilder) -> TestResponse {
     let (client, request) = request.build_split();
     let request = request.expect("a request that can be sent");
     let (method, path) = (request.method().clone(), request.url().path().to_owned());
@@ -197,7 +197,7 @@ pub(crate) async fn send(request: RequestBuilder) -> Answer {
     let text = response.text().await.expect("the answer is complete");
     contract::check(&method, &path, status, &headers, &text);
     let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-    Answer {
+    TestResponse {
         status,
         headers,
         body,
@@ -205,7 +205,7 @@ pub(crate) async fn send(request: RequestBuilder) -> Answer {
     }
 }
 
-impl Answer {
+impl TestResponse {
     /// A refusal in the one form that every refusal has.
     #[track_caller]
     pub(crate) fn assert_problem(&self, status: u16, code: &str, about: &str) {

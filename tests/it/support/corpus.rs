@@ -181,7 +181,7 @@ pub(crate) fn generated(seed: u64) -> Mail {
     }
 }
 
-/// 300 kB of text: more than any prompt takes, and not a reason to refuse a mail.
+/// 300 kB of text: more than any prompt takes, and not a reason to refuse an email.
 fn large() -> Mail {
     let mut dice = Dice(u64::MAX);
     let mut body = String::new();
@@ -267,7 +267,7 @@ fn message(dice: &mut Dice, seed: u64, text: &str) -> Vec<u8> {
         ),
     }
     match dice.below(10) {
-        // Lines as Unix ends them, and a mail that was cut while it was handed over.
+        // Lines as Unix ends them, and an email that was cut while it was handed over.
         0 => mail.replace("\r\n", "\n").into_bytes(),
         1 => mail.as_bytes()[..mail.len() * 3 / 4].to_vec(),
         _ => mail.into_bytes(),

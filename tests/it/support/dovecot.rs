@@ -31,9 +31,9 @@ pub(crate) struct Dovecot {
     owner: User,
 }
 
-/// A mail as it lies there.
+/// An email as it lies there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Kept {
+pub(crate) struct StoredMessage {
     /// `INBOX`, `Sent` and so on.
     pub(crate) folder: String,
     /// Letters of Maildir: `S` seen, `F` flagged; and its keywords.
@@ -123,7 +123,7 @@ impl Dovecot {
         this
     }
 
-    /// Puts a mail into a folder, as a delivery would.
+    /// Puts an email into a folder, as a delivery would.
     pub(crate) fn deliver(&self, folder: &str, text: &str) {
         let maildir = self.maildir(folder);
         for part in ["cur", "new", "tmp"] {
@@ -134,7 +134,7 @@ impl Dovecot {
             maildir.join("tmp").join(&name),
             maildir.join("new").join(&name),
         );
-        fs::write(&tmp, text.replace("\r\n", "\n")).expect("write a mail");
+        fs::write(&tmp, text.replace("\r\n", "\n")).expect("write an email");
         let mail = self.folder.path().join("mail");
         for path in [&mail.join(USER), &maildir] {
             give(path, &self.owner);
@@ -145,7 +145,7 @@ impl Dovecot {
             }
         }
         give(&tmp, &self.owner);
-        fs::rename(tmp, new).expect("deliver a mail");
+        fs::rename(tmp, new).expect("deliver an email");
     }
 
     /// Deletes the mails of a folder that hold this text, as another program of its user would.
@@ -155,14 +155,14 @@ impl Dovecot {
             for entry in mails.into_iter().flatten().flatten() {
                 let held = fs::read_to_string(entry.path()).unwrap_or_default();
                 if held.contains(text) {
-                    fs::remove_file(entry.path()).expect("delete a mail");
+                    fs::remove_file(entry.path()).expect("delete an email");
                 }
             }
         }
     }
 
     /// All that is kept and was not deleted, by folder.
-    pub(crate) fn kept(&self) -> Vec<Kept> {
+    pub(crate) fn kept(&self) -> Vec<StoredMessage> {
         let home = self.maildir("INBOX");
         let mut kept = mails_in("INBOX", &home);
         for entry in fs::read_dir(&home).into_iter().flatten().flatten() {
@@ -210,7 +210,7 @@ impl Drop for Dovecot {
     }
 }
 
-/// Who the mail belongs to: root may not read mail, and whoever is not root can be nobody else.
+/// Owner of the mail files: Dovecot refuses to read mail as root, and another user can only use their own id.
 fn owner() -> User {
     let found = if Uid::effective().is_root() {
         User::from_name("mail")
@@ -226,7 +226,7 @@ fn give(path: &Path, owner: &User) {
     }
 }
 
-fn mails_in(folder: &str, maildir: &Path) -> Vec<Kept> {
+fn mails_in(folder: &str, maildir: &Path) -> Vec<StoredMessage> {
     // Its line `0 label` says that the letter `a` stands for this keyword.
     let listed = fs::read_to_string(maildir.join("dovecot-keywords")).unwrap_or_default();
     let keyword = |letter: char| {
@@ -252,7 +252,7 @@ fn mails_in(folder: &str, maildir: &Path) -> Vec<Kept> {
             if letters.contains('T') {
                 continue;
             }
-            kept.push(Kept {
+            kept.push(StoredMessage {
                 folder: folder.to_owned(),
                 flags: letters.chars().filter(char::is_ascii_uppercase).collect(),
                 keywords: letters

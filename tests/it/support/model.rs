@@ -1,4 +1,4 @@
-//! [`FakeModel`]: an OpenAI-compatible server on loopback that behaves as it is told, call by call.
+//! [`FakeModel`]: an OpenAI-compatible server on loopback that follows a script, call by call.
 //!
 //! It counts what it was asked and can hold an answer back, so that a test knows that a job is running. It checks
 //! nothing of the requests: that is what the tests of the model client do.
@@ -22,11 +22,11 @@ use std::{
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
-/// What a model says of a mail that asks for an answer: one task, which a new tenant's trust leaves to a person.
+/// What a model says of an email that asks for an answer: one task, which a new tenant's trust leaves to a person.
 pub(crate) const VERDICT: &str = r#"{
     "reasoning": "A person asks for an appointment.", "disposition": "notify", "category": "scheduling",
     "priority": "medium", "sla": "<72h", "matched_rule": null, "confidence": 0.9,
-    "actions": [{"type": "create_task", "params": {"title": "Answer the sender"},
+    "actions": [{"type": "create_task", "params": {"title": "TestResponse the sender"},
         "rationale": "They wait for it.", "confidence": 0.8}],
     "entities": {"people": [], "amounts": [], "dates": []}, "injection_suspected": false
 }"#;
@@ -57,7 +57,7 @@ struct Shared {
 }
 
 impl FakeModel {
-    /// Replies in this order; the last reply is given for ever.
+    /// Replies in this order; the last reply repeats.
     pub(crate) async fn start(script: impl IntoIterator<Item = Reply>) -> Self {
         let shared = Arc::new(Shared {
             script: Mutex::new(script.into_iter().collect()),
@@ -106,8 +106,8 @@ impl FakeModel {
             .len()
     }
 
-    /// Everything it was told by this call, the first being 0.
-    pub(crate) fn told(&self, call: usize) -> String {
+    /// The text of all messages of a call; the first call is 0.
+    pub(crate) fn prompt(&self, call: usize) -> String {
         let asked = self.shared.asked.lock().expect("no panic with the lock");
         let messages = asked[call]["messages"].as_array().expect("messages");
         messages

@@ -1,4 +1,4 @@
-//! People to sign in: [`Office`] is a tenant on a database, with its users and their sessions.
+//! People to sign in: [`TestTenant`] is a tenant on a database, with its users and their sessions.
 //!
 //! Uses the same commands as the API and the command line; nothing is written past them but time.
 
@@ -30,7 +30,7 @@ pub(crate) const LIFETIME: SessionLifetime = SessionLifetime {
 };
 
 /// A tenant with its owner, and what commands need.
-pub(crate) struct Office {
+pub(crate) struct TestTenant {
     pub(crate) db: TestDb,
     pub(crate) owner: Session,
     pub(crate) owner_token: SessionToken,
@@ -39,7 +39,7 @@ pub(crate) struct Office {
     pub(crate) origin: Origin,
 }
 
-impl Office {
+impl TestTenant {
     /// Tenant `acme` on a database of its own; its owner is `owner@acme.example`.
     pub(crate) async fn open() -> Self {
         let db = TestDb::new().await;

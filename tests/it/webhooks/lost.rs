@@ -1,6 +1,6 @@
 //! A call whose answer nobody heard, because the line broke or the worker died: it is made again, and its receiver can tell.
 
-use super::{House, answering, approval_in, call, header, hooked, received};
+use super::{TestApp, answering, approval_in, call, header, hooked, received};
 use crate::support::{eventually, wait::SOON};
 use std::time::Duration;
 use tokio::{
@@ -42,30 +42,30 @@ async fn hanging_up_once() -> (String, mpsc::UnboundedReceiver<String>) {
 
 #[tokio::test]
 async fn a_call_whose_answer_is_lost_is_made_again_under_the_same_id() {
-    let house = House::open().await;
+    let app = TestApp::open().await;
     let (url, mut told) = hanging_up_once().await;
-    hooked(&house, &url).await;
-    let _worker = house.worker().await;
-    let approval = house.proposed(&call(&url)).await;
-    house.agree(&approval).await;
-    approval_in(&house.client, &approval, "executed").await;
+    hooked(&app, &url).await;
+    let _worker = app.worker().await;
+    let approval = app.proposed(&call(&url)).await;
+    app.agree(&approval).await;
+    approval_in(&app.client, &approval, "executed").await;
     let (first, second) = (told.recv().await.unwrap(), told.recv().await.unwrap());
     assert_eq!(first, second);
     assert!(told.try_recv().is_err(), "two calls");
-    assert_eq!(house.effect().await["receipt"]["webhook_id"], first);
+    assert_eq!(app.effect().await["receipt"]["webhook_id"], first);
 }
 
 #[tokio::test]
 async fn a_call_that_its_worker_died_over_is_made_again_under_the_same_id() {
-    let house = House::open().await;
+    let app = TestApp::open().await;
     let slow = ResponseTemplate::new(200).set_delay(Duration::from_secs(60));
     let receiver = answering(slow).await;
-    hooked(&house, &receiver.uri()).await;
-    let mut worker = house.worker().await;
-    let approval = house.proposed(&call(&receiver.uri())).await;
-    house.agree(&approval).await;
+    hooked(&app, &receiver.uri()).await;
+    let mut worker = app.worker().await;
+    let approval = app.proposed(&call(&receiver.uri())).await;
+    app.agree(&approval).await;
     eventually(SOON, async || {
-        let calls = house
+        let calls = app
             .db
             .one::<i64>("select count(*) from effects where status = 'in_flight'")
             .await;
@@ -84,8 +84,8 @@ async fn a_call_that_its_worker_died_over_is_made_again_under_the_same_id() {
         .respond_with(ResponseTemplate::new(200))
         .mount(&receiver)
         .await;
-    let _other = house.worker().await;
-    approval_in(&house.client, &approval, "executed").await;
+    let _other = app.worker().await;
+    approval_in(&app.client, &approval, "executed").await;
     let again = received(&receiver).await;
     assert_eq!(again.len(), 1);
     assert_eq!(header(&again[0], "webhook-id"), first);

@@ -24,7 +24,7 @@ use axum::{
 use jobs::{
     commands::jobs::submit_triage::{SubmitError, SubmitOutcome, SubmitTriage, Submitted},
     domain::{
-        mail::{Mail, MailError, MailFormat, Written},
+        mail::{Mail, MailError, MailFormat, OwnAnswer},
         session::Scope,
     },
     kinds::triage::Triage,
@@ -112,7 +112,7 @@ impl Submission {
             submission,
             ReadMail {
                 content_hash,
-                written,
+                own_answer,
             },
         ) = read_mail(self).await?;
         let Self {
@@ -129,7 +129,7 @@ impl Submission {
             format,
             source,
             content_hash,
-            written,
+            own_answer,
             place: options.place(app.clock.now())?,
             mode: options.mode,
             dry_run: options.dry_run,
@@ -187,7 +187,7 @@ async fn parse(
 /// What is known of an email before it is triaged.
 struct ReadMail {
     content_hash: [u8; 32],
-    written: Option<Written>,
+    own_answer: Option<OwnAnswer>,
 }
 
 /// Parses a large email on a blocking thread: a megabyte of nested MIME takes a while. One of up to 16 KiB is parsed in
@@ -197,7 +197,7 @@ async fn read_mail(submission: Submission) -> Result<(Submission, ReadMail), Api
         Mail::from_source(submission.format, &submission.source)
             .map(|mail| ReadMail {
                 content_hash: mail.content_hash(),
-                written: Written::of(&mail),
+                own_answer: OwnAnswer::of(&mail),
             })
             .map(|read| (submission, read))
     };

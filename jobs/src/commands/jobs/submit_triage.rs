@@ -17,7 +17,7 @@ use crate::domain::ResourceKind;
 use crate::{
     domain::{
         AuditAction, Detail, NewAuditEntry, Session, UserId,
-        mail::{MailFormat, Written},
+        mail::{MailFormat, OwnAnswer},
     },
     kinds::triage::{Mode, Triage},
     store::request_keys::{RequestKey, StoredAnswer},
@@ -44,7 +44,7 @@ pub struct SubmitTriage {
     pub source: Vec<u8>,
     pub content_hash: [u8; 32],
     /// The thread that it belongs to, if it may be the user's own reply.
-    pub written: Option<Written>,
+    pub own_answer: Option<OwnAnswer>,
     pub mode: Mode,
     pub dry_run: bool,
     pub force: bool,

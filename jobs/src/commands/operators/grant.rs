@@ -1,6 +1,6 @@
 //! Granting the application's database role what it needs and no more: `postroom-api admin grant`.
 
-use crate::store::grants::{self, DbRole, Standing};
+use crate::store::grants::{self, DbRole, RoleRestriction};
 use sqlx::PgPool;
 
 /// Nothing was granted.
@@ -24,8 +24,8 @@ pub enum GrantError {
 pub async fn grant(pool: &PgPool, role: &DbRole) -> Result<(), GrantError> {
     let mut conn = pool.acquire().await?;
     match grants::standing(&mut conn, role).await? {
-        Standing::Missing => Err(GrantError::NoSuchRole(role.clone())),
-        Standing::AboveGrants => Err(GrantError::AboveGrants(role.clone())),
-        Standing::Bound => Ok(grants::grant_application(&mut conn, role).await?),
+        RoleRestriction::Missing => Err(GrantError::NoSuchRole(role.clone())),
+        RoleRestriction::AboveGrants => Err(GrantError::AboveGrants(role.clone())),
+        RoleRestriction::Bound => Ok(grants::grant_application(&mut conn, role).await?),
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     },
     store::{
         audit,
-        session_tokens::{self, Standing},
+        session_tokens::{self, TokenState},
         sessions,
     },
 };
@@ -33,7 +33,7 @@ pub enum Refusal {
     Idle,
     /// The user is suspended or the tenant closed.
     Closed,
-    /// This very request ended the session: see [`Standing::Reused`].
+    /// This very request ended the session: see [`TokenState::Reused`].
     Reused,
 }
 
@@ -110,14 +110,14 @@ pub(super) async fn end_reused(
 }
 
 impl Refusal {
-    pub(super) const fn of(standing: Standing) -> Option<Self> {
+    pub(super) const fn of(standing: TokenState) -> Option<Self> {
         match standing {
-            Standing::Alive => None,
-            Standing::Revoked => Some(Self::Revoked),
-            Standing::Expired => Some(Self::Expired),
-            Standing::Idle => Some(Self::Idle),
-            Standing::Closed => Some(Self::Closed),
-            Standing::Reused => Some(Self::Reused),
+            TokenState::Alive => None,
+            TokenState::Revoked => Some(Self::Revoked),
+            TokenState::Expired => Some(Self::Expired),
+            TokenState::Idle => Some(Self::Idle),
+            TokenState::Closed => Some(Self::Closed),
+            TokenState::Reused => Some(Self::Reused),
         }
     }
 

@@ -8,7 +8,7 @@ use std::{num::NonZero, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
 /// How long a log-in waits for its turn.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TURN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Hashes and verifies passwords; cheap to clone, one per process.
 #[derive(Clone)]
@@ -77,7 +77,7 @@ impl PasswordHasher {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, HashingError> {
-        let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned())
+        let turn = tokio::time::timeout(TURN_TIMEOUT, Arc::clone(&self.turns).acquire_owned())
             .await
             .map_err(|_| HashingError::Busy)?
             .map_err(|_| HashingError::Stopping)?;

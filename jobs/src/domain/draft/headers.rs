@@ -256,8 +256,11 @@ mod tests {
     #[test]
     fn reply_to_is_stronger_than_the_sender() {
         let mail =
-            mail("From: a@x.example\nReply-To: desk@x.example\nTo: me@acme.example\nSubject: x");
-        assert_eq!(answer(&mail, false, &own()).unwrap().to, ["desk@x.example"]);
+            mail("From: a@x.example\nReply-To: support@x.example\nTo: me@acme.example\nSubject: x");
+        assert_eq!(
+            answer(&mail, false, &own()).unwrap().to,
+            ["support@x.example"]
+        );
     }
 
     #[test]
@@ -329,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_mail_of_their_own_the_writer_reminds_those_it_went_to() {
+    fn after_an_email_of_their_own_the_writer_reminds_those_it_went_to() {
         let sent = mail(
             "From: me@acme.example\nTo: ada@x.example\nCc: me@acme.example, bob@x.example\nSubject: Plan",
         );

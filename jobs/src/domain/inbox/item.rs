@@ -135,7 +135,7 @@ fn title(subject: &str) -> Option<Name> {
     let words = plain.split_whitespace().collect::<Vec<_>>().join(" ");
     let short: String = words.chars().take(TITLE_CHARS).collect();
     Name::parse(&short, TITLE_CHARS)
-        .or_else(|_| Name::parse("A mail without a subject", TITLE_CHARS))
+        .or_else(|_| Name::parse("An email without a subject", TITLE_CHARS))
         .ok()
 }
 
@@ -187,7 +187,7 @@ mod tests {
     fn any_subject_makes_a_title() {
         let text = |subject: &str| title(subject).unwrap().as_str().to_owned();
         assert_eq!(text(" Pay\u{0}\r\n Ada "), "Pay Ada");
-        assert_eq!(text(" \n"), "A mail without a subject");
+        assert_eq!(text(" \n"), "An email without a subject");
         assert_eq!(text(&"ü ".repeat(300)).chars().count(), 199);
     }
 

@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_and_stray_ends_take_linear_time() {
+    fn deep_nesting_and_unmatched_end_tags_take_linear_time() {
         let deep = "<div>".repeat(60_000) + "x" + &"</span>".repeat(60_000);
         assert_eq!(seen(&deep), "x");
     }

@@ -10,11 +10,11 @@ use uuid::Uuid;
 
 /// The keys that the transaction claimed.
 #[derive(Debug, Default)]
-pub struct Claimed {
+pub struct ClaimedKeys {
     keys: HashSet<(Uuid, Uuid, String, String)>,
 }
 
-impl Claimed {
+impl ClaimedKeys {
     pub fn contains(&self, key: &RequestKey<'_>) -> bool {
         let (operation, name) = (key.operation.to_owned(), key.key.to_owned());
         self.keys
@@ -73,7 +73,7 @@ impl Answers {
 pub async fn claim(
     conn: &mut PgConnection,
     requests: &[(RequestKey<'_>, [u8; 32], &StoredAnswer)],
-) -> Result<Claimed, sqlx::Error> {
+) -> Result<ClaimedKeys, sqlx::Error> {
     let mut sorted: Vec<_> = requests.iter().collect();
     sorted.sort_by_key(|(key, ..)| (key.tenant.0, key.actor.0, key.operation, key.key));
     let columns = Columns::of(sorted.iter().map(|(key, ..)| key));
@@ -102,7 +102,7 @@ pub async fn claim(
     )
     .fetch_all(conn)
     .await?;
-    Ok(Claimed {
+    Ok(ClaimedKeys {
         keys: rows
             .into_iter()
             .map(|row| (row.tenant_id, row.actor_id, row.operation, row.key))

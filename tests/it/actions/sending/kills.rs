@@ -1,7 +1,7 @@
-//! Workers die in the middle of sending, again and again, wherever they happen to be: the server never has a mail twice, and
+//! Workers die in the middle of sending, again and again, wherever they happen to be: the server never has an email twice, and
 //! the ledger never says something else than the server.
 
-use super::{House, ask, letter, server::house_by};
+use super::{TestApp, ask, letter, server::house_by};
 use crate::support::{aiosmtpd::Aiosmtpd, eventually, wait::SOON};
 use rand::{RngExt as _, SeedableRng, rngs::StdRng};
 use serde_json::json;
@@ -11,9 +11,8 @@ const SEED: u64 = 20_261_123;
 const KILLS: usize = 200;
 const MAILS_A_ROUND: usize = 2;
 
-async fn steps(house: &House) -> i64 {
-    house
-        .db
+async fn steps(app: &TestApp) -> i64 {
+    app.db
         .one("select count(*) from audit_entries where action like 'effect.%'")
         .await
 }
@@ -21,23 +20,22 @@ async fn steps(house: &House) -> i64 {
 #[tokio::test]
 async fn two_hundred_killed_workers_send_no_mail_twice() {
     let server = Aiosmtpd::start();
-    let house = house_by(&server).await;
-    house
-        .db
+    let app = house_by(&server).await;
+    app.db
         .execute("update connections set sends_per_hour = 10000")
         .await;
     let mut random = StdRng::seed_from_u64(SEED);
     // They ask nobody: what is to be shown here is what happens once somebody has agreed.
     let written = {
-        let _worker = house.worker().await;
+        let _worker = app.worker().await;
         let mut approvals = Vec::new();
         for batch in 0..KILLS * MAILS_A_ROUND / 50 {
             let letters: Vec<_> = (0..50)
                 .map(|n| letter(&format!("Mail {batch} {n}")))
                 .collect();
-            let asked = ask(&house.client, &json!({ "actions": letters })).await;
+            let asked = ask(&app.client, &json!({ "actions": letters })).await;
             let id = asked.body["id"].as_str().unwrap();
-            let job = house.client.finished(id).await;
+            let job = app.client.finished(id).await;
             for action in job["output"]["actions"].as_array().unwrap() {
                 approvals.push(action["approval_id"].as_str().unwrap().to_owned());
             }
@@ -48,13 +46,13 @@ async fn two_hundred_killed_workers_send_no_mail_twice() {
     let mut kills = 0;
     while kills < KILLS {
         for approval in rounds.next().unwrap_or_default() {
-            house.agree(approval).await;
+            app.agree(approval).await;
         }
-        let mut worker = house.worker().await;
+        let mut worker = app.worker().await;
         // After some steps of some mails; which ones is up to the machine.
-        let wanted = steps(&house).await + random.random_range(0..=5);
+        let wanted = steps(&app).await + random.random_range(0..=5);
         let deadline = tokio::time::timeout(std::time::Duration::from_secs(3), async {
-            while steps(&house).await < wanted {
+            while steps(&app).await < wanted {
                 tokio::task::yield_now().await;
             }
         });
@@ -62,9 +60,9 @@ async fn two_hundred_killed_workers_send_no_mail_twice() {
         worker.process.kill();
         kills += 1;
     }
-    let _worker = house.worker().await;
+    let _worker = app.worker().await;
     eventually(SOON * 3, async || {
-        let left: i64 = house
+        let left: i64 = app
             .db
             .one("select (select count(*) from jobs) + (select count(*) from effects where status in ('intent', 'in_flight'))")
             .await;
@@ -79,7 +77,7 @@ async fn two_hundred_killed_workers_send_no_mail_twice() {
     }
     let twice: Vec<_> = copies.iter().filter(|(_, copies)| **copies > 1).collect();
     assert!(twice.is_empty(), "{twice:?}");
-    let ledger: String = house
+    let ledger: String = app
         .db
         .one("select string_agg(rfc_message_id || ' ' || status, e'\n') from effects")
         .await;

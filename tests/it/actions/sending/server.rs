@@ -1,25 +1,25 @@
 //! The same with a mail server that is not of our making: what it has is what the ledger says.
 
-use super::House;
+use super::TestApp;
 use crate::support::{aiosmtpd::Aiosmtpd, eventually, wait::SOON};
 use serde_json::{Value, json};
 
-/// A house whose mails leave by this server.
-pub(super) async fn house_by(server: &Aiosmtpd) -> House {
-    House::open_with(|account| account["smtp"]["port"] = json!(server.port)).await
+/// A app whose mails leave by this server.
+pub(super) async fn house_by(server: &Aiosmtpd) -> TestApp {
+    TestApp::open_with(|account| account["smtp"]["port"] = json!(server.port)).await
 }
 
 /// What becomes of one mail whose connections go wrong like this: status of the effect, and copies that the server has.
 async fn sent_under(faults: &[&str], approval_status: &str) -> (Value, usize) {
     let server = Aiosmtpd::start();
-    let house = house_by(&server).await;
-    let _worker = house.worker().await;
-    let approval = house.written("Hello").await;
+    let app = house_by(&server).await;
+    let _worker = app.worker().await;
+    let approval = app.written("Hello").await;
     server.misbehave(faults);
-    house.agree(&approval).await;
+    app.agree(&approval).await;
     // A reply may take a minute.
     eventually(SOON * 4, async || {
-        let found = house.client.get(&format!("/v1/approvals/{approval}")).await;
+        let found = app.client.get(&format!("/v1/approvals/{approval}")).await;
         if found.body["status"] == approval_status {
             Ok(())
         } else {
@@ -29,13 +29,13 @@ async fn sent_under(faults: &[&str], approval_status: &str) -> (Value, usize) {
     .await;
     let received = server.received();
     for mail in &received {
-        let id = house.effect().await["message_id"].clone();
+        let id = app.effect().await["message_id"].clone();
         assert_eq!(mail.header("message-id").as_deref(), id.as_str());
         assert_eq!(mail.from, "owner@acme.example");
         assert_eq!(mail.to, ["bob@example.org"]);
         assert!(mail.text.contains("Dear Bob,"), "{}", mail.text);
     }
-    (house.effect().await["status"].clone(), received.len())
+    (app.effect().await["status"].clone(), received.len())
 }
 
 #[tokio::test]
@@ -68,7 +68,7 @@ async fn a_server_that_hangs_up_after_the_data_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn a_server_that_stalls_after_the_data_is_not_waited_for_for_ever_nor_tried_again() {
+async fn a_server_that_stalls_after_the_data_times_out_and_is_not_tried_again() {
     assert_eq!(
         sent_under(&["stall"], "failed").await,
         (json!("needs_human"), 1)

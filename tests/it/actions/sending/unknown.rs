@@ -1,6 +1,6 @@
-//! A mail of which nobody can say whether it was sent, where the tenant has said that it is to be sent again.
+//! An email of which nobody can say whether it was sent, where the tenant has said that it is to be sent again.
 
-use super::{House, approval_in};
+use super::{TestApp, approval_in};
 use crate::support::{client::send, eventually, wait::SOON};
 use dev::smtp_sink::SinkFault;
 use reqwest::Method;
@@ -8,10 +8,10 @@ use serde_json::json;
 
 #[tokio::test]
 async fn a_tenant_that_wants_it_has_a_doubtful_mail_sent_again_under_its_old_name_after_a_minute() {
-    let house = House::open().await;
-    let _worker = house.worker().await;
+    let app = TestApp::open().await;
+    let _worker = app.worker().await;
     let put = |settings| {
-        let request = house.client.request(Method::PUT, "/v1/settings");
+        let request = app.client.request(Method::PUT, "/v1/settings");
         send(request.json(&settings))
     };
     put(json!({"trust_mode": "supervised", "sending_disabled": false, "unknown_sends": "maybe"}))
@@ -20,11 +20,11 @@ async fn a_tenant_that_wants_it_has_a_doubtful_mail_sent_again_under_its_old_nam
     let settings =
         json!({"trust_mode": "supervised", "sending_disabled": false, "unknown_sends": "resend"});
     assert_eq!(put(settings.clone()).await.body, settings);
-    let approval = house.written("Hello").await;
-    house.sink.misbehave([SinkFault::DropReply]);
-    house.agree(&approval).await;
+    let approval = app.written("Hello").await;
+    app.sink.misbehave([SinkFault::DropReply]);
+    app.agree(&approval).await;
     eventually(SOON, async || {
-        let code: Option<String> = house
+        let code: Option<String> = app
             .db
             .one("select max(error_code) from job_attempts where outcome = 'snoozed'")
             .await;
@@ -33,25 +33,24 @@ async fn a_tenant_that_wants_it_has_a_doubtful_mail_sent_again_under_its_old_nam
             .ok_or(format!("{code:?}"))
     })
     .await;
-    assert_eq!(house.effect().await["status"], "unknown");
-    assert_eq!(house.sink.received().len(), 1);
-    house
-        .db
+    assert_eq!(app.effect().await["status"], "unknown");
+    assert_eq!(app.sink.received().len(), 1);
+    app.db
         .execute("update effects set updated_at = updated_at - interval '61 seconds'")
         .await;
     let due = "update jobs set run_at = now() where state = 'scheduled'";
-    house.db.execute(due).await;
+    app.db.execute(due).await;
     eventually(SOON, async || {
-        let effect = house.effect().await;
+        let effect = app.effect().await;
         (effect["status"] == "retryable")
             .then_some(())
             .ok_or(effect.to_string())
     })
     .await;
-    house.db.execute(due).await;
-    approval_in(&house.client, &approval, "executed").await;
-    assert_eq!(house.effect().await["status"], "succeeded");
-    let received = house.sink.received();
+    app.db.execute(due).await;
+    approval_in(&app.client, &approval, "executed").await;
+    assert_eq!(app.effect().await["status"], "succeeded");
+    let received = app.sink.received();
     assert_eq!(received.len(), 2);
     let [first, second] = [0, 1].map(|index| received[index].header("message-id"));
     assert_eq!(first, second, "one mail has one name");

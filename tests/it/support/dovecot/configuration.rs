@@ -1,4 +1,4 @@
-//! What the tests' Dovecot is told, in the words of both its generations. See [`Configuration`].
+//! The configuration of the tests' Dovecot, in the syntax of versions 2.3 and 2.4. See [`Configuration`].
 
 use crate::support::certificates::Certificates;
 use dev::peers::{Dovecot, Syntax};

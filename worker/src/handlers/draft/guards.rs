@@ -222,10 +222,10 @@ mod tests {
                 Target::NotNeeded(why) => panic!("{why:?}"),
             }
         };
-        let accounts = ["old@acme.example", "Desk@acme.example"];
+        let accounts = ["old@acme.example", "Support@acme.example"];
         for (to, sender) in [
-            ("desk@acme.example", "Desk@acme.example"),
-            ("desk+shop@acme.example", "Desk@acme.example"),
+            ("support@acme.example", "Support@acme.example"),
+            ("support+shop@acme.example", "Support@acme.example"),
             ("me@acme.example", "old@acme.example"),
         ] {
             assert_eq!(from(&accounts, to), (sender.to_owned(), vec![]), "{to}");

@@ -47,7 +47,7 @@ pub(super) async fn submit_all(
         tx.rollback().await?;
         return Ok(replayed.collect());
     }
-    let mut done = carry_out(&mut tx, new, answer_of).await?.into_iter();
+    let mut done = submit_claimed(&mut tx, new, answer_of).await?.into_iter();
     tx.commit().await?;
     requests
         .iter()
@@ -87,7 +87,7 @@ async fn replay(
 }
 
 /// Submits the requests whose keys this transaction claimed, and returns the keys of refused ones.
-async fn carry_out(
+async fn submit_claimed(
     conn: &mut PgConnection,
     works: Vec<Work<'_>>,
     answer_of: AnswerOf,
@@ -209,11 +209,11 @@ pub(super) async fn perform(
                 source: &request.source,
                 content_hash: request.content_hash,
             });
-            if let (Some(written), false) = (&request.written, request.dry_run) {
+            if let (Some(own_answer), false) = (&request.own_answer, request.dry_run) {
                 own.push(NewOwnMessage {
                     tenant: job.tenant,
                     message,
-                    written,
+                    own_answer,
                 });
             }
             answer

@@ -15,12 +15,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 /// While one batch commits, the next is written.
 const LANES: usize = 2;
 
-type Answer = Result<Submitted, SubmitError>;
+type SubmitResult = Result<Submitted, SubmitError>;
 
 /// A handle for submitting; cheap to clone.
 #[derive(Clone)]
 pub struct Submitter {
-    coalescer: Coalescer<SubmitTriage, Answer>,
+    coalescer: Coalescer<SubmitTriage, SubmitResult>,
 }
 
 /// What a batch needs.
@@ -67,15 +67,15 @@ impl Submitter {
     ///
     /// # Errors
     /// The request may be repeated with the same key.
-    pub async fn submit(&self, request: SubmitTriage) -> Answer {
+    pub async fn submit(&self, request: SubmitTriage) -> SubmitResult {
         self.coalescer.call(request).await?
     }
 }
 
 /// Requests with one key, in order of arrival.
-type SameKey = Vec<(SubmitTriage, Reply<Answer>)>;
+type SameKey = Vec<(SubmitTriage, Reply<SubmitResult>)>;
 
-async fn submit_batch(tools: Tools, batch: Vec<PendingRequest<SubmitTriage, Answer>>) {
+async fn submit_batch(tools: Tools, batch: Vec<PendingRequest<SubmitTriage, SubmitResult>>) {
     let mut groups: Vec<SameKey> = Vec::new();
     let mut places = HashMap::new();
     for PendingRequest { request, reply } in batch {
@@ -136,7 +136,7 @@ async fn submit_round(tools: &Tools, groups: Vec<SameKey>) -> Vec<SameKey> {
 }
 
 /// Answers a request whose key was used by one that has just been answered.
-fn replay(first: &SubmitTriage, submitted: &Submitted, request: &SubmitTriage) -> Answer {
+fn replay(first: &SubmitTriage, submitted: &Submitted, request: &SubmitTriage) -> SubmitResult {
     // The first may itself have been a replay; its fingerprint is that of the stored request either way.
     if first.fingerprint == request.fingerprint {
         Ok(Submitted {
@@ -150,7 +150,7 @@ fn replay(first: &SubmitTriage, submitted: &Submitted, request: &SubmitTriage) -
 }
 
 /// Runs the transaction for one request, which waits for locks as long as a request may.
-async fn submit_alone(tools: Tools, request: SubmitTriage, reply: Reply<Answer>) {
+async fn submit_alone(tools: Tools, request: SubmitTriage, reply: Reply<SubmitResult>) {
     let requests = [request];
     let answer = match submit_all(&tools.pool, &requests, tools.answer_of).await {
         Ok(mut answers) => answers.remove(0),
@@ -160,7 +160,7 @@ async fn submit_alone(tools: Tools, request: SubmitTriage, reply: Reply<Answer>)
     reply.send(answer);
 }
 
-fn announce_all(notifier: &Notifier, requests: &[SubmitTriage], answers: &[Answer]) {
+fn announce_all(notifier: &Notifier, requests: &[SubmitTriage], answers: &[SubmitResult]) {
     for (request, answer) in requests.iter().zip(answers) {
         if let Ok(submitted) = answer {
             announce(notifier, request, submitted.how, &submitted.replaced);

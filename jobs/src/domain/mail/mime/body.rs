@@ -232,7 +232,9 @@ impl Reader {
                 );
         let raw = match (is_text, calendar) {
             (false, _) => None,
-            (true, true) => Some(part.text()).and_then(|text| calendar::told(&text).or(Some(text))),
+            (true, true) => {
+                Some(part.text()).and_then(|text| calendar::rendered(&text).or(Some(text)))
+            }
             (true, false) => Some(readable(part)),
         };
         let text = raw.map(|raw| text::body(&raw, limits::ATTACHMENT_TEXT).0);
@@ -262,7 +264,7 @@ fn readable(part: &Part<'_>) -> String {
     match part.kind.sub.as_str() {
         "html" | "xhtml" => html::visible_text(&text),
         "enriched" | "richtext" => enriched::plain(&text),
-        "calendar" => calendar::told(&text).unwrap_or(text),
+        "calendar" => calendar::rendered(&text).unwrap_or(text),
         _ => {
             let is = |name, value: &str| {
                 part.kind

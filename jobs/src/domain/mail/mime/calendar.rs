@@ -1,8 +1,8 @@
-//! `text/calendar` (RFC 5545, RFC 5546) told in words: [`told`].
+//! `text/calendar` (RFC 5545, RFC 5546) rendered in words: [`rendered`].
 
 use icalendar::parser::{Component, read_calendar_simple, unfold};
 
-/// Calendars that nest deeper are told as they are written: the parser calls itself once per level.
+/// Calendars that nest deeper are rendered as they are written: the parser calls itself once per level.
 const DEPTH: usize = 8;
 const EVENTS: usize = 20;
 /// RFC 5545's name for a task, written apart: our tests refuse the word in it, which marks unfinished code.
@@ -11,7 +11,7 @@ const TASK: &str = concat!("VTO", "DO");
 const BYTES: usize = 100_000;
 
 /// The events and tasks of a calendar, each as title, time and place. `None` if it cannot be read or has none.
-pub(super) fn told(source: &str) -> Option<String> {
+pub(super) fn rendered(source: &str) -> Option<String> {
     if source.len() > BYTES || depth(source) > DEPTH {
         return None;
     }
@@ -163,27 +163,27 @@ mod tests {
     }
 
     #[test]
-    fn an_invitation_is_told_as_title_time_and_place() {
+    fn an_invitation_is_rendered_as_title_time_and_place() {
         let source = calendar(
             "SUMMARY:Planning\\, round\r\n  two\r\nDTSTART;TZID=Europe/Berlin:20261201T140000\r\nDTEND:20261201T150000Z\r\n\
              LOCATION:Room 4\r\nORGANIZER;CN=\"Nora L\":MAILTO:nora@client.example\r\nDESCRIPTION:Bring\\nfigures",
         );
         assert_eq!(
-            told(&source).unwrap(),
+            rendered(&source).unwrap(),
             "Invitation: Planning, round two\nTime: 2026-12-01 14:00 Europe/Berlin to 2026-12-01 15:00 UTC\nPlace: Room 4\n\
              Organizer: Nora L <nora@client.example>\nDescription: Bring\nfigures"
         );
         let day = calendar("SUMMARY:Holiday\r\nDTSTART;VALUE=DATE:20261224\r\nSTATUS:CANCELLED");
         assert_eq!(
-            told(&day).unwrap(),
+            rendered(&day).unwrap(),
             "Cancelled event: Holiday\nTime: 2026-12-24"
         );
     }
 
     #[test]
     fn what_cannot_be_read_is_not_told() {
-        assert_eq!(told("Hello"), None);
-        assert_eq!(told("BEGIN:VCALENDAR\nEND:VCALENDAR"), None);
-        assert_eq!(told(&"BEGIN:VEVENT\n".repeat(100_000)), None);
+        assert_eq!(rendered("Hello"), None);
+        assert_eq!(rendered("BEGIN:VCALENDAR\nEND:VCALENDAR"), None);
+        assert_eq!(rendered(&"BEGIN:VEVENT\n".repeat(100_000)), None);
     }
 }

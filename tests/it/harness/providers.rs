@@ -2,10 +2,10 @@
 
 use super::{Case, cases::WORKER, strike};
 use crate::{
-    actions::{approved::approval_in, sending::House},
+    actions::{approved::approval_in, sending::TestApp},
     approvals::{decision, seed::propose_about},
     calendar::connected,
-    mailbox::{changes::handed_in, house_with},
+    mailbox::{app_with, changes::handed_in},
     support::{
         Client, TestDb,
         client::send,
@@ -31,22 +31,22 @@ trait Peer: Sync {
 
 /// Actions that wait for a person's word, one approval each.
 struct Approved<P> {
-    house: House,
+    app: TestApp,
     approvals: Vec<String>,
     peer: P,
 }
 
 impl<P> Approved<P> {
-    /// Each is about a mail of its own.
-    async fn of(house: House, peer: P, kind: ActionType, params: impl Fn(usize) -> Value) -> Self {
+    /// Each is about an email of its own.
+    async fn of(app: TestApp, peer: P, kind: ActionType, params: impl Fn(usize) -> Value) -> Self {
         let mut approvals = Vec::with_capacity(PIECES);
         for n in 0..PIECES {
-            let tenant = house.client.tenant;
-            let message = handed_in(&house.db, tenant, &mail(n)).await;
-            approvals.push(propose_about(&house.db, tenant, kind, &params(n), message).await);
+            let tenant = app.client.tenant;
+            let message = handed_in(&app.db, tenant, &mail(n)).await;
+            approvals.push(propose_about(&app.db, tenant, kind, &params(n), message).await);
         }
         Self {
-            house,
+            app,
             approvals,
             peer,
         }
@@ -71,11 +71,11 @@ async fn decided(client: &Client, approval: &str, what: &str) -> String {
 
 impl<P: Peer> Case for Approved<P> {
     fn db(&self) -> &TestDb {
-        &self.house.db
+        &self.app.db
     }
 
     fn client(&self) -> &Client {
-        &self.house.client
+        &self.app.client
     }
 
     async fn worker(&self) -> Worker {
@@ -105,14 +105,14 @@ impl Peer for Dovecot {
 }
 
 #[tokio::test]
-async fn a_mail_is_moved_once_wherever_its_worker_is_struck() {
+async fn an_email_is_moved_once_wherever_its_worker_is_struck() {
     let dovecot = Dovecot::start().await;
     for n in 0..PIECES {
         dovecot.deliver("INBOX", &mail(n));
     }
-    let house = house_with(&dovecot).await;
+    let app = app_with(&dovecot).await;
     let params = |_| json!({"folder": "Offers"});
-    strike(&Approved::of(house, dovecot, ActionType::Move, params).await).await;
+    strike(&Approved::of(app, dovecot, ActionType::Move, params).await).await;
 }
 
 impl Peer for Radicale {
@@ -127,9 +127,9 @@ fn meeting(n: usize) -> Value {
 }
 
 async fn meetings() -> Approved<Radicale> {
-    let (house, radicale) = (House::open().await, Radicale::start().await);
-    connected(&house, &radicale.calendar, PASSWORD).await;
-    Approved::of(house, radicale, ActionType::CreateEvent, meeting).await
+    let (app, radicale) = (TestApp::open().await, Radicale::start().await);
+    connected(&app, &radicale.calendar, PASSWORD).await;
+    Approved::of(app, radicale, ActionType::CreateEvent, meeting).await
 }
 
 #[tokio::test]
@@ -154,12 +154,12 @@ impl Peer for MockServer {
 
 #[tokio::test]
 async fn a_webhook_is_called_under_one_id_wherever_its_worker_is_struck() {
-    let house = House::open().await;
+    let app = TestApp::open().await;
     let receiver = answering(ResponseTemplate::new(204)).await;
     let url = receiver.uri();
-    hooked(&house, &url).await;
+    hooked(&app, &url).await;
     let params = |_| json!({"url": url});
-    strike(&Approved::of(house, receiver, ActionType::CallWebhook, params).await).await;
+    strike(&Approved::of(app, receiver, ActionType::CallWebhook, params).await).await;
 }
 
 /// Events that were made and are to be taken out again.

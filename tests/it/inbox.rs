@@ -1,10 +1,10 @@
 //! The inbox: who sees which items, in which order, and how an item leaves and returns.
 
-use super::seeing;
+use crate::support::records::seeing;
 use crate::support::{
     Client, TestDb,
-    client::{Answer, send},
-    people::Office,
+    client::{TestResponse, send},
+    people::TestTenant,
     system::TestApi,
 };
 use base::TenantId;
@@ -51,7 +51,7 @@ async fn act(
     what: &str,
     seen: i32,
     body: Option<Value>,
-) -> Answer {
+) -> TestResponse {
     let request = seeing(
         client,
         Method::POST,
@@ -305,23 +305,22 @@ async fn a_bad_moment_is_refused_with_a_pointer() {
 
 #[tokio::test]
 async fn a_bucket_is_meant_in_the_person_s_own_zone_and_refused_when_it_is_not_offered() {
-    let office = Office::open().await;
-    office
-        .db
+    let acme = TestTenant::open().await;
+    acme.db
         .execute("update users set timezone = 'America/New_York'")
         .await;
-    let tenant = office.owner.tenant;
-    let id = put(&office.db, tenant, &item("pay", Priority::High, None))
+    let tenant = acme.owner.tenant;
+    let id = put(&acme.db, tenant, &item("pay", Priority::High, None))
         .await
         .unwrap();
     let asking = Caller {
-        session: &office.owner,
+        session: &acme.owner,
         request_id: "req-inbox",
     };
     let defer = async |bucket, seen, now: &str| {
         let now: DateTime<Utc> = now.parse().unwrap();
         let wish = ItemCommand::Defer(Until::Bucket(bucket));
-        inbox::execute(office.db.pool(), asking, id, seen, wish, now).await
+        inbox::execute(acme.db.pool(), asking, id, seen, wish, now).await
     };
     // 16:30 and Thursday, there.
     for (bucket, now) in [

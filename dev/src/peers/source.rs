@@ -1,11 +1,11 @@
-//! Where a peer comes from. See [`Way`].
+//! Where a peer comes from. See [`PeerSource`].
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A way of getting a peer. Not every peer has every way.
+/// A source of a peer. Not every peer has every source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum PeerSource {
     /// What an earlier run fetched.
     Cached,
     /// What is installed already.
@@ -18,14 +18,14 @@ pub enum Way {
     Deb,
 }
 
-impl Way {
+impl PeerSource {
     /// Whether it only looks at this machine.
     pub(crate) fn is_local(self) -> bool {
         matches!(self, Self::Cached | Self::System)
     }
 }
 
-impl fmt::Display for Way {
+impl fmt::Display for PeerSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Cached => "cache",
@@ -37,7 +37,7 @@ impl fmt::Display for Way {
     }
 }
 
-impl FromStr for Way {
+impl FromStr for PeerSource {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {

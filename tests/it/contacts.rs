@@ -1,6 +1,6 @@
 //! Contacts: one address is one contact.
 
-use super::{change, delete, listed, made, make, restore};
+use crate::support::records::{change, delete, listed, made, make, restore};
 use crate::support::{TestDb, system::TestApi};
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! The desk inside another transaction, as the effects of actions use it.
+//! Tasks, projects and contacts inside another transaction, as the effects of actions use them.
 
 use crate::support::{Client, TestDb};
 use jobs::{
@@ -99,7 +99,7 @@ async fn a_change_gives_back_what_taking_it_back_needs() {
 }
 
 #[tokio::test]
-async fn a_mail_is_tied_to_a_task_once_and_only_a_mail_of_the_tenant_s() {
+async fn an_email_is_tied_to_a_task_once_and_only_an_email_of_the_tenant_s() {
     let db = TestDb::new().await;
     let tenant = Client::owner_of_new_tenant(&db).await.tenant;
     let stranger = Client::owner_of_new_tenant(&db).await.tenant;

@@ -1,7 +1,7 @@
-//! [`Desk`]: one tenant, the triage handler, and a model that says what it is told. An attempt is run and settled the way
+//! [`TestWorker`]: one tenant, the triage handler, and a scripted model. An attempt is run and settled the way
 //! the worker does it, but step by step, so that a test can stop in between.
 
-use crate::support::people::Office;
+use crate::support::people::TestTenant;
 use async_trait::async_trait;
 use base::{JobId, WorkerId, clock::Clock};
 use chrono::{DateTime, Utc};
@@ -40,7 +40,7 @@ use tokio_util::sync::CancellationToken;
 use worker::handlers::triage::{TriageHandler, TriageMetrics};
 
 /// What the model does at one call.
-pub(crate) enum Turn {
+pub(crate) enum ModelTurn {
     Says(String),
     Fails(fn() -> LlmError),
     /// Says this, but by then the job's lease is lost.
@@ -49,7 +49,7 @@ pub(crate) enum Turn {
 
 /// The model: its turns in their order, then refusals.
 struct Scripted {
-    turns: Mutex<VecDeque<Turn>>,
+    turns: Mutex<VecDeque<ModelTurn>>,
     calls: Arc<AtomicUsize>,
     pool: sqlx::PgPool,
 }
@@ -72,9 +72,9 @@ impl LlmProvider for Scripted {
         self.calls.fetch_add(1, Ordering::SeqCst);
         let turn = self.turns.lock().unwrap().pop_front();
         let text = match turn {
-            Some(Turn::Says(text)) => text,
-            Some(Turn::Fails(error)) => return Err(error()),
-            Some(Turn::LosesTheLease(text)) => {
+            Some(ModelTurn::Says(text)) => text,
+            Some(ModelTurn::Fails(error)) => return Err(error()),
+            Some(ModelTurn::LosesTheLease(text)) => {
                 sqlx::raw_sql("update jobs set attempt = attempt + 1")
                     .execute(&self.pool)
                     .await
@@ -102,20 +102,23 @@ impl LlmProvider for Scripted {
 }
 
 /// See the module.
-pub(crate) struct Desk {
-    pub(crate) office: Office,
+pub(crate) struct TestWorker {
+    pub(crate) acme: TestTenant,
     pub(crate) metrics: prometheus::Registry,
     handler: TriageHandler,
     calls: Arc<AtomicUsize>,
     now: DateTime<Utc>,
 }
 
-impl Desk {
+impl TestWorker {
     /// A tenant on training wheels with these rules, if any.
-    pub(crate) async fn open(rules: Option<&str>, turns: impl IntoIterator<Item = Turn>) -> Self {
-        let office = Office::open().await;
+    pub(crate) async fn open(
+        rules: Option<&str>,
+        turns: impl IntoIterator<Item = ModelTurn>,
+    ) -> Self {
+        let acme = TestTenant::open().await;
         if let Some(yaml) = rules {
-            put_rules(office.db.pool(), &office.owner, None, yaml, None)
+            put_rules(acme.db.pool(), &acme.owner, None, yaml, None)
                 .await
                 .unwrap();
         }
@@ -124,7 +127,7 @@ impl Desk {
         let provider = Scripted {
             turns: Mutex::new(turns.into_iter().collect()),
             calls: Arc::clone(&calls),
-            pool: office.db.pool().clone(),
+            pool: acme.db.pool().clone(),
         };
         let once = RetryConfig {
             max_tries: 1,
@@ -138,7 +141,7 @@ impl Desk {
         );
         let handler = TriageHandler::new(model, TriageMetrics::register(&metrics).unwrap());
         Self {
-            office,
+            acme,
             metrics,
             handler,
             calls,
@@ -152,7 +155,7 @@ impl Desk {
 
     /// How far the tenant trusts the assistant from now on.
     pub(crate) async fn trust(&self, mode: &str) {
-        self.office
+        self.acme
             .db
             .execute(&format!("update tenants set trust_mode = '{mode}'"))
             .await;
@@ -160,8 +163,8 @@ impl Desk {
 
     /// Hands the mail in; `change` sees the job's arguments before they are written.
     pub(crate) async fn submit(&self, raw: &[u8], change: impl FnOnce(&mut Args)) -> JobId {
-        let mut conn = self.office.db.pool().acquire().await.unwrap();
-        let tenant = self.office.owner.tenant;
+        let mut conn = self.acme.db.pool().acquire().await.unwrap();
+        let tenant = self.acme.owner.tenant;
         let mut args = Args {
             message_id: MessageId::new(),
             mode: Mode::RulesThenLlm,
@@ -204,7 +207,7 @@ impl Desk {
             priorities: &[1, 2, 3, 4],
             capacity: &claim::Capacity::UNLIMITED,
         };
-        claim::claim(self.office.db.pool(), &wanted)
+        claim::claim(self.acme.db.pool(), &wanted)
             .await
             .unwrap()
             .jobs
@@ -216,11 +219,11 @@ impl Desk {
     pub(crate) async fn attempt(&self, job: &Job) -> Result<Settlement, Failure> {
         let ctx = JobContext {
             job: Arc::new(job.clone()),
-            pool: self.office.db.pool().clone(),
+            pool: self.acme.db.pool().clone(),
             clock: Clock::fixed(self.now),
             cancelled: CancellationToken::new(),
             progress: Reporter::new(
-                self.office.db.pool().clone(),
+                self.acme.db.pool().clone(),
                 job.lease,
                 CancellationToken::new(),
             ),
@@ -235,7 +238,7 @@ impl Desk {
         job: &Job,
         settlement: &Settlement,
     ) -> Result<Output, sqlx::Error> {
-        let mut tx = self.office.db.pool().begin().await?;
+        let mut tx = self.acme.db.pool().begin().await?;
         let outcome = Outcome::Succeeded {
             output: settlement.output.clone(),
         };
@@ -261,12 +264,12 @@ impl Desk {
     }
 
     pub(crate) async fn count(&self, sql: &'static str) -> i64 {
-        self.office.db.one(sql).await
+        self.acme.db.one(sql).await
     }
 
     /// The names of all audit entries of triage, in their order.
     pub(crate) async fn audited(&self) -> String {
-        self.office
+        self.acme
             .db
             .one::<String>(
                 "select coalesce(string_agg(action, ' ' order by id), '') from audit_entries

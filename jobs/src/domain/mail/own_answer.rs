@@ -1,4 +1,4 @@
-//! The place of an email in its thread, for email that may be a user's own answer: [`Written`].
+//! The place of an email in its thread, for email that may be a user's own answer: [`OwnAnswer`].
 
 use super::{Mail, is_automatic};
 use chrono::{DateTime, Utc};
@@ -9,7 +9,7 @@ const REFERENCES: usize = 30;
 
 /// An email that refers to others, and who says that they wrote it. Message-IDs are in angle brackets.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Written {
+pub struct OwnAnswer {
     /// In lower case. A claim, not a fact.
     pub by: String,
     pub message_id: Option<String>,
@@ -20,7 +20,7 @@ pub struct Written {
     pub at: Option<DateTime<Utc>>,
 }
 
-impl Written {
+impl OwnAnswer {
     /// `None` for email that refers to nothing, that a machine wrote, or that its sender's domain disowns.
     pub fn of(mail: &Mail) -> Option<Self> {
         let by = mail.from.as_ref()?.addr.to_lowercase();
@@ -47,9 +47,9 @@ impl Written {
 }
 
 /// Says nothing of the email: an address must not reach a log.
-impl fmt::Debug for Written {
+impl fmt::Debug for OwnAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Written")
+        f.debug_struct("OwnAnswer")
             .field("thread", &self.thread.len())
             .finish_non_exhaustive()
     }
@@ -59,8 +59,8 @@ impl fmt::Debug for Written {
 mod tests {
     use super::*;
 
-    fn written(headers: &str) -> Option<Written> {
-        Written::of(&Mail::parse(format!("{headers}\n\nYes.").as_bytes()).unwrap())
+    fn written(headers: &str) -> Option<OwnAnswer> {
+        OwnAnswer::of(&Mail::parse(format!("{headers}\n\nYes.").as_bytes()).unwrap())
     }
 
     #[test]

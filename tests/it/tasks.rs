@@ -1,6 +1,6 @@
 //! Tasks: made once, titled once in their project, changed under their version.
 
-use super::{change, delete, listed, made, make, make_with_key, restore};
+use crate::support::records::{change, delete, listed, made, make, make_with_key, restore};
 use crate::support::{Client, TestDb, client::send, system::TestApi};
 use futures::future::join_all;
 use jobs::domain::session::Role;
@@ -41,7 +41,7 @@ async fn a_task_is_made_with_what_was_said_and_the_usual_for_the_rest() {
         (&json!("Pay Ada"), &json!("ready"), &json!("medium"))
     );
     let full = json!({
-        "title": "Order paper", "project": "Office", "status": "ToDo", "priority": "urgent", "due_on": "2026-12-04",
+        "title": "Order paper", "project": "TestTenant", "status": "ToDo", "priority": "urgent", "due_on": "2026-12-04",
         "notes": "A4",
     });
     let full = make(&client, "tasks", &full).await;
@@ -354,7 +354,7 @@ async fn a_bad_body_is_refused_with_a_pointer() {
 }
 
 #[tokio::test]
-async fn every_change_is_audited_without_words_and_told_in_the_history() {
+async fn every_change_is_audited_without_words_and_recorded_in_the_history() {
     let (db, _api, client) = open().await;
     let id = made(&client, "tasks", &json!({"title": "Pay Ada"})).await;
     let path = format!("/v1/tasks/{id}");
@@ -388,7 +388,7 @@ async fn every_change_is_audited_without_words_and_told_in_the_history() {
 }
 
 #[tokio::test]
-async fn an_auditor_reads_the_desk_and_changes_nothing() {
+async fn an_auditor_reads_tasks_projects_and_contacts_and_changes_nothing() {
     let (db, _api, owner) = open().await;
     let id = made(&owner, "tasks", &json!({"title": "Pay"})).await;
     let path = format!("/v1/tasks/{id}");

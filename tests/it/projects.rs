@@ -1,6 +1,6 @@
 //! Projects: named once in their tenant, and gone and back together with their tasks.
 
-use super::{change, delete, listed, made, make, restore};
+use crate::support::records::{change, delete, listed, made, make, restore};
 use crate::support::{TestDb, system::TestApi};
 use futures::future::join_all;
 use serde_json::json;
@@ -44,7 +44,7 @@ async fn a_project_goes_with_its_tasks_and_comes_back_with_exactly_those() {
     let client = api.sign_in(&db).await;
     let project = made(&client, "projects", &json!({"name": "Web"})).await;
     let task = |title: &str| json!({"title": title, "project_id": project});
-    let kept = made(&client, "tasks", &task("Kept")).await;
+    let kept = made(&client, "tasks", &task("StoredMessage")).await;
     let before = made(&client, "tasks", &task("Gone before")).await;
     let elsewhere = made(&client, "tasks", &json!({"title": "Elsewhere"})).await;
     delete(&client, &format!("/v1/tasks/{before}"), 1).await;

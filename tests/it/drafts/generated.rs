@@ -4,7 +4,7 @@ use crate::{
     approvals::decide,
     support::{
         Client, TestDb,
-        client::{Answer, send},
+        client::{TestResponse, send},
         eventually,
         system::{TestApi, Worker},
         wait::SOON,
@@ -14,7 +14,7 @@ use base::JobId;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-pub(super) async fn post(client: &Client, path: &str, body: &Value) -> Answer {
+pub(super) async fn post(client: &Client, path: &str, body: &Value) -> TestResponse {
     let key = JobId::new().to_string();
     send(
         client
@@ -34,7 +34,7 @@ pub(super) async fn done(client: &Client, path: &str, body: &Value) -> Value {
     job["output"].clone()
 }
 
-/// Hands in a mail that nothing is done about; its id.
+/// Hands in an email that nothing is done about; its id.
 pub(crate) async fn message(client: &Client, subject: &str) -> Value {
     let body = json!({
         "mode": "rules_only",
@@ -243,7 +243,7 @@ async fn what_is_discarded_is_skipped_and_never_revised() {
 }
 
 #[tokio::test]
-async fn a_mail_that_wants_an_answer_gets_a_draft_by_itself() {
+async fn an_email_that_wants_an_answer_gets_a_draft_by_itself() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
