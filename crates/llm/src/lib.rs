@@ -30,3 +30,5 @@ pub use providers::{
     options::ModelOptions, responses::OpenAiResponses,
 };
 pub use retry::RetryConfig;
+#[cfg(test)]
+mod aimock_try;
