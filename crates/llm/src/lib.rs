@@ -30,5 +30,3 @@ pub use providers::{
     options::ModelOptions, responses::OpenAiResponses,
 };
 pub use retry::RetryConfig;
-#[cfg(test)]
-mod aimock_try;
