@@ -41,7 +41,7 @@ mod tests {
                 None,
             ),
             (
-                "From: a@mail.bank.example\nReply-To: help@bank.example",
+                "From: a@post.bank.example\nReply-To: help@bank.example",
                 None,
             ),
             (
