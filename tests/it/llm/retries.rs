@@ -59,7 +59,8 @@ async fn a_spent_quota_is_not_tried_again_and_names_a_moment() {
     let asked = TestCall::script([spent, says("{}")]).await;
     let error = asked.refused().await;
     assert_eq!(error.class(), "quota_exhausted");
-    assert_eq!(error.retry_at(), Some(now() + chrono::Duration::seconds(1)));
+    // Whatever short delay the reply names: nothing is renewed within a second.
+    assert_eq!(error.retry_at(), Some(now() + chrono::Duration::hours(1)));
     assert_eq!(asked.tries().await, 1);
 }
 

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn way_of_the_email_to_its_owner_is_told() {
+    fn prompt_says_how_the_email_reached_its_owner() {
         for (headers, expected) in [
             ("From: a@b.c\nTo: Sam@Acme.example", Addressed::To),
             (

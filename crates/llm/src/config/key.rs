@@ -1,11 +1,12 @@
 //! Reads the credential, from a variable or a file: [`read`].
 
-use super::{MODE, provider::Provider};
+use super::{
+    MODE,
+    provider::{EXAMPLE, Provider},
+};
 use base::env::{Env, Variable};
 use secrecy::SecretString;
 use std::{fs, path::Path};
-
-const EXAMPLE: &str = "sk-proj-7Qb2…";
 
 pub(super) const KEY: Variable = Variable::required(
     "LLM_API_KEY",
@@ -18,22 +19,6 @@ pub(super) const KEY_FILE: Variable = Variable::optional(
     "–",
     "A file with the credential, used when `LLM_API_KEY` is not set",
 );
-pub(super) const OPENAI_KEY: Variable = own("OPENAI_API_KEY");
-pub(super) const ANTHROPIC_KEY: Variable = own("ANTHROPIC_API_KEY");
-pub(super) const GEMINI_KEY: Variable = own("GEMINI_API_KEY");
-pub(super) const AZURE_KEY: Variable = own("AZURE_OPENAI_API_KEY");
-pub(super) const MISTRAL_KEY: Variable = own("MISTRAL_API_KEY");
-
-/// Declares a provider's own name for the credential.
-const fn own(name: &'static str) -> Variable {
-    Variable::optional(
-        name,
-        EXAMPLE,
-        "–",
-        "The provider's own name for the credential, used when `LLM_API_KEY` and `LLM_API_KEY_FILE` are not set",
-    )
-}
-
 /// Reads the credential from the first place that contains a real one. Empty if the provider needs none.
 pub(super) fn read(env: &mut Env, provider: Provider) -> SecretString {
     let candidates = [

@@ -1,6 +1,5 @@
 //! The providers that `LLM_PROVIDER` chooses from, and their defaults: [`Provider`].
 
-use super::key::{ANTHROPIC_KEY, AZURE_KEY, GEMINI_KEY, MISTRAL_KEY, OPENAI_KEY};
 use base::env::{Env, Variable};
 
 pub(super) const PROVIDER: Variable = Variable::with_default(
@@ -9,6 +8,25 @@ pub(super) const PROVIDER: Variable = Variable::with_default(
     "The wire protocol: `openai` (chat completions; with `LLM_BASE_URL` any compatible server), `openai-responses`, \
      `anthropic`, `gemini`, `azure`, `ollama` or `mistral`",
 );
+
+/// A credential, as variables show it when they are wrong.
+pub(super) const EXAMPLE: &str = "sk-proj-7Qb2…";
+
+pub(super) const OPENAI_KEY: Variable = own("OPENAI_API_KEY");
+pub(super) const ANTHROPIC_KEY: Variable = own("ANTHROPIC_API_KEY");
+pub(super) const GEMINI_KEY: Variable = own("GEMINI_API_KEY");
+pub(super) const AZURE_KEY: Variable = own("AZURE_OPENAI_API_KEY");
+pub(super) const MISTRAL_KEY: Variable = own("MISTRAL_API_KEY");
+
+/// Declares a provider's own name for the credential.
+const fn own(name: &'static str) -> Variable {
+    Variable::optional(
+        name,
+        EXAMPLE,
+        "–",
+        "The provider's own name for the credential, used when `LLM_API_KEY` and `LLM_API_KEY_FILE` are not set",
+    )
+}
 
 /// A wire protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -56,8 +56,8 @@ impl Anthropic {
                 options.connect_timeout,
             )?,
             model,
+            learned: Learned::new(start.asked_for(&options)),
             options,
-            learned: Learned::new(start),
         })
     }
 

@@ -5,7 +5,10 @@
 
 mod refusal;
 
-use super::http::{Http, HttpResponse};
+use super::{
+    http::{Http, HttpResponse},
+    options::ModelOptions,
+};
 use crate::{
     classify,
     error::LlmError,
@@ -74,6 +77,17 @@ impl Capabilities {
             temperature: true,
             seed: true,
             reasoning: true,
+        }
+    }
+
+    /// Leaves out what the operator does not ask for, so that its refusal is never looked for.
+    #[must_use]
+    pub(super) fn asked_for(self, options: &ModelOptions) -> Self {
+        Self {
+            temperature: self.temperature && options.temperature.is_some(),
+            seed: self.seed && options.seed.is_some(),
+            reasoning: self.reasoning && options.reasoning.is_some(),
+            ..self
         }
     }
 
@@ -245,6 +259,19 @@ mod tests {
         });
         assert_eq!((system, user.len()), (None, 1));
         assert!(user[0].starts_with("Judge.\n\nRules: none.\n\nUNTRUSTED body"));
+    }
+
+    #[test]
+    fn parameter_that_nobody_asked_for_cannot_be_refused() {
+        let options = ModelOptions {
+            temperature: None,
+            ..ModelOptions::default()
+        };
+        let start = FULL.asked_for(&options);
+        assert_eq!(
+            (start.temperature, start.seed, start.reasoning),
+            (false, true, false)
+        );
     }
 
     #[test]

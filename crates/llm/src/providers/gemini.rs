@@ -41,6 +41,7 @@ impl Gemini {
         options: ModelOptions,
     ) -> Result<Self, ClientError> {
         let path = format!("/v1beta/models/{model}:generateContent");
+        let start = Capabilities::full(LimitName::Settled("maxOutputTokens"), FALLBACKS);
         Ok(Self {
             http: Http::new(
                 http::join(base, &path),
@@ -50,11 +51,8 @@ impl Gemini {
                 options.connect_timeout,
             )?,
             model,
+            learned: Learned::new(start.asked_for(&options)),
             options,
-            learned: Learned::new(Capabilities::full(
-                LimitName::Settled("maxOutputTokens"),
-                FALLBACKS,
-            )),
         })
     }
 

@@ -41,6 +41,7 @@ impl Ollama {
         key: SecretString,
         options: ModelOptions,
     ) -> Result<Self, ClientError> {
+        let start = Capabilities::full(LimitName::Settled("num_predict"), FALLBACKS);
         Ok(Self {
             http: Http::new(
                 http::join(base, "/api/chat"),
@@ -50,11 +51,8 @@ impl Ollama {
                 options.connect_timeout,
             )?,
             model,
+            learned: Learned::new(start.asked_for(&options)),
             options,
-            learned: Learned::new(Capabilities::full(
-                LimitName::Settled("num_predict"),
-                FALLBACKS,
-            )),
         })
     }
 

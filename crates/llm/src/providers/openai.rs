@@ -87,7 +87,7 @@ impl OpenAiChat {
         let headers = options.headers.clone();
         Ok(Self {
             http: Http::new(url, auth, key, headers, options.connect_timeout)?,
-            learned: Learned::new(dialect.start),
+            learned: Learned::new(dialect.start.asked_for(&options)),
             dialect,
             model,
             options,

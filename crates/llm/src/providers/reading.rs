@@ -1,4 +1,4 @@
-//! What reading a successful response has in common for all providers: [`parse`] and [`ReceivedAnswer::into_reply`].
+//! What reading a successful response has in common for all providers: [`parse`] and [`Received::into_reply`].
 //!
 //! Status 200 is not yet an answer: servers send 200 with prose, an error, no choices or half an answer. Each case has its
 //! own error. Never quotes the body.
@@ -18,7 +18,7 @@ const MODEL_NAME: usize = 128;
 
 /// An answer as a provider sent it, complete or not.
 #[derive(Debug, Default)]
-pub(super) struct ReceivedAnswer {
+pub(super) struct Received {
     pub(super) text: String,
     pub(super) model: Option<String>,
     pub(super) finish: Option<FinishReason>,
@@ -44,7 +44,7 @@ pub(super) const fn invalid(what: &'static str) -> LlmError {
     LlmError::InvalidReply { what }
 }
 
-impl ReceivedAnswer {
+impl Received {
     /// Returns the answer if it is complete. Puts its cost into `info` even if it is not.
     ///
     /// # Errors

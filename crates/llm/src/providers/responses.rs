@@ -53,8 +53,8 @@ impl OpenAiResponses {
                 options.connect_timeout,
             )?,
             model,
+            learned: Learned::new(start.asked_for(&options)),
             options,
-            learned: Learned::new(start),
         })
     }
 

@@ -1,7 +1,8 @@
 //! Says when an answer would leave the sender's domain: [`foreign_reply_address`].
 //!
 //! `Reply-To` is the sender's to choose, and the oldest way to have an answer sent to somebody else than the person whose
-//! name stands in `From`. Mailing lists and help desks do it for good reasons, so that it is shown and not refused.
+//! name stands in `From`. Mailing lists and help desks do it for good reasons, so that the person is warned and the answer is
+//! not refused.
 
 use super::Mail;
 
@@ -32,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reply_address_outside_the_domain_of_the_sender_is_shown() {
+    fn reply_address_outside_the_domain_of_the_sender_is_found() {
         for (headers, expected) in [
             ("From: a@bank.example", None),
             ("From: a@bank.example\nReply-To: help@bank.example", None),
@@ -41,7 +42,7 @@ mod tests {
                 None,
             ),
             (
-                "From: ada@mail.bank.example\nReply-To: help@bank.example",
+                "From: a@post.bank.example\nReply-To: help@bank.example",
                 None,
             ),
             (

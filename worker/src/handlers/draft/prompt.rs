@@ -238,6 +238,9 @@ fn earlier(message: &Earlier) -> String {
 }
 
 #[cfg(test)]
+mod snapshot;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use jobs::{

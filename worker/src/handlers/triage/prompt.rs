@@ -256,6 +256,9 @@ fn attachments(mail: &Mail) -> String {
 }
 
 #[cfg(test)]
+mod snapshot;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::handlers::triage::guards::Correspondents;

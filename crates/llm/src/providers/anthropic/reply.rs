@@ -4,7 +4,7 @@ use crate::{
     completion::{FinishReason, TokenUsage},
     error::LlmError,
     provider::{AttemptInfo, AttemptRequest, Reply},
-    providers::reading::{self, ReceivedAnswer},
+    providers::reading::{self, Received},
 };
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
@@ -73,7 +73,7 @@ pub(super) fn read(
             .map(|block| block.text.as_str())
             .collect(),
     };
-    let answer = ReceivedAnswer {
+    let answer = Received {
         text,
         model: message.model,
         finish: Some(finish),

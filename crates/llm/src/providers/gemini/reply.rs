@@ -4,7 +4,7 @@ use crate::{
     completion::{FinishReason, TokenUsage},
     error::LlmError,
     provider::{AttemptInfo, AttemptRequest, Reply},
-    providers::reading::{self, ReceivedAnswer},
+    providers::reading::{self, Received},
 };
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
@@ -86,7 +86,7 @@ pub(super) fn read(
         });
     };
     let parts = candidate.content.map(|content| content.parts);
-    let answer = ReceivedAnswer {
+    let answer = Received {
         text: parts
             .unwrap_or_default()
             .into_iter()

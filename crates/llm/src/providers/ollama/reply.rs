@@ -4,7 +4,7 @@ use crate::{
     completion::{FinishReason, TokenUsage},
     error::LlmError,
     provider::{AttemptInfo, AttemptRequest, Reply},
-    providers::reading::{self, ReceivedAnswer},
+    providers::reading::{self, Received},
 };
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
@@ -50,7 +50,7 @@ pub(super) fn read(
         Some("length") => FinishReason::Length,
         Some(_) => FinishReason::Other,
     };
-    let answer = ReceivedAnswer {
+    let answer = Received {
         text: message.content,
         model: response.model,
         finish: Some(finish),

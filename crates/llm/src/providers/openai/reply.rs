@@ -4,7 +4,7 @@ use crate::{
     completion::{FinishReason, TokenUsage},
     error::LlmError,
     provider::{AttemptInfo, AttemptRequest, Reply},
-    providers::reading::{self, ReceivedAnswer},
+    providers::reading::{self, Received},
 };
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
@@ -129,7 +129,7 @@ pub(crate) fn read(
         (None, Some(Content::Parts(parts))) => parts.into_iter().map(|part| part.text).collect(),
         (None, None) => String::new(),
     };
-    let answer = ReceivedAnswer {
+    let answer = Received {
         text,
         model: completion.model,
         finish: Some(finish),

@@ -4,7 +4,7 @@ use crate::{
     completion::{FinishReason, TokenUsage},
     error::LlmError,
     provider::{AttemptInfo, AttemptRequest, Reply},
-    providers::reading::{self, ReceivedAnswer},
+    providers::reading::{self, Received},
 };
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
@@ -91,7 +91,7 @@ pub(super) fn read(
         (_, Some("content_filter")) => FinishReason::ContentFilter,
         _ => FinishReason::Other,
     };
-    let answer = ReceivedAnswer {
+    let answer = Received {
         text: parts()
             .filter(|part| part.r#type == "output_text")
             .map(|part| part.text.as_str())
