@@ -125,30 +125,30 @@ async fn half_an_answer_and_a_refusal_are_errors_and_cost_what_they_cost() {
 #[tokio::test]
 async fn what_a_call_cost_is_known_whatever_became_of_it() {
     let cut = ResponseTemplate::new(200).set_body_json(answer("{", "length"));
-    let mut empty = answer("", "stop");
-    empty["choices"] = json!([]);
-    let empty = ResponseTemplate::new(200).set_body_json(empty);
-    let asked = TestCall::script([refuses(500), empty, cut]).await;
+    let asked = TestCall::script([refuses(500), cut]).await;
     let deadline = Instant::now() + asked.time;
     let (result, spent) = asked
         .model
         .complete_with_cost(&call(deadline, &asked.cancelled))
         .await;
     assert_eq!(result.map(|_| ()).unwrap_err().class(), "truncated");
-    assert_eq!(spent.tries, 3);
-    assert_eq!((spent.usage.input, spent.usage.output), (800, 80));
+    assert_eq!(spent.tries, 2);
+    assert_eq!((spent.usage.input, spent.usage.output), (400, 40));
     assert!(
-        spent.prompt_bytes > 100 && spent.response_bytes > 400,
+        spent.prompt_bytes > 100 && spent.response_bytes > 200,
         "{spent:?}"
     );
 }
 
 #[tokio::test]
-async fn a_success_that_is_no_answer_is_tried_again() {
+async fn a_success_that_is_no_answer_is_not_tried_again_because_it_may_be_billed() {
     let page = ResponseTemplate::new(200).set_body_string("<html>Please log in</html>");
     let empty = ResponseTemplate::new(200).set_body_json(json!({ "choices": [] }));
-    let asked = TestCall::script([page, empty, says("{}")]).await;
-    assert_eq!(asked.complete().await.unwrap().tries, 3);
+    for reply in [page, empty] {
+        let asked = TestCall::script([reply, says("{}")]).await;
+        assert_eq!(asked.refused().await.class(), "invalid_reply");
+        assert_eq!(asked.tries().await, 1);
+    }
 }
 
 #[tokio::test]

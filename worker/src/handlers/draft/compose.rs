@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusal_is_distinguished_from_an_unusable_answer() {
+    fn refusal_and_unusable_answer_have_codes_of_their_own() {
         let refused = unusable(&LlmError::Refused {
             reason: "content_filter",
         });

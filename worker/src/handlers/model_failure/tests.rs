@@ -9,7 +9,7 @@ fn now() -> DateTime<Utc> {
     DateTime::UNIX_EPOCH
 }
 
-fn requested_wait(seconds: u64) -> RetryAfter {
+fn wait_of(seconds: u64) -> RetryAfter {
     let delay = Duration::from_secs(seconds);
     RetryAfter {
         delay,
@@ -59,7 +59,7 @@ fn each_failure_has_its_effect_on_lane_and_job() {
             Job::Wait,
         ),
         (
-            transient(Some(requested_wait(30))),
+            transient(Some(wait_of(30))),
             false,
             Subject::Provider,
             Lane::OpensUntil(at(30)),
@@ -73,7 +73,7 @@ fn each_failure_has_its_effect_on_lane_and_job() {
             Job::Wait,
         ),
         (
-            limited(Some(requested_wait(30))),
+            limited(Some(wait_of(30))),
             false,
             Subject::Provider,
             Lane::OpensUntil(at(30)),
