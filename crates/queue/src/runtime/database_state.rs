@@ -47,6 +47,11 @@ impl DatabaseState {
         }
     }
 
+    /// Records that the database is back after an outage in which no poll failed.
+    pub(super) fn was_away(&self) {
+        self.lock().recovered_at = Some(Instant::now());
+    }
+
     /// Records that the database refuses an attempt's outcome, until the value is dropped.
     pub(super) fn refuse(&self, reason: Unavailability) -> RefusedOutcome<'_> {
         let mut known = self.lock();

@@ -24,6 +24,8 @@ use tokio::{
 
 /// The shortest time between two polls: a burst of retries must not become a burst of polls.
 const MIN_INTERVAL: Duration = Duration::from_millis(20);
+/// A poll that took longer has probably waited for a connection: the database was away, although no statement failed.
+const SLOW_POLL: Duration = Duration::from_secs(1);
 /// The longest commit of a claim: a lease may become visible this long after it was given.
 const LATE_COMMIT: Duration = Duration::from_secs(10);
 
@@ -143,6 +145,9 @@ async fn poll_once(
     };
     engine.database.polled(Ok(()));
     let took = started.elapsed();
+    if took > SLOW_POLL {
+        engine.database.was_away();
+    }
     watch.polled(&found, lease);
     engine.set_limited(found.limited);
     for queue in &found.promoted {
