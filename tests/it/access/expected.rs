@@ -28,11 +28,7 @@ pub(super) const OPERATIONS: &[(&str, Who, Option<&str>)] = &[
     ("accept_block", NOT_AUDITORS, None),
     ("accept_invite", PUBLIC, None),
     ("add_delegate", NOT_AUDITORS, None),
-    (
-        "add_inbox_item_to_today",
-        NOT_AUDITORS,
-        Some("records:write"),
-    ),
+    ("add_inbox_item_to_today", NOT_AUDITORS, None),
     ("approve_approval", NOT_AUDITORS, None),
     ("book_block", NOT_AUDITORS, None),
     ("cancel_block", NOT_AUDITORS, None),

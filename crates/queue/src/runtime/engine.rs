@@ -164,7 +164,8 @@ impl Engine {
             rescheduled: Notify::new(),
             expired: watch::Sender::default(),
             duty_due: Notify::new(),
-            limited: AtomicBool::new(false),
+            // Until the first poll has looked: a worker that starts must not exceed a limit that stands.
+            limited: AtomicBool::new(true),
             queues,
         })
     }
