@@ -2,7 +2,7 @@
 
 use super::{
     Served, fault,
-    table::{Busy, Connection, Place},
+    table::{Busy, Connection, TableEntry},
     watched::WatchedStream,
 };
 use crate::context::Peer;
@@ -35,7 +35,7 @@ use tower::ServiceExt;
 /// A connection that was given a place.
 pub(super) struct Accepted<'a> {
     pub(super) peer: SocketAddr,
-    pub(super) place: &'a Place,
+    pub(super) place: &'a TableEntry,
     pub(super) served: Served,
     pub(super) stopping: CancellationToken,
 }

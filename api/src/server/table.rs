@@ -13,7 +13,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 /// A client that does nothing for less than this is not slow.
-const PATIENCE: Duration = Duration::from_secs(1);
+const SLOW_AFTER: Duration = Duration::from_secs(1);
 
 /// Waits for a request's head.
 const IDLE: u8 = 0;
@@ -60,7 +60,7 @@ pub struct Connection {
 
 /// A place in the table, returned when dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct TableEntry {
     table: ConnectionTable,
     id: u64,
     pub(super) connection: Arc<Connection>,
@@ -73,9 +73,9 @@ pub(super) struct Busy(Arc<Connection>);
 /// Whether a new connection has a place.
 #[derive(Debug)]
 pub(super) enum Admitted {
-    Yes(Place),
+    Yes(TableEntry),
     /// Another connection is being closed for it.
-    InsteadOf(Arc<Connection>, Place),
+    InsteadOf(Arc<Connection>, TableEntry),
     No,
 }
 
@@ -114,13 +114,13 @@ impl ConnectionTable {
         Admitted::InsteadOf(evicted, self.insert(&mut open, network))
     }
 
-    fn insert(&self, open: &mut Open, network: IpAddr) -> Place {
+    fn insert(&self, open: &mut Open, network: IpAddr) -> TableEntry {
         let connection = Arc::new(Connection::new(self.0.started));
         let id = open.next;
         open.next += 1;
         open.connections.insert(id, (network, connection.clone()));
         *open.by_address.entry(network).or_default() += 1;
-        Place {
+        TableEntry {
             table: self.clone(),
             id,
             connection,
@@ -156,7 +156,7 @@ impl Open {
     }
 }
 
-impl Drop for Place {
+impl Drop for TableEntry {
     fn drop(&mut self) {
         self.table.lock().remove(self.id);
         self.connection.gone.cancel();
@@ -229,7 +229,7 @@ impl Connection {
 
     /// Since when nobody would miss it; `None` while it does something.
     fn useless_since(&self, now: u64) -> Option<u64> {
-        let slow = |since: u64| (now >= since + millis(PATIENCE)).then_some(since);
+        let slow = |since: u64| (now >= since + millis(SLOW_AFTER)).then_some(since);
         let stalled = self.stalled.load(Ordering::Relaxed);
         if stalled > 0 {
             return slow(stalled);
@@ -272,7 +272,7 @@ mod tests {
         Some(IpAddr::from([192, 0, 2, last]))
     }
 
-    fn admit(table: &ConnectionTable, last: u8) -> Place {
+    fn admit(table: &ConnectionTable, last: u8) -> TableEntry {
         match table.admit(address(last)) {
             Admitted::Yes(place) | Admitted::InsteadOf(_, place) => place,
             Admitted::No => panic!("no place for {last}"),
@@ -312,7 +312,7 @@ mod tests {
     #[test]
     fn slow_client_is_of_use_for_a_second() {
         let connection = Arc::new(Connection::new(Instant::now()));
-        let second = millis(PATIENCE);
+        let second = millis(SLOW_AFTER);
         connection.receives();
         let since = connection.since.load(Ordering::Relaxed);
         assert_eq!(connection.useless_since(since), None);
