@@ -56,11 +56,11 @@ pub struct Ticket {
     admission: Arc<Admission>,
     sender: Sender,
     tenant: Option<TenantId>,
-    held: Arc<Mutex<TicketShares>>,
+    held: Arc<Mutex<Taken>>,
 }
 
 #[derive(Debug, Default)]
-struct TicketShares {
+struct Taken {
     permit: Option<(OwnedSemaphorePermit, Option<Slot<TenantId>>)>,
     body: Option<Reservation<Sender>>,
 }
@@ -163,7 +163,7 @@ impl Ticket {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, TicketShares> {
+    fn lock(&self) -> MutexGuard<'_, Taken> {
         self.held.lock().expect("no holder of this lock can panic")
     }
 }

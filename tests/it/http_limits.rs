@@ -194,7 +194,7 @@ async fn idle_connections_make_way_for_others() {
 }
 
 #[tokio::test]
-async fn a_connection_beyond_the_limit_gets_a_503() {
+async fn connection_without_a_place_gets_503() {
     let db = TestDb::new().await;
     let limits = Limits {
         connections_per_address: 1,

@@ -348,8 +348,6 @@ async fn too_many_requests_at_once_are_shed() {
     assert_eq!(shed.retry_after(), Some(1));
     release.notify_one();
     assert_eq!(first.await.unwrap().status, 200);
-    let next = send(http().get(format!("http://{}/openapi.json", api.addr)));
-    assert_eq!(next.await.status, 200);
 }
 
 /// An operation that answers when it is let go, and sets the flag when it ran to its end.

@@ -13,7 +13,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 /// A client that does nothing for less than this is not slow.
-const STALL_TIMEOUT: Duration = Duration::from_secs(1);
+const SLOW_AFTER: Duration = Duration::from_secs(1);
 
 /// Waits for a request's head.
 const IDLE: u8 = 0;
@@ -229,7 +229,7 @@ impl Connection {
 
     /// Since when nobody would miss it; `None` while it does something.
     fn useless_since(&self, now: u64) -> Option<u64> {
-        let slow = |since: u64| (now >= since + millis(STALL_TIMEOUT)).then_some(since);
+        let slow = |since: u64| (now >= since + millis(SLOW_AFTER)).then_some(since);
         let stalled = self.stalled.load(Ordering::Relaxed);
         if stalled > 0 {
             return slow(stalled);
@@ -256,7 +256,7 @@ fn network(address: IpAddr) -> IpAddr {
             let [a, b, c, d, ..] = v6.segments();
             Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
         }
-        v4 => v4,
+        v4 @ IpAddr::V4(_) => v4,
     }
 }
 
@@ -312,7 +312,7 @@ mod tests {
     #[test]
     fn slow_client_is_of_use_for_a_second() {
         let connection = Arc::new(Connection::new(Instant::now()));
-        let second = millis(STALL_TIMEOUT);
+        let second = millis(SLOW_AFTER);
         connection.receives();
         let since = connection.since.load(Ordering::Relaxed);
         assert_eq!(connection.useless_since(since), None);
