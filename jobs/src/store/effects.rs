@@ -1,5 +1,6 @@
 //! `effects`: the ledger of effects on the outside world. Rows are guarded by (job, attempt).
 
+pub mod by_key;
 mod sending;
 
 pub use sending::{LockedConnection, begin, limited_until, lock_connection};
@@ -210,32 +211,6 @@ pub async fn count_unknown<'c>(executor: impl PgExecutor<'c>) -> Result<i64, sql
     )
     .fetch_one(executor)
     .await
-}
-
-/// Finds the effect with this key.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn find_by_key(
-    conn: &mut PgConnection,
-    tenant: TenantId,
-    key: &[u8; 32],
-) -> Result<Option<StoredEffect>, sqlx::Error> {
-    let row = sqlx::query_as!(
-        Row,
-        r#"
-        select id as "id: EffectId", type as kind, rfc_message_id as message_id, approval_id as "approval: ApprovalId",
-            connection_id as "connection: ConnectionId", status, job_id as "job: JobId", attempt, receipt, before_image, error_code,
-            request_id, payload_hash, created_at, updated_at
-        from effects
-        where tenant_id = $1 and effect_key = $2
-        "#,
-        tenant.0,
-        key,
-    )
-    .fetch_optional(conn)
-    .await?;
-    row.map(StoredEffect::try_from).transpose()
 }
 
 /// Locks the effect with this key until the transaction ends.

@@ -132,11 +132,15 @@ impl BackfillRun<'_> {
         for part in uids.chunks(LISTED) {
             let listed = reader.describe(part).await?;
             for group in groups(&listed, &self.args.period) {
-                if self.left() == 0 {
+                let left = self.left();
+                let exceeds = group.uids.len() > left;
+                if left > 0 || !exceeds {
+                    self.deliver(&mut reader, group).await?;
+                }
+                if exceeds {
                     reader.close().await;
                     return Ok(self.output(true));
                 }
-                self.deliver(&mut reader, group).await?;
             }
             done += part.len();
             self.report(done, total)?;

@@ -9,7 +9,7 @@ use jobs::{
         action::canonical_sha256,
         effect::{EffectStatus, NewEffect},
     },
-    store::effects::{self, StoredEffect},
+    store::effects::{StoredEffect, by_key::find_by_key},
 };
 use queue::Failure;
 use serde_json::json;
@@ -61,7 +61,7 @@ async fn find(
 ) -> Result<Option<StoredEffect>, Failure> {
     let read = async {
         let mut conn = providers.ctx.pool.acquire().await?;
-        effects::find_by_key(&mut conn, providers.ctx.job.tenant, key).await
+        find_by_key(&mut conn, providers.ctx.job.tenant, key).await
     };
     read.await.map_err(|error| unavailable(&error))
 }

@@ -1,5 +1,5 @@
 //! Reads emails without changing anything: [`Reader`]. Folders are examined, not selected, and bodies are peeked at, so that
-//! no email becomes seen; new emails are found by their UIDs, not by flags.
+//! no email becomes seen; UIDs, not flags, say what is new.
 
 use super::{
     STEP,

@@ -1,0 +1,32 @@
+//! Finding an effect by what it does: [`find_by_key`].
+
+use super::{Row, StoredEffect};
+use crate::domain::{ApprovalId, ConnectionId, EffectId};
+use base::{JobId, TenantId};
+use sqlx::PgConnection;
+
+/// Finds the effect with this key.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find_by_key(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    key: &[u8; 32],
+) -> Result<Option<StoredEffect>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"
+        select id as "id: EffectId", type as kind, rfc_message_id as message_id, approval_id as "approval: ApprovalId",
+            connection_id as "connection: ConnectionId", status, job_id as "job: JobId", attempt, receipt, before_image, error_code,
+            request_id, payload_hash, created_at, updated_at
+        from effects
+        where tenant_id = $1 and effect_key = $2
+        "#,
+        tenant.0,
+        key,
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(StoredEffect::try_from).transpose()
+}
