@@ -242,7 +242,7 @@ fn unknown_link(text: &str, known: &[&str]) -> bool {
                 .split_once('@')
                 .is_some_and(|(_, host)| host == link.host)
         });
-        !named && !(link.path.is_empty() && of_sender)
+        !(named || (link.path.is_empty() && of_sender))
     })
 }
 
