@@ -6,6 +6,7 @@ use crate::handlers::triage::{guards::Correspondents, load::Case, mailbox::Mailb
 use crate::prompts::{TRIAGE, mailbox::Owner};
 use jobs::domain::{MessageId, gate::TrustMode, mail::Mail, rules::RuleSet};
 use llm::prompt::Boundary;
+use std::sync::Arc;
 
 const RULES: &str =
     "rules:\n- {name: contracts, llm_condition: it asks to sign, set: {priority: high}}";
@@ -28,7 +29,8 @@ fn question_about_a_sample_email_is_rendered_as_its_snapshot() {
             memories: Vec::new(),
         },
         trust: TrustMode::TrainingWheels,
-        rules: RuleSet::compile(RULES).unwrap(),
+        rules: Arc::new(RuleSet::compile(RULES).unwrap()),
+        outage_jobs: Vec::new(),
         former: None,
     };
     let asked_on = "2026-11-23T10:05:00Z".parse().unwrap();
