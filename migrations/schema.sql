@@ -159,7 +159,7 @@ create table queue_limits (
     name text not null,
     max_running integer not null,
     constraint queue_limits_pkey primary key (scope, name),
-    constraint queue_limits_max_running_check check ((max_running >= 1) and (max_running <= 100000)),
+    constraint queue_limits_max_running_check check ((max_running >= 0) and (max_running <= 100000)),
     constraint queue_limits_name_check check ((length(name) >= 1) and (length(name) <= 100)),
     constraint queue_limits_scope_check check (scope in ('queue', 'kind', 'tenant'))
 );
@@ -204,6 +204,7 @@ create table maintenance_duties (
     due_at timestamptz not null,
     last_run_at timestamptz,
     last_worker_id uuid,
+    caught_up_at timestamptz,
     constraint maintenance_duties_pkey primary key (name)
 );
 
@@ -217,10 +218,22 @@ create table tenants (
     sending_disabled boolean not null default false,
     unknown_sends text not null default 'ask',
     created_at timestamptz not null default now(),
+    triage_wait_seconds integer not null default 86400,
+    draft_wait_seconds integer not null default 259200,
+    on_outage text not null default 'wait',
+    fallback_after_seconds integer not null default 3600,
+    limit_before_pause integer,
+    four_eyes boolean not null default false,
     constraint tenants_pkey primary key (id),
     constraint tenants_slug_key unique (slug),
+    constraint tenants_draft_wait_seconds_check check ((draft_wait_seconds >= 1) and (draft_wait_seconds <= 2592000)),
+    constraint tenants_fallback_after_seconds_check check ((fallback_after_seconds >= 1) and (fallback_after_seconds <=
+        2592000)),
+    constraint tenants_limit_before_pause_check check ((limit_before_pause >= 1) and (limit_before_pause <= 100000)),
+    constraint tenants_on_outage_check check (on_outage in ('wait', 'fallback_after')),
     constraint tenants_slug_check check (slug ~ '^[a-z0-9][a-z0-9-]{0,62}$'),
     constraint tenants_status_check check (status in ('trial', 'active', 'paused', 'closed')),
+    constraint tenants_triage_wait_seconds_check check ((triage_wait_seconds >= 1) and (triage_wait_seconds <= 2592000)),
     constraint tenants_trust_mode_check check (trust_mode in ('training_wheels', 'supervised', 'autonomous')),
     constraint tenants_unknown_sends_check check (unknown_sends in ('ask', 'resend'))
 );
@@ -289,13 +302,15 @@ create table sessions (
     revoke_reason text,
     ip inet,
     user_agent text,
+    authenticated_at timestamptz not null default now(),
     constraint sessions_pkey primary key (tenant_id, id),
     constraint sessions_id_key unique (id),
     constraint sessions_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references users(tenant_id, id),
     constraint sessions_auth_method_check check (auth_method in ('password', 'invite', 'dev')),
     constraint sessions_check check ((revoked_at is null) = (revoke_reason is null)),
     constraint sessions_idle_timeout_check check (idle_timeout > '00:00:00'::interval),
-    constraint sessions_revoke_reason_check check (revoke_reason in ('logout', 'revoked', 'reuse', 'excess', 'admin')),
+    constraint sessions_revoke_reason_check check (revoke_reason in ('logout', 'revoked', 'reuse', 'excess', 'admin',
+        'password')),
     constraint sessions_user_agent_check check (length(user_agent) <= 256)
 ) with (
     fillfactor = 80
@@ -357,8 +372,10 @@ create table audit_entries (
     dry_run boolean not null default false,
     error_code text,
     detail jsonb not null default '{}'::jsonb,
-    constraint audit_entries_pkey primary key (tenant_id, id),
-    constraint audit_entries_actor_kind_check check (actor_kind in ('user', 'worker', 'system', 'cli')),
+    xid xid8 not null default pg_current_xact_id(),
+    seq bigint not null,
+    constraint audit_entries_pkey primary key (tenant_id, xid, seq),
+    constraint audit_entries_actor_kind_check check (actor_kind in ('user', 'api_key', 'worker', 'system', 'cli')),
     constraint audit_entries_check check ((resource_id is not null) or ((resource_kind = 'job') and (job_id is not
         null))),
     constraint audit_entries_outcome_check check (outcome in ('ok', 'denied', 'failed'))
@@ -456,6 +473,7 @@ create table triage_results (
     degraded boolean not null,
     thread_status text not null,
     created_at timestamptz not null default now(),
+    outage boolean not null default false,
     constraint triage_results_pkey primary key (tenant_id, job_id),
     constraint triage_results_tenant_id_message_id_fkey foreign key (tenant_id, message_id) references
         messages(tenant_id, id),
@@ -473,7 +491,7 @@ create table triage_results (
 create index triage_results_content on triage_results (tenant_id, content_hash, ruleset_version, mode, created_at);
 create index triage_results_message on triage_results (tenant_id, message_id);
 create unique index triage_results_once_key on triage_results (tenant_id, content_hash, ruleset_version, mode) where
-    (not forced);
+    ((not forced) and (not outage));
 
 -- One row per model call, without prompt or completion.
 create table llm_calls (
@@ -495,10 +513,22 @@ create table llm_calls (
     duration_ms bigint not null,
     outcome text not null,
     created_at timestamptz not null default now(),
+    kind text not null default '',
+    billing text not null default 'settled',
+    reserved_tokens bigint not null default 0,
+    reserved_micros bigint,
+    cost_micros bigint,
     constraint llm_calls_pkey primary key (tenant_id, id),
-    constraint llm_calls_prompt_sha256_check check (octet_length(prompt_sha256) = 32)
+    constraint llm_calls_billing_check check (billing in ('reserved', 'settled', 'possibly_billed')),
+    constraint llm_calls_cost_micros_check check (cost_micros >= 0),
+    constraint llm_calls_prompt_sha256_check check (octet_length(prompt_sha256) = 32),
+    constraint llm_calls_reserved_micros_check check (reserved_micros >= 0),
+    constraint llm_calls_reserved_tokens_check check (reserved_tokens >= 0)
 );
+create index llm_calls_age on llm_calls using brin (created_at) with (pages_per_range='32', autosummarize='true');
+create index llm_calls_created_at on llm_calls (tenant_id, created_at);
 create index llm_calls_job on llm_calls (tenant_id, job_id);
+create index llm_calls_reserved on llm_calls (created_at) where (billing = 'reserved');
 
 -- Completions, kept until their job ends: a crash after the answer must not pay for it twice.
 create table llm_checkpoints (
@@ -539,6 +569,7 @@ create table approvals (
     failure_code text,
     failure_message text,
     created_at timestamptz not null default now(),
+    requested_by uuid,
     constraint approvals_pkey primary key (tenant_id, id),
     constraint approvals_tenant_id_fkey foreign key (tenant_id) references tenants(id),
     constraint approvals_confidence_check check ((confidence >= (0)::float8) and (confidence <= (1)::float8)),
@@ -938,3 +969,232 @@ create index memory_items_expiring on memory_items (expires_at) where ((status =
 create index memory_items_live on memory_items (tenant_id, user_id, level, last_used_at) where (status = 'active');
 create unique index memory_items_live_key on memory_items (tenant_id, user_id, level, scope, scope_value, key) where
     (status = 'active');
+
+-- 0009_llm
+
+-- A lane is a provider with a model. While it has a reason, it is open (in the words of circuit breakers): nobody asks
+-- before `until`, and then one request at a time probes it.
+create table llm_lanes (
+    provider text not null,
+    model text not null,
+    reason text,
+    until timestamptz,
+    failures integer not null default 0,
+    probe_id uuid,
+    probe_until timestamptz,
+    closed_at timestamptz,
+    changed_at timestamptz not null default now(),
+    constraint llm_lanes_pkey primary key (provider, model),
+    constraint llm_lanes_check check ((reason is null) = (until is null)),
+    constraint llm_lanes_check1 check ((probe_id is null) = (probe_until is null)),
+    constraint llm_lanes_check2 check ((reason is not null) or (probe_id is null)),
+    constraint llm_lanes_failures_check check (failures >= 0)
+);
+
+-- What a tenant may use, in all its jobs or in those of one kind, in a day or a month of UTC. `reserved` is in flight.
+create table llm_budgets (
+    tenant_id uuid not null,
+    kind text not null,
+    period text not null,
+    max_tokens bigint,
+    max_micros bigint,
+    period_start date not null,
+    spent_tokens bigint not null default 0,
+    spent_micros bigint not null default 0,
+    reserved_tokens bigint not null default 0,
+    reserved_micros bigint not null default 0,
+    constraint llm_budgets_pkey primary key (tenant_id, kind, period),
+    constraint llm_budgets_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint llm_budgets_check check ((max_tokens is not null) or (max_micros is not null)),
+    constraint llm_budgets_kind_check check ((length(kind) >= 1) and (length(kind) <= 100)),
+    constraint llm_budgets_max_micros_check check (max_micros >= 0),
+    constraint llm_budgets_max_tokens_check check (max_tokens >= 0),
+    constraint llm_budgets_period_check check (period in ('day', 'month')),
+    constraint llm_budgets_reserved_micros_check check (reserved_micros >= 0),
+    constraint llm_budgets_reserved_tokens_check check (reserved_tokens >= 0),
+    constraint llm_budgets_spent_micros_check check (spent_micros >= 0),
+    constraint llm_budgets_spent_tokens_check check (spent_tokens >= 0)
+) with (
+    fillfactor = 70
+);
+
+-- 0010_steady
+
+-- The oldest binaries that can use this schema, by the newest migration that they know. A release that only adds (expands)
+-- leaves the number; one that drops or narrows (contracts) raises it to the first migration whose binaries can do without
+-- what is gone. Processes of a former release stay ready until then.
+create table schema_compatibility (
+    only_row boolean not null default true,
+    oldest_known_migration bigint not null,
+    constraint schema_compatibility_pkey primary key (only_row),
+    constraint schema_compatibility_only_row_check check (only_row)
+);
+
+-- 0011_api_keys
+
+-- What programs authenticate with. A key is an identity of its own: it outlives its creator's session and account.
+create table api_keys (
+    tenant_id uuid not null,
+    id uuid not null,
+    name text not null,
+    scopes text[] not null,
+    address_ranges cidr[],
+    created_by uuid,
+    created_at timestamptz not null default now(),
+    expires_at timestamptz,
+    revoked_at timestamptz,
+    last_used_at timestamptz,
+    constraint api_keys_pkey primary key (tenant_id, id),
+    constraint api_keys_id_key unique (id),
+    constraint api_keys_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint api_keys_address_ranges_check check ((cardinality(address_ranges) >= 1) and (cardinality(address_ranges)
+        <= 20)),
+    constraint api_keys_name_check check ((length(name) >= 1) and (length(name) <= 100)),
+    constraint api_keys_scopes_known check ((cardinality(scopes) > 0) and (scopes <@ array['jobs:read', 'jobs:write',
+        'rules:read', 'rules:write', 'approvals:read', 'records:read', 'records:write', 'history:read', 'audit:read']))
+) with (
+    fillfactor = 80
+);
+create index api_keys_live on api_keys (tenant_id, created_at) where (revoked_at is null);
+
+-- The tokens of a key: the newest, and those that were rotated away and are valid for a while.
+create table api_key_tokens (
+    token_hash bytea not null,
+    tenant_id uuid not null,
+    api_key_id uuid not null,
+    last4 text not null,
+    issued_at timestamptz not null default now(),
+    valid_until timestamptz,
+    constraint api_key_tokens_pkey primary key (token_hash),
+    constraint api_key_tokens_tenant_id_api_key_id_fkey foreign key (tenant_id, api_key_id) references
+        api_keys(tenant_id, id) on delete cascade,
+    constraint api_key_tokens_last4_check check (length(last4) = 4),
+    constraint api_key_tokens_token_hash_check check (octet_length(token_hash) = 32)
+);
+create unique index api_key_tokens_newest on api_key_tokens (tenant_id, api_key_id) where (valid_until is null);
+
+-- One-time links with which a user sets a new password. Created by an owner or an admin; we send no email of our own.
+create table password_resets (
+    tenant_id uuid not null,
+    user_id uuid not null,
+    token_hash bytea not null,
+    created_by uuid,
+    created_at timestamptz not null default now(),
+    expires_at timestamptz not null,
+    constraint password_resets_pkey primary key (tenant_id, user_id),
+    constraint password_resets_token_hash_key unique (token_hash),
+    constraint password_resets_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references users(tenant_id, id),
+    constraint password_resets_token_hash_check check (octet_length(token_hash) = 32)
+);
+
+-- Who may decide another user's drafts.
+create table delegations (
+    tenant_id uuid not null,
+    user_id uuid not null,
+    delegate_id uuid not null,
+    created_at timestamptz not null default now(),
+    constraint delegations_pkey primary key (tenant_id, user_id, delegate_id),
+    constraint delegations_tenant_id_delegate_id_fkey foreign key (tenant_id, delegate_id) references users(tenant_id,
+        id),
+    constraint delegations_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references users(tenant_id, id),
+    constraint delegations_check check (user_id <> delegate_id)
+);
+
+-- Seals over the audit log: each covers the entries of a tenant between its predecessor's last and its own last.
+create table audit_seals (
+    tenant_id uuid not null,
+    position bigint not null,
+    last_xid xid8 not null,
+    last_seq bigint not null,
+    entries integer not null,
+    root bytea not null,
+    hash bytea not null,
+    number bigint not null,
+    chain bytea not null,
+    sealed_at timestamptz not null default now(),
+    constraint audit_seals_pkey primary key (tenant_id, "position"),
+    constraint audit_seals_number_key unique (number),
+    constraint audit_seals_chain_check check (octet_length(chain) = 32),
+    constraint audit_seals_entries_check check (entries > 0),
+    constraint audit_seals_hash_check check (octet_length(hash) = 32),
+    constraint audit_seals_number_check check (number > 0),
+    constraint audit_seals_position_check check ("position" > 0),
+    constraint audit_seals_root_check check (octet_length(root) = 32)
+);
+create trigger audit_seals_append_only before delete or update on audit_seals for each row execute function
+    refuse_change();
+alter table audit_seals enable always trigger audit_seals_append_only;
+create trigger audit_seals_no_truncate before truncate on audit_seals for each statement execute function
+    refuse_change();
+alter table audit_seals enable always trigger audit_seals_no_truncate;
+
+-- 0013_mailbox
+
+-- One row per watched connection. One worker at a time holds its lease, so that a mail server sees one session of ours per
+-- account and no email is read twice at the same time.
+create table mailbox_watches (
+    tenant_id uuid not null,
+    connection_id uuid not null,
+    since timestamptz not null,
+    lease_worker uuid,
+    lease_until timestamptz,
+    epoch bigint not null default 0,
+    next_check_at timestamptz not null default now(),
+    failures integer not null default 0,
+    last_error text,
+    created_at timestamptz not null default now(),
+    constraint mailbox_watches_pkey primary key (tenant_id, connection_id),
+    constraint mailbox_watches_tenant_id_connection_id_fkey foreign key (tenant_id, connection_id) references
+        connections(tenant_id, id),
+    constraint mailbox_watches_failures_check check (failures >= 0)
+);
+create index mailbox_watches_due on mailbox_watches (next_check_at);
+
+create table watched_folders (
+    tenant_id uuid not null,
+    connection_id uuid not null,
+    folder text not null,
+    uid_validity bigint,
+    last_uid bigint not null default 0,
+    highest_modseq bigint,
+    checked_at timestamptz,
+    last_email_at timestamptz,
+    emails bigint not null default 0,
+    skipped bigint not null default 0,
+    last_error text,
+    created_at timestamptz not null default now(),
+    constraint watched_folders_pkey primary key (tenant_id, connection_id, folder),
+    constraint watched_folders_tenant_id_connection_id_fkey foreign key (tenant_id, connection_id) references
+        mailbox_watches(tenant_id, connection_id) on delete cascade,
+    constraint watched_folders_last_uid_check check (last_uid >= 0),
+    constraint watched_folders_uid_validity_check check (uid_validity >= 0)
+);
+
+-- What was read from a mailbox, by content. UIDs lose their meaning when a server changes UIDVALIDITY; by its content an
+-- email that is read again gets no second job.
+create table fetched_emails (
+    tenant_id uuid not null,
+    connection_id uuid not null,
+    content_hash bytea not null,
+    message_id uuid not null,
+    fetched_at timestamptz not null default now(),
+    constraint fetched_emails_pkey primary key (tenant_id, connection_id, content_hash),
+    constraint fetched_emails_tenant_id_connection_id_fkey foreign key (tenant_id, connection_id) references
+        connections(tenant_id, id),
+    constraint fetched_emails_content_hash_check check (octet_length(content_hash) = 32)
+);
+
+-- How far backfill jobs have come.
+create table backfills (
+    tenant_id uuid not null,
+    job_id uuid not null,
+    uid_validity bigint not null,
+    last_uid bigint not null,
+    emails bigint not null,
+    enqueued bigint not null,
+    skipped bigint not null,
+    constraint backfills_pkey primary key (tenant_id, job_id),
+    constraint backfills_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint backfills_last_uid_check check (last_uid >= 0),
+    constraint backfills_uid_validity_check check (uid_validity >= 0)
+);
