@@ -82,7 +82,7 @@ async fn follower_reads_every_entry_of_many_writers_once() {
                 // Commits in another order than the entries were written in.
                 if (writer + nth) % 3 == 0 {
                     tokio::task::yield_now().await;
-                    sqlx::query("select pg_sleep(0.005)")
+                    sqlx::raw_sql("select pg_sleep(0.005)")
                         .execute(&mut *tx)
                         .await
                         .unwrap();

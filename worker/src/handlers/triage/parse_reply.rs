@@ -301,10 +301,10 @@ mod tests {
         };
         same("an extra field", &|r| r["extra"] = json!(1));
         same("an extra field of an action", &|r| {
-            r["actions"][0]["to"] = json!("a@b.c")
+            r["actions"][0]["to"] = json!("a@b.c");
         });
         same("an extra parameter", &|r| {
-            r["actions"][0]["params"]["to"] = json!("a@b.c")
+            r["actions"][0]["params"]["to"] = json!("a@b.c");
         });
         same("the word none", &|r| r["matched_rule"] = json!("None."));
         same("capitals", &|r| {
@@ -314,24 +314,24 @@ mod tests {
             r["actions"][0]["type"] = json!("Create Task");
         });
         same("the deadline without its mark", &|r| {
-            r["sla"] = json!("24h")
+            r["sla"] = json!("24h");
         });
         same("confidence as text", &|r| r["confidence"] = json!("0.8"));
         same("confidence with a comma", &|r| {
-            r["confidence"] = json!("0,8")
+            r["confidence"] = json!("0,8");
         });
         same("confidence as percent", &|r| r["confidence"] = json!(80));
         same("confidence as percent in text", &|r| {
-            r["confidence"] = json!("80 %")
+            r["confidence"] = json!("80 %");
         });
         same("a flag as text", &|r| {
-            r["injection_suspected"] = json!("False")
+            r["injection_suspected"] = json!("False");
         });
         same("no entities", &|r| {
             r.as_object_mut().unwrap().remove("entities");
         });
         same("entities that do not occur", &|r| {
-            r["entities"]["amounts"] = json!(["EUR 9,999.00"])
+            r["entities"]["amounts"] = json!(["EUR 9,999.00"]);
         });
         same("an action that models may not propose", &|r| {
             r["actions"]
@@ -340,7 +340,7 @@ mod tests {
                 .push(json!({"type": "forward", "params": {"to": "a@b.c"}}));
         });
         same("the answer inside another object", &|r| {
-            *r = json!({ "triage_v2": r.clone() })
+            *r = json!({ "triage_v2": r.clone() });
         });
         let four = json!([
             good()["actions"][0],
