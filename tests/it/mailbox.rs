@@ -17,11 +17,11 @@ use serde_json::{Value, json};
 
 /// A app whose account has a mailbox.
 pub(crate) async fn app_with(dovecot: &Dovecot) -> TestApp {
-    house_at(dovecot.port).await
+    app_at(dovecot.port).await
 }
 
 /// The same by way of a port that leads there.
-pub(crate) async fn house_at(port: u16) -> TestApp {
+pub(crate) async fn app_at(port: u16) -> TestApp {
     let imap = json!({"host": "127.0.0.1", "port": port, "security": "none"});
     TestApp::open_with(|account| {
         account["imap"] = imap;

@@ -6,7 +6,7 @@ mod http;
 
 use crate::{
     actions::sending::TestApp,
-    mailbox::{app_with, house_at},
+    mailbox::{app_at, app_with},
     support::{client::send, dovecot::Dovecot, eventually, system::metric, wait::SOON},
 };
 use reqwest::Method;

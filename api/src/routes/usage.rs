@@ -11,7 +11,7 @@ use axum::{Json, extract::State, http::Method};
 use chrono::{NaiveDate, TimeDelta};
 use jobs::{
     commands::llm::put_budgets,
-    domain::{llm::BudgetPeriod, session::Scope},
+    domain::{llm::BudgetPeriod, session::Scope, time::Day},
     kinds,
     store::{
         llm_budgets::{self, EVERY_KIND, NewBudget, StoredBudget},
@@ -57,9 +57,9 @@ pub fn routes() -> Vec<Route> {
 #[serde(deny_unknown_fields)]
 struct UsageQuery {
     /// The first day, in UTC; 30 days before `to` by default.
-    from: Option<NaiveDate>,
+    from: Option<Day>,
     /// The last day, in UTC; today by default. At most 92 days after `from`.
-    to: Option<NaiveDate>,
+    to: Option<Day>,
 }
 
 /// The usage of language models.
@@ -175,9 +175,11 @@ async fn usage(
     CurrentSession(session): CurrentSession,
     StrictQuery(query): StrictQuery<UsageQuery>,
 ) -> Result<Json<UsageBody>, ApiError> {
-    let to = query.to.unwrap_or_else(|| app.clock.now().date_naive());
+    let today = || app.clock.now().date_naive();
+    let to = query.to.map_or_else(today, Day::date);
     let from = query
         .from
+        .map(Day::date)
         .or_else(|| to.checked_sub_signed(DEFAULT))
         .unwrap_or(to);
     if from > to || to - from > LONGEST {

@@ -193,7 +193,7 @@ impl Model {
                 sent.messages.len(),
                 &call.schema,
             ),
-            max_output_tokens: call.max_output_tokens,
+            max_output_tokens: provider.output_limit(call.max_output_tokens),
             timeout: retry.attempt_timeout,
         };
         sent.ledger.admit(&intent).await?;

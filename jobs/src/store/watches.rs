@@ -92,7 +92,8 @@ pub async fn find(
     .await
 }
 
-/// Takes the leases of up to `limit` mailboxes that are due and that nobody watches, the longest due first.
+/// Takes the leases of up to `limit` mailboxes that are due and that nobody watches, the longest due first. Tenants that are
+/// paused or closed are left out: nothing runs for them.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -110,6 +111,7 @@ pub async fn claim(
             select w.tenant_id, w.connection_id
             from mailbox_watches w
             join connections c on c.tenant_id = w.tenant_id and c.id = w.connection_id
+            join tenants t on t.id = w.tenant_id and t.status in ('trial', 'active')
             where w.next_check_at <= $3 and (w.lease_until is null or w.lease_until < $3)
                 and c.status in ('active', 'degraded')
             order by w.next_check_at, w.connection_id
@@ -145,8 +147,9 @@ pub async fn renew<'c>(
     let done = sqlx::query!(
         "update mailbox_watches set lease_until = $5
          where tenant_id = $1 and connection_id = $2 and lease_worker = $3 and epoch = $4
-             and exists (select from connections c
-                 where c.tenant_id = $1 and c.id = $2 and c.status in ('active', 'degraded'))",
+             and exists (select from connections c join tenants t on t.id = c.tenant_id
+                 where c.tenant_id = $1 and c.id = $2 and c.status in ('active', 'degraded')
+                     and t.status in ('trial', 'active'))",
         lease.tenant.0,
         lease.connection.0,
         lease.worker.0,
@@ -229,7 +232,7 @@ pub async fn release<'c>(
 }
 
 /// The watched folders of all tenants, and the age in seconds of the oldest check among them. A folder that was never checked
-/// counts from its creation; accounts that wait for a password are left out.
+/// counts from its creation; accounts that wait for a password and tenants that are paused are left out.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Staleness {
     pub folders: i64,
@@ -246,7 +249,8 @@ pub async fn staleness<'c>(executor: impl PgExecutor<'c>) -> Result<Staleness, s
             coalesce(extract(epoch from now() - min(coalesce(f.checked_at, f.created_at))), 0)::bigint as "oldest_seconds!"
         from watched_folders f
         join connections c on c.tenant_id = f.tenant_id and c.id = f.connection_id
-        where c.status in ('active', 'degraded')
+        join tenants t on t.id = f.tenant_id
+        where c.status in ('active', 'degraded') and t.status in ('trial', 'active')
         "#
     )
     .fetch_one(executor)

@@ -86,7 +86,7 @@ async fn a_server_that_nobody_vouches_for_learns_no_password() {
             .await;
         let output = tested(&servers.app, &servers.app.connection).await;
         let both = json!([
-            found("smtp", Some("smtp_unreachable")),
+            found("smtp", Some("smtp_tls")),
             found("imap", Some("imap_tls")),
         ]);
         assert_eq!(output["tried"], both, "{security}");

@@ -1,6 +1,6 @@
 //! Marks and folders: what is asked for is what lies in the mailbox, once, and taken back only as far as we had done it.
 
-use super::{app_with, house_at};
+use super::{app_at, app_with};
 use crate::{
     actions::{approved::approval_in, ask, done, sending::TestApp},
     approvals::{decide, seed::propose_about},
@@ -246,7 +246,7 @@ async fn a_change_whose_answer_is_lost_is_found_done_and_can_be_taken_back() {
     ] {
         let dovecot = Dovecot::start().await;
         let cutter = Cutter::before(dovecot.port).await;
-        let app = house_at(cutter.port).await;
+        let app = app_at(cutter.port).await;
         let _worker = app.worker().await;
         let message = with_mail(&dovecot, &app).await;
         cutter.cut_after(command);
@@ -277,7 +277,7 @@ async fn a_change_whose_answer_is_lost_is_found_done_and_can_be_taken_back() {
 async fn a_worker_that_dies_over_a_move_leaves_it_to_the_next_which_can_take_it_back() {
     let dovecot = Dovecot::start().await;
     let cutter = Cutter::before(dovecot.port).await;
-    let app = house_at(cutter.port).await;
+    let app = app_at(cutter.port).await;
     let mut worker = app.worker().await;
     let message = with_mail(&dovecot, &app).await;
     cutter.stall_after("UID MOVE");

@@ -1,6 +1,6 @@
 //! An email that was sent is among the sent ones, once; and one that may have been sent is found there.
 
-use super::{app_with, house_at};
+use super::{app_at, app_with};
 use crate::{
     actions::{approved::approval_in, sending::TestApp},
     support::{
@@ -53,7 +53,7 @@ async fn a_sent_mail_is_filed_once_and_read() {
 async fn an_email_is_sent_although_it_cannot_be_filed() {
     // A port where nobody listens any more.
     let port = Dovecot::start().await.port;
-    let app = house_at(port).await;
+    let app = app_at(port).await;
     let _worker = app.worker().await;
     let approval = app.written("Hello").await;
     app.agree(&approval).await;

@@ -1,6 +1,6 @@
 //! The older email of a folder, read by a job: each email once, at low priority, also if the worker dies on the way.
 
-use super::{QUICK, TestApp, app_with, email, house_at, jobs};
+use super::{QUICK, TestApp, app_at, app_with, email, jobs};
 use crate::support::{client::send, cutter::Cutter, dovecot::Dovecot, eventually, wait::SOON};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -73,7 +73,7 @@ async fn folder_is_counted_in_a_dry_run_and_read_up_to_the_limit() {
 async fn backfill_whose_worker_died_is_continued_and_enqueues_no_email_twice() {
     let dovecot = Dovecot::start().await;
     let cutter = Cutter::before(dovecot.port).await;
-    let app = house_at(cutter.port).await;
+    let app = app_at(cutter.port).await;
     let mut worker = app.worker_with(QUICK).await;
     // More than one group.
     for number in 0..60 {

@@ -1,7 +1,7 @@
 //! What breaks while a mailbox is watched: the connection, the server, the worker, the UIDs. Nothing is lost and nothing is
 //! read twice.
 
-use super::{QUICK, app_with, checked_again, email, has_jobs, house_at, jobs, seen, watch};
+use super::{QUICK, app_at, app_with, checked_again, email, has_jobs, jobs, seen, watch};
 use crate::actions::sending::TestApp;
 use crate::support::{
     cutter::Cutter,
@@ -9,13 +9,16 @@ use crate::support::{
     eventually,
     wait::SOON,
 };
+use base::{WorkerId, clock::Clock};
+use chrono::TimeDelta;
+use jobs::store::watches;
 use serde_json::{Value, json};
 
 #[tokio::test]
 async fn connection_that_is_cut_over_a_fetch_loses_no_email() {
     let dovecot = Dovecot::start().await;
     let cutter = Cutter::before(dovecot.port).await;
-    let app = house_at(cutter.port).await;
+    let app = app_at(cutter.port).await;
     let _worker = app.worker_with(QUICK).await;
     watch(&app, &["INBOX"]).await;
     checked_again(&app, "INBOX").await;
@@ -50,7 +53,7 @@ async fn connection_that_is_cut_over_a_fetch_loses_no_email() {
 async fn email_that_a_worker_died_over_is_read_once_by_the_next() {
     let dovecot = Dovecot::start().await;
     let cutter = Cutter::before(dovecot.port).await;
-    let app = house_at(cutter.port).await;
+    let app = app_at(cutter.port).await;
     let mut worker = app.worker_with(QUICK).await;
     dovecot.deliver("INBOX", &email(1));
     dovecot.deliver("INBOX", &email(2));
@@ -175,4 +178,34 @@ async fn account_that_rejects_its_password_waits_for_a_new_one() {
         .json(&json!({"username": USER, "password": PASSWORD}));
     assert_eq!(crate::support::client::send(reauth).await.status, 200);
     has_jobs(&app, 1).await;
+}
+
+#[tokio::test]
+async fn mailbox_of_a_paused_tenant_is_not_read() {
+    let dovecot = Dovecot::start().await;
+    let app = app_with(&dovecot).await;
+    watch(&app, &["INBOX"]).await;
+    let mut conn = app.db.pool().acquire().await.unwrap();
+    let now = Clock::System.now() + TimeDelta::seconds(1);
+    let until = now + TimeDelta::minutes(1);
+    let worker = WorkerId::new();
+    let mut claimed = watches::claim(&mut conn, worker, until, now, 10)
+        .await
+        .unwrap();
+    let lease = claimed.remove(0);
+    app.db.execute("update tenants set status = 'paused'").await;
+    let kept = watches::renew(app.db.pool(), &lease, until).await.unwrap();
+    assert!(!kept, "the lease of a paused tenant is not renewed");
+    app.db
+        .execute("update mailbox_watches set lease_until = null")
+        .await;
+    let claimed = watches::claim(&mut conn, worker, until, now, 10)
+        .await
+        .unwrap();
+    assert_eq!(claimed.len(), 0, "a paused tenant");
+    app.db.execute("update tenants set status = 'active'").await;
+    let claimed = watches::claim(&mut conn, worker, until, now, 10)
+        .await
+        .unwrap();
+    assert_eq!(claimed.len(), 1, "a tenant that was resumed");
 }

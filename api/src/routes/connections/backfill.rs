@@ -9,7 +9,6 @@ use crate::{
     routes::jobs::{JobBody, submit},
 };
 use axum::{extract::State, http::Method, response::Response};
-use chrono::{DateTime, Utc};
 use jobs::{
     commands::{
         jobs::submit_triage::Submitted,
@@ -18,6 +17,7 @@ use jobs::{
     domain::{
         ConnectionId,
         session::Scope,
+        time::Moment,
         watch::{FolderName, Period},
     },
     kinds::backfill::{Args, Backfill, MAX_EMAILS, USUAL_EMAILS},
@@ -58,11 +58,11 @@ struct NewBackfill {
     #[schemars(with = "FolderName")]
     folder: String,
     /// Email that the server received before is left out.
-    since: DateTime<Utc>,
+    since: Moment,
     /// Email that the server received then or later is left out; none by default.
     #[serde(default)]
-    #[schemars(with = "DateTime<Utc>")]
-    until: Option<DateTime<Utc>>,
+    #[schemars(with = "Moment")]
+    until: Option<Moment>,
     /// The most emails to read; 1,000 by default.
     #[serde(default = "usual")]
     #[schemars(range(min = 1, max = 10_000))]
@@ -121,8 +121,8 @@ impl NewBackfill {
             connection_id,
             folder,
             period: Period {
-                since: self.since,
-                until: self.until,
+                since: self.since.utc(),
+                until: self.until.map(Moment::utc),
             },
             limit: self.limit,
             dry_run: self.dry_run,

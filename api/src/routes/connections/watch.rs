@@ -18,6 +18,7 @@ use jobs::{
     domain::{
         ConnectionId,
         session::Scope,
+        time::Moment,
         watch::{FolderName, MAX_FOLDERS, WatchStatus},
     },
     store::watches::folders::StoredFolder,
@@ -97,8 +98,8 @@ struct NewWatch {
     folders: Vec<String>,
     /// Emails that the server received before are not read; now by default.
     #[serde(default)]
-    #[schemars(with = "DateTime<Utc>")]
-    since: Option<DateTime<Utc>>,
+    #[schemars(with = "Moment")]
+    since: Option<Moment>,
 }
 
 fn usual() -> Vec<String> {
@@ -122,7 +123,7 @@ async fn put(
     StrictJson(body): StrictJson<NewWatch>,
 ) -> Result<Json<WatchBody>, ApiError> {
     let folders = checked(&body.folders)?;
-    let since = body.since.unwrap_or_else(|| app.clock.now());
+    let since = body.since.map_or_else(|| app.clock.now(), Moment::utc);
     let wish = (&folders[..], since);
     let watch = watches::set(&app.pool, &session, id, wish, &context.request_id).await?;
     Ok(Json(watch.into()))

@@ -116,12 +116,7 @@ impl JobLedger<'_> {
         } else {
             Subject::Provider
         };
-        let effect = lane_effect(
-            failed.error,
-            usage.total() > 0,
-            subject,
-            self.ctx.clock.now(),
-        );
+        let effect = lane_effect(failed.error, usage.total() > 0, subject);
         let lane = (failed.provider, failed.model);
         let reason = failed.error.class();
         llm_lanes::record_failure(&mut tx, lane, reason, effect, self.access.lanes).await?;

@@ -3,7 +3,7 @@
 //!
 //! Both are exhaustive: a new class of failure does not compile before it has its line in each.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use jobs::domain::llm::LaneEffect;
 use llm::{LlmError, NotAdmitted};
 
@@ -17,10 +17,6 @@ pub(crate) const LANE_CODES: [&str; 4] = [
 /// The classes of failures that an operator must mend.
 pub(crate) const STOPPING_CLASSES: [&str; 2] = ["auth", "bad_request"];
 
-/// A quota that is spent is not asked for again sooner, whatever short wait the reply names.
-const QUOTA_WAIT: TimeDelta = TimeDelta::hours(1);
-/// A wait that is named with a spent quota counts as its reset only if it is longer.
-const SHORTEST_RESET: TimeDelta = TimeDelta::minutes(5);
 /// Whose fault a request is that the provider rejects as bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::handlers) enum Subject {
@@ -58,7 +54,6 @@ pub(in crate::handlers) fn lane_effect(
     error: &LlmError,
     is_billed: bool,
     subject: Subject,
-    now: DateTime<Utc>,
 ) -> LaneEffect {
     match error {
         LlmError::Transient { retry_after, .. } | LlmError::RateLimited { retry_after } => {
@@ -67,7 +62,7 @@ pub(in crate::handlers) fn lane_effect(
                 None => LaneEffect::Counts,
             }
         }
-        LlmError::QuotaExhausted { until, .. } => LaneEffect::OpensUntil(quota_reset(*until, now)),
+        LlmError::QuotaExhausted { until, .. } => LaneEffect::OpensUntil(*until),
         LlmError::Auth { .. } => LaneEffect::Stops,
         LlmError::BadRequest { .. } => match subject {
             Subject::Provider => LaneEffect::Stops,
@@ -104,7 +99,7 @@ pub(in crate::handlers) fn job_effect(
                 None => JobEffect::Wait,
             }
         }
-        LlmError::QuotaExhausted { until, .. } => JobEffect::WaitUntil(quota_reset(*until, now)),
+        LlmError::QuotaExhausted { until, .. } => JobEffect::WaitUntil(*until),
         // Not the first to ask again: the request may be bad only because of this job.
         LlmError::Auth { .. } => JobEffect::WaitForLane(now),
         LlmError::BadRequest { .. } => match subject {
@@ -130,13 +125,5 @@ pub(in crate::handlers) fn job_effect(
             NotAdmitted::OverBudget { until } | NotAdmitted::PriceUnknown { until },
         ) => JobEffect::WaitUntil(*until),
         LlmError::Ledger { .. } => JobEffect::OurFault,
-    }
-}
-
-fn quota_reset(told: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
-    if told - now > SHORTEST_RESET {
-        told
-    } else {
-        now + QUOTA_WAIT
     }
 }

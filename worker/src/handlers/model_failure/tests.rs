@@ -79,14 +79,6 @@ fn each_failure_has_its_effect_on_lane_and_job() {
             Lane::OpensUntil(at(30)),
             Job::WaitUntil(at(30)),
         ),
-        // A spent quota is parked for an hour, whatever short wait the reply names.
-        (
-            quota(1),
-            false,
-            Subject::Provider,
-            Lane::OpensUntil(at(3600)),
-            Job::WaitUntil(at(3600)),
-        ),
         (
             quota(301),
             false,
@@ -210,11 +202,7 @@ fn each_failure_has_its_effect_on_lane_and_job() {
             Job::OurFault,
         ),
     ] {
-        assert_eq!(
-            lane_effect(&error, is_billed, subject, now()),
-            lane,
-            "{error}"
-        );
+        assert_eq!(lane_effect(&error, is_billed, subject), lane, "{error}");
         assert_eq!(
             job_effect(&error, is_billed, subject, now()),
             job,
