@@ -1128,7 +1128,7 @@ create trigger audit_seals_no_truncate before truncate on audit_seals for each s
     refuse_change();
 alter table audit_seals enable always trigger audit_seals_no_truncate;
 
--- 0013_mailbox
+-- 0012_mailbox
 
 -- One row per watched connection. One worker at a time holds its lease, so that a mail server sees one session of ours per
 -- account and no email is read twice at the same time.

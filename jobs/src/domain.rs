@@ -26,6 +26,7 @@ pub mod proposal;
 pub mod recorded;
 pub mod risk;
 pub mod rules;
+pub mod scope;
 pub mod session;
 pub mod tasks;
 pub mod tenant;

@@ -3,7 +3,7 @@
 //! A key is an identity of its own, not its creator's: it outlives their session and their account. Its scopes are an
 //! enum of their own, so that no key can approve, manage access or read what belongs to one person.
 
-use super::session::Scope;
+use super::scope::Scope;
 use base::str_enum;
 use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
 

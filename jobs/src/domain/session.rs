@@ -2,6 +2,7 @@
 //!
 //! SQL decides whether a session is alive, by one clock; this file only says what it may do.
 
+pub use super::scope::Scope;
 use super::{SessionId, UserId, api_key::KeyScopes};
 use base::TenantId;
 use chrono::{DateTime, Utc};
@@ -87,41 +88,6 @@ pub enum Role {
     Member,
     /// Reads everything, including the audit log, and changes nothing.
     Auditor,
-}
-
-/// The permission that an operation requires of the session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Scope {
-    /// Any session: its own affairs.
-    OwnSessions,
-    JobsRead,
-    JobsWrite,
-    RulesRead,
-    RulesWrite,
-    ApprovalsRead,
-    /// Approving, editing, rejecting, and taking any of it back.
-    ApprovalsDecide,
-    /// The user's own accounts at providers.
-    ConnectionsOwn,
-    SettingsWrite,
-    /// Tasks, projects, contacts and the inbox.
-    RecordsRead,
-    RecordsWrite,
-    InvitesManage,
-    KeysManage,
-    UsersManage,
-    AuditRead,
-    /// The user's memory.
-    MemoryRead,
-    MemoryWrite,
-    /// The user's own day.
-    BlocksRead,
-    BlocksWrite,
-    /// What was done, in words for people.
-    HistoryRead,
-    /// What concerns all tenants; only for users of the operators' tenant.
-    OperatorsRead,
-    OperatorsWrite,
 }
 
 /// How a session was opened.
@@ -253,60 +219,6 @@ impl Role {
             Self::Owner => true,
             Self::Admin => !matches!(other, Self::Owner),
             Self::Operator | Self::Member | Self::Auditor => false,
-        }
-    }
-}
-
-impl Scope {
-    pub const ALL: [Self; 22] = [
-        Self::OwnSessions,
-        Self::JobsRead,
-        Self::JobsWrite,
-        Self::RulesRead,
-        Self::RulesWrite,
-        Self::ApprovalsRead,
-        Self::ApprovalsDecide,
-        Self::ConnectionsOwn,
-        Self::SettingsWrite,
-        Self::RecordsRead,
-        Self::RecordsWrite,
-        Self::InvitesManage,
-        Self::KeysManage,
-        Self::UsersManage,
-        Self::AuditRead,
-        Self::MemoryRead,
-        Self::MemoryWrite,
-        Self::BlocksRead,
-        Self::BlocksWrite,
-        Self::HistoryRead,
-        Self::OperatorsRead,
-        Self::OperatorsWrite,
-    ];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::OwnSessions => "sessions:own",
-            Self::JobsRead => "jobs:read",
-            Self::JobsWrite => "jobs:write",
-            Self::RulesRead => "rules:read",
-            Self::RulesWrite => "rules:write",
-            Self::ApprovalsRead => "approvals:read",
-            Self::ApprovalsDecide => "approvals:decide",
-            Self::ConnectionsOwn => "connections:own",
-            Self::SettingsWrite => "settings:write",
-            Self::RecordsRead => "records:read",
-            Self::RecordsWrite => "records:write",
-            Self::InvitesManage => "invites:manage",
-            Self::KeysManage => "keys:manage",
-            Self::UsersManage => "users:manage",
-            Self::AuditRead => "audit:read",
-            Self::MemoryRead => "memory:read",
-            Self::MemoryWrite => "memory:write",
-            Self::BlocksRead => "blocks:read",
-            Self::BlocksWrite => "blocks:write",
-            Self::HistoryRead => "history:read",
-            Self::OperatorsRead => "operators:read",
-            Self::OperatorsWrite => "operators:write",
         }
     }
 }

@@ -91,7 +91,7 @@ async fn living_workers_never_run_a_job_twice() {
     let api = Api::spawn(&db).await;
     let client = api.sign_in(&db).await;
     // Leases that a slow renewal would lose, and more slots than jobs on either side.
-    let lease = [("WORKER_LEASE_SECONDS", "1")];
+    let lease = [("WORKER_LEASE_SECONDS", "2")];
     let (one, two) = tokio::join!(model.worker(&db, &lease), model.worker(&db, &lease));
     let mut ids = Vec::new();
     for n in 0..JOBS {

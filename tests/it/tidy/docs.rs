@@ -213,6 +213,9 @@ fn documents_name_only_metrics_that_are_declared() {
         "_running",
         "_slots",
     ];
+    // Fields of the API end like metrics; they are named in its document.
+    let document = sources::read("api/openapi.json");
+    let is_field = |word: &str| document.contains(&format!("\"{word}\""));
     let mut breaches = Vec::new();
     for Source { path, text } in documents() {
         let named = quoted(&text).into_iter();
@@ -222,7 +225,7 @@ fn documents_name_only_metrics_that_are_declared() {
         });
         breaches.extend(
             metrics
-                .filter(|word| !declared.contains(word))
+                .filter(|word| !declared.contains(word) && !is_field(word))
                 .map(|word| format!("{path}: {word}")),
         );
     }

@@ -68,6 +68,16 @@ pub async fn list(conn: &mut PgConnection) -> Result<Vec<Limit>, sqlx::Error> {
         .collect()
 }
 
+/// Returns whether there is any limit.
+///
+/// # Errors
+/// If the database fails.
+pub async fn any<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(r#"select exists (select from queue_limits) as "any!""#)
+        .fetch_one(executor)
+        .await
+}
+
 /// Sets or changes a limit. Jobs that already run continue.
 ///
 /// # Errors

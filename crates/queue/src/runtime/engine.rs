@@ -164,8 +164,7 @@ impl Engine {
             rescheduled: Notify::new(),
             expired: watch::Sender::default(),
             duty_due: Notify::new(),
-            // Until the first poll has looked: a worker that starts must not exceed a limit that stands.
-            limited: AtomicBool::new(true),
+            limited: AtomicBool::new(false),
             queues,
         })
     }

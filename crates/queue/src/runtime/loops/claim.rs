@@ -7,11 +7,12 @@ use crate::claim::{
     resume::{ScanCursor, resume_claim},
     under_limits::claim_under_limits,
 };
+use crate::operate::limits;
 use crate::runtime::{
     engine::{ClaimedJob, Engine},
     executor::hand_back,
 };
-use base::telemetry::millis;
+use base::telemetry::{chain, millis};
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
@@ -34,6 +35,9 @@ pub(super) async fn run(engine: Arc<Engine>, queue: &'static str, jobs: mpsc::Se
     let mut turn = FairnessTurn::default();
     let mut cursor = ScanCursor::default();
     let mut more_waits = false;
+    if !read_limits(&engine).await {
+        return;
+    }
     loop {
         let gather = if more_waits { GATHER } else { Duration::ZERO };
         let Some(mut slots) = free_slots(&engine, queue, gather).await else {
@@ -102,6 +106,28 @@ pub(super) async fn run(engine: Arc<Engine>, queue: &'static str, jobs: mpsc::Se
                 () = tokio::time::sleep(LIMITED_POLL), if engine.is_limited() => {}
                 () = tokio::time::sleep(rescan_in.unwrap_or_default()), if rescan_in.is_some() => {}
             }
+        }
+    }
+}
+
+/// Reads whether limits apply before the first claim, which must not exceed one. Returns `false` if the worker stops.
+async fn read_limits(engine: &Engine) -> bool {
+    let mut retry = FIRST_RETRY;
+    loop {
+        match limits::any(&engine.queue_pool).await {
+            Ok(limited) => {
+                engine.set_limited(limited);
+                return true;
+            }
+            Err(error) => tracing::warn!(
+                error = chain(&error),
+                retry_ms = millis(retry),
+                "could not read the limits; retrying before the first claim"
+            ),
+        }
+        tokio::select! {
+            () = engine.stopping.cancelled() => return false,
+            () = tokio::time::sleep(retry) => retry = (retry * 2).min(LAST_RETRY),
         }
     }
 }
