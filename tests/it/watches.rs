@@ -55,9 +55,11 @@ pub(crate) async fn jobs(app: &TestApp) -> i64 {
 pub(crate) async fn has_jobs(app: &TestApp, count: i64) {
     eventually(SOON, async || {
         let found = jobs(app).await;
-        (found == count)
-            .then_some(())
-            .ok_or_else(|| format!("{found} jobs instead of {count}"))
+        if found == count {
+            return Ok(());
+        }
+        let watch = seen(app).await;
+        Err(format!("{found} jobs instead of {count}: {watch}"))
     })
     .await;
 }

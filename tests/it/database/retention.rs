@@ -88,7 +88,14 @@ async fn worker_deletes_what_is_old_in_every_table_and_exports_how_far_behind_it
          insert into queue_samples (queue, state, jobs, sampled_at) values ('gone', 'running', 1, now() - interval '2 days')",
     )
     .await;
-    let worker = Worker::spawn_with(&db, &[("LLM_CALL_RETENTION_DAYS", "90")]).await;
+    let worker = Worker::spawn_with(
+        &db,
+        &[
+            ("LLM_TESTING_MODE", "true"),
+            ("LLM_CALL_RETENTION_DAYS", "90"),
+        ],
+    )
+    .await;
     for table in [
         "finished_jobs",
         "llm_calls",

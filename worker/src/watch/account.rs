@@ -66,6 +66,9 @@ impl Watcher {
                 return Err(CheckError::LeaseLost);
             };
             if next_poll <= Instant::now() {
+                if reader.is_outdated() {
+                    reader = self.mailbox(lease, connection).await?.open_reader().await?;
+                }
                 for folder in others {
                     check(self, lease, &mut reader, folder).await?;
                 }

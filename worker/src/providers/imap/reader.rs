@@ -28,6 +28,7 @@ pub struct Reader {
     inner: async_imap::Session<Line>,
     folders: Folders,
     can_idle: bool,
+    is_outdated: bool,
 }
 
 /// An email as the server lists it.
@@ -60,7 +61,14 @@ impl Reader {
             inner: session.inner,
             folders: session.folders,
             can_idle: session.can_idle,
+            is_outdated: false,
         }
+    }
+
+    /// Whether a folder was missing. It may be there in a new session: this one has listed the folders once, and a server may
+    /// refuse a folder that was restored under it until the session ends.
+    pub const fn is_outdated(&self) -> bool {
+        self.is_outdated
     }
 
     /// Opens a folder; none if the server has no such folder.
@@ -77,6 +85,7 @@ impl Reader {
             Target::Named(name.as_str().to_owned())
         };
         let Some(folder) = self.folders.existing(&target) else {
+            self.is_outdated = true;
             return Ok(None);
         };
         self.inner.get_mut().allow(OVERHEAD);
@@ -87,7 +96,10 @@ impl Reader {
                 highest_modseq: opened.highest_modseq,
             })),
             // It was deleted since it was listed.
-            Ok(Err(Error::No(_) | Error::Validate(_))) => Ok(None),
+            Ok(Err(Error::No(_) | Error::Validate(_))) => {
+                self.is_outdated = true;
+                Ok(None)
+            }
             Ok(Err(error)) => Err(read_error(&error)),
             Err(_) => Err(timed_out()),
         }
@@ -202,6 +214,7 @@ impl Reader {
             inner,
             folders,
             can_idle,
+            is_outdated,
         } = self;
         let mut handle = inner.idle();
         match timeout(STEP, handle.init()).await {
@@ -229,6 +242,7 @@ impl Reader {
             inner,
             folders,
             can_idle,
+            is_outdated,
         };
         Ok((reader, woken))
     }
