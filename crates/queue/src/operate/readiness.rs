@@ -34,11 +34,12 @@ impl NotReady {
 /// Why not.
 pub async fn check(pool: &PgPool, tables: &[&str]) -> Result<(), NotReady> {
     let tables: Vec<String> = tables.iter().map(|table| (*table).to_owned()).collect();
+    // By column: a role may be kept from columns that the database fills.
     let found = sqlx::query!(
         r#"select pg_is_in_recovery() as "in_recovery!",
                   current_setting('transaction_read_only') = 'on' as "read_only!",
                   (select min(name) from unnest($1::text[]) as given (name)
-                   where not has_table_privilege(to_regclass(name), 'insert')) as denied"#,
+                   where not has_any_column_privilege(to_regclass(name), 'insert')) as denied"#,
         &tables,
     )
     .fetch_one(pool)
