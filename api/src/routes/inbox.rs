@@ -220,7 +220,7 @@ async fn defer(
             "Must be a time, without a `bucket` beside it.",
         )
     })?;
-    wish(
+    execute(
         &app,
         &session,
         &context,
@@ -238,7 +238,7 @@ async fn complete(
     Id(id): Id<InboxItemId>,
     seen: IfMatch,
 ) -> Result<Versioned<Item>, ApiError> {
-    wish(&app, &session, &context, id, seen, ItemCommand::Complete).await
+    execute(&app, &session, &context, id, seen, ItemCommand::Complete).await
 }
 
 async fn dismiss(
@@ -248,7 +248,7 @@ async fn dismiss(
     Id(id): Id<InboxItemId>,
     seen: IfMatch,
 ) -> Result<Versioned<Item>, ApiError> {
-    wish(&app, &session, &context, id, seen, ItemCommand::Dismiss).await
+    execute(&app, &session, &context, id, seen, ItemCommand::Dismiss).await
 }
 
 async fn reopen(
@@ -258,22 +258,22 @@ async fn reopen(
     Id(id): Id<InboxItemId>,
     seen: IfMatch,
 ) -> Result<Versioned<Item>, ApiError> {
-    wish(&app, &session, &context, id, seen, ItemCommand::Reopen).await
+    execute(&app, &session, &context, id, seen, ItemCommand::Reopen).await
 }
 
-async fn wish(
+async fn execute(
     app: &App,
     session: &Session,
     context: &RequestContext,
     id: InboxItemId,
     IfMatch(version): IfMatch,
-    wish: ItemCommand,
+    command: ItemCommand,
 ) -> Result<Versioned<Item>, ApiError> {
     let asking = Caller {
         session,
         request_id: &context.request_id,
     };
-    let item = inbox::execute(&app.pool, asking, id, version, wish, app.clock.now()).await?;
+    let item = inbox::execute(&app.pool, asking, id, version, command, app.clock.now()).await?;
     Ok(Versioned(item.into()))
 }
 

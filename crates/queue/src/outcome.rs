@@ -125,7 +125,7 @@ impl Failure {
     }
 }
 
-/// How long a deferred job waits: long enough for a fleet not to spin, short enough for full speed soon after the reason
+/// How long a deferred job waits: long enough for many workers not to spin, short enough for full speed soon after the reason
 /// is gone. The number of attempts does not apply.
 const DEFERRAL: RetryPolicy = RetryPolicy {
     max_attempts: i32::MAX,

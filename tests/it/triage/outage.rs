@@ -77,8 +77,8 @@ async fn tenant_may_have_the_fallback_before_the_longest_wait() {
         .await;
     let failure = worker.attempt(&job).await.err().unwrap();
     assert_eq!(failure.code, "llm_unavailable", "it waits for a day");
-    let wish = "update tenants set on_outage = 'fallback_after', fallback_after_seconds = 60";
-    worker.acme.db.execute(wish).await;
+    let policy = "update tenants set on_outage = 'fallback_after', fallback_after_seconds = 60";
+    worker.acme.db.execute(policy).await;
     let settlement = worker
         .attempt(&job)
         .await

@@ -5,14 +5,14 @@ use crate::support::{client::send, cutter::Cutter, dovecot::Dovecot, eventually,
 use reqwest::Method;
 use serde_json::{Value, json};
 
-async fn ask(app: &TestApp, wish: &Value) -> crate::support::client::TestResponse {
+async fn ask(app: &TestApp, body: &Value) -> crate::support::client::TestResponse {
     let path = format!("/v1/connections/{}/backfill", app.connection);
-    send(app.client.request(Method::POST, &path).json(wish)).await
+    send(app.client.request(Method::POST, &path).json(body)).await
 }
 
 /// What the job says at its end.
-async fn backfilled(app: &TestApp, wish: &Value) -> Value {
-    let asked = ask(app, wish).await;
+async fn backfilled(app: &TestApp, body: &Value) -> Value {
+    let asked = ask(app, body).await;
     assert_eq!(asked.status, 202, "{}", asked.text);
     let job = app
         .client
@@ -111,12 +111,12 @@ async fn backfill_of_an_empty_period_or_of_no_folder_is_refused() {
     let dovecot = Dovecot::start().await;
     let app = app_with(&dovecot).await;
     let since = "2026-01-01T00:00:00Z";
-    for (wish, pointer) in [
+    for (body, pointer) in [
         (json!({"since": since, "until": since}), "/until"),
         (json!({"since": since, "limit": 0}), "/limit"),
         (json!({"since": since, "folder": "*"}), "/folder"),
     ] {
-        let refused = ask(&app, &wish).await;
+        let refused = ask(&app, &body).await;
         refused.assert_problem(422, "INVALID_BODY", pointer);
         assert!(refused.text.contains(pointer), "{}", refused.text);
     }

@@ -229,13 +229,13 @@ async fn patch(
     StrictJson(body): StrictJson<BlockPatch>,
 ) -> Result<Versioned<Block>, ApiError> {
     let title = body.title.map(|title| line("/title", &title, MAX_TITLE));
-    let wish = BlockCommand::Change {
+    let command = BlockCommand::Change {
         title: title.transpose()?,
         kind: body.kind,
         start: body.start_at.map(Moment::utc),
         end: body.end_at.map(Moment::utc),
     };
-    decide(&app, &session, &context, (id, seen), wish).await
+    decide(&app, &session, &context, (id, seen), command).await
 }
 
 async fn accept(
@@ -263,10 +263,10 @@ async fn decide(
     session: &Session,
     context: &RequestContext,
     (id, IfMatch(version)): (BlockId, IfMatch),
-    wish: BlockCommand,
+    command: BlockCommand,
 ) -> Result<Versioned<Block>, ApiError> {
     let (request_id, now) = (&context.request_id, app.clock.now());
-    let block = decide_block(&app.pool, session, (id, version), wish, request_id, now).await?;
+    let block = decide_block(&app.pool, session, (id, version), command, request_id, now).await?;
     Ok(Versioned(block.into()))
 }
 

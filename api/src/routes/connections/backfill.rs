@@ -87,14 +87,14 @@ async fn backfill(
     Id(id): Id<ConnectionId>,
     StrictJson(body): StrictJson<NewBackfill>,
 ) -> Result<Response, ApiError> {
-    let wish = RequestBackfill {
+    let command = RequestBackfill {
         session: &session,
         args: body.check(id)?,
         request_id: &context.request_id,
         traceparent: &context.traceparent,
         at: app.clock.now(),
     };
-    let (view, how) = request(&app.pool, &app.notifier, &wish).await?;
+    let (view, how) = request(&app.pool, &app.notifier, &command).await?;
     submit::count::<Backfill>(&app, how);
     Ok(submit::respond(Submitted {
         answer: submit::answer_of(&view, how),

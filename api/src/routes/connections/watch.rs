@@ -124,8 +124,8 @@ async fn put(
 ) -> Result<Json<WatchBody>, ApiError> {
     let folders = checked(&body.folders)?;
     let since = body.since.map_or_else(|| app.clock.now(), Moment::utc);
-    let wish = (&folders[..], since);
-    let watch = watches::set(&app.pool, &session, id, wish, &context.request_id).await?;
+    let watched = (&folders[..], since);
+    let watch = watches::set(&app.pool, &session, id, watched, &context.request_id).await?;
     Ok(Json(watch.into()))
 }
 

@@ -1,4 +1,4 @@
-//! Sealing the audit log: [`seal_entries`], which one worker of the fleet does at a time.
+//! Sealing the audit log: [`seal_entries`], which one worker at a time does.
 //!
 //! A batch of a tenant's new entries gets a Merkle root and is chained onto the tenant's previous seal and onto the chain
 //! of all tenants. A newest [`Head`] that is stored elsewhere proves that nothing before it was changed since.
