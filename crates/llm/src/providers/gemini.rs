@@ -118,13 +118,9 @@ impl LlmProvider for Gemini {
         info: &mut AttemptInfo,
     ) -> Result<Reply, LlmError> {
         let build = |can| self.body(request, can);
-        let (response, sent) = self
-            .learned
-            .exchange(&self.http, build, request, info)
-            .await?;
         let limit = self.output_limit(request.max_output_tokens);
-        let reply = reply::read(&response.body, &response.headers, request, limit, info)?;
-        self.learned.judge_answer(sent, &reply.text);
-        Ok(reply)
+        self.learned
+            .answer(&self.http, build, reply::read, limit, request, info)
+            .await
     }
 }
