@@ -113,7 +113,7 @@ async fn an_item_is_put_off_and_back_where_it_was_unless_somebody_has_touched_it
     assert_eq!(decide(&client, &far, "approve", 1).await.status, 200);
     let failed = approval_in(&client, &far, "failed").await;
     assert_eq!(failed["error"]["code"], "not_ahead");
-    let tomorrow = json!({"item_id": id, "until": "tomorrow 09:00"});
+    let tomorrow = json!({"item_id": id, "until": "tomorrow 11:00"});
     let second = agreed(&db, &client, ActionType::Defer, &tomorrow).await;
     assert_ne!(item().await["defer_until"], deferred["defer_until"]);
     undone(&client, &second).await;

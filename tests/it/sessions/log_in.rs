@@ -100,8 +100,15 @@ async fn every_mistake_is_refused_alike_and_names_nobody_in_the_audit() {
 async fn an_unknown_user_takes_as_long_as_a_wrong_password() {
     let acme = TestTenant::open().await;
     let (mut known, mut unknown) = (Duration::MAX, Duration::MAX);
-    // The fastest of several: what the machine does besides only adds.
-    for n in 0..5 {
+    // The fastest of several: what the machine does besides only adds. Without a hash for unknown users no number of rounds
+    // brings the two together.
+    let alike = |known: Duration, unknown: Duration| {
+        (0.5..2.0).contains(&(known.as_secs_f64() / unknown.as_secs_f64()))
+    };
+    for n in 0..20 {
+        if n >= 5 && alike(known, unknown) {
+            break;
+        }
         let ip = format!("192.0.2.{n}");
         let started = Instant::now();
         attempt_from(&acme, &ip, ("acme", OWNER, "not the password"))
@@ -118,8 +125,7 @@ async fn an_unknown_user_takes_as_long_as_a_wrong_password() {
         .unwrap_err();
         unknown = unknown.min(started.elapsed());
     }
-    let ratio = known.as_secs_f64() / unknown.as_secs_f64();
-    assert!((0.5..2.0).contains(&ratio), "{known:?} against {unknown:?}");
+    assert!(alike(known, unknown), "{known:?} against {unknown:?}");
 }
 
 async fn fail(acme: &TestTenant, ip: &str, email: &str) {
