@@ -39,8 +39,3 @@ pub mod tenants;
 pub mod triage_results;
 pub mod users;
 pub mod watches;
-
-/// A column's word as the domain has it.
-fn word<T>(parsed: Option<T>, column: &'static str) -> Result<T, sqlx::Error> {
-    parsed.ok_or_else(|| sqlx::Error::Decode(format!("unknown value in {column}").into()))
-}

@@ -179,7 +179,7 @@ async fn role_opens_exactly_its_operations() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let owner = api.sign_in(&db).await;
-    for role in Role::ALL {
+    for &role in Role::ALL {
         let user = owner.colleague(&db, role).await;
         let leaving = owner.colleague(&db, role).await;
         for (operation, roles, _) in private() {

@@ -106,7 +106,7 @@ async fn every_operation_refuses_the_roles_that_do_not_carry_its_scope() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let owner = api.sign_in(&db).await;
-    for role in Role::ALL {
+    for &role in Role::ALL {
         let user = owner.colleague(&db, role).await;
         for operation in table().operations() {
             let scope = match operation.access {

@@ -191,7 +191,7 @@ impl Duty for Maintenance {
                 if effects::any_open(&context.queue_pool).await? {
                     in_batches(BATCH, || effect_commands::mark_lost(pool, BATCH)).await?;
                 }
-                if approvals::any_in_hand(&context.queue_pool).await? {
+                if approvals::any_unsettled(&context.queue_pool).await? {
                     in_batches(BATCH, || execute::abandon(pool, BATCH)).await?;
                 }
                 Ok(())
@@ -204,7 +204,7 @@ impl Duty for Maintenance {
                 }
                 Ok(())
             }
-            Task::ExpireApprovals if approvals::any_lapsed(&context.queue_pool).await? => {
+            Task::ExpireApprovals if approvals::any_expired(&context.queue_pool).await? => {
                 in_batches(BATCH, || async {
                     expire_approvals(pool, BATCH)
                         .await

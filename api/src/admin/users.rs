@@ -143,7 +143,7 @@ async fn find(pool: &PgPool, named: &NamedUser) -> anyhow::Result<(TenantActor<'
 
 fn role(text: &str) -> Result<Role, String> {
     Role::parse(text).ok_or_else(|| {
-        let known = Role::ALL.map(Role::as_str);
+        let known: Vec<_> = Role::ALL.iter().map(|role| role.as_str()).collect();
         format!("use one of {}", known.join(", "))
     })
 }

@@ -147,7 +147,7 @@ impl From<StoredApproval> for Approval {
             actions: approval.choices,
             source: approval.source,
             payload: approval.payload,
-            risk: approval.risk,
+            risk: approval.risk.to_string(),
             status: approval.status,
             version: approval.version,
             rationale: approval.rationale,

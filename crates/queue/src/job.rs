@@ -1,55 +1,27 @@
 //! [`Job`]: a claimed job, and the states of a job.
 
-use base::{JobId, TenantId, WorkerId};
+use base::{JobId, TenantId, WorkerId, str_enum};
 use chrono::{DateTime, Utc};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-/// The state of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum JobState {
-    /// May be claimed now.
-    Available,
-    /// Waits for its `run_at` or for its child jobs.
-    Scheduled,
-    /// A worker holds it under a lease.
-    Running,
-    /// Failed and waits for its next attempt.
-    Retryable,
-    Succeeded,
-    /// Failed for good: out of attempts, a permanent error, or it crashed its workers.
-    Discarded,
-    Cancelled,
+str_enum! {
+    /// The state of a job.
+    JobState {
+        /// May be claimed now.
+        Available = "available",
+        /// Waits for its `run_at` or for its child jobs.
+        Scheduled = "scheduled",
+        /// A worker holds it under a lease.
+        Running = "running",
+        /// Failed and waits for its next attempt.
+        Retryable = "retryable",
+        Succeeded = "succeeded",
+        /// Failed for good: out of attempts, a permanent error, or it crashed its workers.
+        Discarded = "discarded",
+        Cancelled = "cancelled",
+    }
 }
 
 impl JobState {
-    pub const ALL: [Self; 7] = [
-        Self::Available,
-        Self::Scheduled,
-        Self::Running,
-        Self::Retryable,
-        Self::Succeeded,
-        Self::Discarded,
-        Self::Cancelled,
-    ];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Available => "available",
-            Self::Scheduled => "scheduled",
-            Self::Running => "running",
-            Self::Retryable => "retryable",
-            Self::Succeeded => "succeeded",
-            Self::Discarded => "discarded",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    pub fn parse(s: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == s)
-    }
-
     /// Whether the job is finished.
     pub const fn is_terminal(self) -> bool {
         matches!(self, Self::Succeeded | Self::Discarded | Self::Cancelled)

@@ -120,7 +120,7 @@ pub async fn find(
     // One statement sees one snapshot, so a job that moves between the tables meanwhile is found in exactly one of them.
     let row = sqlx::query_as!(
         Row,
-        r#"select id as "id!: JobId", kind as "kind!", queue as "queue!", state as "state!", attempts as "attempts!",
+        r#"select id as "id!: JobId", kind as "kind!", queue as "queue!", state as "state!: JobState", attempts as "attempts!",
                   max_attempts as "max_attempts!", priority as "priority!", run_at as "run_at!", created_at as "created_at!", started_at, finished_at,
                   output, error_code, error_message, progress, progress_note, request_id,
                   parent_id as "parent_id: JobId", children as "children!", ended."all" as ended, ended.failed
@@ -145,7 +145,7 @@ pub async fn find(
     )
     .fetch_optional(conn)
     .await?;
-    row.map(|row| row.view(tenant)).transpose()
+    Ok(row.map(|row| row.view(tenant)))
 }
 
 /// The state of a job with its result.
@@ -168,7 +168,7 @@ pub async fn statuses(
     jobs: &[JobId],
 ) -> Result<HashMap<JobId, JobStatus>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select id as "id!: JobId", state as "state!", output, error_code
+        r#"select id as "id!: JobId", state as "state!: JobState", output, error_code
            from (
                select id, state, null::jsonb as output, null::text as error_code
                from jobs where tenant_id = $1 and id = any($2)
@@ -180,21 +180,15 @@ pub async fn statuses(
     )
     .fetch_all(conn)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            let status = JobStatus {
-                state: known(&row.state)?,
-                output: row.output,
-                error_code: row.error_code,
-            };
-            Ok((row.id, status))
-        })
-        .collect()
-}
-
-fn known(state: &str) -> Result<JobState, sqlx::Error> {
-    JobState::parse(state)
-        .ok_or_else(|| sqlx::Error::Decode(format!("unknown job state {state}").into()))
+    let statuses = rows.into_iter().map(|row| {
+        let status = JobStatus {
+            state: row.state,
+            output: row.output,
+            error_code: row.error_code,
+        };
+        (row.id, status)
+    });
+    Ok(statuses.collect())
 }
 
 /// A row of either table.
@@ -202,7 +196,7 @@ pub(super) struct Row {
     pub(super) id: JobId,
     pub(super) kind: String,
     pub(super) queue: String,
-    pub(super) state: String,
+    pub(super) state: JobState,
     pub(super) attempts: i32,
     pub(super) max_attempts: i32,
     pub(super) priority: i16,
@@ -223,15 +217,13 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// Converts the row; fails on a state that this version does not know.
-    pub(super) fn view(self, tenant: TenantId) -> Result<JobView, sqlx::Error> {
-        let state = known(&self.state)?;
-        Ok(JobView {
+    pub(super) fn view(self, tenant: TenantId) -> JobView {
+        JobView {
             id: self.id,
             tenant,
             kind: self.kind,
             queue: self.queue,
-            state,
+            state: self.state,
             attempt: self.attempts,
             max_attempts: self.max_attempts,
             priority: self.priority,
@@ -252,6 +244,6 @@ impl Row {
                 failed: self.failed.unwrap_or(0),
             }),
             request_id: self.request_id,
-        })
+        }
     }
 }

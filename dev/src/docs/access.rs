@@ -10,6 +10,7 @@ use jobs::domain::{
     api_key::KeyScope,
     session::{Role, Scope},
 };
+use std::iter;
 
 /// Prints the page.
 pub(super) fn page() -> String {
@@ -28,7 +29,7 @@ nobody approves an action that they asked for themselves.
 ";
     let rows = Scope::ALL.into_iter().map(|scope| {
         let mut cells = vec![format!("`{}`", scope.as_str())];
-        cells.extend(Role::ALL.map(|role| mark(role.carries(scope))));
+        cells.extend(Role::ALL.iter().map(|role| mark(role.carries(scope))));
         cells.push(mark(KeyScope::ALL.iter().any(|own| own.scope() == scope)));
         let cells: [String; 7] = cells
             .try_into()
@@ -36,8 +37,14 @@ nobody approves an action that they asked for themselves.
         cells
     });
     let mut text = head("Access", introduction) + "\n";
-    let [owner, admin, operator, member, auditor] = Role::ALL.map(Role::as_str);
-    let header = ["scope", owner, admin, operator, member, auditor, "API key"];
+    let roles = Role::ALL.iter().map(|role| role.as_str());
+    let header: Vec<&str> = iter::once("scope")
+        .chain(roles)
+        .chain(["API key"])
+        .collect();
+    let header: [&str; 7] = header
+        .try_into()
+        .expect("a scope, five roles and the keys are seven columns");
     text.push_str(&table(header, rows));
     text.push_str("\n## What each scope opens\n\n");
     let opened = Scope::ALL.into_iter().map(|scope| {

@@ -58,7 +58,8 @@ fn who(access: Access) -> String {
         Access::Public => "public".to_owned(),
         Access::Session(scope) => {
             let roles: Vec<Role> = Role::ALL
-                .into_iter()
+                .iter()
+                .copied()
                 .filter(|role| role.carries(scope))
                 .collect();
             if roles.len() == Role::ALL.len() {

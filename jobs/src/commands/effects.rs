@@ -152,7 +152,7 @@ pub async fn mark_lost(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Error> {
     let lost = effects::lose(&mut tx, i64::from(limit)).await?;
     for effect in &lost {
         // An effect that certainly did not happen needs no entry.
-        if effect.status == EffectStatus::Unknown.as_str() {
+        if effect.status == EffectStatus::Unknown {
             let what = (effect.id, effect.kind.as_str());
             record_history(
                 &mut tx,
@@ -177,7 +177,7 @@ pub async fn mark_lost(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Error> {
             )
             .with_request(effect.request_id.as_deref())
             .with_attempt(effect.job, effect.attempt)
-            .with_detail(Detail::new().name("status", &effect.status))
+            .with_detail(Detail::new().word("status", effect.status.as_str()))
             .failed("holder_lost")
         })
         .collect();

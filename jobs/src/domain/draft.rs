@@ -173,7 +173,7 @@ mod tests {
     use chrono::TimeDelta;
 
     #[test]
-    fn every_field_of_a_letter_is_in_its_hash() {
+    fn every_field_of_a_message_is_in_its_hash() {
         let at = DateTime::UNIX_EPOCH;
         let base = OutgoingMessage {
             to: vec!["a@b.c".into()],
@@ -183,20 +183,22 @@ mod tests {
             ..OutgoingMessage::default()
         };
         let change = |change: fn(&mut OutgoingMessage)| {
-            let mut letter = base.clone();
-            change(&mut letter);
-            letter.content_hash()
+            let mut outgoing = base.clone();
+            change(&mut outgoing);
+            outgoing.content_hash()
         };
         let others = [
-            change(|letter| letter.from = Some("me@b.c".into())),
-            change(|letter| letter.to.push("d@b.c".into())),
-            change(|letter| letter.cc = std::mem::take(&mut letter.to)),
-            change(|letter| letter.bcc = std::mem::take(&mut letter.to)),
-            change(|letter| letter.subject.push('x')),
-            change(|letter| letter.in_reply_to = Some("<1@b.c>".into())),
-            change(|letter| letter.references.push("<1@b.c>".into())),
-            change(|letter| letter.body_text.push('x')),
-            change(|letter| letter.send_at = letter.send_at.map(|at| at + TimeDelta::seconds(1))),
+            change(|outgoing| outgoing.from = Some("me@b.c".into())),
+            change(|outgoing| outgoing.to.push("d@b.c".into())),
+            change(|outgoing| outgoing.cc = std::mem::take(&mut outgoing.to)),
+            change(|outgoing| outgoing.bcc = std::mem::take(&mut outgoing.to)),
+            change(|outgoing| outgoing.subject.push('x')),
+            change(|outgoing| outgoing.in_reply_to = Some("<1@b.c>".into())),
+            change(|outgoing| outgoing.references.push("<1@b.c>".into())),
+            change(|outgoing| outgoing.body_text.push('x')),
+            change(|outgoing| {
+                outgoing.send_at = outgoing.send_at.map(|at| at + TimeDelta::seconds(1))
+            }),
         ];
         let mut hashes = others.to_vec();
         hashes.push(base.content_hash());

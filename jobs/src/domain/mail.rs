@@ -23,6 +23,7 @@ mod tests;
 pub use envelope::{Envelope, EnvelopeAddress, EnvelopeAttachment, EnvelopeEarlier};
 
 pub use automatic::{answered, is_automatic, is_machine, is_machine_address, keyword};
+use base::str_enum;
 use chrono::{DateTime, Utc};
 pub use deliverable::{deliverable, needs_smtputf8};
 pub use excerpt::excerpt;
@@ -130,11 +131,12 @@ pub struct Earlier {
     pub body_text: String,
 }
 
-/// How a stored email is written down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MailFormat {
-    Rfc822,
-    Envelope,
+str_enum! {
+    /// How a stored email is written down.
+    MailFormat {
+        Rfc822 = "rfc822",
+        Envelope = "envelope",
+    }
 }
 
 /// Why something is not an email.
@@ -322,21 +324,6 @@ impl fmt::Debug for Earlier {
         f.debug_struct("Earlier")
             .field("direction", &self.direction)
             .finish_non_exhaustive()
-    }
-}
-
-impl MailFormat {
-    pub const ALL: [Self; 2] = [Self::Rfc822, Self::Envelope];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Rfc822 => "rfc822",
-            Self::Envelope => "envelope",
-        }
-    }
-
-    pub fn parse(s: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|format| format.as_str() == s)
     }
 }
 

@@ -4,10 +4,8 @@
 
 pub use super::scope::Scope;
 use super::{SessionId, UserId, api_key::KeyScopes};
-use base::TenantId;
+use base::{TenantId, str_enum};
 use chrono::{DateTime, Utc};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use std::{net::IpAddr, time::Duration};
 
 /// The most sessions of a user; opening one more ends the oldest.
@@ -78,54 +76,55 @@ impl Caller {
     }
 }
 
-/// The role of a user in a tenant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    Owner,
-    Admin,
-    Operator,
-    Member,
-    /// Reads everything, including the audit log, and changes nothing.
-    Auditor,
+str_enum! {
+    /// The role of a user in a tenant.
+    Role {
+        Owner = "owner",
+        Admin = "admin",
+        Operator = "operator",
+        Member = "member",
+        /// Reads everything, including the audit log, and changes nothing.
+        Auditor = "auditor",
+    }
 }
 
-/// How a session was opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AuthMethod {
-    Password,
-    Invite,
-    /// A request with an API key; no session is stored.
-    ApiKey,
-    /// Opened by the `dev` package, on a developer's machine.
-    Dev,
+str_enum! {
+    /// How a session was opened.
+    AuthMethod {
+        Password = "password",
+        Invite = "invite",
+        /// A request with an API key; no session is stored.
+        ApiKey = "api_key",
+        /// Opened by the `dev` package, on a developer's machine.
+        Dev = "dev",
+    }
 }
 
-/// Why a session was revoked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RevokeReason {
-    Logout,
-    /// From the user's list of sessions.
-    Revoked,
-    /// A token was used after its owner had rotated it.
-    Reuse,
-    /// The user opened more than [`MAX_SESSIONS`].
-    Excess,
-    Admin,
-    /// The user's password was changed or reset.
-    Password,
+str_enum! {
+    /// Why a session was revoked.
+    RevokeReason {
+        Logout = "logout",
+        /// From the user's list of sessions.
+        Revoked = "revoked",
+        /// A token was used after its owner had rotated it.
+        Reuse = "reuse",
+        /// The user opened more than [`MAX_SESSIONS`].
+        Excess = "excess",
+        Admin = "admin",
+        /// The user's password was changed or reset.
+        Password = "password",
+    }
 }
 
-/// Which of a user's own sessions to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RevokeScope {
-    /// The session of this request.
-    Local,
-    /// All but the session of this request.
-    Others,
-    Global,
+str_enum! {
+    /// Which of a user's own sessions to end.
+    RevokeScope {
+        /// The session of this request.
+        Local = "local",
+        /// All but the session of this request.
+        Others = "others",
+        Global = "global",
+    }
 }
 
 /// The lifetimes of sessions.
@@ -160,28 +159,6 @@ impl Origin {
 }
 
 impl Role {
-    pub const ALL: [Self; 5] = [
-        Self::Owner,
-        Self::Admin,
-        Self::Operator,
-        Self::Member,
-        Self::Auditor,
-    ];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Owner => "owner",
-            Self::Admin => "admin",
-            Self::Operator => "operator",
-            Self::Member => "member",
-            Self::Auditor => "auditor",
-        }
-    }
-
-    pub fn parse(s: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.as_str() == s)
-    }
-
     /// The one table of who may do what. Exhaustive, so that a new scope is refused until it is listed.
     pub const fn carries(self, scope: Scope) -> bool {
         use Role::{Admin, Auditor, Member, Operator, Owner};
@@ -223,64 +200,14 @@ impl Role {
     }
 }
 
-impl AuthMethod {
-    /// How a stored session was opened; a request with a key stores none.
-    pub const ALL: [Self; 3] = [Self::Password, Self::Invite, Self::Dev];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Password => "password",
-            Self::Invite => "invite",
-            Self::ApiKey => "api_key",
-            Self::Dev => "dev",
-        }
-    }
-
-    pub fn parse(s: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|method| method.as_str() == s)
-    }
-}
-
-impl RevokeReason {
-    pub const ALL: [Self; 6] = [
-        Self::Logout,
-        Self::Revoked,
-        Self::Reuse,
-        Self::Excess,
-        Self::Admin,
-        Self::Password,
-    ];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Logout => "logout",
-            Self::Revoked => "revoked",
-            Self::Reuse => "reuse",
-            Self::Excess => "excess",
-            Self::Admin => "admin",
-            Self::Password => "password",
-        }
-    }
-}
-
-impl RevokeScope {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Local => "local",
-            Self::Others => "others",
-            Self::Global => "global",
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn only_owners_make_owners_and_only_owners_and_admins_make_anybody() {
-        for inviter in Role::ALL {
-            for invited in Role::ALL {
+        for &inviter in Role::ALL {
+            for &invited in Role::ALL {
                 let allowed = match inviter {
                     Role::Owner => true,
                     Role::Admin => invited != Role::Owner,

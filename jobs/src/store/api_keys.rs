@@ -15,7 +15,7 @@ use std::{net::IpAddr, time::Duration};
 
 str_enum! {
     /// The state of a key's token when it is presented.
-    KeyStanding {
+    KeyState {
         Alive = "alive",
         Revoked = "revoked",
         Expired = "expired",
@@ -68,7 +68,7 @@ pub async fn present(
     conn: &mut PgConnection,
     hash: &TokenHash,
     ip: Option<IpAddr>,
-) -> Result<Option<(Session, KeyStanding)>, sqlx::Error> {
+) -> Result<Option<(Session, KeyState)>, sqlx::Error> {
     let row = sqlx::query!(
         r#"
         with presented as (
@@ -84,20 +84,20 @@ pub async fn present(
                     when k.address_ranges is not null
                         and not coalesce($2::text::inet <<= any (k.address_ranges), false) then 'wrong_address'
                     else 'alive'
-                end as standing
+                end as state
             from api_key_tokens t
             join api_keys k on k.tenant_id = t.tenant_id and k.id = t.api_key_id
             join tenants on tenants.id = k.tenant_id
             where t.token_hash = $1
         ), free as (
             select k.tenant_id, k.id from api_keys k join presented p on p.tenant_id = k.tenant_id and p.id = k.id
-            where p.standing = 'alive' and p.stale
+            where p.state = 'alive' and p.stale
             for no key update of k skip locked
         ), noted as (
             update api_keys k set last_used_at = now() from free where k.tenant_id = free.tenant_id and k.id = free.id
         )
         select token_hash, tenant_id as "tenant_id: TenantId", id, scopes, created_at, expires_at as "expires_at!",
-            paused as "paused!", standing as "standing!: KeyStanding"
+            paused as "paused!", state as "state!: KeyState"
         from presented
         "#,
         hash.as_bytes(),
@@ -120,7 +120,7 @@ pub async fn present(
         expires_at: row.expires_at,
         idle_expires_at: row.expires_at,
     };
-    Ok(Some((session, row.standing)))
+    Ok(Some((session, row.state)))
 }
 
 /// Finds the sessions of keys for which [`present`] would write nothing and answer that they are alive, by the positions

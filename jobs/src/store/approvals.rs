@@ -3,6 +3,7 @@
 use crate::domain::{
     ApprovalId, UserId,
     approval::{NewApproval, Patched, Status},
+    risk::Risk,
 };
 use base::{JobId, TenantId};
 use chrono::{DateTime, Utc};
@@ -61,7 +62,7 @@ pub struct StoredApproval {
     pub source: String,
     pub payload: Value,
     pub payload_hash: Vec<u8>,
-    pub risk: String,
+    pub risk: Risk,
     pub status: Status,
     /// Incremented whenever it is proposed again.
     pub version: i32,
@@ -80,7 +81,7 @@ pub struct StoredApproval {
     pub failure_message: Option<String>,
     pub expires_at: DateTime<Utc>,
     /// Whether it has expired, by the database's clock.
-    pub lapsed: bool,
+    pub expired: bool,
     pub created_at: DateTime<Utc>,
 }
 
@@ -91,69 +92,6 @@ pub struct ApprovalFilter {
     pub status: Option<Status>,
 }
 
-/// The row, with its enums still as text.
-struct Row {
-    id: ApprovalId,
-    kind: String,
-    title: String,
-    summary: String,
-    actions: Vec<String>,
-    source: String,
-    payload: Value,
-    payload_hash: Vec<u8>,
-    risk: String,
-    status: String,
-    version: i32,
-    rationale: Option<String>,
-    confidence: f32,
-    job: JobId,
-    requested_by: Option<UserId>,
-    decided_by: Option<UserId>,
-    decided_at: Option<DateTime<Utc>>,
-    execution_job: Option<JobId>,
-    executed_at: Option<DateTime<Utc>>,
-    failure_code: Option<String>,
-    failure_message: Option<String>,
-    expires_at: DateTime<Utc>,
-    lapsed: bool,
-    created_at: DateTime<Utc>,
-}
-
-impl TryFrom<Row> for StoredApproval {
-    type Error = sqlx::Error;
-
-    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
-        let status = Status::parse(&row.status)
-            .ok_or_else(|| sqlx::Error::Decode(format!("status {}", row.status).into()))?;
-        Ok(Self {
-            id: row.id,
-            kind: row.kind,
-            title: row.title,
-            summary: row.summary,
-            choices: row.actions,
-            source: row.source,
-            payload: row.payload,
-            payload_hash: row.payload_hash,
-            risk: row.risk,
-            status,
-            version: row.version,
-            rationale: row.rationale,
-            confidence: row.confidence,
-            job: row.job,
-            requested_by: row.requested_by,
-            decided_by: row.decided_by,
-            decided_at: row.decided_at,
-            execution_job: row.execution_job,
-            executed_at: row.executed_at,
-            failure_code: row.failure_code,
-            failure_message: row.failure_message,
-            expires_at: row.expires_at,
-            lapsed: row.lapsed,
-            created_at: row.created_at,
-        })
-    }
-}
-
 /// # Errors
 /// When the database does not answer.
 pub async fn find(
@@ -161,13 +99,14 @@ pub async fn find(
     tenant: TenantId,
     id: ApprovalId,
 ) -> Result<Option<StoredApproval>, sqlx::Error> {
-    let row = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        StoredApproval,
         r#"
-        select id as "id: ApprovalId", kind, title, summary, actions, source, payload, payload_hash, risk, status, version, rationale,
-            confidence, job_id as "job: JobId", requested_by as "requested_by: UserId", decided_by as "decided_by: UserId", decided_at,
+        select id as "id: ApprovalId", kind, title, summary, actions as choices, source, payload, payload_hash,
+            risk as "risk: Risk", status as "status: Status", version, rationale, confidence, job_id as "job: JobId",
+            requested_by as "requested_by: UserId", decided_by as "decided_by: UserId", decided_at,
             execution_job_id as "execution_job: JobId", executed_at, failure_code, failure_message, expires_at,
-            expires_at <= now() as "lapsed!", created_at
+            expires_at <= now() as "expired!", created_at
         from approvals
         where tenant_id = $1 and id = $2
         "#,
@@ -175,8 +114,7 @@ pub async fn find(
         id.0,
     )
     .fetch_optional(conn)
-    .await?;
-    row.map(StoredApproval::try_from).transpose()
+    .await
 }
 
 /// Like [`find`], and locks the row until the transaction ends.
@@ -188,13 +126,14 @@ pub async fn lock(
     tenant: TenantId,
     id: ApprovalId,
 ) -> Result<Option<StoredApproval>, sqlx::Error> {
-    let row = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        StoredApproval,
         r#"
-        select id as "id: ApprovalId", kind, title, summary, actions, source, payload, payload_hash, risk, status, version, rationale,
-            confidence, job_id as "job: JobId", requested_by as "requested_by: UserId", decided_by as "decided_by: UserId", decided_at,
+        select id as "id: ApprovalId", kind, title, summary, actions as choices, source, payload, payload_hash,
+            risk as "risk: Risk", status as "status: Status", version, rationale, confidence, job_id as "job: JobId",
+            requested_by as "requested_by: UserId", decided_by as "decided_by: UserId", decided_at,
             execution_job_id as "execution_job: JobId", executed_at, failure_code, failure_message, expires_at,
-            expires_at <= now() as "lapsed!", created_at
+            expires_at <= now() as "expired!", created_at
         from approvals
         where tenant_id = $1 and id = $2
         for update
@@ -203,8 +142,7 @@ pub async fn lock(
         id.0,
     )
     .fetch_optional(conn)
-    .await?;
-    row.map(StoredApproval::try_from).transpose()
+    .await
 }
 
 /// Lists the approvals of a job that wait for a decision.
@@ -238,13 +176,14 @@ pub async fn list(
     before: Option<ApprovalId>,
     limit: i64,
 ) -> Result<Vec<StoredApproval>, sqlx::Error> {
-    let rows = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        StoredApproval,
         r#"
-        select id as "id: ApprovalId", kind, title, summary, actions, source, payload, payload_hash, risk, status, version, rationale,
-            confidence, job_id as "job: JobId", requested_by as "requested_by: UserId", decided_by as "decided_by: UserId", decided_at,
+        select id as "id: ApprovalId", kind, title, summary, actions as choices, source, payload, payload_hash,
+            risk as "risk: Risk", status as "status: Status", version, rationale, confidence, job_id as "job: JobId",
+            requested_by as "requested_by: UserId", decided_by as "decided_by: UserId", decided_at,
             execution_job_id as "execution_job: JobId", executed_at, failure_code, failure_message, expires_at,
-            expires_at <= now() as "lapsed!", created_at
+            expires_at <= now() as "expired!", created_at
         from approvals
         where tenant_id = $1 and ($2::text is null or kind = $2) and ($3::text is null or status = $3)
             and ($4::uuid is null or id < $4)
@@ -258,8 +197,7 @@ pub async fn list(
         limit,
     )
     .fetch_all(conn)
-    .await?;
-    rows.into_iter().map(StoredApproval::try_from).collect()
+    .await
 }
 
 /// Writes a decision, or its withdrawal if `by` is `None`. The caller holds [`lock`].
@@ -318,7 +256,7 @@ pub async fn set_payload(
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn any_lapsed<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx::Error> {
+pub async fn any_expired<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select exists(select from approvals where status = 'proposed' and expires_at <= now()) as "any!""#
     )
@@ -330,7 +268,7 @@ pub async fn any_lapsed<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx:
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn any_in_hand<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx::Error> {
+pub async fn any_unsettled<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select exists(select from approvals where status in ('editing', 'approved', 'executing', 'undoing')) as "any!""#
     )
@@ -392,7 +330,7 @@ pub struct Abandoned {
     pub id: ApprovalId,
     pub title: String,
     /// Its new status.
-    pub status: String,
+    pub status: Status,
 }
 
 /// Takes up to `limit` approvals from jobs that ended without settling them: one that was not begun is proposed again
@@ -424,7 +362,8 @@ pub async fn abandon(conn: &mut PgConnection, limit: i64) -> Result<Vec<Abandone
                 else 'The job ended before it could say what came of it. See its effects.' end
         from abandoned
         where approvals.tenant_id = abandoned.tenant_id and approvals.id = abandoned.id
-        returning approvals.tenant_id as "tenant: TenantId", approvals.id as "id: ApprovalId", title, status
+        returning approvals.tenant_id as "tenant: TenantId", approvals.id as "id: ApprovalId", title,
+            status as "status: Status"
         "#,
         limit,
     )
@@ -434,7 +373,7 @@ pub async fn abandon(conn: &mut PgConnection, limit: i64) -> Result<Vec<Abandone
 
 /// An expired approval.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lapsed {
+pub struct Expired {
     pub tenant: TenantId,
     pub id: ApprovalId,
     pub title: String,
@@ -445,11 +384,11 @@ pub struct Lapsed {
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn expire(conn: &mut PgConnection, limit: i64) -> Result<Vec<Lapsed>, sqlx::Error> {
+pub async fn expire(conn: &mut PgConnection, limit: i64) -> Result<Vec<Expired>, sqlx::Error> {
     sqlx::query_as!(
-        Lapsed,
+        Expired,
         r#"
-        with lapsed as (
+        with expired as (
             select tenant_id, id from approvals
             where status = 'proposed' and expires_at <= now()
             order by expires_at
@@ -457,8 +396,8 @@ pub async fn expire(conn: &mut PgConnection, limit: i64) -> Result<Vec<Lapsed>, 
             for update skip locked
         )
         update approvals set status = 'expired'
-        from lapsed
-        where approvals.tenant_id = lapsed.tenant_id and approvals.id = lapsed.id
+        from expired
+        where approvals.tenant_id = expired.tenant_id and approvals.id = expired.id
         returning approvals.tenant_id as "tenant: TenantId", approvals.id as "id: ApprovalId", title,
             job_id as "job: JobId"
         "#,

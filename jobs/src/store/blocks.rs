@@ -60,57 +60,6 @@ pub struct BlockFilter {
     pub until: Option<DateTime<Utc>>,
 }
 
-/// The row, with its enums still as text.
-struct Row {
-    id: BlockId,
-    title: String,
-    kind: String,
-    source: String,
-    inbox_item: Option<InboxItemId>,
-    alternatives: Option<Uuid>,
-    plan: Option<String>,
-    start_at: DateTime<Utc>,
-    end_at: DateTime<Utc>,
-    outside_hours: bool,
-    status: String,
-    version: i32,
-    event_ref: Option<String>,
-    event_etag: Option<String>,
-    approval: Option<ApprovalId>,
-    created_at: DateTime<Utc>,
-    decided_at: Option<DateTime<Utc>>,
-}
-
-fn known<T>(parsed: Option<T>, column: &str) -> Result<T, sqlx::Error> {
-    parsed.ok_or_else(|| sqlx::Error::Decode(format!("unknown value in {column}").into()))
-}
-
-impl TryFrom<Row> for StoredBlock {
-    type Error = sqlx::Error;
-
-    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            id: row.id,
-            title: row.title,
-            kind: known(BlockKind::parse(&row.kind), "kind")?,
-            source: known(BlockSource::parse(&row.source), "source")?,
-            inbox_item: row.inbox_item,
-            alternatives: row.alternatives,
-            plan: row.plan,
-            start_at: row.start_at,
-            end_at: row.end_at,
-            outside_hours: row.outside_hours,
-            status: known(Status::parse(&row.status), "status")?,
-            version: row.version,
-            event_ref: row.event_ref,
-            event_etag: row.event_etag,
-            approval: row.approval,
-            created_at: row.created_at,
-            decided_at: row.decided_at,
-        })
-    }
-}
-
 /// Locks the user's blocks against other writers until the transaction ends.
 ///
 /// # Errors
@@ -139,10 +88,11 @@ pub async fn find(
     id: BlockId,
 ) -> Result<Option<StoredBlock>, sqlx::Error> {
     sqlx::query_as!(
-        Row,
+        StoredBlock,
         r#"
-        select id as "id: BlockId", title, kind, source, inbox_item_id as "inbox_item: InboxItemId", alternatives_id as alternatives,
-            plan, start_at, end_at, outside_hours, status, version, event_ref, event_etag,
+        select id as "id: BlockId", title, kind as "kind: BlockKind", source as "source: BlockSource",
+            inbox_item_id as "inbox_item: InboxItemId", alternatives_id as alternatives, plan, start_at, end_at,
+            outside_hours, status as "status: Status", version, event_ref, event_etag,
             approval_id as "approval: ApprovalId", created_at, decided_at
         from blocks
         where tenant_id = $1 and user_id = $2 and id = $3
@@ -152,9 +102,7 @@ pub async fn find(
         id.0,
     )
     .fetch_optional(conn)
-    .await?
-    .map(TryInto::try_into)
-    .transpose()
+    .await
 }
 
 /// Finds the block that this approval books.
@@ -213,10 +161,11 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<StoredBlock>, sqlx::Error> {
     sqlx::query_as!(
-        Row,
+        StoredBlock,
         r#"
-        select id as "id: BlockId", title, kind, source, inbox_item_id as "inbox_item: InboxItemId", alternatives_id as alternatives,
-            plan, start_at, end_at, outside_hours, status, version, event_ref, event_etag,
+        select id as "id: BlockId", title, kind as "kind: BlockKind", source as "source: BlockSource",
+            inbox_item_id as "inbox_item: InboxItemId", alternatives_id as alternatives, plan, start_at, end_at,
+            outside_hours, status as "status: Status", version, event_ref, event_etag,
             approval_id as "approval: ApprovalId", created_at, decided_at
         from blocks
         where tenant_id = $1 and user_id = $2
@@ -235,10 +184,7 @@ pub async fn list(
         limit,
     )
     .fetch_all(conn)
-    .await?
-    .into_iter()
-    .map(TryInto::try_into)
-    .collect()
+    .await
 }
 
 /// Finds an open block for the same purpose: for the inbox item if there is one, else with this title and, if a time

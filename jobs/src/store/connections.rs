@@ -44,11 +44,11 @@ pub struct StoredConnection {
 struct Row {
     id: ConnectionId,
     user: UserId,
-    provider: String,
+    provider: Provider,
     address: String,
     display_name: Option<String>,
     settings: Value,
-    status: String,
+    status: ConnectionStatus,
     last_error: Option<String>,
     sends_per_hour: i32,
     max_recipients: i32,
@@ -61,16 +61,14 @@ impl TryFrom<Row> for StoredConnection {
     type Error = sqlx::Error;
 
     fn try_from(row: Row) -> Result<Self, sqlx::Error> {
-        let unknown = |what: &str| sqlx::Error::Decode(format!("unknown {what}").into());
-        let provider = Provider::parse(&row.provider).ok_or_else(|| unknown("provider"))?;
         Ok(Self {
             id: row.id,
             user: row.user,
             address: row.address,
             display_name: row.display_name,
-            settings: Settings::read(provider, row.settings)
+            settings: Settings::read(row.provider, row.settings)
                 .map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
-            status: ConnectionStatus::parse(&row.status).ok_or_else(|| unknown("status"))?,
+            status: row.status,
             last_error: row.last_error,
             sends_per_hour: row.sends_per_hour,
             max_recipients: row.max_recipients,
@@ -125,8 +123,8 @@ pub async fn find(
 ) -> Result<Option<StoredConnection>, sqlx::Error> {
     let row = sqlx::query_as!(
         Row,
-        r#"select id as "id: ConnectionId", user_id as "user: UserId", provider, address, display_name, settings, status,
-               last_error, sends_per_hour, max_recipients, version, created_at, updated_at
+        r#"select id as "id: ConnectionId", user_id as "user: UserId", provider as "provider: Provider", address,
+               display_name, settings, status as "status: ConnectionStatus", last_error, sends_per_hour, max_recipients, version, created_at, updated_at
            from connections where tenant_id = $1 and id = $2"#,
         tenant.0,
         id.0,
@@ -147,8 +145,8 @@ pub async fn of_user(
 ) -> Result<Vec<StoredConnection>, sqlx::Error> {
     let rows = sqlx::query_as!(
         Row,
-        r#"select id as "id: ConnectionId", user_id as "user: UserId", provider, address, display_name, settings, status,
-               last_error, sends_per_hour, max_recipients, version, created_at, updated_at
+        r#"select id as "id: ConnectionId", user_id as "user: UserId", provider as "provider: Provider", address,
+               display_name, settings, status as "status: ConnectionStatus", last_error, sends_per_hour, max_recipients, version, created_at, updated_at
            from connections where tenant_id = $1 and user_id = $2 and status <> 'revoked' order by id"#,
         tenant.0,
         user.0,
@@ -186,8 +184,8 @@ pub async fn of_addresses(
 ) -> Result<Vec<StoredConnection>, sqlx::Error> {
     let rows = sqlx::query_as!(
         Row,
-        r#"select id as "id: ConnectionId", user_id as "user: UserId", provider, address, display_name, settings, status,
-               last_error, sends_per_hour, max_recipients, version, created_at, updated_at
+        r#"select id as "id: ConnectionId", user_id as "user: UserId", provider as "provider: Provider", address,
+               display_name, settings, status as "status: ConnectionStatus", last_error, sends_per_hour, max_recipients, version, created_at, updated_at
            from connections where tenant_id = $1 and lower(address) = any ($2) and status <> 'revoked' order by id"#,
         tenant.0,
         addresses,
@@ -208,8 +206,8 @@ pub async fn of_address(
 ) -> Result<Vec<StoredConnection>, sqlx::Error> {
     let rows = sqlx::query_as!(
         Row,
-        r#"select id as "id: ConnectionId", user_id as "user: UserId", provider, address, display_name, settings, status,
-               last_error, sends_per_hour, max_recipients, version, created_at, updated_at
+        r#"select id as "id: ConnectionId", user_id as "user: UserId", provider as "provider: Provider", address,
+               display_name, settings, status as "status: ConnectionStatus", last_error, sends_per_hour, max_recipients, version, created_at, updated_at
            from connections where tenant_id = $1 and lower(address) = lower($2) and status <> 'revoked' order by id"#,
         tenant.0,
         address,
@@ -407,28 +405,20 @@ pub async fn restore(
 /// Counts the connections of all tenants per provider and status; combinations without any are left out.
 ///
 /// # Errors
-/// When the database does not answer, or contains a word that this version does not know.
+/// When the database does not answer, or contains a text that this version does not know.
 pub async fn count<'c>(
     executor: impl PgExecutor<'c>,
 ) -> Result<Vec<(Provider, ConnectionStatus, i64)>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select provider, status, count(*) as "count!" from connections group by provider, status"#
+        r#"select provider as "provider: Provider", status as "status: ConnectionStatus", count(*) as "count!"
+           from connections group by provider, status"#
     )
     .fetch_all(executor)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            let provider = Provider::parse(&row.provider);
-            let status = ConnectionStatus::parse(&row.status);
-            provider
-                .zip(status)
-                .map(|(provider, status)| (provider, status, row.count))
-                .ok_or_else(|| {
-                    let words = format!("connection {} {}", row.provider, row.status);
-                    sqlx::Error::Decode(words.into())
-                })
-        })
-        .collect()
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.provider, row.status, row.count))
+        .collect())
 }
 
 /// Lists the ids of the keys that seal secrets: a process that lacks one of them cannot work.

@@ -32,7 +32,7 @@ pub struct Making {
 pub struct StoredVersion {
     pub draft: DraftId,
     pub version: i32,
-    pub letter: OutgoingMessage,
+    pub message: OutgoingMessage,
     /// [`OutgoingMessage::content_hash`] of the version when it was added.
     pub content_hash: Vec<u8>,
     pub making: Making,
@@ -52,10 +52,10 @@ struct Row {
     body_text: String,
     send_at: Option<DateTime<Utc>>,
     content_hash: Vec<u8>,
-    origin: String,
+    origin: Origin,
     instructions: Option<String>,
-    tone: Option<String>,
-    confidence: String,
+    tone: Option<Tone>,
+    confidence: Confidence,
     language: Option<String>,
     assumptions: Vec<String>,
     open_questions: Vec<String>,
@@ -66,15 +66,12 @@ struct Row {
     created_at: DateTime<Utc>,
 }
 
-impl TryFrom<Row> for StoredVersion {
-    type Error = sqlx::Error;
-
-    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
-        let unknown = || sqlx::Error::Decode("unknown word in draft_versions".into());
-        Ok(Self {
+impl From<Row> for StoredVersion {
+    fn from(row: Row) -> Self {
+        Self {
             draft: row.draft,
             version: row.version,
-            letter: OutgoingMessage {
+            message: OutgoingMessage {
                 from: row.from_address,
                 to: row.to_addresses,
                 cc: row.cc_addresses,
@@ -87,13 +84,10 @@ impl TryFrom<Row> for StoredVersion {
             },
             content_hash: row.content_hash,
             making: Making {
-                origin: Origin::parse(&row.origin).ok_or_else(unknown)?,
+                origin: row.origin,
                 instructions: row.instructions,
-                tone: row
-                    .tone
-                    .map(|tone| Tone::parse(&tone).ok_or_else(unknown))
-                    .transpose()?,
-                confidence: Confidence::parse(&row.confidence).ok_or_else(unknown)?,
+                tone: row.tone,
+                confidence: row.confidence,
                 language: row.language,
                 assumptions: row.assumptions,
                 open_questions: row.open_questions,
@@ -103,7 +97,7 @@ impl TryFrom<Row> for StoredVersion {
                 job: row.job,
             },
             created_at: row.created_at,
-        })
+        }
     }
 }
 
@@ -113,7 +107,7 @@ pub async fn insert(
     conn: &mut PgConnection,
     tenant: TenantId,
     (draft, version): (DraftId, i32),
-    letter: &OutgoingMessage,
+    message: &OutgoingMessage,
     making: &Making,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
@@ -128,16 +122,16 @@ pub async fn insert(
         tenant.0,
         draft.0,
         version,
-        letter.from.as_deref(),
-        &letter.to,
-        &letter.cc,
-        &letter.bcc,
-        letter.subject,
-        letter.in_reply_to.as_deref(),
-        &letter.references,
-        letter.body_text,
-        letter.send_at,
-        &letter.content_hash(),
+        message.from.as_deref(),
+        &message.to,
+        &message.cc,
+        &message.bcc,
+        message.subject,
+        message.in_reply_to.as_deref(),
+        &message.references,
+        message.body_text,
+        message.send_at,
+        &message.content_hash(),
         making.origin.as_str(),
         making.instructions.as_deref(),
         making.tone.map(Tone::as_str),
@@ -194,8 +188,8 @@ async fn select(
         Row,
         r#"
         select draft_id as "draft: DraftId", version, from_address, to_addresses, cc_addresses, bcc_addresses, subject,
-            in_reply_to, reference_ids, body_text, send_at, content_hash, origin, instructions, tone, confidence, language,
-            assumptions, open_questions, memory_ids, model, prompt_version, job_id as "job: JobId", created_at
+            in_reply_to, reference_ids, body_text, send_at, content_hash, origin as "origin: Origin", instructions,
+            tone as "tone: Tone", confidence as "confidence: Confidence", language, assumptions, open_questions, memory_ids, model, prompt_version, job_id as "job: JobId", created_at
         from draft_versions
         where tenant_id = $1 and draft_id = $2 and ($3::int is null or version = $3) and version < $4
         order by version desc
@@ -209,5 +203,5 @@ async fn select(
     )
     .fetch_all(conn)
     .await?;
-    rows.into_iter().map(StoredVersion::try_from).collect()
+    Ok(rows.into_iter().map(StoredVersion::from).collect())
 }

@@ -43,37 +43,6 @@ pub struct DraftFilter {
     pub message: Option<MessageId>,
 }
 
-struct Row {
-    id: DraftId,
-    mode: String,
-    message: Option<MessageId>,
-    user: Option<UserId>,
-    status: String,
-    version: i32,
-    approval: ApprovalId,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-}
-
-impl TryFrom<Row> for StoredDraft {
-    type Error = sqlx::Error;
-
-    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
-        let unknown = || sqlx::Error::Decode("unknown word in drafts".into());
-        Ok(Self {
-            id: row.id,
-            mode: DraftMode::parse(&row.mode).ok_or_else(unknown)?,
-            message: row.message,
-            user: row.user,
-            status: DraftStatus::parse(&row.status).ok_or_else(unknown)?,
-            version: row.version,
-            approval: row.approval,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-        })
-    }
-}
-
 /// Inserts a draft; its approval must exist.
 ///
 /// # Errors
@@ -106,10 +75,11 @@ pub async fn find(
     tenant: TenantId,
     id: DraftId,
 ) -> Result<Option<StoredDraft>, sqlx::Error> {
-    let row = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        StoredDraft,
         r#"
-        select id as "id: DraftId", mode, message_id as "message: MessageId", user_id as "user: UserId", status, version,
+        select id as "id: DraftId", mode as "mode: DraftMode", message_id as "message: MessageId",
+            user_id as "user: UserId", status as "status: DraftStatus", version,
             approval_id as "approval: ApprovalId", created_at, updated_at
         from drafts where tenant_id = $1 and id = $2
         "#,
@@ -117,8 +87,7 @@ pub async fn find(
         id.0,
     )
     .fetch_optional(conn)
-    .await?;
-    row.map(StoredDraft::try_from).transpose()
+    .await
 }
 
 /// Like [`find`], and locks the row until the transaction ends. A caller that locks the approval as well locks it
@@ -131,10 +100,11 @@ pub async fn lock(
     tenant: TenantId,
     id: DraftId,
 ) -> Result<Option<StoredDraft>, sqlx::Error> {
-    let row = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        StoredDraft,
         r#"
-        select id as "id: DraftId", mode, message_id as "message: MessageId", user_id as "user: UserId", status, version,
+        select id as "id: DraftId", mode as "mode: DraftMode", message_id as "message: MessageId",
+            user_id as "user: UserId", status as "status: DraftStatus", version,
             approval_id as "approval: ApprovalId", created_at, updated_at
         from drafts where tenant_id = $1 and id = $2
         for no key update
@@ -143,8 +113,7 @@ pub async fn lock(
         id.0,
     )
     .fetch_optional(conn)
-    .await?;
-    row.map(StoredDraft::try_from).transpose()
+    .await
 }
 
 /// Lists drafts, newest first, starting after `before`.
@@ -158,10 +127,11 @@ pub async fn list(
     before: Option<DraftId>,
     limit: i64,
 ) -> Result<Vec<StoredDraft>, sqlx::Error> {
-    let rows = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        StoredDraft,
         r#"
-        select id as "id: DraftId", mode, message_id as "message: MessageId", user_id as "user: UserId", status, version,
+        select id as "id: DraftId", mode as "mode: DraftMode", message_id as "message: MessageId",
+            user_id as "user: UserId", status as "status: DraftStatus", version,
             approval_id as "approval: ApprovalId", created_at, updated_at
         from drafts
         where tenant_id = $1 and ($2::text is null or status = $2) and ($3::uuid is null or message_id = $3)
@@ -176,8 +146,7 @@ pub async fn list(
         limit,
     )
     .fetch_all(conn)
-    .await?;
-    rows.into_iter().map(StoredDraft::try_from).collect()
+    .await
 }
 
 /// Finds the draft whose newest version this approval is about.

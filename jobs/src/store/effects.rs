@@ -44,50 +44,6 @@ pub struct Holder {
     pub attempt: i32,
 }
 
-struct Row {
-    id: EffectId,
-    kind: String,
-    message_id: Option<String>,
-    approval: Option<ApprovalId>,
-    connection: Option<ConnectionId>,
-    status: String,
-    job: JobId,
-    attempt: i32,
-    receipt: Option<Value>,
-    before_image: Option<Value>,
-    error_code: Option<String>,
-    request_id: Option<String>,
-    payload_hash: Option<Vec<u8>>,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-}
-
-impl TryFrom<Row> for StoredEffect {
-    type Error = sqlx::Error;
-
-    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
-        let status = EffectStatus::parse(&row.status)
-            .ok_or_else(|| sqlx::Error::Decode(format!("status {}", row.status).into()))?;
-        Ok(Self {
-            id: row.id,
-            kind: row.kind,
-            message_id: row.message_id,
-            approval: row.approval,
-            connection: row.connection,
-            status,
-            job: row.job,
-            attempt: row.attempt,
-            receipt: row.receipt,
-            before_image: row.before_image,
-            error_code: row.error_code,
-            payload_hash: row.payload_hash,
-            request_id: row.request_id,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-        })
-    }
-}
-
 /// Inserts an intent; `None` if the key is taken. Waits for a transaction that is inserting the same key.
 ///
 /// # Errors
@@ -130,12 +86,12 @@ pub async fn find(
     tenant: TenantId,
     id: EffectId,
 ) -> Result<Option<StoredEffect>, sqlx::Error> {
-    let row = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        StoredEffect,
         r#"
         select id as "id: EffectId", type as kind, rfc_message_id as message_id, approval_id as "approval: ApprovalId",
-            connection_id as "connection: ConnectionId", status, job_id as "job: JobId", attempt, receipt, before_image, error_code,
-            request_id, payload_hash, created_at, updated_at
+            connection_id as "connection: ConnectionId", status as "status: EffectStatus", job_id as "job: JobId", attempt,
+            receipt, before_image, error_code, request_id, payload_hash, created_at, updated_at
         from effects
         where tenant_id = $1 and id = $2
         "#,
@@ -143,8 +99,7 @@ pub async fn find(
         id.0,
     )
     .fetch_optional(conn)
-    .await?;
-    row.map(StoredEffect::try_from).transpose()
+    .await
 }
 
 /// Like [`find`], and locks the row until the transaction ends.
@@ -156,12 +111,12 @@ pub async fn lock(
     tenant: TenantId,
     id: EffectId,
 ) -> Result<Option<StoredEffect>, sqlx::Error> {
-    let row = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        StoredEffect,
         r#"
         select id as "id: EffectId", type as kind, rfc_message_id as message_id, approval_id as "approval: ApprovalId",
-            connection_id as "connection: ConnectionId", status, job_id as "job: JobId", attempt, receipt, before_image, error_code,
-            request_id, payload_hash, created_at, updated_at
+            connection_id as "connection: ConnectionId", status as "status: EffectStatus", job_id as "job: JobId", attempt,
+            receipt, before_image, error_code, request_id, payload_hash, created_at, updated_at
         from effects
         where tenant_id = $1 and id = $2
         for update
@@ -170,8 +125,7 @@ pub async fn lock(
         id.0,
     )
     .fetch_optional(conn)
-    .await?;
-    row.map(StoredEffect::try_from).transpose()
+    .await
 }
 
 /// Lists the effects of an approval, oldest first.
@@ -183,12 +137,12 @@ pub async fn of_approval(
     tenant: TenantId,
     approval: ApprovalId,
 ) -> Result<Vec<StoredEffect>, sqlx::Error> {
-    let rows = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        StoredEffect,
         r#"
         select id as "id: EffectId", type as kind, rfc_message_id as message_id, approval_id as "approval: ApprovalId",
-            connection_id as "connection: ConnectionId", status, job_id as "job: JobId", attempt, receipt, before_image, error_code,
-            request_id, payload_hash, created_at, updated_at
+            connection_id as "connection: ConnectionId", status as "status: EffectStatus", job_id as "job: JobId", attempt,
+            receipt, before_image, error_code, request_id, payload_hash, created_at, updated_at
         from effects
         where tenant_id = $1 and approval_id = $2
         order by id
@@ -197,8 +151,7 @@ pub async fn of_approval(
         approval.0,
     )
     .fetch_all(conn)
-    .await?;
-    rows.into_iter().map(StoredEffect::try_from).collect()
+    .await
 }
 
 /// Counts the unknown effects of all tenants.
@@ -223,11 +176,11 @@ pub async fn lock_by_key(
     key: &[u8; 32],
 ) -> Result<StoredEffect, sqlx::Error> {
     sqlx::query_as!(
-        Row,
+        StoredEffect,
         r#"
         select id as "id: EffectId", type as kind, rfc_message_id as message_id, approval_id as "approval: ApprovalId",
-            connection_id as "connection: ConnectionId", status, job_id as "job: JobId", attempt, receipt, before_image, error_code,
-            request_id, payload_hash, created_at, updated_at
+            connection_id as "connection: ConnectionId", status as "status: EffectStatus", job_id as "job: JobId", attempt,
+            receipt, before_image, error_code, request_id, payload_hash, created_at, updated_at
         from effects
         where tenant_id = $1 and effect_key = $2
         for update
@@ -236,8 +189,7 @@ pub async fn lock_by_key(
         key,
     )
     .fetch_one(conn)
-    .await?
-    .try_into()
+    .await
 }
 
 /// Moves an effect from `from` to `to` and gives it to `holder`. False if it is not `from` any more.
@@ -390,19 +342,13 @@ pub async fn status_of_key<'c>(
     tenant: TenantId,
     key: &[u8; 32],
 ) -> Result<Option<EffectStatus>, sqlx::Error> {
-    let found = sqlx::query_scalar!(
-        "select status from effects where tenant_id = $1 and effect_key = $2",
+    sqlx::query_scalar!(
+        r#"select status as "status: EffectStatus" from effects where tenant_id = $1 and effect_key = $2"#,
         tenant.0,
         key,
     )
     .fetch_optional(executor)
-    .await?;
-    found
-        .map(|status| {
-            EffectStatus::parse(&status)
-                .ok_or_else(|| sqlx::Error::Decode(format!("status {status}").into()))
-        })
-        .transpose()
+    .await
 }
 
 /// Finds the rendered bytes, if there are any.
@@ -445,7 +391,7 @@ pub struct Lost {
     pub attempt: i32,
     pub kind: String,
     /// Its new status.
-    pub status: String,
+    pub status: EffectStatus,
     pub request_id: Option<String>,
 }
 
@@ -473,7 +419,7 @@ pub async fn lose(conn: &mut PgConnection, limit: i64) -> Result<Vec<Lost>, sqlx
         from lost
         where effects.tenant_id = lost.tenant_id and effects.id = lost.id
         returning effects.tenant_id as "tenant: TenantId", effects.id as "id: EffectId", job_id as "job: JobId", attempt,
-            type as kind, status, request_id
+            type as kind, status as "status: EffectStatus", request_id
         "#,
         limit,
     )

@@ -1,7 +1,6 @@
 //! `inbox_items`: what needs a user's attention. A deferred item whose time has come is read as open, by the database's
 //! clock; its row is not changed.
 
-use super::word;
 use crate::domain::{
     InboxItemId, MessageId, TaskId, UserId,
     inbox::{ItemSource, ItemState, NewItem},
@@ -31,48 +30,6 @@ pub struct StoredItem {
     pub version: i32,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
-}
-
-struct Row {
-    id: InboxItemId,
-    owner: Option<UserId>,
-    source: String,
-    title: String,
-    rationale: String,
-    priority: String,
-    state: String,
-    defer_until: Option<DateTime<Utc>>,
-    task: Option<TaskId>,
-    message: Option<MessageId>,
-    job: Option<JobId>,
-    version: i32,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-    due: bool,
-}
-
-impl TryFrom<Row> for StoredItem {
-    type Error = sqlx::Error;
-
-    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
-        let stored = word(ItemState::parse(&row.state), "state")?;
-        Ok(Self {
-            id: row.id,
-            owner: row.owner,
-            source: word(ItemSource::parse(&row.source), "source")?,
-            title: row.title,
-            rationale: row.rationale,
-            priority: word(Priority::parse(&row.priority), "priority")?,
-            state: if row.due { ItemState::Open } else { stored },
-            defer_until: row.defer_until.filter(|_| !row.due),
-            task: row.task,
-            message: row.message,
-            job: row.job,
-            version: row.version,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-        })
-    }
 }
 
 /// Inserts an item. `None` if its source has added it before, in whatever state it is now.
@@ -117,12 +74,15 @@ pub async fn find(
     user: Option<UserId>,
     id: InboxItemId,
 ) -> Result<Option<StoredItem>, sqlx::Error> {
-    let row = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        StoredItem,
         r#"
-        select id as "id: InboxItemId", owner_id as "owner: UserId", source, title, rationale, priority, state,
-            defer_until, task_id as "task: TaskId", message_id as "message: MessageId", job_id as "job: JobId", version,
-            created_at, updated_at, state = 'deferred' and defer_until <= now() as "due!"
+        select id as "id: InboxItemId", owner_id as "owner: UserId", source as "source: ItemSource", title, rationale,
+            priority as "priority: Priority",
+            case when state = 'deferred' and defer_until <= now() then 'open' else state end as "state!: ItemState",
+            case when defer_until > now() then defer_until end as defer_until,
+            task_id as "task: TaskId", message_id as "message: MessageId", job_id as "job: JobId", version, created_at,
+            updated_at
         from inbox_items
         where tenant_id = $1 and id = $3 and ($2::uuid is null or owner_id is null or owner_id = $2)
         "#,
@@ -131,8 +91,7 @@ pub async fn find(
         id.0,
     )
     .fetch_optional(conn)
-    .await?;
-    row.map(StoredItem::try_from).transpose()
+    .await
 }
 
 /// Finds the message's item that this user may see; without a user, any of the tenant's.
@@ -189,12 +148,13 @@ pub async fn waiting(
     user: UserId,
     limit: i64,
 ) -> Result<Vec<StoredItem>, sqlx::Error> {
-    let rows = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        StoredItem,
         r#"
-        select id as "id: InboxItemId", owner_id as "owner: UserId", source, title, rationale, priority, state,
-            defer_until, task_id as "task: TaskId", message_id as "message: MessageId", job_id as "job: JobId", version,
-            created_at, updated_at, state = 'deferred' as "due!"
+        select id as "id: InboxItemId", owner_id as "owner: UserId", source as "source: ItemSource", title, rationale,
+            priority as "priority: Priority", 'open' as "state!: ItemState", null::timestamptz as defer_until,
+            task_id as "task: TaskId", message_id as "message: MessageId", job_id as "job: JobId", version, created_at,
+            updated_at
         from inbox_items
         where tenant_id = $1 and (owner_id is null or owner_id = $2)
             and (state = 'open' or (state = 'deferred' and defer_until <= now()))
@@ -206,8 +166,7 @@ pub async fn waiting(
         limit,
     )
     .fetch_all(conn)
-    .await?;
-    rows.into_iter().map(StoredItem::try_from).collect()
+    .await
 }
 
 /// Counts the user's open and deferred items.

@@ -177,7 +177,7 @@ pub async fn list(
 ) -> Result<Vec<Invite>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"
-        select id as "id: InviteId", email, role, invited_by as "invited_by: UserId", created_at, expires_at
+        select id as "id: InviteId", email, role as "role: Role", invited_by as "invited_by: UserId", created_at, expires_at
         from invites
         where tenant_id = $1 and accepted_at is null and revoked_at is null and expires_at > now()
         order by created_at desc, id desc
@@ -188,18 +188,15 @@ pub async fn list(
     )
     .fetch_all(conn)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(Invite {
-                id: row.id,
-                email: EmailAddress::from_stored(row.email),
-                role: stored_role(&row.role)?,
-                invited_by: row.invited_by,
-                created_at: row.created_at,
-                expires_at: row.expires_at,
-            })
-        })
-        .collect()
+    let invites = rows.into_iter().map(|row| Invite {
+        id: row.id,
+        email: EmailAddress::from_stored(row.email),
+        role: row.role,
+        invited_by: row.invited_by,
+        created_at: row.created_at,
+        expires_at: row.expires_at,
+    });
+    Ok(invites.collect())
 }
 
 /// Finds the address and the tenant's name of an invite that can be accepted now. Read before a password is hashed, so
@@ -233,23 +230,16 @@ pub async fn accept(
         r#"
         update invites set accepted_at = now()
         where token_hash = $1 and accepted_at is null and revoked_at is null and expires_at > now()
-        returning tenant_id as "tenant: TenantId", id as "invite: InviteId", email, role
+        returning tenant_id as "tenant: TenantId", id as "invite: InviteId", email, role as "role: Role"
         "#,
         hash.as_bytes(),
     )
     .fetch_optional(conn)
     .await?;
-    row.map(|row| {
-        Ok(Accepted {
-            tenant: row.tenant,
-            invite: row.invite,
-            email: EmailAddress::from_stored(row.email),
-            role: stored_role(&row.role)?,
-        })
-    })
-    .transpose()
-}
-
-fn stored_role(role: &str) -> Result<Role, sqlx::Error> {
-    Role::parse(role).ok_or_else(|| sqlx::Error::Decode("unknown value in role".into()))
+    Ok(row.map(|row| Accepted {
+        tenant: row.tenant,
+        invite: row.invite,
+        email: EmailAddress::from_stored(row.email),
+        role: row.role,
+    }))
 }

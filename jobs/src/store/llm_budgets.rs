@@ -1,7 +1,7 @@
 //! `llm_budgets`: what a tenant may use of models in a day or a month. Reserving locks the budget's row, so that requests at
 //! the same time cannot use the same remainder.
 
-use super::{llm_calls::Amount, word};
+use super::llm_calls::Amount;
 use crate::domain::llm::BudgetPeriod;
 use base::TenantId;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -147,7 +147,7 @@ pub async fn list(
 ) -> Result<Vec<StoredBudget>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"
-        select kind, period, max_tokens, max_micros, reserved_tokens, reserved_micros,
+        select kind, period as "period: BudgetPeriod", max_tokens, max_micros, reserved_tokens, reserved_micros,
             case when period_start = start then spent_tokens else 0 end as "spent_tokens!",
             case when period_start = start then spent_micros else 0 end as "spent_micros!"
         from llm_budgets, lateral (select date_trunc(period, now() at time zone 'UTC')::date as start) current
@@ -158,24 +158,21 @@ pub async fn list(
     )
     .fetch_all(conn)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(StoredBudget {
-                kind: row.kind,
-                period: word(BudgetPeriod::parse(&row.period), "period")?,
-                max_tokens: row.max_tokens,
-                max_micros: row.max_micros,
-                spent: Amount {
-                    tokens: row.spent_tokens,
-                    micros: Some(row.spent_micros),
-                },
-                reserved: Amount {
-                    tokens: row.reserved_tokens,
-                    micros: Some(row.reserved_micros),
-                },
-            })
-        })
-        .collect()
+    let budgets = rows.into_iter().map(|row| StoredBudget {
+        kind: row.kind,
+        period: row.period,
+        max_tokens: row.max_tokens,
+        max_micros: row.max_micros,
+        spent: Amount {
+            tokens: row.spent_tokens,
+            micros: Some(row.spent_micros),
+        },
+        reserved: Amount {
+            tokens: row.reserved_tokens,
+            micros: Some(row.reserved_micros),
+        },
+    });
+    Ok(budgets.collect())
 }
 
 /// Deletes a tenant's budgets other than these.

@@ -61,53 +61,6 @@ pub struct MemoryFilter {
     pub pinned: Option<bool>,
 }
 
-/// The row, with its enums still as text.
-struct Row {
-    id: MemoryId,
-    level: String,
-    scope: String,
-    scope_value: String,
-    key: String,
-    value: Value,
-    provenance: String,
-    confidence: f32,
-    pinned: bool,
-    status: String,
-    version: i32,
-    use_count: i64,
-    last_used_at: DateTime<Utc>,
-    expires_at: Option<DateTime<Utc>>,
-    created_at: DateTime<Utc>,
-}
-
-fn known<T>(parsed: Option<T>, column: &str) -> Result<T, sqlx::Error> {
-    parsed.ok_or_else(|| sqlx::Error::Decode(format!("unknown value in {column}").into()))
-}
-
-impl TryFrom<Row> for StoredMemory {
-    type Error = sqlx::Error;
-
-    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            id: row.id,
-            level: known(Level::parse(&row.level), "level")?,
-            scope: known(ScopeKind::parse(&row.scope), "scope")?,
-            scope_value: row.scope_value,
-            key: row.key,
-            value: row.value,
-            provenance: known(Provenance::parse(&row.provenance), "provenance")?,
-            confidence: row.confidence,
-            pinned: row.pinned,
-            status: known(Status::parse(&row.status), "status")?,
-            version: row.version,
-            use_count: row.use_count,
-            last_used_at: row.last_used_at,
-            expires_at: row.expires_at,
-            created_at: row.created_at,
-        })
-    }
-}
-
 /// Locks this level of the user's memory against other writers until the transaction ends.
 ///
 /// # Errors
@@ -140,10 +93,10 @@ pub async fn find(
     id: MemoryId,
 ) -> Result<Option<StoredMemory>, sqlx::Error> {
     sqlx::query_as!(
-        Row,
+        StoredMemory,
         r#"
-        select id as "id: MemoryId", level, scope, scope_value, key, value, provenance, confidence, pinned, status,
-            version, use_count, last_used_at, expires_at, created_at
+        select id as "id: MemoryId", level as "level: Level", scope as "scope: ScopeKind", scope_value, key, value,
+            provenance as "provenance: Provenance", confidence, pinned, status as "status: Status", version, use_count, last_used_at, expires_at, created_at
         from memory_items
         where tenant_id = $1 and user_id = $2 and id = $3 and status in ('active', 'superseded', 'evicted')
             and (expires_at is null or expires_at > clock_timestamp())
@@ -153,9 +106,7 @@ pub async fn find(
         id.0,
     )
     .fetch_optional(conn)
-    .await?
-    .map(TryInto::try_into)
-    .transpose()
+    .await
 }
 
 /// Finds the active item under this key.
@@ -171,10 +122,10 @@ pub async fn live(
     key: &str,
 ) -> Result<Option<StoredMemory>, sqlx::Error> {
     sqlx::query_as!(
-        Row,
+        StoredMemory,
         r#"
-        select id as "id: MemoryId", level, scope, scope_value, key, value, provenance, confidence, pinned, status,
-            version, use_count, last_used_at, expires_at, created_at
+        select id as "id: MemoryId", level as "level: Level", scope as "scope: ScopeKind", scope_value, key, value,
+            provenance as "provenance: Provenance", confidence, pinned, status as "status: Status", version, use_count, last_used_at, expires_at, created_at
         from memory_items
         where tenant_id = $1 and user_id = $2 and level = $3 and scope = $4 and scope_value = $5 and key = $6
             and status = 'active' and (expires_at is null or expires_at > clock_timestamp())
@@ -187,9 +138,7 @@ pub async fn live(
         key,
     )
     .fetch_optional(conn)
-    .await?
-    .map(TryInto::try_into)
-    .transpose()
+    .await
 }
 
 /// Lists active items, newest first, starting after `before`.
@@ -205,10 +154,10 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<StoredMemory>, sqlx::Error> {
     sqlx::query_as!(
-        Row,
+        StoredMemory,
         r#"
-        select id as "id: MemoryId", level, scope, scope_value, key, value, provenance, confidence, pinned, status,
-            version, use_count, last_used_at, expires_at, created_at
+        select id as "id: MemoryId", level as "level: Level", scope as "scope: ScopeKind", scope_value, key, value,
+            provenance as "provenance: Provenance", confidence, pinned, status as "status: Status", version, use_count, last_used_at, expires_at, created_at
         from memory_items
         where tenant_id = $1 and user_id = $2
             and status = 'active' and (expires_at is null or expires_at > clock_timestamp())
@@ -228,10 +177,7 @@ pub async fn list(
         limit,
     )
     .fetch_all(conn)
-    .await?
-    .into_iter()
-    .map(TryInto::try_into)
-    .collect()
+    .await
 }
 
 /// Selects the items for a prompt about messages of these scopes: of each level the newest few that are global or match
@@ -249,7 +195,8 @@ pub async fn for_prompt(
     let values: Vec<String> = scopes.iter().map(|s| s.value().to_owned()).collect();
     // Rows are locked in the order of their ids, and locked ones are skipped: two prompts for one user must not block
     // each other over a counter.
-    let rows = sqlx::query!(
+    sqlx::query_as!(
+        Recalled,
         r#"
         with in_scope as (
             select id, level, scope, key, value, provenance, pinned, created_at,
@@ -274,7 +221,9 @@ pub async fn for_prompt(
             ) as held
             where item.tenant_id = $1 and item.id = held.id
         )
-        select id as "id: MemoryId", level, scope, key, value, provenance from fitting
+        select id as "id: MemoryId", level as "level: Level", scope as "scope: ScopeKind", key, value,
+            provenance as "provenance: Provenance"
+        from fitting
         where characters <= $6
         order by pinned desc, created_at desc, id desc
         "#,
@@ -286,19 +235,7 @@ pub async fn for_prompt(
         PROMPT_CHARACTERS,
     )
     .fetch_all(conn)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(Recalled {
-                id: row.id,
-                level: known(Level::parse(&row.level), "level")?,
-                scope: known(ScopeKind::parse(&row.scope), "scope")?,
-                key: row.key,
-                provenance: known(Provenance::parse(&row.provenance), "provenance")?,
-                value: row.value,
-            })
-        })
-        .collect()
+    .await
 }
 
 /// Inserts an item. The caller holds [`lock`], has evicted to the cap, and has ended the former item under the key.
@@ -314,14 +251,14 @@ pub async fn insert(
     expires_at: Option<DateTime<Utc>>,
 ) -> Result<StoredMemory, sqlx::Error> {
     sqlx::query_as!(
-        Row,
+        StoredMemory,
         r#"
         insert into memory_items (
             tenant_id, id, user_id, level, scope, scope_value, key, value, provenance, confidence, pinned, version,
             expires_at)
         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
-        returning id as "id: MemoryId", level, scope, scope_value, key, value, provenance, confidence, pinned, status,
-            version, use_count, last_used_at, expires_at, created_at
+        returning id as "id: MemoryId", level as "level: Level", scope as "scope: ScopeKind", scope_value, key, value,
+            provenance as "provenance: Provenance", confidence, pinned, status as "status: Status", version, use_count, last_used_at, expires_at, created_at
         "#,
         tenant.0,
         MemoryId::new().0,
@@ -338,8 +275,7 @@ pub async fn insert(
         expires_at,
     )
     .fetch_one(conn)
-    .await?
-    .try_into()
+    .await
 }
 
 /// Ends an item; a deletion erases its value at once. The caller holds [`lock`].

@@ -58,21 +58,14 @@ pub async fn find(
     tenant: TenantId,
     id: MessageId,
 ) -> Result<Option<StoredMessage>, sqlx::Error> {
-    let row = sqlx::query!(
-        "select format, source from messages where tenant_id = $1 and id = $2",
+    sqlx::query_as!(
+        StoredMessage,
+        r#"select format as "format: MailFormat", source from messages where tenant_id = $1 and id = $2"#,
         tenant.0,
         id.0,
     )
     .fetch_optional(conn)
-    .await?;
-    row.map(|row| {
-        Ok(StoredMessage {
-            format: MailFormat::parse(&row.format)
-                .ok_or_else(|| sqlx::Error::Decode("unknown value in format".into()))?,
-            source: row.source,
-        })
-    })
-    .transpose()
+    .await
 }
 
 /// # Errors

@@ -1,6 +1,5 @@
 //! `projects`: projects of a tenant. A deleted row stays, hidden from lists, and its name is free.
 
-use super::word;
 use crate::domain::{ProjectId, UserId, name::Name, projects::NewProject, tasks::Progress};
 use base::TenantId;
 use chrono::{DateTime, Utc};
@@ -21,38 +20,6 @@ pub struct StoredProject {
     pub updated_at: DateTime<Utc>,
     pub deleted_at: Option<DateTime<Utc>>,
     pub deletion: Option<Uuid>,
-}
-
-struct Row {
-    id: ProjectId,
-    name: String,
-    status: String,
-    notes: Option<String>,
-    version: i32,
-    created_by: Option<UserId>,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-    deleted_at: Option<DateTime<Utc>>,
-    deletion: Option<Uuid>,
-}
-
-impl TryFrom<Row> for StoredProject {
-    type Error = sqlx::Error;
-
-    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            id: row.id,
-            name: row.name,
-            status: word(Progress::parse(&row.status), "status")?,
-            notes: row.notes,
-            version: row.version,
-            created_by: row.created_by,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-            deleted_at: row.deleted_at,
-            deletion: row.deletion,
-        })
-    }
 }
 
 /// Inserts a project. `None` if the name is taken.
@@ -93,11 +60,11 @@ pub async fn find(
     tenant: TenantId,
     id: ProjectId,
 ) -> Result<Option<StoredProject>, sqlx::Error> {
-    let row = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        StoredProject,
         r#"
-        select id as "id: ProjectId", name, status, notes, version, created_by as "created_by: UserId", created_at,
-            updated_at, deleted_at, deletion_id as deletion
+        select id as "id: ProjectId", name, status as "status: Progress", notes, version,
+            created_by as "created_by: UserId", created_at, updated_at, deleted_at, deletion_id as deletion
         from projects
         where tenant_id = $1 and id = $2
         "#,
@@ -105,8 +72,7 @@ pub async fn find(
         id.0,
     )
     .fetch_optional(conn)
-    .await?;
-    row.map(StoredProject::try_from).transpose()
+    .await
 }
 
 /// Finds the live project with this name, and locks it against deletion until the transaction ends.
@@ -177,11 +143,11 @@ pub async fn list(
     before: Option<ProjectId>,
     limit: i64,
 ) -> Result<Vec<StoredProject>, sqlx::Error> {
-    let rows = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        StoredProject,
         r#"
-        select id as "id: ProjectId", name, status, notes, version, created_by as "created_by: UserId", created_at,
-            updated_at, deleted_at, deletion_id as deletion
+        select id as "id: ProjectId", name, status as "status: Progress", notes, version,
+            created_by as "created_by: UserId", created_at, updated_at, deleted_at, deletion_id as deletion
         from projects
         where tenant_id = $1 and deleted_at is null and ($2::uuid is null or id < $2)
             and ($3::text is null or status = $3)
@@ -194,8 +160,7 @@ pub async fn list(
         limit,
     )
     .fetch_all(conn)
-    .await?;
-    rows.into_iter().map(StoredProject::try_from).collect()
+    .await
 }
 
 /// Writes all fields of `project` that can change, as its next version. The caller holds [`lock`].

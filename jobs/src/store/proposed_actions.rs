@@ -1,6 +1,6 @@
 //! `proposed_actions`: the actions that triage proposes, with the gate's decision.
 
-use crate::domain::{ApprovalId, MessageId, gate::Gate, proposal::ProposedAction};
+use crate::domain::{ApprovalId, MessageId, gate::Gate, proposal::ProposedAction, risk::Risk};
 use base::{JobId, TenantId};
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -12,8 +12,8 @@ pub struct StoredAction {
     pub message: MessageId,
     pub kind: String,
     pub payload: Value,
-    pub risk: String,
-    pub gate: String,
+    pub risk: Risk,
+    pub gate: Gate,
     pub confidence: f32,
     pub approval: Option<ApprovalId>,
 }
@@ -113,7 +113,8 @@ pub async fn of_job(
     sqlx::query_as!(
         StoredAction,
         r#"
-        select id, message_id as "message: MessageId", type as kind, payload, risk, gate, confidence, approval_id as "approval: ApprovalId"
+        select id, message_id as "message: MessageId", type as kind, payload, risk as "risk: Risk", gate as "gate: Gate",
+            confidence, approval_id as "approval: ApprovalId"
         from proposed_actions
         where tenant_id = $1 and job_id = $2
         order by id

@@ -8,29 +8,30 @@ use crate::domain::{
     session::{AuthMethod, Caller, FRESH_FOR, Role},
     token::TokenHash,
 };
-use base::TenantId;
+use base::{TenantId, str_enum};
 use sqlx::PgConnection;
 
-/// The state of a token when it is presented.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenState {
-    Alive,
-    /// Logged out, or revoked from elsewhere.
-    Revoked,
-    Expired,
-    /// Idle for too long.
-    Idle,
-    /// The user is suspended or the tenant closed.
-    Closed,
-    /// Superseded, and its grace is over: two parties hold tokens of one session.
-    Reused,
+str_enum! {
+    /// The state of a token when it is presented.
+    TokenState {
+        Alive = "alive",
+        /// Logged out, or revoked from elsewhere.
+        Revoked = "revoked",
+        Expired = "expired",
+        /// Idle for too long.
+        Idle = "idle",
+        /// The user is suspended or the tenant closed.
+        Closed = "closed",
+        /// Superseded, and its grace is over: two parties hold tokens of one session.
+        Reused = "reused",
+    }
 }
 
 /// A known token and its session.
 #[derive(Clone, Debug)]
 pub struct Presented {
     pub session: Session,
-    pub standing: TokenState,
+    pub state: TokenState,
     pub generation: i32,
     /// A successor was issued; this token is accepted for a while.
     pub superseded: bool,
@@ -62,7 +63,7 @@ pub async fn present(
                     when u.status <> 'active' or tenants.status = 'closed' then 'closed'
                     when t.retired_at is not null or t.grace_until <= now() then 'reused'
                     else 'alive'
-                end as standing
+                end as state
             from session_tokens t
             join sessions s on s.id = t.session_id
             join users u on u.tenant_id = s.tenant_id and u.id = s.user_id
@@ -71,7 +72,7 @@ pub async fn present(
         ), free as (
             -- A rotation that holds the row is waited for by nobody: the note can be left to the next request.
             select s.tenant_id, s.id from sessions s join presented p on p.tenant_id = s.tenant_id and p.id = s.id
-            where p.standing = 'alive' and p.stale and s.revoked_at is null
+            where p.state = 'alive' and p.stale and s.revoked_at is null
             for no key update of s skip locked
         ), noted as (
             update sessions s
@@ -82,7 +83,7 @@ pub async fn present(
         ), first_use as (
             update session_tokens t set first_used_at = now()
             from presented p
-            where p.standing = 'alive' and p.unused and t.token_hash = p.token_hash
+            where p.state = 'alive' and p.unused and t.token_hash = p.token_hash
                 and t.first_used_at is null and t.retired_at is null
             returning t.session_id, t.generation
         ), shortened as (
@@ -91,9 +92,9 @@ pub async fn present(
             where t.session_id = first_use.session_id and t.generation = first_use.generation - 1
                 and t.superseded_at is not null
         )
-        select token_hash, generation, superseded as "superseded!", standing as "standing!",
+        select token_hash, generation, superseded as "superseded!", state as "state!: TokenState",
             tenant_id as "tenant_id: TenantId", id as "id: SessionId", user_id as "user_id: UserId",
-            role, auth_method, created_at, expires_at, fresh as "fresh!", paused as "paused!",
+            role as "role: Role", auth_method as "auth_method: AuthMethod", created_at, expires_at, fresh as "fresh!", paused as "paused!",
             coalesce((select idle_expires_at from noted), idle_expires_at) as "idle_expires_at!"
         from presented
         "#,
@@ -110,15 +111,15 @@ pub async fn present(
             id: row.id,
             tenant: row.tenant_id,
             user: row.user_id,
-            caller: Caller::User(known("role", Role::parse(&row.role))?),
-            auth_method: known("auth_method", AuthMethod::parse(&row.auth_method))?,
+            caller: Caller::User(row.role),
+            auth_method: row.auth_method,
             fresh: row.fresh,
             paused: row.paused,
             created_at: row.created_at,
             expires_at: row.expires_at,
             idle_expires_at: row.idle_expires_at,
         },
-        standing: known("standing", TokenState::parse(&row.standing))?,
+        state: row.state,
         generation: row.generation,
         superseded: row.superseded,
     }))
@@ -136,7 +137,8 @@ pub async fn find_in_use(
     let rows = sqlx::query!(
         r#"
         select asked.place as "place!", t.token_hash, s.tenant_id as "tenant_id: TenantId", s.id as "id: SessionId",
-            s.user_id as "user_id: UserId", u.role, s.auth_method, s.created_at, s.expires_at, s.idle_expires_at,
+            s.user_id as "user_id: UserId", u.role as "role: Role", s.auth_method as "auth_method: AuthMethod",
+            s.created_at, s.expires_at, s.idle_expires_at,
             s.authenticated_at > now() - make_interval(secs => $2::float8) as "fresh!",
             tenants.status = 'paused' as "paused!"
         from unnest($1::bytea[]) with ordinality as asked (token_hash, place)
@@ -167,8 +169,8 @@ pub async fn find_in_use(
             id: row.id,
             tenant: row.tenant_id,
             user: row.user_id,
-            caller: Caller::User(known("role", Role::parse(&row.role))?),
-            auth_method: known("auth_method", AuthMethod::parse(&row.auth_method))?,
+            caller: Caller::User(row.role),
+            auth_method: row.auth_method,
             fresh: row.fresh,
             paused: row.paused,
             created_at: row.created_at,
@@ -276,23 +278,4 @@ pub async fn has_heir(
     )
     .fetch_one(conn)
     .await
-}
-
-impl TokenState {
-    fn parse(s: &str) -> Option<Self> {
-        Some(match s {
-            "alive" => Self::Alive,
-            "revoked" => Self::Revoked,
-            "expired" => Self::Expired,
-            "idle" => Self::Idle,
-            "closed" => Self::Closed,
-            "reused" => Self::Reused,
-            _ => return None,
-        })
-    }
-}
-
-/// The tables' checks allow only words that we know; a newer schema may not.
-fn known<T>(column: &'static str, parsed: Option<T>) -> Result<T, sqlx::Error> {
-    parsed.ok_or_else(|| sqlx::Error::Decode(format!("unknown value in {column}").into()))
 }

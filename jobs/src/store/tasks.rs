@@ -1,6 +1,5 @@
 //! `tasks`: tasks of a tenant. A deleted row stays, hidden from lists, and its title is free.
 
-use super::word;
 use crate::domain::{
     MessageId, ProjectId, TaskId, UserId,
     judgement::Priority,
@@ -39,46 +38,6 @@ pub struct StoredTask {
 pub struct TaskFilter {
     pub project: Option<ProjectId>,
     pub status: Option<Progress>,
-}
-
-struct Row {
-    id: TaskId,
-    project: Option<ProjectId>,
-    title: String,
-    status: String,
-    priority: String,
-    due_on: Option<NaiveDate>,
-    notes: Option<String>,
-    messages: Vec<MessageId>,
-    version: i32,
-    created_by: Option<UserId>,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-    deleted_at: Option<DateTime<Utc>>,
-    deletion: Option<Uuid>,
-}
-
-impl TryFrom<Row> for StoredTask {
-    type Error = sqlx::Error;
-
-    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            id: row.id,
-            project: row.project,
-            title: row.title,
-            status: word(Progress::parse(&row.status), "status")?,
-            priority: word(Priority::parse(&row.priority), "priority")?,
-            due_on: row.due_on,
-            notes: row.notes,
-            messages: row.messages,
-            version: row.version,
-            created_by: row.created_by,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-            deleted_at: row.deleted_at,
-            deletion: row.deletion,
-        })
-    }
 }
 
 /// Inserts a task. `None` if its project has a task with this title.
@@ -123,10 +82,11 @@ pub async fn find(
     tenant: TenantId,
     id: TaskId,
 ) -> Result<Option<StoredTask>, sqlx::Error> {
-    let row = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        StoredTask,
         r#"
-        select id as "id: TaskId", project_id as "project: ProjectId", title, status, priority, due_on, notes,
+        select id as "id: TaskId", project_id as "project: ProjectId", title, status as "status: Progress",
+            priority as "priority: Priority", due_on, notes,
             array(select message_id from task_messages m where m.tenant_id = t.tenant_id and m.task_id = t.id
                   order by message_id) as "messages!: Vec<MessageId>",
             version, created_by as "created_by: UserId", created_at, updated_at, deleted_at,
@@ -138,8 +98,7 @@ pub async fn find(
         id.0,
     )
     .fetch_optional(conn)
-    .await?;
-    row.map(StoredTask::try_from).transpose()
+    .await
 }
 
 /// Locks the row until the transaction ends. False if there is none.
@@ -215,10 +174,11 @@ pub async fn list(
     before: Option<TaskId>,
     limit: i64,
 ) -> Result<Vec<StoredTask>, sqlx::Error> {
-    let rows = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        StoredTask,
         r#"
-        select id as "id: TaskId", project_id as "project: ProjectId", title, status, priority, due_on, notes,
+        select id as "id: TaskId", project_id as "project: ProjectId", title, status as "status: Progress",
+            priority as "priority: Priority", due_on, notes,
             array(select message_id from task_messages m where m.tenant_id = t.tenant_id and m.task_id = t.id
                   order by message_id) as "messages!: Vec<MessageId>",
             version, created_by as "created_by: UserId", created_at, updated_at, deleted_at,
@@ -236,8 +196,7 @@ pub async fn list(
         limit,
     )
     .fetch_all(conn)
-    .await?;
-    rows.into_iter().map(StoredTask::try_from).collect()
+    .await
 }
 
 /// Writes all fields of `task` that can change, as its next version. The caller holds [`lock`], and the title was

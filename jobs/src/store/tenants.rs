@@ -167,17 +167,12 @@ pub async fn trust_mode(
     conn: &mut PgConnection,
     tenant: TenantId,
 ) -> Result<Option<TrustMode>, sqlx::Error> {
-    let mode = sqlx::query_scalar!(
-        "select trust_mode from tenants where id = $1 and status <> 'closed'",
+    sqlx::query_scalar!(
+        r#"select trust_mode as "trust_mode: TrustMode" from tenants where id = $1 and status <> 'closed'"#,
         tenant.0
     )
     .fetch_optional(conn)
-    .await?;
-    mode.map(|mode| {
-        TrustMode::parse(&mode)
-            .ok_or_else(|| sqlx::Error::Decode("unknown value in trust_mode".into()))
-    })
-    .transpose()
+    .await
 }
 
 /// Whether sending is disabled. Locks the switch until the transaction ends, so that nothing external begins after
@@ -212,23 +207,22 @@ pub struct Settings {
 /// When the database does not answer.
 pub async fn settings(conn: &mut PgConnection, tenant: TenantId) -> Result<Settings, sqlx::Error> {
     let row = sqlx::query!(
-        "select trust_mode, sending_disabled, unknown_sends, four_eyes, on_outage, triage_wait_seconds, draft_wait_seconds,
-             fallback_after_seconds
-         from tenants where id = $1",
+        r#"
+        select trust_mode as "trust_mode: TrustMode", sending_disabled, unknown_sends as "unknown_sends: UnknownSends",
+            four_eyes, on_outage as "on_outage: OnOutage", triage_wait_seconds, draft_wait_seconds, fallback_after_seconds
+        from tenants where id = $1
+        "#,
         tenant.0
     )
     .fetch_one(conn)
     .await?;
     Ok(Settings {
-        trust_mode: TrustMode::parse(&row.trust_mode)
-            .ok_or_else(|| sqlx::Error::Decode("unknown value in trust_mode".into()))?,
+        trust_mode: row.trust_mode,
         sending_disabled: row.sending_disabled,
-        unknown_sends: UnknownSends::parse(&row.unknown_sends)
-            .ok_or_else(|| sqlx::Error::Decode("unknown value in unknown_sends".into()))?,
+        unknown_sends: row.unknown_sends,
         four_eyes: row.four_eyes,
         outage: OutagePolicy {
-            on_outage: OnOutage::parse(&row.on_outage)
-                .ok_or_else(|| sqlx::Error::Decode("unknown value in on_outage".into()))?,
+            on_outage: row.on_outage,
             triage_wait: row.triage_wait_seconds,
             draft_wait: row.draft_wait_seconds,
             fallback_after: row.fallback_after_seconds,

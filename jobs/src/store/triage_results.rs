@@ -90,8 +90,9 @@ pub async fn former(
 ) -> Result<Option<FormerResult>, sqlx::Error> {
     let row = sqlx::query!(
         r#"
-        select job_id as "job: JobId", category, disposition, priority, sla, confidence, rationale, source,
-            rules_applied, injection_suspected, degraded, thread_status
+        select job_id as "job: JobId", category as "category: Category", disposition as "disposition: Disposition",
+            priority as "priority: Priority", sla as "sla: Sla", confidence, rationale, source as "source: Source",
+            rules_applied, injection_suspected, degraded, thread_status as "thread_status: ThreadStatus"
         from triage_results
         where tenant_id = $1 and content_hash = $2 and ruleset_version = $3 and mode = $4 and not outage
         order by created_at desc, job_id desc
@@ -104,25 +105,22 @@ pub async fn former(
     )
     .fetch_optional(conn)
     .await?;
-    row.map(|row| {
-        Ok(FormerResult {
-            job: row.job,
-            judgement: Judgement {
-                category: known(Category::parse(&row.category))?,
-                disposition: known(Disposition::parse(&row.disposition))?,
-                priority: known(Priority::parse(&row.priority))?,
-                sla: known(Sla::parse(&row.sla))?,
-                confidence: row.confidence,
-                rationale: row.rationale,
-                source: known(Source::parse(&row.source))?,
-                rules_applied: row.rules_applied,
-                injection_suspected: row.injection_suspected,
-                degraded: row.degraded,
-                thread_status: known(ThreadStatus::parse(&row.thread_status))?,
-            },
-        })
-    })
-    .transpose()
+    Ok(row.map(|row| FormerResult {
+        job: row.job,
+        judgement: Judgement {
+            category: row.category,
+            disposition: row.disposition,
+            priority: row.priority,
+            sla: row.sla,
+            confidence: row.confidence,
+            rationale: row.rationale,
+            source: row.source,
+            rules_applied: row.rules_applied,
+            injection_suspected: row.injection_suspected,
+            degraded: row.degraded,
+            thread_status: row.thread_status,
+        },
+    }))
 }
 
 /// Lists the jobs that left a message to a person because the model was away, oldest first.
@@ -163,9 +161,4 @@ pub async fn injection_suspected(
     )
     .fetch_one(conn)
     .await
-}
-
-/// The table's checks and the enums hold the same words (a test compares them).
-fn known<T>(word: Option<T>) -> Result<T, sqlx::Error> {
-    word.ok_or_else(|| sqlx::Error::Decode("unknown word in triage_results".into()))
 }

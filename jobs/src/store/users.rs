@@ -36,9 +36,10 @@ pub async fn credentials(
     tenant_slug: &str,
     email: &str,
 ) -> Result<Option<Credentials>, sqlx::Error> {
-    let row = sqlx::query!(
+    sqlx::query_as!(
+        Credentials,
         r#"
-        select t.id as "tenant: TenantId", u.id as "user: UserId", u.role, u.password_hash,
+        select t.id as "tenant: TenantId", u.id as "user: UserId", u.role as "role: Role", u.password_hash,
             u.status = 'active' and t.status <> 'closed' as "open!"
         from tenants t
         join users u on u.tenant_id = t.id
@@ -48,18 +49,7 @@ pub async fn credentials(
         email,
     )
     .fetch_optional(conn)
-    .await?;
-    row.map(|row| {
-        Ok(Credentials {
-            tenant: row.tenant,
-            user: row.user,
-            role: Role::parse(&row.role)
-                .ok_or_else(|| sqlx::Error::Decode("unknown value in role".into()))?,
-            password_hash: row.password_hash,
-            open: row.open,
-        })
-    })
-    .transpose()
+    .await
 }
 
 /// Finds the user with this address, in any status.
@@ -107,9 +97,10 @@ pub async fn get(
     tenant: TenantId,
     user: UserId,
 ) -> Result<Option<User>, sqlx::Error> {
-    let row = sqlx::query!(
+    sqlx::query_as!(
+        User,
         r#"
-        select email, role, status as "status: UserStatus", created_at,
+        select id as "id: UserId", email, role as "role: Role", status as "status: UserStatus", created_at,
             (select max(last_used_at) from sessions s where s.tenant_id = $1 and s.user_id = $2) as last_seen_at
         from users
         where tenant_id = $1 and id = $2 and status <> 'deleted'
@@ -118,18 +109,7 @@ pub async fn get(
         user.0,
     )
     .fetch_optional(conn)
-    .await?;
-    row.map(|row| {
-        Ok(User {
-            id: user,
-            email: row.email,
-            role: known_role(&row.role)?,
-            status: row.status,
-            created_at: row.created_at,
-            last_seen_at: row.last_seen_at,
-        })
-    })
-    .transpose()
+    .await
 }
 
 /// Lists the tenant's users who were not removed, in the order of their ids, after the user `after`.
@@ -142,9 +122,10 @@ pub async fn list(
     after: Option<UserId>,
     limit: i64,
 ) -> Result<Vec<User>, sqlx::Error> {
-    let rows = sqlx::query!(
+    sqlx::query_as!(
+        User,
         r#"
-        select id as "id: UserId", email, role, status as "status: UserStatus", created_at,
+        select id as "id: UserId", email, role as "role: Role", status as "status: UserStatus", created_at,
             (select max(last_used_at) from sessions s where s.tenant_id = $1 and s.user_id = users.id) as last_seen_at
         from users
         where tenant_id = $1 and status <> 'deleted' and ($2::uuid is null or id > $2)
@@ -156,19 +137,7 @@ pub async fn list(
         limit,
     )
     .fetch_all(conn)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(User {
-                id: row.id,
-                email: row.email,
-                role: known_role(&row.role)?,
-                status: row.status,
-                created_at: row.created_at,
-                last_seen_at: row.last_seen_at,
-            })
-        })
-        .collect()
+    .await
 }
 
 /// Writes a user's role and status.
@@ -287,10 +256,6 @@ pub async fn active_owner_exists(
     )
     .fetch_one(conn)
     .await
-}
-
-fn known_role(word: &str) -> Result<Role, sqlx::Error> {
-    Role::parse(word).ok_or_else(|| sqlx::Error::Decode("unknown value in role".into()))
 }
 
 /// Inserts a user; `None` if the tenant has one with this address.

@@ -17,7 +17,7 @@ pub(super) enum Who {
 
 const PUBLIC: Who = Who::Public;
 const OPERATORS_TENANT: Who = Who::Operators;
-const EVERYBODY: Who = Who::Roles(&Role::ALL);
+const EVERYBODY: Who = Who::Roles(Role::ALL);
 const NOT_AUDITORS: Who = Who::Roles(&[Role::Owner, Role::Admin, Role::Operator, Role::Member]);
 const OPERATORS: Who = Who::Roles(&[Role::Owner, Role::Admin, Role::Operator]);
 const ADMINS: Who = Who::Roles(&[Role::Owner, Role::Admin]);

@@ -51,7 +51,7 @@ async fn the_fleet_is_for_the_operators_of_the_right_role_alone() {
         let refused = call(&api, &operation, Some(&stranger)).await;
         refused.assert_problem(403, "NOT_OPERATOR", name);
     }
-    for role in Role::ALL {
+    for &role in Role::ALL {
         let theirs = operator.colleague(&db, role).await;
         let others = stranger.colleague(&db, role).await;
         for operation in operations() {

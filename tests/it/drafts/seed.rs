@@ -18,8 +18,8 @@ use jobs::{
     },
 };
 
-/// A letter with this text.
-pub(crate) fn letter(text: &str) -> OutgoingMessage {
+/// A message with this text.
+pub(crate) fn outgoing(text: &str) -> OutgoingMessage {
     OutgoingMessage {
         from: Some("owner@acme.example".into()),
         to: vec!["ada@x.example".into()],
@@ -55,15 +55,15 @@ pub(crate) async fn draft(
     user: Option<UserId>,
     text: &str,
 ) -> DraftId {
-    let letter = letter(text);
+    let outgoing = outgoing(text);
     let id = DraftId::new();
     let proposed = Proposed {
         draft: id,
         version: 1,
-        content_hash: letter.content_hash(),
-        subject: &letter.subject,
+        content_hash: outgoing.content_hash(),
+        subject: &outgoing.subject,
         send_at: None,
-        recipients: &letter.to,
+        recipients: &outgoing.to,
         notice: None,
         message: None,
         risk: Risk::High,
@@ -84,7 +84,7 @@ pub(crate) async fn draft(
         original_sent_at: None,
     };
     drafts::insert(&mut tx, tenant, &new).await.unwrap();
-    draft_versions::insert(&mut tx, tenant, (id, 1), &letter, &making)
+    draft_versions::insert(&mut tx, tenant, (id, 1), &outgoing, &making)
         .await
         .unwrap();
     tx.commit().await.unwrap();

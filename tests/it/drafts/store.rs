@@ -1,6 +1,6 @@
 //! The tables of drafts.
 
-use super::seed::{draft, letter, making};
+use super::seed::{draft, making, outgoing};
 use crate::support::people::TestTenant;
 use base::TenantId;
 use jobs::{
@@ -21,8 +21,8 @@ async fn a_version_comes_back_as_it_was_written_with_its_hash() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(stored.letter, letter("Yes."));
-    assert_eq!(stored.content_hash, letter("Yes.").content_hash());
+    assert_eq!(stored.message, outgoing("Yes."));
+    assert_eq!(stored.content_hash, outgoing("Yes.").content_hash());
     assert_eq!(stored.making.origin, Origin::Llm);
     let found = drafts::find(&mut conn, tenant, id).await.unwrap().unwrap();
     assert_eq!((found.status, found.version), (DraftStatus::Ready, 1));
@@ -55,7 +55,7 @@ async fn versions_are_only_ever_added() {
         &mut conn,
         tenant,
         (id, 1),
-        &letter("No."),
+        &outgoing("No."),
         &making(Origin::User),
     )
     .await;

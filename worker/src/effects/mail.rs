@@ -86,14 +86,14 @@ impl Compose for Send {
         action: &ActionContext<'_>,
     ) -> Result<Prepared, PrepareError> {
         let text = |name| action.params.get(name).unwrap_or_default().to_owned();
-        let letter = OutgoingMessage {
+        let outgoing = OutgoingMessage {
             to: vec![text("to")],
             subject: text("subject"),
             body_text: text("body"),
             ..OutgoingMessage::default()
         };
         let connection = sending_connection(providers.ctx, action, None).await?;
-        prepare(action, connection, &letter, providers.ctx.clock.now())
+        prepare(action, connection, &outgoing, providers.ctx.clock.now())
     }
 }
 
@@ -123,7 +123,7 @@ impl Compose for SendDraft {
         let (Some(draft), Some(version)) = (draft, version) else {
             return Err(changed());
         };
-        let hash = version.letter.content_hash();
+        let hash = version.message.content_hash();
         let intact = hash == version.content_hash[..] && hex(&hash) == text("content_hash");
         if draft.status != DraftStatus::Sending || draft.version != number || !intact {
             return Err(changed());
@@ -136,12 +136,12 @@ impl Compose for SendDraft {
             ));
         }
         drop(conn);
-        let from = version.letter.from.as_deref();
+        let from = version.message.from.as_deref();
         let connection = sending_connection(providers.ctx, action, from).await?;
         prepare(
             action,
             connection,
-            &version.letter,
+            &version.message,
             providers.ctx.clock.now(),
         )
     }
@@ -173,14 +173,14 @@ pub(super) async fn sending_connection(
 pub(super) fn prepare(
     action: &ActionContext<'_>,
     connection: StoredConnection,
-    letter: &OutgoingMessage,
+    outgoing: &OutgoingMessage,
     now: DateTime<Utc>,
 ) -> Result<Prepared, PrepareError> {
-    let recipients: Vec<String> = letter
+    let recipients: Vec<String> = outgoing
         .to
         .iter()
-        .chain(&letter.cc)
-        .chain(&letter.bcc)
+        .chain(&outgoing.cc)
+        .chain(&outgoing.bcc)
         .cloned()
         .collect();
     let limit = usize::try_from(connection.max_recipients).unwrap_or(usize::MAX);
@@ -195,10 +195,10 @@ pub(super) fn prepare(
         .rsplit_once('@')
         .map_or("localhost", |(_, domain)| domain);
     let id = message_id(action.tenant, &action.key, domain);
-    let bytes = render(&connection, letter, &id, now)?;
+    let bytes = render(&connection, outgoing, &id, now)?;
     let envelope = json!({ "from": connection.address, "recipients": recipients });
     Ok(Prepared {
-        would: json!({ "send_as": connection.address, "to": letter.to, "cc": letter.cc, "subject": letter.subject }),
+        would: json!({ "send_as": connection.address, "to": outgoing.to, "cc": outgoing.cc, "subject": outgoing.subject }),
         connection,
         message_id: Some(id),
         rendered: pack(&envelope, &bytes),
@@ -207,7 +207,7 @@ pub(super) fn prepare(
 
 fn render(
     connection: &StoredConnection,
-    letter: &OutgoingMessage,
+    outgoing: &OutgoingMessage,
     id: &str,
     now: DateTime<Utc>,
 ) -> Result<Vec<u8>, PrepareError> {
@@ -223,24 +223,24 @@ fn render(
         .from(from)
         .date(now.into())
         .message_id(Some(id.to_owned()))
-        .subject(&letter.subject);
-    for to in &letter.to {
+        .subject(&outgoing.subject);
+    for to in &outgoing.to {
         mail = mail.to(mailbox(None, to)?);
     }
-    for cc in &letter.cc {
+    for cc in &outgoing.cc {
         mail = mail.cc(mailbox(None, cc)?);
     }
-    if let Some(parent) = &letter.in_reply_to {
+    if let Some(parent) = &outgoing.in_reply_to {
         mail = mail.in_reply_to(parent.clone());
     }
-    if !letter.references.is_empty() {
-        mail = mail.references(letter.references.join(" "));
+    if !outgoing.references.is_empty() {
+        mail = mail.references(outgoing.references.join(" "));
     }
     let mail = mail
         // Without it, MIME fields have no meaning (RFC 2045 §4); lettre adds it to multipart emails only.
         .header(MIME_VERSION_1_0)
         .header(ContentType::TEXT_PLAIN)
-        .body(letter.body_text.clone())
+        .body(outgoing.body_text.clone())
         .map_err(|_| {
             PrepareError::refused("unrenderable_mail", "The email could not be written.")
         })?;
@@ -324,7 +324,7 @@ mod tests {
             created_at: DateTime::UNIX_EPOCH,
             updated_at: DateTime::UNIX_EPOCH,
         };
-        let letter = OutgoingMessage {
+        let outgoing = OutgoingMessage {
             to: vec![
                 "bob@m\u{fc}ller.example".into(),
                 "\u{7528}\u{6237}@x.example".into(),
@@ -334,7 +334,7 @@ mod tests {
             ..OutgoingMessage::default()
         };
         let id = "<1@x.example>";
-        let bytes = render(&connection, &letter, id, DateTime::UNIX_EPOCH).unwrap();
+        let bytes = render(&connection, &outgoing, id, DateTime::UNIX_EPOCH).unwrap();
         let text = String::from_utf8(bytes).unwrap();
         assert_eq!(text.matches("MIME-Version: 1.0\r\n").count(), 1, "{text}");
         assert!(text.contains("<ada@xn--bcher-kva.example>"), "{text}");

@@ -64,15 +64,15 @@ impl Handler for DraftHandler {
 
     async fn run(&self, ctx: &JobContext, args: Args) -> Result<Settlement, Failure> {
         let case = load(ctx, &args).await?;
-        let letter = match guards::target(&case, &args, ctx.job.created_at) {
-            Target::Draft(letter) => *letter,
+        let outgoing = match guards::target(&case, &args, ctx.job.created_at) {
+            Target::Draft(outgoing) => *outgoing,
             Target::NotNeeded(why) => return self.not_needed(&args, why),
         };
         let Composed {
             reply,
             model,
             usage,
-        } = compose(ctx, &self.model, &case, &args, &letter).await?;
+        } = compose(ctx, &self.model, &case, &args, &outgoing).await?;
         if reply.is_question() || reply.confidence < self.floor {
             let reply = reply.with_question();
             let output = Output {
@@ -85,19 +85,19 @@ impl Handler for DraftHandler {
             };
             return self.settle(&output, questions, args.dry_run);
         }
-        let letter = OutgoingMessage {
-            subject: reply.subject.clone().unwrap_or(letter.subject),
+        let outgoing = OutgoingMessage {
+            subject: reply.subject.clone().unwrap_or(outgoing.subject),
             body_text: reply.body_text.clone(),
-            ..letter
+            ..outgoing
         };
         if args.dry_run {
             let output = Output {
                 llm: usage,
-                ..output::of_preview(&args, &reply, &letter)
+                ..output::of_preview(&args, &reply, &outgoing)
             };
             return self.settle(&output, DraftResult::Nothing, true);
         }
-        let version = new_version(ctx, &case, &args, letter, &reply, model);
+        let version = new_version(ctx, &case, &args, outgoing, &reply, model);
         let output = Output {
             llm: usage,
             ..output::of_version(&args, &reply, &case, &version)
@@ -111,25 +111,25 @@ fn new_version(
     ctx: &JobContext,
     case: &Case,
     args: &Args,
-    letter: OutgoingMessage,
+    outgoing: OutgoingMessage,
     reply: &Reply,
     model: String,
 ) -> NewVersion {
     let base = case.base.as_ref();
     let draft = base.map_or_else(DraftId::new, |base| base.draft.id);
     let number = base.map_or(1, |base| base.draft.version + 1);
-    let everybody: Vec<String> = [&letter.to, &letter.cc, &letter.bcc]
+    let everybody: Vec<String> = [&outgoing.to, &outgoing.cc, &outgoing.bcc]
         .into_iter()
         .flatten()
         .cloned()
         .collect();
-    let notice = case.notice(&letter.to);
+    let notice = case.notice(&outgoing.to);
     let proposed = Proposed {
         draft,
         version: number,
-        content_hash: letter.content_hash(),
-        subject: &letter.subject,
-        send_at: letter.send_at,
+        content_hash: outgoing.content_hash(),
+        subject: &outgoing.subject,
+        send_at: outgoing.send_at,
         recipients: &everybody,
         notice: notice.as_deref(),
         message: case.message(),
@@ -180,7 +180,7 @@ fn new_version(
             prompt_version: Some(crate::prompts::DRAFT.version.to_owned()),
             job: ctx.job.lease.job,
         },
-        letter,
+        message: outgoing,
     }
 }
 

@@ -254,7 +254,7 @@ impl From<DecideError> for ApiError {
                 Code::OwnRequest,
                 "Your tenant wants another person than the one who asked for an action to approve it.",
             ),
-            DecideError::Lapsed => Self::new(
+            DecideError::Expired => Self::new(
                 Code::Gone,
                 "The approval has expired. It can no longer be decided.",
             ),

@@ -177,7 +177,7 @@ async fn compare(
             .at(pointer, "NOT_FOUND", "Must be a version of this draft.")
         })?);
     }
-    let (from, to) = (&versions[0].letter, &versions[1].letter);
+    let (from, to) = (&versions[0].message, &versions[1].message);
     Ok(Json(DraftDiff {
         from: query.from,
         to: query.to,
@@ -191,18 +191,20 @@ async fn compare(
 
 impl From<StoredVersion> for DraftVersion {
     fn from(stored: StoredVersion) -> Self {
-        let StoredVersion { letter, making, .. } = stored;
+        let StoredVersion {
+            message, making, ..
+        } = stored;
         Self {
             version: stored.version,
-            from: letter.from,
-            to: letter.to,
-            cc: letter.cc,
-            bcc: letter.bcc,
-            subject: letter.subject,
-            in_reply_to: letter.in_reply_to,
-            references: letter.references,
-            body_text: letter.body_text,
-            send_at: letter.send_at,
+            from: message.from,
+            to: message.to,
+            cc: message.cc,
+            bcc: message.bcc,
+            subject: message.subject,
+            in_reply_to: message.in_reply_to,
+            references: message.references,
+            body_text: message.body_text,
+            send_at: message.send_at,
             content_hash: hex(&stored.content_hash),
             origin: making.origin,
             instructions: making.instructions,

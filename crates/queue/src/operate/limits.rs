@@ -2,36 +2,19 @@
 //!
 //! Set by operators, applied by [`crate::claim::under_limits`]. A worker notices the first limit at its next poll.
 
-use schemars::JsonSchema;
-use serde::Serialize;
+use base::str_enum;
 use sqlx::{PgConnection, PgExecutor};
 
 /// The values that a limit may have.
 pub const RANGE: std::ops::RangeInclusive<i32> = 1..=100_000;
 
-/// What a limit applies to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(rename = "LimitScope")]
-pub enum Scope {
-    Queue,
-    Kind,
-    Tenant,
-}
-
-impl Scope {
-    pub const ALL: [Self; 3] = [Self::Queue, Self::Kind, Self::Tenant];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Queue => "queue",
-            Self::Kind => "kind",
-            Self::Tenant => "tenant",
-        }
-    }
-
-    pub fn parse(s: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|scope| scope.as_str() == s)
+str_enum! {
+    /// What a limit applies to.
+    #[schemars(rename = "LimitScope")]
+    Scope {
+        Queue = "queue",
+        Kind = "kind",
+        Tenant = "tenant",
     }
 }
 
@@ -50,22 +33,12 @@ pub struct Limit {
 /// # Errors
 /// If the database fails, or holds a scope that this version does not know.
 pub async fn list(conn: &mut PgConnection) -> Result<Vec<Limit>, sqlx::Error> {
-    let rows =
-        sqlx::query!("select scope, name, max_running from queue_limits order by scope, name")
-            .fetch_all(conn)
-            .await?;
-    rows.into_iter()
-        .map(|row| {
-            let scope = Scope::parse(&row.scope).ok_or_else(|| {
-                sqlx::Error::Decode(format!("unknown limit scope {}", row.scope).into())
-            })?;
-            Ok(Limit {
-                scope,
-                name: row.name,
-                max_running: row.max_running,
-            })
-        })
-        .collect()
+    sqlx::query_as!(
+        Limit,
+        r#"select scope as "scope: Scope", name, max_running from queue_limits order by scope, name"#,
+    )
+    .fetch_all(conn)
+    .await
 }
 
 /// Returns whether there is any limit.

@@ -113,18 +113,13 @@ async fn ended(
     job: JobId,
 ) -> Result<Cancelled, sqlx::Error> {
     let state = sqlx::query_scalar!(
-        "select state from finished_jobs where tenant_id = $1 and id = $2",
+        r#"select state as "state: JobState" from finished_jobs where tenant_id = $1 and id = $2"#,
         tenant.0,
         job.0,
     )
     .fetch_optional(conn)
     .await?;
-    let Some(state) = state else {
-        return Ok(Cancelled::NotFound);
-    };
-    JobState::parse(&state)
-        .map(Cancelled::AlreadyEnded)
-        .ok_or_else(|| sqlx::Error::Decode(format!("unknown job state {state}").into()))
+    Ok(state.map_or(Cancelled::NotFound, Cancelled::AlreadyEnded))
 }
 
 /// Lists the running jobs of this worker whose cancellation was requested.

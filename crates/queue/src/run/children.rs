@@ -75,29 +75,23 @@ pub async fn outcomes(
     parent: JobId,
 ) -> Result<Vec<ChildOutcome>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select id as "id: JobId", state, output, error_code, error_message
+        r#"select id as "id: JobId", state as "state: JobState", output, error_code, error_message
            from finished_jobs where parent_id = $2 and tenant_id = $1 order by id"#,
         tenant.0,
         parent.0,
     )
     .fetch_all(conn)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            let state = JobState::parse(&row.state).ok_or_else(|| {
-                sqlx::Error::Decode(format!("unknown job state {}", row.state).into())
-            })?;
-            Ok(ChildOutcome {
-                job: row.id,
-                state,
-                output: row.output,
-                error: row.error_code.map(|code| JobError {
-                    code,
-                    message: row.error_message.unwrap_or_default(),
-                }),
-            })
-        })
-        .collect()
+    let outcomes = rows.into_iter().map(|row| ChildOutcome {
+        job: row.id,
+        state: row.state,
+        output: row.output,
+        error: row.error_code.map(|code| JobError {
+            code,
+            message: row.error_message.unwrap_or_default(),
+        }),
+    });
+    Ok(outcomes.collect())
 }
 
 /// Lists the children that have not finished.

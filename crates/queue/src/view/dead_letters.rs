@@ -5,7 +5,7 @@
 pub mod all_tenants;
 
 use super::Row;
-use crate::JobView;
+use crate::{JobState, JobView};
 use base::{JobId, TenantId};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -52,7 +52,7 @@ pub async fn list(
     // The state is a literal: with a parameter, a generic plan could not use the index on discarded jobs.
     let rows = sqlx::query_as!(
         Row,
-        r#"select id as "id: JobId", kind, queue, state, errors as attempts, max_attempts, priority, run_at, created_at, started_at,
+        r#"select id as "id: JobId", kind, queue, state as "state: JobState", errors as attempts, max_attempts, priority, run_at, created_at, started_at,
                   finished_at as "finished_at?", null::jsonb as output, error_code, error_message, null::real as progress,
                   null::text as progress_note, request_id,
                   parent_id as "parent_id: JobId", 0 as "children!", null::bigint as ended, null::bigint as failed
@@ -78,7 +78,7 @@ pub async fn list(
     )
     .fetch_all(conn)
     .await?;
-    rows.into_iter().map(|row| row.view(tenant)).collect()
+    Ok(rows.into_iter().map(|row| row.view(tenant)).collect())
 }
 
 /// Returns these discarded or cancelled jobs to the queue, with their errors and crashes reset. Skips other ids.

@@ -32,7 +32,7 @@ pub async fn list(
     // tables meanwhile is listed once.
     let rows = sqlx::query_as!(
         Row,
-        r#"select id as "id!: JobId", kind as "kind!", queue as "queue!", state as "state!", attempts as "attempts!",
+        r#"select id as "id!: JobId", kind as "kind!", queue as "queue!", state as "state!: JobState", attempts as "attempts!",
                   max_attempts as "max_attempts!", priority as "priority!", run_at as "run_at!", created_at as "created_at!", started_at, finished_at,
                   null::jsonb as output, error_code, error_message, progress, progress_note, request_id,
                   parent_id as "parent_id: JobId", 0 as "children!", null::bigint as ended, null::bigint as failed
@@ -69,5 +69,5 @@ pub async fn list(
     )
     .fetch_all(conn)
     .await?;
-    rows.into_iter().map(|row| row.view(tenant)).collect()
+    Ok(rows.into_iter().map(|row| row.view(tenant)).collect())
 }

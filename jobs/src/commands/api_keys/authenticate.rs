@@ -3,7 +3,7 @@
 use crate::{
     commands::sessions::authenticate::{AuthenticateError, Refusal},
     domain::{ApiKeyToken, Session},
-    store::api_keys::{self, KeyStanding},
+    store::api_keys::{self, KeyState},
 };
 use sqlx::PgPool;
 use std::net::IpAddr;
@@ -18,23 +18,23 @@ pub async fn authenticate_key(
     ip: Option<IpAddr>,
 ) -> Result<Session, AuthenticateError> {
     let mut conn = pool.acquire().await.map_err(AuthenticateError::LookUp)?;
-    let (session, standing) = api_keys::present(&mut conn, &token.hash(), ip)
+    let (session, state) = api_keys::present(&mut conn, &token.hash(), ip)
         .await
         .map_err(AuthenticateError::LookUp)?
         .ok_or(AuthenticateError::Refused(Refusal::Unknown))?;
-    match refusal(standing) {
+    match refusal(state) {
         None => Ok(session),
         Some(refusal) => Err(AuthenticateError::Refused(refusal)),
     }
 }
 
-const fn refusal(standing: KeyStanding) -> Option<Refusal> {
-    match standing {
-        KeyStanding::Alive => None,
-        KeyStanding::Revoked => Some(Refusal::Revoked),
-        KeyStanding::Expired => Some(Refusal::Expired),
-        KeyStanding::RotatedAway => Some(Refusal::RotatedAway),
-        KeyStanding::Closed => Some(Refusal::Closed),
-        KeyStanding::WrongAddress => Some(Refusal::WrongAddress),
+const fn refusal(state: KeyState) -> Option<Refusal> {
+    match state {
+        KeyState::Alive => None,
+        KeyState::Revoked => Some(Refusal::Revoked),
+        KeyState::Expired => Some(Refusal::Expired),
+        KeyState::RotatedAway => Some(Refusal::RotatedAway),
+        KeyState::Closed => Some(Refusal::Closed),
+        KeyState::WrongAddress => Some(Refusal::WrongAddress),
     }
 }

@@ -105,7 +105,7 @@ pub enum DecideError {
     #[error("who asked for an action does not approve it")]
     OwnRequest,
     #[error("the time to decide is over")]
-    Lapsed,
+    Expired,
     #[error(transparent)]
     Refused(#[from] Refused),
     /// The approval does not offer this decision.
@@ -160,12 +160,12 @@ pub async fn decide_approval(
         });
     }
     if present.status == Status::Expired {
-        return Err(DecideError::Lapsed);
+        return Err(DecideError::Expired);
     }
-    if present.lapsed && present.status.after(Step::Expire).is_ok() {
+    if present.expired && present.status.after(Step::Expire).is_ok() {
         expire(&mut tx, session, &present, request_id).await?;
         tx.commit().await?;
-        return Err(DecideError::Lapsed);
+        return Err(DecideError::Expired);
     }
     if let Some(draft) = drafts::of_approval(&mut tx, tenant, present.id).await?
         && !may_decide(&mut tx, session, draft).await?
@@ -310,8 +310,8 @@ async fn reopen(
     present: &StoredApproval,
 ) -> Result<(), DecideError> {
     let next = present.status.after(Step::Undo { compensable: false })?;
-    if present.lapsed {
-        return Err(DecideError::Lapsed);
+    if present.expired {
+        return Err(DecideError::Expired);
     }
     let step = (next, present.version + 1);
     approvals::set_status(conn, session.tenant, present.id, step, None).await?;

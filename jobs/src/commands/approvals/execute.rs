@@ -230,10 +230,10 @@ pub async fn abandon(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Error> {
     let abandoned = approvals::abandon(&mut tx, i64::from(limit)).await?;
     let mut entries = Vec::with_capacity(abandoned.len());
     for approval in &abandoned {
-        let step = match Status::parse(&approval.status) {
-            Some(Status::Proposed) => Some(DraftStep::Cancel),
+        let step = match approval.status {
+            Status::Proposed => Some(DraftStep::Cancel),
             // The effect says more; until it is resolved the message may have been sent.
-            Some(Status::Failed) => Some(DraftStep::Lose),
+            Status::Failed => Some(DraftStep::Lose),
             _ => None,
         };
         if let Some(step) = step {
@@ -257,7 +257,7 @@ pub async fn abandon(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Error> {
                 ResourceKind::Approval,
                 id,
             )
-            .with_detail(Detail::new().name("status", &approval.status))
+            .with_detail(Detail::new().word("status", approval.status.as_str()))
             .failed("job_ended"),
         );
     }

@@ -17,9 +17,9 @@ use sqlx::PgPool;
 /// If the database refuses; then none has expired.
 pub async fn expire_approvals(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Error> {
     let mut tx = pool.begin().await?;
-    let lapsed = approvals::expire(&mut tx, i64::from(limit)).await?;
-    let mut entries = Vec::with_capacity(lapsed.len());
-    for approval in &lapsed {
+    let expired = approvals::expire(&mut tx, i64::from(limit)).await?;
+    let mut entries = Vec::with_capacity(expired.len());
+    for approval in &expired {
         let history_entry = NewHistoryEntry {
             verb: HistoryVerb::Expired,
             object_kind: ResourceKind::Approval,
@@ -42,5 +42,5 @@ pub async fn expire_approvals(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Er
     }
     audit::insert(&mut tx, &entries).await?;
     tx.commit().await?;
-    Ok(u64::try_from(lapsed.len()).unwrap_or(u64::MAX))
+    Ok(u64::try_from(expired.len()).unwrap_or(u64::MAX))
 }

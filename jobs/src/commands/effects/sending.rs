@@ -48,12 +48,12 @@ pub async fn begin_sending(
     if tenants::sending_disabled(&mut tx, job.tenant).await? {
         return wait(locked.in_a_minute, "sending_disabled");
     }
-    match ConnectionStatus::parse(&locked.status) {
-        Some(ConnectionStatus::Active | ConnectionStatus::Degraded) => {}
-        Some(ConnectionStatus::ReauthRequired) => {
+    match locked.status {
+        ConnectionStatus::Active | ConnectionStatus::Degraded => {}
+        ConnectionStatus::ReauthRequired => {
             return wait(locked.in_a_minute, "reauth_required");
         }
-        Some(ConnectionStatus::Revoked) | None => return Ok(Sending::ConnectionGone),
+        ConnectionStatus::Revoked => return Ok(Sending::ConnectionGone),
     }
     if kind.spec().executor.is_message()
         && let Some(until) =

@@ -68,7 +68,7 @@ pub async fn authenticate(
         .await
         .map_err(AuthenticateError::LookUp)?
         .ok_or(AuthenticateError::Refused(Refusal::Unknown))?;
-    let Some(refusal) = Refusal::of(presented.standing) else {
+    let Some(refusal) = Refusal::of(presented.state) else {
         return Ok(presented.session);
     };
     if refusal == Refusal::Reused {
@@ -125,8 +125,8 @@ pub(super) async fn end_reused(
 }
 
 impl Refusal {
-    pub(super) const fn of(standing: TokenState) -> Option<Self> {
-        match standing {
+    pub(super) const fn of(state: TokenState) -> Option<Self> {
+        match state {
             TokenState::Alive => None,
             TokenState::Revoked => Some(Self::Revoked),
             TokenState::Expired => Some(Self::Expired),

@@ -59,7 +59,7 @@ pub async fn rotate_session(
         .await?
         .filter(|presented| presented.session.id == session.id)
         .ok_or(RotateError::Refused(Refusal::Unknown))?;
-    if let Some(refusal) = Refusal::of(presented.standing) {
+    if let Some(refusal) = Refusal::of(presented.state) {
         if refusal == Refusal::Reused {
             end_reused(&mut tx, &presented.session, origin).await?;
             tx.commit().await?;

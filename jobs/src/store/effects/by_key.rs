@@ -1,7 +1,7 @@
 //! Finding an effect by what it does: [`find_by_key`].
 
-use super::{Row, StoredEffect};
-use crate::domain::{ApprovalId, ConnectionId, EffectId};
+use super::StoredEffect;
+use crate::domain::{ApprovalId, ConnectionId, EffectId, effect::EffectStatus};
 use base::{JobId, TenantId};
 use sqlx::PgConnection;
 
@@ -14,12 +14,12 @@ pub async fn find_by_key(
     tenant: TenantId,
     key: &[u8; 32],
 ) -> Result<Option<StoredEffect>, sqlx::Error> {
-    let row = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        StoredEffect,
         r#"
         select id as "id: EffectId", type as kind, rfc_message_id as message_id, approval_id as "approval: ApprovalId",
-            connection_id as "connection: ConnectionId", status, job_id as "job: JobId", attempt, receipt, before_image, error_code,
-            request_id, payload_hash, created_at, updated_at
+            connection_id as "connection: ConnectionId", status as "status: EffectStatus", job_id as "job: JobId", attempt,
+            receipt, before_image, error_code, request_id, payload_hash, created_at, updated_at
         from effects
         where tenant_id = $1 and effect_key = $2
         "#,
@@ -27,6 +27,5 @@ pub async fn find_by_key(
         key,
     )
     .fetch_optional(conn)
-    .await?;
-    row.map(StoredEffect::try_from).transpose()
+    .await
 }

@@ -1,7 +1,7 @@
 //! The last check of a connection before it is used, and the step to `in_flight`.
 
 use super::Holder;
-use crate::domain::{ConnectionId, EffectId, action::ActionType};
+use crate::domain::{ConnectionId, EffectId, action::ActionType, connection::ConnectionStatus};
 use base::TenantId;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 /// A locked connection, about to be used.
 #[derive(Debug)]
 pub struct LockedConnection {
-    pub status: String,
+    pub status: ConnectionStatus,
     pub sends_per_hour: i32,
     pub in_a_minute: DateTime<Utc>,
 }
@@ -25,7 +25,7 @@ pub async fn lock_connection(
 ) -> Result<Option<LockedConnection>, sqlx::Error> {
     sqlx::query_as!(
         LockedConnection,
-        r#"select status, sends_per_hour, now() + interval '1 minute' as "in_a_minute!"
+        r#"select status as "status: ConnectionStatus", sends_per_hour, now() + interval '1 minute' as "in_a_minute!"
            from connections where tenant_id = $1 and id = $2 for update"#,
         tenant.0,
         connection.0,

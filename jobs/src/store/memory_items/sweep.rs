@@ -10,7 +10,7 @@ pub struct Swept {
     pub tenant: TenantId,
     pub user: UserId,
     pub id: MemoryId,
-    pub level: String,
+    pub level: Level,
 }
 
 /// Whether [`expire`] or [`purge`] may find something.
@@ -47,7 +47,7 @@ pub async fn expire(conn: &mut PgConnection, limit: i64) -> Result<Vec<Swept>, s
         ) as over
         where item.tenant_id = over.tenant_id and item.id = over.id
         returning item.tenant_id as "tenant: TenantId", item.user_id as "user: UserId", item.id as "id: MemoryId",
-            level
+            level as "level: Level"
         "#,
         limit,
     )
@@ -72,7 +72,7 @@ pub async fn expire_level(
         update memory_items item set status = 'expired', ended_at = clock_timestamp()
         where tenant_id = $1 and user_id = $2 and level = $3 and status = 'active' and expires_at <= clock_timestamp()
         returning item.tenant_id as "tenant: TenantId", item.user_id as "user: UserId", item.id as "id: MemoryId",
-            level
+            level as "level: Level"
         "#,
         tenant.0,
         user.0,

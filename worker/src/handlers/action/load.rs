@@ -9,7 +9,7 @@ use jobs::{
         ApprovalId, MessageId,
         action::{ActionType, Params},
         approval::NewApproval,
-        gate::Confirmation,
+        gate::{Confirmation, Gate},
         proposal::Proposal,
         risk::Risk,
     },
@@ -131,7 +131,7 @@ fn of_approval(approval: &StoredApproval) -> Result<RequestedAction, Failure> {
             .and_then(|id| id.parse().ok()),
         external_id: payload["external_id"].as_str().map(str::to_owned),
         approval: Some(approval.id),
-        known_risk: Risk::parse(&approval.risk),
+        known_risk: Some(approval.risk),
     })
 }
 
@@ -145,7 +145,9 @@ async fn of_triage(ctx: &JobContext, job: JobId) -> Result<Vec<RequestedAction>,
     let stored = proposed_actions::of_job(&mut conn, ctx.job.tenant, job)
         .await
         .map_err(|error| unavailable(&error))?;
-    let auto = stored.into_iter().filter(|action| action.gate == "auto");
+    let auto = stored
+        .into_iter()
+        .filter(|action| action.gate == Gate::Auto);
     let read = auto.filter_map(|action| {
         let kind = ActionType::parse(&action.kind)?;
         Some((kind, action))
@@ -164,7 +166,7 @@ async fn of_triage(ctx: &JobContext, job: JobId) -> Result<Vec<RequestedAction>,
             message: Some(action.message),
             external_id: None,
             approval: None,
-            known_risk: Risk::parse(&action.risk),
+            known_risk: Some(action.risk),
         })
     })
     .collect()

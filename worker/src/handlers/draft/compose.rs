@@ -43,9 +43,9 @@ pub(super) async fn compose(
     access: &ModelAccess,
     case: &Case,
     args: &Args,
-    letter: &OutgoingMessage,
+    outgoing: &OutgoingMessage,
 ) -> Result<Composed, Failure> {
-    let composed = answer(ctx, access, case, args, letter).await?;
+    let composed = answer(ctx, access, case, args, outgoing).await?;
     let usage = usage_of_job(ctx, composed.usage)
         .await
         .map_err(|error| unavailable(&error))?;
@@ -57,7 +57,7 @@ async fn answer(
     access: &ModelAccess,
     case: &Case,
     args: &Args,
-    letter: &OutgoingMessage,
+    outgoing: &OutgoingMessage,
 ) -> Result<Composed, Failure> {
     let deadline = Instant::now() + BUDGET;
     let build = |step, prompt: Prompt| Question {
@@ -70,7 +70,7 @@ async fn answer(
     };
     let model = &access.model;
     let asked_on = ctx.job.created_at;
-    let question = || prompt::question(case, args, letter, asked_on);
+    let question = || prompt::question(case, args, outgoing, asked_on);
     let mut usage = LlmUsage::default();
     // Progress is optional: a failed report must not stop the job.
     let _not_needed = ctx.report(0.3, "Calling the model.");
@@ -112,7 +112,7 @@ async fn answer(
     let _not_needed = ctx.report(0.6, "Calling the model again: its answer was invalid.");
     let again = build(
         "draft.repair",
-        prompt::repair(case, args, letter, asked_on, &first.text, &fault),
+        prompt::repair(case, args, outgoing, asked_on, &first.text, &fault),
     );
     let again = match ask(ctx, access, again).await {
         Ok(completion) => completion,

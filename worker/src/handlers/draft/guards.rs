@@ -33,7 +33,7 @@ pub(super) fn target(case: &Case, args: &Args, asked_at: DateTime<Utc>) -> Targe
         requested.resolve(send_at::zone(zone), asked_at)
     });
     if let Some(base) = &case.base {
-        let former = base.version.letter.clone();
+        let former = base.version.message.clone();
         return Target::Draft(Box::new(OutgoingMessage {
             send_at: send_at.or(former.send_at),
             ..former
@@ -165,16 +165,16 @@ mod tests {
             send_at: SendAt::parse("tomorrow 09:00"),
             ..args(DraftMode::Reply)
         };
-        let Target::Draft(letter) = target(&case(|_| ()), &args, DateTime::UNIX_EPOCH) else {
+        let Target::Draft(outgoing) = target(&case(|_| ()), &args, DateTime::UNIX_EPOCH) else {
             panic!("not needed")
         };
-        assert_eq!(letter.from.as_deref(), Some("me@acme.example"));
+        assert_eq!(outgoing.from.as_deref(), Some("me@acme.example"));
         assert_eq!(
-            (letter.to, letter.subject.as_str()),
+            (outgoing.to, outgoing.subject.as_str()),
             (vec!["ada@x.example".to_owned()], "Re: Plan")
         );
         let nine = DateTime::UNIX_EPOCH + TimeDelta::hours(24 + 8);
-        assert_eq!(letter.send_at, Some(nine));
+        assert_eq!(outgoing.send_at, Some(nine));
     }
 
     #[test]
@@ -218,7 +218,7 @@ mod tests {
             let mut case = case(|envelope| envelope.to[0].addr = to.into());
             case.accounts = accounts.iter().map(|&account| account.into()).collect();
             match target(&case, &args(DraftMode::ReplyAll), DateTime::UNIX_EPOCH) {
-                Target::Draft(letter) => (letter.from.unwrap(), letter.cc),
+                Target::Draft(outgoing) => (outgoing.from.unwrap(), outgoing.cc),
                 Target::NotNeeded(why) => panic!("{why:?}"),
             }
         };

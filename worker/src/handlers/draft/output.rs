@@ -54,31 +54,31 @@ pub(super) fn of_questions(args: &Args, reply: &Reply) -> Output {
     }
 }
 
-pub(super) fn of_preview(args: &Args, reply: &Reply, letter: &OutgoingMessage) -> Output {
+pub(super) fn of_preview(args: &Args, reply: &Reply, outgoing: &OutgoingMessage) -> Output {
     Output {
-        send_at: letter.send_at,
+        send_at: outgoing.send_at,
         memory_ids: reply.used_memory_ids.clone(),
         preview: Some(Preview {
-            to: letter.to.clone(),
-            cc: letter.cc.clone(),
-            bcc: letter.bcc.clone(),
-            subject: letter.subject.clone(),
-            body_text: letter.body_text.clone(),
+            to: outgoing.to.clone(),
+            cc: outgoing.cc.clone(),
+            bcc: outgoing.bcc.clone(),
+            subject: outgoing.subject.clone(),
+            body_text: outgoing.body_text.clone(),
         }),
         ..of_reply(args, DraftOutcome::Drafted, reply)
     }
 }
 
 pub(super) fn of_version(args: &Args, reply: &Reply, case: &Case, version: &NewVersion) -> Output {
-    let former = case.base.as_ref().map(|base| &base.version.letter);
+    let former = case.base.as_ref().map(|base| &base.version.message);
     Output {
         draft_id: Some(version.draft),
         version: Some(version.number),
         approval_id: version.approval_id(),
-        send_at: version.letter.send_at,
+        send_at: version.message.send_at,
         memory_ids: version.making.memory_ids.clone(),
         diff: former.map_or_else(Vec::new, |former| {
-            diff(&former.body_text, &version.letter.body_text)
+            diff(&former.body_text, &version.message.body_text)
         }),
         ..of_reply(args, DraftOutcome::Drafted, reply)
     }

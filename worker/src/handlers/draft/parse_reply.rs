@@ -178,7 +178,7 @@ fn faults_of(reply: &Reply, case: &Case, args: &Args) -> Vec<TextFault> {
         known.extend(mail.thread.iter().map(|earlier| earlier.body_text.as_str()));
     }
     if let Some(base) = &case.base {
-        known.push(&base.version.letter.body_text);
+        known.push(&base.version.message.body_text);
     }
     let values: Vec<(Uuid, bool, String)> = case
         .memories

@@ -31,12 +31,12 @@ const TAKEN: usize = 20;
 pub(super) fn question(
     case: &Case,
     args: &Args,
-    letter: &OutgoingMessage,
+    outgoing: &OutgoingMessage,
     asked_on: DateTime<Utc>,
 ) -> Prompt {
-    let prompt = DRAFT
-        .prompt()
-        .trusted(Trusted::configured(&context(case, args, letter, asked_on)));
+    let prompt = DRAFT.prompt().trusted(Trusted::configured(&context(
+        case, args, outgoing, asked_on,
+    )));
     with_evidence(prompt, case, args)
 }
 
@@ -62,7 +62,7 @@ fn with_evidence(mut prompt: Prompt, case: &Case, args: &Args) -> Prompt {
         prompt = prompt.untrusted("memory", Untrusted::new(&memories));
     }
     match &case.base {
-        Some(base) => prompt.untrusted("draft", Untrusted::new(&base.version.letter.body_text)),
+        Some(base) => prompt.untrusted("draft", Untrusted::new(&base.version.message.body_text)),
         None => prompt,
     }
 }
@@ -72,14 +72,14 @@ fn with_evidence(mut prompt: Prompt, case: &Case, args: &Args) -> Prompt {
 pub(super) fn repair(
     case: &Case,
     args: &Args,
-    letter: &OutgoingMessage,
+    outgoing: &OutgoingMessage,
     asked_on: DateTime<Utc>,
     answer: &str,
     fault: &ReplyFault,
 ) -> Prompt {
-    let prompt = DRAFT
-        .prompt()
-        .trusted(Trusted::configured(&context(case, args, letter, asked_on)));
+    let prompt = DRAFT.prompt().trusted(Trusted::configured(&context(
+        case, args, outgoing, asked_on,
+    )));
     let prompt = match fault.class {
         FaultClass::Json | FaultClass::Schema => with_evidence(prompt, case, args),
         FaultClass::Text(_) => prompt,
@@ -94,7 +94,12 @@ pub(super) fn repair(
 }
 
 /// Renders the date, the task, and the user's instructions and memories.
-fn context(case: &Case, args: &Args, letter: &OutgoingMessage, asked_on: DateTime<Utc>) -> String {
+fn context(
+    case: &Case,
+    args: &Args,
+    outgoing: &OutgoingMessage,
+    asked_on: DateTime<Utc>,
+) -> String {
     let owner = case.owner();
     let mut text = owner.lines(asked_on);
     text.push_str(&taken(case, &owner));
@@ -110,7 +115,7 @@ fn context(case: &Case, args: &Args, letter: &OutgoingMessage, asked_on: DateTim
         text.push_str(&format!("The message is in {language}.\n"));
     }
     if matches!(args.mode, DraftMode::Compose | DraftMode::Forward) {
-        text.push_str(&format!("It goes to: {}\n", letter.to.join(", ")));
+        text.push_str(&format!("It goes to: {}\n", outgoing.to.join(", ")));
     }
     for (what, said) in [
         ("What the mail is to achieve", &args.intent),
@@ -304,7 +309,7 @@ mod tests {
     #[test]
     fn repair_shows_the_email_again_only_if_the_answer_held_no_text() {
         let args = Args::reply(MessageId::new());
-        let letter = OutgoingMessage::default();
+        let outgoing = OutgoingMessage::default();
         for (class, shown) in [
             (FaultClass::Json, true),
             (FaultClass::Schema, true),
@@ -315,7 +320,7 @@ mod tests {
                 message: "expected value".into(),
             };
             let at = DateTime::UNIX_EPOCH;
-            let prompt = repair(&case(), &args, &letter, at, "not json", &fault);
+            let prompt = repair(&case(), &args, &outgoing, at, "not json", &fault);
             assert_eq!(prompt.untrusted_part("answer"), Some("not json"));
             assert_eq!(prompt.untrusted_part("body").is_some(), shown);
         }
@@ -338,8 +343,8 @@ mod tests {
             Mail::parse(b"From: a@b.c\nTo: Sam Porter <sam@acme.example>\n\nHello").unwrap(),
         ));
         let args = Args::reply(MessageId::new());
-        let letter = OutgoingMessage::default();
-        let prompt = question(&case, &args, &letter, DateTime::UNIX_EPOCH);
+        let outgoing = OutgoingMessage::default();
+        let prompt = question(&case, &args, &outgoing, DateTime::UNIX_EPOCH);
         let text: String = prompt
             .render(&Boundary::random())
             .into_iter()

@@ -57,7 +57,7 @@ pub(super) struct NewVersion {
     pub(super) payload: Patched,
     /// None if the former approval continues with the new payload.
     pub(super) approval: Option<NewApproval>,
-    pub(super) letter: OutgoingMessage,
+    pub(super) message: OutgoingMessage,
     pub(super) making: Making,
 }
 
@@ -139,7 +139,7 @@ async fn write_version(
         }
     }
     let key = (version.draft, version.number);
-    draft_versions::insert(conn, tenant, key, &version.letter, &version.making).await?;
+    draft_versions::insert(conn, tenant, key, &version.message, &version.making).await?;
     let entry = NewHistoryEntry {
         verb: if version.number == 1 {
             HistoryVerb::Drafted
@@ -149,7 +149,7 @@ async fn write_version(
         object_kind: ResourceKind::Draft,
         object: version.draft.0,
         job: Some(job.lease.job),
-        rationale: &version.letter.subject,
+        rationale: &version.message.subject,
     };
     history::insert(conn, tenant, &entry).await
 }

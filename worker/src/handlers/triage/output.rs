@@ -38,8 +38,8 @@ pub(super) fn of_former(
         .map(|action| ActionOutput {
             id: action.id,
             r#type: action.kind.clone(),
-            risk: action.risk.clone(),
-            gate: action.gate.clone(),
+            risk: action.risk.to_string(),
+            gate: action.gate.to_string(),
             confidence: rounded(action.confidence),
             approval_id: action.approval,
             payload: action.payload.clone(),

@@ -132,7 +132,7 @@ pub(super) async fn revoke(
 pub(super) fn in_time(present: &StoredApproval, at: DateTime<Utc>) -> Result<(), DecideError> {
     match present.executed_at {
         Some(done) if at <= done + UNDO_WINDOW => Ok(()),
-        _ => Err(DecideError::Lapsed),
+        _ => Err(DecideError::Expired),
     }
 }
 
