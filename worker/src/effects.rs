@@ -19,7 +19,7 @@ mod webhook;
 
 pub use provider_context::ProviderContext;
 
-use crate::providers::ProviderError;
+use crate::{messages::LoadError, providers::ProviderError};
 use async_trait::async_trait;
 use base::{JobId, TenantId};
 use chrono::{DateTime, Utc};
@@ -112,6 +112,24 @@ impl PrepareError {
         Self::Refused {
             code,
             message: message.into(),
+        }
+    }
+}
+
+impl From<LoadError> for PrepareError {
+    fn from(error: LoadError) -> Self {
+        match error.refusal() {
+            Ok((code, message)) => Self::refused(code, message),
+            Err(error) => Self::Database(error),
+        }
+    }
+}
+
+impl From<LoadError> for Refusal {
+    fn from(error: LoadError) -> Self {
+        match error.refusal() {
+            Ok((code, message)) => Self::refused(code, message),
+            Err(error) => Self::Database(error),
         }
     }
 }

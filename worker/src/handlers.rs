@@ -9,7 +9,10 @@ pub(crate) mod model_failure;
 pub mod triage;
 pub mod triage_batch;
 
-use crate::{config::WorkerConfig, fixtures, metrics::WorkerMetrics, providers::Providers};
+use crate::{
+    config::WorkerConfig, fixtures, messages::LoadError, metrics::WorkerMetrics,
+    providers::Providers,
+};
 use action::{ActionHandler, ActionMetrics};
 use ask::ModelAccess;
 use backfill::BackfillHandler;
@@ -68,6 +71,20 @@ pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Regist
         .with(ActionHandler::new(providers, action)))
 }
 
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Self {
+        // The source of a parser's error may quote the email, so that only the errors' own texts are logged.
+        let detail = match &error {
+            LoadError::Parse(refused) => refused.to_string(),
+            other => other.to_string(),
+        };
+        match error.refusal() {
+            Ok((code, message)) => Self::permanent(code, message, detail),
+            Err(error) => unavailable(&error),
+        }
+    }
+}
+
 /// Converts a database error into a failure. A database that does not serve costs no attempt. Other errors are retried, even
 /// permanent ones: a deployment fixes a wrong statement, and the email must not be lost.
 fn unavailable(error: &sqlx::Error) -> Failure {
@@ -86,8 +103,21 @@ fn unavailable(error: &sqlx::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::messages;
     use base::env::Env;
+    use jobs::{domain::mail::MailFormat, store::messages::StoredMessage};
     use queue::FailureClass;
+
+    #[tokio::test]
+    async fn failure_to_parse_does_not_quote_the_email() {
+        let stored = StoredMessage {
+            format: MailFormat::Envelope,
+            source: br#"{"hunter2": 1}"#.to_vec(),
+        };
+        let failure = Failure::from(messages::parse(Some(stored)).await.unwrap_err());
+        assert_eq!(failure.code, "unparsable_mail");
+        assert!(!failure.detail.contains("hunter2"), "{}", failure.detail);
+    }
 
     #[test]
     fn database_that_does_not_serve_costs_no_attempt() {

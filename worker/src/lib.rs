@@ -8,6 +8,7 @@ pub mod effects;
 pub mod fixtures;
 pub mod handlers;
 pub mod maintenance;
+mod messages;
 pub mod metrics;
 pub mod ops;
 pub mod prompts;

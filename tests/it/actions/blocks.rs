@@ -187,7 +187,10 @@ async fn a_snoozed_mail_waits_in_the_inbox_even_if_it_asked_for_nothing() {
     assert_eq!(items, "1 3");
     let nowhere = json!({"actions": [{"type": "snooze", "payload": {"until": "next_week"}}]});
     let output = done(&client, &nowhere).await;
-    assert_eq!(output["actions"][0]["error"]["code"], "no_mail", "{output}");
+    assert_eq!(
+        output["actions"][0]["error"]["code"], "message_required",
+        "{output}"
+    );
 }
 
 #[tokio::test]

@@ -150,7 +150,7 @@ async fn an_answer_without_an_email_or_with_two_texts_is_refused() {
     let message = handed_in(&app.client).await;
     let alone = json!({"actions": [{"type": "save_draft", "payload": {}}]});
     let alone = done(&app.client, &alone).await["actions"][0].clone();
-    assert_eq!(alone["error"]["code"], "no_message", "{alone}");
+    assert_eq!(alone["error"]["code"], "message_required", "{alone}");
     let both = json!({"body": "Yes.", "instructions": "Say yes."});
     let asked = outcome(&app, "reply", &message, both).await;
     let approval = asked["approval_id"].as_str().unwrap();

@@ -24,7 +24,10 @@ impl LocalEffect for DraftEffect {
         action: &ActionContext<'_>,
     ) -> Result<Done, Refusal> {
         let message = action.message.ok_or_else(|| {
-            Refusal::refused("no_message", "Give `message_id`: the email to answer.")
+            Refusal::refused(
+                "message_required",
+                "Give `message_id`: the email to answer.",
+            )
         })?;
         let instructions = action.params.get("instructions").map(str::to_owned);
         // Triage uses the same external id, so that one email gets one reply.

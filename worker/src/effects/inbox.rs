@@ -4,6 +4,7 @@ use super::{
     ActionContext, LocalEffect,
     record::{id_and_version, moved_on, refusal, text_before, unreadable},
 };
+use crate::messages::parse;
 use async_trait::async_trait;
 use base::TenantId;
 use chrono::{DateTime, Utc};
@@ -16,7 +17,6 @@ use jobs::{
     domain::{
         InboxItemId, MessageId,
         inbox::{ItemState, ItemStep, NewItem, Until},
-        mail::Mail,
     },
     store::{effects::StoredEffect, inbox_items, messages},
 };
@@ -123,8 +123,8 @@ impl LocalEffect for Snooze {
     ) -> Result<Done, Refusal> {
         let message = action.message.ok_or_else(|| {
             Refusal::refused(
-                "no_mail",
-                "Say with `message_id` which mail is to be snoozed.",
+                "message_required",
+                "Give `message_id`: the email to snooze.",
             )
         })?;
         let until = action.params.get("until").unwrap_or_default();
@@ -153,26 +153,18 @@ async fn make(
     action: &ActionContext<'_>,
     message: MessageId,
 ) -> Result<InboxItemId, Refusal> {
-    let gone = || Refusal::refused("no_mail", "This email is not stored or was deleted.");
-    let stored = messages::find(conn, action.tenant, message)
-        .await?
-        .ok_or_else(gone)?;
-    // Parsing may take long; it must not block the other jobs of this thread.
-    let parsed = tokio::task::spawn_blocking(move || {
-        let mail = Mail::from_source(stored.format, &stored.source).ok()?;
-        Some((mail.subject.clone(), mail.content_hash()))
-    });
-    let (subject, hash) = parsed.await.ok().flatten().ok_or_else(gone)?;
+    let loaded = parse(messages::find(conn, action.tenant, message).await?).await?;
+    let item = NewItem::of_mail(&loaded.mail.subject, &loaded.content_hash, message);
     let new = NewItem {
         owner: action.user,
-        rationale: "It was put off before anything was param.".to_owned(),
+        rationale: "Snoozed before triage put it into the inbox.".to_owned(),
         job: Some(action.job),
-        ..NewItem::of_mail(&subject, &hash, message).ok_or_else(gone)?
+        ..item
     };
     inbox_items::insert(conn, action.tenant, &new)
         .await?
         .ok_or_else(|| {
-            let message = "What this mail param for was dealt with. Reopen its item to put it off.";
+            let message = "The inbox item of this email was dealt with. Reopen it to snooze it.";
             Refusal::refused("not_now", message)
         })
 }

@@ -5,6 +5,7 @@ use super::{
     ActionContext, PrepareError, Prepared, ProviderContext,
     mail::{Compose, prepare, sending_connection},
 };
+use crate::messages::load_parsed;
 use async_trait::async_trait;
 use jobs::{
     domain::{
@@ -14,7 +15,7 @@ use jobs::{
         },
         mail::Mail,
     },
-    store::{connections, messages, users},
+    store::{connections, users},
 };
 use std::fmt::Write as _;
 
@@ -46,8 +47,8 @@ impl Compose for Reply {
             )
         })?;
         let body = action.params.get("body").unwrap_or_default().to_owned();
-        let letter = letter(headers, body);
-        prepare(action, connection, &letter, providers.ctx.clock.now())
+        let outgoing = outgoing(headers, body);
+        prepare(action, connection, &outgoing, providers.ctx.clock.now())
     }
 }
 
@@ -73,13 +74,13 @@ impl Compose for Forward {
         };
         let headers = headers::forward(&mail, to)
             .map_err(|_| PrepareError::refused("bad_address", "Give a valid address in `to`."))?;
-        let letter = letter(headers, quoted(&mail, action.params.get("note")));
+        let outgoing = outgoing(headers, quoted(&mail, action.params.get("note")));
         let connection = sending_connection(providers.ctx, action, None).await?;
-        prepare(action, connection, &letter, providers.ctx.clock.now())
+        prepare(action, connection, &outgoing, providers.ctx.clock.now())
     }
 }
 
-fn letter(headers: Headers, body_text: String) -> OutgoingMessage {
+fn outgoing(headers: Headers, body_text: String) -> OutgoingMessage {
     OutgoingMessage {
         from: None,
         to: headers.to,
@@ -97,26 +98,14 @@ async fn stored_mail(
     providers: &ProviderContext<'_>,
     action: &ActionContext<'_>,
 ) -> Result<Mail, PrepareError> {
-    let missing = || {
+    let message = action.message.ok_or_else(|| {
         PrepareError::refused(
-            "no_message",
-            "Give `message_id`: an email that is still stored.",
+            "message_required",
+            "Give `message_id`: the email to answer or forward.",
         )
-    };
-    let message = action.message.ok_or_else(missing)?;
-    let mut conn = providers.ctx.pool.acquire().await?;
-    let stored = messages::find(&mut conn, action.tenant, message)
-        .await?
-        .ok_or_else(missing)?;
-    drop(conn);
-    // Parsing may take long; it must not block the other jobs of this thread.
-    let parsed =
-        tokio::task::spawn_blocking(move || Mail::from_source(stored.format, &stored.source));
-    parsed
-        .await
-        .ok()
-        .and_then(Result::ok)
-        .ok_or_else(|| PrepareError::refused("unparsable_mail", "This email could not be parsed."))
+    })?;
+    let loaded = load_parsed(&providers.ctx.pool, action.tenant, message).await?;
+    Ok(loaded.mail)
 }
 
 /// Returns the addresses of the user's mail accounts, oldest first.

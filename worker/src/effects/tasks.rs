@@ -156,9 +156,9 @@ impl LocalEffect for Link {
         conn: &mut PgConnection,
         action: &ActionContext<'_>,
     ) -> Result<Done, Refusal> {
-        let message = action
-            .message
-            .ok_or_else(|| Refusal::refused("no_mail", "Give `message_id`: the email to link."))?;
+        let message = action.message.ok_or_else(|| {
+            Refusal::refused("message_required", "Give `message_id`: the email to link.")
+        })?;
         let reference = action.params.get("task_id").unwrap_or_default();
         let id = Tasks::meant(conn, action.tenant, reference)
             .await

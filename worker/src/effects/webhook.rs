@@ -4,7 +4,7 @@
 use super::{
     ActionContext, Lookup, PrepareError, Prepared, ProviderContext, Receipt, RemoteEffect,
 };
-use crate::providers::ProviderError;
+use crate::{messages::load_parsed, providers::ProviderError};
 use async_trait::async_trait;
 use base::TenantId;
 use chrono::SecondsFormat;
@@ -13,12 +13,10 @@ use jobs::{
     domain::{
         MessageId,
         connection::{Settings, WebUrl},
-        mail::Mail,
     },
     store::{
         connections::{self, StoredConnection},
         effects::StoredEffect,
-        messages,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -148,24 +146,7 @@ async fn webhook(
 
 /// Identifies an email without its content.
 async fn summary(pool: &PgPool, tenant: TenantId, id: MessageId) -> Result<Value, PrepareError> {
-    let mut conn = pool.acquire().await?;
-    let stored = messages::find(&mut conn, tenant, id).await?;
-    drop(conn);
-    let unreadable = || {
-        PrepareError::refused(
-            "message_missing",
-            "This email is not stored or was deleted.",
-        )
-    };
-    let stored = stored.ok_or_else(unreadable)?;
-    // Parsing may take long; it must not block the other jobs of this thread.
-    let parsed =
-        tokio::task::spawn_blocking(move || Mail::from_source(stored.format, &stored.source));
-    let mail = parsed
-        .await
-        .ok()
-        .and_then(Result::ok)
-        .ok_or_else(unreadable)?;
+    let mail = load_parsed(pool, tenant, id).await?.mail;
     Ok(json!({
         "id": id,
         "message_id": mail.message_id,

@@ -111,32 +111,32 @@ pub struct NewItem {
 impl NewItem {
     /// Builds the item of a message, of medium priority. It is named by the message's content, so that a copy does not
     /// add another.
-    pub fn of_mail(subject: &str, content_hash: &[u8; 32], message: MessageId) -> Option<Self> {
+    pub fn of_mail(subject: &str, content_hash: &[u8; 32], message: MessageId) -> Self {
         let mut dedupe_key = String::with_capacity(64);
         for byte in content_hash {
             let _ = write!(dedupe_key, "{byte:02x}");
         }
-        Some(Self {
+        Self {
             owner: None,
             source: ItemSource::Email,
             dedupe_key,
-            title: title(subject)?,
+            title: title(subject),
             rationale: String::new(),
             priority: Priority::Medium,
             message: Some(message),
             job: None,
-        })
+        }
     }
 }
 
 /// The subject, cut to the length of a title.
-fn title(subject: &str) -> Option<Name> {
+fn title(subject: &str) -> Name {
     let plain = subject.replace(char::is_control, " ");
     let words = plain.split_whitespace().collect::<Vec<_>>().join(" ");
     let short: String = words.chars().take(TITLE_CHARS).collect();
     Name::parse(&short, TITLE_CHARS)
         .or_else(|_| Name::parse("An email without a subject", TITLE_CHARS))
-        .ok()
+        .expect("a title of ours is a name")
 }
 
 /// Whether a message with this result needs a person: it asks for an answer, a decision or a piece of work.
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn any_subject_makes_a_title() {
-        let text = |subject: &str| title(subject).unwrap().as_str().to_owned();
+        let text = |subject: &str| title(subject).as_str().to_owned();
         assert_eq!(text(" Pay\u{0}\r\n Ada "), "Pay Ada");
         assert_eq!(text(" \n"), "An email without a subject");
         assert_eq!(text(&"ü ".repeat(300)).chars().count(), 199);

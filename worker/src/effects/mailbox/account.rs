@@ -1,13 +1,10 @@
 //! Finds the email of an action and the account that received it.
 
-use crate::effects::{ActionContext, PrepareError};
-use jobs::{
-    domain::mail::Mail,
-    store::{
-        connections::{self, StoredConnection},
-        messages,
-    },
+use crate::{
+    effects::{ActionContext, PrepareError},
+    messages::load_parsed,
 };
+use jobs::store::connections::{self, StoredConnection};
 use queue::runtime::handler::JobContext;
 
 pub(super) const NO_MAILBOX: &str = "No connected account with a mailbox received this email. Add one with POST /v1/connections, with `imap`.";
@@ -31,20 +28,7 @@ pub(super) async fn mail_reference(
             "Give `message_id`: the email to change.",
         )
     })?;
-    let gone = |message: &str| PrepareError::refused("message_gone", message);
-    let mut conn = ctx.pool.acquire().await?;
-    let stored = messages::find(&mut conn, action.tenant, id)
-        .await?
-        .ok_or_else(|| gone("This email is not stored or was deleted."))?;
-    drop(conn);
-    // Parsing may take long; it must not block the other jobs of this thread.
-    let parsed =
-        tokio::task::spawn_blocking(move || Mail::from_source(stored.format, &stored.source));
-    let mail = parsed
-        .await
-        .ok()
-        .and_then(Result::ok)
-        .ok_or_else(|| gone("This email could not be parsed."))?;
+    let mail = load_parsed(&ctx.pool, action.tenant, id).await?.mail;
     let delivered = mail
         .headers
         .iter()
@@ -55,7 +39,10 @@ pub(super) async fn mail_reference(
         .chain(named.map(|address| address.addr.to_lowercase()))
         .collect();
     let message_id = mail.message_id.ok_or_else(|| {
-        gone("This email has no Message-ID, so that it cannot be found in the mailbox.")
+        PrepareError::refused(
+            "message_gone",
+            "This email has no Message-ID, so that it cannot be found in the mailbox.",
+        )
     })?;
     Ok(MailReference {
         message_id,

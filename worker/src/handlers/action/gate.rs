@@ -1,16 +1,16 @@
 //! Decides whether an action may run, from facts that our code establishes: the tenant's current trust mode and the email.
 
 use super::load::RequestedAction;
-use crate::handlers::unavailable;
+use crate::{handlers::unavailable, messages::load_parsed};
 use jobs::{
     domain::{
         MessageId,
         gate::{Circumstances, Confirmation, Gate, HighRiskPolicy, TrustMode, by_trust, decide},
-        mail::{Mail, is_automatic},
+        mail::is_automatic,
         risk::Risk,
     },
     kinds::action::Args,
-    store::{messages, tenants, triage_results},
+    store::{tenants, triage_results},
 };
 use queue::Failure;
 use queue::runtime::handler::JobContext;
@@ -72,35 +72,15 @@ async fn trust(ctx: &JobContext, args: &Args) -> Result<TrustMode, Failure> {
 /// Reads the facts about the email.
 async fn circumstances(ctx: &JobContext, message: MessageId) -> Result<Circumstances, Failure> {
     let tenant = ctx.job.tenant;
+    let mail = load_parsed(&ctx.pool, tenant, message).await?.mail;
     let mut conn = ctx
         .pool
         .acquire()
         .await
         .map_err(|error| unavailable(&error))?;
-    let stored = messages::find(&mut conn, tenant, message)
-        .await
-        .map_err(|error| unavailable(&error))?
-        .ok_or_else(|| {
-            Failure::permanent(
-                "message_missing",
-                "This email is not stored or was deleted.",
-                "no row in messages",
-            )
-        })?;
     let injection_suspected = triage_results::injection_suspected(&mut conn, tenant, message)
         .await
         .map_err(|error| unavailable(&error))?;
-    drop(conn);
-    // Parsing may take long; it must not block the other jobs of this thread.
-    let parsed =
-        tokio::task::spawn_blocking(move || Mail::from_source(stored.format, &stored.source));
-    let mail = parsed.await.ok().and_then(Result::ok).ok_or_else(|| {
-        Failure::permanent(
-            "unparsable_mail",
-            "This email could not be parsed.",
-            "the parser failed",
-        )
-    })?;
     Ok(Circumstances {
         injection_suspected,
         dmarc_failed: mail.dmarc_failed(),

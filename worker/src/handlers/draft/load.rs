@@ -1,8 +1,8 @@
 //! Loads what a draft needs: [`Case`]. Holds no database connection while parsing.
 
 use super::memory;
-use crate::handlers::unavailable;
 use crate::prompts::mailbox::Owner;
+use crate::{handlers::unavailable, messages::load_parsed};
 use base::TenantId;
 use chrono::{DateTime, Utc};
 use jobs::{
@@ -22,7 +22,7 @@ use jobs::{
         draft_versions::{self, StoredVersion},
         drafts::{self, StoredDraft},
         memory_items::Recalled,
-        messages, own_messages, tenants, triage_results,
+        own_messages, tenants, triage_results,
         users::{self, Correspondent},
     },
 };
@@ -151,30 +151,9 @@ pub(super) async fn load(ctx: &JobContext, args: &Args) -> Result<Case, Failure>
     let message = base
         .as_ref()
         .map_or(args.message_id, |base| base.draft.message);
-    let stored = match message {
-        Some(id) => {
-            let stored = messages::find(&mut conn, tenant, id)
-                .await
-                .map_err(failed)?
-                .ok_or_else(missing)?;
-            Some((id, stored))
-        }
-        None => None,
-    };
     drop(conn);
-    let mail = match stored {
-        Some((id, stored)) => {
-            // Parsing may take long; it must not block the other jobs of this thread.
-            let parsed = tokio::task::spawn_blocking(move || {
-                Mail::from_source(stored.format, &stored.source)
-            });
-            let mail = parsed
-                .await
-                .ok()
-                .and_then(Result::ok)
-                .ok_or_else(unparsable)?;
-            Some((id, mail))
-        }
+    let mail = match message {
+        Some(id) => Some((id, load_parsed(&ctx.pool, tenant, id).await?.mail)),
         None => None,
     };
     let mut conn = ctx.pool.acquire().await.map_err(failed)?;
@@ -326,23 +305,6 @@ pub(in crate::handlers) fn reply_notice(mail: &Mail, to: &[String]) -> Option<St
             "The sender wants the answer sent to {foreign}, which is outside the sender's domain."
         )
     })
-}
-
-fn missing() -> Failure {
-    Failure::permanent(
-        "message_missing",
-        "This email is no longer stored. Submit it again.",
-        "no row in messages",
-    )
-}
-
-fn unparsable() -> Failure {
-    // The parser's message may quote the email.
-    Failure::permanent(
-        "unparsable_mail",
-        "This email could not be parsed.",
-        "the parser failed",
-    )
 }
 
 /// Returns whether the draft answers the email, so that guards and language checks apply.

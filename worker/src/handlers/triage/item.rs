@@ -15,6 +15,6 @@ pub(super) fn of(case: &Case, judgement: &Judgement) -> Option<NewItem> {
         owner: case.owner,
         rationale: judgement.rationale.clone(),
         priority: judgement.priority,
-        ..NewItem::of_mail(&case.mail.subject, &case.content_hash, case.message)?
+        ..NewItem::of_mail(&case.mail.subject, &case.content_hash, case.message)
     })
 }

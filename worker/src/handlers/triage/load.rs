@@ -1,20 +1,19 @@
 //! Loads what triage needs: [`Case`]. Holds no database connection while parsing.
 
 use super::{guards::Correspondents, mailbox::Mailbox, rule_cache::RuleCache};
-use crate::handlers::unavailable;
+use crate::{
+    handlers::unavailable,
+    messages::{ParsedMessage, load_parsed},
+};
 use base::{JobId, TenantId, telemetry::chain};
 use jobs::{
     commands::rules,
     domain::{
-        MessageId, UserId,
-        gate::TrustMode,
-        invite::EmailAddress,
-        mail::{Mail, MailError},
-        rules::RuleSet,
+        MessageId, UserId, gate::TrustMode, invite::EmailAddress, mail::Mail, rules::RuleSet,
     },
     kinds::triage::Args,
     store::{
-        contacts, messages,
+        contacts,
         proposed_actions::{self, StoredAction},
         rule_sets, tenants,
         triage_results::{self, FormerResult},
@@ -65,37 +64,9 @@ pub(super) async fn load(
             "the tenant is closed",
         ));
     };
-    let stored = messages::find(&mut conn, tenant, args.message_id)
-        .await
-        .map_err(|error| unavailable(&error))?
-        .ok_or_else(|| {
-            Failure::permanent(
-                "message_missing",
-                "This email is no longer stored. Submit it again.",
-                "no row in messages",
-            )
-        })?;
     drop(conn);
+    let ParsedMessage { mail, content_hash } = load_parsed(pool, tenant, args.message_id).await?;
     let rules = load_rules(pool, cache, tenant, args.ruleset_version).await?;
-    // Parsing may take long; it must not block the other jobs of this thread.
-    let parsed = tokio::task::spawn_blocking(move || {
-        let mail = Mail::from_source(stored.format, &stored.source)?;
-        let content_hash = mail.content_hash();
-        Ok::<_, MailError>((mail, content_hash))
-    })
-    .await
-    .map_err(|_| {
-        // The panic message may quote the email.
-        Failure::permanent(
-            "unparsable_mail",
-            "This email could not be parsed.",
-            "the parser panicked",
-        )
-    })?;
-    let (mail, content_hash) = parsed.map_err(|error| {
-        // The error's source may quote the email, so that only its own text is logged.
-        Failure::permanent("unparsable_mail", error.user_message(), error.to_string())
-    })?;
     let mut conn = pool.acquire().await.map_err(|error| unavailable(&error))?;
     let correspondents = load_correspondents(&mut conn, tenant, &mail)
         .await
