@@ -26,8 +26,8 @@ fn of_sender(sender: &str, key: &str, value: &str) -> Value {
     json!({"level": "semantic", "scope": "sender", "scope_value": sender, "key": key, "value": value})
 }
 
-/// A letter by a model that says it used these.
-fn letter(used: &[&str]) -> Reply {
+/// A draft by a model that says it used these.
+fn drafted(used: &[&str]) -> Reply {
     let answer = json!({
         "body_text": "Hello Ada,\n\nthe second one.", "subject": null, "confidence": "HIGH", "assumptions": [],
         "open_questions": [], "used_memory_ids": used, "language": "en",
@@ -57,7 +57,7 @@ async fn an_email_is_written_with_what_its_writer_has_said_and_with_nobody_else_
     note(&client, habit("tone", "formal")).await;
     note(&colleague, habit("sign-off", "A colleague's regards")).await;
     note(&stranger, habit("sign-off", "A stranger's regards")).await;
-    let model = FakeModel::start([letter(&[&sign_off])]).await;
+    let model = FakeModel::start([drafted(&[&sign_off])]).await;
     let _worker = model.worker(&db, &[]).await;
     let message = message(&client, "Plan").await;
     let body = json!({"mode": "reply", "message_id": message});
@@ -72,7 +72,7 @@ async fn an_email_is_written_with_what_its_writer_has_said_and_with_nobody_else_
     ] {
         assert!(told.contains(said), "{said} is not in {told}");
     }
-    for hidden in ["Eve means", "A colleague's", "A stranger's", "7946"] {
+    for hidden in ["Eve means", "A colleague's", "A stranger's", "7946 0958"] {
         assert!(!told.contains(hidden), "{hidden} is in {told}");
     }
     assert_eq!(output["memory_ids"], json!([sign_off]));
@@ -95,7 +95,7 @@ async fn an_item_that_was_not_shown_is_not_cited() {
     let client = api.sign_in(&db).await;
     let colleague = client.colleague(&db, Role::Member).await;
     let theirs = note(&colleague, habit("sign-off", "Cheers")).await;
-    let model = FakeModel::start([letter(&[&theirs]), letter(&[])]).await;
+    let model = FakeModel::start([drafted(&[&theirs]), drafted(&[])]).await;
     let _worker = model.worker(&db, &[]).await;
     let message = message(&client, "Plan").await;
     let body = json!({"mode": "reply", "message_id": message, "tone": "brief"});
@@ -118,7 +118,7 @@ async fn what_an_email_has_left_in_the_memory_is_evidence_and_no_instruction() {
     // As a job leaves it that has read an email.
     db.execute("update memory_items set provenance = 'email'")
         .await;
-    let model = FakeModel::start([letter(&[&read])]).await;
+    let model = FakeModel::start([drafted(&[&read])]).await;
     let _worker = model.worker(&db, &[]).await;
     let message = message(&client, "Plan").await;
     let body = json!({"mode": "reply", "message_id": message});
