@@ -5,6 +5,7 @@ use crate::say;
 use crate::smtp_sink::SmtpSink;
 use crate::table::RULED_HEADER;
 use comfy_table::Table;
+use jobs::domain::action::{ActionType, Executor};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -14,18 +15,6 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// The maximum page size.
 const PAGE_SIZE: usize = 200;
-
-/// Actions that need a mailbox, which the sample account does not have.
-const IN_MAILBOX: [&str; 8] = [
-    "label",
-    "unlabel",
-    "mark_read",
-    "star",
-    "archive",
-    "move",
-    "trash",
-    "spam",
-];
 
 /// Connects the sample account to the local mail server, replacing that of an earlier run.
 ///
@@ -71,7 +60,8 @@ pub async fn show(client: &Client, sink: &SmtpSink, approve: bool) -> Result<(),
     for approval in &waiting {
         let in_mailbox = approval["kind"]
             .as_str()
-            .is_some_and(|kind| IN_MAILBOX.contains(&kind));
+            .and_then(ActionType::parse)
+            .is_some_and(|kind| matches!(kind.spec().executor, Executor::Mailbox(_)));
         let status = match (approve, in_mailbox) {
             (true, false) => approve_and_wait(client, approval).await?,
             (true, true) => {

@@ -6,6 +6,7 @@ use crate::support::{
     sources::{self, Source},
 };
 use api::error::Code;
+use jobs::domain::action::ActionType;
 use std::collections::BTreeSet;
 
 /// Every page a newcomer or an operator reads. Decisions are left out: they tell of what was, too.
@@ -87,6 +88,27 @@ fn configuration_lists_every_variable_that_is_declared() {
     assert!(
         missing.is_empty(),
         "add these to the VARIABLES of their file, and the file's table to dev::docs::configuration: {missing:?}"
+    );
+}
+
+#[test]
+fn guide_describes_every_action_type() {
+    let guide = sources::read("docs/api-guide.md");
+    let actions = guide
+        .split("\n## ")
+        .find(|section| section.starts_with("Actions"));
+    let described: BTreeSet<String> = actions
+        .expect("the guide has a section `Actions`")
+        .lines()
+        .filter(|line| line.starts_with('|'))
+        .flat_map(|row| quoted(row.split('|').nth(1).unwrap_or_default()))
+        .collect();
+    hold(
+        ActionType::ALL
+            .iter()
+            .filter(|kind| !described.contains(kind.as_str()))
+            .map(|kind| format!("docs/api-guide.md: describe `{kind}` in the table of actions"))
+            .collect(),
     );
 }
 
