@@ -100,6 +100,15 @@ fn unavailable(error: &sqlx::Error) -> Failure {
     Failure::transient(code, MESSAGE, chain(error))
 }
 
+/// A value of ours that JSON cannot hold, or a stored one that does not fit: no retry changes that.
+fn internal(error: &serde_json::Error) -> Failure {
+    Failure::permanent(
+        "internal_error",
+        "Something went wrong on our side.",
+        chain(error),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
