@@ -100,13 +100,23 @@ fn unavailable(error: &sqlx::Error) -> Failure {
     Failure::transient(code, MESSAGE, chain(error))
 }
 
+/// A value of ours that JSON cannot hold, or a stored one that does not fit: no retry changes that.
+fn internal(error: &serde_json::Error) -> Failure {
+    Failure::permanent(
+        "internal_error",
+        "Something went wrong on our side.",
+        chain(error),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::messages;
     use base::env::Env;
-    use jobs::{domain::mail::MailFormat, store::messages::StoredMessage};
+    use jobs::{domain::mail::MailFormat, kinds, store::messages::StoredMessage};
     use queue::FailureClass;
+    use std::collections::BTreeSet;
 
     #[tokio::test]
     async fn failure_to_parse_does_not_quote_the_email() {
@@ -126,16 +136,27 @@ mod tests {
         assert_eq!(class(&sqlx::Error::RowNotFound), FailureClass::Transient);
     }
 
+    fn config(name: &str, value: &str) -> WorkerConfig {
+        let vars = [
+            ("DATABASE_URL", "postgres://127.0.0.1/postroom"),
+            (name, value),
+        ];
+        WorkerConfig::from_env(Env::from_vars(vars)).unwrap()
+    }
+
+    #[test]
+    fn registry_has_a_handler_for_exactly_the_kinds_of_the_table() {
+        let config = config("LLM_TESTING_MODE", "true");
+        let registry = registry(&config, &WorkerMetrics::new().unwrap()).unwrap();
+        let handled: BTreeSet<_> = registry.kinds().into_iter().collect();
+        assert_eq!(handled, kinds::names().into_iter().collect());
+    }
+
     #[test]
     fn model_mode_is_shown_as_one_of_two() {
         for (name, value, live) in [("LLM_TESTING_MODE", "true", 0), ("LLM_API_KEY", "k7", 1)] {
-            let vars = [
-                ("DATABASE_URL", "postgres://127.0.0.1/postroom"),
-                (name, value),
-            ];
-            let config = WorkerConfig::from_env(Env::from_vars(vars)).unwrap();
             let metrics = WorkerMetrics::new().unwrap();
-            registry(&config, &metrics).unwrap();
+            registry(&config(name, value), &metrics).unwrap();
             let value = |mode| metrics.assistant.llm_mode.with_label_values(&[mode]).get();
             assert_eq!((value("live"), value("testing")), (live, 1 - live));
         }

@@ -1,20 +1,15 @@
 //! [`str_enum!`](crate::str_enum): closed enums whose values have one text each in JSON, tables, YAML and metrics.
+//! [`text_enum!`](crate::text_enum) is the part of it that needs no database.
 
-/// Defines an enum with `ALL`, `as_str`, `parse`, `Display`, serde, `JsonSchema` and, for text columns, its SQL type, all from
-/// one list of texts. The calling crate needs `serde`, `schemars` and `sqlx`.
-///
-/// `query_as!` reads a column into the enum with `status as "status: Status"`; a text that is not in the list is an error
-/// of that query. Read a column as `String` and use `parse` where rows of other versions are expected.
+/// Defines an enum with `ALL`, `as_str`, `parse` and `Display`, all from one list of texts: no variant can be missing in
+/// one of them.
 #[macro_export]
-macro_rules! str_enum {
+macro_rules! text_enum {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
-        #[derive(
-            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
-            serde::Serialize, serde::Deserialize, schemars::JsonSchema,
-        )]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         $(#[$doc])*
         pub enum $name {
-            $($(#[$variant_doc])* #[serde(rename = $text)] $variant),+
+            $($(#[$variant_doc])* $variant),+
         }
 
         impl $name {
@@ -34,6 +29,24 @@ macro_rules! str_enum {
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+/// Defines a [`text_enum!`](crate::text_enum) with serde, `JsonSchema` and, for text columns, its SQL type. The calling
+/// crate needs `serde`, `schemars` and `sqlx`.
+///
+/// `query_as!` reads a column into the enum with `status as "status: Status"`; a text that is not in the list is an error
+/// of that query. Read a column as `String` and use `parse` where rows of other versions are expected.
+#[macro_export]
+macro_rules! str_enum {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $crate::text_enum! {
+            #[derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+            $(#[$doc])*
+            $name {
+                $($(#[$variant_doc])* #[serde(rename = $text)] $variant = $text),+
             }
         }
 

@@ -66,7 +66,7 @@ pub enum RoleRestriction {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn standing(
+pub async fn restriction(
     conn: &mut PgConnection,
     role: &DbRole,
 ) -> Result<RoleRestriction, sqlx::Error> {

@@ -298,6 +298,11 @@ async fn bodies(server: &MockServer) -> Vec<String> {
     requests.iter().map(text).collect()
 }
 
+#[test]
+fn every_provider_of_the_configuration_is_tested_here() {
+    assert_eq!(providers().len(), llm::config::Provider::ALL.len());
+}
+
 #[tokio::test]
 async fn each_provider_is_sent_exactly_this_and_its_answer_is_read_with_its_cost() {
     for provider in providers() {

@@ -17,6 +17,7 @@ mod writes;
 pub use metrics::ActionMetrics;
 
 use crate::effects::precheck;
+use crate::handlers::internal;
 use crate::providers::Providers;
 use async_trait::async_trait;
 use execute::execute;
@@ -143,13 +144,7 @@ impl ActionHandler {
             approval_id: approval.as_ref().map(|(id, _)| *id),
             actions,
         };
-        let value = serde_json::to_value(&output).map_err(|error| {
-            Failure::permanent(
-                "internal_error",
-                "Something went wrong on our side.",
-                error.to_string(),
-            )
-        })?;
+        let value = serde_json::to_value(&output).map_err(|error| internal(&error))?;
         Ok(Settlement::of(value).with(ActionWrites {
             output,
             approvals,

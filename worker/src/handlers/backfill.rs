@@ -1,7 +1,7 @@
 //! `mailbox.backfill`: reads a folder group by group and delivers each with the cursor, so that a crash or a cut costs at most
 //! the group that was being read. Gives its slot back every now and then.
 
-use super::{action::provider_error::refusal_or_failure, unavailable};
+use super::{action::provider_error::refusal_or_failure, internal, unavailable};
 use crate::{
     effects::ProviderContext,
     providers::{ProviderError, Providers, imap::reader::Reader},
@@ -88,13 +88,7 @@ impl Handler for BackfillHandler {
                 return Err(Failure::permanent(code, message, "refused by the provider"));
             }
         };
-        let value = serde_json::to_value(output).map_err(|error| {
-            Failure::permanent(
-                "internal_error",
-                "Something went wrong on our side.",
-                error.to_string(),
-            )
-        })?;
+        let value = serde_json::to_value(output).map_err(|error| internal(&error))?;
         Ok(Settlement::of(value))
     }
 }

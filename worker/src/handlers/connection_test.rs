@@ -1,6 +1,6 @@
 //! `connection.test`: opens the services of a connection and reports the results. Changes nothing there.
 
-use super::unavailable;
+use super::{internal, unavailable};
 use crate::{
     effects::ProviderContext,
     providers::{ProviderError, Providers},
@@ -53,13 +53,7 @@ impl Handler for ConnectionTestHandler {
             ok: tried.iter().all(|(_, outcome)| outcome.is_ok()),
             tried: tried.iter().map(finding).collect(),
         };
-        let output = serde_json::to_value(output).map_err(|error| {
-            Failure::permanent(
-                "internal_error",
-                "Something went wrong on our side.",
-                error.to_string(),
-            )
-        })?;
+        let output = serde_json::to_value(output).map_err(|error| internal(&error))?;
         Ok(Settlement::of(output))
     }
 }

@@ -19,7 +19,7 @@ mod writes;
 
 pub use metrics::DraftMetrics;
 
-use crate::handlers::ask::ModelAccess;
+use crate::handlers::{ask::ModelAccess, internal};
 use async_trait::async_trait;
 use compose::{Composed, compose};
 use guards::Target;
@@ -198,13 +198,7 @@ impl DraftHandler {
         dry_run: bool,
     ) -> Result<Settlement, Failure> {
         let outcome = output.outcome;
-        let output = serde_json::to_value(output).map_err(|error| {
-            Failure::permanent(
-                "internal_error",
-                "Something went wrong on our side.",
-                error.to_string(),
-            )
-        })?;
+        let output = serde_json::to_value(output).map_err(|error| internal(&error))?;
         Ok(Settlement::of(output).with(DraftWrites {
             outcome,
             result,

@@ -24,7 +24,7 @@ mod writes;
 
 pub use metrics::TriageMetrics;
 
-use crate::handlers::ask::ModelAccess;
+use crate::handlers::{ask::ModelAccess, internal};
 use crate::prompts::TRIAGE;
 use async_trait::async_trait;
 use jobs::{
@@ -185,13 +185,7 @@ impl TriageHandler {
         output: &Output,
         result: TriageResult,
     ) -> Result<Settlement, Failure> {
-        let output = serde_json::to_value(output).map_err(|error| {
-            Failure::permanent(
-                "internal_error",
-                "Something went wrong on our side.",
-                error.to_string(),
-            )
-        })?;
+        let output = serde_json::to_value(output).map_err(|error| internal(&error))?;
         Ok(Settlement::of(output).with(TriageWrites {
             message: case.message,
             own: case.correspondents.own_sender || case.mail.direction == Direction::Out,

@@ -3,7 +3,7 @@
 //! Its children are enqueued with it, so that it is claimed only after all of them ended. An email that was submitted before
 //! belongs to a job of another submission; while that job runs, this one snoozes.
 
-use super::unavailable;
+use super::{internal, unavailable};
 use async_trait::async_trait;
 use base::JobId;
 use chrono::TimeDelta;
@@ -27,10 +27,10 @@ impl Handler for TriageBatchHandler {
     type Kind = TriageBatch;
 
     async fn run(&self, ctx: &JobContext, args: Args) -> Result<Settlement, Failure> {
-        let standings = load(ctx, &args)
+        let statuses = load(ctx, &args)
             .await
             .map_err(|error| unavailable(&error))?;
-        if standings.values().any(|found| !found.state.is_terminal()) {
+        if statuses.values().any(|found| !found.state.is_terminal()) {
             return Err(Failure::rate_limited(
                 ctx.clock.now() + SNOOZE,
                 "batch_incomplete",
@@ -38,14 +38,8 @@ impl Handler for TriageBatchHandler {
                 "jobs of other submissions have not ended",
             ));
         }
-        let output = summarise(&args, &standings);
-        let output = serde_json::to_value(output).map_err(|error| {
-            Failure::permanent(
-                "internal_error",
-                "Something went wrong on our side.",
-                error.to_string(),
-            )
-        })?;
+        let output = summarise(&args, &statuses);
+        let output = serde_json::to_value(output).map_err(|error| internal(&error))?;
         Ok(Settlement::of(output))
     }
 }
@@ -56,14 +50,14 @@ async fn load(ctx: &JobContext, args: &Args) -> Result<HashMap<JobId, JobStatus>
     view::statuses(&mut conn, ctx.job.tenant, &jobs).await
 }
 
-fn summarise(args: &Args, standings: &HashMap<JobId, JobStatus>) -> Output {
+fn summarise(args: &Args, statuses: &HashMap<JobId, JobStatus>) -> Output {
     let (mut outcomes, mut categories) = (BTreeMap::new(), BTreeMap::new());
     let items: Vec<ItemOutput> = args
         .items
         .iter()
         .enumerate()
         .map(|(index, item)| {
-            let found = standings.get(&item.job);
+            let found = statuses.get(&item.job);
             let word = |name| {
                 let output = found?.output.as_ref()?;
                 output.get(name).and_then(Value::as_str).map(str::to_owned)
@@ -111,28 +105,28 @@ mod tests {
         let args = Args {
             items: vec![item(false), item(true), item(false), item(true)],
         };
-        let standing = |state, output, code: Option<&str>| JobStatus {
+        let status = |state, output, code: Option<&str>| JobStatus {
             state,
             output,
             error_code: code.map(str::to_owned),
         };
         let triaged =
             || Some(json!({"category": "fyi", "disposition": "notify", "priority": "low"}));
-        let standings = HashMap::from([
+        let statuses = HashMap::from([
             (
                 args.items[0].job,
-                standing(JobState::Succeeded, triaged(), None),
+                status(JobState::Succeeded, triaged(), None),
             ),
             (
                 args.items[1].job,
-                standing(JobState::Succeeded, triaged(), None),
+                status(JobState::Succeeded, triaged(), None),
             ),
             (
                 args.items[2].job,
-                standing(JobState::Discarded, None, Some("unparsable_mail")),
+                status(JobState::Discarded, None, Some("unparsable_mail")),
             ),
         ]);
-        let output = summarise(&args, &standings);
+        let output = summarise(&args, &statuses);
         assert_eq!(
             serde_json::to_value(&output.outcomes).unwrap(),
             json!({"discarded": 1, "removed": 1, "succeeded": 2})

@@ -1,6 +1,9 @@
 //! The providers that `LLM_PROVIDER` chooses from, and their defaults: [`Provider`].
 
-use base::env::{Env, Variable};
+use base::{
+    env::{Env, Variable},
+    text_enum,
+};
 
 pub(super) const PROVIDER: Variable = Variable::with_default(
     "LLM_PROVIDER",
@@ -28,51 +31,31 @@ const fn own(name: &'static str) -> Variable {
     )
 }
 
-/// A wire protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Provider {
-    /// OpenAI's chat completions, or any server that speaks them.
-    OpenAi,
-    /// OpenAI's responses API.
-    OpenAiResponses,
-    Anthropic,
-    Gemini,
-    /// Azure OpenAI.
-    Azure,
-    Ollama,
-    Mistral,
+text_enum! {
+    /// A wire protocol, by the value of `LLM_PROVIDER`.
+    Provider {
+        /// OpenAI's chat completions, or any server that speaks them.
+        OpenAi = "openai",
+        /// OpenAI's responses API.
+        OpenAiResponses = "openai-responses",
+        Anthropic = "anthropic",
+        Gemini = "gemini",
+        /// Azure OpenAI.
+        Azure = "azure",
+        Ollama = "ollama",
+        Mistral = "mistral",
+    }
 }
 
 impl Provider {
-    pub const ALL: [Self; 7] = [
-        Self::OpenAi,
-        Self::OpenAiResponses,
-        Self::Anthropic,
-        Self::Gemini,
-        Self::Azure,
-        Self::Ollama,
-        Self::Mistral,
-    ];
-
-    /// Returns the value of `LLM_PROVIDER`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::OpenAi => "openai",
-            Self::OpenAiResponses => "openai-responses",
-            Self::Anthropic => "anthropic",
-            Self::Gemini => "gemini",
-            Self::Azure => "azure",
-            Self::Ollama => "ollama",
-            Self::Mistral => "mistral",
-        }
-    }
-
     pub(super) fn from_env(env: &mut Env) -> Self {
         let text = env.text(PROVIDER);
-        let found = Self::ALL.into_iter().find(|it| it.as_str() == text);
-        found.unwrap_or_else(|| {
-            let known = Self::ALL.map(Self::as_str).join(", ");
-            env.fault(PROVIDER, format!("is not a known provider: {known}"));
+        Self::parse(&text).unwrap_or_else(|| {
+            let known: Vec<_> = Self::ALL.iter().map(|it| it.as_str()).collect();
+            env.fault(
+                PROVIDER,
+                format!("is not a known provider: {}", known.join(", ")),
+            );
             Self::OpenAi
         })
     }
@@ -98,6 +81,21 @@ impl Provider {
             Self::Azure => Some(AZURE_KEY),
             Self::Ollama => None,
             Self::Mistral => Some(MISTRAL_KEY),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variable_names_every_provider() {
+        for provider in Provider::ALL {
+            assert!(
+                PROVIDER.meaning.contains(&format!("`{provider}`")),
+                "{provider}"
+            );
         }
     }
 }

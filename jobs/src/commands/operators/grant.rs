@@ -23,7 +23,7 @@ pub enum GrantError {
 /// If the role is missing or is a superuser, or the database refuses.
 pub async fn grant(pool: &PgPool, role: &DbRole) -> Result<(), GrantError> {
     let mut conn = pool.acquire().await?;
-    match grants::standing(&mut conn, role).await? {
+    match grants::restriction(&mut conn, role).await? {
         RoleRestriction::Missing => Err(GrantError::NoSuchRole(role.clone())),
         RoleRestriction::AboveGrants => Err(GrantError::AboveGrants(role.clone())),
         RoleRestriction::Bound => Ok(grants::grant_application(&mut conn, role).await?),

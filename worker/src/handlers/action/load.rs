@@ -1,7 +1,7 @@
 //! Loads the actions of a job, from an approval, a request or a triage: [`RequestedAction`].
 
-use crate::handlers::unavailable;
-use base::{JobId, telemetry::chain};
+use crate::handlers::{internal, unavailable};
+use base::JobId;
 use chrono::{DateTime, Utc};
 use jobs::{
     commands::approvals::execute::{BeginError, begin},
@@ -153,13 +153,7 @@ async fn of_triage(ctx: &JobContext, job: JobId) -> Result<Vec<RequestedAction>,
         Some((kind, action))
     });
     read.map(|(kind, action)| {
-        let params = serde_json::from_value(action.payload).map_err(|error| {
-            Failure::permanent(
-                "internal_error",
-                "Something went wrong on our side.",
-                chain(&error),
-            )
-        })?;
+        let params = serde_json::from_value(action.payload).map_err(|error| internal(&error))?;
         Ok(RequestedAction {
             kind,
             params,

@@ -3,6 +3,7 @@
 //! They are enqueued in the transaction that settles the triage, so that both commit or neither does.
 
 use super::plan::Plan;
+use crate::handlers::internal;
 use chrono::TimeDelta;
 use jobs::{
     domain::{gate::Gate, judgement::Disposition},
@@ -81,13 +82,7 @@ fn suggestion(plan: &Plan) -> Option<String> {
 }
 
 fn named(new: Result<NewJob, serde_json::Error>, name: String) -> Result<NewJob, Failure> {
-    let new = new.map_err(|error| {
-        Failure::permanent(
-            "internal_error",
-            "Something went wrong on our side.",
-            error.to_string(),
-        )
-    })?;
+    let new = new.map_err(|error| internal(&error))?;
     Ok(NewJob {
         external: Some(ExternalId {
             fingerprint: Sha256::digest(&name).into(),
