@@ -176,7 +176,7 @@ impl<'a> Reader<'a> {
     fn key(&mut self, entry: &Value, at: &str) -> Vec<(&'static str, String)> {
         match &entry[KEY_VARIABLE] {
             Value::Null if entry["key_file"].is_null() => Provider::ALL
-                .into_iter()
+                .iter()
                 .filter_map(|provider| {
                     let variable = provider.key()?;
                     Some((variable.name, self.env.optional(variable)?))
