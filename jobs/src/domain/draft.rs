@@ -197,7 +197,7 @@ mod tests {
             change(|outgoing| outgoing.references.push("<1@b.c>".into())),
             change(|outgoing| outgoing.body_text.push('x')),
             change(|outgoing| {
-                outgoing.send_at = outgoing.send_at.map(|at| at + TimeDelta::seconds(1))
+                outgoing.send_at = outgoing.send_at.map(|at| at + TimeDelta::seconds(1));
             }),
         ];
         let mut hashes = others.to_vec();
