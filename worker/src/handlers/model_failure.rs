@@ -9,7 +9,7 @@ use super::ask::{AskError, ModelAccess};
 use super::unavailable;
 use base::telemetry::chain;
 use chrono::{DateTime, TimeDelta, Utc};
-use effects::{JobEffect, Subject, job_effect};
+use effects::{JobEffect, RATE_CODE, Subject, job_effect};
 use jobs::domain::llm::OutagePolicy;
 use jobs::store::{
     llm_calls::{self, FailureFacts},
@@ -81,6 +81,11 @@ async fn decide(
     };
     let effect = job_effect(&error, is_billed, subject, ctx.clock.now());
     match effect {
+        // Never given up, however long it waits: the model answers, and the operator set the rate.
+        JobEffect::WaitForTurn(until) => {
+            let failure = rate_reached(&error, access.model.model_name(), until);
+            return Ok(Reaction::Fail(failure));
+        }
         JobEffect::HandBack => return Ok(Reaction::Fail(Failure::interrupted())),
         JobEffect::AskAgain => return Ok(Reaction::AskAgain(error)),
         JobEffect::Unanswerable => return Ok(Reaction::Unanswerable(error)),
@@ -171,6 +176,16 @@ fn waiting(error: &LlmError, until: DateTime<Utc>) -> Failure {
         ),
     };
     Failure::rate_limited(until, code, message, format!("{class}: {}", chain(error)))
+}
+
+/// Builds the failure of a job that waits for its turn.
+fn rate_reached(error: &LlmError, model: &str, until: DateTime<Utc>) -> Failure {
+    Failure::rate_limited(
+        until,
+        RATE_CODE,
+        format!("The rate of requests to {model} is reached; the job continues at its turn."),
+        chain(error),
+    )
 }
 
 /// Permanent, so that a missing fixture is noticed.
