@@ -1,6 +1,6 @@
 //! The worker's configuration from the environment: [`WorkerConfig`]. Reports all faults together.
 
-use crate::{providers::guard::Guard, watch::WatchConfig};
+use crate::{prompts::TASKS, providers::guard::Guard, watch::WatchConfig};
 use base::{
     db::PoolConfig,
     env::{ConfigError, Env, Variable},
@@ -67,13 +67,13 @@ const REQUEST_RATE: Variable = Variable::optional(
     "LLM_REQUESTS_PER_MINUTE",
     "500",
     "no limit",
-    "The most requests to the model in a minute, by all workers together; jobs beyond it wait for their turn",
+    "The most requests to each model in a minute, by all workers together; jobs beyond it wait for their turn",
 );
 const TOKEN_RATE: Variable = Variable::optional(
     "LLM_TOKENS_PER_MINUTE",
     "200000",
     "no limit",
-    "The most tokens in a minute, estimated before a request and corrected by its usage; at least 1000",
+    "The most tokens of each model in a minute, estimated before a request and corrected by its usage; at least 1000",
 );
 const CALL_RETENTION: Variable = Variable::with_default(
     "LLM_CALL_RETENTION_DAYS",
@@ -166,7 +166,7 @@ impl WorkerConfig {
                 poll: env.seconds(POLL),
             },
             retention: env.seconds(RETENTION),
-            llm: LlmConfig::from_env(&mut env),
+            llm: LlmConfig::from_env(&mut env, &TASKS),
             prices: prices(&mut env),
             lanes: LanePolicy::probing_every(env.seconds(PROBE)),
             rate: Rate {

@@ -17,7 +17,7 @@ use jobs::store::{
     llm_rates::{self, RatedRequest, Taken},
 };
 use llm::{
-    LlmError, NotAdmitted, RequestLedger, TokenUsage,
+    LlmError, Model, NotAdmitted, RequestLedger, TokenUsage,
     ledger::{FailedRequest, Intent},
     limits_left::{Left, LimitsLeft},
 };
@@ -33,10 +33,11 @@ const PROBE_MARGIN: Duration = Duration::from_secs(5);
 /// far below their limit.
 const TOKEN_BYTES: i64 = 4;
 
-/// Records the requests of one question.
+/// Records the requests of one question to one model.
 pub(super) struct JobLedger<'a> {
     pub(super) ctx: &'a JobContext,
     pub(super) access: &'a ModelAccess,
+    pub(super) model: &'a Model,
     pub(super) key: CheckpointKey,
     pub(super) version: &'static str,
 }
@@ -118,7 +119,7 @@ impl JobLedger<'_> {
             Taken::Admitted { waited } => {
                 tx.commit().await?;
                 if let Some(waited) = waited.and_then(|waited| waited.to_std().ok()) {
-                    self.access.model.rate_waited(waited);
+                    self.model.rate_waited(waited);
                 }
                 Ok(None)
             }
@@ -126,7 +127,7 @@ impl JobLedger<'_> {
                 tx.rollback().await?;
                 let mut conn = self.ctx.pool.acquire().await?;
                 let until = llm_rates::queue_up(&mut conn, &rated).await?;
-                self.access.model.rate_reached();
+                self.model.rate_reached();
                 Ok(Some(NotAdmitted::RateReached { until }))
             }
         }
@@ -183,10 +184,7 @@ impl JobLedger<'_> {
         answer: &Answered<'_>,
     ) -> Result<(), sqlx::Error> {
         let usage = answer.usage;
-        let (provider, model) = (
-            self.access.model.provider_name(),
-            self.access.model.model_name(),
-        );
+        let (provider, model) = (self.model.provider_name(), self.model.model_name());
         let priced = self.micros(provider, answer.model, usage);
         let ended = EndedLlmCall {
             id: request,
@@ -220,8 +218,7 @@ impl JobLedger<'_> {
         let (reserved, used) = (settled.reserved, settled.used);
         llm_budgets::settle(conn, settled.tenant, &settled.kind, reserved, used).await?;
         let is_known = ended.input_tokens + ended.output_tokens > 0;
-        let model = &self.access.model;
-        let lane = (model.provider_name(), model.model_name());
+        let lane = (self.model.provider_name(), self.model.model_name());
         if self.access.rate.tokens.is_some() && is_known {
             let more = used.tokens - reserved.tokens / TOKEN_BYTES;
             llm_rates::correct(&mut *conn, lane, more).await?;
