@@ -1198,3 +1198,36 @@ create table backfills (
     constraint backfills_last_uid_check check (last_uid >= 0),
     constraint backfills_uid_validity_check check (uid_validity >= 0)
 );
+
+-- 0013_rates
+
+-- Read and written under its row lock by each request to a model with a rate.
+create table llm_rates (
+    provider text not null,
+    model text not null,
+    requests_per_minute bigint,
+    tokens_per_minute bigint,
+    requests_full_at timestamptz not null default now(),
+    tokens_full_at timestamptz not null default now(),
+    constraint llm_rates_pkey primary key (provider, model),
+    constraint llm_rates_requests_per_minute_check check (requests_per_minute > 0),
+    constraint llm_rates_tokens_per_minute_check check (tokens_per_minute > 0)
+) with (
+    fillfactor = 70
+);
+
+-- One row for each job that a rate refused. It stays for some minutes after its turn, to tell whose turn was longest ago.
+create table llm_rate_turns (
+    tenant_id uuid not null,
+    job_id uuid not null,
+    provider text not null,
+    model text not null,
+    tokens bigint not null,
+    queued_at timestamptz not null default now(),
+    turn_at timestamptz,
+    taken_at timestamptz,
+    constraint llm_rate_turns_pkey primary key (tenant_id, job_id, provider, model),
+    constraint llm_rate_turns_check check ((taken_at is null) or (turn_at is not null)),
+    constraint llm_rate_turns_tokens_check check (tokens >= 0)
+);
+create index llm_rate_turns_open on llm_rate_turns (provider, model, turn_at) where (taken_at is null);

@@ -21,6 +21,7 @@ pub mod llm_budgets;
 pub mod llm_calls;
 pub mod llm_checkpoints;
 pub mod llm_lanes;
+pub mod llm_rates;
 pub mod llm_usage;
 pub mod login_failures;
 pub mod memory_items;

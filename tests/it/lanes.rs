@@ -19,7 +19,7 @@ const AFTERWARDS: Duration = Duration::from_secs(90);
 /// Workers look at a model that is away every second.
 const OFTEN: (&str, &str) = ("LLM_PROBE_SECONDS", "1");
 
-fn email(n: usize) -> Vec<u8> {
+pub(crate) fn email(n: usize) -> Vec<u8> {
     format!(
         "Message-ID: <{n}@client.example>\nFrom: Alice <alice@client.example>\nTo: owner@acme.example\n\
          Subject: Appointment {n}\nDate: Mon, 23 Nov 2026 10:00:00 +0000\n\nWhen can we meet about {n}?"
@@ -27,7 +27,7 @@ fn email(n: usize) -> Vec<u8> {
     .into_bytes()
 }
 
-async fn submit_emails(client: &Client, numbers: std::ops::Range<usize>) {
+pub(crate) async fn submit_emails(client: &Client, numbers: std::ops::Range<usize>) {
     for n in numbers {
         client.submitted(&email(n), &format!("email-{n}")).await;
     }
@@ -43,7 +43,7 @@ async fn submit_drafts(client: &Client, count: usize) {
     }
 }
 
-async fn until_count(db: &TestDb, deadline: Duration, sql: &'static str, wanted: i64) {
+pub(crate) async fn until_count(db: &TestDb, deadline: Duration, sql: &'static str, wanted: i64) {
     eventually(deadline, async || match db.one::<i64>(sql).await {
         count if count == wanted => Ok(()),
         count => Err(format!("{count} instead of {wanted}: {sql}")),

@@ -45,6 +45,7 @@ mod poll;
 mod pool;
 mod projects;
 mod queue;
+mod rates;
 mod records;
 mod routes;
 mod rules;

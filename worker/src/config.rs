@@ -7,7 +7,10 @@ use base::{
     telemetry::{self, chain},
 };
 use jobs::{
-    domain::{draft::Confidence, llm::LanePolicy},
+    domain::{
+        draft::Confidence,
+        llm::{LanePolicy, rate::Rate},
+    },
     secrets::KeyRing,
 };
 use llm::{LlmConfig, Prices};
@@ -60,6 +63,18 @@ const PROBE: Variable = Variable::with_default(
     "60",
     "The longest time between two requests to a model that is away, by all workers together",
 );
+const REQUEST_RATE: Variable = Variable::optional(
+    "LLM_REQUESTS_PER_MINUTE",
+    "500",
+    "no limit",
+    "The most requests to each model in a minute, by all workers together; jobs beyond it wait for their turn",
+);
+const TOKEN_RATE: Variable = Variable::optional(
+    "LLM_TOKENS_PER_MINUTE",
+    "200000",
+    "no limit",
+    "The most tokens of each model in a minute, estimated before a request and corrected by its usage; at least 1000",
+);
 const CALL_RETENTION: Variable = Variable::with_default(
     "LLM_CALL_RETENTION_DAYS",
     "400",
@@ -91,6 +106,8 @@ pub const VARIABLES: &[Variable] = &[
     DRAFT_FLOOR,
     PRICES,
     PROBE,
+    REQUEST_RATE,
+    TOKEN_RATE,
     CALL_RETENTION,
     WATCH_POLL,
     WATCH_ACCOUNTS,
@@ -111,6 +128,8 @@ pub struct WorkerConfig {
     pub prices: Prices,
     /// How often a model that is away is asked.
     pub lanes: LanePolicy,
+    /// How often a model is asked at most.
+    pub rate: Rate,
     /// Retention of the records of requests to a model, in days.
     pub call_retention_days: i32,
     /// Below this confidence, a draft becomes open questions.
@@ -150,6 +169,10 @@ impl WorkerConfig {
             llm: LlmConfig::from_env(&mut env, &TASKS),
             prices: prices(&mut env),
             lanes: LanePolicy::probing_every(env.seconds(PROBE)),
+            rate: Rate {
+                requests: limit(&mut env, REQUEST_RATE, 1),
+                tokens: limit(&mut env, TOKEN_RATE, 1000),
+            },
             call_retention_days: call_retention(&mut env),
             draft_floor: draft_floor(&mut env),
             watch: WatchConfig {
@@ -181,6 +204,15 @@ fn prices(env: &mut Env) -> Prices {
     };
     env.fault(PRICES, problem);
     Prices::shipped()
+}
+
+fn limit(env: &mut Env, variable: Variable, least: u32) -> Option<u32> {
+    let text = env.optional(variable)?;
+    let limit = text.parse().ok().filter(|limit| *limit >= least);
+    if limit.is_none() {
+        env.fault(variable, format!("is not a whole number from {least} up"));
+    }
+    limit
 }
 
 fn call_retention(env: &mut Env) -> i32 {

@@ -1,6 +1,7 @@
 //! Periodic maintenance: each task is a [`Duty`], which one worker runs per tick.
 
 mod lanes;
+mod rates;
 
 use async_trait::async_trait;
 use jobs::{
@@ -13,8 +14,8 @@ use jobs::{
         memory::sweep_memory,
     },
     store::{
-        approvals, blocks, effects, llm_calls::OldCalls, llm_checkpoints, login_failures,
-        memory_items, request_keys, sessions,
+        approvals, blocks, effects, llm_calls::OldCalls, llm_checkpoints, llm_rates,
+        login_failures, memory_items, request_keys, sessions,
     },
 };
 use lanes::ReleaseLanes;
@@ -26,6 +27,7 @@ use queue::{
         in_batches,
     },
 };
+use rates::AssignTurns;
 use std::time::Duration;
 
 const BATCH: u32 = 500;
@@ -46,6 +48,7 @@ pub fn duties(retention: Retention, approvals_expired: &IntCounter) -> Vec<Box<d
         Box::new(SampleQueues),
         Box::new(PruneFinished::after(retention.finished_jobs)),
         Box::new(ReleaseLanes),
+        Box::new(AssignTurns),
     ];
     for task in Task::ALL {
         duties.push(Box::new(Maintenance {
@@ -77,6 +80,8 @@ enum Task {
     WarnOfBudgets,
     /// Deletes the records of requests to a model after their retention.
     PurgeLlmCalls,
+    /// Deletes turns at a model's rate that are over.
+    PurgeRateTurns,
     /// Deletes sessions that ended long ago, and failed log-ins that no longer count.
     PurgeSessions,
     /// Deletes stored HTTP responses after their retention.
@@ -94,11 +99,12 @@ enum Task {
 }
 
 impl Task {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::PurgeCheckpoints,
         Self::LoseLlmCalls,
         Self::WarnOfBudgets,
         Self::PurgeLlmCalls,
+        Self::PurgeRateTurns,
         Self::PurgeSessions,
         Self::PurgeRequestKeys,
         Self::ExpireApprovals,
@@ -117,6 +123,7 @@ impl Duty for Maintenance {
             Task::LoseLlmCalls => "lose_llm_calls",
             Task::WarnOfBudgets => "warn_of_budgets",
             Task::PurgeLlmCalls => "purge_llm_calls",
+            Task::PurgeRateTurns => "purge_rate_turns",
             Task::PurgeSessions => "purge_sessions",
             Task::PurgeRequestKeys => "purge_request_keys",
             Task::ExpireApprovals => "expire_approvals",
@@ -134,9 +141,10 @@ impl Duty for Maintenance {
             // The shorter, the less can be forged before it is sealed; a turn without entries is one statement.
             Task::SealAudit => Duration::from_secs(10),
             // A late decision is rejected in any case; this only updates the status.
-            Task::ExpireApprovals | Task::ExpireBlocks | Task::WarnOfBudgets => {
-                Duration::from_secs(60)
-            }
+            Task::ExpireApprovals
+            | Task::ExpireBlocks
+            | Task::WarnOfBudgets
+            | Task::PurgeRateTurns => Duration::from_secs(60),
             // Expired rows are not read in any case; this only deletes them.
             Task::PurgeCheckpoints
             | Task::PurgeLlmCalls
@@ -165,6 +173,12 @@ impl Duty for Maintenance {
                 };
                 let (_, backlog) = walk::prune(&old, RETENTION_BUDGET, &self.position).await?;
                 context.report(self.name(), backlog).await
+            }
+            Task::PurgeRateTurns => {
+                in_batches(PURGE_BATCH, || async {
+                    llm_rates::purge(&mut *pool.acquire().await?, PURGE_BATCH.into()).await
+                })
+                .await
             }
             Task::PurgeSessions => {
                 let of_sessions = delete_in_batches(PURGE_BATCH, || async {

@@ -3,7 +3,7 @@
 use crate::handlers::model_failure::effects::STOPPING_CLASSES;
 use jobs::{
     domain::connection::{ConnectionStatus, Provider},
-    store::{connections, effects, llm_lanes, watches},
+    store::{connections, effects, llm_lanes, llm_rates, watches},
 };
 use prometheus::Registry;
 use queue::runtime::metrics::RuntimeMetrics;
@@ -28,6 +28,12 @@ base::metrics! {
         llm_mode: IntGaugeVec [mode],
         /// Models that are not asked: 1 while an operator must act, or while the provider is away or asked to wait; all workers report the same numbers.
         llm_lane_open: IntGaugeVec [provider, model, cause],
+        /// Configured requests and tokens per minute, by unit; absent without a limit. All workers report the same numbers.
+        llm_rate_limit: IntGaugeVec [provider, model, unit],
+        /// Jobs that wait for their turn at a model's rate; all workers report the same numbers.
+        llm_rate_waiting: IntGaugeVec [provider, model],
+        /// How long the first of them has waited, in seconds; all workers report the same numbers.
+        llm_rate_oldest_wait_seconds: IntGaugeVec [provider, model],
     }
 }
 
@@ -81,6 +87,25 @@ impl AssistantMetrics {
                 self.accounts
                     .with_label_values(&[provider.as_str(), status.as_str()])
                     .set(count);
+            }
+        }
+        for rate in llm_rates::list(pool).await? {
+            let model = [rate.provider.as_str(), rate.model.as_str()];
+            self.llm_rate_waiting
+                .with_label_values(&model)
+                .set(rate.waiting);
+            self.llm_rate_oldest_wait_seconds
+                .with_label_values(&model)
+                .set(rate.oldest_seconds);
+            for (unit, limit) in [
+                ("requests", rate.requests_per_minute),
+                ("tokens", rate.tokens_per_minute),
+            ] {
+                if let Some(limit) = limit {
+                    self.llm_rate_limit
+                        .with_label_values(&[&rate.provider, &rate.model, unit])
+                        .set(limit);
+                }
             }
         }
         for lane in llm_lanes::list(pool).await? {

@@ -2,7 +2,10 @@
 //!
 //! Does not judge the answer: the caller checks whether the text fits its task.
 
-use crate::error::{InvalidReason, LlmError};
+use crate::{
+    error::{InvalidReason, LlmError},
+    limits_left::LimitsLeft,
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{fmt, time::Duration};
 
@@ -37,6 +40,8 @@ pub struct CallCost {
     pub last_request: uuid::Uuid,
     /// Of the last request alone, as far as the provider reported it.
     pub last_usage: TokenUsage,
+    /// What the provider said in its last response is left of its limits.
+    pub last_limits: LimitsLeft,
 }
 
 /// Tokens of one request. `input` includes tokens read from or written to a cache, `output` includes reasoning.

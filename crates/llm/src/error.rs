@@ -95,6 +95,9 @@ pub enum NotAdmitted {
     /// A budget in money cannot cover a request whose price is not known.
     #[error("the model has no known price and a budget in money applies")]
     PriceUnknown { until: DateTime<Utc> },
+    /// The configured rate of requests or tokens is used up. The job gets its turn, or may try at `until`.
+    #[error("the configured rate of requests to the model is reached")]
+    RateReached { until: DateTime<Utc> },
     /// Another worker holds the job now.
     #[error("the lease was lost")]
     LeaseLost,
@@ -107,6 +110,7 @@ impl NotAdmitted {
             Self::LaneOpen { reason, .. } => reason,
             Self::OverBudget { .. } => "over_budget",
             Self::PriceUnknown { .. } => "price_unknown",
+            Self::RateReached { .. } => "rate_reached",
             Self::LeaseLost => "lease_lost",
         }
     }

@@ -3,7 +3,9 @@
 //! A program implements it to record requests before they are sent, to stop asking a provider that is away, and to keep a
 //! budget. [`Unrecorded`] admits everything. This crate stores nothing.
 
-use crate::{completion::TokenUsage, error::LlmError, prompt::OutputSchema};
+use crate::{
+    completion::TokenUsage, error::LlmError, limits_left::LimitsLeft, prompt::OutputSchema,
+};
 use async_trait::async_trait;
 use std::time::Duration;
 use uuid::Uuid;
@@ -54,6 +56,7 @@ pub struct FailedRequest<'a> {
     /// Of an unusable answer, if the provider reported it.
     pub usage: Option<TokenUsage>,
     pub response_bytes: u64,
+    pub limits: LimitsLeft,
     pub duration: Duration,
 }
 

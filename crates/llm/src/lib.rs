@@ -5,6 +5,7 @@ pub mod completion;
 pub mod config;
 pub mod error;
 pub mod ledger;
+pub mod limits_left;
 pub mod metrics;
 pub mod model;
 pub mod models;

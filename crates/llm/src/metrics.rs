@@ -55,6 +55,10 @@ base::metrics! {
         llm_response_bytes: HistogramVec [provider, model, task] = BYTES,
         /// Answers unfit for their task, by reason and by whether a second answer was fit.
         llm_output_invalid_total: IntCounterVec [task, reason, repaired],
+        /// Requests that were not sent because the configured rate was reached; their jobs wait.
+        llm_rate_reached_total: IntCounterVec [provider, model],
+        /// Time from the first refusal by the configured rate until the request was admitted, in seconds.
+        llm_rate_wait_seconds: HistogramVec [provider, model] = RETRY_AFTER_SECONDS,
         /// Requests in flight.
         llm_inflight: IntGaugeVec [provider],
     }
@@ -95,6 +99,10 @@ impl LlmMetrics {
     pub(crate) fn declare(&self, provider: &str, model: &str) {
         self.llm_inflight.with_label_values(&[provider]).set(0);
         self.llm_retry_after_seconds.with_label_values(&[provider]);
+        self.llm_rate_reached_total
+            .with_label_values(&[provider, model]);
+        self.llm_rate_wait_seconds
+            .with_label_values(&[provider, model]);
         for kind in ["input", "output"] {
             self.llm_tokens_total
                 .with_label_values(&[provider, model, kind]);

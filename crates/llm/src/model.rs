@@ -64,6 +64,22 @@ impl Model {
         &self.inner.metrics
     }
 
+    /// Counts a request that the caller's rate refused.
+    pub fn rate_reached(&self) {
+        self.metrics()
+            .llm_rate_reached_total
+            .with_label_values(&[self.provider_name(), self.model_name()])
+            .inc();
+    }
+
+    /// Counts how long a request waited for the caller's rate.
+    pub fn rate_waited(&self, waited: Duration) {
+        self.metrics()
+            .llm_rate_wait_seconds
+            .with_label_values(&[self.provider_name(), self.model_name()])
+            .observe(waited.as_secs_f64());
+    }
+
     /// Sends the prompt and retries transient failures while a retry fits before the deadline.
     ///
     /// # Errors
@@ -219,6 +235,7 @@ impl Model {
                 status: info.status,
                 usage: info.usage,
                 response_bytes: info.response_bytes,
+                limits: info.limits,
                 duration,
             };
             sent.ledger.failed(&failed).await;
@@ -264,6 +281,7 @@ impl CallCost {
         self.tries += 1;
         self.last_request = attempt.client_request_id;
         self.last_usage = info.usage.unwrap_or_default();
+        self.last_limits = info.limits;
         self.usage += info.usage.unwrap_or_default();
         self.response_bytes = self.response_bytes.saturating_add(info.response_bytes);
     }

@@ -6,6 +6,7 @@
 use crate::{
     completion::{FinishReason, TokenUsage},
     error::LlmError,
+    limits_left::LimitsLeft,
     prompt::{Message, OutputSchema, Prompt},
 };
 use async_trait::async_trait;
@@ -85,6 +86,8 @@ pub struct AttemptInfo {
     /// The provider's id of the request.
     pub request_id: Option<String>,
     pub response_bytes: u64,
+    /// What the provider says is left of its limits.
+    pub limits: LimitsLeft,
     /// Set by the provider for unusable answers, which are billed too; a [`Reply`] carries its own.
     pub usage: Option<TokenUsage>,
     pub finish: Option<FinishReason>,

@@ -2,7 +2,7 @@
 //!
 //! [`moment`](moment::moment) parses one value. `classify` and `retry` decide what the delay means for the call.
 
-mod moment;
+pub(crate) mod moment;
 
 use chrono::{DateTime, Utc};
 use moment::{moment, number, sentence};
@@ -14,7 +14,7 @@ use std::time::Duration;
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Proxies such as LiteLLM put this before the provider's header names.
-const PREFIXES: [&str; 2] = ["", "llm_provider-"];
+pub(crate) const PREFIXES: [&str; 2] = ["", "llm_provider-"];
 
 /// Rate limits that answer with the time of their renewal: the header with the time, and the one with what is left.
 const RESETS: [(&str, &str); 10] = [
@@ -70,7 +70,7 @@ pub(crate) fn delay(
         .map(|wait| wait.min(LONGEST))
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
 

@@ -1,5 +1,7 @@
 //! Requests to a model whose worker died, and budgets.
 
+pub mod turns;
+
 use crate::domain::{
     AuditAction, Detail, NewAuditEntry, ResourceKind, Session,
     inbox::{ItemSource, NewItem},

@@ -1,5 +1,7 @@
-//! Model calls as the business sees them: [`Lane`], the circuit breaker of a provider with a model, and [`OutagePolicy`], what
-//! a tenant wants during an outage. Pure.
+//! Model calls as the business sees them: [`Lane`], the circuit breaker of a provider with a model, [`rate`], how often it is
+//! asked, and [`OutagePolicy`], what a tenant wants during an outage. Pure.
+
+pub mod rate;
 
 use base::str_enum;
 use chrono::{DateTime, TimeDelta, Utc};

@@ -10,7 +10,7 @@ use super::{
 use axum::{
     Json, Router,
     extract::State,
-    http::StatusCode,
+    http::{HeaderName, HeaderValue, StatusCode},
     response::{IntoResponse, Response},
     routing::post,
 };
@@ -19,6 +19,7 @@ use std::{
     collections::VecDeque,
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
@@ -44,6 +45,8 @@ pub(crate) enum Reply {
     Says(String),
     /// A complete answer that fits the task: a verdict or a draft.
     Fits,
+    /// As [`Reply::Fits`], with these headers.
+    FitsWith(&'static [(&'static str, &'static str)]),
     /// As [`Reply::Says`], once the test lets go.
     Holds(String),
     /// This status, with `retry-after` if there are seconds.
@@ -61,6 +64,8 @@ struct Shared {
     /// The next calls' replies; the last one stays for all that follow.
     script: Mutex<VecDeque<Reply>>,
     asked: Mutex<Vec<Value>>,
+    /// When it was asked, in the order of `asked`.
+    times: Mutex<Vec<Instant>>,
     released: watch::Sender<bool>,
 }
 
@@ -70,6 +75,7 @@ impl FakeModel {
         let shared = Arc::new(Shared {
             script: Mutex::new(script.into_iter().collect()),
             asked: Mutex::default(),
+            times: Mutex::default(),
             released: watch::Sender::new(false),
         });
         let listener = TcpListener::bind("127.0.0.1:0")
@@ -124,6 +130,16 @@ impl FakeModel {
             .len()
     }
 
+    /// The most calls that came within any stretch of time of this length.
+    pub(crate) fn most_calls_in(&self, length: Duration) -> usize {
+        let times = self.shared.times.lock().expect("no panic with the lock");
+        let from = |first: &Instant| {
+            let stretch = *first..*first + length;
+            times.iter().filter(|time| stretch.contains(*time)).count()
+        };
+        times.iter().map(from).max().unwrap_or(0)
+    }
+
     /// Replies like this from now on.
     pub(crate) fn turns_to(&self, reply: Reply) {
         let mut script = self.shared.script.lock().expect("no panic with the lock");
@@ -170,6 +186,11 @@ async fn answer(State(shared): State<Arc<Shared>>, Json(request): Json<Value>) -
         .lock()
         .expect("no panic with the lock")
         .push(request);
+    shared
+        .times
+        .lock()
+        .expect("no panic with the lock")
+        .push(Instant::now());
     let reply = {
         let mut script = shared.script.lock().expect("no panic with the lock");
         match script.len() {
@@ -181,6 +202,17 @@ async fn answer(State(shared): State<Arc<Shared>>, Json(request): Json<Value>) -
         Reply::Says(content) => completion(&model, &content),
         Reply::Fits if is_draft => completion(&model, DRAFT),
         Reply::Fits => completion(&model, VERDICT),
+        Reply::FitsWith(headers) => {
+            let content = if is_draft { DRAFT } else { VERDICT };
+            let mut response = completion(&model, content);
+            for (name, value) in headers {
+                let value = HeaderValue::from_static(value);
+                response
+                    .headers_mut()
+                    .insert(HeaderName::from_static(name), value);
+            }
+            response
+        }
         Reply::Holds(content) => {
             let mut released = shared.released.subscribe();
             released

@@ -195,6 +195,7 @@ async fn record(
             model: &completion.model,
             usage: ended.cost.last_usage,
             response_bytes: completion.response_bytes,
+            limits: ended.cost.last_limits,
             duration: completion.duration,
         };
         ledger

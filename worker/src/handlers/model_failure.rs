@@ -9,7 +9,7 @@ use super::ask::{AskError, FailedCall};
 use super::unavailable;
 use base::telemetry::chain;
 use chrono::{DateTime, TimeDelta, Utc};
-use effects::{JobEffect, Subject, gave_no_answer, job_effect};
+use effects::{JobEffect, RATE_CODE, Subject, gave_no_answer, job_effect};
 use jobs::domain::llm::OutagePolicy;
 use jobs::store::{
     llm_calls::{self, FailureFacts},
@@ -82,6 +82,11 @@ async fn decide(
     let effect_of =
         |call: &FailedCall| job_effect(&call.error, call.is_billed, subject, ctx.clock.now());
     match effect_of(&last) {
+        // Never given up, however long it waits: the model answers, and the operator set the rate.
+        JobEffect::WaitForTurn(until) => {
+            let failure = rate_reached(&last.error, &last.model, until);
+            return Ok(Reaction::Fail(failure));
+        }
         JobEffect::HandBack => return Ok(Reaction::Fail(Failure::interrupted())),
         JobEffect::AskAgain => return Ok(Reaction::AskAgain(last.error)),
         JobEffect::Misconfigured => return Ok(Reaction::Fail(misconfigured(&last.error))),
@@ -188,6 +193,16 @@ fn waiting(error: &LlmError, until: DateTime<Utc>) -> Failure {
         ),
     };
     Failure::rate_limited(until, code, message, format!("{class}: {}", chain(error)))
+}
+
+/// Builds the failure of a job that waits for its turn.
+fn rate_reached(error: &LlmError, model: &str, until: DateTime<Utc>) -> Failure {
+    Failure::rate_limited(
+        until,
+        RATE_CODE,
+        format!("The rate of requests to {model} is reached; the job continues at its turn."),
+        chain(error),
+    )
 }
 
 /// Permanent, so that a missing fixture is noticed.

@@ -142,15 +142,19 @@ fn early(state: JobState, facts: &Facts) -> Reason {
     let (code, why, error_code) = match (state, &facts.snoozed_by) {
         (JobState::Retryable, _) => (
             ReasonCode::WaitsForRetry,
-            "Its last attempt failed; it is retried",
+            "Its last attempt failed; it is retried".to_owned(),
             facts.last_error_code.clone(),
         ),
         (_, Some(snoozed_by)) => (
             ReasonCode::Snoozed,
-            why_snoozed(snoozed_by),
+            why_snoozed(snoozed_by, facts.snooze_message.as_deref()),
             Some(snoozed_by.clone()),
         ),
-        (_, None) => (ReasonCode::WaitsForTime, "It is scheduled to run", None),
+        (_, None) => (
+            ReasonCode::WaitsForTime,
+            "It is scheduled to run".to_owned(),
+            None,
+        ),
     };
     Reason {
         until: Some(facts.run_at),
@@ -160,7 +164,18 @@ fn early(state: JobState, facts: &Facts) -> Reason {
 }
 
 /// Returns why a job was snoozed, to be followed by a time.
-fn why_snoozed(code: &str) -> &'static str {
+fn why_snoozed(code: &str, message: Option<&str>) -> String {
+    let why = match (code, message) {
+        // Its message names the model.
+        ("llm_rate_reached", Some(message)) => {
+            return format!("{}, or tries again", message.trim_end_matches('.'));
+        }
+        (code, _) => why_waiting(code),
+    };
+    why.to_owned()
+}
+
+fn why_waiting(code: &str) -> &'static str {
     match code {
         "llm_unavailable" => {
             "The language model is away; the job continues when it is back, or tries again"

@@ -4,6 +4,7 @@
 
 use crate::{
     error::LlmError,
+    limits_left::limits_left,
     provider::{AttemptInfo, AttemptRequest},
 };
 use reqwest::{
@@ -114,6 +115,7 @@ impl Http {
         let headers = std::mem::take(response.headers_mut());
         info.status = Some(status.as_u16());
         info.request_id = request_id(&headers, &self.key);
+        info.limits = limits_left(&headers, request.clock.now());
         let body = self.read_capped(&mut response, info).await?;
         Ok(HttpResponse {
             status,

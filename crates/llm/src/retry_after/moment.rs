@@ -18,7 +18,7 @@ const BEFORE: [&str; 5] = [
 ];
 
 /// Parses seconds, a time since 1970, a duration with units, or a date.
-pub(super) fn moment(text: &str, now: DateTime<Utc>) -> Option<Duration> {
+pub(crate) fn moment(text: &str, now: DateTime<Utc>) -> Option<Duration> {
     let until = |at: DateTime<Utc>| (at - now).to_std().ok();
     if let Ok(value) = text.parse::<f64>() {
         return if value >= EPOCH_MILLIS {

@@ -1,8 +1,9 @@
 //! Ends the snooze of jobs early, when what they wait for is there.
 
 use crate::interval::interval;
+use base::{JobId, TenantId};
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use std::time::Duration;
 
 /// Which jobs to release, and how fast.
@@ -54,5 +55,44 @@ pub async fn release_snoozed(
         release.snoozed_before,
     )
     .fetch_all(pool)
+    .await
+}
+
+/// A snoozed job and when it becomes due.
+#[derive(Clone, Copy, Debug)]
+pub struct DueJob {
+    pub tenant: TenantId,
+    pub job: JobId,
+    pub at: DateTime<Utc>,
+}
+
+/// Makes snoozed jobs due at the given times, except those that are due earlier or not snoozed any more. Returns their queues.
+///
+/// # Errors
+/// If the database fails.
+pub async fn release_at(
+    conn: &mut PgConnection,
+    due: &[DueJob],
+) -> Result<Vec<String>, sqlx::Error> {
+    let tenants: Vec<_> = due.iter().map(|due| due.tenant.0).collect();
+    let jobs: Vec<_> = due.iter().map(|due| due.job.0).collect();
+    let times: Vec<_> = due.iter().map(|due| due.at).collect();
+    sqlx::query_scalar!(
+        "with due as (
+             select job.tenant_id, job.id, given.at
+             from unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) as given (tenant_id, id, at)
+             join jobs job on job.tenant_id = given.tenant_id and job.id = given.id
+             where job.state = 'scheduled' and job.run_at > given.at
+             for update of job skip locked
+         )
+         update jobs set run_at = due.at
+         from due
+         where jobs.tenant_id = due.tenant_id and jobs.id = due.id
+         returning jobs.queue",
+        &tenants,
+        &jobs,
+        &times,
+    )
+    .fetch_all(conn)
     .await
 }

@@ -21,6 +21,8 @@ pub struct Facts {
     pub children_left: i64,
     /// The error code of the snooze, if the last attempt ended with one.
     pub snoozed_by: Option<String>,
+    /// What that snooze told the user.
+    pub snooze_message: Option<String>,
     pub last_error_code: Option<String>,
     /// Whether the queue is paused. The reason is for operators only.
     pub is_paused: bool,
@@ -47,8 +49,7 @@ pub async fn facts(
                   (select count(*) from (
                        select from jobs child where child.parent_id = job.id and child.tenant_id = job.tenant_id limit $3
                    ) children) as "children_left!",
-                  (select error_code from job_attempts
-                   where job_id = job.id and attempt = job.attempt and outcome = 'snoozed') as snoozed_by,
+                  snooze.error_code as "snoozed_by?", snooze.error_message as "snooze_message?",
                   job.last_error_code,
                   exists (select from queue_pauses where queue_pauses.queue = job.queue) as "is_paused!",
                   full_up.scope as "limit_scope?", full_up.max_running as "limit_max?",
@@ -60,6 +61,8 @@ pub async fn facts(
                        limit $3
                    ) ahead) as "ahead!"
            from jobs job
+           left join job_attempts snooze
+               on snooze.job_id = job.id and snooze.attempt = job.attempt and snooze.outcome = 'snoozed'
            left join lateral (
                select scope, max_running from queue_limits
                where ((scope = 'queue' and name = job.queue) or (scope = 'kind' and name = job.kind)

@@ -1,30 +1,37 @@
 //! What handlers need to call models: [`ModelAccess`].
 
-use jobs::domain::llm::LanePolicy;
+use jobs::domain::llm::{LanePolicy, rate::Rate};
 use llm::{Model, Models, Prices};
 use std::sync::Arc;
 
-/// The models, their prices, and how often one is asked while it is away. Clones share everything.
+/// The models, their prices, and how often one is asked at most, and while it is away. Clones share everything.
 #[derive(Clone)]
 pub struct ModelAccess {
     pub(in crate::handlers) models: Models,
     pub(in crate::handlers) prices: Arc<Prices>,
     pub(in crate::handlers) lanes: LanePolicy,
+    pub(in crate::handlers) rate: Rate,
 }
 
 impl ModelAccess {
-    pub fn new(models: Models, prices: Prices, lanes: LanePolicy) -> Self {
+    pub fn new(models: Models, prices: Prices, lanes: LanePolicy, rate: Rate) -> Self {
         Self {
             models,
             prices: Arc::new(prices),
             lanes,
+            rate,
         }
     }
 }
 
-/// One model, with the shipped prices and the default policy.
+/// One model, with the shipped prices, the default policy and no rate.
 impl From<Model> for ModelAccess {
     fn from(model: Model) -> Self {
-        Self::new(model.into(), Prices::shipped(), LanePolicy::default())
+        Self::new(
+            model.into(),
+            Prices::shipped(),
+            LanePolicy::default(),
+            Rate::default(),
+        )
     }
 }

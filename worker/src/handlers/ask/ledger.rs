@@ -1,5 +1,5 @@
 //! Records the requests of a job: [`JobLedger`]. Each is written before it is sent, with the most that it may use, and is not
-//! sent while its lane is open or a budget does not cover it.
+//! sent while its lane is open, a budget does not cover it or the model's rate is reached.
 //!
 //! Holds no connection while a request is in flight.
 
@@ -7,15 +7,19 @@ use super::{access::ModelAccess, large, small};
 use crate::handlers::model_failure::effects::{Subject, lane_effect};
 use async_trait::async_trait;
 use base::telemetry::chain;
+use chrono::TimeDelta;
+use jobs::domain::llm::rate;
 use jobs::store::{
     llm_budgets::{self, Reservation},
     llm_calls::{self, Admission, Amount, EndedLlmCall, NewLlmCall},
     llm_checkpoints::CheckpointKey,
     llm_lanes,
+    llm_rates::{self, RatedRequest, Taken},
 };
 use llm::{
     LlmError, Model, NotAdmitted, RequestLedger, TokenUsage,
     ledger::{FailedRequest, Intent},
+    limits_left::{Left, LimitsLeft},
 };
 use queue::runtime::handler::JobContext;
 use sqlx::PgConnection;
@@ -24,6 +28,10 @@ use uuid::Uuid;
 
 /// How much longer than its timeout the answer to a probe is awaited: the time to record it.
 const PROBE_MARGIN: Duration = Duration::from_secs(5);
+
+/// What an estimate of tokens divides the most that a request may use by: a token has about four bytes, and answers stay
+/// far below their limit.
+const TOKEN_BYTES: i64 = 4;
 
 /// Records the requests of one question to one model.
 pub(super) struct JobLedger<'a> {
@@ -101,8 +109,39 @@ impl JobLedger<'_> {
                 return Ok(Some(NotAdmitted::PriceUnknown { until }));
             }
         }
-        tx.commit().await?;
-        Ok(None)
+        let rated = self.rated(intent.provider, intent.model, reserved);
+        // Last, because all workers wait for this lock.
+        if self.access.rate.is_unlimited() {
+            tx.commit().await?;
+            return Ok(None);
+        }
+        match llm_rates::take(&mut tx, &rated).await? {
+            Taken::Admitted { waited } => {
+                tx.commit().await?;
+                if let Some(waited) = waited.and_then(|waited| waited.to_std().ok()) {
+                    self.model.rate_waited(waited);
+                }
+                Ok(None)
+            }
+            Taken::Refused => {
+                tx.rollback().await?;
+                let mut conn = self.ctx.pool.acquire().await?;
+                let until = llm_rates::queue_up(&mut conn, &rated).await?;
+                self.model.rate_reached();
+                Ok(Some(NotAdmitted::RateReached { until }))
+            }
+        }
+    }
+
+    fn rated<'b>(&self, provider: &'b str, model: &'b str, reserved: Amount) -> RatedRequest<'b> {
+        RatedRequest {
+            provider,
+            model,
+            tenant: self.ctx.job.tenant,
+            job: self.ctx.job.lease.job,
+            tokens: reserved.tokens / TOKEN_BYTES,
+            rate: self.access.rate,
+        }
     }
 
     async fn try_fail(&self, failed: &FailedRequest<'_>) -> Result<(), sqlx::Error> {
@@ -133,7 +172,7 @@ impl JobLedger<'_> {
             possibly_billed: failed.may_be_billed(),
             cost_micros: self.micros(failed.provider, failed.model, usage),
         };
-        settle(&mut tx, self.ctx, &ended).await?;
+        self.settle(&mut tx, &ended, failed.limits).await?;
         tx.commit().await
     }
 
@@ -160,9 +199,35 @@ impl JobLedger<'_> {
             // A proxy may answer under a name of its own.
             cost_micros: priced.or_else(|| self.micros(provider, model, usage)),
         };
-        // The lane before the budgets, everywhere: locks that are taken in one order do not deadlock.
+        // The lane before the budgets before the rate, everywhere: locks that are taken in one order do not deadlock.
         llm_lanes::record_success(conn, (provider, model), request).await?;
-        settle(conn, self.ctx, &ended).await
+        self.settle(conn, &ended, answer.limits).await
+    }
+
+    /// Completes the row of a request, and replaces its reservation and what it counted by what it used.
+    async fn settle(
+        &self,
+        conn: &mut PgConnection,
+        ended: &EndedLlmCall<'_>,
+        limits: LimitsLeft,
+    ) -> Result<(), sqlx::Error> {
+        let tenant = self.ctx.job.tenant;
+        let Some(settled) = llm_calls::settle(conn, tenant, ended).await? else {
+            return Ok(());
+        };
+        let (reserved, used) = (settled.reserved, settled.used);
+        llm_budgets::settle(conn, settled.tenant, &settled.kind, reserved, used).await?;
+        let is_known = ended.input_tokens + ended.output_tokens > 0;
+        let lane = (self.model.provider_name(), self.model.model_name());
+        if self.access.rate.tokens.is_some() && is_known {
+            let more = used.tokens - reserved.tokens / TOKEN_BYTES;
+            llm_rates::correct(&mut *conn, lane, more).await?;
+        }
+        let left = provider_left(limits);
+        if left.lowers(self.access.rate) {
+            llm_rates::lower(conn, lane, left).await?;
+        }
+        Ok(())
     }
 
     fn micros(&self, provider: &str, model: &str, usage: TokenUsage) -> Option<i64> {
@@ -176,26 +241,20 @@ pub(super) struct Answered<'a> {
     pub(super) model: &'a str,
     pub(super) usage: TokenUsage,
     pub(super) response_bytes: u64,
+    pub(super) limits: LimitsLeft,
     pub(super) duration: Duration,
 }
 
-/// Completes the row of a request and replaces its reservation by what it used.
-async fn settle(
-    conn: &mut PgConnection,
-    ctx: &JobContext,
-    ended: &EndedLlmCall<'_>,
-) -> Result<(), sqlx::Error> {
-    let Some(settled) = llm_calls::settle(conn, ctx.job.tenant, ended).await? else {
-        return Ok(());
+/// Returns what the provider has left in the words of rates.
+fn provider_left(limits: LimitsLeft) -> rate::LimitsLeft {
+    let left = |left: Left| rate::Left {
+        units: large(left.units),
+        unit_renewed_in: TimeDelta::from_std(left.unit_renewed_in).unwrap_or(TimeDelta::MAX),
     };
-    llm_budgets::settle(
-        conn,
-        settled.tenant,
-        &settled.kind,
-        settled.reserved,
-        settled.used,
-    )
-    .await
+    rate::LimitsLeft {
+        requests: limits.requests.map(left),
+        tokens: limits.tokens.map(left),
+    }
 }
 
 /// Returns the class as this version names it.

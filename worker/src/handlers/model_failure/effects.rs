@@ -14,6 +14,8 @@ pub(crate) const LANE_CODES: [&str; 4] = [
     "llm_quota_exhausted",
     "llm_stopped",
 ];
+/// The code of jobs that wait for their turn at the model's rate. They keep it when a lane closes.
+pub(in crate::handlers) const RATE_CODE: &str = "llm_rate_reached";
 /// The classes of failures that an operator must mend.
 pub(crate) const STOPPING_CLASSES: [&str; 2] = ["auth", "bad_request"];
 
@@ -37,6 +39,8 @@ pub(in crate::handlers) enum JobEffect {
     WaitUntil(DateTime<Utc>),
     /// It waits until the lane closes, which is not before then.
     WaitForLane(DateTime<Utc>),
+    /// It waits for its turn at the model's rate, and tries again then at the latest.
+    WaitForTurn(DateTime<Utc>),
     /// The answer may be paid for and cannot be read: one more is asked for.
     AskAgain,
     /// No call answers this question.
@@ -149,6 +153,7 @@ pub(in crate::handlers) fn job_effect(
         LlmError::NotAdmitted(
             NotAdmitted::OverBudget { until } | NotAdmitted::PriceUnknown { until },
         ) => JobEffect::WaitUntil(*until),
+        LlmError::NotAdmitted(NotAdmitted::RateReached { until }) => JobEffect::WaitForTurn(*until),
         LlmError::Ledger { .. } => JobEffect::OurFault,
     }
 }

@@ -193,6 +193,13 @@ fn each_failure_has_its_effect_on_lane_and_job() {
             Job::WaitUntil(at(9)),
         ),
         (
+            LlmError::NotAdmitted(NotAdmitted::RateReached { until: at(11) }),
+            false,
+            Subject::Provider,
+            Lane::Nothing,
+            Job::WaitForTurn(at(11)),
+        ),
+        (
             LlmError::Ledger {
                 source: "down".into(),
             },
@@ -275,4 +282,14 @@ fn waiting_job_names_its_reason_and_uses_no_attempt() {
         let class = queue::FailureClass::RateLimited { until: now() };
         assert_eq!(failure.class, class, "{error}");
     }
+}
+
+#[test]
+fn job_that_waits_for_its_turn_names_the_model_and_uses_no_attempt() {
+    let error = LlmError::NotAdmitted(NotAdmitted::RateReached { until: now() });
+    let failure = rate_reached(&error, "model-7", now());
+    assert_eq!(failure.code, "llm_rate_reached");
+    assert!(failure.message.contains("model-7"), "{}", failure.message);
+    let class = queue::FailureClass::RateLimited { until: now() };
+    assert_eq!(failure.class, class);
 }
