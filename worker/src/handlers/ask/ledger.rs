@@ -7,9 +7,10 @@ use super::{access::ModelAccess, large, small};
 use crate::handlers::model_failure::effects::{Subject, lane_effect};
 use async_trait::async_trait;
 use base::telemetry::chain;
+use jobs::kinds::api_key_of;
 use jobs::store::{
     llm_budgets::{self, Reservation},
-    llm_calls::{self, Admission, Amount, EndedLlmCall, NewLlmCall},
+    llm_calls::{self, Admission, Amount, EndedLlmCall, NewLlmCall, Spender},
     llm_checkpoints::CheckpointKey,
     llm_lanes,
 };
@@ -74,6 +75,7 @@ impl JobLedger<'_> {
             id: intent.id,
             lease: job.lease,
             kind: &job.kind,
+            api_key: api_key_of(&job.args),
             step: self.key.step,
             provider: intent.provider,
             model: intent.model,
@@ -94,7 +96,12 @@ impl JobLedger<'_> {
             }
         }
         // A refusal drops the transaction, and with it the row and the probe.
-        match llm_budgets::reserve(&mut tx, job.tenant, &job.kind, reserved).await? {
+        let spender = Spender {
+            tenant: job.tenant,
+            kind: &job.kind,
+            api_key: call.api_key,
+        };
+        match llm_budgets::reserve(&mut tx, spender, reserved).await? {
             Reservation::Covered => {}
             Reservation::Exceeded { until } => return Ok(Some(NotAdmitted::OverBudget { until })),
             Reservation::PriceUnknown { until } => {
@@ -188,14 +195,7 @@ async fn settle(
     let Some(settled) = llm_calls::settle(conn, ctx.job.tenant, ended).await? else {
         return Ok(());
     };
-    llm_budgets::settle(
-        conn,
-        settled.tenant,
-        &settled.kind,
-        settled.reserved,
-        settled.used,
-    )
-    .await
+    llm_budgets::settle(conn, settled.spender(), settled.reserved, settled.used).await
 }
 
 /// Returns the class as this version names it.
