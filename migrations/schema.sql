@@ -518,6 +518,7 @@ create table llm_calls (
     reserved_tokens bigint not null default 0,
     reserved_micros bigint,
     cost_micros bigint,
+    api_key_id uuid,
     constraint llm_calls_pkey primary key (tenant_id, id),
     constraint llm_calls_billing_check check (billing in ('reserved', 'settled', 'possibly_billed')),
     constraint llm_calls_cost_micros_check check (cost_micros >= 0),
@@ -1003,7 +1004,9 @@ create table llm_budgets (
     spent_micros bigint not null default 0,
     reserved_tokens bigint not null default 0,
     reserved_micros bigint not null default 0,
-    constraint llm_budgets_pkey primary key (tenant_id, kind, period),
+    api_key_id uuid,
+    constraint llm_budgets_api_key_id_fkey foreign key (tenant_id, api_key_id) references api_keys(tenant_id, id) on
+        delete cascade,
     constraint llm_budgets_tenant_id_fkey foreign key (tenant_id) references tenants(id),
     constraint llm_budgets_check check ((max_tokens is not null) or (max_micros is not null)),
     constraint llm_budgets_kind_check check ((length(kind) >= 1) and (length(kind) <= 100)),
@@ -1017,6 +1020,7 @@ create table llm_budgets (
 ) with (
     fillfactor = 70
 );
+create unique index llm_budgets_key on llm_budgets (tenant_id, api_key_id, kind, period) nulls not distinct;
 
 -- 0010_steady
 

@@ -6,7 +6,9 @@ pub mod backfill;
 pub mod connection_test;
 pub mod draft;
 mod spec;
+mod submitter;
 pub mod triage;
 pub mod triage_batch;
 
 pub use spec::{ALL, JobOutput, KindSpec, names, queues};
+pub use submitter::api_key_of;

@@ -31,6 +31,7 @@ async fn running(db: &TestDb, tenant: TenantId) -> Job {
         dry_run: false,
         force: false,
         ruleset_version: 0,
+        api_key: None,
     };
     let job = NewJob {
         request_id: Some("req-effect".into()),

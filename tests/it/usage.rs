@@ -1,5 +1,7 @@
 //! Budgets are not overrun, and usage is summed from what was recorded.
 
+mod keys;
+
 use crate::{
     lanes::put_budgets,
     support::{
@@ -12,18 +14,27 @@ use crate::{
         wait::SOON,
     },
 };
+use base::TenantId;
 use jobs::{
     commands::llm::warn_of_budgets,
     domain::llm::BudgetPeriod,
     store::{
         llm_budgets::{self, NewBudget, Reservation},
-        llm_calls::Amount,
+        llm_calls::{Amount, Spender},
     },
 };
 use reqwest::Method;
 use serde_json::json;
 
 const KIND: &str = "triage.email";
+
+fn spender(tenant: TenantId, kind: &str) -> Spender<'_> {
+    Spender {
+        tenant,
+        kind,
+        api_key: None,
+    }
+}
 
 fn amount(tokens: i64) -> Amount {
     Amount {
@@ -50,6 +61,7 @@ fn budget(
     max_micros: Option<i64>,
 ) -> NewBudget {
     NewBudget {
+        api_key: None,
         kind: kind.into(),
         period,
         max_tokens,
@@ -70,11 +82,11 @@ async fn budget_is_not_overrun_by_requests_at_the_same_time() {
         let pool = acme.db.pool().clone();
         tokio::spawn(async move {
             let mut conn = pool.acquire().await.unwrap();
-            let reserved = llm_budgets::reserve(&mut conn, tenant, KIND, amount(10)).await;
+            let reserved = llm_budgets::reserve(&mut conn, spender(tenant, KIND), amount(10)).await;
             let covered = reserved.unwrap() == Reservation::Covered;
             if covered {
                 // It used a little less than it reserved, which another may use.
-                llm_budgets::settle(&mut conn, tenant, KIND, amount(10), amount(9))
+                llm_budgets::settle(&mut conn, spender(tenant, KIND), amount(10), amount(9))
                     .await
                     .unwrap();
             }
@@ -104,12 +116,12 @@ async fn budget_in_money_covers_no_request_without_a_price_and_other_kinds_are_f
         tokens: 1,
         micros: None,
     };
-    let reserved = llm_budgets::reserve(&mut conn, tenant, KIND, unpriced).await;
+    let reserved = llm_budgets::reserve(&mut conn, spender(tenant, KIND), unpriced).await;
     assert!(matches!(
         reserved.unwrap(),
         Reservation::PriceUnknown { .. }
     ));
-    let other = llm_budgets::reserve(&mut conn, tenant, "draft.generate", unpriced).await;
+    let other = llm_budgets::reserve(&mut conn, spender(tenant, "draft.generate"), unpriced).await;
     assert_eq!(other.unwrap(), Reservation::Covered);
 }
 
@@ -119,7 +131,7 @@ async fn budget_that_is_nearly_spent_is_in_the_inbox_once() {
     let (pool, tenant) = (acme.db.pool(), acme.owner.tenant);
     let spend = async |tokens| {
         let mut conn = pool.acquire().await.unwrap();
-        llm_budgets::settle(&mut conn, tenant, KIND, amount(0), amount(tokens))
+        llm_budgets::settle(&mut conn, spender(tenant, KIND), amount(0), amount(tokens))
             .await
             .unwrap();
         warn_of_budgets(pool, 10).await.unwrap()
@@ -139,13 +151,13 @@ async fn budget_of_yesterday_is_renewed() {
     let acme = tenant_with(&[budget("*", BudgetPeriod::Day, Some(10), None)]).await;
     let mut conn = acme.db.pool().acquire().await.unwrap();
     let tenant = acme.owner.tenant;
-    llm_budgets::reserve(&mut conn, tenant, KIND, amount(10))
+    llm_budgets::reserve(&mut conn, spender(tenant, KIND), amount(10))
         .await
         .unwrap();
-    llm_budgets::settle(&mut conn, tenant, KIND, amount(10), amount(10))
+    llm_budgets::settle(&mut conn, spender(tenant, KIND), amount(10), amount(10))
         .await
         .unwrap();
-    let refused = llm_budgets::reserve(&mut conn, tenant, KIND, amount(1)).await;
+    let refused = llm_budgets::reserve(&mut conn, spender(tenant, KIND), amount(1)).await;
     let Reservation::Exceeded { until } = refused.unwrap() else {
         panic!("the budget is spent");
     };
@@ -153,7 +165,7 @@ async fn budget_of_yesterday_is_renewed() {
     acme.db
         .execute("update llm_budgets set period_start = period_start - 1")
         .await;
-    let renewed = llm_budgets::reserve(&mut conn, tenant, KIND, amount(10)).await;
+    let renewed = llm_budgets::reserve(&mut conn, spender(tenant, KIND), amount(10)).await;
     assert_eq!(renewed.unwrap(), Reservation::Covered);
 }
 

@@ -26,7 +26,7 @@ use chrono::{DateTime, Utc};
 use jobs::{
     commands::effects::local::{Done, Refusal},
     domain::{
-        ApprovalId, MessageId, UserId,
+        ApiKeyId, ApprovalId, MessageId, UserId,
         action::{ActionType, Executor, InboxChange, MessageSource, Params, TaskChange},
     },
     store::{connections::StoredConnection, effects::StoredEffect},
@@ -42,6 +42,8 @@ pub struct ActionContext<'a> {
     pub job: JobId,
     /// The user who requested or approved it; none for a rule.
     pub user: Option<UserId>,
+    /// The API key that submitted it, directly or through another job.
+    pub api_key: Option<ApiKeyId>,
     pub kind: ActionType,
     pub params: &'a Params,
     /// The email it concerns.

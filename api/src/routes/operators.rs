@@ -1,9 +1,10 @@
 //! What the operators of an installation do for all tenants: pause and resume [`queues`], list [`workers`], set
-//! [`limits`], list and retry [`dead_letters`]. Never shows a job's arguments or output.
+//! [`limits`], list and retry [`dead_letters`], sum the [`usage`] of models. Never shows a job's arguments or output.
 
 mod dead_letters;
 mod limits;
 mod queues;
+mod usage;
 mod workers;
 
 use crate::{error::ApiError, route_table::Route};
@@ -15,6 +16,7 @@ pub fn routes() -> Vec<Route> {
         workers::routes(),
         limits::routes(),
         dead_letters::routes(),
+        usage::routes(),
     ]
     .into_iter()
     .flatten()

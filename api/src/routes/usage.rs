@@ -10,8 +10,8 @@ use crate::{
 use axum::{Json, extract::State, http::Method};
 use chrono::{NaiveDate, TimeDelta};
 use jobs::{
-    commands::llm::put_budgets,
-    domain::{llm::BudgetPeriod, session::Scope, time::Day},
+    commands::llm::{PutBudgetsError, put_budgets},
+    domain::{ApiKeyId, llm::BudgetPeriod, session::Scope, time::Day},
     kinds,
     store::{
         llm_budgets::{self, EVERY_KIND, NewBudget, StoredBudget},
@@ -27,14 +27,16 @@ const LONGEST: TimeDelta = TimeDelta::days(92);
 const DEFAULT: TimeDelta = TimeDelta::days(30);
 /// More than kinds, models and days of one answer.
 const ROWS: i64 = 10_000;
-/// Two periods for each kind, and for all kinds together.
-const BUDGETS: usize = 20;
+/// Two periods for each kind, and for all kinds together, and as many for some keys.
+const BUDGETS: usize = 100;
 
 pub fn routes() -> Vec<Route> {
     let read = Access::Session(Scope::RulesRead);
     vec![
         Route::new(Method::GET, "/v1/usage", "get_usage", read, usage)
-            .summary("Get the usage and cost of language models by day, newest first")
+            .summary(
+                "Get the usage and cost of language models by day, kind and API key, newest first",
+            )
             .query::<UsageQuery>()
             .answer::<UsageBody>(200, "The usage of your tenant"),
         Route::new(Method::GET, "/v1/budgets", "list_budgets", read, budgets)
@@ -60,6 +62,8 @@ struct UsageQuery {
     from: Option<Day>,
     /// The last day, in UTC; today by default. At most 92 days after `from`.
     to: Option<Day>,
+    /// Only the jobs that this API key submitted, directly or through another job.
+    api_key: Option<ApiKeyId>,
 }
 
 /// The usage of language models.
@@ -90,12 +94,14 @@ struct UsageTotal {
     unpriced_requests: i64,
 }
 
-/// The usage of one model on one day by the jobs of one kind.
+/// The usage of one model on one day by the jobs of one kind that one API key, or people, submitted.
 #[derive(Serialize, JsonSchema)]
 struct UsageDay {
     day: NaiveDate,
     /// The kind of job.
     kind: String,
+    /// The API key that submitted the jobs, directly or through another job; null for people and watched mailboxes.
+    api_key: Option<ApiKeyId>,
     provider: String,
     model: String,
     #[schemars(range(min = 0))]
@@ -125,6 +131,8 @@ struct UsageDay {
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Budget")]
 struct BudgetBody {
+    /// The API key whose jobs it covers; null if it covers all jobs.
+    api_key: Option<ApiKeyId>,
     /// A kind of job, or `*` for all kinds together.
     kind: String,
     period: BudgetPeriod,
@@ -148,8 +156,8 @@ struct BudgetBody {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct NewBudgets {
-    /// At most 20; none lifts all limits.
-    #[schemars(length(max = 20))]
+    /// At most 100; none lifts all limits.
+    #[schemars(length(max = 100))]
     budgets: Vec<NewBudgetBody>,
 }
 
@@ -158,6 +166,8 @@ struct NewBudgets {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "NewBudget")]
 struct NewBudgetBody {
+    /// Covers only the jobs that this API key submits, directly or through another job. Budgets without a key cover them too.
+    api_key: Option<ApiKeyId>,
     /// A kind of job, or `*` for all kinds together.
     kind: String,
     /// A day or month of UTC.
@@ -170,15 +180,15 @@ struct NewBudgetBody {
     max_cost_micros: Option<i64>,
 }
 
-async fn usage(
-    State(app): State<AppState>,
-    CurrentSession(session): CurrentSession,
-    StrictQuery(query): StrictQuery<UsageQuery>,
-) -> Result<Json<UsageBody>, ApiError> {
+/// Returns the first and the last day of a request.
+pub(super) fn days(
+    app: &AppState,
+    from: Option<Day>,
+    to: Option<Day>,
+) -> Result<(NaiveDate, NaiveDate), ApiError> {
     let today = || app.clock.now().date_naive();
-    let to = query.to.map_or_else(today, Day::date);
-    let from = query
-        .from
+    let to = to.map_or_else(today, Day::date);
+    let from = from
         .map(Day::date)
         .or_else(|| to.checked_sub_signed(DEFAULT))
         .unwrap_or(to);
@@ -188,8 +198,18 @@ async fn usage(
             "Give a `from` that is at most 92 days before `to`.",
         ));
     }
+    Ok((from, to))
+}
+
+async fn usage(
+    State(app): State<AppState>,
+    CurrentSession(session): CurrentSession,
+    StrictQuery(query): StrictQuery<UsageQuery>,
+) -> Result<Json<UsageBody>, ApiError> {
+    let (from, to) = days(&app, query.from, query.to)?;
     let mut conn = app.pool.acquire().await?;
-    let rows = llm_usage::by_day(&mut conn, session.tenant, (from, to), ROWS).await?;
+    let rows =
+        llm_usage::by_day(&mut conn, session.tenant, query.api_key, (from, to), ROWS).await?;
     drop(conn);
     let mut total = UsageTotal::default();
     for row in &rows {
@@ -229,17 +249,31 @@ async fn put(
     Ok(List::of(stored))
 }
 
+fn invalid(pointer: String, code: &'static str, detail: &'static str) -> ApiError {
+    ApiError::new(
+        Code::InvalidBody,
+        "A budget is invalid. Correct what `errors` lists.",
+    )
+    .at(pointer, code, detail)
+}
+
+impl From<PutBudgetsError> for ApiError {
+    fn from(error: PutBudgetsError) -> Self {
+        match error {
+            PutBudgetsError::NoKey(place) => invalid(
+                format!("/budgets/{place}/api_key"),
+                "INVALID_VALUE",
+                "Must be the id of an API key of your tenant.",
+            ),
+            PutBudgetsError::Database(error) => error.into(),
+        }
+    }
+}
+
 /// Checks what the table would refuse.
 fn checked(body: NewBudgets) -> Result<Vec<NewBudget>, ApiError> {
-    let invalid = |pointer: String, code, detail: &'static str| {
-        ApiError::new(
-            Code::InvalidBody,
-            "A budget is invalid. Correct what `errors` lists.",
-        )
-        .at(pointer, code, detail)
-    };
     if body.budgets.len() > BUDGETS {
-        let detail = "Give at most 20 budgets.";
+        let detail = "Give at most 100 budgets.";
         return Err(invalid("/budgets".into(), "OUT_OF_RANGE", detail));
     }
     let known = kinds::names();
@@ -262,14 +296,16 @@ fn checked(body: NewBudgets) -> Result<Vec<NewBudget>, ApiError> {
             let detail = "Give `max_tokens`, `max_cost_micros` or both.";
             return Err(invalid(at(""), "MISSING_FIELD", detail));
         }
-        let twice = budgets
-            .iter()
-            .any(|other| other.kind == budget.kind && other.period == budget.period);
+        let twice = budgets.iter().any(|other| {
+            (other.api_key, other.kind.as_str(), other.period)
+                == (budget.api_key, budget.kind.as_str(), budget.period)
+        });
         if twice {
-            let detail = "Give one budget for each kind and period.";
+            let detail = "Give one budget for each API key, kind and period.";
             return Err(invalid(at(""), "INVALID_VALUE", detail));
         }
         budgets.push(NewBudget {
+            api_key: budget.api_key,
             kind: budget.kind,
             period: budget.period,
             max_tokens: budget.max_tokens,
@@ -284,6 +320,7 @@ impl From<UsageRow> for UsageDay {
         Self {
             day: row.day,
             kind: row.kind,
+            api_key: row.api_key,
             provider: row.provider,
             model: row.model,
             requests: row.requests,
@@ -301,6 +338,7 @@ impl From<UsageRow> for UsageDay {
 impl From<StoredBudget> for BudgetBody {
     fn from(budget: StoredBudget) -> Self {
         Self {
+            api_key: budget.api_key,
             kind: budget.kind,
             period: budget.period,
             max_tokens: budget.max_tokens,

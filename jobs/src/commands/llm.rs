@@ -9,7 +9,7 @@ use crate::domain::{
     name::{Name, TITLE_CHARS},
 };
 use crate::store::{
-    audit, inbox_items,
+    api_keys, audit, inbox_items,
     llm_budgets::{self, EVERY_KIND, NewBudget, StoredBudget},
     llm_calls,
 };
@@ -24,9 +24,11 @@ pub async fn lose_llm_calls(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Erro
     let mut tx = pool.begin().await?;
     let mut lost = llm_calls::mark_lost(&mut tx, i64::from(limit)).await?;
     // In one order, so that two of these cannot wait for each other.
-    lost.sort_by(|one, other| (one.tenant, &one.kind).cmp(&(other.tenant, &other.kind)));
+    lost.sort_by(|one, other| {
+        (one.tenant, one.api_key, &one.kind).cmp(&(other.tenant, other.api_key, &other.kind))
+    });
     for call in &lost {
-        llm_budgets::settle(&mut tx, call.tenant, &call.kind, call.reserved, call.used).await?;
+        llm_budgets::settle(&mut tx, call.spender(), call.reserved, call.used).await?;
     }
     tx.commit().await?;
     if !lost.is_empty() {
@@ -51,15 +53,22 @@ pub async fn warn_of_budgets(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Err
         let title = Name::parse(&title, TITLE_CHARS).map_err(|_| {
             sqlx::Error::Protocol("the title of a budget's inbox item is invalid".into())
         })?;
-        let scope = if kind == EVERY_KIND {
+        let mut scope = if kind == EVERY_KIND {
             "all jobs".to_owned()
         } else {
             format!("jobs of kind {kind}")
         };
+        if let Some(name) = &budget.key_name {
+            scope.push_str(&format!(" that the API key {name} submits"));
+        }
+        let mut dedupe_key = format!("budget:{kind}:{period}:{}", budget.period_start);
+        if let Some(key) = budget.api_key {
+            dedupe_key.push_str(&format!(":{key}"));
+        }
         let item = NewItem {
             owner: None,
             source: ItemSource::Manual,
-            dedupe_key: format!("budget:{kind}:{period}:{}", budget.period_start),
+            dedupe_key,
             title,
             rationale: format!(
                 "The budget covers {scope}. When it is used up, they wait until the next {period}. An administrator can raise it."
@@ -74,18 +83,35 @@ pub async fn warn_of_budgets(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Err
     Ok(u64::try_from(found.len()).unwrap_or(u64::MAX))
 }
 
+/// The budgets were not replaced.
+#[derive(Debug, thiserror::Error)]
+pub enum PutBudgetsError {
+    /// The budget at this place names a key that the tenant does not have.
+    #[error("budget {0} names no API key of the tenant")]
+    NoKey(usize),
+    #[error("could not replace the budgets")]
+    Database(#[from] sqlx::Error),
+}
+
 /// Replaces the tenant's budgets, with an audit entry, and returns them.
 ///
 /// # Errors
-/// If the database refuses; then nothing was changed.
+/// If a key does not exist or the database refuses; then nothing was changed.
 pub async fn put_budgets(
     pool: &PgPool,
     session: &Session,
     budgets: &[NewBudget],
     request_id: &str,
-) -> Result<Vec<StoredBudget>, sqlx::Error> {
+) -> Result<Vec<StoredBudget>, PutBudgetsError> {
     let tenant = session.tenant;
     let mut tx = pool.begin().await?;
+    let keys = api_keys::ids(&mut tx, tenant).await?;
+    let unknown = budgets
+        .iter()
+        .position(|budget| budget.api_key.is_some_and(|key| !keys.contains(&key)));
+    if let Some(place) = unknown {
+        return Err(PutBudgetsError::NoKey(place));
+    }
     llm_budgets::delete_others(&mut tx, tenant, budgets).await?;
     for budget in budgets {
         llm_budgets::set(&mut tx, tenant, budget).await?;

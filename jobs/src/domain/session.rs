@@ -3,7 +3,7 @@
 //! SQL decides whether a session is alive, by one clock; this file only says what it may do.
 
 pub use super::scope::Scope;
-use super::{SessionId, UserId, api_key::KeyScopes};
+use super::{ApiKeyId, SessionId, UserId, api_key::KeyScopes};
 use base::{TenantId, str_enum};
 use chrono::{DateTime, Utc};
 use std::{net::IpAddr, time::Duration};
@@ -62,6 +62,14 @@ impl Session {
         match self.caller {
             Caller::User(_) => Some(self.user),
             Caller::ApiKey(_) => None,
+        }
+    }
+
+    /// Returns the API key of the request; `None` for a person.
+    pub const fn api_key(&self) -> Option<ApiKeyId> {
+        match self.caller {
+            Caller::User(_) => None,
+            Caller::ApiKey(_) => Some(ApiKeyId(self.id.0)),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `action.execute`: actions executed in order, each with its own ledger row and its own outcome.
 
 use crate::domain::{
-    ApprovalId, EffectId, MessageId, UserId,
+    ApiKeyId, ApprovalId, EffectId, MessageId, UserId,
     action::{ActionType, Params},
     gate::{Gate, TrustMode},
     risk::Risk,
@@ -56,6 +56,9 @@ pub struct Args {
     pub trust: Option<TrustMode>,
     /// The user who requested or approved it.
     pub user: Option<UserId>,
+    /// The API key that submitted it, directly or through another job; its budgets cover the calls of models.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<ApiKeyId>,
 }
 
 /// Where the actions come from.

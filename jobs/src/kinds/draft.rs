@@ -2,7 +2,7 @@
 
 use super::triage::LlmUsage;
 use crate::domain::{
-    ApprovalId, DraftId, MessageId, UserId,
+    ApiKeyId, ApprovalId, DraftId, MessageId, UserId,
     draft::{Confidence, DiffLine, DraftMode, Tone, headers::Recipients, send_at::SendAt},
 };
 use base::str_enum;
@@ -62,6 +62,9 @@ pub struct Args {
     pub dry_run: bool,
     /// The user who requested it; null if a triage did.
     pub user: Option<UserId>,
+    /// The API key that submitted it, directly or through another job; its budgets cover the calls of models.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<ApiKeyId>,
 }
 
 /// A version of a draft, as the person saw it.
@@ -88,6 +91,7 @@ impl Args {
             base: None,
             dry_run: false,
             user: None,
+            api_key: None,
         }
     }
 
@@ -106,6 +110,7 @@ impl Args {
             base: Some(base),
             dry_run: false,
             user: Some(user),
+            api_key: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `triage.email`: judges an email and proposes actions.
 
-use crate::domain::{ApprovalId, MessageId};
+use crate::domain::{ApiKeyId, ApprovalId, MessageId};
 use crate::domain::{
     action::ActionType,
     gate::Gate,
@@ -67,6 +67,9 @@ pub struct Args {
     pub force: bool,
     /// The rule set that was active when the job was submitted; 0 = none. The attempt uses exactly this version.
     pub ruleset_version: i32,
+    /// The API key that submitted it, directly or through another job; its budgets cover the calls of models.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<ApiKeyId>,
 }
 
 /// Returns the external id of a triage that was submitted without one: the same email, rules and mode are the same work.

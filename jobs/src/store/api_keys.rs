@@ -58,6 +58,19 @@ pub struct ApiKey {
     pub last4: String,
 }
 
+/// Lists the ids of a tenant's keys, revoked ones included.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn ids(conn: &mut PgConnection, tenant: TenantId) -> Result<Vec<ApiKeyId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select id as "id: ApiKeyId" from api_keys where tenant_id = $1"#,
+        tenant.0
+    )
+    .fetch_all(conn)
+    .await
+}
+
 /// Looks up a key's token and, if it may be used from this address, records the use.
 ///
 /// Uses are recorded once a minute, so most calls write nothing.

@@ -3,6 +3,7 @@
 //! [`admit`] writes the row unless the lane is open or the lease is lost, [`settle`] completes it, and [`mark_lost`] does so
 //! for requests whose worker died.
 
+use crate::domain::ApiKeyId;
 use async_trait::async_trait;
 use base::{JobId, TenantId};
 use chrono::{DateTime, Utc};
@@ -20,6 +21,8 @@ pub struct NewLlmCall<'a> {
     pub id: Uuid,
     pub lease: Lease,
     pub kind: &'a str,
+    /// The API key that submitted the job.
+    pub api_key: Option<ApiKeyId>,
     /// `triage`, `triage.repair`.
     pub step: &'a str,
     pub provider: &'a str,
@@ -40,6 +43,15 @@ pub struct Amount {
     pub tokens: i64,
     /// Millionths of a US dollar; none if the model has no price.
     pub micros: Option<i64>,
+}
+
+/// Whose budgets cover a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Spender<'a> {
+    pub tenant: TenantId,
+    pub kind: &'a str,
+    /// The API key that submitted the job.
+    pub api_key: Option<ApiKeyId>,
 }
 
 /// Whether a request may be sent.
@@ -86,8 +98,8 @@ pub async fn admit(
             insert into llm_calls (
                 tenant_id, id, job_id, attempt, step, provider, model, prompt_version, prompt_sha256, prompt_bytes,
                 response_bytes, input_tokens, output_tokens, cached_tokens, tries, duration_ms, outcome, kind, billing,
-                reserved_tokens, reserved_micros)
-            select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, 0, 0, $11, 0, 'in_flight', $12, 'reserved', $13, $14
+                reserved_tokens, reserved_micros, api_key_id)
+            select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, 0, 0, $11, 0, 'in_flight', $12, 'reserved', $13, $14, $16
             from held
             where not exists (select from lane) or exists (select from probe)
             returning id
@@ -110,6 +122,7 @@ pub async fn admit(
         call.reserved.tokens,
         call.reserved.micros,
         call.timeout_seconds,
+        call.api_key.map(|key| key.0),
     )
     .fetch_one(conn)
     .await?;
@@ -146,8 +159,20 @@ pub struct EndedLlmCall<'a> {
 pub struct SettledCall {
     pub tenant: TenantId,
     pub kind: String,
+    pub api_key: Option<ApiKeyId>,
     pub reserved: Amount,
     pub used: Amount,
+}
+
+impl SettledCall {
+    /// Returns whose budgets covered it.
+    pub fn spender(&self) -> Spender<'_> {
+        Spender {
+            tenant: self.tenant,
+            kind: &self.kind,
+            api_key: self.api_key,
+        }
+    }
 }
 
 /// Completes a request in flight. A possibly billed one counts as having used what it reserved. `None` if it was completed
@@ -168,7 +193,7 @@ pub async fn settle(
             billing = case when $10 then 'possibly_billed' else 'settled' end,
             cost_micros = case when $10 then reserved_micros else $11 end
         where tenant_id = $1 and id = $2 and billing = 'reserved'
-        returning kind, reserved_tokens, reserved_micros, cost_micros
+        returning kind, api_key_id as "api_key: ApiKeyId", reserved_tokens, reserved_micros, cost_micros
         "#,
         tenant.0,
         call.id,
@@ -187,6 +212,7 @@ pub async fn settle(
     Ok(row.map(|row| SettledCall {
         tenant,
         kind: row.kind,
+        api_key: row.api_key,
         reserved: Amount {
             tokens: row.reserved_tokens,
             micros: row.reserved_micros,
@@ -227,7 +253,8 @@ pub async fn mark_lost(
         set billing = 'possibly_billed', outcome = 'lost', cost_micros = reserved_micros
         from lost
         where llm_calls.tenant_id = lost.tenant_id and llm_calls.id = lost.id
-        returning llm_calls.tenant_id as "tenant: TenantId", kind, reserved_tokens, reserved_micros
+        returning llm_calls.tenant_id as "tenant: TenantId", kind, api_key_id as "api_key: ApiKeyId", reserved_tokens,
+            reserved_micros
         "#,
         limit,
     )
@@ -243,6 +270,7 @@ pub async fn mark_lost(
             SettledCall {
                 tenant: row.tenant,
                 kind: row.kind,
+                api_key: row.api_key,
                 reserved,
                 used: reserved,
             }

@@ -1,14 +1,17 @@
-//! Sums of `llm_calls`: what models were used for, by day, kind and model.
+//! Sums of `llm_calls`: what models were used for, by day, kind, API key and model, and by tenant.
 
+use crate::domain::ApiKeyId;
 use base::{JobId, TenantId};
 use chrono::NaiveDate;
 use sqlx::PgConnection;
 
-/// The usage of a model on a day, by the jobs of a kind.
+/// The usage of a model on a day, by the jobs of a kind that one API key, or people, submitted.
 #[derive(Clone, Debug)]
 pub struct UsageRow {
     pub day: NaiveDate,
     pub kind: String,
+    /// None for jobs that no API key submitted.
+    pub api_key: Option<ApiKeyId>,
     pub provider: String,
     pub model: String,
     pub requests: i64,
@@ -25,20 +28,23 @@ pub struct UsageRow {
     pub unpriced_requests: i64,
 }
 
-/// Sums a tenant's requests by day (UTC), kind and model, from `from` to `to`, both included.
+/// Sums a tenant's requests, or those of one of its API keys, by day (UTC), kind, key and model, from `from` to `to`, both
+/// included.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn by_day(
     conn: &mut PgConnection,
     tenant: TenantId,
+    api_key: Option<ApiKeyId>,
     (from, to): (NaiveDate, NaiveDate),
     limit: i64,
 ) -> Result<Vec<UsageRow>, sqlx::Error> {
     sqlx::query_as!(
         UsageRow,
         r#"
-        select (created_at at time zone 'UTC')::date as "day!", kind, provider, model, count(*) as "requests!",
+        select (created_at at time zone 'UTC')::date as "day!", kind, api_key_id as "api_key: ApiKeyId", provider,
+            model, count(*) as "requests!",
             count(*) filter (where outcome not in ('ok', 'in_flight')) as "failed_requests!",
             sum(input_tokens)::bigint as "input_tokens!", sum(output_tokens)::bigint as "output_tokens!",
             sum(cached_tokens)::bigint as "cached_tokens!", coalesce(sum(cost_micros), 0)::bigint as "cost_micros!",
@@ -48,11 +54,65 @@ pub async fn by_day(
         from llm_calls
         where tenant_id = $1 and created_at >= $2::date::timestamp at time zone 'UTC'
           and created_at < ($3::date + 1)::timestamp at time zone 'UTC'
-        group by 1, kind, provider, model
-        order by 1 desc, kind, provider, model
+          and ($5::uuid is null or api_key_id = $5)
+        group by 1, kind, api_key_id, provider, model
+        order by 1 desc, kind, api_key_id nulls first, provider, model
         limit $4
         "#,
         tenant.0,
+        from,
+        to,
+        limit,
+        api_key.map(|key| key.0),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The usage of a tenant.
+#[derive(Clone, Debug)]
+pub struct TenantUsage {
+    pub tenant: TenantId,
+    pub slug: String,
+    pub requests: i64,
+    pub input_tokens: i64,
+    pub output_tokens: i64,
+    /// Millionths of a US dollar, of requests with a price.
+    pub cost_micros: i64,
+    pub possibly_billed_requests: i64,
+    pub unpriced_requests: i64,
+}
+
+/// Sums the requests of each tenant that made any, from `from` to `to` (UTC), both included; the most expensive first.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn by_tenant(
+    conn: &mut PgConnection,
+    (from, to): (NaiveDate, NaiveDate),
+    limit: i64,
+) -> Result<Vec<TenantUsage>, sqlx::Error> {
+    // One range of the index per tenant: there is no index over the days of all tenants.
+    sqlx::query_as!(
+        TenantUsage,
+        r#"
+        select tenants.id as "tenant: TenantId", tenants.slug, usage.requests as "requests!",
+            usage.input_tokens as "input_tokens!", usage.output_tokens as "output_tokens!", usage.cost_micros as "cost_micros!",
+            usage.possibly_billed_requests as "possibly_billed_requests!", usage.unpriced_requests as "unpriced_requests!"
+        from tenants, lateral (
+            select count(*) as requests, coalesce(sum(input_tokens), 0)::bigint as input_tokens,
+                coalesce(sum(output_tokens), 0)::bigint as output_tokens, coalesce(sum(cost_micros), 0)::bigint as cost_micros,
+                count(*) filter (where billing = 'possibly_billed') as possibly_billed_requests,
+                count(*) filter (where billing <> 'reserved' and input_tokens + output_tokens > 0 and cost_micros is null)
+                    as unpriced_requests
+            from llm_calls
+            where tenant_id = tenants.id and created_at >= $1::date::timestamp at time zone 'UTC'
+              and created_at < ($2::date + 1)::timestamp at time zone 'UTC'
+        ) usage
+        where usage.requests > 0
+        order by usage.cost_micros desc, tenants.slug
+        limit $3
+        "#,
         from,
         to,
         limit,

@@ -83,6 +83,7 @@ pub(super) const OPERATIONS: &[(&str, Who, Option<&str>)] = &[
     ("get_rules", EVERYBODY, Some("rules:read")),
     ("get_settings", EVERYBODY, Some("rules:read")),
     ("get_task", EVERYBODY, Some("records:read")),
+    ("get_tenants_usage", OPERATORS_TENANT, None),
     ("get_usage", EVERYBODY, Some("rules:read")),
     ("get_watch", NOT_AUDITORS, None),
     ("list_all_dead_letters", OPERATORS_TENANT, None),

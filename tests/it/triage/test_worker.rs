@@ -171,6 +171,7 @@ impl TestWorker {
             dry_run: false,
             force: false,
             ruleset_version: rule_sets::active_version(&mut conn, tenant).await.unwrap(),
+            api_key: None,
         };
         change(&mut args);
         let message = messages::NewMessage {

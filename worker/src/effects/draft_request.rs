@@ -48,6 +48,10 @@ impl LocalEffect for DraftEffect {
                 ..Args::reply(message)
             },
         };
+        let args = Args {
+            api_key: action.api_key,
+            ..args
+        };
         let new = NewJob::of::<DraftGenerate>(action.tenant, &args)
             .map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
         let new = NewJob {

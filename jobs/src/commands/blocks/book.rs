@@ -222,6 +222,7 @@ fn job(
         dry_run: false,
         trust: None,
         user: Some(session.user),
+        api_key: None,
     };
     Ok(NewJob {
         id: JobId::new(),

@@ -122,6 +122,12 @@ async fn insert(
     let tenant = request.session.tenant;
     let encode = |error| sqlx::Error::Encode(Box::new(error));
     let new = NewJob::of::<DraftGenerate>(tenant, &request.args).map_err(encode)?;
+    // Who submits it is no part of the work: under one external id, a person and a program ask for the same draft.
+    let work = Args {
+        api_key: None,
+        ..request.args.clone()
+    };
+    let work = serde_json::to_value(&work).map_err(encode)?;
     // A dry run never takes the external id: it must not block the real run.
     let external = request
         .external_id
@@ -129,7 +135,7 @@ async fn insert(
         .filter(|_| !request.args.dry_run)
         .map(|id| ExternalId {
             id,
-            fingerprint: Sha256::digest(new.args.to_string()).into(),
+            fingerprint: Sha256::digest(work.to_string()).into(),
         });
     let job = NewJob {
         external,

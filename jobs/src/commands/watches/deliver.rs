@@ -148,6 +148,7 @@ pub(super) async fn enqueue(
             dry_run: false,
             force: false,
             ruleset_version: version,
+            api_key: None,
         };
         Ok::<_, serde_json::Error>(NewJob {
             priority: source.priority,

@@ -38,6 +38,7 @@ pub(super) async fn execute(
         tenant: ctx.job.tenant,
         job: ctx.job.lease.job,
         user: args.user,
+        api_key: args.api_key,
         kind: action.kind,
         params: &action.params,
         message: action.message,

@@ -9,9 +9,10 @@ use async_trait::async_trait;
 use base::telemetry::chain;
 use chrono::TimeDelta;
 use jobs::domain::llm::rate;
+use jobs::kinds::api_key_of;
 use jobs::store::{
     llm_budgets::{self, Reservation},
-    llm_calls::{self, Admission, Amount, EndedLlmCall, NewLlmCall},
+    llm_calls::{self, Admission, Amount, EndedLlmCall, NewLlmCall, Spender},
     llm_checkpoints::CheckpointKey,
     llm_lanes,
     llm_rates::{self, RatedRequest, Taken},
@@ -82,6 +83,7 @@ impl JobLedger<'_> {
             id: intent.id,
             lease: job.lease,
             kind: &job.kind,
+            api_key: api_key_of(&job.args),
             step: self.key.step,
             provider: intent.provider,
             model: intent.model,
@@ -102,7 +104,12 @@ impl JobLedger<'_> {
             }
         }
         // A refusal drops the transaction, and with it the row and the probe.
-        match llm_budgets::reserve(&mut tx, job.tenant, &job.kind, reserved).await? {
+        let spender = Spender {
+            tenant: job.tenant,
+            kind: &job.kind,
+            api_key: call.api_key,
+        };
+        match llm_budgets::reserve(&mut tx, spender, reserved).await? {
             Reservation::Covered => {}
             Reservation::Exceeded { until } => return Ok(Some(NotAdmitted::OverBudget { until })),
             Reservation::PriceUnknown { until } => {
@@ -216,7 +223,7 @@ impl JobLedger<'_> {
             return Ok(());
         };
         let (reserved, used) = (settled.reserved, settled.used);
-        llm_budgets::settle(conn, settled.tenant, &settled.kind, reserved, used).await?;
+        llm_budgets::settle(conn, settled.spender(), reserved, used).await?;
         let is_known = ended.input_tokens + ended.output_tokens > 0;
         let lane = (self.model.provider_name(), self.model.model_name());
         if self.access.rate.tokens.is_some() && is_known {

@@ -29,14 +29,15 @@ pub(super) fn of_plan(ctx: &JobContext, args: &Args, plan: &Plan) -> Result<Vec<
     let any = plan.actions.iter().any(|action| action.gate == Gate::Auto);
     let job_id = ctx.job.lease.job;
     if any {
-        let args = action::Args {
+        let actions = action::Args {
             work: Work::Triaged { job_id },
             on_error: OnError::Continue,
             dry_run: false,
             trust: None,
             user: None,
+            api_key: args.api_key,
         };
-        let new = NewJob::of::<ActionExecute>(ctx.job.tenant, &args);
+        let new = NewJob::of::<ActionExecute>(ctx.job.tenant, &actions);
         jobs.push(named(new, format!("{job_id}:auto"))?);
     }
     let judgement = &plan.judgement;
@@ -44,6 +45,7 @@ pub(super) fn of_plan(ctx: &JobContext, args: &Args, plan: &Plan) -> Result<Vec<
     if judgement.disposition == Disposition::Respond && !judgement.injection_suspected {
         let reply = draft::Args {
             suggestion: suggestion(plan),
+            api_key: args.api_key,
             ..draft::Args::reply(args.message_id)
         };
         let new = NewJob::of::<DraftGenerate>(ctx.job.tenant, &reply);

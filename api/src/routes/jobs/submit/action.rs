@@ -127,6 +127,7 @@ async fn submit(
         dry_run: body.dry_run,
         trust: body.trust_mode,
         user: keyed.session.person(),
+        api_key: keyed.session.api_key(),
         work: parse_work(body)?,
     };
     let request = SubmitAction {

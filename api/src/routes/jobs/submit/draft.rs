@@ -232,6 +232,7 @@ fn parse_args(body: DraftBody, session: &Session, now: DateTime<Utc>) -> Result<
         base,
         dry_run: body.dry_run,
         user: session.person(),
+        api_key: session.api_key(),
     })
 }
 

@@ -176,6 +176,7 @@ async fn follow_up(
         dry_run: false,
         trust: None,
         user: Some(session.user),
+        api_key: None,
     };
     let new = NewJob::of::<ActionExecute>(session.tenant, &args)
         .map_err(|error| sqlx::Error::Encode(Box::new(error)))?;

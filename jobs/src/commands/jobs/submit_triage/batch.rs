@@ -145,6 +145,7 @@ pub(super) async fn plan<'a>(
             dry_run: request.dry_run,
             force: request.force,
             ruleset_version: active.versions.get(&tenant).copied().unwrap_or(0),
+            api_key: request.session.api_key(),
         };
         let job = NewJob {
             external: external_id(request, args.ruleset_version),
