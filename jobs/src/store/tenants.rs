@@ -205,6 +205,8 @@ pub struct Settings {
     pub unknown_sends: UnknownSends,
     /// Who asked for an action does not approve it.
     pub four_eyes: bool,
+    /// Answers have the original email below their text.
+    pub quote_original: bool,
     pub outage: OutagePolicy,
 }
 
@@ -213,7 +215,7 @@ pub struct Settings {
 pub async fn settings(conn: &mut PgConnection, tenant: TenantId) -> Result<Settings, sqlx::Error> {
     let row = sqlx::query!(
         "select trust_mode, sending_disabled, unknown_sends, four_eyes, on_outage, triage_wait_seconds, draft_wait_seconds,
-             fallback_after_seconds
+             fallback_after_seconds, quote_original
          from tenants where id = $1",
         tenant.0
     )
@@ -226,6 +228,7 @@ pub async fn settings(conn: &mut PgConnection, tenant: TenantId) -> Result<Setti
         unknown_sends: UnknownSends::parse(&row.unknown_sends)
             .ok_or_else(|| sqlx::Error::Decode("unknown value in unknown_sends".into()))?,
         four_eyes: row.four_eyes,
+        quote_original: row.quote_original,
         outage: OutagePolicy {
             on_outage: OnOutage::parse(&row.on_outage)
                 .ok_or_else(|| sqlx::Error::Decode("unknown value in on_outage".into()))?,
@@ -246,7 +249,7 @@ pub async fn set_settings(
     sqlx::query!(
         "update tenants
          set trust_mode = $2, sending_disabled = $3, unknown_sends = $4, on_outage = $5, triage_wait_seconds = $6,
-             draft_wait_seconds = $7, fallback_after_seconds = $8, four_eyes = $9
+             draft_wait_seconds = $7, fallback_after_seconds = $8, four_eyes = $9, quote_original = $10
          where id = $1",
         tenant.0,
         settings.trust_mode.as_str(),
@@ -257,6 +260,7 @@ pub async fn set_settings(
         settings.outage.draft_wait,
         settings.outage.fallback_after,
         settings.four_eyes,
+        settings.quote_original,
     )
     .execute(conn)
     .await?;
