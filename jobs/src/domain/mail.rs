@@ -6,6 +6,7 @@
 
 mod authentication;
 mod automatic;
+mod bounce;
 mod deliverable;
 mod envelope;
 mod excerpt;
@@ -23,6 +24,7 @@ mod tests;
 pub use envelope::{Envelope, EnvelopeAddress, EnvelopeAttachment, EnvelopeEarlier};
 
 pub use automatic::{answered, is_automatic, is_machine, is_machine_address, keyword};
+pub use bounce::{Bounce, DeliveryReport, FailedRecipient};
 use chrono::{DateTime, Utc};
 pub use deliverable::{deliverable, needs_smtputf8};
 pub use excerpt::excerpt;
@@ -79,6 +81,8 @@ pub struct Mail {
     pub auth_results: Option<String>,
     /// `multipart/report`: a bounce, a read receipt, a complaint.
     pub is_report: bool,
+    /// Empty unless it is a report of a mail server about an email that it got.
+    pub delivery_report: DeliveryReport,
     pub direction: Direction,
     pub body_text: String,
     /// The body was longer than [`limits::BODY`].

@@ -1,6 +1,8 @@
 //! An email as JSON, for callers that have parsed it already (a connector, a test, a form).
 
-use super::{Address, Attachment, Direction, Earlier, Mail, MailError, html, limits, text};
+use super::{
+    Address, Attachment, DeliveryReport, Direction, Earlier, Mail, MailError, html, limits, text,
+};
 use crate::domain::time::optional_moment;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -107,6 +109,7 @@ impl TryFrom<Envelope> for Mail {
             auto_submitted: header(envelope.auto_submitted),
             auth_results: header(envelope.auth_results),
             is_report: false,
+            delivery_report: DeliveryReport::default(),
             direction: envelope.direction,
             body_text,
             truncated,

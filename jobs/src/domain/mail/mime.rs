@@ -10,6 +10,7 @@
 //! | charsets | WHATWG Encoding | `charset` |
 //! | what is shown | RFC 2046 §5.1, RFC 8621 §4.1.4 | `body` |
 //! | other texts | RFC 3676, RFC 1896, RFC 5545 | `flowed`, `enriched`, `calendar` |
+//! | delivery reports | RFC 3462, RFC 3464, RFC 6533 | `report` |
 
 mod addresses;
 mod body;
@@ -21,6 +22,7 @@ mod enriched;
 mod fields;
 mod flowed;
 mod part;
+mod report;
 mod transfer;
 
 use super::{Address, Direction, Mail, MailError, limits, text};
@@ -72,6 +74,7 @@ pub(super) fn parse(raw: &[u8]) -> Result<Mail, MailError> {
         auto_submitted: single(fields, "auto-submitted"),
         auth_results: single(fields, "authentication-results"),
         is_report: message.kind.is("multipart", "report"),
+        delivery_report: report::read(&message),
         direction: Direction::In,
         body_text,
         truncated,

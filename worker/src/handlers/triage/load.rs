@@ -1,10 +1,10 @@
 //! Loads what triage needs: [`Case`]. Holds no database connection while parsing.
 
-use super::{guards::Correspondents, mailbox::Mailbox, rule_cache::RuleCache};
+use super::{bounced, guards::Correspondents, mailbox::Mailbox, rule_cache::RuleCache};
 use crate::handlers::unavailable;
 use base::{JobId, TenantId, telemetry::chain};
 use jobs::{
-    commands::rules,
+    commands::{effects::bounce::BouncedEmail, rules},
     domain::{
         MessageId, UserId,
         gate::TrustMode,
@@ -31,6 +31,8 @@ pub(super) struct Case {
     pub(super) mail: Mail,
     pub(super) content_hash: [u8; 32],
     pub(super) correspondents: Correspondents,
+    /// The email of ours that it reports as not delivered.
+    pub(super) bounced: Option<BouncedEmail>,
     /// The first recipient that is a user of the tenant.
     pub(super) owner: Option<UserId>,
     /// Empty until the model is needed.
@@ -96,6 +98,7 @@ pub(super) async fn load(
         // The error's source may quote the email, so that only its own text is logged.
         Failure::permanent("unparsable_mail", error.user_message(), error.to_string())
     })?;
+    let bounced = bounced::find(pool, tenant, &mail).await?;
     let mut conn = pool.acquire().await.map_err(|error| unavailable(&error))?;
     let correspondents = load_correspondents(&mut conn, tenant, &mail)
         .await
@@ -118,6 +121,7 @@ pub(super) async fn load(
         mail,
         content_hash,
         correspondents,
+        bounced,
         owner,
         mailbox: Mailbox::default(),
         trust,
