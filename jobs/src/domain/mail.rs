@@ -8,6 +8,7 @@ mod authentication;
 mod automatic;
 mod bounce;
 mod deliverable;
+mod documents;
 mod envelope;
 mod excerpt;
 mod html;
@@ -33,7 +34,7 @@ pub use reply_address::foreign_reply_address;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::fmt;
+use std::{fmt, time::Instant};
 
 /// Bounds on what is kept of an email, in characters unless named otherwise. Generous for people, finite for attackers.
 pub mod limits {
@@ -119,7 +120,8 @@ pub struct Attachment {
     pub content_type: String,
     /// Size in bytes.
     pub size: u64,
-    /// What a text file says, at most [`limits::ATTACHMENT_TEXT`] characters. As untrusted as the body.
+    /// What a text file says, at most [`limits::ATTACHMENT_TEXT`] characters; of other documents, once they were read
+    /// ([`document_texts`]). As untrusted as the body.
     pub text: Option<String>,
     /// sha256 over its content; an envelope does not have it.
     pub sha256: Option<[u8; 32]>,
@@ -185,6 +187,27 @@ impl Mail {
     /// Only if the bytes are no email at all.
     pub fn parse(raw: &[u8]) -> Result<Self, MailError> {
         mime::parse(raw)
+    }
+
+    /// Whether an attachment may be a document whose text is not read yet.
+    pub fn may_have_documents(&self) -> bool {
+        let unread = |attachment: &Attachment| {
+            let kind = &attachment.content_type;
+            attachment.text.is_none() && attachment.size > 0 && kind.starts_with("application/")
+        };
+        self.attachments.iter().any(unread)
+    }
+
+    /// Adds the texts to the attachments with the same content.
+    pub fn add_document_texts(&mut self, texts: Vec<DocumentText>) {
+        for attachment in &mut self.attachments {
+            let text = texts
+                .iter()
+                .find(|text| attachment.sha256 == Some(text.sha256));
+            if let (Some(text), None) = (text, &attachment.text) {
+                attachment.text = Some(text.text.clone());
+            }
+        }
     }
 
     /// Reads an email the way it was stored.
@@ -367,6 +390,33 @@ pub fn without_tag(addr: &str) -> String {
         Some((Some((user, _)), domain)) if !user.is_empty() => format!("{user}@{domain}"),
         _ => addr.to_owned(),
     }
+}
+
+/// The text of an attached document.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DocumentText {
+    /// Of the document's content.
+    pub sha256: [u8; 32],
+    pub text: String,
+}
+
+/// Reads the PDF and office files of an email, as far as the time goes. Costly, and their parsers may panic: call it where it
+/// blocks nobody. Text that such a file hides is left out as far as its format says so; all of it is untrusted.
+pub fn document_texts(raw: &[u8], until: Instant) -> Vec<DocumentText> {
+    let mut texts = Vec::new();
+    for content in mime::documents(raw) {
+        if Instant::now() >= until {
+            break;
+        }
+        let Some(found) = documents::text(&content) else {
+            continue;
+        };
+        texts.push(DocumentText {
+            sha256: Sha256::digest(&content).into(),
+            text: text::body(&found, limits::ATTACHMENT_TEXT).0,
+        });
+    }
+    texts
 }
 
 /// The Message-ID in a header section, as [`Mail::message_id`] has it, however the header is written.

@@ -20,6 +20,7 @@ mod date;
 mod encoded_word;
 mod enriched;
 mod fields;
+mod files;
 mod flowed;
 mod part;
 mod report;
@@ -91,6 +92,12 @@ pub(super) fn parse(raw: &[u8]) -> Result<Mail, MailError> {
             })
             .collect(),
     })
+}
+
+/// The contents of the attached PDF and office files.
+pub(super) fn documents(raw: &[u8]) -> Vec<Vec<u8>> {
+    let raw = with_line_feeds(raw);
+    files::documents(&Part::read(&raw, "text/plain"))
 }
 
 /// Very old programs end lines with a carriage return alone.

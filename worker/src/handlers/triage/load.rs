@@ -1,7 +1,7 @@
 //! Loads what triage needs: [`Case`]. Holds no database connection while parsing.
 
 use super::{bounced, guards::Correspondents, mailbox::Mailbox, rule_cache::RuleCache};
-use crate::handlers::unavailable;
+use crate::handlers::{documents::read_documents, unavailable};
 use base::{JobId, TenantId, telemetry::chain};
 use jobs::{
     commands::{effects::bounce::BouncedEmail, rules},
@@ -12,7 +12,7 @@ use jobs::{
         mail::{Mail, MailError},
         rules::RuleSet,
     },
-    kinds::triage::Args,
+    kinds::triage::{Args, Mode},
     store::{
         contacts, messages,
         proposed_actions::{self, StoredAction},
@@ -83,7 +83,7 @@ pub(super) async fn load(
     let parsed = tokio::task::spawn_blocking(move || {
         let mail = Mail::from_source(stored.format, &stored.source)?;
         let content_hash = mail.content_hash();
-        Ok::<_, MailError>((mail, content_hash))
+        Ok::<_, MailError>((mail, content_hash, stored))
     })
     .await
     .map_err(|_| {
@@ -94,10 +94,13 @@ pub(super) async fn load(
             "the parser panicked",
         )
     })?;
-    let (mail, content_hash) = parsed.map_err(|error| {
+    let (mut mail, content_hash, stored) = parsed.map_err(|error| {
         // The error's source may quote the email, so that only its own text is logged.
         Failure::permanent("unparsable_mail", error.user_message(), error.to_string())
     })?;
+    if args.mode != Mode::RulesOnly {
+        read_documents(&mut mail, stored.format, stored.source).await;
+    }
     let bounced = bounced::find(pool, tenant, &mail).await?;
     let mut conn = pool.acquire().await.map_err(|error| unavailable(&error))?;
     let correspondents = load_correspondents(&mut conn, tenant, &mail)
