@@ -74,7 +74,7 @@ pub async fn record_bounce(
         .with_detail(
             Detail::new()
                 .count("recipients", i64::try_from(new).unwrap_or(i64::MAX))
-                .id("message", stored.message),
+                .id("message", stored.message.0),
         )
         .failed("bounced"),
     ];

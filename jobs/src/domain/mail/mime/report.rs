@@ -7,7 +7,7 @@ use crate::domain::mail::{DeliveryReport, message_id};
 /// Reads the parts of a report; nothing of any other email.
 pub(super) fn read(message: &Part<'_>) -> DeliveryReport {
     let mut report = DeliveryReport::default();
-    let has_field = |name| message.fields.first(name).is_some();
+    let has_field = |name: &str| message.fields.first(name).is_some();
     let is_report = message.kind.is("multipart", "report")
         || has_field("x-failed-recipients")
         || has_field("x-ms-exchange-message-is-ndr");
@@ -21,7 +21,7 @@ pub(super) fn read(message: &Part<'_>) -> DeliveryReport {
                 let text = part.text().replace("\r\n", "\n");
                 // The first group is about the report itself; it has no recipient.
                 for group in text.split("\n\n") {
-                    let (fields, _) = Fields::split(group.as_bytes());
+                    let (fields, _) = Fields::of_message(group.as_bytes());
                     report.add(|name| fields.text(name));
                 }
             }
@@ -29,7 +29,7 @@ pub(super) fn read(message: &Part<'_>) -> DeliveryReport {
                 if report.returned.is_none() =>
             {
                 let decoded = part.decoded();
-                let (fields, _) = Fields::split(&decoded.bytes);
+                let (fields, _) = Fields::of_message(&decoded.bytes);
                 report.returned = fields.text("message-id").and_then(|id| message_id(&id));
             }
             _ => {}
