@@ -29,3 +29,19 @@ pub(super) async fn read_documents(mail: &mut Mail, format: MailFormat, source: 
     };
     mail.add_document_texts(texts);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EMAIL: &[u8] = include_bytes!("../../../tests/mail/attachments-documents.eml");
+
+    #[tokio::test]
+    async fn documents_of_a_raw_email_are_read_and_others_cost_nothing() {
+        let mut mail = Mail::parse(EMAIL).unwrap();
+        read_documents(&mut mail, MailFormat::Envelope, EMAIL.to_vec()).await;
+        assert!(mail.attachments.iter().all(|file| file.text.is_none()));
+        read_documents(&mut mail, MailFormat::Rfc822, EMAIL.to_vec()).await;
+        assert!(mail.attachments.iter().all(|file| file.text.is_some()));
+    }
+}

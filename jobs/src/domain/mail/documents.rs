@@ -31,3 +31,35 @@ fn is_pdf(content: &[u8]) -> bool {
     let head = &content[..content.len().min(1024)];
     head.windows(5).any(|bytes| bytes == b"%PDF-")
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::mail::{Mail, document_texts};
+    use std::time::{Duration, Instant};
+
+    const EMAIL: &[u8] = include_bytes!("../../../../tests/mail/attachments-documents.eml");
+
+    #[test]
+    fn text_of_documents_is_added_to_their_attachments() {
+        let mut mail = Mail::parse(EMAIL).unwrap();
+        assert!(mail.may_have_documents());
+        mail.add_document_texts(document_texts(
+            EMAIL,
+            Instant::now() + Duration::from_secs(60),
+        ));
+        let texts: Vec<_> = mail
+            .attachments
+            .iter()
+            .map(|file| file.text.as_deref().unwrap_or_default())
+            .collect();
+        assert_eq!(
+            texts,
+            [
+                "The lease ends on 31 March.",
+                "Invoice 8841: EUR 120.00, due on Friday"
+            ]
+        );
+        assert!(!mail.body_text.contains("lease ends"));
+        assert!(document_texts(EMAIL, Instant::now()).is_empty());
+    }
+}

@@ -1,4 +1,4 @@
-//! The text of office files: archives of XML (ECMA-376: Word, Excel, PowerPoint; ISO 26300: OpenDocument).
+//! The text of office files: archives of XML (ECMA-376: Word, Excel, `PowerPoint`; ISO 26300: `OpenDocument`).
 
 use super::CHARS;
 use quick_xml::{
@@ -139,7 +139,7 @@ impl Text {
 
     fn start(&mut self, start: &BytesStart<'_>) {
         let name = start.local_name();
-        let name = name.as_ref();
+        let name: &str = name.as_ref();
         if self.skipped > 0 || is_skipped(start, name) {
             self.skipped += 1;
             return;
@@ -177,7 +177,7 @@ impl Text {
         match name {
             "t" | "v" => self.is_text = false,
             "r" => self.is_hidden = false,
-            "p" | "h" | "row" | "table-row" => {
+            "p" | "h" | "row" | "tr" | "table-row" => {
                 self.is_text = false;
                 self.line_end();
             }
@@ -222,10 +222,14 @@ fn is_skipped(start: &BytesStart<'_>, name: &str) -> bool {
     }
 }
 
-/// Whether the element's own text is shown: that of a paragraph is in OpenDocument only, elsewhere it is in the runs.
+/// Whether the element's own text is shown: that of a paragraph is in `OpenDocument` only, elsewhere it is in the runs.
 fn is_shown(start: &BytesStart<'_>, name: &str) -> bool {
     match name {
-        "p" | "h" => start.name().as_ref().starts_with("text:"),
+        "p" | "h" => {
+            let qualified = start.name();
+            let qualified: &str = qualified.as_ref();
+            qualified.starts_with("text:")
+        }
         _ => true,
     }
 }

@@ -40,7 +40,7 @@ mod tests {
     };
 
     /// A file of one page with this content.
-    pub(super) fn file(operations: Vec<Operation>) -> Vec<u8> {
+    fn file(operations: Vec<Operation>) -> Vec<u8> {
         let mut document = Document::with_version("1.5");
         let pages = document.new_object_id();
         let font = document.add_object(dictionary! {

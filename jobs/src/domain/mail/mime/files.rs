@@ -27,7 +27,7 @@ fn collect(part: &Part<'_>, depth: usize, found: &mut Vec<Vec<u8>>) {
         }
         "message" if matches!(part.kind.sub.as_str(), "rfc822" | "global") => {
             let decoded = part.decoded();
-            collect(&Part::read(&decoded.bytes, "text/plain"), depth + 1, found);
+            collect(&Part::of_message(&decoded.bytes), depth + 1, found);
         }
         "text" | "image" | "audio" | "video" | "message" => {}
         _ => {
