@@ -97,6 +97,7 @@ impl TryFrom<Envelope> for Mail {
             to: addresses(envelope.to),
             cc: addresses(envelope.cc),
             delivered_to: Vec::new(),
+            relayed_to: Vec::new(),
             followup_to: Vec::new(),
             list_post: None,
             subject: text::line(&envelope.subject, limits::SUBJECT),
