@@ -16,6 +16,7 @@ mod mime;
 mod own_answer;
 mod reply_address;
 pub mod text;
+mod unsubscribe;
 
 #[cfg(test)]
 mod cases;
@@ -35,6 +36,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{fmt, time::Instant};
+pub use unsubscribe::{NotOneClick, one_click};
 
 /// Bounds on what is kept of an email, in characters unless named otherwise. Generous for people, finite for attackers.
 pub mod limits {
@@ -67,6 +69,8 @@ pub struct Mail {
     pub cc: Vec<Address>,
     /// Delivered-To, X-Original-To and their kin: into whose mailbox it was put, whatever To says.
     pub delivered_to: Vec<Address>,
+    /// The same fields below the last server's Received field: servers on the way wrote them, or the sender.
+    pub relayed_to: Vec<Address>,
     /// Mail-Followup-To: where an answer to all is wanted.
     pub followup_to: Vec<Address>,
     /// List-Post: where the list takes posts.
@@ -274,11 +278,11 @@ impl Mail {
             .map(|(_, value)| value.as_str())
     }
 
-    /// The addresses that it was delivered or sent to, in lower case, the most certain first: what servers noted, To, Cc. A
-    /// tagged one is followed by its owner's.
+    /// The addresses that it was delivered or sent to, in lower case, the most certain first: what the last server noted, To,
+    /// Cc, what anybody may have noted on the way. A tagged one is followed by its owner's.
     pub fn recipient_addresses(&self) -> Vec<String> {
         let named = self.delivered_to.iter().chain(&self.to).chain(&self.cc);
-        lookup_addresses(named)
+        lookup_addresses(named.chain(&self.relayed_to))
     }
 
     /// Which of these mail accounts it came to; of an email of the owner's own, which one it left from.

@@ -94,7 +94,7 @@ fn letter(headers: Headers, body_text: String) -> OutgoingMessage {
     }
 }
 
-async fn stored_mail(
+pub(super) async fn stored_mail(
     providers: &ProviderContext<'_>,
     action: &ActionContext<'_>,
 ) -> Result<Mail, PrepareError> {
@@ -121,7 +121,7 @@ async fn stored_mail(
 }
 
 /// Returns the addresses of the user's mail accounts, oldest first.
-async fn accounts(
+pub(super) async fn accounts(
     providers: &ProviderContext<'_>,
     action: &ActionContext<'_>,
 ) -> Result<Vec<String>, sqlx::Error> {
