@@ -88,8 +88,8 @@ async fn worker_deletes_what_is_old_in_every_table_and_exports_how_far_behind_it
          insert into tenants (id, slug) values ('00000000-0000-0000-0000-000000000001'::uuid, 'mailbox');
          insert into users (tenant_id, id, email, role, password_hash)
          values ('00000000-0000-0000-0000-000000000001'::uuid, md5('u')::uuid, 'u@acme.example', 'owner', 'no password opens this');
-         insert into connections (tenant_id, id, user_id, provider, address, settings, secret, key_id)
-         values ('00000000-0000-0000-0000-000000000001'::uuid, md5('c')::uuid, md5('u')::uuid, 'imap_smtp', 'u@acme.example', '{}', '', 'k1');
+         insert into connections (tenant_id, id, user_id, provider, address, settings, secret, key_id, status)
+         values ('00000000-0000-0000-0000-000000000001'::uuid, md5('c')::uuid, md5('u')::uuid, 'imap_smtp', 'u@acme.example', '{}', '', 'k1', 'revoked');
          insert into fetched_emails (tenant_id, connection_id, content_hash, message_id, fetched_at)
          select '00000000-0000-0000-0000-000000000001'::uuid, md5('c')::uuid, sha256(n::text::bytea), gen_random_uuid(), now() - n * interval '89 days'
          from generate_series(1, 2) n;

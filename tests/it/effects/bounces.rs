@@ -2,11 +2,7 @@
 
 use crate::{
     actions::{approved::approval_in, sending::TestApp},
-    support::{
-        Client,
-        client::send,
-        system::{TestApi, Worker},
-    },
+    support::{Client, client::send, system::Worker},
 };
 use base::JobId;
 use reqwest::Method;
@@ -122,8 +118,7 @@ async fn bounce_that_cannot_know_changes_nothing() {
         handed_in(&app.client, email).await;
         assert_eq!(app.effect().await["status"], "succeeded", "{why}");
     }
-    let api = TestApi::start(&app.db).await;
-    let stranger = api.sign_in(&app.db).await;
+    let stranger = app.api.sign_in(&app.db).await;
     handed_in(&stranger, report(own, &message_id, "failed")).await;
     assert_eq!(app.effect().await["status"], "succeeded", "another tenant");
     let told = "select count(*) from history_entries where verb = 'bounced'";

@@ -67,7 +67,7 @@ pub fn one_click(mail: &Mail) -> Result<WebUrl, NotOneClick> {
     }
 }
 
-fn fields<'a>(mail: &'a Mail, name: &'static str) -> impl Iterator<Item = &'a str> {
+fn fields<'m>(mail: &'m Mail, name: &'static str) -> impl Iterator<Item = &'m str> {
     let named = mail.headers.iter().filter(move |(key, _)| key == name);
     named.map(|(_, value)| value.as_str())
 }
