@@ -224,6 +224,7 @@ create table tenants (
     fallback_after_seconds integer not null default 3600,
     limit_before_pause integer,
     four_eyes boolean not null default false,
+    quote_original boolean not null default false,
     constraint tenants_pkey primary key (id),
     constraint tenants_slug_key unique (slug),
     constraint tenants_draft_wait_seconds_check check ((draft_wait_seconds >= 1) and (draft_wait_seconds <= 2592000)),
@@ -672,7 +673,7 @@ create table effects (
     constraint effects_tenant_id_fkey foreign key (tenant_id) references tenants(id),
     constraint effects_effect_key_check check (octet_length(effect_key) = 32),
     constraint effects_payload_hash_check check (octet_length(payload_hash) = 32),
-    constraint effects_status_check check (status in ('intent', 'in_flight', 'succeeded', 'failed_permanent',
+    constraint effects_status_check check (status in ('intent', 'in_flight', 'succeeded', 'bounced', 'failed_permanent',
         'retryable', 'unknown', 'reconciling', 'needs_human', 'compensating', 'compensated', 'compensation_failed'))
 );
 create index effects_approval on effects (tenant_id, approval_id) where (approval_id is not null);
@@ -1187,6 +1188,7 @@ create table fetched_emails (
         connections(tenant_id, id),
     constraint fetched_emails_content_hash_check check (octet_length(content_hash) = 32)
 );
+create index fetched_emails_fetched_at on fetched_emails (fetched_at);
 
 -- How far backfill jobs have come.
 create table backfills (

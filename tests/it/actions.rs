@@ -5,6 +5,7 @@ mod blocks;
 mod letters;
 mod records;
 pub(crate) mod sending;
+mod unsubscribe;
 
 use crate::{
     rules::put,

@@ -2,6 +2,7 @@
 
 mod accounts;
 pub(crate) mod generated;
+mod original;
 mod overtaken;
 mod remembered;
 pub(crate) mod seed;

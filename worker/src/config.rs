@@ -90,6 +90,11 @@ const WATCH_ACCOUNTS: Variable = Variable::with_default(
     "200",
     "Watched mailboxes that this process reads at the same time, each in one session; 0 reads none",
 );
+const FETCHED_RETENTION: Variable = Variable::with_default(
+    "FETCHED_EMAIL_RETENTION_DAYS",
+    "400",
+    "How long it is known which emails of a mailbox were read, 32 to 3650 days; watches read no older ones",
+);
 const ALLOW_PRIVATE: Variable = Variable::switch(
     "OUTBOUND_ALLOW_PRIVATE",
     "Connections may lead to private addresses and to this machine, and need not be encrypted",
@@ -111,6 +116,7 @@ pub const VARIABLES: &[Variable] = &[
     CALL_RETENTION,
     WATCH_POLL,
     WATCH_ACCOUNTS,
+    FETCHED_RETENTION,
     ALLOW_PRIVATE,
 ];
 
@@ -173,11 +179,12 @@ impl WorkerConfig {
                 requests: limit(&mut env, REQUEST_RATE, 1),
                 tokens: limit(&mut env, TOKEN_RATE, 1000),
             },
-            call_retention_days: call_retention(&mut env),
+            call_retention_days: days(&mut env, CALL_RETENTION),
             draft_floor: draft_floor(&mut env),
             watch: WatchConfig {
                 poll: env.seconds(WATCH_POLL),
                 accounts: watched_accounts(&mut env),
+                retention_days: days(&mut env, FETCHED_RETENTION),
             },
             keys: KeyRing::from_env(&mut env),
             guard: if env.switch(ALLOW_PRIVATE) {
@@ -215,10 +222,10 @@ fn limit(env: &mut Env, variable: Variable, least: u32) -> Option<u32> {
     limit
 }
 
-fn call_retention(env: &mut Env) -> i32 {
-    let days: i32 = env.parse(CALL_RETENTION, "a number of days");
+fn days(env: &mut Env, variable: Variable) -> i32 {
+    let days: i32 = env.parse(variable, "a number of days");
     if !(32..=3650).contains(&days) {
-        env.fault(CALL_RETENTION, "is not between 32 and 3650");
+        env.fault(variable, "is not between 32 and 3650");
     }
     days
 }

@@ -15,6 +15,7 @@ mod record;
 mod reply;
 mod sent_folder;
 mod tasks;
+mod unsubscribe;
 mod webhook;
 
 pub use provider_context::ProviderContext;
@@ -231,6 +232,7 @@ pub fn effect_of(executor: Executor) -> Effect {
         }
         Executor::CalendarEvent => Effect::Remote(&calendar::CreateEvent),
         Executor::Webhook => Effect::Remote(&webhook::CallWebhook),
+        Executor::Unsubscribe => Effect::Remote(&unsubscribe::Unsubscribe),
         Executor::Draft => Effect::Local(&draft_request::DraftEffect),
         Executor::Task(TaskChange::Create) => Effect::Local(&tasks::CreateTask),
         Executor::Task(TaskChange::Update) => Effect::Local(&tasks::UpdateTask),
@@ -250,6 +252,7 @@ pub fn precheck(executor: Executor, params: &Params) -> Option<(&'static str, &'
         Executor::Mailbox(_)
         | Executor::Message(_)
         | Executor::Webhook
+        | Executor::Unsubscribe
         | Executor::Draft
         | Executor::Task(_)
         | Executor::Contact

@@ -4,6 +4,7 @@ pub mod action;
 pub mod ask;
 pub mod backfill;
 pub mod connection_test;
+mod documents;
 pub mod draft;
 pub(crate) mod model_failure;
 pub mod triage;

@@ -14,8 +14,8 @@ use jobs::{
         memory::sweep_memory,
     },
     store::{
-        approvals, blocks, effects, llm_calls::OldCalls, llm_checkpoints, llm_rates,
-        login_failures, memory_items, request_keys, sessions,
+        approvals, backfills, blocks, effects, llm_calls::OldCalls, llm_checkpoints, llm_rates,
+        login_failures, memory_items, request_keys, sessions, watches,
     },
 };
 use lanes::ReleaseLanes;
@@ -40,6 +40,8 @@ pub struct Retention {
     pub finished_jobs: Duration,
     /// The records of requests to a model, in days.
     pub llm_calls: i32,
+    /// Which emails of mailboxes were read, in days.
+    pub fetched_emails: i32,
 }
 
 /// Returns all duties of a worker: the queue's and the assistant's.
@@ -53,7 +55,7 @@ pub fn duties(retention: Retention, approvals_expired: &IntCounter) -> Vec<Box<d
     for task in Task::ALL {
         duties.push(Box::new(Maintenance {
             task,
-            llm_calls: retention.llm_calls,
+            retention,
             approvals_expired: approvals_expired.clone(),
             position: WalkPosition::default(),
         }));
@@ -63,8 +65,7 @@ pub fn duties(retention: Retention, approvals_expired: &IntCounter) -> Vec<Box<d
 
 struct Maintenance {
     task: Task,
-    /// Retention of the records of requests to a model, in days.
-    llm_calls: i32,
+    retention: Retention,
     approvals_expired: IntCounter,
     /// For the tasks that walk through a table.
     position: WalkPosition,
@@ -86,6 +87,8 @@ enum Task {
     PurgeSessions,
     /// Deletes stored HTTP responses after their retention.
     PurgeRequestKeys,
+    /// Forgets which emails of mailboxes were read, after their retention, and how far backfills came whose jobs are gone.
+    PurgeFetchedEmails,
     /// Expires approvals that were not decided in time.
     ExpireApprovals,
     /// Ends effects of crashed attempts, as not done or unknown, and approvals whose job ended without settling them.
@@ -107,6 +110,7 @@ impl Task {
         Self::PurgeRateTurns,
         Self::PurgeSessions,
         Self::PurgeRequestKeys,
+        Self::PurgeFetchedEmails,
         Self::ExpireApprovals,
         Self::LoseEffects,
         Self::SweepMemory,
@@ -126,6 +130,7 @@ impl Duty for Maintenance {
             Task::PurgeRateTurns => "purge_rate_turns",
             Task::PurgeSessions => "purge_sessions",
             Task::PurgeRequestKeys => "purge_request_keys",
+            Task::PurgeFetchedEmails => "purge_fetched_emails",
             Task::ExpireApprovals => "expire_approvals",
             Task::LoseEffects => "lose_effects",
             Task::SweepMemory => "sweep_memory",
@@ -150,6 +155,7 @@ impl Duty for Maintenance {
             | Task::PurgeLlmCalls
             | Task::PurgeSessions
             | Task::PurgeRequestKeys
+            | Task::PurgeFetchedEmails
             | Task::SweepMemory => Duration::from_secs(300),
         }
     }
@@ -169,7 +175,7 @@ impl Duty for Maintenance {
             Task::PurgeLlmCalls => {
                 let old = OldCalls {
                     pool,
-                    days: self.llm_calls,
+                    days: self.retention.llm_calls,
                 };
                 let (_, backlog) = walk::prune(&old, RETENTION_BUDGET, &self.position).await?;
                 context.report(self.name(), backlog).await
@@ -199,6 +205,21 @@ impl Duty for Maintenance {
                 })
                 .await?;
                 context.report(self.name(), backlog).await
+            }
+            Task::PurgeFetchedEmails => {
+                let days = self.retention.fetched_emails;
+                let of_emails = delete_in_batches(PURGE_BATCH, || async {
+                    let mut conn = pool.acquire().await?;
+                    watches::purge_fetched(&mut conn, days, PURGE_BATCH.into()).await
+                })
+                .await?;
+                let of_backfills = delete_in_batches(PURGE_BATCH, || async {
+                    backfills::purge(&mut *pool.acquire().await?, PURGE_BATCH.into()).await
+                })
+                .await?;
+                context
+                    .report(self.name(), of_emails.and(of_backfills))
+                    .await
             }
             // Checks first, because a transaction that finds nothing costs four statements.
             Task::LoseEffects => {

@@ -17,6 +17,8 @@ pub(crate) struct ParsedMessage {
     pub(crate) mail: Mail,
     /// [`Mail::content_hash`].
     pub(crate) content_hash: [u8; 32],
+    /// What was parsed, for those who read the attached documents too.
+    pub(crate) stored: StoredMessage,
 }
 
 /// Why there is no parsed email.
@@ -72,7 +74,11 @@ pub(crate) async fn parse(stored: Option<StoredMessage>) -> Result<ParsedMessage
     tokio::task::spawn_blocking(move || {
         let mail = Mail::from_source(stored.format, &stored.source).map_err(LoadError::Parse)?;
         let content_hash = mail.content_hash();
-        Ok(ParsedMessage { mail, content_hash })
+        Ok(ParsedMessage {
+            mail,
+            content_hash,
+            stored,
+        })
     })
     .await
     // The text of a panic may quote the email.

@@ -8,6 +8,7 @@ pub mod guard;
 pub mod imap;
 pub mod mailbox;
 mod smtp;
+mod unsubscribe;
 mod web;
 mod webhook;
 
@@ -19,7 +20,7 @@ use guard::Guard;
 use imap::Imap;
 use jobs::{
     commands::connections::connect::{open_login, open_signing_secret},
-    domain::connection::Settings,
+    domain::connection::{Settings, WebUrl},
     secrets::{KeyRing, Unsealable},
     store::connections::StoredConnection,
 };
@@ -254,6 +255,18 @@ impl Providers {
             secret: open_login(keys, tenant, connection.id, sealed)?,
             web: WebClient(self.guard),
         }))
+    }
+
+    /// Unsubscribes from a list at the address that its email names.
+    ///
+    /// # Errors
+    /// Classified; a retry is always safe.
+    pub async fn unsubscribe(
+        &self,
+        url: &WebUrl,
+        now: DateTime<Utc>,
+    ) -> Result<Value, ProviderError> {
+        unsubscribe::unsubscribe(WebClient(self.guard), url, now).await
     }
 
     /// Returns a webhook.

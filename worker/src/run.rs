@@ -83,6 +83,7 @@ impl Worker {
                 Retention {
                     finished_jobs: config.retention,
                     llm_calls: config.call_retention_days,
+                    fetched_emails: config.watch.retention_days,
                 },
                 &metrics.assistant.approvals_expired_total,
             ),

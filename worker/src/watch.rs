@@ -29,6 +29,8 @@ pub struct WatchConfig {
     pub poll: Duration,
     /// The most mailboxes that this process watches.
     pub accounts: usize,
+    /// Emails that the server received longer ago are not read: whether they were read before may be forgotten.
+    pub retention_days: i32,
 }
 
 /// What the tasks of all mailboxes share.

@@ -62,6 +62,8 @@ struct SettingsBody {
     unknown_sends: UnknownSends,
     /// Whether another person than the one who asked for an action must approve it.
     four_eyes: bool,
+    /// Whether drafts of answers have the original email below their text.
+    quote_original: bool,
     on_outage: OnOutage,
     /// The longest time that an email waits for a language model that is away.
     #[schemars(range(min = 1, max = 2_592_000))]
@@ -87,6 +89,9 @@ struct NewSettings {
     /// Whether another person than the one who asked for an action must approve it; `false` by default.
     #[serde(default)]
     four_eyes: bool,
+    /// Whether drafts of answers have the original email below their text; `false` by default.
+    #[serde(default)]
+    quote_original: bool,
     /// `wait` by default.
     #[serde(default = "wait")]
     on_outage: OnOutage,
@@ -160,6 +165,7 @@ async fn put(
         sending_disabled: body.sending_disabled,
         unknown_sends: body.unknown_sends,
         four_eyes: body.four_eyes,
+        quote_original: body.quote_original,
         outage: OutagePolicy {
             on_outage: body.on_outage,
             triage_wait: body.triage_wait_seconds,
@@ -178,6 +184,7 @@ impl From<Settings> for SettingsBody {
             sending_disabled: settings.sending_disabled,
             unknown_sends: settings.unknown_sends,
             four_eyes: settings.four_eyes,
+            quote_original: settings.quote_original,
             on_outage: settings.outage.on_outage,
             triage_wait_seconds: settings.outage.triage_wait,
             draft_wait_seconds: settings.outage.draft_wait,

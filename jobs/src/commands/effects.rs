@@ -2,6 +2,7 @@
 //! own with an audit entry, and none touches the outside world. A worker that dies in between leaves a row that says
 //! how far it came; [`mark_lost`] finds it.
 
+pub mod bounce;
 pub mod compensate;
 pub mod local;
 pub mod reconcile;

@@ -10,6 +10,8 @@ str_enum! {
         Added = "added",
         Approved = "approved",
         Booked = "booked",
+        /// An email that was sent came back.
+        Bounced = "bounced",
         Cancelled = "cancelled",
         Changed = "changed",
         Completed = "completed",

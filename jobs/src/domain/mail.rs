@@ -6,7 +6,9 @@
 
 mod authentication;
 mod automatic;
+mod bounce;
 mod deliverable;
+mod documents;
 mod envelope;
 mod excerpt;
 mod html;
@@ -14,6 +16,7 @@ mod mime;
 mod own_answer;
 mod reply_address;
 pub mod text;
+mod unsubscribe;
 
 #[cfg(test)]
 mod cases;
@@ -24,6 +27,7 @@ pub use envelope::{Envelope, EnvelopeAddress, EnvelopeAttachment, EnvelopeEarlie
 
 pub use automatic::{answered, is_automatic, is_machine, is_machine_address, keyword};
 use base::str_enum;
+pub use bounce::{Bounce, DeliveryReport, FailedRecipient};
 use chrono::{DateTime, Utc};
 pub use deliverable::{deliverable, needs_smtputf8};
 pub use excerpt::excerpt;
@@ -32,7 +36,8 @@ pub use reply_address::foreign_reply_address;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::fmt;
+use std::{fmt, time::Instant};
+pub use unsubscribe::{NotOneClick, one_click};
 
 /// Bounds on what is kept of an email, in characters unless named otherwise. Generous for people, finite for attackers.
 pub mod limits {
@@ -65,6 +70,8 @@ pub struct Mail {
     pub cc: Vec<Address>,
     /// Delivered-To, X-Original-To and their kin: into whose mailbox it was put, whatever To says.
     pub delivered_to: Vec<Address>,
+    /// The same fields below the last server's Received field: servers on the way wrote them, or the sender.
+    pub relayed_to: Vec<Address>,
     /// Mail-Followup-To: where an answer to all is wanted.
     pub followup_to: Vec<Address>,
     /// List-Post: where the list takes posts.
@@ -80,6 +87,8 @@ pub struct Mail {
     pub auth_results: Option<String>,
     /// `multipart/report`: a bounce, a read receipt, a complaint.
     pub is_report: bool,
+    /// Empty unless it is a report of a mail server about an email that it got.
+    pub delivery_report: DeliveryReport,
     pub direction: Direction,
     pub body_text: String,
     /// The body was longer than [`limits::BODY`].
@@ -116,7 +125,8 @@ pub struct Attachment {
     pub content_type: String,
     /// Size in bytes.
     pub size: u64,
-    /// What a text file says, at most [`limits::ATTACHMENT_TEXT`] characters. As untrusted as the body.
+    /// What a text file says, at most [`limits::ATTACHMENT_TEXT`] characters; of other documents, once they were read
+    /// ([`document_texts`]). As untrusted as the body.
     pub text: Option<String>,
     /// sha256 over its content; an envelope does not have it.
     pub sha256: Option<[u8; 32]>,
@@ -185,6 +195,27 @@ impl Mail {
         mime::parse(raw)
     }
 
+    /// Whether an attachment may be a document whose text is not read yet.
+    pub fn may_have_documents(&self) -> bool {
+        let unread = |attachment: &Attachment| {
+            let kind = &attachment.content_type;
+            attachment.text.is_none() && attachment.size > 0 && kind.starts_with("application/")
+        };
+        self.attachments.iter().any(unread)
+    }
+
+    /// Adds the texts to the attachments with the same content.
+    pub fn add_document_texts(&mut self, texts: Vec<DocumentText>) {
+        for attachment in &mut self.attachments {
+            let text = texts
+                .iter()
+                .find(|text| attachment.sha256 == Some(text.sha256));
+            if let (Some(text), None) = (text, &attachment.text) {
+                attachment.text = Some(text.text.clone());
+            }
+        }
+    }
+
     /// Reads an email the way it was stored.
     ///
     /// # Errors
@@ -249,11 +280,11 @@ impl Mail {
             .map(|(_, value)| value.as_str())
     }
 
-    /// The addresses that it was delivered or sent to, in lower case, the most certain first: what servers noted, To, Cc. A
-    /// tagged one is followed by its owner's.
+    /// The addresses that it was delivered or sent to, in lower case, the most certain first: what the last server noted, To,
+    /// Cc, what anybody may have noted on the way. A tagged one is followed by its owner's.
     pub fn recipient_addresses(&self) -> Vec<String> {
         let named = self.delivered_to.iter().chain(&self.to).chain(&self.cc);
-        lookup_addresses(named)
+        lookup_addresses(named.chain(&self.relayed_to))
     }
 
     /// Which of these mail accounts it came to; of an email of the owner's own, which one it left from.
@@ -350,6 +381,33 @@ pub fn without_tag(addr: &str) -> String {
         Some((Some((user, _)), domain)) if !user.is_empty() => format!("{user}@{domain}"),
         _ => addr.to_owned(),
     }
+}
+
+/// The text of an attached document.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DocumentText {
+    /// Of the document's content.
+    pub sha256: [u8; 32],
+    pub text: String,
+}
+
+/// Reads the PDF and office files of an email, as far as the time goes. Costly, and their parsers may panic: call it where it
+/// blocks nobody. Text that such a file hides is left out as far as its format says so; all of it is untrusted.
+pub fn document_texts(raw: &[u8], until: Instant) -> Vec<DocumentText> {
+    let mut texts = Vec::new();
+    for content in mime::documents(raw) {
+        if Instant::now() >= until {
+            break;
+        }
+        let Some(found) = documents::text(&content) else {
+            continue;
+        };
+        texts.push(DocumentText {
+            sha256: Sha256::digest(&content).into(),
+            text: text::body(&found, limits::ATTACHMENT_TEXT).0,
+        });
+    }
+    texts
 }
 
 /// The Message-ID in a header section, as [`Mail::message_id`] has it, however the header is written.

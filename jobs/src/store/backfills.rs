@@ -66,3 +66,21 @@ pub async fn put(
     .await?;
     Ok(())
 }
+
+/// Deletes up to `limit` rows whose job is no longer kept.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn purge(conn: &mut PgConnection, limit: i64) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query!(
+        "delete from backfills where ctid = any(array(
+             select b.ctid from backfills b
+             where not exists (select from jobs j where j.tenant_id = b.tenant_id and j.id = b.job_id)
+                 and not exists (select from finished_jobs f where f.tenant_id = b.tenant_id and f.id = b.job_id)
+             limit $1 for update skip locked))",
+        limit,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}

@@ -230,7 +230,10 @@ pub async fn answered(
                 and (exists (
                         select from drafts d
                         where d.tenant_id = $1 and d.message_id = copy.id and d.mode in ('reply', 'reply_all')
-                            and d.status in ('sending', 'sent', 'send_unknown'))
+                            and d.status in ('sending', 'sent', 'send_unknown')
+                            and not exists (
+                                select from effects e
+                                where e.tenant_id = $1 and e.approval_id = d.approval_id and e.status = 'bounced'))
                     or exists (
                         select from effects e
                         where e.tenant_id = $1 and e.message_id = copy.id and e.type = 'reply'

@@ -1,5 +1,6 @@
 //! `effects`: the ledger of effects on the outside world. Rows are guarded by (job, attempt).
 
+pub mod bounces;
 pub mod by_key;
 mod sending;
 

@@ -200,6 +200,8 @@ pub struct Settings {
     pub unknown_sends: UnknownSends,
     /// Who asked for an action does not approve it.
     pub four_eyes: bool,
+    /// Answers have the original email below their text.
+    pub quote_original: bool,
     pub outage: OutagePolicy,
 }
 
@@ -209,7 +211,8 @@ pub async fn settings(conn: &mut PgConnection, tenant: TenantId) -> Result<Setti
     let row = sqlx::query!(
         r#"
         select trust_mode as "trust_mode: TrustMode", sending_disabled, unknown_sends as "unknown_sends: UnknownSends",
-            four_eyes, on_outage as "on_outage: OnOutage", triage_wait_seconds, draft_wait_seconds, fallback_after_seconds
+            four_eyes, on_outage as "on_outage: OnOutage", triage_wait_seconds, draft_wait_seconds, fallback_after_seconds,
+            quote_original
         from tenants where id = $1
         "#,
         tenant.0
@@ -221,6 +224,7 @@ pub async fn settings(conn: &mut PgConnection, tenant: TenantId) -> Result<Setti
         sending_disabled: row.sending_disabled,
         unknown_sends: row.unknown_sends,
         four_eyes: row.four_eyes,
+        quote_original: row.quote_original,
         outage: OutagePolicy {
             on_outage: row.on_outage,
             triage_wait: row.triage_wait_seconds,
@@ -240,7 +244,7 @@ pub async fn set_settings(
     sqlx::query!(
         "update tenants
          set trust_mode = $2, sending_disabled = $3, unknown_sends = $4, on_outage = $5, triage_wait_seconds = $6,
-             draft_wait_seconds = $7, fallback_after_seconds = $8, four_eyes = $9
+             draft_wait_seconds = $7, fallback_after_seconds = $8, four_eyes = $9, quote_original = $10
          where id = $1",
         tenant.0,
         settings.trust_mode.as_str(),
@@ -251,6 +255,7 @@ pub async fn set_settings(
         settings.outage.draft_wait,
         settings.outage.fallback_after,
         settings.four_eyes,
+        settings.quote_original,
     )
     .execute(conn)
     .await?;

@@ -55,6 +55,28 @@ pub async fn upsert(
     Ok(())
 }
 
+/// Forgets up to `limit` emails that were read longer ago than this, and a day more, because the clock of a mail server may
+/// differ from ours. Watches do not read emails that old again.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn purge_fetched(
+    conn: &mut PgConnection,
+    days: i32,
+    limit: i64,
+) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query!(
+        "delete from fetched_emails where ctid = any(array(
+             select ctid from fetched_emails where fetched_at < now() - make_interval(days => $1 + 1)
+             order by fetched_at limit $2 for update skip locked))",
+        days,
+        limit,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
 /// Ends a watch, its folders and cursors with it. What was read stays known. False if there is none.
 ///
 /// # Errors

@@ -85,6 +85,18 @@ async fn worker_deletes_what_is_old_in_every_table_and_exports_how_far_behind_it
          insert into llm_checkpoints (tenant_id, job_id, step, request_hash, completion, created_at)
          select gen_random_uuid(), gen_random_uuid(), 's', sha256('x'), '{}', now() - n * interval '4 days'
          from generate_series(0, 1) n;
+         insert into tenants (id, slug) values ('00000000-0000-0000-0000-000000000001'::uuid, 'mailbox');
+         insert into users (tenant_id, id, email, role, password_hash)
+         values ('00000000-0000-0000-0000-000000000001'::uuid, md5('u')::uuid, 'u@acme.example', 'owner', 'no password opens this');
+         insert into connections (tenant_id, id, user_id, provider, address, settings, secret, key_id, status)
+         values ('00000000-0000-0000-0000-000000000001'::uuid, md5('c')::uuid, md5('u')::uuid, 'imap_smtp', 'u@acme.example', '{}', '', 'k1', 'revoked');
+         insert into fetched_emails (tenant_id, connection_id, content_hash, message_id, fetched_at)
+         select '00000000-0000-0000-0000-000000000001'::uuid, md5('c')::uuid, sha256(n::text::bytea), gen_random_uuid(), now() - n * interval '89 days'
+         from generate_series(1, 2) n;
+         insert into backfills (tenant_id, job_id, uid_validity, last_uid, emails, enqueued, skipped)
+         select '00000000-0000-0000-0000-000000000001'::uuid, gen_random_uuid(), 1, 1, 1, 1, 0 from generate_series(1, 3);
+         insert into backfills (tenant_id, job_id, uid_validity, last_uid, emails, enqueued, skipped)
+         select '00000000-0000-0000-0000-000000000001'::uuid, id, 1, 1, 1, 1, 0 from finished_jobs order by finished_at desc limit 1;
          insert into queue_samples (queue, state, jobs, sampled_at) values ('gone', 'running', 1, now() - interval '2 days')",
     )
     .await;
@@ -93,6 +105,7 @@ async fn worker_deletes_what_is_old_in_every_table_and_exports_how_far_behind_it
         &[
             ("LLM_TESTING_MODE", "true"),
             ("LLM_CALL_RETENTION_DAYS", "90"),
+            ("FETCHED_EMAIL_RETENTION_DAYS", "90"),
         ],
     )
     .await;
@@ -101,6 +114,8 @@ async fn worker_deletes_what_is_old_in_every_table_and_exports_how_far_behind_it
         "llm_calls",
         "login_failures",
         "llm_checkpoints",
+        "fetched_emails",
+        "backfills",
     ] {
         eventually(SOON, async || {
             let rows: i64 =

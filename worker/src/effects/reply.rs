@@ -12,12 +12,12 @@ use jobs::{
         draft::{
             OutgoingMessage,
             headers::{self, Headers, Recipients},
+            original,
         },
         mail::Mail,
     },
     store::{connections, users},
 };
-use std::fmt::Write as _;
 
 /// Replies with the text that the user gave.
 pub(super) struct Reply;
@@ -74,7 +74,8 @@ impl Compose for Forward {
         };
         let headers = headers::forward(&mail, to)
             .map_err(|_| PrepareError::refused("bad_address", "Give a valid address in `to`."))?;
-        let outgoing = outgoing(headers, quoted(&mail, action.params.get("note")));
+        let note = action.params.get("note").unwrap_or_default();
+        let outgoing = outgoing(headers, original::above(note, &original::forwarded(&mail)));
         let connection = sending_connection(providers.ctx, action, None).await?;
         prepare(action, connection, &outgoing, providers.ctx.clock.now())
     }
@@ -94,7 +95,7 @@ fn outgoing(headers: Headers, body_text: String) -> OutgoingMessage {
     }
 }
 
-async fn stored_mail(
+pub(super) async fn stored_mail(
     providers: &ProviderContext<'_>,
     action: &ActionContext<'_>,
 ) -> Result<Mail, PrepareError> {
@@ -109,7 +110,7 @@ async fn stored_mail(
 }
 
 /// Returns the addresses of the user's mail accounts, oldest first.
-async fn accounts(
+pub(super) async fn accounts(
     providers: &ProviderContext<'_>,
     action: &ActionContext<'_>,
 ) -> Result<Vec<String>, sqlx::Error> {
@@ -135,59 +136,4 @@ async fn own_addresses(
         own.extend(person.map(|person| person.email.to_lowercase()));
     }
     Ok(own)
-}
-
-/// Renders the note and the email as mail programs show a forwarded one.
-fn quoted(mail: &Mail, note: Option<&str>) -> String {
-    let mut text = String::new();
-    if let Some(note) = note {
-        let _ = writeln!(text, "{note}\n");
-    }
-    let _ = writeln!(text, "---------- Forwarded message ----------");
-    let _ = writeln!(text, "From: {}", mail.sender());
-    if let Some(date) = mail.date {
-        let _ = writeln!(text, "Date: {}", date.to_rfc2822());
-    }
-    let _ = writeln!(text, "Subject: {}", mail.subject);
-    let to: Vec<String> = mail.to.iter().map(ToString::to_string).collect();
-    let _ = writeln!(text, "To: {}\n", to.join(", "));
-    text.push_str(&mail.body_text);
-    if mail.truncated {
-        text.push_str("\n[The rest was too long to be kept.]");
-    }
-    let missing = mail.attachments.len();
-    if missing > 0 {
-        let _ = write!(text, "\n[Attachments that are not included: {missing}]");
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn forwarded_email_shows_its_headers_and_names_omissions() {
-        let mut mail = Mail::parse(
-            b"From: Ada <ada@x.example>\nTo: me@acme.example\nSubject: Plan\nDate: Thu, 1 Jan 1970 00:00:00 +0000\n\nWhich one?",
-        )
-        .unwrap();
-        mail.truncated = true;
-        let text = quoted(&mail, Some("For you."));
-        let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(
-            &lines[..3],
-            ["For you.", "", "---------- Forwarded message ----------"]
-        );
-        for line in [
-            "Subject: Plan",
-            "To: me@acme.example",
-            "Which one?",
-            "[The rest was too long to be kept.]",
-        ] {
-            assert!(lines.contains(&line), "{line} is not in {text}");
-        }
-        assert!(lines[3].starts_with("From: ") && lines[3].contains("ada@x.example"));
-        assert!(quoted(&mail, None).starts_with("-----"));
-    }
 }

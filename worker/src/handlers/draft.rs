@@ -29,6 +29,7 @@ use jobs::{
         draft::{
             Confidence, DraftMode, Origin, OutgoingMessage,
             approval::{Proposed, approval_of, payload_of},
+            original,
         },
     },
     kinds::draft::{Args, DraftGenerate, NotNeeded, Output},
@@ -87,7 +88,10 @@ impl Handler for DraftHandler {
         }
         let outgoing = OutgoingMessage {
             subject: reply.subject.clone().unwrap_or(outgoing.subject),
-            body_text: reply.body_text.clone(),
+            body_text: match case.original(&args) {
+                Some(original) => original::above(&reply.body_text, &original),
+                None => reply.body_text.clone(),
+            },
             ..outgoing
         };
         if args.dry_run {

@@ -6,6 +6,7 @@
 //!
 //! Executes nothing: another job executes what the gate lets through ([`follow_up`]), and the rest gets an approval.
 
+mod bounced;
 mod follow_up;
 mod guards;
 mod item;
@@ -68,7 +69,11 @@ impl Handler for TriageHandler {
         if let Some((former, actions)) = case.former.take() {
             return self.repeat(&case, &args, former, &actions);
         }
-        if let Some(guard) = guards::guard(&case.mail, &case.correspondents) {
+        let guard = match &case.bounced {
+            Some(_) => Some(guards::Guard::Bounce),
+            None => guards::guard(&case.mail, &case.correspondents),
+        };
+        if let Some(guard) = guard {
             tracing::debug!(guard = guard.as_str(), "the email needs no triage");
             let plan = Plan::without_actions(guard.judgement());
             return self.settle(
@@ -150,6 +155,7 @@ impl TriageHandler {
                 item: item::of(case, &plan.judgement),
                 plan,
                 content_hash: case.content_hash,
+                bounced: case.bounced.clone(),
                 mode: args.mode,
                 forced: args.force,
                 prompt_version: (model_use == ModelUse::Called).then_some(TRIAGE.version),

@@ -6,6 +6,7 @@ use crate::providers::{
     ProviderError,
     imap::reader::{RawEmail, Reader},
 };
+use chrono::TimeDelta;
 use jobs::{
     commands::watches::deliver::{DeliverError, Delivery, FetchedEmail, deliver},
     domain::{
@@ -94,8 +95,9 @@ struct Delivering<'a> {
 
 impl Delivering<'_> {
     async fn read_after(&mut self, reader: &mut Reader, uid: u32) -> Result<bool, CheckError> {
+        let kept = TimeDelta::days(self.watcher.config.retention_days.into());
         let period = Period {
-            since: self.lease.since,
+            since: self.lease.since.max(self.watcher.engine.clock.now() - kept),
             until: None,
         };
         let uids = reader.list_after(uid, &period).await?;

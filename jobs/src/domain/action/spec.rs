@@ -49,6 +49,8 @@ pub enum Executor {
     CalendarEvent,
     /// Posts to a webhook of the tenant's.
     Webhook,
+    /// Unsubscribes from the list that sent the message, over HTTPS.
+    Unsubscribe,
     /// Enqueues a job that writes a draft.
     Draft,
     /// Changes the user's tasks.
@@ -108,7 +110,7 @@ impl Executor {
     /// Whether its effect reaches other people or systems.
     pub const fn is_external(self) -> bool {
         match self {
-            Self::Message(_) | Self::CalendarEvent | Self::Webhook => true,
+            Self::Message(_) | Self::CalendarEvent | Self::Webhook | Self::Unsubscribe => true,
             Self::Mailbox(_)
             | Self::Draft
             | Self::Task(_)

@@ -34,6 +34,7 @@ str_enum! {
         Trash = "trash",
         Spam = "spam",
         CallWebhook = "call_webhook",
+        Unsubscribe = "unsubscribe",
     }
 }
 
@@ -316,6 +317,17 @@ impl ActionType {
                 implies: (Category::Fyi, Disposition::Notify),
                 parameters: const { &[url("url").in_summary()] },
             },
+            Self::Unsubscribe => ActionSpec {
+                title: "Unsubscribe from the list",
+                // It tells a sender that somebody reads here; no trust lets it run by itself.
+                risk: Risk::Critical,
+                executor: Executor::Unsubscribe,
+                compensable: false,
+                reaches_sender: false,
+                open_to: OpenTo::Rules,
+                implies: (Category::Notification, Disposition::Notify),
+                parameters: &[],
+            },
         }
     }
 }
@@ -357,7 +369,7 @@ mod tests {
             of(Risk::High),
             "send_draft reply send create_event trash spam call_webhook"
         );
-        assert_eq!(of(Risk::Critical), "forward");
+        assert_eq!(of(Risk::Critical), "forward unsubscribe");
     }
 
     #[test]

@@ -99,6 +99,8 @@ str_enum! {
         EffectReconciled = "effect.reconciled",
         /// A person resolved an unknown effect.
         EffectResolved = "effect.resolved",
+        /// A mail server reported that a recipient did not get the email.
+        EffectBounced = "effect.bounced",
         /// The effect was undone, or undoing it failed.
         EffectTakenBack = "effect.taken_back",
         ConnectionCreated = "connection.created",

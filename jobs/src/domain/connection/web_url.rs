@@ -6,6 +6,8 @@ use std::{fmt, str::FromStr};
 use url::Url;
 
 const LONGEST: usize = 300;
+/// Addresses to unsubscribe at carry who is meant.
+const LONGEST_OF_EMAIL: usize = 2_000;
 
 /// An `https` URL; `http` only if the worker may reach private addresses.
 // Kept as the parser writes it, so that one place has one name.
@@ -56,11 +58,27 @@ impl WebUrl {
     }
 }
 
+impl WebUrl {
+    /// Reads a URL that stands in an email.
+    ///
+    /// # Errors
+    /// If it is none, or longer than 2,000 characters.
+    pub fn of_email(text: &str) -> Result<Self, WebUrlFault> {
+        Self::read(text, LONGEST_OF_EMAIL)
+    }
+}
+
 impl FromStr for WebUrl {
     type Err = WebUrlFault;
 
     fn from_str(text: &str) -> Result<Self, WebUrlFault> {
-        if text.len() > LONGEST {
+        Self::read(text, LONGEST)
+    }
+}
+
+impl WebUrl {
+    fn read(text: &str, longest: usize) -> Result<Self, WebUrlFault> {
+        if text.len() > longest {
             return Err(WebUrlFault::NotAUrl);
         }
         let url = Url::parse(text).map_err(|_| WebUrlFault::NotAUrl)?;
@@ -73,7 +91,7 @@ impl FromStr for WebUrl {
         if url.fragment().is_some() {
             return Err(WebUrlFault::Fragment);
         }
-        if url.as_str().len() > LONGEST {
+        if url.as_str().len() > longest {
             return Err(WebUrlFault::NotAUrl);
         }
         Ok(Self(url))

@@ -10,6 +10,8 @@ str_enum! {
         Intent = "intent",
         InFlight = "in_flight",
         Succeeded = "succeeded",
+        /// An email that was sent and came back: a recipient did not get it.
+        Bounced = "bounced",
         FailedPermanent = "failed_permanent",
         /// It did not happen and is tried again.
         Retryable = "retryable",
@@ -36,6 +38,8 @@ str_enum! {
         Lose = "lose",
         /// An effect that certainly did not happen is requested again.
         Renew = "renew",
+        /// A mail server reported that a recipient did not get the email.
+        Bounce = "bounce",
         Reconcile = "reconcile",
         AskAPerson = "ask_a_person",
         Compensate = "compensate",
@@ -71,6 +75,7 @@ impl EffectStatus {
             ) => Self::Retryable,
             (Self::InFlight | Self::Reconciling, Step::Lose) => Self::Unknown,
             (Self::Retryable | Self::FailedPermanent, Step::Renew) => Self::Intent,
+            (Self::Succeeded | Self::Bounced, Step::Bounce) => Self::Bounced,
             (Self::Unknown, Step::Reconcile) => Self::Reconciling,
             (Self::Reconciling, Step::AskAPerson) => Self::NeedsHuman,
             (Self::Succeeded | Self::CompensationFailed, Step::Compensate) => Self::Compensating,
@@ -107,7 +112,9 @@ mod tests {
                 "in_flight failed_permanent",
                 "in_flight retryable",
                 "in_flight unknown",
+                "succeeded bounced",
                 "succeeded compensating",
+                "bounced bounced",
                 "failed_permanent intent",
                 "retryable intent",
                 "unknown reconciling",

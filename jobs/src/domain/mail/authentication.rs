@@ -1,17 +1,55 @@
-//! What the receiving servers found out about the sender (RFC 8601): [`dmarc_failed`].
+//! What the receiving servers found out about the sender (RFC 8601): [`dmarc_failed`], [`dkim_domains`].
 
 /// Whether one of the results of a trusted server says that the sender's domain disowns the message.
 ///
 /// Servers put their field on top, and RFC 8601 §5 has them remove what claims to be theirs. So the first field's server is
 /// ours, and so is every field under its name.
 pub(super) fn dmarc_failed<'a>(fields: impl IntoIterator<Item = &'a str>) -> bool {
-    let mut trusted: Option<String> = None;
-    fields.into_iter().any(|field| {
-        let field = without_comments(field).to_ascii_lowercase();
-        let server = server(&field);
-        let trusted = trusted.get_or_insert_with(|| server.clone());
-        *trusted == server && field.split(';').any(is_dmarc_failure)
-    })
+    trusted(fields).any(|field| field.split(';').any(is_dmarc_failure))
+}
+
+/// The domains whose signatures (RFC 6376) a trusted server found to be valid; `None` if no trusted server says anything of
+/// signatures.
+pub(super) fn dkim_domains<'a>(fields: impl IntoIterator<Item = &'a str>) -> Option<Vec<String>> {
+    let mut passed = None;
+    for field in trusted(fields) {
+        for result in field.split(';') {
+            let Some((method, value)) = method_and_value(result) else {
+                continue;
+            };
+            if method != "dkim" {
+                continue;
+            }
+            let passed: &mut Vec<String> = passed.get_or_insert_default();
+            if value == "pass" {
+                passed.extend(result.split_whitespace().filter_map(signer));
+            }
+        }
+    }
+    passed
+}
+
+/// `header.d=x.example` and `header.i=@x.example`: who signed.
+fn signer(property: &str) -> Option<String> {
+    let (name, value) = property.split_once('=')?;
+    let domain = match name {
+        "header.d" => value,
+        "header.i" => value.rsplit_once('@')?.1,
+        _ => return None,
+    };
+    Some(domain.trim_matches('"').to_owned())
+}
+
+/// The fields of the servers that are ours, without comments, in lower case.
+fn trusted<'a>(fields: impl IntoIterator<Item = &'a str>) -> impl Iterator<Item = String> {
+    let mut ours: Option<String> = None;
+    fields
+        .into_iter()
+        .map(|field| without_comments(field).to_ascii_lowercase())
+        .filter(move |field| {
+            let server = server(field);
+            *ours.get_or_insert_with(|| server.clone()) == server
+        })
 }
 
 /// The name of the server that speaks; empty where it was left out, as Microsoft does.
@@ -29,9 +67,12 @@ fn server(field: &str) -> String {
 
 /// `dmarc=fail`, `dmarc/1 = fail header.from=…`.
 fn is_dmarc_failure(result: &str) -> bool {
-    let Some((method, rest)) = result.split_once('=') else {
-        return false;
-    };
+    method_and_value(result) == Some(("dmarc", "fail"))
+}
+
+/// `dkim=pass header.d=…` → `dkim`, `pass`.
+fn method_and_value(result: &str) -> Option<(&str, &str)> {
+    let (method, rest) = result.split_once('=')?;
     // Where the server's name was left out, the first result may follow a blank.
     let method = method.split_whitespace().last().unwrap_or_default();
     let method = method.split('/').next().unwrap_or_default();
@@ -39,7 +80,7 @@ fn is_dmarc_failure(result: &str) -> bool {
     let end = value
         .find(|c: char| !c.is_ascii_alphanumeric())
         .unwrap_or(value.len());
-    method == "dmarc" && &value[..end] == "fail"
+    Some((method, &value[..end]))
 }
 
 fn without_comments(field: &str) -> String {

@@ -1,6 +1,8 @@
 //! An email as JSON, for callers that have parsed it already (a connector, a test, a form).
 
-use super::{Address, Attachment, Direction, Earlier, Mail, MailError, html, limits, text};
+use super::{
+    Address, Attachment, DeliveryReport, Direction, Earlier, Mail, MailError, html, limits, text,
+};
 use crate::domain::time::optional_moment;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -95,6 +97,7 @@ impl TryFrom<Envelope> for Mail {
             to: addresses(envelope.to),
             cc: addresses(envelope.cc),
             delivered_to: Vec::new(),
+            relayed_to: Vec::new(),
             followup_to: Vec::new(),
             list_post: None,
             subject: text::line(&envelope.subject, limits::SUBJECT),
@@ -107,6 +110,7 @@ impl TryFrom<Envelope> for Mail {
             auto_submitted: header(envelope.auto_submitted),
             auth_results: header(envelope.auth_results),
             is_report: false,
+            delivery_report: DeliveryReport::default(),
             direction: envelope.direction,
             body_text,
             truncated,

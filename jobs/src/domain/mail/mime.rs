@@ -10,6 +10,7 @@
 //! | charsets | WHATWG Encoding | `charset` |
 //! | what is shown | RFC 2046 §5.1, RFC 8621 §4.1.4 | `body` |
 //! | other texts | RFC 3676, RFC 1896, RFC 5545 | `flowed`, `enriched`, `calendar` |
+//! | delivery reports | RFC 3462, RFC 3464, RFC 6533 | `report` |
 
 mod addresses;
 mod body;
@@ -19,8 +20,10 @@ mod date;
 mod encoded_word;
 mod enriched;
 mod fields;
+mod files;
 mod flowed;
 mod part;
+mod report;
 mod transfer;
 
 use super::{Address, Direction, Mail, MailError, limits, text};
@@ -50,6 +53,7 @@ pub(super) fn parse(raw: &[u8]) -> Result<Mail, MailError> {
     let shown = reader.read(&message);
     let (body_text, truncated) = text::body(&shown, limits::BODY);
     let mut authors = authors(fields).into_iter();
+    let (delivered_to, relayed_to) = delivered_to(fields);
     Ok(Mail {
         message_id: fields
             .text("message-id")
@@ -59,7 +63,8 @@ pub(super) fn parse(raw: &[u8]) -> Result<Mail, MailError> {
         reply_to: list(fields, "reply-to"),
         to: list(fields, "to"),
         cc: list(fields, "cc"),
-        delivered_to: delivered_to(fields),
+        delivered_to,
+        relayed_to,
         followup_to: list(fields, "mail-followup-to"),
         list_post: list_post(fields),
         subject: subject(fields),
@@ -72,6 +77,7 @@ pub(super) fn parse(raw: &[u8]) -> Result<Mail, MailError> {
         auto_submitted: single(fields, "auto-submitted"),
         auth_results: single(fields, "authentication-results"),
         is_report: message.kind.is("multipart", "report"),
+        delivery_report: report::read(&message),
         direction: Direction::In,
         body_text,
         truncated,
@@ -88,6 +94,12 @@ pub(super) fn parse(raw: &[u8]) -> Result<Mail, MailError> {
             })
             .collect(),
     })
+}
+
+/// The contents of the attached PDF and office files.
+pub(super) fn documents(raw: &[u8]) -> Vec<Vec<u8>> {
+    let raw = with_line_feeds(raw);
+    files::documents(&Part::of_message(&raw))
 }
 
 /// Very old programs end lines with a carriage return alone.
@@ -154,20 +166,31 @@ fn list(fields: &Fields<'_>, name: &str) -> Vec<Address> {
         .collect()
 }
 
-/// Into whose mailbox servers on the way put it, the last server's word first.
-fn delivered_to(fields: &Fields<'_>) -> Vec<Address> {
-    [
+/// Into whose mailbox it was put: what the last server noted, above its Received field, and what stands below, which a sender
+/// can forge. An email without that field was given to no server.
+fn delivered_to(fields: &Fields<'_>) -> (Vec<Address>, Vec<Address>) {
+    let names = [
         "delivered-to",
         "x-original-to",
         "x-delivered-to",
         "envelope-to",
         "x-envelope-to",
         "x-forwarded-to",
-    ]
-    .into_iter()
-    .flat_map(|name| list(fields, name))
-    .take(limits::DELIVERIES)
-    .collect()
+    ];
+    let (mut noted, mut relayed) = (Vec::new(), Vec::new());
+    for name in names {
+        let mut is_relayed = false;
+        for (field, raw) in fields.iter() {
+            is_relayed |= field == "received";
+            if field == name {
+                let to = if is_relayed { &mut relayed } else { &mut noted };
+                to.extend(addresses::read(&value(raw)));
+            }
+        }
+    }
+    noted.truncate(limits::DELIVERIES);
+    relayed.truncate(limits::DELIVERIES);
+    (noted, relayed)
 }
 
 /// RFC 2369 §3.4: `<mailto:list@host>`, or `NO` for a list that takes no posts.

@@ -267,3 +267,17 @@ proptest! {
         let _ = Mail::parse(format!("Subject: x\n{soup}").as_bytes());
     }
 }
+
+#[test]
+fn mailbox_that_a_sender_forges_counts_after_the_one_it_is_addressed_to() {
+    let to = |headers: &str| {
+        let mail = Mail::parse(format!("From: a@x.example\n{headers}\n\nHello").as_bytes());
+        mail.unwrap().recipient_addresses()
+    };
+    let below = "Received: from x by mx\nDelivered-To: boss@acme.example\nTo: me@acme.example";
+    assert_eq!(to(below), ["me@acme.example", "boss@acme.example"]);
+    let above = "Delivered-To: me@acme.example\nReceived: from x by mx\nTo: list@x.example";
+    assert_eq!(to(above), ["me@acme.example", "list@x.example"]);
+    let local = "To: list@x.example\nDelivered-To: me@acme.example";
+    assert_eq!(to(local), ["me@acme.example", "list@x.example"]);
+}

@@ -37,6 +37,7 @@ pub(super) fn duplicate(
     let result = match found.status {
         EffectStatus::Succeeded if is_ours => ActionResult::Succeeded,
         EffectStatus::Succeeded
+        | EffectStatus::Bounced
         | EffectStatus::Compensating
         | EffectStatus::Compensated
         | EffectStatus::CompensationFailed => ActionResult::SkippedDuplicate,
@@ -67,6 +68,14 @@ fn sent_before(
 ) -> Option<ActionError> {
     let is_other = found.approval.is_none() || found.approval != base.approval_id;
     let is_repeat = result == ActionResult::SkippedDuplicate && is_other;
+    if is_repeat && found.status == EffectStatus::Bounced {
+        return Some(ActionError {
+            code: "bounced_before".into(),
+            message: "The same email was sent before and came back; it was not sent again. Correct its recipients, or give \
+                      the action an `external_id` of its own, to send it once more."
+                .into(),
+        });
+    }
     (is_repeat && base.r#type.spec().executor.is_message()).then(|| ActionError {
         code: "sent_before".into(),
         message: format!(

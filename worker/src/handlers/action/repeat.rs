@@ -36,6 +36,7 @@ pub(super) async fn key_of_repeat(
             }
             EffectStatus::Intent
             | EffectStatus::InFlight
+            | EffectStatus::Bounced
             | EffectStatus::FailedPermanent
             | EffectStatus::Retryable
             | EffectStatus::Unknown

@@ -138,6 +138,7 @@ mod tests {
             accounts: Vec::new(),
             mail: Some((MessageId::new(), envelope.try_into().unwrap())),
             answered: false,
+            quote_original: false,
             injection_suspected: false,
             base: None,
             memories: Vec::new(),

@@ -11,7 +11,7 @@ use jobs::{
         action::ActionType,
         approval::Status,
         blocks::Span,
-        draft::{DraftMode, DraftStep, Tone},
+        draft::{DraftMode, DraftStep, Tone, original, send_at},
         gate::{Circumstances, Confirmation, HighRiskPolicy, TrustMode, decide},
         mail::{Mail, foreign_reply_address, is_automatic, lookup_addresses},
         risk::Risk,
@@ -40,6 +40,8 @@ pub(super) struct Case {
     pub(super) mail: Option<(MessageId, Mail)>,
     /// The email was answered, by us or by another program of the user's.
     pub(super) answered: bool,
+    /// The tenant wants the original below an answer.
+    pub(super) quote_original: bool,
     pub(super) injection_suspected: bool,
     pub(super) base: Option<BaseVersion>,
     /// Memories for the writer, redacted for the prompt.
@@ -94,6 +96,40 @@ impl Case {
             .or_else(|| self.writer.as_ref().map(|writer| writer.email.clone()))
     }
 
+    /// Returns the original that code adds below the text: below a note always, below an answer if the tenant wants it.
+    /// A revision keeps what the version before it has.
+    pub(super) fn original(&self, args: &Args) -> Option<String> {
+        if let Some(base) = &self.base {
+            let body = &base.version.letter.body_text;
+            return self
+                .original_of(base.draft.mode)
+                .filter(|original| original::without(body, original).is_some());
+        }
+        self.original_of(args.mode)
+            .filter(|_| self.quote_original || args.mode == DraftMode::Forward)
+    }
+
+    fn original_of(&self, mode: DraftMode) -> Option<String> {
+        let (_, mail) = self.mail.as_ref()?;
+        if mode == DraftMode::Forward {
+            return Some(original::forwarded(mail));
+        }
+        let writer = self.writer.as_ref();
+        let zone = writer.map_or("UTC", |writer| writer.timezone.as_str());
+        mode.is_answer()
+            .then(|| original::quoted(mail, send_at::zone(zone)))
+            .flatten()
+    }
+
+    /// Returns the text of the version to revise, without the original below it.
+    pub(super) fn base_text(&self) -> Option<&str> {
+        let base = self.base.as_ref()?;
+        let body = base.version.letter.body_text.as_str();
+        let original = self.original_of(base.draft.mode);
+        let text = original.and_then(|original| original::without(body, &original));
+        Some(text.unwrap_or(body))
+    }
+
     /// Returns the time after which an email of the user's in the thread counts as a reply; none for a reminder.
     pub(super) fn original_sent_at(&self, mode: DraftMode) -> Option<DateTime<Utc>> {
         let (_, mail) = self.mail.as_ref()?;
@@ -144,6 +180,7 @@ pub(super) async fn load(ctx: &JobContext, args: &Args) -> Result<Case, Failure>
                 "the tenant is closed",
             )
         })?;
+    let settings = tenants::settings(&mut conn, tenant).await.map_err(failed)?;
     let base = match args.base {
         Some(base) => Some(load_base(&mut conn, ctx, args, base).await?),
         None => None,
@@ -202,6 +239,7 @@ pub(super) async fn load(ctx: &JobContext, args: &Args) -> Result<Case, Failure>
         accounts,
         mail,
         answered,
+        quote_original: settings.quote_original,
         injection_suspected,
         base,
         memories: Vec::new(),

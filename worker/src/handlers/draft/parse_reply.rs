@@ -268,6 +268,7 @@ mod tests {
             accounts: Vec::new(),
             mail: Some((MessageId::new(), mail)),
             answered: false,
+            quote_original: false,
             injection_suspected: false,
             base: None,
             memories: Vec::new(),

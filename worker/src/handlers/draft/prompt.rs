@@ -61,8 +61,8 @@ fn with_evidence(mut prompt: Prompt, case: &Case, args: &Args) -> Prompt {
     if let Some(memories) = memory::other_lines(&case.memories) {
         prompt = prompt.untrusted("memory", Untrusted::new(&memories));
     }
-    match &case.base {
-        Some(base) => prompt.untrusted("draft", Untrusted::new(&base.version.message.body_text)),
+    match case.base_text() {
+        Some(text) => prompt.untrusted("draft", Untrusted::new(text)),
         None => prompt,
     }
 }
@@ -268,6 +268,7 @@ mod tests {
             accounts: Vec::new(),
             mail: Some((MessageId::new(), envelope.try_into().unwrap())),
             answered: false,
+            quote_original: false,
             injection_suspected: false,
             base: None,
             memories: Vec::new(),

@@ -29,6 +29,8 @@ pub(super) enum Guard {
     AutoReply,
     /// A loop between servers, recognised by the number of hops.
     Loop,
+    /// The report that an email of ours was not delivered.
+    Bounce,
 }
 
 /// RFC 5321 §6.3: a hundred `Received` headers indicate a loop.
@@ -58,6 +60,7 @@ impl Guard {
             Self::Outbound => "outbound",
             Self::AutoReply => "auto_reply",
             Self::Loop => "loop",
+            Self::Bounce => "bounce",
         }
     }
 
@@ -76,6 +79,11 @@ impl Guard {
             Self::Loop => (
                 Category::Notification,
                 "This email loops between mail servers.",
+                ThreadStatus::Fyi,
+            ),
+            Self::Bounce => (
+                Category::Notification,
+                "An email that was sent for you was not delivered; an item in the inbox says why.",
                 ThreadStatus::Fyi,
             ),
         };

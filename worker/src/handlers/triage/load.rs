@@ -1,17 +1,17 @@
 //! Loads what triage needs: [`Case`]. Holds no database connection while parsing.
 
-use super::{guards::Correspondents, mailbox::Mailbox, rule_cache::RuleCache};
+use super::{bounced, guards::Correspondents, mailbox::Mailbox, rule_cache::RuleCache};
 use crate::{
-    handlers::unavailable,
+    handlers::{documents::read_documents, unavailable},
     messages::{ParsedMessage, load_parsed},
 };
 use base::{JobId, TenantId, telemetry::chain};
 use jobs::{
-    commands::rules,
+    commands::{effects::bounce::BouncedEmail, rules},
     domain::{
         MessageId, UserId, gate::TrustMode, invite::EmailAddress, mail::Mail, rules::RuleSet,
     },
-    kinds::triage::Args,
+    kinds::triage::{Args, Mode},
     store::{
         contacts,
         proposed_actions::{self, StoredAction},
@@ -30,6 +30,8 @@ pub(super) struct Case {
     pub(super) mail: Mail,
     pub(super) content_hash: [u8; 32],
     pub(super) correspondents: Correspondents,
+    /// The email of ours that it reports as not delivered.
+    pub(super) bounced: Option<BouncedEmail>,
     /// The first recipient that is a user of the tenant.
     pub(super) owner: Option<UserId>,
     /// Empty until the model is needed.
@@ -65,8 +67,16 @@ pub(super) async fn load(
         ));
     };
     drop(conn);
-    let ParsedMessage { mail, content_hash } = load_parsed(pool, tenant, args.message_id).await?;
+    let ParsedMessage {
+        mut mail,
+        content_hash,
+        stored,
+    } = load_parsed(pool, tenant, args.message_id).await?;
     let rules = load_rules(pool, cache, tenant, args.ruleset_version).await?;
+    if args.mode != Mode::RulesOnly {
+        read_documents(&mut mail, stored.format, stored.source).await;
+    }
+    let bounced = bounced::find(pool, tenant, &mail).await?;
     let mut conn = pool.acquire().await.map_err(|error| unavailable(&error))?;
     let correspondents = load_correspondents(&mut conn, tenant, &mail)
         .await
@@ -89,6 +99,7 @@ pub(super) async fn load(
         mail,
         content_hash,
         correspondents,
+        bounced,
         owner,
         mailbox: Mailbox::default(),
         trust,

@@ -10,7 +10,7 @@ use jobs::domain::{
     draft::headers,
     gate::{Circumstances, Gate, HighRiskPolicy, decide},
     judgement::Judgement,
-    mail::{Mail, is_automatic},
+    mail::{Mail, is_automatic, one_click},
     proposal::{Proposal, ProposedAction},
 };
 use uuid::Uuid;
@@ -67,6 +67,13 @@ impl Plan {
 
 /// Shows on the approval of a reply who gets it: its recipients come from the email, not from its parameters.
 fn addressed(approval: NewApproval, proposal: &Proposal, mail: &Mail) -> NewApproval {
+    if proposal.kind == ActionType::Unsubscribe {
+        return match one_click(mail) {
+            Ok(url) => approval.with_recipients(&[url.to_string()], None),
+            // The action itself will refuse it and say why.
+            Err(_) => approval,
+        };
+    }
     if proposal.kind != ActionType::Reply {
         return approval;
     }

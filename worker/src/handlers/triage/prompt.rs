@@ -286,6 +286,7 @@ mod tests {
             content_hash: mail.content_hash(),
             mail,
             correspondents: Correspondents::default(),
+            bounced: None,
             owner: None,
             mailbox: Mailbox::default(),
             trust: TrustMode::TrainingWheels,

@@ -8,7 +8,11 @@ use jobs::commands::audit::JobAudit;
 use jobs::domain::ResourceKind;
 use jobs::domain::history::HistoryVerb;
 use jobs::{
-    commands::{approvals::withdraw_proposals, drafts::supersede_drafts},
+    commands::{
+        approvals::withdraw_proposals,
+        drafts::supersede_drafts,
+        effects::bounce::{BouncedEmail, StoredBounce, record_bounce},
+    },
     domain::{
         AuditAction, Detail, InboxItemId, MessageId, NewAuditEntry,
         inbox::NewItem,
@@ -54,6 +58,8 @@ pub(super) struct NewFinding {
     /// The inbox item for the user.
     pub(super) item: Option<NewItem>,
     pub(super) content_hash: [u8; 32],
+    /// The email of ours that this one reports as not delivered.
+    pub(super) bounced: Option<BouncedEmail>,
     pub(super) mode: Mode,
     pub(super) forced: bool,
     pub(super) prompt_version: Option<&'static str>,
@@ -127,6 +133,13 @@ impl TriageWrites {
             for replaced in &finding.replaces {
                 withdraw_proposals(conn, job, *replaced).await?;
             }
+        }
+        if let Some(bounced) = &finding.bounced {
+            let stored = StoredBounce {
+                message: self.message,
+                content_hash: &finding.content_hash,
+            };
+            record_bounce(conn, job, stored, bounced).await?;
         }
         for approval in &plan.approvals {
             approvals::insert(conn, tenant, id, approval).await?;

@@ -37,6 +37,7 @@ fn question_for_a_sample_reply_is_rendered_as_its_snapshot() {
         accounts: Vec::new(),
         mail: Some((MessageId::new(), Mail::parse(EMAIL.as_bytes()).unwrap())),
         answered: false,
+        quote_original: false,
         injection_suspected: false,
         base: None,
         memories: Vec::new(),

@@ -23,6 +23,7 @@ fn question_about_a_sample_email_is_rendered_as_its_snapshot() {
         content_hash: mail.content_hash(),
         mail,
         correspondents: Correspondents::default(),
+        bounced: None,
         owner: None,
         mailbox: Mailbox {
             owner: Owner::new("sam@acme.example", &[], "Europe/Berlin".into()),

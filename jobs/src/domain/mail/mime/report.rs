@@ -1,0 +1,39 @@
+//! Delivery reports (RFC 3464, RFC 6533) → [`DeliveryReport`]: the recipients' states and the email that came back.
+
+use super::fields::Fields;
+use super::part::Part;
+use crate::domain::mail::{DeliveryReport, message_id};
+
+/// Reads the parts of a report; nothing of any other email.
+pub(super) fn read(message: &Part<'_>) -> DeliveryReport {
+    let mut report = DeliveryReport::default();
+    let has_field = |name: &str| message.fields.first(name).is_some();
+    let is_report = message.kind.is("multipart", "report")
+        || has_field("x-failed-recipients")
+        || has_field("x-ms-exchange-message-is-ndr");
+    if !is_report {
+        return report;
+    }
+    for part in message.children().unwrap_or_default() {
+        match (part.kind.main.as_str(), part.kind.sub.as_str()) {
+            ("message", "delivery-status" | "global-delivery-status") => {
+                report.has_status = true;
+                let text = part.text().replace("\r\n", "\n");
+                // The first group is about the report itself; it has no recipient.
+                for group in text.split("\n\n") {
+                    let (fields, _) = Fields::of_message(group.as_bytes());
+                    report.add(|name| fields.text(name));
+                }
+            }
+            ("message", "rfc822" | "global" | "global-headers") | ("text", "rfc822-headers")
+                if report.returned.is_none() =>
+            {
+                let decoded = part.decoded();
+                let (fields, _) = Fields::of_message(&decoded.bytes);
+                report.returned = fields.text("message-id").and_then(|id| message_id(&id));
+            }
+            _ => {}
+        }
+    }
+    report
+}
