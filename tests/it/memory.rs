@@ -48,6 +48,7 @@ async fn colleague(db: &TestDb, tenant: TenantId) -> Session {
         paused: false,
         created_at: now,
         expires_at: now,
+        client_request_id: None,
         idle_expires_at: now,
     }
 }

@@ -119,6 +119,7 @@ pub async fn present(
         created_at: row.created_at,
         expires_at: row.expires_at,
         idle_expires_at: row.expires_at,
+        client_request_id: None,
     };
     Ok(Some((session, row.standing)))
 }
@@ -174,6 +175,7 @@ pub async fn find_in_use(
             created_at: row.created_at,
             expires_at: row.expires_at,
             idle_expires_at: row.expires_at,
+            client_request_id: None,
         });
     }
     Ok(sessions)

@@ -25,6 +25,8 @@ pub struct AuditEntry {
     pub resource_kind: String,
     pub resource_id: String,
     pub request_id: Option<String>,
+    /// The id that the client gave that request.
+    pub client_request_id: Option<String>,
     pub trace_id: Option<String>,
     pub job_id: Option<Uuid>,
     pub attempt: Option<i32>,
@@ -105,11 +107,13 @@ pub async fn insert(conn: &mut PgConnection, entries: &[NewAuditEntry]) -> Resul
         r#"
         insert into audit_entries (
             tenant_id, id, actor_kind, actor_id, session_id, action, resource_kind, resource_id,
-            request_id, trace_id, job_id, attempt, outcome, dry_run, error_code, detail)
+            request_id, trace_id, job_id, attempt, outcome, dry_run, error_code, detail,
+            client_request_id)
         select *
         from unnest(
             $1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[],
-            $9::text[], $10::text[], $11::uuid[], $12::int[], $13::text[], $14::bool[], $15::text[], $16::jsonb[])
+            $9::text[], $10::text[], $11::uuid[], $12::int[], $13::text[], $14::bool[], $15::text[], $16::jsonb[],
+            $17::text[])
         "#,
         &tenants,
         &ids,
@@ -127,6 +131,7 @@ pub async fn insert(conn: &mut PgConnection, entries: &[NewAuditEntry]) -> Resul
         &dry_runs,
         &optional(|e| e.error_code.clone()) as &[Option<String>],
         &details,
+        &optional(|e| e.client_request_id.clone()) as &[Option<String>],
     )
     .execute(conn)
     .await?;
@@ -209,7 +214,7 @@ pub async fn list_until(
         r#"
         select id as "id: AuditEntryId", at, actor_kind, actor_id, session_id, action, resource_kind,
             coalesce(resource_id, job_id::text) as "resource_id!", request_id, trace_id, job_id, attempt, outcome, dry_run,
-            error_code, detail, xid::text::bigint as "xid!", seq as "seq!"
+            error_code, detail, client_request_id, xid::text::bigint as "xid!", seq as "seq!"
         from audit_entries
         where tenant_id = $1 and (xid, seq) > ($2::bigint::text::xid8, $3::bigint)
             and ($4::bigint is null or (xid, seq) <= ($4::bigint::text::xid8, $5::bigint))
@@ -228,8 +233,9 @@ pub async fn list_until(
     .await
 }
 
-/// Lists what one HTTP request caused, in the order of its ids: in the API, in its jobs and in their attempts. Reads
-/// every entry that is committed: a request is looked up afterwards, not followed.
+/// Lists what one HTTP request caused, in the order of its ids: in the API, in its jobs and in their attempts. The request
+/// is named by our id or by its client's, which may name several. Reads every entry that is committed: a request is looked
+/// up afterwards, not followed.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -245,9 +251,10 @@ pub async fn by_request_id(
         r#"
         select id as "id: AuditEntryId", at, actor_kind, actor_id, session_id, action, resource_kind,
             coalesce(resource_id, job_id::text) as "resource_id!", request_id, trace_id, job_id, attempt, outcome, dry_run,
-            error_code, detail, xid::text::bigint as "xid!", seq as "seq!"
+            error_code, detail, client_request_id, xid::text::bigint as "xid!", seq as "seq!"
         from audit_entries
-        where tenant_id = $1 and request_id = $2 and id > $3
+        where tenant_id = $1 and id > $3 and (request_id = $2 or request_id in (
+            select request_id from audit_entries where tenant_id = $1 and client_request_id = $2))
         order by id
         limit $4
         "#,

@@ -226,6 +226,7 @@ fn job(
     Ok(NewJob {
         id: JobId::new(),
         request_id: Some(meta.request_id.to_owned()),
+        client_request_id: session.client_request(),
         traceparent: Some(meta.traceparent.to_owned()),
         ..NewJob::of::<ActionExecute>(session.tenant, &args)
             .map_err(|error| sqlx::Error::Encode(Box::new(error)))?
