@@ -8,5 +8,6 @@ pub mod draft;
 mod spec;
 pub mod triage;
 pub mod triage_batch;
+pub mod webhook_delivery;
 
 pub use spec::{ALL, JobOutput, KindSpec, names, queues};

@@ -33,6 +33,7 @@ pub mod request_keys;
 pub mod rule_sets;
 pub mod session_tokens;
 pub mod sessions;
+pub mod subscriptions;
 pub mod task_messages;
 pub mod tasks;
 pub mod tenants;

@@ -8,6 +8,7 @@ pub mod draft;
 pub(crate) mod model_failure;
 pub mod triage;
 pub mod triage_batch;
+pub mod webhook_delivery;
 
 use crate::{config::WorkerConfig, fixtures, metrics::WorkerMetrics, providers::Providers};
 use action::{ActionHandler, ActionMetrics};
@@ -25,6 +26,7 @@ use queue::Failure;
 use queue::runtime::handler::Registry;
 use triage::{TriageHandler, TriageMetrics};
 use triage_batch::TriageBatchHandler;
+use webhook_delivery::WebhookDeliveryHandler;
 
 /// The handlers of a worker could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +67,7 @@ pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Regist
         .with(DraftHandler::new(access, config.draft_floor, draft))
         .with(ConnectionTestHandler::new(providers.clone()))
         .with(BackfillHandler::new(providers.clone()))
+        .with(WebhookDeliveryHandler::new(providers.clone()))
         .with(ActionHandler::new(providers, action)))
 }
 

@@ -11,10 +11,11 @@ use jobs::{
         effects as effect_commands,
         llm::{lose_llm_calls, warn_of_budgets},
         memory::sweep_memory,
+        subscriptions::dispatch::{dispatch, suspend},
     },
     store::{
         approvals, blocks, effects, llm_calls::OldCalls, llm_checkpoints, login_failures,
-        memory_items, request_keys, sessions,
+        memory_items, request_keys, sessions, subscriptions,
     },
 };
 use lanes::ReleaseLanes;
@@ -29,6 +30,8 @@ use queue::{
 use std::time::Duration;
 
 const BATCH: u32 = 500;
+/// Subscriptions that are looked at in one transaction.
+const DISPATCHED: u32 = 50;
 /// Rows per statement that deletes old ones: nobody waits for them, and larger batches pass the deleted ones less often.
 const PURGE_BATCH: u32 = 2000;
 
@@ -89,12 +92,14 @@ enum Task {
     SweepMemory,
     /// Expires proposed blocks whose time has passed.
     ExpireBlocks,
+    /// Starts deliveries to subscribed webhooks, and suspends the subscriptions whose delivery was given up.
+    DeliverEvents,
     /// Seals new audit entries, and logs the newest seal for those who keep it elsewhere.
     SealAudit,
 }
 
 impl Task {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::PurgeCheckpoints,
         Self::LoseLlmCalls,
         Self::WarnOfBudgets,
@@ -105,6 +110,7 @@ impl Task {
         Self::LoseEffects,
         Self::SweepMemory,
         Self::ExpireBlocks,
+        Self::DeliverEvents,
         Self::SealAudit,
     ];
 }
@@ -123,6 +129,7 @@ impl Duty for Maintenance {
             Task::LoseEffects => "lose_effects",
             Task::SweepMemory => "sweep_memory",
             Task::ExpireBlocks => "expire_blocks",
+            Task::DeliverEvents => "deliver_events",
             Task::SealAudit => "seal_audit",
         }
     }
@@ -131,6 +138,8 @@ impl Duty for Maintenance {
         match self.task {
             Task::LoseEffects => Duration::from_secs(30),
             Task::LoseLlmCalls => Duration::from_secs(5),
+            // How late an event may be; a turn without subscriptions is one statement.
+            Task::DeliverEvents => Duration::from_secs(2),
             // The shorter, the less can be forged before it is sealed; a turn without entries is one statement.
             Task::SealAudit => Duration::from_secs(10),
             // A late decision is rejected in any case; this only updates the status.
@@ -196,6 +205,10 @@ impl Duty for Maintenance {
                 }
                 Ok(())
             }
+            Task::DeliverEvents if subscriptions::any_active(&context.queue_pool).await? => {
+                in_batches(BATCH, || suspend(pool, BATCH)).await?;
+                in_batches(DISPATCHED, || dispatch(pool, &context.notifier, DISPATCHED)).await
+            }
             Task::SealAudit => {
                 let (sealed, head) = seal_entries(pool).await?;
                 if sealed > 0 {
@@ -218,7 +231,10 @@ impl Duty for Maintenance {
             Task::ExpireBlocks if blocks::any_past(&context.queue_pool).await? => {
                 in_batches(BATCH, || expire_blocks(pool, BATCH)).await
             }
-            Task::ExpireApprovals | Task::SweepMemory | Task::ExpireBlocks => Ok(()),
+            Task::ExpireApprovals
+            | Task::SweepMemory
+            | Task::ExpireBlocks
+            | Task::DeliverEvents => Ok(()),
         }
     }
 }

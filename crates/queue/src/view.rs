@@ -195,6 +195,30 @@ pub async fn statuses(
         .collect()
 }
 
+/// Returns the kind of each of these jobs of the tenant that still exists.
+///
+/// # Errors
+/// If the database fails.
+pub async fn kinds(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    jobs: &[JobId],
+) -> Result<HashMap<JobId, String>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select id as "id!: JobId", kind as "kind!"
+           from (
+               select id, kind from jobs where tenant_id = $1 and id = any($2)
+               union all
+               select id, kind from finished_jobs where tenant_id = $1 and id = any($2)
+           ) job"#,
+        tenant.0,
+        &jobs.iter().map(|job| job.0).collect::<Vec<_>>(),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.kind)).collect())
+}
+
 fn known(state: &str) -> Result<JobState, sqlx::Error> {
     JobState::parse(state)
         .ok_or_else(|| sqlx::Error::Decode(format!("unknown job state {state}").into()))

@@ -51,6 +51,19 @@ impl Position {
     /// Before the first entry.
     pub const START: Self = Self { xid: 0, seq: 0 };
 
+    /// Reads what [`Display`](fmt::Display) writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        let number = |digits: &str| {
+            let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+            digits.parse().ok().filter(|_| plain)
+        };
+        let (xid, seq) = text.split_once('.')?;
+        Some(Self {
+            xid: number(xid)?,
+            seq: number(seq)?,
+        })
+    }
+
     /// Packs it into the id of a cursor.
     pub fn to_uuid(self) -> Uuid {
         Uuid::from_u64_pair(self.xid.cast_unsigned(), self.seq.cast_unsigned())
@@ -231,6 +244,53 @@ pub async fn list_until(
     )
     .fetch_all(conn)
     .await
+}
+
+/// Returns the transaction from which on entries may still be added: readers see those of older ones.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn watermark(conn: &mut PgConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(r#"select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as "xid!""#)
+        .fetch_one(conn)
+        .await
+}
+
+/// Finds a position before the tenant's entries of this moment and later. Begins at the newest seal that is older, so that it
+/// passes few entries.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn before(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    moment: DateTime<Utc>,
+) -> Result<Position, sqlx::Error> {
+    let found = sqlx::query_as!(
+        Position,
+        r#"
+        with sealed as (
+            select last_xid, last_seq from audit_seals
+            where tenant_id = $1 and sealed_at <= $2
+            order by position desc limit 1
+        )
+        select e.xid::text::bigint as "xid!", e.seq - 1 as "seq!"
+        from audit_entries e
+        where e.tenant_id = $1 and e.at >= $2
+            and (e.xid, e.seq) > (coalesce((select last_xid from sealed), '0'::xid8), coalesce((select last_seq from sealed), 0))
+        order by e.xid, e.seq
+        limit 1
+        "#,
+        tenant.0,
+        moment,
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    match found {
+        Some(position) => Ok(position),
+        // Nothing is that new: from now on.
+        None => watermark(conn).await.map(|xid| Position { xid, seq: 0 }),
+    }
 }
 
 /// Lists what one HTTP request caused, in the order of its ids: in the API, in its jobs and in their attempts. The request

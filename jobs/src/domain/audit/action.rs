@@ -111,6 +111,15 @@ str_enum! {
         /// A mailbox is watched, or other folders of it are.
         WatchSet = "watch.set",
         WatchEnded = "watch.ended",
+        /// A webhook is called when jobs end, or at other events.
+        SubscriptionSet = "subscription.set",
+        /// Events are delivered again, from a moment or a position on.
+        SubscriptionReplayed = "subscription.replayed",
+        SubscriptionDeleted = "subscription.deleted",
+        /// The job that delivers was given up.
+        SubscriptionSuspended = "subscription.suspended",
+        /// The webhook answered that it is gone.
+        SubscriptionEnded = "subscription.ended",
         SettingsChanged = "settings.changed",
         ItemCreated = "inbox_item.created",
         ItemDeferred = "inbox_item.deferred",
