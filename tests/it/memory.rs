@@ -76,6 +76,7 @@ async fn learn(
         actor: Actor::System,
         job: None,
         request_id: None,
+        client_request_id: None,
         at: Clock::System.now(),
     };
     let mut tx = db.pool().begin().await.unwrap();

@@ -116,6 +116,13 @@ impl NewAuditEntry {
         self
     }
 
+    /// Adds the id that the client gave the request.
+    #[must_use]
+    pub fn with_client_request(mut self, client_request_id: Option<&str>) -> Self {
+        self.client_request_id = client_request_id.map(str::to_owned);
+        self
+    }
+
     /// Names the request by its origin: our id, and the client's.
     #[must_use]
     pub fn with_origin(mut self, origin: &Origin) -> Self {

@@ -180,6 +180,7 @@ async fn step(
     let cause = Cause {
         actor: session.actor(),
         request_id: Some(meta.request_id),
+        client_request_id: session.client_request_id.as_deref(),
         at: meta.at,
     };
     let whose = (session.tenant, session.user);

@@ -95,6 +95,7 @@ pub async fn submit_action(
         view.id,
     )
     .with_request(Some(request.request_id))
+    .with_client_request(request.session.client_request_id.as_deref())
     .with_detail(
         Detail::new()
             .word("kind", ActionExecute::NAME)
