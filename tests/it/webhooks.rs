@@ -209,7 +209,6 @@ async fn our_own_network_is_not_called_and_nothing_goes_in_the_clear() {
     for (url, code) in [
         (receiver.uri(), "encryption_required"),
         (format!("https://127.0.0.1:{port}/"), "host_not_allowed"),
-        (format!("https://localhost:{port}/"), "host_not_allowed"),
     ] {
         let app = TestApp::open().await;
         hooked(&app, &url).await;
