@@ -182,6 +182,7 @@ pub async fn lock_due(
     conn: &mut PgConnection,
     limit: i64,
 ) -> Result<Vec<(TenantId, StoredSubscription)>, sqlx::Error> {
+    // An `exists` would become a join that reads the log from its beginning.
     let rows = sqlx::query!(
         r#"
         select s.tenant_id as "tenant: TenantId", s.connection_id as "connection: ConnectionId", s.events, s.status,
@@ -190,12 +191,14 @@ pub async fn lock_due(
         from subscriptions s
         join connections c on c.tenant_id = s.tenant_id and c.id = s.connection_id
         join tenants t on t.id = s.tenant_id
+        cross join lateral (
+            select from audit_entries e
+            where e.tenant_id = s.tenant_id and (e.xid, e.seq) > (s.position_xid, s.position_seq)
+                and e.xid < pg_snapshot_xmin(pg_current_snapshot())
+            order by e.xid, e.seq limit 1
+        ) next
         where s.status = 'active' and c.status <> 'revoked' and t.status in ('trial', 'active')
             and not exists (select from jobs j where j.tenant_id = s.tenant_id and j.id = s.delivery_job_id)
-            and exists (
-                select from audit_entries e
-                where e.tenant_id = s.tenant_id and (e.xid, e.seq) > (s.position_xid, s.position_seq)
-                    and e.xid < pg_snapshot_xmin(pg_current_snapshot()))
         order by s.tenant_id, s.connection_id
         limit $1
         for update of s skip locked

@@ -40,7 +40,7 @@ impl Handler for WebhookDeliveryHandler {
     type Kind = WebhookDelivery;
 
     async fn run(&self, ctx: &JobContext, args: Args) -> Result<Settlement, Failure> {
-        let mut turn = Turn {
+        let mut turn = Delivery {
             ctx,
             args: &args,
             ends_at: Instant::now() + TURN,
@@ -74,14 +74,14 @@ impl Handler for WebhookDeliveryHandler {
 }
 
 /// One job's share of the work.
-struct Turn<'a> {
+struct Delivery<'a> {
     ctx: &'a JobContext,
     args: &'a Args,
     ends_at: Instant,
     delivered: i64,
 }
 
-impl Turn<'_> {
+impl Delivery<'_> {
     async fn run(&mut self, providers: &Providers) -> Result<(), Failure> {
         let ctx = self.ctx;
         let providers = ProviderContext { ctx, providers };

@@ -18,6 +18,7 @@ use crate::{
 use base::{JobId, TenantId};
 use queue::{Job, JobKind, lease, view};
 use sqlx::{PgConnection, PgPool};
+use std::collections::HashMap;
 use uuid::Uuid;
 
 /// Entries that are read at once.
@@ -91,7 +92,7 @@ pub(super) async fn read(
         .collect();
     let jobs: Vec<JobId> = ends.iter().map(|(_, _, job)| *job).collect();
     let kinds = if jobs.is_empty() {
-        Default::default()
+        HashMap::new()
     } else {
         view::kinds(conn, tenant, &jobs).await?
     };
