@@ -36,6 +36,7 @@ pub mod sessions;
 pub mod subscriptions;
 pub mod task_messages;
 pub mod tasks;
+pub mod tenant_rows;
 pub mod tenants;
 pub mod triage_results;
 pub mod users;

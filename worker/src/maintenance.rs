@@ -12,10 +12,11 @@ use jobs::{
         llm::{lose_llm_calls, warn_of_budgets},
         memory::sweep_memory,
         subscriptions::dispatch::{dispatch, suspend},
+        tenants::forget::forget_old_emails,
     },
     store::{
         approvals, blocks, effects, llm_calls::OldCalls, llm_checkpoints, login_failures,
-        memory_items, request_keys, sessions, subscriptions,
+        memory_items, request_keys, sessions, subscriptions, tenants,
     },
 };
 use lanes::ReleaseLanes;
@@ -30,6 +31,8 @@ use queue::{
 use std::time::Duration;
 
 const BATCH: u32 = 500;
+/// Emails that are forgotten in one transaction, each with rows in a dozen tables.
+const FORGOTTEN: u32 = 100;
 /// Subscriptions that are looked at in one transaction.
 const DISPATCHED: u32 = 50;
 /// Rows per statement that deletes old ones: nobody waits for them, and larger batches pass the deleted ones less often.
@@ -92,6 +95,8 @@ enum Task {
     SweepMemory,
     /// Expires proposed blocks whose time has passed.
     ExpireBlocks,
+    /// Deletes emails that are older than their tenant keeps them, with what was made of them.
+    ForgetEmails,
     /// Starts deliveries to subscribed webhooks, and suspends the subscriptions whose delivery was given up.
     DeliverEvents,
     /// Seals new audit entries, and logs the newest seal for those who keep it elsewhere.
@@ -99,7 +104,7 @@ enum Task {
 }
 
 impl Task {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::PurgeCheckpoints,
         Self::LoseLlmCalls,
         Self::WarnOfBudgets,
@@ -110,6 +115,7 @@ impl Task {
         Self::LoseEffects,
         Self::SweepMemory,
         Self::ExpireBlocks,
+        Self::ForgetEmails,
         Self::DeliverEvents,
         Self::SealAudit,
     ];
@@ -129,6 +135,7 @@ impl Duty for Maintenance {
             Task::LoseEffects => "lose_effects",
             Task::SweepMemory => "sweep_memory",
             Task::ExpireBlocks => "expire_blocks",
+            Task::ForgetEmails => "forget_emails",
             Task::DeliverEvents => "deliver_events",
             Task::SealAudit => "seal_audit",
         }
@@ -151,6 +158,7 @@ impl Duty for Maintenance {
             | Task::PurgeLlmCalls
             | Task::PurgeSessions
             | Task::PurgeRequestKeys
+            | Task::ForgetEmails
             | Task::SweepMemory => Duration::from_secs(300),
         }
     }
@@ -202,6 +210,13 @@ impl Duty for Maintenance {
                 }
                 if approvals::any_in_hand(&context.queue_pool).await? {
                     in_batches(BATCH, || execute::abandon(pool, BATCH)).await?;
+                }
+                Ok(())
+            }
+            Task::ForgetEmails => {
+                for tenant in tenants::with_email_retention(&context.queue_pool).await? {
+                    delete_in_batches(FORGOTTEN, || forget_old_emails(pool, tenant, FORGOTTEN))
+                        .await?;
                 }
                 Ok(())
             }

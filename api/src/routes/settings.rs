@@ -21,6 +21,8 @@ use jobs::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// How long a tenant may keep emails, in days.
+const RETENTIONS: std::ops::RangeInclusive<i32> = 7..=3650;
 /// The waits that a tenant may choose, in seconds.
 const WAITS: std::ops::RangeInclusive<i32> = 1..=2_592_000;
 
@@ -62,6 +64,9 @@ struct SettingsBody {
     unknown_sends: UnknownSends,
     /// Whether another person than the one who asked for an action must approve it.
     four_eyes: bool,
+    /// After so many days an email and what was made of it are deleted; null: they are kept.
+    #[schemars(range(min = 7, max = 3650))]
+    email_retention_days: Option<i32>,
     on_outage: OnOutage,
     /// The longest time that an email waits for a language model that is away.
     #[schemars(range(min = 1, max = 2_592_000))]
@@ -87,6 +92,10 @@ struct NewSettings {
     /// Whether another person than the one who asked for an action must approve it; `false` by default.
     #[serde(default)]
     four_eyes: bool,
+    /// After so many days an email and what was made of it are deleted; by default they are kept.
+    #[serde(default)]
+    #[schemars(range(min = 7, max = 3650))]
+    email_retention_days: Option<i32>,
     /// `wait` by default.
     #[serde(default = "wait")]
     on_outage: OnOutage,
@@ -155,11 +164,24 @@ async fn put(
             );
         }
     }
+    if body
+        .email_retention_days
+        .is_some_and(|days| !RETENTIONS.contains(&days))
+    {
+        return Err(
+            ApiError::new(Code::InvalidBody, "Keep emails for 7 to 3,650 days.").at(
+                "/email_retention_days",
+                "OUT_OF_RANGE",
+                "Must be from 7 to 3,650 days.",
+            ),
+        );
+    }
     let settings = Settings {
         trust_mode: body.trust_mode,
         sending_disabled: body.sending_disabled,
         unknown_sends: body.unknown_sends,
         four_eyes: body.four_eyes,
+        email_retention_days: body.email_retention_days,
         outage: OutagePolicy {
             on_outage: body.on_outage,
             triage_wait: body.triage_wait_seconds,
@@ -178,6 +200,7 @@ impl From<Settings> for SettingsBody {
             sending_disabled: settings.sending_disabled,
             unknown_sends: settings.unknown_sends,
             four_eyes: settings.four_eyes,
+            email_retention_days: settings.email_retention_days,
             on_outage: settings.outage.on_outage,
             triage_wait_seconds: settings.outage.triage_wait,
             draft_wait_seconds: settings.outage.draft_wait,

@@ -7,7 +7,7 @@ use crate::domain::{
     tenant::TenantStatus,
 };
 use base::TenantId;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgExecutor};
 
 /// Inserts a tenant; `None` if its slug is taken.
 ///
@@ -81,6 +81,20 @@ pub async fn set_status(
         "update tenants set status = $2 where id = $1",
         tenant.0,
         status.as_str()
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Replaces the tenant's name by its id.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn forget_slug(conn: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update tenants set slug = 'erased-' || replace(id::text, '-', '') where id = $1",
+        tenant.0
     )
     .execute(conn)
     .await?;
@@ -197,6 +211,20 @@ pub async fn sending_disabled(
     .await
 }
 
+/// Lists the tenants that do not keep their emails for good.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn with_email_retention<'c>(
+    executor: impl PgExecutor<'c>,
+) -> Result<Vec<TenantId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select id as "id: TenantId" from tenants where email_retention_days is not null order by id"#
+    )
+    .fetch_all(executor)
+    .await
+}
+
 /// The tenant's settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -205,6 +233,8 @@ pub struct Settings {
     pub unknown_sends: UnknownSends,
     /// Who asked for an action does not approve it.
     pub four_eyes: bool,
+    /// How long emails are kept, in days; `None` for good.
+    pub email_retention_days: Option<i32>,
     pub outage: OutagePolicy,
 }
 
@@ -213,7 +243,7 @@ pub struct Settings {
 pub async fn settings(conn: &mut PgConnection, tenant: TenantId) -> Result<Settings, sqlx::Error> {
     let row = sqlx::query!(
         "select trust_mode, sending_disabled, unknown_sends, four_eyes, on_outage, triage_wait_seconds, draft_wait_seconds,
-             fallback_after_seconds
+             fallback_after_seconds, email_retention_days
          from tenants where id = $1",
         tenant.0
     )
@@ -226,6 +256,7 @@ pub async fn settings(conn: &mut PgConnection, tenant: TenantId) -> Result<Setti
         unknown_sends: UnknownSends::parse(&row.unknown_sends)
             .ok_or_else(|| sqlx::Error::Decode("unknown value in unknown_sends".into()))?,
         four_eyes: row.four_eyes,
+        email_retention_days: row.email_retention_days,
         outage: OutagePolicy {
             on_outage: OnOutage::parse(&row.on_outage)
                 .ok_or_else(|| sqlx::Error::Decode("unknown value in on_outage".into()))?,
@@ -246,7 +277,8 @@ pub async fn set_settings(
     sqlx::query!(
         "update tenants
          set trust_mode = $2, sending_disabled = $3, unknown_sends = $4, on_outage = $5, triage_wait_seconds = $6,
-             draft_wait_seconds = $7, fallback_after_seconds = $8, four_eyes = $9
+             draft_wait_seconds = $7, fallback_after_seconds = $8, four_eyes = $9,
+             email_retention_days = $10
          where id = $1",
         tenant.0,
         settings.trust_mode.as_str(),
@@ -257,6 +289,7 @@ pub async fn set_settings(
         settings.outage.draft_wait,
         settings.outage.fallback_after,
         settings.four_eyes,
+        settings.email_retention_days,
     )
     .execute(conn)
     .await?;

@@ -38,6 +38,8 @@ str_enum! {
         TenantPaused = "tenant_paused",
         TenantResumed = "tenant_resumed",
         TenantClosed = "tenant_closed",
+        /// Its rows were deleted; this log stays.
+        TenantErased = "tenant_erased",
         TenantCreated = "tenant_created",
         InviteCreated = "invite_created",
         InviteRevoked = "invite_revoked",
@@ -120,6 +122,8 @@ str_enum! {
         SubscriptionSuspended = "subscription.suspended",
         /// The webhook answered that it is gone.
         SubscriptionEnded = "subscription.ended",
+        /// Emails were older than the tenant keeps them, and were deleted with what was made of them.
+        EmailsForgotten = "message.forgotten",
         SettingsChanged = "settings.changed",
         ItemCreated = "inbox_item.created",
         ItemDeferred = "inbox_item.deferred",
