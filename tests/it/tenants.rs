@@ -38,7 +38,9 @@ async fn fill(db: &TestDb, client: &Client, mark: &str) {
     ] {
         records::made(client, path, &body).await;
     }
-    let rules = format!("version: 1\nrules: []\n# {mark}\n");
+    let rules = format!(
+        "rules:\n- name: first\n  match: {{from: '*@{mark}.com'}}\n  set: {{priority: high}}\n"
+    );
     let put = crate::rules::put(client, Some("*"), "application/yaml", &rules).await;
     assert_eq!(put.status, 200, "{}", put.text);
     let hook = json!({"provider": "webhook", "url": format!("https://{mark}.example.org/x")});

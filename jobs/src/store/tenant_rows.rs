@@ -72,7 +72,7 @@ fn in_order(mut referred_by: BTreeMap<String, Vec<String>>) -> Option<Vec<Tenant
 /// When the database does not answer.
 pub async fn allow_erasure(conn: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "select set_config('postroom.erased_tenant', $1, true), set_config('statement_timeout', '120s', true)",
+        "select set_config('postroom.erased_tenant', $1, true) as tenant, set_config('statement_timeout', '120s', true) as timeout",
         tenant.to_string(),
     )
     .fetch_one(conn)
