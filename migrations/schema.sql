@@ -3,11 +3,86 @@
 
 create extension if not exists btree_gist;
 
+create or replace function forget_old_emails(of_tenant uuid, at_most integer)
+ returns bigint
+ language plpgsql
+ security definer
+ set search_path to 'pg_catalog', 'public'
+as $function$
+declare
+    old uuid[];
+    concerned uuid[];
+begin
+    select array_agg(found.id) into old from (
+        select m.id
+        from messages m
+        join tenants t on t.id = m.tenant_id
+        where m.tenant_id = of_tenant and m.received_at < now() - make_interval(days => t.email_retention_days)
+            and not exists (
+                select from proposed_actions p
+                join approvals a on a.tenant_id = p.tenant_id and a.id = p.approval_id
+                where p.tenant_id = m.tenant_id and p.message_id = m.id
+                    and a.status in ('editing', 'approved', 'executing', 'undoing'))
+            and not exists (
+                select from drafts d
+                join approvals a on a.tenant_id = d.tenant_id and a.id = d.approval_id
+                where d.tenant_id = m.tenant_id and d.message_id = m.id
+                    and a.status in ('editing', 'approved', 'executing', 'undoing'))
+        order by m.id
+        limit at_most
+        for update of m skip locked
+    ) found;
+    if old is null then
+        return 0;
+    end if;
+    select coalesce(array_agg(made.approval_id), '{}') into concerned from (
+        select approval_id from drafts where tenant_id = of_tenant and message_id = any (old)
+        union
+        select approval_id from proposed_actions
+        where tenant_id = of_tenant and message_id = any (old) and approval_id is not null
+    ) made;
+    perform set_config('postroom.erased_tenant', of_tenant::text, true);
+    delete from draft_versions v using drafts d
+        where d.tenant_id = of_tenant and d.message_id = any (old) and v.tenant_id = d.tenant_id and v.draft_id = d.id;
+    delete from history_entries h
+        where h.tenant_id = of_tenant and (h.object_id = any (old) or h.object_id = any (concerned) or h.object_id in (
+            select d.id from drafts d where d.tenant_id = of_tenant and d.message_id = any (old)));
+    perform set_config('postroom.erased_tenant', '', true);
+    delete from drafts where tenant_id = of_tenant and message_id = any (old);
+    delete from proposed_actions where tenant_id = of_tenant and message_id = any (old);
+    update approvals
+        set title = 'Forgotten', summary = '', payload = '{}', rationale = null, failure_message = null,
+            status = case status when 'proposed' then 'expired' else status end, version = version + 1
+        where tenant_id = of_tenant and id = any (concerned);
+    update effects set rendered = null, receipt = null, before_image = null
+        where tenant_id = of_tenant and (message_id = any (old) or approval_id = any (concerned));
+    delete from triage_results where tenant_id = of_tenant and message_id = any (old);
+    delete from own_messages where tenant_id = of_tenant and message_id = any (old);
+    delete from task_messages where tenant_id = of_tenant and message_id = any (old);
+    -- Its name is made of the email's content.
+    update inbox_items set message_id = null, title = 'A forgotten email', rationale = '', dedupe_key = id::text
+        where tenant_id = of_tenant and message_id = any (old);
+    delete from messages where tenant_id = of_tenant and id = any (old);
+    return cardinality(old);
+end $function$;
+
 create or replace function refuse_change()
  returns trigger
  language plpgsql
 as $function$
 begin
+    raise exception 'rows of % are append-only', tg_table_name using errcode = 'restrict_violation';
+end $function$;
+
+create or replace function refuse_change_unless_erased()
+ returns trigger
+ language plpgsql
+as $function$
+begin
+    -- Set for one transaction by `postroom-api admin tenant erase`. The application's role has no right to delete here.
+    if tg_op = 'DELETE' and old.tenant_id::text = current_setting('postroom.erased_tenant', true) then
+        return old;
+    end if;
     raise exception 'rows of % are append-only', tg_table_name using errcode = 'restrict_violation';
 end $function$;
 
@@ -45,6 +120,7 @@ create table jobs (
     worker_id uuid,
     lease_until timestamptz,
     started_at timestamptz,
+    client_request_id text,
     constraint jobs_pkey primary key (tenant_id, id),
     constraint jobs_check check ((state in ('available', 'scheduled', 'running', 'retryable')) and ((state = 'running')
         = (lease_until is not null)) and ((state = 'running') = (worker_id is not null)) and ((priority >= 1) and
@@ -95,6 +171,7 @@ create table finished_jobs (
     dedupe_key text,
     parent_id uuid,
     children integer not null default 0,
+    client_request_id text,
     constraint finished_jobs_pkey primary key (tenant_id, id),
     constraint finished_jobs_check check ((state = 'succeeded') = (error_code is null)),
     constraint finished_jobs_state_check check (state in ('succeeded', 'discarded', 'cancelled'))
@@ -224,9 +301,11 @@ create table tenants (
     fallback_after_seconds integer not null default 3600,
     limit_before_pause integer,
     four_eyes boolean not null default false,
+    email_retention_days integer,
     constraint tenants_pkey primary key (id),
     constraint tenants_slug_key unique (slug),
     constraint tenants_draft_wait_seconds_check check ((draft_wait_seconds >= 1) and (draft_wait_seconds <= 2592000)),
+    constraint tenants_email_retention_days_check check ((email_retention_days >= 7) and (email_retention_days <= 3650)),
     constraint tenants_fallback_after_seconds_check check ((fallback_after_seconds >= 1) and (fallback_after_seconds <=
         2592000)),
     constraint tenants_limit_before_pause_check check ((limit_before_pause >= 1) and (limit_before_pause <= 100000)),
@@ -374,12 +453,15 @@ create table audit_entries (
     detail jsonb not null default '{}'::jsonb,
     xid xid8 not null default pg_current_xact_id(),
     seq bigint not null,
+    client_request_id text,
     constraint audit_entries_pkey primary key (tenant_id, xid, seq),
     constraint audit_entries_actor_kind_check check (actor_kind in ('user', 'api_key', 'worker', 'system', 'cli')),
     constraint audit_entries_check check ((resource_id is not null) or ((resource_kind = 'job') and (job_id is not
         null))),
     constraint audit_entries_outcome_check check (outcome in ('ok', 'denied', 'failed'))
 );
+create index audit_entries_client_request on audit_entries (tenant_id, client_request_id) where (client_request_id is
+    not null);
 create index audit_entries_request on audit_entries (tenant_id, request_id, id) where (request_id is not null);
 create trigger audit_entries_append_only before delete or update on audit_entries for each row execute function
     refuse_change();
@@ -402,7 +484,7 @@ create table history_entries (
 );
 create index history_entries_object on history_entries (tenant_id, object_id, id);
 create trigger history_entries_append_only before delete or update on history_entries for each row execute function
-    refuse_change();
+    refuse_change_unless_erased();
 alter table history_entries enable always trigger history_entries_append_only;
 create trigger history_entries_no_truncate before truncate on history_entries for each statement execute function
     refuse_change();
@@ -746,7 +828,7 @@ create table draft_versions (
     constraint draft_versions_version_check check (version > 0)
 );
 create trigger draft_versions_append_only before delete or update on draft_versions for each row execute function
-    refuse_change();
+    refuse_change_unless_erased();
 alter table draft_versions enable always trigger draft_versions_append_only;
 create trigger draft_versions_no_truncate before truncate on draft_versions for each statement execute function
     refuse_change();
@@ -1198,3 +1280,30 @@ create table backfills (
     constraint backfills_last_uid_check check (last_uid >= 0),
     constraint backfills_uid_validity_check check (uid_validity >= 0)
 );
+
+-- 0014_subscriptions
+
+create table subscriptions (
+    tenant_id uuid not null,
+    connection_id uuid not null,
+    events text[] not null,
+    status text not null default 'active',
+    last_error text,
+    position_xid xid8 not null,
+    position_seq bigint not null,
+    delivery_job_id uuid,
+    delivered bigint not null default 0,
+    last_delivered_at timestamptz,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint subscriptions_pkey primary key (tenant_id, connection_id),
+    constraint subscriptions_tenant_id_connection_id_fkey foreign key (tenant_id, connection_id) references
+        connections(tenant_id, id),
+    constraint subscriptions_delivered_check check (delivered >= 0),
+    constraint subscriptions_events_known check ((cardinality(events) > 0) and (events <@ array['job.succeeded',
+        'job.discarded', 'job.cancelled'])),
+    constraint subscriptions_status_check check (status in ('active', 'suspended', 'ended'))
+) with (
+    fillfactor = 70
+);
+create index subscriptions_active on subscriptions (tenant_id, connection_id) where (status = 'active');
