@@ -45,6 +45,7 @@ fn new_job(tenant: TenantId) -> NewJob {
         dedupe: None,
         parent: None,
         request_id: Some("req-12345678".into()),
+        client_request_id: None,
         traceparent: None,
     }
 }
