@@ -47,7 +47,11 @@ begin
         where d.tenant_id = of_tenant and d.message_id = any (old) and v.tenant_id = d.tenant_id and v.draft_id = d.id;
     delete from history_entries h
         where h.tenant_id = of_tenant and (h.object_id = any (old) or h.object_id = any (concerned) or h.object_id in (
-            select d.id from drafts d where d.tenant_id = of_tenant and d.message_id = any (old)));
+            select d.id from drafts d where d.tenant_id = of_tenant and d.message_id = any (old)
+            union all
+            select i.id from inbox_items i where i.tenant_id = of_tenant and i.message_id = any (old)
+            union all
+            select e.id from effects e where e.tenant_id = of_tenant and e.message_id = any (old)));
     perform set_config('postroom.erased_tenant', '', true);
     delete from drafts where tenant_id = of_tenant and message_id = any (old);
     delete from proposed_actions where tenant_id = of_tenant and message_id = any (old);

@@ -97,17 +97,14 @@ async fn webhook_is_called_when_jobs_end_signed_and_without_their_output() {
     let jobs = triaged(&app, 1..4).await;
     delivered(&receiver, &jobs).await;
     let calls = received(&receiver).await;
-    // A transaction of another test may hold the log back, so that the job before the subscription is among them.
-    assert!(
-        (3..=4).contains(&calls.len()),
-        "each once, and none about a delivery"
-    );
+    let about = calls.iter().filter(|call| jobs.contains(&job_of(call)));
+    assert_eq!(about.count(), 3, "each once");
     for call in &calls {
         assert_eq!(header(call, "webhook-signature"), signature(&secret, call));
         let body: Value = serde_json::from_slice(&call.body).unwrap();
         assert_eq!(body["type"], "job.succeeded");
         assert_eq!(body["id"], header(call, "webhook-id"));
-        assert_eq!(body["data"]["kind"], "triage.email");
+        assert_ne!(body["data"]["kind"], "webhook.deliver", "none about a call");
         assert!(!body.to_string().contains("Mossy"), "{body}");
     }
     let counted = eventually(SOON, async || {
@@ -149,7 +146,7 @@ async fn every_event_arrives_though_the_worker_is_killed_in_between() {
         let known = ids.entry(job_of(&call)).or_insert_with(|| id.clone());
         assert_eq!(*known, id, "a repeated call has the id that it had");
     }
-    assert_eq!(ids.len(), jobs.len());
+    assert!(jobs.iter().all(|job| ids.contains_key(job)));
 }
 
 #[tokio::test]
