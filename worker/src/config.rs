@@ -1,6 +1,6 @@
 //! The worker's configuration from the environment: [`WorkerConfig`]. Reports all faults together.
 
-use crate::{providers::guard::Guard, watch::WatchConfig};
+use crate::{prompts::TASKS, providers::guard::Guard, watch::WatchConfig};
 use base::{
     db::PoolConfig,
     env::{ConfigError, Env, Variable},
@@ -147,7 +147,7 @@ impl WorkerConfig {
                 poll: env.seconds(POLL),
             },
             retention: env.seconds(RETENTION),
-            llm: LlmConfig::from_env(&mut env),
+            llm: LlmConfig::from_env(&mut env, &TASKS),
             prices: prices(&mut env),
             lanes: LanePolicy::probing_every(env.seconds(PROBE)),
             call_retention_days: call_retention(&mut env),

@@ -21,7 +21,7 @@ use base::{
 };
 use connection_test::ConnectionTestHandler;
 use draft::{DraftHandler, DraftMetrics};
-use llm::{Model, config::ModelError};
+use llm::{Models, config::ModelError};
 use queue::Failure;
 use queue::runtime::handler::Registry;
 use triage::{TriageHandler, TriageMetrics};
@@ -31,7 +31,7 @@ use webhook_delivery::WebhookDeliveryHandler;
 /// The handlers of a worker could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
-    #[error("could not set up the model")]
+    #[error("could not set up the models")]
     Model(#[source] ModelError),
     #[error("could not register the metrics of triage")]
     TriageMetrics(#[source] prometheus::Error),
@@ -46,7 +46,7 @@ pub enum RegistryError {
 /// # Errors
 /// If a handler cannot be set up from the configuration.
 pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Registry, RegistryError> {
-    let model = Model::from_config(
+    let models = Models::from_config(
         &config.llm,
         &metrics.registry,
         Clock::System,
@@ -54,7 +54,7 @@ pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Regist
     )
     .map_err(RegistryError::Model)?;
     metrics.assistant.show_llm_mode(config.llm.mode());
-    let access = ModelAccess::new(model, config.prices.clone(), config.lanes);
+    let access = ModelAccess::new(models, config.prices.clone(), config.lanes);
     let triage =
         TriageMetrics::register(&metrics.registry).map_err(RegistryError::TriageMetrics)?;
     let providers = Providers::new(config.keys.clone(), config.guard);

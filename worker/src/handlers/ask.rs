@@ -1,5 +1,8 @@
 //! Calls the model and never pays for the same answer twice: [`ask`].
 //!
+//! A model that is away or refused by its budget is followed by its fallbacks in the same attempt. The first model is asked
+//! first by every job, so that its probe is a job of its own.
+//!
 //! [`ledger`] records each request before it is sent. The answer is stored before it is used, in a transaction that holds the
 //! job's lease: a worker that lost the job stores nothing, and the next attempt of a crashed job finds the answer. The same
 //! transaction completes the record of the request and writes its audit entry.
@@ -9,6 +12,7 @@ mod ledger;
 
 pub use access::ModelAccess;
 
+use crate::handlers::model_failure::effects::passes_on;
 use base::telemetry::millis;
 use jobs::commands::audit::JobAudit;
 use jobs::domain::ResourceKind;
@@ -22,7 +26,7 @@ use jobs::{
     },
 };
 use ledger::{Answered, JobLedger};
-use llm::{Call, CallCost, Completion, LlmError, OutputSchema, Prompt};
+use llm::{Call, CallCost, Completion, LlmError, Model, OutputSchema, Prompt};
 use queue::lease;
 use queue::runtime::handler::JobContext;
 use sqlx::PgConnection;
@@ -46,9 +50,9 @@ pub(in crate::handlers) enum AskError {
     #[error("the model call failed")]
     Model {
         #[source]
-        error: LlmError,
-        /// The provider reported what the unusable answer cost.
-        is_billed: bool,
+        last: FailedCall,
+        /// Of the models that were asked before, in that order.
+        earlier: Vec<FailedCall>,
     },
     /// Another worker runs the job now; the answer is dropped.
     #[error("the lease was lost during the call")]
@@ -57,7 +61,19 @@ pub(in crate::handlers) enum AskError {
     Database(#[from] sqlx::Error),
 }
 
-/// Calls the model, unless an earlier attempt of this job has an answer to the same prompt.
+/// A call that has no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{provider}/{model} did not answer")]
+pub(in crate::handlers) struct FailedCall {
+    pub(in crate::handlers) provider: String,
+    pub(in crate::handlers) model: String,
+    #[source]
+    pub(in crate::handlers) error: LlmError,
+    /// The provider reported what the unusable answer cost.
+    pub(in crate::handlers) is_billed: bool,
+}
+
+/// Calls the model and, if need be, its fallbacks, unless an earlier attempt of this job has an answer to the same prompt.
 pub(in crate::handlers) async fn ask(
     ctx: &JobContext,
     access: &ModelAccess,
@@ -85,25 +101,63 @@ pub(in crate::handlers) async fn ask(
         attempt: job.lease.attempt,
         cancelled: &ctx.cancelled,
     };
-    let ledger = JobLedger {
-        ctx,
-        access,
-        key,
-        version,
-    };
-    let (result, cost) = access.model.complete_recorded(&call, &ledger).await;
+    let route = access.models.route(job.tenant, call.task);
+    let mut earlier = Vec::new();
+    let mut fallbacks = route.fallbacks.iter();
+    let mut model = &route.first;
+    loop {
+        let ledger = JobLedger {
+            ctx,
+            access,
+            model,
+            key,
+            version,
+        };
+        let last = match ask_one(ctx, &call, &ledger).await? {
+            Ok(completion) => return Ok(completion),
+            Err(failed) => failed,
+        };
+        let may_pass_on = passes_on(&last.error, last.is_billed, ctx.clock.now());
+        match fallbacks.next().filter(|_| may_pass_on) {
+            None => return Err(AskError::Model { last, earlier }),
+            Some(next) => {
+                tracing::warn!(
+                    provider = last.provider,
+                    model = last.model,
+                    class = last.error.class(),
+                    next = next.model_name(),
+                    "the model does not answer: the next one is asked"
+                );
+                (access.models.metrics()).fallback(&last.provider, &last.model, &last.error);
+                earlier.push(last);
+                model = next;
+            }
+        }
+    }
+}
+
+/// Calls one model and records the call.
+async fn ask_one(
+    ctx: &JobContext,
+    call: &Call<'_>,
+    ledger: &JobLedger<'_>,
+) -> Result<Result<Completion, FailedCall>, AskError> {
+    let model: &Model = ledger.model;
+    let (result, cost) = model.complete_recorded(call, ledger).await;
     let ended = EndedCall {
-        version,
+        version: ledger.version,
         cost,
         result: result.as_ref(),
     };
     if cost.tries > 0 {
-        record(ctx, &ledger, &ended).await?;
+        record(ctx, ledger, &ended).await?;
     }
-    result.map_err(|error| AskError::Model {
+    Ok(result.map_err(|error| FailedCall {
+        provider: model.provider_name().to_owned(),
+        model: model.model_name().to_owned(),
         is_billed: cost.last_usage.total() > 0,
         error,
-    })
+    }))
 }
 
 /// Reads the checkpoint; ignores one that this version cannot parse.
@@ -173,7 +227,7 @@ async fn audit_call(
     let CallCost {
         usage, duration, ..
     } = ended.cost;
-    let model = &ledger.access.model;
+    let model = ledger.model;
     let detail = Detail::new()
         .word("step", ledger.key.step)
         .name("provider", model.provider_name())
@@ -224,6 +278,8 @@ pub(in crate::handlers) async fn usage_of_job(
         tokens: u64::try_from(cost.tokens).unwrap_or(0),
         cost_micros: cost.micros.and_then(|micros| u64::try_from(micros).ok()),
         ms: usage.ms,
+        provider: cost.provider,
+        model: cost.model,
     })
 }
 
