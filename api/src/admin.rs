@@ -64,7 +64,7 @@ pub enum AdminCommand {
     /// Lists, changes and removes the users of a tenant, and resets their passwords.
     #[command(subcommand)]
     User(UserCommand),
-    /// Pauses, resumes and closes a tenant.
+    /// Pauses, resumes, closes, exports and erases a tenant.
     #[command(subcommand)]
     Tenant(TenantCommand),
     /// Ends all sessions of a user.

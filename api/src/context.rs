@@ -1,7 +1,7 @@
 //! What identifies a request before it is authenticated: [`RequestContext`].
 //!
-//! The request id and the trace context go into logs, jobs and audit rows, so a client's own are accepted only in the
-//! exact form that we write. Decides nothing about access.
+//! They go into logs, jobs and audit rows, so a client's own request id is kept only if it prints, beside ours, and its
+//! trace context only in the exact form that we write. Decides nothing about access.
 
 use crate::{AppState, proxies::TrustedProxies};
 use axum::{
@@ -14,6 +14,8 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 use uuid::Uuid;
 
 pub const REQUEST_ID: &str = "x-request-id";
+/// Repeats the client's own `X-Request-Id`.
+pub const CLIENT_REQUEST_ID: &str = "x-client-request-id";
 const TRACEPARENT: &str = "traceparent";
 
 /// The peer of the connection, from the socket.
@@ -23,7 +25,10 @@ pub struct Peer(pub SocketAddr);
 /// Identifies one request through API, queue, worker and audit.
 #[derive(Clone, Debug)]
 pub struct RequestContext {
+    /// Ours: unique, whatever the client sends.
     pub request_id: Arc<str>,
+    /// The client's, which it may send with any number of requests.
+    pub client_request_id: Option<Arc<str>>,
     /// W3C trace context: the caller's, or a new one.
     pub traceparent: Arc<str>,
     pub origin: Origin,
@@ -36,19 +41,22 @@ impl RequestContext {
             let only = values.next()?.to_str().ok()?;
             values.next().is_none().then_some(only)
         };
-        let request_id: Arc<str> = given(REQUEST_ID)
-            .filter(|id| is_request_id(id))
-            .map_or_else(|| new_request_id().into(), Into::into);
+        let request_id: Arc<str> = new_request_id().into();
+        let client_request_id: Option<Arc<str>> = given(REQUEST_ID)
+            .filter(|id| is_printable(id))
+            .map(Into::into);
         let traceparent: Arc<str> = given(TRACEPARENT)
             .filter(|value| is_traceparent(value))
             .map_or_else(|| new_traceparent().into(), Into::into);
-        let origin = Origin::new(
+        let mut origin = Origin::new(
             peer.map(|peer| proxies.client(peer.0.ip(), headers)),
             given("user-agent"),
             Some(request_id.to_string()),
         );
+        origin.client_request_id.clone_from(&client_request_id);
         Self {
             request_id,
+            client_request_id,
             traceparent,
             origin,
         }
@@ -71,17 +79,14 @@ impl FromRequestParts<AppState> for RequestContext {
     }
 }
 
-/// An id for a request that has none of its own.
+/// A new id for a request.
 pub fn new_request_id() -> String {
     Uuid::now_v7().to_string()
 }
 
-/// `[A-Za-z0-9_-]{8,64}`: nothing that could break a log line or a query.
-fn is_request_id(id: &str) -> bool {
-    (8..=64).contains(&id.len())
-        && id
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+/// 1 to 128 printable ASCII characters: nothing that could break a log line or a header.
+fn is_printable(id: &str) -> bool {
+    (1..=128).contains(&id.len()) && id.bytes().all(|b| matches!(b, b' '..=b'~'))
 }
 
 /// Version 00 exactly: ids of lower-case hex, neither of them all zeroes.
@@ -121,26 +126,20 @@ mod tests {
     }
 
     #[test]
-    fn request_id_is_kept_if_it_is_well_formed() {
-        assert_eq!(
-            &*context(&[(REQUEST_ID, "abc_DEF-123")]).request_id,
-            "abc_DEF-123"
-        );
-        let long = "a".repeat(65);
-        for bad in [
-            "short",
-            "with blank in it",
-            "semi;colon;here",
-            "ünïcödé-12",
-            &long,
-            "",
-        ] {
-            let id = context(&[(REQUEST_ID, bad)]).request_id;
-            assert_ne!(&*id, bad);
-            assert!(is_request_id(&id));
+    fn client_s_request_id_is_kept_beside_ours_if_it_prints() {
+        for good in ["abc_DEF-123", "x", "order 7; try 2", &"a".repeat(128)] {
+            let context = context(&[(REQUEST_ID, good)]);
+            assert_eq!(context.client_request_id.as_deref(), Some(good));
+            assert_eq!(context.origin.client_request_id.as_deref(), Some(good));
+            assert_ne!(&*context.request_id, good);
         }
-        let two = context(&[(REQUEST_ID, "abcdefgh1"), (REQUEST_ID, "abcdefgh2")]).request_id;
-        assert!(!two.starts_with("abcdefgh"));
+        for bad in ["ünïcödé-12", "tab\there", &"a".repeat(129), ""] {
+            let context = context(&[(REQUEST_ID, bad)]);
+            assert_eq!(context.client_request_id, None, "{bad:?}");
+            assert!(Uuid::parse_str(&context.request_id).is_ok());
+        }
+        let two = context(&[(REQUEST_ID, "abcdefgh1"), (REQUEST_ID, "abcdefgh2")]);
+        assert_eq!(two.client_request_id, None);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use crate::{
     AppState, access,
     admission::{Ticket, overloaded},
-    context::{Peer, REQUEST_ID, RequestContext},
+    context::{CLIENT_REQUEST_ID, Peer, REQUEST_ID, RequestContext},
     error::{ApiError, Code},
     extract::current_session::{self, CurrentSession},
     metrics::Ongoing,
@@ -55,6 +55,7 @@ pub async fn handle(State(app): State<AppState>, mut request: Request, next: Nex
         "http.request",
         operation = name,
         request_id = &*context.request_id,
+        client_request_id = context.client_request_id.as_deref(),
         trace_id = context.trace_id(),
         tenant.id = tracing::field::Empty,
         session.id = tracing::field::Empty,
@@ -247,6 +248,10 @@ fn finish(
     }
     let id = HeaderValue::from_str(&context.request_id).expect("a request id is visible ASCII");
     response.headers_mut().insert(REQUEST_ID, id);
+    if let Some(id) = &context.client_request_id {
+        let id = HeaderValue::from_str(id).expect("it was read from a header, and prints");
+        response.headers_mut().insert(CLIENT_REQUEST_ID, id);
+    }
 
     let elapsed = started.elapsed();
     let status = response.status();

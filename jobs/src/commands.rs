@@ -20,6 +20,7 @@ pub mod record;
 pub mod rules;
 pub mod sessions;
 pub mod settings;
+pub mod subscriptions;
 pub mod tasks;
 pub mod tenants;
 pub mod users;

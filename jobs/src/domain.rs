@@ -28,6 +28,7 @@ pub mod risk;
 pub mod rules;
 pub mod scope;
 pub mod session;
+pub mod subscription;
 pub mod tasks;
 pub mod tenant;
 pub mod time;

@@ -107,6 +107,7 @@ async fn put(db: &TestDb, tenant: TenantId) -> JobId {
         dedupe: None,
         parent: None,
         request_id: None,
+        client_request_id: None,
         traceparent: None,
     };
     let mut conn = db.pool().acquire().await.unwrap();

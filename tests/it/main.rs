@@ -57,6 +57,7 @@ mod startup;
 mod submit;
 mod support;
 mod tasks;
+mod tenants;
 mod tidy;
 mod triage;
 mod usage;

@@ -48,6 +48,7 @@ async fn colleague(db: &TestDb, tenant: TenantId) -> Session {
         paused: false,
         created_at: now,
         expires_at: now,
+        client_request_id: None,
         idle_expires_at: now,
     }
 }
@@ -75,6 +76,7 @@ async fn learn(
         actor: Actor::System,
         job: None,
         request_id: None,
+        client_request_id: None,
         at: Clock::System.now(),
     };
     let mut tx = db.pool().begin().await.unwrap();

@@ -115,6 +115,7 @@ fn id_is_a_uuid() {
     // The ids of others: of email, of requests, of traces, of what callers name.
     let others = [
         "request_id",
+        "client_request_id",
         "trace_id",
         "external_id",
         "list_id",

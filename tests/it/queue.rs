@@ -45,6 +45,7 @@ fn new_job(tenant: TenantId) -> NewJob {
         dedupe: None,
         parent: None,
         request_id: Some("req-12345678".into()),
+        client_request_id: None,
         traceparent: None,
     }
 }
@@ -425,11 +426,9 @@ async fn retried_job_waits_counts_its_error_and_shows_the_reason() {
 }
 
 #[tokio::test]
-async fn queue_needs_no_table_but_those_of_its_own_migration() {
+async fn queue_needs_no_table_but_those_of_its_own_schema() {
     let db = TestDb::unmigrated().await;
-    let first = jobs::MIGRATOR.iter().next().unwrap();
-    assert_eq!(first.description, "queue");
-    db.execute(first.sql.as_str()).await;
+    queue::schema::create(db.pool()).await.unwrap();
     let job = new_job(TenantId::new());
     put(&db, &job).await.unwrap();
     assert!(promote(&db).await.is_empty());

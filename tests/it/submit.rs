@@ -51,7 +51,15 @@ async fn a_new_mail_is_accepted_with_its_job_and_everything_that_belongs_to_it()
     let id = answer.body["id"].as_str().unwrap();
     let path = format!("/v1/jobs/{id}");
     assert_eq!(answer.header("location"), Some(path.as_str()));
-    assert_eq!(answer.header("x-request-id"), Some("req-of-this-test"));
+    let request_id = answer.header("x-request-id").unwrap();
+    assert_ne!(request_id, "req-of-this-test");
+    let client_s = Some("req-of-this-test");
+    assert_eq!(answer.header("x-client-request-id"), client_s);
+    assert_eq!(answer.body["client_request_id"], "req-of-this-test");
+    assert_eq!(
+        client.get(&path).await.body["client_request_id"],
+        "req-of-this-test"
+    );
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     assert_eq!(answer.header("idempotent-replayed"), None);
     assert_eq!(answer.body["state"], "available");
@@ -60,23 +68,23 @@ async fn a_new_mail_is_accepted_with_its_job_and_everything_that_belongs_to_it()
 
     let stored: Value = db
         .one(
-            "select jsonb_build_object('kind', kind, 'request_id', request_id, 'traceparent', traceparent,
+            "select jsonb_build_object('kind', kind, 'request_id', request_id, 'client', client_request_id, 'traceparent', traceparent,
                 'mail', (select count(*) from messages m where m.id::text = args->>'message_id'))
              from jobs",
         )
         .await;
     let expected = json!({
-        "kind": "triage.email", "request_id": "req-of-this-test", "traceparent": trace, "mail": 1
+        "kind": "triage.email", "request_id": request_id, "client": client_s, "traceparent": trace, "mail": 1
     });
     assert_eq!(stored, expected);
     let audited: Value = db
         .one(
-            "select jsonb_build_array(resource_id, request_id, trace_id, outcome)
+            "select jsonb_build_array(resource_id, request_id, client_request_id, trace_id, outcome)
              from audit_entries where action = 'job.submitted'",
         )
         .await;
     let trace_id = "0af7651916cd43dd8448eb211c80319c";
-    assert_eq!(audited, json!([id, "req-of-this-test", trace_id, "ok"]));
+    assert_eq!(audited, json!([id, request_id, client_s, trace_id, "ok"]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

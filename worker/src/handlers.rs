@@ -9,6 +9,7 @@ pub mod draft;
 pub(crate) mod model_failure;
 pub mod triage;
 pub mod triage_batch;
+pub mod webhook_delivery;
 
 use crate::{
     config::WorkerConfig, fixtures, messages::LoadError, metrics::WorkerMetrics,
@@ -29,6 +30,7 @@ use queue::Failure;
 use queue::runtime::handler::Registry;
 use triage::{TriageHandler, TriageMetrics};
 use triage_batch::TriageBatchHandler;
+use webhook_delivery::WebhookDeliveryHandler;
 
 /// The handlers of a worker could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +71,7 @@ pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Regist
         .with(DraftHandler::new(access, config.draft_floor, draft))
         .with(ConnectionTestHandler::new(providers.clone()))
         .with(BackfillHandler::new(providers.clone()))
+        .with(WebhookDeliveryHandler::new(providers.clone()))
         .with(ActionHandler::new(providers, action)))
 }
 

@@ -12,10 +12,12 @@ use jobs::{
         effects as effect_commands,
         llm::{lose_llm_calls, warn_of_budgets},
         memory::sweep_memory,
+        subscriptions::dispatch::{dispatch, suspend},
+        tenants::forget::forget_old_emails,
     },
     store::{
         approvals, backfills, blocks, effects, llm_calls::OldCalls, llm_checkpoints, llm_rates,
-        login_failures, memory_items, request_keys, sessions, watches,
+        login_failures, memory_items, request_keys, sessions, subscriptions, tenants, watches,
     },
 };
 use lanes::ReleaseLanes;
@@ -31,6 +33,10 @@ use rates::AssignTurns;
 use std::time::Duration;
 
 const BATCH: u32 = 500;
+/// Emails that are forgotten in one transaction, each with rows in a dozen tables.
+const FORGOTTEN: u32 = 100;
+/// Subscriptions that are looked at in one transaction.
+const DISPATCHED: u32 = 50;
 /// Rows per statement that deletes old ones: nobody waits for them, and larger batches pass the deleted ones less often.
 const PURGE_BATCH: u32 = 2000;
 
@@ -97,12 +103,16 @@ enum Task {
     SweepMemory,
     /// Expires proposed blocks whose time has passed.
     ExpireBlocks,
+    /// Deletes emails that are older than their tenant keeps them, with what was made of them.
+    ForgetEmails,
+    /// Starts deliveries to subscribed webhooks, and suspends the subscriptions whose delivery was given up.
+    DeliverEvents,
     /// Seals new audit entries, and logs the newest seal for those who keep it elsewhere.
     SealAudit,
 }
 
 impl Task {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 15] = [
         Self::PurgeCheckpoints,
         Self::LoseLlmCalls,
         Self::WarnOfBudgets,
@@ -115,6 +125,8 @@ impl Task {
         Self::LoseEffects,
         Self::SweepMemory,
         Self::ExpireBlocks,
+        Self::ForgetEmails,
+        Self::DeliverEvents,
         Self::SealAudit,
     ];
 }
@@ -135,6 +147,8 @@ impl Duty for Maintenance {
             Task::LoseEffects => "lose_effects",
             Task::SweepMemory => "sweep_memory",
             Task::ExpireBlocks => "expire_blocks",
+            Task::ForgetEmails => "forget_emails",
+            Task::DeliverEvents => "deliver_events",
             Task::SealAudit => "seal_audit",
         }
     }
@@ -143,6 +157,8 @@ impl Duty for Maintenance {
         match self.task {
             Task::LoseEffects => Duration::from_secs(30),
             Task::LoseLlmCalls => Duration::from_secs(5),
+            // How late an event may be; a turn without subscriptions is one statement.
+            Task::DeliverEvents => Duration::from_secs(2),
             // The shorter, the less can be forged before it is sealed; a turn without entries is one statement.
             Task::SealAudit => Duration::from_secs(10),
             // A late decision is rejected in any case; this only updates the status.
@@ -156,6 +172,7 @@ impl Duty for Maintenance {
             | Task::PurgeSessions
             | Task::PurgeRequestKeys
             | Task::PurgeFetchedEmails
+            | Task::ForgetEmails
             | Task::SweepMemory => Duration::from_secs(300),
         }
     }
@@ -231,6 +248,17 @@ impl Duty for Maintenance {
                 }
                 Ok(())
             }
+            Task::ForgetEmails => {
+                for tenant in tenants::with_email_retention(&context.queue_pool).await? {
+                    delete_in_batches(FORGOTTEN, || forget_old_emails(pool, tenant, FORGOTTEN))
+                        .await?;
+                }
+                Ok(())
+            }
+            Task::DeliverEvents if subscriptions::any_active(&context.queue_pool).await? => {
+                in_batches(BATCH, || suspend(pool, BATCH)).await?;
+                in_batches(DISPATCHED, || dispatch(pool, &context.notifier, DISPATCHED)).await
+            }
             Task::SealAudit => {
                 let (sealed, head) = seal_entries(pool).await?;
                 if sealed > 0 {
@@ -253,7 +281,10 @@ impl Duty for Maintenance {
             Task::ExpireBlocks if blocks::any_past(&context.queue_pool).await? => {
                 in_batches(BATCH, || expire_blocks(pool, BATCH)).await
             }
-            Task::ExpireApprovals | Task::SweepMemory | Task::ExpireBlocks => Ok(()),
+            Task::ExpireApprovals
+            | Task::SweepMemory
+            | Task::ExpireBlocks
+            | Task::DeliverEvents => Ok(()),
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::handlers::model_failure::effects::STOPPING_CLASSES;
 use jobs::{
     domain::connection::{ConnectionStatus, Provider},
-    store::{connections, effects, llm_lanes, llm_rates, watches},
+    store::{audit_seals, connections, effects, llm_lanes, llm_rates, watches},
 };
 use prometheus::Registry;
 use queue::runtime::metrics::RuntimeMetrics;
@@ -24,6 +24,8 @@ base::metrics! {
         watched_folders: IntGauge,
         /// Age of the oldest check of a watched folder, in seconds; all workers report the same number.
         watch_staleness_seconds: IntGauge,
+        /// Seals over the audit log: the number of the newest; all workers report the same number.
+        audit_seals: IntGauge,
         /// Model mode, live or testing: 1 for the mode of this process.
         llm_mode: IntGaugeVec [mode],
         /// Models that are not asked: 1 while an operator must act, or while the provider is away or asked to wait; all workers report the same numbers.
@@ -74,6 +76,8 @@ impl AssistantMetrics {
     pub async fn refresh(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
         self.effects_unknown
             .set(effects::count_unknown(pool).await?);
+        let (newest, _) = audit_seals::head(&mut *pool.acquire().await?).await?;
+        self.audit_seals.set(newest);
         let staleness = watches::staleness(pool).await?;
         self.watched_folders.set(staleness.folders);
         self.watch_staleness_seconds.set(staleness.oldest_seconds);

@@ -1,10 +1,14 @@
-//! The life of a tenant from the command line: `admin tenant pause`, `resume` and `close`.
+//! The life of a tenant from the command line: `admin tenant pause`, `resume`, `close`, `export` and `erase`.
 
 use super::{announced, print, tenant_id};
 use base::db::PgPool;
 use clap::Subcommand;
 use jobs::{
-    commands::tenants::{close_tenant, pause_tenant, resume_tenant},
+    commands::tenants::{
+        close_tenant,
+        erase::{erase_tenant, export_tenant},
+        pause_tenant, resume_tenant,
+    },
     domain::invite::TenantSlug,
 };
 
@@ -16,6 +20,10 @@ pub enum TenantCommand {
     Resume { tenant: TenantSlug },
     /// Closes a tenant for good: nobody and no API key gets in, and nothing runs. Its rows stay.
     Close { tenant: TenantSlug },
+    /// Prints all rows of a tenant as JSON Lines, without secrets.
+    Export { tenant: TenantSlug },
+    /// Deletes all rows of a closed tenant for good, but its audit log. Needs the role that owns the tables.
+    Erase { tenant: TenantSlug },
 }
 
 pub(super) async fn run(pool: &PgPool, command: TenantCommand) -> anyhow::Result<()> {
@@ -35,6 +43,17 @@ pub(super) async fn run(pool: &PgPool, command: TenantCommand) -> anyhow::Result
         TenantCommand::Close { tenant } => {
             close_tenant(pool, tenant_id(pool, &tenant).await?).await?;
             print(&format!("tenant {} is closed", tenant.as_str()))
+        }
+        TenantCommand::Export { tenant } => {
+            let tenant = tenant_id(pool, &tenant).await?;
+            export_tenant(pool, tenant, |line| print(&line)).await
+        }
+        TenantCommand::Erase { tenant } => {
+            let rows = erase_tenant(pool, tenant_id(pool, &tenant).await?).await?;
+            print(&format!(
+                "tenant {} is erased: {rows} rows were deleted",
+                tenant.as_str()
+            ))
         }
     }
 }

@@ -55,10 +55,12 @@ pub async fn establish(app: &AppState, parts: &mut Parts) -> Result<Session, Api
         .expect("the pipeline gives every request its context")
         .origin
         .clone();
-    let session = match &presented {
+    let client_request_id = origin.client_request_id.clone();
+    let mut session = match &presented {
         Presented::Session(token) => look_up(app, token.clone(), origin).await?,
         Presented::ApiKey(token) => look_up_key(app, token, &origin).await?,
     };
+    session.client_request_id = client_request_id;
     // Only ids: neither the token nor the user's address.
     tracing::Span::current()
         .record("tenant.id", tracing::field::display(session.tenant))

@@ -119,7 +119,7 @@ fn describe(codes: &[Code]) -> Value {
         .map(|code| format!("`{}`: {}.", code.as_str(), code.title()))
         .collect();
     let texts: Vec<&str> = codes.iter().map(|code| code.as_str()).collect();
-    let mut headers = vec![ResponseHeader::RequestId];
+    let mut headers = vec![ResponseHeader::ClientRequestId, ResponseHeader::RequestId];
     headers.extend(codes.iter().filter_map(|code| match code {
         Code::Unauthenticated | Code::LoginRefused => Some(ResponseHeader::WwwAuthenticate),
         Code::Overloaded

@@ -148,7 +148,7 @@ fn query_parameters(operation: &Operation, schemas: &mut Schemas) -> Vec<Value> 
 fn responses(operation: &Operation, schemas: &mut Schemas, errors: &mut ErrorResponses) -> Value {
     let mut all = Map::new();
     for response in &operation.responses {
-        let mut headers = vec![ResponseHeader::RequestId];
+        let mut headers = vec![ResponseHeader::ClientRequestId, ResponseHeader::RequestId];
         headers.extend(&response.headers);
         if operation.idempotent {
             headers.push(ResponseHeader::IdempotentReplayed);

@@ -21,6 +21,7 @@ pub struct SuccessResponse {
 pub enum ResponseHeader {
     Allow,
     ClearSiteData,
+    ClientRequestId,
     ContentLocation,
     ETag,
     IdempotentReplayed,
@@ -32,9 +33,10 @@ pub enum ResponseHeader {
 }
 
 impl ResponseHeader {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Allow,
         Self::ClearSiteData,
+        Self::ClientRequestId,
         Self::ContentLocation,
         Self::ETag,
         Self::IdempotentReplayed,
@@ -49,6 +51,7 @@ impl ResponseHeader {
         match self {
             Self::Allow => "Allow",
             Self::ClearSiteData => "Clear-Site-Data",
+            Self::ClientRequestId => "X-Client-Request-Id",
             Self::ContentLocation => "Content-Location",
             Self::ETag => "ETag",
             Self::IdempotentReplayed => "Idempotent-Replayed",
@@ -64,6 +67,10 @@ impl ResponseHeader {
         match self {
             Self::Allow => "The methods that this path offers.",
             Self::ClearSiteData => "Tells a browser to drop what it stored for the last user.",
+            Self::ClientRequestId => {
+                "Your own `X-Request-Id`, if it was 1 to 128 printable ASCII characters. Kept beside ours in logs, jobs and \
+                 the audit log."
+            }
             Self::ContentLocation => "Path of the resource in the body.",
             Self::ETag => "Version of the resource. Send it as `If-Match` with a change.",
             Self::IdempotentReplayed => {
@@ -72,8 +79,7 @@ impl ResponseHeader {
             Self::Location => "Path of the job. Poll it.",
             Self::PreferenceApplied => "The wait that was applied, if `Prefer: wait=N` was sent.",
             Self::RequestId => {
-                "Names this request in logs, jobs and the audit log. Your own `X-Request-Id` is kept if it has \
-                 8 to 64 of the characters `A-Z a-z 0-9 _ -`."
+                "Names this request in logs, jobs and the audit log. Ours, and unique."
             }
             Self::RetryAfter => "Seconds to wait before you ask again.",
             Self::WwwAuthenticate => "The accepted scheme: `Bearer`.",
@@ -84,16 +90,20 @@ impl ResponseHeader {
     pub const fn is_always_sent(self) -> bool {
         !matches!(
             self,
-            Self::IdempotentReplayed | Self::PreferenceApplied | Self::RetryAfter
+            Self::ClientRequestId
+                | Self::IdempotentReplayed
+                | Self::PreferenceApplied
+                | Self::RetryAfter
         )
     }
 
     pub fn schema(self) -> Value {
         match self {
             Self::ETag => json!({ "type": "string", "pattern": "^\"[!#-~]+\"$" }),
+            Self::ClientRequestId => json!({ "type": "string", "pattern": "^[ -~]{1,128}$" }),
             Self::IdempotentReplayed => json!({ "type": "string", "const": "true" }),
             Self::PreferenceApplied => json!({ "type": "string", "pattern": "^wait=[0-9]+$" }),
-            Self::RequestId => json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{8,64}$" }),
+            Self::RequestId => json!({ "type": "string", "format": "uuid" }),
             Self::RetryAfter => json!({ "type": "integer", "minimum": 1 }),
             Self::Allow
             | Self::ClearSiteData

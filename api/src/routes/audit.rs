@@ -41,8 +41,8 @@ pub fn routes() -> Vec<Route> {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct AuditQuery {
-    /// Only entries that this request caused: in the API, in its jobs and in their attempts.
-    #[schemars(regex(pattern = "^[A-Za-z0-9_-]{8,64}$"))]
+    /// Only entries that this request caused: in the API, in its jobs and in their attempts. Our id, or the client's own.
+    #[schemars(length(min = 1, max = 128))]
     request_id: Option<String>,
 }
 
@@ -70,6 +70,8 @@ struct AuditEntryView {
     resource_kind: Recorded<ResourceKind>,
     resource_id: String,
     request_id: Option<String>,
+    /// The id that the client gave that request.
+    client_request_id: Option<String>,
     trace_id: Option<String>,
     job_id: Option<Uuid>,
     #[schemars(range(min = 0))]
@@ -159,6 +161,7 @@ impl From<AuditEntry> for AuditEntryView {
             resource_kind: Recorded::read(entry.resource_kind, ResourceKind::parse),
             resource_id: entry.resource_id,
             request_id: entry.request_id,
+            client_request_id: entry.client_request_id,
             trace_id: entry.trace_id,
             job_id: entry.job_id,
             attempt: entry.attempt,

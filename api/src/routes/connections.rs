@@ -3,6 +3,7 @@
 
 mod backfill;
 mod body;
+mod subscription;
 mod watch;
 
 use crate::{
@@ -107,6 +108,7 @@ pub fn routes() -> Vec<Route> {
     ];
     routes.extend(watch::routes());
     routes.extend(backfill::routes());
+    routes.extend(subscription::routes());
     routes
 }
 

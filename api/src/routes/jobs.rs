@@ -71,6 +71,8 @@ pub(crate) struct JobBody {
     progress: Option<JobProgress>,
     /// The request that submitted it.
     request_id: Option<String>,
+    /// The id that the client gave that request.
+    client_request_id: Option<String>,
     /// The job that enqueued this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     parent: Option<JobId>,
@@ -161,6 +163,7 @@ impl JobBody {
                 .map(JobProgress::of)
                 .or_else(|| JobProgress::of_children(job)),
             request_id: job.request_id.clone(),
+            client_request_id: job.client_request_id.clone(),
             parent: job.parent,
             children: job.children,
             links: JobLinks {

@@ -21,6 +21,8 @@ use jobs::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// How long a tenant may keep emails, in days.
+const RETENTIONS: std::ops::RangeInclusive<i32> = 7..=3650;
 /// The waits that a tenant may choose, in seconds.
 const WAITS: std::ops::RangeInclusive<i32> = 1..=2_592_000;
 
@@ -64,6 +66,9 @@ struct SettingsBody {
     four_eyes: bool,
     /// Whether drafts of answers have the original email below their text.
     quote_original: bool,
+    /// After so many days an email and what was made of it are deleted; null: they are kept.
+    #[schemars(range(min = 7, max = 3650))]
+    email_retention_days: Option<i32>,
     on_outage: OnOutage,
     /// The longest time that an email waits for a language model that is away.
     #[schemars(range(min = 1, max = 2_592_000))]
@@ -92,6 +97,10 @@ struct NewSettings {
     /// Whether drafts of answers have the original email below their text; `false` by default.
     #[serde(default)]
     quote_original: bool,
+    /// After so many days an email and what was made of it are deleted; by default they are kept.
+    #[serde(default)]
+    #[schemars(range(min = 7, max = 3650))]
+    email_retention_days: Option<i32>,
     /// `wait` by default.
     #[serde(default = "wait")]
     on_outage: OnOutage,
@@ -160,12 +169,25 @@ async fn put(
             );
         }
     }
+    if body
+        .email_retention_days
+        .is_some_and(|days| !RETENTIONS.contains(&days))
+    {
+        return Err(
+            ApiError::new(Code::InvalidBody, "Keep emails for 7 to 3,650 days.").at(
+                "/email_retention_days",
+                "OUT_OF_RANGE",
+                "Must be from 7 to 3,650 days.",
+            ),
+        );
+    }
     let settings = Settings {
         trust_mode: body.trust_mode,
         sending_disabled: body.sending_disabled,
         unknown_sends: body.unknown_sends,
         four_eyes: body.four_eyes,
         quote_original: body.quote_original,
+        email_retention_days: body.email_retention_days,
         outage: OutagePolicy {
             on_outage: body.on_outage,
             triage_wait: body.triage_wait_seconds,
@@ -185,6 +207,7 @@ impl From<Settings> for SettingsBody {
             unknown_sends: settings.unknown_sends,
             four_eyes: settings.four_eyes,
             quote_original: settings.quote_original,
+            email_retention_days: settings.email_retention_days,
             on_outage: settings.outage.on_outage,
             triage_wait_seconds: settings.outage.triage_wait,
             draft_wait_seconds: settings.outage.draft_wait,

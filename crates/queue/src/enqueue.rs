@@ -88,10 +88,10 @@ async fn find_key(
 /// If the database refuses the job.
 pub async fn insert(conn: &mut PgConnection, job: &NewJob) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "insert into jobs (id, tenant_id, kind, queue, state, priority, run_at, max_attempts, args, request_id, traceparent,
-             parent_id)
+        "insert into jobs (id, tenant_id, kind, queue, state, priority, run_at, max_attempts, args, request_id, client_request_id,
+             traceparent, parent_id)
          values ($1, $2, $3, $4, case when $5::timestamptz > now() then 'scheduled' else 'available' end,
-                 $6, coalesce($5, now()), $7, $8, $9, $10, $11)",
+                 $6, coalesce($5, now()), $7, $8, $9, $10, $11, $12)",
         job.id.0,
         job.tenant.0,
         job.kind,
@@ -101,6 +101,7 @@ pub async fn insert(conn: &mut PgConnection, job: &NewJob) -> Result<(), sqlx::E
         job.max_attempts,
         job.args,
         job.request_id,
+        job.client_request_id,
         job.traceparent,
         job.parent.map(|parent| parent.0),
     )

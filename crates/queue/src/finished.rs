@@ -10,10 +10,10 @@ macro_rules! insert_finished {
             $with + "
              insert into finished_jobs (
                  id, tenant_id, kind, queue, priority, attempt, max_attempts, args, worker_id, run_at, started_at,
-                 created_at, request_id, traceparent, dedupe_key, parent_id, children,
+                 created_at, request_id, traceparent, dedupe_key, parent_id, children, client_request_id,
                  state, errors, crashes, output, error_code, error_message)
              select id, tenant_id, kind, queue, priority, attempt, max_attempts, args, worker_id, run_at, started_at,
-                 created_at, request_id, traceparent, dedupe_key, parent_id, children,
+                 created_at, request_id, traceparent, dedupe_key, parent_id, children, client_request_id,
                  " + $result + " " + $from,
             $($argument),+
         )

@@ -25,6 +25,8 @@ pub struct NewJob {
     pub parent: Option<JobId>,
     /// The HTTP request that enqueues the job.
     pub request_id: Option<String>,
+    /// The id that the client gave that request.
+    pub client_request_id: Option<String>,
     /// The W3C trace context of that request.
     pub traceparent: Option<String>,
 }
@@ -77,6 +79,7 @@ impl NewJob {
             dedupe: None,
             parent: None,
             request_id: None,
+            client_request_id: None,
             traceparent: None,
         })
     }

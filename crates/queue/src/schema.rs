@@ -4,12 +4,14 @@ use sqlx::PgPool;
 
 /// What later migrations add to the tables of the first. Idempotent.
 const ADDITIONS: &str =
-    "alter table maintenance_duties add column if not exists caught_up_at timestamptz;";
+    "alter table maintenance_duties add column if not exists caught_up_at timestamptz;
+     alter table jobs add column if not exists client_request_id text;
+     alter table finished_jobs add column if not exists client_request_id text;";
 
 /// The SQL of the queue's tables and indexes, to be run once per database.
 ///
-/// A program with migrations takes this file as the first of them instead of calling [`create`]; the second is
-/// `alter table maintenance_duties add column caught_up_at timestamptz`.
+/// A program with migrations takes this file as the first of them instead of calling [`create`]; the second adds
+/// `caught_up_at timestamptz` to `maintenance_duties` and `client_request_id text` to `jobs` and `finished_jobs`.
 pub const SQL: &str = include_str!("../../../migrations/0001_queue.sql");
 
 /// An advisory lock of our own: "queueddl" in a byte each.
@@ -27,7 +29,7 @@ pub async fn create(pool: &PgPool) -> Result<(), sqlx::Error> {
     let found = sqlx::query!(
         r#"select to_regclass('jobs') is not null as "exists!",
                   exists (select from pg_attribute
-                          where attrelid = to_regclass('maintenance_duties') and attname = 'caught_up_at') as "is_current!""#
+                          where attrelid = to_regclass('finished_jobs') and attname = 'client_request_id') as "is_current!""#
     )
     .fetch_one(&mut *transaction)
     .await?;

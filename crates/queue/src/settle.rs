@@ -163,7 +163,7 @@ pub async fn settle_succeeded<'c>(
                and jobs.worker_id = ended.worker_id and state = 'running'
              returning jobs.id, jobs.tenant_id, kind, queue, priority, jobs.attempt, errors, crashes, max_attempts,
                  args, jobs.worker_id, run_at, started_at, created_at, request_id, traceparent, dedupe_key, parent_id, children,
-                 ended.output
+                 client_request_id, ended.output
          )",
         "'succeeded', errors, crashes, output, null, null",
         r#"from settled returning id as "id: JobId""#,

@@ -43,6 +43,8 @@ pub struct JobView {
     /// The progress of the children, if the job enqueued any and waited for them.
     pub children: Option<Children>,
     pub request_id: Option<String>,
+    /// The id that the client gave that request.
+    pub client_request_id: Option<String>,
 }
 
 /// The progress of a job's child jobs.
@@ -90,6 +92,7 @@ impl JobView {
             parent: job.parent,
             children: None,
             request_id: job.request_id.clone(),
+            client_request_id: job.client_request_id.clone(),
         }
     }
 }
@@ -122,17 +125,17 @@ pub async fn find(
         Row,
         r#"select id as "id!: JobId", kind as "kind!", queue as "queue!", state as "state!: JobState", attempts as "attempts!",
                   max_attempts as "max_attempts!", priority as "priority!", run_at as "run_at!", created_at as "created_at!", started_at, finished_at,
-                  output, error_code, error_message, progress, progress_note, request_id,
+                  output, error_code, error_message, progress, progress_note, request_id, client_request_id,
                   parent_id as "parent_id: JobId", children as "children!", ended."all" as ended, ended.failed
            from (
                select id, kind, queue, state, errors + (state = 'running')::int as attempts, max_attempts, priority, run_at,
                       created_at, started_at, null::timestamptz as finished_at, null::jsonb as output,
-                      last_error_code as error_code, last_error_message as error_message, progress, progress_note, request_id,
+                      last_error_code as error_code, last_error_message as error_message, progress, progress_note, request_id, client_request_id,
                       parent_id, children
                from jobs where id = $1 and tenant_id = $2
                union all
                select id, kind, queue, state, errors + (state = 'succeeded')::int, max_attempts, priority, run_at,
-                      created_at, started_at, finished_at, output, error_code, error_message, null, null, request_id,
+                      created_at, started_at, finished_at, output, error_code, error_message, null, null, request_id, client_request_id,
                       parent_id, children
                from finished_jobs where id = $1 and tenant_id = $2
            ) job
@@ -191,6 +194,30 @@ pub async fn statuses(
     Ok(statuses.collect())
 }
 
+/// Returns the kind of each of these jobs of the tenant that still exists.
+///
+/// # Errors
+/// If the database fails.
+pub async fn kinds(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    jobs: &[JobId],
+) -> Result<HashMap<JobId, String>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select id as "id!: JobId", kind as "kind!"
+           from (
+               select id, kind from jobs where tenant_id = $1 and id = any($2)
+               union all
+               select id, kind from finished_jobs where tenant_id = $1 and id = any($2)
+           ) job"#,
+        tenant.0,
+        &jobs.iter().map(|job| job.0).collect::<Vec<_>>(),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.kind)).collect())
+}
+
 /// A row of either table.
 pub(super) struct Row {
     pub(super) id: JobId,
@@ -210,6 +237,7 @@ pub(super) struct Row {
     pub(super) progress: Option<f32>,
     pub(super) progress_note: Option<String>,
     pub(super) request_id: Option<String>,
+    pub(super) client_request_id: Option<String>,
     pub(super) parent_id: Option<JobId>,
     pub(super) children: i32,
     pub(super) ended: Option<i64>,
@@ -244,6 +272,7 @@ impl Row {
                 failed: self.failed.unwrap_or(0),
             }),
             request_id: self.request_id,
+            client_request_id: self.client_request_id,
         }
     }
 }

@@ -39,6 +39,8 @@ use uuid::Uuid;
 pub struct Cause<'a> {
     pub actor: Actor,
     pub request_id: Option<&'a str>,
+    /// The id that the client gave that request.
+    pub client_request_id: Option<&'a str>,
     pub at: DateTime<Utc>,
 }
 
@@ -204,6 +206,7 @@ async fn record_change(
     history::insert_for(conn, tenant, user, &history_entry).await?;
     let entry = entry(tenant, cause.actor, action, block.id)
         .with_request(cause.request_id)
+        .with_client_request(cause.client_request_id)
         .with_detail(
             Detail::new()
                 .word("kind", block.kind.as_str())

@@ -124,6 +124,7 @@ pub async fn put_budgets(
         tenant,
     )
     .with_request(Some(request_id))
+    .with_client_request(session.client_request_id.as_deref())
     .with_detail(Detail::new().count("budgets", i64::try_from(budgets.len()).unwrap_or(i64::MAX)));
     audit::insert(&mut tx, &[entry]).await?;
     let stored = llm_budgets::list(&mut tx, tenant).await?;

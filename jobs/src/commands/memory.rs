@@ -32,6 +32,8 @@ pub struct Cause<'a> {
     pub actor: Actor,
     pub job: Option<JobId>,
     pub request_id: Option<&'a str>,
+    /// The id that the client gave that request.
+    pub client_request_id: Option<&'a str>,
     pub at: DateTime<Utc>,
 }
 
@@ -90,6 +92,7 @@ pub async fn put_note(
         actor: session.actor(),
         job: None,
         request_id: Some(request_id),
+        client_request_id: session.client_request_id.as_deref(),
         at,
     };
     let mut tx = pool.begin().await?;
@@ -197,6 +200,7 @@ async fn make_room(
         .map(|id| {
             entry(tenant, Actor::System, AuditAction::MemoryEvicted, *id)
                 .with_request(cause.request_id)
+                .with_client_request(cause.client_request_id)
                 .with_detail(Detail::new().word("level", item.level.as_str()))
         })
         .collect();
@@ -232,6 +236,7 @@ async fn record_change(
     history::insert_for(conn, tenant, user, &history_entry).await?;
     let entry = entry(tenant, cause.actor, action, item.id)
         .with_request(cause.request_id)
+        .with_client_request(cause.client_request_id)
         .with_detail(
             Detail::new()
                 .word("level", item.level.as_str())

@@ -30,8 +30,13 @@ pub async fn put_settings(
         tenant,
     )
     .with_request(Some(request_id))
+    .with_client_request(session.client_request_id.as_deref())
     .with_detail(
         Detail::new()
+            .count(
+                "email_retention_days",
+                settings.email_retention_days.unwrap_or(0),
+            )
             .word("trust_mode", settings.trust_mode.as_str())
             .flag("sending_disabled", settings.sending_disabled)
             .word("unknown_sends", settings.unknown_sends.as_str())

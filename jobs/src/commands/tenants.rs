@@ -1,7 +1,10 @@
-//! The life of a tenant, from the command line: [`pause_tenant`], [`resume_tenant`], [`close_tenant`].
+//! The life of a tenant, from the command line: [`pause_tenant`], [`resume_tenant`], [`close_tenant`]; [`erase`] forgets it.
 //!
 //! A paused tenant can be read; it accepts nothing, and none of its jobs starts. Running attempts end as they would.
 //! Nothing is started by a limit of 0 on its running jobs; the limit that it had is kept beside the tenant.
+
+pub mod erase;
+pub mod forget;
 
 use crate::{
     domain::{Actor, AuditAction, NewAuditEntry, ResourceKind, tenant::TenantStatus},

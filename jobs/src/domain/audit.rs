@@ -13,7 +13,7 @@ pub use resource::ResourceKind;
 
 use super::{
     ApiKeyId, SessionId, UserId,
-    session::{Caller, Session},
+    session::{Caller, Origin, Session},
 };
 use base::str_enum;
 use base::{JobId, TenantId, WorkerId};
@@ -60,6 +60,8 @@ pub struct NewAuditEntry {
     pub error_code: Option<String>,
     /// The HTTP request that caused it, however many steps ago.
     pub request_id: Option<String>,
+    /// The id that the client gave that request.
+    pub client_request_id: Option<String>,
     pub trace_id: Option<String>,
     /// The job and the attempt in which it happened.
     pub attempt: Option<(JobId, i32)>,
@@ -84,6 +86,7 @@ impl NewAuditEntry {
             outcome: AuditOutcome::Ok,
             error_code: None,
             request_id: None,
+            client_request_id: None,
             trace_id: None,
             attempt: None,
             dry_run: false,
@@ -110,6 +113,21 @@ impl NewAuditEntry {
     #[must_use]
     pub fn with_request(mut self, request_id: Option<&str>) -> Self {
         self.request_id = request_id.map(str::to_owned);
+        self
+    }
+
+    /// Adds the id that the client gave the request.
+    #[must_use]
+    pub fn with_client_request(mut self, client_request_id: Option<&str>) -> Self {
+        self.client_request_id = client_request_id.map(str::to_owned);
+        self
+    }
+
+    /// Names the request by its origin: our id, and the client's.
+    #[must_use]
+    pub fn with_origin(mut self, origin: &Origin) -> Self {
+        self.request_id.clone_from(&origin.request_id);
+        self.client_request_id = origin.client_request_id.as_deref().map(str::to_owned);
         self
     }
 
@@ -151,7 +169,9 @@ impl Session {
         resource: ResourceKind,
         id: impl ToString,
     ) -> NewAuditEntry {
-        NewAuditEntry::new(self.tenant, self.actor(), action, resource, id)
+        let mut entry = NewAuditEntry::new(self.tenant, self.actor(), action, resource, id);
+        entry.client_request_id = self.client_request();
+        entry
     }
 }
 

@@ -6,7 +6,7 @@ pub use super::scope::Scope;
 use super::{ApiKeyId, SessionId, UserId, api_key::KeyScopes};
 use base::{TenantId, str_enum};
 use chrono::{DateTime, Utc};
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 /// The most sessions of a user; opening one more ends the oldest.
 pub const MAX_SESSIONS: i64 = 10;
@@ -32,6 +32,8 @@ pub struct Session {
     pub expires_at: DateTime<Utc>,
     /// The expiry if it is not used again; precise to a minute.
     pub idle_expires_at: DateTime<Utc>,
+    /// The id that the client gave the request that presents this session.
+    pub client_request_id: Option<Arc<str>>,
 }
 
 /// Whose rights a request has.
@@ -42,6 +44,11 @@ pub enum Caller {
 }
 
 impl Session {
+    /// Returns the client's id of the request, for a job that it enqueues.
+    pub fn client_request(&self) -> Option<String> {
+        self.client_request_id.as_deref().map(str::to_owned)
+    }
+
     pub fn may(&self, scope: Scope) -> bool {
         match self.caller {
             Caller::User(role) => role.carries(scope),
@@ -151,6 +158,8 @@ pub struct Origin {
     /// At most 256 characters: see [`Origin::new`].
     pub user_agent: Option<String>,
     pub request_id: Option<String>,
+    /// The id that the client gave the request.
+    pub client_request_id: Option<Arc<str>>,
 }
 
 impl Origin {
@@ -162,6 +171,7 @@ impl Origin {
             ip,
             user_agent,
             request_id,
+            client_request_id: None,
         }
     }
 }

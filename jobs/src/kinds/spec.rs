@@ -3,6 +3,7 @@
 use super::{
     action::ActionExecute, backfill::Backfill, connection_test::ConnectionTest,
     draft::DraftGenerate, triage::Triage, triage_batch::TriageBatch,
+    webhook_delivery::WebhookDelivery,
 };
 use queue::{JobKind, RetryPolicy};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -16,6 +17,7 @@ pub const ALL: &[KindSpec] = &[
     KindSpec::of::<ActionExecute>(),
     KindSpec::of::<ConnectionTest>(),
     KindSpec::of::<Backfill>(),
+    KindSpec::of::<WebhookDelivery>(),
 ];
 
 /// A kind of job as data, made from its [`JobKind`].

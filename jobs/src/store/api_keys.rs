@@ -132,6 +132,7 @@ pub async fn present(
         created_at: row.created_at,
         expires_at: row.expires_at,
         idle_expires_at: row.expires_at,
+        client_request_id: None,
     };
     Ok(Some((session, row.state)))
 }
@@ -187,6 +188,7 @@ pub async fn find_in_use(
             created_at: row.created_at,
             expires_at: row.expires_at,
             idle_expires_at: row.expires_at,
+            client_request_id: None,
         });
     }
     Ok(sessions)

@@ -25,6 +25,8 @@ pub struct AuditEntry {
     pub resource_kind: String,
     pub resource_id: String,
     pub request_id: Option<String>,
+    /// The id that the client gave that request.
+    pub client_request_id: Option<String>,
     pub trace_id: Option<String>,
     pub job_id: Option<Uuid>,
     pub attempt: Option<i32>,
@@ -48,6 +50,19 @@ pub struct Position {
 impl Position {
     /// Before the first entry.
     pub const START: Self = Self { xid: 0, seq: 0 };
+
+    /// Reads what [`Display`](fmt::Display) writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        let number = |digits: &str| {
+            let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+            digits.parse().ok().filter(|_| plain)
+        };
+        let (xid, seq) = text.split_once('.')?;
+        Some(Self {
+            xid: number(xid)?,
+            seq: number(seq)?,
+        })
+    }
 
     /// Packs it into the id of a cursor.
     pub fn to_uuid(self) -> Uuid {
@@ -105,11 +120,13 @@ pub async fn insert(conn: &mut PgConnection, entries: &[NewAuditEntry]) -> Resul
         r#"
         insert into audit_entries (
             tenant_id, id, actor_kind, actor_id, session_id, action, resource_kind, resource_id,
-            request_id, trace_id, job_id, attempt, outcome, dry_run, error_code, detail)
+            request_id, trace_id, job_id, attempt, outcome, dry_run, error_code, detail,
+            client_request_id)
         select *
         from unnest(
             $1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[],
-            $9::text[], $10::text[], $11::uuid[], $12::int[], $13::text[], $14::bool[], $15::text[], $16::jsonb[])
+            $9::text[], $10::text[], $11::uuid[], $12::int[], $13::text[], $14::bool[], $15::text[], $16::jsonb[],
+            $17::text[])
         "#,
         &tenants,
         &ids,
@@ -127,6 +144,7 @@ pub async fn insert(conn: &mut PgConnection, entries: &[NewAuditEntry]) -> Resul
         &dry_runs,
         &optional(|e| e.error_code.clone()) as &[Option<String>],
         &details,
+        &optional(|e| e.client_request_id.clone()) as &[Option<String>],
     )
     .execute(conn)
     .await?;
@@ -209,7 +227,7 @@ pub async fn list_until(
         r#"
         select id as "id: AuditEntryId", at, actor_kind, actor_id, session_id, action, resource_kind,
             coalesce(resource_id, job_id::text) as "resource_id!", request_id, trace_id, job_id, attempt, outcome, dry_run,
-            error_code, detail, xid::text::bigint as "xid!", seq as "seq!"
+            error_code, detail, client_request_id, xid::text::bigint as "xid!", seq as "seq!"
         from audit_entries
         where tenant_id = $1 and (xid, seq) > ($2::bigint::text::xid8, $3::bigint)
             and ($4::bigint is null or (xid, seq) <= ($4::bigint::text::xid8, $5::bigint))
@@ -228,8 +246,56 @@ pub async fn list_until(
     .await
 }
 
-/// Lists what one HTTP request caused, in the order of its ids: in the API, in its jobs and in their attempts. Reads
-/// every entry that is committed: a request is looked up afterwards, not followed.
+/// Returns the transaction from which on entries may still be added: readers see those of older ones.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn watermark(conn: &mut PgConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(r#"select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as "xid!""#)
+        .fetch_one(conn)
+        .await
+}
+
+/// Finds a position before the tenant's entries of this moment and later. Begins at the newest seal that is older, so that it
+/// passes few entries.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn before(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    moment: DateTime<Utc>,
+) -> Result<Position, sqlx::Error> {
+    let found = sqlx::query_as!(
+        Position,
+        r#"
+        with sealed as (
+            select last_xid, last_seq from audit_seals
+            where tenant_id = $1 and sealed_at <= $2
+            order by position desc limit 1
+        )
+        select e.xid::text::bigint as "xid!", e.seq - 1 as "seq!"
+        from audit_entries e
+        where e.tenant_id = $1 and e.at >= $2
+            and (e.xid, e.seq) > (coalesce((select last_xid from sealed), '0'::xid8), coalesce((select last_seq from sealed), 0))
+        order by e.xid, e.seq
+        limit 1
+        "#,
+        tenant.0,
+        moment,
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    match found {
+        Some(position) => Ok(position),
+        // Nothing is that new: from now on.
+        None => watermark(conn).await.map(|xid| Position { xid, seq: 0 }),
+    }
+}
+
+/// Lists what one HTTP request caused, in the order of its ids: in the API, in its jobs and in their attempts. The request
+/// is named by our id or by its client's, which may name several. Reads every entry that is committed: a request is looked
+/// up afterwards, not followed.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -245,9 +311,10 @@ pub async fn by_request_id(
         r#"
         select id as "id: AuditEntryId", at, actor_kind, actor_id, session_id, action, resource_kind,
             coalesce(resource_id, job_id::text) as "resource_id!", request_id, trace_id, job_id, attempt, outcome, dry_run,
-            error_code, detail, xid::text::bigint as "xid!", seq as "seq!"
+            error_code, detail, client_request_id, xid::text::bigint as "xid!", seq as "seq!"
         from audit_entries
-        where tenant_id = $1 and request_id = $2 and id > $3
+        where tenant_id = $1 and id > $3 and (request_id = $2 or request_id in (
+            select request_id from audit_entries where tenant_id = $1 and client_request_id = $2))
         order by id
         limit $4
         "#,

@@ -16,7 +16,7 @@ const APPEND_ONLY: [&str; 4] = [
 
 /// What the application writes of an audit entry. Its time, its transaction and its number are the database's.
 const AUDIT_COLUMNS: &str = "tenant_id, id, actor_kind, actor_id, session_id, action, resource_kind, resource_id, \
-    request_id, trace_id, job_id, attempt, outcome, dry_run, error_code, detail";
+    request_id, trace_id, job_id, attempt, outcome, dry_run, error_code, detail, client_request_id";
 
 /// Tables of the migrations, which the service only reads.
 const READ_ONLY: &str = "_sqlx_migrations, schema_compatibility";

@@ -68,6 +68,24 @@ pub async fn find(
     .await
 }
 
+/// Forgets up to `limit` emails that the tenant no longer keeps, with what was made of them; returns how many.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn forget_old(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    limit: i32,
+) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select forget_old_emails($1, $2) as "forgotten!""#,
+        tenant.0,
+        limit,
+    )
+    .fetch_one(conn)
+    .await
+}
+
 /// # Errors
 /// When the database does not answer.
 pub async fn exists(

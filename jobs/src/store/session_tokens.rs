@@ -118,6 +118,7 @@ pub async fn present(
             created_at: row.created_at,
             expires_at: row.expires_at,
             idle_expires_at: row.idle_expires_at,
+            client_request_id: None,
         },
         state: row.state,
         generation: row.generation,
@@ -176,6 +177,7 @@ pub async fn find_in_use(
             created_at: row.created_at,
             expires_at: row.expires_at,
             idle_expires_at: row.idle_expires_at,
+            client_request_id: None,
         });
     }
     Ok(sessions)

@@ -72,6 +72,7 @@ pub async fn insert(conn: &mut PgConnection, new: &NewSession) -> Result<Session
         created_at: row.created_at,
         expires_at: row.expires_at,
         idle_expires_at: row.idle_expires_at,
+        client_request_id: None,
     })
 }
 

@@ -7,7 +7,7 @@ use crate::domain::{
     tenant::TenantStatus,
 };
 use base::TenantId;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgExecutor};
 
 /// Inserts a tenant; `None` if its slug is taken.
 ///
@@ -81,6 +81,20 @@ pub async fn set_status(
         "update tenants set status = $2 where id = $1",
         tenant.0,
         status.as_str()
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Replaces the tenant's name by its id.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn forget_slug(conn: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update tenants set slug = 'erased-' || replace(id::text, '-', '') where id = $1",
+        tenant.0
     )
     .execute(conn)
     .await?;
@@ -192,6 +206,20 @@ pub async fn sending_disabled(
     .await
 }
 
+/// Lists the tenants that do not keep their emails for good.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn with_email_retention<'c>(
+    executor: impl PgExecutor<'c>,
+) -> Result<Vec<TenantId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select id as "id: TenantId" from tenants where email_retention_days is not null order by id"#
+    )
+    .fetch_all(executor)
+    .await
+}
+
 /// The tenant's settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -202,6 +230,8 @@ pub struct Settings {
     pub four_eyes: bool,
     /// Answers have the original email below their text.
     pub quote_original: bool,
+    /// How long emails are kept, in days; `None` for good.
+    pub email_retention_days: Option<i32>,
     pub outage: OutagePolicy,
 }
 
@@ -212,7 +242,7 @@ pub async fn settings(conn: &mut PgConnection, tenant: TenantId) -> Result<Setti
         r#"
         select trust_mode as "trust_mode: TrustMode", sending_disabled, unknown_sends as "unknown_sends: UnknownSends",
             four_eyes, on_outage as "on_outage: OnOutage", triage_wait_seconds, draft_wait_seconds, fallback_after_seconds,
-            quote_original
+            quote_original, email_retention_days
         from tenants where id = $1
         "#,
         tenant.0
@@ -225,6 +255,7 @@ pub async fn settings(conn: &mut PgConnection, tenant: TenantId) -> Result<Setti
         unknown_sends: row.unknown_sends,
         four_eyes: row.four_eyes,
         quote_original: row.quote_original,
+        email_retention_days: row.email_retention_days,
         outage: OutagePolicy {
             on_outage: row.on_outage,
             triage_wait: row.triage_wait_seconds,
@@ -244,7 +275,8 @@ pub async fn set_settings(
     sqlx::query!(
         "update tenants
          set trust_mode = $2, sending_disabled = $3, unknown_sends = $4, on_outage = $5, triage_wait_seconds = $6,
-             draft_wait_seconds = $7, fallback_after_seconds = $8, four_eyes = $9, quote_original = $10
+             draft_wait_seconds = $7, fallback_after_seconds = $8, four_eyes = $9, quote_original = $10,
+             email_retention_days = $11
          where id = $1",
         tenant.0,
         settings.trust_mode.as_str(),
@@ -256,6 +288,7 @@ pub async fn set_settings(
         settings.outage.fallback_after,
         settings.four_eyes,
         settings.quote_original,
+        settings.email_retention_days,
     )
     .execute(conn)
     .await?;

@@ -98,7 +98,7 @@ async fn a_request_is_followed_by_its_id_page_by_page() {
 }
 
 #[tokio::test]
-async fn a_request_over_http_leaves_its_id_in_the_log() {
+async fn request_over_http_is_found_in_the_log_by_either_id() {
     let acme = TestTenant::open().await;
     let api = Api::spawn(&acme.db).await;
     let caller = Caller::at(api.addr);
@@ -108,15 +108,21 @@ async fn a_request_over_http_leaves_its_id_in_the_log() {
         .bearer_auth(owner)
         .header("X-Request-Id", "trace-me-12345");
     let rotated = crate::support::client::send(rotate).await;
-    assert_eq!(rotated.header("x-request-id"), Some("trace-me-12345"));
+    let ours = rotated.header("x-request-id").unwrap();
+    assert_eq!(
+        rotated.header("x-client-request-id"),
+        Some("trace-me-12345")
+    );
     let token = rotated.body["token"].as_str().unwrap();
-    let page = caller
-        .get(&format!("{AUDIT}?request_id=trace-me-12345"), token)
-        .await
-        .body;
-    assert_eq!(page["items"][0]["action"], "session_renewed", "{page}");
-    assert_eq!(page["items"][0]["actor_id"], acme.owner.user.to_string());
-    assert_eq!(page["items"][0]["session_id"], acme.owner.id.to_string());
+    for id in [ours, "trace-me-12345"] {
+        let page = caller.get(&format!("{AUDIT}?request_id={id}"), token).await;
+        let entry = &page.body["items"][0];
+        assert_eq!(entry["action"], "session_renewed", "{}", page.body);
+        assert_eq!(entry["request_id"], ours);
+        assert_eq!(entry["client_request_id"], "trace-me-12345");
+        assert_eq!(entry["actor_id"], acme.owner.user.to_string());
+        assert_eq!(entry["session_id"], acme.owner.id.to_string());
+    }
 }
 
 #[tokio::test]

@@ -34,6 +34,7 @@ async fn step(
     let occasion = Cause {
         actor: Actor::System,
         request_id: None,
+        client_request_id: None,
         at: Clock::System.now(),
     };
     let id: BlockId = id.parse().unwrap();

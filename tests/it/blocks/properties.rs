@@ -84,6 +84,7 @@ impl Day<'_> {
         Cause {
             actor: Actor::System,
             request_id: None,
+            client_request_id: None,
             at: self.midnight,
         }
     }

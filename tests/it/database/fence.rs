@@ -85,6 +85,7 @@ fn job() -> NewJob {
         dedupe: None,
         parent: None,
         request_id: None,
+        client_request_id: None,
         traceparent: None,
     }
 }

@@ -19,6 +19,7 @@ use jobs::{
         memory,
         risk::Risk,
         session::{AuthMethod, RevokeReason, Role},
+        subscription::SubscriptionStatus,
         tasks::Progress,
         tenant::{TenantStatus, UserStatus},
     },
@@ -115,6 +116,11 @@ fn enums() -> BTreeMap<&'static str, Words> {
     let role = || words(Role::ALL, Role::as_str);
     let progress = || words(Progress::ALL, Progress::as_str);
     BTreeMap::from([
+        // 0014_subscriptions
+        (
+            "subscriptions_status_check",
+            words(SubscriptionStatus::ALL, SubscriptionStatus::as_str),
+        ),
         // 0009_llm
         (
             "llm_calls_billing_check",

@@ -77,6 +77,7 @@ impl LocalEffect for ScheduleBlock {
                 session: None,
             },
             request_id: None,
+            client_request_id: None,
             at: action.now,
         };
         let (found, _) = propose_block(conn, action.tenant, user, proposal, occasion)
@@ -121,6 +122,7 @@ impl LocalEffect for ScheduleBlock {
         let occasion = Cause {
             actor: Actor::System,
             request_id: done.request_id.as_deref(),
+            client_request_id: None,
             at: Clock::System.now(),
         };
         let (id, seen) = (BlockId(id), Some(version));

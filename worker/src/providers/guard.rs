@@ -19,32 +19,28 @@ pub enum Guard {
 impl Guard {
     /// Resolves a host to allowed addresses. Connect to these, because a second lookup may return others.
     ///
+    /// A name of our own network answers as one that does not exist: nobody finds out by asking us what is there.
+    ///
     /// # Errors
     /// If there are none, or one of them is private.
     pub async fn resolve(self, host: &str, port: u16) -> Result<Vec<SocketAddr>, ProviderError> {
+        let missing = |detail: String| ProviderError::Retryable {
+            code: "host_not_found",
+            detail,
+        };
         let looked_up = timeout(LOOKUP, lookup_host((host, port))).await;
         let found: Vec<SocketAddr> = match looked_up {
             Ok(Ok(found)) => found.collect(),
-            Ok(Err(error)) => {
-                return Err(ProviderError::Retryable {
-                    code: "host_not_found",
-                    detail: error.to_string(),
-                });
-            }
-            Err(_) => {
-                return Err(ProviderError::Retryable {
-                    code: "host_not_found",
-                    detail: "the lookup timed out".into(),
-                });
-            }
+            Ok(Err(error)) => return Err(missing(error.to_string())),
+            Err(_) => return Err(missing("the lookup timed out".into())),
         };
         if found.is_empty() {
-            return Err(ProviderError::Retryable {
-                code: "host_not_found",
-                detail: "the name has no address".into(),
-            });
+            return Err(missing("the name has no address".into()));
         }
         if self == Self::Public && !found.iter().all(|addr| is_public(addr.ip())) {
+            if host.parse::<IpAddr>().is_err() {
+                return Err(missing("the name has an address that is not public".into()));
+            }
             return Err(ProviderError::Permanent {
                 code: "host_not_allowed",
                 message:

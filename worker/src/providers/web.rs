@@ -181,7 +181,7 @@ mod tests {
             ("https://127.0.0.1:1/", "host_not_allowed"),
             ("https://[::1]:1/", "host_not_allowed"),
             ("https://2130706433:1/", "host_not_allowed"),
-            ("https://localhost:1/", "host_not_allowed"),
+            ("https://localhost:1/", "host_not_found"),
             ("https://169.254.169.254/", "host_not_allowed"),
         ] {
             let refused = WebClient(Guard::Public).client(&url.parse().unwrap()).await;

@@ -210,6 +210,7 @@ async fn propose(
             session: Some(session.id),
         },
         request_id: Some(&context.request_id),
+        client_request_id: session.client_request_id.as_deref(),
         at: app.clock.now(),
     };
     let mut tx = app.pool.begin().await?;

@@ -103,6 +103,7 @@ struct JobSummary {
     /// Why it was discarded, or why its last attempt failed.
     error: Option<JobFailure>,
     request_id: Option<String>,
+    client_request_id: Option<String>,
     /// Path of the whole job.
     href: String,
 }
@@ -163,6 +164,7 @@ impl From<JobView> for JobSummary {
                 message: error.message,
             }),
             request_id: job.request_id,
+            client_request_id: job.client_request_id,
         }
     }
 }

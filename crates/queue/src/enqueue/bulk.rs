@@ -231,13 +231,14 @@ async fn insert(
     };
     sqlx::query!(
         "insert into jobs (id, tenant_id, kind, queue, state, priority, run_at, max_attempts, args, request_id, traceparent,
-             dedupe_key, parent_id)
+             dedupe_key, parent_id, client_request_id)
          select id, tenant_id, kind, queue, case when run_at > now() then 'scheduled' else 'available' end,
-                priority, coalesce(run_at, now()), max_attempts, args, request_id, traceparent, dedupe_key, parent_id
+                priority, coalesce(run_at, now()), max_attempts, args, request_id, traceparent, dedupe_key, parent_id,
+                client_request_id
          from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::smallint[], $6::timestamptz[], $7::int[],
-                     $8::jsonb[], $9::text[], $10::text[], $11::text[], $12::uuid[])
+                     $8::jsonb[], $9::text[], $10::text[], $11::text[], $12::uuid[], $13::text[])
              as new (id, tenant_id, kind, queue, priority, run_at, max_attempts, args, request_id, traceparent, dedupe_key,
-                     parent_id)",
+                     parent_id, client_request_id)",
         &jobs.iter().map(|job| job.id.0).collect::<Vec<_>>(),
         &jobs.iter().map(|job| job.tenant.0).collect::<Vec<_>>(),
         &jobs.iter().map(|job| job.kind.to_owned()).collect::<Vec<_>>(),
@@ -250,6 +251,7 @@ async fn insert(
         &text(|job| job.traceparent.clone()) as &[Option<String>],
         &jobs.iter().map(|job| dedupe_key(job)).collect::<Vec<_>>() as &[Option<String>],
         &jobs.iter().map(|job| job.parent.map(|parent| parent.0)).collect::<Vec<_>>() as &[Option<Uuid>],
+        &text(|job| job.client_request_id.clone()) as &[Option<String>],
     )
     .execute(conn)
     .await?;

@@ -54,7 +54,7 @@ pub async fn list(
         Row,
         r#"select id as "id: JobId", kind, queue, state as "state: JobState", errors as attempts, max_attempts, priority, run_at, created_at, started_at,
                   finished_at as "finished_at?", null::jsonb as output, error_code, error_message, null::real as progress,
-                  null::text as progress_note, request_id,
+                  null::text as progress_note, request_id, client_request_id,
                   parent_id as "parent_id: JobId", 0 as "children!", null::bigint as ended, null::bigint as failed
            from finished_jobs
            where tenant_id = $1 and state = 'discarded'
@@ -100,9 +100,9 @@ pub async fn requeue(
                returning finished_jobs.*
            ), returned as (
                insert into jobs (tenant_id, id, created_at, priority, max_attempts, children, kind, queue, args,
-                   request_id, traceparent, parent_id, last_error_code, last_error_message, run_at, attempt, state)
+                   request_id, client_request_id, traceparent, parent_id, last_error_code, last_error_message, run_at, attempt, state)
                select tenant_id, id, created_at, priority, max_attempts, children, kind, queue, args,
-                   request_id, traceparent, parent_id, error_code, error_message, now(), attempt, 'available'
+                   request_id, client_request_id, traceparent, parent_id, error_code, error_message, now(), attempt, 'available'
                from moved
            ), recorded as (
                insert into job_events (tenant_id, job_id, attempt, seq, kind)

@@ -34,12 +34,13 @@ pub async fn list(
         Row,
         r#"select id as "id!: JobId", kind as "kind!", queue as "queue!", state as "state!: JobState", attempts as "attempts!",
                   max_attempts as "max_attempts!", priority as "priority!", run_at as "run_at!", created_at as "created_at!", started_at, finished_at,
-                  null::jsonb as output, error_code, error_message, progress, progress_note, request_id,
+                  null::jsonb as output, error_code, error_message, progress, progress_note, request_id, client_request_id,
                   parent_id as "parent_id: JobId", 0 as "children!", null::bigint as ended, null::bigint as failed
            from (
                (select id, kind, queue, state, errors + (state = 'running')::int as attempts, max_attempts, priority, run_at,
                        created_at, started_at, null::timestamptz as finished_at,
-                       last_error_code as error_code, last_error_message as error_message, progress, progress_note, request_id, parent_id
+                       last_error_code as error_code, last_error_message as error_message, progress, progress_note, request_id, client_request_id,
+                       parent_id
                 from jobs
                 where tenant_id = $1 and id < coalesce($2, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
                   and ($3::text is null or state = $3) and ($4::text is null or kind = $4)
@@ -48,7 +49,8 @@ pub async fn list(
                 order by id desc limit $8)
                union all
                (select id, kind, queue, state, errors + (state = 'succeeded')::int, max_attempts, priority, run_at,
-                       created_at, started_at, finished_at, error_code, error_message, null, null, request_id, parent_id
+                       created_at, started_at, finished_at, error_code, error_message, null, null, request_id, client_request_id,
+                       parent_id
                 from finished_jobs
                 where tenant_id = $1 and id < coalesce($2, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
                   and ($3::text is null or state = $3) and ($4::text is null or kind = $4)

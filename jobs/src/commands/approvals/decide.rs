@@ -364,6 +364,7 @@ fn entry(
         approval.id,
     )
     .with_request(Some(request_id))
+    .with_client_request(session.client_request_id.as_deref())
     .with_detail(
         Detail::new()
             .name("type", &approval.kind)

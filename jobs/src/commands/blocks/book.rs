@@ -180,6 +180,7 @@ async fn step(
     let cause = Cause {
         actor: session.actor(),
         request_id: Some(meta.request_id),
+        client_request_id: session.client_request_id.as_deref(),
         at: meta.at,
     };
     let whose = (session.tenant, session.user);
@@ -227,6 +228,7 @@ fn job(
     Ok(NewJob {
         id: JobId::new(),
         request_id: Some(meta.request_id.to_owned()),
+        client_request_id: session.client_request(),
         traceparent: Some(meta.traceparent.to_owned()),
         ..NewJob::of::<ActionExecute>(session.tenant, &args)
             .map_err(|error| sqlx::Error::Encode(Box::new(error)))?

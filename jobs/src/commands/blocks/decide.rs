@@ -80,6 +80,7 @@ pub async fn decide_block(
     let cause = Cause {
         actor: session.actor(),
         request_id: Some(request_id),
+        client_request_id: session.client_request_id.as_deref(),
         at,
     };
     let mut tx = pool.begin().await?;
@@ -172,6 +173,7 @@ async fn accept(
         .map(|id| {
             entry(tenant, cause.actor, AuditAction::BlockSuperseded, *id)
                 .with_request(cause.request_id)
+                .with_client_request(cause.client_request_id)
         })
         .collect();
     audit::insert(conn, &entries).await?;

@@ -53,6 +53,7 @@ pub async fn add_to_today(
             session: Some(session.id),
         },
         request_id: Some(request_id),
+        client_request_id: session.client_request_id.as_deref(),
         at,
     };
     let done = propose_block(&mut tx, tenant, user, proposal, cause).await?;

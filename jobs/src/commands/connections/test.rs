@@ -61,6 +61,7 @@ pub async fn test_connection(
             policy: DedupePolicy::KeepWaiting,
         }),
         request_id: Some(request.request_id.to_owned()),
+        client_request_id: session.client_request(),
         traceparent: Some(request.traceparent.to_owned()),
         ..NewJob::of::<ConnectionTest>(session.tenant, &args)
             .map_err(|error| sqlx::Error::Encode(Box::new(error)))?

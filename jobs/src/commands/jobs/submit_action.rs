@@ -95,6 +95,7 @@ pub async fn submit_action(
         view.id,
     )
     .with_request(Some(request.request_id))
+    .with_client_request(request.session.client_request_id.as_deref())
     .with_detail(
         Detail::new()
             .word("kind", ActionExecute::NAME)
@@ -128,6 +129,7 @@ async fn insert(
         run_at: request.run_at,
         priority: request.priority,
         request_id: Some(request.request_id.to_owned()),
+        client_request_id: request.session.client_request(),
         traceparent: Some(request.traceparent.to_owned()),
         ..new
     };

@@ -142,6 +142,7 @@ async fn insert(
         run_at: request.run_at,
         priority: request.priority,
         request_id: Some(request.request_id.to_owned()),
+        client_request_id: request.session.client_request(),
         traceparent: Some(request.traceparent.to_owned()),
         ..new
     };

@@ -38,6 +38,7 @@ pub async fn change_memory(
         },
         job: None,
         request_id: Some(request_id),
+        client_request_id: session.client_request_id.as_deref(),
         at,
     };
     let mut tx = pool.begin().await?;

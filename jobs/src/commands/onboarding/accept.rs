@@ -107,7 +107,7 @@ pub async fn accept_invite(
         )
         .with_detail(Detail::new().word("role", invite.role.as_str())),
     ]
-    .map(|entry| entry.with_request(origin.request_id.as_deref()));
+    .map(|entry| entry.with_origin(origin));
     audit::insert(&mut tx, &entries).await?;
     tx.commit().await?;
     Ok(Accepted {

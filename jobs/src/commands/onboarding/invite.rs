@@ -84,7 +84,9 @@ pub async fn revoke_invite(
     let mut tx = pool.begin().await?;
     if invites::revoke(&mut tx, session.tenant, invite).await? {
         let actor = session.actor();
-        let entry = revoked(session.tenant, actor, invite).with_request(request_id);
+        let entry = revoked(session.tenant, actor, invite)
+            .with_request(request_id)
+            .with_client_request(session.client_request_id.as_deref());
         audit::insert(&mut tx, &[entry]).await?;
         tx.commit().await?;
     } else if !invites::exists(&mut tx, session.tenant, invite).await? {

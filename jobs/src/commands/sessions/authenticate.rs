@@ -118,7 +118,7 @@ pub(super) async fn end_reused(
             id,
         )
         .denied("TOKEN_REUSED")
-        .with_request(origin.request_id.as_deref());
+        .with_origin(origin);
         audit::insert(conn, &[entry]).await?;
     }
     Ok(())

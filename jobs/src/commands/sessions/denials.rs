@@ -50,7 +50,7 @@ pub async fn record_denial(
     let entry = session
         .audit(AuditAction::AuthzFail, ResourceKind::Operation, operation)
         .denied(code)
-        .with_request(origin.request_id.as_deref())
+        .with_origin(origin)
         .with_detail(
             Detail::new()
                 .word("scope", scope.as_str())

@@ -154,7 +154,7 @@ fn entry(
 ) -> NewAuditEntry {
     session
         .audit(action, ResourceKind::Session, about)
-        .with_request(origin.request_id.as_deref())
+        .with_origin(origin)
 }
 
 impl From<sqlx::Error> for EndSessionError {

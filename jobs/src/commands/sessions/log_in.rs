@@ -141,7 +141,7 @@ async fn welcome_in(
         ResourceKind::User,
         credentials.user,
     );
-    audit::insert(conn, &[entry.with_request(origin.request_id.as_deref())]).await?;
+    audit::insert(conn, &[entry.with_origin(origin)]).await?;
     Ok(opened)
 }
 
@@ -252,7 +252,7 @@ async fn record_failure(
             (ResourceKind::User, user.0)
         });
         NewAuditEntry::new(tenant, Actor::Anonymous, action, kind, id)
-            .with_request(log_in.origin.request_id.as_deref())
+            .with_origin(&log_in.origin)
             .with_detail(Detail::new().count("failures", booking.failures))
     };
     let mut entries = vec![entry(AuditAction::LoginFail).failed("LOGIN_REFUSED")];

@@ -44,7 +44,7 @@ pub async fn open_session(
             session: Some(session.id),
         };
         NewAuditEntry::new(new.tenant, actor, action, ResourceKind::Session, about)
-            .with_request(new.origin.request_id.as_deref())
+            .with_origin(&new.origin)
     };
     let mut entries = vec![
         entry(AuditAction::SessionCreated, session.id)

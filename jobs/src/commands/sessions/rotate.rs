@@ -105,7 +105,7 @@ fn renewed(session: &Session, origin: &Origin) -> NewAuditEntry {
             ResourceKind::Session,
             session.id,
         )
-        .with_request(origin.request_id.as_deref())
+        .with_origin(origin)
 }
 
 impl From<sqlx::Error> for RotateError {

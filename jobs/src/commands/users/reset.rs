@@ -110,7 +110,7 @@ pub async fn reset_password(
         ResourceKind::User,
         user,
     )
-    .with_request(origin.request_id.as_deref())
+    .with_origin(origin)
     .with_detail(
         Detail::new()
             .flag("by_reset", true)

@@ -72,6 +72,7 @@ pub async fn request(
             policy: DedupePolicy::KeepWaiting,
         }),
         request_id: Some(request.request_id.to_owned()),
+        client_request_id: session.client_request(),
         traceparent: Some(request.traceparent.to_owned()),
         ..NewJob::of::<Backfill>(session.tenant, args)
             .map_err(|error| sqlx::Error::Encode(Box::new(error)))?

@@ -38,6 +38,8 @@ str_enum! {
         TenantPaused = "tenant_paused",
         TenantResumed = "tenant_resumed",
         TenantClosed = "tenant_closed",
+        /// Its rows were deleted; this log stays.
+        TenantErased = "tenant_erased",
         TenantCreated = "tenant_created",
         InviteCreated = "invite_created",
         InviteRevoked = "invite_revoked",
@@ -113,6 +115,17 @@ str_enum! {
         /// A mailbox is watched, or other folders of it are.
         WatchSet = "watch.set",
         WatchEnded = "watch.ended",
+        /// A webhook is called when jobs end, or at other events.
+        SubscriptionSet = "subscription.set",
+        /// Events are delivered again, from a moment or a position on.
+        SubscriptionReplayed = "subscription.replayed",
+        SubscriptionDeleted = "subscription.deleted",
+        /// The job that delivers was given up.
+        SubscriptionSuspended = "subscription.suspended",
+        /// The webhook answered that it is gone.
+        SubscriptionEnded = "subscription.ended",
+        /// Emails were older than the tenant keeps them, and were deleted with what was made of them.
+        EmailsForgotten = "message.forgotten",
         SettingsChanged = "settings.changed",
         ItemCreated = "inbox_item.created",
         ItemDeferred = "inbox_item.deferred",

@@ -187,6 +187,7 @@ async fn follow_up(
         }),
         run_at,
         request_id: Some(meta.request_id.to_owned()),
+        client_request_id: session.client_request(),
         traceparent: Some(meta.traceparent.to_owned()),
         ..new
     };

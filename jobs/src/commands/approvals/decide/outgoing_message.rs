@@ -34,6 +34,7 @@ pub(super) async fn revise(
     let args = Args::revise(base, instructions, session.user);
     let job = NewJob {
         request_id: Some(meta.request_id.to_owned()),
+        client_request_id: session.client_request(),
         traceparent: Some(meta.traceparent.to_owned()),
         ..NewJob::of::<DraftGenerate>(session.tenant, &args)
             .map_err(|error| sqlx::Error::Encode(Box::new(error)))?

@@ -62,6 +62,7 @@ pub(crate) async fn sync_with_decision(
     let cause = Cause {
         actor: Actor::Worker(job.lease.worker),
         request_id: job.request_id.as_deref(),
+        client_request_id: None,
         at: effect.updated_at,
     };
     let whose = (job.tenant, user);

@@ -154,6 +154,7 @@ pub(super) async fn plan<'a>(
             dedupe: request.place.dedupe.clone(),
             parent,
             request_id: Some(request.request_id.to_string()),
+            client_request_id: request.session.client_request(),
             traceparent: Some(request.traceparent.to_string()),
             ..NewJob::of::<Triage>(tenant, &args)
                 .map_err(|error| sqlx::Error::Encode(Box::new(error)))?

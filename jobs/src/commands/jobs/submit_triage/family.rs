@@ -127,6 +127,7 @@ async fn stand_for(
     let job = NewJob {
         id,
         request_id: Some(speaker.request_id.to_string()),
+        client_request_id: speaker.session.client_request(),
         traceparent: Some(speaker.traceparent.to_string()),
         ..NewJob::of::<TriageBatch>(speaker.session.tenant, &args)
             .map_err(|error| sqlx::Error::Encode(Box::new(error)))?

@@ -1,0 +1,117 @@
+//! Forgetting a closed tenant: [`export_tenant`] first, then [`erase_tenant`].
+
+use crate::{
+    domain::{Actor, AuditAction, Detail, NewAuditEntry, ResourceKind, tenant::TenantStatus},
+    store::{audit, tenant_rows, tenants},
+};
+use base::TenantId;
+use futures::StreamExt;
+use sqlx::{Connection, PgPool};
+
+/// Rows per transaction.
+const BATCH: i64 = 5000;
+
+/// Tables whose rows open something or are of no use elsewhere.
+const NOT_EXPORTED: [&str; 4] = [
+    "api_key_tokens",
+    "llm_checkpoints",
+    "password_resets",
+    "request_keys",
+];
+
+/// The tenant was not erased, or not completely: run it again.
+#[derive(Debug, thiserror::Error)]
+pub enum EraseError {
+    #[error("the tenant is {}; close it first", .0.as_str())]
+    NotClosed(TenantStatus),
+    #[error("a job of the tenant is still running; wait for its end")]
+    Running,
+    #[error(
+        "could not delete the rows of {table}; a role that owns the tables may, the application's may not"
+    )]
+    Delete {
+        table: String,
+        #[source]
+        source: sqlx::Error,
+    },
+    #[error("could not erase the tenant")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Deletes every row of a closed tenant, in small batches, and forgets its name; returns how many rows it deleted. The audit
+/// log stays, with its seals: it holds no words of anybody.
+///
+/// # Errors
+/// See [`EraseError`]. What was deleted before stays deleted.
+pub async fn erase_tenant(pool: &PgPool, tenant: TenantId) -> Result<u64, EraseError> {
+    let mut conn = pool.acquire().await?;
+    let mut tx = conn.begin().await?;
+    match tenants::lock_status(&mut tx, tenant).await? {
+        TenantStatus::Closed => {}
+        open => return Err(EraseError::NotClosed(open)),
+    }
+    // None starts: a closed tenant may run 0 jobs.
+    if tenant_rows::any_running(&mut tx, tenant).await? {
+        return Err(EraseError::Running);
+    }
+    tx.commit().await?;
+    let mut deleted = 0;
+    for table in tenant_rows::tables(&mut conn).await? {
+        loop {
+            let mut tx = conn.begin().await?;
+            tenant_rows::allow_erasure(&mut tx, tenant).await?;
+            let rows = tenant_rows::delete(&mut tx, tenant, &table, BATCH)
+                .await
+                .map_err(|source| EraseError::Delete {
+                    table: table.name().to_owned(),
+                    source,
+                })?;
+            tx.commit().await?;
+            deleted += rows;
+            if rows < BATCH.unsigned_abs() {
+                break;
+            }
+        }
+    }
+    let mut tx = conn.begin().await?;
+    tenants::forget_slug(&mut tx, tenant).await?;
+    let (action, kind) = (AuditAction::TenantErased, ResourceKind::Tenant);
+    let rows = i64::try_from(deleted).unwrap_or(i64::MAX);
+    let entry = NewAuditEntry::new(tenant, Actor::Cli, action, kind, tenant)
+        .with_detail(Detail::new().count("rows", rows));
+    audit::insert(&mut tx, &[entry]).await?;
+    tx.commit().await?;
+    Ok(deleted)
+}
+
+/// Passes all rows of a tenant to `line`, each as one line of JSON, parents before those that refer to them, from one
+/// snapshot. Secrets are left out; the audit log has an export of its own, with its proofs.
+///
+/// # Errors
+/// If the database does not answer, or `line` fails.
+pub async fn export_tenant<E: From<sqlx::Error>>(
+    pool: &PgPool,
+    tenant: TenantId,
+    mut line: impl FnMut(String) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut tx = pool.begin().await?;
+    tenant_rows::read_one_snapshot(&mut tx).await?;
+    let own = tenant_rows::own_row(&mut tx, tenant).await?;
+    line(exported("tenants", &own))?;
+    let tables = tenant_rows::tables(&mut tx).await?;
+    for table in tables.iter().rev() {
+        if NOT_EXPORTED.contains(&table.name()) {
+            continue;
+        }
+        let mut rows = tenant_rows::rows(&mut tx, tenant, table);
+        while let Some(row) = rows.next().await {
+            line(exported(table.name(), &row?))?;
+        }
+    }
+    Ok(())
+}
+
+/// `row` is JSON already.
+fn exported(table: &str, row: &str) -> String {
+    format!("{{\"table\":\"{table}\",\"row\":{row}}}")
+}
