@@ -1,4 +1,4 @@
-//! The developer's command line: `cargo dev up | triage | test | bench | chaos | docs | lint | psql | session | schema`.
+//! The developer's command line: `cargo dev up | triage | test | bench | chaos | docs | eval | lint | psql | session | schema`.
 //!
 //! Finds or fetches Postgres ([`postgres`]) and the peers of the tests ([`peers`]), runs the two real binaries ([`stack`]) and
 //! calls them over HTTP like any client ([`client`]). All development helpers are here: only the tests link this crate.
@@ -11,6 +11,7 @@ pub mod client;
 pub mod config;
 pub mod database;
 pub mod docs;
+pub mod eval;
 pub mod fetch;
 pub mod lint;
 pub mod mailbox;

@@ -27,6 +27,7 @@ mod database;
 mod dev;
 mod drafts;
 mod effects;
+mod eval;
 mod events;
 mod harness;
 mod history;

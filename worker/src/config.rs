@@ -168,6 +168,27 @@ impl WorkerConfig {
     }
 }
 
+/// The part of the configuration that is about the model, for programs that call it and are no worker.
+#[derive(Clone, Debug)]
+pub struct ModelConfig {
+    pub llm: LlmConfig,
+    pub prices: Prices,
+}
+
+impl ModelConfig {
+    /// Reads and checks the variables of the model.
+    ///
+    /// # Errors
+    /// All faults together, each naming its variable.
+    pub fn from_env(mut env: Env) -> Result<Self, ConfigError> {
+        let config = Self {
+            llm: LlmConfig::from_env(&mut env),
+            prices: prices(&mut env),
+        };
+        env.finish(config)
+    }
+}
+
 fn prices(env: &mut Env) -> Prices {
     let Some(path) = env.optional(PRICES) else {
         return Prices::shipped();

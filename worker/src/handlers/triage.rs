@@ -6,6 +6,7 @@
 //!
 //! Executes nothing: another job executes what the gate lets through ([`follow_up`]), and the rest gets an approval.
 
+pub mod evaluate;
 mod follow_up;
 mod guards;
 mod item;

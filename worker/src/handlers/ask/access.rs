@@ -1,7 +1,10 @@
 //! What handlers need to call a model: [`ModelAccess`].
 
+use crate::{config::ModelConfig, fixtures};
+use base::clock::Clock;
 use jobs::domain::llm::LanePolicy;
-use llm::{Model, Prices};
+use llm::{Model, Prices, config::ModelError};
+use prometheus::Registry;
 use std::sync::Arc;
 
 /// The model, its prices, and how often it is asked while it is away. Clones share everything.
@@ -19,6 +22,25 @@ impl ModelAccess {
             prices: Arc::new(prices),
             lanes,
         }
+    }
+
+    /// Builds the model for a program that is no worker; nobody reads its metrics.
+    ///
+    /// # Errors
+    /// If the model cannot be set up.
+    pub fn of_config(config: &ModelConfig) -> Result<Self, ModelError> {
+        let registry = Registry::new();
+        let model = Model::from_config(&config.llm, &registry, Clock::System, fixtures::SHIPPED)?;
+        Ok(Self::new(
+            model,
+            config.prices.clone(),
+            LanePolicy::default(),
+        ))
+    }
+
+    /// Returns the provider and the model's name, as the configuration has them.
+    pub fn names(&self) -> (&str, &str) {
+        (self.model.provider_name(), self.model.model_name())
     }
 }
 

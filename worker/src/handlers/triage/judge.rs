@@ -22,10 +22,12 @@ use queue::{Failure, FailureClass};
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// The task of all calls of this job kind.
+pub(super) const TASK: &str = "triage";
 /// Both calls of an attempt together; the job's own timeout must leave room to settle.
-const BUDGET: Duration = Duration::from_secs(150);
+pub(super) const BUDGET: Duration = Duration::from_secs(150);
 /// An answer has a few hundred tokens; a reasoning model needs more.
-const MAX_OUTPUT_TOKENS: u32 = 2_000;
+pub(super) const MAX_OUTPUT_TOKENS: u32 = 2_000;
 /// How long a job waits that replaces a fallback: a person has the email already, and nobody waits for this job.
 const JUDGE_AGAIN_WAIT: TimeDelta = TimeDelta::days(30);
 
@@ -68,7 +70,7 @@ async fn answer(
         .map(|rule| rule.name.as_str())
         .collect();
     let build = |step, prompt: Prompt| Question {
-        task: "triage",
+        task: TASK,
         step,
         prompt,
         schema: triage_schema(&candidates),
@@ -128,7 +130,7 @@ async fn answer(
 fn record_invalid(model: &Model, fault: &ReplyFault, repaired: bool) {
     model
         .metrics()
-        .output_invalid("triage", reason(fault.class), repaired);
+        .output_invalid(TASK, reason(fault.class), repaired);
     tracing::warn!(
         reason = fault.class.as_str(),
         repaired,
@@ -136,7 +138,7 @@ fn record_invalid(model: &Model, fault: &ReplyFault, repaired: bool) {
     );
 }
 
-const fn reason(class: FaultClass) -> InvalidReason {
+pub(super) const fn reason(class: FaultClass) -> InvalidReason {
     match class {
         FaultClass::Json => InvalidReason::Json,
         FaultClass::Schema | FaultClass::Ungrounded => InvalidReason::Schema,
