@@ -47,6 +47,7 @@ mod pool;
 mod projects;
 mod queue;
 mod records;
+mod replay;
 mod routes;
 mod rules;
 mod scenarios;

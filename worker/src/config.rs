@@ -12,7 +12,7 @@ use jobs::{
 };
 use llm::{LlmConfig, Prices};
 use queue::runtime::RuntimeConfig;
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 const OPS_ADDR: Variable = Variable::with_default(
     "WORKER_OPS_ADDR",
@@ -65,6 +65,13 @@ const CALL_RETENTION: Variable = Variable::with_default(
     "400",
     "How long the record of each request to a model is kept, 32 to 3650 days; usage is summed from it",
 );
+/// Where exchanges with the model are written, and read by `cargo dev replay`.
+pub const RECORD: Variable = Variable::optional(
+    "LLM_RECORD_DIR",
+    "/tmp/exchanges",
+    "off",
+    "A folder for one file per question to the model, with prompt and answer; needs `LLM_TESTING_MODE=true` or `POSTROOM_ENV=development`",
+);
 const WATCH_POLL: Variable = Variable::with_default(
     "WATCH_POLL_SECONDS",
     "60",
@@ -92,6 +99,7 @@ pub const VARIABLES: &[Variable] = &[
     PRICES,
     PROBE,
     CALL_RETENTION,
+    RECORD,
     WATCH_POLL,
     WATCH_ACCOUNTS,
     ALLOW_PRIVATE,
@@ -113,6 +121,8 @@ pub struct WorkerConfig {
     pub lanes: LanePolicy,
     /// Retention of the records of requests to a model, in days.
     pub call_retention_days: i32,
+    /// Where exchanges with the model are written, in development.
+    pub record: Option<PathBuf>,
     /// Below this confidence, a draft becomes open questions.
     pub draft_floor: Confidence,
     pub watch: WatchConfig,
@@ -136,6 +146,7 @@ impl WorkerConfig {
         if !(1..=10_000).contains(&slots) {
             env.fault(SLOTS, "is not between 1 and 10000");
         }
+        let llm = LlmConfig::from_env(&mut env);
         let config = Self {
             pool,
             listen,
@@ -147,7 +158,8 @@ impl WorkerConfig {
                 poll: env.seconds(POLL),
             },
             retention: env.seconds(RETENTION),
-            llm: LlmConfig::from_env(&mut env),
+            record: record(&mut env, &llm),
+            llm,
             prices: prices(&mut env),
             lanes: LanePolicy::probing_every(env.seconds(PROBE)),
             call_retention_days: call_retention(&mut env),
@@ -202,6 +214,20 @@ fn prices(env: &mut Env) -> Prices {
     };
     env.fault(PRICES, problem);
     Prices::shipped()
+}
+
+/// Prompts and answers are as confidential as the emails, so that only development may write them to disk.
+fn record(env: &mut Env, llm: &LlmConfig) -> Option<PathBuf> {
+    let folder = env.optional(RECORD)?;
+    let is_testing = matches!(llm, LlmConfig::Testing { .. });
+    let environment = env.optional(llm::config::ENVIRONMENT);
+    if !is_testing && environment.as_deref() != Some("development") {
+        env.fault(
+            RECORD,
+            "writes emails and answers to disk, which needs LLM_TESTING_MODE=true or POSTROOM_ENV=development",
+        );
+    }
+    Some(PathBuf::from(folder))
 }
 
 fn call_retention(env: &mut Env) -> i32 {

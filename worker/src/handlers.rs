@@ -9,7 +9,13 @@ pub(crate) mod model_failure;
 pub mod triage;
 pub mod triage_batch;
 
-use crate::{config::WorkerConfig, fixtures, metrics::WorkerMetrics, providers::Providers};
+use crate::{
+    config::WorkerConfig,
+    fixtures,
+    metrics::WorkerMetrics,
+    providers::Providers,
+    recording::{Recorder, RecordingError},
+};
 use action::{ActionHandler, ActionMetrics};
 use ask::ModelAccess;
 use backfill::BackfillHandler;
@@ -31,6 +37,8 @@ use triage_batch::TriageBatchHandler;
 pub enum RegistryError {
     #[error("could not set up the model")]
     Model(#[source] ModelError),
+    #[error("could not use LLM_RECORD_DIR")]
+    Recording(#[source] RecordingError),
     #[error("could not register the metrics of triage")]
     TriageMetrics(#[source] prometheus::Error),
     #[error("could not register the metrics of drafts")]
@@ -52,7 +60,9 @@ pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Regist
     )
     .map_err(RegistryError::Model)?;
     metrics.assistant.show_llm_mode(config.llm.mode());
-    let access = ModelAccess::new(model, config.prices.clone(), config.lanes);
+    let recorder = config.record.as_deref().map(Recorder::open).transpose();
+    let access = ModelAccess::new(model, config.prices.clone(), config.lanes)
+        .recorded_by(recorder.map_err(RegistryError::Recording)?);
     let triage =
         TriageMetrics::register(&metrics.registry).map_err(RegistryError::TriageMetrics)?;
     let providers = Providers::new(config.keys.clone(), config.guard);

@@ -6,10 +6,13 @@
 
 mod access;
 mod ledger;
+mod recorded;
 
 pub use access::ModelAccess;
+pub use recorded::{RecordedAnswer, RecordedAnswers, ReplayedAnswer, ReplayedStep};
 
-use base::telemetry::millis;
+use crate::recording::{Exchange, hexadecimal, rendered};
+use base::telemetry::{chain, millis};
 use jobs::commands::audit::JobAudit;
 use jobs::domain::ResourceKind;
 use jobs::{
@@ -55,6 +58,9 @@ pub(in crate::handlers) enum AskError {
     LeaseLost,
     #[error("could not read or record the call")]
     Database(#[from] sqlx::Error),
+    /// A replay has no answer to this question.
+    #[error("no answer to the question {step} was recorded")]
+    NotRecorded { step: &'static str },
 }
 
 /// Calls the model, unless an earlier attempt of this job has an answer to the same prompt.
@@ -65,6 +71,11 @@ pub(in crate::handlers) async fn ask(
 ) -> Result<Completion, AskError> {
     let job = &ctx.job;
     let request_hash = question.prompt.sha256();
+    if let Some(recorded) = &access.recorded {
+        let step = question.step;
+        let answer = recorded.take(step, &hexadecimal(&request_hash));
+        return answer.ok_or(AskError::NotRecorded { step });
+    }
     let key = CheckpointKey {
         job: job.lease.job,
         step: question.step,
@@ -74,6 +85,8 @@ pub(in crate::handlers) async fn ask(
         return Ok(completion);
     }
     let version = question.prompt.version();
+    let to_record = access.recorder.is_some();
+    let question_of = to_record.then(|| rendered(&question.prompt, &question.schema));
     let call = Call {
         prompt: question.prompt,
         schema: question.schema,
@@ -97,6 +110,30 @@ pub(in crate::handlers) async fn ask(
         cost,
         result: result.as_ref(),
     };
+    if let (Some(recorder), Some((messages, schema))) = (&access.recorder, question_of) {
+        let exchange = Exchange {
+            recorded_at: ctx.clock.now(),
+            job: job.lease.job.0,
+            kind: job.kind.clone(),
+            step: key.step.to_owned(),
+            attempt: job.lease.attempt,
+            provider: access.model.provider_name().to_owned(),
+            model: access.model.model_name().to_owned(),
+            prompt_version: version.to_owned(),
+            prompt_sha256: hexadecimal(&request_hash),
+            messages,
+            schema,
+            answer: ended.result.ok().cloned(),
+            failure: ended.result.err().map(|error| error.class().to_owned()),
+        };
+        // The answer counts all the same.
+        if let Err(error) = recorder.write(exchange).await {
+            tracing::warn!(
+                error = chain(&error),
+                "could not write an exchange to LLM_RECORD_DIR"
+            );
+        }
+    }
     if cost.tries > 0 {
         record(ctx, &ledger, &ended).await?;
     }

@@ -1,6 +1,7 @@
 //! What handlers need to call a model: [`ModelAccess`].
 
-use crate::{config::ModelConfig, fixtures};
+use super::recorded::RecordedAnswers;
+use crate::{config::ModelConfig, fixtures, recording::Recorder};
 use base::clock::Clock;
 use jobs::domain::llm::LanePolicy;
 use llm::{Model, Prices, config::ModelError};
@@ -13,6 +14,10 @@ pub struct ModelAccess {
     pub(in crate::handlers) model: Model,
     pub(in crate::handlers) prices: Arc<Prices>,
     pub(in crate::handlers) lanes: LanePolicy,
+    /// Writes each exchange to disk, in development.
+    pub(super) recorder: Option<Recorder>,
+    /// Answers in place of the model, in a replay.
+    pub(super) recorded: Option<RecordedAnswers>,
 }
 
 impl ModelAccess {
@@ -21,6 +26,23 @@ impl ModelAccess {
             model,
             prices: Arc::new(prices),
             lanes,
+            recorder: None,
+            recorded: None,
+        }
+    }
+
+    /// Has each exchange written to disk.
+    #[must_use]
+    pub fn recorded_by(self, recorder: Option<Recorder>) -> Self {
+        Self { recorder, ..self }
+    }
+
+    /// Has these answers stand in for the model.
+    #[must_use]
+    pub fn answered_by(self, answers: RecordedAnswers) -> Self {
+        Self {
+            recorded: Some(answers),
+            ..self
         }
     }
 
