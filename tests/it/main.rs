@@ -21,6 +21,7 @@ mod chaos;
 mod connections;
 mod contacts;
 mod corpus;
+mod corrections;
 mod crash;
 mod dashboards;
 mod database;

@@ -4,6 +4,7 @@ pub mod action;
 pub mod ask;
 pub mod backfill;
 pub mod connection_test;
+mod corrections;
 pub mod draft;
 pub(crate) mod model_failure;
 pub mod triage;
@@ -72,7 +73,9 @@ pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Regist
     Ok(Registry::default()
         .with(TriageHandler::new(access.clone(), triage))
         .with(TriageBatchHandler)
-        .with(DraftHandler::new(access, config.draft_floor, draft))
+        .with(
+            DraftHandler::new(access, config.draft_floor, draft).with_calendars(providers.clone()),
+        )
         .with(ConnectionTestHandler::new(providers.clone()))
         .with(BackfillHandler::new(providers.clone()))
         .with(ActionHandler::new(providers, action)))

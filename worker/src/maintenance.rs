@@ -13,8 +13,8 @@ use jobs::{
         memory::sweep_memory,
     },
     store::{
-        approvals, blocks, effects, llm_calls::OldCalls, llm_checkpoints, login_failures,
-        memory_items, request_keys, sessions,
+        approvals, blocks, corrections, effects, llm_calls::OldCalls, llm_checkpoints,
+        login_failures, memory_items, request_keys, sessions,
     },
 };
 use lanes::ReleaseLanes;
@@ -77,6 +77,8 @@ enum Task {
     WarnOfBudgets,
     /// Deletes the records of requests to a model after their retention.
     PurgeLlmCalls,
+    /// Deletes corrections of judgements after their retention.
+    PurgeCorrections,
     /// Deletes sessions that ended long ago, and failed log-ins that no longer count.
     PurgeSessions,
     /// Deletes stored HTTP responses after their retention.
@@ -94,11 +96,12 @@ enum Task {
 }
 
 impl Task {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::PurgeCheckpoints,
         Self::LoseLlmCalls,
         Self::WarnOfBudgets,
         Self::PurgeLlmCalls,
+        Self::PurgeCorrections,
         Self::PurgeSessions,
         Self::PurgeRequestKeys,
         Self::ExpireApprovals,
@@ -117,6 +120,7 @@ impl Duty for Maintenance {
             Task::LoseLlmCalls => "lose_llm_calls",
             Task::WarnOfBudgets => "warn_of_budgets",
             Task::PurgeLlmCalls => "purge_llm_calls",
+            Task::PurgeCorrections => "purge_corrections",
             Task::PurgeSessions => "purge_sessions",
             Task::PurgeRequestKeys => "purge_request_keys",
             Task::ExpireApprovals => "expire_approvals",
@@ -140,6 +144,7 @@ impl Duty for Maintenance {
             // Expired rows are not read in any case; this only deletes them.
             Task::PurgeCheckpoints
             | Task::PurgeLlmCalls
+            | Task::PurgeCorrections
             | Task::PurgeSessions
             | Task::PurgeRequestKeys
             | Task::SweepMemory => Duration::from_secs(300),
@@ -164,6 +169,13 @@ impl Duty for Maintenance {
                     days: self.llm_calls,
                 };
                 let (_, backlog) = walk::prune(&old, RETENTION_BUDGET, &self.position).await?;
+                context.report(self.name(), backlog).await
+            }
+            Task::PurgeCorrections => {
+                let backlog = delete_in_batches(PURGE_BATCH, || async {
+                    corrections::purge(&mut *pool.acquire().await?, PURGE_BATCH.into()).await
+                })
+                .await?;
                 context.report(self.name(), backlog).await
             }
             Task::PurgeSessions => {

@@ -11,7 +11,7 @@ use super::merge::{ModelAnswer, merge};
 use super::parse_reply::{parse_repaired, parse_reply};
 use super::prompt;
 use super::thread_status::Contact;
-use crate::handlers::ask::ModelAccess;
+use crate::handlers::{ask::ModelAccess, corrections::Examples};
 use crate::prompts::{mailbox::Owner, triage_schema};
 use base::{JobId, TenantId, clock::Clock};
 use jobs::domain::{
@@ -112,6 +112,7 @@ fn case_of(email: EvaluatedEmail) -> Case {
         mailbox: Mailbox {
             owner: Owner::new(&owner, &[], timezone),
             memories: Vec::new(),
+            examples: Examples::default(),
         },
         correspondents,
         owner: None,

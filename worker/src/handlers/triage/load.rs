@@ -7,6 +7,7 @@ use jobs::{
     commands::rules,
     domain::{
         MessageId, UserId,
+        corrections::JudgedEmail,
         gate::TrustMode,
         invite::EmailAddress,
         mail::{Mail, MailError},
@@ -42,6 +43,14 @@ pub(super) struct Case {
     pub(super) outage_jobs: Vec<JobId>,
     /// The earlier result for this email by the same rules.
     pub(super) former: Option<(FormerResult, Vec<StoredAction>)>,
+}
+
+impl Case {
+    /// Names the email as corrections of its judgement will.
+    pub(super) fn judged_email(&self) -> JudgedEmail {
+        let sender = self.mail.from.as_ref().map(|from| from.addr.as_str());
+        JudgedEmail::of(sender, &self.mail.subject)
+    }
 }
 
 /// Loads the facts.
