@@ -24,6 +24,7 @@ const FIELDS: &[(&str, &[&str])] = &[
     ("x-ms-exchange-generated-message-source", &[]),
     ("x-ms-exchange-inbox-rules-loop", &[]),
     ("x-ms-exchange-message-is-ndr", &[]),
+    ("x-vacation", &[]),
 ];
 
 /// Local parts, without their separators, that are nobody's wherever they stand in a longer one (`invoices-noreply`).
@@ -32,6 +33,8 @@ const NO_REPLY: &[&str] = &[
     "noreplies",
     "donotreply",
     "dontreply",
+    "donotrespond",
+    "dontrespond",
     "notreply",
     "noresponse",
     "noanswer",
@@ -66,6 +69,7 @@ const NOBODY: &[&str] = &[
     "nobody",
     "postmaster",
     "postoffice",
+    "unattended",
     "unmonitored",
 ];
 

@@ -40,7 +40,7 @@ pub(super) fn parse(raw: &[u8]) -> Result<Mail, MailError> {
         return Err(MailError::TooLarge { bytes: raw.len() });
     }
     let raw = with_line_feeds(raw);
-    let message = Part::read(&raw, "text/plain");
+    let message = Part::of_message(&raw);
     let fields = &message.fields;
     // `{"a": 1}` and `Note: milk` have something like a header too: ask for one that only email has.
     if !fields.iter().any(|(name, _)| is_mail_header(name)) {

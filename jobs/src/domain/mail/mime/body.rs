@@ -37,6 +37,7 @@ impl Reader {
         let text = match part.kind.main.as_str() {
             "multipart" if self.depth <= DEPTH => self.read_multipart(part),
             "message" => self.read_message(part),
+            "application" if is_saved_email(part) => self.read_email(part),
             "text" => self.read_text(part, shows_named),
             "application" if is_smime(part) => {
                 self.attach(part, None);
@@ -172,29 +173,32 @@ impl Reader {
         }
     }
 
-    /// A message within the message: who wrote it, about what, and what it says.
     fn read_message(&mut self, part: &Part<'_>) -> String {
         match part.kind.sub.as_str() {
-            "rfc822" | "global" | "news" => {}
+            "rfc822" | "global" | "news" => self.read_email(part),
             "delivery-status"
             | "global-delivery-status"
             | "disposition-notification"
             | "feedback-report" => {
                 self.attach(part, None);
-                return part.text();
+                part.text()
             }
             _ => {
                 self.attach_file(part);
-                return String::new();
+                String::new()
             }
         }
+    }
+
+    /// An email within the email: who wrote it, about what, and what it says.
+    fn read_email(&mut self, part: &Part<'_>) -> String {
         if self.messages >= MESSAGES || self.depth > DEPTH {
             self.attach(part, None);
             return String::new();
         }
         self.messages += 1;
         let decoded = part.decoded();
-        let inner = Part::read(&decoded.bytes, "text/plain");
+        let inner = Part::of_message(&decoded.bytes);
         let subject = super::subject(&inner.fields);
         let mut lines = vec!["[Attached email]".to_owned()];
         for (name, value) in [
@@ -280,6 +284,12 @@ fn readable(part: &Part<'_>) -> String {
             }
         }
     }
+}
+
+/// An email that was saved as a file and attached as one, without its type.
+fn is_saved_email(part: &Part<'_>) -> bool {
+    let is_eml = |name: String| name.to_ascii_lowercase().ends_with(".eml");
+    part.kind.sub == "octet-stream" && part.file_name().is_some_and(is_eml)
 }
 
 fn is_smime(part: &Part<'_>) -> bool {

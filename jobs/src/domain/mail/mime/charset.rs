@@ -1,6 +1,6 @@
 //! Bytes → text: the WHATWG Encoding Standard (`encoding_rs`), with what mail programs do where a label lacks or lies.
 
-use encoding_rs::{Encoding, ISO_2022_JP, UTF_8, WINDOWS_1252};
+use encoding_rs::{EUC_KR, Encoding, GBK, ISO_2022_JP, UTF_8, WINDOWS_1252};
 use mail_parser::decoders::charsets::map::charset_decoder;
 use std::borrow::Cow;
 
@@ -20,6 +20,12 @@ pub(super) fn decode<'a>(bytes: &'a [u8], label: Option<&str>) -> Cow<'a, str> {
             true => japanese(bytes).into(),
             false => encoding.decode(bytes).0,
         };
+    }
+    if label.eq_ignore_ascii_case("iso-2022-kr") || label.eq_ignore_ascii_case("csiso2022kr") {
+        return korean(bytes).into();
+    }
+    if label.eq_ignore_ascii_case("hz-gb-2312") || label.eq_ignore_ascii_case("hz") {
+        return chinese(bytes).into();
     }
     // UTF-7 and other old ones that the standard leaves out.
     match charset_decoder(label.as_bytes()) {
@@ -75,6 +81,56 @@ fn japanese(bytes: &[u8]) -> String {
         kept.push(*byte);
     }
     ISO_2022_JP.decode(&kept).0.into_owned()
+}
+
+/// ISO-2022-KR (RFC 1557): EUC-KR without its eighth bit, between shift out and shift in. The standard leaves it out because
+/// pages could hide markup in it; an email is no page.
+fn korean(bytes: &[u8]) -> String {
+    let mut eight_bit = Vec::with_capacity(bytes.len());
+    let mut shifted = false;
+    let mut rest = bytes;
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        match byte {
+            0x0e => shifted = true,
+            0x0f => shifted = false,
+            // The designator, once per text.
+            0x1b if after.starts_with(b"$)C") => rest = &after[3..],
+            b'\n' => {
+                shifted = false;
+                eight_bit.push(*byte);
+            }
+            0x21..=0x7e if shifted => eight_bit.push(byte | 0x80),
+            byte => eight_bit.push(*byte),
+        }
+    }
+    EUC_KR.decode(&eight_bit).0.into_owned()
+}
+
+/// HZ (RFC 1843): GB 2312 without its eighth bit, between `~{` and `~}`.
+fn chinese(bytes: &[u8]) -> String {
+    let mut eight_bit = Vec::with_capacity(bytes.len());
+    let mut shifted = false;
+    let mut rest = bytes;
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        match (byte, after.first()) {
+            (b'~', Some(b'{')) => (shifted, rest) = (true, &after[1..]),
+            (b'~', Some(b'}')) => (shifted, rest) = (false, &after[1..]),
+            (b'~', Some(b'~')) if !shifted => {
+                eight_bit.push(b'~');
+                rest = &after[1..];
+            }
+            (b'~', Some(b'\n')) => rest = &after[1..],
+            (b'\n', _) => {
+                shifted = false;
+                eight_bit.push(*byte);
+            }
+            (0x21..=0x7e, _) if shifted => eight_bit.push(byte | 0x80),
+            _ => eight_bit.push(*byte),
+        }
+    }
+    GBK.decode(&eight_bit).0.into_owned()
 }
 
 fn says_nothing(label: &str) -> bool {
@@ -171,6 +227,8 @@ mod tests {
             (None, b"\xfc", "ü"),
             (Some("x-no-such"), "ü".as_bytes(), "ü"),
             (Some("utf-7"), b"+APw-", "ü"),
+            (Some("iso-2022-kr"), b"\x1b$)C\x0e>H\x0f a", "안 a"),
+            (Some("hz-gb-2312"), b"~{Dc:C~} ~~a", "你好 ~a"),
             (Some("utf-8"), b"a\xffb", "a\u{fffd}b"),
             (None, b"\xff\xfea\0", "a"),
         ] {

@@ -35,13 +35,17 @@ impl Seen {
             && date.starts_with(|c: char| c.is_ascii_digit())
         {
             self.take(date);
-            self.take(time);
+            self.take_time(time);
         } else if word.starts_with(['+', '-']) {
             self.offset_minutes = self.offset_minutes.or_else(|| offset(word));
         } else if word.contains(':') && word.starts_with(|c: char| c.is_ascii_digit()) {
             self.take_time(word);
         } else if word.contains(['-', '/', '.']) && word.starts_with(|c: char| c.is_ascii_digit()) {
-            self.take_date(word);
+            // Some programs write `10.00.00` for a time; behind a whole date it can be nothing else.
+            match self.year.is_some() && self.time.is_none() {
+                true => self.take_time(&word.replace('.', ":")),
+                false => self.take_date(word),
+            }
         } else if word.bytes().all(|c| c.is_ascii_digit()) {
             self.take_number(word);
         } else {
@@ -54,10 +58,17 @@ impl Seen {
             .find(|c: char| !c.is_ascii_digit() && !":.".contains(c))
             .unwrap_or(word.len());
         let (clock, zone) = word.split_at(zone);
-        let parts: Vec<u32> = clock
-            .split(':')
-            .map_while(|part| part.split('.').next()?.parse().ok())
-            .collect();
+        let parts: Vec<u32> = match clock.contains(':') {
+            true => clock
+                .split(':')
+                .map_while(|part| part.split('.').next()?.parse().ok())
+                .collect(),
+            // `100000`, the basic form of ISO 8601
+            false => (0..clock.len().min(6))
+                .step_by(2)
+                .map_while(|at| clock.get(at..at + 2)?.parse().ok())
+                .collect(),
+        };
         let second = parts.get(2).copied().unwrap_or_default();
         if let [hour, minute, ..] = parts[..] {
             // A leap second is the one before.
@@ -239,6 +250,9 @@ mod tests {
             "Mon Nov 23 09:00:00 UTC 2026",
             "2026-11-23T10:00:00+01:00",
             "2026-11-23T09:00:00.123Z",
+            "20261123T090000Z",
+            "20261123T1000+0100",
+            "Mon, 23 Nov 2026 10.00.00 +0100",
             "2026-11-23 09:00:00",
             "23-11-2026 10:00:00 +0100",
             "23-Nov-2026 10:00:00 +0100",

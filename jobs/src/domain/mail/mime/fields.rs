@@ -13,13 +13,18 @@ const LOOKAHEAD: usize = 100;
 pub(super) struct Fields<'a>(Vec<(String, &'a [u8])>);
 
 impl<'a> Fields<'a> {
-    /// The fields, and the body after the empty line.
+    /// The fields of a message, and its body. Empty lines and an mbox separator in front are skipped, as what copies a
+    /// message often puts there.
+    pub(super) fn of_message(raw: &'a [u8]) -> (Self, &'a [u8]) {
+        Self::split(skip_preamble(raw))
+    }
+
+    /// The fields, and the body after the empty line: one that comes first says that there are no fields.
     ///
-    /// Empty lines and an mbox separator in front are skipped, as what copies a message often puts there. A line that is
-    /// no field is skipped if fields follow it, and begins the body if none does.
+    /// A line that is no field is skipped if fields follow it, and begins the body if none does.
     pub(super) fn split(raw: &'a [u8]) -> (Self, &'a [u8]) {
         let mut fields: Vec<(String, &'a [u8])> = Vec::new();
-        let mut rest = skip_preamble(raw);
+        let mut rest = raw;
         // Where the value of the last field begins, so that continuation lines extend it.
         let mut value_start: Option<usize> = None;
         loop {
@@ -142,7 +147,7 @@ mod tests {
     use super::*;
 
     fn read(raw: &str) -> (Vec<(String, String)>, String) {
-        let (fields, body) = Fields::split(raw.as_bytes());
+        let (fields, body) = Fields::of_message(raw.as_bytes());
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let fields = fields
             .iter()

@@ -34,9 +34,17 @@ pub(super) struct Disposition {
 }
 
 impl<'a> Part<'a> {
+    /// Reads a whole message, which is text where it names no type.
+    pub(super) fn of_message(raw: &'a [u8]) -> Self {
+        Self::new(Fields::of_message(raw), "text/plain")
+    }
+
     /// Reads a part; `default` is its type where it names none, or one that cannot be read.
-    pub(super) fn read(raw: &'a [u8], default: &str) -> Self {
-        let (fields, body) = Fields::split(raw);
+    fn read(raw: &'a [u8], default: &str) -> Self {
+        Self::new(Fields::split(raw), default)
+    }
+
+    fn new((fields, body): (Fields<'a>, &'a [u8]), default: &str) -> Self {
         let kind = Kind::of(&fields).unwrap_or_else(|| Kind::parse(default.as_bytes()));
         let disposition = Disposition::of(&fields);
         Self {
@@ -244,6 +252,12 @@ mod tests {
         ] {
             assert_eq!(slices(body), parts, "{body:?}");
         }
+    }
+
+    #[test]
+    fn a_part_that_begins_with_an_empty_line_has_no_fields() {
+        let part = Part::read(b"\nNote: bring the keys\n\nand the map", "text/plain");
+        assert_eq!(part.text(), "Note: bring the keys\n\nand the map");
     }
 
     #[test]
