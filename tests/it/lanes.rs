@@ -1,6 +1,9 @@
 //! A model that is away costs nothing: real workers stop asking it, jobs wait without using up attempts, and everything is done
 //! after it is back.
 
+mod fallbacks;
+mod matrix;
+
 use crate::support::{
     Client, TestDb, eventually,
     model::{FakeModel, Reply},

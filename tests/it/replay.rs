@@ -94,10 +94,8 @@ async fn exchange_is_recorded_for_its_owner_only_and_without_the_key() {
     assert!(!text.contains(KEY));
     let exchange: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(exchange["job"], recorded.job.as_str());
-    assert_eq!(
-        (&exchange["step"], &exchange["model"]),
-        (&"triage".into(), &"fake-1".into())
-    );
+    assert_eq!(exchange["step"], "triage");
+    assert_eq!(exchange["model"], "fake-1");
     assert_eq!(exchange["answer"]["text"], VERDICT);
     let messages = exchange["messages"].as_array().unwrap();
     assert!(
@@ -114,7 +112,7 @@ async fn replay_compares_with_the_stored_outcome_and_writes_nothing() {
     let args = ["--recorded", folder.to_str().unwrap()];
     let state = "select (select count(*) from llm_calls) || ' ' || (select count(*) from approvals) || ' ' ||
         (select count(*) from triage_results) || ' ' || (select count(*) from audit_entries)";
-    let before = recorded.db.one(state).await;
+    let before: String = recorded.db.one(state).await;
     let (code, ended) = recorded.replay(&args).await;
     assert_eq!(code, 0, "{}{}", ended.stdout, ended.stderr);
     assert!(
@@ -138,7 +136,7 @@ async fn replay_compares_with_the_stored_outcome_and_writes_nothing() {
     assert_eq!(code, 1);
     let said = "/category: \"scheduling\" → \"needs_response\"";
     assert!(ended.stdout.contains(said), "{}", ended.stdout);
-    assert_eq!(recorded.db.one(state).await, before);
+    assert_eq!(recorded.db.one::<String>(state).await, before);
 }
 
 #[tokio::test]

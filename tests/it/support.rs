@@ -15,6 +15,7 @@ pub(crate) mod corpus;
 pub(crate) mod cutter;
 pub(crate) mod db;
 pub(crate) mod dovecot;
+pub(crate) mod faults;
 pub(crate) mod gate;
 pub(crate) mod model;
 pub(crate) mod people;

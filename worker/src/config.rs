@@ -1,6 +1,6 @@
 //! The worker's configuration from the environment: [`WorkerConfig`]. Reports all faults together.
 
-use crate::{providers::guard::Guard, watch::WatchConfig};
+use crate::{prompts::TASKS, providers::guard::Guard, watch::WatchConfig};
 use base::{
     db::PoolConfig,
     env::{ConfigError, Env, Variable},
@@ -146,7 +146,7 @@ impl WorkerConfig {
         if !(1..=10_000).contains(&slots) {
             env.fault(SLOTS, "is not between 1 and 10000");
         }
-        let llm = LlmConfig::from_env(&mut env);
+        let llm = LlmConfig::from_env(&mut env, &TASKS);
         let config = Self {
             pool,
             listen,
@@ -194,7 +194,7 @@ impl ModelConfig {
     /// All faults together, each naming its variable.
     pub fn from_env(mut env: Env) -> Result<Self, ConfigError> {
         let config = Self {
-            llm: LlmConfig::from_env(&mut env),
+            llm: LlmConfig::from_env(&mut env, &TASKS),
             prices: prices(&mut env),
         };
         env.finish(config)

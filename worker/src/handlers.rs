@@ -27,7 +27,7 @@ use base::{
 };
 use connection_test::ConnectionTestHandler;
 use draft::{DraftHandler, DraftMetrics};
-use llm::{Model, config::ModelError};
+use llm::{Models, config::ModelError};
 use queue::Failure;
 use queue::runtime::handler::Registry;
 use triage::{TriageHandler, TriageMetrics};
@@ -36,7 +36,7 @@ use triage_batch::TriageBatchHandler;
 /// The handlers of a worker could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
-    #[error("could not set up the model")]
+    #[error("could not set up the models")]
     Model(#[source] ModelError),
     #[error("could not use LLM_RECORD_DIR")]
     Recording(#[source] RecordingError),
@@ -53,7 +53,7 @@ pub enum RegistryError {
 /// # Errors
 /// If a handler cannot be set up from the configuration.
 pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Registry, RegistryError> {
-    let model = Model::from_config(
+    let models = Models::from_config(
         &config.llm,
         &metrics.registry,
         Clock::System,
@@ -62,7 +62,7 @@ pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Regist
     .map_err(RegistryError::Model)?;
     metrics.assistant.show_llm_mode(config.llm.mode());
     let recorder = config.record.as_deref().map(Recorder::open).transpose();
-    let access = ModelAccess::new(model, config.prices.clone(), config.lanes)
+    let access = ModelAccess::new(models, config.prices.clone(), config.lanes)
         .recorded_by(recorder.map_err(RegistryError::Recording)?);
     let triage =
         TriageMetrics::register(&metrics.registry).map_err(RegistryError::TriageMetrics)?;

@@ -11,6 +11,11 @@ use serde_json::json;
 /// More names than this do not fit into the enums that providers accept.
 const RULES: usize = 200;
 
+/// What models are asked for. Each may have a model of its own.
+pub const TASKS: [&str; 2] = [TRIAGE_TASK, DRAFT_TASK];
+pub const TRIAGE_TASK: &str = "triage";
+pub const DRAFT_TASK: &str = "draft";
+
 /// Judges an email and proposes actions.
 pub const TRIAGE: PromptFile = PromptFile {
     version: "triage.v3",

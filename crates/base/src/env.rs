@@ -182,6 +182,12 @@ impl Env {
             .unwrap_or_else(|| variable.default().to_owned())
     }
 
+    /// Returns the trimmed value of a variable that a configuration file names; `None` if it is unset, blank or not UTF-8.
+    pub fn named(&self, name: &str) -> Option<String> {
+        let value = self.vars.get(name)?.as_deref()?.trim();
+        (!value.is_empty()).then(|| value.to_owned())
+    }
+
     /// Returns a value that must be set and must never be printed.
     pub fn secret(&mut self, variable: Variable) -> SecretString {
         let faults = self.faults.len();

@@ -1,19 +1,22 @@
-//! Reads the model's configuration from the environment: [`LlmConfig`], and builds the [`Model`] from it.
+//! Reads the configuration of the models from the environment: [`LlmConfig`], and builds the [`Models`] from it.
 //!
 //! Never falls back from a provider to fixtures or back: testing mode must be switched on explicitly, and without it a
 //! missing or placeholder credential prevents the process from starting.
 
 mod key;
 mod live;
+mod models_file;
 mod options;
 mod provider;
 
 pub use live::LiveConfig;
+pub use models_file::{ModelEntry, ModelsConfig, TenantChoice};
 pub use provider::Provider;
 
 use crate::{
     metrics::LlmMetrics,
     model::Model,
+    models::{Models, Route, TenantRoutes},
     providers::{
         ClientError,
         fixtures::{FixtureError, Fixtures},
@@ -25,7 +28,7 @@ use base::{
     env::{Env, Variable},
 };
 use prometheus::Registry;
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 const MODE: Variable = Variable::switch(
     "LLM_TESTING_MODE",
@@ -47,6 +50,7 @@ pub const ENVIRONMENT: Variable = Variable::optional(
 
 /// The variables of a process that calls a model.
 pub const VARIABLES: &[Variable] = &[
+    models_file::MODELS_FILE,
     provider::PROVIDER,
     live::MODEL,
     live::BASE_URL,
@@ -74,8 +78,10 @@ pub const VARIABLES: &[Variable] = &[
 /// The configuration of the model.
 #[derive(Clone, Debug)]
 pub enum LlmConfig {
-    /// A provider over the network.
+    /// One model over the network.
     Live(Box<LiveConfig>),
+    /// Several of them.
+    Several(Box<ModelsConfig>),
     /// Fixtures; no network client is built.
     Testing {
         /// Replaces the fixtures that the program ships.
@@ -95,10 +101,13 @@ pub enum ModelError {
 }
 
 impl LlmConfig {
-    /// Reads the variables and records faults in `env`.
-    pub fn from_env(env: &mut Env) -> Self {
+    /// Reads the variables and records faults in `env`. `tasks` are those that may have a model of their own.
+    pub fn from_env(env: &mut Env, tasks: &[&'static str]) -> Self {
         match env.optional(MODE).as_deref() {
-            None | Some("false" | "0") => Self::Live(Box::new(LiveConfig::from_env(env))),
+            None | Some("false" | "0") => match ModelsConfig::from_env(env, tasks) {
+                Some(models) => Self::Several(Box::new(models)),
+                None => Self::Live(Box::new(LiveConfig::from_env(env))),
+            },
             Some("true" | "1") => {
                 refuse_in_production(env);
                 let fixtures = env.optional(FIXTURES);
@@ -117,7 +126,7 @@ impl LlmConfig {
     /// Returns the mode as a label value: `live` or `testing`.
     pub const fn mode(&self) -> &'static str {
         match self {
-            Self::Live(_) => "live",
+            Self::Live(_) | Self::Several(_) => "live",
             Self::Testing { .. } => "testing",
         }
     }
@@ -136,8 +145,8 @@ fn refuse_in_production(env: &mut Env) {
     }
 }
 
-impl Model {
-    /// Builds the configured model. Testing mode answers from `shipped_fixtures` unless the configuration names a folder.
+impl Models {
+    /// Builds the configured models. Testing mode answers from `shipped_fixtures` unless the configuration names a folder.
     ///
     /// # Errors
     /// If metrics are registered twice, the certificates are unusable, or a fixture is invalid.
@@ -148,34 +157,66 @@ impl Model {
         shipped_fixtures: &[(&str, &str)],
     ) -> Result<Self, ModelError> {
         let metrics = LlmMetrics::register(registry).map_err(ModelError::Metrics)?;
-        let mut retry = RetryConfig::default();
-        let model = match config {
-            LlmConfig::Live(live) => {
-                retry.attempt_timeout = live.timeout;
-                let client = live.client().map_err(ModelError::Client)?;
-                Self::new(client, metrics, clock, retry)
+        let over_network = |live: &LiveConfig| -> Result<Model, ModelError> {
+            let retry = RetryConfig {
+                attempt_timeout: live.timeout,
+                ..RetryConfig::default()
+            };
+            let client = live.client().map_err(ModelError::Client)?;
+            let model = Model::new(client, metrics.clone(), clock.clone(), retry);
+            tracing::info!(
+                mode = config.mode(),
+                provider = model.provider_name(),
+                model = model.model_name(),
+                "a model is set up"
+            );
+            Ok(model)
+        };
+        match config {
+            LlmConfig::Live(live) => over_network(live).map(Self::from),
+            LlmConfig::Several(several) => {
+                let built = several.models.iter().map(|entry| over_network(&entry.live));
+                let built = built.collect::<Result<Vec<_>, _>>()?;
+                Ok(routes(several, &built))
             }
             LlmConfig::Testing { fixtures } => {
                 let fixtures = match fixtures {
                     Some(folder) => Fixtures::from_folder(folder),
                     None => Fixtures::from_texts(shipped_fixtures),
                 };
-                Self::new(
-                    fixtures.map_err(ModelError::Fixtures)?,
-                    metrics,
-                    clock,
-                    retry,
-                )
+                let fixtures = fixtures.map_err(ModelError::Fixtures)?;
+                tracing::info!(mode = config.mode(), "answers come from fixtures");
+                let model = Model::new(fixtures, metrics, clock, RetryConfig::default());
+                Ok(model.into())
             }
-        };
-        tracing::info!(
-            mode = config.mode(),
-            provider = model.provider_name(),
-            model = model.model_name(),
-            "the model is set up"
-        );
-        Ok(model)
+        }
     }
+}
+
+/// Builds the routes of the file from its models.
+fn routes(config: &ModelsConfig, built: &[Model]) -> Models {
+    let route = |place: usize| Route {
+        first: built[place].clone(),
+        fallbacks: (config.models[place].fallbacks.iter())
+            .map(|place| built[*place].clone())
+            .collect(),
+    };
+    let by_task = |tasks: &BTreeMap<&'static str, usize>| {
+        let routes = tasks.iter().map(|(task, place)| (*task, route(*place)));
+        routes.collect()
+    };
+    let tenants = config.tenants.iter().map(|(tenant, own)| {
+        let routes = TenantRoutes {
+            default: own.default.map(route),
+            tasks: by_task(&own.tasks),
+        };
+        (*tenant, routes)
+    });
+    Models::new(
+        route(config.default),
+        by_task(&config.tasks),
+        tenants.collect(),
+    )
 }
 
 #[cfg(test)]

@@ -100,6 +100,18 @@ pub enum NotAdmitted {
     LeaseLost,
 }
 
+impl NotAdmitted {
+    /// Returns a label value: why the request was not sent. For an open lane it is the class of what opened it.
+    pub const fn class(&self) -> &'static str {
+        match self {
+            Self::LaneOpen { reason, .. } => reason,
+            Self::OverBudget { .. } => "over_budget",
+            Self::PriceUnknown { .. } => "price_unknown",
+            Self::LeaseLost => "lease_lost",
+        }
+    }
+}
+
 /// A delay that the provider requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryAfter {

@@ -45,6 +45,8 @@ base::metrics! {
         llm_attempts_total: IntCounterVec [provider, model, task, outcome],
         /// Requests retried, by the class of the previous failure.
         llm_retries_total: IntCounterVec [provider, model, reason],
+        /// Questions that the next model was asked, by the model that did not answer and why.
+        llm_fallbacks_total: IntCounterVec [provider, model, reason],
         /// Delays that a provider requested, in seconds.
         llm_retry_after_seconds: HistogramVec [provider] = RETRY_AFTER_SECONDS,
         /// Size of prompts, in bytes.
@@ -75,6 +77,17 @@ impl LlmMetrics {
         let repaired = if repaired { "true" } else { "false" };
         self.llm_output_invalid_total
             .with_label_values(&[task, reason.as_str(), repaired])
+            .inc();
+    }
+
+    /// Counts a question that another model is asked, because this one did not answer.
+    pub fn fallback(&self, provider: &str, model: &str, error: &LlmError) {
+        let reason = match error {
+            LlmError::NotAdmitted(refusal) => refusal.class(),
+            error => error.class(),
+        };
+        self.llm_fallbacks_total
+            .with_label_values(&[provider, model, reason])
             .inc();
     }
 

@@ -109,7 +109,7 @@ pub struct ActionOutput {
 }
 
 /// The model calls of a job.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LlmUsage {
     /// Requests to the model, including failed ones.
     pub calls: u32,
@@ -119,6 +119,12 @@ pub struct LlmUsage {
     /// Millionths of a US dollar, including requests that the provider may bill; null if the model has no price.
     #[serde(default)]
     pub cost_micros: Option<u64>,
+    /// The provider that answered last; null if none answered.
+    #[serde(default)]
+    pub provider: Option<String>,
+    /// The model that answered last, as its provider names it.
+    #[serde(default)]
+    pub model: Option<String>,
 }
 
 /// The output of the job.

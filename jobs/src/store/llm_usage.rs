@@ -62,12 +62,15 @@ pub async fn by_day(
 }
 
 /// The cost of a job.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobCost {
     pub requests: i64,
     pub tokens: i64,
     /// Millionths of a US dollar; none if a request has no price.
     pub micros: Option<i64>,
+    /// The provider and model that answered last; none if no request has an answer.
+    pub provider: Option<String>,
+    pub model: Option<String>,
 }
 
 /// Sums the requests of a job.
@@ -84,7 +87,9 @@ pub async fn of_job(
         r#"
         select count(*) as "requests!", coalesce(sum(input_tokens + output_tokens), 0)::bigint as "tokens!",
             case when count(*) filter (where input_tokens + output_tokens > 0 and cost_micros is null) = 0
-                then coalesce(sum(cost_micros), 0)::bigint end as micros
+                then coalesce(sum(cost_micros), 0)::bigint end as micros,
+            (array_agg(provider order by created_at desc) filter (where outcome = 'ok'))[1] as provider,
+            (array_agg(model order by created_at desc) filter (where outcome = 'ok'))[1] as model
         from llm_calls where tenant_id = $1 and job_id = $2
         "#,
         tenant.0,

@@ -92,6 +92,16 @@ impl FakeModel {
         }
     }
 
+    /// Its entry in a models file, as this model.
+    pub(crate) fn entry(&self, model: &str, fallbacks: &[&str]) -> Value {
+        json!({
+            "model": model,
+            "base_url": format!("http://{}/v1", self.addr),
+            "key_variable": "KEY_OF_THE_TESTS",
+            "fallbacks": fallbacks,
+        })
+    }
+
     /// A worker process that asks this model.
     pub(crate) async fn worker(&self, db: &TestDb, variables: Variables<'_>) -> Worker {
         let base = format!("http://{}/v1", self.addr);
@@ -154,6 +164,7 @@ impl Drop for FakeModel {
 
 async fn answer(State(shared): State<Arc<Shared>>, Json(request): Json<Value>) -> Response {
     let is_draft = request.to_string().contains("draft_v");
+    let model = request["model"].as_str().unwrap_or("fake-1").to_owned();
     shared
         .asked
         .lock()
@@ -167,16 +178,16 @@ async fn answer(State(shared): State<Arc<Shared>>, Json(request): Json<Value>) -
         }
     };
     match reply {
-        Reply::Says(content) => completion(&content),
-        Reply::Fits if is_draft => completion(DRAFT),
-        Reply::Fits => completion(VERDICT),
+        Reply::Says(content) => completion(&model, &content),
+        Reply::Fits if is_draft => completion(&model, DRAFT),
+        Reply::Fits => completion(&model, VERDICT),
         Reply::Holds(content) => {
             let mut released = shared.released.subscribe();
             released
                 .wait_for(|released| *released)
                 .await
                 .expect("the sender lives as long");
-            completion(&content)
+            completion(&model, &content)
         }
         Reply::Refuses(status, retry_after) => {
             let status = StatusCode::from_u16(status).expect("a status code");
@@ -192,11 +203,11 @@ async fn answer(State(shared): State<Arc<Shared>>, Json(request): Json<Value>) -
     }
 }
 
-fn completion(content: &str) -> Response {
+fn completion(model: &str, content: &str) -> Response {
     Json(json!({
         "id": "chatcmpl-1",
         "object": "chat.completion",
-        "model": "fake-1",
+        "model": model,
         "choices": [{
             "index": 0,
             "finish_reason": "stop",

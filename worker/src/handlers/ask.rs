@@ -1,5 +1,8 @@
 //! Calls the model and never pays for the same answer twice: [`ask`].
 //!
+//! A model that is away or refused by its budget is followed by its fallbacks in the same attempt. The first model is asked
+//! first by every job, so that its probe is a job of its own.
+//!
 //! [`ledger`] records each request before it is sent. The answer is stored before it is used, in a transaction that holds the
 //! job's lease: a worker that lost the job stores nothing, and the next attempt of a crashed job finds the answer. The same
 //! transaction completes the record of the request and writes its audit entry.
@@ -11,7 +14,8 @@ mod recorded;
 pub use access::ModelAccess;
 pub use recorded::{RecordedAnswer, RecordedAnswers, ReplayedAnswer, ReplayedStep};
 
-use crate::recording::{Exchange, hexadecimal, rendered};
+use crate::handlers::model_failure::effects::passes_on;
+use crate::recording::{Exchange, Recorder, hexadecimal, rendered};
 use base::telemetry::{chain, millis};
 use jobs::commands::audit::JobAudit;
 use jobs::domain::ResourceKind;
@@ -25,7 +29,7 @@ use jobs::{
     },
 };
 use ledger::{Answered, JobLedger};
-use llm::{Call, CallCost, Completion, LlmError, OutputSchema, Prompt};
+use llm::{Call, CallCost, Completion, LlmError, Model, OutputSchema, Prompt};
 use queue::lease;
 use queue::runtime::handler::JobContext;
 use sqlx::PgConnection;
@@ -49,9 +53,9 @@ pub(in crate::handlers) enum AskError {
     #[error("the model call failed")]
     Model {
         #[source]
-        error: LlmError,
-        /// The provider reported what the unusable answer cost.
-        is_billed: bool,
+        last: FailedCall,
+        /// Of the models that were asked before, in that order.
+        earlier: Vec<FailedCall>,
     },
     /// Another worker runs the job now; the answer is dropped.
     #[error("the lease was lost during the call")]
@@ -63,7 +67,19 @@ pub(in crate::handlers) enum AskError {
     NotRecorded { step: &'static str },
 }
 
-/// Calls the model, unless an earlier attempt of this job has an answer to the same prompt.
+/// A call that has no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{provider}/{model} did not answer")]
+pub(in crate::handlers) struct FailedCall {
+    pub(in crate::handlers) provider: String,
+    pub(in crate::handlers) model: String,
+    #[source]
+    pub(in crate::handlers) error: LlmError,
+    /// The provider reported what the unusable answer cost.
+    pub(in crate::handlers) is_billed: bool,
+}
+
+/// Calls the model and, if need be, its fallbacks, unless an earlier attempt of this job has an answer to the same prompt.
 pub(in crate::handlers) async fn ask(
     ctx: &JobContext,
     access: &ModelAccess,
@@ -85,8 +101,6 @@ pub(in crate::handlers) async fn ask(
         return Ok(completion);
     }
     let version = question.prompt.version();
-    let to_record = access.recorder.is_some();
-    let question_of = to_record.then(|| rendered(&question.prompt, &question.schema));
     let call = Call {
         prompt: question.prompt,
         schema: question.schema,
@@ -98,49 +112,95 @@ pub(in crate::handlers) async fn ask(
         attempt: job.lease.attempt,
         cancelled: &ctx.cancelled,
     };
-    let ledger = JobLedger {
-        ctx,
-        access,
-        key,
-        version,
-    };
-    let (result, cost) = access.model.complete_recorded(&call, &ledger).await;
+    let route = access.models.route(job.tenant, call.task);
+    let mut earlier = Vec::new();
+    let mut fallbacks = route.fallbacks.iter();
+    let mut model = &route.first;
+    loop {
+        let ledger = JobLedger {
+            ctx,
+            access,
+            model,
+            key,
+            version,
+        };
+        let last = match ask_one(ctx, &call, &ledger).await? {
+            Ok(completion) => return Ok(completion),
+            Err(failed) => failed,
+        };
+        let may_pass_on = passes_on(&last.error, last.is_billed, ctx.clock.now());
+        match fallbacks.next().filter(|_| may_pass_on) {
+            None => return Err(AskError::Model { last, earlier }),
+            Some(next) => {
+                tracing::warn!(
+                    provider = last.provider,
+                    model = last.model,
+                    class = last.error.class(),
+                    next = next.model_name(),
+                    "the model does not answer: the next one is asked"
+                );
+                (access.models.metrics()).fallback(&last.provider, &last.model, &last.error);
+                earlier.push(last);
+                model = next;
+            }
+        }
+    }
+}
+
+/// Calls one model and records the call.
+async fn ask_one(
+    ctx: &JobContext,
+    call: &Call<'_>,
+    ledger: &JobLedger<'_>,
+) -> Result<Result<Completion, FailedCall>, AskError> {
+    let model: &Model = ledger.model;
+    let (result, cost) = model.complete_recorded(call, ledger).await;
     let ended = EndedCall {
-        version,
+        version: ledger.version,
         cost,
         result: result.as_ref(),
     };
-    if let (Some(recorder), Some((messages, schema))) = (&access.recorder, question_of) {
-        let exchange = Exchange {
-            recorded_at: ctx.clock.now(),
-            job: job.lease.job.0,
-            kind: job.kind.clone(),
-            step: key.step.to_owned(),
-            attempt: job.lease.attempt,
-            provider: access.model.provider_name().to_owned(),
-            model: access.model.model_name().to_owned(),
-            prompt_version: version.to_owned(),
-            prompt_sha256: hexadecimal(&request_hash),
-            messages,
-            schema,
-            answer: ended.result.ok().cloned(),
-            failure: ended.result.err().map(|error| error.class().to_owned()),
-        };
-        // The answer counts all the same.
-        if let Err(error) = recorder.write(exchange).await {
-            tracing::warn!(
-                error = chain(&error),
-                "could not write an exchange to LLM_RECORD_DIR"
-            );
-        }
+    if let Some(recorder) = &ledger.access.recorder {
+        write_exchange(recorder, call, ledger, ended.result).await;
     }
     if cost.tries > 0 {
-        record(ctx, &ledger, &ended).await?;
+        record(ctx, ledger, &ended).await?;
     }
-    result.map_err(|error| AskError::Model {
+    Ok(result.map_err(|error| FailedCall {
+        provider: model.provider_name().to_owned(),
+        model: model.model_name().to_owned(),
         is_billed: cost.last_usage.total() > 0,
         error,
-    })
+    }))
+}
+
+/// Writes the question and its answer to disk, in development. The answer counts also if that fails.
+async fn write_exchange(
+    recorder: &Recorder,
+    call: &Call<'_>,
+    ledger: &JobLedger<'_>,
+    result: Result<&Completion, &LlmError>,
+) {
+    let (messages, schema) = rendered(&call.prompt, &call.schema);
+    let exchange = Exchange {
+        recorded_at: ledger.ctx.clock.now(),
+        job: call.job.0,
+        kind: ledger.ctx.job.kind.clone(),
+        step: ledger.key.step.to_owned(),
+        attempt: call.attempt,
+        provider: ledger.model.provider_name().to_owned(),
+        model: ledger.model.model_name().to_owned(),
+        prompt_version: ledger.version.to_owned(),
+        prompt_sha256: hexadecimal(&ledger.key.request_hash),
+        messages,
+        schema,
+        answer: result.ok().cloned(),
+        failure: result.err().map(|error| error.class().to_owned()),
+    };
+    if let Err(error) = recorder.write(exchange).await {
+        let error = chain(&error);
+        tracing::warn!(error, "could not write an exchange to LLM_RECORD_DIR");
+    }
 }
 
 /// Reads the checkpoint; ignores one that this version cannot parse.
@@ -210,7 +270,7 @@ async fn audit_call(
     let CallCost {
         usage, duration, ..
     } = ended.cost;
-    let model = &ledger.access.model;
+    let model = ledger.model;
     let detail = Detail::new()
         .word("step", ledger.key.step)
         .name("provider", model.provider_name())
@@ -261,6 +321,8 @@ pub(in crate::handlers) async fn usage_of_job(
         tokens: u64::try_from(cost.tokens).unwrap_or(0),
         cost_micros: cost.micros.and_then(|micros| u64::try_from(micros).ok()),
         ms: usage.ms,
+        provider: cost.provider,
+        model: cost.model,
     })
 }
 

@@ -5,11 +5,11 @@
 
 pub(crate) mod effects;
 
-use super::ask::{AskError, ModelAccess};
+use super::ask::{AskError, FailedCall};
 use super::unavailable;
 use base::telemetry::chain;
 use chrono::{DateTime, TimeDelta, Utc};
-use effects::{JobEffect, Subject, job_effect};
+use effects::{JobEffect, Subject, gave_no_answer, job_effect};
 use jobs::domain::llm::OutagePolicy;
 use jobs::store::{
     llm_calls::{self, FailureFacts},
@@ -50,7 +50,6 @@ pub(super) enum Reaction {
 /// Decides what to do about a failed call. `wait_of` returns how long this kind of job waits.
 pub(super) async fn react(
     ctx: &JobContext,
-    access: &ModelAccess,
     error: AskError,
     wait_of: impl Fn(&OutagePolicy) -> TimeDelta + Send,
 ) -> Reaction {
@@ -62,8 +61,8 @@ pub(super) async fn react(
             "Today's code asks the model a question that the job did not ask.",
             format!("no answer to the question {step} was recorded"),
         )),
-        AskError::Model { error, is_billed } => {
-            let decided = decide(ctx, access, error, is_billed, wait_of).await;
+        AskError::Model { last, earlier } => {
+            let decided = decide(ctx, last, &earlier, wait_of).await;
             decided.unwrap_or_else(|error| Reaction::Fail(unavailable(&error)))
         }
     }
@@ -71,37 +70,55 @@ pub(super) async fn react(
 
 async fn decide(
     ctx: &JobContext,
-    access: &ModelAccess,
-    error: LlmError,
-    is_billed: bool,
+    last: FailedCall,
+    earlier: &[FailedCall],
     wait_of: impl Fn(&OutagePolicy) -> TimeDelta + Send,
 ) -> Result<Reaction, sqlx::Error> {
     let (tenant, job) = (ctx.job.tenant, ctx.job.lease.job);
     let mut conn = ctx.pool.acquire().await?;
-    let is_bad_request = matches!(error, LlmError::BadRequest { .. });
-    let subject = if is_bad_request && llm_calls::rejected_alone(&mut conn, tenant, job).await? {
+    let is_bad_request = |call: &FailedCall| matches!(call.error, LlmError::BadRequest { .. });
+    let subject = if (earlier.iter().chain([&last]).any(is_bad_request))
+        && llm_calls::rejected_alone(&mut conn, tenant, job).await?
+    {
         Subject::Job
     } else {
         Subject::Provider
     };
-    let effect = job_effect(&error, is_billed, subject, ctx.clock.now());
-    match effect {
+    let effect_of =
+        |call: &FailedCall| job_effect(&call.error, call.is_billed, subject, ctx.clock.now());
+    match effect_of(&last) {
         JobEffect::HandBack => return Ok(Reaction::Fail(Failure::interrupted())),
-        JobEffect::AskAgain => return Ok(Reaction::AskAgain(error)),
-        JobEffect::Unanswerable => return Ok(Reaction::Unanswerable(error)),
-        JobEffect::Misconfigured => return Ok(Reaction::Fail(misconfigured(&error))),
-        JobEffect::OurFault => return Ok(Reaction::Fail(our_fault(&error))),
-        JobEffect::Wait | JobEffect::WaitUntil(_) | JobEffect::WaitForLane(_) => {}
+        JobEffect::AskAgain => return Ok(Reaction::AskAgain(last.error)),
+        JobEffect::Misconfigured => return Ok(Reaction::Fail(misconfigured(&last.error))),
+        JobEffect::OurFault => return Ok(Reaction::Fail(our_fault(&last.error))),
+        JobEffect::Unanswerable if !gave_no_answer(&last.error) => {
+            return Ok(Reaction::Unanswerable(last.error));
+        }
+        JobEffect::Unanswerable
+        | JobEffect::Wait
+        | JobEffect::WaitUntil(_)
+        | JobEffect::WaitForLane(_) => {}
     }
-    let lane = (access.model.provider_name(), access.model.model_name());
-    let open_until = llm_lanes::open_until(&mut conn, lane).await?;
     let facts = llm_calls::failure_facts(&mut conn, tenant, job).await?;
+    // The model that may be asked first decides how long the job waits, and what it is said to wait for.
+    let mut soonest: Option<(DateTime<Utc>, &FailedCall)> = None;
+    for call in earlier.iter().chain([&last]) {
+        let effect = effect_of(call);
+        if !effect.is_wait() {
+            continue;
+        }
+        let open_until = llm_lanes::open_until(&mut conn, (&call.provider, &call.model)).await?;
+        let until = wait_until(effect, ctx.job.lease.attempt, facts, open_until);
+        if soonest.is_none_or(|(other, _)| until < other) {
+            soonest = Some((until, call));
+        }
+    }
+    let Some((until, call)) = soonest else {
+        return Ok(Reaction::Unanswerable(last.error));
+    };
     let policy = tenants::settings(&mut conn, tenant).await?.outage;
     let ends = facts.waits_since + wait_of(&policy);
-    let failure = waiting(
-        &error,
-        wait_until(effect, ctx.job.lease.attempt, facts, open_until).min(ends),
-    );
+    let failure = waiting(&call.error, until.min(ends));
     Ok(if facts.now >= ends {
         Reaction::WaitedEnough(failure)
     } else {
@@ -146,7 +163,7 @@ fn seconds(seconds: f64) -> TimeDelta {
 /// Builds the failure of a job that waits.
 fn waiting(error: &LlmError, until: DateTime<Utc>) -> Failure {
     let class = match error {
-        LlmError::NotAdmitted(NotAdmitted::LaneOpen { reason, .. }) => reason,
+        LlmError::NotAdmitted(refusal) => refusal.class(),
         other => other.class(),
     };
     let (code, message) = match (error, class) {

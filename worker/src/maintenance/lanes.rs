@@ -37,24 +37,25 @@ impl Duty for ReleaseLanes {
         let lanes = llm_lanes::list(&context.queue_pool).await?;
         let probes = lanes.iter().filter(|lane| lane.awaits_probe).count();
         let closed = lanes.iter().filter_map(|lane| lane.closed_lately).max();
-        // A job that failed after the lane had closed keeps its own backoff.
-        let (limit, spread, snoozed_before) = match closed {
-            Some(closed) => (RELEASED, EVERY, Some(closed + SETTLING)),
-            None if probes > 0 => {
-                let probes = i64::try_from(probes).unwrap_or(i64::MAX);
-                (probes, Duration::ZERO, None)
-            }
-            None => return Ok(()),
-        };
-        let released = Release {
+        let release = |limit, spread, snoozed_before| Release {
             kinds: &[Triage::NAME, DraftGenerate::NAME],
             codes: &LANE_CODES,
             snoozed_before,
             limit,
             spread,
         };
-        let queues = release_snoozed(&context.queue_pool, released).await?;
-        for queue in queues.into_iter().collect::<BTreeSet<_>>() {
+        let mut queues = BTreeSet::new();
+        if let Some(closed) = closed {
+            // A job that failed after the lane had closed keeps its own backoff.
+            let closed = release(RELEASED, EVERY, Some(closed + SETTLING));
+            queues.extend(release_snoozed(&context.queue_pool, closed).await?);
+        }
+        if probes > 0 {
+            let probes = i64::try_from(probes).unwrap_or(i64::MAX);
+            let probes = release(probes, Duration::ZERO, None);
+            queues.extend(release_snoozed(&context.queue_pool, probes).await?);
+        }
+        for queue in queues {
             context.notifier.job_scheduled(&queue);
         }
         Ok(())

@@ -3,7 +3,7 @@
 use super::*;
 use secrecy::ExposeSecret;
 
-const SHIPPED: &[(&str, &str)] = &[(
+pub(super) const SHIPPED: &[(&str, &str)] = &[(
     "catch_all.json",
     r#"{"label": "summary", "catch_all": true, "answer": {}}"#,
 )];
@@ -11,7 +11,7 @@ const SHIPPED: &[(&str, &str)] = &[(
 /// The configuration, or the text of its faults.
 fn read(vars: &[(&str, &str)]) -> Result<LlmConfig, String> {
     let mut env = Env::from_vars(vars.iter().copied());
-    let config = LlmConfig::from_env(&mut env);
+    let config = LlmConfig::from_env(&mut env, &[]);
     env.finish(config).map_err(|error| error.to_string())
 }
 
@@ -173,27 +173,35 @@ fn credential_is_not_shown() {
     assert!(!faults.contains("hunter2"), "{faults}");
 }
 
+fn first(models: &Models) -> &Model {
+    &models.route(base::TenantId::new(), "summary").first
+}
+
 #[test]
 fn model_is_built_in_both_modes_and_once_per_registry() {
     let registry = Registry::new();
     let testing = LlmConfig::Testing { fixtures: None };
-    let model = Model::from_config(&testing, &registry, Clock::System, SHIPPED);
+    let model = Models::from_config(&testing, &registry, Clock::System, SHIPPED);
     assert_eq!(
-        model.map(|model| model.provider_name().to_owned()).ok(),
+        model
+            .map(|models| first(&models).provider_name().to_owned())
+            .ok(),
         Some("fixtures".to_owned())
     );
-    let again = Model::from_config(&testing, &registry, Clock::System, SHIPPED).map(|_| ());
+    let again = Models::from_config(&testing, &registry, Clock::System, SHIPPED).map(|_| ());
     assert!(matches!(again, Err(ModelError::Metrics(_))));
     let live = LlmConfig::Live(Box::new(live(&[("LLM_API_KEY", "k7")])));
-    let model = Model::from_config(&live, &Registry::new(), Clock::System, SHIPPED);
+    let model = Models::from_config(&live, &Registry::new(), Clock::System, SHIPPED);
     assert_eq!(
-        model.map(|model| model.model_name().to_owned()).ok(),
+        model
+            .map(|models| first(&models).model_name().to_owned())
+            .ok(),
         Some("gpt-4.1-mini".to_owned())
     );
     let missing = LlmConfig::Testing {
         fixtures: Some("/nowhere/at/all".into()),
     };
-    let model = Model::from_config(&missing, &Registry::new(), Clock::System, SHIPPED).map(|_| ());
+    let model = Models::from_config(&missing, &Registry::new(), Clock::System, SHIPPED).map(|_| ());
     assert!(matches!(
         model,
         Err(ModelError::Fixtures(FixtureError::Read { .. }))

@@ -1,17 +1,17 @@
-//! What handlers need to call a model: [`ModelAccess`].
+//! What handlers need to call models: [`ModelAccess`].
 
 use super::recorded::RecordedAnswers;
-use crate::{config::ModelConfig, fixtures, recording::Recorder};
-use base::clock::Clock;
+use crate::{config::ModelConfig, fixtures, prompts::TRIAGE_TASK, recording::Recorder};
+use base::{TenantId, clock::Clock};
 use jobs::domain::llm::LanePolicy;
-use llm::{Model, Prices, config::ModelError};
+use llm::{Model, Models, Prices, config::ModelError};
 use prometheus::Registry;
 use std::sync::Arc;
 
-/// The model, its prices, and how often it is asked while it is away. Clones share everything.
+/// The models, their prices, and how often one is asked while it is away. Clones share everything.
 #[derive(Clone)]
 pub struct ModelAccess {
-    pub(in crate::handlers) model: Model,
+    pub(in crate::handlers) models: Models,
     pub(in crate::handlers) prices: Arc<Prices>,
     pub(in crate::handlers) lanes: LanePolicy,
     /// Writes each exchange to disk, in development.
@@ -21,9 +21,9 @@ pub struct ModelAccess {
 }
 
 impl ModelAccess {
-    pub fn new(model: Model, prices: Prices, lanes: LanePolicy) -> Self {
+    pub fn new(models: Models, prices: Prices, lanes: LanePolicy) -> Self {
         Self {
-            model,
+            models,
             prices: Arc::new(prices),
             lanes,
             recorder: None,
@@ -52,23 +52,27 @@ impl ModelAccess {
     /// If the model cannot be set up.
     pub fn of_config(config: &ModelConfig) -> Result<Self, ModelError> {
         let registry = Registry::new();
-        let model = Model::from_config(&config.llm, &registry, Clock::System, fixtures::SHIPPED)?;
-        Ok(Self::new(
-            model,
-            config.prices.clone(),
-            LanePolicy::default(),
-        ))
+        let models = Models::from_config(&config.llm, &registry, Clock::System, fixtures::SHIPPED)?;
+        let prices = config.prices.clone();
+        Ok(Self::new(models, prices, LanePolicy::default()))
     }
 
-    /// Returns the provider and the model's name, as the configuration has them.
+    /// Returns the model that triages for everybody, without its fallbacks.
+    pub(in crate::handlers) fn first_of_triage(&self) -> &Model {
+        // No tenant with models of its own has a new id.
+        &self.models.route(TenantId::new(), TRIAGE_TASK).first
+    }
+
+    /// Returns the provider and the name of the model that triages.
     pub fn names(&self) -> (&str, &str) {
-        (self.model.provider_name(), self.model.model_name())
+        let model = self.first_of_triage();
+        (model.provider_name(), model.model_name())
     }
 }
 
-/// With the shipped prices and the default policy.
+/// One model, with the shipped prices and the default policy.
 impl From<Model> for ModelAccess {
     fn from(model: Model) -> Self {
-        Self::new(model, Prices::shipped(), LanePolicy::default())
+        Self::new(model.into(), Prices::shipped(), LanePolicy::default())
     }
 }

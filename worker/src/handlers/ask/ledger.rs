@@ -14,7 +14,7 @@ use jobs::store::{
     llm_lanes,
 };
 use llm::{
-    LlmError, NotAdmitted, RequestLedger, TokenUsage,
+    LlmError, Model, NotAdmitted, RequestLedger, TokenUsage,
     ledger::{FailedRequest, Intent},
 };
 use queue::runtime::handler::JobContext;
@@ -25,10 +25,11 @@ use uuid::Uuid;
 /// How much longer than its timeout the answer to a probe is awaited: the time to record it.
 const PROBE_MARGIN: Duration = Duration::from_secs(5);
 
-/// Records the requests of one question.
+/// Records the requests of one question to one model.
 pub(super) struct JobLedger<'a> {
     pub(super) ctx: &'a JobContext,
     pub(super) access: &'a ModelAccess,
+    pub(super) model: &'a Model,
     pub(super) key: CheckpointKey,
     pub(super) version: &'static str,
 }
@@ -144,10 +145,7 @@ impl JobLedger<'_> {
         answer: &Answered<'_>,
     ) -> Result<(), sqlx::Error> {
         let usage = answer.usage;
-        let (provider, model) = (
-            self.access.model.provider_name(),
-            self.access.model.model_name(),
-        );
+        let (provider, model) = (self.model.provider_name(), self.model.model_name());
         let priced = self.micros(provider, answer.model, usage);
         let ended = EndedLlmCall {
             id: request,

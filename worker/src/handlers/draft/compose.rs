@@ -8,20 +8,18 @@ use crate::handlers::{
     model_failure::{Reaction, react},
     unavailable,
 };
-use crate::prompts::DRAFT;
+use crate::prompts::{DRAFT, DRAFT_TASK};
 use base::telemetry::chain;
 use jobs::{
     domain::{draft::OutgoingMessage, llm::OutagePolicy},
     kinds::{draft::Args, triage::LlmUsage},
 };
-use llm::{InvalidReason, LlmError, Model, Prompt};
+use llm::{InvalidReason, LlmError, LlmMetrics, Prompt};
 use queue::runtime::handler::JobContext;
 use queue::{Failure, FailureClass};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The task of all calls of this job kind.
-const TASK: &str = "draft";
 /// Both calls of an attempt together; the job's own timeout must leave room to settle.
 const BUDGET: Duration = Duration::from_secs(150);
 /// A long email has some thousand tokens; a reasoning model needs more.
@@ -61,14 +59,14 @@ async fn answer(
 ) -> Result<Composed, Failure> {
     let deadline = Instant::now() + BUDGET;
     let build = |step, prompt: Prompt| Question {
-        task: TASK,
+        task: DRAFT_TASK,
         step,
         prompt,
         schema: DRAFT.schema(),
         max_output_tokens: MAX_OUTPUT_TOKENS,
         deadline,
     };
-    let model = &access.model;
+    let metrics = access.models.metrics();
     let asked_on = ctx.job.created_at;
     let question = || prompt::question(case, args, letter, asked_on);
     let mut usage = LlmUsage::default();
@@ -77,12 +75,12 @@ async fn answer(
     let first = match ask(ctx, access, build("draft", question())).await {
         Ok(completion) => completion,
         Err(error) => {
-            let unreadable = unless_it_may_come_again(ctx, access, error).await?;
+            let unreadable = unless_it_may_come_again(ctx, error).await?;
             let again = ask(ctx, access, build("draft.again", question())).await;
             let again = match again {
                 Ok(completion) => completion,
                 Err(error) => {
-                    unless_it_may_come_again(ctx, access, error).await?;
+                    unless_it_may_come_again(ctx, error).await?;
                     return Err(unusable(&unreadable));
                 }
             };
@@ -117,14 +115,14 @@ async fn answer(
     let again = match ask(ctx, access, again).await {
         Ok(completion) => completion,
         Err(error) => {
-            record_invalid(model, &fault, false);
-            unless_it_may_come_again(ctx, access, error).await?;
+            record_invalid(metrics, &fault, false);
+            unless_it_may_come_again(ctx, error).await?;
             return Err(unfit(&fault));
         }
     };
     add_usage(&mut usage, &again);
     let repaired = parse_reply(&again.text, case, args);
-    record_invalid(model, &fault, repaired.is_ok());
+    record_invalid(metrics, &fault, repaired.is_ok());
     match repaired {
         Ok(reply) => Ok(Composed {
             reply,
@@ -139,12 +137,8 @@ async fn answer(
 ///
 /// # Errors
 /// The failure of the attempt: there is no draft without a model.
-async fn unless_it_may_come_again(
-    ctx: &JobContext,
-    access: &ModelAccess,
-    error: AskError,
-) -> Result<LlmError, Failure> {
-    match react(ctx, access, error, OutagePolicy::draft).await {
+async fn unless_it_may_come_again(ctx: &JobContext, error: AskError) -> Result<LlmError, Failure> {
+    match react(ctx, error, OutagePolicy::draft).await {
         Reaction::Fail(failure) => Err(failure),
         Reaction::AskAgain(error) => Ok(error),
         Reaction::Unanswerable(error) => Err(unusable(&error)),
@@ -182,12 +176,12 @@ fn unusable(error: &LlmError) -> Failure {
 }
 
 /// Counts and logs an invalid answer: its class only, because the message may quote the email.
-fn record_invalid(model: &Model, fault: &ReplyFault, repaired: bool) {
+fn record_invalid(metrics: &LlmMetrics, fault: &ReplyFault, repaired: bool) {
     let reason = match fault.class {
         FaultClass::Json => InvalidReason::Json,
         FaultClass::Schema | FaultClass::Text(_) => InvalidReason::Schema,
     };
-    model.metrics().output_invalid(TASK, reason, repaired);
+    metrics.output_invalid(DRAFT_TASK, reason, repaired);
     tracing::warn!(
         reason = fault.class.as_str(),
         repaired,

@@ -85,6 +85,31 @@ pub(in crate::handlers) fn lane_effect(
     }
 }
 
+impl JobEffect {
+    /// Whether the job waits for the model.
+    pub(in crate::handlers) const fn is_wait(self) -> bool {
+        matches!(self, Self::Wait | Self::WaitUntil(_) | Self::WaitForLane(_))
+    }
+}
+
+/// Whether another model may answer what this one did not: wherever the job would wait, and a prompt that is too long for it.
+/// Not after an answer, however unusable: it is paid for, and it is repaired.
+pub(in crate::handlers) fn passes_on(
+    error: &LlmError,
+    is_billed: bool,
+    now: DateTime<Utc>,
+) -> bool {
+    job_effect(error, is_billed, Subject::Provider, now).is_wait() || gave_no_answer(error)
+}
+
+/// Whether the model refused the question itself, so that another may still answer it.
+pub(in crate::handlers) const fn gave_no_answer(error: &LlmError) -> bool {
+    matches!(
+        error,
+        LlmError::ContextTooLong { .. } | LlmError::BadRequest { .. }
+    )
+}
+
 /// The one table of what a failed call means for its job.
 pub(in crate::handlers) fn job_effect(
     error: &LlmError,

@@ -4,7 +4,7 @@
 //! they belong to a tenant, and what they decide says nothing about the model.
 
 use super::guards::{Correspondents, guard};
-use super::judge::{BUDGET, MAX_OUTPUT_TOKENS, TASK, reason};
+use super::judge::{BUDGET, MAX_OUTPUT_TOKENS, reason};
 use super::load::Case;
 use super::mailbox::Mailbox;
 use super::merge::{ModelAnswer, merge};
@@ -12,7 +12,7 @@ use super::parse_reply::{parse_repaired, parse_reply};
 use super::prompt;
 use super::thread_status::Contact;
 use crate::handlers::{ask::ModelAccess, corrections::Examples};
-use crate::prompts::{mailbox::Owner, triage_schema};
+use crate::prompts::{TRIAGE_TASK, mailbox::Owner, triage_schema};
 use base::{JobId, TenantId, clock::Clock};
 use jobs::domain::{
     MessageId, action::ActionType, gate::TrustMode, judgement::Judgement, mail::Mail,
@@ -151,12 +151,12 @@ impl Questions<'_> {
     }
 
     async fn ask(&mut self, prompt: Prompt) -> Result<Completion, LlmError> {
-        let ModelAccess { model, prices, .. } = self.access;
+        let (model, prices) = (self.access.first_of_triage(), &self.access.prices);
         let call = Call {
             prompt,
             schema: triage_schema(&[]),
             max_output_tokens: MAX_OUTPUT_TOKENS,
-            task: TASK,
+            task: TRIAGE_TASK,
             deadline: self.deadline,
             tenant: TenantId::new(),
             job: JobId::new(),

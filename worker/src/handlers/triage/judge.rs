@@ -9,21 +9,19 @@ use crate::handlers::{
     model_failure::{Reaction, react},
     unavailable,
 };
-use crate::prompts::triage_schema;
+use crate::prompts::{TRIAGE_TASK, triage_schema};
 use base::telemetry::chain;
 use chrono::TimeDelta;
 use jobs::{
     domain::{llm::OutagePolicy, rules::Verdict},
     kinds::triage::LlmUsage,
 };
-use llm::{Completion, InvalidReason, Model, Prompt};
+use llm::{Completion, InvalidReason, LlmMetrics, Prompt};
 use queue::runtime::handler::JobContext;
 use queue::{Failure, FailureClass};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The task of all calls of this job kind.
-pub(super) const TASK: &str = "triage";
 /// Both calls of an attempt together; the job's own timeout must leave room to settle.
 pub(super) const BUDGET: Duration = Duration::from_secs(150);
 /// An answer has a few hundred tokens; a reasoning model needs more.
@@ -70,14 +68,14 @@ async fn answer(
         .map(|rule| rule.name.as_str())
         .collect();
     let build = |step, prompt: Prompt| Question {
-        task: TASK,
+        task: TRIAGE_TASK,
         step,
         prompt,
         schema: triage_schema(&candidates),
         max_output_tokens: MAX_OUTPUT_TOKENS,
         deadline,
     };
-    let model = &access.model;
+    let metrics = access.models.metrics();
     let decided = !verdict.hits.is_empty();
 
     // Progress is optional: a failed report must not stop the job.
@@ -85,7 +83,7 @@ async fn answer(
     let first = build("triage", prompt::question(case, verdict, asked_on));
     let first = match ask(ctx, access, first).await {
         Ok(completion) => completion,
-        Err(error) => match without_answer(ctx, access, case, error, decided).await? {
+        Err(error) => match without_answer(ctx, case, error, decided).await? {
             NoAnswer::Is(answer) => return Ok(answer),
             NoAnswer::MayComeAgain => {
                 let again = build("triage.again", prompt::question(case, verdict, asked_on));
@@ -95,7 +93,7 @@ async fn answer(
                         let parsed = parse_reply(&completion.text, &case.mail, &candidates);
                         Ok(parsed.map_or(ModelAnswer::Unusable, ModelAnswer::Reply))
                     }
-                    Err(error) => Ok(without_answer(ctx, access, case, error, decided)
+                    Err(error) => Ok(without_answer(ctx, case, error, decided)
                         .await?
                         .or_unusable()),
                 };
@@ -115,22 +113,20 @@ async fn answer(
     let again: Completion = match ask(ctx, access, again).await {
         Ok(completion) => completion,
         Err(error) => {
-            record_invalid(model, &fault, false);
-            let answer = without_answer(ctx, access, case, error, decided).await?;
+            record_invalid(metrics, &fault, false);
+            let answer = without_answer(ctx, case, error, decided).await?;
             return Ok(answer.or_unusable());
         }
     };
     add_usage(usage, &again);
     let repaired = parse_repaired(&again.text, &case.mail, &candidates);
-    record_invalid(model, &fault, repaired.is_ok());
+    record_invalid(metrics, &fault, repaired.is_ok());
     Ok(repaired.map_or(ModelAnswer::Unusable, ModelAnswer::Reply))
 }
 
 /// Counts and logs an invalid answer: its class only, because the message may quote the email.
-fn record_invalid(model: &Model, fault: &ReplyFault, repaired: bool) {
-    model
-        .metrics()
-        .output_invalid(TASK, reason(fault.class), repaired);
+fn record_invalid(metrics: &LlmMetrics, fault: &ReplyFault, repaired: bool) {
+    metrics.output_invalid(TRIAGE_TASK, reason(fault.class), repaired);
     tracing::warn!(
         reason = fault.class.as_str(),
         repaired,
@@ -165,7 +161,6 @@ impl NoAnswer {
 
 async fn without_answer(
     ctx: &JobContext,
-    access: &ModelAccess,
     case: &Case,
     error: AskError,
     decided: bool,
@@ -178,7 +173,7 @@ async fn without_answer(
             policy.triage()
         }
     };
-    match react(ctx, access, error, wait).await {
+    match react(ctx, error, wait).await {
         // Rules decide now; only the question beside them stays open.
         Reaction::Fail(failure) if decided && is_wait(&failure) => {
             tracing::warn!(
