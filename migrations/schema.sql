@@ -474,6 +474,8 @@ create table triage_results (
     thread_status text not null,
     created_at timestamptz not null default now(),
     outage boolean not null default false,
+    sender text,
+    subject text,
     constraint triage_results_pkey primary key (tenant_id, job_id),
     constraint triage_results_tenant_id_message_id_fkey foreign key (tenant_id, message_id) references
         messages(tenant_id, id),
@@ -484,8 +486,10 @@ create table triage_results (
     constraint triage_results_disposition_check check (disposition in ('ignore', 'notify', 'respond')),
     constraint triage_results_mode_check check (mode in ('rules_then_llm', 'rules_only', 'llm_only')),
     constraint triage_results_priority_check check (priority in ('low', 'medium', 'high', 'urgent')),
+    constraint triage_results_sender_check check (char_length(sender) <= 320),
     constraint triage_results_sla_check check (sla in ('<24h', '<72h', 'none')),
     constraint triage_results_source_check check (source in ('rule', 'learned', 'llm', 'fallback', 'guard')),
+    constraint triage_results_subject_check check (char_length(subject) <= 200),
     constraint triage_results_thread_status_check check (thread_status in ('TO_REPLY', 'AWAITING', 'FYI', 'ACTIONED'))
 );
 create index triage_results_content on triage_results (tenant_id, content_hash, ruleset_version, mode, created_at);
@@ -1198,3 +1202,29 @@ create table backfills (
     constraint backfills_last_uid_check check (last_uid >= 0),
     constraint backfills_uid_validity_check check (uid_validity >= 0)
 );
+
+-- 0013_corrections
+
+create table judgement_corrections (
+    tenant_id uuid not null,
+    approval_id uuid not null,
+    user_id uuid not null,
+    kind text not null,
+    action_type text not null,
+    sender text,
+    subject text,
+    proposed text not null,
+    chosen text,
+    created_at timestamptz not null default now(),
+    constraint judgement_corrections_pkey primary key (tenant_id, approval_id),
+    constraint judgement_corrections_tenant_id_approval_id_fkey foreign key (tenant_id, approval_id) references
+        approvals(tenant_id, id),
+    constraint judgement_corrections_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references users(tenant_id, id),
+    constraint judgement_corrections_chosen_check check (char_length(chosen) <= 500),
+    constraint judgement_corrections_kind_check check (kind in ('rejected', 'changed', 'revised', 'discarded')),
+    constraint judgement_corrections_proposed_check check (char_length(proposed) <= 300),
+    constraint judgement_corrections_sender_check check (char_length(sender) <= 320),
+    constraint judgement_corrections_subject_check check (char_length(subject) <= 200)
+);
+create index judgement_corrections_created_at on judgement_corrections (created_at);
+create index judgement_corrections_user on judgement_corrections (tenant_id, user_id, created_at);
