@@ -31,8 +31,8 @@ pub enum DatabaseError {
 }
 
 /// The database and, if needed, its cluster.
-struct Database {
-    url: String,
+pub(crate) struct Database {
+    pub(crate) url: String,
     bin: Option<PathBuf>,
     /// A cluster started for this command; it stops on drop.
     own: Option<Cluster>,
@@ -84,7 +84,11 @@ pub async fn session() -> Result<u8, DatabaseError> {
     Ok(0)
 }
 
-async fn find() -> Result<Database, DatabaseError> {
+/// Finds the database of the running system, that of `DATABASE_URL`, or the development database, which it starts.
+///
+/// # Errors
+/// If there is none.
+pub(crate) async fn find() -> Result<Database, DatabaseError> {
     let (config, places) = (Config::from_process()?, Places::of_this_workspace()?);
     if let Some(endpoints) = state::running(&places) {
         return Ok(Database {

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use dev::{bench, chaos, database, docs, lint, schema, test, triage, up};
+use dev::{bench, chaos, database, docs, eval, lint, replay, schema, test, triage, up};
 use std::process::ExitCode;
 
 /// The allocator of the services, because benchmarks run the worker's engine in this binary.
@@ -40,6 +40,10 @@ enum Command {
     Chaos(chaos::ChaosArgs),
     /// Print the pages of docs/ that come from the code: routes, errors, actions, configuration.
     Docs(docs::DocsArgs),
+    /// Judge labelled emails with the model that the worker's variables configure; print confusion matrices and the cost.
+    Eval(eval::EvalArgs),
+    /// Run the model step of a stored job again, with its recorded answers and today's code, and print what differs.
+    Replay(replay::ReplayArgs),
     /// Check spelling, licences and sources of dependencies, and unused dependencies.
     Lint,
     /// Open psql on the development database.
@@ -75,6 +79,8 @@ async fn run(command: Command) -> anyhow::Result<u8> {
         Command::BenchWorker => bench::serve_worker().await.map(|()| 0)?,
         Command::Chaos(args) => Box::pin(chaos::run(args)).await?,
         Command::Docs(args) => docs::run(&args)?,
+        Command::Eval(args) => Box::pin(eval::run(args)).await?,
+        Command::Replay(args) => Box::pin(replay::run(args)).await?,
         Command::Lint => lint::run()?,
         Command::Psql { args } => database::psql(args).await?,
         Command::Session => database::session().await?,

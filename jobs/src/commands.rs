@@ -7,6 +7,7 @@ pub mod audit;
 pub mod blocks;
 pub mod connections;
 pub mod contacts;
+pub mod corrections;
 pub mod drafts;
 pub mod effects;
 pub mod inbox;

@@ -7,6 +7,7 @@ pub mod audit;
 pub mod blocks;
 pub mod connection;
 pub mod contacts;
+pub mod corrections;
 pub mod draft;
 pub mod effect;
 pub mod event;

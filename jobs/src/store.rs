@@ -9,6 +9,7 @@ pub mod backfills;
 pub mod blocks;
 pub mod connections;
 pub mod contacts;
+pub mod corrections;
 pub mod delegations;
 pub mod draft_versions;
 pub mod drafts;

@@ -1,6 +1,7 @@
 //! Events in a real calendar: there once, however often they are asked for or tried, at the right time, and taken back as long
 //! as nobody has touched them.
 
+mod busy;
 mod lost;
 
 use crate::{

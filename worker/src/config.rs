@@ -15,7 +15,7 @@ use jobs::{
 };
 use llm::{LlmConfig, Prices};
 use queue::runtime::RuntimeConfig;
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 const OPS_ADDR: Variable = Variable::with_default(
     "WORKER_OPS_ADDR",
@@ -80,6 +80,13 @@ const CALL_RETENTION: Variable = Variable::with_default(
     "400",
     "How long the record of each request to a model is kept, 32 to 3650 days; usage is summed from it",
 );
+/// Where exchanges with the model are written, and read by `cargo dev replay`.
+pub const RECORD: Variable = Variable::optional(
+    "LLM_RECORD_DIR",
+    "/tmp/exchanges",
+    "off",
+    "A folder for one file per question to the model, with prompt and answer; needs `LLM_TESTING_MODE=true` or `POSTROOM_ENV=development`",
+);
 const WATCH_POLL: Variable = Variable::with_default(
     "WATCH_POLL_SECONDS",
     "60",
@@ -114,6 +121,7 @@ pub const VARIABLES: &[Variable] = &[
     REQUEST_RATE,
     TOKEN_RATE,
     CALL_RETENTION,
+    RECORD,
     WATCH_POLL,
     WATCH_ACCOUNTS,
     FETCHED_RETENTION,
@@ -138,6 +146,8 @@ pub struct WorkerConfig {
     pub rate: Rate,
     /// Retention of the records of requests to a model, in days.
     pub call_retention_days: i32,
+    /// Where exchanges with the model are written, in development.
+    pub record: Option<PathBuf>,
     /// Below this confidence, a draft becomes open questions.
     pub draft_floor: Confidence,
     pub watch: WatchConfig,
@@ -161,6 +171,7 @@ impl WorkerConfig {
         if !(1..=10_000).contains(&slots) {
             env.fault(SLOTS, "is not between 1 and 10000");
         }
+        let llm = LlmConfig::from_env(&mut env, &TASKS);
         let config = Self {
             pool,
             listen,
@@ -172,7 +183,8 @@ impl WorkerConfig {
                 poll: env.seconds(POLL),
             },
             retention: env.seconds(RETENTION),
-            llm: LlmConfig::from_env(&mut env, &TASKS),
+            record: record(&mut env, &llm),
+            llm,
             prices: prices(&mut env),
             lanes: LanePolicy::probing_every(env.seconds(PROBE)),
             rate: Rate {
@@ -193,6 +205,27 @@ impl WorkerConfig {
                 Guard::Public
             },
             log: env.text(telemetry::LOG),
+        };
+        env.finish(config)
+    }
+}
+
+/// The part of the configuration that is about the model, for programs that call it and are no worker.
+#[derive(Clone, Debug)]
+pub struct ModelConfig {
+    pub llm: LlmConfig,
+    pub prices: Prices,
+}
+
+impl ModelConfig {
+    /// Reads and checks the variables of the model.
+    ///
+    /// # Errors
+    /// All faults together, each naming its variable.
+    pub fn from_env(mut env: Env) -> Result<Self, ConfigError> {
+        let config = Self {
+            llm: LlmConfig::from_env(&mut env, &TASKS),
+            prices: prices(&mut env),
         };
         env.finish(config)
     }
@@ -220,6 +253,20 @@ fn limit(env: &mut Env, variable: Variable, least: u32) -> Option<u32> {
         env.fault(variable, format!("is not a whole number from {least} up"));
     }
     limit
+}
+
+/// Prompts and answers are as confidential as the emails, so that only development may write them to disk.
+fn record(env: &mut Env, llm: &LlmConfig) -> Option<PathBuf> {
+    let folder = env.optional(RECORD)?;
+    let is_testing = matches!(llm, LlmConfig::Testing { .. });
+    let environment = env.optional(llm::config::ENVIRONMENT);
+    if !is_testing && environment.as_deref() != Some("development") {
+        env.fault(
+            RECORD,
+            "writes emails and answers to disk, which needs LLM_TESTING_MODE=true or POSTROOM_ENV=development",
+        );
+    }
+    Some(PathBuf::from(folder))
 }
 
 fn days(env: &mut Env, variable: Variable) -> i32 {

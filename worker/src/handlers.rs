@@ -4,6 +4,7 @@ pub mod action;
 pub mod ask;
 pub mod backfill;
 pub mod connection_test;
+mod corrections;
 mod documents;
 pub mod draft;
 pub(crate) mod model_failure;
@@ -12,8 +13,12 @@ pub mod triage_batch;
 pub mod webhook_delivery;
 
 use crate::{
-    config::WorkerConfig, fixtures, messages::LoadError, metrics::WorkerMetrics,
+    config::WorkerConfig,
+    fixtures,
+    messages::LoadError,
+    metrics::WorkerMetrics,
     providers::Providers,
+    recording::{Recorder, RecordingError},
 };
 use action::{ActionHandler, ActionMetrics};
 use ask::ModelAccess;
@@ -37,6 +42,8 @@ use webhook_delivery::WebhookDeliveryHandler;
 pub enum RegistryError {
     #[error("could not set up the models")]
     Model(#[source] ModelError),
+    #[error("could not use LLM_RECORD_DIR")]
+    Recording(#[source] RecordingError),
     #[error("could not register the metrics of triage")]
     TriageMetrics(#[source] prometheus::Error),
     #[error("could not register the metrics of drafts")]
@@ -58,7 +65,9 @@ pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Regist
     )
     .map_err(RegistryError::Model)?;
     metrics.assistant.show_llm_mode(config.llm.mode());
-    let access = ModelAccess::new(models, config.prices.clone(), config.lanes, config.rate);
+    let recorder = config.record.as_deref().map(Recorder::open).transpose();
+    let access = ModelAccess::new(models, config.prices.clone(), config.lanes, config.rate)
+        .recorded_by(recorder.map_err(RegistryError::Recording)?);
     let triage =
         TriageMetrics::register(&metrics.registry).map_err(RegistryError::TriageMetrics)?;
     let providers = Providers::new(config.keys.clone(), config.guard);
@@ -68,7 +77,9 @@ pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Regist
     Ok(Registry::default()
         .with(TriageHandler::new(access.clone(), triage))
         .with(TriageBatchHandler)
-        .with(DraftHandler::new(access, config.draft_floor, draft))
+        .with(
+            DraftHandler::new(access, config.draft_floor, draft).with_calendars(providers.clone()),
+        )
         .with(ConnectionTestHandler::new(providers.clone()))
         .with(BackfillHandler::new(providers.clone()))
         .with(WebhookDeliveryHandler::new(providers.clone()))

@@ -13,5 +13,7 @@ pub mod metrics;
 pub mod ops;
 pub mod prompts;
 pub mod providers;
+pub mod recording;
+pub mod replay;
 pub mod run;
 pub mod watch;

@@ -16,8 +16,9 @@ use jobs::{
         tenants::forget::forget_old_emails,
     },
     store::{
-        approvals, backfills, blocks, effects, llm_calls::OldCalls, llm_checkpoints, llm_rates,
-        login_failures, memory_items, request_keys, sessions, subscriptions, tenants, watches,
+        approvals, backfills, blocks, corrections, effects, llm_calls::OldCalls, llm_checkpoints,
+        llm_rates, login_failures, memory_items, request_keys, sessions, subscriptions, tenants,
+        watches,
     },
 };
 use lanes::ReleaseLanes;
@@ -89,6 +90,8 @@ enum Task {
     PurgeLlmCalls,
     /// Deletes turns at a model's rate that are over.
     PurgeRateTurns,
+    /// Deletes corrections of judgements after their retention.
+    PurgeCorrections,
     /// Deletes sessions that ended long ago, and failed log-ins that no longer count.
     PurgeSessions,
     /// Deletes stored HTTP responses after their retention.
@@ -112,12 +115,13 @@ enum Task {
 }
 
 impl Task {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::PurgeCheckpoints,
         Self::LoseLlmCalls,
         Self::WarnOfBudgets,
         Self::PurgeLlmCalls,
         Self::PurgeRateTurns,
+        Self::PurgeCorrections,
         Self::PurgeSessions,
         Self::PurgeRequestKeys,
         Self::PurgeFetchedEmails,
@@ -140,6 +144,7 @@ impl Duty for Maintenance {
             Task::WarnOfBudgets => "warn_of_budgets",
             Task::PurgeLlmCalls => "purge_llm_calls",
             Task::PurgeRateTurns => "purge_rate_turns",
+            Task::PurgeCorrections => "purge_corrections",
             Task::PurgeSessions => "purge_sessions",
             Task::PurgeRequestKeys => "purge_request_keys",
             Task::PurgeFetchedEmails => "purge_fetched_emails",
@@ -169,6 +174,7 @@ impl Duty for Maintenance {
             // Expired rows are not read in any case; this only deletes them.
             Task::PurgeCheckpoints
             | Task::PurgeLlmCalls
+            | Task::PurgeCorrections
             | Task::PurgeSessions
             | Task::PurgeRequestKeys
             | Task::PurgeFetchedEmails
@@ -202,6 +208,13 @@ impl Duty for Maintenance {
                     llm_rates::purge(&mut *pool.acquire().await?, PURGE_BATCH.into()).await
                 })
                 .await
+            }
+            Task::PurgeCorrections => {
+                let backlog = delete_in_batches(PURGE_BATCH, || async {
+                    corrections::purge(&mut *pool.acquire().await?, PURGE_BATCH.into()).await
+                })
+                .await?;
+                context.report(self.name(), backlog).await
             }
             Task::PurgeSessions => {
                 let of_sessions = delete_in_batches(PURGE_BATCH, || async {

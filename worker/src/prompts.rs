@@ -18,18 +18,18 @@ pub const DRAFT_TASK: &str = "draft";
 
 /// Judges an email and proposes actions.
 pub const TRIAGE: PromptFile = PromptFile {
-    version: "triage.v2",
-    text: include_str!("prompts/triage.v2.txt"),
-    schema_name: "triage_v2",
-    schema: include_str!("prompts/triage.v2.schema.json"),
+    version: "triage.v3",
+    text: include_str!("prompts/triage.v3.txt"),
+    schema_name: "triage_v3",
+    schema: include_str!("prompts/triage.v3.schema.json"),
 };
 
 /// Writes an email in a user's name.
 pub const DRAFT: PromptFile = PromptFile {
-    version: "draft.v3",
-    text: include_str!("prompts/draft.v3.txt"),
-    schema_name: "draft_v3",
-    schema: include_str!("prompts/draft.v3.schema.json"),
+    version: "draft.v4",
+    text: include_str!("prompts/draft.v4.txt"),
+    schema_name: "draft_v4",
+    schema: include_str!("prompts/draft.v4.schema.json"),
 };
 
 /// Returns the schema of a triage in which the model may choose one of these rules or none.

@@ -20,7 +20,10 @@ use guard::Guard;
 use imap::Imap;
 use jobs::{
     commands::connections::connect::{open_login, open_signing_secret},
-    domain::connection::{Settings, WebUrl},
+    domain::{
+        blocks::Span,
+        connection::{Settings, WebUrl},
+    },
     secrets::{KeyRing, Unsealable},
     store::connections::StoredConnection,
 };
@@ -153,6 +156,17 @@ pub trait Calendar: Send + Sync {
         name: &str,
         now: DateTime<Utc>,
     ) -> Result<Option<CalendarEntry>, ProviderError>;
+
+    /// Lists when the calendar's owner is busy, without saying with what.
+    ///
+    /// # Errors
+    /// If the server does not answer, or does not know the query.
+    async fn busy(
+        &self,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Span>, ProviderError>;
 
     /// Deletes an entry if it still has this ETag.
     ///

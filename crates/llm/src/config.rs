@@ -40,11 +40,12 @@ const FIXTURES: Variable = Variable::optional(
     "shipped files",
     "Other fixture files; an unknown fixture is an error, never a guess",
 );
-const ENVIRONMENT: Variable = Variable::optional(
+/// The kind of environment that the process runs in.
+pub const ENVIRONMENT: Variable = Variable::optional(
     "POSTROOM_ENV",
     "production",
     "–",
-    "`production` refuses testing mode",
+    "`production` refuses testing mode, `development` allows `LLM_RECORD_DIR`",
 );
 
 /// The variables of a process that calls a model.

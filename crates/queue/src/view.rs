@@ -5,6 +5,7 @@ pub mod dead_letters;
 pub mod events;
 pub mod explain;
 pub mod list;
+pub mod replay;
 pub mod stats;
 
 use crate::{JobState, NewJob, run::progress::Progress};

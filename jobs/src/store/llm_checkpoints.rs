@@ -34,6 +34,34 @@ pub async fn find(
     .await
 }
 
+/// A stored completion with its question.
+#[derive(Clone, Debug)]
+pub struct StoredCompletion {
+    pub step: String,
+    pub request_hash: Vec<u8>,
+    pub completion: Value,
+}
+
+/// Lists the completions of a job that has not settled, oldest first.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn of_job(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    job: JobId,
+) -> Result<Vec<StoredCompletion>, sqlx::Error> {
+    sqlx::query_as!(
+        StoredCompletion,
+        "select step, request_hash, completion from llm_checkpoints
+         where tenant_id = $1 and job_id = $2 order by created_at, step",
+        tenant.0,
+        job.0,
+    )
+    .fetch_all(conn)
+    .await
+}
+
 /// Stores a completion; a second one for the same request is dropped. The caller holds the job's lease.
 ///
 /// # Errors

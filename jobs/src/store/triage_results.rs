@@ -3,6 +3,7 @@
 
 use crate::domain::{
     MessageId,
+    corrections::JudgedEmail,
     judgement::{Category, Disposition, Judgement, Priority, Sla, Source, ThreadStatus},
 };
 use base::{JobId, TenantId};
@@ -23,6 +24,7 @@ pub struct NewTriageResult<'a> {
     /// Set if a model was called.
     pub prompt_version: Option<&'a str>,
     pub judgement: &'a Judgement,
+    pub email: JudgedEmail,
 }
 
 /// The result of an earlier job for the same message with the same rules.
@@ -47,8 +49,8 @@ pub async fn insert(
         insert into triage_results (
             tenant_id, job_id, message_id, content_hash, ruleset_version, mode, forced, prompt_version, category,
             disposition, priority, sla, confidence, rationale, source, rules_applied, injection_suspected, degraded,
-            thread_status, outage)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+            thread_status, outage, sender, subject)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
         "#,
         tenant.0,
         result.job.0,
@@ -70,10 +72,51 @@ pub async fn insert(
         judgement.degraded,
         judgement.thread_status.as_str(),
         result.outage,
+        result.email.sender,
+        result.email.subject,
     )
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// Returns the email that a job judged, if the model judged it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn judged_by_model(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    job: JobId,
+) -> Result<Option<JudgedEmail>, sqlx::Error> {
+    sqlx::query_as!(
+        JudgedEmail,
+        "select sender, subject from triage_results where tenant_id = $1 and job_id = $2 and source = 'llm'",
+        tenant.0,
+        job.0,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Returns the email as its latest triage names it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn email(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    message: MessageId,
+) -> Result<Option<JudgedEmail>, sqlx::Error> {
+    sqlx::query_as!(
+        JudgedEmail,
+        "select sender, subject from triage_results where tenant_id = $1 and message_id = $2
+         order by created_at desc, job_id desc limit 1",
+        tenant.0,
+        message.0,
+    )
+    .fetch_optional(conn)
+    .await
 }
 
 /// Finds the latest result for a message with this version of the rules and the same means, other than one that an outage of

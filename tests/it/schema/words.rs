@@ -9,6 +9,7 @@ use jobs::{
         Actor, ApiKeyId, AuditOutcome, UserId, approval,
         blocks::{self, BlockKind, BlockSource},
         connection,
+        corrections::CorrectionKind,
         draft::{Confidence, DraftMode, DraftStatus, Origin, Tone},
         effect::{EffectStatus, UnknownSends},
         gate::{Gate, TrustMode},
@@ -116,7 +117,12 @@ fn enums() -> BTreeMap<&'static str, Words> {
     let role = || words(Role::ALL, Role::as_str);
     let progress = || words(Progress::ALL, Progress::as_str);
     BTreeMap::from([
-        // 0014_subscriptions
+        // 0022_corrections
+        (
+            "judgement_corrections_kind_check",
+            words(CorrectionKind::ALL, CorrectionKind::as_str),
+        ),
+        // 0019_subscriptions
         (
             "subscriptions_status_check",
             words(SubscriptionStatus::ALL, SubscriptionStatus::as_str),

@@ -9,11 +9,14 @@
 
 mod access;
 mod ledger;
+mod recorded;
 
 pub use access::ModelAccess;
+pub use recorded::{RecordedAnswer, RecordedAnswers, ReplayedAnswer, ReplayedStep};
 
 use crate::handlers::model_failure::effects::passes_on;
-use base::telemetry::millis;
+use crate::recording::{Exchange, Recorder, hexadecimal, rendered};
+use base::telemetry::{chain, millis};
 use jobs::commands::audit::JobAudit;
 use jobs::domain::ResourceKind;
 use jobs::{
@@ -59,6 +62,9 @@ pub(in crate::handlers) enum AskError {
     LeaseLost,
     #[error("could not read or record the call")]
     Database(#[from] sqlx::Error),
+    /// A replay has no answer to this question.
+    #[error("no answer to the question {step} was recorded")]
+    NotRecorded { step: &'static str },
 }
 
 /// A call that has no answer.
@@ -81,6 +87,11 @@ pub(in crate::handlers) async fn ask(
 ) -> Result<Completion, AskError> {
     let job = &ctx.job;
     let request_hash = question.prompt.sha256();
+    if let Some(recorded) = &access.recorded {
+        let step = question.step;
+        let answer = recorded.take(step, &hexadecimal(&request_hash));
+        return answer.ok_or(AskError::NotRecorded { step });
+    }
     let key = CheckpointKey {
         job: job.lease.job,
         step: question.step,
@@ -149,6 +160,9 @@ async fn ask_one(
         cost,
         result: result.as_ref(),
     };
+    if let Some(recorder) = &ledger.access.recorder {
+        write_exchange(recorder, call, ledger, ended.result).await;
+    }
     if cost.tries > 0 {
         record(ctx, ledger, &ended).await?;
     }
@@ -158,6 +172,35 @@ async fn ask_one(
         is_billed: cost.last_usage.total() > 0,
         error,
     }))
+}
+
+/// Writes the question and its answer to disk, in development. The answer counts also if that fails.
+async fn write_exchange(
+    recorder: &Recorder,
+    call: &Call<'_>,
+    ledger: &JobLedger<'_>,
+    result: Result<&Completion, &LlmError>,
+) {
+    let (messages, schema) = rendered(&call.prompt, &call.schema);
+    let exchange = Exchange {
+        recorded_at: ledger.ctx.clock.now(),
+        job: call.job.0,
+        kind: ledger.ctx.job.kind.clone(),
+        step: ledger.key.step.to_owned(),
+        attempt: call.attempt,
+        provider: ledger.model.provider_name().to_owned(),
+        model: ledger.model.model_name().to_owned(),
+        prompt_version: ledger.version.to_owned(),
+        prompt_sha256: hexadecimal(&ledger.key.request_hash),
+        messages,
+        schema,
+        answer: result.ok().cloned(),
+        failure: result.err().map(|error| error.class().to_owned()),
+    };
+    if let Err(error) = recorder.write(exchange).await {
+        let error = chain(&error);
+        tracing::warn!(error, "could not write an exchange to LLM_RECORD_DIR");
+    }
 }
 
 /// Reads the checkpoint; ignores one that this version cannot parse.

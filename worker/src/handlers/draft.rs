@@ -6,6 +6,7 @@
 //!
 //! Sends nothing: every version needs an approval, whatever the trust mode.
 
+mod busy;
 mod compose;
 mod guards;
 pub(super) mod load;
@@ -20,6 +21,7 @@ mod writes;
 pub use metrics::DraftMetrics;
 
 use crate::handlers::{ask::ModelAccess, internal};
+use crate::providers::Providers;
 use async_trait::async_trait;
 use compose::{Composed, compose};
 use guards::Target;
@@ -47,6 +49,8 @@ pub struct DraftHandler {
     /// Below this confidence, the draft becomes open questions.
     floor: Confidence,
     metrics: DraftMetrics,
+    /// Opens the writer's calendar; none in a replay.
+    providers: Option<Providers>,
 }
 
 impl DraftHandler {
@@ -55,6 +59,16 @@ impl DraftHandler {
             model: model.into(),
             floor,
             metrics,
+            providers: None,
+        }
+    }
+
+    /// Has drafts know when their writer is busy by the writer's calendar.
+    #[must_use]
+    pub fn with_calendars(self, providers: Providers) -> Self {
+        Self {
+            providers: Some(providers),
+            ..self
         }
     }
 }
@@ -64,11 +78,16 @@ impl Handler for DraftHandler {
     type Kind = DraftGenerate;
 
     async fn run(&self, ctx: &JobContext, args: Args) -> Result<Settlement, Failure> {
-        let case = load(ctx, &args).await?;
+        let mut case = load(ctx, &args).await?;
         let outgoing = match guards::target(&case, &args, ctx.job.created_at) {
             Target::Draft(outgoing) => *outgoing,
             Target::NotNeeded(why) => return self.not_needed(&args, why),
         };
+        if let Some(providers) = &self.providers {
+            let known = busy::of_calendar(ctx, providers, &case).await;
+            case.taken.extend(known);
+        }
+        case.taken = busy::joined(case.taken);
         let Composed {
             reply,
             model,

@@ -56,6 +56,11 @@ pub(super) async fn react(
     match error {
         AskError::LeaseLost => Reaction::Fail(Failure::interrupted()),
         AskError::Database(error) => Reaction::Fail(unavailable(&error)),
+        AskError::NotRecorded { step } => Reaction::Fail(Failure::permanent(
+            "not_recorded",
+            "Today's code asks the model a question that the job did not ask.",
+            format!("no answer to the question {step} was recorded"),
+        )),
         AskError::Model { last, earlier } => {
             let decided = decide(ctx, last, &earlier, wait_of).await;
             decided.unwrap_or_else(|error| Reaction::Fail(unavailable(&error)))

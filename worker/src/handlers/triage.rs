@@ -7,6 +7,7 @@
 //! Executes nothing: another job executes what the gate lets through ([`follow_up`]), and the rest gets an approval.
 
 mod bounced;
+pub mod evaluate;
 mod follow_up;
 mod guards;
 mod item;
@@ -96,7 +97,9 @@ impl Handler for TriageHandler {
             Mode::LlmOnly => true,
         };
         if needs_model {
-            case.mailbox = mailbox::load(&ctx.pool, ctx.job.tenant, case.owner, &case.mail).await?;
+            let (tenant, asked_on) = (ctx.job.tenant, ctx.job.created_at);
+            case.mailbox =
+                mailbox::load(&ctx.pool, tenant, case.owner, &case.mail, asked_on).await?;
         }
         let (model_use, Judged { answer, usage }) = if needs_model {
             (
@@ -160,6 +163,7 @@ impl TriageHandler {
                 forced: args.force,
                 prompt_version: (model_use == ModelUse::Called).then_some(TRIAGE.version),
                 is_outage,
+                email: case.judged_email(),
                 replaces: case.outage_jobs.clone(),
             }))
         };

@@ -1,11 +1,16 @@
-//! The part of `CalDAV` that one event needs: create, read, and delete if unchanged. The URL of the connection is the
+//! The part of `CalDAV` that one event needs: create, read, and delete if unchanged; and when the owner is busy. The URL of the connection is the
 //! collection.
+
+mod busy;
 
 use super::web::{HttpRequest, HttpResponse, RequestError, WebClient};
 use super::{Calendar, CalendarEntry, DeleteResult, ProviderError, PutResult};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use jobs::domain::connection::{MailSecret, WebUrl};
+use jobs::domain::{
+    blocks::Span,
+    connection::{MailSecret, WebUrl},
+};
 use reqwest::{
     Method,
     header::{CONTENT_TYPE, HeaderName, IF_MATCH, IF_NONE_MATCH},
@@ -94,6 +99,31 @@ impl Calendar for CalDav {
             404 | 410 => Ok(None),
             _ => Err(refusal(&response, now)),
         }
+    }
+
+    async fn busy(
+        &self,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Span>, ProviderError> {
+        let method = Method::from_bytes(b"REPORT").map_err(|_| ProviderError::Permanent {
+            code: "calendar_not_found",
+            message: NOT_FOUND.into(),
+        })?;
+        let headers = vec![
+            (HeaderName::from_static("depth"), "1".into()),
+            (CONTENT_TYPE, "application/xml; charset=utf-8".into()),
+        ];
+        let response = self
+            .send_request(method, "", headers, busy::query(from, to))
+            .await
+            .map_err(read_error)?;
+        if response.status != 200 {
+            return Err(refusal(&response, now));
+        }
+        let body = response.body().await.map_err(read_error)?;
+        Ok(busy::spans(&String::from_utf8_lossy(&body), from, to))
     }
 
     async fn delete(

@@ -6,6 +6,7 @@ mod outgoing_message;
 mod precheck;
 
 use crate::commands::{
+    corrections,
     drafts::{ownership::may_decide, revise::ReviseError},
     record::RecordError,
 };
@@ -20,6 +21,7 @@ use crate::{
         draft::DraftRefused,
     },
     store::{
+        self,
         approvals::{self, StoredApproval},
         audit, drafts,
         history::{self, NewHistoryEntry},
@@ -275,6 +277,7 @@ async fn reject(
     offers(present, "reject", "rejected")?;
     let step = (next, present.version);
     approvals::set_status(conn, session.tenant, present.id, step, Some(session.user)).await?;
+    corrections::of_action(conn, session, present, None).await?;
     Ok(())
 }
 
@@ -300,6 +303,8 @@ async fn edit(
     })?;
     let version = present.version + 1;
     approvals::set_payload(conn, session.tenant, present.id, version, &patched).await?;
+    let params = &patched.payload["params"];
+    corrections::of_action(conn, session, present, Some(params)).await?;
     Ok(())
 }
 
@@ -315,6 +320,7 @@ async fn reopen(
     }
     let step = (next, present.version + 1);
     approvals::set_status(conn, session.tenant, present.id, step, None).await?;
+    store::corrections::delete(conn, session.tenant, present.id).await?;
     Ok(())
 }
 

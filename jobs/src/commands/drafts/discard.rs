@@ -1,6 +1,7 @@
 //! A person does not want a draft: it is never sent, and its approval is rejected.
 
 use super::ownership::may_decide;
+use crate::commands::corrections;
 use crate::domain::ResourceKind;
 use crate::domain::history::HistoryVerb;
 use crate::{
@@ -85,6 +86,7 @@ pub async fn discard_draft(
         | Status::Undoing => return Err(DiscardError::Decided(approval.status)),
     }
     drafts::set_status(&mut tx, tenant, id, status).await?;
+    corrections::of_draft(&mut tx, session, &draft, None).await?;
     let history_entry = NewHistoryEntry {
         verb: HistoryVerb::Discarded,
         object_kind: ResourceKind::Draft,

@@ -2,6 +2,7 @@
 //! approval that no worker has begun. The job writes the version.
 
 use super::ownership::may_decide;
+use crate::commands::corrections;
 use crate::domain::ResourceKind;
 use crate::domain::history::HistoryVerb;
 use crate::{
@@ -28,6 +29,8 @@ use sqlx::PgConnection;
 pub(crate) struct RevisionRequest<'a> {
     pub(crate) base: Base,
     pub(crate) job: JobId,
+    /// What the person wants changed.
+    pub(crate) instructions: &'a str,
     pub(crate) request_id: &'a str,
 }
 
@@ -92,6 +95,7 @@ pub(crate) async fn begin(
     };
     let ready = back.and_then(|status| status.after(DraftStep::Revise));
     let ready = ready.map_err(|_| ReviseError::NotReady(draft.status))?;
+    corrections::of_draft(conn, session, &draft, Some(asked.instructions)).await?;
     let mut stopped = None;
     match approval.status {
         Status::Proposed | Status::Approved => {

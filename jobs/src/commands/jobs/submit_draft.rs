@@ -90,6 +90,7 @@ pub async fn submit_draft(
         let asked = revise::RevisionRequest {
             base,
             job: view.id,
+            instructions: request.args.instructions.as_deref().unwrap_or_default(),
             request_id: request.request_id,
         };
         stopped = revise::begin(&mut tx, request.session, asked).await?;

@@ -1,7 +1,11 @@
 //! What handlers need to call models: [`ModelAccess`].
 
+use super::recorded::RecordedAnswers;
+use crate::{config::ModelConfig, fixtures, prompts::TRIAGE_TASK, recording::Recorder};
+use base::{TenantId, clock::Clock};
 use jobs::domain::llm::{LanePolicy, rate::Rate};
-use llm::{Model, Models, Prices};
+use llm::{Model, Models, Prices, config::ModelError};
+use prometheus::Registry;
 use std::sync::Arc;
 
 /// The models, their prices, and how often one is asked at most, and while it is away. Clones share everything.
@@ -11,6 +15,10 @@ pub struct ModelAccess {
     pub(in crate::handlers) prices: Arc<Prices>,
     pub(in crate::handlers) lanes: LanePolicy,
     pub(in crate::handlers) rate: Rate,
+    /// Writes each exchange to disk, in development.
+    pub(super) recorder: Option<Recorder>,
+    /// Answers in place of the model, in a replay.
+    pub(super) recorded: Option<RecordedAnswers>,
 }
 
 impl ModelAccess {
@@ -20,7 +28,52 @@ impl ModelAccess {
             prices: Arc::new(prices),
             lanes,
             rate,
+            recorder: None,
+            recorded: None,
         }
+    }
+
+    /// Has each exchange written to disk.
+    #[must_use]
+    pub fn recorded_by(self, recorder: Option<Recorder>) -> Self {
+        Self { recorder, ..self }
+    }
+
+    /// Has these answers stand in for the model.
+    #[must_use]
+    pub fn answered_by(self, answers: RecordedAnswers) -> Self {
+        Self {
+            recorded: Some(answers),
+            ..self
+        }
+    }
+
+    /// Builds the model for a program that is no worker; nobody reads its metrics.
+    ///
+    /// # Errors
+    /// If the model cannot be set up.
+    pub fn of_config(config: &ModelConfig) -> Result<Self, ModelError> {
+        let registry = Registry::new();
+        let models = Models::from_config(&config.llm, &registry, Clock::System, fixtures::SHIPPED)?;
+        let prices = config.prices.clone();
+        Ok(Self::new(
+            models,
+            prices,
+            LanePolicy::default(),
+            Rate::default(),
+        ))
+    }
+
+    /// Returns the model that triages for everybody, without its fallbacks.
+    pub(in crate::handlers) fn first_of_triage(&self) -> &Model {
+        // No tenant with models of its own has a new id.
+        &self.models.route(TenantId::new(), TRIAGE_TASK).first
+    }
+
+    /// Returns the provider and the name of the model that triages.
+    pub fn names(&self) -> (&str, &str) {
+        let model = self.first_of_triage();
+        (model.provider_name(), model.model_name())
     }
 }
 

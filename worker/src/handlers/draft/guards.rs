@@ -142,6 +142,7 @@ mod tests {
             injection_suspected: false,
             base: None,
             memories: Vec::new(),
+            examples: crate::handlers::corrections::Examples::default(),
             taken: Vec::new(),
         }
     }

@@ -2,7 +2,10 @@
 
 use super::memory;
 use crate::prompts::mailbox::Owner;
-use crate::{handlers::unavailable, messages::load_parsed};
+use crate::{
+    handlers::{corrections::Examples, unavailable},
+    messages::load_parsed,
+};
 use base::TenantId;
 use chrono::{DateTime, Utc};
 use jobs::{
@@ -11,6 +14,7 @@ use jobs::{
         action::ActionType,
         approval::Status,
         blocks::Span,
+        corrections::CorrectionKind,
         draft::{DraftMode, DraftStep, Tone, original, send_at},
         gate::{Circumstances, Confirmation, HighRiskPolicy, TrustMode, decide},
         mail::{Mail, foreign_reply_address, is_automatic, lookup_addresses},
@@ -46,7 +50,9 @@ pub(super) struct Case {
     pub(super) base: Option<BaseVersion>,
     /// Memories for the writer, redacted for the prompt.
     pub(super) memories: Vec<Recalled>,
-    /// The writer's time that is planned already, from the time of submission on.
+    /// Drafts that the writer corrected.
+    pub(super) examples: Examples,
+    /// The writer's busy times from the time of submission on: our blocks, then those of the calendar too.
     pub(super) taken: Vec<Span>,
 }
 
@@ -232,6 +238,16 @@ pub(super) async fn load(ctx: &JobContext, args: &Args) -> Result<Case, Failure>
         }
         None => Vec::new(),
     };
+    let examples = match &writer {
+        Some(writer) => {
+            let (kinds, asked_on) = (&CorrectionKind::OF_DRAFTS, ctx.job.created_at);
+            let mail = mail.as_ref().map(|(_, mail)| mail);
+            Examples::load(&mut conn, (tenant, writer.user), kinds, mail, asked_on)
+                .await
+                .map_err(failed)?
+        }
+        None => Examples::default(),
+    };
     drop(conn);
     let mut case = Case {
         trust,
@@ -243,6 +259,7 @@ pub(super) async fn load(ctx: &JobContext, args: &Args) -> Result<Case, Failure>
         injection_suspected,
         base,
         memories: Vec::new(),
+        examples,
         taken,
     };
     case.memories = memory::redacted(recalled, case.risk());

@@ -61,6 +61,9 @@ fn with_evidence(mut prompt: Prompt, case: &Case, args: &Args) -> Prompt {
     if let Some(memories) = memory::other_lines(&case.memories) {
         prompt = prompt.untrusted("memory", Untrusted::new(&memories));
     }
+    if let Some(corrected) = case.examples.evidence_lines() {
+        prompt = prompt.untrusted("corrections", Untrusted::new(&corrected));
+    }
     match case.base_text() {
         Some(text) => prompt.untrusted("draft", Untrusted::new(text)),
         None => prompt,
@@ -132,10 +135,14 @@ fn context(
         text.push_str("What the owner has said before, each with its id in brackets:\n");
         text.push_str(&memories);
     }
+    if let Some(decisions) = case.examples.owner_lines() {
+        text.push_str("How the owner corrected former drafts:\n");
+        text.push_str(&decisions);
+    }
     text
 }
 
-/// Renders the time that is planned already. What else the owner has in a calendar is not known here.
+/// Renders when the owner is busy, as far as our blocks and a connected calendar say.
 fn taken(case: &Case, owner: &Owner) -> String {
     let zone = send_at::zone(&owner.timezone);
     let spans: Vec<String> = case
@@ -248,6 +255,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::handlers::corrections::Examples;
     use jobs::{
         domain::{MessageId, UserId, blocks::Span, gate::TrustMode, mail::Envelope},
         store::users::Correspondent,
@@ -272,6 +280,7 @@ mod tests {
             injection_suspected: false,
             base: None,
             memories: Vec::new(),
+            examples: Examples::default(),
             taken: Vec::new(),
         }
     }

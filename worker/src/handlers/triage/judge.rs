@@ -23,9 +23,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Both calls of an attempt together; the job's own timeout must leave room to settle.
-const BUDGET: Duration = Duration::from_secs(150);
+pub(super) const BUDGET: Duration = Duration::from_secs(150);
 /// An answer has a few hundred tokens; a reasoning model needs more.
-const MAX_OUTPUT_TOKENS: u32 = 2_000;
+pub(super) const MAX_OUTPUT_TOKENS: u32 = 2_000;
 /// How long a job waits that replaces a fallback: a person has the email already, and nobody waits for this job.
 const JUDGE_AGAIN_WAIT: TimeDelta = TimeDelta::days(30);
 
@@ -134,7 +134,7 @@ fn record_invalid(metrics: &LlmMetrics, fault: &ReplyFault, repaired: bool) {
     );
 }
 
-const fn reason(class: FaultClass) -> InvalidReason {
+pub(super) const fn reason(class: FaultClass) -> InvalidReason {
     match class {
         FaultClass::Json => InvalidReason::Json,
         FaultClass::Schema | FaultClass::Ungrounded => InvalidReason::Schema,

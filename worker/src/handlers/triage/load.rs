@@ -9,7 +9,8 @@ use base::{JobId, TenantId, telemetry::chain};
 use jobs::{
     commands::{effects::bounce::BouncedEmail, rules},
     domain::{
-        MessageId, UserId, gate::TrustMode, invite::EmailAddress, mail::Mail, rules::RuleSet,
+        MessageId, UserId, corrections::JudgedEmail, gate::TrustMode, invite::EmailAddress,
+        mail::Mail, rules::RuleSet,
     },
     kinds::triage::{Args, Mode},
     store::{
@@ -43,6 +44,14 @@ pub(super) struct Case {
     pub(super) outage_jobs: Vec<JobId>,
     /// The earlier result for this email by the same rules.
     pub(super) former: Option<(FormerResult, Vec<StoredAction>)>,
+}
+
+impl Case {
+    /// Names the email as corrections of its judgement will.
+    pub(super) fn judged_email(&self) -> JudgedEmail {
+        let sender = self.mail.from.as_ref().map(|from| from.addr.as_str());
+        JudgedEmail::of(sender, &self.mail.subject)
+    }
 }
 
 /// Loads the facts.

@@ -1,10 +1,11 @@
 //! Loads whose mailbox the email arrived in and what its owner has said before: [`load`]. Needed for the model only.
 
-use crate::handlers::{draft::memory, unavailable};
+use crate::handlers::{corrections::Examples, draft::memory, unavailable};
 use crate::prompts::mailbox::Owner;
 use base::TenantId;
+use chrono::{DateTime, Utc};
 use jobs::{
-    domain::{UserId, mail::Mail, memory::MemoryScope, risk::Risk},
+    domain::{UserId, corrections::CorrectionKind, mail::Mail, memory::MemoryScope, risk::Risk},
     store::{
         connections,
         memory_items::{self, Recalled},
@@ -20,6 +21,8 @@ pub(super) struct Mailbox {
     pub(super) owner: Owner,
     /// Redacted: what the email will lead to is not known yet, so the highest risk is assumed.
     pub(super) memories: Vec<Recalled>,
+    /// Judgements that the owner corrected.
+    pub(super) examples: Examples,
 }
 
 /// Loads the facts; without an owner there are none.
@@ -31,11 +34,12 @@ pub(super) async fn load(
     tenant: TenantId,
     owner: Option<UserId>,
     mail: &Mail,
+    asked_on: DateTime<Utc>,
 ) -> Result<Mailbox, Failure> {
     let Some(user) = owner else {
         return Ok(Mailbox::default());
     };
-    read(pool, tenant, user, mail)
+    read(pool, tenant, user, mail, asked_on)
         .await
         .map_err(|error| unavailable(&error))
 }
@@ -45,6 +49,7 @@ async fn read(
     tenant: TenantId,
     user: UserId,
     mail: &Mail,
+    asked_on: DateTime<Utc>,
 ) -> Result<Mailbox, sqlx::Error> {
     let mut conn = pool.acquire().await?;
     let Some(person) = users::correspondent(&mut conn, tenant, user).await? else {
@@ -57,7 +62,10 @@ async fn read(
         .flat_map(MemoryScope::of_sender)
         .collect();
     let recalled = memory_items::for_prompt(&mut conn, tenant, user, &scopes).await?;
+    let kinds = &CorrectionKind::OF_TRIAGE;
+    let examples = Examples::load(&mut conn, (tenant, user), kinds, Some(mail), asked_on).await?;
     Ok(Mailbox {
+        examples,
         owner: Owner::new(&person.email, &accounts, person.timezone),
         memories: memory::redacted(recalled, Risk::High),
     })

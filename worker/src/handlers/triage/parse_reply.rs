@@ -340,7 +340,7 @@ mod tests {
                 .push(json!({"type": "forward", "params": {"to": "a@b.c"}}));
         });
         same("the answer inside another object", &|r| {
-            *r = json!({ "triage_v2": r.clone() });
+            *r = json!({ "triage_v3": r.clone() });
         });
         let four = json!([
             good()["actions"][0],

@@ -49,6 +49,9 @@ fn with_email(prompt: Prompt, case: &Case) -> Prompt {
     if let Some(memories) = memory::other_lines(&case.mailbox.memories) {
         prompt = prompt.untrusted("memory", Untrusted::new(&memories));
     }
+    if let Some(corrected) = case.mailbox.examples.evidence_lines() {
+        prompt = prompt.untrusted("corrections", Untrusted::new(&corrected));
+    }
     prompt.untrusted("body", Untrusted::new(&excerpt(&mail.body_text, BODY)))
 }
 
@@ -90,6 +93,10 @@ fn context(case: &Case, verdict: &Verdict<'_>, asked_on: DateTime<Utc>) -> Strin
     if let Some(memories) = memory::owner_lines(&case.mailbox.memories) {
         text.push_str("What the owner has said before:\n");
         text.push_str(&memories);
+    }
+    if let Some(decisions) = case.mailbox.examples.owner_lines() {
+        text.push_str("How the owner corrected former judgements:\n");
+        text.push_str(&decisions);
     }
     text.push_str(
         "\nActions you may propose, with their params (* = required; give null for the others):\n",
@@ -261,6 +268,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::handlers::corrections::Examples;
     use crate::handlers::triage::guards::Correspondents;
     use crate::handlers::triage::mailbox::Mailbox;
     use crate::handlers::triage::parse_reply::FaultClass;
@@ -374,6 +382,7 @@ mod tests {
                 item(Provenance::User, "OWNER-said"),
                 item(Provenance::Email, "HUNTER-read"),
             ],
+            examples: Examples::default(),
         };
         let prompt = question(
             &case,

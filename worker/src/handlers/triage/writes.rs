@@ -15,6 +15,7 @@ use jobs::{
     },
     domain::{
         AuditAction, Detail, InboxItemId, MessageId, NewAuditEntry,
+        corrections::JudgedEmail,
         inbox::NewItem,
         judgement::{Judgement, Source},
     },
@@ -65,6 +66,8 @@ pub(super) struct NewFinding {
     pub(super) prompt_version: Option<&'static str>,
     /// The model was away, and the email is judged again when it is back.
     pub(super) is_outage: bool,
+    /// The email, as corrections name it.
+    pub(super) email: JudgedEmail,
     /// Jobs whose fallback this result replaces.
     pub(super) replaces: Vec<JobId>,
 }
@@ -118,6 +121,7 @@ impl TriageWrites {
             outage: finding.is_outage,
             prompt_version: finding.prompt_version,
             judgement: &plan.judgement,
+            email: finding.email.clone(),
         };
         triage_results::insert(conn, tenant, &result).await?;
         if finding.is_outage {

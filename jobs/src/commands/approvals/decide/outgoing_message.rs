@@ -31,7 +31,7 @@ pub(super) async fn revise(
         draft_id: draft.id,
         version: draft.version,
     };
-    let args = Args::revise(base, instructions, session.user);
+    let args = Args::revise(base, instructions.clone(), session.user);
     let job = NewJob {
         request_id: Some(meta.request_id.to_owned()),
         client_request_id: session.client_request(),
@@ -42,6 +42,7 @@ pub(super) async fn revise(
     let asked = revise::RevisionRequest {
         base,
         job: job.id,
+        instructions: &instructions,
         request_id: meta.request_id,
     };
     let stopped = revise::begin(conn, session, asked)

@@ -2,18 +2,20 @@
 //! knows: read it before you accept it.
 
 use super::question;
+use crate::handlers::corrections::Examples;
 use crate::handlers::draft::load::Case;
 use crate::prompts::DRAFT;
 use jobs::{
     domain::{
         MessageId, UserId,
         blocks::Span,
+        corrections::{CorrectionKind, JudgedEmail},
         draft::{OutgoingMessage, Tone},
         gate::TrustMode,
         mail::Mail,
     },
     kinds::draft::Args,
-    store::users::Correspondent,
+    store::{corrections::StoredCorrection, users::Correspondent},
 };
 use llm::prompt::Boundary;
 
@@ -41,6 +43,13 @@ fn question_for_a_sample_reply_is_rendered_as_its_snapshot() {
         injection_suspected: false,
         base: None,
         memories: Vec::new(),
+        examples: Examples(vec![StoredCorrection {
+            kind: CorrectionKind::Revised,
+            action_type: "send_draft".into(),
+            email: JudgedEmail::of(Some("ann@client.example"), "The plan of October"),
+            proposed: "Hello Ann! The plan is fine!".into(),
+            chosen: Some("Without exclamation marks.".into()),
+        }]),
         taken: vec![span.unwrap()],
     };
     let args = Args {
@@ -61,6 +70,6 @@ fn question_for_a_sample_reply_is_rendered_as_its_snapshot() {
     let text = text.replace(&after[..32], "MARK");
     assert_eq!(
         text,
-        include_str!("../../../prompts/snapshots/draft.v3.txt").trim_end()
+        include_str!("../../../prompts/snapshots/draft.v4.txt").trim_end()
     );
 }

@@ -2,9 +2,19 @@
 //! knows: read it before you accept it.
 
 use super::question;
+use crate::handlers::corrections::Examples;
 use crate::handlers::triage::{guards::Correspondents, load::Case, mailbox::Mailbox};
 use crate::prompts::{TRIAGE, mailbox::Owner};
-use jobs::domain::{MessageId, gate::TrustMode, mail::Mail, rules::RuleSet};
+use jobs::{
+    domain::{
+        MessageId,
+        corrections::{CorrectionKind, JudgedEmail},
+        gate::TrustMode,
+        mail::Mail,
+        rules::RuleSet,
+    },
+    store::corrections::StoredCorrection,
+};
 use llm::prompt::Boundary;
 use std::sync::Arc;
 
@@ -28,6 +38,13 @@ fn question_about_a_sample_email_is_rendered_as_its_snapshot() {
         mailbox: Mailbox {
             owner: Owner::new("sam@acme.example", &[], "Europe/Berlin".into()),
             memories: Vec::new(),
+            examples: Examples(vec![StoredCorrection {
+                kind: CorrectionKind::Rejected,
+                action_type: "label".into(),
+                email: JudgedEmail::of(Some("ann@client.example"), "Draft of the contract"),
+                proposed: "label: Contracts".into(),
+                chosen: None,
+            }]),
         },
         trust: TrustMode::TrainingWheels,
         rules: Arc::new(RuleSet::compile(RULES).unwrap()),
@@ -47,6 +64,6 @@ fn question_about_a_sample_email_is_rendered_as_its_snapshot() {
     let text = text.replace(&after[..32], "MARK");
     assert_eq!(
         text,
-        include_str!("../../../prompts/snapshots/triage.v2.txt").trim_end()
+        include_str!("../../../prompts/snapshots/triage.v3.txt").trim_end()
     );
 }
