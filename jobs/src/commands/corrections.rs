@@ -84,7 +84,7 @@ pub(crate) async fn of_draft(
         },
         action: ActionType::SendDraft,
         email: email.unwrap_or_default(),
-        proposed: version.map_or_else(String::new, |version| version.letter.body_text),
+        proposed: version.map_or_else(String::new, |version| version.message.body_text),
         chosen: instructions.map(str::to_owned),
     };
     corrections::put(conn, tenant, &correction.cut()).await

@@ -1,6 +1,5 @@
 //! `subscriptions`: which events of jobs a webhook gets, and up to where in the audit log it has them.
 
-use super::word;
 use crate::domain::{
     ConnectionId, UserId,
     subscription::{JobEndEvent, SubscriptionStatus},
@@ -31,7 +30,7 @@ pub struct StoredSubscription {
 struct Row {
     connection: ConnectionId,
     events: Vec<String>,
-    status: String,
+    status: SubscriptionStatus,
     last_error: Option<String>,
     position_xid: i64,
     position_seq: i64,
@@ -48,7 +47,7 @@ impl TryFrom<Row> for StoredSubscription {
         Ok(Self {
             connection: row.connection,
             events: known(&row.events)?,
-            status: word(SubscriptionStatus::parse(&row.status), "status")?,
+            status: row.status,
             last_error: row.last_error,
             position: Position {
                 xid: row.position_xid,
@@ -63,10 +62,11 @@ impl TryFrom<Row> for StoredSubscription {
 }
 
 fn known(events: &[String]) -> Result<Vec<JobEndEvent>, sqlx::Error> {
-    events
-        .iter()
-        .map(|event| word(JobEndEvent::parse(event), "events"))
-        .collect()
+    let known = |event: &String| {
+        JobEndEvent::parse(event)
+            .ok_or_else(|| sqlx::Error::Decode(format!("unknown event {event}").into()))
+    };
+    events.iter().map(known).collect()
 }
 
 /// Subscribes the connection from now on, or changes its events; one that was not active continues where it stopped.
@@ -148,7 +148,7 @@ pub async fn find(
     let row = sqlx::query_as!(
         Row,
         r#"
-        select connection_id as "connection: ConnectionId", events, status, last_error,
+        select connection_id as "connection: ConnectionId", events, status as "status: SubscriptionStatus", last_error,
             position_xid::text::bigint as "position_xid!", position_seq, delivery_job_id as "delivery_job: JobId",
             delivered, last_delivered_at, created_at
         from subscriptions where tenant_id = $1 and connection_id = $2
@@ -185,8 +185,8 @@ pub async fn lock_due(
     // An `exists` would become a join that reads the log from its beginning.
     let rows = sqlx::query!(
         r#"
-        select s.tenant_id as "tenant: TenantId", s.connection_id as "connection: ConnectionId", s.events, s.status,
-            s.last_error, s.position_xid::text::bigint as "position_xid!", s.position_seq,
+        select s.tenant_id as "tenant: TenantId", s.connection_id as "connection: ConnectionId", s.events,
+            s.status as "status: SubscriptionStatus", s.last_error, s.position_xid::text::bigint as "position_xid!", s.position_seq,
             s.delivery_job_id as "delivery_job: JobId", s.delivered, s.last_delivered_at, s.created_at
         from subscriptions s
         join connections c on c.tenant_id = s.tenant_id and c.id = s.connection_id

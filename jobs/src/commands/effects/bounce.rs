@@ -78,9 +78,8 @@ pub async fn record_bounce(
         )
         .failed("bounced"),
     ];
-    if let Some(item) = item(stored, bounced)
-        && let Some(added) = inbox_items::insert(conn, tenant, &item).await?
-    {
+    let item = item(stored, bounced);
+    if let Some(added) = inbox_items::insert(conn, tenant, &item).await? {
         let entry = NewHistoryEntry {
             verb: HistoryVerb::Added,
             object_kind: ResourceKind::InboxItem,
@@ -119,7 +118,7 @@ fn with_bounced(receipt: Option<Value>, failed: &[FailedRecipient]) -> (Value, u
 }
 
 /// Builds the inbox item. A copy of the bounce does not add another.
-fn item(stored: StoredBounce<'_>, bounced: &BouncedEmail) -> Option<NewItem> {
+fn item(stored: StoredBounce<'_>, bounced: &BouncedEmail) -> NewItem {
     let title = format!("Not delivered: {}", bounced.subject);
     let mut lines: Vec<String> = bounced
         .failed
@@ -135,12 +134,12 @@ fn item(stored: StoredBounce<'_>, bounced: &BouncedEmail) -> Option<NewItem> {
         count if count > NAMED => lines.push(format!("And {} more.", count - NAMED)),
         _ => {}
     }
-    Some(NewItem {
+    NewItem {
         owner: Some(bounced.owner),
         rationale: lines.join("\n"),
         priority: Priority::High,
-        ..NewItem::of_mail(&title, stored.content_hash, stored.message)?
-    })
+        ..NewItem::of_mail(&title, stored.content_hash, stored.message)
+    }
 }
 
 #[cfg(test)]

@@ -106,7 +106,7 @@ impl Case {
     /// A revision keeps what the version before it has.
     pub(super) fn original(&self, args: &Args) -> Option<String> {
         if let Some(base) = &self.base {
-            let body = &base.version.letter.body_text;
+            let body = &base.version.message.body_text;
             return self
                 .original_of(base.draft.mode)
                 .filter(|original| original::without(body, original).is_some());
@@ -130,7 +130,7 @@ impl Case {
     /// Returns the text of the version to revise, without the original below it.
     pub(super) fn base_text(&self) -> Option<&str> {
         let base = self.base.as_ref()?;
-        let body = base.version.letter.body_text.as_str();
+        let body = base.version.message.body_text.as_str();
         let original = self.original_of(base.draft.mode);
         let text = original.and_then(|original| original::without(body, &original));
         Some(text.unwrap_or(body))
