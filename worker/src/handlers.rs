@@ -139,7 +139,7 @@ mod tests {
             format: MailFormat::Envelope,
             source: br#"{"hunter2": 1}"#.to_vec(),
         };
-        let failure = Failure::from(messages::parse(Some(stored)).await.unwrap_err());
+        let failure = Failure::from(messages::parse(Some(stored)).await.err().unwrap());
         assert_eq!(failure.code, "unparsable_mail");
         assert!(!failure.detail.contains("hunter2"), "{}", failure.detail);
     }

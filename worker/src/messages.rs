@@ -12,7 +12,6 @@ use jobs::{
 use sqlx::PgPool;
 
 /// A stored email, parsed.
-#[derive(Debug)]
 pub(crate) struct ParsedMessage {
     pub(crate) mail: Mail,
     /// [`Mail::content_hash`].
@@ -92,7 +91,7 @@ mod tests {
 
     #[tokio::test]
     async fn missing_and_unparsable_emails_have_a_code_each() {
-        let code = async |stored| parse(stored).await.unwrap_err().refusal().unwrap().0;
+        let code = async |stored| parse(stored).await.err().unwrap().refusal().unwrap().0;
         let stored = |source: &[u8]| {
             Some(StoredMessage {
                 format: MailFormat::Rfc822,
@@ -102,6 +101,6 @@ mod tests {
         assert_eq!(code(None).await, "message_missing");
         assert_eq!(code(stored(b"no mail at all")).await, "unparsable_mail");
         let parsed = parse(stored(b"From: a@b.c\nSubject: Plan\n\nHello")).await;
-        assert_eq!(parsed.unwrap().mail.subject, "Plan");
+        assert_eq!(parsed.ok().unwrap().mail.subject, "Plan");
     }
 }

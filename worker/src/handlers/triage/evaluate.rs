@@ -115,6 +115,7 @@ fn case_of(email: EvaluatedEmail) -> Case {
             examples: Examples::default(),
         },
         correspondents,
+        bounced: None,
         owner: None,
         trust: TrustMode::TrainingWheels,
         rules: Arc::default(),
