@@ -182,13 +182,13 @@ async fn failure_means_the_same_for_emails_and_drafts() {
     );
 }
 
-/// How a job's first attempt ended: its `outcome`, its `code` (or the source of the judgement), the seconds to `wait` after it,
+/// How a job's first attempt ended: its `outcome`, its `code` (or the source of the judgement), the seconds from its start to the end of the `wait`,
 /// whether it is `burnt` (counts against the attempts that a job has), and its `requests`.
 async fn first_attempt(db: &TestDb, client: &Client, kind: &str) -> Value {
     let sql = format!(
         "with ended as (
              select j.id, a.outcome, coalesce(a.error_code, '') as code,
-                 extract(epoch from j.run_at - a.ended_at)::float8 as wait, j.errors > 0 as burnt
+                 extract(epoch from j.run_at - a.started_at)::float8 as wait, j.errors > 0 as burnt
              from jobs j join job_attempts a on a.job_id = j.id and a.attempt = 1
              where j.tenant_id = '{tenant}' and j.kind = '{kind}'
              union all
