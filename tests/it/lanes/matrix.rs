@@ -6,7 +6,7 @@
 use super::fallbacks::worker;
 use crate::support::{
     Client, TestDb, eventually,
-    faults::{Fault, FaultServer, mark},
+    faults::{FaultServer, ServerFault, mark},
     system::TestApi,
     wait::SOON,
 };
@@ -25,18 +25,18 @@ enum Jobs {
 }
 
 /// A failure, what it means, and the requests of the first attempt.
-type Row = (&'static str, Fault, Jobs, i64);
+type Row = (&'static str, ServerFault, Jobs, i64);
 
-fn refuses(status: u16, headers: &str) -> Fault {
+fn refuses(status: u16, headers: &str) -> ServerFault {
     let body = json!({ "error": { "message": "no", "type": "test", "code": null } });
-    Fault::Says(status, headers.to_owned(), body.to_string())
+    ServerFault::Says(status, headers.to_owned(), body.to_string())
 }
 
-fn says(body: &str) -> Fault {
-    Fault::Says(200, String::new(), body.to_owned())
+fn says(body: &str) -> ServerFault {
+    ServerFault::Says(200, String::new(), body.to_owned())
 }
 
-fn choice(message: &Value, finish: &str) -> Fault {
+fn choice(message: &Value, finish: &str) -> ServerFault {
     let usage = json!({ "prompt_tokens": 400, "completion_tokens": 40 });
     says(
         &json!({ "choices": [{ "message": message, "finish_reason": finish }], "usage": usage })
@@ -70,7 +70,7 @@ fn rows() -> Vec<Row> {
         ),
         (
             "quota",
-            Fault::Says(429, "retry-after: 1".into(), quota),
+            ServerFault::Says(429, "retry-after: 1".into(), quota),
             Wait("llm_quota_exhausted", 3600.0),
             1,
         ),
@@ -85,8 +85,8 @@ fn rows() -> Vec<Row> {
         ("403", refuses(403, ""), Wait("llm_stopped", 60.0), 1),
         ("404", refuses(404, ""), Wait("llm_stopped", 60.0), 1),
         ("422", refuses(422, ""), Wait("llm_stopped", 60.0), 1),
-        ("reset", Fault::Resets, Wait(away, 0.1), 3),
-        ("stall", Fault::Stalls, Wait(away, 0.1), 3),
+        ("reset", ServerFault::Resets, Wait(away, 0.1), 3),
+        ("stall", ServerFault::Stalls, Wait(away, 0.1), 3),
         ("HTML", says("<html>Log in</html>"), Wait(away, 0.1), 1),
         ("no choices", says("{}"), Wait(away, 0.1), 1),
         // Paid for, so that it is asked for once more.
@@ -182,13 +182,13 @@ async fn failure_means_the_same_for_emails_and_drafts() {
     );
 }
 
-/// How a job's first attempt ended: its `outcome`, its `code` (or the source of the judgement), the seconds to `wait` after it,
-/// whether it is `burnt` (counts against the attempts that a job has), and its `requests`.
+/// How a job's first attempt ended: its `outcome`, its `code` (or the source of the judgement), the seconds from its start
+/// to the end of the `wait` after it, whether it is `burnt` (counts against the attempts that a job has), and its `requests`.
 async fn first_attempt(db: &TestDb, client: &Client, kind: &str) -> Value {
     let sql = format!(
         "with ended as (
              select j.id, a.outcome, coalesce(a.error_code, '') as code,
-                 extract(epoch from j.run_at - a.ended_at)::float8 as wait, j.errors > 0 as burnt
+                 extract(epoch from j.run_at - a.started_at)::float8 as wait, j.errors > 0 as burnt
              from jobs j join job_attempts a on a.job_id = j.id and a.attempt = 1
              where j.tenant_id = '{tenant}' and j.kind = '{kind}'
              union all

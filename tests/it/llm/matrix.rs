@@ -6,7 +6,7 @@ use super::{
     KEY, QUICK, call, now,
     providers::{Provider, providers},
 };
-use crate::support::faults::{Fault, FaultServer, mark};
+use crate::support::faults::{FaultServer, ServerFault, mark};
 use futures::future::join_all;
 use llm::{LlmError, LlmMetrics, Model, Prompt, RetryConfig, Trusted};
 use prometheus::Registry;
@@ -18,14 +18,20 @@ use tokio_util::sync::CancellationToken;
 /// A failure and what is expected of it.
 struct Row {
     name: String,
-    fault: Fault,
+    fault: ServerFault,
     class: &'static str,
     /// In seconds.
     wait: Option<i64>,
     requests: usize,
 }
 
-fn row(name: &str, fault: Fault, class: &'static str, wait: Option<i64>, requests: usize) -> Row {
+fn row(
+    name: &str,
+    fault: ServerFault,
+    class: &'static str,
+    wait: Option<i64>,
+    requests: usize,
+) -> Row {
     Row {
         name: name.to_owned(),
         fault,
@@ -35,8 +41,8 @@ fn row(name: &str, fault: Fault, class: &'static str, wait: Option<i64>, request
     }
 }
 
-fn refuses(status: u16, headers: &str, error: &Value) -> Fault {
-    Fault::Says(
+fn refuses(status: u16, headers: &str, error: &Value) -> ServerFault {
+    ServerFault::Says(
         status,
         headers.to_owned(),
         json!({ "error": error }).to_string(),
@@ -138,16 +144,22 @@ fn common() -> Vec<Row> {
             1,
         ));
     }
-    rows.push(row("reset in the body", Fault::Resets, "connect", None, 3));
     rows.push(row(
-        "closed in the body",
-        Fault::CutsOff,
+        "reset in the body",
+        ServerFault::Resets,
         "connect",
         None,
         3,
     ));
-    rows.push(row("stall", Fault::Stalls, "timeout", None, 3));
-    let says = |body: &str| Fault::Says(200, String::new(), body.to_owned());
+    rows.push(row(
+        "closed in the body",
+        ServerFault::CutsOff,
+        "connect",
+        None,
+        3,
+    ));
+    rows.push(row("stall", ServerFault::Stalls, "timeout", None, 3));
+    let says = |body: &str| ServerFault::Says(200, String::new(), body.to_owned());
     rows.push(row(
         "huge",
         says(&"x".repeat(3 << 20)),
@@ -224,12 +236,12 @@ async fn unexpected(provider: &Provider) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut rows = common();
     for answer in empty_answers(provider.path) {
-        let fault = Fault::Says(200, String::new(), answer.to_string());
+        let fault = ServerFault::Says(200, String::new(), answer.to_string());
         rows.push(row(&answer.to_string(), fault, "invalid_reply", None, 1));
     }
     let mut half = provider.answer.to_string();
     half.truncate(half.len() / 2);
-    let fault = Fault::Says(200, String::new(), half);
+    let fault = ServerFault::Says(200, String::new(), half);
     rows.push(row("half an answer", fault, "invalid_reply", None, 1));
     for (answer, class) in [
         (&provider.unfinished, "truncated"),
@@ -237,7 +249,7 @@ async fn unexpected(provider: &Provider) -> Vec<String> {
     ] {
         // Ollama has no word for a refusal.
         if !answer.is_null() {
-            let fault = Fault::Says(200, String::new(), answer.to_string());
+            let fault = ServerFault::Says(200, String::new(), answer.to_string());
             rows.push(row(class, fault, class, None, 1));
         }
     }

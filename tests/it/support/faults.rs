@@ -14,7 +14,7 @@ use tokio::{
 
 /// What becomes of a request.
 #[derive(Clone, Debug)]
-pub(crate) enum Fault {
+pub(crate) enum ServerFault {
     /// A complete response with these headers, one a line.
     Says(u16, String, String),
     /// Half of a response, and the connection is reset.
@@ -38,7 +38,7 @@ pub(crate) fn mark(fault: usize) -> String {
 }
 
 impl FaultServer {
-    pub(crate) async fn start(faults: Vec<Fault>) -> Self {
+    pub(crate) async fn start(faults: Vec<ServerFault>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
             .expect("bind a free port");
@@ -73,7 +73,7 @@ impl Drop for FaultServer {
 /// Answers one request; no connection serves two.
 async fn answer(
     mut connection: TcpStream,
-    faults: Arc<Vec<Fault>>,
+    faults: Arc<Vec<ServerFault>>,
     counts: Arc<Mutex<Vec<usize>>>,
 ) -> std::io::Result<()> {
     let request = read(&mut connection).await?;
@@ -87,7 +87,7 @@ async fn answer(
     counts.lock().expect("no panic with the lock")[number] += 1;
     let half = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{\"choices\": [";
     match &faults[number] {
-        Fault::Says(status, headers, body) => {
+        ServerFault::Says(status, headers, body) => {
             let headers: String = headers.lines().map(|line| format!("{line}\r\n")).collect();
             let head = format!(
                 "HTTP/1.1 {status} Status\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n",
@@ -97,15 +97,15 @@ async fn answer(
             connection.write_all(body.as_bytes()).await?;
             connection.shutdown().await
         }
-        Fault::Resets => {
+        ServerFault::Resets => {
             connection.write_all(half.as_bytes()).await?;
             connection.set_zero_linger()
         }
-        Fault::CutsOff => {
+        ServerFault::CutsOff => {
             connection.write_all(half.as_bytes()).await?;
             connection.shutdown().await
         }
-        Fault::Stalls => {
+        ServerFault::Stalls => {
             connection.write_all(half.as_bytes()).await?;
             // Until the client gives up.
             connection.read(&mut [0]).await.map(drop)

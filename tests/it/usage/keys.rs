@@ -88,9 +88,10 @@ fn email(n: usize) -> Vec<u8> {
 async fn waits(client: &Client, job: &str, code: &str) {
     eventually(SOON, async || {
         let why = client.get(&format!("/v1/jobs/{job}/explain")).await.body;
-        match why["reasons"][0]["error_code"] == code {
-            true => Ok(()),
-            false => Err(why.to_string()),
+        if why["reasons"][0]["error_code"] == code {
+            Ok(())
+        } else {
+            Err(why.to_string())
         }
     })
     .await;
