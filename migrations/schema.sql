@@ -1219,7 +1219,8 @@ create table judgement_corrections (
     constraint judgement_corrections_pkey primary key (tenant_id, approval_id),
     constraint judgement_corrections_tenant_id_approval_id_fkey foreign key (tenant_id, approval_id) references
         approvals(tenant_id, id),
-    constraint judgement_corrections_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references users(tenant_id, id),
+    constraint judgement_corrections_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references users(tenant_id,
+        id),
     constraint judgement_corrections_chosen_check check (char_length(chosen) <= 500),
     constraint judgement_corrections_kind_check check (kind in ('rejected', 'changed', 'revised', 'discarded')),
     constraint judgement_corrections_proposed_check check (char_length(proposed) <= 300),
