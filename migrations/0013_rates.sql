@@ -4,7 +4,7 @@
 create table llm_rates (
     provider text not null,
     model text not null,
-    -- What the worker that asked last is configured with, for whoever assigns turns; null is no limit.
+    -- What the worker that asked last is configured with: turns are assigned by it. Null is no limit.
     requests_per_minute bigint check (requests_per_minute > 0),
     tokens_per_minute bigint check (tokens_per_minute > 0),
     -- When each bucket will be full again: a request moves it by the time in which the rate earns it.
