@@ -9,6 +9,7 @@ mod examples;
 mod fairness;
 mod limits;
 mod operate;
+mod plan;
 mod poll;
 mod resume;
 
