@@ -3,6 +3,98 @@
 
 create extension if not exists btree_gist;
 
+create or replace function audit_entries_of(batch audit_batches)
+ returns setof audit_entries
+ language sql
+ stable
+as $function$
+    select batch.tenant_id, (left(batch.id::text, 32) || lpad(to_hex(nth), 4, '0'))::uuid, batch.at, 'worker',
+        batch.worker_id, null::uuid, 'job.succeeded', 'job', null::text, request_id, trace_id, job_id, attempt, 'ok', false,
+        null::text, '{}'::jsonb, batch.xid, batch.seq + nth - 1
+    from unnest(batch.job_ids, batch.attempts, batch.request_ids, batch.trace_ids) with ordinality
+        as entry (job_id, attempt, request_id, trace_id, nth)
+$function$;
+
+create or replace function claim_jobs(of_queue text, of_kinds text[], up_to bigint, worker uuid, lease interval, priorities smallint[], served_last uuid, known_tenants uuid[], capacities integer[], other_capacity integer)
+ returns setof jobs
+ language plpgsql
+ set plan_cache_mode to 'force_generic_plan'
+ set enable_seqscan to 'off'
+ set jit to 'off'
+as $function$
+begin
+    -- The index steps from one tenant to the next with one look-up each, at most 64 of them. The laterals are evaluated in
+    -- order and no further than the limit, so only claimed rows get locked.
+    return query select * from start_jobs(array(
+        select job.ctid
+        from unnest(priorities) as p (priority)
+        cross join lateral (
+            with recursive later as (
+                (select tenant_id, 1 as place from jobs
+                 where queue = of_queue and priority = p.priority and state = 'available' and tenant_id > served_last
+                 order by tenant_id limit 1)
+                union all
+                select next.tenant_id, place + 1 from later cross join lateral (
+                    select tenant_id from jobs
+                    where queue = of_queue and priority = p.priority and state = 'available' and tenant_id > later.tenant_id
+                    order by tenant_id limit 1
+                ) next
+                where place < 64
+            ), earlier as (
+                (select tenant_id, 101 as place from jobs
+                 where queue = of_queue and priority = p.priority and state = 'available' and tenant_id <= served_last
+                 order by tenant_id limit 1)
+                union all
+                select next.tenant_id, place + 1 from earlier cross join lateral (
+                    select tenant_id from jobs
+                    where queue = of_queue and priority = p.priority and state = 'available'
+                      and tenant_id > earlier.tenant_id and tenant_id <= served_last
+                    order by tenant_id limit 1
+                ) next
+                where place < 164
+            )
+            select tenant_id, place, count(*) over () as tenants
+            from (select * from later union all select * from earlier) both_ways
+            order by place
+        ) tenant
+        cross join lateral (
+            select ctid from jobs
+            where queue = of_queue and priority = p.priority and state = 'available'
+              and tenant_id = tenant.tenant_id and kind = any(of_kinds)
+            order by run_at, id
+            limit least(
+                (up_to + tenant.tenants - 1) / tenant.tenants,
+                coalesce((select capacity from unnest(known_tenants, capacities) as known (tenant_id, capacity)
+                          where known.tenant_id = tenant.tenant_id), other_capacity))
+            for update skip locked
+        ) job
+        where not exists (select from queue_pauses where queue_pauses.queue = of_queue)
+        limit up_to
+    ), worker, lease);
+end $function$;
+
+create or replace function claim_jobs_after(of_queue text, of_kinds text[], up_to bigint, worker uuid, lease interval, priorities smallint[], tenants uuid[], run_ats timestamptz[], ids uuid[], shares bigint[])
+ returns setof jobs
+ language plpgsql
+ set plan_cache_mode to 'force_generic_plan'
+ set enable_seqscan to 'off'
+ set jit to 'off'
+as $function$
+begin
+    return query select * from start_jobs(array(
+        select job.ctid
+        from unnest(priorities, tenants, run_ats, ids, shares) as known (priority, tenant_id, run_at, id, share)
+        cross join lateral (
+            select ctid from jobs
+            where queue = of_queue and priority = known.priority and state = 'available'
+              and tenant_id = known.tenant_id and (run_at, id) > (known.run_at, known.id) and kind = any(of_kinds)
+            order by run_at, id
+            limit known.share
+            for update skip locked
+        ) job
+        where not exists (select from queue_pauses where queue_pauses.queue = of_queue)
+        limit up_to
+    ), worker, lease);
 create or replace function forget_old_emails(of_tenant uuid, at_most integer)
  returns bigint
  language plpgsql
@@ -78,6 +170,22 @@ begin
     raise exception 'rows of % are append-only', tg_table_name using errcode = 'restrict_violation';
 end $function$;
 
+create or replace function start_jobs(picked tid[], worker uuid, lease interval)
+ returns setof jobs
+ language plpgsql
+ set plan_cache_mode to 'force_generic_plan'
+ set enable_seqscan to 'off'
+ set enable_indexscan to 'off'
+ set enable_bitmapscan to 'off'
+ set jit to 'off'
+as $function$
+begin
+    return query
+        update jobs
+        set state = 'running', attempt = attempt + 1, worker_id = worker, lease_until = now() + lease,
+            started_at = clock_timestamp()
+        where ctid = any(picked) and state = 'available'
+        returning jobs.*;
 create or replace function refuse_change_unless_erased()
  returns trigger
  language plpgsql
@@ -1285,7 +1393,38 @@ create table backfills (
     constraint backfills_uid_validity_check check (uid_validity >= 0)
 );
 
--- 0014_subscriptions
+-- 0014_audit_batches
+
+-- A worker settles plain successes by the hundred. Their entries differ in the job, its attempt, its request and its trace,
+-- and a row with its index entries for each was a third of what a finished job wrote.
+create table audit_batches (
+    tenant_id uuid not null,
+    xid xid8 not null default pg_current_xact_id(),
+    seq bigint not null,
+    id uuid not null,
+    at timestamptz not null default now(),
+    worker_id uuid not null,
+    entries integer not null,
+    job_ids uuid[] not null,
+    attempts integer[] not null,
+    request_ids text[],
+    request_hashes integer[],
+    trace_ids text[],
+    constraint audit_batches_pkey primary key (tenant_id, xid, seq),
+    constraint audit_batches_check check (((entries >= 1) and (entries <= 1000)) and (cardinality(job_ids) = entries)
+        and (cardinality(attempts) = entries) and ((cardinality(request_ids) = entries) is not false) and
+        ((cardinality(trace_ids) = entries) is not false) and (not (cardinality(request_hashes) is distinct from
+        cardinality(request_ids))))
+);
+create index audit_batches_requests on audit_batches using gin (request_hashes) with (gin_pending_list_limit='256')
+    where (request_hashes is not null);
+create trigger audit_batches_append_only before delete or update on audit_batches for each row execute function
+    refuse_change();
+alter table audit_batches enable always trigger audit_batches_append_only;
+create trigger audit_batches_no_truncate before truncate on audit_batches for each statement execute function
+    refuse_change();
+alter table audit_batches enable always trigger audit_batches_no_truncate;
+-- 0016_subscriptions
 
 create table subscriptions (
     tenant_id uuid not null,

@@ -109,7 +109,7 @@ fn enums() -> BTreeMap<&'static str, Words> {
     let role = || words(&Role::ALL, Role::as_str);
     let progress = || words(Progress::ALL, Progress::as_str);
     BTreeMap::from([
-        // 0014_subscriptions
+        // 0016_subscriptions
         (
             "subscriptions_status_check",
             words(SubscriptionStatus::ALL, SubscriptionStatus::as_str),
