@@ -3,12 +3,112 @@
 
 create extension if not exists btree_gist;
 
+create or replace function claim_jobs(of_queue text, of_kinds text[], up_to bigint, worker uuid, lease interval, priorities smallint[], served_last uuid, known_tenants uuid[], capacities integer[], other_capacity integer)
+ returns setof jobs
+ language plpgsql
+ set plan_cache_mode to 'force_generic_plan'
+ set enable_seqscan to 'off'
+ set jit to 'off'
+as $function$
+begin
+    -- The index steps from one tenant to the next with one look-up each, at most 64 of them. The laterals are evaluated in
+    -- order and no further than the limit, so only claimed rows get locked.
+    return query select * from start_jobs(array(
+        select job.ctid
+        from unnest(priorities) as p (priority)
+        cross join lateral (
+            with recursive later as (
+                (select tenant_id, 1 as place from jobs
+                 where queue = of_queue and priority = p.priority and state = 'available' and tenant_id > served_last
+                 order by tenant_id limit 1)
+                union all
+                select next.tenant_id, place + 1 from later cross join lateral (
+                    select tenant_id from jobs
+                    where queue = of_queue and priority = p.priority and state = 'available' and tenant_id > later.tenant_id
+                    order by tenant_id limit 1
+                ) next
+                where place < 64
+            ), earlier as (
+                (select tenant_id, 101 as place from jobs
+                 where queue = of_queue and priority = p.priority and state = 'available' and tenant_id <= served_last
+                 order by tenant_id limit 1)
+                union all
+                select next.tenant_id, place + 1 from earlier cross join lateral (
+                    select tenant_id from jobs
+                    where queue = of_queue and priority = p.priority and state = 'available'
+                      and tenant_id > earlier.tenant_id and tenant_id <= served_last
+                    order by tenant_id limit 1
+                ) next
+                where place < 164
+            )
+            select tenant_id, place, count(*) over () as tenants
+            from (select * from later union all select * from earlier) both_ways
+            order by place
+        ) tenant
+        cross join lateral (
+            select ctid from jobs
+            where queue = of_queue and priority = p.priority and state = 'available'
+              and tenant_id = tenant.tenant_id and kind = any(of_kinds)
+            order by run_at, id
+            limit least(
+                (up_to + tenant.tenants - 1) / tenant.tenants,
+                coalesce((select capacity from unnest(known_tenants, capacities) as known (tenant_id, capacity)
+                          where known.tenant_id = tenant.tenant_id), other_capacity))
+            for update skip locked
+        ) job
+        where not exists (select from queue_pauses where queue_pauses.queue = of_queue)
+        limit up_to
+    ), worker, lease);
+end $function$;
+
+create or replace function claim_jobs_after(of_queue text, of_kinds text[], up_to bigint, worker uuid, lease interval, priorities smallint[], tenants uuid[], run_ats timestamptz[], ids uuid[], shares bigint[])
+ returns setof jobs
+ language plpgsql
+ set plan_cache_mode to 'force_generic_plan'
+ set enable_seqscan to 'off'
+ set jit to 'off'
+as $function$
+begin
+    return query select * from start_jobs(array(
+        select job.ctid
+        from unnest(priorities, tenants, run_ats, ids, shares) as known (priority, tenant_id, run_at, id, share)
+        cross join lateral (
+            select ctid from jobs
+            where queue = of_queue and priority = known.priority and state = 'available'
+              and tenant_id = known.tenant_id and (run_at, id) > (known.run_at, known.id) and kind = any(of_kinds)
+            order by run_at, id
+            limit known.share
+            for update skip locked
+        ) job
+        where not exists (select from queue_pauses where queue_pauses.queue = of_queue)
+        limit up_to
+    ), worker, lease);
+end $function$;
+
 create or replace function refuse_change()
  returns trigger
  language plpgsql
 as $function$
 begin
     raise exception 'rows of % are append-only', tg_table_name using errcode = 'restrict_violation';
+end $function$;
+
+create or replace function start_jobs(picked tid[], worker uuid, lease interval)
+ returns setof jobs
+ language plpgsql
+ set plan_cache_mode to 'force_generic_plan'
+ set enable_seqscan to 'off'
+ set enable_indexscan to 'off'
+ set enable_bitmapscan to 'off'
+ set jit to 'off'
+as $function$
+begin
+    return query
+        update jobs
+        set state = 'running', attempt = attempt + 1, worker_id = worker, lease_until = now() + lease,
+            started_at = clock_timestamp()
+        where ctid = any(picked) and state = 'available'
+        returning jobs.*;
 end $function$;
 
 -- 0001_queue

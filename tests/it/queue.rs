@@ -9,6 +9,7 @@ mod examples;
 mod fairness;
 mod limits;
 mod operate;
+mod plan;
 mod poll;
 mod resume;
 
@@ -425,11 +426,12 @@ async fn retried_job_waits_counts_its_error_and_shows_the_reason() {
 }
 
 #[tokio::test]
-async fn queue_needs_no_table_but_those_of_its_own_migration() {
+async fn queue_needs_no_table_but_those_of_its_own_migrations() {
     let db = TestDb::unmigrated().await;
     let first = jobs::MIGRATOR.iter().next().unwrap();
-    assert_eq!(first.description, "queue");
-    db.execute(first.sql.as_str()).await;
+    assert_eq!(first.sql.as_str(), queue::schema::SQL);
+    db.execute(queue::schema::SQL).await;
+    db.execute(queue::schema::CLAIMS).await;
     let job = new_job(TenantId::new());
     put(&db, &job).await.unwrap();
     assert!(promote(&db).await.is_empty());

@@ -18,6 +18,9 @@ const APPEND_ONLY: [&str; 4] = [
 const AUDIT_COLUMNS: &str = "tenant_id, id, actor_kind, actor_id, session_id, action, resource_kind, resource_id, \
     request_id, trace_id, job_id, attempt, outcome, dry_run, error_code, detail";
 
+/// Functions that the queue calls. PUBLIC may execute them by default, but a database may be stricter.
+const FUNCTIONS: &str = "claim_jobs, claim_jobs_after, start_jobs";
+
 /// Tables of the migrations, which the service only reads.
 const READ_ONLY: &str = "_sqlx_migrations, schema_compatibility";
 
@@ -102,6 +105,7 @@ pub async fn grant_application(conn: &mut PgConnection, role: &DbRole) -> Result
         grant usage on schema public to "{role}";
         grant select, insert, update, delete on all tables in schema public to "{role}";
         grant usage on all sequences in schema public to "{role}";
+        grant execute on function {FUNCTIONS} to "{role}";
         revoke update, delete on {append_only} from "{role}";
         revoke insert on audit_entries from "{role}";
         grant insert ({AUDIT_COLUMNS}) on audit_entries to "{role}";
