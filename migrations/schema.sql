@@ -3,6 +3,18 @@
 
 create extension if not exists btree_gist;
 
+create or replace function audit_entries_of(batch audit_batches)
+ returns setof audit_entries
+ language sql
+ stable
+as $function$
+    select batch.tenant_id, (left(batch.id::text, 32) || lpad(to_hex(nth), 4, '0'))::uuid, batch.at, 'worker',
+        batch.worker_id, null::uuid, 'job.succeeded', 'job', null::text, request_id, trace_id, job_id, attempt, 'ok', false,
+        null::text, '{}'::jsonb, batch.xid, batch.seq + nth - 1
+    from unnest(batch.job_ids, batch.attempts, batch.request_ids, batch.trace_ids) with ordinality
+        as entry (job_id, attempt, request_id, trace_id, nth)
+$function$;
+
 create or replace function claim_jobs(of_queue text, of_kinds text[], up_to bigint, worker uuid, lease interval, priorities smallint[], served_last uuid, known_tenants uuid[], capacities integer[], other_capacity integer)
  returns setof jobs
  language plpgsql
@@ -1298,3 +1310,35 @@ create table backfills (
     constraint backfills_last_uid_check check (last_uid >= 0),
     constraint backfills_uid_validity_check check (uid_validity >= 0)
 );
+
+-- 0014_audit_batches
+
+-- A worker settles plain successes by the hundred. Their entries differ in the job, its attempt, its request and its trace,
+-- and a row with its index entries for each was a third of what a finished job wrote.
+create table audit_batches (
+    tenant_id uuid not null,
+    xid xid8 not null default pg_current_xact_id(),
+    seq bigint not null,
+    id uuid not null,
+    at timestamptz not null default now(),
+    worker_id uuid not null,
+    entries integer not null,
+    job_ids uuid[] not null,
+    attempts integer[] not null,
+    request_ids text[],
+    request_hashes integer[],
+    trace_ids text[],
+    constraint audit_batches_pkey primary key (tenant_id, xid, seq),
+    constraint audit_batches_check check (((entries >= 1) and (entries <= 1000)) and (cardinality(job_ids) = entries)
+        and (cardinality(attempts) = entries) and ((cardinality(request_ids) = entries) is not false) and
+        ((cardinality(trace_ids) = entries) is not false) and (not (cardinality(request_hashes) is distinct from
+        cardinality(request_ids))))
+);
+create index audit_batches_requests on audit_batches using gin (request_hashes) with (gin_pending_list_limit='256')
+    where (request_hashes is not null);
+create trigger audit_batches_append_only before delete or update on audit_batches for each row execute function
+    refuse_change();
+alter table audit_batches enable always trigger audit_batches_append_only;
+create trigger audit_batches_no_truncate before truncate on audit_batches for each statement execute function
+    refuse_change();
+alter table audit_batches enable always trigger audit_batches_no_truncate;
