@@ -10,7 +10,7 @@ use jobs::{
     },
     store::audit::{self, AuditEntry, Position},
 };
-use queue::runtime::recorder::{AttemptEnd, AttemptRecorder, EndedAttempt};
+use queue::runtime::recorder::{AttemptEnd, EndedAttempt};
 use sqlx::PgConnection;
 
 /// Successes of one worker, with the numbers from `first` on as their attempts.
