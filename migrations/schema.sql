@@ -10,7 +10,7 @@ create or replace function audit_entries_of(batch audit_batches)
 as $function$
     select batch.tenant_id, (left(batch.id::text, 32) || lpad(to_hex(nth), 4, '0'))::uuid, batch.at, 'worker',
         batch.worker_id, null::uuid, 'job.succeeded', 'job', null::text, request_id, trace_id, job_id, attempt, 'ok', false,
-        null::text, '{}'::jsonb, batch.xid, batch.seq + nth - 1
+        null::text, '{}'::jsonb, batch.xid, batch.seq + nth - 1, null::text
     from unnest(batch.job_ids, batch.attempts, batch.request_ids, batch.trace_ids) with ordinality
         as entry (job_id, attempt, request_id, trace_id, nth)
 $function$;
@@ -95,6 +95,8 @@ begin
         where not exists (select from queue_pauses where queue_pauses.queue = of_queue)
         limit up_to
     ), worker, lease);
+end $function$;
+
 create or replace function forget_old_emails(of_tenant uuid, at_most integer)
  returns bigint
  language plpgsql
@@ -170,6 +172,18 @@ begin
     raise exception 'rows of % are append-only', tg_table_name using errcode = 'restrict_violation';
 end $function$;
 
+create or replace function refuse_change_unless_erased()
+ returns trigger
+ language plpgsql
+as $function$
+begin
+    -- Set for one transaction by `postroom-api admin tenant erase`. The application's role has no right to delete here.
+    if tg_op = 'DELETE' and old.tenant_id::text = current_setting('postroom.erased_tenant', true) then
+        return old;
+    end if;
+    raise exception 'rows of % are append-only', tg_table_name using errcode = 'restrict_violation';
+end $function$;
+
 create or replace function start_jobs(picked tid[], worker uuid, lease interval)
  returns setof jobs
  language plpgsql
@@ -186,16 +200,6 @@ begin
             started_at = clock_timestamp()
         where ctid = any(picked) and state = 'available'
         returning jobs.*;
-create or replace function refuse_change_unless_erased()
- returns trigger
- language plpgsql
-as $function$
-begin
-    -- Set for one transaction by `postroom-api admin tenant erase`. The application's role has no right to delete here.
-    if tg_op = 'DELETE' and old.tenant_id::text = current_setting('postroom.erased_tenant', true) then
-        return old;
-    end if;
-    raise exception 'rows of % are append-only', tg_table_name using errcode = 'restrict_violation';
 end $function$;
 
 -- 0001_queue
@@ -1424,6 +1428,7 @@ alter table audit_batches enable always trigger audit_batches_append_only;
 create trigger audit_batches_no_truncate before truncate on audit_batches for each statement execute function
     refuse_change();
 alter table audit_batches enable always trigger audit_batches_no_truncate;
+
 -- 0016_subscriptions
 
 create table subscriptions (
