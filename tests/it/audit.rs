@@ -1,5 +1,6 @@
 //! The audit log: everything that matters is in it, and nothing that is in it changes.
 
+mod batches;
 mod http;
 mod proof;
 
@@ -15,7 +16,7 @@ use jobs::{
 };
 use sqlx::{Connection, PgConnection};
 
-const TABLES: [&str; 2] = ["audit_entries", "history_entries"];
+const TABLES: [&str; 3] = ["audit_entries", "audit_batches", "history_entries"];
 
 fn entry(tenant: TenantId, request_id: &str) -> NewAuditEntry {
     NewAuditEntry::new(
@@ -33,7 +34,12 @@ async fn write(db: &TestDb, entries: &[NewAuditEntry]) {
     audit::insert(&mut conn, entries).await.unwrap();
 }
 
-async fn history(db: &TestDb) {
+async fn batch_and_history(db: &TestDb) {
+    db.execute(
+        "insert into audit_batches (tenant_id, id, worker_id, entries, job_ids, attempts)
+         values (gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 1, array[gen_random_uuid()], array[1])",
+    )
+    .await;
     db.execute(
         "insert into history_entries (tenant_id, id, verb, object_kind, object_id, rationale)
          values (gen_random_uuid(), gen_random_uuid(), 'triaged', 'message', gen_random_uuid(), 'because')",
@@ -81,7 +87,7 @@ async fn entries_cannot_be_changed_even_by_a_superuser() {
     const RESTRICT_VIOLATION: &str = "23001";
     let db = TestDb::new().await;
     write(&db, &[entry(TenantId::new(), "req-1")]).await;
-    history(&db).await;
+    batch_and_history(&db).await;
     let mut conn = db.pool().acquire().await.unwrap();
     for table in TABLES {
         for change in changes(table) {
@@ -127,7 +133,7 @@ async fn the_application_may_add_entries_and_nothing_else() {
     const INSUFFICIENT_PRIVILEGE: &str = "42501";
     let db = TestDb::new().await;
     write(&db, &[entry(TenantId::new(), "req-1")]).await;
-    history(&db).await;
+    batch_and_history(&db).await;
     let role = application_role(&db).await;
     let mut conn = db.pool().acquire().await.unwrap();
     let become_app = format!("set local role {role}");

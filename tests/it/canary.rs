@@ -59,7 +59,7 @@ async fn marked_secrets_come_out_nowhere() {
         ("the worker's metrics", metrics(worker.ops).await),
         (
             "the audit log",
-            db.one("select string_agg(audit_entries::text, ' ') from audit_entries")
+            db.one("select string_agg(audit_log::text, ' ') from audit_log")
                 .await,
         ),
     ];

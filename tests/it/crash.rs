@@ -38,7 +38,7 @@ async fn assert_ended_once(db: &TestDb, client: &Client, id: &str) -> Value {
         "select count(*) from triage_results",
         "select count(*) from approvals",
         "select count(*) from proposed_actions where gate = 'approval'",
-        "select count(*) from audit_entries where action = 'job.succeeded'",
+        "select count(*) from audit_log where action = 'job.succeeded'",
     ];
     for sql in each_once {
         assert_eq!(db.one::<i64>(sql).await, 1, "{sql}");

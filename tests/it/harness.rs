@@ -101,7 +101,7 @@ async fn ended(case: &impl Case, id: &str) -> Value {
     })
     .await;
     let ends: i64 = sqlx::query_scalar(
-        "select count(*) from audit_entries where action = 'job.succeeded' and job_id = $1::uuid",
+        "select count(*) from audit_log where action = 'job.succeeded' and job_id = $1::uuid",
     )
     .bind(id)
     .fetch_one(case.db().pool())

@@ -9,6 +9,7 @@ mod examples;
 mod fairness;
 mod limits;
 mod operate;
+mod plan;
 mod poll;
 mod resume;
 
@@ -392,7 +393,7 @@ async fn job_that_kills_its_worker_three_times_is_discarded_as_poison() {
         3
     );
     assert_eq!(
-        db.one::<i64>("select count(*) from audit_entries where request_id = 'req-12345678'")
+        db.one::<i64>("select count(*) from audit_log where request_id = 'req-12345678'")
             .await,
         3,
         "each lost attempt is audited under the request that started the job"

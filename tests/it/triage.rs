@@ -90,7 +90,7 @@ async fn a_rule_decides_without_a_model_and_its_task_waits_for_a_person() {
     );
     // And the item in somebody's queue.
     let same =
-        "select count(*) from audit_entries where request_id = 'req-triage' and job_id is not null";
+        "select count(*) from audit_log where request_id = 'req-triage' and job_id is not null";
     assert_eq!(worker.count(same).await, 6);
 }
 

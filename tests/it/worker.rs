@@ -280,7 +280,7 @@ async fn flaky_job_succeeds_at_its_third_attempt_and_shows_the_others() {
         2
     );
     let audited: String = db
-        .one("select string_agg(action, ' ' order by id) from audit_entries")
+        .one("select string_agg(action, ' ' order by id) from audit_log")
         .await;
     assert_eq!(audited, "job.retried job.retried job.succeeded");
     until("the success is counted", async || {

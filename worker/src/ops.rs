@@ -19,7 +19,13 @@ use tokio::{net::TcpListener, time::timeout};
 /// Timeout of a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The tables without which no job can be settled.
-const WRITTEN: [&str; 4] = ["jobs", "finished_jobs", "job_attempts", "audit_entries"];
+const WRITTEN: [&str; 5] = [
+    "jobs",
+    "finished_jobs",
+    "job_attempts",
+    "audit_entries",
+    "audit_batches",
+];
 
 /// Serves until the attempts have ended, so that a draining worker is still scraped.
 ///

@@ -8,7 +8,7 @@ pub mod under_limits;
 
 use crate::{Job, interval::interval};
 use base::{TenantId, WorkerId};
-use row::{Row, claim_picked};
+use row::{Row, claimed_rows};
 use sqlx::PgExecutor;
 use std::time::Duration;
 use uuid::Uuid;
@@ -102,55 +102,8 @@ pub async fn claim<'c>(
     executor: impl PgExecutor<'c>,
     claim: &Claim<'_>,
 ) -> Result<ClaimBatch, sqlx::Error> {
-    // The index steps from one tenant to the next with one look-up each, at most 64 of them, starting after the tenant that
-    // was served last. The laterals are evaluated in order and no further than the limit, so only claimed rows get locked.
-    let rows = claim_picked!(
-        "with picked as (
-             select job.ctid
-             from unnest($6::smallint[]) as p (priority)
-             cross join lateral (
-                 with recursive later as (
-                     (select tenant_id, 1 as place from jobs
-                      where queue = $1 and priority = p.priority and state = 'available' and tenant_id > $7
-                      order by tenant_id limit 1)
-                     union all
-                     select next.tenant_id, place + 1 from later cross join lateral (
-                         select tenant_id from jobs
-                         where queue = $1 and priority = p.priority and state = 'available' and tenant_id > later.tenant_id
-                         order by tenant_id limit 1
-                     ) next
-                     where place < 64
-                 ), earlier as (
-                     (select tenant_id, 101 as place from jobs
-                      where queue = $1 and priority = p.priority and state = 'available' and tenant_id <= $7
-                      order by tenant_id limit 1)
-                     union all
-                     select next.tenant_id, place + 1 from earlier cross join lateral (
-                         select tenant_id from jobs
-                         where queue = $1 and priority = p.priority and state = 'available'
-                           and tenant_id > earlier.tenant_id and tenant_id <= $7
-                         order by tenant_id limit 1
-                     ) next
-                     where place < 164
-                 )
-                 select tenant_id, place, count(*) over () as tenants
-                 from (select * from later union all select * from earlier) both_ways
-                 order by place
-             ) tenant
-             cross join lateral (
-                 select ctid from jobs
-                 where queue = $1 and priority = p.priority and state = 'available'
-                   and tenant_id = tenant.tenant_id and kind = any($2)
-                 order by run_at, id
-                 limit least(
-                     ($3 + tenant.tenants - 1) / tenant.tenants,
-                     coalesce((select capacity from unnest($8::uuid[], $9::int[]) as known (tenant_id, capacity)
-                               where known.tenant_id = tenant.tenant_id), $10))
-                 for update skip locked
-             ) job
-             where not exists (select from queue_pauses where queue_pauses.queue = $1)
-             limit $3
-         )",
+    let rows = claimed_rows!(
+        "claim_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         claim.queue,
         claim.kinds,
         i64::from(claim.limit),

@@ -1,4 +1,4 @@
-//! The queue's tables, for programs without migrations of their own.
+//! The queue's tables and functions, for programs without migrations of their own.
 
 use sqlx::PgPool;
 
@@ -11,13 +11,17 @@ const ADDITIONS: &str =
 /// The SQL of the queue's tables and indexes, to be run once per database.
 ///
 /// A program with migrations takes this file as the first of them instead of calling [`create`]; the second adds
-/// `caught_up_at timestamptz` to `maintenance_duties` and `client_request_id text` to `jobs` and `finished_jobs`.
+/// `caught_up_at timestamptz` to `maintenance_duties` and `client_request_id text` to `jobs` and `finished_jobs`, the third
+/// is [`CLAIMS`].
 pub const SQL: &str = include_str!("../../../migrations/0001_queue.sql");
+
+/// The SQL of the functions with which workers claim jobs, to be run once per database, after [`SQL`].
+pub const CLAIMS: &str = include_str!("../../../migrations/0013_claims.sql");
 
 /// An advisory lock of our own: "queueddl" in a byte each.
 const LOCK: i64 = i64::from_be_bytes(*b"queueddl");
 
-/// Creates the queue's tables unless they exist. Safe to call from several processes at once.
+/// Creates the queue's tables and functions unless they exist. Safe to call from several processes at once.
 ///
 /// # Errors
 /// If the database fails, or some other table of these names is in the way.
@@ -29,7 +33,8 @@ pub async fn create(pool: &PgPool) -> Result<(), sqlx::Error> {
     let found = sqlx::query!(
         r#"select to_regclass('jobs') is not null as "exists!",
                   exists (select from pg_attribute
-                          where attrelid = to_regclass('finished_jobs') and attname = 'client_request_id') as "is_current!""#
+                          where attrelid = to_regclass('finished_jobs') and attname = 'client_request_id') as "is_current!",
+                  to_regproc('start_jobs') is not null as "claims!""#
     )
     .fetch_one(&mut *transaction)
     .await?;
@@ -38,6 +43,9 @@ pub async fn create(pool: &PgPool) -> Result<(), sqlx::Error> {
     }
     if !found.is_current {
         sqlx::raw_sql(ADDITIONS).execute(&mut *transaction).await?;
+    }
+    if !found.claims {
+        sqlx::raw_sql(CLAIMS).execute(&mut *transaction).await?;
     }
     transaction.commit().await
 }

@@ -49,7 +49,7 @@ const PROMISES: [(&str, &str); 10] = [
         "select coalesce(finished.id, audited.job_id)::text
          from finished_jobs finished
          full join (
-             select job_id, max(action) as action, max(attempt) as attempt, count(*) as entries from audit_entries
+             select job_id, max(action) as action, max(attempt) as attempt, count(*) as entries from audit_log
              where resource_kind = 'job' and action in ('job.succeeded', 'job.discarded', 'job.cancelled')
              group by job_id
          ) audited on audited.job_id = finished.id
@@ -61,7 +61,7 @@ const PROMISES: [(&str, &str); 10] = [
         "select coalesce(accepted.id, audited.id)::text
          from (select id from jobs union all select id from finished_jobs) accepted
          full join (
-             select coalesce(job_id, resource_id::uuid) as id, count(*) as entries from audit_entries
+             select coalesce(job_id, resource_id::uuid) as id, count(*) as entries from audit_log
              where resource_kind = 'job' and action = 'job.submitted' group by 1
          ) audited on audited.id = accepted.id
          where accepted.id is null or audited.entries is distinct from 1",
@@ -93,7 +93,7 @@ const PROMISES: [(&str, &str); 10] = [
         "with attempts as (
              select job_id, attempt from job_attempts union select id, attempt from finished_jobs
          ), audited as (
-             select job_id, attempt, count(*) as entries from audit_entries
+             select job_id, attempt, count(*) as entries from audit_log
              where resource_kind = 'job' and attempt is not null and action in ('job.succeeded', 'job.retried',
                  'job.snoozed', 'job.waiting', 'job.interrupted', 'job.discarded', 'job.rescued', 'job.cancelled')
              group by job_id, attempt
@@ -105,7 +105,7 @@ const PROMISES: [(&str, &str); 10] = [
     (
         "only the attempt that ended the job wrote results",
         "select distinct job_id || ' attempt ' || entry.attempt
-         from audit_entries entry join finished_jobs finished on finished.id = entry.job_id
+         from audit_log entry join finished_jobs finished on finished.id = entry.job_id
          where entry.resource_kind <> 'job' and entry.attempt is not null
            and (entry.attempt <> finished.attempt or finished.state <> 'succeeded')",
     ),

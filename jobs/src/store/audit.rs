@@ -1,14 +1,15 @@
-//! `audit_entries`: inserted and read; no function of this crate changes them.
+//! `audit_entries` and `audit_batches`: inserted and read as one log; no function of this crate changes them.
 //!
 //! Start with [`insert`]. Entries about a change are written in its transaction; entries about a refusal on a
 //! connection of their own, because the refused request's transaction is rolled back.
 
 pub use crate::domain::audit::NewAuditEntry;
-use crate::domain::{AuditAction, AuditEntryId, ResourceKind};
+use crate::domain::{AuditEntryId, ResourceKind};
 use base::{TenantId, WorkerId, telemetry::trace_id};
 use chrono::{DateTime, Utc};
 use queue::runtime::recorder::EndedAttempt;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 use std::fmt;
 use uuid::Uuid;
@@ -151,7 +152,11 @@ pub async fn insert(conn: &mut PgConnection, entries: &[NewAuditEntry]) -> Resul
     Ok(())
 }
 
-/// Writes the entries of attempts that succeeded on one worker and did nothing else.
+/// The most entries of one batch.
+const BATCH: usize = 1_000;
+
+/// Writes the entries of attempts that succeeded on one worker and did nothing else: one row for each tenant, in the order
+/// of the attempts.
 ///
 /// # Errors
 /// As [`insert`].
@@ -160,19 +165,30 @@ pub async fn insert_succeeded(
     worker: WorkerId,
     ended: &[EndedAttempt],
 ) -> Result<(), sqlx::Error> {
+    let batches = ended
+        .chunk_by(|one, next| one.tenant == next.tenant)
+        .flat_map(|of_tenant| of_tenant.chunks(BATCH));
+    // The id of its batch beside each attempt: one statement groups them by it.
+    let ids: Vec<Uuid> = batches
+        .flat_map(|batch| std::iter::repeat_n(AuditEntryId::new().0, batch.len()))
+        .collect();
     let column = |get: fn(&EndedAttempt) -> Uuid| ended.iter().map(get).collect::<Vec<_>>();
     sqlx::query!(
         r#"
-        insert into audit_entries (
-            tenant_id, id, actor_kind, actor_id, action, resource_kind, request_id, trace_id, job_id, attempt, outcome)
-        select tenant_id, id, 'worker', $1, $2, 'job', request_id, trace_id, job_id, attempt, 'ok'
-        from unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::int[], $7::text[], $8::text[])
-            as ended (tenant_id, id, job_id, attempt, request_id, trace_id)
+        insert into audit_batches (
+            tenant_id, id, worker_id, entries, job_ids, attempts, request_ids, request_hashes, trace_ids)
+        select tenant_id, id, $1, count(*), array_agg(job_id order by nth), array_agg(attempt order by nth),
+            case when bool_or(request_id is not null) then array_agg(request_id order by nth) end,
+            case when bool_or(request_id is not null) then array_agg(request_hash order by nth) end,
+            case when bool_or(trace_id is not null) then array_agg(trace_id order by nth) end
+        from unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::int[], $6::text[], $7::int[], $8::text[]) with ordinality
+            as ended (tenant_id, id, job_id, attempt, request_id, request_hash, trace_id, nth)
+        group by tenant_id, id
+        order by min(nth)
         "#,
         worker.0,
-        AuditAction::JobSucceeded.as_str(),
         &column(|e| e.tenant.0),
-        &column(|_| AuditEntryId::new().0),
+        &ids,
         &column(|e| e.job.0),
         &ended.iter().map(|e| e.attempt).collect::<Vec<_>>() as &[Option<i32>],
         &ended
@@ -181,12 +197,22 @@ pub async fn insert_succeeded(
             .collect::<Vec<_>>() as &[Option<&str>],
         &ended
             .iter()
+            .map(|e| e.request_id.as_deref().map(request_hash))
+            .collect::<Vec<_>>() as &[Option<i32>],
+        &ended
+            .iter()
             .map(|e| e.traceparent.as_deref().and_then(trace_id))
             .collect::<Vec<_>>() as &[Option<&str>],
     )
     .execute(conn)
     .await
     .map(|_| ())
+}
+
+/// Shortens a request id for the index over batches. Two ids may have the same hash.
+fn request_hash(request_id: &str) -> i32 {
+    let hash: [u8; 32] = Sha256::digest(request_id).into();
+    i32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]])
 }
 
 /// An attempt names its job once: half of all entries are about a job, and the log is the largest table.
@@ -222,16 +248,39 @@ pub async fn list_until(
     until: Option<Position>,
     limit: i64,
 ) -> Result<Vec<AuditEntry>, sqlx::Error> {
+    // Of the batches only those that can have a place on the page: no more rows than the page has entries, and none behind
+    // those whose entries fill it. The first of them may end before the page begins.
     sqlx::query_as!(
         AuditEntry,
         r#"
-        select id as "id: AuditEntryId", at, actor_kind, actor_id, session_id, action, resource_kind,
-            coalesce(resource_id, job_id::text) as "resource_id!", request_id, trace_id, job_id, attempt, outcome, dry_run,
-            error_code, detail, client_request_id, xid::text::bigint as "xid!", seq as "seq!"
-        from audit_entries
-        where tenant_id = $1 and (xid, seq) > ($2::bigint::text::xid8, $3::bigint)
+        select id as "id!: AuditEntryId", at as "at!", actor_kind as "actor_kind!", actor_id, session_id, action as "action!",
+            resource_kind as "resource_kind!", coalesce(resource_id, job_id::text) as "resource_id!", request_id, trace_id,
+            job_id, attempt, outcome as "outcome!", dry_run as "dry_run!", error_code, detail as "detail!",
+            client_request_id, xid::text::bigint as "xid!", seq as "seq!"
+        from (
+            (select * from audit_entries
+             where tenant_id = $1 and (xid, seq) > ($2::bigint::text::xid8, $3::bigint)
+                 and ($4::bigint is null or (xid, seq) <= ($4::bigint::text::xid8, $5::bigint))
+                 and xid < pg_snapshot_xmin(pg_current_snapshot())
+             order by xid, seq
+             limit $6)
+            union all
+            select entry.*
+            from (
+                select xid, seq, sum(entries) over (order by xid, seq) - entries as entries_before
+                from audit_batches
+                where tenant_id = $1 and (xid, seq) > ($2::bigint::text::xid8, $3::bigint - 1000)
+                    and ($4::bigint is null or (xid, seq) <= ($4::bigint::text::xid8, $5::bigint))
+                    and xid < pg_snapshot_xmin(pg_current_snapshot())
+                order by xid, seq
+                limit $6 + 1
+            ) page
+            join audit_batches batch on batch.tenant_id = $1 and batch.xid = page.xid and batch.seq = page.seq
+            cross join lateral audit_entries_of(batch) entry
+            where page.entries_before < $6 + 1000
+        ) log
+        where (xid, seq) > ($2::bigint::text::xid8, $3::bigint)
             and ($4::bigint is null or (xid, seq) <= ($4::bigint::text::xid8, $5::bigint))
-            and xid < pg_snapshot_xmin(pg_current_snapshot())
         order by xid, seq
         limit $6
         "#,
@@ -274,11 +323,19 @@ pub async fn before(
             where tenant_id = $1 and sealed_at <= $2
             order by position desc limit 1
         )
-        select e.xid::text::bigint as "xid!", e.seq - 1 as "seq!"
-        from audit_entries e
-        where e.tenant_id = $1 and e.at >= $2
-            and (e.xid, e.seq) > (coalesce((select last_xid from sealed), '0'::xid8), coalesce((select last_seq from sealed), 0))
-        order by e.xid, e.seq
+        select found.xid::text::bigint as "xid!", found.seq - 1 as "seq!"
+        from (
+            (select e.xid, e.seq from audit_entries e
+             where e.tenant_id = $1 and e.at >= $2
+                and (e.xid, e.seq) > (coalesce((select last_xid from sealed), '0'::xid8), coalesce((select last_seq from sealed), 0))
+             order by e.xid, e.seq limit 1)
+            union all
+            (select b.xid, b.seq from audit_batches b
+             where b.tenant_id = $1 and b.at >= $2
+                and (b.xid, b.seq) > (coalesce((select last_xid from sealed), '0'::xid8), coalesce((select last_seq from sealed), 0) - 1000)
+             order by b.xid, b.seq limit 1)
+        ) found
+        order by found.xid, found.seq
         limit 1
         "#,
         tenant.0,
@@ -306,22 +363,49 @@ pub async fn by_request_id(
     after: Option<AuditEntryId>,
     limit: i64,
 ) -> Result<Vec<AuditEntry>, sqlx::Error> {
+    let mut ids = ours(conn, tenant, request_id).await?;
+    ids.push(request_id.to_owned());
+    let hashes: Vec<i32> = ids.iter().map(|id| request_hash(id)).collect();
     sqlx::query_as!(
         AuditEntry,
         r#"
-        select id as "id: AuditEntryId", at, actor_kind, actor_id, session_id, action, resource_kind,
-            coalesce(resource_id, job_id::text) as "resource_id!", request_id, trace_id, job_id, attempt, outcome, dry_run,
-            error_code, detail, client_request_id, xid::text::bigint as "xid!", seq as "seq!"
-        from audit_entries
-        where tenant_id = $1 and id > $3 and (request_id = $2 or request_id in (
-            select request_id from audit_entries where tenant_id = $1 and client_request_id = $2))
+        select id as "id!: AuditEntryId", at as "at!", actor_kind as "actor_kind!", actor_id, session_id, action as "action!",
+            resource_kind as "resource_kind!", coalesce(resource_id, job_id::text) as "resource_id!", request_id, trace_id,
+            job_id, attempt, outcome as "outcome!", dry_run as "dry_run!", error_code, detail as "detail!",
+            client_request_id, xid::text::bigint as "xid!", seq as "seq!"
+        from (
+            (select * from audit_entries where tenant_id = $1 and request_id = any ($2) and id > $3 order by id limit $4)
+            union all
+            select entry.*
+            from audit_batches batch cross join lateral audit_entries_of(batch) entry
+            where batch.tenant_id = $1 and batch.request_hashes && $5 and entry.request_id = any ($2) and entry.id > $3
+        ) log
         order by id
         limit $4
         "#,
         tenant.0,
-        request_id,
+        &ids,
         after.map_or(Uuid::nil(), |id| id.0),
         limit,
+        &hashes,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Lists our ids of the requests to which the client gave this id.
+async fn ours(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    client_request_id: &str,
+) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select distinct request_id as "request_id!" from audit_entries
+        where tenant_id = $1 and client_request_id = $2 and request_id is not null
+        "#,
+        tenant.0,
+        client_request_id,
     )
     .fetch_all(conn)
     .await

@@ -52,6 +52,12 @@ pub async fn unsealed_tenants(
             where e.tenant_id = tenants.id
                 and (e.xid, e.seq) > (coalesce(newest.last_xid, '0'::xid8), coalesce(newest.last_seq, 0))
                 and e.xid < pg_snapshot_xmin(pg_current_snapshot()))
+        or exists (
+            select from audit_batches b
+            where b.tenant_id = tenants.id
+                and (b.xid, b.seq) > (coalesce(newest.last_xid, '0'::xid8), coalesce(newest.last_seq, 0) - 1000)
+                and (b.xid, b.seq + b.entries - 1) > (coalesce(newest.last_xid, '0'::xid8), coalesce(newest.last_seq, 0))
+                and b.xid < pg_snapshot_xmin(pg_current_snapshot()))
         limit $1
         "#,
         limit,

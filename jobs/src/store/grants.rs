@@ -7,8 +7,9 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use std::{fmt, str::FromStr};
 
 /// Append-only tables. Their triggers refuse changes too, but a table's owner can drop a trigger.
-const APPEND_ONLY: [&str; 4] = [
+const APPEND_ONLY: [&str; 5] = [
     "audit_entries",
+    "audit_batches",
     "audit_seals",
     "history_entries",
     "draft_versions",
@@ -17,6 +18,12 @@ const APPEND_ONLY: [&str; 4] = [
 /// What the application writes of an audit entry. Its time, its transaction and its number are the database's.
 const AUDIT_COLUMNS: &str = "tenant_id, id, actor_kind, actor_id, session_id, action, resource_kind, resource_id, \
     request_id, trace_id, job_id, attempt, outcome, dry_run, error_code, detail, client_request_id";
+
+const AUDIT_BATCH_COLUMNS: &str = "tenant_id, id, worker_id, entries, job_ids, attempts, request_ids, request_hashes, \
+    trace_ids";
+
+/// Functions that the statements call. PUBLIC may execute them by default, but a database may be stricter.
+const FUNCTIONS: &str = "claim_jobs, claim_jobs_after, start_jobs, audit_entries_of";
 
 /// Tables of the migrations, which the service only reads.
 const READ_ONLY: &str = "_sqlx_migrations, schema_compatibility";
@@ -102,9 +109,11 @@ pub async fn grant_application(conn: &mut PgConnection, role: &DbRole) -> Result
         grant usage on schema public to "{role}";
         grant select, insert, update, delete on all tables in schema public to "{role}";
         grant usage on all sequences in schema public to "{role}";
+        grant execute on function {FUNCTIONS} to "{role}";
         revoke update, delete on {append_only} from "{role}";
-        revoke insert on audit_entries from "{role}";
+        revoke insert on audit_entries, audit_batches from "{role}";
         grant insert ({AUDIT_COLUMNS}) on audit_entries to "{role}";
+        grant insert ({AUDIT_BATCH_COLUMNS}) on audit_batches to "{role}";
         revoke insert, update, delete on {READ_ONLY} from "{role}";
         "#
     );

@@ -192,10 +192,17 @@ pub async fn lock_due(
         join connections c on c.tenant_id = s.tenant_id and c.id = s.connection_id
         join tenants t on t.id = s.tenant_id
         cross join lateral (
-            select from audit_entries e
-            where e.tenant_id = s.tenant_id and (e.xid, e.seq) > (s.position_xid, s.position_seq)
+            (select from audit_entries e
+             where e.tenant_id = s.tenant_id and (e.xid, e.seq) > (s.position_xid, s.position_seq)
                 and e.xid < pg_snapshot_xmin(pg_current_snapshot())
-            order by e.xid, e.seq limit 1
+             order by e.xid, e.seq limit 1)
+            union all
+            (select from audit_batches b
+             where b.tenant_id = s.tenant_id and (b.xid, b.seq) > (s.position_xid, s.position_seq - 1000)
+                and (b.xid, b.seq + b.entries - 1) > (s.position_xid, s.position_seq)
+                and b.xid < pg_snapshot_xmin(pg_current_snapshot())
+             order by b.xid, b.seq limit 1)
+            limit 1
         ) next
         where s.status = 'active' and c.status <> 'revoked' and t.status in ('trial', 'active')
             and not exists (select from jobs j where j.tenant_id = s.tenant_id and j.id = s.delivery_job_id)

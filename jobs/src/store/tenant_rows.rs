@@ -39,7 +39,7 @@ pub async fn tables(conn: &mut PgConnection) -> Result<Vec<TenantTable>, sqlx::E
         left join pg_constraint k on k.confrelid = c.oid and k.contype = 'f' and k.conrelid <> c.oid
         left join pg_class r on r.oid = k.conrelid
         where c.relnamespace = 'public'::regnamespace and c.relkind = 'r'
-            and c.relname not in ('audit_entries', 'audit_seals')
+            and c.relname not in ('audit_entries', 'audit_batches', 'audit_seals')
         group by c.relname
         "#
     )

@@ -39,7 +39,7 @@ async fn sealed() -> (TestDb, TenantId, Head) {
 }
 
 /// Seals until this many entries are: a transaction of another test holds the watermark back while it is open.
-async fn seal_all(db: &TestDb, count: usize) -> Head {
+pub(super) async fn seal_all(db: &TestDb, count: usize) -> Head {
     let mut sealed = 0;
     eventually(SOON, async || {
         let (more, head) = seal_entries(db.pool())
@@ -56,9 +56,10 @@ async fn seal_all(db: &TestDb, count: usize) -> Head {
 }
 
 /// What an owner of the tables can do, who disables the triggers.
-async fn forge(db: &TestDb, sql: &str) {
+pub(super) async fn forge(db: &TestDb, sql: &str) {
     db.execute(&format!(
-        "alter table audit_entries disable trigger all; alter table audit_seals disable trigger all; {sql}"
+        "alter table audit_entries disable trigger all; alter table audit_batches disable trigger all;
+         alter table audit_seals disable trigger all; {sql}"
     ))
     .await;
 }
@@ -254,7 +255,7 @@ async fn cut_end_and_forged_head_are_found_by_a_head_that_was_kept() {
 }
 
 /// Runs the verifier in another language on lines of an export.
-fn verify_offline(lines: &[String]) -> Result<String, String> {
+pub(super) fn verify_offline(lines: &[String]) -> Result<String, String> {
     let mut child = Command::new("python3")
         .arg(root().join("tests/it/audit/verify.py"))
         .stdin(Stdio::piped())

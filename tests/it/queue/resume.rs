@@ -7,13 +7,13 @@ use queue::operate::pause;
 use sqlx::{Connection, PgConnection, PgPool, postgres::PgPoolOptions};
 
 /// The successive claims of a worker.
-struct Claims {
+pub(super) struct Claims {
     turn: FairnessTurn,
     cursor: ScanCursor,
 }
 
 impl Claims {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             turn: FairnessTurn::default(),
             cursor: ScanCursor::default(),
@@ -24,7 +24,7 @@ impl Claims {
         self.next_of(db.pool(), limit).await
     }
 
-    async fn next_of(&mut self, pool: &PgPool, limit: u32) -> Vec<Job> {
+    pub(super) async fn next_of(&mut self, pool: &PgPool, limit: u32) -> Vec<Job> {
         let kinds = ["test.noop".to_owned()];
         let request = Claim {
             worker: WorkerId::new(),

@@ -117,7 +117,7 @@ fn enums() -> BTreeMap<&'static str, Words> {
     let role = || words(Role::ALL, Role::as_str);
     let progress = || words(Progress::ALL, Progress::as_str);
     BTreeMap::from([
-        // 0022_corrections
+        // 0020_corrections
         (
             "judgement_corrections_kind_check",
             words(CorrectionKind::ALL, CorrectionKind::as_str),

@@ -53,28 +53,20 @@ impl Row {
     }
 }
 
-/// Claims the rows that the CTE `picked` of `$with` locks and names by ctid. Parameters 4 and 5 are the worker and the
-/// lease.
-///
-/// Rows are found again by ctid: they are locked and cannot have moved; and by an array of ctids, because against a join a
-/// planner that does not know the limit reads the whole table (3 s with 1,000,000 waiting). The start is `clock_timestamp()`
-/// and not `now()`, which is the arrival of the statement's first message: over a slow connection that can precede the
-/// commit that made the job available, and two of its attempts would seem to overlap (seen by `cargo dev chaos`, seed 11).
-macro_rules! claim_picked {
-    ($with:literal, $($argument:expr),+ $(,)?) => {
+/// Reads the claimed rows that `$claim`, a call of one of the functions in `migrations/0013_claims.sql`, returns.
+macro_rules! claimed_rows {
+    ($claim:literal, $($argument:expr),+ $(,)?) => {
         sqlx::query_as!(
             crate::claim::row::Row,
-            $with + r#"
-             update jobs
-             set state = 'running', attempt = attempt + 1, worker_id = $4, lease_until = now() + $5,
-                 started_at = clock_timestamp()
-             where ctid = any(array(select ctid from picked)) and state = 'available'
-             returning id as "id: base::JobId", tenant_id as "tenant_id: base::TenantId", kind, queue, priority, args,
-                       attempt, errors, crashes, max_attempts, run_at, created_at, started_at as "started_at!",
-                       request_id, traceparent, parent_id as "parent_id: base::JobId", children"#,
+            r#"select id as "id!: base::JobId", tenant_id as "tenant_id!: base::TenantId", kind as "kind!", queue as "queue!",
+                      priority as "priority!", args as "args!", attempt as "attempt!", errors as "errors!",
+                      crashes as "crashes!", max_attempts as "max_attempts!", run_at as "run_at!",
+                      created_at as "created_at!", started_at as "started_at!", request_id, traceparent,
+                      parent_id as "parent_id: base::JobId", children as "children!"
+               from "# + $claim,
             $($argument),+
         )
     };
 }
 
-pub(super) use claim_picked;
+pub(super) use claimed_rows;

@@ -28,8 +28,10 @@ impl AttemptRecorder for AuditRecorder {
         conn: &mut PgConnection,
         ended: &[EndedAttempt],
     ) -> Result<(), sqlx::Error> {
-        // Batches of plain successes are the hot path: their entries differ in five columns only.
-        if let Some(worker) = worker_of_successes(ended) {
+        // Batches of plain successes are the hot path: a row for many of them.
+        if ended.len() > 1
+            && let Some(worker) = worker_of_successes(ended)
+        {
             return audit::insert_succeeded(conn, worker, ended).await;
         }
         let entries: Vec<_> = ended.iter().map(entry).collect();

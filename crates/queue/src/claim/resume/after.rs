@@ -2,7 +2,7 @@
 
 use super::cursor::{Position, ScanCursor};
 use crate::{
-    claim::{Claim, ClaimBatch, row::claim_picked},
+    claim::{Claim, ClaimBatch, row::claimed_rows},
     interval::interval,
 };
 use base::TenantId;
@@ -18,22 +18,8 @@ pub(super) async fn claim_after<'c>(
     if known.is_empty() {
         return Ok(request.batch(Vec::new()));
     }
-    let rows = claim_picked!(
-        "with picked as (
-             select job.ctid
-             from unnest($6::smallint[], $7::uuid[], $8::timestamptz[], $9::uuid[], $10::bigint[])
-                 as known (priority, tenant_id, run_at, id, share)
-             cross join lateral (
-                 select ctid from jobs
-                 where queue = $1 and priority = known.priority and state = 'available'
-                   and tenant_id = known.tenant_id and (run_at, id) > (known.run_at, known.id) and kind = any($2)
-                 order by run_at, id
-                 limit known.share
-                 for update skip locked
-             ) job
-             where not exists (select from queue_pauses where queue_pauses.queue = $1)
-             limit $3
-         )",
+    let rows = claimed_rows!(
+        "claim_jobs_after($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         request.queue,
         request.kinds,
         i64::from(request.limit),

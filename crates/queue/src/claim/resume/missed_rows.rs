@@ -5,7 +5,7 @@
 
 use super::cursor::ScanCursor;
 use crate::{
-    claim::{Claim, ClaimBatch, dead_tuples::BlockRange, row::claim_picked},
+    claim::{Claim, ClaimBatch, dead_tuples::BlockRange, row::claimed_rows},
     interval::interval,
 };
 use sqlx::PgExecutor;
@@ -19,23 +19,23 @@ pub(super) async fn claim_missed_rows<'c>(
     range: &BlockRange,
 ) -> Result<ClaimBatch, sqlx::Error> {
     // `is not false` keeps the planner from the index over available jobs: it cannot know that this means the same.
-    let rows = claim_picked!(
-        "with known as materialized (
+    let rows = claimed_rows!(
+        "start_jobs(array(with known as materialized (
              select * from unnest($6::smallint[], $7::uuid[], $8::timestamptz[], $9::uuid[])
                  as known (priority, tenant_id, run_at, id)
-         ), picked as (
-             select job.ctid from jobs job
-             where job.ctid >= format('(%s,0)', $10::bigint)::tid and job.ctid < format('(%s,0)', $11::bigint)::tid
-               and job.queue = $1 and (job.state = 'available') is not false and job.kind = any($2)
-               and job.priority = any($12)
-               and not exists (
-                   select from known
-                   where known.priority = job.priority and known.tenant_id = job.tenant_id
-                     and (job.run_at, job.id) > (known.run_at, known.id))
-               and not exists (select from queue_pauses where queue_pauses.queue = $1)
-             limit $3
-             for update of job skip locked
-         )",
+         )
+         select job.ctid from jobs job
+         where job.ctid >= format('(%s,0)', $10::bigint)::tid and job.ctid < format('(%s,0)', $11::bigint)::tid
+           and job.queue = $1 and (job.state = 'available') is not false and job.kind = any($2)
+           and job.priority = any($12)
+           and not exists (
+               select from known
+               where known.priority = job.priority and known.tenant_id = job.tenant_id
+                 and (job.run_at, job.id) > (known.run_at, known.id))
+           and not exists (select from queue_pauses where queue_pauses.queue = $1)
+         limit $3
+         for update of job skip locked
+         ), $4, $5)",
         request.queue,
         request.kinds,
         i64::from(request.limit),

@@ -1,3 +1,25 @@
+-- Erasing a tenant deletes its drafts and its history, which are append-only for everybody else. The audit log stays whole:
+-- it holds ids and codes, and nobody's words.
+
+create function refuse_change_unless_erased() returns trigger language plpgsql as $$
+begin
+    -- Set for one transaction by `postroom-api admin tenant erase`. The application's role has no right to delete here.
+    if tg_op = 'DELETE' and old.tenant_id::text = current_setting('postroom.erased_tenant', true) then
+        return old;
+    end if;
+    raise exception 'rows of % are append-only', tg_table_name using errcode = 'restrict_violation';
+end $$;
+
+drop trigger draft_versions_append_only on draft_versions;
+create trigger draft_versions_append_only before update or delete on draft_versions
+    for each row execute function refuse_change_unless_erased();
+alter table draft_versions enable always trigger draft_versions_append_only;
+
+drop trigger history_entries_append_only on history_entries;
+create trigger history_entries_append_only before update or delete on history_entries
+    for each row execute function refuse_change_unless_erased();
+alter table history_entries enable always trigger history_entries_append_only;
+
 -- How long a tenant keeps emails and what is made of them.
 
 -- Null: for good.
@@ -42,6 +64,8 @@ begin
         select approval_id from proposed_actions
         where tenant_id = of_tenant and message_id = any (old) and approval_id is not null
     ) made;
+    -- They quote the sender and the subject.
+    delete from judgement_corrections where tenant_id = of_tenant and approval_id = any (concerned);
     perform set_config('postroom.erased_tenant', of_tenant::text, true);
     delete from draft_versions v using drafts d
         where d.tenant_id = of_tenant and d.message_id = any (old) and v.tenant_id = d.tenant_id and v.draft_id = d.id;

@@ -12,4 +12,4 @@ alter table llm_budgets drop constraint llm_budgets_pkey;
 create unique index llm_budgets_key on llm_budgets (tenant_id, api_key_id, kind, period) nulls not distinct;
 
 -- Binaries that do not know the column would count the budget of a key against every job of its tenant.
-update schema_compatibility set oldest_known_migration = 14;
+update schema_compatibility set oldest_known_migration = 16;
