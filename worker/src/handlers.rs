@@ -52,7 +52,13 @@ pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Regist
     )
     .map_err(RegistryError::Model)?;
     metrics.assistant.show_llm_mode(config.llm.mode());
-    let access = ModelAccess::new(models, config.prices.clone(), config.lanes, config.rate);
+    let access = ModelAccess::new(
+        models,
+        config.prices.clone(),
+        config.lanes,
+        config.rate,
+        metrics.spend.clone(),
+    );
     let triage =
         TriageMetrics::register(&metrics.registry).map_err(RegistryError::TriageMetrics)?;
     let providers = Providers::new(config.keys.clone(), config.guard);

@@ -3,6 +3,7 @@
 mod lanes;
 mod rates;
 
+use crate::handlers::ask::SpendMetrics;
 use async_trait::async_trait;
 use jobs::{
     commands::{
@@ -43,7 +44,11 @@ pub struct Retention {
 }
 
 /// Returns all duties of a worker: the queue's and the assistant's.
-pub fn duties(retention: Retention, approvals_expired: &IntCounter) -> Vec<Box<dyn Duty>> {
+pub fn duties(
+    retention: Retention,
+    approvals_expired: &IntCounter,
+    spend: &SpendMetrics,
+) -> Vec<Box<dyn Duty>> {
     let mut duties: Vec<Box<dyn Duty>> = vec![
         Box::new(SampleQueues),
         Box::new(PruneFinished::after(retention.finished_jobs)),
@@ -55,6 +60,7 @@ pub fn duties(retention: Retention, approvals_expired: &IntCounter) -> Vec<Box<d
             task,
             llm_calls: retention.llm_calls,
             approvals_expired: approvals_expired.clone(),
+            spend: spend.clone(),
             position: WalkPosition::default(),
         }));
     }
@@ -66,6 +72,7 @@ struct Maintenance {
     /// Retention of the records of requests to a model, in days.
     llm_calls: i32,
     approvals_expired: IntCounter,
+    spend: SpendMetrics,
     /// For the tasks that walk through a table.
     position: WalkPosition,
 }
@@ -164,7 +171,14 @@ impl Duty for Maintenance {
                 .await?;
                 context.report(self.name(), backlog).await
             }
-            Task::LoseLlmCalls => in_batches(BATCH, || lose_llm_calls(pool, BATCH)).await,
+            Task::LoseLlmCalls => {
+                in_batches(BATCH, || async {
+                    let lost = lose_llm_calls(pool, BATCH).await?;
+                    self.spend.lost(&lost);
+                    Ok(lost.requests)
+                })
+                .await
+            }
             Task::WarnOfBudgets => in_batches(BATCH, || warn_of_budgets(pool, BATCH)).await,
             Task::PurgeLlmCalls => {
                 let old = OldCalls {

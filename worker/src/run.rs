@@ -85,6 +85,7 @@ impl Worker {
                     llm_calls: config.call_retention_days,
                 },
                 &metrics.assistant.approvals_expired_total,
+                &metrics.spend,
             ),
         })
         .await?;
