@@ -3,12 +3,205 @@
 
 create extension if not exists btree_gist;
 
+create or replace function audit_entries_of(batch audit_batches)
+ returns setof audit_entries
+ language sql
+ stable
+as $function$
+    select batch.tenant_id, (left(batch.id::text, 32) || lpad(to_hex(nth), 4, '0'))::uuid, batch.at, 'worker',
+        batch.worker_id, null::uuid, 'job.succeeded', 'job', null::text, request_id, trace_id, job_id, attempt, 'ok', false,
+        null::text, '{}'::jsonb, batch.xid, batch.seq + nth - 1, null::text
+    from unnest(batch.job_ids, batch.attempts, batch.request_ids, batch.trace_ids) with ordinality
+        as entry (job_id, attempt, request_id, trace_id, nth)
+$function$;
+
+create or replace function claim_jobs(of_queue text, of_kinds text[], up_to bigint, worker uuid, lease interval, priorities smallint[], served_last uuid, known_tenants uuid[], capacities integer[], other_capacity integer)
+ returns setof jobs
+ language plpgsql
+ set plan_cache_mode to 'force_generic_plan'
+ set enable_seqscan to 'off'
+ set jit to 'off'
+as $function$
+begin
+    -- The index steps from one tenant to the next with one look-up each, at most 64 of them. The laterals are evaluated in
+    -- order and no further than the limit, so only claimed rows get locked.
+    return query select * from start_jobs(array(
+        select job.ctid
+        from unnest(priorities) as p (priority)
+        cross join lateral (
+            with recursive later as (
+                (select tenant_id, 1 as place from jobs
+                 where queue = of_queue and priority = p.priority and state = 'available' and tenant_id > served_last
+                 order by tenant_id limit 1)
+                union all
+                select next.tenant_id, place + 1 from later cross join lateral (
+                    select tenant_id from jobs
+                    where queue = of_queue and priority = p.priority and state = 'available' and tenant_id > later.tenant_id
+                    order by tenant_id limit 1
+                ) next
+                where place < 64
+            ), earlier as (
+                (select tenant_id, 101 as place from jobs
+                 where queue = of_queue and priority = p.priority and state = 'available' and tenant_id <= served_last
+                 order by tenant_id limit 1)
+                union all
+                select next.tenant_id, place + 1 from earlier cross join lateral (
+                    select tenant_id from jobs
+                    where queue = of_queue and priority = p.priority and state = 'available'
+                      and tenant_id > earlier.tenant_id and tenant_id <= served_last
+                    order by tenant_id limit 1
+                ) next
+                where place < 164
+            )
+            select tenant_id, place, count(*) over () as tenants
+            from (select * from later union all select * from earlier) both_ways
+            order by place
+        ) tenant
+        cross join lateral (
+            select ctid from jobs
+            where queue = of_queue and priority = p.priority and state = 'available'
+              and tenant_id = tenant.tenant_id and kind = any(of_kinds)
+            order by run_at, id
+            limit least(
+                (up_to + tenant.tenants - 1) / tenant.tenants,
+                coalesce((select capacity from unnest(known_tenants, capacities) as known (tenant_id, capacity)
+                          where known.tenant_id = tenant.tenant_id), other_capacity))
+            for update skip locked
+        ) job
+        where not exists (select from queue_pauses where queue_pauses.queue = of_queue)
+        limit up_to
+    ), worker, lease);
+end $function$;
+
+create or replace function claim_jobs_after(of_queue text, of_kinds text[], up_to bigint, worker uuid, lease interval, priorities smallint[], tenants uuid[], run_ats timestamptz[], ids uuid[], shares bigint[])
+ returns setof jobs
+ language plpgsql
+ set plan_cache_mode to 'force_generic_plan'
+ set enable_seqscan to 'off'
+ set jit to 'off'
+as $function$
+begin
+    return query select * from start_jobs(array(
+        select job.ctid
+        from unnest(priorities, tenants, run_ats, ids, shares) as known (priority, tenant_id, run_at, id, share)
+        cross join lateral (
+            select ctid from jobs
+            where queue = of_queue and priority = known.priority and state = 'available'
+              and tenant_id = known.tenant_id and (run_at, id) > (known.run_at, known.id) and kind = any(of_kinds)
+            order by run_at, id
+            limit known.share
+            for update skip locked
+        ) job
+        where not exists (select from queue_pauses where queue_pauses.queue = of_queue)
+        limit up_to
+    ), worker, lease);
+end $function$;
+
+create or replace function forget_old_emails(of_tenant uuid, at_most integer)
+ returns bigint
+ language plpgsql
+ security definer
+ set search_path to 'pg_catalog', 'public'
+as $function$
+declare
+    old uuid[];
+    concerned uuid[];
+begin
+    select array_agg(found.id) into old from (
+        select m.id
+        from messages m
+        join tenants t on t.id = m.tenant_id
+        where m.tenant_id = of_tenant and m.received_at < now() - make_interval(days => t.email_retention_days)
+            and not exists (
+                select from proposed_actions p
+                join approvals a on a.tenant_id = p.tenant_id and a.id = p.approval_id
+                where p.tenant_id = m.tenant_id and p.message_id = m.id
+                    and a.status in ('editing', 'approved', 'executing', 'undoing'))
+            and not exists (
+                select from drafts d
+                join approvals a on a.tenant_id = d.tenant_id and a.id = d.approval_id
+                where d.tenant_id = m.tenant_id and d.message_id = m.id
+                    and a.status in ('editing', 'approved', 'executing', 'undoing'))
+        order by m.id
+        limit at_most
+        for update of m skip locked
+    ) found;
+    if old is null then
+        return 0;
+    end if;
+    select coalesce(array_agg(made.approval_id), '{}') into concerned from (
+        select approval_id from drafts where tenant_id = of_tenant and message_id = any (old)
+        union
+        select approval_id from proposed_actions
+        where tenant_id = of_tenant and message_id = any (old) and approval_id is not null
+    ) made;
+    -- They quote the sender and the subject.
+    delete from judgement_corrections where tenant_id = of_tenant and approval_id = any (concerned);
+    perform set_config('postroom.erased_tenant', of_tenant::text, true);
+    delete from draft_versions v using drafts d
+        where d.tenant_id = of_tenant and d.message_id = any (old) and v.tenant_id = d.tenant_id and v.draft_id = d.id;
+    delete from history_entries h
+        where h.tenant_id = of_tenant and (h.object_id = any (old) or h.object_id = any (concerned) or h.object_id in (
+            select d.id from drafts d where d.tenant_id = of_tenant and d.message_id = any (old)
+            union all
+            select i.id from inbox_items i where i.tenant_id = of_tenant and i.message_id = any (old)
+            union all
+            select e.id from effects e where e.tenant_id = of_tenant and e.message_id = any (old)));
+    perform set_config('postroom.erased_tenant', '', true);
+    delete from drafts where tenant_id = of_tenant and message_id = any (old);
+    delete from proposed_actions where tenant_id = of_tenant and message_id = any (old);
+    update approvals
+        set title = 'Forgotten', summary = '', payload = '{}', rationale = null, failure_message = null,
+            status = case status when 'proposed' then 'expired' else status end, version = version + 1
+        where tenant_id = of_tenant and id = any (concerned);
+    update effects set rendered = null, receipt = null, before_image = null
+        where tenant_id = of_tenant and (message_id = any (old) or approval_id = any (concerned));
+    delete from triage_results where tenant_id = of_tenant and message_id = any (old);
+    delete from own_messages where tenant_id = of_tenant and message_id = any (old);
+    delete from task_messages where tenant_id = of_tenant and message_id = any (old);
+    -- Its name is made of the email's content.
+    update inbox_items set message_id = null, title = 'A forgotten email', rationale = '', dedupe_key = id::text
+        where tenant_id = of_tenant and message_id = any (old);
+    delete from messages where tenant_id = of_tenant and id = any (old);
+    return cardinality(old);
+end $function$;
+
 create or replace function refuse_change()
  returns trigger
  language plpgsql
 as $function$
 begin
     raise exception 'rows of % are append-only', tg_table_name using errcode = 'restrict_violation';
+end $function$;
+
+create or replace function refuse_change_unless_erased()
+ returns trigger
+ language plpgsql
+as $function$
+begin
+    -- Set for one transaction by `postroom-api admin tenant erase`. The application's role has no right to delete here.
+    if tg_op = 'DELETE' and old.tenant_id::text = current_setting('postroom.erased_tenant', true) then
+        return old;
+    end if;
+    raise exception 'rows of % are append-only', tg_table_name using errcode = 'restrict_violation';
+end $function$;
+
+create or replace function start_jobs(picked tid[], worker uuid, lease interval)
+ returns setof jobs
+ language plpgsql
+ set plan_cache_mode to 'force_generic_plan'
+ set enable_seqscan to 'off'
+ set enable_indexscan to 'off'
+ set enable_bitmapscan to 'off'
+ set jit to 'off'
+as $function$
+begin
+    return query
+        update jobs
+        set state = 'running', attempt = attempt + 1, worker_id = worker, lease_until = now() + lease,
+            started_at = clock_timestamp()
+        where ctid = any(picked) and state = 'available'
+        returning jobs.*;
 end $function$;
 
 -- 0001_queue
@@ -45,6 +238,7 @@ create table jobs (
     worker_id uuid,
     lease_until timestamptz,
     started_at timestamptz,
+    client_request_id text,
     constraint jobs_pkey primary key (tenant_id, id),
     constraint jobs_check check ((state in ('available', 'scheduled', 'running', 'retryable')) and ((state = 'running')
         = (lease_until is not null)) and ((state = 'running') = (worker_id is not null)) and ((priority >= 1) and
@@ -95,6 +289,7 @@ create table finished_jobs (
     dedupe_key text,
     parent_id uuid,
     children integer not null default 0,
+    client_request_id text,
     constraint finished_jobs_pkey primary key (tenant_id, id),
     constraint finished_jobs_check check ((state = 'succeeded') = (error_code is null)),
     constraint finished_jobs_state_check check (state in ('succeeded', 'discarded', 'cancelled'))
@@ -225,9 +420,11 @@ create table tenants (
     limit_before_pause integer,
     four_eyes boolean not null default false,
     quote_original boolean not null default false,
+    email_retention_days integer,
     constraint tenants_pkey primary key (id),
     constraint tenants_slug_key unique (slug),
     constraint tenants_draft_wait_seconds_check check ((draft_wait_seconds >= 1) and (draft_wait_seconds <= 2592000)),
+    constraint tenants_email_retention_days_check check ((email_retention_days >= 7) and (email_retention_days <= 3650)),
     constraint tenants_fallback_after_seconds_check check ((fallback_after_seconds >= 1) and (fallback_after_seconds <=
         2592000)),
     constraint tenants_limit_before_pause_check check ((limit_before_pause >= 1) and (limit_before_pause <= 100000)),
@@ -375,12 +572,15 @@ create table audit_entries (
     detail jsonb not null default '{}'::jsonb,
     xid xid8 not null default pg_current_xact_id(),
     seq bigint not null,
+    client_request_id text,
     constraint audit_entries_pkey primary key (tenant_id, xid, seq),
     constraint audit_entries_actor_kind_check check (actor_kind in ('user', 'api_key', 'worker', 'system', 'cli')),
     constraint audit_entries_check check ((resource_id is not null) or ((resource_kind = 'job') and (job_id is not
         null))),
     constraint audit_entries_outcome_check check (outcome in ('ok', 'denied', 'failed'))
 );
+create index audit_entries_client_request on audit_entries (tenant_id, client_request_id) where (client_request_id is
+    not null);
 create index audit_entries_request on audit_entries (tenant_id, request_id, id) where (request_id is not null);
 create trigger audit_entries_append_only before delete or update on audit_entries for each row execute function
     refuse_change();
@@ -403,7 +603,7 @@ create table history_entries (
 );
 create index history_entries_object on history_entries (tenant_id, object_id, id);
 create trigger history_entries_append_only before delete or update on history_entries for each row execute function
-    refuse_change();
+    refuse_change_unless_erased();
 alter table history_entries enable always trigger history_entries_append_only;
 create trigger history_entries_no_truncate before truncate on history_entries for each statement execute function
     refuse_change();
@@ -475,6 +675,8 @@ create table triage_results (
     thread_status text not null,
     created_at timestamptz not null default now(),
     outage boolean not null default false,
+    sender text,
+    subject text,
     constraint triage_results_pkey primary key (tenant_id, job_id),
     constraint triage_results_tenant_id_message_id_fkey foreign key (tenant_id, message_id) references
         messages(tenant_id, id),
@@ -485,8 +687,10 @@ create table triage_results (
     constraint triage_results_disposition_check check (disposition in ('ignore', 'notify', 'respond')),
     constraint triage_results_mode_check check (mode in ('rules_then_llm', 'rules_only', 'llm_only')),
     constraint triage_results_priority_check check (priority in ('low', 'medium', 'high', 'urgent')),
+    constraint triage_results_sender_check check (char_length(sender) <= 320),
     constraint triage_results_sla_check check (sla in ('<24h', '<72h', 'none')),
     constraint triage_results_source_check check (source in ('rule', 'learned', 'llm', 'fallback', 'guard')),
+    constraint triage_results_subject_check check (char_length(subject) <= 200),
     constraint triage_results_thread_status_check check (thread_status in ('TO_REPLY', 'AWAITING', 'FYI', 'ACTIONED'))
 );
 create index triage_results_content on triage_results (tenant_id, content_hash, ruleset_version, mode, created_at);
@@ -748,7 +952,7 @@ create table draft_versions (
     constraint draft_versions_version_check check (version > 0)
 );
 create trigger draft_versions_append_only before delete or update on draft_versions for each row execute function
-    refuse_change();
+    refuse_change_unless_erased();
 alter table draft_versions enable always trigger draft_versions_append_only;
 create trigger draft_versions_no_truncate before truncate on draft_versions for each statement execute function
     refuse_change();
@@ -1205,7 +1409,39 @@ create table backfills (
     constraint backfills_uid_validity_check check (uid_validity >= 0)
 );
 
--- 0013_rates
+-- 0014_audit_batches
+
+-- A worker settles plain successes by the hundred. Their entries differ in the job, its attempt, its request and its trace,
+-- and a row with its index entries for each was a third of what a finished job wrote.
+create table audit_batches (
+    tenant_id uuid not null,
+    xid xid8 not null default pg_current_xact_id(),
+    seq bigint not null,
+    id uuid not null,
+    at timestamptz not null default now(),
+    worker_id uuid not null,
+    entries integer not null,
+    job_ids uuid[] not null,
+    attempts integer[] not null,
+    request_ids text[],
+    request_hashes integer[],
+    trace_ids text[],
+    constraint audit_batches_pkey primary key (tenant_id, xid, seq),
+    constraint audit_batches_check check (((entries >= 1) and (entries <= 1000)) and (cardinality(job_ids) = entries)
+        and (cardinality(attempts) = entries) and ((cardinality(request_ids) = entries) is not false) and
+        ((cardinality(trace_ids) = entries) is not false) and (not (cardinality(request_hashes) is distinct from
+        cardinality(request_ids))))
+);
+create index audit_batches_requests on audit_batches using gin (request_hashes) with (gin_pending_list_limit='256')
+    where (request_hashes is not null);
+create trigger audit_batches_append_only before delete or update on audit_batches for each row execute function
+    refuse_change();
+alter table audit_batches enable always trigger audit_batches_append_only;
+create trigger audit_batches_no_truncate before truncate on audit_batches for each statement execute function
+    refuse_change();
+alter table audit_batches enable always trigger audit_batches_no_truncate;
+
+-- 0015_rates
 
 -- Read and written under its row lock by each request to a model with a rate.
 create table llm_rates (
@@ -1237,3 +1473,57 @@ create table llm_rate_turns (
     constraint llm_rate_turns_tokens_check check (tokens >= 0)
 );
 create index llm_rate_turns_open on llm_rate_turns (provider, model, turn_at) where (taken_at is null);
+
+-- 0019_subscriptions
+
+create table subscriptions (
+    tenant_id uuid not null,
+    connection_id uuid not null,
+    events text[] not null,
+    status text not null default 'active',
+    last_error text,
+    position_xid xid8 not null,
+    position_seq bigint not null,
+    delivery_job_id uuid,
+    delivered bigint not null default 0,
+    last_delivered_at timestamptz,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint subscriptions_pkey primary key (tenant_id, connection_id),
+    constraint subscriptions_tenant_id_connection_id_fkey foreign key (tenant_id, connection_id) references
+        connections(tenant_id, id),
+    constraint subscriptions_delivered_check check (delivered >= 0),
+    constraint subscriptions_events_known check ((cardinality(events) > 0) and (events <@ array['job.succeeded',
+        'job.discarded', 'job.cancelled'])),
+    constraint subscriptions_status_check check (status in ('active', 'suspended', 'ended'))
+) with (
+    fillfactor = 70
+);
+create index subscriptions_active on subscriptions (tenant_id, connection_id) where (status = 'active');
+
+-- 0020_corrections
+
+create table judgement_corrections (
+    tenant_id uuid not null,
+    approval_id uuid not null,
+    user_id uuid not null,
+    kind text not null,
+    action_type text not null,
+    sender text,
+    subject text,
+    proposed text not null,
+    chosen text,
+    created_at timestamptz not null default now(),
+    constraint judgement_corrections_pkey primary key (tenant_id, approval_id),
+    constraint judgement_corrections_tenant_id_approval_id_fkey foreign key (tenant_id, approval_id) references
+        approvals(tenant_id, id),
+    constraint judgement_corrections_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references users(tenant_id,
+        id),
+    constraint judgement_corrections_chosen_check check (char_length(chosen) <= 500),
+    constraint judgement_corrections_kind_check check (kind in ('rejected', 'changed', 'revised', 'discarded')),
+    constraint judgement_corrections_proposed_check check (char_length(proposed) <= 300),
+    constraint judgement_corrections_sender_check check (char_length(sender) <= 320),
+    constraint judgement_corrections_subject_check check (char_length(subject) <= 200)
+);
+create index judgement_corrections_created_at on judgement_corrections (created_at);
+create index judgement_corrections_user on judgement_corrections (tenant_id, user_id, created_at);

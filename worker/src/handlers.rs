@@ -66,8 +66,14 @@ pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Regist
     .map_err(RegistryError::Model)?;
     metrics.assistant.show_llm_mode(config.llm.mode());
     let recorder = config.record.as_deref().map(Recorder::open).transpose();
-    let access = ModelAccess::new(models, config.prices.clone(), config.lanes, config.rate)
-        .recorded_by(recorder.map_err(RegistryError::Recording)?);
+    let access = ModelAccess::new(
+        models,
+        config.prices.clone(),
+        config.lanes,
+        config.rate,
+        metrics.spend.clone(),
+    )
+    .recorded_by(recorder.map_err(RegistryError::Recording)?);
     let triage =
         TriageMetrics::register(&metrics.registry).map_err(RegistryError::TriageMetrics)?;
     let providers = Providers::new(config.keys.clone(), config.guard);

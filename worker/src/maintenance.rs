@@ -3,6 +3,7 @@
 mod lanes;
 mod rates;
 
+use crate::handlers::ask::SpendMetrics;
 use async_trait::async_trait;
 use jobs::{
     commands::{
@@ -52,7 +53,11 @@ pub struct Retention {
 }
 
 /// Returns all duties of a worker: the queue's and the assistant's.
-pub fn duties(retention: Retention, approvals_expired: &IntCounter) -> Vec<Box<dyn Duty>> {
+pub fn duties(
+    retention: Retention,
+    approvals_expired: &IntCounter,
+    spend: &SpendMetrics,
+) -> Vec<Box<dyn Duty>> {
     let mut duties: Vec<Box<dyn Duty>> = vec![
         Box::new(SampleQueues),
         Box::new(PruneFinished::after(retention.finished_jobs)),
@@ -64,6 +69,7 @@ pub fn duties(retention: Retention, approvals_expired: &IntCounter) -> Vec<Box<d
             task,
             retention,
             approvals_expired: approvals_expired.clone(),
+            spend: spend.clone(),
             position: WalkPosition::default(),
         }));
     }
@@ -74,6 +80,7 @@ struct Maintenance {
     task: Task,
     retention: Retention,
     approvals_expired: IntCounter,
+    spend: SpendMetrics,
     /// For the tasks that walk through a table.
     position: WalkPosition,
 }
@@ -193,7 +200,14 @@ impl Duty for Maintenance {
                 .await?;
                 context.report(self.name(), backlog).await
             }
-            Task::LoseLlmCalls => in_batches(BATCH, || lose_llm_calls(pool, BATCH)).await,
+            Task::LoseLlmCalls => {
+                in_batches(BATCH, || async {
+                    let lost = lose_llm_calls(pool, BATCH).await?;
+                    self.spend.lost(&lost);
+                    Ok(lost.requests)
+                })
+                .await
+            }
             Task::WarnOfBudgets => in_batches(BATCH, || warn_of_budgets(pool, BATCH)).await,
             Task::PurgeLlmCalls => {
                 let old = OldCalls {

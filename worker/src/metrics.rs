@@ -1,12 +1,16 @@
 //! The worker's metrics besides those of the queue's runtime. Labels come from closed sets only.
 
-use crate::handlers::model_failure::effects::STOPPING_CLASSES;
+use crate::handlers::{ask::SpendMetrics, model_failure::effects::STOPPING_CLASSES};
 use jobs::{
-    domain::connection::{ConnectionStatus, Provider},
-    store::{audit_seals, connections, effects, llm_lanes, llm_rates, watches},
+    domain::{
+        connection::{ConnectionStatus, Provider},
+        llm::BudgetPeriod,
+    },
+    kinds::{draft::DraftGenerate, triage::Triage},
+    store::{audit_seals, connections, effects, llm_budgets, llm_lanes, llm_rates, watches},
 };
 use prometheus::Registry;
-use queue::runtime::metrics::RuntimeMetrics;
+use queue::{JobKind, runtime::metrics::RuntimeMetrics};
 use sqlx::PgPool;
 
 base::metrics! {
@@ -34,6 +38,8 @@ base::metrics! {
         llm_rate_limit: IntGaugeVec [provider, model, unit],
         /// Jobs that wait for their turn at a model's rate; all workers report the same numbers.
         llm_rate_waiting: IntGaugeVec [provider, model],
+        /// The largest part that any tenant has used of a budget for models, 1 for all of it, by period; all workers report the same numbers.
+        llm_budget_used_ratio: GaugeVec [period],
         /// How long the first of them has waited, in seconds; all workers report the same numbers.
         llm_rate_oldest_wait_seconds: IntGaugeVec [provider, model],
     }
@@ -45,6 +51,7 @@ pub struct WorkerMetrics {
     pub registry: Registry,
     pub runtime: RuntimeMetrics,
     pub assistant: AssistantMetrics,
+    pub spend: SpendMetrics,
 }
 
 impl WorkerMetrics {
@@ -55,6 +62,7 @@ impl WorkerMetrics {
         Ok(Self {
             runtime: RuntimeMetrics::register(&registry)?,
             assistant: AssistantMetrics::register(&registry)?,
+            spend: SpendMetrics::declared(&registry, &[Triage::NAME, DraftGenerate::NAME])?,
             registry,
         })
     }
@@ -92,6 +100,16 @@ impl AssistantMetrics {
                     .with_label_values(&[provider.as_str(), status.as_str()])
                     .set(count);
             }
+        }
+        let used = llm_budgets::most_used(pool).await?;
+        for period in BudgetPeriod::ALL {
+            let ratio = used
+                .iter()
+                .find(|(of, _)| of == period.as_str())
+                .map_or(0.0, |(_, ratio)| *ratio);
+            self.llm_budget_used_ratio
+                .with_label_values(&[period.as_str()])
+                .set(ratio);
         }
         for rate in llm_rates::list(pool).await? {
             let model = [rate.provider.as_str(), rate.model.as_str()];

@@ -86,6 +86,7 @@ impl Worker {
                     fetched_emails: config.watch.retention_days,
                 },
                 &metrics.assistant.approvals_expired_total,
+                &metrics.spend,
             ),
         })
         .await?;

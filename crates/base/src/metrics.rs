@@ -4,8 +4,8 @@
 //! convention, such as OpenTelemetry's, is given in full with `#[name = "…"]`.
 
 use prometheus::{
-    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, core::Collector,
+    CounterVec, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, core::Collector,
 };
 
 /// Durations from milliseconds to minutes, in seconds.
@@ -48,7 +48,7 @@ macro_rules! labelled {
 }
 
 plain!(IntCounter, IntGauge);
-labelled!(IntCounterVec, IntGaugeVec, GaugeVec);
+labelled!(CounterVec, IntCounterVec, IntGaugeVec, GaugeVec);
 
 impl Metric for Histogram {
     fn make(

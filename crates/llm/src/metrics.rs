@@ -59,6 +59,8 @@ base::metrics! {
         llm_rate_reached_total: IntCounterVec [provider, model],
         /// Time from the first refusal by the configured rate until the request was admitted, in seconds.
         llm_rate_wait_seconds: HistogramVec [provider, model] = RETRY_AFTER_SECONDS,
+        /// Time to admit a request before it is sent: its record, its lane, budgets and rate, in seconds.
+        llm_admission_seconds: HistogramVec [provider] = base::metrics::SECONDS,
         /// Requests in flight.
         llm_inflight: IntGaugeVec [provider],
     }
@@ -99,6 +101,7 @@ impl LlmMetrics {
     pub(crate) fn declare(&self, provider: &str, model: &str) {
         self.llm_inflight.with_label_values(&[provider]).set(0);
         self.llm_retry_after_seconds.with_label_values(&[provider]);
+        self.llm_admission_seconds.with_label_values(&[provider]);
         self.llm_rate_reached_total
             .with_label_values(&[provider, model]);
         self.llm_rate_wait_seconds
@@ -107,6 +110,12 @@ impl LlmMetrics {
             self.llm_tokens_total
                 .with_label_values(&[provider, model, kind]);
         }
+    }
+
+    pub(crate) fn admitted(&self, labels: CallLabels<'_>, took: Duration) {
+        self.llm_admission_seconds
+            .with_label_values(&[labels.provider])
+            .observe(took.as_secs_f64());
     }
 
     pub(crate) fn inflight(&self, labels: CallLabels<'_>) -> Inflight {

@@ -212,7 +212,9 @@ impl Model {
             max_output_tokens: provider.output_limit(call.max_output_tokens),
             timeout: retry.attempt_timeout,
         };
+        let asked = Instant::now();
         sent.ledger.admit(&intent).await?;
+        metrics.admitted(labels, asked.elapsed());
         let mut info = AttemptInfo::default();
         let started = Instant::now();
         let result = {

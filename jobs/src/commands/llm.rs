@@ -15,12 +15,19 @@ use crate::store::{
 };
 use sqlx::PgPool;
 
+/// Requests whose worker died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LostRequests {
+    pub requests: u64,
+    /// The most that they can cost, in millionths of a US dollar.
+    pub micros: i64,
+}
+
 /// Completes up to `limit` requests whose attempt no longer runs, as possibly billed, and replaces what they had reserved.
-/// Returns their number.
 ///
 /// # Errors
 /// If the database refuses; then none was completed.
-pub async fn lose_llm_calls(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Error> {
+pub async fn lose_llm_calls(pool: &PgPool, limit: u32) -> Result<LostRequests, sqlx::Error> {
     let mut tx = pool.begin().await?;
     let mut lost = llm_calls::mark_lost(&mut tx, i64::from(limit)).await?;
     // In one order, so that two of these cannot wait for each other.
@@ -37,7 +44,10 @@ pub async fn lose_llm_calls(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Erro
             "requests to a model were in flight when their workers died; they count as possibly billed"
         );
     }
-    Ok(u64::try_from(lost.len()).unwrap_or(u64::MAX))
+    Ok(LostRequests {
+        requests: u64::try_from(lost.len()).unwrap_or(u64::MAX),
+        micros: lost.iter().filter_map(|call| call.used.micros).sum(),
+    })
 }
 
 /// Adds an inbox item for each budget of which four fifths are spent, once in its period, and returns their number.

@@ -5,7 +5,7 @@ use super::llm_calls::{Amount, Spender};
 use crate::domain::{ApiKeyId, llm::BudgetPeriod};
 use base::TenantId;
 use chrono::{DateTime, NaiveDate, Utc};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 
 /// The scope of a budget that covers all kinds of jobs.
 pub const EVERY_KIND: &str = "*";
@@ -297,4 +297,25 @@ pub async fn set(
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// Returns the largest part that any tenant has used of a budget, by period.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn most_used(pool: &PgPool) -> Result<Vec<(String, f64)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select period, max(greatest(
+               (spent_tokens + reserved_tokens)::float8 / nullif(max_tokens, 0),
+               (spent_micros + reserved_micros)::float8 / nullif(max_micros, 0))) as ratio
+           from llm_budgets
+           where period_start = date_trunc(period, now() at time zone 'UTC')::date
+           group by period"#
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.period, row.ratio.unwrap_or(0.0)))
+        .collect())
 }

@@ -9,9 +9,11 @@
 
 mod access;
 mod ledger;
+mod metrics;
 mod recorded;
 
 pub use access::ModelAccess;
+pub use metrics::SpendMetrics;
 pub use recorded::{RecordedAnswer, RecordedAnswers, ReplayedAnswer, ReplayedStep};
 
 use crate::handlers::model_failure::effects::passes_on;
@@ -307,24 +309,28 @@ pub(in crate::handlers) fn add_usage(usage: &mut LlmUsage, completion: &Completi
     usage.ms += millis(completion.duration);
 }
 
-/// Completes a job's usage by what is recorded of its requests, including those of earlier attempts and failed ones.
+/// Completes a job's usage by what is recorded of its requests, including those of earlier attempts and failed ones, and
+/// counts its cost.
 ///
 /// # Errors
 /// If the database fails.
 pub(in crate::handlers) async fn usage_of_job(
     ctx: &JobContext,
+    access: &ModelAccess,
     usage: LlmUsage,
 ) -> Result<LlmUsage, sqlx::Error> {
     let mut conn = ctx.pool.acquire().await?;
     let cost = llm_usage::of_job(&mut conn, ctx.job.tenant, ctx.job.lease.job).await?;
-    Ok(LlmUsage {
+    let usage = LlmUsage {
         calls: u32::try_from(cost.requests).unwrap_or(u32::MAX),
         tokens: u64::try_from(cost.tokens).unwrap_or(0),
         cost_micros: cost.micros.and_then(|micros| u64::try_from(micros).ok()),
         ms: usage.ms,
         provider: cost.provider,
         model: cost.model,
-    })
+    };
+    access.spend.answered(&ctx.job.kind, &usage);
+    Ok(usage)
 }
 
 fn small(count: u64) -> i32 {

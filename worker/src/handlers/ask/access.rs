@@ -1,6 +1,6 @@
 //! What handlers need to call models: [`ModelAccess`].
 
-use super::recorded::RecordedAnswers;
+use super::{metrics::SpendMetrics, recorded::RecordedAnswers};
 use crate::{config::ModelConfig, fixtures, prompts::TRIAGE_TASK, recording::Recorder};
 use base::{TenantId, clock::Clock};
 use jobs::domain::llm::{LanePolicy, rate::Rate};
@@ -15,6 +15,7 @@ pub struct ModelAccess {
     pub(in crate::handlers) prices: Arc<Prices>,
     pub(in crate::handlers) lanes: LanePolicy,
     pub(in crate::handlers) rate: Rate,
+    pub(in crate::handlers) spend: SpendMetrics,
     /// Writes each exchange to disk, in development.
     pub(super) recorder: Option<Recorder>,
     /// Answers in place of the model, in a replay.
@@ -22,12 +23,19 @@ pub struct ModelAccess {
 }
 
 impl ModelAccess {
-    pub fn new(models: Models, prices: Prices, lanes: LanePolicy, rate: Rate) -> Self {
+    pub fn new(
+        models: Models,
+        prices: Prices,
+        lanes: LanePolicy,
+        rate: Rate,
+        spend: SpendMetrics,
+    ) -> Self {
         Self {
             models,
             prices: Arc::new(prices),
             lanes,
             rate,
+            spend,
             recorder: None,
             recorded: None,
         }
@@ -61,6 +69,7 @@ impl ModelAccess {
             prices,
             LanePolicy::default(),
             Rate::default(),
+            SpendMetrics::unread(),
         ))
     }
 
@@ -77,7 +86,7 @@ impl ModelAccess {
     }
 }
 
-/// One model, with the shipped prices, the default policy and no rate.
+/// One model, with the shipped prices, the default policy and no rate. Its costs are counted for nobody.
 impl From<Model> for ModelAccess {
     fn from(model: Model) -> Self {
         Self::new(
@@ -85,6 +94,7 @@ impl From<Model> for ModelAccess {
             Prices::shipped(),
             LanePolicy::default(),
             Rate::default(),
+            SpendMetrics::unread(),
         )
     }
 }

@@ -222,10 +222,11 @@ impl JobLedger<'_> {
         let Some(settled) = llm_calls::settle(conn, tenant, ended).await? else {
             return Ok(());
         };
+        let lane = (self.model.provider_name(), self.model.model_name());
+        self.access.spend.ended(lane, ended, &settled);
         let (reserved, used) = (settled.reserved, settled.used);
         llm_budgets::settle(conn, settled.spender(), reserved, used).await?;
         let is_known = ended.input_tokens + ended.output_tokens > 0;
-        let lane = (self.model.provider_name(), self.model.model_name());
         if self.access.rate.tokens.is_some() && is_known {
             let more = used.tokens - reserved.tokens / TOKEN_BYTES;
             llm_rates::correct(&mut *conn, lane, more).await?;

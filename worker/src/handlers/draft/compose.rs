@@ -44,7 +44,7 @@ pub(super) async fn compose(
     outgoing: &OutgoingMessage,
 ) -> Result<Composed, Failure> {
     let composed = answer(ctx, access, case, args, outgoing).await?;
-    let usage = usage_of_job(ctx, composed.usage)
+    let usage = usage_of_job(ctx, access, composed.usage)
         .await
         .map_err(|error| unavailable(&error))?;
     Ok(Composed { usage, ..composed })

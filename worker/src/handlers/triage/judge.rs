@@ -47,7 +47,7 @@ pub(super) async fn judge(
 ) -> Result<Judged, Failure> {
     let mut usage = LlmUsage::default();
     let answer = answer(ctx, access, case, verdict, &mut usage).await?;
-    let usage = usage_of_job(ctx, usage)
+    let usage = usage_of_job(ctx, access, usage)
         .await
         .map_err(|error| unavailable(&error))?;
     Ok(Judged { answer, usage })
