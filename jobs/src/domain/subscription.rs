@@ -75,7 +75,7 @@ mod tests {
             job: JobId::new(),
             kind: "triage.email".into(),
             error_code: None,
-            at: Utc::now(),
+            at: DateTime::UNIX_EPOCH,
         }
     }
 

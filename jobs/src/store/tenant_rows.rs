@@ -95,6 +95,10 @@ pub async fn delete(
     let sql = format!(
         "delete from {name} where ctid = any (array(select ctid from {name} where tenant_id = $1 limit $2))"
     );
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the table's name is no parameter"
+    )]
     let done = sqlx::query(AssertSqlSafe(sql))
         .bind(tenant.0)
         .bind(limit)

@@ -18,7 +18,7 @@ async fn scans(pool: &PgPool) -> (i64, i64) {
         .execute(pool)
         .await
         .unwrap();
-    let row = sqlx::query(
+    let row = sqlx::raw_sql(
         "select seq_scan, idx_tup_fetch from pg_stat_user_tables where relname = 'jobs'",
     )
     .fetch_one(pool)
