@@ -2,7 +2,7 @@
 
 use crate::route_table::RouteTable;
 use base::db::{self, PgPool};
-use jobs::commands::approvals::decide::DecisionKind;
+use jobs::commands::{approvals::decide::DecisionKind, sessions::authenticate::Refusal};
 use prometheus::IntGauge;
 use queue::signals::listener::Listener;
 
@@ -101,6 +101,9 @@ impl ApiMetrics {
             self.http_connections_closed_total
                 .with_label_values(&[reason]);
         }
+        // The first reused token must be seen as an increase.
+        self.auth_failures_total
+            .with_label_values(&[Refusal::Reused.as_str()]);
         for layer in ["request", "job"] {
             self.duplicates_suppressed_total.with_label_values(&[layer]);
         }

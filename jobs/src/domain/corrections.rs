@@ -78,12 +78,13 @@ impl NewCorrection {
     }
 }
 
-/// Renders parameters, one `name: value` each, without those that are null.
+/// Renders parameters in the order of their names, one `name: value` each, without those that are null.
 pub fn shown_params(params: &Value) -> String {
     let empty = Map::new();
     let params = params.as_object().unwrap_or(&empty).iter();
-    let shown = params.filter(|(_, value)| !value.is_null());
-    let shown = shown.map(|(name, value)| match value {
+    let mut shown: Vec<_> = params.filter(|(_, value)| !value.is_null()).collect();
+    shown.sort_by_key(|(name, _)| *name);
+    let shown = shown.into_iter().map(|(name, value)| match value {
         Value::String(text) => format!("{name}: {text}"),
         other => format!("{name}: {other}"),
     });

@@ -69,9 +69,13 @@ async fn every_panel_and_every_alert_answers_with_data() {
     let left_behind = killed_with_a_job(&db, &client).await;
 
     let model = FakeModel::start(script()).await;
-    // A rate that is not reached, so that its metrics are there.
-    let rate = ("LLM_REQUESTS_PER_MINUTE", "6000");
-    let worker = model.worker(&db, &[rate]).await;
+    let paid_and_limited = [
+        // A model whose price is known, so that jobs cost something.
+        ("LLM_MODEL", "gpt-4.1-mini"),
+        // A rate that the traffic reaches, so that some of it waits.
+        ("LLM_REQUESTS_PER_MINUTE", "120"),
+    ];
+    let worker = model.worker(&db, &paid_and_limited).await;
     let prometheus = Prometheus::start(&[("api", api.ops), ("worker", worker.ops)]).await;
     // Counters must be seen before they grow, so that a rate has a beginning.
     prometheus.scraped(2).await;
