@@ -1,7 +1,7 @@
 //! Reading the audit log over HTTP: who may, and what they see.
 
 use super::entry;
-use crate::support::{caller::Caller, people::TestTenant, system::Api};
+use crate::support::{caller::Caller, eventually, people::TestTenant, system::Api, wait::SOON};
 use base::TenantId;
 use jobs::{domain::session::Role, store::audit};
 use reqwest::{Method, StatusCode};
@@ -131,7 +131,15 @@ async fn a_cursor_of_another_list_and_limits_out_of_range_are_refused() {
     let api = Api::spawn(&acme.db).await;
     let caller = Caller::at(api.addr);
     let owner = acme.owner_token.expose();
-    let page = caller.get(&format!("{AUDIT}?limit=1"), owner).await.body;
+    // Entries are shown once no older transaction of the whole cluster, other tests' included, is open.
+    let page = eventually(SOON, async || {
+        let page = caller.get(&format!("{AUDIT}?limit=1"), owner).await.body;
+        match page["next_cursor"].is_string() {
+            true => Ok(page),
+            false => Err(page.to_string()),
+        }
+    })
+    .await;
     let cursor = page["next_cursor"].as_str().unwrap();
     let next = caller
         .get(&format!("{AUDIT}?limit=1&cursor={cursor}"), owner)
