@@ -128,7 +128,8 @@ async fn folder_whose_uids_lost_their_meaning_is_read_again_without_a_second_job
     has_jobs_at_once(&app, 4).await;
     eventually(SOON, async || {
         let folder = seen(&app).await["folders"][0].clone();
-        (folder["uid_validity"] != before && folder["last_uid"] == 4)
+        // A server that numbered an email while it lost the numbers goes on from there.
+        (folder["uid_validity"] != before && folder["last_uid"].as_i64() >= Some(4))
             .then_some(())
             .ok_or_else(|| folder.to_string())
     })
