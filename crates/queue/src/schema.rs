@@ -11,12 +11,15 @@ const ADDITIONS: &str =
 /// The SQL of the queue's tables and indexes, to be run once per database.
 ///
 /// A program with migrations takes this file as the first of them instead of calling [`create`]; the second adds
-/// `caught_up_at timestamptz` to `maintenance_duties` and `client_request_id text` to `jobs` and `finished_jobs`, the third
-/// is [`CLAIMS`].
+/// `caught_up_at timestamptz` to `maintenance_duties` and `client_request_id text` to `jobs` and `finished_jobs`, the next
+/// two are [`CLAIMS`] and [`SETTLES`].
 pub const SQL: &str = include_str!("../../../migrations/0001_queue.sql");
 
 /// The SQL of the functions with which workers claim jobs, to be run once per database, after [`SQL`].
 pub const CLAIMS: &str = include_str!("../../../migrations/0013_claims.sql");
+
+/// The SQL of the function with which workers settle successes, to be run once per database, after all columns were added.
+pub const SETTLES: &str = include_str!("../../../migrations/0023_settles.sql");
 
 /// An advisory lock of our own: "queueddl" in a byte each.
 const LOCK: i64 = i64::from_be_bytes(*b"queueddl");
@@ -34,7 +37,7 @@ pub async fn create(pool: &PgPool) -> Result<(), sqlx::Error> {
         r#"select to_regclass('jobs') is not null as "exists!",
                   exists (select from pg_attribute
                           where attrelid = to_regclass('finished_jobs') and attname = 'client_request_id') as "is_current!",
-                  to_regproc('start_jobs') is not null as "claims!""#
+                  to_regproc('start_jobs') is not null as "claims!", to_regproc('settle_succeeded') is not null as "settles!""#
     )
     .fetch_one(&mut *transaction)
     .await?;
@@ -46,6 +49,9 @@ pub async fn create(pool: &PgPool) -> Result<(), sqlx::Error> {
     }
     if !found.claims {
         sqlx::raw_sql(CLAIMS).execute(&mut *transaction).await?;
+    }
+    if !found.settles {
+        sqlx::raw_sql(SETTLES).execute(&mut *transaction).await?;
     }
     transaction.commit().await
 }

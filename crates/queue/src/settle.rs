@@ -5,6 +5,9 @@
 //! not heard of the older one's claim: the next claim then gets the same number.
 
 pub mod rescue;
+mod succeeded;
+
+pub use succeeded::{SucceededColumns, settle_succeeded};
 
 use crate::{
     Failure, Lease, Outcome,
@@ -14,8 +17,7 @@ use crate::{
 };
 use base::JobId;
 use chrono::{DateTime, Utc};
-use sqlx::{Connection, PgConnection, PgExecutor, postgres::types::PgInterval};
-use std::collections::HashSet;
+use sqlx::{Connection, PgConnection, postgres::types::PgInterval};
 
 /// The result of a settle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,43 +141,6 @@ async fn write(
             attempt: lease.attempt,
         })
     }
-}
-
-/// Settles attempts that succeeded and write nothing else, with one statement that needs no transaction around it.
-///
-/// Returns the jobs whose outcome was written. The leases of the others were lost, or an earlier call with the same
-/// attempts was committed and its reply lost.
-///
-/// # Errors
-/// If the database fails or refuses an output (a NUL in a string); then nothing was written. After a lost connection the
-/// commit may have landed: call again.
-pub async fn settle_succeeded<'c>(
-    executor: impl PgExecutor<'c>,
-    succeeded: &[(Lease, &serde_json::Value)],
-) -> Result<HashSet<JobId>, sqlx::Error> {
-    let written = insert_finished!(
-        query_scalar;
-        "with settled as (
-             delete from jobs
-             using unnest($1::uuid[], $2::uuid[], $3::int[], $4::jsonb[], $5::uuid[])
-                 as ended (tenant_id, id, attempt, output, worker_id)
-             where jobs.tenant_id = ended.tenant_id and jobs.id = ended.id and jobs.attempt = ended.attempt
-               and jobs.worker_id = ended.worker_id and state = 'running'
-             returning jobs.id, jobs.tenant_id, kind, queue, priority, jobs.attempt, errors, crashes, max_attempts,
-                 args, jobs.worker_id, run_at, started_at, created_at, request_id, traceparent, dedupe_key, parent_id, children,
-                 client_request_id, ended.output
-         )",
-        "'succeeded', errors, crashes, output, null, null",
-        r#"from settled returning id as "id: JobId""#,
-        &succeeded.iter().map(|(lease, _)| lease.tenant.0).collect::<Vec<_>>(),
-        &succeeded.iter().map(|(lease, _)| lease.job.0).collect::<Vec<_>>(),
-        &succeeded.iter().map(|(lease, _)| lease.attempt).collect::<Vec<_>>(),
-        &succeeded.iter().map(|(_, output)| (*output).clone()).collect::<Vec<_>>(),
-        &succeeded.iter().map(|(lease, _)| lease.worker.0).collect::<Vec<_>>(),
-    )
-    .fetch_all(executor)
-    .await?;
-    Ok(written.into_iter().collect())
 }
 
 /// Moves the job to `finished_jobs`.

@@ -3,15 +3,17 @@
 //! Start with [`insert`]. Entries about a change are written in its transaction; entries about a refusal on a
 //! connection of their own, because the refused request's transaction is rolled back.
 
+mod successes;
+
 pub use crate::domain::audit::NewAuditEntry;
 use crate::domain::{AuditEntryId, ResourceKind};
-use base::{TenantId, WorkerId, telemetry::trace_id};
+use base::TenantId;
 use chrono::{DateTime, Utc};
-use queue::runtime::recorder::EndedAttempt;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 use std::fmt;
+use successes::request_hash;
+pub use successes::settle_succeeded;
 use uuid::Uuid;
 
 /// A stored entry.
@@ -150,69 +152,6 @@ pub async fn insert(conn: &mut PgConnection, entries: &[NewAuditEntry]) -> Resul
     .execute(conn)
     .await?;
     Ok(())
-}
-
-/// The most entries of one batch.
-const BATCH: usize = 1_000;
-
-/// Writes the entries of attempts that succeeded on one worker and did nothing else: one row for each tenant, in the order
-/// of the attempts.
-///
-/// # Errors
-/// As [`insert`].
-pub async fn insert_succeeded(
-    conn: &mut PgConnection,
-    worker: WorkerId,
-    ended: &[EndedAttempt],
-) -> Result<(), sqlx::Error> {
-    let batches = ended
-        .chunk_by(|one, next| one.tenant == next.tenant)
-        .flat_map(|of_tenant| of_tenant.chunks(BATCH));
-    // The id of its batch beside each attempt: one statement groups them by it.
-    let ids: Vec<Uuid> = batches
-        .flat_map(|batch| std::iter::repeat_n(AuditEntryId::new().0, batch.len()))
-        .collect();
-    let column = |get: fn(&EndedAttempt) -> Uuid| ended.iter().map(get).collect::<Vec<_>>();
-    sqlx::query!(
-        r#"
-        insert into audit_batches (
-            tenant_id, id, worker_id, entries, job_ids, attempts, request_ids, request_hashes, trace_ids)
-        select tenant_id, id, $1, count(*), array_agg(job_id order by nth), array_agg(attempt order by nth),
-            case when bool_or(request_id is not null) then array_agg(request_id order by nth) end,
-            case when bool_or(request_id is not null) then array_agg(request_hash order by nth) end,
-            case when bool_or(trace_id is not null) then array_agg(trace_id order by nth) end
-        from unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::int[], $6::text[], $7::int[], $8::text[]) with ordinality
-            as ended (tenant_id, id, job_id, attempt, request_id, request_hash, trace_id, nth)
-        group by tenant_id, id
-        order by min(nth)
-        "#,
-        worker.0,
-        &column(|e| e.tenant.0),
-        &ids,
-        &column(|e| e.job.0),
-        &ended.iter().map(|e| e.attempt).collect::<Vec<_>>() as &[Option<i32>],
-        &ended
-            .iter()
-            .map(|e| e.request_id.as_deref())
-            .collect::<Vec<_>>() as &[Option<&str>],
-        &ended
-            .iter()
-            .map(|e| e.request_id.as_deref().map(request_hash))
-            .collect::<Vec<_>>() as &[Option<i32>],
-        &ended
-            .iter()
-            .map(|e| e.traceparent.as_deref().and_then(trace_id))
-            .collect::<Vec<_>>() as &[Option<&str>],
-    )
-    .execute(conn)
-    .await
-    .map(|_| ())
-}
-
-/// Shortens a request id for the index over batches. Two ids may have the same hash.
-fn request_hash(request_id: &str) -> i32 {
-    let hash: [u8; 32] = Sha256::digest(request_id).into();
-    i32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]])
 }
 
 /// An attempt names its job once: half of all entries are about a job, and the log is the largest table.

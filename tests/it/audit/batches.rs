@@ -3,6 +3,7 @@
 use super::{entry, proof, refusal, write};
 use crate::support::{TestDb, caller::admin, eventually, wait::SOON};
 use base::{JobId, TenantId, WorkerId};
+use chrono::Utc;
 use jobs::{
     commands::{
         audit::verify::{VerifyError, verify},
@@ -10,32 +11,69 @@ use jobs::{
     },
     store::audit::{self, AuditEntry, Position},
 };
-use queue::runtime::recorder::{AttemptEnd, EndedAttempt};
+use queue::{Job, Lease};
+use serde_json::json;
 use sqlx::PgConnection;
+use std::collections::HashSet;
+use uuid::Uuid;
 
-/// Successes of one worker, with the numbers from `first` on as their attempts.
-fn succeeded(
+/// Jobs that the worker has claimed, with these numbers as their attempts.
+async fn claimed(
+    conn: &mut PgConnection,
     tenant: TenantId,
     worker: WorkerId,
     attempts: std::ops::Range<i32>,
-) -> Vec<EndedAttempt> {
-    attempts
-        .map(|attempt| EndedAttempt {
+) -> Vec<Job> {
+    let mut jobs: Vec<Job> = attempts
+        .map(|attempt| Job {
+            lease: Lease {
+                tenant,
+                job: JobId::new(),
+                attempt,
+                worker,
+            },
             tenant,
-            job: JobId::new(),
-            attempt: Some(attempt),
-            worker: Some(worker),
-            end: AttemptEnd::Succeeded,
-            code: None,
+            kind: "audit.kind".to_owned(),
+            queue: "audit".to_owned(),
+            priority: 3,
+            args: json!(1),
+            parent: None,
+            children: 0,
+            errors: 0,
+            crashes: 0,
+            max_attempts: 5,
+            run_at: Utc::now(),
+            created_at: Utc::now(),
+            started_at: Utc::now(),
             request_id: (attempt % 2 == 0).then(|| format!("req-of-attempt-{attempt}")),
             traceparent: None,
         })
-        .collect()
+        .collect();
+    let column = |get: fn(&Job) -> Uuid| jobs.iter().map(get).collect::<Vec<_>>();
+    sqlx::query(
+        "insert into jobs (id, tenant_id, kind, queue, state, priority, run_at, max_attempts, args, attempt, worker_id,
+             lease_until, started_at)
+         select id, $2, 'audit.kind', 'audit', 'running', 3, now(), 5, '1', attempt, $3, now() + interval '1 hour', now()
+         from unnest($1::uuid[], $4::int[]) as claimed (id, attempt)",
+    )
+    .bind(column(|job| job.lease.job.0))
+    .bind(tenant.0)
+    .bind(worker.0)
+    .bind(jobs.iter().map(|job| job.lease.attempt).collect::<Vec<_>>())
+    .execute(conn)
+    .await
+    .expect("insert the claimed jobs");
+    jobs.sort_by_key(|job| job.lease.attempt);
+    jobs
 }
 
-async fn record(conn: &mut PgConnection, ended: &[EndedAttempt]) {
+/// Settles the jobs as succeeded, together, and returns those that were settled.
+async fn settle(conn: &mut PgConnection, jobs: &[Job]) -> HashSet<JobId> {
     let recorder = AuditRecorder::shared().expect("the log has a recorder");
-    recorder.record(conn, ended).await.expect("record the ends");
+    let output = json!("done");
+    let succeeded: Vec<_> = jobs.iter().map(|job| (job, &output)).collect();
+    let settled = recorder.settle_succeeded(conn, &succeeded).await;
+    settled.expect("settle the jobs")
 }
 
 /// A tenant whose log has 2 entries, a batch of 5, 1 entry, a batch of 3 and one of 2 in the same transaction, and another
@@ -51,17 +89,19 @@ async fn written() -> (TestDb, TenantId) {
     }
     let plain = |attempt| entry(tenant, "req-plain").with_attempt(JobId::new(), attempt);
     write(&db, &[plain(0), plain(1)]).await;
+    let mut conn = db.pool().acquire().await.unwrap();
     let mixed = [
-        succeeded(tenant, worker, 2..7),
-        succeeded(other, worker, 0..4),
+        claimed(&mut conn, tenant, worker, 2..7).await,
+        claimed(&mut conn, other, worker, 0..4).await,
     ]
     .concat();
-    let mut conn = db.pool().acquire().await.unwrap();
-    record(&mut conn, &mixed).await;
+    settle(&mut conn, &mixed).await;
     write(&db, &[plain(7)]).await;
+    let first = claimed(&mut conn, tenant, worker, 8..11).await;
+    let second = claimed(&mut conn, tenant, worker, 11..13).await;
     let mut tx = db.pool().begin().await.unwrap();
-    record(&mut tx, &succeeded(tenant, worker, 8..11)).await;
-    record(&mut tx, &succeeded(tenant, worker, 11..13)).await;
+    settle(&mut tx, &first).await;
+    settle(&mut tx, &second).await;
     tx.commit().await.unwrap();
     (db, tenant)
 }
@@ -91,15 +131,31 @@ async fn pages(db: &TestDb, tenant: TenantId, limit: i64) -> Vec<AuditEntry> {
 }
 
 #[tokio::test]
-async fn batch_is_one_row_for_each_tenant_and_a_lone_success_an_entry() {
-    let (db, tenant) = written().await;
+async fn batch_is_one_row_for_each_tenant() {
+    let (db, _) = written().await;
     let rows: i64 = db.one("select count(*) from audit_batches").await;
     assert_eq!(rows, 4);
-    let mut conn = db.pool().acquire().await.unwrap();
-    record(&mut conn, &succeeded(tenant, WorkerId::new(), 13..14)).await;
-    let rows: i64 = db
-        .one("select count(*) from audit_entries where action = 'job.succeeded'")
+    let finished: i64 = db
+        .one("select count(*) from finished_jobs where state = 'succeeded' and output = '\"done\"'")
         .await;
+    assert_eq!(finished, 14);
+}
+
+#[tokio::test]
+async fn attempt_whose_lease_was_lost_is_neither_settled_nor_recorded() {
+    let db = TestDb::new().await;
+    let (tenant, worker) = (TenantId::new(), WorkerId::new());
+    let mut conn = db.pool().acquire().await.unwrap();
+    let mut jobs = claimed(&mut conn, tenant, worker, 1..5).await;
+    jobs[1].lease.attempt -= 1;
+    jobs[2].lease.worker = WorkerId::new();
+    let held = HashSet::from([jobs[0].lease.job, jobs[3].lease.job]);
+    assert_eq!(settle(&mut conn, &jobs).await, held);
+    let recorded: Vec<Uuid> = db.one("select job_ids from audit_batches").await;
+    assert_eq!(recorded, [jobs[0].lease.job.0, jobs[3].lease.job.0]);
+    // A reply that was lost: the same batch again.
+    assert_eq!(settle(&mut conn, &jobs).await, HashSet::new());
+    let rows: i64 = db.one("select count(*) from audit_batches").await;
     assert_eq!(rows, 1);
 }
 
@@ -213,7 +269,8 @@ async fn seal_may_end_inside_a_batch() {
     .await;
     let mut conn = db.pool().acquire().await.unwrap();
     for _ in 0..3 {
-        record(&mut conn, &succeeded(tenant, worker, 0..700)).await;
+        let jobs = claimed(&mut conn, tenant, worker, 0..700).await;
+        settle(&mut conn, &jobs).await;
     }
     // No transaction of another test holds them back any more.
     eventually(SOON, async || {

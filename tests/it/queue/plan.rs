@@ -83,14 +83,48 @@ async fn claim_with_fresh_statistics_reads_along_the_index() {
 }
 
 #[tokio::test]
-async fn every_claim_function_keeps_its_plan() {
+async fn functions_that_claim_and_settle_keep_their_plans() {
     let db = TestDb::new().await;
     let replanned: i64 = db
         .one(
             "select count(*) from pg_proc
-             where proname in ('claim_jobs', 'claim_jobs_after', 'start_jobs')
+             where proname in ('claim_jobs', 'claim_jobs_after', 'start_jobs', 'settle_succeeded', 'finish_succeeded')
                and not proconfig @> array['plan_cache_mode=force_generic_plan']",
         )
         .await;
     assert_eq!(replanned, 0);
+}
+
+#[tokio::test]
+async fn settle_planned_on_an_empty_table_looks_each_job_up_when_it_is_full() {
+    for before in [&[][..], &["vacuum analyze jobs"], &[RUNNING, "analyze jobs"]] {
+        let db = TestDb::new().await;
+        let one = PgPoolOptions::new().max_connections(1);
+        let pool = one.connect(&db.url()).await.unwrap();
+        for sql in before {
+            db.execute(sql).await;
+        }
+        let output = json!(1);
+        let unknown = Lease {
+            tenant: TenantId::new(),
+            job: JobId::new(),
+            attempt: 1,
+            worker: WorkerId::new(),
+        };
+        for _ in 0..8 {
+            let settled = settle_succeeded(&pool, &[(unknown, &output)]).await.unwrap();
+            assert!(settled.is_empty());
+        }
+        db.execute(WAITING).await;
+        let jobs = Claims::new().next_of(&pool, 200).await;
+        let succeeded: Vec<_> = jobs.iter().map(|job| (job.lease, &output)).collect();
+        let (whole, fetched) = scans(&pool).await;
+        let settled = settle_succeeded(&pool, &succeeded).await.unwrap();
+        assert_eq!(settled.len(), jobs.len());
+        let (whole_after, fetched_after) = scans(&pool).await;
+        assert_eq!(whole_after - whole, 0, "scans of the whole table");
+        let rows = fetched_after - fetched;
+        let most = 2 * i64::try_from(jobs.len()).unwrap();
+        assert!(rows <= most, "{rows} rows were read for {} jobs", jobs.len());
+    }
 }

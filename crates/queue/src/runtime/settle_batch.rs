@@ -2,7 +2,7 @@
 //!
 //! See [`Batcher::settle`]. Without load a batch is a single attempt that is sent at once; there is no timer.
 
-use crate::runtime::recorder::{EndedAttempt, Recorder};
+use crate::runtime::recorder::Recorder;
 use crate::{Job, settle_succeeded};
 use base::{JobId, db, telemetry::chain};
 use serde_json::Value;
@@ -103,29 +103,24 @@ async fn run(
     }
 }
 
-/// Settles and records the batch, and returns the jobs whose outcome was written.
+/// Settles and records the batch with one statement, and returns the jobs whose outcome was written.
 async fn settle(
     pool: &PgPool,
     recorder: &Recorder,
     batch: &[SucceededAttempt],
 ) -> Result<HashSet<JobId>, sqlx::Error> {
-    let succeeded: Vec<_> = batch
-        .iter()
-        .map(|ended| (ended.job.lease, &ended.output))
-        .collect();
     let Some(recorder) = recorder else {
+        let succeeded: Vec<_> = batch
+            .iter()
+            .map(|ended| (ended.job.lease, &ended.output))
+            .collect();
         return settle_succeeded(pool, &succeeded).await;
     };
-    // A transaction on the pool that has no ROLLBACK hook: this task awaits each step to its end, so no future is dropped
-    // between BEGIN and COMMIT.
-    let mut transaction = pool.begin().await?;
-    let settled = settle_succeeded(&mut *transaction, &succeeded).await?;
-    let ended: Vec<_> = batch
+    let succeeded: Vec<_> = batch
         .iter()
-        .filter(|ended| settled.contains(&ended.job.lease.job))
-        .map(|ended| EndedAttempt::succeeded(&ended.job))
+        .map(|ended| (&*ended.job, &ended.output))
         .collect();
-    recorder.record(&mut transaction, &ended).await?;
-    transaction.commit().await?;
-    Ok(settled)
+    recorder
+        .settle_succeeded(&mut *pool.acquire().await?, &succeeded)
+        .await
 }

@@ -1,4 +1,4 @@
-//! [`AuditRecorder`]: writes the audit entry of each ended attempt, in the transaction that ends it.
+//! [`AuditRecorder`]: writes the audit entry of each ended attempt, in the transaction or statement that ends it.
 
 use crate::domain::ResourceKind;
 use crate::{
@@ -6,10 +6,14 @@ use crate::{
     store::audit,
 };
 use async_trait::async_trait;
-use base::{WorkerId, telemetry::trace_id};
-use queue::runtime::recorder::{AttemptEnd, AttemptRecorder, EndedAttempt, Recorder};
+use base::{JobId, telemetry::trace_id};
+use queue::{
+    Job,
+    runtime::recorder::{AttemptEnd, AttemptRecorder, EndedAttempt, Recorder},
+};
+use serde_json::Value;
 use sqlx::PgConnection;
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 /// Writes ended attempts to the audit log.
 pub struct AuditRecorder;
@@ -28,21 +32,17 @@ impl AttemptRecorder for AuditRecorder {
         conn: &mut PgConnection,
         ended: &[EndedAttempt],
     ) -> Result<(), sqlx::Error> {
-        // Batches of plain successes are the hot path: a row for many of them.
-        if ended.len() > 1
-            && let Some(worker) = worker_of_successes(ended)
-        {
-            return audit::insert_succeeded(conn, worker, ended).await;
-        }
         let entries: Vec<_> = ended.iter().map(entry).collect();
         audit::insert(conn, &entries).await
     }
-}
 
-fn worker_of_successes(ended: &[EndedAttempt]) -> Option<WorkerId> {
-    let worker = ended.first()?.worker?;
-    let plain = |end: &EndedAttempt| end.end == AttemptEnd::Succeeded && end.worker == Some(worker);
-    ended.iter().all(plain).then_some(worker)
+    async fn settle_succeeded(
+        &self,
+        conn: &mut PgConnection,
+        succeeded: &[(&Job, &Value)],
+    ) -> Result<HashSet<JobId>, sqlx::Error> {
+        audit::settle_succeeded(conn, succeeded).await
+    }
 }
 
 fn entry(ended: &EndedAttempt) -> NewAuditEntry {
