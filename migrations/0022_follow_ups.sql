@@ -18,8 +18,8 @@ create index users_next_digest on users (next_digest_at) where next_digest_at is
 -- Null: as its user wants it; 0: not at all.
 alter table drafts add column follow_up_days smallint check (follow_up_days between 0 and 90);
 
--- Which emails refer to which, whoever wrote them. Kept for all emails, because the Sent folder may be read after the answer
--- to what is in it.
+-- Which emails refer to which, of users and of everybody else. Kept for all emails, because the Sent folder may be read
+-- after the answer to what is in it.
 create table thread_answers (
     tenant_id uuid not null,
     refers_to text not null,

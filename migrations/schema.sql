@@ -1541,8 +1541,8 @@ create index judgement_corrections_user on judgement_corrections (tenant_id, use
 
 -- 0022_follow_ups
 
--- Which emails refer to which, whoever wrote them. Kept for all emails, because the Sent folder may be read after the answer
--- to what is in it.
+-- Which emails refer to which, of users and of everybody else. Kept for all emails, because the Sent folder may be read
+-- after the answer to what is in it.
 create table thread_answers (
     tenant_id uuid not null,
     refers_to text not null,

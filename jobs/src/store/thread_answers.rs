@@ -1,4 +1,4 @@
-//! `thread_answers`: which stored emails refer to which Message-IDs, whoever wrote them.
+//! `thread_answers`: which stored emails refer to which Message-IDs; those of users and of everybody else.
 
 use super::own_messages::NewOwnMessage;
 use crate::domain::UserId;
