@@ -10,7 +10,7 @@ use crate::{
 };
 use base::JobId;
 use futures::future::join_all;
-use jobs::commands::digests::build_digests;
+use jobs::{commands::digests::build_digests, store::digests};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -168,6 +168,42 @@ async fn email_is_taken_out_of_the_digest_until_it_is_built() {
         .one("select count(*) from digest_entries where digest_id is not null")
         .await;
     assert_eq!(taken, 1);
+}
+
+#[tokio::test]
+async fn words_of_a_digest_are_forgotten_with_the_emails_it_names() {
+    let app = app_with_digest(true).await;
+    let _worker = app.worker().await;
+    let email = message(&app.client, "Newsletter").await;
+    put_off(&app.client, &email, None).await;
+    time_has_come(&app).await;
+    eventually(SOON, async || {
+        let sent = app.sink.received().len();
+        (sent == 1).then_some(()).ok_or_else(|| sent.to_string())
+    })
+    .await;
+    app.db
+        .execute("update tenants set email_retention_days = 7")
+        .await;
+    let tenant = app.client.tenant;
+    let mut conn = app.db.pool().acquire().await.unwrap();
+    let forgotten = digests::forget_old(&mut conn, tenant).await.unwrap();
+    assert_eq!(forgotten, 0, "too early");
+    app.db
+        .execute(
+            "update digests set created_at = now() - interval '8 days'; \
+             update effects set created_at = now() - interval '8 days'",
+        )
+        .await;
+    digests::forget_old(&mut conn, tenant).await.unwrap();
+    let words: i64 = app
+        .db
+        .one(
+            "select (select count(*) from inbox_items where rationale like '%Newsletter%')
+                 + (select count(*) from effects where type = 'send_digest' and rendered is not null)",
+        )
+        .await;
+    assert_eq!(words, 0);
 }
 
 #[tokio::test]
