@@ -445,13 +445,22 @@ create table users (
     password_hash text not null,
     timezone text not null default 'UTC',
     created_at timestamptz not null default now(),
+    follow_up_days smallint,
+    follow_up text not null default 'item',
+    digest_at time without time zone,
+    digest_by_email boolean not null default false,
+    next_digest_at timestamptz,
     constraint users_pkey primary key (tenant_id, id),
     constraint users_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint users_digest_check check ((digest_at is null) = (next_digest_at is null)),
     constraint users_email_check check ((length(email) >= 3) and (length(email) <= 320)),
+    constraint users_follow_up_check check (follow_up in ('item', 'draft')),
+    constraint users_follow_up_days_check check ((follow_up_days >= 1) and (follow_up_days <= 90)),
     constraint users_role_check check (role in ('owner', 'admin', 'operator', 'member', 'auditor')),
     constraint users_status_check check (status in ('active', 'suspended', 'deleted'))
 );
 create unique index users_email_key on users (tenant_id, lower(email));
+create index users_next_digest on users (next_digest_at) where (next_digest_at is not null);
 
 create table invites (
     tenant_id uuid not null,
@@ -902,11 +911,13 @@ create table drafts (
     approval_id uuid not null,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
+    follow_up_days smallint,
     constraint drafts_pkey primary key (tenant_id, id),
     constraint drafts_tenant_id_approval_id_fkey foreign key (tenant_id, approval_id) references approvals(tenant_id,
         id),
     constraint drafts_tenant_id_fkey foreign key (tenant_id) references tenants(id),
     constraint drafts_tenant_id_message_id_fkey foreign key (tenant_id, message_id) references messages(tenant_id, id),
+    constraint drafts_follow_up_days_check check ((follow_up_days >= 0) and (follow_up_days <= 90)),
     constraint drafts_mode_check check (mode in ('reply', 'reply_all', 'compose', 'forward', 'follow_up')),
     constraint drafts_status_check check (status in ('generating', 'ready', 'approved', 'scheduled', 'sending', 'sent',
         'send_failed', 'send_unknown', 'discarded', 'superseded_by_user')),
@@ -1076,7 +1087,7 @@ create table inbox_items (
     constraint inbox_items_check1 check ((state = 'converted_to_task') = (task_id is not null)),
     constraint inbox_items_dedupe_key_check check ((char_length(dedupe_key) >= 1) and (char_length(dedupe_key) <= 255)),
     constraint inbox_items_priority_check check (priority in ('low', 'medium', 'high', 'urgent')),
-    constraint inbox_items_source_check check (source in ('email', 'manual')),
+    constraint inbox_items_source_check check (source in ('email', 'manual', 'follow_up', 'digest')),
     constraint inbox_items_state_check check (state in ('open', 'deferred', 'completed', 'dismissed',
         'converted_to_task')),
     constraint inbox_items_title_check check ((char_length(title) >= 1) and (char_length(title) <= 200)),
@@ -1527,3 +1538,79 @@ create table judgement_corrections (
 );
 create index judgement_corrections_created_at on judgement_corrections (created_at);
 create index judgement_corrections_user on judgement_corrections (tenant_id, user_id, created_at);
+
+-- 0022_follow_ups
+
+-- Which emails refer to which, of users and of everybody else. Kept for all emails, because the Sent folder may be read
+-- after the answer to what is in it.
+create table thread_answers (
+    tenant_id uuid not null,
+    refers_to text not null,
+    message_id uuid not null,
+    constraint thread_answers_pkey primary key (tenant_id, refers_to, message_id),
+    constraint thread_answers_tenant_id_message_id_fkey foreign key (tenant_id, message_id) references
+        messages(tenant_id, id) on delete cascade
+);
+create index thread_answers_message on thread_answers (tenant_id, message_id);
+
+-- Emails of users that wait for an answer. A row is deleted with its email, because its title is the email's.
+create table follow_ups (
+    tenant_id uuid not null,
+    id uuid not null,
+    user_id uuid not null,
+    message_id uuid not null,
+    rfc_message_id text not null,
+    title text not null,
+    reminder text not null,
+    status text not null default 'waiting',
+    sent_at timestamptz not null,
+    due_at timestamptz not null,
+    item_id uuid,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint follow_ups_pkey primary key (tenant_id, id),
+    constraint follow_ups_email unique (tenant_id, rfc_message_id),
+    constraint follow_ups_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint follow_ups_tenant_id_message_id_fkey foreign key (tenant_id, message_id) references messages(tenant_id,
+        id) on delete cascade,
+    constraint follow_ups_reminder_check check (reminder in ('item', 'draft')),
+    constraint follow_ups_status_check check (status in ('waiting', 'reminded', 'answered', 'continued', 'cancelled')),
+    constraint follow_ups_title_check check ((char_length(title) >= 1) and (char_length(title) <= 200))
+);
+create index follow_ups_due on follow_ups (due_at) where (status = 'waiting');
+create index follow_ups_message on follow_ups (tenant_id, message_id);
+
+-- One digest a user and day, however many workers build it.
+create table digests (
+    tenant_id uuid not null,
+    id uuid not null,
+    user_id uuid not null,
+    day date not null,
+    item_id uuid,
+    created_at timestamptz not null default now(),
+    constraint digests_pkey primary key (tenant_id, id),
+    constraint digests_day unique (tenant_id, user_id, day),
+    constraint digests_tenant_id_fkey foreign key (tenant_id) references tenants(id)
+);
+
+-- Emails that were put off until the next digest.
+create table digest_entries (
+    tenant_id uuid not null,
+    id uuid not null,
+    user_id uuid not null,
+    message_id uuid not null,
+    title text not null,
+    note text,
+    digest_id uuid,
+    created_at timestamptz not null default now(),
+    constraint digest_entries_pkey primary key (tenant_id, id),
+    constraint digest_entries_tenant_id_digest_id_fkey foreign key (tenant_id, digest_id) references digests(tenant_id,
+        id),
+    constraint digest_entries_tenant_id_message_id_fkey foreign key (tenant_id, message_id) references
+        messages(tenant_id, id) on delete cascade,
+    constraint digest_entries_note_check check (char_length(note) <= 300),
+    constraint digest_entries_title_check check ((char_length(title) >= 1) and (char_length(title) <= 200))
+);
+create index digest_entries_digest on digest_entries (tenant_id, digest_id) where (digest_id is not null);
+create index digest_entries_message on digest_entries (tenant_id, message_id);
+create unique index digest_entries_next on digest_entries (tenant_id, user_id, message_id) where (digest_id is null);

@@ -8,6 +8,7 @@ pub mod connections;
 pub mod contacts;
 pub mod drafts;
 pub mod effects;
+pub mod follow_ups;
 pub mod history;
 pub mod inbox;
 pub mod jobs;
@@ -38,6 +39,7 @@ pub fn all() -> Vec<Route> {
         (Tag::Approvals, approvals::routes()),
         (Tag::Drafts, drafts::routes()),
         (Tag::Inbox, inbox::routes()),
+        (Tag::FollowUps, follow_ups::routes()),
         (Tag::Tasks, tasks::routes()),
         (Tag::Projects, projects::routes()),
         (Tag::Contacts, contacts::routes()),

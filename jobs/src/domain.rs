@@ -8,9 +8,11 @@ pub mod blocks;
 pub mod connection;
 pub mod contacts;
 pub mod corrections;
+pub mod digest;
 pub mod draft;
 pub mod effect;
 pub mod event;
+pub mod follow_up;
 pub mod gate;
 pub mod history;
 pub mod ids;
@@ -39,8 +41,9 @@ pub mod watch;
 pub use audit::{Actor, AuditAction, AuditOutcome, Detail, NewAuditEntry, ResourceKind};
 pub use base::JobId;
 pub use ids::{
-    ApiKeyId, ApprovalId, AuditEntryId, BlockId, ConnectionId, ContactId, DraftId, EffectId,
-    InboxItemId, InviteId, MemoryId, MessageId, ProjectId, SessionId, TaskId, UserId,
+    ApiKeyId, ApprovalId, AuditEntryId, BlockId, ConnectionId, ContactId, DigestEntryId, DigestId,
+    DraftId, EffectId, FollowUpId, InboxItemId, InviteId, MemoryId, MessageId, ProjectId,
+    SessionId, TaskId, UserId,
 };
 pub use session::{Caller, Role, Scope, Session};
 pub use token::{ApiKeyToken, InviteToken, PasswordResetToken, SessionToken};

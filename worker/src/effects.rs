@@ -5,6 +5,7 @@
 mod blocks;
 mod calendar;
 mod contacts;
+mod digest;
 mod draft_request;
 mod inbox;
 mod mail;
@@ -230,6 +231,9 @@ pub fn effect_of(executor: Executor) -> Effect {
         Executor::Message(MessageSource::Forward) => {
             Effect::Remote(&mail::MailEffect(reply::Forward))
         }
+        Executor::Message(MessageSource::Digest) => {
+            Effect::Remote(&mail::MailEffect(digest::SendDigest))
+        }
         Executor::CalendarEvent => Effect::Remote(&calendar::CreateEvent),
         Executor::Webhook => Effect::Remote(&webhook::CallWebhook),
         Executor::Unsubscribe => Effect::Remote(&unsubscribe::Unsubscribe),
@@ -241,6 +245,7 @@ pub fn effect_of(executor: Executor) -> Effect {
         Executor::Block => Effect::Local(&blocks::ScheduleBlock),
         Executor::Inbox(InboxChange::Snooze) => Effect::Local(&inbox::Snooze),
         Executor::Inbox(InboxChange::Defer) => Effect::Local(&inbox::Defer),
+        Executor::DigestEntry => Effect::Local(&digest::DigestAdd),
         Executor::Notification => Effect::Local(&notify::Notify),
     }
 }
@@ -258,6 +263,7 @@ pub fn precheck(executor: Executor, params: &Params) -> Option<(&'static str, &'
         | Executor::Contact
         | Executor::Block
         | Executor::Inbox(_)
+        | Executor::DigestEntry
         | Executor::Notification => None,
     }
 }

@@ -10,16 +10,18 @@ use jobs::{
         approvals::{execute, expire_approvals},
         audit::seal::seal_entries,
         blocks::expire_blocks,
+        digests::build_digests,
         effects as effect_commands,
+        follow_ups::remind::remind,
         llm::{lose_llm_calls, warn_of_budgets},
         memory::sweep_memory,
         subscriptions::dispatch::{dispatch, suspend},
         tenants::forget::forget_old_emails,
     },
     store::{
-        approvals, backfills, blocks, corrections, effects, llm_calls::OldCalls, llm_checkpoints,
-        llm_rates, login_failures, memory_items, request_keys, sessions, subscriptions, tenants,
-        watches,
+        approvals, backfills, blocks, corrections, digests, effects, follow_ups,
+        llm_calls::OldCalls, llm_checkpoints, llm_rates, login_failures, memory_items,
+        request_keys, sessions, subscriptions, tenants, watches,
     },
 };
 use lanes::ReleaseLanes;
@@ -37,6 +39,8 @@ use std::time::Duration;
 const BATCH: u32 = 500;
 /// Emails that are forgotten in one transaction, each with rows in a dozen tables.
 const FORGOTTEN: u32 = 100;
+/// Reminders or digests of one transaction, each with a dozen statements.
+const REMINDED: u32 = 50;
 /// Subscriptions that are looked at in one transaction.
 const DISPATCHED: u32 = 50;
 /// Rows per statement that deletes old ones: nobody waits for them, and larger batches pass the deleted ones less often.
@@ -115,6 +119,10 @@ enum Task {
     ExpireBlocks,
     /// Deletes emails that are older than their tenant keeps them, with what was made of them.
     ForgetEmails,
+    /// Reminds users of emails that nobody answered.
+    Remind,
+    /// Builds the digests of users for whom it is time.
+    BuildDigests,
     /// Starts deliveries to subscribed webhooks, and suspends the subscriptions whose delivery was given up.
     DeliverEvents,
     /// Seals new audit entries, and logs the newest seal for those who keep it elsewhere.
@@ -122,7 +130,7 @@ enum Task {
 }
 
 impl Task {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 18] = [
         Self::PurgeCheckpoints,
         Self::LoseLlmCalls,
         Self::WarnOfBudgets,
@@ -137,6 +145,8 @@ impl Task {
         Self::SweepMemory,
         Self::ExpireBlocks,
         Self::ForgetEmails,
+        Self::Remind,
+        Self::BuildDigests,
         Self::DeliverEvents,
         Self::SealAudit,
     ];
@@ -160,6 +170,8 @@ impl Duty for Maintenance {
             Task::SweepMemory => "sweep_memory",
             Task::ExpireBlocks => "expire_blocks",
             Task::ForgetEmails => "forget_emails",
+            Task::Remind => "remind",
+            Task::BuildDigests => "build_digests",
             Task::DeliverEvents => "deliver_events",
             Task::SealAudit => "seal_audit",
         }
@@ -173,6 +185,8 @@ impl Duty for Maintenance {
             Task::DeliverEvents => Duration::from_secs(2),
             // The shorter, the less can be forged before it is sealed; a turn without entries is one statement.
             Task::SealAudit => Duration::from_secs(10),
+            // How late a reminder or a digest may be.
+            Task::Remind | Task::BuildDigests => Duration::from_secs(30),
             // A late decision is rejected in any case; this only updates the status.
             Task::ExpireApprovals
             | Task::ExpireBlocks
@@ -279,12 +293,22 @@ impl Duty for Maintenance {
                 for tenant in tenants::with_email_retention(&context.queue_pool).await? {
                     delete_in_batches(FORGOTTEN, || forget_old_emails(pool, tenant, FORGOTTEN))
                         .await?;
+                    digests::forget_old(&mut *pool.acquire().await?, tenant).await?;
                 }
                 Ok(())
             }
             Task::DeliverEvents if subscriptions::any_active(&context.queue_pool).await? => {
                 in_batches(BATCH, || suspend(pool, BATCH)).await?;
                 in_batches(DISPATCHED, || dispatch(pool, &context.notifier, DISPATCHED)).await
+            }
+            Task::Remind if follow_ups::any_due(&context.queue_pool).await? => {
+                in_batches(REMINDED, || remind(pool, &context.notifier, REMINDED)).await
+            }
+            Task::BuildDigests if digests::any_due(&context.queue_pool).await? => {
+                in_batches(REMINDED, || {
+                    build_digests(pool, &context.notifier, REMINDED)
+                })
+                .await
             }
             Task::SealAudit => {
                 let (sealed, head) = seal_entries(pool).await?;
@@ -311,6 +335,8 @@ impl Duty for Maintenance {
             Task::ExpireApprovals
             | Task::SweepMemory
             | Task::ExpireBlocks
+            | Task::Remind
+            | Task::BuildDigests
             | Task::DeliverEvents => Ok(()),
         }
     }

@@ -23,6 +23,7 @@ use jobs::{
     domain::{
         blocks::Span,
         connection::{Settings, WebUrl},
+        effect::RenderedEmail,
     },
     secrets::{KeyRing, Unsealable},
     store::connections::StoredConnection,
@@ -65,15 +66,6 @@ impl ProviderError {
     }
 }
 
-/// A rendered email and its envelope.
-#[derive(Clone, Debug)]
-pub struct Outgoing {
-    pub from: String,
-    pub recipients: Vec<String>,
-    /// The whole email, the same on every try.
-    pub bytes: Vec<u8>,
-}
-
 /// Sends email.
 #[async_trait]
 pub trait Mailer: Send + Sync {
@@ -81,7 +73,7 @@ pub trait Mailer: Send + Sync {
     ///
     /// # Errors
     /// Classified by whether a retry is safe.
-    async fn send(&self, mail: &Outgoing) -> Result<Value, ProviderError>;
+    async fn send(&self, mail: &RenderedEmail) -> Result<Value, ProviderError>;
 
     /// Connects and logs in without sending.
     ///

@@ -32,6 +32,7 @@ tags! {
     Projects "projects" "Keep the projects that tasks belong to.";
     Contacts "contacts" "Keep contacts.";
     Inbox "inbox" "Work through the items that wait for you.";
+    FollowUps "follow-ups" "See which of your emails wait for an answer.";
     Drafts "drafts" "Read generated drafts, their versions and differences; revise and discard them.";
     Effects "effects" "Read what was done outside Postroom and resolve effects whose result is unknown.";
     Connections "connections" "Connect email accounts, calendars and webhooks.";

@@ -1,6 +1,7 @@
 //! Users over HTTP: your own password at `/v1/users/me/password`, and for owners and admins `/v1/users`.
 
 mod delegates;
+mod preferences;
 
 use super::{
     onboarding::weak,
@@ -113,6 +114,7 @@ pub fn routes() -> Vec<Route> {
         .errors(&[Code::Gone]),
     ];
     routes.extend(delegates::routes());
+    routes.extend(preferences::routes());
     routes
 }
 

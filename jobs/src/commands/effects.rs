@@ -8,7 +8,7 @@ pub mod local;
 pub mod reconcile;
 pub mod sending;
 
-use crate::commands::audit::JobAudit;
+use crate::commands::{audit::JobAudit, follow_ups};
 use crate::domain::ResourceKind;
 use crate::domain::history::HistoryVerb;
 use crate::{
@@ -140,6 +140,10 @@ pub async fn end(
         return Err(LedgerError::NotHeld);
     }
     record(&mut tx, job, AuditAction::EffectEnded, id, to, end.code()).await?;
+    if to == EffectStatus::Succeeded {
+        let entry = |action, kind, id| job.audit(action, kind, id);
+        follow_ups::start(&mut tx, job.tenant, id, entry).await?;
+    }
     tx.commit().await?;
     Ok(to)
 }

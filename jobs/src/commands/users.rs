@@ -5,4 +5,5 @@
 pub mod delegates;
 pub mod manage;
 pub mod password;
+pub mod preferences;
 pub mod reset;

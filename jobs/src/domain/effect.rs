@@ -4,8 +4,10 @@
 //! A row begins with the intent. Actions that are denied, that wait for approval or that are only simulated have no
 //! row, so none of them takes a key from the real run.
 
+mod rendered;
 mod status;
 
+pub use rendered::RenderedEmail;
 pub use status::{EffectRefused, EffectStatus, EffectStep};
 
 use super::{

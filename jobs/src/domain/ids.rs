@@ -32,5 +32,11 @@ id!(/// Id of a project.
     ProjectId);
 id!(/// Id of a contact.
     ContactId);
+id!(/// Id of a follow-up.
+    FollowUpId);
+id!(/// Id of a digest.
+    DigestId);
+id!(/// Id of an email in a digest.
+    DigestEntryId);
 id!(/// Id of an inbox item.
     InboxItemId);

@@ -4,4 +4,4 @@ mod bucket;
 mod item;
 
 pub use bucket::Bucket;
-pub use item::{ItemSource, ItemState, ItemStep, NewItem, Until, asks_for_action};
+pub use item::{ItemSource, ItemState, ItemStep, NewItem, Until, asks_for_action, title_of};

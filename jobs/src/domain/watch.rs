@@ -76,7 +76,6 @@ pub struct Cursor {
     /// None before the first check.
     pub uid_validity: Option<u32>,
     pub last_uid: u32,
-    pub highest_modseq: Option<u64>,
 }
 
 /// The state of a folder on the server.
@@ -85,7 +84,6 @@ pub struct FolderState {
     /// 0 if the server has none: then its UIDs hold for one session, and everything is compared by content.
     pub uid_validity: u32,
     pub uid_next: Option<u32>,
-    pub highest_modseq: Option<u64>,
 }
 
 /// What a check has to read.
@@ -156,12 +154,10 @@ mod tests {
         let cursor = Cursor {
             uid_validity: Some(7),
             last_uid: 4,
-            highest_modseq: None,
         };
         let state = |uid_validity, uid_next| FolderState {
             uid_validity,
             uid_next,
-            highest_modseq: None,
         };
         assert_eq!(cursor.unread(&state(7, Some(5))), Unread::Nothing);
         assert_eq!(cursor.unread(&state(7, Some(6))), Unread::After(4));

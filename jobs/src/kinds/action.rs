@@ -1,7 +1,7 @@
 //! `action.execute`: actions executed in order, each with its own ledger row and its own outcome.
 
 use crate::domain::{
-    ApiKeyId, ApprovalId, EffectId, MessageId, UserId,
+    ApiKeyId, ApprovalId, DigestId, EffectId, MessageId, UserId,
     action::{ActionType, Params},
     gate::{Gate, TrustMode},
     risk::Risk,
@@ -74,6 +74,8 @@ pub enum Work {
     Requested(Vec<RequestedAction>),
     /// What a triage proposed and the gate let through.
     Triaged { job_id: JobId },
+    /// A digest that its user wants by email.
+    Digest { digest_id: DigestId },
     /// The effects of an approval are undone.
     Undo { approval_id: ApprovalId },
 }

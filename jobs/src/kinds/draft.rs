@@ -56,6 +56,9 @@ pub struct Args {
     pub tone: Option<Tone>,
     pub max_words: u16,
     pub send_at: Option<SendAt>,
+    /// After how many days without an answer the writer is reminded: 0 never, `None` as the writer usually wants it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follow_up_days: Option<i16>,
     /// The version to revise.
     pub base: Option<Base>,
     /// Stores nothing but the job's output.
@@ -88,6 +91,7 @@ impl Args {
             tone: None,
             max_words: MAX_WORDS,
             send_at: None,
+            follow_up_days: None,
             base: None,
             dry_run: false,
             user: None,
@@ -107,6 +111,7 @@ impl Args {
             tone: None,
             max_words: MAX_WORDS,
             send_at: None,
+            follow_up_days: None,
             base: Some(base),
             dry_run: false,
             user: Some(user),

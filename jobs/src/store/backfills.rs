@@ -31,7 +31,6 @@ pub async fn find(conn: &mut PgConnection, job: &Job) -> Result<BackfillProgress
         cursor: Cursor {
             uid_validity: Some(u32::try_from(row.uid_validity).map_err(wide)?),
             last_uid: u32::try_from(row.last_uid).map_err(wide)?,
-            highest_modseq: None,
         },
         emails: row.emails,
         enqueued: row.enqueued,

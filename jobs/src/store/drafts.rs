@@ -1,5 +1,6 @@
 //! `drafts`: messages that are written for users. Their content is in `draft_versions`.
 
+use super::own_messages::Overtaken;
 use crate::domain::{
     ApprovalId, DraftId, MessageId, UserId,
     draft::{DraftMode, DraftStatus},
@@ -18,6 +19,8 @@ pub struct NewDraft {
     pub approval: ApprovalId,
     /// When the original message was sent, if known.
     pub original_sent_at: Option<DateTime<Utc>>,
+    /// After how many days without an answer its writer is reminded: 0 never, `None` as the writer usually wants it.
+    pub follow_up_days: Option<i16>,
 }
 
 /// A stored draft.
@@ -53,8 +56,9 @@ pub async fn insert(
     draft: &NewDraft,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "insert into drafts (tenant_id, id, mode, message_id, user_id, version, approval_id, original_sent_at)
-         values ($1, $2, $3, $4, $5, 1, $6, $7)",
+        "insert into drafts (tenant_id, id, mode, message_id, user_id, version, approval_id, original_sent_at,
+             follow_up_days)
+         values ($1, $2, $3, $4, $5, 1, $6, $7, $8)",
         tenant.0,
         draft.id.0,
         draft.mode.as_str(),
@@ -62,6 +66,7 @@ pub async fn insert(
         draft.user.map(|id| id.0),
         draft.approval.0,
         draft.original_sent_at,
+        draft.follow_up_days,
     )
     .execute(conn)
     .await?;
@@ -210,6 +215,31 @@ pub async fn set_status(
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// Lists the unsent drafts that follow up this message, in the order in which their approvals are locked.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn unsent_reminders(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    message: MessageId,
+) -> Result<Vec<Overtaken>, sqlx::Error> {
+    sqlx::query_as!(
+        Overtaken,
+        r#"
+        select id as "draft: DraftId", approval_id as "approval: ApprovalId"
+        from drafts
+        where tenant_id = $1 and message_id = $2 and mode = 'follow_up'
+            and status in ('ready', 'approved', 'scheduled', 'sending', 'send_failed')
+        order by approval_id
+        "#,
+        tenant.0,
+        message.0,
+    )
+    .fetch_all(conn)
+    .await
 }
 
 /// Whether a reply to this message, or to a copy of it, was sent or may have been: a draft, or an action's own text.

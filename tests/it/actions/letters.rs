@@ -89,6 +89,24 @@ async fn a_reply_goes_as_it_was_agreed_to_in_its_thread_and_to_nobody_else() {
 }
 
 #[tokio::test]
+async fn reply_has_the_original_below_its_text_when_the_tenant_wants_it() {
+    let app = open_app().await;
+    app.db
+        .execute("update tenants set quote_original = true")
+        .await;
+    let _worker = app.worker().await;
+    let message = handed_in(&app.client).await;
+    let asked = outcome(&app, "reply", &message, json!({"body": "The second one."})).await;
+    let approval = asked["approval_id"].as_str().unwrap();
+    app.agree(approval).await;
+    approval_in(&app.client, approval, "executed").await;
+    let received = app.sink.received();
+    let text = received[0].text.replace("\r\n", "\n");
+    let both = "The second one.\n\nEarlier, ada@x.example wrote:\n> Which one is it?";
+    assert!(text.contains(both), "{text}");
+}
+
+#[tokio::test]
 async fn a_forward_is_critical_and_passes_on_the_mail_as_we_hold_it() {
     let app = open_app().await;
     let _worker = app.worker().await;

@@ -26,7 +26,7 @@ pub(crate) async fn post(client: &Client, path: &str, body: &Value) -> TestRespo
 }
 
 /// The output of the job, once it has succeeded.
-pub(super) async fn done(client: &Client, path: &str, body: &Value) -> Value {
+pub(crate) async fn done(client: &Client, path: &str, body: &Value) -> Value {
     let asked = post(client, path, body).await;
     assert_eq!(asked.status, 202, "{}", asked.text);
     let job = client.finished(asked.body["id"].as_str().unwrap()).await;

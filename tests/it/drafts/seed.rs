@@ -82,6 +82,7 @@ pub(crate) async fn draft(
         user,
         approval: approval.id,
         original_sent_at: None,
+        follow_up_days: None,
     };
     drafts::insert(&mut tx, tenant, &new).await.unwrap();
     draft_versions::insert(&mut tx, tenant, (id, 1), &outgoing, &making)

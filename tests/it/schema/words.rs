@@ -12,6 +12,7 @@ use jobs::{
         corrections::CorrectionKind,
         draft::{Confidence, DraftMode, DraftStatus, Origin, Tone},
         effect::{EffectStatus, UnknownSends},
+        follow_up::{FollowUpStatus, Reminder},
         gate::{Gate, TrustMode},
         inbox,
         judgement::{Category, Disposition, Priority, Sla, Source, ThreadStatus},
@@ -117,6 +118,19 @@ fn enums() -> BTreeMap<&'static str, Words> {
     let role = || words(Role::ALL, Role::as_str);
     let progress = || words(Progress::ALL, Progress::as_str);
     BTreeMap::from([
+        // 0022_follow_ups
+        (
+            "users_follow_up_check",
+            words(Reminder::ALL, Reminder::as_str),
+        ),
+        (
+            "follow_ups_reminder_check",
+            words(Reminder::ALL, Reminder::as_str),
+        ),
+        (
+            "follow_ups_status_check",
+            words(FollowUpStatus::ALL, FollowUpStatus::as_str),
+        ),
         // 0020_corrections
         (
             "judgement_corrections_kind_check",

@@ -4,32 +4,34 @@ use super::{
     ActionContext, Lookup, PrepareError, Prepared, ProviderContext, Receipt, RemoteEffect,
     provider_context::internal_error, sent_folder,
 };
-use crate::providers::{Outgoing, ProviderError};
+use crate::providers::ProviderError;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use jobs::{
     domain::{
         DraftId,
-        draft::{DraftStatus, OutgoingMessage, hex},
-        effect::message_id,
+        draft::{DraftMode, DraftStatus, OutgoingMessage, hex},
+        effect::{RenderedEmail, message_id},
         mail::deliverable,
     },
     store::{
         connections::{self, StoredConnection},
-        draft_versions, drafts,
+        draft_versions::{self, StoredVersion},
+        drafts::{self, StoredDraft},
         effects::StoredEffect,
-        own_messages,
+        own_messages, thread_answers,
     },
 };
 use lettre::{
     Message,
     message::{
         Mailbox,
-        header::{ContentType, MIME_VERSION_1_0},
+        header::{ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0},
     },
 };
 use queue::runtime::handler::JobContext;
-use serde_json::{Value, json};
+use serde_json::json;
+use sqlx::PgConnection;
 
 /// Composes one kind of email; all kinds are sent and looked up the same way.
 #[async_trait]
@@ -93,7 +95,8 @@ impl Compose for Send {
             ..OutgoingMessage::default()
         };
         let connection = sending_connection(providers.ctx, action, None).await?;
-        prepare(action, connection, &outgoing, providers.ctx.clock.now())
+        let now = providers.ctx.clock.now();
+        prepare(action, connection, &outgoing, Writer::Person, now)
     }
 }
 
@@ -129,6 +132,12 @@ impl Compose for SendDraft {
             return Err(changed());
         }
         let mut conn = providers.ctx.pool.acquire().await?;
+        if is_answered_reminder(&mut conn, action, &draft, &version).await? {
+            return Err(PrepareError::refused(
+                "answered_meanwhile",
+                "The email that this draft follows up has been answered; nothing was sent.",
+            ));
+        }
         if own_messages::has_overtaken(&mut conn, action.tenant, id).await? {
             return Err(PrepareError::refused(
                 "answered_by_user",
@@ -138,12 +147,23 @@ impl Compose for SendDraft {
         drop(conn);
         let from = version.message.from.as_deref();
         let connection = sending_connection(providers.ctx, action, from).await?;
-        prepare(
-            action,
-            connection,
-            &version.message,
-            providers.ctx.clock.now(),
-        )
+        let now = providers.ctx.clock.now();
+        prepare(action, connection, &version.message, Writer::Person, now)
+    }
+}
+
+/// Whether the draft reminds somebody of an email that was answered while the draft waited.
+async fn is_answered_reminder(
+    conn: &mut PgConnection,
+    action: &ActionContext<'_>,
+    draft: &StoredDraft,
+    version: &StoredVersion,
+) -> Result<bool, sqlx::Error> {
+    match (draft.mode, draft.user, &version.message.in_reply_to) {
+        (DraftMode::FollowUp, Some(user), Some(id)) => {
+            thread_answers::answered_by_others(conn, action.tenant, user, id).await
+        }
+        _ => Ok(false),
     }
 }
 
@@ -169,11 +189,21 @@ pub(super) async fn sending_connection(
     own.into_iter().find(wanted).ok_or_else(missing)
 }
 
+/// Who wrote the text of an email.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Writer {
+    /// A person wrote or approved it.
+    Person,
+    /// Nobody did, and the email says so (RFC 3834 §5).
+    Program,
+}
+
 /// Renders the email. Rendering it again gives the same bytes except for its date; only the first rendering is kept.
 pub(super) fn prepare(
     action: &ActionContext<'_>,
     connection: StoredConnection,
     outgoing: &OutgoingMessage,
+    writer: Writer,
     now: DateTime<Utc>,
 ) -> Result<Prepared, PrepareError> {
     let recipients: Vec<String> = outgoing
@@ -195,21 +225,24 @@ pub(super) fn prepare(
         .rsplit_once('@')
         .map_or("localhost", |(_, domain)| domain);
     let id = message_id(action.tenant, &action.key, domain);
-    let bytes = render(&connection, outgoing, &id, now)?;
-    let envelope = json!({ "from": connection.address, "recipients": recipients });
+    let email = RenderedEmail {
+        bytes: render(&connection, outgoing, writer, (&id, now))?,
+        from: connection.address.clone(),
+        recipients,
+    };
     Ok(Prepared {
         would: json!({ "send_as": connection.address, "to": outgoing.to, "cc": outgoing.cc, "subject": outgoing.subject }),
         connection,
         message_id: Some(id),
-        rendered: pack(&envelope, &bytes),
+        rendered: email.pack(),
     })
 }
 
 fn render(
     connection: &StoredConnection,
     outgoing: &OutgoingMessage,
-    id: &str,
-    now: DateTime<Utc>,
+    writer: Writer,
+    (id, now): (&str, DateTime<Utc>),
 ) -> Result<Vec<u8>, PrepareError> {
     let mailbox = |name: Option<String>, text: &str| {
         let address = deliverable(text).and_then(|address| address.parse().ok());
@@ -236,6 +269,10 @@ fn render(
     if !outgoing.references.is_empty() {
         mail = mail.references(outgoing.references.join(" "));
     }
+    if writer == Writer::Program {
+        let name = HeaderName::new_from_ascii_str("Auto-Submitted");
+        mail = mail.raw_header(HeaderValue::new(name, "auto-generated".to_owned()));
+    }
     let mail = mail
         // Without it, MIME fields have no meaning (RFC 2045 §4); lettre adds it to multipart emails only.
         .header(MIME_VERSION_1_0)
@@ -247,24 +284,6 @@ fn render(
     Ok(mail.formatted())
 }
 
-/// Stores the envelope with the bytes, so that a repeat goes to the same recipients.
-fn pack(envelope: &Value, bytes: &[u8]) -> Vec<u8> {
-    let mut packed = envelope.to_string().into_bytes();
-    packed.push(b'\n');
-    packed.extend_from_slice(bytes);
-    packed
-}
-
-fn unpack(packed: Vec<u8>) -> Option<Outgoing> {
-    let end = packed.iter().position(|byte| *byte == b'\n')?;
-    let envelope: Value = serde_json::from_slice(&packed[..end]).ok()?;
-    Some(Outgoing {
-        from: envelope["from"].as_str()?.to_owned(),
-        recipients: serde_json::from_value(envelope["recipients"].clone()).ok()?,
-        bytes: packed[end + 1..].to_vec(),
-    })
-}
-
 /// Sends the prepared email and stores a copy in the sent folder.
 async fn send(
     providers: &ProviderContext<'_>,
@@ -272,8 +291,8 @@ async fn send(
     packed: Vec<u8>,
 ) -> Result<Receipt, ProviderError> {
     let mailer = providers.mailer(connection).await?;
-    let outgoing =
-        unpack(packed).ok_or_else(|| internal_error("the stored email is unreadable"))?;
+    let outgoing = RenderedEmail::unpack(packed)
+        .ok_or_else(|| internal_error("the stored email is unreadable"))?;
     let mut receipt = mailer.send(&outgoing).await?;
     receipt["sent_folder"] =
         json!(sent_folder::store(providers, connection, &outgoing.bytes).await);
@@ -290,16 +309,6 @@ mod tests {
         ConnectionId, UserId,
         connection::{ConnectionStatus, MailSettings, Security, Server, Settings},
     };
-
-    #[test]
-    fn packed_email_is_unpacked_unchanged() {
-        let envelope = json!({"from": "a@b.c", "recipients": ["d@e.f", "g@h.i"]});
-        let outgoing = unpack(pack(&envelope, b"Subject: x\r\n\r\nhello\n")).unwrap();
-        assert_eq!(outgoing.from, "a@b.c");
-        assert_eq!(outgoing.recipients, ["d@e.f", "g@h.i"]);
-        assert_eq!(outgoing.bytes, b"Subject: x\r\n\r\nhello\n");
-        assert!(unpack(b"no envelope".to_vec()).is_none());
-    }
 
     #[test]
     fn rendered_email_has_a_mime_version_and_a_labels() {
@@ -334,8 +343,17 @@ mod tests {
             ..OutgoingMessage::default()
         };
         let id = "<1@x.example>";
-        let bytes = render(&connection, &outgoing, id, DateTime::UNIX_EPOCH).unwrap();
-        let text = String::from_utf8(bytes).unwrap();
+        let render = |writer| {
+            let bytes = render(&connection, &outgoing, writer, (id, DateTime::UNIX_EPOCH));
+            String::from_utf8(bytes.unwrap()).unwrap()
+        };
+        let text = render(Writer::Person);
+        assert!(!text.contains("Auto-Submitted"), "{text}");
+        let text = render(Writer::Program);
+        assert!(
+            text.contains("Auto-Submitted: auto-generated\r\n"),
+            "{text}"
+        );
         assert_eq!(text.matches("MIME-Version: 1.0\r\n").count(), 1, "{text}");
         assert!(text.contains("<ada@xn--bcher-kva.example>"), "{text}");
         assert!(text.contains("bob@xn--mller-kva.example"), "{text}");

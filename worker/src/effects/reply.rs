@@ -3,7 +3,7 @@
 
 use super::{
     ActionContext, PrepareError, Prepared, ProviderContext,
-    mail::{Compose, prepare, sending_connection},
+    mail::{Compose, Writer, prepare, sending_connection},
 };
 use crate::messages::load_parsed;
 use async_trait::async_trait;
@@ -12,11 +12,11 @@ use jobs::{
         draft::{
             OutgoingMessage,
             headers::{self, Headers, Recipients},
-            original,
+            original, send_at,
         },
         mail::Mail,
     },
-    store::{connections, users},
+    store::{connections, tenants, users},
 };
 
 /// Replies with the text that the user gave.
@@ -47,8 +47,13 @@ impl Compose for Reply {
             )
         })?;
         let body = action.params.get("body").unwrap_or_default().to_owned();
+        let body = match quoted(providers, action, &mail).await? {
+            Some(original) => original::above(&body, &original),
+            None => body,
+        };
         let outgoing = outgoing(headers, body);
-        prepare(action, connection, &outgoing, providers.ctx.clock.now())
+        let now = providers.ctx.clock.now();
+        prepare(action, connection, &outgoing, Writer::Person, now)
     }
 }
 
@@ -77,8 +82,28 @@ impl Compose for Forward {
         let note = action.params.get("note").unwrap_or_default();
         let outgoing = outgoing(headers, original::above(note, &original::forwarded(&mail)));
         let connection = sending_connection(providers.ctx, action, None).await?;
-        prepare(action, connection, &outgoing, providers.ctx.clock.now())
+        let now = providers.ctx.clock.now();
+        prepare(action, connection, &outgoing, Writer::Person, now)
     }
+}
+
+/// Renders the original below an answer, if the tenant wants it there, as in drafts.
+async fn quoted(
+    providers: &ProviderContext<'_>,
+    action: &ActionContext<'_>,
+    mail: &Mail,
+) -> Result<Option<String>, sqlx::Error> {
+    let mut conn = providers.ctx.pool.acquire().await?;
+    let settings = tenants::settings(&mut conn, action.tenant).await?;
+    if !settings.quote_original {
+        return Ok(None);
+    }
+    let person = match action.user {
+        Some(user) => users::correspondent(&mut conn, action.tenant, user).await?,
+        None => None,
+    };
+    let zone = person.as_ref().map_or("UTC", |person| &person.timezone);
+    Ok(original::quoted(mail, send_at::zone(zone)))
 }
 
 fn outgoing(headers: Headers, body_text: String) -> OutgoingMessage {

@@ -60,7 +60,9 @@ impl Handler for ActionHandler {
         let requested = load(ctx, &args).await?;
         let approval = match args.work {
             Work::Approval { approval_id, .. } => Some(approval_id),
-            Work::Requested(_) | Work::Triaged { .. } | Work::Undo { .. } => None,
+            Work::Requested(_) | Work::Triaged { .. } | Work::Digest { .. } | Work::Undo { .. } => {
+                None
+            }
         };
         let (mut outcomes, mut approvals) = (Vec::with_capacity(requested.len()), Vec::new());
         let mut stopped = false;

@@ -175,6 +175,7 @@ fn new_version(
                 user,
                 approval: approval.id,
                 original_sent_at: case.original_sent_at(args.mode),
+                follow_up_days: args.follow_up_days,
             }),
             _ => None,
         },

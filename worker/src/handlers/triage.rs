@@ -17,6 +17,7 @@ mod mailbox;
 mod merge;
 mod metrics;
 mod output;
+mod own_email;
 pub(super) mod parse_reply;
 mod plan;
 mod prompt;
@@ -199,6 +200,7 @@ impl TriageHandler {
         Ok(Settlement::of(output).with(TriageWrites {
             message: case.message,
             own: case.correspondents.own_sender || case.mail.direction == Direction::Out,
+            own_email: own_email::of(case),
             ruleset_version: args.ruleset_version,
             result,
             metrics: self.metrics.clone(),

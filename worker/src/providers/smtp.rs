@@ -5,7 +5,7 @@ mod dialogue;
 
 use super::guard::Guard;
 use super::{
-    Mailer, Outgoing, ProviderError,
+    Mailer, ProviderError,
     imap::line::{Line, Service},
 };
 use async_trait::async_trait;
@@ -13,6 +13,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use dialogue::{Dialogue, DialogueError};
 use jobs::domain::{
     connection::{Security, Server},
+    effect::RenderedEmail,
     mail::{deliverable, needs_smtputf8},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -40,7 +41,7 @@ pub(super) struct Smtp {
 
 #[async_trait]
 impl Mailer for Smtp {
-    async fn send(&self, mail: &Outgoing) -> Result<Value, ProviderError> {
+    async fn send(&self, mail: &RenderedEmail) -> Result<Value, ProviderError> {
         let mut dialogue = self.open().await?;
         let sent = converse(&mut dialogue, mail).await;
         dialogue.quit().await;
@@ -106,7 +107,7 @@ async fn log_in(dialogue: &mut Dialogue, name: &str, password: &str) -> Result<(
     }
 }
 
-async fn converse(dialogue: &mut Dialogue, mail: &Outgoing) -> Result<Value, ProviderError> {
+async fn converse(dialogue: &mut Dialogue, mail: &RenderedEmail) -> Result<Value, ProviderError> {
     let from = address(&mail.from)?;
     let mut parameters = String::new();
     if needs_smtputf8(&from) || mail.recipients.iter().any(|to| needs_smtputf8(to)) {

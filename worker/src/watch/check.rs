@@ -80,7 +80,6 @@ pub(super) async fn check(
     // All that had a UID when the folder was opened is read now, also if the last of it was expunged.
     let seen = state.uid_next.map_or(0, |next| next.saturating_sub(1));
     delivering.cursor.last_uid = delivering.cursor.last_uid.max(seen);
-    delivering.cursor.highest_modseq = state.highest_modseq;
     delivering.deliver(Vec::new(), 0, true).await?;
     Ok(has_news)
 }

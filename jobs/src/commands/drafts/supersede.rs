@@ -30,15 +30,20 @@ pub async fn supersede_drafts(
     message: MessageId,
 ) -> Result<(), sqlx::Error> {
     for overtaken in own_messages::overtaken_by(conn, job.tenant, message).await? {
-        supersede(conn, job, message, overtaken).await?;
+        let why = "You have answered with another program.";
+        supersede(conn, job, (message, why), overtaken).await?;
     }
     Ok(())
 }
 
-async fn supersede(
+/// Supersedes one draft because of this message, unless a worker is sending it or it was decided.
+///
+/// # Errors
+/// If the database refuses.
+pub(in crate::commands) async fn supersede(
     conn: &mut PgConnection,
     job: &Job,
-    message: MessageId,
+    (message, why): (MessageId, &str),
     overtaken: Overtaken,
 ) -> Result<(), sqlx::Error> {
     let tenant = job.tenant;
@@ -62,7 +67,7 @@ async fn supersede(
         object_kind: ResourceKind::Draft,
         object: draft.0,
         job: Some(job.lease.job),
-        rationale: "You have answered with another program.",
+        rationale: why,
     };
     history::insert(conn, tenant, &history_entry).await?;
     let rejected = reject(conn, job, &approval).await?;

@@ -5,7 +5,7 @@ use super::{LedgerError, held, holder, record, record_history};
 use crate::domain::ResourceKind;
 use crate::domain::history::HistoryVerb;
 use crate::{
-    commands::approvals::subject::draft::sync_if_possible,
+    commands::{approvals::subject::draft::sync_if_possible, audit::JobAudit, follow_ups},
     domain::{
         AuditAction, Detail, EffectId, Session,
         draft::DraftStep,
@@ -74,6 +74,10 @@ pub async fn settle_unknown(
     };
     let what = (id, found.kind.as_str());
     record_history(&mut tx, job.tenant, verb, what, job.lease.job).await?;
+    if to == EffectStatus::Succeeded {
+        let entry = |action, kind, id| job.audit(action, kind, id);
+        follow_ups::start(&mut tx, job.tenant, id, entry).await?;
+    }
     tx.commit().await?;
     Ok(to)
 }
@@ -138,6 +142,13 @@ pub async fn resolve(
         .with_request(Some(request_id))
         .with_detail(Detail::new().word("status", to.as_str()));
     audit::insert(&mut tx, &[entry]).await?;
+    if done {
+        let entry = |action, kind, id| {
+            let entry = session.audit(action, kind, id);
+            entry.with_request(Some(request_id))
+        };
+        follow_ups::start(&mut tx, session.tenant, id, entry).await?;
+    }
     tx.commit().await?;
     Ok(StoredEffect {
         status: to,

@@ -79,7 +79,7 @@ pub async fn submit_action(
             of_approval(&mut tx, request.session, approval_id, version).await?,
             SubmitOutcome::Existing,
         ),
-        Work::Requested(_) | Work::Triaged { .. } | Work::Undo { .. } => {
+        Work::Requested(_) | Work::Triaged { .. } | Work::Digest { .. } | Work::Undo { .. } => {
             (insert(&mut tx, &request).await?, SubmitOutcome::Inserted)
         }
     };

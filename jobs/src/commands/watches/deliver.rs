@@ -13,7 +13,7 @@ use crate::{
         audit,
         messages::{self, NewMessage},
         own_messages::{self, NewOwnMessage},
-        rule_sets,
+        rule_sets, thread_answers,
         watches::{
             self, WatchLease,
             folders::{self, Progress},
@@ -193,6 +193,7 @@ pub(super) async fn enqueue(
     }
     messages::insert(conn, &rows).await?;
     own_messages::insert(conn, &own).await?;
+    thread_answers::insert(conn, &own).await?;
     audit::insert(conn, &entries).await?;
     Ok(rows.len())
 }

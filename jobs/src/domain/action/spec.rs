@@ -25,7 +25,7 @@ pub struct ActionSpec {
 /// Who may propose an action of a type. Each may propose what the ones before it may not; later is more open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OpenTo {
-    /// Only the approval of a draft leads to it.
+    /// Only our own code leads to it: the approval of a draft, a digest that its user wants by email.
     Approvals,
     /// Users, over the API. It names a row by its id, which a rule cannot know when it is written.
     Requests,
@@ -61,6 +61,8 @@ pub enum Executor {
     Block,
     /// Snoozes something in the inbox.
     Inbox(InboxChange),
+    /// Puts the message into the next digest of its owner.
+    DigestEntry,
     /// Puts a notification into the inbox.
     Notification,
 }
@@ -87,6 +89,8 @@ pub enum MessageSource {
     New,
     Reply,
     Forward,
+    /// A digest, to its user alone.
+    Digest,
 }
 
 /// What is changed about a task.
@@ -117,6 +121,7 @@ impl Executor {
             | Self::Contact
             | Self::Block
             | Self::Inbox(_)
+            | Self::DigestEntry
             | Self::Notification => false,
         }
     }

@@ -16,6 +16,7 @@ str_enum! {
         MarkRead = "mark_read",
         Star = "star",
         Notify = "notify",
+        DigestAdd = "digest_add",
         Archive = "archive",
         Move = "move",
         SaveDraft = "save_draft",
@@ -30,6 +31,7 @@ str_enum! {
         Reply = "reply",
         Send = "send",
         Forward = "forward",
+        SendDigest = "send_digest",
         CreateEvent = "create_event",
         Trash = "trash",
         Spam = "spam",
@@ -91,6 +93,16 @@ impl ActionType {
                 open_to: OpenTo::Models,
                 implies: (Category::Fyi, Disposition::Notify),
                 parameters: const { &[text("text", 300).in_summary()] },
+            },
+            Self::DigestAdd => ActionSpec {
+                title: "Add to the digest",
+                risk: Risk::Low,
+                executor: Executor::DigestEntry,
+                compensable: true,
+                reaches_sender: false,
+                open_to: OpenTo::Rules,
+                implies: (Category::Newsletter, Disposition::Ignore),
+                parameters: const { &[optional("note", 300).in_summary()] },
             },
             Self::Archive => ActionSpec {
                 title: "Archive the message",
@@ -270,6 +282,16 @@ impl ActionType {
                 implies: (Category::Fyi, Disposition::Notify),
                 parameters: const { &[recipient("to").in_summary(), optional("note", 1_000)] },
             },
+            Self::SendDigest => ActionSpec {
+                title: "Send your digest",
+                risk: Risk::High,
+                executor: Executor::Message(MessageSource::Digest),
+                compensable: false,
+                reaches_sender: false,
+                open_to: OpenTo::Approvals,
+                implies: (Category::Fyi, Disposition::Notify),
+                parameters: const { &[text("digest_id", 36)] },
+            },
             Self::CreateEvent => ActionSpec {
                 title: "Create an event",
                 risk: Risk::High,
@@ -360,14 +382,17 @@ mod tests {
     #[test]
     fn base_risks_are_the_documented_ones() {
         let of = |risk| listed(|spec| spec.risk == risk);
-        assert_eq!(of(Risk::Low), "label unlabel mark_read star notify");
+        assert_eq!(
+            of(Risk::Low),
+            "label unlabel mark_read star notify digest_add"
+        );
         assert_eq!(
             of(Risk::Medium),
             "archive move save_draft create_task update_task link upsert_contact schedule_block snooze defer"
         );
         assert_eq!(
             of(Risk::High),
-            "send_draft reply send create_event trash spam call_webhook"
+            "send_draft reply send send_digest create_event trash spam call_webhook"
         );
         assert_eq!(of(Risk::Critical), "forward unsubscribe");
     }

@@ -127,6 +127,14 @@ str_enum! {
         /// Emails were older than the tenant keeps them, and were deleted with what was made of them.
         EmailsForgotten = "message.forgotten",
         SettingsChanged = "settings.changed",
+        /// A user changed their own preferences.
+        PreferencesChanged = "user.preferences_changed",
+        /// Nobody answered an email in time, and its user was reminded.
+        FollowUpReminded = "follow_up.reminded",
+        /// Somebody wrote in the thread of an email that waited for an answer.
+        FollowUpEnded = "follow_up.ended",
+        FollowUpCancelled = "follow_up.cancelled",
+        DigestBuilt = "digest.built",
         ItemCreated = "inbox_item.created",
         ItemDeferred = "inbox_item.deferred",
         ItemCompleted = "inbox_item.completed",

@@ -54,6 +54,11 @@ pub fn zone(name: &str) -> Tz {
     name.parse().unwrap_or(Tz::UTC)
 }
 
+/// Whether this is the IANA name of a time zone.
+pub fn is_zone(name: &str) -> bool {
+    name.parse::<Tz>().is_ok()
+}
+
 /// Resolves a local time on this day.
 pub fn local(zone: Tz, day: NaiveDate, time: NaiveTime) -> DateTime<Utc> {
     let wanted = day.and_time(time);
@@ -154,5 +159,6 @@ mod tests {
             Some(SendAt::Moment(at("2026-11-24T08:00:00Z")))
         );
         assert_eq!(zone("Mars/Olympus"), Tz::UTC);
+        assert!(is_zone("Europe/Berlin") && !is_zone("Mars/Olympus"));
     }
 }

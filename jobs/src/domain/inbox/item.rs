@@ -31,6 +31,10 @@ str_enum! {
     ItemSource {
         Email = "email",
         Manual = "manual",
+        /// An email of the user's that nobody answered.
+        FollowUp = "follow_up",
+        /// The digest of the user's day.
+        Digest = "digest",
     }
 }
 
@@ -120,7 +124,7 @@ impl NewItem {
             owner: None,
             source: ItemSource::Email,
             dedupe_key,
-            title: title(subject),
+            title: title_of(subject),
             rationale: String::new(),
             priority: Priority::Medium,
             message: Some(message),
@@ -130,7 +134,7 @@ impl NewItem {
 }
 
 /// The subject, cut to the length of a title.
-fn title(subject: &str) -> Name {
+pub fn title_of(subject: &str) -> Name {
     let plain = subject.replace(char::is_control, " ");
     let words = plain.split_whitespace().collect::<Vec<_>>().join(" ");
     let short: String = words.chars().take(TITLE_CHARS).collect();
@@ -185,7 +189,7 @@ mod tests {
 
     #[test]
     fn any_subject_makes_a_title() {
-        let text = |subject: &str| title(subject).as_str().to_owned();
+        let text = |subject: &str| title_of(subject).as_str().to_owned();
         assert_eq!(text(" Pay\u{0}\r\n Ada "), "Pay Ada");
         assert_eq!(text(" \n"), "An email without a subject");
         assert_eq!(text(&"ü ".repeat(300)).chars().count(), 199);

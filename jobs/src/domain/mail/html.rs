@@ -85,9 +85,23 @@ fn styled(
 fn start(writer: &mut Writer, element: &Element, style: &Style) {
     match element.name() {
         "br" => writer.line_break(),
+        "input" if style.shows_text() => {
+            if let Some(label) = button_label(element) {
+                writer.gap(Gap::Blank);
+                writer.words(label);
+                writer.gap(Gap::Blank);
+            }
+        }
         _ if is_quote(element) => writer.open_quote(),
         _ => writer.gap(gap(element, style)),
     }
+}
+
+/// What stands on an input that is a button.
+fn button_label(element: &Element) -> Option<&str> {
+    let kind = element.attr("type")?.to_ascii_lowercase();
+    let is_button = matches!(kind.as_str(), "submit" | "button" | "reset");
+    element.attr("value").filter(|_| is_button)
 }
 
 fn end(writer: &mut Writer, element: &Element, style: &Style, position: usize) {
@@ -229,6 +243,17 @@ mod tests {
             "<script>x</script>",
             "<style>x</style>",
             "<template>x</template>",
+            "<dialog>x</dialog>",
+            "<div style='content-visibility:hidden'>x</div>",
+            "<div style='font-size:calc(1px - 1px)'>x</div>",
+            "<div style='translate:-9999px'>x</div>",
+            "<div style='scale:0'>x</div>",
+            "<style>@supports (display:grid){.g{display:none}}</style><p class=g>x</p>",
+            "<style>@layer base{.g{display:none}}</style><p class=g>x</p>",
+            "<style>:is(.g,.h){display:none}</style><p class=g>x</p>",
+            "<style>p:not(.keep){display:none}</style><p>x</p>",
+            "<style>[data-x='a.b']{display:none}</style><p data-x='a.b'>x</p>",
+            "<input type=hidden value=x>",
             "<head><title>x</title></head>",
             "<div hidden><div>x</div>x</div>",
         ] {
@@ -266,6 +291,14 @@ mod tests {
             ),
             ("<!--[if !mso]><!-->a<!--<![endif]-->", "a"),
             ("<noscript>a</noscript>", "a"),
+            ("<dialog open>a</dialog>", "a"),
+            ("<details><summary>a</summary>b</details>", "a b"),
+            ("<input type=submit value='Confirm now'>", "Confirm now"),
+            (
+                "<style>@supports not (x:y){p{display:none}}</style><p>a",
+                "a",
+            ),
+            ("<style>@media print{p{display:none}}</style><p>a", "a"),
             (
                 "<span style='width:0;height:0;overflow:hidden'>a</span>",
                 "a",

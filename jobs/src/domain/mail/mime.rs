@@ -6,7 +6,7 @@
 //! | addresses, dates | RFC 5322 §3.3, §3.4, §4.3; ISO 8601 | `addresses`, `date` |
 //! | encoded words | RFC 2047, RFC 2231 §5 | `encoded_word` |
 //! | parts, types, file names | RFC 2045, 2046, 2183, 2231 | `part` |
-//! | base64, quoted-printable | RFC 2045 §6 | `transfer` |
+//! | base64, quoted-printable, uuencode | RFC 2045 §6, POSIX | `transfer`, `uuencode` |
 //! | charsets | WHATWG Encoding | `charset` |
 //! | what is shown | RFC 2046 §5.1, RFC 8621 §4.1.4 | `body` |
 //! | other texts | RFC 3676, RFC 1896, RFC 5545 | `flowed`, `enriched`, `calendar` |
@@ -25,6 +25,7 @@ mod flowed;
 mod part;
 mod report;
 mod transfer;
+mod uuencode;
 
 use super::{Address, Direction, Mail, MailError, limits, text};
 use body::Reader;
@@ -50,7 +51,7 @@ pub(super) fn parse(raw: &[u8]) -> Result<Mail, MailError> {
         return Err(MailError::NoHeader);
     }
     let mut reader = Reader::default();
-    let shown = reader.read(&message);
+    let shown = reader.read_whole(&message);
     let (body_text, truncated) = text::body(&shown, limits::BODY);
     let mut authors = authors(fields).into_iter();
     let (delivered_to, relayed_to) = delivered_to(fields);

@@ -33,6 +33,38 @@ fn a_plain_mail_is_read_completely() {
 }
 
 #[test]
+fn email_in_outlook_s_own_format_is_named_if_nothing_else_says_what_it_says() {
+    let tnef = "Content-Type: application/ms-tnef; name=winmail.dat\n\nx";
+    let email = |parts: &str| {
+        let head = "From: a@b.c\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b";
+        Mail::parse(format!("{head}\n\n{parts}\n--b--\n").as_bytes()).unwrap()
+    };
+    let alone = email(&format!("--b\n{tnef}"));
+    assert!(
+        alone.body_text.contains("winmail.dat"),
+        "{}",
+        alone.body_text
+    );
+    let beside = email(&format!("--b\n\nSee the enclosed.\n--b\n{tnef}"));
+    assert_eq!(beside.body_text, "See the enclosed.");
+    assert_eq!(beside.attachments[0].name.as_deref(), Some("winmail.dat"));
+}
+
+#[test]
+fn file_in_the_middle_of_a_text_is_an_attachment() {
+    let mail = Mail::parse(
+        b"From: a@b.c\n\nSee below.\n\nbegin 644 a.txt\n.4V5C<F5T(')O;VT@,3(\n`\nend\n\nCan you confirm?\n",
+    )
+    .unwrap();
+    assert_eq!(mail.body_text, "See below.\n\nCan you confirm?");
+    let file = &mail.attachments[0];
+    assert_eq!(
+        (file.name.as_deref(), file.text.as_deref()),
+        (Some("a.txt"), Some("Secret room 12"))
+    );
+}
+
+#[test]
 fn an_envelope_and_its_raw_twin_hash_alike() {
     let envelope = serde_json::json!({
         "message_id": "<a1@client.com>", "from": {"name": "Somebody", "addr": "Alice@client.com"},

@@ -31,7 +31,7 @@ pub async fn of_watch<'c>(
     connection: ConnectionId,
 ) -> Result<Vec<StoredFolder>, sqlx::Error> {
     let rows = sqlx::query!(
-        "select folder, uid_validity, last_uid, highest_modseq, checked_at, last_email_at, emails, skipped, last_error
+        "select folder, uid_validity, last_uid, checked_at, last_email_at, emails, skipped, last_error
          from watched_folders where tenant_id = $1 and connection_id = $2
          order by folder <> 'INBOX', folder",
         tenant.0,
@@ -51,11 +51,6 @@ pub async fn of_watch<'c>(
                         .transpose()
                         .map_err(wide)?,
                     last_uid: u32::try_from(row.last_uid).map_err(wide)?,
-                    highest_modseq: row
-                        .highest_modseq
-                        .map(u64::try_from)
-                        .transpose()
-                        .map_err(wide)?,
                 },
                 checked_at: row.checked_at,
                 last_email_at: row.last_email_at,
@@ -88,19 +83,17 @@ pub async fn advance(
     progress: &Progress,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    let modseq = progress.cursor.highest_modseq;
     sqlx::query!(
         "update watched_folders
-         set uid_validity = $4, last_uid = $5, highest_modseq = $6, emails = emails + $7, skipped = skipped + $8,
-             last_email_at = case when $7 > 0 then $10 else last_email_at end,
-             checked_at = case when $9 then $10 else checked_at end, last_error = null
+         set uid_validity = $4, last_uid = $5, emails = emails + $6, skipped = skipped + $7,
+             last_email_at = case when $6 > 0 then $9 else last_email_at end,
+             checked_at = case when $8 then $9 else checked_at end, last_error = null
          where tenant_id = $1 and connection_id = $2 and folder = $3",
         lease.tenant.0,
         lease.connection.0,
         folder.as_str(),
         progress.cursor.uid_validity.map(i64::from),
         i64::from(progress.cursor.last_uid),
-        modseq.map(|modseq| i64::try_from(modseq).unwrap_or(i64::MAX)),
         progress.emails,
         progress.skipped,
         progress.is_complete,

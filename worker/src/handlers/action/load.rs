@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use jobs::{
     commands::approvals::execute::{BeginError, begin},
     domain::{
-        ApprovalId, MessageId,
+        ApprovalId, DigestId, MessageId,
         action::{ActionType, Params},
         approval::NewApproval,
         gate::{Confirmation, Gate},
@@ -18,6 +18,7 @@ use jobs::{
 };
 use queue::Failure;
 use queue::runtime::handler::JobContext;
+use serde_json::Map;
 
 /// One action to execute.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,6 +84,7 @@ pub(super) async fn load(ctx: &JobContext, args: &Args) -> Result<Vec<RequestedA
             })
             .collect()),
         Work::Triaged { job_id } => of_triage(ctx, *job_id).await,
+        Work::Digest { digest_id } => of_digest(*digest_id).map(|action| vec![action]),
         Work::Undo { .. } => Ok(Vec::new()),
     }
 }
@@ -103,6 +105,24 @@ pub(super) fn not_begun(error: BeginError) -> Failure {
         ),
         BeginError::Database(error) => unavailable(&error),
     }
+}
+
+/// The email of a digest needs no approval: it goes to its user alone, who asked for it in their preferences.
+fn of_digest(id: DigestId) -> Result<RequestedAction, Failure> {
+    let kind = ActionType::SendDigest;
+    let raw = Map::from_iter([("digest_id".to_owned(), id.to_string().into())]);
+    let params = Params::read(kind, &raw).map_err(|faults| {
+        let detail = format!("{} parameters are invalid", faults.len());
+        Failure::permanent("digest_unreadable", "The digest could not be sent.", detail)
+    })?;
+    Ok(RequestedAction {
+        kind,
+        params,
+        message: None,
+        external_id: None,
+        approval: None,
+        known_risk: Some(Risk::Low),
+    })
 }
 
 fn of_approval(approval: &StoredApproval) -> Result<RequestedAction, Failure> {

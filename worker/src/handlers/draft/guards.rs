@@ -87,7 +87,7 @@ fn not_needed(case: &Case, mode: DraftMode, mail: &Mail, own: &[String]) -> Opti
             .as_ref()
             .is_some_and(|from| own.contains(&from.addr.to_lowercase()));
     // A reminder follows an email of the user's own.
-    let answered = !is_reminder && (is_own || case.answered || wrote_since(mail));
+    let answered = case.answered || !is_reminder && (is_own || wrote_since(mail));
     answered.then_some(NotNeeded::Answered)
 }
 

@@ -3,8 +3,8 @@
 use super::memory;
 use crate::prompts::mailbox::Owner;
 use crate::{
-    handlers::{corrections::Examples, unavailable},
-    messages::load_parsed,
+    handlers::{corrections::Examples, documents::read_documents, unavailable},
+    messages::{ParsedMessage, load_parsed},
 };
 use base::TenantId;
 use chrono::{DateTime, Utc};
@@ -26,7 +26,7 @@ use jobs::{
         draft_versions::{self, StoredVersion},
         drafts::{self, StoredDraft},
         memory_items::Recalled,
-        own_messages, tenants, triage_results,
+        own_messages, tenants, thread_answers, triage_results,
         users::{self, Correspondent},
     },
 };
@@ -42,7 +42,7 @@ pub(super) struct Case {
     /// The addresses of the writer's mail accounts, oldest first.
     pub(super) accounts: Vec<String>,
     pub(super) mail: Option<(MessageId, Mail)>,
-    /// The email was answered, by us or by another program of the user's.
+    /// The email was answered, by us or by another program of the user's; of a reminder, by somebody else.
     pub(super) answered: bool,
     /// The tenant wants the original below an answer.
     pub(super) quote_original: bool,
@@ -196,7 +196,7 @@ pub(super) async fn load(ctx: &JobContext, args: &Args) -> Result<Case, Failure>
         .map_or(args.message_id, |base| base.draft.message);
     drop(conn);
     let mail = match message {
-        Some(id) => Some((id, load_parsed(&ctx.pool, tenant, id).await?.mail)),
+        Some(id) => Some((id, load_mail(ctx, id).await?)),
         None => None,
     };
     let mut conn = ctx.pool.acquire().await.map_err(failed)?;
@@ -214,12 +214,14 @@ pub(super) async fn load(ctx: &JobContext, args: &Args) -> Result<Case, Failure>
         injection_suspected = triage_results::injection_suspected(&mut conn, tenant, *id)
             .await
             .map_err(failed)?;
-        answered = drafts::answered(&mut conn, tenant, *id)
-            .await
-            .map_err(failed)?;
+        if args.mode != DraftMode::FollowUp {
+            answered = drafts::answered(&mut conn, tenant, *id)
+                .await
+                .map_err(failed)?;
+        }
     }
     if let (Some((_, mail)), Some(writer), false) = (&mail, &writer, answered) {
-        answered = answered_elsewhere(&mut conn, tenant, mail, writer.user)
+        answered = answered_elsewhere(&mut conn, tenant, (args.mode, mail), writer.user)
             .await
             .map_err(failed)?;
     }
@@ -264,6 +266,15 @@ pub(super) async fn load(ctx: &JobContext, args: &Args) -> Result<Case, Failure>
     };
     case.memories = memory::redacted(recalled, case.risk());
     Ok(case)
+}
+
+/// Loads the email with the text of its documents.
+async fn load_mail(ctx: &JobContext, id: MessageId) -> Result<Mail, Failure> {
+    let ParsedMessage {
+        mut mail, stored, ..
+    } = load_parsed(&ctx.pool, ctx.job.tenant, id).await?;
+    read_documents(&mut mail, stored.format, stored.source).await;
+    Ok(mail)
 }
 
 async fn load_base(
@@ -338,13 +349,16 @@ async fn load_writer(
 async fn answered_elsewhere(
     conn: &mut PgConnection,
     tenant: TenantId,
-    mail: &Mail,
+    (mode, mail): (DraftMode, &Mail),
     user: UserId,
 ) -> Result<bool, sqlx::Error> {
     let bracketed = |id: &String| format!("<{id}>");
     let Some(id) = mail.message_id.as_ref().map(bracketed) else {
         return Ok(false);
     };
+    if mode == DraftMode::FollowUp {
+        return thread_answers::answered_by_others(conn, tenant, user, &id).await;
+    }
     let thread: Vec<String> = mail.references.iter().map(bracketed).collect();
     own_messages::answered(conn, tenant, user, &id, &thread, mail.date).await
 }

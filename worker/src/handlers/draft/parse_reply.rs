@@ -175,6 +175,11 @@ fn faults_of(reply: &Reply, case: &Case, args: &Args) -> Vec<TextFault> {
     known.push(&people);
     if let Some(mail) = mail {
         known.extend([mail.subject.as_str(), mail.body_text.as_str()]);
+        known.extend(
+            mail.attachments
+                .iter()
+                .filter_map(|file| file.text.as_deref()),
+        );
         known.extend(mail.thread.iter().map(|earlier| earlier.body_text.as_str()));
     }
     if let Some(base) = &case.base {

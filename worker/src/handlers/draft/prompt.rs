@@ -6,6 +6,7 @@
 use super::load::{Case, answers};
 use super::memory;
 use super::parse_reply::{FaultClass, ReplyFault};
+use crate::handlers::documents::attachment_lines;
 use crate::prompts::{DRAFT, mailbox::Owner};
 use chrono::{DateTime, Utc};
 use jobs::{
@@ -52,6 +53,9 @@ fn with_evidence(mut prompt: Prompt, case: &Case, args: &Args) -> Prompt {
         }
         if !mail.thread.is_empty() {
             prompt = prompt.untrusted("thread", Untrusted::new(&thread(mail)));
+        }
+        if !mail.attachments.is_empty() {
+            prompt = prompt.untrusted("attachments", Untrusted::new(&attachment_lines(mail)));
         }
         prompt = prompt.untrusted("body", Untrusted::new(&excerpt(&mail.body_text, BODY)));
     }
@@ -257,7 +261,12 @@ mod tests {
     use super::*;
     use crate::handlers::corrections::Examples;
     use jobs::{
-        domain::{MessageId, UserId, blocks::Span, gate::TrustMode, mail::Envelope},
+        domain::{
+            MessageId, UserId,
+            blocks::Span,
+            gate::TrustMode,
+            mail::{Attachment, Envelope},
+        },
         store::users::Correspondent,
     };
     use llm::prompt::Boundary;
@@ -283,6 +292,26 @@ mod tests {
             examples: Examples::default(),
             taken: Vec::new(),
         }
+    }
+
+    #[test]
+    fn text_of_a_document_is_evidence() {
+        let mut case = case();
+        let (_, mail) = case.mail.as_mut().unwrap();
+        mail.attachments = vec![Attachment {
+            name: Some("offer.pdf".into()),
+            content_type: "application/pdf".into(),
+            size: 9,
+            text: Some("Room 12".into()),
+            sha256: None,
+        }];
+        let args = Args::reply(MessageId::new());
+        let outgoing = OutgoingMessage::default();
+        let prompt = question(&case, &args, &outgoing, DateTime::UNIX_EPOCH);
+        assert_eq!(
+            prompt.untrusted_part("attachments"),
+            Some("offer.pdf (application/pdf, 9 bytes):\nRoom 12")
+        );
     }
 
     #[test]

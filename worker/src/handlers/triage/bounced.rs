@@ -5,7 +5,7 @@ use base::TenantId;
 use jobs::{
     commands::effects::bounce::BouncedEmail,
     domain::{
-        effect::{EffectStatus, EffectStep},
+        effect::{EffectStatus, EffectStep, RenderedEmail},
         mail::{Bounce, Mail},
     },
     store::effects::bounces,
@@ -48,16 +48,16 @@ pub(super) async fn find(
         .then(|| BouncedEmail {
             effect: sent.effect,
             owner: sent.owner,
-            subject: subject(&sent.rendered.unwrap_or_default()),
+            subject: subject(sent.rendered),
             failed: bounce.failed,
         }))
 }
 
-/// Returns the subject of an email as we stored it: its envelope on the first line, then its bytes.
-fn subject(rendered: &[u8]) -> String {
-    let mut parts = rendered.splitn(2, |byte| *byte == b'\n');
-    let bytes = parts.nth(1).unwrap_or_default();
-    Mail::parse(bytes)
+/// Returns the subject of an email as we stored it; empty if the email was forgotten.
+fn subject(rendered: Option<Vec<u8>>) -> String {
+    rendered
+        .and_then(RenderedEmail::unpack)
+        .and_then(|email| email.parse())
         .map(|mail| mail.subject)
         .unwrap_or_default()
 }

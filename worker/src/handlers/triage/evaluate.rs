@@ -99,6 +99,7 @@ fn case_of(email: EvaluatedEmail) -> Case {
     let domain_of = |address: &str| Some(address.rsplit_once('@')?.1.to_owned());
     let sender = mail.from.as_ref();
     let correspondents = Correspondents {
+        own_digest: false,
         own_sender: sender.is_some_and(|from| from.addr.to_lowercase() == owner),
         own_recipient: mail.recipient_addresses().contains(&owner),
         own_domain: sender

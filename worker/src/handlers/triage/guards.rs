@@ -18,6 +18,8 @@ pub(super) struct Correspondents {
     pub(super) own_domain: bool,
     /// The sender is one of the tenant's contacts.
     pub(super) known_sender: bool,
+    /// It is a digest that we sent to its user.
+    pub(super) own_digest: bool,
 }
 
 /// Why an email is not judged.
@@ -31,6 +33,8 @@ pub(super) enum Guard {
     Loop,
     /// The report that an email of ours was not delivered.
     Bounce,
+    /// A digest of ours.
+    Digest,
 }
 
 /// RFC 5321 §6.3: a hundred `Received` headers indicate a loop.
@@ -38,6 +42,9 @@ const LOOP_HOPS: usize = 100;
 
 /// Returns why the email needs no triage, if so.
 pub(super) fn guard(mail: &Mail, correspondents: &Correspondents) -> Option<Guard> {
+    if correspondents.own_digest {
+        return Some(Guard::Digest);
+    }
     let sent_out =
         correspondents.own_sender && !correspondents.own_recipient && has_recipients(mail);
     if mail.direction == Direction::Out || sent_out {
@@ -61,6 +68,7 @@ impl Guard {
             Self::AutoReply => "auto_reply",
             Self::Loop => "loop",
             Self::Bounce => "bounce",
+            Self::Digest => "digest",
         }
     }
 
@@ -84,6 +92,11 @@ impl Guard {
             Self::Bounce => (
                 Category::Notification,
                 "An email that was sent for you was not delivered; an item in the inbox says why.",
+                ThreadStatus::Fyi,
+            ),
+            Self::Digest => (
+                Category::Notification,
+                "The digest that you asked for.",
                 ThreadStatus::Fyi,
             ),
         };
@@ -141,11 +154,16 @@ mod tests {
             own_domain: true,
             ..Correspondents::default()
         };
+        let digest = Correspondents {
+            own_digest: true,
+            ..internal.clone()
+        };
         let loops = "Received: from a by b\n".repeat(100) + "From: a@b.c";
         for (headers, correspondents, expected) in [
             ("From: a@b.c\nTo: d@e.f", &stranger, None),
             ("From: a@b.c\nTo: d@e.f", &own, Some(Guard::Outbound)),
             ("From: a@b.c\nTo: d@e.f", &internal, None),
+            ("From: a@b.c\nTo: a@b.c", &digest, Some(Guard::Digest)),
             ("From: a@b.c", &own, None),
             (
                 "From: a@b.c\nAuto-Submitted: auto-replied",

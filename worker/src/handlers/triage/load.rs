@@ -14,7 +14,7 @@ use jobs::{
     },
     kinds::triage::{Args, Mode},
     store::{
-        contacts,
+        contacts, digests,
         proposed_actions::{self, StoredAction},
         rule_sets, tenants,
         triage_results::{self, FormerResult},
@@ -182,7 +182,13 @@ async fn load_correspondents(
         Some(Ok(sender)) => contacts::addressed(conn, tenant, &sender).await?.is_some(),
         Some(Err(_)) | None => false,
     };
+    // Only an email of a program can be one, so that no other costs a query.
+    let own_digest = match (&mail.auto_submitted, &mail.message_id) {
+        (Some(_), Some(id)) => digests::was_sent(conn, tenant, &format!("<{id}>")).await?,
+        _ => false,
+    };
     Ok(Correspondents {
+        own_digest,
         own_sender: sender.is_some_and(|sender| own.contains(&sender)),
         own_recipient: recipients.iter().any(|recipient| own.contains(recipient)),
         own_domain,

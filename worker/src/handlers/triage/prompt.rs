@@ -5,7 +5,7 @@
 
 use super::load::Case;
 use super::parse_reply::ReplyFault;
-use crate::handlers::draft::memory;
+use crate::handlers::{documents::attachment_lines, draft::memory};
 use crate::prompts::TRIAGE;
 use chrono::{DateTime, Utc};
 use jobs::domain::{
@@ -18,8 +18,6 @@ use llm::{Prompt, Trusted, Untrusted};
 /// Limit of the body, enough to judge an email by.
 const BODY: usize = 12_000;
 const EARLIER: usize = 500;
-/// Limit of the text of all attachments together.
-const ATTACHED: usize = 6_000;
 const EARLIER_MESSAGES: usize = 20;
 const RECIPIENTS: usize = 20;
 /// Limit of an answer to repair.
@@ -44,7 +42,7 @@ fn with_email(prompt: Prompt, case: &Case) -> Prompt {
         prompt = prompt.untrusted("thread", Untrusted::new(&thread(&mail.thread)));
     }
     if !mail.attachments.is_empty() {
-        prompt = prompt.untrusted("attachments", Untrusted::new(&attachments(mail)));
+        prompt = prompt.untrusted("attachments", Untrusted::new(&attachment_lines(mail)));
     }
     if let Some(memories) = memory::other_lines(&case.mailbox.memories) {
         prompt = prompt.untrusted("memory", Untrusted::new(&memories));
@@ -235,31 +233,6 @@ fn thread(messages: &[Earlier]) -> String {
         })
         .collect();
     lines.join("\n\n")
-}
-
-/// Renders the names, types and sizes of attachments, and the text of text files.
-fn attachments(mail: &Mail) -> String {
-    let mut room = ATTACHED;
-    let lines: Vec<String> = mail
-        .attachments
-        .iter()
-        .map(|file| {
-            let mut entry = format!(
-                "{} ({}, {} bytes)",
-                file.name.as_deref().unwrap_or("unnamed"),
-                file.content_type,
-                file.size
-            );
-            if let Some(text) = file.text.as_deref().filter(|_| room > 0) {
-                let text = excerpt(text, room);
-                room -= text.chars().count();
-                entry.push_str(":\n");
-                entry.push_str(&text);
-            }
-            entry
-        })
-        .collect();
-    lines.join("\n")
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use jobs::{
         approvals::withdraw_proposals,
         drafts::supersede_drafts,
         effects::bounce::{BouncedEmail, StoredBounce, record_bounce},
+        follow_ups::end_by_email,
     },
     domain::{
         AuditAction, Detail, InboxItemId, MessageId, NewAuditEntry,
@@ -22,6 +23,7 @@ use jobs::{
     kinds::triage::{Mode, default_name},
     store::{
         approvals, audit,
+        follow_ups::{self, OwnEmail},
         history::{self, NewHistoryEntry},
         inbox_items, llm_checkpoints, proposed_actions,
         triage_results::{self, NewTriageResult},
@@ -36,6 +38,8 @@ pub(super) struct TriageWrites {
     pub(super) message: MessageId,
     /// A user of the tenant sent it.
     pub(super) own: bool,
+    /// It may wait for an answer.
+    pub(super) own_email: Option<OwnEmail>,
     pub(super) ruleset_version: i32,
     pub(super) result: TriageResult,
     pub(super) metrics: TriageMetrics,
@@ -79,8 +83,8 @@ impl SettleWrites for TriageWrites {
             TriageResult::All(finding) => self.write_finding(conn, job, finding).await?,
             TriageResult::AuditOnly(_) | TriageResult::Former { .. } => None,
         };
-        if self.own && !matches!(self.result, TriageResult::AuditOnly(_)) {
-            supersede_drafts(conn, job, self.message).await?;
+        if !matches!(self.result, TriageResult::AuditOnly(_)) {
+            self.follow_thread(conn, job).await?;
         }
         llm_checkpoints::delete_of_job(conn, job.tenant, job.lease.job).await?;
         audit::insert(conn, &self.audit_entries(job, item)).await
@@ -103,6 +107,18 @@ impl SettleWrites for TriageWrites {
 }
 
 impl TriageWrites {
+    /// Ends what the thread waited for before this email, and waits for the answer to it if it is a user's own.
+    async fn follow_thread(&self, conn: &mut PgConnection, job: &Job) -> Result<(), sqlx::Error> {
+        if self.own {
+            supersede_drafts(conn, job, self.message).await?;
+        }
+        end_by_email(conn, job, self.message).await?;
+        match &self.own_email {
+            Some(email) => follow_ups::insert_own(conn, job.tenant, self.message, email).await,
+            None => Ok(()),
+        }
+    }
+
     async fn write_finding(
         &self,
         conn: &mut PgConnection,

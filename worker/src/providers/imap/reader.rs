@@ -93,7 +93,6 @@ impl Reader {
             Ok(Ok(opened)) => Ok(Some(FolderState {
                 uid_validity: opened.uid_validity.unwrap_or(0),
                 uid_next: opened.uid_next,
-                highest_modseq: opened.highest_modseq,
             })),
             // It was deleted since it was listed.
             Ok(Err(Error::No(_) | Error::Validate(_))) => {

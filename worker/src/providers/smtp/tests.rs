@@ -52,8 +52,8 @@ fn smtp(port: u16, security: Security, username: &str) -> Smtp {
     }
 }
 
-fn mail_to(recipient: &str) -> Outgoing {
-    Outgoing {
+fn mail_to(recipient: &str) -> RenderedEmail {
+    RenderedEmail {
         from: "me@example.org".into(),
         recipients: vec![recipient.into()],
         bytes: b"Subject: x\r\n\r\n".to_vec(),

@@ -19,6 +19,7 @@ use jobs::{
             headers::{Recipients, is_address},
             send_at::SendAt,
         },
+        follow_up::DAYS,
         session::Scope,
         time::Moment,
     },
@@ -81,6 +82,7 @@ pub(super) fn route() -> Route {
         {
             "properties": {
                 "mode": { "const": "revise" }, "message_id": false, "to": false, "cc": false, "bcc": false,
+                "follow_up_days": false,
             },
             "required": ["draft_id", "base_version", "instructions"],
         },
@@ -119,6 +121,11 @@ pub(super) struct DraftBody {
     /// When to send it after its approval: RFC 3339, `tomorrow 09:00` or `monday 09:00` in your time zone.
     #[serde(default)]
     send_at: Option<String>,
+    /// After so many days without an answer you are reminded of the email; 0: never. By default as your preferences say. Not
+    /// with revise.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 90))]
+    follow_up_days: Option<i16>,
     /// The draft to revise.
     #[serde(default)]
     #[schemars(with = "DraftId")]
@@ -217,6 +224,13 @@ fn parse_args(body: DraftBody, session: &Session, now: DateTime<Utc>) -> Result<
             "Use max_words from 10 to 2,000.",
         ));
     }
+    let days = body.follow_up_days;
+    if days.is_some_and(|days| revises || days != 0 && !DAYS.contains(&days)) {
+        return Err(options::invalid(
+            "/follow_up_days",
+            "Use 0 to 90 days, and no days with revise.",
+        ));
+    }
     let text_at =
         |pointer, text: Option<String>| text.map(|text| text_at(pointer, &text)).transpose();
     Ok(Args {
@@ -229,6 +243,7 @@ fn parse_args(body: DraftBody, session: &Session, now: DateTime<Utc>) -> Result<
         tone: body.tone,
         max_words,
         send_at: send_at(body.send_at.as_deref(), now)?,
+        follow_up_days: days,
         base,
         dry_run: body.dry_run,
         user: session.person(),

@@ -12,7 +12,7 @@ use crate::{
         messages::{self, NewMessage},
         own_messages::{self, NewOwnMessage},
         request_keys::{self, RequestKey, StoredAnswer},
-        rule_sets,
+        rule_sets, thread_answers,
     },
 };
 use base::JobId;
@@ -236,5 +236,6 @@ pub(super) async fn perform(
     }
     messages::insert(conn, &mails).await?;
     own_messages::insert(conn, &own).await?;
+    thread_answers::insert(conn, &own).await?;
     Ok((done, entries))
 }

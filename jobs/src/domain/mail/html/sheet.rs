@@ -152,7 +152,13 @@ impl<'i> AtRuleParser<'i> for StyleSheet {
         input: &mut Parser<'i>,
     ) -> Result<bool, ParseError<()>> {
         let condition = css::text(input);
-        Ok(name.eq_ignore_ascii_case("media") && applies(&condition))
+        Ok(match name.to_ascii_lowercase().as_str() {
+            "media" => applies(&condition),
+            // What a style sheet asks for is what its writer's programs can do.
+            "supports" => !condition.trim_start().starts_with("not"),
+            "layer" => true,
+            _ => false,
+        })
     }
 
     fn parse_block(
@@ -243,17 +249,9 @@ fn split_at_commas(list: &str) -> Vec<&str> {
 fn is_costly(selector: &str) -> bool {
     selector.len() > 300
         || selector.contains('~')
-        || [
-            ":has",
-            ":nth",
-            ":is",
-            ":where",
-            ":only",
-            ":last-of",
-            ":first-of",
-        ]
-        .iter()
-        .any(|pseudo| selector.contains(pseudo))
+        || [":has", ":nth", ":only", ":last-of", ":first-of"]
+            .iter()
+            .any(|pseudo| selector.contains(pseudo))
 }
 
 /// What the last compound of a selector asks for first.
@@ -304,15 +302,21 @@ fn last_compound(selector: &str) -> &str {
     &selector[start..]
 }
 
-/// `div.note#x[y]` → (`t`, div), (`.`, note), (`#`, x), (`[`, y]).
+/// `div.note#x[y]:not(.z)` → (`t`, div), (`.`, note), (`#`, x), (`[`, y]), (`:`, not(.z)).
 fn simple_names(compound: &str) -> Vec<(char, &str)> {
     let mut names = Vec::new();
     let mut kind = 't';
     let mut start = 0;
+    let mut depth = 0_usize;
     for (at, c) in compound.char_indices() {
-        if matches!(c, '.' | '#' | '[' | ':') {
+        if depth == 0 && matches!(c, '.' | '#' | '[' | ':') {
             names.push((kind, &compound[start..at]));
             (kind, start) = (c, at + 1);
+        }
+        match c {
+            '(' | '[' => depth += 1,
+            ')' | ']' => depth = depth.saturating_sub(1),
+            _ => {}
         }
     }
     names.push((kind, &compound[start..]));
@@ -335,6 +339,9 @@ mod tests {
             ("#x .a > P", Key::Tag("p".into())),
             ("td#top.a", Key::Id("top".into())),
             ("* [class=\"a b\"]", Key::Any),
+            ("[data-x=\"a.b\"]", Key::Any),
+            ("p:not(.keep)", Key::Tag("p".into())),
+            (":is(.a, .b)", Key::Any),
             ("*", Key::Any),
         ] {
             assert_eq!(key(selector), expected, "{selector}");

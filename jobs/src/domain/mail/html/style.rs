@@ -161,8 +161,7 @@ impl Style {
             return style;
         }
         style.inherit(element, cascade, quirks);
-        style.rendered =
-            !is_never_shown(element.name()) && !style.is_out_of_sight(element, cascade);
+        style.rendered = !is_never_shown(element) && !style.is_out_of_sight(element, cascade);
         style
     }
 
@@ -279,6 +278,8 @@ impl Style {
             || is_clipped_away(cascade, self.font_size)
             || get(Property::Transform)
                 .is_some_and(|value| is_transformed_away(value, self.font_size))
+            || get(Property::Translate).is_some_and(|value| is_far(value, self.font_size))
+            || get(Property::Scale).is_some_and(is_scaled_away)
     }
 
     /// A block of no width or no height that cuts off what does not fit.
@@ -386,6 +387,20 @@ fn is_clipped_away(cascade: &Cascade, font_size: f32) -> bool {
     clipped || shaped
 }
 
+/// The values of `translate`.
+fn is_far(value: &str, font_size: f32) -> bool {
+    value
+        .split_whitespace()
+        .filter_map(|offset| length(offset, font_size))
+        .any(|offset| offset <= OUTSIDE)
+}
+
+/// The values of `scale`; the third is the depth.
+fn is_scaled_away(value: &str) -> bool {
+    let factors = value.split_whitespace().take(2);
+    factors.filter_map(share).any(|part| part.abs() < OPACITY)
+}
+
 fn is_transformed_away(value: &str, font_size: f32) -> bool {
     let scaled = ["scale", "scalex", "scaley", "scale3d"]
         .iter()
@@ -416,14 +431,13 @@ fn background_color(value: &str) -> Option<Color> {
 }
 
 /// Elements whose content no mail program shows as text.
-fn is_never_shown(name: &str) -> bool {
+fn is_never_shown(element: &Element) -> bool {
     matches!(
-        name,
+        element.name(),
         "area"
             | "audio"
             | "canvas"
             | "datalist"
-            | "dialog"
             | "head"
             | "iframe"
             | "math"
@@ -437,5 +451,5 @@ fn is_never_shown(name: &str) -> bool {
             | "template"
             | "title"
             | "video"
-    )
+    ) || element.name() == "dialog" && element.attr("open").is_none()
 }

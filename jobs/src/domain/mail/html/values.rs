@@ -10,6 +10,13 @@ const VIEWPORT_HEIGHT: f32 = 600.0;
 
 /// A length in pixels. `None` for percentages other than zero, keywords and expressions.
 pub(super) fn length(value: &str, font_size: f32) -> Option<f32> {
+    let sum = value
+        .trim()
+        .strip_prefix("calc(")
+        .and_then(|rest| rest.strip_suffix(')'));
+    if let Some(terms) = sum {
+        return sum_of(terms, font_size);
+    }
     let (number, unit) = number_and_unit(value)?;
     let pixels = match unit {
         "" | "px" => 1.0,
@@ -29,6 +36,21 @@ pub(super) fn length(value: &str, font_size: f32) -> Option<f32> {
     Some(number * pixels)
 }
 
+/// The terms of a `calc()` that only adds and takes away lengths.
+fn sum_of(terms: &str, font_size: f32) -> Option<f32> {
+    let (mut total, mut sign) = (0.0, 1.0);
+    for term in terms.split_whitespace() {
+        match term {
+            "+" => sign = 1.0,
+            "-" => sign = -1.0,
+            // `calc(` within `calc(` is no length.
+            term if term.contains('(') => return None,
+            term => total += sign * length(term, font_size)?,
+        }
+    }
+    Some(total)
+}
+
 /// A font size in pixels, within an element whose own is `parent`.
 pub(super) fn font_size(value: &str, parent: f32) -> Option<f32> {
     let size = match value {
@@ -42,8 +64,8 @@ pub(super) fn font_size(value: &str, parent: f32) -> Option<f32> {
         "smaller" => parent / 1.2,
         "larger" => parent * 1.2,
         "inherit" | "unset" => parent,
-        _ => match number_and_unit(value)? {
-            (number, "%") => parent * number / 100.0,
+        _ => match number_and_unit(value) {
+            Some((number, "%")) => parent * number / 100.0,
             _ => length(value, parent)?,
         },
     };
@@ -135,6 +157,10 @@ mod tests {
             ("-9999px", Some(-9999.0)),
             ("50%", None),
             ("auto", None),
+            ("calc(1em - 20px)", Some(0.0)),
+            ("calc(1px + 2px - 10px)", Some(-7.0)),
+            ("calc(50% - 2px)", None),
+            ("calc(2 * calc(1px))", None),
         ] {
             assert_eq!(length(value, 20.0), pixels, "{value}");
         }

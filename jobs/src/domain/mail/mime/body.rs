@@ -3,8 +3,9 @@
 //! Of alternatives the last one counts that can be shown, as RFC 2046 §5.1.4 says and every mail program does: what only a
 //! text part holds beside an HTML part is seen by nobody. Messages within the message are told by sender, subject and text.
 
+use super::charset;
 use super::part::Part;
-use super::{calendar, enriched, flowed};
+use super::{calendar, enriched, flowed, uuencode};
 use crate::domain::mail::{Attachment, html, limits, text};
 use sha2::{Digest, Sha256};
 
@@ -12,6 +13,9 @@ use sha2::{Digest, Sha256};
 const DEPTH: usize = 32;
 /// Messages within messages that are opened.
 const MESSAGES: usize = 3;
+/// What is said of an email whose text is in `winmail.dat` alone.
+const TNEF: &str =
+    "[This email is in Outlook's own format (winmail.dat). Its text cannot be read here.]";
 /// All text before it is tidied; a message of ten thousand parts stops here.
 const RAW: usize = limits::BODY * 8;
 
@@ -24,9 +28,20 @@ pub(super) struct Reader {
     chars: usize,
     /// The next part is to be shown though it has a file's name: it comes first, or is an alternative.
     shows_named: bool,
+    /// Outlook put the text into a format of its own.
+    has_tnef: bool,
 }
 
 impl Reader {
+    /// What is shown of the whole message, or why nothing can be. Not yet sanitised.
+    pub(super) fn read_whole(&mut self, message: &Part<'_>) -> String {
+        let shown = self.read(message);
+        match self.has_tnef && shown.trim().is_empty() {
+            true => TNEF.to_owned(),
+            false => shown,
+        }
+    }
+
     /// What is shown of the part. Not yet sanitised.
     pub(super) fn read(&mut self, part: &Part<'_>) -> String {
         if self.chars > RAW {
@@ -44,6 +59,7 @@ impl Reader {
                 smime(part).to_owned()
             }
             _ => {
+                self.has_tnef |= matches!(part.kind.sub.as_str(), "ms-tnef" | "vnd.ms-tnef");
                 self.attach_file(part);
                 String::new()
             }
@@ -166,7 +182,14 @@ impl Reader {
         if part.kind.is("text", "calendar") {
             self.attach(part, None);
         }
-        let shown = readable(part);
+        let mut shown = readable(part);
+        if part.kind.is("text", "plain") {
+            let (text, files) = uuencode::split(&shown);
+            shown = text;
+            for file in files {
+                self.attach_content(file);
+            }
+        }
         match part.footer() {
             footer if footer.trim().is_empty() => shown,
             footer => joined([shown, footer]),
@@ -219,11 +242,8 @@ impl Reader {
 
     /// Attaches a file, with its text if it is one.
     fn attach_file(&mut self, part: &Part<'_>) {
-        let extension = part.file_name().and_then(|name| {
-            name.rsplit_once('.')
-                .map(|(_, extension)| extension.to_ascii_lowercase())
-        });
-        let calendar = part.kind.is("application", "ics") || extension.as_deref() == Some("ics");
+        let is_ics = |name: String| name.to_ascii_lowercase().ends_with(".ics");
+        let calendar = part.kind.is("application", "ics") || part.file_name().is_some_and(is_ics);
         let is_text = part.kind.main == "text"
             || calendar
             || matches!(
@@ -231,10 +251,9 @@ impl Reader {
                 "json" | "xml" | "x-yaml" | "yaml" | "csv"
             )
             || part.kind.is("application", "octet-stream")
-                && matches!(
-                    extension.as_deref(),
-                    Some("txt" | "csv" | "md" | "json" | "xml" | "log" | "yaml" | "yml")
-                );
+                && part
+                    .file_name()
+                    .is_some_and(|name| has_text_extension(&name));
         let raw = match (is_text, calendar) {
             (false, _) => None,
             (true, true) => {
@@ -246,16 +265,27 @@ impl Reader {
         self.attach(part, text.filter(|text| !text.is_empty()));
     }
 
+    /// Attaches a file that stood in a text.
+    fn attach_content(&mut self, file: uuencode::File) {
+        let text = has_text_extension(&file.name)
+            .then(|| charset::decode(&file.content, None).into_owned())
+            .map(|raw| text::body(&raw, limits::ATTACHMENT_TEXT).0);
+        self.push(Attachment {
+            name: Some(text::line(&file.name, limits::HEADER)),
+            content_type: "application/octet-stream".to_owned(),
+            size: file.content.len() as u64,
+            text: text.filter(|text| !text.is_empty()),
+            sha256: Some(Sha256::digest(&file.content).into()),
+        });
+    }
+
     fn attach(&mut self, part: &Part<'_>, text: Option<String>) {
         self.attach_named(part, part.file_name(), text);
     }
 
     fn attach_named(&mut self, part: &Part<'_>, name: Option<String>, text: Option<String>) {
-        if self.attachments.len() >= limits::ATTACHMENTS {
-            return;
-        }
         let content = part.decoded().bytes;
-        self.attachments.push(Attachment {
+        self.push(Attachment {
             name: name.filter(|name| !name.is_empty()),
             content_type: part.kind.name(),
             size: content.len() as u64,
@@ -263,6 +293,23 @@ impl Reader {
             sha256: Some(Sha256::digest(&content).into()),
         });
     }
+
+    fn push(&mut self, attachment: Attachment) {
+        if self.attachments.len() < limits::ATTACHMENTS {
+            self.attachments.push(attachment);
+        }
+    }
+}
+
+/// Whether a file of this name is text.
+fn has_text_extension(name: &str) -> bool {
+    let extension = name
+        .rsplit_once('.')
+        .map(|(_, extension)| extension.to_ascii_lowercase());
+    matches!(
+        extension.as_deref(),
+        Some("txt" | "csv" | "md" | "json" | "xml" | "log" | "yaml" | "yml")
+    )
 }
 
 /// A text part in words.

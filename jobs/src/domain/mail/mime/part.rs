@@ -150,9 +150,13 @@ impl Disposition {
             return Self::default();
         };
         let (main, _, parameters) = structured(value);
-        let file_name = parameters
+        let mut names: Vec<_> = parameters
             .into_iter()
-            .find(|(name, value)| name == "filename" && !value.trim().is_empty());
+            .filter(|(name, value)| name == "filename" && !value.trim().is_empty())
+            .collect();
+        // Of a plain name and one with its charset, the latter is the real one (RFC 6266 §4.3); only it is not ASCII.
+        let place = names.iter().position(|(_, value)| !value.is_ascii());
+        let file_name = (!names.is_empty()).then(|| names.swap_remove(place.unwrap_or_default()));
         Self {
             is_inline: main == "inline",
             // RFC 2183 §2.8: an unknown disposition is an attachment.
@@ -164,16 +168,24 @@ impl Disposition {
 
 type Parameters = Vec<(String, String)>;
 
+/// Stands for the beginning of an encoded word while a value is taken apart.
+const WORD_MARK: &str = "=\u{1}?";
+
 /// `main/sub; name=value` with the continuations and charsets of RFC 2231, in lower case but for the values.
 fn structured(value: &[u8]) -> (String, Option<String>, Parameters) {
     let value = charset::header(value).replace(['\r', '\n'], " ");
-    let line = format!("{}\n", value.trim());
+    // mail-parser would decode each encoded word by itself, and break a character that is split over two.
+    let line = format!("{}\n", value.trim()).replace("=?", WORD_MARK);
     match MessageStream::new(line.as_bytes()).parse_content_type() {
         HeaderValue::ContentType(kind) => {
             let lower = |text: &str| text.trim().to_ascii_lowercase();
             let parameters = kind.attributes().unwrap_or_default().iter();
-            let parameters =
-                parameters.map(|attribute| (lower(&attribute.name), attribute.value.to_string()));
+            let parameters = parameters.map(|attribute| {
+                (
+                    lower(&attribute.name),
+                    attribute.value.replace(WORD_MARK, "=?"),
+                )
+            });
             (
                 lower(kind.ctype()),
                 kind.subtype().map(lower),
@@ -285,6 +297,24 @@ mod tests {
         );
         assert_eq!(part.file_name().as_deref(), Some("ü.pdf"));
         assert!(part.disposition.is_attachment);
+        for (value, name) in [
+            (
+                "filename=\"=?utf-8?Q?Gr=C3=BC=C3?=\n =?utf-8?Q?=9Fe.pdf?=\"",
+                "Grüße.pdf",
+            ),
+            (
+                "filename=\"Mu_ll.pdf\"; filename*=utf-8''M%C3%BCll.pdf",
+                "Müll.pdf",
+            ),
+            (
+                "filename*=utf-8''M%C3%BCll.pdf; filename=\"Mu_ll.pdf\"",
+                "Müll.pdf",
+            ),
+        ] {
+            let raw = format!("Content-Disposition: attachment; {value}\n\n");
+            let part = Part::read(raw.as_bytes(), "text/plain");
+            assert_eq!(part.file_name().as_deref(), Some(name), "{value}");
+        }
         let part = Part::read(
             b"Content-Type: x; name=\"=?utf-8?q?=C3=BC?=.pdf\"\n\n",
             "text/plain",

@@ -1,6 +1,6 @@
 //! Content transfer encodings (RFC 2045 §6), decoded leniently: [`decode`].
 
-use super::fields::take_line;
+use super::{fields::take_line, uuencode};
 use base64::{
     Engine,
     alphabet::STANDARD,
@@ -45,6 +45,9 @@ pub(super) fn decode<'a>(body: &'a [u8], encoding: &str) -> Decoded<'a> {
                 Ok(decoded) => whole(Cow::Owned(decoded)),
                 Err(_) => whole(Cow::Borrowed(body)),
             }
+        }
+        "x-uuencode" | "uuencode" | "x-uue" | "uue" => {
+            whole(uuencode::decode(body).map_or(Cow::Borrowed(body), Cow::Owned))
         }
         _ => whole(Cow::Borrowed(body)),
     }
@@ -121,6 +124,8 @@ mod tests {
             ("a=3Db=\nc =", "quoted-printable", "a=bc ", ""),
             ("50% =ZZ", "quoted-printable", "50% =ZZ", ""),
             ("a=3Db", "8bit", "a=3Db", ""),
+            ("begin 644 a\n\"2&D\n`\nend\n", "x-uuencode", "Hi", ""),
+            ("no file", "uuencode", "no file", ""),
         ] {
             let (found, rest) = read(body, encoding);
             assert_eq!((found.as_str(), rest.as_str()), (text, footer), "{body:?}");

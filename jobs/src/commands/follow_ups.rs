@@ -1,0 +1,158 @@
+//! Emails that wait for an answer: [`start`] when one was sent, [`end_by_email`] when somebody writes in its thread, and
+//! [`cancel_follow_up`] for its user. `remind` has what happens when nobody does.
+//!
+//! Each runs in the transaction of what it follows from, so that no crash separates an email from its follow-up.
+
+pub mod remind;
+
+use super::{drafts::supersede::supersede, inbox, record::RecordError};
+use crate::{
+    commands::audit::JobAudit,
+    domain::{
+        AuditAction, EffectId, FollowUpId, MessageId, NewAuditEntry, ResourceKind, Session,
+        effect::RenderedEmail,
+        follow_up::{FollowUpStatus, expects_answer},
+        inbox::{ItemStep, title_of},
+        mail::MailFormat,
+    },
+    store::{
+        audit, drafts,
+        follow_ups::{self, Ended},
+        messages::{self, NewMessage},
+    },
+};
+use base::{JobId, TenantId};
+use queue::Job;
+use sqlx::{PgConnection, PgPool};
+
+/// Follows up an email that this effect has sent, if its sender wants that, and ends the follow-ups of the thread it
+/// continues. Does nothing for other effects.
+///
+/// # Errors
+/// If the database refuses.
+pub(in crate::commands) async fn start(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    effect: EffectId,
+    entry: impl Fn(AuditAction, ResourceKind, FollowUpId) -> NewAuditEntry,
+) -> Result<(), sqlx::Error> {
+    let Some(packed) = follow_ups::sent_email(conn, tenant, effect).await? else {
+        return Ok(());
+    };
+    let Some(email) = RenderedEmail::unpack(packed) else {
+        return Ok(());
+    };
+    let Some(mail) = email.parse() else {
+        return Ok(());
+    };
+    let ids = mail.in_reply_to.iter().chain(&mail.references);
+    let thread: Vec<String> = ids.map(|id| format!("<{id}>")).collect();
+    if !thread.is_empty() {
+        let ended = follow_ups::continue_thread(conn, tenant, &thread).await?;
+        complete_items(conn, tenant, &ended, None).await?;
+        let action = AuditAction::FollowUpEnded;
+        let entries: Vec<_> = ended
+            .iter()
+            .map(|one| entry(action, ResourceKind::FollowUp, one.id))
+            .collect();
+        audit::insert(conn, &entries).await?;
+    }
+    let Some(wanted) = follow_ups::wanted_for_effect(conn, tenant, effect).await? else {
+        return Ok(());
+    };
+    if !wanted.is_chosen && !expects_answer(&mail.body_text) {
+        return Ok(());
+    }
+    // As a message, so that a draft can follow it up and its retention forgets both.
+    let id = MessageId::new();
+    let message = NewMessage {
+        id,
+        tenant,
+        format: MailFormat::Rfc822,
+        source: &email.bytes,
+        content_hash: mail.content_hash(),
+    };
+    messages::insert(conn, &[message]).await?;
+    let title = title_of(&mail.subject);
+    follow_ups::insert(conn, tenant, (id, title.as_str()), &wanted).await
+}
+
+/// Ends the follow-ups in the thread of a stored email, with the inbox items and drafts that they led to: somebody answered, or
+/// the user wrote again.
+///
+/// # Errors
+/// If the database refuses.
+pub async fn end_by_email(
+    conn: &mut PgConnection,
+    job: &Job,
+    message: MessageId,
+) -> Result<(), sqlx::Error> {
+    let tenant = job.tenant;
+    let ended = follow_ups::end_by_message(conn, tenant, message).await?;
+    if ended.is_empty() {
+        return Ok(());
+    }
+    for one in &ended {
+        let why = match one.status {
+            FollowUpStatus::Continued => "You have written again in this thread.",
+            FollowUpStatus::Waiting
+            | FollowUpStatus::Reminded
+            | FollowUpStatus::Answered
+            | FollowUpStatus::Cancelled => "The email that it follows up has been answered.",
+        };
+        for draft in drafts::unsent_reminders(conn, tenant, one.message).await? {
+            supersede(conn, job, (message, why), draft).await?;
+        }
+    }
+    complete_items(conn, tenant, &ended, Some(job.lease.job)).await?;
+    let action = AuditAction::FollowUpEnded;
+    let entries: Vec<_> = ended
+        .iter()
+        .map(|one| job.audit(action, ResourceKind::FollowUp, one.id))
+        .collect();
+    audit::insert(conn, &entries).await
+}
+
+/// Cancels a follow-up of the session's user; false if there is none that waits.
+///
+/// # Errors
+/// If the database refuses.
+pub async fn cancel_follow_up(
+    pool: &PgPool,
+    session: &Session,
+    id: FollowUpId,
+    request_id: &str,
+) -> Result<bool, sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    let (tenant, user) = (session.tenant, session.user);
+    let Some(ended) = follow_ups::cancel(&mut tx, tenant, user, id).await? else {
+        return Ok(false);
+    };
+    complete_items(&mut tx, tenant, &[ended], None).await?;
+    let entry = session
+        .audit(AuditAction::FollowUpCancelled, ResourceKind::FollowUp, id)
+        .with_request(Some(request_id));
+    audit::insert(&mut tx, &[entry]).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// Completes the inbox items of follow-ups that have ended. Those that a person has dealt with stay as they are.
+async fn complete_items(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    ended: &[Ended],
+    job: Option<JobId>,
+) -> Result<(), sqlx::Error> {
+    let step = ItemStep::Complete;
+    for item in ended.iter().filter_map(|one| one.item) {
+        match inbox::advance(conn, tenant, None, item, None, step).await {
+            Ok(changed) => {
+                inbox::record_history(conn, tenant, &changed.after, step.verb(), job).await?;
+            }
+            Err(RecordError::Database(error)) => return Err(error),
+            Err(_) => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,33 @@
+//! Emails of the tenant's users that other programs sent, as far as they may wait for an answer: [`of`].
+
+use super::load::Case;
+use jobs::{
+    domain::{
+        follow_up::expects_answer,
+        inbox::title_of,
+        mail::{Direction, Mail, is_automatic},
+    },
+    store::follow_ups::OwnEmail,
+};
+
+/// Returns the email if a user of the tenant asks somebody something with it.
+pub(super) fn of(case: &Case) -> Option<OwnEmail> {
+    let mail = &case.mail;
+    let is_own = case.correspondents.own_sender || mail.direction == Direction::Out;
+    if !is_own || is_automatic(mail) || mail.dmarc_failed() || !expects_answer(&mail.body_text) {
+        return None;
+    }
+    let sender = mail.from.as_ref()?.addr.to_lowercase();
+    goes_to_others(mail, &sender).then_some(())?;
+    Some(OwnEmail {
+        rfc_message_id: format!("<{}>", mail.message_id.as_ref()?),
+        title: title_of(&mail.subject).as_str().to_owned(),
+        sent_at: mail.date?,
+        sender,
+    })
+}
+
+fn goes_to_others(mail: &Mail, sender: &str) -> bool {
+    let mut recipients = mail.to.iter().chain(&mail.cc);
+    recipients.any(|recipient| !recipient.addr.eq_ignore_ascii_case(sender))
+}
