@@ -53,3 +53,21 @@ begin
         ),
         tenants, ids, attempts, workers, outputs);
 end $$;
+
+-- A claim does not wait for the disk. Whatever an attempt does to the world follows a commit of its own that does wait (the
+-- intent of an effect, the record of a request to a model), and what was committed before it is on the disk then too. So
+-- a claim that a crash of Postgres takes back had done nothing yet, and what its worker still writes is fenced.
+create or replace function start_jobs(picked tid[], worker uuid, lease interval) returns setof jobs
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_indexscan = off set enable_bitmapscan = off
+set jit = off
+as $$
+begin
+    perform set_config('synchronous_commit', 'off', true);
+    return query
+        update jobs
+        set state = 'running', attempt = attempt + 1, worker_id = worker, lease_until = now() + lease,
+            started_at = clock_timestamp()
+        where ctid = any(picked) and state = 'available'
+        returning jobs.*;
+end $$;

@@ -5,6 +5,7 @@
 use crate::runtime::recorder::Recorder;
 use crate::{Job, settle_succeeded};
 use base::{JobId, db, telemetry::chain};
+use futures::{StreamExt, stream::FuturesUnordered};
 use serde_json::Value;
 use sqlx::PgPool;
 use std::{collections::HashSet, sync::Arc};
@@ -13,6 +14,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Jobs per statement: past some hundreds a larger one gains nothing.
 const BATCH: usize = 500;
+/// Jobs that are worth a second statement while the first waits for the disk.
+const SECOND_BATCH: usize = 100;
 
 /// An attempt that succeeded and waits for its batch.
 struct SucceededAttempt {
@@ -68,38 +71,53 @@ async fn run(
     drained: CancellationToken,
 ) {
     let mut batch = Vec::with_capacity(BATCH);
+    let mut settling = FuturesUnordered::new();
     loop {
+        let free = BATCH - batch.len();
         tokio::select! {
             biased;
-            received = inbox.recv_many(&mut batch, BATCH) => if received == 0 { return },
+            Some(()) = settling.next() => {}
+            received = inbox.recv_many(&mut batch, free), if free > 0 => {
+                if received == 0 {
+                    return;
+                }
+            }
             // The engine holds a handle as long as it waits for this task, so the channel alone would never end it.
             () = drained.cancelled() => return,
         }
-        // In the order in which leases are renewed, so that the two statements cannot deadlock.
-        batch.sort_unstable_by_key(|ended| (ended.job.lease.tenant, ended.job.lease.job));
-        let settled = match settle(&pool, &recorder, &batch).await {
-            Ok(settled) => settled,
-            Err(error) => {
-                // Each is then settled alone, which waits while the database is down and finds the invalid one.
-                if db::is_transient(&error) {
-                    tracing::warn!(
-                        error = chain(&error),
-                        jobs = batch.len(),
-                        "could not settle a batch; settling its attempts one by one"
-                    );
-                }
-                HashSet::new()
-            }
-        };
-        for ended in batch.drain(..) {
-            let reply = if settled.contains(&ended.job.lease.job) {
-                BatchReply::Settled(ended.output)
-            } else {
-                BatchReply::SettleAlone(ended.output)
-            };
-            // An attempt that was dropped meanwhile does not wait for the reply.
-            let _dropped = ended.settled.send(reply);
+        let is_worthwhile = batch.len() >= SECOND_BATCH && settling.len() < 2;
+        if is_worthwhile || (settling.is_empty() && !batch.is_empty()) {
+            let batch = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
+            settling.push(settle_and_reply(&pool, &recorder, batch));
         }
+    }
+}
+
+async fn settle_and_reply(pool: &PgPool, recorder: &Recorder, mut batch: Vec<SucceededAttempt>) {
+    // In the order in which leases are renewed, so that the two statements cannot deadlock.
+    batch.sort_unstable_by_key(|ended| (ended.job.lease.tenant, ended.job.lease.job));
+    let settled = match settle(pool, recorder, &batch).await {
+        Ok(settled) => settled,
+        Err(error) => {
+            // Each is then settled alone, which waits while the database is down and finds the invalid one.
+            if db::is_transient(&error) {
+                tracing::warn!(
+                    error = chain(&error),
+                    jobs = batch.len(),
+                    "could not settle a batch; settling its attempts one by one"
+                );
+            }
+            HashSet::new()
+        }
+    };
+    for ended in batch {
+        let reply = if settled.contains(&ended.job.lease.job) {
+            BatchReply::Settled(ended.output)
+        } else {
+            BatchReply::SettleAlone(ended.output)
+        };
+        // An attempt that was dropped meanwhile does not wait for the reply.
+        let _dropped = ended.settled.send(reply);
     }
 }
 

@@ -51,25 +51,29 @@ pub enum Signal {
 }
 
 impl Signal {
-    fn parse(payload: &str) -> Option<Self> {
-        let (verb, id) = payload.split_once(' ')?;
-        match verb {
+    /// Reads a payload; what cannot be read is left to the polls.
+    fn parse(payload: &str) -> Vec<Self> {
+        let Some((verb, id)) = payload.split_once(' ') else {
+            return Vec::new();
+        };
+        let job = |id: &str| id.parse::<JobId>().ok();
+        let one = match verb {
             "available" => Some(Self::JobAvailable {
                 queue: id.to_owned(),
             }),
             "scheduled" => Some(Self::JobScheduled),
-            "finished" => Some(Self::JobFinished {
-                job: id.parse().ok()?,
-            }),
-            "cancel" => Some(Self::CancelRequested {
-                job: id.parse().ok()?,
-            }),
+            "finished" => {
+                let jobs = id.split(',').filter_map(job);
+                return jobs.map(|job| Self::JobFinished { job }).collect();
+            }
+            "cancel" => job(id).map(|job| Self::CancelRequested { job }),
             HEARTBEAT_TOPIC => None,
             topic => Some(Self::Custom {
                 topic: topic.to_owned(),
                 payload: id.to_owned(),
             }),
-        }
+        };
+        one.into_iter().collect()
     }
 }
 
@@ -157,7 +161,7 @@ async fn listen(route: &Route, listener: &Listener) -> Result<(), sqlx::Error> {
                 // None: the connection was lost.
                 let Some(notification) = received? else { return Ok(()) };
                 last_received = Instant::now();
-                if let Some(signal) = Signal::parse(notification.payload()) {
+                for signal in Signal::parse(notification.payload()) {
                     listener.publish(signal);
                 }
             }
