@@ -421,6 +421,7 @@ create table tenants (
     four_eyes boolean not null default false,
     quote_original boolean not null default false,
     email_retention_days integer,
+    require_second_factor boolean not null default false,
     constraint tenants_pkey primary key (id),
     constraint tenants_slug_key unique (slug),
     constraint tenants_draft_wait_seconds_check check ((draft_wait_seconds >= 1) and (draft_wait_seconds <= 2592000)),
@@ -508,7 +509,7 @@ create table sessions (
     constraint sessions_check check ((revoked_at is null) = (revoke_reason is null)),
     constraint sessions_idle_timeout_check check (idle_timeout > '00:00:00'::interval),
     constraint sessions_revoke_reason_check check (revoke_reason in ('logout', 'revoked', 'reuse', 'excess', 'admin',
-        'password')),
+        'password', 'second_factor')),
     constraint sessions_user_agent_check check (length(user_agent) <= 256)
 ) with (
     fillfactor = 80
@@ -1527,3 +1528,28 @@ create table judgement_corrections (
 );
 create index judgement_corrections_created_at on judgement_corrections (created_at);
 create index judgement_corrections_user on judgement_corrections (tenant_id, user_id, created_at);
+
+-- 0023_second_factors
+
+create table second_factors (
+    tenant_id uuid not null,
+    user_id uuid not null,
+    secret bytea not null,
+    key_id text not null,
+    created_at timestamptz not null default now(),
+    confirmed_at timestamptz,
+    last_step bigint not null default 0,
+    constraint second_factors_pkey primary key (tenant_id, user_id),
+    constraint second_factors_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references users(tenant_id, id)
+);
+
+-- Codes that were not used yet; using one deletes it.
+create table recovery_codes (
+    tenant_id uuid not null,
+    user_id uuid not null,
+    code_hash bytea not null,
+    constraint recovery_codes_pkey primary key (tenant_id, user_id, code_hash),
+    constraint recovery_codes_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references
+        second_factors(tenant_id, user_id) on delete cascade,
+    constraint recovery_codes_code_hash_check check (octet_length(code_hash) = 32)
+);
