@@ -1,5 +1,6 @@
 //! Whether a session may call an operation: [`check`]. By its role or the scopes of its key, and for operators by its
-//! tenant too; what concerns access asks for a recent password, and a paused tenant submits nothing.
+//! tenant too; a tenant can require a second factor, what concerns access asks for a recent password, and a paused tenant
+//! submits nothing.
 //!
 //! Every denial is written to the audit log of the session's tenant.
 
@@ -16,7 +17,8 @@ use jobs::{
 
 /// # Errors
 /// 403 if the role or the key does not carry the operation's scope, if the operation is for operators and the session's
-/// tenant is not theirs, if the user must confirm their password first, or if the tenant is paused.
+/// tenant is not theirs, if the user must enrol a second factor or confirm their password first, or if the tenant is
+/// paused.
 pub async fn check(
     app: &AppState,
     operation: &Operation,
@@ -32,6 +34,7 @@ pub async fn check(
         },
     };
     let refusal = refusal
+        .or_else(|| check_enrolled(scope, session))
         .or_else(|| check_fresh(operation, session))
         .or_else(|| check_paused(operation, session));
     let Some(refusal) = refusal else {
@@ -56,6 +59,16 @@ fn check_role(session: &Session, scope: Scope) -> Option<ApiError> {
         }
     };
     (!session.may(scope)).then(|| ApiError::new(Code::Forbidden, detail))
+}
+
+/// The own sessions, password and second factor are all that is open without the second factor that the tenant requires.
+fn check_enrolled(scope: Scope, session: &Session) -> Option<ApiError> {
+    (session.must_enrol && scope != Scope::OwnSessions).then(|| {
+        ApiError::new(
+            Code::EnrolmentRequired,
+            "Your tenant requires a second factor. Enrol one with POST /v1/users/me/second-factor.",
+        )
+    })
 }
 
 fn check_fresh(operation: &Operation, session: &Session) -> Option<ApiError> {

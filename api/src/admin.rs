@@ -21,14 +21,14 @@ use base::{
 use clap::Subcommand;
 use jobs::{
     commands::{
-        connections::reseal::reseal,
         onboarding::bootstrap,
         operators::{Operator, grant},
+        secrets::reseal,
         sessions::end,
     },
     domain::invite::{EmailAddress, TenantSlug},
     secrets::KeyRing,
-    store::{self, connections::key_ids, grants::DbRole},
+    store::{self, grants::DbRole, sealing::key_ids},
 };
 use keys::KeyCommand;
 use limits::LimitCommand;

@@ -86,7 +86,7 @@ pub struct ApiConfig {
     pub trusted_proxies: TrustedProxies,
     /// Without it, HTTP is plain.
     pub tls: Option<TlsFiles>,
-    /// Encrypt the secrets of connections; without them no connection can be stored.
+    /// Seal the secrets of connections and second factors; without them none can be stored.
     pub keys: Option<KeyRing>,
     pub log: String,
 }

@@ -36,7 +36,11 @@ use axum::{Router, middleware};
 use base::{TenantId, clock::Clock, db::PgPool};
 use jobs::commands::{
     jobs::Submitter,
-    sessions::{authenticate::SessionReader, denials::Denials, hashing::PasswordHasher},
+    sessions::{
+        authenticate::SessionReader,
+        denials::Denials,
+        hashing::{PasswordHasher, Verifier},
+    },
 };
 use jobs::domain::UserId;
 use prometheus::Registry;
@@ -72,6 +76,16 @@ pub struct App {
     pub stopping: CancellationToken,
     /// What requests in progress have taken.
     pub admission: Arc<Admission>,
+}
+
+impl App {
+    /// What verifies a person who logs in or confirms their password.
+    pub fn verifier(&self) -> Verifier<'_> {
+        Verifier {
+            hasher: &self.hasher,
+            keys: self.config.keys.as_ref(),
+        }
+    }
 }
 
 /// Shared by all requests.

@@ -22,8 +22,8 @@ use base::{
 };
 use jobs::{
     commands::{
-        connections::connect::check_keys,
         jobs::Submitter,
+        secrets::check_keys,
         sessions::{authenticate::SessionReader, denials::Denials, hashing::PasswordHasher},
     },
     kinds,

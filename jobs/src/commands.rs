@@ -21,6 +21,7 @@ pub mod operators;
 pub mod projects;
 pub mod record;
 pub mod rules;
+pub mod secrets;
 pub mod sessions;
 pub mod settings;
 pub mod subscriptions;

@@ -30,6 +30,7 @@ pub mod recorded;
 pub mod risk;
 pub mod rules;
 pub mod scope;
+pub mod second_factor;
 pub mod session;
 pub mod subscription;
 pub mod tasks;

@@ -16,9 +16,9 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 const KEYS: Variable = Variable::optional(
     "CREDENTIAL_KEYS",
     "k1:<32 bytes as base64>",
-    "no connections",
-    "Seal the secrets of connections: `id:key` with 32 bytes as base64 (`openssl rand -base64 32`), separated by commas; \
-     the first key seals, all of them open. Required as soon as a connection exists",
+    "no connections, no second factors",
+    "Seal the secrets of connections and second factors: `id:key` with 32 bytes as base64 (`openssl rand -base64 32`), \
+     separated by commas; the first key seals, all of them open. Required as soon as one of them exists",
 );
 
 /// What a process that seals or opens secrets reads.
@@ -73,7 +73,7 @@ pub enum Unsealable {
 
 impl KeyRing {
     /// Reads `CREDENTIAL_KEYS`: `id:base64` of 32 bytes each, separated by commas, the active one first. `None` if it
-    /// is not set: then there can be no connections.
+    /// is not set: then there can be no connections and no second factors.
     pub fn from_env(env: &mut Env) -> Option<Self> {
         let text = env.optional(KEYS)?;
         match Self::parse(&text) {

@@ -36,6 +36,8 @@ pub mod projects;
 pub mod proposed_actions;
 pub mod request_keys;
 pub mod rule_sets;
+pub mod sealing;
+pub mod second_factors;
 pub mod session_tokens;
 pub mod sessions;
 pub mod subscriptions;

@@ -2,6 +2,7 @@
 
 mod expected;
 
+use crate::actions::sending::KEYS;
 use crate::support::{
     Client, TestDb,
     api_keys::{all_scopes, issue, key},
@@ -177,7 +178,7 @@ async fn credentials_that_have_ended_open_no_operation() {
 #[tokio::test]
 async fn role_opens_exactly_its_operations() {
     let db = TestDb::new().await;
-    let api = TestApi::start(&db).await;
+    let api = TestApi::start_with(&db, &[("CREDENTIAL_KEYS", KEYS)]).await;
     let owner = api.sign_in(&db).await;
     for &role in Role::ALL {
         let user = owner.colleague(&db, role).await;

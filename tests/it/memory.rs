@@ -46,6 +46,7 @@ async fn colleague(db: &TestDb, tenant: TenantId) -> Session {
         auth_method: AuthMethod::Dev,
         fresh: true,
         paused: false,
+        must_enrol: false,
         created_at: now,
         expires_at: now,
         client_request_id: None,

@@ -12,7 +12,7 @@ use crate::{
 use anyhow::Context;
 use base::db;
 use jobs::{
-    commands::{connections::connect::check_keys, jobs::AuditRecorder},
+    commands::{jobs::AuditRecorder, secrets::check_keys},
     schema::check_schema,
     store::llm_lanes,
 };

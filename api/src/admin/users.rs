@@ -1,4 +1,4 @@
-//! Users from the command line: `admin user list`, `update`, `remove` and `reset-password`.
+//! Users from the command line: `admin user list`, `update`, `remove`, `reset-password` and `reset-second-factor`.
 
 use super::{announced, print, tenant_id};
 use anyhow::Context;
@@ -10,6 +10,7 @@ use jobs::{
         users::{
             manage::{UserChange, remove_user, update_user},
             reset::create_reset,
+            second_factor,
         },
     },
     domain::{
@@ -40,6 +41,11 @@ pub enum UserCommand {
     },
     /// Removes a user: ends their sessions, disconnects their accounts and forgets their address.
     Remove {
+        #[command(flatten)]
+        user: NamedUser,
+    },
+    /// Removes the second factor of a user who lost it, and ends their sessions.
+    ResetSecondFactor {
         #[command(flatten)]
         user: NamedUser,
     },
@@ -83,6 +89,18 @@ pub(super) async fn run(pool: &PgPool, command: UserCommand) -> anyhow::Result<(
             .await?;
             print(&format!("user {id} is removed"))
         }
+        UserCommand::ResetSecondFactor { user } => {
+            let (actor, id) = find(pool, &user).await?;
+            let had_one = announced(pool, async |notifier| {
+                second_factor::reset(pool, notifier, actor, id).await
+            })
+            .await?;
+            print(&if had_one {
+                format!("the second factor of user {id} is removed")
+            } else {
+                format!("user {id} has no second factor")
+            })
+        }
         UserCommand::ResetPassword { user } => {
             let (actor, id) = find(pool, &user).await?;
             let created = create_reset(pool, actor, id).await?;
@@ -116,11 +134,16 @@ async fn list(pool: &PgPool, tenant: &TenantSlug) -> anyhow::Result<()> {
 
 fn line(user: &User) -> String {
     format!(
-        "{} {} {} {}",
+        "{} {} {} {}{}",
         user.id,
         user.email,
         user.role.as_str(),
-        user.status
+        user.status,
+        if user.second_factor {
+            " second-factor"
+        } else {
+            ""
+        }
     )
 }
 

@@ -38,8 +38,10 @@ codes! {
     IdempotencyKeyInvalid "IDEMPOTENCY_KEY_INVALID" BAD_REQUEST "The Idempotency-Key is invalid";
     Unauthenticated "UNAUTHENTICATED" UNAUTHORIZED "A valid session is required";
     LoginRefused "LOGIN_REFUSED" UNAUTHORIZED "The log-in was refused";
+    SecondFactorRequired "SECOND_FACTOR_REQUIRED" UNAUTHORIZED "A code of the second factor is required";
     Forbidden "FORBIDDEN" FORBIDDEN "Your role does not allow this";
     ConfirmationRequired "CONFIRMATION_REQUIRED" FORBIDDEN "The password must be confirmed first";
+    EnrolmentRequired "ENROLMENT_REQUIRED" FORBIDDEN "A second factor must be enrolled first";
     TenantPaused "TENANT_PAUSED" FORBIDDEN "The tenant is paused";
     NotYours "NOT_YOURS" FORBIDDEN "It belongs to another user";
     OwnRequest "OWN_REQUEST" FORBIDDEN "Another person must approve this";

@@ -111,6 +111,10 @@ impl Operation {
                 Code::TooManyRequests,
             ]);
         }
+        let own_sessions = Access::Session(Scope::OwnSessions);
+        if self.access != Access::Public && self.access != own_sessions {
+            codes.insert(Code::EnrolmentRequired);
+        }
         if self.fresh {
             codes.insert(Code::ConfirmationRequired);
         }

@@ -173,7 +173,7 @@ async fn create(
     context: RequestContext,
     StrictJson(body): StrictJson<NewConnection>,
 ) -> Result<(StatusCode, Versioned<Connection>), ApiError> {
-    let keys = keys(&app)?;
+    let keys = stored_secrets(&app)?;
     let new = body.check()?;
     let stored = connect(
         &app.pool,
@@ -201,8 +201,15 @@ async fn reauth(
     let which = (id, version);
     let (secret, is_generated) = body.check()?;
     let request_id = &context.request_id;
-    let stored =
-        reauthenticate(&app.pool, keys(&app)?, &session, which, &secret, request_id).await?;
+    let stored = reauthenticate(
+        &app.pool,
+        stored_secrets(&app)?,
+        &session,
+        which,
+        &secret,
+        request_id,
+    )
+    .await?;
     Ok(Versioned(Connection {
         signing_secret: shown_once(is_generated, &secret),
         ..stored.into()
@@ -241,7 +248,8 @@ async fn delete(
     Ok(success::NO_CONTENT)
 }
 
-fn keys(app: &App) -> Result<&KeyRing, ApiError> {
+/// The keys that seal what is stored.
+pub(super) fn stored_secrets(app: &App) -> Result<&KeyRing, ApiError> {
     app.config.keys.as_ref().ok_or_else(|| {
         ApiError::new(
             Code::NotConfigured,

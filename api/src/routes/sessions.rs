@@ -25,6 +25,7 @@ use jobs::{
         log_in::{self, LogIn, LogInError},
         rotate::{RotateError, rotate_session},
     },
+    commands::users::second_factor::CheckError,
     domain::{
         Session, SessionId, SessionToken, UserId,
         session::{AuthMethod, RevokeScope, Role, Scope},
@@ -53,10 +54,15 @@ pub fn routes() -> Vec<Route> {
             open,
         )
         .summary("Log in with a password")
+        .description("Users with a second factor send a code with it; without one it answers `SECOND_FACTOR_REQUIRED`.")
         .body::<LogInBody>("application/json")
         .answer::<OpenedSession>(201, "The session with its token, which is shown only once")
         .headers(&[ResponseHeader::ClearSiteData])
-        .errors(&[Code::LoginRefused, Code::TooManyRequests]),
+        .errors(&[
+            Code::LoginRefused,
+            Code::SecondFactorRequired,
+            Code::TooManyRequests,
+        ]),
         Route::new(Method::GET, "/v1/sessions", "list_sessions", own, list)
             .summary("List your sessions, newest first")
             .answer::<List<ListedSession>>(200, "Your active sessions"),
@@ -102,7 +108,7 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-/// A user's tenant, address and password.
+/// A user's tenant, address and password, and a code of their second factor.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "LogIn")]
@@ -114,6 +120,10 @@ struct LogInBody {
     email: String,
     #[schemars(with = "String", length(min = 1, max = 128))]
     password: SecretString,
+    /// Six digits of the app, or a recovery code; only users with a second factor need it.
+    #[serde(default)]
+    #[schemars(with = "Option<String>", length(min = 1, max = 64))]
+    code: Option<SecretString>,
 }
 
 /// Which sessions to end.
@@ -196,10 +206,11 @@ async fn open(
         tenant: body.tenant,
         email: body.email,
         password: body.password,
+        code: body.code,
         origin: context.origin,
     };
     let lifetime = app.config.sessions;
-    let opened = log_in::log_in(&app.pool, &app.notifier, &app.hasher, lifetime, &typed)
+    let opened = log_in::log_in(&app.pool, &app.notifier, app.verifier(), lifetime, &typed)
         .await
         .map_err(|error| not_logged_in(&app, error))?;
     app.metrics
@@ -225,11 +236,17 @@ fn not_logged_in(app: &AppState, error: LogInError) -> ApiError {
                 "The tenant, the email address or the password is wrong. Check all three and try again.",
             )
         }
+        LogInError::SecondFactorRequired => second_factor_required(),
+        LogInError::WrongCode => {
+            count("login_refused");
+            wrong_code()
+        }
         LogInError::Throttled { retry_after } => {
             count("login_throttled");
             throttled(retry_after)
         }
         LogInError::Hashing(error) => not_hashed(error),
+        LogInError::Code(error) => not_checked(error),
         LogInError::Database(error) => error.into(),
     }
 }
@@ -242,6 +259,33 @@ pub(super) fn throttled(retry_after: Duration) -> ApiError {
     )
     // Rounded up, so that a retry does not come too early.
     .retry_after(seconds.saturating_add(1))
+}
+
+pub(super) fn second_factor_required() -> ApiError {
+    ApiError::new(
+        Code::SecondFactorRequired,
+        "You have a second factor. Send the same request with a code of your app or a recovery code.",
+    )
+    .at("/code", "MISSING_FIELD", "Must be there.")
+}
+
+pub(super) fn wrong_code() -> ApiError {
+    ApiError::new(
+        Code::LoginRefused,
+        "The code is wrong or was used before. Wait for the next code of your app and try again.",
+    )
+    .at(
+        "/code",
+        "WRONG_CODE",
+        "Must be a code of your second factor.",
+    )
+}
+
+pub(super) fn not_checked(error: CheckError) -> ApiError {
+    match error {
+        CheckError::Database(error) => error.into(),
+        error @ (CheckError::NoKeys | CheckError::Sealed(_)) => ApiError::internal(error),
+    }
 }
 
 pub(super) fn not_hashed(error: HashingError) -> ApiError {

@@ -1,5 +1,6 @@
 //! What a tenant's assistant may do without asking: `/v1/settings`.
 
+use super::connections::stored_secrets;
 use crate::{
     AppState,
     context::RequestContext,
@@ -50,7 +51,8 @@ pub fn routes() -> Vec<Route> {
         .answer::<SettingsBody>(
             200,
             "The settings; running attempts finish under the old ones",
-        ),
+        )
+        .errors(&[Code::NotConfigured]),
     ]
 }
 
@@ -64,6 +66,8 @@ struct SettingsBody {
     unknown_sends: UnknownSends,
     /// Whether another person than the one who asked for an action must approve it.
     four_eyes: bool,
+    /// Whether users need a second factor; those without one can only enrol one.
+    require_second_factor: bool,
     /// Whether drafts of answers have the original email below their text.
     quote_original: bool,
     /// After so many days an email and what was made of it are deleted; null: they are kept.
@@ -94,6 +98,9 @@ struct NewSettings {
     /// Whether another person than the one who asked for an action must approve it; `false` by default.
     #[serde(default)]
     four_eyes: bool,
+    /// Whether users need a second factor, also those who are logged in; `false` by default.
+    #[serde(default)]
+    require_second_factor: bool,
     /// Whether drafts of answers have the original email below their text; `false` by default.
     #[serde(default)]
     quote_original: bool,
@@ -181,11 +188,16 @@ async fn put(
             ),
         );
     }
+    if body.require_second_factor {
+        // Without keys nobody could enrol one, and all would be locked out.
+        stored_secrets(&app)?;
+    }
     let settings = Settings {
         trust_mode: body.trust_mode,
         sending_disabled: body.sending_disabled,
         unknown_sends: body.unknown_sends,
         four_eyes: body.four_eyes,
+        require_second_factor: body.require_second_factor,
         quote_original: body.quote_original,
         email_retention_days: body.email_retention_days,
         outage: OutagePolicy {
@@ -206,6 +218,7 @@ impl From<Settings> for SettingsBody {
             sending_disabled: settings.sending_disabled,
             unknown_sends: settings.unknown_sends,
             four_eyes: settings.four_eyes,
+            require_second_factor: settings.require_second_factor,
             quote_original: settings.quote_original,
             email_retention_days: settings.email_retention_days,
             on_outage: settings.outage.on_outage,

@@ -1,11 +1,12 @@
-//! Users over HTTP: your own password at `/v1/users/me/password`, and for owners and admins `/v1/users`.
+//! Users over HTTP: your own password and second factor below `/v1/users/me`, and for owners and admins `/v1/users`.
 
 mod delegates;
 mod preferences;
+mod second_factor;
 
 use super::{
     onboarding::weak,
-    sessions::{not_hashed, throttled},
+    sessions::{not_checked, not_hashed, second_factor_required, throttled, wrong_code},
 };
 use crate::{
     AppState,
@@ -26,7 +27,7 @@ use jobs::{
         actor::TenantActor,
         users::{
             manage::{ManageUserError, UserChange, remove_user, update_user},
-            password::{PasswordError, change_password, confirm_password},
+            password::{PasswordError, Proof, change_password, confirm_password},
             reset::{ResetError, create_reset, reset_password},
         },
     },
@@ -41,6 +42,13 @@ use jobs::{
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+
+/// How an operation fails that asks for the password.
+const NOT_PROVEN: &[Code] = &[
+    Code::LoginRefused,
+    Code::SecondFactorRequired,
+    Code::TooManyRequests,
+];
 
 pub fn routes() -> Vec<Route> {
     let own = Access::Session(Scope::OwnSessions);
@@ -57,7 +65,7 @@ pub fn routes() -> Vec<Route> {
         .description("For ten minutes this session may do what answers `CONFIRMATION_REQUIRED` otherwise.")
         .body::<ConfirmBody>("application/json")
         .empty_answer(204, "The password is confirmed")
-        .errors(&[Code::LoginRefused, Code::TooManyRequests]),
+        .errors(NOT_PROVEN),
         Route::new(
             Method::PUT,
             "/v1/users/me/password",
@@ -69,7 +77,7 @@ pub fn routes() -> Vec<Route> {
         .description("Ends your other sessions.")
         .body::<ChangeBody>("application/json")
         .empty_answer(204, "The password is changed")
-        .errors(&[Code::LoginRefused, Code::TooManyRequests]),
+        .errors(NOT_PROVEN),
         Route::new(Method::GET, "/v1/users", "list_users", manage, list)
             .summary("List the users of your tenant, oldest first")
             .paged::<NoQuery>()
@@ -115,6 +123,7 @@ pub fn routes() -> Vec<Route> {
     ];
     routes.extend(delegates::routes());
     routes.extend(preferences::routes());
+    routes.extend(second_factor::routes());
     routes
 }
 
@@ -125,6 +134,10 @@ pub fn routes() -> Vec<Route> {
 struct ConfirmBody {
     #[schemars(with = "String", length(min = 1, max = 128))]
     password: SecretString,
+    /// Of your second factor, if you have one.
+    #[serde(default)]
+    #[schemars(with = "Option<String>", length(min = 1, max = 64))]
+    code: Option<SecretString>,
 }
 
 /// Your password and the one that replaces it.
@@ -134,6 +147,10 @@ struct ConfirmBody {
 struct ChangeBody {
     #[schemars(with = "String", length(min = 1, max = 128))]
     current_password: SecretString,
+    /// Of your second factor, if you have one.
+    #[serde(default)]
+    #[schemars(with = "Option<String>", length(min = 1, max = 64))]
+    code: Option<SecretString>,
     /// Not one of the common ones.
     #[schemars(with = "String", length(min = 8, max = 128))]
     new_password: SecretString,
@@ -150,6 +167,8 @@ struct UserView {
     created_at: DateTime<Utc>,
     /// To the minute; null if none of their sessions is stored any more.
     last_seen_at: Option<DateTime<Utc>>,
+    /// Whether they have an active second factor.
+    second_factor: bool,
 }
 
 /// A change of a user: fields that are left out stay.
@@ -195,6 +214,7 @@ impl From<User> for UserView {
             status: user.status,
             created_at: user.created_at,
             last_seen_at: user.last_seen_at,
+            second_factor: user.second_factor,
         }
     }
 }
@@ -206,7 +226,11 @@ async fn confirm(
     StrictJson(body): StrictJson<ConfirmBody>,
 ) -> Result<NoContent, ApiError> {
     let request_id = &context.request_id;
-    confirm_password(&app.pool, &app.hasher, &session, body.password, request_id)
+    let proof = Proof {
+        password: body.password,
+        code: body.code,
+    };
+    confirm_password(&app.pool, app.verifier(), &session, proof, request_id)
         .await
         .map_err(|error| not_accepted("/password", error))?;
     Ok(NoContent)
@@ -223,9 +247,12 @@ async fn change(
     change_password(
         &app.pool,
         &app.notifier,
-        &app.hasher,
+        app.verifier(),
         &session,
-        body.current_password,
+        Proof {
+            password: body.current_password,
+            code: body.code,
+        },
         new,
         &context.request_id,
     )
@@ -241,9 +268,12 @@ fn not_accepted(pointer: &str, error: PasswordError) -> ApiError {
             "The password is wrong. Your session goes on; try again.",
         )
         .at(pointer, "WRONG_PASSWORD", "Must be your password."),
+        PasswordError::SecondFactorRequired => second_factor_required(),
+        PasswordError::WrongCode => wrong_code(),
         PasswordError::Throttled { retry_after } => throttled(retry_after),
         PasswordError::Weak(error) => weak("/new_password", error),
         PasswordError::Hashing(error) => not_hashed(error),
+        PasswordError::Code(error) => not_checked(error),
         PasswordError::Database(error) => error.into(),
     }
 }

@@ -22,7 +22,11 @@ sessions, accounts, memory and day. A key is an identity of its own: its jobs, i
 are not its creator's, and it lasts when they leave.
 
 Operations marked with † also need a password that was typed in the session within the last ten minutes, by logging in or
-with `POST /v1/sessions/current/confirm`; otherwise they answer `CONFIRMATION_REQUIRED`. A key cannot call them.
+with `POST /v1/sessions/current/confirm`; otherwise they answer `CONFIRMATION_REQUIRED`. A key cannot call them. Users with a
+second factor type a code with it.
+
+With the setting `require_second_factor`, users without one can call only what needs `sessions:own`; everything else answers
+`ENROLMENT_REQUIRED`. API keys are not concerned.
 
 While a tenant is paused it can be read, and every other request answers `TENANT_PAUSED`. With the setting `four_eyes`,
 nobody approves an action that they asked for themselves.

@@ -1,5 +1,4 @@
 //! Connections: accounts at providers, with their sealed credentials.
 
 pub mod connect;
-pub mod reseal;
 pub mod test;

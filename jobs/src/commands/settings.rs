@@ -41,6 +41,7 @@ pub async fn put_settings(
             .flag("sending_disabled", settings.sending_disabled)
             .word("unknown_sends", settings.unknown_sends.as_str())
             .flag("four_eyes", settings.four_eyes)
+            .flag("require_second_factor", settings.require_second_factor)
             .flag("quote_original", settings.quote_original)
             .word("on_outage", settings.outage.on_outage.as_str())
             .count("triage_wait_seconds", settings.outage.triage_wait)

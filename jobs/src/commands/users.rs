@@ -1,4 +1,4 @@
-//! Users of a tenant: their passwords, roles and status.
+//! Users of a tenant: their passwords, second factors, roles and status.
 //!
 //! A tenant always has an active owner: every change that could take the last one away counts them under a lock.
 
@@ -7,3 +7,4 @@ pub mod manage;
 pub mod password;
 pub mod preferences;
 pub mod reset;
+pub mod second_factor;

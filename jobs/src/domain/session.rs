@@ -27,6 +27,8 @@ pub struct Session {
     pub fresh: bool,
     /// Whether the tenant is paused: it may read, and submits nothing.
     pub paused: bool,
+    /// Whether the tenant requires a second factor that the user does not have: they can only enrol one.
+    pub must_enrol: bool,
     pub created_at: DateTime<Utc>,
     /// The absolute expiry.
     pub expires_at: DateTime<Utc>,
@@ -128,6 +130,8 @@ str_enum! {
         Admin = "admin",
         /// The user's password was changed or reset.
         Password = "password",
+        /// The user's second factor was confirmed or reset.
+        SecondFactor = "second_factor",
     }
 }
 

@@ -420,13 +420,3 @@ pub async fn count<'c>(
         .map(|row| (row.provider, row.status, row.count))
         .collect())
 }
-
-/// Lists the ids of the keys that seal secrets: a process that lacks one of them cannot work.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn key_ids<'c>(executor: impl PgExecutor<'c>) -> Result<Vec<String>, sqlx::Error> {
-    sqlx::query_scalar!("select distinct key_id from connections where status <> 'revoked'")
-        .fetch_all(executor)
-        .await
-}

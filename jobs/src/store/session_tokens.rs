@@ -54,6 +54,9 @@ pub async fn present(
             select t.token_hash, t.generation, t.first_used_at is null as unused, t.superseded_at is not null as superseded,
                 s.tenant_id, s.id, s.user_id, u.role, s.auth_method, s.created_at, s.expires_at, s.idle_expires_at,
                 s.authenticated_at > now() - make_interval(secs => $2::float8) as fresh, tenants.status = 'paused' as paused,
+                tenants.require_second_factor and not exists (
+                    select from second_factors f
+                    where f.tenant_id = u.tenant_id and f.user_id = u.id and f.confirmed_at is not null) as must_enrol,
                 -- A quarter of a short idle timeout, or an active session could expire between two notes.
                 s.last_used_at <= now() - least(interval '60 seconds', s.idle_timeout / 4) as stale,
                 case
@@ -95,6 +98,7 @@ pub async fn present(
         select token_hash, generation, superseded as "superseded!", state as "state!: TokenState",
             tenant_id as "tenant_id: TenantId", id as "id: SessionId", user_id as "user_id: UserId",
             role as "role: Role", auth_method as "auth_method: AuthMethod", created_at, expires_at, fresh as "fresh!", paused as "paused!",
+            must_enrol as "must_enrol!",
             coalesce((select idle_expires_at from noted), idle_expires_at) as "idle_expires_at!"
         from presented
         "#,
@@ -115,6 +119,7 @@ pub async fn present(
             auth_method: row.auth_method,
             fresh: row.fresh,
             paused: row.paused,
+            must_enrol: row.must_enrol,
             created_at: row.created_at,
             expires_at: row.expires_at,
             idle_expires_at: row.idle_expires_at,
@@ -141,7 +146,10 @@ pub async fn find_in_use(
             s.user_id as "user_id: UserId", u.role as "role: Role", s.auth_method as "auth_method: AuthMethod",
             s.created_at, s.expires_at, s.idle_expires_at,
             s.authenticated_at > now() - make_interval(secs => $2::float8) as "fresh!",
-            tenants.status = 'paused' as "paused!"
+            tenants.status = 'paused' as "paused!",
+            tenants.require_second_factor and not exists (
+                select from second_factors f
+                where f.tenant_id = u.tenant_id and f.user_id = u.id and f.confirmed_at is not null) as "must_enrol!"
         from unnest($1::bytea[]) with ordinality as asked (token_hash, place)
         join session_tokens t on t.token_hash = asked.token_hash
         join sessions s on s.id = t.session_id
@@ -174,6 +182,7 @@ pub async fn find_in_use(
             auth_method: row.auth_method,
             fresh: row.fresh,
             paused: row.paused,
+            must_enrol: row.must_enrol,
             created_at: row.created_at,
             expires_at: row.expires_at,
             idle_expires_at: row.idle_expires_at,

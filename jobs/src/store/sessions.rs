@@ -69,6 +69,7 @@ pub async fn insert(conn: &mut PgConnection, new: &NewSession) -> Result<Session
         auth_method: new.auth_method,
         fresh: true,
         paused: false,
+        must_enrol: false,
         created_at: row.created_at,
         expires_at: row.expires_at,
         idle_expires_at: row.idle_expires_at,

@@ -228,6 +228,8 @@ pub struct Settings {
     pub unknown_sends: UnknownSends,
     /// Who asked for an action does not approve it.
     pub four_eyes: bool,
+    /// Users without a second factor can only enrol one.
+    pub require_second_factor: bool,
     /// Answers have the original email below their text.
     pub quote_original: bool,
     /// How long emails are kept, in days; `None` for good.
@@ -242,7 +244,7 @@ pub async fn settings(conn: &mut PgConnection, tenant: TenantId) -> Result<Setti
         r#"
         select trust_mode as "trust_mode: TrustMode", sending_disabled, unknown_sends as "unknown_sends: UnknownSends",
             four_eyes, on_outage as "on_outage: OnOutage", triage_wait_seconds, draft_wait_seconds, fallback_after_seconds,
-            quote_original, email_retention_days
+            quote_original, email_retention_days, require_second_factor
         from tenants where id = $1
         "#,
         tenant.0
@@ -254,6 +256,7 @@ pub async fn settings(conn: &mut PgConnection, tenant: TenantId) -> Result<Setti
         sending_disabled: row.sending_disabled,
         unknown_sends: row.unknown_sends,
         four_eyes: row.four_eyes,
+        require_second_factor: row.require_second_factor,
         quote_original: row.quote_original,
         email_retention_days: row.email_retention_days,
         outage: OutagePolicy {
@@ -276,7 +279,7 @@ pub async fn set_settings(
         "update tenants
          set trust_mode = $2, sending_disabled = $3, unknown_sends = $4, on_outage = $5, triage_wait_seconds = $6,
              draft_wait_seconds = $7, fallback_after_seconds = $8, four_eyes = $9, quote_original = $10,
-             email_retention_days = $11
+             email_retention_days = $11, require_second_factor = $12
          where id = $1",
         tenant.0,
         settings.trust_mode.as_str(),
@@ -289,6 +292,7 @@ pub async fn set_settings(
         settings.four_eyes,
         settings.quote_original,
         settings.email_retention_days,
+        settings.require_second_factor,
     )
     .execute(conn)
     .await?;

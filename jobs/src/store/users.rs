@@ -86,6 +86,8 @@ pub struct User {
     pub created_at: DateTime<Utc>,
     /// The last use of any of their sessions that is still stored; to the minute.
     pub last_seen_at: Option<DateTime<Utc>>,
+    /// Whether they have an active second factor.
+    pub second_factor: bool,
 }
 
 /// Finds a user of the tenant who was not removed.
@@ -101,7 +103,10 @@ pub async fn get(
         User,
         r#"
         select id as "id: UserId", email, role as "role: Role", status as "status: UserStatus", created_at,
-            (select max(last_used_at) from sessions s where s.tenant_id = $1 and s.user_id = $2) as last_seen_at
+            (select max(last_used_at) from sessions s where s.tenant_id = $1 and s.user_id = $2) as last_seen_at,
+            exists (
+                select from second_factors f where f.tenant_id = $1 and f.user_id = $2 and f.confirmed_at is not null
+            ) as "second_factor!"
         from users
         where tenant_id = $1 and id = $2 and status <> 'deleted'
         "#,
@@ -126,7 +131,10 @@ pub async fn list(
         User,
         r#"
         select id as "id: UserId", email, role as "role: Role", status as "status: UserStatus", created_at,
-            (select max(last_used_at) from sessions s where s.tenant_id = $1 and s.user_id = users.id) as last_seen_at
+            (select max(last_used_at) from sessions s where s.tenant_id = $1 and s.user_id = users.id) as last_seen_at,
+            exists (
+                select from second_factors f where f.tenant_id = $1 and f.user_id = users.id and f.confirmed_at is not null
+            ) as "second_factor!"
         from users
         where tenant_id = $1 and status <> 'deleted' and ($2::uuid is null or id > $2)
         order by id

@@ -3,6 +3,7 @@
 use crate::support::people::{LIFETIME, PASSWORD, TestTenant};
 use jobs::{
     commands::sessions::{
+        hashing::Verifier,
         log_in,
         log_in::{LogIn, LogInError},
         open::Opened,
@@ -20,10 +21,15 @@ async fn attempt_from(
         tenant: tenant.into(),
         email: email.into(),
         password: password.into(),
+        code: None,
         origin: Origin::new(Some(ip.parse().unwrap()), None, Some("req-login".into())),
     };
     let (pool, notifier) = (acme.db.pool(), &acme.notifier);
-    log_in(pool, notifier, &acme.hasher, LIFETIME, &typed).await
+    let verifier = Verifier {
+        hasher: &acme.hasher,
+        keys: None,
+    };
+    log_in(pool, notifier, verifier, LIFETIME, &typed).await
 }
 
 async fn attempt(

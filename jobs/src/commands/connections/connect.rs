@@ -210,7 +210,7 @@ pub async fn end_gone(
     tx.commit().await
 }
 
-pub(super) fn place(tenant: TenantId, id: ConnectionId) -> SecretRow<'static> {
+pub(in crate::commands) fn place(tenant: TenantId, id: ConnectionId) -> SecretRow<'static> {
     SecretRow {
         table: "connections",
         tenant: tenant.0,
@@ -249,30 +249,6 @@ pub fn open_signing_secret(
 ) -> Result<SigningSecret, Unsealable> {
     let text = keys.open(place(tenant, id), sealed)?;
     SigningSecret::parse(&text).ok_or(Unsealable::Malformed)
-}
-
-/// The process cannot use the stored connections.
-#[derive(Debug, thiserror::Error)]
-pub enum KeysError {
-    #[error(
-        "CREDENTIAL_KEYS: the connections in the database need the key {id}, which it does not hold"
-    )]
-    Missing { id: String },
-    #[error("could not read which keys the connections need")]
-    Database(#[from] sqlx::Error),
-}
-
-/// Checks at start-up that the key of every stored secret is configured.
-///
-/// # Errors
-/// Names the key that is missing.
-pub async fn check_keys(pool: &PgPool, keys: Option<&KeyRing>) -> Result<(), KeysError> {
-    for id in connections::key_ids(pool).await? {
-        if !keys.is_some_and(|ring| ring.holds(&id)) {
-            return Err(KeysError::Missing { id });
-        }
-    }
-    Ok(())
 }
 
 fn entry(

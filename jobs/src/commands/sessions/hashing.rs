@@ -1,8 +1,12 @@
-//! [`PasswordHasher`]: argon2 on threads of its own, as many at once as there are cores.
+//! [`PasswordHasher`]: argon2 on threads of its own, as many at once as there are cores. [`Verifier`] adds the keys that open
+//! second factors.
 //!
 //! Unbounded, a burst of log-ins would take 19 MiB each and starve everything else.
 
-use crate::domain::password::{self, NewPassword, Verified};
+use crate::{
+    domain::password::{self, NewPassword, Verified},
+    secrets::KeyRing,
+};
 use secrecy::SecretString;
 use std::{num::NonZero, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
@@ -16,6 +20,14 @@ pub struct PasswordHasher {
     turns: Arc<Semaphore>,
     /// A hash that no password has, for log-ins of users who do not exist: they must take the same time.
     decoy: Arc<str>,
+}
+
+/// What verifies a person: their password, and a code of their second factor.
+#[derive(Clone, Copy)]
+pub struct Verifier<'a> {
+    pub hasher: &'a PasswordHasher,
+    /// Open the secrets of second factors; without them no user has one.
+    pub keys: Option<&'a KeyRing>,
 }
 
 /// The password was neither hashed nor verified.

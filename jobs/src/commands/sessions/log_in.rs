@@ -1,4 +1,4 @@
-//! Logging in with a password.
+//! Logging in with a password, and with a code for those who have a second factor.
 //!
 //! Whether tenant, user or password is wrong makes no difference to the answer, nor to the time it takes. Repeated
 //! failures are slowed down: first per account from one address, so that guesses from elsewhere do not keep the owner out,
@@ -6,9 +6,10 @@
 
 use super::signals::announce_revoked;
 use super::{
-    hashing::{HashingError, PasswordHasher},
+    hashing::{HashingError, Verifier},
     open::{NewSession, Opened, open_session},
 };
+use crate::commands::users::second_factor::{CheckError, CodeCheck, check};
 use crate::domain::ResourceKind;
 use crate::{
     domain::{
@@ -45,6 +46,8 @@ pub struct LogIn {
     pub tenant: String,
     pub email: String,
     pub password: SecretString,
+    /// Of the second factor, for those who have one.
+    pub code: Option<SecretString>,
     pub origin: Origin,
 }
 
@@ -54,23 +57,30 @@ pub enum LogInError {
     /// Tenant, address or password is wrong, or the account is suspended.
     #[error("the log-in was refused")]
     Refused,
+    /// The password is right, and a code of the second factor must come with it.
+    #[error("the log-in needs a code of the second factor")]
+    SecondFactorRequired,
+    /// The password is right, and the code is wrong or was used before.
+    #[error("the code of the second factor was refused")]
+    WrongCode,
     #[error("too many log-ins failed; the next may be tried in {} s", retry_after.as_secs())]
     Throttled { retry_after: Duration },
     #[error("could not compare the password")]
     Hashing(#[from] HashingError),
+    #[error("could not compare the code")]
+    Code(#[from] CheckError),
     #[error("could not log in")]
     Database(#[from] sqlx::Error),
 }
 
-/// Opens a session for a user with the right password.
+/// Opens a session for a user with the right password and, if they have a second factor, the right code.
 ///
 /// # Errors
-/// See [`LogInError`]; a refusal is audited in the tenant.
 /// See [`LogInError`]; a refusal is written to the tenant's audit log.
 pub async fn log_in(
     pool: &PgPool,
     notifier: &Notifier,
-    hasher: &PasswordHasher,
+    verifier: Verifier<'_>,
     lifetime: SessionLifetime,
     log_in: &LogIn,
 ) -> Result<Opened, LogInError> {
@@ -80,7 +90,10 @@ pub async fn log_in(
     let stored = credentials
         .as_ref()
         .map(|found| found.password_hash.clone());
-    let verified = hasher.verify(stored, log_in.password.clone()).await;
+    let verified = verifier
+        .hasher
+        .verify(stored, log_in.password.clone())
+        .await;
     let verified = match verified {
         Ok(verified) => verified,
         Err(error) => {
@@ -91,15 +104,32 @@ pub async fn log_in(
     let named = credentials.as_ref().map(|found| found.user);
     let welcome = credentials.filter(|found| found.open && verified != Verified::Wrong);
     let Some(credentials) = welcome else {
-        record_failure(pool, log_in, named, &booking).await?;
+        record_failure(pool, log_in, named, &booking, "LOGIN_REFUSED").await?;
         return Err(LogInError::Refused);
     };
     let renewed = match verified {
         // If the hasher has no slot now, the next log-in does it.
-        Verified::RightButOutdated => hasher.rehash(log_in.password.clone()).await.ok(),
+        Verified::RightButOutdated => verifier.hasher.rehash(log_in.password.clone()).await.ok(),
         Verified::Right | Verified::Wrong => None,
     };
     let mut tx = pool.begin().await?;
+    let account = (credentials.tenant, credentials.user);
+    let code = log_in.code.as_ref();
+    match check(&mut tx, verifier.keys, account, code, &log_in.origin).await? {
+        CodeCheck::Passed => {}
+        CodeCheck::Missing => {
+            tx.rollback().await?;
+            // The next request brings the code: nobody has guessed yet.
+            booking.cancel(pool).await?;
+            record_failure(pool, log_in, named, &booking, "SECOND_FACTOR_REQUIRED").await?;
+            return Err(LogInError::SecondFactorRequired);
+        }
+        CodeCheck::Wrong => {
+            tx.rollback().await?;
+            record_failure(pool, log_in, named, &booking, "WRONG_CODE").await?;
+            return Err(LogInError::WrongCode);
+        }
+    }
     if let Some(renewed) = renewed {
         users::rehash(&mut tx, &credentials, &renewed).await?;
     }
@@ -241,6 +271,7 @@ async fn record_failure(
     log_in: &LogIn,
     named: Option<UserId>,
     booking: &Booking,
+    code: &'static str,
 ) -> Result<(), sqlx::Error> {
     let mut conn = pool.acquire().await?;
     let Some(tenant) = tenants::find(&mut conn, &log_in.tenant).await? else {
@@ -255,7 +286,7 @@ async fn record_failure(
             .with_origin(&log_in.origin)
             .with_detail(Detail::new().count("failures", booking.failures))
     };
-    let mut entries = vec![entry(AuditAction::LoginFail).failed("LOGIN_REFUSED")];
+    let mut entries = vec![entry(AuditAction::LoginFail).failed(code)];
     if booking.failures == PAIR_LIMIT {
         entries.push(entry(AuditAction::LoginLock).denied("LOGIN_THROTTLED"));
     }

@@ -12,10 +12,11 @@ use sqlx::{Connection, PgPool};
 const BATCH: i64 = 5000;
 
 /// Tables whose rows open something or are of no use elsewhere.
-const NOT_EXPORTED: [&str; 4] = [
+const NOT_EXPORTED: [&str; 5] = [
     "api_key_tokens",
     "llm_checkpoints",
     "password_resets",
+    "recovery_codes",
     "request_keys",
 ];
 

@@ -8,7 +8,7 @@ use crate::{
         tenant::UserStatus,
     },
     store::{
-        audit, connections, sessions, tenants,
+        audit, connections, second_factors, sessions, tenants,
         users::{self, User},
     },
 };
@@ -100,6 +100,7 @@ pub async fn remove_user(
     let mut tx = pool.begin().await?;
     let present = lock_user(&mut tx, actor, user).await?;
     users::remove(&mut tx, actor.tenant(), user).await?;
+    second_factors::delete(&mut tx, actor.tenant(), user).await?;
     require_owner(&mut tx, actor).await?;
     let disconnected = connections::revoke_all_of(&mut tx, actor.tenant(), user).await?;
     let ended = end_sessions(&mut tx, actor, user).await?;

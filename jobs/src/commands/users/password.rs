@@ -1,17 +1,19 @@
-//! A user's own password: [`confirm_password`] before a change that concerns access, and [`change_password`].
+//! A user's own password: [`confirm_password`] before a change that concerns access, and [`change_password`]. With a second
+//! factor both ask for its code too: a stolen token and a stolen password are not enough.
 //!
 //! Guesses are counted per user, apart from those at the log-in: a stolen token must not become a stolen password, and
 //! must not lock its owner out of the log-in either.
 
+use super::second_factor::{CheckError, CodeCheck, check};
 use crate::{
     commands::sessions::{
-        hashing::{HashingError, PasswordHasher},
+        hashing::{HashingError, Verifier},
         signals::announce_revoked,
     },
     domain::{
         AuditAction, Detail, ResourceKind, Session,
         password::{NewPassword, Verified, WeakPassword},
-        session::RevokeReason,
+        session::{Origin, RevokeReason},
     },
     store::{
         audit,
@@ -29,33 +31,47 @@ const WINDOW: Duration = Duration::from_secs(15 * 60);
 /// Failures of one user within the window.
 const LIMIT: i64 = 10;
 
+/// What a user types to prove who they are.
+#[derive(Clone, Debug)]
+pub struct Proof {
+    pub password: SecretString,
+    /// Of the second factor, for those who have one.
+    pub code: Option<SecretString>,
+}
+
 /// The password was not accepted, or not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum PasswordError {
     #[error("the password is wrong")]
     Wrong,
+    #[error("a code of the second factor must come with the password")]
+    SecondFactorRequired,
+    #[error("the code of the second factor is wrong or was used before")]
+    WrongCode,
     #[error("too many passwords were wrong; the next may be tried in {} s", retry_after.as_secs())]
     Throttled { retry_after: Duration },
     #[error("the new password is too easy to guess")]
     Weak(#[from] WeakPassword),
     #[error("could not compare or hash the password")]
     Hashing(#[from] HashingError),
+    #[error("could not compare the code")]
+    Code(#[from] CheckError),
     #[error("could not write the password")]
     Database(#[from] sqlx::Error),
 }
 
-/// Makes the session fresh for ten minutes, if this is its user's password.
+/// Makes the session fresh for ten minutes, if this proves its user.
 ///
 /// # Errors
-/// See [`PasswordError`]; a wrong password is audited.
+/// See [`PasswordError`]; a wrong password or code is audited.
 pub async fn confirm_password(
     pool: &PgPool,
-    hasher: &PasswordHasher,
+    verifier: Verifier<'_>,
     session: &Session,
-    password: SecretString,
+    proof: Proof,
     request_id: &str,
 ) -> Result<(), PasswordError> {
-    verify(pool, hasher, session, password, request_id).await?;
+    verify(pool, verifier, session, proof, request_id).await?;
     let mut tx = pool.begin().await?;
     sessions::set_authenticated(&mut tx, session.tenant, session.id).await?;
     let entry = session
@@ -73,21 +89,21 @@ pub async fn confirm_password(
 /// Changes the password of the session's user, and ends their other sessions.
 ///
 /// # Errors
-/// See [`PasswordError`]; a wrong current password is audited.
+/// See [`PasswordError`]; a wrong current password or code is audited.
 pub async fn change_password(
     pool: &PgPool,
     notifier: &Notifier,
-    hasher: &PasswordHasher,
+    verifier: Verifier<'_>,
     session: &Session,
-    current: SecretString,
+    current: Proof,
     new: NewPassword,
     request_id: &str,
 ) -> Result<(), PasswordError> {
-    verify(pool, hasher, session, current, request_id).await?;
+    verify(pool, verifier, session, current, request_id).await?;
     let mut conn = pool.acquire().await?;
     let (email, slug) = users::address_and_tenant(&mut conn, session.tenant, session.user).await?;
     drop(conn);
-    let hash = hasher.hash(new.not_about(&email, &slug)?).await?;
+    let hash = verifier.hasher.hash(new.not_about(&email, &slug)?).await?;
     let mut tx = pool.begin().await?;
     let (tenant, user) = (session.tenant, session.user);
     users::set_password(&mut tx, tenant, user, &hash).await?;
@@ -107,12 +123,12 @@ pub async fn change_password(
     Ok(())
 }
 
-/// Compares the password under the throttle. Holds no connection while it hashes.
+/// Compares the password and the code under the throttle. Holds no connection while it hashes.
 async fn verify(
     pool: &PgPool,
-    hasher: &PasswordHasher,
+    verifier: Verifier<'_>,
     session: &Session,
-    typed: SecretString,
+    typed: Proof,
     request_id: &str,
 ) -> Result<(), PasswordError> {
     let subject = Subject::confirmation(session.user);
@@ -128,7 +144,7 @@ async fn verify(
     }
     let stored = users::password_hash(&mut conn, session.tenant, session.user).await?;
     drop(conn);
-    let verified = match hasher.verify(stored, typed).await {
+    let verified = match verifier.hasher.verify(stored, typed.password).await {
         Ok(verified) => verified,
         Err(error) => {
             let mut conn = pool.acquire().await?;
@@ -136,16 +152,41 @@ async fn verify(
             return Err(error.into());
         }
     };
-    let mut conn = pool.acquire().await?;
-    if verified == Verified::Wrong {
-        let entry = session
+    let failed = |code: &'static str| {
+        session
             .audit(AuditAction::LoginFail, ResourceKind::Session, session.id)
-            .failed("WRONG_PASSWORD")
+            .failed(code)
             .with_request(Some(request_id))
-            .with_detail(Detail::new().count("failures", recent.failures));
-        audit::insert(&mut conn, &[entry]).await?;
+            .with_detail(Detail::new().count("failures", recent.failures))
+    };
+    let mut tx = pool.begin().await?;
+    if verified == Verified::Wrong {
+        audit::insert(&mut tx, &[failed("WRONG_PASSWORD")]).await?;
+        tx.commit().await?;
         return Err(PasswordError::Wrong);
     }
-    login_failures::forget(&mut conn, subject).await?;
-    Ok(())
+    let account = (session.tenant, session.user);
+    let origin = Origin {
+        request_id: Some(request_id.to_owned()),
+        client_request_id: session.client_request_id.clone(),
+        ..Origin::default()
+    };
+    let code = typed.code.as_ref();
+    let refused = match check(&mut tx, verifier.keys, account, code, &origin).await? {
+        CodeCheck::Passed => {
+            login_failures::forget(&mut tx, subject).await?;
+            None
+        }
+        CodeCheck::Missing => {
+            // The next request brings the code: nobody has guessed yet.
+            login_failures::unbook(&mut tx, &[subject], at).await?;
+            Some(PasswordError::SecondFactorRequired)
+        }
+        CodeCheck::Wrong => {
+            audit::insert(&mut tx, &[failed("WRONG_CODE")]).await?;
+            Some(PasswordError::WrongCode)
+        }
+    };
+    tx.commit().await?;
+    refused.map_or(Ok(()), Err)
 }

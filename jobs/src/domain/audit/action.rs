@@ -29,6 +29,13 @@ str_enum! {
         /// A user confirmed their password in a session.
         PasswordConfirmed = "authn_password_confirmed",
         PasswordResetCreated = "authn_password_reset_created",
+        /// A user got the secret of a second factor; it is active once it is confirmed.
+        SecondFactorEnrolled = "authn_second_factor_enrolled",
+        SecondFactorConfirmed = "authn_second_factor_confirmed",
+        SecondFactorRemoved = "authn_second_factor_removed",
+        /// An owner, an admin or a person with a shell removed a user's second factor.
+        SecondFactorReset = "authn_second_factor_reset",
+        RecoveryCodeUsed = "authn_recovery_code_used",
         /// A user or a key began to read the audit log.
         AuditRead = "audit.read",
         ApiKeyCreated = "api_key.created",
