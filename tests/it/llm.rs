@@ -8,12 +8,14 @@ mod providers;
 mod replies;
 mod retries;
 mod secrecy;
+mod tiers;
 
 use base::{JobId, TenantId, clock::Clock};
 use chrono::{DateTime, Utc};
 use llm::{Call, OutputSchema};
 use llm::{
-    Completion, LlmError, LlmMetrics, Model, OpenAiChat, Prompt, RetryConfig, Trusted, Untrusted,
+    Completion, LlmError, LlmMetrics, Model, OpenAiChat, Prompt, RetryConfig, ServiceTier, Trusted,
+    Untrusted,
 };
 use prometheus::{Registry, TextEncoder};
 use serde_json::{Value, json};
@@ -145,6 +147,7 @@ fn call(deadline: Instant, cancelled: &CancellationToken) -> Call<'_> {
         },
         max_output_tokens: 700,
         task: "triage",
+        tier: ServiceTier::Standard,
         deadline,
         tenant: TenantId::new(),
         job: JobId::new(),

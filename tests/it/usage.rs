@@ -1,6 +1,7 @@
 //! Budgets are not overrun, and usage is summed from what was recorded.
 
 mod keys;
+mod urgency;
 
 use crate::{
     lanes::put_budgets,

@@ -15,6 +15,7 @@ pub mod prompt_file;
 pub mod provider;
 pub mod providers;
 pub mod retry;
+pub mod tier;
 
 mod classify;
 mod log;
@@ -37,3 +38,4 @@ pub use providers::{
     options::ModelOptions, responses::OpenAiResponses,
 };
 pub use retry::RetryConfig;
+pub use tier::ServiceTier;

@@ -8,6 +8,7 @@ use crate::{
     error::LlmError,
     limits_left::LimitsLeft,
     prompt::{Message, OutputSchema, Prompt},
+    tier::ServiceTier,
 };
 use async_trait::async_trait;
 use base::clock::Clock;
@@ -73,6 +74,8 @@ pub struct AttemptRequest<'a> {
     pub messages: &'a [Message],
     pub schema: &'a OutputSchema,
     pub max_output_tokens: u32,
+    /// What is asked for, if the provider has it.
+    pub tier: ServiceTier,
     /// Identifies this request in the provider's logs and in ours.
     pub client_request_id: Uuid,
     /// Converts a retry date from the provider into a delay.
@@ -86,6 +89,8 @@ pub struct AttemptInfo {
     /// The provider's id of the request.
     pub request_id: Option<String>,
     pub response_bytes: u64,
+    /// What was asked for and, once there is an answer, what the provider served.
+    pub tier: ServiceTier,
     /// What the provider says is left of its limits.
     pub limits: LimitsLeft,
     /// Set by the provider for unusable answers, which are billed too; a [`Reply`] carries its own.

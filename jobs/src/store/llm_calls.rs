@@ -3,7 +3,7 @@
 //! [`admit`] writes the row unless the lane is open or the lease is lost, [`settle`] completes it, and [`mark_lost`] does so
 //! for requests whose worker died.
 
-use crate::domain::ApiKeyId;
+use crate::domain::{ApiKeyId, llm::Tier};
 use async_trait::async_trait;
 use base::{JobId, TenantId};
 use chrono::{DateTime, Utc};
@@ -151,6 +151,7 @@ pub struct EndedLlmCall<'a> {
     /// `ok` or the class of the error.
     pub outcome: &'a str,
     pub possibly_billed: bool,
+    pub tier: Tier,
     pub cost_micros: Option<i64>,
 }
 
@@ -191,7 +192,7 @@ pub async fn settle(
         set model = coalesce($3, model), response_bytes = $4, input_tokens = $5, output_tokens = $6, cached_tokens = $7,
             duration_ms = $8, outcome = $9,
             billing = case when $10 then 'possibly_billed' else 'settled' end,
-            cost_micros = case when $10 then reserved_micros else $11 end
+            cost_micros = case when $10 then reserved_micros else $11 end, tier = $12
         where tenant_id = $1 and id = $2 and billing = 'reserved'
         returning kind, api_key_id as "api_key: ApiKeyId", reserved_tokens, reserved_micros, cost_micros
         "#,
@@ -206,6 +207,7 @@ pub async fn settle(
         call.outcome,
         call.possibly_billed,
         call.cost_micros,
+        call.tier.as_str(),
     )
     .fetch_optional(conn)
     .await?;

@@ -15,7 +15,7 @@ use jobs::{
         gate::{Gate, TrustMode},
         inbox,
         judgement::{Category, Disposition, Priority, Sla, Source, ThreadStatus},
-        llm::{Billing, BudgetPeriod, OnOutage},
+        llm::{Billing, BudgetPeriod, OnOutage, Tier},
         mail::MailFormat,
         memory,
         risk::Risk,
@@ -127,6 +127,8 @@ fn enums() -> BTreeMap<&'static str, Words> {
             "subscriptions_status_check",
             words(SubscriptionStatus::ALL, SubscriptionStatus::as_str),
         ),
+        // 0025_urgency
+        ("llm_calls_tier_check", words(Tier::ALL, Tier::as_str)),
         // 0009_llm
         (
             "llm_calls_billing_check",

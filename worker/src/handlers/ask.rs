@@ -22,7 +22,7 @@ use base::telemetry::{chain, millis};
 use jobs::commands::audit::JobAudit;
 use jobs::domain::ResourceKind;
 use jobs::{
-    domain::{AuditAction, Detail},
+    domain::{AuditAction, Detail, llm::urgency::Urgency},
     kinds::triage::LlmUsage,
     store::{
         audit,
@@ -31,7 +31,7 @@ use jobs::{
     },
 };
 use ledger::{Answered, JobLedger};
-use llm::{Call, CallCost, Completion, LlmError, Model, OutputSchema, Prompt};
+use llm::{Call, CallCost, Completion, LlmError, Model, OutputSchema, Prompt, ServiceTier};
 use queue::lease;
 use queue::runtime::handler::JobContext;
 use sqlx::PgConnection;
@@ -46,6 +46,8 @@ pub(in crate::handlers) struct Question {
     pub(in crate::handlers) prompt: Prompt,
     pub(in crate::handlers) schema: OutputSchema,
     pub(in crate::handlers) max_output_tokens: u32,
+    /// How soon its answer is needed.
+    pub(in crate::handlers) urgency: Urgency,
     pub(in crate::handlers) deadline: Instant,
 }
 
@@ -108,6 +110,10 @@ pub(in crate::handlers) async fn ask(
         schema: question.schema,
         max_output_tokens: question.max_output_tokens,
         task: question.task,
+        tier: match question.urgency {
+            Urgency::Now => ServiceTier::Standard,
+            Urgency::Soon => ServiceTier::Flex,
+        },
         deadline: question.deadline,
         tenant: job.tenant,
         job: job.lease.job,
@@ -239,6 +245,7 @@ async fn record(
         let answer = Answered {
             model: &completion.model,
             usage: ended.cost.last_usage,
+            tier: completion.tier,
             response_bytes: completion.response_bytes,
             limits: ended.cost.last_limits,
             duration: completion.duration,

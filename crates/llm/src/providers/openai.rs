@@ -13,6 +13,7 @@ use super::{
 use crate::{
     error::LlmError,
     provider::{AttemptInfo, AttemptRequest, LlmProvider, Reply},
+    tier::ServiceTier,
 };
 use async_trait::async_trait;
 use reqwest::Url;
@@ -70,7 +71,7 @@ impl OpenAiChat {
         let dialect = Dialect {
             provider: "openai",
             seed: "seed",
-            start: Capabilities::full(limit, FALLBACKS),
+            start: Capabilities::full(limit, FALLBACKS).with_flex(),
         };
         let url = http::join(base, "/chat/completions");
         Self::build(url, &Auth::Bearer, dialect, model, key, options)
@@ -116,6 +117,9 @@ impl OpenAiChat {
         }
         if let Some(effort) = self.options.reasoning.filter(|_| can.reasoning) {
             body.insert("reasoning_effort".into(), json!(effort.as_str()));
+        }
+        if can.flex && request.tier == ServiceTier::Flex {
+            body.insert("service_tier".into(), json!("flex"));
         }
         let (name, schema) = (request.schema.name, &request.schema.schema);
         match can.output {
@@ -180,7 +184,7 @@ impl LlmProvider for OpenAiChat {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Prompt, prompt_file::tests::JUDGE};
+    use crate::{Prompt, ServiceTier, prompt_file::tests::JUDGE};
     use base::clock::Clock;
     use uuid::Uuid;
 
@@ -194,6 +198,7 @@ mod tests {
                 messages: &[],
                 schema: &JUDGE.schema(),
                 max_output_tokens: 700,
+                tier: ServiceTier::Standard,
                 client_request_id: Uuid::nil(),
                 clock: &Clock::System,
             };

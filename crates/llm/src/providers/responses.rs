@@ -12,6 +12,7 @@ use super::{
 use crate::{
     error::LlmError,
     provider::{AttemptInfo, AttemptRequest, LlmProvider, Reply},
+    tier::ServiceTier,
 };
 use async_trait::async_trait;
 use reqwest::Url;
@@ -42,7 +43,7 @@ impl OpenAiResponses {
         let start = Capabilities {
             // The API has no seed.
             seed: false,
-            ..Capabilities::full(LimitName::Settled("max_output_tokens"), FALLBACKS)
+            ..Capabilities::full(LimitName::Settled("max_output_tokens"), FALLBACKS).with_flex()
         };
         Ok(Self {
             http: Http::new(
@@ -78,6 +79,9 @@ impl OpenAiResponses {
         }
         if let Some(effort) = self.options.reasoning.filter(|_| can.reasoning) {
             body.insert("reasoning".into(), json!({ "effort": effort.as_str() }));
+        }
+        if can.flex && request.tier == ServiceTier::Flex {
+            body.insert("service_tier".into(), json!("flex"));
         }
         let format = match can.output {
             OutputMode::JsonSchema => Some(json!({

@@ -8,7 +8,7 @@ use crate::handlers::model_failure::effects::{Subject, lane_effect};
 use async_trait::async_trait;
 use base::telemetry::chain;
 use chrono::TimeDelta;
-use jobs::domain::llm::rate;
+use jobs::domain::llm::{LaneEffect, Tier, rate};
 use jobs::kinds::api_key_of;
 use jobs::store::{
     llm_budgets::{self, Reservation},
@@ -18,7 +18,7 @@ use jobs::store::{
     llm_rates::{self, RatedRequest, Taken},
 };
 use llm::{
-    LlmError, Model, NotAdmitted, RequestLedger, TokenUsage,
+    LlmError, Model, NotAdmitted, RequestLedger, ServiceTier, TokenUsage,
     ledger::{FailedRequest, Intent},
     limits_left::{Left, LimitsLeft},
 };
@@ -77,7 +77,8 @@ impl JobLedger<'_> {
         };
         let reserved = Amount {
             tokens: large(most.total()),
-            micros: self.micros(intent.provider, intent.model, most),
+            // At the price of the standard tier, as which a request ends for which the cheaper one has no room.
+            micros: self.micros(intent.provider, intent.model, ServiceTier::Standard, most),
         };
         let call = NewLlmCall {
             id: intent.id,
@@ -163,7 +164,11 @@ impl JobLedger<'_> {
         } else {
             Subject::Provider
         };
-        let effect = lane_effect(failed.error, usage.total() > 0, subject);
+        let effect = if is_slow_by_choice(failed) {
+            LaneEffect::Nothing
+        } else {
+            lane_effect(failed.error, usage.total() > 0, subject)
+        };
         let lane = (failed.provider, failed.model);
         let reason = failed.error.class();
         llm_lanes::record_failure(&mut tx, lane, reason, effect, self.access.lanes).await?;
@@ -177,7 +182,8 @@ impl JobLedger<'_> {
             duration_ms: i64::try_from(failed.duration.as_millis()).unwrap_or(i64::MAX),
             outcome: failed.error.class(),
             possibly_billed: failed.may_be_billed(),
-            cost_micros: self.micros(failed.provider, failed.model, usage),
+            tier: recorded(failed.tier),
+            cost_micros: self.micros(failed.provider, failed.model, failed.tier, usage),
         };
         self.settle(&mut tx, &ended, failed.limits).await?;
         tx.commit().await
@@ -192,7 +198,8 @@ impl JobLedger<'_> {
     ) -> Result<(), sqlx::Error> {
         let usage = answer.usage;
         let (provider, model) = (self.model.provider_name(), self.model.model_name());
-        let priced = self.micros(provider, answer.model, usage);
+        let tier = answer.tier;
+        let priced = self.micros(provider, answer.model, tier, usage);
         let ended = EndedLlmCall {
             id: request,
             model: Some(answer.model),
@@ -203,8 +210,9 @@ impl JobLedger<'_> {
             duration_ms: i64::try_from(answer.duration.as_millis()).unwrap_or(i64::MAX),
             outcome: "ok",
             possibly_billed: false,
+            tier: recorded(tier),
             // A proxy may answer under a name of its own.
-            cost_micros: priced.or_else(|| self.micros(provider, model, usage)),
+            cost_micros: priced.or_else(|| self.micros(provider, model, tier, usage)),
         };
         // The lane before the budgets before the rate, everywhere: locks that are taken in one order do not deadlock.
         llm_lanes::record_success(conn, (provider, model), request).await?;
@@ -238,8 +246,14 @@ impl JobLedger<'_> {
         Ok(())
     }
 
-    fn micros(&self, provider: &str, model: &str, usage: TokenUsage) -> Option<i64> {
-        let micros = self.access.prices.micros(provider, model, usage);
+    fn micros(
+        &self,
+        provider: &str,
+        model: &str,
+        tier: ServiceTier,
+        usage: TokenUsage,
+    ) -> Option<i64> {
+        let micros = self.access.prices.micros(provider, model, tier, usage);
         micros.map(|micros| i64::try_from(micros).unwrap_or(i64::MAX))
     }
 }
@@ -248,9 +262,22 @@ impl JobLedger<'_> {
 pub(super) struct Answered<'a> {
     pub(super) model: &'a str,
     pub(super) usage: TokenUsage,
+    pub(super) tier: ServiceTier,
     pub(super) response_bytes: u64,
     pub(super) limits: LimitsLeft,
     pub(super) duration: Duration,
+}
+
+/// Whether the answer took too long for a request that the provider may answer slowly: that says nothing about its lane.
+fn is_slow_by_choice(failed: &FailedRequest<'_>) -> bool {
+    failed.tier == ServiceTier::Flex && matches!(failed.error, LlmError::Timeout { .. })
+}
+
+const fn recorded(tier: ServiceTier) -> Tier {
+    match tier {
+        ServiceTier::Standard => Tier::Standard,
+        ServiceTier::Flex => Tier::Flex,
+    }
 }
 
 /// Returns what the provider has left in the words of rates.

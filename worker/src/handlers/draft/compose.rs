@@ -64,6 +64,7 @@ async fn answer(
         prompt,
         schema: DRAFT.schema(),
         max_output_tokens: MAX_OUTPUT_TOKENS,
+        urgency: args.urgency,
         deadline,
     };
     let metrics = access.models.metrics();

@@ -13,7 +13,10 @@ use crate::prompts::{TRIAGE_TASK, triage_schema};
 use base::telemetry::chain;
 use chrono::TimeDelta;
 use jobs::{
-    domain::{llm::OutagePolicy, rules::Verdict},
+    domain::{
+        llm::{OutagePolicy, urgency::Urgency},
+        rules::Verdict,
+    },
     kinds::triage::LlmUsage,
 };
 use llm::{Completion, InvalidReason, LlmMetrics, Prompt};
@@ -44,9 +47,10 @@ pub(super) async fn judge(
     access: &ModelAccess,
     case: &Case,
     verdict: &Verdict<'_>,
+    urgency: Urgency,
 ) -> Result<Judged, Failure> {
     let mut usage = LlmUsage::default();
-    let answer = answer(ctx, access, case, verdict, &mut usage).await?;
+    let answer = answer(ctx, access, case, verdict, urgency, &mut usage).await?;
     let usage = usage_of_job(ctx, access, usage)
         .await
         .map_err(|error| unavailable(&error))?;
@@ -58,6 +62,7 @@ async fn answer(
     access: &ModelAccess,
     case: &Case,
     verdict: &Verdict<'_>,
+    urgency: Urgency,
     usage: &mut LlmUsage,
 ) -> Result<ModelAnswer, Failure> {
     let asked_on = ctx.job.created_at;
@@ -73,6 +78,7 @@ async fn answer(
         prompt,
         schema: triage_schema(&candidates),
         max_output_tokens: MAX_OUTPUT_TOKENS,
+        urgency,
         deadline,
     };
     let metrics = access.models.metrics();
