@@ -11,7 +11,12 @@ use axum::{Json, extract::State, http::Method};
 use chrono::{NaiveDate, TimeDelta};
 use jobs::{
     commands::llm::{PutBudgetsError, put_budgets},
-    domain::{ApiKeyId, llm::{BudgetPeriod, Tier}, session::Scope, time::Day},
+    domain::{
+        ApiKeyId,
+        llm::{BudgetPeriod, Tier},
+        session::Scope,
+        time::Day,
+    },
     kinds,
     store::{
         llm_budgets::{self, EVERY_KIND, NewBudget, StoredBudget},

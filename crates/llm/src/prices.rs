@@ -194,9 +194,8 @@ mod tests {
     #[test]
     fn shipped_prices_parse_and_price_dated_models() {
         let prices = Prices::shipped();
-        let standard = |provider, model, usage| {
-            prices.micros(provider, model, ServiceTier::Standard, usage)
-        };
+        let standard =
+            |provider, model, usage| prices.micros(provider, model, ServiceTier::Standard, usage);
         let of = |model| standard("openai", model, usage(1_000_000, 0, 0));
         assert_eq!(of("gpt-4.1-mini"), Some(400_000));
         assert_eq!(of("gpt-4.1-mini-2025-04-14"), Some(400_000));
@@ -231,7 +230,8 @@ mod tests {
                 {"provider": "p", "model": "n", "input": 2, "output": 8}]}"#,
         )
         .unwrap();
-        let micros = |model, input| prices.micros("p", model, ServiceTier::Flex, usage(input, 0, 1));
+        let micros =
+            |model, input| prices.micros("p", model, ServiceTier::Flex, usage(input, 0, 1));
         assert_eq!(micros("m", 10), Some(10 + 4));
         assert_eq!(micros("n", 10), Some(20 + 8));
         // The provider's page has no cheaper price for long requests: too much is better than too little.

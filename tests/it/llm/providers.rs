@@ -255,7 +255,10 @@ fn ollama() -> Provider {
 }
 
 /// A server with these replies, the last one for all later requests, and a model behind this provider.
-pub(super) async fn behind(provider: &Provider, replies: Vec<ResponseTemplate>) -> (MockServer, Model) {
+pub(super) async fn behind(
+    provider: &Provider,
+    replies: Vec<ResponseTemplate>,
+) -> (MockServer, Model) {
     let server = MockServer::start().await;
     let last = replies.len() - 1;
     for (number, reply) in replies.into_iter().enumerate() {

@@ -233,7 +233,8 @@ async fn answer(State(shared): State<Arc<Shared>>, Json(request): Json<Value>) -
             completion(&served, &content)
         }
         Reply::LacksRoom if served.is_flex => {
-            let error = json!({ "message": "Resource unavailable", "code": "resource_unavailable" });
+            let error =
+                json!({ "message": "Resource unavailable", "code": "resource_unavailable" });
             let body = Json(json!({ "error": error }));
             (StatusCode::TOO_MANY_REQUESTS, body).into_response()
         }

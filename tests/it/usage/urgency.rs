@@ -56,7 +56,10 @@ async fn email_that_can_wait_is_judged_at_the_cheaper_price() {
         let day = days.iter().find(|day| day["tier"] == tier);
         day.and_then(|day| day["cost_micros"].as_i64())
     };
-    assert_eq!((by_tier("flex"), by_tier("standard")), (Some(FLEX), Some(STANDARD)));
+    assert_eq!(
+        (by_tier("flex"), by_tier("standard")),
+        (Some(FLEX), Some(STANDARD))
+    );
 }
 
 #[tokio::test]
@@ -70,7 +73,9 @@ async fn email_without_room_for_it_is_judged_by_an_ordinary_request_in_the_same_
     assert_eq!(job["attempt"], 1, "{job}");
     assert_eq!(model.calls(), 2);
     assert_eq!(recorded(&db).await, [("standard".to_owned(), STANDARD)]);
-    let failures: i64 = db.one("select coalesce(sum(failures), 0) from llm_lanes").await;
+    let failures: i64 = db
+        .one("select coalesce(sum(failures), 0) from llm_lanes")
+        .await;
     assert_eq!(failures, 0, "a provider without room is not away");
 }
 
@@ -91,7 +96,10 @@ async fn draft_that_can_wait_is_cheaper_and_one_under_its_name_is_the_same_job()
     finished(&client, &asked).await;
     assert_eq!(recorded(&db).await, [("flex".to_owned(), FLEX)]);
     let again = post(&client, "/v1/jobs/draft", &draft("now")).await;
-    assert_eq!((again.status.as_u16(), &again.body["id"]), (200, &asked.body["id"]));
+    assert_eq!(
+        (again.status.as_u16(), &again.body["id"]),
+        (200, &asked.body["id"])
+    );
     let unknown = post(&client, "/v1/jobs/draft", &draft("yesterday")).await;
     assert_eq!(unknown.status, 422, "{}", unknown.text);
 }

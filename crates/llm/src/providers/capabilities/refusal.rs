@@ -68,7 +68,14 @@ pub(super) fn without_refused(
             ..sent
         });
     }
-    if sent.flex && says(&["service_tier", "service tier", "flex processing", "flex is not"]) {
+    if sent.flex
+        && says(&[
+            "service_tier",
+            "service tier",
+            "flex processing",
+            "flex is not",
+        ])
+    {
         return Some(Capabilities {
             flex: false,
             ..sent
@@ -284,7 +291,10 @@ mod tests {
             assert!(!room(429, &full), "{full}");
             assert!(room(503, &full), "only a limit");
         }
-        assert!(room(429, &json!({"error": {"message": "Rate limit reached", "code": "rate_limit_exceeded"}})));
+        assert!(room(
+            429,
+            &json!({"error": {"message": "Rate limit reached", "code": "rate_limit_exceeded"}})
+        ));
     }
 
     #[test]
