@@ -3,6 +3,7 @@
 //! [`TestCall`] is a model over a scripted server. How the client reads and decides is tested beside its code; here it is held
 //! to what goes over the wire.
 
+mod batches;
 mod matrix;
 mod providers;
 mod replies;

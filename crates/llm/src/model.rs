@@ -1,5 +1,7 @@
 //! [`Model`], what callers use: sends a prompt, retries, counts and logs, whichever provider is behind it.
 
+mod batched;
+
 use crate::{
     call::{Attempt, Call},
     completion::{CallCost, Completion},

@@ -4,6 +4,7 @@
 //! that for all providers.
 
 use crate::{
+    batch::BatchApi,
     completion::{FinishReason, TokenUsage},
     error::LlmError,
     limits_left::LimitsLeft,
@@ -12,6 +13,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use base::clock::Clock;
+use serde_json::Value;
 use uuid::Uuid;
 
 /// A model behind one wire protocol.
@@ -28,6 +30,11 @@ pub trait LlmProvider: Send + Sync {
     /// The caller reserves money by it.
     fn output_limit(&self, wanted: u32) -> u32 {
         wanted
+    }
+
+    /// Returns the interface for batches; none if the provider has none.
+    fn batches(&self) -> Option<Batches<'_>> {
+        None
     }
 
     /// Sends the request once, and again only without what the server refuses by name.
@@ -55,6 +62,10 @@ impl LlmProvider for Box<dyn LlmProvider> {
 
     fn output_limit(&self, wanted: u32) -> u32 {
         (**self).output_limit(wanted)
+    }
+
+    fn batches(&self) -> Option<Batches<'_>> {
+        (**self).batches()
     }
 
     async fn attempt(
@@ -105,4 +116,28 @@ pub struct Reply {
     pub model: String,
     pub usage: TokenUsage,
     pub finish: FinishReason,
+}
+
+/// What a request of a batch and its answer look like: as those of a request alone.
+pub trait BatchForm: Send + Sync {
+    /// Builds the body of one request.
+    fn body(&self, request: &AttemptRequest<'_>) -> Value;
+
+    /// Reads an answer; `info` gets what it cost, also if it is unusable.
+    ///
+    /// # Errors
+    /// Anything but a complete answer.
+    fn read(
+        &self,
+        answer: &Value,
+        request: &AttemptRequest<'_>,
+        info: &mut AttemptInfo,
+    ) -> Result<Reply, LlmError>;
+}
+
+/// What a provider with batches has.
+#[derive(Clone, Copy)]
+pub struct Batches<'a> {
+    pub api: &'a dyn BatchApi,
+    pub form: &'a dyn BatchForm,
 }

@@ -10,6 +10,8 @@ pub enum ServiceTier {
     Standard,
     /// Cheaper and slower. The provider may have no room for it; the request is then sent as a standard one.
     Flex,
+    /// In a batch with others, within a day: the cheapest. See [`Batches`](crate::provider::Batches).
+    Batch,
 }
 
 impl ServiceTier {
@@ -17,6 +19,7 @@ impl ServiceTier {
         match self {
             Self::Standard => "standard",
             Self::Flex => "flex",
+            Self::Batch => "batch",
         }
     }
 }

@@ -45,6 +45,8 @@ str_enum! {
         Standard = "standard",
         /// Cheaper and slower.
         Flex = "flex",
+        /// In a batch, within a day: the cheapest.
+        Batch = "batch",
     }
 }
 

@@ -138,6 +138,41 @@ pub async fn admit(
     })
 }
 
+/// Inserts a request that a batch will send. The caller holds the job's lease.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn insert_batched(
+    conn: &mut PgConnection,
+    call: &NewLlmCall<'_>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into llm_calls (
+             tenant_id, id, job_id, attempt, step, provider, model, prompt_version, prompt_sha256, prompt_bytes,
+             response_bytes, input_tokens, output_tokens, cached_tokens, tries, duration_ms, outcome, kind, billing,
+             reserved_tokens, reserved_micros, api_key_id, tier)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, 0, 0, 1, 0, 'in_flight', $11, 'reserved', $12, $13, $14,
+             'batch')",
+        call.lease.tenant.0,
+        call.id,
+        call.lease.job.0,
+        call.lease.attempt,
+        call.step,
+        call.provider,
+        call.model,
+        call.prompt_version,
+        &call.prompt_sha256,
+        call.prompt_bytes,
+        call.kind,
+        call.reserved.tokens,
+        call.reserved.micros,
+        call.api_key.map(|key| key.0),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// How a request ended.
 pub struct EndedLlmCall<'a> {
     pub id: Uuid,
@@ -230,7 +265,8 @@ pub async fn settle(
     }))
 }
 
-/// Completes requests whose attempt no longer runs, as possibly billed, in every tenant: their worker died.
+/// Completes requests whose attempt no longer runs and that no batch holds, as possibly billed, in every tenant: their worker
+/// died.
 ///
 /// # Errors
 /// When the database refuses.
@@ -247,6 +283,8 @@ pub async fn mark_lost(
               and not exists (
                   select from jobs where jobs.tenant_id = call.tenant_id and jobs.id = call.job_id
                     and jobs.attempt = call.attempt and jobs.state = 'running')
+              and not exists (
+                  select from llm_batch_items item where item.call_id = call.id and item.state in ('waiting', 'sent'))
             order by call.created_at
             limit $1
             for update skip locked

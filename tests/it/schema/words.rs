@@ -25,6 +25,7 @@ use jobs::{
         tenant::{TenantStatus, UserStatus},
     },
     kinds::triage::Mode,
+    store::llm_batch_items::ItemState,
 };
 use queue::{JobState, Outcome, operate::limits::Scope};
 use std::{
@@ -129,6 +130,10 @@ fn enums() -> BTreeMap<&'static str, Words> {
         ),
         // 0025_urgency
         ("llm_calls_tier_check", words(Tier::ALL, Tier::as_str)),
+        (
+            "llm_batch_items_state_check",
+            words(ItemState::ALL, ItemState::as_str),
+        ),
         // 0009_llm
         (
             "llm_calls_billing_check",

@@ -1,24 +1,27 @@
 //! Calls the model and never pays for the same answer twice: [`ask`].
 //!
 //! A model that is away or refused by its budget is followed by its fallbacks in the same attempt. The first model is asked
-//! first by every job, so that its probe is a job of its own.
+//! first by every job, so that its probe is a job of its own. A question that can wait goes into a batch first ([`batched`]).
 //!
 //! [`ledger`] records each request before it is sent. The answer is stored before it is used, in a transaction that holds the
 //! job's lease: a worker that lost the job stores nothing, and the next attempt of a crashed job finds the answer. The same
 //! transaction completes the record of the request and writes its audit entry.
 
 mod access;
+mod batched;
 mod ledger;
 mod metrics;
 mod recorded;
 
 pub use access::ModelAccess;
+pub(crate) use batched::{EndedRequest, Missing, end_item};
 pub use metrics::SpendMetrics;
 pub use recorded::{RecordedAnswer, RecordedAnswers, ReplayedAnswer, ReplayedStep};
 
 use crate::handlers::model_failure::effects::passes_on;
 use crate::recording::{Exchange, Recorder, hexadecimal, rendered};
 use base::telemetry::{chain, millis};
+use batched::HandedIn;
 use jobs::commands::audit::JobAudit;
 use jobs::domain::ResourceKind;
 use jobs::{
@@ -66,6 +69,9 @@ pub(in crate::handlers) enum AskError {
     LeaseLost,
     #[error("could not read or record the call")]
     Database(#[from] sqlx::Error),
+    /// A batch will answer; the job is parked until then.
+    #[error("a batch will answer the question {step}")]
+    Batched { step: &'static str },
     /// A replay has no answer to this question.
     #[error("no answer to the question {step} was recorded")]
     NotRecorded { step: &'static str },
@@ -112,7 +118,7 @@ pub(in crate::handlers) async fn ask(
         task: question.task,
         tier: match question.urgency {
             Urgency::Now => ServiceTier::Standard,
-            Urgency::Soon => ServiceTier::Flex,
+            Urgency::Soon | Urgency::Whenever => ServiceTier::Flex,
         },
         deadline: question.deadline,
         tenant: job.tenant,
@@ -121,6 +127,14 @@ pub(in crate::handlers) async fn ask(
         cancelled: &ctx.cancelled,
     };
     let route = access.models.route(job.tenant, call.task);
+    if question.urgency == Urgency::Whenever {
+        let handed_in = batched::hand_in(ctx, access, &route.first, &call, key).await?;
+        if handed_in == HandedIn::Parked {
+            return Err(AskError::Batched {
+                step: question.step,
+            });
+        }
+    }
     let mut earlier = Vec::new();
     let mut fallbacks = route.fallbacks.iter();
     let mut model = &route.first;
@@ -214,7 +228,7 @@ async fn write_exchange(
 /// Reads the checkpoint; ignores one that this version cannot parse.
 async fn stored_answer(
     ctx: &JobContext,
-    key: CheckpointKey,
+    key: CheckpointKey<'_>,
 ) -> Result<Option<Completion>, AskError> {
     let mut conn = ctx.pool.acquire().await?;
     let stored = llm_checkpoints::find(&mut conn, ctx.job.tenant, key).await?;

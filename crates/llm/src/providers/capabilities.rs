@@ -198,7 +198,9 @@ impl Learned {
         loop {
             info.tier = match request.tier {
                 ServiceTier::Flex if sent.flex => ServiceTier::Flex,
-                ServiceTier::Flex | ServiceTier::Standard => ServiceTier::Standard,
+                ServiceTier::Flex | ServiceTier::Standard | ServiceTier::Batch => {
+                    ServiceTier::Standard
+                }
             };
             let response = http.post(&build(sent), request, info).await?;
             if response.status.is_success() {

@@ -11,6 +11,8 @@ str_enum! {
         Now = "now",
         /// Within minutes: the provider's cheaper and slower requests, or ordinary ones where it has none or no room for them.
         Soon = "soon",
+        /// Within a day: in batches of the provider, where it has them. Otherwise as soon.
+        Whenever = "whenever",
     }
 }
 

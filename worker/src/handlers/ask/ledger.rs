@@ -6,19 +6,19 @@
 use super::{access::ModelAccess, large, small};
 use crate::handlers::model_failure::effects::{Subject, lane_effect};
 use async_trait::async_trait;
-use base::telemetry::chain;
+use base::{TenantId, telemetry::chain};
 use chrono::TimeDelta;
 use jobs::domain::llm::{LaneEffect, Tier, rate};
 use jobs::kinds::api_key_of;
 use jobs::store::{
     llm_budgets::{self, Reservation},
-    llm_calls::{self, Admission, Amount, EndedLlmCall, NewLlmCall, Spender},
+    llm_calls::{self, Admission, Amount, EndedLlmCall, NewLlmCall, SettledCall, Spender},
     llm_checkpoints::CheckpointKey,
     llm_lanes,
     llm_rates::{self, RatedRequest, Taken},
 };
 use llm::{
-    LlmError, Model, NotAdmitted, RequestLedger, ServiceTier, TokenUsage,
+    LlmError, Model, NotAdmitted, Prices, RequestLedger, ServiceTier, TokenUsage,
     ledger::{FailedRequest, Intent},
     limits_left::{Left, LimitsLeft},
 };
@@ -39,7 +39,7 @@ pub(super) struct JobLedger<'a> {
     pub(super) ctx: &'a JobContext,
     pub(super) access: &'a ModelAccess,
     pub(super) model: &'a Model,
-    pub(super) key: CheckpointKey,
+    pub(super) key: CheckpointKey<'static>,
     pub(super) version: &'static str,
 }
 
@@ -70,16 +70,8 @@ impl RequestLedger for JobLedger<'_> {
 impl JobLedger<'_> {
     async fn try_admit(&self, intent: &Intent<'_>) -> Result<Option<NotAdmitted>, sqlx::Error> {
         let job = &self.ctx.job;
-        let most = TokenUsage {
-            input: intent.max_input_tokens,
-            output: intent.max_output_tokens.into(),
-            ..TokenUsage::default()
-        };
-        let reserved = Amount {
-            tokens: large(most.total()),
-            // At the price of the standard tier, as which a request ends for which the cheaper one has no room.
-            micros: self.micros(intent.provider, intent.model, ServiceTier::Standard, most),
-        };
+        // At the price of the standard tier, as which a request ends for which the cheaper one has no room.
+        let reserved = reservation(&self.access.prices, intent, ServiceTier::Standard);
         let call = NewLlmCall {
             id: intent.id,
             lease: job.lease,
@@ -183,7 +175,7 @@ impl JobLedger<'_> {
             outcome: failed.error.class(),
             possibly_billed: failed.may_be_billed(),
             tier: recorded(failed.tier),
-            cost_micros: self.micros(failed.provider, failed.model, failed.tier, usage),
+            cost_micros: micros(&self.access.prices, lane, failed.tier, usage),
         };
         self.settle(&mut tx, &ended, failed.limits).await?;
         tx.commit().await
@@ -199,7 +191,7 @@ impl JobLedger<'_> {
         let usage = answer.usage;
         let (provider, model) = (self.model.provider_name(), self.model.model_name());
         let tier = answer.tier;
-        let priced = self.micros(provider, answer.model, tier, usage);
+        let price = |name: &str| micros(&self.access.prices, (provider, name), tier, usage);
         let ended = EndedLlmCall {
             id: request,
             model: Some(answer.model),
@@ -212,7 +204,7 @@ impl JobLedger<'_> {
             possibly_billed: false,
             tier: recorded(tier),
             // A proxy may answer under a name of its own.
-            cost_micros: priced.or_else(|| self.micros(provider, model, tier, usage)),
+            cost_micros: price(answer.model).or_else(|| price(model)),
         };
         // The lane before the budgets before the rate, everywhere: locks that are taken in one order do not deadlock.
         llm_lanes::record_success(conn, (provider, model), request).await?;
@@ -226,14 +218,12 @@ impl JobLedger<'_> {
         ended: &EndedLlmCall<'_>,
         limits: LimitsLeft,
     ) -> Result<(), sqlx::Error> {
+        let lane = (self.model.provider_name(), self.model.model_name());
         let tenant = self.ctx.job.tenant;
-        let Some(settled) = llm_calls::settle(conn, tenant, ended).await? else {
+        let Some(settled) = settle_call(conn, self.access, lane, tenant, ended).await? else {
             return Ok(());
         };
-        let lane = (self.model.provider_name(), self.model.model_name());
-        self.access.spend.ended(lane, ended, &settled);
         let (reserved, used) = (settled.reserved, settled.used);
-        llm_budgets::settle(conn, settled.spender(), reserved, used).await?;
         let is_known = ended.input_tokens + ended.output_tokens > 0;
         if self.access.rate.tokens.is_some() && is_known {
             let more = used.tokens - reserved.tokens / TOKEN_BYTES;
@@ -245,17 +235,47 @@ impl JobLedger<'_> {
         }
         Ok(())
     }
+}
 
-    fn micros(
-        &self,
-        provider: &str,
-        model: &str,
-        tier: ServiceTier,
-        usage: TokenUsage,
-    ) -> Option<i64> {
-        let micros = self.access.prices.micros(provider, model, tier, usage);
-        micros.map(|micros| i64::try_from(micros).unwrap_or(i64::MAX))
+/// Completes the row of a request and replaces what it had reserved by what it used; none if that was done before.
+pub(super) async fn settle_call(
+    conn: &mut PgConnection,
+    access: &ModelAccess,
+    lane: (&str, &str),
+    tenant: TenantId,
+    ended: &EndedLlmCall<'_>,
+) -> Result<Option<SettledCall>, sqlx::Error> {
+    let Some(settled) = llm_calls::settle(conn, tenant, ended).await? else {
+        return Ok(None);
+    };
+    access.spend.ended(lane, ended, &settled);
+    let (reserved, used) = (settled.reserved, settled.used);
+    llm_budgets::settle(conn, settled.spender(), reserved, used).await?;
+    Ok(Some(settled))
+}
+
+/// Returns the most that a request may use, at the price of this tier.
+pub(super) fn reservation(prices: &Prices, intent: &Intent<'_>, tier: ServiceTier) -> Amount {
+    let most = TokenUsage {
+        input: intent.max_input_tokens,
+        output: intent.max_output_tokens.into(),
+        ..TokenUsage::default()
+    };
+    Amount {
+        tokens: large(most.total()),
+        micros: micros(prices, (intent.provider, intent.model), tier, most),
     }
+}
+
+/// Returns the price of what a request used; none if it is not known.
+pub(super) fn micros(
+    prices: &Prices,
+    (provider, model): (&str, &str),
+    tier: ServiceTier,
+    usage: TokenUsage,
+) -> Option<i64> {
+    let micros = prices.micros(provider, model, tier, usage);
+    micros.map(|micros| i64::try_from(micros).unwrap_or(i64::MAX))
 }
 
 /// The part of an answer that is recorded.
@@ -273,10 +293,11 @@ fn is_slow_by_choice(failed: &FailedRequest<'_>) -> bool {
     failed.tier == ServiceTier::Flex && matches!(failed.error, LlmError::Timeout { .. })
 }
 
-const fn recorded(tier: ServiceTier) -> Tier {
+pub(super) const fn recorded(tier: ServiceTier) -> Tier {
     match tier {
         ServiceTier::Standard => Tier::Standard,
         ServiceTier::Flex => Tier::Flex,
+        ServiceTier::Batch => Tier::Batch,
     }
 }
 

@@ -6,7 +6,7 @@ use super::parse_reply::{FaultClass, ReplyFault, parse_repaired, parse_reply};
 use super::prompt;
 use crate::handlers::{
     ask::{AskError, ModelAccess, Question, add_usage, ask, usage_of_job},
-    model_failure::{Reaction, react},
+    model_failure::{Reaction, effects::BATCH_CODE, react},
     unavailable,
 };
 use crate::prompts::{TRIAGE_TASK, triage_schema};
@@ -223,5 +223,6 @@ async fn without_answer(
 }
 
 fn is_wait(failure: &Failure) -> bool {
-    matches!(failure.class, FailureClass::RateLimited { .. })
+    // A batch will answer, and is paid for in any case.
+    matches!(failure.class, FailureClass::RateLimited { .. }) && failure.code != BATCH_CODE
 }
