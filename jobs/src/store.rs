@@ -18,6 +18,7 @@ pub mod grants;
 pub mod history;
 pub mod inbox_items;
 pub mod invites;
+pub mod llm_answers;
 pub mod llm_batch_items;
 pub mod llm_batches;
 pub mod llm_budgets;

@@ -1,5 +1,7 @@
 //! Budgets are not overrun, and usage is summed from what was recorded.
 
+mod cache;
+mod fleet;
 mod keys;
 mod urgency;
 

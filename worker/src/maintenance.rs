@@ -19,9 +19,9 @@ use jobs::{
         tenants::forget::forget_old_emails,
     },
     store::{
-        approvals, backfills, blocks, corrections, effects, llm_batch_items, llm_calls::OldCalls,
-        llm_checkpoints, llm_rates, login_failures, memory_items, request_keys, sessions,
-        subscriptions, tenants, watches,
+        approvals, backfills, blocks, corrections, effects, llm_answers, llm_batch_items,
+        llm_calls::OldCalls, llm_checkpoints, llm_rates, login_failures, memory_items,
+        request_keys, sessions, subscriptions, tenants, watches,
     },
 };
 use lanes::ReleaseLanes;
@@ -94,7 +94,7 @@ struct Maintenance {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Task {
-    /// Deletes stored model answers of ended jobs, and their requests in batches.
+    /// Deletes stored model answers of ended jobs, their requests in batches, and answers that are not used again any more.
     PurgeCheckpoints,
     /// Completes requests to a model whose worker died, as possibly billed, and frees what they had reserved.
     LoseLlmCalls,
@@ -209,7 +209,12 @@ impl Duty for Maintenance {
                     llm_batch_items::purge(&mut *pool.acquire().await?, PURGE_BATCH.into()).await
                 })
                 .await?;
-                context.report(self.name(), backlog.and(of_batches)).await
+                let of_answers = delete_in_batches(PURGE_BATCH, || async {
+                    llm_answers::purge(&mut *pool.acquire().await?, PURGE_BATCH.into()).await
+                })
+                .await?;
+                let backlog = backlog.and(of_batches).and(of_answers);
+                context.report(self.name(), backlog).await
             }
             Task::LoseLlmCalls => {
                 in_batches(BATCH, || async {

@@ -47,6 +47,8 @@ str_enum! {
         Flex = "flex",
         /// In a batch, within a day: the cheapest.
         Batch = "batch",
+        /// By an answer of before: no request was sent.
+        Cache = "cache",
     }
 }
 

@@ -173,6 +173,38 @@ pub async fn insert_batched(
     Ok(())
 }
 
+/// Inserts the use of an answer of before, which costs nothing. The caller holds the job's lease.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn insert_cached(
+    conn: &mut PgConnection,
+    call: &NewLlmCall<'_>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into llm_calls (
+             tenant_id, id, job_id, attempt, step, provider, model, prompt_version, prompt_sha256, prompt_bytes,
+             response_bytes, input_tokens, output_tokens, cached_tokens, tries, duration_ms, outcome, kind, billing,
+             cost_micros, api_key_id, tier)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, 0, 0, 0, 0, 'ok', $11, 'settled', 0, $12, 'cache')",
+        call.lease.tenant.0,
+        call.id,
+        call.lease.job.0,
+        call.lease.attempt,
+        call.step,
+        call.provider,
+        call.model,
+        call.prompt_version,
+        &call.prompt_sha256,
+        call.prompt_bytes,
+        call.kind,
+        call.api_key.map(|key| key.0),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// How a request ended.
 pub struct EndedLlmCall<'a> {
     pub id: Uuid,

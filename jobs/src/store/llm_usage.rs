@@ -146,7 +146,8 @@ pub async fn of_job(
     sqlx::query_as!(
         JobCost,
         r#"
-        select count(*) as "requests!", coalesce(sum(input_tokens + output_tokens), 0)::bigint as "tokens!",
+        select count(*) filter (where tier <> 'cache') as "requests!",
+            coalesce(sum(input_tokens + output_tokens), 0)::bigint as "tokens!",
             case when count(*) filter (where input_tokens + output_tokens > 0 and cost_micros is null) = 0
                 then coalesce(sum(cost_micros), 0)::bigint end as micros,
             (array_agg(provider order by created_at desc) filter (where outcome = 'ok'))[1] as provider,

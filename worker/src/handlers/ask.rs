@@ -9,6 +9,7 @@
 
 mod access;
 mod batched;
+mod cached;
 mod ledger;
 mod metrics;
 mod recorded;
@@ -22,13 +23,15 @@ use crate::handlers::model_failure::effects::passes_on;
 use crate::recording::{Exchange, Recorder, hexadecimal, rendered};
 use base::telemetry::{chain, millis};
 use batched::HandedIn;
+use cached::Cached;
+use chrono::{DateTime, NaiveTime, Utc};
 use jobs::commands::audit::JobAudit;
 use jobs::domain::ResourceKind;
 use jobs::{
     domain::{AuditAction, Detail, llm::urgency::Urgency},
     kinds::triage::LlmUsage,
     store::{
-        audit,
+        audit, llm_answers,
         llm_checkpoints::{self, CheckpointKey},
         llm_usage,
     },
@@ -49,6 +52,8 @@ pub(in crate::handlers) struct Question {
     pub(in crate::handlers) prompt: Prompt,
     pub(in crate::handlers) schema: OutputSchema,
     pub(in crate::handlers) max_output_tokens: u32,
+    /// The hash of the prompt as it is on the whole day of the job; none of a question whose answer is not used again.
+    pub(in crate::handlers) same_today: Option<[u8; 32]>,
     /// How soon its answer is needed.
     pub(in crate::handlers) urgency: Urgency,
     pub(in crate::handlers) deadline: Instant,
@@ -127,6 +132,14 @@ pub(in crate::handlers) async fn ask(
         cancelled: &ctx.cancelled,
     };
     let route = access.models.route(job.tenant, call.task);
+    let mut cache = None;
+    if let Some(same_today) = question.same_today {
+        match cached::reuse(ctx, &route.first, &call, key, same_today).await? {
+            Cached::Answer(completion) => return Ok(*completion),
+            Cached::Missing(hash) => cache = Some(hash),
+            Cached::Off => {}
+        }
+    }
     if question.urgency == Urgency::Whenever {
         let handed_in = batched::hand_in(ctx, access, &route.first, &call, key).await?;
         if handed_in == HandedIn::Parked {
@@ -145,6 +158,8 @@ pub(in crate::handlers) async fn ask(
             model,
             key,
             version,
+            // Not of a fallback: the question names the first model.
+            cache: cache.filter(|_| earlier.is_empty()),
         };
         let last = match ask_one(ctx, &call, &ledger).await? {
             Ok(completion) => return Ok(completion),
@@ -273,6 +288,9 @@ async fn record(
             let kept = serde_json::to_value(completion)
                 .map_err(|error| sqlx::Error::Encode(error.into()))?;
             llm_checkpoints::insert(&mut tx, job.tenant, ledger.key, &kept).await?;
+            if let Some(hash) = ledger.cache {
+                llm_answers::put(&mut tx, job.tenant, hash, &kept).await?;
+            }
         }
         audit_call(&mut tx, ctx, ledger, ended).await?;
     }
@@ -321,6 +339,11 @@ async fn audit_call(
         entry = entry.failed(error.class());
     }
     audit::insert(conn, &[entry]).await
+}
+
+/// Returns the beginning of the day, in UTC: questions that differ in the time of day only are the same.
+pub(in crate::handlers) fn day_of(moment: DateTime<Utc>) -> DateTime<Utc> {
+    moment.date_naive().and_time(NaiveTime::MIN).and_utc()
 }
 
 /// Adds an answer that the job used, also one from a checkpoint.

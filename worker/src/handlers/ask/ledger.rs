@@ -41,6 +41,8 @@ pub(super) struct JobLedger<'a> {
     pub(super) model: &'a Model,
     pub(super) key: CheckpointKey<'static>,
     pub(super) version: &'static str,
+    /// Under which the answer is stored for the same question.
+    pub(super) cache: Option<[u8; 32]>,
 }
 
 #[async_trait]

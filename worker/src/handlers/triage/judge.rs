@@ -5,7 +5,7 @@ use super::merge::ModelAnswer;
 use super::parse_reply::{FaultClass, ReplyFault, parse_repaired, parse_reply};
 use super::prompt;
 use crate::handlers::{
-    ask::{AskError, ModelAccess, Question, add_usage, ask, usage_of_job},
+    ask::{AskError, ModelAccess, Question, add_usage, ask, day_of, usage_of_job},
     model_failure::{Reaction, effects::BATCH_CODE, react},
     unavailable,
 };
@@ -72,12 +72,13 @@ async fn answer(
         .iter()
         .map(|rule| rule.name.as_str())
         .collect();
-    let build = |step, prompt: Prompt| Question {
+    let build = |step, prompt: Prompt, same_today| Question {
         task: TRIAGE_TASK,
         step,
         prompt,
         schema: triage_schema(&candidates),
         max_output_tokens: MAX_OUTPUT_TOKENS,
+        same_today,
         urgency,
         deadline,
     };
@@ -86,13 +87,19 @@ async fn answer(
 
     // Progress is optional: a failed report must not stop the job.
     let _not_needed = ctx.report(0.3, "Calling the model.");
-    let first = build("triage", prompt::question(case, verdict, asked_on));
+    let same_today = prompt::question(case, verdict, day_of(asked_on)).sha256();
+    let question = prompt::question(case, verdict, asked_on);
+    let first = build("triage", question, Some(same_today));
     let first = match ask(ctx, access, first).await {
         Ok(completion) => completion,
         Err(error) => match without_answer(ctx, case, error, decided).await? {
             NoAnswer::Is(answer) => return Ok(answer),
             NoAnswer::MayComeAgain => {
-                let again = build("triage.again", prompt::question(case, verdict, asked_on));
+                let again = build(
+                    "triage.again",
+                    prompt::question(case, verdict, asked_on),
+                    None,
+                );
                 return match ask(ctx, access, again).await {
                     Ok(completion) => {
                         add_usage(usage, &completion);
@@ -115,6 +122,7 @@ async fn answer(
     let again = build(
         "triage.repair",
         prompt::repair(case, verdict, asked_on, &first.text, &fault),
+        None,
     );
     let again: Completion = match ask(ctx, access, again).await {
         Ok(completion) => completion,
