@@ -2,6 +2,7 @@
 //!
 //! A model that holds its answers back makes sure that a job is running when the blow falls.
 
+mod call;
 mod freeze;
 mod kill;
 mod restart;

@@ -12,6 +12,7 @@ use jobs::{
         EffectId, MessageId,
         action::{ActionType, canonical_sha256},
         effect::{EffectEnd, EffectStatus, Identity, NewEffect, effect_key},
+        llm::urgency::Urgency,
     },
     kinds::triage::{Args, Mode, Triage},
     store::effects,
@@ -33,6 +34,7 @@ async fn running(db: &TestDb, tenant: TenantId) -> Job {
         force: false,
         ruleset_version: 0,
         api_key: None,
+        urgency: Urgency::Now,
     };
     let job = NewJob {
         request_id: Some("req-effect".into()),

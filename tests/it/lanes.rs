@@ -3,6 +3,7 @@
 
 mod fallbacks;
 mod matrix;
+mod outage;
 
 use crate::support::{
     Client, TestDb, eventually,

@@ -3,17 +3,20 @@
 //! [`TestCall`] is a model over a scripted server. How the client reads and decides is tested beside its code; here it is held
 //! to what goes over the wire.
 
+mod batches;
 mod matrix;
 mod providers;
 mod replies;
 mod retries;
 mod secrecy;
+mod tiers;
 
 use base::{JobId, TenantId, clock::Clock};
 use chrono::{DateTime, Utc};
 use llm::{Call, OutputSchema};
 use llm::{
-    Completion, LlmError, LlmMetrics, Model, OpenAiChat, Prompt, RetryConfig, Trusted, Untrusted,
+    Completion, LlmError, LlmMetrics, Model, OpenAiChat, Prompt, RetryConfig, ServiceTier, Trusted,
+    Untrusted,
 };
 use prometheus::{Registry, TextEncoder};
 use serde_json::{Value, json};
@@ -145,6 +148,7 @@ fn call(deadline: Instant, cancelled: &CancellationToken) -> Call<'_> {
         },
         max_output_tokens: 700,
         task: "triage",
+        tier: ServiceTier::Standard,
         deadline,
         tenant: TenantId::new(),
         job: JobId::new(),

@@ -14,6 +14,7 @@ mod admin;
 mod api_keys;
 mod approvals;
 mod audit;
+mod batches;
 mod blocks;
 mod calendar;
 mod canary;

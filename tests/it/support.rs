@@ -4,6 +4,7 @@
 
 pub(crate) mod aiosmtpd;
 pub(crate) mod api_keys;
+pub(crate) mod batch_server;
 pub(crate) mod binaries;
 pub(crate) mod boards;
 pub(crate) mod caller;

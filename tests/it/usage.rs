@@ -1,6 +1,9 @@
 //! Budgets are not overrun, and usage is summed from what was recorded.
 
+mod cache;
+mod fleet;
 mod keys;
+mod urgency;
 
 use crate::{
     lanes::put_budgets,

@@ -75,6 +75,11 @@ const TOKEN_RATE: Variable = Variable::optional(
     "no limit",
     "The most tokens of each model in a minute, estimated before a request and corrected by its usage; at least 1000",
 );
+const BATCH: Variable = Variable::with_default(
+    "LLM_BATCH_SECONDS",
+    "60",
+    "How long requests that can wait (`urgency: whenever`) are gathered for a batch of the provider, and how often it is looked at; at most 3600",
+);
 const CALL_RETENTION: Variable = Variable::with_default(
     "LLM_CALL_RETENTION_DAYS",
     "400",
@@ -120,6 +125,7 @@ pub const VARIABLES: &[Variable] = &[
     PROBE,
     REQUEST_RATE,
     TOKEN_RATE,
+    BATCH,
     CALL_RETENTION,
     RECORD,
     WATCH_POLL,
@@ -144,6 +150,8 @@ pub struct WorkerConfig {
     pub lanes: LanePolicy,
     /// How often a model is asked at most.
     pub rate: Rate,
+    /// How long requests are gathered for a batch, and how often a batch is looked at.
+    pub batch_every: Duration,
     /// Retention of the records of requests to a model, in days.
     pub call_retention_days: i32,
     /// Where exchanges with the model are written, in development.
@@ -191,6 +199,7 @@ impl WorkerConfig {
                 requests: limit(&mut env, REQUEST_RATE, 1),
                 tokens: limit(&mut env, TOKEN_RATE, 1000),
             },
+            batch_every: batch_every(&mut env),
             call_retention_days: days(&mut env, CALL_RETENTION),
             draft_floor: draft_floor(&mut env),
             watch: WatchConfig {
@@ -253,6 +262,14 @@ fn limit(env: &mut Env, variable: Variable, least: u32) -> Option<u32> {
         env.fault(variable, format!("is not a whole number from {least} up"));
     }
     limit
+}
+
+fn batch_every(env: &mut Env) -> Duration {
+    let every = env.seconds(BATCH);
+    if every > Duration::from_secs(3600) {
+        env.fault(BATCH, "is longer than 3600 seconds");
+    }
+    every
 }
 
 /// Prompts and answers are as confidential as the emails, so that only development may write them to disk.

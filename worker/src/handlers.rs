@@ -52,11 +52,27 @@ pub enum RegistryError {
     ActionMetrics(#[source] prometheus::Error),
 }
 
+/// The handlers of a worker, and the models that they ask.
+pub struct Handlers {
+    pub registry: Registry,
+    /// None of handlers that ask no model.
+    pub access: Option<ModelAccess>,
+}
+
+impl From<Registry> for Handlers {
+    fn from(registry: Registry) -> Self {
+        Self {
+            registry,
+            access: None,
+        }
+    }
+}
+
 /// Builds the handlers of this worker.
 ///
 /// # Errors
 /// If a handler cannot be set up from the configuration.
-pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Registry, RegistryError> {
+pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Handlers, RegistryError> {
     let models = Models::from_config(
         &config.llm,
         &metrics.registry,
@@ -80,16 +96,21 @@ pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Regist
     let action =
         ActionMetrics::register(&metrics.registry).map_err(RegistryError::ActionMetrics)?;
     let draft = DraftMetrics::register(&metrics.registry).map_err(RegistryError::DraftMetrics)?;
-    Ok(Registry::default()
+    let registry = Registry::default()
         .with(TriageHandler::new(access.clone(), triage))
         .with(TriageBatchHandler)
         .with(
-            DraftHandler::new(access, config.draft_floor, draft).with_calendars(providers.clone()),
+            DraftHandler::new(access.clone(), config.draft_floor, draft)
+                .with_calendars(providers.clone()),
         )
         .with(ConnectionTestHandler::new(providers.clone()))
         .with(BackfillHandler::new(providers.clone()))
         .with(WebhookDeliveryHandler::new(providers.clone()))
-        .with(ActionHandler::new(providers, action)))
+        .with(ActionHandler::new(providers, action));
+    Ok(Handlers {
+        registry,
+        access: Some(access),
+    })
 }
 
 impl From<LoadError> for Failure {
@@ -168,7 +189,8 @@ mod tests {
     #[test]
     fn registry_has_a_handler_for_exactly_the_kinds_of_the_table() {
         let config = config("LLM_TESTING_MODE", "true");
-        let registry = registry(&config, &WorkerMetrics::new().unwrap()).unwrap();
+        let handlers = registry(&config, &WorkerMetrics::new().unwrap()).unwrap();
+        let registry = handlers.registry;
         let handled: BTreeSet<_> = registry.kinds().into_iter().collect();
         assert_eq!(handled, kinds::names().into_iter().collect());
     }

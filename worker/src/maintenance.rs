@@ -1,10 +1,12 @@
 //! Periodic maintenance: each task is a [`Duty`], which one worker runs per tick.
 
+mod batches;
 mod lanes;
 mod rates;
 
-use crate::handlers::ask::SpendMetrics;
+use crate::handlers::ask::{ModelAccess, SpendMetrics};
 use async_trait::async_trait;
+use batches::RunBatches;
 use jobs::{
     commands::{
         approvals::{execute, expire_approvals},
@@ -19,7 +21,7 @@ use jobs::{
         tenants::forget::forget_old_emails,
     },
     store::{
-        approvals, backfills, blocks, corrections, digests, effects, follow_ups,
+        approvals, backfills, blocks, corrections, digests, effects, follow_ups, llm_answers, llm_batch_items,
         llm_calls::OldCalls, llm_checkpoints, llm_rates, login_failures, memory_items,
         request_keys, sessions, subscriptions, tenants, watches,
     },
@@ -56,7 +58,12 @@ pub struct Retention {
     pub fetched_emails: i32,
 }
 
-/// Returns all duties of a worker: the queue's and the assistant's.
+/// Returns the duty that sends requests in batches and reads their answers.
+pub fn batches(access: ModelAccess, every: Duration) -> Box<dyn Duty> {
+    Box::new(RunBatches::new(access, every))
+}
+
+/// Returns all other duties of a worker: the queue's and the assistant's.
 pub fn duties(
     retention: Retention,
     approvals_expired: &IntCounter,
@@ -91,7 +98,7 @@ struct Maintenance {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Task {
-    /// Deletes stored model answers of ended jobs.
+    /// Deletes stored model answers of ended jobs, their requests in batches, and answers that are not used again any more.
     PurgeCheckpoints,
     /// Completes requests to a model whose worker died, as possibly billed, and frees what they had reserved.
     LoseLlmCalls,
@@ -212,6 +219,15 @@ impl Duty for Maintenance {
                     llm_checkpoints::purge(&mut *pool.acquire().await?, PURGE_BATCH.into()).await
                 })
                 .await?;
+                let of_batches = delete_in_batches(PURGE_BATCH, || async {
+                    llm_batch_items::purge(&mut *pool.acquire().await?, PURGE_BATCH.into()).await
+                })
+                .await?;
+                let of_answers = delete_in_batches(PURGE_BATCH, || async {
+                    llm_answers::purge(&mut *pool.acquire().await?, PURGE_BATCH.into()).await
+                })
+                .await?;
+                let backlog = backlog.and(of_batches).and(of_answers);
                 context.report(self.name(), backlog).await
             }
             Task::LoseLlmCalls => {

@@ -2,7 +2,7 @@
 
 use crate::{
     config::WorkerConfig,
-    handlers::{self, model_failure::effects::STOPPING_CLASSES},
+    handlers::{self, Handlers, model_failure::effects::STOPPING_CLASSES},
     maintenance::{self, Retention},
     metrics::WorkerMetrics,
     ops,
@@ -18,7 +18,7 @@ use jobs::{
 };
 use queue::{
     operate::readiness::check_pooler,
-    runtime::{Registry, Setup, engine::Engine},
+    runtime::{Setup, engine::Engine},
 };
 use std::sync::Arc;
 use tokio::{
@@ -39,9 +39,9 @@ pub struct Worker {
 /// If the worker cannot start: the database, its schema, the model or the ops address is unusable.
 pub async fn run(config: WorkerConfig) -> anyhow::Result<()> {
     let metrics = WorkerMetrics::new().context("could not register the metrics")?;
-    let registry =
+    let handlers =
         handlers::registry(&config, &metrics).context("could not set up the handlers")?;
-    let worker = Worker::start(config, registry, metrics).await?;
+    let worker = Worker::start(config, handlers, metrics).await?;
     stop_on_signals(worker.engine())?;
     worker.work().await
 }
@@ -53,9 +53,10 @@ impl Worker {
     /// If the database, its schema or the ops address is unusable.
     pub async fn start(
         config: WorkerConfig,
-        registry: Registry,
+        handlers: impl Into<Handlers>,
         metrics: WorkerMetrics,
     ) -> anyhow::Result<Self> {
+        let Handlers { registry, access } = handlers.into();
         let pool = db::connect(&config.pool).await?;
         if config.pool.is_pooled {
             check_pooler(&pool).await?;
@@ -71,6 +72,16 @@ impl Worker {
         tracing::info!(addr = %ops_listener.local_addr()?, listener = "ops", "listening");
         let mode = config.llm.mode();
         metrics.assistant.show_llm_mode(mode);
+        let mut duties = maintenance::duties(
+            Retention {
+                finished_jobs: config.retention,
+                llm_calls: config.call_retention_days,
+                fetched_emails: config.watch.retention_days,
+            },
+            &metrics.assistant.approvals_expired_total,
+            &metrics.spend,
+        );
+        duties.extend(access.map(|access| maintenance::batches(access, config.batch_every)));
         let runtime = queue::runtime::Worker::start(Setup {
             config: config.runtime,
             pool,
@@ -79,15 +90,7 @@ impl Worker {
             registry,
             metrics: metrics.runtime.clone(),
             recorder: AuditRecorder::shared(),
-            duties: maintenance::duties(
-                Retention {
-                    finished_jobs: config.retention,
-                    llm_calls: config.call_retention_days,
-                    fetched_emails: config.watch.retention_days,
-                },
-                &metrics.assistant.approvals_expired_total,
-                &metrics.spend,
-            ),
+            duties,
         })
         .await?;
         let engine = runtime.engine();

@@ -24,6 +24,8 @@ use serde::{Deserialize, Serialize};
 
 /// How long a tenant may keep emails, in days.
 const RETENTIONS: std::ops::RangeInclusive<i32> = 7..=3650;
+/// How long answers may be used again, in seconds.
+const CACHE: std::ops::RangeInclusive<i32> = 60..=86_400;
 /// The waits that a tenant may choose, in seconds.
 const WAITS: std::ops::RangeInclusive<i32> = 1..=2_592_000;
 
@@ -73,6 +75,9 @@ struct SettingsBody {
     /// After so many days an email and what was made of it are deleted; null: they are kept.
     #[schemars(range(min = 7, max = 3650))]
     email_retention_days: Option<i32>,
+    /// How long the answer of a language model is used again for the same question of the same day; null: never.
+    #[schemars(range(min = 60, max = 86_400))]
+    answer_cache_seconds: Option<i32>,
     on_outage: OnOutage,
     /// The longest time that an email waits for a language model that is away.
     #[schemars(range(min = 1, max = 2_592_000))]
@@ -108,6 +113,10 @@ struct NewSettings {
     #[serde(default)]
     #[schemars(range(min = 7, max = 3650))]
     email_retention_days: Option<i32>,
+    /// How long the answer of a language model is used again for the same question of the same day; by default never.
+    #[serde(default)]
+    #[schemars(range(min = 60, max = 86_400))]
+    answer_cache_seconds: Option<i32>,
     /// `wait` by default.
     #[serde(default = "wait")]
     on_outage: OnOutage,
@@ -192,6 +201,20 @@ async fn put(
         // Without keys nobody could enrol one, and all would be locked out.
         stored_secrets(&app)?;
     }
+    if body
+        .answer_cache_seconds
+        .is_some_and(|seconds| !CACHE.contains(&seconds))
+    {
+        return Err(ApiError::new(
+            Code::InvalidBody,
+            "Use answers again for 60 to 86,400 seconds.",
+        )
+        .at(
+            "/answer_cache_seconds",
+            "OUT_OF_RANGE",
+            "Must be from 60 seconds to a day.",
+        ));
+    }
     let settings = Settings {
         trust_mode: body.trust_mode,
         sending_disabled: body.sending_disabled,
@@ -200,6 +223,7 @@ async fn put(
         require_second_factor: body.require_second_factor,
         quote_original: body.quote_original,
         email_retention_days: body.email_retention_days,
+        answer_cache_seconds: body.answer_cache_seconds,
         outage: OutagePolicy {
             on_outage: body.on_outage,
             triage_wait: body.triage_wait_seconds,
@@ -221,6 +245,7 @@ impl From<Settings> for SettingsBody {
             require_second_factor: settings.require_second_factor,
             quote_original: settings.quote_original,
             email_retention_days: settings.email_retention_days,
+            answer_cache_seconds: settings.answer_cache_seconds,
             on_outage: settings.outage.on_outage,
             triage_wait_seconds: settings.outage.triage_wait,
             draft_wait_seconds: settings.outage.draft_wait,

@@ -11,7 +11,12 @@ use axum::{Json, extract::State, http::Method};
 use chrono::{NaiveDate, TimeDelta};
 use jobs::{
     commands::llm::{PutBudgetsError, put_budgets},
-    domain::{ApiKeyId, llm::BudgetPeriod, session::Scope, time::Day},
+    domain::{
+        ApiKeyId,
+        llm::{BudgetPeriod, Tier},
+        session::Scope,
+        time::Day,
+    },
     kinds,
     store::{
         llm_budgets::{self, EVERY_KIND, NewBudget, StoredBudget},
@@ -94,7 +99,7 @@ struct UsageTotal {
     unpriced_requests: i64,
 }
 
-/// The usage of one model on one day by the jobs of one kind that one API key, or people, submitted.
+/// The usage of one model and tier on one day by the jobs of one kind that one API key, or people, submitted.
 #[derive(Serialize, JsonSchema)]
 struct UsageDay {
     day: NaiveDate,
@@ -104,6 +109,8 @@ struct UsageDay {
     api_key: Option<ApiKeyId>,
     provider: String,
     model: String,
+    /// How the provider served the requests.
+    tier: Tier,
     #[schemars(range(min = 0))]
     requests: i64,
     /// Requests without a usable answer.
@@ -323,6 +330,7 @@ impl From<UsageRow> for UsageDay {
             api_key: row.api_key,
             provider: row.provider,
             model: row.model,
+            tier: row.tier,
             requests: row.requests,
             failed_requests: row.failed_requests,
             input_tokens: row.input_tokens,

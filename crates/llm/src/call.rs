@@ -4,6 +4,7 @@ use crate::{
     error::LlmError,
     prompt::{OutputSchema, Prompt},
     provider::AttemptInfo,
+    tier::ServiceTier,
 };
 use base::{JobId, TenantId};
 use std::time::Duration;
@@ -18,6 +19,8 @@ pub struct Call<'a> {
     pub max_output_tokens: u32,
     /// What the answer is for, a label value: `summary`.
     pub task: &'static str,
+    /// Of its first request; those after it are standard ones.
+    pub tier: ServiceTier,
     /// No wait and no attempt continues after this.
     pub deadline: Instant,
     pub tenant: TenantId,

@@ -5,6 +5,7 @@
 use crate::{
     error::{InvalidReason, LlmError},
     limits_left::LimitsLeft,
+    tier::ServiceTier,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{fmt, time::Duration};
@@ -17,6 +18,9 @@ pub struct Completion {
     /// The model that answered, as the provider names it; may be more precise than the requested name.
     pub model: String,
     pub finish: FinishReason,
+    /// What the provider served.
+    #[serde(default)]
+    pub tier: ServiceTier,
     /// Requests sent, including failed ones.
     pub tries: u32,
     /// From the first request to the answer, including waits between requests.
@@ -40,6 +44,8 @@ pub struct CallCost {
     pub last_request: uuid::Uuid,
     /// Of the last request alone, as far as the provider reported it.
     pub last_usage: TokenUsage,
+    /// What the last request was served as.
+    pub last_tier: ServiceTier,
     /// What the provider said in its last response is left of its limits.
     pub last_limits: LimitsLeft,
 }
@@ -150,6 +156,7 @@ impl fmt::Debug for Completion {
             .field("usage", &self.usage)
             .field("model", &self.model)
             .field("finish", &self.finish)
+            .field("tier", &self.tier)
             .field("tries", &self.tries)
             .field("duration", &self.duration)
             .field("prompt_bytes", &self.prompt_bytes)
@@ -168,6 +175,7 @@ mod tests {
             usage: TokenUsage::default(),
             model: "m".to_owned(),
             finish: FinishReason::Stop,
+            tier: ServiceTier::Standard,
             tries: 1,
             duration: Duration::from_millis(5),
             prompt_bytes: 1,

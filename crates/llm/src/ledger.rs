@@ -5,6 +5,7 @@
 
 use crate::{
     completion::TokenUsage, error::LlmError, limits_left::LimitsLeft, prompt::OutputSchema,
+    tier::ServiceTier,
 };
 use async_trait::async_trait;
 use std::time::Duration;
@@ -55,6 +56,8 @@ pub struct FailedRequest<'a> {
     pub status: Option<u16>,
     /// Of an unusable answer, if the provider reported it.
     pub usage: Option<TokenUsage>,
+    /// What was asked for or, if there is an answer, what the provider served.
+    pub tier: ServiceTier,
     pub response_bytes: u64,
     pub limits: LimitsLeft,
     pub duration: Duration,

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod batch;
 pub mod call;
 pub mod completion;
 pub mod config;
@@ -15,6 +16,7 @@ pub mod prompt_file;
 pub mod provider;
 pub mod providers;
 pub mod retry;
+pub mod tier;
 
 mod classify;
 mod log;
@@ -37,3 +39,4 @@ pub use providers::{
     options::ModelOptions, responses::OpenAiResponses,
 };
 pub use retry::RetryConfig;
+pub use tier::ServiceTier;

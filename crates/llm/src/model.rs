@@ -1,5 +1,7 @@
 //! [`Model`], what callers use: sends a prompt, retries, counts and logs, whichever provider is behind it.
 
+mod batched;
+
 use crate::{
     call::{Attempt, Call},
     completion::{CallCost, Completion},
@@ -10,6 +12,7 @@ use crate::{
     prompt::{Boundary, Message},
     provider::{AttemptInfo, AttemptRequest, LlmProvider, Reply},
     retry::{self, Limits, RetryConfig, Verdict},
+    tier::ServiceTier,
 };
 use base::clock::Clock;
 use std::sync::{
@@ -158,6 +161,7 @@ impl Model {
                 usage: attempt.result.usage,
                 model: attempt.result.model,
                 finish: attempt.result.finish,
+                tier: attempt.info.tier,
                 tries: cost.tries,
                 duration: cost.duration,
                 prompt_bytes,
@@ -194,6 +198,11 @@ impl Model {
             messages: sent.messages,
             schema: &call.schema,
             max_output_tokens: call.max_output_tokens,
+            // Only the first: a call whose cheap request failed has waited enough.
+            tier: match sent.number {
+                1 => call.tier,
+                _ => ServiceTier::Standard,
+            },
             client_request_id: Uuid::now_v7(),
             clock,
         };
@@ -236,6 +245,7 @@ impl Model {
                 error,
                 status: info.status,
                 usage: info.usage,
+                tier: info.tier,
                 response_bytes: info.response_bytes,
                 limits: info.limits,
                 duration,
@@ -283,6 +293,7 @@ impl CallCost {
         self.tries += 1;
         self.last_request = attempt.client_request_id;
         self.last_usage = info.usage.unwrap_or_default();
+        self.last_tier = info.tier;
         self.last_limits = info.limits;
         self.usage += info.usage.unwrap_or_default();
         self.response_bytes = self.response_bytes.saturating_add(info.response_bytes);

@@ -63,6 +63,25 @@ impl Models {
             .unwrap_or(default)
     }
 
+    /// Finds a model by the names of its provider and its own.
+    pub fn find(&self, provider: &str, model: &str) -> Option<&Model> {
+        let Inner {
+            default,
+            tasks,
+            tenants,
+        } = &*self.inner;
+        let of_tenants = tenants
+            .values()
+            .flat_map(|own| own.default.iter().chain(own.tasks.values()));
+        let routes = [default]
+            .into_iter()
+            .chain(tasks.values())
+            .chain(of_tenants);
+        let mut models =
+            routes.flat_map(|route| [&route.first].into_iter().chain(&route.fallbacks));
+        models.find(|it| it.provider_name() == provider && it.model_name() == model)
+    }
+
     /// The metrics, which all models share.
     pub fn metrics(&self) -> &LlmMetrics {
         self.inner.default.first.metrics()

@@ -2,8 +2,9 @@
 //!
 //! Amounts are millionths of a US dollar. A model without a price has no cost, which is not the same as a cost of zero.
 
-use crate::completion::TokenUsage;
+use crate::{completion::TokenUsage, tier::ServiceTier};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// The table that is shipped.
 const SHIPPED: &str = include_str!("prices.json");
@@ -31,6 +32,18 @@ struct Price {
     /// Prices for requests with a longer input, ascending.
     #[serde(default)]
     bands: Vec<Band>,
+    /// Prices of other tiers. One without a price costs what the standard tier does, and so does a request of a band.
+    #[serde(default)]
+    tiers: BTreeMap<ServiceTier, Rates>,
+}
+
+/// Other prices for the same model.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rates {
+    input: f64,
+    cached_input: Option<f64>,
+    output: f64,
 }
 
 /// Another price for a request whose input has more than so many tokens.
@@ -68,12 +81,11 @@ impl Prices {
     pub fn from_json(text: &str) -> Result<Self, PricesError> {
         let prices: Self = serde_json::from_str(text).map_err(PricesError::Syntax)?;
         for price in &prices.models {
-            let bands = price.bands.iter().flat_map(|band| {
-                let cached = band.cached_input.unwrap_or_default();
-                [band.input, cached, band.output]
+            let others = (price.bands.iter().map(Band::rates)).chain(price.tiers.values().copied());
+            let mut amounts = [price.rates()].into_iter().chain(others).flat_map(|rates| {
+                let cached = rates.cached_input.unwrap_or_default();
+                [rates.input, cached, rates.output]
             });
-            let cached = price.cached_input.unwrap_or_default();
-            let mut amounts = [price.input, cached, price.output].into_iter().chain(bands);
             if !amounts.all(|amount| amount.is_finite() && amount >= 0.0) {
                 return Err(PricesError::Amount {
                     provider: price.provider.clone(),
@@ -85,20 +97,22 @@ impl Prices {
     }
 
     /// Returns the cost of this usage in millionths of a dollar, rounded up; none if the model has no price.
-    pub fn micros(&self, provider: &str, model: &str, usage: TokenUsage) -> Option<u64> {
-        let price = self.find(provider, model)?;
-        let band = price
-            .bands
-            .iter()
-            .rfind(|band| usage.input > band.above_input_tokens);
-        let (input, cached, output) = match band {
-            Some(band) => (band.input, band.cached_input, band.output),
-            None => (price.input, price.cached_input, price.output),
-        };
+    pub fn micros(
+        &self,
+        provider: &str,
+        model: &str,
+        tier: ServiceTier,
+        usage: TokenUsage,
+    ) -> Option<u64> {
+        let Rates {
+            input,
+            cached_input,
+            output,
+        } = self.find(provider, model)?.rates_for(tier, usage);
         let read = usage.cache_read.min(usage.input);
         // Dollars per million tokens are millionths of a dollar per token.
         let micros = (usage.input - read) as f64 * input
-            + read as f64 * cached.unwrap_or(input)
+            + read as f64 * cached_input.unwrap_or(input)
             + usage.output as f64 * output;
         #[expect(
             clippy::cast_possible_truncation,
@@ -120,6 +134,33 @@ impl Prices {
                 "*" => 0,
                 name => name.len(),
             })
+    }
+}
+
+impl Price {
+    fn rates(&self) -> Rates {
+        Rates {
+            input: self.input,
+            cached_input: self.cached_input,
+            output: self.output,
+        }
+    }
+
+    fn rates_for(&self, tier: ServiceTier, usage: TokenUsage) -> Rates {
+        let fits = |band: &&Band| usage.input > band.above_input_tokens;
+        let of_band = self.bands.iter().rfind(fits).map(Band::rates);
+        let of_tier = || self.tiers.get(&tier).copied();
+        of_band.or_else(of_tier).unwrap_or_else(|| self.rates())
+    }
+}
+
+impl Band {
+    fn rates(&self) -> Rates {
+        Rates {
+            input: self.input,
+            cached_input: self.cached_input,
+            output: self.output,
+        }
     }
 }
 
@@ -153,13 +194,15 @@ mod tests {
     #[test]
     fn shipped_prices_parse_and_price_dated_models() {
         let prices = Prices::shipped();
-        let of = |model| prices.micros("openai", model, usage(1_000_000, 0, 0));
+        let standard =
+            |provider, model, usage| prices.micros(provider, model, ServiceTier::Standard, usage);
+        let of = |model| standard("openai", model, usage(1_000_000, 0, 0));
         assert_eq!(of("gpt-4.1-mini"), Some(400_000));
         assert_eq!(of("gpt-4.1-mini-2025-04-14"), Some(400_000));
         assert_eq!(of("gpt-4.1"), Some(2_000_000));
         assert_eq!(of("gpt-4.1-mega"), None);
-        assert_eq!(prices.micros("fixtures", "any", usage(9, 0, 9)), Some(0));
-        assert_eq!(prices.micros("other", "gpt-4.1", usage(9, 0, 9)), None);
+        assert_eq!(standard("fixtures", "any", usage(9, 0, 9)), Some(0));
+        assert_eq!(standard("other", "gpt-4.1", usage(9, 0, 9)), None);
     }
 
     #[test]
@@ -169,10 +212,30 @@ mod tests {
                 "output": 8, "bands": [{"above_input_tokens": 100, "input": 4, "output": 16}]}]}"#,
         )
         .unwrap();
-        let micros = |input, cached, output| prices.micros("p", "m", usage(input, cached, output));
+        let micros = |input, cached, output| {
+            let usage = usage(input, cached, output);
+            prices.micros("p", "m", ServiceTier::Standard, usage)
+        };
         assert_eq!(micros(10, 4, 1), Some(12 + 2 + 8));
         assert_eq!(micros(1, 1, 0), Some(1));
         assert_eq!(micros(101, 1, 1), Some(400 + 4 + 16));
+    }
+
+    #[test]
+    fn tier_has_its_price_and_costs_the_standard_one_without() {
+        let prices = Prices::from_json(
+            r#"{"as_of": "2026-11-28", "models": [
+                {"provider": "p", "model": "m", "input": 2, "output": 8, "tiers": {"flex": {"input": 1, "output": 4}},
+                 "bands": [{"above_input_tokens": 100, "input": 4, "output": 16}]},
+                {"provider": "p", "model": "n", "input": 2, "output": 8}]}"#,
+        )
+        .unwrap();
+        let micros =
+            |model, input| prices.micros("p", model, ServiceTier::Flex, usage(input, 0, 1));
+        assert_eq!(micros("m", 10), Some(10 + 4));
+        assert_eq!(micros("n", 10), Some(20 + 8));
+        // The provider's page has no cheaper price for long requests: too much is better than too little.
+        assert_eq!(micros("m", 101), Some(404 + 16));
     }
 
     #[test]
@@ -180,6 +243,10 @@ mod tests {
         for text in [
             r#"{"as_of": "2026-11-28", "models": [{"provider": "p", "model": "m", "input": -1, "output": 8}]}"#,
             r#"{"as_of": "2026-11-28", "models": [{"provider": "p", "model": "m", "input": 1, "output": 8, "x": 1}]}"#,
+            r#"{"as_of": "2026-11-28", "models": [{"provider": "p", "model": "m", "input": 1, "output": 8,
+                "tiers": {"flex": {"input": 1, "output": -1}}}]}"#,
+            r#"{"as_of": "2026-11-28", "models": [{"provider": "p", "model": "m", "input": 1, "output": 8,
+                "tiers": {"slow": {"input": 1, "output": 1}}}]}"#,
             r#"{"models": []}"#,
         ] {
             assert!(Prices::from_json(text).is_err(), "{text}");

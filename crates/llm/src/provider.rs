@@ -4,13 +4,16 @@
 //! that for all providers.
 
 use crate::{
+    batch::BatchApi,
     completion::{FinishReason, TokenUsage},
     error::LlmError,
     limits_left::LimitsLeft,
     prompt::{Message, OutputSchema, Prompt},
+    tier::ServiceTier,
 };
 use async_trait::async_trait;
 use base::clock::Clock;
+use serde_json::Value;
 use uuid::Uuid;
 
 /// A model behind one wire protocol.
@@ -27,6 +30,11 @@ pub trait LlmProvider: Send + Sync {
     /// The caller reserves money by it.
     fn output_limit(&self, wanted: u32) -> u32 {
         wanted
+    }
+
+    /// Returns the interface for batches; none if the provider has none.
+    fn batches(&self) -> Option<Batches<'_>> {
+        None
     }
 
     /// Sends the request once, and again only without what the server refuses by name.
@@ -56,6 +64,10 @@ impl LlmProvider for Box<dyn LlmProvider> {
         (**self).output_limit(wanted)
     }
 
+    fn batches(&self) -> Option<Batches<'_>> {
+        (**self).batches()
+    }
+
     async fn attempt(
         &self,
         request: &AttemptRequest<'_>,
@@ -73,6 +85,8 @@ pub struct AttemptRequest<'a> {
     pub messages: &'a [Message],
     pub schema: &'a OutputSchema,
     pub max_output_tokens: u32,
+    /// What is asked for, if the provider has it.
+    pub tier: ServiceTier,
     /// Identifies this request in the provider's logs and in ours.
     pub client_request_id: Uuid,
     /// Converts a retry date from the provider into a delay.
@@ -86,6 +100,8 @@ pub struct AttemptInfo {
     /// The provider's id of the request.
     pub request_id: Option<String>,
     pub response_bytes: u64,
+    /// What was asked for and, once there is an answer, what the provider served.
+    pub tier: ServiceTier,
     /// What the provider says is left of its limits.
     pub limits: LimitsLeft,
     /// Set by the provider for unusable answers, which are billed too; a [`Reply`] carries its own.
@@ -100,4 +116,28 @@ pub struct Reply {
     pub model: String,
     pub usage: TokenUsage,
     pub finish: FinishReason,
+}
+
+/// What a request of a batch and its answer look like: as those of a request alone.
+pub trait BatchForm: Send + Sync {
+    /// Builds the body of one request.
+    fn body(&self, request: &AttemptRequest<'_>) -> Value;
+
+    /// Reads an answer; `info` gets what it cost, also if it is unusable.
+    ///
+    /// # Errors
+    /// Anything but a complete answer.
+    fn read(
+        &self,
+        answer: &Value,
+        request: &AttemptRequest<'_>,
+        info: &mut AttemptInfo,
+    ) -> Result<Reply, LlmError>;
+}
+
+/// What a provider with batches has.
+#[derive(Clone, Copy)]
+pub struct Batches<'a> {
+    pub api: &'a dyn BatchApi,
+    pub form: &'a dyn BatchForm,
 }

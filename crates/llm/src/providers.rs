@@ -13,6 +13,7 @@ pub mod openai;
 pub mod options;
 pub mod responses;
 
+mod batches;
 mod capabilities;
 mod http;
 mod reading;

@@ -1,5 +1,6 @@
 //! Requests to a model whose worker died, and budgets.
 
+pub mod batches;
 pub mod turns;
 
 use crate::domain::{

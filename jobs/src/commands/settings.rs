@@ -4,7 +4,7 @@ use crate::domain::ResourceKind;
 use crate::{
     domain::{AuditAction, Detail, NewAuditEntry, Session},
     store::{
-        audit,
+        audit, llm_answers,
         tenants::{self, Settings},
     },
 };
@@ -20,6 +20,9 @@ pub async fn put_settings(
 ) -> Result<(), sqlx::Error> {
     let mut tx = pool.begin().await?;
     tenants::set_settings(&mut tx, session.tenant, settings).await?;
+    if settings.answer_cache_seconds.is_none() {
+        llm_answers::delete_all(&mut tx, session.tenant).await?;
+    }
     let actor = session.actor();
     let tenant = session.tenant;
     let entry = NewAuditEntry::new(
@@ -36,6 +39,10 @@ pub async fn put_settings(
             .count(
                 "email_retention_days",
                 settings.email_retention_days.unwrap_or(0),
+            )
+            .count(
+                "answer_cache_seconds",
+                settings.answer_cache_seconds.unwrap_or(0),
             )
             .word("trust_mode", settings.trust_mode.as_str())
             .flag("sending_disabled", settings.sending_disabled)

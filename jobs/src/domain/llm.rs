@@ -1,7 +1,8 @@
 //! Model calls as the business sees them: [`Lane`], the circuit breaker of a provider with a model, [`rate`], how often it is
-//! asked, and [`OutagePolicy`], what a tenant wants during an outage. Pure.
+//! asked, [`urgency`], how soon an answer is needed, and [`OutagePolicy`], what a tenant wants during an outage. Pure.
 
 pub mod rate;
+pub mod urgency;
 
 use base::str_enum;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -34,6 +35,20 @@ str_enum! {
         Settled = "settled",
         /// It timed out, or its worker died: the provider may bill it.
         PossiblyBilled = "possibly_billed",
+    }
+}
+
+str_enum! {
+    /// How a request to a model was served.
+    #[schemars(rename = "ServiceTier")]
+    Tier {
+        Standard = "standard",
+        /// Cheaper and slower.
+        Flex = "flex",
+        /// In a batch, within a day: the cheapest.
+        Batch = "batch",
+        /// By an answer of before: no request was sent.
+        Cache = "cache",
     }
 }
 

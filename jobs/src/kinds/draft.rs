@@ -4,6 +4,7 @@ use super::triage::LlmUsage;
 use crate::domain::{
     ApiKeyId, ApprovalId, DraftId, MessageId, UserId,
     draft::{Confidence, DiffLine, DraftMode, Tone, headers::Recipients, send_at::SendAt},
+    llm::urgency::Urgency,
 };
 use base::str_enum;
 use chrono::{DateTime, Utc};
@@ -68,6 +69,9 @@ pub struct Args {
     /// The API key that submitted it, directly or through another job; its budgets cover the calls of models.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key: Option<ApiKeyId>,
+    /// How soon the model's answer is needed.
+    #[serde(default, skip_serializing_if = "Urgency::is_now")]
+    pub urgency: Urgency,
 }
 
 /// A version of a draft, as the person saw it.
@@ -96,6 +100,7 @@ impl Args {
             dry_run: false,
             user: None,
             api_key: None,
+            urgency: Urgency::Now,
         }
     }
 
@@ -116,6 +121,7 @@ impl Args {
             dry_run: false,
             user: Some(user),
             api_key: None,
+            urgency: Urgency::Now,
         }
     }
 }

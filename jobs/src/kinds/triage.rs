@@ -1,6 +1,6 @@
 //! `triage.email`: judges an email and proposes actions.
 
-use crate::domain::{ApiKeyId, ApprovalId, MessageId};
+use crate::domain::{ApiKeyId, ApprovalId, MessageId, llm::urgency::Urgency};
 use crate::domain::{
     action::ActionType,
     gate::Gate,
@@ -70,6 +70,9 @@ pub struct Args {
     /// The API key that submitted it, directly or through another job; its budgets cover the calls of models.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key: Option<ApiKeyId>,
+    /// How soon the model's answer is needed.
+    #[serde(default, skip_serializing_if = "Urgency::is_now")]
+    pub urgency: Urgency,
 }
 
 /// Returns the external id of a triage that was submitted without one: the same email, rules and mode are the same work.

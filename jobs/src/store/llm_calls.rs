@@ -3,7 +3,7 @@
 //! [`admit`] writes the row unless the lane is open or the lease is lost, [`settle`] completes it, and [`mark_lost`] does so
 //! for requests whose worker died.
 
-use crate::domain::ApiKeyId;
+use crate::domain::{ApiKeyId, llm::Tier};
 use async_trait::async_trait;
 use base::{JobId, TenantId};
 use chrono::{DateTime, Utc};
@@ -138,6 +138,73 @@ pub async fn admit(
     })
 }
 
+/// Inserts a request that a batch will send. The caller holds the job's lease.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn insert_batched(
+    conn: &mut PgConnection,
+    call: &NewLlmCall<'_>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into llm_calls (
+             tenant_id, id, job_id, attempt, step, provider, model, prompt_version, prompt_sha256, prompt_bytes,
+             response_bytes, input_tokens, output_tokens, cached_tokens, tries, duration_ms, outcome, kind, billing,
+             reserved_tokens, reserved_micros, api_key_id, tier)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, 0, 0, 1, 0, 'in_flight', $11, 'reserved', $12, $13, $14,
+             'batch')",
+        call.lease.tenant.0,
+        call.id,
+        call.lease.job.0,
+        call.lease.attempt,
+        call.step,
+        call.provider,
+        call.model,
+        call.prompt_version,
+        &call.prompt_sha256,
+        call.prompt_bytes,
+        call.kind,
+        call.reserved.tokens,
+        call.reserved.micros,
+        call.api_key.map(|key| key.0),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Inserts the use of an answer of before, which costs nothing. The caller holds the job's lease.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn insert_cached(
+    conn: &mut PgConnection,
+    call: &NewLlmCall<'_>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into llm_calls (
+             tenant_id, id, job_id, attempt, step, provider, model, prompt_version, prompt_sha256, prompt_bytes,
+             response_bytes, input_tokens, output_tokens, cached_tokens, tries, duration_ms, outcome, kind, billing,
+             cost_micros, api_key_id, tier)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, 0, 0, 0, 0, 'ok', $11, 'settled', 0, $12, 'cache')",
+        call.lease.tenant.0,
+        call.id,
+        call.lease.job.0,
+        call.lease.attempt,
+        call.step,
+        call.provider,
+        call.model,
+        call.prompt_version,
+        &call.prompt_sha256,
+        call.prompt_bytes,
+        call.kind,
+        call.api_key.map(|key| key.0),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// How a request ended.
 pub struct EndedLlmCall<'a> {
     pub id: Uuid,
@@ -151,6 +218,7 @@ pub struct EndedLlmCall<'a> {
     /// `ok` or the class of the error.
     pub outcome: &'a str,
     pub possibly_billed: bool,
+    pub tier: Tier,
     pub cost_micros: Option<i64>,
 }
 
@@ -191,7 +259,7 @@ pub async fn settle(
         set model = coalesce($3, model), response_bytes = $4, input_tokens = $5, output_tokens = $6, cached_tokens = $7,
             duration_ms = $8, outcome = $9,
             billing = case when $10 then 'possibly_billed' else 'settled' end,
-            cost_micros = case when $10 then reserved_micros else $11 end
+            cost_micros = case when $10 then reserved_micros else $11 end, tier = $12
         where tenant_id = $1 and id = $2 and billing = 'reserved'
         returning kind, api_key_id as "api_key: ApiKeyId", reserved_tokens, reserved_micros, cost_micros
         "#,
@@ -206,6 +274,7 @@ pub async fn settle(
         call.outcome,
         call.possibly_billed,
         call.cost_micros,
+        call.tier.as_str(),
     )
     .fetch_optional(conn)
     .await?;
@@ -228,7 +297,8 @@ pub async fn settle(
     }))
 }
 
-/// Completes requests whose attempt no longer runs, as possibly billed, in every tenant: their worker died.
+/// Completes requests whose attempt no longer runs and that no batch holds, as possibly billed, in every tenant: their worker
+/// died.
 ///
 /// # Errors
 /// When the database refuses.
@@ -245,6 +315,8 @@ pub async fn mark_lost(
               and not exists (
                   select from jobs where jobs.tenant_id = call.tenant_id and jobs.id = call.job_id
                     and jobs.attempt = call.attempt and jobs.state = 'running')
+              and not exists (
+                  select from llm_batch_items item where item.call_id = call.id and item.state in ('waiting', 'sent'))
             order by call.created_at
             limit $1
             for update skip locked

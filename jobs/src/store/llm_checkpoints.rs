@@ -7,9 +7,9 @@ use sqlx::PgConnection;
 
 /// The key of a completion: the job's step and the request.
 #[derive(Clone, Copy, Debug)]
-pub struct CheckpointKey {
+pub struct CheckpointKey<'a> {
     pub job: JobId,
-    pub step: &'static str,
+    pub step: &'a str,
     pub request_hash: [u8; 32],
 }
 
@@ -20,7 +20,7 @@ pub struct CheckpointKey {
 pub async fn find(
     conn: &mut PgConnection,
     tenant: TenantId,
-    key: CheckpointKey,
+    key: CheckpointKey<'_>,
 ) -> Result<Option<Value>, sqlx::Error> {
     sqlx::query_scalar!(
         "select completion from llm_checkpoints
@@ -69,7 +69,7 @@ pub async fn of_job(
 pub async fn insert(
     conn: &mut PgConnection,
     tenant: TenantId,
-    key: CheckpointKey,
+    key: CheckpointKey<'_>,
     completion: &Value,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(

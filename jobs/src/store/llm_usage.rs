@@ -1,6 +1,6 @@
-//! Sums of `llm_calls`: what models were used for, by day, kind, API key and model, and by tenant.
+//! Sums of `llm_calls`: what models were used for, by day, kind, API key, model and tier, and by tenant.
 
-use crate::domain::ApiKeyId;
+use crate::domain::{ApiKeyId, llm::Tier};
 use base::{JobId, TenantId};
 use chrono::NaiveDate;
 use sqlx::PgConnection;
@@ -14,6 +14,7 @@ pub struct UsageRow {
     pub api_key: Option<ApiKeyId>,
     pub provider: String,
     pub model: String,
+    pub tier: Tier,
     pub requests: i64,
     /// Requests without a usable answer.
     pub failed_requests: i64,
@@ -28,7 +29,7 @@ pub struct UsageRow {
     pub unpriced_requests: i64,
 }
 
-/// Sums a tenant's requests, or those of one of its API keys, by day (UTC), kind, key and model, from `from` to `to`, both
+/// Sums a tenant's requests, or those of one of its API keys, by day (UTC), kind, key, model and tier, from `from` to `to`, both
 /// included.
 ///
 /// # Errors
@@ -44,7 +45,7 @@ pub async fn by_day(
         UsageRow,
         r#"
         select (created_at at time zone 'UTC')::date as "day!", kind, api_key_id as "api_key: ApiKeyId", provider,
-            model, count(*) as "requests!",
+            model, tier as "tier: Tier", count(*) as "requests!",
             count(*) filter (where outcome not in ('ok', 'in_flight')) as "failed_requests!",
             sum(input_tokens)::bigint as "input_tokens!", sum(output_tokens)::bigint as "output_tokens!",
             sum(cached_tokens)::bigint as "cached_tokens!", coalesce(sum(cost_micros), 0)::bigint as "cost_micros!",
@@ -55,8 +56,8 @@ pub async fn by_day(
         where tenant_id = $1 and created_at >= $2::date::timestamp at time zone 'UTC'
           and created_at < ($3::date + 1)::timestamp at time zone 'UTC'
           and ($5::uuid is null or api_key_id = $5)
-        group by 1, kind, api_key_id, provider, model
-        order by 1 desc, kind, api_key_id nulls first, provider, model
+        group by 1, kind, api_key_id, provider, model, tier
+        order by 1 desc, kind, api_key_id nulls first, provider, model, tier
         limit $4
         "#,
         tenant.0,
@@ -145,7 +146,8 @@ pub async fn of_job(
     sqlx::query_as!(
         JobCost,
         r#"
-        select count(*) as "requests!", coalesce(sum(input_tokens + output_tokens), 0)::bigint as "tokens!",
+        select count(*) filter (where tier <> 'cache') as "requests!",
+            coalesce(sum(input_tokens + output_tokens), 0)::bigint as "tokens!",
             case when count(*) filter (where input_tokens + output_tokens > 0 and cost_micros is null) = 0
                 then coalesce(sum(cost_micros), 0)::bigint end as micros,
             (array_agg(provider order by created_at desc) filter (where outcome = 'ok'))[1] as provider,

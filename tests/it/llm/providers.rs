@@ -255,7 +255,10 @@ fn ollama() -> Provider {
 }
 
 /// A server with these replies, the last one for all later requests, and a model behind this provider.
-async fn behind(provider: &Provider, replies: Vec<ResponseTemplate>) -> (MockServer, Model) {
+pub(super) async fn behind(
+    provider: &Provider,
+    replies: Vec<ResponseTemplate>,
+) -> (MockServer, Model) {
     let server = MockServer::start().await;
     let last = replies.len() - 1;
     for (number, reply) in replies.into_iter().enumerate() {
@@ -279,7 +282,7 @@ async fn complete(model: &Model) -> Result<Completion, LlmError> {
     model.complete(&call(deadline, &cancelled)).await
 }
 
-fn ok(body: &Value) -> ResponseTemplate {
+pub(super) fn ok(body: &Value) -> ResponseTemplate {
     ResponseTemplate::new(200).set_body_json(body)
 }
 

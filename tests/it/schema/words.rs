@@ -16,7 +16,7 @@ use jobs::{
         gate::{Gate, TrustMode},
         inbox,
         judgement::{Category, Disposition, Priority, Sla, Source, ThreadStatus},
-        llm::{Billing, BudgetPeriod, OnOutage},
+        llm::{Billing, BudgetPeriod, OnOutage, Tier},
         mail::MailFormat,
         memory,
         risk::Risk,
@@ -26,6 +26,7 @@ use jobs::{
         tenant::{TenantStatus, UserStatus},
     },
     kinds::triage::Mode,
+    store::llm_batch_items::ItemState,
 };
 use queue::{JobState, Outcome, operate::limits::Scope};
 use std::{
@@ -140,6 +141,12 @@ fn enums() -> BTreeMap<&'static str, Words> {
         (
             "subscriptions_status_check",
             words(SubscriptionStatus::ALL, SubscriptionStatus::as_str),
+        ),
+        // 0025_urgency
+        ("llm_calls_tier_check", words(Tier::ALL, Tier::as_str)),
+        (
+            "llm_batch_items_state_check",
+            words(ItemState::ALL, ItemState::as_str),
         ),
         // 0009_llm
         (

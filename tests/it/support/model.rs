@@ -49,6 +49,8 @@ pub(crate) enum Reply {
     FitsWith(&'static [(&'static str, &'static str)]),
     /// As [`Reply::Says`], once the test lets go.
     Holds(String),
+    /// As [`Reply::Fits`] to ordinary requests; to cheap ones as OpenAI answers without room for them.
+    LacksRoom,
     /// This status, with `retry-after` if there are seconds.
     Refuses(u16, Option<u32>),
 }
@@ -157,6 +159,12 @@ impl FakeModel {
             .join("\n")
     }
 
+    /// The field of a call's body; the first call is 0.
+    pub(crate) fn field(&self, call: usize, name: &str) -> Value {
+        let asked = self.shared.asked.lock().expect("no panic with the lock");
+        asked[call][name].clone()
+    }
+
     /// Waits until it was asked this often.
     pub(crate) async fn asked(&self, calls: usize) {
         eventually(super::wait::SOON, async || match self.calls() {
@@ -180,7 +188,10 @@ impl Drop for FakeModel {
 
 async fn answer(State(shared): State<Arc<Shared>>, Json(request): Json<Value>) -> Response {
     let is_draft = request.to_string().contains("draft_v");
-    let model = request["model"].as_str().unwrap_or("fake-1").to_owned();
+    let served = Served {
+        model: request["model"].as_str().unwrap_or("fake-1").to_owned(),
+        is_flex: request["service_tier"] == "flex",
+    };
     shared
         .asked
         .lock()
@@ -199,12 +210,12 @@ async fn answer(State(shared): State<Arc<Shared>>, Json(request): Json<Value>) -
         }
     };
     match reply {
-        Reply::Says(content) => completion(&model, &content),
-        Reply::Fits if is_draft => completion(&model, DRAFT),
-        Reply::Fits => completion(&model, VERDICT),
+        Reply::Says(content) => completion(&served, &content),
+        Reply::Fits if is_draft => completion(&served, DRAFT),
+        Reply::Fits => completion(&served, VERDICT),
         Reply::FitsWith(headers) => {
             let content = if is_draft { DRAFT } else { VERDICT };
-            let mut response = completion(&model, content);
+            let mut response = completion(&served, content);
             for (name, value) in headers {
                 let value = HeaderValue::from_static(value);
                 response
@@ -219,7 +230,17 @@ async fn answer(State(shared): State<Arc<Shared>>, Json(request): Json<Value>) -
                 .wait_for(|released| *released)
                 .await
                 .expect("the sender lives as long");
-            completion(&model, &content)
+            completion(&served, &content)
+        }
+        Reply::LacksRoom if served.is_flex => {
+            let error =
+                json!({ "message": "Resource unavailable", "code": "resource_unavailable" });
+            let body = Json(json!({ "error": error }));
+            (StatusCode::TOO_MANY_REQUESTS, body).into_response()
+        }
+        Reply::LacksRoom => {
+            let content = if is_draft { DRAFT } else { VERDICT };
+            completion(&served, content)
         }
         Reply::Refuses(status, retry_after) => {
             let status = StatusCode::from_u16(status).expect("a status code");
@@ -235,11 +256,18 @@ async fn answer(State(shared): State<Arc<Shared>>, Json(request): Json<Value>) -
     }
 }
 
-fn completion(model: &str, content: &str) -> Response {
+/// What an answer says of its request.
+struct Served {
+    model: String,
+    is_flex: bool,
+}
+
+fn completion(served: &Served, content: &str) -> Response {
     Json(json!({
         "id": "chatcmpl-1",
         "object": "chat.completion",
-        "model": model,
+        "model": served.model,
+        "service_tier": if served.is_flex { "flex" } else { "default" },
         "choices": [{
             "index": 0,
             "finish_reason": "stop",

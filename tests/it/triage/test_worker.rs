@@ -9,6 +9,7 @@ use jobs::{
     commands::rules::put_rules,
     domain::{
         MessageId,
+        llm::urgency::Urgency,
         mail::{Mail, MailFormat},
     },
     kinds::triage::{Args, Mode, Output, Triage},
@@ -172,6 +173,7 @@ impl TestWorker {
             force: false,
             ruleset_version: rule_sets::active_version(&mut conn, tenant).await.unwrap(),
             api_key: None,
+            urgency: Urgency::Now,
         };
         change(&mut args);
         let message = messages::NewMessage {

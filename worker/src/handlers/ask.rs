@@ -1,37 +1,43 @@
 //! Calls the model and never pays for the same answer twice: [`ask`].
 //!
 //! A model that is away or refused by its budget is followed by its fallbacks in the same attempt. The first model is asked
-//! first by every job, so that its probe is a job of its own.
+//! first by every job, so that its probe is a job of its own. A question that can wait goes into a batch first ([`batched`]).
 //!
 //! [`ledger`] records each request before it is sent. The answer is stored before it is used, in a transaction that holds the
 //! job's lease: a worker that lost the job stores nothing, and the next attempt of a crashed job finds the answer. The same
 //! transaction completes the record of the request and writes its audit entry.
 
 mod access;
+mod batched;
+mod cached;
 mod ledger;
 mod metrics;
 mod recorded;
 
 pub use access::ModelAccess;
+pub(crate) use batched::{EndedRequest, Missing, end_item};
 pub use metrics::SpendMetrics;
 pub use recorded::{RecordedAnswer, RecordedAnswers, ReplayedAnswer, ReplayedStep};
 
 use crate::handlers::model_failure::effects::passes_on;
 use crate::recording::{Exchange, Recorder, hexadecimal, rendered};
 use base::telemetry::{chain, millis};
+use batched::HandedIn;
+use cached::Cached;
+use chrono::{DateTime, NaiveTime, Utc};
 use jobs::commands::audit::JobAudit;
 use jobs::domain::ResourceKind;
 use jobs::{
-    domain::{AuditAction, Detail},
+    domain::{AuditAction, Detail, llm::urgency::Urgency},
     kinds::triage::LlmUsage,
     store::{
-        audit,
+        audit, llm_answers,
         llm_checkpoints::{self, CheckpointKey},
         llm_usage,
     },
 };
 use ledger::{Answered, JobLedger};
-use llm::{Call, CallCost, Completion, LlmError, Model, OutputSchema, Prompt};
+use llm::{Call, CallCost, Completion, LlmError, Model, OutputSchema, Prompt, ServiceTier};
 use queue::lease;
 use queue::runtime::handler::JobContext;
 use sqlx::PgConnection;
@@ -46,6 +52,10 @@ pub(in crate::handlers) struct Question {
     pub(in crate::handlers) prompt: Prompt,
     pub(in crate::handlers) schema: OutputSchema,
     pub(in crate::handlers) max_output_tokens: u32,
+    /// The hash of the prompt as it is on the whole day of the job; none of a question whose answer is not used again.
+    pub(in crate::handlers) same_today: Option<[u8; 32]>,
+    /// How soon its answer is needed.
+    pub(in crate::handlers) urgency: Urgency,
     pub(in crate::handlers) deadline: Instant,
 }
 
@@ -64,6 +74,9 @@ pub(in crate::handlers) enum AskError {
     LeaseLost,
     #[error("could not read or record the call")]
     Database(#[from] sqlx::Error),
+    /// A batch will answer; the job is parked until then.
+    #[error("a batch will answer the question {step}")]
+    Batched { step: &'static str },
     /// A replay has no answer to this question.
     #[error("no answer to the question {step} was recorded")]
     NotRecorded { step: &'static str },
@@ -108,6 +121,10 @@ pub(in crate::handlers) async fn ask(
         schema: question.schema,
         max_output_tokens: question.max_output_tokens,
         task: question.task,
+        tier: match question.urgency {
+            Urgency::Now => ServiceTier::Standard,
+            Urgency::Soon | Urgency::Whenever => ServiceTier::Flex,
+        },
         deadline: question.deadline,
         tenant: job.tenant,
         job: job.lease.job,
@@ -115,6 +132,22 @@ pub(in crate::handlers) async fn ask(
         cancelled: &ctx.cancelled,
     };
     let route = access.models.route(job.tenant, call.task);
+    let mut cache = None;
+    if let Some(same_today) = question.same_today {
+        match cached::reuse(ctx, &route.first, &call, key, same_today).await? {
+            Cached::Answer(completion) => return Ok(*completion),
+            Cached::Missing(hash) => cache = Some(hash),
+            Cached::Off => {}
+        }
+    }
+    if question.urgency == Urgency::Whenever {
+        let handed_in = batched::hand_in(ctx, access, &route.first, &call, key).await?;
+        if handed_in == HandedIn::Parked {
+            return Err(AskError::Batched {
+                step: question.step,
+            });
+        }
+    }
     let mut earlier = Vec::new();
     let mut fallbacks = route.fallbacks.iter();
     let mut model = &route.first;
@@ -125,6 +158,8 @@ pub(in crate::handlers) async fn ask(
             model,
             key,
             version,
+            // Not of a fallback: the question names the first model.
+            cache: cache.filter(|_| earlier.is_empty()),
         };
         let last = match ask_one(ctx, &call, &ledger).await? {
             Ok(completion) => return Ok(completion),
@@ -208,7 +243,7 @@ async fn write_exchange(
 /// Reads the checkpoint; ignores one that this version cannot parse.
 async fn stored_answer(
     ctx: &JobContext,
-    key: CheckpointKey,
+    key: CheckpointKey<'_>,
 ) -> Result<Option<Completion>, AskError> {
     let mut conn = ctx.pool.acquire().await?;
     let stored = llm_checkpoints::find(&mut conn, ctx.job.tenant, key).await?;
@@ -239,6 +274,7 @@ async fn record(
         let answer = Answered {
             model: &completion.model,
             usage: ended.cost.last_usage,
+            tier: completion.tier,
             response_bytes: completion.response_bytes,
             limits: ended.cost.last_limits,
             duration: completion.duration,
@@ -252,6 +288,9 @@ async fn record(
             let kept = serde_json::to_value(completion)
                 .map_err(|error| sqlx::Error::Encode(error.into()))?;
             llm_checkpoints::insert(&mut tx, job.tenant, ledger.key, &kept).await?;
+            if let Some(hash) = ledger.cache {
+                llm_answers::put(&mut tx, job.tenant, hash, &kept).await?;
+            }
         }
         audit_call(&mut tx, ctx, ledger, ended).await?;
     }
@@ -300,6 +339,11 @@ async fn audit_call(
         entry = entry.failed(error.class());
     }
     audit::insert(conn, &[entry]).await
+}
+
+/// Returns the beginning of the day, in UTC: questions that differ in the time of day only are the same.
+pub(in crate::handlers) fn day_of(moment: DateTime<Utc>) -> DateTime<Utc> {
+    moment.date_naive().and_time(NaiveTime::MIN).and_utc()
 }
 
 /// Adds an answer that the job used, also one from a checkpoint.

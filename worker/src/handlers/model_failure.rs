@@ -9,7 +9,7 @@ use super::ask::{AskError, FailedCall};
 use super::unavailable;
 use base::telemetry::chain;
 use chrono::{DateTime, TimeDelta, Utc};
-use effects::{JobEffect, RATE_CODE, Subject, gave_no_answer, job_effect};
+use effects::{BATCH_CODE, JobEffect, RATE_CODE, Subject, gave_no_answer, job_effect};
 use jobs::domain::llm::OutagePolicy;
 use jobs::store::{
     llm_calls::{self, FailureFacts},
@@ -34,6 +34,9 @@ const LANE_WAIT: std::ops::Range<f64> = 60.0..300.0;
 /// How often the wait for a lane may grow: up to an hour, so that an outage of a day leaves some thirty attempts behind.
 const LANE_WAITS: i32 = 12;
 
+/// How long a job is parked for its batch. Only a fallback: it is released when the batch has ended.
+const PARKED: TimeDelta = TimeDelta::hours(6);
+
 /// What a handler does about a failed call.
 #[derive(Debug)]
 pub(super) enum Reaction {
@@ -56,6 +59,7 @@ pub(super) async fn react(
     match error {
         AskError::LeaseLost => Reaction::Fail(Failure::interrupted()),
         AskError::Database(error) => Reaction::Fail(unavailable(&error)),
+        AskError::Batched { step } => Reaction::Fail(parked(ctx.clock.now(), step)),
         AskError::NotRecorded { step } => Reaction::Fail(Failure::permanent(
             "not_recorded",
             "Today's code asks the model a question that the job did not ask.",
@@ -207,6 +211,16 @@ fn rate_reached(error: &LlmError, model: &str, until: DateTime<Utc>) -> Failure 
         RATE_CODE,
         format!("The rate of requests to {model} is reached; the job continues at its turn."),
         chain(error),
+    )
+}
+
+/// Builds the failure of a job whose question is in a batch.
+fn parked(now: DateTime<Utc>, step: &str) -> Failure {
+    Failure::rate_limited(
+        now + PARKED,
+        BATCH_CODE,
+        "The question to the language model is in a batch, which is answered within a day; the job continues automatically.",
+        format!("a batch will answer {step}"),
     )
 }
 

@@ -105,7 +105,7 @@ impl Handler for TriageHandler {
         let (model_use, Judged { answer, usage }) = if needs_model {
             (
                 ModelUse::Called,
-                judge(ctx, &self.model, &case, &verdict).await?,
+                judge(ctx, &self.model, &case, &verdict, args.urgency).await?,
             )
         } else {
             (

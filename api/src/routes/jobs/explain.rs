@@ -193,6 +193,9 @@ fn why_waiting(code: &str) -> &'static str {
         "llm_price_unknown" => {
             "Your budget is in money and the language model has no known price; the job tries again"
         }
+        "llm_batched" => {
+            "Its question is in a batch, which is answered within a day; the job continues with the answer, or looks for it"
+        }
         _ => "It was snoozed; it continues",
     }
 }

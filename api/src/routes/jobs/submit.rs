@@ -143,6 +143,7 @@ impl Submission {
             mode: options.mode,
             dry_run: options.dry_run,
             force: options.force,
+            urgency: options.urgency,
             external_id: options.external_id,
             request_id: keyed.context.request_id.clone(),
             traceparent: keyed.context.traceparent.clone(),

@@ -2,6 +2,7 @@
 //!
 //! The schema is enforced by `output_config`, or by a tool that the model must call.
 
+mod batches;
 mod reply;
 
 use super::{
@@ -11,10 +12,14 @@ use super::{
 };
 use crate::{
     error::LlmError,
-    provider::{AttemptInfo, AttemptRequest, LlmProvider, Reply},
+    provider::{AttemptInfo, AttemptRequest, BatchForm, Batches, LlmProvider, Reply},
 };
 use async_trait::async_trait;
-use reqwest::{Url, header::HeaderValue};
+use batches::AnthropicBatches;
+use reqwest::{
+    Url,
+    header::{HeaderMap, HeaderValue},
+};
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 
@@ -27,6 +32,7 @@ pub struct Anthropic {
     model: String,
     options: ModelOptions,
     learned: Learned,
+    batches: AnthropicBatches,
 }
 
 impl Anthropic {
@@ -48,6 +54,7 @@ impl Anthropic {
             ..Capabilities::full(LimitName::Settled("max_tokens"), FALLBACKS)
         };
         Ok(Self {
+            batches: AnthropicBatches::new(base, key.clone(), headers.clone(), &options)?,
             http: Http::new(
                 http::join(base, "/v1/messages"),
                 &Auth::Header("x-api-key"),
@@ -114,6 +121,23 @@ impl Anthropic {
     }
 }
 
+impl BatchForm for Anthropic {
+    fn body(&self, request: &AttemptRequest<'_>) -> Value {
+        Self::body(self, request, self.learned.get())
+    }
+
+    fn read(
+        &self,
+        answer: &Value,
+        request: &AttemptRequest<'_>,
+        info: &mut AttemptInfo,
+    ) -> Result<Reply, LlmError> {
+        let limit = self.output_limit(request.max_output_tokens);
+        let body = answer.to_string();
+        reply::read(body.as_bytes(), &HeaderMap::new(), request, limit, info)
+    }
+}
+
 #[async_trait]
 impl LlmProvider for Anthropic {
     fn name(&self) -> &'static str {
@@ -126,6 +150,11 @@ impl LlmProvider for Anthropic {
 
     fn output_limit(&self, wanted: u32) -> u32 {
         self.options.output_limit(wanted)
+    }
+
+    fn batches(&self) -> Option<Batches<'_>> {
+        let api = &self.batches;
+        Some(Batches { api, form: self })
     }
 
     async fn attempt(

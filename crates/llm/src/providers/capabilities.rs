@@ -14,6 +14,7 @@ use crate::{
     error::LlmError,
     prompt::{Message, OutputSchema, Role},
     provider::{AttemptInfo, AttemptRequest, Reply},
+    tier::ServiceTier,
 };
 use reqwest::header::HeaderMap;
 use serde_json::{Map, Value};
@@ -63,6 +64,8 @@ pub(super) struct Capabilities {
     pub(super) temperature: bool,
     pub(super) seed: bool,
     pub(super) reasoning: bool,
+    /// Takes `service_tier`.
+    pub(super) flex: bool,
 }
 
 impl Capabilities {
@@ -78,7 +81,14 @@ impl Capabilities {
             temperature: true,
             seed: true,
             reasoning: true,
+            flex: false,
         }
+    }
+
+    /// Adds OpenAI's cheaper tier.
+    #[must_use]
+    pub(super) const fn with_flex(self) -> Self {
+        Self { flex: true, ..self }
     }
 
     /// Leaves out what the operator does not ask for, so that its refusal is never looked for.
@@ -186,11 +196,22 @@ impl Learned {
         let mut sent = self.get();
         let mut steps = 0;
         loop {
+            info.tier = match request.tier {
+                ServiceTier::Flex if sent.flex => ServiceTier::Flex,
+                ServiceTier::Flex | ServiceTier::Standard | ServiceTier::Batch => {
+                    ServiceTier::Standard
+                }
+            };
             let response = http.post(&build(sent), request, info).await?;
             if response.status.is_success() {
                 return Ok((response, sent));
             }
             let status = response.status.as_u16();
+            if info.tier == ServiceTier::Flex && refusal::has_no_room(status, &response.body) {
+                // Not learned: there may be room for the next request. Such a refusal is not billed.
+                sent.flex = false;
+                continue;
+            }
             match refusal::without_refused(sent, status, &response.body) {
                 Some(next) if steps < MAX_STEPS => {
                     steps += 1;

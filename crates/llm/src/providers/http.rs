@@ -3,18 +3,21 @@
 //! Limits the size of a response, follows no redirects and ignores proxy variables. Knows no provider and no body.
 
 use crate::{
+    classify,
     error::LlmError,
     limits_left::limits_left,
     provider::{AttemptInfo, AttemptRequest},
 };
+use chrono::{DateTime, Utc};
 use reqwest::{
-    Client, Response, StatusCode, Url,
-    header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue},
+    Client, Method, Response, StatusCode, Url,
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
     redirect::Policy,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// Answers have a few kilobytes; a longer one is an error or an attack.
 const MAX_REPLY_BYTES: usize = 1024 * 1024;
@@ -31,6 +34,18 @@ pub(super) struct Http {
     headers: HeaderMap,
     key: SecretString,
     connect_timeout: Duration,
+}
+
+/// What a request carries that is not for an answer.
+pub(super) enum Body<'a> {
+    None,
+    Json(Value),
+    /// A form with a file.
+    Upload {
+        fields: &'a [(&'a str, &'a str)],
+        file_name: String,
+        content: Vec<u8>,
+    },
 }
 
 /// Where the credential goes.
@@ -116,7 +131,10 @@ impl Http {
         info.status = Some(status.as_u16());
         info.request_id = request_id(&headers, &self.key);
         info.limits = limits_left(&headers, request.clock.now());
-        let body = self.read_capped(&mut response, info).await?;
+        let read = &mut info.response_bytes;
+        let body = self
+            .read_capped(&mut response, MAX_REPLY_BYTES, read)
+            .await?;
         Ok(HttpResponse {
             status,
             headers,
@@ -124,11 +142,67 @@ impl Http {
         })
     }
 
-    /// Reads the body in chunks up to the limit; `Content-Length` may be missing or wrong.
+    /// Sends a request that is not for an answer, to another address of the same server, and reads up to `limit` bytes.
+    ///
+    /// # Errors
+    /// If there is no complete response, or it has an error status.
+    pub(super) async fn fetch(
+        &self,
+        method: Method,
+        url: Url,
+        body: Body<'_>,
+        limit: usize,
+        now: DateTime<Utc>,
+    ) -> Result<HttpResponse, LlmError> {
+        let request = self
+            .client
+            .request(method, url)
+            .headers(self.headers.clone());
+        let request = match body {
+            Body::None => request,
+            Body::Json(json) => request.json(&json),
+            Body::Upload {
+                fields,
+                file_name,
+                content,
+            } => {
+                let boundary = Uuid::new_v4().simple().to_string();
+                request
+                    .header(
+                        CONTENT_TYPE,
+                        format!("multipart/form-data; boundary={boundary}"),
+                    )
+                    .body(form(&boundary, fields, &file_name, &content))
+            }
+        };
+        let mut response = request
+            .send()
+            .await
+            .map_err(|error| self.connection(error))?;
+        let status = response.status();
+        let headers = std::mem::take(response.headers_mut());
+        let body = self.read_capped(&mut response, limit, &mut 0).await?;
+        if !status.is_success() {
+            return Err(classify::error_response(
+                status.as_u16(),
+                &headers,
+                &body,
+                now,
+            ));
+        }
+        Ok(HttpResponse {
+            status,
+            headers,
+            body,
+        })
+    }
+
+    /// Reads the body in chunks up to the limit; `Content-Length` may be missing or wrong. Counts the bytes in `read`.
     async fn read_capped(
         &self,
         response: &mut Response,
-        info: &mut AttemptInfo,
+        limit: usize,
+        read: &mut u64,
     ) -> Result<Vec<u8>, LlmError> {
         let mut body = Vec::new();
         loop {
@@ -136,11 +210,9 @@ impl Http {
             let Some(chunk) = chunk.map_err(|error| self.connection(error))? else {
                 return Ok(body);
             };
-            info.response_bytes += chunk.len() as u64;
-            if body.len() + chunk.len() > MAX_REPLY_BYTES {
-                return Err(LlmError::ReplyTooLarge {
-                    limit: MAX_REPLY_BYTES,
-                });
+            *read += chunk.len() as u64;
+            if body.len() + chunk.len() > limit {
+                return Err(LlmError::ReplyTooLarge { limit });
             }
             body.extend_from_slice(&chunk);
         }
@@ -157,6 +229,24 @@ impl Http {
             source: error.without_url().into(),
         }
     }
+}
+
+/// Renders a form with a file.
+fn form(boundary: &str, fields: &[(&str, &str)], file_name: &str, content: &[u8]) -> Vec<u8> {
+    let mut form = String::new();
+    for (name, value) in fields {
+        form.push_str(&format!(
+            "--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
+        ));
+    }
+    form.push_str(&format!(
+        "--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{file_name}\"\r\n\
+         Content-Type: application/octet-stream\r\n\r\n"
+    ));
+    let mut form = form.into_bytes();
+    form.extend_from_slice(content);
+    form.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+    form
 }
 
 /// Appends a path to the address that an operator configured, with or without a slash at its end.

@@ -3,6 +3,7 @@
 //! Requires an answer that follows a JSON schema, or the strictest way that the server has. [`reply`] reads the response;
 //! fixtures use it too.
 
+pub(super) mod batches;
 pub(super) mod reply;
 
 use super::{
@@ -12,10 +13,12 @@ use super::{
 };
 use crate::{
     error::LlmError,
-    provider::{AttemptInfo, AttemptRequest, LlmProvider, Reply},
+    provider::{AttemptInfo, AttemptRequest, BatchForm, Batches, LlmProvider, Reply},
+    tier::ServiceTier,
 };
 use async_trait::async_trait;
-use reqwest::Url;
+use batches::OpenAiBatches;
+use reqwest::{Url, header::HeaderMap};
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 
@@ -32,6 +35,8 @@ pub struct OpenAiChat {
     model: String,
     options: ModelOptions,
     learned: Learned,
+    /// Of OpenAI and compatible servers.
+    batches: Option<OpenAiBatches>,
 }
 
 /// In what the servers of this API differ.
@@ -70,10 +75,15 @@ impl OpenAiChat {
         let dialect = Dialect {
             provider: "openai",
             seed: "seed",
-            start: Capabilities::full(limit, FALLBACKS),
+            start: Capabilities::full(limit, FALLBACKS).with_flex(),
         };
         let url = http::join(base, "/chat/completions");
-        Self::build(url, &Auth::Bearer, dialect, model, key, options)
+        let batches = OpenAiBatches::new(base, "/v1/chat/completions", key.clone(), &options)?;
+        let chat = Self::build(url, &Auth::Bearer, dialect, model, key, options)?;
+        Ok(Self {
+            batches: Some(batches),
+            ..chat
+        })
     }
 
     pub(super) fn build(
@@ -91,6 +101,7 @@ impl OpenAiChat {
             dialect,
             model,
             options,
+            batches: None,
         })
     }
 
@@ -116,6 +127,9 @@ impl OpenAiChat {
         }
         if let Some(effort) = self.options.reasoning.filter(|_| can.reasoning) {
             body.insert("reasoning_effort".into(), json!(effort.as_str()));
+        }
+        if can.flex && request.tier == ServiceTier::Flex {
+            body.insert("service_tier".into(), json!("flex"));
         }
         let (name, schema) = (request.schema.name, &request.schema.schema);
         match can.output {
@@ -150,6 +164,23 @@ const fn limit_name(limit: LimitName) -> &'static str {
     }
 }
 
+impl BatchForm for OpenAiChat {
+    fn body(&self, request: &AttemptRequest<'_>) -> Value {
+        Self::body(self, request, self.learned.get())
+    }
+
+    fn read(
+        &self,
+        answer: &Value,
+        request: &AttemptRequest<'_>,
+        info: &mut AttemptInfo,
+    ) -> Result<Reply, LlmError> {
+        let limit = self.output_limit(request.max_output_tokens);
+        let body = answer.to_string();
+        reply::read(body.as_bytes(), &HeaderMap::new(), request, limit, info)
+    }
+}
+
 #[async_trait]
 impl LlmProvider for OpenAiChat {
     fn name(&self) -> &'static str {
@@ -162,6 +193,10 @@ impl LlmProvider for OpenAiChat {
 
     fn output_limit(&self, wanted: u32) -> u32 {
         self.options.output_limit(wanted)
+    }
+
+    fn batches(&self) -> Option<Batches<'_>> {
+        self.batches.as_ref().map(|api| Batches { api, form: self })
     }
 
     async fn attempt(
@@ -180,7 +215,7 @@ impl LlmProvider for OpenAiChat {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Prompt, prompt_file::tests::JUDGE};
+    use crate::{Prompt, ServiceTier, prompt_file::tests::JUDGE};
     use base::clock::Clock;
     use uuid::Uuid;
 
@@ -194,6 +229,7 @@ mod tests {
                 messages: &[],
                 schema: &JUDGE.schema(),
                 max_output_tokens: 700,
+                tier: ServiceTier::Standard,
                 client_request_id: Uuid::nil(),
                 clock: &Clock::System,
             };

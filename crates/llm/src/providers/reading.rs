@@ -8,6 +8,7 @@ use crate::{
     completion::{FinishReason, TokenUsage},
     error::LlmError,
     provider::{AttemptInfo, AttemptRequest, Reply},
+    tier::ServiceTier,
 };
 use reqwest::header::HeaderMap;
 use serde::de::DeserializeOwned;
@@ -42,6 +43,14 @@ pub(super) fn parse<T: DeserializeOwned>(
 
 pub(super) const fn invalid(what: &'static str) -> LlmError {
     LlmError::InvalidReply { what }
+}
+
+/// Returns the tier that OpenAI names in its answer; a server that names none has ignored what was asked for.
+pub(super) fn served_tier(word: Option<&str>) -> ServiceTier {
+    match word {
+        Some("flex") => ServiceTier::Flex,
+        Some(_) | None => ServiceTier::Standard,
+    }
 }
 
 impl Received {

@@ -7,14 +7,16 @@ mod reply;
 use super::{
     capabilities::{Capabilities, Learned, LimitName, OutputMode},
     http::{self, Auth, ClientError, Http},
+    openai::batches::OpenAiBatches,
     options::ModelOptions,
 };
 use crate::{
     error::LlmError,
-    provider::{AttemptInfo, AttemptRequest, LlmProvider, Reply},
+    provider::{AttemptInfo, AttemptRequest, BatchForm, Batches, LlmProvider, Reply},
+    tier::ServiceTier,
 };
 use async_trait::async_trait;
-use reqwest::Url;
+use reqwest::{Url, header::HeaderMap};
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 
@@ -26,6 +28,7 @@ pub struct OpenAiResponses {
     model: String,
     options: ModelOptions,
     learned: Learned,
+    batches: OpenAiBatches,
 }
 
 impl OpenAiResponses {
@@ -42,9 +45,10 @@ impl OpenAiResponses {
         let start = Capabilities {
             // The API has no seed.
             seed: false,
-            ..Capabilities::full(LimitName::Settled("max_output_tokens"), FALLBACKS)
+            ..Capabilities::full(LimitName::Settled("max_output_tokens"), FALLBACKS).with_flex()
         };
         Ok(Self {
+            batches: OpenAiBatches::new(base, "/v1/responses", key.clone(), &options)?,
             http: Http::new(
                 http::join(base, "/responses"),
                 &Auth::Bearer,
@@ -79,6 +83,9 @@ impl OpenAiResponses {
         if let Some(effort) = self.options.reasoning.filter(|_| can.reasoning) {
             body.insert("reasoning".into(), json!({ "effort": effort.as_str() }));
         }
+        if can.flex && request.tier == ServiceTier::Flex {
+            body.insert("service_tier".into(), json!("flex"));
+        }
         let format = match can.output {
             OutputMode::JsonSchema => Some(json!({
                 "type": "json_schema",
@@ -97,6 +104,23 @@ impl OpenAiResponses {
     }
 }
 
+impl BatchForm for OpenAiResponses {
+    fn body(&self, request: &AttemptRequest<'_>) -> Value {
+        Self::body(self, request, self.learned.get())
+    }
+
+    fn read(
+        &self,
+        answer: &Value,
+        request: &AttemptRequest<'_>,
+        info: &mut AttemptInfo,
+    ) -> Result<Reply, LlmError> {
+        let limit = self.output_limit(request.max_output_tokens);
+        let body = answer.to_string();
+        reply::read(body.as_bytes(), &HeaderMap::new(), request, limit, info)
+    }
+}
+
 #[async_trait]
 impl LlmProvider for OpenAiResponses {
     fn name(&self) -> &'static str {
@@ -109,6 +133,11 @@ impl LlmProvider for OpenAiResponses {
 
     fn output_limit(&self, wanted: u32) -> u32 {
         self.options.output_limit(wanted)
+    }
+
+    fn batches(&self) -> Option<Batches<'_>> {
+        let api = &self.batches;
+        Some(Batches { api, form: self })
     }
 
     async fn attempt(

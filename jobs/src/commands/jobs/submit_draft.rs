@@ -4,7 +4,7 @@ use super::submit_triage::{AnswerOf, SubmitError, SubmitOutcome, Submitted};
 use crate::commands::drafts::revise::{self, ReviseError};
 use crate::domain::ResourceKind;
 use crate::{
-    domain::{AuditAction, Detail, MessageId, NewAuditEntry, Session},
+    domain::{AuditAction, Detail, MessageId, NewAuditEntry, Session, llm::urgency::Urgency},
     kinds::draft::{Args, DraftGenerate},
     store::{
         audit, messages,
@@ -123,9 +123,11 @@ async fn insert(
     let tenant = request.session.tenant;
     let encode = |error| sqlx::Error::Encode(Box::new(error));
     let new = NewJob::of::<DraftGenerate>(tenant, &request.args).map_err(encode)?;
-    // Who submits it is no part of the work: under one external id, a person and a program ask for the same draft.
+    // Who submits it and how urgently is no part of the work: under one external id, a person and a program ask for the
+    // same draft.
     let work = Args {
         api_key: None,
+        urgency: Urgency::Now,
         ..request.args.clone()
     };
     let work = serde_json::to_value(&work).map_err(encode)?;

@@ -17,6 +17,7 @@ use crate::domain::ResourceKind;
 use crate::{
     domain::{
         AuditAction, Detail, NewAuditEntry, Session, UserId,
+        llm::urgency::Urgency,
         mail::{MailFormat, OwnAnswer},
     },
     kinds::triage::{Mode, Triage, default_name},
@@ -48,6 +49,8 @@ pub struct SubmitTriage {
     pub mode: Mode,
     pub dry_run: bool,
     pub force: bool,
+    /// How soon the model's answer is needed; no part of the work.
+    pub urgency: Urgency,
     /// The caller's name for the work, 1 to 255 characters.
     pub external_id: Option<String>,
     pub place: SubmitOptions,

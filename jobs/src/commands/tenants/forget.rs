@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{Actor, AuditAction, Detail, NewAuditEntry, ResourceKind},
-    store::{audit, messages},
+    store::{audit, llm_answers, messages},
 };
 use base::TenantId;
 use sqlx::PgPool;
@@ -20,6 +20,8 @@ pub async fn forget_old_emails(
     let limit = i32::try_from(limit).unwrap_or(i32::MAX);
     let forgotten = messages::forget_old(&mut tx, tenant, limit).await?;
     if forgotten > 0 {
+        // Answers tell of their emails, and are only a saving.
+        llm_answers::delete_all(&mut tx, tenant).await?;
         let (action, kind) = (AuditAction::EmailsForgotten, ResourceKind::Tenant);
         let entry = NewAuditEntry::new(tenant, Actor::System, action, kind, tenant)
             .with_detail(Detail::new().count("emails", forgotten));

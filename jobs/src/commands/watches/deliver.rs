@@ -5,6 +5,7 @@ use crate::{
     commands::jobs::submit_triage::same_work,
     domain::{
         Actor, AuditAction, ConnectionId, Detail, MessageId, NewAuditEntry, ResourceKind,
+        llm::urgency::Urgency,
         mail::{MailFormat, OwnAnswer},
         watch::FolderName,
     },
@@ -149,6 +150,7 @@ pub(super) async fn enqueue(
             force: false,
             ruleset_version: version,
             api_key: None,
+            urgency: Urgency::Now,
         };
         Ok::<_, serde_json::Error>(NewJob {
             priority: source.priority,

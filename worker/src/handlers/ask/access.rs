@@ -73,6 +73,11 @@ impl ModelAccess {
         ))
     }
 
+    /// Finds a model by the names of its provider and its own.
+    pub(crate) fn model(&self, provider: &str, model: &str) -> Option<&Model> {
+        self.models.find(provider, model)
+    }
+
     /// Returns the model that triages for everybody, without its fallbacks.
     pub(in crate::handlers) fn first_of_triage(&self) -> &Model {
         // No tenant with models of its own has a new id.

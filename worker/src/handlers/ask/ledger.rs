@@ -6,19 +6,19 @@
 use super::{access::ModelAccess, large, small};
 use crate::handlers::model_failure::effects::{Subject, lane_effect};
 use async_trait::async_trait;
-use base::telemetry::chain;
+use base::{TenantId, telemetry::chain};
 use chrono::TimeDelta;
-use jobs::domain::llm::rate;
+use jobs::domain::llm::{LaneEffect, Tier, rate};
 use jobs::kinds::api_key_of;
 use jobs::store::{
     llm_budgets::{self, Reservation},
-    llm_calls::{self, Admission, Amount, EndedLlmCall, NewLlmCall, Spender},
+    llm_calls::{self, Admission, Amount, EndedLlmCall, NewLlmCall, SettledCall, Spender},
     llm_checkpoints::CheckpointKey,
     llm_lanes,
     llm_rates::{self, RatedRequest, Taken},
 };
 use llm::{
-    LlmError, Model, NotAdmitted, RequestLedger, TokenUsage,
+    LlmError, Model, NotAdmitted, Prices, RequestLedger, ServiceTier, TokenUsage,
     ledger::{FailedRequest, Intent},
     limits_left::{Left, LimitsLeft},
 };
@@ -39,8 +39,10 @@ pub(super) struct JobLedger<'a> {
     pub(super) ctx: &'a JobContext,
     pub(super) access: &'a ModelAccess,
     pub(super) model: &'a Model,
-    pub(super) key: CheckpointKey,
+    pub(super) key: CheckpointKey<'static>,
     pub(super) version: &'static str,
+    /// Under which the answer is stored for the same question.
+    pub(super) cache: Option<[u8; 32]>,
 }
 
 #[async_trait]
@@ -70,15 +72,8 @@ impl RequestLedger for JobLedger<'_> {
 impl JobLedger<'_> {
     async fn try_admit(&self, intent: &Intent<'_>) -> Result<Option<NotAdmitted>, sqlx::Error> {
         let job = &self.ctx.job;
-        let most = TokenUsage {
-            input: intent.max_input_tokens,
-            output: intent.max_output_tokens.into(),
-            ..TokenUsage::default()
-        };
-        let reserved = Amount {
-            tokens: large(most.total()),
-            micros: self.micros(intent.provider, intent.model, most),
-        };
+        // At the price of the standard tier, as which a request ends for which the cheaper one has no room.
+        let reserved = reservation(&self.access.prices, intent, ServiceTier::Standard);
         let call = NewLlmCall {
             id: intent.id,
             lease: job.lease,
@@ -163,7 +158,11 @@ impl JobLedger<'_> {
         } else {
             Subject::Provider
         };
-        let effect = lane_effect(failed.error, usage.total() > 0, subject);
+        let effect = if is_slow_by_choice(failed) {
+            LaneEffect::Nothing
+        } else {
+            lane_effect(failed.error, usage.total() > 0, subject)
+        };
         let lane = (failed.provider, failed.model);
         let reason = failed.error.class();
         llm_lanes::record_failure(&mut tx, lane, reason, effect, self.access.lanes).await?;
@@ -177,7 +176,8 @@ impl JobLedger<'_> {
             duration_ms: i64::try_from(failed.duration.as_millis()).unwrap_or(i64::MAX),
             outcome: failed.error.class(),
             possibly_billed: failed.may_be_billed(),
-            cost_micros: self.micros(failed.provider, failed.model, usage),
+            tier: recorded(failed.tier),
+            cost_micros: micros(&self.access.prices, lane, failed.tier, usage),
         };
         self.settle(&mut tx, &ended, failed.limits).await?;
         tx.commit().await
@@ -192,7 +192,8 @@ impl JobLedger<'_> {
     ) -> Result<(), sqlx::Error> {
         let usage = answer.usage;
         let (provider, model) = (self.model.provider_name(), self.model.model_name());
-        let priced = self.micros(provider, answer.model, usage);
+        let tier = answer.tier;
+        let price = |name: &str| micros(&self.access.prices, (provider, name), tier, usage);
         let ended = EndedLlmCall {
             id: request,
             model: Some(answer.model),
@@ -203,8 +204,9 @@ impl JobLedger<'_> {
             duration_ms: i64::try_from(answer.duration.as_millis()).unwrap_or(i64::MAX),
             outcome: "ok",
             possibly_billed: false,
+            tier: recorded(tier),
             // A proxy may answer under a name of its own.
-            cost_micros: priced.or_else(|| self.micros(provider, model, usage)),
+            cost_micros: price(answer.model).or_else(|| price(model)),
         };
         // The lane before the budgets before the rate, everywhere: locks that are taken in one order do not deadlock.
         llm_lanes::record_success(conn, (provider, model), request).await?;
@@ -218,14 +220,12 @@ impl JobLedger<'_> {
         ended: &EndedLlmCall<'_>,
         limits: LimitsLeft,
     ) -> Result<(), sqlx::Error> {
+        let lane = (self.model.provider_name(), self.model.model_name());
         let tenant = self.ctx.job.tenant;
-        let Some(settled) = llm_calls::settle(conn, tenant, ended).await? else {
+        let Some(settled) = settle_call(conn, self.access, lane, tenant, ended).await? else {
             return Ok(());
         };
-        let lane = (self.model.provider_name(), self.model.model_name());
-        self.access.spend.ended(lane, ended, &settled);
         let (reserved, used) = (settled.reserved, settled.used);
-        llm_budgets::settle(conn, settled.spender(), reserved, used).await?;
         let is_known = ended.input_tokens + ended.output_tokens > 0;
         if self.access.rate.tokens.is_some() && is_known {
             let more = used.tokens - reserved.tokens / TOKEN_BYTES;
@@ -237,20 +237,70 @@ impl JobLedger<'_> {
         }
         Ok(())
     }
+}
 
-    fn micros(&self, provider: &str, model: &str, usage: TokenUsage) -> Option<i64> {
-        let micros = self.access.prices.micros(provider, model, usage);
-        micros.map(|micros| i64::try_from(micros).unwrap_or(i64::MAX))
+/// Completes the row of a request and replaces what it had reserved by what it used; none if that was done before.
+pub(super) async fn settle_call(
+    conn: &mut PgConnection,
+    access: &ModelAccess,
+    lane: (&str, &str),
+    tenant: TenantId,
+    ended: &EndedLlmCall<'_>,
+) -> Result<Option<SettledCall>, sqlx::Error> {
+    let Some(settled) = llm_calls::settle(conn, tenant, ended).await? else {
+        return Ok(None);
+    };
+    access.spend.ended(lane, ended, &settled);
+    let (reserved, used) = (settled.reserved, settled.used);
+    llm_budgets::settle(conn, settled.spender(), reserved, used).await?;
+    Ok(Some(settled))
+}
+
+/// Returns the most that a request may use, at the price of this tier.
+pub(super) fn reservation(prices: &Prices, intent: &Intent<'_>, tier: ServiceTier) -> Amount {
+    let most = TokenUsage {
+        input: intent.max_input_tokens,
+        output: intent.max_output_tokens.into(),
+        ..TokenUsage::default()
+    };
+    Amount {
+        tokens: large(most.total()),
+        micros: micros(prices, (intent.provider, intent.model), tier, most),
     }
+}
+
+/// Returns the price of what a request used; none if it is not known.
+pub(super) fn micros(
+    prices: &Prices,
+    (provider, model): (&str, &str),
+    tier: ServiceTier,
+    usage: TokenUsage,
+) -> Option<i64> {
+    let micros = prices.micros(provider, model, tier, usage);
+    micros.map(|micros| i64::try_from(micros).unwrap_or(i64::MAX))
 }
 
 /// The part of an answer that is recorded.
 pub(super) struct Answered<'a> {
     pub(super) model: &'a str,
     pub(super) usage: TokenUsage,
+    pub(super) tier: ServiceTier,
     pub(super) response_bytes: u64,
     pub(super) limits: LimitsLeft,
     pub(super) duration: Duration,
+}
+
+/// Whether the answer took too long for a request that the provider may answer slowly: that says nothing about its lane.
+fn is_slow_by_choice(failed: &FailedRequest<'_>) -> bool {
+    failed.tier == ServiceTier::Flex && matches!(failed.error, LlmError::Timeout { .. })
+}
+
+pub(super) const fn recorded(tier: ServiceTier) -> Tier {
+    match tier {
+        ServiceTier::Standard => Tier::Standard,
+        ServiceTier::Flex => Tier::Flex,
+        ServiceTier::Batch => Tier::Batch,
+    }
 }
 
 /// Returns what the provider has left in the words of rates.

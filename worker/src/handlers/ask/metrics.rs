@@ -92,6 +92,7 @@ fn usd(micros: i64) -> f64 {
 mod tests {
     use super::*;
     use base::TenantId;
+    use jobs::domain::llm::Tier;
     use jobs::store::llm_calls::Amount;
     use uuid::Uuid;
 
@@ -111,6 +112,7 @@ mod tests {
                 duration_ms: 0,
                 outcome,
                 possibly_billed,
+                tier: Tier::Standard,
                 cost_micros: None,
             };
             let amount = Amount {

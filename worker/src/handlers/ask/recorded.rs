@@ -90,7 +90,7 @@ impl RecordedAnswers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use llm::{FinishReason, TokenUsage};
+    use llm::{FinishReason, ServiceTier, TokenUsage};
     use std::time::Duration;
 
     fn answer(step: &str, prompt_sha256: &str) -> RecordedAnswer {
@@ -102,6 +102,7 @@ mod tests {
                 usage: TokenUsage::default(),
                 model: "m".to_owned(),
                 finish: FinishReason::Stop,
+                tier: ServiceTier::Standard,
                 tries: 1,
                 duration: Duration::ZERO,
                 prompt_bytes: 0,

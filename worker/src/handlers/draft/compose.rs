@@ -4,7 +4,7 @@ use super::load::Case;
 use super::parse_reply::{FaultClass, Reply, ReplyFault, parse_reply};
 use super::prompt;
 use crate::handlers::{
-    ask::{AskError, ModelAccess, Question, add_usage, ask, usage_of_job},
+    ask::{AskError, ModelAccess, Question, add_usage, ask, day_of, usage_of_job},
     model_failure::{Reaction, react},
     unavailable,
 };
@@ -58,25 +58,28 @@ async fn answer(
     outgoing: &OutgoingMessage,
 ) -> Result<Composed, Failure> {
     let deadline = Instant::now() + BUDGET;
-    let build = |step, prompt: Prompt| Question {
+    let build = |step, prompt: Prompt, same_today| Question {
         task: DRAFT_TASK,
         step,
         prompt,
         schema: DRAFT.schema(),
         max_output_tokens: MAX_OUTPUT_TOKENS,
+        same_today,
+        urgency: args.urgency,
         deadline,
     };
     let metrics = access.models.metrics();
     let asked_on = ctx.job.created_at;
     let question = || prompt::question(case, args, outgoing, asked_on);
+    let same_today = prompt::question(case, args, outgoing, day_of(asked_on)).sha256();
     let mut usage = LlmUsage::default();
     // Progress is optional: a failed report must not stop the job.
     let _not_needed = ctx.report(0.3, "Calling the model.");
-    let first = match ask(ctx, access, build("draft", question())).await {
+    let first = match ask(ctx, access, build("draft", question(), Some(same_today))).await {
         Ok(completion) => completion,
         Err(error) => {
             let unreadable = unless_it_may_come_again(ctx, error).await?;
-            let again = ask(ctx, access, build("draft.again", question())).await;
+            let again = ask(ctx, access, build("draft.again", question(), None)).await;
             let again = match again {
                 Ok(completion) => completion,
                 Err(error) => {
@@ -111,6 +114,7 @@ async fn answer(
     let again = build(
         "draft.repair",
         prompt::repair(case, args, outgoing, asked_on, &first.text, &fault),
+        None,
     );
     let again = match ask(ctx, access, again).await {
         Ok(completion) => completion,

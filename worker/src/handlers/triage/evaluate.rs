@@ -18,7 +18,7 @@ use jobs::domain::{
     MessageId, action::ActionType, gate::TrustMode, judgement::Judgement, mail::Mail,
     rules::Verdict,
 };
-use llm::{Call, Completion, LlmError, Prompt, TokenUsage};
+use llm::{Call, Completion, LlmError, Prompt, ServiceTier, TokenUsage};
 use std::sync::Arc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -159,6 +159,7 @@ impl Questions<'_> {
             schema: triage_schema(&[]),
             max_output_tokens: MAX_OUTPUT_TOKENS,
             task: TRIAGE_TASK,
+            tier: ServiceTier::Standard,
             deadline: self.deadline,
             tenant: TenantId::new(),
             job: JobId::new(),
@@ -166,7 +167,10 @@ impl Questions<'_> {
             cancelled: &CancellationToken::new(),
         };
         let (result, cost) = model.complete_with_cost(&call).await;
-        let price = |name: &str| prices.micros(model.provider_name(), name, cost.usage);
+        let price = |name: &str| {
+            let tier = ServiceTier::Standard;
+            prices.micros(model.provider_name(), name, tier, cost.usage)
+        };
         let answered = result.as_ref().ok().map(|answer| answer.model.as_str());
         // A proxy may answer under a name of its own.
         let micros = answered

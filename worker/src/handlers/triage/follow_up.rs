@@ -46,6 +46,7 @@ pub(super) fn of_plan(ctx: &JobContext, args: &Args, plan: &Plan) -> Result<Vec<
         let reply = draft::Args {
             suggestion: suggestion(plan),
             api_key: args.api_key,
+            urgency: args.urgency,
             ..draft::Args::reply(args.message_id)
         };
         let new = NewJob::of::<DraftGenerate>(ctx.job.tenant, &reply);

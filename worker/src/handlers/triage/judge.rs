@@ -5,15 +5,18 @@ use super::merge::ModelAnswer;
 use super::parse_reply::{FaultClass, ReplyFault, parse_repaired, parse_reply};
 use super::prompt;
 use crate::handlers::{
-    ask::{AskError, ModelAccess, Question, add_usage, ask, usage_of_job},
-    model_failure::{Reaction, react},
+    ask::{AskError, ModelAccess, Question, add_usage, ask, day_of, usage_of_job},
+    model_failure::{Reaction, effects::BATCH_CODE, react},
     unavailable,
 };
 use crate::prompts::{TRIAGE_TASK, triage_schema};
 use base::telemetry::chain;
 use chrono::TimeDelta;
 use jobs::{
-    domain::{llm::OutagePolicy, rules::Verdict},
+    domain::{
+        llm::{OutagePolicy, urgency::Urgency},
+        rules::Verdict,
+    },
     kinds::triage::LlmUsage,
 };
 use llm::{Completion, InvalidReason, LlmMetrics, Prompt};
@@ -44,9 +47,10 @@ pub(super) async fn judge(
     access: &ModelAccess,
     case: &Case,
     verdict: &Verdict<'_>,
+    urgency: Urgency,
 ) -> Result<Judged, Failure> {
     let mut usage = LlmUsage::default();
-    let answer = answer(ctx, access, case, verdict, &mut usage).await?;
+    let answer = answer(ctx, access, case, verdict, urgency, &mut usage).await?;
     let usage = usage_of_job(ctx, access, usage)
         .await
         .map_err(|error| unavailable(&error))?;
@@ -58,6 +62,7 @@ async fn answer(
     access: &ModelAccess,
     case: &Case,
     verdict: &Verdict<'_>,
+    urgency: Urgency,
     usage: &mut LlmUsage,
 ) -> Result<ModelAnswer, Failure> {
     let asked_on = ctx.job.created_at;
@@ -67,12 +72,14 @@ async fn answer(
         .iter()
         .map(|rule| rule.name.as_str())
         .collect();
-    let build = |step, prompt: Prompt| Question {
+    let build = |step, prompt: Prompt, same_today| Question {
         task: TRIAGE_TASK,
         step,
         prompt,
         schema: triage_schema(&candidates),
         max_output_tokens: MAX_OUTPUT_TOKENS,
+        same_today,
+        urgency,
         deadline,
     };
     let metrics = access.models.metrics();
@@ -80,13 +87,19 @@ async fn answer(
 
     // Progress is optional: a failed report must not stop the job.
     let _not_needed = ctx.report(0.3, "Calling the model.");
-    let first = build("triage", prompt::question(case, verdict, asked_on));
+    let same_today = prompt::question(case, verdict, day_of(asked_on)).sha256();
+    let question = prompt::question(case, verdict, asked_on);
+    let first = build("triage", question, Some(same_today));
     let first = match ask(ctx, access, first).await {
         Ok(completion) => completion,
         Err(error) => match without_answer(ctx, case, error, decided).await? {
             NoAnswer::Is(answer) => return Ok(answer),
             NoAnswer::MayComeAgain => {
-                let again = build("triage.again", prompt::question(case, verdict, asked_on));
+                let again = build(
+                    "triage.again",
+                    prompt::question(case, verdict, asked_on),
+                    None,
+                );
                 return match ask(ctx, access, again).await {
                     Ok(completion) => {
                         add_usage(usage, &completion);
@@ -109,6 +122,7 @@ async fn answer(
     let again = build(
         "triage.repair",
         prompt::repair(case, verdict, asked_on, &first.text, &fault),
+        None,
     );
     let again: Completion = match ask(ctx, access, again).await {
         Ok(completion) => completion,
@@ -217,5 +231,6 @@ async fn without_answer(
 }
 
 fn is_wait(failure: &Failure) -> bool {
-    matches!(failure.class, FailureClass::RateLimited { .. })
+    // A batch will answer, and is paid for in any case.
+    matches!(failure.class, FailureClass::RateLimited { .. }) && failure.code != BATCH_CODE
 }

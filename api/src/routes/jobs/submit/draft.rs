@@ -20,6 +20,7 @@ use jobs::{
             send_at::SendAt,
         },
         follow_up::DAYS,
+        llm::urgency::Urgency,
         session::Scope,
         time::Moment,
     },
@@ -137,6 +138,9 @@ pub(super) struct DraftBody {
     /// Writes nothing but the job's output.
     #[serde(default)]
     dry_run: bool,
+    /// How soon the model's answer is needed; `now` by default. What can wait may cost less.
+    #[serde(default)]
+    urgency: Urgency,
     /// Your name for this work, without control characters: the same name with the same body is the same job.
     #[serde(default)]
     #[schemars(length(min = 1, max = 255))]
@@ -248,6 +252,7 @@ fn parse_args(body: DraftBody, session: &Session, now: DateTime<Utc>) -> Result<
         dry_run: body.dry_run,
         user: session.person(),
         api_key: session.api_key(),
+        urgency: body.urgency,
     })
 }
 

@@ -4,7 +4,7 @@ use crate::error::{ApiError, Code};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use jobs::{
     commands::jobs::submit_triage::SubmitOptions,
-    domain::{mail::Envelope, time::Moment},
+    domain::{llm::urgency::Urgency, mail::Envelope, time::Moment},
     kinds::triage::Mode,
 };
 use queue::{Dedupe, DedupePolicy};
@@ -42,6 +42,8 @@ pub(super) struct Options {
     pub(super) dry_run: bool,
     /// Triages again although the current rules have already triaged this email.
     pub(super) force: bool,
+    /// How soon the model's answer is needed; `now` by default. What can wait may cost less.
+    pub(super) urgency: Urgency,
     /// Your name for this work, without control characters: the same name with the same email and mode is the same job.
     #[schemars(length(min = 1, max = 255))]
     pub(super) external_id: Option<String>,
@@ -71,6 +73,9 @@ pub(super) struct TriageBody {
     /// Triages again although the current rules have already triaged this email.
     #[serde(default)]
     force: bool,
+    /// How soon the model's answer is needed; `now` by default. What can wait may cost less.
+    #[serde(default)]
+    urgency: Urgency,
     /// Your name for this work, without control characters: the same name with the same email and mode is the same job.
     #[serde(default)]
     #[schemars(length(min = 1, max = 255))]
@@ -96,6 +101,7 @@ impl TriageBody {
             mode: self.mode,
             dry_run: self.dry_run,
             force: self.force,
+            urgency: self.urgency,
             external_id: self.external_id.clone(),
             priority: self.priority,
             run_at: self.run_at,

@@ -68,6 +68,19 @@ pub(super) fn without_refused(
             ..sent
         });
     }
+    if sent.flex
+        && says(&[
+            "service_tier",
+            "service tier",
+            "flex processing",
+            "flex is not",
+        ])
+    {
+        return Some(Capabilities {
+            flex: false,
+            ..sent
+        });
+    }
     // Before the system role: templates say "roles must alternate user/assistant/…" and name the system in passing.
     if sent.separate_messages && says(&["alternate", "consecutive"]) {
         return Some(Capabilities {
@@ -92,6 +105,18 @@ pub(super) fn without_refused(
         });
     }
     refuses_output(sent.output, &text).then(|| lower_output(sent))?
+}
+
+/// Returns whether the server has no room for a cheap request at the moment, and would take a standard one.
+pub(super) fn has_no_room(status: u16, body: &[u8]) -> bool {
+    let Ok(body) = serde_json::from_slice::<Value>(body) else {
+        return false;
+    };
+    let text = blame(&body);
+    status == 429
+        && ["resource_unavailable", "resource unavailable"]
+            .iter()
+            .any(|words| text.contains(words))
 }
 
 fn refuses_output(mode: OutputMode, text: &str) -> bool {
@@ -249,6 +274,27 @@ mod tests {
         ] {
             assert_eq!(after(FULL, 400, &body), Some(expected), "{body}");
         }
+    }
+
+    #[test]
+    fn tier_that_a_model_lacks_is_left_out_and_a_full_one_only_this_time() {
+        let flex = FULL.with_flex();
+        let lacks = json!({"error": {"message": "Flex is not available for this model.", "param": "service_tier"}});
+        assert_eq!(after(flex, 400, &lacks), Some(FULL));
+        assert_eq!(after(FULL, 400, &lacks), None);
+        let room = |status, body: &Value| !has_no_room(status, body.to_string().as_bytes());
+        for full in [
+            json!({"error": {"message": "Resource Unavailable", "type": "x", "code": null}}),
+            json!({"error": {"message": "Try later.", "code": "resource_unavailable"}}),
+        ] {
+            assert_eq!(after(flex, 429, &full), None);
+            assert!(!room(429, &full), "{full}");
+            assert!(room(503, &full), "only a limit");
+        }
+        assert!(room(
+            429,
+            &json!({"error": {"message": "Rate limit reached", "code": "rate_limit_exceeded"}})
+        ));
     }
 
     #[test]

@@ -15,6 +15,7 @@ struct Completion {
     #[serde(default)]
     choices: Vec<Choice>,
     model: Option<String>,
+    service_tier: Option<String>,
     usage: Option<Usage>,
 }
 
@@ -107,6 +108,7 @@ pub(crate) fn read(
     info: &mut AttemptInfo,
 ) -> Result<Reply, LlmError> {
     let completion: Completion = reading::parse(body, headers, request)?;
+    info.tier = reading::served_tier(completion.service_tier.as_deref());
     let usage = completion.usage.unwrap_or_default().into();
     info.usage = Some(usage);
     let choice = completion.choices.into_iter().next();

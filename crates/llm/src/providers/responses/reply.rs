@@ -12,6 +12,7 @@ use serde::Deserialize;
 #[derive(Deserialize)]
 struct Response {
     model: Option<String>,
+    service_tier: Option<String>,
     status: Option<String>,
     incomplete_details: Option<Incomplete>,
     #[serde(default)]
@@ -71,6 +72,7 @@ pub(super) fn read(
     info: &mut AttemptInfo,
 ) -> Result<Reply, LlmError> {
     let response: Response = reading::parse(body, headers, request)?;
+    info.tier = reading::served_tier(response.service_tier.as_deref());
     let usage = response.usage.unwrap_or_default().into();
     let parts = || {
         let messages = response

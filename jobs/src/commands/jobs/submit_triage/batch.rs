@@ -146,6 +146,7 @@ pub(super) async fn plan<'a>(
             force: request.force,
             ruleset_version: active.versions.get(&tenant).copied().unwrap_or(0),
             api_key: request.session.api_key(),
+            urgency: request.urgency,
         };
         let job = NewJob {
             external: external_id(request, args.ruleset_version),

@@ -1,7 +1,7 @@
 //! Responses of providers and compatible servers, and how they are read.
 
 use super::*;
-use crate::{prompt::Prompt, prompt_file::tests::JUDGE};
+use crate::{prompt::Prompt, prompt_file::tests::JUDGE, tier::ServiceTier};
 use base::clock::Clock;
 use serde_json::json;
 use uuid::Uuid;
@@ -18,6 +18,7 @@ fn read_bytes(body: &[u8]) -> (Result<Reply, LlmError>, AttemptInfo) {
         messages: &[],
         schema: &JUDGE.schema(),
         max_output_tokens: 700,
+        tier: ServiceTier::Standard,
         client_request_id: Uuid::nil(),
         clock: &Clock::System,
     };

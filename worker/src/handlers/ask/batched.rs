@@ -1,0 +1,297 @@
+//! Hands questions that can wait to a batch, [`hand_in`], and stores what becomes of them, [`end_item`].
+//!
+//! A question goes into a batch at most once: one that the batch did not answer is asked by a request of its own.
+
+use super::{
+    AskError,
+    access::ModelAccess,
+    large,
+    ledger::{micros, recorded, reservation, settle_call},
+    small,
+};
+use crate::prompts::{DRAFT, DRAFT_TASK, TRIAGE_TASK, triage_schema};
+use jobs::{
+    domain::{Actor, AuditAction, Detail, NewAuditEntry, ResourceKind},
+    kinds::api_key_of,
+    store::{
+        audit,
+        llm_batch_items::{self, ItemState, NewItem, StoredItem},
+        llm_budgets::{self, Reservation},
+        llm_calls::{self, EndedLlmCall, NewLlmCall, Spender},
+        llm_checkpoints::{self, CheckpointKey},
+    },
+};
+use llm::{
+    Call, Completion, Model, OutputSchema, ServiceTier, TokenUsage,
+    batch::{BatchEnd, BatchedCall},
+};
+use queue::{lease, runtime::handler::JobContext};
+use sqlx::{PgConnection, PgPool};
+use std::time::Duration;
+
+/// What became of a question that can wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HandedIn {
+    /// A batch will answer it.
+    Parked,
+    /// It needs a request of its own.
+    NotTaken,
+}
+
+/// Hands a question to the next batch of the model, unless it was in one.
+///
+/// # Errors
+/// If the lease was lost or the database refuses.
+pub(super) async fn hand_in(
+    ctx: &JobContext,
+    access: &ModelAccess,
+    model: &Model,
+    call: &Call<'_>,
+    key: CheckpointKey<'_>,
+) -> Result<HandedIn, AskError> {
+    let job = &ctx.job;
+    let mut tx = ctx.pool.begin().await?;
+    match llm_batch_items::state(&mut tx, job.tenant, key).await? {
+        Some(ItemState::Waiting | ItemState::Sent) => return Ok(HandedIn::Parked),
+        Some(ItemState::Answered | ItemState::Failed) => return Ok(HandedIn::NotTaken),
+        None => {}
+    }
+    let Some((item, intent)) = model.batch_item(call) else {
+        return Ok(HandedIn::NotTaken);
+    };
+    if !lease::lock_if_held(&mut tx, job.lease).await? {
+        return Err(AskError::LeaseLost);
+    }
+    let reserved = reservation(&access.prices, &intent, ServiceTier::Batch);
+    let row = NewLlmCall {
+        id: intent.id,
+        lease: job.lease,
+        kind: &job.kind,
+        api_key: api_key_of(&job.args),
+        step: key.step,
+        provider: intent.provider,
+        model: intent.model,
+        prompt_version: call.prompt.version(),
+        prompt_sha256: key.request_hash,
+        prompt_bytes: small(intent.prompt_bytes),
+        tries: 1,
+        reserved,
+        timeout_seconds: 0.0,
+    };
+    llm_calls::insert_batched(&mut tx, &row).await?;
+    let spender = Spender {
+        tenant: job.tenant,
+        kind: &job.kind,
+        api_key: row.api_key,
+    };
+    // A request of its own has the words for a budget that is used up.
+    if llm_budgets::reserve(&mut tx, spender, reserved).await? != Reservation::Covered {
+        return Ok(HandedIn::NotTaken);
+    }
+    let new = NewItem {
+        tenant: job.tenant,
+        key,
+        call: item.id,
+        provider: intent.provider,
+        model: intent.model,
+        max_output_tokens: small(intent.max_output_tokens.into()),
+        body: &item.body,
+    };
+    llm_batch_items::insert(&mut tx, &new).await?;
+    tx.commit().await?;
+    Ok(HandedIn::Parked)
+}
+
+/// What became of a request of a batch.
+pub(crate) struct EndedRequest<'a> {
+    /// The provider and the model that were asked.
+    pub(crate) lane: (&'a str, &'a str),
+    pub(crate) item: &'a StoredItem,
+    /// What the batch says of it.
+    pub(crate) end: Option<BatchEnd>,
+    /// What it counts as if the batch says nothing of it.
+    pub(crate) missing: Missing,
+    pub(crate) waited: Duration,
+}
+
+/// The outcome of a request without an answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Missing {
+    class: &'static str,
+    may_be_billed: bool,
+}
+
+impl Missing {
+    pub(crate) const fn unbilled(class: &'static str) -> Self {
+        Self {
+            class,
+            may_be_billed: false,
+        }
+    }
+
+    pub(crate) const fn billed(class: &'static str) -> Self {
+        Self {
+            class,
+            may_be_billed: true,
+        }
+    }
+}
+
+/// Stores what became of a request of a batch: its cost, its answer for the job, and that it has ended. In one transaction, so that
+/// a crash leaves all of it to the next worker, which reads the same batch again.
+///
+/// # Errors
+/// If the database refuses.
+pub(crate) async fn end_item(
+    pool: &PgPool,
+    access: &ModelAccess,
+    request: EndedRequest<'_>,
+) -> Result<(), sqlx::Error> {
+    let EndedRequest {
+        lane,
+        item,
+        end,
+        missing,
+        waited,
+    } = request;
+    let model = access.model(lane.0, lane.1);
+    let ended = match (end, model) {
+        (Some(BatchEnd::Answered(answer)), Some(model)) => {
+            let (task, schema) = question_of(&item.step);
+            let call = BatchedCall {
+                task,
+                schema: &schema,
+                max_output_tokens: u32::try_from(item.max_output_tokens).unwrap_or_default(),
+                prompt_bytes: u64::try_from(item.prompt_bytes).unwrap_or_default(),
+                waited,
+            };
+            let (completion, usage) = model.read_batched(&answer, call);
+            let result = completion.map_err(|error| Missing::unbilled(error.class()));
+            EndedItem { result, usage }
+        }
+        (Some(BatchEnd::Failed(error)), _) => {
+            EndedItem::without_answer(Missing::unbilled(error.class()))
+        }
+        (Some(BatchEnd::Answered(_) | BatchEnd::NotDone) | None, _) => {
+            EndedItem::without_answer(missing)
+        }
+    };
+    let state = match ended.result {
+        Ok(_) => ItemState::Answered,
+        Err(_) => ItemState::Failed,
+    };
+    let mut tx = pool.begin().await?;
+    if !llm_batch_items::end(&mut tx, item.call, state).await? {
+        return Ok(());
+    }
+    if let Ok(completion) = &ended.result
+        && item.is_awaited
+    {
+        let kept =
+            serde_json::to_value(completion).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        llm_checkpoints::insert(&mut tx, item.tenant, item.checkpoint(), &kept).await?;
+    }
+    settle(&mut tx, access, lane, item, &ended, waited).await?;
+    audit::insert(&mut tx, &[entry(lane, item, &ended, waited)]).await?;
+    tx.commit().await
+}
+
+/// How a request of a batch ended.
+struct EndedItem {
+    result: Result<Completion, Missing>,
+    /// Of an unusable answer too.
+    usage: TokenUsage,
+}
+
+impl EndedItem {
+    fn without_answer(missing: Missing) -> Self {
+        Self {
+            result: Err(missing),
+            usage: TokenUsage::default(),
+        }
+    }
+
+    fn outcome(&self) -> &'static str {
+        match &self.result {
+            Ok(_) => "ok",
+            Err(missing) => missing.class,
+        }
+    }
+}
+
+/// Returns the task of a step, and the schema by which its answer is read.
+fn question_of(step: &str) -> (&'static str, OutputSchema) {
+    if step.starts_with(DRAFT_TASK) {
+        (DRAFT_TASK, DRAFT.schema())
+    } else {
+        (TRIAGE_TASK, triage_schema(&[]))
+    }
+}
+
+async fn settle(
+    conn: &mut PgConnection,
+    access: &ModelAccess,
+    (provider, asked): (&str, &str),
+    item: &StoredItem,
+    ended: &EndedItem,
+    waited: Duration,
+) -> Result<(), sqlx::Error> {
+    let price = |name: &str| {
+        micros(
+            &access.prices,
+            (provider, name),
+            ServiceTier::Batch,
+            ended.usage,
+        )
+    };
+    let answered = ended.result.as_ref().ok();
+    let cost = answered.and_then(|completion| price(&completion.model));
+    let row = EndedLlmCall {
+        id: item.call,
+        model: answered.map(|completion| completion.model.as_str()),
+        response_bytes: small(answered.map_or(0, |completion| completion.response_bytes)),
+        input_tokens: large(ended.usage.input),
+        output_tokens: large(ended.usage.output),
+        cached_tokens: large(ended.usage.cache_read),
+        duration_ms: i64::try_from(waited.as_millis()).unwrap_or(i64::MAX),
+        outcome: ended.outcome(),
+        possibly_billed: ended
+            .result
+            .as_ref()
+            .is_err_and(|missing| missing.may_be_billed),
+        tier: recorded(ServiceTier::Batch),
+        // A proxy may answer under a name of its own.
+        cost_micros: cost.or_else(|| price(asked)),
+    };
+    settle_call(conn, access, (provider, asked), item.tenant, &row).await?;
+    Ok(())
+}
+
+fn entry(
+    (provider, asked): (&str, &str),
+    item: &StoredItem,
+    ended: &EndedItem,
+    waited: Duration,
+) -> NewAuditEntry {
+    let answered = ended.result.as_ref().ok();
+    let name = answered.map_or(asked, |completion| &completion.model);
+    let detail = Detail::new()
+        .name("step", &item.step)
+        .name("provider", provider)
+        .name("model", name)
+        .name("prompt_version", &item.prompt_version)
+        .count("input_tokens", large(ended.usage.input))
+        .count("output_tokens", large(ended.usage.output))
+        .count(
+            "duration_ms",
+            i64::try_from(waited.as_millis()).unwrap_or(i64::MAX),
+        );
+    let (action, kind) = (AuditAction::LlmCalled, ResourceKind::LlmCall);
+    let entry = NewAuditEntry::new(item.tenant, Actor::System, action, kind, item.call)
+        .with_attempt(item.job, item.attempt)
+        .with_detail(detail);
+    match &ended.result {
+        Ok(_) => entry,
+        Err(missing) => entry.failed(missing.class),
+    }
+}
