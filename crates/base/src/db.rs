@@ -149,29 +149,8 @@ pub enum DbError {
 /// If the URL does not parse, or no connection is made within the acquire timeout.
 pub async fn connect(config: &PoolConfig) -> Result<PgPool, DbError> {
     let limits = limits(config, LOCK_TIMEOUT);
-    open_rolling_back(config, config.max_connections, limits).await
-}
-
-/// Opens a pool as [`connect`] does, for transactions that serve many callers: a statement waits at most 50 ms for a lock,
-/// so that one caller's lock does not delay the others.
-///
-/// # Errors
-/// As [`connect`].
-pub async fn connect_for_batches(
-    config: &PoolConfig,
-    max_connections: u32,
-) -> Result<PgPool, DbError> {
-    let limits = limits(config, BATCH_LOCK_TIMEOUT);
-    open_rolling_back(config, max_connections, limits).await
-}
-
-async fn open_rolling_back(
-    config: &PoolConfig,
-    max_connections: u32,
-    limits: &'static str,
-) -> Result<PgPool, DbError> {
     let options = PgPoolOptions::new()
-        .max_connections(max_connections)
+        .max_connections(config.max_connections)
         .acquire_timeout(config.acquire_timeout)
         .idle_timeout(Duration::from_secs(20))
         .after_release(|connection, _| {
@@ -203,7 +182,27 @@ pub async fn connect_autocommit(
     config: &PoolConfig,
     max_connections: u32,
 ) -> Result<PgPool, DbError> {
-    let limits = limits(config, LOCK_TIMEOUT);
+    open_without_rollback(config, max_connections, limits(config, LOCK_TIMEOUT)).await
+}
+
+/// Opens a pool for the transactions of tasks that serve many callers and are never dropped: as [`connect_autocommit`] does,
+/// without a test and a rollback around each use. A statement waits at most 50 ms for a lock, so that one caller's lock does
+/// not delay the others.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_for_batches(
+    config: &PoolConfig,
+    max_connections: u32,
+) -> Result<PgPool, DbError> {
+    open_without_rollback(config, max_connections, limits(config, BATCH_LOCK_TIMEOUT)).await
+}
+
+async fn open_without_rollback(
+    config: &PoolConfig,
+    max_connections: u32,
+    limits: &'static str,
+) -> Result<PgPool, DbError> {
     let is_pooled = config.is_pooled;
     let options = PgPoolOptions::new()
         .max_connections(max_connections)

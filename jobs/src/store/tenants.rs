@@ -295,11 +295,8 @@ pub async fn set_settings(
         settings.four_eyes,
         settings.quote_original,
         settings.email_retention_days,
-<<<<<<< HEAD
         settings.require_second_factor,
-=======
         settings.answer_cache_seconds,
->>>>>>> model
     )
     .execute(conn)
     .await?;

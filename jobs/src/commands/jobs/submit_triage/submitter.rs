@@ -29,7 +29,7 @@ pub struct Submitter {
 /// What a batch needs.
 #[derive(Clone)]
 struct Tools {
-    /// Waits for locks only briefly.
+    /// Waits for locks only briefly. Used by the coalescer's tasks, which are never dropped.
     lanes: PgPool,
     /// Waits for locks as long as a single request may.
     pool: PgPool,
