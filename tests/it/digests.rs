@@ -1,8 +1,11 @@
 //! The digest of a user's day: what it holds, one a day, and by email to its user alone, once.
 
 use crate::{
-    actions::{ask, sending::TestApp},
-    approvals::seed::propose,
+    actions::{approved::approval_in, ask, sending::TestApp},
+    approvals::{
+        decide,
+        seed::{propose, propose_about},
+    },
     drafts::generated::{done, message},
     follow_ups::put_preferences,
     rules::put,
@@ -10,7 +13,11 @@ use crate::{
 };
 use base::JobId;
 use futures::future::join_all;
-use jobs::{commands::digests::build_digests, store::digests};
+use jobs::{
+    commands::digests::build_digests,
+    domain::{MessageId, action::ActionType},
+    store::digests,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -153,7 +160,7 @@ async fn digest_is_sent_to_its_user_alone_and_once_and_is_not_judged() {
 }
 
 #[tokio::test]
-async fn email_is_taken_out_of_the_digest_until_it_is_built() {
+async fn email_is_once_in_the_next_digest() {
     let app = app_with_digest(false).await;
     let _worker = app.worker().await;
     let email = message(&app.client, "Newsletter").await;
@@ -168,6 +175,35 @@ async fn email_is_taken_out_of_the_digest_until_it_is_built() {
         .one("select count(*) from digest_entries where digest_id is not null")
         .await;
     assert_eq!(taken, 1);
+}
+
+#[tokio::test]
+async fn email_is_taken_out_of_the_digest_until_it_is_built() {
+    let app = app_with_digest(false).await;
+    let _worker = app.worker().await;
+    for (is_built, ends) in [(false, "undone"), (true, "executed")] {
+        let email = message(&app.client, &format!("Newsletter {ends}")).await;
+        let email: MessageId = email.as_str().unwrap().parse().unwrap();
+        let (tenant, kind) = (app.client.tenant, ActionType::DigestAdd);
+        let approval = propose_about(&app.db, tenant, kind, &json!({}), email).await;
+        app.agree(&approval).await;
+        approval_in(&app.client, &approval, "executed").await;
+        if is_built {
+            time_has_come(&app).await;
+        }
+        assert_eq!(decide(&app.client, &approval, "undo", 1).await.status, 200);
+        let ended = eventually(SOON, async || {
+            let path = format!("/v1/approvals/{approval}");
+            let found = app.client.get(&path).await.body;
+            (found["status"] != "undoing")
+                .then_some(found.clone())
+                .ok_or_else(|| found.to_string())
+        })
+        .await;
+        assert_eq!(ended["status"], ends, "{ended}");
+        let left: i64 = app.db.one("select count(*) from digest_entries").await;
+        assert_eq!(left, i64::from(is_built));
+    }
 }
 
 #[tokio::test]
