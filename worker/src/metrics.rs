@@ -1,6 +1,9 @@
 //! The worker's metrics besides those of the queue's runtime. Labels come from closed sets only.
 
-use crate::handlers::{ask::SpendMetrics, model_failure::effects::STOPPING_CLASSES};
+use crate::handlers::{
+    ask::{ModelAccess, SpendMetrics},
+    model_failure::effects::STOPPING_CLASSES,
+};
 use jobs::{
     domain::{
         connection::{ConnectionStatus, Provider},
@@ -81,7 +84,11 @@ impl AssistantMetrics {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn refresh(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
+    pub async fn refresh(
+        &self,
+        pool: &PgPool,
+        access: Option<&ModelAccess>,
+    ) -> Result<(), sqlx::Error> {
         self.effects_unknown
             .set(effects::count_unknown(pool).await?);
         let (newest, _) = audit_seals::head(&mut *pool.acquire().await?).await?;
@@ -131,7 +138,8 @@ impl AssistantMetrics {
             }
         }
         for lane in llm_lanes::list(pool).await? {
-            let cause = lane.reason.as_deref().map(cause_of);
+            let is_asked = access.is_some_and(|access| access.asks(&lane));
+            let cause = lane.reason.as_deref().filter(|_| is_asked).map(cause_of);
             for known in ["operator", "provider"] {
                 self.llm_lane_open
                     .with_label_values(&[&lane.provider, &lane.model, known])

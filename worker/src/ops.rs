@@ -1,6 +1,6 @@
 //! Serves `/metrics`, `/livez` and `/readyz` to operators, on a separate address.
 
-use crate::metrics::WorkerMetrics;
+use crate::{handlers::ask::ModelAccess, metrics::WorkerMetrics};
 use axum::{
     Router,
     extract::State,
@@ -10,7 +10,10 @@ use axum::{
 };
 use base::{db::Unavailability, telemetry::chain};
 use chrono::SecondsFormat;
-use jobs::{readiness, store::llm_lanes};
+use jobs::{
+    readiness,
+    store::llm_lanes::{self, StoredLane},
+};
 use prometheus::{Encoder, TextEncoder};
 use queue::runtime::engine::Engine;
 use std::{sync::Arc, time::Duration};
@@ -34,6 +37,7 @@ const WRITTEN: [&str; 5] = [
 pub async fn serve(
     engine: Arc<Engine>,
     metrics: WorkerMetrics,
+    access: Option<ModelAccess>,
     listener: TcpListener,
 ) -> std::io::Result<()> {
     let drained = engine.drained.clone();
@@ -41,7 +45,11 @@ pub async fn serve(
         .route("/metrics", get(show_metrics))
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))
-        .with_state(Ops { engine, metrics });
+        .with_state(Ops {
+            engine,
+            metrics,
+            access,
+        });
     axum::serve(listener, router)
         .with_graceful_shutdown(async move { drained.cancelled().await })
         .await
@@ -52,9 +60,16 @@ pub async fn serve(
 struct Ops {
     engine: Arc<Engine>,
     metrics: WorkerMetrics,
+    /// The models that are configured.
+    access: Option<ModelAccess>,
 }
 
-async fn show_metrics(State(Ops { engine, metrics }): State<Ops>) -> Response {
+async fn show_metrics(State(ops): State<Ops>) -> Response {
+    let Ops {
+        engine,
+        metrics,
+        access,
+    } = &ops;
     let queues = engine.registry.queues();
     let refused = engine.database.refused_outcomes();
     metrics
@@ -66,7 +81,10 @@ async fn show_metrics(State(Ops { engine, metrics }): State<Ops>) -> Response {
             .runtime
             .refresh(&engine.pool, &engine.listener, &queues)
             .await?;
-        metrics.assistant.refresh(&engine.pool).await
+        metrics
+            .assistant
+            .refresh(&engine.pool, access.as_ref())
+            .await
     };
     match timeout(PROBE_TIMEOUT, refreshed).await {
         Ok(Ok(())) => {}
@@ -86,7 +104,7 @@ async fn show_metrics(State(Ops { engine, metrics }): State<Ops>) -> Response {
     }
 }
 
-async fn readyz(State(Ops { engine, .. }): State<Ops>) -> Response {
+async fn readyz(State(Ops { engine, access, .. }): State<Ops>) -> Response {
     if engine.stopping.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
     }
@@ -95,7 +113,7 @@ async fn readyz(State(Ops { engine, .. }): State<Ops>) -> Response {
         return refuse(reason.as_str());
     }
     match timeout(PROBE_TIMEOUT, readiness::check(&engine.pool, &WRITTEN)).await {
-        Ok(Ok(())) => ready(&engine).await.into_response(),
+        Ok(Ok(())) => ready(&engine, access.as_ref()).await.into_response(),
         Ok(Err(error)) => {
             tracing::warn!(error = chain(&error), "not ready");
             refuse(error.reason())
@@ -109,7 +127,7 @@ fn refuse(reason: &str) -> Response {
 }
 
 /// Returns what is ready with restrictions: a worker does its other work while a model is not asked.
-async fn ready(engine: &Engine) -> String {
+async fn ready(engine: &Engine, access: Option<&ModelAccess>) -> String {
     let mut text = "ok\n".to_owned();
     let lanes = match timeout(PROBE_TIMEOUT, llm_lanes::list(&engine.pool)).await {
         Ok(Ok(lanes)) => lanes,
@@ -122,7 +140,9 @@ async fn ready(engine: &Engine) -> String {
             return text;
         }
     };
-    for lane in lanes {
+    // The lane of a model that is not configured any more stops nobody.
+    let is_asked = |lane: &StoredLane| access.is_some_and(|access| access.asks(lane));
+    for lane in lanes.into_iter().filter(is_asked) {
         if let (Some(reason), Some(until)) = (lane.reason, lane.until) {
             let until = until.to_rfc3339_opts(SecondsFormat::Secs, true);
             text += &format!(

@@ -81,7 +81,11 @@ impl Worker {
             &metrics.assistant.approvals_expired_total,
             &metrics.spend,
         );
-        duties.extend(access.map(|access| maintenance::batches(access, config.batch_every)));
+        duties.extend(
+            access
+                .clone()
+                .map(|access| maintenance::batches(access, config.batch_every)),
+        );
         let runtime = queue::runtime::Worker::start(Setup {
             config: config.runtime,
             pool,
@@ -97,7 +101,7 @@ impl Worker {
         let watch_metrics = metrics.assistant.clone();
         let ops = engine
             .tracker
-            .spawn(ops::serve(engine.clone(), metrics, ops_listener));
+            .spawn(ops::serve(engine.clone(), metrics, access, ops_listener));
         let watcher = Watcher {
             engine: engine.clone(),
             providers: Providers::new(config.keys, config.guard),

@@ -157,13 +157,13 @@ impl Models {
         shipped_fixtures: &[(&str, &str)],
     ) -> Result<Self, ModelError> {
         let metrics = LlmMetrics::register(registry).map_err(ModelError::Metrics)?;
-        let over_network = |live: &LiveConfig| -> Result<Model, ModelError> {
+        let over_network = |name: String, live: &LiveConfig| -> Result<Model, ModelError> {
             let retry = RetryConfig {
                 attempt_timeout: live.timeout,
                 ..RetryConfig::default()
             };
             let client = live.client().map_err(ModelError::Client)?;
-            let model = Model::new(client, metrics.clone(), clock.clone(), retry);
+            let model = Model::named(name, client, metrics.clone(), clock.clone(), retry);
             tracing::info!(
                 mode = config.mode(),
                 provider = model.provider_name(),
@@ -173,9 +173,10 @@ impl Models {
             Ok(model)
         };
         match config {
-            LlmConfig::Live(live) => over_network(live).map(Self::from),
+            LlmConfig::Live(live) => over_network(live.model.clone(), live).map(Self::from),
             LlmConfig::Several(several) => {
-                let built = several.models.iter().map(|entry| over_network(&entry.live));
+                let named = several.names().zip(&several.models);
+                let built = named.map(|(name, entry)| over_network(name, &entry.live));
                 let built = built.collect::<Result<Vec<_>, _>>()?;
                 Ok(routes(several, &built))
             }

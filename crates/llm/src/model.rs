@@ -30,6 +30,7 @@ pub struct Model {
 }
 
 struct Inner {
+    name: String,
     provider: Box<dyn LlmProvider>,
     metrics: LlmMetrics,
     clock: Clock,
@@ -43,9 +44,22 @@ impl Model {
         clock: Clock,
         retry: RetryConfig,
     ) -> Self {
-        metrics.declare(provider.name(), provider.model());
+        let name = provider.model().to_owned();
+        Self::named(name, provider, metrics, clock, retry)
+    }
+
+    /// As [`Model::new`], for one of several models that their providers call the same.
+    pub fn named(
+        name: String,
+        provider: impl LlmProvider + 'static,
+        metrics: LlmMetrics,
+        clock: Clock,
+        retry: RetryConfig,
+    ) -> Self {
+        metrics.declare(provider.name(), &name);
         Self {
             inner: Arc::new(Inner {
+                name,
                 provider: Box::new(provider),
                 metrics,
                 clock,
@@ -58,7 +72,13 @@ impl Model {
         self.inner.provider.name()
     }
 
+    /// The name that tells it from the other models of this program.
     pub fn model_name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// The name by which the provider is asked for it.
+    pub fn requested_name(&self) -> &str {
         self.inner.provider.model()
     }
 
@@ -183,6 +203,7 @@ impl Model {
             metrics,
             clock,
             retry,
+            ..
         } = &*self.inner;
         let labels = self.labels(call);
         if limits.deadline <= Instant::now() {
@@ -271,7 +292,7 @@ impl Model {
     fn labels<'a>(&'a self, call: &Call<'_>) -> CallLabels<'a> {
         CallLabels {
             provider: self.inner.provider.name(),
-            model: self.inner.provider.model(),
+            model: &self.inner.name,
             task: call.task,
         }
     }

@@ -4,7 +4,7 @@ use super::{OFTEN, submit_drafts, submit_emails, text_of, until_all_wait, until_
 use crate::support::{
     Client, TestDb,
     model::{FakeModel, Reply},
-    system::{TestApi, Worker, metric},
+    system::{TestApi, Worker, metric, metrics},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -141,4 +141,35 @@ async fn tasks_and_tenants_have_models_of_their_own() {
     submit_drafts(&client, 1).await;
     large.asked(1).await;
     assert_eq!((small.calls(), eu.calls()), (1, 1));
+}
+
+#[tokio::test]
+async fn same_model_of_two_accounts_has_two_lanes_and_one_that_is_not_configured_any_more_stops_nobody()
+ {
+    let db = TestDb::new().await;
+    let first = FakeModel::start([Reply::Refuses(429, Some(250))]).await;
+    let second = FakeModel::start([Reply::Fits]).await;
+    let api = TestApi::start(&db).await;
+    let client = api.sign_in(&db).await;
+    let models = json!({
+        "default": "one",
+        "models": {"one": first.entry("same-1", &["two"]), "two": second.entry("same-1", &[])},
+    });
+    let (former, _folder) = worker(&db, &models, OFTEN).await;
+    let output = triaged(&client, 0).await;
+    assert_eq!(output["llm"]["model"], "same-1", "{output}");
+    assert_eq!((first.calls(), second.calls()), (1, 1));
+    let ready = text_of(former.ops, "readyz").await;
+    assert!(ready.contains("openai/same-1@one is not asked"), "{ready}");
+    assert!(!ready.contains("@two"), "{ready}");
+
+    let only = json!({"default": "two", "models": {"two": second.entry("same-1", &[])}});
+    let (now, _folder) = worker(&db, &only, OFTEN).await;
+    assert_eq!(text_of(now.ops, "readyz").await, "ok\n");
+    let labels = [("model", "same-1@one"), ("cause", "provider")];
+    let text = metrics(now.ops).await;
+    assert!(
+        !text.contains("same-1@one\",provider=\"openai\"} 1"),
+        "{labels:?}: {text}"
+    );
 }

@@ -111,6 +111,9 @@ impl RunBatches {
     /// Makes a batch that this worker has formed.
     async fn make(&self, context: &DutyContext, batch: &StoredBatch) -> Result<(), sqlx::Error> {
         let items = items_of(context, batch).await?;
+        if items.is_empty() {
+            return llm_batches::delete(&context.queue_pool, batch.id).await;
+        }
         let Some((model, batches)) = self.provider_of(batch) else {
             let ended = Next::End(HashMap::new(), NO_BATCHES);
             return self.proceed(context, batch, items, ended).await;
@@ -133,6 +136,10 @@ impl RunBatches {
     /// Continues with a batch that any worker formed.
     async fn look_at(&self, context: &DutyContext, batch: &StoredBatch) -> Result<(), sqlx::Error> {
         let items = items_of(context, batch).await?;
+        // Their tenant was erased: the answers are nobody's.
+        if items.is_empty() {
+            return llm_batches::delete(&context.queue_pool, batch.id).await;
+        }
         let now = Clock::System.now();
         let next = match (self.provider_of(batch), &batch.provider_id) {
             (None, None) => Ok(Next::End(HashMap::new(), NO_BATCHES)),

@@ -13,6 +13,7 @@ use base::{
     TenantId,
     env::{Env, Variable},
 };
+use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 use std::{collections::BTreeMap, fs};
 
@@ -69,7 +70,39 @@ pub struct TenantChoice {
     pub tasks: BTreeMap<&'static str, usize>,
 }
 
+impl ModelEntry {
+    /// Whose model it is, and how its provider calls it.
+    fn identity(&self) -> (Provider, &str) {
+        let provider = match self.live.provider {
+            Provider::OpenAiResponses => Provider::OpenAi,
+            other => other,
+        };
+        (provider, &self.live.model)
+    }
+
+    /// Whether both ask the same server for the same model with the same credential.
+    fn is_copy_of(&self, other: &Self) -> bool {
+        let key = |entry: &Self| entry.live.key.expose_secret().to_owned();
+        self.identity() == other.identity()
+            && self.live.base_url == other.live.base_url
+            && key(self) == key(other)
+    }
+}
+
 impl ModelsConfig {
+    /// Returns a name for each model by which its lane, its rate and its metrics are told from those of the others: the
+    /// provider's name, with that of the entry if another one has the same.
+    pub(super) fn names(&self) -> impl Iterator<Item = String> {
+        self.models.iter().map(|entry| {
+            let model = &entry.live.model;
+            let same = (self.models.iter()).filter(|other| other.identity() == entry.identity());
+            match same.count() {
+                1 => model.clone(),
+                _ => format!("{model}@{}", entry.name),
+            }
+        })
+    }
+
     /// Reads the file that the variable names; none if it is not set. Records faults in `env`.
     pub(super) fn from_env(env: &mut Env, tasks: &[&'static str]) -> Option<Self> {
         let path = env.optional(MODELS_FILE)?;
@@ -124,7 +157,7 @@ impl<'a> Reader<'a> {
         let models: Vec<_> = (self.names.clone().into_iter())
             .map(|name| self.entry(name, file))
             .collect();
-        self.refuse_shared_lanes(&models);
+        self.refuse_copies(&models);
         ModelsConfig {
             models,
             default: self.reference("default", &file["default"]).unwrap_or(0),
@@ -300,24 +333,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Two entries with one provider and model would share a lane: what stops one would stop its fallback.
-    fn refuse_shared_lanes(&mut self, models: &[ModelEntry]) {
-        let lane = |entry: &ModelEntry| {
-            let provider = match entry.live.provider {
-                Provider::OpenAiResponses => Provider::OpenAi,
-                other => other,
-            };
-            (provider, entry.live.model.clone())
-        };
+    /// A copy of a model is no fallback for it: what stops one stops the other.
+    fn refuse_copies(&mut self, models: &[ModelEntry]) {
         for (index, entry) in models.iter().enumerate() {
-            if models[..index]
-                .iter()
-                .any(|other| lane(other) == lane(entry))
-            {
+            if models[..index].iter().any(|other| entry.is_copy_of(other)) {
                 let at = format!("models.{}", entry.name);
                 self.fault(
                     &at,
-                    "has the provider and model of another entry; they would share a lane",
+                    "asks the same server for the same model with the same credential as another entry",
                 );
             }
         }

@@ -3,7 +3,10 @@
 use super::{metrics::SpendMetrics, recorded::RecordedAnswers};
 use crate::{config::ModelConfig, fixtures, prompts::TRIAGE_TASK, recording::Recorder};
 use base::{TenantId, clock::Clock};
-use jobs::domain::llm::{LanePolicy, rate::Rate};
+use jobs::{
+    domain::llm::{LanePolicy, rate::Rate},
+    store::llm_lanes::StoredLane,
+};
 use llm::{Model, Models, Prices, config::ModelError};
 use prometheus::Registry;
 use std::sync::Arc;
@@ -76,6 +79,11 @@ impl ModelAccess {
     /// Finds a model by the names of its provider and its own.
     pub(crate) fn model(&self, provider: &str, model: &str) -> Option<&Model> {
         self.models.find(provider, model)
+    }
+
+    /// Whether the lane is that of a model that is configured.
+    pub(crate) fn asks(&self, lane: &StoredLane) -> bool {
+        self.model(&lane.provider, &lane.model).is_some()
     }
 
     /// Returns the model that triages for everybody, without its fallbacks.

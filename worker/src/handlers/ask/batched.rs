@@ -62,7 +62,7 @@ pub(super) async fn hand_in(
     if !lease::lock_if_held(&mut tx, job.lease).await? {
         return Err(AskError::LeaseLost);
     }
-    let reserved = reservation(&access.prices, &intent, ServiceTier::Batch);
+    let reserved = reservation(access, &intent, ServiceTier::Batch);
     let row = NewLlmCall {
         id: intent.id,
         lease: job.lease,
@@ -236,14 +236,7 @@ async fn settle(
     ended: &EndedItem,
     waited: Duration,
 ) -> Result<(), sqlx::Error> {
-    let price = |name: &str| {
-        micros(
-            &access.prices,
-            (provider, name),
-            ServiceTier::Batch,
-            ended.usage,
-        )
-    };
+    let price = |name: &str| micros(access, (provider, name), ServiceTier::Batch, ended.usage);
     let answered = ended.result.as_ref().ok();
     let cost = answered.and_then(|completion| price(&completion.model));
     let row = EndedLlmCall {

@@ -18,7 +18,7 @@ use jobs::store::{
     llm_rates::{self, RatedRequest, Taken},
 };
 use llm::{
-    LlmError, Model, NotAdmitted, Prices, RequestLedger, ServiceTier, TokenUsage,
+    LlmError, Model, NotAdmitted, RequestLedger, ServiceTier, TokenUsage,
     ledger::{FailedRequest, Intent},
     limits_left::{Left, LimitsLeft},
 };
@@ -73,7 +73,7 @@ impl JobLedger<'_> {
     async fn try_admit(&self, intent: &Intent<'_>) -> Result<Option<NotAdmitted>, sqlx::Error> {
         let job = &self.ctx.job;
         // At the price of the standard tier, as which a request ends for which the cheaper one has no room.
-        let reserved = reservation(&self.access.prices, intent, ServiceTier::Standard);
+        let reserved = reservation(self.access, intent, ServiceTier::Standard);
         let call = NewLlmCall {
             id: intent.id,
             lease: job.lease,
@@ -177,7 +177,7 @@ impl JobLedger<'_> {
             outcome: failed.error.class(),
             possibly_billed: failed.may_be_billed(),
             tier: recorded(failed.tier),
-            cost_micros: micros(&self.access.prices, lane, failed.tier, usage),
+            cost_micros: micros(self.access, lane, failed.tier, usage),
         };
         self.settle(&mut tx, &ended, failed.limits).await?;
         tx.commit().await
@@ -193,7 +193,7 @@ impl JobLedger<'_> {
         let usage = answer.usage;
         let (provider, model) = (self.model.provider_name(), self.model.model_name());
         let tier = answer.tier;
-        let price = |name: &str| micros(&self.access.prices, (provider, name), tier, usage);
+        let price = |name: &str| micros(self.access, (provider, name), tier, usage);
         let ended = EndedLlmCall {
             id: request,
             model: Some(answer.model),
@@ -257,7 +257,7 @@ pub(super) async fn settle_call(
 }
 
 /// Returns the most that a request may use, at the price of this tier.
-pub(super) fn reservation(prices: &Prices, intent: &Intent<'_>, tier: ServiceTier) -> Amount {
+pub(super) fn reservation(access: &ModelAccess, intent: &Intent<'_>, tier: ServiceTier) -> Amount {
     let most = TokenUsage {
         input: intent.max_input_tokens,
         output: intent.max_output_tokens.into(),
@@ -265,18 +265,20 @@ pub(super) fn reservation(prices: &Prices, intent: &Intent<'_>, tier: ServiceTie
     };
     Amount {
         tokens: large(most.total()),
-        micros: micros(prices, (intent.provider, intent.model), tier, most),
+        micros: micros(access, (intent.provider, intent.model), tier, most),
     }
 }
 
-/// Returns the price of what a request used; none if it is not known.
+/// Returns the price of what a request used; none if it is not known. `model` is one of ours, or the name in an answer.
 pub(super) fn micros(
-    prices: &Prices,
+    access: &ModelAccess,
     (provider, model): (&str, &str),
     tier: ServiceTier,
     usage: TokenUsage,
 ) -> Option<i64> {
-    let micros = prices.micros(provider, model, tier, usage);
+    let ours = access.model(provider, model);
+    let priced = ours.map_or(model, Model::requested_name);
+    let micros = access.prices.micros(provider, priced, tier, usage);
     micros.map(|micros| i64::try_from(micros).unwrap_or(i64::MAX))
 }
 

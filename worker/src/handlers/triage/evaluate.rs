@@ -175,7 +175,7 @@ impl Questions<'_> {
         // A proxy may answer under a name of its own.
         let micros = answered
             .and_then(price)
-            .or_else(|| price(model.model_name()));
+            .or_else(|| price(model.requested_name()));
         self.cost.requests += cost.tries;
         self.cost.usage += cost.usage;
         match micros {

@@ -136,7 +136,7 @@ fn fault_names_the_entry_and_the_field_and_shows_no_value() {
         ),
         (
             changed("/models/other", json!({"model": "gpt-4.1-mini"})),
-            "`models.other` has the provider and model",
+            "`models.other` asks the same server for the same model",
         ),
         (
             changed("/models/eu", json!("hunter2")),
@@ -180,6 +180,33 @@ fn fault_names_the_entry_and_the_field_and_shows_no_value() {
         );
         assert!(!faults.contains("hunter2"), "{faults}");
     }
+}
+
+#[test]
+fn models_that_are_called_the_same_are_told_apart_by_their_entries() {
+    let mut file = sample();
+    file["models"]["other"] =
+        json!({"model": "gpt-4.1-mini", "base_url": "https://eu.api.openai.com/v1"});
+    file["models"]["account"] = json!({"model": "gpt-4.1-mini", "key_variable": "EU_KEY"});
+    let config = read(&file.to_string(), KEYS).unwrap();
+    let mut names: Vec<String> = config.names().collect();
+    names.sort();
+    assert_eq!(
+        names,
+        [
+            "gpt-4.1-mini@account",
+            "gpt-4.1-mini@main",
+            "gpt-4.1-mini@other",
+            "llama3.1:8b",
+            "mistral-small"
+        ]
+    );
+    let config = LlmConfig::Several(Box::new(config));
+    let models = Models::from_config(&config, &Registry::new(), Clock::System, SHIPPED).unwrap();
+    let main = models.find("openai", "gpt-4.1-mini@main").unwrap();
+    assert_eq!(main.requested_name(), "gpt-4.1-mini");
+    // Only models of a route are built into one.
+    assert!(models.find("openai", "gpt-4.1-mini@other").is_none());
 }
 
 #[test]
