@@ -11,6 +11,7 @@ use crate::{
 };
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// Polls each second, so that no test waits for a minute.
 pub(crate) const QUICK: &[(&str, &str)] = &[("WATCH_POLL_SECONDS", "1")];
@@ -143,6 +144,22 @@ async fn server_reports_a_new_email_before_the_next_poll() {
         dovecot.deliver("INBOX", &email(number));
         has_jobs(&app, i64::try_from(number).unwrap()).await;
     }
+}
+
+#[tokio::test]
+async fn stream_of_email_is_read_without_waiting_for_the_next_poll() {
+    let dovecot = Dovecot::start().await;
+    let app = app_with(&dovecot).await;
+    let _worker = app.worker_with(ONLY_IDLE).await;
+    watch(&app, &["INBOX"]).await;
+    checked_again(&app, "INBOX").await;
+    // Longer than the checks after which the other folders have their turn.
+    let mut pace = tokio::time::interval(Duration::from_millis(20));
+    for number in 0..300 {
+        pace.tick().await;
+        dovecot.deliver("INBOX", &email(number));
+    }
+    has_jobs(&app, 300).await;
 }
 
 #[tokio::test]

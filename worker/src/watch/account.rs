@@ -23,8 +23,8 @@ use jobs::{
 use std::{pin::pin, time::Duration};
 use tokio::time::{Instant, interval_at, sleep_until};
 
-/// How often the folder that the server reports on is looked at again before it is waited for; a folder that never rests is
-/// checked at the next poll.
+/// How often the folder that the server reports on is looked at again before the lease is renewed and the other folders have
+/// their turn.
 const ROUNDS: usize = 10;
 
 impl Watcher {
@@ -65,35 +65,39 @@ impl Watcher {
             let Some((first, others)) = folders.split_first() else {
                 return Err(CheckError::LeaseLost);
             };
-            if next_poll <= Instant::now() {
+            let is_poll = next_poll <= Instant::now();
+            if is_poll {
                 if reader.is_outdated() {
                     reader = self.mailbox(lease, connection).await?.open_reader().await?;
                 }
                 for folder in others {
                     check(self, lease, &mut reader, folder).await?;
                 }
-                self.rest(lease, &mut reader, first).await?;
+            }
+            let is_at_rest = self.rests(lease, &mut reader, first).await?;
+            if is_poll {
                 next_poll = Instant::now() + self.config.poll;
                 let next = self.engine.clock.now() + self.config.poll;
                 watches::record_success(pool, lease, next).await?;
-            } else {
-                self.rest(lease, &mut reader, first).await?;
             }
-            reader = self.wait(lease, reader, next_poll).await?;
+            // What arrives during a check is not reported again: to wait then would leave it until the next poll.
+            if is_at_rest {
+                reader = self.wait(lease, reader, next_poll).await?;
+            }
         }
     }
 
-    /// Checks a folder until nothing is new: what arrived during a check was reported during it, and not again.
-    async fn rest(
+    /// Checks a folder until nothing is new, a few times at most; returns whether nothing is.
+    async fn rests(
         &self,
         lease: &WatchLease,
         reader: &mut Reader,
         first: &StoredFolder,
-    ) -> Result<(), CheckError> {
+    ) -> Result<bool, CheckError> {
         let mut folder = first.clone();
         for _ in 0..ROUNDS {
             if !check(self, lease, reader, &folder).await? {
-                return Ok(());
+                return Ok(true);
             }
             let pool = &self.engine.pool;
             let stored = folders::of_watch(pool, lease.tenant, lease.connection).await?;
@@ -102,7 +106,7 @@ impl Watcher {
                 .find(|found| found.folder == folder.folder);
             folder = again.ok_or(CheckError::LeaseLost)?;
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Waits for a change that the server reports, at most until the next poll, and keeps the lease meanwhile.
