@@ -97,6 +97,37 @@ begin
     ), worker, lease);
 end $function$;
 
+create or replace function finish_succeeded(places tid[], tenants uuid[], ids uuid[], attempts integer[], workers uuid[], outputs jsonb[])
+ returns table(tenant_id uuid, id uuid, attempt integer)
+ language plpgsql
+ set plan_cache_mode to 'force_generic_plan'
+ set enable_seqscan to 'off'
+ set enable_indexscan to 'off'
+ set enable_bitmapscan to 'off'
+ set enable_nestloop to 'off'
+ set enable_mergejoin to 'off'
+ set jit to 'off'
+as $function$
+#variable_conflict use_column
+begin
+    return query
+        with settled as (
+            delete from jobs
+            using unnest(tenants, ids, attempts, workers, outputs) as ended (tenant_id, id, attempt, worker_id, output)
+            where jobs.ctid = any(places) and jobs.state = 'running'
+              and jobs.tenant_id = ended.tenant_id and jobs.id = ended.id and jobs.attempt = ended.attempt
+              and jobs.worker_id = ended.worker_id
+            returning jobs.*, ended.output
+        )
+        insert into finished_jobs (
+            id, tenant_id, kind, queue, priority, attempt, max_attempts, args, worker_id, run_at, started_at, created_at,
+            request_id, traceparent, dedupe_key, parent_id, children, client_request_id, state, errors, crashes, output)
+        select id, tenant_id, kind, queue, priority, attempt, max_attempts, args, worker_id, run_at, started_at, created_at,
+            request_id, traceparent, dedupe_key, parent_id, children, client_request_id, 'succeeded', errors, crashes, output
+        from settled
+        returning finished_jobs.tenant_id, finished_jobs.id, finished_jobs.attempt;
+end $function$;
+
 create or replace function forget_old_emails(of_tenant uuid, at_most integer)
  returns bigint
  language plpgsql
@@ -186,6 +217,26 @@ begin
     raise exception 'rows of % are append-only', tg_table_name using errcode = 'restrict_violation';
 end $function$;
 
+create or replace function settle_succeeded(tenants uuid[], ids uuid[], attempts integer[], workers uuid[], outputs jsonb[])
+ returns table(tenant_id uuid, id uuid, attempt integer)
+ language plpgsql
+ set plan_cache_mode to 'force_generic_plan'
+ set enable_seqscan to 'off'
+ set jit to 'off'
+as $function$
+#variable_conflict use_column
+begin
+    return query select * from finish_succeeded(
+        array(
+            select job.ctid
+            from unnest(tenants, ids) as ended (tenant_id, id)
+            cross join lateral (
+                select ctid from jobs where jobs.tenant_id = ended.tenant_id and jobs.id = ended.id offset 0
+            ) job
+        ),
+        tenants, ids, attempts, workers, outputs);
+end $function$;
+
 create or replace function start_jobs(picked tid[], worker uuid, lease interval)
  returns setof jobs
  language plpgsql
@@ -196,6 +247,7 @@ create or replace function start_jobs(picked tid[], worker uuid, lease interval)
  set jit to 'off'
 as $function$
 begin
+    perform set_config('synchronous_commit', 'off', true);
     return query
         update jobs
         set state = 'running', attempt = attempt + 1, worker_id = worker, lease_until = now() + lease,
@@ -421,8 +473,12 @@ create table tenants (
     four_eyes boolean not null default false,
     quote_original boolean not null default false,
     email_retention_days integer,
+    require_second_factor boolean not null default false,
+    answer_cache_seconds integer,
     constraint tenants_pkey primary key (id),
     constraint tenants_slug_key unique (slug),
+    constraint tenants_answer_cache_seconds_check check ((answer_cache_seconds >= 60) and (answer_cache_seconds <=
+        86400)),
     constraint tenants_draft_wait_seconds_check check ((draft_wait_seconds >= 1) and (draft_wait_seconds <= 2592000)),
     constraint tenants_email_retention_days_check check ((email_retention_days >= 7) and (email_retention_days <= 3650)),
     constraint tenants_fallback_after_seconds_check check ((fallback_after_seconds >= 1) and (fallback_after_seconds <=
@@ -517,7 +573,7 @@ create table sessions (
     constraint sessions_check check ((revoked_at is null) = (revoke_reason is null)),
     constraint sessions_idle_timeout_check check (idle_timeout > '00:00:00'::interval),
     constraint sessions_revoke_reason_check check (revoke_reason in ('logout', 'revoked', 'reuse', 'excess', 'admin',
-        'password')),
+        'password', 'second_factor')),
     constraint sessions_user_agent_check check (length(user_agent) <= 256)
 ) with (
     fillfactor = 80
@@ -733,12 +789,14 @@ create table llm_calls (
     reserved_micros bigint,
     cost_micros bigint,
     api_key_id uuid,
+    tier text not null default 'standard',
     constraint llm_calls_pkey primary key (tenant_id, id),
     constraint llm_calls_billing_check check (billing in ('reserved', 'settled', 'possibly_billed')),
     constraint llm_calls_cost_micros_check check (cost_micros >= 0),
     constraint llm_calls_prompt_sha256_check check (octet_length(prompt_sha256) = 32),
     constraint llm_calls_reserved_micros_check check (reserved_micros >= 0),
-    constraint llm_calls_reserved_tokens_check check (reserved_tokens >= 0)
+    constraint llm_calls_reserved_tokens_check check (reserved_tokens >= 0),
+    constraint llm_calls_tier_check check (tier in ('standard', 'flex', 'batch', 'cache'))
 );
 create index llm_calls_age on llm_calls using brin (created_at) with (pages_per_range='32', autosummarize='true');
 create index llm_calls_created_at on llm_calls (tenant_id, created_at);
@@ -1614,3 +1672,85 @@ create table digest_entries (
 create index digest_entries_digest on digest_entries (tenant_id, digest_id) where (digest_id is not null);
 create index digest_entries_message on digest_entries (tenant_id, message_id);
 create unique index digest_entries_next on digest_entries (tenant_id, user_id, message_id) where (digest_id is null);
+
+-- 0024_second_factors
+
+create table second_factors (
+    tenant_id uuid not null,
+    user_id uuid not null,
+    secret bytea not null,
+    key_id text not null,
+    created_at timestamptz not null default now(),
+    confirmed_at timestamptz,
+    last_step bigint not null default 0,
+    constraint second_factors_pkey primary key (tenant_id, user_id),
+    constraint second_factors_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references users(tenant_id, id)
+);
+
+-- Codes that were not used yet; using one deletes it.
+create table recovery_codes (
+    tenant_id uuid not null,
+    user_id uuid not null,
+    code_hash bytea not null,
+    constraint recovery_codes_pkey primary key (tenant_id, user_id, code_hash),
+    constraint recovery_codes_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references
+        second_factors(tenant_id, user_id) on delete cascade,
+    constraint recovery_codes_code_hash_check check (octet_length(code_hash) = 32)
+);
+
+-- 0025_urgency
+
+-- The row is committed before the batch is made, under the name that the provider keeps where it can: a batch whose maker died
+-- is looked for before it is made again.
+create table llm_batches (
+    id uuid not null,
+    provider text not null,
+    model text not null,
+    provider_id text,
+    created_at timestamptz not null default now(),
+    due_at timestamptz not null,
+    constraint llm_batches_pkey primary key (id)
+);
+create index llm_batches_due_at on llm_batches (due_at);
+
+-- One request of a job. The job is parked meanwhile, without a slot. The row stays until the job ends, so that a step of a job is in
+-- a batch at most once.
+create table llm_batch_items (
+    tenant_id uuid not null,
+    job_id uuid not null,
+    step text not null,
+    call_id uuid not null,
+    request_hash bytea not null,
+    provider text not null,
+    model text not null,
+    max_output_tokens integer not null,
+    state text not null default 'waiting',
+    batch_id uuid,
+    body jsonb,
+    created_at timestamptz not null default now(),
+    constraint llm_batch_items_pkey primary key (tenant_id, job_id, step),
+    constraint llm_batch_items_call_id_key unique (call_id),
+    constraint llm_batch_items_batch_id_fkey foreign key (batch_id) references llm_batches(id),
+    constraint llm_batch_items_check check ((state = 'sent') = (batch_id is not null)),
+    constraint llm_batch_items_check1 check ((state <> 'waiting') or (body is not null)),
+    constraint llm_batch_items_check2 check ((body is null) or (state = 'waiting') or (batch_id is not null)),
+    constraint llm_batch_items_max_output_tokens_check check (max_output_tokens > 0),
+    constraint llm_batch_items_request_hash_check check (octet_length(request_hash) = 32),
+    constraint llm_batch_items_state_check check (state in ('waiting', 'sent', 'answered', 'failed'))
+);
+create index llm_batch_items_batch on llm_batch_items (batch_id) where (batch_id is not null);
+create index llm_batch_items_ended on llm_batch_items (created_at) where (state in ('answered', 'failed'));
+create index llm_batch_items_waiting on llm_batch_items (created_at) where (state = 'waiting');
+
+-- 0026_answers
+
+create table llm_answers (
+    tenant_id uuid not null,
+    question_hash bytea not null,
+    completion jsonb not null,
+    created_at timestamptz not null default now(),
+    constraint llm_answers_pkey primary key (tenant_id, question_hash),
+    constraint llm_answers_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint llm_answers_question_hash_check check (octet_length(question_hash) = 32)
+);
+create index llm_answers_created_at on llm_answers (created_at);

@@ -1,16 +1,17 @@
 //! The worker's metrics besides those of the queue's runtime. Labels come from closed sets only.
 
-use crate::handlers::{
-    ask::{ModelAccess, SpendMetrics},
-    model_failure::effects::STOPPING_CLASSES,
-};
+use crate::handlers::{ask::SpendMetrics, model_failure::effects::STOPPING_CLASSES};
 use jobs::{
     domain::{
         connection::{ConnectionStatus, Provider},
         llm::BudgetPeriod,
     },
     kinds::{draft::DraftGenerate, triage::Triage},
-    store::{audit_seals, connections, effects, llm_budgets, llm_lanes, llm_rates, watches},
+    store::{
+        audit_seals, connections, effects, llm_budgets,
+        llm_lanes::{self, StoredLane},
+        llm_rates, watches,
+    },
 };
 use prometheus::Registry;
 use queue::{JobKind, runtime::metrics::RuntimeMetrics};
@@ -87,7 +88,7 @@ impl AssistantMetrics {
     pub async fn refresh(
         &self,
         pool: &PgPool,
-        access: Option<&ModelAccess>,
+        is_asked: impl Fn(&StoredLane) -> bool,
     ) -> Result<(), sqlx::Error> {
         self.effects_unknown
             .set(effects::count_unknown(pool).await?);
@@ -138,8 +139,12 @@ impl AssistantMetrics {
             }
         }
         for lane in llm_lanes::list(pool).await? {
-            let is_asked = access.is_some_and(|access| access.asks(&lane));
-            let cause = lane.reason.as_deref().filter(|_| is_asked).map(cause_of);
+            let is_configured = is_asked(&lane);
+            let cause = lane
+                .reason
+                .as_deref()
+                .filter(|_| is_configured)
+                .map(cause_of);
             for known in ["operator", "provider"] {
                 self.llm_lane_open
                     .with_label_values(&[&lane.provider, &lane.model, known])

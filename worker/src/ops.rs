@@ -83,7 +83,7 @@ async fn show_metrics(State(ops): State<Ops>) -> Response {
             .await?;
         metrics
             .assistant
-            .refresh(&engine.pool, access.as_ref())
+            .refresh(&engine.pool, |lane| is_asked(access.as_ref(), lane))
             .await
     };
     match timeout(PROBE_TIMEOUT, refreshed).await {
@@ -126,6 +126,11 @@ fn refuse(reason: &str) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response()
 }
 
+/// Returns whether the lane is that of a model that is configured. Another one stops nobody.
+fn is_asked(access: Option<&ModelAccess>, lane: &StoredLane) -> bool {
+    access.is_some_and(|access| access.asks(lane))
+}
+
 /// Returns what is ready with restrictions: a worker does its other work while a model is not asked.
 async fn ready(engine: &Engine, access: Option<&ModelAccess>) -> String {
     let mut text = "ok\n".to_owned();
@@ -140,9 +145,7 @@ async fn ready(engine: &Engine, access: Option<&ModelAccess>) -> String {
             return text;
         }
     };
-    // The lane of a model that is not configured any more stops nobody.
-    let is_asked = |lane: &StoredLane| access.is_some_and(|access| access.asks(lane));
-    for lane in lanes.into_iter().filter(is_asked) {
+    for lane in lanes.into_iter().filter(|lane| is_asked(access, lane)) {
         if let (Some(reason), Some(until)) = (lane.reason, lane.until) {
             let until = until.to_rfc3339_opts(SecondsFormat::Secs, true);
             text += &format!(
