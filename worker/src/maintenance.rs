@@ -21,9 +21,9 @@ use jobs::{
         tenants::forget::forget_old_emails,
     },
     store::{
-        approvals, backfills, blocks, corrections, digests, effects, follow_ups, llm_answers, llm_batch_items,
-        llm_calls::OldCalls, llm_checkpoints, llm_rates, login_failures, memory_items,
-        request_keys, sessions, subscriptions, tenants, watches,
+        approvals, backfills, blocks, corrections, digests, effects, follow_ups, llm_answers,
+        llm_batch_items, llm_calls::OldCalls, llm_checkpoints, llm_rates, login_failures,
+        memory_items, request_keys, sessions, subscriptions, tenants, watches,
     },
 };
 use lanes::ReleaseLanes;

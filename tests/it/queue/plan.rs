@@ -97,7 +97,11 @@ async fn functions_that_claim_and_settle_keep_their_plans() {
 
 #[tokio::test]
 async fn settle_planned_on_an_empty_table_looks_each_job_up_when_it_is_full() {
-    for before in [&[][..], &["vacuum analyze jobs"], &[RUNNING, "analyze jobs"]] {
+    for before in [
+        &[][..],
+        &["vacuum analyze jobs"],
+        &[RUNNING, "analyze jobs"],
+    ] {
         let db = TestDb::new().await;
         let one = PgPoolOptions::new().max_connections(1);
         let pool = one.connect(&db.url()).await.unwrap();
@@ -112,7 +116,9 @@ async fn settle_planned_on_an_empty_table_looks_each_job_up_when_it_is_full() {
             worker: WorkerId::new(),
         };
         for _ in 0..8 {
-            let settled = settle_succeeded(&pool, &[(unknown, &output)]).await.unwrap();
+            let settled = settle_succeeded(&pool, &[(unknown, &output)])
+                .await
+                .unwrap();
             assert!(settled.is_empty());
         }
         db.execute(WAITING).await;
@@ -125,6 +131,10 @@ async fn settle_planned_on_an_empty_table_looks_each_job_up_when_it_is_full() {
         assert_eq!(whole_after - whole, 0, "scans of the whole table");
         let rows = fetched_after - fetched;
         let most = 2 * i64::try_from(jobs.len()).unwrap();
-        assert!(rows <= most, "{rows} rows were read for {} jobs", jobs.len());
+        assert!(
+            rows <= most,
+            "{rows} rows were read for {} jobs",
+            jobs.len()
+        );
     }
 }
