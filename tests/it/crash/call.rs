@@ -1,6 +1,6 @@
 //! kill -9 at each step around a request to a model: every request is recorded, and none is paid for again once its answer is kept.
 //!
-//! A lock on a table stops the worker at the statement that would write there. In a full run each point is tried thirty times,
+//! A lock on a table stops the worker at the statement that would write there. In a full run each point is tried three times,
 //! with a kill that comes a little later each time.
 
 use super::*;
@@ -137,10 +137,10 @@ async fn dies_at(point: Point, delay: Duration) {
     }
 }
 
-/// Tries each point: once, or in a full run thirty times.
+/// Tries each point: once, or in a full run three times.
 async fn die_at(points: &[Point]) {
     let is_full = std::env::var_os("POSTROOM_FULL").is_some();
-    let seeds = if is_full { 30 } else { 1 };
+    let seeds = if is_full { 3 } else { 1 };
     for seed in 0..seeds {
         let delay = Duration::from_millis(seed * 7);
         let deaths = points.iter().map(|point| dies_at(*point, delay));
