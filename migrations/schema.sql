@@ -569,7 +569,7 @@ create table sessions (
     constraint sessions_pkey primary key (tenant_id, id),
     constraint sessions_id_key unique (id),
     constraint sessions_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references users(tenant_id, id),
-    constraint sessions_auth_method_check check (auth_method in ('password', 'invite', 'dev')),
+    constraint sessions_auth_method_check check (auth_method in ('password', 'invite', 'dev', 'oidc')),
     constraint sessions_check check ((revoked_at is null) = (revoke_reason is null)),
     constraint sessions_idle_timeout_check check (idle_timeout > '00:00:00'::interval),
     constraint sessions_revoke_reason_check check (revoke_reason in ('logout', 'revoked', 'reuse', 'excess', 'admin',
@@ -1754,3 +1754,35 @@ create table llm_answers (
     constraint llm_answers_question_hash_check check (octet_length(question_hash) = 32)
 );
 create index llm_answers_created_at on llm_answers (created_at);
+
+-- 0027_identity_providers
+
+create table identity_providers (
+    tenant_id uuid not null,
+    issuer text not null,
+    audience text not null,
+    jwks_url text,
+    keys jsonb,
+    fetched_at timestamptz,
+    asked_at timestamptz,
+    wanted_at timestamptz,
+    last_error text,
+    created_at timestamptz not null default now(),
+    constraint identity_providers_pkey primary key (tenant_id),
+    constraint identity_providers_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint identity_providers_audience_check check ((length(audience) >= 1) and (length(audience) <= 500)),
+    constraint identity_providers_check check ((jwks_url is not null) or (keys is not null)),
+    constraint identity_providers_issuer_check check ((length(issuer) >= 1) and (length(issuer) <= 500)),
+    constraint identity_providers_jwks_url_check check ((length(jwks_url) >= 1) and (length(jwks_url) <= 500))
+);
+
+-- Tokens that have opened a session: each does so once. Maintenance deletes those that have expired.
+create table exchanged_tokens (
+    tenant_id uuid not null,
+    token_hash bytea not null,
+    expires_at timestamptz not null,
+    constraint exchanged_tokens_pkey primary key (tenant_id, token_hash),
+    constraint exchanged_tokens_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint exchanged_tokens_token_hash_check check (octet_length(token_hash) = 32)
+);
+create index exchanged_tokens_expires_at on exchanged_tokens (expires_at);

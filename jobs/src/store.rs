@@ -18,6 +18,7 @@ pub mod effects;
 pub mod follow_ups;
 pub mod grants;
 pub mod history;
+pub mod identity_providers;
 pub mod inbox_items;
 pub mod invites;
 pub mod llm_answers;
