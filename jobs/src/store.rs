@@ -51,5 +51,6 @@ pub mod tenant_rows;
 pub mod tenants;
 pub mod thread_answers;
 pub mod triage_results;
+pub mod user_rows;
 pub mod users;
 pub mod watches;

@@ -22,6 +22,8 @@ str_enum! {
         /// A user's role or status was changed.
         UserUpdated = "user_updated",
         UserRemoved = "user_deleted",
+        /// What was theirs was deleted; this log stays.
+        UserErased = "user_erased",
         /// A user let another decide their drafts.
         DelegateAdded = "delegate_added",
         DelegateRemoved = "delegate_removed",
