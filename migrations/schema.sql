@@ -3,6 +3,23 @@
 
 create extension if not exists btree_gist;
 
+create or replace function approvals_of_user(of_tenant uuid, of_user uuid)
+ returns table(approval_id uuid)
+ language sql
+ stable
+ set search_path to 'pg_catalog', 'public'
+as $function$
+    select a.id from approvals a where a.tenant_id = of_tenant and a.requested_by = of_user
+    union
+    select d.approval_id from drafts d where d.tenant_id = of_tenant and d.user_id = of_user
+    union
+    select b.approval_id from blocks b where b.tenant_id = of_tenant and b.user_id = of_user and b.approval_id is not null
+    union
+    select p.approval_id from proposed_actions p
+    where p.tenant_id = of_tenant and p.approval_id is not null
+        and p.message_id in (select message_id from emails_of_user(of_tenant, of_user))
+$function$;
+
 create or replace function audit_entries_of(batch audit_batches)
  returns setof audit_entries
  language sql
@@ -97,6 +114,104 @@ begin
     ), worker, lease);
 end $function$;
 
+create or replace function emails_of_user(of_tenant uuid, of_user uuid)
+ returns table(message_id uuid)
+ language sql
+ stable
+ set search_path to 'pg_catalog', 'public'
+as $function$
+    with held as (
+        select i.message_id, i.owner_id as user_id from inbox_items i where i.tenant_id = of_tenant
+        union
+        select d.message_id, d.user_id from drafts d where d.tenant_id = of_tenant
+        union
+        select o.message_id, o.user_id from own_messages o where o.tenant_id = of_tenant
+        union
+        select f.message_id, c.user_id
+        from fetched_emails f
+        join connections c on c.tenant_id = f.tenant_id and c.id = f.connection_id
+        where f.tenant_id = of_tenant
+    )
+    select h.message_id from held h where h.user_id = of_user and h.message_id is not null
+    except
+    select h.message_id from held h where h.user_id <> of_user
+$function$;
+
+create or replace function erase_user(of_tenant uuid, of_user uuid)
+ returns bigint
+ language plpgsql
+ set search_path to 'pg_catalog', 'public'
+as $function$
+declare
+    emails uuid[];
+    decided uuid[];
+    work uuid[];
+    accounts uuid[];
+begin
+    -- All of them before anything is deleted: each is found by rows of the others.
+    select coalesce(array_agg(message_id), '{}') into emails from emails_of_user(of_tenant, of_user);
+    select coalesce(array_agg(approval_id), '{}') into decided from approvals_of_user(of_tenant, of_user);
+    select coalesce(array_agg(job_id), '{}') into work from jobs_of_user(of_tenant, of_user);
+    select coalesce(array_agg(id), '{}') into accounts from connections where tenant_id = of_tenant and user_id = of_user;
+
+    delete from llm_checkpoints where tenant_id = of_tenant and job_id = any (work);
+    delete from job_events where tenant_id = of_tenant and job_id = any (work);
+    delete from job_attempts where tenant_id = of_tenant and job_id = any (work);
+    delete from job_keys where tenant_id = of_tenant and job_id = any (work);
+    delete from finished_jobs where tenant_id = of_tenant and id = any (work);
+    delete from llm_batch_items where tenant_id = of_tenant and job_id = any (work);
+    delete from request_keys where tenant_id = of_tenant and actor_id = of_user;
+
+    delete from judgement_corrections where tenant_id = of_tenant and (user_id = of_user or approval_id = any (decided));
+    perform set_config('postroom.erased_tenant', of_tenant::text, true);
+    delete from draft_versions v using drafts d
+        where d.tenant_id = of_tenant and d.user_id = of_user and v.tenant_id = d.tenant_id and v.draft_id = d.id;
+    delete from history_entries h
+        where h.tenant_id = of_tenant and (h.user_id = of_user or h.object_id = any (decided) or h.object_id in (
+            select d.id from drafts d where d.tenant_id = of_tenant and d.user_id = of_user
+            union all
+            select f.id from follow_ups f where f.tenant_id = of_tenant and f.user_id = of_user
+            union all
+            select i.id from inbox_items i where i.tenant_id = of_tenant and i.owner_id = of_user
+            union all
+            select b.id from blocks b where b.tenant_id = of_tenant and b.user_id = of_user
+            union all
+            select m.id from memory_items m where m.tenant_id = of_tenant and m.user_id = of_user));
+    perform set_config('postroom.erased_tenant', '', true);
+    delete from drafts where tenant_id = of_tenant and user_id = of_user;
+    delete from blocks where tenant_id = of_tenant and user_id = of_user;
+    update blocks b set inbox_item_id = null
+        where b.tenant_id = of_tenant and b.inbox_item_id in (
+            select i.id from inbox_items i where i.tenant_id = of_tenant and i.owner_id = of_user);
+    delete from follow_ups where tenant_id = of_tenant and user_id = of_user;
+    delete from digest_entries where tenant_id = of_tenant and user_id = of_user;
+    delete from digests where tenant_id = of_tenant and user_id = of_user;
+    delete from inbox_items where tenant_id = of_tenant and owner_id = of_user;
+    delete from own_messages where tenant_id = of_tenant and user_id = of_user;
+    update approvals
+        set title = 'Forgotten', summary = '', payload = '{}', rationale = null, failure_message = null,
+            status = case when status in ('proposed', 'editing') then 'expired' else status end, version = version + 1
+        where tenant_id = of_tenant and id = any (decided);
+    update effects set rendered = null, receipt = null, before_image = null
+        where tenant_id = of_tenant and (connection_id = any (accounts) or approval_id = any (decided) or job_id = any (work));
+    perform forget_emails(of_tenant, emails);
+
+    delete from memory_items where tenant_id = of_tenant and user_id = of_user;
+    delete from delegations where tenant_id = of_tenant and of_user in (user_id, delegate_id);
+    delete from password_resets where tenant_id = of_tenant and user_id = of_user;
+    delete from second_factors where tenant_id = of_tenant and user_id = of_user;
+    delete from sessions where tenant_id = of_tenant and user_id = of_user;
+    delete from subscriptions where tenant_id = of_tenant and connection_id = any (accounts);
+    delete from mailbox_watches where tenant_id = of_tenant and connection_id = any (accounts);
+    delete from fetched_emails where tenant_id = of_tenant and connection_id = any (accounts);
+    delete from connections where tenant_id = of_tenant and id = any (accounts);
+    update users
+        set timezone = 'UTC', follow_up_days = null, follow_up = 'item', digest_at = null, next_digest_at = null,
+            digest_by_email = false
+        where tenant_id = of_tenant and id = of_user;
+    return cardinality(emails);
+end $function$;
+
 create or replace function finish_succeeded(places tid[], tenants uuid[], ids uuid[], attempts integer[], workers uuid[], outputs jsonb[])
  returns table(tenant_id uuid, id uuid, attempt integer)
  language plpgsql
@@ -128,38 +243,14 @@ begin
         returning finished_jobs.tenant_id, finished_jobs.id, finished_jobs.attempt;
 end $function$;
 
-create or replace function forget_old_emails(of_tenant uuid, at_most integer)
- returns bigint
+create or replace function forget_emails(of_tenant uuid, old uuid[])
+ returns void
  language plpgsql
- security definer
  set search_path to 'pg_catalog', 'public'
 as $function$
 declare
-    old uuid[];
     concerned uuid[];
 begin
-    select array_agg(found.id) into old from (
-        select m.id
-        from messages m
-        join tenants t on t.id = m.tenant_id
-        where m.tenant_id = of_tenant and m.received_at < now() - make_interval(days => t.email_retention_days)
-            and not exists (
-                select from proposed_actions p
-                join approvals a on a.tenant_id = p.tenant_id and a.id = p.approval_id
-                where p.tenant_id = m.tenant_id and p.message_id = m.id
-                    and a.status in ('editing', 'approved', 'executing', 'undoing'))
-            and not exists (
-                select from drafts d
-                join approvals a on a.tenant_id = d.tenant_id and a.id = d.approval_id
-                where d.tenant_id = m.tenant_id and d.message_id = m.id
-                    and a.status in ('editing', 'approved', 'executing', 'undoing'))
-        order by m.id
-        limit at_most
-        for update of m skip locked
-    ) found;
-    if old is null then
-        return 0;
-    end if;
     select coalesce(array_agg(made.approval_id), '{}') into concerned from (
         select approval_id from drafts where tenant_id = of_tenant and message_id = any (old)
         union
@@ -194,8 +285,66 @@ begin
     update inbox_items set message_id = null, title = 'A forgotten email', rationale = '', dedupe_key = id::text
         where tenant_id = of_tenant and message_id = any (old);
     delete from messages where tenant_id = of_tenant and id = any (old);
+end $function$;
+
+create or replace function forget_old_emails(of_tenant uuid, at_most integer)
+ returns bigint
+ language plpgsql
+ security definer
+ set search_path to 'pg_catalog', 'public'
+as $function$
+declare
+    old uuid[];
+begin
+    select array_agg(found.id) into old from (
+        select m.id
+        from messages m
+        join tenants t on t.id = m.tenant_id
+        where m.tenant_id = of_tenant and m.received_at < now() - make_interval(days => t.email_retention_days)
+            and not exists (
+                select from proposed_actions p
+                join approvals a on a.tenant_id = p.tenant_id and a.id = p.approval_id
+                where p.tenant_id = m.tenant_id and p.message_id = m.id
+                    and a.status in ('editing', 'approved', 'executing', 'undoing'))
+            and not exists (
+                select from drafts d
+                join approvals a on a.tenant_id = d.tenant_id and a.id = d.approval_id
+                where d.tenant_id = m.tenant_id and d.message_id = m.id
+                    and a.status in ('editing', 'approved', 'executing', 'undoing'))
+        order by m.id
+        limit at_most
+        for update of m skip locked
+    ) found;
+    if old is null then
+        return 0;
+    end if;
+    perform forget_emails(of_tenant, old);
     return cardinality(old);
 end $function$;
+
+create or replace function jobs_of_user(of_tenant uuid, of_user uuid)
+ returns table(job_id uuid, state text)
+ language sql
+ stable
+ set search_path to 'pg_catalog', 'public'
+as $function$
+    with every_job as (
+        select id, state, args from jobs where tenant_id = of_tenant
+        union all
+        select id, state, args from finished_jobs where tenant_id = of_tenant
+    )
+    select j.id, j.state from every_job j
+    where j.args->>'user' = of_user::text
+        or j.args->>'message_id' in (select message_id::text from emails_of_user(of_tenant, of_user))
+        or j.args->>'connection_id' in (
+            select c.id::text from connections c where c.tenant_id = of_tenant and c.user_id = of_user)
+        or j.id in (
+            select a.job_id from approvals a
+            where a.tenant_id = of_tenant and a.id in (select approval_id from approvals_of_user(of_tenant, of_user)))
+        or j.id in (
+            select e.job_id from effects e
+            where e.tenant_id = of_tenant and e.approval_id in (select approval_id from approvals_of_user(of_tenant, of_user)))
+$function$;
 
 create or replace function refuse_change()
  returns trigger
@@ -569,7 +718,7 @@ create table sessions (
     constraint sessions_pkey primary key (tenant_id, id),
     constraint sessions_id_key unique (id),
     constraint sessions_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references users(tenant_id, id),
-    constraint sessions_auth_method_check check (auth_method in ('password', 'invite', 'dev')),
+    constraint sessions_auth_method_check check (auth_method in ('password', 'invite', 'dev', 'oidc')),
     constraint sessions_check check ((revoked_at is null) = (revoke_reason is null)),
     constraint sessions_idle_timeout_check check (idle_timeout > '00:00:00'::interval),
     constraint sessions_revoke_reason_check check (revoke_reason in ('logout', 'revoked', 'reuse', 'excess', 'admin',
@@ -1754,3 +1903,35 @@ create table llm_answers (
     constraint llm_answers_question_hash_check check (octet_length(question_hash) = 32)
 );
 create index llm_answers_created_at on llm_answers (created_at);
+
+-- 0027_identity_providers
+
+create table identity_providers (
+    tenant_id uuid not null,
+    issuer text not null,
+    audience text not null,
+    jwks_url text,
+    keys jsonb,
+    fetched_at timestamptz,
+    asked_at timestamptz,
+    wanted_at timestamptz,
+    last_error text,
+    created_at timestamptz not null default now(),
+    constraint identity_providers_pkey primary key (tenant_id),
+    constraint identity_providers_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint identity_providers_audience_check check ((length(audience) >= 1) and (length(audience) <= 500)),
+    constraint identity_providers_check check ((jwks_url is not null) or (keys is not null)),
+    constraint identity_providers_issuer_check check ((length(issuer) >= 1) and (length(issuer) <= 500)),
+    constraint identity_providers_jwks_url_check check ((length(jwks_url) >= 1) and (length(jwks_url) <= 500))
+);
+
+-- Tokens that have opened a session: each does so once. Maintenance deletes those that have expired.
+create table exchanged_tokens (
+    tenant_id uuid not null,
+    token_hash bytea not null,
+    expires_at timestamptz not null,
+    constraint exchanged_tokens_pkey primary key (tenant_id, token_hash),
+    constraint exchanged_tokens_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint exchanged_tokens_token_hash_check check (octet_length(token_hash) = 32)
+);
+create index exchanged_tokens_expires_at on exchanged_tokens (expires_at);

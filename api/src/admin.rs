@@ -3,6 +3,7 @@
 //! Results go to stdout, for people or with `--json` for programs. Commands about one tenant are audited with actor `cli`.
 
 mod audit;
+mod identity_provider;
 mod keys;
 mod limits;
 mod queues;
@@ -19,6 +20,7 @@ use base::{
     env::Env,
 };
 use clap::Subcommand;
+use identity_provider::IdentityProviderCommand;
 use jobs::{
     commands::{
         onboarding::bootstrap,
@@ -64,6 +66,9 @@ pub enum AdminCommand {
     /// Lists, changes and removes the users of a tenant, and resets their passwords.
     #[command(subcommand)]
     User(UserCommand),
+    /// Chooses the identity provider whose tokens open sessions in a tenant.
+    #[command(subcommand)]
+    IdentityProvider(IdentityProviderCommand),
     /// Pauses, resumes, closes, exports and erases a tenant.
     #[command(subcommand)]
     Tenant(TenantCommand),
@@ -122,6 +127,7 @@ pub async fn run(command: AdminCommand, mut env: Env) -> anyhow::Result<()> {
             ))
         }
         AdminCommand::User(command) => users::run(&pool, command).await,
+        AdminCommand::IdentityProvider(command) => identity_provider::run(&pool, command).await,
         AdminCommand::Tenant(command) => tenants::run(&pool, command).await,
         AdminCommand::Keys(command) => keys::run(&pool, command).await,
         AdminCommand::RevokeSessions { tenant, email } => {

@@ -10,6 +10,7 @@ pub mod drafts;
 pub mod effects;
 pub mod follow_ups;
 pub mod history;
+pub mod identity_provider;
 pub mod inbox;
 pub mod jobs;
 pub mod memory;
@@ -33,6 +34,7 @@ pub fn all() -> Vec<Route> {
         (Tag::Sessions, sessions::routes()),
         (Tag::ApiKeys, api_keys::routes()),
         (Tag::Users, users::routes()),
+        (Tag::IdentityProvider, identity_provider::routes()),
         (Tag::Onboarding, onboarding::routes()),
         (Tag::Jobs, jobs::routes()),
         (Tag::Rules, rules::routes()),

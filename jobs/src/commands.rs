@@ -12,6 +12,7 @@ pub mod digests;
 pub mod drafts;
 pub mod effects;
 pub mod follow_ups;
+pub mod identity_providers;
 pub mod inbox;
 pub mod jobs;
 pub mod llm;

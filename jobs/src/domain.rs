@@ -15,6 +15,7 @@ pub mod event;
 pub mod follow_up;
 pub mod gate;
 pub mod history;
+pub mod identity_provider;
 pub mod ids;
 pub mod inbox;
 pub mod invite;

@@ -37,6 +37,7 @@ mod harness;
 mod history;
 mod http_limits;
 mod http_surface;
+mod identity_providers;
 mod inbox;
 mod lanes;
 mod lease_model;

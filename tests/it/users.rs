@@ -1,6 +1,7 @@
 //! A person's account: the own password, a forgotten one, and what owners and admins may do to others.
 
 mod delegates;
+mod erase;
 mod second_factor;
 
 use crate::support::{

@@ -1,12 +1,17 @@
 //! Periodic maintenance: each task is a [`Duty`], which one worker runs per tick.
 
 mod batches;
+mod identity_keys;
 mod lanes;
 mod rates;
 
-use crate::handlers::ask::{ModelAccess, SpendMetrics};
+use crate::{
+    handlers::ask::{ModelAccess, SpendMetrics},
+    providers::Providers,
+};
 use async_trait::async_trait;
 use batches::RunBatches;
+use identity_keys::FetchIdentityKeys;
 use jobs::{
     commands::{
         approvals::{execute, expire_approvals},
@@ -21,9 +26,10 @@ use jobs::{
         tenants::forget::forget_old_emails,
     },
     store::{
-        approvals, backfills, blocks, corrections, digests, effects, follow_ups, llm_answers,
-        llm_batch_items, llm_calls::OldCalls, llm_checkpoints, llm_rates, login_failures,
-        memory_items, request_keys, sessions, subscriptions, tenants, watches,
+        approvals, backfills, blocks, corrections, digests, effects, follow_ups,
+        identity_providers, llm_answers, llm_batch_items, llm_calls::OldCalls, llm_checkpoints,
+        llm_rates, login_failures, memory_items, request_keys, sessions, subscriptions, tenants,
+        watches,
     },
 };
 use lanes::ReleaseLanes;
@@ -66,6 +72,7 @@ pub fn batches(access: ModelAccess, every: Duration) -> Box<dyn Duty> {
 /// Returns all other duties of a worker: the queue's and the assistant's.
 pub fn duties(
     retention: Retention,
+    providers: Providers,
     approvals_expired: &IntCounter,
     spend: &SpendMetrics,
 ) -> Vec<Box<dyn Duty>> {
@@ -74,6 +81,7 @@ pub fn duties(
         Box::new(PruneFinished::after(retention.finished_jobs)),
         Box::new(ReleaseLanes),
         Box::new(AssignTurns),
+        Box::new(FetchIdentityKeys { providers }),
     ];
     for task in Task::ALL {
         duties.push(Box::new(Maintenance {
@@ -110,7 +118,7 @@ enum Task {
     PurgeRateTurns,
     /// Deletes corrections of judgements after their retention.
     PurgeCorrections,
-    /// Deletes sessions that ended long ago, and failed log-ins that no longer count.
+    /// Deletes sessions that ended long ago, failed log-ins that no longer count, and used tokens that have expired.
     PurgeSessions,
     /// Deletes stored HTTP responses after their retention.
     PurgeRequestKeys,
@@ -269,8 +277,13 @@ impl Duty for Maintenance {
                     login_failures::purge(&mut *pool.acquire().await?, PURGE_BATCH.into()).await
                 })
                 .await?;
+                let of_tokens = delete_in_batches(PURGE_BATCH, || async {
+                    let mut conn = pool.acquire().await?;
+                    identity_providers::purge_tokens(&mut conn, PURGE_BATCH.into()).await
+                })
+                .await?;
                 context
-                    .report(self.name(), of_sessions.and(of_failures))
+                    .report(self.name(), of_sessions.and(of_failures).and(of_tokens))
                     .await
             }
             Task::PurgeRequestKeys => {

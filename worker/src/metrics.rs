@@ -5,12 +5,13 @@ use jobs::{
     domain::{
         connection::{ConnectionStatus, Provider},
         llm::BudgetPeriod,
+        subscription::SubscriptionStatus,
     },
     kinds::{draft::DraftGenerate, triage::Triage},
     store::{
         audit_seals, connections, effects, llm_budgets,
         llm_lanes::{self, StoredLane},
-        llm_rates, watches,
+        llm_rates, subscriptions, watches,
     },
 };
 use prometheus::Registry;
@@ -26,6 +27,8 @@ base::metrics! {
         effects_unknown: IntGauge,
         /// Connected accounts by provider and status; all workers report the same numbers.
         accounts: IntGaugeVec [provider, status],
+        /// Webhooks that are called when jobs end, by status; all workers report the same numbers.
+        subscriptions: IntGaugeVec [status],
         /// Emails that were read from watched mailboxes for the first time.
         emails_fetched_total: IntCounter,
         /// Watched folders of accounts that work; all workers report the same number.
@@ -108,6 +111,16 @@ impl AssistantMetrics {
                     .with_label_values(&[provider.as_str(), status.as_str()])
                     .set(count);
             }
+        }
+        let counted = subscriptions::count(pool).await?;
+        for status in SubscriptionStatus::ALL {
+            let count = counted
+                .iter()
+                .find(|(is, _)| is == status)
+                .map_or(0, |(_, count)| *count);
+            self.subscriptions
+                .with_label_values(&[status.as_str()])
+                .set(count);
         }
         let used = llm_budgets::most_used(pool).await?;
         for period in BudgetPeriod::ALL {

@@ -6,6 +6,7 @@
 mod caldav;
 pub mod guard;
 pub mod imap;
+mod key_set;
 pub mod mailbox;
 mod smtp;
 mod unsubscribe;
@@ -273,6 +274,14 @@ impl Providers {
         now: DateTime<Utc>,
     ) -> Result<Value, ProviderError> {
         unsubscribe::unsubscribe(WebClient(self.guard), url, now).await
+    }
+
+    /// Fetches the public keys of an identity provider, as JSON.
+    ///
+    /// # Errors
+    /// Classified; a retry is always safe.
+    pub async fn key_set(&self, url: &WebUrl) -> Result<Value, ProviderError> {
+        key_set::fetch(WebClient(self.guard), url).await
     }
 
     /// Returns a webhook.

@@ -72,12 +72,14 @@ impl Worker {
         tracing::info!(addr = %ops_listener.local_addr()?, listener = "ops", "listening");
         let mode = config.llm.mode();
         metrics.assistant.show_llm_mode(mode);
+        let providers = Providers::new(config.keys, config.guard);
         let mut duties = maintenance::duties(
             Retention {
                 finished_jobs: config.retention,
                 llm_calls: config.call_retention_days,
                 fetched_emails: config.watch.retention_days,
             },
+            providers.clone(),
             &metrics.assistant.approvals_expired_total,
             &metrics.spend,
         );
@@ -104,7 +106,7 @@ impl Worker {
             .spawn(ops::serve(engine.clone(), metrics, access, ops_listener));
         let watcher = Watcher {
             engine: engine.clone(),
-            providers: Providers::new(config.keys, config.guard),
+            providers,
             metrics: watch_metrics,
             config: config.watch,
         };

@@ -1,4 +1,5 @@
-//! Users from the command line: `admin user list`, `update`, `remove`, `reset-password` and `reset-second-factor`.
+//! Users from the command line: `admin user list`, `update`, `remove`, `reset-password`,
+//! `reset-second-factor`, `export` and `erase`.
 
 use super::{announced, print, tenant_id};
 use anyhow::Context;
@@ -8,6 +9,7 @@ use jobs::{
     commands::{
         actor::TenantActor,
         users::{
+            erase::{erase_user, export_user},
             manage::{UserChange, remove_user, update_user},
             reset::create_reset,
             second_factor,
@@ -44,6 +46,18 @@ pub enum UserCommand {
         #[command(flatten)]
         user: NamedUser,
     },
+    /// Prints all that is a user's as JSON Lines, without secrets.
+    Export {
+        #[command(flatten)]
+        user: NamedUser,
+    },
+    /// Removes a user and deletes all that is theirs for good, but for the audit log. Needs the role that owns the tables.
+    Erase {
+        #[arg(long)]
+        tenant: TenantSlug,
+        #[command(flatten)]
+        person: Person,
+    },
     /// Removes the second factor of a user who lost it, and ends their sessions.
     ResetSecondFactor {
         #[command(flatten)]
@@ -63,6 +77,16 @@ pub struct NamedUser {
     tenant: TenantSlug,
     #[arg(long)]
     email: EmailAddress,
+}
+
+/// A user by their address or, if they were removed before, by their id.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Person {
+    #[arg(long)]
+    email: Option<EmailAddress>,
+    #[arg(long)]
+    id: Option<UserId>,
 }
 
 pub(super) async fn run(pool: &PgPool, command: UserCommand) -> anyhow::Result<()> {
@@ -89,6 +113,11 @@ pub(super) async fn run(pool: &PgPool, command: UserCommand) -> anyhow::Result<(
             .await?;
             print(&format!("user {id} is removed"))
         }
+        UserCommand::Export { user } => {
+            let (actor, id) = find(pool, &user).await?;
+            export_user(pool, actor.tenant(), id, |line| print(&line)).await
+        }
+        UserCommand::Erase { tenant, person } => erase(pool, tenant, person).await,
         UserCommand::ResetSecondFactor { user } => {
             let (actor, id) = find(pool, &user).await?;
             let had_one = announced(pool, async |notifier| {
@@ -111,6 +140,24 @@ pub(super) async fn run(pool: &PgPool, command: UserCommand) -> anyhow::Result<(
             print(created.token.expose())
         }
     }
+}
+
+async fn erase(pool: &PgPool, tenant: TenantSlug, person: Person) -> anyhow::Result<()> {
+    let (actor, id) = match person.email {
+        Some(email) => find(pool, &NamedUser { tenant, email }).await?,
+        None => {
+            let id = person.id.context("give --email or --id")?;
+            let tenant = tenant_id(pool, &tenant).await?;
+            (TenantActor::Shell { tenant }, id)
+        }
+    };
+    let emails = announced(pool, async |notifier| {
+        erase_user(pool, notifier, actor, id).await
+    })
+    .await?;
+    print(&format!(
+        "user {id} is erased, with {emails} email(s) of their mailbox"
+    ))
 }
 
 async fn list(pool: &PgPool, tenant: &TenantSlug) -> anyhow::Result<()> {

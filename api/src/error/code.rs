@@ -39,6 +39,8 @@ codes! {
     Unauthenticated "UNAUTHENTICATED" UNAUTHORIZED "A valid session is required";
     LoginRefused "LOGIN_REFUSED" UNAUTHORIZED "The log-in was refused";
     SecondFactorRequired "SECOND_FACTOR_REQUIRED" UNAUTHORIZED "A code of the second factor is required";
+    TokenRefused "TOKEN_REFUSED" UNAUTHORIZED "The identity provider's token was refused";
+    NoUser "NO_USER" FORBIDDEN "The tenant has no such user";
     Forbidden "FORBIDDEN" FORBIDDEN "Your role does not allow this";
     ConfirmationRequired "CONFIRMATION_REQUIRED" FORBIDDEN "The password must be confirmed first";
     EnrolmentRequired "ENROLMENT_REQUIRED" FORBIDDEN "A second factor must be enrolled first";

@@ -121,7 +121,9 @@ fn describe(codes: &[Code]) -> Value {
     let texts: Vec<&str> = codes.iter().map(|code| code.as_str()).collect();
     let mut headers = vec![ResponseHeader::ClientRequestId, ResponseHeader::RequestId];
     headers.extend(codes.iter().filter_map(|code| match code {
-        Code::Unauthenticated | Code::LoginRefused => Some(ResponseHeader::WwwAuthenticate),
+        Code::Unauthenticated | Code::LoginRefused | Code::TokenRefused => {
+            Some(ResponseHeader::WwwAuthenticate)
+        }
         Code::Overloaded
         | Code::Unavailable
         | Code::TooManyRequests

@@ -24,6 +24,7 @@ tags! {
     Sessions "sessions" "Log in, list your sessions, rotate a token, log out.";
     ApiKeys "api-keys" "Create, list, rotate and revoke the API keys of your tenant.";
     Users "users" "Change your password; list, suspend and remove users and change their roles.";
+    IdentityProvider "identity-provider" "Log in with tokens of your tenant's identity provider, and choose it.";
     Onboarding "onboarding" "Invite a user and accept an invite.";
     Jobs "jobs" "Submit work, poll it, wait for it or stream its events, cancel and retry it.";
     Rules "rules" "Read and replace the triage rules of your tenant.";

@@ -1,8 +1,9 @@
-//! Sessions: opened by a password, read at each request, rotated, ended; denied requests are audited.
+//! Sessions: opened by a password or a token of an identity provider, read at each request, rotated, ended; denied requests are audited.
 
 pub mod authenticate;
 pub mod denials;
 pub mod end;
+pub mod exchange;
 pub mod hashing;
 pub mod log_in;
 pub mod open;

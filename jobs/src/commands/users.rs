@@ -3,6 +3,7 @@
 //! A tenant always has an active owner: every change that could take the last one away counts them under a lock.
 
 pub mod delegates;
+pub mod erase;
 pub mod manage;
 pub mod password;
 pub mod preferences;

@@ -21,6 +21,8 @@ pub enum Scope {
     InvitesManage,
     KeysManage,
     UsersManage,
+    /// Whose tokens open sessions.
+    IdentityManage,
     AuditRead,
     /// The user's memory.
     MemoryRead,
@@ -36,7 +38,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::OwnSessions,
         Self::JobsRead,
         Self::JobsWrite,
@@ -51,6 +53,7 @@ impl Scope {
         Self::InvitesManage,
         Self::KeysManage,
         Self::UsersManage,
+        Self::IdentityManage,
         Self::AuditRead,
         Self::MemoryRead,
         Self::MemoryWrite,
@@ -77,6 +80,7 @@ impl Scope {
             Self::InvitesManage => "invites:manage",
             Self::KeysManage => "keys:manage",
             Self::UsersManage => "users:manage",
+            Self::IdentityManage => "identity:manage",
             Self::AuditRead => "audit:read",
             Self::MemoryRead => "memory:read",
             Self::MemoryWrite => "memory:write",

@@ -110,6 +110,8 @@ str_enum! {
     AuthMethod {
         Password = "password",
         Invite = "invite",
+        /// A token of the tenant's identity provider, which answers for any second factor.
+        Oidc = "oidc",
         /// A request with an API key; no session is stored.
         ApiKey = "api_key",
         /// Opened by the `dev` package, on a developer's machine.
@@ -205,6 +207,8 @@ impl Role {
             Scope::InvitesManage | Scope::KeysManage | Scope::UsersManage => {
                 matches!(self, Owner | Admin)
             }
+            // A person who chooses the provider can log in as anybody.
+            Scope::IdentityManage => matches!(self, Owner),
             Scope::AuditRead => matches!(self, Owner | Admin | Auditor),
             Scope::OperatorsRead | Scope::OperatorsWrite => {
                 matches!(self, Owner | Admin | Operator)

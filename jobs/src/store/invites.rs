@@ -243,3 +243,23 @@ pub async fn accept(
         role: row.role,
     }))
 }
+
+/// Deletes the invites with a user's address, used or not.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn delete_of_user(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "delete from invites i using users u
+         where u.tenant_id = $1 and u.id = $2 and i.tenant_id = $1 and lower(i.email) = lower(u.email)",
+        tenant.0,
+        user.0,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

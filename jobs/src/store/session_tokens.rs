@@ -54,7 +54,7 @@ pub async fn present(
             select t.token_hash, t.generation, t.first_used_at is null as unused, t.superseded_at is not null as superseded,
                 s.tenant_id, s.id, s.user_id, u.role, s.auth_method, s.created_at, s.expires_at, s.idle_expires_at,
                 s.authenticated_at > now() - make_interval(secs => $2::float8) as fresh, tenants.status = 'paused' as paused,
-                tenants.require_second_factor and not exists (
+                tenants.require_second_factor and s.auth_method <> 'oidc' and not exists (
                     select from second_factors f
                     where f.tenant_id = u.tenant_id and f.user_id = u.id and f.confirmed_at is not null) as must_enrol,
                 -- A quarter of a short idle timeout, or an active session could expire between two notes.
@@ -147,7 +147,7 @@ pub async fn find_in_use(
             s.created_at, s.expires_at, s.idle_expires_at,
             s.authenticated_at > now() - make_interval(secs => $2::float8) as "fresh!",
             tenants.status = 'paused' as "paused!",
-            tenants.require_second_factor and not exists (
+            tenants.require_second_factor and s.auth_method <> 'oidc' and not exists (
                 select from second_factors f
                 where f.tenant_id = u.tenant_id and f.user_id = u.id and f.confirmed_at is not null) as "must_enrol!"
         from unnest($1::bytea[]) with ordinality as asked (token_hash, place)

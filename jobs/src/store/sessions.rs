@@ -115,6 +115,27 @@ pub async fn set_authenticated(
     Ok(())
 }
 
+/// Records when the user last proved who they are to the provider whose token opened this session.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn set_authenticated_at(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    session: SessionId,
+    at: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update sessions set authenticated_at = least($3, now()) where tenant_id = $1 and id = $2",
+        tenant.0,
+        session.0,
+        at,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Revokes one of the user's sessions. False if there is no such live session.
 ///
 /// # Errors

@@ -173,6 +173,24 @@ pub async fn any_active<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx:
     .await
 }
 
+/// Counts the subscriptions of all tenants per status; those without any are left out.
+///
+/// # Errors
+/// When the database does not answer, or contains a text that this version does not know.
+pub async fn count<'c>(
+    executor: impl PgExecutor<'c>,
+) -> Result<Vec<(SubscriptionStatus, i64)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select status as "status: SubscriptionStatus", count(*) as "count!" from subscriptions group by status"#
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.status, row.count))
+        .collect())
+}
+
 /// Locks up to `limit` active subscriptions after which the log goes on and for which no job delivers. Their connection is
 /// not revoked, and their tenant is not paused.
 ///

@@ -80,6 +80,15 @@ pub async fn allow_erasure(conn: &mut PgConnection, tenant: TenantId) -> Result<
     Ok(())
 }
 
+/// Lets the transaction take its time.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn take_time(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    const SET: &str = "set local statement_timeout = '10min'";
+    sqlx::raw_sql(SET).execute(conn).await.map(drop)
+}
+
 /// Deletes up to `limit` rows of the tenant, and returns how many. The caller's transaction was allowed to by
 /// [`allow_erasure`].
 ///
@@ -142,6 +151,11 @@ pub fn rows<'c>(
         .bind(tenant.0)
         .bind(SECRET_COLUMNS.map(str::to_owned).to_vec())
         .fetch(conn)
+}
+
+/// Returns a line of an export; `row` is JSON already.
+pub fn exported(table: &str, row: &str) -> String {
+    format!("{{\"table\":\"{table}\",\"row\":{row}}}")
 }
 
 /// Whether an attempt of one of the tenant's jobs runs.

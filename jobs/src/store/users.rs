@@ -191,6 +191,24 @@ pub async fn remove(
     Ok(())
 }
 
+/// Whether the tenant had this user, who was removed.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn was_removed(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (select from users where tenant_id = $1 and id = $2 and status = 'deleted') as "removed!""#,
+        tenant.0,
+        user.0,
+    )
+    .fetch_one(conn)
+    .await
+}
+
 /// Finds the password hash of an active user, a PHC string.
 ///
 /// # Errors

@@ -20,6 +20,7 @@ const OPERATORS_TENANT: Who = Who::Operators;
 const EVERYBODY: Who = Who::Roles(Role::ALL);
 const NOT_AUDITORS: Who = Who::Roles(&[Role::Owner, Role::Admin, Role::Operator, Role::Member]);
 const OPERATORS: Who = Who::Roles(&[Role::Owner, Role::Admin, Role::Operator]);
+const OWNERS: Who = Who::Roles(&[Role::Owner]);
 const ADMINS: Who = Who::Roles(&[Role::Owner, Role::Admin]);
 const AUDITORS: Who = Who::Roles(&[Role::Owner, Role::Admin, Role::Auditor]);
 
@@ -52,6 +53,7 @@ pub(super) const OPERATIONS: &[(&str, Who, Option<&str>)] = &[
     ("defer_inbox_item", NOT_AUDITORS, Some("records:write")),
     ("delete_connection", NOT_AUDITORS, None),
     ("delete_contact", NOT_AUDITORS, Some("records:write")),
+    ("delete_identity_provider", OWNERS, None),
     ("delete_limit", OPERATORS_TENANT, None),
     ("delete_memory", NOT_AUDITORS, None),
     ("delete_project", NOT_AUDITORS, Some("records:write")),
@@ -67,6 +69,7 @@ pub(super) const OPERATIONS: &[(&str, Who, Option<&str>)] = &[
     ("end_session", EVERYBODY, None),
     ("end_sessions", EVERYBODY, None),
     ("enrol_second_factor", EVERYBODY, None),
+    ("exchange_token", PUBLIC, None),
     ("explain_job", EVERYBODY, Some("jobs:read")),
     ("follow_job", EVERYBODY, Some("jobs:read")),
     ("get_api_key", ADMINS, None),
@@ -77,6 +80,7 @@ pub(super) const OPERATIONS: &[(&str, Who, Option<&str>)] = &[
     ("get_docs", PUBLIC, None),
     ("get_draft", EVERYBODY, Some("approvals:read")),
     ("get_effect", EVERYBODY, Some("jobs:read")),
+    ("get_identity_provider", OWNERS, None),
     ("get_inbox", EVERYBODY, Some("records:read")),
     ("get_inbox_item", EVERYBODY, Some("records:read")),
     ("get_job", EVERYBODY, Some("jobs:read")),
@@ -124,6 +128,7 @@ pub(super) const OPERATIONS: &[(&str, Who, Option<&str>)] = &[
     ("pin_memory", NOT_AUDITORS, None),
     ("propose_block", NOT_AUDITORS, None),
     ("put_budgets", OPERATORS, None),
+    ("put_identity_provider", OWNERS, None),
     ("put_limit", OPERATORS_TENANT, None),
     ("put_memory", NOT_AUDITORS, None),
     ("put_preferences", EVERYBODY, None),

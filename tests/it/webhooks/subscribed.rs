@@ -3,7 +3,13 @@
 use super::{TestApp, answering, header, hooked_with_id, received, signature};
 use crate::{
     actions::sending::KEYS,
-    support::{Client, client::send, eventually, system::Worker, wait::SOON},
+    support::{
+        Client,
+        client::send,
+        eventually,
+        system::{Worker, metric},
+        wait::SOON,
+    },
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -204,6 +210,9 @@ async fn subscription_whose_delivery_is_given_up_is_suspended_and_a_replay_resum
         .one("select count(*) from audit_entries where action = 'subscription.suspended' and actor_kind = 'system'")
         .await;
     assert_eq!(audited, 1);
+    let labels = [("status", "suspended")];
+    let counted = metric(guarded.ops, "postroom_subscriptions", &labels).await;
+    assert!((counted - 1.0).abs() < 0.5, "{counted}");
     guarded.process.kill();
     let _worker = app.worker().await;
     let from = json!({"position": set["position"]});

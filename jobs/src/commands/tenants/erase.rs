@@ -98,7 +98,7 @@ pub async fn export_tenant<E: From<sqlx::Error>>(
     let mut tx = pool.begin().await?;
     tenant_rows::read_one_snapshot(&mut tx).await?;
     let own = tenant_rows::own_row(&mut tx, tenant).await?;
-    line(exported("tenants", &own))?;
+    line(tenant_rows::exported("tenants", &own))?;
     let tables = tenant_rows::tables(&mut tx).await?;
     for table in tables.iter().rev() {
         if NOT_EXPORTED.contains(&table.name()) {
@@ -106,13 +106,8 @@ pub async fn export_tenant<E: From<sqlx::Error>>(
         }
         let mut rows = tenant_rows::rows(&mut tx, tenant, table);
         while let Some(row) = rows.next().await {
-            line(exported(table.name(), &row?))?;
+            line(tenant_rows::exported(table.name(), &row?))?;
         }
     }
     Ok(())
-}
-
-/// `row` is JSON already.
-fn exported(table: &str, row: &str) -> String {
-    format!("{{\"table\":\"{table}\",\"row\":{row}}}")
 }

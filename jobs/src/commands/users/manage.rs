@@ -8,7 +8,7 @@ use crate::{
         tenant::UserStatus,
     },
     store::{
-        audit, connections, second_factors, sessions, tenants,
+        audit, connections, invites, second_factors, sessions, tenants,
         users::{self, User},
     },
 };
@@ -99,6 +99,8 @@ pub async fn remove_user(
 ) -> Result<(), ManageUserError> {
     let mut tx = pool.begin().await?;
     let present = lock_user(&mut tx, actor, user).await?;
+    // Found by the address, which is forgotten next.
+    invites::delete_of_user(&mut tx, actor.tenant(), user).await?;
     users::remove(&mut tx, actor.tenant(), user).await?;
     second_factors::delete(&mut tx, actor.tenant(), user).await?;
     require_owner(&mut tx, actor).await?;

@@ -22,6 +22,8 @@ str_enum! {
         /// A user's role or status was changed.
         UserUpdated = "user_updated",
         UserRemoved = "user_deleted",
+        /// What was theirs was deleted; this log stays.
+        UserErased = "user_erased",
         /// A user let another decide their drafts.
         DelegateAdded = "delegate_added",
         DelegateRemoved = "delegate_removed",
@@ -36,6 +38,9 @@ str_enum! {
         /// An owner, an admin or a person with a shell removed a user's second factor.
         SecondFactorReset = "authn_second_factor_reset",
         RecoveryCodeUsed = "authn_recovery_code_used",
+        /// The tokens of an identity provider open sessions.
+        IdentityProviderSet = "identity_provider.set",
+        IdentityProviderDeleted = "identity_provider.deleted",
         /// A user or a key began to read the audit log.
         AuditRead = "audit.read",
         ApiKeyCreated = "api_key.created",

@@ -1,0 +1,239 @@
+//! A person who wants to be forgotten: nothing with their words stays, their colleague keeps everything, and the audit log
+//! still proves what was done.
+
+use crate::{
+    connections::connect,
+    drafts::seed,
+    support::{
+        Client, TestDb,
+        caller::admin,
+        client::send,
+        system::{TestApi, Worker},
+    },
+};
+use jobs::{commands::audit::seal::seal_entries, domain::UserId, domain::session::Role};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+const KEYS: &str = "k1:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+const GONE: &str = "mossyferns";
+const STAYS: &str = "quietowls";
+
+/// Fills every place where a person's words go, each with this mark.
+async fn fill(db: &TestDb, client: &Client, mark: &str) -> UserId {
+    let user = super::user_of(db, client).await;
+    let address = format!("{mark}@postroom.example");
+    db.execute(&format!(
+        "update users set email = '{address}', timezone = 'Europe/Berlin' where id = '{user}'"
+    ))
+    .await;
+    let email = format!(
+        "From: Bob <bob@client.example>\r\nTo: {address}\r\nSubject: {mark} could we meet?\r\n\
+         Date: Mon, 12 Oct 2026 10:13:58 +0200\r\nMessage-ID: <{mark}@client.example>\r\n\r\n{mark} asks\r\n"
+    );
+    let job = client.submitted(email.as_bytes(), mark).await;
+    client.finished(&job).await;
+    let items = format!("inbox_items where owner_id = '{user}' and title like '%{mark}%'");
+    assert_eq!(count(db, &items).await, 1, "the email is of their mailbox");
+    let hook = json!({"provider": "webhook", "url": format!("https://{mark}.example.org/x")});
+    assert_eq!(connect(client, &hook).await.status, 201);
+    let draft = json!({
+        "mode": "compose", "to": ["bob@client.example"], "intent": format!("Thank Bob for {mark}."),
+    });
+    let request = client
+        .request(Method::POST, "/v1/jobs/draft")
+        .header("Idempotency-Key", format!("{mark}-draft"));
+    let drafted = send(request.json(&draft)).await;
+    assert_eq!(drafted.status, 202, "{}", drafted.text);
+    client.finished(drafted.body["id"].as_str().unwrap()).await;
+    seed::draft(db, client.tenant, Some(user), &format!("Dear {mark}")).await;
+    let memory = json!({"level": "semantic", "key": mark, "value": {"note": mark}});
+    let request = client.request(Method::PUT, "/v1/memory");
+    let stored = send(request.json(&memory)).await;
+    assert!(stored.status.is_success(), "{}", stored.text);
+    db.execute(&format!(
+        "insert into history_entries (tenant_id, id, verb, object_kind, object_id, rationale, user_id)
+         values ('{tenant}', gen_random_uuid(), 'created', 'task', gen_random_uuid(), '{mark} history', '{user}');
+         insert into blocks (tenant_id, id, user_id, title, kind, source, start_at, end_at, outside_hours)
+         values ('{tenant}', gen_random_uuid(), '{user}', '{mark} block', 'focus', 'user', now(), now() + interval '1 hour', false);
+         insert into follow_ups (tenant_id, id, user_id, message_id, rfc_message_id, title, reminder, sent_at, due_at)
+         select tenant_id, gen_random_uuid(), owner_id, message_id, '{mark} waits', '{mark} waits', 'item', now(), now() + interval '9 days'
+         from {items};
+         insert into digests (tenant_id, id, user_id, day)
+         values ('{tenant}', gen_random_uuid(), '{user}', '2026-10-12');
+         insert into digest_entries (tenant_id, id, user_id, message_id, title, digest_id)
+         select i.tenant_id, gen_random_uuid(), i.owner_id, i.message_id, '{mark} put off', d.id
+         from (select * from {items}) i join digests d on d.user_id = i.owner_id",
+        tenant = client.tenant
+    ))
+    .await;
+    user
+}
+
+/// The number of rows of a table that meet a condition.
+async fn count(db: &TestDb, rows: &str) -> i64 {
+    let sql = format!("select count(*) from {rows}");
+    sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+        .fetch_one(db.pool())
+        .await
+        .unwrap()
+}
+
+/// Whether a text has the mark, also in the hex digits of bytes.
+fn holds(text: &str, mark: &str) -> bool {
+    let hex: String = mark.bytes().map(|byte| format!("{byte:02x}")).collect();
+    text.contains(mark) || text.contains(&hex)
+}
+
+#[tokio::test]
+async fn erased_person_leaves_none_of_their_words_and_a_colleague_keeps_all_of_theirs() {
+    let db = TestDb::new().await;
+    let api = TestApi::start_with(&db, &[("CREDENTIAL_KEYS", KEYS)]).await;
+    let owner = api.sign_in(&db).await;
+    let leaver = owner.colleague(&db, Role::Member).await;
+    let colleague = owner.colleague(&db, Role::Member).await;
+    let variables = [("LLM_TESTING_MODE", "true"), ("CREDENTIAL_KEYS", KEYS)];
+    let mut worker = Worker::spawn_with(&db, &variables).await;
+    let gone = fill(&db, &leaver, GONE).await;
+    fill(&db, &colleague, STAYS).await;
+    worker.process.kill();
+    db.execute(&format!(
+        "insert into llm_answers (tenant_id, question_hash, completion)
+         values ('{}', sha256('question'), '{{\"text\": \"{GONE} asks\"}}')",
+        owner.tenant
+    ))
+    .await;
+    seal_entries(db.pool()).await.unwrap();
+    let before = db.dump().await;
+    assert!(holds(&before, GONE) && holds(&before, STAYS));
+
+    let url = db.url();
+    let slug = format!("t-{}", owner.tenant.0.simple());
+    let address = format!("{GONE}@postroom.example");
+    let named = ["--tenant", &slug, "--email", &address];
+    let export = admin(&url, &[&["user", "export"], &named[..]].concat()).await;
+    assert!(export.status.success(), "{}", export.stderr);
+    assert!(holds(&export.stdout, GONE) && !holds(&export.stdout, STAYS));
+    let mut tables = std::collections::BTreeSet::new();
+    for line in export.stdout.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        for secret in ["secret", "password_hash", "key_id"] {
+            assert!(line["row"].get(secret).is_none(), "{line}");
+        }
+        tables.insert(line["table"].as_str().unwrap().to_owned());
+    }
+    for table in [
+        "users",
+        "messages",
+        "drafts",
+        "draft_versions",
+        "connections",
+        "memory_items",
+        "blocks",
+        "follow_ups",
+        "digests",
+        "digest_entries",
+    ] {
+        assert!(tables.contains(table), "{table}: {tables:?}");
+    }
+
+    let erased = admin(&url, &[&["user", "erase"], &named[..]].concat()).await;
+    assert!(erased.status.success(), "{}", erased.stderr);
+    let after = db.dump().await;
+    let left: Vec<&str> = after.lines().filter(|line| holds(line, GONE)).collect();
+    assert_eq!(left, [""; 0]);
+    let kept = |text: &str| text.matches(STAYS).count();
+    assert_eq!(kept(&after), kept(&before), "a colleague's are all there");
+    assert_eq!(leaver.get("/v1/sessions").await.status, 401);
+    let secrets: i64 = db
+        .one("select count(*) from connections where secret <> ''")
+        .await;
+    assert_eq!(secrets, 1, "the colleague's");
+    let verified = admin(&url, &["audit", "verify"]).await;
+    assert!(verified.status.success(), "{}", verified.stderr);
+
+    let id = gone.to_string();
+    let again = admin(&url, &["user", "erase", "--tenant", &slug, "--id", &id]).await;
+    assert!(again.status.success(), "by its id: {}", again.stderr);
+    let unknown = admin(&url, &[&["user", "erase"], &named[..]].concat()).await;
+    assert!(!unknown.status.success(), "the address is forgotten");
+}
+
+#[tokio::test]
+async fn row_that_still_names_an_erased_person_is_of_the_audit_log_or_says_who_did_something() {
+    let db = TestDb::new().await;
+    let api = TestApi::start_with(&db, &[("CREDENTIAL_KEYS", KEYS)]).await;
+    let owner = api.sign_in(&db).await;
+    let leaver = owner.colleague(&db, Role::Admin).await;
+    let variables = [("LLM_TESTING_MODE", "true"), ("CREDENTIAL_KEYS", KEYS)];
+    let mut worker = Worker::spawn_with(&db, &variables).await;
+    let gone = fill(&db, &leaver, GONE).await;
+    worker.process.kill();
+    let slug = format!("t-{}", owner.tenant.0.simple());
+    let erase = [
+        "user",
+        "erase",
+        "--tenant",
+        &slug,
+        "--id",
+        &gone.to_string(),
+    ];
+    let erased = admin(&db.url(), &erase).await;
+    assert!(erased.status.success(), "{}", erased.stderr);
+    let columns: Vec<(String, String)> = sqlx::query_as(
+        "select table_name::text, column_name::text from information_schema.columns
+         where table_schema = 'public' and data_type = 'uuid' order by 1, 2",
+    )
+    .fetch_all(db.pool())
+    .await
+    .unwrap();
+    let mut named = Vec::new();
+    for (table, column) in columns {
+        if count(&db, &format!("{table} where {column} = '{gone}'")).await > 0 {
+            named.push(format!("{table}.{column}"));
+        }
+    }
+    assert_eq!(
+        named,
+        [
+            "approvals.requested_by",
+            "audit_entries.actor_id",
+            "audit_log.actor_id",
+            "users.id"
+        ],
+        "add what is theirs to erase_user, in a new migration"
+    );
+}
+
+#[tokio::test]
+async fn person_whose_jobs_still_wait_is_removed_and_not_yet_erased() {
+    let db = TestDb::new().await;
+    let api = TestApi::start(&db).await;
+    let owner = api.sign_in(&db).await;
+    let leaver = owner.colleague(&db, Role::Member).await;
+    let user = super::user_of(&db, &leaver).await;
+    let draft = json!({"mode": "compose", "to": ["bob@client.example"], "intent": GONE});
+    let request = leaver
+        .request(Method::POST, "/v1/jobs/draft")
+        .header("Idempotency-Key", "waiting");
+    let waiting = send(request.json(&draft)).await;
+    assert_eq!(waiting.status, 202, "{}", waiting.text);
+    let slug = format!("t-{}", owner.tenant.0.simple());
+    let erase = [
+        "user",
+        "erase",
+        "--tenant",
+        &slug,
+        "--id",
+        &user.to_string(),
+    ];
+    let refused = admin(&db.url(), &erase).await;
+    assert!(refused.stderr.contains("1 job(s)"), "{}", refused.stderr);
+    assert_eq!(leaver.get("/v1/sessions").await.status, 401, "removed");
+    let job = waiting.body["id"].as_str().unwrap();
+    let path = format!("/v1/jobs/{job}/cancel");
+    assert_eq!(send(owner.request(Method::POST, &path)).await.status, 200);
+    let erased = admin(&db.url(), &erase).await;
+    assert!(erased.status.success(), "{}", erased.stderr);
+    assert!(!holds(&db.dump().await, GONE));
+}
