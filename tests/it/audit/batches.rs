@@ -3,7 +3,7 @@
 use super::{entry, proof, refusal, write};
 use crate::support::{TestDb, caller::admin, eventually, wait::SOON};
 use base::{JobId, TenantId, WorkerId};
-use chrono::Utc;
+use chrono::DateTime;
 use jobs::{
     commands::{
         audit::verify::{VerifyError, verify},
@@ -42,27 +42,29 @@ async fn claimed(
             errors: 0,
             crashes: 0,
             max_attempts: 5,
-            run_at: Utc::now(),
-            created_at: Utc::now(),
-            started_at: Utc::now(),
+            run_at: DateTime::UNIX_EPOCH,
+            created_at: DateTime::UNIX_EPOCH,
+            started_at: DateTime::UNIX_EPOCH,
             request_id: (attempt % 2 == 0).then(|| format!("req-of-attempt-{attempt}")),
             traceparent: None,
         })
         .collect();
     let column = |get: fn(&Job) -> Uuid| jobs.iter().map(get).collect::<Vec<_>>();
-    sqlx::query(
+    let inserted: Vec<Uuid> = sqlx::query_scalar(
         "insert into jobs (id, tenant_id, kind, queue, state, priority, run_at, max_attempts, args, attempt, worker_id,
              lease_until, started_at)
          select id, $2, 'audit.kind', 'audit', 'running', 3, now(), 5, '1', attempt, $3, now() + interval '1 hour', now()
-         from unnest($1::uuid[], $4::int[]) as claimed (id, attempt)",
+         from unnest($1::uuid[], $4::int[]) as claimed (id, attempt)
+         returning id",
     )
     .bind(column(|job| job.lease.job.0))
     .bind(tenant.0)
     .bind(worker.0)
     .bind(jobs.iter().map(|job| job.lease.attempt).collect::<Vec<_>>())
-    .execute(conn)
+    .fetch_all(conn)
     .await
     .expect("insert the claimed jobs");
+    assert_eq!(inserted.len(), jobs.len());
     jobs.sort_by_key(|job| job.lease.attempt);
     jobs
 }

@@ -1,7 +1,6 @@
 //! kill -9 at each step around a request to a model: every request is recorded, and none is paid for again once its answer is kept.
 //!
-//! A lock on a table stops the worker at the statement that would write there. In a full run each point is tried three times,
-//! with a kill that comes a little later each time.
+//! A lock on a table stops the worker at the statement that would write there.
 
 use super::*;
 use crate::{
@@ -9,7 +8,6 @@ use crate::{
     support::system::Api,
 };
 use serde_json::json;
-use std::time::{Duration, Instant};
 
 /// Where the worker is when it dies.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +67,7 @@ impl Point {
     }
 }
 
-async fn dies_at(point: Point, delay: Duration) {
+async fn dies_at(point: Point) {
     let db = TestDb::new().await;
     let model = FakeModel::start(point.script()).await;
     let api = Api::spawn(&db).await;
@@ -106,12 +104,6 @@ async fn dies_at(point: Point, delay: Duration) {
     if blocker.is_some() {
         somebody_waits_for_a_lock(&db).await;
     }
-    let since = Instant::now();
-    eventually(SOON, async || match since.elapsed() {
-        elapsed if elapsed >= delay => Ok(()),
-        elapsed => Err(format!("{elapsed:?} of {delay:?}")),
-    })
-    .await;
     first.process.kill();
     if let Some(blocker) = blocker {
         blocker.rollback().await.unwrap();
@@ -137,15 +129,10 @@ async fn dies_at(point: Point, delay: Duration) {
     }
 }
 
-/// Tries each point: once, or in a full run three times.
+/// Tries the points side by side.
 async fn die_at(points: &[Point]) {
-    let is_full = std::env::var_os("POSTROOM_FULL").is_some();
-    let seeds = if is_full { 3 } else { 1 };
-    for seed in 0..seeds {
-        let delay = Duration::from_millis(seed * 7);
-        let deaths = points.iter().map(|point| dies_at(*point, delay));
-        futures::future::join_all(deaths).await;
-    }
+    let deaths = points.iter().map(|point| dies_at(*point));
+    futures::future::join_all(deaths).await;
 }
 
 #[tokio::test]

@@ -180,17 +180,18 @@ async fn row_that_still_names_an_erased_person_is_of_the_audit_log_or_says_who_d
     ];
     let erased = admin(&db.url(), &erase).await;
     assert!(erased.status.success(), "{}", erased.stderr);
-    let columns: Vec<(String, String)> = sqlx::query_as(
-        "select table_name::text, column_name::text from information_schema.columns
-         where table_schema = 'public' and data_type = 'uuid' order by 1, 2",
+    let columns: Vec<String> = sqlx::query_scalar(
+        "select table_name || '.' || column_name from information_schema.columns
+         where table_schema = 'public' and data_type = 'uuid' order by table_name, column_name",
     )
     .fetch_all(db.pool())
     .await
     .unwrap();
     let mut named = Vec::new();
-    for (table, column) in columns {
+    for place in columns {
+        let (table, column) = place.split_once('.').unwrap();
         if count(&db, &format!("{table} where {column} = '{gone}'")).await > 0 {
-            named.push(format!("{table}.{column}"));
+            named.push(place);
         }
     }
     assert_eq!(

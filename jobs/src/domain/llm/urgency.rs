@@ -18,7 +18,6 @@ str_enum! {
 
 impl Urgency {
     /// Whether it is the default, which arguments of jobs leave out.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
     pub fn is_now(&self) -> bool {
         *self == Self::Now
     }
