@@ -66,7 +66,7 @@ async fn every_declared_operation_is_served_and_every_private_one_refuses_withou
 }
 
 #[tokio::test]
-async fn only_logging_in_accepting_an_invite_and_the_description_are_public() {
+async fn only_opening_a_session_accepting_an_invite_and_the_description_are_public() {
     let public: BTreeSet<&str> = table()
         .operations()
         .filter(|operation| operation.access == Access::Public)
@@ -79,6 +79,7 @@ async fn only_logging_in_accepting_an_invite_and_the_description_are_public() {
         "/v1/onboarding/accept",
         "/v1/onboarding/reset-password",
         "/v1/sessions",
+        "/v1/sessions/exchange",
     ]);
     assert!(public.is_subset(&allowed), "{public:?}");
 }
