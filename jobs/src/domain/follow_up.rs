@@ -51,7 +51,7 @@ mod tests {
     fn email_expects_an_answer_if_its_own_text_asks_something() {
         for (text, expected) in [
             ("Which one do you want?", true),
-            ("Passt es am Montag?\n\nGruß", true),
+            ("Geht es am Montag?\n\nGruß", true),
             ("\u{6708}\u{66dc}\u{65e5}\u{ff1f}", true),
             ("\u{645}\u{62a}\u{649}\u{61f}", true),
             ("Thanks, that works.", false),
