@@ -1,8 +1,8 @@
 //! Budgets are not overrun, and usage is summed from what was recorded.
 
 mod cache;
-mod fleet;
 mod keys;
+mod many_workers;
 mod urgency;
 
 use crate::{

@@ -72,7 +72,7 @@ impl Model {
         self.inner.provider.name()
     }
 
-    /// The name that tells it from the other models of this program.
+    /// The name that no other model of this program has.
     pub fn model_name(&self) -> &str {
         &self.inner.name
     }

@@ -145,7 +145,7 @@ impl Key {
     }
 }
 
-/// The claims that are read beside `iss` and `aud`; all others are nobody's business.
+/// The claims that are read beside `iss` and `aud`; all others are ignored.
 #[derive(Deserialize)]
 struct Claims {
     exp: f64,

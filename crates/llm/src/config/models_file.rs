@@ -90,7 +90,7 @@ impl ModelEntry {
 }
 
 impl ModelsConfig {
-    /// Returns a name for each model by which its lane, its rate and its metrics are told from those of the others: the
+    /// Returns a name for each model by which its lane, its rate and its metrics differ from those of the others: the
     /// provider's name, with that of the entry if another one has the same.
     pub(super) fn names(&self) -> impl Iterator<Item = String> {
         self.models.iter().map(|entry| {

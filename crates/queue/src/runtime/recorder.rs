@@ -1,7 +1,7 @@
-//! [`AttemptRecorder`]: a hook that writes in the transaction that ends attempts.
+//! [`AttemptRecorder`]: a hook that writes in the transaction or statement that ends attempts.
 //!
 //! An audit log or a cost ledger must neither miss an attempt nor show one that was rolled back, so its rows commit together
-//! with the outcome. Without a recorder, successes without writes of their own are settled in a single statement.
+//! with the outcome. Successes without writes of their own are settled and recorded in a single statement.
 
 use crate::{
     Failure, Job, Outcome,
