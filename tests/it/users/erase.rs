@@ -8,7 +8,9 @@ use crate::{
         Client, TestDb,
         caller::admin,
         client::send,
+        eventually,
         system::{TestApi, Worker},
+        wait::SOON,
     },
 };
 use jobs::{commands::audit::seal::seal_entries, domain::UserId, domain::session::Role};
@@ -46,6 +48,13 @@ async fn fill(db: &TestDb, client: &Client, mark: &str) -> UserId {
     let drafted = send(request.json(&draft)).await;
     assert_eq!(drafted.status, 202, "{}", drafted.text);
     client.finished(drafted.body["id"].as_str().unwrap()).await;
+    // The judged email may have asked for a draft of its own.
+    let waiting = format!("jobs where tenant_id = '{}'", client.tenant);
+    eventually(SOON, async || match count(db, &waiting).await {
+        0 => Ok(()),
+        left => Err(format!("{left} job(s) wait or run")),
+    })
+    .await;
     seed::draft(db, client.tenant, Some(user), &format!("Dear {mark}")).await;
     let memory = json!({"level": "semantic", "key": mark, "value": {"note": mark}});
     let request = client.request(Method::PUT, "/v1/memory");
