@@ -12,7 +12,7 @@ mod resolve;
 mod system;
 
 pub use binaries::{Binaries, BinarySource};
-pub use cluster::{Cluster, ClusterError, DATABASE, Durability};
+pub use cluster::{Cluster, ClusterError, DATABASE, Durability, STANDBY};
 pub use resolve::{ResolveError, resolve};
 
 use std::sync::OnceLock;

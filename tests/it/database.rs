@@ -5,6 +5,7 @@ mod fence;
 mod hosts;
 mod outage;
 mod pooler;
+mod promotion;
 mod refuses;
 mod retention;
 mod silent;

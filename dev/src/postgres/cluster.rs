@@ -4,6 +4,7 @@
 //! in. Runs under [`Supervised`](crate::supervised::Supervised), so it never outlives the process that started it.
 
 mod site;
+mod standby;
 
 use super::{
     binaries::Binaries,
@@ -15,6 +16,7 @@ use crate::run::RunError;
 use base::env::ConfigError;
 use nix::sys::signal::Signal;
 use site::{Running, Site};
+pub use standby::STANDBY;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -44,14 +44,17 @@ impl TestDb {
         Self::copy_of(None, admin_options()).await
     }
 
+    /// Turns to the same database on another cluster, given by a superuser's address: a standby that was promoted.
+    pub(crate) fn follow_to(&mut self, admin_url: &str) {
+        self.admin = PgConnectOptions::from_str(admin_url).expect("a Postgres address");
+        self.pool = pool(self.admin.clone().database(&self.name));
+    }
+
     async fn copy_of(template: Option<&str>, admin: PgConnectOptions) -> Self {
         let name = format!("test_{}", uuid::Uuid::now_v7().simple());
         let template = template.map_or_else(String::new, |name| format!(" template {name}"));
         create(&admin, &format!("create database {name}{template}")).await;
-        let pool = PgPoolOptions::new()
-            .max_connections(5)
-            .acquire_timeout(Duration::from_secs(30))
-            .connect_lazy_with(admin.clone().database(&name));
+        let pool = pool(admin.clone().database(&name));
         Self { name, admin, pool }
     }
 
@@ -112,6 +115,13 @@ impl TestDb {
             .await
             .unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
+}
+
+fn pool(options: PgConnectOptions) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(5)
+        .acquire_timeout(Duration::from_secs(30))
+        .connect_lazy_with(options)
 }
 
 impl Drop for TestDb {

@@ -59,6 +59,21 @@ impl Site {
         durability: Durability,
         places: &Places,
     ) -> Result<Self, ClusterError> {
+        let site = Self::reserve(binaries, durability, places)?;
+        if site.data().exists() {
+            site.settle_leftovers()?;
+        } else {
+            site.create()?;
+        }
+        Ok(site)
+    }
+
+    /// The folder, whether there is a cluster in it or not.
+    pub(super) fn reserve(
+        binaries: Binaries,
+        durability: Durability,
+        places: &Places,
+    ) -> Result<Self, ClusterError> {
         let measured = durability == Durability::Measured;
         let (folder, keeping) = match durability {
             Durability::Kept(root) => {
@@ -85,18 +100,12 @@ impl Site {
         };
         hand_over(&folder).map_err(at(&folder))?;
         let password = password(&folder.join("password"))?;
-        let site = Self {
+        Ok(Self {
             binaries,
             folder,
             password,
             keeping,
-        };
-        if site.data().exists() {
-            site.settle_leftovers()?;
-        } else {
-            site.create()?;
-        }
-        Ok(site)
+        })
     }
 
     /// A launch on a free port, tried again if somebody else took the port in between.
@@ -262,7 +271,7 @@ impl Site {
         }
     }
 
-    fn data(&self) -> PathBuf {
+    pub(super) fn data(&self) -> PathBuf {
         self.folder.join("data")
     }
 
@@ -278,7 +287,7 @@ impl Site {
         matches!(self.keeping, Keeping::ThrownAway { measured: true, .. })
     }
 
-    fn command(&self, program: &Path) -> Command {
+    pub(super) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         self.set_up(&mut command);
         command
@@ -339,7 +348,7 @@ fn lock(folder: &Path) -> Result<File, ClusterError> {
     }
 }
 
-fn at(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> ClusterError {
+pub(super) fn at(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> ClusterError {
     let path = path.into();
     move |source| ClusterError::Folder { path, source }
 }
