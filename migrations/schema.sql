@@ -127,6 +127,12 @@ as $function$
         union
         select o.message_id, o.user_id from own_messages o where o.tenant_id = of_tenant
         union
+        select t.message_id, t.owner_id from triage_results t where t.tenant_id = of_tenant
+        union
+        select f.message_id, f.user_id from follow_ups f where f.tenant_id = of_tenant
+        union
+        select d.message_id, d.user_id from digest_entries d where d.tenant_id = of_tenant
+        union
         select f.message_id, c.user_id
         from fetched_emails f
         join connections c on c.tenant_id = f.tenant_id and c.id = f.connection_id
@@ -343,7 +349,10 @@ as $function$
             where a.tenant_id = of_tenant and a.id in (select approval_id from approvals_of_user(of_tenant, of_user)))
         or j.id in (
             select e.job_id from effects e
-            where e.tenant_id = of_tenant and e.approval_id in (select approval_id from approvals_of_user(of_tenant, of_user)))
+            where e.tenant_id = of_tenant and (
+                e.approval_id in (select approval_id from approvals_of_user(of_tenant, of_user))
+                or e.message_id in (select message_id from emails_of_user(of_tenant, of_user))
+                or e.connection_id in (select c.id from connections c where c.tenant_id = of_tenant and c.user_id = of_user)))
 $function$;
 
 create or replace function refuse_change()
@@ -891,6 +900,7 @@ create table triage_results (
     outage boolean not null default false,
     sender text,
     subject text,
+    owner_id uuid,
     constraint triage_results_pkey primary key (tenant_id, job_id),
     constraint triage_results_tenant_id_message_id_fkey foreign key (tenant_id, message_id) references
         messages(tenant_id, id),
@@ -1858,6 +1868,7 @@ create table llm_batches (
     provider_id text,
     created_at timestamptz not null default now(),
     due_at timestamptz not null,
+    made_at timestamptz,
     constraint llm_batches_pkey primary key (id)
 );
 create index llm_batches_due_at on llm_batches (due_at);

@@ -2,7 +2,7 @@
 //! the run after it would find the message triaged.
 
 use crate::domain::{
-    MessageId,
+    MessageId, UserId,
     corrections::JudgedEmail,
     judgement::{Category, Disposition, Judgement, Priority, Sla, Source, ThreadStatus},
 };
@@ -14,6 +14,8 @@ pub struct NewTriageResult<'a> {
     pub job: JobId,
     pub message: MessageId,
     pub content_hash: [u8; 32],
+    /// Whose mailbox the email arrived in.
+    pub owner: Option<UserId>,
     pub ruleset_version: i32,
     /// The means that were allowed to decide.
     pub mode: &'a str,
@@ -49,8 +51,8 @@ pub async fn insert(
         insert into triage_results (
             tenant_id, job_id, message_id, content_hash, ruleset_version, mode, forced, prompt_version, category,
             disposition, priority, sla, confidence, rationale, source, rules_applied, injection_suspected, degraded,
-            thread_status, outage, sender, subject)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
+            thread_status, outage, sender, subject, owner_id)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
         "#,
         tenant.0,
         result.job.0,
@@ -74,6 +76,7 @@ pub async fn insert(
         result.outage,
         result.email.sender,
         result.email.subject,
+        result.owner.map(|owner| owner.0),
     )
     .execute(conn)
     .await?;

@@ -97,6 +97,39 @@ pub fn rows(
         union all
         select 'history_entries', to_jsonb(t)::text from history_entries t where t.tenant_id = $1 and t.user_id = $2
         union all
+        select 'proposed_actions', to_jsonb(t)::text
+        from proposed_actions t where t.tenant_id = $1 and t.message_id in (select message_id from emails_of_user($1, $2))
+        union all
+        select 'own_messages', to_jsonb(t)::text from own_messages t where t.tenant_id = $1 and t.user_id = $2
+        union all
+        select 'effects', to_jsonb(t)::text
+        from effects t
+        where t.tenant_id = $1 and (
+            t.connection_id in (select id from connections c where c.tenant_id = $1 and c.user_id = $2)
+            or t.approval_id in (select approval_id from approvals_of_user($1, $2))
+            or t.job_id in (select job_id from jobs_of_user($1, $2)))
+        union all
+        select 'mailbox_watches', to_jsonb(t)::text
+        from mailbox_watches t
+        join connections c on c.tenant_id = t.tenant_id and c.id = t.connection_id
+        where t.tenant_id = $1 and c.user_id = $2
+        union all
+        select 'fetched_emails', to_jsonb(t)::text
+        from fetched_emails t
+        join connections c on c.tenant_id = t.tenant_id and c.id = t.connection_id
+        where t.tenant_id = $1 and c.user_id = $2
+        union all
+        select 'subscriptions', to_jsonb(t)::text
+        from subscriptions t
+        join connections c on c.tenant_id = t.tenant_id and c.id = t.connection_id
+        where t.tenant_id = $1 and c.user_id = $2
+        union all
+        select 'job_attempts', to_jsonb(t)::text
+        from job_attempts t where t.tenant_id = $1 and t.job_id in (select job_id from jobs_of_user($1, $2))
+        union all
+        select 'job_events', to_jsonb(t)::text
+        from job_events t where t.tenant_id = $1 and t.job_id in (select job_id from jobs_of_user($1, $2))
+        union all
         select 'finished_jobs', to_jsonb(t)::text
         from finished_jobs t where t.tenant_id = $1 and t.id in (select job_id from jobs_of_user($1, $2))
         "#,

@@ -4,7 +4,7 @@
 
 pub mod folders;
 
-use crate::domain::{ConnectionId, watch::FolderName};
+use crate::domain::{ConnectionId, UserId, watch::FolderName};
 use base::{TenantId, WorkerId};
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
@@ -75,6 +75,32 @@ pub async fn purge_fetched(
     .execute(conn)
     .await?;
     Ok(done.rows_affected())
+}
+
+/// Finds the user of the oldest account whose watch or backfill read an email with this content.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn reader_of(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    content_hash: &[u8; 32],
+) -> Result<Option<UserId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select c.user_id as "user: UserId"
+        from connections c
+        join fetched_emails f on f.tenant_id = c.tenant_id and f.connection_id = c.id and f.content_hash = $2
+        join users u on u.tenant_id = c.tenant_id and u.id = c.user_id and u.status = 'active'
+        where c.tenant_id = $1
+        order by c.id
+        limit 1
+        "#,
+        tenant.0,
+        content_hash,
+    )
+    .fetch_optional(conn)
+    .await
 }
 
 /// Ends a watch, its folders and cursors with it. What was read stays known. False if there is none.

@@ -37,6 +37,15 @@ async fn fill(db: &TestDb, client: &Client, mark: &str) -> UserId {
     client.finished(&job).await;
     let items = format!("inbox_items where owner_id = '{user}' and title like '%{mark}%'");
     assert_eq!(count(db, &items).await, 1, "the email is of their mailbox");
+    // Nobody is told of a note of absence, so that nothing but its result says whose it is.
+    let absent = format!(
+        "From: Bob <bob@client.example>\r\nTo: {address}\r\nSubject: {mark} absent\r\nAuto-Submitted: auto-replied\r\n\
+         Date: Mon, 12 Oct 2026 10:14:58 +0200\r\nMessage-ID: <{mark}-absent@client.example>\r\n\r\n{mark} is away\r\n"
+    );
+    let absent = client
+        .submitted(absent.as_bytes(), &format!("{mark}-absent"))
+        .await;
+    client.finished(&absent).await;
     let hook = json!({"provider": "webhook", "url": format!("https://{mark}.example.org/x")});
     assert_eq!(connect(client, &hook).await.status, 201);
     let draft = json!({
@@ -65,14 +74,20 @@ async fn fill(db: &TestDb, client: &Client, mark: &str) -> UserId {
          values ('{tenant}', gen_random_uuid(), 'created', 'task', gen_random_uuid(), '{mark} history', '{user}');
          insert into blocks (tenant_id, id, user_id, title, kind, source, start_at, end_at, outside_hours)
          values ('{tenant}', gen_random_uuid(), '{user}', '{mark} block', 'focus', 'user', now(), now() + interval '1 hour', false);
+         with sent as (
+             insert into messages (tenant_id, id, format, source, content_hash)
+             values ('{tenant}', gen_random_uuid(), 'rfc822', '{mark} asks on', sha256('{mark} asks on')) returning id)
          insert into follow_ups (tenant_id, id, user_id, message_id, rfc_message_id, title, reminder, sent_at, due_at)
-         select tenant_id, gen_random_uuid(), owner_id, message_id, '{mark} waits', '{mark} waits', 'item', now(), now() + interval '9 days'
-         from {items};
+         select '{tenant}', gen_random_uuid(), '{user}', id, '{mark} waits', '{mark} waits', 'item', now(), now() + interval '9 days'
+         from sent;
          insert into digests (tenant_id, id, user_id, day)
          values ('{tenant}', gen_random_uuid(), '{user}', '2026-10-12');
+         with news as (
+             insert into messages (tenant_id, id, format, source, content_hash)
+             values ('{tenant}', gen_random_uuid(), 'rfc822', '{mark} news', sha256('{mark} news')) returning id)
          insert into digest_entries (tenant_id, id, user_id, message_id, title, digest_id)
-         select i.tenant_id, gen_random_uuid(), i.owner_id, i.message_id, '{mark} put off', d.id
-         from (select * from {items}) i join digests d on d.user_id = i.owner_id",
+         select '{tenant}', gen_random_uuid(), '{user}', news.id, '{mark} put off', digests.id
+         from news join digests on digests.user_id = '{user}'",
         tenant = client.tenant
     ))
     .await;

@@ -159,6 +159,7 @@ impl TriageHandler {
                 item: item::of(case, &plan.judgement),
                 plan,
                 content_hash: case.content_hash,
+                owner: case.owner,
                 bounced: case.bounced.clone(),
                 mode: args.mode,
                 forced: args.force,

@@ -18,7 +18,7 @@ use jobs::{
         proposed_actions::{self, StoredAction},
         rule_sets, tenants,
         triage_results::{self, FormerResult},
-        users,
+        users, watches,
     },
 };
 use queue::Failure;
@@ -33,7 +33,7 @@ pub(super) struct Case {
     pub(super) correspondents: Correspondents,
     /// The email of ours that it reports as not delivered.
     pub(super) bounced: Option<BouncedEmail>,
-    /// The first recipient that is a user of the tenant.
+    /// The first recipient that is a user of the tenant, else the user whose watched mailbox has the email.
     pub(super) owner: Option<UserId>,
     /// Empty until the model is needed.
     pub(super) mailbox: Mailbox,
@@ -90,10 +90,9 @@ pub(super) async fn load(
     let correspondents = load_correspondents(&mut conn, tenant, &mail)
         .await
         .map_err(|error| unavailable(&error))?;
-    let owner = users::first_correspondent(&mut conn, tenant, &mail.recipient_addresses())
+    let owner = load_owner(&mut conn, tenant, &mail, &content_hash)
         .await
-        .map_err(|error| unavailable(&error))?
-        .map(|person| person.user);
+        .map_err(|error| unavailable(&error))?;
     let outage_jobs = triage_results::outage_jobs(&mut conn, tenant, &content_hash)
         .await
         .map_err(|error| unavailable(&error))?;
@@ -158,6 +157,20 @@ async fn compile_rules(pool: &PgPool, tenant: TenantId, version: i32) -> Result<
             format!("version {version} has {} faults, the first: {first}", faults.len()),
         )
     })
+}
+
+/// Finds whose mailbox the email arrived in. An email of a mailing list may name none of its recipients.
+async fn load_owner(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    mail: &Mail,
+    content_hash: &[u8; 32],
+) -> Result<Option<UserId>, sqlx::Error> {
+    let named = users::first_correspondent(conn, tenant, &mail.recipient_addresses()).await?;
+    match named {
+        Some(person) => Ok(Some(person.user)),
+        None => watches::reader_of(conn, tenant, content_hash).await,
+    }
 }
 
 async fn load_correspondents(

@@ -15,7 +15,7 @@ use jobs::{
         follow_ups::end_by_email,
     },
     domain::{
-        AuditAction, Detail, InboxItemId, MessageId, NewAuditEntry,
+        AuditAction, Detail, InboxItemId, MessageId, NewAuditEntry, UserId,
         corrections::JudgedEmail,
         inbox::NewItem,
         judgement::{Judgement, Source},
@@ -63,6 +63,7 @@ pub(super) struct NewFinding {
     /// The inbox item for the user.
     pub(super) item: Option<NewItem>,
     pub(super) content_hash: [u8; 32],
+    pub(super) owner: Option<UserId>,
     /// The email of ours that this one reports as not delivered.
     pub(super) bounced: Option<BouncedEmail>,
     pub(super) mode: Mode,
@@ -131,6 +132,7 @@ impl TriageWrites {
             job: id,
             message: self.message,
             content_hash: finding.content_hash,
+            owner: finding.owner,
             ruleset_version: self.ruleset_version,
             mode: finding.mode.as_str(),
             forced: finding.forced,
