@@ -8,6 +8,7 @@ mod enqueuer;
 mod examples;
 mod fairness;
 mod limits;
+mod locks;
 mod operate;
 mod plan;
 mod poll;

@@ -7,6 +7,8 @@ use std::{collections::HashSet, time::Duration};
 
 /// Extends all of the leases with one statement, including those of jobs that have not started yet.
 ///
+/// Locks the rows in the order in which they lie, as a batch of settles does: in another one the two could deadlock.
+///
 /// Returns the leases that still hold. The others were taken over, and the work under them must stop.
 ///
 /// # Errors
@@ -21,10 +23,18 @@ pub async fn renew(
     let attempts: Vec<_> = held.iter().map(|lease| lease.attempt).collect();
     let workers: Vec<_> = held.iter().map(|lease| lease.worker.0).collect();
     let kept: HashSet<(JobId, i32, WorkerId)> = sqlx::query!(
-        r#"update jobs set lease_until = now() + $3
-           from unnest($4::uuid[], $1::uuid[], $2::int[], $5::uuid[]) as held (tenant_id, id, attempt, worker_id)
-           where jobs.tenant_id = held.tenant_id and jobs.id = held.id and jobs.attempt = held.attempt
-             and jobs.worker_id = held.worker_id and jobs.state = 'running'
+        r#"with locked as (
+               select jobs.tenant_id, jobs.id, jobs.attempt, jobs.worker_id
+               from unnest($4::uuid[], $1::uuid[], $2::int[], $5::uuid[]) as held (tenant_id, id, attempt, worker_id)
+               join jobs using (tenant_id, id, attempt, worker_id)
+               where jobs.state = 'running'
+               order by jobs.ctid
+               for update of jobs
+           )
+           update jobs set lease_until = now() + $3
+           from locked
+           where jobs.tenant_id = locked.tenant_id and jobs.id = locked.id and jobs.attempt = locked.attempt
+             and jobs.worker_id = locked.worker_id and jobs.state = 'running'
            returning jobs.id as "id: JobId", jobs.attempt, jobs.worker_id as "worker_id!: WorkerId""#,
         &ids,
         &attempts,

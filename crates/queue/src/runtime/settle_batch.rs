@@ -93,9 +93,7 @@ async fn run(
     }
 }
 
-async fn settle_and_reply(pool: &PgPool, recorder: &Recorder, mut batch: Vec<SucceededAttempt>) {
-    // In the order in which leases are renewed, so that the two statements cannot deadlock.
-    batch.sort_unstable_by_key(|ended| (ended.job.lease.tenant, ended.job.lease.job));
+async fn settle_and_reply(pool: &PgPool, recorder: &Recorder, batch: Vec<SucceededAttempt>) {
     let settled = match settle(pool, recorder, &batch).await {
         Ok(settled) => settled,
         Err(error) => {

@@ -21,8 +21,9 @@ use sqlx::PgPool;
 use std::{sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Connections for claims, renewals, polls and notifications: rarely more than two of them run at the same time.
-const QUEUE_CONNECTIONS: u32 = 2;
+/// Connections for claims, renewals, polls, notifications and batches of settles. Two batches may wait for the disk at the
+/// same time, and a lease must be renewed meanwhile.
+const QUEUE_CONNECTIONS: u32 = 3;
 /// How long the worker waits for its last notifications and its loops, once all attempts are settled.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
