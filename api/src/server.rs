@@ -4,6 +4,7 @@
 //! Bounds connections, the size and time of the head, and the time for which a client may not read. Drains: stops accepting,
 //! lets requests end, closes the rest. The users' and the operators' listener each have their own limits.
 
+mod bodies;
 mod connection;
 mod fault;
 mod table;

@@ -303,3 +303,23 @@ async fn emails_of_25_mib_are_accepted_within_bounded_memory() {
         .await;
     over.assert_problem(413, "BODY_TOO_LARGE", "26 MiB");
 }
+
+#[tokio::test]
+async fn client_that_sends_a_refused_body_to_its_end_gets_the_answer() {
+    let db = TestDb::new().await;
+    let limits = Limits {
+        body_bytes_per_user: 1024 * 1024,
+        ..Limits::default()
+    };
+    let api = limited(&db, limits).await;
+    let client = api.sign_in(&db).await;
+    for (mib, status) in [(8, "429"), (64, "413")] {
+        let length = mib * 1024 * 1024;
+        // More than the kernel's buffers hold, and nothing is read before all is sent.
+        let sent = timeout(SOON, begin(&api, &client, length, length)).await;
+        let mut stream = sent.expect("the body is taken");
+        let line = first_line(&mut stream).await;
+        assert!(line.contains(status), "{mib} MiB: {line}");
+    }
+    is_served(&client, "afterwards").await;
+}

@@ -1,36 +1,29 @@
 //! One connection from its first byte to its end: [`serve`].
 
 use super::{
-    Served, fault,
+    Served,
+    bodies::{RequestBody, ResponseBody, Unread},
+    fault,
     table::{Busy, Connection, TableEntry},
     watched::WatchedStream,
 };
 use crate::context::Peer;
-use axum::{
-    Router,
-    body::{Body, Bytes},
-    extract::Request,
-};
-use hyper::{
-    body::{Frame, Incoming, SizeHint},
-    server::conn::http1,
-    service::service_fn,
-};
+use axum::{Router, body::Body, extract::Request};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{
-    convert::Infallible,
-    net::SocketAddr,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite},
     net::TcpStream,
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
+
+/// How long a client may go on sending a body that was refused.
+const REST: Duration = Duration::from_secs(30);
+/// How long it may pause meanwhile.
+const REST_IDLE: Duration = Duration::from_secs(5);
 
 /// A connection that was given a place.
 pub(super) struct Accepted<'a> {
@@ -73,8 +66,11 @@ where
     } = served;
     let stream = WatchedStream::new(stream, place.connection.clone(), limits.write_timeout);
     let of_connection = place.connection.clone();
+    let unread = Unread::default();
+    let unread_body = unread.clone();
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let busy = of_connection.begin();
+        let request = request.map(|body| RequestBody::new(body, unread_body.clone()));
         respond(request, peer, of_connection.clone(), busy, router.clone())
     });
     let mut connection = http1::Builder::new()
@@ -89,7 +85,7 @@ where
             (&mut connection).await
         }
     };
-    let remains = connection.into_parts().io.into_inner().into_remains();
+    let mut remains = connection.into_parts().io.into_inner().into_remains();
     let late = ended.as_ref().is_err_and(hyper::Error::is_timeout);
     let failure = match remains.held_back {
         Some(status) => fault::of_status(status),
@@ -98,9 +94,16 @@ where
             if remains.unread {
                 metrics.closed("unread");
             }
-            if let Err(error) = ended {
+            match ended {
+                Ok(()) if unread.get() => {
+                    tokio::select! {
+                        () = discard_rest(&mut remains.stream) => {}
+                        () = stopping.cancelled() => {}
+                    }
+                }
+                Ok(()) => {}
                 // Disconnects and timeouts of clients: of use only for debugging.
-                tracing::debug!(%error, "connection ended early");
+                Err(error) => tracing::debug!(%error, "connection ended early"),
             }
             return;
         }
@@ -112,12 +115,12 @@ where
 }
 
 async fn respond(
-    request: hyper::Request<Incoming>,
+    request: hyper::Request<RequestBody>,
     peer: SocketAddr,
     connection: Arc<Connection>,
     busy: Busy,
     router: Router,
-) -> Result<hyper::Response<BusyBody>, Infallible> {
+) -> Result<hyper::Response<ResponseBody>, Infallible> {
     let mut request: Request = request.map(Body::new);
     request.extensions_mut().insert(Peer(peer));
     request.extensions_mut().insert(connection);
@@ -125,31 +128,15 @@ async fn respond(
         .oneshot(request)
         .await
         .unwrap_or_else(|never| match never {});
-    Ok(response.map(|body| BusyBody { body, _busy: busy }))
+    Ok(response.map(|body| ResponseBody::new(body, busy)))
 }
 
-/// The body of a response; the connection is busy until it is written.
-struct BusyBody {
-    body: Body,
-    _busy: Busy,
-}
-
-impl hyper::body::Body for BusyBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
+/// Reads what the client still sends after it was answered. If the connection was closed instead, the kernel would reset it, and the
+/// client, which is still sending, would often lose the answer.
+async fn discard_rest<S: AsyncRead + Unpin>(stream: &mut S) {
+    let mut discarded = vec![0; 16 * 1024];
+    let until_it_ends =
+        async { while let Ok(Ok(1..)) = timeout(REST_IDLE, stream.read(&mut discarded)).await {} };
+    // A client that sends without end is cut off.
+    let _ended = timeout(REST, until_it_ends).await;
 }
