@@ -328,6 +328,9 @@ async fn paused_tenant_is_read_accepts_nothing_and_runs_nothing() {
     assert!(done.status.success(), "{}", done.stderr);
     let refused = paused.submit(mail, "after").await;
     refused.assert_problem(403, "TENANT_PAUSED", "it accepts nothing");
+    let request = paused.request(Method::PUT, "/v1/users/me/preferences");
+    let refused = send(request.json(&json!({"timezone": "UTC"}))).await;
+    refused.assert_problem(403, "TENANT_PAUSED", "it changes nothing");
     let _worker = Worker::spawn(&db).await;
     let first = other.submitted(mail, "first").await;
     assert_eq!(other.finished(&first).await["state"], "succeeded");

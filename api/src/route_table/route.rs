@@ -74,6 +74,13 @@ impl Route {
         }
     }
 
+    /// Refuses the operation while the tenant is paused, although it concerns the user alone.
+    #[must_use]
+    pub fn refused_while_paused(mut self) -> Self {
+        self.operation.while_paused = false;
+        self
+    }
+
     #[must_use]
     pub fn tag(mut self, tag: Tag) -> Self {
         self.operation.tag = tag;

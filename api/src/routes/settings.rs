@@ -10,7 +10,7 @@ use crate::{
 };
 use axum::{Json, extract::State, http::Method};
 use jobs::{
-    commands::settings::put_settings,
+    commands::settings::{PutSettingsError, put_settings},
     domain::{
         effect::UnknownSends,
         gate::TrustMode,
@@ -100,12 +100,13 @@ struct NewSettings {
     /// `ask` by default.
     #[serde(default = "ask")]
     unknown_sends: UnknownSends,
-    /// Whether another person than the one who asked for an action must approve it; `false` by default.
+    /// Whether another person than the one who asked for an action must approve it; unchanged by default.
     #[serde(default)]
-    four_eyes: bool,
-    /// Whether users need a second factor, also those who are logged in; `false` by default.
+    four_eyes: Option<bool>,
+    /// Whether users need a second factor, also those who are logged in; unchanged by default. Only owners and admins change
+    /// it.
     #[serde(default)]
-    require_second_factor: bool,
+    require_second_factor: Option<bool>,
     /// Whether drafts of answers have the original email below their text; `false` by default.
     #[serde(default)]
     quote_original: bool,
@@ -197,7 +198,7 @@ async fn put(
             ),
         );
     }
-    if body.require_second_factor {
+    if body.require_second_factor == Some(true) {
         // Without keys nobody could enrol one, and all would be locked out.
         stored_secrets(&app)?;
     }
@@ -215,12 +216,14 @@ async fn put(
             "Must be from 60 seconds to a day.",
         ));
     }
-    let settings = Settings {
+    let new = |present: Settings| Settings {
         trust_mode: body.trust_mode,
         sending_disabled: body.sending_disabled,
         unknown_sends: body.unknown_sends,
-        four_eyes: body.four_eyes,
-        require_second_factor: body.require_second_factor,
+        four_eyes: body.four_eyes.unwrap_or(present.four_eyes),
+        require_second_factor: body
+            .require_second_factor
+            .unwrap_or(present.require_second_factor),
         quote_original: body.quote_original,
         email_retention_days: body.email_retention_days,
         answer_cache_seconds: body.answer_cache_seconds,
@@ -231,8 +234,20 @@ async fn put(
             fallback_after: body.fallback_after_seconds,
         },
     };
-    put_settings(&app.pool, &session, settings, &context.request_id).await?;
+    let settings = put_settings(&app.pool, &session, &context.request_id, new).await?;
     Ok(Json(settings.into()))
+}
+
+impl From<PutSettingsError> for ApiError {
+    fn from(error: PutSettingsError) -> Self {
+        match error {
+            PutSettingsError::SecondFactor => Self::new(
+                Code::Forbidden,
+                "Only owners and admins change whether users need a second factor.",
+            ),
+            PutSettingsError::Database(error) => error.into(),
+        }
+    }
 }
 
 impl From<Settings> for SettingsBody {

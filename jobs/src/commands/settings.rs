@@ -2,7 +2,7 @@
 
 use crate::domain::ResourceKind;
 use crate::{
-    domain::{AuditAction, Detail, NewAuditEntry, Session},
+    domain::{AuditAction, Detail, NewAuditEntry, Session, session::Scope},
     store::{
         audit, llm_answers,
         tenants::{self, Settings},
@@ -10,15 +10,35 @@ use crate::{
 };
 use sqlx::PgPool;
 
+/// Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum PutSettingsError {
+    /// Who may not manage users must not lower what protects their accounts.
+    #[error("the session may not change whether users need a second factor")]
+    SecondFactor,
+    #[error("could not store the settings")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Replaces the settings by what `new` makes of the present ones, and returns them.
+///
 /// # Errors
-/// If the database refuses; then nothing was changed.
+/// If the session may not make this change, or the database refuses.
 pub async fn put_settings(
     pool: &PgPool,
     session: &Session,
-    settings: Settings,
     request_id: &str,
-) -> Result<(), sqlx::Error> {
+    new: impl FnOnce(Settings) -> Settings,
+) -> Result<Settings, PutSettingsError> {
     let mut tx = pool.begin().await?;
+    tenants::lock(&mut tx, session.tenant).await?;
+    let present = tenants::settings(&mut tx, session.tenant).await?;
+    let settings = new(present);
+    if settings.require_second_factor != present.require_second_factor
+        && !session.may(Scope::UsersManage)
+    {
+        return Err(PutSettingsError::SecondFactor);
+    }
     tenants::set_settings(&mut tx, session.tenant, settings).await?;
     if settings.answer_cache_seconds.is_none() {
         llm_answers::delete_all(&mut tx, session.tenant).await?;
@@ -56,5 +76,6 @@ pub async fn put_settings(
             .count("fallback_after_seconds", settings.outage.fallback_after),
     );
     audit::insert(&mut tx, &[entry]).await?;
-    tx.commit().await
+    tx.commit().await?;
+    Ok(settings)
 }

@@ -296,6 +296,44 @@ async fn tenant_that_requires_a_second_factor_lets_those_without_one_only_enrol(
 }
 
 #[tokio::test]
+async fn required_second_factor_and_four_eyes_stay_until_they_are_named_by_those_who_may() {
+    let (acme, _api, caller) = open().await;
+    let owner = acme.owner_token.expose();
+    let (_, operator) = acme.join("ops@acme.example", Role::Operator).await;
+    let put = async |token: &str, more: Value| {
+        let mut settings = json!({"trust_mode": "training_wheels", "sending_disabled": false});
+        let fields = settings.as_object_mut().unwrap();
+        fields.extend(more.as_object().unwrap().clone());
+        let request = caller
+            .anonymous(Method::PUT, "/v1/settings")
+            .bearer_auth(token);
+        send(request.json(&settings)).await
+    };
+    let operator = operator.expose();
+    let refused = put(operator, json!({"require_second_factor": true})).await;
+    refused.assert_problem(403, "FORBIDDEN", "by one who may not manage users");
+    enrol(&caller, owner).await;
+    enrol(&caller, operator).await;
+    let both = json!({"require_second_factor": true, "four_eyes": true});
+    assert_eq!(put(owner, both).await.status, 200);
+    let refused = put(operator, json!({"require_second_factor": false})).await;
+    refused.assert_problem(403, "FORBIDDEN", "by one who may not manage users");
+    for token in [operator, owner] {
+        let stored = put(token, json!({})).await;
+        assert_eq!(stored.status, 200, "{}", stored.text);
+        assert_eq!(stored.body["require_second_factor"], true);
+        assert_eq!(stored.body["four_eyes"], true);
+    }
+    let stored = put(
+        owner,
+        json!({"require_second_factor": false, "four_eyes": false}),
+    )
+    .await;
+    assert_eq!(stored.body["require_second_factor"], false);
+    assert_eq!(stored.body["four_eyes"], false);
+}
+
+#[tokio::test]
 async fn lost_second_factor_is_reset_by_an_admin_but_not_that_of_an_owner() {
     let (acme, _api, caller) = open().await;
     let owner = acme.owner_token.expose();

@@ -31,6 +31,7 @@ pub(super) fn routes() -> Vec<Route> {
             .answer::<PreferencesBody>(200, "Your preferences"),
         Route::new(Method::PUT, PATH, "put_preferences", own, put)
             .summary("Replace your preferences")
+            .refused_while_paused()
             .body::<NewPreferences>("application/json")
             .answer::<PreferencesBody>(200, "Your preferences"),
     ]
