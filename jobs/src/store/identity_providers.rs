@@ -2,7 +2,7 @@
 
 use crate::domain::identity_provider::Provider;
 use base::TenantId;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
 
@@ -28,6 +28,20 @@ pub struct StoredProvider {
     pub last_error: Option<String>,
     /// The database's time: tokens expire by one clock.
     pub now: DateTime<Utc>,
+}
+
+/// Fetched keys are used no longer than this, however long their server fails: it may have withdrawn one of them.
+const KEYS_LAST: TimeDelta = TimeDelta::days(1);
+
+impl StoredProvider {
+    /// The keys, unless they were fetched too long ago.
+    pub fn current_keys(&self) -> Option<&Value> {
+        let is_old = |fetched_at| self.now - fetched_at > KEYS_LAST;
+        if self.jwks_url.is_some() && self.fetched_at.is_none_or(is_old) {
+            return None;
+        }
+        self.keys.as_ref()
+    }
 }
 
 /// Keys to be fetched.
@@ -175,7 +189,7 @@ pub async fn set_keys<'c>(
     Ok(())
 }
 
-/// Records why the keys could not be fetched. Those that are there stay.
+/// Records why the keys could not be fetched. Those that are there stay, for a day.
 ///
 /// # Errors
 /// When the database refuses.

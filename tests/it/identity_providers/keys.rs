@@ -140,6 +140,35 @@ async fn keys_stay_while_their_server_is_away_or_publishes_nonsense() {
 }
 
 #[tokio::test]
+async fn keys_whose_server_has_failed_for_a_day_open_no_session() {
+    let (acme, _api, caller, _worker, server) = open_with("true").await;
+    let key = SigningKey::ed25519("e");
+    publish(&server, &[&key]).await;
+    put_url(&caller, &acme, &server).await;
+    shown(&caller, &acme, |found| found["key_ids"] == json!(["e"])).await;
+    assert_eq!(exchange(&caller, &key.token(&claims())).await.status, 201);
+    server.reset().await;
+    acme.db
+        .execute("update identity_providers set fetched_at = now() - interval '25 hours'")
+        .await;
+    let refused = exchange(&caller, &key.token(&claims())).await;
+    refused.assert_problem(401, "TOKEN_REFUSED", "the key may have been withdrawn");
+}
+
+#[tokio::test]
+async fn server_of_keys_that_does_not_answer_holds_up_no_other_duty() {
+    let (acme, _api, caller, worker, server) = open_with("true").await;
+    let slow = ResponseTemplate::new(200).set_delay(SOON * 10);
+    Mock::given(path("/keys"))
+        .respond_with(slow)
+        .mount(&server)
+        .await;
+    put_url(&caller, &acme, &server).await;
+    shown(&caller, &acme, |found| found["last_error"] == "timeout").await;
+    assert!(!worker.process.log().contains("duty took too long"));
+}
+
+#[tokio::test]
 async fn keys_are_not_fetched_from_our_own_network() {
     let (acme, _api, caller, _worker, server) = open_with("false").await;
     publish(&server, &[&SigningKey::p256("p")]).await;

@@ -9,9 +9,13 @@ use jobs::{
 use queue::runtime::duty::{Duty, DutyContext};
 use serde_json::Value;
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// Providers that are asked at once in one tick.
 const AT_ONCE: i64 = 20;
+
+/// Waits no longer for one provider: until all have answered, no other duty of the worker runs.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Fetches keys that are due.
 pub(super) struct FetchIdentityKeys {
@@ -46,12 +50,13 @@ impl FetchIdentityKeys {
     }
 
     async fn fetch(&self, context: &DutyContext, due: &DueKeys) -> Result<(), sqlx::Error> {
-        let code = match self.key_set(due).await {
-            Ok(keys) if KeySet::read(&keys).is_ok() => {
+        let code = match timeout(TIMEOUT, self.key_set(due)).await {
+            Ok(Ok(keys)) if KeySet::read(&keys).is_ok() => {
                 return identity_providers::set_keys(&context.queue_pool, due, &keys).await;
             }
-            Ok(_) => "no_usable_keys",
-            Err(error) => error.code(),
+            Ok(Ok(_)) => "no_usable_keys",
+            Ok(Err(error)) => error.code(),
+            Err(_) => "timeout",
         };
         tracing::warn!(tenant.id = %due.tenant, code, "the keys of an identity provider could not be fetched");
         identity_providers::set_error(&context.queue_pool, due, code).await

@@ -131,8 +131,7 @@ async fn identify(
     let stored = stored.ok_or(ExchangeError::NotAccepted)?;
     // Without keys yet it is as if the token's were unknown.
     let keys = stored
-        .keys
-        .as_ref()
+        .current_keys()
         .and_then(|keys| KeySet::read(keys).ok());
     let verified = keys.map_or(Err(TokenRefusal::UnknownKey), |keys| {
         verify(&exchange.token, &keys, &stored.provider, stored.now)
