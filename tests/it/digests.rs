@@ -243,6 +243,24 @@ async fn words_of_a_digest_are_forgotten_with_the_emails_it_names() {
 }
 
 #[tokio::test]
+async fn email_is_not_put_off_for_a_user_who_gets_no_digest() {
+    let app = TestApp::open().await;
+    let _worker = app.worker().await;
+    let email = message(&app.client, "Newsletter").await;
+    let action = json!({"type": "digest_add", "message_id": email, "payload": {}});
+    let asked = ask(&app.client, &json!({"actions": [action]})).await;
+    assert_eq!(asked.status, 202, "{}", asked.text);
+    let job = app
+        .client
+        .finished(asked.body["id"].as_str().unwrap())
+        .await;
+    let outcome = &job["output"]["actions"][0];
+    assert_eq!(outcome["error"]["code"], "no_digest", "{job}");
+    let entries: i64 = app.db.one("select count(*) from digest_entries").await;
+    assert_eq!(entries, 0);
+}
+
+#[tokio::test]
 async fn rule_puts_email_into_the_digest_of_its_recipient() {
     let app = app_with_digest(false).await;
     let _worker = app.worker().await;

@@ -271,6 +271,21 @@ async fn draft_that_reminds_is_superseded_by_the_answer() {
 }
 
 #[tokio::test]
+async fn draft_that_reminds_is_superseded_when_its_user_cancels_the_follow_up() {
+    let (app, _worker, _, draft) = app_with_reminder().await;
+    let reminded = app.client.get("/v1/follow-ups?status=reminded").await.body;
+    let id = reminded["items"][0]["id"].as_str().unwrap();
+    let path = format!("/v1/follow-ups/{id}");
+    let cancelled = send(app.client.request(Method::DELETE, &path)).await;
+    assert_eq!(cancelled.status, 204, "{}", cancelled.text);
+    let path = format!("/v1/drafts/{}", draft["id"].as_str().unwrap());
+    let draft = app.client.get(&path).await.body;
+    assert_eq!(draft["status"], "superseded_by_user", "{draft}");
+    let approval = format!("/v1/approvals/{}", draft["approval_id"].as_str().unwrap());
+    assert_eq!(app.client.get(&approval).await.body["status"], "rejected");
+}
+
+#[tokio::test]
 async fn draft_that_reminds_is_not_sent_after_an_answer_that_was_not_triaged() {
     let (app, _worker, id, draft) = app_with_reminder().await;
     let mut later = answer(&id);

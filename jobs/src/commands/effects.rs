@@ -23,9 +23,10 @@ use crate::{
         history::{self, NewHistoryEntry},
     },
 };
+use base::telemetry::chain;
 use base::{JobId, TenantId};
 use queue::{Job, lease};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection as _, PgConnection, PgPool};
 
 /// The outcome of reserving an effect.
 #[derive(Clone, Debug, PartialEq)]
@@ -142,7 +143,19 @@ pub async fn end(
     record(&mut tx, job, AuditAction::EffectEnded, id, to, end.code()).await?;
     if to == EffectStatus::Succeeded {
         let entry = |action, kind, id| job.audit(action, kind, id);
-        follow_ups::start(&mut tx, job.tenant, id, entry).await?;
+        // The email has left: whatever happens here, that must be recorded, or it would be sent again.
+        let mut following = tx.begin().await?;
+        match follow_ups::start(&mut following, job.tenant, id, &entry).await {
+            Ok(()) => following.commit().await?,
+            Err(error) => {
+                following.rollback().await?;
+                tracing::warn!(
+                    effect.id = %id,
+                    error = chain(&error),
+                    "an email was sent and is not followed up"
+                );
+            }
+        }
     }
     tx.commit().await?;
     Ok(to)

@@ -5,7 +5,11 @@
 
 pub mod remind;
 
-use super::{drafts::supersede::supersede, inbox, record::RecordError};
+use super::{
+    drafts::supersede::{Reason, supersede},
+    inbox,
+    record::RecordError,
+};
 use crate::{
     commands::audit::JobAudit,
     domain::{
@@ -25,6 +29,9 @@ use base::{JobId, TenantId};
 use queue::Job;
 use sqlx::{PgConnection, PgPool};
 
+/// Why a reminder is superseded when its user wrote again.
+const CONTINUED: &str = "You have written again in this thread.";
+
 /// Follows up an email that this effect has sent, if its sender wants that, and ends the follow-ups of the thread it
 /// continues. Does nothing for other effects.
 ///
@@ -34,7 +41,7 @@ pub(in crate::commands) async fn start(
     conn: &mut PgConnection,
     tenant: TenantId,
     effect: EffectId,
-    entry: impl Fn(AuditAction, ResourceKind, FollowUpId) -> NewAuditEntry,
+    entry: &(dyn Fn(AuditAction, ResourceKind, String) -> NewAuditEntry + Sync),
 ) -> Result<(), sqlx::Error> {
     let Some(packed) = follow_ups::sent_email(conn, tenant, effect).await? else {
         return Ok(());
@@ -49,11 +56,21 @@ pub(in crate::commands) async fn start(
     let thread: Vec<String> = ids.map(|id| format!("<{id}>")).collect();
     if !thread.is_empty() {
         let ended = follow_ups::continue_thread(conn, tenant, &thread).await?;
+        let reason = Reason {
+            tenant,
+            job: None,
+            message: None,
+            why: CONTINUED,
+            entry,
+        };
+        for one in &ended {
+            supersede_reminders(conn, &reason, one.message).await?;
+        }
         complete_items(conn, tenant, &ended, None).await?;
         let action = AuditAction::FollowUpEnded;
         let entries: Vec<_> = ended
             .iter()
-            .map(|one| entry(action, ResourceKind::FollowUp, one.id))
+            .map(|one| entry(action, ResourceKind::FollowUp, one.id.to_string()))
             .collect();
         audit::insert(conn, &entries).await?;
     }
@@ -94,15 +111,20 @@ pub async fn end_by_email(
     }
     for one in &ended {
         let why = match one.status {
-            FollowUpStatus::Continued => "You have written again in this thread.",
+            FollowUpStatus::Continued => CONTINUED,
             FollowUpStatus::Waiting
             | FollowUpStatus::Reminded
             | FollowUpStatus::Answered
             | FollowUpStatus::Cancelled => "The email that it follows up has been answered.",
         };
-        for draft in drafts::unsent_reminders(conn, tenant, one.message).await? {
-            supersede(conn, job, (message, why), draft).await?;
-        }
+        let reason = Reason {
+            tenant,
+            job: Some(job.lease.job),
+            message: Some(message),
+            why,
+            entry: &|action, kind, id| job.audit(action, kind, id),
+        };
+        supersede_reminders(conn, &reason, one.message).await?;
     }
     complete_items(conn, tenant, &ended, Some(job.lease.job)).await?;
     let action = AuditAction::FollowUpEnded;
@@ -128,13 +150,39 @@ pub async fn cancel_follow_up(
     let Some(ended) = follow_ups::cancel(&mut tx, tenant, user, id).await? else {
         return Ok(false);
     };
+    let entry = |action, kind, id| {
+        let entry = session.audit(action, kind, id);
+        entry.with_request(Some(request_id))
+    };
+    let reason = Reason {
+        tenant,
+        job: None,
+        message: None,
+        why: "You have cancelled the follow-up.",
+        entry: &entry,
+    };
+    supersede_reminders(&mut tx, &reason, ended.message).await?;
     complete_items(&mut tx, tenant, &[ended], None).await?;
-    let entry = session
-        .audit(AuditAction::FollowUpCancelled, ResourceKind::FollowUp, id)
-        .with_request(Some(request_id));
-    audit::insert(&mut tx, &[entry]).await?;
+    let cancelled = entry(
+        AuditAction::FollowUpCancelled,
+        ResourceKind::FollowUp,
+        id.to_string(),
+    );
+    audit::insert(&mut tx, &[cancelled]).await?;
     tx.commit().await?;
     Ok(true)
+}
+
+/// Supersedes the drafts that were to remind of an email and were not sent.
+async fn supersede_reminders(
+    conn: &mut PgConnection,
+    reason: &Reason<'_>,
+    email: MessageId,
+) -> Result<(), sqlx::Error> {
+    for draft in drafts::unsent_reminders(conn, reason.tenant, email).await? {
+        supersede(conn, reason, draft).await?;
+    }
+    Ok(())
 }
 
 /// Completes the inbox items of follow-ups that have ended. Those that a person has dealt with stay as they are.

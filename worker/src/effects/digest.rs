@@ -16,7 +16,7 @@ use jobs::{
     store::{
         digests::{self, NewEntry},
         effects::StoredEffect,
-        inbox_items, messages, users,
+        inbox_items, messages, preferences, users,
     },
 };
 use serde_json::json;
@@ -46,6 +46,13 @@ impl LocalEffect for DigestAdd {
                 "This email was sent to no user of yours, so that no digest can have it.",
             )
         })?;
+        let preferences = preferences::find(conn, action.tenant, user).await?;
+        if preferences.digest_at.is_none() {
+            return Err(Refusal::refused(
+                "no_digest",
+                "The user of this email gets no digest. Set `digest_at` in their preferences first.",
+            ));
+        }
         let title = title_of(&mail.subject);
         let entry = NewEntry {
             user,

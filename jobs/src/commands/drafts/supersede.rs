@@ -6,7 +6,7 @@ use crate::domain::ResourceKind;
 use crate::domain::history::HistoryVerb;
 use crate::{
     domain::{
-        AuditAction, Detail, MessageId,
+        AuditAction, Detail, MessageId, NewAuditEntry,
         approval::{Status, Step},
         draft::DraftStep,
     },
@@ -17,6 +17,7 @@ use crate::{
         own_messages::{self, Overtaken},
     },
 };
+use base::{JobId, TenantId};
 use queue::{Job, run::cancel::cancel};
 use sqlx::PgConnection;
 
@@ -29,24 +30,42 @@ pub async fn supersede_drafts(
     job: &Job,
     message: MessageId,
 ) -> Result<(), sqlx::Error> {
+    let reason = Reason {
+        tenant: job.tenant,
+        job: Some(job.lease.job),
+        message: Some(message),
+        why: "You have answered with another program.",
+        entry: &|action, kind, id| job.audit(action, kind, id),
+    };
     for overtaken in own_messages::overtaken_by(conn, job.tenant, message).await? {
-        let why = "You have answered with another program.";
-        supersede(conn, job, (message, why), overtaken).await?;
+        supersede(conn, &reason, overtaken).await?;
     }
     Ok(())
 }
 
-/// Supersedes one draft because of this message, unless a worker is sending it or it was decided.
+/// Why a draft is superseded, and who records it.
+pub(in crate::commands) struct Reason<'a> {
+    pub(in crate::commands) tenant: TenantId,
+    pub(in crate::commands) job: Option<JobId>,
+    /// The stored email that ended the wait for the draft, if one did.
+    pub(in crate::commands) message: Option<MessageId>,
+    /// For its user.
+    pub(in crate::commands) why: &'a str,
+    /// Makes the audit entry of the caller's actor.
+    pub(in crate::commands) entry:
+        &'a (dyn Fn(AuditAction, ResourceKind, String) -> NewAuditEntry + Sync),
+}
+
+/// Supersedes one draft, unless a worker is sending it or it was decided.
 ///
 /// # Errors
 /// If the database refuses.
 pub(in crate::commands) async fn supersede(
     conn: &mut PgConnection,
-    job: &Job,
-    (message, why): (MessageId, &str),
+    reason: &Reason<'_>,
     overtaken: Overtaken,
 ) -> Result<(), sqlx::Error> {
-    let tenant = job.tenant;
+    let tenant = reason.tenant;
     let Overtaken { draft, approval } = overtaken;
     let Some(approval) = approvals::lock(conn, tenant, approval).await? else {
         return Ok(());
@@ -66,14 +85,17 @@ pub(in crate::commands) async fn supersede(
         verb: HistoryVerb::Superseded,
         object_kind: ResourceKind::Draft,
         object: draft.0,
-        job: Some(job.lease.job),
-        rationale: why,
+        job: reason.job,
+        rationale: reason.why,
     };
     history::insert(conn, tenant, &history_entry).await?;
-    let rejected = reject(conn, job, &approval).await?;
+    let rejected = reject(conn, tenant, &approval).await?;
     let entry = |action, kind, id: String| {
-        job.audit(action, kind, id)
-            .with_detail(Detail::new().id("answered_by_message", message.0))
+        let entry = (reason.entry)(action, kind, id);
+        match reason.message {
+            Some(message) => entry.with_detail(Detail::new().id("answered_by_message", message.0)),
+            None => entry,
+        }
     };
     let mut entries = vec![entry(
         AuditAction::DraftSuperseded,
@@ -94,7 +116,7 @@ pub(in crate::commands) async fn supersede(
 /// Rejects the approval, or revokes it together with the job that was to send the draft.
 async fn reject(
     conn: &mut PgConnection,
-    job: &Job,
+    tenant: TenantId,
     approval: &StoredApproval,
 ) -> Result<bool, sqlx::Error> {
     let back = match approval.status {
@@ -106,11 +128,11 @@ async fn reject(
         return Ok(false);
     };
     let step = (rejected, approval.version + 1);
-    approvals::set_status(conn, job.tenant, approval.id, step, None).await?;
-    approvals::assign(conn, job.tenant, approval.id, None).await?;
+    approvals::set_status(conn, tenant, approval.id, step, None).await?;
+    approvals::assign(conn, tenant, approval.id, None).await?;
     if let (Status::Approved, Some(sending)) = (approval.status, approval.execution_job) {
         // A job that runs already finds the approval changed.
-        cancel(conn, job.tenant, sending).await?;
+        cancel(conn, tenant, sending).await?;
     }
     Ok(true)
 }

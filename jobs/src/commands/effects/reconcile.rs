@@ -76,7 +76,7 @@ pub async fn settle_unknown(
     record_history(&mut tx, job.tenant, verb, what, job.lease.job).await?;
     if to == EffectStatus::Succeeded {
         let entry = |action, kind, id| job.audit(action, kind, id);
-        follow_ups::start(&mut tx, job.tenant, id, entry).await?;
+        follow_ups::start(&mut tx, job.tenant, id, &entry).await?;
     }
     tx.commit().await?;
     Ok(to)
@@ -147,7 +147,7 @@ pub async fn resolve(
             let entry = session.audit(action, kind, id);
             entry.with_request(Some(request_id))
         };
-        follow_ups::start(&mut tx, session.tenant, id, entry).await?;
+        follow_ups::start(&mut tx, session.tenant, id, &entry).await?;
     }
     tx.commit().await?;
     Ok(StoredEffect {
