@@ -234,6 +234,45 @@ async fn batch_of_a_killed_worker_is_continued_by_another() {
 }
 
 #[tokio::test]
+async fn answer_of_a_batch_is_used_although_the_prompt_has_changed_meanwhile() {
+    let setup = Setup::with(Mode::Works).await;
+    setup
+        .db
+        .execute("update users set email = 'owner@acme.example'")
+        .await;
+    let _worker = setup.worker().await;
+    setup.submit(0..1).await;
+    setup.server.has_batches(1).await;
+    setup.until_parked(1).await;
+    let memory =
+        json!({"level": "semantic", "key": "hours", "value": {"note": "No meetings on Fridays."}});
+    let request = setup.client.request(Method::PUT, "/v1/memory");
+    let stored = send(request.json(&memory)).await;
+    assert!(stored.status.is_success(), "{}", stored.text);
+    setup.server.turns_to(Mode::Answers);
+    setup.assert_done(1).await;
+    assert_eq!(setup.server.singles(), 0, "it was paid for");
+}
+
+#[tokio::test]
+async fn requests_are_made_one_by_one_when_no_batch_can_be_made_for_hours() {
+    let setup = Setup::with(Mode::Fails).await;
+    let _worker = setup.worker().await;
+    setup.submit(0..1).await;
+    setup.until("select count(*) from llm_batches", 1).await;
+    setup.until_parked(1).await;
+    setup
+        .db
+        .execute("update llm_batches set created_at = now() - interval '3 hours'")
+        .await;
+    setup.assert_done(1).await;
+    assert_eq!(
+        (setup.server.batches(), setup.server.singles()),
+        (vec![], 1)
+    );
+}
+
+#[tokio::test]
 async fn cancelled_job_leaves_before_its_batch_and_frees_its_budget() {
     let setup = Setup::with(Mode::Works).await;
     let budgets =

@@ -12,9 +12,9 @@ use crate::domain::{
 use crate::store::{
     api_keys, audit, inbox_items,
     llm_budgets::{self, EVERY_KIND, NewBudget, StoredBudget},
-    llm_calls,
+    llm_calls::{self, SettledCall},
 };
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 /// Requests whose worker died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,13 +31,7 @@ pub struct LostRequests {
 pub async fn lose_llm_calls(pool: &PgPool, limit: u32) -> Result<LostRequests, sqlx::Error> {
     let mut tx = pool.begin().await?;
     let mut lost = llm_calls::mark_lost(&mut tx, i64::from(limit)).await?;
-    // In one order, so that two of these cannot wait for each other.
-    lost.sort_by(|one, other| {
-        (one.tenant, one.api_key, &one.kind).cmp(&(other.tenant, other.api_key, &other.kind))
-    });
-    for call in &lost {
-        llm_budgets::settle(&mut tx, call.spender(), call.reserved, call.used).await?;
-    }
+    settle_budgets(&mut tx, &mut lost).await?;
     tx.commit().await?;
     if !lost.is_empty() {
         tracing::warn!(
@@ -49,6 +43,20 @@ pub async fn lose_llm_calls(pool: &PgPool, limit: u32) -> Result<LostRequests, s
         requests: u64::try_from(lost.len()).unwrap_or(u64::MAX),
         micros: lost.iter().filter_map(|call| call.used.micros).sum(),
     })
+}
+
+/// Settles the budgets of many requests, in one order, so that two transactions that do this cannot wait for each other.
+async fn settle_budgets(
+    conn: &mut PgConnection,
+    calls: &mut [SettledCall],
+) -> Result<(), sqlx::Error> {
+    calls.sort_by(|one, other| {
+        (one.tenant, one.api_key, &one.kind).cmp(&(other.tenant, other.api_key, &other.kind))
+    });
+    for call in calls {
+        llm_budgets::settle(conn, call.spender(), call.reserved, call.used).await?;
+    }
+    Ok(())
 }
 
 /// Adds an inbox item for each budget of which four fifths are spent, once in its period, and returns their number.

@@ -65,21 +65,30 @@ impl StoredItem {
     }
 }
 
-/// Finds how far the request of a job's step is; none if it was never in a batch.
+/// How far the request of a job's step is.
+pub struct HandedInItem {
+    pub state: ItemState,
+    /// Of the question as it was asked: the prompt may have changed since.
+    pub request_hash: [u8; 32],
+}
+
+/// Finds the request of a job's step; none if it was never in a batch.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn state(
+pub async fn find(
     conn: &mut PgConnection,
     tenant: TenantId,
-    key: CheckpointKey<'_>,
-) -> Result<Option<ItemState>, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"select state as "state: ItemState" from llm_batch_items
+    job: JobId,
+    step: &str,
+) -> Result<Option<HandedInItem>, sqlx::Error> {
+    sqlx::query_as!(
+        HandedInItem,
+        r#"select state as "state: ItemState", request_hash as "request_hash: [u8; 32]" from llm_batch_items
            where tenant_id = $1 and job_id = $2 and step = $3"#,
         tenant.0,
-        key.job.0,
-        key.step,
+        job.0,
+        step,
     )
     .fetch_optional(conn)
     .await

@@ -19,6 +19,8 @@ pub struct StoredBatch {
     /// None until it is known that the batch was made.
     pub provider_id: Option<String>,
     pub created_at: DateTime<Utc>,
+    /// When it was recorded that the batch was made.
+    pub made_at: Option<DateTime<Utc>>,
 }
 
 /// Forms a batch of up to `limit` requests that wait for the same model, the oldest first; none if none has waited for
@@ -40,7 +42,7 @@ pub async fn gather(
         select $1, provider, model, now() + make_interval(secs => $3) from llm_batch_items
         where state = 'waiting' and created_at <= now() - make_interval(secs => $2)
         order by created_at limit 1
-        returning id, provider, model, provider_id, created_at
+        returning id, provider, model, provider_id, created_at, made_at
         "#,
         id,
         waited.as_secs_f64(),
@@ -86,7 +88,7 @@ pub async fn take_due(
          )
          update llm_batches batch set due_at = now() + make_interval(secs => $1)
          from due where batch.id = due.id
-         returning batch.id, provider, model, provider_id, created_at",
+         returning batch.id, provider, model, provider_id, created_at, made_at",
         reserved.as_secs_f64(),
         limit,
     )
@@ -106,7 +108,8 @@ pub async fn record_made(
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "with made as (
-             update llm_batches set provider_id = $2, due_at = now() + make_interval(secs => $3) where id = $1 returning id
+             update llm_batches set provider_id = $2, made_at = now(), due_at = now() + make_interval(secs => $3)
+             where id = $1 returning id
          )
          update llm_batch_items item set body = null from made where item.batch_id = made.id",
         batch,

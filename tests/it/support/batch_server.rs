@@ -34,6 +34,8 @@ pub(crate) enum Mode {
     LosesReply,
     /// They end with no answer to the first request, an error for the second, and nothing of the others.
     Expires,
+    /// None is made: the server fails.
+    Fails,
     /// There are none.
     Lacks,
 }
@@ -186,6 +188,9 @@ async fn upload(State(shared): Shared, form: String) -> Response {
 
 async fn create(State(shared): Shared, Json(request): Json<Value>) -> Response {
     let mut state = lock(&shared);
+    if state.mode == Mode::Fails {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
     let file = request["input_file_id"].as_str().expect("a file");
     let id = format!("batch_{:04}", state.batches.len());
     let batch = Batch {
@@ -214,7 +219,9 @@ async fn status(State(shared): Shared, Path(id): Path<String>) -> Response {
     let (status, output, error) = match state.mode {
         Mode::Answers => ("completed", json!(format!("output-{id}")), Value::Null),
         Mode::Expires => ("expired", Value::Null, json!(format!("error-{id}"))),
-        Mode::Works | Mode::LosesReply | Mode::Lacks => ("in_progress", Value::Null, Value::Null),
+        Mode::Works | Mode::LosesReply | Mode::Fails | Mode::Lacks => {
+            ("in_progress", Value::Null, Value::Null)
+        }
     };
     let body =
         json!({ "id": id, "status": status, "output_file_id": output, "error_file_id": error });

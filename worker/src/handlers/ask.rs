@@ -21,6 +21,7 @@ pub use recorded::{RecordedAnswer, RecordedAnswers, ReplayedAnswer, ReplayedStep
 
 use crate::handlers::model_failure::effects::passes_on;
 use crate::recording::{Exchange, Recorder, hexadecimal, rendered};
+use base::TenantId;
 use base::telemetry::{chain, millis};
 use batched::HandedIn;
 use cached::Cached;
@@ -141,11 +142,11 @@ pub(in crate::handlers) async fn ask(
         }
     }
     if question.urgency == Urgency::Whenever {
-        let handed_in = batched::hand_in(ctx, access, &route.first, &call, key).await?;
-        if handed_in == HandedIn::Parked {
-            return Err(AskError::Batched {
-                step: question.step,
-            });
+        let step = question.step;
+        match batched::hand_in(ctx, access, &route.first, &call, key).await? {
+            HandedIn::Parked => return Err(AskError::Batched { step }),
+            HandedIn::Answered(completion) => return Ok(*completion),
+            HandedIn::NotTaken => {}
         }
     }
     let mut earlier = Vec::new();
@@ -240,13 +241,22 @@ async fn write_exchange(
     }
 }
 
-/// Reads the checkpoint; ignores one that this version cannot parse.
+/// Reads the answer of an earlier attempt.
 async fn stored_answer(
     ctx: &JobContext,
     key: CheckpointKey<'_>,
 ) -> Result<Option<Completion>, AskError> {
     let mut conn = ctx.pool.acquire().await?;
-    let stored = llm_checkpoints::find(&mut conn, ctx.job.tenant, key).await?;
+    Ok(read_checkpoint(&mut conn, ctx.job.tenant, key).await?)
+}
+
+/// Reads a checkpoint; ignores one that this version cannot parse.
+async fn read_checkpoint(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    key: CheckpointKey<'_>,
+) -> Result<Option<Completion>, sqlx::Error> {
+    let stored = llm_checkpoints::find(conn, tenant, key).await?;
     Ok(stored.and_then(|stored| serde_json::from_value(stored).ok()))
 }
 

@@ -8,7 +8,7 @@ use crate::handlers::{
     model_failure::effects::BATCH_CODE,
 };
 use async_trait::async_trait;
-use base::{clock::Clock, telemetry::chain};
+use base::{clock::Clock, db, telemetry::chain};
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
     commands::llm::batches::leave_batches,
@@ -28,7 +28,7 @@ use queue::{
 };
 use std::{
     collections::{BTreeSet, HashMap},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -45,13 +45,21 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 const RESERVED: Duration = Duration::from_secs(45);
 /// The longest time between two looks at a batch whose provider fails.
 const LONGEST_WAIT: Duration = Duration::from_secs(900);
+/// A provider that takes no batch for so long is asked by ordinary requests.
+const LONGEST_MAKING: TimeDelta = TimeDelta::hours(2);
 /// A batch ends within a day. What is not answered then is not waited for.
 const LONGEST_BATCH: TimeDelta = TimeDelta::hours(26);
+/// No further batch is begun in a run of the duty after this time, well below the duty's own timeout.
+const RUN: Duration = Duration::from_secs(8);
 
 /// The provider bills no request that it did not come to.
 const NOT_DONE: Missing = Missing::unbilled("batch_expired");
 /// The model is not configured any more, or its provider has no batches.
 const NO_BATCHES: Missing = Missing::unbilled("no_batches");
+/// The provider did not take the batch.
+const NOT_MADE: Missing = Missing::unbilled("batch_not_made");
+/// The provider has billed an answer that the database cannot store.
+const UNSTORABLE: Missing = Missing::billed("unstorable_answer");
 /// The provider may have answered and billed what could not be read.
 const UNREAD: Missing = Missing::billed("lost");
 
@@ -73,11 +81,19 @@ impl Duty for RunBatches {
     }
 
     async fn run(&self, context: &DutyContext) -> Result<(), sqlx::Error> {
+        let started = Instant::now();
+        // First, because jobs wait for it and it asks nobody.
+        self.release(context).await?;
         leave_batches(&context.pool, JOBS).await?;
         for batch in llm_batches::take_due(&context.queue_pool, RESERVED, LOOKED_AT).await? {
+            if started.elapsed() > RUN {
+                break;
+            }
             self.look_at(context, &batch).await?;
         }
-        while let Some(batch) = self.gather(context).await? {
+        while started.elapsed() < RUN
+            && let Some(batch) = self.gather(context).await?
+        {
             self.make(context, &batch).await?;
         }
         self.release(context).await
@@ -157,13 +173,16 @@ impl RunBatches {
                 };
                 match within(batches.api.find(lost, now)).await {
                     Ok(Found::Batch(id)) => return self.record_made(context, batch, &id).await,
+                    Ok(Found::Nothing) if now - batch.created_at > LONGEST_MAKING => {
+                        Ok(Next::End(HashMap::new(), NOT_MADE))
+                    }
                     Ok(Found::Nothing) => return self.make(context, batch).await,
                     Ok(Found::Unclear) => Ok(Next::Wait(self.every)),
                     Err(error) => Err(error),
                 }
             }
         };
-        let is_over = now - batch.created_at > LONGEST_BATCH;
+        let is_over = now - batch.made_at.unwrap_or(batch.created_at) > LONGEST_BATCH;
         let next = match next {
             Ok(Next::Wait(_)) | Err(_) if is_over => Next::End(HashMap::new(), UNREAD),
             Ok(next) => next,
@@ -238,14 +257,28 @@ impl RunBatches {
         };
         let now = Clock::System.now();
         for item in &items {
-            let answered = EndedRequest {
+            let ended = |end, missing| EndedRequest {
                 lane: (&batch.provider, &batch.model),
                 item,
-                end: ends.remove(&item.call),
+                end,
                 missing,
                 waited: (now - item.created_at).to_std().unwrap_or_default(),
             };
-            end_item(&context.pool, &self.access, answered).await?;
+            let (pool, access) = (&context.pool, &self.access);
+            let answered = ended(ends.remove(&item.call), missing);
+            if let Err(error) = end_item(pool, access, answered).await {
+                if db::is_transient(&error) {
+                    return Err(error);
+                }
+                // The others must not wait for it.
+                tracing::warn!(
+                    batch = %batch.id,
+                    job.id = %item.job,
+                    error = chain(&error),
+                    "the answer of a batched request could not be stored"
+                );
+                end_item(pool, access, ended(None, UNSTORABLE)).await?;
+            }
         }
         llm_batches::delete(&context.queue_pool, batch.id).await?;
         let requests = items.len();

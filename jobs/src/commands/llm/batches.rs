@@ -1,9 +1,10 @@
 //! Requests that leave before they are sent in a batch: [`leave_batches`].
 
+use super::settle_budgets;
 use crate::{
     domain::llm::Tier,
     store::{
-        llm_batch_items, llm_budgets,
+        llm_batch_items,
         llm_calls::{self, EndedLlmCall},
     },
 };
@@ -19,6 +20,7 @@ pub async fn leave_batches(pool: &PgPool, limit: i64) -> Result<(), sqlx::Error>
     if left.is_empty() {
         return Ok(());
     }
+    let mut settled = Vec::with_capacity(left.len());
     for item in &left {
         let unsent = EndedLlmCall {
             id: item.call,
@@ -33,10 +35,8 @@ pub async fn leave_batches(pool: &PgPool, limit: i64) -> Result<(), sqlx::Error>
             tier: Tier::Batch,
             cost_micros: Some(0),
         };
-        if let Some(settled) = llm_calls::settle(&mut tx, item.tenant, &unsent).await? {
-            let (reserved, used) = (settled.reserved, settled.used);
-            llm_budgets::settle(&mut tx, settled.spender(), reserved, used).await?;
-        }
+        settled.extend(llm_calls::settle(&mut tx, item.tenant, &unsent).await?);
     }
+    settle_budgets(&mut tx, &mut settled).await?;
     tx.commit().await
 }

@@ -7,7 +7,7 @@ use super::{
     access::ModelAccess,
     large,
     ledger::{micros, recorded, reservation, settle_call},
-    small,
+    read_checkpoint, small,
 };
 use crate::prompts::{DRAFT, DRAFT_TASK, TRIAGE_TASK, triage_schema};
 use jobs::{
@@ -30,10 +30,12 @@ use sqlx::{PgConnection, PgPool};
 use std::time::Duration;
 
 /// What became of a question that can wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum HandedIn {
     /// A batch will answer it.
     Parked,
+    /// A batch has answered it.
+    Answered(Box<Completion>),
     /// It needs a request of its own.
     NotTaken,
 }
@@ -51,10 +53,23 @@ pub(super) async fn hand_in(
 ) -> Result<HandedIn, AskError> {
     let job = &ctx.job;
     let mut tx = ctx.pool.begin().await?;
-    match llm_batch_items::state(&mut tx, job.tenant, key).await? {
-        Some(ItemState::Waiting | ItemState::Sent) => return Ok(HandedIn::Parked),
-        Some(ItemState::Answered | ItemState::Failed) => return Ok(HandedIn::NotTaken),
-        None => {}
+    if let Some(item) = llm_batch_items::find(&mut tx, job.tenant, key.job, key.step).await? {
+        return Ok(match item.state {
+            ItemState::Waiting | ItemState::Sent => HandedIn::Parked,
+            ItemState::Answered => {
+                let request_hash = item.request_hash;
+                let key = CheckpointKey {
+                    request_hash,
+                    ..key
+                };
+                // It answers the question as it was when it was asked, and is paid for.
+                let answer = read_checkpoint(&mut tx, job.tenant, key).await?;
+                answer.map_or(HandedIn::NotTaken, |answer| {
+                    HandedIn::Answered(Box::new(answer))
+                })
+            }
+            ItemState::Failed => HandedIn::NotTaken,
+        });
     }
     let Some((item, intent)) = model.batch_item(call) else {
         return Ok(HandedIn::NotTaken);
