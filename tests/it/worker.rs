@@ -2,6 +2,7 @@
 
 mod fairness;
 mod families;
+mod poison;
 mod stopping;
 mod vacuum_blocked;
 
