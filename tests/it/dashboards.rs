@@ -88,8 +88,8 @@ fn every_expression_asks_for_metrics_and_labels_that_exist() {
 #[test]
 fn every_selected_label_value_occurs_in_the_code() {
     let mut known = literals();
-    // Values that are made from a bool.
-    known.extend(["true", "false"].map(str::to_owned));
+    // Values that are made from a bool or a status code.
+    known.extend(["true", "false", "501"].map(str::to_owned));
     let mut unknown = Vec::new();
     for query in boards::queries() {
         for selection in query
@@ -187,6 +187,27 @@ fn handbook_has_a_runbook_for_every_alert() {
         .map(|alert| alert["alert"].as_str().unwrap())
         .collect();
     assert_eq!(sections, names);
+}
+
+/// The metrics that a line greps for: `grep -E '^postroom_(a|b)'`.
+fn grepped(line: &str) -> Vec<String> {
+    let alternatives = line
+        .split_once("grep -E '^postroom_(")
+        .and_then(|(_, rest)| rest.split_once(")'"));
+    let names = alternatives.map_or("", |(names, _)| names).split('|');
+    let names = names.filter(|name| !name.is_empty());
+    names.map(|name| format!("postroom_{name}")).collect()
+}
+
+#[test]
+fn handbook_greps_for_metrics_that_exist() {
+    let declared = declared();
+    let handbook = sources::read("dashboards/README.md");
+    let asked: Vec<String> = handbook.lines().flat_map(grepped).collect();
+    assert!(!asked.is_empty(), "the handbook greps for no metric");
+    for metric in asked {
+        assert!(declared.contains(&metric), "{metric}");
+    }
 }
 
 #[test]
