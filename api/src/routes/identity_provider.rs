@@ -17,7 +17,6 @@ use axum::{
 use chrono::{DateTime, Utc};
 use jobs::{
     commands::{
-        actor::TenantActor,
         identity_providers::{KeySource, PutProviderError, delete_provider, put_provider},
         sessions::exchange::{Exchange, ExchangeError, exchange_token},
     },
@@ -236,11 +235,7 @@ async fn put(
         issuer: body.issuer,
         audience: body.audience,
     };
-    let actor = TenantActor::User {
-        session: &session,
-        request_id: &context.request_id,
-    };
-    put_provider(&app.pool, actor, &provider, &source)
+    put_provider(&app.pool, context.actor(&session), &provider, &source)
         .await
         .map_err(|error| match error {
             PutProviderError::Keys(fault) => invalid("/jwks", format!("It {fault}.")),
@@ -254,11 +249,7 @@ async fn delete(
     context: RequestContext,
     CurrentSession(session): CurrentSession,
 ) -> Result<NoContent, ApiError> {
-    let actor = TenantActor::User {
-        session: &session,
-        request_id: &context.request_id,
-    };
-    delete_provider(&app.pool, actor).await?;
+    delete_provider(&app.pool, context.actor(&session)).await?;
     Ok(NoContent)
 }
 
