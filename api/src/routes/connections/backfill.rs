@@ -1,5 +1,6 @@
 //! Reading the older email of a mailbox: `/v1/connections/{id}/backfill`.
 
+use super::invalid;
 use crate::{
     AppState,
     context::RequestContext,
@@ -128,14 +129,6 @@ impl NewBackfill {
             dry_run: self.dry_run,
         })
     }
-}
-
-fn invalid(pointer: &'static str, detail: &str) -> ApiError {
-    ApiError::new(Code::InvalidBody, detail.to_owned()).at(
-        pointer,
-        "INVALID_VALUE",
-        "Invalid value.",
-    )
 }
 
 impl From<BackfillError> for ApiError {

@@ -1,5 +1,6 @@
 //! The subscription of a webhook to the ends of jobs: `/v1/connections/{id}/subscription`. Workers deliver the events.
 
+use super::invalid;
 use crate::{
     AppState,
     context::RequestContext,
@@ -189,14 +190,6 @@ impl Replay {
             )),
         }
     }
-}
-
-fn invalid(pointer: &'static str, detail: &str) -> ApiError {
-    ApiError::new(Code::InvalidBody, detail.to_owned()).at(
-        pointer,
-        "INVALID_VALUE",
-        "Invalid value.",
-    )
 }
 
 impl From<StoredSubscription> for Subscription {
