@@ -26,10 +26,8 @@ async fn poison_job_counts_as_discarded_so_that_its_alert_fires() {
     let db = TestDb::new().await;
     let job = put(&db, "good").await;
     claimed_by_a_dead_worker(&db).await;
-    db.execute(
-        "update jobs set lease_until = now() - interval '1 s', crashes = max_crashes - 1",
-    )
-    .await;
+    db.execute("update jobs set lease_until = now() - interval '1 s', crashes = max_crashes - 1")
+        .await;
     let running = start(&db, &[]).await;
     let seen = finished(&db, &job).await;
     assert_eq!(seen.error.unwrap().code.as_str(), "poison");
