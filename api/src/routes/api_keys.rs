@@ -22,7 +22,7 @@ use jobs::{
     domain::{
         ApiKeyId, Session, UserId,
         api_key::{
-            AddressRange, KeyScope, KeyScopes, MAX_LIFETIME_DAYS, MAX_NAME, MAX_RANGES,
+            AddressRange, KeyScope, KeyScopes, MAX_KEYS, MAX_LIFETIME_DAYS, MAX_NAME, MAX_RANGES,
             MAX_ROTATION_GRACE, ROTATION_GRACE,
         },
         session::Scope,
@@ -280,7 +280,9 @@ impl From<ApiKeyError> for ApiError {
         match error {
             ApiKeyError::TooMany => Self::new(
                 Code::Conflict,
-                "Your tenant has as many API keys as it may have. Revoke one that is not used.",
+                format!(
+                    "Your tenant has reached the limit of {MAX_KEYS} API keys. Revoke one first."
+                ),
             ),
             ApiKeyError::NotFound => Self::not_found(),
             ApiKeyError::Database(error) => error.into(),

@@ -1,4 +1,4 @@
-//! Sign-in by others over HTTP: the identity provider of your tenant, and the exchange of its tokens for sessions.
+//! Log-in with an identity provider over HTTP: that of your tenant, and the exchange of its tokens for sessions.
 
 use super::sessions::{OpenedSession, throttled};
 use crate::{
@@ -58,17 +58,17 @@ pub fn routes() -> Vec<Route> {
             .answer::<IdentityProvider>(200, "The provider")
             .errors(&[Code::NotFound]),
         Route::new(Method::PUT, OWN, "put_identity_provider", manage, put)
-            .summary("Let the tokens of an identity provider open sessions")
+            .summary("Set the identity provider")
             .description(
-                "Give its keys as `jwks`, or as `jwks_url`: then a worker fetches them at once, every hour, and when a \
-                 token names a key that is not among them, at most once a minute.",
+                "Its ID tokens then open sessions of your tenant. Give its keys as `jwks`, or as `jwks_url`: then a worker \
+                 fetches them at once, every hour, and when a token names a key that is not among them, at most once a minute.",
             )
             .fresh()
             .body::<NewIdentityProvider>("application/json")
             .answer::<IdentityProvider>(200, "The provider"),
         Route::new(Method::DELETE, OWN, "delete_identity_provider", manage, delete)
-            .summary("Let no tokens open sessions any more")
-            .description("Open sessions stay.")
+            .summary("Delete the identity provider")
+            .description("Its tokens open no more sessions; open sessions stay.")
             .fresh()
             .empty_answer(204, "There is no identity provider"),
     ]

@@ -58,7 +58,7 @@ pub fn routes() -> Vec<Route> {
             own,
             confirm,
         )
-        .summary("Confirm your password for what concerns access")
+        .summary("Confirm your password for operations that concern access")
         .description("For ten minutes this session may do what answers `CONFIRMATION_REQUIRED` otherwise.")
         .body::<ConfirmBody>("application/json")
         .empty_answer(204, "The password is confirmed")

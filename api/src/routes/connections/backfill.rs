@@ -39,7 +39,7 @@ pub(super) fn routes() -> Vec<Route> {
         .summary("Triage the older email of a folder")
         .description(
             "A job reads the folder, oldest email first, and enqueues the triage of each at the lowest priority. Email that \
-             was read or handed in before is not triaged again. The job's output counts what it did.",
+             was read or submitted before is not triaged again. The job's output counts what it did.",
         )
         .body::<NewBackfill>("application/json")
         .answer::<JobBody>(202, "A new job")
