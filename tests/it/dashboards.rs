@@ -5,7 +5,7 @@
 mod live;
 
 use crate::support::{
-    boards::{self, BOARDS},
+    boards::{self, BOARDS, SHIPPED, declared},
     sources,
 };
 use std::collections::BTreeSet;
@@ -15,35 +15,6 @@ const OF_PROMETHEUS: [&str; 1] = ["up"];
 
 /// Labels that Prometheus adds, and the bound of a histogram's bucket.
 const COMMON_LABELS: [&str; 3] = ["job", "instance", "le"];
-
-const SHIPPED: [&str; 4] = ["api/src", "crates", "worker/src", "jobs/src"];
-
-/// The names and labels that `base::metrics!` declares, each name in full.
-fn declared() -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    for source in sources::rust()
-        .iter()
-        .filter(|source| source.is_below(&SHIPPED) && source.path.ends_with("metrics.rs"))
-    {
-        let code = source.code();
-        let Some((_, declarations)) = code.split_once("base::metrics! {") else {
-            continue;
-        };
-        for line in declarations.lines().map(str::trim) {
-            if let Some(name) = line.strip_prefix("#[name = \"") {
-                names.extend(name.split('"').next().map(str::to_owned));
-            } else if let Some((field, kind)) = line.split_once(": ")
-                && kind.starts_with(|c: char| c.is_ascii_uppercase())
-            {
-                names.insert(format!("postroom_{field}"));
-                let labels = kind.split_once('[').map_or("", |(_, labels)| labels);
-                let labels = labels.split(']').next().unwrap_or_default().split(',');
-                names.extend(labels.map(|label| label.trim().to_owned()));
-            }
-        }
-    }
-    names
-}
 
 /// Every string literal of the shipped code, for the labels' values.
 fn literals() -> BTreeSet<String> {

@@ -131,7 +131,6 @@ impl Handler for ProbeHandler {
                 ctx.cancelled.cancelled().await;
                 Err(Failure::interrupted())
             }
-            // Slow work.
             "naps" => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 Ok(Settlement::of(json!(null)))
