@@ -44,50 +44,54 @@ use users::UserCommand;
 
 #[derive(Debug, Subcommand)]
 pub enum AdminCommand {
-    /// Invites the first owner of a tenant and prints the invite's token; creates the tenant if it does not exist.
+    /// Invite the first owner of a tenant and print the invite's token; create the tenant if it does not exist.
     Bootstrap {
         /// The tenant's short name: lower-case letters, digits and hyphens.
         #[arg(long)]
         tenant: TenantSlug,
+        /// The owner's email address.
         #[arg(long)]
         email: EmailAddress,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
     },
-    /// Creates, lists, rotates and revokes the API keys of a tenant.
+    /// Create, list, rotate and revoke the API keys of a tenant.
     #[command(subcommand)]
     Keys(KeyCommand),
-    /// Proves that the audit log is whole, and exports it.
+    /// Prove that the audit log is whole, and export it.
     #[command(subcommand)]
     Audit(AuditCommand),
-    /// Seals every stored secret anew with the first key of `CREDENTIAL_KEYS`; the older keys are then no longer needed.
+    /// Seal every stored secret anew with the first key of `CREDENTIAL_KEYS`; the older keys are then no longer needed.
     Reseal,
-    /// Lists, changes and removes the users of a tenant, and resets their passwords.
+    /// List, change, export and remove the users of a tenant, and reset their passwords.
     #[command(subcommand)]
     User(UserCommand),
-    /// Chooses the identity provider whose tokens open sessions in a tenant.
+    /// Choose the identity provider whose tokens open sessions in a tenant.
     #[command(subcommand)]
     IdentityProvider(IdentityProviderCommand),
-    /// Pauses, resumes, closes, exports and erases a tenant.
+    /// Pause, resume, close, export and erase a tenant.
     #[command(subcommand)]
     Tenant(TenantCommand),
-    /// Ends all sessions of a user.
+    /// End all sessions of a user.
     RevokeSessions {
+        /// The tenant's short name.
         #[arg(long)]
         tenant: TenantSlug,
+        /// The address that the user logs in with.
         #[arg(long)]
         email: EmailAddress,
     },
     #[command(flatten)]
     Queue(QueueCommand),
-    /// Lists the workers that sent a heartbeat in the last ten minutes.
+    /// List the workers that sent a heartbeat in the last ten minutes.
     Workers,
-    /// Limits how many jobs run at once on all workers together.
+    /// Limit how many jobs run at once on all workers together.
     #[command(subcommand)]
     Limits(LimitCommand),
-    /// Grants a database role what the API and the worker need, and no more: in the audit log it may only read and add.
+    /// Grant a database role what the API and the worker need, and no more: in the audit log it may only read and add.
     Grant {
+        /// The name of a role that exists, owns none of the tables and is no superuser.
         #[arg(long)]
         role: DbRole,
     },

@@ -156,7 +156,7 @@ impl Ticket {
         body.grow(bytes).map_err(|exceeded| match exceeded {
             Exceeded::Share => ApiError::new(
                 Code::TooManyRequests,
-                "You are sending as many bytes at once as one user may. Wait for an answer before you send more.",
+                "You have reached the limit of bytes in progress of one user. Wait for a response before you send more.",
             )
             .retry_after(1),
             Exceeded::Total => overloaded(),
@@ -180,7 +180,7 @@ pub fn overloaded() -> ApiError {
 fn tenant_is_busy() -> ApiError {
     ApiError::new(
         Code::TooManyRequests,
-        "Your tenant has as many requests in progress as one tenant may. Wait for an answer before you send more.",
+        "Your tenant has reached its limit of requests in progress. Wait for a response before you send more.",
     )
     .retry_after(1)
 }

@@ -26,14 +26,14 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serves HTTP until SIGTERM.
+    /// Serve HTTP until SIGTERM.
     Serve,
-    /// Migrates the database to this binary's schema; safe to run from many processes at once.
+    /// Migrate the database to this binary's schema; safe to run from many processes at once.
     Migrate,
-    /// Commands for a person with a shell on the server.
+    /// Administer tenants, users, keys, queues and the audit log from a shell on the server.
     #[command(subcommand)]
     Admin(AdminCommand),
-    /// Prints the OpenAPI document.
+    /// Print the OpenAPI document.
     Openapi,
 }
 

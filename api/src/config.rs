@@ -35,7 +35,7 @@ const ABSOLUTE: Variable = Variable::with_default(
 const OPERATOR_TENANT: Variable = Variable::optional(
     "OPERATOR_TENANT",
     "acme",
-    "nobody",
+    "no operators",
     "The short name of the tenant whose owners, admins and operators may use the routes under `/v1/admin`",
 );
 

@@ -9,7 +9,10 @@ use axum::{
     http::{HeaderMap, request::Parts},
 };
 use base::telemetry;
-use jobs::domain::session::Origin;
+use jobs::{
+    commands::actor::TenantActor,
+    domain::{Session, session::Origin},
+};
 use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 use uuid::Uuid;
 
@@ -35,6 +38,14 @@ pub struct RequestContext {
 }
 
 impl RequestContext {
+    /// Names the user of this request as the actor of a command.
+    pub fn actor<'a>(&'a self, session: &'a Session) -> TenantActor<'a> {
+        TenantActor::User {
+            session,
+            request_id: &self.request_id,
+        }
+    }
+
     pub fn new(headers: &HeaderMap, peer: Option<Peer>, proxies: &TrustedProxies) -> Self {
         let given = |name: &str| {
             let mut values = headers.get_all(name).iter();

@@ -13,8 +13,9 @@ const DESCRIPTION: &str = "\
 Durable jobs that read email and act on it: submit work, then poll it, wait for it or stream its events.
 
 Send `Authorization: Bearer <token>` with every operation that is not public. Failures are `application/problem+json` \
-(RFC 9457) with a stable `code`, a `request_id` and a pointer to each field at fault. A change names the version it is \
-based on as `If-Match`; work is submitted with an `Idempotency-Key`, so that a repeated request is executed once.";
+(RFC 9457) with a stable `code`, a `request_id` and a pointer to each field at fault. Operations \
+that need the version they change take it as `If-Match`; those that submit work or create a record take an \
+`Idempotency-Key`, so a repeated request is executed once.";
 
 /// Writes the whole document.
 ///
@@ -55,7 +56,7 @@ pub fn document(table: &RouteTable) -> Value {
                 "session": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "A session token, `pr_s_…`, from `POST /v1/sessions`.",
+                    "description": "A session token, `pr_s_…`, from `POST /v1/sessions`, or an API key, `pr_k_…`, from `POST /v1/api-keys`.",
                 },
             },
         },

@@ -3,6 +3,7 @@
 use crate::peers::source::PeerSource;
 use crate::postgres::BinarySource;
 use base::env::{ConfigError, Env, Variable};
+use llm::config::Provider;
 use std::path::PathBuf;
 
 const URL_EXAMPLE: &str = "postgres://postroom@localhost/postroom";
@@ -43,20 +44,17 @@ const TEST_DATABASE_URL: Variable = Variable::optional(
     "a Postgres of its own",
     "A superuser's address on the cluster to test on",
 );
-const MODEL_KEYS: [Variable; 2] = [
-    Variable::optional(
-        "LLM_API_KEY",
-        "sk-…",
-        "fixtures",
-        "A credential: `cargo dev up` asks the real model instead of answering from fixture files",
-    ),
-    Variable::optional(
-        "OPENAI_API_KEY",
-        "sk-…",
-        "fixtures",
-        "The same by the provider's own name",
-    ),
-];
+const MODEL_KEY: Variable = Variable::optional(
+    "LLM_API_KEY",
+    "sk-…",
+    "fixtures",
+    "A model's credential: `cargo dev up` asks the real model instead of answering from fixture files, and so it does with \
+     `LLM_API_KEY_FILE`, `LLM_MODELS_FILE`, the provider's own variable (`OPENAI_API_KEY` or that of `LLM_PROVIDER`), or \
+     `LLM_PROVIDER=ollama`",
+);
+/// Variables of the worker, which declares them: set, they configure a model by themselves.
+const MODEL_FILES: [&str; 2] = ["LLM_API_KEY_FILE", "LLM_MODELS_FILE"];
+const PROVIDER: &str = "LLM_PROVIDER";
 
 /// The variables of `cargo dev`.
 pub const VARIABLES: &[Variable] = &[
@@ -66,8 +64,7 @@ pub const VARIABLES: &[Variable] = &[
     PGBIN,
     DATABASE_URL,
     TEST_DATABASE_URL,
-    MODEL_KEYS[0],
-    MODEL_KEYS[1],
+    MODEL_KEY,
 ];
 
 /// The configuration from the environment.
@@ -86,8 +83,8 @@ pub struct Config {
     pub database_url: Option<String>,
     /// `POSTROOM_TEST_DATABASE_URL`: a superuser's URL of the cluster for tests, instead of a temporary one.
     pub test_database_url: Option<String>,
-    /// Whether `LLM_API_KEY` or `OPENAI_API_KEY` is set.
-    pub has_model_key: bool,
+    /// Whether the variables configure a model for the worker.
+    pub has_model: bool,
 }
 
 impl Config {
@@ -119,12 +116,28 @@ impl Config {
             pgbin: env.optional(PGBIN).map(PathBuf::from),
             database_url: database_url.filter(|_| forced.is_none()),
             test_database_url: env.optional(TEST_DATABASE_URL),
-            has_model_key: MODEL_KEYS.iter().any(|key| env.optional(*key).is_some()),
+            has_model: has_model(&mut env),
             forced,
             forced_peers,
             is_ci: ci.is_some_and(|value| value != "false"),
         };
         env.finish(config)
+    }
+}
+
+/// Whether the worker would find a credential, or needs none. An unknown provider counts: the worker says what is wrong.
+fn has_model(env: &mut Env) -> bool {
+    if env.optional(MODEL_KEY).is_some() || MODEL_FILES.iter().any(|name| env.named(name).is_some())
+    {
+        return true;
+    }
+    let provider = match env.named(PROVIDER) {
+        Some(name) => Provider::parse(&name),
+        None => Some(Provider::OpenAi),
+    };
+    match provider.and_then(Provider::key) {
+        Some(own) => env.optional(own).is_some(),
+        None => true,
     }
 }
 
@@ -152,6 +165,33 @@ mod tests {
         };
         assert!(is_ci(&[("CI", "true")]) && is_ci(&[("CI", "1")]));
         assert!(!is_ci(&[]) && !is_ci(&[("CI", "false")]));
+    }
+
+    #[test]
+    fn model_is_real_with_the_credential_of_the_chosen_provider() {
+        let has_model = |vars: &[(&str, &str)]| {
+            let env = Env::from_vars(vars.iter().copied());
+            Config::read(env).unwrap().has_model
+        };
+        for real in [
+            &[("LLM_API_KEY", "sk-1")][..],
+            &[("LLM_API_KEY_FILE", "/run/key")],
+            &[("LLM_MODELS_FILE", "models.json")],
+            &[("OPENAI_API_KEY", "sk-1")],
+            &[("LLM_PROVIDER", "anthropic"), ("ANTHROPIC_API_KEY", "sk-1")],
+            &[("LLM_PROVIDER", "ollama")],
+        ] {
+            assert!(has_model(real), "{real:?}");
+        }
+        for fixtures in [
+            &[][..],
+            &[("LLM_API_KEY", " ")],
+            // The default provider is another, and the worker would refuse to start.
+            &[("ANTHROPIC_API_KEY", "sk-1")],
+            &[("LLM_PROVIDER", "gemini"), ("OPENAI_API_KEY", "sk-1")],
+        ] {
+            assert!(!has_model(fixtures), "{fixtures:?}");
+        }
     }
 
     #[test]

@@ -125,9 +125,9 @@ impl Stack {
         let mut worker = vec![url, ("WORKER_OPS_ADDR", &free), keys, private];
         api.extend(listen);
         worker.extend(listen);
-        if !config.has_model_key {
+        if !config.has_model {
             eprintln!(
-                "Neither LLM_API_KEY nor OPENAI_API_KEY is set; the model's answers come from fixtures (LLM_TESTING_MODE=true)."
+                "No credential of a model is set (LLM_API_KEY, OPENAI_API_KEY, …); its answers come from fixtures (LLM_TESTING_MODE=true)."
             );
             worker.push(("LLM_TESTING_MODE", "true"));
         }

@@ -12,7 +12,7 @@ def colour(line: str) -> str:
         return COLOURS["$"]
     if "succeeded" in line:
         return COLOURS["succeeded"]
-    return COLOURS["?"] if line.rstrip().endswith(("waits", "approval.")) else "#d7dae0"
+    return COLOURS["?"] if line.rstrip().endswith(("proposed", "approval.")) else "#d7dae0"
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
-//! What work is and where it is kept: entities, job kinds, the queue engine and every SQL statement of Postroom.
+//! What work is and where it is kept: entities, job kinds, commands and the SQL of everything but the queue.
 //!
-//! Data flows one way: `commands` run one transaction each, over `store` (one file per table) and `queue` (the engine);
+//! Data flows one way: `commands` run one transaction each, over `store` (one file per table) and the crate `queue`;
 //! `kinds` say what a job carries; `domain` holds data and invariants and does no IO.
 //! Does *not* speak HTTP, call a model or touch the outside world.
 

@@ -10,7 +10,7 @@ use crate::support::{
 };
 use reqwest::Method;
 
-/// In the mail's text, in its subject, as its sender, in the model's answer, as the model's key.
+/// In the email's text, in its subject, as its sender, in the model's answer, as the model's key.
 const MAIL: &str = "From: Canary <canary-address@client.example>\r\nTo: mira@postroom.example\r\n\
     Subject: canary-subject\r\nDate: Mon, 12 Oct 2026 10:13:58 +0200\r\nMessage-ID: <canary-id@client.example>\r\n\r\n\
     canary-body: could we move the call?\r\n";

@@ -22,9 +22,9 @@ async fn every_mail_of_every_shape_reaches_an_end_and_harms_nobody() {
     let db = TestDb::new().await;
     let (mut api, mut worker) = tokio::join!(Api::spawn(&db), Worker::spawn(&db));
     let client = api.sign_in(&db).await;
-    let mails = corpus::all();
-    let count = mails.len();
-    let ends: Vec<End> = stream::iter(mails.into_iter().enumerate())
+    let emails = corpus::all();
+    let count = emails.len();
+    let ends: Vec<End> = stream::iter(emails.into_iter().enumerate())
         .map(|(n, mail)| hand_in(&client, n, mail))
         .buffer_unordered(8)
         .collect()
@@ -36,7 +36,7 @@ async fn every_mail_of_every_shape_reaches_an_end_and_harms_nobody() {
         .count();
     assert!(
         count >= 250 && triaged * 10 >= count * 9,
-        "{triaged} of {count} mails were triaged"
+        "{triaged} of {count} emails were triaged"
     );
     // What follows from a triage ends, too.
     eventually(SOON, async || {

@@ -5,7 +5,7 @@
 mod live;
 
 use crate::support::{
-    boards::{self, BOARDS},
+    boards::{self, BOARDS, SHIPPED, declared},
     sources,
 };
 use std::collections::BTreeSet;
@@ -15,35 +15,6 @@ const OF_PROMETHEUS: [&str; 1] = ["up"];
 
 /// Labels that Prometheus adds, and the bound of a histogram's bucket.
 const COMMON_LABELS: [&str; 3] = ["job", "instance", "le"];
-
-const SHIPPED: [&str; 4] = ["api/src", "crates", "worker/src", "jobs/src"];
-
-/// The names and labels that `base::metrics!` declares, each name in full.
-fn declared() -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    for source in sources::rust()
-        .iter()
-        .filter(|source| source.is_below(&SHIPPED) && source.path.ends_with("metrics.rs"))
-    {
-        let code = source.code();
-        let Some((_, declarations)) = code.split_once("base::metrics! {") else {
-            continue;
-        };
-        for line in declarations.lines().map(str::trim) {
-            if let Some(name) = line.strip_prefix("#[name = \"") {
-                names.extend(name.split('"').next().map(str::to_owned));
-            } else if let Some((field, kind)) = line.split_once(": ")
-                && kind.starts_with(|c: char| c.is_ascii_uppercase())
-            {
-                names.insert(format!("postroom_{field}"));
-                let labels = kind.split_once('[').map_or("", |(_, labels)| labels);
-                let labels = labels.split(']').next().unwrap_or_default().split(',');
-                names.extend(labels.map(|label| label.trim().to_owned()));
-            }
-        }
-    }
-    names
-}
 
 /// Every string literal of the shipped code, for the labels' values.
 fn literals() -> BTreeSet<String> {
@@ -88,8 +59,8 @@ fn every_expression_asks_for_metrics_and_labels_that_exist() {
 #[test]
 fn every_selected_label_value_occurs_in_the_code() {
     let mut known = literals();
-    // Values that are made from a bool.
-    known.extend(["true", "false"].map(str::to_owned));
+    // Values that are made from a bool or a status code.
+    known.extend(["true", "false", "501"].map(str::to_owned));
     let mut unknown = Vec::new();
     for query in boards::queries() {
         for selection in query
@@ -187,6 +158,27 @@ fn handbook_has_a_runbook_for_every_alert() {
         .map(|alert| alert["alert"].as_str().unwrap())
         .collect();
     assert_eq!(sections, names);
+}
+
+/// The metrics that a line greps for: `grep -E '^postroom_(a|b)'`.
+fn grepped(line: &str) -> Vec<String> {
+    let alternatives = line
+        .split_once("grep -E '^postroom_(")
+        .and_then(|(_, rest)| rest.split_once(")'"));
+    let names = alternatives.map_or("", |(names, _)| names).split('|');
+    let names = names.filter(|name| !name.is_empty());
+    names.map(|name| format!("postroom_{name}")).collect()
+}
+
+#[test]
+fn handbook_greps_for_metrics_that_exist() {
+    let declared = declared();
+    let handbook = sources::read("dashboards/README.md");
+    let asked: Vec<String> = handbook.lines().flat_map(grepped).collect();
+    assert!(!asked.is_empty(), "the handbook greps for no metric");
+    for metric in asked {
+        assert!(declared.contains(&metric), "{metric}");
+    }
 }
 
 #[test]

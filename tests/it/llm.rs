@@ -139,7 +139,7 @@ fn now() -> DateTime<Utc> {
 fn call(deadline: Instant, cancelled: &CancellationToken) -> Call<'_> {
     Call {
         prompt: Prompt::new("test.v1")
-            .system(Trusted::fixed("Judge the mail."))
+            .system(Trusted::fixed("Judge the email."))
             .trusted(Trusted::configured("Rules: none"))
             .untrusted("body", Untrusted::new(SECRET_TEXT)),
         schema: OutputSchema {

@@ -15,7 +15,7 @@ use crate::{
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// A app whose account has a mailbox.
+/// An app whose account has a mailbox.
 pub(crate) async fn app_with(dovecot: &Dovecot) -> TestApp {
     app_at(dovecot.port).await
 }

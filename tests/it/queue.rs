@@ -222,12 +222,7 @@ async fn external_id_outlives_the_job_row() {
     db.execute("update finished_jobs set finished_at = now() - interval '40 days'")
         .await;
     let month = Duration::from_secs(30 * 24 * 3600);
-    assert_eq!(
-        queue::operate::retention::prune_finished(db.pool(), month)
-            .await
-            .unwrap(),
-        1
-    );
+    assert_eq!(db.prune_finished(month).await, 1);
     let again = NewJob {
         id: JobId::new(),
         ..first.clone()

@@ -386,10 +386,10 @@ async fn every_mail_of_the_corpus_is_accepted_or_refused_but_breaks_nothing() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
-    let mails = corpus::all();
-    assert!(mails.len() > 200);
+    let emails = corpus::all();
+    assert!(emails.len() > 200);
     let mut accepted = 0;
-    for batch in mails.chunks(16) {
+    for batch in emails.chunks(16) {
         let answers = join_all(
             batch
                 .iter()

@@ -68,7 +68,7 @@ fn signature(secret: &str, request: &Request) -> String {
 }
 
 #[tokio::test]
-async fn a_call_is_signed_tells_of_the_mail_without_its_text_and_waits_for_a_person() {
+async fn a_call_is_signed_tells_of_the_email_without_its_text_and_waits_for_a_person() {
     let app = TestApp::open().await;
     let receiver = answering(ResponseTemplate::new(204)).await;
     let secret = hooked(&app, &receiver.uri()).await;

@@ -2,6 +2,7 @@
 
 mod fairness;
 mod families;
+mod poison;
 mod stopping;
 mod vacuum_blocked;
 
@@ -130,7 +131,6 @@ impl Handler for ProbeHandler {
                 ctx.cancelled.cancelled().await;
                 Err(Failure::interrupted())
             }
-            // Slow work.
             "naps" => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 Ok(Settlement::of(json!(null)))

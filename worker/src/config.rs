@@ -95,7 +95,7 @@ pub const RECORD: Variable = Variable::optional(
 const WATCH_POLL: Variable = Variable::with_default(
     "WATCH_POLL_SECONDS",
     "60",
-    "How often each watched folder is checked; servers with IDLE report new emails of the inbox before",
+    "How often each watched folder is checked; servers with IDLE report new emails of the inbox sooner",
 );
 const WATCH_ACCOUNTS: Variable = Variable::with_default(
     "WATCH_ACCOUNTS",
@@ -105,7 +105,7 @@ const WATCH_ACCOUNTS: Variable = Variable::with_default(
 const FETCHED_RETENTION: Variable = Variable::with_default(
     "FETCHED_EMAIL_RETENTION_DAYS",
     "400",
-    "How long it is known which emails of a mailbox were read, 32 to 3650 days; watches read no older ones",
+    "How long Postroom remembers which emails of a mailbox it has read, 32 to 3650 days; watches read no older ones",
 );
 const ALLOW_PRIVATE: Variable = Variable::switch(
     "OUTBOUND_ALLOW_PRIVATE",

@@ -3,6 +3,7 @@
 pub mod action;
 pub mod ask;
 pub mod backfill;
+mod connected;
 pub mod connection_test;
 mod corrections;
 mod documents;

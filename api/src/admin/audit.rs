@@ -15,16 +15,17 @@ use jobs::{
 
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
-    /// Compares every sealed entry of all tenants with its seal, and exits with 1 at the first fault.
+    /// Compare every sealed entry of all tenants with its seal, and exit with 1 at the first fault.
     Verify {
         /// A head that was kept elsewhere, as `head` prints it: the log must still contain it.
         #[arg(long, value_parser = head)]
         head: Option<Head>,
     },
-    /// Prints the number and the chain of the newest seal, to be kept elsewhere.
+    /// Print the number and the chain of the newest seal, to be kept elsewhere.
     Head,
-    /// Prints the sealed entries of a tenant and their seals as JSON Lines, which can be verified offline.
+    /// Print the sealed entries of a tenant and their seals as JSON Lines, which can be verified offline.
     Export {
+        /// The tenant's short name.
         #[arg(long)]
         tenant: TenantSlug,
     },

@@ -1,4 +1,4 @@
-//! Sign-in by others from the command line: `admin identity-provider set`, `show` and `remove`.
+//! Log-in with an identity provider from the command line: `admin identity-provider set`, `show` and `remove`.
 
 use super::{print, tenant_id};
 use anyhow::Context;
@@ -20,8 +20,9 @@ use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
 pub enum IdentityProviderCommand {
-    /// Lets the tokens of an identity provider open sessions in a tenant.
+    /// Let the tokens of an identity provider open sessions in a tenant.
     Set {
+        /// The tenant's short name.
         #[arg(long)]
         tenant: TenantSlug,
         /// The `iss` of its tokens.
@@ -33,13 +34,15 @@ pub enum IdentityProviderCommand {
         #[command(flatten)]
         keys: Keys,
     },
-    /// Prints the identity provider of a tenant, with the ids of its keys.
+    /// Print the identity provider of a tenant, with the ids of its keys.
     Show {
+        /// The tenant's short name.
         #[arg(long)]
         tenant: TenantSlug,
     },
-    /// Lets no tokens open sessions in a tenant any more.
+    /// Remove the identity provider of a tenant: no tokens open sessions any more.
     Remove {
+        /// The tenant's short name.
         #[arg(long)]
         tenant: TenantSlug,
     },

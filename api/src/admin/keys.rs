@@ -24,8 +24,9 @@ use std::time::Duration;
 
 #[derive(Debug, Subcommand)]
 pub enum KeyCommand {
-    /// Creates an API key and prints its token, which is shown only once.
+    /// Create an API key and print its token, which is shown only once.
     Create {
+        /// The tenant's short name.
         #[arg(long)]
         tenant: TenantSlug,
         /// What it is for.
@@ -41,24 +42,29 @@ pub enum KeyCommand {
         #[arg(long = "address-range")]
         ranges: Vec<AddressRange>,
     },
-    /// Lists the API keys of a tenant that are not revoked, newest first.
+    /// List the API keys of a tenant that are not revoked, newest first.
     List {
+        /// The tenant's short name.
         #[arg(long)]
         tenant: TenantSlug,
     },
-    /// Gives a key a new token and prints it.
+    /// Give a key a new token and print it.
     Rotate {
+        /// The tenant's short name.
         #[arg(long)]
         tenant: TenantSlug,
+        /// The key's id, as `list` prints it.
         id: uuid::Uuid,
         /// How long the old token stays valid.
         #[arg(long, default_value_t = 86_400, value_parser = clap::value_parser!(u32).range(0..=604_800))]
         grace_seconds: u32,
     },
-    /// Revokes a key.
+    /// Revoke a key.
     Revoke {
+        /// The tenant's short name.
         #[arg(long)]
         tenant: TenantSlug,
+        /// The key's id, as `list` prints it.
         id: uuid::Uuid,
     },
 }

@@ -14,20 +14,24 @@ use queue::operate::limits::{self, Limit, RANGE, Scope};
 
 #[derive(Debug, Subcommand)]
 pub enum LimitCommand {
-    /// Lists the limits on running jobs.
+    /// List the limits on running jobs.
     List,
-    /// Limits how many jobs of a queue, a kind or a tenant run at once, on all workers together.
+    /// Limit how many jobs of a queue, a kind or a tenant run at once, on all workers together.
     Set {
+        /// What is limited: `queue`, `kind` or `tenant`.
         #[arg(value_parser = scope)]
         scope: Scope,
         /// A queue, a kind, a tenant's short name, or `*` for each tenant without a limit of its own.
         name: String,
+        /// The most jobs that may run at once.
         max_running: i32,
     },
-    /// Deletes a limit.
+    /// Delete a limit.
     Remove {
+        /// What is limited: `queue`, `kind` or `tenant`.
         #[arg(value_parser = scope)]
         scope: Scope,
+        /// The name that the limit was set for.
         name: String,
     },
 }

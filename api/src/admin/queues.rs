@@ -17,20 +17,24 @@ const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Subcommand)]
 pub enum QueueCommand {
-    /// Lists the queues with their pauses and their jobs by state at the last count.
+    /// List the queues with their pauses and their jobs by state at the last count.
     Queues,
-    /// Pauses a queue: jobs are accepted and running ones go on, but no worker claims more.
+    /// Pause a queue: jobs are accepted and running ones go on, but no worker claims more.
     Pause {
+        /// The queue's name, as `queues` prints it.
         queue: String,
         /// Why, for other operators.
         #[arg(long)]
         reason: String,
-        /// Waits until no job of the queue runs; fails after this many seconds.
+        /// Wait until no job of the queue runs; fail after this many seconds.
         #[arg(long, value_name = "SECONDS")]
         drain: Option<u64>,
     },
-    /// Resumes a paused queue.
-    Resume { queue: String },
+    /// Resume a paused queue.
+    Resume {
+        /// The queue's name, as `queues` prints it.
+        queue: String,
+    },
 }
 
 pub(super) async fn run(

@@ -14,16 +14,31 @@ use jobs::{
 
 #[derive(Debug, Subcommand)]
 pub enum TenantCommand {
-    /// Pauses a tenant: it can be read, accepts nothing, and none of its jobs starts.
-    Pause { tenant: TenantSlug },
-    /// Resumes a paused tenant.
-    Resume { tenant: TenantSlug },
-    /// Closes a tenant for good: nobody and no API key gets in, and nothing runs. Its rows stay.
-    Close { tenant: TenantSlug },
-    /// Prints all rows of a tenant as JSON Lines, without secrets.
-    Export { tenant: TenantSlug },
-    /// Deletes all rows of a closed tenant for good, but its audit log. Needs the role that owns the tables.
-    Erase { tenant: TenantSlug },
+    /// Pause a tenant: it can be read, accepts nothing, and none of its jobs starts.
+    Pause {
+        /// The tenant's short name.
+        tenant: TenantSlug,
+    },
+    /// Resume a paused tenant.
+    Resume {
+        /// The tenant's short name.
+        tenant: TenantSlug,
+    },
+    /// Close a tenant for good: block all its users and API keys, and run nothing. Its rows stay.
+    Close {
+        /// The tenant's short name.
+        tenant: TenantSlug,
+    },
+    /// Print all rows of a tenant as JSON Lines, without secrets.
+    Export {
+        /// The tenant's short name.
+        tenant: TenantSlug,
+    },
+    /// Delete all rows of a closed tenant for good, but its audit log. Needs the role that owns the tables.
+    Erase {
+        /// The tenant's short name.
+        tenant: TenantSlug,
+    },
 }
 
 pub(super) async fn run(pool: &PgPool, command: TenantCommand) -> anyhow::Result<()> {

@@ -27,43 +27,47 @@ const PAGE: i64 = 200;
 
 #[derive(Debug, Subcommand)]
 pub enum UserCommand {
-    /// Lists the users of a tenant, oldest first.
+    /// List the users of a tenant, oldest first.
     List {
+        /// The tenant's short name.
         #[arg(long)]
         tenant: TenantSlug,
     },
-    /// Changes a user's role, or suspends a user, which ends their sessions.
+    /// Change a user's role, or suspend a user, which ends their sessions.
     Update {
         #[command(flatten)]
         user: NamedUser,
+        /// The new role: `owner`, `admin`, `operator`, `member` or `auditor`.
         #[arg(long, value_parser = role)]
         role: Option<Role>,
+        /// `true` suspends the user, `false` lets the user log in again.
         #[arg(long)]
         suspended: Option<bool>,
     },
-    /// Removes a user: ends their sessions, disconnects their accounts and forgets their address.
+    /// Remove a user: end their sessions, disconnect their accounts and forget their address.
     Remove {
         #[command(flatten)]
         user: NamedUser,
     },
-    /// Prints all that is a user's as JSON Lines, without secrets.
+    /// Print all that is a user's as JSON Lines, without secrets.
     Export {
         #[command(flatten)]
         user: NamedUser,
     },
-    /// Removes a user and deletes all that is theirs for good, but for the audit log. Needs the role that owns the tables.
+    /// Remove a user and delete all that is theirs for good, but for the audit log. Needs the role that owns the tables.
     Erase {
+        /// The tenant's short name.
         #[arg(long)]
         tenant: TenantSlug,
         #[command(flatten)]
         person: Person,
     },
-    /// Removes the second factor of a user who lost it, and ends their sessions.
+    /// Remove the second factor of a user who lost it, and end their sessions.
     ResetSecondFactor {
         #[command(flatten)]
         user: NamedUser,
     },
-    /// Prints a one-time token with which the user sets a new password within an hour.
+    /// Print a one-time token with which the user sets a new password within an hour.
     ResetPassword {
         #[command(flatten)]
         user: NamedUser,
@@ -73,8 +77,10 @@ pub enum UserCommand {
 /// A user by the address they log in with.
 #[derive(Debug, Args)]
 pub struct NamedUser {
+    /// The tenant's short name.
     #[arg(long)]
     tenant: TenantSlug,
+    /// The address that the user logs in with.
     #[arg(long)]
     email: EmailAddress,
 }
@@ -83,8 +89,10 @@ pub struct NamedUser {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct Person {
+    /// The address that the user logs in with.
     #[arg(long)]
     email: Option<EmailAddress>,
+    /// The id of a user who was removed before.
     #[arg(long)]
     id: Option<UserId>,
 }

@@ -37,7 +37,7 @@ tags! {
     Drafts "drafts" "Read generated drafts, their versions and differences; revise and discard them.";
     Effects "effects" "Read what was done outside Postroom and resolve effects whose result is unknown.";
     Connections "connections" "Connect email accounts, calendars and webhooks.";
-    Settings "settings" "Read and replace what the assistant may do without asking.";
+    Settings "settings" "Read and replace the settings of your tenant.";
     Usage "usage" "Read what language models were used for and what it cost, and limit it.";
     Memory "memory" "Read, store and delete what the assistant remembers about you.";
     Blocks "blocks" "Plan time blocks and book them in your calendar.";

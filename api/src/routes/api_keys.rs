@@ -18,14 +18,11 @@ use axum::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
-    commands::{
-        actor::TenantActor,
-        api_keys::{ApiKeyError, Issued, create_key, revoke_key, rotate_key},
-    },
+    commands::api_keys::{ApiKeyError, Issued, create_key, revoke_key, rotate_key},
     domain::{
         ApiKeyId, Session, UserId,
         api_key::{
-            AddressRange, KeyScope, KeyScopes, MAX_LIFETIME_DAYS, MAX_NAME, MAX_RANGES,
+            AddressRange, KeyScope, KeyScopes, MAX_KEYS, MAX_LIFETIME_DAYS, MAX_NAME, MAX_RANGES,
             MAX_ROTATION_GRACE, ROTATION_GRACE,
         },
         session::Scope,
@@ -173,7 +170,7 @@ async fn create(
     StrictJson(body): StrictJson<NewApiKeyBody>,
 ) -> Result<(StatusCode, Json<IssuedApiKey>), ApiError> {
     let new = parse(body, &session)?;
-    let issued = create_key(&app.pool, actor(&session, &context), &new).await?;
+    let issued = create_key(&app.pool, context.actor(&session), &new).await?;
     Ok((success::CREATED, Json(issued.into())))
 }
 
@@ -213,7 +210,7 @@ async fn rotate(
             format!("Must be 0 to {}.", MAX_ROTATION_GRACE.as_secs()),
         ));
     }
-    let issued = rotate_key(&app.pool, actor(&session, &context), id, grace).await?;
+    let issued = rotate_key(&app.pool, context.actor(&session), id, grace).await?;
     Ok(Json(issued.into()))
 }
 
@@ -223,15 +220,8 @@ async fn revoke(
     CurrentSession(session): CurrentSession,
     Id(id): Id<ApiKeyId>,
 ) -> Result<NoContent, ApiError> {
-    revoke_key(&app.pool, &app.notifier, actor(&session, &context), id).await?;
+    revoke_key(&app.pool, &app.notifier, context.actor(&session), id).await?;
     Ok(NoContent)
-}
-
-fn actor<'a>(session: &'a Session, context: &'a RequestContext) -> TenantActor<'a> {
-    TenantActor::User {
-        session,
-        request_id: &context.request_id,
-    }
 }
 
 fn parse(body: NewApiKeyBody, session: &Session) -> Result<NewApiKey, ApiError> {
@@ -290,7 +280,9 @@ impl From<ApiKeyError> for ApiError {
         match error {
             ApiKeyError::TooMany => Self::new(
                 Code::Conflict,
-                "Your tenant has as many API keys as it may have. Revoke one that is not used.",
+                format!(
+                    "Your tenant has reached the limit of {MAX_KEYS} API keys. Revoke one first."
+                ),
             ),
             ApiKeyError::NotFound => Self::not_found(),
             ApiKeyError::Database(error) => error.into(),

@@ -258,6 +258,15 @@ pub(super) fn stored_secrets(app: &App) -> Result<&KeyRing, ApiError> {
     })
 }
 
+/// A field of the body is not valid; `detail` says what to do.
+fn invalid(pointer: &'static str, detail: &str) -> ApiError {
+    ApiError::new(Code::InvalidBody, detail.to_owned()).at(
+        pointer,
+        "INVALID_VALUE",
+        "Invalid value.",
+    )
+}
+
 impl From<StoredConnection> for Connection {
     fn from(stored: StoredConnection) -> Self {
         let provider = stored.settings.provider();

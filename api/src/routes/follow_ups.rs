@@ -40,8 +40,10 @@ pub fn routes() -> Vec<Route> {
             Access::Session(Scope::RecordsWrite),
             cancel,
         )
-        .summary("Wait no longer for an answer to an email")
-        .description("Its inbox item is completed.")
+        .summary("Cancel a follow-up")
+        .description(
+            "Postroom waits no longer for an answer to the email, and completes the inbox item.",
+        )
         .empty_answer(204, "The follow-up is cancelled"),
     ]
 }

@@ -1,4 +1,4 @@
-//! Sign-in by others over HTTP: the identity provider of your tenant, and the exchange of its tokens for sessions.
+//! Log-in with an identity provider over HTTP: that of your tenant, and the exchange of its tokens for sessions.
 
 use super::sessions::{OpenedSession, throttled};
 use crate::{
@@ -17,7 +17,6 @@ use axum::{
 use chrono::{DateTime, Utc};
 use jobs::{
     commands::{
-        actor::TenantActor,
         identity_providers::{KeySource, PutProviderError, delete_provider, put_provider},
         sessions::exchange::{Exchange, ExchangeError, exchange_token},
     },
@@ -59,17 +58,17 @@ pub fn routes() -> Vec<Route> {
             .answer::<IdentityProvider>(200, "The provider")
             .errors(&[Code::NotFound]),
         Route::new(Method::PUT, OWN, "put_identity_provider", manage, put)
-            .summary("Let the tokens of an identity provider open sessions")
+            .summary("Set the identity provider")
             .description(
-                "Give its keys as `jwks`, or as `jwks_url`: then a worker fetches them at once, every hour, and when a \
-                 token names a key that is not among them, at most once a minute.",
+                "Its ID tokens then open sessions of your tenant. Give its keys as `jwks`, or as `jwks_url`: then a worker \
+                 fetches them at once, every hour, and when a token names a key that is not among them, at most once a minute.",
             )
             .fresh()
             .body::<NewIdentityProvider>("application/json")
             .answer::<IdentityProvider>(200, "The provider"),
         Route::new(Method::DELETE, OWN, "delete_identity_provider", manage, delete)
-            .summary("Let no tokens open sessions any more")
-            .description("Open sessions stay.")
+            .summary("Delete the identity provider")
+            .description("Its tokens open no more sessions; open sessions stay.")
             .fresh()
             .empty_answer(204, "There is no identity provider"),
     ]
@@ -236,11 +235,7 @@ async fn put(
         issuer: body.issuer,
         audience: body.audience,
     };
-    let actor = TenantActor::User {
-        session: &session,
-        request_id: &context.request_id,
-    };
-    put_provider(&app.pool, actor, &provider, &source)
+    put_provider(&app.pool, context.actor(&session), &provider, &source)
         .await
         .map_err(|error| match error {
             PutProviderError::Keys(fault) => invalid("/jwks", format!("It {fault}.")),
@@ -254,11 +249,7 @@ async fn delete(
     context: RequestContext,
     CurrentSession(session): CurrentSession,
 ) -> Result<NoContent, ApiError> {
-    let actor = TenantActor::User {
-        session: &session,
-        request_id: &context.request_id,
-    };
-    delete_provider(&app.pool, actor).await?;
+    delete_provider(&app.pool, context.actor(&session)).await?;
     Ok(NoContent)
 }
 

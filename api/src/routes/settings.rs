@@ -38,7 +38,7 @@ pub fn routes() -> Vec<Route> {
             Access::Session(Scope::RulesRead),
             get,
         )
-        .summary("Get what the assistant may do without asking")
+        .summary("Get the tenant's settings")
         .answer::<SettingsBody>(200, "The settings"),
         Route::new(
             Method::PUT,
@@ -47,7 +47,7 @@ pub fn routes() -> Vec<Route> {
             Access::Session(Scope::SettingsWrite),
             put,
         )
-        .summary("Replace what the assistant may do without asking")
+        .summary("Replace the tenant's settings")
         .fresh()
         .body::<NewSettings>("application/json")
         .answer::<SettingsBody>(

@@ -23,16 +23,13 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use jobs::{
-    commands::{
-        actor::TenantActor,
-        users::{
-            manage::{ManageUserError, UserChange, remove_user, update_user},
-            password::{PasswordError, Proof, change_password, confirm_password},
-            reset::{ResetError, create_reset, reset_password},
-        },
+    commands::users::{
+        manage::{ManageUserError, UserChange, remove_user, update_user},
+        password::{PasswordError, Proof, change_password, confirm_password},
+        reset::{ResetError, create_reset, reset_password},
     },
     domain::{
-        PasswordResetToken, Session, UserId,
+        PasswordResetToken, UserId,
         password::NewPassword,
         session::{Role, Scope},
         tenant::UserStatus,
@@ -61,7 +58,7 @@ pub fn routes() -> Vec<Route> {
             own,
             confirm,
         )
-        .summary("Confirm your password for what concerns access")
+        .summary("Confirm your password for operations that concern access")
         .description("For ten minutes this session may do what answers `CONFIRMATION_REQUIRED` otherwise.")
         .body::<ConfirmBody>("application/json")
         .empty_answer(204, "The password is confirmed")
@@ -300,7 +297,7 @@ async fn update(
         role: body.role,
         suspended: body.suspended,
     };
-    let actor = actor(&session, &context);
+    let actor = context.actor(&session);
     let user = update_user(&app.pool, &app.notifier, actor, id, change).await?;
     Ok(Json(user.into()))
 }
@@ -311,7 +308,7 @@ async fn remove(
     CurrentSession(session): CurrentSession,
     Id(id): Id<UserId>,
 ) -> Result<NoContent, ApiError> {
-    remove_user(&app.pool, &app.notifier, actor(&session, &context), id).await?;
+    remove_user(&app.pool, &app.notifier, context.actor(&session), id).await?;
     Ok(NoContent)
 }
 
@@ -321,7 +318,7 @@ async fn create(
     CurrentSession(session): CurrentSession,
     Id(id): Id<UserId>,
 ) -> Result<(StatusCode, Json<CreatedResetBody>), ApiError> {
-    let created = create_reset(&app.pool, actor(&session, &context), id).await?;
+    let created = create_reset(&app.pool, context.actor(&session), id).await?;
     let body = CreatedResetBody {
         token: created.token.expose().to_owned(),
         expires_at: created.expires_at,
@@ -354,13 +351,6 @@ fn gone() -> ApiError {
         Code::Gone,
         "This password reset cannot be used. Ask an owner or an admin for a new one.",
     )
-}
-
-fn actor<'a>(session: &'a Session, context: &'a RequestContext) -> TenantActor<'a> {
-    TenantActor::User {
-        session,
-        request_id: &context.request_id,
-    }
 }
 
 impl From<ManageUserError> for ApiError {

@@ -46,7 +46,7 @@ pub(super) fn late_head() -> ApiError {
 pub(super) fn no_connection() -> ApiError {
     ApiError::new(
         Code::Overloaded,
-        "The service has as many connections open as it may. Try again in a moment.",
+        "The service has reached its limit of connections. Try again in a moment.",
     )
     .retry_after(1)
 }

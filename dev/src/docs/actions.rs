@@ -6,7 +6,7 @@ use jobs::domain::action::{ActionType, Field, FieldKind, OpenTo};
 /// Prints the page.
 pub(super) fn page() -> String {
     let introduction = "\
-`POST /v1/jobs/action` takes `{\"actions\": [{\"type\", \"payload\", \"message_id\"?, \"external_id\"?}], \"on_error\"?,
+`POST /v1/jobs/action` takes `{\"actions\": [{\"type\", \"payload\"?, \"message_id\"?, \"external_id\"?}], \"on_error\"?,
 \"dry_run\"?, \"trust_mode\"?}`. Trust (`PUT /v1/settings`) and risk decide which actions are executed at once and which
 wait for an approval. [api-guide.md](api-guide.md#actions) says what each does and how it is undone.
 
@@ -27,7 +27,7 @@ fn row(action: ActionType) -> [String; 6] {
         spec.title.to_owned(),
         payload(spec.parameters),
         spec.risk.to_string(),
-        proposers(spec.open_to).to_owned(),
+        proposers(action, spec.open_to).to_owned(),
         if spec.compensable { "yes" } else { "–" }.to_owned(),
     ]
 }
@@ -51,8 +51,9 @@ fn payload(fields: &[Field]) -> String {
 }
 
 /// Names everyone who may propose an action.
-const fn proposers(open_to: OpenTo) -> &'static str {
+const fn proposers(action: ActionType, open_to: OpenTo) -> &'static str {
     match open_to {
+        OpenTo::Approvals if matches!(action, ActionType::SendDigest) => "Postroom itself",
         OpenTo::Approvals => "approval of a draft",
         OpenTo::Requests => "client",
         OpenTo::RulesWithExactSender => "client, rule that names its senders exactly",

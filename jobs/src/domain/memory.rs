@@ -152,7 +152,7 @@ impl MemoryScope {
         };
         let value = value.trim().to_lowercase();
         if value.chars().count() > MAX_SCOPE {
-            return Err(fault("TOO_LONG", "At most 320 characters."));
+            return Err(fault("TOO_LONG", "Must have at most 320 characters."));
         }
         let fits = match kind {
             ScopeKind::Global if !value.is_empty() => {
@@ -160,7 +160,10 @@ impl MemoryScope {
             }
             ScopeKind::Global => true,
             _ if value.is_empty() => {
-                return Err(fault("MISSING_FIELD", "Say for whom or what it holds."));
+                return Err(fault(
+                    "MISSING_FIELD",
+                    "Give the sender, domain or topic that it is about.",
+                ));
             }
             ScopeKind::Sender => value
                 .split_once('@')
@@ -229,10 +232,10 @@ impl NewMemory {
         };
         let key = self.key.trim();
         if key.is_empty() || key.chars().any(char::is_control) {
-            return fault("key", "INVALID_VALUE", "A line of text.");
+            return fault("key", "INVALID_VALUE", "Must be one line of text.");
         }
         if key.chars().count() > MAX_KEY {
-            return fault("key", "TOO_LONG", "At most 200 characters.");
+            return fault("key", "TOO_LONG", "Must have at most 200 characters.");
         }
         if self.value.is_null() {
             return fault("value", "INVALID_VALUE", "There is nothing to remember.");
@@ -242,10 +245,14 @@ impl NewMemory {
             return fault("value", "INVALID_VALUE", "U+0000 cannot be stored.");
         }
         if json.chars().count() > MAX_VALUE {
-            return fault("value", "TOO_LONG", "At most 4000 characters of JSON.");
+            return fault(
+                "value",
+                "TOO_LONG",
+                "Must have at most 4000 characters of JSON.",
+            );
         }
         if !(0.0..=1.0).contains(&self.confidence) {
-            return fault("confidence", "INVALID_VALUE", "From 0 to 1.");
+            return fault("confidence", "INVALID_VALUE", "Must be from 0 to 1.");
         }
         if !self.provenance.may_write(self.level) {
             return fault(

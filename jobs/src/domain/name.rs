@@ -17,7 +17,7 @@ pub struct Name {
 pub enum NameFault {
     #[error("It must not be blank.")]
     Blank,
-    #[error("It may have {0} characters.")]
+    #[error("It must have at most {0} characters.")]
     TooLong(usize),
     #[error("It must not hold control characters.")]
     Control,

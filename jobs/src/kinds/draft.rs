@@ -1,6 +1,6 @@
 //! `draft.generate`: a message drafted for a person, who decides whether it is sent.
 
-use super::triage::LlmUsage;
+use super::{MODEL_RETRIES, triage::LlmUsage};
 use crate::domain::{
     ApiKeyId, ApprovalId, DraftId, MessageId, UserId,
     draft::{Confidence, DiffLine, DraftMode, Tone, headers::Recipients, send_at::SendAt},
@@ -26,12 +26,7 @@ impl JobKind for DraftGenerate {
     type Output = Output;
 
     fn retry_policy() -> RetryPolicy {
-        RetryPolicy {
-            max_attempts: 5,
-            base: Duration::from_secs(2),
-            cap: Duration::from_secs(600),
-            floor: Duration::from_millis(200),
-        }
+        MODEL_RETRIES
     }
 }
 

@@ -1,5 +1,6 @@
 //! `triage.email`: judges an email and proposes actions.
 
+use super::MODEL_RETRIES;
 use crate::domain::{ApiKeyId, ApprovalId, MessageId, llm::urgency::Urgency};
 use crate::domain::{
     action::ActionType,
@@ -24,12 +25,7 @@ impl JobKind for Triage {
     type Output = Output;
 
     fn retry_policy() -> RetryPolicy {
-        RetryPolicy {
-            max_attempts: 5,
-            base: Duration::from_secs(2),
-            cap: Duration::from_secs(600),
-            floor: Duration::from_millis(200),
-        }
+        MODEL_RETRIES
     }
 }
 

@@ -92,16 +92,12 @@ pub struct ApprovalFilter {
     pub status: Option<Status>,
 }
 
-/// # Errors
-/// When the database does not answer.
-pub async fn find(
-    conn: &mut PgConnection,
-    tenant: TenantId,
-    id: ApprovalId,
-) -> Result<Option<StoredApproval>, sqlx::Error> {
-    sqlx::query_as!(
-        StoredApproval,
-        r#"
+/// Selects the row with this id; `$lock` ends the statement.
+macro_rules! stored_approval {
+    ($lock:literal, $tenant:ident, $id:ident) => {
+        sqlx::query_as!(
+            StoredApproval,
+            r#"
         select id as "id: ApprovalId", kind, title, summary, actions as choices, source, payload, payload_hash,
             risk as "risk: Risk", status as "status: Status", version, rationale, confidence, job_id as "job: JobId",
             requested_by as "requested_by: UserId", decided_by as "decided_by: UserId", decided_at,
@@ -109,12 +105,21 @@ pub async fn find(
             expires_at <= now() as "expired!", created_at
         from approvals
         where tenant_id = $1 and id = $2
-        "#,
-        tenant.0,
-        id.0,
-    )
-    .fetch_optional(conn)
-    .await
+        "# + $lock,
+            $tenant.0,
+            $id.0,
+        )
+    };
+}
+
+/// # Errors
+/// When the database does not answer.
+pub async fn find(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: ApprovalId,
+) -> Result<Option<StoredApproval>, sqlx::Error> {
+    stored_approval!("", tenant, id).fetch_optional(conn).await
 }
 
 /// Like [`find`], and locks the row until the transaction ends.
@@ -126,23 +131,9 @@ pub async fn lock(
     tenant: TenantId,
     id: ApprovalId,
 ) -> Result<Option<StoredApproval>, sqlx::Error> {
-    sqlx::query_as!(
-        StoredApproval,
-        r#"
-        select id as "id: ApprovalId", kind, title, summary, actions as choices, source, payload, payload_hash,
-            risk as "risk: Risk", status as "status: Status", version, rationale, confidence, job_id as "job: JobId",
-            requested_by as "requested_by: UserId", decided_by as "decided_by: UserId", decided_at,
-            execution_job_id as "execution_job: JobId", executed_at, failure_code, failure_message, expires_at,
-            expires_at <= now() as "expired!", created_at
-        from approvals
-        where tenant_id = $1 and id = $2
-        for update
-        "#,
-        tenant.0,
-        id.0,
-    )
-    .fetch_optional(conn)
-    .await
+    stored_approval!("for update\n        ", tenant, id)
+        .fetch_optional(conn)
+        .await
 }
 
 /// Lists the approvals of a job that wait for a decision.

@@ -80,6 +80,24 @@ pub async fn insert(
     .await
 }
 
+/// Selects the row with this id; `$lock` ends the statement.
+macro_rules! stored_effect {
+    ($lock:literal, $tenant:ident, $id:ident) => {
+        sqlx::query_as!(
+            StoredEffect,
+            r#"
+        select id as "id: EffectId", type as kind, rfc_message_id as message_id, approval_id as "approval: ApprovalId",
+            connection_id as "connection: ConnectionId", status as "status: EffectStatus", job_id as "job: JobId", attempt,
+            receipt, before_image, error_code, request_id, payload_hash, created_at, updated_at
+        from effects
+        where tenant_id = $1 and id = $2
+        "# + $lock,
+            $tenant.0,
+            $id.0,
+        )
+    };
+}
+
 /// # Errors
 /// When the database does not answer.
 pub async fn find(
@@ -87,20 +105,7 @@ pub async fn find(
     tenant: TenantId,
     id: EffectId,
 ) -> Result<Option<StoredEffect>, sqlx::Error> {
-    sqlx::query_as!(
-        StoredEffect,
-        r#"
-        select id as "id: EffectId", type as kind, rfc_message_id as message_id, approval_id as "approval: ApprovalId",
-            connection_id as "connection: ConnectionId", status as "status: EffectStatus", job_id as "job: JobId", attempt,
-            receipt, before_image, error_code, request_id, payload_hash, created_at, updated_at
-        from effects
-        where tenant_id = $1 and id = $2
-        "#,
-        tenant.0,
-        id.0,
-    )
-    .fetch_optional(conn)
-    .await
+    stored_effect!("", tenant, id).fetch_optional(conn).await
 }
 
 /// Like [`find`], and locks the row until the transaction ends.
@@ -112,21 +117,9 @@ pub async fn lock(
     tenant: TenantId,
     id: EffectId,
 ) -> Result<Option<StoredEffect>, sqlx::Error> {
-    sqlx::query_as!(
-        StoredEffect,
-        r#"
-        select id as "id: EffectId", type as kind, rfc_message_id as message_id, approval_id as "approval: ApprovalId",
-            connection_id as "connection: ConnectionId", status as "status: EffectStatus", job_id as "job: JobId", attempt,
-            receipt, before_image, error_code, request_id, payload_hash, created_at, updated_at
-        from effects
-        where tenant_id = $1 and id = $2
-        for update
-        "#,
-        tenant.0,
-        id.0,
-    )
-    .fetch_optional(conn)
-    .await
+    stored_effect!("for update\n        ", tenant, id)
+        .fetch_optional(conn)
+        .await
 }
 
 /// Lists the effects of an approval, oldest first.

@@ -19,9 +19,9 @@ pub struct NewOwnMessage<'a> {
 /// When the database refuses.
 pub async fn insert(
     conn: &mut PgConnection,
-    mails: &[NewOwnMessage<'_>],
+    messages: &[NewOwnMessage<'_>],
 ) -> Result<(), sqlx::Error> {
-    let rows: Vec<(&NewOwnMessage<'_>, &String, bool)> = mails
+    let rows: Vec<(&NewOwnMessage<'_>, &String, bool)> = messages
         .iter()
         .flat_map(|mail| {
             let own_answer = mail.own_answer;

@@ -11,9 +11,9 @@ use sqlx::PgConnection;
 /// When the database refuses.
 pub async fn insert(
     conn: &mut PgConnection,
-    mails: &[NewOwnMessage<'_>],
+    messages: &[NewOwnMessage<'_>],
 ) -> Result<(), sqlx::Error> {
-    let rows: Vec<(&NewOwnMessage<'_>, &String)> = mails
+    let rows: Vec<(&NewOwnMessage<'_>, &String)> = messages
         .iter()
         .flat_map(|mail| {
             let refers = mail.own_answer;

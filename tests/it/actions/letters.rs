@@ -107,7 +107,7 @@ async fn reply_has_the_original_below_its_text_when_the_tenant_wants_it() {
 }
 
 #[tokio::test]
-async fn a_forward_is_critical_and_passes_on_the_mail_as_we_hold_it() {
+async fn a_forward_is_critical_and_passes_on_the_email_as_we_hold_it() {
     let app = open_app().await;
     let _worker = app.worker().await;
     let message = handed_in(&app.client).await;

@@ -263,7 +263,7 @@ async fn an_email_can_be_called_back_while_it_is_held() {
 }
 
 #[tokio::test]
-async fn a_refused_password_burns_no_attempt_and_the_mail_goes_with_the_new_one() {
+async fn a_refused_password_burns_no_attempt_and_the_email_goes_with_the_new_one() {
     let app = TestApp::open().await;
     let worker = app.worker().await;
     let approval = app.written("Hello").await;

@@ -7,7 +7,7 @@ use crate::support::{
 };
 use queue::operate::{
     duties,
-    retention::{Backlog, FinishedJobs, prune_finished, walk},
+    retention::{Backlog, FinishedJobs, walk},
 };
 use std::time::{Duration, Instant};
 
@@ -35,12 +35,12 @@ async fn backlog_is_deleted_at_thousands_a_second_and_nothing_else() {
     let db = TestDb::new().await;
     backlog(&db, 50_000).await;
     let started = Instant::now();
-    let deleted = prune_finished(db.pool(), 30 * DAY).await.unwrap();
+    let deleted = db.prune_finished(30 * DAY).await;
     let took = started.elapsed();
     assert_eq!(deleted, 49_999);
     assert_eq!(db.one::<i64>("select count(*) from finished_jobs").await, 1);
     assert!(took < Duration::from_secs(15), "{took:?}");
-    assert_eq!(prune_finished(db.pool(), 30 * DAY).await.unwrap(), 0);
+    assert_eq!(db.prune_finished(30 * DAY).await, 0);
 }
 
 #[tokio::test]

@@ -214,7 +214,7 @@ async fn how_sure_a_model_must_be_is_for_the_operator_to_say() {
         (&json!("open_questions"), &json!("MEDIUM"))
     );
     let inbox = client.get("/v1/inbox").await.body;
-    assert_eq!(inbox["visible"][0]["title"], "What should this mail say?");
+    assert_eq!(inbox["visible"][0]["title"], "What should this email say?");
     let kept: i64 = db.one("select count(*) from drafts").await;
     assert_eq!(kept, 0);
 }

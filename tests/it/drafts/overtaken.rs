@@ -18,7 +18,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// A app whose user writes by the address of their account.
+/// An app whose user writes by the address of their account.
 async fn open_app() -> TestApp {
     let app = TestApp::open().await;
     app.db
@@ -141,7 +141,7 @@ async fn an_answer_that_nobody_has_looked_at_yet_is_seen_before_a_draft_goes() {
 }
 
 #[tokio::test]
-async fn what_is_no_answer_to_this_thread_by_this_user_after_this_mail_stops_nothing() {
+async fn what_is_no_answer_to_this_thread_by_this_user_after_this_email_stops_nothing() {
     let app = open_app().await;
     let worker = app.worker().await;
     let Written { id, approval } = written(&app.client, "Plan", json!({})).await;

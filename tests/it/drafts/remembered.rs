@@ -1,4 +1,4 @@
-//! What is remembered for a user goes into the mail that is written for them, and into nobody else's.
+//! What is remembered for a user goes into the email that is written for them, and into nobody else's.
 
 use super::generated::{done, message};
 use crate::support::{

@@ -9,7 +9,7 @@ use jobs::{
 };
 use sqlx::{Connection, PgConnection};
 
-/// A connection of the tenant's, in this state, by which so many mails may leave in an hour.
+/// A connection of the tenant's, in this state, by which so many emails may leave in an hour.
 async fn connection(db: &TestDb, tenant: TenantId, status: &str, per_hour: i32) -> ConnectionId {
     let id = ConnectionId::new();
     db.execute(&format!(
@@ -39,17 +39,17 @@ fn bytes() -> Sending {
 }
 
 #[tokio::test]
-async fn of_many_mails_that_are_begun_at_once_as_many_leave_as_the_hour_allows() {
+async fn of_many_emails_that_are_begun_at_once_as_many_leave_as_the_hour_allows() {
     let db = TestDb::new().await;
     let tenant = Client::owner_of_new_tenant(&db).await.tenant;
     let line = connection(&db, tenant, "active", 2).await;
-    let mut mails = Vec::new();
+    let mut emails = Vec::new();
     for subject in ["a", "b", "c", "d", "e"] {
         let job = running(&db, tenant).await;
         let id = intended(&db, &job, &mail(tenant, subject)).await;
-        mails.push((job, id));
+        emails.push((job, id));
     }
-    let begun = mails
+    let begun = emails
         .iter()
         .map(|(job, id)| begin_sending(db.pool(), job, (*id, ActionType::Send), line));
     let said: Vec<Sending> = join_all(begun)

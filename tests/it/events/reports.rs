@@ -114,8 +114,6 @@ async fn events_are_pruned_with_their_job() {
     };
     let lease = other.claim().await;
     assert!(other.report(lease, 0.5, "half").await);
-    let pruned = queue::operate::retention::prune_finished(other.db.pool(), Duration::ZERO)
-        .await
-        .unwrap();
+    let pruned = other.db.prune_finished(Duration::ZERO).await;
     assert_eq!((pruned, other.reports().await), (1, 1));
 }

@@ -87,7 +87,7 @@ async fn triage_and_what_follows_it_is_done_once_wherever_a_worker_is_struck() {
     strike(&Triage(TestUser::open().await)).await;
 }
 
-/// Two mails as one job that waits for theirs.
+/// Two emails as one job that waits for theirs.
 struct Batch(TestUser);
 
 impl Case for Batch {
@@ -214,7 +214,7 @@ async fn what_is_done_on_our_own_tables_is_done_once_wherever_its_worker_is_stru
     strike(&Notified(TestUser::open().await)).await;
 }
 
-/// Mails that somebody has written, one approval each.
+/// Emails that somebody has written, one approval each.
 struct ApprovedEmails {
     app: TestApp,
     written: Vec<String>,

@@ -97,8 +97,8 @@ impl Peer for Dovecot {
     async fn copies(&self, n: usize) -> usize {
         let name = format!("<{n}.x@example.org>");
         let kept = self.kept();
-        let mails = kept.iter().filter(|kept| kept.text.contains(&name));
-        mails
+        let emails = kept.iter().filter(|kept| kept.text.contains(&name));
+        emails
             .map(|kept| if kept.folder == "Offers" { 1 } else { 100 })
             .sum()
     }

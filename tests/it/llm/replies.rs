@@ -32,7 +32,7 @@ async fn the_request_is_exactly_this() {
     let expected = json!({
         "model": "fake-1",
         "messages": [
-            { "role": "system", "content": "Judge the mail." },
+            { "role": "system", "content": "Judge the email." },
             { "role": "user", "content": "Rules: none" },
             {
                 "role": "user",

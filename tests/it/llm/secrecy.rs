@@ -108,7 +108,7 @@ async fn what_a_provider_echoes_is_neither_logged_nor_kept() {
             asked.scrape()
         );
         assert!(!kept.events().is_empty());
-        for secret in [KEY, SECRET_TEXT, "Judge the mail", "You sent"] {
+        for secret in [KEY, SECRET_TEXT, "Judge the email", "You sent"] {
             assert!(!all.contains(secret), "{}: found {secret}", error.class());
         }
     }

@@ -44,7 +44,7 @@ pub(crate) async fn handed_in(db: &TestDb, tenant: TenantId, text: &str) -> Mess
     id
 }
 
-/// A app, the mail in its mailbox with another beside it, and its name with us.
+/// An app, the email in its mailbox with another beside it, and its name with us.
 pub(super) async fn with_mail(dovecot: &Dovecot, app: &TestApp) -> MessageId {
     dovecot.deliver("INBOX", MAIL);
     dovecot.deliver("INBOX", OTHER);

@@ -19,7 +19,7 @@ fn sent(dovecot: &Dovecot) -> Vec<StoredMessage> {
         .collect()
 }
 
-/// The mail that the other server has got.
+/// The email that the other server has got.
 async fn arrived(app: &TestApp) -> Received {
     eventually(SOON, async || {
         let received = app.sink.received();

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 const MODES: [&str; 3] = ["training_wheels", "supervised", "autonomous"];
 
-/// A verdict by a model that does as the mail says and sees nothing wrong with it.
+/// A verdict by a model that does as the email says and sees nothing wrong with it.
 fn verdict(actions: &Value) -> Reply {
     let verdict = json!({
         "reasoning": "The sender asks for it.", "disposition": "respond", "category": "needs_response",
@@ -29,7 +29,7 @@ fn action(kind: &str, params: Value) -> Value {
     json!({"type": kind, "params": params, "rationale": "As asked.", "confidence": 1.0})
 }
 
-/// A draft that does as the mail says, too.
+/// A draft that does as the email says, too.
 fn drafted(text: &str) -> Reply {
     let drafted = json!({
         "body_text": text, "subject": null, "confidence": "HIGH", "assumptions": [], "open_questions": [],
@@ -135,7 +135,7 @@ async fn actions_that_a_model_may_not_have_are_never_done() {
 }
 
 #[tokio::test]
-async fn a_draft_that_the_mail_dictates_goes_to_its_sender_alone_and_only_by_a_person() {
+async fn a_draft_that_the_email_dictates_goes_to_its_sender_alone_and_only_by_a_person() {
     for mode in MODES {
         let obeys = verdict(&json!([action(
             "save_draft",

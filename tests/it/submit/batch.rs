@@ -1,4 +1,4 @@
-//! Many mails with one request: each is answered for itself, all of them once.
+//! Many emails with one request: each is answered for itself, all of them once.
 
 use super::*;
 

@@ -33,7 +33,7 @@ impl Aiosmtpd {
     }
 
     fn start_with(args: &[&OsStr]) -> Self {
-        let folder = tempfile::tempdir().expect("a folder for the mails");
+        let folder = tempfile::tempdir().expect("a folder for the emails");
         let python = dev::peers::python_servers().unwrap_or_else(|error| panic!("{error}"));
         let mut child = python
             .command()
@@ -63,7 +63,7 @@ impl Aiosmtpd {
         fs::write(self.folder.path().join("faults"), faults.join("\n")).expect("write the faults");
     }
 
-    /// The mails that it has, in the order in which they came.
+    /// The emails that it has, in the order in which they came.
     pub(crate) fn received(&self) -> Vec<Received> {
         let files = fs::read_dir(self.folder.path()).expect("read the folder");
         let mut names: Vec<_> = files

@@ -6,12 +6,43 @@ use promql_parser::{
     util::{ExprVisitor, walk_expr},
 };
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// The Grafana boards.
 pub(crate) const BOARDS: [&str; 2] = ["dashboards/queue.json", "dashboards/models.json"];
 
 /// The alert rules.
 pub(crate) const RULES: &str = "dashboards/prometheus/rules.yml";
+
+/// Where the code is that the binaries are built from.
+pub(crate) const SHIPPED: [&str; 4] = ["api/src", "crates", "worker/src", "jobs/src"];
+
+/// The names and labels that `base::metrics!` declares, each name in full.
+pub(crate) fn declared() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for source in sources::rust()
+        .iter()
+        .filter(|source| source.is_below(&SHIPPED) && source.path.ends_with("metrics.rs"))
+    {
+        let code = source.code();
+        let Some((_, declarations)) = code.split_once("base::metrics! {") else {
+            continue;
+        };
+        for line in declarations.lines().map(str::trim) {
+            if let Some(name) = line.strip_prefix("#[name = \"") {
+                names.extend(name.split('"').next().map(str::to_owned));
+            } else if let Some((field, kind)) = line.split_once(": ")
+                && kind.starts_with(|c: char| c.is_ascii_uppercase())
+            {
+                names.insert(format!("postroom_{field}"));
+                let labels = kind.split_once('[').map_or("", |(_, labels)| labels);
+                let labels = labels.split(']').next().unwrap_or_default().split(',');
+                names.extend(labels.map(|label| label.trim().to_owned()));
+            }
+        }
+    }
+    names
+}
 
 /// One expression that Prometheus is asked.
 pub(crate) struct Query {

@@ -21,11 +21,11 @@ pub(crate) struct Mail {
 
 /// Every message, in the same order each time.
 pub(crate) fn all() -> Vec<Mail> {
-    let mut mails = fixtures();
-    mails.extend((0..200).map(generated));
-    mails.push(large());
-    mails.extend(hostile());
-    mails
+    let mut emails = fixtures();
+    emails.extend((0..200).map(generated));
+    emails.push(large());
+    emails.extend(hostile());
+    emails
 }
 
 /// The fixtures written for these tests.
@@ -42,9 +42,9 @@ pub(crate) fn fixture(name: &str) -> Vec<u8> {
 /// The crate's own samples, but for the folder whose licence is unclear.
 fn hostile() -> Vec<Mail> {
     let resources = package_dir("mail-parser").join("resources/eml");
-    let mut mails = read_all(&resources);
-    mails.retain(|mail| !mail.name.starts_with("legacy"));
-    mails
+    let mut emails = read_all(&resources);
+    emails.retain(|mail| !mail.name.starts_with("legacy"));
+    emails
 }
 
 /// Where cargo keeps the sources of the package our lock file names.
@@ -332,11 +332,11 @@ fn quoted_printable(text: &str) -> String {
 
 #[test]
 fn the_corpus_is_large_and_the_same_each_time() {
-    let mails = all();
-    assert!(mails.len() >= 250, "only {} messages", mails.len());
-    assert!(mails.iter().any(|mail| mail.bytes.len() >= 300_000));
+    let emails = all();
+    assert!(emails.len() >= 250, "only {} messages", emails.len());
+    assert!(emails.iter().any(|mail| mail.bytes.len() >= 300_000));
     assert!(
-        mails
+        emails
             .iter()
             .map(|mail| &mail.bytes)
             .eq(all().iter().map(|mail| &mail.bytes))

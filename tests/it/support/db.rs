@@ -4,6 +4,7 @@
 //! name that is a hash of the migrations. Does not start Postgres ([`super::cluster`] knows where it is).
 
 use super::cluster;
+use queue::operate::retention::{FinishedJobs, walk};
 use sqlx::{
     AssertSqlSafe, Connection, PgConnection, PgPool, Row,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -24,6 +25,18 @@ pub(crate) struct TestDb {
 }
 
 impl TestDb {
+    /// Deletes the finished jobs older than `keep`, as the duty does, and returns how many.
+    pub(crate) async fn prune_finished(&self, keep: Duration) -> u64 {
+        let table = FinishedJobs {
+            pool: &self.pool,
+            keep,
+        };
+        let (deleted, _) = walk::prune(&table, Duration::MAX, &walk::WalkPosition::default())
+            .await
+            .expect("prune finished jobs");
+        deleted
+    }
+
     /// A fresh copy of the migrated template.
     pub(crate) async fn new() -> Self {
         let admin = admin_options();

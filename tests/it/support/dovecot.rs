@@ -153,11 +153,11 @@ impl Dovecot {
         fs::rename(tmp, new).expect("deliver an email");
     }
 
-    /// Deletes the mails of a folder that hold this text, as another program of its user would.
+    /// Deletes the emails of a folder that hold this text, as another program of its user would.
     pub(crate) fn remove(&self, folder: &str, text: &str) {
         for part in ["cur", "new"] {
-            let mails = fs::read_dir(self.maildir(folder).join(part));
-            for entry in mails.into_iter().flatten().flatten() {
+            let emails = fs::read_dir(self.maildir(folder).join(part));
+            for entry in emails.into_iter().flatten().flatten() {
                 let held = fs::read_to_string(entry.path()).unwrap_or_default();
                 if held.contains(text) {
                     fs::remove_file(entry.path()).expect("delete an email");
@@ -175,7 +175,7 @@ impl Dovecot {
         {
             let name = entry.file_name().to_string_lossy().into_owned();
             if name.starts_with("dovecot-uidlist") || name.starts_with("dovecot.index") {
-                fs::remove_file(entry.path()).expect("delete what numbers the mails");
+                fs::remove_file(entry.path()).expect("delete what numbers the emails");
             }
         }
     }
@@ -183,11 +183,11 @@ impl Dovecot {
     /// All that is kept and was not deleted, by folder.
     pub(crate) fn kept(&self) -> Vec<StoredMessage> {
         let home = self.maildir("INBOX");
-        let mut kept = mails_in("INBOX", &home);
+        let mut kept = emails_in("INBOX", &home);
         for entry in fs::read_dir(&home).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             if let Some(folder) = name.strip_prefix('.') {
-                kept.extend(mails_in(folder, &entry.path()));
+                kept.extend(emails_in(folder, &entry.path()));
             }
         }
         kept.sort_by(|a, b| (&a.folder, &a.text).cmp(&(&b.folder, &b.text)));
@@ -245,7 +245,7 @@ fn give(path: &Path, owner: &User) {
     }
 }
 
-fn mails_in(folder: &str, maildir: &Path) -> Vec<StoredMessage> {
+fn emails_in(folder: &str, maildir: &Path) -> Vec<StoredMessage> {
     // Its line `0 label` says that the letter `a` stands for this keyword.
     let listed = fs::read_to_string(maildir.join("dovecot-keywords")).unwrap_or_default();
     let keyword = |letter: char| {

@@ -3,6 +3,7 @@
 use super::hold;
 use crate::support::{
     binaries::root,
+    boards,
     sources::{self, Source},
 };
 use api::error::Code;
@@ -221,11 +222,13 @@ fn looks_like_a_file(word: &str) -> bool {
 
 #[test]
 fn documents_name_only_metrics_that_are_declared() {
-    let declared: BTreeSet<String> = sources::rust()
-        .iter()
-        .filter(|source| source.path.ends_with("metrics.rs"))
-        .flat_map(|source| literals(&source.code()).collect::<Vec<_>>())
-        .collect();
+    let mut declared = boards::declared();
+    declared.extend(
+        sources::rust()
+            .iter()
+            .filter(|source| source.path.ends_with("metrics.rs"))
+            .flat_map(|source| literals(&source.code()).collect::<Vec<_>>()),
+    );
     let endings = [
         "_total",
         "_seconds",

@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::{collections::BTreeMap, fmt::Write as _};
 
 /// Words and phrases that are refused wherever they stand, as identifiers and as prose, and what to write instead.
-const PHRASES: [(&str, &str); 33] = [
+const PHRASES: [(&str, &str); 36] = [
     ("youngest first", "newest first"),
     ("whoever", "name the actor"),
     (
@@ -17,6 +17,9 @@ const PHRASES: [(&str, &str); 33] = [
     ),
     ("is had", "name the actor"),
     ("a mail", "an email, a message"),
+    ("the mail", "the email, the message"),
+    ("this mail", "this email, this message"),
+    ("mails", "emails, messages"),
     ("for ever", "never expires, always"),
     ("the house", "our default, external"),
     ("onward", "resume"),
@@ -47,8 +50,10 @@ const PHRASES: [(&str, &str); 33] = [
     ("access fleet", "Access::Operators"),
 ];
 
-/// What follows "a mail" in terms of the field.
-const AFTER_A_MAIL: [&str; 4] = ["server", "servers", "client", "host"];
+/// What follows "a mail" and "the mail" in terms of the field.
+const AFTER_A_MAIL: [&str; 7] = [
+    "server", "servers", "client", "host", "parser", "and", "files",
+];
 
 /// Types and constants that may not be declared: as plain words they are English.
 const TYPES: [(&str, &str); 37] = [
@@ -192,7 +197,7 @@ fn found(words: &[String]) -> Vec<(&'static str, &'static str)> {
     };
     let is_term = |at: usize, phrase: &str| {
         let next = words.get(at + 2).map(String::as_str);
-        phrase == "a mail" && next.is_some_and(|next| AFTER_A_MAIL.contains(&next))
+        phrase.ends_with(" mail") && next.is_some_and(|next| AFTER_A_MAIL.contains(&next))
     };
     let places = PHRASES.iter().filter(|(phrase, _)| {
         (0..words.len()).any(|at| starts(at, phrase) && !is_term(at, phrase))
@@ -263,6 +268,8 @@ fn words_are_found_in_prose_and_in_identifiers() {
         ("use crate::queue::onward;", "onward"),
         ("the worker is told of it", "is told"),
         ("hands in a mail, once", "a mail"),
+        ("What should this mail say?", "this mail"),
+        ("let mails = all();", "mails"),
     ];
     for (line, phrase) in refused {
         assert!(
@@ -275,6 +282,7 @@ fn words_are_found_in_prose_and_in_identifiers() {
     for line in [
         "a splitter of lines",
         "a mail server",
+        "the mail and calendar servers",
         "forever",
         "the households",
     ] {

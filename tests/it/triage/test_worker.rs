@@ -162,7 +162,7 @@ impl TestWorker {
             .await;
     }
 
-    /// Hands the mail in; `change` sees the job's arguments before they are written.
+    /// Hands the email in; `change` sees the job's arguments before they are written.
     pub(crate) async fn submit(&self, raw: &[u8], change: impl FnOnce(&mut Args)) -> JobId {
         let mut conn = self.acme.db.pool().acquire().await.unwrap();
         let tenant = self.acme.owner.tenant;

@@ -43,7 +43,7 @@ impl LocalEffect for DigestAdd {
         let user = owner(conn, action, &mail).await?.ok_or_else(|| {
             Refusal::refused(
                 "nobody",
-                "This email was sent to no user of yours, so that no digest can have it.",
+                "This email was sent to no user of yours, so no digest can have it.",
             )
         })?;
         let preferences = preferences::find(conn, action.tenant, user).await?;

@@ -176,7 +176,7 @@ pub(super) async fn sending_connection(
     let missing = || {
         PrepareError::refused(
             "no_connection",
-            "There is no mail account to send from. Add one with POST /v1/connections.",
+            "There is no email account to send from. Add one with POST /v1/connections.",
         )
     };
     let user = action.user.ok_or_else(missing)?;

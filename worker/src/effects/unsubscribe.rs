@@ -27,7 +27,7 @@ impl RemoteEffect for Unsubscribe {
         if mail.dmarc_failed() {
             return Err(PrepareError::refused(
                 "sender_disowned",
-                "The sender's domain disowns this email, so that its address to unsubscribe at may be forged.",
+                "The sender's domain disowns this email, so its address to unsubscribe at may be forged.",
             ));
         }
         let url = one_click(&mail)

@@ -1,7 +1,9 @@
 //! `mailbox.backfill`: reads a folder group by group and delivers each with the cursor, so that a crash or a cut costs at most
 //! the group that was being read. Gives its slot back every now and then.
 
-use super::{action::provider_error::refusal_or_failure, internal, unavailable};
+use super::{
+    action::provider_error::refusal_or_failure, connected::connected, internal, unavailable,
+};
 use crate::{
     effects::ProviderContext,
     providers::{ProviderError, Providers, imap::reader::Reader},
@@ -14,11 +16,10 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 use jobs::{
     commands::watches::backfill::deliver,
-    domain::connection::ConnectionStatus,
     kinds::backfill::{Args, Backfill, Output},
     store::{
         backfills::{self, BackfillProgress},
-        connections::{self, StoredConnection},
+        connections::StoredConnection,
     },
 };
 use queue::Failure;
@@ -60,7 +61,7 @@ impl Handler for BackfillHandler {
     type Kind = Backfill;
 
     async fn run(&self, ctx: &JobContext, args: Args) -> Result<Settlement, Failure> {
-        let connection = load(ctx, &args).await?;
+        let connection = connected(ctx, args.connection_id).await?;
         let read = async {
             let mut conn = ctx.pool.acquire().await?;
             backfills::find(&mut conn, &ctx.job).await
@@ -203,21 +204,4 @@ impl BackfillRun<'_> {
             is_limited,
         }
     }
-}
-
-async fn load(ctx: &JobContext, args: &Args) -> Result<StoredConnection, Failure> {
-    let read = async {
-        let mut conn = ctx.pool.acquire().await?;
-        connections::find(&mut conn, ctx.job.tenant, args.connection_id).await
-    };
-    read.await
-        .map_err(|error| unavailable(&error))?
-        .filter(|found| found.status != ConnectionStatus::Revoked)
-        .ok_or_else(|| {
-            Failure::permanent(
-                "connection_revoked",
-                "The account was disconnected.",
-                "the connection is gone",
-            )
-        })
 }

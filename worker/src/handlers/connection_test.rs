@@ -1,6 +1,6 @@
 //! `connection.test`: opens the services of a connection and reports the results. Changes nothing there.
 
-use super::{internal, unavailable};
+use super::{connected::connected, internal, unavailable};
 use crate::{
     effects::ProviderContext,
     providers::{ProviderError, Providers},
@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use chrono::SecondsFormat;
 use jobs::{
     commands::connections::connect,
-    domain::connection::{ConnectionStatus, Settings},
+    domain::connection::Settings,
     kinds::connection_test::{Args, ConnectionTest, Finding, Output, Tried},
-    store::connections::{self, StoredConnection},
+    store::connections::StoredConnection,
 };
 use queue::Failure;
 use queue::runtime::handler::{Handler, JobContext, Settlement};
@@ -33,7 +33,7 @@ impl Handler for ConnectionTestHandler {
     type Kind = ConnectionTest;
 
     async fn run(&self, ctx: &JobContext, args: Args) -> Result<Settlement, Failure> {
-        let connection = load(ctx, &args).await?;
+        let connection = connected(ctx, args.connection_id).await?;
         let providers = ProviderContext {
             ctx,
             providers: &self.providers,
@@ -56,23 +56,6 @@ impl Handler for ConnectionTestHandler {
         let output = serde_json::to_value(output).map_err(|error| internal(&error))?;
         Ok(Settlement::of(output))
     }
-}
-
-async fn load(ctx: &JobContext, args: &Args) -> Result<StoredConnection, Failure> {
-    let read = async {
-        let mut conn = ctx.pool.acquire().await?;
-        connections::find(&mut conn, ctx.job.tenant, args.connection_id).await
-    };
-    read.await
-        .map_err(|error| unavailable(&error))?
-        .filter(|found| found.status != ConnectionStatus::Revoked)
-        .ok_or_else(|| {
-            Failure::permanent(
-                "connection_revoked",
-                "The account was disconnected.",
-                "the connection is gone",
-            )
-        })
 }
 
 fn to_try(settings: &Settings) -> Vec<Tried> {

@@ -95,7 +95,7 @@ async fn log_in(dialogue: &mut Dialogue, name: &str, password: &str) -> Result<(
     } else {
         return Err(ProviderError::Permanent {
             code: "auth_not_supported",
-            message: "The mail server offers no login by user name and password.".into(),
+            message: "The mail server offers no log-in by user name and password.".into(),
         });
     };
     match logged_in {

@@ -170,7 +170,7 @@ pub(super) fn minutes(asked: i64) -> Result<TimeDelta, ApiError> {
     if (5..=480).contains(&asked) {
         Ok(TimeDelta::minutes(asked))
     } else {
-        Err(refusal("/minutes", "From 5 to 480."))
+        Err(refusal("/minutes", "Must be 5 to 480 minutes."))
     }
 }
 
@@ -181,18 +181,19 @@ fn line(pointer: &'static str, text: &str, max: usize) -> Result<String, ApiErro
     if fits {
         Ok(text.to_owned())
     } else {
-        Err(refusal(pointer, "A line of text, not too long."))
+        let message = format!("Must be one line of 1 to {max} characters.");
+        Err(refusal(pointer, message))
     }
 }
 
 fn no_span() -> ApiError {
-    refusal("/end_at", "After the start, by a day at most.")
+    refusal("/end_at", "Must be after `start_at`, by at most one day.")
 }
 
-fn refusal(pointer: &'static str, message: &'static str) -> ApiError {
+fn refusal(pointer: &'static str, message: impl Into<String>) -> ApiError {
     ApiError::new(
         Code::InvalidBody,
-        "This makes no block: correct what is listed in `errors`.",
+        "The block was not stored. Correct the fields that `errors` lists.",
     )
     .at(pointer, "INVALID_VALUE", message)
 }
@@ -275,7 +276,7 @@ impl From<BlockError> for ApiError {
     fn from(error: BlockError) -> Self {
         match error {
             BlockError::NotFound => Self::not_found(),
-            BlockError::NoItem => refusal("/inbox_item_id", "No such item in your inbox."),
+            BlockError::NoItem => refusal("/inbox_item_id", "There is no such item in your inbox."),
             BlockError::Settled(state) => Self::new(
                 Code::Conflict,
                 format!(

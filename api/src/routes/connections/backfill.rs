@@ -1,5 +1,6 @@
 //! Reading the older email of a mailbox: `/v1/connections/{id}/backfill`.
 
+use super::invalid;
 use crate::{
     AppState,
     context::RequestContext,
@@ -38,7 +39,7 @@ pub(super) fn routes() -> Vec<Route> {
         .summary("Triage the older email of a folder")
         .description(
             "A job reads the folder, oldest email first, and enqueues the triage of each at the lowest priority. Email that \
-             was read or handed in before is not triaged again. The job's output counts what it did.",
+             was read or submitted before is not triaged again. The job's output counts what it did.",
         )
         .body::<NewBackfill>("application/json")
         .answer::<JobBody>(202, "A new job")
@@ -128,14 +129,6 @@ impl NewBackfill {
             dry_run: self.dry_run,
         })
     }
-}
-
-fn invalid(pointer: &'static str, detail: &str) -> ApiError {
-    ApiError::new(Code::InvalidBody, detail.to_owned()).at(
-        pointer,
-        "INVALID_VALUE",
-        "Invalid value.",
-    )
 }
 
 impl From<BackfillError> for ApiError {

@@ -1,5 +1,6 @@
 //! The subscription of a webhook to the ends of jobs: `/v1/connections/{id}/subscription`. Workers deliver the events.
 
+use super::invalid;
 use crate::{
     AppState,
     context::RequestContext,
@@ -35,10 +36,10 @@ pub(super) fn routes() -> Vec<Route> {
             .summary("Get the subscription of a webhook")
             .answer::<Subscription>(200, "The subscription"),
         Route::new(Method::PUT, PATH, "put_subscription", access, put)
-            .summary("Call a webhook when jobs of the tenant end")
+            .summary("Subscribe a webhook to job events")
             .description(
-                "From now on, in the order of the audit log and at least once each. A subscription that was suspended or \
-                 has ended continues where it stopped.",
+                "The webhook is called when jobs of the tenant end, from now on, in the order of the audit log and at least \
+                 once each. A subscription that was suspended or has ended continues where it stopped.",
             )
             .body::<NewSubscription>("application/json")
             .answer::<Subscription>(200, "The subscription")
@@ -53,10 +54,10 @@ pub(super) fn routes() -> Vec<Route> {
             access,
             replay,
         )
-        .summary("Deliver events again")
+        .summary("Replay events")
         .description(
-            "From a moment on or after a position, under the ids that they had. Jobs that are no longer stored are left out. \
-             Resumes a subscription that was suspended or has ended.",
+            "Delivers events again from a moment on or after a position, under the ids that they had. Jobs that are no longer \
+             stored are left out. Resumes a subscription that was suspended or has ended.",
         )
         .body::<Replay>("application/json")
         .answer::<Subscription>(200, "The subscription")
@@ -189,14 +190,6 @@ impl Replay {
             )),
         }
     }
-}
-
-fn invalid(pointer: &'static str, detail: &str) -> ApiError {
-    ApiError::new(Code::InvalidBody, detail.to_owned()).at(
-        pointer,
-        "INVALID_VALUE",
-        "Invalid value.",
-    )
 }
 
 impl From<StoredSubscription> for Subscription {

@@ -99,7 +99,10 @@ async fn follow_job(
     else {
         return Err(ApiError::new(
             Code::TooManyRequests,
-            "You have as many event streams open as one user may. Close one of them first.",
+            format!(
+                "You have reached the limit of {} event streams. Close one first.",
+                app.limits.streams_per_user
+            ),
         )
         .retry_after(5));
     };

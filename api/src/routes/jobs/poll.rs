@@ -115,7 +115,10 @@ fn poll_slot(app: &AppState, session: &Session) -> Result<Slot<(TenantId, UserId
     slot.ok_or_else(|| {
         ApiError::new(
             Code::TooManyRequests,
-            "You have as many requests waiting for jobs as one user may. Follow several jobs by `GET /v1/jobs`.",
+            format!(
+                "You have reached the limit of {} requests that wait for jobs. Follow several jobs with `GET /v1/jobs`.",
+                app.limits.polls_per_user
+            ),
         )
         .retry_after(5)
     })

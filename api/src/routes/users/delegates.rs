@@ -32,11 +32,11 @@ pub(super) fn routes() -> Vec<Route> {
         .summary("List the users who may decide your drafts")
         .answer::<List<DelegateView>>(200, "Your delegates"),
         Route::new(Method::PUT, ONE, "add_delegate", decide, add)
-            .summary("Let a user decide your drafts")
+            .summary("Add a delegate for your drafts")
             .fresh()
             .empty_answer(204, "The user is your delegate"),
         Route::new(Method::DELETE, ONE, "remove_delegate", decide, remove)
-            .summary("Let a user no longer decide your drafts")
+            .summary("Remove a delegate")
             .empty_answer(204, "The user is not your delegate"),
     ]
 }

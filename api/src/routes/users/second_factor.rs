@@ -173,7 +173,7 @@ async fn reset(
     CurrentSession(session): CurrentSession,
     Id(id): Id<UserId>,
 ) -> Result<NoContent, ApiError> {
-    let actor = super::actor(&session, &context);
+    let actor = context.actor(&session);
     second_factor::reset(&app.pool, &app.notifier, actor, id).await?;
     Ok(NoContent)
 }

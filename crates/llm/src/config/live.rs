@@ -43,7 +43,7 @@ pub(super) const API_VERSION: Variable = Variable::with_default(
 pub(super) const TIMEOUT: Variable = Variable::with_default(
     "LLM_TIMEOUT_SECONDS",
     "60",
-    "The timeout of one request, at most 140: both requests for one email must fit into the job's timeout of 180",
+    "The timeout of one request, at most 140. All requests of an attempt share 150 seconds: above 75 a failed request is not retried in the same attempt",
 );
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(140);
 

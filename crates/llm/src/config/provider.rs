@@ -73,7 +73,7 @@ impl Provider {
     }
 
     /// Returns the provider's own variable for the credential; none if it needs no credential.
-    pub(super) const fn key(self) -> Option<Variable> {
+    pub const fn key(self) -> Option<Variable> {
         match self {
             Self::OpenAi | Self::OpenAiResponses => Some(OPENAI_KEY),
             Self::Anthropic => Some(ANTHROPIC_KEY),

@@ -8,7 +8,7 @@ use crate::interval::interval;
 use async_trait::async_trait;
 use sqlx::PgPool;
 use std::{ops::Range, time::Duration};
-use walk::{AgedTable, WalkPosition};
+use walk::AgedTable;
 
 /// What is left to delete after a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,16 +79,6 @@ impl AgedTable for FinishedJobs<'_> {
         .await?;
         Ok(u64::try_from(deleted).unwrap_or_default())
     }
-}
-
-/// Deletes the finished jobs older than `keep` and returns how many, however long it takes.
-///
-/// # Errors
-/// If the database fails.
-pub async fn prune_finished(pool: &PgPool, keep: Duration) -> Result<u64, sqlx::Error> {
-    let table = FinishedJobs { pool, keep };
-    let (deleted, _) = walk::prune(&table, Duration::MAX, &WalkPosition::default()).await?;
-    Ok(deleted)
 }
 
 /// Deletes the samples of queues that no worker serves any more.

@@ -20,6 +20,7 @@ use sqlx::PgConnection;
 pub struct Rescued {
     pub job: JobId,
     pub tenant: TenantId,
+    pub kind: String,
     pub queue: String,
     /// The attempt that was lost.
     pub attempt: i32,
@@ -90,7 +91,7 @@ pub async fn rescue(
                insert into job_attempts (job_id, attempt, tenant_id, worker_id, started_at, outcome, error_code)
                select id, attempt, tenant_id, worker_id, started_at, 'crashed', 'worker_lost' from expired
            )
-           select id as "job: JobId", tenant_id as "tenant: TenantId", queue, attempt, request_id, traceparent,
+           select id as "job: JobId", tenant_id as "tenant: TenantId", kind, queue, attempt, request_id, traceparent,
                   poisoned as "poisoned!", superseded and not cancel_requested as "superseded!",
                   cancel_requested as "cancel_requested!", null::uuid as "superseded_job: JobId"
            from expired

@@ -22,7 +22,7 @@ impl NotOneClick {
                  the email as spam."
             }
             Self::NotSigned => {
-                "The sender did not sign the address to unsubscribe at, so that it may be forged. Unsubscribe on the sender's \
+                "The sender did not sign the address to unsubscribe at, so it may be forged. Unsubscribe on the sender's \
                  own page."
             }
         }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 const SEED: u64 = 20_261_123;
 const KILLS: usize = 200;
-const MAILS_A_ROUND: usize = 2;
+const EMAILS_A_ROUND: usize = 2;
 
 async fn steps(app: &TestApp) -> i64 {
     app.db
@@ -29,7 +29,7 @@ async fn two_hundred_killed_workers_send_no_mail_twice() {
     let written = {
         let _worker = app.worker().await;
         let mut approvals = Vec::new();
-        for batch in 0..KILLS * MAILS_A_ROUND / 50 {
+        for batch in 0..KILLS * EMAILS_A_ROUND / 50 {
             let letters: Vec<_> = (0..50)
                 .map(|n| letter(&format!("Mail {batch} {n}")))
                 .collect();
@@ -42,14 +42,14 @@ async fn two_hundred_killed_workers_send_no_mail_twice() {
         }
         approvals
     };
-    let mut rounds = written.chunks(MAILS_A_ROUND);
+    let mut rounds = written.chunks(EMAILS_A_ROUND);
     let mut kills = 0;
     while kills < KILLS {
         for approval in rounds.next().unwrap_or_default() {
             app.agree(approval).await;
         }
         let mut worker = app.worker().await;
-        // After some steps of some mails; which ones is up to the machine.
+        // After some steps of some emails; which ones is up to the machine.
         let wanted = steps(&app).await + random.random_range(0..=5);
         let deadline = tokio::time::timeout(std::time::Duration::from_secs(3), async {
             while steps(&app).await < wanted {
@@ -94,7 +94,7 @@ async fn two_hundred_killed_workers_send_no_mail_twice() {
         assert!(true_to_the_server, "{status}, and {held} copies");
         *ends.entry(status.to_owned()).or_default() += 1;
     }
-    assert!(copies.is_empty(), "mails that the ledger does not know");
+    assert!(copies.is_empty(), "emails that the ledger does not know");
     assert!(ends["succeeded"] > 0, "{ends:?}");
     println!("{kills} kills: {ends:?}");
 }

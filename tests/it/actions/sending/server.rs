@@ -4,7 +4,7 @@ use super::TestApp;
 use crate::support::{aiosmtpd::Aiosmtpd, eventually, wait::SOON};
 use serde_json::{Value, json};
 
-/// A app whose mails leave by this server.
+/// An app whose emails leave by this server.
 pub(super) async fn house_by(server: &Aiosmtpd) -> TestApp {
     TestApp::open_with(|account| account["smtp"]["port"] = json!(server.port)).await
 }

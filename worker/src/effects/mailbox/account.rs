@@ -41,7 +41,7 @@ pub(super) async fn mail_reference(
     let message_id = mail.message_id.ok_or_else(|| {
         PrepareError::refused(
             "message_gone",
-            "This email has no Message-ID, so that it cannot be found in the mailbox.",
+            "This email has no Message-ID, so it cannot be found in the mailbox.",
         )
     })?;
     Ok(MailReference {

@@ -26,7 +26,7 @@ const SUBJECT: usize = 200;
 const ITEMS: usize = 10;
 const ITEM: usize = 300;
 /// The question if the model gives none.
-const ANY_QUESTION: &str = "What should this mail say?";
+const ANY_QUESTION: &str = "What should this email say?";
 
 /// A checked answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -143,7 +143,7 @@ pub(super) fn parse_reply(answer: &str, case: &Case, args: &Args) -> Result<Repl
     if args.mode == DraftMode::Compose && reply.subject.is_none() {
         return Err(ReplyFault {
             class: FaultClass::Schema,
-            message: "subject must not be null or empty for a new mail".into(),
+            message: "subject must not be null or empty for a new email".into(),
         });
     }
     let mut faults = faults_of(&reply, case, args);
@@ -387,7 +387,7 @@ mod tests {
         assert!(reply.is_question());
         assert_eq!(
             reply.with_question().open_questions,
-            ["What should this mail say?"]
+            ["What should this email say?"]
         );
     }
 }

@@ -125,7 +125,7 @@ fn context(
         text.push_str(&format!("It goes to: {}\n", outgoing.to.join(", ")));
     }
     for (what, said) in [
-        ("What the mail is to achieve", &args.intent),
+        ("What the email is to achieve", &args.intent),
         ("The owner's instructions", &args.instructions),
     ] {
         if let Some(said) = said {
@@ -195,7 +195,7 @@ const fn task(mode: DraftMode) -> &'static str {
     match mode {
         DraftMode::Reply => "Write a reply to the message, to its sender.",
         DraftMode::ReplyAll => "Write a reply to the message, to everybody who got it.",
-        DraftMode::Compose => "Write a new mail. Give it a subject.",
+        DraftMode::Compose => "Write a new email. Give it a subject.",
         DraftMode::Forward => {
             "Write the note that goes with a forward of the message. The message itself is added by code."
         }

@@ -284,7 +284,9 @@ impl Mailbox for Session {
         if !self.can_move && !self.can_expunge_one {
             return Err(ProviderError::Permanent {
                 code: "move_not_offered",
-                message: "The mail server supports neither MOVE nor UIDPLUS, so that emails cannot be moved.".into(),
+                message:
+                    "The mail server supports neither MOVE nor UIDPLUS, so emails cannot be moved."
+                        .into(),
             });
         }
         // An earlier try may have made the copy already.

@@ -65,6 +65,11 @@ fn notify(engine: &Engine, job: &Rescued) {
         .with_label_values(&[outcome])
         .inc();
     tracing::warn!(job.id = %job.job, attempt = job.attempt, outcome, "rescued a job from a worker that stopped");
+    if job.poisoned {
+        // No attempt of it ends in an executor, and an alert watches the jobs that were discarded.
+        let finished = &engine.metrics.jobs_finished_total;
+        finished.with_label_values(&[&job.kind, outcome]).inc();
+    }
     if let Some(older) = job.superseded_job {
         engine.notifier.job_finished(older);
     }

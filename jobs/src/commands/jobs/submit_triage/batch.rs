@@ -187,7 +187,7 @@ pub(super) async fn perform(
         jobs.push(work.job);
         rest.push((work.request, work.message, work.answer));
     }
-    let (mut entries, mut mails, mut own) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut entries, mut stored, mut own) = (Vec::new(), Vec::new(), Vec::new());
     let mut done = Vec::with_capacity(jobs.len());
     let enqueued = bulk::enqueue_many(conn, &jobs).await?;
     for ((job, enqueued), (request, message, answer)) in jobs.iter().zip(enqueued).zip(rest) {
@@ -205,7 +205,7 @@ pub(super) async fn perform(
             }
         };
         let answer = if how == SubmitOutcome::Inserted {
-            mails.push(NewMessage {
+            stored.push(NewMessage {
                 id: message,
                 tenant: job.tenant,
                 format: request.format,
@@ -235,7 +235,7 @@ pub(super) async fn perform(
         };
         done.push(Ok((id, submitted)));
     }
-    messages::insert(conn, &mails).await?;
+    messages::insert(conn, &stored).await?;
     own_messages::insert(conn, &own).await?;
     thread_answers::insert(conn, &own).await?;
     Ok((done, entries))

@@ -114,7 +114,7 @@ fn is_grounded(proposal: &Proposal, grounding: &Grounding) -> Result<(), ReplyFa
         };
         if !grounded {
             let message = format!(
-                "`{}` of {kind} holds a figure or date that is not in the mail",
+                "`{}` of {kind} holds a figure or date that is not in the email",
                 field.name
             );
             return Err(fault(FaultClass::Ungrounded, message));

@@ -1,0 +1,40 @@
+//! A job that kills its workers, as the metrics of the worker that discards it show it.
+
+use super::*;
+use base::WorkerId;
+use queue::claim::{Capacity, Claim, FairnessTurn, claim};
+
+/// Claims the only job as a worker does that dies at once.
+async fn claimed_by_a_dead_worker(db: &TestDb) {
+    let kinds = [Probe::NAME.to_owned()];
+    let request = Claim {
+        worker: WorkerId::new(),
+        queue: Probe::QUEUE,
+        kinds: &kinds,
+        lease: SOON,
+        limit: 1,
+        turn: FairnessTurn::default(),
+        priorities: &[1, 2, 3, 4],
+        capacity: &Capacity::UNLIMITED,
+    };
+    let claimed = claim(db.pool(), &request).await.unwrap();
+    assert_eq!(claimed.jobs.len(), 1);
+}
+
+#[tokio::test]
+async fn poison_job_counts_as_discarded_so_that_its_alert_fires() {
+    let db = TestDb::new().await;
+    let job = put(&db, "good").await;
+    claimed_by_a_dead_worker(&db).await;
+    db.execute("update jobs set lease_until = now() - interval '1 s', crashes = max_crashes - 1")
+        .await;
+    let running = start(&db, &[]).await;
+    let seen = finished(&db, &job).await;
+    assert_eq!(seen.error.unwrap().code.as_str(), "poison");
+    until("the poison is counted", async || {
+        running.finished("discarded") == 1
+    })
+    .await;
+    assert_eq!(running.starts(), 0);
+    running.stop().await;
+}
