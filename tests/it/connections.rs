@@ -30,7 +30,7 @@ pub(crate) async fn connect(client: &Client, account: &Value) -> TestResponse {
     send(request.json(account)).await
 }
 
-async fn reauth(client: &Client, connection: &Value, secret: &Value) -> TestResponse {
+pub(crate) async fn reauth(client: &Client, connection: &Value, secret: &Value) -> TestResponse {
     let path = format!(
         "/v1/connections/{}/reauth",
         connection["id"].as_str().unwrap()

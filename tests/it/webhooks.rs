@@ -9,11 +9,15 @@ use crate::{
         approved::approval_in,
         sending::{KEYS, TestApp},
     },
-    connections::connect,
-    support::system::Worker,
+    connections::{connect, reauth},
+    support::{process::Process, system::Worker},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
+use jobs::{
+    domain::connection::{Secret, SigningSecret, WebhookSecret},
+    secrets::SecretRow,
+};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers::any};
@@ -21,21 +25,16 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers::any};
 const CONTENT: &[u8] = b"From: Bob <bob@client.example>\r\nTo: owner@acme.example\r\nSubject: Invoice 7\r\n\
     Date: Mon, 23 Nov 2026 09:00:00 +0000\r\nMessage-ID: <7@client.example>\r\n\r\nThe-secret-content\r\n";
 
-/// Connects the URL; the secret that its calls are signed with.
-pub(crate) async fn hooked(app: &TestApp, url: &str) -> String {
-    hooked_with_id(app, url).await.1
-}
-
-/// As [`hooked`], with the connection's id before the secret.
-async fn hooked_with_id(app: &TestApp, url: &str) -> (String, String) {
+/// Connects the URL; the connection's id, and the secret that its calls are signed with.
+pub(crate) async fn hooked(app: &TestApp, url: &str) -> (String, String) {
     let made = connect(&app.client, &json!({"provider": "webhook", "url": url})).await;
     assert_eq!(made.status, 201, "{}", made.text);
     let text = |field: &str| made.body[field].as_str().unwrap().to_owned();
     (text("id"), text("signing_secret"))
 }
 
-fn call(url: &str) -> Value {
-    json!({"type": "call_webhook", "payload": {"url": url}})
+fn call(connection: &str) -> Value {
+    json!({"type": "call_webhook", "payload": {"connection": connection}})
 }
 
 pub(crate) async fn answering(answer: ResponseTemplate) -> MockServer {
@@ -71,12 +70,12 @@ fn signature(secret: &str, request: &Request) -> String {
 async fn a_call_is_signed_tells_of_the_email_without_its_text_and_waits_for_a_person() {
     let app = TestApp::open().await;
     let receiver = answering(ResponseTemplate::new(204)).await;
-    let secret = hooked(&app, &receiver.uri()).await;
+    let (connection, secret) = hooked(&app, &receiver.uri()).await;
     let worker = app.worker().await;
     let triaged = app.client.submitted(CONTENT, "a").await;
     app.client.finished(&triaged).await;
     let message: String = app.db.one("select id::text from messages").await;
-    let mut action = call(&receiver.uri());
+    let mut action = call(&connection);
     action["message_id"] = json!(message);
     let approval = app.proposed(&action).await;
     assert_eq!(received(&receiver).await.len(), 0, "nobody has agreed");
@@ -130,9 +129,9 @@ async fn a_receiver_that_fails_or_asks_for_a_pause_is_called_again_under_the_sam
             .mount(&receiver)
             .await;
     }
-    hooked(&app, &receiver.uri()).await;
+    let (connection, _) = hooked(&app, &receiver.uri()).await;
     let _worker = app.worker().await;
-    let approval = app.proposed(&call(&receiver.uri())).await;
+    let approval = app.proposed(&call(&connection)).await;
     app.agree(&approval).await;
     approval_in(&app.client, &approval, "executed").await;
     let ids: Vec<_> = received(&receiver)
@@ -153,9 +152,9 @@ async fn a_receiver_that_fails_or_asks_for_a_pause_is_called_again_under_the_sam
 async fn a_webhook_that_is_gone_is_disconnected_and_called_no_more() {
     let app = TestApp::open().await;
     let receiver = answering(ResponseTemplate::new(410)).await;
-    hooked(&app, &receiver.uri()).await;
+    let (connection, _) = hooked(&app, &receiver.uri()).await;
     let _worker = app.worker().await;
-    let first = app.proposed(&call(&receiver.uri())).await;
+    let first = app.proposed(&call(&connection)).await;
     app.agree(&first).await;
     let ended = approval_in(&app.client, &first, "failed").await;
     assert_eq!(ended["error"]["code"], "webhook_gone", "{ended}");
@@ -169,7 +168,7 @@ async fn a_webhook_that_is_gone_is_disconnected_and_called_no_more() {
         .one("select count(*) from audit_entries where action = 'connection.revoked' and actor_kind = 'worker'")
         .await;
     assert_eq!(audited, 1);
-    let mut again = call(&receiver.uri());
+    let mut again = call(&connection);
     again["external_id"] = json!("again");
     let second = app.proposed(&again).await;
     app.agree(&second).await;
@@ -190,9 +189,9 @@ async fn a_refusal_or_a_redirect_is_the_end_and_nobody_else_is_called() {
     ] {
         let app = TestApp::open().await;
         let receiver = answering(answer).await;
-        hooked(&app, &receiver.uri()).await;
+        let (connection, _) = hooked(&app, &receiver.uri()).await;
         let _worker = app.worker().await;
-        let approval = app.proposed(&call(&receiver.uri())).await;
+        let approval = app.proposed(&call(&connection)).await;
         app.agree(&approval).await;
         let ended = approval_in(&app.client, &approval, "failed").await;
         assert_eq!(ended["error"]["code"], code, "{ended}");
@@ -211,10 +210,10 @@ async fn our_own_network_is_not_called_and_nothing_goes_in_the_clear() {
         (format!("https://127.0.0.1:{port}/"), "host_not_allowed"),
     ] {
         let app = TestApp::open().await;
-        hooked(&app, &url).await;
+        let (connection, _) = hooked(&app, &url).await;
         let variables = [("LLM_TESTING_MODE", "true"), ("CREDENTIAL_KEYS", KEYS)];
         let _worker = Worker::spawn_with(&app.db, &variables).await;
-        let approval = app.proposed(&call(&url)).await;
+        let approval = app.proposed(&call(&connection)).await;
         app.agree(&approval).await;
         let ended = approval_in(&app.client, &approval, "failed").await;
         assert_eq!(ended["error"]["code"], code, "{url}: {ended}");
@@ -228,17 +227,108 @@ async fn only_a_webhook_that_the_tenant_has_connected_is_called() {
     let receiver = answering(ResponseTemplate::new(200)).await;
     let stranger = app.api.sign_in(&app.db).await;
     let theirs = json!({"provider": "webhook", "url": receiver.uri()});
-    assert_eq!(connect(&stranger, &theirs).await.status, 201);
+    let theirs = connect(&stranger, &theirs).await;
+    assert_eq!(theirs.status, 201, "{}", theirs.text);
     let _worker = app.worker().await;
-    let approval = app.proposed(&call(&receiver.uri())).await;
+    let theirs = theirs.body["id"].as_str().unwrap();
+    let approval = app.proposed(&call(theirs)).await;
     app.agree(&approval).await;
     let ended = approval_in(&app.client, &approval, "failed").await;
     assert_eq!(ended["error"]["code"], "webhook_unknown", "{ended}");
     // A dry run says where it would go, and goes nowhere.
-    hooked(&app, &receiver.uri()).await;
-    let dry = json!({"actions": [call(&receiver.uri())], "dry_run": true});
+    let (connection, _) = hooked(&app, &receiver.uri()).await;
+    let dry = json!({"actions": [call(&connection)], "dry_run": true});
     let output = crate::actions::done(&app.client, &dry).await;
     let would = &output["actions"][0]["receipt"]["would"];
-    assert_eq!(would["post_to"], format!("{}/", receiver.uri()), "{output}");
+    let post_to = would["post_to"].as_str().unwrap();
+    let origin = format!("{}/#", receiver.uri());
+    assert!(post_to.starts_with(&origin), "{output}");
     assert_eq!(received(&receiver).await.len(), 0);
+}
+
+#[tokio::test]
+async fn url_of_a_webhook_is_sealed_and_called_whole_also_under_a_new_signing_secret() {
+    let app = TestApp::open().await;
+    let receiver = answering(ResponseTemplate::new(204)).await;
+    let url = format!("{}/services/mossyferns?token=quietowls", receiver.uri());
+    let (connection, _) = hooked(&app, &url).await;
+    let twin = connect(&app.client, &json!({"provider": "webhook", "url": url})).await;
+    twin.assert_problem(409, "CONFLICT", "it is connected already");
+    let path = format!("/v1/connections/{connection}");
+    let shown = app.client.get(&path).await;
+    assert_eq!(shown.body["url"], format!("{}/", receiver.uri()));
+    let renewed = reauth(&app.client, &shown.body, &json!({})).await;
+    assert_eq!(renewed.status, 200, "{}", renewed.text);
+    let _worker = app.worker().await;
+    let approval = app.proposed(&call(&connection)).await;
+    app.agree(&approval).await;
+    approval_in(&app.client, &approval, "executed").await;
+    let called = received(&receiver).await[0].url.clone();
+    assert_eq!(called.as_str(), url);
+    let dump = app.db.dump().await;
+    let shown = app.client.get("/v1/connections").await.text;
+    for word in ["mossyferns", "quietowls"] {
+        assert!(!dump.contains(word) && !shown.contains(word), "{word}");
+    }
+}
+
+#[tokio::test]
+async fn url_that_was_stored_unsealed_is_sealed_by_reseal_and_called_before_and_after() {
+    let app = TestApp::open().await;
+    let receiver = answering(ResponseTemplate::new(204)).await;
+    let url = format!("{}/services/mossyferns", receiver.uri());
+    let (connection, secret) = hooked(&app, &url).await;
+    let keys = app.api.app.config.keys.as_ref().unwrap();
+    let (tenant, id) = (app.client.tenant, connection.parse().unwrap());
+    let secret = WebhookSecret {
+        signing: SigningSecret::parse(&secret.into()).unwrap(),
+        url: None,
+    };
+    let place = SecretRow {
+        table: "connections",
+        tenant: tenant.0,
+        row: id,
+        column: "secret",
+    };
+    let sealed = keys.seal(place, &Secret::Webhook(secret).joined());
+    let digits: String = sealed
+        .bytes
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    app.db
+        .execute(&format!(
+            "update connections set address = '{url}', settings = '{{\"url\": \"{url}\"}}', secret = '\\x{digits}'"
+        ))
+        .await;
+    let _worker = app.worker().await;
+    for ask in ["before", "after"] {
+        let mut action = call(&connection);
+        action["external_id"] = json!(ask);
+        let approval = app.proposed(&action).await;
+        app.agree(&approval).await;
+        approval_in(&app.client, &approval, "executed").await;
+        let database = app.db.url();
+        let variables = [
+            ("DATABASE_URL", database.as_str()),
+            ("CREDENTIAL_KEYS", KEYS),
+        ];
+        let resealed = Process::spawn("postroom-api", &["admin", "reseal"], &variables);
+        let ended = resealed.ended().await;
+        assert!(ended.status.success(), "{}", ended.stderr);
+        let count = i32::from(ask == "before");
+        let says = format!("{count} secret(s) sealed anew");
+        assert!(ended.stdout.contains(&says), "{}", ended.stdout);
+    }
+    let called: Vec<_> = received(&receiver)
+        .await
+        .into_iter()
+        .map(|it| it.url.to_string())
+        .collect();
+    assert_eq!(called, [url.clone(), url]);
+    let row: String = app
+        .db
+        .one("select connections::text from connections")
+        .await;
+    assert!(!row.contains("mossyferns"), "{row}");
 }

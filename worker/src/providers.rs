@@ -20,7 +20,7 @@ use chrono::{DateTime, Utc};
 use guard::Guard;
 use imap::Imap;
 use jobs::{
-    commands::connections::connect::{open_login, open_signing_secret},
+    commands::connections::connect::{open_login, open_webhook_secret},
     domain::{
         blocks::Span,
         connection::{Settings, WebUrl},
@@ -298,9 +298,10 @@ impl Providers {
         let Settings::Webhook(settings) = &connection.settings else {
             return Err(OpenError::OtherKind);
         };
+        let secret = open_webhook_secret(keys, tenant, connection.id, sealed)?;
         Ok(Box::new(Webhook {
-            url: settings.url.clone(),
-            secret: open_signing_secret(keys, tenant, connection.id, sealed)?,
+            url: secret.url.unwrap_or_else(|| settings.url.clone()),
+            secret: secret.signing,
             web: WebClient(self.guard),
         }))
     }

@@ -117,14 +117,14 @@ pub fn routes() -> Vec<Route> {
 struct Connection {
     id: ConnectionId,
     provider: Provider,
-    /// The sender's address, or the URL.
+    /// The sender's address, or the URL of a calendar. Of a webhook its origin and a fingerprint: its URL is not shown again.
     address: String,
     display_name: Option<String>,
     /// Only for `imap_smtp`.
     smtp: Option<Server>,
     /// Only for `imap_smtp` with a mailbox.
     imap: Option<Server>,
-    /// Only for `caldav` and `webhook`.
+    /// Only for `caldav` and `webhook`, of which it is the origin.
     url: Option<WebUrl>,
     /// A generated secret, only in the response that created it: it is not shown again.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -318,6 +318,7 @@ impl From<ConnectError> for ApiError {
             )
             .at("", "INVALID_VALUE", "Must be the secret of this provider."),
             ConnectError::Stale { .. } => if_match::stale(),
+            ConnectError::Sealed(source) => Self::internal(source),
             ConnectError::Database(source) => source.into(),
         }
     }

@@ -38,7 +38,7 @@ fn payload(fields: &[Field]) -> String {
         let kind = match field.kind {
             FieldKind::Text(max) => max.to_string(),
             FieldKind::Recipient => "one address".to_owned(),
-            FieldKind::Url => "URL".to_owned(),
+            FieldKind::Connection => "id of a connection".to_owned(),
         };
         format!("`{}`{mark} ({kind})", field.name)
     });

@@ -6,9 +6,15 @@
 
 use super::{connections::connect, users::second_factor};
 use crate::{
-    domain::{ConnectionId, UserId},
+    domain::{
+        ConnectionId, UserId,
+        connection::{Secret, WebhookSecret},
+    },
     secrets::{KeyRing, Unsealable},
-    store::{connections, sealing, second_factors},
+    store::{
+        connections::{self, unsealed_urls},
+        sealing, second_factors,
+    },
 };
 use sqlx::PgPool;
 
@@ -50,13 +56,43 @@ pub enum ResealError {
     Database(#[from] sqlx::Error),
 }
 
-/// Seals every secret that an older key seals with the active one. Returns how many.
+/// Seals every secret that an older key seals with the active one, and the URLs of webhooks that are not sealed. Returns how many.
 ///
 /// # Errors
 /// If a secret does not open, or the database refuses; batches that were committed stay.
 pub async fn reseal(pool: &PgPool, keys: &KeyRing) -> Result<u64, ResealError> {
+    let urls = seal_urls(pool, keys).await?;
     let connections = reseal_connections(pool, keys).await?;
-    Ok(connections + reseal_second_factors(pool, keys).await?)
+    Ok(urls + connections + reseal_second_factors(pool, keys).await?)
+}
+
+/// Seals the URLs of webhooks that were connected before this was done at once.
+async fn seal_urls(pool: &PgPool, keys: &KeyRing) -> Result<u64, ResealError> {
+    let mut done = 0;
+    loop {
+        let mut tx = pool.begin().await?;
+        let found = unsealed_urls::lock(&mut tx, BATCH).await?;
+        if found.is_empty() {
+            return Ok(done);
+        }
+        for one in found {
+            let sealed = match one.secret.is_empty() {
+                true => None,
+                false => {
+                    let known = connect::open_webhook_secret(keys, one.tenant, one.id, &one.secret)
+                        .map_err(|source| ResealError::OpenConnection(one.id, source))?;
+                    let secret = Secret::Webhook(WebhookSecret {
+                        signing: known.signing,
+                        url: Some(one.url.clone()),
+                    });
+                    Some(keys.seal(connect::place(one.tenant, one.id), &secret.joined()))
+                }
+            };
+            unsealed_urls::set_sealed(&mut tx, &one, sealed.as_ref()).await?;
+            done += 1;
+        }
+        tx.commit().await?;
+    }
 }
 
 /// A secret that is replaced meanwhile is skipped or already new.

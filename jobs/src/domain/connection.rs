@@ -3,7 +3,7 @@
 mod secret;
 mod web_url;
 
-pub use secret::{MailSecret, Secret, SigningSecret, SmtpLogin};
+pub use secret::{MailSecret, Secret, SigningSecret, SmtpLogin, WebhookSecret};
 pub use web_url::{WebUrl, WebUrlFault};
 
 use base::str_enum;
@@ -83,6 +83,7 @@ pub enum Settings {
 /// The settings of a connection that is one URL.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WebSettings {
+    /// Of a webhook only the origin: path and query are in its secret.
     pub url: WebUrl,
 }
 

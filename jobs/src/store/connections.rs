@@ -1,5 +1,7 @@
 //! `connections`: users' accounts at providers. Secrets leave this module only sealed.
 
+pub mod unsealed_urls;
+
 use crate::domain::{
     ConnectionId, UserId,
     connection::{ConnectionStatus, Provider, Settings},
@@ -189,28 +191,6 @@ pub async fn of_addresses(
            from connections where tenant_id = $1 and lower(address) = any ($2) and status <> 'revoked' order by id"#,
         tenant.0,
         addresses,
-    )
-    .fetch_all(conn)
-    .await?;
-    rows.into_iter().map(StoredConnection::try_from).collect()
-}
-
-/// Lists the tenant's connections with this address, oldest first, without revoked ones.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn of_address(
-    conn: &mut PgConnection,
-    tenant: TenantId,
-    address: &str,
-) -> Result<Vec<StoredConnection>, sqlx::Error> {
-    let rows = sqlx::query_as!(
-        Row,
-        r#"select id as "id: ConnectionId", user_id as "user: UserId", provider as "provider: Provider", address,
-               display_name, settings, status as "status: ConnectionStatus", last_error, sends_per_hour, max_recipients, version, created_at, updated_at
-           from connections where tenant_id = $1 and lower(address) = lower($2) and status <> 'revoked' order by id"#,
-        tenant.0,
-        address,
     )
     .fetch_all(conn)
     .await?;

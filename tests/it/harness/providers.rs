@@ -156,9 +156,8 @@ impl Peer for MockServer {
 async fn a_webhook_is_called_under_one_id_wherever_its_worker_is_struck() {
     let app = TestApp::open().await;
     let receiver = answering(ResponseTemplate::new(204)).await;
-    let url = receiver.uri();
-    hooked(&app, &url).await;
-    let params = |_| json!({"url": url});
+    let (connection, _) = hooked(&app, &receiver.uri()).await;
+    let params = |_| json!({"connection": connection});
     strike(&Approved::of(app, receiver, ActionType::CallWebhook, params).await).await;
 }
 

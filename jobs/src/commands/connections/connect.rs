@@ -5,7 +5,7 @@ use crate::domain::ResourceKind;
 use crate::{
     domain::{
         AuditAction, ConnectionId, Detail, NewAuditEntry, Session,
-        connection::{MailSecret, Secret, Settings, SigningSecret},
+        connection::{MailSecret, Secret, Settings, WebhookSecret},
     },
     secrets::{KeyRing, Sealed, SecretRow, Unsealable},
     store::{
@@ -19,7 +19,7 @@ use sqlx::PgPool;
 
 /// A connection to be created.
 pub struct Connect<'a> {
-    /// The sender's address, or the URL.
+    /// The sender's address, the URL of a calendar, or the name of a webhook's URL.
     pub address: &'a str,
     pub display_name: Option<&'a str>,
     pub settings: &'a Settings,
@@ -37,6 +37,8 @@ pub enum ConnectError {
     NotFound,
     #[error("the secret is of another kind than the connection")]
     WrongSecret,
+    #[error("could not open the secret that is stored")]
+    Sealed(#[from] Unsealable),
     #[error("version {present} is there, not {asked}")]
     Stale { asked: i32, present: i32 },
     #[error("could not write the connection")]
@@ -89,16 +91,21 @@ pub async fn reauthenticate(
 ) -> Result<StoredConnection, ConnectError> {
     let mut tx = pool.begin().await?;
     let present = own(&mut tx, session, id).await?;
-    let fits = match (&present.settings, secret) {
-        (Settings::Mail(_) | Settings::Calendar(_), Secret::Login(_))
-        | (Settings::Webhook(_), Secret::Signing(_)) => true,
-        (Settings::Mail(_) | Settings::Calendar(_), Secret::Signing(_))
-        | (Settings::Webhook(_), Secret::Login(_)) => false,
+    let secret = match (&present.settings, secret) {
+        (Settings::Mail(_) | Settings::Calendar(_), Secret::Login(_)) => secret.clone(),
+        (Settings::Webhook(_), Secret::Webhook(new)) => {
+            let sealed = connections::sealed_secret(&mut tx, session.tenant, id).await?;
+            let known = sealed.ok_or(ConnectError::NotFound)?;
+            let known = open_webhook_secret(keys, session.tenant, id, &known)?;
+            Secret::Webhook(WebhookSecret {
+                signing: new.signing.clone(),
+                url: known.url,
+            })
+        }
+        (Settings::Mail(_) | Settings::Calendar(_), Secret::Webhook(_))
+        | (Settings::Webhook(_), Secret::Login(_)) => return Err(ConnectError::WrongSecret),
     };
-    if !fits {
-        return Err(ConnectError::WrongSecret);
-    }
-    let secret = seal(keys, session, id, secret);
+    let secret = seal(keys, session, id, &secret);
     if !connections::replace_secret(&mut tx, session.tenant, id, version, &secret).await? {
         return Err(ConnectError::Stale {
             asked: version,
@@ -237,18 +244,18 @@ pub fn open_login(
     MailSecret::split(&joined).ok_or(Unsealable::Malformed)
 }
 
-/// Opens the sealed signing secret of a webhook.
+/// Opens the sealed secret of a webhook.
 ///
 /// # Errors
 /// If the key is missing, or the bytes were tampered with.
-pub fn open_signing_secret(
+pub fn open_webhook_secret(
     keys: &KeyRing,
     tenant: TenantId,
     id: ConnectionId,
     sealed: &[u8],
-) -> Result<SigningSecret, Unsealable> {
-    let text = keys.open(place(tenant, id), sealed)?;
-    SigningSecret::parse(&text).ok_or(Unsealable::Malformed)
+) -> Result<WebhookSecret, Unsealable> {
+    let joined = keys.open(place(tenant, id), sealed)?;
+    WebhookSecret::split(&joined).ok_or(Unsealable::Malformed)
 }
 
 fn entry(

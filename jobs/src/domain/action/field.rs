@@ -17,8 +17,8 @@ pub enum FieldKind {
     Text(usize),
     /// The address that something is sent to, always written out.
     Recipient,
-    /// The URL that something is posted to, always written out.
-    Url,
+    /// The id of a connection, always written out.
+    Connection,
 }
 
 pub(super) const fn text(name: &'static str, max: usize) -> Field {
@@ -33,8 +33,8 @@ pub(super) const fn recipient(name: &'static str) -> Field {
     Field::new(name, true, FieldKind::Recipient)
 }
 
-pub(super) const fn url(name: &'static str) -> Field {
-    Field::new(name, true, FieldKind::Url)
+pub(super) const fn connection(name: &'static str) -> Field {
+    Field::new(name, true, FieldKind::Connection)
 }
 
 impl Field {

@@ -1,7 +1,7 @@
 //! The parameters of an action: [`Params`] are checked against the [`Field`]s of its type, in rules when they are saved
 //! and in a model's answer when it is read.
 
-use super::super::{connection::WebUrl, mail::deliverable};
+use super::super::{ConnectionId, mail::deliverable};
 use super::field::{Field, FieldKind};
 use super::spec::{Executor, MessageSource};
 use super::types::ActionType;
@@ -18,7 +18,7 @@ pub struct Params(Map<String, Value>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParamFault {
     pub field: String,
-    /// `unknown_field`, `missing_field`, `not_text`, `blank`, `too_long`, `bad_recipient` or `bad_url`.
+    /// `unknown_field`, `missing_field`, `not_text`, `blank`, `too_long`, `bad_recipient` or `bad_id`.
     pub code: &'static str,
     pub message: String,
 }
@@ -134,12 +134,12 @@ fn check(field: Field, value: &Value) -> Result<String, ParamFault> {
             "bad_recipient",
             format!("`{}` must be one address, written out", field.name),
         )),
-        FieldKind::Url if text.parse::<WebUrl>().is_err() => Err(fault(
+        FieldKind::Connection if text.parse::<ConnectionId>().is_err() => Err(fault(
             field.name,
-            "bad_url",
-            format!("`{}` must be the URL of a webhook, written out", field.name),
+            "bad_id",
+            format!("`{}` must be the id of a connection", field.name),
         )),
-        FieldKind::Text(_) | FieldKind::Recipient | FieldKind::Url => Ok(text),
+        FieldKind::Text(_) | FieldKind::Recipient | FieldKind::Connection => Ok(text),
     }
 }
 
@@ -238,11 +238,11 @@ mod tests {
     }
 
     #[test]
-    fn a_webhook_is_named_by_its_url_and_nothing_in_it_is_filled_in() {
-        let of = |url: &str| codes(ActionType::CallWebhook, json!({"url": url}));
-        assert_eq!(of("https://hooks.example.org/x?y=1"), []);
-        for bad in ["bob@example.org", "{{from}}", "https://a:b@example.org/"] {
-            assert_eq!(of(bad), [("url".into(), "bad_url")], "{bad}");
+    fn a_webhook_is_named_by_its_id_and_nothing_in_it_is_filled_in() {
+        let of = |id: &str| codes(ActionType::CallWebhook, json!({"connection": id}));
+        assert_eq!(of("019e9a1c-5f2a-7c3e-9d1b-2f4a6c8e0b1d"), []);
+        for bad in ["bob@example.org", "{{from}}", "https://hooks.example.org/"] {
+            assert_eq!(of(bad), [("connection".into(), "bad_id")], "{bad}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! Every type of action and what holds for it: [`ActionType::spec`]. A new type is one variant and one arm here.
 
-use super::field::{optional, recipient, text, url};
+use super::field::{connection, optional, recipient, text};
 use super::spec::{
     ActionSpec, Executor, InboxChange, MailboxChange, MessageSource, OpenTo, TaskChange,
 };
@@ -337,7 +337,7 @@ impl ActionType {
                 reaches_sender: false,
                 open_to: OpenTo::RulesWithExactSender,
                 implies: (Category::Fyi, Disposition::Notify),
-                parameters: const { &[url("url").in_summary()] },
+                parameters: const { &[connection("connection")] },
             },
             Self::Unsubscribe => ActionSpec {
                 title: "Unsubscribe from the list",
@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn models_are_offered_no_recipient_and_no_url() {
+    fn models_are_offered_no_recipient_and_no_connection() {
         for kind in ActionType::open_to(OpenTo::Models) {
             for field in kind.spec().parameters {
                 assert!(

@@ -1,5 +1,6 @@
-//! The credentials of a connection: a user name with a password, or the key that signs calls.
+//! The credentials of a connection: a user name with a password, or the key that signs calls and the URL that gets them.
 
+use super::WebUrl;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -8,8 +9,16 @@ use secrecy::{ExposeSecret, SecretString};
 pub enum Secret {
     /// The login of an email account or a calendar.
     Login(MailSecret),
-    /// The signing key of a webhook.
-    Signing(SigningSecret),
+    /// The signing key of a webhook, and its URL.
+    Webhook(WebhookSecret),
+}
+
+/// What only a webhook's receiver may know: many receivers take whoever knows the whole URL for its sender.
+#[derive(Clone, Debug)]
+pub struct WebhookSecret {
+    pub signing: SigningSecret,
+    /// None in a connection from before URLs were sealed, and in a new secret for a known URL.
+    pub url: Option<WebUrl>,
 }
 
 /// A user name and a password, and how to log in to the server that accepts email.
@@ -86,8 +95,23 @@ impl Secret {
                     }
                 }
             }
-            Self::Signing(secret) => secret.text().clone(),
+            Self::Webhook(WebhookSecret { signing, url }) => match url {
+                Some(url) => format!("{}\n{url}", signing.text().expose_secret()).into(),
+                None => signing.text().clone(),
+            },
         }
+    }
+}
+
+impl WebhookSecret {
+    /// Splits what [`Secret::joined`] joined.
+    pub fn split(joined: &SecretString) -> Option<Self> {
+        let (signing, url) = match joined.expose_secret().split_once('\n') {
+            Some((signing, url)) => (signing, Some(url.parse().ok()?)),
+            None => (joined.expose_secret(), None),
+        };
+        let signing = SigningSecret::parse(&signing.into())?;
+        Some(Self { signing, url })
     }
 }
 
@@ -142,6 +166,21 @@ mod tests {
         ] {
             assert!(SigningSecret::parse(&bad.into()).is_none());
         }
+    }
+
+    #[test]
+    fn secret_of_a_webhook_is_joined_and_split_with_its_url() {
+        for url in [None, Some("https://hooks.example.org/x?token=y")] {
+            let secret = WebhookSecret {
+                signing: SigningSecret::generate(),
+                url: url.map(|url| url.parse().unwrap()),
+            };
+            let joined = Secret::Webhook(secret.clone()).joined();
+            let split = WebhookSecret::split(&joined).unwrap();
+            assert_eq!(split.url, secret.url);
+            assert_eq!(split.signing.decoded(), secret.signing.decoded());
+        }
+        assert!(WebhookSecret::split(&"whsec_x\nno url".into()).is_none());
     }
 
     #[test]

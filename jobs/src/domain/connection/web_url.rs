@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::{fmt, str::FromStr};
 use url::Url;
 
@@ -32,6 +33,22 @@ pub enum WebUrlFault {
 impl WebUrl {
     pub const fn url(&self) -> &Url {
         &self.0
+    }
+
+    /// Returns scheme, host and port, without path and query.
+    #[must_use]
+    pub fn origin(&self) -> Self {
+        let mut url = self.0.clone();
+        url.set_path("/");
+        url.set_query(None);
+        Self(url)
+    }
+
+    /// Returns a name that tells it from other URLs of the same origin and does not give it away.
+    pub fn fingerprint(&self) -> String {
+        let digest = Sha256::digest(self.0.as_str());
+        let digits = digest[..6].iter().map(|byte| format!("{byte:02x}"));
+        format!("{}#{}", self.origin(), digits.collect::<String>())
     }
 
     pub fn is_encrypted(&self) -> bool {
@@ -139,6 +156,21 @@ mod tests {
         }
         let long = format!("https://example.org/{}", "x".repeat(300));
         assert_eq!(long.parse::<WebUrl>(), Err(WebUrlFault::NotAUrl));
+    }
+
+    #[test]
+    fn a_fingerprint_names_the_origin_and_keeps_the_rest_secret() {
+        let url = |text: &str| text.parse::<WebUrl>().unwrap();
+        let one = url("https://hooks.example.org:8443/services/T0/B0?key=s");
+        let name = one.fingerprint();
+        let (origin, digits) = name.split_once('#').unwrap();
+        assert_eq!(
+            (origin, digits.len()),
+            ("https://hooks.example.org:8443/", 12)
+        );
+        assert_eq!(one.origin(), url(origin));
+        let other = url("https://hooks.example.org:8443/services/T0/B1?key=s");
+        assert_ne!(name, other.fingerprint());
     }
 
     #[test]

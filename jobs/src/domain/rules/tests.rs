@@ -258,7 +258,7 @@ fn mail_is_never_sent_on_the_word_of_a_forgeable_sender() {
     }
     for action in [
         "forward, params: {to: a@b.c}",
-        "call_webhook, params: {url: 'https://x.y'}",
+        "call_webhook, params: {connection: '019e9a1c-5f2a-7c3e-9d1b-2f4a6c8e0b1d'}",
         "send, params: {to: a@b.c, subject: s, body: b}",
     ] {
         assert_eq!(

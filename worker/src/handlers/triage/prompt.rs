@@ -110,7 +110,7 @@ fn context(case: &Case, verdict: &Verdict<'_>, asked_on: DateTime<Utc>) -> Strin
                     FieldKind::Text(max) => {
                         format!("{}{mark} (at most {max} characters)", field.name)
                     }
-                    FieldKind::Recipient | FieldKind::Url => format!("{}{mark}", field.name),
+                    FieldKind::Recipient | FieldKind::Connection => format!("{}{mark}", field.name),
                 }
             })
             .collect();

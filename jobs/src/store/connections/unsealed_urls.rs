@@ -1,0 +1,79 @@
+//! Webhooks that were connected before their URLs were sealed.
+
+use crate::{
+    domain::{
+        ConnectionId,
+        connection::{Provider, Settings, WebUrl},
+    },
+    secrets::Sealed,
+};
+use base::TenantId;
+use sqlx::PgConnection;
+
+/// A webhook whose URL stands in its row.
+pub struct UnsealedUrl {
+    pub tenant: TenantId,
+    pub id: ConnectionId,
+    pub url: WebUrl,
+    /// Empty if the connection was revoked.
+    pub secret: Vec<u8>,
+}
+
+/// Locks up to `limit` of them, revoked ones too. Those that are being changed are skipped.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn lock(conn: &mut PgConnection, limit: i64) -> Result<Vec<UnsealedUrl>, sqlx::Error> {
+    // The name of a sealed URL ends with `#` and a fingerprint; a URL of a connection has no fragment.
+    let rows = sqlx::query!(
+        r#"
+        select tenant_id as "tenant: TenantId", id as "id: ConnectionId", settings, secret from connections
+        where provider = 'webhook' and address not like '%#%'
+        order by tenant_id, id
+        limit $1
+        for update skip locked
+        "#,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let settings = Settings::read(Provider::Webhook, row.settings)
+                .map_err(|error| sqlx::Error::Decode(error.into()))?;
+            let url = settings.url().cloned();
+            Ok(UnsealedUrl {
+                tenant: row.tenant,
+                id: row.id,
+                url: url.ok_or_else(|| sqlx::Error::Decode("a webhook without a URL".into()))?,
+                secret: row.secret,
+            })
+        })
+        .collect()
+}
+
+/// Leaves the name of the URL in the row; its secret has the URL now, unless the connection was revoked.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn set_sealed(
+    conn: &mut PgConnection,
+    found: &UnsealedUrl,
+    secret: Option<&Sealed>,
+) -> Result<(), sqlx::Error> {
+    let settings = serde_json::json!({ "url": found.url.origin() });
+    sqlx::query!(
+        "update connections
+         set address = $3, settings = $4, secret = coalesce($5, secret), key_id = coalesce($6, key_id)
+         where tenant_id = $1 and id = $2",
+        found.tenant.0,
+        found.id.0,
+        found.url.fingerprint(),
+        settings,
+        secret.map(|secret| secret.bytes.as_slice()),
+        secret.map(|secret| secret.key_id.as_str()),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
