@@ -7,6 +7,7 @@ pub(super) mod line;
 mod names;
 mod namespace;
 pub mod reader;
+mod responses;
 mod session;
 
 pub use names::keyword;
