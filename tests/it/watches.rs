@@ -2,7 +2,9 @@
 
 mod backfill;
 mod breaks;
+mod cuts;
 mod http;
+mod oracle;
 
 use crate::{
     actions::sending::TestApp,
