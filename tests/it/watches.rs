@@ -1,6 +1,7 @@
 //! Watched mailboxes, with a real Dovecot: what arrives there is triaged once, whatever breaks on the way.
 
 mod backfill;
+mod backfill_kills;
 mod breaks;
 mod cuts;
 mod http;
