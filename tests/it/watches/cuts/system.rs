@@ -1,4 +1,5 @@
-//! What a watch depends on: [`WatchedSystem`] has the mail server behind a way that can be cut, two workers and a Postgres of its own.
+//! What a watch depends on: [`WatchedSystem`] has the mail server behind a way that can be cut, two workers and a Postgres of
+//! its own.
 
 use super::super::{QUICK, email, oracle, watch};
 use crate::{
@@ -216,7 +217,11 @@ impl WatchedSystem {
             let watch: String = self
                 .app
                 .db
-                .one("select row_to_json(w)::text || (select string_agg(row_to_json(f)::text, ' ') from watched_folders f) from mailbox_watches w")
+                .one(
+                    "select row_to_json(w)::text
+                         || (select string_agg(row_to_json(f)::text, ' ') from watched_folders f)
+                     from mailbox_watches w",
+                )
                 .await;
             Err(format!("{}: without a job: {lost:?}\n{watch}", self.step))
         })
