@@ -15,6 +15,7 @@ mod finished;
 mod graphile;
 mod http;
 mod idle;
+mod mail_server;
 mod memory;
 mod mixed;
 mod noop;
@@ -25,6 +26,7 @@ mod release;
 mod report;
 mod sql;
 mod statistics;
+mod watch;
 mod worker_process;
 mod workers;
 
@@ -55,6 +57,9 @@ pub struct BenchArgs {
     /// Do a tenth of the work in three runs: checks that the benchmarks work, without meaningful figures.
     #[arg(long)]
     quick: bool,
+    /// Measure the build at hand, although figures of a debug build are no promise.
+    #[arg(long)]
+    debug: bool,
     /// Slots of the measured worker (`WORKER_SLOTS`).
     #[arg(long, default_value_t = 2000)]
     slots: u32,
@@ -85,6 +90,8 @@ enum Bench {
     Workers,
     /// Memory of a worker with 1,000 jobs that wait for a model.
     Memory,
+    /// Time from an email's arrival in a watched mailbox to its job; memory and connections of 200 watched mailboxes.
+    Watch,
     /// Ten minutes of load while a long transaction blocks vacuum.
     Pinned,
 }
@@ -131,7 +138,7 @@ impl Settings {
 /// # Errors
 /// If a benchmark fails, or its figure would be meaningless.
 pub async fn run(args: BenchArgs) -> Result<u8, BenchError> {
-    if cfg!(debug_assertions) {
+    if cfg!(debug_assertions) && !args.debug {
         return release::again().await;
     }
     let settings = Settings::of(&args);
@@ -176,6 +183,7 @@ impl Bench {
             Self::Finished => finished::measure(bench, settings).await,
             Self::Workers => workers::measure(bench, settings).await,
             Self::Memory => memory::measure(bench, settings).await,
+            Self::Watch => watch::measure(bench, settings).await,
             Self::Pinned => pinned::measure(bench, settings).await,
         }
     }

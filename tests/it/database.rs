@@ -16,7 +16,7 @@ use dev::postgres::{Cluster, Durability};
 use std::net::SocketAddr;
 
 /// A Postgres that the test may stop and crash.
-async fn own_cluster() -> (Cluster, TestDb) {
+pub(crate) async fn own_cluster() -> (Cluster, TestDb) {
     let cluster = tokio::task::spawn_blocking(|| Cluster::start(Durability::ThrowAway))
         .await
         .expect("starting a cluster does not panic")

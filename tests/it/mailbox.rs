@@ -8,6 +8,7 @@ mod sent;
 use crate::{
     actions::sending::TestApp,
     support::{
+        TestDb,
         client::send,
         dovecot::{Dovecot, PASSWORD, USER},
     },
@@ -22,8 +23,13 @@ pub(crate) async fn app_with(dovecot: &Dovecot) -> TestApp {
 
 /// The same by way of a port that leads there.
 pub(crate) async fn app_at(port: u16) -> TestApp {
+    app_on(TestDb::new().await, port).await
+}
+
+/// The same on a database that the test made.
+pub(crate) async fn app_on(db: TestDb, port: u16) -> TestApp {
     let imap = json!({"host": "127.0.0.1", "port": port, "security": "none"});
-    TestApp::open_with(|account| {
+    TestApp::open_on(db, |account| {
         account["imap"] = imap;
         account["username"] = Value::from(USER);
         account["password"] = Value::from(PASSWORD);

@@ -1,8 +1,11 @@
 //! Watched mailboxes, with a real Dovecot: what arrives there is triaged once, whatever breaks on the way.
 
 mod backfill;
+mod backfill_kills;
 mod breaks;
+mod cuts;
 mod http;
+mod oracle;
 
 use crate::{
     actions::sending::TestApp,

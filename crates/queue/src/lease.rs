@@ -73,3 +73,23 @@ pub async fn lock_if_held(conn: &mut PgConnection, lease: Lease) -> Result<bool,
     .await?;
     Ok(row.is_some())
 }
+
+/// Lets the job crash its workers as often again as a new one may. For a transaction that holds the job and stores its progress:
+/// a poisonous job makes none, and a long one outlives more workers than a short one.
+///
+/// # Errors
+/// If the database fails.
+pub async fn renew_crash_allowance(
+    conn: &mut PgConnection,
+    lease: Lease,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update jobs set max_crashes = least(crashes + 3, 100)
+         where tenant_id = $1 and id = $2 and max_crashes < least(crashes + 3, 100)",
+        lease.tenant.0,
+        lease.job.0,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

@@ -1,5 +1,6 @@
 //! Errors of benchmarks: [`BenchError`].
 
+use crate::peers::PeerError;
 use crate::places::PlaceError;
 use crate::postgres::ClusterError;
 use crate::run::RunError;
@@ -26,6 +27,10 @@ pub enum BenchError {
     Enqueue(#[from] EnqueueError),
     #[error("could not encode a job as JSON")]
     Args(#[from] serde_json::Error),
+    #[error(transparent)]
+    Missing(#[from] PeerError),
+    #[error("the mail server could not be started or used")]
+    MailServer(#[source] io::Error),
     #[error("could not run cargo")]
     Cargo(#[source] io::Error),
     #[error("the release build failed")]

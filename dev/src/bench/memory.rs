@@ -91,7 +91,7 @@ async fn running(database: &BenchDatabase) -> Result<(), BenchError> {
 }
 
 /// Returns `VmRSS` of a process, in megabytes of a million bytes.
-fn resident(pid: i32) -> Result<f64, BenchError> {
+pub(super) fn resident(pid: i32) -> Result<f64, BenchError> {
     let path = PathBuf::from(format!("/proc/{pid}/status"));
     let status = fs::read_to_string(&path).map_err(|source| BenchError::File { path, source })?;
     parse_resident(&status)

@@ -59,6 +59,15 @@ pub(super) async fn number(
     sqlx::query_scalar(sql).fetch_one(connection).await
 }
 
+/// Returns the one text that a statement reads; empty if there is none.
+pub(super) async fn text(
+    connection: &mut PgConnection,
+    sql: &'static str,
+) -> Result<String, sqlx::Error> {
+    let found: Option<String> = sqlx::query_scalar(sql).fetch_one(connection).await?;
+    Ok(found.unwrap_or_default())
+}
+
 /// Opens a connection outside any pool.
 pub(super) async fn connect(url: &str) -> Result<PgConnection, sqlx::Error> {
     let options = PgConnectOptions::from_str(url)?.application_name("postroom-bench");

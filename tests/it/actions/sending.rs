@@ -40,7 +40,11 @@ impl TestApp {
 
     /// With an account that the test changes before it is connected.
     pub(crate) async fn open_with(change: impl FnOnce(&mut Value)) -> Self {
-        let db = TestDb::new().await;
+        Self::open_on(TestDb::new().await, change).await
+    }
+
+    /// The same on a database that the test made.
+    pub(crate) async fn open_on(db: TestDb, change: impl FnOnce(&mut Value)) -> Self {
         let api = TestApi::start_with(&db, &[("CREDENTIAL_KEYS", KEYS)]).await;
         let client = api.sign_in(&db).await;
         let sink = SmtpSink::start().await.expect("a free port");

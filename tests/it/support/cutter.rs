@@ -10,8 +10,12 @@ use std::{
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream, tcp::OwnedReadHalf},
+    sync::watch,
     task::{JoinHandle, JoinSet},
 };
+
+/// What a server says before it ends a session.
+const BYE: &[u8] = b"* BYE Closed for maintenance.\r\n";
 
 /// What happens to the answer to a command.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -20,14 +24,25 @@ enum Loss {
     Cut,
     /// It never comes.
     Stall,
+    /// The server says that it failed.
+    Refuse,
 }
 
 /// Passes everything on until it hears a certain command; ends with its value.
 pub(crate) struct Cutter {
     pub(crate) port: u16,
-    armed: Arc<Mutex<Option<(String, Loss)>>>,
-    cuts: Arc<AtomicUsize>,
+    state: Arc<State>,
     task: JoinHandle<()>,
+}
+
+/// What all connections share.
+struct State {
+    armed: Mutex<Option<(String, Loss)>>,
+    /// After so many more bytes of the server the connection ends, wherever that is.
+    bytes_left: Mutex<Option<usize>>,
+    cuts: AtomicUsize,
+    /// Changes when all connections are to end; true if the server says goodbye.
+    end: watch::Sender<bool>,
 }
 
 impl Cutter {
@@ -35,22 +50,22 @@ impl Cutter {
     pub(crate) async fn before(server: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("it is bound").port();
-        let (armed, cuts) = (Arc::default(), Arc::default());
-        let (arms, counted) = (Arc::clone(&armed), Arc::clone(&cuts));
+        let state = Arc::new(State {
+            armed: Mutex::default(),
+            bytes_left: Mutex::default(),
+            cuts: AtomicUsize::default(),
+            end: watch::Sender::new(false),
+        });
+        let shared = Arc::clone(&state);
         let task = tokio::spawn(async move {
             let mut open = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
-                let (arms, counted) = (Arc::clone(&arms), Arc::clone(&counted));
+                let shared = Arc::clone(&shared);
                 // A side that breaks off is its own affair.
-                open.spawn(async move { drop(pass(client, server, &arms, &counted).await) });
+                open.spawn(async move { drop(pass(client, server, &shared).await) });
             }
         });
-        Self {
-            port,
-            armed,
-            cuts,
-            task,
-        }
+        Self { port, state, task }
     }
 
     /// Loses the answer to the next such command and ends the connection.
@@ -63,13 +78,35 @@ impl Cutter {
         self.arm(command, Loss::Stall);
     }
 
+    /// Replaces the answer to the next such command: the server failed.
+    pub(crate) fn refuse(&self, command: &str) {
+        self.arm(command, Loss::Refuse);
+    }
+
+    /// Ends the connection that passes on the last of so many bytes from the server, in the middle of whatever it says.
+    pub(crate) fn cut_within(&self, bytes: usize) {
+        *self.state.bytes_left.lock().expect("nobody panics with it") = Some(bytes);
+    }
+
+    /// Ends all connections, as a server that stops does if it says goodbye, and as a network does if not.
+    pub(crate) fn cut_all(&self, says_goodbye: bool) {
+        self.state.end.send_replace(says_goodbye);
+    }
+
+    /// Forgets the cuts that have not happened.
+    pub(crate) fn disarm(&self) {
+        *self.state.armed.lock().expect("nobody panics with it") = None;
+        *self.state.bytes_left.lock().expect("nobody panics with it") = None;
+    }
+
     fn arm(&self, command: &str, loss: Loss) {
-        *self.armed.lock().expect("nobody panics with it") = Some((command.to_owned(), loss));
+        let armed = Some((command.to_owned(), loss));
+        *self.state.armed.lock().expect("nobody panics with it") = armed;
     }
 
     /// How many answers were lost.
     pub(crate) fn cuts(&self) -> usize {
-        self.cuts.load(Ordering::SeqCst)
+        self.state.cuts.load(Ordering::SeqCst)
     }
 }
 
@@ -79,12 +116,27 @@ impl Drop for Cutter {
     }
 }
 
-async fn pass(
-    client: TcpStream,
-    server: u16,
-    armed: &Mutex<Option<(String, Loss)>>,
-    cuts: &AtomicUsize,
-) -> io::Result<()> {
+impl State {
+    /// How many of these bytes are passed on, and whether the connection ends then.
+    fn passed(&self, read: usize) -> (usize, bool) {
+        let mut left = self.bytes_left.lock().expect("nobody panics with it");
+        match *left {
+            Some(bytes) if bytes <= read => {
+                *left = None;
+                self.cuts.fetch_add(1, Ordering::SeqCst);
+                (bytes, true)
+            }
+            Some(bytes) => {
+                *left = Some(bytes - read);
+                (read, false)
+            }
+            None => (read, false),
+        }
+    }
+}
+
+async fn pass(client: TcpStream, server: u16, state: &State) -> io::Result<()> {
+    let mut end = state.end.subscribe();
     let server = TcpStream::connect(("127.0.0.1", server)).await?;
     let (from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
@@ -101,17 +153,21 @@ async fn pass(
                 let text = String::from_utf8_lossy(&command).into_owned();
                 command.clear();
                 let lost = {
-                    let mut armed = armed.lock().expect("nobody panics with it");
+                    let mut armed = state.armed.lock().expect("nobody panics with it");
                     let meant = armed.as_ref().is_some_and(|(wanted, _)| text.contains(wanted.as_str()));
                     if meant { armed.take() } else { None }
                 };
                 if let Some((_, loss)) = lost {
-                    answered(&mut from_server, &text).await?;
-                    cuts.fetch_add(1, Ordering::SeqCst);
-                    if loss == Loss::Stall {
-                        std::future::pending::<()>().await;
+                    let tag = answered(&mut from_server, &text).await?;
+                    state.cuts.fetch_add(1, Ordering::SeqCst);
+                    match loss {
+                        Loss::Cut => return Ok(()),
+                        Loss::Stall => std::future::pending::<()>().await,
+                        Loss::Refuse => {
+                            let answer = format!("{tag} NO [SERVERBUG] Internal error occurred.\r\n");
+                            to_client.write_all(answer.as_bytes()).await?;
+                        }
                     }
-                    return Ok(());
                 }
             }
             read = from_server.read(&mut told) => {
@@ -119,14 +175,24 @@ async fn pass(
                 if read == 0 {
                     return Ok(());
                 }
-                to_client.write_all(&told[..read]).await?;
+                let (passed, is_cut) = state.passed(read);
+                to_client.write_all(&told[..passed]).await?;
+                if is_cut {
+                    return Ok(());
+                }
+            }
+            ended = end.changed() => {
+                if ended.is_ok() && *end.borrow() {
+                    to_client.write_all(BYE).await?;
+                }
+                return Ok(());
             }
         }
     }
 }
 
-/// Hears the server out: what it was told is done then.
-async fn answered(server: &mut OwnedReadHalf, command: &str) -> io::Result<()> {
+/// Hears the server out: what it was told is done then. Returns the tag of the command.
+async fn answered(server: &mut OwnedReadHalf, command: &str) -> io::Result<String> {
     let tag = command.split(' ').next().unwrap_or_default().to_owned();
     let mut lines = BufReader::new(server).lines();
     while let Some(line) = lines.next_line().await? {
@@ -134,5 +200,5 @@ async fn answered(server: &mut OwnedReadHalf, command: &str) -> io::Result<()> {
             break;
         }
     }
-    Ok(())
+    Ok(tag)
 }

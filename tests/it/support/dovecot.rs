@@ -2,19 +2,18 @@
 //! what is there is not told by the code under test.
 
 mod configuration;
+mod restarts;
+mod user;
 
 use super::{certificates::Certificates, eventually, wait::SOON};
 pub(crate) use configuration::Configuration;
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::{Pid, Uid, User},
-};
+use nix::unistd::{Uid, User};
 use std::{
     fs,
     net::TcpListener,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Child, Stdio},
+    process::Child,
 };
 use tempfile::TempDir;
 use tokio::{io::AsyncReadExt, net::TcpStream};
@@ -23,12 +22,16 @@ use tokio::{io::AsyncReadExt, net::TcpStream};
 pub(crate) const USER: &str = "ada";
 pub(crate) const PASSWORD: &str = "hunter2-marked";
 
+/// The file of its settings.
+const CONFIGURATION: &str = "dovecot.conf";
+
 /// A running server; it ends with its value.
 pub(crate) struct Dovecot {
     child: Child,
     pub(crate) port: u16,
     folder: TempDir,
     owner: User,
+    program: dev::peers::Dovecot,
 }
 
 /// An email as it lies there.
@@ -92,40 +95,37 @@ impl Dovecot {
             .port();
         let mut configuration = Configuration::new(port);
         configure(&mut configuration);
-        let config = root.join("dovecot.conf");
-        fs::write(&config, configuration.text(root, &owner, program))
-            .expect("write the configuration");
-        let sockets = root.join(configuration::SOCKETS);
-        fs::create_dir(&sockets).expect("a folder for sockets");
-        let child = program
-            .command(&sockets)
-            .expect("link its files")
-            .args(["-F", "-c"])
-            .arg(&config)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(root.join("stderr")).expect("create the log"))
-            .spawn()
-            .expect("start dovecot");
+        fs::write(
+            root.join(CONFIGURATION),
+            configuration.text(root, &owner, program),
+        )
+        .expect("write the configuration");
+        fs::create_dir(root.join(configuration::SOCKETS)).expect("a folder for sockets");
         let this = Self {
-            child,
+            child: restarts::spawn(program, root),
             port,
             folder,
             owner,
+            program: program.clone(),
         };
+        this.greets().await;
+        this
+    }
+
+    /// Waits until it answers.
+    async fn greets(&self) {
         eventually(SOON, async || {
             let greeted = async {
-                let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+                let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
                 let mut greeting = [0; 4];
                 stream.read_exact(&mut greeting).await.map(|_| greeting)
             };
             match greeted.await {
                 Ok(greeting) if &greeting == b"* OK" => Ok(()),
-                other => Err(format!("{other:?}\n{}", this.log())),
+                other => Err(format!("{other:?}\n{}", self.log())),
             }
         })
         .await;
-        this
     }
 
     /// Puts an email into a folder, as a delivery would.
@@ -151,19 +151,6 @@ impl Dovecot {
         }
         give(&tmp, &self.owner);
         fs::rename(tmp, new).expect("deliver an email");
-    }
-
-    /// Deletes the emails of a folder that hold this text, as another program of its user would.
-    pub(crate) fn remove(&self, folder: &str, text: &str) {
-        for part in ["cur", "new"] {
-            let emails = fs::read_dir(self.maildir(folder).join(part));
-            for entry in emails.into_iter().flatten().flatten() {
-                let held = fs::read_to_string(entry.path()).unwrap_or_default();
-                if held.contains(text) {
-                    fs::remove_file(entry.path()).expect("delete an email");
-                }
-            }
-        }
     }
 
     /// Makes the server give every mail of a folder another UID under another UIDVALIDITY, as after a restore.
@@ -221,11 +208,7 @@ impl Dovecot {
 
 impl Drop for Dovecot {
     fn drop(&mut self) {
-        // Not killed: it ends its own processes.
-        if let Ok(pid) = i32::try_from(self.child.id()) {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
-        }
-        drop(self.child.wait());
+        self.stop();
     }
 }
 

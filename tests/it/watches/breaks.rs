@@ -2,13 +2,13 @@
 //! read twice.
 
 use super::{QUICK, app_at, app_with, checked_again, email, has_jobs, jobs, seen, watch};
-use crate::actions::sending::TestApp;
 use crate::support::{
     cutter::Cutter,
     dovecot::{Dovecot, PASSWORD, USER},
     eventually,
     wait::SOON,
 };
+use crate::{actions::sending::TestApp, database::own_cluster, mailbox::app_on};
 use base::{WorkerId, clock::Clock};
 use chrono::TimeDelta;
 use jobs::store::watches;
@@ -51,6 +51,100 @@ async fn connection_that_is_cut_over_a_fetch_loses_no_email() {
     checked_again(&app, "INBOX").await;
     assert_eq!(jobs(&app).await, 3);
     assert_eq!(seen(&app).await["status"], "watching");
+}
+
+#[tokio::test]
+async fn command_that_the_server_fails_at_loses_no_email() {
+    let dovecot = Dovecot::start().await;
+    let cutter = Cutter::before(dovecot.port).await;
+    let app = app_at(cutter.port).await;
+    let _worker = app.worker_with(QUICK).await;
+    watch(&app, &["INBOX"]).await;
+    checked_again(&app, "INBOX").await;
+    for (number, command) in ["SEARCH", "RFC822.SIZE", "BODY.PEEK[]"].iter().enumerate() {
+        // The library takes a refusal for the end of a response, and so for an empty one.
+        cutter.refuse(command);
+        dovecot.deliver("INBOX", &email(number));
+        let cuts = number + 1;
+        eventually(SOON, async || {
+            (cutter.cuts() == cuts)
+                .then_some(())
+                .ok_or_else(|| format!("{command} was not sent"))
+        })
+        .await;
+        has_jobs_at_once(&app, i64::try_from(cuts).unwrap()).await;
+    }
+}
+
+#[tokio::test]
+async fn folder_that_the_server_fails_at_keeps_no_other_from_being_read() {
+    let dovecot = Dovecot::start().await;
+    let cutter = Cutter::before(dovecot.port).await;
+    let app = app_at(cutter.port).await;
+    let worker = app.worker_with(QUICK).await;
+    dovecot.deliver("Team", &email(1));
+    watch(&app, &["INBOX", "Team"]).await;
+    has_jobs(&app, 1).await;
+    // The inbox has its turn last.
+    cutter.refuse("SEARCH");
+    dovecot.deliver("Team", &email(2));
+    dovecot.deliver("INBOX", &email(3));
+    has_jobs(&app, 3).await;
+    assert_eq!(cutter.cuts(), 1);
+    let log = worker.process.log();
+    assert!(!log.contains("could not read a watched mailbox"), "{log}");
+}
+
+#[tokio::test]
+async fn server_that_takes_no_more_connections_asks_for_no_other_password() {
+    let dovecot = Dovecot::start().await;
+    let app = app_with(&dovecot).await;
+    // As many as it takes from one user.
+    let mut others = Vec::new();
+    for _ in 0..10 {
+        others.push(dovecot.log_in().await);
+    }
+    let _worker = app.worker_with(QUICK).await;
+    dovecot.deliver("INBOX", &email(1));
+    watch(&app, &["INBOX"]).await;
+    let watched = eventually(SOON, async || {
+        let found = seen(&app).await;
+        (found["status"] == "failing")
+            .then_some(found.clone())
+            .ok_or_else(|| found.to_string())
+    })
+    .await;
+    assert_eq!(watched["last_error"], "imap_unavailable", "{watched}");
+    drop(others);
+    has_jobs_at_once(&app, 1).await;
+}
+
+#[tokio::test]
+async fn mailbox_is_read_soon_after_postgres_comes_back() {
+    let dovecot = Dovecot::start().await;
+    let (cluster, db) = own_cluster().await;
+    let app = app_on(db, dovecot.port).await;
+    let worker = app.worker_with(QUICK).await;
+    watch(&app, &["INBOX"]).await;
+    checked_again(&app, "INBOX").await;
+    cluster.kill().expect("crash Postgres");
+    dovecot.deliver("INBOX", &email(1));
+    eventually(SOON, async || {
+        let log = worker.process.log();
+        let texts = [
+            "the database failed while a mailbox",
+            "could not record the state of a watched mailbox",
+        ];
+        texts
+            .iter()
+            .any(|text| log.contains(text))
+            .then_some(())
+            .ok_or(log)
+    })
+    .await;
+    cluster.restart().expect("start Postgres again");
+    // Sooner than the lease expires, which takes a minute and a half.
+    has_jobs(&app, 1).await;
 }
 
 #[tokio::test]

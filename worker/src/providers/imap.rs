@@ -7,6 +7,7 @@ pub(super) mod line;
 mod names;
 mod namespace;
 pub mod reader;
+mod responses;
 mod session;
 
 pub use names::keyword;
@@ -69,8 +70,7 @@ impl Imap {
         let login = timeout(STEP, client.login(username, password)).await;
         match login {
             Ok(Ok(session)) => Session::begin(session).await,
-            // RFC 5530: the server is unavailable; the password may be right.
-            Ok(Err((Error::No(text), _))) if text.contains("UNAVAILABLE") => {
+            Ok(Err((Error::No(text), _))) if is_temporary(&text) => {
                 Err(unreachable("imap_unavailable"))
             }
             Ok(Err((Error::No(_) | Error::Bad(_) | Error::Validate(_), _))) => {
@@ -101,6 +101,20 @@ impl Imap {
     }
 }
 
+/// Whether a login was refused for a reason of the server's own; the password may be right. RFC 5530 has the codes; servers that
+/// know none of them say that there are too many connections.
+fn is_temporary(refusal: &str) -> bool {
+    let refusal = refusal.to_ascii_uppercase();
+    let codes = [
+        "[UNAVAILABLE]",
+        "[LIMIT]",
+        "[INUSE]",
+        "[SERVERBUG]",
+        "[OVERQUOTA]",
+    ];
+    codes.iter().any(|code| refusal.contains(code)) || refusal.contains("TOO MANY")
+}
+
 /// Runs a step that changes nothing.
 async fn step<T, E>(
     code: &'static str,
@@ -124,5 +138,28 @@ fn timed_out() -> ProviderError {
     ProviderError::Retryable {
         code: "imap_timeout",
         detail: "a command timed out".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_temporary;
+
+    #[test]
+    fn full_or_broken_server_says_nothing_of_the_password() {
+        for (refusal, expected) in [
+            ("[UNAVAILABLE] Temporary authentication failure.", true),
+            (
+                "[LIMIT] Maximum number of connections from user+IP exceeded",
+                true,
+            ),
+            ("[ALERT] Too many simultaneous connections. (Failure)", true),
+            ("[SERVERBUG] Internal error occurred.", true),
+            ("[AUTHENTICATIONFAILED] Authentication failed.", false),
+            ("[ALERT] Invalid credentials (Failure)", false),
+            ("LOGIN failed.", false),
+        ] {
+            assert_eq!(is_temporary(refusal), expected, "{refusal}");
+        }
     }
 }

@@ -23,6 +23,8 @@ use jobs::{
 use std::{pin::pin, time::Duration};
 use tokio::time::{Instant, interval_at, sleep_until};
 
+/// How often a mailbox is handed back to a database that failed.
+const RETRY: Duration = Duration::from_secs(2);
 /// How often the folder that the server reports on is looked at again before the lease is renewed and the other folders have
 /// their turn.
 const ROUNDS: usize = 10;
@@ -171,6 +173,23 @@ impl Watcher {
         }
     }
 
+    /// Hands the mailbox back when the database answers again, so that its emails need not wait for the end of the lease.
+    async fn hand_back_late(&self, lease: &WatchLease) {
+        for _ in 0..LEASE.num_seconds().unsigned_abs() / RETRY.as_secs() {
+            tokio::select! {
+                () = self.engine.stopping.cancelled() => return self.hand_back(lease).await,
+                () = tokio::time::sleep(RETRY) => {}
+            }
+            let now = self.engine.clock.now();
+            match watches::release(&self.engine.pool, lease, now).await {
+                Ok(()) => return,
+                Err(error) => {
+                    tracing::debug!(error = chain(&error), connection.id = %lease.connection, "the database still fails");
+                }
+            }
+        }
+    }
+
     /// Records why a mailbox is no longer read, and when it is tried again.
     async fn end(
         &self,
@@ -183,8 +202,10 @@ impl Watcher {
                 tracing::info!(connection.id = %lease.connection, "the mailbox is watched by another worker, or no longer");
                 return;
             }
-            // The lease expires, and then any worker tries again.
-            CheckError::Database(error) => Err(error),
+            CheckError::Database(error) => {
+                tracing::warn!(error = chain(&error), connection.id = %lease.connection, "the database failed while a mailbox was read");
+                return self.hand_back_late(lease).await;
+            }
             CheckError::Provider(error) => {
                 tracing::warn!(connection.id = %lease.connection, code = error.code(), "could not read a watched mailbox");
                 self.record(lease, connection, &error).await
@@ -192,6 +213,7 @@ impl Watcher {
         };
         if let Err(error) = recorded {
             tracing::warn!(error = chain(&error), connection.id = %lease.connection, "could not record the state of a watched mailbox");
+            self.hand_back_late(lease).await;
         }
     }
 

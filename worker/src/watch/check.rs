@@ -43,9 +43,30 @@ impl From<DeliverError> for CheckError {
     }
 }
 
+/// What the error of a folder says if its server fails at a command.
+const REFUSED: &str = "imap_refused";
+
 /// Delivers what is new in a folder. Returns whether anything was there to be read: then the server may have reported more
 /// meanwhile, and the caller looks again before it waits.
+///
+/// A server that fails at a command does so for this folder, perhaps for one email in it: the others are read all the same.
 pub(super) async fn check(
+    watcher: &Watcher,
+    lease: &WatchLease,
+    reader: &mut Reader,
+    folder: &StoredFolder,
+) -> Result<bool, CheckError> {
+    match check_once(watcher, lease, reader, folder).await {
+        Err(CheckError::Provider(error)) if error.code() == REFUSED => {
+            let pool = &watcher.engine.pool;
+            folders::record_failure(pool, lease, &folder.folder, REFUSED).await?;
+            Ok(false)
+        }
+        checked => checked,
+    }
+}
+
+async fn check_once(
     watcher: &Watcher,
     lease: &WatchLease,
     reader: &mut Reader,

@@ -134,6 +134,7 @@ pub async fn deliver(
         ..progress
     };
     backfills::put(&mut tx, job, &progress).await?;
+    lease::renew_crash_allowance(&mut tx, job.lease).await?;
     tx.commit().await?;
     Ok(Some(progress))
 }

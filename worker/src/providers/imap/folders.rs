@@ -2,7 +2,7 @@
 
 use super::{names, namespace::Namespace};
 use crate::providers::mailbox::{Role, SearchScope, Target};
-use async_imap::types::{Name, NameAttribute};
+use async_imap::{imap_proto::MailboxListData, types::NameAttribute};
 
 /// Limit of folders searched for one email.
 const MAX_FOLDERS: usize = 200;
@@ -22,24 +22,25 @@ struct Folder {
 }
 
 impl Folders {
-    pub(super) fn listed(names: &[Name], namespace: Namespace) -> Self {
-        let mut folders = Self {
+    pub(super) fn new(namespace: Namespace) -> Self {
+        Self {
             delimiter: namespace.delimiter.clone(),
             namespace,
-            list: Vec::with_capacity(names.len()),
-        };
-        for name in names {
-            if folders.delimiter.is_none() {
-                folders.delimiter = name.delimiter().map(str::to_owned);
-            }
-            if !name.attributes().contains(&NameAttribute::NoSelect) {
-                folders.list.push(Folder {
-                    name: name.name().to_owned(),
-                    role: name.attributes().iter().find_map(role_of),
-                });
-            }
+            list: Vec::new(),
         }
-        folders
+    }
+
+    /// Adds a folder that the server lists.
+    pub(super) fn listed(&mut self, folder: &MailboxListData<'_>) {
+        if self.delimiter.is_none() {
+            self.delimiter = folder.delimiter.as_deref().map(str::to_owned);
+        }
+        if !folder.name_attributes.contains(&NameAttribute::NoSelect) {
+            self.list.push(Folder {
+                name: folder.name.to_string(),
+                role: folder.name_attributes.iter().find_map(role_of),
+            });
+        }
     }
 
     /// Adds a folder that was created since.

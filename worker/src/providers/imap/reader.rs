@@ -5,6 +5,7 @@ use super::{
     STEP,
     folders::Folders,
     line::Line,
+    responses::{self, Fetched},
     session::{Session, read, read_error},
     timed_out, unreachable,
 };
@@ -14,7 +15,6 @@ use crate::providers::{
 };
 use async_imap::{error::Error, extensions::idle::IdleResponse};
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::TryStreamExt;
 use jobs::domain::watch::{FolderName, FolderState, Period};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -123,9 +123,7 @@ impl Reader {
         if let Some(until) = period.until {
             query.push_str(&format!(" BEFORE {}", date(until, 2)));
         }
-        let found = read(self.inner.uid_search(query)).await?;
-        // Detects a broken connection, which otherwise looks like a folder without new emails.
-        read(self.inner.noop()).await?;
+        let found = read(responses::search(&mut self.inner, &query)).await?;
         // `5:*` names the last email, whatever its UID.
         let mut uids: Vec<u32> = found.into_iter().filter(|found| *found > uid).collect();
         uids.sort_unstable();
@@ -142,11 +140,14 @@ impl Reader {
             .fetch(uids, "(UID RFC822.SIZE INTERNALDATE)", 0)
             .await?
         {
-            let Some(uid) = mail.uid else { continue };
+            // Without a size it is no answer to us: another program changed the flags of the email meanwhile.
+            let (Some(uid), Some(size)) = (mail.uid, mail.size) else {
+                continue;
+            };
             listed.push(Listed {
                 uid,
-                bytes: usize::try_from(mail.size.unwrap_or(0)).unwrap_or(usize::MAX),
-                received_at: mail.internal_date().map(|date| date.to_utc()),
+                bytes: usize::try_from(size).unwrap_or(usize::MAX),
+                received_at: mail.received_at,
             });
         }
         listed.sort_unstable_by_key(|listed| listed.uid);
@@ -164,11 +165,11 @@ impl Reader {
     ) -> Result<Vec<RawEmail>, ProviderError> {
         let fetched = self.fetch(uids, "(UID BODY.PEEK[])", bytes).await?;
         Ok(fetched
-            .iter()
+            .into_iter()
             .filter_map(|mail| {
                 Some(RawEmail {
                     uid: mail.uid?,
-                    source: mail.body()?.to_vec(),
+                    source: mail.body?,
                 })
             })
             .collect())
@@ -179,18 +180,11 @@ impl Reader {
         uids: &[u32],
         query: &str,
         bytes: usize,
-    ) -> Result<Vec<async_imap::types::Fetch>, ProviderError> {
+    ) -> Result<Vec<Fetched>, ProviderError> {
         // Servers state the size of another form of the email than they send.
         let allowed = bytes.saturating_mul(2).saturating_add(OVERHEAD);
         self.inner.get_mut().allow(allowed);
-        let set: Vec<String> = uids.iter().map(u32::to_string).collect();
-        let fetched = async {
-            let stream = self.inner.uid_fetch(set.join(","), query).await?;
-            stream.try_collect::<Vec<_>>().await
-        };
-        let fetched = read(fetched).await?;
-        // Detects a broken connection, which otherwise looks like a short response.
-        read(self.inner.noop()).await?;
+        let fetched = read(responses::fetch(&mut self.inner, uids, query)).await?;
         let asked = |uid: u32| uids.contains(&uid);
         Ok(fetched
             .into_iter()

@@ -10,11 +10,10 @@ use super::{
     line::Line,
     names,
     namespace::Namespace,
-    timed_out, unreachable,
+    responses, timed_out, unreachable,
 };
 use async_imap::{error::Error, types::Flag};
 use async_trait::async_trait;
-use futures::TryStreamExt;
 use jobs::domain::mail::message_id_in;
 use std::{collections::BTreeSet, time::Duration};
 use tokio::time::timeout;
@@ -69,14 +68,10 @@ impl Session {
     }
 
     async fn list(&mut self, pattern: &str, namespace: Namespace) -> Result<(), ProviderError> {
-        let names = async {
-            let names = self.inner.list(None, Some(pattern)).await?;
-            names.try_collect::<Vec<_>>().await
-        };
-        let names = read(names).await?;
-        // Detects a broken connection, which otherwise looks like a short list.
-        read(self.inner.noop()).await?;
-        self.folders = Folders::listed(&names, namespace);
+        let mut folders = Folders::new(namespace);
+        let listed = responses::list(&mut self.inner, pattern, |folder| folders.listed(folder));
+        read(listed).await?;
+        self.folders = folders;
         Ok(())
     }
 
@@ -139,19 +134,12 @@ impl Session {
         if candidates.is_empty() {
             return Ok(None);
         }
-        let set: Vec<String> = candidates.iter().map(u32::to_string).collect();
         let query = "(UID BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])";
-        let fetched = async {
-            let stream = self.inner.uid_fetch(set.join(","), query).await?;
-            stream.try_collect::<Vec<_>>().await
-        };
-        let fetched = read(fetched).await?;
-        // Detects a broken connection, which otherwise looks like a short response.
-        read(self.inner.noop()).await?;
+        let fetched = read(responses::fetch(&mut self.inner, &candidates, query)).await?;
         // Read by the code that read the id of the stored email, so that both are in the same form.
         let wanted = message_id_in(format!("Message-ID: {message_id}\n\n").as_bytes());
         let same = fetched.iter().filter(|mail| {
-            let id = mail.header().and_then(message_id_in);
+            let id = mail.header.as_deref().and_then(message_id_in);
             id.is_some() && id == wanted
         });
         Ok(same.filter_map(|mail| mail.uid).max())
@@ -216,9 +204,8 @@ impl Mailbox for Session {
         if !self.select(folder, false).await? {
             return Ok(None);
         }
-        let found = read(self.inner.uid_search(format!("UNDELETED {search}"))).await?;
-        // Detects a broken connection, which otherwise looks like an email that is not there.
-        read(self.inner.noop()).await?;
+        let query = format!("UNDELETED {search}");
+        let found = read(responses::search(&mut self.inner, &query)).await?;
         let uid_validity = self
             .selected
             .as_ref()
@@ -238,18 +225,13 @@ impl Mailbox for Session {
         if self.at(spot, false).await?.is_none() {
             return Ok(None);
         }
-        let fetched = async {
-            let stream = self
-                .inner
-                .uid_fetch(spot.uid.to_string(), "(FLAGS)")
-                .await?;
-            stream.try_collect::<Vec<_>>().await
-        };
-        let fetched = read(fetched).await?;
-        // Detects a broken connection, which otherwise looks like an empty response.
-        read(self.inner.noop()).await?;
+        let fetched = read(responses::fetch(&mut self.inner, &[spot.uid], "(FLAGS)")).await?;
         let ours = fetched.iter().find(|mail| mail.uid == Some(spot.uid));
-        Ok(ours.map(|mail| mail.flags().filter_map(|flag| name_of(&flag)).collect()))
+        let named = |flags: &[String]| {
+            let flags = flags.iter().map(|flag| Flag::from(flag.as_str()));
+            flags.filter_map(|flag| name_of(&flag)).collect()
+        };
+        Ok(ours.map(|mail| named(&mail.flags)))
     }
 
     async fn mark(
