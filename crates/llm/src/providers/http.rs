@@ -166,7 +166,7 @@ impl Http {
                 file_name,
                 content,
             } => {
-                let boundary = Uuid::new_v4().simple().to_string();
+                let boundary = Uuid::now_v7().simple().to_string();
                 request
                     .header(
                         CONTENT_TYPE,
