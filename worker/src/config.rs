@@ -13,7 +13,7 @@ use jobs::{
     },
     secrets::KeyRing,
 };
-use llm::{LlmConfig, Prices};
+use llm::{LlmConfig, Naming, Prices};
 use queue::runtime::RuntimeConfig;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -145,6 +145,8 @@ pub struct WorkerConfig {
     /// Retention of finished jobs.
     pub retention: Duration,
     pub llm: LlmConfig,
+    /// The version of OpenTelemetry's names for calls to the model.
+    pub naming: Naming,
     pub prices: Prices,
     /// How often a model that is away is asked.
     pub lanes: LanePolicy,
@@ -193,6 +195,7 @@ impl WorkerConfig {
             retention: env.seconds(RETENTION),
             record: record(&mut env, &llm),
             llm,
+            naming: Naming::from_env(&mut env),
             prices: prices(&mut env),
             lanes: LanePolicy::probing_every(env.seconds(PROBE)),
             rate: Rate {

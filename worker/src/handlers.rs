@@ -76,6 +76,7 @@ pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Handle
     let models = Models::from_config(
         &config.llm,
         &metrics.registry,
+        config.naming,
         Clock::System,
         fixtures::SHIPPED,
     )

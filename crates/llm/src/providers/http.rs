@@ -6,7 +6,7 @@ use crate::{
     classify,
     error::LlmError,
     limits_left::limits_left,
-    provider::{AttemptInfo, AttemptRequest},
+    provider::{AttemptInfo, AttemptRequest, Server},
 };
 use chrono::{DateTime, Utc};
 use reqwest::{
@@ -30,6 +30,7 @@ const REQUEST_IDS: [&str; 3] = ["x-request-id", "request-id", "apim-request-id"]
 pub(super) struct Http {
     client: Client,
     url: Url,
+    server: Server,
     /// Sent with every request: the credential, and what the operator configured.
     headers: HeaderMap,
     key: SecretString,
@@ -100,11 +101,19 @@ impl Http {
             .map_err(ClientError::Http)?;
         Ok(Self {
             client,
+            server: Server {
+                address: url.host_str().unwrap_or_default().to_owned(),
+                port: url.port_or_known_default().unwrap_or_default(),
+            },
             url,
             headers,
             key,
             connect_timeout,
         })
+    }
+
+    pub(super) fn server(&self) -> &Server {
+        &self.server
     }
 
     /// Sends the body once and reads the whole response.
