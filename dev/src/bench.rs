@@ -15,8 +15,10 @@ mod finished;
 mod graphile;
 mod http;
 mod idle;
+mod llm;
 mod memory;
 mod mixed;
+mod model_server;
 mod noop;
 mod pickup;
 mod pinned;
@@ -85,6 +87,8 @@ enum Bench {
     Workers,
     /// Memory of a worker with 1,000 jobs that wait for a model.
     Memory,
+    /// What a job adds to its call to a model, with 200 calls of two seconds under way.
+    Llm,
     /// Ten minutes of load while a long transaction blocks vacuum.
     Pinned,
 }
@@ -176,6 +180,7 @@ impl Bench {
             Self::Finished => finished::measure(bench, settings).await,
             Self::Workers => workers::measure(bench, settings).await,
             Self::Memory => memory::measure(bench, settings).await,
+            Self::Llm => llm::measure(bench, settings).await,
             Self::Pinned => pinned::measure(bench, settings).await,
         }
     }
