@@ -206,6 +206,20 @@ impl Http {
         })
     }
 
+    /// Gets a JSON value of up to `limit` bytes from another address of the same server.
+    ///
+    /// # Errors
+    /// As [`Http::fetch`], or if the response is not JSON.
+    pub(super) async fn get_json(
+        &self,
+        url: Url,
+        limit: usize,
+        now: DateTime<Utc>,
+    ) -> Result<Value, LlmError> {
+        let response = self.fetch(Method::GET, url, Body::None, limit, now);
+        response.await?.json()
+    }
+
     /// Reads the body in chunks up to the limit; `Content-Length` may be missing or wrong. Counts the bytes in `read`.
     async fn read_capped(
         &self,
@@ -237,6 +251,17 @@ impl Http {
         LlmError::Connect {
             source: error.without_url().into(),
         }
+    }
+}
+
+impl HttpResponse {
+    /// Parses the body.
+    ///
+    /// # Errors
+    /// If it is not JSON.
+    pub(super) fn json(&self) -> Result<Value, LlmError> {
+        let parsed = serde_json::from_slice(&self.body);
+        parsed.map_err(|_| LlmError::InvalidReply { what: "not JSON" })
     }
 }
 
