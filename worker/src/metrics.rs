@@ -7,7 +7,7 @@ use jobs::{
         llm::BudgetPeriod,
         subscription::SubscriptionStatus,
     },
-    kinds::{draft::DraftGenerate, triage::Triage},
+    kinds::{draft::DraftGenerate, triage::Triage, triage_shadow::TriageShadow},
     store::{
         audit_seals, connections, effects, llm_budgets,
         llm_lanes::{self, StoredLane},
@@ -61,6 +61,9 @@ pub struct WorkerMetrics {
     pub spend: SpendMetrics,
 }
 
+/// The kinds of jobs that ask a model.
+const ASKING: [&str; 3] = [Triage::NAME, TriageShadow::NAME, DraftGenerate::NAME];
+
 impl WorkerMetrics {
     /// # Errors
     /// If a name is registered twice, which is a mistake in the code.
@@ -69,7 +72,7 @@ impl WorkerMetrics {
         Ok(Self {
             runtime: RuntimeMetrics::register(&registry)?,
             assistant: AssistantMetrics::register(&registry)?,
-            spend: SpendMetrics::declared(&registry, &[Triage::NAME, DraftGenerate::NAME])?,
+            spend: SpendMetrics::declared(&registry, &ASKING)?,
             registry,
         })
     }
