@@ -15,9 +15,11 @@ mod finished;
 mod graphile;
 mod http;
 mod idle;
+mod llm;
 mod mail_server;
 mod memory;
 mod mixed;
+mod model_server;
 mod noop;
 mod pickup;
 mod pinned;
@@ -92,6 +94,8 @@ enum Bench {
     Memory,
     /// Time from an email's arrival in a watched mailbox to its job; memory and connections of 200 watched mailboxes.
     Watch,
+    /// What a job adds to its call to a model, with 200 calls of two seconds under way.
+    Llm,
     /// Ten minutes of load while a long transaction blocks vacuum.
     Pinned,
 }
@@ -184,6 +188,7 @@ impl Bench {
             Self::Workers => workers::measure(bench, settings).await,
             Self::Memory => memory::measure(bench, settings).await,
             Self::Watch => watch::measure(bench, settings).await,
+            Self::Llm => llm::measure(bench, settings).await,
             Self::Pinned => pinned::measure(bench, settings).await,
         }
     }

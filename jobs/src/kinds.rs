@@ -9,6 +9,7 @@ mod spec;
 mod submitter;
 pub mod triage;
 pub mod triage_batch;
+pub mod triage_shadow;
 pub mod webhook_delivery;
 
 pub use spec::{ALL, JobOutput, KindSpec, names, queues};

@@ -7,7 +7,7 @@ use crate::{
         Client, TestDb,
         batch_server::{BatchServer, Mode},
         client::send,
-        system::{TestApi, Worker},
+        system::{TestApi, Worker, metric},
         wait::SOON,
     },
 };
@@ -123,9 +123,16 @@ async fn emails_that_can_wait_are_judged_by_one_batch_at_half_the_price() {
         json!({"budgets": [{"kind": "*", "period": "day", "max_cost_micros": 1_000_000}]});
     put_budgets(&setup.client, &budgets).await;
     let jobs = setup.submit(0..3).await;
-    let _worker = setup.worker().await;
+    let worker = setup.worker().await;
     setup.until_parked(3).await;
     setup.server.has_batches(1).await;
+    let counted = async |name, labels| metric(worker.ops, name, labels).await;
+    setup
+        .db
+        .execute("update llm_batches set created_at = created_at - interval '1 hour'")
+        .await;
+    assert!(counted("postroom_llm_batches_open", &[]).await > 0.5);
+    assert!(counted("postroom_llm_batch_oldest_seconds", &[]).await > 3599.5);
     let reserved: i64 = setup
         .db
         .one("select reserved_micros from llm_budgets")
@@ -153,6 +160,11 @@ async fn emails_that_can_wait_are_judged_by_one_batch_at_half_the_price() {
         (setup.server.batches(), setup.server.singles()),
         (vec![3], 0)
     );
+    assert!(counted("postroom_llm_batches_open", &[]).await < 0.5);
+    assert!(counted("postroom_llm_batch_oldest_seconds", &[]).await < 0.5);
+    let ok = [("outcome", "ok")];
+    let ended = counted("postroom_llm_batch_requests_total", &ok).await;
+    assert!((ended - 3.0).abs() < 0.5, "{ended}");
     assert_eq!(setup.recorded().await, vec![row("batch", "ok", BATCHED); 3]);
     let spent: i64 = setup.db.one("select spent_micros from llm_budgets").await;
     assert_eq!(spent, 3 * BATCHED);

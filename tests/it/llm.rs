@@ -9,14 +9,15 @@ mod providers;
 mod replies;
 mod retries;
 mod secrecy;
+mod telemetry;
 mod tiers;
 
 use base::{JobId, TenantId, clock::Clock};
 use chrono::{DateTime, Utc};
 use llm::{Call, OutputSchema};
 use llm::{
-    Completion, LlmError, LlmMetrics, Model, OpenAiChat, Prompt, RetryConfig, ServiceTier, Trusted,
-    Untrusted,
+    Completion, LlmError, LlmMetrics, Model, Naming, OpenAiChat, Prompt, RetryConfig, ServiceTier,
+    Trusted, Untrusted,
 };
 use prometheus::{Registry, TextEncoder};
 use serde_json::{Value, json};
@@ -124,8 +125,13 @@ impl TestCall {
 }
 
 fn model_at(address: &str, retry: RetryConfig) -> (Model, Registry) {
+    model_named(Naming::V1_41, address, retry)
+}
+
+/// With the metrics of a version of OpenTelemetry's conventions.
+fn model_named(naming: Naming, address: &str, retry: RetryConfig) -> (Model, Registry) {
     let registry = Registry::new();
-    let metrics = LlmMetrics::register(&registry).unwrap();
+    let metrics = LlmMetrics::named(&registry, naming).unwrap();
     let address = address.parse().unwrap();
     let client = OpenAiChat::new(&address, "fake-1".to_owned(), KEY.into()).unwrap();
     let model = Model::new(client, metrics, Clock::fixed(now()), retry);

@@ -60,6 +60,7 @@ mod scenarios;
 mod schema;
 mod serve;
 mod sessions;
+mod shadow;
 mod startup;
 mod submit;
 mod support;

@@ -1,6 +1,11 @@
 //! The worker's configuration from the environment: [`WorkerConfig`]. Reports all faults together.
 
-use crate::{prompts::TASKS, providers::guard::Guard, watch::WatchConfig};
+use crate::{
+    prompts::TASKS,
+    providers::guard::Guard,
+    shadow::{self, ShadowConfig},
+    watch::WatchConfig,
+};
 use base::{
     db::PoolConfig,
     env::{ConfigError, Env, Variable},
@@ -13,7 +18,7 @@ use jobs::{
     },
     secrets::KeyRing,
 };
-use llm::{LlmConfig, Prices};
+use llm::{LlmConfig, Naming, Prices};
 use queue::runtime::RuntimeConfig;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -128,6 +133,8 @@ pub const VARIABLES: &[Variable] = &[
     BATCH,
     CALL_RETENTION,
     RECORD,
+    shadow::SHARE,
+    shadow::PROMPT,
     WATCH_POLL,
     WATCH_ACCOUNTS,
     FETCHED_RETENTION,
@@ -145,6 +152,8 @@ pub struct WorkerConfig {
     /// Retention of finished jobs.
     pub retention: Duration,
     pub llm: LlmConfig,
+    /// The version of OpenTelemetry's names for calls to the model.
+    pub naming: Naming,
     pub prices: Prices,
     /// How often a model that is away is asked.
     pub lanes: LanePolicy,
@@ -156,6 +165,8 @@ pub struct WorkerConfig {
     pub call_retention_days: i32,
     /// Where exchanges with the model are written, in development.
     pub record: Option<PathBuf>,
+    /// Which judgements are compared with those of a second model or prompt.
+    pub shadow: ShadowConfig,
     /// Below this confidence, a draft becomes open questions.
     pub draft_floor: Confidence,
     pub watch: WatchConfig,
@@ -192,7 +203,9 @@ impl WorkerConfig {
             },
             retention: env.seconds(RETENTION),
             record: record(&mut env, &llm),
+            shadow: ShadowConfig::from_env(&mut env),
             llm,
+            naming: Naming::from_env(&mut env),
             prices: prices(&mut env),
             lanes: LanePolicy::probing_every(env.seconds(PROBE)),
             rate: Rate {

@@ -34,7 +34,10 @@ use draft::{DraftHandler, DraftMetrics};
 use llm::{Models, config::ModelError};
 use queue::Failure;
 use queue::runtime::handler::Registry;
-use triage::{TriageHandler, TriageMetrics};
+use triage::{
+    TriageHandler, TriageMetrics,
+    shadow::{ShadowHandler, ShadowMetrics},
+};
 use triage_batch::TriageBatchHandler;
 use webhook_delivery::WebhookDeliveryHandler;
 
@@ -47,6 +50,8 @@ pub enum RegistryError {
     Recording(#[source] RecordingError),
     #[error("could not register the metrics of triage")]
     TriageMetrics(#[source] prometheus::Error),
+    #[error("could not register the metrics of shadow mode")]
+    ShadowMetrics(#[source] prometheus::Error),
     #[error("could not register the metrics of drafts")]
     DraftMetrics(#[source] prometheus::Error),
     #[error("could not register the metrics of actions")]
@@ -77,6 +82,7 @@ pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Handle
     let models = Models::from_config(
         &config.llm,
         &metrics.registry,
+        config.naming,
         Clock::System,
         fixtures::SHIPPED,
     )
@@ -93,12 +99,19 @@ pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Handle
     .recorded_by(recorder.map_err(RegistryError::Recording)?);
     let triage =
         TriageMetrics::register(&metrics.registry).map_err(RegistryError::TriageMetrics)?;
+    let shadow =
+        ShadowMetrics::register(&metrics.registry).map_err(RegistryError::ShadowMetrics)?;
     let providers = Providers::new(config.keys.clone(), config.guard);
     let action =
         ActionMetrics::register(&metrics.registry).map_err(RegistryError::ActionMetrics)?;
     let draft = DraftMetrics::register(&metrics.registry).map_err(RegistryError::DraftMetrics)?;
     let registry = Registry::default()
-        .with(TriageHandler::new(access.clone(), triage))
+        .with(TriageHandler::new(access.clone(), triage).compared(config.shadow.clone()))
+        .with(ShadowHandler::new(
+            access.clone(),
+            config.shadow.prompt,
+            shadow,
+        ))
         .with(TriageBatchHandler)
         .with(
             DraftHandler::new(access.clone(), config.draft_floor, draft)

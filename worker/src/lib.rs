@@ -16,4 +16,5 @@ pub mod providers;
 pub mod recording;
 pub mod replay;
 pub mod run;
+pub mod shadow;
 pub mod watch;

@@ -7,9 +7,9 @@ use jobs::{
         llm::BudgetPeriod,
         subscription::SubscriptionStatus,
     },
-    kinds::{draft::DraftGenerate, triage::Triage},
+    kinds::{draft::DraftGenerate, triage::Triage, triage_shadow::TriageShadow},
     store::{
-        audit_seals, connections, effects, llm_budgets,
+        audit_seals, connections, effects, llm_batches, llm_budgets,
         llm_lanes::{self, StoredLane},
         llm_rates, subscriptions, watches,
     },
@@ -39,6 +39,10 @@ base::metrics! {
         audit_seals: IntGauge,
         /// Model mode, live or testing: 1 for the mode of this process.
         llm_mode: IntGaugeVec [mode],
+        /// Batches of requests at providers that have not ended; all workers report the same number.
+        llm_batches_open: IntGauge,
+        /// Age of the oldest of them, in seconds; all workers report the same number.
+        llm_batch_oldest_seconds: IntGauge,
         /// Models that are not asked: 1 while an operator must act, or while the provider is away or asked to wait; all workers report the same numbers.
         llm_lane_open: IntGaugeVec [provider, model, cause],
         /// Configured requests and tokens per minute, by unit; absent without a limit. All workers report the same numbers.
@@ -61,6 +65,9 @@ pub struct WorkerMetrics {
     pub spend: SpendMetrics,
 }
 
+/// The kinds of jobs that ask a model.
+const ASKING: [&str; 3] = [Triage::NAME, TriageShadow::NAME, DraftGenerate::NAME];
+
 impl WorkerMetrics {
     /// # Errors
     /// If a name is registered twice, which is a mistake in the code.
@@ -69,7 +76,7 @@ impl WorkerMetrics {
         Ok(Self {
             runtime: RuntimeMetrics::register(&registry)?,
             assistant: AssistantMetrics::register(&registry)?,
-            spend: SpendMetrics::declared(&registry, &[Triage::NAME, DraftGenerate::NAME])?,
+            spend: SpendMetrics::declared(&registry, &ASKING)?,
             registry,
         })
     }
@@ -122,6 +129,9 @@ impl AssistantMetrics {
                 .with_label_values(&[status.as_str()])
                 .set(count);
         }
+        let open = llm_batches::open(pool).await?;
+        self.llm_batches_open.set(open.batches);
+        self.llm_batch_oldest_seconds.set(open.oldest_seconds);
         let used = llm_budgets::most_used(pool).await?;
         for period in BudgetPeriod::ALL {
             let ratio = used

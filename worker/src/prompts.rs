@@ -12,9 +12,11 @@ use serde_json::json;
 const RULES: usize = 200;
 
 /// What models are asked for. Each may have a model of its own.
-pub const TASKS: [&str; 2] = [TRIAGE_TASK, DRAFT_TASK];
+pub const TASKS: [&str; 3] = [TRIAGE_TASK, DRAFT_TASK, SHADOW_TASK];
 pub const TRIAGE_TASK: &str = "triage";
 pub const DRAFT_TASK: &str = "draft";
+/// The second judgement of a triaged email, to be compared.
+pub const SHADOW_TASK: &str = "shadow";
 
 /// Judges an email and proposes actions.
 pub const TRIAGE: PromptFile = PromptFile {

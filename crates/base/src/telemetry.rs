@@ -35,8 +35,9 @@ pub fn init(directives: &str) -> Result<(), TelemetryError> {
     fmt()
         .json()
         .flatten_event(true)
-        .with_current_span(true)
-        .with_span_list(false)
+        // All spans, outermost first: the call to a model lies within the attempt that has the ids of the request.
+        .with_current_span(false)
+        .with_span_list(true)
         .with_writer(std::io::stderr)
         .with_env_filter(filter)
         .try_init()

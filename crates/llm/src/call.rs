@@ -30,6 +30,14 @@ pub struct Call<'a> {
     pub cancelled: &'a CancellationToken,
 }
 
+/// The labels that all metrics of one model share.
+#[derive(Clone, Copy)]
+pub(crate) struct CallLabels<'a> {
+    pub(crate) provider: &'a str,
+    pub(crate) model: &'a str,
+    pub(crate) task: &'a str,
+}
+
 /// One request to the provider and its result.
 pub(crate) struct Attempt<T> {
     pub(crate) result: T,

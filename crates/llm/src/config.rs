@@ -22,6 +22,7 @@ use crate::{
         fixtures::{FixtureError, Fixtures},
     },
     retry::RetryConfig,
+    semconv::{self, Naming},
 };
 use base::{
     clock::Clock,
@@ -73,6 +74,7 @@ pub const VARIABLES: &[Variable] = &[
     MODE,
     FIXTURES,
     ENVIRONMENT,
+    semconv::OPT_IN,
 ];
 
 /// The configuration of the model.
@@ -153,10 +155,11 @@ impl Models {
     pub fn from_config(
         config: &LlmConfig,
         registry: &Registry,
+        naming: Naming,
         clock: Clock,
         shipped_fixtures: &[(&str, &str)],
     ) -> Result<Self, ModelError> {
-        let metrics = LlmMetrics::register(registry).map_err(ModelError::Metrics)?;
+        let metrics = LlmMetrics::named(registry, naming).map_err(ModelError::Metrics)?;
         let over_network = |name: String, live: &LiveConfig| -> Result<Model, ModelError> {
             let retry = RetryConfig {
                 attempt_timeout: live.timeout,

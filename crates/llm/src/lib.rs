@@ -16,6 +16,7 @@ pub mod prompt_file;
 pub mod provider;
 pub mod providers;
 pub mod retry;
+pub mod semconv;
 pub mod tier;
 
 mod classify;
@@ -39,4 +40,5 @@ pub use providers::{
     options::ModelOptions, responses::OpenAiResponses,
 };
 pub use retry::RetryConfig;
+pub use semconv::Naming;
 pub use tier::ServiceTier;

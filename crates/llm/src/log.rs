@@ -1,11 +1,12 @@
-//! Logs one event per attempt: [`CallLog`]. All events have the same fields: sizes and hashes, never text.
+//! Logs one event per attempt: [`CallLog`]. Fields have the names of [`semconv`](crate::semconv) where it has one; they hold
+//! sizes and hashes, never text.
 
 use crate::{
-    call::{Attempt, Call},
+    call::{Attempt, Call, CallLabels},
     error::LlmError,
-    metrics::CallLabels,
     provider::Reply,
     retry::Verdict,
+    semconv::{CHAT, attribute},
 };
 use base::telemetry::{self, millis};
 
@@ -19,11 +20,11 @@ pub(super) struct CallLog<'a> {
 
 /// How an attempt ended.
 struct AttemptEnd<'a> {
-    outcome: &'static str,
-    model: &'a str,
-    cause: &'a str,
+    model: Option<&'a str>,
+    error_type: Option<&'static str>,
+    cause: Option<&'a str>,
     delay_ms: Option<u64>,
-    why: &'static str,
+    why: Option<&'static str>,
 }
 
 /// Logs one event with a fixed set of fields. A macro, because `tracing` wants its levels as constants.
@@ -31,29 +32,31 @@ macro_rules! attempt_event {
     ($level:ident, $message:literal, $log:expr, $attempt:expr, $end:expr) => {{
         let (log, attempt, end) = ($log, $attempt, $end);
         let usage = attempt.info.usage;
+        let finish = attempt.info.finish.map(|finish| [finish.as_str()]);
         tracing::$level!(
             job.id = %log.call.job,
             attempt = log.call.attempt,
             tenant.id = %log.call.tenant,
-            provider = log.labels.provider,
-            model = log.labels.model,
-            response_model = end.model,
-            task = log.labels.task,
+            { attribute::OPERATION } = CHAT,
+            { attribute::PROVIDER } = log.labels.provider,
+            { attribute::REQUEST_MODEL } = log.labels.model,
+            { attribute::RESPONSE_MODEL } = end.model,
+            { attribute::REQUEST_MAX_TOKENS } = log.call.max_output_tokens,
+            { attribute::INPUT_TOKENS } = usage.map(|usage| usage.input),
+            { attribute::OUTPUT_TOKENS } = usage.map(|usage| usage.output),
+            { attribute::CACHE_READ_TOKENS } = usage.map(|usage| usage.cache_read),
+            { attribute::REASONING_TOKENS } = usage.map(|usage| usage.reasoning),
+            { attribute::FINISH_REASONS } = finish.map(tracing::field::debug),
+            { attribute::ERROR_TYPE } = end.error_type,
+            task = log.call.task,
             prompt_version = log.call.prompt.version(),
             prompt_sha256 = log.prompt_sha256,
             prompt_bytes = log.prompt_bytes,
             response_bytes = attempt.info.response_bytes,
-            max_output_tokens = log.call.max_output_tokens,
-            input_tokens = usage.map(|usage| usage.input),
-            output_tokens = usage.map(|usage| usage.output),
-            cached_tokens = usage.map(|usage| usage.cache_read),
-            reasoning_tokens = usage.map(|usage| usage.reasoning),
-            finish_reason = attempt.info.finish.map(|finish| finish.as_str()),
             status = attempt.info.status,
             x_request_id = attempt.info.request_id,
             client_request_id = %attempt.client_request_id,
             duration_ms = millis(attempt.duration),
-            outcome = end.outcome,
             error = end.cause,
             delay_ms = end.delay_ms,
             why = end.why,
@@ -75,11 +78,11 @@ impl<'a> CallLog<'a> {
 
     pub(super) fn succeeded(&self, attempt: &Attempt<Reply>) {
         let end = AttemptEnd {
-            outcome: "ok",
-            model: &attempt.result.model,
-            cause: "",
+            model: Some(&attempt.result.model),
+            error_type: None,
+            cause: None,
             delay_ms: None,
-            why: "",
+            why: None,
         };
         attempt_event!(info, "the model answered", self, attempt, end);
     }
@@ -91,11 +94,11 @@ impl<'a> CallLog<'a> {
             Verdict::GiveUp { why } => (None, why),
         };
         let end = AttemptEnd {
-            outcome: attempt.result.class(),
-            model: "",
-            cause: &cause,
+            model: None,
+            error_type: Some(attempt.result.class()),
+            cause: Some(&cause),
             delay_ms,
-            why,
+            why: Some(why),
         };
         if attempt.result.needs_operator() {
             attempt_event!(

@@ -1,19 +1,17 @@
 //! The metrics of model calls: [`LlmMetrics`].
 //!
-//! Names follow OpenTelemetry's conventions for generative AI (v1.41), in Prometheus' spelling, where a convention exists.
+//! Where OpenTelemetry's conventions for generative AI name a metric, it is one of [`semconv::metrics`](crate::semconv).
 //! Labels come from closed sets: never a job, a tenant, text or a hash of a prompt.
 
 use crate::{
+    call::CallLabels,
     completion::TokenUsage,
     error::{InvalidReason, LlmError},
+    semconv::{Naming, metrics::ConventionMetrics},
 };
+use prometheus::Registry;
 use std::time::Duration;
 
-/// The convention's buckets, and three more for requests that take minutes.
-const OPERATION_SECONDS: &[f64] = &[
-    0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84,
-    327.68, 655.36,
-];
 /// 64 B to 4 MiB, in factors of four.
 const BYTES: &[f64] = &[
     64.0,
@@ -32,11 +30,8 @@ const RETRY_AFTER_SECONDS: &[f64] = &[
 ];
 
 base::metrics! {
-    /// The metrics of model calls.
-    pub struct LlmMetrics {
-        /// Duration of model calls, including waits between requests, in seconds; error_type is empty on success.
-        #[name = "gen_ai_client_operation_duration_seconds"]
-        operation_seconds: HistogramVec [gen_ai_operation_name, gen_ai_provider_name, gen_ai_request_model, error_type] = OPERATION_SECONDS,
+    /// The metrics of model calls that no convention names.
+    pub struct OwnMetrics {
         /// Tokens used; input includes cached tokens, output includes reasoning.
         llm_tokens_total: IntCounterVec [provider, model, type],
         /// Model calls ended, by outcome.
@@ -66,22 +61,45 @@ base::metrics! {
     }
 }
 
-/// The labels that all metrics of one model share.
-#[derive(Clone, Copy)]
-pub(crate) struct CallLabels<'a> {
-    pub(crate) provider: &'a str,
-    pub(crate) model: &'a str,
-    pub(crate) task: &'a str,
+/// The metrics of model calls.
+#[derive(Clone)]
+pub struct LlmMetrics {
+    pub(crate) own: OwnMetrics,
+    convention: ConventionMetrics,
 }
 
 /// Counts one request as in flight until dropped.
 pub(crate) struct Inflight(prometheus::IntGauge);
 
 impl LlmMetrics {
+    /// Creates the metrics and adds them to the registry.
+    ///
+    /// # Errors
+    /// If a name is registered twice, which is a mistake in the code.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        Self::named(registry, Naming::default())
+    }
+
+    /// As [`LlmMetrics::register`], with the names of another version of the conventions.
+    ///
+    /// # Errors
+    /// As [`LlmMetrics::register`].
+    pub fn named(registry: &Registry, naming: Naming) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            own: OwnMetrics::register(registry)?,
+            convention: ConventionMetrics::register(registry, naming)?,
+        })
+    }
+
+    pub(crate) fn naming(&self) -> Naming {
+        self.convention.naming()
+    }
+
     /// Counts an answer unfit for its task. `repaired` says whether a second answer was fit.
     pub fn output_invalid(&self, task: &str, reason: InvalidReason, repaired: bool) {
         let repaired = if repaired { "true" } else { "false" };
-        self.llm_output_invalid_total
+        self.own
+            .llm_output_invalid_total
             .with_label_values(&[task, reason.as_str(), repaired])
             .inc();
     }
@@ -92,40 +110,50 @@ impl LlmMetrics {
             LlmError::NotAdmitted(refusal) => refusal.class(),
             error => error.class(),
         };
-        self.llm_fallbacks_total
+        self.own
+            .llm_fallbacks_total
             .with_label_values(&[provider, model, reason])
             .inc();
     }
 
     /// Creates the series of a model before its first call, so that a panel shows 0 and no gap.
     pub(crate) fn declare(&self, provider: &str, model: &str) {
-        self.llm_inflight.with_label_values(&[provider]).set(0);
-        self.llm_retry_after_seconds.with_label_values(&[provider]);
-        self.llm_admission_seconds.with_label_values(&[provider]);
-        self.llm_rate_reached_total
+        self.own.llm_inflight.with_label_values(&[provider]).set(0);
+        self.own
+            .llm_retry_after_seconds
+            .with_label_values(&[provider]);
+        self.own
+            .llm_admission_seconds
+            .with_label_values(&[provider]);
+        self.own
+            .llm_rate_reached_total
             .with_label_values(&[provider, model]);
-        self.llm_rate_wait_seconds
+        self.own
+            .llm_rate_wait_seconds
             .with_label_values(&[provider, model]);
         for kind in ["input", "output"] {
-            self.llm_tokens_total
+            self.own
+                .llm_tokens_total
                 .with_label_values(&[provider, model, kind]);
         }
     }
 
     pub(crate) fn admitted(&self, labels: CallLabels<'_>, took: Duration) {
-        self.llm_admission_seconds
+        self.own
+            .llm_admission_seconds
             .with_label_values(&[labels.provider])
             .observe(took.as_secs_f64());
     }
 
     pub(crate) fn inflight(&self, labels: CallLabels<'_>) -> Inflight {
-        let gauge = self.llm_inflight.with_label_values(&[labels.provider]);
+        let gauge = self.own.llm_inflight.with_label_values(&[labels.provider]);
         gauge.inc();
         Inflight(gauge)
     }
 
     pub(crate) fn prompt(&self, labels: CallLabels<'_>, bytes: u64) {
-        self.llm_prompt_bytes
+        self.own
+            .llm_prompt_bytes
             .with_label_values(&[labels.provider, labels.model, labels.task])
             .observe(bytes as f64);
     }
@@ -136,22 +164,28 @@ impl LlmMetrics {
         error: Option<&LlmError>,
         response_bytes: u64,
     ) {
-        self.llm_attempts_total
+        self.own
+            .llm_attempts_total
             .with_label_values(&[labels.provider, labels.model, labels.task, outcome(error)])
             .inc();
         if response_bytes > 0 {
-            self.llm_response_bytes
+            self.own
+                .llm_response_bytes
                 .with_label_values(&[labels.provider, labels.model, labels.task])
                 .observe(response_bytes as f64);
         }
         if let Some(requested) = error.and_then(LlmError::retry_after) {
-            self.llm_retry_after_seconds
+            self.own
+                .llm_retry_after_seconds
                 .with_label_values(&[labels.provider])
                 .observe(requested.delay.as_secs_f64());
         }
     }
 
     pub(crate) fn tokens(&self, labels: CallLabels<'_>, usage: TokenUsage) {
+        if usage.total() > 0 {
+            self.convention.tokens(labels, usage);
+        }
         for (kind, count) in [
             ("input", usage.input),
             ("output", usage.output),
@@ -160,7 +194,8 @@ impl LlmMetrics {
             ("reasoning", usage.reasoning),
         ] {
             if count > 0 {
-                self.llm_tokens_total
+                self.own
+                    .llm_tokens_total
                     .with_label_values(&[labels.provider, labels.model, kind])
                     .inc_by(count);
             }
@@ -168,7 +203,8 @@ impl LlmMetrics {
     }
 
     pub(crate) fn retry(&self, labels: CallLabels<'_>, error: &LlmError) {
-        self.llm_retries_total
+        self.own
+            .llm_retries_total
             .with_label_values(&[labels.provider, labels.model, error.class()])
             .inc();
     }
@@ -179,13 +215,11 @@ impl LlmMetrics {
         error: Option<&LlmError>,
         duration: Duration,
     ) {
-        self.llm_requests_total
+        self.own
+            .llm_requests_total
             .with_label_values(&[labels.provider, labels.model, labels.task, outcome(error)])
             .inc();
-        let error_type = error.map_or("", LlmError::class);
-        self.operation_seconds
-            .with_label_values(&["chat", labels.provider, labels.model, error_type])
-            .observe(duration.as_secs_f64());
+        self.convention.call(labels, error, duration);
     }
 }
 

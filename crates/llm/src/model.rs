@@ -3,15 +3,16 @@
 mod batched;
 
 use crate::{
-    call::{Attempt, Call},
+    call::{Attempt, Call, CallLabels},
     completion::{CallCost, Completion},
     error::LlmError,
     ledger::{FailedRequest, Intent, RequestLedger, Unrecorded, max_input_tokens},
     log::CallLog,
-    metrics::{CallLabels, LlmMetrics},
+    metrics::LlmMetrics,
     prompt::{Boundary, Message},
     provider::{AttemptInfo, AttemptRequest, LlmProvider, Reply},
     retry::{self, Limits, RetryConfig, Verdict},
+    semconv::span::CallSpan,
     tier::ServiceTier,
 };
 use base::clock::Clock;
@@ -21,6 +22,7 @@ use std::sync::{
 };
 use std::time::Duration;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 /// A model that can be called; clones share everything.
@@ -90,6 +92,7 @@ impl Model {
     /// Counts a request that the caller's rate refused.
     pub fn rate_reached(&self) {
         self.metrics()
+            .own
             .llm_rate_reached_total
             .with_label_values(&[self.provider_name(), self.model_name()])
             .inc();
@@ -98,6 +101,7 @@ impl Model {
     /// Counts how long a request waited for the caller's rate.
     pub fn rate_waited(&self, waited: Duration) {
         self.metrics()
+            .own
             .llm_rate_wait_seconds
             .with_label_values(&[self.provider_name(), self.model_name()])
             .observe(waited.as_secs_f64());
@@ -124,6 +128,22 @@ impl Model {
         &self,
         call: &Call<'_>,
         ledger: &dyn RequestLedger,
+    ) -> (Result<Completion, LlmError>, CallCost) {
+        let Inner {
+            provider, metrics, ..
+        } = &*self.inner;
+        let labels = self.labels(call);
+        let span = CallSpan::open(metrics.naming(), call, labels, provider.server());
+        let sent = self.send(call, ledger, &span);
+        sent.instrument(span.span.clone()).await
+    }
+
+    /// Sends the prompt within the call's span.
+    async fn send(
+        &self,
+        call: &Call<'_>,
+        ledger: &dyn RequestLedger,
+        span: &CallSpan,
     ) -> (Result<Completion, LlmError>, CallCost) {
         let Inner { metrics, retry, .. } = &*self.inner;
         let labels = self.labels(call);
@@ -188,7 +208,9 @@ impl Model {
                 response_bytes: attempt.info.response_bytes,
             }
         });
-        (result.map_err(|failed| failed.result), cost)
+        let result = result.map_err(|failed| failed.result);
+        span.ended(result.as_ref(), &cost);
+        (result, cost)
     }
 
     /// Has the request admitted, sends it once and counts it.

@@ -25,6 +25,11 @@ pub trait LlmProvider: Send + Sync {
     /// The requested model, a label value.
     fn model(&self) -> &str;
 
+    /// Returns the server that is asked; none if no server is.
+    fn server(&self) -> Option<&Server> {
+        None
+    }
+
     /// Returns the limit on output tokens that is sent for a call that asks for `wanted`.
     ///
     /// The caller reserves money by it.
@@ -60,6 +65,10 @@ impl LlmProvider for Box<dyn LlmProvider> {
         (**self).model()
     }
 
+    fn server(&self) -> Option<&Server> {
+        (**self).server()
+    }
+
     fn output_limit(&self, wanted: u32) -> u32 {
         (**self).output_limit(wanted)
     }
@@ -75,6 +84,13 @@ impl LlmProvider for Box<dyn LlmProvider> {
     ) -> Result<Reply, LlmError> {
         (**self).attempt(request, info).await
     }
+}
+
+/// The server of a provider, for telemetry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    pub address: String,
+    pub port: u16,
 }
 
 /// The request of an attempt. All attempts of a call share it, except for `client_request_id`.

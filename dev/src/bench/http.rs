@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio::time::sleep_until;
 
-const CLIENTS: usize = 32;
+pub(super) const CLIENTS: u32 = 32;
 
 pub(super) async fn measure(
     bench: &BenchCluster,
@@ -27,7 +28,7 @@ pub(super) async fn measure(
         let database = bench.new_database().await?;
         raw::prepare(&database).await?;
         ours.push(once(&database, bench, settings.window).await?);
-        baseline.push(raw::insert(&database, CLIENTS, settings.window).await?);
+        baseline.push(raw::insert(&database, CLIENTS as usize, settings.window).await?);
         database.clear().await?;
         progress(
             "http",
@@ -78,6 +79,11 @@ pub(super) enum Until {
     Elapsed(Duration),
     /// A number of requests per client.
     Done(u64),
+    /// A number of requests per client, one `every` so often, the clients in turn.
+    Paced {
+        count: u64,
+        every: Duration,
+    },
 }
 
 /// Submits different emails from all clients; returns the number of accepted ones.
@@ -97,9 +103,13 @@ pub(super) async fn submit(
             let mut done = 0;
             let goes_on = |done| match until {
                 Until::Elapsed(window) => started.elapsed() < window,
-                Until::Done(count) => done < count,
+                Until::Done(count) | Until::Paced { count, .. } => done < count,
             };
             while goes_on(done) {
+                if let Until::Paced { every, .. } = until {
+                    let turn = started + every * client / CLIENTS + every.mul_f64(done as f64);
+                    sleep_until(turn.into()).await;
+                }
                 let request = request(&token, &format!("{}-{client}-{done}", uuid::Uuid::now_v7()));
                 connection.write_all(request.as_bytes()).await?;
                 read_answer(&mut connection, &mut answer).await?;

@@ -4,6 +4,7 @@ use sqlx::postgres::{PgArguments, PgConnectOptions};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Postgres};
 use std::str::FromStr;
+use uuid::Uuid;
 
 /// A minimal queue table: few columns, one partial index on waiting rows.
 pub(super) const RAW_TABLE: &str = "
@@ -66,6 +67,18 @@ pub(super) async fn text(
 ) -> Result<String, sqlx::Error> {
     let found: Option<String> = sqlx::query_scalar(sql).fetch_one(connection).await?;
     Ok(found.unwrap_or_default())
+}
+
+/// Reads pairs of an id and a number.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a report over our own tables, which no service needs"
+)]
+pub(super) async fn pairs(
+    connection: &mut PgConnection,
+    sql: &'static str,
+) -> Result<Vec<(Uuid, f64)>, sqlx::Error> {
+    sqlx::query_as(sql).fetch_all(connection).await
 }
 
 /// Opens a connection outside any pool.

@@ -2,7 +2,7 @@
 
 use super::{
     action::ActionExecute, backfill::Backfill, connection_test::ConnectionTest,
-    draft::DraftGenerate, triage::Triage, triage_batch::TriageBatch,
+    draft::DraftGenerate, triage::Triage, triage_batch::TriageBatch, triage_shadow::TriageShadow,
     webhook_delivery::WebhookDelivery,
 };
 use queue::{JobKind, RetryPolicy};
@@ -13,6 +13,7 @@ use std::{borrow::Cow, time::Duration};
 pub const ALL: &[KindSpec] = &[
     KindSpec::of::<Triage>(),
     KindSpec::of::<TriageBatch>(),
+    KindSpec::of::<TriageShadow>(),
     KindSpec::of::<DraftGenerate>(),
     KindSpec::of::<ActionExecute>(),
     KindSpec::of::<ConnectionTest>(),

@@ -147,6 +147,27 @@ pub async fn delete(pool: &PgPool, batch: Uuid) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
+/// The batches that have not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenBatches {
+    pub batches: i64,
+    pub oldest_seconds: i64,
+}
+
+/// Counts the batches that have not ended.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn open(pool: &PgPool) -> Result<OpenBatches, sqlx::Error> {
+    sqlx::query_as!(
+        OpenBatches,
+        r#"select count(*) as "batches!", coalesce(extract(epoch from now() - min(created_at)), 0)::bigint as "oldest_seconds!"
+         from llm_batches"#,
+    )
+    .fetch_one(pool)
+    .await
+}
+
 /// Lists the provider's ids of the batches that are known.
 ///
 /// # Errors

@@ -138,55 +138,34 @@ pub async fn admit(
     })
 }
 
-/// Inserts a request that a batch will send. The caller holds the job's lease.
-///
-/// # Errors
-/// When the database refuses.
-pub async fn insert_batched(
-    conn: &mut PgConnection,
-    call: &NewLlmCall<'_>,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "insert into llm_calls (
-             tenant_id, id, job_id, attempt, step, provider, model, prompt_version, prompt_sha256, prompt_bytes,
-             response_bytes, input_tokens, output_tokens, cached_tokens, tries, duration_ms, outcome, kind, billing,
-             reserved_tokens, reserved_micros, api_key_id, tier)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, 0, 0, 1, 0, 'in_flight', $11, 'reserved', $12, $13, $14,
-             'batch')",
-        call.lease.tenant.0,
-        call.id,
-        call.lease.job.0,
-        call.lease.attempt,
-        call.step,
-        call.provider,
-        call.model,
-        call.prompt_version,
-        &call.prompt_sha256,
-        call.prompt_bytes,
-        call.kind,
-        call.reserved.tokens,
-        call.reserved.micros,
-        call.api_key.map(|key| key.0),
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
+/// Why a request is recorded without being sent by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsent {
+    /// A batch will send it; its reservation is held until the batch has ended.
+    Batched,
+    /// The answer of before is used, which costs nothing.
+    Cached,
 }
 
-/// Inserts the use of an answer of before, which costs nothing. The caller holds the job's lease.
+/// Inserts a request that is not sent by itself. The caller holds the job's lease.
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn insert_cached(
+pub async fn insert_unsent(
     conn: &mut PgConnection,
     call: &NewLlmCall<'_>,
+    why: Unsent,
 ) -> Result<(), sqlx::Error> {
+    let (outcome, billing, cost_micros, tier) = match why {
+        Unsent::Batched => ("in_flight", "reserved", None, Tier::Batch),
+        Unsent::Cached => ("ok", "settled", Some(0), Tier::Cache),
+    };
     sqlx::query!(
         "insert into llm_calls (
              tenant_id, id, job_id, attempt, step, provider, model, prompt_version, prompt_sha256, prompt_bytes,
              response_bytes, input_tokens, output_tokens, cached_tokens, tries, duration_ms, outcome, kind, billing,
-             cost_micros, api_key_id, tier)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, 0, 0, 0, 0, 'ok', $11, 'settled', 0, $12, 'cache')",
+             reserved_tokens, reserved_micros, cost_micros, api_key_id, tier)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, 0, 0, $11, 0, $12, $13, $14, $15, $16, $17, $18, $19)",
         call.lease.tenant.0,
         call.id,
         call.lease.job.0,
@@ -197,8 +176,15 @@ pub async fn insert_cached(
         call.prompt_version,
         &call.prompt_sha256,
         call.prompt_bytes,
+        call.tries,
+        outcome,
         call.kind,
+        billing,
+        call.reserved.tokens,
+        call.reserved.micros,
+        cost_micros,
         call.api_key.map(|key| key.0),
+        tier.as_str(),
     )
     .execute(conn)
     .await?;

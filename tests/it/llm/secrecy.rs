@@ -7,28 +7,28 @@ use std::{
     sync::{Arc, Mutex, Once},
 };
 use tracing::instrument::WithSubscriber;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::{MakeWriter, format::FmtSpan};
 
 /// A writer that keeps what is logged.
 #[derive(Clone, Default)]
-struct CapturedLog(Arc<Mutex<Vec<u8>>>);
+pub(super) struct CapturedLog(Arc<Mutex<Vec<u8>>>);
 
 impl CapturedLog {
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 
-    /// The events of the model client.
-    fn events(&self) -> Vec<Value> {
+    /// The events of the model client, without that of the closed span.
+    pub(super) fn events(&self) -> Vec<Value> {
         let text = self.text();
         let lines = text
             .lines()
             .map(|line| serde_json::from_str::<Value>(line).unwrap());
         lines
             .filter(|event| {
-                event["target"]
-                    .as_str()
-                    .is_some_and(|target| target.starts_with("llm"))
+                let target = event["target"].as_str();
+                target.is_some_and(|target| target.starts_with("llm"))
+                    && event["message"] != "close"
             })
             .collect()
     }
@@ -54,7 +54,7 @@ impl<'a> MakeWriter<'a> for CapturedLog {
 }
 
 /// The call's result and everything that was logged meanwhile, down to the finest level.
-async fn logged(asked: &TestCall) -> (Result<Completion, LlmError>, CapturedLog) {
+pub(super) async fn logged(asked: &TestCall) -> (Result<Completion, LlmError>, CapturedLog) {
     // tracing remembers per call site whether anybody listens. Under `cargo test` other tests reach the same sites in
     // this process without a subscriber; one that always listens keeps them open.
     static LISTENING: Once = Once::new();
@@ -66,6 +66,8 @@ async fn logged(asked: &TestCall) -> (Result<Completion, LlmError>, CapturedLog)
     let subscriber = tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
+        .with_span_list(true)
+        .with_span_events(FmtSpan::CLOSE)
         .with_max_level(tracing::Level::TRACE)
         .with_writer(kept.clone())
         .finish();
@@ -129,12 +131,17 @@ async fn each_attempt_is_one_event_with_the_same_fields() {
     let events = kept.events();
     let told =
         |field: &str| -> Vec<Value> { events.iter().map(|event| event[field].clone()).collect() };
-    assert_eq!(told("outcome"), ["rate_limited", "transient", "ok"]);
+    let class = json!(["rate_limited", "transient", null]);
+    assert_eq!(json!(told("error.type")), class);
     assert_eq!(told("x_request_id"), ["req_a", "req_b", "req_c"]);
     assert_eq!(told("status"), [429, 500, 200]);
     assert_eq!(
-        told("why"),
-        ["requested by the provider", "backoff with full jitter", ""]
+        json!(told("why")),
+        json!([
+            "requested by the provider",
+            "backoff with full jitter",
+            null
+        ])
     );
     assert_eq!(told("attempt"), [2, 2, 2]);
     let delays: Vec<_> = events
@@ -147,11 +154,9 @@ async fn each_attempt_is_one_event_with_the_same_fields() {
     // The shortest wait of our own is 100 ms, also on top of the provider's 40 ms.
     assert_eq!((asked_for, own), (140, 100));
     let good = &events[2];
-    assert_eq!(good["finish_reason"], "stop");
-    assert_eq!(
-        (&good["input_tokens"], &good["output_tokens"]),
-        (&json!(400), &json!(40))
-    );
+    assert_eq!(good["gen_ai.response.finish_reasons"], r#"["stop"]"#);
+    let tokens = ["input", "output"].map(|kind| &good[format!("gen_ai.usage.{kind}_tokens")]);
+    assert_eq!(tokens, [&json!(400), &json!(40)]);
     assert_eq!(good["prompt_bytes"], completion.prompt_bytes);
     assert_eq!(good["response_bytes"], completion.response_bytes);
     assert_eq!(good["prompt_sha256"].as_str().map(str::len), Some(64));
@@ -159,8 +164,8 @@ async fn each_attempt_is_one_event_with_the_same_fields() {
         "job.id",
         "tenant.id",
         "prompt_version",
-        "provider",
-        "model",
+        "gen_ai.provider.name",
+        "gen_ai.request.model",
         "task",
         "client_request_id",
     ] {
@@ -193,6 +198,7 @@ async fn metrics_have_their_names_and_only_labels_from_closed_sets() {
         names,
         [
             "gen_ai_client_operation_duration_seconds",
+            "gen_ai_client_token_usage",
             "postroom_llm_admission_seconds",
             "postroom_llm_attempts_total",
             "postroom_llm_inflight",
@@ -219,6 +225,8 @@ async fn metrics_have_their_names_and_only_labels_from_closed_sets() {
         series,
         [
             r#"gen_ai_client_operation_duration_seconds_count{error_type="",gen_ai_operation_name="chat",gen_ai_provider_name="openai",gen_ai_request_model="fake-1"} 1"#,
+            r#"gen_ai_client_token_usage_count{gen_ai_operation_name="chat",gen_ai_provider_name="openai",gen_ai_request_model="fake-1",gen_ai_token_type="input"} 1"#,
+            r#"gen_ai_client_token_usage_count{gen_ai_operation_name="chat",gen_ai_provider_name="openai",gen_ai_request_model="fake-1",gen_ai_token_type="output"} 1"#,
             r#"postroom_llm_admission_seconds_count{provider="openai"} 2"#,
             r#"postroom_llm_attempts_total{model="fake-1",outcome="ok",provider="openai",task="triage"} 1"#,
             r#"postroom_llm_attempts_total{model="fake-1",outcome="transient",provider="openai",task="triage"} 1"#,

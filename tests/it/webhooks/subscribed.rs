@@ -3,6 +3,7 @@
 use super::{TestApp, answering, header, hooked, received, signature};
 use crate::{
     actions::sending::KEYS,
+    lanes::until_count,
     support::{
         Client,
         client::send,
@@ -123,6 +124,25 @@ async fn webhook_is_called_when_jobs_end_signed_and_without_their_output() {
     })
     .await;
     assert_eq!(counted["status"], "active", "{counted}");
+}
+
+#[tokio::test]
+async fn webhook_is_not_called_for_comparisons_of_judgements() {
+    let app = TestApp::open().await;
+    let receiver = answering(ResponseTemplate::new(204)).await;
+    let (connection, _) = hooked_with_id(&app, &receiver.uri()).await;
+    let _worker = app.worker_with(&[("LLM_SHADOW_SHARE", "1")]).await;
+    subscribe(&app.client, &connection, &json!({})).await;
+    triaged(&app, 0..2).await;
+    let ended = "select count(*) from finished_jobs where kind = 'triage.shadow'";
+    until_count(&app.db, SOON, ended, 2).await;
+    // Events are told in order: one that comes later shows that those before it were told or left out.
+    let last = triaged(&app, 2..3).await;
+    delivered(&receiver, &last).await;
+    for call in received(&receiver).await {
+        let body: Value = serde_json::from_slice(&call.body).unwrap();
+        assert_ne!(body["data"]["kind"], "triage.shadow", "{body}");
+    }
 }
 
 #[tokio::test]

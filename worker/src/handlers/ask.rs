@@ -57,6 +57,8 @@ pub(in crate::handlers) struct Question {
     pub(in crate::handlers) same_today: Option<[u8; 32]>,
     /// How soon its answer is needed.
     pub(in crate::handlers) urgency: Urgency,
+    /// Whether the fallbacks of the model may answer in its place.
+    pub(in crate::handlers) falls_back: bool,
     pub(in crate::handlers) deadline: Instant,
 }
 
@@ -117,6 +119,7 @@ pub(in crate::handlers) async fn ask(
         return Ok(completion);
     }
     let version = question.prompt.version();
+    let falls_back = question.falls_back;
     let call = Call {
         prompt: question.prompt,
         schema: question.schema,
@@ -166,7 +169,7 @@ pub(in crate::handlers) async fn ask(
             Ok(completion) => return Ok(completion),
             Err(failed) => failed,
         };
-        let may_pass_on = passes_on(&last.error, last.is_billed, ctx.clock.now());
+        let may_pass_on = falls_back && passes_on(&last.error, last.is_billed, ctx.clock.now());
         match fallbacks.next().filter(|_| may_pass_on) {
             None => return Err(AskError::Model { last, earlier }),
             Some(next) => {

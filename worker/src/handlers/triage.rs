@@ -22,6 +22,7 @@ pub(super) mod parse_reply;
 mod plan;
 mod prompt;
 mod rule_cache;
+pub mod shadow;
 mod thread_status;
 mod writes;
 
@@ -29,6 +30,7 @@ pub use metrics::TriageMetrics;
 
 use crate::handlers::{ask::ModelAccess, internal};
 use crate::prompts::TRIAGE;
+use crate::shadow::ShadowConfig;
 use async_trait::async_trait;
 use jobs::{
     domain::{mail::Direction, rules::Verdict},
@@ -50,6 +52,7 @@ pub struct TriageHandler {
     model: ModelAccess,
     metrics: TriageMetrics,
     rules: RuleCache,
+    shadow: ShadowConfig,
 }
 
 impl TriageHandler {
@@ -58,7 +61,14 @@ impl TriageHandler {
             model: model.into(),
             metrics,
             rules: RuleCache::default(),
+            shadow: ShadowConfig::default(),
         }
+    }
+
+    /// Has a share of the judgements compared with those of a second model or prompt.
+    #[must_use]
+    pub fn compared(self, shadow: ShadowConfig) -> Self {
+        Self { shadow, ..self }
     }
 }
 
@@ -151,6 +161,10 @@ impl TriageHandler {
         let is_outage = model_use == ModelUse::Away;
         if is_outage && !args.dry_run {
             follow_up.push(follow_up::judge_again(ctx, args)?);
+        }
+        let is_answered = model_use == ModelUse::Called && !plan.judgement.degraded;
+        if is_answered && !args.dry_run && self.shadow.samples(ctx.job.lease.job) {
+            follow_up.push(follow_up::compare(ctx, args, &plan)?);
         }
         let result = if args.dry_run {
             TriageResult::AuditOnly(plan)

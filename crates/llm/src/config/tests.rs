@@ -181,17 +181,24 @@ fn first(models: &Models) -> &Model {
 fn model_is_built_in_both_modes_and_once_per_registry() {
     let registry = Registry::new();
     let testing = LlmConfig::Testing { fixtures: None };
-    let model = Models::from_config(&testing, &registry, Clock::System, SHIPPED);
+    let model = Models::from_config(&testing, &registry, Naming::V1_41, Clock::System, SHIPPED);
     assert_eq!(
         model
             .map(|models| first(&models).provider_name().to_owned())
             .ok(),
         Some("fixtures".to_owned())
     );
-    let again = Models::from_config(&testing, &registry, Clock::System, SHIPPED).map(|_| ());
+    let again =
+        Models::from_config(&testing, &registry, Naming::V1_41, Clock::System, SHIPPED).map(|_| ());
     assert!(matches!(again, Err(ModelError::Metrics(_))));
     let live = LlmConfig::Live(Box::new(live(&[("LLM_API_KEY", "k7")])));
-    let model = Models::from_config(&live, &Registry::new(), Clock::System, SHIPPED);
+    let model = Models::from_config(
+        &live,
+        &Registry::new(),
+        Naming::V1_41,
+        Clock::System,
+        SHIPPED,
+    );
     assert_eq!(
         model
             .map(|models| first(&models).model_name().to_owned())
@@ -201,7 +208,14 @@ fn model_is_built_in_both_modes_and_once_per_registry() {
     let missing = LlmConfig::Testing {
         fixtures: Some("/nowhere/at/all".into()),
     };
-    let model = Models::from_config(&missing, &Registry::new(), Clock::System, SHIPPED).map(|_| ());
+    let model = Models::from_config(
+        &missing,
+        &Registry::new(),
+        Naming::V1_41,
+        Clock::System,
+        SHIPPED,
+    )
+    .map(|_| ());
     assert!(matches!(
         model,
         Err(ModelError::Fixtures(FixtureError::Read { .. }))

@@ -3,11 +3,10 @@
 use super::Model;
 use crate::{
     batch::{BatchItem, BatchedCall},
-    call::Call,
+    call::{Call, CallLabels},
     completion::{Completion, TokenUsage},
     error::LlmError,
     ledger::{Intent, max_input_tokens},
-    metrics::CallLabels,
     prompt::{Boundary, Prompt},
     provider::{AttemptInfo, AttemptRequest, Batches},
     tier::ServiceTier,

@@ -12,11 +12,6 @@ pub(super) const MAX_STATUS_BYTES: usize = 4 * 1024 * 1024;
 /// The batches that are looked through for a lost one, the newest first.
 pub(super) const LISTED: &str = "100";
 
-/// Parses a response's body.
-pub(super) fn json(response: &HttpResponse) -> Result<Value, LlmError> {
-    serde_json::from_slice(&response.body).map_err(|_| invalid("not JSON"))
-}
-
 /// Parses a response with one JSON value a line.
 pub(super) fn lines(response: &HttpResponse) -> Result<Vec<Value>, LlmError> {
     let text = std::str::from_utf8(&response.body).map_err(|_| invalid("not UTF-8"))?;

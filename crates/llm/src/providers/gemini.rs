@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::LlmError,
-    provider::{AttemptInfo, AttemptRequest, LlmProvider, Reply},
+    provider::{AttemptInfo, AttemptRequest, LlmProvider, Reply, Server},
 };
 use async_trait::async_trait;
 use reqwest::Url;
@@ -106,6 +106,10 @@ impl LlmProvider for Gemini {
 
     fn model(&self) -> &str {
         &self.model
+    }
+
+    fn server(&self) -> Option<&Server> {
+        Some(self.http.server())
     }
 
     fn output_limit(&self, wanted: u32) -> u32 {

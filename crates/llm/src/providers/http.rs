@@ -6,7 +6,7 @@ use crate::{
     classify,
     error::LlmError,
     limits_left::limits_left,
-    provider::{AttemptInfo, AttemptRequest},
+    provider::{AttemptInfo, AttemptRequest, Server},
 };
 use chrono::{DateTime, Utc};
 use reqwest::{
@@ -30,6 +30,7 @@ const REQUEST_IDS: [&str; 3] = ["x-request-id", "request-id", "apim-request-id"]
 pub(super) struct Http {
     client: Client,
     url: Url,
+    server: Server,
     /// Sent with every request: the credential, and what the operator configured.
     headers: HeaderMap,
     key: SecretString,
@@ -100,11 +101,19 @@ impl Http {
             .map_err(ClientError::Http)?;
         Ok(Self {
             client,
+            server: Server {
+                address: url.host_str().unwrap_or_default().to_owned(),
+                port: url.port_or_known_default().unwrap_or_default(),
+            },
             url,
             headers,
             key,
             connect_timeout,
         })
+    }
+
+    pub(super) fn server(&self) -> &Server {
+        &self.server
     }
 
     /// Sends the body once and reads the whole response.
@@ -166,7 +175,7 @@ impl Http {
                 file_name,
                 content,
             } => {
-                let boundary = Uuid::new_v4().simple().to_string();
+                let boundary = Uuid::now_v7().simple().to_string();
                 request
                     .header(
                         CONTENT_TYPE,
@@ -195,6 +204,20 @@ impl Http {
             headers,
             body,
         })
+    }
+
+    /// Gets a JSON value of up to `limit` bytes from another address of the same server.
+    ///
+    /// # Errors
+    /// As [`Http::fetch`], or if the response is not JSON.
+    pub(super) async fn get_json(
+        &self,
+        url: Url,
+        limit: usize,
+        now: DateTime<Utc>,
+    ) -> Result<Value, LlmError> {
+        let response = self.fetch(Method::GET, url, Body::None, limit, now);
+        response.await?.json()
     }
 
     /// Reads the body in chunks up to the limit; `Content-Length` may be missing or wrong. Counts the bytes in `read`.
@@ -228,6 +251,17 @@ impl Http {
         LlmError::Connect {
             source: error.without_url().into(),
         }
+    }
+}
+
+impl HttpResponse {
+    /// Parses the body.
+    ///
+    /// # Errors
+    /// If it is not JSON.
+    pub(super) fn json(&self) -> Result<Value, LlmError> {
+        let parsed = serde_json::from_slice(&self.body);
+        parsed.map_err(|_| LlmError::InvalidReply { what: "not JSON" })
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     error::LlmError,
-    provider::{AttemptInfo, AttemptRequest, LlmProvider, Reply},
+    provider::{AttemptInfo, AttemptRequest, LlmProvider, Reply, Server},
 };
 use async_trait::async_trait;
 use reqwest::Url;
@@ -104,6 +104,10 @@ impl LlmProvider for Ollama {
 
     fn model(&self) -> &str {
         &self.model
+    }
+
+    fn server(&self) -> Option<&Server> {
+        Some(self.http.server())
     }
 
     fn output_limit(&self, wanted: u32) -> u32 {

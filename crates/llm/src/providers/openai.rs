@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     error::LlmError,
-    provider::{AttemptInfo, AttemptRequest, BatchForm, Batches, LlmProvider, Reply},
+    provider::{AttemptInfo, AttemptRequest, BatchForm, Batches, LlmProvider, Reply, Server},
     tier::ServiceTier,
 };
 use async_trait::async_trait;
@@ -189,6 +189,10 @@ impl LlmProvider for OpenAiChat {
 
     fn model(&self) -> &str {
         &self.model
+    }
+
+    fn server(&self) -> Option<&Server> {
+        Some(self.http.server())
     }
 
     fn output_limit(&self, wanted: u32) -> u32 {

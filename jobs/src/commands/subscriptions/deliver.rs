@@ -8,7 +8,7 @@ use crate::{
         AuditAction, ConnectionId, ResourceKind,
         subscription::{JobEnd, JobEndEvent, SubscriptionStatus},
     },
-    kinds::webhook_delivery::WebhookDelivery,
+    kinds::{triage_shadow::TriageShadow, webhook_delivery::WebhookDelivery},
     store::{
         audit::{self, AuditEntry, Position},
         connections::{self, StoredConnection},
@@ -20,6 +20,9 @@ use queue::{Job, JobKind, lease, view};
 use sqlx::{PgConnection, PgPool};
 use std::collections::HashMap;
 use uuid::Uuid;
+
+/// Kinds of jobs whose ends are announced to nobody: the announcements themselves, and comparisons, which have no effects.
+const SILENT: [&str; 2] = [WebhookDelivery::NAME, TriageShadow::NAME];
 
 /// Entries that are read at once.
 const ENTRIES: i64 = 200;
@@ -101,7 +104,7 @@ pub(super) async fn read(
         .filter_map(|(entry, event, job)| {
             let kind = kinds
                 .get(&job)
-                .filter(|kind| *kind != WebhookDelivery::NAME)?;
+                .filter(|kind| !SILENT.contains(&kind.as_str()))?;
             let end = JobEnd {
                 entry: entry.id,
                 event,

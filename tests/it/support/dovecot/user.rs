@@ -29,11 +29,11 @@ impl Dovecot {
         stream
     }
 
-    /// Deletes the mails of a folder that hold this text, as another program of its user would.
+    /// Deletes the emails of a folder that hold this text, as another program of its user would.
     pub(crate) fn remove(&self, folder: &str, text: &str) {
         for part in ["cur", "new"] {
-            let mails = fs::read_dir(self.maildir(folder).join(part));
-            for entry in mails.into_iter().flatten().flatten() {
+            let emails = fs::read_dir(self.maildir(folder).join(part));
+            for entry in emails.into_iter().flatten().flatten() {
                 let held = fs::read_to_string(entry.path()).unwrap_or_default();
                 if held.contains(text) {
                     fs::remove_file(entry.path()).expect("delete an email");
@@ -46,8 +46,8 @@ impl Dovecot {
     pub(crate) fn move_to(&self, from: &str, to: &str, text: &str) -> bool {
         let mut is_moved = false;
         for part in ["cur", "new"] {
-            let mails = fs::read_dir(self.maildir(from).join(part));
-            for entry in mails.into_iter().flatten().flatten() {
+            let emails = fs::read_dir(self.maildir(from).join(part));
+            for entry in emails.into_iter().flatten().flatten() {
                 let held = fs::read_to_string(entry.path()).unwrap_or_default();
                 if held.contains(text) {
                     let name = format!("{}.moved", base::JobId::new());

@@ -7,7 +7,7 @@ use jobs::{
     domain::llm::{LanePolicy, rate::Rate},
     store::llm_lanes::StoredLane,
 };
-use llm::{Model, Models, Prices, config::ModelError};
+use llm::{Model, Models, Naming, Prices, config::ModelError};
 use prometheus::Registry;
 use std::sync::Arc;
 
@@ -65,7 +65,13 @@ impl ModelAccess {
     /// If the model cannot be set up.
     pub fn of_config(config: &ModelConfig) -> Result<Self, ModelError> {
         let registry = Registry::new();
-        let models = Models::from_config(&config.llm, &registry, Clock::System, fixtures::SHIPPED)?;
+        let models = Models::from_config(
+            &config.llm,
+            &registry,
+            Naming::default(),
+            Clock::System,
+            fixtures::SHIPPED,
+        )?;
         let prices = config.prices.clone();
         Ok(Self::new(
             models,

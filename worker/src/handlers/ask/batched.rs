@@ -17,7 +17,7 @@ use jobs::{
         audit,
         llm_batch_items::{self, ItemState, NewItem, StoredItem},
         llm_budgets::{self, Reservation},
-        llm_calls::{self, EndedLlmCall, NewLlmCall, Spender},
+        llm_calls::{self, EndedLlmCall, NewLlmCall, Spender, Unsent},
         llm_checkpoints::{self, CheckpointKey},
     },
 };
@@ -93,7 +93,7 @@ pub(super) async fn hand_in(
         reserved,
         timeout_seconds: 0.0,
     };
-    llm_calls::insert_batched(&mut tx, &row).await?;
+    llm_calls::insert_unsent(&mut tx, &row, Unsent::Batched).await?;
     let spender = Spender {
         tenant: job.tenant,
         kind: &job.kind,

@@ -7,7 +7,7 @@ use jobs::{
     kinds::api_key_of,
     store::{
         llm_answers,
-        llm_calls::{self, Amount, NewLlmCall},
+        llm_calls::{self, Amount, NewLlmCall, Unsent},
         llm_checkpoints::{self, CheckpointKey},
     },
 };
@@ -66,7 +66,7 @@ pub(super) async fn reuse(
         reserved: Amount::default(),
         timeout_seconds: 0.0,
     };
-    llm_calls::insert_cached(&mut tx, &row).await?;
+    llm_calls::insert_unsent(&mut tx, &row, Unsent::Cached).await?;
     // So that the attempts to come find the same answer, however old it is then.
     llm_checkpoints::insert(&mut tx, job.tenant, key, &kept).await?;
     tx.commit().await?;

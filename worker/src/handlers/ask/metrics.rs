@@ -2,6 +2,7 @@
 
 use jobs::{
     commands::llm::LostRequests,
+    domain::llm::Tier,
     kinds::triage::LlmUsage,
     store::llm_calls::{EndedLlmCall, SettledCall},
 };
@@ -19,6 +20,8 @@ base::metrics! {
         llm_cost_usd_total: CounterVec [provider, model],
         /// The part of the cost that brought no answer, in US dollars: failed requests (retry), timeouts, and workers that died (lost).
         llm_wasted_usd_total: CounterVec [reason],
+        /// Requests of batches ended, by outcome; those without an answer are sent one by one.
+        llm_batch_requests_total: IntCounterVec [provider, model, outcome],
         /// Cost of all requests of a job that was answered, in US dollars.
         llm_job_cost_usd: HistogramVec [kind] = USD,
     }
@@ -56,6 +59,11 @@ impl SpendMetrics {
         self.llm_cost_usd_total
             .with_label_values(&[provider, model])
             .inc_by(cost);
+        if ended.tier == Tier::Batch {
+            self.llm_batch_requests_total
+                .with_label_values(&[provider, model, ended.outcome])
+                .inc();
+        }
         let reason = match ended.outcome {
             "ok" => return,
             _ if ended.possibly_billed => "timeout",
@@ -92,7 +100,6 @@ fn usd(micros: i64) -> f64 {
 mod tests {
     use super::*;
     use base::TenantId;
-    use jobs::domain::llm::Tier;
     use jobs::store::llm_calls::Amount;
     use uuid::Uuid;
 

@@ -66,6 +66,7 @@ async fn answer(
         max_output_tokens: MAX_OUTPUT_TOKENS,
         same_today,
         urgency: args.urgency,
+        falls_back: true,
         deadline,
     };
     let metrics = access.models.metrics();

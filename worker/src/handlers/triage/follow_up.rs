@@ -1,4 +1,5 @@
-//! The follow-up jobs of a triage: one executes the actions that the gate let through, one drafts the reply.
+//! The follow-up jobs of a triage: one executes the actions that the gate let through, one drafts the reply, and one compares
+//! the judgement with that of another model.
 //!
 //! They are enqueued in the transaction that settles the triage, so that both commit or neither does.
 
@@ -11,6 +12,7 @@ use jobs::{
         action::{self, ActionExecute, OnError, Work},
         draft::{self, DraftGenerate},
         triage::{Args, Triage},
+        triage_shadow::{self, ComparedJudgement, TriageShadow},
     },
 };
 use queue::runtime::handler::JobContext;
@@ -72,6 +74,32 @@ pub(super) fn judge_again(ctx: &JobContext, args: &Args) -> Result<NewJob, Failu
         run_at: Some(ctx.clock.now() + JUDGE_AGAIN),
         priority: ctx.job.priority,
         ..new
+    })
+}
+
+/// The priority of a comparison: it runs when nothing else waits.
+const COMPARE_PRIORITY: i16 = 4;
+
+/// Builds the job that compares the judgement with that of a second model.
+///
+/// # Errors
+/// If the arguments cannot be encoded.
+pub(super) fn compare(ctx: &JobContext, args: &Args, plan: &Plan) -> Result<NewJob, Failure> {
+    let job = ctx.job.lease.job;
+    let actions = plan.actions.iter().map(|action| action.proposal.kind);
+    let shadow = triage_shadow::Args {
+        job,
+        message_id: args.message_id,
+        mode: args.mode,
+        ruleset_version: args.ruleset_version,
+        asked_on: ctx.job.created_at,
+        first: ComparedJudgement::of(&plan.judgement, actions),
+        api_key: args.api_key,
+    };
+    let new = NewJob::of::<TriageShadow>(ctx.job.tenant, &shadow);
+    Ok(NewJob {
+        priority: COMPARE_PRIORITY,
+        ..named(new, format!("{job}:shadow"))?
     })
 }
 

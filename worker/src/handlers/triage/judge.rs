@@ -80,6 +80,7 @@ async fn answer(
         max_output_tokens: MAX_OUTPUT_TOKENS,
         same_today,
         urgency,
+        falls_back: true,
         deadline,
     };
     let metrics = access.models.metrics();

@@ -25,10 +25,18 @@ const ANSWER: usize = 6_000;
 
 /// Builds the question. `asked_on` is the day of submission, so that every attempt asks the same.
 pub(super) fn question(case: &Case, verdict: &Verdict<'_>, asked_on: DateTime<Utc>) -> Prompt {
-    let prompt = TRIAGE
-        .prompt()
-        .trusted(Trusted::configured(&context(case, verdict, asked_on)));
-    with_email(prompt, case)
+    question_by(TRIAGE.prompt(), case, verdict, asked_on)
+}
+
+/// Builds the question after other instructions.
+pub(super) fn question_by(
+    instructions: Prompt,
+    case: &Case,
+    verdict: &Verdict<'_>,
+    asked_on: DateTime<Utc>,
+) -> Prompt {
+    let context = context(case, verdict, asked_on);
+    with_email(instructions.trusted(Trusted::configured(&context)), case)
 }
 
 /// Adds the email and what was read elsewhere, as evidence.

@@ -1,7 +1,7 @@
 //! Accepted and refused models files; faults name the entry and the field, never a value.
 
 use super::*;
-use crate::{LlmConfig, Models, config::tests::SHIPPED};
+use crate::{LlmConfig, Models, Naming, config::tests::SHIPPED};
 use base::clock::Clock;
 use prometheus::Registry;
 use secrecy::ExposeSecret;
@@ -54,7 +54,14 @@ fn entry_is_read_as_the_variables_of_one_model_are() {
 #[test]
 fn model_is_chosen_by_tenant_and_task_and_followed_by_its_fallbacks() {
     let config = LlmConfig::Several(Box::new(read(&sample().to_string(), KEYS).unwrap()));
-    let models = Models::from_config(&config, &Registry::new(), Clock::System, SHIPPED).unwrap();
+    let models = Models::from_config(
+        &config,
+        &Registry::new(),
+        Naming::V1_41,
+        Clock::System,
+        SHIPPED,
+    )
+    .unwrap();
     let acme: TenantId = ACME.parse().unwrap();
     let chosen = |tenant, task| {
         let route = models.route(tenant, task);
@@ -202,7 +209,14 @@ fn models_that_are_called_the_same_are_told_apart_by_their_entries() {
         ]
     );
     let config = LlmConfig::Several(Box::new(config));
-    let models = Models::from_config(&config, &Registry::new(), Clock::System, SHIPPED).unwrap();
+    let models = Models::from_config(
+        &config,
+        &Registry::new(),
+        Naming::V1_41,
+        Clock::System,
+        SHIPPED,
+    )
+    .unwrap();
     let main = models.find("openai", "gpt-4.1-mini@main").unwrap();
     assert_eq!(main.requested_name(), "gpt-4.1-mini");
     // Only models of a route are built into one.

@@ -7,7 +7,7 @@ use crate::{
     classify,
     error::LlmError,
     providers::{
-        batches::{LISTED, MAX_BATCH_BYTES, MAX_STATUS_BYTES, custom_id, id_of, json, lines},
+        batches::{LISTED, MAX_BATCH_BYTES, MAX_STATUS_BYTES, custom_id, id_of, lines},
         http::{self, Auth, Body, ClientError, Http},
         options::ModelOptions,
         reading::invalid,
@@ -48,11 +48,7 @@ impl AnthropicBatches {
 
     async fn batch(&self, batch: &str, now: DateTime<Utc>) -> Result<Value, LlmError> {
         let url = http::join(&self.url, &format!("/{batch}"));
-        let response = self
-            .http
-            .fetch(Method::GET, url, Body::None, MAX_STATUS_BYTES, now)
-            .await?;
-        json(&response)
+        self.http.get_json(url, MAX_STATUS_BYTES, now).await
     }
 }
 
@@ -71,17 +67,13 @@ impl BatchApi for AnthropicBatches {
             .http
             .fetch(Method::POST, self.url.clone(), body, MAX_STATUS_BYTES, now)
             .await?;
-        id_of(&json(&made)?["id"])
+        id_of(&made.json()?["id"])
     }
 
     async fn find(&self, lost: LostBatch<'_>, now: DateTime<Utc>) -> Result<Found, LlmError> {
         let mut url = self.url.clone();
         url.set_query(Some(&format!("limit={LISTED}")));
-        let response = self
-            .http
-            .fetch(Method::GET, url, Body::None, MAX_STATUS_BYTES, now)
-            .await?;
-        let list = json(&response)?;
+        let list = self.http.get_json(url, MAX_STATUS_BYTES, now).await?;
         let batches = list["data"].as_array().ok_or_else(|| invalid("no list"))?;
         let mut found = Found::Nothing;
         for batch in batches {

@@ -5,7 +5,7 @@ use crate::{
     classify,
     error::LlmError,
     providers::{
-        batches::{LISTED, MAX_BATCH_BYTES, MAX_STATUS_BYTES, custom_id, id_of, json, lines},
+        batches::{LISTED, MAX_BATCH_BYTES, MAX_STATUS_BYTES, custom_id, id_of, lines},
         http::{self, Auth, Body, ClientError, Http},
         options::ModelOptions,
         reading::invalid,
@@ -60,11 +60,7 @@ impl OpenAiBatches {
 
     async fn batch(&self, batch: &str, now: DateTime<Utc>) -> Result<Value, LlmError> {
         let url = http::join(&self.base, &format!("/batches/{batch}"));
-        let response = self
-            .http
-            .fetch(Method::GET, url, Body::None, MAX_STATUS_BYTES, now)
-            .await?;
-        json(&response)
+        self.http.get_json(url, MAX_STATUS_BYTES, now).await
     }
 }
 
@@ -95,7 +91,7 @@ impl BatchApi for OpenAiBatches {
             .fetch(Method::POST, files, file, MAX_STATUS_BYTES, now)
             .await?;
         let body = json!({
-            "input_file_id": id_of(&json(&uploaded)?["id"])?,
+            "input_file_id": id_of(&uploaded.json()?["id"])?,
             "endpoint": self.endpoint,
             "completion_window": "24h",
             "metadata": { NAME: name },
@@ -111,17 +107,13 @@ impl BatchApi for OpenAiBatches {
                 now,
             )
             .await?;
-        id_of(&json(&made)?["id"])
+        id_of(&made.json()?["id"])
     }
 
     async fn find(&self, lost: LostBatch<'_>, now: DateTime<Utc>) -> Result<Found, LlmError> {
         let mut url = http::join(&self.base, "/batches");
         url.set_query(Some(&format!("limit={LISTED}")));
-        let response = self
-            .http
-            .fetch(Method::GET, url, Body::None, MAX_STATUS_BYTES, now)
-            .await?;
-        let list = json(&response)?;
+        let list = self.http.get_json(url, MAX_STATUS_BYTES, now).await?;
         let batches = list["data"].as_array().ok_or_else(|| invalid("no list"))?;
         let name = lost.name.to_string();
         let ours = batches
