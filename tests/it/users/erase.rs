@@ -37,7 +37,7 @@ async fn fill(db: &TestDb, client: &Client, mark: &str) -> UserId {
     client.finished(&job).await;
     let items = format!("inbox_items where owner_id = '{user}' and title like '%{mark}%'");
     assert_eq!(count(db, &items).await, 1, "the email is of their mailbox");
-    // Nobody is told of a note of absence, so that nothing but its result says whose it is.
+    // A note of absence leads to no inbox item: nothing but its result says whose it is.
     let absent = format!(
         "From: Bob <bob@client.example>\r\nTo: {address}\r\nSubject: {mark} absent\r\nAuto-Submitted: auto-replied\r\n\
          Date: Mon, 12 Oct 2026 10:14:58 +0200\r\nMessage-ID: <{mark}-absent@client.example>\r\n\r\n{mark} is away\r\n"

@@ -13,7 +13,7 @@ pub enum Secret {
     Webhook(WebhookSecret),
 }
 
-/// What only a webhook's receiver may know: many receivers take whoever knows the whole URL for its sender.
+/// What only a webhook's receiver may know: many receivers check nothing but the URL of a call.
 #[derive(Clone, Debug)]
 pub struct WebhookSecret {
     pub signing: SigningSecret,
