@@ -73,7 +73,7 @@ impl Cutter {
         self.arm(command, Loss::Cut);
     }
 
-    /// Loses the answer to the next such command and says nothing.
+    /// Loses the answer to the next such command and says nothing, until [`Self::cut_all`].
     pub(crate) fn stall_after(&self, command: &str) {
         self.arm(command, Loss::Stall);
     }
@@ -162,7 +162,10 @@ async fn pass(client: TcpStream, server: u16, state: &State) -> io::Result<()> {
                     state.cuts.fetch_add(1, Ordering::SeqCst);
                     match loss {
                         Loss::Cut => return Ok(()),
-                        Loss::Stall => std::future::pending::<()>().await,
+                        Loss::Stall => {
+                            drop(end.changed().await);
+                            return Ok(());
+                        }
                         Loss::Refuse => {
                             let answer = format!("{tag} NO [SERVERBUG] Internal error occurred.\r\n");
                             to_client.write_all(answer.as_bytes()).await?;
