@@ -397,6 +397,27 @@ async fn job_that_kills_its_worker_three_times_is_discarded_as_poison() {
 }
 
 #[tokio::test]
+async fn job_that_stores_progress_may_crash_and_fail_as_often_again() {
+    let db = TestDb::new().await;
+    put(&db, &new_job(TenantId::new())).await.unwrap();
+    db.execute("update jobs set errors = 2, crashes = 2").await;
+    let job = take(&db, 1).await.remove(0);
+    assert!(job.is_last_attempt());
+    let mut conn = db.pool().acquire().await.unwrap();
+    lease::renew_allowances(&mut conn, job.lease, 3)
+        .await
+        .unwrap();
+    let allowed: String = db
+        .one("select max_attempts || ' ' || max_crashes from jobs")
+        .await;
+    assert_eq!(allowed, "5 5");
+    lease::renew_allowances(&mut conn, job.lease, 1)
+        .await
+        .unwrap();
+    assert_eq!(db.one::<i32>("select max_attempts from jobs").await, 5);
+}
+
+#[tokio::test]
 async fn retried_job_waits_counts_its_error_and_shows_the_reason() {
     let db = TestDb::new().await;
     let job = new_job(TenantId::new());

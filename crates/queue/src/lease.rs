@@ -74,20 +74,25 @@ pub async fn lock_if_held(conn: &mut PgConnection, lease: Lease) -> Result<bool,
     Ok(row.is_some())
 }
 
-/// Lets the job crash its workers as often again as a new one may. For a transaction that holds the job and stores its progress:
-/// a poisonous job makes none, and a long one outlives more workers than a short one.
+/// Lets the job crash its workers and fail as often again as a new one may, `attempts` times. For a transaction that holds the
+/// job and stores its progress: a poisonous job makes none, and a long one meets more dead workers and faults than a short one.
 ///
 /// # Errors
 /// If the database fails.
-pub async fn renew_crash_allowance(
+pub async fn renew_allowances(
     conn: &mut PgConnection,
     lease: Lease,
+    attempts: i32,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update jobs set max_crashes = least(crashes + 3, 100)
-         where tenant_id = $1 and id = $2 and max_crashes < least(crashes + 3, 100)",
+        "update jobs
+         set max_crashes = greatest(max_crashes, least(crashes + 3, 100)),
+             max_attempts = greatest(max_attempts, least(errors + $3, 100))
+         where tenant_id = $1 and id = $2
+           and (max_crashes < least(crashes + 3, 100) or max_attempts < least(errors + $3, 100))",
         lease.tenant.0,
         lease.job.0,
+        attempts,
     )
     .execute(conn)
     .await?;

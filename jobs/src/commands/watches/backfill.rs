@@ -134,7 +134,8 @@ pub async fn deliver(
         ..progress
     };
     backfills::put(&mut tx, job, &progress).await?;
-    lease::renew_crash_allowance(&mut tx, job.lease).await?;
+    let attempts = Backfill::retry_policy().max_attempts;
+    lease::renew_allowances(&mut tx, job.lease, attempts).await?;
     tx.commit().await?;
     Ok(Some(progress))
 }
