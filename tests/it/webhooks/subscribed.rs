@@ -130,7 +130,7 @@ async fn webhook_is_called_when_jobs_end_signed_and_without_their_output() {
 async fn webhook_is_not_called_for_comparisons_of_judgements() {
     let app = TestApp::open().await;
     let receiver = answering(ResponseTemplate::new(204)).await;
-    let (connection, _) = hooked_with_id(&app, &receiver.uri()).await;
+    let (connection, _) = hooked(&app, &receiver.uri()).await;
     let _worker = app.worker_with(&[("LLM_SHADOW_SHARE", "1")]).await;
     subscribe(&app.client, &connection, &json!({})).await;
     triaged(&app, 0..2).await;
