@@ -43,7 +43,7 @@ async fn call_is_one_span_with_the_names_of_the_convention_and_no_content() {
     let (result, log) = logged(&asked).await;
     result.unwrap();
     let text = log.text();
-    assert!(!text.contains("Mossy") && !text.contains("Judge the mail"));
+    assert!(!text.contains("Mossy") && !text.contains("Judge the email"));
     let expected = json!({
         "name": "chat",
         "otel.name": "chat fake-1",

@@ -192,7 +192,11 @@ pub(crate) fn http() -> reqwest::Client {
     // reqwest comes without a TLS provider of its own and asks for one even where none is used; a second
     // installation in this process changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::new()
+    reqwest::Client::builder()
+        // Below the time after which the API closes an idle connection: a request that meets the end of one fails.
+        .pool_idle_timeout(Duration::from_secs(5))
+        .build()
+        .expect("a client without TLS needs nothing")
 }
 
 /// Sends a request and reads all of its answer, which must be one that the document describes.
