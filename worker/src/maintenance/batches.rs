@@ -39,8 +39,8 @@ const REQUESTS: i64 = 500;
 const LOOKED_AT: i64 = 20;
 /// The jobs that are released, and those that leave, in one run.
 const JOBS: i64 = 1000;
-/// Of one exchange with the provider.
-const TIMEOUT: Duration = Duration::from_secs(20);
+/// Of one exchange with the provider; a look at a batch has two at most.
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long no other worker looks at a batch: longer than a run of the duty may take.
 const RESERVED: Duration = Duration::from_secs(45);
 /// The longest time between two looks at a batch whose provider fails.

@@ -8,7 +8,7 @@ use crate::providers::{
     ProviderError,
     imap::{Imap, reader::Reader},
 };
-use base::telemetry::chain;
+use base::{db, telemetry::chain};
 use jobs::{
     commands::watches::refuse::refuse,
     domain::watch::backoff,
@@ -204,7 +204,11 @@ impl Watcher {
             }
             CheckError::Database(error) => {
                 tracing::warn!(error = chain(&error), connection.id = %lease.connection, "the database failed while a mailbox was read");
-                return self.hand_back_late(lease).await;
+                if db::is_transient(&error) {
+                    return self.hand_back_late(lease).await;
+                }
+                // Read again at once, it would be refused again.
+                self.postpone(lease, "database_refused").await
             }
             CheckError::Provider(error) => {
                 tracing::warn!(connection.id = %lease.connection, code = error.code(), "could not read a watched mailbox");
@@ -227,8 +231,13 @@ impl Watcher {
         if let (ProviderError::Reauth { code }, Some(connection)) = (error, connection) {
             refuse(pool, lease, connection, code).await?;
         }
-        let mut conn = pool.acquire().await?;
-        let failures = watches::record_failure(&mut conn, lease, error.code()).await?;
+        self.postpone(lease, error.code()).await
+    }
+
+    /// Records a failure, and hands the mailbox back until it is tried again.
+    async fn postpone(&self, lease: &WatchLease, code: &str) -> Result<(), sqlx::Error> {
+        let mut conn = self.engine.pool.acquire().await?;
+        let failures = watches::record_failure(&mut conn, lease, code).await?;
         let wait = backoff(failures.unwrap_or(1));
         watches::release(&mut *conn, lease, self.engine.clock.now() + wait).await
     }
