@@ -246,3 +246,21 @@ async fn what_triage_may_do_by_itself_is_done_once_and_what_it_may_not_waits() {
         .await;
     assert_eq!(jobs, 1, "a dry run has nothing done");
 }
+
+#[tokio::test]
+async fn many_actions_that_are_asked_for_together_each_need_an_approval() {
+    let db = TestDb::new().await;
+    let api = TestApi::start(&db).await;
+    let client = api.sign_in(&db).await;
+    let _worker = Worker::spawn(&db).await;
+    for (count, expected) in [(20, "succeeded"), (21, "pending_approval")] {
+        let action = |n| json!({"type": "notify", "payload": {"text": format!("{n} of {count}")}});
+        let actions: Vec<_> = (0..count).map(action).collect();
+        let output = done(&client, &json!({"actions": actions})).await;
+        let outcomes = output["actions"].as_array().unwrap();
+        assert_eq!(outcomes.len(), count);
+        for outcome in outcomes {
+            assert_eq!(outcome["result"], expected, "{outcome}");
+        }
+    }
+}

@@ -84,6 +84,7 @@ fn task(tenant: TenantId, title: &str) -> NewEffect {
         kind: ActionType::CreateTask,
         message: None,
         payload_hash: canonical_sha256(&payload),
+        connection: None,
         rendered: Some(b"secret bytes".to_vec()),
         message_id: None,
         approval: None,

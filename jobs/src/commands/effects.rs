@@ -23,8 +23,7 @@ use crate::{
         history::{self, NewHistoryEntry},
     },
 };
-use base::telemetry::chain;
-use base::{JobId, TenantId};
+use base::{JobId, TenantId, db, telemetry::chain};
 use queue::{Job, lease};
 use sqlx::{Connection as _, PgConnection, PgPool};
 
@@ -98,15 +97,12 @@ async fn intend(
         AuditAction::EffectIntended
     };
     record(conn, job, action, found.id, next, None).await?;
-    Ok(if next == EffectStatus::Intent {
-        Reserved::Intended(found.id)
-    } else {
-        Reserved::Duplicate(Box::new(StoredEffect {
-            status: next,
-            attempt: job.lease.attempt,
-            ..found
-        }))
-    })
+    if next == EffectStatus::Intent {
+        return Ok(Reserved::Intended(found.id));
+    }
+    // As it is written now: a second send waits from then on.
+    let lost = effects::lock_by_key(conn, job.tenant, &effect.key).await?;
+    Ok(Reserved::Duplicate(Box::new(lost)))
 }
 
 /// Commits that the effect is in flight.
@@ -125,6 +121,9 @@ pub async fn begin(pool: &PgPool, job: &Job, id: EffectId) -> Result<(), LedgerE
     Ok(())
 }
 
+/// How often the follow-up of a sent email is tried.
+const FOLLOW_UP_TRIES: usize = 3;
+
 /// Commits how the effect ended. Does not need the job's lease: the effect has happened, and only this attempt knows.
 ///
 /// # Errors
@@ -142,23 +141,32 @@ pub async fn end(
     }
     record(&mut tx, job, AuditAction::EffectEnded, id, to, end.code()).await?;
     if to == EffectStatus::Succeeded {
-        let entry = |action, kind, id| job.audit(action, kind, id);
-        // The email has left: whatever happens here, that must be recorded, or it would be sent again.
-        let mut following = tx.begin().await?;
-        match follow_ups::start(&mut following, job.tenant, id, &entry).await {
-            Ok(()) => following.commit().await?,
-            Err(error) => {
-                following.rollback().await?;
-                tracing::warn!(
-                    effect.id = %id,
-                    error = chain(&error),
-                    "an email was sent and is not followed up"
-                );
-            }
-        }
+        follow_up(&mut tx, job, id).await?;
     }
     tx.commit().await?;
     Ok(to)
+}
+
+/// Follows up an email that has left. Whatever happens here, the caller's record that it has left must be committed, or it would be
+/// sent again.
+async fn follow_up(conn: &mut PgConnection, job: &Job, id: EffectId) -> Result<(), sqlx::Error> {
+    let entry = |action, kind, id| job.audit(action, kind, id);
+    for left in (0..FOLLOW_UP_TRIES).rev() {
+        let mut following = conn.begin().await?;
+        let Err(error) = follow_ups::start(&mut following, job.tenant, id, &entry).await else {
+            return following.commit().await;
+        };
+        following.rollback().await?;
+        if left == 0 || !db::is_transient(&error) {
+            tracing::warn!(
+                effect.id = %id,
+                error = chain(&error),
+                "an email was sent and is not followed up"
+            );
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Marks up to `limit` effects of dead attempts as lost, and returns their number; see [`effects::lose`].

@@ -11,7 +11,7 @@ pub use rendered::RenderedEmail;
 pub use status::{EffectRefused, EffectStatus, EffectStep};
 
 use super::{
-    ApprovalId, MessageId,
+    ApprovalId, ConnectionId, MessageId,
     action::{ActionType, canonical_sha256},
 };
 use base::TenantId;
@@ -25,7 +25,7 @@ str_enum! {
     UnknownSends {
         /// A person decides.
         Ask = "ask",
-        /// It is sent again after a minute with the same Message-ID; some providers deliver both.
+        /// It is sent again once, after a minute and with the same Message-ID; some providers deliver both.
         Resend = "resend",
     }
 }
@@ -77,6 +77,8 @@ pub struct NewEffect {
     pub message: Option<MessageId>,
     /// sha256 over what is to be done, whatever the key was made of.
     pub payload_hash: [u8; 32],
+    /// By which it is done, if it is external.
+    pub connection: Option<ConnectionId>,
     pub rendered: Option<Vec<u8>>,
     /// The RFC 5322 Message-ID of the message that it sends.
     pub message_id: Option<String>,

@@ -43,7 +43,7 @@ pub struct Circumstances {
     pub dmarc_failed: bool,
     /// A machine wrote the message: replying makes loops (RFC 3834 §2).
     pub automatic_sender: bool,
-    /// The number of things that the action touches.
+    /// The number of actions that are asked for together.
     pub items: usize,
 }
 

@@ -224,9 +224,12 @@ pub async fn renew(
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update effects set status = 'intent', job_id = $3, attempt = $4, error_code = null, updated_at = now(),
-             rendered = case when payload_hash = $5 then coalesce(rendered, $6) else $6 end,
-             rfc_message_id = case when payload_hash = $5 then rfc_message_id else $7 end,
+             rendered = case when known.is_same then coalesce(rendered, $6) else $6 end,
+             rfc_message_id = case when known.is_same then rfc_message_id else $7 end,
              approval_id = $8, message_id = $9, payload_hash = $5
+         from (select payload_hash = $5 and status <> 'failed_permanent'
+                   and coalesce(connection_id = $10, true) as is_same
+               from effects where tenant_id = $1 and id = $2) known
          where tenant_id = $1 and id = $2",
         holder.tenant.0,
         id.0,
@@ -237,6 +240,7 @@ pub async fn renew(
         effect.message_id.as_deref(),
         effect.approval.map(|id| id.0),
         effect.message.map(|id| id.0),
+        effect.connection.map(|id| id.0),
     )
     .execute(conn)
     .await?;

@@ -28,6 +28,7 @@ fn mail(tenant: TenantId, subject: &str) -> NewEffect {
         kind: ActionType::Send,
         message: None,
         payload_hash: canonical_sha256(&payload),
+        connection: None,
         rendered: Some(b"secret bytes".to_vec()),
         message_id: Some(format!("<{subject}@acme.example>")),
         approval: None,
@@ -130,6 +131,45 @@ async fn nothing_leaves_by_a_connection_that_was_refused_or_is_gone() {
     assert_eq!(found.unwrap().unwrap().status, EffectStatus::Intent);
     let degraded = connection(&db, tenant, "degraded", 60).await;
     assert_eq!(begin(degraded).await, bytes());
+}
+
+#[tokio::test]
+async fn email_that_leaves_by_another_account_is_written_anew() {
+    let db = TestDb::new().await;
+    let tenant = Client::owner_of_new_tenant(&db).await.tenant;
+    let (one, other) = (
+        connection(&db, tenant, "active", 60).await,
+        connection(&db, tenant, "active", 60).await,
+    );
+    let job = running(&db, tenant).await;
+    let by = |connection, bytes: &str, name: &str| NewEffect {
+        connection: Some(connection),
+        rendered: Some(bytes.as_bytes().to_vec()),
+        message_id: Some(name.to_owned()),
+        ..mail(tenant, "a")
+    };
+    let tried = async |new: NewEffect, ended: EffectEnd| {
+        let id = intended(&db, &job, &new).await;
+        let line = new.connection.unwrap();
+        let begun = begin_sending(db.pool(), &job, (id, ActionType::Send), line).await;
+        end(db.pool(), &job, id, &ended).await.unwrap();
+        let name: String = db.one("select rfc_message_id from effects").await;
+        let Sending::Go(bytes) = begun.unwrap() else {
+            panic!("it waits")
+        };
+        (String::from_utf8(bytes).unwrap(), name)
+    };
+    let retryable = || EffectEnd::Retryable { code: "away" };
+    let first = tried(by(one, "From: one", "<1>"), retryable()).await;
+    assert_eq!(first, ("From: one".into(), "<1>".into()));
+    let same = tried(by(one, "From: one, later", "<2>"), retryable()).await;
+    assert_eq!(same, first, "one email has one name");
+    let moved = tried(by(other, "From: other", "<3>"), retryable()).await;
+    assert_eq!(moved, ("From: other".into(), "<3>".into()));
+    let refused = EffectEnd::FailedPermanent { code: "no" };
+    tried(by(other, "From: other, later", "<4>"), refused).await;
+    let again = tried(by(other, "Date: today", "<5>"), retryable()).await;
+    assert_eq!(again, ("Date: today".into(), "<5>".into()));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use super::{
     load::RequestedAction,
     outcomes::{duplicate, ledger_failure, refused, succeeded},
-    remote::execute_remote,
+    remote::{NOT_DONE, execute_remote},
     repeat::key_of_repeat,
 };
 use crate::effects::{ActionContext, Effect, LocalEffect, ProviderContext, effect_of};
@@ -18,8 +18,8 @@ use jobs::{
     },
     kinds::action::{ActionOutcome, ActionResult, Args},
 };
-use queue::Failure;
 use queue::runtime::handler::JobContext;
+use queue::{Failure, FailureClass};
 use serde_json::json;
 use sqlx::PgConnection;
 
@@ -71,7 +71,16 @@ pub(super) async fn execute(
                 && action.external_id.is_none();
             let (new, context) = if can_repeat && !args.dry_run {
                 let provider = ProviderContext { ctx, providers };
-                let key = key_of_repeat(&provider, effect, &new).await?;
+                let key = match key_of_repeat(&provider, effect, &new).await {
+                    Ok(key) => key,
+                    Err(failure)
+                        if failure.class == FailureClass::Transient
+                            && ctx.job.is_last_attempt() =>
+                    {
+                        return Ok(refused(base, None, failure.code, NOT_DONE));
+                    }
+                    Err(failure) => return Err(failure),
+                };
                 (NewEffect { key, ..new }, ActionContext { key, ..context })
             } else {
                 (new, context)
@@ -109,6 +118,7 @@ fn new_effect(ctx: &JobContext, action: &RequestedAction) -> NewEffect {
         kind: action.kind,
         message: action.message,
         payload_hash: canonical_sha256(&json!([action.message, payload])),
+        connection: None,
         rendered: None,
         message_id: None,
         approval: action.approval,

@@ -9,7 +9,7 @@ use jobs::{
         mail::is_automatic,
         risk::Risk,
     },
-    kinds::action::Args,
+    kinds::action::{Args, Work},
     store::{tenants, triage_results},
 };
 use queue::Failure;
@@ -40,9 +40,19 @@ pub(super) async fn decide_gate(
         let gate = by_trust(trust, risk, policy);
         return Ok(GateDecision { risk, gate });
     }
-    let facts = match action.message {
+    let of_email = match action.message {
         Some(message) => circumstances(ctx, message).await?,
         None => Circumstances::default(),
+    };
+    let facts = Circumstances {
+        items: match &args.work {
+            Work::Requested(actions) => actions.len(),
+            Work::Approval { .. }
+            | Work::Triaged { .. }
+            | Work::Digest { .. }
+            | Work::Undo { .. } => 1,
+        },
+        ..of_email
     };
     let confirmation = Confirmation::AsTrusted;
     let (risk, gate) = decide(trust, action.kind, facts, confirmation, policy);

@@ -36,7 +36,8 @@ const RESEND_AFTER: TimeDelta = TimeDelta::seconds(60);
 
 const UNKNOWN: &str = "This may have been done: the connection broke before the provider answered. Check at the provider (for \
                        an email, in the sent folder), then report what you found with POST /v1/effects/{id}/resolve.";
-const NOT_DONE: &str = "All tries failed. Nothing was done.";
+/// After the last try of an action that certainly was not done.
+pub(super) const NOT_DONE: &str = "All tries failed. Nothing was done.";
 
 /// Executes the effect or, in a dry run, describes it. `base` contains the known part of the outcome.
 pub(super) async fn execute_remote(
@@ -57,6 +58,13 @@ pub(super) async fn execute_remote(
             Err(PrepareError::Refused { code, message }) => {
                 return Ok(refused(base, None, code, &message));
             }
+            Err(PrepareError::Provider {
+                source: source @ (ProviderError::Retryable { .. } | ProviderError::Unknown { .. }),
+                ..
+            }) if ctx.job.is_last_attempt() => {
+                // The job's other actions have their outcomes, and its approvals are wanted.
+                return Ok(refused(base, None, source.code(), NOT_DONE));
+            }
             Err(PrepareError::Provider { connection, source }) => {
                 let (code, message) = refusal_or_failure(ctx, &connection, source).await?;
                 return Ok(refused(base, None, code, &message));
@@ -75,6 +83,7 @@ pub(super) async fn execute_remote(
         });
     }
     let new = NewEffect {
+        connection: prepared.as_ref().map(|prepared| prepared.connection.id),
         rendered: prepared.as_ref().map(|prepared| prepared.rendered.clone()),
         message_id: prepared
             .as_ref()
@@ -197,15 +206,13 @@ async fn reconcile(
 ) -> Result<ActionOutcome, Failure> {
     let ctx = providers.ctx;
     let found = match look_up(providers, effect, unknown).await {
-        Ok(found) => found,
-        Err(failure) if !ctx.job.is_last_attempt() => return Err(failure),
-        Err(_) => Lookup::Unknown,
-    };
-    let found = match found {
-        Lookup::Unknown if base.r#type.spec().executor.is_message() => {
+        Ok(Lookup::Unknown) if base.r#type.spec().executor.is_message() => {
             apply_resend_policy(ctx, unknown).await?
         }
-        found => found,
+        Ok(found) => found,
+        Err(failure) if !ctx.job.is_last_attempt() => return Err(failure),
+        // Nobody has looked.
+        Err(_) => Lookup::Unknown,
     };
     let id = unknown.id;
     let finding = match &found {
@@ -241,7 +248,8 @@ async fn reconcile(
     }
 }
 
-/// Applies the tenant's setting for emails that may have been sent.
+/// Applies the tenant's setting for emails that may have been sent. One is sent again once at most: a server whose answer is late
+/// each time has taken each copy.
 async fn apply_resend_policy(ctx: &JobContext, unknown: &StoredEffect) -> Result<Lookup, Failure> {
     let read = async {
         let mut conn = ctx.pool.acquire().await?;
@@ -251,6 +259,10 @@ async fn apply_resend_policy(ctx: &JobContext, unknown: &StoredEffect) -> Result
     let resend_at = unknown.updated_at + RESEND_AFTER;
     match settings.unknown_sends {
         UnknownSends::Ask => Ok(Lookup::Unknown),
+        // A try before has failed, perhaps this very send.
+        UnknownSends::Resend if ctx.job.errors > 0 || ctx.job.is_last_attempt() => {
+            Ok(Lookup::Unknown)
+        }
         UnknownSends::Resend if ctx.clock.now() < resend_at => Err(Failure::rate_limited(
             resend_at,
             "outcome_unknown",
