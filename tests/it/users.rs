@@ -2,6 +2,7 @@
 
 mod delegates;
 mod erase;
+mod on_behalf;
 mod second_factor;
 
 use crate::support::{
@@ -31,7 +32,7 @@ async fn log_in(caller: &Caller, password: &str) -> TestResponse {
     send(caller.anonymous(Method::POST, "/v1/sessions").json(&body)).await
 }
 
-async fn user_of(db: &TestDb, client: &Client) -> UserId {
+pub(crate) async fn user_of(db: &TestDb, client: &Client) -> UserId {
     let id = sqlx::query_scalar("select user_id from sessions where id = $1");
     UserId(
         id.bind(client.session.0)

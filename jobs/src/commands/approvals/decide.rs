@@ -2,6 +2,7 @@
 //! change with its audit and history entries.
 
 mod execution;
+mod on_behalf;
 mod outgoing_message;
 mod precheck;
 
