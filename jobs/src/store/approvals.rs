@@ -246,6 +246,33 @@ pub async fn set_payload(
     Ok(())
 }
 
+/// Inserts a proposal of what `former`, which has ended, proposed.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn insert_again(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    former: ApprovalId,
+    (id, expires_at): (ApprovalId, DateTime<Utc>),
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into approvals (
+             tenant_id, id, kind, title, summary, actions, source, payload, payload_hash, risk, rationale, confidence,
+             job_id, expires_at, requested_by, edited_by)
+         select tenant_id, $3, kind, title, summary, actions, source, payload, payload_hash, risk, rationale, confidence,
+             job_id, $4, requested_by, edited_by
+         from approvals where tenant_id = $1 and id = $2",
+        tenant.0,
+        former.0,
+        id.0,
+        expires_at,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Whether [`expire`] may find something.
 ///
 /// # Errors

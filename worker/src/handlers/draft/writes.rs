@@ -135,7 +135,8 @@ async fn write_version(
     match &version.new {
         Some(new) => drafts::insert(conn, tenant, new).await?,
         None => {
-            let base = version.number - 1;
+            let former = version.former_approval.ok_or_else(changed_meanwhile)?;
+            let base = (version.number - 1, former);
             if !drafts::supersede(conn, tenant, version.draft, base, approval).await? {
                 return Err(changed_meanwhile());
             }
