@@ -1002,6 +1002,7 @@ create table approvals (
     failure_message text,
     created_at timestamptz not null default now(),
     requested_by uuid,
+    edited_by uuid,
     constraint approvals_pkey primary key (tenant_id, id),
     constraint approvals_tenant_id_fkey foreign key (tenant_id) references tenants(id),
     constraint approvals_confidence_check check ((confidence >= (0)::float8) and (confidence <= (1)::float8)),

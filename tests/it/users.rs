@@ -2,6 +2,7 @@
 
 mod delegates;
 mod erase;
+mod on_behalf;
 mod second_factor;
 
 use crate::support::{
@@ -31,7 +32,7 @@ async fn log_in(caller: &Caller, password: &str) -> TestResponse {
     send(caller.anonymous(Method::POST, "/v1/sessions").json(&body)).await
 }
 
-async fn user_of(db: &TestDb, client: &Client) -> UserId {
+pub(crate) async fn user_of(db: &TestDb, client: &Client) -> UserId {
     let id = sqlx::query_scalar("select user_id from sessions where id = $1");
     UserId(
         id.bind(client.session.0)
@@ -393,5 +394,42 @@ async fn action_is_approved_by_another_person_when_the_tenant_wants_four_eyes() 
     let refused = crate::approvals::decide(&owner, id, "approve", 1).await;
     refused.assert_problem(403, "OWN_REQUEST", "who asked does not agree");
     let agreed = crate::approvals::decide(&colleague, id, "approve", 1).await;
+    assert_eq!(agreed.status, 200, "{}", agreed.text);
+}
+
+#[tokio::test]
+async fn action_is_not_approved_by_the_person_who_edited_it_when_the_tenant_wants_four_eyes() {
+    let db = TestDb::new().await;
+    let api = TestApi::start(&db).await;
+    let owner = api.sign_in(&db).await;
+    let colleague = owner.colleague(&db, Role::Member).await;
+    db.execute("update tenants set four_eyes = true").await;
+    let id = crate::approvals::seed::propose(&db, owner.tenant, "Buy paper").await;
+    let edit = crate::approvals::decision(&colleague, &id, "edit", 1)
+        .json(&json!({"patch": {"title": "Buy gold"}}));
+    let edited = send(edit).await;
+    assert_eq!(edited.status, 200, "{}", edited.text);
+    let refused = crate::approvals::decide(&colleague, &id, "approve", 2).await;
+    refused.assert_problem(403, "OWN_REQUEST", "who edited does not approve");
+    let agreed = crate::approvals::decide(&owner, &id, "approve", 2).await;
+    assert_eq!(agreed.status, 200, "{}", agreed.text);
+}
+
+#[tokio::test]
+async fn draft_is_not_approved_by_the_person_who_had_it_revised_when_the_tenant_wants_four_eyes() {
+    let db = TestDb::new().await;
+    let api = TestApi::start(&db).await;
+    let _worker = Worker::spawn(&db).await;
+    let owner = api.sign_in(&db).await;
+    let colleague = owner.colleague(&db, Role::Member).await;
+    db.execute("update tenants set four_eyes = true").await;
+    let draft = crate::drafts::seed::draft(&db, owner.tenant, None, "Hello.").await;
+    let approval: String = db.one("select approval_id::text from drafts").await;
+    let body = json!({"base_version": 1, "instructions": "Shorter."});
+    let path = format!("/v1/drafts/{draft}/revise");
+    crate::drafts::generated::done(&colleague, &path, &body).await;
+    let refused = crate::approvals::decide(&colleague, &approval, "approve", 2).await;
+    refused.assert_problem(403, "OWN_REQUEST", "who had it revised does not approve");
+    let agreed = crate::approvals::decide(&owner, &approval, "approve", 2).await;
     assert_eq!(agreed.status, 200, "{}", agreed.text);
 }

@@ -42,7 +42,7 @@ pub struct ActionContext<'a> {
     pub tenant: TenantId,
     /// The job that executes it.
     pub job: JobId,
-    /// The user who requested or approved it; none for a rule.
+    /// The user in whose name it is executed; none for a rule.
     pub user: Option<UserId>,
     /// The API key that submitted it, directly or through another job.
     pub api_key: Option<ApiKeyId>,

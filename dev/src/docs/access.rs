@@ -29,7 +29,7 @@ With the setting `require_second_factor`, users without one can call only what n
 `ENROLMENT_REQUIRED`. API keys are not concerned.
 
 While a tenant is paused it can be read, and every other request answers `TENANT_PAUSED`. With the setting `four_eyes`,
-nobody approves an action that they asked for themselves.
+nobody approves an action that they asked for themselves or were the last to change.
 ";
     let rows = Scope::ALL.into_iter().map(|scope| {
         let mut cells = vec![format!("`{}`", scope.as_str())];

@@ -1,7 +1,8 @@
-//! Drafts: revised, discarded, superseded.
+//! Drafts: revised, discarded, proposed again, superseded.
 
 pub mod discard;
 pub(crate) mod ownership;
+pub mod propose;
 pub mod revise;
 pub mod supersede;
 

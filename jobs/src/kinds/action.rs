@@ -54,7 +54,8 @@ pub struct Args {
     pub dry_run: bool,
     /// May only lower the tenant's own.
     pub trust: Option<TrustMode>,
-    /// The user who requested or approved it.
+    /// The user in whose name it is executed: their accounts, calendar and time zone are used. Of an approval not the one who
+    /// decided it, if it belongs to another.
     pub user: Option<UserId>,
     /// The API key that submitted it, directly or through another job; its budgets cover the calls of models.
     #[serde(default, skip_serializing_if = "Option::is_none")]

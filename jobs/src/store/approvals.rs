@@ -72,6 +72,8 @@ pub struct StoredApproval {
     pub job: JobId,
     /// The user who asked for it; none if a triage or an API key did.
     pub requested_by: Option<UserId>,
+    /// The user who last changed what it proposes; none if nobody did.
+    pub edited_by: Option<UserId>,
     pub decided_by: Option<UserId>,
     pub decided_at: Option<DateTime<Utc>>,
     /// The job that executes or undoes it.
@@ -100,7 +102,7 @@ macro_rules! stored_approval {
             r#"
         select id as "id: ApprovalId", kind, title, summary, actions as choices, source, payload, payload_hash,
             risk as "risk: Risk", status as "status: Status", version, rationale, confidence, job_id as "job: JobId",
-            requested_by as "requested_by: UserId", decided_by as "decided_by: UserId", decided_at,
+            requested_by as "requested_by: UserId", edited_by as "edited_by: UserId", decided_by as "decided_by: UserId", decided_at,
             execution_job_id as "execution_job: JobId", executed_at, failure_code, failure_message, expires_at,
             expires_at <= now() as "expired!", created_at
         from approvals
@@ -172,7 +174,7 @@ pub async fn list(
         r#"
         select id as "id: ApprovalId", kind, title, summary, actions as choices, source, payload, payload_hash,
             risk as "risk: Risk", status as "status: Status", version, rationale, confidence, job_id as "job: JobId",
-            requested_by as "requested_by: UserId", decided_by as "decided_by: UserId", decided_at,
+            requested_by as "requested_by: UserId", edited_by as "edited_by: UserId", decided_by as "decided_by: UserId", decided_at,
             execution_job_id as "execution_job: JobId", executed_at, failure_code, failure_message, expires_at,
             expires_at <= now() as "expired!", created_at
         from approvals
@@ -217,7 +219,7 @@ pub async fn set_status(
     Ok(())
 }
 
-/// Writes an edit as this version. The caller holds [`lock`].
+/// Writes an edit by a user as this version. The caller holds [`lock`].
 ///
 /// # Errors
 /// When the database refuses.
@@ -226,10 +228,10 @@ pub async fn set_payload(
     tenant: TenantId,
     id: ApprovalId,
     version: i32,
-    patched: &Patched,
+    (patched, by): (&Patched, Option<UserId>),
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update approvals set payload = $3, payload_hash = $4, summary = $5, version = $6
+        "update approvals set payload = $3, payload_hash = $4, summary = $5, version = $6, edited_by = coalesce($7, edited_by)
          where tenant_id = $1 and id = $2",
         tenant.0,
         id.0,
@@ -237,6 +239,34 @@ pub async fn set_payload(
         &patched.payload_hash,
         patched.summary,
         version,
+        by.map(|user| user.0),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Inserts a proposal of what `former`, which has ended, proposed.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn insert_again(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    former: ApprovalId,
+    (id, expires_at): (ApprovalId, DateTime<Utc>),
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into approvals (
+             tenant_id, id, kind, title, summary, actions, source, payload, payload_hash, risk, rationale, confidence,
+             job_id, expires_at, requested_by, edited_by)
+         select tenant_id, $3, kind, title, summary, actions, source, payload, payload_hash, risk, rationale, confidence,
+             job_id, $4, requested_by, edited_by
+         from approvals where tenant_id = $1 and id = $2",
+        tenant.0,
+        former.0,
+        id.0,
+        expires_at,
     )
     .execute(conn)
     .await?;

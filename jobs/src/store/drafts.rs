@@ -172,7 +172,8 @@ pub async fn of_approval(
     .await
 }
 
-/// Sets the next version of a ready draft; `false` if it is not ready, or not at version `base`.
+/// Sets the next version of a draft that is ready or could not be sent, which makes it ready; `false` if it is neither, or
+/// not at version `base` with the approval `former`.
 ///
 /// # Errors
 /// When the database refuses.
@@ -180,16 +181,18 @@ pub async fn supersede(
     conn: &mut PgConnection,
     tenant: TenantId,
     id: DraftId,
-    base: i32,
+    (base, former): (i32, ApprovalId),
     approval: ApprovalId,
 ) -> Result<bool, sqlx::Error> {
     let changed = sqlx::query!(
-        "update drafts set version = version + 1, approval_id = $4, updated_at = now()
-         where tenant_id = $1 and id = $2 and version = $3 and status = 'ready'",
+        "update drafts set version = version + 1, approval_id = $4, status = 'ready', updated_at = now()
+         where tenant_id = $1 and id = $2 and version = $3 and approval_id = $5
+             and status in ('ready', 'send_failed')",
         tenant.0,
         id.0,
         base,
         approval.0,
+        former.0,
     )
     .execute(conn)
     .await?;
@@ -211,6 +214,27 @@ pub async fn set_status(
         tenant.0,
         id.0,
         status.as_str(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Sets another approval of the newest version. The caller holds [`lock`].
+///
+/// # Errors
+/// When the database refuses.
+pub async fn set_approval(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: DraftId,
+    approval: ApprovalId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update drafts set approval_id = $3, updated_at = now() where tenant_id = $1 and id = $2",
+        tenant.0,
+        id.0,
+        approval.0,
     )
     .execute(conn)
     .await?;

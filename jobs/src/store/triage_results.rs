@@ -122,6 +122,29 @@ pub async fn email(
     .await
 }
 
+/// Finds the user whose mailbox the email arrived in, as its latest triage found it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn owner_of(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    message: MessageId,
+) -> Result<Option<UserId>, sqlx::Error> {
+    let found = sqlx::query_scalar!(
+        r#"
+        select r.owner_id as "owner: UserId" from triage_results r
+        join users u on u.tenant_id = r.tenant_id and u.id = r.owner_id and u.status = 'active'
+        where r.tenant_id = $1 and r.message_id = $2
+        order by r.created_at desc, r.job_id desc
+        limit 1
+        "#,
+        tenant.0,
+        message.0,
+    );
+    Ok(found.fetch_optional(conn).await?.flatten())
+}
+
 /// Finds the latest result for a message with this version of the rules and the same means, other than one that an outage of
 /// the model left to a person.
 ///

@@ -127,6 +127,7 @@ pub(super) const OPERATIONS: &[(&str, Who, Option<&str>)] = &[
     ("pause_queue", OPERATORS_TENANT, None),
     ("pin_memory", NOT_AUDITORS, None),
     ("propose_block", NOT_AUDITORS, None),
+    ("propose_draft", NOT_AUDITORS, None),
     ("put_budgets", OPERATORS, None),
     ("put_identity_provider", OWNERS, None),
     ("put_limit", OPERATORS_TENANT, None),

@@ -229,3 +229,24 @@ async fn somebody_known_by_their_address_is_one_contact() {
         [(json!("Bob"), json!(1)), (json!("Ada L."), json!(2))]
     );
 }
+
+#[tokio::test]
+async fn task_that_was_taken_back_is_made_again_when_it_is_asked_for_again() {
+    let db = TestDb::new().await;
+    let api = TestApi::start(&db).await;
+    let client = api.sign_in(&db).await;
+    let _worker = Worker::spawn(&db).await;
+    for made in 1..=3 {
+        let id = propose(&db, client.tenant, "Pay Ada").await;
+        assert_eq!(decide(&client, &id, "approve", 1).await.status, 200);
+        approval_in(&client, &id, "executed").await;
+        assert_eq!(titles(&client).await, ["Pay Ada"], "time {made}");
+        if made < 3 {
+            assert_eq!(decide(&client, &id, "undo", 1).await.status, 200);
+            approval_in(&client, &id, "undone").await;
+            assert!(titles(&client).await.is_empty(), "time {made}");
+        }
+    }
+    let effects: i64 = db.one("select count(*) from effects").await;
+    assert_eq!(effects, 3);
+}

@@ -1,6 +1,9 @@
 //! What is remembered for a user goes into the email that is written for them, and into nobody else's.
 
-use super::generated::{done, message};
+use super::{
+    generated::{done, message},
+    seed,
+};
 use crate::support::{
     Client, TestDb,
     client::send,
@@ -132,4 +135,28 @@ async fn what_an_email_has_left_in_the_memory_is_evidence_and_no_instruction() {
             .is_some_and(|at| before[at..].contains("memory"))
     );
     assert!(!after.contains("Tone: brief") && !before.contains("said before, each"));
+}
+
+#[tokio::test]
+async fn revision_by_a_delegate_is_written_with_what_is_remembered_for_the_draft_s_owner() {
+    let db = TestDb::new().await;
+    let api = TestApi::start(&db).await;
+    let client = api.sign_in(&db).await;
+    let delegate = client.colleague(&db, Role::Member).await;
+    note(&client, habit("sign-off", "Mossy regards")).await;
+    note(&delegate, habit("sign-off", "A delegate's regards")).await;
+    let owner = crate::users::user_of(&db, &client).await;
+    let draft = seed::draft(&db, client.tenant, Some(owner), "Hello.").await;
+    let user = crate::users::user_of(&db, &delegate).await;
+    let path = format!("/v1/users/me/delegates/{user}");
+    let added = send(client.request(Method::PUT, &path)).await;
+    assert_eq!(added.status, 204, "{}", added.text);
+    let model = FakeModel::start([drafted(&[])]).await;
+    let _worker = model.worker(&db, &[]).await;
+    let body = json!({"base_version": 1, "instructions": "Shorter."});
+    let output = done(&delegate, &format!("/v1/drafts/{draft}/revise"), &body).await;
+    assert_eq!(output["version"], 2, "{output}");
+    let prompt = model.prompt(0);
+    assert!(prompt.contains("Mossy regards"), "{prompt}");
+    assert!(!prompt.contains("A delegate's"), "{prompt}");
 }

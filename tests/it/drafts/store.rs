@@ -70,17 +70,29 @@ async fn of_two_that_build_on_one_version_the_second_is_refused() {
     let mut conn = acme.db.pool().acquire().await.unwrap();
     let present = drafts::find(&mut conn, tenant, id).await.unwrap().unwrap();
     for expected in [true, false] {
-        let done = drafts::supersede(&mut conn, tenant, id, 1, present.approval)
-            .await
-            .unwrap();
+        let done = drafts::supersede(
+            &mut conn,
+            tenant,
+            id,
+            (1, present.approval),
+            present.approval,
+        )
+        .await
+        .unwrap();
         assert_eq!(done, expected);
     }
     drafts::set_status(&mut conn, tenant, id, DraftStatus::Discarded)
         .await
         .unwrap();
-    let done = drafts::supersede(&mut conn, tenant, id, 2, present.approval)
-        .await
-        .unwrap();
+    let done = drafts::supersede(
+        &mut conn,
+        tenant,
+        id,
+        (2, present.approval),
+        present.approval,
+    )
+    .await
+    .unwrap();
     assert!(!done, "a discarded draft was revised");
 }
 

@@ -51,7 +51,7 @@ pub(super) struct ScheduleBlock;
 
 #[async_trait]
 impl LocalEffect for ScheduleBlock {
-    /// The user who requested or approved the action thereby accepts the block.
+    /// The block is of the user in whose name the action is executed; the approval accepts it.
     async fn apply(
         &self,
         conn: &mut PgConnection,

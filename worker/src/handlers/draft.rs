@@ -184,6 +184,7 @@ fn new_version(
         former_approval: base.map(|base| base.draft.approval),
         payload,
         approval,
+        asked_by: args.user,
         making: Making {
             origin: match args.mode {
                 DraftMode::Revise => Origin::Revise,

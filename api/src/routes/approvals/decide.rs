@@ -252,7 +252,7 @@ impl From<DecideError> for ApiError {
             DecideError::NotYours => not_yours(),
             DecideError::OwnRequest => Self::new(
                 Code::OwnRequest,
-                "Your tenant wants another person than the one who asked for an action to approve it.",
+                "Your tenant wants another person than the one who asked for an action, or last edited it, to approve it.",
             ),
             DecideError::Expired => Self::new(
                 Code::Gone,

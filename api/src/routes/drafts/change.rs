@@ -1,4 +1,4 @@
-//! Revising and discarding a draft.
+//! Revising, discarding and proposing a draft again.
 
 use super::{Draft, instructions, not_yours};
 use crate::{
@@ -15,6 +15,7 @@ use jobs::{
     commands::{
         drafts::{
             discard::{DiscardError, discard_draft},
+            propose::{ProposeError, propose_draft},
             revise::ReviseError,
         },
         jobs::submit_draft::{SubmitDraft, submit_draft},
@@ -56,6 +57,18 @@ pub(super) fn routes() -> Vec<Route> {
         .summary("Discard a draft, which is then never sent")
         .if_match()
         .versioned::<Draft>(200, "The draft as it is now")
+        .errors(&[Code::Conflict, Code::NotYours]),
+        Route::new(
+            Method::POST,
+            "/v1/drafts/{id}/propose",
+            "propose_draft",
+            Access::Session(Scope::ApprovalsDecide),
+            propose,
+        )
+        .summary("Propose a draft again that could not be sent")
+        .description("The same version gets another approval. Only a draft that is `send_failed`.")
+        .if_match()
+        .versioned::<Draft>(200, "The draft with its new approval")
         .errors(&[Code::Conflict, Code::NotYours]),
     ]
 }
@@ -122,6 +135,36 @@ async fn discard(
     Ok(Versioned(draft.into()))
 }
 
+async fn propose(
+    State(app): State<AppState>,
+    CurrentSession(session): CurrentSession,
+    context: RequestContext,
+    Id(id): Id<DraftId>,
+    IfMatch(version): IfMatch,
+) -> Result<Versioned<Draft>, ApiError> {
+    let (request_id, at) = (&context.request_id, app.clock.now());
+    let draft = propose_draft(&app.pool, &session, (id, version), request_id, at).await?;
+    Ok(Versioned(draft.into()))
+}
+
+impl From<ProposeError> for ApiError {
+    fn from(error: ProposeError) -> Self {
+        match error {
+            ProposeError::NotFound => Self::not_found(),
+            ProposeError::NotYours => not_yours(),
+            ProposeError::Stale { .. } => if_match::stale(),
+            ProposeError::Refused(refused) => Self::new(
+                Code::Conflict,
+                format!(
+                    "The draft is {}. Only a draft that is send_failed can be proposed again.",
+                    refused.status
+                ),
+            ),
+            ProposeError::Database(source) => source.into(),
+        }
+    }
+}
+
 impl From<ReviseError> for ApiError {
     fn from(error: ReviseError) -> Self {
         match error {
@@ -133,7 +176,9 @@ impl From<ReviseError> for ApiError {
             ),
             ReviseError::NotReady(status) => Self::new(
                 Code::Conflict,
-                format!("The draft is {status}. Only a draft that is ready can be revised."),
+                format!(
+                    "The draft is {status}. Only a draft that is ready or send_failed can be revised."
+                ),
             ),
             ReviseError::Decided(status) => Self::new(
                 Code::Conflict,

@@ -2,6 +2,7 @@
 //! change with its audit and history entries.
 
 mod execution;
+mod on_behalf;
 mod outgoing_message;
 mod precheck;
 
@@ -103,8 +104,8 @@ pub enum DecideError {
     /// Its draft belongs to another user, who has not made this one a delegate.
     #[error("the draft belongs to another user")]
     NotYours,
-    /// The tenant wants another person than the one who asked for the action.
-    #[error("who asked for an action does not approve it")]
+    /// The tenant wants another person than the one who asked for the action or last edited it.
+    #[error("who asked for an action or edited it does not approve it")]
     OwnRequest,
     #[error("the time to decide is over")]
     Expired,
@@ -175,7 +176,7 @@ pub async fn decide_approval(
         return Err(DecideError::NotYours);
     }
     if matches!(ask.decision, Decision::Approve { .. })
-        && present.requested_by == Some(session.user)
+        && [present.requested_by, present.edited_by].contains(&Some(session.user))
         && tenants::settings(&mut tx, tenant).await?.four_eyes
     {
         return Err(DecideError::OwnRequest);
@@ -302,7 +303,8 @@ async fn edit(
         PatchFault::Params(faults) => DecideError::Faulty(faults),
     })?;
     let version = present.version + 1;
-    approvals::set_payload(conn, session.tenant, present.id, version, &patched).await?;
+    let by = Some(session.user);
+    approvals::set_payload(conn, session.tenant, present.id, version, (&patched, by)).await?;
     let params = &patched.payload["params"];
     corrections::of_action(conn, session, present, Some(params)).await?;
     Ok(())

@@ -14,10 +14,11 @@ use crate::{
         action::canonical_sha256,
         approval::{Refused, Status, Step},
         draft::DraftStep,
+        effect::EffectStatus,
     },
     store::{
         approvals::{self, StoredApproval},
-        audit,
+        audit, effects,
         history::{self, NewHistoryEntry},
     },
 };
@@ -232,8 +233,10 @@ pub async fn abandon(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Error> {
     for approval in &abandoned {
         let step = match approval.status {
             Status::Proposed => Some(DraftStep::Cancel),
-            // The effect says more; until it is resolved the message may have been sent.
-            Status::Failed => Some(DraftStep::Lose),
+            Status::Failed => {
+                let effects = effects::of_approval(&mut tx, approval.tenant, approval.id).await?;
+                Some(draft_step_after(effects.iter().map(|effect| effect.status)))
+            }
             _ => None,
         };
         if let Some(step) = step {
@@ -264,4 +267,51 @@ pub async fn abandon(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Error> {
     audit::insert(&mut tx, &entries).await?;
     tx.commit().await?;
     Ok(u64::try_from(abandoned.len()).unwrap_or(u64::MAX))
+}
+
+/// Returns the step of a draft whose job ended in the middle: the ledger says how far sending came.
+fn draft_step_after(effects: impl IntoIterator<Item = EffectStatus>) -> DraftStep {
+    let mut step = DraftStep::Fail;
+    for status in effects {
+        step = match status {
+            EffectStatus::Intent | EffectStatus::Retryable | EffectStatus::FailedPermanent => step,
+            EffectStatus::Succeeded
+            | EffectStatus::Bounced
+            | EffectStatus::Compensating
+            | EffectStatus::Compensated
+            | EffectStatus::CompensationFailed => return DraftStep::Succeed,
+            // Until it is resolved, the message may have been sent.
+            EffectStatus::InFlight
+            | EffectStatus::Unknown
+            | EffectStatus::Reconciling
+            | EffectStatus::NeedsHuman => DraftStep::Lose,
+        };
+    }
+    step
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn draft_of_an_ended_job_is_lost_only_if_its_message_may_have_been_sent() {
+        use EffectStatus as Effect;
+        for (effects, step) in [
+            (vec![], DraftStep::Fail),
+            (vec![Effect::Intent], DraftStep::Fail),
+            (vec![Effect::Retryable], DraftStep::Fail),
+            (vec![Effect::FailedPermanent], DraftStep::Fail),
+            (
+                vec![Effect::InFlight, Effect::FailedPermanent],
+                DraftStep::Lose,
+            ),
+            (vec![Effect::Unknown], DraftStep::Lose),
+            (vec![Effect::NeedsHuman], DraftStep::Lose),
+            (vec![Effect::Unknown, Effect::Succeeded], DraftStep::Succeed),
+            (vec![Effect::Bounced], DraftStep::Succeed),
+        ] {
+            assert_eq!(draft_step_after(effects.clone()), step, "{effects:?}");
+        }
+    }
 }

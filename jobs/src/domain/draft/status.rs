@@ -16,7 +16,7 @@ str_enum! {
         /// A worker is sending it.
         Sending = "sending",
         Sent = "sent",
-        /// It was not sent.
+        /// It was not sent; it can be revised, proposed again or discarded.
         SendFailed = "send_failed",
         /// Possibly sent.
         SendUnknown = "send_unknown",
@@ -33,6 +33,8 @@ str_enum! {
         Finish = "finish",
         /// A new version was written.
         Revise = "revise",
+        /// Its newest version gets another approval.
+        Repropose = "propose again",
         Approve = "approve",
         /// As approve, but it is sent later.
         Schedule = "schedule",
@@ -69,17 +71,22 @@ impl DraftStatus {
         use DraftStep as Step;
         Ok(match (self, step) {
             (Self::Generating, Step::Finish)
-            | (Self::Ready, Step::Revise)
+            | (Self::Ready | Self::SendFailed, Step::Revise)
+            | (Self::SendFailed, Step::Repropose)
             | (Self::Approved | Self::Scheduled, Step::Cancel)
             | (Self::SendUnknown, Step::FindUnsent) => Self::Ready,
             (Self::Ready, Step::Approve) => Self::Approved,
             (Self::Ready, Step::Schedule) => Self::Scheduled,
             // A draft that certainly was not sent may be tried again.
             (Self::Approved | Self::Scheduled | Self::SendFailed, Step::Send) => Self::Sending,
-            (Self::Sending, Step::Succeed) | (Self::SendUnknown, Step::FindSent) => Self::Sent,
+            (Self::Sending, Step::Succeed)
+            | (Self::SendUnknown | Self::Discarded, Step::FindSent) => Self::Sent,
             (Self::Sending, Step::Fail) => Self::SendFailed,
             (Self::Sending, Step::Lose) => Self::SendUnknown,
-            (Self::Ready | Self::Scheduled, Step::Discard) => Self::Discarded,
+            (
+                Self::Ready | Self::Scheduled | Self::SendFailed | Self::SendUnknown,
+                Step::Discard,
+            ) => Self::Discarded,
             (
                 Self::Generating
                 | Self::Ready
@@ -118,8 +125,13 @@ mod tests {
             ("sending", "send for good", "sent"),
             ("sending", "fail", "send_failed"),
             ("sending", "lose", "send_unknown"),
+            ("discarded", "find sent", "sent"),
             ("send_failed", "send", "sending"),
+            ("send_failed", "revise", "ready"),
+            ("send_failed", "propose again", "ready"),
+            ("send_failed", "discard", "discarded"),
             ("send_failed", "supersede", "superseded_by_user"),
+            ("send_unknown", "discard", "discarded"),
             ("send_unknown", "find sent", "sent"),
             ("send_unknown", "find unsent", "ready"),
         ];

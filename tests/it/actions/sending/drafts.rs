@@ -3,11 +3,16 @@
 use super::{TestApp, approval_in};
 use crate::{
     approvals::{decide, decision},
-    drafts::seed,
+    drafts::{
+        generated::{done, post},
+        seed,
+    },
     support::client::send,
 };
 use dev::smtp_sink::SinkFault;
-use serde_json::json;
+use jobs::commands::approvals::execute::abandon;
+use reqwest::Method;
+use serde_json::{Value, json};
 
 /// A ready draft of this app's user; its id and that of its approval.
 async fn drafted(app: &TestApp, text: &str) -> (String, String) {
@@ -99,4 +104,103 @@ async fn a_draft_that_went_elsewhere_after_the_agreement_is_not_sent() {
     let ended = app.client.finished(job).await;
     assert_eq!(ended["error"]["code"], "approval_changed", "{ended}");
     assert_eq!(app.sink.received(), []);
+}
+
+/// A draft whose sending the server refused; its id and that of its approval.
+async fn failed(app: &TestApp) -> (String, String) {
+    let (draft, approval) = drafted(app, "I will come.").await;
+    app.sink.misbehave([SinkFault::RefuseRecipients]);
+    app.agree(&approval).await;
+    approval_in(&app.client, &approval, "failed").await;
+    assert_eq!(status_of(app, &draft).await, "send_failed");
+    (draft, approval)
+}
+
+async fn change(app: &TestApp, draft: &str, what: &str) -> Value {
+    let path = format!("/v1/drafts/{draft}/{what}");
+    let request = app.client.request(Method::POST, &path);
+    let changed = send(request.header("If-Match", "\"1\"")).await;
+    assert_eq!(changed.status, 200, "{}", changed.text);
+    changed.body
+}
+
+#[tokio::test]
+async fn draft_that_could_not_be_sent_is_proposed_again_as_it_is_and_sent() {
+    let app = TestApp::open().await;
+    let _worker = app.worker().await;
+    let (draft, former) = failed(&app).await;
+    let proposed = change(&app, &draft, "propose").await;
+    assert_eq!(
+        (&proposed["status"], &proposed["version"]),
+        (&json!("ready"), &json!(1))
+    );
+    let approval = proposed["approval_id"].as_str().unwrap().to_owned();
+    assert_ne!(approval, former);
+    let path = format!("/v1/drafts/{draft}/propose");
+    let again = app.client.request(Method::POST, &path);
+    send(again.header("If-Match", "\"1\""))
+        .await
+        .assert_problem(409, "CONFLICT", "it waits for a decision");
+    app.agree(&approval).await;
+    approval_in(&app.client, &approval, "executed").await;
+    assert_eq!(status_of(&app, &draft).await, "sent");
+    assert_eq!(app.sink.received().len(), 1);
+}
+
+#[tokio::test]
+async fn draft_that_could_not_be_sent_is_revised_and_sent() {
+    let app = TestApp::open().await;
+    let _worker = app.worker().await;
+    let (draft, former) = failed(&app).await;
+    let body = json!({"base_version": 1, "instructions": "Shorter."});
+    let path = format!("/v1/drafts/{draft}/revise");
+    let output = done(&app.client, &path, &body).await;
+    assert_eq!(output["version"], 2, "{output}");
+    let approval = output["approval_id"].as_str().unwrap();
+    assert_ne!(approval, former);
+    assert_eq!(status_of(&app, &draft).await, "ready");
+    app.agree(approval).await;
+    approval_in(&app.client, approval, "executed").await;
+    assert_eq!(status_of(&app, &draft).await, "sent");
+    assert_eq!(app.sink.received().len(), 1);
+}
+
+#[tokio::test]
+async fn draft_that_could_not_be_sent_is_discarded() {
+    let app = TestApp::open().await;
+    let _worker = app.worker().await;
+    let (draft, _) = failed(&app).await;
+    assert_eq!(change(&app, &draft, "discard").await["status"], "discarded");
+    let body = json!({"base_version": 1, "instructions": "Shorter."});
+    post(&app.client, &format!("/v1/drafts/{draft}/revise"), &body)
+        .await
+        .assert_problem(409, "CONFLICT", "a discarded draft was revised");
+}
+
+#[tokio::test]
+async fn draft_whose_job_ended_before_it_sent_anything_is_not_sent_and_proposed_again() {
+    let app = TestApp::open().await;
+    for (effect, status) in [(None, "send_failed"), (Some("in_flight"), "send_unknown")] {
+        let (draft, approval) = drafted(&app, "I will come.").await;
+        app.agree(&approval).await;
+        app.db
+            .execute(&format!(
+                "update approvals set status = 'executing' where id = '{approval}';
+                 update drafts set status = 'sending' where id = '{draft}';
+                 delete from jobs"
+            ))
+            .await;
+        if let Some(effect) = effect {
+            app.db
+                .execute(&format!(
+                    "insert into effects (tenant_id, id, effect_key, type, status, approval_id, job_id, attempt)
+                     values ('{}', gen_random_uuid(), sha256('key'), 'send_draft', '{effect}', '{approval}',
+                         gen_random_uuid(), 1)",
+                    app.client.tenant
+                ))
+                .await;
+        }
+        assert_eq!(abandon(app.db.pool(), 500).await.unwrap(), 1);
+        assert_eq!(status_of(&app, &draft).await, status);
+    }
 }

@@ -50,7 +50,7 @@ pub(super) async fn mail_reference(
     })
 }
 
-/// Finds the account that received the email: among those of the user who requested or approved the action, else among those
+/// Finds the account that received the email: among those of the user in whose name the action is executed, else among those
 /// that it is addressed to. If it names none of the user's addresses, as on a mailing list, takes the user's oldest account.
 pub(super) async fn account_of(
     ctx: &JobContext,

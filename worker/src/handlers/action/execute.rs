@@ -4,7 +4,7 @@ use super::{
     load::RequestedAction,
     outcomes::{duplicate, ledger_failure, refused, succeeded},
     remote::{NOT_DONE, execute_remote},
-    repeat::key_of_repeat,
+    repeat::{key_after_undone, key_of_repeat},
 };
 use crate::effects::{ActionContext, Effect, LocalEffect, ProviderContext, effect_of};
 use crate::handlers::unavailable;
@@ -31,7 +31,12 @@ pub(super) async fn execute(
     action: &RequestedAction,
     base: ActionOutcome,
 ) -> Result<ActionOutcome, Failure> {
-    let new = new_effect(ctx, action);
+    let mut new = new_effect(ctx, action);
+    // The caller's name for an effect stands for one change, however often it is asked for.
+    let can_repeat = action.external_id.is_none() && !args.dry_run;
+    if can_repeat && action.kind.spec().compensable {
+        new.key = key_after_undone(ctx, &new).await?;
+    }
     let context = ActionContext {
         key: new.key,
         now: ctx.clock.now(),
@@ -66,10 +71,8 @@ pub(super) async fn execute(
             })
         }
         Effect::Remote(effect) => {
-            // The caller's name for an effect stands for one change, however often it is asked for.
-            let can_repeat = matches!(action.kind.spec().executor, Executor::Mailbox(_))
-                && action.external_id.is_none();
-            let (new, context) = if can_repeat && !args.dry_run {
+            let is_mailbox = matches!(action.kind.spec().executor, Executor::Mailbox(_));
+            let (new, context) = if is_mailbox && can_repeat {
                 let provider = ProviderContext { ctx, providers };
                 let key = match key_of_repeat(&provider, effect, &new).await {
                     Ok(key) => key,

@@ -1,4 +1,5 @@
-//! A change of a mailbox that was made before: [`key_of_repeat`]. Label, unlabel, label is three changes although the first
+//! An action that was executed before. One that was undone is executed again: [`key_after_undone`]. A change of a mailbox also
+//! if it is no longer in place: [`key_of_repeat`]. Label, unlabel, label is three changes although the first
 //! and the third are equal; whether a change is still in place is known to the mailbox only.
 
 use super::remote::look_up;
@@ -11,7 +12,7 @@ use jobs::{
     },
     store::effects::{StoredEffect, by_key::find_by_key},
 };
-use queue::Failure;
+use queue::{Failure, runtime::handler::JobContext};
 use serde_json::json;
 
 /// Returns the key for this change: its own, or one that follows from the last equal change if that is no longer in place.
@@ -24,14 +25,14 @@ pub(super) async fn key_of_repeat(
 ) -> Result<[u8; 32], Failure> {
     let mut key = new.key;
     loop {
-        let Some(last) = find(providers, &key).await? else {
+        let Some(last) = find(providers.ctx, &key).await? else {
             return Ok(key);
         };
         let next = key_after(&last);
         let repeats = match last.status {
             EffectStatus::Compensated => true,
             EffectStatus::Succeeded => {
-                find(providers, &next).await?.is_some()
+                find(providers.ctx, &next).await?.is_some()
                     || matches!(look_up(providers, effect, &last).await?, Lookup::NotDone)
             }
             EffectStatus::Intent
@@ -52,17 +53,28 @@ pub(super) async fn key_of_repeat(
     }
 }
 
+/// Returns the key of this effect, or one that follows from the last equal effect if that was undone.
+pub(super) async fn key_after_undone(
+    ctx: &JobContext,
+    new: &NewEffect,
+) -> Result<[u8; 32], Failure> {
+    let mut key = new.key;
+    while let Some(last) = find(ctx, &key).await?
+        && last.status == EffectStatus::Compensated
+    {
+        key = key_after(&last);
+    }
+    Ok(key)
+}
+
 fn key_after(last: &StoredEffect) -> [u8; 32] {
     canonical_sha256(&json!({ "repeats": last.id }))
 }
 
-async fn find(
-    providers: &ProviderContext<'_>,
-    key: &[u8; 32],
-) -> Result<Option<StoredEffect>, Failure> {
+async fn find(ctx: &JobContext, key: &[u8; 32]) -> Result<Option<StoredEffect>, Failure> {
     let read = async {
-        let mut conn = providers.ctx.pool.acquire().await?;
-        find_by_key(&mut conn, providers.ctx.job.tenant, key).await
+        let mut conn = ctx.pool.acquire().await?;
+        find_by_key(&mut conn, ctx.job.tenant, key).await
     };
     read.await.map_err(|error| unavailable(&error))
 }

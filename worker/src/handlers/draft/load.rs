@@ -200,7 +200,8 @@ pub(super) async fn load(ctx: &JobContext, args: &Args) -> Result<Case, Failure>
         None => None,
     };
     let mut conn = ctx.pool.acquire().await.map_err(failed)?;
-    let writer = load_writer(&mut conn, ctx, args, mail.as_ref().map(|(_, mail)| mail))
+    let known = (base.as_ref(), mail.as_ref().map(|(_, mail)| mail));
+    let writer = load_writer(&mut conn, ctx, args, known)
         .await
         .map_err(failed)?;
     let accounts = match &writer {
@@ -329,15 +330,17 @@ async fn load_base(
     })
 }
 
-/// Finds the writer: the requesting user; for a triage, the first recipient that is a user, or the sender of an own email.
+/// Finds the writer: for a revision, the user of the draft, also if a delegate revises it; else the requesting user; for a
+/// triage, the first recipient that is a user, or the sender of an own email.
 async fn load_writer(
     conn: &mut PgConnection,
     ctx: &JobContext,
     args: &Args,
-    mail: Option<&Mail>,
+    (base, mail): (Option<&BaseVersion>, Option<&Mail>),
 ) -> Result<Option<Correspondent>, sqlx::Error> {
     let tenant = ctx.job.tenant;
-    if let Some(user) = args.user {
+    let owner = base.and_then(|base| base.draft.user);
+    if let Some(user) = owner.or(args.user) {
         return users::correspondent(conn, tenant, user).await;
     }
     let Some(mail) = mail else { return Ok(None) };

@@ -7,7 +7,7 @@ use jobs::domain::ResourceKind;
 use jobs::domain::history::HistoryVerb;
 use jobs::{
     domain::{
-        ApprovalId, AuditAction, Detail, DraftId, InboxItemId, NewAuditEntry,
+        ApprovalId, AuditAction, Detail, DraftId, InboxItemId, NewAuditEntry, UserId,
         approval::{NewApproval, Patched, Status, Step},
         draft::OutgoingMessage,
         inbox::NewItem,
@@ -57,6 +57,8 @@ pub(super) struct NewVersion {
     pub(super) payload: Patched,
     /// None if the former approval continues with the new payload.
     pub(super) approval: Option<NewApproval>,
+    /// The user who asked for this version.
+    pub(super) asked_by: Option<UserId>,
     pub(super) message: OutgoingMessage,
     pub(super) making: Making,
 }
@@ -119,7 +121,8 @@ async fn write_version(
         match &version.approval {
             None if is_held => {
                 let next = locked.version + 1;
-                approvals::set_payload(conn, tenant, former, next, &version.payload).await?;
+                let patched = (&version.payload, version.asked_by);
+                approvals::set_payload(conn, tenant, former, next, patched).await?;
                 propose_again(conn, job, former, next).await?;
             }
             Some(_) if is_over => {}
@@ -132,7 +135,8 @@ async fn write_version(
     match &version.new {
         Some(new) => drafts::insert(conn, tenant, new).await?,
         None => {
-            let base = version.number - 1;
+            let former = version.former_approval.ok_or_else(changed_meanwhile)?;
+            let base = (version.number - 1, former);
             if !drafts::supersede(conn, tenant, version.draft, base, approval).await? {
                 return Err(changed_meanwhile());
             }

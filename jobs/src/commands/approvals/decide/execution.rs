@@ -1,6 +1,6 @@
 //! Decisions that enqueue a job: executing an approval, or undoing what was executed.
 
-use super::{DecideError, RequestMeta, offers};
+use super::{DecideError, RequestMeta, offers, on_behalf};
 use crate::{
     commands::{approvals::subject::draft::sync_with_decision, drafts::revise::StoppedSend},
     domain::{Session, action::ActionType, approval::Step, draft::DraftStep, effect::EffectStatus},
@@ -82,7 +82,7 @@ pub(super) async fn approve(
         version: present.version,
     };
     let name = format!("{}:{}", present.id, present.version);
-    let job = follow_up(conn, session, meta, work, name, run_at).await?;
+    let job = follow_up(conn, (session, present), meta, work, name, run_at).await?;
     let step = (next, present.version);
     approvals::set_status(conn, session.tenant, present.id, step, Some(session.user)).await?;
     approvals::assign(conn, session.tenant, present.id, Some(job)).await?;
@@ -156,7 +156,7 @@ pub(super) async fn undo(
     };
     // Each undo is a job of its own: after one that failed another may succeed.
     let name = format!("{}:{}:undo:{}", present.id, present.version, JobId::new());
-    let job = follow_up(conn, session, meta, work, name, None).await?;
+    let job = follow_up(conn, (session, present), meta, work, name, None).await?;
     approvals::advance(conn, session.tenant, present.id, next, None).await?;
     approvals::assign(conn, session.tenant, present.id, Some(job)).await?;
     Ok(Signal::Available)
@@ -164,18 +164,19 @@ pub(super) async fn undo(
 
 async fn follow_up(
     conn: &mut PgConnection,
-    session: &Session,
+    (session, present): (&Session, &StoredApproval),
     meta: RequestMeta<'_>,
     work: Work,
     name: String,
     run_at: Option<DateTime<Utc>>,
 ) -> Result<JobId, DecideError> {
+    let user = on_behalf::user_of(conn, session, present).await?;
     let args = Args {
         work,
         on_error: OnError::Stop,
         dry_run: false,
         trust: None,
-        user: Some(session.user),
+        user: Some(user),
         api_key: None,
     };
     let new = NewJob::of::<ActionExecute>(session.tenant, &args)

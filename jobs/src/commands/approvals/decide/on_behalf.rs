@@ -1,0 +1,41 @@
+//! In whose name an approved action is executed: [`user_of`]. Their accounts, calendar and time zone are used; the person who
+//! approved it is in `decided_by`.
+
+use crate::{
+    domain::{MessageId, Session, UserId},
+    store::{approvals::StoredApproval, blocks, drafts, triage_results},
+};
+use sqlx::PgConnection;
+
+/// Finds the user whose draft it sends or whose block it books, else the one who asked for it, else the one whose mailbox its
+/// email arrived in. An action of nobody's is executed in the name of the person who decides.
+pub(super) async fn user_of(
+    conn: &mut PgConnection,
+    session: &Session,
+    present: &StoredApproval,
+) -> Result<UserId, sqlx::Error> {
+    let tenant = session.tenant;
+    if let Some(id) = drafts::of_approval(conn, tenant, present.id).await?
+        && let Some(owner) = drafts::find(conn, tenant, id)
+            .await?
+            .and_then(|draft| draft.user)
+    {
+        return Ok(owner);
+    }
+    if let Some((owner, _)) = blocks::of_approval(conn, tenant, present.id).await? {
+        return Ok(owner);
+    }
+    if let Some(user) = present.requested_by {
+        return Ok(user);
+    }
+    let owner = match email_of(present) {
+        Some(message) => triage_results::owner_of(conn, tenant, message).await?,
+        None => None,
+    };
+    Ok(owner.unwrap_or(session.user))
+}
+
+fn email_of(present: &StoredApproval) -> Option<MessageId> {
+    let id = present.payload["source_ids"]["email_message_id"].as_str()?;
+    id.parse().ok()
+}
