@@ -5,6 +5,7 @@ mod backfill_kills;
 mod breaks;
 mod cuts;
 mod http;
+mod lists;
 mod oracle;
 
 use crate::{
