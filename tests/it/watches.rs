@@ -7,6 +7,7 @@ mod cuts;
 mod http;
 mod lists;
 mod oracle;
+mod refused;
 
 use crate::{
     actions::sending::TestApp,
