@@ -153,12 +153,15 @@ declare
     decided uuid[];
     work uuid[];
     accounts uuid[];
+    own uuid[];
 begin
     -- All of them before anything is deleted: each is found by rows of the others.
     select coalesce(array_agg(message_id), '{}') into emails from emails_of_user(of_tenant, of_user);
     select coalesce(array_agg(approval_id), '{}') into decided from approvals_of_user(of_tenant, of_user);
     select coalesce(array_agg(job_id), '{}') into work from jobs_of_user(of_tenant, of_user);
     select coalesce(array_agg(id), '{}') into accounts from connections where tenant_id = of_tenant and user_id = of_user;
+    select coalesce(array_agg(id), '{}') into own from connections
+        where tenant_id = of_tenant and user_id = of_user and provider <> 'webhook';
 
     delete from llm_checkpoints where tenant_id = of_tenant and job_id = any (work);
     delete from job_events where tenant_id = of_tenant and job_id = any (work);
@@ -199,7 +202,7 @@ begin
             status = case when status in ('proposed', 'editing') then 'expired' else status end, version = version + 1
         where tenant_id = of_tenant and id = any (decided);
     update effects set rendered = null, receipt = null, before_image = null
-        where tenant_id = of_tenant and (connection_id = any (accounts) or approval_id = any (decided) or job_id = any (work));
+        where tenant_id = of_tenant and (connection_id = any (own) or approval_id = any (decided) or job_id = any (work));
     perform forget_emails(of_tenant, emails);
 
     delete from memory_items where tenant_id = of_tenant and user_id = of_user;
@@ -352,7 +355,9 @@ as $function$
             where e.tenant_id = of_tenant and (
                 e.approval_id in (select approval_id from approvals_of_user(of_tenant, of_user))
                 or e.message_id in (select message_id from emails_of_user(of_tenant, of_user))
-                or e.connection_id in (select c.id from connections c where c.tenant_id = of_tenant and c.user_id = of_user)))
+                or e.connection_id in (
+                    select c.id from connections c
+                    where c.tenant_id = of_tenant and c.user_id = of_user and c.provider <> 'webhook')))
 $function$;
 
 create or replace function refuse_change()

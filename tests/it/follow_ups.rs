@@ -1,11 +1,22 @@
 //! Emails that wait for an answer: who is reminded, once, and what ends the wait.
 
 use crate::{
-    actions::{approved::approval_in, sending::TestApp},
+    actions::{
+        approved::approval_in,
+        sending::{KEYS, TestApp},
+    },
     approvals::decision,
     drafts::generated::{done, message, post},
     mailbox::app_with,
-    support::{Client, client::send, dovecot::Dovecot, eventually, system::Worker, wait::SOON},
+    support::{
+        Client,
+        client::send,
+        dovecot::Dovecot,
+        eventually,
+        model::{FakeModel, Reply},
+        system::Worker,
+        wait::SOON,
+    },
     watches::{QUICK, has_jobs, watch},
 };
 use base::clock::Clock;
@@ -273,16 +284,72 @@ async fn draft_that_reminds_is_superseded_by_the_answer() {
 #[tokio::test]
 async fn draft_that_reminds_is_superseded_when_its_user_cancels_the_follow_up() {
     let (app, _worker, _, draft) = app_with_reminder().await;
-    let reminded = app.client.get("/v1/follow-ups?status=reminded").await.body;
-    let id = reminded["items"][0]["id"].as_str().unwrap();
-    let path = format!("/v1/follow-ups/{id}");
-    let cancelled = send(app.client.request(Method::DELETE, &path)).await;
-    assert_eq!(cancelled.status, 204, "{}", cancelled.text);
+    cancel_reminded(&app).await;
     let path = format!("/v1/drafts/{}", draft["id"].as_str().unwrap());
     let draft = app.client.get(&path).await.body;
     assert_eq!(draft["status"], "superseded_by_user", "{draft}");
     let approval = format!("/v1/approvals/{}", draft["approval_id"].as_str().unwrap());
     assert_eq!(app.client.get(&approval).await.body["status"], "rejected");
+}
+
+/// Cancels the follow-up that its user was reminded of.
+async fn cancel_reminded(app: &TestApp) {
+    let reminded = app.client.get("/v1/follow-ups?status=reminded").await.body;
+    let id = reminded["items"][0]["id"].as_str().unwrap();
+    let path = format!("/v1/follow-ups/{id}");
+    let cancelled = send(app.client.request(Method::DELETE, &path)).await;
+    assert_eq!(cancelled.status, 204, "{}", cancelled.text);
+}
+
+/// What the job says that was to write the reminder.
+async fn reminding(app: &TestApp) -> Value {
+    let id = eventually(SOON, async || {
+        let finished =
+            "select coalesce(max(id::text), '') from finished_jobs where kind = 'draft.generate'";
+        let id: String = app.db.one(finished).await;
+        Some(id)
+            .filter(|id| !id.is_empty())
+            .ok_or_else(|| "no draft job has ended".to_owned())
+    })
+    .await;
+    let job = app.client.finished(&id).await;
+    assert_eq!(job["state"], "succeeded", "{job}");
+    job["output"].clone()
+}
+
+#[tokio::test]
+async fn reminder_is_not_drafted_after_its_follow_up_has_ended() {
+    let app = app_that_waits("draft").await;
+    let mut worker = app.worker().await;
+    sent(&app, "Which one do you want?").await;
+    worker.process.kill();
+    assert_eq!(time_is_over(&app).await, 1);
+    cancel_reminded(&app).await;
+    let _next = app.worker().await;
+    let output = reminding(&app).await;
+    assert_eq!(output["not_needed"], "follow_up_ended", "{output}");
+}
+
+#[tokio::test]
+async fn reminder_that_is_being_drafted_when_its_follow_up_ends_is_not_proposed() {
+    let app = app_that_waits("draft").await;
+    let mut worker = app.worker().await;
+    sent(&app, "Which one do you want?").await;
+    worker.process.kill();
+    let text = json!({
+        "body_text": "Hello Bob,\n\nwhich one do you want?", "subject": "Re: Offer", "confidence": "MEDIUM",
+        "assumptions": [], "open_questions": [], "used_memory_ids": [], "language": "en",
+    });
+    let model = FakeModel::start([Reply::Holds(text.to_string())]).await;
+    let _next = model.worker(&app.db, &[("CREDENTIAL_KEYS", KEYS)]).await;
+    assert_eq!(time_is_over(&app).await, 1);
+    model.asked(1).await;
+    cancel_reminded(&app).await;
+    model.release();
+    let output = reminding(&app).await;
+    assert_eq!(output["not_needed"], "follow_up_ended", "{output}");
+    let drafts = app.client.get("/v1/drafts").await.body;
+    assert_eq!(drafts["items"], json!([]));
 }
 
 #[tokio::test]

@@ -5,7 +5,9 @@ mod backfill_kills;
 mod breaks;
 mod cuts;
 mod http;
+mod lists;
 mod oracle;
+mod refused;
 
 use crate::{
     actions::sending::TestApp,

@@ -2,6 +2,7 @@
 //! where they must not go.
 
 mod lost;
+mod resealed;
 mod subscribed;
 
 use crate::{
@@ -10,14 +11,10 @@ use crate::{
         sending::{KEYS, TestApp},
     },
     connections::{connect, reauth},
-    support::{process::Process, system::Worker},
+    support::system::Worker,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
-use jobs::{
-    domain::connection::{Secret, SigningSecret, WebhookSecret},
-    secrets::SecretRow,
-};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers::any};
@@ -282,60 +279,4 @@ async fn url_of_a_webhook_is_sealed_and_called_whole_also_under_a_new_signing_se
     for word in ["mossyferns", "quietowls"] {
         assert!(!dump.contains(word) && !shown.contains(word), "{word}");
     }
-}
-
-#[tokio::test]
-async fn url_that_was_stored_unsealed_is_sealed_by_reseal_and_called_before_and_after() {
-    let app = TestApp::open().await;
-    let receiver = answering(ResponseTemplate::new(204)).await;
-    let url = format!("{}/services/mossyferns", receiver.uri());
-    let (connection, secret) = hooked(&app, &url).await;
-    let keys = app.api.app.config.keys.as_ref().unwrap();
-    let (tenant, id) = (app.client.tenant, connection.parse().unwrap());
-    let secret = WebhookSecret {
-        signing: SigningSecret::parse(&secret.into()).unwrap(),
-        url: None,
-    };
-    let place = SecretRow {
-        table: "connections",
-        tenant: tenant.0,
-        row: id,
-        column: "secret",
-    };
-    let sealed = keys.seal(place, &Secret::Webhook(secret).joined());
-    let digits: String = sealed
-        .bytes
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    app.db
-        .execute(&format!(
-            "update connections set address = '{url}', settings = '{{\"url\": \"{url}\"}}', secret = '\\x{digits}' where provider = 'webhook'"
-        ))
-        .await;
-    let _worker = app.worker().await;
-    for ask in ["before", "after"] {
-        let mut action = call(&connection);
-        action["external_id"] = json!(ask);
-        let approval = app.proposed(&action).await;
-        app.agree(&approval).await;
-        approval_in(&app.client, &approval, "executed").await;
-        let database = app.db.url();
-        let variables = [
-            ("DATABASE_URL", database.as_str()),
-            ("CREDENTIAL_KEYS", KEYS),
-        ];
-        let resealed = Process::spawn("postroom-api", &["admin", "reseal"], &variables);
-        let ended = resealed.ended().await;
-        assert!(ended.status.success(), "{}", ended.stderr);
-        let count = i32::from(ask == "before");
-        let says = format!("{count} secret(s) sealed anew");
-        assert!(ended.stdout.contains(&says), "{}", ended.stdout);
-    }
-    assert_eq!(paths(&receiver).await, ["/services/mossyferns"; 2]);
-    let row: String = app
-        .db
-        .one("select connections::text from connections where provider = 'webhook'")
-        .await;
-    assert!(!row.contains("mossyferns"), "{row}");
 }

@@ -115,6 +115,7 @@ impl Handler for ProbeHandler {
         let done = |trace| Ok(output.with(Trace(trace)));
         match args.as_str() {
             "flaky" if start < 3 => Err(Failure::transient("flaky", "It was flaky.", "detail")),
+            "progresses" if start < 5 => Err(poison::progress(ctx).await),
             "fails" => Err(Failure::transient("fails", "It failed.", "detail")),
             "permanent" => Err(Failure::permanent(
                 "permanent",
@@ -138,28 +139,11 @@ impl Handler for ProbeHandler {
             // No trace: an attempt without writes is settled in a batch.
             "plain" => Ok(Settlement::of(json!({ "start": start }))),
             // The other words are the arguments of its children.
-            family if family.starts_with("parent ") => raise(ctx, family).await,
+            family if family.starts_with("parent ") => families::raise(ctx, family).await,
             "unstorable" => Ok(Settlement::of(json!("\u{0}"))),
             _ => done("trace"),
         }
     }
-}
-
-/// Enqueues a child for each word, waits for them, and returns their states.
-async fn raise(ctx: &JobContext, family: &str) -> Result<Settlement, Failure> {
-    if ctx.job.children == 0 {
-        let children = family.split(' ').skip(1).map(|word| {
-            let word = if word == "nul" { "\u{0}" } else { word };
-            NewJob::of::<Probe>(ctx.job.tenant, &word.to_owned()).expect("a word is JSON")
-        });
-        return Ok(Settlement::wait_for(children.collect()));
-    }
-    let mut conn = ctx.pool.acquire().await.expect("the pool is open");
-    let ended = children::outcomes(&mut conn, ctx.job.tenant, ctx.job.lease.job)
-        .await
-        .expect("the database answers");
-    let states: Vec<_> = ended.iter().map(|child| child.state).collect();
-    Ok(Settlement::of(json!(states)))
 }
 
 struct Running {

@@ -1,15 +1,18 @@
-//! Loads a stored email and parses it: [`load_parsed`]. The one place that says what a missing or unparsable email is
-//! called, for handlers and effects.
+//! Loads a stored email and parses it: [`load_parsed`], and finds whose it is: [`owner_of`]. The one place that says what a
+//! missing or unparsable email is called, for handlers and effects.
 
 use base::TenantId;
 use jobs::{
     domain::{
-        MessageId,
+        MessageId, UserId,
         mail::{Mail, MailError},
     },
-    store::messages::{self, StoredMessage},
+    store::{
+        messages::{self, StoredMessage},
+        users, watches,
+    },
 };
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 /// A stored email, parsed.
 pub(crate) struct ParsedMessage {
@@ -82,6 +85,24 @@ pub(crate) async fn parse(stored: Option<StoredMessage>) -> Result<ParsedMessage
     .await
     // The text of a panic may quote the email.
     .unwrap_or(Err(LoadError::Panicked))
+}
+
+/// Finds whose mailbox an email arrived in: the first recipient that is a user, else the user whose watched mailbox has it. An
+/// email of a mailing list may name none of its recipients.
+///
+/// # Errors
+/// If the database fails.
+pub(crate) async fn owner_of(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    mail: &Mail,
+    content_hash: &[u8; 32],
+) -> Result<Option<UserId>, sqlx::Error> {
+    let named = users::first_correspondent(conn, tenant, &mail.recipient_addresses()).await?;
+    match named {
+        Some(person) => Ok(Some(person.user)),
+        None => watches::reader_of(conn, tenant, content_hash).await,
+    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! Watches mailboxes: [`Watcher`] takes the leases of mailboxes that are due, and reads each in a task of its own until the
 //! worker stops or loses the lease. One account has one session, so that the limits of mail servers are kept.
 //!
-//! `account` is one mailbox, `check` the reading of one folder. Enqueues triage jobs and runs none.
+//! `account` is one mailbox, `check` the reading of one folder, `refused` what happens to an email that its server does not send. Enqueues triage jobs and runs none.
 
 mod account;
 pub(crate) mod check;
 pub(crate) mod groups;
+pub(crate) mod refused;
 
 use crate::{metrics::AssistantMetrics, providers::Providers};
 use base::telemetry::chain;

@@ -37,7 +37,7 @@ const LISTEN_URL: Variable = Variable::optional(
 const MAX_CONNECTIONS: Variable = Variable::with_default(
     "DATABASE_MAX_CONNECTIONS",
     "8",
-    "Connections in the pool. Besides it, each process has one that listens, the API three for what requests share, and the worker two for the queue",
+    "Connections in the pool. Besides it, each process has one that listens, the API three for what requests share, and the worker three for the queue",
 );
 
 /// The variables of a process that uses the database.

@@ -98,3 +98,20 @@ pub async fn renew_allowances(
     .await?;
     Ok(())
 }
+
+/// Reads how often the job may fail now, which [`renew_allowances`] raises; `None` if the lease does not hold any more.
+///
+/// # Errors
+/// If the database fails.
+pub async fn max_attempts(pool: &PgPool, lease: Lease) -> Result<Option<i32>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select max_attempts from jobs
+         where tenant_id = $3 and id = $1 and attempt = $2 and worker_id = $4 and state = 'running'",
+        lease.job.0,
+        lease.attempt,
+        lease.tenant.0,
+        lease.worker.0,
+    )
+    .fetch_optional(pool)
+    .await
+}

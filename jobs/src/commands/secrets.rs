@@ -61,9 +61,10 @@ pub enum ResealError {
 /// # Errors
 /// If a secret does not open, or the database refuses; batches that were committed stay.
 pub async fn reseal(pool: &PgPool, keys: &KeyRing) -> Result<u64, ResealError> {
-    let urls = seal_urls(pool, keys).await?;
     let connections = reseal_connections(pool, keys).await?;
-    Ok(urls + connections + reseal_second_factors(pool, keys).await?)
+    let second_factors = reseal_second_factors(pool, keys).await?;
+    // Last, so that nothing that is wrong with a URL keeps a secret under its former key.
+    Ok(connections + second_factors + seal_urls(pool, keys).await?)
 }
 
 /// Seals the URLs of webhooks that were connected before this was done at once.

@@ -2,7 +2,7 @@
 
 use super::{MODEL_RETRIES, triage::LlmUsage};
 use crate::domain::{
-    ApiKeyId, ApprovalId, DraftId, MessageId, UserId,
+    ApiKeyId, ApprovalId, DraftId, FollowUpId, MessageId, UserId,
     draft::{Confidence, DiffLine, DraftMode, Tone, headers::Recipients, send_at::SendAt},
     llm::urgency::Urgency,
 };
@@ -64,6 +64,9 @@ pub struct Args {
     /// The API key that submitted it, directly or through another job; its budgets cover the calls of models.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key: Option<ApiKeyId>,
+    /// The follow-up whose user the draft is to remind; null if a user or a triage requested it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follow_up: Option<FollowUpId>,
     /// How soon the model's answer is needed.
     #[serde(default, skip_serializing_if = "Urgency::is_now")]
     pub urgency: Urgency,
@@ -95,6 +98,7 @@ impl Args {
             dry_run: false,
             user: None,
             api_key: None,
+            follow_up: None,
             urgency: Urgency::Now,
         }
     }
@@ -116,6 +120,7 @@ impl Args {
             dry_run: false,
             user: Some(user),
             api_key: None,
+            follow_up: None,
             urgency: Urgency::Now,
         }
     }
@@ -149,6 +154,8 @@ str_enum! {
         AutomaticSender = "automatic_sender",
         /// The user would be the only recipient.
         NobodyToAnswer = "nobody_to_answer",
+        /// The follow-up that asked for a reminder has ended.
+        FollowUpEnded = "follow_up_ended",
     }
 }
 

@@ -215,6 +215,24 @@ pub async fn sealed_secret(
     .await
 }
 
+/// Locks the connection and returns its sealed secret, so that nobody seals it anew before the caller has replaced it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn lock_secret(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: ConnectionId,
+) -> Result<Option<Vec<u8>>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select secret from connections where tenant_id = $1 and id = $2 for update",
+        tenant.0,
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
 /// Replaces the secret of a connection that is still in this version and not revoked, and activates it.
 ///
 /// # Errors

@@ -239,6 +239,25 @@ pub async fn set_status(
     Ok(())
 }
 
+/// Whether the user was reminded and nothing has ended the follow-up since; if so, nothing does until the transaction ends.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn hold_reminded(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: FollowUpId,
+) -> Result<bool, sqlx::Error> {
+    let held = sqlx::query_scalar!(
+        r#"select true as "held!" from follow_ups where tenant_id = $1 and id = $2 and status = 'reminded' for share"#,
+        tenant.0,
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(held.is_some())
+}
+
 /// A follow-up that has just ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ended {

@@ -105,7 +105,8 @@ pub fn rows(
         select 'effects', to_jsonb(t)::text
         from effects t
         where t.tenant_id = $1 and (
-            t.connection_id in (select id from connections c where c.tenant_id = $1 and c.user_id = $2)
+            t.connection_id in (
+                select id from connections c where c.tenant_id = $1 and c.user_id = $2 and c.provider <> 'webhook')
             or t.approval_id in (select approval_id from approvals_of_user($1, $2))
             or t.job_id in (select job_id from jobs_of_user($1, $2)))
         union all

@@ -61,17 +61,21 @@ impl Frozen {
     async fn all_of(cluster: &Cluster, db: &TestDb) -> Self {
         let first = Pid::from_raw(cluster.pid());
         // It starts no more processes; then those that there are.
-        kill(first, Signal::SIGSTOP).expect("stop Postgres' first process");
-        let mut stopped = vec![first];
+        let mut frozen = Self(Vec::new());
+        frozen.stop(first);
         let others: Vec<i32> = sqlx::query_scalar("select pid from pg_stat_activity")
             .fetch_all(db.pool())
             .await
             .expect("list the processes of Postgres");
         for pid in others.into_iter().map(Pid::from_raw) {
-            kill(pid, Signal::SIGSTOP).expect("stop a process of Postgres");
-            stopped.push(pid);
+            frozen.stop(pid);
         }
-        Self(stopped)
+        frozen
+    }
+
+    fn stop(&mut self, pid: Pid) {
+        kill(pid, Signal::SIGSTOP).expect("stop a process of Postgres");
+        self.0.push(pid);
     }
 }
 

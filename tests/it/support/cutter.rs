@@ -40,6 +40,8 @@ struct State {
     armed: Mutex<Option<(String, Loss)>>,
     /// After so many more bytes of the server the connection ends, wherever that is.
     bytes_left: Mutex<Option<usize>>,
+    /// The server never sends these emails.
+    unsendable: Mutex<Vec<u32>>,
     cuts: AtomicUsize,
     /// Changes when all connections are to end; true if the server says goodbye.
     end: watch::Sender<bool>,
@@ -53,6 +55,7 @@ impl Cutter {
         let state = Arc::new(State {
             armed: Mutex::default(),
             bytes_left: Mutex::default(),
+            unsendable: Mutex::default(),
             cuts: AtomicUsize::default(),
             end: watch::Sender::new(false),
         });
@@ -81,6 +84,11 @@ impl Cutter {
     /// Replaces the answer to the next such command: the server failed.
     pub(crate) fn refuse(&self, command: &str) {
         self.arm(command, Loss::Refuse);
+    }
+
+    /// Refuses to send any of these emails, by their UIDs, from now on.
+    pub(crate) fn refuse_emails(&self, uids: &[u32]) {
+        *self.state.unsendable.lock().expect("nobody panics with it") = uids.to_vec();
     }
 
     /// Ends the connection that passes on the last of so many bytes from the server, in the middle of whatever it says.
@@ -117,6 +125,15 @@ impl Drop for Cutter {
 }
 
 impl State {
+    /// Whether a command asks for an email that is never sent: `a1 UID FETCH 2,3 (UID BODY.PEEK[])`.
+    fn is_unsendable(&self, command: &str) -> bool {
+        let mut words = command.split(' ');
+        let uids = words.nth(3).unwrap_or_default();
+        let unsendable = self.unsendable.lock().expect("nobody panics with it");
+        let named = |uid: &str| uid.parse().is_ok_and(|uid: u32| unsendable.contains(&uid));
+        command.contains("BODY.PEEK[]") && uids.split(',').any(named)
+    }
+
     /// How many of these bytes are passed on, and whether the connection ends then.
     fn passed(&self, read: usize) -> (usize, bool) {
         let mut left = self.bytes_left.lock().expect("nobody panics with it");
@@ -157,6 +174,8 @@ async fn pass(client: TcpStream, server: u16, state: &State) -> io::Result<()> {
                     let meant = armed.as_ref().is_some_and(|(wanted, _)| text.contains(wanted.as_str()));
                     if meant { armed.take() } else { None }
                 };
+                let unsendable = || (text.clone(), Loss::Refuse);
+                let lost = lost.or_else(|| state.is_unsendable(&text).then(unsendable));
                 if let Some((_, loss)) = lost {
                     let tag = answered(&mut from_server, &text).await?;
                     state.cuts.fetch_add(1, Ordering::SeqCst);

@@ -94,6 +94,25 @@ async fn fill(db: &TestDb, client: &Client, mark: &str) -> UserId {
     user
 }
 
+/// A webhook is shared: a colleague's job has called the one that this user connected.
+async fn call_of_a_colleague(db: &TestDb, connected_by: UserId) {
+    db.execute(&format!(
+        "with job as (
+             insert into finished_jobs (tenant_id, id, kind, queue, state, priority, attempt, errors, crashes, max_attempts,
+                 args, run_at, created_at)
+             select tenant_id, gen_random_uuid(), 'action.execute', 'action', 'succeeded', 3, 1, 0, 0, 5,
+                 '{{\"note\": \"{STAYS} calls\"}}', now(), now()
+             from users where id = '{connected_by}' returning tenant_id, id)
+         insert into effects (tenant_id, id, effect_key, type, connection_id, status, job_id, attempt, receipt)
+         select c.tenant_id, gen_random_uuid(), sha256('called'), 'call_webhook', c.id, 'succeeded', job.id, 1,
+             '{{\"note\": \"{STAYS} called\"}}'
+         from connections c join job using (tenant_id) where c.user_id = '{connected_by}' and c.provider = 'webhook'"
+    ))
+    .await;
+    let called = format!("effects where receipt::text like '%{STAYS} called%'");
+    assert_eq!(count(db, &called).await, 1);
+}
+
 /// The number of rows of a table that meet a condition.
 async fn count(db: &TestDb, rows: &str) -> i64 {
     let sql = format!("select count(*) from {rows}");
@@ -121,6 +140,7 @@ async fn erased_person_leaves_none_of_their_words_and_a_colleague_keeps_all_of_t
     let gone = fill(&db, &leaver, GONE).await;
     fill(&db, &colleague, STAYS).await;
     worker.process.kill();
+    call_of_a_colleague(&db, gone).await;
     db.execute(&format!(
         "insert into llm_answers (tenant_id, question_hash, completion)
          values ('{}', sha256('question'), '{{\"text\": \"{GONE} asks\"}}')",

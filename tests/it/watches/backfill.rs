@@ -11,7 +11,7 @@ async fn ask(app: &TestApp, body: &Value) -> crate::support::client::TestRespons
 }
 
 /// What the job says at its end.
-async fn backfilled(app: &TestApp, body: &Value) -> Value {
+pub(super) async fn backfilled(app: &TestApp, body: &Value) -> Value {
     let asked = ask(app, body).await;
     assert_eq!(asked.status, 202, "{}", asked.text);
     let job = app

@@ -2,6 +2,23 @@
 
 use super::*;
 
+/// Enqueues a child for each word, waits for them, and returns their states.
+pub(super) async fn raise(ctx: &JobContext, family: &str) -> Result<Settlement, Failure> {
+    if ctx.job.children == 0 {
+        let children = family.split(' ').skip(1).map(|word| {
+            let word = if word == "nul" { "\u{0}" } else { word };
+            NewJob::of::<Probe>(ctx.job.tenant, &word.to_owned()).expect("a word is JSON")
+        });
+        return Ok(Settlement::wait_for(children.collect()));
+    }
+    let mut conn = ctx.pool.acquire().await.expect("the pool is open");
+    let ended = children::outcomes(&mut conn, ctx.job.tenant, ctx.job.lease.job)
+        .await
+        .expect("the database answers");
+    let states: Vec<_> = ended.iter().map(|child| child.state).collect();
+    Ok(Settlement::of(json!(states)))
+}
+
 #[tokio::test]
 async fn parent_waits_without_a_slot_and_resumes_after_its_last_child_in_any_state() {
     let db = TestDb::new().await;

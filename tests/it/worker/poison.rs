@@ -1,8 +1,11 @@
-//! A job that kills its workers, as the metrics of the worker that discards it show it.
+//! A job that kills its workers, as the metrics of the worker that discards it show it, and one that fails and makes progress.
 
 use super::*;
 use base::WorkerId;
-use queue::claim::{Capacity, Claim, FairnessTurn, claim};
+use queue::{
+    claim::{Capacity, Claim, FairnessTurn, claim},
+    lease,
+};
 
 /// Claims the only job as a worker does that dies at once.
 async fn claimed_by_a_dead_worker(db: &TestDb) {
@@ -36,5 +39,26 @@ async fn poison_job_counts_as_discarded_so_that_its_alert_fires() {
     })
     .await;
     assert_eq!(running.starts(), 0);
+    running.stop().await;
+}
+
+/// Fails after it has stored progress, which it does in what would be the job's last attempt.
+pub(super) async fn progress(ctx: &JobContext) -> Failure {
+    if ctx.job.is_last_attempt() {
+        let mut conn = ctx.pool.acquire().await.unwrap();
+        lease::renew_allowances(&mut conn, ctx.job.lease, 3)
+            .await
+            .unwrap();
+    }
+    Failure::transient("progresses", "It came further.", "detail")
+}
+
+#[tokio::test]
+async fn job_that_stores_progress_in_its_last_attempt_is_not_discarded_by_it() {
+    let db = TestDb::new().await;
+    let running = start(&db, &[]).await;
+    let job = put(&db, "progresses").await;
+    let seen = finished(&db, &job).await;
+    assert_eq!((seen.state, running.starts()), (JobState::Succeeded, 5));
     running.stop().await;
 }

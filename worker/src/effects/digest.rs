@@ -5,18 +5,16 @@ use super::{
     mail::{Compose, Writer, prepare, sending_connection},
     record::unreadable,
 };
-use crate::messages::parse;
+use crate::messages::{owner_of, parse};
 use async_trait::async_trait;
 use base::TenantId;
 use jobs::{
     commands::effects::local::{Done, Refusal},
-    domain::{
-        DigestEntryId, DigestId, UserId, draft::OutgoingMessage, inbox::title_of, mail::Mail,
-    },
+    domain::{DigestEntryId, DigestId, draft::OutgoingMessage, inbox::title_of},
     store::{
         digests::{self, NewEntry},
         effects::StoredEffect,
-        inbox_items, messages, preferences, users,
+        inbox_items, messages, preferences,
     },
 };
 use serde_json::json;
@@ -37,10 +35,14 @@ impl LocalEffect for DigestAdd {
                 "Give `message_id`: the email for the digest.",
             )
         })?;
-        let mail = parse(messages::find(conn, action.tenant, message).await?)
-            .await?
-            .mail;
-        let user = owner(conn, action, &mail).await?.ok_or_else(|| {
+        let parsed = parse(messages::find(conn, action.tenant, message).await?).await?;
+        let (mail, content_hash) = (parsed.mail, parsed.content_hash);
+        // Of the user who asked, else of the email's.
+        let user = match action.user {
+            Some(user) => Some(user),
+            None => owner_of(conn, action.tenant, &mail, &content_hash).await?,
+        };
+        let user = user.ok_or_else(|| {
             Refusal::refused(
                 "nobody",
                 "This email was sent to no user of yours, so no digest can have it.",
@@ -87,20 +89,6 @@ impl LocalEffect for DigestAdd {
             )),
         }
     }
-}
-
-/// Finds whose digest the email goes into: the user who asked, else the first recipient that is a user.
-async fn owner(
-    conn: &mut PgConnection,
-    action: &ActionContext<'_>,
-    mail: &Mail,
-) -> Result<Option<UserId>, sqlx::Error> {
-    if action.user.is_some() {
-        return Ok(action.user);
-    }
-    let addresses = mail.recipient_addresses();
-    let found = users::first_correspondent(conn, action.tenant, &addresses).await?;
-    Ok(found.map(|person| person.user))
 }
 
 pub(super) struct SendDigest;

@@ -10,6 +10,7 @@ use crate::{
     watch::{
         check::parsed,
         groups::{Group, groups},
+        refused::{GroupRead, list_part, neighbours, read_group},
     },
 };
 use async_trait::async_trait;
@@ -125,12 +126,12 @@ impl BackfillRun<'_> {
         let uids = reader.list_after(after, &self.args.period).await?;
         let (mut done, total) = (0, uids.len());
         for part in uids.chunks(LISTED) {
-            let listed = reader.describe(part).await?;
+            let listed = list_part(&mut reader, part, self.was_refused()).await?;
             for group in groups(&listed, &self.args.period) {
                 let left = self.left();
                 let exceeds = group.uids.len() > left;
                 if left > 0 || !exceeds {
-                    self.deliver(&mut reader, group).await?;
+                    self.deliver(&mut reader, group, &uids).await?;
                 }
                 if exceeds {
                     reader.close().await;
@@ -155,20 +156,28 @@ impl BackfillRun<'_> {
         usize::try_from(self.args.limit - self.progress.emails).unwrap_or(0)
     }
 
-    async fn deliver(&mut self, reader: &mut Reader, mut group: Group) -> Result<(), Stop> {
+    /// Whether an attempt has failed before, perhaps at an email that the server refuses to send.
+    fn was_refused(&self) -> bool {
+        self.ctx.job.errors > 0
+    }
+
+    async fn deliver(
+        &mut self,
+        reader: &mut Reader,
+        mut group: Group,
+        uids: &[u32],
+    ) -> Result<(), Stop> {
         group.truncate(self.left());
+        let beside = neighbours(self.progress.cursor.last_uid, uids, &group);
         self.progress.emails += i64::try_from(group.uids.len()).unwrap_or(i64::MAX);
         self.progress.cursor.last_uid = group.last_uid;
         if self.args.dry_run {
             return Ok(());
         }
-        let raw = if group.uids.is_empty() {
-            Vec::new()
-        } else {
-            reader.read(&group.uids, group.bytes).await?
-        };
-        let (emails, unreadable) = parsed(raw).await;
-        self.progress.skipped += group.skipped + unreadable;
+        let GroupRead { emails, refused } =
+            read_group(reader, &group, &beside, self.was_refused()).await?;
+        let (emails, unreadable) = parsed(emails).await;
+        self.progress.skipped += group.skipped + unreadable + refused;
         let (pool, job) = (&self.ctx.pool, &self.ctx.job);
         let delivered = deliver(pool, job, self.args.connection_id, emails, self.progress).await;
         let held = delivered.map_err(|error| Stop::Failure(unavailable(&error)))?;

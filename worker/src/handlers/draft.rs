@@ -103,7 +103,7 @@ impl Handler for DraftHandler {
                 item: question::item(&case, &reply, ctx.job.lease.job),
                 revised: case.base.as_ref().map(|base| base.draft.approval),
             };
-            return self.settle(&output, questions, args.dry_run);
+            return self.settle(&output, questions, &args);
         }
         let outgoing = OutgoingMessage {
             subject: reply.subject.clone().unwrap_or(outgoing.subject),
@@ -118,14 +118,14 @@ impl Handler for DraftHandler {
                 llm: usage,
                 ..output::of_preview(&args, &reply, &outgoing)
             };
-            return self.settle(&output, DraftResult::Nothing, true);
+            return self.settle(&output, DraftResult::Nothing, &args);
         }
         let version = new_version(ctx, &case, &args, outgoing, &reply, model);
         let output = Output {
             llm: usage,
             ..output::of_version(&args, &reply, &case, &version)
         };
-        self.settle(&output, DraftResult::Version(Box::new(version)), false)
+        self.settle(&output, DraftResult::Version(Box::new(version)), &args)
     }
 }
 
@@ -213,21 +213,22 @@ impl DraftHandler {
     fn not_needed(&self, args: &Args, why: NotNeeded) -> Result<Settlement, Failure> {
         tracing::debug!(why = why.as_str(), "no draft is needed");
         let output = output::of_not_needed(args, why);
-        self.settle(&output, DraftResult::Nothing, args.dry_run)
+        self.settle(&output, DraftResult::Nothing, args)
     }
 
     fn settle(
         &self,
         output: &Output,
         result: DraftResult,
-        dry_run: bool,
+        args: &Args,
     ) -> Result<Settlement, Failure> {
         let outcome = output.outcome;
         let output = serde_json::to_value(output).map_err(|error| internal(&error))?;
         Ok(Settlement::of(output).with(DraftWrites {
             outcome,
             result,
-            dry_run,
+            dry_run: args.dry_run,
+            follow_up: args.follow_up,
             metrics: self.metrics.clone(),
         }))
     }

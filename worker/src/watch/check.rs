@@ -1,7 +1,11 @@
 //! The one way in which emails get from a folder to the queue: [`check`]. A poll, a change that the server reported and a
 //! first look are the same check.
 
-use super::{LEASE, Watcher, groups::groups};
+use super::{
+    LEASE, Watcher,
+    groups::groups,
+    refused::{GroupRead, REFUSED, list_part, neighbours, read_group},
+};
 use crate::providers::{
     ProviderError,
     imap::reader::{RawEmail, Reader},
@@ -43,13 +47,11 @@ impl From<DeliverError> for CheckError {
     }
 }
 
-/// What the error of a folder says if its server fails at a command.
-const REFUSED: &str = "imap_refused";
-
 /// Delivers what is new in a folder. Returns whether anything was there to be read: then the server may have reported more
 /// meanwhile, and the caller looks again before it waits.
 ///
-/// A server that fails at a command does so for this folder, perhaps for one email in it: the others are read all the same.
+/// A server that fails at a command does so for this folder: the others are read all the same. If it fails at one email, the
+/// next check passes it over.
 pub(super) async fn check(
     watcher: &Watcher,
     lease: &WatchLease,
@@ -120,18 +122,17 @@ impl Delivering<'_> {
             since: self.lease.since.max(self.watcher.engine.clock.now() - kept),
             until: None,
         };
+        let was_refused = self.folder.last_error.as_deref() == Some(REFUSED);
         let uids = reader.list_after(uid, &period).await?;
         for part in uids.chunks(LISTED) {
-            let listed = reader.describe(part).await?;
+            let listed = list_part(reader, part, was_refused).await?;
             for group in groups(&listed, &period) {
-                let raw = if group.uids.is_empty() {
-                    Vec::new()
-                } else {
-                    reader.read(&group.uids, group.bytes).await?
-                };
-                let (emails, unreadable) = parsed(raw).await;
+                let beside = neighbours(self.cursor.last_uid, &uids, &group);
+                let GroupRead { emails, refused } =
+                    read_group(reader, &group, &beside, was_refused).await?;
+                let (emails, unreadable) = parsed(emails).await;
                 self.cursor.last_uid = group.last_uid;
-                self.deliver(emails, group.skipped + unreadable, false)
+                self.deliver(emails, group.skipped + unreadable + refused, false)
                     .await?;
             }
         }

@@ -9,8 +9,9 @@ use crate::runtime::{
     settle_batch::BatchReply,
 };
 use crate::{
-    EnqueueError, Failure, Job, NewJob, Outcome, RetryPolicy, SettleError, Settled,
+    EnqueueError, Failure, FailureClass, Job, NewJob, Outcome, RetryPolicy, SettleError, Settled,
     enqueue::{bulk::enqueue_many, dedupe::SUPERSEDED},
+    lease,
     run::cancel::CANCELLED,
     settle,
 };
@@ -75,26 +76,28 @@ async fn settle_alone(
     lost: &CancellationToken,
 ) -> Result<Outcome, Unsettled> {
     let result = result.map_err(|failure| *failure);
-    let outcome = match result {
-        Ok(Settlement {
-            follow_ups,
-            waits: true,
-            ..
-        }) => Outcome::Waiting {
-            children: i32::try_from(follow_ups.len()).unwrap_or(i32::MAX),
-        },
-        other => {
-            let output = other.map(|settlement| settlement.output.clone());
-            Outcome::from_attempt(output, job, policy, rand::random())
-        }
-    };
+    // Decided once, so that a settle whose reply was lost is recognised.
+    let mut decided = None;
     let _timer = engine.metrics.settle_seconds.start_timer();
     let mut retry = FIRST_RETRY;
     let mut refused = None;
     loop {
         // Not raced against the loss of the lease: a commit in flight must be awaited, or its result would be unknown.
-        match try_settle(engine, job, &outcome, result).await {
-            Ok(settled) => {
+        let tried = async {
+            let outcome = match decided.take() {
+                Some(outcome) => outcome,
+                None => outcome_of(engine, job, result, policy).await?,
+            };
+            match try_settle(engine, job, &outcome, result).await {
+                Ok(settled) => Ok((settled, outcome)),
+                Err(error) => {
+                    decided = Some(outcome);
+                    Err(error)
+                }
+            }
+        };
+        match tried.await {
+            Ok((settled, outcome)) => {
                 if let Some(writes) = writes_of(result) {
                     writes.committed();
                 }
@@ -144,8 +147,44 @@ async fn settle_alone(
     }
 }
 
+/// Decides the outcome. Reads what the job may fail if this failure would be its last.
+async fn outcome_of(
+    engine: &Engine,
+    job: &Job,
+    result: Result<&Settlement, &Failure>,
+    policy: &RetryPolicy,
+) -> Result<Outcome, TryError> {
+    let draw = rand::random();
+    match result {
+        Ok(Settlement {
+            follow_ups,
+            waits: true,
+            ..
+        }) => Ok(Outcome::Waiting {
+            children: i32::try_from(follow_ups.len()).unwrap_or(i32::MAX),
+        }),
+        // The handler may have renewed what the job may fail since it was claimed.
+        Err(failure) if failure.class == FailureClass::Transient && job.is_last_attempt() => {
+            let allowed = lease::max_attempts(&engine.queue_pool, job.lease)
+                .await
+                .map_err(TryError::Decide)?;
+            let job = Job {
+                max_attempts: allowed.unwrap_or(job.max_attempts),
+                ..job.clone()
+            };
+            Ok(Outcome::from_attempt(Err(failure), &job, policy, draw))
+        }
+        other => {
+            let output = other.map(|settlement| settlement.output.clone());
+            Ok(Outcome::from_attempt(output, job, policy, draw))
+        }
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 enum TryError {
+    #[error("could not read how often the job may fail")]
+    Decide(#[source] sqlx::Error),
     #[error("could not begin or commit")]
     Transaction(#[source] sqlx::Error),
     #[error("could not write the outcome")]
@@ -162,7 +201,10 @@ impl TryError {
     /// Why the database does not serve any statement of this kind; `None` if the next try may well succeed.
     fn unavailability(&self) -> Option<Unavailability> {
         let error = match self {
-            Self::Transaction(error) | Self::Writes(error) | Self::Record(error) => error,
+            Self::Decide(error)
+            | Self::Transaction(error)
+            | Self::Writes(error)
+            | Self::Record(error) => error,
             Self::Settle(SettleError::Database { source, .. }) => source,
             Self::Settle(SettleError::LeaseLost { .. }) | Self::FollowUps(_) => return None,
         };

@@ -94,7 +94,7 @@ pub async fn reauthenticate(
     let secret = match (&present.settings, secret) {
         (Settings::Mail(_) | Settings::Calendar(_), Secret::Login(_)) => secret.clone(),
         (Settings::Webhook(_), Secret::Webhook(new)) => {
-            let sealed = connections::sealed_secret(&mut tx, session.tenant, id).await?;
+            let sealed = connections::lock_secret(&mut tx, session.tenant, id).await?;
             let known = sealed.ok_or(ConnectError::NotFound)?;
             let known = open_webhook_secret(keys, session.tenant, id, &known)?;
             Secret::Webhook(WebhookSecret {

@@ -86,6 +86,7 @@ async fn enqueue_draft(conn: &mut PgConnection, due: &Due) -> Result<(), sqlx::E
     let args = Args {
         mode: DraftMode::FollowUp,
         user: Some(due.user),
+        follow_up: Some(due.id),
         ..Args::reply(due.message)
     };
     let name = format!("{}:follow_up", due.id);

@@ -52,7 +52,8 @@ pub async fn lock(conn: &mut PgConnection, limit: i64) -> Result<Vec<UnsealedUrl
         .collect()
 }
 
-/// Leaves the name of the URL in the row; its secret has the URL now, unless the connection was revoked.
+/// Leaves the name of the URL in the row; its secret has the URL now, unless the connection was revoked. Where another
+/// connection of the user has the name already, the id of the connection follows it.
 ///
 /// # Errors
 /// When the database refuses.
@@ -64,7 +65,12 @@ pub async fn set_sealed(
     let settings = serde_json::json!({ "url": found.url.origin() });
     sqlx::query!(
         "update connections
-         set address = $3, settings = $4, secret = coalesce($5, secret), key_id = coalesce($6, key_id)
+         set settings = $4, secret = coalesce($5, secret), key_id = coalesce($6, key_id),
+             address = case when exists (
+                     select from connections other
+                     where other.tenant_id = $1 and other.user_id = connections.user_id and other.id <> $2
+                       and lower(other.address) = lower($3) and other.status <> 'revoked')
+                 then $3 || '-' || $2::text else $3 end
          where tenant_id = $1 and id = $2",
         found.tenant.0,
         found.id.0,

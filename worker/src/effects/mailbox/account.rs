@@ -2,9 +2,12 @@
 
 use crate::{
     effects::{ActionContext, PrepareError},
-    messages::load_parsed,
+    messages::{load_parsed, owner_of},
 };
-use jobs::store::connections::{self, StoredConnection};
+use jobs::{
+    domain::UserId,
+    store::connections::{self, StoredConnection},
+};
 use queue::runtime::handler::JobContext;
 
 pub(super) const NO_MAILBOX: &str = "No connected account with a mailbox received this email. Add one with POST /v1/connections, with `imap`.";
@@ -15,6 +18,8 @@ pub(super) struct MailReference {
     pub(super) message_id: String,
     /// The addresses that received it.
     recipients: Vec<String>,
+    /// The user whose mailbox it arrived in.
+    owner: Option<UserId>,
 }
 
 /// Reads the email that the action concerns.
@@ -28,7 +33,11 @@ pub(super) async fn mail_reference(
             "Give `message_id`: the email to change.",
         )
     })?;
-    let mail = load_parsed(&ctx.pool, action.tenant, id).await?.mail;
+    let parsed = load_parsed(&ctx.pool, action.tenant, id).await?;
+    let (mail, content_hash) = (parsed.mail, parsed.content_hash);
+    let mut conn = ctx.pool.acquire().await?;
+    let owner = owner_of(&mut conn, action.tenant, &mail, &content_hash).await?;
+    drop(conn);
     let delivered = mail
         .headers
         .iter()
@@ -47,21 +56,27 @@ pub(super) async fn mail_reference(
     Ok(MailReference {
         message_id,
         recipients,
+        owner,
     })
 }
 
 /// Finds the account that received the email: among those of the user in whose name the action is executed, else among those
-/// that it is addressed to. If it names none of the user's addresses, as on a mailing list, takes the user's oldest account.
+/// that it is addressed to, else among those of the user whose mailbox it arrived in. If it names none of the user's addresses,
+/// as on a mailing list, takes the user's oldest account.
 pub(super) async fn account_of(
     ctx: &JobContext,
     action: &ActionContext<'_>,
     mail: &MailReference,
 ) -> Result<StoredConnection, PrepareError> {
     let mut conn = ctx.pool.acquire().await?;
-    let candidates = match action.user {
-        Some(user) => connections::of_user(&mut conn, action.tenant, user).await?,
-        None => connections::of_addresses(&mut conn, action.tenant, &mail.recipients).await?,
+    let tenant = action.tenant;
+    let mut candidates = match action.user {
+        Some(user) => connections::of_user(&mut conn, tenant, user).await?,
+        None => connections::of_addresses(&mut conn, tenant, &mail.recipients).await?,
     };
+    if let (true, Some(owner)) = (candidates.is_empty(), mail.owner) {
+        candidates = connections::of_user(&mut conn, tenant, owner).await?;
+    }
     let has_mailbox = |found: &&StoredConnection| {
         found
             .settings

@@ -88,7 +88,10 @@ fn not_needed(case: &Case, mode: DraftMode, mail: &Mail, own: &[String]) -> Opti
             .is_some_and(|from| own.contains(&from.addr.to_lowercase()));
     // A reminder follows an email of the user's own.
     let answered = case.answered || !is_reminder && (is_own || wrote_since(mail));
-    answered.then_some(NotNeeded::Answered)
+    if answered {
+        return Some(NotNeeded::Answered);
+    }
+    case.follow_up_ended.then_some(NotNeeded::FollowUpEnded)
 }
 
 /// Returns whether the thread has an email of the user's that is newer than this one.
@@ -138,6 +141,7 @@ mod tests {
             accounts: Vec::new(),
             mail: Some((MessageId::new(), envelope.try_into().unwrap())),
             answered: false,
+            follow_up_ended: false,
             quote_original: false,
             injection_suspected: false,
             base: None,
@@ -199,6 +203,16 @@ mod tests {
         assert_eq!(why(&wrote(1), DraftMode::Reply), Some(NotNeeded::Answered));
         assert_eq!(why(&wrote(-1), DraftMode::Reply), None);
         assert_eq!(why(&wrote(1), DraftMode::FollowUp), None);
+    }
+
+    #[test]
+    fn follow_up_that_has_ended_needs_no_reminder() {
+        let ended = Case {
+            follow_up_ended: true,
+            ..case(|_| ())
+        };
+        let not_needed = why(&ended, DraftMode::FollowUp);
+        assert_eq!(not_needed, Some(NotNeeded::FollowUpEnded));
     }
 
     #[test]

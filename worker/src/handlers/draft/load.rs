@@ -25,6 +25,7 @@ use jobs::{
         approvals, blocks, connections,
         draft_versions::{self, StoredVersion},
         drafts::{self, StoredDraft},
+        follow_ups,
         memory_items::Recalled,
         own_messages, tenants, thread_answers, triage_results,
         users::{self, Correspondent},
@@ -44,6 +45,8 @@ pub(super) struct Case {
     pub(super) mail: Option<(MessageId, Mail)>,
     /// The email was answered, by us or by another program of the user's; of a reminder, by somebody else.
     pub(super) answered: bool,
+    /// The follow-up that asked for the reminder has ended.
+    pub(super) follow_up_ended: bool,
     /// The tenant wants the original below an answer.
     pub(super) quote_original: bool,
     pub(super) injection_suspected: bool,
@@ -226,6 +229,12 @@ pub(super) async fn load(ctx: &JobContext, args: &Args) -> Result<Case, Failure>
             .await
             .map_err(failed)?;
     }
+    let follow_up_ended = match args.follow_up {
+        Some(id) => !follow_ups::hold_reminded(&mut conn, tenant, id)
+            .await
+            .map_err(failed)?,
+        None => false,
+    };
     let taken = match &writer {
         Some(writer) => blocks::taken(&mut conn, tenant, writer.user, ctx.job.created_at)
             .await
@@ -258,6 +267,7 @@ pub(super) async fn load(ctx: &JobContext, args: &Args) -> Result<Case, Failure>
         accounts,
         mail,
         answered,
+        follow_up_ended,
         quote_original: settings.quote_original,
         injection_suspected,
         base,

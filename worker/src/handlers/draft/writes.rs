@@ -7,7 +7,7 @@ use jobs::domain::ResourceKind;
 use jobs::domain::history::HistoryVerb;
 use jobs::{
     domain::{
-        ApprovalId, AuditAction, Detail, DraftId, InboxItemId, NewAuditEntry, UserId,
+        ApprovalId, AuditAction, Detail, DraftId, FollowUpId, InboxItemId, NewAuditEntry, UserId,
         approval::{NewApproval, Patched, Status, Step},
         draft::OutgoingMessage,
         inbox::NewItem,
@@ -17,6 +17,7 @@ use jobs::{
         approvals, audit,
         draft_versions::{self, Making},
         drafts::{self, NewDraft},
+        follow_ups,
         history::{self, NewHistoryEntry},
         inbox_items, llm_checkpoints,
     },
@@ -30,6 +31,8 @@ pub(super) struct DraftWrites {
     pub(super) outcome: DraftOutcome,
     pub(super) result: DraftResult,
     pub(super) dry_run: bool,
+    /// The follow-up that asked for a reminder.
+    pub(super) follow_up: Option<FollowUpId>,
     pub(super) metrics: DraftMetrics,
 }
 
@@ -74,6 +77,12 @@ impl NewVersion {
 impl SettleWrites for DraftWrites {
     async fn apply(&self, conn: &mut PgConnection, job: &Job) -> Result<(), sqlx::Error> {
         let mut item_id = None;
+        if let (Some(id), false) = (self.follow_up, matches!(self.result, DraftResult::Nothing))
+            && !self.dry_run
+            && !follow_ups::hold_reminded(conn, job.tenant, id).await?
+        {
+            return Err(changed_meanwhile());
+        }
         match &self.result {
             DraftResult::Version(version) => write_version(conn, job, version).await?,
             DraftResult::Questions { item, revised } if !self.dry_run => {
@@ -95,9 +104,10 @@ impl SettleWrites for DraftWrites {
     }
 }
 
-/// The draft was changed or decided since it was loaded; the next attempt starts from the current version.
+/// The draft was changed or decided, or its follow-up has ended, since it was loaded; the next attempt starts from the current version.
 fn changed_meanwhile() -> sqlx::Error {
-    sqlx::Error::Protocol("the draft or its approval was changed meanwhile".into())
+    // As an error that no retry of the same writes mends.
+    sqlx::Error::Encode("the draft, its approval or its follow-up was changed meanwhile".into())
 }
 
 async fn write_version(
@@ -181,7 +191,7 @@ async fn propose_again(
 ) -> Result<(), sqlx::Error> {
     let proposed = Status::Editing
         .after(Step::EndEdit)
-        .map_err(|error| sqlx::Error::Protocol(error.to_string()))?;
+        .map_err(|error| sqlx::Error::Encode(error.to_string().into()))?;
     let step = (proposed, version);
     approvals::set_status(conn, job.tenant, approval, step, None).await?;
     approvals::assign(conn, job.tenant, approval, None).await

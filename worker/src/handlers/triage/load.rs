@@ -3,7 +3,7 @@
 use super::{bounced, guards::Correspondents, mailbox::Mailbox, rule_cache::RuleCache};
 use crate::{
     handlers::{documents::read_documents, unavailable},
-    messages::{ParsedMessage, load_parsed},
+    messages::{ParsedMessage, load_parsed, owner_of},
 };
 use base::{JobId, TenantId, telemetry::chain};
 use jobs::{
@@ -18,7 +18,7 @@ use jobs::{
         proposed_actions::{self, StoredAction},
         rule_sets, tenants,
         triage_results::{self, FormerResult},
-        users, watches,
+        users,
     },
 };
 use queue::Failure;
@@ -90,7 +90,7 @@ pub(super) async fn load(
     let correspondents = load_correspondents(&mut conn, tenant, &mail)
         .await
         .map_err(|error| unavailable(&error))?;
-    let owner = load_owner(&mut conn, tenant, &mail, &content_hash)
+    let owner = owner_of(&mut conn, tenant, &mail, &content_hash)
         .await
         .map_err(|error| unavailable(&error))?;
     let outage_jobs = triage_results::outage_jobs(&mut conn, tenant, &content_hash)
@@ -157,20 +157,6 @@ async fn compile_rules(pool: &PgPool, tenant: TenantId, version: i32) -> Result<
             format!("version {version} has {} faults, the first: {first}", faults.len()),
         )
     })
-}
-
-/// Finds whose mailbox the email arrived in. An email of a mailing list may name none of its recipients.
-async fn load_owner(
-    conn: &mut PgConnection,
-    tenant: TenantId,
-    mail: &Mail,
-    content_hash: &[u8; 32],
-) -> Result<Option<UserId>, sqlx::Error> {
-    let named = users::first_correspondent(conn, tenant, &mail.recipient_addresses()).await?;
-    match named {
-        Some(person) => Ok(Some(person.user)),
-        None => watches::reader_of(conn, tenant, content_hash).await,
-    }
 }
 
 async fn load_correspondents(

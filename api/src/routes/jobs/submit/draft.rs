@@ -252,6 +252,7 @@ fn parse_args(body: DraftBody, session: &Session, now: DateTime<Utc>) -> Result<
         dry_run: body.dry_run,
         user: session.person(),
         api_key: session.api_key(),
+        follow_up: None,
         urgency: body.urgency,
     })
 }

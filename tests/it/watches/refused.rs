@@ -1,0 +1,84 @@
+//! Emails that a server refuses to send, again and again: the others are read, and a server that sends nothing loses none.
+
+use super::{QUICK, app_at, backfill, email, has_jobs, jobs, seen, watch};
+use crate::support::{cutter::Cutter, dovecot::Dovecot, eventually, wait::SOON};
+use serde_json::json;
+
+#[tokio::test]
+async fn email_that_the_server_never_sends_keeps_no_other_from_being_read() {
+    let dovecot = Dovecot::start().await;
+    let cutter = Cutter::before(dovecot.port).await;
+    let app = app_at(cutter.port).await;
+    let worker = app.worker_with(QUICK).await;
+    cutter.refuse_emails(&[2, 5]);
+    for number in 1..5 {
+        dovecot.deliver("INBOX", &email(number));
+    }
+    watch(&app, &["INBOX"]).await;
+    has_jobs(&app, 3).await;
+    // Nothing else arrives with it: what was read before shows that the server sends.
+    dovecot.deliver("INBOX", &email(5));
+    let folder = eventually(SOON, async || {
+        let folder = seen(&app).await["folders"][0].clone();
+        (folder["skipped"] == 2)
+            .then_some(folder.clone())
+            .ok_or_else(|| folder.to_string())
+    })
+    .await;
+    assert_eq!(
+        (&folder["emails"], &folder["last_uid"]),
+        (&json!(3), &json!(5))
+    );
+    let log = worker.process.log();
+    assert!(log.contains("refuses to send an email"), "{log}");
+    dovecot.deliver("INBOX", &email(6));
+    has_jobs(&app, 4).await;
+}
+
+#[tokio::test]
+async fn server_that_sends_no_email_for_a_while_loses_none() {
+    let dovecot = Dovecot::start().await;
+    let cutter = Cutter::before(dovecot.port).await;
+    let app = app_at(cutter.port).await;
+    let _worker = app.worker_with(QUICK).await;
+    dovecot.deliver("INBOX", &email(1));
+    watch(&app, &["INBOX"]).await;
+    has_jobs(&app, 1).await;
+    cutter.refuse_emails(&[1, 2, 3, 4]);
+    for number in 2..5 {
+        dovecot.deliver("INBOX", &email(number));
+    }
+    let before = cutter.cuts();
+    // The second check asks for each of them and for the one before: five commands, after the first check's one.
+    eventually(SOON, async || {
+        let refused = cutter.cuts() - before;
+        (refused > 12)
+            .then_some(())
+            .ok_or_else(|| refused.to_string())
+    })
+    .await;
+    assert_eq!(jobs(&app).await, 1);
+    cutter.refuse_emails(&[]);
+    has_jobs(&app, 4).await;
+    assert_eq!(seen(&app).await["folders"][0]["skipped"], 0);
+}
+
+#[tokio::test]
+async fn backfill_passes_over_an_email_that_the_server_never_sends() {
+    let dovecot = Dovecot::start().await;
+    let cutter = Cutter::before(dovecot.port).await;
+    let app = app_at(cutter.port).await;
+    let _worker = app.worker_with(QUICK).await;
+    cutter.refuse_emails(&[52]);
+    // Two groups.
+    for number in 1..=52 {
+        dovecot.deliver("INBOX", &email(number));
+    }
+    let output = backfill::backfilled(&app, &json!({"since": "2026-01-01T00:00:00Z"})).await;
+    assert_eq!(
+        (&output["enqueued"], &output["skipped"]),
+        (&json!(51), &json!(1)),
+        "{output}"
+    );
+    assert_eq!(jobs(&app).await, 51);
+}
