@@ -273,6 +273,7 @@ mod tests {
             accounts: Vec::new(),
             mail: Some((MessageId::new(), mail)),
             answered: false,
+            follow_up_ended: false,
             quote_original: false,
             injection_suspected: false,
             base: None,

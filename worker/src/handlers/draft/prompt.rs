@@ -285,6 +285,7 @@ mod tests {
             accounts: Vec::new(),
             mail: Some((MessageId::new(), envelope.try_into().unwrap())),
             answered: false,
+            follow_up_ended: false,
             quote_original: false,
             injection_suspected: false,
             base: None,

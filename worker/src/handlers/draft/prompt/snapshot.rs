@@ -39,6 +39,7 @@ fn question_for_a_sample_reply_is_rendered_as_its_snapshot() {
         accounts: Vec::new(),
         mail: Some((MessageId::new(), Mail::parse(EMAIL.as_bytes()).unwrap())),
         answered: false,
+        follow_up_ended: false,
         quote_original: false,
         injection_suspected: false,
         base: None,
