@@ -4,7 +4,7 @@ use super::{approved::approval_in, done};
 use crate::{
     approvals::{
         decide,
-        seed::{propose, propose_action},
+        seed::{propose, propose_about, propose_action},
     },
     support::{
         Client, TestDb,
@@ -14,7 +14,7 @@ use crate::{
         wait::SOON,
     },
 };
-use jobs::domain::action::ActionType;
+use jobs::domain::{MessageId, action::ActionType};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -236,8 +236,12 @@ async fn task_that_was_taken_back_is_made_again_when_it_is_asked_for_again() {
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
     let _worker = Worker::spawn(&db).await;
+    let message = MessageId::new();
+    let params = json!({"title": "Pay Ada"});
     for made in 1..=3 {
-        let id = propose(&db, client.tenant, "Pay Ada").await;
+        // About one email: the same action every time.
+        let kind = ActionType::CreateTask;
+        let id = propose_about(&db, client.tenant, kind, &params, message).await;
         assert_eq!(decide(&client, &id, "approve", 1).await.status, 200);
         approval_in(&client, &id, "executed").await;
         assert_eq!(titles(&client).await, ["Pay Ada"], "time {made}");
