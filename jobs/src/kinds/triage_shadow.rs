@@ -41,7 +41,7 @@ pub struct Args {
     pub message_id: MessageId,
     pub mode: Mode,
     pub ruleset_version: i32,
-    /// The time that the first model was told.
+    /// The time in the first model's prompt.
     pub asked_on: DateTime<Utc>,
     pub first: ComparedJudgement,
     /// The API key that submitted the email; its budgets cover this call too.

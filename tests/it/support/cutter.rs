@@ -213,7 +213,7 @@ async fn pass(client: TcpStream, server: u16, state: &State) -> io::Result<()> {
     }
 }
 
-/// Hears the server out: what it was told is done then. Returns the tag of the command.
+/// Reads the server's response to its end: the command is done then. Returns the tag of the command.
 async fn answered(server: &mut OwnedReadHalf, command: &str) -> io::Result<String> {
     let tag = command.split(' ').next().unwrap_or_default().to_owned();
     let mut lines = BufReader::new(server).lines();

@@ -97,7 +97,7 @@ async fn reply_that_nobody_asked_for_leaves_from_the_account_that_its_email_came
         sender_after(&app, &bob, &approval).await,
         "owner@acme.example"
     );
-    // An email of nobody's mailbox is answered by the person who decides.
+    // An email without an owner is answered by the person who decides.
     let asked = ask(&bob, &json!({"actions": [letter("Another")]})).await;
     let job = bob.finished(asked.body["id"].as_str().unwrap()).await;
     let approval = job["output"]["actions"][0]["approval_id"].as_str().unwrap();

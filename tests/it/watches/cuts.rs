@@ -19,7 +19,7 @@ enum Cut {
     Goodbye,
     /// A connection ends after some bytes of the server.
     HalfResponse,
-    /// The server did what it was told, and its response is lost.
+    /// The server ran the command, and its response is lost.
     LostResponse,
     /// The server fails at a command.
     Refused,

@@ -39,7 +39,7 @@ const REQUESTS: i64 = 500;
 const LOOKED_AT: i64 = 20;
 /// The jobs that are released, and those that leave, in one run.
 const JOBS: i64 = 1000;
-/// Of one exchange with the provider; a look at a batch has two at most.
+/// Of one exchange with the provider; a check of a batch has two at most.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long no other worker looks at a batch: longer than a run of the duty may take.
 const RESERVED: Duration = Duration::from_secs(45);

@@ -21,7 +21,7 @@ use sqlx::{PgConnection, PgPool};
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// Kinds of jobs whose ends are announced to nobody: the announcements themselves, and comparisons, which have no effects.
+/// Kinds of jobs whose ends no webhook gets: the announcements themselves, and comparisons, which have no effects.
 const SILENT: [&str; 2] = [WebhookDelivery::NAME, TriageShadow::NAME];
 
 /// Entries that are read at once.

@@ -44,7 +44,7 @@ impl WebUrl {
         Self(url)
     }
 
-    /// Returns a name that tells it from other URLs of the same origin and does not give it away.
+    /// Returns a name that tells it from other URLs of the same origin without showing the rest of it.
     pub fn fingerprint(&self) -> String {
         let digest = Sha256::digest(self.0.as_str());
         let digits = digest[..6].iter().map(|byte| format!("{byte:02x}"));

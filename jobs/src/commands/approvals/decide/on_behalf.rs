@@ -8,7 +8,7 @@ use crate::{
 use sqlx::PgConnection;
 
 /// Finds the user whose draft it sends or whose block it books, else the one who asked for it, else the one whose mailbox its
-/// email arrived in. An action of nobody's is executed in the name of the person who decides.
+/// email arrived in. An action without an owner is executed in the name of the person who decides.
 pub(super) async fn user_of(
     conn: &mut PgConnection,
     session: &Session,
