@@ -15,6 +15,7 @@ use jobs::{
     commands::{
         drafts::{
             discard::{DiscardError, discard_draft},
+            lock::LockDraftError,
             propose::{ProposeError, propose_draft},
             revise::ReviseError,
         },
@@ -147,12 +148,21 @@ async fn propose(
     Ok(Versioned(draft.into()))
 }
 
+impl From<LockDraftError> for ApiError {
+    fn from(error: LockDraftError) -> Self {
+        match error {
+            LockDraftError::NotFound => Self::not_found(),
+            LockDraftError::NotYours => not_yours(),
+            LockDraftError::Stale { .. } => if_match::stale(),
+            LockDraftError::Database(source) => source.into(),
+        }
+    }
+}
+
 impl From<ProposeError> for ApiError {
     fn from(error: ProposeError) -> Self {
         match error {
-            ProposeError::NotFound => Self::not_found(),
-            ProposeError::NotYours => not_yours(),
-            ProposeError::Stale { .. } => if_match::stale(),
+            ProposeError::Lock(error) => error.into(),
             ProposeError::Refused(refused) => Self::new(
                 Code::Conflict,
                 format!(
@@ -168,12 +178,11 @@ impl From<ProposeError> for ApiError {
 impl From<ReviseError> for ApiError {
     fn from(error: ReviseError) -> Self {
         match error {
-            ReviseError::NotFound => Self::not_found(),
-            ReviseError::NotYours => not_yours(),
-            ReviseError::Stale { present, .. } => Self::new(
+            ReviseError::Lock(LockDraftError::Stale { present, .. }) => Self::new(
                 Code::Conflict,
                 format!("Version {present} is the newest. Read it and revise that one."),
             ),
+            ReviseError::Lock(error) => error.into(),
             ReviseError::NotReady(status) => Self::new(
                 Code::Conflict,
                 format!(
@@ -192,9 +201,7 @@ impl From<ReviseError> for ApiError {
 impl From<DiscardError> for ApiError {
     fn from(error: DiscardError) -> Self {
         match error {
-            DiscardError::NotFound => Self::not_found(),
-            DiscardError::NotYours => not_yours(),
-            DiscardError::Stale { .. } => if_match::stale(),
+            DiscardError::Lock(error) => error.into(),
             DiscardError::Refused(refused) => Self::new(
                 Code::Conflict,
                 format!(

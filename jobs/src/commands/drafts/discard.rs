@@ -1,6 +1,6 @@
 //! A person does not want a draft: it is never sent, and its approval is rejected.
 
-use super::ownership::may_decide;
+use super::lock::{LockDraftError, lock_draft};
 use crate::commands::corrections;
 use crate::domain::ResourceKind;
 use crate::domain::history::HistoryVerb;
@@ -21,18 +21,13 @@ use sqlx::PgPool;
 /// The draft was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum DiscardError {
-    #[error("there is no such draft")]
-    NotFound,
-    #[error("version {present} is the newest, not {asked}")]
-    Stale { asked: i32, present: i32 },
+    #[error(transparent)]
+    Lock(#[from] LockDraftError),
     #[error(transparent)]
     Refused(#[from] DraftRefused),
     /// It is approved, or a revision is running: revoke that first.
     #[error("its approval is {0}")]
     Decided(Status),
-    /// It belongs to another user, who has not made this one a delegate.
-    #[error("the draft belongs to another user")]
-    NotYours,
     #[error("could not discard the draft")]
     Database(#[from] sqlx::Error),
 }
@@ -50,24 +45,7 @@ pub async fn discard_draft(
 ) -> Result<StoredDraft, DiscardError> {
     let tenant = session.tenant;
     let mut tx = pool.begin().await?;
-    let seen = drafts::find(&mut tx, tenant, id)
-        .await?
-        .ok_or(DiscardError::NotFound)?;
-    let approval = approvals::lock(&mut tx, tenant, seen.approval)
-        .await?
-        .ok_or(DiscardError::NotFound)?;
-    let draft = drafts::lock(&mut tx, tenant, id)
-        .await?
-        .ok_or(DiscardError::NotFound)?;
-    if draft.version != version {
-        return Err(DiscardError::Stale {
-            asked: version,
-            present: draft.version,
-        });
-    }
-    if !may_decide(&mut tx, session, id).await? {
-        return Err(DiscardError::NotYours);
-    }
+    let (approval, draft) = lock_draft(&mut tx, session, (id, version)).await?;
     let status = draft.status.after(DraftStep::Discard)?;
     match approval.status {
         Status::Proposed => {
@@ -102,7 +80,7 @@ pub async fn discard_draft(
     audit::insert(&mut tx, &[entry]).await?;
     let discarded = drafts::find(&mut tx, tenant, id)
         .await?
-        .ok_or(DiscardError::NotFound)?;
+        .ok_or(LockDraftError::NotFound)?;
     tx.commit().await?;
     Ok(discarded)
 }

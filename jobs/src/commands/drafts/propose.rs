@@ -1,7 +1,7 @@
 //! Proposing a draft again that could not be sent: [`propose_draft`]. Its newest version gets another approval; no model is
 //! asked.
 
-use super::ownership::may_decide;
+use super::lock::{LockDraftError, lock_draft};
 use crate::domain::ResourceKind;
 use crate::domain::history::HistoryVerb;
 use crate::{
@@ -22,15 +22,10 @@ use sqlx::PgPool;
 /// The draft was not proposed again.
 #[derive(Debug, thiserror::Error)]
 pub enum ProposeError {
-    #[error("there is no such draft")]
-    NotFound,
-    #[error("version {present} is the newest, not {asked}")]
-    Stale { asked: i32, present: i32 },
+    #[error(transparent)]
+    Lock(#[from] LockDraftError),
     #[error(transparent)]
     Refused(#[from] DraftRefused),
-    /// It belongs to another user, who has not made this one a delegate.
-    #[error("the draft belongs to another user")]
-    NotYours,
     #[error("could not propose the draft again")]
     Database(#[from] sqlx::Error),
 }
@@ -48,24 +43,7 @@ pub async fn propose_draft(
 ) -> Result<StoredDraft, ProposeError> {
     let tenant = session.tenant;
     let mut tx = pool.begin().await?;
-    let seen = drafts::find(&mut tx, tenant, id)
-        .await?
-        .ok_or(ProposeError::NotFound)?;
-    let former = approvals::lock(&mut tx, tenant, seen.approval)
-        .await?
-        .ok_or(ProposeError::NotFound)?;
-    let draft = drafts::lock(&mut tx, tenant, id)
-        .await?
-        .ok_or(ProposeError::NotFound)?;
-    if draft.version != version {
-        return Err(ProposeError::Stale {
-            asked: version,
-            present: draft.version,
-        });
-    }
-    if !may_decide(&mut tx, session, id).await? {
-        return Err(ProposeError::NotYours);
-    }
+    let (former, draft) = lock_draft(&mut tx, session, (id, version)).await?;
     let status = draft.status.after(DraftStep::Repropose)?;
     let approval = ApprovalId::new();
     let opened = (approval, at + OPEN_FOR);
@@ -95,7 +73,7 @@ pub async fn propose_draft(
     audit::insert(&mut tx, &[entry]).await?;
     let proposed = drafts::find(&mut tx, tenant, id)
         .await?
-        .ok_or(ProposeError::NotFound)?;
+        .ok_or(LockDraftError::NotFound)?;
     tx.commit().await?;
     Ok(proposed)
 }

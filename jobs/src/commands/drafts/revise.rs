@@ -1,7 +1,7 @@
 //! Requesting the next version of a draft: [`begin`] blocks approval of the present version meanwhile, and revokes an
 //! approval that no worker has begun. The job writes the version.
 
-use super::ownership::may_decide;
+use super::lock::{LockDraftError, lock_draft};
 use crate::commands::corrections;
 use crate::domain::ResourceKind;
 use crate::domain::history::HistoryVerb;
@@ -45,18 +45,13 @@ pub(crate) enum StoppedSend {
 /// No revision was requested.
 #[derive(Debug, thiserror::Error)]
 pub enum ReviseError {
-    #[error("there is no such draft")]
-    NotFound,
-    #[error("version {present} is the newest, not {asked}")]
-    Stale { asked: i32, present: i32 },
+    #[error(transparent)]
+    Lock(#[from] LockDraftError),
     #[error("the draft is {0}")]
     NotReady(DraftStatus),
     /// A worker is sending it, or another revision is running.
     #[error("its approval is {0}")]
     Decided(Status),
-    /// It belongs to another user, who has not made this one a delegate.
-    #[error("the draft belongs to another user")]
-    NotYours,
     #[error("could not ask for the next version")]
     Database(#[from] sqlx::Error),
 }
@@ -70,24 +65,7 @@ pub(crate) async fn begin(
 ) -> Result<Option<StoppedSend>, ReviseError> {
     let tenant = session.tenant;
     let Base { draft_id, version } = asked.base;
-    let seen = drafts::find(conn, tenant, draft_id)
-        .await?
-        .ok_or(ReviseError::NotFound)?;
-    let approval = approvals::lock(conn, tenant, seen.approval)
-        .await?
-        .ok_or(ReviseError::NotFound)?;
-    let draft = drafts::lock(conn, tenant, draft_id)
-        .await?
-        .ok_or(ReviseError::NotFound)?;
-    if draft.version != version {
-        return Err(ReviseError::Stale {
-            asked: version,
-            present: draft.version,
-        });
-    }
-    if !may_decide(conn, session, draft_id).await? {
-        return Err(ReviseError::NotYours);
-    }
+    let (approval, draft) = lock_draft(conn, session, (draft_id, version)).await?;
     let agreed = approval.status == Status::Approved;
     let back = match agreed {
         true => draft.status.after(DraftStep::Cancel),

@@ -1,0 +1,56 @@
+//! The draft that a user changes, locked with its approval: [`lock_draft`].
+
+use super::ownership::may_decide;
+use crate::{
+    domain::{DraftId, Session},
+    store::{
+        approvals::{self, StoredApproval},
+        drafts::{self, StoredDraft},
+    },
+};
+use sqlx::PgConnection;
+
+/// The draft is not the session's to change, or has changed.
+#[derive(Debug, thiserror::Error)]
+pub enum LockDraftError {
+    #[error("there is no such draft")]
+    NotFound,
+    #[error("version {present} is the newest, not {asked}")]
+    Stale { asked: i32, present: i32 },
+    /// It belongs to another user, who has not made this one a delegate.
+    #[error("the draft belongs to another user")]
+    NotYours,
+    #[error("could not lock the draft")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Locks the approval and then the draft until the transaction ends, if this version is the newest and the session may decide it.
+///
+/// # Errors
+/// See [`LockDraftError`].
+pub(super) async fn lock_draft(
+    conn: &mut PgConnection,
+    session: &Session,
+    (id, version): (DraftId, i32),
+) -> Result<(StoredApproval, StoredDraft), LockDraftError> {
+    let tenant = session.tenant;
+    let seen = drafts::find(conn, tenant, id)
+        .await?
+        .ok_or(LockDraftError::NotFound)?;
+    let approval = approvals::lock(conn, tenant, seen.approval)
+        .await?
+        .ok_or(LockDraftError::NotFound)?;
+    let draft = drafts::lock(conn, tenant, id)
+        .await?
+        .ok_or(LockDraftError::NotFound)?;
+    if draft.version != version {
+        return Err(LockDraftError::Stale {
+            asked: version,
+            present: draft.version,
+        });
+    }
+    if !may_decide(conn, session, id).await? {
+        return Err(LockDraftError::NotYours);
+    }
+    Ok((approval, draft))
+}
