@@ -128,6 +128,8 @@ async fn erased_tenant_leaves_none_of_its_words_and_another_keeps_all_of_its_own
             .success()
     );
     let erased = admin(&url, &["tenant", "erase", &slug]).await;
+    let limits: i64 = db.one("select count(*) from queue_limits").await;
+    assert_eq!(limits, 0, "nothing is left that the limit would stop");
     assert!(erased.status.success(), "{}", erased.stderr);
     let after = db.dump().await;
     assert!(!holds(&after, GONE), "{after}");

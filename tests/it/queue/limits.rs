@@ -85,3 +85,41 @@ async fn tenant_limit_counts_all_priorities_and_a_tenants_own_overrides_the_defa
     assert!(limits::remove(db.pool(), Scope::Tenant, "*").await.unwrap());
     assert_eq!(take_limited(&db, 100).await.len(), 27);
 }
+
+#[tokio::test]
+async fn tenants_that_may_run_nothing_hold_up_no_other() {
+    let db = TestDb::new().await;
+    let mut tenants: Vec<_> = (0..200).map(|_| TenantId::new()).collect();
+    tenants.sort_unstable();
+    for tenant in &tenants {
+        put(&db, &new_job(*tenant)).await.unwrap();
+    }
+    let (last, stopped) = tenants.split_last().unwrap();
+    for tenant in stopped {
+        limit(&db, Scope::Tenant, tenant, 0).await;
+    }
+    let taken = take_limited(&db, 5).await;
+    let taken: Vec<_> = taken.iter().map(|job| job.tenant).collect();
+    assert_eq!(taken, [*last]);
+    assert!(take_limited(&db, 5).await.is_empty(), "and it ends");
+}
+
+#[tokio::test]
+async fn stopped_tenant_without_jobs_makes_no_claim_a_limited_one() {
+    let db = TestDb::new().await;
+    let is_limited = async || {
+        let found = poll(db.pool(), &[], &[], LEASE, LeaseWindow::All);
+        found.await.unwrap().limited
+    };
+    let stopped = TenantId::new();
+    limit(&db, Scope::Tenant, stopped, 0).await;
+    assert!(!is_limited().await);
+    put(&db, &new_job(stopped)).await.unwrap();
+    assert!(is_limited().await);
+    limits::remove(db.pool(), Scope::Tenant, &stopped.to_string())
+        .await
+        .unwrap();
+    assert!(!is_limited().await);
+    limit(&db, Scope::Tenant, "*", 0).await;
+    assert!(is_limited().await);
+}

@@ -6,6 +6,7 @@ use crate::{
 };
 use base::TenantId;
 use futures::StreamExt;
+use queue::operate::limits::{self, Scope};
 use sqlx::{Connection, PgPool};
 
 /// Rows per transaction.
@@ -76,6 +77,8 @@ pub async fn erase_tenant(pool: &PgPool, tenant: TenantId) -> Result<u64, EraseE
     }
     let mut tx = conn.begin().await?;
     tenants::forget_slug(&mut tx, tenant).await?;
+    // Nothing is left that it would stop.
+    limits::remove(&mut *tx, Scope::Tenant, &tenant.to_string()).await?;
     let (action, kind) = (AuditAction::TenantErased, ResourceKind::Tenant);
     let rows = i64::try_from(deleted).unwrap_or(i64::MAX);
     let entry = NewAuditEntry::new(tenant, Actor::Cli, action, kind, tenant)
