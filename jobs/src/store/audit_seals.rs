@@ -32,7 +32,7 @@ pub async fn lock(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Lists up to `limit` tenants with entries that no seal covers yet.
+/// Lists up to `limit` tenants with entries that no seal covers yet, those first whose newest seal is oldest.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -45,7 +45,8 @@ pub async fn unsealed_tenants(
         select tenants.id as "tenant: TenantId"
         from tenants
         left join lateral (
-            select last_xid, last_seq from audit_seals where tenant_id = tenants.id order by position desc limit 1
+            select last_xid, last_seq, sealed_at from audit_seals
+            where tenant_id = tenants.id order by position desc limit 1
         ) newest on true
         where exists (
             select from audit_entries e
@@ -58,6 +59,7 @@ pub async fn unsealed_tenants(
                 and (b.xid, b.seq) > (coalesce(newest.last_xid, '0'::xid8), coalesce(newest.last_seq, 0) - 1000)
                 and (b.xid, b.seq + b.entries - 1) > (coalesce(newest.last_xid, '0'::xid8), coalesce(newest.last_seq, 0))
                 and b.xid < pg_snapshot_xmin(pg_current_snapshot()))
+        order by newest.sealed_at nulls first
         limit $1
         "#,
         limit,

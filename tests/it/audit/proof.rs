@@ -327,3 +327,37 @@ async fn verifier_in_another_language_agrees() {
     let shell = admin(&db.url(), &["audit", "verify", "--head", &forged]).await;
     assert!(!shell.status.success() && shell.stderr.contains("cut off or forged"));
 }
+
+#[tokio::test]
+async fn entries_of_many_tenants_and_many_entries_of_one_are_sealed_in_one_run() {
+    let db = TestDb::new().await;
+    let tenants: Vec<_> = (0..101).map(|_| TenantId::new()).collect();
+    for tenant in &tenants {
+        db.execute(&format!(
+            "insert into tenants (id, slug) values ('{tenant}', 't-{}')",
+            tenant.0.simple()
+        ))
+        .await;
+        write(&db, &[entry(*tenant, "req-sealed")]).await;
+    }
+    let many: Vec<_> = (0..2_500).map(|_| entry(tenants[0], "req-many")).collect();
+    write(&db, &many).await;
+    let all = tenants.len() + many.len();
+    eventually(SOON, async || {
+        let sealed: Option<i64> = db.one("select sum(entries) from audit_seals").await;
+        if sealed.is_none() {
+            // A transaction of another test may hold the watermark back.
+            seal_entries(db.pool())
+                .await
+                .map_err(|error| error.to_string())?;
+        }
+        let sealed: Option<i64> = db.one("select sum(entries) from audit_seals").await;
+        match sealed {
+            None => Err("the watermark is held back".to_owned()),
+            Some(sealed) => Ok(sealed),
+        }
+    })
+    .await;
+    let sealed: i64 = db.one("select sum(entries) from audit_seals").await;
+    assert_eq!(sealed, i64::try_from(all).unwrap());
+}

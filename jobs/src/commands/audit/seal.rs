@@ -13,11 +13,14 @@ use crate::{
 };
 use base::TenantId;
 use sqlx::{PgConnection, PgPool};
+use std::time::{Duration, Instant};
 
 /// The most entries under one seal.
-const BATCH: i64 = 1_000;
-/// The most tenants that one call looks for.
-const TENANTS: i64 = 100;
+const BATCH: usize = 1_000;
+/// The most tenants that are looked for at once.
+const TENANTS: usize = 100;
+/// How long one call goes on while there is more; a duty may take 30 s.
+const TIME: Duration = Duration::from_secs(8);
 
 /// The newest seal of all tenants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,22 +29,42 @@ pub struct Head {
     pub chain: SealHash,
 }
 
-/// Seals one batch of each of up to 100 tenants with new entries. Returns how many entries it sealed, and the head.
+/// Seals the new entries of all tenants, and begins with those whose last seal is oldest. Goes on for eight seconds. Returns
+/// how many entries it sealed, and the head.
 ///
 /// # Errors
 /// If the database refuses; what was sealed before stays sealed.
 pub async fn seal_entries(pool: &PgPool) -> Result<(usize, Head), sqlx::Error> {
-    let mut conn = pool.acquire().await?;
-    let tenants = audit_seals::unsealed_tenants(&mut conn, TENANTS).await?;
-    drop(conn);
+    let started = Instant::now();
     let mut sealed = 0;
-    for tenant in tenants {
-        let mut tx = pool.begin().await?;
-        sealed += seal_batch(&mut tx, tenant).await?;
-        tx.commit().await?;
+    loop {
+        let tenants = unsealed_tenants(pool).await?;
+        let mut is_behind = tenants.len() == TENANTS;
+        for tenant in tenants {
+            let mut tx = pool.begin().await?;
+            let entries = seal_batch(&mut tx, tenant).await?;
+            tx.commit().await?;
+            is_behind |= entries == BATCH;
+            sealed += entries;
+        }
+        if !is_behind {
+            break;
+        }
+        if started.elapsed() > TIME {
+            tracing::warn!(
+                sealed,
+                "audit entries are written faster than they are sealed"
+            );
+            break;
+        }
     }
     let (number, chain) = audit_seals::head(&mut *pool.acquire().await?).await?;
     Ok((sealed, Head { number, chain }))
+}
+
+async fn unsealed_tenants(pool: &PgPool) -> Result<Vec<TenantId>, sqlx::Error> {
+    let limit = i64::try_from(TENANTS).unwrap_or(i64::MAX);
+    audit_seals::unsealed_tenants(&mut *pool.acquire().await?, limit).await
 }
 
 async fn seal_batch(conn: &mut PgConnection, tenant: TenantId) -> Result<usize, sqlx::Error> {
@@ -49,7 +72,13 @@ async fn seal_batch(conn: &mut PgConnection, tenant: TenantId) -> Result<usize, 
     audit_seals::lock(conn).await?;
     let newest = audit_seals::newest_of(conn, tenant).await?;
     let after = newest.map_or(Position::START, |newest| newest.last);
-    let entries = audit::list(conn, tenant, after, BATCH).await?;
+    let entries = audit::list(
+        conn,
+        tenant,
+        after,
+        i64::try_from(BATCH).unwrap_or(i64::MAX),
+    )
+    .await?;
     let Some(last) = entries.last().map(AuditEntry::position) else {
         return Ok(0);
     };
