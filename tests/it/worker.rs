@@ -1,5 +1,6 @@
 //! A real worker on a real database; the job's argument selects the handler's behaviour.
 
+mod duties;
 mod fairness;
 mod families;
 mod poison;

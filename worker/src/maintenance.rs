@@ -1,6 +1,7 @@
 //! Periodic maintenance: each task is a [`Duty`], which one worker runs per tick.
 
 mod batches;
+mod forget_emails;
 mod identity_keys;
 mod lanes;
 mod rates;
@@ -11,6 +12,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use batches::RunBatches;
+use forget_emails::ForgetEmails;
 use identity_keys::FetchIdentityKeys;
 use jobs::{
     commands::{
@@ -23,13 +25,11 @@ use jobs::{
         llm::{lose_llm_calls, warn_of_budgets},
         memory::sweep_memory,
         subscriptions::dispatch::{dispatch, suspend},
-        tenants::forget::forget_old_emails,
     },
     store::{
         approvals, backfills, blocks, corrections, digests, effects, follow_ups,
         identity_providers, llm_answers, llm_batch_items, llm_calls::OldCalls, llm_checkpoints,
-        llm_rates, login_failures, memory_items, request_keys, sessions, subscriptions, tenants,
-        watches,
+        llm_rates, login_failures, memory_items, request_keys, sessions, subscriptions, watches,
     },
 };
 use lanes::ReleaseLanes;
@@ -42,11 +42,9 @@ use queue::{
     },
 };
 use rates::AssignTurns;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 const BATCH: u32 = 500;
-/// Emails that are forgotten in one transaction, each with rows in a dozen tables.
-const FORGOTTEN: u32 = 100;
 /// Reminders or digests of one transaction, each with a dozen statements.
 const REMINDED: u32 = 50;
 /// Subscriptions that are looked at in one transaction.
@@ -65,8 +63,8 @@ pub struct Retention {
 }
 
 /// Returns the duty that sends requests in batches and reads their answers.
-pub fn batches(access: ModelAccess, every: Duration) -> Box<dyn Duty> {
-    Box::new(RunBatches::new(access, every))
+pub fn batches(access: ModelAccess, every: Duration) -> Arc<dyn Duty> {
+    Arc::new(RunBatches::new(access, every))
 }
 
 /// Returns all other duties of a worker: the queue's and the assistant's.
@@ -75,16 +73,17 @@ pub fn duties(
     providers: Providers,
     approvals_expired: &IntCounter,
     spend: &SpendMetrics,
-) -> Vec<Box<dyn Duty>> {
-    let mut duties: Vec<Box<dyn Duty>> = vec![
-        Box::new(SampleQueues),
-        Box::new(PruneFinished::after(retention.finished_jobs)),
-        Box::new(ReleaseLanes),
-        Box::new(AssignTurns),
-        Box::new(FetchIdentityKeys { providers }),
+) -> Vec<Arc<dyn Duty>> {
+    let mut duties: Vec<Arc<dyn Duty>> = vec![
+        Arc::new(SampleQueues),
+        Arc::new(PruneFinished::after(retention.finished_jobs)),
+        Arc::new(ReleaseLanes),
+        Arc::new(AssignTurns),
+        Arc::new(ForgetEmails::default()),
+        Arc::new(FetchIdentityKeys { providers }),
     ];
     for task in Task::ALL {
-        duties.push(Box::new(Maintenance {
+        duties.push(Arc::new(Maintenance {
             task,
             retention,
             approvals_expired: approvals_expired.clone(),
@@ -132,8 +131,6 @@ enum Task {
     SweepMemory,
     /// Expires proposed blocks whose time has passed.
     ExpireBlocks,
-    /// Deletes emails that are older than their tenant keeps them, with what was made of them.
-    ForgetEmails,
     /// Reminds users of emails that nobody answered.
     Remind,
     /// Builds the digests of users for whom it is time.
@@ -145,7 +142,7 @@ enum Task {
 }
 
 impl Task {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 17] = [
         Self::PurgeCheckpoints,
         Self::LoseLlmCalls,
         Self::WarnOfBudgets,
@@ -159,7 +156,6 @@ impl Task {
         Self::LoseEffects,
         Self::SweepMemory,
         Self::ExpireBlocks,
-        Self::ForgetEmails,
         Self::Remind,
         Self::BuildDigests,
         Self::DeliverEvents,
@@ -184,7 +180,6 @@ impl Duty for Maintenance {
             Task::LoseEffects => "lose_effects",
             Task::SweepMemory => "sweep_memory",
             Task::ExpireBlocks => "expire_blocks",
-            Task::ForgetEmails => "forget_emails",
             Task::Remind => "remind",
             Task::BuildDigests => "build_digests",
             Task::DeliverEvents => "deliver_events",
@@ -214,7 +209,6 @@ impl Duty for Maintenance {
             | Task::PurgeSessions
             | Task::PurgeRequestKeys
             | Task::PurgeFetchedEmails
-            | Task::ForgetEmails
             | Task::SweepMemory => Duration::from_secs(300),
         }
     }
@@ -315,14 +309,6 @@ impl Duty for Maintenance {
                 }
                 if approvals::any_unsettled(&context.queue_pool).await? {
                     in_batches(BATCH, || execute::abandon(pool, BATCH)).await?;
-                }
-                Ok(())
-            }
-            Task::ForgetEmails => {
-                for tenant in tenants::with_email_retention(&context.queue_pool).await? {
-                    delete_in_batches(FORGOTTEN, || forget_old_emails(pool, tenant, FORGOTTEN))
-                        .await?;
-                    digests::forget_old(&mut *pool.acquire().await?, tenant).await?;
                 }
                 Ok(())
             }

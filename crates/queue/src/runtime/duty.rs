@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 
 /// Periodic work, such as a purge or a report.
 ///
-/// A run may be aborted after 30 s or end with its worker; the next tick continues. Work in small batches.
+/// A run may be aborted after 30 s or end with its worker; the next tick continues. Work in small batches. Runs of different
+/// duties overlap in a worker, two of the same do not.
 #[async_trait]
 pub trait Duty: Send + Sync + 'static {
     /// The name under which workers elect one of them, stored in Postgres.

@@ -38,7 +38,7 @@ pub struct Engine {
     pub metrics: RuntimeMetrics,
     /// Records ended attempts in the transaction that ends them.
     pub recorder: Recorder,
-    pub duties: Vec<Box<dyn Duty>>,
+    pub duties: Vec<Arc<dyn Duty>>,
     pub notifier: Notifier,
     pub listener: Listener,
     pub clock: Clock,
@@ -91,7 +91,7 @@ pub struct EngineParts {
     pub metrics: RuntimeMetrics,
     /// Records ended attempts in the transaction that ends them.
     pub recorder: Recorder,
-    pub duties: Vec<Box<dyn Duty>>,
+    pub duties: Vec<Arc<dyn Duty>>,
     pub notifier: Notifier,
     pub listener: Listener,
     pub clock: Clock,

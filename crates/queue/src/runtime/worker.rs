@@ -49,7 +49,7 @@ pub struct Setup {
     pub registry: Registry,
     pub metrics: RuntimeMetrics,
     pub recorder: Recorder,
-    pub duties: Vec<Box<dyn Duty>>,
+    pub duties: Vec<Arc<dyn Duty>>,
 }
 
 impl Setup {
@@ -69,8 +69,8 @@ impl Setup {
                 .expect("a new registry has no metrics yet"),
             recorder: None,
             duties: vec![
-                Box::new(SampleQueues),
-                Box::new(PruneFinished::after(RETENTION)),
+                Arc::new(SampleQueues),
+                Arc::new(PruneFinished::after(RETENTION)),
             ],
         })
     }
@@ -78,7 +78,7 @@ impl Setup {
     /// Adds periodic work.
     #[must_use]
     pub fn with_duty(mut self, duty: impl Duty) -> Self {
-        self.duties.push(Box::new(duty));
+        self.duties.push(Arc::new(duty));
         self
     }
 }

@@ -1,14 +1,21 @@
 //! The duty loop: when a poll finds a duty due, takes part in its election and runs it if elected.
 
 use crate::operate::duties;
-use crate::runtime::duty::DutyContext;
+use crate::runtime::duty::{Duty, DutyContext};
 use crate::runtime::engine::Engine;
 use base::telemetry::chain;
-use std::{sync::Arc, time::Duration};
-use tokio::time::{Instant, timeout};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::{
+    sync::Semaphore,
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
 
 /// The longest run of a duty, so that it does not delay the others.
 const DUTY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The most duties at the same time: a retention that is behind takes ten seconds of each run, and others are due every
+/// second. Each uses a connection.
+const AT_ONCE: usize = 3;
 
 pub(super) async fn run(engine: Arc<Engine>) {
     let context = DutyContext {
@@ -22,17 +29,21 @@ pub(super) async fn run(engine: Arc<Engine>) {
             .map(str::to_owned)
             .collect(),
     };
-    let names: Vec<_> = engine
-        .duties
-        .iter()
-        .map(|duty| (duty.name(), duty.every()))
-        .collect();
+    let at_once = Arc::new(Semaphore::new(AT_ONCE));
+    let mut runs: HashMap<&str, JoinHandle<()>> = HashMap::new();
     loop {
         tokio::select! {
-            () = engine.stopping.cancelled() => return,
+            () = engine.stopping.cancelled() => break,
             () = engine.duty_due.notified() => {}
         }
-        let elected = match duties::claim_due(&engine.queue_pool, engine.worker, &names).await {
+        runs.retain(|_, run| !run.is_finished());
+        let idle: Vec<_> = engine
+            .duties
+            .iter()
+            .map(|duty| (duty.name(), duty.every()))
+            .filter(|(name, _)| !runs.contains_key(name))
+            .collect();
+        let elected = match duties::claim_due(&engine.queue_pool, engine.worker, &idle).await {
             Ok(elected) => elected,
             Err(error) => {
                 tracing::warn!(%error, "could not claim maintenance duties; retrying");
@@ -43,23 +54,37 @@ pub(super) async fn run(engine: Arc<Engine>) {
             if !elected.iter().any(|name| name == duty.name()) {
                 continue;
             }
-            let started = Instant::now();
-            let done = timeout(DUTY_TIMEOUT, duty.run(&context)).await;
-            if let Err(error) = duty.rest(&context, started.elapsed()).await {
-                tracing::warn!(%error, duty = duty.name(), "could not postpone a maintenance duty");
-            }
-            match done {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!(
-                    duty = duty.name(),
-                    error = chain(&error),
-                    "maintenance duty failed; it runs again at its next tick"
-                ),
-                Err(_) => tracing::warn!(
-                    duty = duty.name(),
-                    "maintenance duty timed out; it runs again at its next tick"
-                ),
-            }
+            let name = duty.name();
+            let (duty, context, at_once) = (duty.clone(), context.clone(), at_once.clone());
+            let run = tokio::spawn(async move {
+                let _permit = at_once.acquire().await;
+                run_once(&*duty, &context).await;
+            });
+            runs.insert(name, run);
         }
+    }
+    for run in runs.into_values() {
+        // A panic was reported where it happened.
+        let _ended = run.await;
+    }
+}
+
+async fn run_once(duty: &dyn Duty, context: &DutyContext) {
+    let started = Instant::now();
+    let done = timeout(DUTY_TIMEOUT, duty.run(context)).await;
+    if let Err(error) = duty.rest(context, started.elapsed()).await {
+        tracing::warn!(%error, duty = duty.name(), "could not postpone a maintenance duty");
+    }
+    match done {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(
+            duty = duty.name(),
+            error = chain(&error),
+            "maintenance duty failed; it runs again at its next tick"
+        ),
+        Err(_) => tracing::warn!(
+            duty = duty.name(),
+            "maintenance duty timed out; it runs again at its next tick"
+        ),
     }
 }

@@ -1,0 +1,75 @@
+//! The duties of one worker.
+
+use super::*;
+use base::db::PoolConfig;
+use queue::runtime::{
+    duty::{Duty, DutyContext},
+    worker::{Setup, Worker as QueueWorker},
+};
+
+/// Runs until it is released.
+struct Slow(Arc<Notify>);
+
+#[async_trait]
+impl Duty for Slow {
+    fn name(&self) -> &'static str {
+        "test_slow"
+    }
+
+    fn every(&self) -> Duration {
+        Duration::from_secs(3600)
+    }
+
+    async fn run(&self, _: &DutyContext) -> Result<(), sqlx::Error> {
+        self.0.notified().await;
+        Ok(())
+    }
+}
+
+struct Frequent(Arc<AtomicUsize>);
+
+#[async_trait]
+impl Duty for Frequent {
+    fn name(&self) -> &'static str {
+        "test_frequent"
+    }
+
+    fn every(&self) -> Duration {
+        Duration::from_millis(100)
+    }
+
+    async fn run(&self, _: &DutyContext) -> Result<(), sqlx::Error> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn frequent_duty_runs_while_a_long_one_does() {
+    let db = TestDb::new().await;
+    let (release, runs) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
+    let database = PoolConfig {
+        url: db.url().into(),
+        max_connections: 4,
+        acquire_timeout: Duration::from_secs(5),
+        statement_timeout: Duration::from_secs(5),
+        application_name: "postroom-test",
+        is_pooled: false,
+    };
+    let setup = Setup::connect(database, Registry::default().with(Stuck))
+        .await
+        .unwrap()
+        .with_duty(Slow(release.clone()))
+        .with_duty(Frequent(runs.clone()));
+    let worker = QueueWorker::start(setup).await.unwrap();
+    let stopping = worker.engine().stopping.clone();
+    let worker = tokio::spawn(worker.work());
+    eventually(SOON, async || match runs.load(Ordering::SeqCst) {
+        0..3 => Err("the frequent duty ran less than three times".to_owned()),
+        _ => Ok(()),
+    })
+    .await;
+    release.notify_one();
+    stopping.cancel();
+    worker.await.unwrap().unwrap();
+}
