@@ -37,7 +37,7 @@ use limits::LimitCommand;
 use queue::signals::notifier::Notifier;
 use queues::QueueCommand;
 use serde_json::json;
-use std::io::Write;
+use std::{io::Write, time::Duration};
 use tenants::TenantCommand;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use users::UserCommand;
@@ -97,12 +97,19 @@ pub enum AdminCommand {
     },
 }
 
+/// The longest statement of a command: it deletes or reads what one person or tenant has.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(600);
+
 /// Runs the command; needs only `DATABASE_URL`.
 ///
 /// # Errors
 /// Why it failed, with its causes.
 pub async fn run(command: AdminCommand, mut env: Env) -> anyhow::Result<()> {
-    let database = PoolConfig::with_connections(&mut env, 2, "postroom-admin");
+    // An erasure and an export take as long as their rows are many, and the connection must outlive them.
+    let database = PoolConfig {
+        statement_timeout: STATEMENT_TIMEOUT,
+        ..PoolConfig::with_connections(&mut env, 2, "postroom-admin")
+    };
     let operators = operator_tenant(&mut env);
     let keys = match command {
         AdminCommand::Reseal => KeyRing::from_env(&mut env),

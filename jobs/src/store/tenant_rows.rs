@@ -121,7 +121,9 @@ pub async fn delete(
 /// # Errors
 /// When the database does not answer.
 pub async fn read_one_snapshot(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-    const BEGIN: &str = "set transaction isolation level repeatable read, read only; set local statement_timeout = 0";
+    // A reader of the rows may pause for as long as it likes.
+    const BEGIN: &str = "set transaction isolation level repeatable read, read only; set local statement_timeout = 0; \
+                         set local idle_in_transaction_session_timeout = 0";
     sqlx::raw_sql(BEGIN).execute(conn).await.map(drop)
 }
 

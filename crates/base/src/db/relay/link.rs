@@ -138,7 +138,12 @@ impl Link {
             }
             end.push(bytes);
             self.note_received(end.is_ready());
+            // While the client does not read, it is not the server that is silent.
+            let owed = self.waiting.swap(0, Ordering::Relaxed) > 0;
             to.write_all(bytes).await?;
+            if owed {
+                self.waiting.store(self.clock.now(), Ordering::Relaxed);
+            }
         }
     }
 
@@ -215,6 +220,34 @@ mod tests {
         tokio::time::advance(limit * 2).await;
         assert_eq!(link.waits_since(limit), None);
         assert!(link.is_idle_since(link.clock.now()) && !link.is_idle_since(asked));
+    }
+
+    #[tokio::test]
+    async fn client_that_does_not_read_is_no_server_that_is_silent() {
+        const MORE_THAN_FITS: usize = 16 * 1024 * 1024;
+        let link = Link::new(Clock::start());
+        link.waiting.store(link.clock.now(), Ordering::Relaxed);
+        let (mut server, from_server) = tokio::io::duplex(64 * 1024);
+        let (to_client, mut client) = tokio::io::duplex(64 * 1024);
+        let sent = async {
+            server.write_all(&vec![0; MORE_THAN_FITS]).await.unwrap();
+            drop(server);
+        };
+        let passed = link.pass_down(from_server, to_client);
+        let stuck = async {
+            while link.waiting.load(Ordering::Relaxed) > 0 {
+                tokio::task::yield_now().await;
+            }
+            let mut read = Vec::new();
+            let all = tokio::io::AsyncReadExt::read_to_end(&mut client, &mut read);
+            assert_eq!(all.await.unwrap(), MORE_THAN_FITS);
+        };
+        let both = async { tokio::join!(sent, passed) };
+        let (_, ()) = tokio::join!(both, stuck);
+        assert!(
+            link.waiting.load(Ordering::Relaxed) > 0,
+            "the end is still owed"
+        );
     }
 
     #[tokio::test(start_paused = true)]
