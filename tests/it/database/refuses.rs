@@ -9,7 +9,9 @@ use crate::support::{
     system::{Api, Worker, metric},
     wait::SOON,
 };
+use base::db::Unavailability;
 use jobs::commands::operators::grant::grant;
+use sqlx::Executor;
 
 /// A code of each class that says nothing about the statement.
 const CODES: [&str; 8] = [
@@ -168,4 +170,21 @@ async fn role_without_a_right_is_not_ready() {
     drop(api);
     db.execute(&format!("drop owned by {role}; drop role {role}"))
         .await;
+}
+
+#[tokio::test]
+async fn value_that_is_too_long_for_an_index_is_no_fault_of_the_database() {
+    let db = TestDb::new().await;
+    db.execute("create table names (name text primary key)")
+        .await;
+    for parts in [150, 1000] {
+        let long = format!(
+            "insert into names select string_agg(md5(n::text), '') from generate_series(1, {parts}) as n"
+        );
+        let refused = db.pool().execute(sqlx::AssertSqlSafe(long)).await;
+        let error = refused.unwrap_err();
+        let code = error.as_database_error().and_then(|error| error.code());
+        assert_eq!(code.as_deref(), Some("54000"));
+        assert_eq!(Unavailability::of(&error), None, "{error}");
+    }
 }

@@ -1,5 +1,6 @@
 //! The classes of database errors: [`Unavailability`] says why the database does not serve, whatever the statement was.
 
+use sqlx::{error::DatabaseError, postgres::PgDatabaseError};
 use std::fmt;
 
 /// Why the database did not execute a statement that is right in itself.
@@ -39,6 +40,7 @@ impl Unavailability {
             | sqlx::Error::WorkerCrashed
             | sqlx::Error::Tls(_)
             | sqlx::Error::Protocol(_) => Some(Self::Unreachable),
+            sqlx::Error::Database(error) if is_too_long_for_index(&**error) => None,
             sqlx::Error::Database(error) => error.code().and_then(|code| Self::of_code(&code)),
             _ => None,
         }
@@ -92,6 +94,15 @@ impl fmt::Display for Unavailability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// Whether a value was too long for an index, and stays so. The code is that of limits of the whole server too.
+fn is_too_long_for_index(error: &dyn DatabaseError) -> bool {
+    let routine = error
+        .try_downcast_ref::<PgDatabaseError>()
+        .and_then(PgDatabaseError::routine);
+    routine
+        .is_some_and(|name| name == "_bt_check_third_page" || name.starts_with("index_form_tuple"))
 }
 
 /// Whether a retry of the same statement may succeed: the database does not serve, or this transaction lost a conflict with
