@@ -6,7 +6,11 @@ use sqlx::{
     migrate::{Migrate, Migrator},
     postgres::PgConnectOptions,
 };
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
+use tokio::time::sleep;
 
 /// Every migration, embedded: a binary brings the schema it was built for.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
@@ -17,8 +21,14 @@ const TABLE: &str = "_sqlx_migrations";
 /// An advisory lock of our own: "postroom" in a byte each.
 const LOCK: i64 = i64::from_be_bytes(*b"postroom");
 
-/// Migrations may take longer than any statement of the service may.
-const LIMITS: &str = "set local statement_timeout = 0; set local lock_timeout = '60s'";
+/// Migrations may take longer than any statement of the service may, and those of another process as long.
+const BEFORE_TURN: &str = "set local statement_timeout = 0; set local lock_timeout = '15min'";
+/// While a migration waits for a table that somebody reads, every statement of the service waits behind it.
+const IN_TURN: &str = "set local lock_timeout = '3s'";
+/// The time for the service's statements between two tries.
+const PAUSE: Duration = Duration::from_secs(5);
+/// How long a table may stay in use.
+const PATIENCE: Duration = Duration::from_secs(15 * 60);
 
 /// A migration did not run.
 #[derive(Debug, thiserror::Error)]
@@ -40,9 +50,16 @@ pub async fn migrate(options: &PgConnectOptions) -> Result<usize, MigrateError> 
     let mut connection = PgConnection::connect_with(options)
         .await
         .map_err(MigrateError::Connect)?;
-    let migrated = migrate_in_transaction(&mut connection)
-        .await
-        .map_err(MigrateError::Migrate);
+    let started = Instant::now();
+    let migrated = loop {
+        match migrate_in_transaction(&mut connection).await {
+            Err(error) if is_lock_timeout(&error) && started.elapsed() < PATIENCE => {
+                tracing::warn!(%error, "a table that a migration changes is in use; trying again");
+                sleep(PAUSE).await;
+            }
+            ended => break ended.map_err(MigrateError::Migrate),
+        }
+    };
     connection.close().await.map_err(MigrateError::Connect)?;
     migrated
 }
@@ -53,10 +70,11 @@ async fn migrate_in_transaction(
     connection: &mut PgConnection,
 ) -> Result<usize, sqlx::migrate::MigrateError> {
     let mut transaction = connection.begin().await?;
-    transaction.execute(LIMITS).await?;
+    transaction.execute(BEFORE_TURN).await?;
     sqlx::query!("select pg_advisory_xact_lock($1)", LOCK)
         .execute(&mut *transaction)
         .await?;
+    transaction.execute(IN_TURN).await?;
     // A look at a table that does not exist would end the transaction.
     transaction.ensure_migrations_table(TABLE).await?;
     let before = applied(&mut transaction).await?.len();
@@ -66,6 +84,17 @@ async fn migrate_in_transaction(
     let after = applied(&mut transaction).await?.len();
     transaction.commit().await?;
     Ok(after - before)
+}
+
+fn is_lock_timeout(error: &sqlx::migrate::MigrateError) -> bool {
+    const LOCK_NOT_AVAILABLE: &str = "55P03";
+    let (sqlx::migrate::MigrateError::Execute(error)
+    | sqlx::migrate::MigrateError::ExecuteMigration(error, _)) = error
+    else {
+        return false;
+    };
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.as_deref() == Some(LOCK_NOT_AVAILABLE)
 }
 
 /// The schema is not the one this binary was built for.

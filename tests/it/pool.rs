@@ -1,10 +1,11 @@
 //! The pool's hook: an acknowledged write is never inside somebody else's stale transaction.
 
-use crate::support::TestDb;
+use crate::support::{TestDb, eventually, wait::SOON};
 use base::db::{PoolConfig, connect, connect_options};
 use jobs::schema::{SchemaError, check_schema, migrate};
 use sqlx::Executor;
 use std::time::Duration;
+use tokio::time::timeout;
 
 fn config(db: &TestDb) -> PoolConfig {
     PoolConfig {
@@ -75,4 +76,36 @@ async fn schema_that_is_older_or_too_new_for_the_binary_is_named() {
             .is_err(),
         "an old binary does not migrate a newer database"
     );
+}
+
+#[tokio::test]
+async fn migration_that_waits_for_a_table_lets_the_service_pass() {
+    let db = TestDb::unmigrated().await;
+    let options = connect_options(&config(&db)).unwrap();
+    migrate(&options).await.unwrap();
+    // As before the migration that changed this table.
+    db.execute(
+        "alter table approvals drop column edited_by;
+         delete from _sqlx_migrations where version >= 31",
+    )
+    .await;
+    let mut reader = db.pool().begin().await.unwrap();
+    reader
+        .execute("lock table approvals in access share mode")
+        .await
+        .unwrap();
+    let migrating = tokio::spawn(async move { migrate(&options).await });
+    eventually(SOON, async || {
+        let waiting =
+            "select count(*) from pg_locks where relation = 'approvals'::regclass and not granted";
+        match db.one::<i64>(waiting).await {
+            0 => Err("the migration does not wait yet".to_owned()),
+            _ => Ok(()),
+        }
+    })
+    .await;
+    let read = db.one::<i64>("select count(*) from approvals");
+    timeout(SOON, read).await.expect("the reader still reads");
+    reader.rollback().await.unwrap();
+    assert_eq!(migrating.await.unwrap().unwrap(), 2);
 }
