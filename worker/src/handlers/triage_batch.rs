@@ -16,8 +16,10 @@ use queue::{
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 
-/// How long to snooze while jobs of other submissions run.
-const SNOOZE: TimeDelta = TimeDelta::seconds(2);
+/// How long to snooze while jobs of other submissions run, after a batch's first seconds and at most: they may be scheduled
+/// far ahead, and each look is an attempt with a row of its own.
+const FIRST_SNOOZE: TimeDelta = TimeDelta::seconds(2);
+const LONGEST_SNOOZE: TimeDelta = TimeDelta::minutes(5);
 
 /// Summarises batches.
 pub struct TriageBatchHandler;
@@ -31,8 +33,9 @@ impl Handler for TriageBatchHandler {
             .await
             .map_err(|error| unavailable(&error))?;
         if statuses.values().any(|found| !found.state.is_terminal()) {
+            let now = ctx.clock.now();
             return Err(Failure::rate_limited(
-                ctx.clock.now() + SNOOZE,
+                now + snooze(now - ctx.job.created_at),
                 "batch_incomplete",
                 "Some of these emails were submitted before and are still being triaged.",
                 "jobs of other submissions have not ended",
@@ -42,6 +45,11 @@ impl Handler for TriageBatchHandler {
         let output = serde_json::to_value(output).map_err(|error| internal(&error))?;
         Ok(Settlement::of(output))
     }
+}
+
+/// A tenth of the batch's age.
+fn snooze(age: TimeDelta) -> TimeDelta {
+    (age / 10).clamp(FIRST_SNOOZE, LONGEST_SNOOZE)
 }
 
 async fn load(ctx: &JobContext, args: &Args) -> Result<HashMap<JobId, JobStatus>, sqlx::Error> {
@@ -141,5 +149,12 @@ mod tests {
             (2, Some("unparsable_mail"))
         );
         assert_eq!((output.total, output.items[3].state), (4, None));
+    }
+
+    #[test]
+    fn batch_looks_less_often_the_longer_it_waits() {
+        assert_eq!(snooze(TimeDelta::zero()), TimeDelta::seconds(2));
+        assert_eq!(snooze(TimeDelta::minutes(10)), TimeDelta::minutes(1));
+        assert_eq!(snooze(TimeDelta::days(30)), TimeDelta::minutes(5));
     }
 }
