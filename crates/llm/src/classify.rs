@@ -4,93 +4,26 @@
 //! Compatible servers differ in details, so everything is read leniently. Keeps no part of a message, and a code only if it
 //! is one of [`KNOWN_CODES`].
 
+mod words;
+
 use crate::{
-    error::{LlmError, RetryAfter},
+    error::{InvalidReason, LlmError, RetryAfter},
     retry_after,
 };
 use chrono::{DateTime, Utc};
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 use std::time::Duration;
+use words::{
+    FILTER_CODES, FILTER_PHRASES, KNOWN_CODES, QUOTA_CODES, QUOTA_PHRASES, TOO_LONG_CODES,
+    TOO_LONG_PHRASES, UNUSABLE_CODES,
+};
 
 /// A longer requested delay counts as an exhausted quota: the job waits in the queue, without retries in this process.
 const LONGEST_RATE_LIMIT: Duration = Duration::from_secs(300);
 /// The delay after an exhausted quota, unless the provider names a longer one. A shorter one is the provider's standard
 /// advice for rate limits, and following it would ask in vain every few seconds.
 const QUOTA_DELAY: chrono::Duration = chrono::Duration::hours(1);
-
-/// Codes and types that our errors may contain. Any other text might echo the request.
-const KNOWN_CODES: &[&str] = &[
-    "API_KEY_INVALID",
-    "DEADLINE_EXCEEDED",
-    "FAILED_PRECONDITION",
-    "INTERNAL",
-    "INVALID_ARGUMENT",
-    "NOT_FOUND",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "UNAUTHENTICATED",
-    "UNAVAILABLE",
-    "authentication_error",
-    "billing_error",
-    "billing_hard_limit_reached",
-    "content_filter",
-    "content_policy_violation",
-    "context_length_exceeded",
-    "credit_balance_exhausted",
-    "enforced_spend_limit_reached",
-    "exceed_context_size_error",
-    "insufficient_credits",
-    "insufficient_quota",
-    "invalid_api_key",
-    "invalid_request_error",
-    "model_not_found",
-    "not_found_error",
-    "overloaded_error",
-    "permission_error",
-    "quota_exceeded",
-    "rate_limit_error",
-    "rate_limit_exceeded",
-    "request_too_large",
-    "server_error",
-    "unsupported_parameter",
-    "unsupported_value",
-];
-
-/// Limits that a short wait does not lift.
-const QUOTA_CODES: &[&str] = &[
-    "billing_error",
-    "billing_hard_limit_reached",
-    "credit_balance_exhausted",
-    "enforced_spend_limit_reached",
-    "insufficient_credits",
-    "insufficient_quota",
-    "quota_exceeded",
-];
-/// Phrases of providers and proxies for the same, if they send no code for it.
-const QUOTA_PHRASES: &[&str] = &[
-    "insufficient_quota",
-    "credit balance is too low",
-    "billing hard limit",
-    "spend limit",
-    "exceeded your current quota",
-];
-const TOO_LONG_CODES: &[&str] = &[
-    "context_length_exceeded",
-    "exceed_context_size_error",
-    "request_too_large",
-];
-const FILTER_CODES: &[&str] = &["content_filter", "content_policy_violation"];
-
-/// Phrases of local servers for a prompt that is too long; they send no code for it.
-const TOO_LONG_PHRASES: &[&str] = &[
-    "context length",
-    "context size",
-    "context window",
-    "exceeds the maximum number of tokens",
-    "maximum context",
-    "prompt is too long",
-];
 
 /// The parts of an error body, read leniently.
 struct ErrorBody {
@@ -156,9 +89,14 @@ fn classify(status: u16, headers: &HeaderMap, body: &ErrorBody, now: DateTime<Ut
     {
         return LlmError::ContextTooLong { status };
     }
-    if body.has(FILTER_CODES) {
+    if body.has(FILTER_CODES) || (matches!(status, 400 | 403) && body.mentions(FILTER_PHRASES)) {
         return LlmError::Refused {
             reason: "content_filter",
+        };
+    }
+    if body.has(UNUSABLE_CODES) {
+        return LlmError::InvalidOutput {
+            reason: InvalidReason::Json,
         };
     }
     // Gemini answers 400 to a wrong key.

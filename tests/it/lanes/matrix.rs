@@ -32,6 +32,12 @@ fn refuses(status: u16, headers: &str) -> ServerFault {
     ServerFault::Says(status, headers.to_owned(), body.to_string())
 }
 
+fn refuses_with(code: &str, message: &str) -> ServerFault {
+    let body =
+        json!({ "error": { "message": message, "type": "invalid_request_error", "code": code } });
+    ServerFault::Says(400, String::new(), body.to_string())
+}
+
 fn says(body: &str) -> ServerFault {
     ServerFault::Says(200, String::new(), body.to_owned())
 }
@@ -107,6 +113,22 @@ fn rows() -> Vec<Row> {
             choice(&declined, "stop"),
             GivenUp("llm_refused"),
             1,
+        ),
+        (
+            "400 of a filter",
+            refuses_with(
+                "invalid_prompt",
+                "Flagged as potentially violating our usage policy. See docs/guides/reasoning#advice-on-prompting",
+            ),
+            GivenUp("llm_refused"),
+            1,
+        ),
+        // An answer of which the server could make nothing.
+        (
+            "400 about the answer",
+            refuses_with("json_validate_failed", "Failed to generate JSON."),
+            GivenUp("draft_unusable"),
+            2,
         ),
         ("413", refuses(413, ""), GivenUp("draft_unusable"), 1),
         (

@@ -187,9 +187,41 @@ fn too_long_prompt_is_recognised_by_code_and_by_phrase() {
 
 #[test]
 fn filter_error_is_a_refusal() {
-    for code in ["content_filter", "content_policy_violation"] {
+    for code in [
+        "content_filter",
+        "content_policy_violation",
+        "data_inspection_failed",
+        "invalid_prompt",
+    ] {
         let body = json!({"error": {"message": "m", "code": code, "status": 400}});
-        assert_eq!(class(400, &[], &body), "refused");
+        assert_eq!(class(400, &[], &body), "refused", "{code}");
+    }
+    for message in [
+        "Output blocked by content filtering policy",
+        "litellm.BadRequestError: litellm.ContentPolicyViolationError: AzureException",
+        "The response was filtered due to the prompt triggering our content management policy",
+        "Invalid prompt: your prompt was flagged as potentially violating our usage policy.",
+        "Content violates usage guidelines.",
+        "This model requires moderation on this provider. Your input was flagged.",
+        "Content Exists Risk",
+    ] {
+        let body = json!({"error": {"message": message, "type": "invalid_request_error"}});
+        for status in [400, 403] {
+            assert_eq!(class(status, &[], &body), "refused", "{status} {message}");
+        }
+        assert_eq!(class(500, &[], &body), "transient", "{message}");
+    }
+}
+
+#[test]
+fn answer_that_the_server_could_not_use_is_an_invalid_output() {
+    for (code, message) in [
+        ("json_validate_failed", "Failed to generate JSON."),
+        ("tool_use_failed", "Failed to call a function."),
+    ] {
+        let body =
+            json!({"error": {"message": message, "type": "invalid_request_error", "code": code}});
+        assert_eq!(class(400, &[], &body), "invalid_output");
     }
 }
 

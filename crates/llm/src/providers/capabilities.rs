@@ -212,20 +212,15 @@ impl Learned {
                 sent.flex = false;
                 continue;
             }
-            match refusal::without_refused(sent, status, &response.body) {
+            let now = request.clock.now();
+            let (headers, body) = (&response.headers, &response.body);
+            let error = classify::error_response(status, headers, body, now);
+            match refusal::without_refused(sent, &error, status, body) {
                 Some(next) if steps < MAX_STEPS => {
                     steps += 1;
                     sent = self.replace(sent, next);
                 }
-                _ => {
-                    let now = request.clock.now();
-                    return Err(classify::error_response(
-                        status,
-                        &response.headers,
-                        &response.body,
-                        now,
-                    ));
-                }
+                _ => return Err(error),
             }
         }
     }

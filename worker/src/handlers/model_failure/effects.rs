@@ -43,7 +43,7 @@ pub(in crate::handlers) enum JobEffect {
     WaitForLane(DateTime<Utc>),
     /// It waits for its turn at the model's rate, and tries again then at the latest.
     WaitForTurn(DateTime<Utc>),
-    /// The answer may be paid for and cannot be read: one more is asked for.
+    /// There is an answer, perhaps paid for, that cannot be read: one more is asked for.
     AskAgain,
     /// No call answers this question.
     Unanswerable,
@@ -138,6 +138,8 @@ pub(in crate::handlers) fn job_effect(
             Subject::Job => JobEffect::Unanswerable,
         },
         LlmError::InvalidReply { .. } if is_billed => JobEffect::AskAgain,
+        // The model wrote something of which its server could make no answer.
+        LlmError::InvalidOutput { .. } => JobEffect::AskAgain,
         LlmError::InvalidReply { .. }
         | LlmError::DoNotRetry { .. }
         | LlmError::Timeout { .. }
@@ -145,8 +147,7 @@ pub(in crate::handlers) fn job_effect(
         LlmError::ContextTooLong { .. }
         | LlmError::Refused { .. }
         | LlmError::Truncated { .. }
-        | LlmError::ReplyTooLarge { .. }
-        | LlmError::InvalidOutput { .. } => JobEffect::Unanswerable,
+        | LlmError::ReplyTooLarge { .. } => JobEffect::Unanswerable,
         LlmError::UnknownFixture { .. } => JobEffect::Misconfigured,
         LlmError::Cancelled | LlmError::NotAdmitted(NotAdmitted::LeaseLost) => JobEffect::HandBack,
         LlmError::NotAdmitted(NotAdmitted::LaneOpen { until, .. }) => {

@@ -155,7 +155,7 @@ fn each_failure_has_its_effect_on_lane_and_job() {
             true,
             Subject::Provider,
             Lane::Nothing,
-            Job::Unanswerable,
+            Job::AskAgain,
         ),
         (
             LlmError::UnknownFixture { task: "triage" },
