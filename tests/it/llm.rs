@@ -148,10 +148,10 @@ fn call(deadline: Instant, cancelled: &CancellationToken) -> Call<'_> {
             .system(Trusted::fixed("Judge the email."))
             .trusted(Trusted::configured("Rules: none"))
             .untrusted("body", Untrusted::new(SECRET_TEXT)),
-        schema: OutputSchema {
-            name: "verdict_v1",
-            schema: json!({ "type": "object", "required": [], "properties": {}, "additionalProperties": false }),
-        },
+        schema: OutputSchema::new(
+            "verdict_v1",
+            &json!({ "type": "object", "required": [], "properties": {}, "additionalProperties": false }),
+        ),
         max_output_tokens: 700,
         task: "triage",
         tier: ServiceTier::Standard,

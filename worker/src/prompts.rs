@@ -36,9 +36,9 @@ pub const DRAFT: PromptFile = PromptFile {
 
 /// Returns the schema of a triage in which the model may choose one of these rules or none.
 pub fn triage_schema(candidates: &[&str]) -> OutputSchema {
-    let mut schema = TRIAGE.schema();
+    let mut schema = TRIAGE.schema_value();
     let description = "The exact name of an offered rule, or null.";
-    schema.schema["properties"]["matched_rule"] = match candidates {
+    schema["properties"]["matched_rule"] = match candidates {
         [] => json!({ "type": "null", "description": "No rule is offered." }),
         _ if candidates.len() > RULES => {
             json!({ "type": ["string", "null"], "description": description })
@@ -49,7 +49,7 @@ pub fn triage_schema(candidates: &[&str]) -> OutputSchema {
             json!({ "type": ["string", "null"], "enum": choices, "description": description })
         }
     };
-    schema
+    OutputSchema::new(TRIAGE.schema_name, &schema)
 }
 
 #[cfg(test)]
@@ -87,35 +87,35 @@ mod tests {
     #[test]
     fn schemas_are_strict() {
         for file in [TRIAGE, DRAFT] {
-            let llm::OutputSchema { name, schema } = file.schema();
+            let name = file.schema_name;
             assert!(
                 name.bytes()
                     .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
             );
-            assert_strict(&schema);
+            assert_strict(&file.schema_value());
         }
     }
 
     #[test]
     fn triage_schema_offers_exactly_the_candidates_and_none() {
         let rule =
-            |names: &[&str]| triage_schema(names).schema["properties"]["matched_rule"].clone();
+            |names: &[&str]| triage_schema(names).value()["properties"]["matched_rule"].clone();
         assert_eq!(rule(&["a", "b"])["enum"], json!(["a", "b", null]));
         assert_eq!(rule(&[])["type"], json!("null"));
         assert_eq!(rule(&["a"; 201]).get("enum"), None);
-        assert_strict(&triage_schema(&["a"]).schema);
+        assert_strict(&triage_schema(&["a"]).value());
     }
 
     #[test]
     fn draft_schema_matches_the_domain_enums() {
-        let schema = DRAFT.schema().schema;
+        let schema = DRAFT.schema_value();
         let words: Vec<_> = Confidence::ALL.iter().map(|word| word.as_str()).collect();
         assert_eq!(strings(&schema["properties"]["confidence"]["enum"]), words);
     }
 
     #[test]
     fn triage_schema_matches_the_domain_enums() {
-        let schema = TRIAGE.schema().schema;
+        let schema = TRIAGE.schema_value();
         let words = |field: &str| strings(&schema["properties"][field]["enum"]);
         let categories: Vec<_> = Category::ALL.iter().map(|word| word.as_str()).collect();
         let dispositions: Vec<_> = Disposition::ALL.iter().map(|word| word.as_str()).collect();
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn triage_schema_lists_the_actions_open_to_models() {
-        let schema = TRIAGE.schema().schema;
+        let schema = TRIAGE.schema_value();
         let action = &schema["properties"]["actions"]["items"]["properties"];
         let open: Vec<_> = ActionType::open_to(OpenTo::Models).collect();
         let names: Vec<_> = open.iter().map(|kind| kind.as_str()).collect();

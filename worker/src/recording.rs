@@ -163,7 +163,7 @@ pub fn rendered(prompt: &Prompt, schema: &OutputSchema) -> (Vec<RecordedMessage>
         .to_owned(),
         content: message.content,
     });
-    (messages.collect(), schema.schema.clone())
+    (messages.collect(), schema.value())
 }
 
 /// Writes a hash in hexadecimal digits.

@@ -86,7 +86,7 @@ impl RequestLedger for Unrecorded {
 
 /// Returns the most tokens that the prompt can have: tokenizers work on bytes, so that no token is shorter than one.
 pub(crate) fn max_input_tokens(prompt_bytes: u64, messages: usize, schema: &OutputSchema) -> u64 {
-    let schema_bytes = schema.schema.to_string().len() + schema.name.len();
+    let schema_bytes = schema.json().len() + schema.name.len();
     prompt_bytes
         .saturating_add(schema_bytes as u64)
         .saturating_add(messages as u64 * TOKENS_PER_MESSAGE)
@@ -98,10 +98,7 @@ mod tests {
 
     #[test]
     fn input_is_reserved_by_bytes_with_schema_and_messages() {
-        let schema = OutputSchema {
-            name: "judge",
-            schema: serde_json::json!({"type": "object"}),
-        };
+        let schema = OutputSchema::new("judge", &serde_json::json!({"type": "object"}));
         // {"type":"object"} has 17 bytes, the name 5.
         assert_eq!(max_input_tokens(1000, 2, &schema), 1000 + 17 + 5 + 32);
     }

@@ -4,6 +4,7 @@
 //! belongs. The fence around untrusted text tells the model what is evidence; it is no security control: code must check
 //! what the model proposes. `Debug` shows no text.
 
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::{borrow::Cow, fmt};
 
@@ -46,7 +47,27 @@ pub struct Boundary(String);
 pub struct OutputSchema {
     /// 1 to 64 of `A-Za-z0-9_-`.
     pub name: &'static str,
-    pub schema: serde_json::Value,
+    /// As text: a tree of it takes 25 kB for as long as the model takes to answer.
+    json: Box<str>,
+}
+
+impl OutputSchema {
+    pub fn new(name: &'static str, schema: &Value) -> Self {
+        Self {
+            name,
+            json: schema.to_string().into(),
+        }
+    }
+
+    /// The schema as compact JSON.
+    pub fn json(&self) -> &str {
+        &self.json
+    }
+
+    /// Parses the schema.
+    pub fn value(&self) -> Value {
+        serde_json::from_str(&self.json).expect("it was written from a value")
+    }
 }
 
 /// One message as sent.

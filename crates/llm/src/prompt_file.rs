@@ -3,6 +3,7 @@
 //! Every change of the text is a new version, because answers, checkpoints and metrics are compared by version.
 
 use crate::prompt::{OutputSchema, Prompt, Trusted};
+use serde_json::Value;
 
 /// A prompt file and the schema of its answer.
 pub struct PromptFile {
@@ -22,11 +23,13 @@ impl PromptFile {
     }
 
     /// Parses the schema of the answer.
+    pub fn schema_value(&self) -> Value {
+        serde_json::from_str(self.schema).expect("a test parses every shipped schema")
+    }
+
+    /// Returns the schema of the answer.
     pub fn schema(&self) -> OutputSchema {
-        OutputSchema {
-            name: self.schema_name,
-            schema: serde_json::from_str(self.schema).expect("a test parses every shipped schema"),
-        }
+        OutputSchema::new(self.schema_name, &self.schema_value())
     }
 }
 

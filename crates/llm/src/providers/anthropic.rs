@@ -93,7 +93,7 @@ impl Anthropic {
             body.insert("temperature".into(), json!(temperature));
         }
         let mut output = Map::new();
-        let (name, schema) = (request.schema.name, &request.schema.schema);
+        let (name, schema) = (request.schema.name, request.schema.value());
         match can.output {
             OutputMode::JsonSchema => {
                 let format = json!({ "type": "json_schema", "schema": schema });

@@ -120,7 +120,7 @@ impl Capabilities {
         if self.shape_in_prompt || unenforced {
             system.push(Cow::Owned(format!(
                 "Answer with one JSON object and nothing else. It must match this JSON Schema:\n{}",
-                schema.schema
+                schema.json()
             )));
         }
         if !self.system {
@@ -202,7 +202,8 @@ impl Learned {
                     ServiceTier::Standard
                 }
             };
-            let response = http.post(&build(sent), request, info).await?;
+            let body = Http::json_body(&build(sent));
+            let response = http.post(body, request, info).await?;
             if response.status.is_success() {
                 return Ok((response, sent));
             }

@@ -91,7 +91,7 @@ impl Gemini {
             config.insert("responseMimeType".into(), json!("application/json"));
         }
         if can.output == OutputMode::JsonSchema {
-            config.insert("responseJsonSchema".into(), request.schema.schema.clone());
+            config.insert("responseJsonSchema".into(), request.schema.value());
         }
         body.insert("generationConfig".into(), Value::Object(config));
         Value::Object(body)

@@ -71,7 +71,7 @@ impl Ollama {
         body.insert("stream".into(), json!(false));
         match can.output {
             OutputMode::JsonSchema => {
-                body.insert("format".into(), request.schema.schema.clone());
+                body.insert("format".into(), request.schema.value());
             }
             OutputMode::JsonObject => {
                 body.insert("format".into(), json!("json"));

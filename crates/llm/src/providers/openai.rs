@@ -131,7 +131,7 @@ impl OpenAiChat {
         if can.flex && request.tier == ServiceTier::Flex {
             body.insert("service_tier".into(), json!("flex"));
         }
-        let (name, schema) = (request.schema.name, &request.schema.schema);
+        let (name, schema) = (request.schema.name, request.schema.value());
         match can.output {
             OutputMode::JsonSchema => {
                 let format = json!({

@@ -91,7 +91,7 @@ impl OpenAiResponses {
                 "type": "json_schema",
                 "name": request.schema.name,
                 "strict": true,
-                "schema": request.schema.schema,
+                "schema": request.schema.value(),
             })),
             OutputMode::JsonObject => Some(json!({ "type": "json_object" })),
             OutputMode::Tool | OutputMode::Text => None,

@@ -76,9 +76,13 @@ pub(super) async fn reuse(
 fn hash(same_today: [u8; 32], model: &Model, call: &Call<'_>) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(same_today);
-    let schema = call.schema.schema.to_string();
     let limit = call.max_output_tokens.to_string();
-    for text in [model.provider_name(), model.model_name(), &schema, &limit] {
+    for text in [
+        model.provider_name(),
+        model.model_name(),
+        call.schema.json(),
+        &limit,
+    ] {
         // With lengths, so that text moved from one part to the next changes the hash.
         hash.update((text.len() as u64).to_be_bytes());
         hash.update(text.as_bytes());
