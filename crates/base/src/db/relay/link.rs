@@ -243,7 +243,10 @@ mod tests {
             assert_eq!(all.await.unwrap(), MORE_THAN_FITS);
         };
         let both = async { tokio::join!(sent, passed) };
-        let (_, ()) = tokio::join!(both, stuck);
+        let all = async { tokio::join!(both, stuck) };
+        timeout(Duration::from_secs(10), all)
+            .await
+            .expect("the client is waited for");
         assert!(
             link.waiting.load(Ordering::Relaxed) > 0,
             "the end is still owed"
