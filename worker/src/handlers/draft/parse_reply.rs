@@ -13,6 +13,7 @@ use jobs::{
         draft::{
             Confidence, DraftMode,
             check::{Checked, TextFault, check},
+            plain,
         },
         judgement::scrub,
         mail::text,
@@ -99,11 +100,14 @@ impl From<AnswerFault> for ReplyFault {
 /// Parses and checks the answer.
 pub(super) fn parse_reply(answer: &str, case: &Case, args: &Args) -> Result<Reply, ReplyFault> {
     let object = Object::find(answer, &["body_text"])?;
-    let raw_body = object.required_text("body_text")?;
+    let written = plain::without_marks(object.required_text("body_text")?);
+    let (first_line, raw_body) = plain::split_subject(&written);
     let confidence = confidence(&object)?;
     let (body_text, cut) = text::body(raw_body, BODY);
-    let subject = text::line(&scrub(object.text("subject")), SUBJECT);
-    let is_used = args.mode == DraftMode::Compose && !subject.is_empty();
+    let subject = [object.text("subject"), first_line.unwrap_or_default()]
+        .map(|subject| text::line(&scrub(subject), SUBJECT))
+        .into_iter()
+        .find(|subject| args.mode == DraftMode::Compose && !subject.is_empty());
     let language = object.text("language").trim().to_lowercase();
     // What is no id names no memory; an id that was not given is a fault.
     let ids = list(&object, "used_memory_ids").into_iter();
@@ -111,7 +115,7 @@ pub(super) fn parse_reply(answer: &str, case: &Case, args: &Args) -> Result<Repl
     let is_tag = |c: char| c.is_ascii_lowercase() || c == '-';
     let reply = Reply {
         body_text,
-        subject: is_used.then_some(subject),
+        subject,
         confidence,
         assumptions: lines(&list(&object, "assumptions")),
         open_questions: lines(&list(&object, "open_questions")),
@@ -380,6 +384,23 @@ mod tests {
         let composed = parsed(DraftMode::Compose, subject).unwrap();
         assert_eq!(composed.subject.as_deref(), Some("Lunch Bcc: all"));
         assert_eq!(class(DraftMode::Compose, |_| ()), "schema");
+    }
+
+    #[test]
+    fn text_loses_its_subject_and_its_marks() {
+        let text = json!("**Subject:** Re: Plan\n\nHello **Ann**,\n\n## Next steps");
+        let written = |answer: &mut Value| answer["body_text"] = text.clone();
+        let reply = parsed(DraftMode::Reply, written).unwrap();
+        assert_eq!(reply.body_text, "Hello Ann,\n\nNext steps");
+        assert_eq!(reply.subject, None);
+        let composed = parsed(DraftMode::Compose, written).unwrap();
+        assert_eq!(composed.subject.as_deref(), Some("Re: Plan"));
+        let named = |answer: &mut Value| {
+            written(answer);
+            answer["subject"] = json!("The plan");
+        };
+        let composed = parsed(DraftMode::Compose, named).unwrap();
+        assert_eq!(composed.subject.as_deref(), Some("The plan"));
     }
 
     #[test]
