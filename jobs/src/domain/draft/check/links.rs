@@ -54,10 +54,20 @@ pub(crate) fn links(text: &str) -> Vec<Link> {
                 // `mailto:` holds an address and is a link all the same.
                 address.start <= range.start && range.start < address.end
             };
-            !addresses.iter().any(is_inside)
+            !addresses.iter().any(is_inside) && !is_version(text, range)
         })
         .map(|range| link(text, range))
         .collect()
+}
+
+/// Returns whether it is a version of four numbers, which looks like an IP address: `version 1.2.3.4`.
+fn is_version(text: &str, range: &Range<usize>) -> bool {
+    let is_bare = |c: char| c.is_ascii_digit() || c == '.';
+    let before = text[..range.start].trim_end_matches([' ', '.', ':']);
+    let word = before.rsplit(|c: char| !c.is_alphanumeric()).next();
+    let word = word.unwrap_or_default().to_lowercase();
+    text[range.clone()].chars().all(is_bare)
+        && ["v", "version", "release", "build"].contains(&word.as_str())
 }
 
 /// Lists the email addresses of a text, as written.
@@ -122,6 +132,8 @@ mod tests {
             ("At 10.0.0.7/login", "10.0.0.7/login"),
             ("At 203.0.113.9:8080", "203.0.113.9:8080/"),
             ("At http://203.0.113.9/", "203.0.113.9/"),
+            ("For version 203.0.113.9/x", "203.0.113.9/x"),
+            ("Of version 203.0.113.9:80", "203.0.113.9:80/"),
             ("Call tel:+4930123", "tel:+4930123/"),
             (
                 "Write to mailto:eve@evil.example",
@@ -144,6 +156,7 @@ mod tests {
             "Ask ann@client.com for it.",
             "Done.In the next step we call.",
             "Subject: Hello // again",
+            "It runs with version 1.2.3.4, v 1.2.3.5 and Build: 1.2.3.6.",
         ] {
             assert_eq!(found(text), Vec::<String>::new(), "{text}");
         }
