@@ -24,7 +24,7 @@ pub(super) enum AnswerFaultClass {
 }
 
 impl Object {
-    /// Finds the object in the text, also amid thoughts, prose and Markdown fences or inside another object. One with a field of
+    /// Finds the object in the text, also between thoughts, prose and Markdown fences or inside another object. One with a field of
     /// `wanted` is preferred.
     pub(super) fn find(text: &str, wanted: &[&str]) -> Result<Self, AnswerFault> {
         find::object(text, wanted).map(Self)

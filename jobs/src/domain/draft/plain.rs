@@ -29,7 +29,7 @@ pub fn split_subject(text: &str) -> (Option<&str>, &str) {
     }
 }
 
-/// Drops Markdown's marks of headings and emphasis, which a mail program shows as they are.
+/// Drops Markdown's marks of headings and emphasis, which mail programs show as they are.
 pub fn without_marks(text: &str) -> String {
     let mut in_code = false;
     let lines = text.split('\n').map(|line| {

@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn answer_is_found_amid_prose_and_other_objects() {
+    fn answer_is_found_between_prose_and_other_objects() {
         for text in [
             format!("{ANSWER}\n{ANSWER}"),
             format!("{ANSWER}\nNote: {{x}} was left out."),
