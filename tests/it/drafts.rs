@@ -7,3 +7,4 @@ mod overtaken;
 mod remembered;
 pub(crate) mod seed;
 mod store;
+mod unfit;

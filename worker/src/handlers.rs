@@ -1,6 +1,7 @@
 //! One handler per job kind, and the registry of the worker: [`registry`].
 
 pub mod action;
+mod answer;
 pub mod ask;
 pub mod backfill;
 mod connected;

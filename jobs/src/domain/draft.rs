@@ -1,5 +1,5 @@
 //! An email that is being written for a person: how it lives ([`DraftStatus`]), what a version of it holds ([`OutgoingMessage`]), and
-//! what code decides about it: [`headers`], [`original`], [`send_at`], [`check`], [`approval`].
+//! what code decides about it: [`headers`], [`original`], [`send_at`], [`plain`], [`check`], [`approval`].
 //!
 //! A model writes the text, and the subject of a new message. Everything else comes from our code.
 
@@ -8,6 +8,7 @@ pub mod check;
 mod diff;
 pub mod headers;
 pub mod original;
+pub mod plain;
 pub mod send_at;
 mod status;
 

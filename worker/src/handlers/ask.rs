@@ -10,12 +10,14 @@
 mod access;
 mod batched;
 mod cached;
+mod forget;
 mod ledger;
 mod metrics;
 mod recorded;
 
 pub use access::ModelAccess;
 pub(crate) use batched::{EndedRequest, Missing, end_item};
+pub(in crate::handlers) use forget::forget_answers;
 pub use metrics::SpendMetrics;
 pub use recorded::{RecordedAnswer, RecordedAnswers, ReplayedAnswer, ReplayedStep};
 

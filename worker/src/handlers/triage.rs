@@ -18,7 +18,7 @@ mod merge;
 mod metrics;
 mod output;
 mod own_email;
-pub(super) mod parse_reply;
+mod parse_reply;
 mod plan;
 mod prompt;
 mod rule_cache;

@@ -3,29 +3,15 @@
 //! Finds what models get wrong and what they could be talked into: placeholders, another language, links and addresses
 //! that were not given, secrets, promises of money, the prompt and the owner's memory.
 
+mod closing;
 pub(in crate::domain) mod links;
+mod placeholder;
 mod promises;
 pub(in crate::domain) mod secrets;
 
 use links::{address_key, addresses, links};
-use regex::Regex;
-use std::{collections::HashMap, sync::LazyLock};
+use std::collections::HashMap;
 use uuid::Uuid;
-
-static PLACEHOLDER: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"\[[\p{L}][^\]\n]{0,60}\]|\{\{|\}\}|<(?i:your|name|date|insert|recipient)[^>\n]{0,40}>|(?i:\blorem ipsum\b)|\b(?:TO-?DO|TBD|XXX+)\b")
-        .expect("a regular expression that compiles")
-});
-/// A line that closes a message and says nothing else.
-static CLOSING: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(
-        r"(?im)^\s*(?:(?:(?:best|kind|warm|many) )?(?:regards|wishes|thanks)|best|sincerely|cheers|yours(?: \w+)?|viele grüße|(?:mit )?(?:freundlichen|besten|lieben|herzlichen) grüßen|(?:beste|liebe|freundliche) grüße|cordialement|saludos(?: cordiales)?|cordiali saluti)\s*[,.!]?\s*$",
-    )
-    .expect("a regular expression that compiles")
-});
-static SIGNATURE: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?m)^(?:-- ?|_{3,})$").expect("a regular expression that compiles")
-});
 
 /// Fewer letters than this say nothing about a language.
 const LANGUAGE_LETTERS: usize = 40;
@@ -133,8 +119,11 @@ pub fn check(checked: &Checked<'_>) -> Vec<TextFault> {
     let (used, offered) = checked.memories;
     let found = [
         (TextFault::TooLong, too_long(text, checked.max_words)),
-        (TextFault::Placeholder, PLACEHOLDER.is_match(text)),
-        (TextFault::SecondSignature, signed_twice(text)),
+        (
+            TextFault::Placeholder,
+            placeholder::has_placeholder(text, checked.known),
+        ),
+        (TextFault::SecondSignature, closing::signed_twice(text)),
         (
             TextFault::OtherLanguage,
             other_language(text, checked.answers),
@@ -179,10 +168,6 @@ pub fn check(checked: &Checked<'_>) -> Vec<TextFault> {
 /// Allows some excess: models count badly.
 fn too_long(text: &str, max_words: usize) -> bool {
     text.split_whitespace().count() * 10 > max_words * 13
-}
-
-fn signed_twice(text: &str) -> bool {
-    SIGNATURE.is_match(text) || CLOSING.find_iter(text).count() > 1
 }
 
 /// Returns the English name of a text's language, if the text is long enough to tell.
@@ -233,17 +218,22 @@ fn unknown_link(text: &str, known: &[&str]) -> bool {
         })
         .collect();
     links(text).iter().any(|link| {
+        let host = without_www(&link.host);
         let same_path = |other: &links::Link| link.path.is_empty() || link.path == other.path;
         let named = allowed
             .iter()
-            .any(|other| other.host == link.host && same_path(other));
+            .any(|other| without_www(&other.host) == host && same_path(other));
         let of_sender = senders.iter().any(|address| {
             address
                 .split_once('@')
-                .is_some_and(|(_, host)| host == link.host)
+                .is_some_and(|(_, of_sender)| without_www(of_sender) == host)
         });
         !(named || (link.path.is_empty() && of_sender))
     })
+}
+
+fn without_www(host: &str) -> &str {
+    host.strip_prefix("www.").unwrap_or(host)
 }
 
 fn unknown_address(text: &str, known: &[&str]) -> bool {
@@ -298,32 +288,17 @@ mod tests {
     }
 
     #[test]
-    fn gaps_to_be_filled_in_are_found() {
-        for text in [
-            "Dear [Name], yes.",
-            "Dear {{first_name}}, yes.",
-            "See you on <date>.",
-            "Dear Ada, lorem ipsum.",
-            "The price is TBD.",
-            "Regards, [Your full name]",
-        ] {
-            assert_eq!(faults(text), [TextFault::Placeholder], "{text}");
-        }
-    }
-
-    #[test]
-    fn one_closing_is_enough() {
-        for text in [
-            "Yes.\n\nBest regards,\nSam\n\nKind regards,\nSam",
-            "Ja.\n\nViele Grüße\nSam\n\nMit freundlichen Grüßen\nSam",
-            "Yes.\n-- \nSam Porter, Acme",
-        ] {
-            assert_eq!(faults(text), [TextFault::SecondSignature], "{text}");
-        }
-        assert_eq!(
-            faults("Best regards from Lisbon, and many thanks for the plan."),
-            []
-        );
+    fn gaps_and_second_closings_are_found() {
+        assert_eq!(faults("Dear [Name], yes."), [TextFault::Placeholder]);
+        let twice = "Yes.\n\nBest regards,\nSam\n\nKind regards,\nSam";
+        assert_eq!(faults(twice), [TextFault::SecondSignature]);
+        let known = check(&Checked {
+            text: "[JIRA-123] is done.",
+            known: &["The plan of [JIRA-123]"],
+            max_words: 100,
+            ..Checked::default()
+        });
+        assert_eq!(known, []);
     }
 
     #[test]
@@ -364,6 +339,7 @@ mod tests {
         };
         assert_eq!(linked("It is at http://acme.example/plan."), []);
         assert_eq!(linked("Acme.example is theirs."), []);
+        assert_eq!(linked("It is at www.acme.example/plan."), []);
         for text in [
             "It is at https://acme.example/plan2.",
             "It is at https://evil.example/plan.",
@@ -393,6 +369,7 @@ mod tests {
             })
         };
         assert_eq!(named("I asked ANN@client.com; client.com is down."), []);
+        assert_eq!(named("It is at www.client.com."), []);
         assert_eq!(named("Ask eve@evil.example."), [TextFault::UnknownAddress]);
     }
 

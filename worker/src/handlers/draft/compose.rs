@@ -4,7 +4,7 @@ use super::load::Case;
 use super::parse_reply::{FaultClass, Reply, ReplyFault, parse_reply};
 use super::prompt;
 use crate::handlers::{
-    ask::{AskError, ModelAccess, Question, add_usage, ask, day_of, usage_of_job},
+    ask::{AskError, ModelAccess, Question, add_usage, ask, day_of, forget_answers, usage_of_job},
     model_failure::{Reaction, react},
     unavailable,
 };
@@ -24,6 +24,9 @@ use tokio::time::Instant;
 const BUDGET: Duration = Duration::from_secs(150);
 /// A long email has some thousand tokens; a reasoning model needs more.
 const MAX_OUTPUT_TOKENS: u32 = 4_000;
+/// The code of a job whose answers are no draft.
+const UNUSABLE: &str = "draft_unusable";
+
 /// The text and its cost.
 pub(super) struct Composed {
     pub(super) reply: Reply,
@@ -43,11 +46,25 @@ pub(super) async fn compose(
     args: &Args,
     outgoing: &OutgoingMessage,
 ) -> Result<Composed, Failure> {
-    let composed = answer(ctx, access, case, args, outgoing).await?;
+    let composed = match answer(ctx, access, case, args, outgoing).await {
+        Err(failure) if failure.code == UNUSABLE => {
+            return Err(forget(ctx, access).await.err().unwrap_or(failure));
+        }
+        composed => composed?,
+    };
     let usage = usage_of_job(ctx, access, composed.usage)
         .await
         .map_err(|error| unavailable(&error))?;
     Ok(Composed { usage, ..composed })
+}
+
+/// Forgets the answers that were no draft.
+async fn forget(ctx: &JobContext, access: &ModelAccess) -> Result<(), Failure> {
+    match forget_answers(ctx, access).await {
+        Ok(()) => Ok(()),
+        Err(AskError::Database(error)) => Err(unavailable(&error)),
+        Err(_) => Err(Failure::interrupted()),
+    }
 }
 
 async fn answer(
@@ -158,7 +175,7 @@ async fn unless_it_may_come_again(ctx: &JobContext, error: AskError) -> Result<L
 
 fn unfit(fault: &ReplyFault) -> Failure {
     Failure::permanent(
-        "draft_unusable",
+        UNUSABLE,
         "The model's text is unfit to be sent. Say in `instructions` what the email should say, or write it yourself.",
         format!("the repaired answer is {}", fault.class.as_str()),
     )
@@ -174,7 +191,7 @@ fn unusable(error: &LlmError) -> Failure {
         );
     }
     Failure::permanent(
-        "draft_unusable",
+        UNUSABLE,
         "The language model could not write this email. Ask for a shorter one, or write it yourself.",
         detail,
     )

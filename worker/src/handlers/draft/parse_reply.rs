@@ -1,23 +1,25 @@
 //! Parses the model's answer into a [`Reply`], or a [`ReplyFault`] for its one repair.
 //!
-//! Trusts nothing: takes the fields that it knows, then applies all checks of `jobs::domain::draft::check`. Lists that are
-//! missing are empty, and confidence is read in any capitals.
+//! Trusts nothing: takes the fields that it knows ([`fields`]), then applies all checks of `jobs::domain::draft::check`.
+
+mod fields;
 
 use super::load::{Case, answers};
-use crate::handlers::triage::parse_reply::without_fences;
+use crate::handlers::answer::{AnswerFault, AnswerFaultClass, Object};
 use crate::prompts::DRAFT;
+use fields::{confidence, list};
 use jobs::{
     domain::{
         draft::{
             Confidence, DraftMode,
             check::{Checked, TextFault, check},
+            plain,
         },
         judgement::scrub,
         mail::text,
     },
     kinds::draft::Args,
 };
-use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -83,56 +85,40 @@ impl FaultClass {
     }
 }
 
-#[derive(Deserialize)]
-struct RawReply {
-    body_text: String,
-    subject: Option<String>,
-    confidence: String,
-    #[serde(default)]
-    assumptions: Option<Vec<String>>,
-    #[serde(default)]
-    open_questions: Option<Vec<String>>,
-    #[serde(default)]
-    used_memory_ids: Option<Vec<String>>,
-    #[serde(default)]
-    language: Option<String>,
+impl From<AnswerFault> for ReplyFault {
+    fn from(found: AnswerFault) -> Self {
+        Self {
+            class: match found.class {
+                AnswerFaultClass::Json => FaultClass::Json,
+                AnswerFaultClass::Schema | AnswerFaultClass::Enum => FaultClass::Schema,
+            },
+            message: found.message,
+        }
+    }
 }
 
 /// Parses and checks the answer.
 pub(super) fn parse_reply(answer: &str, case: &Case, args: &Args) -> Result<Reply, ReplyFault> {
-    let raw: RawReply = serde_json::from_str(without_fences(answer)).map_err(|error| {
-        let class = if error.is_data() {
-            FaultClass::Schema
-        } else {
-            FaultClass::Json
-        };
-        ReplyFault {
-            class,
-            message: error.to_string().chars().take(400).collect(),
-        }
-    })?;
-    let word = raw.confidence.trim().to_uppercase();
-    let confidence = Confidence::parse(&word).ok_or_else(|| ReplyFault {
-        class: FaultClass::Schema,
-        message: "confidence must be LOW, MEDIUM or HIGH".into(),
-    })?;
-    let (body_text, cut) = text::body(&raw.body_text, BODY);
-    let subject = raw
-        .subject
-        .filter(|_| args.mode == DraftMode::Compose)
-        .map(|subject| text::line(&scrub(&subject), SUBJECT))
-        .filter(|subject| !subject.is_empty());
-    let language = raw.language.unwrap_or_default().trim().to_lowercase();
+    let object = Object::find(answer, &["body_text"])?;
+    let written = plain::without_marks(object.required_text("body_text")?);
+    let (first_line, raw_body) = plain::split_subject(&written);
+    let confidence = confidence(&object)?;
+    let (body_text, cut) = text::body(raw_body, BODY);
+    let subject = [object.text("subject"), first_line.unwrap_or_default()]
+        .map(|subject| text::line(&scrub(subject), SUBJECT))
+        .into_iter()
+        .find(|subject| args.mode == DraftMode::Compose && !subject.is_empty());
+    let language = object.text("language").trim().to_lowercase();
     // What is no id names no memory; an id that was not given is a fault.
-    let ids = raw.used_memory_ids.unwrap_or_default();
-    let used_memory_ids = ids.iter().filter_map(|id| id.trim().parse().ok()).collect();
+    let ids = list(&object, "used_memory_ids").into_iter();
+    let used_memory_ids = ids.filter_map(|id| id.trim().parse().ok()).collect();
     let is_tag = |c: char| c.is_ascii_lowercase() || c == '-';
     let reply = Reply {
         body_text,
         subject,
         confidence,
-        assumptions: lines(&raw.assumptions.unwrap_or_default()),
-        open_questions: lines(&raw.open_questions.unwrap_or_default()),
+        assumptions: lines(&list(&object, "assumptions")),
+        open_questions: lines(&list(&object, "open_questions")),
         used_memory_ids,
         language: ((2..=12).contains(&language.len()) && language.chars().all(is_tag))
             .then_some(language),
@@ -250,7 +236,7 @@ fn words_of(value: &Value) -> String {
     }
 }
 
-fn lines(raw: &[String]) -> Vec<String> {
+fn lines(raw: &[&str]) -> Vec<String> {
     raw.iter()
         .map(|item| text::line(&scrub(item), ITEM))
         .filter(|item| !item.is_empty())
@@ -340,11 +326,33 @@ mod tests {
         same(&|answer| answer["confidence"] = json!(" High"));
         same(&|answer| answer["assumptions"] = Value::Null);
         same(&|answer| answer["used_memory_ids"] = json!(["none"]));
+        same(&|answer| answer["used_memory_ids"] = json!([1]));
+        same(&|answer| answer["assumptions"] = json!("none"));
+        same(&|answer| answer["open_questions"] = json!(""));
+        same(&|answer| answer["open_questions"] = json!([{"question": "Why?"}]));
+        same(&|answer| answer["confidence"] = json!(0.9));
+        same(&|answer| *answer = json!({ "draft_v4": answer.clone() }));
         same(&|answer| {
             let fields = answer.as_object_mut().unwrap();
             fields.remove("open_questions");
             fields.remove("used_memory_ids");
         });
+    }
+
+    #[test]
+    fn repeated_field_has_its_last_value() {
+        let answer = r#"{"body_text": "No.", "confidence": "HIGH", "body_text": "Yes."}"#;
+        let reply = parse_reply(answer, &case(), &Args::reply(MessageId::new())).unwrap();
+        assert_eq!(reply.body_text, "Yes.");
+        assert_eq!(reply.language, None);
+    }
+
+    #[test]
+    fn answer_is_found_after_the_thoughts_of_the_model() {
+        let answer = json!({"body_text": "Yes.", "confidence": "HIGH"});
+        let text = format!("<think>It wants {{body_text, …}}.</think>{answer}\nDone: {{}}");
+        let reply = parse_reply(&text, &case(), &Args::reply(MessageId::new()));
+        assert_eq!(reply.unwrap().body_text, "Yes.");
     }
 
     #[test]
@@ -376,6 +384,23 @@ mod tests {
         let composed = parsed(DraftMode::Compose, subject).unwrap();
         assert_eq!(composed.subject.as_deref(), Some("Lunch Bcc: all"));
         assert_eq!(class(DraftMode::Compose, |_| ()), "schema");
+    }
+
+    #[test]
+    fn text_loses_its_subject_and_its_marks() {
+        let text = json!("**Subject:** Re: Plan\n\nHello **Ann**,\n\n## Next steps");
+        let written = |answer: &mut Value| answer["body_text"] = text.clone();
+        let reply = parsed(DraftMode::Reply, written).unwrap();
+        assert_eq!(reply.body_text, "Hello Ann,\n\nNext steps");
+        assert_eq!(reply.subject, None);
+        let composed = parsed(DraftMode::Compose, written).unwrap();
+        assert_eq!(composed.subject.as_deref(), Some("Re: Plan"));
+        let named = |answer: &mut Value| {
+            written(answer);
+            answer["subject"] = json!("The plan");
+        };
+        let composed = parsed(DraftMode::Compose, named).unwrap();
+        assert_eq!(composed.subject.as_deref(), Some("The plan"));
     }
 
     #[test]

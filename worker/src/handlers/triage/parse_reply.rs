@@ -1,15 +1,14 @@
 //! Parses the model's answer into a [`Reply`], or a [`ReplyFault`] for its one repair.
 //!
-//! Trusts nothing. What is harmless is cut, dropped or folded ([`fold`]): small models fail on it most. What matters is
+//! Trusts nothing. What is harmless is cut, dropped or folded ([`answer`](crate::handlers::answer)): small models fail on it most. What matters is
 //! repaired once: category, disposition, the rule, and figures that do not occur in the email. What even the repaired
 //! answer gets wrong in an action costs that action, not the judgement ([`parse_repaired`]).
 
 mod actions;
-mod fold;
 mod grounding;
 
+use crate::handlers::answer::{AnswerFault, AnswerFaultClass, Object, missing};
 use actions::{Ungrounded, read_actions};
-use fold::Object;
 use grounding::Grounding;
 use jobs::domain::{
     judgement::{Category, Disposition, Priority, Sla, scrub},
@@ -18,6 +17,8 @@ use jobs::domain::{
 };
 
 const REASONING: usize = 300;
+/// An answer without these fields says nothing about the email.
+const JUDGEMENT: [&str; 2] = ["category", "disposition"];
 
 /// A checked answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +43,17 @@ pub(super) struct ReplyFault {
     pub(super) message: String,
     /// Whether the answer held a judgement at all. Without one, the repair must show the email again.
     pub(super) judged: bool,
+}
+
+impl From<AnswerFault> for ReplyFault {
+    fn from(found: AnswerFault) -> Self {
+        let class = match found.class {
+            AnswerFaultClass::Json => FaultClass::Json,
+            AnswerFaultClass::Schema => FaultClass::Schema,
+            AnswerFaultClass::Enum => FaultClass::Enum,
+        };
+        fault(class, found.message)
+    }
 }
 
 /// The label of a fault in metrics and logs.
@@ -91,8 +103,8 @@ fn parse(
     candidates: &[&str],
     ungrounded: Ungrounded,
 ) -> Result<Reply, ReplyFault> {
-    let object = Object::find(text)?;
-    let judged = object.holds_judgement();
+    let object = Object::find(text, &JUDGEMENT)?;
+    let judged = object.holds_any(&JUDGEMENT);
     read(&object, mail, candidates, ungrounded).map_err(|fault| ReplyFault { judged, ..fault })
 }
 
@@ -139,7 +151,7 @@ fn sla(object: &Object) -> Result<Sla, ReplyFault> {
     if object.is_null("sla") {
         return Ok(Sla::None);
     }
-    object.word("sla", Sla::ALL, |sla| sla.as_str().trim_start_matches('<'))
+    Ok(object.word("sla", Sla::ALL, |sla| sla.as_str().trim_start_matches('<'))?)
 }
 
 /// Reads the rule: a candidate in any capitals, or none in any words.
@@ -164,18 +176,6 @@ fn matched_rule(object: &Object, candidates: &[&str]) -> Result<Option<String>, 
         FaultClass::Rule,
         format!("matched_rule must be null or one of: {known}"),
     ))
-}
-
-/// Returns the JSON object in the text: models wrap it in Markdown fences or prose.
-pub(in crate::handlers) fn without_fences(text: &str) -> &str {
-    match (text.find('{'), text.rfind('}')) {
-        (Some(start), Some(end)) if start < end => &text[start..=end],
-        _ => text,
-    }
-}
-
-fn missing(field: &str) -> ReplyFault {
-    fault(FaultClass::Schema, format!("{field} is missing"))
 }
 
 fn fault(class: FaultClass, message: String) -> ReplyFault {

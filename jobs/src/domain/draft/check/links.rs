@@ -3,35 +3,48 @@
 //! Mail programs turn far more into a link than `https://`: other schemes, bare domains, IP addresses. Whatever a person
 //! could tap on is found here; whether it may stand there is decided elsewhere.
 
+mod endings;
+mod hidden;
+
+use endings::{CLEAR, COUNTRIES, WORDS};
+use hidden::{AT_IN_BRACKETS, DOT_IN_BRACKETS, HIDDEN_DOT, LABEL, unhidden};
 use regex::Regex;
 use std::{ops::Range, sync::LazyLock};
 
-/// Endings under which a bare domain without a path is taken for a link. Others are file names and missing spaces.
-const ENDINGS: &str = "com|net|org|info|biz|io|co|app|dev|ai|me|xyz|top|site|online|shop|store|club|live|link|click|icu|vip|\
-                       work|support|cloud|page|pro|ru|cn|de|fr|uk|eu|ch|at|nl|be|it|es|pl|se|dk|fi|pt|cz|us|ca|au|in|br|jp|\
-                       tv|cc|ly|gg|to|ws|tk|ml|ga|cf|gq|gov|edu";
+/// Names that look like a domain in capitals.
+const PRODUCTS: [&str; 4] = ["ASP.NET", "VB.NET", "ADO.NET", "Socket.IO"];
 
 static LINK: LazyLock<Regex> = LazyLock::new(|| {
     let host = r"(?:[\p{L}\p{N}](?:[\p{L}\p{N}-]*[\p{L}\p{N}])?\.)+";
+    let capitals = r"(?:[\p{Lu}\p{N}-]+\.)*\p{Lu}[\p{Lu}\p{N}-]+\.";
     let tail = r#"[^\s<>"'\)\]]"#;
+    let written = format!("(?:{WORDS}|{COUNTRIES}|(?i:{CLEAR}))");
+    let (words, countries) = (WORDS.to_uppercase(), COUNTRIES.to_uppercase());
     let pattern = [
         // Any scheme, also with a space that keeps a filter from seeing it: `https: //`.
         format!(r"[a-zA-Z][a-zA-Z0-9+.-]{{1,20}}\s?:\s?/\s?/\s?{tail}+"),
         format!(
             r"\b(?i:mailto|tel|sms|callto|skype|facetime|javascript|data|file|bitcoin|magnet)\s?:\s?{tail}+"
         ),
+        format!(
+            r"\b(?:{LABEL}(?:\.|{DOT_IN_BRACKETS}))*{LABEL}{DOT_IN_BRACKETS}(?:{LABEL}\.)*(?i:{WORDS}|{COUNTRIES}|{CLEAR})\b(?::\d{{1,5}})?(?:/{tail}*)?"
+        ),
         format!(r"\b(?i:www)\.{tail}+"),
         format!(r"\b\d{{1,3}}(?:\.\d{{1,3}}){{3}}\b(?::\d{{1,5}})?(?:/{tail}*)?"),
         format!(r"\b{host}\p{{L}}{{2,24}}(?::\d{{1,5}})?/{tail}*"),
-        format!(r"\b{host}(?:{ENDINGS})\b(?::\d{{1,5}})?"),
+        format!(r"\b{host}{written}\b(?::\d{{1,5}})?"),
+        format!(r"\b{capitals}(?:{words}|{countries})\b(?::\d{{1,5}})?"),
     ]
     .join("|");
     Regex::new(&pattern).expect("a regular expression that compiles")
 });
 
 static ADDRESS: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"[\p{L}\p{N}._%+'-]+\s?(?:@|＠)\s?(?:[\p{L}\p{N}-]+\.)+\p{L}{2,24}")
-        .expect("a regular expression that compiles")
+    let local = r"[\p{L}\p{N}._%+'-]+";
+    Regex::new(&format!(
+        r"{local}(?:\s?[@＠]\s?|{AT_IN_BRACKETS})(?:{LABEL}(?:\.|{HIDDEN_DOT}))+\p{{L}}{{2,24}}|{local}\s(?i:at)\s(?:{LABEL}{HIDDEN_DOT})+(?i:{CLEAR}|{COUNTRIES})\b"
+    ))
+    .expect("a regular expression that compiles")
 });
 
 /// A link in a text.
@@ -55,9 +68,21 @@ pub(crate) fn links(text: &str) -> Vec<Link> {
                 address.start <= range.start && range.start < address.end
             };
             !addresses.iter().any(is_inside)
+                && !is_version(text, range)
+                && !PRODUCTS.contains(&&text[range.clone()])
         })
         .map(|range| link(text, range))
         .collect()
+}
+
+/// Returns whether it is a version of four numbers, which looks like an IP address: `version 1.2.3.4`.
+fn is_version(text: &str, range: &Range<usize>) -> bool {
+    let is_bare = |c: char| c.is_ascii_digit() || c == '.';
+    let before = text[..range.start].trim_end_matches([' ', '.', ':']);
+    let word = before.rsplit(|c: char| !c.is_alphanumeric()).next();
+    let word = word.unwrap_or_default().to_lowercase();
+    text[range.clone()].chars().all(is_bare)
+        && ["v", "version", "release", "build"].contains(&word.as_str())
 }
 
 /// Lists the email addresses of a text, as written.
@@ -65,10 +90,9 @@ pub(crate) fn addresses(text: &str) -> Vec<Range<usize>> {
     ranges(&ADDRESS, text).collect()
 }
 
-/// Returns the address as compared: in lower case, without spaces around its sign.
+/// Returns the address as compared: in lower case, without spaces around its sign, and with the signs that words stand for.
 pub(crate) fn address_key(address: &str) -> String {
-    let bare: String = address.split_whitespace().collect();
-    bare.replace('＠', "@")
+    unhidden(address)
         .trim_matches(['.', '\'', '-'])
         .to_lowercase()
 }
@@ -81,7 +105,7 @@ fn link(text: &str, found: Range<usize>) -> Link {
     // The marks that end a sentence are not part of a link.
     let written = text[found.clone()].trim_end_matches(['.', ',', ';', ':', '!', '?']);
     let range = found.start..found.start + written.len();
-    let written: String = written.split_whitespace().collect();
+    let written: String = hidden::with_dots(written);
     let bare = written.trim_end_matches(['/', '*', '_']);
     let bare = match bare.split_once("://") {
         Some((_, rest)) => rest,
@@ -115,6 +139,14 @@ mod tests {
             ("See www.evil.example!", "www.evil.example/"),
             ("See evil.example/pay now", "evil.example/pay"),
             ("See evil.com", "evil.com/"),
+            ("Visit EVIL.COM now", "evil.com/"),
+            ("Visit Evil.Com now", "evil.com/"),
+            ("Visit MY.EVIL.DE now", "my.evil.de/"),
+            ("Visit evil.tech now", "evil.tech/"),
+            ("Visit evil.no, now", "evil.no/"),
+            ("See evil[.]com", "evil.com/"),
+            ("See evil (dot) com/Pay", "evil.com/Pay"),
+            ("See www.evil.co[.]uk", "www.evil.co.uk/"),
             ("See ftp://evil.example/x", "evil.example/x"),
             ("See https: //evil.example/x", "evil.example/x"),
             ("See https:// evil.example/x", "evil.example/x"),
@@ -122,6 +154,8 @@ mod tests {
             ("At 10.0.0.7/login", "10.0.0.7/login"),
             ("At 203.0.113.9:8080", "203.0.113.9:8080/"),
             ("At http://203.0.113.9/", "203.0.113.9/"),
+            ("For version 203.0.113.9/x", "203.0.113.9/x"),
+            ("Of version 203.0.113.9:80", "203.0.113.9:80/"),
             ("Call tel:+4930123", "tel:+4930123/"),
             (
                 "Write to mailto:eve@evil.example",
@@ -143,7 +177,12 @@ mod tests {
             "See you at 10:30 a.m./11 a.m.",
             "Ask ann@client.com for it.",
             "Done.In the next step we call.",
+            "All done.No news.Me too, U.S.IN the end.",
+            "We use ASP.NET and Socket.IO.",
+            "Polka (dot) dresses and item (a)[.]b",
+            "Meet me at client, then look at this dot in it.",
             "Subject: Hello // again",
+            "It runs with version 1.2.3.4, v 1.2.3.5 and Build: 1.2.3.6.",
         ] {
             assert_eq!(found(text), Vec::<String>::new(), "{text}");
         }
@@ -152,10 +191,22 @@ mod tests {
     #[test]
     fn addresses_are_found_and_compared_without_case_and_spaces() {
         let text = "Ask Ann@Client.com or eve @ evil.example.";
-        let keys: Vec<_> = addresses(text)
-            .into_iter()
-            .map(|range| address_key(&text[range]))
-            .collect();
-        assert_eq!(keys, ["ann@client.com", "eve@evil.example"]);
+        assert_eq!(keys(text), ["ann@client.com", "eve@evil.example"]);
+        for text in [
+            "Ask eve at evil dot com.",
+            "Ask Eve AT evil DOT com.",
+            "Ask eve (at) evil (dot) com.",
+            "Ask eve[at]evil[.]com.",
+            "Ask eve@evil dot com.",
+            "Ask eve (at) evil.com.",
+        ] {
+            assert_eq!(keys(text), ["eve@evil.com"], "{text}");
+        }
+        assert_eq!(keys("Meet me at client.com, at the dot in it."), [""; 0]);
+    }
+
+    fn keys(text: &str) -> Vec<String> {
+        let found = addresses(text).into_iter();
+        found.map(|range| address_key(&text[range])).collect()
     }
 }

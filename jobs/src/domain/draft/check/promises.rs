@@ -30,11 +30,14 @@ static PAYMENT: LazyLock<Regex> = LazyLock::new(|| {
         .expect("a regular expression that compiles")
 });
 
+/// Words of payment that have other meanings, so that they allow nothing without an amount: "Offer Tuesday".
+const OTHER_MEANINGS: [&str; 4] = ["offer", "credit", "deposit", "transfer"];
+
 /// Returns whether a sentence promises an amount of money of which `allowed`, the owner's own words, say nothing.
 pub(super) fn promises_money(text: &str, allowed: &[&str]) -> bool {
-    let owner_speaks_of_it = allowed
-        .iter()
-        .any(|said| AMOUNT.is_match(said) || PAYMENT.is_match(said));
+    let owner_speaks_of_it = allowed.iter().any(|said| {
+        AMOUNT.is_match(said) || PAYMENT.find_iter(said).any(|word| is_plain(word.as_str()))
+    });
     // A point ends a sentence only before a space, so that 1.250 stays whole.
     let mut sentences = text
         .split(['!', '?', '\n'])
@@ -43,6 +46,12 @@ pub(super) fn promises_money(text: &str, allowed: &[&str]) -> bool {
         && sentences.any(|sentence| {
             AMOUNT.is_match(sentence) && PROMISE.is_match(sentence) && PAYMENT.is_match(sentence)
         })
+}
+
+/// Returns whether a word of payment can mean nothing else.
+fn is_plain(word: &str) -> bool {
+    let word = word.to_lowercase();
+    !OTHER_MEANINGS.iter().any(|other| word.starts_with(other))
 }
 
 /// Returns whether the text repeats a run of words of `source` that `known` does not contain. A source shorter than the run
@@ -104,6 +113,16 @@ mod tests {
                 !promises_money(text, &["Offer them 20 % off, or pay."]),
                 "{text}"
             );
+            for said in [
+                "Offer Tuesday or Wednesday.",
+                "Give Ann credit for it.",
+                "Transfer the call, and mention the deposit box.",
+            ] {
+                assert!(promises_money(text, &[said]), "{text} {said}");
+            }
+            for said in ["Refund it.", "Offer EUR 500.", "A deposit of $5 is fine."] {
+                assert!(!promises_money(text, &[said]), "{text} {said}");
+            }
         }
         for text in [
             "Thank you for the invoice of EUR 500.",

@@ -3,12 +3,8 @@
 //! An action that a model may not propose, that lacks a parameter, or whose label has a meaning for mail programs is
 //! dropped: nothing happens then. A figure that is not in the email is a fault, because it would be believed.
 
-use super::{
-    FaultClass, REASONING, ReplyFault, cut, fault,
-    fold::{Object, folded},
-    grounding::Grounding,
-    shown,
-};
+use super::{FaultClass, REASONING, ReplyFault, cut, fault, grounding::Grounding, shown};
+use crate::handlers::answer::{Object, folded};
 use jobs::domain::{
     action::{ActionType, FieldKind, OpenTo, Params},
     gate::Confirmation,

@@ -1,43 +1,42 @@
-//! Reads single fields of an answer and folds what is written otherwise but means the same: [`Object`].
+//! Reads the answer of a model: [`Object`] finds its JSON object, reads single fields and folds what is written otherwise but
+//! means the same. Knows no task: which fields matter is for the reader of the answer.
 
-use super::{FaultClass, ReplyFault, fault, missing, without_fences};
+mod find;
+
 use serde_json::{Map, Value};
 
-/// The JSON object of an answer, or of one of its actions.
+/// The JSON object of an answer, or of a part of it.
 pub(super) struct Object(Map<String, Value>);
 
+/// The fault of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct AnswerFault {
+    pub(super) class: AnswerFaultClass,
+    /// For the model. May quote its answer, so it goes back as untrusted text and never into a log.
+    pub(super) message: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AnswerFaultClass {
+    Json,
+    Schema,
+    Enum,
+}
+
 impl Object {
-    /// Finds the object in the text. Some models put it inside another one, under the name of the schema.
-    pub(super) fn find(text: &str) -> Result<Self, ReplyFault> {
-        let parsed = serde_json::from_str::<Value>(without_fences(text));
-        let mut map = match parsed {
-            Ok(Value::Object(map)) => map,
-            Ok(_) => {
-                let message = "the answer must be one JSON object".to_owned();
-                return Err(fault(FaultClass::Schema, message));
-            }
-            Err(error) => {
-                let message = error.to_string().chars().take(400).collect();
-                return Err(fault(FaultClass::Json, message));
-            }
-        };
-        if map.len() == 1
-            && let Some(Value::Object(inner)) = map.values_mut().next()
-        {
-            return Ok(Self(std::mem::take(inner)));
-        }
-        Ok(Self(map))
+    /// Finds the object in the text, also between thoughts, prose and Markdown fences or inside another object. One with a field of
+    /// `wanted` is preferred.
+    pub(super) fn find(text: &str, wanted: &[&str]) -> Result<Self, AnswerFault> {
+        find::object(text, wanted).map(Self)
     }
 
     pub(super) fn of(map: &Map<String, Value>) -> Self {
         Self(map.clone())
     }
 
-    /// Returns whether it says anything about the email.
-    pub(super) fn holds_judgement(&self) -> bool {
-        ["category", "disposition"]
-            .iter()
-            .any(|field| self.0.get(*field).is_some_and(|value| !value.is_null()))
+    /// Returns whether one of the fields says anything.
+    pub(super) fn holds_any(&self, fields: &[&str]) -> bool {
+        holds_any(&self.0, fields)
     }
 
     pub(super) fn get(&self, field: &str) -> Option<&Value> {
@@ -57,18 +56,21 @@ impl Object {
             .unwrap_or_default()
     }
 
+    /// Reads a text that must be there.
+    pub(super) fn required_text(&self, field: &str) -> Result<&str, AnswerFault> {
+        let value = self.0.get(field).ok_or_else(|| missing(field))?;
+        let not_text = || fault(AnswerFaultClass::Schema, format!("{field} must be text"));
+        value.as_str().ok_or_else(not_text)
+    }
+
     /// Reads a word of a closed set, whatever its capitals, spaces and marks.
     pub(super) fn word<T: Copy>(
         &self,
         field: &str,
         all: &[T],
         text_of: impl Fn(T) -> &'static str,
-    ) -> Result<T, ReplyFault> {
-        let value = self.0.get(field).ok_or_else(|| missing(field))?;
-        let Some(text) = value.as_str() else {
-            return Err(fault(FaultClass::Schema, format!("{field} must be text")));
-        };
-        let word = folded(text);
+    ) -> Result<T, AnswerFault> {
+        let word = folded(self.required_text(field)?);
         let found = all
             .iter()
             .copied()
@@ -76,12 +78,12 @@ impl Object {
         found.ok_or_else(|| {
             let known: Vec<_> = all.iter().map(|item| text_of(*item)).collect();
             let message = format!("{field} must be one of: {}", known.join(", "));
-            fault(FaultClass::Enum, message)
+            fault(AnswerFaultClass::Enum, message)
         })
     }
 
     /// Reads a share of one, also from text and from percent; none if the field is absent.
-    pub(super) fn share(&self, field: &str) -> Result<Option<f32>, ReplyFault> {
+    pub(super) fn share(&self, field: &str) -> Result<Option<f32>, AnswerFault> {
         let (number, percent) = match self.0.get(field) {
             None => return Ok(None),
             Some(Value::Number(number)) => (number.as_f64(), false),
@@ -105,24 +107,38 @@ impl Object {
             Some(share) if (0.0..=1.0).contains(&share) => Ok(Some(share as f32)),
             _ => {
                 let message = format!("{field} must lie between 0 and 1");
-                Err(fault(FaultClass::Schema, message))
+                Err(fault(AnswerFaultClass::Schema, message))
             }
         }
     }
 
     /// Reads a flag, also from text.
-    pub(super) fn flag(&self, field: &str) -> Result<bool, ReplyFault> {
+    pub(super) fn flag(&self, field: &str) -> Result<bool, AnswerFault> {
         match self.0.get(field) {
             None => Err(missing(field)),
             Some(Value::Bool(flag)) => Ok(*flag),
             Some(Value::String(text)) if folded(text) == "true" => Ok(true),
             Some(Value::String(text)) if folded(text) == "false" => Ok(false),
             Some(_) => Err(fault(
-                FaultClass::Schema,
+                AnswerFaultClass::Schema,
                 format!("{field} must be true or false"),
             )),
         }
     }
+}
+
+fn holds_any(map: &Map<String, Value>, fields: &[&str]) -> bool {
+    fields
+        .iter()
+        .any(|field| map.get(*field).is_some_and(|value| !value.is_null()))
+}
+
+pub(super) fn missing(field: &str) -> AnswerFault {
+    fault(AnswerFaultClass::Schema, format!("{field} is missing"))
+}
+
+fn fault(class: AnswerFaultClass, message: String) -> AnswerFault {
+    AnswerFault { class, message }
 }
 
 /// Returns a word as compared: letters and digits in lower case, all else as one underscore between them.
