@@ -132,6 +132,18 @@ fn missing_fields_and_eight_bit_headers_are_everyday_mail() {
 }
 
 #[test]
+fn author_without_an_address_is_not_the_one_who_is_answered() {
+    for from in [
+        "Nora Lindqvist, nora@client.example",
+        "Lindqvist; Nora <nora@client.example>",
+    ] {
+        let mail = Mail::parse(format!("From: {from}\n\nHello").as_bytes()).unwrap();
+        assert_eq!(mail.from.unwrap().addr, "nora@client.example", "{from}");
+        assert_eq!(mail.other_authors, [], "{from}");
+    }
+}
+
+#[test]
 fn html_only_mail_loses_its_hidden_text() {
     let mail = Mail::parse(
         b"From: a@b.c\nContent-Type: text/html; charset=utf-8\n\n<style>p{}</style><p>Seen</p>\
