@@ -89,10 +89,11 @@ pub(super) fn parse(raw: &[u8]) -> Result<Mail, MailError> {
             .iter()
             .take(limits::HEADERS)
             .map(|(name, value)| {
-                (
-                    name.to_owned(),
-                    text::line(&charset::header(value), limits::HEADER),
-                )
+                let most = match name {
+                    "authentication-results" => limits::RESULTS,
+                    _ => limits::HEADER,
+                };
+                (name.to_owned(), text::line(&charset::header(value), most))
             })
             .collect(),
     })
