@@ -274,6 +274,22 @@ async fn an_expired_key_may_be_used_again() {
 }
 
 #[tokio::test]
+async fn mail_that_refers_to_ids_of_any_length_is_accepted() {
+    let db = TestDb::new().await;
+    let api = TestApi::start(&db).await;
+    let client = api.sign_in(&db).await;
+    // No two characters repeat in a row, so that compression does not make the value short enough for an index.
+    let id: String = (0..1_990)
+        .filter_map(|n| char::from_u32(0x4e00 + n * 7))
+        .collect();
+    let mail = format!(
+        "From: nora@client.example\r\nMessage-ID: <{id}>\r\nIn-Reply-To: <{id}>\r\nReferences: <{id}> <{id}x>\r\n\r\nHello"
+    );
+    let answer = client.submit(mail.as_bytes(), "k").await;
+    assert_eq!(answer.status, 202, "{}", answer.text);
+}
+
+#[tokio::test]
 async fn two_copies_of_one_mail_that_differ_in_transport_are_one_job() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;

@@ -48,7 +48,11 @@ pub mod limits {
     pub const BODY: usize = 100_000;
     pub const SUBJECT: usize = 998;
     pub const HEADER: usize = 2_000;
+    /// Of Authentication-Results: a sender adds signatures that fail, and behind them stands what counts.
+    pub const RESULTS: usize = 20_000;
     pub const HEADERS: usize = 200;
+    /// Bytes: the longest line (RFC 5322 §2.1.1), so the longest that a program can have written.
+    pub const MESSAGE_ID: usize = 998;
     pub const ADDRESSES: usize = 500;
     pub const ADDRESS: usize = 320;
     pub const ATTACHMENTS: usize = 100;
@@ -417,11 +421,19 @@ pub fn message_id_in(header: &[u8]) -> Option<String> {
     Mail::parse(header).ok()?.message_id
 }
 
-/// A Message-ID without blanks and angle brackets; `None` if nothing is left.
+/// A Message-ID without blanks and angle brackets; what servers wrote behind them is none of it. `None` if nothing is left, or
+/// more than a line holds: no program has written that, and no index takes it.
 fn message_id(raw: &str) -> Option<String> {
     let id = text::line(raw, limits::HEADER);
-    let id = id.trim_start_matches('<').trim_end_matches('>').trim();
-    (!id.is_empty()).then(|| id.to_owned())
+    let inner = id.find('<').map_or(id.as_str(), |start| &id[start..]);
+    let inner = inner.trim_start_matches('<');
+    let ends = |end: &usize| {
+        let behind = inner[*end + 1..].trim_start_matches('>');
+        behind.is_empty() || behind.starts_with([' ', '('])
+    };
+    let end = inner.match_indices('>').map(|(at, _)| at).find(ends);
+    let id = inner[..end.unwrap_or(inner.len())].trim();
+    (!id.is_empty() && id.len() <= limits::MESSAGE_ID).then(|| id.to_owned())
 }
 
 /// The newest references; what refers to a thread of thousands is found by its last ones as well.

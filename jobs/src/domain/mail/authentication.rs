@@ -5,15 +5,15 @@
 /// Servers put their field on top, and RFC 8601 §5 has them remove what claims to be theirs. So the first field's server is
 /// ours, and so is every field under its name.
 pub(super) fn dmarc_failed<'a>(fields: impl IntoIterator<Item = &'a str>) -> bool {
-    trusted(fields).any(|field| field.split(';').any(is_dmarc_failure))
+    trusted(fields).any(|results| results.iter().any(|result| is_dmarc_failure(result)))
 }
 
 /// The domains whose signatures (RFC 6376) a trusted server found to be valid; `None` if no trusted server says anything of
 /// signatures.
 pub(super) fn dkim_domains<'a>(fields: impl IntoIterator<Item = &'a str>) -> Option<Vec<String>> {
     let mut passed = None;
-    for field in trusted(fields) {
-        for result in field.split(';') {
+    for results in trusted(fields) {
+        for result in &results {
             let Some((method, value)) = method_and_value(result) else {
                 continue;
             };
@@ -40,21 +40,21 @@ fn signer(property: &str) -> Option<String> {
     Some(domain.trim_matches('"').to_owned())
 }
 
-/// The fields of the servers that are ours, without comments, in lower case.
-fn trusted<'a>(fields: impl IntoIterator<Item = &'a str>) -> impl Iterator<Item = String> {
+/// The fields of the servers that are ours, each as its results, in lower case.
+fn trusted<'a>(fields: impl IntoIterator<Item = &'a str>) -> impl Iterator<Item = Vec<String>> {
     let mut ours: Option<String> = None;
     fields
         .into_iter()
-        .map(|field| without_comments(field).to_ascii_lowercase())
-        .filter(move |field| {
-            let server = server(field);
+        .map(|field| results(&field.to_ascii_lowercase()))
+        .filter(move |results| {
+            let server = server(results);
             *ours.get_or_insert_with(|| server.clone()) == server
         })
 }
 
 /// The name of the server that speaks; empty where it was left out, as Microsoft does.
-fn server(field: &str) -> String {
-    let first = field.split(';').next().unwrap_or_default();
+fn server(results: &[String]) -> String {
+    let first = results.first().map(String::as_str).unwrap_or_default();
     match first.contains('=') {
         true => String::new(),
         false => first
@@ -83,21 +83,71 @@ fn method_and_value(result: &str) -> Option<(&str, &str)> {
     Some((method, &value[..end]))
 }
 
-fn without_comments(field: &str) -> String {
-    let mut depth = 0_usize;
-    let mut kept = String::with_capacity(field.len());
-    for c in field.chars() {
-        match c {
-            '(' => {
-                depth += 1;
-                kept.push(' ');
+/// What stands between the semicolons, without comments. Marks in a quoted string are text: it may be the sender's own
+/// address, so nothing in it may end a result or begin a comment. What is found to be unclosed is not looked for again, so
+/// that the time grows with the length alone.
+fn results(field: &str) -> Vec<String> {
+    let (mut results, mut result) = (Vec::new(), String::new());
+    let (mut quotes, mut nests) = (true, true);
+    let mut rest = field;
+    while let Some(c) = rest.chars().next() {
+        let length = match c {
+            '"' if quotes => {
+                let closed = quoted(rest);
+                quotes = closed.is_some();
+                closed
             }
-            ')' => depth = depth.saturating_sub(1),
-            _ if depth == 0 => kept.push(c),
-            _ => {}
+            '(' => {
+                let closed = nests.then(|| comment(rest)).flatten();
+                nests = closed.is_some();
+                // Servers quote the sender's address in their comments as it is: it may open what nothing closes.
+                closed.or_else(|| Some(rest.find(')')? + 1))
+            }
+            _ => None,
+        };
+        let (token, after) = rest.split_at(length.unwrap_or(c.len_utf8()));
+        rest = after;
+        match c {
+            ';' => results.push(std::mem::take(&mut result)),
+            '(' => result.push(' '),
+            _ => result.push_str(token),
         }
     }
-    kept
+    results.push(result);
+    results
+}
+
+/// How long the quoted string is that the text begins with; one that never ends is none.
+fn quoted(text: &str) -> Option<usize> {
+    let mut marks = unescaped(&text[1..]);
+    marks.find(|(_, c)| *c == '"').map(|(at, _)| at + 2)
+}
+
+/// How long the comment is that the text begins with, with those in it; one that never ends is none.
+fn comment(text: &str) -> Option<usize> {
+    let mut depth = 1_usize;
+    for (at, c) in unescaped(&text[1..]) {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return Some(at + 2);
+        }
+    }
+    None
+}
+
+/// The characters that no backslash stands before.
+fn unescaped(text: &str) -> impl Iterator<Item = (usize, char)> {
+    let mut escaped = false;
+    text.char_indices().filter(move |(_, c)| {
+        let is_escape = !escaped && *c == '\\';
+        let stands = !escaped && !is_escape;
+        escaped = is_escape;
+        stands
+    })
 }
 
 #[cfg(test)]
@@ -116,6 +166,36 @@ mod tests {
                 true,
             ),
             (&["dmarc=fail action=none"], true),
+            (
+                &[
+                    "mx.a.example; spf=pass smtp.mailfrom=\"a(b\"@evil.example; dmarc=fail (p=reject)",
+                ],
+                true,
+            ),
+            (
+                &["mx.a.example; spf=pass smtp.mailfrom=\"a\\\"(b\"@evil.example; dmarc=fail"],
+                true,
+            ),
+            (
+                &["mx.a.example; spf=pass (of \\(b) smtp.helo=x; dmarc=fail (p=none)"],
+                true,
+            ),
+            (
+                &["mx.a.example; spf=pass (of \"a(b\"@x) smtp.helo=x; dmarc=fail (p=none)"],
+                true,
+            ),
+            (
+                &["mx.a.example; spf=pass (a (b) c; dmarc=fail) x; dmarc=pass"],
+                false,
+            ),
+            (
+                &["mx.a.example; spf=pass smtp.mailfrom=\"a; dmarc=fail"],
+                true,
+            ),
+            (
+                &["mx.a.example; spf=pass smtp.mailfrom=\"a; dmarc=fail;\"@x; dmarc=pass"],
+                false,
+            ),
             (&["mx.a.example; dmarc=pass (was dmarc=fail)"], false),
             (&["mx.a.example; dmarc=failure"], false),
             (

@@ -37,7 +37,7 @@ pub fn needs_smtputf8(address: &str) -> bool {
 }
 
 /// RFC 5321's `Dot-string`, with the characters beyond ASCII that RFC 6531 adds.
-fn is_dot_string(local: &str) -> bool {
+pub(super) fn is_dot_string(local: &str) -> bool {
     let is_atext = |c: char| {
         c.is_ascii_alphanumeric()
             || "!#$%&'*+-/=?^_`{|}~".contains(c)

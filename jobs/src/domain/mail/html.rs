@@ -4,18 +4,22 @@
 //! with the email's own style sheets), and the text of every element that can be seen is written in document order. The
 //! walk does not recurse, so that nesting cannot hurt. What is hidden is left out: no mail program shows it.
 
+mod cascade;
 mod css;
+mod geometry;
 mod sheet;
 mod style;
 mod tree;
+mod validity;
 mod values;
 mod writer;
 
+use cascade::Cascade;
 use ego_tree::iter::Edge;
 use html5ever::tree_builder::QuirksMode;
 use scraper::{ElementRef, Node, node::Element};
 use sheet::StyleSheet;
-use style::{Cascade, Style};
+use style::Style;
 use writer::{Gap, Writer};
 
 /// The visible text, blocks on lines of their own. Not yet sanitised: that is [`super::text::body`]'s part.
@@ -193,6 +197,8 @@ fn is_block_by_default(name: &str) -> bool {
     )
 }
 
+#[cfg(test)]
+mod cases;
 #[cfg(test)]
 mod tests {
     use super::*;

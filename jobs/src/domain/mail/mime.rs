@@ -5,7 +5,7 @@
 //! | header fields | RFC 5322 §2.2, §4 | `fields` |
 //! | addresses, dates | RFC 5322 §3.3, §3.4, §4.3; ISO 8601 | `addresses`, `date` |
 //! | encoded words | RFC 2047, RFC 2231 §5 | `encoded_word` |
-//! | parts, types, file names | RFC 2045, 2046, 2183, 2231 | `part` |
+//! | parts, types, file names | RFC 2045, 2046, 2183, 2231 | `part`, `parameters` |
 //! | base64, quoted-printable, uuencode | RFC 2045 §6, POSIX | `transfer`, `uuencode` |
 //! | charsets | WHATWG Encoding | `charset` |
 //! | what is shown | RFC 2046 §5.1, RFC 8621 §4.1.4 | `body` |
@@ -22,6 +22,7 @@ mod enriched;
 mod fields;
 mod files;
 mod flowed;
+mod parameters;
 mod part;
 mod report;
 mod transfer;
@@ -88,10 +89,11 @@ pub(super) fn parse(raw: &[u8]) -> Result<Mail, MailError> {
             .iter()
             .take(limits::HEADERS)
             .map(|(name, value)| {
-                (
-                    name.to_owned(),
-                    text::line(&charset::header(value), limits::HEADER),
-                )
+                let most = match name {
+                    "authentication-results" => limits::RESULTS,
+                    _ => limits::HEADER,
+                };
+                (name.to_owned(), text::line(&charset::header(value), most))
             })
             .collect(),
     })
@@ -147,13 +149,19 @@ fn value<'a>(raw: &'a [u8]) -> Cow<'a, str> {
     charset::header(&raw[..raw.len().min(VALUE)])
 }
 
-/// The first From field that names anybody. Of several the first is what mail programs show.
+/// The first From field that names anybody. Of several the first is what mail programs show. A name without an address beside
+/// one with it is a part of that one's name, torn off by a mark that was not quoted.
 fn authors(fields: &Fields<'_>) -> Vec<Address> {
     let lists = fields.all("from").map(|raw| addresses::read(&value(raw)));
     let mut lists = lists.filter(|list| !list.is_empty()).peekable();
     let first = lists.peek().cloned().unwrap_or_default();
-    let reachable = |list: &Vec<Address>| list.iter().any(|author| author.addr.contains('@'));
-    let mut authors = lists.find(reachable).unwrap_or(first);
+    let reachable = |author: &Address| author.addr.contains('@');
+    let mut authors = lists
+        .find(|list| list.iter().any(reachable))
+        .unwrap_or(first);
+    if authors.iter().any(reachable) {
+        authors.retain(reachable);
+    }
     authors.truncate(limits::ADDRESSES);
     authors
 }

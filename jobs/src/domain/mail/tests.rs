@@ -132,6 +132,18 @@ fn missing_fields_and_eight_bit_headers_are_everyday_mail() {
 }
 
 #[test]
+fn author_without_an_address_is_not_the_one_who_is_answered() {
+    for from in [
+        "Nora Lindqvist, nora@client.example",
+        "Lindqvist; Nora <nora@client.example>",
+    ] {
+        let mail = Mail::parse(format!("From: {from}\n\nHello").as_bytes()).unwrap();
+        assert_eq!(mail.from.unwrap().addr, "nora@client.example", "{from}");
+        assert_eq!(mail.other_authors, [], "{from}");
+    }
+}
+
+#[test]
 fn html_only_mail_loses_its_hidden_text() {
     let mail = Mail::parse(
         b"From: a@b.c\nContent-Type: text/html; charset=utf-8\n\n<style>p{}</style><p>Seen</p>\
@@ -149,6 +161,79 @@ fn a_blank_text_part_gives_way_to_the_html_part() {
     )
     .unwrap();
     assert_eq!(mail.body_text, "Shown");
+}
+
+#[test]
+fn an_html_part_that_shows_nothing_gives_way_to_the_text_part() {
+    for nothing in ["&#8203;&zwnj;", "\u{200b}", "&nbsp;&#xfeff;"] {
+        let mail = format!(
+            "From: a@b.c\nContent-Type: multipart/alternative; boundary=x\n\n--x\n\nShown\n--x\n\
+             Content-Type: text/html; charset=utf-8\n\n<p>{nothing}</p>\n--x--\n"
+        );
+        assert_eq!(
+            Mail::parse(mail.as_bytes()).unwrap().body_text,
+            "Shown",
+            "{nothing}"
+        );
+    }
+}
+
+#[test]
+fn message_ids_are_read_without_what_stands_around_them() {
+    for (value, id) in [
+        (
+            "<77@x.example> (added by postmaster@mx.example)",
+            Some("77@x.example"),
+        ),
+        ("<77@x.example> <78@x.example>", Some("77@x.example")),
+        ("<<77@x.example>>", Some("77@x.example")),
+        ("<7>7@x.example>", Some("7>7@x.example")),
+        ("77@x.example", Some("77@x.example")),
+        ("<>", None),
+    ] {
+        let mail = Mail::parse(format!("Message-ID: {value}\n\nHello").as_bytes()).unwrap();
+        assert_eq!(mail.message_id.as_deref(), id, "{value}");
+    }
+}
+
+#[test]
+fn message_ids_longer_than_a_line_may_be_are_not_used() {
+    let longest = "a".repeat(limits::MESSAGE_ID);
+    for (id, used) in [
+        (longest.clone(), true),
+        (format!("{longest}a"), false),
+        ("計".repeat(400), false),
+        (format!("{longest}a@x"), false),
+    ] {
+        let headers = format!("Message-ID: <{id}>\nIn-Reply-To: <{id}>\nReferences: <{id}> <b@x>");
+        let mail = Mail::parse(format!("{headers}\n\nHello").as_bytes()).unwrap();
+        assert_eq!(mail.message_id.is_some(), used);
+        assert_eq!(mail.in_reply_to.is_some(), used);
+        assert_eq!(mail.references.len(), 1 + usize::from(used));
+        let envelope = Envelope {
+            message_id: Some(format!("<{id}>")),
+            in_reply_to: Some(id.clone()),
+            references: vec![id],
+            subject: "x".into(),
+            ..Envelope::default()
+        };
+        let mail = Mail::try_from(envelope).unwrap();
+        assert_eq!(
+            (mail.message_id.is_some(), mail.in_reply_to.is_some()),
+            (used, used)
+        );
+        assert_eq!(mail.references.len(), usize::from(used));
+    }
+}
+
+#[test]
+fn failure_behind_many_results_is_found() {
+    let result = "dkim=fail (signature did not verify) header.d=evil.example header.b=abcdefgh;\n ";
+    let mail = format!(
+        "Authentication-Results: mx.acme.example;\n {}dmarc=fail (p=reject)\nFrom: a@b.c\n\nHello",
+        result.repeat(60)
+    );
+    assert!(Mail::parse(mail.as_bytes()).unwrap().dmarc_failed());
 }
 
 #[test]
@@ -194,6 +279,17 @@ fn nested_mime_of_any_depth_is_survived() {
     Mail::parse(parts.as_bytes()).unwrap();
     let messages = "From: a@b.c\nContent-Type: message/rfc822\n\n".repeat(20_000);
     Mail::parse(messages.as_bytes()).unwrap();
+}
+
+#[test]
+fn calendar_is_unfolded_before_its_characters_are_read() {
+    let mail = [
+        b"From: a@b.c\nContent-Type: text/calendar; charset=utf-8\n\nBEGIN:VCALENDAR\nVERSION:2.0\nBEGIN:VEVENT\n\
+          UID:1\nSUMMARY:T\xc3\r\n \xbcr\nEND:VEVENT\nEND:VCALENDAR\n"
+            .as_slice(),
+    ]
+    .concat();
+    assert_eq!(Mail::parse(&mail).unwrap().body_text, "Event: T\u{fc}r");
 }
 
 #[test]

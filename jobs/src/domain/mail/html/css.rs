@@ -1,5 +1,6 @@
 //! CSS declarations that decide whether text can be seen: [`Declaration`], read with `cssparser`.
 
+use super::validity::is_valid;
 use cssparser::{
     AtRuleParser, CowRcStr, DeclarationParser, ParseError, Parser, ParserState,
     QualifiedRuleParser, RuleBodyItemParser, RuleBodyParser, Token,
@@ -44,7 +45,7 @@ pub(super) enum Property {
     Width,
 }
 
-/// One property's value, in lower case, without comments and escapes.
+/// One property's value, in lower case, without comments and escapes. Valid, as far as [`is_valid`] can tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Declaration {
     pub(super) property: Property,
@@ -83,13 +84,14 @@ impl<'i> DeclarationParser<'i> for Reader {
             Some((value, mark)) if mark.trim() == "important" => (value, true),
             _ => (text.as_str(), false),
         };
-        let longhands = longhands(&name.to_ascii_lowercase(), value.trim());
+        let longhands = longhands(&name.to_ascii_lowercase(), value.trim()).into_iter();
+        let longhands = longhands.filter(|(property, value)| is_valid(*property, value));
         let declaration = |(property, value)| Declaration {
             property,
             value,
             important,
         };
-        Ok(longhands.into_iter().map(declaration).collect())
+        Ok(longhands.map(declaration).collect())
     }
 }
 
@@ -184,7 +186,12 @@ fn longhands(name: &str, value: &str) -> Vec<(Property, String)> {
         "filter" => one(Property::Filter),
         "float" => one(Property::Float),
         "font" => font_size_of(value)
-            .map(|size| vec![(Property::FontSize, size)])
+            .map(|(size, line_height)| {
+                vec![
+                    (Property::FontSize, size),
+                    (Property::LineHeight, line_height),
+                ]
+            })
             .unwrap_or_default(),
         "font-size" => one(Property::FontSize),
         "height" => one(Property::Height),
@@ -235,18 +242,21 @@ fn longhands(name: &str, value: &str) -> Vec<(Property, String)> {
     }
 }
 
-/// The size in `italic bold 12px/1.5 Arial`: what stands before the slash, or the first part that is a size.
-fn font_size_of(value: &str) -> Option<String> {
+/// The size in `italic bold 12px/1.5 Arial`, the first part that is one, and the height of lines behind its slash.
+fn font_size_of(value: &str) -> Option<(String, String)> {
     let parts = value
         .split_whitespace()
-        .map(|part| part.split('/').next().unwrap_or_default());
+        .map(|part| part.split_once('/').unwrap_or((part, "normal")));
     // A number without a unit is the weight.
-    let is_size = |part: &&str| {
-        super::values::font_size(part, 1.0).is_some()
-            && !part.ends_with(|c: char| c.is_ascii_digit())
-            || *part == "0"
+    let is_size = |(size, _): &(&str, &str)| {
+        super::values::font_size(size, 1.0).is_some()
+            && !size.ends_with(|c: char| c.is_ascii_digit())
+            || *size == "0"
     };
-    parts.into_iter().find(is_size).map(str::to_owned)
+    parts
+        .into_iter()
+        .find(is_size)
+        .map(|(size, line_height)| (size.to_owned(), line_height.to_owned()))
 }
 
 /// One to four values for four sides, as CSS deals them out.
@@ -293,6 +303,7 @@ mod tests {
             read("font: bold 1px/1 Arial; margin: 0 0 0 -9999px"),
             [
                 (Property::FontSize, "1px".into(), false),
+                (Property::LineHeight, "1".into(), false),
                 (Property::MarginTop, "0".into(), false),
                 (Property::MarginLeft, "-9999px".into(), false),
             ]

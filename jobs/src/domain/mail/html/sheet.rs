@@ -104,8 +104,11 @@ impl StyleSheet {
             if key == Key::Any && place.len() >= UNIVERSAL {
                 continue;
             }
+            let linked = text
+                .replace(":any-link", "[href]")
+                .replace(":link", "[href]");
             // Dynamic pseudo-classes and pseudo-elements are unknown here, and never match text either.
-            let Ok(selector) = Selector::parse(text) else {
+            let Ok(selector) = Selector::parse(&linked) else {
                 continue;
             };
             place.push(self.rules.len());
@@ -248,7 +251,7 @@ fn split_at_commas(list: &str) -> Vec<&str> {
 /// Selectors that look at many siblings or descendants for each element, or are longer than people write them.
 fn is_costly(selector: &str) -> bool {
     selector.len() > 300
-        || selector.contains('~')
+        || selector.replace("~=", "=").contains('~')
         || [":has", ":nth", ":only", ":last-of", ":first-of"]
             .iter()
             .any(|pseudo| selector.contains(pseudo))

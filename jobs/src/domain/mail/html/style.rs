@@ -3,23 +3,25 @@
 //! Knows no layout. Geometry counts where the declarations alone settle it: a box of no size that cuts off what it holds,
 //! a place far outside the page, a clip of no area.
 
-use super::css::{Declaration, Property};
+use super::cascade::Cascade;
+use super::css::Property;
+use super::geometry::{
+    OPACITY, OUTSIDE, SPECK, cuts_off, is_block, is_clipped_away, is_far, is_moved_outside,
+    is_scaled_away, is_transformed_away,
+};
 use super::values::{
-    BLACK, LINK, MEDIUM, WHITE, arguments, color, contrast, font_size, length, number_and_unit,
-    over, share,
+    BLACK, BUTTON, CONTROL, LINK, MARKED, MEDIUM, WHITE, arguments, color, contrast, distance,
+    font_size, length, number_and_unit, over, share, words,
 };
 use csscolorparser::Color;
 use scraper::node::Element;
 
 /// Text smaller than this cannot be read.
 const READABLE: f32 = 4.0;
-/// Boxes of this size and below show nothing of a text.
-const SPECK: f32 = 1.0;
-/// Farther outside than any layout puts what it wants to be seen.
-const OUTSIDE: f32 = -500.0;
 /// Colours with less contrast are one colour to the eye. The faintest text of real newsletters has 1.3.
 const CONTRAST: f32 = 1.1;
-const OPACITY: f32 = 0.05;
+/// Colours of one brightness are two colours all the same if one of their parts differs as much.
+const SHADE: f32 = 0.12;
 
 /// The computed values that decide whether text can be seen.
 #[derive(Clone, Debug)]
@@ -32,109 +34,16 @@ pub(super) struct Style {
     /// The colour behind the text; `None` where a picture may be.
     background: Option<Color>,
     text_indent: f32,
+    /// The lines of the block have no height.
+    has_flat_lines: bool,
+    /// A block around it grows with its lines only, had flat ones itself, and cuts off what does not fit.
+    is_cut_to_lines: bool,
     /// The text takes its colour from the background, on purpose.
     clipped_to_text: bool,
     /// Line breaks of the source are line breaks of the text.
     pub(super) preserves_lines: bool,
     /// What `display` was declared to be, for the element alone.
     pub(super) display: Option<String>,
-}
-
-/// How strongly a declaration counts against others of its property, weakest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Weight {
-    important: bool,
-    origin: Origin,
-    specificity: u32,
-    order: u32,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Origin {
-    /// An attribute such as `bgcolor`.
-    Hint,
-    Sheet,
-    Inline,
-}
-
-/// The winning declaration of each property.
-#[derive(Default)]
-pub(super) struct Cascade(Vec<(Property, Weight, String)>);
-
-impl Cascade {
-    pub(super) fn sheet(&mut self, specificity: u32, order: u32, declaration: &Declaration) {
-        let weight = Weight {
-            important: declaration.important,
-            origin: Origin::Sheet,
-            specificity,
-            order,
-        };
-        self.add(declaration.property, weight, &declaration.value);
-    }
-
-    pub(super) fn inline(&mut self, declaration: &Declaration) {
-        let weight = Weight {
-            important: declaration.important,
-            origin: Origin::Inline,
-            specificity: 0,
-            order: 0,
-        };
-        self.add(declaration.property, weight, &declaration.value);
-    }
-
-    /// What the older attributes say.
-    pub(super) fn hints(&mut self, element: &Element) {
-        let weight = Weight {
-            important: false,
-            origin: Origin::Hint,
-            specificity: 0,
-            order: 0,
-        };
-        let lower = |value: &str| value.to_ascii_lowercase();
-        if element.attr("hidden").is_some() {
-            self.add(Property::Display, weight, "none");
-        }
-        if let Some(value) = element.attr("bgcolor") {
-            self.add(Property::BackgroundColor, weight, &lower(value));
-        }
-        if element
-            .attr("background")
-            .is_some_and(|url| !url.trim().is_empty())
-        {
-            self.add(Property::BackgroundImage, weight, "url()");
-        }
-        let text = match element.name() {
-            "font" => element.attr("color"),
-            "body" => element.attr("text"),
-            _ => None,
-        };
-        if let Some(value) = text {
-            self.add(Property::Color, weight, &lower(value));
-        }
-    }
-
-    fn add(&mut self, property: Property, weight: Weight, value: &str) {
-        match self.0.iter_mut().find(|(known, _, _)| *known == property) {
-            Some((_, held, text)) if weight >= *held => {
-                *held = weight;
-                value.clone_into(text);
-            }
-            Some(_) => {}
-            None => self.0.push((property, weight, value.to_owned())),
-        }
-    }
-
-    fn get(&self, property: Property) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(known, _, _)| *known == property)
-            .map(|(_, _, value)| value.as_str())
-    }
-
-    fn is_one_of(&self, property: Property, values: &[&str]) -> bool {
-        self.get(property)
-            .is_some_and(|value| values.contains(&value))
-    }
 }
 
 impl Style {
@@ -147,6 +56,8 @@ impl Style {
             color: BLACK,
             background: Some(WHITE),
             text_indent: 0.0,
+            has_flat_lines: false,
+            is_cut_to_lines: false,
             clipped_to_text: false,
             preserves_lines: false,
             display: None,
@@ -171,6 +82,7 @@ impl Style {
             && self.visible
             && self.font_size >= READABLE
             && self.text_indent > OUTSIDE
+            && !(self.has_flat_lines && self.is_cut_to_lines)
             && (self.clipped_to_text || self.stands_out())
     }
 
@@ -182,15 +94,19 @@ impl Style {
         if self.color.a < OPACITY {
             return false;
         }
-        self.background
-            .as_ref()
-            .is_none_or(|ground| contrast(&over(&self.color, ground), ground) >= CONTRAST)
+        self.background.as_ref().is_none_or(|ground| {
+            let seen = over(&self.color, ground);
+            contrast(&seen, ground) >= CONTRAST || distance(&seen, ground) >= SHADE
+        })
     }
 
     fn inherit(&mut self, element: &Element, cascade: &Cascade, quirks: bool) {
         let name = element.name();
         if quirks && name == "table" {
             self.font_size = MEDIUM;
+        }
+        if matches!(name, "button" | "input" | "textarea") {
+            self.font_size = CONTROL;
         }
         if let Some(value) = cascade.get(Property::FontSize)
             && let Some(size) = font_size(value, self.font_size)
@@ -217,24 +133,53 @@ impl Style {
         {
             self.text_indent = indent;
         }
+        self.inherit_lines(element, cascade);
         self.inherit_colors(element, cascade);
     }
 
+    fn inherit_lines(&mut self, element: &Element, cascade: &Cascade) {
+        let is_block = is_block(element, cascade);
+        match cascade.get(Property::LineHeight) {
+            None | Some("inherit" | "unset") => {}
+            Some(height) => {
+                let flat = number_and_unit(height).is_some_and(|(height, unit)| {
+                    height == 0.0 || (unit == "px" && height <= SPECK)
+                });
+                // A line is as high as its block wants it at least, whatever stands in it.
+                self.has_flat_lines = flat && (is_block || self.has_flat_lines);
+            }
+        }
+        let grows_with_lines = cascade
+            .get(Property::Height)
+            .is_none_or(|height| height == "auto")
+            && !self.grows(cascade, Property::MinHeight);
+        if is_block && self.has_flat_lines && grows_with_lines && cuts_off(cascade) {
+            self.is_cut_to_lines = true;
+        }
+    }
+
     fn inherit_colors(&mut self, element: &Element, cascade: &Cascade) {
+        let name = element.name();
         let declared = [Property::TextFill, Property::Color]
             .into_iter()
             .find_map(|property| cascade.get(property).and_then(color));
+        // `inherit` is what senders say of links that are to look like text.
+        let inherits = cascade.is_one_of(Property::Color, &["inherit"]);
         match declared {
             Some(declared) => self.color = declared,
-            None if element.name() == "a" && element.attr("href").is_some() => {
-                // `inherit` is what senders say of links that are to look like text.
-                let inherits = cascade.is_one_of(Property::Color, &["inherit"]);
-                if !inherits {
-                    self.color = LINK;
-                }
-            }
-            None if matches!(element.name(), "button" | "mark") => self.color = BLACK,
+            None if inherits => {}
+            None if name == "a" && element.attr("href").is_some() => self.color = LINK,
+            None if matches!(name, "button" | "input" | "mark" | "textarea") => self.color = BLACK,
             None => {}
+        }
+        match name {
+            "mark" => self.background = Some(MARKED),
+            "button" | "input" => self.background = Some(BUTTON),
+            "textarea" => self.background = Some(WHITE),
+            _ => {}
+        }
+        if cascade.has_odd_ground {
+            self.background = None;
         }
         if cascade.get(Property::BackgroundClip) == Some("text") {
             self.clipped_to_text = true;
@@ -284,9 +229,7 @@ impl Style {
 
     /// A block of no width or no height that cuts off what does not fit.
     fn is_cut_to_nothing(&self, element: &Element, cascade: &Cascade) -> bool {
-        if !is_block(element, cascade)
-            || !cascade.is_one_of(Property::Overflow, &["hidden", "clip", "scroll", "auto"])
-        {
+        if !is_block(element, cascade) || !cuts_off(cascade) {
             return false;
         }
         let no_more_than = |property, most: f32| {
@@ -295,139 +238,28 @@ impl Style {
                 .and_then(|value| length(value, self.font_size))
                 .is_some_and(|size| size <= most)
         };
-        let grows = |property| {
-            cascade
-                .get(property)
-                .and_then(|value| length(value, self.font_size))
-                .is_some_and(|size| size > SPECK)
-        };
         let no_height = (no_more_than(Property::MaxHeight, SPECK)
             || no_more_than(Property::Height, SPECK))
-            && !grows(Property::MinHeight);
+            && !self.grows(cascade, Property::MinHeight);
         let no_width = (no_more_than(Property::MaxWidth, SPECK)
             || no_more_than(Property::Width, SPECK))
-            && !grows(Property::MinWidth);
-        let flat_lines = cascade
-            .get(Property::Height)
-            .is_none_or(|height| height == "auto")
-            && cascade
-                .get(Property::LineHeight)
-                .and_then(number_and_unit)
-                .is_some_and(|(height, unit)| height == 0.0 || (unit == "px" && height <= SPECK));
-        no_height || no_width || flat_lines
+            && !self.grows(cascade, Property::MinWidth);
+        no_height || no_width
     }
-}
 
-/// Whether sizes and overflow apply: not to inline elements, and a cell grows with what is in it.
-fn is_block(element: &Element, cascade: &Cascade) -> bool {
-    if cascade.is_one_of(Property::Position, &["absolute", "fixed"])
-        || cascade.is_one_of(Property::Float, &["left", "right"])
-    {
-        return true;
+    /// Whether a box is larger than nothing by this minimum; what only a layout can tell counts as large.
+    fn grows(&self, cascade: &Cascade, minimum: Property) -> bool {
+        cascade
+            .get(minimum)
+            .is_some_and(|value| match length(value, self.font_size) {
+                Some(size) => size > SPECK,
+                None => value.contains('(') || share(value).is_some_and(|part| part > 0.0),
+            })
     }
-    match cascade.get(Property::Display) {
-        Some(display) => {
-            !display.starts_with("inline") && !display.starts_with("table") && display != "contents"
-                || matches!(display, "inline-block" | "inline-flex" | "inline-grid")
-        }
-        None => super::is_block_by_default(element.name()),
-    }
-}
-
-fn is_moved_outside(cascade: &Cascade, pixels: &impl Fn(Property) -> Option<f32>) -> bool {
-    let far = |property| pixels(property).is_some_and(|offset| offset <= OUTSIDE);
-    let positioned = cascade.is_one_of(
-        Property::Position,
-        &["absolute", "fixed", "relative", "sticky"],
-    );
-    far(Property::MarginLeft)
-        || far(Property::MarginTop)
-        || positioned
-            && [
-                Property::Left,
-                Property::Top,
-                Property::Right,
-                Property::Bottom,
-            ]
-            .into_iter()
-            .any(far)
-}
-
-fn is_clipped_away(cascade: &Cascade, font_size: f32) -> bool {
-    let pixels = |value: &str| length(value, font_size);
-    // `clip` applies to positioned elements only; its edges count from the top left corner.
-    let clipped = cascade.is_one_of(Property::Position, &["absolute", "fixed"])
-        && cascade
-            .get(Property::Clip)
-            .and_then(|value| arguments(value, "rect"))
-            .and_then(|edges| {
-                let edge = |n: usize| edges.get(n).copied().and_then(pixels);
-                Some((edge(2)? - edge(0)?).min(edge(1)? - edge(3)?))
-            })
-            .is_some_and(|size| size <= SPECK);
-    let shaped = cascade.get(Property::ClipPath).is_some_and(|value| {
-        let inset = arguments(value, "inset").is_some_and(|edges| {
-            let half =
-                |edge: &str| share(edge).is_some_and(|part| edge.ends_with('%') && part >= 0.5);
-            match edges[..] {
-                [all] => half(all),
-                [vertical, horizontal, ..] => half(vertical) || half(horizontal),
-                [] => false,
-            }
-        });
-        let circle = ["circle", "ellipse"].iter().any(|shape| {
-            arguments(value, shape)
-                .and_then(|parts| pixels(parts.first()?))
-                .is_some_and(|radius| radius <= SPECK)
-        });
-        let polygon = arguments(value, "polygon")
-            .is_some_and(|points| points.iter().all(|point| pixels(point) == Some(0.0)));
-        inset || circle || polygon
-    });
-    clipped || shaped
-}
-
-/// The values of `translate`.
-fn is_far(value: &str, font_size: f32) -> bool {
-    value
-        .split_whitespace()
-        .filter_map(|offset| length(offset, font_size))
-        .any(|offset| offset <= OUTSIDE)
-}
-
-/// The values of `scale`; the third is the depth.
-fn is_scaled_away(value: &str) -> bool {
-    let factors = value.split_whitespace().take(2);
-    factors.filter_map(share).any(|part| part.abs() < OPACITY)
-}
-
-fn is_transformed_away(value: &str, font_size: f32) -> bool {
-    let scaled = ["scale", "scalex", "scaley", "scale3d"]
-        .iter()
-        .any(|function| {
-            arguments(value, function).is_some_and(|parts| {
-                parts
-                    .iter()
-                    .take(2)
-                    .filter_map(|part| share(part))
-                    .any(|part| part.abs() < OPACITY)
-            })
-        });
-    let moved = ["translate", "translatex", "translatey", "translate3d"]
-        .iter()
-        .any(|function| {
-            arguments(value, function).is_some_and(|parts| {
-                parts
-                    .iter()
-                    .filter_map(|part| length(part, font_size))
-                    .any(|offset| offset <= OUTSIDE)
-            })
-        });
-    scaled || moved
 }
 
 fn background_color(value: &str) -> Option<Color> {
-    color(value).or_else(|| value.split_whitespace().find_map(color))
+    color(value).or_else(|| words(value).into_iter().find_map(color))
 }
 
 /// Elements whose content no mail program shows as text.

@@ -4,6 +4,8 @@ use csscolorparser::Color;
 
 /// The root's font size.
 pub(super) const MEDIUM: f32 = 16.0;
+/// The font size of buttons and fields, whatever is around them.
+pub(super) const CONTROL: f32 = 13.333;
 /// The window that media queries and relative units are asked about: a reading pane of a desktop program.
 pub(super) const VIEWPORT_WIDTH: f32 = 800.0;
 const VIEWPORT_HEIGHT: f32 = 600.0;
@@ -61,6 +63,7 @@ pub(super) fn font_size(value: &str, parent: f32) -> Option<f32> {
         "large" => 18.0,
         "x-large" => 24.0,
         "xx-large" => 32.0,
+        "xxx-large" => 48.0,
         "smaller" => parent / 1.2,
         "larger" => parent * 1.2,
         "inherit" | "unset" => parent,
@@ -102,6 +105,9 @@ pub(super) const BLACK: Color = Color::new(0.0, 0.0, 0.0, 1.0);
 pub(super) const WHITE: Color = Color::new(1.0, 1.0, 1.0, 1.0);
 /// Blink's colour of links.
 pub(super) const LINK: Color = Color::new(0.0, 0.0, 0.93, 1.0);
+/// Its ground of `<mark>`, and of buttons.
+pub(super) const MARKED: Color = Color::new(1.0, 1.0, 0.0, 1.0);
+pub(super) const BUTTON: Color = Color::new(0.937, 0.937, 0.937, 1.0);
 
 /// The colour that is seen where `top` lies over `ground`.
 pub(super) fn over(top: &Color, ground: &Color) -> Color {
@@ -120,12 +126,32 @@ pub(super) fn contrast(one: &Color, other: &Color) -> f32 {
     (one.max(other) + 0.05) / (one.min(other) + 0.05)
 }
 
+/// How far apart the colours are in the part in which they differ most, from 0 to 1.
+pub(super) fn distance(one: &Color, other: &Color) -> f32 {
+    let parts = [one.r - other.r, one.g - other.g, one.b - other.b];
+    parts.into_iter().map(f32::abs).fold(0.0, f32::max)
+}
+
 fn luminance(color: &Color) -> f32 {
     let linear = |part: f32| match part {
         part if part <= 0.040_45 => part / 12.92,
         part => ((part + 0.055) / 1.055).powf(2.4),
     };
     0.2126 * linear(color.r) + 0.7152 * linear(color.g) + 0.0722 * linear(color.b)
+}
+
+/// The parts of a value: `rgb(0, 51, 102) none` → two.
+pub(super) fn words(value: &str) -> Vec<&str> {
+    let mut depth = 0_usize;
+    let blank = |c: char| {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0 && c.is_whitespace()
+    };
+    value.split(blank).filter(|word| !word.is_empty()).collect()
 }
 
 /// The arguments of the first call of `function`: `rect(0, 0, 0, 0)` → four texts.

@@ -36,7 +36,7 @@ impl Reader {
     /// What is shown of the whole message, or why nothing can be. Not yet sanitised.
     pub(super) fn read_whole(&mut self, message: &Part<'_>) -> String {
         let shown = self.read(message);
-        match self.has_tnef && shown.trim().is_empty() {
+        match self.has_tnef && !says_something(&shown) {
             true => TNEF.to_owned(),
             false => shown,
         }
@@ -81,10 +81,7 @@ impl Reader {
             "encrypted" => {
                 let text = self.read_all(&children);
                 let note = "[This email is encrypted (OpenPGP). Its text cannot be read here.]";
-                match text.trim().is_empty() {
-                    true => note.to_owned(),
-                    false => joined([note.to_owned(), text]),
-                }
+                joined([note.to_owned(), text])
             }
             _ => self.read_all(&children),
         }
@@ -115,7 +112,7 @@ impl Reader {
             let text = self.read(part);
             // The files stay in the order in which they were sent, though the alternatives are asked backwards.
             files.splice(0..0, self.attachments.drain(known..));
-            if shown.is_empty() && !text.trim().is_empty() {
+            if shown.is_empty() && says_something(&text) {
                 shown = text;
             }
         }
@@ -191,7 +188,7 @@ impl Reader {
             }
         }
         match part.footer() {
-            footer if footer.trim().is_empty() => shown,
+            footer if !says_something(&footer) => shown,
             footer => joined([shown, footer]),
         }
     }
@@ -256,9 +253,7 @@ impl Reader {
                     .is_some_and(|name| has_text_extension(&name));
         let raw = match (is_text, calendar) {
             (false, _) => None,
-            (true, true) => {
-                Some(part.text()).and_then(|text| calendar::rendered(&text).or(Some(text)))
-            }
+            (true, true) => Some(calendar_text(part)),
             (true, false) => Some(readable(part)),
         };
         let text = raw.map(|raw| text::body(&raw, limits::ATTACHMENT_TEXT).0);
@@ -314,11 +309,13 @@ fn has_text_extension(name: &str) -> bool {
 
 /// A text part in words.
 fn readable(part: &Part<'_>) -> String {
+    if part.kind.is("text", "calendar") {
+        return calendar_text(part);
+    }
     let text = part.text();
     match part.kind.sub.as_str() {
         "html" | "xhtml" => html::visible_text(&text),
         "enriched" | "richtext" => enriched::plain(&text),
-        "calendar" => calendar::rendered(&text).unwrap_or(text),
         _ => {
             let is = |name, value: &str| {
                 part.kind
@@ -331,6 +328,13 @@ fn readable(part: &Part<'_>) -> String {
             }
         }
     }
+}
+
+/// A calendar in words, or as it is written.
+fn calendar_text(part: &Part<'_>) -> String {
+    let unfolded = calendar::unfolded(&part.decoded().bytes);
+    let text = charset::decode(&unfolded, part.kind.parameter("charset"));
+    calendar::rendered(&text).unwrap_or_else(|| text.into_owned())
 }
 
 /// An email that was saved as a file and attached as one, without its type.
@@ -352,10 +356,16 @@ fn smime(part: &Part<'_>) -> &'static str {
     }
 }
 
+/// Whether any of it can be seen: senders put zero-width characters into parts that are to look empty.
+fn says_something(text: &str) -> bool {
+    text.chars()
+        .any(|c| !c.is_whitespace() && !text::is_invisible(c))
+}
+
 /// Texts one below the other, with an empty line between two.
 fn joined(texts: impl IntoIterator<Item = String>) -> String {
     let mut all = String::new();
-    for text in texts.into_iter().filter(|text| !text.trim().is_empty()) {
+    for text in texts.into_iter().filter(|text| says_something(text)) {
         if !all.is_empty() {
             all.push_str("\n\n");
         }

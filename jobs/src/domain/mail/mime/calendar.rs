@@ -1,6 +1,9 @@
 //! `text/calendar` (RFC 5545, RFC 5546) rendered in words: [`rendered`].
 
-use icalendar::parser::{Component, read_calendar_simple, unfold};
+mod moment;
+
+use icalendar::parser::{Component, Property, read_calendar_simple};
+use moment::Moment;
 
 /// Calendars that nest deeper are rendered as they are written: the parser calls itself once per level.
 const DEPTH: usize = 8;
@@ -10,13 +13,26 @@ const TASK: &str = concat!("VTO", "DO");
 /// Longer ones are not invitations; the parser's time grows with the square of their lines.
 const BYTES: usize = 100_000;
 
-/// The events and tasks of a calendar, each as title, time and place. `None` if it cannot be read or has none.
+/// Joins lines that were folded. RFC 5545 §3.1 has programs fold by octets, so a character may stand on both sides of a fold.
+pub(super) fn unfolded(source: &[u8]) -> Vec<u8> {
+    let mut whole: Vec<u8> = Vec::with_capacity(source.len());
+    for byte in source {
+        if matches!(byte, b' ' | b'\t') && whole.last() == Some(&b'\n') {
+            whole.pop();
+            whole.pop_if(|end| *end == b'\r');
+        } else {
+            whole.push(*byte);
+        }
+    }
+    whole
+}
+
+/// The events and tasks of a calendar without folds, each as title, time and place. `None` if it cannot be read or has none.
 pub(super) fn rendered(source: &str) -> Option<String> {
     if source.len() > BYTES || depth(source) > DEPTH {
         return None;
     }
-    let unfolded = unfold(source);
-    let calendars = read_calendar_simple(&unfolded).ok()?;
+    let calendars = read_calendar_simple(source).ok()?;
     let mut lines = Vec::new();
     for calendar in &calendars {
         let method = value(calendar, "METHOD").unwrap_or_default();
@@ -46,11 +62,6 @@ fn tell(entry: &Component<'_>, method: &str, lines: &mut Vec<String>) {
     };
     let title = value(entry, "SUMMARY").unwrap_or_default();
     lines.push(format!("{what}: {title}").trim_end().to_owned());
-    let ends = time(entry, "DTEND").or_else(|| time(entry, "DUE"));
-    let when = match (time(entry, "DTSTART"), ends) {
-        (Some(start), Some(end)) => Some(format!("{start} to {end}")),
-        (start, end) => start.or(end),
-    };
     let organizer = entry.find_prop("ORGANIZER").map(|found| {
         let address = found.val.as_str();
         let address = address
@@ -64,7 +75,7 @@ fn tell(entry: &Component<'_>, method: &str, lines: &mut Vec<String>) {
         .find_prop("ATTENDEE")
         .and_then(|found| parameter(found, "PARTSTAT"));
     for (label, text) in [
-        ("Time", when),
+        ("Time", when(entry)),
         ("Repeats", value(entry, "RRULE")),
         ("Place", value(entry, "LOCATION")),
         ("Organizer", organizer),
@@ -82,10 +93,10 @@ fn tell(entry: &Component<'_>, method: &str, lines: &mut Vec<String>) {
 
 fn value(component: &Component<'_>, name: &str) -> Option<String> {
     let found = component.find_prop(name)?;
-    Some(unescaped(found.val.as_str()))
+    Some(found.val.as_str().to_owned())
 }
 
-fn parameter(property: &icalendar::parser::Property<'_>, name: &str) -> Option<String> {
+fn parameter(property: &Property<'_>, name: &str) -> Option<String> {
     let found = property
         .params
         .iter()
@@ -96,43 +107,26 @@ fn parameter(property: &icalendar::parser::Property<'_>, name: &str) -> Option<S
         .map(|value| value.as_str().trim_matches('"').to_owned())
 }
 
-/// `20261201T140000Z` → `2026-12-01 14:00 UTC`; the zone is shown as the calendar names it.
-fn time(component: &Component<'_>, name: &str) -> Option<String> {
-    let found = component.find_prop(name)?;
-    let raw = found.val.as_str().trim();
-    let digits = |range: std::ops::Range<usize>| {
-        raw.get(range)
-            .filter(|part| part.bytes().all(|c| c.is_ascii_digit()))
+/// From when to when.
+fn when(entry: &Component<'_>) -> Option<String> {
+    let moment = |name| {
+        let found = entry.find_prop(name)?;
+        Some(Moment::read(found.val.as_str(), parameter(found, "TZID")))
     };
-    let (Some(year), Some(month), Some(day)) = (digits(0..4), digits(4..6), digits(6..8)) else {
-        return Some(raw.to_owned());
+    let start = moment("DTSTART");
+    let lasting = || {
+        let duration = entry.find_prop("DURATION")?;
+        start.as_ref()?.after(duration.val.as_str())
     };
-    let date = format!("{year}-{month}-{day}");
-    let (Some(hour), Some(minute)) = (digits(9..11), digits(11..13)) else {
-        return Some(date);
-    };
-    let zone = match raw.ends_with('Z') {
-        true => Some("UTC".to_owned()),
-        false => parameter(found, "TZID"),
-    };
-    let zone = zone.map(|zone| format!(" {zone}")).unwrap_or_default();
-    Some(format!("{date} {hour}:{minute}{zone}"))
-}
-
-fn unescaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match (c, c == '\\') {
-            (_, true) => match chars.next() {
-                Some('n' | 'N') => out.push('\n'),
-                Some(escaped) => out.push(escaped),
-                None => {}
-            },
-            (c, false) => out.push(c),
+    let end = moment("DTEND").or_else(lasting).map(Moment::last);
+    let end = end.or_else(|| moment("DUE"));
+    match (start, end) {
+        (Some(Moment::Day(first)), Some(Moment::Day(last))) if last <= first => {
+            Some(first.to_string())
         }
+        (Some(start), Some(end)) => Some(format!("{start} to {end}")),
+        (start, end) => start.or(end).map(|moment| moment.to_string()),
     }
-    out
 }
 
 fn depth(source: &str) -> usize {
@@ -162,6 +156,10 @@ mod tests {
         )
     }
 
+    fn rendered(source: &str) -> Option<String> {
+        super::rendered(&String::from_utf8(unfolded(source.as_bytes())).unwrap())
+    }
+
     #[test]
     fn an_invitation_is_rendered_as_title_time_and_place() {
         let source = calendar(
@@ -178,6 +176,66 @@ mod tests {
             rendered(&day).unwrap(),
             "Cancelled event: Holiday\nTime: 2026-12-24"
         );
+    }
+
+    #[test]
+    fn times_are_told_from_the_first_day_to_the_last() {
+        for (lines, told) in [
+            (
+                "DTSTART;VALUE=DATE:20261224\r\nDTEND;VALUE=DATE:20261225",
+                "2026-12-24",
+            ),
+            (
+                "DTSTART;VALUE=DATE:20261224\r\nDTEND;VALUE=DATE:20270101",
+                "2026-12-24 to 2026-12-31",
+            ),
+            (
+                "DTSTART;VALUE=DATE:20261224\r\nDTEND;VALUE=DATE:20261224",
+                "2026-12-24",
+            ),
+            ("DTSTART;VALUE=DATE:20261224\r\nDURATION:P1D", "2026-12-24"),
+            (
+                "DTSTART;VALUE=DATE:20261224\r\nDURATION:P1W",
+                "2026-12-24 to 2026-12-30",
+            ),
+            (
+                "DTSTART:20261201T140000Z\r\nDURATION:PT1H30M",
+                "2026-12-01 14:00 UTC to 2026-12-01 15:30 UTC",
+            ),
+            (
+                "DTSTART;TZID=Europe/Berlin:20261201T230000\r\nDURATION:P1DT2H",
+                "2026-12-01 23:00 Europe/Berlin to 2026-12-03 01:00 Europe/Berlin",
+            ),
+            (
+                "DTSTART:20261201T140000Z\r\nDURATION:long",
+                "2026-12-01 14:00 UTC",
+            ),
+            (
+                "DTSTART:20261201T140000Z\r\nDURATION:-PT1H",
+                "2026-12-01 14:00 UTC",
+            ),
+            (
+                "DTSTART:20261201T140000Z\r\nDURATION:P99999999999999999999D",
+                "2026-12-01 14:00 UTC",
+            ),
+            (
+                "DTSTART:20261201T140000Z\r\nDURATION:P9999999999999W",
+                "2026-12-01 14:00 UTC",
+            ),
+            ("DTSTART:20261341T140000Z", "20261341T140000Z"),
+            ("DUE;VALUE=DATE:20261224", "2026-12-24"),
+        ] {
+            let source = calendar(lines);
+            let found = rendered(&source).unwrap();
+            assert_eq!(found, format!("Invitation:\nTime: {told}"), "{lines}");
+        }
+    }
+
+    #[test]
+    fn escapes_are_resolved_once() {
+        let source = calendar("SUMMARY:Share\r\nLOCATION:\\\\\\\\server\\\\new");
+        let found = rendered(&source).unwrap();
+        assert_eq!(found, "Invitation: Share\nPlace: \\\\server\\new");
     }
 
     #[test]

@@ -1,12 +1,24 @@
 //! The parts of a message: [`Part`], one header section and its body, and how a multipart is split (RFC 2046 §5.1.1).
 
 use super::fields::{Fields, take_line};
+use super::parameters::{Parameters, structured};
 use super::{charset, encoded_word, transfer};
 use crate::domain::mail::{limits, text};
-use mail_parser::{HeaderValue, parsers::MessageStream};
 
 /// More parts than this of one multipart are not told apart.
 const PARTS: usize = 2_000;
+
+/// Types that are something else than text, whatever stands behind them.
+const NOT_TEXT: &[&str] = &[
+    "application",
+    "audio",
+    "font",
+    "image",
+    "message",
+    "model",
+    "multipart",
+    "video",
+];
 
 /// A message or a part of one.
 pub(super) struct Part<'a> {
@@ -22,7 +34,7 @@ pub(super) struct Kind {
     /// In lower case.
     pub(super) main: String,
     pub(super) sub: String,
-    parameters: Vec<(String, String)>,
+    parameters: Parameters,
 }
 
 /// Where a part wants to be shown.
@@ -111,10 +123,13 @@ impl Kind {
 
     fn parse(value: &[u8]) -> Self {
         let (main, sub, parameters) = structured(value);
-        // RFC 2045 §5.2 has no type without a subtype; what wrote `text` meant plain text.
-        let sub = match (main.as_str(), sub) {
-            ("text", None) => "plain".to_owned(),
-            (_, sub) => sub.unwrap_or_default(),
+        let sub = sub.filter(|sub| !sub.is_empty());
+        // RFC 2045 §5.2 has no type without a subtype; what wrote `text`, or a word of its own, meant text.
+        let (main, sub) = match (main.as_str(), sub) {
+            (_, Some(sub)) => (main, sub),
+            ("html", None) => ("text".to_owned(), "html".to_owned()),
+            (known, None) if known.is_empty() || NOT_TEXT.contains(&known) => (main, String::new()),
+            (_, None) => ("text".to_owned(), "plain".to_owned()),
         };
         Self {
             main,
@@ -163,36 +178,6 @@ impl Disposition {
             is_attachment: !main.is_empty() && main != "inline",
             file_name: file_name.map(|(_, value)| value),
         }
-    }
-}
-
-type Parameters = Vec<(String, String)>;
-
-/// Stands for the beginning of an encoded word while a value is taken apart.
-const WORD_MARK: &str = "=\u{1}?";
-
-/// `main/sub; name=value` with the continuations and charsets of RFC 2231, in lower case but for the values.
-fn structured(value: &[u8]) -> (String, Option<String>, Parameters) {
-    let value = charset::header(value).replace(['\r', '\n'], " ");
-    // mail-parser would decode each encoded word by itself, and break a character that is split over two.
-    let line = format!("{}\n", value.trim()).replace("=?", WORD_MARK);
-    match MessageStream::new(line.as_bytes()).parse_content_type() {
-        HeaderValue::ContentType(kind) => {
-            let lower = |text: &str| text.trim().to_ascii_lowercase();
-            let parameters = kind.attributes().unwrap_or_default().iter();
-            let parameters = parameters.map(|attribute| {
-                (
-                    lower(&attribute.name),
-                    attribute.value.replace(WORD_MARK, "=?"),
-                )
-            });
-            (
-                lower(kind.ctype()),
-                kind.subtype().map(lower),
-                parameters.collect(),
-            )
-        }
-        _ => (String::new(), None, Vec::new()),
     }
 }
 
@@ -283,6 +268,24 @@ mod tests {
                 Some("utf-8"),
             ),
             ("application/pdf", "application/pdf", None),
+            ("text/html charset=utf-8", "text/html", Some("utf-8")),
+            (
+                "text/html\r\n charset=\"utf-8\"",
+                "text/html",
+                Some("utf-8"),
+            ),
+            ("text/html, charset=utf-8", "text/html", Some("utf-8")),
+            (
+                "text/html (a; b) ; charset=utf-8",
+                "text/html",
+                Some("utf-8"),
+            ),
+            (" text/html ; charset=utf-8", "text/html", Some("utf-8")),
+            ("text / html; charset=utf-8", "text/html", Some("utf-8")),
+            ("html", "text/html", None),
+            ("plain", "text/plain", None),
+            ("unknown; charset=latin1", "text/plain", Some("latin1")),
+            ("multipart; boundary=x", "multipart", None),
         ] {
             let kind = Kind::parse(value.as_bytes());
             assert_eq!(

@@ -40,12 +40,7 @@ pub(super) fn decode<'a>(body: &'a [u8], encoding: &str) -> Decoded<'a> {
                 footer,
             }
         }
-        "quoted-printable" => {
-            match quoted_printable::decode(body, quoted_printable::ParseMode::Robust) {
-                Ok(decoded) => whole(Cow::Owned(decoded)),
-                Err(_) => whole(Cow::Borrowed(body)),
-            }
-        }
+        "quoted-printable" => whole(Cow::Owned(quoted_printable(body))),
         "x-uuencode" | "uuencode" | "x-uue" | "uue" => {
             whole(uuencode::decode(body).map_or(Cow::Borrowed(body), Cow::Owned))
         }
@@ -53,17 +48,56 @@ pub(super) fn decode<'a>(body: &'a [u8], encoding: &str) -> Decoded<'a> {
     }
 }
 
-/// Decodes what is of the alphabet and ignores the rest, as RFC 2045 §6.8 asks for. An incomplete end is dropped.
+/// Decodes what is of the alphabet and ignores the rest, as RFC 2045 §6.8 asks for. Padding ends a piece, not the text: some
+/// programs encode each line by itself. The incomplete end of a piece is dropped.
 pub(super) fn base64(data: &[u8]) -> Vec<u8> {
-    let mut kept: Vec<u8> = data
-        .iter()
-        .copied()
-        .filter(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
-        .collect();
-    if kept.len() % 4 == 1 {
-        kept.pop();
+    let mut decoded = Vec::with_capacity(data.len() / 4 * 3);
+    for piece in data.split(|byte| *byte == b'=') {
+        let mut kept: Vec<u8> = piece
+            .iter()
+            .copied()
+            .filter(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
+            .collect();
+        if kept.len() % 4 == 1 {
+            kept.pop();
+        }
+        decoded.extend(LENIENT.decode(&kept).unwrap_or_default());
     }
-    LENIENT.decode(&kept).unwrap_or_default()
+    decoded
+}
+
+/// Decodes `=XX` and soft line breaks. Blanks at the end of a line were added on the way (RFC 2045 §6.7); eight-bit bytes
+/// that were not encoded are text all the same.
+fn quoted_printable(body: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(body.len());
+    let mut rest = body;
+    while !rest.is_empty() {
+        let (line, after) = take_line(rest);
+        let line_end = &rest[line.len()..rest.len() - after.len()];
+        rest = after;
+        let written = line.trim_ascii_end();
+        let (mut line, line_end) = match written.strip_suffix(b"=") {
+            Some(continued) => (continued, &b""[..]),
+            None => (written, line_end),
+        };
+        while let Some((byte, following)) = line.split_first() {
+            let pair = following.first_chunk().filter(|_| *byte == b'=');
+            let encoded = pair.and_then(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?));
+            decoded.push(encoded.unwrap_or(*byte));
+            line = if encoded.is_some() {
+                &following[2..]
+            } else {
+                following
+            };
+        }
+        decoded.extend(line_end);
+    }
+    decoded
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    let value = char::from(byte).to_digit(16)?;
+    u8::try_from(value).ok()
 }
 
 /// The lines of base64, and the text from the first line on that cannot be any.
@@ -107,6 +141,8 @@ mod tests {
             ("SGk=\r\n", "base64", "Hi", ""),
             ("SG\nk", " Base64 (x)", "Hi", ""),
             ("SG!k", "base64", "Hi", ""),
+            ("SGk=\nSGk=\n", "base64", "HiHi", ""),
+            ("SGkh\nSA==\nSGk", "base64", "Hi!HHi", ""),
             ("SGk=\n____\n", "base64", "Hi", "____\n"),
             (
                 "SGk=\n\n_______\nteam list\n",
@@ -123,6 +159,13 @@ mod tests {
             ("Hello there", "base64", "Hello there", ""),
             ("a=3Db=\nc =", "quoted-printable", "a=bc ", ""),
             ("50% =ZZ", "quoted-printable", "50% =ZZ", ""),
+            ("Tür =C3=BC", "quoted-printable", "Tür ü", ""),
+            (
+                "a \t\r\nb= \r\nc=c3=bc\n\n",
+                "quoted-printable",
+                "a\r\nbcü\n\n",
+                "",
+            ),
             ("a=3Db", "8bit", "a=3Db", ""),
             ("begin 644 a\n\"2&D\n`\nend\n", "x-uuencode", "Hi", ""),
             ("no file", "uuencode", "no file", ""),
