@@ -244,7 +244,7 @@ mod tests {
         };
         let both = async { tokio::join!(sent, passed) };
         let all = async { tokio::join!(both, stuck) };
-        timeout(Duration::from_secs(10), all)
+        let _sent = timeout(Duration::from_secs(10), all)
             .await
             .expect("the client is waited for");
         assert!(
