@@ -7,6 +7,7 @@
 mod cascade;
 mod css;
 mod geometry;
+mod property;
 mod sheet;
 mod style;
 mod tree;

@@ -69,7 +69,7 @@ pub(super) fn parse(raw: &[u8]) -> Result<Mail, MailError> {
         relayed_to,
         followup_to: list(fields, "mail-followup-to"),
         list_post: list_post(fields),
-        subject: subject(fields),
+        subject: subject(&message),
         date: fields.text("date").and_then(|value| date::read(&value)),
         received_at: received_at(fields),
         in_reply_to: ids(fields, "in-reply-to").pop(),
@@ -214,8 +214,10 @@ fn list_post(fields: &Fields<'_>) -> Option<Address> {
 }
 
 /// The first subject, decoded.
-fn subject(fields: &Fields<'_>) -> String {
-    let raw = fields.first("subject").map(value).unwrap_or_default();
+fn subject(message: &Part<'_>) -> String {
+    let raw = message.fields.first("subject").unwrap_or_default();
+    let charset = message.kind.parameter("charset");
+    let raw = charset::header_beside(&raw[..raw.len().min(VALUE)], charset);
     text::line(&encoded_word::decode(&raw), limits::SUBJECT)
 }
 

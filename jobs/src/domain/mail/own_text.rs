@@ -71,7 +71,7 @@ const BLOCK: usize = 4;
 
 /// The lines of a body that its writer wrote, up to the signature or the email that is answered below them.
 pub fn own_text(body_text: &str) -> String {
-    let lines: Vec<&str> = body_text.lines().map(str::trim).collect();
+    let lines = without_pgp_headers(body_text);
     let ends = |at: &usize| {
         let line = lines[*at];
         line == "--" || is_rule_with_words(line) || begins_earlier_email(&lines[*at..])
@@ -79,6 +79,20 @@ pub fn own_text(body_text: &str) -> String {
     let end = (0..lines.len()).find(ends).unwrap_or(lines.len());
     let own = lines[..end].iter().filter(|line| !line.starts_with('>'));
     own.copied().collect::<Vec<_>>().join("\n")
+}
+
+/// The lines without those that begin a clear signature (RFC 9580 §7): they are neither text nor a mark of a quote.
+fn without_pgp_headers(body_text: &str) -> Vec<&str> {
+    let mut lines = Vec::new();
+    let mut in_header = false;
+    for line in body_text.lines().map(str::trim) {
+        let begins = line == "-----BEGIN PGP SIGNED MESSAGE-----";
+        in_header = begins || in_header && line.starts_with("Hash:");
+        if !in_header {
+            lines.push(line);
+        }
+    }
+    lines
 }
 
 /// `-----Original Message-----`, in whatever language.
@@ -132,6 +146,15 @@ mod tests {
                 "{below}"
             );
         }
+    }
+
+    #[test]
+    fn frame_of_a_clear_signature_is_no_text_and_no_quote() {
+        let signed = "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nWhich room?\nHash: brown\n\
+            -----BEGIN PGP SIGNATURE-----\n\niQ==\n-----END PGP SIGNATURE-----";
+        assert_eq!(own_text(signed).trim(), "Which room?\nHash: brown");
+        let above = format!("Hi,\n{signed}");
+        assert_eq!(own_text(&above).trim(), "Hi,\n\nWhich room?\nHash: brown");
     }
 
     #[test]

@@ -144,6 +144,22 @@ fn author_without_an_address_is_not_the_one_who_is_answered() {
 }
 
 #[test]
+fn eight_bit_subject_is_in_the_charset_of_the_text() {
+    for (charset, subject, shown) in [
+        ("gb2312", &b"\xc7\xeb\xc8\xb7\xc8\xcf"[..], "请确认"),
+        ("koi8-r", b"\xf0", "П"),
+        ("gb2312", "Grüße".as_bytes(), "Grüße"),
+        ("utf-8", b"Gr\xfc\xdfe", "Grüße"),
+        ("utf-16", b"Gr\xfc\xdfe", "Grüße"),
+        ("x-no-such", b"Gr\xfc\xdfe", "Grüße"),
+    ] {
+        let kind = format!("\nContent-Type: text/plain; charset={charset}\n\nx");
+        let mail = Mail::parse(&[b"Subject: ", subject, kind.as_bytes()].concat()).unwrap();
+        assert_eq!(mail.subject, shown, "{charset}");
+    }
+}
+
+#[test]
 fn html_only_mail_loses_its_hidden_text() {
     let mail = Mail::parse(
         b"From: a@b.c\nContent-Type: text/html; charset=utf-8\n\n<style>p{}</style><p>Seen</p>\

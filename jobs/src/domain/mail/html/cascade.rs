@@ -1,6 +1,7 @@
 //! Which of an element's declarations win: [`Cascade`]. Attributes count least, then style sheets, then `style`.
 
-use super::css::{Declaration, Property};
+use super::css::Declaration;
+use super::property::Property;
 use super::values::color;
 use scraper::node::Element;
 

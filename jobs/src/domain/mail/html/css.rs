@@ -1,49 +1,11 @@
 //! CSS declarations that decide whether text can be seen: [`Declaration`], read with `cssparser`.
 
+use super::property::Property;
 use super::validity::is_valid;
 use cssparser::{
     AtRuleParser, CowRcStr, DeclarationParser, ParseError, Parser, ParserState,
     QualifiedRuleParser, RuleBodyItemParser, RuleBodyParser, Token,
 };
-
-/// The properties that matter here. Shorthands are taken apart into these.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Property {
-    BackgroundClip,
-    BackgroundColor,
-    BackgroundImage,
-    Bottom,
-    Clip,
-    ClipPath,
-    Color,
-    ContentVisibility,
-    Display,
-    Filter,
-    Float,
-    FontSize,
-    Height,
-    Left,
-    LineHeight,
-    MarginLeft,
-    MarginTop,
-    MaxHeight,
-    MaxWidth,
-    MinHeight,
-    MinWidth,
-    Opacity,
-    Overflow,
-    Position,
-    Right,
-    Scale,
-    TextFill,
-    TextIndent,
-    Top,
-    Transform,
-    Translate,
-    Visibility,
-    WhiteSpace,
-    Width,
-}
 
 /// One property's value, in lower case, without comments and escapes. Valid, as far as [`is_valid`] can tell.
 #[derive(Clone, Debug, PartialEq, Eq)]

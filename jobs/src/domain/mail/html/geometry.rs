@@ -1,7 +1,7 @@
 //! Where declarations alone settle that a box is not seen: no area, a place far outside the page.
 
 use super::cascade::Cascade;
-use super::css::Property;
+use super::property::Property;
 use super::values::{arguments, length, share};
 use scraper::node::Element;
 

@@ -4,11 +4,11 @@
 //! a place far outside the page, a clip of no area.
 
 use super::cascade::Cascade;
-use super::css::Property;
 use super::geometry::{
     OPACITY, OUTSIDE, SPECK, cuts_off, is_block, is_clipped_away, is_far, is_moved_outside,
     is_scaled_away, is_transformed_away,
 };
+use super::property::Property;
 use super::values::{
     BLACK, BUTTON, CONTROL, LINK, MARKED, MEDIUM, WHITE, arguments, color, contrast, distance,
     font_size, length, number_and_unit, over, share, words,

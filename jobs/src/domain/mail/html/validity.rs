@@ -3,7 +3,7 @@
 //!
 //! Judges by single words, not by a property's whole grammar, and lets every function pass.
 
-use super::css::Property;
+use super::property::Property;
 use super::values::{MEDIUM, color, font_size, length, number_and_unit, share, words};
 
 const GLOBAL: &[&str] = &["inherit", "initial", "revert", "revert-layer", "unset"];

@@ -219,7 +219,7 @@ impl Reader {
         self.messages += 1;
         let decoded = part.decoded();
         let inner = Part::of_message(&decoded.bytes);
-        let subject = super::subject(&inner.fields);
+        let subject = super::subject(&inner);
         let mut lines = vec!["[Attached email]".to_owned()];
         for (name, value) in [
             ("From", super::people(&inner.fields, "from")),

@@ -47,6 +47,17 @@ pub(super) fn header(bytes: &[u8]) -> Cow<'_, str> {
     guess(bytes)
 }
 
+/// As [`header`]; what is not UTF-8 is in the charset that the text beside it has.
+pub(super) fn header_beside<'a>(bytes: &'a [u8], label: Option<&str>) -> Cow<'a, str> {
+    let is_useful = |label: &&str| {
+        encoding(label).is_some_and(|known| known != UTF_8 && known.is_ascii_compatible())
+    };
+    match label.filter(is_useful) {
+        Some(label) if std::str::from_utf8(bytes).is_err() => decode(bytes, Some(label)),
+        _ => header(bytes),
+    }
+}
+
 fn guess(bytes: &[u8]) -> Cow<'_, str> {
     // ISO-2022-JP is seven-bit and would pass for UTF-8; its escapes mean nothing else in a text.
     let escaped = [b"\x1b$B".as_slice(), b"\x1b$@", b"\x1b(J"];
@@ -56,6 +67,10 @@ fn guess(bytes: &[u8]) -> Cow<'_, str> {
     }
     match std::str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text.strip_prefix('\u{feff}').unwrap_or(text)),
+        // It was cut within its last character. One that is UTF-8 to the end is no accident; in `caf\xe9` there is none.
+        Err(error) if error.error_len().is_none() && !bytes[..error.valid_up_to()].is_ascii() => {
+            String::from_utf8_lossy(bytes)
+        }
         Err(_) => match Encoding::for_bom(bytes) {
             Some((encoding, _)) => encoding.decode(bytes).0,
             None => WINDOWS_1252.decode_without_bom_handling(bytes).0,
@@ -225,6 +240,9 @@ mod tests {
             (Some("us-ascii"), b"\xfc", "ü"),
             (None, "ü".as_bytes(), "ü"),
             (None, b"\xfc", "ü"),
+            (None, b"caf\xe9", "café"),
+            (None, b"\xc3\xbc caf\xc3", "ü caf\u{fffd}"),
+            (None, b"\xc3\xbc caf\xe9 ", "Ã¼ café "),
             (Some("x-no-such"), "ü".as_bytes(), "ü"),
             (Some("utf-7"), b"+APw-", "ü"),
             (Some("iso-2022-kr"), b"\x1b$)C\x0e>H\x0f a", "안 a"),

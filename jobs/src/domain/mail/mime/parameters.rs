@@ -1,39 +1,30 @@
 //! Structured values (RFC 2045 §5.1, RFC 2183, RFC 2231): `main/sub; name=value`, read leniently: [`structured`].
 
 use super::charset;
-use mail_parser::{HeaderValue, parsers::MessageStream};
+use super::transfer::digit;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// Names in lower case, and values.
 pub(super) type Parameters = Vec<(String, String)>;
 
-/// Stands for the beginning of an encoded word while a value is taken apart.
-const WORD_MARK: &str = "=\u{1}?";
-
 /// `main/sub; name=value` with the continuations and charsets of RFC 2231, in lower case but for the values.
 pub(super) fn structured(value: &[u8]) -> (String, Option<String>, Parameters) {
     let value = charset::header(value).replace(['\r', '\n'], " ");
-    // mail-parser would decode each encoded word by itself, and break a character that is split over two.
     let value = with_semicolon(value.trim());
-    let line = format!("{value}\n").replace("=?", WORD_MARK);
-    match MessageStream::new(line.as_bytes()).parse_content_type() {
-        HeaderValue::ContentType(kind) => {
-            let lower = |text: &str| text.trim().to_ascii_lowercase();
-            let parameters = kind.attributes().unwrap_or_default().iter();
-            let parameters = parameters.map(|attribute| {
-                (
-                    lower(&attribute.name),
-                    attribute.value.replace(WORD_MARK, "=?"),
-                )
-            });
-            (
-                lower(kind.ctype()),
-                kind.subtype().map(lower),
-                parameters.collect(),
-            )
-        }
-        _ => (String::new(), None, Vec::new()),
-    }
+    let mut pieces = pieces(&value).into_iter();
+    let kind = pieces.next().unwrap_or_default().to_ascii_lowercase();
+    let kind = kind.split('(').next().unwrap_or_default();
+    let word = |text: &str| {
+        let text = text.trim_start();
+        let end = text.find(|c: char| c.is_whitespace() || c == ',');
+        text[..end.unwrap_or(text.len())].to_owned()
+    };
+    let (main, sub) = match kind.split_once('/') {
+        Some((main, sub)) => (word(main), Some(word(sub))),
+        None => (word(kind), None),
+    };
+    (main, sub, joined(pieces.filter_map(named)))
 }
 
 /// With the semicolon before the first parameter where a blank or a comma stands in its place: `text/html charset=utf-8`.
@@ -52,5 +43,146 @@ fn with_semicolon(value: &str) -> Cow<'_, str> {
             Cow::Owned(format!("{kind}; {}", rest.trim_start_matches(is_gap)))
         }
         None => Cow::Borrowed(value),
+    }
+}
+
+/// What stands between the semicolons that are in no quoted string and no comment. Within a value brackets and quotes are
+/// text: `report(1).pdf`.
+fn pieces(value: &str) -> Vec<&str> {
+    let mut pieces = Vec::new();
+    let (mut start, mut before, mut closes) = (0, ' ', None);
+    let mut escaped = false;
+    for (at, c) in value.char_indices() {
+        match (closes, c) {
+            (Some(_), '\\') => escaped = !escaped,
+            (Some(mark), c) => {
+                if c == mark && !escaped {
+                    closes = None;
+                }
+                escaped = false;
+            }
+            (None, '"') if before == '=' => closes = Some('"'),
+            (None, '(') if before.is_whitespace() && value[at..].contains(')') => {
+                closes = Some(')');
+            }
+            (None, ';') => {
+                pieces.push(&value[start..at]);
+                start = at + 1;
+            }
+            (None, _) => {}
+        }
+        if !(c.is_whitespace() && before == '=') {
+            before = c;
+        }
+    }
+    pieces.push(&value[start..]);
+    pieces
+}
+
+/// `Name="value"` → its name and its content.
+fn named(piece: &str) -> Option<(String, String)> {
+    let (name, value) = piece.split_once('=')?;
+    let value = value.trim();
+    let content = match value.strip_prefix('"') {
+        Some(inside) => unquoted(inside),
+        None => bare(value).to_owned(),
+    };
+    Some((name.trim().to_ascii_lowercase(), content))
+}
+
+/// Up to the quote that closes. Backslashes stay where they escape nothing: they are those of a path.
+fn unquoted(inside: &str) -> String {
+    let mut content = String::new();
+    let mut chars = inside.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => break,
+            '\\' => content.push(
+                chars
+                    .next_if(|next| matches!(next, '"' | '\\'))
+                    .unwrap_or(c),
+            ),
+            c => content.push(c),
+        }
+    }
+    content
+}
+
+/// A value without quotes, without the comment behind it, and without a parameter whose semicolon is missing.
+fn bare(value: &str) -> &str {
+    let value = match value.split_once(" (") {
+        Some((before, _)) if value.ends_with(')') => before,
+        _ => value,
+    };
+    let next = value.match_indices(' ').map(|(at, _)| at).find(|at| {
+        let word = value[at + 1..].split(' ').next().unwrap_or_default();
+        word.contains('=') && !word.starts_with("=?")
+    });
+    value[..next.unwrap_or(value.len())].trim_end()
+}
+
+/// A value in pieces: for each its number, whether it is encoded, and its text.
+type Sections = BTreeMap<u32, (bool, String)>;
+
+/// The parameters with those in pieces (`name*0*`, `name*1`) put together, where the first of them stands.
+fn joined(parameters: impl Iterator<Item = (String, String)>) -> Parameters {
+    let mut all: Vec<(String, Result<String, Sections>)> = Vec::new();
+    for (name, value) in parameters {
+        let Some((base, section)) = name.split_once('*') else {
+            all.push((name, Ok(value)));
+            continue;
+        };
+        let number = section.trim_end_matches('*');
+        let is_encoded = section.is_empty() || section.ends_with('*');
+        let number = number.parse().unwrap_or_default();
+        let known = all.iter_mut().find_map(|(name, value)| match value {
+            Err(sections) if name == base => Some(sections),
+            _ => None,
+        });
+        match known {
+            Some(sections) => {
+                sections.entry(number).or_insert((is_encoded, value));
+            }
+            None => {
+                let first = Sections::from([(number, (is_encoded, value))]);
+                all.push((base.to_owned(), Err(first)));
+            }
+        }
+    }
+    let whole = |(name, value): (String, Result<String, Sections>)| {
+        (name, value.unwrap_or_else(|sections| decoded(&sections)))
+    };
+    all.into_iter().map(whole).collect()
+}
+
+/// The pieces as one text. The charset stands in the first, and a character may stand in two.
+fn decoded(sections: &Sections) -> String {
+    let mut charset = None;
+    let mut bytes = Vec::new();
+    for (number, (is_encoded, text)) in sections {
+        let mut text = text.as_str();
+        if !is_encoded {
+            bytes.extend(text.bytes());
+            continue;
+        }
+        if let (0, [label, _, rest]) = (number, &text.splitn(3, '\'').collect::<Vec<_>>()[..]) {
+            (charset, text) = (Some(*label), rest);
+        }
+        percent_decode(text, &mut bytes);
+    }
+    charset::decode(&bytes, charset).into_owned()
+}
+
+fn percent_decode(text: &str, bytes: &mut Vec<u8>) {
+    let mut rest = text.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        let pair = after.first_chunk().filter(|_| *byte == b'%');
+        let encoded = pair.and_then(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?));
+        bytes.push(encoded.unwrap_or(*byte));
+        rest = if encoded.is_some() {
+            &after[2..]
+        } else {
+            after
+        };
     }
 }

@@ -313,6 +313,32 @@ mod tests {
                 "filename*=utf-8''M%C3%BCll.pdf; filename=\"Mu_ll.pdf\"",
                 "Müll.pdf",
             ),
+            (
+                "filename*0*=windows-1251''%D1%F7%B8;\n filename*1*=%F2.pdf",
+                "Счёт.pdf",
+            ),
+            (
+                "filename*1=\"%C3.pdf\"; filename*0*=utf-8'de'Gr%C3%BC",
+                "Grü%C3.pdf",
+            ),
+            (
+                "filename*0*=utf-8''Gr%C3;\n filename*1*=%BC%C3%9Fe.pdf",
+                "Grüße.pdf",
+            ),
+            ("filename*=Gr%FC%zz.pdf", "Grü%zz.pdf"),
+            ("filename=report(1).pdf", "report(1).pdf"),
+            ("filename=report (1).pdf; size=3", "report (1).pdf"),
+            ("filename=report.pdf (a; copy)", "report.pdf"),
+            (
+                "filename=\"a;b \\\"c\\\" (1).pdf\"; size=3",
+                "a;b \"c\" (1).pdf",
+            ),
+            ("filename=a.pdf size=3", "a.pdf"),
+            (
+                "filename==?utf-8?Q?Gr=C3=BC=C3?= =?utf-8?Q?=9Fe.pdf?=",
+                "Grüße.pdf",
+            ),
+            ("filename=\"open.pdf", "open.pdf"),
         ] {
             let raw = format!("Content-Disposition: attachment; {value}\n\n");
             let part = Part::read(raw.as_bytes(), "text/plain");

@@ -95,7 +95,8 @@ fn quoted_printable(body: &[u8]) -> Vec<u8> {
     decoded
 }
 
-fn digit(byte: u8) -> Option<u8> {
+/// A hexadecimal digit.
+pub(super) fn digit(byte: u8) -> Option<u8> {
     let value = char::from(byte).to_digit(16)?;
     u8::try_from(value).ok()
 }
