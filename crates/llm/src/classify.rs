@@ -89,7 +89,10 @@ fn classify(status: u16, headers: &HeaderMap, body: &ErrorBody, now: DateTime<Ut
     {
         return LlmError::ContextTooLong { status };
     }
-    if body.has(FILTER_CODES) || (matches!(status, 400 | 403) && body.mentions(FILTER_PHRASES)) {
+    if body.has(FILTER_CODES)
+        || (matches!(status, 400 | 403) && body.mentions(FILTER_PHRASES))
+        || (status == 403 && body.flags_input())
+    {
         return LlmError::Refused {
             reason: "content_filter",
         };
@@ -192,6 +195,15 @@ impl ErrorBody {
             .flatten()
             .filter_map(|violation| violation.get("quotaId")?.as_str())
             .any(|quota| quota.contains("PerDay") || quota.contains("Daily"))
+    }
+
+    /// Returns whether `OpenRouter` says what it has against the input.
+    fn flags_input(&self) -> bool {
+        let metadata = self.error.get("metadata");
+        ["flagged_input", "reasons"].iter().any(|field| {
+            let found = metadata.and_then(|metadata| metadata.get(field));
+            found.is_some_and(|found| !found.is_null())
+        })
     }
 
     /// Returns the status that servers usually send with the code.

@@ -214,6 +214,21 @@ fn filter_error_is_a_refusal() {
 }
 
 #[test]
+fn moderated_input_is_a_refusal_and_another_403_is_about_the_key() {
+    let error =
+        |metadata: Value| json!({"error": {"code": 403, "message": "no", "metadata": metadata}});
+    for metadata in [
+        json!({"reasons": ["violence"], "flagged_input": "…"}),
+        json!({"reasons": ["violence"]}),
+        json!({"flagged_input": "…"}),
+    ] {
+        assert_eq!(class(403, &[], &error(metadata)), "refused");
+    }
+    let provider = json!({"provider_name": "x", "reasons": null});
+    assert_eq!(class(403, &[], &error(provider)), "auth");
+}
+
+#[test]
 fn answer_that_the_server_could_not_use_is_an_invalid_output() {
     for (code, message) in [
         ("json_validate_failed", "Failed to generate JSON."),
