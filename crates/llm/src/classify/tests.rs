@@ -132,6 +132,27 @@ fn exhausted_quota_is_recognised_by_its_words_and_a_limit_per_minute_is_not_one(
 }
 
 #[test]
+fn quota_that_gemini_names_in_a_plain_message_is_told_apart_by_its_period() {
+    let said = |quota: &str| {
+        let message = format!(
+            "You exceeded your current quota, please check your plan and billing details. \
+             * Quota exceeded for metric: {quota}, limit: 15 Please retry in 16.6s."
+        );
+        classified(
+            429,
+            &[],
+            &json!({"error": {"message": message, "code": "429"}}),
+        )
+    };
+    let limited = said("generativelanguage.googleapis.com/generate_content_free_tier_requests");
+    assert_eq!(limited.class(), "rate_limited");
+    let wait = limited.retry_after().unwrap().delay;
+    assert_eq!(wait, Duration::from_millis(16_600));
+    let daily = said("GenerateRequestsPerDayPerProjectPerModel-FreeTier");
+    assert_eq!(daily.class(), "quota_exhausted");
+}
+
+#[test]
 fn wrong_key_of_gemini_is_an_auth_error_though_its_status_is_400() {
     let body = json!({"error": {"code": 400, "status": "INVALID_ARGUMENT", "message": "API key not valid.", "details": [
         {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}]}});
