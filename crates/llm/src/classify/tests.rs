@@ -132,7 +132,7 @@ fn exhausted_quota_is_recognised_by_its_words_and_a_limit_per_minute_is_not_one(
 }
 
 #[test]
-fn quota_that_gemini_names_in_a_plain_message_is_told_apart_by_its_period() {
+fn quota_that_gemini_names_in_a_plain_message_is_one_only_if_it_is_daily() {
     let said = |quota: &str| {
         let message = format!(
             "You exceeded your current quota, please check your plan and billing details. \
