@@ -3,6 +3,7 @@
 
 mod fallbacks;
 mod matrix;
+mod one_email;
 mod outage;
 
 use crate::support::{

@@ -15,8 +15,8 @@ use reqwest::header::HeaderMap;
 use serde_json::Value;
 use std::time::Duration;
 use words::{
-    FILTER_CODES, FILTER_PHRASES, KNOWN_CODES, QUOTA_CODES, QUOTA_PHRASES, TOO_LONG_CODES,
-    TOO_LONG_PHRASES, UNUSABLE_CODES,
+    FILTER_CODES, FILTER_PHRASES, GEMINI_QUOTA_PHRASES, KNOWN_CODES, QUOTA_CODES, QUOTA_PHRASES,
+    TOO_LONG_CODES, TOO_LONG_PHRASES, UNUSABLE_CODES,
 };
 
 /// A longer requested delay counts as an exhausted quota: the job waits in the queue, without retries in this process.
@@ -89,7 +89,10 @@ fn classify(status: u16, headers: &HeaderMap, body: &ErrorBody, now: DateTime<Ut
     {
         return LlmError::ContextTooLong { status };
     }
-    if body.has(FILTER_CODES) || (matches!(status, 400 | 403) && body.mentions(FILTER_PHRASES)) {
+    if body.has(FILTER_CODES)
+        || (matches!(status, 400 | 403) && body.mentions(FILTER_PHRASES))
+        || (status == 403 && body.flags_input())
+    {
         return LlmError::Refused {
             reason: "content_filter",
         };
@@ -175,11 +178,14 @@ impl ErrorBody {
 
     /// Returns whether the message says that money or a quota is used up.
     ///
-    /// Gemini says it of limits per minute too, and has details that tell them apart.
+    /// Gemini says it of limits per minute too, and has details that tell them apart. Behind a proxy that keeps only the
+    /// message, the name of the quota in it does.
     fn says_quota(&self, status: u16) -> bool {
+        let per_minute = self.mentions(GEMINI_QUOTA_PHRASES) && !self.mentions(&["perday"]);
         matches!(status, 400 | 403 | 429)
             && self.error.get("details").is_none()
             && self.mentions(QUOTA_PHRASES)
+            && !per_minute
     }
 
     /// Returns whether Gemini names a daily quota, which is not renewed within minutes.
@@ -192,6 +198,15 @@ impl ErrorBody {
             .flatten()
             .filter_map(|violation| violation.get("quotaId")?.as_str())
             .any(|quota| quota.contains("PerDay") || quota.contains("Daily"))
+    }
+
+    /// Returns whether `OpenRouter` says what it has against the input.
+    fn flags_input(&self) -> bool {
+        let metadata = self.error.get("metadata");
+        ["flagged_input", "reasons"].iter().any(|field| {
+            let found = metadata.and_then(|metadata| metadata.get(field));
+            found.is_some_and(|found| !found.is_null())
+        })
     }
 
     /// Returns the status that servers usually send with the code.

@@ -28,6 +28,8 @@ struct Price {
     input: f64,
     /// The same as `input` if absent.
     cached_input: Option<f64>,
+    /// Of input that is written to the provider's cache. The same as `input` if absent.
+    cache_write: Option<f64>,
     output: f64,
     /// Prices for requests with a longer input, ascending.
     #[serde(default)]
@@ -43,6 +45,7 @@ struct Price {
 struct Rates {
     input: f64,
     cached_input: Option<f64>,
+    cache_write: Option<f64>,
     output: f64,
 }
 
@@ -53,6 +56,7 @@ struct Band {
     above_input_tokens: u64,
     input: f64,
     cached_input: Option<f64>,
+    cache_write: Option<f64>,
     output: f64,
 }
 
@@ -84,7 +88,8 @@ impl Prices {
             let others = (price.bands.iter().map(Band::rates)).chain(price.tiers.values().copied());
             let mut amounts = [price.rates()].into_iter().chain(others).flat_map(|rates| {
                 let cached = rates.cached_input.unwrap_or_default();
-                [rates.input, cached, rates.output]
+                let written = rates.cache_write.unwrap_or_default();
+                [rates.input, cached, written, rates.output]
             });
             if !amounts.all(|amount| amount.is_finite() && amount >= 0.0) {
                 return Err(PricesError::Amount {
@@ -107,12 +112,15 @@ impl Prices {
         let Rates {
             input,
             cached_input,
+            cache_write,
             output,
         } = self.find(provider, model)?.rates_for(tier, usage);
         let read = usage.cache_read.min(usage.input);
+        let written = usage.cache_write.min(usage.input - read);
         // Dollars per million tokens are millionths of a dollar per token.
-        let micros = (usage.input - read) as f64 * input
+        let micros = (usage.input - read - written) as f64 * input
             + read as f64 * cached_input.unwrap_or(input)
+            + written as f64 * cache_write.unwrap_or(input)
             + usage.output as f64 * output;
         #[expect(
             clippy::cast_possible_truncation,
@@ -142,6 +150,7 @@ impl Price {
         Rates {
             input: self.input,
             cached_input: self.cached_input,
+            cache_write: self.cache_write,
             output: self.output,
         }
     }
@@ -159,6 +168,7 @@ impl Band {
         Rates {
             input: self.input,
             cached_input: self.cached_input,
+            cache_write: self.cache_write,
             output: self.output,
         }
     }
@@ -222,6 +232,26 @@ mod tests {
     }
 
     #[test]
+    fn input_that_is_written_to_the_cache_has_a_price_of_its_own() {
+        let prices = Prices::from_json(
+            r#"{"as_of": "2026-11-28", "models": [
+                {"provider": "p", "model": "m", "input": 4, "cached_input": 1, "cache_write": 5, "output": 8},
+                {"provider": "p", "model": "n", "input": 4, "output": 8}]}"#,
+        )
+        .unwrap();
+        let micros = |model, cache_read, cache_write| {
+            let usage = TokenUsage {
+                cache_write,
+                ..usage(10, cache_read, 0)
+            };
+            prices.micros("p", model, ServiceTier::Standard, usage)
+        };
+        assert_eq!(micros("m", 2, 3), Some(20 + 2 + 15));
+        assert_eq!(micros("m", 8, 99), Some(8 + 10));
+        assert_eq!(micros("n", 2, 3), Some(40));
+    }
+
+    #[test]
     fn tier_has_its_price_and_costs_the_standard_one_without() {
         let prices = Prices::from_json(
             r#"{"as_of": "2026-11-28", "models": [
@@ -245,6 +275,8 @@ mod tests {
             r#"{"as_of": "2026-11-28", "models": [{"provider": "p", "model": "m", "input": 1, "output": 8, "x": 1}]}"#,
             r#"{"as_of": "2026-11-28", "models": [{"provider": "p", "model": "m", "input": 1, "output": 8,
                 "tiers": {"flex": {"input": 1, "output": -1}}}]}"#,
+            r#"{"as_of": "2026-11-28", "models": [{"provider": "p", "model": "m", "input": 1, "cache_write": -1,
+                "output": 8}]}"#,
             r#"{"as_of": "2026-11-28", "models": [{"provider": "p", "model": "m", "input": 1, "output": 8,
                 "tiers": {"slow": {"input": 1, "output": 1}}}]}"#,
             r#"{"models": []}"#,

@@ -375,8 +375,8 @@ pub async fn failure_facts(
     .await
 }
 
-/// Whether the provider rejected a request of this job as bad and has answered others since: then the job is at fault, and
-/// not the provider's configuration.
+/// Whether a request of this job ended with this outcome, by which the provider rejected it, and the lane has closed since:
+/// others were answered.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -384,16 +384,18 @@ pub async fn rejected_alone(
     conn: &mut PgConnection,
     tenant: TenantId,
     job: JobId,
+    outcome: &str,
 ) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select exists (
                select from llm_calls call
                join llm_lanes lane on lane.provider = call.provider and lane.model = call.model
-               where call.tenant_id = $1 and call.job_id = $2 and call.outcome = 'bad_request'
+               where call.tenant_id = $1 and call.job_id = $2 and call.outcome = $3
                  and lane.closed_at > call.created_at
            ) as "alone!""#,
         tenant.0,
         job.0,
+        outcome,
     )
     .fetch_one(conn)
     .await

@@ -97,6 +97,27 @@ pub async fn record_success(
     Ok(())
 }
 
+/// Lets another request probe the lane if this one did: it ended without saying anything about the provider.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn release_probe(
+    conn: &mut PgConnection,
+    (provider, model): (&str, &str),
+    request: Uuid,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update llm_lanes set probe_id = null, probe_until = null, changed_at = now()
+         where provider = $1 and model = $2 and probe_id = $3",
+        provider,
+        model,
+        request,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Makes lanes that an operator had to mend due for a probe: a worker has started, perhaps with a new key.
 ///
 /// # Errors

@@ -53,6 +53,10 @@ pub(crate) enum Reply {
     LacksRoom,
     /// This status, with `retry-after` if there are seconds.
     Refuses(u16, Option<u32>),
+    /// This status to requests with this word; as [`Reply::Fits`] to others.
+    RefusesWord(u16, &'static str),
+    /// Half of an answer, which ends at the limit on output tokens.
+    CutsOff,
 }
 
 /// A model server; stops with its value.
@@ -187,7 +191,8 @@ impl Drop for FakeModel {
 }
 
 async fn answer(State(shared): State<Arc<Shared>>, Json(request): Json<Value>) -> Response {
-    let is_draft = request.to_string().contains("draft_v");
+    let body = request.to_string();
+    let is_draft = body.contains("draft_v");
     let served = Served {
         model: request["model"].as_str().unwrap_or("fake-1").to_owned(),
         is_flex: request["service_tier"] == "flex",
@@ -211,8 +216,10 @@ async fn answer(State(shared): State<Arc<Shared>>, Json(request): Json<Value>) -
     };
     match reply {
         Reply::Says(content) => completion(&served, &content),
-        Reply::Fits if is_draft => completion(&served, DRAFT),
-        Reply::Fits => completion(&served, VERDICT),
+        Reply::RefusesWord(status, word) if body.contains(word) => refusal(status, None),
+        Reply::Fits | Reply::RefusesWord(..) if is_draft => completion(&served, DRAFT),
+        Reply::Fits | Reply::RefusesWord(..) => completion(&served, VERDICT),
+        Reply::CutsOff => ended(&served, "{", "length"),
         Reply::FitsWith(headers) => {
             let content = if is_draft { DRAFT } else { VERDICT };
             let mut response = completion(&served, content);
@@ -242,17 +249,16 @@ async fn answer(State(shared): State<Arc<Shared>>, Json(request): Json<Value>) -
             let content = if is_draft { DRAFT } else { VERDICT };
             completion(&served, content)
         }
-        Reply::Refuses(status, retry_after) => {
-            let status = StatusCode::from_u16(status).expect("a status code");
-            let body =
-                Json(json!({ "error": { "message": "refused", "type": "test", "code": null } }));
-            match retry_after {
-                Some(seconds) => {
-                    (status, [("retry-after", seconds.to_string())], body).into_response()
-                }
-                None => (status, body).into_response(),
-            }
-        }
+        Reply::Refuses(status, retry_after) => refusal(status, retry_after),
+    }
+}
+
+fn refusal(status: u16, retry_after: Option<u32>) -> Response {
+    let status = StatusCode::from_u16(status).expect("a status code");
+    let body = Json(json!({ "error": { "message": "refused", "type": "test", "code": null } }));
+    match retry_after {
+        Some(seconds) => (status, [("retry-after", seconds.to_string())], body).into_response(),
+        None => (status, body).into_response(),
     }
 }
 
@@ -263,6 +269,10 @@ struct Served {
 }
 
 fn completion(served: &Served, content: &str) -> Response {
+    ended(served, content, "stop")
+}
+
+fn ended(served: &Served, content: &str, finish: &str) -> Response {
     Json(json!({
         "id": "chatcmpl-1",
         "object": "chat.completion",
@@ -270,7 +280,7 @@ fn completion(served: &Served, content: &str) -> Response {
         "service_tier": if served.is_flex { "flex" } else { "default" },
         "choices": [{
             "index": 0,
-            "finish_reason": "stop",
+            "finish_reason": finish,
             "message": { "role": "assistant", "content": content, "refusal": null },
         }],
         "usage": { "prompt_tokens": 400, "completion_tokens": 40, "total_tokens": 440 },

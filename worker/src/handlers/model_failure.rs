@@ -4,12 +4,13 @@
 //! A wait never uses up an attempt: an outage of a provider is not the job's fault.
 
 pub(crate) mod effects;
+pub(super) mod subject;
 
 use super::ask::{AskError, FailedCall};
 use super::unavailable;
 use base::telemetry::chain;
 use chrono::{DateTime, TimeDelta, Utc};
-use effects::{BATCH_CODE, JobEffect, RATE_CODE, Subject, gave_no_answer, job_effect};
+use effects::{BATCH_CODE, JobEffect, RATE_CODE, gave_no_answer, job_effect};
 use jobs::domain::llm::OutagePolicy;
 use jobs::store::{
     llm_calls::{self, FailureFacts},
@@ -80,17 +81,11 @@ async fn decide(
 ) -> Result<Reaction, sqlx::Error> {
     let (tenant, job) = (ctx.job.tenant, ctx.job.lease.job);
     let mut conn = ctx.pool.acquire().await?;
-    let is_bad_request = |call: &FailedCall| matches!(call.error, LlmError::BadRequest { .. });
-    let subject = if (earlier.iter().chain([&last]).any(is_bad_request))
-        && llm_calls::rejected_alone(&mut conn, tenant, job).await?
-    {
-        Subject::Job
-    } else {
-        Subject::Provider
+    let effect_of = |call: &FailedCall, subject| {
+        job_effect(&call.error, call.is_billed, subject, ctx.clock.now())
     };
-    let effect_of =
-        |call: &FailedCall| job_effect(&call.error, call.is_billed, subject, ctx.clock.now());
-    match effect_of(&last) {
+    let subject = subject::of(&mut conn, tenant, job, &last.error).await?;
+    match effect_of(&last, subject) {
         // Never given up, however long it waits: the model answers, and the operator set the rate.
         JobEffect::WaitForTurn(until) => {
             let failure = rate_reached(&last.error, &last.model, until);
@@ -112,7 +107,8 @@ async fn decide(
     // The model that may be asked first decides how long the job waits, and what it is said to wait for.
     let mut soonest: Option<(DateTime<Utc>, &FailedCall)> = None;
     for call in earlier.iter().chain([&last]) {
-        let effect = effect_of(call);
+        let subject = subject::of(&mut conn, tenant, job, &call.error).await?;
+        let effect = effect_of(call, subject);
         if !effect.is_wait() {
             continue;
         }

@@ -132,6 +132,27 @@ fn exhausted_quota_is_recognised_by_its_words_and_a_limit_per_minute_is_not_one(
 }
 
 #[test]
+fn quota_that_gemini_names_in_a_plain_message_is_one_only_if_it_is_daily() {
+    let said = |quota: &str| {
+        let message = format!(
+            "You exceeded your current quota, please check your plan and billing details. \
+             * Quota exceeded for metric: {quota}, limit: 15 Please retry in 16.6s."
+        );
+        classified(
+            429,
+            &[],
+            &json!({"error": {"message": message, "code": "429"}}),
+        )
+    };
+    let limited = said("generativelanguage.googleapis.com/generate_content_free_tier_requests");
+    assert_eq!(limited.class(), "rate_limited");
+    let wait = limited.retry_after().unwrap().delay;
+    assert_eq!(wait, Duration::from_millis(16_600));
+    let daily = said("GenerateRequestsPerDayPerProjectPerModel-FreeTier");
+    assert_eq!(daily.class(), "quota_exhausted");
+}
+
+#[test]
 fn wrong_key_of_gemini_is_an_auth_error_though_its_status_is_400() {
     let body = json!({"error": {"code": 400, "status": "INVALID_ARGUMENT", "message": "API key not valid.", "details": [
         {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}]}});
@@ -211,6 +232,21 @@ fn filter_error_is_a_refusal() {
         }
         assert_eq!(class(500, &[], &body), "transient", "{message}");
     }
+}
+
+#[test]
+fn moderated_input_is_a_refusal_and_another_403_is_about_the_key() {
+    let error =
+        |metadata: Value| json!({"error": {"code": 403, "message": "no", "metadata": metadata}});
+    for metadata in [
+        json!({"reasons": ["violence"], "flagged_input": "…"}),
+        json!({"reasons": ["violence"]}),
+        json!({"flagged_input": "…"}),
+    ] {
+        assert_eq!(class(403, &[], &error(metadata)), "refused");
+    }
+    let provider = json!({"provider_name": "x", "reasons": null});
+    assert_eq!(class(403, &[], &error(provider)), "auth");
 }
 
 #[test]

@@ -60,6 +60,9 @@ pub(super) const QUOTA_PHRASES: &[&str] = &[
     "spend limit",
     "exceeded your current quota",
 ];
+/// How Gemini's message names the quota, of a day or a minute.
+pub(super) const GEMINI_QUOTA_PHRASES: &[&str] =
+    &["resource_exhausted", "quota exceeded for metric"];
 pub(super) const TOO_LONG_CODES: &[&str] = &[
     "context_length_exceeded",
     "exceed_context_size_error",

@@ -8,7 +8,7 @@ mod reply;
 use super::{
     capabilities::{Capabilities, Learned, LimitName, OutputMode},
     http::{self, Auth, ClientError, Http},
-    options::ModelOptions,
+    options::{ModelOptions, ReasoningEffort},
 };
 use crate::{
     error::LlmError,
@@ -79,7 +79,7 @@ impl Ollama {
             OutputMode::Tool | OutputMode::Text => {}
         }
         if let Some(effort) = self.options.reasoning.filter(|_| can.reasoning) {
-            body.insert("think".into(), json!(effort.as_str()));
+            body.insert("think".into(), json!(think(effort)));
         }
         let mut options = Map::new();
         options.insert("num_ctx".into(), json!(self.options.context_tokens));
@@ -93,6 +93,15 @@ impl Ollama {
         }
         body.insert("options".into(), Value::Object(options));
         Value::Object(body)
+    }
+}
+
+/// Returns Ollama's word for it; it has none below `low`.
+const fn think(effort: ReasoningEffort) -> &'static str {
+    match effort {
+        ReasoningEffort::Minimal | ReasoningEffort::Low => "low",
+        ReasoningEffort::Medium => "medium",
+        ReasoningEffort::High => "high",
     }
 }
 
@@ -124,5 +133,16 @@ impl LlmProvider for Ollama {
         self.learned
             .answer(&self.http, build, reply::read, limit, request, info)
             .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn minimal_effort_is_the_lowest_that_ollama_has() {
+        assert_eq!(think(ReasoningEffort::Minimal), "low");
+        assert_eq!(think(ReasoningEffort::High), "high");
     }
 }

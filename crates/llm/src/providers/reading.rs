@@ -11,7 +11,7 @@ use crate::{
     tier::ServiceTier,
 };
 use reqwest::header::HeaderMap;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 
 /// Maximum length of a model name, because it is logged and stored.
@@ -51,6 +51,23 @@ pub(super) fn served_tier(word: Option<&str>) -> ServiceTier {
         Some("flex") => ServiceTier::Flex,
         Some(_) | None => ServiceTier::Standard,
     }
+}
+
+/// Reads a field that servers send as null when they have nothing to put there.
+///
+/// # Errors
+/// If it is neither null nor of its type.
+pub(super) fn or_default<'de, D, T>(field: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Option::deserialize(field).map(Option::unwrap_or_default)
+}
+
+/// Returns all billed output tokens. Grok and some gateways count thoughts in the total only.
+pub(super) fn all_output(input: u64, output: u64, total: Option<u64>) -> u64 {
+    output.max(total.unwrap_or_default().saturating_sub(input))
 }
 
 impl Received {
@@ -99,4 +116,17 @@ fn is_plain(name: &str) -> bool {
         && name
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/@".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_counts_what_only_the_total_has() {
+        assert_eq!(all_output(100, 20, Some(420)), 320);
+        assert_eq!(all_output(100, 20, Some(120)), 20);
+        assert_eq!(all_output(100, 20, Some(7)), 20);
+        assert_eq!(all_output(100, 20, None), 20);
+    }
 }

@@ -3,12 +3,13 @@
 //!
 //! Holds no connection while a request is in flight.
 
+mod lane;
+
 use super::{access::ModelAccess, large, small};
-use crate::handlers::model_failure::effects::{Subject, lane_effect};
 use async_trait::async_trait;
 use base::{TenantId, telemetry::chain};
 use chrono::TimeDelta;
-use jobs::domain::llm::{LaneEffect, Tier, rate};
+use jobs::domain::llm::{Tier, rate};
 use jobs::kinds::api_key_of;
 use jobs::store::{
     llm_budgets::{self, Reservation},
@@ -148,24 +149,11 @@ impl JobLedger<'_> {
 
     async fn try_fail(&self, failed: &FailedRequest<'_>) -> Result<(), sqlx::Error> {
         let job = &self.ctx.job;
+        let lane = (failed.provider, failed.model);
         let usage = failed.usage.unwrap_or_default();
         let mut tx = self.ctx.pool.begin().await?;
-        // A request that is bad for the provider only because of this job says nothing about its lane.
-        let subject = if matches!(failed.error, LlmError::BadRequest { .. })
-            && llm_calls::rejected_alone(&mut tx, job.tenant, job.lease.job).await?
-        {
-            Subject::Job
-        } else {
-            Subject::Provider
-        };
-        let effect = if is_slow_by_choice(failed) {
-            LaneEffect::Nothing
-        } else {
-            lane_effect(failed.error, usage.total() > 0, subject)
-        };
-        let lane = (failed.provider, failed.model);
-        let reason = failed.error.class();
-        llm_lanes::record_failure(&mut tx, lane, reason, effect, self.access.lanes).await?;
+        let job = (job.tenant, job.lease.job);
+        let outcome = lane::record(&mut tx, job, failed, self.access.lanes).await?;
         let ended = EndedLlmCall {
             id: failed.id,
             model: None,
@@ -174,7 +162,7 @@ impl JobLedger<'_> {
             output_tokens: large(usage.output),
             cached_tokens: large(usage.cache_read),
             duration_ms: i64::try_from(failed.duration.as_millis()).unwrap_or(i64::MAX),
-            outcome: failed.error.class(),
+            outcome,
             possibly_billed: failed.may_be_billed(),
             tier: recorded(failed.tier),
             cost_micros: micros(self.access, lane, failed.tier, usage),
@@ -290,11 +278,6 @@ pub(super) struct Answered<'a> {
     pub(super) response_bytes: u64,
     pub(super) limits: LimitsLeft,
     pub(super) duration: Duration,
-}
-
-/// Whether the answer took too long for a request that the provider may answer slowly: that says nothing about its lane.
-fn is_slow_by_choice(failed: &FailedRequest<'_>) -> bool {
-    failed.tier == ServiceTier::Flex && matches!(failed.error, LlmError::Timeout { .. })
 }
 
 pub(super) const fn recorded(tier: ServiceTier) -> Tier {

@@ -21,7 +21,7 @@ pub(crate) const BATCH_CODE: &str = "llm_batched";
 /// The classes of failures that an operator must mend.
 pub(crate) const STOPPING_CLASSES: [&str; 2] = ["auth", "bad_request"];
 
-/// Whose fault a request is that the provider rejects as bad.
+/// Whose fault a request is that the provider rejects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::handlers) enum Subject {
     /// The configuration's, as far as is known: every request would be rejected.
@@ -69,8 +69,7 @@ pub(in crate::handlers) fn lane_effect(
             }
         }
         LlmError::QuotaExhausted { until, .. } => LaneEffect::OpensUntil(*until),
-        LlmError::Auth { .. } => LaneEffect::Stops,
-        LlmError::BadRequest { .. } => match subject {
+        LlmError::Auth { .. } | LlmError::BadRequest { .. } => match subject {
             Subject::Provider => LaneEffect::Stops,
             Subject::Job => LaneEffect::Nothing,
         },
@@ -112,7 +111,7 @@ pub(in crate::handlers) fn passes_on(
 pub(in crate::handlers) const fn gave_no_answer(error: &LlmError) -> bool {
     matches!(
         error,
-        LlmError::ContextTooLong { .. } | LlmError::BadRequest { .. }
+        LlmError::ContextTooLong { .. } | LlmError::BadRequest { .. } | LlmError::Auth { .. }
     )
 }
 
@@ -132,8 +131,7 @@ pub(in crate::handlers) fn job_effect(
         }
         LlmError::QuotaExhausted { until, .. } => JobEffect::WaitUntil(*until),
         // Not the first to ask again: the request may be bad only because of this job.
-        LlmError::Auth { .. } => JobEffect::WaitForLane(now),
-        LlmError::BadRequest { .. } => match subject {
+        LlmError::Auth { .. } | LlmError::BadRequest { .. } => match subject {
             Subject::Provider => JobEffect::WaitForLane(now),
             Subject::Job => JobEffect::Unanswerable,
         },

@@ -1,7 +1,7 @@
 //! Every class of failure with what it means for lane and job, and the bounds of the waits.
 
 use super::*;
-use effects::lane_effect;
+use effects::{Subject, lane_effect};
 use jobs::domain::llm::LaneEffect;
 use llm::{InvalidReason, error::RetryAfter};
 
@@ -101,6 +101,13 @@ fn each_failure_has_its_effect_on_lane_and_job() {
             Job::WaitForLane(now()),
         ),
         (bad(), false, Subject::Job, Lane::Nothing, Job::Unanswerable),
+        (
+            LlmError::Auth { status: 403 },
+            false,
+            Subject::Job,
+            Lane::Nothing,
+            Job::Unanswerable,
+        ),
         (
             LlmError::DoNotRetry { status: 500 },
             false,

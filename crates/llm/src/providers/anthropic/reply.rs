@@ -13,19 +13,19 @@ use serde_json::Value;
 #[derive(Deserialize)]
 struct Message {
     model: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "reading::or_default")]
     content: Vec<Block>,
     stop_reason: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "reading::or_default")]
     usage: Usage,
 }
 
 #[derive(Deserialize)]
 struct Block {
     r#type: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "reading::or_default")]
     text: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "reading::or_default")]
     name: String,
     #[serde(default)]
     input: Value,
@@ -96,6 +96,25 @@ impl From<Usage> for TokenUsage {
             cache_write: written,
             // Thoughts are billed as output and not reported apart.
             reasoning: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn nulls_are_read_as_nothing() {
+        for body in [
+            json!({"content": null, "usage": null}),
+            json!({"content": [{"type": "text", "text": null, "name": null}]}),
+        ] {
+            assert!(
+                serde_json::from_value::<Message>(body.clone()).is_ok(),
+                "{body}"
+            );
         }
     }
 }

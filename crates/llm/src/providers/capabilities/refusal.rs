@@ -71,7 +71,7 @@ pub(super) fn without_refused(
             ..sent
         });
     }
-    if sent.reasoning && says(&["reasoning", "thinking", "effort"]) {
+    if sent.reasoning && says(&["reasoning", "think", "effort"]) {
         return Some(Capabilities {
             reasoning: false,
             ..sent

@@ -12,11 +12,11 @@ use serde::Deserialize;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Response {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "reading::or_default")]
     candidates: Vec<Candidate>,
     prompt_feedback: Option<PromptFeedback>,
     model_version: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "reading::or_default")]
     usage_metadata: Usage,
 }
 
@@ -29,7 +29,7 @@ struct Candidate {
 
 #[derive(Deserialize)]
 struct Content {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "reading::or_default")]
     parts: Vec<Part>,
 }
 
@@ -37,6 +37,7 @@ struct Content {
 #[serde(default)]
 #[derive(Default)]
 struct Part {
+    #[serde(deserialize_with = "reading::or_default")]
     text: String,
     thought: bool,
 }
@@ -121,6 +122,26 @@ impl From<Usage> for TokenUsage {
             cache_read: usage.cached_content_token_count.unwrap_or_default(),
             cache_write: 0,
             reasoning,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn nulls_are_read_as_nothing() {
+        for body in [
+            json!({"candidates": null, "usageMetadata": null}),
+            json!({"candidates": [{"content": {"parts": null}}]}),
+            json!({"candidates": [{"content": {"parts": [{"text": null}]}}]}),
+        ] {
+            assert!(
+                serde_json::from_value::<Response>(body.clone()).is_ok(),
+                "{body}"
+            );
         }
     }
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 #[derive(Deserialize)]
 struct Completion {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "reading::or_default")]
     choices: Vec<Choice>,
     model: Option<String>,
     service_tier: Option<String>,
@@ -70,7 +70,7 @@ enum Content {
 
 #[derive(Deserialize)]
 struct ContentPart {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "reading::or_default")]
     text: String,
 }
 
@@ -79,6 +79,7 @@ struct ContentPart {
 struct Usage {
     prompt_tokens: Option<u64>,
     completion_tokens: Option<u64>,
+    total_tokens: Option<u64>,
     prompt_tokens_details: Option<PromptDetails>,
     completion_tokens_details: Option<CompletionDetails>,
 }
@@ -155,9 +156,11 @@ impl From<Usage> for TokenUsage {
     fn from(usage: Usage) -> Self {
         let prompt = usage.prompt_tokens_details.unwrap_or_default();
         let completion = usage.completion_tokens_details.unwrap_or_default();
+        let input = usage.prompt_tokens.unwrap_or_default();
+        let output = usage.completion_tokens.unwrap_or_default();
         Self {
-            input: usage.prompt_tokens.unwrap_or_default(),
-            output: usage.completion_tokens.unwrap_or_default(),
+            input,
+            output: reading::all_output(input, output, usage.total_tokens),
             cache_read: prompt.cached_tokens.unwrap_or_default(),
             cache_write: prompt.cache_write_tokens.unwrap_or_default(),
             reasoning: completion.reasoning_tokens.unwrap_or_default(),

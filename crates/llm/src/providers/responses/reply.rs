@@ -15,7 +15,7 @@ struct Response {
     service_tier: Option<String>,
     status: Option<String>,
     incomplete_details: Option<Incomplete>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "reading::or_default")]
     output: Vec<Item>,
     usage: Option<Usage>,
 }
@@ -28,14 +28,14 @@ struct Incomplete {
 #[derive(Deserialize)]
 struct Item {
     r#type: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "reading::or_default")]
     content: Vec<Part>,
 }
 
 #[derive(Deserialize)]
 struct Part {
     r#type: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "reading::or_default")]
     text: String,
 }
 
@@ -44,6 +44,7 @@ struct Part {
 struct Usage {
     input_tokens: Option<u64>,
     output_tokens: Option<u64>,
+    total_tokens: Option<u64>,
     input_tokens_details: Option<InputDetails>,
     output_tokens_details: Option<OutputDetails>,
 }
@@ -106,14 +107,40 @@ pub(super) fn read(
 
 impl From<Usage> for TokenUsage {
     fn from(usage: Usage) -> Self {
-        let input = usage.input_tokens_details.unwrap_or_default();
-        let output = usage.output_tokens_details.unwrap_or_default();
+        let input_details = usage.input_tokens_details.unwrap_or_default();
+        let output_details = usage.output_tokens_details.unwrap_or_default();
+        let input = usage.input_tokens.unwrap_or_default();
+        let output = usage.output_tokens.unwrap_or_default();
         Self {
-            input: usage.input_tokens.unwrap_or_default(),
-            output: usage.output_tokens.unwrap_or_default(),
-            cache_read: input.cached_tokens.unwrap_or_default(),
+            input,
+            output: reading::all_output(input, output, usage.total_tokens),
+            cache_read: input_details.cached_tokens.unwrap_or_default(),
             cache_write: 0,
-            reasoning: output.reasoning_tokens.unwrap_or_default(),
+            reasoning: output_details.reasoning_tokens.unwrap_or_default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn nulls_are_read_as_nothing() {
+        let response: Response = serde_json::from_value(json!({"output": [
+            {"type": "reasoning", "content": null},
+            {"type": "message", "content": [{"type": "output_text", "text": null}]}]}))
+        .unwrap();
+        assert_eq!(response.output.len(), 2);
+        let response: Response = serde_json::from_value(json!({"output": null})).unwrap();
+        assert!(response.output.is_empty());
+    }
+
+    #[test]
+    fn thoughts_that_only_the_total_counts_are_output() {
+        let usage = json!({"input_tokens": 100, "output_tokens": 20, "total_tokens": 420});
+        let usage: Usage = serde_json::from_value(usage).unwrap();
+        assert_eq!(TokenUsage::from(usage).output, 320);
     }
 }

@@ -54,6 +54,20 @@ fn refused_parameter_is_left_out_or_replaced() {
             },
         ),
         (
+            json!({"error": "think value \"low\" is not supported for this model"}),
+            Capabilities {
+                reasoning: false,
+                ..FULL
+            },
+        ),
+        (
+            json!({"error": "invalid think value: \"minimal\" (must be \"high\", \"medium\", \"low\", true, or false)"}),
+            Capabilities {
+                reasoning: false,
+                ..FULL
+            },
+        ),
+        (
             openai("Conversation roles must alternate user/assistant/user/assistant/..."),
             Capabilities {
                 separate_messages: false,

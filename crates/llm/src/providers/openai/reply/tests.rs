@@ -71,6 +71,27 @@ fn sparse_response_is_understood() {
 }
 
 #[test]
+fn answer_of_nulls_has_its_cost() {
+    let usage = json!({"prompt_tokens": 100, "completion_tokens": 20});
+    let (result, info) = read_value(&json!({"choices": null, "usage": usage}));
+    assert!(matches!(result, Err(LlmError::InvalidReply { .. })));
+    assert_eq!(info.usage.unwrap_or_default().total(), 120);
+    let part = json!({"choices": [{"message": {"content": [{"text": null}, {"text": "{}"}]}}]});
+    assert_eq!(
+        read_value(&part).0.map(|reply| reply.text).ok().as_deref(),
+        Some("{}")
+    );
+}
+
+#[test]
+fn thoughts_that_only_the_total_counts_are_output() {
+    let mut answer = answer(json!("{}"), json!("stop"));
+    answer["usage"]["total_tokens"] = json!(1280);
+    let (_, info) = read_value(&answer);
+    assert_eq!(info.usage.unwrap_or_default().output, 380);
+}
+
+#[test]
 fn truncated_and_refused_answers_are_errors_with_a_cost() {
     let mut refusal = answer(Value::Null, json!("stop"));
     refusal["choices"][0]["message"]["refusal"] = json!("I cannot help with hunter2");

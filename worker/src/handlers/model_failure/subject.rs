@@ -1,0 +1,56 @@
+//! Whose fault a rejected request is: [`of`].
+//!
+//! A rejection looks the same if the configuration is wrong and if only this email is rejected, by a firewall or a filter.
+//! What happened to other jobs since the job's earlier requests tells them apart.
+
+use super::effects::Subject;
+use base::{JobId, TenantId};
+use jobs::store::llm_calls;
+use llm::LlmError;
+use sqlx::PgConnection;
+
+/// The outcome of a 403 to a job that got one before, with the lane closed in between. Only a second one counts against the
+/// job: otherwise a key that is mended and breaks again would drop every job that waited for it.
+const FORBIDDEN_AGAIN: &str = "auth_again";
+
+/// Decides whose fault a failed request of this job is.
+///
+/// # Errors
+/// When the database does not answer.
+pub(in crate::handlers) async fn of(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    job: JobId,
+    error: &LlmError,
+) -> Result<Subject, sqlx::Error> {
+    let rejected_before = match error {
+        LlmError::BadRequest { .. } => "bad_request",
+        LlmError::Auth { status: 403 } => FORBIDDEN_AGAIN,
+        _ => return Ok(Subject::Provider),
+    };
+    let is_alone = llm_calls::rejected_alone(conn, tenant, job, rejected_before).await?;
+    Ok(if is_alone {
+        Subject::Job
+    } else {
+        Subject::Provider
+    })
+}
+
+/// Returns the outcome by which a failed request is recorded, which [`of`] reads when the job's next one fails.
+///
+/// # Errors
+/// When the database does not answer.
+pub(in crate::handlers) async fn outcome(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    job: JobId,
+    error: &LlmError,
+) -> Result<&'static str, sqlx::Error> {
+    let class = error.class();
+    if matches!(error, LlmError::Auth { status: 403 })
+        && llm_calls::rejected_alone(conn, tenant, job, class).await?
+    {
+        return Ok(FORBIDDEN_AGAIN);
+    }
+    Ok(class)
+}
