@@ -13,6 +13,7 @@ use axum::{
     response::IntoResponse,
 };
 use base::db::{self, SqlError};
+use queue::EnqueueError;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::{borrow::Cow, error::Error, sync::Arc};
@@ -236,6 +237,16 @@ impl From<SqlError> for ApiError {
             .caused_by(error)
         } else {
             Self::internal(error)
+        }
+    }
+}
+
+impl From<EnqueueError> for ApiError {
+    /// For routes that name no external id: there the key of another request's work is a fault of ours.
+    fn from(error: EnqueueError) -> Self {
+        match error {
+            EnqueueError::Database(source) => source.into(),
+            other => Self::internal(other),
         }
     }
 }

@@ -314,6 +314,10 @@ async fn a_bad_block_is_refused_with_a_pointer() {
             json!({"title": "x", "start_at": end, "end_at": start}),
             "/end_at",
         ),
+        (
+            json!({"title": "x", "start_at": "2035-06-04T09:00:00.0000001Z", "end_at": "2035-06-04T09:00:00.0000002Z"}),
+            "/end_at",
+        ),
         (json!({"title": "x", "minutes": 0}), "/minutes"),
         (
             json!({"title": "x", "minutes": 30, "kind": "work"}),

@@ -1,6 +1,7 @@
 //! What is done in a user's mailbox, seen from the files of a real Dovecot.
 
 pub(crate) mod changes;
+mod colleague;
 mod less;
 mod namespace;
 mod sent;

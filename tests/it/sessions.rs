@@ -3,4 +3,5 @@
 mod http;
 mod lifetime;
 mod log_in;
+mod overtaken;
 mod rotation;

@@ -3,6 +3,7 @@
 mod batch;
 mod crash;
 mod family;
+mod locked;
 mod options;
 
 use crate::support::{

@@ -2,6 +2,7 @@
 
 mod delegates;
 mod erase;
+mod lost_rights;
 mod on_behalf;
 mod second_factor;
 

@@ -21,7 +21,10 @@ use jobs::{
         session::Scope,
     },
     kinds::triage::rounded,
-    store::approvals::{self, ApprovalFilter, StoredApproval},
+    store::{
+        approvals::{self, ApprovalFilter, StoredApproval},
+        blocks::books_for_another,
+    },
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -121,7 +124,8 @@ async fn list(
     };
     let mut conn = app.pool.acquire().await?;
     let before = page.after.map(ApprovalId);
-    let found = approvals::list(&mut conn, session.tenant, &filter, before, page.rows()).await?;
+    let whose = (session.tenant, session.person());
+    let found = approvals::list(&mut conn, whose, &filter, before, page.rows()).await?;
     Ok(page.list(found, |approval| approval.id.0))
 }
 
@@ -131,6 +135,9 @@ async fn get(
     Id(id): Id<ApprovalId>,
 ) -> Result<Versioned<Approval>, ApiError> {
     let mut conn = app.pool.acquire().await?;
+    if books_for_another(&mut conn, session.tenant, id, session.person()).await? {
+        return Err(ApiError::not_found());
+    }
     approvals::find(&mut conn, session.tenant, id)
         .await?
         .map(|approval| Versioned(approval.into()))

@@ -299,7 +299,7 @@ impl From<TestError> for ApiError {
         match error {
             TestError::NotFound => Self::not_found(),
             TestError::Database(source) => source.into(),
-            TestError::Enqueue(source) => Self::internal(source),
+            TestError::Enqueue(source) => source.into(),
         }
     }
 }

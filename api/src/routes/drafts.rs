@@ -33,7 +33,7 @@ use versions::DraftVersion;
 pub(in crate::routes) fn not_yours() -> ApiError {
     ApiError::new(
         Code::NotYours,
-        "The draft belongs to another user. They decide it, or let you: PUT /v1/users/me/delegates/{id}.",
+        "It belongs to another user. They decide it, or let you: PUT /v1/users/me/delegates/{id}.",
     )
 }
 

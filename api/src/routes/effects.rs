@@ -6,6 +6,7 @@ use crate::{
     error::{ApiError, Code},
     extract::{CurrentSession, Id, StrictJson},
     route_table::{Access, Route},
+    routes::drafts::not_yours,
 };
 use axum::{Json, extract::State, http::Method};
 use base::JobId;
@@ -42,7 +43,7 @@ pub fn routes() -> Vec<Route> {
         .description("Tells whether the effect happened, after neither Postroom nor the provider could.")
         .body::<Resolution>("application/json")
         .answer::<Effect>(200, "The effect as it is now")
-        .errors(&[Code::Conflict]),
+        .errors(&[Code::Conflict, Code::NotYours]),
     ]
 }
 
@@ -101,6 +102,7 @@ async fn resolve_effect(
         .map(|effect| Json(effect.into()))
         .map_err(|error| match error {
             ResolveError::NotFound => ApiError::not_found(),
+            ResolveError::NotYours => not_yours(),
             ResolveError::Refused(refused) => ApiError::new(
                 Code::Conflict,
                 format!(

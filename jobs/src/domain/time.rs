@@ -24,10 +24,16 @@ pub struct Day(NaiveDate);
 pub struct NotATime;
 
 impl Moment {
+    /// Cuts to whole microseconds, as Postgres stores them; a leap second is the first second of the next minute. Else
+    /// two different times could be stored as one, and the last second of 9999 as one of 10000.
+    ///
     /// # Errors
     /// If the year is not one of 1 to 9999.
     pub fn new(moment: DateTime<Utc>) -> Result<Self, NotATime> {
-        is_writable(&moment).then_some(Self(moment)).ok_or(NotATime)
+        DateTime::from_timestamp_micros(moment.timestamp_micros())
+            .filter(is_writable)
+            .map(Self)
+            .ok_or(NotATime)
     }
 
     pub const fn utc(self) -> DateTime<Utc> {
@@ -147,12 +153,34 @@ mod tests {
             ("-4714-01-01T00:00:00Z", false),
             ("+10000-01-01T00:00:00Z", false),
             ("+262142-12-31T23:59:59Z", false),
+            ("9999-12-31T23:59:60Z", false),
             ("2026-11-23", false),
             ("", false),
         ] {
             let read = serde_json::from_value::<Moment>(json!(text));
             assert_eq!(read.is_ok(), fits, "{text}");
             assert_eq!(text.parse::<Moment>().is_ok(), fits, "{text}");
+        }
+    }
+
+    #[test]
+    fn moment_is_cut_to_microseconds() {
+        for (text, stored) in [
+            (
+                "2026-11-23T10:00:00.123456999Z",
+                "2026-11-23T10:00:00.123456Z",
+            ),
+            ("2026-11-23T10:00:60Z", "2026-11-23T10:01:00Z"),
+            (
+                "1969-12-31T23:59:59.9999999Z",
+                "1969-12-31T23:59:59.999999Z",
+            ),
+        ] {
+            assert_eq!(
+                text.parse::<Moment>().unwrap().to_string(),
+                stored,
+                "{text}"
+            );
         }
     }
 

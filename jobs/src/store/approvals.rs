@@ -158,13 +158,13 @@ pub async fn undecided_of_job(
     .await
 }
 
-/// Lists approvals, newest first, starting after `before`.
+/// Lists approvals, newest first, starting after `before`. Those that book a block of another user than `viewer` are left out.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn list(
     conn: &mut PgConnection,
-    tenant: TenantId,
+    (tenant, viewer): (TenantId, Option<UserId>),
     filter: &ApprovalFilter,
     before: Option<ApprovalId>,
     limit: i64,
@@ -180,6 +180,9 @@ pub async fn list(
         from approvals
         where tenant_id = $1 and ($2::text is null or kind = $2) and ($3::text is null or status = $3)
             and ($4::uuid is null or id < $4)
+            and not exists (
+                select from blocks b
+                where b.tenant_id = $1 and b.approval_id = approvals.id and b.user_id is distinct from $6::uuid)
         order by id desc
         limit $5
         "#,
@@ -188,6 +191,7 @@ pub async fn list(
         filter.status.map(Status::as_str),
         before.map(|id| id.0),
         limit,
+        viewer.map(|user| user.0),
     )
     .fetch_all(conn)
     .await

@@ -2,8 +2,10 @@
 //! exclusion constraint keeps accepted blocks from overlapping as well.
 
 mod sweep;
+mod visibility;
 
 pub use sweep::{Past, any_past, expire, expire_own};
+pub use visibility::books_for_another;
 
 use crate::domain::{
     ApprovalId, BlockId, InboxItemId, UserId,

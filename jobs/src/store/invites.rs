@@ -128,6 +128,31 @@ pub async fn revoke_first_owner(
     .await
 }
 
+/// Revokes the pending invites by a user to one of these roles.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn revoke_by(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+    roles: &[Role],
+) -> Result<Vec<InviteId>, sqlx::Error> {
+    let roles: Vec<String> = roles.iter().map(ToString::to_string).collect();
+    sqlx::query_scalar!(
+        r#"
+        update invites set revoked_at = now()
+        where tenant_id = $1 and invited_by = $2 and role = any ($3) and accepted_at is null and revoked_at is null
+        returning id as "id: InviteId"
+        "#,
+        tenant.0,
+        user.0,
+        &roles,
+    )
+    .fetch_all(conn)
+    .await
+}
+
 /// Revokes an invite. False if there is no such pending invite.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! `password_resets`: one-time tokens that set a user's password, as hashes. A user has one open at most.
 
-use crate::domain::{UserId, token::TokenHash};
+use crate::domain::{UserId, session::Role, token::TokenHash};
 use base::TenantId;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -30,6 +30,30 @@ pub async fn put(
     )
     .fetch_one(conn)
     .await
+}
+
+/// Deletes the resets that a user made for users of one of these roles, and returns how many.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn delete_by(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+    roles: &[Role],
+) -> Result<u64, sqlx::Error> {
+    let roles: Vec<String> = roles.iter().map(ToString::to_string).collect();
+    let done = sqlx::query!(
+        "delete from password_resets r using users u
+         where r.tenant_id = $1 and r.created_by = $2
+             and u.tenant_id = r.tenant_id and u.id = r.user_id and u.role = any ($3)",
+        tenant.0,
+        user.0,
+        &roles,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
 }
 
 /// Finds the address and the tenant's name of the user whose reset [`consume`] would use up now.

@@ -268,6 +268,28 @@ pub async fn set_password(
     Ok(())
 }
 
+/// Replaces `verified`, the hash that the user's password was compared with. False if it is no longer theirs.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn replace_password(
+    conn: &mut PgConnection,
+    (tenant, user): (TenantId, UserId),
+    verified: &str,
+    password_hash: &str,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "update users set password_hash = $4 where tenant_id = $1 and id = $2 and password_hash = $3",
+        tenant.0,
+        user.0,
+        verified,
+        password_hash,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// Whether the tenant has an owner who can log in.
 ///
 /// # Errors
@@ -326,27 +348,6 @@ pub async fn lock(
         user.0,
     )
     .fetch_optional(conn)
-    .await?;
-    Ok(())
-}
-
-/// Stores the password hash under new parameters, unless it was changed in the meantime.
-///
-/// # Errors
-/// When the database refuses.
-pub async fn rehash(
-    conn: &mut PgConnection,
-    credentials: &Credentials,
-    password_hash: &str,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "update users set password_hash = $4 where tenant_id = $1 and id = $2 and password_hash = $3",
-        credentials.tenant.0,
-        credentials.user.0,
-        credentials.password_hash,
-        password_hash,
-    )
-    .execute(conn)
     .await?;
     Ok(())
 }

@@ -6,6 +6,8 @@ use crate::{
     approvals::decision,
     calendar::connected,
     support::{
+        Client,
+        api_keys::key,
         client::{TestResponse, send},
         eventually,
         radicale::{PASSWORD, Radicale},
@@ -13,8 +15,9 @@ use crate::{
     },
 };
 use futures::future::join_all;
+use jobs::domain::{api_key::KeyScope, session::Role};
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A block that was agreed to, from one time of the day to another.
 async fn accepted(app: &TestApp, title: &str, start: &str, end: &str) -> String {
@@ -113,7 +116,7 @@ async fn what_is_cancelled_before_a_worker_comes_is_never_put_into_the_calendar(
 }
 
 #[tokio::test]
-async fn an_event_that_somebody_has_moved_stays_and_so_does_its_block() {
+async fn event_that_somebody_has_moved_stays_and_its_block_is_cancelled_when_asked_twice() {
     let (app, radicale) = (TestApp::open().await, Radicale::start().await);
     connected(&app, &radicale.calendar, PASSWORD).await;
     let _worker = app.worker().await;
@@ -142,12 +145,11 @@ async fn an_event_that_somebody_has_moved_stays_and_so_does_its_block() {
     assert_eq!(refused["error"]["code"], "moved_on", "{refused}");
     assert_eq!(status(&app.client, &id).await, "booked");
     assert!(radicale.all().await.contains("Moved by hand"));
-    // Gone by hand, it is given up for good.
-    let gone = radicale.request(Method::DELETE, &file).send().await;
-    assert!(gone.unwrap().status().is_success());
+    // Asked again, its time is free, and the event is the user's.
     let again = decide(&app.client, &id, "cancel", 3).await;
-    assert_eq!(again.status, 202, "{}", again.text);
-    becomes(&app, &id, "cancelled").await;
+    assert_eq!(again.status, 200, "{}", again.text);
+    assert_eq!(again.body["status"], "cancelled");
+    assert!(radicale.all().await.contains("Moved by hand"));
 }
 
 #[tokio::test]
@@ -182,4 +184,60 @@ async fn a_booking_that_is_taken_back_by_its_approval_takes_the_block_with_it() 
     assert_eq!(asked.status, 200, "{}", asked.text);
     becomes(&app, &id, "cancelled").await;
     assert_eq!(radicale.all().await.matches("BEGIN:VEVENT").count(), 0);
+}
+
+#[tokio::test]
+async fn approval_of_a_booked_block_is_seen_and_decided_by_its_user_alone() {
+    let app = TestApp::open().await;
+    connected(&app, "https://cal.example.org/ada/work", PASSWORD).await;
+    let id = accepted(&app, "Doctor", "09:00", "10:00").await;
+    let asked = book(&app, &id, 2).await;
+    let approval = asked.body["approval_id"].as_str().unwrap();
+    let path = format!("/v1/approvals/{approval}");
+    let listed = async |client: &Client| {
+        let list = client.get("/v1/approvals").await;
+        list.body["items"].as_array().unwrap().len()
+    };
+    let token = key(&app.db, app.client.tenant, KeyScope::ALL.iter().copied()).await;
+    for other in [
+        app.client.colleague(&app.db, Role::Owner).await,
+        app.client.with_token(&token),
+    ] {
+        assert_eq!(listed(&other).await, 0);
+        other
+            .get(&path)
+            .await
+            .assert_problem(404, "NOT_FOUND", "read");
+    }
+    let colleague = app.client.colleague(&app.db, Role::Owner).await;
+    for what in ["revoke", "reject", "undo"] {
+        send(decision(&colleague, approval, what, 1))
+            .await
+            .assert_problem(404, "NOT_FOUND", what);
+    }
+    let work = json!({"approval_id": approval, "version": 1});
+    let found = crate::actions::ask(&colleague, &work).await;
+    assert!(found.status.is_client_error(), "{}", found.text);
+    assert_eq!(crate::actions::ask(&app.client, &work).await.status, 200);
+    assert_eq!(listed(&app.client).await, 1);
+    assert_eq!(app.client.get(&path).await.status, 200);
+}
+
+#[tokio::test]
+async fn block_whose_event_could_not_be_removed_is_cancelled_when_asked_again() {
+    let app = TestApp::open().await;
+    connected(&app, "https://cal.example.org/ada/work", PASSWORD).await;
+    let id = accepted(&app, "Think", "09:00", "10:00").await;
+    let asked = book(&app, &id, 2).await;
+    assert_eq!(asked.status, 202, "{}", asked.text);
+    // As after a first cancel whose undo failed.
+    app.db
+        .execute(
+            "update blocks set status = 'booked', event_ref = 'event-1';
+             update approvals set status = 'executed', failure_code = 'moved_on', failure_message = 'It was changed.'",
+        )
+        .await;
+    let cancelled = decide(&app.client, &id, "cancel", 2).await;
+    assert_eq!(cancelled.status, 200, "{}", cancelled.text);
+    assert_eq!(cancelled.body["status"], "cancelled");
 }

@@ -154,3 +154,16 @@ async fn who_asks_twice_waits_for_one_test_and_a_colleague_asks_for_none() {
         .await
         .assert_problem(404, "NOT_FOUND", "not theirs");
 }
+
+#[tokio::test]
+async fn test_that_cannot_be_enqueued_now_is_to_be_asked_for_again() {
+    let app = TestApp::open().await;
+    let mut migration = app.db.pool().begin().await.unwrap();
+    sqlx::raw_sql("lock table jobs in access exclusive mode")
+        .execute(&mut *migration)
+        .await
+        .unwrap();
+    let refused = ask(&app.client, &app.connection).await;
+    refused.assert_problem(503, "UNAVAILABLE", "jobs are locked");
+    assert!(refused.retry_after().is_some());
+}

@@ -20,11 +20,12 @@ use uuid::Uuid;
 static DOCUMENT: LazyLock<Value> =
     LazyLock::new(|| openapi::document(&RouteTable::build(routes::all()).0));
 
-/// Before what Postgres stores, before and after what RFC 3339 writes, and the last that chrono reads.
-const MOMENTS: [&str; 5] = [
+/// Before what Postgres stores, before and after what RFC 3339 writes, also by a leap second, and the last that chrono reads.
+const MOMENTS: [&str; 6] = [
     "-4714-01-01T00:00:00Z",
     "0000-12-31T23:59:59Z",
     "9999-12-31T23:59:59-01:00",
+    "9999-12-31T23:59:60Z",
     "+10000-01-01T00:00:00Z",
     "+262142-12-31T23:59:59Z",
 ];

@@ -32,7 +32,7 @@ async fn attempt_from(
     log_in(pool, notifier, verifier, LIFETIME, &typed).await
 }
 
-async fn attempt(
+pub(super) async fn attempt(
     acme: &TestTenant,
     tenant: &str,
     email: &str,
@@ -41,7 +41,7 @@ async fn attempt(
     attempt_from(acme, "192.0.2.1", (tenant, email, password)).await
 }
 
-const OWNER: &str = "owner@acme.example";
+pub(super) const OWNER: &str = "owner@acme.example";
 
 /// [`PASSWORD`] under argon2id with 8 MiB and one pass.
 const OUTDATED: &str = "$argon2id$v=19$m=8192,t=1,p=1$6+prH6O3OqIxXRXcpwJPVQ$9+ICawKKYLEmuwKlWnNcwuNTHajtSaTLU0EwivNdlns";

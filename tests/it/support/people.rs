@@ -18,6 +18,7 @@ use jobs::{
     },
 };
 use queue::signals::notifier::Notifier;
+use sqlx::PgConnection;
 use std::time::Duration;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -99,6 +100,13 @@ impl TestTenant {
     /// One more session of the owner.
     pub(crate) async fn sign_in(&self) -> (Session, SessionToken) {
         let mut tx = self.db.pool().begin().await.unwrap();
+        let signed_in = self.sign_in_within(&mut tx).await;
+        tx.commit().await.unwrap();
+        signed_in
+    }
+
+    /// The same within a transaction of the test.
+    pub(crate) async fn sign_in_within(&self, conn: &mut PgConnection) -> (Session, SessionToken) {
         let new = NewSession {
             tenant: self.owner.tenant,
             user: self.owner.user,
@@ -107,8 +115,7 @@ impl TestTenant {
             lifetime: LIFETIME,
             origin: self.origin.clone(),
         };
-        let opened = open_session(&mut tx, &new).await.unwrap();
-        tx.commit().await.unwrap();
+        let opened = open_session(conn, &new).await.unwrap();
         (opened.session, opened.token)
     }
 

@@ -1,5 +1,6 @@
 //! Waiting for a condition with a deadline: the only place where the tests sleep.
 
+use super::TestDb;
 use std::time::{Duration, Instant};
 
 /// How often a condition is looked at.
@@ -22,6 +23,19 @@ where
 {
     let caller = std::panic::Location::caller();
     wait(deadline, condition, caller)
+}
+
+/// Waits until a statement on this database waits for a lock, which the test holds.
+pub(crate) async fn statement_waits(db: &TestDb) {
+    eventually(SOON, async || {
+        let waiting: i64 = db
+            .one("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
+            .await;
+        (waiting > 0)
+            .then_some(())
+            .ok_or_else(|| "nothing waits for a lock".to_owned())
+    })
+    .await;
 }
 
 async fn wait<T>(

@@ -1,9 +1,17 @@
 //! Whose a draft is: the person whose mailbox it is decides it, and those whom that person lets.
 
 use super::user_of;
-use crate::support::{Client, TestDb, client::send, system::TestApi};
+use crate::{
+    drafts::generated::post,
+    support::{
+        Client, TestDb,
+        client::{TestResponse, send},
+        system::TestApi,
+    },
+};
 use jobs::domain::{UserId, session::Role};
 use reqwest::{Method, StatusCode};
+use serde_json::json;
 
 /// A draft of the client, with its approval; ids of both.
 async fn draft_of(db: &TestDb, client: &Client) -> (String, String) {
@@ -16,6 +24,23 @@ async fn draft_of(db: &TestDb, client: &Client) -> (String, String) {
 async fn delegate(client: &Client, method: Method, user: UserId) -> StatusCode {
     let path = format!("/v1/users/me/delegates/{user}");
     send(client.request(method, &path)).await.status
+}
+
+/// An effect of the approval of which nobody knows whether it happened; its id.
+async fn unknown_effect(db: &TestDb, approval: &str) -> String {
+    db.execute(&format!(
+        "insert into effects (tenant_id, id, effect_key, type, approval_id, status, job_id, attempt)
+         select tenant_id, gen_random_uuid(), sha256('unknown'), 'send_draft', id, 'needs_human', job_id, 1
+         from approvals where id = '{approval}'"
+    ))
+    .await;
+    db.one("select id::text from effects").await
+}
+
+async fn resolve(client: &Client, effect: &str) -> TestResponse {
+    let path = format!("/v1/effects/{effect}/resolve");
+    let request = client.request(Method::POST, &path);
+    send(request.json(&json!({"done": false}))).await
 }
 
 #[tokio::test]
@@ -45,6 +70,11 @@ async fn draft_is_decided_by_its_person_and_their_delegates() {
     send(revise)
         .await
         .assert_problem(403, "NOT_YOURS", "revise");
+    let effect = unknown_effect(&db, &approval).await;
+    resolve(&owner, &effect)
+        .await
+        .assert_problem(403, "NOT_YOURS", "resolve");
+    assert_eq!(resolve(&person, &effect).await.status, 200);
 
     let boss = user_of(&db, &owner).await;
     assert_eq!(delegate(&person, Method::PUT, boss).await, 204);
@@ -81,4 +111,34 @@ async fn delegate_is_an_active_user_of_the_same_tenant() {
     let foreign = user_of(&db, &stranger).await;
     assert_eq!(delegate(&person, Method::PUT, foreign).await, 404);
     assert_eq!(delegate(&person, Method::PUT, UserId::new()).await, 404);
+}
+
+#[tokio::test]
+async fn revision_is_tried_out_only_by_who_may_revise_the_draft() {
+    let db = TestDb::new().await;
+    let api = TestApi::start(&db).await;
+    let person = api.sign_in(&db).await;
+    let colleague = person.colleague(&db, Role::Member).await;
+    let (draft, _) = draft_of(&db, &person).await;
+    let dry_run = async |client: &Client, draft: &str, version: i32| {
+        let body = json!({
+            "mode": "revise", "draft_id": draft, "base_version": version, "instructions": "Shorter.",
+            "dry_run": true,
+        });
+        post(client, "/v1/jobs/draft", &body).await
+    };
+    dry_run(&colleague, &draft, 1).await.assert_problem(
+        403,
+        "NOT_YOURS",
+        "a dry run shows the draft",
+    );
+    dry_run(&person, &UserId::new().to_string(), 1)
+        .await
+        .assert_problem(404, "NOT_FOUND", "no such draft");
+    let stale = dry_run(&person, &draft, 2).await;
+    assert_eq!(stale.status, 409, "{}", stale.text);
+    let tried = dry_run(&person, &draft, 1).await;
+    assert_eq!(tried.status, 202, "{}", tried.text);
+    let status: String = db.one("select status from approvals").await;
+    assert_eq!(status, "proposed");
 }

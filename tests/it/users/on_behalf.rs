@@ -106,3 +106,26 @@ async fn reply_that_nobody_asked_for_leaves_from_the_account_that_its_email_came
         .await;
     assert_eq!(sender_after(&app, &bob, approval).await, "bob@acme.example");
 }
+
+#[tokio::test]
+async fn email_that_leaves_from_a_colleague_s_account_is_approved_as_it_is_and_not_edited() {
+    let app = TestApp::open().await;
+    let _worker = app.worker().await;
+    let bob = bob(&app).await;
+    let approval = app.written("Hello").await;
+    let edit = |client: &Client, version| {
+        decision(client, &approval, "edit", version)
+            .json(&json!({"patch": {"body": "My own words."}}))
+    };
+    send(edit(&bob, 1))
+        .await
+        .assert_problem(403, "NOT_YOURS", "Bob's words in her name");
+    assert_eq!(
+        sender_after(&app, &bob, &approval).await,
+        "owner@acme.example"
+    );
+    let own = app.written("Again").await;
+    let edited =
+        decision(&app.client, &own, "edit", 1).json(&json!({"patch": {"body": "Her own words."}}));
+    assert_eq!(send(edited).await.status, 200);
+}

@@ -10,6 +10,7 @@ use crate::{
         people::{PASSWORD, TestTenant},
         process::Process,
         system::TestApi,
+        wait::statement_waits,
     },
 };
 use jobs::domain::{api_key::KeyScope, session::Role};
@@ -79,6 +80,25 @@ async fn open() -> (TestTenant, TestApi, Caller) {
     let api = TestApi::start_with(&acme.db, &[("CREDENTIAL_KEYS", KEYS)]).await;
     let caller = Caller::at(api.addr);
     (acme, api, caller)
+}
+
+#[tokio::test]
+async fn session_that_a_log_in_opened_without_a_second_factor_ends_when_one_is_confirmed() {
+    let (acme, _api, caller) = open().await;
+    let token = acme.owner_token.expose();
+    let made = caller.post(OWN, token).await;
+    let app = App::of(made.body["secret"].as_str().unwrap());
+    let code = json!({"code": app.code()});
+    let mut log_in = acme.db.pool().begin().await.unwrap();
+    let (_, elsewhere) = acme.sign_in_within(&mut log_in).await;
+    let commit = async {
+        statement_waits(&acme.db).await;
+        log_in.commit().await.unwrap();
+    };
+    let (confirmed, ()) = tokio::join!(caller.post_json(CONFIRM, token, &code), commit);
+    assert_eq!(confirmed.status, 200, "{}", confirmed.text);
+    let ended = caller.get("/v1/sessions", elsewhere.expose()).await;
+    assert_eq!(ended.status, 401, "{}", ended.text);
 }
 
 #[tokio::test]

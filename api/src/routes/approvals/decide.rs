@@ -290,7 +290,7 @@ impl From<DecideError> for ApiError {
                 },
             ),
             DecideError::Revise(source) => source.into(),
-            DecideError::Enqueue(source) => Self::internal(source),
+            DecideError::Enqueue(source) => source.into(),
             DecideError::Database(source) => source.into(),
         }
     }

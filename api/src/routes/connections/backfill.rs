@@ -139,7 +139,7 @@ impl From<BackfillError> for ApiError {
                 Code::Conflict,
                 "This connection has no mailbox. Connect the account with `imap`.",
             ),
-            BackfillError::Enqueue(source) => Self::internal(source),
+            BackfillError::Enqueue(source) => source.into(),
             BackfillError::Database(source) => source.into(),
         }
     }

@@ -24,7 +24,7 @@ use crate::{
     store::{
         self,
         approvals::{self, StoredApproval},
-        audit, drafts,
+        audit, blocks, drafts,
         history::{self, NewHistoryEntry},
         tenants,
     },
@@ -101,8 +101,9 @@ pub enum DecideError {
     NotFound,
     #[error("version {present} is before the person, not {asked}")]
     Stale { asked: i32, present: i32 },
-    /// Its draft belongs to another user, who has not made this one a delegate.
-    #[error("the draft belongs to another user")]
+    /// Its draft, or the account that its edited email would leave from, belongs to another user, who has not made this one a
+    /// delegate.
+    #[error("what it sends belongs to another user")]
     NotYours,
     /// The tenant wants another person than the one who asked for the action or last edited it.
     #[error("who asked for an action or edited it does not approve it")]
@@ -156,6 +157,9 @@ pub async fn decide_approval(
     let present = approvals::lock(&mut tx, tenant, ask.approval)
         .await?
         .ok_or(DecideError::NotFound)?;
+    if blocks::books_for_another(&mut tx, tenant, ask.approval, session.person()).await? {
+        return Err(DecideError::NotFound);
+    }
     if present.version != ask.version {
         return Err(DecideError::Stale {
             asked: ask.version,
@@ -294,6 +298,9 @@ async fn edit(
         .after(Step::BeginEdit)?
         .after(Step::EndEdit)?;
     offers(present, "edit", "edited")?;
+    if !on_behalf::may_write(conn, session, present).await? {
+        return Err(DecideError::NotYours);
+    }
     if present.kind == ActionType::SendDraft.as_str() {
         // Its parameters name a version and its content: another text is another version.
         return Err(DecideError::NotOffered { what: "patched" });

@@ -98,7 +98,8 @@ pub async fn book_block(
     Ok(block)
 }
 
-/// Cancels an approved block and removes its calendar event. A booked block is cancelled once its event is removed.
+/// Cancels an approved block and removes its calendar event. A booked block is cancelled once its event is removed; if that
+/// has failed, at once, and the event stays.
 ///
 /// # Errors
 /// If the version is stale, or the event is being created or removed.
@@ -120,7 +121,9 @@ pub async fn cancel_block(
         (_, approval::Status::Executing | approval::Status::Undoing) => {
             return Err(BookError::UnderWay);
         }
-        (Status::Booked, approval::Status::Executed) => {
+        // An undo that failed, since the event was changed or its calendar is gone, would fail again: the second cancel gives
+        // the time free and leaves the event to the user.
+        (Status::Booked, approval::Status::Executed) if approval.failure_code.is_none() => {
             let (_, signal) = decide(&mut tx, session, &approval, Decision::Undo, meta).await?;
             signal
         }

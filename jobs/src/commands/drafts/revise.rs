@@ -56,6 +56,16 @@ pub enum ReviseError {
     Database(#[from] sqlx::Error),
 }
 
+/// Whether the session may revise this version, for a dry run: it shows the draft's words, but writes nothing.
+pub(crate) async fn check(
+    conn: &mut PgConnection,
+    session: &Session,
+    Base { draft_id, version }: Base,
+) -> Result<(), ReviseError> {
+    lock_draft(conn, session, (draft_id, version)).await?;
+    Ok(())
+}
+
 /// Locks the approval first, then the draft, as every writer does. Returns the job that was to send the present
 /// version, if there was one.
 pub(crate) async fn begin(

@@ -5,14 +5,17 @@ use super::{LedgerError, held, holder, record, record_history};
 use crate::domain::ResourceKind;
 use crate::domain::history::HistoryVerb;
 use crate::{
-    commands::{approvals::subject::draft::sync_if_possible, audit::JobAudit, follow_ups},
+    commands::{
+        approvals::subject::draft::sync_if_possible, audit::JobAudit,
+        drafts::ownership::may_decide, follow_ups,
+    },
     domain::{
         AuditAction, Detail, EffectId, Session,
         draft::DraftStep,
         effect::{EffectRefused, EffectStatus, EffectStep},
     },
     store::{
-        audit,
+        audit, drafts,
         effects::{self, StoredEffect},
     },
 };
@@ -87,6 +90,9 @@ pub async fn settle_unknown(
 pub enum ResolveError {
     #[error("there is no such effect")]
     NotFound,
+    /// It sent the draft of another user, who has not made this one a delegate.
+    #[error("the draft belongs to another user")]
+    NotYours,
     #[error(transparent)]
     Refused(#[from] EffectRefused),
     #[error("could not write the ledger")]
@@ -96,7 +102,7 @@ pub enum ResolveError {
 /// Resolves an unknown effect: it happened, or it did not and may be requested again.
 ///
 /// # Errors
-/// If the effect is not unknown.
+/// If the effect is not unknown, or sent a draft that the session's user may not decide.
 pub async fn resolve(
     pool: &PgPool,
     session: &Session,
@@ -105,6 +111,15 @@ pub async fn resolve(
     request_id: &str,
 ) -> Result<StoredEffect, ResolveError> {
     let mut tx = pool.begin().await?;
+    let seen = effects::find(&mut tx, session.tenant, id)
+        .await?
+        .ok_or(ResolveError::NotFound)?;
+    if let Some(approval) = seen.approval
+        && let Some(draft) = drafts::of_approval(&mut tx, session.tenant, approval).await?
+        && !may_decide(&mut tx, session, draft).await?
+    {
+        return Err(ResolveError::NotYours);
+    }
     let found = effects::lock(&mut tx, session.tenant, id)
         .await?
         .ok_or(ResolveError::NotFound)?;

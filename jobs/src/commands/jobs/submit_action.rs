@@ -6,7 +6,7 @@ use crate::{
     domain::{ApprovalId, AuditAction, Detail, NewAuditEntry, Session, approval::Status},
     kinds::action::{ActionExecute, Args, Work},
     store::{
-        approvals, audit,
+        approvals, audit, blocks,
         request_keys::{self, RequestKey},
     },
 };
@@ -145,6 +145,9 @@ async fn of_approval(
     id: ApprovalId,
     version: i32,
 ) -> Result<JobView, SubmitActionError> {
+    if blocks::books_for_another(conn, session.tenant, id, session.person()).await? {
+        return Err(SubmitActionError::NoApproval);
+    }
     let present = approvals::find(conn, session.tenant, id)
         .await?
         .ok_or(SubmitActionError::NoApproval)?;

@@ -84,9 +84,9 @@ pub async fn submit_draft(
     }
     let (view, how) = insert(&mut tx, &request).await?;
     let mut stopped = None;
-    if let (Some(base), SubmitOutcome::Inserted, false) =
-        (request.args.base, how, request.args.dry_run)
-    {
+    if let (Some(base), true) = (request.args.base, request.args.dry_run) {
+        revise::check(&mut tx, request.session, base).await?;
+    } else if let (Some(base), SubmitOutcome::Inserted) = (request.args.base, how) {
         let asked = revise::RevisionRequest {
             base,
             job: view.id,

@@ -30,6 +30,7 @@ use queue::{
     enqueue::dedupe::SUPERSEDED,
 };
 use sha2::{Digest, Sha256};
+use sqlx::postgres::PgDatabaseError;
 use std::sync::Arc;
 
 /// A request to triage one email.
@@ -211,11 +212,44 @@ fn entry(request: &SubmitTriage, action: AuditAction, job: JobId) -> NewAuditEnt
 impl From<sqlx::Error> for SubmitError {
     fn from(source: sqlx::Error) -> Self {
         const LOCK_NOT_AVAILABLE: &str = "55P03";
-        let code = source.as_database_error().and_then(|error| error.code());
-        if code.as_deref() == Some(LOCK_NOT_AVAILABLE) {
+        let refused = source
+            .as_database_error()
+            .and_then(|error| error.try_downcast_ref::<PgDatabaseError>())
+            .filter(|error| error.code() == LOCK_NOT_AVAILABLE);
+        if refused.is_some_and(|error| waited_for_key(error.r#where())) {
             Self::InFlight(source)
         } else {
             Self::Database(source)
         }
+    }
+}
+
+/// Whether Postgres says in the context of an error that it waited for the row of another request's key. While a migration
+/// locks a whole table, it names none.
+fn waited_for_key(context: Option<&str>) -> bool {
+    let waited_in = |table| context.is_some_and(|context| context.contains(table));
+    waited_in("relation \"request_keys\"") || waited_in("relation \"job_keys\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_is_in_flight_only_if_the_row_of_its_key_is_locked() {
+        for (context, waited) in [
+            (
+                r#"while inserting index tuple (0,1) in relation "request_keys""#,
+                true,
+            ),
+            (
+                r#"while inserting index tuple (0,1) in relation "job_keys""#,
+                true,
+            ),
+            (r#"while locking tuple (0,2) in relation "jobs""#, false),
+        ] {
+            assert_eq!(waited_for_key(Some(context)), waited, "{context}");
+        }
+        assert!(!waited_for_key(None));
     }
 }

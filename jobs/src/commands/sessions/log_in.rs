@@ -113,6 +113,11 @@ pub async fn log_in(
         Verified::Right | Verified::Wrong => None,
     };
     let mut tx = pool.begin().await?;
+    let Some(credentials) = still_open(&mut tx, log_in, credentials).await? else {
+        tx.rollback().await?;
+        record_failure(pool, log_in, named, &booking, "LOGIN_REFUSED").await?;
+        return Err(LogInError::Refused);
+    };
     let account = (credentials.tenant, credentials.user);
     let code = log_in.code.as_ref();
     match check(&mut tx, verifier.keys, account, code, &log_in.origin).await? {
@@ -131,7 +136,7 @@ pub async fn log_in(
         }
     }
     if let Some(renewed) = renewed {
-        users::rehash(&mut tx, &credentials, &renewed).await?;
+        users::replace_password(&mut tx, account, &credentials.password_hash, &renewed).await?;
     }
     booking.forgive(&mut tx).await?;
     let opened = welcome_in(&mut tx, &credentials, lifetime, &log_in.origin).await?;
@@ -140,6 +145,18 @@ pub async fn log_in(
         announce_revoked(notifier, ended);
     }
     Ok(opened)
+}
+
+/// Locks the user and reads them again: comparing the password takes a while, and a session must not be opened with a
+/// password that was changed meanwhile, since the change has already ended the user's sessions.
+async fn still_open(
+    conn: &mut PgConnection,
+    log_in: &LogIn,
+    verified: Credentials,
+) -> Result<Option<Credentials>, sqlx::Error> {
+    users::lock(conn, verified.tenant, verified.user).await?;
+    let present = users::credentials(conn, &log_in.tenant, &log_in.email).await?;
+    Ok(present.filter(|present| present.open && present.password_hash == verified.password_hash))
 }
 
 async fn welcome_in(

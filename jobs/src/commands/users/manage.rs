@@ -1,5 +1,7 @@
 //! Changing other people's accounts: [`update_user`] and [`remove_user`], for owners, admins and the command line.
 
+mod tokens;
+
 use crate::{
     commands::{actor::TenantActor, sessions::signals::announce_revoked},
     domain::{
@@ -14,6 +16,7 @@ use crate::{
 };
 use queue::signals::notifier::Notifier;
 use sqlx::{PgConnection, PgPool};
+use tokens::revoke_tokens;
 
 /// What to change about a user; `None` leaves it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,7 +40,8 @@ pub enum ManageUserError {
     Database(#[from] sqlx::Error),
 }
 
-/// Changes a user's role, status or both; a suspended user's sessions end at once.
+/// Changes a user's role, status or both; a suspended user's sessions end at once, and so do the invites and password resets
+/// that they may no longer make.
 ///
 /// # Errors
 /// See [`ManageUserError`].
@@ -64,19 +68,25 @@ pub async fn update_user(
     }
     users::set_role_and_status(&mut tx, actor.tenant(), user, role, status).await?;
     require_owner(&mut tx, actor).await?;
-    let ended = match status {
-        UserStatus::Active => Vec::new(),
-        UserStatus::Suspended | UserStatus::Deleted => end_sessions(&mut tx, actor, user).await?,
+    let (ended, left) = match status {
+        UserStatus::Active => (Vec::new(), Some(role)),
+        UserStatus::Suspended | UserStatus::Deleted => {
+            (end_sessions(&mut tx, actor, user).await?, None)
+        }
     };
+    let revoked = revoke_tokens(&mut tx, actor, user, left).await?;
     let entry = actor
         .audit(AuditAction::UserUpdated, ResourceKind::User, user)
         .with_detail(
             Detail::new()
                 .word("role", role.as_str())
                 .word("role_before", present.role.as_str())
-                .word("status", status.as_str()),
+                .word("status", status.as_str())
+                .count("password_resets", revoked.resets),
         );
-    audit::insert(&mut tx, &[entry]).await?;
+    let mut entries = revoked.entries;
+    entries.push(entry);
+    audit::insert(&mut tx, &entries).await?;
     tx.commit().await?;
     announce(notifier, &ended);
     Ok(User {
@@ -86,8 +96,8 @@ pub async fn update_user(
     })
 }
 
-/// Removes a user: their sessions end, their accounts at providers are disconnected, and their address is forgotten, so
-/// that it can be invited again. What they decided stays, under their id.
+/// Removes a user: their sessions end, with the invites and password resets that they made, their accounts at providers are
+/// disconnected, and their address is forgotten, so that it can be invited again. What they decided stays, under their id.
 ///
 /// # Errors
 /// See [`ManageUserError`].
@@ -106,15 +116,19 @@ pub async fn remove_user(
     require_owner(&mut tx, actor).await?;
     let disconnected = connections::revoke_all_of(&mut tx, actor.tenant(), user).await?;
     let ended = end_sessions(&mut tx, actor, user).await?;
+    let revoked = revoke_tokens(&mut tx, actor, user, None).await?;
     let disconnected = i64::try_from(disconnected).unwrap_or(i64::MAX);
     let entry = actor
         .audit(AuditAction::UserRemoved, ResourceKind::User, user)
         .with_detail(
             Detail::new()
                 .word("role_before", present.role.as_str())
-                .count("connections", disconnected),
+                .count("connections", disconnected)
+                .count("password_resets", revoked.resets),
         );
-    audit::insert(&mut tx, &[entry]).await?;
+    let mut entries = revoked.entries;
+    entries.push(entry);
+    audit::insert(&mut tx, &entries).await?;
     tx.commit().await?;
     announce(notifier, &ended);
     Ok(())

@@ -99,14 +99,16 @@ pub async fn change_password(
     new: NewPassword,
     request_id: &str,
 ) -> Result<(), PasswordError> {
-    verify(pool, verifier, session, current, request_id).await?;
+    let verified = verify(pool, verifier, session, current, request_id).await?;
     let mut conn = pool.acquire().await?;
     let (email, slug) = users::address_and_tenant(&mut conn, session.tenant, session.user).await?;
     drop(conn);
     let hash = verifier.hasher.hash(new.not_about(&email, &slug)?).await?;
     let mut tx = pool.begin().await?;
     let (tenant, user) = (session.tenant, session.user);
-    users::set_password(&mut tx, tenant, user, &hash).await?;
+    if !users::replace_password(&mut tx, (tenant, user), &verified, &hash).await? {
+        return Err(PasswordError::Wrong);
+    }
     let others = Some(session.id);
     let ended = sessions::revoke_all(&mut tx, tenant, user, others, RevokeReason::Password).await?;
     sessions::set_authenticated(&mut tx, tenant, session.id).await?;
@@ -123,14 +125,15 @@ pub async fn change_password(
     Ok(())
 }
 
-/// Compares the password and the code under the throttle. Holds no connection while it hashes.
+/// Compares the password and the code under the throttle, and returns the hash that the password has. Holds no connection
+/// while it hashes.
 async fn verify(
     pool: &PgPool,
     verifier: Verifier<'_>,
     session: &Session,
     typed: Proof,
     request_id: &str,
-) -> Result<(), PasswordError> {
+) -> Result<String, PasswordError> {
     let subject = Subject::confirmation(session.user);
     let mut conn = pool.acquire().await?;
     // Counted before it is checked, so that parallel guesses cannot overtake the count.
@@ -144,7 +147,7 @@ async fn verify(
     }
     let stored = users::password_hash(&mut conn, session.tenant, session.user).await?;
     drop(conn);
-    let verified = match verifier.hasher.verify(stored, typed.password).await {
+    let verified = match verifier.hasher.verify(stored.clone(), typed.password).await {
         Ok(verified) => verified,
         Err(error) => {
             let mut conn = pool.acquire().await?;
@@ -160,11 +163,11 @@ async fn verify(
             .with_detail(Detail::new().count("failures", recent.failures))
     };
     let mut tx = pool.begin().await?;
-    if verified == Verified::Wrong {
+    let (Some(stored), Verified::Right | Verified::RightButOutdated) = (stored, verified) else {
         audit::insert(&mut tx, &[failed("WRONG_PASSWORD")]).await?;
         tx.commit().await?;
         return Err(PasswordError::Wrong);
-    }
+    };
     let account = (session.tenant, session.user);
     let origin = Origin {
         request_id: Some(request_id.to_owned()),
@@ -188,5 +191,5 @@ async fn verify(
         }
     };
     tx.commit().await?;
-    refused.map_or(Ok(()), Err)
+    refused.map_or(Ok(stored), Err)
 }

@@ -88,6 +88,8 @@ pub async fn confirm(
 ) -> Result<Vec<RecoveryCode>, SecondFactorError> {
     let (tenant, user) = (session.tenant, session.user);
     let mut tx = pool.begin().await?;
+    // A log-in that found no factor holds this lock until its session can be seen, and ended.
+    users::lock(&mut tx, tenant, user).await?;
     let factor = second_factors::find(&mut tx, tenant, user)
         .await?
         .filter(|factor| factor.confirmed_at.is_none())

@@ -60,9 +60,9 @@ pub(super) async fn mail_reference(
     })
 }
 
-/// Finds the account that received the email: among those of the user in whose name the action is executed, else among those
-/// that it is addressed to, else among those of the user whose mailbox it arrived in. If it names none of the user's addresses,
-/// as on a mailing list, takes the user's oldest account.
+/// Finds the account that received the email: among those of the user in whose name the action is executed. Without a user,
+/// as from an API key, among those that it is addressed to, else among those of the user whose mailbox it arrived in. If it
+/// names none of these addresses, as on a mailing list, takes the oldest account.
 pub(super) async fn account_of(
     ctx: &JobContext,
     action: &ActionContext<'_>,
@@ -74,7 +74,8 @@ pub(super) async fn account_of(
         Some(user) => connections::of_user(&mut conn, tenant, user).await?,
         None => connections::of_addresses(&mut conn, tenant, &mail.recipients).await?,
     };
-    if let (true, Some(owner)) = (candidates.is_empty(), mail.owner) {
+    // A user without an account does not change a colleague's mailbox.
+    if let (None, true, Some(owner)) = (action.user, candidates.is_empty(), mail.owner) {
         candidates = connections::of_user(&mut conn, tenant, owner).await?;
     }
     let has_mailbox = |found: &&StoredConnection| {

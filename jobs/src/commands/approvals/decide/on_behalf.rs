@@ -1,9 +1,9 @@
 //! In whose name an approved action is executed: [`user_of`]. Their accounts, calendar and time zone are used; the person who
-//! approved it is in `decided_by`.
+//! approved it is in `decided_by`. Who may change its words: [`may_write`].
 
 use crate::{
-    domain::{MessageId, Session, UserId},
-    store::{approvals::StoredApproval, blocks, drafts, triage_results},
+    domain::{MessageId, Session, UserId, action::ActionType},
+    store::{approvals::StoredApproval, blocks, delegations, drafts, triage_results},
 };
 use sqlx::PgConnection;
 
@@ -33,6 +33,21 @@ pub(super) async fn user_of(
         None => None,
     };
     Ok(owner.unwrap_or(session.user))
+}
+
+/// Whether the session's user may change the text of the proposed action. An email speaks for the user whose account it leaves
+/// from: others approve it as it is, and only their delegates change its words.
+pub(super) async fn may_write(
+    conn: &mut PgConnection,
+    session: &Session,
+    present: &StoredApproval,
+) -> Result<bool, sqlx::Error> {
+    let kind = ActionType::parse(&present.kind);
+    if !kind.is_some_and(|kind| kind.spec().executor.is_message()) {
+        return Ok(true);
+    }
+    let owner = user_of(conn, session, present).await?;
+    delegations::may_decide(conn, session.tenant, owner, session.user).await
 }
 
 fn email_of(present: &StoredApproval) -> Option<MessageId> {
