@@ -251,9 +251,15 @@ pub(super) fn reservation(access: &ModelAccess, intent: &Intent<'_>, tier: Servi
         output: intent.max_output_tokens.into(),
         ..TokenUsage::default()
     };
+    let model = (intent.provider, intent.model);
+    let all_written = TokenUsage {
+        cache_write: most.input,
+        ..most
+    };
     Amount {
         tokens: large(most.total()),
-        micros: micros(access, (intent.provider, intent.model), tier, most),
+        // A provider decides what it writes to its cache, which may cost more than plain input.
+        micros: micros(access, model, tier, most).max(micros(access, model, tier, all_written)),
     }
 }
 
