@@ -14,6 +14,7 @@ declare
     after_tenant uuid := served_last;
     window_end uuid := '00000000-0000-0000-0000-000000000000';
     picked tid[];
+    is_first boolean := true;
 begin
     loop
         -- The index steps from one tenant to the next with one look-up each, at most 64 of them. The laterals are evaluated
@@ -37,6 +38,7 @@ begin
                 ), earlier as (
                     (select tenant_id, 101 as place from jobs
                      where queue = of_queue and priority = p.priority and state = 'available' and tenant_id <= after_tenant
+                       and is_first
                      order by tenant_id limit 1)
                     union all
                     select next.tenant_id, place + 1 from earlier cross join lateral (
@@ -68,6 +70,7 @@ begin
         exit when cardinality(picked) > 0
             or exists (select from queue_pauses where queue_pauses.queue = of_queue);
         -- Nothing to take from these tenants. Behind the first 64 of a priority there may be others.
+        is_first := false;
         window_end := (
             select last.tenant_id
             from unnest(priorities) as p (priority)

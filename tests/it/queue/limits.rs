@@ -103,23 +103,3 @@ async fn tenants_that_may_run_nothing_hold_up_no_other() {
     assert_eq!(taken, [*last]);
     assert!(take_limited(&db, 5).await.is_empty(), "and it ends");
 }
-
-#[tokio::test]
-async fn stopped_tenant_without_jobs_makes_no_claim_a_limited_one() {
-    let db = TestDb::new().await;
-    let is_limited = async || {
-        let found = poll(db.pool(), &[], &[], LEASE, LeaseWindow::All);
-        found.await.unwrap().limited
-    };
-    let stopped = TenantId::new();
-    limit(&db, Scope::Tenant, stopped, 0).await;
-    assert!(!is_limited().await);
-    put(&db, &new_job(stopped)).await.unwrap();
-    assert!(is_limited().await);
-    limits::remove(db.pool(), Scope::Tenant, &stopped.to_string())
-        .await
-        .unwrap();
-    assert!(!is_limited().await);
-    limit(&db, Scope::Tenant, "*", 0).await;
-    assert!(is_limited().await);
-}

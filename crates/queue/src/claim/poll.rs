@@ -24,8 +24,7 @@ pub struct Poll {
     pub expired: Option<DateTime<Utc>>,
     /// A maintenance duty is due.
     pub duty_due: bool,
-    /// Limits on running jobs are in force. Those of paused and closed tenants without a job are not: they would make every
-    /// claim of every worker a slow one.
+    /// Limits on running jobs are in force.
     pub limited: bool,
     /// The database's time of the poll.
     pub polled_at: DateTime<Utc>,
@@ -59,9 +58,6 @@ impl LeaseWindow {
         }
     }
 }
-
-/// A tenant's id in the name of a limit, which may be any text.
-const TENANT_ID: &str = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$";
 
 /// The most due jobs that one poll promotes.
 const MAX_PROMOTED: i64 = 1000;
@@ -112,13 +108,7 @@ pub async fn poll<'c>(
                           select from maintenance_duties duty where duty.name = given.name and duty.due_at > now()
                       )
                   ) as "duty_due!",
-                  exists (
-                      select from queue_limits bound
-                      where not (bound.scope = 'tenant' and bound.max_running = 0 and bound.name ~ $7)
-                         or exists (
-                             select from jobs
-                             where jobs.tenant_id = case when bound.name ~ $7 then bound.name::uuid end)
-                  ) as "limited!",
+                  exists (select from queue_limits) as "limited!",
                   now() as "polled_at!""#,
         MAX_PROMOTED,
         queues,
@@ -126,7 +116,6 @@ pub async fn poll<'c>(
         interval(horizon),
         leases.from(),
         interval(leases.last()),
-        TENANT_ID,
     )
     .fetch_one(executor)
     .await?;

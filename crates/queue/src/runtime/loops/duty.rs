@@ -14,8 +14,8 @@ use tokio::{
 /// The longest run of a duty, so that it does not delay the others.
 const DUTY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The most duties at the same time: a retention that is behind takes ten seconds of each run, and others are due every
-/// second. Each uses a connection.
-const AT_ONCE: usize = 3;
+/// second. Each uses a connection, and one is left to the queue.
+const AT_ONCE: usize = 2;
 
 pub(super) async fn run(engine: Arc<Engine>) {
     let context = DutyContext {
