@@ -5,26 +5,37 @@ use super::transfer::digit;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+/// The bytes of a field and the number of its parameters that are read: nobody writes more, and each could cost time.
+const BYTES: usize = 20_000;
+const PARAMETERS: usize = 200;
+
 /// Names in lower case, and values.
 pub(super) type Parameters = Vec<(String, String)>;
 
 /// `main/sub; name=value` with the continuations and charsets of RFC 2231, in lower case but for the values.
 pub(super) fn structured(value: &[u8]) -> (String, Option<String>, Parameters) {
+    let value = &value[..value.len().min(BYTES)];
     let value = charset::header(value).replace(['\r', '\n'], " ");
-    let value = with_semicolon(value.trim());
+    let value = value.trim();
+    // Some put the type into quotes, or all of it.
+    let value = match value.strip_prefix('"') {
+        Some(inside) => inside.trim_end_matches('"'),
+        None => value,
+    };
+    let value = with_semicolon(value);
     let mut pieces = pieces(&value).into_iter();
     let kind = pieces.next().unwrap_or_default().to_ascii_lowercase();
     let kind = kind.split('(').next().unwrap_or_default();
     let word = |text: &str| {
         let text = text.trim_start();
-        let end = text.find(|c: char| c.is_whitespace() || c == ',');
+        let end = text.find(|c: char| c.is_whitespace() || matches!(c, ',' | '"'));
         text[..end.unwrap_or(text.len())].to_owned()
     };
     let (main, sub) = match kind.split_once('/') {
         Some((main, sub)) => (word(main), Some(word(sub))),
         None => (word(kind), None),
     };
-    (main, sub, joined(pieces.filter_map(named)))
+    (main, sub, joined(pieces.filter_map(named).take(PARAMETERS)))
 }
 
 /// With the semicolon before the first parameter where a blank or a comma stands in its place: `text/html charset=utf-8`.
@@ -52,6 +63,7 @@ fn pieces(value: &str) -> Vec<&str> {
     let mut pieces = Vec::new();
     let (mut start, mut before, mut closes) = (0, ' ', None);
     let mut escaped = false;
+    let last_end = value.rfind(')');
     for (at, c) in value.char_indices() {
         match (closes, c) {
             (Some(_), '\\') => escaped = !escaped,
@@ -62,7 +74,7 @@ fn pieces(value: &str) -> Vec<&str> {
                 escaped = false;
             }
             (None, '"') if before == '=' => closes = Some('"'),
-            (None, '(') if before.is_whitespace() && value[at..].contains(')') => {
+            (None, '(') if before.is_whitespace() && last_end.is_some_and(|end| end > at) => {
                 closes = Some(')');
             }
             (None, ';') => {
@@ -184,5 +196,20 @@ fn percent_decode(text: &str, bytes: &mut Vec<u8>) {
         } else {
             after
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Either took hours when each mark was looked for anew.
+    #[test]
+    fn field_of_many_marks_is_soon_read() {
+        let opened = format!("text/plain;{}", " (".repeat(12_000_000));
+        assert_eq!(structured(opened.as_bytes()).1.as_deref(), Some("plain"));
+        let starred: String = (0..1_000_000).map(|n| format!(";a{n:07}*=x")).collect();
+        let (_, _, parameters) = structured(format!("text/plain{starred}").as_bytes());
+        assert_eq!(parameters.len(), PARAMETERS);
     }
 }

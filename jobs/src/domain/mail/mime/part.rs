@@ -8,18 +8,6 @@ use crate::domain::mail::{limits, text};
 /// More parts than this of one multipart are not told apart.
 const PARTS: usize = 2_000;
 
-/// Types that are something else than text, whatever stands behind them.
-const NOT_TEXT: &[&str] = &[
-    "application",
-    "audio",
-    "font",
-    "image",
-    "message",
-    "model",
-    "multipart",
-    "video",
-];
-
 /// A message or a part of one.
 pub(super) struct Part<'a> {
     pub(super) fields: Fields<'a>,
@@ -124,12 +112,12 @@ impl Kind {
     fn parse(value: &[u8]) -> Self {
         let (main, sub, parameters) = structured(value);
         let sub = sub.filter(|sub| !sub.is_empty());
-        // RFC 2045 §5.2 has no type without a subtype; what wrote `text`, or a word of its own, meant text.
+        // RFC 2045 §5.2 has no type without a subtype. Some words mean text; `pdf` or `octet-stream` name a file.
         let (main, sub) = match (main.as_str(), sub) {
             (_, Some(sub)) => (main, sub),
             ("html", None) => ("text".to_owned(), "html".to_owned()),
-            (known, None) if known.is_empty() || NOT_TEXT.contains(&known) => (main, String::new()),
-            (_, None) => ("text".to_owned(), "plain".to_owned()),
+            ("text" | "plain" | "txt" | "unknown", None) => ("text".to_owned(), "plain".to_owned()),
+            (_, None) => (main, String::new()),
         };
         Self {
             main,
@@ -282,7 +270,10 @@ mod tests {
             ),
             (" text/html ; charset=utf-8", "text/html", Some("utf-8")),
             ("text / html; charset=utf-8", "text/html", Some("utf-8")),
+            ("\"text/html\"; charset=utf-8", "text/html", Some("utf-8")),
+            ("\"text/html; charset=utf-8\"", "text/html", Some("utf-8")),
             ("html", "text/html", None),
+            ("pdf; name=a.pdf", "pdf", None),
             ("plain", "text/plain", None),
             ("unknown; charset=latin1", "text/plain", Some("latin1")),
             ("multipart; boundary=x", "multipart", None),
