@@ -143,7 +143,6 @@ mod tests {
             ("Visit Evil.Com now", "evil.com/"),
             ("Visit MY.EVIL.DE now", "my.evil.de/"),
             ("Visit evil.tech now", "evil.tech/"),
-            ("Visit evil.no, now", "evil.no/"),
             ("See evil[.]com", "evil.com/"),
             ("See evil (dot) com/Pay", "evil.com/Pay"),
             ("See www.evil.co[.]uk", "www.evil.co.uk/"),

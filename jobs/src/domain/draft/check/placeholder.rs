@@ -8,11 +8,19 @@ static PLACEHOLDER: LazyLock<Regex> = LazyLock::new(|| {
         .expect("a regular expression that compiles")
 });
 
+/// What a merge of addresses left open in the email stays a gap in the answer.
+static GAP: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"(?i)^\[(?:your|my|insert|recipient|sender|(?:first |last |full )?name|date|time|company|address|phone)\b")
+        .expect("a regular expression that compiles")
+});
+
 /// Words in brackets that `known` has too are none, such as a ticket: `[JIRA-123]`.
 pub(super) fn has_placeholder(text: &str, known: &[&str]) -> bool {
     PLACEHOLDER.find_iter(text).any(|found| {
         let found = found.as_str();
-        !(found.starts_with('[') && known.iter().any(|known| known.contains(found)))
+        !(found.starts_with('[')
+            && !GAP.is_match(found)
+            && known.iter().any(|known| known.contains(found)))
     })
 }
 
@@ -46,5 +54,9 @@ mod tests {
         }
         assert!(has_placeholder("See [JIRA-124].", &known));
         assert!(has_placeholder("Dear {{name}}", &["Dear {{name}}"]));
+        assert!(has_placeholder(
+            "Dear [First Name],",
+            &["Dear [First Name],"]
+        ));
     }
 }

@@ -11,4 +11,4 @@ pub(super) const COUNTRIES: &str =
 
 /// As [`COUNTRIES`], and words of English, so that `dot in` is none.
 pub(super) const WORDS: &str = "info|co|app|dev|ai|me|top|site|online|shop|store|club|live|link|click|vip|work|support|cloud|\
-                                page|pro|tech|at|be|it|us|in|no|tv|cc|gg|to|ws|tk|ml|ga";
+                                page|pro|tech|at|be|it|us|in|tv|cc|gg|to|ws|tk|ml|ga";

@@ -4,7 +4,7 @@ use regex::Regex;
 use std::{ops::Range, sync::LazyLock};
 
 static WORD: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?i)(?<kind>[\p{L}-]+\s)?\b(?:code|kode|kod|codice|código|код|pin|otp|tan|passcode|einmalcode|bestätigungscode|sicherheitscode)\b")
+    Regex::new(r"(?i)(?<kind>[\p{L}-]+\s)?\b(?:(?<any>code|kode|kod|codice|código|код)|pin|otp|tan|passcode|einmalcode|bestätigungscode|sicherheitscode)\b")
         .expect("a regular expression that compiles")
 });
 static NUMBER: LazyLock<Regex> = LazyLock::new(|| {
@@ -13,27 +13,16 @@ static NUMBER: LazyLock<Regex> = LazyLock::new(|| {
 });
 /// What makes even a year a code: "the code is 1987".
 static NAMES_IT: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?i)^\s*(?:(?:is|ist|lautet|est|es|è|är)(?:\s+(?:the|my|your|our|der|mein|dein|ihr))?\s*[:=]?|[:=])\s*$")
+    Regex::new(r"(?i)(?:(?:^|\s)(?:is|ist|lautet|est|es|è|är)(?:\s+(?:the|my|your|our|der|mein|dein|ihr))?\s*[:=]?|[:=])\s*$")
         .expect("a regular expression that compiles")
 });
 /// Words before or behind the word for a code that is no secret.
-const PUBLIC_CODES: [&str; 25] = [
-    "zip",
-    "postal",
-    "postale",
-    "post",
-    "area",
-    "country",
-    "dial",
-    "error",
-    "status",
-    "promo",
-    "discount",
-    "product",
-    "dress",
-    "sort",
-    "vat",
-    "fiscale",
+const PUBLIC_CODES: [&str; 16] = [
+    "zip", "postal", "postale", "post", "area", "country", "dial", "error", "status", "promo",
+    "discount", "product", "dress", "sort", "vat", "fiscale",
+];
+/// And before or behind plain "code" alone: a customer's PIN is one.
+const PUBLIC_REFERENCES: [&str; 9] = [
     "reference",
     "booking",
     "order",
@@ -56,17 +45,22 @@ pub(super) fn codes(text: &str) -> impl Iterator<Item = Range<usize>> {
         let kind = found.name("kind");
         let start = kind.map_or(found.get(0)?.start(), |kind| kind.end());
         let next = text[end..].split_whitespace().next().unwrap_or_default();
+        // "Code" has many meanings; a PIN has one.
+        let is_any = found.name("any").is_some();
         let is_public = [kind.map_or("", |kind| kind.as_str()), next]
             .iter()
-            .any(|word| PUBLIC_CODES.contains(&word.trim().to_lowercase().as_str()));
+            .any(|word| {
+                let word = word.trim().to_lowercase();
+                PUBLIC_CODES.contains(&&*word) || (is_any && PUBLIC_REFERENCES.contains(&&*word))
+            });
         (!is_public)
-            .then(|| ahead(text, end).or_else(|| back(text, start)))
+            .then(|| ahead(text, end, is_any).or_else(|| back(text, start, is_any)))
             .flatten()
     })
 }
 
-/// Finds the first number behind the word, in the same sentence. Years are passed over.
-fn ahead(text: &str, from: usize) -> Option<Range<usize>> {
+/// Finds the first number behind the word, in the same sentence; `any` passes years over.
+fn ahead(text: &str, from: usize, any: bool) -> Option<Range<usize>> {
     let rest = &text[from..];
     let sentence = &rest[..rest.find(SENTENCE_ENDS).unwrap_or(rest.len())];
     let mut seen = 0;
@@ -76,7 +70,10 @@ fn ahead(text: &str, from: usize) -> Option<Range<usize>> {
             return None;
         }
         let before = &sentence[..number.start()];
-        if !is_year(number.as_str()) || before.trim().is_empty() || NAMES_IT.is_match(before) {
+        if !(any && is_year(number.as_str()))
+            || before.trim().is_empty()
+            || NAMES_IT.is_match(before)
+        {
             return Some(from + number.start()..from + number.end());
         }
         seen = number.end();
@@ -85,13 +82,13 @@ fn ahead(text: &str, from: usize) -> Option<Range<usize>> {
 }
 
 /// Finds the last number before the word, in the same sentence.
-fn back(text: &str, until: usize) -> Option<Range<usize>> {
+fn back(text: &str, until: usize, any: bool) -> Option<Range<usize>> {
     let start = text[..until].rfind(SENTENCE_ENDS).map_or(0, |at| at + 1);
     let sentence = &text[start..until];
     let number = NUMBER.find_iter(sentence).last()?;
     let between = &sentence[number.end()..];
     let is_near = !between.contains(is_digit) && between.chars().count() <= BACK;
-    let is_code = !is_year(number.as_str()) || NAMES_IT.is_match(between);
+    let is_code = !(any && is_year(number.as_str())) || NAMES_IT.is_match(between);
     (is_near && is_code).then(|| start + number.start()..start + number.end())
 }
 
@@ -141,6 +138,11 @@ mod tests {
             ("PIN: 1987", "1987"),
             ("My PIN 1987", "1987"),
             ("1987 is my PIN", "1987"),
+            ("The PIN for the alarm is 1984.", "1984"),
+            ("The verification code they sent me is 2041.", "2041"),
+            ("The door code at the office: 1998", "1998"),
+            ("Your TAN for the transfer is 2093", "2093"),
+            ("Your customer PIN is 4938.", "4938"),
             ("The code from 2026 is 493817.", "493817"),
             ("Since 2019 our code is 493817.", "493817"),
         ] {
