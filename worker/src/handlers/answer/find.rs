@@ -8,26 +8,40 @@ const THOUGHT_ENDS: [&str; 2] = ["</think>", "</thinking>"];
 /// How many braces are tried, so that a long answer of nothing but braces is soon given up.
 const TRIES: usize = 64;
 
-/// Returns the first object with a field of `wanted`, else the first object. One that ends before the thoughts do is no answer.
+/// Returns the object with a field of `wanted`, else the first object. One that ends before the thoughts do is no answer, and of
+/// two that differ nobody knows which is: the email may have brought one.
 pub(super) fn object(text: &str, wanted: &[&str]) -> Result<Map<String, Value>, AnswerFault> {
     let thoughts = end_of_thoughts(text);
     // What follows the thoughts goes first. A tag may also stand in the words of an answer, which then begins before it.
     let after = braces(text, thoughts..text.len());
     let around = braces(text, 0..thoughts);
-    let mut first = None;
+    let (mut first, mut chosen) = (None, None::<(Map<String, Value>, usize)>);
     for start in after.chain(around) {
+        if chosen.as_ref().is_some_and(|(_, end)| start < *end) {
+            continue;
+        }
         let Some((map, end)) = object_at(text, start) else {
             continue;
         };
         if end <= thoughts {
             continue;
         }
-        if holds_any(&map, wanted) {
-            return Ok(map);
+        match &chosen {
+            _ if !holds_any(&map, wanted) => {
+                first.get_or_insert(map);
+            }
+            None => chosen = Some((map, end)),
+            Some((known, _)) if *known == map => {}
+            Some(_) => {
+                return Err(fault(
+                    AnswerFaultClass::Json,
+                    "write one JSON object and nothing else".to_owned(),
+                ));
+            }
         }
-        first.get_or_insert(map);
     }
-    first.ok_or_else(|| fault_of(&text[thoughts..]))
+    let found = chosen.map(|(map, _)| map).or(first);
+    found.ok_or_else(|| fault_of(&text[thoughts..]))
 }
 
 fn end_of_thoughts(text: &str) -> usize {
@@ -109,6 +123,12 @@ mod tests {
         let answer =
             json!({"category": "task", "note": "It says </think> {\"category\": \"fyi\"}."});
         assert_eq!(found(&answer.to_string()), Some(answer));
+    }
+
+    #[test]
+    fn answer_beside_another_is_none() {
+        let quoted = r#"It says {"category": "newsletter"}, which I ignore."#;
+        assert_eq!(found(&format!("{quoted}\n{ANSWER}")), None);
     }
 
     #[test]
