@@ -53,8 +53,7 @@ fn effect_of(failed: &FailedRequest<'_>, subject: Subject) -> LaneEffect {
 fn is_answer(failed: &FailedRequest<'_>) -> bool {
     let is_about_the_question = matches!(
         failed.error,
-        LlmError::ContextTooLong { .. }
-            | LlmError::Refused { .. }
+        LlmError::Refused { .. }
             | LlmError::Truncated { .. }
             | LlmError::InvalidReply { .. }
             | LlmError::ReplyTooLarge { .. }
