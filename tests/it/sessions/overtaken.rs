@@ -49,6 +49,19 @@ async fn log_in_opens_no_session_if_its_user_was_changed_meanwhile() {
 }
 
 #[tokio::test]
+async fn log_in_is_welcome_beside_one_that_stores_a_new_hash_of_its_password() {
+    let acme = TestTenant::open().await;
+    let same = NewPassword::parse(PASSWORD.into()).unwrap();
+    let renewed = acme.hasher.hash(same).await.unwrap();
+    let changing = begun(&acme, &format!("password_hash = '{renewed}'")).await;
+    let (answer, ()) = tokio::join!(
+        attempt(&acme, "acme", OWNER, PASSWORD),
+        ends_once_waited_for(&acme, changing)
+    );
+    answer.unwrap();
+}
+
+#[tokio::test]
 async fn password_is_not_changed_with_one_that_was_replaced_meanwhile() {
     let acme = TestTenant::open().await;
     let changing = begun(&acme, "password_hash = 'changed'").await;

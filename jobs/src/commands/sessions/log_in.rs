@@ -27,7 +27,7 @@ use crate::{
 use chrono::{DateTime, Utc};
 use queue::signals::notifier::Notifier;
 use secrecy::SecretString;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use std::time::Duration;
 
 /// Failures older than this are forgiven.
@@ -112,9 +112,15 @@ pub async fn log_in(
         Verified::RightButOutdated => verifier.hasher.rehash(log_in.password.clone()).await.ok(),
         Verified::Right | Verified::Wrong => None,
     };
-    let mut tx = pool.begin().await?;
-    let Some(credentials) = still_open(&mut tx, log_in, credentials).await? else {
-        tx.rollback().await?;
+    let begun = begin_if_unchanged(pool, &verifier, log_in, credentials).await;
+    let begun = match begun {
+        Ok(begun) => begun,
+        Err(error) => {
+            booking.cancel(pool).await?;
+            return Err(error);
+        }
+    };
+    let Some((mut tx, credentials)) = begun else {
         record_failure(pool, log_in, named, &booking, "LOGIN_REFUSED").await?;
         return Err(LogInError::Refused);
     };
@@ -148,15 +154,36 @@ pub async fn log_in(
 }
 
 /// Locks the user and reads them again: comparing the password takes a while, and a session must not be opened with a
-/// password that was changed meanwhile, since the change has already ended the user's sessions.
-async fn still_open(
-    conn: &mut PgConnection,
+/// password that was changed meanwhile, since the change has already ended the user's sessions. Returns nothing if it was.
+async fn begin_if_unchanged(
+    pool: &PgPool,
+    verifier: &Verifier<'_>,
     log_in: &LogIn,
-    verified: Credentials,
-) -> Result<Option<Credentials>, sqlx::Error> {
-    users::lock(conn, verified.tenant, verified.user).await?;
-    let present = users::credentials(conn, &log_in.tenant, &log_in.email).await?;
-    Ok(present.filter(|present| present.open && present.password_hash == verified.password_hash))
+    mut verified: Credentials,
+) -> Result<Option<(Transaction<'static, Postgres>, Credentials)>, LogInError> {
+    // A log-in beside this one may have stored a new hash of the same password, once.
+    for _ in 0..2 {
+        let mut tx = pool.begin().await?;
+        users::lock(&mut tx, verified.tenant, verified.user).await?;
+        let present = users::credentials(&mut tx, &log_in.tenant, &log_in.email).await?;
+        let Some(present) = present.filter(|present| present.open) else {
+            return Ok(None);
+        };
+        if present.password_hash == verified.password_hash {
+            return Ok(Some((tx, present)));
+        }
+        tx.rollback().await?;
+        let hash = Some(present.password_hash.clone());
+        let again = verifier
+            .hasher
+            .verify(hash, log_in.password.clone())
+            .await?;
+        if again == Verified::Wrong {
+            return Ok(None);
+        }
+        verified = present;
+    }
+    Ok(None)
 }
 
 async fn welcome_in(
