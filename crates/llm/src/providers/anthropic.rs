@@ -46,6 +46,7 @@ impl Anthropic {
         key: SecretString,
         options: ModelOptions,
     ) -> Result<Self, ClientError> {
+        let base = &http::without(base, &["/v1"]);
         let mut headers = options.headers.clone();
         headers.insert("anthropic-version", HeaderValue::from_static(VERSION));
         let start = Capabilities {

@@ -43,6 +43,7 @@ pub fn chat(
 }
 
 fn url(endpoint: &Url, api_version: &str, deployment: &str) -> Url {
+    let endpoint = &http::without(endpoint, &["/openai/v1", "/openai"]);
     if api_version == UNDATED {
         return http::join(endpoint, "/openai/v1/chat/completions");
     }
@@ -64,9 +65,14 @@ mod tests {
             url(&endpoint, "2024-10-21", "judge").as_str(),
             "https://contoso.openai.azure.com/openai/deployments/judge/chat/completions?api-version=2024-10-21"
         );
-        assert_eq!(
-            url(&endpoint, "v1", "judge").as_str(),
-            "https://contoso.openai.azure.com/openai/v1/chat/completions"
-        );
+        for endpoint in [
+            "https://contoso.openai.azure.com",
+            "https://contoso.openai.azure.com/openai/v1/",
+        ] {
+            assert_eq!(
+                url(&endpoint.parse().unwrap(), "v1", "judge").as_str(),
+                "https://contoso.openai.azure.com/openai/v1/chat/completions"
+            );
+        }
     }
 }

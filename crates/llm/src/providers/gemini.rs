@@ -40,7 +40,9 @@ impl Gemini {
         key: SecretString,
         options: ModelOptions,
     ) -> Result<Self, ClientError> {
-        let path = format!("/v1beta/models/{model}:generateContent");
+        let base = &http::without(base, &["/v1beta"]);
+        let name = model.trim_start_matches("models/");
+        let path = format!("/v1beta/models/{name}:generateContent");
         let start = Capabilities::full(LimitName::Settled("maxOutputTokens"), FALLBACKS);
         Ok(Self {
             http: Http::new(

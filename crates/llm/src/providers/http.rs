@@ -250,7 +250,8 @@ impl Http {
     }
 
     fn connection(&self, error: reqwest::Error) -> LlmError {
-        if error.is_timeout() {
+        // A connection that was not made in time is both, and nothing was sent.
+        if error.is_timeout() && !error.is_connect() {
             return LlmError::Timeout {
                 after: self.connect_timeout,
             };
@@ -295,6 +296,17 @@ fn form(boundary: &str, fields: &[(&str, &str)], file_name: &str, content: &[u8]
 pub(super) fn join(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
     url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+    url
+}
+
+/// Takes one of these ends off the address that an operator configured: with the path of an operation, it would stand there
+/// twice.
+pub(super) fn without(base: &Url, ends: &[&str]) -> Url {
+    let mut url = base.clone();
+    let path = base.path().trim_end_matches('/');
+    if let Some(rest) = ends.iter().find_map(|end| path.strip_suffix(end)) {
+        url.set_path(rest);
+    }
     url
 }
 
@@ -343,6 +355,22 @@ mod tests {
             "/chat/completions",
         );
         assert_eq!(root.as_str(), "http://127.0.0.1:8080/chat/completions");
+    }
+
+    #[test]
+    fn end_of_a_base_is_taken_off_once_and_only_as_a_whole() {
+        for (base, rest) in [
+            ("https://host.example/v1", "https://host.example/"),
+            (
+                "https://host.example/proxy/v1/",
+                "https://host.example/proxy",
+            ),
+            ("https://host.example/proxy", "https://host.example/proxy"),
+            ("https://host.example", "https://host.example/"),
+        ] {
+            let base: Url = base.parse().unwrap();
+            assert_eq!(without(&base, &["/v1"]).as_str(), rest);
+        }
     }
 
     #[test]

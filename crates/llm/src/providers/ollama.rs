@@ -44,7 +44,7 @@ impl Ollama {
         let start = Capabilities::full(LimitName::Settled("num_predict"), FALLBACKS);
         Ok(Self {
             http: Http::new(
-                http::join(base, "/api/chat"),
+                http::join(&http::without(base, &["/api", "/v1"]), "/api/chat"),
                 &Auth::Bearer,
                 key,
                 options.headers.clone(),
