@@ -13,6 +13,7 @@ use crate::store::{
     api_keys, audit, inbox_items,
     llm_budgets::{self, EVERY_KIND, NewBudget, StoredBudget},
     llm_calls::{self, SettledCall},
+    tenants,
 };
 use sqlx::{PgConnection, PgPool};
 
@@ -124,6 +125,8 @@ pub async fn put_budgets(
 ) -> Result<Vec<StoredBudget>, PutBudgetsError> {
     let tenant = session.tenant;
     let mut tx = pool.begin().await?;
+    // Of two at once, one replaces what the other wrote.
+    tenants::lock(&mut tx, tenant).await?;
     let keys = api_keys::ids(&mut tx, tenant).await?;
     let unknown = budgets
         .iter()
