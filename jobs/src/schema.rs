@@ -28,7 +28,7 @@ const IN_TURN: &str = "set local lock_timeout = '3s'";
 /// The time for the service's statements between two tries.
 const PAUSE: Duration = Duration::from_secs(5);
 /// How long a table may stay in use.
-const PATIENCE: Duration = Duration::from_secs(15 * 60);
+const LOCK_WAIT: Duration = Duration::from_secs(15 * 60);
 
 /// A migration did not run.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +53,7 @@ pub async fn migrate(options: &PgConnectOptions) -> Result<usize, MigrateError> 
     let started = Instant::now();
     let migrated = loop {
         match migrate_in_transaction(&mut connection).await {
-            Err(error) if is_lock_timeout(&error) && started.elapsed() < PATIENCE => {
+            Err(error) if is_lock_timeout(&error) && started.elapsed() < LOCK_WAIT => {
                 tracing::warn!(%error, "a table that a migration changes is in use; trying again");
                 sleep(PAUSE).await;
             }
