@@ -202,8 +202,7 @@ impl Learned {
                     ServiceTier::Standard
                 }
             };
-            let body = Http::json_body(&build(sent));
-            let response = http.post(body, request, info).await?;
+            let response = http.post(build(sent), request, info).await?;
             if response.status.is_success() {
                 return Ok((response, sent));
             }

@@ -116,30 +116,27 @@ impl Http {
         &self.server
     }
 
-    /// Writes a body as text, which takes a fraction of the value's memory while the server thinks.
-    pub(super) fn json_body(body: &Value) -> String {
-        let mut text = body.to_string();
-        text.shrink_to_fit();
-        text
-    }
-
     /// Sends a JSON body once and reads the whole response.
     ///
     /// # Errors
     /// If there is no complete response; an error status is a response.
     pub(super) async fn post(
         &self,
-        body: String,
+        body: Value,
         request: &AttemptRequest<'_>,
         info: &mut AttemptInfo,
     ) -> Result<HttpResponse, LlmError> {
+        let mut text = body.to_string();
+        text.shrink_to_fit();
+        // The text takes a fraction of the value's memory while the server thinks.
+        drop(body);
         let mut response = self
             .client
             .post(self.url.clone())
             .headers(self.headers.clone())
             .header(CLIENT_REQUEST_ID, request.client_request_id.to_string())
             .header(CONTENT_TYPE, "application/json")
-            .body(body)
+            .body(text)
             .send()
             .await
             .map_err(|error| self.connection(error))?;

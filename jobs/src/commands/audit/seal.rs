@@ -16,9 +16,9 @@ use sqlx::{PgConnection, PgPool};
 use std::time::{Duration, Instant};
 
 /// The most entries under one seal.
-const BATCH: usize = 1_000;
+const BATCH: u16 = 1_000;
 /// The most tenants that are looked for at once.
-const TENANTS: usize = 100;
+const TENANTS: u16 = 100;
 /// How long one call goes on while there is more; a duty may take 30 s.
 const TIME: Duration = Duration::from_secs(8);
 
@@ -38,13 +38,15 @@ pub async fn seal_entries(pool: &PgPool) -> Result<(usize, Head), sqlx::Error> {
     let started = Instant::now();
     let mut sealed = 0;
     loop {
-        let tenants = unsealed_tenants(pool).await?;
-        let mut is_behind = tenants.len() == TENANTS;
+        let mut conn = pool.acquire().await?;
+        let tenants = audit_seals::unsealed_tenants(&mut conn, TENANTS.into()).await?;
+        drop(conn);
+        let mut is_behind = tenants.len() == usize::from(TENANTS);
         for tenant in tenants {
             let mut tx = pool.begin().await?;
             let entries = seal_batch(&mut tx, tenant).await?;
             tx.commit().await?;
-            is_behind |= entries == BATCH;
+            is_behind |= entries == usize::from(BATCH);
             sealed += entries;
         }
         if !is_behind {
@@ -62,23 +64,12 @@ pub async fn seal_entries(pool: &PgPool) -> Result<(usize, Head), sqlx::Error> {
     Ok((sealed, Head { number, chain }))
 }
 
-async fn unsealed_tenants(pool: &PgPool) -> Result<Vec<TenantId>, sqlx::Error> {
-    let limit = i64::try_from(TENANTS).unwrap_or(i64::MAX);
-    audit_seals::unsealed_tenants(&mut *pool.acquire().await?, limit).await
-}
-
 async fn seal_batch(conn: &mut PgConnection, tenant: TenantId) -> Result<usize, sqlx::Error> {
     // Statements after this one see what the previous holder committed.
     audit_seals::lock(conn).await?;
     let newest = audit_seals::newest_of(conn, tenant).await?;
     let after = newest.map_or(Position::START, |newest| newest.last);
-    let entries = audit::list(
-        conn,
-        tenant,
-        after,
-        i64::try_from(BATCH).unwrap_or(i64::MAX),
-    )
-    .await?;
+    let entries = audit::list(conn, tenant, after, BATCH.into()).await?;
     let Some(last) = entries.last().map(AuditEntry::position) else {
         return Ok(0);
     };

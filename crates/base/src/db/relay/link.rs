@@ -242,8 +242,7 @@ mod tests {
             let all = tokio::io::AsyncReadExt::read_to_end(&mut client, &mut read);
             assert_eq!(all.await.unwrap(), MORE_THAN_FITS);
         };
-        let both = async { tokio::join!(sent, passed) };
-        let all = async { tokio::join!(both, stuck) };
+        let all = async { tokio::join!(sent, passed, stuck) };
         let _sent = timeout(Duration::from_secs(10), all)
             .await
             .expect("the client is waited for");
