@@ -303,7 +303,7 @@ fn credential_keys(places: &Places) -> Result<String, StackError> {
 }
 
 async fn build(places: &Places) -> Result<(), StackError> {
-    let mut build = cargo::command(places, &["build", "--quiet", "--workspace", "--bins"]);
+    let mut build = cargo::command(places, &["build", "--workspace", "--bins"]);
     let built = build.status().await.map_err(StackError::Cargo)?;
     if built.success() {
         Ok(())
