@@ -28,7 +28,7 @@ use queue::{
     enqueue::{bulk::enqueue_many, enqueue},
     lease, settle, settle_succeeded, view,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{collections::HashSet, time::Duration};
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -453,4 +453,18 @@ async fn queue_needs_no_table_but_those_of_its_own_schema() {
     let claimed = take(&db, 1).await;
     end(&db, claimed[0].lease, &succeeded()).await.unwrap();
     assert_eq!(view(&db, &job).await.state, JobState::Succeeded);
+}
+
+#[tokio::test]
+async fn functions_of_the_queue_s_own_schema_are_those_of_the_migrations() {
+    const FUNCTIONS: &str = "select jsonb_object_agg(proname, prosrc) from pg_proc
+        where pronamespace = 'public'::regnamespace
+            and proname in ('start_jobs', 'claim_jobs', 'claim_jobs_after', 'finish_succeeded', 'settle_succeeded')";
+    let (alone, migrated) = (TestDb::unmigrated().await, TestDb::new().await);
+    queue::schema::create(alone.pool()).await.unwrap();
+    // A second start finds everything.
+    queue::schema::create(alone.pool()).await.unwrap();
+    let own: Value = alone.one(FUNCTIONS).await;
+    assert_eq!(own.as_object().unwrap().len(), 5);
+    assert_eq!(own, migrated.one::<Value>(FUNCTIONS).await);
 }

@@ -12,7 +12,7 @@ const ADDITIONS: &str =
 ///
 /// A program with migrations takes this file as the first of them instead of calling [`create`]; the second adds
 /// `caught_up_at timestamptz` to `maintenance_duties` and `client_request_id text` to `jobs` and `finished_jobs`, the next
-/// two are [`CLAIMS`] and [`SETTLES`].
+/// three are [`CLAIMS`], [`SETTLES`] and [`CLAIMS_OF_MANY_TENANTS`].
 pub const SQL: &str = include_str!("../../../migrations/0001_queue.sql");
 
 /// The SQL of the functions with which workers claim jobs, to be run once per database, after [`SQL`].
@@ -20,6 +20,10 @@ pub const CLAIMS: &str = include_str!("../../../migrations/0013_claims.sql");
 
 /// The SQL of the function with which workers settle successes, to be run once per database, after all columns were added.
 pub const SETTLES: &str = include_str!("../../../migrations/0023_settles.sql");
+
+/// The SQL of a claim that goes on behind tenants with nothing to take, in place of that in [`CLAIMS`]. Idempotent.
+pub const CLAIMS_OF_MANY_TENANTS: &str =
+    include_str!("../../../migrations/0032_claims_of_many_tenants.sql");
 
 /// An advisory lock of our own: "queueddl" in a byte each.
 const LOCK: i64 = i64::from_be_bytes(*b"queueddl");
@@ -37,7 +41,9 @@ pub async fn create(pool: &PgPool) -> Result<(), sqlx::Error> {
         r#"select to_regclass('jobs') is not null as "exists!",
                   exists (select from pg_attribute
                           where attrelid = to_regclass('finished_jobs') and attname = 'client_request_id') as "is_current!",
-                  to_regproc('start_jobs') is not null as "claims!", to_regproc('settle_succeeded') is not null as "settles!""#
+                  to_regproc('start_jobs') is not null as "claims!", to_regproc('settle_succeeded') is not null as "settles!",
+                  exists (select from pg_proc where oid = to_regproc('claim_jobs') and prosrc like '%window_end%')
+                      as "claims_of_many_tenants!""#
     )
     .fetch_one(&mut *transaction)
     .await?;
@@ -52,6 +58,11 @@ pub async fn create(pool: &PgPool) -> Result<(), sqlx::Error> {
     }
     if !found.settles {
         sqlx::raw_sql(SETTLES).execute(&mut *transaction).await?;
+    }
+    if !found.claims_of_many_tenants {
+        sqlx::raw_sql(CLAIMS_OF_MANY_TENANTS)
+            .execute(&mut *transaction)
+            .await?;
     }
     transaction.commit().await
 }

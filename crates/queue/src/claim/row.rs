@@ -53,7 +53,7 @@ impl Row {
     }
 }
 
-/// Reads the claimed rows that `$claim`, a call of one of the functions in `migrations/0013_claims.sql`, returns.
+/// Reads the claimed rows that `$claim`, a call of one of the functions of claims in `migrations/`, returns.
 macro_rules! claimed_rows {
     ($claim:literal, $($argument:expr),+ $(,)?) => {
         sqlx::query_as!(

@@ -51,7 +51,7 @@ impl LeaseTable {
         signal
     }
 
-    /// Signals the cancellation of a job. Does nothing if the job is not table.
+    /// Signals the cancellation of a job. Does nothing if this process does not hold it.
     pub fn cancel(&self, job: JobId) {
         for (lease, entry) in self.lock().iter() {
             if lease.job == job {
@@ -73,7 +73,7 @@ impl LeaseTable {
         }
     }
 
-    /// Waits until no lease is table.
+    /// Waits until no lease is held.
     pub async fn drained(&self) {
         loop {
             // Registered before the check, or the last lease could be removed in between.
