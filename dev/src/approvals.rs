@@ -71,7 +71,9 @@ pub async fn show(client: &Client, sink: &SmtpSink, approve: bool) -> Result<(),
             (false, _) => "proposed".to_owned(),
         };
         let text = |field: &str| approval[field].as_str().unwrap_or_default().to_owned();
-        let about: String = text("summary").chars().take(50).collect();
+        let subject = approval["message"]["subject"].as_str();
+        let about = subject.map_or_else(|| text("summary"), str::to_owned);
+        let about: String = about.chars().take(50).collect();
         table.add_row([text("id"), text("title"), about, text("risk"), status]);
     }
     say::line(table);

@@ -61,6 +61,15 @@ async fn an_approval_is_read_with_everything_a_person_needs_to_decide() {
         )
     );
     assert_eq!(read.body["payload"]["params"], json!({"title": "Pay Ada"}));
+    assert_eq!(
+        read.body["message"],
+        json!({
+            "id": read.body["payload"]["source_ids"]["email_message_id"],
+            "from": null,
+            "subject": null,
+        }),
+        "an email that was not triaged"
+    );
     assert_eq!(read.body["confidence"], 0.9);
     assert_eq!(read.body["actions"], json!(["approve", "edit", "reject"]));
 }

@@ -14,7 +14,7 @@ use base::JobId;
 use chrono::{DateTime, Utc};
 use jobs::{
     domain::{
-        ApprovalId, UserId,
+        ApprovalId, MessageId, UserId,
         action::ActionType,
         approval::{Choice, Status},
         risk::Risk,
@@ -74,6 +74,8 @@ struct Approval {
     kind: String,
     title: String,
     summary: String,
+    /// The email it is about; null if it is about none.
+    message: Option<ApprovalMessage>,
     /// What can be done with it while it is proposed: approve, edit, reject.
     #[schemars(with = "Vec<Choice>")]
     actions: Vec<String>,
@@ -101,6 +103,16 @@ struct Approval {
     error: Option<ApprovalFailure>,
     expires_at: DateTime<Utc>,
     created_at: DateTime<Utc>,
+}
+
+/// The email that an approval is about.
+#[derive(Serialize, JsonSchema)]
+struct ApprovalMessage {
+    id: MessageId,
+    /// The sender's address; null if the email was not triaged or names no sender.
+    from: Option<String>,
+    /// The start of the subject, at most 200 characters; null if the email was not triaged.
+    subject: Option<String>,
 }
 
 /// Why an approval failed.
@@ -151,6 +163,11 @@ impl From<StoredApproval> for Approval {
             kind: approval.kind,
             title: approval.title,
             summary: approval.summary,
+            message: approval.message.map(|id| ApprovalMessage {
+                id,
+                from: approval.sender,
+                subject: approval.subject,
+            }),
             actions: approval.choices,
             source: approval.source,
             payload: approval.payload,

@@ -1,7 +1,7 @@
 //! `approvals`: proposals that a person decides, and the decisions.
 
 use crate::domain::{
-    ApprovalId, UserId,
+    ApprovalId, MessageId, UserId,
     approval::{NewApproval, Patched, Status},
     risk::Risk,
 };
@@ -85,6 +85,11 @@ pub struct StoredApproval {
     /// Whether it has expired, by the database's clock.
     pub expired: bool,
     pub created_at: DateTime<Utc>,
+    /// The email it is about; none if it is about none.
+    pub message: Option<MessageId>,
+    /// The sender and the subject of that email, as its latest triage read them.
+    pub sender: Option<String>,
+    pub subject: Option<String>,
 }
 
 /// Filters for [`list`].
@@ -104,8 +109,14 @@ macro_rules! stored_approval {
             risk as "risk: Risk", status as "status: Status", version, rationale, confidence, job_id as "job: JobId",
             requested_by as "requested_by: UserId", edited_by as "edited_by: UserId", decided_by as "decided_by: UserId", decided_at,
             execution_job_id as "execution_job: JobId", executed_at, failure_code, failure_message, expires_at,
-            expires_at <= now() as "expired!", created_at
+            expires_at <= now() as "expired!", created_at, about.message as "message: MessageId", sender as "sender?",
+            subject as "subject?"
         from approvals
+        cross join lateral (select (payload #>> '{source_ids,email_message_id}')::uuid as message) about
+        left join lateral (
+            select sender, subject from triage_results
+            where tenant_id = $1 and message_id = about.message
+            order by triage_results.created_at desc, triage_results.job_id desc limit 1) email on true
         where tenant_id = $1 and id = $2
         "# + $lock,
             $tenant.0,
@@ -133,7 +144,7 @@ pub async fn lock(
     tenant: TenantId,
     id: ApprovalId,
 ) -> Result<Option<StoredApproval>, sqlx::Error> {
-    stored_approval!("for update\n        ", tenant, id)
+    stored_approval!("for update of approvals\n        ", tenant, id)
         .fetch_optional(conn)
         .await
 }
@@ -176,8 +187,14 @@ pub async fn list(
             risk as "risk: Risk", status as "status: Status", version, rationale, confidence, job_id as "job: JobId",
             requested_by as "requested_by: UserId", edited_by as "edited_by: UserId", decided_by as "decided_by: UserId", decided_at,
             execution_job_id as "execution_job: JobId", executed_at, failure_code, failure_message, expires_at,
-            expires_at <= now() as "expired!", created_at
+            expires_at <= now() as "expired!", created_at, about.message as "message: MessageId", sender as "sender?",
+            subject as "subject?"
         from approvals
+        cross join lateral (select (payload #>> '{source_ids,email_message_id}')::uuid as message) about
+        left join lateral (
+            select sender, subject from triage_results
+            where tenant_id = $1 and message_id = about.message
+            order by triage_results.created_at desc, triage_results.job_id desc limit 1) email on true
         where tenant_id = $1 and ($2::text is null or kind = $2) and ($3::text is null or status = $3)
             and ($4::uuid is null or id < $4)
             and not exists (

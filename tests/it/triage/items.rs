@@ -1,6 +1,7 @@
-//! The inbox items that triage adds.
+//! The inbox items and approvals that triage adds.
 
 use super::{INVOICE, RULES, TestWorker, answer};
+use jobs::store::approvals;
 use serde_json::json;
 
 #[tokio::test]
@@ -53,4 +54,38 @@ async fn an_email_to_nobody_of_the_tenant_is_everybody_s() {
     worker.triage(mail.as_bytes(), |_| ()).await;
     let shared = "select count(*) from inbox_items where owner_id is null";
     assert_eq!(worker.count(shared).await, 1);
+}
+
+#[tokio::test]
+async fn approval_names_the_email_that_it_is_about() {
+    let worker = TestWorker::open(Some(RULES), []).await;
+    let output = worker.triage(INVOICE, |_| ()).await;
+    // Judged again on demand: the latest triage counts, once.
+    worker.triage(INVOICE, |args| args.force = true).await;
+    let acme = &worker.acme;
+    let mut conn = acme.db.pool().acquire().await.unwrap();
+    let listed = approvals::list(
+        &mut conn,
+        (acme.owner.tenant, None),
+        &approvals::ApprovalFilter::default(),
+        None,
+        10,
+    )
+    .await
+    .unwrap();
+    let first = listed.last().expect("the first triage asks for approval");
+    assert_eq!(
+        (
+            first.message,
+            first.sender.as_deref(),
+            first.subject.as_deref()
+        ),
+        (
+            Some(output.message.id),
+            Some("alice@client.com"),
+            Some("Invoice 42")
+        )
+    );
+    let found = approvals::find(&mut conn, acme.owner.tenant, first.id).await;
+    assert_eq!(found.unwrap().as_ref(), Some(first));
 }

@@ -2,7 +2,7 @@
 //! approved it is in `decided_by`. Who may change its words: [`may_write`].
 
 use crate::{
-    domain::{MessageId, Session, UserId, action::ActionType},
+    domain::{Session, UserId, action::ActionType},
     store::{approvals::StoredApproval, blocks, delegations, drafts, triage_results},
 };
 use sqlx::PgConnection;
@@ -28,7 +28,7 @@ pub(super) async fn user_of(
     if let Some(user) = present.requested_by {
         return Ok(user);
     }
-    let owner = match email_of(present) {
+    let owner = match present.message {
         Some(message) => triage_results::owner_of(conn, tenant, message).await?,
         None => None,
     };
@@ -48,9 +48,4 @@ pub(super) async fn may_write(
     }
     let owner = user_of(conn, session, present).await?;
     delegations::may_decide(conn, session.tenant, owner, session.user).await
-}
-
-fn email_of(present: &StoredApproval) -> Option<MessageId> {
-    let id = present.payload["source_ids"]["email_message_id"].as_str()?;
-    id.parse().ok()
 }
