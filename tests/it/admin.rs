@@ -1,4 +1,4 @@
-//! Looking after the whole fleet: who works, what is held still, and who may see to it.
+//! What operators do for all tenants: list workers, pause queues, set limits, retry jobs; and who may do it.
 
 mod access;
 mod command_line;

@@ -1,4 +1,4 @@
-//! `GET /v1/history`: what was decided and done, for whom it is to be entries.
+//! `GET /v1/history`: what was decided and done, for those who may read it.
 
 use crate::{
     approvals::{decide, seed::propose},

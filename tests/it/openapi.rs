@@ -93,6 +93,28 @@ fn operation_has_a_tag_a_name_and_a_summary_of_one_line() {
 }
 
 #[test]
+fn description_names_nothing_of_rust() {
+    let mut wrong = Vec::new();
+    walk("", &DOCUMENT, &mut |at, value| {
+        for text in ["summary", "description"] {
+            let text = value.get(text).and_then(Value::as_str).unwrap_or_default();
+            // Types are in camel case; `Bearer` and the like are words.
+            let code = text.split('`').skip(1).step_by(2);
+            let types = code.filter(|code| {
+                code.chars().all(|c| c.is_ascii_alphanumeric())
+                    && code.starts_with(|c: char| c.is_ascii_uppercase())
+                    && code.bytes().filter(u8::is_ascii_uppercase).count() > 1
+                    && code.bytes().any(|b| b.is_ascii_lowercase())
+            });
+            if text.contains("[`") || text.contains("::") || types.count() > 0 {
+                wrong.push(format!("{at}: {text}"));
+            }
+        }
+    });
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
 fn schema_has_a_proper_name_of_its_own() {
     for (name, schema) in schemas() {
         let letters = name.chars().all(|c| c.is_ascii_alphabetic());

@@ -79,7 +79,7 @@ async fn a_rule_decides_without_a_model_and_its_task_waits_for_a_person() {
             .await,
         1
     );
-    // The verdict, the question, and the item in somebody's queue.
+    // The verdict, the question, and the item in somebody's inbox.
     assert_eq!(
         worker.count("select count(*) from history_entries").await,
         3
@@ -88,7 +88,7 @@ async fn a_rule_decides_without_a_model_and_its_task_waits_for_a_person() {
         worker.audited().await,
         "triage.received triage.rule_matched action.proposed approval.created triage.completed"
     );
-    // And the item in somebody's queue.
+    // And the item in somebody's inbox.
     let same =
         "select count(*) from audit_log where request_id = 'req-triage' and job_id is not null";
     assert_eq!(worker.count(same).await, 6);

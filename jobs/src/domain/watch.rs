@@ -12,7 +12,7 @@ pub const SENT: &str = "\\Sent";
 /// The most folders of one account.
 pub const MAX_FOLDERS: usize = 200;
 
-/// A folder as the user names it, with `/` between its parts, or [`SENT`].
+/// A folder as the user names it, with `/` between its parts, or `\Sent`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct FolderName(#[schemars(length(min = 1, max = 200))] String);

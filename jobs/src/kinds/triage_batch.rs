@@ -48,7 +48,7 @@ pub struct Output {
     pub total: usize,
     /// How many of the emails' jobs ended in each state.
     pub outcomes: BTreeMap<String, usize>,
-    /// `SubmitOutcome` many of the triaged emails are of each category.
+    /// How many of the triaged emails are of each category.
     pub categories: BTreeMap<String, usize>,
     pub items: Vec<ItemOutput>,
 }

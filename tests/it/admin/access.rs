@@ -1,4 +1,4 @@
-//! Who may look after the whole fleet: the operators' tenant, in the right role, and nobody else.
+//! Who may call the operations for all tenants: users of the operators' tenant, in the right role, and nobody else.
 
 use super::with_operators;
 use crate::support::{
@@ -11,13 +11,13 @@ use jobs::domain::session::Role;
 
 fn operations() -> Vec<Operation> {
     let (table, _) = RouteTable::build(api::routes::all());
-    let fleet: Vec<Operation> = table
+    let operations: Vec<Operation> = table
         .operations()
         .filter(|operation| matches!(operation.access, Access::Operators(_)))
         .cloned()
         .collect();
-    assert!(fleet.len() >= 11, "{}", fleet.len());
-    fleet
+    assert!(operations.len() >= 11, "{}", operations.len());
+    operations
 }
 
 async fn call(api: &TestApi, operation: &Operation, client: Option<&Client>) -> TestResponse {
@@ -40,7 +40,7 @@ async fn call(api: &TestApi, operation: &Operation, client: Option<&Client>) -> 
 }
 
 #[tokio::test]
-async fn the_fleet_is_for_the_operators_of_the_right_role_alone() {
+async fn operators_of_the_right_role_alone_call_operations_for_all_tenants() {
     let db = TestDb::new().await;
     let (api, operator) = with_operators(&db).await;
     let stranger = api.sign_in(&db).await;

@@ -1,4 +1,4 @@
-//! What nobody decides in time: refused at once, and expired once in the fleet.
+//! What nobody decides in time: refused at once, and expired once, by one worker of all.
 
 use super::{decide, edit, propose};
 use crate::support::{TestDb, system::TestApi};

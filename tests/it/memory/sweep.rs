@@ -1,4 +1,4 @@
-//! What is over goes: once in the fleet, in small batches, and after a while for good.
+//! Expired memories are deleted by one worker of all, in small batches, and purged later.
 
 use super::{colleague, somebody, tell};
 use crate::support::{TestDb, eventually, system::Worker, wait::SOON};

@@ -47,7 +47,7 @@ const PHRASES: [(&str, &str); 36] = [
     ("answers the sender", "reaches_sender"),
     ("storm", "chaos run"),
     ("storms", "chaos runs"),
-    ("access fleet", "Access::Operators"),
+    ("fleet", "operators, all workers"),
 ];
 
 /// What follows "a mail" and "the mail" in terms of the field.

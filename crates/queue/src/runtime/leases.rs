@@ -51,7 +51,7 @@ impl LeaseTable {
         signal
     }
 
-    /// Signals the cancellation of a job. Does nothing if this process does not hold it.
+    /// Signals the cancellation of a job. Does nothing if this process does not hold its lease.
     pub fn cancel(&self, job: JobId) {
         for (lease, entry) in self.lock().iter() {
             if lease.job == job {
