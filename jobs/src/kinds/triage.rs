@@ -71,21 +71,23 @@ pub struct Args {
     pub urgency: Urgency,
 }
 
-/// Returns the external id of a triage that was submitted without one: the same email, rules and mode are the same work.
+/// Returns the external id of a triage that was submitted without one: the same email, rules and mode are the same work, and
+/// a dry run is other work than a real run.
 pub fn default_name(
     content_hash: &[u8; 32],
     ruleset_version: i32,
     mode: Mode,
     dry_run: bool,
 ) -> String {
-    let mut mail = String::with_capacity(32);
+    let mut hash = String::with_capacity(32);
     for byte in &content_hash[..16] {
         // Writing to a String cannot fail.
-        let _ = write!(mail, "{byte:02x}");
+        let _ = write!(hash, "{byte:02x}");
     }
     let dry = if dry_run { ":dry" } else { "" };
-    // No connection yet: messages are submitted, not fetched.
-    format!("-:{mail}:{ruleset_version}:{}{dry}", mode.as_str())
+    // The name does not say how the email came here: one that is submitted and read from a mailbox is one job. The dash is part
+    // of the names of stored jobs.
+    format!("-:{hash}:{ruleset_version}:{}{dry}", mode.as_str())
 }
 
 /// Rounds a confidence to thousandths: a single-precision 0.83 would be rounded as 0.8299999833106995.
