@@ -49,6 +49,7 @@ pub struct FieldError {
     /// JSON pointer into the body, `?name` for a query parameter, or the name of a header.
     pub pointer: String,
     /// Stable and machine-readable, such as `MISSING_FIELD`.
+    #[schemars(regex(pattern = "^[A-Z][A-Z0-9_]*$"))]
     pub code: String,
     pub detail: String,
 }

@@ -106,7 +106,7 @@ pub struct RuleAction {
 pub struct RuleFault {
     /// JSON pointer into the document, such as `/rules/2/match/from`.
     pub pointer: String,
-    /// Stable and machine-readable, `snake_case`.
+    /// Stable and machine-readable, such as `MISSING_FIELD`.
     pub code: &'static str,
     pub message: String,
 }

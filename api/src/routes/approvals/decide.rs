@@ -286,7 +286,7 @@ impl From<DecideError> for ApiError {
                 |refusal, fault| {
                     let mut pointer = "/patch".to_owned();
                     json::push(&mut pointer, &fault.field);
-                    refusal.at(pointer, fault.code.to_uppercase(), fault.message)
+                    refusal.at(pointer, fault.code, fault.message)
                 },
             ),
             DecideError::Revise(source) => source.into(),

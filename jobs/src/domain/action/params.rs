@@ -18,7 +18,7 @@ pub struct Params(Map<String, Value>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParamFault {
     pub field: String,
-    /// `unknown_field`, `missing_field`, `not_text`, `blank`, `too_long`, `bad_recipient` or `bad_id`.
+    /// `UNKNOWN_FIELD`, `MISSING_FIELD`, `NOT_TEXT`, `BLANK`, `TOO_LONG`, `BAD_RECIPIENT` or `BAD_ID`.
     pub code: &'static str,
     pub message: String,
 }
@@ -42,7 +42,7 @@ impl Params {
                 },
                 None if field.required => faults.push(fault(
                     field.name,
-                    "missing_field",
+                    "MISSING_FIELD",
                     format!("{action} needs `{}`", field.name),
                 )),
                 None => {}
@@ -58,7 +58,7 @@ impl Params {
                 };
                 faults.push(fault(
                     name,
-                    "unknown_field",
+                    "UNKNOWN_FIELD",
                     format!("{action} takes {known}"),
                 ));
             }
@@ -111,7 +111,7 @@ fn check(field: Field, value: &Value) -> Result<String, ParamFault> {
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
             return Err(fault(
                 field.name,
-                "not_text",
+                "NOT_TEXT",
                 format!("`{}` must be text", field.name),
             ));
         }
@@ -119,24 +119,24 @@ fn check(field: Field, value: &Value) -> Result<String, ParamFault> {
     if text.is_empty() {
         return Err(fault(
             field.name,
-            "blank",
+            "BLANK",
             format!("`{}` must not be blank", field.name),
         ));
     }
     match field.kind {
         FieldKind::Text(max) if text.chars().count() > max => Err(fault(
             field.name,
-            "too_long",
+            "TOO_LONG",
             format!("`{}` may have {max} characters", field.name),
         )),
         FieldKind::Recipient if !is_recipient(&text) => Err(fault(
             field.name,
-            "bad_recipient",
+            "BAD_RECIPIENT",
             format!("`{}` must be one address, written out", field.name),
         )),
         FieldKind::Connection if text.parse::<ConnectionId>().is_err() => Err(fault(
             field.name,
-            "bad_id",
+            "BAD_ID",
             format!("`{}` must be the id of a connection", field.name),
         )),
         FieldKind::Text(_) | FieldKind::Recipient | FieldKind::Connection => Ok(text),
@@ -198,15 +198,15 @@ mod tests {
                 json!({"title": long, "due": " ", "project": [], "colour": "red"})
             ),
             [
-                ("title".into(), "too_long"),
-                ("project".into(), "not_text"),
-                ("due".into(), "blank"),
-                ("colour".into(), "unknown_field")
+                ("title".into(), "TOO_LONG"),
+                ("project".into(), "NOT_TEXT"),
+                ("due".into(), "BLANK"),
+                ("colour".into(), "UNKNOWN_FIELD")
             ]
         );
         assert_eq!(
             codes(ActionType::Label, json!({})),
-            [("label".into(), "missing_field")]
+            [("label".into(), "MISSING_FIELD")]
         );
         assert_eq!(codes(ActionType::Archive, json!({})), []);
     }
@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(codes(ActionType::Archive, json!({"title": null})), []);
         assert_eq!(
             codes(ActionType::Label, json!({"label": null})),
-            [("label".into(), "missing_field")]
+            [("label".into(), "MISSING_FIELD")]
         );
     }
 
@@ -242,7 +242,7 @@ mod tests {
         let of = |id: &str| codes(ActionType::CallWebhook, json!({"connection": id}));
         assert_eq!(of("019e9a1c-5f2a-7c3e-9d1b-2f4a6c8e0b1d"), []);
         for bad in ["bob@example.org", "{{from}}", "https://hooks.example.org/"] {
-            assert_eq!(of(bad), [("connection".into(), "bad_id")], "{bad}");
+            assert_eq!(of(bad), [("connection".into(), "BAD_ID")], "{bad}");
         }
     }
 

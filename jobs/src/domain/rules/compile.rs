@@ -40,7 +40,7 @@ pub(super) fn compile(yaml: &str) -> Result<RuleSet, Vec<RuleFault>> {
             Some(list) => rules = read_rules(&list, &mut faults),
             None => faults.add(
                 "/rules",
-                "missing_field",
+                "MISSING_FIELD",
                 "a rule set needs `rules`, a list",
             ),
         }
@@ -61,7 +61,7 @@ fn read_rules(list: &Node<'_>, faults: &mut Faults) -> Vec<Rule> {
     if items.len() > limits::RULES {
         faults.add(
             &list.pointer,
-            "too_many",
+            "TOO_MANY",
             format!("a rule set may have {} rules", limits::RULES),
         );
         return Vec::new();
@@ -76,7 +76,7 @@ fn read_rules(list: &Node<'_>, faults: &mut Faults) -> Vec<Rule> {
             // Readers would take names that differ only in case for one name.
             if let Some(former) = seen.insert(rule.name.to_lowercase(), item.pointer.clone()) {
                 let message = format!("`{}` is also the name of {former}", rule.name);
-                faults.add(&format!("{}/name", item.pointer), "duplicate_name", message);
+                faults.add(&format!("{}/name", item.pointer), "DUPLICATE_NAME", message);
             }
             rules.push(rule);
         }
@@ -90,7 +90,7 @@ fn read_rule(node: &Node<'_>, faults: &mut Faults) -> Option<Rule> {
         None => {
             faults.add(
                 &format!("{}/name", node.pointer),
-                "missing_field",
+                "MISSING_FIELD",
                 "a rule needs a name",
             );
             None
@@ -122,7 +122,7 @@ fn read_rule(node: &Node<'_>, faults: &mut Faults) -> Option<Rule> {
         .is_none_or(|m| m.value.as_mapping().is_some_and(|m| m.is_empty()));
     if says_nothing && node.field("llm_condition").is_none() && includes.is_empty() {
         let message = "a rule needs something to match, a learned include or an llm_condition";
-        faults.add(&format!("{}/match", node.pointer), "empty_match", message);
+        faults.add(&format!("{}/match", node.pointer), "EMPTY_MATCH", message);
     }
     let rule = Rule {
         name: name.unwrap_or_default(),
@@ -161,7 +161,7 @@ fn read_name(node: &Node<'_>, faults: &mut Faults) -> Option<String> {
     if !technical || !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
         let message =
             "a name is made of letters, digits, `.`, `_` and `-`, such as `client-invoices`";
-        faults.add(&node.pointer, "bad_name", message);
+        faults.add(&node.pointer, "BAD_NAME", message);
         return None;
     }
     Some(name.to_owned())

@@ -14,12 +14,12 @@ use serde_yaml_ng::Value;
 pub(super) fn read(yaml: &str) -> Result<Value, RuleFault> {
     if yaml.len() > limits::YAML_BYTES {
         return Err(fault(
-            "too_large",
+            "TOO_LARGE",
             format!("a rule set may have {} bytes", limits::YAML_BYTES),
         ));
     }
     walk(yaml)?;
-    serde_yaml_ng::from_str(yaml).map_err(|error| fault("yaml_syntax", error.to_string()))
+    serde_yaml_ng::from_str(yaml).map_err(|error| fault("YAML_SYNTAX", error.to_string()))
 }
 
 fn walk(yaml: &str) -> Result<(), RuleFault> {
@@ -29,9 +29,9 @@ fn walk(yaml: &str) -> Result<(), RuleFault> {
             let message = error.to_string();
             // The scanner runs ahead of the events, and has a limit of its own.
             let code = if message.contains("recursion limit") {
-                "too_deep"
+                "TOO_DEEP"
             } else {
-                "yaml_syntax"
+                "YAML_SYNTAX"
             };
             fault(code, message)
         })?;
@@ -51,11 +51,11 @@ fn walk(yaml: &str) -> Result<(), RuleFault> {
         if anchor != 0 {
             let message =
                 format!("line {line}: anchors (&) and aliases (*) are not allowed; write it out");
-            return Err(fault("alias", message));
+            return Err(fault("ALIAS", message));
         }
         if depth > limits::DEPTH {
             let message = format!("line {line}: nested deeper than {}", limits::DEPTH);
-            return Err(fault("too_deep", message));
+            return Err(fault("TOO_DEEP", message));
         }
     }
     Ok(())
@@ -83,20 +83,20 @@ mod tests {
         let blocks = "- ".repeat(limits::DEPTH + 1);
         let bomb = "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]";
         for (yaml, expected) in [
-            (bomb, Some("alias")),
-            ("a: &a x", Some("alias")),
-            ("a: *missing", Some("yaml_syntax")),
+            (bomb, Some("ALIAS")),
+            ("a: &a x", Some("ALIAS")),
+            ("a: *missing", Some("YAML_SYNTAX")),
             (&nested(limits::DEPTH), None),
-            (&nested(limits::DEPTH + 1), Some("too_deep")),
-            (&nested(100_000), Some("too_deep")),
-            (&"[".repeat(60_000), Some("too_deep")),
-            (&"{a: ".repeat(60_000), Some("too_deep")),
-            (&blocks, Some("too_deep")),
+            (&nested(limits::DEPTH + 1), Some("TOO_DEEP")),
+            (&nested(100_000), Some("TOO_DEEP")),
+            (&"[".repeat(60_000), Some("TOO_DEEP")),
+            (&"{a: ".repeat(60_000), Some("TOO_DEEP")),
+            (&blocks, Some("TOO_DEEP")),
             (
                 "a: '*@client.com'\nb: \"&x\"\nc: |\n  * text\n  & more\nd: x & y * z",
                 None,
             ),
-            (&" ".repeat(limits::YAML_BYTES + 1), Some("too_large")),
+            (&" ".repeat(limits::YAML_BYTES + 1), Some("TOO_LARGE")),
         ] {
             let about: String = yaml.chars().take(40).collect();
             assert_eq!(code(yaml), expected, "{about}");

@@ -52,7 +52,7 @@ impl<'y> Node<'y> {
         let Some(mapping) = self.value.as_mapping() else {
             faults.add(
                 &self.pointer,
-                "wrong_type",
+                "WRONG_TYPE",
                 format!("must be a mapping, not {}", self.what()),
             );
             return false;
@@ -68,11 +68,11 @@ impl<'y> Node<'y> {
                     let shown: String = key.chars().take(40).collect();
                     faults.add(
                         &self.child(key, key_value(mapping, key)).pointer,
-                        "unknown_field",
+                        "UNKNOWN_FIELD",
                         format!("`{shown}` is not known; {hint}"),
                     );
                 }
-                None => faults.add(&self.pointer, "wrong_type", "field names must be text"),
+                None => faults.add(&self.pointer, "WRONG_TYPE", "field names must be text"),
             }
         }
         true
@@ -88,7 +88,7 @@ impl<'y> Node<'y> {
             _ => {
                 faults.add(
                     &self.pointer,
-                    "wrong_type",
+                    "WRONG_TYPE",
                     format!("must be a list, not {}", self.what()),
                 );
                 Vec::new()
@@ -102,7 +102,7 @@ impl<'y> Node<'y> {
             Value::Sequence(items) if items.is_empty() => {
                 faults.add(
                     &self.pointer,
-                    "empty_list",
+                    "EMPTY_LIST",
                     "the list is empty; leave the field out instead",
                 );
                 Vec::new()
@@ -116,19 +116,19 @@ impl<'y> Node<'y> {
         let Some(text) = self.value.as_str() else {
             faults.add(
                 &self.pointer,
-                "wrong_type",
+                "WRONG_TYPE",
                 format!("must be text, not {}", self.what()),
             );
             return None;
         };
         if text.trim().is_empty() {
-            faults.add(&self.pointer, "blank", "must not be blank");
+            faults.add(&self.pointer, "BLANK", "must not be blank");
             return None;
         }
         if text.chars().count() > max {
             faults.add(
                 &self.pointer,
-                "too_long",
+                "TOO_LONG",
                 format!("may have {max} characters"),
             );
             return None;
@@ -140,7 +140,7 @@ impl<'y> Node<'y> {
         if self.value.as_bool().is_none() {
             faults.add(
                 &self.pointer,
-                "wrong_type",
+                "WRONG_TYPE",
                 format!("must be true or false, not {}", self.what()),
             );
         }
@@ -157,7 +157,7 @@ impl<'y> Node<'y> {
             let (low, high) = range.into_inner();
             faults.add(
                 &self.pointer,
-                "out_of_range",
+                "OUT_OF_RANGE",
                 format!("must be a whole number from {low} to {high}"),
             );
         }
@@ -180,7 +180,7 @@ impl<'y> Node<'y> {
                 .unwrap_or_default();
             faults.add(
                 &self.pointer,
-                "unknown_word",
+                "UNKNOWN_WORD",
                 format!("`{text}` is not known; {near}one of: {}", words.join(", ")),
             );
         }

@@ -65,104 +65,104 @@ fn an_empty_list_of_rules_is_a_rule_set() {
 fn every_kind_of_fault_is_found_at_its_place() {
     let at = |pointer: &str, code| vec![(pointer.to_owned(), code)];
     for (yaml, expected) in [
-        (String::new(), at("", "wrong_type")),
-        ("a: [".into(), at("", "yaml_syntax")),
-        ("rules: {}".into(), at("/rules", "wrong_type")),
-        ("{}".into(), at("/rules", "missing_field")),
-        ("rules: []\nrule: []".into(), at("/rule", "unknown_field")),
+        (String::new(), at("", "WRONG_TYPE")),
+        ("a: [".into(), at("", "YAML_SYNTAX")),
+        ("rules: {}".into(), at("/rules", "WRONG_TYPE")),
+        ("{}".into(), at("/rules", "MISSING_FIELD")),
+        ("rules: []\nrule: []".into(), at("/rule", "UNKNOWN_FIELD")),
         (
             "rules: [{match: {from: a@b.c}}]".into(),
-            at("/rules/0/name", "missing_field"),
+            at("/rules/0/name", "MISSING_FIELD"),
         ),
         (
             "rules: [{name: 'a b', match: {from: a@b.c}}]".into(),
-            at("/rules/0/name", "bad_name"),
+            at("/rules/0/name", "BAD_NAME"),
         ),
-        (one("match: {}"), at("/rules/0/match", "empty_match")),
-        (one("enabled: true"), at("/rules/0/match", "empty_match")),
+        (one("match: {}"), at("/rules/0/match", "EMPTY_MATCH")),
+        (one("enabled: true"), at("/rules/0/match", "EMPTY_MATCH")),
         (
             one("match: {form: a@b.c}"),
-            at("/rules/0/match/form", "unknown_field"),
+            at("/rules/0/match/form", "UNKNOWN_FIELD"),
         ),
         (
             one("match: {from: '*'}"),
-            at("/rules/0/match/from", "bad_pattern"),
+            at("/rules/0/match/from", "BAD_PATTERN"),
         ),
         (
             one("match: {from: [a@b.c, 'a@b@c']}"),
-            at("/rules/0/match/from/1", "bad_pattern"),
+            at("/rules/0/match/from/1", "BAD_PATTERN"),
         ),
         (
             one("match: {from: []}"),
-            at("/rules/0/match/from", "empty_list"),
+            at("/rules/0/match/from", "EMPTY_LIST"),
         ),
         (
             one("match: {from: 7}"),
-            at("/rules/0/match/from", "wrong_type"),
+            at("/rules/0/match/from", "WRONG_TYPE"),
         ),
         (
             one("match: {subject: ' '}"),
-            at("/rules/0/match/subject", "blank"),
+            at("/rules/0/match/subject", "BLANK"),
         ),
         (
             one("match: {subject: {}}"),
-            at("/rules/0/match/subject", "empty_match"),
+            at("/rules/0/match/subject", "EMPTY_MATCH"),
         ),
         (
             one("match: {subject: {regex: '('}}"),
-            at("/rules/0/match/subject/regex", "bad_regex"),
+            at("/rules/0/match/subject/regex", "BAD_REGEX"),
         ),
         (
             one("match: {subject: {regex: 'x*'}}"),
-            at("/rules/0/match/subject/regex", "bad_regex"),
+            at("/rules/0/match/subject/regex", "BAD_REGEX"),
         ),
         (
             one("match: {body: {regex: '(a{100}){100}'}}"),
-            at("/rules/0/match/body/regex", "bad_regex"),
+            at("/rules/0/match/body/regex", "BAD_REGEX"),
         ),
         (
             one("match: {header: {contains: x}}"),
-            at("/rules/0/match/header/name", "missing_field"),
+            at("/rules/0/match/header/name", "MISSING_FIELD"),
         ),
         (
             one("match: {is_reply: yes}"),
-            at("/rules/0/match/is_reply", "wrong_type"),
+            at("/rules/0/match/is_reply", "WRONG_TYPE"),
         ),
         (
             one("match: {from: a@b.c}, op: XOR"),
-            at("/rules/0/op", "unknown_word"),
+            at("/rules/0/op", "UNKNOWN_WORD"),
         ),
         (
             one("match: {from: a@b.c}, priority: -1"),
-            at("/rules/0/priority", "out_of_range"),
+            at("/rules/0/priority", "OUT_OF_RANGE"),
         ),
         (
             one("match: {from: a@b.c}, set: {category: taks}"),
-            at("/rules/0/set/category", "unknown_word"),
+            at("/rules/0/set/category", "UNKNOWN_WORD"),
         ),
         (
             one("match: {from: a@b.c}, actions: [{type: lable}]"),
-            at("/rules/0/actions/0/type", "unknown_word"),
+            at("/rules/0/actions/0/type", "UNKNOWN_WORD"),
         ),
         (
             one("match: {from: a@b.c}, actions: [{}]"),
-            at("/rules/0/actions/0/type", "missing_field"),
+            at("/rules/0/actions/0/type", "MISSING_FIELD"),
         ),
         (
             one("match: {from: a@b.c}, actions: [{type: label}]"),
-            at("/rules/0/actions/0/params/label", "missing_field"),
+            at("/rules/0/actions/0/params/label", "MISSING_FIELD"),
         ),
         (
             one("match: {from: a@b.c}, actions: [{type: label, params: {label: '{{body}}'}}]"),
-            at("/rules/0/actions/0/params/label", "unknown_placeholder"),
+            at("/rules/0/actions/0/params/label", "UNKNOWN_PLACEHOLDER"),
         ),
         (
             one("learned: {include: [{}]}"),
-            at("/rules/0/learned/include/0", "empty_match"),
+            at("/rules/0/learned/include/0", "EMPTY_MATCH"),
         ),
         (
             one("match: {from: a@b.c}, learned: {exclude: [{from: '*'}]}"),
-            at("/rules/0/learned/exclude/0/from", "bad_pattern"),
+            at("/rules/0/learned/exclude/0/from", "BAD_PATTERN"),
         ),
     ] {
         let mut found = faults(&yaml);
@@ -173,7 +173,7 @@ fn every_kind_of_fault_is_found_at_its_place() {
 }
 
 fn found_matters(fault: &(String, &'static str), expected: &[(String, &'static str)]) -> bool {
-    expected.contains(fault) || fault.1 != "empty_match"
+    expected.contains(fault) || fault.1 != "EMPTY_MATCH"
 }
 
 #[test]
@@ -182,11 +182,11 @@ fn all_faults_are_told_at_once() {
     assert_eq!(
         faults(yaml),
         [
-            ("/rules/0/match/form".into(), "unknown_field"),
-            ("/rules/0/match/subject/regex".into(), "bad_regex"),
-            ("/rules/1/stop".into(), "wrong_type"),
-            ("/rules/1/name".into(), "duplicate_name"),
-            ("/rules/2".into(), "wrong_type"),
+            ("/rules/0/match/form".into(), "UNKNOWN_FIELD"),
+            ("/rules/0/match/subject/regex".into(), "BAD_REGEX"),
+            ("/rules/1/stop".into(), "WRONG_TYPE"),
+            ("/rules/1/name".into(), "DUPLICATE_NAME"),
+            ("/rules/2".into(), "WRONG_TYPE"),
         ]
     );
 }
@@ -209,14 +209,14 @@ fn a_typo_gets_a_suggestion() {
 fn size_and_count_are_bounded() {
     assert_eq!(
         faults(&" ".repeat(limits::YAML_BYTES + 1)),
-        [(String::new(), "too_large")]
+        [(String::new(), "TOO_LARGE")]
     );
     let many: String = (0..=limits::RULES)
         .map(|n| format!("- {{name: r{n}, match: {{from: a@b.c}}}}\n"))
         .collect();
     assert_eq!(
         faults(&format!("rules:\n{many}")),
-        [("/rules".into(), "too_many")]
+        [("/rules".into(), "TOO_MANY")]
     );
     let bomb = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n\
                 d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n\
@@ -250,7 +250,7 @@ fn mail_is_never_sent_on_the_word_of_a_forgeable_sender() {
     ] {
         let found = faults(&one(&format!("{matched}, {reply}")));
         assert_eq!(
-            found == [("/rules/0/actions/0/type".into(), "spoofable_sender")],
+            found == [("/rules/0/actions/0/type".into(), "SPOOFABLE_SENDER")],
             refused,
             "{matched}: {found:?}"
         );

@@ -210,7 +210,7 @@ fn parse_action(index: usize, action: ActionItemBody) -> Result<RequestedAction,
             |refusal, fault| {
                 let mut pointer = format!("{at}/payload");
                 json::push(&mut pointer, &fault.field);
-                refusal.at(pointer, fault.code.to_uppercase(), fault.message)
+                refusal.at(pointer, fault.code, fault.message)
             },
         )
     })?;

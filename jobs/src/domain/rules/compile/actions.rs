@@ -12,7 +12,7 @@ pub(super) fn read_actions(node: &Node<'_>, faults: &mut Faults) -> Vec<RuleActi
     if items.len() > limits::ACTIONS {
         faults.add(
             &node.pointer,
-            "too_many",
+            "TOO_MANY",
             format!("a rule may have {} actions", limits::ACTIONS),
         );
         return Vec::new();
@@ -34,7 +34,7 @@ fn read_action(node: &Node<'_>, faults: &mut Faults) -> Option<RuleAction> {
     let Some(kind) = node.field("type") else {
         faults.add(
             &format!("{}/type", node.pointer),
-            "missing_field",
+            "MISSING_FIELD",
             "an action needs its type",
         );
         return None;
@@ -49,7 +49,7 @@ fn read_action(node: &Node<'_>, faults: &mut Faults) -> Option<RuleAction> {
         None => serde_json::Map::new(),
         Some(Ok(serde_json::Value::Object(raw))) => raw,
         Some(_) => {
-            faults.add(&pointer, "wrong_type", "must be a mapping of text to text");
+            faults.add(&pointer, "WRONG_TYPE", "must be a mapping of text to text");
             return None;
         }
     };
@@ -80,7 +80,7 @@ fn read_action(node: &Node<'_>, faults: &mut Faults) -> Option<RuleAction> {
             );
             faults.add(
                 &format!("{pointer}/{}", field.name),
-                "unknown_placeholder",
+                "UNKNOWN_PLACEHOLDER",
                 message,
             );
         }
@@ -116,7 +116,7 @@ pub(super) fn refuse_mail_to_spoofable_senders(node: &Node<'_>, rule: &Rule, fau
             );
             faults.add(
                 &format!("{}/actions/{n}/type", node.pointer),
-                "spoofable_sender",
+                "SPOOFABLE_SENDER",
                 message,
             );
         }

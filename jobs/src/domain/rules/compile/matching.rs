@@ -64,7 +64,7 @@ fn read_globs(node: &Node<'_>, key: &str, faults: &mut Faults) -> Vec<Glob> {
     if patterns.len() > limits::PATTERNS {
         faults.add(
             &list.pointer,
-            "too_many",
+            "TOO_MANY",
             format!("a field may have {} patterns", limits::PATTERNS),
         );
         return Vec::new();
@@ -78,7 +78,7 @@ fn read_globs(node: &Node<'_>, key: &str, faults: &mut Faults) -> Vec<Glob> {
 fn read_glob(node: &Node<'_>, faults: &mut Faults) -> Option<Glob> {
     let pattern = node.text(limits::PATTERN, faults)?;
     Glob::compile(pattern)
-        .map_err(|reason| faults.add(&node.pointer, "bad_pattern", reason))
+        .map_err(|reason| faults.add(&node.pointer, "BAD_PATTERN", reason))
         .ok()
 }
 
@@ -101,7 +101,7 @@ fn read_text_match(node: &Node<'_>, faults: &mut Faults) -> Option<TextMatch> {
             .and_then(|regex| read_regex(&regex, faults)),
     };
     if node.field("contains").is_none() && node.field("regex").is_none() {
-        faults.add(&node.pointer, "empty_match", "needs `contains` or `regex`");
+        faults.add(&node.pointer, "EMPTY_MATCH", "needs `contains` or `regex`");
     }
     Some(test)
 }
@@ -111,7 +111,7 @@ fn read_needles(node: &Node<'_>, faults: &mut Faults) -> Vec<String> {
     if needles.len() > limits::PATTERNS {
         faults.add(
             &node.pointer,
-            "too_many",
+            "TOO_MANY",
             format!("a field may have {} texts", limits::PATTERNS),
         );
         return Vec::new();
@@ -134,11 +134,11 @@ fn read_regex(node: &Node<'_>, faults: &mut Faults) -> Option<Regex> {
         Err(NotCompiled::TooComplex) => "the expression is too complex".to_owned(),
         Err(NotCompiled::NoneLeft) => {
             let message = "the expressions of this set are too complex together; leave some out";
-            faults.add(&node.pointer, "too_many_regexes", message);
+            faults.add(&node.pointer, "TOO_MANY_REGEXES", message);
             return None;
         }
     };
-    faults.add(&node.pointer, "bad_regex", message);
+    faults.add(&node.pointer, "BAD_REGEX", message);
     None
 }
 
@@ -149,7 +149,7 @@ fn read_header_match(node: &Node<'_>, faults: &mut Faults) -> Option<HeaderMatch
     let Some(name) = node.field("name") else {
         faults.add(
             &format!("{}/name", node.pointer),
-            "missing_field",
+            "MISSING_FIELD",
             "a header test needs the header's name",
         );
         return None;
@@ -158,7 +158,7 @@ fn read_header_match(node: &Node<'_>, faults: &mut Faults) -> Option<HeaderMatch
     if !text.chars().all(|c| c.is_ascii_graphic() && c != ':') {
         faults.add(
             &name.pointer,
-            "bad_name",
+            "BAD_NAME",
             "a header's name is made of letters, digits and `-`, without the colon",
         );
         return None;
@@ -191,7 +191,7 @@ pub(super) fn read_learned(node: &Node<'_>, faults: &mut Faults) -> (Vec<Learned
         if items.len() > limits::LEARNED {
             faults.add(
                 &list.pointer,
-                "too_many",
+                "TOO_MANY",
                 format!("at most {} learned patterns", limits::LEARNED),
             );
             return Vec::new();
@@ -211,7 +211,7 @@ fn read_learned_pattern(node: &Node<'_>, faults: &mut Faults) -> Option<Learned>
     if node.field("from").is_none() && node.field("subject").is_none() {
         faults.add(
             &node.pointer,
-            "empty_match",
+            "EMPTY_MATCH",
             "a learned pattern needs `from` or `subject`",
         );
         return None;
