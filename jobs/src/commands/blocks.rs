@@ -75,7 +75,7 @@ pub enum BlockError {
     /// The inbox item is no longer open.
     #[error("the inbox item is {0}")]
     Settled(ItemState),
-    #[error("the block is not as the caller has seen it")]
+    #[error("the block was changed since the caller read it")]
     Stale,
     #[error(transparent)]
     Refused(#[from] Refused),
@@ -83,12 +83,12 @@ pub enum BlockError {
     #[error("the time is taken")]
     Taken,
     /// The end is not after the start, or more than a day after it.
-    #[error("the times make no block")]
+    #[error("invalid start or end")]
     NotASpan,
     /// Its time is over.
-    #[error("the block lies in the past")]
+    #[error("the block is in the past")]
     Past,
-    #[error("no working time of the next two weeks is free for so long")]
+    #[error("no working time of this length is free in the next two weeks")]
     NoRoom,
     #[error("could not write the block")]
     Database(#[source] sqlx::Error),

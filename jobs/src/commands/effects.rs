@@ -40,7 +40,7 @@ pub enum Reserved {
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// Another attempt holds the job or the effect: stop.
-    #[error("the attempt does not hold this any more")]
+    #[error("the attempt no longer holds the job or the effect")]
     NotHeld,
     #[error(transparent)]
     Refused(#[from] EffectRefused),

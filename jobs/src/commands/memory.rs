@@ -67,7 +67,7 @@ pub enum MemoryError {
     /// There is an item under this key, and the caller did not name its version.
     #[error("another item has the key")]
     Unseen,
-    #[error("the item is not as the caller has seen it")]
+    #[error("the item was changed since the caller read it")]
     Stale,
     /// The level is full, and all its items are pinned.
     #[error("all {cap} items of the level are pinned")]

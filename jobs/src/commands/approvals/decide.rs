@@ -99,16 +99,16 @@ pub struct RequestMeta<'a> {
 pub enum DecideError {
     #[error("there is no such approval")]
     NotFound,
-    #[error("version {present} is before the person, not {asked}")]
+    #[error("the current version is {present}, not {asked}")]
     Stale { asked: i32, present: i32 },
     /// Its draft, or the account that its edited email would leave from, belongs to another user, who has not made this one a
     /// delegate.
-    #[error("what it sends belongs to another user")]
+    #[error("the draft or account belongs to another user")]
     NotYours,
     /// The tenant wants another person than the one who asked for the action or last edited it.
-    #[error("who asked for an action or edited it does not approve it")]
+    #[error("another person must approve what this one requested or edited")]
     OwnRequest,
-    #[error("the time to decide is over")]
+    #[error("the approval has expired")]
     Expired,
     #[error(transparent)]
     Refused(#[from] Refused),
@@ -123,11 +123,11 @@ pub enum DecideError {
     #[error(transparent)]
     Draft(DraftRefused),
     /// Execution would certainly fail; the approval has ended as failed.
-    #[error("what was agreed to cannot be done")]
+    #[error("the action can no longer be executed")]
     Foreseen(#[source] RecordError),
-    #[error("could not enqueue what was decided")]
+    #[error("could not enqueue the job of the decision")]
     Enqueue(#[source] EnqueueError),
-    #[error("could not write the decision down")]
+    #[error("could not store the decision")]
     Database(#[from] sqlx::Error),
 }
 

@@ -29,12 +29,12 @@ use sqlx::{PgConnection, PgPool};
 #[derive(Debug, thiserror::Error)]
 pub enum BeginError {
     /// Another attempt holds the job: stop.
-    #[error("the attempt does not hold the job any more")]
+    #[error("the attempt no longer holds the job")]
     NotHeld,
     #[error("there is no such approval")]
     NotFound,
     /// It was revoked, edited or executed since the job was enqueued.
-    #[error("the approval does not stand as it was agreed to")]
+    #[error("the approval changed after it was approved")]
     Changed,
     #[error("could not read the approval")]
     Database(#[from] sqlx::Error),

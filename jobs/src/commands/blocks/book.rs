@@ -39,7 +39,7 @@ pub enum BookError {
     #[error("the user has no calendar")]
     NoCalendar,
     /// Its event is being created or removed right now.
-    #[error("the block is being booked or taken back")]
+    #[error("the block is being booked or removed")]
     UnderWay,
 }
 

@@ -31,7 +31,7 @@ pub struct Connect<'a> {
 /// Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    #[error("the user has a connection of this address")]
+    #[error("the user has a connection with this address")]
     AddressTaken,
     #[error("there is no such connection")]
     NotFound,
@@ -39,7 +39,7 @@ pub enum ConnectError {
     WrongSecret,
     #[error("could not open the secret that is stored")]
     Sealed(#[from] Unsealable),
-    #[error("version {present} is there, not {asked}")]
+    #[error("the current version is {present}, not {asked}")]
     Stale { asked: i32, present: i32 },
     #[error("could not write the connection")]
     Database(#[from] sqlx::Error),

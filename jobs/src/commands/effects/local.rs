@@ -29,7 +29,7 @@ pub enum Refusal {
     /// It cannot be done in the present state. The message is for the user.
     #[error("{code}")]
     Refused { code: &'static str, message: String },
-    #[error("the database refused")]
+    #[error("could not write the effect")]
     Database(#[from] sqlx::Error),
 }
 

@@ -15,28 +15,28 @@ pub enum RecordError {
     /// Something that the new state refers to is missing.
     #[error("the {0} it refers to is not there")]
     Unknown(&'static str),
-    #[error("version {present} is there, not {asked}")]
+    #[error("the current version is {present}, not {asked}")]
     Stale { asked: i32, present: i32 },
     #[error("the {0} is deleted")]
     Deleted(&'static str),
     #[error("the {0} is not deleted")]
     NotDeleted(&'static str),
     /// The title, name or address is taken.
-    #[error("what must be the {noun}'s own is another's")]
+    #[error("another {noun} has this name")]
     Taken { noun: &'static str, name: String },
     /// Several records match.
-    #[error("more than one {noun} fits")]
+    #[error("more than one {noun} matches")]
     Ambiguous { noun: &'static str, name: String },
     #[error("an item that is {state} cannot be {verb}")]
     NotNow { state: ItemState, verb: HistoryVerb },
     #[error("{0} is not offered at this hour")]
     NotOffered(Bucket),
-    #[error("the moment is not ahead, or too far")]
+    #[error("the time must be in the future, within a year")]
     NotAhead,
     /// The request's key was used for another request, or the same request is still running.
     #[error(transparent)]
     Request(#[from] SubmitError),
-    #[error("the database refused")]
+    #[error("could not read or write the record")]
     Database(#[from] sqlx::Error),
 }
 
@@ -80,7 +80,7 @@ impl RecordError {
                 "It cannot be put off to {} at this hour. See `defer_to` of the inbox.",
                 bucket.as_str().replace('_', " ")
             ),
-            Self::NotAhead => "Choose a moment that is ahead, at most a year.".to_owned(),
+            Self::NotAhead => "Choose a time in the future, at most a year ahead.".to_owned(),
             Self::Request(_) | Self::Database(_) => {
                 "Something went wrong on our side. Try again.".to_owned()
             }
