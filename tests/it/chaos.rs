@@ -28,7 +28,7 @@ async fn short_chaos_run_breaks_no_promise() {
 
 const JOB: Uuid = Uuid::from_u128(1);
 
-/// One mail, judged at the second attempt, with everything that belongs to it.
+/// One email, judged at the second attempt, with everything that belongs to it.
 const HEALTHY: &str = r"
     insert into tenants (id, slug) values (md5('t')::uuid, 'chaos');
     insert into messages (tenant_id, id, format, source, content_hash)

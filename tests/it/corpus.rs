@@ -1,4 +1,4 @@
-//! Every mail of the corpus through real processes: each is either refused with a reason or triaged to an end.
+//! Every email of the corpus through real processes: each is either refused with a reason or triaged to an end.
 
 use crate::support::{
     TestDb,
@@ -11,7 +11,7 @@ use crate::support::{
 use futures::{StreamExt, stream};
 use reqwest::StatusCode;
 
-/// What became of one mail.
+/// What became of one email.
 enum End {
     Refused,
     Triaged,

@@ -4,7 +4,7 @@ use crate::support::{Client, TestDb};
 use jobs::{
     commands::{
         contacts::{Contacts, Upserted},
-        record::{self, Record, RecordError},
+        record::{self, Record, RecordError, Reference},
         tasks::Tasks,
     },
     domain::{
@@ -121,7 +121,10 @@ async fn an_email_is_tied_to_a_task_once_and_only_an_email_of_the_tenant_s() {
     assert!(Tasks::link(&mut conn, tenant, made.id, ours).await.unwrap());
     assert!(!Tasks::link(&mut conn, tenant, made.id, ours).await.unwrap());
     let refused = Tasks::link(&mut conn, tenant, made.id, theirs).await;
-    assert!(matches!(refused, Err(RecordError::Unknown("mail"))));
+    assert!(matches!(
+        refused,
+        Err(RecordError::Unknown(Reference::Message))
+    ));
     let read = Tasks::find(&mut conn, tenant, made.id.0)
         .await
         .unwrap()

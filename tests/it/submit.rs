@@ -147,7 +147,7 @@ async fn a_key_is_refused_for_another_request() {
     let client = api.sign_in(&db).await;
     assert_eq!(client.submit(&mail("First"), "k").await.status, 202);
     let other = client.submit(&mail("Second"), "k").await;
-    other.assert_problem(422, "IDEMPOTENCY_KEY_REUSED", "another mail");
+    other.assert_problem(422, "IDEMPOTENCY_KEY_REUSED", "another email");
     let other = send(
         client
             .request(Method::POST, "/v1/jobs/triage?mode=rules_only")
@@ -238,7 +238,7 @@ async fn keys_of_two_tenants_and_of_two_users_never_meet() {
         assert_eq!(answer.header("idempotent-replayed"), None);
     }
     assert_eq!(db.one::<i64>("select count(*) from jobs").await, 3);
-    // The same mail: one job within a tenant, one more in another.
+    // The same email: one job within a tenant, one more in another.
     let shared = colleague.submit(&mail("Mine"), "k2").await;
     assert_eq!(
         (shared.status.as_u16(), &shared.body["id"]),
@@ -364,7 +364,7 @@ async fn an_external_id_names_one_piece_of_work() {
     );
     assert_eq!(again.header("location"), first.header("location"));
     let other = submit_json(&client, "k3", &body("B", "order-7")).await;
-    other.assert_problem(422, "EXTERNAL_ID_REUSED", "another mail");
+    other.assert_problem(422, "EXTERNAL_ID_REUSED", "another email");
     assert_eq!(other.body["errors"][0]["pointer"], "/external_id");
     // The refusal left nothing behind: the key is free for a valid request.
     assert_eq!(

@@ -394,7 +394,7 @@ async fn a_failure_has_a_message_for_the_user_and_one_for_the_operator() {
     let failure = worker.attempt(&worker.claim().await).await.err().unwrap();
     assert_eq!(
         (failure.class, failure.code),
-        (FailureClass::Permanent, "unparsable_mail")
+        (FailureClass::Permanent, "unparsable_email")
     );
     assert!(failure.message.starts_with("This is not an email"));
     worker

@@ -182,7 +182,7 @@ mod tests {
             source: br#"{"hunter2": 1}"#.to_vec(),
         };
         let failure = Failure::from(messages::parse(Some(stored)).await.err().unwrap());
-        assert_eq!(failure.code, "unparsable_mail");
+        assert_eq!(failure.code, "unparsable_email");
         assert!(!failure.detail.contains("hunter2"), "{}", failure.detail);
     }
 

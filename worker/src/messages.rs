@@ -45,8 +45,8 @@ impl LoadError {
                 "message_missing",
                 "This email is not stored or was deleted. Submit it again.",
             )),
-            Self::Parse(error) => Ok(("unparsable_mail", error.user_message())),
-            Self::Panicked => Ok(("unparsable_mail", "This email could not be parsed.")),
+            Self::Parse(error) => Ok(("unparsable_email", error.user_message())),
+            Self::Panicked => Ok(("unparsable_email", "This email could not be parsed.")),
         }
     }
 }
@@ -120,7 +120,7 @@ mod tests {
             })
         };
         assert_eq!(code(None).await, "message_missing");
-        assert_eq!(code(stored(b"no mail at all")).await, "unparsable_mail");
+        assert_eq!(code(stored(b"no mail at all")).await, "unparsable_email");
         let parsed = parse(stored(b"From: a@b.c\nSubject: Plan\n\nHello")).await;
         assert_eq!(parsed.ok().unwrap().mail.subject, "Plan");
     }

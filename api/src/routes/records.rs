@@ -194,7 +194,7 @@ impl From<RecordError> for ApiError {
     fn from(error: RecordError) -> Self {
         match error {
             RecordError::NotFound(_) => Self::not_found(),
-            RecordError::Unknown(noun) => fields::not_found(noun),
+            RecordError::Unknown(reference) => fields::not_found(reference),
             RecordError::Stale { .. } => if_match::stale(),
             RecordError::NotOffered(_) => Self::new(Code::InvalidParameter, error.user_message())
                 .at("/bucket", "NOT_OFFERED", "Must be offered at this hour."),

@@ -111,7 +111,7 @@ const PROMISES: [(&str, &str); 10] = [
     ),
     (
         "every effect exists at most once",
-        "select 'result of mail ' || encode(content_hash, 'hex') from triage_results
+        "select 'result of email ' || encode(content_hash, 'hex') from triage_results
          group by tenant_id, content_hash, ruleset_version, mode having count(*) > 1
          union all
          select 'results of job ' || job_id from triage_results group by job_id having count(*) > 1

@@ -5,7 +5,7 @@
 pub mod command;
 mod error;
 
-pub use error::RecordError;
+pub use error::{RecordError, Reference};
 
 use crate::domain::ResourceKind;
 use crate::domain::{

@@ -2,7 +2,7 @@
 
 use super::{
     projects::Projects,
-    record::{Record, RecordError, RecordFacts},
+    record::{Record, RecordError, RecordFacts, Reference},
 };
 use crate::domain::ResourceKind;
 use crate::{
@@ -79,7 +79,7 @@ impl Record for Tasks {
         if let Some(message) = new.message
             && !task_messages::insert(conn, tenant, id, message).await?
         {
-            return Err(RecordError::Unknown("mail"));
+            return Err(RecordError::Unknown(Reference::Message));
         }
         super::record::found::<Self>(conn, tenant, id.0).await
     }
@@ -196,7 +196,7 @@ impl Tasks {
         if task_messages::insert(conn, tenant, task.id, message).await? {
             Ok(true)
         } else {
-            Err(RecordError::Unknown("mail"))
+            Err(RecordError::Unknown(Reference::Message))
         }
     }
 
@@ -222,7 +222,7 @@ async fn hold(
     if projects::hold(conn, tenant, id).await? {
         Ok(id)
     } else {
-        Err(RecordError::Unknown(Projects::NOUN))
+        Err(RecordError::Unknown(Reference::Project))
     }
 }
 
@@ -246,5 +246,5 @@ async fn found_or_made(
     }
     projects::named(conn, tenant, name)
         .await?
-        .ok_or(RecordError::Unknown(Projects::NOUN))
+        .ok_or(RecordError::Unknown(Reference::Project))
 }

@@ -11,7 +11,7 @@ pub struct EmailAddress(String);
 
 /// Not an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is not an e-mail address")]
+#[error("is not an email address")]
 pub struct MalformedEmail;
 
 impl EmailAddress {

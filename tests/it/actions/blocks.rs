@@ -178,7 +178,7 @@ async fn a_snoozed_mail_waits_in_the_inbox_even_if_it_asked_for_nothing() {
         .one("select string_agg(concat_ws(' ', title, state, owner_id is null, message_id is null), ', ') from inbox_items")
         .await;
     assert_eq!(items, "Plan deferred f f");
-    // The same mail again is the same item, put off anew.
+    // The same email again is the same item, deferred anew.
     let output = done(&client, &snooze("tomorrow 09:00")).await;
     assert_eq!(output["actions"][0]["result"], "succeeded", "{output}");
     let items: String = db

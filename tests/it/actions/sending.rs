@@ -217,7 +217,7 @@ async fn what_may_have_been_sent_is_not_sent_again_and_a_person_has_the_last_wor
         )
         .await
     };
-    // The same mail again is the same effect.
+    // The same email again is the same effect.
     let again = app.written("Hello").await;
     app.agree(&again).await;
     let ended = approval_in(&app.client, &again, "failed").await;
@@ -242,7 +242,7 @@ async fn what_may_have_been_sent_is_not_sent_again_and_a_person_has_the_last_wor
     assert_eq!(
         received[0].header("message-id"),
         received[1].header("message-id"),
-        "one mail has one name"
+        "one email has one name"
     );
 }
 

@@ -111,7 +111,7 @@ async fn living_workers_never_run_a_job_twice() {
     }
 }
 
-/// The same question, but another mail.
+/// The same question, but another email.
 fn numbered(n: usize) -> Vec<u8> {
     let mail = String::from_utf8(mail()).expect("the fixture is ASCII");
     mail.replace("Thursday", &format!("day {n}"))

@@ -1,6 +1,6 @@
 //! Every panel and every alert asked of a real Prometheus that scrapes real processes: part of `cargo dev test --full`.
 //!
-//! The traffic has everything the boards show: good mail, failures, retries, a model that limits us and talks
+//! The traffic has everything the boards show: good emails, failures, retries, a model that limits us and talks
 //! nonsense, a worker that is killed. An empty answer is a fault; [`INSTEAD`] names the alerts and panels
 //! that are asked for something else.
 
@@ -181,7 +181,7 @@ async fn accept_invite(db: &TestDb, api: &Api) {
     );
 }
 
-/// Mail that rules decide and mail that the model is asked about, a repeated request, a refused one, a foreign token.
+/// Emails that rules decide and emails that the model is asked about, a repeated request, a refused one, a foreign token.
 async fn traffic(client: &Client) {
     for mail in corpus::fixtures().into_iter().take(20) {
         let key = format!("traffic-{}", mail.name);

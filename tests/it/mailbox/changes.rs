@@ -177,7 +177,7 @@ async fn taking_back_touches_only_what_we_had_changed() {
     let message = with_mail(&dovecot, &app).await;
     let read = agreed(&app, ActionType::MarkRead, &json!({}), message).await;
     approval_in(&app.client, &read, "executed").await;
-    // The same mail under another name with us: it is read by now.
+    // The same email under another name with us: it is read by now.
     let twin = handed_in(&app.db, app.client.tenant, MAIL).await;
     let again = agreed(&app, ActionType::MarkRead, &json!({}), twin).await;
     approval_in(&app.client, &again, "executed").await;
@@ -216,7 +216,7 @@ async fn nobody_reaches_into_the_mailbox_of_another() {
     let message = with_mail(&dovecot, &app).await;
     let star = |message: MessageId| json!({"actions": [{"type": "star", "payload": {}, "message_id": message}]});
     let stranger = app.api.sign_in(&app.db).await;
-    // Theirs is the same mail, but no mailbox.
+    // Theirs is the same email, but no mailbox.
     let own = handed_in(&app.db, stranger.tenant, MAIL).await;
     let output = done(&stranger, &star(own)).await;
     assert_eq!(

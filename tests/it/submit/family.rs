@@ -53,7 +53,7 @@ async fn a_batch_ends_when_its_emails_are_judged_and_counts_them() {
     let existing: Vec<_> = jobs.iter().map(|item| &item["existing"]).collect();
     assert_eq!(existing, [false, true, false, true]);
     assert_eq!(jobs[1]["job"], known.body["id"]);
-    assert_eq!(jobs[3]["job"], jobs[0]["job"], "one mail, one job");
+    assert_eq!(jobs[3]["job"], jobs[0]["job"], "one email, one job");
     assert!(jobs.iter().all(|item| item["category"].is_string()));
     let counted: Value = db
         .one("select jsonb_build_array((select count(*) from finished_jobs), (select count(*) from messages))")

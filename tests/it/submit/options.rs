@@ -110,7 +110,7 @@ async fn of_the_jobs_with_one_dedupe_key_one_waits() {
     assert_eq!(
         (again.status.as_u16(), &again.body["id"]),
         (200, &newer.body["id"]),
-        "the same mail is the same work"
+        "the same email is the same work"
     );
     db.execute(
         "update jobs set state = 'running', worker_id = gen_random_uuid(), lease_until = now() + interval '1 minute'",

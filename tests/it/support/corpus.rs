@@ -1,4 +1,4 @@
-//! Mail to drive the system with: [`all`] is every message, of three origins.
+//! Emails to drive the system with: [`all`] is every message, of three origins.
 //!
 //! Our fixtures (`tests/mail`), messages generated from a seed, so that a failure names one that can be made again,
 //! and the hostile MIME packaged with the `mail-parser` crate, read where cargo unpacked it. Says nothing about what
@@ -85,7 +85,7 @@ fn read_all(folder: &Path) -> Vec<Mail> {
     let mut files = Vec::new();
     collect(folder, &mut files);
     files.sort();
-    assert!(!files.is_empty(), "no mail below {}", folder.display());
+    assert!(!files.is_empty(), "no email below {}", folder.display());
     files
         .iter()
         .map(|path| Mail {
@@ -101,7 +101,7 @@ fn read_all(folder: &Path) -> Vec<Mail> {
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder)
-        .expect("list a folder of mail")
+        .expect("list a folder of emails")
         .flatten()
     {
         let path = entry.path();
@@ -113,7 +113,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// Choices from a seed (`SplitMix64`): no dependency, and the same mail on every machine.
+/// Choices from a seed (`SplitMix64`): no dependency, and the same emails on every machine.
 struct Dice(u64);
 
 impl Dice {
@@ -215,7 +215,7 @@ fn headers(dice: &mut Dice, seed: u64) -> String {
         1 + seed % 28,
         seed % 24,
     );
-    // One in eight has none, as mail from scripts often does.
+    // One in eight has none, as email from scripts often does.
     if dice.below(8) > 0 {
         let _ = write!(
             headers,

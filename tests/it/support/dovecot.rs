@@ -153,7 +153,7 @@ impl Dovecot {
         fs::rename(tmp, new).expect("deliver an email");
     }
 
-    /// Makes the server give every mail of a folder another UID under another UIDVALIDITY, as after a restore.
+    /// Makes the server give every email of a folder another UID under another UIDVALIDITY, as after a restore.
     pub(crate) fn forget_uids(&self, folder: &str) {
         for entry in fs::read_dir(self.maildir(folder))
             .into_iter()

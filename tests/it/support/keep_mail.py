@@ -1,4 +1,4 @@
-"""A real mail server for one test. Keeps each mail as a file in the folder given, and misbehaves as the folder's file `faults`
+"""A real mail server for one test. Keeps each email as a file in the folder given, and misbehaves as the folder's file `faults`
 says: a line for a connection. Writes its port to stdout. Given `tls` or `starttls`, a certificate and its key, it speaks
 encrypted only.
 

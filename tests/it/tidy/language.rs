@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::{collections::BTreeMap, fmt::Write as _};
 
 /// Words and phrases that are refused wherever they stand, as identifiers and as prose, and what to write instead.
-const PHRASES: [(&str, &str); 36] = [
+const PHRASES: [(&str, &str); 41] = [
     ("youngest first", "newest first"),
     ("whoever", "name the actor"),
     (
@@ -19,6 +19,11 @@ const PHRASES: [(&str, &str); 36] = [
     ("a mail", "an email, a message"),
     ("the mail", "the email, the message"),
     ("this mail", "this email, this message"),
+    ("one mail", "one email"),
+    ("same mail", "same email"),
+    ("another mail", "another email"),
+    ("every mail", "every email"),
+    ("each mail", "each email"),
     ("mails", "emails, messages"),
     ("for ever", "never expires, always"),
     ("the house", "our default, external"),
@@ -51,8 +56,8 @@ const PHRASES: [(&str, &str); 36] = [
 ];
 
 /// What follows "a mail" and "the mail" in terms of the field.
-const AFTER_A_MAIL: [&str; 7] = [
-    "server", "servers", "client", "host", "parser", "and", "files",
+const AFTER_A_MAIL: [&str; 9] = [
+    "server", "servers", "client", "host", "parser", "program", "programs", "and", "files",
 ];
 
 /// Types and constants that may not be declared: as plain words they are English.
@@ -114,7 +119,8 @@ const MODULES: [(&str, &str); 13] = [
 ];
 
 /// Texts that stand in for an address or a macro, compared as they are.
-const LITERALS: [(&str, &str); 7] = [
+const LITERALS: [(&str, &str); 8] = [
+    ("e-mail", "email"),
     ("way_of", "executor_for"),
     ("fn told", "entry, record"),
     ("/v1/queue", "/v1/inbox"),

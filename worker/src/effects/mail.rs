@@ -279,7 +279,7 @@ fn render(
         .header(ContentType::TEXT_PLAIN)
         .body(outgoing.body_text.clone())
         .map_err(|_| {
-            PrepareError::refused("unrenderable_mail", "The email could not be written.")
+            PrepareError::refused("unrenderable_email", "The email could not be written.")
         })?;
     Ok(mail.formatted())
 }

@@ -9,7 +9,7 @@ use base::TenantId;
 use jobs::{
     commands::{
         effects::local::{Done, Refusal},
-        record::{self, Record, RecordError},
+        record::{self, Record, RecordError, Reference},
         tasks::Tasks,
     },
     domain::{
@@ -60,7 +60,7 @@ impl LocalEffect for CreateTask {
         let mut inner = conn.begin().await?;
         let created = match Tasks::create(&mut inner, action.tenant, action.user, &new).await {
             // The email may be deleted before the approval; the task is created anyway.
-            Err(RecordError::Unknown("mail")) => {
+            Err(RecordError::Unknown(Reference::Message)) => {
                 inner.rollback().await?;
                 let new = NewTask {
                     message: None,

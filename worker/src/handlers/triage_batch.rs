@@ -131,7 +131,7 @@ mod tests {
             ),
             (
                 args.items[2].job,
-                status(JobState::Discarded, None, Some("unparsable_mail")),
+                status(JobState::Discarded, None, Some("unparsable_email")),
             ),
         ]);
         let output = summarise(&args, &statuses);
@@ -146,7 +146,7 @@ mod tests {
         let third = &output.items[2];
         assert_eq!(
             (third.index, third.error_code.as_deref()),
-            (2, Some("unparsable_mail"))
+            (2, Some("unparsable_email"))
         );
         assert_eq!((output.total, output.items[3].state), (4, None));
     }

@@ -1,10 +1,13 @@
 //! Fields that several records have, parsed or refused with a pointer.
 
 use crate::error::{ApiError, Code};
-use jobs::domain::{
-    invite::EmailAddress,
-    name::{NOTES_CHARS, Name},
-    tasks::Progress,
+use jobs::{
+    commands::record::Reference,
+    domain::{
+        invite::EmailAddress,
+        name::{NOTES_CHARS, Name},
+        tasks::Progress,
+    },
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
@@ -72,10 +75,10 @@ pub(in crate::routes) fn email(text: &str) -> Result<EmailAddress, ApiError> {
 }
 
 /// 422: the body refers to something that does not exist in this tenant.
-pub(in crate::routes) fn not_found(noun: &'static str) -> ApiError {
-    let (pointer, what) = match noun {
-        "project" => ("/project_id", "project"),
-        _ => ("/message_id", "email"),
+pub(in crate::routes) fn not_found(reference: Reference) -> ApiError {
+    let (pointer, what) = match reference {
+        Reference::Project => ("/project_id", "project"),
+        Reference::Message => ("/message_id", "email"),
     };
     let detail = format!("There is no such {what} in your tenant.");
     invalid(pointer, "UNKNOWN", detail)

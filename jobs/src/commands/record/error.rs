@@ -12,9 +12,9 @@ use crate::{
 pub enum RecordError {
     #[error("there is no such {0}")]
     NotFound(&'static str),
-    /// Something that the new state refers to is missing.
-    #[error("the {0} it refers to is not there")]
-    Unknown(&'static str),
+    /// The tenant does not have what the new state refers to.
+    #[error("there is no such {}", .0.noun())]
+    Unknown(Reference),
     #[error("the current version is {present}, not {asked}")]
     Stale { asked: i32, present: i32 },
     #[error("the {0} is deleted")]
@@ -40,6 +40,22 @@ pub enum RecordError {
     Database(#[from] sqlx::Error),
 }
 
+/// What a record may refer to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reference {
+    Project,
+    Message,
+}
+
+impl Reference {
+    const fn noun(self) -> &'static str {
+        match self {
+            Self::Project => "project",
+            Self::Message => "email",
+        }
+    }
+}
+
 impl RecordError {
     /// Returns a code for programs.
     pub const fn code(&self) -> &'static str {
@@ -60,7 +76,8 @@ impl RecordError {
     /// Returns the message for the person.
     pub fn user_message(&self) -> String {
         match self {
-            Self::NotFound(noun) | Self::Unknown(noun) => format!("There is no such {noun}."),
+            Self::NotFound(noun) => format!("There is no such {noun}."),
+            Self::Unknown(reference) => format!("There is no such {}.", reference.noun()),
             Self::Stale { .. } => "It was changed in the meantime.".to_owned(),
             Self::Deleted(noun) => format!("The {noun} is deleted. Restore it first."),
             Self::NotDeleted(noun) => format!("The {noun} is not deleted."),

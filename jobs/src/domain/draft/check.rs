@@ -93,7 +93,7 @@ impl TextFault {
                 "The text has a link that stands neither in the thread nor in the instructions."
             }
             Self::UnknownAddress => {
-                "The text has an e-mail address that stands neither in the thread nor in the instructions: leave it out."
+                "The text has an email address that stands neither in the thread nor in the instructions: leave it out."
             }
             Self::Secret => {
                 "The text holds what looks like a password, a key, a code, an account or card number: leave it out."

@@ -9,7 +9,7 @@ pub(super) async fn house_by(server: &Aiosmtpd) -> TestApp {
     TestApp::open_with(|account| account["smtp"]["port"] = json!(server.port)).await
 }
 
-/// What becomes of one mail whose connections go wrong like this: status of the effect, and copies that the server has.
+/// What becomes of one email whose connections go wrong like this: status of the effect, and copies that the server has.
 async fn sent_under(faults: &[&str], approval_status: &str) -> (Value, usize) {
     let server = Aiosmtpd::start();
     let app = house_by(&server).await;

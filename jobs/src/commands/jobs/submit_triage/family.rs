@@ -21,7 +21,7 @@ use sqlx::{PgConnection, PgPool};
 /// Nothing was submitted.
 #[derive(Debug, thiserror::Error)]
 pub enum FamilyError {
-    #[error("mail {index} was refused")]
+    #[error("email {index} was refused")]
     Item {
         index: usize,
         #[source]
