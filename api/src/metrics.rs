@@ -60,7 +60,7 @@ base::metrics! {
         http_body_bytes: IntGauge,
         /// Connections of this process to the database.
         db_pool_connections: IntGaugeVec [state],
-        /// Whether notifications arrive (1) or the process lives by polling (0).
+        /// Whether notifications arrive (1) or the process only polls (0).
         listener_alive: IntGauge,
     }
 }

@@ -41,18 +41,18 @@ base::metrics! {
         llm_mode: IntGaugeVec [mode],
         /// Batches of requests at providers that have not ended; all workers report the same number.
         llm_batches_open: IntGauge,
-        /// Age of the oldest of them, in seconds; all workers report the same number.
+        /// Age of the oldest open batch, in seconds; all workers report the same number.
         llm_batch_oldest_seconds: IntGauge,
-        /// Models that are not asked: 1 while an operator must act, or while the provider is away or asked to wait; all workers report the same numbers.
+        /// Models that are not asked: 1 while an operator must act, or while the provider is unavailable or asked to wait; all workers report the same numbers.
         llm_lane_open: IntGaugeVec [provider, model, cause],
         /// Configured requests and tokens per minute, by unit; absent without a limit. All workers report the same numbers.
         llm_rate_limit: IntGaugeVec [provider, model, unit],
         /// Jobs that wait for their turn at a model's rate; all workers report the same numbers.
         llm_rate_waiting: IntGaugeVec [provider, model],
+        /// Longest wait of a job for its turn at a model's rate, in seconds; all workers report the same numbers.
+        llm_rate_oldest_wait_seconds: IntGaugeVec [provider, model],
         /// The largest part that any tenant has used of a budget for models, 1 for all of it, by period; all workers report the same numbers.
         llm_budget_used_ratio: GaugeVec [period],
-        /// How long the first of them has waited, in seconds; all workers report the same numbers.
-        llm_rate_oldest_wait_seconds: IntGaugeVec [provider, model],
     }
 }
 
