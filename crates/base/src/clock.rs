@@ -1,4 +1,4 @@
-//! [`Clock`]: the time for policies such as backoff and working hours. Expiry of stored rows is compared with `now()` in SQL.
+//! [`Clock`]: the time for policies such as working hours. Expiry and backoff of stored rows are computed with `now()` in SQL.
 
 use chrono::{DateTime, Utc};
 use std::sync::{Arc, Mutex};

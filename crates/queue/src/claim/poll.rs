@@ -1,6 +1,6 @@
 //! The poll: one statement that makes due jobs available and finds everything else that may need doing.
 //!
-//! An idle worker sends nothing else, and the poll covers every notification that was lost.
+//! Beside it, an idle worker sends only its heartbeat and the statements of its duties. Covers every notification that was lost.
 
 use super::dead_tuples::{TableScan, table_blocks};
 use crate::interval::interval;

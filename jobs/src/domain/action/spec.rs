@@ -63,7 +63,7 @@ pub enum Executor {
     Inbox(InboxChange),
     /// Puts the message into the next digest of its owner.
     DigestEntry,
-    /// Puts a notification into the inbox.
+    /// Adds an entry to the history.
     Notification,
 }
 

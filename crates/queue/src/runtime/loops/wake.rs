@@ -1,7 +1,7 @@
 //! The wake loop: turns notifications into claims, and polls for everything that may need doing.
 //!
-//! One statement per poll interval covers due jobs, lost notifications, dead workers and maintenance; an idle worker
-//! sends nothing else. The loop sleeps until the next job is due, to the millisecond.
+//! One statement per poll interval finds due jobs, lost notifications, dead workers and duties that are due. The loop sleeps
+//! until the next job is due, to the millisecond.
 
 use crate::runtime::engine::Engine;
 use crate::{
