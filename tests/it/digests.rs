@@ -29,7 +29,7 @@ async fn app_with_digest(by_email: bool) -> TestApp {
     app
 }
 
-/// Puts an email off until the digest; what the action says.
+/// Adds an email to the digest; what the action says.
 async fn put_off(client: &Client, email: &Value, note: Option<&str>) -> Value {
     let payload = note.map_or_else(|| json!({}), |note| json!({"note": note}));
     let action = json!({"type": "digest_add", "message_id": email, "payload": payload});

@@ -57,7 +57,7 @@ pub fn routes() -> Vec<Route> {
             WRITE,
             defer,
         )
-        .summary("Snooze an inbox item")
+        .summary("Defer an inbox item")
         .body::<Deferral>(JSON),
         Route::new(
             Method::POST,

@@ -22,7 +22,7 @@ use sqlx::{PgConnection, PgPool};
 
 const NOUN: &str = "inbox item";
 
-/// The latest time to which an item can be snoozed.
+/// The latest time to which an item can be deferred.
 const LONGEST: TimeDelta = TimeDelta::days(366);
 
 /// Takes a step with an item that `user` may see, or without a user with any item of the tenant. `seen` is the version

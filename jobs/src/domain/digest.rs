@@ -31,7 +31,7 @@ pub fn next(zone: Tz, at: NaiveTime, now: DateTime<Utc>) -> DateTime<Utc> {
     }
 }
 
-/// An email that was put off until the digest.
+/// An email that was added to the digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub title: String,

@@ -1,4 +1,4 @@
-//! The inbox: its items and their states ([`ItemState`]), and when a snoozed item returns ([`Until`], [`Bucket`]).
+//! The inbox: its items and their states ([`ItemState`]), and when a deferred item returns ([`Until`], [`Bucket`]).
 
 mod bucket;
 mod item;

@@ -1,4 +1,4 @@
-//! `digests` and `digest_entries`: the digest of each user's day, and the emails that were put off until then.
+//! `digests` and `digest_entries`: the digest of each user's day, and the emails that were added to it.
 
 use crate::domain::{
     DigestEntryId, DigestId, InboxItemId, MessageId, UserId,

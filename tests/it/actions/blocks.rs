@@ -106,7 +106,7 @@ async fn an_item_is_put_off_and_back_where_it_was_unless_somebody_has_touched_it
     let first = agreed(&db, &client, ActionType::Defer, &week).await;
     let deferred = item().await;
     assert_eq!(deferred["state"], "deferred");
-    // Put off again from there, and back to there.
+    // Deferred again from there, and back to there.
     let later = json!({"item_id": id, "until": "2035-01-08T09:00:00Z"});
     // Within a year it must be.
     let far = propose_action(&db, client.tenant, ActionType::Defer, &later).await;

@@ -1,4 +1,4 @@
-//! `digest_add`: puts an email off until the digest of its owner. `send_digest`: sends a digest to its user.
+//! `digest_add`: adds an email to the next digest of its owner. `send_digest`: sends a digest to its user.
 
 use super::{
     ActionContext, LocalEffect, PrepareError, Prepared, ProviderContext,

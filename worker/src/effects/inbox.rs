@@ -124,7 +124,7 @@ impl LocalEffect for Snooze {
         let message = action.message.ok_or_else(|| {
             Refusal::refused(
                 "message_required",
-                "Give `message_id`: the email to snooze.",
+                "Give `message_id`: the email to defer.",
             )
         })?;
         let until = action.params.get("until").unwrap_or_default();
@@ -157,14 +157,14 @@ async fn make(
     let item = NewItem::of_mail(&loaded.mail.subject, &loaded.content_hash, message);
     let new = NewItem {
         owner: action.user,
-        rationale: "Snoozed before triage put it into the inbox.".to_owned(),
+        rationale: "Deferred before triage put it into the inbox.".to_owned(),
         job: Some(action.job),
         ..item
     };
     inbox_items::insert(conn, action.tenant, &new)
         .await?
         .ok_or_else(|| {
-            let message = "The inbox item of this email was dealt with. Reopen it to snooze it.";
+            let message = "The inbox item of this email was dealt with. Reopen it to defer it.";
             Refusal::refused("not_now", message)
         })
 }

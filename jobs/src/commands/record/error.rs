@@ -94,7 +94,7 @@ impl RecordError {
                 )
             }
             Self::NotOffered(bucket) => format!(
-                "It cannot be put off to {} at this hour. See `defer_to` of the inbox.",
+                "It cannot be deferred to {} at this hour. See `defer_to` of the inbox.",
                 bucket.as_str().replace('_', " ")
             ),
             Self::NotAhead => "Choose a time in the future, at most a year ahead.".to_owned(),

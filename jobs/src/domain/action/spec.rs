@@ -59,7 +59,7 @@ pub enum Executor {
     Contact,
     /// Proposes a block of time.
     Block,
-    /// Snoozes something in the inbox.
+    /// Defers something in the inbox.
     Inbox(InboxChange),
     /// Puts the message into the next digest of its owner.
     DigestEntry,
@@ -101,7 +101,7 @@ pub enum TaskChange {
     Link,
 }
 
-/// What is snoozed.
+/// What is deferred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum InboxChange {
     /// The message itself.

@@ -199,7 +199,7 @@ impl ActionType {
                 parameters: const { &[text("title", 200).in_summary(), optional("minutes", 4)] },
             },
             Self::Snooze => ActionSpec {
-                title: "Snooze the message",
+                title: "Defer the message",
                 risk: Risk::Medium,
                 executor: Executor::Inbox(InboxChange::Snooze),
                 compensable: true,
@@ -209,7 +209,7 @@ impl ActionType {
                 parameters: const { &[text("until", 40).in_summary()] },
             },
             Self::Defer => ActionSpec {
-                title: "Snooze an inbox item",
+                title: "Defer an inbox item",
                 risk: Risk::Medium,
                 executor: Executor::Inbox(InboxChange::Defer),
                 compensable: true,

@@ -1,4 +1,4 @@
-//! When a snoozed item returns: [`Bucket`], a moment in the user's day. Pure: the caller passes the current time.
+//! When a deferred item returns: [`Bucket`], a moment in the user's day. Pure: the caller passes the current time.
 
 use crate::domain::draft::send_at::local;
 use base::str_enum;
