@@ -1,4 +1,4 @@
-//! A model that is away costs nothing: real workers stop asking it, jobs wait without using up attempts, and everything is done
+//! A model that is unavailable costs nothing: real workers stop asking it, jobs wait without using up attempts, and everything is done
 //! after it is back.
 
 mod fallbacks;
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 /// The duty that releases jobs has a tick of five seconds, and several of them pass.
 const AFTERWARDS: Duration = Duration::from_secs(90);
 
-/// Workers look at a model that is away every second.
+/// Workers probe a model that is unavailable every second.
 const OFTEN: (&str, &str) = ("LLM_PROBE_SECONDS", "1");
 
 pub(crate) fn email(n: usize) -> Vec<u8> {

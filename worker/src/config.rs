@@ -66,7 +66,7 @@ const PRICES: Variable = Variable::optional(
 const PROBE: Variable = Variable::with_default(
     "LLM_PROBE_SECONDS",
     "60",
-    "The longest time between two requests to a model that is away, by all workers together",
+    "The longest time between two requests to a model that is unavailable, by all workers together",
 );
 const REQUEST_RATE: Variable = Variable::optional(
     "LLM_REQUESTS_PER_MINUTE",
@@ -155,7 +155,7 @@ pub struct WorkerConfig {
     /// The version of OpenTelemetry's names for calls to the model.
     pub naming: Naming,
     pub prices: Prices,
-    /// How often a model that is away is asked.
+    /// How often a model that is unavailable is asked.
     pub lanes: LanePolicy,
     /// How often a model is asked at most.
     pub rate: Rate,

@@ -79,10 +79,10 @@ struct SettingsBody {
     #[schemars(range(min = 60, max = 86_400))]
     answer_cache_seconds: Option<i32>,
     on_outage: OnOutage,
-    /// The longest time that an email waits for a language model that is away.
+    /// The longest time that an email waits for a language model that is unavailable.
     #[schemars(range(min = 1, max = 2_592_000))]
     triage_wait_seconds: i32,
-    /// The longest time that a draft waits for a language model that is away.
+    /// The longest time that a draft waits for a language model that is unavailable.
     #[schemars(range(min = 1, max = 2_592_000))]
     draft_wait_seconds: i32,
     /// With `fallback_after`: when an email is left to a person.
@@ -121,11 +121,11 @@ struct NewSettings {
     /// `wait` by default.
     #[serde(default = "wait")]
     on_outage: OnOutage,
-    /// The longest time that an email waits for a language model that is away; a day by default.
+    /// The longest time that an email waits for a language model that is unavailable; a day by default.
     #[serde(default = "a_day")]
     #[schemars(range(min = 1, max = 2_592_000))]
     triage_wait_seconds: i32,
-    /// The longest time that a draft waits for a language model that is away; three days by default.
+    /// The longest time that a draft waits for a language model that is unavailable; three days by default.
     #[serde(default = "three_days")]
     #[schemars(range(min = 1, max = 2_592_000))]
     draft_wait_seconds: i32,

@@ -83,7 +83,7 @@ pub enum LlmError {
 /// Why a request was not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAdmitted {
-    /// The provider is away, or asked everybody to wait. `reason` is the class of the failure that says so.
+    /// The provider is unavailable, or asked everybody to wait. `reason` is the class of the failure that says so.
     #[error("the provider is not asked before {until} ({reason})")]
     LaneOpen {
         reason: &'static str,

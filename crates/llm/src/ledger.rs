@@ -1,6 +1,6 @@
 //! What asks before each request and hears how it ended: [`RequestLedger`].
 //!
-//! A program implements it to record requests before they are sent, to stop asking a provider that is away, and to keep a
+//! A program implements it to record requests before they are sent, to stop asking a provider that is unavailable, and to keep a
 //! budget. [`Unrecorded`] admits everything. This crate stores nothing.
 
 use crate::{

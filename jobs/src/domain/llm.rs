@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use std::time::Duration;
 
 str_enum! {
-    /// What triage does while the model is away.
+    /// What triage does while the model is unavailable.
     OnOutage {
         /// It waits for the model, up to the longest wait.
         Wait = "wait",
@@ -96,7 +96,7 @@ impl OutagePolicy {
 pub enum LaneEffect {
     /// Nothing: another request may succeed.
     Nothing,
-    /// It may be away. Several in a row open the lane.
+    /// It may be unavailable. Several in a row open the lane.
     Counts,
     /// It asked to be left alone until then.
     OpensUntil(DateTime<Utc>),
@@ -104,7 +104,7 @@ pub enum LaneEffect {
     Stops,
 }
 
-/// How often a provider that is away is asked.
+/// How often a provider that is unavailable is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LanePolicy {
     /// Failures in a row that open a lane.

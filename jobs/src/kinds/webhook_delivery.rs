@@ -20,7 +20,7 @@ impl JobKind for WebhookDelivery {
     type Args = Args;
     type Output = Output;
 
-    /// A receiver may be away for half a day; then its subscription is suspended.
+    /// A receiver may be unavailable for half a day; then its subscription is suspended.
     fn retry_policy() -> RetryPolicy {
         RetryPolicy {
             max_attempts: 16,

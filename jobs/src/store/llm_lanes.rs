@@ -150,7 +150,7 @@ pub async fn list(pool: &PgPool) -> Result<Vec<StoredLane>, sqlx::Error> {
     .await
 }
 
-/// Finds until when nobody asks this provider; none if it is asked.
+/// Returns when the lane may be probed; none if it is closed.
 ///
 /// # Errors
 /// When the database does not answer.

@@ -21,7 +21,7 @@ pub struct NewTriageResult<'a> {
     pub mode: &'a str,
     /// Requested although the message had been triaged.
     pub forced: bool,
-    /// The model was away and the fallback decided: the message is triaged again.
+    /// The model was unavailable and the fallback decided: the message is triaged again.
     pub outage: bool,
     /// Set if a model was called.
     pub prompt_version: Option<&'a str>,
@@ -192,7 +192,7 @@ pub async fn former(
     }))
 }
 
-/// Lists the jobs that left a message to a person because the model was away, oldest first.
+/// Lists the jobs that left a message to a person because the model was unavailable, oldest first.
 ///
 /// # Errors
 /// When the database does not answer.

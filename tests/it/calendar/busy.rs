@@ -1,4 +1,4 @@
-//! Drafts know when their writer is busy by the connected calendar: when, not with what; and they do without one that is away.
+//! Drafts know when their writer is busy by the connected calendar: when, not with what; and they do without one that is unavailable.
 
 use super::connected;
 use crate::{

@@ -1,4 +1,4 @@
-//! Several models: the next one is asked while the first is away, and nothing hides that it is.
+//! Several models: the next one is asked while the first is unavailable, and nothing hides that it is.
 
 use super::{OFTEN, submit_drafts, submit_emails, text_of, until_all_wait, until_count};
 use crate::support::{
@@ -58,7 +58,7 @@ async fn fallback_is_asked_while_the_first_lane_is_open_and_the_first_again_afte
         "the fallback is asked in the same attempt"
     );
 
-    // That the first one is away is not hidden.
+    // That the first one is unavailable is not hidden.
     let labels = [("model", "first-1"), ("cause", "provider")];
     assert!(metric(worker.ops, "postroom_llm_lane_open", &labels).await > 0.5);
     let ready = text_of(worker.ops, "readyz").await;

@@ -1,4 +1,4 @@
-//! The model is away: the email waits, the fallback comes when the tenant wants it, and it is replaced.
+//! The model is unavailable: the email waits, the fallback comes when the tenant wants it, and it is replaced.
 
 use super::{
     INVOICE, answer, down,

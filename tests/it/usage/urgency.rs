@@ -76,7 +76,7 @@ async fn email_without_room_for_it_is_judged_by_an_ordinary_request_in_the_same_
     let failures: i64 = db
         .one("select coalesce(sum(failures), 0) from llm_lanes")
         .await;
-    assert_eq!(failures, 0, "a provider without room is not away");
+    assert_eq!(failures, 0, "a provider without room is available");
 }
 
 #[tokio::test]

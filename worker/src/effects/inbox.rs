@@ -122,10 +122,7 @@ impl LocalEffect for Snooze {
         action: &ActionContext<'_>,
     ) -> Result<Done, Refusal> {
         let message = action.message.ok_or_else(|| {
-            Refusal::refused(
-                "message_required",
-                "Give `message_id`: the email to defer.",
-            )
+            Refusal::refused("message_required", "Give `message_id`: the email to defer.")
         })?;
         let until = action.params.get("until").unwrap_or_default();
         let found = inbox_items::of_message(conn, action.tenant, action.user, message).await?;

@@ -1,6 +1,6 @@
 //! Calls the model and never pays for the same answer twice: [`ask`].
 //!
-//! A model that is away or refused by its budget is followed by its fallbacks in the same attempt. The first model is asked
+//! A model that is unavailable or refused by its budget is followed by its fallbacks in the same attempt. The first model is asked
 //! first by every job, so that its probe is a job of its own. A question that can wait goes into a batch first ([`batched`]).
 //!
 //! [`ledger`] records each request before it is sent. The answer is stored before it is used, in a transaction that holds the

@@ -47,7 +47,7 @@ pub(super) enum Reaction {
     AskAgain(LlmError),
     /// Do without an answer: no call answers this question.
     Unanswerable(LlmError),
-    /// Do without an answer: the model was away for as long as the tenant waits. The failure says so.
+    /// Do without an answer: the model was unavailable for as long as the tenant waits. The failure says so.
     WaitedEnough(Failure),
 }
 

@@ -130,7 +130,7 @@ impl Handler for TriageHandler {
         let decision = merge(&case.mail, &verdict, &answer, contact);
         let plan = Plan::gated(decision, &case, now);
         let model_use = match answer {
-            ModelAnswer::Outage => ModelUse::Away,
+            ModelAnswer::Outage => ModelUse::Unavailable,
             ModelAnswer::NotCalled | ModelAnswer::Reply(_) | ModelAnswer::Unusable => model_use,
         };
         self.settle(ctx, &case, &args, plan, usage, model_use)
@@ -142,8 +142,8 @@ impl Handler for TriageHandler {
 enum ModelUse {
     Called,
     NotCalled,
-    /// It was needed, and away for as long as the tenant waits.
-    Away,
+    /// It was needed, and unavailable for as long as the tenant waits.
+    Unavailable,
 }
 
 impl TriageHandler {
@@ -158,7 +158,7 @@ impl TriageHandler {
     ) -> Result<Settlement, Failure> {
         let output = output::of_plan(case, args, &plan, usage);
         let mut follow_up = follow_up::of_plan(ctx, args, &plan)?;
-        let is_outage = model_use == ModelUse::Away;
+        let is_outage = model_use == ModelUse::Unavailable;
         if is_outage && !args.dry_run {
             follow_up.push(follow_up::judge_again(ctx, args)?);
         }

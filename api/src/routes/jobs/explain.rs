@@ -178,7 +178,7 @@ fn why_snoozed(code: &str, message: Option<&str>) -> String {
 fn why_waiting(code: &str) -> &'static str {
     match code {
         "llm_unavailable" => {
-            "The language model is away; the job continues when it is back, or tries again"
+            "The language model is unavailable; the job continues when it is back, or tries again"
         }
         "llm_rate_limited" => {
             "The language model limits our requests; the job continues after the limit, or tries again"

@@ -44,7 +44,7 @@ pub async fn run_attempt(engine: Arc<Engine>, claimed: ClaimedJob) {
     drop(slot);
 }
 
-/// Returns a job whose lease ran out while the database was away. Otherwise a rescue would count a crash of this worker, and
+/// Returns a job whose lease ran out while the database was unreachable. Otherwise a rescue would count a crash of this worker, and
 /// after three outages the job would be taken for poison. Keeps the slot, because there is nothing to claim meanwhile.
 async fn return_lapsed(engine: &Engine, job: &Arc<Job>) {
     let Some(kind) = engine.registry.get(&job.kind) else {

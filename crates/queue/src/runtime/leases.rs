@@ -27,7 +27,7 @@ struct Entry {
 pub struct AttemptSignal {
     /// Set when the lease was lost: write nothing more.
     pub lost: CancellationToken,
-    /// Set with `lost` when the lease was not renewed in time: the database was away, and another worker need not hold the
+    /// Set with `lost` when the lease was not renewed in time: the database was unreachable, and another worker need not hold the
     /// job.
     pub lapsed: CancellationToken,
     /// Set when the cancellation of the job was requested.

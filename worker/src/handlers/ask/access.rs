@@ -11,7 +11,7 @@ use llm::{Model, Models, Naming, Prices, config::ModelError};
 use prometheus::Registry;
 use std::sync::Arc;
 
-/// The models, their prices, and how often one is asked at most, and while it is away. Clones share everything.
+/// The models, their prices, and how often one is asked at most, and while it is unavailable. Clones share everything.
 #[derive(Clone)]
 pub struct ModelAccess {
     pub(in crate::handlers) models: Models,

@@ -220,7 +220,7 @@ async fn without_answer(
             tracing::warn!(
                 error_code = failure.code,
                 detail = failure.detail,
-                "the model was away for too long: the email is left to a person"
+                "the model was unavailable for too long: the email is left to a person"
             );
             Ok(NoAnswer::Is(if decided {
                 ModelAnswer::Unusable

@@ -40,7 +40,7 @@ pub(super) struct Case {
     pub(super) trust: TrustMode,
     /// Empty if the tenant had no rules when the job was submitted.
     pub(super) rules: Arc<RuleSet>,
-    /// Jobs that left this email to a person because the model was away, and whose result this job replaces.
+    /// Jobs that left this email to a person because the model was unavailable, and whose result this job replaces.
     pub(super) outage_jobs: Vec<JobId>,
     /// The earlier result for this email by the same rules.
     pub(super) former: Option<(FormerResult, Vec<StoredAction>)>,

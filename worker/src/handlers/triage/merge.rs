@@ -27,7 +27,7 @@ pub(super) enum ModelAnswer {
     Reply(Reply),
     /// The model was needed but gave no usable answer.
     Unusable,
-    /// The model was needed and away. The email is judged again when it is back.
+    /// The model was needed and unavailable. The email is judged again when it is back.
     Outage,
 }
 

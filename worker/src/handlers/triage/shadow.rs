@@ -1,7 +1,7 @@
 //! `triage.shadow`: has a second model or prompt judge an email that was judged already, and compares: [`ShadowHandler`].
 //!
 //! A sampled triage enqueues it with its outcome ([`follow_up`](super::follow_up)), so that it can neither delay nor fail the
-//! triage. It has no effects: it writes its own output, which holds words of closed sets only. A model that is away or refused
+//! triage. It has no effects: it writes its own output, which holds words of closed sets only. A model that is unavailable or refused
 //! by a budget or a rate leaves the comparison out; nobody waits for it, so that it is not asked again.
 
 mod metrics;

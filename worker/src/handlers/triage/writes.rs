@@ -69,7 +69,7 @@ pub(super) struct NewFinding {
     pub(super) mode: Mode,
     pub(super) forced: bool,
     pub(super) prompt_version: Option<&'static str>,
-    /// The model was away, and the email is judged again when it is back.
+    /// The model was unavailable, and the email is judged again when it is back.
     pub(super) is_outage: bool,
     /// The email, as corrections name it.
     pub(super) email: JudgedEmail,
