@@ -47,7 +47,7 @@ pub(crate) async fn done(client: &Client, body: &Value) -> Value {
 }
 
 /// Something small that is done without asking.
-fn tell(text: &str, external_id: Option<&str>) -> Value {
+fn notify(text: &str, external_id: Option<&str>) -> Value {
     json!({"type": "notify", "payload": {"text": text}, "external_id": external_id})
 }
 
@@ -64,7 +64,7 @@ async fn actions_are_done_in_their_order_each_with_its_line_in_the_ledger() {
     let _worker = Worker::spawn(&db).await;
     let output = done(
         &client,
-        &json!({"actions": [tell("a", None), tell("b", None)]}),
+        &json!({"actions": [notify("a", None), notify("b", None)]}),
     )
     .await;
     for (index, text) in ["a", "b"].iter().enumerate() {
@@ -98,8 +98,8 @@ async fn the_same_action_again_is_a_duplicate_that_names_the_first_and_another_i
     let (client, stranger) = (api.sign_in(&db).await, api.sign_in(&db).await);
     let _worker = Worker::spawn(&db).await;
     for name in [None, Some("n1")] {
-        let first = done(&client, &json!({"actions": [tell("a", name)]})).await;
-        let again = done(&client, &json!({"actions": [tell("a", name)]})).await;
+        let first = done(&client, &json!({"actions": [notify("a", name)]})).await;
+        let again = done(&client, &json!({"actions": [notify("a", name)]})).await;
         let (first, again) = (&first["actions"][0], &again["actions"][0]);
         assert_eq!(first["result"], "succeeded");
         assert_eq!(again["result"], "skipped_duplicate");
@@ -108,7 +108,7 @@ async fn the_same_action_again_is_a_duplicate_that_names_the_first_and_another_i
             (&first["effect_id"], &first["receipt"])
         );
     }
-    let pair = json!({"actions": [tell("b", None), tell("c", None), tell("b", None)]});
+    let pair = json!({"actions": [notify("b", None), notify("c", None), notify("b", None)]});
     let output = done(&client, &pair).await;
     let results: Vec<_> = (0..3).map(|n| &output["actions"][n]["result"]).collect();
     // The third is the first again, and this very job has done it.
@@ -117,9 +117,9 @@ async fn the_same_action_again_is_a_duplicate_that_names_the_first_and_another_i
         output["actions"][0]["effect_id"],
         output["actions"][2]["effect_id"]
     );
-    let other = done(&client, &json!({"actions": [tell("d", Some("n1"))]})).await;
+    let other = done(&client, &json!({"actions": [notify("d", Some("n1"))]})).await;
     assert_eq!(other["actions"][0]["error"]["code"], "external_id_reused");
-    let theirs = done(&stranger, &json!({"actions": [tell("a", Some("n1"))]})).await;
+    let theirs = done(&stranger, &json!({"actions": [notify("a", Some("n1"))]})).await;
     assert_eq!(theirs["actions"][0]["result"], "succeeded");
     assert_eq!(notified(&db).await, 5);
 }
@@ -130,7 +130,7 @@ async fn a_dry_run_touches_no_key_and_the_real_run_after_it_is_done_once() {
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
     let _worker = Worker::spawn(&db).await;
-    let mut body = json!({"actions": [tell("a", Some("n1"))], "dry_run": true});
+    let mut body = json!({"actions": [notify("a", Some("n1"))], "dry_run": true});
     let dry = done(&client, &body).await;
     assert_eq!(
         (&dry["dry_run"], &dry["actions"][0]["result"]),
@@ -149,13 +149,13 @@ async fn a_request_is_one_job_however_often_it_is_sent_and_a_changed_one_is_refu
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
-    let body = json!({"actions": [tell("a", None)]});
+    let body = json!({"actions": [notify("a", None)]});
     let first = ask_with_key(&client, "k1", &body).await;
     let again = ask_with_key(&client, "k1", &body).await;
     assert_eq!((first.status, again.status), (first.status, first.status));
     assert_eq!(first.text, again.text);
     assert_eq!(again.header("idempotent-replayed"), Some("true"));
-    let other = json!({"actions": [tell("b", None)]});
+    let other = json!({"actions": [notify("b", None)]});
     ask_with_key(&client, "k1", &other).await.assert_problem(
         422,
         "IDEMPOTENCY_KEY_REUSED",
@@ -174,7 +174,7 @@ async fn what_cannot_be_done_is_refused_at_the_door_with_a_pointer() {
         (json!({"actions": []}), "/actions"),
         (json!({}), ""),
         (
-            json!({"actions": [tell("a", None)], "approval_id": id, "version": 1}),
+            json!({"actions": [notify("a", None)], "approval_id": id, "version": 1}),
             "",
         ),
         (json!({"approval_id": id}), ""),
@@ -187,15 +187,15 @@ async fn what_cannot_be_done_is_refused_at_the_door_with_a_pointer() {
             "/actions/0/payload/text",
         ),
         (
-            json!({"actions": [tell("a", None), {"type": "notify", "payload": {"text": "x", "to": "y"}}]}),
+            json!({"actions": [notify("a", None), {"type": "notify", "payload": {"text": "x", "to": "y"}}]}),
             "/actions/1/payload/to",
         ),
         (
-            json!({"actions": [tell("a", Some(""))]}),
+            json!({"actions": [notify("a", Some(""))]}),
             "/actions/0/external_id",
         ),
         (
-            json!({"actions": [tell("a", None)], "priority": 9}),
+            json!({"actions": [notify("a", None)], "priority": 9}),
             "/priority",
         ),
     ] {

@@ -316,10 +316,10 @@ async fn of_decisions_at_the_same_moment_one_is_made() {
         .iter()
         .filter(|answer| [409, 412].contains(&answer.status.as_u16()));
     assert_eq!(refusals.count(), 11);
-    let told: i64 = db
+    let entries: i64 = db
         .one("select count(*) from history_entries where verb in ('rejected', 'edited')")
         .await;
-    assert_eq!(told, 1);
+    assert_eq!(entries, 1);
 }
 
 #[tokio::test]
@@ -354,10 +354,10 @@ async fn every_decision_is_in_the_audit_log_under_its_request_and_holds_no_words
         );
         assert!(!log.text.contains("Pay"), "{}", log.text);
     }
-    let told: String = db
+    let entries: String = db
         .one("select string_agg(verb, ' ' order by id) from history_entries")
         .await;
-    assert_eq!(told, "edited rejected reopened");
+    assert_eq!(entries, "edited rejected reopened");
 }
 
 #[tokio::test]

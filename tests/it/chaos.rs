@@ -44,7 +44,7 @@ const HEALTHY: &str = r"
     select md5('t')::uuid, gen_random_uuid(), 'worker', action, kind, resource, '00000000-0000-0000-0000-000000000001',
         attempt, 'ok'
     from (values ('job.submitted', 'job', null, null), ('job.retried', 'job', null, 1), ('job.succeeded', 'job', null, 2),
-        ('message.triaged', 'message', 'm', 2)) as told (action, kind, resource, attempt);
+        ('message.triaged', 'message', 'm', 2)) as entries (action, kind, resource, attempt);
     insert into triage_results (tenant_id, job_id, message_id, content_hash, ruleset_version, mode, forced, category,
         disposition, priority, sla, confidence, rationale, source, rules_applied, injection_suspected, degraded,
         thread_status)

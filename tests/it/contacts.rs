@@ -92,8 +92,8 @@ async fn a_contact_is_changed_deleted_and_restored_unless_its_address_was_taken(
     }
     let refused = client.get("/v1/contacts?email=nobody").await;
     refused.assert_problem(400, "INVALID_PARAMETER", "no address");
-    let told: i64 = db
+    let entries: i64 = db
         .one("select count(*) from audit_entries where detail::text ~ 'ada|Ada'")
         .await;
-    assert_eq!(told, 0);
+    assert_eq!(entries, 0);
 }

@@ -130,12 +130,12 @@ async fn an_effect_is_recorded_from_its_intent_to_its_receipt_without_its_bytes(
         end(db.pool(), &job, id, &done()).await.unwrap(),
         EffectStatus::Succeeded
     );
-    let told = seen(&client, id).await;
+    let shown = seen(&client, id).await;
     assert_eq!(
-        (&told["status"], &told["receipt"]),
+        (&shown["status"], &shown["receipt"]),
         (&json!("succeeded"), &json!({"task_id": 7}))
     );
-    assert!(!told.to_string().contains("bytes"));
+    assert!(!shown.to_string().contains("bytes"));
     let path = format!("/v1/effects/{id}");
     stranger
         .get(&path)
@@ -302,10 +302,10 @@ async fn effects_of_dead_attempts_are_found_and_those_of_living_ones_left_alone(
         .one("select count(*) from audit_entries where action = 'effect.lost' and error_code = 'holder_lost'")
         .await;
     assert_eq!(audited, 2);
-    let told: String = db
+    let entries: String = db
         .one("select string_agg(verb || ' ' || object_id || ' ' || rationale, ',') from history_entries")
         .await;
-    assert_eq!(told, format!("unknown {in_flight} Create a task"));
+    assert_eq!(entries, format!("unknown {in_flight} Create a task"));
     assert_eq!(
         intended(&db, &living, &task(tenant, "never begun")).await,
         never_begun,

@@ -164,8 +164,8 @@ async fn an_item_is_its_owner_s_or_everybody_s_and_never_another_tenant_s() {
         200
     );
     for (client, lines) in [(&owner, 0), (&colleague, 1)] {
-        let told = client.get("/v1/history?object_kind=inbox_item").await;
-        assert_eq!(told.body["items"].as_array().unwrap().len(), lines);
+        let history = client.get("/v1/history?object_kind=inbox_item").await;
+        assert_eq!(history.body["items"].as_array().unwrap().len(), lines);
     }
 }
 
@@ -251,10 +251,10 @@ async fn a_step_names_the_version_it_was_made_on_and_of_steps_at_once_one_is_tak
     }
     let refused = act(&client, id, "complete", 2, None).await;
     refused.assert_problem(409, "CONFLICT", "it is done");
-    let told: i64 = db
+    let history: i64 = db
         .one("select count(*) from history_entries where object_kind = 'inbox_item'")
         .await;
-    assert_eq!(told, 1);
+    assert_eq!(history, 1);
     let audited: i64 = db
         .one("select count(*) from audit_entries where action ~ '^inbox_item' and request_id is not null")
         .await;
@@ -319,8 +319,8 @@ async fn a_bucket_is_meant_in_the_person_s_own_zone_and_refused_when_it_is_not_o
     };
     let defer = async |bucket, seen, now: &str| {
         let now: DateTime<Utc> = now.parse().unwrap();
-        let wish = ItemCommand::Defer(Until::Bucket(bucket));
-        inbox::execute(acme.db.pool(), asking, id, seen, wish, now).await
+        let command = ItemCommand::Defer(Until::Bucket(bucket));
+        inbox::execute(acme.db.pool(), asking, id, seen, command, now).await
     };
     // 16:30 and Thursday, there.
     for (bucket, now) in [

@@ -220,8 +220,11 @@ async fn a_job_that_does_not_run_says_why() {
     assert_eq!(explain(&first).await[0]["code"], "running");
     let both = explain(&second).await;
     assert_eq!(both[0]["code"], "queue_paused");
-    let told = both[0]["message"].as_str().unwrap();
-    assert!(!told.contains("maintenance"), "an operator's words: {told}");
+    let message = both[0]["message"].as_str().unwrap();
+    assert!(
+        !message.contains("maintenance"),
+        "an operator's words: {message}"
+    );
     assert_eq!(
         (&both[1]["code"], &both[1]["scope"]),
         (&json!("limit_reached"), &json!("tenant"))

@@ -73,7 +73,7 @@ async fn learn(
     session: &Session,
     item: NewMemory,
 ) -> Result<StoreOutcome, MemoryError> {
-    let occasion = Cause {
+    let cause = Cause {
         actor: Actor::System,
         job: None,
         request_id: None,
@@ -87,7 +87,7 @@ async fn learn(
         session.user,
         item,
         ExpectedVersion::Any,
-        occasion,
+        cause,
     )
     .await?;
     tx.commit().await.unwrap();
@@ -95,7 +95,13 @@ async fn learn(
 }
 
 /// What a user tells, in a level, whatever else is remembered there.
-async fn tell(db: &TestDb, session: &Session, level: Level, key: &str, value: &str) -> MemoryId {
+async fn store_note(
+    db: &TestDb,
+    session: &Session,
+    level: Level,
+    key: &str,
+    value: &str,
+) -> MemoryId {
     let note = item(level, key, json!(value), Provenance::User);
     let now = Clock::System.now();
     match put_note(db.pool(), session, note, None, "req-memory", now)
@@ -120,7 +126,7 @@ async fn a_full_level_evicts_what_was_used_least_recently_and_nothing_that_is_pi
     let user = somebody(&db).await;
     let mut ids = Vec::new();
     for n in 0..50 {
-        ids.push(tell(&db, &user, Level::Narrative, &format!("story {n}"), "x").await);
+        ids.push(store_note(&db, &user, Level::Narrative, &format!("story {n}"), "x").await);
     }
     change(&db, &user, (ids[0], 1), Change::Pin).await;
     // Used just now, so that the third is the oldest of those that may go.
@@ -129,19 +135,19 @@ async fn a_full_level_evicts_what_was_used_least_recently_and_nothing_that_is_pi
         ids[1]
     ))
     .await;
-    tell(&db, &user, Level::Narrative, "one more", "x").await;
+    store_note(&db, &user, Level::Narrative, "one more", "x").await;
     let evicted: String = db
         .one("select string_agg(id::text, ' ') from memory_items where status = 'evicted'")
         .await;
     assert_eq!(evicted, ids[2].to_string());
-    let told: String = db
+    let entry: String = db
         .one("select resource_id from audit_entries where action = 'memory.evicted' and actor_kind = 'system'")
         .await;
-    assert_eq!(told, evicted);
+    assert_eq!(entry, evicted);
     // Other levels, and other users, have room of their own.
-    tell(&db, &user, Level::Semantic, "fact", "x").await;
+    store_note(&db, &user, Level::Semantic, "fact", "x").await;
     let other = colleague(&db, user.tenant).await;
-    tell(&db, &other, Level::Narrative, "story", "x").await;
+    store_note(&db, &other, Level::Narrative, "story", "x").await;
     assert_eq!(
         db.one::<i64>("select count(*) from memory_items where status = 'evicted'")
             .await,
@@ -154,7 +160,7 @@ async fn what_is_all_pinned_takes_nothing_more() {
     let db = TestDb::new().await;
     let user = somebody(&db).await;
     for n in 0..50 {
-        tell(&db, &user, Level::Narrative, &format!("story {n}"), "x").await;
+        store_note(&db, &user, Level::Narrative, &format!("story {n}"), "x").await;
     }
     db.execute("update memory_items set pinned = true").await;
     let more = item(Level::Narrative, "one more", json!("x"), Provenance::Llm);
@@ -181,7 +187,7 @@ async fn the_cap_holds_under_fifty_writers_at_once() {
     let db = TestDb::new().await;
     let user = somebody(&db).await;
     for n in 0..45 {
-        tell(&db, &user, Level::Narrative, &format!("story {n}"), "x").await;
+        store_note(&db, &user, Level::Narrative, &format!("story {n}"), "x").await;
     }
     let many = PgPoolOptions::new()
         .max_connections(25)
@@ -227,10 +233,10 @@ async fn of_writers_of_one_key_at_once_one_is_first_and_the_others_learn_of_it()
     });
     let done = join_all(writers).await;
     let first = done.iter().filter(|done| done.is_ok()).count();
-    let told = done
+    let refused = done
         .iter()
         .filter(|done| matches!(done, Err(MemoryError::Unseen)));
-    assert_eq!((first, told.count()), (1, 11));
+    assert_eq!((first, refused.count()), (1, 11));
 }
 
 #[tokio::test]
@@ -273,7 +279,7 @@ async fn an_email_or_a_model_writes_no_fact_and_no_habit_not_even_past_the_code(
 async fn what_was_read_never_replaces_what_the_user_said() {
     let db = TestDb::new().await;
     let user = somebody(&db).await;
-    let id = tell(&db, &user, Level::Episodic, "last call", "on Monday").await;
+    let id = store_note(&db, &user, Level::Episodic, "last call", "on Monday").await;
     for provenance in [Provenance::Llm, Provenance::Email] {
         let read = item(Level::Episodic, "last call", json!("never"), provenance);
         match learn(&db, &user, read).await.unwrap() {

@@ -105,8 +105,8 @@ async fn a_title_is_its_own_in_its_project_however_it_is_written() {
     for (title, project) in [("GRÖSSE ÄNDERN", None), ("größe  ändern", Some("WEB"))] {
         let refused = make(&client, "tasks", &task(&title.replace("SS", "ß"), project)).await;
         refused.assert_problem(409, "CONFLICT", title);
-        let told = refused.body["detail"].as_str().unwrap();
-        assert!(told.to_lowercase().contains("größe ändern"), "{told}");
+        let detail = refused.body["detail"].as_str().unwrap();
+        assert!(detail.to_lowercase().contains("größe ändern"), "{detail}");
     }
     made(&client, "tasks", &task("Größe ändern", Some("Print"))).await;
     // Nobody else's business.
@@ -381,10 +381,10 @@ async fn every_change_is_audited_without_words_and_recorded_in_the_history() {
         .one("select count(*) from audit_entries where detail::text ~ 'Pay|secret'")
         .await;
     assert_eq!(words, 0);
-    let told: String = db
+    let entries: String = db
         .one("select string_agg(verb, ' ' order by id) from history_entries where object_kind = 'task'")
         .await;
-    assert_eq!(told, "created updated deleted restored");
+    assert_eq!(entries, "created updated deleted restored");
 }
 
 #[tokio::test]

@@ -108,10 +108,10 @@ async fn a_call_is_signed_tells_of_the_email_without_its_text_and_waits_for_a_pe
     let body: Value = serde_json::from_slice(&request.body).unwrap();
     assert_eq!(body["id"], header(request, "webhook-id"));
     assert_eq!(body["type"], "action.call_webhook");
-    let told = &body["data"]["message"];
-    assert_eq!(told["subject"], "Invoice 7");
-    assert_eq!(told["from"], "bob@client.example");
-    assert_eq!(told["id"], message);
+    let email = &body["data"]["message"];
+    assert_eq!(email["subject"], "Invoice 7");
+    assert_eq!(email["from"], "bob@client.example");
+    assert_eq!(email["id"], message);
     assert!(!body.to_string().contains("The-secret-content"));
     let effect = app.effect().await;
     assert_eq!(effect["status"], "succeeded", "{effect}");

@@ -230,9 +230,12 @@ mod tests {
             assert_eq!(failed(&open, effect, 29), open);
         }
         // Unless the provider says so.
-        let told = failed(&open, LaneEffect::OpensUntil(at(100)), 29);
-        assert_eq!((told.until, told.failures), (Some(at(100)), 1));
-        let less = failed(&told, LaneEffect::OpensUntil(at(50)), 29);
+        let asked_to_wait = failed(&open, LaneEffect::OpensUntil(at(100)), 29);
+        assert_eq!(
+            (asked_to_wait.until, asked_to_wait.failures),
+            (Some(at(100)), 1)
+        );
+        let less = failed(&asked_to_wait, LaneEffect::OpensUntil(at(50)), 29);
         assert_eq!(less.until, Some(at(100)));
     }
 

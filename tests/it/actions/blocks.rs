@@ -86,12 +86,12 @@ async fn a_block_that_one_has_agreed_to_before_is_not_an_action_s_to_take_back()
     let output = done(&client, &json!({"actions": [odd]})).await;
     assert_eq!(output["actions"][0]["error"]["code"], "bad_minutes");
     // The failure of a direct action is in the history, too.
-    let told: i64 = db
+    let entries: i64 = db
         .one(
             "select count(*) from history_entries where verb = 'failed' and object_kind = 'effect'",
         )
         .await;
-    assert_eq!(told, 1);
+    assert_eq!(entries, 1);
 }
 
 #[tokio::test]
@@ -131,10 +131,10 @@ async fn an_item_is_put_off_and_back_where_it_was_unless_somebody_has_touched_it
         (&read["state"], &read["defer_until"]),
         (&json!("open"), &Value::Null)
     );
-    let told: i64 = db
+    let entries: i64 = db
         .one("select count(*) from history_entries where object_kind = 'inbox_item' and verb = 'deferred' and job_id is not null")
         .await;
-    assert_eq!(told, 3);
+    assert_eq!(entries, 3);
 }
 
 #[tokio::test]

@@ -137,8 +137,8 @@ async fn a_draft_that_is_asked_for_is_a_job_that_sends_nothing() {
     let app = open_app().await;
     let _worker = app.worker().await;
     let message = handed_in(&app.client).await;
-    let wish = json!({"instructions": "Say that it is the second one."});
-    let first = outcome(&app, "save_draft", &message, wish.clone()).await;
+    let payload = json!({"instructions": "Say that it is the second one."});
+    let first = outcome(&app, "save_draft", &message, payload.clone()).await;
     assert_eq!(first["result"], "succeeded", "{first}");
     let job = first["receipt"]["job_id"].as_str().unwrap();
     let drafting = app.client.finished(job).await;
@@ -151,9 +151,9 @@ async fn a_draft_that_is_asked_for_is_a_job_that_sends_nothing() {
     let draft = app.client.get(&format!("/v1/drafts/{draft}")).await.body;
     assert_eq!(
         (&draft["status"], &draft["newest"]["instructions"]),
-        (&json!("ready"), &wish["instructions"])
+        (&json!("ready"), &payload["instructions"])
     );
-    let again = outcome(&app, "save_draft", &message, wish).await;
+    let again = outcome(&app, "save_draft", &message, payload).await;
     assert_eq!(
         (&again["result"], &again["receipt"]),
         (&json!("skipped_duplicate"), &first["receipt"])

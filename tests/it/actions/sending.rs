@@ -80,7 +80,7 @@ impl TestApp {
 
     /// An email that waits for a person; the id of its approval.
     pub(crate) async fn written(&self, subject: &str) -> String {
-        self.proposed(&letter(subject)).await
+        self.proposed(&send_action(subject)).await
     }
 
     /// An action that waits for a person; the id of its approval.
@@ -110,7 +110,7 @@ impl TestApp {
     }
 }
 
-pub(crate) fn letter(subject: &str) -> Value {
+pub(crate) fn send_action(subject: &str) -> Value {
     json!({"type": "send", "payload": {"to": "bob@example.org", "subject": subject, "body": "Dear Bob,\n.\nyours"}})
 }
 

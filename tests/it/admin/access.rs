@@ -85,8 +85,8 @@ async fn without_an_operator_tenant_nobody_is_an_operator() {
     for operation in operations() {
         let refused = call(&api, &operation, Some(&owner)).await;
         refused.assert_problem(403, "NOT_OPERATOR", operation.name);
-        let told = refused.body["detail"].as_str().unwrap();
-        assert!(told.contains("OPERATOR_TENANT"), "{told}");
+        let detail = refused.body["detail"].as_str().unwrap();
+        assert!(detail.contains("OPERATOR_TENANT"), "{detail}");
     }
 }
 

@@ -28,10 +28,10 @@ async fn a_decision_that_comes_too_late_is_gone_and_the_approval_expired() {
     ] {
         refused.assert_problem(410, "GONE", "after the end");
     }
-    let told: i64 = db
+    let entries: i64 = db
         .one("select count(*) from history_entries where verb = 'expired'")
         .await;
-    assert_eq!(told, 1);
+    assert_eq!(entries, 1);
 }
 
 #[tokio::test]
@@ -71,10 +71,10 @@ async fn only_what_has_lapsed_undecided_expires_each_once_and_in_batches() {
     let audited: i64 = db
         .one("select count(distinct resource_id) from audit_entries where action = 'approval.expired' and actor_kind = 'system'")
         .await;
-    let told: i64 = db
+    let entries: i64 = db
         .one("select count(*) from history_entries where verb = 'expired'")
         .await;
-    assert_eq!((expired, audited, told), (6, 6, 6));
+    assert_eq!((expired, audited, entries), (6, 6, 6));
     for (id, status) in [(&ids[0], "rejected"), (&open, "proposed")] {
         assert_eq!(
             client.get(&format!("/v1/approvals/{id}")).await.body["status"],

@@ -44,11 +44,11 @@ async fn denials_are_written_but_do_not_fill_the_log() {
         )
         .await;
     assert_eq!(written, 20);
-    let told: i64 = acme
+    let entries: i64 = acme
         .db
         .one("select count(*) from audit_entries where action = 'authz_fail' and (detail ->> 'more_are_left_out')::bool")
         .await;
-    assert_eq!(told, 1);
+    assert_eq!(entries, 1);
 }
 
 #[tokio::test]

@@ -83,11 +83,11 @@ async fn a_block_is_booked_once_however_often_it_is_asked_and_cancelled_with_its
     book(&app, &next, 2).await;
     becomes(&app, &next, "booked").await;
     assert_eq!(radicale.all().await.matches("BEGIN:VEVENT").count(), 1);
-    let told: String = app
+    let entries: String = app
         .db
         .one("select string_agg(action, ' ' order by id) from audit_entries where action in ('block.booked', 'block.cancelled')")
         .await;
-    assert_eq!(told, "block.booked block.cancelled block.booked");
+    assert_eq!(entries, "block.booked block.cancelled block.booked");
 }
 
 #[tokio::test]

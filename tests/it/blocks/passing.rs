@@ -28,10 +28,10 @@ async fn step(
     db: &TestDb,
     client: &Client,
     id: &str,
-    wish: BlockCommand,
+    command: BlockCommand,
 ) -> Result<(), BlockError> {
     let user = user_of(db, client).await;
-    let occasion = Cause {
+    let cause = Cause {
         actor: Actor::System,
         request_id: None,
         client_request_id: None,
@@ -39,7 +39,7 @@ async fn step(
     };
     let id: BlockId = id.parse().unwrap();
     let mut tx = db.pool().begin().await.unwrap();
-    step_block(&mut tx, (client.tenant, user), id, None, wish, occasion).await?;
+    step_block(&mut tx, (client.tenant, user), id, None, command, cause).await?;
     tx.commit().await.unwrap();
     Ok(())
 }
@@ -59,13 +59,13 @@ async fn blocks_that_nobody_decided_about_expire_each_once_and_in_batches() {
     assert_eq!(expire_blocks(db.pool(), 3).await.unwrap(), 3);
     let rest = join_all((0..4).map(|_| expire_blocks(db.pool(), 500))).await;
     assert_eq!(rest.into_iter().map(Result::unwrap).sum::<u64>(), 4);
-    let told: i64 = db
+    let entries: i64 = db
         .one("select count(distinct object_id) from history_entries where verb = 'expired' and user_id is not null")
         .await;
     let audited: i64 = db
         .one("select count(*) from audit_entries where action = 'block.expired' and actor_kind = 'system'")
         .await;
-    assert_eq!((told, audited), (7, 7));
+    assert_eq!((entries, audited), (7, 7));
     assert_eq!(status(&client, &open).await, "proposed");
     assert_eq!(status(&client, &agreed).await, "accepted");
 }

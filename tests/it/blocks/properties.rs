@@ -31,7 +31,7 @@ enum Op {
     },
     BlockCommand {
         which: usize,
-        wish: BlockCommand,
+        command: BlockCommand,
     },
     Move {
         which: usize,
@@ -44,7 +44,7 @@ enum Op {
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    let wishes = vec![
+    let commands = vec![
         BlockCommand::Accept,
         BlockCommand::Accept,
         BlockCommand::Accept,
@@ -64,7 +64,7 @@ fn op() -> impl Strategy<Value = Op> {
     );
     prop_oneof![
         5 => propose.prop_map(|(start, length, item, plan)| Op::Propose { start, length, item, plan }),
-        8 => (any::<usize>(), proptest::sample::select(wishes)).prop_map(|(which, wish)| Op::BlockCommand { which, wish }),
+        8 => (any::<usize>(), proptest::sample::select(commands)).prop_map(|(which, command)| Op::BlockCommand { which, command }),
         2 => (any::<usize>(), 0..12_i64).prop_map(|(which, start)| Op::Move { which, start }),
         1 => any::<usize>().prop_map(|which| Op::PassTime { which }),
         1 => Just(Op::Expire),
@@ -80,7 +80,7 @@ struct Day<'a> {
 }
 
 impl Day<'_> {
-    fn occasion(&self) -> Cause<'static> {
+    fn cause(&self) -> Cause<'static> {
         Cause {
             actor: Actor::System,
             request_id: None,
@@ -110,14 +110,14 @@ impl Day<'_> {
         .collect()
     }
 
-    async fn step(&self, which: usize, wish: BlockCommand) {
+    async fn step(&self, which: usize, command: BlockCommand) {
         let blocks = self.blocks().await;
         let Some((id, _)) = blocks.get(which % blocks.len().max(1)) else {
             return;
         };
         let mut tx = self.db.pool().begin().await.unwrap();
         let whose = (self.tenant, self.user);
-        match step_block(&mut tx, whose, *id, None, wish, self.occasion()).await {
+        match step_block(&mut tx, whose, *id, None, command, self.cause()).await {
             Ok(_) => tx.commit().await.unwrap(),
             Err(BlockError::Refused(_) | BlockError::Taken | BlockError::Past) => {}
             Err(error) => panic!("{error:?}"),
@@ -147,12 +147,12 @@ impl Day<'_> {
                     when: BlockTime::At(span),
                 };
                 let mut tx = self.db.pool().begin().await.unwrap();
-                propose_block(&mut tx, self.tenant, self.user, proposal, self.occasion())
+                propose_block(&mut tx, self.tenant, self.user, proposal, self.cause())
                     .await
                     .unwrap();
                 tx.commit().await.unwrap();
             }
-            Op::BlockCommand { which, wish } => self.step(which, wish).await,
+            Op::BlockCommand { which, command } => self.step(which, command).await,
             Op::Move { which, start } => {
                 let start = Some(self.time(start));
                 self.step(

@@ -78,11 +78,11 @@ async fn a_refused_password_asks_for_a_new_one_until_it_is_taken() {
     app.sink.demand(PASSWORD);
     assert_eq!(tested(&app, &app.connection).await["ok"], true);
     assert_eq!(status(&app, &app.connection).await, "active");
-    let told: String = app
+    let entries: String = app
         .db
         .one("select string_agg(action, ' ' order by id) from audit_entries where action like 'connection.re%'")
         .await;
-    assert_eq!(told, "connection.refused connection.restored");
+    assert_eq!(entries, "connection.refused connection.restored");
 }
 
 #[tokio::test]

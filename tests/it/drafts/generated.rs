@@ -135,13 +135,13 @@ async fn a_revision_is_a_version_that_voids_the_approval_of_the_one_before() {
     })
     .await;
     let versions = client.get(&format!("{path}/versions")).await.body;
-    let told: Vec<_> = versions["items"]
+    let numbers: Vec<_> = versions["items"]
         .as_array()
         .unwrap()
         .iter()
         .map(|item| item["version"].clone())
         .collect();
-    assert_eq!(told, [3, 2, 1]);
+    assert_eq!(numbers, [3, 2, 1]);
     let asked = client
         .get(&format!(
             "/v1/history?object_kind=draft&verb=revision_requested&object_id={id}"

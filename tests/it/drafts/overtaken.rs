@@ -33,9 +33,9 @@ struct Written {
     approval: String,
 }
 
-async fn written(client: &Client, subject: &str, wish: Value) -> Written {
+async fn written(client: &Client, subject: &str, payload: Value) -> Written {
     let mut body = json!({"mode": "reply", "message_id": message(client, subject).await});
-    for (field, value) in wish.as_object().unwrap() {
+    for (field, value) in payload.as_object().unwrap() {
         body[field] = value.clone();
     }
     let output = done(client, "/v1/jobs/draft", &body).await;
@@ -83,11 +83,11 @@ async fn recorded(db: &TestDb, what: &str, id: &str) -> i64 {
 async fn an_answer_by_another_program_takes_a_held_or_scheduled_one_back() {
     let app = open_app().await;
     let _worker = app.worker().await;
-    for (wish, hold, waits) in [
+    for (payload, hold, waits) in [
         (json!({"send_at": hours(3)}), 0, "scheduled"),
         (json!({}), 60, "approved"),
     ] {
-        let Written { id, approval } = written(&app.client, waits, wish).await;
+        let Written { id, approval } = written(&app.client, waits, payload).await;
         agree(&app, &approval, hold).await;
         assert_eq!(draft(&app.client, &id).await["status"], waits);
         let approved = app.client.get(&format!("/v1/approvals/{approval}")).await;

@@ -66,17 +66,17 @@ async fn an_email_is_written_with_what_its_writer_has_said_and_with_nobody_else_
     let body = json!({"mode": "reply", "message_id": message});
     let output = done(&client, "/v1/jobs/draft", &body).await;
     assert_eq!(output["outcome"], "drafted", "{output}");
-    let told = model.prompt(0);
+    let prompt = model.prompt(0);
     for said in [
         &format!("[{sign_off}] procedural, sign-off: \"Mossy regards\""),
         "She means the blue plan",
         "Tone: formal.",
         "Call [redacted]",
     ] {
-        assert!(told.contains(said), "{said} is not in {told}");
+        assert!(prompt.contains(said), "{said} is not in {prompt}");
     }
     for hidden in ["Eve means", "A colleague's", "A stranger's", "7946 0958"] {
-        assert!(!told.contains(hidden), "{hidden} is in {told}");
+        assert!(!prompt.contains(hidden), "{hidden} is in {prompt}");
     }
     assert_eq!(output["memory_ids"], json!([sign_off]));
     let id = output["draft_id"].as_str().unwrap();
@@ -127,8 +127,8 @@ async fn what_an_email_has_left_in_the_memory_is_evidence_and_no_instruction() {
     let body = json!({"mode": "reply", "message_id": message});
     let output = done(&client, "/v1/jobs/draft", &body).await;
     assert_eq!(output["memory_ids"], json!([read]));
-    let told = model.prompt(0);
-    let (before, after) = told.split_once(&read).unwrap();
+    let prompt = model.prompt(0);
+    let (before, after) = prompt.split_once(&read).unwrap();
     assert!(
         before
             .rfind("UNTRUSTED")

@@ -83,8 +83,8 @@ async fn bounce_of_a_sent_email_marks_its_effect_and_tells_its_sender_once() {
     let audited =
         "select count(*) from audit_entries where action = 'effect.bounced' and outcome = 'failed'";
     assert_eq!(app.db.one::<i64>(audited).await, 1);
-    let told = "select count(*) from history_entries where verb = 'bounced'";
-    assert_eq!(app.db.one::<i64>(told).await, 1);
+    let entries = "select count(*) from history_entries where verb = 'bounced'";
+    assert_eq!(app.db.one::<i64>(entries).await, 1);
     // The same email again is refused for the right reason.
     let again = app.written("Offer").await;
     app.agree(&again).await;
@@ -121,6 +121,6 @@ async fn bounce_that_cannot_know_changes_nothing() {
     let stranger = app.api.sign_in(&app.db).await;
     handed_in(&stranger, report(own, &message_id, "failed")).await;
     assert_eq!(app.effect().await["status"], "succeeded", "another tenant");
-    let told = "select count(*) from history_entries where verb = 'bounced'";
-    assert_eq!(app.db.one::<i64>(told).await, 0);
+    let entries = "select count(*) from history_entries where verb = 'bounced'";
+    assert_eq!(app.db.one::<i64>(entries).await, 0);
 }

@@ -183,7 +183,7 @@ async fn stop_of_all_sending_returns_when_nothing_more_is_begun() {
     let off = format!("begin; update tenants set sending_disabled = true where id = '{tenant}'");
     let off = sqlx::raw_sql(sqlx::AssertSqlSafe(off));
     off.execute(&mut switch).await.unwrap();
-    let told = async {
+    let switched_off = async {
         eventually(SOON, async || {
             let waits: i64 = db
                 .one("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
@@ -196,7 +196,7 @@ async fn stop_of_all_sending_returns_when_nothing_more_is_begun() {
         sqlx::raw_sql("commit").execute(&mut switch).await.unwrap();
     };
     let begun = begin_sending(db.pool(), &job, (id, ActionType::Send), line);
-    let (begun, ()) = tokio::join!(begun, told);
+    let (begun, ()) = tokio::join!(begun, switched_off);
     let said = begun.unwrap();
     assert!(
         matches!(&said, Sending::Wait { code, .. } if *code == "sending_disabled"),

@@ -4,7 +4,7 @@ use super::{Case, strike};
 use crate::{
     actions::{
         ask,
-        sending::{KEYS, TestApp, letter},
+        sending::{KEYS, TestApp, send_action},
     },
     approvals::decision,
     support::{
@@ -227,8 +227,8 @@ impl ApprovedEmails {
             .execute("update connections set sends_per_hour = 1000")
             .await;
         let _worker = app.worker().await;
-        let letters: Vec<Value> = (0..50).map(|n| letter(&format!("Mail {n}"))).collect();
-        let asked = ask(&app.client, &json!({ "actions": letters })).await;
+        let emails: Vec<Value> = (0..50).map(|n| send_action(&format!("Mail {n}"))).collect();
+        let asked = ask(&app.client, &json!({ "actions": emails })).await;
         let id = asked.body["id"].as_str().expect("an id");
         let job = app.client.finished(id).await;
         let actions = job["output"]["actions"].as_array().expect("all of them");

@@ -129,21 +129,21 @@ async fn each_attempt_is_one_event_with_the_same_fields() {
     assert!(!kept.text().contains("Mossy"));
 
     let events = kept.events();
-    let told =
+    let values_of =
         |field: &str| -> Vec<Value> { events.iter().map(|event| event[field].clone()).collect() };
     let class = json!(["rate_limited", "transient", null]);
-    assert_eq!(json!(told("error.type")), class);
-    assert_eq!(told("x_request_id"), ["req_a", "req_b", "req_c"]);
-    assert_eq!(told("status"), [429, 500, 200]);
+    assert_eq!(json!(values_of("error.type")), class);
+    assert_eq!(values_of("x_request_id"), ["req_a", "req_b", "req_c"]);
+    assert_eq!(values_of("status"), [429, 500, 200]);
     assert_eq!(
-        json!(told("why")),
+        json!(values_of("why")),
         json!([
             "requested by the provider",
             "backoff with full jitter",
             null
         ])
     );
-    assert_eq!(told("attempt"), [2, 2, 2]);
+    assert_eq!(values_of("attempt"), [2, 2, 2]);
     let delays: Vec<_> = events
         .iter()
         .map(|event| event["delay_ms"].as_u64())
@@ -169,7 +169,7 @@ async fn each_attempt_is_one_event_with_the_same_fields() {
         "task",
         "client_request_id",
     ] {
-        let values: BTreeSet<_> = told(field).iter().map(ToString::to_string).collect();
+        let values: BTreeSet<_> = values_of(field).iter().map(ToString::to_string).collect();
         let expected = if field == "client_request_id" { 3 } else { 1 };
         assert_eq!(values.len(), expected, "{field}: {values:?}");
         assert!(!values.contains("null"), "{field}");

@@ -269,11 +269,11 @@ async fn what_is_done_to_the_memory_is_audited_and_told_without_its_words() {
         assert_eq!(log.body["items"][0]["action"], action);
         assert!(!log.text.contains("heron"), "{}", log.text);
     }
-    let told: String = db
+    let entries: String = db
         .one("select string_agg(verb || ': ' || rationale, ', ' order by id) from history_entries where user_id is not null")
         .await;
     assert_eq!(
-        told,
+        entries,
         "stored: semantic memory, topic, pinned: semantic memory, topic, deleted: semantic memory, topic"
     );
 }

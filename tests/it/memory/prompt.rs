@@ -1,6 +1,6 @@
 //! What a prompt is given of the memory.
 
-use super::{change, colleague, item, learn, somebody, tell};
+use super::{change, colleague, item, learn, somebody, store_note};
 use crate::support::TestDb;
 use futures::future::join_all;
 use jobs::{
@@ -82,11 +82,11 @@ async fn a_prompt_is_given_what_holds_everywhere_and_in_its_scopes_and_nobody_el
 async fn of_each_level_the_youngest_five_come_and_what_is_pinned_first() {
     let db = TestDb::new().await;
     let user = somebody(&db).await;
-    let pinned = tell(&db, &user, Level::Semantic, "fact 0", "x").await;
+    let pinned = store_note(&db, &user, Level::Semantic, "fact 0", "x").await;
     for n in 1..8 {
-        tell(&db, &user, Level::Semantic, &format!("fact {n}"), "x").await;
+        store_note(&db, &user, Level::Semantic, &format!("fact {n}"), "x").await;
     }
-    tell(&db, &user, Level::Episodic, "event", "x").await;
+    store_note(&db, &user, Level::Episodic, "event", "x").await;
     change(&db, &user, (pinned, 1), Change::Pin).await;
     let recalled = recall(&db, &user, &[]).await;
     assert_eq!(
@@ -100,7 +100,7 @@ async fn what_does_not_fit_a_prompt_is_left_out_and_not_counted_as_used() {
     let db = TestDb::new().await;
     let user = somebody(&db).await;
     for key in ["old", "new"] {
-        tell(&db, &user, Level::Procedural, key, &"x".repeat(3_500)).await;
+        store_note(&db, &user, Level::Procedural, key, &"x".repeat(3_500)).await;
     }
     assert_eq!(keys(&recall(&db, &user, &[]).await), ["new"]);
     let used: String = db
@@ -113,7 +113,7 @@ async fn what_does_not_fit_a_prompt_is_left_out_and_not_counted_as_used() {
 async fn being_read_keeps_an_item_from_being_the_oldest() {
     let db = TestDb::new().await;
     let user = somebody(&db).await;
-    tell(&db, &user, Level::Semantic, "fact", "x").await;
+    store_note(&db, &user, Level::Semantic, "fact", "x").await;
     db.execute("update memory_items set last_used_at = now() - interval '1 year'")
         .await;
     let recalled = recall(&db, &user, &[]).await;
@@ -128,7 +128,7 @@ async fn an_item_is_not_read_from_the_moment_its_time_is_over() {
     let db = TestDb::new().await;
     let user = somebody(&db).await;
     for key in ["past", "present"] {
-        tell(&db, &user, Level::Episodic, key, "x").await;
+        store_note(&db, &user, Level::Episodic, key, "x").await;
     }
     db.execute(
         "update memory_items set expires_at = now() - interval '1 second' where key = 'past'",
@@ -142,7 +142,7 @@ async fn prompts_at_the_same_time_wait_neither_for_each_other_nor_for_a_writer()
     let db = TestDb::new().await;
     let user = somebody(&db).await;
     for n in 0..5 {
-        tell(&db, &user, Level::Semantic, &format!("fact {n}"), "x").await;
+        store_note(&db, &user, Level::Semantic, &format!("fact {n}"), "x").await;
     }
     let mut writer = db.pool().begin().await.unwrap();
     sqlx::raw_sql("update memory_items set confidence = 0.5")

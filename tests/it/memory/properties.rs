@@ -1,6 +1,6 @@
 //! Whatever is done in whatever order, the memory keeps its rules.
 
-use super::{item, learn, somebody, tell};
+use super::{item, learn, somebody, store_note};
 use crate::support::TestDb;
 use base::clock::Clock;
 use jobs::{
@@ -200,7 +200,7 @@ fn no_sequence_of_operations_breaks_a_rule() {
             runtime.block_on(async {
                 let user = somebody(&db).await;
                 for n in 0..48 {
-                    tell(&db, &user, Level::Narrative, &format!("story {n}"), "x").await;
+                    store_note(&db, &user, Level::Narrative, &format!("story {n}"), "x").await;
                 }
                 for op in ops {
                     let read = apply(&db, &user, op).await;

@@ -1,6 +1,6 @@
 //! Expired memories are deleted by one worker of all, in small batches, and purged later.
 
-use super::{colleague, somebody, tell};
+use super::{colleague, somebody, store_note};
 use crate::support::{TestDb, eventually, system::Worker, wait::SOON};
 use futures::future::join_all;
 use jobs::{commands::memory::sweep_memory, domain::memory::Level};
@@ -13,9 +13,9 @@ async fn items_expire_each_once_and_in_batches() {
     let db = TestDb::new().await;
     let user = somebody(&db).await;
     for n in 0..7 {
-        tell(&db, &user, Level::Episodic, &format!("past {n}"), "x").await;
+        store_note(&db, &user, Level::Episodic, &format!("past {n}"), "x").await;
     }
-    tell(&db, &user, Level::Episodic, "present", "x").await;
+    store_note(&db, &user, Level::Episodic, "present", "x").await;
     db.execute(OVER).await;
     assert_eq!(sweep_memory(db.pool(), 3).await.unwrap(), 3);
     let rest = join_all((0..4).map(|_| sweep_memory(db.pool(), 500))).await;
@@ -32,13 +32,13 @@ async fn items_expire_each_once_and_in_batches() {
         .one("select string_agg(key, ' ') from memory_items where status = 'active'")
         .await;
     assert_eq!((audited, twice, alive.as_str()), (7, 0, "present"));
-    let told: String = db
+    let entries: String = db
         .one(
             "select count(distinct object_id) || ' ' || bool_and(user_id is not null) || ' ' || min(rationale)
              from history_entries where verb = 'expired'",
         )
         .await;
-    assert_eq!(told, "7 true episodic memory");
+    assert_eq!(entries, "7 true episodic memory");
 }
 
 #[tokio::test]
@@ -46,10 +46,10 @@ async fn an_expired_item_neither_counts_nor_holds_its_key_before_it_is_swept() {
     let db = TestDb::new().await;
     let user = somebody(&db).await;
     for n in 0..50 {
-        tell(&db, &user, Level::Narrative, &format!("past {n}"), "x").await;
+        store_note(&db, &user, Level::Narrative, &format!("past {n}"), "x").await;
     }
     db.execute(OVER).await;
-    tell(&db, &user, Level::Narrative, "past 3", "again").await;
+    store_note(&db, &user, Level::Narrative, "past 3", "again").await;
     let states: String = db
         .one(
             "select string_agg(status || ' ' || n, ', ' order by status)
@@ -64,9 +64,9 @@ async fn what_ended_a_week_ago_is_gone_for_good_and_nothing_else() {
     let db = TestDb::new().await;
     let user = somebody(&db).await;
     let other = colleague(&db, user.tenant).await;
-    tell(&db, &user, Level::Episodic, "past", "x").await;
-    tell(&db, &other, Level::Episodic, "past", "x").await;
-    tell(&db, &user, Level::Episodic, "present", "x").await;
+    store_note(&db, &user, Level::Episodic, "past", "x").await;
+    store_note(&db, &other, Level::Episodic, "past", "x").await;
+    store_note(&db, &user, Level::Episodic, "present", "x").await;
     db.execute(OVER).await;
     sweep_memory(db.pool(), 500).await.unwrap();
     db.execute(&format!(
@@ -86,7 +86,7 @@ async fn what_ended_a_week_ago_is_gone_for_good_and_nothing_else() {
 async fn a_worker_sweeps_the_memory() {
     let db = TestDb::new().await;
     let user = somebody(&db).await;
-    tell(&db, &user, Level::Episodic, "past", "x").await;
+    store_note(&db, &user, Level::Episodic, "past", "x").await;
     db.execute(OVER).await;
     let _worker = Worker::spawn(&db).await;
     eventually(SOON, async || {

@@ -26,7 +26,7 @@ async fn bulk_enqueue_returns_one_result_per_job() {
     let mut transaction = db.pool().begin().await.unwrap();
     let answers = enqueue_many(&mut transaction, &jobs).await.unwrap();
     transaction.commit().await.unwrap();
-    let told: Vec<String> = answers
+    let results: Vec<String> = answers
         .iter()
         .map(|answer| match answer {
             Ok(Enqueued::Inserted(_)) => "inserted".to_owned(),
@@ -41,7 +41,7 @@ async fn bulk_enqueue_returns_one_result_per_job() {
         .collect();
     let conflict = "Err(KeyReused";
     assert_eq!(
-        told,
+        results,
         [
             "inserted",
             "existing before",

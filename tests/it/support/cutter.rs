@@ -158,7 +158,7 @@ async fn pass(client: TcpStream, server: u16, state: &State) -> io::Result<()> {
     let (from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     let mut commands = BufReader::new(from_client);
-    let mut told = vec![0; 16 * 1024];
+    let mut response = vec![0; 16 * 1024];
     let mut command = Vec::new();
     loop {
         tokio::select! {
@@ -192,13 +192,13 @@ async fn pass(client: TcpStream, server: u16, state: &State) -> io::Result<()> {
                     }
                 }
             }
-            read = from_server.read(&mut told) => {
+            read = from_server.read(&mut response) => {
                 let read = read?;
                 if read == 0 {
                     return Ok(());
                 }
                 let (passed, is_cut) = state.passed(read);
-                to_client.write_all(&told[..passed]).await?;
+                to_client.write_all(&response[..passed]).await?;
                 if is_cut {
                     return Ok(());
                 }

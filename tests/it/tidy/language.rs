@@ -118,11 +118,19 @@ const MODULES: [(&str, &str); 13] = [
     ("tell", "entry, record"),
 ];
 
+/// Functions, locals, parameters and fields that may not have these names.
+const LOCALS: [(&str, &str); 5] = [
+    ("told", "entries, detail: what it is"),
+    ("tell", "what it does: notify, describe"),
+    ("wish", "command, payload"),
+    ("wishes", "commands"),
+    ("occasion", "cause"),
+];
+
 /// Texts that stand in for an address or a macro, compared as they are.
-const LITERALS: [(&str, &str); 8] = [
+const LITERALS: [(&str, &str); 7] = [
     ("e-mail", "email"),
     ("way_of", "executor_for"),
-    ("fn told", "entry, record"),
     ("/v1/queue", "/v1/inbox"),
     ("/v1/schedule", "/v1/blocks"),
     ("}/skip", "}/reject"),
@@ -213,8 +221,15 @@ fn found(words: &[String]) -> Vec<(&'static str, &'static str)> {
 
 /// The keyword and the name of what a line of Rust declares, if it declares something.
 fn declared(line: &str) -> Option<(&str, &str)> {
-    const KEYWORDS: [&str; 7] = ["struct", "enum", "trait", "type", "const", "static", "mod"];
-    const BEFORE: [&str; 4] = ["pub", "pub(crate)", "pub(super)", "pub(in"];
+    const KEYWORDS: [&str; 8] = [
+        "struct", "enum", "trait", "type", "const", "static", "mod", "fn",
+    ];
+    const BEFORE: [&str; 4] = ["pub", "pub(crate)", "pub(super)", "async"];
+    // `pub(in crate::path) struct Name`: the visibility has a blank.
+    let path = line.trim_start().strip_prefix("pub(in ");
+    let line = path
+        .and_then(|path| path.split_once(')'))
+        .map_or(line, |(_, rest)| rest);
     let mut parts = line.split_whitespace();
     let keyword = parts.find(|part| !BEFORE.contains(part))?;
     let name = parts.next()?;
@@ -222,6 +237,26 @@ fn declared(line: &str) -> Option<(&str, &str)> {
     KEYWORDS
         .contains(&keyword)
         .then(|| (keyword, &name[..end.unwrap_or(name.len())]))
+}
+
+/// The names of locals, parameters and fields that a line of Rust introduces.
+fn bound(line: &str) -> Vec<&str> {
+    let is_name = |c: char| c.is_alphanumeric() || c == '_';
+    let code = line.split("//").next().unwrap_or_default();
+    let mut names = Vec::new();
+    // `name: Type`, but no path and no key in a string.
+    for (at, _) in code.match_indices(": ") {
+        let before = code[..at].trim_end_matches(is_name);
+        names.push(&code[before.len()..at]);
+    }
+    // What stands between `let` or `for` and the value that is bound.
+    for (keyword, end) in [("let ", " = "), ("for ", " in ")] {
+        if let Some((_, rest)) = code.trim_start().split_once(keyword) {
+            let pattern = rest.split(end).next().unwrap_or_default();
+            names.extend(pattern.split(|c| !is_name(c)));
+        }
+    }
+    names
 }
 
 #[test]
@@ -244,9 +279,21 @@ fn refused_words_stand_nowhere() {
             }
             let declared = declared(line).filter(|_| path.ends_with(".rs"));
             if let Some((keyword, name)) = declared {
-                let refused: &[_] = if keyword == "mod" { &MODULES } else { &TYPES };
+                let refused: &[_] = match keyword {
+                    "mod" => &MODULES,
+                    "fn" => &LOCALS,
+                    _ => &TYPES,
+                };
                 for (_, instead) in refused.iter().filter(|(refused, _)| *refused == name) {
                     findings.add(name.to_owned(), instead, place());
+                }
+            }
+            if path.ends_with(".rs") {
+                let names = bound(line);
+                for (refused, instead) in LOCALS {
+                    if names.contains(&refused) {
+                        findings.add(refused.to_owned(), instead, place());
+                    }
                 }
             }
         }
@@ -302,9 +349,35 @@ fn declarations_are_found_behind_their_visibility() {
         ("pub(crate) struct Held {", Some(("struct", "Held"))),
         ("    const BEAT: Duration = ONE;", Some(("const", "BEAT"))),
         ("mod held;", Some(("mod", "held"))),
+        (
+            "pub(in crate::handlers) struct Told(u8);",
+            Some(("struct", "Told")),
+        ),
+        ("    async fn told(", Some(("fn", "told"))),
         ("    Held,", None),
         ("let held = 1;", None),
     ] {
         assert_eq!(declared(line), declaration, "{line}");
+    }
+}
+
+#[test]
+fn names_are_found_where_they_are_bound() {
+    for line in [
+        "    let told = 1;",
+        "    let mut told: i64 = db",
+        "    let (url, mut told) = connect().await;",
+        "    for (told, n) in all {",
+        "    told: String,",
+        "fn f(told: &str) {}",
+    ] {
+        assert!(bound(line).contains(&"told"), "{line}");
+    }
+    for line in [
+        "// let told = 1;",
+        "    assert!(said.told());",
+        "use told::Line;",
+    ] {
+        assert!(!bound(line).contains(&"told"), "{line}");
     }
 }

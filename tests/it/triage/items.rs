@@ -23,9 +23,9 @@ async fn an_email_that_asks_for_something_leaves_one_item_for_its_recipient() {
     let audited = "select count(*) from audit_entries where action = 'inbox_item.created'";
     assert_eq!(worker.count(audited).await, 1);
     // Told once, to whom it is for.
-    let told = "select count(*) from history_entries
+    let entries = "select count(*) from history_entries
                 where verb = 'added' and object_kind = 'inbox_item' and user_id = (select id from users)";
-    assert_eq!(worker.count(told).await, 1);
+    assert_eq!(worker.count(entries).await, 1);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use crate::{
     actions::{
         approved::approval_in,
         ask,
-        sending::{TestApp, letter},
+        sending::{TestApp, send_action},
     },
     approvals::decision,
     drafts::{generated::post, seed},
@@ -98,7 +98,7 @@ async fn reply_that_nobody_asked_for_leaves_from_the_account_that_its_email_came
         "owner@acme.example"
     );
     // An email without an owner is answered by the person who decides.
-    let asked = ask(&bob, &json!({"actions": [letter("Another")]})).await;
+    let asked = ask(&bob, &json!({"actions": [send_action("Another")]})).await;
     let job = bob.finished(asked.body["id"].as_str().unwrap()).await;
     let approval = job["output"]["actions"][0]["approval_id"].as_str().unwrap();
     app.db

@@ -14,7 +14,7 @@ use wiremock::{Mock, ResponseTemplate, matchers::any};
 async fn hanging_up_once() -> (String, mpsc::UnboundedReceiver<String>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
-    let (tell, told) = mpsc::unbounded_channel();
+    let (sender, calls) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         let mut first = true;
         loop {
@@ -29,7 +29,7 @@ async fn hanging_up_once() -> (String, mpsc::UnboundedReceiver<String>) {
             let id = heard
                 .lines()
                 .find_map(|line| line.strip_prefix("webhook-id: "));
-            tell.send(id.unwrap().to_owned()).unwrap();
+            sender.send(id.unwrap().to_owned()).unwrap();
             if !first {
                 let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
                 stream.write_all(answer).await.unwrap();
@@ -37,21 +37,21 @@ async fn hanging_up_once() -> (String, mpsc::UnboundedReceiver<String>) {
             first = false;
         }
     });
-    (url, told)
+    (url, calls)
 }
 
 #[tokio::test]
 async fn a_call_whose_answer_is_lost_is_made_again_under_the_same_id() {
     let app = TestApp::open().await;
-    let (url, mut told) = hanging_up_once().await;
+    let (url, mut calls) = hanging_up_once().await;
     let (connection, _) = hooked(&app, &url).await;
     let _worker = app.worker().await;
     let approval = app.proposed(&call(&connection)).await;
     app.agree(&approval).await;
     approval_in(&app.client, &approval, "executed").await;
-    let (first, second) = (told.recv().await.unwrap(), told.recv().await.unwrap());
+    let (first, second) = (calls.recv().await.unwrap(), calls.recv().await.unwrap());
     assert_eq!(first, second);
-    assert!(told.try_recv().is_err(), "two calls");
+    assert!(calls.try_recv().is_err(), "two calls");
     assert_eq!(app.effect().await["receipt"]["webhook_id"], first);
 }
 

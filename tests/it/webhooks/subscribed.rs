@@ -67,11 +67,11 @@ fn job_of(request: &Request) -> String {
 
 async fn delivered(receiver: &MockServer, jobs: &BTreeSet<String>) {
     eventually(SOON, async || {
-        let told: BTreeSet<String> = received(receiver).await.iter().map(job_of).collect();
-        if jobs.is_subset(&told) {
+        let delivered: BTreeSet<String> = received(receiver).await.iter().map(job_of).collect();
+        if jobs.is_subset(&delivered) {
             Ok(())
         } else {
-            Err(format!("{} of {}", told.len(), jobs.len()))
+            Err(format!("{} of {}", delivered.len(), jobs.len()))
         }
     })
     .await;

@@ -74,10 +74,10 @@ async fn stopping_with_a_hundred_running_jobs_counts_no_attempt_and_loses_no_job
         .one("select count(*) from jobs where state = 'available' and errors = 0 and crashes = 0")
         .await;
     assert_eq!(waiting, 100);
-    let told: i64 = db
+    let interrupted: i64 = db
         .one("select count(*) from job_attempts where outcome = 'interrupted'")
         .await;
-    assert_eq!(told, 100);
+    assert_eq!(interrupted, 100);
 }
 
 #[tokio::test]

@@ -71,7 +71,7 @@ impl LocalEffect for ScheduleBlock {
             plan: None,
             when: BlockTime::Next(length(action)?),
         };
-        let occasion = Cause {
+        let cause = Cause {
             actor: Actor::User {
                 user,
                 session: None,
@@ -80,7 +80,7 @@ impl LocalEffect for ScheduleBlock {
             client_request_id: None,
             at: action.now,
         };
-        let (found, _) = propose_block(conn, action.tenant, user, proposal, occasion)
+        let (found, _) = propose_block(conn, action.tenant, user, proposal, cause)
             .await
             .map_err(refusal)?;
         // A block of this title that the user accepted before must not be undone with this action.
@@ -89,7 +89,7 @@ impl LocalEffect for ScheduleBlock {
             found
         } else {
             let owner = (action.tenant, user);
-            step_block(conn, owner, found.id, None, BlockCommand::Accept, occasion)
+            step_block(conn, owner, found.id, None, BlockCommand::Accept, cause)
                 .await
                 .map_err(refusal)?
         };
@@ -119,23 +119,14 @@ impl LocalEffect for ScheduleBlock {
         let (id, version) = id_and_version(done)?;
         let user = text_before(done, "user_id").and_then(|id| id.parse().ok());
         let user: UserId = user.ok_or_else(unreadable)?;
-        let occasion = Cause {
+        let cause = Cause {
             actor: Actor::System,
             request_id: done.request_id.as_deref(),
             client_request_id: None,
             at: Clock::System.now(),
         };
         let (id, seen) = (BlockId(id), Some(version));
-        match step_block(
-            conn,
-            (tenant, user),
-            id,
-            seen,
-            BlockCommand::Cancel,
-            occasion,
-        )
-        .await
-        {
+        match step_block(conn, (tenant, user), id, seen, BlockCommand::Cancel, cause).await {
             Ok(_) => Ok(()),
             Err(BlockError::Database(error)) => Err(Refusal::Database(error)),
             Err(_) => Err(touched()),

@@ -205,7 +205,7 @@ async fn propose(
     StrictJson(body): StrictJson<NewBlock>,
 ) -> Result<(StatusCode, Versioned<Block>), ApiError> {
     let proposal = body.parse()?;
-    let occasion = Cause {
+    let cause = Cause {
         actor: Actor::User {
             user: session.user,
             session: Some(session.id),
@@ -216,7 +216,7 @@ async fn propose(
     };
     let mut tx = app.pool.begin().await?;
     let (block, new) =
-        propose_block(&mut tx, session.tenant, session.user, proposal, occasion).await?;
+        propose_block(&mut tx, session.tenant, session.user, proposal, cause).await?;
     tx.commit().await?;
     let status = if new { success::CREATED } else { success::OK };
     Ok((status, Versioned(block.into())))

@@ -210,7 +210,7 @@ pub(in crate::commands) async fn decide(
     meta: RequestMeta<'_>,
 ) -> Result<(StoredApproval, Signal), DecideError> {
     let mut signal = Signal::None;
-    let told = match decision {
+    let record = match decision {
         Decision::Reject => {
             reject(conn, session, present).await?;
             (AuditAction::ApprovalRejected, HistoryVerb::Rejected)
@@ -243,7 +243,7 @@ pub(in crate::commands) async fn decide(
             (AuditAction::ApprovalReopened, HistoryVerb::Reopened)
         }
     };
-    let decided = record_decision(conn, session, present.id, told, meta.request_id).await?;
+    let decided = record_decision(conn, session, present.id, record, meta.request_id).await?;
     Ok((decided, signal))
 }
 

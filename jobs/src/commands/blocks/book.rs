@@ -207,8 +207,8 @@ async fn agree(
     approvals::assign(conn, tenant, new.id, Some(job.id)).await?;
     blocks::set_approval(conn, tenant, block.id, new.id).await?;
     enqueue::insert(conn, &job).await?;
-    let told = (AuditAction::ApprovalApproved, HistoryVerb::Approved);
-    record_decision(conn, session, new.id, told, meta.request_id).await?;
+    let record = (AuditAction::ApprovalApproved, HistoryVerb::Approved);
+    record_decision(conn, session, new.id, record, meta.request_id).await?;
     Ok(())
 }
 

@@ -43,12 +43,12 @@ mod tests {
 
     #[test]
     fn a_changed_line_is_one_taken_away_and_one_put_in() {
-        let told: Vec<_> = diff("Hello,\nyes.\nAda", "Hello,\nno.\nAda")
+        let marked: Vec<_> = diff("Hello,\nyes.\nAda", "Hello,\nno.\nAda")
             .into_iter()
             .map(|line| format!("{} {}", line.op, line.text))
             .collect();
         assert_eq!(
-            told,
+            marked,
             ["equal Hello,", "delete yes.", "insert no.", "equal Ada"]
         );
         assert!(

@@ -79,8 +79,8 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn resolved(wish: &str, zone: Tz, now: &str) -> DateTime<Utc> {
-        SendAt::parse(wish).unwrap().resolve(zone, at(now))
+    fn resolved(text: &str, zone: Tz, now: &str) -> DateTime<Utc> {
+        SendAt::parse(text).unwrap().resolve(zone, at(now))
     }
 
     #[test]

@@ -45,8 +45,9 @@ async fn an_approved_draft_is_sent_once_in_its_thread() {
     assert_eq!(mail.text.matches("Re:").count(), 1, "{}", mail.text);
     assert!(mail.text.contains("I will come."));
     assert_eq!(status_of(&app, &draft).await, "sent");
-    let told = "select count(*) from history_entries where object_kind = 'draft' and verb = 'sent'";
-    assert_eq!(app.db.one::<i64>(told).await, 1);
+    let entries =
+        "select count(*) from history_entries where object_kind = 'draft' and verb = 'sent'";
+    assert_eq!(app.db.one::<i64>(entries).await, 1);
     decide(&app.client, &approval, "approve", 1)
         .await
         .assert_problem(409, "CONFLICT", "sent before");

@@ -1,7 +1,7 @@
 //! Workers die in the middle of sending, again and again, wherever they happen to be: the server never has an email twice, and
 //! the ledger never says something else than the server.
 
-use super::{TestApp, ask, letter, server::house_by};
+use super::{TestApp, ask, send_action, server::app_sending_by};
 use crate::support::{aiosmtpd::Aiosmtpd, eventually, wait::SOON};
 use rand::{RngExt as _, SeedableRng, rngs::StdRng};
 use serde_json::json;
@@ -20,7 +20,7 @@ async fn steps(app: &TestApp) -> i64 {
 #[tokio::test]
 async fn two_hundred_killed_workers_send_no_mail_twice() {
     let server = Aiosmtpd::start();
-    let app = house_by(&server).await;
+    let app = app_sending_by(&server).await;
     app.db
         .execute("update connections set sends_per_hour = 10000")
         .await;
@@ -30,10 +30,10 @@ async fn two_hundred_killed_workers_send_no_mail_twice() {
         let _worker = app.worker().await;
         let mut approvals = Vec::new();
         for batch in 0..KILLS * EMAILS_A_ROUND / 50 {
-            let letters: Vec<_> = (0..50)
-                .map(|n| letter(&format!("Mail {batch} {n}")))
+            let emails: Vec<_> = (0..50)
+                .map(|n| send_action(&format!("Mail {batch} {n}")))
                 .collect();
-            let asked = ask(&app.client, &json!({ "actions": letters })).await;
+            let asked = ask(&app.client, &json!({ "actions": emails })).await;
             let id = asked.body["id"].as_str().unwrap();
             let job = app.client.finished(id).await;
             for action in job["output"]["actions"].as_array().unwrap() {

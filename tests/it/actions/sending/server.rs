@@ -5,14 +5,14 @@ use crate::support::{aiosmtpd::Aiosmtpd, eventually, wait::SOON};
 use serde_json::{Value, json};
 
 /// An app whose emails leave by this server.
-pub(super) async fn house_by(server: &Aiosmtpd) -> TestApp {
+pub(super) async fn app_sending_by(server: &Aiosmtpd) -> TestApp {
     TestApp::open_with(|account| account["smtp"]["port"] = json!(server.port)).await
 }
 
 /// What becomes of one email whose connections go wrong like this: status of the effect, and copies that the server has.
 async fn sent_under(faults: &[&str], approval_status: &str) -> (Value, usize) {
     let server = Aiosmtpd::start();
-    let app = house_by(&server).await;
+    let app = app_sending_by(&server).await;
     let _worker = app.worker().await;
     let approval = app.written("Hello").await;
     server.misbehave(faults);

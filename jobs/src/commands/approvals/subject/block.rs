@@ -50,10 +50,11 @@ pub(crate) async fn sync_with_decision(
     };
     let command = match happened {
         EventChange::Made if effect.status == EffectStatus::Succeeded => {
-            let told = |name: &str| effect.receipt.as_ref()?[name].as_str().map(str::to_owned);
+            let receipt_text =
+                |name: &str| effect.receipt.as_ref()?[name].as_str().map(str::to_owned);
             BlockCommand::Book {
-                event_ref: told("uid").unwrap_or_else(|| effect.id.to_string()),
-                event_etag: told("etag"),
+                event_ref: receipt_text("uid").unwrap_or_else(|| effect.id.to_string()),
+                event_etag: receipt_text("etag"),
             }
         }
         EventChange::Made => return Ok(()),

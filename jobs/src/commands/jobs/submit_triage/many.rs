@@ -52,7 +52,7 @@ pub async fn submit_many(
         .into_iter()
         .map(|done| done.map(|(_, submitted)| submitted))
         .collect();
-    let told: Vec<_> = request
+    let outcomes: Vec<_> = request
         .items
         .iter()
         .zip(&done)
@@ -65,7 +65,7 @@ pub async fn submit_many(
     request_keys::complete(&mut tx, &request.key, &answer).await?;
     audit::insert(&mut tx, &entries).await?;
     tx.commit().await?;
-    for (item, how, replaced) in told {
+    for (item, how, replaced) in outcomes {
         announce(notifier, item, how, &replaced);
     }
     Ok(Submitted {

@@ -42,13 +42,13 @@ pub(super) fn rendered(source: &str) -> Option<String> {
             if !lines.is_empty() {
                 lines.push(String::new());
             }
-            tell(entry, &method, &mut lines);
+            describe(entry, &method, &mut lines);
         }
     }
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
-fn tell(entry: &Component<'_>, method: &str, lines: &mut Vec<String>) {
+fn describe(entry: &Component<'_>, method: &str, lines: &mut Vec<String>) {
     let cancelled =
         value(entry, "STATUS").is_some_and(|status| status.eq_ignore_ascii_case("CANCELLED"));
     let what = match method.to_ascii_uppercase().as_str() {
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn times_are_told_from_the_first_day_to_the_last() {
-        for (lines, told) in [
+        for (lines, expected) in [
             (
                 "DTSTART;VALUE=DATE:20261224\r\nDTEND;VALUE=DATE:20261225",
                 "2026-12-24",
@@ -227,7 +227,7 @@ mod tests {
         ] {
             let source = calendar(lines);
             let found = rendered(&source).unwrap();
-            assert_eq!(found, format!("Invitation:\nTime: {told}"), "{lines}");
+            assert_eq!(found, format!("Invitation:\nTime: {expected}"), "{lines}");
         }
     }
 
