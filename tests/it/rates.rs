@@ -215,8 +215,8 @@ async fn provider_that_says_that_nothing_is_left_is_not_asked_before_its_time() 
     assert!((10.0..20.0).contains(&pause), "{pause}");
 }
 
-/// Issue 15: two workers, the provider never sees more than 1.1 times the rate in any minute. In a full run only, because it
-/// takes two minutes.
+/// The provider of two workers never gets more than 1.1 times the rate in any minute. In a full run only, because it takes two
+/// minutes.
 #[tokio::test]
 async fn rate_of_a_minute_is_kept_over_300_jobs() {
     if std::env::var_os("POSTROOM_FULL").is_none() {

@@ -61,7 +61,7 @@ const PRICES: Variable = Variable::optional(
     "LLM_PRICES_FILE",
     "/etc/postroom/prices.json",
     "shipped prices",
-    "Other prices of models, in the form of `crates/llm/src/prices.json`; budgets and costs follow them",
+    "Other prices of models, a JSON file as docs/operations.md shows it; budgets and costs follow them",
 );
 const PROBE: Variable = Variable::with_default(
     "LLM_PROBE_SECONDS",

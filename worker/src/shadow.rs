@@ -21,7 +21,7 @@ pub(crate) const PROMPT: Variable = Variable::optional(
     "LLM_SHADOW_PROMPT_FILE",
     "/etc/postroom/triage-next.txt",
     "the prompt of triage",
-    "Instructions for that second judgement; they must ask for the same JSON object as `worker/src/prompts/triage.v3.txt`",
+    "Instructions for that second judgement; they must ask for the same JSON object as the shipped prompt, see docs/operations.md",
 );
 
 /// Shadow mode of a worker.

@@ -1,4 +1,5 @@
-//! Issue 15: an outage under 300 emails and 50 drafts. In a full run it lasts a minute.
+//! An outage under 300 emails and 50 drafts discards no job, counts no attempt and leaves no email to a person. In a full run it
+//! lasts a minute.
 
 use super::*;
 

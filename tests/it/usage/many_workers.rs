@@ -1,4 +1,4 @@
-//! Issue 15: a budget is not overrun by many workers that die, and nothing stays reserved after them.
+//! A budget is not overrun by many workers that die, and nothing stays reserved after them.
 
 use super::*;
 use crate::lanes::{submit_emails, until_count};
