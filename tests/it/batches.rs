@@ -47,7 +47,7 @@ impl Setup {
         self.server.worker(&self.db, &[]).await
     }
 
-    /// Hands in emails that can wait; the ids of their jobs.
+    /// Submits emails that can wait; the ids of their jobs.
     async fn submit(&self, numbers: Range<usize>) -> Vec<String> {
         let mut jobs = Vec::new();
         for n in numbers {

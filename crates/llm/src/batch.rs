@@ -62,7 +62,7 @@ pub struct BatchedCall<'a> {
     pub schema: &'a OutputSchema,
     pub max_output_tokens: u32,
     pub prompt_bytes: u64,
-    /// Since it was handed in.
+    /// Since the batch was made.
     pub waited: Duration,
 }
 

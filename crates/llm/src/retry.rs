@@ -104,7 +104,7 @@ impl FullJitter {
     }
 }
 
-/// Calls `attempt` until it succeeds, fails permanently, or the deadline or the number of tries is reached.
+/// Calls `attempt` until it succeeds, fails permanently, or the deadline or the number of attempts is reached.
 ///
 /// Calls `report` with each failed attempt and the decision after it.
 ///
@@ -184,7 +184,7 @@ pub struct Left {
 
 /// Decides whether to retry after a failure.
 ///
-/// `wait` is the next backoff wait, none after the last try.
+/// `wait` is the next backoff wait, none after the last attempt.
 pub fn decide(
     error: &LlmError,
     wait: Option<Duration>,
@@ -204,7 +204,7 @@ pub fn decide(
     }
     let Some(wait) = wait else {
         return Verdict::GiveUp {
-            why: "no tries are left",
+            why: "no attempts are left",
         };
     };
     // Adds jitter to the requested delay: otherwise all clients of the provider would retry at the same moment.

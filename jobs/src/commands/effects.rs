@@ -48,7 +48,7 @@ pub enum LedgerError {
     Database(#[from] sqlx::Error),
 }
 
-/// Commits the intent, or finds the earlier one of this name. Takes over an intent that was never begun and a try that
+/// Commits the intent, or finds the earlier one of this name. Takes over an intent that was never begun and an attempt that
 /// certainly did nothing; an effect that an earlier attempt left in flight becomes unknown.
 ///
 /// # Errors

@@ -85,7 +85,7 @@ pub struct NewEffect {
     pub approval: Option<ApprovalId>,
 }
 
-/// How a try ended.
+/// How an attempt at the effect ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum EffectEnd {
     Succeeded {

@@ -40,7 +40,7 @@ pub struct JobEnd {
 }
 
 impl JobEnd {
-    /// Names the call, the same for each try and each replay, so that the receiver can drop repeated ones.
+    /// Names the call, the same for each attempt and each replay, so that the receiver can drop repeated ones.
     pub fn webhook_id(&self, connection: ConnectionId) -> String {
         let id = Uuid::new_v5(&connection.0, self.entry.0.as_bytes());
         format!("evt_{}", id.simple())

@@ -22,7 +22,7 @@ pub struct StoredEffect {
     pub kind: String,
     pub message_id: Option<String>,
     pub approval: Option<ApprovalId>,
-    /// The connection of the last try, if the effect is external.
+    /// The connection of the last attempt, if the effect is external.
     pub connection: Option<ConnectionId>,
     pub status: EffectStatus,
     pub job: JobId,
@@ -268,7 +268,7 @@ pub async fn set_status(
     Ok(())
 }
 
-/// Writes the outcome of a try. False, and nothing is written, if `holder` does not have it in flight any more.
+/// Writes the outcome of an attempt. False, and nothing is written, if `holder` does not have it in flight any more.
 ///
 /// # Errors
 /// When the database refuses.

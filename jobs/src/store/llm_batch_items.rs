@@ -42,7 +42,7 @@ pub struct StoredItem {
     pub step: String,
     pub call: Uuid,
     pub request_hash: [u8; 32],
-    /// The attempt that handed it in.
+    /// The attempt that stored it.
     pub attempt: i32,
     pub prompt_version: String,
     pub prompt_bytes: i32,

@@ -5,7 +5,7 @@ use crate::support::{Client, client::send};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// Hands in an email of Ada's; its id.
+/// Submits an email of Ada's; its id.
 async fn handed_in(client: &Client) -> String {
     let body = json!({
         "mode": "rules_only",

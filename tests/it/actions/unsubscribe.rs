@@ -16,7 +16,7 @@ async fn list(status: u16) -> MockServer {
     server
 }
 
-/// Hands in an email of the list; its id.
+/// Submits an email of the list; its id.
 async fn newsletter(app: &TestApp, server: &MockServer, signed: &str) -> Value {
     let email = format!(
         "Message-ID: <{}@news.example>\r\nFrom: News <news@news.example>\r\nTo: owner@acme.example\r\nSubject: News\r\n\

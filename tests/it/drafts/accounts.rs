@@ -4,7 +4,7 @@ use super::generated::{done, post};
 use crate::actions::{approved::approval_in, sending::TestApp};
 use serde_json::{Value, json};
 
-/// Hands in an email to this address; the draft of its answer.
+/// Submits an email to this address; the draft of its answer.
 async fn drafted(app: &TestApp, to: &str) -> Value {
     let body = json!({
         "mode": "rules_only",

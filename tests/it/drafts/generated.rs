@@ -34,7 +34,7 @@ pub(crate) async fn done(client: &Client, path: &str, body: &Value) -> Value {
     job["output"].clone()
 }
 
-/// Hands in an email that nothing is done about; its id.
+/// Submits an email that nothing is done about; its id.
 pub(crate) async fn message(client: &Client, subject: &str) -> Value {
     let body = json!({
         "mode": "rules_only",

@@ -22,7 +22,7 @@ fn report(to: &str, message_id: &str, action: &str) -> String {
     )
 }
 
-/// Hands in the email and waits for its triage, also of one that was judged before; the job's output.
+/// Submits the email and waits for its triage, also of one that was judged before; the job's output.
 async fn handed_in(client: &Client, email: String) -> Value {
     let request = client
         .request(Method::POST, "/v1/jobs/triage?force=true")

@@ -28,7 +28,7 @@ const MAIL: &str = "From: Bob <bob@example.org>\r\nTo: owner@acme.example\r\nSub
 const OTHER: &str = "From: Bob <bob@example.org>\r\nTo: owner@acme.example\r\nSubject: Other\r\n\
                      Date: Mon, 02 Nov 2026 10:00:00 +0000\r\nMessage-ID: <offer.10@example.org>\r\n\r\nOther\r\n";
 
-/// Keeps an email as one that was handed in.
+/// Keeps an email as one that was submitted.
 pub(crate) async fn handed_in(db: &TestDb, tenant: TenantId, text: &str) -> MessageId {
     let (id, source) = (MessageId::new(), text.as_bytes());
     let mail = Mail::parse(source).unwrap();

@@ -177,7 +177,7 @@ async fn dropped_callers_do_not_affect_the_jobs_of_others() {
         };
         acknowledged.push(id.0.to_string());
     }
-    // Stopping waits for the jobs that were handed in.
+    // Stopping waits for the jobs that were submitted.
     drop(enqueuer);
     stop.cancel();
     tracker.close();

@@ -137,7 +137,7 @@ impl Client {
         send(self.request(Method::GET, path)).await
     }
 
-    /// A request that hands in an email, not sent yet.
+    /// A request that submits an email, not sent yet.
     pub(crate) fn submission(&self, mail: &[u8], key: &str) -> RequestBuilder {
         self.request(Method::POST, "/v1/jobs/triage")
             .header("Content-Type", "message/rfc822")
@@ -145,12 +145,12 @@ impl Client {
             .body(mail.to_vec())
     }
 
-    /// Hands in an email.
+    /// Submits an email.
     pub(crate) async fn submit(&self, mail: &[u8], key: &str) -> TestResponse {
         send(self.submission(mail, key)).await
     }
 
-    /// Hands in an email that must be accepted; the id of its job.
+    /// Submits an email that must be accepted; the id of its job.
     pub(crate) async fn submitted(&self, mail: &[u8], key: &str) -> String {
         let answer = self.submit(mail, key).await;
         assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);

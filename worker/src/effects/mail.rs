@@ -1,4 +1,4 @@
-//! Sends email: rendered once, with a fixed Message-ID, before the first try.
+//! Sends email: rendered once, with a fixed Message-ID, before the first attempt.
 
 use super::{
     ActionContext, Lookup, PrepareError, Prepared, ProviderContext, Receipt, RemoteEffect,

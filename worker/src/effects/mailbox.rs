@@ -260,7 +260,7 @@ async fn undo(mailbox: &mut dyn Mailbox, done: &Done) -> Result<(), ProviderErro
                     .move_to(&spot, &plan.message_id, &plan.spot.folder)
                     .await;
             }
-            // An earlier try or the user moved it back already.
+            // An earlier attempt or the user moved it back already.
             mailbox
                 .find_in(&plan.message_id, &plan.spot.folder)
                 .await?

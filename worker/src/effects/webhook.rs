@@ -1,4 +1,4 @@
-//! `call_webhook`: calls a connected webhook about an email. The call is rendered once, and every try carries the same id,
+//! `call_webhook`: calls a connected webhook about an email. The call is rendered once, and every attempt carries the same id,
 //! so that the receiver can recognise repeats.
 
 use super::{

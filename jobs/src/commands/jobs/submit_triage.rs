@@ -158,7 +158,7 @@ fn external_id(request: &SubmitTriage, ruleset_version: i32) -> Option<ExternalI
     }
 }
 
-/// Names the triage of an email by its content: whether it is handed in or read from a mailbox, it is the same work.
+/// Names the triage of an email by its content: whether it is submitted or read from a mailbox, it is the same work.
 pub(in crate::commands) fn same_work(
     content_hash: &[u8; 32],
     ruleset_version: i32,

@@ -62,7 +62,7 @@ pub(super) struct Source {
     pub(super) priority: i16,
 }
 
-/// As that of an email that is handed in.
+/// As that of an email that is submitted.
 const PRIORITY: i16 = 3;
 
 /// Nothing was delivered, unless only the confirmation of the commit was lost: then the cursor says so.
@@ -129,7 +129,7 @@ pub(super) async fn unknown(
         .collect())
 }
 
-/// Enqueues the triage of each email; returns how many jobs are new. An email that its user handed in has a job already.
+/// Enqueues the triage of each email; returns how many jobs are new. An email that its user submitted has a job already.
 pub(super) async fn enqueue(
     conn: &mut PgConnection,
     source: &Source,

@@ -102,12 +102,12 @@ str_enum! {
         DraftDiscarded = "draft.discarded",
         /// Its user has replied with another program.
         DraftSuperseded = "draft.superseded",
-        /// The intent was stored, before the first try.
+        /// The intent was stored, before the first attempt.
         EffectIntended = "effect.intended",
         EffectBegun = "effect.begun",
-        /// A try ended; the outcome says how.
+        /// An attempt at the effect ended; the outcome says how.
         EffectEnded = "effect.ended",
-        /// The worker died during the try: the effect may have happened.
+        /// The worker died during the attempt: the effect may have happened.
         EffectLost = "effect.lost",
         /// The provider was asked whether the effect happened.
         EffectReconciled = "effect.reconciled",

@@ -1,4 +1,4 @@
-//! The states of an effect in one table. From `unknown` the only way to a second try is to find out whether it
+//! The states of an effect in one table. From `unknown` the only way to a second attempt is to find out whether it
 //! happened.
 
 use base::str_enum;
@@ -34,7 +34,7 @@ str_enum! {
         Succeed = "succeed",
         FailForGood = "fail_for_good",
         FailForNow = "fail_for_now",
-        /// The try ended without a known result.
+        /// The attempt ended without a known result.
         Lose = "lose",
         /// An effect that certainly did not happen is requested again.
         Renew = "renew",

@@ -36,8 +36,8 @@ const RESEND_AFTER: TimeDelta = TimeDelta::seconds(60);
 
 const UNKNOWN: &str = "This may have been done: the connection broke before the provider answered. Check at the provider (for \
                        an email, in the sent folder), then report what you found with POST /v1/effects/{id}/resolve.";
-/// After the last try of an action that certainly was not done.
-pub(super) const NOT_DONE: &str = "All tries failed. Nothing was done.";
+/// After the last attempt at an action that certainly was not done.
+pub(super) const NOT_DONE: &str = "All attempts failed. Nothing was done.";
 
 /// Executes the effect or, in a dry run, describes it. `base` contains the known part of the outcome.
 pub(super) async fn execute_remote(
@@ -259,7 +259,7 @@ async fn apply_resend_policy(ctx: &JobContext, unknown: &StoredEffect) -> Result
     let resend_at = unknown.updated_at + RESEND_AFTER;
     match settings.unknown_sends {
         UnknownSends::Ask => Ok(Lookup::Unknown),
-        // A try before has failed, perhaps this very send.
+        // An earlier attempt has failed, perhaps this very send.
         UnknownSends::Resend if ctx.job.errors > 0 || ctx.job.is_last_attempt() => {
             Ok(Lookup::Unknown)
         }

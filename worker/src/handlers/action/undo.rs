@@ -169,7 +169,7 @@ fn is_exhausted(ctx: &JobContext, error: &ProviderError) -> bool {
     lost && ctx.job.is_last_attempt()
 }
 
-const NOT_UNDONE: &str = "All tries to undo this failed.";
+const NOT_UNDONE: &str = "All attempts to undo this failed.";
 
 /// A local effect as a reversal.
 struct BoundEffect(&'static dyn LocalEffect);

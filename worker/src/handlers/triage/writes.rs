@@ -143,7 +143,7 @@ impl TriageWrites {
         };
         triage_results::insert(conn, tenant, &result).await?;
         if finding.is_outage {
-            // The same email handed in again is new work, not this result.
+            // The same email submitted again is new work, not this result.
             let name = default_name(
                 &finding.content_hash,
                 self.ruleset_version,

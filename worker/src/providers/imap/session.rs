@@ -271,7 +271,7 @@ impl Mailbox for Session {
                         .into(),
             });
         }
-        // An earlier try may have made the copy already.
+        // An earlier attempt may have made the copy already.
         let copied = !self.can_move && self.find_in(message_id, folder).await?.is_some();
         self.at(spot, true).await?.ok_or_else(gone)?;
         let uid = spot.uid.to_string();
