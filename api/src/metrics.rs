@@ -67,16 +67,16 @@ base::metrics! {
 
 /// Counts something as going on until it is dropped: by its end, by a panic, or by a client that left.
 #[derive(Debug)]
-pub struct Ongoing(IntGauge);
+pub struct InProgress(IntGauge);
 
-impl Ongoing {
+impl InProgress {
     pub fn begin(gauge: &IntGauge) -> Self {
         gauge.inc();
         Self(gauge.clone())
     }
 }
 
-impl Drop for Ongoing {
+impl Drop for InProgress {
     fn drop(&mut self) {
         self.0.dec();
     }

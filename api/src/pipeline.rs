@@ -10,7 +10,7 @@ use crate::{
     context::{CLIENT_REQUEST_ID, Peer, REQUEST_ID, RequestContext},
     error::{ApiError, Code},
     extract::current_session::{self, CurrentSession},
-    metrics::Ongoing,
+    metrics::InProgress,
     route_table::{Access, Operation},
 };
 use axum::{
@@ -61,11 +61,11 @@ pub async fn handle(State(app): State<AppState>, mut request: Request, next: Nex
         session.id = tracing::field::Empty,
     );
 
-    let ongoing = Ongoing::begin(&app.metrics.http_requests_in_flight);
+    let in_progress = InProgress::begin(&app.metrics.http_requests_in_flight);
     let mut response = respond(&app, operation.as_ref(), request, next)
         .instrument(span.clone())
         .await;
-    drop(ongoing);
+    drop(in_progress);
 
     span.in_scope(|| {
         if let Some(error) = ApiError::of(&response) {

@@ -18,7 +18,7 @@ mod template;
 mod tests;
 
 pub use condition::Op;
-pub use evaluate::{Hit, Verdict};
+pub use evaluate::{MatchedRule, Verdict};
 
 use super::gate::Confirmation;
 use super::judgement::{Category, Disposition, Priority, Sla};

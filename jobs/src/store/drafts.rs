@@ -1,6 +1,6 @@
 //! `drafts`: messages that are written for users. Their content is in `draft_versions`.
 
-use super::own_messages::Overtaken;
+use super::own_messages::SupersededDraft;
 use crate::domain::{
     ApprovalId, DraftId, MessageId, UserId,
     draft::{DraftMode, DraftStatus},
@@ -249,9 +249,9 @@ pub async fn unsent_reminders(
     conn: &mut PgConnection,
     tenant: TenantId,
     message: MessageId,
-) -> Result<Vec<Overtaken>, sqlx::Error> {
+) -> Result<Vec<SupersededDraft>, sqlx::Error> {
     sqlx::query_as!(
-        Overtaken,
+        SupersededDraft,
         r#"
         select id as "draft: DraftId", approval_id as "approval: ApprovalId"
         from drafts

@@ -24,7 +24,7 @@ pub struct RatedRequest<'a> {
 
 /// Whether the rate admits a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Taken {
+pub enum RateDecision {
     /// It does. A job that was refused before waited since then.
     Admitted {
         waited: Option<TimeDelta>,
@@ -39,7 +39,7 @@ pub enum Taken {
 pub async fn take(
     conn: &mut PgConnection,
     request: &RatedRequest<'_>,
-) -> Result<Taken, sqlx::Error> {
+) -> Result<RateDecision, sqlx::Error> {
     let RatedRequest {
         provider, model, ..
     } = *request;
@@ -69,12 +69,12 @@ pub async fn take(
     };
     let fits_at = buckets.fits_at(request.rate, request.tokens, row.now);
     if fits_at > row.now || (row.is_queue && !row.has_turn) {
-        return Ok(Taken::Refused);
+        return Ok(RateDecision::Refused);
     }
     let after = buckets.after(request.rate, request.tokens, row.now);
     store_buckets(&mut *conn, (provider, model), after).await?;
     if !row.has_turn {
-        return Ok(Taken::Admitted { waited: None });
+        return Ok(RateDecision::Admitted { waited: None });
     }
     let queued_at = sqlx::query_scalar!(
         "update llm_rate_turns set taken_at = $5, turn_at = coalesce(turn_at, $5)
@@ -88,7 +88,7 @@ pub async fn take(
     )
     .fetch_optional(conn)
     .await?;
-    Ok(Taken::Admitted {
+    Ok(RateDecision::Admitted {
         waited: queued_at.map(|since| row.now - since),
     })
 }

@@ -61,7 +61,7 @@ pub async fn insert(
 
 /// A draft whose user replied with another program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Overtaken {
+pub struct SupersededDraft {
     pub draft: DraftId,
     /// Its approval.
     pub approval: ApprovalId,
@@ -71,12 +71,12 @@ pub struct Overtaken {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn overtaken_by(
+pub async fn superseded_by(
     conn: &mut PgConnection,
     tenant: TenantId,
     message: MessageId,
-) -> Result<Vec<Overtaken>, sqlx::Error> {
-    overtaken(conn, tenant, Some(message), None).await
+) -> Result<Vec<SupersededDraft>, sqlx::Error> {
+    superseded(conn, tenant, Some(message), None).await
 }
 
 /// Whether the draft's user replied with another program after the original message was sent.
@@ -88,20 +88,20 @@ pub async fn has_overtaken(
     tenant: TenantId,
     draft: DraftId,
 ) -> Result<bool, sqlx::Error> {
-    let found = overtaken(conn, tenant, None, Some(draft)).await?;
+    let found = superseded(conn, tenant, None, Some(draft)).await?;
     Ok(!found.is_empty())
 }
 
-async fn overtaken(
+async fn superseded(
     conn: &mut PgConnection,
     tenant: TenantId,
     message: Option<MessageId>,
     draft: Option<DraftId>,
-) -> Result<Vec<Overtaken>, sqlx::Error> {
+) -> Result<Vec<SupersededDraft>, sqlx::Error> {
     // A direct reply counts whatever the clocks say; a follow-up is only superseded by messages that are newer than
     // itself.
     sqlx::query_as!(
-        Overtaken,
+        SupersededDraft,
         r#"
         select d.id as "draft: DraftId", d.approval_id as "approval: ApprovalId"
         from drafts d

@@ -23,7 +23,7 @@ use async_trait::async_trait;
 use execute::execute;
 use gate::{GateDecision, decide_gate};
 use jobs::{
-    commands::approvals::execute::Ending,
+    commands::approvals::execute::ExecutionEnd,
     domain::{ApprovalId, approval::NewApproval, gate::Gate},
     kinds::action::{
         ActionError, ActionExecute, ActionOutcome, ActionResult, Args, OnError, Output, Work,
@@ -139,7 +139,7 @@ impl ActionHandler {
         args: &Args,
         actions: Vec<ActionOutcome>,
         approvals: Vec<NewApproval>,
-        approval: Option<(ApprovalId, Ending)>,
+        approval: Option<(ApprovalId, ExecutionEnd)>,
     ) -> Result<Settlement, Failure> {
         let output = Output {
             dry_run: args.dry_run,
@@ -172,7 +172,7 @@ fn not_run(action: &RequestedAction) -> ActionOutcome {
 
 /// Returns the end of the approval. Duplicates count as executed, unless they carry an error: an email that was sent for
 /// another approval was not sent for this one.
-fn ending(outcomes: &[ActionOutcome]) -> Ending {
+fn ending(outcomes: &[ActionOutcome]) -> ExecutionEnd {
     let failed = outcomes.iter().find(|outcome| match outcome.result {
         ActionResult::Succeeded => false,
         ActionResult::SkippedDuplicate => outcome.error.is_some(),
@@ -186,7 +186,7 @@ fn ending(outcomes: &[ActionOutcome]) -> Ending {
         | ActionResult::Undone => true,
     });
     let Some(failed) = failed else {
-        return Ending::Executed;
+        return ExecutionEnd::Executed;
     };
     let (code, message) = match &failed.error {
         Some(error) => (error.code.clone(), error.message.clone()),
@@ -196,7 +196,7 @@ fn ending(outcomes: &[ActionOutcome]) -> Ending {
         ),
     };
     match failed.result {
-        ActionResult::Unknown | ActionResult::InProgress => Ending::Unclear(code, message),
-        _ => Ending::Failed(code, message),
+        ActionResult::Unknown | ActionResult::InProgress => ExecutionEnd::Unclear(code, message),
+        _ => ExecutionEnd::Failed(code, message),
     }
 }

@@ -13,7 +13,7 @@ use crate::{
         CurrentSession, Id, StrictQuery, Wait,
         prefer::{MAX_WAIT_SECONDS, PREFERENCE_APPLIED},
     },
-    metrics::Ongoing,
+    metrics::InProgress,
     route_table::{Access, ResponseHeader, Route},
     slots::Slot,
 };
@@ -103,7 +103,7 @@ async fn get_job(
     if wait.seconds > 0 && !job.state.is_terminal() {
         // Waiting costs a task and a connection, of which there is another limit.
         ticket.release();
-        let _waiting = Ongoing::begin(&app.metrics.long_polls_waiting);
+        let _waiting = InProgress::begin(&app.metrics.long_polls_waiting);
         job = wait_for_end(&app, &session, job, signals, wait.duration()).await?;
     }
     Ok(respond(&app, &job, wait, &headers))

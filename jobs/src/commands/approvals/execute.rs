@@ -113,7 +113,7 @@ async fn held(
 
 /// How execution ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum ExecutionEnd {
     Executed,
     /// A code, and the message for the person.
     Failed(String, String),
@@ -124,7 +124,7 @@ pub enum Ending {
     NotUndone(String, String),
 }
 
-impl Ending {
+impl ExecutionEnd {
     const fn step(&self) -> Step {
         match self {
             Self::Executed => Step::Succeed,
@@ -181,7 +181,7 @@ pub async fn end(
     conn: &mut PgConnection,
     job: &Job,
     id: ApprovalId,
-    ending: &Ending,
+    ending: &ExecutionEnd,
 ) -> Result<(), sqlx::Error> {
     let Some(present) = approvals::lock(conn, job.tenant, id).await? else {
         return Ok(());

@@ -14,7 +14,7 @@ use crate::{
         approvals::{self, StoredApproval},
         audit, drafts,
         history::{self, NewHistoryEntry},
-        own_messages::{self, Overtaken},
+        own_messages::{self, SupersededDraft},
     },
 };
 use base::{JobId, TenantId};
@@ -37,8 +37,8 @@ pub async fn supersede_drafts(
         why: "You have answered with another program.",
         entry: &|action, kind, id| job.audit(action, kind, id),
     };
-    for overtaken in own_messages::overtaken_by(conn, job.tenant, message).await? {
-        supersede(conn, &reason, overtaken).await?;
+    for superseded in own_messages::superseded_by(conn, job.tenant, message).await? {
+        supersede(conn, &reason, superseded).await?;
     }
     Ok(())
 }
@@ -63,10 +63,10 @@ pub(in crate::commands) struct Reason<'a> {
 pub(in crate::commands) async fn supersede(
     conn: &mut PgConnection,
     reason: &Reason<'_>,
-    overtaken: Overtaken,
+    superseded: SupersededDraft,
 ) -> Result<(), sqlx::Error> {
     let tenant = reason.tenant;
-    let Overtaken { draft, approval } = overtaken;
+    let SupersededDraft { draft, approval } = superseded;
     let Some(approval) = approvals::lock(conn, tenant, approval).await? else {
         return Ok(());
     };

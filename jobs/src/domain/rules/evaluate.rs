@@ -11,14 +11,14 @@ use crate::domain::mail::Mail;
 #[derive(Debug, Default)]
 pub struct Verdict<'r> {
     /// Rules that apply, in order.
-    pub hits: Vec<Hit<'r>>,
+    pub hits: Vec<MatchedRule<'r>>,
     /// Rules that apply if the model finds their condition true, in order.
     pub candidates: Vec<&'r Rule>,
 }
 
 /// A rule that applies.
 #[derive(Clone, Copy, Debug)]
-pub struct Hit<'r> {
+pub struct MatchedRule<'r> {
     pub rule: &'r Rule,
     /// By a learned pattern instead of its own conditions.
     pub learned: bool,
@@ -41,7 +41,7 @@ impl RuleSet {
                 continue;
             }
             if rule.includes.iter().any(|pattern| pattern.holds(&view)) {
-                verdict.hits.push(Hit {
+                verdict.hits.push(MatchedRule {
                     rule,
                     learned: true,
                 });
@@ -57,7 +57,7 @@ impl RuleSet {
             if rule.llm_condition.is_some() {
                 verdict.candidates.push(rule);
             } else {
-                verdict.hits.push(Hit {
+                verdict.hits.push(MatchedRule {
                     rule,
                     learned: false,
                 });

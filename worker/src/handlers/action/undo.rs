@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use base::TenantId;
 use jobs::{
     commands::{
-        approvals::execute::{Ending, begin_undo},
+        approvals::execute::{ExecutionEnd, begin_undo},
         effects::{
             compensate::{begin_compensation, end_compensation},
             local::{Refusal, Reversal, undo as undo_locally},
@@ -35,7 +35,7 @@ pub(super) async fn undo(
     ctx: &JobContext,
     providers: &Providers,
     approval: ApprovalId,
-) -> Result<(Vec<ActionOutcome>, Ending), Failure> {
+) -> Result<(Vec<ActionOutcome>, ExecutionEnd), Failure> {
     begin_undo(&ctx.pool, &ctx.job, approval)
         .await
         .map_err(not_begun)?;
@@ -49,7 +49,7 @@ pub(super) async fn undo(
         .map_err(|error| unavailable(&error))?;
     drop(conn);
     let mut outcomes = Vec::new();
-    let mut ending = Ending::Undone;
+    let mut ending = ExecutionEnd::Undone;
     for (index, effect) in done.iter().rev().enumerate() {
         let Some(outcome) =
             undo_one(&ProviderContext { ctx, providers }, index, approval, effect).await?
@@ -57,7 +57,7 @@ pub(super) async fn undo(
             continue;
         };
         if let Some(error) = &outcome.error {
-            ending = Ending::NotUndone(error.code.clone(), error.message.clone());
+            ending = ExecutionEnd::NotUndone(error.code.clone(), error.message.clone());
         }
         outcomes.push(outcome);
     }

@@ -7,7 +7,7 @@ use jobs::commands::audit::JobAudit;
 use jobs::domain::ResourceKind;
 use jobs::domain::history::HistoryVerb;
 use jobs::{
-    commands::approvals::execute::{Ending, end},
+    commands::approvals::execute::{ExecutionEnd, end},
     domain::{ApprovalId, AuditAction, Detail, NewAuditEntry, approval::NewApproval},
     kinds::action::{ActionOutcome, ActionResult, Output},
     store::{
@@ -25,7 +25,7 @@ pub(super) struct ActionWrites {
     /// The approvals that its actions need.
     pub(super) approvals: Vec<NewApproval>,
     /// The approval that was executed or undone.
-    pub(super) approval: Option<(ApprovalId, Ending)>,
+    pub(super) approval: Option<(ApprovalId, ExecutionEnd)>,
     pub(super) metrics: ActionMetrics,
 }
 

@@ -16,7 +16,7 @@ use jobs::store::{
     llm_calls::{self, Admission, Amount, EndedLlmCall, NewLlmCall, SettledCall, Spender},
     llm_checkpoints::CheckpointKey,
     llm_lanes,
-    llm_rates::{self, RatedRequest, Taken},
+    llm_rates::{self, RateDecision, RatedRequest},
 };
 use llm::{
     LlmError, Model, NotAdmitted, RequestLedger, ServiceTier, TokenUsage,
@@ -119,14 +119,14 @@ impl JobLedger<'_> {
             return Ok(None);
         }
         match llm_rates::take(&mut tx, &rated).await? {
-            Taken::Admitted { waited } => {
+            RateDecision::Admitted { waited } => {
                 tx.commit().await?;
                 if let Some(waited) = waited.and_then(|waited| waited.to_std().ok()) {
                     self.model.rate_waited(waited);
                 }
                 Ok(None)
             }
-            Taken::Refused => {
+            RateDecision::Refused => {
                 tx.rollback().await?;
                 let mut conn = self.ctx.pool.acquire().await?;
                 let until = llm_rates::queue_up(&mut conn, &rated).await?;

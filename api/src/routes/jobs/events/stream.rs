@@ -8,7 +8,7 @@ use super::EventBody;
 use crate::{
     AppState,
     error::{ApiError, Code},
-    metrics::Ongoing,
+    metrics::InProgress,
     routes::jobs::poll::{POLL_INTERVAL, Wake, next_wake},
     slots::Slot,
 };
@@ -51,7 +51,7 @@ pub(super) struct EventStream {
     check_at: Instant,
     until: Instant,
     _slot: Slot<(TenantId, UserId)>,
-    _ongoing: Ongoing,
+    _in_progress: InProgress,
 }
 
 impl EventStream {
@@ -83,7 +83,7 @@ impl EventStream {
             check_at: Instant::now() + app.limits.heartbeat,
             until: Instant::now() + longest,
             _slot: slot,
-            _ongoing: Ongoing::begin(&app.metrics.event_streams_open),
+            _in_progress: InProgress::begin(&app.metrics.event_streams_open),
             session,
             app,
         };
