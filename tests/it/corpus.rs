@@ -18,7 +18,7 @@ enum End {
 }
 
 #[tokio::test]
-async fn every_mail_of_every_shape_reaches_an_end_and_harms_nobody() {
+async fn every_email_of_every_shape_reaches_an_end_and_harms_nobody() {
     let db = TestDb::new().await;
     let (mut api, mut worker) = tokio::join!(Api::spawn(&db), Worker::spawn(&db));
     let client = api.sign_in(&db).await;

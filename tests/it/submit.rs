@@ -121,7 +121,7 @@ async fn fifty_parallel_submits_of_one_key_are_one_job_and_fifty_identical_bodie
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn one_mail_under_fifty_keys_at_once_is_one_job() {
+async fn one_email_under_fifty_keys_at_once_is_one_job() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -291,7 +291,7 @@ async fn mail_that_refers_to_ids_of_any_length_is_accepted() {
 }
 
 #[tokio::test]
-async fn two_copies_of_one_mail_that_differ_in_transport_are_one_job() {
+async fn two_copies_of_one_email_that_differ_in_transport_are_one_job() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -399,7 +399,7 @@ async fn what_is_no_mail_is_refused_with_a_pointer_and_keeps_no_key() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn every_mail_of_the_corpus_is_accepted_or_refused_but_breaks_nothing() {
+async fn every_email_of_the_corpus_is_accepted_or_refused_but_breaks_nothing() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;

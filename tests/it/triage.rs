@@ -307,7 +307,7 @@ async fn an_email_is_judged_once_by_the_same_rules_unless_forced() {
 }
 
 #[tokio::test]
-async fn of_two_jobs_that_judge_one_mail_at_once_only_one_is_written() {
+async fn of_two_jobs_that_judge_one_email_at_once_only_one_is_written() {
     let worker = TestWorker::open(Some(RULES), []).await;
     worker.submit(INVOICE, |_| ()).await;
     worker.submit(INVOICE, |_| ()).await;

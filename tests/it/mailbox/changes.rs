@@ -88,7 +88,7 @@ pub(super) async fn undone(app: &TestApp, approval: &str, status: &str) -> Value
 }
 
 #[tokio::test]
-async fn marks_are_set_on_the_one_mail_that_is_meant_and_taken_off_again() {
+async fn marks_are_set_on_the_one_email_that_is_meant_and_taken_off_again() {
     let dovecot = Dovecot::start().await;
     let app = app_with(&dovecot).await;
     let _worker = app.worker().await;

@@ -18,7 +18,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn a_server_that_cannot_move_has_the_one_mail_copied_and_deleted() {
+async fn a_server_that_cannot_move_has_the_one_email_copied_and_deleted() {
     let dovecot = Dovecot::start_with_capabilities("IMAP4rev1 UIDPLUS SPECIAL-USE").await;
     let app = app_with(&dovecot).await;
     let _worker = app.worker().await;

@@ -96,7 +96,7 @@ async fn a_batch_of_emails_that_were_all_known_waits_for_their_jobs_too() {
 }
 
 #[tokio::test]
-async fn one_mail_that_cannot_be_used_refuses_the_batch_and_says_which() {
+async fn one_email_that_cannot_be_used_refuses_the_batch_and_says_which() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -150,7 +150,7 @@ async fn to_cancel_a_batch_cancels_what_it_waits_for() {
 }
 
 #[tokio::test]
-async fn batches_of_two_tenants_with_the_same_mail_have_nothing_in_common() {
+async fn batches_of_two_tenants_with_the_same_email_have_nothing_in_common() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let (one, other) = (api.sign_in(&db).await, api.sign_in(&db).await);
