@@ -23,6 +23,7 @@ pub(crate) mod people;
 pub(crate) mod process;
 pub(crate) mod radicale;
 pub(crate) mod records;
+pub(crate) mod refusal;
 pub(crate) mod schema;
 pub(crate) mod silent_proxy;
 pub(crate) mod sources;

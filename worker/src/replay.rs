@@ -18,6 +18,7 @@ use queue::{
     runtime::{
         handler::{JobContext, Registry},
         reporter::Reporter,
+        storing::Storing,
     },
 };
 use serde_json::{Value, json};
@@ -86,6 +87,7 @@ pub async fn replay(
         pool,
         clock: Clock::System,
         cancelled,
+        storing: Storing::default(),
     };
     let result = match handler {
         Some(handler) => handler.run(&ctx).await,

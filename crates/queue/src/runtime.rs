@@ -15,6 +15,7 @@ pub mod recorder;
 pub mod reporter;
 pub mod settle_attempt;
 pub mod settle_batch;
+pub mod storing;
 pub mod worker;
 
 pub use config::RuntimeConfig;

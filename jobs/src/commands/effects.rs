@@ -48,6 +48,16 @@ pub enum LedgerError {
     Database(#[from] sqlx::Error),
 }
 
+impl LedgerError {
+    /// Whether the same step may succeed a moment later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::NotHeld | Self::Refused(_) => false,
+            Self::Database(error) => db::is_transient(error),
+        }
+    }
+}
+
 /// Commits the intent, or finds the earlier one of this name. Takes over an intent that was never begun and an attempt that
 /// certainly did nothing; an effect that an earlier attempt left in flight becomes unknown.
 ///

@@ -3,6 +3,7 @@
 
 mod drafts;
 mod kills;
+mod refused;
 mod server;
 mod unknown;
 

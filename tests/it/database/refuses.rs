@@ -6,6 +6,7 @@ use crate::support::{
     corpus::fixture,
     eventually,
     model::{FakeModel, Reply, VERDICT},
+    refusal::Refusal,
     system::{Api, Worker, metric},
     wait::SOON,
 };
@@ -18,14 +19,7 @@ const CODES: [&str; 8] = [
     "25006", "42501", "53100", "54000", "55000", "57P03", "58030", "XX001",
 ];
 
-async fn refuse_inserts(db: &TestDb, table: &str, code: &str) {
-    db.execute(&format!(
-        "create or replace function refuse() returns trigger language plpgsql as
-             $$ begin raise exception 'refused' using errcode = '{code}'; end $$;
-         create or replace trigger refuse before insert on {table} for each row execute function refuse();"
-    ))
-    .await;
-}
+const INSERTED: (&str, &str) = ("insert", "triage_results");
 
 async fn uncounted(db: &TestDb) {
     let ended: i64 = db.one("select count(*) from finished_jobs").await;
@@ -45,10 +39,10 @@ async fn outcome_that_the_database_refuses_waits_until_it_is_taken() {
     let model = FakeModel::start([Reply::Says(VERDICT.to_owned())]).await;
     let (api, worker) = tokio::join!(Api::spawn(&db), model.worker(&db, &[]));
     let client = api.sign_in(&db).await;
-    refuse_inserts(&db, "triage_results", CODES[1]).await;
+    Refusal::of(&db, INSERTED, "true", CODES[1]).await;
     let id = client.submitted(&fixture("plain-question"), "k").await;
     for code in CODES {
-        refuse_inserts(&db, "triage_results", code).await;
+        Refusal::of(&db, INSERTED, "true", code).await;
         eventually(SOON, async || {
             let refused = metric(worker.ops, "postroom_outcomes_refused", &[]).await;
             if refused > 0.0 {
@@ -61,7 +55,10 @@ async fn outcome_that_the_database_refuses_waits_until_it_is_taken() {
         uncounted(&db).await;
     }
     ready_says(worker.ops, 503, "the database").await;
-    db.execute("drop trigger refuse on triage_results").await;
+    Refusal::of(&db, INSERTED, "true", CODES[0])
+        .await
+        .end()
+        .await;
     let job = client.finished(&id).await;
     assert_eq!(
         (&job["state"], &job["attempt"]),

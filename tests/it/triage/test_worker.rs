@@ -22,6 +22,7 @@ use llm::{
 use queue::runtime::{
     handler::{Handler, JobContext, Settlement},
     reporter::Reporter,
+    storing::Storing,
 };
 use queue::{
     Enqueued, Failure, Job, JobKind, NewJob, Outcome,
@@ -230,6 +231,7 @@ impl TestWorker {
                 job.lease,
                 CancellationToken::new(),
             ),
+            storing: Storing::default(),
         };
         let args = serde_json::from_value(job.args.clone()).unwrap();
         self.handler.run(&ctx, args).await

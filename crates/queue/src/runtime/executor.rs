@@ -9,6 +9,7 @@ use crate::runtime::{
     leases::AttemptSignal,
     reporter::Reporter,
     settle_attempt::{Unsettled, settle_attempt},
+    storing::Storing,
 };
 use crate::{Failure, Job, Outcome, run::children};
 use base::telemetry::{chain, millis, trace_id};
@@ -181,6 +182,7 @@ async fn run_handler(
         clock: engine.clock.clone(),
         progress: Reporter::new(engine.queue_pool.clone(), job.lease, cancelled.clone()),
         cancelled: cancelled.clone(),
+        storing: Storing::default(),
     };
     let mut handler = pin!(AssertUnwindSafe(kind.run(&context)).catch_unwind());
     let stopped = tokio::select! {
@@ -193,7 +195,7 @@ async fn run_handler(
             return finish_cancelled(engine, handler, signal).await;
         }
         () = engine.grace_over.cancelled() => Some(Failure::interrupted()),
-        () = tokio::time::sleep(kind.timeout) => Some(Failure::transient(
+        () = context.storing.time_limit(kind.timeout) => Some(Failure::transient(
             "timed_out",
             "The job took too long. It is tried again automatically.",
             format!("no result after {} s", kind.timeout.as_secs()),

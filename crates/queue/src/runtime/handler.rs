@@ -1,6 +1,9 @@
 //! [`Handler`]: the code that runs jobs of a kind, and [`Registry`], which finds it by the kind's name.
 
-use crate::runtime::reporter::{ReportError, Reporter};
+use crate::runtime::{
+    reporter::{ReportError, Reporter},
+    storing::Storing,
+};
 use crate::{Failure, Job, JobKind, NewJob, RetryPolicy};
 use async_trait::async_trait;
 use base::clock::Clock;
@@ -18,6 +21,7 @@ pub struct JobContext {
     /// Set when the lease is lost, the job is cancelled or the worker stops: return soon.
     pub cancelled: CancellationToken,
     pub progress: Reporter,
+    pub storing: Storing,
 }
 
 impl JobContext {
@@ -29,6 +33,21 @@ impl JobContext {
     /// If the report is out of bounds, or an earlier one found that the lease was lost. A handler may ignore the error.
     pub fn report(&self, progress: f32, note: &str) -> Result<(), ReportError> {
         self.progress.report(progress, note)
+    }
+
+    /// Stores what must not be lost, such as that an email was sent: repeats `write` while its error is transient.
+    ///
+    /// Does not end when the token is set, but the handler is dropped a moment later: then `write` may or may not have
+    /// been committed. The time does not count towards the timeout of the kind, which would end in a failed attempt.
+    ///
+    /// # Errors
+    /// The first error of `write` that is not transient.
+    pub async fn store<T, E: std::error::Error, W: Future<Output = Result<T, E>>>(
+        &self,
+        write: impl FnMut() -> W,
+        is_transient: impl Fn(&E) -> bool,
+    ) -> Result<T, E> {
+        self.storing.store(write, is_transient).await
     }
 }
 

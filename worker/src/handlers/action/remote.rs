@@ -11,7 +11,7 @@ use crate::providers::{ProviderError, Providers};
 use chrono::TimeDelta;
 use jobs::{
     commands::effects::{
-        Reserved, end,
+        LedgerError, Reserved, end,
         reconcile::{Finding, settle_unknown},
         reserve,
         sending::{Sending, begin_sending},
@@ -146,8 +146,10 @@ async fn start(
             return Ok(refused(base, Some(id), "connection_revoked", message));
         }
     };
+    // Not written, an email that was sent would be unknown, or sent again.
     let ended = |outcome: EffectEnd| async move {
-        end(&ctx.pool, &ctx.job, id, &outcome)
+        let write = || end(&ctx.pool, &ctx.job, id, &outcome);
+        ctx.store(write, LedgerError::is_transient)
             .await
             .map_err(ledger_failure)
     };

@@ -12,6 +12,7 @@ use jobs::{
     commands::{
         approvals::execute::{ExecutionEnd, begin_undo},
         effects::{
+            LedgerError,
             compensate::{begin_compensation, end_compensation},
             local::{Refusal, Reversal, undo as undo_locally},
         },
@@ -154,7 +155,8 @@ async fn undo_remote(
         },
     };
     let code = refused.as_ref().map(|(code, _)| *code);
-    end_compensation(&ctx.pool, &ctx.job, id, code)
+    let write = || end_compensation(&ctx.pool, &ctx.job, id, code);
+    ctx.store(write, LedgerError::is_transient)
         .await
         .map_err(ledger_failure)?;
     Ok(refused.map(|(code, message)| (code.to_owned(), message)))
