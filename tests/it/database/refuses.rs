@@ -75,22 +75,38 @@ async fn job_whose_handler_is_refused_is_deferred_and_not_counted() {
     let model = FakeModel::start([Reply::Says(VERDICT.to_owned())]).await;
     let (api, _worker) = tokio::join!(Api::spawn(&db), model.worker(&db, &[]));
     let client = api.sign_in(&db).await;
-    refuse_inserts(&db, "llm_checkpoints", "42501").await;
+    // As a request is recorded before it is sent.
+    let refusal = Refusal::of(&db, ("insert", "llm_calls"), "true", "42501").await;
     let id = client.submitted(&fixture("plain-question"), "k").await;
-    eventually(SOON, async || {
-        let attempts: i64 = db
-            .one("select count(*) from job_attempts where outcome = 'snoozed'")
-            .await;
-        if attempts > 2 {
-            Ok(())
-        } else {
-            Err(format!("{attempts} attempts were deferred"))
-        }
-    })
-    .await;
+    refusal.met(4).await;
     uncounted(&db).await;
-    db.execute("drop trigger refuse on llm_checkpoints").await;
+    assert_eq!(model.calls(), 0);
+    let audited: i64 = db
+        .one("select count(*) from audit_log where action = 'job.snoozed'")
+        .await;
+    assert_eq!(audited, 1, "the same deferral is audited once");
+    refusal.end().await;
     assert_eq!(client.finished(&id).await["state"], "succeeded");
+}
+
+#[tokio::test]
+async fn answer_that_the_database_refuses_is_kept_and_not_bought_again() {
+    let db = TestDb::new().await;
+    let model = FakeModel::start([Reply::Says(VERDICT.to_owned())]).await;
+    let (api, _worker) = tokio::join!(Api::spawn(&db), model.worker(&db, &[]));
+    let client = api.sign_in(&db).await;
+    let refusal = Refusal::of(&db, ("insert", "llm_checkpoints"), "true", "42501").await;
+    let id = client.submitted(&fixture("plain-question"), "k").await;
+    refusal.met(5).await;
+    uncounted(&db).await;
+    refusal.end().await;
+    let job = client.finished(&id).await;
+    assert_eq!(
+        (&job["state"], &job["attempt"]),
+        (&"succeeded".into(), &1.into()),
+        "{job}"
+    );
+    assert_eq!(model.calls(), 1, "the answer was kept");
 }
 
 /// Makes the database read-only or writable, for new connections, and ends those of the processes.

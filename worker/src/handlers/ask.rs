@@ -23,8 +23,10 @@ pub use recorded::{RecordedAnswer, RecordedAnswers, ReplayedAnswer, ReplayedStep
 
 use crate::handlers::model_failure::effects::passes_on;
 use crate::recording::{Exchange, Recorder, hexadecimal, rendered};
-use base::TenantId;
-use base::telemetry::{chain, millis};
+use base::{
+    TenantId, db,
+    telemetry::{chain, millis},
+};
 use batched::HandedIn;
 use cached::Cached;
 use chrono::{DateTime, NaiveTime, Utc};
@@ -85,6 +87,19 @@ pub(in crate::handlers) enum AskError {
     /// A replay has no answer to this question.
     #[error("no answer to the question {step} was recorded")]
     NotRecorded { step: &'static str },
+}
+
+impl AskError {
+    /// Whether the database may take the same record a moment later.
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Database(error) => db::is_transient(error),
+            Self::Model { .. }
+            | Self::LeaseLost
+            | Self::Batched { .. }
+            | Self::NotRecorded { .. } => false,
+        }
+    }
 }
 
 /// A call that has no answer.
@@ -207,7 +222,9 @@ async fn ask_one(
         write_exchange(recorder, call, ledger, ended.result).await;
     }
     if cost.tries > 0 {
-        record(ctx, ledger, &ended).await?;
+        // Kept while the database refuses it, or the same answer would be bought again.
+        let write = || record(ctx, ledger, &ended);
+        ctx.store(write, AskError::is_transient).await?;
     }
     Ok(result.map_err(|error| FailedCall {
         provider: model.provider_name().to_owned(),
