@@ -229,7 +229,13 @@ fn misconfigured(error: &LlmError) -> Failure {
     )
 }
 
+/// The database, as a rule: what it refuses costs no attempt.
 fn our_fault(error: &LlmError) -> Failure {
+    if let LlmError::Ledger { source } = error
+        && let Some(error) = source.downcast_ref::<sqlx::Error>()
+    {
+        return unavailable(error);
+    }
     Failure::transient(
         "database_unavailable",
         "Something went wrong on our side; the job will be retried.",
