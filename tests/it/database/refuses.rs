@@ -15,8 +15,8 @@ use jobs::commands::operators::grant::grant;
 use sqlx::Executor;
 
 /// A code of each class that says nothing about the statement.
-const CODES: [&str; 8] = [
-    "25006", "42501", "53100", "54000", "55000", "57P03", "58030", "XX001",
+const CODES: [&str; 10] = [
+    "25006", "28P01", "3D000", "42501", "53100", "54000", "55000", "57P03", "58030", "XX001",
 ];
 
 const INSERTED: (&str, &str) = ("insert", "triage_results");

@@ -14,10 +14,15 @@ pub enum Unavailability {
     ReadOnly,
     /// The role lacks a right (42501), usually a forgotten GRANT.
     MissingRight,
+    /// The server knows neither this role with this password nor, perhaps, this database: a password was changed, or the
+    /// database is being restored under its name (class 28 and 3D000).
+    LoginRefused,
     DiskFull,
     TooManyConnections,
-    /// Memory or another resource ran out, or a limit of the server was reached (the other codes of classes 53 and 54).
+    /// Memory or another resource ran out (the other codes of class 53).
     OutOfResources,
+    /// The statement is too complex, or the server's limits are too low for it (class 54).
+    LimitReached,
     /// An object is locked or not in the state that the statement needs (class 55).
     NotReady,
     /// The server starts, stops or recovers.
@@ -51,6 +56,7 @@ impl Unavailability {
         let by_code = match code {
             "25006" => Some(Self::ReadOnly),
             "42501" => Some(Self::MissingRight),
+            "3D000" => Some(Self::LoginRefused),
             "53100" => Some(Self::DiskFull),
             "53300" => Some(Self::TooManyConnections),
             "57014" => Some(Self::Cancelled),
@@ -59,7 +65,9 @@ impl Unavailability {
         by_code.or_else(|| match code.get(..2)? {
             "08" => Some(Self::Unreachable),
             "25" => Some(Self::InvalidTransaction),
-            "53" | "54" => Some(Self::OutOfResources),
+            "28" => Some(Self::LoginRefused),
+            "53" => Some(Self::OutOfResources),
+            "54" => Some(Self::LimitReached),
             "55" => Some(Self::NotReady),
             "57" => Some(Self::Restarting),
             "58" | "XX" => Some(Self::ServerFault),
@@ -73,9 +81,11 @@ impl Unavailability {
             Self::Unreachable => "the database does not answer",
             Self::ReadOnly => "the database is read-only",
             Self::MissingRight => "the database role lacks a right",
+            Self::LoginRefused => "the database refuses the login",
             Self::DiskFull => "the disk of the database is full",
             Self::TooManyConnections => "the database has no connection left",
             Self::OutOfResources => "the database is out of resources",
+            Self::LimitReached => "the database reached a limit",
             Self::NotReady => "the database is not ready for this statement",
             Self::Restarting => "the database starts or stops",
             Self::Cancelled => "the database cancelled the statement",
@@ -84,9 +94,10 @@ impl Unavailability {
         }
     }
 
-    /// Whether one statement can meet this while the database serves all others: a lock, a statement that takes too long.
+    /// Whether one statement can meet this while the database serves all others: a lock, a statement that takes too long or is
+    /// too complex.
     pub const fn may_concern_one_statement(self) -> bool {
-        matches!(self, Self::NotReady | Self::Cancelled)
+        matches!(self, Self::NotReady | Self::Cancelled | Self::LimitReached)
     }
 }
 
@@ -136,11 +147,14 @@ mod tests {
         let known = [
             ("25006", Unavailability::ReadOnly),
             ("25P02", Unavailability::InvalidTransaction),
+            ("28000", Unavailability::LoginRefused),
+            ("28P01", Unavailability::LoginRefused),
+            ("3D000", Unavailability::LoginRefused),
             ("42501", Unavailability::MissingRight),
             ("53100", Unavailability::DiskFull),
             ("53200", Unavailability::OutOfResources),
             ("53300", Unavailability::TooManyConnections),
-            ("54000", Unavailability::OutOfResources),
+            ("54000", Unavailability::LimitReached),
             ("55P03", Unavailability::NotReady),
             ("57014", Unavailability::Cancelled),
             ("57P03", Unavailability::Restarting),
