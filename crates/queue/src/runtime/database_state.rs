@@ -7,12 +7,13 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// How long the rescue of expired leases waits after the database is back. Every worker that lives returns its own jobs
+/// How long the rescue of expired leases waits after the database is back, and after the start of this worker, which does not
+/// know how long the database was away. Every worker that lives returns its own jobs
 /// meanwhile, so that an outage is not taken for the death of all workers.
 const RECOVERY_GRACE: Duration = Duration::from_secs(5);
 
 /// The state; shared by the loops and the attempts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct DatabaseState {
     known: Mutex<Known>,
 }
@@ -28,6 +29,17 @@ struct Known {
 }
 
 impl DatabaseState {
+    /// The state of a worker that starts, perhaps because the database is back.
+    pub(super) fn at_start() -> Self {
+        let known = Known {
+            recovered_at: Some(Instant::now()),
+            ..Known::default()
+        };
+        Self {
+            known: Mutex::new(known),
+        }
+    }
+
     /// Records the result of a poll. An error that may concern this statement alone says nothing about the database.
     pub(super) fn polled(&self, result: Result<(), &sqlx::Error>) {
         let mut known = self.lock();
@@ -98,9 +110,11 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn rescue_waits_after_an_outage_and_only_then() {
-        let state = DatabaseState::default();
+    async fn rescue_waits_after_the_start_and_after_an_outage_and_only_then() {
+        let state = DatabaseState::at_start();
         state.polled(Ok(()));
+        assert_eq!(state.rescue_delay(), RECOVERY_GRACE);
+        tokio::time::advance(RECOVERY_GRACE).await;
         assert_eq!(state.rescue_delay(), Duration::ZERO);
         state.polled(Err(&sqlx::Error::PoolTimedOut));
         assert_eq!(state.unavailability(), Some(Unavailability::Unreachable));
@@ -113,7 +127,7 @@ mod tests {
 
     #[test]
     fn refused_outcome_is_counted_until_it_is_dropped() {
-        let state = DatabaseState::default();
+        let state = DatabaseState::at_start();
         let refused = state.refuse(Unavailability::MissingRight);
         assert_eq!(state.refused_outcomes(), 1);
         assert_eq!(state.unavailability(), Some(Unavailability::MissingRight));

@@ -155,7 +155,7 @@ impl Engine {
             listener,
             clock,
             leases: LeaseTable::default(),
-            database: DatabaseState::default(),
+            database: DatabaseState::at_start(),
             batcher,
             tracker,
             stopping: CancellationToken::new(),
