@@ -21,8 +21,10 @@ const TABLE: &str = "_sqlx_migrations";
 /// An advisory lock of our own: "postroom" in a byte each.
 const LOCK: i64 = i64::from_be_bytes(*b"postroom");
 
-/// Migrations may take longer than any statement of the service may, and those of another process as long.
-const BEFORE_TURN: &str = "set local statement_timeout = 0; set local lock_timeout = '15min'";
+/// Migrations may take longer than any statement of the service may, and those of another process as long. What it applied is
+/// read after its turn, whatever the database's default isolation is.
+const BEFORE_TURN: &str = "set transaction isolation level read committed; \
+                           set local statement_timeout = 0; set local lock_timeout = '15min'";
 /// While a migration waits for a table that somebody reads, every statement of the service waits behind it.
 const IN_TURN: &str = "set local lock_timeout = '3s'";
 /// The time for the service's statements between two tries.

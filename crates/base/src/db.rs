@@ -254,11 +254,13 @@ async fn open(
     Ok(pool)
 }
 
-/// The statement that sets the limits of a session. A start-up parameter would do it without a round trip, but a pooler
-/// refuses those that it does not know.
+/// The statement that sets the limits of a session, and the isolation that every statement is written for, whatever the
+/// database's default is: a snapshot of the whole transaction would not see what it waited for. A start-up parameter would do
+/// it without a round trip, but a pooler refuses those that it does not know.
 fn limits(config: &PoolConfig, lock_timeout: Duration) -> &'static str {
     let sql = format!(
-        "set statement_timeout = {}; set lock_timeout = {}; set idle_in_transaction_session_timeout = {}",
+        "set statement_timeout = {}; set lock_timeout = {}; set idle_in_transaction_session_timeout = {}; \
+         set default_transaction_isolation = 'read committed'",
         config.statement_timeout.as_millis(),
         lock_timeout.as_millis(),
         IDLE_IN_TRANSACTION_TIMEOUT.as_millis(),
