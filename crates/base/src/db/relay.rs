@@ -9,11 +9,12 @@
 //! Abstract sockets need no writable directory, exist on Linux only, and are open to other users of the machine: the relay
 //! serves only its own process.
 
+mod address;
 mod link;
 
 use super::hosts::Host;
+use address::{AddressOrder, connect};
 use link::{Clock, Link};
-use socket2::{SockRef, TcpKeepalive};
 use std::{
     io,
     sync::{
@@ -29,14 +30,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// The time for a server's first reply to a connection attempt.
+/// The time for a server's first reply, and for connecting to any of its addresses.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long the relay tries to reach a server for one caller: Postgres restarts in less, and the caller has a timeout too.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 const FIRST_RETRY: Duration = Duration::from_millis(20);
 const LAST_RETRY: Duration = Duration::from_millis(500);
-/// Unacknowledged data, and unanswered keepalives, end a connection after this time.
-const TCP_TIMEOUT: Duration = Duration::from_secs(20);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// Callers that find a server read-only at the same time move on by one host, not by one each.
 const REJECT_INTERVAL: Duration = Duration::from_secs(1);
@@ -54,6 +53,7 @@ struct State {
     /// The host that is tried first: the last one that served.
     preferred: AtomicUsize,
     rejected_at: Mutex<Option<Instant>>,
+    addresses: AddressOrder,
     answer_timeout: Duration,
     clock: Clock,
     links: Mutex<Vec<Arc<Link>>>,
@@ -77,6 +77,7 @@ impl Relay {
             hosts,
             preferred: AtomicUsize::new(0),
             rejected_at: Mutex::new(None),
+            addresses: AddressOrder::default(),
             answer_timeout,
             clock: Clock::start(),
             links: Mutex::default(),
@@ -163,7 +164,7 @@ impl State {
             let first = self.preferred.load(Ordering::Relaxed);
             for place in (first..).take(self.hosts.len()) {
                 let host = &self.hosts[place % self.hosts.len()];
-                match connect(host).await {
+                match connect(host, &self.addresses).await {
                     Ok(server) => {
                         if place != first {
                             let order = Ordering::Relaxed;
@@ -189,6 +190,7 @@ impl State {
             .expect("no holder of this lock can panic");
         if rejected_at.is_none_or(|at| at.elapsed() > REJECT_INTERVAL) {
             *rejected_at = Some(Instant::now());
+            self.addresses.reject_last();
             self.preferred.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -215,22 +217,4 @@ impl State {
             "the database did not answer in time; its connections are replaced"
         );
     }
-}
-
-async fn connect(host: &Host) -> io::Result<TcpStream> {
-    let server = timeout(
-        CONNECT_TIMEOUT,
-        TcpStream::connect((&*host.name, host.port)),
-    )
-    .await
-    .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-    server.set_nodelay(true)?;
-    let socket = SockRef::from(&server);
-    let keepalive = TcpKeepalive::new()
-        .with_time(Duration::from_secs(10))
-        .with_interval(Duration::from_secs(5));
-    socket.set_tcp_keepalive(&keepalive)?;
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(TCP_TIMEOUT))?;
-    Ok(server)
 }
