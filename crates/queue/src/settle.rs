@@ -78,6 +78,11 @@ pub async fn settle(
     } else {
         write(&mut transaction, lease, outcome, failure).await?
     };
+    if let (Settled::Cancelled, DedupeSlot::TakenFrom(_)) = (settled, slot) {
+        // The job does not return, and needs no slot: the older one keeps waiting.
+        transaction.rollback().await.map_err(database)?;
+        return write(conn, lease, outcome, failure).await;
+    }
     transaction.commit().await.map_err(database)?;
     Ok(match (settled, slot) {
         (Settled::Written, DedupeSlot::HeldByNewer) => Settled::Superseded,

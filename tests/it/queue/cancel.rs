@@ -1,7 +1,10 @@
 //! Cancellation of waiting and running jobs.
 
 use super::*;
-use queue::run::cancel::{Cancelled, cancel, requested};
+use queue::{
+    Dedupe, DedupePolicy,
+    run::cancel::{Cancelled, cancel, requested},
+};
 
 async fn stop(db: &TestDb, job: &NewJob) -> Cancelled {
     let mut conn = db.pool().acquire().await.unwrap();
@@ -103,4 +106,28 @@ async fn cancelled_job_whose_worker_dies_does_not_run_again() {
             .await,
         "job.cancelled"
     );
+}
+
+#[tokio::test]
+async fn cancelled_job_with_a_dedupe_key_leaves_the_older_one_that_waits() {
+    let db = TestDb::new().await;
+    let tenant = TenantId::new();
+    let keyed = || NewJob {
+        dedupe: Some(Dedupe {
+            key: "inbox".into(),
+            policy: DedupePolicy::KeepWaiting,
+        }),
+        ..new_job(tenant)
+    };
+    let (older, newer) = (keyed(), keyed());
+    put(&db, &older).await.unwrap();
+    let first = take(&db, 1).await[0].lease;
+    put(&db, &newer).await.unwrap();
+    let second = take(&db, 1).await[0].lease;
+    let waits = Outcome::Interrupted;
+    assert_eq!(end(&db, first, &waits).await.unwrap(), Settled::Written);
+    assert_eq!(stop(&db, &newer).await, Cancelled::Requested);
+    assert_eq!(end(&db, second, &waits).await.unwrap(), Settled::Cancelled);
+    let states = [view(&db, &older).await.state, view(&db, &newer).await.state];
+    assert_eq!(states, [JobState::Available, JobState::Cancelled]);
 }
