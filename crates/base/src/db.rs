@@ -159,14 +159,12 @@ pub async fn connect(config: &PoolConfig) -> Result<PgPool, DbError> {
                 Ok(true)
             })
         });
-    let options = if config.is_pooled {
-        options.before_acquire(move |connection, _| {
-            Box::pin(async move { connection.execute(limits).await.map(|_| true) })
-        })
+    let refresh = if config.is_pooled {
+        Refresh::Limits(limits)
     } else {
-        options
+        Refresh::Nothing
     };
-    open(config, options, limits).await
+    open(config, options, limits, refresh).await
 }
 
 /// Opens a pool for single statements that commit by themselves. Never begin a transaction on it in a future that may be
@@ -203,25 +201,29 @@ async fn open_without_rollback(
     max_connections: u32,
     limits: &'static str,
 ) -> Result<PgPool, DbError> {
-    let is_pooled = config.is_pooled;
     let options = PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(config.acquire_timeout)
         // Never `min_connections`: to restore the minimum, sqlx's maintenance takes a permit and keeps it between its
         // attempts. In a pool of one no caller got a connection for half a minute after Postgres was back.
         .idle_timeout(idle_timeout(max_connections))
-        .test_before_acquire(false)
-        .before_acquire(move |connection, metadata| {
-            Box::pin(async move {
-                if is_pooled {
-                    connection.execute(limits).await?;
-                } else if metadata.idle_for > Duration::from_secs(1) {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            })
-        });
-    open(config, options, limits).await
+        .test_before_acquire(false);
+    let refresh = if config.is_pooled {
+        Refresh::Limits(limits)
+    } else {
+        Refresh::Ping
+    };
+    open(config, options, limits, refresh).await
+}
+
+/// What a connection of a pool executes before its next use.
+#[derive(Clone, Copy, Debug)]
+enum Refresh {
+    Nothing,
+    /// A test, if it was idle for a second.
+    Ping,
+    /// The limits, which a transaction pooler does not keep.
+    Limits(&'static str),
 }
 
 /// A single connection is kept, so that a request after a pause does not wait for a new one. Several are used in turn, and a
@@ -235,9 +237,29 @@ async fn open(
     config: &PoolConfig,
     options: PgPoolOptions,
     limits: &'static str,
+    refresh: Refresh,
 ) -> Result<PgPool, DbError> {
     let stop = CancellationToken::new();
     let route = Route::open(config, stop.clone())?;
+    let used_again = route.clone();
+    let options = options.before_acquire(move |connection, metadata| {
+        let is_stale = used_again.is_stale(metadata.age);
+        Box::pin(async move {
+            if is_stale {
+                return Ok(false);
+            }
+            match refresh {
+                Refresh::Limits(limits) => {
+                    connection.execute(limits).await?;
+                }
+                Refresh::Ping if metadata.idle_for > Duration::from_secs(1) => {
+                    connection.ping().await?;
+                }
+                Refresh::Ping | Refresh::Nothing => {}
+            }
+            Ok(true)
+        })
+    });
     let connected = route.connect(options, Some(limits)).await;
     let pool = match connected {
         Ok(pool) => pool,

@@ -6,18 +6,29 @@ use sqlx::{
     Connection, Executor, PgConnection, PgPool, Row,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, MutexGuard},
+    time::{Duration, Instant},
+};
 use tokio_util::sync::CancellationToken;
 
 /// An answer that is later than twice the timeout of its statement and this does not come any more.
 const ANSWER_GRACE: Duration = Duration::from_secs(5);
 
-/// A way to the database: connections are replaced when they go silent, and a host that takes no writes is passed over.
+/// How long a connection to a server that takes no writes is used: a name may lead to another one since then.
+const READ_ONLY_AGE: Duration = Duration::from_secs(5);
+/// The longest time, as a rule, from the check of a new connection to its first use.
+const CHECK_TIME: Duration = Duration::from_secs(1);
+
+/// A way to the database: connections are replaced when they go silent or lead to a standby, and a host that takes no writes
+/// is passed over.
 #[derive(Clone, Debug)]
 pub struct Route {
     options: PgConnectOptions,
     relay: Option<Relay>,
     read_write: bool,
+    /// When the last connection was opened to a server that takes no writes.
+    read_only_at: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Route {
@@ -43,6 +54,7 @@ impl Route {
             options,
             relay,
             read_write: target.read_write,
+            read_only_at: Arc::default(),
         })
     }
 
@@ -79,15 +91,33 @@ impl Route {
     }
 
     async fn check_host(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        if !self.read_write || takes_writes(connection).await? {
+        if takes_writes(connection).await? {
             return Ok(());
         }
         if let Some(relay) = &self.relay {
             relay.reject_host();
         }
+        if !self.read_write {
+            *self.read_only_at() = Some(Instant::now());
+            return Ok(());
+        }
         Err(sqlx::Error::Protocol(
             "the host is read-only; trying the next one".to_owned(),
         ))
+    }
+
+    /// Whether a connection of this age is to be replaced, because it may lead to a server that takes no writes: a standby
+    /// that is not the one to use any more would be used until the connection's end.
+    pub(super) fn is_stale(&self, age: Duration) -> bool {
+        // Its age begins after the check.
+        let opened_before = |moment: Instant| moment.elapsed() <= age + CHECK_TIME;
+        age > READ_ONLY_AGE && self.read_only_at().is_some_and(opened_before)
+    }
+
+    fn read_only_at(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.read_only_at
+            .lock()
+            .expect("no holder of this lock can panic")
     }
 }
 
