@@ -39,6 +39,8 @@ pub enum MigrateError {
     Connect(#[source] sqlx::Error),
     #[error("could not migrate the database")]
     Migrate(#[source] sqlx::migrate::MigrateError),
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
 }
 
 /// Brings the schema up to date. Safe to run from many processes at once: an advisory lock lets one of them work.
@@ -52,6 +54,7 @@ pub async fn migrate(options: &PgConnectOptions) -> Result<usize, MigrateError> 
     let mut connection = PgConnection::connect_with(options)
         .await
         .map_err(MigrateError::Connect)?;
+    check_encoding(&mut connection).await?;
     let started = Instant::now();
     let migrated = loop {
         match migrate_in_transaction(&mut connection).await {
@@ -113,6 +116,10 @@ pub enum SchemaError {
         "the database lacks {count} migration(s), the first is {version}; run `postroom-api migrate`"
     )]
     Pending { version: i64, count: usize },
+    #[error(
+        "the database is encoded in {encoding} and cannot store all emails; create one with `encoding 'UTF8' template template0`"
+    )]
+    Encoding { encoding: String },
 }
 
 impl SchemaError {
@@ -123,11 +130,13 @@ impl SchemaError {
                 .map_or("the database cannot be used", Unavailability::as_str),
             Self::DatabaseIsNewer { .. } => "the binary is older than the database",
             Self::Pending { .. } => "the database lacks migrations",
+            Self::Encoding { .. } => "the database is not encoded in UTF-8",
         }
     }
 }
 
-/// Whether the database has the migrations that this binary was built with, and is compatible with it if it has more.
+/// Whether the database is encoded in UTF-8, has the migrations that this binary was built with, and is compatible with it if
+/// it has more.
 ///
 /// A release that only adds to the schema leaves the processes of the former one at work; one that takes something away
 /// says in `schema_compatibility` which binaries can do without.
@@ -136,6 +145,7 @@ impl SchemaError {
 /// If it is newer and not compatible, older, or cannot be asked.
 pub async fn check_schema(pool: &PgPool) -> Result<(), SchemaError> {
     let mut connection = pool.acquire().await.map_err(SchemaError::Read)?;
+    check_encoding(&mut connection).await?;
     let applied = match applied(&mut connection).await {
         Ok(applied) => applied,
         Err(sqlx::migrate::MigrateError::Execute(source)) => return Err(SchemaError::Read(source)),
@@ -162,6 +172,20 @@ pub async fn check_schema(pool: &PgPool) -> Result<(), SchemaError> {
         Ok(())
     } else {
         Err(SchemaError::DatabaseIsNewer { version })
+    }
+}
+
+/// Other encodings lack characters, or take bytes for them: an email would be refused, or come back garbled.
+async fn check_encoding(connection: &mut PgConnection) -> Result<(), SchemaError> {
+    let encoding =
+        sqlx::query_scalar!(r#"select current_setting('server_encoding') as "encoding!""#)
+            .fetch_one(connection)
+            .await
+            .map_err(SchemaError::Read)?;
+    if encoding == "UTF8" {
+        Ok(())
+    } else {
+        Err(SchemaError::Encoding { encoding })
     }
 }
 

@@ -1,8 +1,8 @@
 //! The pool's hook: an acknowledged write is never inside somebody else's stale transaction.
 
 use crate::support::{TestDb, eventually, wait::SOON};
-use base::db::{PoolConfig, connect, connect_options};
-use jobs::schema::{SchemaError, check_schema, migrate};
+use base::db::{PoolConfig, connect, connect_autocommit, connect_for_batches, connect_options};
+use jobs::schema::{MigrateError, SchemaError, check_schema, migrate};
 use sqlx::Executor;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -108,4 +108,80 @@ async fn migration_that_waits_for_a_table_lets_the_service_pass() {
     timeout(SOON, read).await.expect("the reader still reads");
     reader.rollback().await.unwrap();
     assert_eq!(migrating.await.unwrap().unwrap(), 2);
+}
+
+/// Sets a default of the test's database for new connections.
+async fn set_default(db: &TestDb, setting: &str) {
+    db.execute(&format!(
+        "begin read write;
+         do $$ begin execute format('alter database %I set {setting}', current_database()); end $$;
+         commit"
+    ))
+    .await;
+}
+
+#[tokio::test]
+async fn statements_read_what_was_committed_whatever_the_default_of_the_database_is() {
+    let db = TestDb::new().await;
+    set_default(&db, "default_transaction_isolation = 'repeatable read'").await;
+    let config = config(&db);
+    let pools = [
+        connect(&config).await.unwrap(),
+        connect_autocommit(&config, 1).await.unwrap(),
+        connect_for_batches(&config, 1).await.unwrap(),
+    ];
+    for pool in pools {
+        let isolation: String =
+            sqlx::query_scalar("select current_setting('transaction_isolation')")
+                .fetch_one(&pool)
+                .await
+                .unwrap();
+        assert_eq!(isolation, "read committed");
+    }
+}
+
+#[tokio::test]
+async fn connection_to_a_server_that_takes_no_writes_is_replaced_soon() {
+    let db = TestDb::new().await;
+    set_default(&db, "default_transaction_read_only = on").await;
+    let config = config(&db);
+    let pools = [
+        connect(&config).await.unwrap(),
+        connect_autocommit(&config, 1).await.unwrap(),
+    ];
+    let written = "insert into queue_samples (queue, state, jobs) values (gen_random_uuid()::text, 'available', 1)";
+    for pool in &pools {
+        pool.execute(written).await.unwrap_err();
+    }
+    // As if the name led to another server now: only new connections are affected.
+    set_default(&db, "default_transaction_read_only = off").await;
+    for pool in &pools {
+        eventually(SOON, async || {
+            let tried = pool.execute(written).await;
+            tried.map(drop).map_err(|error| error.to_string())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn database_in_another_encoding_is_refused_by_its_name() {
+    let db = TestDb::unmigrated().await;
+    let other = format!("latin_{}", uuid::Uuid::now_v7().simple());
+    db.execute(&format!(
+        "create database {other} encoding 'LATIN1' template template0 lc_collate 'C' lc_ctype 'C'"
+    ))
+    .await;
+    let options = connect_options(&config(&db)).unwrap().database(&other);
+    let refused = migrate(&options).await.unwrap_err();
+    let pool = sqlx::PgPool::connect_with(options).await.unwrap();
+    let not_used = check_schema(&pool).await.unwrap_err();
+    pool.close().await;
+    db.execute(&format!("drop database {other}")).await;
+    assert!(matches!(
+        &refused,
+        MigrateError::Schema(SchemaError::Encoding { encoding }) if encoding == "LATIN1"
+    ));
+    assert!(matches!(not_used, SchemaError::Encoding { .. }));
+    assert!(refused.to_string().contains("LATIN1"), "{refused}");
 }
