@@ -54,3 +54,24 @@ async fn paused_queue_accepts_jobs_and_hands_out_none_until_it_is_resumed() {
     );
     assert_eq!(take(&db, 1).await.len(), 1);
 }
+
+#[tokio::test]
+async fn duty_that_ran_in_the_future_is_due_because_the_clock_was_set_back() {
+    let db = TestDb::new().await;
+    let hour = [("sweep", Duration::from_secs(3600))];
+    let is_due = || async {
+        let names = ["sweep".to_owned()];
+        let poll = poll(db.pool(), &[], &names, LEASE, LeaseWindow::All);
+        poll.await.unwrap().duty_due
+    };
+    let elect = || async {
+        let elected = claim_due(db.pool(), WorkerId::new(), &hour).await;
+        elected.unwrap().len()
+    };
+    assert_eq!((is_due().await, elect().await), (true, 1));
+    assert_eq!((is_due().await, elect().await), (false, 0));
+    db.execute("update maintenance_duties set due_at = due_at + interval '1 day', last_run_at = last_run_at + interval '1 day'")
+        .await;
+    assert_eq!((is_due().await, elect().await), (true, 1));
+    assert_eq!((is_due().await, elect().await), (false, 0));
+}

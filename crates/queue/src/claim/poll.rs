@@ -4,6 +4,7 @@
 
 use super::dead_tuples::{TableScan, table_blocks};
 use crate::interval::interval;
+use crate::operate::duties::CLOCK_STEP;
 use base::db::is_statement_timeout;
 use chrono::{DateTime, Utc};
 use sqlx::{PgExecutor, PgPool};
@@ -105,7 +106,8 @@ pub async fn poll<'c>(
                   exists (
                       select from unnest($3::text[]) as given (name)
                       where not exists (
-                          select from maintenance_duties duty where duty.name = given.name and duty.due_at > now()
+                          select from maintenance_duties duty
+                          where duty.name = given.name and duty.due_at > now() and duty.last_run_at <= now() + $7::interval
                       )
                   ) as "duty_due!",
                   exists (select from queue_limits) as "limited!",
@@ -116,6 +118,7 @@ pub async fn poll<'c>(
         interval(horizon),
         leases.from(),
         interval(leases.last()),
+        interval(CLOCK_STEP),
     )
     .fetch_one(executor)
     .await?;

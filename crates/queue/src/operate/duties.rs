@@ -8,6 +8,10 @@ use std::time::Duration;
 /// Retention duties run every five minutes; two missed runs are no lag.
 const LAG_TOLERANCE: Duration = Duration::from_secs(600);
 
+/// A duty that last ran this long in the future is due: the database's clock was set back. Workers whose transactions began
+/// one after the other differ by less.
+pub(crate) const CLOCK_STEP: Duration = Duration::from_secs(10);
+
 /// Claims the named duties that are due and postpones each by its interval.
 ///
 /// Of several workers that call this at once, one gets a duty: the others wait for its row and find it postponed. If a
@@ -28,11 +32,12 @@ pub async fn claim_due(
          order by name
          on conflict (name)
          do update set due_at = excluded.due_at, last_run_at = excluded.last_run_at, last_worker_id = $3
-         where duty.due_at <= now()
+         where duty.due_at <= now() or duty.last_run_at > now() + $4::interval
          returning name",
         &names,
         &intervals,
         worker.0,
+        interval(CLOCK_STEP),
     )
     .fetch_all(pool)
     .await
