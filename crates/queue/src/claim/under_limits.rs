@@ -4,7 +4,10 @@
 //! count and claim at a time. Without limits, [`crate::claim`] needs none of this.
 
 use super::{Capacity, Claim, ClaimBatch, claim};
-use crate::operate::limits::{Limit, Scope};
+use crate::{
+    Job,
+    operate::limits::{Limit, Scope},
+};
 use base::TenantId;
 use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
@@ -18,28 +21,33 @@ pub async fn claim_under_limits(
     request: &Claim<'_>,
 ) -> Result<ClaimBatch, sqlx::Error> {
     let mut conn = pool.acquire().await?;
+    let mut all = ClaimBatch {
+        jobs: Vec::new(),
+        turn: request.turn.next(None),
+    };
+    // Idle workers ask several times a second, and do not wait for each other's lock.
+    if !any_available(&mut conn, request.queue).await? {
+        return Ok(all);
+    }
     let mut transaction = conn.begin().await?;
     // A statement of its own: the count that follows must see what the previous holder of the lock committed.
     sqlx::query!("select pg_advisory_xact_lock(hashtextextended('queue: claim under limits', 0))")
         .fetch_one(&mut *transaction)
         .await?;
     let limits = crate::operate::limits::list(&mut transaction).await?;
-    let mut all = ClaimBatch {
-        jobs: Vec::new(),
-        turn: request.turn,
-    };
-    // One priority and one kind at a time, with a new count for each, because they share the tenant's capacity.
+    let mut running = running(&mut transaction).await?;
+    let groups = groups(&limits, request);
+    // One priority and one group at a time, because they share the tenant's capacity.
     for priority in request.priorities {
-        for kind in request.kinds {
+        for kinds in &groups {
             let taken = u32::try_from(all.jobs.len()).unwrap_or(u32::MAX);
-            let running = running(&mut transaction).await?;
-            let (limit, capacity) = capacity(&limits, &running, request.queue, kind);
+            let (limit, capacity) = capacity(&limits, &running, request.queue, &kinds[0]);
             let limit = limit.min(request.limit.saturating_sub(taken));
             if limit == 0 {
                 continue;
             }
             let part = Claim {
-                kinds: std::slice::from_ref(kind),
+                kinds,
                 limit,
                 turn: all.turn,
                 priorities: std::slice::from_ref(priority),
@@ -48,16 +56,41 @@ pub async fn claim_under_limits(
             };
             let claimed = claim(&mut *transaction, &part).await?;
             if !claimed.jobs.is_empty() {
-                all.turn = claimed.turn;
+                all.turn.after = claimed.turn.after;
             }
+            running.extend(claimed.jobs.iter().map(Running::one));
             all.jobs.extend(claimed.jobs);
         }
     }
-    if all.jobs.is_empty() {
-        all.turn = request.turn.next(None);
-    }
     transaction.commit().await?;
     Ok(all)
+}
+
+/// Whether a job of the queue waits, whatever its kind.
+async fn any_available(conn: &mut PgConnection, queue: &str) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (select from jobs where queue = $1 and state = 'available') as "available!""#,
+        queue,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Returns the kinds that are claimed together: those without a limit of their own, which share all capacities, and each of
+/// the others. Another group is first at each turn, because the first may take all slots.
+fn groups(limits: &[Limit], request: &Claim<'_>) -> Vec<Vec<String>> {
+    let is_limited = |kind: &String| {
+        let mut of_kinds = limits.iter().filter(|limit| limit.scope == Scope::Kind);
+        of_kinds.any(|limit| limit.name == *kind)
+    };
+    let (limited, others): (Vec<_>, Vec<_>) = request.kinds.iter().cloned().partition(is_limited);
+    let mut groups: Vec<_> = limited.into_iter().map(|kind| vec![kind]).collect();
+    if !others.is_empty() {
+        groups.push(others);
+    }
+    let first = usize::try_from(request.turn.claims).unwrap_or_default() % groups.len().max(1);
+    groups.rotate_left(first);
+    groups
 }
 
 /// The number of running jobs of a tenant, kind and queue.
@@ -67,6 +100,17 @@ struct Running {
     kind: String,
     queue: String,
     jobs: i64,
+}
+
+impl Running {
+    fn one(job: &Job) -> Self {
+        Self {
+            tenant: job.tenant,
+            kind: job.kind.clone(),
+            queue: job.queue.clone(),
+            jobs: 1,
+        }
+    }
 }
 
 async fn running(conn: &mut PgConnection) -> Result<Vec<Running>, sqlx::Error> {

@@ -228,10 +228,12 @@ impl Registry {
         self.kinds.get(kind)
     }
 
-    /// Lists the kinds of a queue that have a handler.
+    /// Lists the kinds of a queue that have a handler, in alphabetical order.
     pub fn kinds_of(&self, queue: &str) -> Vec<String> {
         let of_queue = self.kinds.iter().filter(|(_, kind)| kind.queue == queue);
-        of_queue.map(|(name, _)| (*name).to_owned()).collect()
+        let mut names: Vec<_> = of_queue.map(|(name, _)| (*name).to_owned()).collect();
+        names.sort_unstable();
+        names
     }
 
     /// Lists all kinds that have a handler.
