@@ -42,7 +42,10 @@ use queue::{
     },
 };
 use rates::AssignTurns;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 const BATCH: u32 = 500;
 /// Reminders or digests of one transaction, each with a dozen statements.
@@ -213,19 +216,42 @@ impl Duty for Maintenance {
         }
     }
 
+    fn is_retention(&self) -> bool {
+        match self.task {
+            Task::PurgeCheckpoints
+            | Task::PurgeLlmCalls
+            | Task::PurgeCorrections
+            | Task::PurgeSessions
+            | Task::PurgeRequestKeys
+            | Task::PurgeFetchedEmails => true,
+            Task::LoseLlmCalls
+            | Task::WarnOfBudgets
+            | Task::PurgeRateTurns
+            | Task::ExpireApprovals
+            | Task::LoseEffects
+            | Task::SweepMemory
+            | Task::ExpireBlocks
+            | Task::Remind
+            | Task::BuildDigests
+            | Task::DeliverEvents
+            | Task::SealAudit => false,
+        }
+    }
+
     async fn run(&self, context: &DutyContext) -> Result<(), sqlx::Error> {
         let pool = &context.pool;
+        let until = Instant::now() + RETENTION_BUDGET;
         match self.task {
             Task::PurgeCheckpoints => {
-                let backlog = delete_in_batches(PURGE_BATCH, || async {
+                let backlog = delete_in_batches(until, PURGE_BATCH, || async {
                     llm_checkpoints::purge(&mut *pool.acquire().await?, PURGE_BATCH.into()).await
                 })
                 .await?;
-                let of_batches = delete_in_batches(PURGE_BATCH, || async {
+                let of_batches = delete_in_batches(until, PURGE_BATCH, || async {
                     llm_batch_items::purge(&mut *pool.acquire().await?, PURGE_BATCH.into()).await
                 })
                 .await?;
-                let of_answers = delete_in_batches(PURGE_BATCH, || async {
+                let of_answers = delete_in_batches(until, PURGE_BATCH, || async {
                     llm_answers::purge(&mut *pool.acquire().await?, PURGE_BATCH.into()).await
                 })
                 .await?;
@@ -256,22 +282,22 @@ impl Duty for Maintenance {
                 .await
             }
             Task::PurgeCorrections => {
-                let backlog = delete_in_batches(PURGE_BATCH, || async {
+                let backlog = delete_in_batches(until, PURGE_BATCH, || async {
                     corrections::purge(&mut *pool.acquire().await?, PURGE_BATCH.into()).await
                 })
                 .await?;
                 context.report(self.name(), backlog).await
             }
             Task::PurgeSessions => {
-                let of_sessions = delete_in_batches(PURGE_BATCH, || async {
+                let of_sessions = delete_in_batches(until, PURGE_BATCH, || async {
                     sessions::purge(&mut *pool.acquire().await?, PURGE_BATCH.into()).await
                 })
                 .await?;
-                let of_failures = delete_in_batches(PURGE_BATCH, || async {
+                let of_failures = delete_in_batches(until, PURGE_BATCH, || async {
                     login_failures::purge(&mut *pool.acquire().await?, PURGE_BATCH.into()).await
                 })
                 .await?;
-                let of_tokens = delete_in_batches(PURGE_BATCH, || async {
+                let of_tokens = delete_in_batches(until, PURGE_BATCH, || async {
                     let mut conn = pool.acquire().await?;
                     identity_providers::purge_tokens(&mut conn, PURGE_BATCH.into()).await
                 })
@@ -281,7 +307,7 @@ impl Duty for Maintenance {
                     .await
             }
             Task::PurgeRequestKeys => {
-                let backlog = delete_in_batches(PURGE_BATCH, || async {
+                let backlog = delete_in_batches(until, PURGE_BATCH, || async {
                     request_keys::purge(&mut *pool.acquire().await?, PURGE_BATCH.into()).await
                 })
                 .await?;
@@ -289,12 +315,12 @@ impl Duty for Maintenance {
             }
             Task::PurgeFetchedEmails => {
                 let days = self.retention.fetched_emails;
-                let of_emails = delete_in_batches(PURGE_BATCH, || async {
+                let of_emails = delete_in_batches(until, PURGE_BATCH, || async {
                     let mut conn = pool.acquire().await?;
                     watches::purge_fetched(&mut conn, days, PURGE_BATCH.into()).await
                 })
                 .await?;
-                let of_backfills = delete_in_batches(PURGE_BATCH, || async {
+                let of_backfills = delete_in_batches(until, PURGE_BATCH, || async {
                     backfills::purge(&mut *pool.acquire().await?, PURGE_BATCH.into()).await
                 })
                 .await?;

@@ -7,21 +7,25 @@ use queue::runtime::{
     worker::{Setup, Worker as QueueWorker},
 };
 
-/// Runs until it is released.
-struct Slow(Arc<Notify>);
+/// A retention that runs until it is released.
+struct Slow(&'static str, Arc<Notify>);
 
 #[async_trait]
 impl Duty for Slow {
     fn name(&self) -> &'static str {
-        "test_slow"
+        self.0
     }
 
     fn every(&self) -> Duration {
         Duration::from_secs(3600)
     }
 
+    fn is_retention(&self) -> bool {
+        true
+    }
+
     async fn run(&self, _: &DutyContext) -> Result<(), sqlx::Error> {
-        self.0.notified().await;
+        self.1.notified().await;
         Ok(())
     }
 }
@@ -45,7 +49,7 @@ impl Duty for Frequent {
 }
 
 #[tokio::test]
-async fn frequent_duty_runs_while_a_long_one_does() {
+async fn frequent_duty_runs_while_long_retentions_do() {
     let db = TestDb::new().await;
     let (release, runs) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
     let database = PoolConfig {
@@ -59,7 +63,8 @@ async fn frequent_duty_runs_while_a_long_one_does() {
     let setup = Setup::connect(database, Registry::default().with(Stuck))
         .await
         .unwrap()
-        .with_duty(Slow(release.clone()))
+        .with_duty(Slow("test_slow", release.clone()))
+        .with_duty(Slow("test_slow_too", release.clone()))
         .with_duty(Frequent(runs.clone()));
     let worker = QueueWorker::start(setup).await.unwrap();
     let stopping = worker.engine().stopping.clone();
@@ -69,7 +74,7 @@ async fn frequent_duty_runs_while_a_long_one_does() {
         _ => Ok(()),
     })
     .await;
-    release.notify_one();
     stopping.cancel();
+    release.notify_one();
     worker.await.unwrap().unwrap();
 }

@@ -54,17 +54,22 @@ impl Duty for ForgetEmails {
         Duration::from_secs(300)
     }
 
+    fn is_retention(&self) -> bool {
+        true
+    }
+
     async fn run(&self, context: &DutyContext) -> Result<(), sqlx::Error> {
         let pool = &context.pool;
         let tenants = tenants::with_email_retention(&context.queue_pool).await?;
-        let started = Instant::now();
+        let until = Instant::now() + RETENTION_BUDGET;
         let mut backlog = Backlog::None;
         for tenant in self.in_turn(tenants) {
-            if started.elapsed() > RETENTION_BUDGET {
+            if Instant::now() > until {
                 backlog = Backlog::Some;
                 break;
             }
-            let left = delete_in_batches(BATCH, || forget_old_emails(pool, tenant, BATCH)).await?;
+            let left =
+                delete_in_batches(until, BATCH, || forget_old_emails(pool, tenant, BATCH)).await?;
             digests::forget_old(&mut *pool.acquire().await?, tenant).await?;
             self.served(tenant);
             backlog = backlog.and(left);

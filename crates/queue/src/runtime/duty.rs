@@ -35,6 +35,11 @@ pub trait Duty: Send + Sync + 'static {
     /// An error is logged, and the next tick runs again.
     async fn run(&self, context: &DutyContext) -> Result<(), sqlx::Error>;
 
+    /// Whether this deletes what is old: such runs may be long and come one after the other, so that other duties are on time.
+    fn is_retention(&self) -> bool {
+        false
+    }
+
     /// Called after each tick with the time it took. May postpone the next tick.
     ///
     /// # Errors
@@ -115,6 +120,10 @@ impl Duty for PruneFinished {
         Duration::from_secs(300)
     }
 
+    fn is_retention(&self) -> bool {
+        true
+    }
+
     async fn run(&self, context: &DutyContext) -> Result<(), sqlx::Error> {
         let pool = &context.pool;
         let finished = FinishedJobs {
@@ -141,20 +150,21 @@ impl DutyContext {
     }
 }
 
-/// Repeats a batch until one is not full or [`RETENTION_BUDGET`] is used up.
+/// Repeats a batch until one is not full or `until` is over: [`RETENTION_BUDGET`] after the start of a duty, for all its parts
+/// together. Each part has one batch at least.
 ///
 /// # Errors
 /// The first error of a batch.
 pub async fn delete_in_batches<F>(
+    until: Instant,
     full: u32,
     mut batch: impl FnMut() -> F,
 ) -> Result<Backlog, sqlx::Error>
 where
     F: Future<Output = Result<u64, sqlx::Error>>,
 {
-    let started = Instant::now();
     while batch().await? >= u64::from(full) {
-        if started.elapsed() > RETENTION_BUDGET {
+        if Instant::now() > until {
             return Ok(Backlog::Some);
         }
     }

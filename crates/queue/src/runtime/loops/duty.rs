@@ -13,9 +13,10 @@ use tokio::{
 
 /// The longest run of a duty, so that it does not delay the others.
 const DUTY_TIMEOUT: Duration = Duration::from_secs(30);
-/// The most duties at the same time: a retention that is behind takes ten seconds of each run, and others are due every
-/// second. Each uses a connection, and one is left to the queue.
+/// The most duties at the same time. Each uses a connection, and one is left to the queue.
 const AT_ONCE: usize = 2;
+/// The most retention duties of those: one that is behind takes ten seconds of each run, and others are due every second.
+const RETENTIONS_AT_ONCE: usize = 1;
 
 pub(super) async fn run(engine: Arc<Engine>) {
     let context = DutyContext {
@@ -30,6 +31,7 @@ pub(super) async fn run(engine: Arc<Engine>) {
             .collect(),
     };
     let at_once = Arc::new(Semaphore::new(AT_ONCE));
+    let retentions = Arc::new(Semaphore::new(RETENTIONS_AT_ONCE));
     let mut runs: HashMap<&str, JoinHandle<()>> = HashMap::new();
     loop {
         tokio::select! {
@@ -55,9 +57,19 @@ pub(super) async fn run(engine: Arc<Engine>) {
                 continue;
             }
             let name = duty.name();
-            let (duty, context, at_once) = (duty.clone(), context.clone(), at_once.clone());
+            let (duty, context) = (duty.clone(), context.clone());
+            let (at_once, retentions) = (at_once.clone(), retentions.clone());
+            let stopping = engine.stopping.clone();
             let run = tokio::spawn(async move {
+                let _turn = if duty.is_retention() {
+                    Some(retentions.acquire().await)
+                } else {
+                    None
+                };
                 let _permit = at_once.acquire().await;
+                if stopping.is_cancelled() {
+                    return;
+                }
                 run_once(&*duty, &context).await;
             });
             runs.insert(name, run);
