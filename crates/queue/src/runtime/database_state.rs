@@ -23,8 +23,10 @@ struct Known {
     /// Why the last poll failed.
     poll: Option<Unavailability>,
     recovered_at: Option<Instant>,
-    /// Attempts whose outcome the database refuses, and why it refused the last of them.
+    /// Attempts whose outcome the database refuses.
     refused: usize,
+    /// Those of them that it would refuse whatever they wrote, and why it refused the last one.
+    unserved: usize,
     reason: Option<Unavailability>,
 }
 
@@ -64,18 +66,26 @@ impl DatabaseState {
         self.lock().recovered_at = Some(Instant::now());
     }
 
-    /// Records that the database refuses an attempt's outcome, until the value is dropped.
+    /// Records that the database refuses an attempt's outcome, until the value is dropped. A reason that may concern its
+    /// statement alone says nothing about the database.
     pub(super) fn refuse(&self, reason: Unavailability) -> RefusedOutcome<'_> {
         let mut known = self.lock();
         known.refused += 1;
-        known.reason = Some(reason);
-        RefusedOutcome(self)
+        let is_unserved = !reason.may_concern_one_statement();
+        if is_unserved {
+            known.unserved += 1;
+            known.reason = Some(reason);
+        }
+        RefusedOutcome {
+            state: self,
+            is_unserved,
+        }
     }
 
     /// Why the database does not serve this worker; `None` if it does.
     pub fn unavailability(&self) -> Option<Unavailability> {
         let known = self.lock();
-        known.poll.or(known.reason.filter(|_| known.refused > 0))
+        known.poll.or(known.reason.filter(|_| known.unserved > 0))
     }
 
     /// Counts the attempts whose outcome the database refuses.
@@ -97,11 +107,23 @@ impl DatabaseState {
 }
 
 /// An outcome that the database refuses.
-pub(super) struct RefusedOutcome<'a>(&'a DatabaseState);
+pub(super) struct RefusedOutcome<'a> {
+    state: &'a DatabaseState,
+    is_unserved: bool,
+}
+
+impl RefusedOutcome<'_> {
+    /// Whether the database serves no attempt, as far as this one shows.
+    pub(super) fn is_unserved(&self) -> bool {
+        self.is_unserved
+    }
+}
 
 impl Drop for RefusedOutcome<'_> {
     fn drop(&mut self) {
-        self.0.lock().refused -= 1;
+        let mut known = self.state.lock();
+        known.refused -= 1;
+        known.unserved -= usize::from(self.is_unserved);
     }
 }
 
@@ -133,5 +155,12 @@ mod tests {
         assert_eq!(state.unavailability(), Some(Unavailability::MissingRight));
         drop(refused);
         assert_eq!(state.unavailability(), None);
+        let slow = state.refuse(Unavailability::Cancelled);
+        assert_eq!(
+            (state.refused_outcomes(), state.unavailability()),
+            (1, None)
+        );
+        drop(slow);
+        assert_eq!(state.refused_outcomes(), 0);
     }
 }

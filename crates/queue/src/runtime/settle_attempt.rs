@@ -3,6 +3,7 @@
 //! See [`settle_attempt`]. Retries while the lease holds; an attempt that lost its lease writes nothing.
 
 use crate::runtime::{
+    database_state::RefusedOutcome,
     engine::Engine,
     handler::{SettleWrites, Settlement},
     recorder::EndedAttempt,
@@ -21,10 +22,14 @@ use base::{
 };
 use sqlx::PgConnection;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(2);
+/// How long the database may refuse an outcome while it serves other statements: longer than any lock is held. Its writes are
+/// too much for the statement timeout then.
+const STUCK_AFTER: Duration = Duration::from_secs(300);
 
 /// The attempt was not settled.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +41,8 @@ pub enum Unsettled {
     /// The database refused the outcome until the grace period was over.
     #[error("the database refused the outcome until the worker had to stop")]
     Refused,
-    /// The handler's writes failed with an error that a retry does not mend.
+    /// The handler's writes failed with an error that a retry does not mend, or for some minutes with one that concerns them
+    /// alone.
     #[error("could not apply the writes of the attempt")]
     Writes(#[source] sqlx::Error),
 }
@@ -80,7 +86,8 @@ async fn settle_alone(
     let mut decided = None;
     let _timer = engine.metrics.settle_seconds.start_timer();
     let mut retry = FIRST_RETRY;
-    let mut refused = None;
+    let mut refused: Option<RefusedOutcome<'_>> = None;
+    let mut stuck_since = None;
     loop {
         // Not raced against the loss of the lease: a commit in flight must be awaited, or its result would be unknown.
         let tried = async {
@@ -127,10 +134,17 @@ async fn settle_alone(
                 return Err(Unsettled::Writes(sqlx::Error::Encode(Box::new(error))));
             }
             Err(error) => {
-                if let Some(reason) = error.unavailability()
-                    && refused.is_none()
-                {
-                    refused = Some(engine.database.refuse(reason));
+                if let Some(reason) = error.unavailability() {
+                    let unserved = !reason.may_concern_one_statement();
+                    if refused.as_ref().map(RefusedOutcome::is_unserved) != Some(unserved) {
+                        stuck_since = (!unserved).then(Instant::now);
+                        refused = Some(engine.database.refuse(reason));
+                    }
+                }
+                let is_stuck =
+                    stuck_since.is_some_and(|since: Instant| since.elapsed() > STUCK_AFTER);
+                if is_stuck && result.is_ok() {
+                    return Err(Unsettled::Writes(error.into_database()));
                 }
                 tracing::warn!(
                     error = chain(&error),
@@ -198,17 +212,29 @@ enum TryError {
 }
 
 impl TryError {
-    /// Why the database does not serve any statement of this kind; `None` if the next try may well succeed.
+    /// Why the database does not serve; `None` if the next try may well succeed.
     fn unavailability(&self) -> Option<Unavailability> {
-        let error = match self {
+        match self {
+            Self::Decide(error)
+            | Self::Transaction(error)
+            | Self::Writes(error)
+            | Self::Record(error) => Unavailability::of(error),
+            Self::Settle(SettleError::Database { source, .. }) => Unavailability::of(source),
+            Self::Settle(SettleError::LeaseLost { .. }) | Self::FollowUps(_) => None,
+        }
+    }
+
+    fn into_database(self) -> sqlx::Error {
+        match self {
             Self::Decide(error)
             | Self::Transaction(error)
             | Self::Writes(error)
             | Self::Record(error) => error,
             Self::Settle(SettleError::Database { source, .. }) => source,
-            Self::Settle(SettleError::LeaseLost { .. }) | Self::FollowUps(_) => return None,
-        };
-        Unavailability::of(error).filter(|reason| !reason.may_concern_one_statement())
+            Self::Settle(SettleError::LeaseLost { .. }) | Self::FollowUps(_) => {
+                sqlx::Error::Encode(Box::new(self))
+            }
+        }
     }
 }
 
