@@ -145,6 +145,31 @@ pub trait AttemptRecorder: Send + Sync + 'static {
 /// The recorder of a program, if any; clones share it.
 pub type Recorder = Option<Arc<dyn AttemptRecorder>>;
 
+/// Whether an attempt was deferred for the same reason as the one before. A day without the database's help is recorded once.
+///
+/// # Errors
+/// If the database fails.
+pub(super) async fn is_repeated(
+    conn: &mut PgConnection,
+    job: &Job,
+    outcome: &Outcome,
+    failure: Option<&Failure>,
+) -> Result<bool, sqlx::Error> {
+    let (Outcome::Deferred { .. }, Some(failure)) = (outcome, failure) else {
+        return Ok(false);
+    };
+    sqlx::query_scalar!(
+        r#"select exists (
+               select from job_attempts
+               where job_id = $1 and attempt = $2 and outcome = 'snoozed' and error_code = $3) as "repeated!""#,
+        job.lease.job.0,
+        job.lease.attempt - 1,
+        failure.code,
+    )
+    .fetch_one(conn)
+    .await
+}
+
 /// Rescues up to `limit` jobs whose lease expired at `since` or later, and records them.
 ///
 /// # Errors

@@ -6,11 +6,11 @@ use crate::runtime::{
     database_state::RefusedOutcome,
     engine::Engine,
     handler::{SettleWrites, Settlement},
-    recorder::EndedAttempt,
+    recorder::{EndedAttempt, is_repeated},
     settle_batch::BatchReply,
 };
 use crate::{
-    EnqueueError, Failure, FailureClass, Job, NewJob, Outcome, RetryPolicy, SettleError, Settled,
+    EnqueueError, Failure, Job, NewJob, Outcome, RetryPolicy, SettleError, Settled,
     enqueue::{bulk::enqueue_many, dedupe::SUPERSEDED},
     lease,
     run::cancel::CANCELLED,
@@ -178,7 +178,7 @@ async fn outcome_of(
             children: i32::try_from(follow_ups.len()).unwrap_or(i32::MAX),
         }),
         // The handler may have renewed what the job may fail since it was claimed.
-        Err(failure) if failure.class == FailureClass::Transient && job.is_last_attempt() => {
+        Err(failure) if failure.may_count() && job.is_last_attempt() => {
             let allowed = lease::max_attempts(&engine.queue_pool, job.lease)
                 .await
                 .map_err(TryError::Decide)?;
@@ -256,7 +256,13 @@ async fn try_settle(
                 .await
                 .map_err(TryError::Writes)?;
         }
-        if let Some(recorder) = &engine.recorder {
+        let repeats = settled == Settled::Written
+            && is_repeated(&mut transaction, job, outcome, result.err())
+                .await
+                .map_err(TryError::Record)?;
+        if let Some(recorder) = &engine.recorder
+            && !repeats
+        {
             recorder
                 .record(
                     &mut transaction,
