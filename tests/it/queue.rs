@@ -367,6 +367,11 @@ async fn job_that_kills_its_worker_three_times_is_discarded_as_poison() {
     let job = new_job(TenantId::new());
     put(&db, &job).await.unwrap();
     for crash in 1..=3 {
+        // From the second crash on it waits for a random time, so as not to start beside the same jobs again.
+        let waiting = "select count(*) from jobs where state = 'retryable' and run_at < now() + interval '20 s'";
+        assert_eq!(db.one::<i64>(waiting).await, i64::from(crash == 3));
+        db.execute("update jobs set state = 'available' where state = 'retryable'")
+            .await;
         assert_eq!(take(&db, 1).await.len(), 1, "claim {crash}");
         db.execute("update jobs set lease_until = now() - interval '1 second'")
             .await;

@@ -41,7 +41,8 @@ pub const POISON: &str = "poison";
 
 /// Rescues up to `limit` jobs whose lease expired at `since` or later.
 ///
-/// Makes each job available again, unless it is poison (discarded), its cancellation was requested or a newer job waits with
+/// Makes each job available again, from the second crash on after a random time: jobs that were lost together do not start
+/// together once more beside the one that kills its workers. Not if it is poison (discarded), its cancellation was requested or a newer job waits with
 /// its dedupe key (cancelled). Call it inside a transaction, which holds the dedupe slots.
 ///
 /// # Errors
@@ -72,7 +73,10 @@ pub async fn rescue(
                for update skip locked
            ), returned as (
                update jobs
-               set state = 'available', crashes = jobs.crashes + 1, worker_id = null, lease_until = null,
+               set state = case when jobs.crashes = 0 then 'available' else 'retryable' end,
+                   run_at = case when jobs.crashes = 0 then jobs.run_at
+                                 else now() + random() * least(10 * 2 ^ least(jobs.crashes, 10), 60) * interval '1 s' end,
+                   crashes = jobs.crashes + 1, worker_id = null, lease_until = null,
                    last_error_code = 'worker_lost', last_error_message = 'The worker stopped. The job is tried again automatically.',
                    progress = null, progress_note = null
                from expired
