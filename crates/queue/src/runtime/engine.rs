@@ -58,6 +58,8 @@ pub struct Engine {
     pub expired: watch::Sender<Option<DateTime<Utc>>>,
     /// Notified when a duty is due.
     pub duty_due: Notify,
+    /// Notified when the database's clock was set forward: all leases must be renewed.
+    pub clock_jumped: Notify,
     /// Whether limits on running jobs are in force, as of the last poll.
     limited: AtomicBool,
     queues: HashMap<&'static str, QueueState>,
@@ -164,6 +166,7 @@ impl Engine {
             rescheduled: Notify::new(),
             expired: watch::Sender::default(),
             duty_due: Notify::new(),
+            clock_jumped: Notify::new(),
             limited: AtomicBool::new(false),
             queues,
         })

@@ -15,18 +15,22 @@ pub(super) async fn run(engine: Arc<Engine>) {
     // Independent of the renewal, which waits while the database hangs: leases must expire meanwhile.
     let mut expiry = ticks(length / 20);
     loop {
-        tokio::select! {
+        let ending_within = tokio::select! {
             () = engine.drained.cancelled() => return,
-            _ = expiry.tick() => engine.leases.expire(Instant::now()),
-            _ = tick.tick() => {
-                let renewal = renew(&engine);
-                tokio::pin!(renewal);
-                loop {
-                    tokio::select! {
-                        () = &mut renewal => break,
-                        _ = expiry.tick() => engine.leases.expire(Instant::now()),
-                    }
-                }
+            _ = expiry.tick() => {
+                engine.leases.expire(Instant::now());
+                continue;
+            }
+            _ = tick.tick() => length * 3 / 4,
+            // By the database's clock all of them may have ended.
+            () = engine.clock_jumped.notified() => length * 2,
+        };
+        let renewal = renew(&engine, ending_within);
+        tokio::pin!(renewal);
+        loop {
+            tokio::select! {
+                () = &mut renewal => break,
+                _ = expiry.tick() => engine.leases.expire(Instant::now()),
             }
         }
     }
@@ -38,9 +42,9 @@ fn ticks(period: Duration) -> Interval {
     ticks
 }
 
-async fn renew(engine: &Engine) {
+async fn renew(engine: &Engine, ending_within: Duration) {
     let length = engine.config.lease;
-    let held = engine.leases.due(Instant::now() + length * 3 / 4);
+    let held = engine.leases.due(Instant::now() + ending_within);
     if held.is_empty() {
         return;
     }

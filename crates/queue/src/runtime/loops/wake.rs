@@ -12,6 +12,7 @@ use crate::{
     signals::listener::Signal,
 };
 use base::db::is_statement_timeout;
+use chrono::{DateTime, Utc};
 use rand::RngExt;
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -26,6 +27,8 @@ use tokio::{
 const MIN_INTERVAL: Duration = Duration::from_millis(20);
 /// A poll that took longer has probably waited for a connection: the database was away, although no statement failed.
 const SLOW_POLL: Duration = Duration::from_secs(1);
+/// Polls wait for connections for different times; a difference above this is a jump of the database's clock.
+const LEAST_JUMP: Duration = Duration::from_secs(2);
 /// The longest commit of a claim: a lease may become visible this long after it was given.
 const LATE_COMMIT: Duration = Duration::from_secs(10);
 
@@ -65,6 +68,8 @@ struct LeaseWatch {
     window: LeaseWindow,
     /// Checks the leases before the window once, after a poll of all leases timed out on dead tuples in their index.
     scan: Option<TableScan>,
+    /// The last poll's time by the database's clock and by this process's.
+    polled: Option<(DateTime<Utc>, Instant)>,
 }
 
 impl Default for LeaseWatch {
@@ -72,11 +77,26 @@ impl Default for LeaseWatch {
         Self {
             window: LeaseWindow::All,
             scan: None,
+            polled: None,
         }
     }
 }
 
 impl LeaseWatch {
+    /// Whether the database's clock was set forward since the last poll, so far that leases may have ended by it alone.
+    fn clock_jumped(
+        &mut self,
+        polled_at: DateTime<Utc>,
+        sent_at: Instant,
+        lease: Duration,
+    ) -> bool {
+        let last = self.polled.replace((polled_at, sent_at));
+        last.is_some_and(|(last_at, last_sent)| {
+            let grown = (polled_at - last_at).to_std().unwrap_or_default();
+            grown > sent_at.duration_since(last_sent) + (lease / 3).max(LEAST_JUMP)
+        })
+    }
+
     fn polled(&mut self, found: &Poll, lease: Duration) {
         let late = LATE_COMMIT
             .saturating_sub(lease)
@@ -148,6 +168,13 @@ async fn poll_once(
     if took > SLOW_POLL {
         engine.database.was_away();
     }
+    if watch.clock_jumped(found.polled_at, started, lease) {
+        tracing::warn!(
+            "the database's clock was set forward; leases are renewed before any is taken for expired"
+        );
+        engine.database.was_away();
+        engine.clock_jumped.notify_one();
+    }
     watch.polled(&found, lease);
     engine.set_limited(found.limited);
     for queue in &found.promoted {
@@ -176,4 +203,27 @@ async fn poll_once(
         next.max(dead_tuples::rest(took))
     };
     next_scan.map_or(next, |scan| next.min(scan))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clock_that_was_set_forward_is_told_from_time_that_passed() {
+        let lease = Duration::from_secs(30);
+        let (start, sent) = (Utc::now(), Instant::now());
+        let mut watch = LeaseWatch::default();
+        let mut jumped = |database: u64, process: u64| {
+            let at = start + Duration::from_secs(database);
+            watch.clock_jumped(at, sent + Duration::from_secs(process), lease)
+        };
+        assert!(!jumped(0, 0));
+        assert!(!jumped(100, 100), "an outage");
+        assert!(!jumped(105, 101), "a poll that waited");
+        assert!(jumped(205, 102));
+        assert!(!jumped(206, 103));
+        assert!(!jumped(6, 104), "set back");
+        assert!(!jumped(7, 105));
+    }
 }
