@@ -10,14 +10,13 @@ pub(crate) mod refused;
 
 use crate::{metrics::AssistantMetrics, providers::Providers};
 use base::telemetry::chain;
-use chrono::TimeDelta;
 use jobs::store::watches;
 use queue::runtime::engine::Engine;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, time::MissedTickBehavior};
 
 /// How long a silent worker keeps a mailbox. Longer than any one command of a mail server may take.
-const LEASE: TimeDelta = TimeDelta::seconds(90);
+const LEASE: Duration = Duration::from_secs(90);
 /// How often a lease is renewed while nothing happens.
 const RENEW: Duration = Duration::from_secs(30);
 /// Mailboxes taken at once, so that workers that start together share them.
@@ -66,11 +65,10 @@ impl Watcher {
         if limit == 0 {
             return;
         }
-        let now = self.engine.clock.now();
         let claimed = async {
             let mut conn = self.engine.pool.acquire().await?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            watches::claim(&mut conn, self.engine.worker, now + LEASE, now, limit).await
+            watches::claim(&mut conn, self.engine.worker, LEASE, limit).await
         };
         let leases = match claimed.await {
             Ok(leases) => leases,

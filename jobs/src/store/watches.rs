@@ -1,6 +1,7 @@
 //! `mailbox_watches` and `watched_folders`: the leases of watched mailboxes, and how far their folders were read.
 //!
-//! Every write of a watching worker names its [`WatchLease`]: after another worker took over, it matches no row.
+//! Every write of a watching worker names its [`WatchLease`]: after another worker took over, it matches no row. Leases and
+//! checks end by the database's clock, as those of jobs do: workers need not agree about the time.
 
 pub mod folders;
 
@@ -8,6 +9,7 @@ use crate::domain::{ConnectionId, UserId, watch::FolderName};
 use base::{TenantId, WorkerId};
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
+use std::time::Duration;
 
 /// The right of one worker to watch one mailbox, until it expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,8 +150,7 @@ pub async fn find(
 pub async fn claim(
     conn: &mut PgConnection,
     worker: WorkerId,
-    until: DateTime<Utc>,
-    now: DateTime<Utc>,
+    lease: Duration,
     limit: i64,
 ) -> Result<Vec<WatchLease>, sqlx::Error> {
     sqlx::query_as!(
@@ -160,22 +161,21 @@ pub async fn claim(
             from mailbox_watches w
             join connections c on c.tenant_id = w.tenant_id and c.id = w.connection_id
             join tenants t on t.id = w.tenant_id and t.status in ('trial', 'active')
-            where w.next_check_at <= $3 and (w.lease_until is null or w.lease_until < $3)
+            where w.next_check_at <= now() and (w.lease_until is null or w.lease_until < now())
                 and c.status in ('active', 'degraded')
             order by w.next_check_at, w.connection_id
-            limit $4
+            limit $3
             for update of w skip locked
         )
         update mailbox_watches w
-        set lease_worker = $1, lease_until = $2, epoch = w.epoch + 1
+        set lease_worker = $1, lease_until = now() + make_interval(secs => $2), epoch = w.epoch + 1
         from due
         where w.tenant_id = due.tenant_id and w.connection_id = due.connection_id
         returning w.tenant_id as "tenant: TenantId", w.connection_id as "connection: ConnectionId",
             w.lease_worker as "worker!: WorkerId", w.epoch, w.since
         "#,
         worker.0,
-        until,
-        now,
+        lease.as_secs_f64(),
         limit,
     )
     .fetch_all(conn)
@@ -190,10 +190,10 @@ pub async fn claim(
 pub async fn renew<'c>(
     executor: impl PgExecutor<'c>,
     lease: &WatchLease,
-    until: DateTime<Utc>,
+    length: Duration,
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
-        "update mailbox_watches set lease_until = $5
+        "update mailbox_watches set lease_until = now() + make_interval(secs => $5)
          where tenant_id = $1 and connection_id = $2 and lease_worker = $3 and epoch = $4
              and exists (select from connections c join tenants t on t.id = c.tenant_id
                  where c.tenant_id = $1 and c.id = $2 and c.status in ('active', 'degraded')
@@ -202,7 +202,7 @@ pub async fn renew<'c>(
         lease.connection.0,
         lease.worker.0,
         lease.epoch,
-        until,
+        length.as_secs_f64(),
     )
     .execute(executor)
     .await?;
@@ -216,16 +216,16 @@ pub async fn renew<'c>(
 pub async fn record_success<'c>(
     executor: impl PgExecutor<'c>,
     lease: &WatchLease,
-    next: DateTime<Utc>,
+    next_in: Duration,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update mailbox_watches set failures = 0, last_error = null, next_check_at = $5
+        "update mailbox_watches set failures = 0, last_error = null, next_check_at = now() + make_interval(secs => $5)
          where tenant_id = $1 and connection_id = $2 and lease_worker = $3 and epoch = $4",
         lease.tenant.0,
         lease.connection.0,
         lease.worker.0,
         lease.epoch,
-        next,
+        next_in.as_secs_f64(),
     )
     .execute(executor)
     .await?;
@@ -256,23 +256,23 @@ pub async fn record_failure(
     .await
 }
 
-/// Gives the lease back; any worker may take it from `next` on.
+/// Gives the lease back; any worker may take it after `next_in`.
 ///
 /// # Errors
 /// When the database refuses.
 pub async fn release<'c>(
     executor: impl PgExecutor<'c>,
     lease: &WatchLease,
-    next: DateTime<Utc>,
+    next_in: Duration,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update mailbox_watches set lease_worker = null, lease_until = null, next_check_at = $5
+        "update mailbox_watches set lease_worker = null, lease_until = null, next_check_at = now() + make_interval(secs => $5)
          where tenant_id = $1 and connection_id = $2 and lease_worker = $3 and epoch = $4",
         lease.tenant.0,
         lease.connection.0,
         lease.worker.0,
         lease.epoch,
-        next,
+        next_in.as_secs_f64(),
     )
     .execute(executor)
     .await?;

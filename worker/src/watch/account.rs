@@ -79,8 +79,7 @@ impl Watcher {
             let is_at_rest = self.rests(lease, &mut reader, first).await?;
             if is_poll {
                 next_poll = Instant::now() + self.config.poll;
-                let next = self.engine.clock.now() + self.config.poll;
-                watches::record_success(pool, lease, next).await?;
+                watches::record_success(pool, lease, self.config.poll).await?;
             }
             // What arrives during a check is not reported again: to wait then would leave it until the next poll.
             if is_at_rest {
@@ -139,8 +138,7 @@ impl Watcher {
     }
 
     async fn renew(&self, lease: &WatchLease) -> Result<(), CheckError> {
-        let until = self.engine.clock.now() + LEASE;
-        if watches::renew(&self.engine.pool, lease, until).await? {
+        if watches::renew(&self.engine.pool, lease, LEASE).await? {
             Ok(())
         } else {
             Err(CheckError::LeaseLost)
@@ -167,21 +165,19 @@ impl Watcher {
 
     /// Gives the mailbox to whichever worker is next; this one stops.
     async fn hand_back(&self, lease: &WatchLease) {
-        let now = self.engine.clock.now();
-        if let Err(error) = watches::release(&self.engine.pool, lease, now).await {
+        if let Err(error) = watches::release(&self.engine.pool, lease, Duration::ZERO).await {
             tracing::warn!(error = chain(&error), connection.id = %lease.connection, "could not hand a mailbox back; its lease expires");
         }
     }
 
     /// Hands the mailbox back when the database answers again, so that its emails need not wait for the end of the lease.
     async fn hand_back_late(&self, lease: &WatchLease) {
-        for _ in 0..LEASE.num_seconds().unsigned_abs() / RETRY.as_secs() {
+        for _ in 0..LEASE.as_secs() / RETRY.as_secs() {
             tokio::select! {
                 () = self.engine.stopping.cancelled() => return self.hand_back(lease).await,
                 () = tokio::time::sleep(RETRY) => {}
             }
-            let now = self.engine.clock.now();
-            match watches::release(&self.engine.pool, lease, now).await {
+            match watches::release(&self.engine.pool, lease, Duration::ZERO).await {
                 Ok(()) => return,
                 Err(error) => {
                     tracing::debug!(error = chain(&error), connection.id = %lease.connection, "the database still fails");
@@ -239,6 +235,6 @@ impl Watcher {
         let mut conn = self.engine.pool.acquire().await?;
         let failures = watches::record_failure(&mut conn, lease, code).await?;
         let wait = backoff(failures.unwrap_or(1));
-        watches::release(&mut *conn, lease, self.engine.clock.now() + wait).await
+        watches::release(&mut *conn, lease, wait.to_std().unwrap_or_default()).await
     }
 }

@@ -157,7 +157,7 @@ impl Delivering<'_> {
                 is_complete,
             },
             now,
-            lease_until: now + LEASE,
+            lease: LEASE,
         };
         let new = deliver(&engine.pool, &engine.notifier, self.lease, delivery).await?;
         let new = u64::try_from(new).unwrap_or(u64::MAX);

@@ -28,6 +28,7 @@ use queue::{
     signals::notifier::Notifier,
 };
 use sqlx::{PgConnection, PgPool};
+use std::time::Duration;
 
 /// An email as it was read.
 #[derive(Debug)]
@@ -47,8 +48,8 @@ pub struct Delivery<'a> {
     pub emails: Vec<FetchedEmail>,
     pub progress: Progress,
     pub now: DateTime<Utc>,
-    /// The end of the lease from then on.
-    pub lease_until: DateTime<Utc>,
+    /// How long the lease lasts from then on.
+    pub lease: Duration,
 }
 
 /// Where emails come from, and who read them.
@@ -85,7 +86,7 @@ pub async fn deliver(
     delivery: Delivery<'_>,
 ) -> Result<usize, DeliverError> {
     let mut tx = pool.begin().await?;
-    if !watches::renew(&mut *tx, lease, delivery.lease_until).await? {
+    if !watches::renew(&mut *tx, lease, delivery.lease).await? {
         return Err(DeliverError::LeaseLost);
     }
     let source = Source {
