@@ -142,21 +142,15 @@ impl From<LoadError> for Failure {
     }
 }
 
-/// Converts a database error into a failure. A database that does not serve costs no attempt, unless it is one statement of this
-/// job that it does not execute. Other errors are retried, even permanent ones: a deployment fixes a wrong statement, and the
-/// email must not be lost.
+/// Converts a database error into a failure. A database that does not serve costs no attempt. Other errors are retried, even
+/// permanent ones: a deployment fixes a wrong statement, and the email must not be lost.
 fn unavailable(error: &sqlx::Error) -> Failure {
-    const CODE: &str = "database_unavailable";
     const MESSAGE: &str = "Something went wrong on our side; the job will be retried.";
-    match Unavailability::of(error) {
-        Some(reason) if reason.may_concern_one_statement() => {
-            return Failure::deferred_at_first(CODE, MESSAGE, chain(error));
-        }
-        Some(_) => return Failure::deferred(CODE, MESSAGE, chain(error)),
-        None => {}
+    if Unavailability::of(error).is_some() {
+        return Failure::deferred("database_unavailable", MESSAGE, chain(error));
     }
     let code = if db::is_transient(error) {
-        CODE
+        "database_unavailable"
     } else {
         "internal_error"
     };

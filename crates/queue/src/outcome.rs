@@ -14,8 +14,6 @@ pub enum FailureClass {
     /// The worker could not run the job for a reason that is not the job's: its database refused, or a newer version
     /// enqueued the job. Does not count as an attempt.
     Deferred,
-    /// Probably not the job's fault, such as a lock that another holds. Counts as an attempt from the sixth time.
-    DeferredAtFirst,
     /// No attempt can succeed.
     Permanent,
     /// The worker is shutting down. Does not count as an attempt.
@@ -95,32 +93,6 @@ impl Failure {
         }
     }
 
-    /// A failure that probably says nothing about the job: it is deferred some times, and counts from then on.
-    pub fn deferred_at_first(
-        code: &'static str,
-        message: impl Into<String>,
-        detail: impl Into<String>,
-    ) -> Self {
-        Self {
-            class: FailureClass::DeferredAtFirst,
-            code,
-            message: message.into(),
-            detail: detail.into(),
-        }
-    }
-
-    /// Whether this may count as a failed attempt of the job.
-    pub fn may_count(&self) -> bool {
-        match self.class {
-            FailureClass::Transient | FailureClass::DeferredAtFirst => true,
-            FailureClass::RateLimited { .. }
-            | FailureClass::Deferred
-            | FailureClass::Permanent
-            | FailureClass::Interrupted
-            | FailureClass::Cancelled => false,
-        }
-    }
-
     /// The failure of a job that was cancelled while it ran.
     pub fn cancelled() -> Self {
         Self {
@@ -153,18 +125,14 @@ impl Failure {
     }
 }
 
-/// How long a deferred job waits: long enough for many workers not to spin, and for a day without a right to leave no more than
-/// some thousand attempts behind; short enough for full speed soon after the reason is gone. The number of attempts does not
-/// apply.
+/// How long a deferred job waits: long enough for many workers not to spin, short enough for full speed soon after the reason
+/// is gone. The number of attempts does not apply.
 const DEFERRAL: RetryPolicy = RetryPolicy {
     max_attempts: i32::MAX,
     base: Duration::from_secs(1),
-    cap: Duration::from_secs(60),
+    cap: Duration::from_secs(8),
     floor: Duration::from_millis(500),
 };
-
-/// How often a job is deferred for a reason that may be its own.
-const FREE_DEFERRALS: i32 = 5;
 
 /// Counts the attempts of a job that counted neither as failed nor as crashed, from 1.
 fn uncounted(job: &Job) -> i32 {
@@ -238,79 +206,16 @@ impl Outcome {
             Err(failure) => match failure.class {
                 FailureClass::Permanent => Self::Discarded,
                 FailureClass::RateLimited { until } => Self::Snoozed { until },
-                FailureClass::Deferred => Self::deferred(job, draw),
-                FailureClass::DeferredAtFirst if uncounted(job) <= FREE_DEFERRALS => {
-                    Self::deferred(job, draw)
-                }
+                FailureClass::Deferred => Self::Deferred {
+                    delay: DEFERRAL.delay(uncounted(job), draw),
+                },
                 FailureClass::Interrupted => Self::Interrupted,
                 FailureClass::Cancelled => Self::Cancelled,
-                FailureClass::Transient | FailureClass::DeferredAtFirst
-                    if job.is_last_attempt() =>
-                {
-                    Self::Discarded
-                }
-                FailureClass::Transient | FailureClass::DeferredAtFirst => Self::Retried {
+                FailureClass::Transient if job.is_last_attempt() => Self::Discarded,
+                FailureClass::Transient => Self::Retried {
                     delay: policy.delay(job.errors + 1, draw),
                 },
             },
         }
-    }
-
-    fn deferred(job: &Job, draw: f64) -> Self {
-        Self::Deferred {
-            delay: DEFERRAL.delay(uncounted(job), draw),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Lease;
-    use base::{JobId, TenantId, WorkerId};
-
-    fn job(attempt: i32, errors: i32) -> Job {
-        let tenant = TenantId::new();
-        Job {
-            lease: Lease {
-                job: JobId::new(),
-                tenant,
-                attempt,
-                worker: WorkerId::new(),
-            },
-            tenant,
-            kind: "k".into(),
-            queue: "q".into(),
-            priority: 2,
-            args: serde_json::Value::Null,
-            parent: None,
-            children: 0,
-            errors,
-            crashes: 0,
-            max_attempts: 3,
-            run_at: DateTime::UNIX_EPOCH,
-            created_at: DateTime::UNIX_EPOCH,
-            started_at: DateTime::UNIX_EPOCH,
-            request_id: None,
-            traceparent: None,
-        }
-    }
-
-    #[test]
-    fn deferral_that_may_be_the_jobs_own_fault_counts_from_the_sixth_time() {
-        let policy = RetryPolicy {
-            max_attempts: 3,
-            ..DEFERRAL
-        };
-        let failure = Failure::deferred_at_first("locked", "m", "d");
-        let outcome = |attempt, errors| {
-            Outcome::from_attempt(Err(&failure), &job(attempt, errors), &policy, 0.5)
-        };
-        for attempt in 1..=5 {
-            assert!(matches!(outcome(attempt, 0), Outcome::Deferred { .. }));
-        }
-        assert!(matches!(outcome(6, 0), Outcome::Retried { .. }));
-        assert!(matches!(outcome(7, 1), Outcome::Retried { .. }));
-        assert_eq!(outcome(8, 2), Outcome::Discarded);
     }
 }

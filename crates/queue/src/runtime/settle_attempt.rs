@@ -10,7 +10,7 @@ use crate::runtime::{
     settle_batch::BatchReply,
 };
 use crate::{
-    EnqueueError, Failure, Job, NewJob, Outcome, RetryPolicy, SettleError, Settled,
+    EnqueueError, Failure, FailureClass, Job, NewJob, Outcome, RetryPolicy, SettleError, Settled,
     enqueue::{bulk::enqueue_many, dedupe::SUPERSEDED},
     lease,
     run::cancel::CANCELLED,
@@ -22,14 +22,10 @@ use base::{
 };
 use sqlx::PgConnection;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(2);
-/// How long the database may refuse an outcome while it serves other statements: longer than any lock is held. Its writes are
-/// too much for the statement timeout then.
-const STUCK_AFTER: Duration = Duration::from_secs(300);
 
 /// The attempt was not settled.
 #[derive(Debug, thiserror::Error)]
@@ -41,8 +37,7 @@ pub enum Unsettled {
     /// The database refused the outcome until the grace period was over.
     #[error("the database refused the outcome until the worker had to stop")]
     Refused,
-    /// The handler's writes failed with an error that a retry does not mend, or for some minutes with one that concerns them
-    /// alone.
+    /// The handler's writes failed with an error that a retry does not mend.
     #[error("could not apply the writes of the attempt")]
     Writes(#[source] sqlx::Error),
 }
@@ -87,7 +82,6 @@ async fn settle_alone(
     let _timer = engine.metrics.settle_seconds.start_timer();
     let mut retry = FIRST_RETRY;
     let mut refused: Option<RefusedOutcome<'_>> = None;
-    let mut stuck_since = None;
     loop {
         // Not raced against the loss of the lease: a commit in flight must be awaited, or its result would be unknown.
         let tried = async {
@@ -137,14 +131,8 @@ async fn settle_alone(
                 if let Some(reason) = error.unavailability() {
                     let unserved = !reason.may_concern_one_statement();
                     if refused.as_ref().map(RefusedOutcome::is_unserved) != Some(unserved) {
-                        stuck_since = (!unserved).then(Instant::now);
                         refused = Some(engine.database.refuse(reason));
                     }
-                }
-                let is_stuck =
-                    stuck_since.is_some_and(|since: Instant| since.elapsed() > STUCK_AFTER);
-                if is_stuck && result.is_ok() {
-                    return Err(Unsettled::Writes(error.into_database()));
                 }
                 tracing::warn!(
                     error = chain(&error),
@@ -178,7 +166,7 @@ async fn outcome_of(
             children: i32::try_from(follow_ups.len()).unwrap_or(i32::MAX),
         }),
         // The handler may have renewed what the job may fail since it was claimed.
-        Err(failure) if failure.may_count() && job.is_last_attempt() => {
+        Err(failure) if failure.class == FailureClass::Transient && job.is_last_attempt() => {
             let allowed = lease::max_attempts(&engine.queue_pool, job.lease)
                 .await
                 .map_err(TryError::Decide)?;
@@ -221,19 +209,6 @@ impl TryError {
             | Self::Record(error) => Unavailability::of(error),
             Self::Settle(SettleError::Database { source, .. }) => Unavailability::of(source),
             Self::Settle(SettleError::LeaseLost { .. }) | Self::FollowUps(_) => None,
-        }
-    }
-
-    fn into_database(self) -> sqlx::Error {
-        match self {
-            Self::Decide(error)
-            | Self::Transaction(error)
-            | Self::Writes(error)
-            | Self::Record(error) => error,
-            Self::Settle(SettleError::Database { source, .. }) => source,
-            Self::Settle(SettleError::LeaseLost { .. }) | Self::FollowUps(_) => {
-                sqlx::Error::Encode(Box::new(self))
-            }
         }
     }
 }

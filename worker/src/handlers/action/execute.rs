@@ -18,8 +18,8 @@ use jobs::{
     },
     kinds::action::{ActionOutcome, ActionResult, Args},
 };
-use queue::Failure;
 use queue::runtime::handler::JobContext;
+use queue::{Failure, FailureClass};
 use serde_json::json;
 use sqlx::PgConnection;
 
@@ -76,7 +76,10 @@ pub(super) async fn execute(
                 let provider = ProviderContext { ctx, providers };
                 let key = match key_of_repeat(&provider, effect, &new).await {
                     Ok(key) => key,
-                    Err(failure) if failure.may_count() && ctx.job.is_last_attempt() => {
+                    Err(failure)
+                        if failure.class == FailureClass::Transient
+                            && ctx.job.is_last_attempt() =>
+                    {
                         return Ok(refused(base, None, failure.code, NOT_DONE));
                     }
                     Err(failure) => return Err(failure),
