@@ -765,6 +765,7 @@ create table sessions (
     ip inet,
     user_agent text,
     authenticated_at timestamptz not null default now(),
+    audit_read_at timestamptz,
     constraint sessions_pkey primary key (tenant_id, id),
     constraint sessions_id_key unique (id),
     constraint sessions_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references users(tenant_id, id),
@@ -777,7 +778,7 @@ create table sessions (
 ) with (
     fillfactor = 80
 );
-create index sessions_user on sessions (tenant_id, user_id) where (revoked_at is null);
+create index sessions_of_user on sessions (tenant_id, user_id);
 
 create table session_tokens (
     token_hash bytea not null,
@@ -1044,6 +1045,7 @@ create table approvals (
     created_at timestamptz not null default now(),
     requested_by uuid,
     edited_by uuid,
+    key_creator uuid,
     constraint approvals_pkey primary key (tenant_id, id),
     constraint approvals_tenant_id_fkey foreign key (tenant_id) references tenants(id),
     constraint approvals_confidence_check check ((confidence >= (0)::float8) and (confidence <= (1)::float8)),
@@ -1523,6 +1525,7 @@ create table api_keys (
     expires_at timestamptz,
     revoked_at timestamptz,
     last_used_at timestamptz,
+    audit_read_at timestamptz,
     constraint api_keys_pkey primary key (tenant_id, id),
     constraint api_keys_id_key unique (id),
     constraint api_keys_tenant_id_fkey foreign key (tenant_id) references tenants(id),
