@@ -2,8 +2,11 @@
 
 mod delegates;
 mod erase;
+mod four_eyes;
+mod guesses;
 mod lost_rights;
 mod on_behalf;
+mod plan;
 mod second_factor;
 
 use crate::support::{
@@ -367,70 +370,4 @@ async fn limit_of_a_paused_tenant_applies_when_it_is_resumed() {
     assert_eq!(run(&["tenant", "pause", &slug]).await, "0");
     assert_eq!(run(&["limits", "set", "tenant", &slug, "9"]).await, "0");
     assert_eq!(run(&["tenant", "resume", &slug]).await, "9");
-}
-
-#[tokio::test]
-async fn action_is_approved_by_another_person_when_the_tenant_wants_four_eyes() {
-    let db = TestDb::new().await;
-    let api = TestApi::start(&db).await;
-    let _worker = Worker::spawn(&db).await;
-    let owner = api.sign_in(&db).await;
-    let colleague = owner.colleague(&db, Role::Member).await;
-    let settings =
-        json!({"trust_mode": "training_wheels", "sending_disabled": false, "four_eyes": true});
-    let put = owner.request(Method::PUT, "/v1/settings").json(&settings);
-    assert_eq!(send(put).await.body["four_eyes"], true);
-    let actions = json!({"actions": [{"type": "create_task", "payload": {"title": "Buy paper"}}]});
-    let submitted = send(
-        owner
-            .request(Method::POST, "/v1/jobs/action")
-            .header("Idempotency-Key", "four-eyes")
-            .json(&actions),
-    )
-    .await;
-    let job = submitted.body["id"].as_str().unwrap().to_owned();
-    owner.finished(&job).await;
-    let waiting = owner.get("/v1/approvals?status=proposed").await.body;
-    let id = waiting["items"][0]["id"].as_str().expect("an approval");
-    let refused = crate::approvals::decide(&owner, id, "approve", 1).await;
-    refused.assert_problem(403, "OWN_REQUEST", "who asked does not agree");
-    let agreed = crate::approvals::decide(&colleague, id, "approve", 1).await;
-    assert_eq!(agreed.status, 200, "{}", agreed.text);
-}
-
-#[tokio::test]
-async fn action_is_not_approved_by_the_person_who_edited_it_when_the_tenant_wants_four_eyes() {
-    let db = TestDb::new().await;
-    let api = TestApi::start(&db).await;
-    let owner = api.sign_in(&db).await;
-    let colleague = owner.colleague(&db, Role::Member).await;
-    db.execute("update tenants set four_eyes = true").await;
-    let id = crate::approvals::seed::propose(&db, owner.tenant, "Buy paper").await;
-    let edit = crate::approvals::decision(&colleague, &id, "edit", 1)
-        .json(&json!({"patch": {"title": "Buy gold"}}));
-    let edited = send(edit).await;
-    assert_eq!(edited.status, 200, "{}", edited.text);
-    let refused = crate::approvals::decide(&colleague, &id, "approve", 2).await;
-    refused.assert_problem(403, "OWN_REQUEST", "who edited does not approve");
-    let agreed = crate::approvals::decide(&owner, &id, "approve", 2).await;
-    assert_eq!(agreed.status, 200, "{}", agreed.text);
-}
-
-#[tokio::test]
-async fn draft_is_not_approved_by_the_person_who_had_it_revised_when_the_tenant_wants_four_eyes() {
-    let db = TestDb::new().await;
-    let api = TestApi::start(&db).await;
-    let _worker = Worker::spawn(&db).await;
-    let owner = api.sign_in(&db).await;
-    let colleague = owner.colleague(&db, Role::Member).await;
-    db.execute("update tenants set four_eyes = true").await;
-    let draft = crate::drafts::seed::draft(&db, owner.tenant, None, "Hello.").await;
-    let approval: String = db.one("select approval_id::text from drafts").await;
-    let body = json!({"base_version": 1, "instructions": "Shorter."});
-    let path = format!("/v1/drafts/{draft}/revise");
-    crate::drafts::generated::done(&colleague, &path, &body).await;
-    let refused = crate::approvals::decide(&colleague, &approval, "approve", 2).await;
-    refused.assert_problem(403, "OWN_REQUEST", "who had it revised does not approve");
-    let agreed = crate::approvals::decide(&owner, &approval, "approve", 2).await;
-    assert_eq!(agreed.status, 200, "{}", agreed.text);
 }

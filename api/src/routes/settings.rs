@@ -66,7 +66,7 @@ struct SettingsBody {
     /// While set, nothing is sent: jobs wait and use up no attempts.
     sending_disabled: bool,
     unknown_sends: UnknownSends,
-    /// Whether another person than the one who asked for an action must approve it.
+    /// Whether another person than the one who asked for an action, or created the API key that did, must approve it.
     four_eyes: bool,
     /// Whether users need a second factor; those without one can only enrol one.
     require_second_factor: bool,
@@ -100,7 +100,8 @@ struct NewSettings {
     /// `ask` by default.
     #[serde(default = "ask")]
     unknown_sends: UnknownSends,
-    /// Whether another person than the one who asked for an action must approve it; unchanged by default.
+    /// Whether another person than the one who asked for an action must approve it; unchanged by default. Who created the
+    /// API key that asked for it counts as having asked. Only owners and admins change it.
     #[serde(default)]
     four_eyes: Option<bool>,
     /// Whether users need a second factor, also those who are logged in; unchanged by default. Only owners and admins change
@@ -244,6 +245,10 @@ impl From<PutSettingsError> for ApiError {
             PutSettingsError::SecondFactor => Self::new(
                 Code::Forbidden,
                 "Only owners and admins change whether users need a second factor.",
+            ),
+            PutSettingsError::FourEyes => Self::new(
+                Code::Forbidden,
+                "Only owners and admins change whether another person must approve an action.",
             ),
             PutSettingsError::Database(error) => error.into(),
         }

@@ -16,6 +16,9 @@ pub enum PutSettingsError {
     /// Who may not manage users must not lower what protects their accounts.
     #[error("the session may not change whether users need a second factor")]
     SecondFactor,
+    /// Those whom it binds must not lift it.
+    #[error("the session may not change whether an action needs the approval of another person")]
+    FourEyes,
     #[error("could not store the settings")]
     Database(#[from] sqlx::Error),
 }
@@ -38,6 +41,9 @@ pub async fn put_settings(
         && !session.may(Scope::UsersManage)
     {
         return Err(PutSettingsError::SecondFactor);
+    }
+    if settings.four_eyes != present.four_eyes && !session.may(Scope::UsersManage) {
+        return Err(PutSettingsError::FourEyes);
     }
     tenants::set_settings(&mut tx, session.tenant, settings).await?;
     if settings.answer_cache_seconds.is_none() {

@@ -21,15 +21,26 @@ pub async fn insert(
     let choices: Vec<String> = approval.choices.iter().map(ToString::to_string).collect();
     sqlx::query!(
         r#"
+        with asked as (
+            -- The job that proposes it is running, or in this transaction it was.
+            select kind, args from jobs where tenant_id = $1 and id = $12
+            union all
+            select kind, args from finished_jobs where tenant_id = $1 and id = $12
+            limit 1
+        )
         insert into approvals (
             tenant_id, id, kind, title, summary, actions, source, payload, payload_hash, risk, rationale, confidence,
-            job_id, expires_at, requested_by)
-        -- The job that proposes it is running, or in this transaction it was.
-        select $1, $2, $3, $4, $5, $6, $14, $7, $8, $9, $10, $11, $12, $13, (
-            select (args ->> 'user')::uuid from jobs where tenant_id = $1 and id = $12
-            union all
-            select (args ->> 'user')::uuid from finished_jobs where tenant_id = $1 and id = $12
-            limit 1)
+            job_id, expires_at, requested_by, key_creator)
+        select $1, $2, $3, $4, $5, $6, $14, $7, $8, $9, $10, $11, $12, $13,
+            -- Nobody asks for a reminder: its time has come.
+            (select (args ->> 'user')::uuid from asked where args ->> 'follow_up' is null),
+            (select k.created_by from asked join api_keys k on k.tenant_id = $1 and k.id = (args ->> 'api_key')::uuid
+             -- Of a key that submitted an email, only the triage knows what follows.
+             where case asked.kind
+                 when 'action.execute' then args -> 'work' ? 'requested'
+                 when 'draft.generate' then
+                     args ->> 'mode' <> 'reply' or coalesce(args ->> 'instructions', args ->> 'intent') is not null
+                 else false end)
         "#,
         tenant.0,
         approval.id.0,
@@ -72,7 +83,9 @@ pub struct StoredApproval {
     pub job: JobId,
     /// The user who asked for it; none if a triage or an API key did.
     pub requested_by: Option<UserId>,
-    /// The user who last changed what it proposes; none if nobody did.
+    /// The user who created the API key that asked for it.
+    pub key_creator: Option<UserId>,
+    /// The user who last changed what it proposes, or whose API key did; none if nobody did.
     pub edited_by: Option<UserId>,
     pub decided_by: Option<UserId>,
     pub decided_at: Option<DateTime<Utc>>,
@@ -107,8 +120,9 @@ macro_rules! stored_approval {
             r#"
         select id as "id: ApprovalId", kind, title, summary, actions as choices, source, payload, payload_hash,
             risk as "risk: Risk", status as "status: Status", version, rationale, confidence, job_id as "job: JobId",
-            requested_by as "requested_by: UserId", edited_by as "edited_by: UserId", decided_by as "decided_by: UserId", decided_at,
-            execution_job_id as "execution_job: JobId", executed_at, failure_code, failure_message, expires_at,
+            requested_by as "requested_by: UserId", key_creator as "key_creator: UserId", edited_by as "edited_by: UserId",
+            decided_by as "decided_by: UserId", decided_at, execution_job_id as "execution_job: JobId", executed_at,
+            failure_code, failure_message, expires_at,
             expires_at <= now() as "expired!", created_at, about.message as "message: MessageId", sender as "sender?",
             subject as "subject?"
         from approvals
@@ -185,8 +199,9 @@ pub async fn list(
         r#"
         select id as "id: ApprovalId", kind, title, summary, actions as choices, source, payload, payload_hash,
             risk as "risk: Risk", status as "status: Status", version, rationale, confidence, job_id as "job: JobId",
-            requested_by as "requested_by: UserId", edited_by as "edited_by: UserId", decided_by as "decided_by: UserId", decided_at,
-            execution_job_id as "execution_job: JobId", executed_at, failure_code, failure_message, expires_at,
+            requested_by as "requested_by: UserId", key_creator as "key_creator: UserId", edited_by as "edited_by: UserId",
+            decided_by as "decided_by: UserId", decided_at, execution_job_id as "execution_job: JobId", executed_at,
+            failure_code, failure_message, expires_at,
             expires_at <= now() as "expired!", created_at, about.message as "message: MessageId", sender as "sender?",
             subject as "subject?"
         from approvals
@@ -280,9 +295,9 @@ pub async fn insert_again(
     sqlx::query!(
         "insert into approvals (
              tenant_id, id, kind, title, summary, actions, source, payload, payload_hash, risk, rationale, confidence,
-             job_id, expires_at, requested_by, edited_by)
+             job_id, expires_at, requested_by, key_creator, edited_by)
          select tenant_id, $3, kind, title, summary, actions, source, payload, payload_hash, risk, rationale, confidence,
-             job_id, $4, requested_by, edited_by
+             job_id, $4, requested_by, key_creator, edited_by
          from approvals where tenant_id = $1 and id = $2",
         tenant.0,
         former.0,

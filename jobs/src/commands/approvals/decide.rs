@@ -105,7 +105,8 @@ pub enum DecideError {
     /// delegate.
     #[error("the draft or account belongs to another user")]
     NotYours,
-    /// The tenant wants another person than the one who asked for the action or last edited it.
+    /// The tenant wants another person than the one who asked for the action, themselves or through their API key, or last
+    /// edited it.
     #[error("another person must approve what this one requested or edited")]
     OwnRequest,
     #[error("the approval has expired")]
@@ -180,7 +181,8 @@ pub async fn decide_approval(
         return Err(DecideError::NotYours);
     }
     if matches!(ask.decision, Decision::Approve { .. })
-        && [present.requested_by, present.edited_by].contains(&Some(session.user))
+        && [present.requested_by, present.key_creator, present.edited_by]
+            .contains(&Some(session.user))
         && tenants::settings(&mut tx, tenant).await?.four_eyes
     {
         return Err(DecideError::OwnRequest);

@@ -12,9 +12,9 @@ use jobs::{
         draft::OutgoingMessage,
         inbox::NewItem,
     },
-    kinds::draft::DraftOutcome,
+    kinds::{api_key_of, draft::DraftOutcome},
     store::{
-        approvals, audit,
+        api_keys, approvals, audit,
         draft_versions::{self, Making},
         drafts::{self, NewDraft},
         follow_ups,
@@ -131,7 +131,11 @@ async fn write_version(
         match &version.approval {
             None if is_held => {
                 let next = locked.version + 1;
-                let patched = (&version.payload, version.asked_by);
+                let by = match (version.asked_by, api_key_of(&job.args)) {
+                    (None, Some(key)) => api_keys::creator(conn, tenant, key).await?,
+                    (asked_by, _) => asked_by,
+                };
+                let patched = (&version.payload, by);
                 approvals::set_payload(conn, tenant, former, next, patched).await?;
                 propose_again(conn, job, former, next).await?;
             }
