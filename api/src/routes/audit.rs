@@ -3,13 +3,14 @@
 use crate::{
     AppState,
     context::RequestContext,
-    error::ApiError,
+    error::{ApiError, Code},
     extract::{CurrentSession, Paged, PagedList},
     route_table::{Access, Route},
 };
 use axum::{Json, extract::State, http::Method};
 use chrono::{DateTime, Utc};
 use jobs::{
+    commands::audit::record_reading,
     domain::{AuditAction, AuditEntryId, ResourceKind, recorded::Recorded, session::Scope},
     store::audit::{self, AuditEntry, Position},
 };
@@ -17,6 +18,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
+
+/// The longest id that a client can give a request, in characters.
+const MAX_REQUEST_ID: usize = 128;
 
 pub fn routes() -> Vec<Route> {
     vec![
@@ -42,7 +46,7 @@ pub fn routes() -> Vec<Route> {
 #[serde(deny_unknown_fields)]
 struct AuditQuery {
     /// Only entries that this request caused: in the API, in its jobs and in their attempts. Our id, or the client's own.
-    #[schemars(length(min = 1, max = 128))]
+    #[schemars(length(min = 1, max = MAX_REQUEST_ID))]
     request_id: Option<String>,
 }
 
@@ -115,14 +119,20 @@ async fn list(
     Paged { filter, page }: Paged<AuditQuery>,
 ) -> Result<Json<AuditPage>, ApiError> {
     let (tenant, rows) = (session.tenant, page.rows());
-    let mut conn = app.pool.acquire().await?;
-    if page.after.is_none() {
-        // Who continues is not written again: a follower would write the entry that it reads next.
-        let entry = session
-            .audit(AuditAction::AuditRead, ResourceKind::Tenant, tenant)
-            .with_request(Some(&context.request_id));
-        audit::insert(&mut conn, &[entry]).await?;
+    if let Some(id) = &filter.request_id
+        && !(1..=MAX_REQUEST_ID).contains(&id.chars().count())
+    {
+        let detail = "Must have 1 to 128 characters.";
+        return Err(
+            ApiError::new(Code::InvalidParameter, "No request has such an id.").at(
+                "?request_id",
+                "OUT_OF_RANGE",
+                detail,
+            ),
+        );
     }
+    record_reading(&app.pool, &session, &context.request_id).await?;
+    let mut conn = app.pool.acquire().await?;
     let (entries, by_id) = match &filter.request_id {
         Some(request_id) => {
             let after = page.after.map(AuditEntryId);

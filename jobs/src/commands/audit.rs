@@ -2,8 +2,11 @@
 //! [`Session::audit`](crate::domain::Session::audit).
 
 pub mod canonical;
+mod reading;
 pub mod seal;
 pub mod verify;
+
+pub use reading::record_reading;
 
 use crate::domain::{Actor, AuditAction, NewAuditEntry, ResourceKind};
 use base::telemetry::trace_id;

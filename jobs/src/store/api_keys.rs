@@ -364,6 +364,45 @@ pub async fn find(
     .await
 }
 
+/// Finds the user who created a key; none if it was created from the command line.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn creator(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    key: ApiKeyId,
+) -> Result<Option<UserId>, sqlx::Error> {
+    let found = sqlx::query_scalar!(
+        r#"select created_by as "created_by: UserId" from api_keys where tenant_id = $1 and id = $2"#,
+        tenant.0,
+        key.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(found.flatten())
+}
+
+/// Marks that the key reads the audit log. False if it was marked within the last hour.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn mark_audit_read(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    key: ApiKeyId,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "update api_keys set audit_read_at = now()
+         where tenant_id = $1 and id = $2 and (audit_read_at is null or audit_read_at <= now() - interval '1 hour')",
+        tenant.0,
+        key.0,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// Lists the tenant's keys that are not revoked, newest first; there are at most
 /// [`crate::domain::api_key::MAX_KEYS`].
 ///

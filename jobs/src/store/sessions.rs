@@ -136,6 +136,26 @@ pub async fn set_authenticated_at(
     Ok(())
 }
 
+/// Marks that the session reads the audit log. False if it was marked within the last hour.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn mark_audit_read(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    session: SessionId,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "update sessions set audit_read_at = now()
+         where tenant_id = $1 and id = $2 and (audit_read_at is null or audit_read_at <= now() - interval '1 hour')",
+        tenant.0,
+        session.0,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// Revokes one of the user's sessions. False if there is no such live session.
 ///
 /// # Errors

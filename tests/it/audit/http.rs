@@ -1,9 +1,14 @@
 //! Reading the audit log over HTTP: who may, and what they see.
 
 use super::entry;
-use crate::support::{caller::Caller, eventually, people::TestTenant, system::Api, wait::SOON};
+use crate::support::{
+    api_keys::key, caller::Caller, eventually, people::TestTenant, system::Api, wait::SOON,
+};
 use base::TenantId;
-use jobs::{domain::session::Role, store::audit};
+use jobs::{
+    domain::{api_key::KeyScope, session::Role},
+    store::audit,
+};
 use reqwest::{Method, StatusCode};
 
 const AUDIT: &str = "/v1/audit";
@@ -25,6 +30,41 @@ async fn owners_admins_and_auditors_read_the_log_and_nobody_else() {
         let answer = caller.get(AUDIT, token.expose()).await;
         assert_eq!(answer.status, status, "{role:?} {}", answer.body);
     }
+}
+
+#[tokio::test]
+async fn reading_is_written_once_an_hour_for_each_session_and_key_wherever_it_begins() {
+    let acme = TestTenant::open().await;
+    let api = Api::spawn(&acme.db).await;
+    let caller = Caller::at(api.addr);
+    let owner = acme.owner_token.expose();
+    let readings = async || {
+        let read = "select count(*) from audit_entries where action = 'audit.read'";
+        acme.db.one::<i64>(read).await
+    };
+    let page = caller.get(AUDIT, owner).await;
+    assert_eq!(readings().await, 1);
+    let cursor = eventually(SOON, async || {
+        let page = caller.get(AUDIT, owner).await.body;
+        let cursor = page["follow_cursor"].as_str().map(str::to_owned);
+        cursor.ok_or_else(|| page.to_string())
+    })
+    .await;
+    let follow = format!("{AUDIT}?cursor={cursor}");
+    assert_eq!(caller.get(&follow, owner).await.status, StatusCode::OK);
+    assert_eq!(readings().await, 1, "{}", page.body);
+    acme.db
+        .execute("update sessions set audit_read_at = now() - interval '61 minutes'")
+        .await;
+    assert_eq!(caller.get(&follow, owner).await.status, StatusCode::OK);
+    assert_eq!(readings().await, 2, "a cursor that was kept");
+    let program = key(&acme.db, acme.owner.tenant, [KeyScope::AuditRead]).await;
+    for _ in 0..2 {
+        assert_eq!(caller.get(AUDIT, &program).await.status, StatusCode::OK);
+    }
+    assert_eq!(readings().await, 3, "a key");
+    let refused = caller.get(&format!("{AUDIT}?cursor=garbage"), owner).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]
