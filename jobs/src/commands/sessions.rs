@@ -1,6 +1,7 @@
 //! Sessions: opened by a password or a token of an identity provider, read at each request, rotated, ended; denied requests are audited.
 
 pub mod authenticate;
+mod code_guesses;
 pub mod denials;
 pub mod end;
 pub mod exchange;
@@ -9,6 +10,7 @@ pub mod log_in;
 pub mod open;
 pub mod rotate;
 pub mod signals;
+pub(in crate::commands) mod unchanged;
 
 pub use authenticate::{authenticate, is_alive};
 pub use denials::record_denial;

@@ -52,6 +52,11 @@ impl Subject {
         Self::of("confirmation", &user.to_string())
     }
 
+    /// The codes of a user's second factor, from wherever they are typed.
+    pub fn code(user: UserId) -> Self {
+        Self::of("code", &user.to_string())
+    }
+
     fn of(scope: &str, value: &str) -> Self {
         let mut hash = Sha256::new();
         hash.update(scope);

@@ -61,10 +61,9 @@ async fn log_in_is_welcome_beside_one_that_stores_a_new_hash_of_its_password() {
     answer.unwrap();
 }
 
-#[tokio::test]
-async fn password_is_not_changed_with_one_that_was_replaced_meanwhile() {
-    let acme = TestTenant::open().await;
-    let changing = begun(&acme, "password_hash = 'changed'").await;
+/// Changes the owner's password while `change` is committed.
+async fn change_beside(acme: &TestTenant, change: &str) -> Result<(), PasswordError> {
+    let changing = begun(acme, change).await;
     let verifier = Verifier {
         hasher: &acme.hasher,
         keys: None,
@@ -75,20 +74,33 @@ async fn password_is_not_changed_with_one_that_was_replaced_meanwhile() {
     };
     let new = NewPassword::parse("another quiet owl".into()).unwrap();
     let (pool, notifier) = (acme.db.pool(), &acme.notifier);
+    let (owner, request) = (&acme.owner, "req-change");
     let (answer, ()) = tokio::join!(
-        change_password(
-            pool,
-            notifier,
-            verifier,
-            &acme.owner,
-            proof,
-            new,
-            "req-change"
-        ),
-        ends_once_waited_for(&acme, changing)
+        change_password(pool, notifier, verifier, owner, proof, new, request),
+        ends_once_waited_for(acme, changing)
     );
+    answer
+}
+
+#[tokio::test]
+async fn password_is_not_changed_with_one_that_was_replaced_meanwhile() {
+    let acme = TestTenant::open().await;
+    let answer = change_beside(&acme, "password_hash = 'changed'").await;
     let refused = answer.unwrap_err();
     assert!(matches!(refused, PasswordError::Wrong), "{refused}");
     let kept: String = acme.db.one("select password_hash from users").await;
     assert_eq!(kept, "changed");
+}
+
+#[tokio::test]
+async fn password_is_changed_beside_a_log_in_that_stores_a_new_hash_of_it() {
+    let acme = TestTenant::open().await;
+    let same = NewPassword::parse(PASSWORD.into()).unwrap();
+    let renewed = acme.hasher.hash(same).await.unwrap();
+    change_beside(&acme, &format!("password_hash = '{renewed}'"))
+        .await
+        .expect("the password is right");
+    attempt(&acme, "acme", OWNER, "another quiet owl")
+        .await
+        .unwrap();
 }

@@ -2,12 +2,14 @@
 //!
 //! Whether tenant, user or password is wrong makes no difference to the answer, nor to the time it takes. Repeated
 //! failures are slowed down: first per account from one address, so that guesses from elsewhere do not keep the owner out,
-//! then per address and per account. Nobody is locked out for good.
+//! then per address and per account. Nobody is locked out for good. Wrong codes are counted apart, in `code_guesses`.
 
-use super::signals::announce_revoked;
 use super::{
-    hashing::{HashingError, Verifier},
+    code_guesses,
+    hashing::{HashingError, PasswordHasher, Verifier},
     open::{NewSession, Opened, open_session},
+    signals::announce_revoked,
+    unchanged::begin_if_unchanged,
 };
 use crate::commands::users::second_factor::{CheckError, CodeCheck, check};
 use crate::domain::ResourceKind;
@@ -112,8 +114,7 @@ pub async fn log_in(
         Verified::RightButOutdated => verifier.hasher.rehash(log_in.password.clone()).await.ok(),
         Verified::Right | Verified::Wrong => None,
     };
-    let begun = begin_if_unchanged(pool, &verifier, log_in, credentials).await;
-    let begun = match begun {
+    let begun = match begin(pool, verifier.hasher, log_in, credentials).await {
         Ok(begun) => begun,
         Err(error) => {
             booking.cancel(pool).await?;
@@ -126,17 +127,25 @@ pub async fn log_in(
     };
     let account = (credentials.tenant, credentials.user);
     let code = log_in.code.as_ref();
+    if !is_known(&mut tx, log_in, Some(&credentials)).await?
+        && let Some(retry_after) =
+            code_guesses::refused_for(&mut tx, credentials.user, code).await?
+    {
+        tx.rollback().await?;
+        booking.cancel(pool).await?;
+        return Err(LogInError::Throttled { retry_after });
+    }
     match check(&mut tx, verifier.keys, account, code, &log_in.origin).await? {
         CodeCheck::Passed => {}
         CodeCheck::Missing => {
             tx.rollback().await?;
-            // The next request brings the code: nobody has guessed yet.
+            // The next request brings the code: nobody has guessed yet, and nothing failed.
             booking.cancel(pool).await?;
-            record_failure(pool, log_in, named, &booking, "SECOND_FACTOR_REQUIRED").await?;
             return Err(LogInError::SecondFactorRequired);
         }
         CodeCheck::Wrong => {
-            tx.rollback().await?;
+            code_guesses::count(&mut tx, account, code, &log_in.origin).await?;
+            tx.commit().await?;
             record_failure(pool, log_in, named, &booking, "WRONG_CODE").await?;
             return Err(LogInError::WrongCode);
         }
@@ -153,37 +162,24 @@ pub async fn log_in(
     Ok(opened)
 }
 
-/// Locks the user and reads them again: comparing the password takes a while, and a session must not be opened with a
-/// password that was changed meanwhile, since the change has already ended the user's sessions. Returns nothing if it was.
-async fn begin_if_unchanged(
+/// Begins the transaction in which the session is opened, with the user as they are now. Returns nothing if the password was
+/// changed meanwhile, or the account closed.
+async fn begin(
     pool: &PgPool,
-    verifier: &Verifier<'_>,
+    hasher: &PasswordHasher,
     log_in: &LogIn,
-    mut verified: Credentials,
+    verified: Credentials,
 ) -> Result<Option<(Transaction<'static, Postgres>, Credentials)>, LogInError> {
-    // A log-in beside this one may have stored a new hash of the same password, once.
-    for _ in 0..2 {
-        let mut tx = pool.begin().await?;
-        users::lock(&mut tx, verified.tenant, verified.user).await?;
-        let present = users::credentials(&mut tx, &log_in.tenant, &log_in.email).await?;
-        let Some(present) = present.filter(|present| present.open) else {
-            return Ok(None);
-        };
-        if present.password_hash == verified.password_hash {
-            return Ok(Some((tx, present)));
-        }
-        tx.rollback().await?;
-        let hash = Some(present.password_hash.clone());
-        let again = verifier
-            .hasher
-            .verify(hash, log_in.password.clone())
-            .await?;
-        if again == Verified::Wrong {
-            return Ok(None);
-        }
-        verified = present;
-    }
-    Ok(None)
+    let account = (verified.tenant, verified.user);
+    let hash = verified.password_hash;
+    let Some((mut tx, _)) =
+        begin_if_unchanged::<LogInError>(pool, hasher, account, hash, &log_in.password).await?
+    else {
+        return Ok(None);
+    };
+    let present = users::credentials(&mut tx, &log_in.tenant, &log_in.email).await?;
+    let present = present.filter(|present| present.open && present.user == account.1);
+    Ok(present.map(|present| (tx, present)))
 }
 
 async fn welcome_in(

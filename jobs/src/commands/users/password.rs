@@ -9,6 +9,7 @@ use crate::{
     commands::sessions::{
         hashing::{HashingError, Verifier},
         signals::announce_revoked,
+        unchanged::begin_if_unchanged,
     },
     domain::{
         AuditAction, Detail, ResourceKind, Session,
@@ -99,16 +100,19 @@ pub async fn change_password(
     new: NewPassword,
     request_id: &str,
 ) -> Result<(), PasswordError> {
+    let password = current.password.clone();
     let verified = verify(pool, verifier, session, current, request_id).await?;
     let mut conn = pool.acquire().await?;
     let (email, slug) = users::address_and_tenant(&mut conn, session.tenant, session.user).await?;
     drop(conn);
     let hash = verifier.hasher.hash(new.not_about(&email, &slug)?).await?;
-    let mut tx = pool.begin().await?;
     let (tenant, user) = (session.tenant, session.user);
-    if !users::replace_password(&mut tx, (tenant, user), &verified, &hash).await? {
-        return Err(PasswordError::Wrong);
-    }
+    let hasher = verifier.hasher;
+    let (mut tx, _) =
+        begin_if_unchanged::<PasswordError>(pool, hasher, (tenant, user), verified, &password)
+            .await?
+            .ok_or(PasswordError::Wrong)?;
+    users::set_password(&mut tx, tenant, user, &hash).await?;
     let others = Some(session.id);
     let ended = sessions::revoke_all(&mut tx, tenant, user, others, RevokeReason::Password).await?;
     sessions::set_authenticated(&mut tx, tenant, session.id).await?;

@@ -1,6 +1,6 @@
 //! Whether a typed code is the user's second factor: [`check`]. A right code is used up in the caller's transaction.
 //!
-//! Does not count guesses: the caller counts a wrong code like a wrong password.
+//! Does not count guesses: the caller does.
 
 use super::place;
 use crate::{
