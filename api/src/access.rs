@@ -2,7 +2,8 @@
 //! tenant too; a tenant can require a second factor, what concerns access asks for a recent password, and a paused tenant
 //! submits nothing.
 //!
-//! Every denial is written to the audit log of the session's tenant.
+//! [`record`] writes every denial to the audit log of the session's tenant, also one that the handler found: that a draft is
+//! another user's, or that a role is too high.
 
 use crate::{
     AppState,
@@ -23,7 +24,6 @@ pub async fn check(
     app: &AppState,
     operation: &Operation,
     session: &Session,
-    origin: &Origin,
 ) -> Result<(), ApiError> {
     let (scope, refusal) = match operation.access {
         Access::Public => return Ok(()),
@@ -37,15 +37,29 @@ pub async fn check(
         .or_else(|| check_enrolled(scope, session))
         .or_else(|| check_fresh(operation, session))
         .or_else(|| check_paused(operation, session));
-    let Some(refusal) = refusal else {
-        return Ok(());
+    refusal.map_or(Ok(()), Err)
+}
+
+/// Records an error that denied the session what it asked for; others leave no entry. A failure to record is logged: the
+/// request is refused all the same.
+pub async fn record(
+    app: &AppState,
+    operation: &Operation,
+    session: &Session,
+    origin: &Origin,
+    error: &ApiError,
+) {
+    let (Access::Session(scope) | Access::Operators(scope)) = operation.access else {
+        return;
     };
-    let (name, code) = (operation.name, refusal.code().as_str());
+    if !error.code().is_denial() {
+        return;
+    }
+    let (name, code) = (operation.name, error.code().as_str());
     let recorded = record_denial(&app.pool, &app.denials, session, name, scope, code, origin).await;
     if let Err(error) = recorded {
         tracing::error!(%error, operation = name, "could not write a denial to the audit log");
     }
-    Err(refusal)
 }
 
 fn check_role(session: &Session, scope: Scope) -> Option<ApiError> {

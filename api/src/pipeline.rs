@@ -22,6 +22,7 @@ use axum::{
 };
 use base::telemetry::{chain, millis};
 use futures::FutureExt;
+use jobs::domain::session::{Origin, Session};
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 use tracing::Instrument;
 
@@ -129,9 +130,13 @@ async fn run(app: AppState, operation: Arc<Operation>, request: Request, next: N
         };
         match admitted {
             Ok((request, ticket)) => {
+                let caller = caller(&request);
                 let response = next.run(request).await;
                 // The request's own was dropped when a handler took it apart.
                 drop(ticket);
+                if let (Some((session, origin)), Some(error)) = (caller, ApiError::of(&response)) {
+                    access::record(&app, &operation, &session, &origin, &error).await;
+                }
                 response
             }
             Err(error) => error.into_response(),
@@ -148,6 +153,13 @@ async fn run(app: AppState, operation: Arc<Operation>, request: Request, next: N
         .caused_by(elapsed)
         .into_response(),
     }
+}
+
+/// Who sends the request, for the entry about a denial that its handler finds.
+fn caller(request: &Request) -> Option<(Session, Origin)> {
+    let CurrentSession(session) = request.extensions().get()?;
+    let context = request.extensions().get::<RequestContext>()?;
+    Some((session.clone(), context.origin.clone()))
 }
 
 /// Gives the request its ticket. Without a body there is something to do at once.
@@ -203,12 +215,15 @@ async fn authorise(
         Access::Session(_) | Access::Operators(_) => {
             let (mut parts, body) = request.into_parts();
             let session = current_session::establish(app, &mut parts).await?;
-            let origin = &parts
-                .extensions
-                .get::<RequestContext>()
-                .expect("the pipeline gives every request its context")
-                .origin;
-            access::check(app, operation, &session, origin).await?;
+            if let Err(error) = access::check(app, operation, &session).await {
+                let origin = &parts
+                    .extensions
+                    .get::<RequestContext>()
+                    .expect("the pipeline gives every request its context")
+                    .origin;
+                access::record(app, operation, &session, origin, &error).await;
+                return Err(error);
+            }
             Ok(Request::from_parts(parts, body))
         }
     }

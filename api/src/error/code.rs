@@ -73,6 +73,11 @@ codes! {
 }
 
 impl Code {
+    /// Whether the session was known and not allowed to do what it asked for.
+    pub fn is_denial(self) -> bool {
+        self.status() == StatusCode::FORBIDDEN
+    }
+
     /// The variant's name, for names that are made from it.
     pub fn name(self) -> String {
         format!("{self:?}")

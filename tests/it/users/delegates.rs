@@ -104,6 +104,93 @@ async fn draft_is_decided_by_its_person_and_their_delegates() {
 }
 
 #[tokio::test]
+async fn delegate_of_another_user_is_chosen_by_admins_and_the_user_finds_it_in_their_inbox() {
+    let db = TestDb::new().await;
+    let api = TestApi::start(&db).await;
+    let owner = api.sign_in(&db).await;
+    let admin = owner.colleague(&db, Role::Admin).await;
+    let person = owner.colleague(&db, Role::Member).await;
+    let (chief, boss, user) = (
+        user_of(&db, &owner).await,
+        user_of(&db, &admin).await,
+        user_of(&db, &person).await,
+    );
+    let (_, approval) = draft_of(&db, &person).await;
+    let of = async |client: &Client, method: Method, user: UserId, delegate: UserId| {
+        let path = format!("/v1/users/{user}/delegates/{delegate}");
+        send(client.request(method, &path)).await
+    };
+    let refused = of(&person, Method::PUT, user, boss).await;
+    refused.assert_problem(403, "FORBIDDEN", "by a member");
+    let refused = of(&admin, Method::PUT, chief, boss).await;
+    refused.assert_problem(403, "FORBIDDEN", "of a user above");
+    let refused = of(&admin, Method::PUT, UserId::new(), boss).await;
+    refused.assert_problem(404, "NOT_FOUND", "of nobody");
+    for _ in 0..2 {
+        assert_eq!(of(&admin, Method::PUT, user, boss).await.status, 204);
+    }
+    let listed = admin.get(&format!("/v1/users/{user}/delegates")).await.body;
+    assert_eq!(listed["items"][0]["user_id"], boss.to_string());
+    let rejected = crate::approvals::decide(&admin, &approval, "reject", 1).await;
+    assert_eq!(rejected.status, 200, "{}", rejected.text);
+    assert_eq!(of(&admin, Method::DELETE, user, boss).await.status, 204);
+    let items: String = db
+        .one(&format!(
+            "select string_agg(title, '; ' order by created_at) from inbox_items where owner_id = '{user}'"
+        ))
+        .await;
+    assert_eq!(
+        items,
+        "An administrator let another user decide your drafts; An administrator removed one of your delegates"
+    );
+    let audited: String = db
+        .one(&format!(
+            "select string_agg(action, ' ' order by id) from audit_entries
+             where action like 'delegate%' and actor_id = '{boss}' and resource_id = '{user}'"
+        ))
+        .await;
+    assert_eq!(audited, "delegate_added delegate_removed");
+}
+
+#[tokio::test]
+async fn denial_that_a_handler_finds_is_written_to_the_audit_log() {
+    let db = TestDb::new().await;
+    let api = TestApi::start(&db).await;
+    let owner = api.sign_in(&db).await;
+    let admin = owner.colleague(&db, Role::Admin).await;
+    let chief = user_of(&db, &owner).await;
+    let (_, approval) = draft_of(&db, &owner).await;
+    crate::approvals::decide(&admin, &approval, "approve", 1)
+        .await
+        .assert_problem(403, "NOT_YOURS", "another's draft");
+    let path = format!("/v1/users/{chief}");
+    let change = admin.request(Method::PATCH, &path);
+    send(change.json(&json!({"suspended": true})))
+        .await
+        .assert_problem(403, "FORBIDDEN", "a role above");
+    for (method, path) in [
+        (Method::DELETE, path.clone()),
+        (Method::POST, format!("{path}/password-reset")),
+        (Method::DELETE, format!("{path}/second-factor")),
+    ] {
+        send(admin.request(method, &path))
+            .await
+            .assert_problem(403, "FORBIDDEN", "a role above");
+    }
+    let audited: String = db
+        .one(
+            "select string_agg(resource_id || ' ' || error_code, ', ' order by id) from audit_entries
+             where action = 'authz_fail' and outcome = 'denied'",
+        )
+        .await;
+    assert_eq!(
+        audited,
+        "approve_approval NOT_YOURS, update_user FORBIDDEN, remove_user FORBIDDEN, \
+         create_password_reset FORBIDDEN, reset_second_factor FORBIDDEN"
+    );
+}
+
+#[tokio::test]
 async fn delegate_is_an_active_user_of_the_same_tenant() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
