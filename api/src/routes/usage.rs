@@ -20,7 +20,7 @@ use jobs::{
     kinds,
     store::{
         llm_budgets::{self, EVERY_KIND, NewBudget, StoredBudget},
-        llm_usage::{self, UsageRow},
+        llm_usage::{self, UsageRow, UsageSum},
     },
 };
 use schemars::JsonSchema;
@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 const LONGEST: TimeDelta = TimeDelta::days(92);
 /// The time that a request reads if it names none.
 const DEFAULT: TimeDelta = TimeDelta::days(30);
-/// More than kinds, models and days of one answer.
+/// The most rows of one answer.
 const ROWS: i64 = 10_000;
 /// Two periods for each kind, and for all kinds together, and as many for some keys.
 const BUDGETS: usize = 100;
@@ -78,11 +78,13 @@ struct UsageBody {
     from: NaiveDate,
     to: NaiveDate,
     total: UsageTotal,
+    /// At most 10,000; the newest.
+    #[schemars(length(max = 10_000))]
     days: Vec<UsageDay>,
 }
 
-/// The sum over all days.
-#[derive(Default, Serialize, JsonSchema)]
+/// The sum over all days, also those that `days` leaves out.
+#[derive(Serialize, JsonSchema)]
 struct UsageTotal {
     #[schemars(range(min = 0))]
     requests: i64,
@@ -215,22 +217,12 @@ async fn usage(
 ) -> Result<Json<UsageBody>, ApiError> {
     let (from, to) = days(&app, query.from, query.to)?;
     let mut conn = app.pool.acquire().await?;
-    let rows =
+    let (rows, sum) =
         llm_usage::by_day(&mut conn, session.tenant, query.api_key, (from, to), ROWS).await?;
-    drop(conn);
-    let mut total = UsageTotal::default();
-    for row in &rows {
-        total.requests += row.requests;
-        total.input_tokens += row.input_tokens;
-        total.output_tokens += row.output_tokens;
-        total.cost_micros += row.cost_micros;
-        total.possibly_billed_requests += row.possibly_billed_requests;
-        total.unpriced_requests += row.unpriced_requests;
-    }
     Ok(Json(UsageBody {
         from,
         to,
-        total,
+        total: sum.into(),
         days: rows.into_iter().map(UsageDay::from).collect(),
     }))
 }
@@ -320,6 +312,19 @@ fn checked(body: NewBudgets) -> Result<Vec<NewBudget>, ApiError> {
         });
     }
     Ok(budgets)
+}
+
+impl From<UsageSum> for UsageTotal {
+    fn from(sum: UsageSum) -> Self {
+        Self {
+            requests: sum.requests,
+            input_tokens: sum.input_tokens,
+            output_tokens: sum.output_tokens,
+            cost_micros: sum.cost_micros,
+            possibly_billed_requests: sum.possibly_billed_requests,
+            unpriced_requests: sum.unpriced_requests,
+        }
+    }
 }
 
 impl From<UsageRow> for UsageDay {

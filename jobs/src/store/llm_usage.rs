@@ -29,8 +29,19 @@ pub struct UsageRow {
     pub unpriced_requests: i64,
 }
 
+/// The usage of all days.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UsageSum {
+    pub requests: i64,
+    pub input_tokens: i64,
+    pub output_tokens: i64,
+    pub cost_micros: i64,
+    pub possibly_billed_requests: i64,
+    pub unpriced_requests: i64,
+}
+
 /// Sums a tenant's requests, or those of one of its API keys, by day (UTC), kind, key, model and tier, from `from` to `to`, both
-/// included.
+/// included. The sum covers all rows, also those beyond `limit`.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -40,24 +51,33 @@ pub async fn by_day(
     api_key: Option<ApiKeyId>,
     (from, to): (NaiveDate, NaiveDate),
     limit: i64,
-) -> Result<Vec<UsageRow>, sqlx::Error> {
-    sqlx::query_as!(
-        UsageRow,
+) -> Result<(Vec<UsageRow>, UsageSum), sqlx::Error> {
+    let rows = sqlx::query!(
         r#"
-        select (created_at at time zone 'UTC')::date as "day!", kind, api_key_id as "api_key: ApiKeyId", provider,
-            model, tier as "tier: Tier", count(*) as "requests!",
-            count(*) filter (where outcome not in ('ok', 'in_flight')) as "failed_requests!",
-            sum(input_tokens)::bigint as "input_tokens!", sum(output_tokens)::bigint as "output_tokens!",
-            sum(cached_tokens)::bigint as "cached_tokens!", coalesce(sum(cost_micros), 0)::bigint as "cost_micros!",
-            count(*) filter (where billing = 'possibly_billed') as "possibly_billed_requests!",
-            count(*) filter (where billing <> 'reserved' and input_tokens + output_tokens > 0 and cost_micros is null)
-                as "unpriced_requests!"
-        from llm_calls
-        where tenant_id = $1 and created_at >= $2::date::timestamp at time zone 'UTC'
-          and created_at < ($3::date + 1)::timestamp at time zone 'UTC'
-          and ($5::uuid is null or api_key_id = $5)
-        group by 1, kind, api_key_id, provider, model, tier
-        order by 1 desc, kind, api_key_id nulls first, provider, model, tier
+        with rows as (
+            select (created_at at time zone 'UTC')::date as day, kind, api_key_id, provider, model, tier,
+                count(*) as requests, count(*) filter (where outcome not in ('ok', 'in_flight')) as failed_requests,
+                sum(input_tokens)::bigint as input_tokens, sum(output_tokens)::bigint as output_tokens,
+                sum(cached_tokens)::bigint as cached_tokens, coalesce(sum(cost_micros), 0)::bigint as cost_micros,
+                count(*) filter (where billing = 'possibly_billed') as possibly_billed_requests,
+                count(*) filter (where billing <> 'reserved' and input_tokens + output_tokens > 0 and cost_micros is null)
+                    as unpriced_requests
+            from llm_calls
+            where tenant_id = $1 and created_at >= $2::date::timestamp at time zone 'UTC'
+              and created_at < ($3::date + 1)::timestamp at time zone 'UTC'
+              and ($5::uuid is null or api_key_id = $5)
+            group by 1, kind, api_key_id, provider, model, tier
+        )
+        select day as "day!", kind, api_key_id as "api_key: ApiKeyId", provider, model, tier as "tier: Tier",
+            requests as "requests!", failed_requests as "failed_requests!", input_tokens as "input_tokens!",
+            output_tokens as "output_tokens!", cached_tokens as "cached_tokens!", cost_micros as "cost_micros!",
+            possibly_billed_requests as "possibly_billed_requests!", unpriced_requests as "unpriced_requests!",
+            (sum(requests) over ())::bigint as "all_requests!", (sum(input_tokens) over ())::bigint as "all_input_tokens!",
+            (sum(output_tokens) over ())::bigint as "all_output_tokens!", (sum(cost_micros) over ())::bigint as "all_micros!",
+            (sum(possibly_billed_requests) over ())::bigint as "all_possibly_billed!",
+            (sum(unpriced_requests) over ())::bigint as "all_unpriced!"
+        from rows
+        order by day desc, kind, api_key_id nulls first, provider, model, tier
         limit $4
         "#,
         tenant.0,
@@ -67,7 +87,32 @@ pub async fn by_day(
         api_key.map(|key| key.0),
     )
     .fetch_all(conn)
-    .await
+    .await?;
+    let sum = rows.first().map(|first| UsageSum {
+        requests: first.all_requests,
+        input_tokens: first.all_input_tokens,
+        output_tokens: first.all_output_tokens,
+        cost_micros: first.all_micros,
+        possibly_billed_requests: first.all_possibly_billed,
+        unpriced_requests: first.all_unpriced,
+    });
+    let rows = rows.into_iter().map(|row| UsageRow {
+        day: row.day,
+        kind: row.kind,
+        api_key: row.api_key,
+        provider: row.provider,
+        model: row.model,
+        tier: row.tier,
+        requests: row.requests,
+        failed_requests: row.failed_requests,
+        input_tokens: row.input_tokens,
+        output_tokens: row.output_tokens,
+        cached_tokens: row.cached_tokens,
+        cost_micros: row.cost_micros,
+        possibly_billed_requests: row.possibly_billed_requests,
+        unpriced_requests: row.unpriced_requests,
+    });
+    Ok((rows.collect(), sum.unwrap_or_default()))
 }
 
 /// The usage of a tenant.
