@@ -100,6 +100,7 @@ async fn token_of_the_provider_opens_an_ordinary_session_once() {
         assert_eq!(opened.status, 201, "{}: {}", key.algorithm(), opened.text);
         assert_eq!(opened.body["session"]["auth_method"], "oidc");
         assert_eq!(opened.body["session"]["role"], "member");
+        assert!(opened.header("clear-site-data").is_some());
         let session = opened.body["token"].as_str().unwrap();
         assert_eq!(caller.get("/v1/jobs", session).await.status, 200);
         // ES256 gives the same claims another signature each time.
@@ -412,4 +413,23 @@ async fn refused_tokens_of_an_address_are_slowed_down() {
     let throttled = exchange(&caller, &key.token(&claims())).await;
     throttled.assert_problem(429, "TOO_MANY_REQUESTS", "the hundred-and-first");
     assert!(throttled.retry_after().is_some());
+}
+
+#[tokio::test]
+async fn keys_are_not_fetched_without_encryption_from_another_machine() {
+    let (acme, _api, caller) = open().await;
+    let owner = acme.owner_token.expose();
+    for (url, status) in [
+        ("http://login.acme.example/keys", 422),
+        ("http://10.0.0.1/keys", 422),
+        ("https://login.acme.example/keys", 200),
+        ("http://127.0.0.1:9/keys", 200),
+    ] {
+        let body = json!({"issuer": ISSUER, "audience": AUDIENCE, "jwks_url": url});
+        let stored = put(&caller, owner, &body).await;
+        assert_eq!(stored.status, status, "{url}: {}", stored.text);
+        if status == 422 {
+            assert_eq!(stored.body["errors"][0]["pointer"], "/jwks_url");
+        }
+    }
 }

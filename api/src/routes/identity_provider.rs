@@ -1,18 +1,18 @@
 //! Log-in with an identity provider over HTTP: that of your tenant, and the exchange of its tokens for sessions.
 
-use super::sessions::{OpenedSession, throttled};
+use super::sessions::{CLEAR_SITE_DATA, OpenedSession, throttled};
 use crate::{
     AppState,
     context::RequestContext,
     error::{ApiError, Code, success},
     extract::{CurrentSession, StrictJson},
-    route_table::{Access, Route},
+    route_table::{Access, ResponseHeader, Route},
 };
 use axum::{
     Json,
     extract::State,
-    http::{Method, StatusCode},
-    response::NoContent,
+    http::Method,
+    response::{IntoResponse, NoContent},
 };
 use chrono::{DateTime, Utc};
 use jobs::{
@@ -21,7 +21,7 @@ use jobs::{
         sessions::exchange::{Exchange, ExchangeError, exchange_token},
     },
     domain::{
-        connection::WebUrl,
+        connection::{WebUrl, WebUrlFault},
         identity_provider::{KeySet, Provider},
         session::{AuthMethod, Scope},
     },
@@ -52,6 +52,7 @@ pub fn routes() -> Vec<Route> {
         )
         .body::<ExchangeBody>("application/json")
         .answer::<OpenedSession>(201, "The session with its token, which is shown only once")
+        .headers(&[ResponseHeader::ClearSiteData])
         .errors(&[Code::TokenRefused, Code::NoUser, Code::TooManyRequests]),
         Route::new(Method::GET, OWN, "get_identity_provider", manage, get)
             .summary("Get the identity provider whose tokens open sessions")
@@ -140,7 +141,7 @@ async fn exchange(
     State(app): State<AppState>,
     context: RequestContext,
     StrictJson(body): StrictJson<ExchangeBody>,
-) -> Result<(StatusCode, Json<OpenedSession>), ApiError> {
+) -> Result<impl IntoResponse, ApiError> {
     let shown = Exchange {
         tenant: body.tenant,
         token: body.token,
@@ -155,7 +156,7 @@ async fn exchange(
         .with_label_values(&[AuthMethod::Oidc.as_str()])
         .inc();
     let body = OpenedSession::new(&opened.token, &opened.session);
-    Ok((success::CREATED, Json(body)))
+    Ok((success::CREATED, [CLEAR_SITE_DATA], Json(body)))
 }
 
 fn refused(app: &AppState, error: ExchangeError) -> ApiError {
@@ -238,6 +239,7 @@ async fn put(
     put_provider(&app.pool, context.actor(&session), &provider, &source)
         .await
         .map_err(|error| match error {
+            PutProviderError::PlainUrl => invalid("/jwks_url", WebUrlFault::Scheme),
             PutProviderError::Keys(fault) => invalid("/jwks", format!("It {fault}.")),
             PutProviderError::Database(error) => error.into(),
         })?;

@@ -38,7 +38,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Tells a browser to drop what it stored for the last user.
-const CLEAR_SITE_DATA: (HeaderName, &str) = (
+pub(super) const CLEAR_SITE_DATA: (HeaderName, &str) = (
     HeaderName::from_static("clear-site-data"),
     r#""cache", "cookies", "storage""#,
 );

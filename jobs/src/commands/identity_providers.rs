@@ -29,6 +29,9 @@ pub enum KeySource {
 /// The provider was not stored.
 #[derive(Debug, thiserror::Error)]
 pub enum PutProviderError {
+    /// A machine on the way could answer with keys of its own and log in as anybody.
+    #[error("the keys would be fetched without encryption: use an https URL")]
+    PlainUrl,
     #[error("the key set {0}")]
     Keys(#[from] KeySetFault),
     #[error("could not store the identity provider")]
@@ -38,7 +41,7 @@ pub enum PutProviderError {
 /// Lets the tokens of this provider open sessions, in place of those of the tenant's former one.
 ///
 /// # Errors
-/// If no key can be used, or the database refuses.
+/// If the keys would be fetched unencrypted, no key can be used, or the database refuses.
 pub async fn put_provider(
     pool: &PgPool,
     actor: TenantActor<'_>,
@@ -46,6 +49,9 @@ pub async fn put_provider(
     source: &KeySource,
 ) -> Result<(), PutProviderError> {
     let (jwks_url, keys) = match source {
+        KeySource::Url(url) if !url.is_encrypted() && !url.is_local() => {
+            return Err(PutProviderError::PlainUrl);
+        }
         KeySource::Url(url) => (Some(url.url().as_str()), None),
         KeySource::Given(keys) => {
             KeySet::read(keys)?;

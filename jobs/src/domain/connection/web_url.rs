@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{fmt, str::FromStr};
-use url::Url;
+use url::{Host, Url};
 
 const LONGEST: usize = 300;
 /// Addresses to unsubscribe at carry who is meant.
@@ -53,6 +53,15 @@ impl WebUrl {
 
     pub fn is_encrypted(&self) -> bool {
         self.0.scheme() == "https"
+    }
+
+    /// Whether it names this machine by its address: what is sent there crosses no network.
+    pub fn is_local(&self) -> bool {
+        match self.0.host() {
+            Some(Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(Host::Ipv6(ip)) => ip.is_loopback(),
+            Some(Host::Domain(_)) | None => false,
+        }
     }
 
     /// Returns the URL of this name beside it, or inside if it is a collection.
