@@ -369,3 +369,53 @@ async fn page_shows_every_operation_and_schema_and_loads_nothing() {
         "{policy}"
     );
 }
+
+/// The parameter's schema, of the kinds that may be null the first.
+fn schema_of(operation: &str, name: &str) -> &'static Value {
+    let (_, operation) = operations()
+        .into_iter()
+        .find(|(found, _)| *found == operation)
+        .unwrap();
+    resolve(&parameter(operation, name).unwrap()["schema"])
+}
+
+#[tokio::test]
+async fn service_refuses_what_the_document_forbids_and_takes_what_it_allows() {
+    let db = TestDb::new().await;
+    let api = TestApi::start(&db).await;
+    let owner = api.sign_in(&db).await;
+    for (operation, name) in [
+        ("list_jobs", "kind"),
+        ("list_jobs", "queue"),
+        ("list_dead_letters", "kind"),
+        ("list_approvals", "kind"),
+    ] {
+        let schema = schema_of(operation, name);
+        assert!(schema.get("enum").is_none(), "{operation} {name}: {schema}");
+    }
+    assert!(schema_of("get_job", "wait").get("maximum").is_none());
+    for allowed in [
+        "/v1/jobs?kind=of.a.former.release&queue=former",
+        "/v1/dead-letters?kind=of.a.former.release",
+        "/v1/approvals?kind=former",
+    ] {
+        let answer = owner.get(allowed).await;
+        assert_eq!(answer.status, 200, "{allowed}: {}", answer.text);
+    }
+    let long = format!("/v1/audit?request_id={}", "x".repeat(129));
+    let versions = format!("/v1/drafts/{}/versions?before=0", uuid::Uuid::now_v7());
+    for (forbidden, pointer) in [
+        (long.as_str(), "?request_id"),
+        ("/v1/audit?request_id=", "?request_id"),
+        (&versions, "?before"),
+    ] {
+        let answer = owner.get(forbidden).await;
+        assert_eq!(answer.status, 400, "{forbidden}: {}", answer.text);
+        assert_eq!(answer.body["errors"][0]["pointer"], pointer);
+    }
+    let repeated = serde_json::json!({"name": "program", "scopes": vec!["jobs:read"; 10]});
+    let keys = owner.request(reqwest::Method::POST, "/v1/api-keys");
+    let answer = send(keys.json(&repeated)).await;
+    assert_eq!(answer.status, 422, "{}", answer.text);
+    assert_eq!(answer.body["errors"][0]["pointer"], "/scopes");
+}

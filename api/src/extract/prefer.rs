@@ -8,7 +8,7 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 pub const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// Longer waits hit the timeouts of proxies; the client asks again.
-pub const MAX_WAIT_SECONDS: u64 = 30;
+const MAX_WAIT_SECONDS: u64 = 30;
 
 /// At most 30 s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

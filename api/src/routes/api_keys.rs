@@ -226,6 +226,13 @@ async fn revoke(
 
 fn parse(body: NewApiKeyBody, session: &Session) -> Result<NewApiKey, ApiError> {
     let name = fields::name("/name", &body.name, MAX_NAME)?;
+    if body.scopes.len() > KeyScope::ALL.len() {
+        return Err(invalid(
+            "/scopes",
+            "TOO_LONG",
+            "Give each scope once.".to_owned(),
+        ));
+    }
     let scopes: KeyScopes = body.scopes.into_iter().collect();
     if scopes.is_empty() {
         return Err(invalid(

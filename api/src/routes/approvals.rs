@@ -58,8 +58,7 @@ pub fn routes() -> Vec<Route> {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ApprovalsQuery {
-    /// Only approvals of this type of action.
-    #[schemars(with = "Option<ActionType>")]
+    /// Only approvals of this type of action; of an unknown one there are none.
     kind: Option<String>,
     /// Only approvals with this status.
     status: Option<Status>,

@@ -39,7 +39,8 @@ pub(super) fn routes() -> Vec<Route> {
             .summary("Subscribe a webhook to job events")
             .description(
                 "The webhook is called when jobs of the tenant end, from now on, in the order of the audit log and at least \
-                 once each. A subscription that was suspended or has ended continues where it stopped.",
+                 once each. A subscription that was suspended or has ended continues where it stopped; events of jobs that are no \
+                 longer stored (`JOB_RETENTION_SECONDS` of the worker, 30 days by default) are left out.",
             )
             .body::<NewSubscription>("application/json")
             .answer::<Subscription>(200, "The subscription")
@@ -154,6 +155,9 @@ async fn replay(
 
 /// Parses the events, each once.
 fn checked(names: &[String]) -> Result<Vec<JobEndEvent>, ApiError> {
+    if names.len() > JobEndEvent::ALL.len() {
+        return Err(invalid("/events", "Name each event once."));
+    }
     let mut events = Vec::new();
     for name in names {
         let event = JobEndEvent::parse(name).ok_or_else(|| {

@@ -99,8 +99,8 @@ struct VersionPage {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct VersionsQuery {
-    /// The `next_before` of the previous page.
-    #[schemars(range(min = 2))]
+    /// Only versions before this one: the `next_before` of the previous page.
+    #[schemars(range(min = 1))]
     before: Option<i32>,
 }
 
@@ -141,6 +141,13 @@ async fn list(
     Id(id): Id<DraftId>,
     StrictQuery(query): StrictQuery<VersionsQuery>,
 ) -> Result<Json<VersionPage>, ApiError> {
+    if query.before.is_some_and(|before| before < 1) {
+        return Err(ApiError::new(
+            Code::InvalidParameter,
+            "Use the `next_before` of the previous page.",
+        )
+        .at("?before", "OUT_OF_RANGE", "Must be at least 1."));
+    }
     let mut conn = app.pool.acquire().await?;
     drafts::find(&mut conn, session.tenant, id)
         .await?

@@ -51,11 +51,9 @@ pub(super) fn routes() -> Vec<Route> {
 struct JobsQuery {
     /// Only jobs in this state.
     state: Option<JobState>,
-    /// Only jobs of this kind.
-    #[schemars(with = "Option<JobKindName>")]
+    /// Only jobs of this kind; of an unknown one there are none.
     kind: Option<String>,
-    /// Only jobs of this queue.
-    #[schemars(with = "Option<QueueName>")]
+    /// Only jobs of this queue; of an unknown one there are none.
     queue: Option<String>,
     /// Only jobs created from this time on.
     created_from: Option<Moment>,
@@ -67,11 +65,9 @@ struct JobsQuery {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct DeadLettersQuery {
-    /// Only jobs of this kind.
-    #[schemars(with = "Option<JobKindName>")]
+    /// Only jobs of this kind; of an unknown one there are none.
     kind: Option<String>,
-    /// Only jobs of this queue.
-    #[schemars(with = "Option<QueueName>")]
+    /// Only jobs of this queue; of an unknown one there are none.
     queue: Option<String>,
     /// Only jobs created from this time on.
     created_from: Option<Moment>,

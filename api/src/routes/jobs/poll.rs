@@ -9,10 +9,7 @@ use crate::{
     admission::Ticket,
     error::{ApiError, Code, success},
     etag,
-    extract::{
-        CurrentSession, Id, StrictQuery, Wait,
-        prefer::{MAX_WAIT_SECONDS, PREFERENCE_APPLIED},
-    },
+    extract::{CurrentSession, Id, StrictQuery, Wait, prefer::PREFERENCE_APPLIED},
     metrics::InProgress,
     route_table::{Access, ResponseHeader, Route},
     slots::Slot,
@@ -79,7 +76,7 @@ pub(super) fn route() -> Route {
 #[serde(deny_unknown_fields)]
 struct Parameters {
     /// Respond when the job has ended, or after this many seconds; more than 30 means 30.
-    #[schemars(range(min = 0, max = MAX_WAIT_SECONDS))]
+    #[schemars(range(min = 0))]
     wait: Option<u64>,
 }
 

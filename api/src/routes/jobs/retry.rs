@@ -1,6 +1,6 @@
 //! Retrying jobs that ended without success: one by its id, the discarded ones by a filter.
 
-use super::{JobBody, JobKindName, find};
+use super::{JobBody, find};
 use crate::{
     AppState,
     context::RequestContext,
@@ -58,8 +58,7 @@ pub(super) fn routes() -> Vec<Route> {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "DeadLettersFilter")]
 struct DeadLettersToRetry {
-    /// Only jobs of this kind.
-    #[schemars(with = "Option<JobKindName>")]
+    /// Only jobs of this kind; of an unknown one there are none.
     kind: Option<String>,
     /// Only jobs that ended with this code.
     error_code: Option<String>,

@@ -58,11 +58,9 @@ pub(super) fn routes() -> Vec<Route> {
 struct DeadLettersQuery {
     /// Only jobs of this tenant.
     tenant: Option<TenantId>,
-    /// Only jobs of this kind.
-    #[schemars(with = "Option<JobKindName>")]
+    /// Only jobs of this kind; of an unknown one there are none.
     kind: Option<String>,
-    /// Only jobs of this queue.
-    #[schemars(with = "Option<QueueName>")]
+    /// Only jobs of this queue; of an unknown one there are none.
     queue: Option<String>,
     /// Only jobs that ended with this code.
     error_code: Option<String>,
