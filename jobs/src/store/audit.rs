@@ -234,6 +234,39 @@ pub async fn list_until(
     .await
 }
 
+/// Whether a batch with entries after `after` and up to `until` has other hashes than its request ids do. No seal covers them,
+/// and a look-up by request id finds only what they name.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn has_wrong_hashes(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    after: Position,
+    until: Position,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select exists (
+            select from audit_batches
+            where tenant_id = $1 and (xid, seq) > ($2::bigint::text::xid8, $3::bigint - 1000)
+                and (xid, seq) <= ($4::bigint::text::xid8, $5::bigint)
+                and request_hashes is distinct from case when request_ids is not null then array(
+                    select ('x' || left(encode(sha256(convert_to(id, 'UTF8')), 'hex'), 8))::bit(32)::int
+                    from unnest(request_ids) with ordinality as request (id, nth)
+                    order by nth) end
+        ) as "has!"
+        "#,
+        tenant.0,
+        after.xid,
+        after.seq,
+        until.xid,
+        until.seq,
+    )
+    .fetch_one(conn)
+    .await
+}
+
 /// Returns the transaction from which on entries may still be added: readers see those of older ones.
 ///
 /// # Errors

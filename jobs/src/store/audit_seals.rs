@@ -1,11 +1,12 @@
 //! `audit_seals`: inserted and read. A seal covers a tenant's entries up to its own last one.
 //!
+//! `sealed_at` is covered by no hash and proves nothing: it only spares readers who look for a time the older entries.
+//!
 //! Seals only what is behind the watermark: older than every transaction that is still open.
 
 use super::audit::Position;
 use crate::domain::audit::seal::{SealHash, Sealed};
 use base::TenantId;
-use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 /// A stored seal.
@@ -18,7 +19,6 @@ pub struct Seal {
     /// Counts the seals of all tenants, from 1.
     pub number: i64,
     pub chain: SealHash,
-    pub sealed_at: DateTime<Utc>,
 }
 
 /// Lets one process seal at a time, until the transaction ends.
@@ -80,7 +80,7 @@ pub async fn newest_of(
         Row,
         r#"
         select tenant_id as "tenant: TenantId", position, last_xid::text::bigint as "last_xid!", last_seq, entries, root,
-            hash, number, chain, sealed_at
+            hash, number, chain
         from audit_seals where tenant_id = $1 order by position desc limit 1
         "#,
         tenant.0,
@@ -103,7 +103,7 @@ pub async fn list(
         Row,
         r#"
         select tenant_id as "tenant: TenantId", position, last_xid::text::bigint as "last_xid!", last_seq, entries, root,
-            hash, number, chain, sealed_at
+            hash, number, chain
         from audit_seals where number > $1 order by number limit $2
         "#,
         after,
@@ -166,7 +166,6 @@ struct Row {
     hash: Vec<u8>,
     number: i64,
     chain: Vec<u8>,
-    sealed_at: DateTime<Utc>,
 }
 
 impl TryFrom<Row> for Seal {
@@ -187,7 +186,6 @@ impl TryFrom<Row> for Seal {
             hash: known(&row.hash)?,
             number: row.number,
             chain: known(&row.chain)?,
-            sealed_at: row.sealed_at,
         })
     }
 }

@@ -247,6 +247,8 @@ async fn seal_covers_every_entry_of_a_batch_and_every_change_of_one_is_found() {
                  request_ids = request_ids[:4], request_hashes = request_hashes[:4] where seq = {first}"
         ),
         format!("update audit_batches set at = at - interval '1 day' where seq = {first}"),
+        // They are in no entry, but a look-up by request id goes by them.
+        format!("update audit_batches set request_hashes[3] = 0 where seq = {first}"),
         format!("delete from audit_batches where seq = {first}"),
     ];
     for change in changes {
@@ -296,7 +298,7 @@ async fn seal_may_end_inside_a_batch() {
     let export = admin(&db.url(), &["audit", "export", "--tenant", "acme"]).await;
     let lines: Vec<String> = export.stdout.lines().map(str::to_owned).collect();
     assert_eq!(lines.len(), 2100 + 3);
-    let printed = proof::verify_offline(&lines).unwrap();
+    let printed = proof::verify_offline(&lines, Some(head)).unwrap();
     assert!(printed.starts_with("2100 "), "{printed}");
 }
 

@@ -254,10 +254,12 @@ async fn cut_end_and_forged_head_are_found_by_a_head_that_was_kept() {
     assert!(verify(db.pool(), Some(forged)).await.is_err());
 }
 
-/// Runs the verifier in another language on lines of an export.
-pub(super) fn verify_offline(lines: &[String]) -> Result<String, String> {
+/// Runs the verifier in another language on lines of an export, with a head that was kept.
+pub(super) fn verify_offline(lines: &[String], head: Option<Head>) -> Result<String, String> {
+    let head = head.map(|head| format!("--head={}:{}", head.number, head.chain));
     let mut child = Command::new("python3")
         .arg(root().join("tests/it/audit/verify.py"))
+        .args(head)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -276,16 +278,7 @@ pub(super) fn verify_offline(lines: &[String]) -> Result<String, String> {
     }
 }
 
-#[tokio::test]
-async fn verifier_in_another_language_agrees() {
-    let (db, tenant, head) = sealed().await;
-    let other = TenantId::new();
-    db.execute(&format!(
-        "insert into tenants (id, slug) values ('{other}', 'other')"
-    ))
-    .await;
-    write(&db, &[entry(other, "req-other")]).await;
-    seal_all(&db, 1).await;
+async fn exported(db: &TestDb, tenant: TenantId) -> Vec<String> {
     let mut lines = Vec::new();
     export(db.pool(), tenant, |line| {
         lines.push(line);
@@ -293,12 +286,48 @@ async fn verifier_in_another_language_agrees() {
     })
     .await
     .unwrap();
-    assert_eq!(lines.len(), 9 + 3);
+    lines
+}
+
+/// As [`sealed`], and a seal of another tenant between the second and the third of this one, and one after it.
+async fn sealed_with_another() -> (TestDb, TenantId, Head) {
+    let db = TestDb::new().await;
+    let (tenant, other) = (TenantId::new(), TenantId::new());
+    db.execute(&format!(
+        "insert into tenants (id, slug) values ('{tenant}', 'acme'), ('{other}', 'other')"
+    ))
+    .await;
+    let mut head = None;
+    for (writer, count) in [
+        (tenant, 5),
+        (tenant, 3),
+        (other, 1),
+        (tenant, 1),
+        (other, 2),
+    ] {
+        let request = if writer == other {
+            "req-other"
+        } else {
+            "req-sealed"
+        };
+        let entries: Vec<_> = (0..count).map(|_| entry(writer, request)).collect();
+        write(&db, &entries).await;
+        head = Some(seal_all(&db, count).await);
+    }
+    (db, tenant, head.unwrap())
+}
+
+#[tokio::test]
+async fn verifier_in_another_language_agrees() {
+    let (db, tenant, head) = sealed_with_another().await;
+    let lines = exported(&db, tenant).await;
+    assert_eq!(lines.len(), 9 + 5);
     assert!(!lines.iter().any(|line| line.contains("req-other")));
     let hash: String = db
-        .one("select encode(hash, 'hex') from audit_seals where number = 3")
+        .one("select encode(hash, 'hex') from audit_seals where number = 4")
         .await;
-    assert_eq!(verify_offline(&lines).unwrap().trim(), format!("9 {hash}"));
+    let whole = verify_offline(&lines, Some(head)).unwrap();
+    assert_eq!(whole.trim(), format!("9 {hash}"));
     for (at, change) in [
         (1, None),
         (6, Some(lines[0].clone())),
@@ -307,13 +336,14 @@ async fn verifier_in_another_language_agrees() {
             5,
             Some(lines[5].replace("\"position\":1", "\"position\":2")),
         ),
+        (10, None),
     ] {
         let mut changed = lines.clone();
         match change {
             None => drop(changed.remove(at)),
             Some(line) => changed[at] = line,
         }
-        assert!(verify_offline(&changed).is_err(), "line {at}");
+        assert!(verify_offline(&changed, None).is_err(), "line {at}");
     }
 
     let shell = admin(&db.url(), &["audit", "export", "--tenant", "acme"]).await;
@@ -322,10 +352,32 @@ async fn verifier_in_another_language_agrees() {
     let shell = admin(&db.url(), &["audit", "verify", "--head", &kept]).await;
     assert!(shell.status.success(), "{}", shell.stderr);
     let printed = admin(&db.url(), &["audit", "head"]).await.stdout;
-    assert!(printed.starts_with("4:"), "{printed}");
-    let forged = kept.replacen("3:", "4:", 1);
+    assert_eq!(printed.trim(), kept);
+    let forged = kept.replacen("5:", "4:", 1);
     let shell = admin(&db.url(), &["audit", "verify", "--head", &forged]).await;
     assert!(!shell.status.success() && shell.stderr.contains("cut off or forged"));
+}
+
+#[tokio::test]
+async fn verifier_in_another_language_finds_a_cut_end_and_a_forged_log_by_a_head_that_was_kept() {
+    let (db, tenant, head) = sealed_with_another().await;
+    let lines = exported(&db, tenant).await;
+    let cut = &lines[..lines.len() - 3];
+    verify_offline(cut, None).expect("the rest is whole");
+    let refused = verify_offline(cut, Some(head)).unwrap_err();
+    assert!(refused.contains("cut off"), "{refused}");
+
+    // An owner of the tables seals another log from the beginning.
+    forge(
+        &db,
+        "delete from audit_seals; update audit_entries set outcome = 'denied' where request_id = 'req-sealed'",
+    )
+    .await;
+    seal_all(&db, 12).await;
+    let forged = exported(&db, tenant).await;
+    verify_offline(&forged, None).expect("it is whole in itself");
+    let refused = verify_offline(&forged, Some(head)).unwrap_err();
+    assert!(refused.contains("forged"), "{refused}");
 }
 
 #[tokio::test]
