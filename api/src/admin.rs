@@ -3,6 +3,7 @@
 //! Results go to stdout, for people or with `--json` for programs. Commands about one tenant are audited with actor `cli`.
 
 mod audit;
+mod connections;
 mod identity_provider;
 mod keys;
 mod limits;
@@ -20,17 +21,17 @@ use base::{
     env::Env,
 };
 use clap::Subcommand;
+use connections::ConnectionCommand;
 use identity_provider::IdentityProviderCommand;
 use jobs::{
     commands::{
         onboarding::bootstrap,
         operators::{Operator, grant},
-        secrets::reseal,
         sessions::end,
     },
     domain::invite::{EmailAddress, TenantSlug},
     secrets::KeyRing,
-    store::{self, grants::DbRole, sealing::key_ids},
+    store::{self, grants::DbRole},
 };
 use keys::KeyCommand;
 use limits::LimitCommand;
@@ -64,6 +65,9 @@ pub enum AdminCommand {
     Audit(AuditCommand),
     /// Seal every stored secret anew with the first key of `CREDENTIAL_KEYS`; the older keys are then no longer needed.
     Reseal,
+    /// Give up the secrets of connections and second factors whose key is lost.
+    #[command(subcommand)]
+    Connections(ConnectionCommand),
     /// List, change, export and remove the users of a tenant, and reset their passwords.
     #[command(subcommand)]
     User(UserCommand),
@@ -112,7 +116,7 @@ pub async fn run(command: AdminCommand, mut env: Env) -> anyhow::Result<()> {
     };
     let operators = operator_tenant(&mut env);
     let keys = match command {
-        AdminCommand::Reseal => KeyRing::from_env(&mut env),
+        AdminCommand::Reseal | AdminCommand::Connections(_) => KeyRing::from_env(&mut env),
         _ => None,
     };
     let pool = db::connect(&env.finish(database)?).await?;
@@ -124,19 +128,8 @@ pub async fn run(command: AdminCommand, mut env: Env) -> anyhow::Result<()> {
             json,
         } => invite_owner(&pool, &tenant, &email, json).await,
         AdminCommand::Audit(command) => audit::run(&pool, command).await,
-        AdminCommand::Reseal => {
-            let keys = keys.context("set CREDENTIAL_KEYS to the new key and the older ones")?;
-            let sealed = reseal(&pool, &keys)
-                .await
-                .context("could not seal every secret anew")?;
-            let left = key_ids(&pool)
-                .await
-                .context("could not read which keys are needed")?;
-            print(&format!(
-                "{sealed} secret(s) sealed anew; needed from now on: {}",
-                left.join(", ")
-            ))
-        }
+        AdminCommand::Reseal => connections::reseal_all(&pool, keys.as_ref()).await,
+        AdminCommand::Connections(command) => connections::run(&pool, keys.as_ref(), command).await,
         AdminCommand::User(command) => users::run(&pool, command).await,
         AdminCommand::IdentityProvider(command) => identity_provider::run(&pool, command).await,
         AdminCommand::Tenant(command) => tenants::run(&pool, command).await,

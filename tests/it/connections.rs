@@ -8,7 +8,7 @@ use crate::{
     support::{
         Client, TestDb,
         client::{TestResponse, send},
-        process::Process,
+        process::{Ended, Process},
         system::TestApi,
     },
 };
@@ -240,4 +240,62 @@ async fn secrets_are_sealed_anew_with_the_first_key_and_then_need_no_other() {
     let id = jobs::domain::ConnectionId(id);
     jobs::commands::connections::connect::open_login(keys, tenant, id, &secret)
         .expect("it opens with the new key alone");
+}
+
+async fn admin_with(db: &TestDb, args: &[&str], keys: &str) -> Ended {
+    let url = db.url();
+    let variables = [("DATABASE_URL", url.as_str()), ("CREDENTIAL_KEYS", keys)];
+    let args = [&["admin"][..], args].concat();
+    Process::spawn("postroom-api", &args, &variables)
+        .ended()
+        .await
+}
+
+#[tokio::test]
+async fn secret_that_does_not_open_is_reported_and_what_its_lost_key_seals_can_be_given_up() {
+    const NEW: &str = "k2:AwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwM=";
+    let (db, api, client) = open().await;
+    let made = connect(&client, &calendar()).await;
+    let lost = made.body["id"].as_str().unwrap();
+    let other = json!({
+        "provider": "caldav", "url": "https://cal.example.org/bob/", "username": "bob", "password": "hunter3",
+    });
+    assert_eq!(connect(&client, &other).await.status, 201);
+    let colleague = client.colleague(&db, Role::Member).await;
+    db.execute(&format!(
+        "update connections set secret = '\\x01026b31' || substr(secret, 5) || '\\x00' where id = '{lost}';
+         insert into second_factors (tenant_id, user_id, secret, key_id, confirmed_at)
+         select tenant_id, id, '\\x01026b31', 'k1', now() from users where role = 'member'"
+    ))
+    .await;
+    api.stop().await;
+
+    let both = format!("{NEW},{KEYS}");
+    let ended = admin_with(&db, &["reseal"], &both).await;
+    assert!(!ended.status.success(), "{}", ended.stdout);
+    let says = "1 secret(s) sealed anew; needed from now on: k1 (1 connection(s), 1 second factor(s)), k2 (1 connection(s), 0";
+    assert!(ended.stdout.contains(says), "{}", ended.stdout);
+    let row = format!("connection {lost} does not open");
+    assert!(ended.stdout.contains(&row), "{}", ended.stdout);
+
+    let kept = admin_with(&db, &["connections", "forget-key", "k1"], &both).await;
+    assert!(kept.stderr.contains("it is not lost"), "{}", kept.stderr);
+    let given_up = admin_with(&db, &["connections", "forget-key", "k1"], NEW).await;
+    let says = "1 connection(s) need their secret again; 1 second factor(s) removed";
+    assert!(given_up.stdout.contains(says), "{}", given_up.stderr);
+
+    let api = TestApi::start_with(&db, &[("CREDENTIAL_KEYS", NEW)]).await;
+    let client = client.at(api.addr);
+    let shown = client.get(&format!("/v1/connections/{lost}")).await.body;
+    assert_eq!(shown["status"], "reauth_required", "{shown}");
+    assert_eq!(shown["last_error"], "key_lost");
+    let login = json!({"username": "ada", "password": "new"});
+    let renewed = reauth(&client, &shown, &login).await;
+    assert_eq!(renewed.body["status"], "active", "{}", renewed.text);
+    let ended = colleague.at(api.addr).get("/v1/sessions").await;
+    assert_eq!(ended.status, 401, "what the factor protected");
+    let audited: String = db
+        .one("select string_agg(action, ' ' order by id) from audit_entries where actor_kind = 'cli'")
+        .await;
+    assert_eq!(audited, "connection.refused second_factor_reset");
 }

@@ -317,6 +317,10 @@ impl From<ConnectError> for ApiError {
                 "Send `username` and `password` for an email account or a calendar, `signing_secret` for a webhook.",
             )
             .at("", "INVALID_VALUE", "Must be the secret of this provider."),
+            ConnectError::UrlLost => Self::new(
+                Code::Conflict,
+                "The URL of this webhook is lost. Delete the connection and connect the webhook again.",
+            ),
             ConnectError::Stale { .. } => if_match::stale(),
             ConnectError::Sealed(source) => Self::internal(source),
             ConnectError::Database(source) => source.into(),

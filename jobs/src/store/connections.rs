@@ -289,18 +289,22 @@ pub async fn revoke(
 pub async fn lock_sealed_by_others(
     conn: &mut PgConnection,
     key_id: &str,
+    after: Option<(TenantId, ConnectionId)>,
     limit: i64,
 ) -> Result<Vec<(TenantId, ConnectionId, Vec<u8>)>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"
         select tenant_id as "tenant: TenantId", id as "id: ConnectionId", secret from connections
-        where status <> 'revoked' and key_id <> $1
+        where status <> 'revoked' and secret <> '' and key_id <> $1
+            and ($3::uuid is null or (tenant_id, id) > ($3, $4::uuid))
         order by tenant_id, id
         limit $2
         for update skip locked
         "#,
         key_id,
         limit,
+        after.map(|after| after.0.0),
+        after.map(|after| after.1.0),
     )
     .fetch_all(conn)
     .await?;
@@ -308,6 +312,39 @@ pub async fn lock_sealed_by_others(
         .into_iter()
         .map(|row| (row.tenant, row.id, row.secret))
         .collect())
+}
+
+/// Erases up to `limit` secrets that this key seals, so that their users enter them again, and returns their connections.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn erase_sealed_by(
+    conn: &mut PgConnection,
+    key_id: &str,
+    code: &str,
+    limit: i64,
+) -> Result<Vec<(TenantId, ConnectionId)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"
+        with lost as (
+            select tenant_id, id from connections
+            where status <> 'revoked' and secret <> '' and key_id = $1
+            order by tenant_id, id
+            limit $3
+            for update
+        )
+        update connections c
+        set status = 'reauth_required', last_error = $2, secret = '', version = version + 1, updated_at = now()
+        from lost where c.tenant_id = lost.tenant_id and c.id = lost.id
+        returning c.tenant_id as "tenant: TenantId", c.id as "id: ConnectionId"
+        "#,
+        key_id,
+        code,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.tenant, row.id)).collect())
 }
 
 /// Writes the same secret under another key. Its version stays: jobs that wait for a new secret still do.

@@ -167,18 +167,21 @@ pub async fn delete(
 pub async fn lock_sealed_by_others(
     conn: &mut PgConnection,
     key_id: &str,
+    after: Option<(TenantId, UserId)>,
     limit: i64,
 ) -> Result<Vec<(TenantId, UserId, Vec<u8>)>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"
         select tenant_id as "tenant: TenantId", user_id as "user: UserId", secret from second_factors
-        where key_id <> $1
+        where key_id <> $1 and ($3::uuid is null or (tenant_id, user_id) > ($3, $4::uuid))
         order by tenant_id, user_id
         limit $2
         for update
         "#,
         key_id,
         limit,
+        after.map(|after| after.0.0),
+        after.map(|after| after.1.0),
     )
     .fetch_all(conn)
     .await?;
@@ -186,6 +189,35 @@ pub async fn lock_sealed_by_others(
         .into_iter()
         .map(|row| (row.tenant, row.user, row.secret))
         .collect())
+}
+
+/// Deletes up to `limit` factors whose secret this key seals, with their recovery codes, and returns their users.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn delete_sealed_by(
+    conn: &mut PgConnection,
+    key_id: &str,
+    limit: i64,
+) -> Result<Vec<(TenantId, UserId)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"
+        with lost as (
+            select tenant_id, user_id from second_factors where key_id = $1
+            order by tenant_id, user_id
+            limit $2
+            for update
+        )
+        delete from second_factors f using lost
+        where f.tenant_id = lost.tenant_id and f.user_id = lost.user_id
+        returning f.tenant_id as "tenant: TenantId", f.user_id as "user: UserId"
+        "#,
+        key_id,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.tenant, row.user)).collect())
 }
 
 /// Writes the same secret under another key.

@@ -123,7 +123,10 @@ async fn new_signing_secret_keeps_the_url_that_is_sealed_at_the_same_time() {
     let (connection, signing) = hooked(&app, url).await;
     unseal(&app, &connection, &signing, url).await;
     let mut tx = app.db.pool().begin().await.unwrap();
-    let found = unsealed_urls::lock(&mut tx, 10).await.unwrap().remove(0);
+    let found = unsealed_urls::lock(&mut tx, None, 10)
+        .await
+        .unwrap()
+        .remove(0);
     let path = format!("/v1/connections/{connection}");
     let shown: Value = app.client.get(&path).await.body;
     let none = json!({});

@@ -37,6 +37,9 @@ pub enum ConnectError {
     NotFound,
     #[error("the secret is of another kind than the connection")]
     WrongSecret,
+    /// The key of its secret is lost, and with it the URL of the webhook.
+    #[error("the webhook has no URL any more")]
+    UrlLost,
     #[error("could not open the secret that is stored")]
     Sealed(#[from] Unsealable),
     #[error("the current version is {present}, not {asked}")]
@@ -96,6 +99,9 @@ pub async fn reauthenticate(
         (Settings::Webhook(_), Secret::Webhook(new)) => {
             let sealed = connections::lock_secret(&mut tx, session.tenant, id).await?;
             let known = sealed.ok_or(ConnectError::NotFound)?;
+            if known.is_empty() {
+                return Err(ConnectError::UrlLost);
+            }
             let known = open_webhook_secret(keys, session.tenant, id, &known)?;
             Secret::Webhook(WebhookSecret {
                 signing: new.signing.clone(),

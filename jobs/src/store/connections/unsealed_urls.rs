@@ -19,21 +19,28 @@ pub struct UnsealedUrl {
     pub secret: Vec<u8>,
 }
 
-/// Locks up to `limit` of them, revoked ones too. Those that are being changed are skipped.
+/// Locks up to `limit` of them after `after`, revoked ones too. Those that are being changed are skipped.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn lock(conn: &mut PgConnection, limit: i64) -> Result<Vec<UnsealedUrl>, sqlx::Error> {
+pub async fn lock(
+    conn: &mut PgConnection,
+    after: Option<(TenantId, ConnectionId)>,
+    limit: i64,
+) -> Result<Vec<UnsealedUrl>, sqlx::Error> {
     // The name of a sealed URL ends with `#` and a fingerprint; a URL of a connection has no fragment.
     let rows = sqlx::query!(
         r#"
         select tenant_id as "tenant: TenantId", id as "id: ConnectionId", settings, secret from connections
         where provider = 'webhook' and address not like '%#%'
+            and ($2::uuid is null or (tenant_id, id) > ($2, $3::uuid))
         order by tenant_id, id
         limit $1
         for update skip locked
         "#,
         limit,
+        after.map(|after| after.0.0),
+        after.map(|after| after.1.0),
     )
     .fetch_all(conn)
     .await?;

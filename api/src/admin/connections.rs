@@ -1,0 +1,70 @@
+//! The stored secrets from the command line: `admin reseal` and `admin connections forget-key`.
+
+use super::{announced, print};
+use anyhow::{Context, bail, ensure};
+use base::db::PgPool;
+use clap::Subcommand;
+use jobs::{
+    commands::secrets::{forget_key, reseal},
+    secrets::KeyRing,
+    store::sealing::keys_in_use,
+};
+
+#[derive(Debug, Subcommand)]
+pub enum ConnectionCommand {
+    /// Erase the secrets that a lost key seals: users enter those of their connections again, and enrol new second factors.
+    ForgetKey {
+        /// The key's id in `CREDENTIAL_KEYS`.
+        id: String,
+    },
+}
+
+pub(super) async fn run(
+    pool: &PgPool,
+    keys: Option<&KeyRing>,
+    ConnectionCommand::ForgetKey { id }: ConnectionCommand,
+) -> anyhow::Result<()> {
+    ensure!(
+        !keys.is_some_and(|keys| keys.holds(&id)),
+        "CREDENTIAL_KEYS holds the key {id}: it is not lost"
+    );
+    let forgotten = announced(pool, async |notifier| forget_key(pool, notifier, &id).await)
+        .await
+        .context("could not erase every secret")?;
+    print(&format!(
+        "{} connection(s) need their secret again; {} second factor(s) removed",
+        forgotten.connections, forgotten.second_factors
+    ))
+}
+
+pub(super) async fn reseal_all(pool: &PgPool, keys: Option<&KeyRing>) -> anyhow::Result<()> {
+    let keys = keys.context("set CREDENTIAL_KEYS to the new key and the older ones")?;
+    let done = reseal(pool, keys)
+        .await
+        .context("could not seal every secret anew")?;
+    let needed = keys_in_use(pool)
+        .await
+        .context("could not read which keys are needed")?;
+    let needed: Vec<_> = needed
+        .iter()
+        .map(|key| {
+            let (id, connections, factors) = (&key.id, key.connections, key.second_factors);
+            format!("{id} ({connections} connection(s), {factors} second factor(s))")
+        })
+        .collect();
+    print(&format!(
+        "{} secret(s) sealed anew; needed from now on: {}",
+        done.sealed,
+        needed.join(", ")
+    ))?;
+    for left in &done.unopened {
+        print(&format!("{} does not open: {}", left.row, left.source))?;
+    }
+    if !done.unopened.is_empty() {
+        bail!(
+            "{} secret(s) do not open and stay as they are",
+            done.unopened.len()
+        );
+    }
+    Ok(())
+}
