@@ -155,7 +155,7 @@ pub async fn end_gone(
     code: &'static str,
 ) -> Result<(), sqlx::Error> {
     const TITLE: &str = "A webhook is gone: its subscription has ended";
-    const RATIONALE: &str = "The receiver answered with status 410. Subscribe the webhook again if this was a mistake: it continues where it stopped.";
+    const RATIONALE: &str = "The receiver answered with status 410. Subscribe the webhook again if this was a mistake: it continues where it stopped, with the events of jobs that are still stored.";
     let mut tx = pool.begin().await?;
     if !lease::lock_if_held(&mut tx, job.lease).await? {
         return Ok(());

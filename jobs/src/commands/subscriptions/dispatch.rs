@@ -51,7 +51,7 @@ pub async fn dispatch(pool: &PgPool, notifier: &Notifier, limit: u32) -> Result<
 /// If the database refuses; then none was suspended.
 pub async fn suspend(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Error> {
     const TITLE: &str = "A webhook does not take events: its subscription is suspended";
-    const RATIONALE: &str = "The job that delivers them was given up; its error says why. No event is lost: subscribe the webhook again, or replay, and it continues where it stopped.";
+    const RATIONALE: &str = "The job that delivers them was given up; its error says why. Subscribe the webhook again, or replay, and it continues where it stopped. Events wait as long as their jobs are stored: those of jobs that were removed meanwhile are left out.";
     let mut tx = pool.begin().await?;
     let found = subscriptions::lock_undeliverable(&mut tx, i64::from(limit)).await?;
     for one in &found {
