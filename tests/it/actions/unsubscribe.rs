@@ -18,10 +18,15 @@ async fn list(status: u16) -> MockServer {
 
 /// Submits an email of the list; its id.
 async fn newsletter(app: &TestApp, server: &MockServer, signed: &str) -> Value {
+    newsletter_with(app, server, signed, "1").await
+}
+
+/// The same with this token in the address to unsubscribe at.
+async fn newsletter_with(app: &TestApp, server: &MockServer, signed: &str, token: &str) -> Value {
     let email = format!(
         "Message-ID: <{}@news.example>\r\nFrom: News <news@news.example>\r\nTo: owner@acme.example\r\nSubject: News\r\n\
          DKIM-Signature: v=1; d=news.example; h=From:{signed}; b=x\r\n\
-         List-Unsubscribe: <{}/u?t=1>\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n\r\nNews.\r\n",
+         List-Unsubscribe: <{}/u?t={token}>\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n\r\nNews.\r\n",
         JobId::new(),
         server.uri()
     );
@@ -95,4 +100,19 @@ async fn unsigned_offer_and_refusal_of_the_list_are_told() {
         assert_eq!(ended["error"]["code"], code, "{ended}");
         assert_eq!(server.received_requests().await.unwrap().len(), requests);
     }
+}
+
+#[tokio::test]
+async fn address_as_long_as_lists_write_them_is_requested_whole() {
+    let (app, server) = (TestApp::open().await, list(200).await);
+    let _worker = app.worker().await;
+    let token = "t".repeat(1_500);
+    let signed = "List-Unsubscribe:List-Unsubscribe-Post";
+    let message = newsletter_with(&app, &server, signed, &token).await;
+    let approval = app.proposed(&unsubscribe(&message)).await;
+    app.agree(&approval).await;
+    approval_in(&app.client, &approval, "executed").await;
+    let requests = server.received_requests().await.unwrap();
+    assert_eq!(requests.len(), 1);
+    assert_eq!(requests[0].url.query(), Some(&*format!("t={token}")));
 }

@@ -51,8 +51,7 @@ impl RemoteEffect for Unsubscribe {
         rendered: Vec<u8>,
     ) -> Result<Receipt, ProviderError> {
         let text = String::from_utf8(rendered).unwrap_or_default();
-        let url: WebUrl = text
-            .parse()
+        let url = WebUrl::of_email(&text)
             .map_err(|_| internal_error("the stored address is unreadable"))?;
         let now = providers.ctx.clock.now();
         let receipt = providers.providers.unsubscribe(&url, now).await?;

@@ -64,13 +64,14 @@ impl WebUrl {
         }
     }
 
-    /// Returns the URL of this name beside it, or inside if it is a collection.
+    /// Returns the URL of this name beside it, or inside if it is a collection. It may be longer than a URL that a user
+    /// enters.
     ///
     /// # Errors
     /// If the result is no such URL.
     pub fn join(&self, name: &str) -> Result<Self, WebUrlFault> {
         let joined = self.0.join(name).map_err(|_| WebUrlFault::NotAUrl)?;
-        joined.as_str().parse()
+        Self::checked(joined)
     }
 
     /// Returns it as a collection: what is joined to it lies inside.
@@ -108,6 +109,15 @@ impl WebUrl {
             return Err(WebUrlFault::NotAUrl);
         }
         let url = Url::parse(text).map_err(|_| WebUrlFault::NotAUrl)?;
+        let checked = Self::checked(url)?;
+        if checked.0.as_str().len() > longest {
+            return Err(WebUrlFault::NotAUrl);
+        }
+        Ok(checked)
+    }
+
+    /// Checks everything but the length.
+    fn checked(url: Url) -> Result<Self, WebUrlFault> {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(WebUrlFault::Scheme);
         }
@@ -116,9 +126,6 @@ impl WebUrl {
         }
         if url.fragment().is_some() {
             return Err(WebUrlFault::Fragment);
-        }
-        if url.as_str().len() > longest {
-            return Err(WebUrlFault::NotAUrl);
         }
         Ok(Self(url))
     }
@@ -194,5 +201,8 @@ mod tests {
             url("https://example.org/ada/").join("x.ics"),
             Ok(url("https://example.org/ada/x.ics"))
         );
+        let longest = url(&format!("https://example.org/{}/", "a".repeat(279)));
+        let file = longest.join("0f5b7bd0-0000-5000-8000-000000000000.ics");
+        assert_eq!(file.unwrap().url().as_str().len(), 340);
     }
 }
