@@ -184,7 +184,9 @@ async fn event_of_a_whole_day_is_created_and_no_person_is_asked_about_a_bad_star
     app.agree(&approval).await;
     approval_in(&app.client, &approval, "executed").await;
     let stored = radicale.all().await;
-    assert!(stored.contains("DTSTART;VALUE=DATE:20261124"), "{stored}");
+    for line in ["DTSTART;VALUE=DATE:20261124", "DTEND;VALUE=DATE:20261125"] {
+        assert!(stored.contains(line), "{line}\n{stored}");
+    }
     action["payload"]["start"] = json!("tomorrow");
     let output = done(&app.client, &json!({"actions": [action]})).await;
     assert_eq!(

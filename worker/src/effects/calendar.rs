@@ -196,11 +196,10 @@ fn whole_day(
     date: NaiveDate,
     zone: chrono_tz::Tz,
 ) -> Result<Prepared, PrepareError> {
-    let next = date.succ_opt().unwrap_or(date);
     let mut event = Event {
         uid: effect_uuid(&action.key).to_string(),
         starts_at: local(zone, date, NaiveTime::MIN),
-        ends_at: local(zone, next, NaiveTime::MIN),
+        ends_at: local(zone, day_after(date), NaiveTime::MIN),
         date: Some(date),
         ics: String::new(),
     };
@@ -216,6 +215,10 @@ fn whole_day(
         rendered,
     })
 }
+fn day_after(date: NaiveDate) -> NaiveDate {
+    date.succ_opt().unwrap_or(date)
+}
+
 
 async fn find(
     calendar: &dyn Calendar,
@@ -260,8 +263,9 @@ fn render(event: &Event, title: &str, notes: Option<&str>, now: DateTime<Utc>) -
     let mut component = icalendar::Event::with_uid(&event.uid);
     component.timestamp(now).summary(&plain(title));
     match event.date {
-        // A date stays the same day in every zone.
-        Some(date) => component.all_day(date),
+        // A date stays the same day in every zone. The end is the first day after it (RFC 5545 §3.8.2.2); `all_day` of the
+        // crate writes an end that equals the start.
+        Some(date) => component.starts(date).ends(day_after(date)),
         None => component.starts(event.starts_at).ends(event.ends_at),
     };
     if let Some(notes) = notes {
@@ -321,7 +325,8 @@ mod tests {
     }
 
     #[test]
-    fn event_of_a_whole_day_has_a_date_and_no_time() {
+    fn event_of_a_whole_day_has_dates_and_no_time() {
+        assert!(ics.contains("DTEND;VALUE=DATE:20261125\r\n"), "{ics}");
         let event = Event {
             date: NaiveDate::from_ymd_opt(2026, 11, 24),
             ..event()
