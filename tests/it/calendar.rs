@@ -121,6 +121,25 @@ async fn an_event_is_taken_back_unless_somebody_has_changed_it() {
 }
 
 #[tokio::test]
+#[tokio::test]
+async fn event_that_its_user_deleted_is_created_again_when_it_is_approved_again() {
+    let (app, radicale) = (TestApp::open().await, Radicale::start().await);
+    connected(&app, &radicale.calendar, PASSWORD).await;
+    let _worker = app.worker().await;
+    made(&app, "Lunch").await;
+    let first = latest(&app).await;
+    let delete = radicale.request(Method::DELETE, &first).send();
+    assert!(delete.await.unwrap().status().is_success());
+    made(&app, "Lunch").await;
+    let second = latest(&app).await;
+    assert_ne!(second, first, "a UID is not used twice");
+    assert_eq!(radicale.get(&second).await.status(), 200);
+    // A third time it is there.
+    made(&app, "Lunch").await;
+    assert_eq!(latest(&app).await, second);
+    assert_eq!(radicale.all().await.matches("BEGIN:VEVENT").count(), 1);
+}
+
 async fn a_refused_password_waits_for_the_new_one_and_the_event_is_made() {
     let (app, radicale) = (TestApp::open().await, Radicale::start().await);
     let calendar = connected(&app, &radicale.calendar, "wrong").await;

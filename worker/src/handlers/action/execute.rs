@@ -71,8 +71,12 @@ pub(super) async fn execute(
             })
         }
         Effect::Remote(effect) => {
-            let is_mailbox = matches!(action.kind.spec().executor, Executor::Mailbox(_));
-            let (new, context) = if is_mailbox && can_repeat {
+            // Their change can be found at the provider later on.
+            let is_lasting = matches!(
+                action.kind.spec().executor,
+                Executor::Mailbox(_) | Executor::CalendarEvent
+            );
+            let (new, context) = if is_lasting && can_repeat {
                 let provider = ProviderContext { ctx, providers };
                 let key = match key_of_repeat(&provider, effect, &new).await {
                     Ok(key) => key,

@@ -18,6 +18,7 @@ use jobs::{
     },
     domain::{
         EffectId,
+        connection::ConnectionStatus,
         effect::{EffectEnd, EffectStatus, NewEffect, UnknownSends},
     },
     kinds::action::{ActionError, ActionOutcome, ActionResult},
@@ -288,7 +289,8 @@ pub(super) async fn look_up(
         let connection = match unknown.connection {
             Some(id) => connections::find(&mut conn, tenant, id).await?,
             None => None,
-        };
+        }
+        .filter(|found| found.status != ConnectionStatus::Revoked);
         let rendered = effects::rendered(&mut *conn, tenant, unknown.id).await?;
         Ok(connection.zip(rendered))
     };

@@ -1,6 +1,7 @@
-//! An action that was executed before. One that was undone is executed again: [`key_after_undone`]. A change of a mailbox also
-//! if it is no longer in place: [`key_of_repeat`]. Label, unlabel, label is three changes although the first
-//! and the third are equal; whether a change is still in place is known to the mailbox only.
+//! An action that was executed before. One that was undone is executed again: [`key_after_undone`]. A change of a mailbox or
+//! of a calendar also if it is no longer in place: [`key_of_repeat`]. Label, unlabel, label is three changes although the first
+//! and the third are equal, and an event that its user deleted is created again; whether a change is still in place is
+//! known to the provider only.
 
 use super::remote::look_up;
 use crate::effects::{Lookup, ProviderContext, RemoteEffect};
