@@ -380,6 +380,9 @@ pub async fn advance(
     Ok(())
 }
 
+/// The failure of an approval whose job ended without settling it.
+pub const JOB_ENDED: &str = "job_ended";
+
 /// An approval whose job ended without settling it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Abandoned {

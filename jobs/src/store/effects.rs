@@ -305,6 +305,26 @@ pub async fn end(
     Ok(done.rows_affected() == 1)
 }
 
+/// Ends the undoing of this approval's effects without an outcome: it may be tried again. Returns the effects.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn fail_compensations(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    approval: ApprovalId,
+) -> Result<Vec<EffectId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"update effects set status = 'compensation_failed', updated_at = now()
+           where tenant_id = $1 and approval_id = $2 and status = 'compensating'
+           returning id as "id: EffectId""#,
+        tenant.0,
+        approval.0,
+    )
+    .fetch_all(conn)
+    .await
+}
+
 /// Writes the provider's answer about an effect that the caller has locked.
 ///
 /// # Errors

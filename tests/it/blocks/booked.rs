@@ -15,7 +15,10 @@ use crate::{
     },
 };
 use futures::future::join_all;
-use jobs::domain::{api_key::KeyScope, session::Role};
+use jobs::{
+    commands::approvals::execute::abandon,
+    domain::{api_key::KeyScope, session::Role},
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -240,4 +243,30 @@ async fn block_whose_event_could_not_be_removed_is_cancelled_when_asked_again() 
     let cancelled = decide(&app.client, &id, "cancel", 2).await;
     assert_eq!(cancelled.status, 200, "{}", cancelled.text);
     assert_eq!(cancelled.body["status"], "cancelled");
+}
+
+#[tokio::test]
+async fn cancel_whose_job_ended_halfway_removes_the_event_when_asked_again() {
+    let (app, radicale) = (TestApp::open().await, Radicale::start().await);
+    connected(&app, &radicale.calendar, PASSWORD).await;
+    let worker = app.worker().await;
+    let id = accepted(&app, "Think", "09:00", "10:00").await;
+    book(&app, &id, 2).await;
+    let booked = becomes(&app, &id, "booked").await;
+    let file = format!("{}.ics", booked["event_ref"].as_str().unwrap());
+    drop(worker);
+    let asked = decide(&app.client, &id, "cancel", 3).await;
+    assert_eq!(asked.status, 202, "{}", asked.text);
+    app.db
+        .execute("update effects set status = 'compensating'; delete from jobs")
+        .await;
+    assert_eq!(abandon(app.db.pool(), 500).await.unwrap(), 1);
+    assert_eq!(app.effect().await["status"], "compensation_failed");
+    let audited = "select count(*) from audit_entries where action = 'effect.taken_back' and error_code = 'job_ended'";
+    assert_eq!(app.db.one::<i64>(audited).await, 1);
+    let _worker = app.worker().await;
+    let again = decide(&app.client, &id, "cancel", 3).await;
+    assert_eq!(again.status, 202, "{}", again.text);
+    becomes(&app, &id, "cancelled").await;
+    assert_eq!(radicale.get(&file).await.status(), 404);
 }

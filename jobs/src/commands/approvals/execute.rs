@@ -10,7 +10,7 @@ use crate::{
         draft::{SyncError, sync_if_possible, sync_with_decision},
     },
     domain::{
-        Actor, ApprovalId, AuditAction, Detail, NewAuditEntry,
+        Actor, ApprovalId, AuditAction, Detail, EffectId, NewAuditEntry,
         action::canonical_sha256,
         approval::{Refused, Status, Step},
         draft::DraftStep,
@@ -22,6 +22,7 @@ use crate::{
         history::{self, NewHistoryEntry},
     },
 };
+use base::TenantId;
 use queue::{Job, lease};
 use sqlx::{PgConnection, PgPool};
 
@@ -242,6 +243,11 @@ pub async fn abandon(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Error> {
         if let Some(step) = step {
             sync_if_possible(&mut tx, approval.tenant, approval.id, step).await?;
         }
+        // It was undoing: what it had begun to undo can be undone again.
+        if approval.status == Status::Executed {
+            let failed = effects::fail_compensations(&mut tx, approval.tenant, approval.id).await?;
+            entries.extend(failed.into_iter().map(|id| not_undone(approval.tenant, id)));
+        }
         let history_entry = NewHistoryEntry {
             verb: HistoryVerb::Abandoned,
             object_kind: ResourceKind::Approval,
@@ -261,12 +267,19 @@ pub async fn abandon(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Error> {
                 id,
             )
             .with_detail(Detail::new().word("status", approval.status.as_str()))
-            .failed("job_ended"),
+            .failed(approvals::JOB_ENDED),
         );
     }
     audit::insert(&mut tx, &entries).await?;
     tx.commit().await?;
     Ok(u64::try_from(abandoned.len()).unwrap_or(u64::MAX))
+}
+
+fn not_undone(tenant: TenantId, id: EffectId) -> NewAuditEntry {
+    let (action, kind) = (AuditAction::EffectTakenBack, ResourceKind::Effect);
+    NewAuditEntry::new(tenant, Actor::System, action, kind, id)
+        .with_detail(Detail::new().word("status", EffectStatus::CompensationFailed.as_str()))
+        .failed(approvals::JOB_ENDED)
 }
 
 /// Returns the step of a draft whose job ended in the middle: the ledger says how far sending came.

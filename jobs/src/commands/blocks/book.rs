@@ -18,7 +18,7 @@ use crate::{
     },
     kinds::action::{ActionExecute, Args, OnError, Work},
     store::{
-        approvals::{self, StoredApproval},
+        approvals::{self, JOB_ENDED, StoredApproval},
         blocks::{self, StoredBlock},
         connections,
     },
@@ -122,8 +122,10 @@ pub async fn cancel_block(
             return Err(BookError::UnderWay);
         }
         // An undo that failed, since the event was changed or its calendar is gone, would fail again: the second cancel gives
-        // the time free and leaves the event to the user.
-        (Status::Booked, approval::Status::Executed) if approval.failure_code.is_none() => {
+        // the time free and leaves the event to the user. One whose job ended halfway has not failed yet.
+        (Status::Booked, approval::Status::Executed)
+            if matches!(approval.failure_code.as_deref(), None | Some(JOB_ENDED)) =>
+        {
             let (_, signal) = decide(&mut tx, session, &approval, Decision::Undo, meta).await?;
             signal
         }
