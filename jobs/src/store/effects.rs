@@ -211,8 +211,8 @@ pub async fn take(
     Ok(done.rows_affected() == 1)
 }
 
-/// Gives an intent that was certainly not executed to `holder`. Another payload under the same key replaces the former
-/// one; the same payload keeps its rendered bytes.
+/// Gives an intent that was certainly not executed to `holder`. A payload that was tried keeps its rendered bytes. One that
+/// only waited is rendered anew, or its date and its account could be old; so is another payload under the same key.
 ///
 /// # Errors
 /// When the database refuses.
@@ -228,7 +228,7 @@ pub async fn renew(
              rfc_message_id = case when known.is_same then rfc_message_id else $7 end,
              approval_id = $8, message_id = $9, payload_hash = $5
          from (select payload_hash = $5 and status <> 'failed_permanent'
-                   and coalesce(connection_id = $10, true) as is_same
+                   and last_tried_at is not null and coalesce(connection_id = $10, true) as is_same
                from effects where tenant_id = $1 and id = $2) known
          where tenant_id = $1 and id = $2",
         holder.tenant.0,

@@ -218,3 +218,30 @@ async fn an_attempt_that_lost_its_job_sends_nothing_and_nothing_is_begun_twice()
     assert_eq!(begin(&job).await.unwrap(), bytes());
     assert!(matches!(begin(&job).await, Err(LedgerError::NotHeld)));
 }
+
+#[tokio::test]
+async fn email_that_only_waited_is_written_anew_and_one_that_was_tried_is_not() {
+    let db = TestDb::new().await;
+    let tenant = Client::owner_of_new_tenant(&db).await.tenant;
+    let line = connection(&db, tenant, "reauth_required", 60).await;
+    let job = running(&db, tenant).await;
+    let dated = |date: &str| NewEffect {
+        connection: Some(line),
+        rendered: Some(date.as_bytes().to_vec()),
+        ..mail(tenant, "a")
+    };
+    let begin = async |date: &str| {
+        let id = intended(&db, &job, &dated(date)).await;
+        let begun = begin_sending(db.pool(), &job, (id, ActionType::Send), line).await;
+        (id, begun.unwrap())
+    };
+    let (_, waits) = begin("Date: Monday").await;
+    assert!(matches!(waits, Sending::Wait { .. }), "{waits:?}");
+    db.execute("update connections set status = 'active'").await;
+    let (id, sent) = begin("Date: Friday").await;
+    assert_eq!(sent, Sending::Go(b"Date: Friday".to_vec()));
+    let retryable = EffectEnd::Retryable { code: "away" };
+    end(db.pool(), &job, id, &retryable).await.unwrap();
+    let (_, again) = begin("Date: Saturday").await;
+    assert_eq!(again, Sending::Go(b"Date: Friday".to_vec()));
+}
