@@ -112,6 +112,12 @@ const FETCHED_RETENTION: Variable = Variable::with_default(
     "400",
     "How long Postroom remembers which emails of a mailbox it has read, 32 to 3650 days; watches read no older ones",
 );
+const SMTP_HELO_NAME: Variable = Variable::optional(
+    "SMTP_HELO_NAME",
+    "postroom.example.org",
+    "the domain of the sender's address",
+    "The host name that the worker greets mail servers with (EHLO); some refuse one that they cannot resolve",
+);
 const ALLOW_PRIVATE: Variable = Variable::switch(
     "OUTBOUND_ALLOW_PRIVATE",
     "Connections may lead to private addresses and to this machine, and need not be encrypted",
@@ -138,6 +144,7 @@ pub const VARIABLES: &[Variable] = &[
     WATCH_POLL,
     WATCH_ACCOUNTS,
     FETCHED_RETENTION,
+    SMTP_HELO_NAME,
     ALLOW_PRIVATE,
 ];
 
@@ -174,6 +181,8 @@ pub struct WorkerConfig {
     pub keys: Option<KeyRing>,
     /// The addresses that connections may reach.
     pub guard: Guard,
+    /// The name that mail servers are greeted with, if it is not the domain of the sender's address.
+    pub smtp_helo_name: Option<String>,
     pub log: String,
 }
 
@@ -226,6 +235,7 @@ impl WorkerConfig {
             } else {
                 Guard::Public
             },
+            smtp_helo_name: smtp_helo_name(&mut env),
             log: env.text(telemetry::LOG),
         };
         env.finish(config)
@@ -275,6 +285,18 @@ fn limit(env: &mut Env, variable: Variable, least: u32) -> Option<u32> {
         env.fault(variable, format!("is not a whole number from {least} up"));
     }
     limit
+}
+
+fn smtp_helo_name(env: &mut Env) -> Option<String> {
+    let name = env.optional(SMTP_HELO_NAME)?;
+    let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+    if !name.contains('.') || !name.chars().all(is_letter) {
+        env.fault(
+            SMTP_HELO_NAME,
+            "is not a host name such as postroom.example.org",
+        );
+    }
+    Some(name)
 }
 
 fn batch_every(env: &mut Env) -> Duration {

@@ -102,7 +102,11 @@ pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Handle
         TriageMetrics::register(&metrics.registry).map_err(RegistryError::TriageMetrics)?;
     let shadow =
         ShadowMetrics::register(&metrics.registry).map_err(RegistryError::ShadowMetrics)?;
-    let providers = Providers::new(config.keys.clone(), config.guard);
+    let providers = Providers::new(
+        config.keys.clone(),
+        config.guard,
+        config.smtp_helo_name.clone(),
+    );
     let action =
         ActionMetrics::register(&metrics.registry).map_err(RegistryError::ActionMetrics)?;
     let draft = DraftMetrics::register(&metrics.registry).map_err(RegistryError::DraftMetrics)?;

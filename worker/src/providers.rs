@@ -25,6 +25,7 @@ use jobs::{
         blocks::Span,
         connection::{Settings, WebUrl},
         effect::RenderedEmail,
+        mail::deliverable,
     },
     secrets::{KeyRing, Unsealable},
     store::connections::StoredConnection,
@@ -192,8 +193,13 @@ pub struct Providers {
 }
 
 impl Providers {
-    pub fn new(keys: Option<KeyRing>, guard: Guard) -> Self {
-        Self { keys, guard }
+    /// `helo_name` greets mail servers; without one, it is the domain of the sender's address.
+    pub fn new(keys: Option<KeyRing>, guard: Guard, helo_name: Option<String>) -> Self {
+        Self {
+            keys,
+            guard,
+            helo_name,
+        }
     }
 
     /// Returns the outgoing mail server of an account.
@@ -203,6 +209,7 @@ impl Providers {
     pub fn mailer(
         &self,
         tenant: TenantId,
+    helo_name: Option<String>,
         connection: &StoredConnection,
         sealed: &[u8],
     ) -> Result<Box<dyn Mailer>, OpenError> {
@@ -228,10 +235,21 @@ impl Providers {
         connection: &StoredConnection,
         sealed: &[u8],
     ) -> Result<Option<Imap>, OpenError> {
+            helo_name: self.helo_name_for(&connection.address),
         let keys = self.keys.as_ref().ok_or(OpenError::NoKeys)?;
         let Settings::Mail(settings) = &connection.settings else {
             return Err(OpenError::OtherKind);
         };
+    /// Returns the name to greet the mail server of this address with: some refuse one that they cannot resolve.
+    fn helo_name_for(&self, address: &str) -> String {
+        let of_sender = || {
+            let domain = deliverable(address)?.rsplit_once('@')?.1.to_owned();
+            Some(domain).filter(|domain| domain.contains('.'))
+        };
+        let name = self.helo_name.clone().or_else(of_sender);
+        name.unwrap_or_else(|| "[127.0.0.1]".to_owned())
+    }
+
         let Some(server) = settings.imap.clone() else {
             return Ok(None);
         };
@@ -304,5 +322,22 @@ impl Providers {
             secret: secret.signing,
             web: WebClient(self.guard),
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mail_server_is_greeted_by_the_given_name_or_the_senders_domain() {
+        let greeting = |name: Option<&str>, address: &str| {
+            let name = name.map(str::to_owned);
+            Providers::new(None, Guard::Public, name).helo_name_for(address)
+        };
+        let sender = "ada@b\u{fc}cher.example";
+        assert_eq!(greeting(Some("mx.example.org"), sender), "mx.example.org");
+        assert_eq!(greeting(None, sender), "xn--bcher-kva.example");
+        assert_eq!(greeting(None, "ada@localhost"), "[127.0.0.1]");
     }
 }

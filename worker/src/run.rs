@@ -72,7 +72,7 @@ impl Worker {
         tracing::info!(addr = %ops_listener.local_addr()?, listener = "ops", "listening");
         let mode = config.llm.mode();
         metrics.assistant.show_llm_mode(mode);
-        let providers = Providers::new(config.keys, config.guard);
+        let providers = Providers::new(config.keys, config.guard, config.smtp_helo_name);
         let mut duties = maintenance::duties(
             Retention {
                 finished_jobs: config.retention,

@@ -36,6 +36,8 @@ pub(super) struct Smtp {
     pub(super) server: Server,
     /// The user name and the password; none if the server wants none.
     pub(super) login: Option<(String, SecretString)>,
+    /// The name that it greets the server with.
+    pub(super) helo_name: String,
     pub(super) guard: Guard,
 }
 
@@ -57,7 +59,9 @@ impl Mailer for Smtp {
 impl Smtp {
     async fn open(&self) -> Result<Dialogue, ProviderError> {
         let line = Line::open(&self.server, self.guard, &SERVICE).await?;
-        let mut dialogue = Dialogue::begin(line).await.map_err(not_sent)?;
+        let mut dialogue = Dialogue::begin(line, &self.helo_name)
+            .await
+            .map_err(not_sent)?;
         if self.server.security == Security::Starttls {
             if !dialogue.offers("STARTTLS") {
                 return Err(ProviderError::Permanent {

@@ -15,13 +15,12 @@ use tokio::{
 const LONGEST_LINE: u64 = 4_096;
 const MOST_LINES: usize = 200;
 
-/// What this client calls itself; it has no name that others could resolve.
-const CLIENT: &str = "[127.0.0.1]";
-
 /// A connection that was greeted.
 pub(super) struct Dialogue {
     wire: BufReader<Line>,
     extensions: Vec<String>,
+    /// The name of this client.
+    name: String,
 }
 
 /// The code of a reply.
@@ -52,8 +51,8 @@ impl Code {
 }
 
 impl Dialogue {
-    /// Reads the greeting and says hello.
-    pub(super) async fn begin(line: Line) -> Result<Self, DialogueError> {
+    /// Reads the greeting and says hello by this name.
+    pub(super) async fn begin(line: Line, name: &str) -> Result<Self, DialogueError> {
         let mut this = Self {
             wire: BufReader::new(line),
             extensions: Vec::new(),
@@ -65,20 +64,22 @@ impl Dialogue {
 
     /// Says EHLO, or HELO to a server that does not know it (RFC 5321 §3.2): it has no extensions then.
     async fn hello(&mut self) -> Result<(), DialogueError> {
-        self.write(format!("EHLO {CLIENT}\r\n").as_bytes(), STEP)
+        self.write(format!("EHLO {}\r\n", self.name).as_bytes(), STEP)
             .await?;
         let (code, lines) = self.reply(STEP).await?;
         if code.0 == 250 {
             // The first line greets; each other line names an extension.
             let named = lines.iter().skip(1).map(|line| line.to_ascii_uppercase());
             self.extensions = named.collect();
+            name: name.to_owned(),
             return Ok(());
         }
         if !code.is_permanent() {
             return Err(DialogueError::Refused(code));
         }
         self.extensions.clear();
-        self.command(&format!("HELO {CLIENT}"), 250).await.map(drop)
+        let hello = format!("HELO {}", self.name);
+        self.command(&hello, 250).await.map(drop)
     }
 
     /// Encrypts the connection. Refuses bytes that came in the clear after the reply: an attacker on the way could have
@@ -114,6 +115,7 @@ impl Dialogue {
             // Some servers still write `AUTH=PLAIN`.
             let mut words = line.split([' ', '=']).filter(|word| !word.is_empty());
             (words.next() == Some(extension)).then(|| words.collect())
+            name: self.name,
         })
     }
 

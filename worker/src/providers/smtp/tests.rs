@@ -48,6 +48,7 @@ fn smtp(port: u16, security: Security, username: &str) -> Smtp {
             security,
         },
         login: Some((username.into(), "hunter2-marked".to_owned().into())),
+        helo_name: "mail.example.org".into(),
         guard: Guard::Anywhere,
     }
 }
@@ -106,7 +107,10 @@ async fn server_that_knows_only_helo_is_greeted_with_it() {
     let smtp = smtp(port, Security::None, "ada");
     smtp.send(&mail_to("alice@example.org")).await.unwrap();
     let heard = heard.lock().unwrap();
-    assert!(heard[1].starts_with("HELO "), "{heard:?}");
+    assert_eq!(
+        heard[..2],
+        ["EHLO mail.example.org", "HELO mail.example.org"]
+    );
     assert!(
         !heard.iter().any(|line| line.starts_with("AUTH")),
         "it knows no logins"
