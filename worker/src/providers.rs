@@ -68,14 +68,28 @@ impl ProviderError {
     }
 }
 
+/// What happens to an email if the server defers one of its recipients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDeferral {
+    /// A later try may reach all of them.
+    SendNothing,
+    /// There is no later try.
+    SendToOthers,
+}
+
 /// Sends email.
 #[async_trait]
 pub trait Mailer: Send + Sync {
-    /// Sends the email and returns the server's response.
+    /// Sends the email and returns the server's response. Its `refused` lists the recipients to whom the email was not sent,
+    /// each with `address` and the `status` of RFC 3463.
     ///
     /// # Errors
     /// Classified by whether a retry is safe.
-    async fn send(&self, mail: &RenderedEmail) -> Result<Value, ProviderError>;
+    async fn send(
+        &self,
+        mail: &RenderedEmail,
+        on_deferral: OnDeferral,
+    ) -> Result<Value, ProviderError>;
 
     /// Connects and logs in without sending.
     ///
@@ -190,6 +204,7 @@ pub enum OpenError {
 pub struct Providers {
     keys: Option<KeyRing>,
     guard: Guard,
+    helo_name: Option<String>,
 }
 
 impl Providers {
@@ -209,7 +224,6 @@ impl Providers {
     pub fn mailer(
         &self,
         tenant: TenantId,
-    helo_name: Option<String>,
         connection: &StoredConnection,
         sealed: &[u8],
     ) -> Result<Box<dyn Mailer>, OpenError> {
@@ -221,8 +235,19 @@ impl Providers {
         Ok(Box::new(Smtp {
             server: settings.smtp.clone(),
             login: secret.for_smtp(),
+            helo_name: self.helo_name_for(&connection.address),
             guard: self.guard,
         }))
+    }
+
+    /// Returns the name to greet the mail server of this address with: some refuse one that they cannot resolve.
+    fn helo_name_for(&self, address: &str) -> String {
+        let of_sender = || {
+            let domain = deliverable(address)?.rsplit_once('@')?.1.to_owned();
+            Some(domain).filter(|domain| domain.contains('.'))
+        };
+        let name = self.helo_name.clone().or_else(of_sender);
+        name.unwrap_or_else(|| "[127.0.0.1]".to_owned())
     }
 
     /// Returns the account's mailbox; none if the account only sends.
@@ -235,21 +260,10 @@ impl Providers {
         connection: &StoredConnection,
         sealed: &[u8],
     ) -> Result<Option<Imap>, OpenError> {
-            helo_name: self.helo_name_for(&connection.address),
         let keys = self.keys.as_ref().ok_or(OpenError::NoKeys)?;
         let Settings::Mail(settings) = &connection.settings else {
             return Err(OpenError::OtherKind);
         };
-    /// Returns the name to greet the mail server of this address with: some refuse one that they cannot resolve.
-    fn helo_name_for(&self, address: &str) -> String {
-        let of_sender = || {
-            let domain = deliverable(address)?.rsplit_once('@')?.1.to_owned();
-            Some(domain).filter(|domain| domain.contains('.'))
-        };
-        let name = self.helo_name.clone().or_else(of_sender);
-        name.unwrap_or_else(|| "[127.0.0.1]".to_owned())
-    }
-
         let Some(server) = settings.imap.clone() else {
             return Ok(None);
         };

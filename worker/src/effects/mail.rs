@@ -4,7 +4,7 @@ use super::{
     ActionContext, Lookup, PrepareError, Prepared, ProviderContext, Receipt, RemoteEffect,
     provider_context::internal_error, sent_folder,
 };
-use crate::providers::ProviderError;
+use crate::providers::{OnDeferral, ProviderError};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use jobs::{
@@ -293,7 +293,11 @@ async fn send(
     let mailer = providers.mailer(connection).await?;
     let outgoing = RenderedEmail::unpack(packed)
         .ok_or_else(|| internal_error("the stored email is unreadable"))?;
-    let mut receipt = mailer.send(&outgoing).await?;
+    let on_deferral = match providers.ctx.job.is_last_attempt() {
+        true => OnDeferral::SendToOthers,
+        false => OnDeferral::SendNothing,
+    };
+    let mut receipt = mailer.send(&outgoing, on_deferral).await?;
     receipt["sent_folder"] =
         json!(sent_folder::store(providers, connection, &outgoing.bytes).await);
     Ok(Receipt {

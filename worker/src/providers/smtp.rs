@@ -5,12 +5,12 @@ mod dialogue;
 
 use super::guard::Guard;
 use super::{
-    Mailer, ProviderError,
+    Mailer, OnDeferral, ProviderError,
     imap::line::{Line, Service},
 };
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use dialogue::{Dialogue, DialogueError};
+use dialogue::{Code, Dialogue, DialogueError};
 use jobs::domain::{
     connection::{Security, Server},
     effect::RenderedEmail,
@@ -43,9 +43,13 @@ pub(super) struct Smtp {
 
 #[async_trait]
 impl Mailer for Smtp {
-    async fn send(&self, mail: &RenderedEmail) -> Result<Value, ProviderError> {
+    async fn send(
+        &self,
+        mail: &RenderedEmail,
+        on_deferral: OnDeferral,
+    ) -> Result<Value, ProviderError> {
         let mut dialogue = self.open().await?;
-        let sent = converse(&mut dialogue, mail).await;
+        let sent = converse(&mut dialogue, mail, on_deferral).await;
         dialogue.quit().await;
         sent
     }
@@ -111,7 +115,11 @@ async fn log_in(dialogue: &mut Dialogue, name: &str, password: &str) -> Result<(
     }
 }
 
-async fn converse(dialogue: &mut Dialogue, mail: &RenderedEmail) -> Result<Value, ProviderError> {
+async fn converse(
+    dialogue: &mut Dialogue,
+    mail: &RenderedEmail,
+    on_deferral: OnDeferral,
+) -> Result<Value, ProviderError> {
     let from = address(&mail.from)?;
     let mut parameters = String::new();
     if needs_smtputf8(&from) || mail.recipients.iter().any(|to| needs_smtputf8(to)) {
@@ -130,17 +138,27 @@ async fn converse(dialogue: &mut Dialogue, mail: &RenderedEmail) -> Result<Value
         let rcpt = format!("RCPT TO:<{}>", address(recipient)?);
         match dialogue.command(&rcpt, 250).await {
             Ok(_) => accepted.push(recipient),
-            Err(DialogueError::Refused(code)) if code.is_permanent() => refused.push(recipient),
+            Err(DialogueError::Refused(code)) if is_left_out(code, on_deferral) => {
+                refused.push((recipient, code));
+            }
             // Nothing is sent yet, so that a retry reaches all recipients.
             Err(other) => return Err(not_sent(other)),
         }
     }
     if accepted.is_empty() {
-        return Err(ProviderError::Permanent {
-            code: "recipients_refused",
-            message: "The server rejected every recipient.".into(),
+        let deferral = refused.iter().find(|(_, code)| !code.is_permanent());
+        return Err(match deferral {
+            Some((_, code)) => not_sent(DialogueError::Refused(*code)),
+            None => ProviderError::Permanent {
+                code: "recipients_refused",
+                message: "The server rejected every recipient.".into(),
+            },
         });
     }
+    let refused: Vec<Value> = refused
+        .into_iter()
+        .map(|(recipient, code)| json!({ "address": recipient, "status": code.status() }))
+        .collect();
     dialogue.command("DATA", 354).await.map_err(not_sent)?;
     let lost = |detail: &str| ProviderError::Unknown {
         code: "smtp_reply_lost",
@@ -158,6 +176,14 @@ async fn converse(dialogue: &mut Dialogue, mail: &RenderedEmail) -> Result<Value
             Err(lost("the connection ended before the reply to the data"))
         }
         Err(DialogueError::TimedOut) => Err(lost("no reply to the data")),
+    }
+}
+
+/// Whether the email is sent to the others without the recipient that this code refuses.
+fn is_left_out(code: Code, on_deferral: OnDeferral) -> bool {
+    match on_deferral {
+        OnDeferral::SendNothing => code.is_permanent(),
+        OnDeferral::SendToOthers => !code.ends_the_session(),
     }
 }
 

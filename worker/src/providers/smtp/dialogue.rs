@@ -25,7 +25,11 @@ pub(super) struct Dialogue {
 
 /// The code of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Code(u16);
+pub(super) struct Code {
+    number: u16,
+    /// The class, the subject and the detail of RFC 3463, if the server names them (RFC 2034).
+    status: Option<[u16; 3]>,
+}
 
 /// Why there is no reply to act on.
 #[derive(Debug)]
@@ -41,12 +45,23 @@ pub(super) enum DialogueError {
 
 impl Code {
     pub(super) const fn number(self) -> u16 {
-        self.0
+        self.number
+    }
+
+    /// The status code of RFC 3463, such as `5.1.1`.
+    pub(super) fn status(self) -> Option<String> {
+        let [class, subject, detail] = self.status?;
+        Some(format!("{class}.{subject}.{detail}"))
     }
 
     /// Whether the same command would be refused again.
     pub(super) const fn is_permanent(self) -> bool {
-        self.0 >= 500
+        self.number >= 500
+    }
+
+    /// Whether the server ends the connection with it (RFC 5321 §3.8).
+    pub(super) const fn ends_the_session(self) -> bool {
+        self.number == 421
     }
 }
 
@@ -56,6 +71,7 @@ impl Dialogue {
         let mut this = Self {
             wire: BufReader::new(line),
             extensions: Vec::new(),
+            name: name.to_owned(),
         };
         this.expect(STEP, 220).await?;
         this.hello().await?;
@@ -67,11 +83,10 @@ impl Dialogue {
         self.write(format!("EHLO {}\r\n", self.name).as_bytes(), STEP)
             .await?;
         let (code, lines) = self.reply(STEP).await?;
-        if code.0 == 250 {
+        if code.number == 250 {
             // The first line greets; each other line names an extension.
             let named = lines.iter().skip(1).map(|line| line.to_ascii_uppercase());
             self.extensions = named.collect();
-            name: name.to_owned(),
             return Ok(());
         }
         if !code.is_permanent() {
@@ -100,6 +115,7 @@ impl Dialogue {
         let mut this = Self {
             wire: BufReader::new(line),
             extensions: Vec::new(),
+            name: self.name,
         };
         this.hello().await.map_err(super::not_sent)?;
         Ok(this)
@@ -115,7 +131,6 @@ impl Dialogue {
             // Some servers still write `AUTH=PLAIN`.
             let mut words = line.split([' ', '=']).filter(|word| !word.is_empty());
             (words.next() == Some(extension)).then(|| words.collect())
-            name: self.name,
         })
     }
 
@@ -157,7 +172,7 @@ impl Dialogue {
 
     async fn expect(&mut self, limit: Duration, code: u16) -> Result<Code, DialogueError> {
         let (got, _) = self.reply(limit).await?;
-        if got.0 / 100 == code / 100 {
+        if got.number / 100 == code / 100 {
             Ok(got)
         } else {
             Err(DialogueError::Refused(got))
@@ -207,12 +222,20 @@ fn reply_line(line: &[u8]) -> Option<(Code, String, bool)> {
         .iter()
         .fold(0, |code, digit| code * 10 + u16::from(digit - b'0'));
     let rest = &line[3..];
-    let text = rest.get(1..).unwrap_or_default();
-    Some((
-        Code(code),
-        String::from_utf8_lossy(text).trim().to_owned(),
-        rest.first() == Some(&b'-'),
-    ))
+    let text = String::from_utf8_lossy(rest.get(1..).unwrap_or_default());
+    let code = Code {
+        number: code,
+        status: status(&text),
+    };
+    Some((code, text.trim().to_owned(), rest.first() == Some(&b'-')))
+}
+
+/// `5.1.1 User unknown` → `[5, 1, 1]`.
+fn status(text: &str) -> Option<[u16; 3]> {
+    let mut numbers = text.split_whitespace().next()?.split('.');
+    let mut number = || numbers.next()?.parse::<u16>().ok().filter(|n| *n < 1_000);
+    let status = [number()?, number()?, number()?];
+    (matches!(status[0], 2 | 4 | 5) && numbers.next().is_none()).then_some(status)
 }
 
 /// Doubles the dot at the start of a line and ends with one (RFC 5321 §4.5.2).
@@ -239,7 +262,7 @@ mod tests {
 
     #[test]
     fn reply_is_read_by_its_code_in_any_charset() {
-        let read = |line: &[u8]| reply_line(line).map(|(code, _, goes_on)| (code.0, goes_on));
+        let read = |line: &[u8]| reply_line(line).map(|(code, _, goes_on)| (code.number, goes_on));
         assert_eq!(read(b"250 ok\r\n"), Some((250, false)));
         assert_eq!(read(b"250-STARTTLS\r\n"), Some((250, true)));
         assert_eq!(read(b"250\r\n"), Some((250, false)));
@@ -251,6 +274,23 @@ mod tests {
         assert_eq!(read(b"550 \xff\xfe\n"), Some((550, false)));
         for bad in [&b"kept\r\n"[..], b"25\r\n", b"650 x\r\n", b"\r\n"] {
             assert_eq!(read(bad), None);
+        }
+    }
+
+    #[test]
+    fn status_of_a_reply_is_its_first_word_or_none() {
+        let status = |line: &[u8]| reply_line(line).and_then(|(code, ..)| code.status());
+        assert_eq!(
+            status(b"550 5.1.1 <ada@x> unknown\r\n").as_deref(),
+            Some("5.1.1")
+        );
+        assert_eq!(status(b"452-4.2.2 full\r\n").as_deref(), Some("4.2.2"));
+        for none in [
+            &b"550 no such user\r\n"[..],
+            b"550 1.2.3.4 is listed\r\n",
+            b"550\r\n",
+        ] {
+            assert_eq!(status(none), None);
         }
     }
 

@@ -7,8 +7,8 @@ use tokio::{
     net::TcpListener,
 };
 
-/// Starts a server that answers commands by their first word, `.` being the end of the data; others get `250 ok`. Returns
-/// its port and what it heard.
+/// Starts a server that answers commands by their first word or in whole, `.` being the end of the data; others get `250 ok`.
+/// Returns its port and what it heard.
 async fn answering(script: &'static [(&str, &[u8])]) -> (u16, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -27,7 +27,7 @@ async fn answering(script: &'static [(&str, &[u8])]) -> (u16, Arc<Mutex<Vec<Stri
             hears.lock().unwrap().push(line.clone());
             in_data = line == "DATA";
             let word = line.split([' ', ':']).next().unwrap_or_default();
-            let scripted = script.iter().find(|(of, _)| *of == word);
+            let scripted = script.iter().find(|(of, _)| *of == line || *of == word);
             let default: &[u8] = if in_data {
                 b"354 go on\r\n"
             } else {
@@ -64,7 +64,8 @@ fn mail_to(recipient: &str) -> RenderedEmail {
 async fn send(script: &'static [(&str, &[u8])]) -> Result<Value, ProviderError> {
     let (port, _) = answering(script).await;
     let smtp = smtp(port, Security::None, "");
-    smtp.send(&mail_to("alice@example.org")).await
+    smtp.send(&mail_to("alice@example.org"), OnDeferral::SendNothing)
+        .await
 }
 
 #[tokio::test]
@@ -105,7 +106,9 @@ async fn reply_in_latin_1_is_read_by_its_code() {
 async fn server_that_knows_only_helo_is_greeted_with_it() {
     let (port, heard) = answering(&[("EHLO", b"502 what?\r\n")]).await;
     let smtp = smtp(port, Security::None, "ada");
-    smtp.send(&mail_to("alice@example.org")).await.unwrap();
+    smtp.send(&mail_to("alice@example.org"), OnDeferral::SendNothing)
+        .await
+        .unwrap();
     let heard = heard.lock().unwrap();
     assert_eq!(
         heard[..2],
@@ -121,7 +124,7 @@ async fn server_that_knows_only_helo_is_greeted_with_it() {
 async fn server_without_smtputf8_gets_a_labels_and_no_other_local_part() {
     let (port, heard) = answering(&[]).await;
     let smtp = smtp(port, Security::None, "");
-    smtp.send(&mail_to("ada@b\u{fc}cher.example"))
+    smtp.send(&mail_to("ada@b\u{fc}cher.example"), OnDeferral::SendNothing)
         .await
         .unwrap();
     let lines = heard.lock().unwrap().clone();
@@ -140,7 +143,10 @@ async fn server_without_smtputf8_gets_a_labels_and_no_other_local_part() {
 async fn send_to_user() -> Result<Value, ProviderError> {
     let (port, _) = answering(&[]).await;
     smtp(port, Security::None, "")
-        .send(&mail_to("\u{7528}\u{6237}@example.org"))
+        .send(
+            &mail_to("\u{7528}\u{6237}@example.org"),
+            OnDeferral::SendNothing,
+        )
         .await
 }
 
@@ -148,9 +154,12 @@ async fn send_to_user() -> Result<Value, ProviderError> {
 async fn local_part_beyond_ascii_is_sent_with_smtputf8_if_offered() {
     let (port, heard) = answering(&[("EHLO", b"250-x\r\n250 SMTPUTF8\r\n")]).await;
     let smtp = smtp(port, Security::None, "");
-    smtp.send(&mail_to("\u{7528}\u{6237}@example.org"))
-        .await
-        .unwrap();
+    smtp.send(
+        &mail_to("\u{7528}\u{6237}@example.org"),
+        OnDeferral::SendNothing,
+    )
+    .await
+    .unwrap();
     let heard = heard.lock().unwrap();
     assert!(
         heard.contains(&"MAIL FROM:<me@example.org> SMTPUTF8".to_owned()),
@@ -169,7 +178,10 @@ async fn bytes_in_the_clear_after_starttls_are_refused() {
     ])
     .await;
     let smtp = smtp(port, Security::Starttls, "ada");
-    let error = smtp.send(&mail_to("alice@example.org")).await.unwrap_err();
+    let error = smtp
+        .send(&mail_to("alice@example.org"), OnDeferral::SendNothing)
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), "starttls_injected");
 }
 
@@ -185,4 +197,56 @@ async fn login_by_two_steps_and_a_wrong_password_are_told() {
     let error = smtp(port, Security::None, "ada").check().await.unwrap_err();
     assert!(matches!(error, ProviderError::Reauth { .. }), "{error:?}");
     assert!(heard.lock().unwrap().contains(&"YWRh".to_owned()));
+}
+
+/// Sends an email to Ada, Bob and Eve.
+async fn send_to_three(
+    script: &'static [(&str, &[u8])],
+    on_deferral: OnDeferral,
+) -> Result<Value, ProviderError> {
+    let (port, _) = answering(script).await;
+    let mail = RenderedEmail {
+        recipients: ["ada", "bob", "eve"]
+            .map(|name| format!("{name}@example.org"))
+            .to_vec(),
+        ..mail_to("")
+    };
+    smtp(port, Security::None, "")
+        .send(&mail, on_deferral)
+        .await
+}
+
+const BOB_IS_LATER: (&str, &[u8]) = (
+    "RCPT TO:<bob@example.org>",
+    b"452 4.2.2 bob@example.org has no room\r\n",
+);
+const EVE_IS_UNKNOWN: (&str, &[u8]) = ("RCPT TO:<eve@example.org>", b"550 no such user\r\n");
+
+#[tokio::test]
+async fn deferred_recipient_delays_the_email_until_the_last_try_sends_it_to_the_others() {
+    const SCRIPT: &[(&str, &[u8])] = &[BOB_IS_LATER, EVE_IS_UNKNOWN];
+    let error = send_to_three(SCRIPT, OnDeferral::SendNothing).await;
+    assert_eq!(error.unwrap_err().code(), "smtp_deferred");
+    let sent = send_to_three(SCRIPT, OnDeferral::SendToOthers).await;
+    let receipt = sent.unwrap();
+    assert_eq!(receipt["accepted"], json!(["ada@example.org"]));
+    assert_eq!(
+        receipt["refused"],
+        json!([
+            {"address": "bob@example.org", "status": "4.2.2"},
+            {"address": "eve@example.org", "status": null},
+        ])
+    );
+}
+
+#[tokio::test]
+async fn last_try_sends_nothing_if_the_server_is_closing_or_accepts_nobody() {
+    const CLOSING: &[(&str, &[u8])] = &[("RCPT TO:<bob@example.org>", b"421 closing\r\n")];
+    const NOBODY: &[(&str, &[u8])] = &[BOB_IS_LATER, ("RCPT", b"550 no such user\r\n")];
+    for script in [CLOSING, NOBODY] {
+        let error = send_to_three(script, OnDeferral::SendToOthers).await;
+        let error = error.unwrap_err();
+        assert_eq!(error.code(), "smtp_deferred");
+        assert!(matches!(error, ProviderError::Retryable { .. }));
+    }
 }
